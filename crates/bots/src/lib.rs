@@ -1,0 +1,1 @@
+//! Indicators, fingerprints, baselines, campaigns and scores with their reasons.

@@ -1,0 +1,1 @@
+//! Packet sources, decapsulation, flow table, TCP reassembly and exchange pairing.

@@ -1,0 +1,1 @@
+//! Path templates, endpoint inventory, schema inference, OpenAPI and API risks.

@@ -1,0 +1,1 @@
+//! Desired state, plan, apply and verify on the devices that the user has.

@@ -1,0 +1,163 @@
+use smallvec::SmallVec;
+
+macro_rules! anomalies {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal,)+) => {
+        /// Something odd that a decoder saw and went on from. Codes are stable: users' rules name them.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[non_exhaustive]
+        pub enum Anomaly {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Anomaly {
+            /// Every anomaly, in the order of their declaration.
+            pub const ALL: &'static [Anomaly] = &[$(Anomaly::$name,)+];
+
+            /// The stable code.
+            pub const fn code(self) -> &'static str {
+                match self { $(Anomaly::$name => $code,)+ }
+            }
+        }
+    };
+}
+
+anomalies! {
+    /// httparse refused the head; the tolerant reader took it (RFC 9112 §2.2).
+    HeadTolerated = "http-head-tolerated",
+    /// A line ended with LF alone (RFC 9112 §2.2).
+    BareLf = "http-bare-lf",
+    /// A CR that no LF follows inside a head (RFC 9112 §2.2).
+    BareCr = "http-bare-cr",
+    /// Empty lines before the request line (RFC 9112 §2.2).
+    LeadingEmptyLine = "http-leading-empty-line",
+    /// A header line folded onto the next (RFC 9112 §5.2).
+    ObsFold = "http-obs-fold",
+    /// White space between a field name and its colon (RFC 9112 §5.1).
+    SpaceBeforeColon = "http-space-before-colon",
+    /// A header line without a colon.
+    HeaderNoColon = "http-header-no-colon",
+    /// A field name that is no token (RFC 9110 §5.6.2).
+    HeaderNameInvalid = "http-header-name-invalid",
+    /// A control byte in a field value (RFC 9110 §5.5).
+    HeaderValueControl = "http-header-value-control",
+    /// More header fields than the limit; the rest was left out.
+    HeadersTooMany = "http-headers-too-many",
+    /// A head longer than the limit.
+    HeadTooLong = "http-head-too-long",
+    /// A request line that is not method, target, version (RFC 9112 §3).
+    RequestLineInvalid = "http-request-line-invalid",
+    /// White space other than single spaces in a request line.
+    RequestLineSpaces = "http-request-line-spaces",
+    /// A method that is no token.
+    MethodInvalid = "http-method-invalid",
+    /// A target with bytes that RFC 3986 does not allow.
+    TargetInvalid = "http-target-invalid",
+    /// An HTTP version other than 1.0 and 1.1.
+    VersionOdd = "http-version-odd",
+    /// A request without version: HTTP/0.9.
+    Version09 = "http-version-0-9",
+    /// A status line that does not read as RFC 9112 §4 says.
+    StatusLineInvalid = "http-status-line-invalid",
+    /// HTTP/1.1 without Host (RFC 9112 §3.2).
+    HostMissing = "http-host-missing",
+    /// Host twice (RFC 9112 §3.2).
+    HostDuplicate = "http-host-duplicate",
+    /// Host that disagrees with the authority of an absolute-form target (RFC 9112 §3.2.2).
+    HostMismatch = "http-host-mismatch",
+    /// A Host that is no host.
+    HostInvalid = "http-host-invalid",
+    /// Content-Length with Transfer-Encoding (RFC 9112 §6.1): request smuggling.
+    ContentLengthAndTransferEncoding = "http-cl-te",
+    /// Content-Length fields that differ (RFC 9112 §6.3).
+    ContentLengthConflict = "http-cl-conflict",
+    /// Content-Length repeated with one value.
+    ContentLengthDuplicate = "http-cl-duplicate",
+    /// A Content-Length that is no number, or too large a one.
+    ContentLengthInvalid = "http-cl-invalid",
+    /// A Content-Length with leading zeros or a sign.
+    ContentLengthOdd = "http-cl-odd",
+    /// A Transfer-Encoding that does not end with chunked (RFC 9112 §6.1).
+    TransferEncodingInvalid = "http-te-invalid",
+    /// Chunked more than once, or transfer codings besides chunked.
+    TransferEncodingMultiple = "http-te-multiple",
+    /// Transfer-Encoding in a HTTP/1.0 message (RFC 9112 §6.1).
+    TransferEncodingHttp10 = "http-te-http10",
+    /// A chunk size that is no hexadecimal number, or too large a one.
+    ChunkSizeInvalid = "http-chunk-size-invalid",
+    /// A chunk size written oddly (leading zeros, white space).
+    ChunkSizeOdd = "http-chunk-size-odd",
+    /// A chunk extension (RFC 9112 §7.1.1).
+    ChunkExtension = "http-chunk-extension",
+    /// A chunk's data not followed by CRLF.
+    ChunkTerminator = "http-chunk-terminator",
+    /// Trailer fields (RFC 9112 §7.1.2) that must not stand in trailers.
+    TrailerForbidden = "http-trailer-forbidden",
+    /// Data where a message had to begin, skipped up to something readable.
+    Garbage = "http-garbage",
+    /// Response data for which no request is open.
+    UnsolicitedResponse = "http-unsolicited-response",
+    /// The response began before the request's body ended.
+    EarlyResponse = "http-early-response",
+    /// A content coding that is not known.
+    ContentCodingUnknown = "http-content-coding-unknown",
+    /// A body that its content coding does not fit.
+    ContentCodingInvalid = "http-content-coding-invalid",
+    /// A compressed body over the size or ratio limit.
+    ContentCodingBomb = "http-content-coding-bomb",
+    /// More content codings on one body than the limit.
+    ContentCodingLayers = "http-content-coding-layers",
+    /// Segments that overlap with other data than was seen first.
+    TcpOverlapDiffers = "tcp-overlap-differs",
+    /// Urgent data in the stream.
+    TcpUrgent = "tcp-urgent",
+    /// Data after FIN or RST.
+    TcpDataAfterClose = "tcp-data-after-close",
+    /// An acknowledgement of data that was never seen.
+    TcpAckUnseen = "tcp-ack-unseen",
+    /// A SYN that carries data.
+    TcpSynData = "tcp-syn-data",
+    /// A 4-tuple used again.
+    TcpReuse = "tcp-reuse",
+    /// A structured body (JSON, form, XML) that does not read as its type.
+    BodyMalformed = "body-malformed",
+    /// A structured body nested deeper than the limit.
+    BodyTooDeep = "body-too-deep",
+}
+
+/// The anomalies of one exchange, each once, in order of code.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AnomalySet(SmallVec<[Anomaly; 4]>);
+
+impl AnomalySet {
+    /// Adds one; a second time changes nothing.
+    pub fn insert(&mut self, anomaly: Anomaly) {
+        if let Err(at) = self.0.binary_search(&anomaly) {
+            self.0.insert(at, anomaly);
+        }
+    }
+
+    /// Adds all of `other`.
+    pub fn extend(&mut self, other: &AnomalySet) {
+        other.iter().for_each(|a| self.insert(a));
+    }
+
+    /// True where it holds `anomaly`.
+    pub fn contains(&self, anomaly: Anomaly) -> bool {
+        self.0.binary_search(&anomaly).is_ok()
+    }
+
+    /// True where there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = Anomaly> + '_ {
+        self.0.iter().copied()
+    }
+}

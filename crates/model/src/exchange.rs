@@ -1,0 +1,168 @@
+use std::ops::Range;
+
+use crate::{Addr, AnomalySet, Completeness, FlowId, FlowKey, Ts, Zone};
+
+/// One HTTP request with its response, as capture hands it on: one of many on its flow.
+///
+/// Heads are kept as sent (order, case, bytes); bodies are what the transfer coding carried, cut at the capture's body limit.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// Where it was seen.
+    pub zone: Zone,
+    /// The connection.
+    pub flow: FlowKey,
+    /// Its id.
+    pub flow_id: FlowId,
+    /// Position on the flow, from 0.
+    pub seq: u32,
+    /// Time of the request's first byte (of the response's, where there is no request).
+    pub ts: Ts,
+    /// Time of the last byte seen of the exchange.
+    pub end: Ts,
+    /// Time of the response's first byte.
+    pub response_ts: Option<Ts>,
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// The request, where one was seen.
+    pub request: Option<Request>,
+    /// The final response, where one was seen (interim 1xx responses are only counted).
+    pub response: Option<Response>,
+    /// Interim (1xx) responses before the final one.
+    pub interim: u8,
+    /// What was missed.
+    pub completeness: Completeness,
+    /// Bytes known to be missing in it.
+    pub gap_bytes: u64,
+    /// What was odd.
+    pub anomalies: AnomalySet,
+    /// The server acknowledged the request's bytes, or answered.
+    pub acknowledged: bool,
+    /// The client that a PROXY protocol header in front of the connection named.
+    pub proxied_for: Option<Addr>,
+}
+
+/// The application protocol of an exchange.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Protocol {
+    /// HTTP/0.9 to HTTP/1.1.
+    Http1,
+}
+
+impl Protocol {
+    /// The name that outputs use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Protocol::Http1 => "http",
+        }
+    }
+}
+
+/// Major and minor version of HTTP.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Version(pub u8, pub u8);
+
+/// A request.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Method as sent.
+    pub method: Vec<u8>,
+    /// Request-target as sent.
+    pub target: Vec<u8>,
+    /// Version as sent.
+    pub version: Version,
+    /// Header fields, then trailer fields.
+    pub headers: Headers,
+    /// The body.
+    pub body: Body,
+}
+
+/// A response.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// Status code.
+    pub status: u16,
+    /// Version as sent.
+    pub version: Version,
+    /// Header fields, then trailer fields.
+    pub headers: Headers,
+    /// The body.
+    pub body: Body,
+}
+
+/// The body of a message after its transfer coding was taken off; its content coding is still on.
+#[derive(Clone, Debug, Default)]
+pub struct Body {
+    /// The bytes kept, at most the capture's body limit.
+    pub bytes: Vec<u8>,
+    /// Length of the whole body, kept or not.
+    pub len: u64,
+    /// Offset in `bytes` of the first byte that a gap made uncertain; what follows is known to be out of place.
+    pub gap_at: Option<u32>,
+}
+
+impl Body {
+    /// True where not all of it was kept.
+    pub fn is_cut(&self) -> bool {
+        self.len != self.bytes.len() as u64 || self.gap_at.is_some()
+    }
+}
+
+/// One header field: where its name and value stand in [`Headers`]' bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    name: Range<u32>,
+    value: Range<u32>,
+}
+
+/// Header fields in the order and case of the wire. Values have no white space at their ends.
+#[derive(Clone, Debug, Default)]
+pub struct Headers {
+    bytes: Vec<u8>,
+    fields: Vec<Field>,
+}
+
+impl Headers {
+    /// Room for `fields` fields of `bytes` bytes in all.
+    pub fn with_capacity(fields: usize, bytes: usize) -> Self {
+        Headers { bytes: Vec::with_capacity(bytes), fields: Vec::with_capacity(fields) }
+    }
+
+    /// Appends a field. Past 4 GiB of headers it is dropped (capture's limits are far below).
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        let start = self.bytes.len();
+        let Ok(end) = u32::try_from(start + name.len() + value.len()) else { return };
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(value);
+        let middle = (start + name.len()) as u32;
+        self.fields.push(Field { name: start as u32..middle, value: middle..end });
+    }
+
+    /// Number of fields.
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// True where there is none.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// Name and value of each field.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|f| (self.slice(&f.name), self.slice(&f.value)))
+    }
+
+    /// Value of the first field of this name, letter case aside.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, v)| v)
+    }
+
+    /// Values of all fields of this name, letter case aside.
+    pub fn all<'a, 'n: 'a>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, v)| v)
+    }
+
+    fn slice(&self, range: &Range<u32>) -> &[u8] {
+        self.bytes.get(range.start as usize..range.end as usize).unwrap_or_default()
+    }
+}

@@ -1,0 +1,24 @@
+//! Plain types that every stage of Sidetap shares.
+//!
+//! This crate knows no other crate of the workspace, does no IO and reads no clock.
+
+mod anomaly;
+mod completeness;
+mod endpoint;
+mod exchange;
+mod flow;
+mod key;
+pub mod rows;
+mod subject;
+mod time;
+mod zone;
+
+pub use anomaly::{Anomaly, AnomalySet};
+pub use completeness::Completeness;
+pub use endpoint::{EndpointId, EndpointRef};
+pub use exchange::{Body, Exchange, Field, Headers, Protocol, Request, Response, Version};
+pub use flow::{Addr, Direction, FlowId, FlowKey};
+pub use key::{HashKey, KeyError};
+pub use subject::{Actor, ClientAddr, IpSource, SubjectKind, mask_token};
+pub use time::Ts;
+pub use zone::Zone;

@@ -1,0 +1,137 @@
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::HashKey;
+
+/// What a verdict can name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SubjectKind {
+    /// One address.
+    Ip,
+    /// A network.
+    Cidr,
+    /// A session cookie or bearer token.
+    Session,
+    /// An account.
+    Account,
+    /// An API key.
+    ApiKey,
+    /// A fingerprint.
+    Fingerprint,
+    /// Several of these at once.
+    Compound,
+}
+
+impl SubjectKind {
+    /// The name that outputs use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            SubjectKind::Ip => "ip",
+            SubjectKind::Cidr => "cidr",
+            SubjectKind::Session => "session",
+            SubjectKind::Account => "account",
+            SubjectKind::ApiKey => "api-key",
+            SubjectKind::Fingerprint => "fingerprint",
+            SubjectKind::Compound => "compound",
+        }
+    }
+}
+
+impl fmt::Display for SubjectKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Whoever acts, spelled as outputs spell it (secrets masked and hashed, see [`mask_token`]).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct Actor {
+    /// What it is.
+    pub kind: SubjectKind,
+    /// How outputs spell it.
+    pub value: Arc<str>,
+}
+
+/// How the client's address was found.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IpSource {
+    /// It is the address of the connection.
+    Connection,
+    /// `Forwarded` of a trusted proxy (RFC 7239).
+    Forwarded,
+    /// `X-Forwarded-For` of a trusted proxy.
+    XForwardedFor,
+    /// A header that the site names.
+    Header,
+    /// A PROXY protocol header.
+    ProxyProtocol,
+}
+
+impl IpSource {
+    /// The name that outputs use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            IpSource::Connection => "connection",
+            IpSource::Forwarded => "forwarded",
+            IpSource::XForwardedFor => "x-forwarded-for",
+            IpSource::Header => "header",
+            IpSource::ProxyProtocol => "proxy-protocol",
+        }
+    }
+}
+
+/// The client that acts: its address, its port where known, and how it was found.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct ClientAddr {
+    /// The address.
+    pub ip: IpAddr,
+    /// The port, where it is known.
+    pub port: Option<u16>,
+    /// How it was found.
+    pub source: IpSource,
+    /// The connection came from a proxy (trusted, or learned as one) that named nobody: the address stands for many.
+    pub shared: bool,
+}
+
+/// Spells a secret so that it can be recognised but not used: of 16 characters or more the first six, `…#` and a keyed
+/// hash of 16 hexadecimal digits; of less the hash alone. Of a JWT its signature part is taken.
+pub fn mask_token(key: &HashKey, domain: &str, token: &[u8]) -> String {
+    let signature = jwt_signature(token).unwrap_or(token);
+    let hash = key.hash64(domain, signature);
+    let text = String::from_utf8_lossy(signature);
+    if text.chars().count() < 16 {
+        return format!("#{hash:016x}");
+    }
+    let head: String = text.chars().take(6).map(|c| if c.is_control() { '.' } else { c }).collect();
+    format!("{head}…#{hash:016x}")
+}
+
+fn jwt_signature(token: &[u8]) -> Option<&[u8]> {
+    if !token.starts_with(b"eyJ") {
+        return None;
+    }
+    let mut parts = token.split(|b| *b == b'.');
+    let (_, _, signature, end) = (parts.next()?, parts.next()?, parts.next()?, parts.next());
+    (end.is_none() && signature.len() >= 16).then_some(signature)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_spelled_without_giving_them_away() {
+        let key = HashKey::from_bytes([7; 16]);
+        let short = mask_token(&key, "session", b"abc123");
+        assert!(short.starts_with('#') && short.len() == 17);
+        let long = mask_token(&key, "session", b"0123456789abcdef");
+        assert!(long.starts_with("012345…#") && !long.contains("6789"));
+        let jwt = mask_token(&key, "session", b"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.SflKxwRJSMeKKF2QT4fwpM");
+        assert!(jwt.starts_with("SflKxw…#"), "{jwt}");
+    }
+}

@@ -1,0 +1,1 @@
+//! Shards, bounded queues, epochs, merge: owns the threads of the data path.

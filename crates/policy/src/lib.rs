@@ -1,0 +1,1 @@
+//! Rules over verdicts: responses, allow lists, time to live.

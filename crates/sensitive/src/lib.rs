@@ -1,0 +1,1 @@
+//! Sensitive-data classes: candidate scan, validator, masked sample.

@@ -1,0 +1,3 @@
+//! The `sidetap` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Embedded store: inventory, findings, campaigns, verdicts, actions, audit, evidence.

@@ -1,0 +1,1 @@
+//! Counters, drop accounting and log set-up.

@@ -1,0 +1,1 @@
+//! Packet and capture builder, dialogues, fault injector, traffic synthesizer.

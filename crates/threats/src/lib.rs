@@ -1,0 +1,1 @@
+//! Exploit attempts in requests and the evidence of their success.

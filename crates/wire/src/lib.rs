@@ -1,0 +1,1 @@
+//! Pure decoders: HTTP/1, content codings, body tokens, forwarding headers.
