@@ -1,1 +1,16 @@
-//! Packet and capture builder, dialogues, fault injector, traffic synthesizer.
+//! Packet and capture builder, dialogues, fault injector, traffic synthesizer: what the tests and benches of Sidetap run on.
+//!
+//! Nothing here is part of a release. The same seed gives the same bytes on every machine.
+
+mod conversation;
+mod file;
+pub mod link;
+mod packet;
+mod rng;
+pub mod tcpip;
+
+pub use conversation::Conversation;
+pub use file::{Interface, PcapForm, PcapWriter, PcapngWriter, Resolution, pcap_bytes, pcapng_bytes};
+pub use link::{Encapsulation, Framing, LinkKind};
+pub use packet::Packet;
+pub use rng::Rng;
