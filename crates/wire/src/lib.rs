@@ -1,1 +1,7 @@
 //! Pure decoders: HTTP/1, content codings, body tokens, forwarding headers.
+
+pub mod auth;
+pub mod body;
+pub mod coding;
+pub mod cookies;
+pub mod forward;

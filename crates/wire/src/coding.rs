@@ -1,0 +1,352 @@
+//! Content codings (RFC 9110 §8.4.1) under limits: gzip, deflate, br, zstd.
+
+use std::io::Read;
+
+use flate2::{Decompress, FlushDecompress, Status};
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+use sidetap_model::{Anomaly, AnomalySet, Headers};
+use smallvec::SmallVec;
+
+/// What decoding may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct CodingLimits {
+    /// Bytes of a decoded body.
+    pub size: usize,
+    /// Decoded bytes for each encoded one, where more than 64 KiB come out.
+    pub ratio: usize,
+    /// Codings upon each other.
+    pub layers: usize,
+}
+
+impl Default for CodingLimits {
+    fn default() -> Self {
+        CodingLimits { size: 1 << 20, ratio: 200, layers: 2 }
+    }
+}
+
+/// Buffers and decoder states that are used again and again.
+pub struct CodingScratch {
+    first: Vec<u8>,
+    second: Vec<u8>,
+    zlib: Decompress,
+    raw: Decompress,
+}
+
+impl Default for CodingScratch {
+    fn default() -> Self {
+        CodingScratch {
+            first: Vec::new(),
+            second: Vec::new(),
+            zlib: Decompress::new(true),
+            raw: Decompress::new(false),
+        }
+    }
+}
+
+/// Takes the content codings of a body off.
+///
+/// A body that was cut gives what could be decoded, without an anomaly. One over a limit gives what fits, one that is not
+/// what it is declared as is given as it is, and both leave an anomaly.
+pub fn decode<'a>(
+    headers: &Headers,
+    body: &'a [u8],
+    limits: &CodingLimits,
+    scratch: &'a mut CodingScratch,
+    anomalies: &mut AnomalySet,
+) -> &'a [u8] {
+    let codings = codings(headers, anomalies);
+    if codings.is_empty() || body.is_empty() {
+        return body;
+    }
+    if codings.len() > limits.layers {
+        anomalies.insert(Anomaly::ContentCodingLayers);
+        return body;
+    }
+    let CodingScratch { first, second, zlib, raw } = scratch;
+    let mut decoded = false;
+    for coding in codings.iter().rev() {
+        std::mem::swap(first, second);
+        let input: &[u8] = if decoded { second } else { body };
+        first.clear();
+        let mut out = Output { bytes: first, limit: limit(limits, input.len()) };
+        let end = match coding {
+            Coding::Gzip => gzip(input, raw, &mut out),
+            Coding::Deflate => deflate(input, zlib, raw, &mut out),
+            Coding::Brotli => brotli(input, &mut out),
+            Coding::Zstd => zstd(input, limits.size, &mut out),
+        };
+        match end {
+            End::Done | End::Cut => {}
+            End::Full => anomalies.insert(Anomaly::ContentCodingBomb),
+            End::Invalid => anomalies.insert(Anomaly::ContentCodingInvalid),
+        }
+        if first.is_empty() && end == End::Invalid {
+            return if decoded { second } else { body };
+        }
+        decoded = true;
+    }
+    first
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Coding {
+    Gzip,
+    Deflate,
+    Brotli,
+    Zstd,
+}
+
+/// The codings in the order they were applied. One that is not known makes the body unreadable: none is given.
+fn codings(headers: &Headers, anomalies: &mut AnomalySet) -> SmallVec<[Coding; 2]> {
+    let mut codings = SmallVec::new();
+    for name in headers.all("content-encoding").flat_map(|v| v.split(|b| *b == b',')).map(<[u8]>::trim_ascii)
+    {
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        if name.is_empty() || is("identity") {
+            continue;
+        }
+        if is("gzip") || is("x-gzip") {
+            codings.push(Coding::Gzip);
+        } else if is("deflate") {
+            codings.push(Coding::Deflate);
+        } else if is("br") {
+            codings.push(Coding::Brotli);
+        } else if is("zstd") {
+            codings.push(Coding::Zstd);
+        } else {
+            anomalies.insert(Anomaly::ContentCodingUnknown);
+            return SmallVec::new();
+        }
+    }
+    codings
+}
+
+fn limit(limits: &CodingLimits, input: usize) -> usize {
+    limits.size.min(input.saturating_mul(limits.ratio).max(64 << 10))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    Done,
+    Cut,
+    Full,
+    Invalid,
+}
+
+struct Output<'a> {
+    bytes: &'a mut Vec<u8>,
+    limit: usize,
+}
+
+impl Output<'_> {
+    fn inflate(&mut self, input: &[u8], state: &mut Decompress) -> (End, usize) {
+        loop {
+            if self.bytes.len() >= self.limit {
+                return (End::Full, 0);
+            }
+            let room = (self.limit - self.bytes.len()).min(16 << 10);
+            self.bytes.reserve_exact(room.max(self.bytes.len().min(self.limit - self.bytes.len())));
+            let (read, written) = (state.total_in(), self.bytes.len());
+            let rest = input.get(usize::try_from(read).unwrap_or(usize::MAX)..).unwrap_or_default();
+            let status = state.decompress_vec(rest, self.bytes, FlushDecompress::None);
+            self.bytes.truncate(self.limit);
+            match status {
+                Ok(Status::StreamEnd) => {
+                    return (End::Done, usize::try_from(state.total_in()).unwrap_or(usize::MAX));
+                }
+                Ok(_) if state.total_in() == read && self.bytes.len() == written => return (End::Cut, 0),
+                Ok(_) => {}
+                Err(_) => return (End::Invalid, 0),
+            }
+        }
+    }
+
+    fn read(&mut self, reader: &mut dyn Read) -> End {
+        let mut chunk = [0; 8192];
+        loop {
+            match reader.read(&mut chunk) {
+                Ok(0) => return End::Done,
+                Ok(n) => {
+                    let room = self.limit.saturating_sub(self.bytes.len());
+                    self.bytes.extend_from_slice(chunk.get(..n.min(room)).unwrap_or_default());
+                    if n > room {
+                        return End::Full;
+                    }
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => return End::Cut,
+                Err(_) => return End::Invalid,
+            }
+        }
+    }
+}
+
+/// Reads gzip members one after another (RFC 1952 §2.2). Checksums are not verified: a sensor has no one to tell.
+fn gzip(input: &[u8], state: &mut Decompress, out: &mut Output<'_>) -> End {
+    let mut rest = input;
+    loop {
+        let body = match gzip_header(rest) {
+            Ok(len) => rest.get(len..).unwrap_or_default(),
+            Err(_) if rest.len() < input.len() => return End::Done,
+            Err(end) => return end,
+        };
+        state.reset(false);
+        let (end, used) = out.inflate(body, state);
+        if end != End::Done {
+            return end;
+        }
+        rest = body.get(used.saturating_add(8)..).unwrap_or_default();
+        if rest.is_empty() {
+            return End::Done;
+        }
+    }
+}
+
+fn gzip_header(input: &[u8]) -> Result<usize, End> {
+    let Some(head) = input.get(..10) else {
+        return Err(if [0x1f, 0x8b, 8].starts_with(input.get(..input.len().min(3)).unwrap_or_default()) {
+            End::Cut
+        } else {
+            End::Invalid
+        });
+    };
+    let [0x1f, 0x8b, 8, flags, ..] = head else { return Err(End::Invalid) };
+    let mut at = 10;
+    if flags & 4 != 0 {
+        let len =
+            input.get(at..at + 2).and_then(|b| b.try_into().ok()).map(u16::from_le_bytes).ok_or(End::Cut)?;
+        at += 2 + usize::from(len);
+    }
+    for flag in [8, 16] {
+        if flags & flag != 0 {
+            at += memchr::memchr(0, input.get(at..).ok_or(End::Cut)?).ok_or(End::Cut)? + 1;
+        }
+    }
+    if flags & 2 != 0 {
+        at += 2;
+    }
+    Ok(at)
+}
+
+/// Reads zlib (RFC 1950), or raw deflate (RFC 1951), which some send under this name.
+fn deflate(input: &[u8], zlib: &mut Decompress, raw: &mut Decompress, out: &mut Output<'_>) -> End {
+    let zlib_header =
+        matches!(input, [a, b, ..] if a & 15 == 8 && (u16::from(*a) << 8 | u16::from(*b)) % 31 == 0);
+    if zlib_header || input.len() < 2 {
+        zlib.reset(true);
+        let (end, _) = out.inflate(input, zlib);
+        if end != End::Invalid || !out.bytes.is_empty() {
+            return end;
+        }
+    }
+    raw.reset(false);
+    out.inflate(input, raw).0
+}
+
+/// The decoder does not tell a cut from a fault: where all was read and something came out, it was cut.
+fn brotli(mut input: &[u8], out: &mut Output<'_>) -> End {
+    match out.read(&mut brotli_decompressor::Decompressor::new(&mut input, 4096)) {
+        End::Invalid if input.is_empty() && !out.bytes.is_empty() => End::Cut,
+        end => end,
+    }
+}
+
+fn zstd(input: &[u8], size: usize, out: &mut Output<'_>) -> End {
+    if !input.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        return End::Invalid;
+    }
+    let mut frames = FrameDecoder::new();
+    frames.set_max_window_size((8 << 20).max(size as u64));
+    let Ok(mut reader) = StreamingDecoder::new_with_decoder(input, frames) else { return End::Cut };
+    match out.read(&mut reader) {
+        End::Invalid => End::Cut,
+        end => end,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn gz(data: &[u8]) -> Vec<u8> {
+        let mut w = GzEncoder::new(Vec::new(), Compression::default());
+        w.write_all(data).unwrap();
+        w.finish().unwrap()
+    }
+
+    fn run(coding: &str, body: &[u8]) -> (Vec<u8>, AnomalySet) {
+        let mut headers = Headers::default();
+        headers.push(b"Content-Encoding", coding.as_bytes());
+        let (mut scratch, mut anomalies) = (CodingScratch::default(), AnomalySet::default());
+        let out = decode(&headers, body, &CodingLimits::default(), &mut scratch, &mut anomalies).to_vec();
+        (out, anomalies)
+    }
+
+    #[test]
+    fn codings_are_taken_off() {
+        let text = b"hello hello hello".repeat(100);
+        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
+        zlib.write_all(&text).unwrap();
+        let mut raw = DeflateEncoder::new(Vec::new(), Compression::default());
+        raw.write_all(&text).unwrap();
+        let zstd = ruzstd::encoding::compress_to_vec(&text[..], ruzstd::encoding::CompressionLevel::Fastest);
+        for (coding, body) in [
+            ("gzip", gz(&text)),
+            ("X-GZIP", [gz(&text[..100]), gz(&text[100..])].concat()),
+            ("deflate", zlib.finish().unwrap()),
+            ("deflate", raw.finish().unwrap()),
+            ("zstd", zstd),
+            ("gzip, gzip", gz(&gz(&text))),
+            ("identity", text.clone()),
+        ] {
+            let (out, anomalies) = run(coding, &body);
+            assert!(out == text && anomalies.is_empty(), "{coding} {anomalies:?} {}", out.len());
+        }
+        let br = [
+            0x1b, 0x10, 0x00, 0xf8, 0x8d, 0x94, 0x6e, 0xde, 0x44, 0x55, 0x86, 0x96, 0x6c, 0x20, 0x6f, 0x01,
+            0x4f, 0x1c, 0x60, 0x1c,
+        ];
+        assert_eq!(run("br", &br), (b"hello hello hello".to_vec(), AnomalySet::default()));
+        assert!(run("br", b"{\"a\":1}").1.contains(Anomaly::ContentCodingInvalid));
+    }
+
+    #[test]
+    fn a_cut_body_gives_what_could_be_decoded() {
+        let text: Vec<u8> = (0..20_000_u32).flat_map(|n| n.to_string().into_bytes()).collect();
+        let body = gz(&text);
+        let (out, anomalies) = run("gzip", &body[..body.len() / 2]);
+        assert!(out.len() > 10_000 && text.starts_with(&out) && anomalies.is_empty());
+    }
+
+    #[test]
+    fn bombs_lies_and_unknown_codings_are_anomalies() {
+        let (out, anomalies) = run("gzip", &gz(&vec![0; 50 << 20]));
+        assert!(out.len() <= 1 << 20 && anomalies.contains(Anomaly::ContentCodingBomb));
+        let (out, anomalies) = run("gzip", b"{\"a\":1}");
+        assert!(out == b"{\"a\":1}" && anomalies.contains(Anomaly::ContentCodingInvalid));
+        assert!(run("pack200", b"x").1.contains(Anomaly::ContentCodingUnknown));
+        assert!(run("gzip,gzip,gzip", b"x").1.contains(Anomaly::ContentCodingLayers));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_decoding_panic(
+            mut body in prop::collection::vec(any::<u8>(), 0..200), coding in 0..6_usize, magic: bool,
+        ) {
+            let (name, head): (_, &[u8]) = [
+                ("gzip", &[0x1f, 0x8b, 8][..]), ("deflate", &[0x78, 0x9c]), ("br", &[]),
+                ("zstd", &[0x28, 0xb5, 0x2f, 0xfd]), ("br, gzip", &[0x1f, 0x8b, 8]), ("gzip, zstd", &[0x28, 0xb5, 0x2f, 0xfd]),
+            ][coding];
+            if magic {
+                body.splice(0..0, head.iter().copied());
+            }
+            prop_assert!(run(name, &body).0.len() <= 1 << 20);
+        }
+    }
+}
