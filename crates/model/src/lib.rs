@@ -2,6 +2,7 @@
 //!
 //! This crate knows no other crate of the workspace, does no IO and reads no clock.
 
+mod action;
 mod anomaly;
 mod completeness;
 mod endpoint;
@@ -13,6 +14,7 @@ mod subject;
 mod time;
 mod zone;
 
+pub use action::ActionRow;
 pub use anomaly::{Anomaly, AnomalySet};
 pub use completeness::Completeness;
 pub use endpoint::{EndpointId, EndpointRef};

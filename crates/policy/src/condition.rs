@@ -1,0 +1,165 @@
+use cel::common::ast::{EntryExpr, Expr, IdedExpr};
+use cel::{Context, ExecutionError, Program, Value};
+
+use crate::facts::{self, FIELDS};
+use crate::nearest;
+
+/// Longest condition in bytes: they are read for every verdict.
+const MAX_LEN: usize = 4096;
+
+/// A compiled condition over the fields of a verdict.
+#[derive(Debug)]
+pub(crate) struct Condition {
+    text: String,
+    program: Program,
+}
+
+/// Why a condition is refused: where in it (line and column from 1), what and what to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl Condition {
+    /// Compiles and tries a condition: unknown fields, wrong types and what is not a yes or no are found here, not in traffic.
+    pub(crate) fn compile(text: &str) -> Result<Self, Refused> {
+        if text.len() > MAX_LEN {
+            return Err(refused(text, None, format!("condition longer than {MAX_LEN} bytes"), None));
+        }
+        let program = parse(text)?;
+        check_names(text, &program)?;
+        let condition = Condition { text: text.to_owned(), program };
+        condition.try_out()?;
+        Ok(condition)
+    }
+
+    /// Whether the condition holds.
+    pub(crate) fn holds(&self, context: &Context<'_, '_>) -> Result<bool, String> {
+        match self.program.execute(context) {
+            Ok(Value::Bool(b)) => Ok(b),
+            Ok(other) => Err(format!("gives {} where true or false is meant", other.type_of())),
+            Err(e) => Err(reason(&e)),
+        }
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn try_out(&self) -> Result<(), Refused> {
+        let tried =
+            facts::samples().iter().try_for_each(|v| self.holds(&facts::context(v, None)).map(|_| ()));
+        tried.map_err(|e| {
+            let hint = "numbers are compared with numbers and text with text in double quotes";
+            refused(&self.text, None, format!("condition {e}"), Some(hint.into()))
+        })
+    }
+}
+
+fn parse(text: &str) -> Result<Program, Refused> {
+    Program::compile(text).map_err(|errors| {
+        let first = errors.errors.first();
+        let (line, column) = first.map_or((1, 1), |e| (e.pos.0.max(1) as usize, e.pos.1.max(0) as usize + 1));
+        let message = first.map_or_else(|| "not CEL".to_owned(), |e| tidy(&e.msg));
+        Refused { line, column, message: format!("condition does not parse: {message}"), hint: None }
+    })
+}
+
+/// The parser lists what it would have taken, dozens of tokens: only what stood there helps.
+fn tidy(message: &str) -> String {
+    let line = message.lines().next().unwrap_or_default();
+    let line = line.strip_prefix("Syntax error: ").unwrap_or(line);
+    line.split(" expecting ").next().unwrap_or(line).to_owned()
+}
+
+fn reason(error: &ExecutionError) -> String {
+    match error {
+        ExecutionError::NoSuchOverload(_)
+        | ExecutionError::ValuesNotComparable(..)
+        | ExecutionError::UnsupportedBinaryOperator(..) => {
+            format!("compares or joins what does not go together: {error}")
+        }
+        other => format!("cannot be worked out: {other}"),
+    }
+}
+
+fn check_names(text: &str, program: &Program) -> Result<(), Refused> {
+    let mut bound = Vec::new();
+    collect_bound(program.expression(), &mut bound);
+    let references = program.references();
+    let mut unknown: Vec<&str> = references.variables();
+    unknown.retain(|v| !bound.contains(v) && !FIELDS.iter().any(|f| f.name == *v));
+    unknown.sort_unstable_by_key(|v| text.find(v));
+    let Some(name) = unknown.first() else { return Ok(()) };
+    let hint = match nearest(name, FIELDS.iter().map(|f| f.name)) {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => format!("known: {}", FIELDS.map(|f| f.name).join(", ")),
+    };
+    Err(refused(text, text.find(name), format!("unknown field `{name}` in the condition"), Some(hint)))
+}
+
+/// Names that comprehensions (`exists`, `all`, `filter`, `map`) bind.
+fn collect_bound<'e>(e: &'e IdedExpr, out: &mut Vec<&'e str>) {
+    match &e.expr {
+        Expr::Comprehension(c) => {
+            out.push(&c.iter_var);
+            out.extend(c.iter_var2.as_deref());
+            for part in [&c.iter_range, &c.accu_init, &c.loop_cond, &c.loop_step, &c.result] {
+                collect_bound(part, out);
+            }
+        }
+        Expr::Call(call) => {
+            call.target.iter().for_each(|t| collect_bound(t, out));
+            call.args.iter().for_each(|a| collect_bound(a, out));
+        }
+        Expr::List(list) => list.elements.iter().for_each(|x| collect_bound(x, out)),
+        Expr::Select(select) => collect_bound(&select.operand, out),
+        Expr::Map(map) => map.entries.iter().for_each(|entry| match &entry.expr {
+            EntryExpr::MapEntry(m) => {
+                collect_bound(&m.key, out);
+                collect_bound(&m.value, out);
+            }
+            EntryExpr::StructField(f) => collect_bound(&f.value, out),
+        }),
+        _ => {}
+    }
+}
+
+fn refused(text: &str, at: Option<usize>, message: String, hint: Option<String>) -> Refused {
+    let before = at.and_then(|i| text.get(..i)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    Refused { line, column, message, hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> Refused {
+        Condition::compile(text).unwrap_err()
+    }
+
+    #[test]
+    fn conditions_are_checked_when_they_are_read() {
+        assert!(Condition::compile(r#"intent == "malicious" && score >= 80"#).is_ok());
+        assert!(Condition::compile(r#"hosts.exists(h, h.endsWith(".example"))"#).is_ok());
+        assert!(Condition::compile(r#"class in ["sqli", "vuln-scan"] || "OAT-008" in oat"#).is_ok());
+        let e = error(r#"score >= 80 && clas == "x""#);
+        assert_eq!((e.line, e.column), (1, 16));
+        assert_eq!(e.hint.as_deref(), Some("did you mean `class`?"));
+        assert!(
+            error("score > \"9\"").message.contains("does not go together"),
+            "{:?}",
+            error("score > \"9\"")
+        );
+        assert!(error("score > 50 && class > 3").message.contains("does not go together"));
+        assert!(error("score + 1").message.contains("true or false"));
+        let e = error("score >=");
+        assert!(e.message.contains("does not parse") && e.column > 1, "{e:?}");
+        assert!(error("shout(class)").message.contains("cannot be worked out"));
+    }
+}

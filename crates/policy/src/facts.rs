@@ -1,0 +1,132 @@
+use cel::{Context, Value};
+use serde::Serialize;
+use sidetap_model::SubjectKind;
+use sidetap_model::rows::{CampaignRow, Subject, VerdictRow};
+
+/// A field that conditions can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// `string`, `int` or `list`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// What it holds.
+    pub description: &'static str,
+}
+
+/// The fields of a condition, all of them always present.
+pub const FIELDS: [Field; 20] = [
+    field("intent", "string", "malicious, suspicious, automated or benign"),
+    field("class", "string", "class id, `credential-stuffing`; empty where there is none"),
+    field("oat", "list", "OWASP automated threats, `OAT-008`"),
+    field("score", "int", "harm, 1 to 99"),
+    field("automation", "int", "is it a machine? 1 to 99"),
+    field("phase", "string", "online or retrospective"),
+    field("zone", "string", "where it was seen"),
+    field("subject_kind", "string", "ip, cidr, session, account, api-key, fingerprint or compound"),
+    field("subject", "string", "whom the verdict names, as outputs spell it"),
+    field("client_ip", "string", "the client's address where there is exactly one, else empty"),
+    field("addresses", "int", "addresses it was seen at"),
+    field("requests", "int", "requests judged"),
+    field("duration_s", "int", "seconds from its first to its last request"),
+    field("hosts", "list", "hosts it was seen on most"),
+    field("endpoints", "list", "endpoints of its campaign, `POST shop.example/login`"),
+    field("indicators", "list", "ids of the indicators that fired"),
+    field("campaign", "string", "id of its campaign; empty where there is none"),
+    field("campaign_size", "int", "members of its campaign; 0 where there is none"),
+    field("campaign_requests", "int", "requests of its campaign; 0 where there is none"),
+    field("campaign_score", "int", "harm of its campaign, 1 to 99; 0 where there is none"),
+];
+
+const fn field(name: &'static str, kind: &'static str, description: &'static str) -> Field {
+    Field { name, kind, description }
+}
+
+/// The context in which conditions over this verdict are read.
+pub(crate) fn context(v: &VerdictRow, campaign: Option<&CampaignRow>) -> Context<'static, 'static> {
+    let mut context = Context::default();
+    for (name, value) in values(v, campaign) {
+        context.add_variable_from_value(name, value);
+    }
+    context
+}
+
+fn values(v: &VerdictRow, campaign: Option<&CampaignRow>) -> [(&'static str, Value); FIELDS.len()] {
+    let text = |t: Option<&str>| Value::from(t.unwrap_or_default());
+    let endpoints = campaign.map(|c| c.endpoints.as_slice()).unwrap_or_default();
+    let indicators: Vec<String> = v.reasons.iter().map(|r| r.indicator.clone()).collect();
+    [
+        ("intent", Value::from(v.intent.as_str())),
+        ("class", text(v.class.as_deref())),
+        ("oat", list(&v.oat)),
+        ("score", Value::Int(i64::from(v.score))),
+        ("automation", Value::Int(i64::from(v.automation))),
+        ("phase", Value::from(v.phase.as_str())),
+        ("zone", Value::from(v.zone.as_str())),
+        ("subject_kind", Value::from(v.subject.kind.name())),
+        ("subject", Value::from(v.subject.value.as_str())),
+        ("client_ip", Value::from(v.client_ip.map(|ip| ip.to_string()).unwrap_or_default())),
+        ("addresses", count(v.client_ips.len().max(usize::from(v.client_ip.is_some())) as u64)),
+        ("requests", count(v.requests)),
+        ("duration_s", Value::Int(v.last_seen.since(v.first_seen).max(0) / 1_000_000_000)),
+        ("hosts", list(&v.hosts)),
+        ("endpoints", list(endpoints)),
+        ("indicators", list(&indicators)),
+        ("campaign", text(v.campaign.as_deref())),
+        ("campaign_size", count(campaign.map_or(0, |c| c.members.len() as u64))),
+        ("campaign_requests", count(campaign.map_or(0, |c| c.requests))),
+        ("campaign_score", Value::Int(campaign.map_or(0, |c| i64::from(c.score)))),
+    ]
+}
+
+fn count(n: u64) -> Value {
+    Value::Int(i64::try_from(n).unwrap_or(i64::MAX))
+}
+
+fn list(items: &[String]) -> Value {
+    Value::from(items.iter().map(String::as_str).collect::<Vec<&str>>())
+}
+
+/// Verdicts to try conditions on: one of no consequence and one of all.
+pub(crate) fn samples() -> [VerdictRow; 2] {
+    let none = sample();
+    let class = Some("credential-stuffing".to_owned());
+    let all = VerdictRow {
+        intent: "malicious".into(),
+        class,
+        score: 99,
+        automation: 99,
+        requests: 1_000_000,
+        ..sample()
+    };
+    [none, all]
+}
+
+/// A verdict of no consequence.
+pub(crate) fn sample() -> VerdictRow {
+    VerdictRow {
+        id: String::new(),
+        zone: "default".into(),
+        subject: Subject { kind: SubjectKind::Ip, value: "192.0.2.1".into(), parts: Vec::new() },
+        client_ip: None,
+        client_ips: Vec::new(),
+        intent: "benign".into(),
+        class: None,
+        oat: Vec::new(),
+        score: 1,
+        automation: 1,
+        coverage: Default::default(),
+        campaign: None,
+        phase: "online".into(),
+        first_seen: Default::default(),
+        detected_at: Default::default(),
+        last_seen: Default::default(),
+        requests: 0,
+        reasons: Vec::new(),
+        response: "none".into(),
+        ttl_s: 0,
+        hosts: Vec::new(),
+        policy: None,
+    }
+}
