@@ -1,0 +1,141 @@
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::bytes::Bytes;
+use super::{DropReason, Layer, Step, Walk};
+
+const TRUNCATED: Step<'static> = Step::Drop(DropReason::Truncated);
+const MALFORMED: Step<'static> = Step::Drop(DropReason::MalformedIp);
+
+const IPV6_HEADER: usize = 40;
+const EXTENSION_HEADERS: usize = 16;
+
+/// A fragment of an IP datagram.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fragment<'a> {
+    pub(super) ends: (IpAddr, IpAddr),
+    pub(super) id: u32,
+    pub(super) protocol: u8,
+    pub(super) offset: u32,
+    pub(super) more: bool,
+    pub(super) data: &'a [u8],
+}
+
+impl Fragment<'_> {
+    /// What the reassembled datagram carries.
+    pub(super) fn inside(&self) -> Layer {
+        Layer::Transport { protocol: self.protocol, ends: self.ends }
+    }
+}
+
+/// IPv4 or IPv6, by the version that the header names.
+pub(super) fn any(walk: Walk<'_>) -> Step<'_> {
+    match walk.data.first().map(|b| b >> 4) {
+        Some(4) => v4(walk),
+        Some(6) => v6(walk),
+        Some(_) => MALFORMED,
+        None => TRUNCATED,
+    }
+}
+
+/// IPv4 (RFC 791 §3.1). A total length of 0 is a super-frame of segmentation off-load: all that is there.
+pub(super) fn v4(walk: Walk<'_>) -> Step<'_> {
+    let Some(head) = walk.data.first_chunk::<20>() else { return TRUNCATED };
+    let head = head.as_slice();
+    let first = head.u8(0).unwrap_or(0);
+    let header_len = usize::from(first & 15) * 4;
+    if first >> 4 != 4 || header_len < 20 {
+        return MALFORMED;
+    }
+    let total = usize::from(head.u16(2).unwrap_or(0));
+    let available = walk.data.len();
+    let (end, cut) = match total {
+        0 => (available, walk.cut),
+        t if t < header_len => return MALFORMED,
+        t => (t.min(available), (t - t.min(available)) as u32),
+    };
+    let Some(data) = walk.data.get(header_len..end) else { return TRUNCATED };
+    let ends = (address4(head, 12), address4(head, 16));
+    let protocol = head.u8(9).unwrap_or(0);
+    let fragment = head.u16(6).unwrap_or(0);
+    let (offset, more) = (u32::from(fragment & 0x1fff) * 8, fragment & 0x2000 != 0);
+    if offset == 0 && !more {
+        return Step::Into(Layer::Transport { protocol, ends }, Walk { data, cut });
+    }
+    if cut > 0 {
+        return TRUNCATED;
+    }
+    let id = u32::from(head.u16(4).unwrap_or(0));
+    Step::Fragment(Fragment { ends, id, protocol, offset, more, data })
+}
+
+fn address4(head: &[u8], at: usize) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::from(head.u32(at).unwrap_or(0)))
+}
+
+/// IPv6 with its extension headers (RFC 8200 §4). A payload length of 0 is a jumbogram or a super-frame: all that is there.
+pub(super) fn v6(walk: Walk<'_>) -> Step<'_> {
+    let Some(head) = walk.data.first_chunk::<IPV6_HEADER>() else { return TRUNCATED };
+    let head = head.as_slice();
+    if head.u8(0).unwrap_or(0) >> 4 != 6 {
+        return MALFORMED;
+    }
+    let payload = usize::from(head.u16(4).unwrap_or(0));
+    let available = walk.data.len() - IPV6_HEADER;
+    let (len, cut) = match payload {
+        0 => (available, walk.cut),
+        p => (p.min(available), (p - p.min(available)) as u32),
+    };
+    let Some(data) = walk.data.get(IPV6_HEADER..IPV6_HEADER + len) else { return TRUNCATED };
+    let ends = (address6(head, 8), address6(head, 24));
+    extensions(head.u8(6).unwrap_or(59), ends, Walk { data, cut })
+}
+
+fn address6(head: &[u8], at: usize) -> IpAddr {
+    let bytes = head.get(at..at + 16).and_then(|b| <[u8; 16]>::try_from(b).ok()).unwrap_or_default();
+    IpAddr::V6(Ipv6Addr::from(bytes))
+}
+
+fn extensions(mut protocol: u8, ends: (IpAddr, IpAddr), mut walk: Walk<'_>) -> Step<'_> {
+    for _ in 0..EXTENSION_HEADERS {
+        let len = match protocol {
+            // Hop-by-hop, routing, destination options, mobility, HIP, shim6.
+            0 | 43 | 60 | 135 | 139 | 140 => walk.data.u8(1).map(|n| (usize::from(n) + 1) * 8),
+            // Authentication header (RFC 4302 §2.2).
+            51 => walk.data.u8(1).map(|n| (usize::from(n) + 2) * 4),
+            44 => return fragment6(ends, walk),
+            _ => return Step::Into(Layer::Transport { protocol, ends }, walk),
+        };
+        let (Some(len), Some(next)) = (len, walk.data.u8(0)) else { return TRUNCATED };
+        let Some(data) = walk.data.get(len..) else { return TRUNCATED };
+        protocol = next;
+        walk.data = data;
+    }
+    Step::Drop(DropReason::TooManyLayers)
+}
+
+/// The fragment header (RFC 8200 §4.5). An atomic fragment (RFC 6946) is whole by itself.
+fn fragment6(ends: (IpAddr, IpAddr), walk: Walk<'_>) -> Step<'_> {
+    let (Some(protocol), Some(place), Some(id)) = (walk.data.u8(0), walk.data.u16(2), walk.data.u32(4))
+    else {
+        return TRUNCATED;
+    };
+    let Some(data) = walk.data.get(8..) else { return TRUNCATED };
+    let (offset, more) = (u32::from(place & 0xfff8), place & 1 != 0);
+    if offset == 0 && !more {
+        return extensions_after_fragment(protocol, ends, Walk { data, cut: walk.cut });
+    }
+    if walk.cut > 0 {
+        return TRUNCATED;
+    }
+    Step::Fragment(Fragment { ends, id, protocol, offset, more, data })
+}
+
+/// What follows a fragment header may be further extension headers; they are read as transports are.
+fn extensions_after_fragment(protocol: u8, ends: (IpAddr, IpAddr), walk: Walk<'_>) -> Step<'_> {
+    Step::Into(Layer::Transport { protocol, ends }, walk)
+}
+
+/// Extension headers met where a transport was due: in a reassembled IPv6 datagram, or AH over IPv4.
+pub(super) fn extension_as_transport(protocol: u8, ends: (IpAddr, IpAddr), walk: Walk<'_>) -> Step<'_> {
+    extensions(protocol, ends, walk)
+}

@@ -1,0 +1,202 @@
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sidetap_model::Ts;
+use sidetap_model::rows::InputSummary;
+
+use super::input::{ReadError, Reader, Record};
+use super::{LinkType, Packet, Source};
+use crate::SourceError;
+
+/// Beyond this many inputs a file is closed again until its first packet is due.
+const OPEN_AT_ONCE: usize = 16;
+const BUFFER: usize = 1 << 20;
+const BUFFER_OF_MANY: usize = 256 << 10;
+
+/// Capture files, merged in time order.
+///
+/// Each file is taken to be in time order itself; where it is not, its packets come in the order of the file.
+pub struct Files {
+    inputs: Vec<Input>,
+    /// Inputs by the time of their next packet; equal times in the order of the command line.
+    due: BinaryHeap<Reverse<(Ts, usize)>>,
+    current: Option<usize>,
+    bytes_total: Option<u64>,
+}
+
+struct Input {
+    path: PathBuf,
+    summary: InputSummary,
+    state: State,
+    read: Arc<AtomicU64>,
+    capacity: usize,
+    unknown_links: BTreeSet<u16>,
+}
+
+enum State {
+    /// Known to be readable; opened again when its first packet is due.
+    Waiting,
+    Open(Box<Reader>, Record),
+    Ended,
+}
+
+/// Opens capture files (`-` is standard input); the error is returned only where none of them can be read.
+pub fn open_files(paths: &[PathBuf]) -> Result<Files, SourceError> {
+    if paths.is_empty() {
+        return Err(SourceError::NoInput);
+    }
+    let many = paths.len() > OPEN_AT_ONCE;
+    let mut files = Files {
+        inputs: Vec::with_capacity(paths.len()),
+        due: BinaryHeap::with_capacity(paths.len()),
+        current: None,
+        bytes_total: total_bytes(paths),
+    };
+    for path in paths {
+        let mut input = Input::new(path, if many { BUFFER_OF_MANY } else { BUFFER });
+        if let Some(ts) = input.open() {
+            if many && path.as_os_str() != "-" {
+                input.state = State::Waiting;
+            }
+            files.due.push(Reverse((ts, files.inputs.len())));
+        }
+        files.inputs.push(input);
+    }
+    if files.due.is_empty() && files.inputs.iter().all(|i| i.summary.error.is_some()) {
+        let reasons = files
+            .inputs
+            .iter()
+            .map(|i| format!("{}: {}", i.summary.path, i.summary.error.as_deref().unwrap_or("no packets")));
+        return Err(SourceError::Unreadable(reasons.collect::<Vec<_>>().join("\n")));
+    }
+    Ok(files)
+}
+
+fn total_bytes(paths: &[PathBuf]) -> Option<u64> {
+    paths.iter().map(|p| std::fs::metadata(p).ok().filter(|m| m.is_file()).map(|m| m.len())).sum()
+}
+
+impl Input {
+    fn new(path: &Path, capacity: usize) -> Self {
+        Input {
+            path: path.to_owned(),
+            summary: InputSummary { path: path.display().to_string(), ..InputSummary::default() },
+            state: State::Ended,
+            read: Arc::default(),
+            capacity,
+            unknown_links: BTreeSet::new(),
+        }
+    }
+
+    /// Opens it and reads its first record, whose time it returns.
+    fn open(&mut self) -> Option<Ts> {
+        self.read.store(0, Ordering::Relaxed);
+        match Reader::open(&self.path, self.capacity, self.read.clone()) {
+            Ok(reader) => self.step(Box::new(reader)),
+            Err(e) => {
+                self.fail(&e);
+                None
+            }
+        }
+    }
+
+    /// Reads on to the next record, whose time it returns.
+    fn advance(&mut self) -> Option<Ts> {
+        match std::mem::replace(&mut self.state, State::Ended) {
+            State::Open(reader, _) => self.step(reader),
+            State::Waiting | State::Ended => None,
+        }
+    }
+
+    fn step(&mut self, mut reader: Box<Reader>) -> Option<Ts> {
+        match reader.next() {
+            Ok(Some(record)) => {
+                self.state = State::Open(reader, record);
+                Some(record.ts)
+            }
+            Ok(None) => None,
+            Err(e) => {
+                self.fail(&e);
+                None
+            }
+        }
+    }
+
+    fn fail(&mut self, error: &ReadError) {
+        self.summary.error = Some(match error {
+            ReadError::Io(e) => plain(e),
+            other => other.to_string(),
+        });
+    }
+
+    fn count(&mut self, record: &Record) {
+        let summary = &mut self.summary;
+        summary.packets += 1;
+        summary.bytes += record.len as u64;
+        summary.first_ts = Some(summary.first_ts.map_or(record.ts, |t| t.min(record.ts)));
+        summary.last_ts = Some(summary.last_ts.map_or(record.ts, |t| t.max(record.ts)));
+        if !record.link.is_known() && summary.error.is_none() && self.unknown_links.insert(record.link.0) {
+            let LinkType(number) = record.link;
+            summary.error = Some(format!("unknown link type {number}"));
+        }
+    }
+}
+
+fn plain(error: &std::io::Error) -> String {
+    use std::io::ErrorKind::{
+        InvalidData, InvalidInput, IsADirectory, NotFound, PermissionDenied, UnexpectedEof,
+    };
+    match error.kind() {
+        NotFound => "no such file".to_owned(),
+        PermissionDenied => "no permission to read it".to_owned(),
+        IsADirectory => "is a directory".to_owned(),
+        UnexpectedEof => "compressed file cut short".to_owned(),
+        InvalidData | InvalidInput => format!("not readable as compressed: {error}"),
+        _ => error.to_string(),
+    }
+}
+
+impl Source for Files {
+    fn next_packet(&mut self) -> Option<Packet<'_>> {
+        if let Some(index) = self.current.take()
+            && let Some(ts) = self.inputs.get_mut(index).and_then(Input::advance)
+        {
+            self.due.push(Reverse((ts, index)));
+        }
+        let index = loop {
+            let Reverse((_, index)) = self.due.pop()?;
+            let input = self.inputs.get_mut(index)?;
+            // A waiting file that became unreadable meanwhile says so in its summary.
+            if !matches!(input.state, State::Waiting) || input.open().is_some() {
+                break index;
+            }
+        };
+        self.current = Some(index);
+        let input = self.inputs.get_mut(index)?;
+        let State::Open(_, record) = input.state else { return None };
+        input.count(&record);
+        let State::Open(reader, _) = &input.state else { return None };
+        Some(Packet {
+            ts: record.ts,
+            link: record.link,
+            interface: record.interface,
+            data: reader.bytes(&record),
+            orig_len: record.orig_len,
+        })
+    }
+
+    fn inputs(&self) -> Vec<InputSummary> {
+        self.inputs.iter().map(|i| i.summary.clone()).collect()
+    }
+
+    fn bytes_read(&self) -> u64 {
+        self.inputs.iter().map(|i| i.read.load(Ordering::Relaxed)).sum()
+    }
+
+    fn bytes_total(&self) -> Option<u64> {
+        self.bytes_total
+    }
+}

@@ -1,0 +1,60 @@
+//! Where packets come from.
+
+mod files;
+mod input;
+mod link;
+#[cfg(feature = "live")]
+mod live;
+mod pcap;
+mod pcapng;
+mod window;
+
+use sidetap_model::Ts;
+use sidetap_model::rows::InputSummary;
+
+pub use files::{Files, open_files};
+pub use link::LinkType;
+#[cfg(feature = "live")]
+pub use live::{Live, LiveOptions, open_live};
+
+/// A packet as captured, borrowed from its source's buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    /// When it was captured.
+    pub ts: Ts,
+    /// What its first header is.
+    pub link: LinkType,
+    /// The interface within its input, from 0.
+    pub interface: u32,
+    /// The bytes kept.
+    pub data: &'a [u8],
+    /// Its length on the wire.
+    pub orig_len: u32,
+}
+
+/// A source of packets in time order.
+///
+/// What goes wrong with one input ends that input and is kept in its [`InputSummary`]; the others go on.
+pub trait Source {
+    /// The next packet; `None` at the end, or, of a live source, when there is none yet (see [`Source::idle`]).
+    fn next_packet(&mut self) -> Option<Packet<'_>>;
+
+    /// True where the last `None` meant only that no packet came in time.
+    fn idle(&self) -> bool {
+        false
+    }
+
+    /// Each input, with what was read of it so far.
+    fn inputs(&self) -> Vec<InputSummary>;
+
+    /// Packets that the kernel or the interface dropped before they could be read.
+    fn kernel_dropped(&self) -> u64 {
+        0
+    }
+
+    /// Bytes of input read so far, before decompression.
+    fn bytes_read(&self) -> u64;
+
+    /// Bytes of input in all, where that is known.
+    fn bytes_total(&self) -> Option<u64>;
+}

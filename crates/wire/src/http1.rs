@@ -1,0 +1,15 @@
+//! HTTP/1.x messages (RFC 9112) as a bystander sees them: heads, body framing, chunked coding.
+//!
+//! A well-formed head is read by `httparse`; what that refuses is read line by line and noted as an anomaly, never lost.
+
+mod chunked;
+mod framing;
+mod head;
+mod probe;
+mod tolerant;
+
+pub use chunked::{ChunkEnd, Chunked};
+pub use framing::{Framing, Hints, request_framing, response_framing};
+pub use head::{HeadLimits, Parsed, RequestHead, ResponseHead, head_end, request_head, response_head};
+pub use probe::{Probe, probe_request, probe_response};
+pub use tolerant::trailer_fields;

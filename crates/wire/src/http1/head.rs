@@ -1,0 +1,179 @@
+use std::mem::MaybeUninit;
+
+use memchr::memchr_iter;
+use sidetap_model::{Anomaly, AnomalySet, Headers, Version};
+
+use super::framing::Hints;
+use super::tolerant;
+
+/// Fields that the fast path takes; a head with more goes down the tolerant path.
+const FAST_FIELDS: usize = 64;
+
+/// Limits on a message's head.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadLimits {
+    /// Header fields; more are left out.
+    pub fields: usize,
+}
+
+impl Default for HeadLimits {
+    fn default() -> Self {
+        HeadLimits { fields: 1024 }
+    }
+}
+
+/// What became of bytes that should hold a head.
+#[derive(Debug)]
+pub enum Parsed<T> {
+    /// A head, and how many bytes it took.
+    Complete(T, usize),
+    /// The head goes on beyond these bytes.
+    Partial,
+    /// No head of this kind.
+    Invalid,
+}
+
+/// The head of a request.
+#[derive(Debug)]
+pub struct RequestHead {
+    /// Method as sent.
+    pub method: Vec<u8>,
+    /// Request-target as sent.
+    pub target: Vec<u8>,
+    /// Version as sent.
+    pub version: Version,
+    /// Header fields.
+    pub headers: Headers,
+    /// What the fields say on framing and connection.
+    pub hints: Hints,
+}
+
+/// The head of a response.
+#[derive(Debug)]
+pub struct ResponseHead {
+    /// Status code, 0 where it cannot be read.
+    pub status: u16,
+    /// Version as sent.
+    pub version: Version,
+    /// Header fields.
+    pub headers: Headers,
+    /// What the fields say on framing and connection.
+    pub hints: Hints,
+}
+
+/// Reads the head of a request from the start of `bytes`.
+pub fn request_head(bytes: &[u8], limits: &HeadLimits, anomalies: &mut AnomalySet) -> Parsed<RequestHead> {
+    let mut fields = [const { MaybeUninit::uninit() }; FAST_FIELDS];
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(bytes, &mut fields) {
+        Ok(httparse::Status::Partial) => return Parsed::Partial,
+        Ok(httparse::Status::Complete(len)) => {
+            let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version)
+            else {
+                return Parsed::Invalid;
+            };
+            check_lines(bytes.get(..len).unwrap_or_default(), anomalies);
+            check_target(target.as_bytes(), anomalies);
+            let (headers, hints) = collect(request.headers, limits, anomalies);
+            let version = Version(1, minor);
+            hints.check_request(version, anomalies);
+            let head = RequestHead {
+                method: method.as_bytes().to_vec(),
+                target: target.as_bytes().to_vec(),
+                version,
+                headers,
+                hints,
+            };
+            return Parsed::Complete(head, len);
+        }
+        Err(_) => {}
+    }
+    tolerant::request_head(bytes, limits, anomalies)
+}
+
+/// Reads the head of a response from the start of `bytes`.
+pub fn response_head(bytes: &[u8], limits: &HeadLimits, anomalies: &mut AnomalySet) -> Parsed<ResponseHead> {
+    let mut fields = [const { MaybeUninit::uninit() }; FAST_FIELDS];
+    let mut response = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    match config.parse_response_with_uninit_headers(&mut response, bytes, &mut fields) {
+        Ok(httparse::Status::Partial) => return Parsed::Partial,
+        Ok(httparse::Status::Complete(len)) => {
+            let (Some(status), Some(minor)) = (response.code, response.version) else {
+                return Parsed::Invalid;
+            };
+            check_lines(bytes.get(..len).unwrap_or_default(), anomalies);
+            let (headers, hints) = collect(response.headers, limits, anomalies);
+            let version = Version(1, minor);
+            hints.check_response(version, anomalies);
+            return Parsed::Complete(ResponseHead { status, version, headers, hints }, len);
+        }
+        Err(_) => {}
+    }
+    tolerant::response_head(bytes, limits, anomalies)
+}
+
+/// Where the head that begins `bytes` ends: behind its first empty line, searched from `from` on.
+pub fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
+    let start = from.min(bytes.len());
+    let rest = bytes.get(start..)?;
+    for at in memchr_iter(b'\n', rest) {
+        match rest.get(at + 1..) {
+            Some([b'\n', ..]) => return Some(start + at + 2),
+            Some([b'\r', b'\n', ..]) => return Some(start + at + 3),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn collect(
+    fields: &[httparse::Header<'_>],
+    limits: &HeadLimits,
+    anomalies: &mut AnomalySet,
+) -> (Headers, Hints) {
+    let bytes = fields.iter().map(|f| f.name.len() + f.value.len()).sum();
+    let mut headers = Headers::with_capacity(fields.len(), bytes);
+    let mut hints = Hints::default();
+    for field in fields.iter().take(limits.fields) {
+        headers.push(field.name.as_bytes(), field.value);
+        hints.note(field.name.as_bytes(), field.value, anomalies);
+    }
+    if fields.len() > limits.fields {
+        anomalies.insert(Anomaly::HeadersTooMany);
+    }
+    (headers, hints)
+}
+
+/// httparse takes LF for CRLF and skips empty lines in front; both are worth noting.
+fn check_lines(head: &[u8], anomalies: &mut AnomalySet) {
+    if matches!(head.first(), Some(b'\r' | b'\n')) {
+        anomalies.insert(Anomaly::LeadingEmptyLine);
+    }
+    let mut before = 0;
+    for at in memchr_iter(b'\n', head) {
+        if at == before || head.get(at - 1) != Some(&b'\r') {
+            anomalies.insert(Anomaly::BareLf);
+            return;
+        }
+        before = at + 1;
+    }
+}
+
+/// Notes bytes that RFC 3986 §2 does not allow in a request-target.
+pub(super) fn check_target(target: &[u8], anomalies: &mut AnomalySet) {
+    if target.iter().any(|b| !ALLOWED_IN_TARGET[usize::from(*b)]) {
+        anomalies.insert(Anomaly::TargetInvalid);
+    }
+}
+
+const ALLOWED_IN_TARGET: [bool; 256] = {
+    let mut table = [false; 256];
+    let allowed = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~:/?#[]@!$&'()*+,;=%";
+    let mut i = 0;
+    while i < allowed.len() {
+        table[allowed[i] as usize] = true;
+        i += 1;
+    }
+    table
+};

@@ -1,0 +1,174 @@
+use memchr::memchr;
+
+use super::tolerant::is_token;
+
+/// Whether bytes begin a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Probe {
+    /// They do.
+    Certain,
+    /// More of them are needed.
+    Unsure,
+    /// They do not.
+    No,
+}
+
+const METHODS: [&[u8]; 41] = [
+    b"GET",
+    b"POST",
+    b"PUT",
+    b"HEAD",
+    b"DELETE",
+    b"OPTIONS",
+    b"PATCH",
+    b"CONNECT",
+    b"TRACE",
+    b"QUERY",
+    b"PROPFIND",
+    b"PROPPATCH",
+    b"MKCOL",
+    b"COPY",
+    b"MOVE",
+    b"LOCK",
+    b"UNLOCK",
+    b"SEARCH",
+    b"REPORT",
+    b"MERGE",
+    b"CHECKOUT",
+    b"CHECKIN",
+    b"MKACTIVITY",
+    b"MKWORKSPACE",
+    b"MKCALENDAR",
+    b"VERSION-CONTROL",
+    b"BIND",
+    b"REBIND",
+    b"UNBIND",
+    b"ACL",
+    b"PURGE",
+    b"LINK",
+    b"UNLINK",
+    b"SUBSCRIBE",
+    b"UNSUBSCRIBE",
+    b"NOTIFY",
+    b"M-SEARCH",
+    b"BCOPY",
+    b"BPROPFIND",
+    b"RPC_IN_DATA",
+    b"RPC_OUT_DATA",
+];
+
+/// A request line may be this long before it is given up as something else.
+const LONGEST_LINE: usize = 64 << 10;
+const LONGEST_METHOD: usize = 64;
+
+/// Whether `bytes` begin a request: a line with a version of HTTP at its end, or one of HTTP/0.9 with a plain GET.
+pub fn probe_request(bytes: &[u8]) -> Probe {
+    let skipped = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n' | b' ' | b'\t')).count();
+    let bytes = bytes.get(skipped..).unwrap_or_default();
+    let Some(method_len) = bytes.iter().take(LONGEST_METHOD + 1).position(|b| matches!(b, b' ' | b'\t'))
+    else {
+        return probe_method_prefix(bytes);
+    };
+    let method = bytes.get(..method_len).unwrap_or_default();
+    if method.iter().any(|b| !matches!(b, 0x21..=0x7e)) {
+        return Probe::No;
+    }
+    let known = METHODS.contains(&method);
+    if !known && method.starts_with(b"HTTP/") {
+        return Probe::No;
+    }
+    let Some(end) = memchr(b'\n', bytes) else {
+        let rest = bytes.get(method_len..).unwrap_or_default();
+        let plausible =
+            (known || is_token(method)) && rest.iter().all(|b| *b >= 0x20 || matches!(b, b'\t' | b'\r'));
+        return if plausible && bytes.len() <= LONGEST_LINE { Probe::Unsure } else { Probe::No };
+    };
+    let line = bytes.get(method_len..end).unwrap_or_default().trim_ascii();
+    let word = line.rsplit(|b| matches!(b, b' ' | b'\t')).next().unwrap_or_default();
+    if is_version(word) {
+        return if word.len() < line.len() || known { Probe::Certain } else { Probe::No };
+    }
+    let old = method == b"GET" && line.starts_with(b"/") && !line.contains(&b' ');
+    if old { Probe::Certain } else { Probe::No }
+}
+
+/// No white space yet: the beginning of a method may be cut, binary data is none.
+fn probe_method_prefix(bytes: &[u8]) -> Probe {
+    let plausible = bytes.len() <= LONGEST_METHOD
+        && bytes.iter().all(|b| matches!(b, b'A'..=b'Z' | b'-' | b'_' | b'a'..=b'z'));
+    if plausible { Probe::Unsure } else { Probe::No }
+}
+
+fn is_version(word: &[u8]) -> bool {
+    match word.split_at_checked(5) {
+        Some((name, number)) => {
+            name.eq_ignore_ascii_case(b"HTTP/")
+                && number.len() <= 8
+                && number.first().is_some_and(|b| b.is_ascii_digit())
+        }
+        None => false,
+    }
+}
+
+/// Whether `bytes` begin a response: `HTTP/`, a number, white space, a digit.
+pub fn probe_response(bytes: &[u8]) -> Probe {
+    let skipped = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+    let bytes = bytes.get(skipped..).unwrap_or_default();
+    let name = bytes.get(..5).unwrap_or(bytes);
+    if !b"HTTP/".get(..name.len()).is_some_and(|n| n.eq_ignore_ascii_case(name)) {
+        return Probe::No;
+    }
+    let mut state = 0;
+    for b in bytes.iter().skip(5).take(16) {
+        state = match (state, b) {
+            (0 | 1, b'0'..=b'9' | b'.') => 1,
+            (1 | 2, b' ' | b'\t') => 2,
+            (2, b'0'..=b'9') => return Probe::Certain,
+            _ => return Probe::No,
+        };
+    }
+    if bytes.len() < 21 { Probe::Unsure } else { Probe::No }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_told_from_what_looks_like_them() {
+        let cases: [(&[u8], Probe); 13] = [
+            (b"GET / HTTP/1.1\r\n", Probe::Certain),
+            (b"\r\nGET / HTTP/1.1\r\n", Probe::Certain),
+            (b"FOO-BAR /x http/1.0\n", Probe::Certain),
+            (b"GET /old\r\n", Probe::Certain),
+            (b"GET /a b HTTP/1.1\r\n", Probe::Certain),
+            (b"GE", Probe::Unsure),
+            (b"GET /very-lo", Probe::Unsure),
+            (b"", Probe::Unsure),
+            (b"OPTIONS sip:a@b SIP/2.0\r\n", Probe::No),
+            (b"DESCRIBE rtsp://h/ RTSP/1.0\r\n", Probe::No),
+            (b"EHLO example.org\r\n", Probe::No),
+            (b"\x16\x03\x01\x02\x00\x01", Probe::No),
+            (b"HTTP/1.1 200 OK\r\n", Probe::No),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(probe_request(bytes), expected, "{:?}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    #[test]
+    fn responses_are_told_from_what_looks_like_them() {
+        let cases: [(&[u8], Probe); 7] = [
+            (b"HTTP/1.1 200 OK\r\n", Probe::Certain),
+            (b"HTTP/1.1  2", Probe::Certain),
+            (b"HTTP/0.9 404", Probe::Certain),
+            (b"HTT", Probe::Unsure),
+            (b"HTTP/1.1 ", Probe::Unsure),
+            (b"HTTP/x.y 200", Probe::No),
+            (b"SSH-2.0-OpenSSH", Probe::No),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(probe_response(bytes), expected, "{:?}", String::from_utf8_lossy(bytes));
+        }
+    }
+}
