@@ -1,0 +1,47 @@
+/// Why the store cannot do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file is something else.
+    #[error("{path}: not a Sidetap store (a file of another kind; it was not touched)")]
+    Foreign {
+        /// The file.
+        path: String,
+    },
+    /// A newer Sidetap wrote it.
+    #[error("{path}: written by a newer Sidetap (schema {found}, this one knows {known})")]
+    Newer {
+        /// The file.
+        path: String,
+        /// Its schema.
+        found: i64,
+        /// The newest schema that this program knows.
+        known: i64,
+    },
+    /// Its pages do not fit together.
+    #[error("{path}: damaged ({detail}); move it away, or restore it from a copy")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What SQLite found.
+        detail: String,
+    },
+    /// It cannot be opened.
+    #[error("{path}: cannot be opened: {detail}")]
+    Open {
+        /// The file.
+        path: String,
+        /// Why.
+        detail: String,
+    },
+    /// A statement failed.
+    #[error("store: {0}")]
+    Sql(#[from] rusqlite::Error),
+    /// A row does not have the form that it was written in.
+    #[error("store: a row of {table} cannot be read: {detail}")]
+    Row {
+        /// Its table.
+        table: &'static str,
+        /// Why.
+        detail: String,
+    },
+}

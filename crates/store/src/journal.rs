@@ -1,0 +1,83 @@
+use rusqlite::{TransactionBehavior, params};
+use serde::{Deserialize, Serialize};
+use sidetap_model::{ActionRow, Ts};
+
+use crate::error::StoreError;
+use crate::load::parse;
+use crate::open::Store;
+use crate::save::json;
+
+/// A row of the audit: written once, never changed, removed only by [`Store::retain`] by age, which says so in a row of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AuditRow {
+    /// When, by the wall clock.
+    pub at: Ts,
+    /// Who.
+    pub actor: String,
+    /// What: `mitigation.push`, `mitigation.undo`, `policy.load`, …
+    pub action: String,
+    /// The particulars.
+    pub detail: serde_json::Value,
+}
+
+impl Store {
+    /// Appends actions, and for each that was not only planned a row of the audit, in one transaction.
+    pub fn record_actions(&mut self, actions: &[ActionRow]) -> Result<(), StoreError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for a in actions {
+            let row = json(a, "actions")?;
+            transaction
+                .prepare_cached("INSERT INTO actions (at, connector, verdict, row) VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![a.at.0, a.connector, a.verdict, row])?;
+            if a.outcome != "planned" {
+                transaction
+                    .prepare_cached("INSERT INTO audit (at, actor, action, detail) VALUES (?1, ?2, ?3, ?4)")?
+                    .execute(params![a.at.0, a.actor, format!("mitigation.{}", a.kind), row])?;
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Appends a row to the audit.
+    pub fn record_audit(&mut self, row: &AuditRow) -> Result<(), StoreError> {
+        let detail = json(&row.detail, "audit")?;
+        let sql = "INSERT INTO audit (at, actor, action, detail) VALUES (?1, ?2, ?3, ?4)";
+        self.connection.execute(sql, params![row.at.0, row.actor, row.action, detail])?;
+        Ok(())
+    }
+
+    /// Actions, newest first.
+    pub fn actions(&self, limit: usize, offset: usize) -> Result<Vec<ActionRow>, StoreError> {
+        let sql = "SELECT row FROM actions ORDER BY seq DESC LIMIT ?1 OFFSET ?2";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(params![limit as i64, offset as i64])?;
+        let mut out = Vec::new();
+        while let Some(row) = rows.next()? {
+            out.push(parse(&row.get::<_, String>(0)?, "actions")?);
+        }
+        Ok(out)
+    }
+
+    /// Rows of the audit, newest first.
+    pub fn audit(&self, limit: usize, offset: usize) -> Result<Vec<AuditRow>, StoreError> {
+        let sql = "SELECT at, actor, action, detail FROM audit ORDER BY seq DESC LIMIT ?1 OFFSET ?2";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(params![limit as i64, offset as i64])?;
+        let mut out = Vec::new();
+        while let Some(row) = rows.next()? {
+            let detail = parse(&row.get::<_, String>(3)?, "audit")?;
+            out.push(AuditRow { at: Ts(row.get(0)?), actor: row.get(1)?, action: row.get(2)?, detail });
+        }
+        Ok(out)
+    }
+
+    /// How many actions and rows of the audit there are.
+    pub fn journal_len(&self) -> Result<(u64, u64), StoreError> {
+        let count = |table: &str| {
+            self.connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |r| r.get(0))
+        };
+        let (actions, audit): (i64, i64) = (count("actions")?, count("audit")?);
+        Ok((actions.unsigned_abs(), audit.unsigned_abs()))
+    }
+}

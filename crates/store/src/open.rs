@@ -1,0 +1,101 @@
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::error::StoreError;
+use crate::schema::{self, APPLICATION_ID, SCHEMA};
+
+/// How long a writer waits for another one.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// An open store.
+#[derive(Debug)]
+pub struct Store {
+    pub(crate) connection: Connection,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens a store to read and write; makes it where there is no file, and brings an older one to this schema.
+    ///
+    /// A file that is something else, damaged, or of a newer Sidetap is refused and not touched.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        if path.exists() {
+            drop(Store::open_read_only(path)?);
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(path, flags).map_err(|e| open_error(path, e))?;
+        prepare(&connection).map_err(|e| open_error(path, e))?;
+        schema::migrate(&mut connection).map_err(|e| open_error(path, e))?;
+        restrict(path);
+        Ok(Store { connection, path: path.to_owned() })
+    }
+
+    /// Opens a store that exists, to read only.
+    pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        if !path.is_file() {
+            let detail = if path.exists() { "not a file" } else { "no such file" }.to_owned();
+            return Err(StoreError::Open { path: path.display().to_string(), detail });
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(|e| open_error(path, e))?;
+        connection.busy_timeout(BUSY)?;
+        check(&connection, path)?;
+        Ok(Store { connection, path: path.to_owned() })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "secure_delete", "ON")?;
+    connection.pragma_update(None, "trusted_schema", "OFF")
+}
+
+/// Whether the file is a store of a known schema whose pages fit together. An empty file is one that is not written yet.
+fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let name = path.display().to_string();
+    let number = |pragma: &str| connection.pragma_query_value(None, pragma, |r| r.get::<_, i64>(0));
+    let application = number("application_id").map_err(|e| open_error(path, e))?;
+    let pages = number("page_count").map_err(|e| open_error(path, e))?;
+    if application != APPLICATION_ID && pages > 0 {
+        return Err(StoreError::Foreign { path: name });
+    }
+    let found = number("user_version").map_err(|e| open_error(path, e))?;
+    if found > SCHEMA {
+        return Err(StoreError::Newer { path: name, found, known: SCHEMA });
+    }
+    let detail: String =
+        connection.pragma_query_value(None, "quick_check", |r| r.get(0)).map_err(|e| open_error(path, e))?;
+    if detail == "ok" { Ok(()) } else { Err(StoreError::Damaged { path: name, detail }) }
+}
+
+fn open_error(path: &Path, error: rusqlite::Error) -> StoreError {
+    let name = path.display().to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => StoreError::Foreign { path: name },
+        Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged { path: name, detail: error.to_string() },
+        _ => StoreError::Open { path: name, detail: error.to_string() },
+    }
+}
+
+/// What a store holds concerns its site only: others on the machine may not read it.
+#[cfg(unix)]
+fn restrict(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let Ok(meta) = std::fs::metadata(path) else { return };
+    let mode = meta.permissions().mode();
+    let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode & 0o770));
+}
+
+#[cfg(not(unix))]
+fn restrict(_: &Path) {}

@@ -1,0 +1,110 @@
+use std::collections::BTreeMap;
+
+use rusqlite::{Transaction, TransactionBehavior, params};
+use serde::Serialize;
+use sidetap_model::Ts;
+
+use crate::error::StoreError;
+use crate::evidence::count;
+use crate::open::Store;
+use crate::schema::Table;
+
+/// What is kept, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Inventory, findings, campaigns, verdicts and traffic: seconds since they were seen last.
+    pub age_s: u64,
+    /// Actions and audit: seconds since they were written.
+    pub journal_age_s: u64,
+    /// Most rows of one table.
+    pub rows: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Retention { age_s: 90 * 86_400, journal_age_s: 400 * 86_400, rows: 1_000_000 }
+    }
+}
+
+/// Rows that were removed, by table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Removed(pub BTreeMap<String, u64>);
+
+impl Store {
+    /// Removes what is older than the retention allows and the oldest of what is too much; counts both.
+    pub fn retain(&mut self, now: Ts, retention: &Retention) -> Result<Removed, StoreError> {
+        let nanos = |s: u64| i64::try_from(s).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
+        let before = now.0.saturating_sub(nanos(retention.age_s));
+        let journal = now.0.saturating_sub(nanos(retention.journal_age_s));
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut removed = Removed::default();
+        for table in Table::ALL {
+            let n = trim(&transaction, table.name(), before, retention.rows)?;
+            note(&transaction, &mut removed, table.name(), n)?;
+        }
+        let traffic = transaction.execute("DELETE FROM traffic WHERE ts < ?1", [before])?;
+        note(&transaction, &mut removed, "traffic", traffic)?;
+        transaction.execute(
+            "DELETE FROM members WHERE NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.id = campaign AND c.run = members.run)",
+            [],
+        )?;
+        let actions = transaction.execute("DELETE FROM actions WHERE at < ?1", [journal])?;
+        note(&transaction, &mut removed, "actions", actions)?;
+        let audit = prune_audit(&transaction, journal, now)?;
+        note(&transaction, &mut removed, "audit", audit)?;
+        let runs = transaction.execute(EMPTY_RUNS, [before])?;
+        note(&transaction, &mut removed, "runs", runs)?;
+        transaction.commit()?;
+        Ok(removed)
+    }
+}
+
+const EMPTY_RUNS: &str = "DELETE FROM runs WHERE saved_at < ?1
+    AND id NOT IN (SELECT run FROM endpoints UNION SELECT run FROM sensitive UNION SELECT run FROM findings
+        UNION SELECT run FROM campaigns UNION SELECT run FROM verdicts UNION SELECT run FROM traffic)";
+
+fn trim(transaction: &Transaction<'_>, table: &str, before: i64, rows: u64) -> Result<usize, StoreError> {
+    let old = transaction.execute(&format!("DELETE FROM {table} WHERE last_seen < ?1"), [before])?;
+    let limit = crate::save::count(rows);
+    let many = transaction.execute(
+        &format!(
+            "DELETE FROM {table} WHERE (id, run) IN
+             (SELECT id, run FROM {table} ORDER BY last_seen DESC, id, run LIMIT -1 OFFSET ?1)"
+        ),
+        [limit],
+    )?;
+    Ok(old + many)
+}
+
+/// The audit is append-only: its guard is lifted within this transaction only, and the pruning leaves a row.
+fn prune_audit(transaction: &Transaction<'_>, before: i64, now: Ts) -> Result<usize, StoreError> {
+    let old: i64 =
+        transaction.query_row("SELECT count(*) FROM audit WHERE at < ?1", [before], |r| r.get(0))?;
+    if old == 0 {
+        return Ok(0);
+    }
+    transaction.execute_batch("DROP TRIGGER audit_is_not_removed")?;
+    let removed = transaction.execute("DELETE FROM audit WHERE at < ?1", [before])?;
+    transaction.execute_batch(
+        "CREATE TRIGGER audit_is_not_removed BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END",
+    )?;
+    let detail = serde_json::json!({ "removed": removed, "before": Ts(before).to_string() }).to_string();
+    transaction.execute(
+        "INSERT INTO audit (at, actor, action, detail) VALUES (?1, 'retention', 'audit.prune', ?2)",
+        params![now.0, detail],
+    )?;
+    Ok(removed)
+}
+
+fn note(
+    transaction: &Transaction<'_>,
+    removed: &mut Removed,
+    table: &str,
+    n: usize,
+) -> Result<(), StoreError> {
+    if n > 0 {
+        removed.0.insert(table.to_owned(), n as u64);
+        count(transaction, &format!("retained.{table}"), n as u64)?;
+    }
+    Ok(())
+}

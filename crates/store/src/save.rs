@@ -1,0 +1,187 @@
+use std::collections::BTreeSet;
+
+use rusqlite::{Transaction, TransactionBehavior, params};
+use serde::Serialize;
+use sidetap_model::Ts;
+use sidetap_model::rows::{CampaignRow, RunData, SensitiveRow, Summary, TrafficPoint, VerdictRow};
+
+use crate::error::StoreError;
+use crate::open::Store;
+use crate::schema::Table;
+
+/// The id of a run: its inputs and when their packets begin. The same capture replayed again is the same run; a live watch
+/// keeps its id from its first packet on.
+pub fn run_id(summary: &Summary) -> String {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    let mut feed = |bytes: &[u8]| {
+        for b in bytes {
+            hash = (hash ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    for input in &summary.inputs {
+        feed(input.path.as_bytes());
+        feed(&[0xff]);
+        feed(&input.first_ts.map_or(i64::MIN, |t| t.0).to_be_bytes());
+    }
+    format!("{hash:016x}")
+}
+
+impl Store {
+    /// Saves all that a run found, in one transaction, in place of what the same run said before; gives the run's id.
+    ///
+    /// What did not change is not written again, so a live watch may call it as often as it likes.
+    pub fn save_run(&mut self, data: &RunData, now: Ts) -> Result<String, StoreError> {
+        let run = run_id(&data.summary);
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        save_summary(&transaction, &run, &data.summary, now)?;
+        save_rows(&transaction, Table::Endpoints, &run, &data.endpoints, |r| {
+            (r.id.to_string(), r.last_seen)
+        })?;
+        save_rows(&transaction, Table::Sensitive, &run, &data.sensitive, |r| {
+            (sensitive_id(r), r.first_seen)
+        })?;
+        save_rows(&transaction, Table::Findings, &run, &data.findings, |r| (r.id.clone(), r.last_seen))?;
+        save_rows(&transaction, Table::Campaigns, &run, &data.campaigns, |r| (r.id.clone(), r.last_seen))?;
+        save_rows(&transaction, Table::Verdicts, &run, &data.verdicts, verdict_key)?;
+        save_members(&transaction, &run, &data.campaigns)?;
+        save_traffic(&transaction, &run, &data.traffic)?;
+        transaction.commit()?;
+        Ok(run)
+    }
+
+    /// Adds or replaces verdicts of a run as they come, without touching its other ones.
+    pub fn save_verdicts(&mut self, run: &str, verdicts: &[VerdictRow], now: Ts) -> Result<(), StoreError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute(
+            "INSERT INTO runs (id, saved_at, summary) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO UPDATE SET saved_at = ?2",
+            params![run, now.0, json(&Summary::default(), "runs")?],
+        )?;
+        upsert(&transaction, Table::Verdicts, run, verdicts, &verdict_key)?;
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Keeps a state of a part of Sidetap under a name (the ledger of mitigation, …).
+    pub fn put_state(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        let sql =
+            "INSERT INTO states (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2";
+        self.connection.execute(sql, params![name, value])?;
+        Ok(())
+    }
+
+    /// The state kept under a name.
+    pub fn state(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut statement = self.connection.prepare_cached("SELECT value FROM states WHERE name = ?1")?;
+        let mut rows = statement.query_map([name], |r| r.get(0))?;
+        Ok(rows.next().transpose()?)
+    }
+}
+
+fn verdict_key(v: &VerdictRow) -> (String, Ts) {
+    (v.id.clone(), v.last_seen.max(v.detected_at))
+}
+
+/// What makes two rows of `sensitive.ndjson` the same.
+pub(crate) fn sensitive_id(r: &SensitiveRow) -> String {
+    format!("{}\u{1f}{}\u{1f}{}\u{1f}{}", r.endpoint.id, r.direction, r.location, r.kind)
+}
+
+fn save_summary(
+    transaction: &Transaction<'_>,
+    run: &str,
+    summary: &Summary,
+    now: Ts,
+) -> Result<(), StoreError> {
+    let first = summary.inputs.iter().filter_map(|i| i.first_ts).min().map(|t| t.0);
+    let last = summary.inputs.iter().filter_map(|i| i.last_ts).max().map(|t| t.0);
+    transaction.execute(
+        "INSERT OR REPLACE INTO runs (id, saved_at, first_ts, last_ts, summary) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![run, now.0, first, last, json(summary, "runs")?],
+    )?;
+    Ok(())
+}
+
+fn save_rows<T: Serialize>(
+    transaction: &Transaction<'_>,
+    table: Table,
+    run: &str,
+    rows: &[T],
+    key: impl Fn(&T) -> (String, Ts),
+) -> Result<(), StoreError> {
+    let kept: BTreeSet<String> = rows.iter().map(|r| key(r).0).collect();
+    let gone: Vec<String> = {
+        let mut ids =
+            transaction.prepare_cached(&format!("SELECT id FROM {} WHERE run = ?1", table.name()))?;
+        let old = ids.query_map([run], |r| r.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+        old.into_iter().filter(|id| !kept.contains(id)).collect()
+    };
+    let mut delete =
+        transaction.prepare_cached(&format!("DELETE FROM {} WHERE id = ?1 AND run = ?2", table.name()))?;
+    for id in gone {
+        delete.execute(params![id, run])?;
+    }
+    drop(delete);
+    upsert(transaction, table, run, rows, &key)
+}
+
+fn upsert<T: Serialize>(
+    transaction: &Transaction<'_>,
+    table: Table,
+    run: &str,
+    rows: &[T],
+    key: &impl Fn(&T) -> (String, Ts),
+) -> Result<(), StoreError> {
+    let name = table.name();
+    let mut insert = transaction.prepare_cached(&format!(
+        "INSERT INTO {name} (id, run, last_seen, row) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (id, run) DO UPDATE SET last_seen = ?3, row = ?4 WHERE row <> ?4"
+    ))?;
+    for row in rows {
+        let (id, last_seen) = key(row);
+        insert.execute(params![id, run, last_seen.0, json(row, name)?])?;
+    }
+    Ok(())
+}
+
+fn save_members(
+    transaction: &Transaction<'_>,
+    run: &str,
+    campaigns: &[CampaignRow],
+) -> Result<(), StoreError> {
+    transaction.execute("DELETE FROM members WHERE run = ?1", [run])?;
+    let mut insert = transaction.prepare_cached(
+        "INSERT OR REPLACE INTO members (campaign, run, kind, value, first_seen, requests) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    for campaign in campaigns {
+        for m in &campaign.members {
+            let requests = count(m.requests);
+            insert.execute(params![campaign.id, run, m.kind.name(), m.value, m.first_seen.0, requests])?;
+        }
+    }
+    Ok(())
+}
+
+fn save_traffic(
+    transaction: &Transaction<'_>,
+    run: &str,
+    traffic: &[TrafficPoint],
+) -> Result<(), StoreError> {
+    transaction.execute("DELETE FROM traffic WHERE run = ?1", [run])?;
+    let mut insert = transaction.prepare_cached(
+        "INSERT OR REPLACE INTO traffic (run, ts, benign, automated, suspicious, malicious) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    for p in traffic {
+        let [benign, automated, suspicious, malicious] =
+            [p.benign, p.automated, p.suspicious, p.malicious].map(count);
+        insert.execute(params![run, p.ts.0, benign, automated, suspicious, malicious])?;
+    }
+    Ok(())
+}
+
+pub(crate) fn count(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn json<T: Serialize>(row: &T, table: &'static str) -> Result<String, StoreError> {
+    serde_json::to_string(row).map_err(|e| StoreError::Row { table, detail: e.to_string() })
+}

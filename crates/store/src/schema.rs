@@ -1,0 +1,54 @@
+use rusqlite::{Connection, TransactionBehavior};
+
+/// `application_id` of a store: how a file says that it is one.
+pub(crate) const APPLICATION_ID: i64 = 0x5354_4150;
+
+/// What brings a store from one schema to the next; the schema is `user_version`.
+const MIGRATIONS: [&str; 1] = [include_str!("schema/001.sql")];
+
+/// The schema that this program writes.
+pub(crate) const SCHEMA: i64 = MIGRATIONS.len() as i64;
+
+/// The tables whose rows are rows of the run directory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Table {
+    /// `endpoints.ndjson`.
+    Endpoints,
+    /// `sensitive.ndjson`.
+    Sensitive,
+    /// `findings.ndjson`.
+    Findings,
+    /// `campaigns.ndjson`.
+    Campaigns,
+    /// `verdicts.ndjson`.
+    Verdicts,
+}
+
+impl Table {
+    /// All of them.
+    pub const ALL: [Table; 5] =
+        [Table::Endpoints, Table::Sensitive, Table::Findings, Table::Campaigns, Table::Verdicts];
+
+    /// Its name in the file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Table::Endpoints => "endpoints",
+            Table::Sensitive => "sensitive",
+            Table::Findings => "findings",
+            Table::Campaigns => "campaigns",
+            Table::Verdicts => "verdicts",
+        }
+    }
+}
+
+/// Applies the migrations that are missing, each with its version in one transaction.
+pub(crate) fn migrate(connection: &mut Connection) -> Result<(), rusqlite::Error> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let from: i64 = transaction.pragma_query_value(None, "user_version", |r| r.get(0))?;
+    for (n, sql) in MIGRATIONS.iter().enumerate().skip(usize::try_from(from).unwrap_or(0)) {
+        transaction.execute_batch(sql)?;
+        transaction.pragma_update(None, "user_version", n as i64 + 1)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.commit()
+}
