@@ -5,3 +5,5 @@ pub mod body;
 pub mod coding;
 pub mod cookies;
 pub mod forward;
+pub mod http1;
+pub mod target;
