@@ -8,6 +8,7 @@ pub mod link;
 mod packet;
 mod rng;
 pub mod tcpip;
+pub mod world;
 
 pub use conversation::Conversation;
 pub use file::{Interface, PcapForm, PcapWriter, PcapngWriter, Resolution, pcap_bytes, pcapng_bytes};

@@ -1,0 +1,74 @@
+//! `testkit`: makes captures. See docs/testkit.md.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde::Serialize;
+use sidetap_testkit::world::{Options, Ranges, synthesize};
+use sidetap_testkit::{LinkKind, PcapForm, PcapWriter};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let done = match args.first().map(String::as_str) {
+        Some("synthesize") => world(args.get(1..).unwrap_or_default()),
+        _ => Err(USAGE.to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            let _ = writeln!(io::stderr(), "testkit: {text}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn world(args: &[String]) -> Result<(), String> {
+    let (mut options, mut out) = (Options::default(), None);
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
+        match arg.as_str() {
+            "--seed" => options.seed = number(value()?)?,
+            "--seconds" => options.seconds = number(value()?)?,
+            "--scale" => options.scale = number(value()?)?,
+            "--public" => options.ranges = Ranges::Public,
+            "--peaceful" => options.peaceful = true,
+            path if !path.starts_with('-') => out = Some(PathBuf::from(path)),
+            other => return Err(format!("{other} is not an option")),
+        }
+    }
+    let out = out.ok_or("where to?")?;
+    let record = synthesize(&options);
+    write_packets(&out, &record.packets).map_err(|e| format!("{}: {e}", out.display()))?;
+    let beside = |name: &str| out.with_file_name(name);
+    write_rows(&beside("labels.ndjson"), &record.labels)?;
+    write_rows(&beside("requests.ndjson"), &record.requests)
+}
+
+fn write_packets(path: &Path, packets: &[sidetap_testkit::Packet]) -> io::Result<()> {
+    let mut writer =
+        PcapWriter::new(BufWriter::new(File::create(path)?), LinkKind::Ethernet, PcapForm::Micros)?;
+    packets.iter().try_for_each(|p| writer.write(p))?;
+    writer.finish().map(|_| ())
+}
+
+fn write_rows<T: Serialize>(path: &Path, rows: &[T]) -> Result<(), String> {
+    let write = || -> io::Result<()> {
+        let mut out = BufWriter::new(File::create(path)?);
+        for row in rows {
+            serde_json::to_writer(&mut out, row)?;
+            out.write_all(b"\n")?;
+        }
+        out.flush()
+    };
+    write().map_err(|e| format!("{}: {e}", path.display()))
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("{text} is no number"))
+}
+
+const USAGE: &str =
+    "usage: testkit synthesize OUT.pcap [--seed N] [--seconds S] [--scale F] [--public] [--peaceful]";
