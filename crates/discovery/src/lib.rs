@@ -1,1 +1,26 @@
 //! Path templates, endpoint inventory, schema inference, OpenAPI and API risks.
+//!
+//! Workers hold an [`Extractor`] and a [`Snapshot`] and make an [`Observation`] of each exchange; the coordinator feeds them, in one
+//! order, to the [`Engine`], which learns templates between epochs and says which endpoint ids were renamed.
+
+mod callers;
+mod endpoint;
+mod engine;
+mod extract;
+mod head;
+mod host;
+mod inventory;
+mod learn;
+mod observe;
+mod render;
+mod schema;
+mod segment;
+mod snapshot;
+mod trie;
+mod words;
+
+pub use engine::{Config, Engine};
+pub use extract::{Context, Extractor, Side, Visit};
+pub use observe::{AUTH_KINDS, BodyFacts, Channel, Field, Kinds, Observation, Protocol, QueryParam, Signs};
+pub use segment::Shape;
+pub use snapshot::{Found, Snapshot};

@@ -1,0 +1,492 @@
+//! The worker's half of discovery: facts of one exchange, gathered while its bodies are visited.
+
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
+
+use sidetap_model::{EndpointRef, Exchange, Zone};
+use sidetap_wire::body::{Kind, Location, Scalar, Visitor, WalkScratch, hash_str, walk_query};
+use smallvec::SmallVec;
+
+use crate::head;
+use crate::observe::{BodyFacts, Field, Kinds, Observation, Protocol, QueryParam, Signs, shape_bit};
+use crate::segment::{self, Shape};
+
+/// Most fields of one body that are told apart.
+pub(crate) const MAX_FIELDS: usize = 192;
+const TABLE: usize = 512;
+const MAX_IDS: usize = 64;
+const MAX_QUERY: usize = 32;
+const MAX_PATHS: usize = 16 << 10;
+
+/// Which body is visited.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    /// The request's.
+    Request,
+    /// The response's.
+    Response,
+}
+
+/// How closely a body is looked at (see [`crate::Snapshot::plan`]).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Visit {
+    /// Fields are gathered.
+    #[default]
+    Full,
+    /// Only ids and names: the endpoint's schema is known.
+    Light,
+}
+
+/// What the extractor is told of an exchange besides its bodies.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The exchange.
+    pub exchange: &'a Exchange,
+    /// Where it was seen.
+    pub zone: &'a Zone,
+    /// Path as sent, without query.
+    pub path: &'a [u8],
+    /// Query, without `?`.
+    pub query: Option<&'a [u8]>,
+    /// What the snapshot named.
+    pub endpoint: &'a EndpointRef,
+    /// The client.
+    pub client: IpAddr,
+    /// How closely to look.
+    pub visit: Visit,
+}
+
+/// Gathers what discovery wants of one exchange: one for each worker, used again and again.
+///
+/// For each body call [`begin`](Extractor::begin), drive it as a [`Visitor`], call [`end`](Extractor::end); then
+/// [`take`](Extractor::take) gives the observation. Bodies may be left out.
+#[derive(Debug)]
+pub struct Extractor {
+    side: Side,
+    visit: Visit,
+    request: BodyFacts,
+    response: BodyFacts,
+    table: Vec<(u64, u32, u16)>,
+    generation: u32,
+    ids: SmallVec<[u64; 4]>,
+    own_id: bool,
+    grown: Grown,
+    query: Query,
+    scratch: WalkScratch,
+}
+
+/// What the body of a request says about what is spoken.
+#[derive(Debug, Default)]
+struct Grown {
+    rpc: bool,
+    rpc_method: Option<Box<str>>,
+    tool: Option<Box<str>>,
+    graphql: Option<Box<str>>,
+    operation: Option<Box<str>>,
+    introspection: bool,
+    schema_answer: bool,
+    batch: bool,
+    model: bool,
+    messages: bool,
+    soap: Option<Box<str>>,
+}
+
+impl Default for Extractor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Extractor {
+    /// A fresh one.
+    pub fn new() -> Self {
+        Extractor {
+            side: Side::Request,
+            visit: Visit::Full,
+            request: BodyFacts::default(),
+            response: BodyFacts::default(),
+            table: vec![(0, 0, 0); TABLE],
+            generation: 0,
+            ids: SmallVec::new(),
+            own_id: false,
+            grown: Grown::default(),
+            query: Query::default(),
+            scratch: WalkScratch::default(),
+        }
+    }
+
+    /// Starts with the body of `side`, whose decoded bytes begin with `body`.
+    pub fn begin(&mut self, side: Side, visit: Visit, content_type: Option<&[u8]>, kind: Kind, body: &[u8]) {
+        self.side = side;
+        self.visit = visit;
+        self.generation = self.generation.wrapping_add(1);
+        if self.generation == 0 {
+            self.table.fill((0, 0, 0));
+            self.generation = 1;
+        }
+        let facts = self.facts();
+        facts.visited = !matches!(kind, Kind::Empty);
+        facts.media = content_type.and_then(head::media_type);
+        let start = body.get(..body.len().min(96)).unwrap_or(body);
+        facts.print =
+            if body.is_empty() { 0 } else { hash_bytes(start) ^ (body.len() as u64).rotate_left(32) };
+    }
+
+    /// Ends the body; nothing more is told of it.
+    pub fn end(&mut self) {
+        self.visit = Visit::Light;
+    }
+
+    fn facts(&mut self) -> &mut BodyFacts {
+        match self.side {
+            Side::Request => &mut self.request,
+            Side::Response => &mut self.response,
+        }
+    }
+
+    fn field(&mut self, at: &Location<'_>, kinds: u8, shapes: impl FnOnce() -> u32) {
+        if self.visit != Visit::Full {
+            return;
+        }
+        let generation = self.generation;
+        let mut slot = at.hash as usize % TABLE;
+        loop {
+            let Some(entry) = self.table.get(slot).copied() else { return };
+            let (hash, seen, index) = entry;
+            if seen != generation {
+                break;
+            }
+            if hash == at.hash {
+                if let Some(f) = self.facts().fields.get_mut(usize::from(index)) {
+                    f.count = f.count.saturating_add(1);
+                    f.kinds |= kinds;
+                    if f.count <= 4 {
+                        f.shapes |= shapes();
+                    }
+                }
+                return;
+            }
+            slot = (slot + 1) % TABLE;
+        }
+        let facts = self.facts();
+        if facts.fields.len() >= MAX_FIELDS || facts.paths.len() + at.path.len() > MAX_PATHS {
+            return;
+        }
+        let index = facts.fields.len() as u16;
+        facts.paths.push_str(at.path);
+        facts.fields.push(Field {
+            path: at.hash,
+            len: at.path.len() as u16,
+            kinds,
+            shapes: shapes(),
+            count: 1,
+        });
+        if let Some(entry) = self.table.get_mut(slot) {
+            *entry = (at.hash, generation, index);
+        }
+    }
+
+    fn identity(&mut self, at: &Location<'_>, value: &str) {
+        if value.is_empty() || value.len() > 128 || !is_id_key(at.key) {
+            return;
+        }
+        if at.depth <= 2 && !at.path.contains('[') {
+            self.own_id = true;
+        }
+        if self.ids.len() < MAX_IDS {
+            self.ids.push(hash_str(value));
+        }
+    }
+
+    fn speech(&mut self, at: &Location<'_>, text: &str) {
+        let g = &mut self.grown;
+        match at.path {
+            "$.jsonrpc" | "$[*].jsonrpc" => g.rpc = true,
+            "$.method" | "$[*].method" if g.rpc_method.is_none() => g.rpc_method = identifier(text),
+            "$.params.name" => g.tool = identifier(text),
+            "$.operationName" | "$[*].operationName" => g.operation = identifier(text),
+            "$.query" | "$[*].query" if text.contains('{') => {
+                g.batch |= at.path.starts_with("$[") && g.graphql.is_some();
+                g.introspection |= text.contains("__schema") || text.contains("__type");
+                if g.graphql.is_none() {
+                    g.graphql = graphql_operation(text);
+                }
+            }
+            "$.model" => g.model = true,
+            "$.messages[*].role" | "$.prompt" | "$.input" => g.messages = true,
+            _ => {}
+        }
+    }
+
+    /// Gives what was gathered, and starts anew.
+    pub fn take(&mut self, context: &Context<'_>) -> Observation {
+        let exchange = context.exchange;
+        let mut signs = Signs::default();
+        let facts = head::read(exchange, context, &mut signs);
+        self.query(context.query, facts.status, exchange, &mut signs);
+        if facts.success && self.grown.introspection && self.grown.schema_answer {
+            signs.insert(Signs::INTROSPECTION);
+        }
+        if self.grown.batch {
+            signs.insert(Signs::BATCH);
+        }
+        let (protocol, operation) = self.spoken(facts.protocol, facts.soap_action);
+        let (echo, ids) = self.echo(context.path, facts.success);
+        let e = &context.endpoint;
+        Observation {
+            ts: exchange.ts,
+            flow_id: exchange.flow_id,
+            seq: exchange.seq,
+            zone: context.zone.clone(),
+            host: Arc::clone(&e.host),
+            method: Arc::clone(&e.method),
+            path: context.path.into(),
+            endpoint: e.id,
+            client: context.client,
+            status: facts.status,
+            auth: facts.auth,
+            protocol,
+            channel: facts.channel,
+            signs,
+            query: std::mem::take(&mut self.query.params),
+            operation,
+            echo,
+            own_id: std::mem::take(&mut self.own_id),
+            ids,
+            request: std::mem::take(&mut self.request),
+            response: std::mem::take(&mut self.response),
+            response_bytes: exchange.response.as_ref().map_or(0, |r| r.body.len),
+        }
+    }
+
+    fn query(&mut self, query: Option<&[u8]>, status: Option<u16>, exchange: &Exchange, signs: &mut Signs) {
+        self.query.large_page = false;
+        self.query.credential = false;
+        self.query.session = false;
+        let Some(query) = query.filter(|q| !q.is_empty()) else { return };
+        walk_query(query, &mut self.scratch, &mut self.query);
+        let ok = status.is_some_and(|s| (200..300).contains(&s));
+        if self.query.credential {
+            signs.insert(Signs::CREDENTIAL_IN_URL);
+        }
+        if self.query.session {
+            signs.insert(Signs::SESSION_IN_URL);
+        }
+        let big = exchange.response.as_ref().is_some_and(|r| r.body.len > 64 << 10);
+        if self.query.large_page && ok && big {
+            signs.insert(Signs::LARGE_PAGE);
+        }
+    }
+
+    fn spoken(&mut self, hint: Protocol, soap: Option<Box<str>>) -> (Protocol, Option<Box<str>>) {
+        let g = std::mem::take(&mut self.grown);
+        if g.rpc {
+            let method = g.rpc_method;
+            let mcp = method.as_deref().is_some_and(|m| {
+                m == "initialize"
+                    || ["tools/", "resources/", "prompts/", "notifications/"].iter().any(|p| m.starts_with(p))
+            });
+            let name = match (&method, g.tool) {
+                (Some(m), Some(tool)) if mcp => Some(format!("{m} {tool}").into_boxed_str()),
+                _ => method,
+            };
+            return (if mcp { Protocol::Mcp } else { Protocol::JsonRpc }, name);
+        }
+        if g.graphql.is_some() && hint != Protocol::Soap {
+            return (Protocol::Graphql, join_operation(g.graphql, g.operation));
+        }
+        if hint == Protocol::Soap || g.soap.is_some() {
+            return (Protocol::Soap, soap.or(g.soap));
+        }
+        if hint == Protocol::Rest && g.model && g.messages {
+            return (Protocol::Llm, None);
+        }
+        (hint, None)
+    }
+
+    /// Which path segments the response names, and the response's ids.
+    fn echo(&mut self, path: &[u8], success: bool) -> (u32, SmallVec<[u64; 4]>) {
+        let ids = std::mem::take(&mut self.ids);
+        if !success || ids.is_empty() {
+            return (0, SmallVec::new());
+        }
+        let mut echo = 0;
+        for (i, part) in segment::split(path).parts.iter().enumerate() {
+            let hash = hash_str(part);
+            let stem = segment::extension(part).and_then(|e| part.strip_suffix(e)).map(hash_str);
+            if ids.iter().any(|id| *id == hash || Some(*id) == stem) {
+                echo |= 1 << i;
+            }
+        }
+        (echo, ids)
+    }
+}
+
+impl Visitor for Extractor {
+    fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, _span: Range<usize>) {
+        match value {
+            Scalar::Str(s) => {
+                self.field(at, Kinds::STRING, || shape_bit(s));
+                match self.side {
+                    Side::Request => self.speech(at, s),
+                    Side::Response => self.identity(at, s),
+                }
+            }
+            Scalar::Num(n) => {
+                let whole = n.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+                self.field(at, if whole { Kinds::INTEGER } else { Kinds::NUMBER }, || 0);
+                if self.side == Side::Response {
+                    self.identity(at, n);
+                }
+            }
+            Scalar::Bool(_) => self.field(at, Kinds::BOOLEAN, || 0),
+            Scalar::Null => self.field(at, Kinds::NULL, || 0),
+        }
+        if at.depth <= 3 && !at.key.is_empty() {
+            self.facts().keys |= 1 << (hash_str(at.key) % 128);
+        }
+    }
+
+    fn begin_object(&mut self, at: &Location<'_>) {
+        self.field(at, Kinds::OBJECT, || 0);
+        match self.side {
+            Side::Request => {
+                if at.depth == 2 && self.grown.soap.is_none() && at.path.contains("Body.") {
+                    self.grown.soap = identifier(at.key.rsplit(':').next().unwrap_or(at.key));
+                }
+            }
+            Side::Response => self.grown.schema_answer |= at.key == "__schema" || at.key == "__type",
+        }
+    }
+
+    fn begin_array(&mut self, at: &Location<'_>) {
+        self.field(at, Kinds::ARRAY, || 0);
+    }
+}
+
+/// Visitor of the query.
+#[derive(Debug, Default)]
+struct Query {
+    params: SmallVec<[QueryParam; 4]>,
+    credential: bool,
+    session: bool,
+    large_page: bool,
+}
+
+impl Visitor for Query {
+    fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, _span: Range<usize>) {
+        let text = match value {
+            Scalar::Str(s) | Scalar::Num(s) => s,
+            Scalar::Bool(_) | Scalar::Null => "",
+        };
+        let key = at.key;
+        if sidetap_wire::auth::is_credential_parameter(key.as_bytes()) && text.len() >= 6 {
+            self.credential = true;
+        }
+        if ["sessionid", "session_id", "jsessionid", "phpsessid", "sid"]
+            .iter()
+            .any(|k| key.eq_ignore_ascii_case(k))
+            && text.len() >= 12
+        {
+            self.session = true;
+        }
+        if ["limit", "page_size", "pagesize", "per_page", "first", "size", "count"]
+            .iter()
+            .any(|k| key.eq_ignore_ascii_case(k))
+            && text.parse::<u64>().is_ok_and(|n| n >= 1000)
+        {
+            self.large_page = true;
+        }
+        let shapes = if text.is_empty() { 0 } else { shape_bit(text) };
+        let room = self.params.len() < MAX_QUERY;
+        match self.params.iter_mut().find(|p| &*p.name == key) {
+            Some(p) => p.shapes |= shapes,
+            None if room && key.len() <= 64 => {
+                self.params.push(QueryParam { name: key.into(), shapes });
+            }
+            None => {}
+        }
+    }
+}
+
+fn join_operation(shape: Option<Box<str>>, name: Option<Box<str>>) -> Option<Box<str>> {
+    let shape = shape?;
+    let Some(name) = name else { return Some(shape) };
+    let kind = shape.split(' ').next().unwrap_or("query");
+    Some(format!("{kind} {name}").into_boxed_str())
+}
+
+/// `query Name`, or `query firstField` of one without a name.
+fn graphql_operation(text: &str) -> Option<Box<str>> {
+    let text = text.trim_start();
+    let kind = ["mutation", "subscription"].into_iter().find(|k| text.starts_with(k)).unwrap_or("query");
+    let rest = text.strip_prefix(kind).unwrap_or(text).trim_start();
+    let named = rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();
+    let name = if named.is_empty() {
+        let inner = rest.split_once('{')?.1.trim_start();
+        inner.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default()
+    } else {
+        named
+    };
+    identifier(name).map(|n| format!("{kind} {n}").into_boxed_str())
+}
+
+/// A name as it may stand in outputs: at most 64 letters, digits and `_ . - /`.
+fn identifier(text: &str) -> Option<Box<str>> {
+    let fits = !text.is_empty()
+        && text.len() <= 64
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'/'));
+    fits.then(|| text.into())
+}
+
+/// True of field names under which resources are named.
+fn is_id_key(key: &str) -> bool {
+    const NAMES: [&str; 22] = [
+        "id",
+        "_id",
+        "uuid",
+        "guid",
+        "key",
+        "name",
+        "slug",
+        "login",
+        "username",
+        "user",
+        "code",
+        "sid",
+        "number",
+        "handle",
+        "ref",
+        "reference",
+        "gid",
+        "uid",
+        "sku",
+        "email",
+        "path",
+        "self",
+    ];
+    let b = key.as_bytes();
+    match b.len() {
+        0 | 1 => false,
+        2..=9 if NAMES.iter().any(|n| key.eq_ignore_ascii_case(n)) => true,
+        _ => ["_id", "Id", "_uuid", "_name", "Name", "_key", "_slug", "_sid", "Sid", "_code", "ID"]
+            .iter()
+            .any(|s| key.ends_with(s)),
+    }
+}
+
+fn hash_bytes(bytes: &[u8]) -> u64 {
+    bytes.chunks(8).fold(0x9e37_79b9_7f4a_7c15, |h: u64, c| {
+        let word = c.iter().fold(0_u64, |w, b| w << 8 | u64::from(*b));
+        (h ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd).rotate_left(29)
+    })
+}
+
+/// The bit of a shape, where the mask has but that one.
+pub(crate) fn only_shape(mask: u32) -> Option<Shape> {
+    use Shape::*;
+    [Int, Uuid, Ulid, Hex, Date, Email, Ip, Domain, Prefixed, Token, Jwt, Number, IssueKey, Text, Word]
+        .into_iter()
+        .find(|s| s.bit() == mask)
+}

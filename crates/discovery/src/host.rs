@@ -1,0 +1,230 @@
+//! What is known of one host.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
+use sidetap_model::{EndpointId, EndpointRef, Ts};
+use sidetap_wire::body::hash_str;
+use smallvec::SmallVec;
+
+use crate::callers::Callers;
+use crate::endpoint::{Endpoint, ExchangeId, client_hash, tally};
+use crate::learn::{Known as Learned, learn};
+use crate::observe::Observation;
+use crate::render::{Template, id_of};
+use crate::snapshot::{HostSnapshot, Known};
+use crate::trie::{Allowance, Matching, Node, Part, Visit};
+
+/// A host: its trie and its endpoints.
+#[derive(Debug, Default)]
+pub(crate) struct Host {
+    pub(crate) zone: Arc<str>,
+    pub(crate) name: Arc<str>,
+    pub(crate) root: Node,
+    /// Endpoints by slot.
+    pub(crate) endpoints: Vec<Option<Box<Endpoint>>>,
+    /// How each is called, by slot.
+    pub(crate) names: Vec<Option<EndpointRef>>,
+    free: Vec<u32>,
+    pub(crate) nodes: u32,
+    /// Hashes of ids and names in responses.
+    pub(crate) values: HashSet<u64, FixedState>,
+    /// Hashes of paths that were not found.
+    pub(crate) missing: HashSet<u64, FixedState>,
+    /// Paths that answered, but proved nothing: by method and template.
+    pub(crate) unproven: BTreeMap<(Arc<str>, String), Unproven>,
+    /// Ids that workers used this epoch for endpoints that are called otherwise.
+    pub(crate) strays: BTreeMap<EndpointId, u32>,
+    pub(crate) changed: bool,
+    pub(crate) learned_at: u32,
+    pub(crate) made: u32,
+}
+
+/// A path that answered with a refusal or a redirect.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Unproven {
+    pub(crate) path: u64,
+    pub(crate) calls: u64,
+    pub(crate) first: Ts,
+    pub(crate) last: Ts,
+    pub(crate) statuses: SmallVec<[(u16, u64); 2]>,
+    pub(crate) callers: Callers,
+    pub(crate) auth: u16,
+    pub(crate) evidence: Option<ExchangeId>,
+}
+
+impl Host {
+    pub(crate) fn new(zone: Arc<str>, name: Arc<str>) -> Self {
+        Host { zone, name, nodes: 1, changed: true, ..Host::default() }
+    }
+
+    /// Finds, or makes, the end of `path`; gives its slot.
+    pub(crate) fn prove(&mut self, path: &[Part<'_>], visit: &Visit, nodes: &mut u32) -> Option<u32> {
+        if let Some(slot) = self.root.touch(path, 0, visit, Matching::Learning) {
+            return Some(slot);
+        }
+        let next = self.free.last().copied().unwrap_or(self.endpoints.len() as u32);
+        let mut room = Allowance { nodes: *nodes, made: 0, next_slot: next };
+        let slot = self.root.grow(path, 0, visit, &mut room);
+        self.nodes += room.made;
+        self.made += room.made;
+        *nodes = room.nodes;
+        let slot = slot?;
+        if room.next_slot != next {
+            self.open(slot);
+            self.made += 1;
+            self.changed = true;
+        }
+        Some(slot)
+    }
+
+    fn open(&mut self, slot: u32) {
+        if self.free.last() == Some(&slot) {
+            self.free.pop();
+        }
+        let index = slot as usize;
+        if index >= self.endpoints.len() {
+            self.endpoints.resize_with(index + 1, || None);
+            self.names.resize_with(index + 1, || None);
+        }
+        if let Some(e) = self.endpoints.get_mut(index) {
+            *e = Some(Box::default());
+        }
+    }
+
+    /// Counts an exchange on the endpoint of `slot`.
+    pub(crate) fn count(&mut self, slot: u32, o: &Observation, settle_after: u32) {
+        let Some(Some(endpoint)) = self.endpoints.get_mut(slot as usize) else { return };
+        let settled = endpoint.is_settled(settle_after);
+        endpoint.count(o);
+        self.changed |= settled != endpoint.is_settled(settle_after);
+        if endpoint.id != o.endpoint && (endpoint.id.0 != 0 || self.strays.len() < 65_536) {
+            self.strays.insert(o.endpoint, slot);
+        }
+    }
+
+    /// Remembers an answer that proves nothing.
+    pub(crate) fn suspect(&mut self, o: &Observation, template: String, cap: usize) -> bool {
+        let path = hash_str(&template);
+        if self.unproven.len() >= cap
+            && !self.unproven.contains_key(&(Arc::clone(&o.method), template.clone()))
+        {
+            return false;
+        }
+        let u = self.unproven.entry((Arc::clone(&o.method), template)).or_default();
+        if u.calls == 0 {
+            (u.first, u.last, u.path) = (o.ts, o.ts, path);
+            u.evidence = Some((o.flow_id, o.seq));
+        }
+        u.calls += 1;
+        u.first = u.first.min(o.ts);
+        u.last = u.last.max(o.ts);
+        u.auth |= o.auth;
+        tally(&mut u.statuses, o.status.unwrap_or(0), 1);
+        u.callers.add(client_hash(o.client));
+        true
+    }
+
+    /// Learns templates; gives what was renamed.
+    pub(crate) fn learn(&mut self, margin: f64) {
+        let mut met = Vec::new();
+        learn(&mut self.root, &mut Vec::new(), &Learned { values: &self.values, margin }, &mut met);
+        for (kept, gone) in met {
+            self.join(kept, gone);
+        }
+        self.nodes = self.root.size();
+        self.learned_at = self.nodes;
+        self.made = 0;
+        self.changed = true;
+    }
+
+    fn join(&mut self, kept: u32, gone: u32) {
+        if kept == gone {
+            return;
+        }
+        let Some(theirs) = self.endpoints.get_mut(gone as usize).and_then(Option::take) else { return };
+        let old = theirs.id;
+        if let Some(Some(mine)) = self.endpoints.get_mut(kept as usize) {
+            mine.absorb(*theirs);
+        }
+        if old.0 != 0 {
+            self.strays.insert(old, kept);
+        }
+        if let Some(name) = self.names.get_mut(gone as usize) {
+            *name = None;
+        }
+        self.strays.values_mut().filter(|s| **s == gone).for_each(|s| *s = kept);
+        self.free.push(gone);
+    }
+
+    /// Names every endpoint anew; those whose id changed become strays of themselves.
+    pub(crate) fn rename(&mut self, methods: &[Arc<str>]) {
+        let mut named: Vec<(u32, String, u8)> = Vec::new();
+        name_all(&self.root, &Template::default(), &mut named);
+        for (slot, template, method) in named {
+            let Some(method) = methods.get(usize::from(method)) else { continue };
+            let Some(Some(endpoint)) = self.endpoints.get_mut(slot as usize) else { continue };
+            let Some(name) = self.names.get_mut(slot as usize) else { continue };
+            if name.as_ref().is_some_and(|n| *n.template == *template) {
+                continue;
+            }
+            let id = id_of(&self.zone, &self.name, method, &template);
+            if endpoint.id != id {
+                if endpoint.id.0 != 0 {
+                    self.strays.insert(endpoint.id, slot);
+                }
+                endpoint.id = id;
+            }
+            *name = Some(EndpointRef {
+                id,
+                host: Arc::clone(&self.name),
+                method: Arc::clone(method),
+                template: template.into(),
+            });
+        }
+    }
+
+    /// The strays of this epoch with what they are called now.
+    pub(crate) fn renames(&mut self) -> Vec<(EndpointId, EndpointRef)> {
+        let mut out = Vec::new();
+        for (id, slot) in std::mem::take(&mut self.strays) {
+            let Some(Some(name)) = self.names.get(slot as usize) else { continue };
+            if name.id == id {
+                continue;
+            }
+            if let Some(Some(e)) = self.endpoints.get_mut(slot as usize) {
+                e.alias(id);
+            }
+            out.push((id, name.clone()));
+        }
+        out
+    }
+
+    /// What workers look up in.
+    pub(crate) fn snapshot(&self, settle_after: u32) -> HostSnapshot {
+        HostSnapshot::build(&self.root, &mut |slot| {
+            let endpoint = self.names.get(slot as usize)?.clone()?;
+            let settled = self.endpoints.get(slot as usize)?.as_ref()?.is_settled(settle_after);
+            Some(Known { endpoint, settled })
+        })
+    }
+}
+
+fn name_all(node: &Node, at: &Template, out: &mut Vec<(u32, String, u8)>) {
+    for end in &node.ends {
+        let slashed = end.slashed * 2 > end.hits;
+        out.push((end.slot, at.finish(slashed), end.method));
+    }
+    for (name, kid) in &node.kids {
+        let mut next = at.clone();
+        next.literal(name);
+        name_all(kid, &next, out);
+    }
+    for p in &node.params {
+        let mut next = at.clone();
+        next.param(&p.prefix, &p.suffix, p.shapes);
+        name_all(&p.node, &next, out);
+    }
+}

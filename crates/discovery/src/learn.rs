@@ -1,0 +1,326 @@
+//! Which literal siblings are values of one parameter, from population evidence.
+//!
+//! A description-length argument decides. Two siblings that are values of one parameter continue alike: described as one, the
+//! continuation is paid for once (gain), while knowing the sibling tells nothing of the continuation (loss: the mutual information
+//! between sibling and continuation, in bits). Literals of their own continue differently, and lose more by being merged than they
+//! gain. To that come the bits that each sibling brings itself: its shape, a response that names it as an id, its name among ids
+//! seen elsewhere on the host, words that APIs use.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hashbrown::HashSet;
+use sidetap_wire::body::hash_str;
+
+use crate::segment::{self, STRONG};
+use crate::trie::{Node, Param};
+use crate::words;
+
+/// Siblings that are looked at together at most.
+const MAX_CANDIDATES: usize = 512;
+/// Continuations of one sibling that are told apart.
+const MAX_PROFILE: usize = 512;
+const PRIOR: f64 = -6.0;
+const OPEN_COST: f64 = 6.0;
+
+/// What the learner knows of the host.
+pub(crate) struct Known<'a> {
+    /// Hashes of ids and names that responses listed.
+    pub(crate) values: &'a HashSet<u64, foldhash::fast::FixedState>,
+    /// Bits that a merge must win by.
+    pub(crate) margin: f64,
+}
+
+/// Continuations: signature → (requests, bits to describe it).
+type Profile = BTreeMap<u64, (f64, f64)>;
+
+struct Candidate {
+    name: Arc<str>,
+    profile: Profile,
+    hits: f64,
+    own: f64,
+    keys: Vec<(u8, u128)>,
+    why: usize,
+}
+
+#[derive(Default, Clone)]
+struct Cluster {
+    profile: Profile,
+    hits: f64,
+    keys: Vec<(u8, u128)>,
+    members: Vec<usize>,
+    score: f64,
+}
+
+/// Merges what belongs together below `node`; ends that met are told to `met` as (kept, gone) slots.
+pub(crate) fn learn(node: &mut Node, path: &mut Vec<Arc<str>>, known: &Known<'_>, met: &mut Vec<(u32, u32)>) {
+    if node.kids.len() >= 2 || !node.params.is_empty() && !node.kids.is_empty() {
+        for suffix in suffixes(node) {
+            merge_level(node, path, &suffix, known, met);
+        }
+    }
+    for (name, kid) in &mut node.kids {
+        path.push(Arc::clone(name));
+        learn(kid, path, known, met);
+        path.pop();
+    }
+    for p in &mut node.params {
+        path.push("{}".into());
+        learn(&mut p.node, path, known, met);
+        path.pop();
+    }
+}
+
+/// The file extensions among the children, and none.
+fn suffixes(node: &Node) -> Vec<Arc<str>> {
+    let mut out: Vec<Arc<str>> = vec!["".into()];
+    for name in node.kids.keys() {
+        if let Some(ext) = segment::extension(name).filter(|e| words::is_file_extension(e))
+            && !out.iter().any(|o| &**o == ext)
+        {
+            out.push(ext.into());
+        }
+    }
+    out
+}
+
+fn group_of(name: &str) -> &str {
+    segment::extension(name).filter(|e| words::is_file_extension(e)).unwrap_or_default()
+}
+
+fn merge_level(
+    node: &mut Node,
+    path: &[Arc<str>],
+    suffix: &str,
+    known: &Known<'_>,
+    met: &mut Vec<(u32, u32)>,
+) {
+    let mut candidates: Vec<Candidate> = node
+        .kids
+        .iter()
+        .filter(|(name, _)| group_of(name) == suffix && !words::is_reserved(name))
+        .take(MAX_CANDIDATES)
+        .map(|(name, kid)| candidate(name, kid, path, known))
+        .collect();
+    candidates.sort_by(|a, b| b.own.total_cmp(&a.own).then_with(|| a.name.cmp(&b.name)));
+    let existing = node.params.iter().position(|p| p.prefix.is_empty() && &*p.suffix == suffix);
+    let cluster = match existing.and_then(|i| node.params.get(i)) {
+        Some(p) => join(&candidates, start(p, known), known.margin),
+        None => best_new(&candidates, known),
+    };
+    let Some(cluster) = cluster.filter(|c| !c.members.is_empty()) else { return };
+    let index = existing.unwrap_or_else(|| {
+        node.params.push(Param::new("", suffix));
+        node.params.len() - 1
+    });
+    for i in cluster.members {
+        let Some(c) = candidates.get(i) else { continue };
+        let Some(kid) = node.kids.remove(&c.name) else { continue };
+        let Some(param) = node.params.get_mut(index) else { continue };
+        param.open = true;
+        param.absorbed += 1;
+        param.shapes |= segment::read(&c.name, path.last().map(|p| &**p), path.len()).shape.bit();
+        if let Some(w) = param.why.get_mut(c.why) {
+            *w += 1;
+        }
+        param.node.absorb(kid, met);
+    }
+}
+
+fn start(p: &Param, known: &Known<'_>) -> Cluster {
+    let mut profile = Profile::new();
+    continuations(&p.node, 0, 0, known, &mut profile);
+    Cluster {
+        profile,
+        hits: f64::from(p.node.hits),
+        keys: end_keys(&p.node),
+        members: Vec::new(),
+        score: 0.0,
+    }
+}
+
+/// Lets candidates join as long as one gains by it.
+fn join(candidates: &[Candidate], mut cluster: Cluster, margin: f64) -> Option<Cluster> {
+    let mut left: Vec<usize> = (0..candidates.len()).filter(|i| !cluster.members.contains(i)).collect();
+    for _ in 0..4 {
+        let before = left.len();
+        left.retain(|i| {
+            let Some(c) = candidates.get(*i) else { return false };
+            let delta = advantage(&cluster, c);
+            if delta <= margin {
+                return true;
+            }
+            cluster.add(*i, c, delta);
+            false
+        });
+        if left.len() == before {
+            break;
+        }
+    }
+    Some(cluster)
+}
+
+fn best_new(candidates: &[Candidate], known: &Known<'_>) -> Option<Cluster> {
+    let mut seeds: Vec<usize> = (0..candidates.len().min(6)).collect();
+    let mut by_hits: Vec<usize> = (0..candidates.len()).collect();
+    by_hits.sort_by(|a, b| {
+        let hits = |i: &usize| candidates.get(*i).map_or(0.0, |c| c.hits);
+        hits(b).total_cmp(&hits(a)).then(a.cmp(b))
+    });
+    seeds.extend(by_hits.into_iter().take(6));
+    let mut best: Option<Cluster> = None;
+    for seed in seeds {
+        let Some(c) = candidates.get(seed) else { continue };
+        let mut cluster = Cluster::default();
+        cluster.add(seed, c, c.own);
+        let Some(cluster) = join(candidates, cluster, 0.0) else { continue };
+        if best.as_ref().is_none_or(|b| cluster.score > b.score) {
+            best = Some(cluster);
+        }
+    }
+    best.filter(|c| {
+        let enough = c.members.len() >= 3
+            || c.members.len() == 2
+                && c.members.iter().all(|i| candidates.get(*i).is_some_and(|c| c.why == 0));
+        enough && c.score > OPEN_COST + known.margin
+    })
+}
+
+impl Cluster {
+    fn add(&mut self, index: usize, c: &Candidate, delta: f64) {
+        for (sig, (n, cost)) in &c.profile {
+            self.profile.entry(*sig).or_insert((0.0, *cost)).0 += n;
+        }
+        self.hits += c.hits;
+        self.score += delta;
+        self.members.push(index);
+        for (method, keys) in &c.keys {
+            match self.keys.iter_mut().find(|(m, _)| m == method) {
+                Some((_, k)) => *k |= keys,
+                None => self.keys.push((*method, *keys)),
+            }
+        }
+    }
+}
+
+/// Bits won by describing `c` as one more value of `cluster`.
+fn advantage(cluster: &Cluster, c: &Candidate) -> f64 {
+    let (n, k) = (c.hits.max(1.0), cluster.hits.max(1.0));
+    let mut loss = xlog(n + k) - xlog(n) - xlog(k);
+    let mut gain = 0.0;
+    for (sig, (hits, cost)) in &c.profile {
+        let with = cluster.profile.get(sig).map_or(0.0, |(h, _)| *h);
+        if with > 0.0 {
+            gain += cost;
+        }
+        loss -= xlog(hits + with) - xlog(*hits) - xlog(with);
+    }
+    c.own + gain - loss.max(0.0) + likeness(&cluster.keys, &c.keys)
+}
+
+/// Bits that the response fields of the same method speak for one resource.
+fn likeness(a: &[(u8, u128)], b: &[(u8, u128)]) -> f64 {
+    let mut bits = 0.0;
+    for (method, keys) in b {
+        let Some((_, with)) = a.iter().find(|(m, _)| m == method) else { continue };
+        let least = keys.count_ones().min(with.count_ones());
+        if least < 2 {
+            continue;
+        }
+        let share = f64::from((keys & with).count_ones()) / f64::from(least);
+        bits += if share < 0.4 {
+            -8.0
+        } else if share > 0.7 {
+            1.0
+        } else {
+            -1.0
+        };
+    }
+    bits
+}
+
+fn candidate(name: &Arc<str>, kid: &Node, path: &[Arc<str>], known: &Known<'_>) -> Candidate {
+    let mut profile = Profile::new();
+    continuations(kid, 0, 0, known, &mut profile);
+    let (own, why) = evidence(name, kid, path, known);
+    Candidate { name: Arc::clone(name), profile, hits: f64::from(kid.hits), own, keys: end_keys(kid), why }
+}
+
+fn end_keys(node: &Node) -> Vec<(u8, u128)> {
+    node.ends.iter().map(|e| (e.method, e.keys)).collect()
+}
+
+/// Bits for `name` being a value, from itself alone; and which evidence was the strongest.
+fn evidence(name: &str, kid: &Node, path: &[Arc<str>], known: &Known<'_>) -> (f64, usize) {
+    let previous = path.last().map(|p| &**p);
+    let reading = segment::read(name, previous, path.len());
+    let shape = f64::from(reading.score) / 5.0;
+    let echoed = f64::from(kid.echo.min(3));
+    let strange = f64::from(kid.strange.saturating_sub(kid.echo).min(3));
+    let produced = if known.values.contains(&hash_str(name)) { 5.0 } else { 0.0 };
+    let verb = if words::is_verb(name) && kid.echo == 0 { -14.0 } else { 0.0 };
+    let common = if words::is_common(name) && kid.echo == 0 { -4.0 } else { 0.0 };
+    let root = if path.is_empty() { -8.0 } else { 0.0 };
+    let echo_bits = if kid.echo > 0 { 6.0 + 4.0 * echoed } else { 0.0 };
+    let bits = PRIOR + shape + echo_bits - 6.0 * strange + produced + verb + common + root;
+    let why = if kid.echo > 0 {
+        0
+    } else if produced > 0.0 {
+        1
+    } else if shape > 6.0 {
+        2
+    } else {
+        3
+    };
+    (bits, why)
+}
+
+/// Gathers the continuations of `node`: what follows, literals that look like values as one.
+fn continuations(node: &Node, sig: u64, literals: u32, known: &Known<'_>, out: &mut Profile) {
+    if out.len() >= MAX_PROFILE {
+        return;
+    }
+    for end in &node.ends {
+        let cost = if literals > 0 {
+            7.0
+        } else if sig == 0 {
+            2.0
+        } else {
+            3.0
+        };
+        let key = step(sig, u64::from(end.method) + 1);
+        out.entry(key).or_insert((0.0, cost)).0 += f64::from(end.hits);
+    }
+    for (name, kid) in &node.kids {
+        if is_value_like(name, kid, known) {
+            continuations(kid, step(sig, STAR), literals, known, out);
+        } else {
+            continuations(kid, step(sig, hash_str(name)), literals + 1, known, out);
+        }
+    }
+    for p in &node.params {
+        let affix =
+            if p.suffix.is_empty() && p.prefix.is_empty() { STAR } else { step(STAR, hash_str(&p.suffix)) };
+        continuations(&p.node, step(sig, affix), literals, known, out);
+    }
+}
+
+fn is_value_like(name: &str, kid: &Node, known: &Known<'_>) -> bool {
+    if kid.echo > kid.strange {
+        return true;
+    }
+    if words::is_verb(name) || words::is_common(name) || words::is_reserved(name) || kid.strange > 0 {
+        return false;
+    }
+    segment::read(name, None, 9).score >= STRONG / 2 || known.values.contains(&hash_str(name))
+}
+
+fn step(sig: u64, part: u64) -> u64 {
+    (sig.rotate_left(7) ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5555
+}
+
+fn xlog(x: f64) -> f64 {
+    if x > 0.0 { x * x.log2() } else { 0.0 }
+}
+
+const STAR: u64 = 0x2a2a;

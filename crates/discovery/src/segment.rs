@@ -1,0 +1,582 @@
+//! Path segments: splitting, decoding, and how much one looks like a value.
+
+use std::borrow::Cow;
+
+/// Longest segment that is kept as a literal, in bytes; a longer one is a value.
+pub(crate) const MAX_SEGMENT: usize = 256;
+/// Most segments of a path that are looked at; the rest counts as the last.
+pub(crate) const MAX_DEPTH: usize = 32;
+/// Score from which one sight of a segment is enough to call it a value.
+pub(crate) const STRONG: u8 = 80;
+
+/// What a value looks like.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Shape {
+    /// Nothing in particular.
+    Word = 0,
+    /// Decimal digits.
+    Int = 1,
+    /// A UUID of any version (RFC 9562), braced or not.
+    Uuid = 2,
+    /// A ULID.
+    Ulid = 3,
+    /// Hexadecimal digits of a usual length.
+    Hex = 4,
+    /// A date or date-time (RFC 3339, or eight digits).
+    Date = 5,
+    /// An e-mail address.
+    Email = 6,
+    /// An IP address.
+    Ip = 7,
+    /// A host name.
+    Domain = 8,
+    /// A prefix of letters and a random tail, `cus_…`.
+    Prefixed = 9,
+    /// Random letters and digits: base62, base64url, KSUID.
+    Token = 10,
+    /// A JSON web token.
+    Jwt = 11,
+    /// A number with a fraction.
+    Number = 12,
+    /// A key such as `PROJ-123`.
+    IssueKey = 13,
+    /// Text that no path literal holds: spaces, `@`, `:`, not ASCII.
+    Text = 14,
+}
+
+impl Shape {
+    /// The OpenAPI `format` of values that all have this shape.
+    pub const fn format(self) -> Option<&'static str> {
+        match self {
+            Shape::Uuid => Some("uuid"),
+            Shape::Date => Some("date"),
+            Shape::Email => Some("email"),
+            Shape::Domain => Some("hostname"),
+            Shape::Ulid => Some("ulid"),
+            Shape::Jwt => Some("jwt"),
+            _ => None,
+        }
+    }
+
+    /// True of shapes that identifiers of machines have (`{order_id}` rather than `{order}`).
+    pub const fn is_id(self) -> bool {
+        !matches!(self, Shape::Word | Shape::Text | Shape::Domain | Shape::Email | Shape::Date)
+    }
+
+    /// Its bit in a mask of shapes.
+    pub const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+/// How a segment reads: the literal before and after its variable part, what that part looks like, and how sure that is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Reading {
+    /// What the variable part looks like.
+    pub(crate) shape: Shape,
+    /// 0 (a word) to 100 (surely a value).
+    pub(crate) score: u8,
+    /// Bytes of literal before the variable part.
+    pub(crate) prefix: usize,
+    /// Bytes of literal after it.
+    pub(crate) suffix: usize,
+}
+
+impl Reading {
+    const WORD: Reading = Reading { shape: Shape::Word, score: 0, prefix: 0, suffix: 0 };
+
+    fn of(shape: Shape, score: u8) -> Self {
+        Reading { shape, score, ..Reading::WORD }
+    }
+}
+
+/// The segments of a path, each decoded once, and whether it ended with a slash.
+///
+/// `%2F` stays inside its segment; matrix parameters (`;jsessionid=…`) are dropped; empty segments in the middle stay.
+pub(crate) struct Segments<'a> {
+    /// The segments, at most [`MAX_DEPTH`].
+    pub(crate) parts: smallvec::SmallVec<[Cow<'a, str>; 12]>,
+    /// The path ended with a slash (and was more than one).
+    pub(crate) trailing_slash: bool,
+    /// The path was deeper than [`MAX_DEPTH`].
+    pub(crate) too_deep: bool,
+}
+
+/// Splits `path` (as sent, without query).
+pub(crate) fn split(path: &[u8]) -> Segments<'_> {
+    let mut out = Segments { parts: smallvec::SmallVec::new(), trailing_slash: false, too_deep: false };
+    let inner = path.strip_prefix(b"/").unwrap_or(path);
+    let inner = match inner.strip_suffix(b"/") {
+        Some(cut) => {
+            out.trailing_slash = true;
+            cut
+        }
+        None => inner,
+    };
+    if inner.is_empty() {
+        out.trailing_slash = false;
+        return out;
+    }
+    for part in inner.split(|b| *b == b'/') {
+        if out.parts.len() == MAX_DEPTH {
+            out.too_deep = true;
+            break;
+        }
+        out.parts.push(decode(part));
+    }
+    out
+}
+
+/// Percent-decodes one segment; bytes that are not UTF-8 become replacement characters.
+pub(crate) fn decode(part: &[u8]) -> Cow<'_, str> {
+    let part = match memchr_semicolon(part) {
+        Some(at) if at > 0 => part.get(..at).unwrap_or(part),
+        _ => part,
+    };
+    if !part.contains(&b'%') {
+        return String::from_utf8_lossy(part);
+    }
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part;
+    while let Some((first, tail)) = rest.split_first() {
+        rest = tail;
+        let hex = (*first == b'%').then(|| tail.get(..2)).flatten().and_then(hex_pair);
+        match hex {
+            Some(b) => {
+                bytes.push(b);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => bytes.push(*first),
+        }
+    }
+    Cow::Owned(
+        String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()),
+    )
+}
+
+fn memchr_semicolon(part: &[u8]) -> Option<usize> {
+    part.iter().position(|b| *b == b';')
+}
+
+fn hex_pair(pair: &[u8]) -> Option<u8> {
+    let [a, b] = pair else { return None };
+    let digit = |c: u8| char::from(c).to_digit(16);
+    u8::try_from(digit(*a)? * 16 + digit(*b)?).ok()
+}
+
+/// Reads `segment`, which follows `previous` (none at the root) at `depth` (0 is the first).
+pub(crate) fn read(segment: &str, previous: Option<&str>, depth: usize) -> Reading {
+    let bytes = segment.as_bytes();
+    if bytes.is_empty() {
+        return Reading::WORD;
+    }
+    if bytes.len() > MAX_SEGMENT {
+        return Reading::of(Shape::Token, 100);
+    }
+    if is_version(segment, previous, depth) {
+        return Reading::WORD;
+    }
+    let whole = read_whole(segment);
+    if whole.score >= STRONG {
+        return whole;
+    }
+    read_affixed(segment).filter(|r| r.score > whole.score).unwrap_or(whole)
+}
+
+fn is_version(segment: &str, previous: Option<&str>, depth: usize) -> bool {
+    let after_api = previous.is_some_and(|p| API_ROOTS.iter().any(|r| p.eq_ignore_ascii_case(r)));
+    let bare = segment.len() <= 2 && segment.bytes().all(|b| b.is_ascii_digit());
+    if bare {
+        return depth == 0 || (depth < 3 && after_api);
+    }
+    let b = segment.as_bytes();
+    if let [b'v' | b'V', rest @ ..] = b {
+        let digits = rest.iter().take_while(|c| c.is_ascii_digit()).count();
+        let tail = rest.get(digits..).unwrap_or_default();
+        if (1..=4).contains(&digits) && (tail.is_empty() || is_version_tail(tail)) {
+            return true;
+        }
+    }
+    if depth <= 1 || after_api {
+        let dotted = segment.len() <= 7
+            && segment.contains('.')
+            && segment
+                .split('.')
+                .all(|p| (1..=2).contains(&p.len()) && p.bytes().all(|c| c.is_ascii_digit()));
+        return dotted || (depth == 0 || after_api) && is_date(b);
+    }
+    false
+}
+
+fn is_version_tail(tail: &[u8]) -> bool {
+    const WORDS: [&[u8]; 6] = [b"alpha", b"beta", b"rc", b"preview", b"p", b"b"];
+    if let [b'.', rest @ ..] = tail {
+        return rest.iter().all(|c| c.is_ascii_digit() || *c == b'.');
+    }
+    let word = WORDS.iter().find(|w| tail.starts_with(w));
+    word.is_some_and(|w| tail.iter().skip(w.len()).all(|c| c.is_ascii_digit() || matches!(c, b'p' | b'.')))
+}
+
+fn read_whole(s: &str) -> Reading {
+    let b = s.as_bytes();
+    let digits = b.iter().filter(|c| c.is_ascii_digit()).count();
+    if digits == b.len() {
+        return if b.len() == 8 && is_compact_date(b) {
+            Reading::of(Shape::Date, 90)
+        } else {
+            Reading::of(Shape::Int, 100)
+        };
+    }
+    if digits > 0 {
+        if is_uuid(b) {
+            return Reading::of(Shape::Uuid, 100);
+        }
+        if is_date(b) {
+            return Reading::of(Shape::Date, 95);
+        }
+        if is_ip(s) {
+            return Reading::of(Shape::Ip, 95);
+        }
+        if is_number(b) {
+            return Reading::of(Shape::Number, 85);
+        }
+        if let Some(r) = read_hex(b, digits) {
+            return r;
+        }
+    }
+    if b.len() > 24 && s.starts_with("eyJ") && s.contains('.') {
+        return Reading::of(Shape::Jwt, 100);
+    }
+    if is_email(s) {
+        return Reading::of(Shape::Email, 95);
+    }
+    if b.iter().any(|c| *c == b' ' || *c == b'/' || *c == b'@' || *c >= 0x80 || c.is_ascii_control()) {
+        return Reading::of(Shape::Text, 60);
+    }
+    read_token(s, digits)
+}
+
+fn read_hex(b: &[u8], digits: usize) -> Option<Reading> {
+    let body = b.strip_prefix(b"0x").unwrap_or(b);
+    let lower = body.iter().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
+    let upper = body.iter().all(|c| matches!(c, b'0'..=b'9' | b'A'..=b'F'));
+    if !(lower || upper) {
+        return None;
+    }
+    let score = match body.len() {
+        24 | 32 | 40 | 48 | 56 | 64 | 96 | 128 => 100,
+        16.. => 95,
+        8..=15 if digits >= 2 => 85,
+        7 if digits >= 1 => 60,
+        _ => return None,
+    };
+    Some(Reading::of(Shape::Hex, score))
+}
+
+/// Reads what is left: prefixed ids, random tokens, slugs that carry a random piece, host names, keys.
+fn read_token(s: &str, digits: usize) -> Reading {
+    let b = s.as_bytes();
+    if let Some((head, tail)) = s.split_once('_')
+        && (1..=8).contains(&head.len())
+        && head.bytes().all(|c| c.is_ascii_lowercase())
+    {
+        let tail = tail.strip_prefix("live_").or(tail.strip_prefix("test_")).unwrap_or(tail);
+        if tail.len() >= 8 && randomness(tail) >= 55 {
+            return Reading::of(Shape::Prefixed, 95);
+        }
+    }
+    if is_sid(b) {
+        return Reading::of(Shape::Prefixed, 100);
+    }
+    if is_ulid(b) {
+        return Reading::of(Shape::Ulid, 95);
+    }
+    if is_issue_key(b) {
+        return Reading::of(Shape::IssueKey, 75);
+    }
+    if b.iter().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'=' | b'~')) {
+        let r = if b.contains(&b'-') || b.contains(&b'_') { pieces(s) } else { 0 };
+        let whole = if b.len() >= 10 { randomness(s) } else { 0 };
+        let best = r.max(whole).max(tail_digits(b, digits));
+        return Reading::of(if best >= 50 { Shape::Token } else { Shape::Word }, best);
+    }
+    if is_domain(s) {
+        return Reading::of(Shape::Domain, 35);
+    }
+    if b.contains(&b':') || b.contains(&b',') {
+        return Reading::of(Shape::Text, 30);
+    }
+    Reading::WORD
+}
+
+/// 0 to 95: how much letters and digits look like drawn at random rather than written.
+///
+/// Counts changes between lower case, upper case and digits; camelCase changes once a word, random text at every second character.
+fn randomness(s: &str) -> u8 {
+    let class = |c: u8| match c {
+        b'0'..=b'9' => 1,
+        b'a'..=b'z' => 2,
+        b'A'..=b'Z' => 3,
+        _ => 4,
+    };
+    let b = s.as_bytes();
+    let changes = b
+        .iter()
+        .zip(b.iter().skip(1))
+        .filter(|(x, y)| class(**x) != class(**y) && !(x.is_ascii_uppercase() && y.is_ascii_lowercase()))
+        .count();
+    let digits = b.iter().filter(|c| c.is_ascii_digit()).count();
+    let upper = b.iter().filter(|c| c.is_ascii_uppercase()).count();
+    let lower = b.iter().filter(|c| c.is_ascii_lowercase()).count();
+    let ratio = changes * 100 / b.len().max(1);
+    let mixed = usize::from(digits > 0) + usize::from(upper > 0) + usize::from(lower > 0);
+    let score = match mixed {
+        3 if ratio >= 22 => 95,
+        3 if ratio >= 14 && changes >= 3 => 60,
+        2 if digits >= 2 && ratio >= 25 => 85,
+        2 if digits >= 2 && ratio >= 15 && b.len() >= 12 => 70,
+        2 if digits == 0 && ratio >= 22 && b.len() >= 14 => 85,
+        2 if digits == 0 && ratio >= 18 && b.len() >= 12 => 50,
+        _ => 0,
+    };
+    score.min(95)
+}
+
+/// A slug's best piece: `red-canyon-eb821a275-vaqyl`.
+fn pieces(s: &str) -> u8 {
+    let mut best = 0;
+    for p in s.split(['-', '_']) {
+        let digits = p.bytes().filter(u8::is_ascii_digit).count();
+        let letters = p.len() - digits;
+        let score = match (digits, letters) {
+            (2.., 3..) if p.len() >= 8 && randomness(p) > 0 => 75,
+            (2.., 1..) if p.len() >= 8 => 60,
+            (1.., 1..) if p.len() >= 6 && randomness(p) > 0 => 55,
+            (4.., 0) => 55,
+            (3, 0) => 40,
+            _ => 0,
+        };
+        best = best.max(score);
+    }
+    best
+}
+
+/// `irene14`, `web-01`: a name that was numbered.
+fn tail_digits(b: &[u8], digits: usize) -> u8 {
+    let tail = b.iter().rev().take_while(|c| c.is_ascii_digit()).count();
+    let joined = b.iter().rev().nth(tail).is_some_and(u8::is_ascii_alphabetic);
+    match (tail, joined) {
+        (0, _) => 0,
+        (t, _) if t != digits => 15,
+        (1, true) => 5,
+        (1, false) => 20,
+        (2, true) => 35,
+        (2, false) => 25,
+        _ => 45,
+    }
+}
+
+/// `sha256:…`, `{id}.json`, `@name`, `report-….pdf`: a variable part between literals.
+fn read_affixed(s: &str) -> Option<Reading> {
+    if let Some((head, tail)) = s.rsplit_once(':')
+        && (2..=12).contains(&head.len())
+        && head.bytes().all(|c| c.is_ascii_alphanumeric())
+    {
+        let inner = read_whole(tail);
+        return (inner.score >= STRONG).then_some(Reading { prefix: head.len() + 1, ..inner });
+    }
+    if let Some((stem, ext)) = s.rsplit_once('.')
+        && (1..=5).contains(&ext.len())
+        && ext.bytes().all(|c| c.is_ascii_alphanumeric())
+        && ext.bytes().any(|c| c.is_ascii_alphabetic())
+        && !stem.is_empty()
+    {
+        let inner = read_whole(stem);
+        return (inner.score >= 30 && inner.shape != Shape::Domain)
+            .then_some(Reading { suffix: ext.len() + 1, ..inner });
+    }
+    None
+}
+
+/// Extension of a file name with its dot, `.json`.
+pub(crate) fn extension(s: &str) -> Option<&str> {
+    let (stem, ext) = s.rsplit_once('.')?;
+    let fits = !stem.is_empty()
+        && (1..=5).contains(&ext.len())
+        && ext.bytes().all(|c| c.is_ascii_alphanumeric())
+        && ext.bytes().any(|c| c.is_ascii_alphabetic());
+    fits.then(|| s.get(stem.len()..)).flatten()
+}
+
+fn is_uuid(b: &[u8]) -> bool {
+    let b = b.strip_prefix(b"{").and_then(|b| b.strip_suffix(b"}")).unwrap_or(b);
+    b.len() == 36
+        && b.iter().enumerate().all(|(i, c)| match i {
+            8 | 13 | 18 | 23 => *c == b'-',
+            _ => c.is_ascii_hexdigit(),
+        })
+}
+
+fn is_date(b: &[u8]) -> bool {
+    let Some((date, rest)) = b.split_at_checked(10) else { return false };
+    let shape = date.iter().enumerate().all(|(i, c)| match i {
+        4 | 7 => *c == b'-',
+        _ => c.is_ascii_digit(),
+    });
+    shape
+        && two(date, 5) <= 12
+        && two(date, 8) <= 31
+        && (rest.is_empty() || matches!(rest.first(), Some(b'T' | b't' | b' ')))
+}
+
+fn is_compact_date(b: &[u8]) -> bool {
+    (b.starts_with(b"19") || b.starts_with(b"20"))
+        && (1..=12).contains(&two(b, 4))
+        && (1..=31).contains(&two(b, 6))
+}
+
+fn two(b: &[u8], at: usize) -> u32 {
+    let d = |i: usize| b.get(i).map_or(9, |c| u32::from(c.wrapping_sub(b'0')));
+    d(at) * 10 + d(at + 1)
+}
+
+fn is_number(b: &[u8]) -> bool {
+    let b = b.strip_prefix(b"-").unwrap_or(b);
+    let dots = b.iter().filter(|c| **c == b'.').count();
+    dots <= 1
+        && b.first().is_some_and(u8::is_ascii_digit)
+        && b.iter().all(|c| c.is_ascii_digit() || *c == b'.')
+}
+
+fn is_ip(s: &str) -> bool {
+    (s.contains(':') || s.bytes().filter(|c| *c == b'.').count() == 3)
+        && s.parse::<std::net::IpAddr>().is_ok()
+}
+
+fn is_email(s: &str) -> bool {
+    let Some((local, domain)) = s.split_once('@') else { return false };
+    !local.is_empty() && domain.contains('.') && !domain.starts_with('.') && !domain.contains('@')
+}
+
+/// Two capital letters and 32 hexadecimal digits.
+fn is_sid(b: &[u8]) -> bool {
+    b.len() == 34
+        && b.iter().take(2).all(u8::is_ascii_alphabetic)
+        && b.iter().skip(2).all(u8::is_ascii_hexdigit)
+}
+
+fn is_ulid(b: &[u8]) -> bool {
+    b.len() == 26
+        && b.first().is_some_and(|c| (b'0'..=b'7').contains(c))
+        && b.iter().all(|c| {
+            c.is_ascii_digit() || (c.is_ascii_uppercase() && !matches!(c, b'I' | b'L' | b'O' | b'U'))
+        })
+}
+
+fn is_issue_key(b: &[u8]) -> bool {
+    let letters = b.iter().take_while(|c| c.is_ascii_uppercase()).count();
+    let rest = b.get(letters..).unwrap_or_default();
+    (2..=10).contains(&letters)
+        && rest.len() >= 2
+        && rest.first() == Some(&b'-')
+        && rest.iter().skip(1).all(u8::is_ascii_digit)
+}
+
+fn is_domain(s: &str) -> bool {
+    let Some((_, tld)) = s.rsplit_once('.') else { return false };
+    TLDS.contains(&tld) && s.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'.' || c == b'-')
+}
+
+const API_ROOTS: [&str; 8] = ["api", "apis", "rest", "v", "version", "services", "ws", "svc"];
+const TLDS: [&str; 14] =
+    ["com", "org", "net", "io", "dev", "app", "co", "edu", "gov", "info", "de", "uk", "fr", "cloud"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn score(s: &str) -> u8 {
+        read(s, Some("things"), 3).score
+    }
+
+    #[test]
+    fn machine_ids_are_values_at_first_sight() {
+        for s in [
+            "42",
+            "6f1c2d3e-0a1b-4c2d-8e3f-112233445566",
+            "543f48cb071ea74d84c317a655a6a6a5",
+            "4c0bcf0b3da3a52269f93c5f",
+            "cus_S4D8k4Kj4BKAx1",
+            "ACde958467ee1883fe3b3b64c8d4cb64fd",
+            "UsOCPYIfCvksBGdtod8b7t",
+            "2026-01-05",
+            "ada@example.org",
+            "10.0.0.1",
+            "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "pi_45J04yIA2dZYmD",
+        ] {
+            assert!(score(s) >= STRONG, "{s} {}", score(s));
+        }
+    }
+
+    #[test]
+    fn words_are_not() {
+        for s in [
+            "users",
+            "AvailablePhoneNumbers",
+            "outside_collaborators",
+            "validate-name",
+            "chat.postMessage",
+            "oauth2",
+            "load_15",
+            "organizationsInvited",
+            "markAssociatedNotificationsRead",
+            "shield_information_barrier_segment_restrictions",
+            "admissionregistration.k8s.io",
+            "1-clicks",
+            "CredentialListMappings",
+            "repositoriesV2",
+            "s3",
+            "deadbeef",
+            "facade",
+        ] {
+            assert!(score(s) < 50, "{s} {}", score(s));
+        }
+    }
+
+    #[test]
+    fn versions_are_literals_where_versions_stand() {
+        for (s, prev, depth) in [
+            ("1", None, 0),
+            ("2.0", None, 0),
+            ("v1", Some("api"), 1),
+            ("v1beta1", Some("apps"), 2),
+            ("2010-04-01", None, 0),
+            ("3", Some("api"), 2),
+            ("v1.33", None, 0),
+        ] {
+            assert_eq!(read(s, prev, depth).score, 0, "{s}");
+        }
+        assert_eq!(read("7", Some("users"), 1).shape, Shape::Int);
+    }
+
+    #[test]
+    fn affixes_stay_literal() {
+        let r = read("SMf36d23a5c8095b51e9462c5b001ae6f3.json", Some("Messages"), 3);
+        assert_eq!((r.suffix, r.shape), (5, Shape::Prefixed));
+        let r =
+            read("sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", Some("blobs"), 3);
+        assert_eq!((r.prefix, r.shape), (7, Shape::Hex));
+        assert_eq!(extension("thumbnail.jpg"), Some(".jpg"));
+    }
+
+    #[test]
+    fn paths_are_split_and_decoded_once() {
+        let s = split(b"/a%2Fb/c%20d;jsessionid=1/");
+        assert_eq!(s.parts.as_slice(), ["a/b", "c d"]);
+        assert!(s.trailing_slash);
+        assert!(split(b"/").parts.is_empty());
+        assert_eq!(split(b"/%zz/%").parts.as_slice(), ["%zz", "%"]);
+    }
+}
