@@ -6,6 +6,7 @@ mod conversation;
 mod file;
 pub mod link;
 mod packet;
+pub mod perf;
 mod rng;
 pub mod tcpip;
 pub mod world;

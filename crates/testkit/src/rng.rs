@@ -85,6 +85,11 @@ impl Rng {
         -mean * ln(1.0 - self.unit())
     }
 
+    /// A number of about the standard normal distribution: the sum of twelve uniform ones.
+    pub fn normal(&mut self) -> f64 {
+        (0..12).map(|_| self.unit()).sum::<f64>() - 6.0
+    }
+
     /// One of `items`; the default where there is none.
     pub fn pick<T: Copy + Default>(&mut self, items: &[T]) -> T {
         items.get(self.index(items.len())).copied().unwrap_or_default()

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde::Serialize;
+use sidetap_testkit::perf::{PerfOptions, PerfTruth, Profile, write_perf};
 use sidetap_testkit::world::{Options, Ranges, synthesize};
 use sidetap_testkit::{LinkKind, PcapForm, PcapWriter};
 
@@ -13,6 +14,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let done = match args.first().map(String::as_str) {
         Some("synthesize") => world(args.get(1..).unwrap_or_default()),
+        Some("perf") => perf(args.get(1..).unwrap_or_default()),
         _ => Err(USAGE.to_owned()),
     };
     match done {
@@ -47,6 +49,37 @@ fn world(args: &[String]) -> Result<(), String> {
     write_rows(&beside("requests.ndjson"), &record.requests)
 }
 
+fn perf(args: &[String]) -> Result<(), String> {
+    let (mut options, mut out) = (PerfOptions::default(), None);
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
+        match arg.as_str() {
+            "--seed" => options.seed = number(value()?)?,
+            "--bytes" => options.bytes = number(value()?)?,
+            "--clients" => options.clients = number(value()?)?,
+            "--profile" => {
+                options.profile = match value()?.as_str() {
+                    "api" => Profile::Api,
+                    "small" => Profile::Small,
+                    other => return Err(format!("{other} is no profile")),
+                }
+            }
+            path if !path.starts_with('-') => out = Some(PathBuf::from(path)),
+            other => return Err(format!("{other} is not an option")),
+        }
+    }
+    let out = out.ok_or("where to?")?;
+    let write = || -> io::Result<PerfTruth> {
+        let file = BufWriter::with_capacity(1 << 20, File::create(&out)?);
+        let mut writer = PcapWriter::new(file, LinkKind::Ethernet, PcapForm::Micros)?;
+        let truth = write_perf(&options, &mut writer)?;
+        writer.finish().map(|_| truth)
+    };
+    let truth = write().map_err(|e| format!("{}: {e}", out.display()))?;
+    write_rows(&out.with_extension("truth.json"), &[truth])
+}
+
 fn write_packets(path: &Path, packets: &[sidetap_testkit::Packet]) -> io::Result<()> {
     let mut writer =
         PcapWriter::new(BufWriter::new(File::create(path)?), LinkKind::Ethernet, PcapForm::Micros)?;
@@ -71,4 +104,5 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
 }
 
 const USAGE: &str =
-    "usage: testkit synthesize OUT.pcap [--seed N] [--seconds S] [--scale F] [--public] [--peaceful]";
+    "usage: testkit synthesize OUT.pcap [--seed N] [--seconds S] [--scale F] [--public] [--peaceful]
+       testkit perf OUT.pcap [--profile api|small] [--bytes N] [--seed N] [--clients N]";

@@ -7,13 +7,13 @@ mod addresses;
 mod agent;
 mod attacks;
 mod edge;
-mod facts;
+pub(crate) mod facts;
 mod people;
 mod recipes;
 mod record;
 mod robots;
 mod site;
-mod wire;
+pub(crate) mod wire;
 
 use sidetap_model::Ts;
 
