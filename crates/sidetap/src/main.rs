@@ -1,3 +1,24 @@
 //! The `sidetap` command.
 
-fn main() {}
+mod cli;
+mod clock;
+mod commands;
+mod config;
+mod exit;
+mod hash_key;
+mod output;
+mod report;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let status = commands::run(cli).unwrap_or_else(|error| {
+        output::warn(&format!("{error:#}"));
+        exit::status_of(&error)
+    });
+    status.into()
+}

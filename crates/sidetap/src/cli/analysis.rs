@@ -1,0 +1,129 @@
+//! Commands that read packets.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use ipnet::IpNet;
+
+use crate::units::{Size, Span};
+
+/// `sidetap replay`.
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// Captures: pcap or pcapng, also compressed with gzip or zstd; `-` is stdin
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// How to analyse.
+    #[command(flatten)]
+    pub(crate) analysis: AnalysisArgs,
+    /// Print summary.json on stdout and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How to analyse: shared by `replay` and `watch`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct AnalysisArgs {
+    /// Directory to write the results to
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Also write every exchange to DIR/exchanges.ndjson
+    #[arg(long)]
+    pub(crate) exchanges: bool,
+    /// Worker threads [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) workers: Option<u16>,
+    /// Memory that tables may take, like 512M [default: 512M]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory_limit: Option<Size>,
+    /// Networks whose forwarding headers are believed
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network)]
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Headers in which trusted proxies name the client, like CF-Connecting-IP
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub(crate) client_headers: Vec<String>,
+    /// TLS key log (not in this version)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keylog: Option<PathBuf>,
+    /// OpenAPI descriptions to compare with; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) spec: Vec<PathBuf>,
+    /// Start from what an earlier run learned, and leave what this one learned
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
+    /// Keep the results in this store
+    #[arg(long, value_name = "FILE")]
+    pub(crate) store: Option<PathBuf>,
+    /// The site's key for hashes of secrets; made if it is not there [default: hash.key under ~/.config/sidetap]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hash_key: Option<PathBuf>,
+    /// Stop at exchanges: no inventory, no detection
+    #[arg(long)]
+    pub(crate) no_analysis: bool,
+}
+
+/// `sidetap watch`.
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// Where from.
+    #[command(flatten)]
+    pub(crate) live: LiveArgs,
+    /// How to analyse.
+    #[command(flatten)]
+    pub(crate) analysis: AnalysisArgs,
+    /// Save packets of flagged actors here (not in this version)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) save_flagged: Option<PathBuf>,
+    /// Serve the console at this address [default: as configured; none without a store]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
+    /// Stop after this time, like 10m [default: at a signal]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) duration: Option<Span>,
+    /// Let the configured connectors change their devices
+    #[arg(long)]
+    pub(crate) enforce: bool,
+    /// Print summary.json on stdout at the end and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Interfaces to read from.
+#[derive(Debug, Default, Args)]
+pub(crate) struct LiveArgs {
+    /// Interface that receives the mirrored traffic; may be given several times
+    #[arg(short, long = "interface", value_name = "IFACE", value_delimiter = ',')]
+    pub(crate) interfaces: Vec<String>,
+    /// Capture filter in the syntax of tcpdump
+    #[arg(long, value_name = "BPF")]
+    pub(crate) filter: Option<String>,
+}
+
+/// `sidetap doctor`.
+#[derive(Debug, Args)]
+#[group(id = "where", required = true, multiple = true)]
+pub(crate) struct DoctorArgs {
+    /// Captures to look at
+    #[arg(value_name = "FILE", conflicts_with = "interfaces", group = "where")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Interface to look at; may be given several times
+    #[arg(short, long = "interface", value_name = "IFACE", value_delimiter = ',', group = "where")]
+    pub(crate) interfaces: Vec<String>,
+    /// Capture filter in the syntax of tcpdump
+    #[arg(long, value_name = "BPF", requires = "interfaces")]
+    pub(crate) filter: Option<String>,
+    /// How long to look at an interface
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub(crate) duration: Span,
+    /// Print the figures as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Reads `192.0.2.0/24` or a lone address.
+pub(crate) fn network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    let net = text.parse::<IpNet>().map(|n| n.trunc()).ok();
+    net.or_else(|| text.parse::<std::net::IpAddr>().ok().map(IpNet::from))
+        .ok_or_else(|| format!("`{text}` is no network: write it like `192.0.2.0/24` or `2001:db8::/32`"))
+}

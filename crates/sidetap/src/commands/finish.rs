@@ -1,0 +1,117 @@
+//! What follows a run: responses, files, store, report, exit status.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Result;
+use sidetap_model::rows::{Counts, InputSummary, RunData};
+use sidetap_pipeline::Outcome;
+use sidetap_store::{Retention, Store};
+
+use super::inventory::keep_documents;
+use super::prepare::Plan;
+use crate::clock;
+use crate::exit::Status;
+use crate::output::{RunDir, Terminal, print, summary_text, warn, write_atomically};
+use crate::report::{Report, page, terminal_report};
+
+/// What stdout gets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answer {
+    /// The terminal report.
+    Report(Terminal),
+    /// summary.json.
+    Json,
+}
+
+/// Applies policy, writes everything that is wanted, prints the answer; what is lost is said on stderr.
+pub(crate) fn finish(plan: Plan, mut outcome: Outcome, started: Instant, answer: Answer) -> Result<Status> {
+    let Plan { options, policies, out, store, state, mut lost } = plan;
+    let run = &mut outcome.run;
+    policies.apply(run);
+    complete_summary(run, started);
+    lost.append(&mut outcome.write_errors);
+    let blocklist = policies.blocklist(run);
+    let report = Report {
+        run,
+        blocklist: &blocklist,
+        directory: out.as_ref().map(RunDir::path),
+        analysed: options.analysis,
+    };
+    if let Some(out) = &out {
+        lost.extend(out.write(run, &outcome.openapi));
+        let text: String = blocklist.iter().map(|line| format!("{line}\n")).collect();
+        let files = [("blocklist.txt", text), ("report.html", page(&report)), ("summary.json", summary_text(run))];
+        lost.extend(files.iter().filter_map(|(name, text)| out.text(name, text).err()));
+    }
+    if let Some(file) = &store
+        && let Err(e) = keep(file, run, &outcome.openapi)
+    {
+        lost.push(format!("cannot keep the results in {}: {e:#}", file.display()));
+    }
+    if let (Some(file), Some(bytes)) = (&state, &outcome.state)
+        && let Err(e) = write_atomically(file, |w| w.write_all(bytes))
+    {
+        lost.push(format!("cannot write {}: {e}", file.display()));
+    }
+    let printed = print(&match answer {
+        Answer::Report(terminal) => terminal_report(&report, &terminal),
+        Answer::Json => summary_text(run),
+    });
+    if let Err(e) = printed {
+        lost.push(format!("cannot write to stdout: {e}"));
+    }
+    Ok(status(&run.summary.inputs, &lost, run))
+}
+
+/// What the pipeline cannot know.
+fn complete_summary(run: &mut RunData, started: Instant) {
+    run.summary.wall_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    run.summary.peak_rss_bytes = peak_rss();
+    run.summary.version = env!("CARGO_PKG_VERSION").to_owned();
+    run.summary.counts = Counts {
+        endpoints: run.endpoints.len() as u64,
+        sensitive: run.sensitive.len() as u64,
+        findings: run.findings.len() as u64,
+        campaigns: run.campaigns.len() as u64,
+        verdicts: run.verdicts.len() as u64,
+    };
+}
+
+/// Most memory that was resident at once, as Linux says; 0 elsewhere.
+fn peak_rss() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+/// Saves a run in a store.
+pub(crate) fn keep(file: &Path, run: &RunData, openapi: &[(String, serde_json::Value)]) -> Result<()> {
+    let mut store = Store::open(file)?;
+    store.save_run(run, clock::now())?;
+    keep_documents(&mut store, openapi)?;
+    store.retain(clock::now(), &Retention::default())?;
+    Ok(())
+}
+
+/// Says what was lost and gives the exit status.
+fn status(inputs: &[InputSummary], lost: &[String], run: &RunData) -> Status {
+    let mut status = Status::Done;
+    for input in inputs {
+        if let Some(error) = &input.error {
+            warn(&format!("{}: {error}", input.path));
+            status = Status::Lost;
+        }
+    }
+    for line in lost {
+        warn(line);
+        status = Status::Lost;
+    }
+    let unreadable = !inputs.is_empty() && inputs.iter().all(|i| i.error.is_some());
+    match status {
+        Status::Lost if unreadable && run.summary.packets.total == 0 => Status::Refused,
+        other => other,
+    }
+}

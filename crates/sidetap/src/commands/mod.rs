@@ -1,0 +1,36 @@
+//! One module a command: what it asks of the other crates and what it prints.
+
+mod config;
+mod inventory;
+mod policy;
+mod report;
+mod shell;
+mod source;
+
+use anyhow::Result;
+
+use crate::cli::{Cli, Command, IntelCommand};
+use crate::exit::{Status, Usage};
+
+/// Does what was asked.
+pub(crate) fn run(cli: Cli) -> Result<Status> {
+    let global = cli.global;
+    match cli.command {
+        Command::Config(args) => config::run(&global, args.command),
+        Command::Completions { shell } => shell::completions(shell),
+        Command::Man => shell::man(),
+        Command::Intel(args) => intel(&args.command),
+        Command::Report(args) => report::run(&global, &args),
+        Command::Inventory(args) => inventory::run(&global, &args),
+        Command::Policy(args) => policy::run(&global, &args),
+        _ => anyhow::bail!("this command is not wired yet"),
+    }
+}
+
+fn intel(command: &IntelCommand) -> Result<Status> {
+    let what = match command {
+        IntelCommand::Update => "fetching network intelligence".to_owned(),
+        IntelCommand::Show { ip } => format!("looking up {ip} in network intelligence"),
+    };
+    Err(Usage(format!("{what} is not in this version")).into())
+}

@@ -1,0 +1,180 @@
+//! The configuration file as it is written: every key optional, unknown keys refused.
+//!
+//! One definition gives the serde types and the annotated reference: docs are the reference's text, the literal after
+//! `=` is the default as the reference shows it (a test holds that it is the real one).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer, de};
+
+use crate::units::{Size, Span};
+
+/// A key of a table, for the reference.
+pub(crate) struct Key {
+    /// Rust name; underscores stand for hyphens.
+    pub(crate) name: &'static str,
+    /// Lines of its description.
+    pub(crate) docs: &'static [&'static str],
+    /// The default, as TOML; empty where there is none.
+    pub(crate) default: &'static str,
+}
+
+/// A table, for the reference.
+pub(crate) struct Table {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// Lines of its description.
+    pub(crate) docs: &'static [&'static str],
+    /// Its keys.
+    pub(crate) keys: &'static [Key],
+}
+
+macro_rules! tables {
+    ($($(#[doc = $tdoc:literal])* $ty:ident $tname:literal {
+        $($(#[doc = $doc:literal])* $field:ident: $kind:ty = $default:literal,)*
+        $(=> $($sub:ident: $subty:ident),*)?
+    })*) => {
+        $(
+            $(#[doc = $tdoc])*
+            #[derive(Clone, Debug, Default, Deserialize)]
+            #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+            pub(crate) struct $ty {
+                $($(#[doc = $doc])* pub(crate) $field: Option<$kind>,)*
+                $($(
+                    #[doc = "The table of this name."]
+                    pub(crate) $sub: Option<$subty>,
+                )*)?
+            }
+        )*
+        /// All tables in the order of the reference.
+        pub(crate) const TABLES: &[Table] = &[$(Table {
+            name: $tname,
+            docs: &[$($tdoc),*],
+            keys: &[$(Key { name: stringify!($field), docs: &[$($doc),*], default: $default },)*],
+        },)*];
+    };
+}
+
+/// `sidetap.toml`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct File {
+    /// `[capture]`
+    pub(crate) capture: Capture,
+    /// `[analysis]`
+    pub(crate) analysis: Analysis,
+    /// `[output]`
+    pub(crate) output: Output,
+    /// `[store]`
+    pub(crate) store: Store,
+    /// `[policy]`
+    pub(crate) policy: Policy,
+    /// `[console]`
+    pub(crate) console: Console,
+    /// `[mitigation]` and its connectors
+    pub(crate) mitigation: Mitigation,
+}
+
+tables! {
+    /// Reading from mirror ports.
+    Capture "capture" {
+        /// Interfaces that receive mirrored traffic; `watch -i` replaces them.
+        interfaces: Vec<String> = "[]",
+        /// Capture filter in the syntax of tcpdump. It sees outer headers only: with VLAN tags or tunnels it must name them.
+        filter: String = "\"\"",
+        /// Bytes kept of each packet.
+        snaplen: u32 = "262144",
+        /// Kernel buffer of each interface.
+        buffer: Size = "\"64M\"",
+        /// Put interfaces into promiscuous mode.
+        promiscuous: bool = "true",
+    }
+    /// How traffic is analysed.
+    Analysis "analysis" {
+        /// Worker threads; 0 is one a core. Results do not depend on it.
+        workers: u16 = "0",
+        /// Memory that tables may take. Full tables give up their oldest entries and count them.
+        memory_limit: Size = "\"512M\"",
+        /// Networks whose `Forwarded` and `X-Forwarded-For` headers are believed.
+        trusted_proxies: Vec<Network> = "[]",
+        /// Headers in which trusted proxies name the client, like `CF-Connecting-IP`; asked before `Forwarded`.
+        client_headers: Vec<String> = "[]",
+        /// File with the site's key for hashes of accounts, sessions and secrets; made once, mode 0600.
+        /// Default: `sidetap/hash.key` under $XDG_CONFIG_HOME or ~/.config.
+        hash_key: PathBuf = "",
+        /// OpenAPI descriptions (JSON or YAML) to compare traffic with.
+        specs: Vec<PathBuf> = "[]",
+        /// File with what earlier runs learned: read at start, replaced at the end.
+        state: PathBuf = "",
+    }
+    /// What a run writes.
+    Output "output" {
+        /// Run directory; `--out` replaces it.
+        directory: PathBuf = "",
+        /// Write every exchange to exchanges.ndjson.
+        exchanges: bool = "false",
+    }
+    /// The embedded store.
+    Store "store" {
+        /// Database file; `--store` replaces it.
+        path: PathBuf = "",
+    }
+    /// Rules that turn verdicts into responses.
+    Policy "policy" {
+        /// Policy pack (YAML), or a directory of packs. Without it the built-in rules answer.
+        path: PathBuf = "",
+        /// Addresses and networks that are never acted against, whatever a policy says.
+        allow: Vec<Network> = "[]",
+        /// Networks of the site itself: never acted against.
+        own_networks: Vec<Network> = "[]",
+        /// Networks whose addresses stand for many (offices, carriers, proxies): never blocked as addresses.
+        shared_networks: Vec<Network> = "[]",
+    }
+    /// The console and its API.
+    Console "console" {
+        /// Address to listen at. Anything but loopback needs a token.
+        listen: SocketAddr = "\"127.0.0.1:8642\"",
+        /// File with the token that clients must send; required where `listen` is not loopback.
+        token_file: PathBuf = "",
+    }
+    /// What goes to devices. Nothing changes on them without `--enforce`.
+    Mitigation "mitigation" {
+        /// Verdicts older than this are not pushed without `--force`.
+        max_age: Span = "\"10m\"",
+        /// Entries that all devices together may hold; the most harmful come first.
+        max_entries: u32 = "10000",
+        => feed: Feed, nftables: Nftables, haproxy: Haproxy
+    }
+    /// A block list that devices fetch over HTTP, one address or network a line.
+    Feed "mitigation.feed" {
+        /// Address to serve it at while `watch` or `serve` runs.
+        listen: SocketAddr = "",
+        /// File with the token that devices must send; required where `listen` is not loopback.
+        token_file: PathBuf = "",
+    }
+    /// A table of this host's packet filter.
+    Nftables "mitigation.nftables" {
+        /// Use it.
+        enabled: bool = "false",
+        /// Sidetap's own table.
+        table: String = "\"sidetap\"",
+    }
+    /// HAProxy's Runtime API.
+    Haproxy "mitigation.haproxy" {
+        /// Its socket: a path, or `ADDR:PORT`.
+        socket: String = "",
+    }
+}
+
+/// A network, written `192.0.2.0/24` or as a lone address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Network(pub(crate) IpNet);
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        crate::cli::network(&text).map(Network).map_err(de::Error::custom)
+    }
+}

@@ -1,0 +1,33 @@
+//! The annotated reference of the configuration file, made of the definitions themselves.
+
+use std::fmt::Write;
+
+use super::raw::TABLES;
+
+/// All tables and keys with their meaning; every key commented out and at its default.
+pub(crate) fn reference() -> String {
+    let mut out = String::from(
+        "# Sidetap configuration reference. Every key is optional; what stands here is the default.\n\
+         # Sizes are written like \"512M\", durations like \"10m\". Options of the command line win.\n",
+    );
+    for table in TABLES {
+        out.push('\n');
+        comment(&mut out, table.docs);
+        let _ = writeln!(out, "[{}]", table.name);
+        for key in table.keys {
+            comment(&mut out, key.docs);
+            let name = key.name.replace('_', "-");
+            let _ = match key.default {
+                "" => writeln!(out, "#{name} ="),
+                default => writeln!(out, "#{name} = {default}"),
+            };
+        }
+    }
+    out
+}
+
+fn comment(out: &mut String, docs: &[&str]) {
+    for line in docs {
+        let _ = writeln!(out, "# {}", line.trim());
+    }
+}

@@ -1,0 +1,11 @@
+//! Where words and files leave the process. Nothing else in this crate prints.
+
+mod atomic;
+mod run_dir;
+mod safe;
+mod terminal;
+
+pub(crate) use atomic::write_atomically;
+pub(crate) use run_dir::{RunDir, load_run, openapi_name, summary_text};
+pub(crate) use safe::{html, plain};
+pub(crate) use terminal::{Style, Terminal, note, print, stream_lines, warn};

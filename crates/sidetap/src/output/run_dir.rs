@@ -1,0 +1,212 @@
+//! The run directory (design §8).
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sidetap_model::rows::{RunData, Summary, TrafficPoint};
+
+use super::write_atomically;
+
+/// A run directory that is being written.
+pub(crate) struct RunDir {
+    path: PathBuf,
+}
+
+/// `summary.json`: the summary with the traffic over time.
+#[derive(Serialize)]
+struct SummaryFile<'a> {
+    #[serde(flatten)]
+    summary: &'a Summary,
+    traffic: &'a [TrafficPoint],
+}
+
+impl RunDir {
+    /// Makes the directory and shows that it can be written; what an earlier run left under names of ours that this
+    /// one may not write is taken away.
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        fs::create_dir_all(path)?;
+        write_atomically(&path.join(".writable"), |_| Ok(()))?;
+        fs::remove_file(path.join(".writable"))?;
+        remove_if_there(&path.join("exchanges.ndjson"))?;
+        for old in fs::read_dir(path.join("openapi")).into_iter().flatten().flatten() {
+            if old.path().extension().is_some_and(|e| e == "json") {
+                fs::remove_file(old.path())?;
+            }
+        }
+        Ok(RunDir { path: path.to_owned() })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where exchanges go.
+    pub(crate) fn exchanges(&self) -> PathBuf {
+        self.path.join("exchanges.ndjson")
+    }
+
+    /// Writes everything but exchanges, page and summary; each file that could not be written is named with the reason.
+    pub(crate) fn write(&self, run: &RunData, openapi: &[(String, Value)]) -> Vec<String> {
+        let mut lost = Vec::new();
+        let mut keep = |name: &str, result: io::Result<()>| {
+            if let Err(e) = result {
+                lost.push(format!("cannot write {}: {e}", self.path.join(name).display()));
+            }
+        };
+        keep("endpoints.ndjson", self.rows("endpoints.ndjson", &run.endpoints));
+        keep("sensitive.ndjson", self.rows("sensitive.ndjson", &run.sensitive));
+        keep("findings.ndjson", self.rows("findings.ndjson", &run.findings));
+        keep("campaigns.ndjson", self.rows("campaigns.ndjson", &run.campaigns));
+        keep("verdicts.ndjson", self.rows("verdicts.ndjson", &run.verdicts));
+        keep("openapi", self.openapi(openapi));
+        lost
+    }
+
+    /// Writes `text` to `name`.
+    pub(crate) fn text(&self, name: &str, text: &str) -> Result<(), String> {
+        let path = self.path.join(name);
+        write_atomically(&path, |w| w.write_all(text.as_bytes()))
+            .map_err(|e| format!("cannot write {}: {e}", path.display()))
+    }
+
+    fn rows<T: Serialize>(&self, name: &str, rows: &[T]) -> io::Result<()> {
+        write_atomically(&self.path.join(name), |w| {
+            for row in rows {
+                serde_json::to_writer(&mut *w, row)?;
+                w.write_all(b"\n")?;
+            }
+            Ok(())
+        })
+    }
+
+    fn openapi(&self, documents: &[(String, Value)]) -> io::Result<()> {
+        let dir = self.path.join("openapi");
+        fs::create_dir_all(&dir)?;
+        let mut taken = BTreeSet::new();
+        for (host, document) in documents {
+            let name = openapi_name(host, &mut taken);
+            write_atomically(&dir.join(name), |w| {
+                serde_json::to_writer_pretty(&mut *w, document)?;
+                w.write_all(b"\n")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// `summary.json` as text.
+pub(crate) fn summary_text(run: &RunData) -> String {
+    let file = SummaryFile { summary: &run.summary, traffic: &run.traffic };
+    let text = serde_json::to_string_pretty(&file).unwrap_or_else(|e| format!("{{\"error\":\"{e}\"}}"));
+    text + "\n"
+}
+
+/// File name for a host: letters, digits, dots and hyphens stay, all else becomes `_`; never hidden, never a path,
+/// at most 120 bytes. Hosts that would share a name are told apart by a hash.
+pub(crate) fn openapi_name(host: &str, taken: &mut BTreeSet<String>) -> String {
+    let clean = |c: char| {
+        if c.is_ascii_alphanumeric() || matches!(c, '-' | '.') { c.to_ascii_lowercase() } else { '_' }
+    };
+    let mut name: String = host.chars().take(100).map(clean).collect();
+    if name.is_empty() || name.starts_with('.') {
+        name.insert(0, '_');
+    }
+    if host.chars().nth(100).is_some() || taken.contains(&name) {
+        let hash = sidetap_model::EndpointId::of("", host, "", "");
+        name = format!("{name}-{hash}");
+    }
+    taken.insert(name.clone());
+    name + ".json"
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Reads a run directory back.
+pub(crate) fn load_run(dir: &Path) -> Result<RunData> {
+    let path = dir.join("summary.json");
+    if !path.is_file() {
+        bail!("{} is no run directory: it has no summary.json", dir.display());
+    }
+    let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut value: Value = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
+    let traffic = value.as_object_mut().and_then(|o| o.remove("traffic")).unwrap_or(Value::Array(Vec::new()));
+    Ok(RunData {
+        summary: serde_json::from_value(value).with_context(|| path.display().to_string())?,
+        traffic: serde_json::from_value(traffic).with_context(|| path.display().to_string())?,
+        endpoints: load_rows(dir, "endpoints.ndjson")?,
+        sensitive: load_rows(dir, "sensitive.ndjson")?,
+        findings: load_rows(dir, "findings.ndjson")?,
+        campaigns: load_rows(dir, "campaigns.ndjson")?,
+        verdicts: load_rows(dir, "verdicts.ndjson")?,
+    })
+}
+
+fn load_rows<T: DeserializeOwned>(dir: &Path, name: &str) -> Result<Vec<T>> {
+    let path = dir.join(name);
+    let file = match fs::File::open(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.with_context(|| format!("cannot read {}", path.display()))?,
+    };
+    let mut rows = Vec::new();
+    for (line, number) in BufReader::new(file).lines().zip(1..) {
+        let line = line.with_context(|| format!("cannot read {}", path.display()))?;
+        let row = serde_json::from_str(&line).with_context(|| format!("{}:{number}", path.display()))?;
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_hosts_stay_inside_the_directory() {
+        let mut taken = BTreeSet::new();
+        let mut name = |host: &str| openapi_name(host, &mut taken);
+        assert_eq!(name("shop.example:8080"), "shop.example_8080.json");
+        assert_eq!(name("../../etc/passwd"), "_.._.._etc_passwd.json");
+        assert_eq!(name(".."), "_...json");
+        assert_eq!(name(""), "_.json");
+        assert_eq!(name("a\0b\\c\n"), "a_b_c_.json");
+        let (a, b) = (name("x_y"), name("x/y"));
+        assert!(a != b && b.starts_with("x_y-"), "{a} {b}");
+        assert!(name(&"é".repeat(5000)).len() < 140);
+        assert_ne!(name(&"é".repeat(5000)), name(&"é".repeat(5001)));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = crate::report::fixture::run();
+        let out = RunDir::create(&dir.path().join("run")).unwrap();
+        let api = [("shop.example".to_owned(), serde_json::json!({"openapi": "3.1.0"}))];
+        assert_eq!(out.write(&run, &api), Vec::<String>::new());
+        out.text("summary.json", &summary_text(&run)).unwrap();
+        assert_eq!(load_run(out.path()).unwrap(), run);
+        assert!(out.path().join("openapi/shop.example.json").is_file());
+    }
+
+    #[test]
+    fn a_second_run_leaves_nothing_of_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = RunDir::create(dir.path()).unwrap();
+        out.write(&RunData::default(), &[("old.example".to_owned(), Value::Null)]);
+        fs::write(out.exchanges(), "{}").unwrap();
+        RunDir::create(dir.path()).unwrap();
+        assert!(!out.exchanges().exists());
+        assert!(!dir.path().join("openapi/old.example.json").exists());
+    }
+}

@@ -1,0 +1,113 @@
+//! stdout and stderr.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+
+use super::plain;
+use crate::cli::Colour;
+
+/// What the terminal report may assume of stdout.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terminal {
+    /// Columns.
+    pub(crate) width: usize,
+    /// Colours may be used.
+    pub(crate) colour: bool,
+}
+
+impl Terminal {
+    /// What stdout is.
+    pub(crate) fn of_stdout(colour: Colour) -> Self {
+        let tty = io::stdout().is_terminal();
+        let width = terminal_size::terminal_size().filter(|_| tty).map(|(w, _)| usize::from(w.0));
+        let wanted = match colour {
+            Colour::Always => true,
+            Colour::Never => false,
+            Colour::Auto => tty && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+        };
+        Terminal { width: width.unwrap_or(110).clamp(60, 180), colour: wanted }
+    }
+
+    /// `text` in `style`, where colours may be used.
+    pub(crate) fn paint(&self, style: Style, text: &str) -> String {
+        match self.colour {
+            true => format!("\x1b[{}m{text}\x1b[0m", style.code()),
+            false => text.to_owned(),
+        }
+    }
+}
+
+/// How a piece of text stands out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// Headings.
+    Heading,
+    /// Secondary.
+    Dim,
+    /// Harm.
+    Bad,
+    /// To be watched.
+    Warn,
+    /// Fine.
+    Good,
+    /// Names.
+    Strong,
+}
+
+impl Style {
+    const fn code(self) -> &'static str {
+        match self {
+            Style::Heading => "1;36",
+            Style::Dim => "2",
+            Style::Bad => "1;31",
+            Style::Warn => "33",
+            Style::Good => "32",
+            Style::Strong => "1",
+        }
+    }
+}
+
+/// Writes `text` to stdout. A reader that went away (`| head`) is no error.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    quiet(out.write_all(text.as_bytes()).and_then(|()| out.flush())).map(|_| ())
+}
+
+/// Writes lines to stdout as `lines` gives them, until there are none or the reader went away.
+pub(crate) fn stream_lines<E: From<io::Error>>(
+    lines: impl Iterator<Item = Result<String, E>>,
+) -> Result<(), E> {
+    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    for line in lines {
+        let line = line?;
+        let written = out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n"));
+        if !quiet(written).map_err(E::from)? {
+            return Ok(());
+        }
+    }
+    quiet(out.flush()).map(|_| ()).map_err(E::from)
+}
+
+/// False where the reader went away.
+fn quiet(result: io::Result<()>) -> io::Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+/// Says on stderr, in one line, what went wrong.
+pub(crate) fn warn(text: &str) {
+    say(&format!("sidetap: {}\n", plain(text)));
+}
+
+/// Says something on stderr.
+pub(crate) fn note(text: &str) {
+    say(&format!("{text}\n"));
+}
+
+/// Nobody can be told that stderr cannot be written.
+fn say(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}

@@ -1,0 +1,32 @@
+//! What a run found, told: on a terminal and as a page.
+
+mod digest;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod html;
+mod table;
+mod text;
+mod words;
+
+use std::path::Path;
+
+use sidetap_model::rows::RunData;
+
+pub(crate) use digest::by_risk;
+pub(crate) use html::page;
+pub(crate) use table::{Column, Table};
+pub(crate) use text::terminal_report;
+pub(crate) use words::{bytes, count, plural};
+
+/// What a report is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Report<'a> {
+    /// What was found.
+    pub(crate) run: &'a RunData,
+    /// What would be pushed as addresses.
+    pub(crate) blocklist: &'a [String],
+    /// Where the details are.
+    pub(crate) directory: Option<&'a Path>,
+    /// Whether there was any analysis.
+    pub(crate) analysed: bool,
+}
