@@ -1,1 +1,31 @@
 //! Desired state, plan, apply and verify on the devices that the user has.
+//!
+//! Verdicts become a [`Desired`] state; an [`Enforcer`] resolves it for each [`Connector`] by what the device sees and can
+//! express, observes the device, plans the difference (pure), applies it where it is told to, and observes again. Only
+//! entries that Sidetap owns are ever changed, and nothing is changed unless [`Mode::Enforce`] says so.
+
+mod config;
+mod connector;
+mod desired;
+mod enforcer;
+mod entry;
+pub mod feed;
+pub mod haproxy;
+mod ledger;
+pub mod nftables;
+mod plan;
+mod report;
+mod secret;
+pub mod suite;
+
+pub use config::{Config, ConfigError};
+pub use connector::{Answer, Connector, ConnectorError, Observed};
+pub use desired::{Desired, DesiredOptions, Held, Want, desired};
+pub use enforcer::{Enforcer, PushOptions, Selector};
+pub use entry::{AddressSeen, Entry, Sees, tag_of};
+pub use ledger::{Ledger, LedgerEntry};
+pub use plan::{Plan, Refusal, plan};
+pub use report::{
+    ConnectorPlan, ConnectorResult, ConnectorStatus, Mode, PlanReport, PushReport, StatusReport,
+};
+pub use secret::{Secret, SecretError, SecretRef};

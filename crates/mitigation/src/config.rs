@@ -1,0 +1,100 @@
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use crate::connector::Connector;
+use crate::feed::{FeedConfig, FeedConnector};
+use crate::haproxy::{HaproxyConfig, HaproxyConnector};
+use crate::nftables::{NftablesConfig, NftablesConnector};
+
+/// `[mitigation]` of the configuration. A connector stands in the list of its kind: `[[mitigation.nftables]]`, …
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Verdicts said longer ago than this are not pushed without force: `90s`, `10m`, `24h`.
+    pub max_age: String,
+    /// Most entries that one push may add to one device without force.
+    pub max_adds: usize,
+    /// Networks that no device may touch, besides those of the policy's allow list.
+    pub allow: Vec<IpNet>,
+    /// Where it is remembered what was pushed and taken back.
+    pub state: Option<PathBuf>,
+    /// Lists that devices fetch.
+    pub feed: Vec<FeedConfig>,
+    /// Linux packet filters.
+    pub nftables: Vec<NftablesConfig>,
+    /// HAProxy load balancers.
+    pub haproxy: Vec<HaproxyConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            max_age: "24h".to_owned(),
+            max_adds: 10_000,
+            allow: Vec::new(),
+            state: None,
+            feed: Vec::new(),
+            nftables: Vec::new(),
+            haproxy: Vec::new(),
+        }
+    }
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A value has not the form it needs.
+    #[error("mitigation: {0}")]
+    Value(String),
+    /// Two connectors have one name.
+    #[error("mitigation: there are two connectors named `{0}`")]
+    Name(String),
+    /// The ledger cannot be read.
+    #[error("mitigation: {path}: {detail}")]
+    State {
+        /// The file.
+        path: String,
+        /// Why.
+        detail: String,
+    },
+}
+
+impl Config {
+    /// `max_age` in seconds.
+    pub fn max_age_s(&self) -> Result<u64, ConfigError> {
+        sidetap_policy::parse_ttl(&self.max_age).map_err(|e| ConfigError::Value(format!("max_age: {e}")))
+    }
+
+    /// The connectors, in the order of their names.
+    pub fn connectors(&self) -> Result<Vec<Box<dyn Connector>>, ConfigError> {
+        let mut all: Vec<Box<dyn Connector>> = Vec::new();
+        for c in &self.feed {
+            all.push(Box::new(FeedConnector::new(c.clone())?));
+        }
+        for c in &self.nftables {
+            all.push(Box::new(NftablesConnector::new(c.clone())?));
+        }
+        for c in &self.haproxy {
+            all.push(Box::new(HaproxyConnector::new(c.clone())?));
+        }
+        all.sort_by(|a, b| a.name().cmp(b.name()));
+        let twice = all.windows(2).find_map(|w| match w {
+            [a, b] if a.name() == b.name() => Some(a.name().to_owned()),
+            _ => None,
+        });
+        twice.map_or(Ok(all), |name| Err(ConfigError::Name(name)))
+    }
+}
+
+/// Refuses a name that would not be one word in outputs.
+pub(crate) fn check_name(name: &str) -> Result<(), ConfigError> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    if name.is_empty() || name == "*" || !name.bytes().all(fits) {
+        return Err(ConfigError::Value(format!(
+            "connector name `{name}`: letters, digits, `-`, `_` and `.` only"
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,79 @@
+use ipnet::IpNet;
+use serde::Serialize;
+
+use crate::entry::{Entry, Sees};
+use crate::plan::Plan;
+
+/// What stands between Sidetap and one device. All methods block, each with a time limit of its own.
+pub trait Connector: Send {
+    /// Its name in the configuration.
+    fn name(&self) -> &str;
+
+    /// Its kind: `feed`, `nftables`, `haproxy`.
+    fn kind(&self) -> &'static str;
+
+    /// What the device sees and can do.
+    fn sees(&self) -> &Sees;
+
+    /// The zones whose clients reach it; empty means all.
+    fn zones(&self) -> &[String];
+
+    /// Reads what the device holds. `now` is the wall clock in seconds since 1970, for devices that tell what is left of a
+    /// time to live.
+    fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError>;
+
+    /// Brings the device to the plan's target: all of it or nothing where the device can, and never an entry of others.
+    /// `now` as above.
+    fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError>;
+}
+
+/// What a device holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Entries that Sidetap owns.
+    pub entries: Vec<Entry>,
+    /// Entries of others in the places where ours are: never touched.
+    pub foreign: usize,
+    /// The allow list on the device, where it holds one.
+    pub allow: Vec<IpNet>,
+    /// What is missing or was changed by others and has to be made anew: a table, a chain, a set.
+    pub drift: Vec<String>,
+}
+
+/// What a device answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    /// In its own words, shortened.
+    pub text: String,
+}
+
+/// Why a device did not do what it was asked to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectorError {
+    /// It cannot be reached.
+    #[error("cannot be reached: {0}")]
+    Unreachable(String),
+    /// It did not answer in time.
+    #[error("no answer within {0} s")]
+    Timeout(u64),
+    /// It said no.
+    #[error("refused `{command}`: {answer}")]
+    Refused {
+        /// What it was asked, shortened.
+        command: String,
+        /// What it said.
+        answer: String,
+    },
+    /// It answered what is not understood.
+    #[error("answered what is not understood: {0}")]
+    Answer(String),
+    /// Something that the user has to set up is not there.
+    #[error("not set up: {0}")]
+    Missing(String),
+}
+
+/// The first line of a device's words, of bounded length.
+pub(crate) fn shortened(text: &str) -> String {
+    let line = text.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
+    line.chars().take(200).collect()
+}

@@ -1,0 +1,103 @@
+use ipnet::IpNet;
+use serde::Serialize;
+use sidetap_model::Ts;
+use sidetap_model::rows::{Subject, VerdictRow};
+use sidetap_policy::{AllowList, Response};
+
+/// What the devices should be doing, whatever they see.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Desired {
+    /// One wish for each verdict that acts, the most urgent first.
+    pub wants: Vec<Want>,
+    /// Networks that no device may touch.
+    pub allow: Vec<IpNet>,
+    /// Verdicts that act and are not pushed, with the reason.
+    pub held: Vec<Held>,
+}
+
+/// What one verdict asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Want {
+    /// The verdict.
+    pub verdict: String,
+    /// Where it holds.
+    pub zone: String,
+    /// Whom it names.
+    pub subject: Subject,
+    /// What to do.
+    pub response: Response,
+    /// For how many seconds from the push.
+    pub ttl_s: u64,
+    /// Harm, 1 to 99.
+    pub score: u8,
+    /// When it was said, packet time.
+    pub detected_at: Ts,
+    /// When it was at it last, packet time.
+    pub last_seen: Ts,
+    /// Said longer ago than is pushed without force.
+    pub stale: bool,
+}
+
+/// A verdict, or an entry of a device, that is not pushed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Held {
+    /// The verdict.
+    pub verdict: String,
+    /// Whom it names.
+    pub subject: String,
+    /// Why not.
+    pub why: String,
+}
+
+/// What [`desired`] needs besides verdicts.
+#[derive(Clone, Debug, Default)]
+pub struct DesiredOptions {
+    /// The wall clock.
+    pub now: Ts,
+    /// Verdicts said longer ago than this are stale.
+    pub max_age_s: u64,
+    /// Who is never touched.
+    pub allow: AllowList,
+}
+
+/// The desired state that verdicts, as policy decided them, ask for.
+pub fn desired(verdicts: &[VerdictRow], options: &DesiredOptions) -> Desired {
+    let mut out = Desired { allow: options.allow.nets(), ..Desired::default() };
+    for v in verdicts {
+        let Some(response) = v.response.parse::<Response>().ok().filter(|r| r.acts()) else { continue };
+        match refusal(v, options) {
+            Some(why) => out.held.push(Held { verdict: v.id.clone(), subject: v.subject.value.clone(), why }),
+            None => out.wants.push(want(v, response, options)),
+        }
+    }
+    out.wants.sort_by(|a, b| (b.score, b.last_seen, &a.verdict).cmp(&(a.score, a.last_seen, &b.verdict)));
+    out
+}
+
+fn refusal(v: &VerdictRow, options: &DesiredOptions) -> Option<String> {
+    if let Some(entry) = options.allow.covers(v) {
+        return Some(format!("on the allow list: {}", entry.reason.as_deref().unwrap_or(&entry.value)));
+    }
+    if v.intent != "malicious" {
+        return Some(format!("intent is {}, and only malicious ones are acted against", v.intent));
+    }
+    if v.reasons.is_empty() {
+        return Some("it has no reasons".to_owned());
+    }
+    (v.ttl_s == 0).then(|| "it has no time to live".to_owned())
+}
+
+fn want(v: &VerdictRow, response: Response, options: &DesiredOptions) -> Want {
+    let age_s = options.now.since(v.detected_at) / 1_000_000_000;
+    Want {
+        verdict: v.id.clone(),
+        zone: v.zone.clone(),
+        subject: v.subject.clone(),
+        response,
+        ttl_s: v.ttl_s,
+        score: v.score,
+        detected_at: v.detected_at,
+        last_seen: v.last_seen.max(v.detected_at),
+        stale: age_s > i64::try_from(options.max_age_s).unwrap_or(i64::MAX),
+    }
+}

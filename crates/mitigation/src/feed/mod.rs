@@ -1,0 +1,118 @@
+//! A list that devices fetch: one address or CIDR a line over HTTP.
+//!
+//! The connector writes the list to a file; [`Server`] serves what of it is not over. Both may run in one process or in two.
+
+mod list;
+mod server;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use sidetap_policy::Response;
+
+use crate::config::{ConfigError, check_name};
+use crate::connector::{Answer, Connector, ConnectorError, Observed};
+use crate::entry::{AddressSeen, Sees};
+use crate::plan::Plan;
+use crate::secret::SecretRef;
+
+pub use list::{Family, FeedList};
+pub use server::{FeedError, Server, WallClock, system_clock};
+
+/// A feed: `[[mitigation.feed]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeedConfig {
+    /// Its name.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// The file that holds the list.
+    pub path: PathBuf,
+    /// Where it is served; other than loopback only with a token.
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+    /// What devices have to show: as bearer token, as password of basic authentication, or as `?token=`.
+    #[serde(default)]
+    pub token: Option<SecretRef>,
+    /// Most lines: what the weakest device that fetches it can hold.
+    #[serde(default = "default_capacity")]
+    pub capacity: usize,
+    /// The address that stands in a list that would be empty, for devices that keep no empty list.
+    #[serde(default)]
+    pub sentinel: Option<IpAddr>,
+    /// Whether the devices compare the connection's address or a forwarded one.
+    #[serde(default)]
+    pub address: AddressSeen,
+    /// Zones whose clients reach the devices; empty means all.
+    #[serde(default)]
+    pub zones: Vec<String>,
+}
+
+fn default_name() -> String {
+    "feed".to_owned()
+}
+
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8089))
+}
+
+fn default_capacity() -> usize {
+    50_000
+}
+
+/// The connector that keeps a feed's list.
+#[derive(Debug)]
+pub struct FeedConnector {
+    config: FeedConfig,
+    sees: Sees,
+}
+
+impl FeedConnector {
+    /// The connector of this configuration.
+    pub fn new(config: FeedConfig) -> Result<Self, ConfigError> {
+        check_name(&config.name)?;
+        let sees = Sees {
+            address: config.address,
+            networks: true,
+            ipv6: true,
+            responses: vec![Response::Block],
+            capacity: config.capacity,
+            native_ttl: true,
+            allow_list: false,
+            open_connections: "as the device that fetches it does",
+            delay: "until the device fetches again: minutes",
+            cannot: "a list of addresses names addresses only",
+        };
+        Ok(FeedConnector { config, sees })
+    }
+}
+
+impl Connector for FeedConnector {
+    fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "feed"
+    }
+
+    fn sees(&self) -> &Sees {
+        &self.sees
+    }
+
+    fn zones(&self) -> &[String] {
+        &self.config.zones
+    }
+
+    fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
+        let list = FeedList::read(&self.config.path)?;
+        Ok(Observed { entries: list.entries, ..Observed::default() })
+    }
+
+    fn apply(&mut self, plan: &Plan, _now: i64) -> Result<Answer, ConnectorError> {
+        let list = FeedList { entries: plan.target.clone() };
+        list.write(&self.config.path)?;
+        Ok(Answer { text: format!("{} lines written", list.entries.len()) })
+    }
+}

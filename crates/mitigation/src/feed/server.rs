@@ -1,0 +1,175 @@
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use base64::Engine;
+use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+
+use super::{Family, FeedConfig, FeedList};
+use crate::secret::{Secret, SecretError};
+
+/// Tells the wall clock in seconds since 1970.
+pub type WallClock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// The machine's clock, for callers that have no other.
+#[expect(clippy::disallowed_methods, reason = "a feed is an edge: what is over is over by the wall clock")]
+pub fn system_clock() -> WallClock {
+    Arc::new(|| {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
+}
+
+/// Why a feed is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// Anybody could read it.
+    #[error("feed {name}: {listen} is not loopback, so a token is needed")]
+    Open {
+        /// The feed.
+        name: String,
+        /// Where it would be served.
+        listen: SocketAddr,
+    },
+    /// The token cannot be had.
+    #[error("feed {name}: {source}")]
+    Token {
+        /// The feed.
+        name: String,
+        /// Why.
+        source: SecretError,
+    },
+    /// The address cannot be taken.
+    #[error("feed {name}: {listen}: {source}")]
+    Listen {
+        /// The feed.
+        name: String,
+        /// Where it would be served.
+        listen: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The server stopped.
+    #[error("feed: {0}")]
+    Serve(#[from] std::io::Error),
+}
+
+/// Serves a feed's list: `/feed`, `/feed/v4`, `/feed/v6` (each also with `.txt`) and `/healthz`.
+///
+/// The file is read for each request, so another process may write it; a list that cannot be read is an error and never an
+/// empty list, which some devices would take for an order to let everybody in.
+pub struct Server {
+    listener: TcpListener,
+    feed: Arc<Feed>,
+}
+
+struct Feed {
+    path: PathBuf,
+    token: Option<Secret>,
+    sentinel: Option<IpAddr>,
+    clock: WallClock,
+}
+
+impl Server {
+    /// Takes the feed's address; nothing is served before [`Server::run`].
+    pub async fn bind(config: &FeedConfig, clock: WallClock) -> Result<Self, FeedError> {
+        let name = || config.name.clone();
+        let token = config.token.as_ref().map(|t| t.resolve()).transpose();
+        let token = token.map_err(|source| FeedError::Token { name: name(), source })?;
+        if token.is_none() && !config.listen.ip().is_loopback() {
+            return Err(FeedError::Open { name: name(), listen: config.listen });
+        }
+        let listener = TcpListener::bind(config.listen).await.map_err(|source| FeedError::Listen {
+            name: name(),
+            listen: config.listen,
+            source,
+        })?;
+        let feed = Feed { path: config.path.clone(), token, sentinel: config.sentinel, clock };
+        Ok(Server { listener, feed: Arc::new(feed) })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `shutdown` is done.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), FeedError> {
+        let mut router = Router::new().route("/healthz", get(|| async { "ok\n" }));
+        for (path, family) in [("/feed", Family::Both), ("/feed/v4", Family::V4), ("/feed/v6", Family::V6)] {
+            let handler = move |state: State<Arc<Feed>>, query: RawQuery, headers: HeaderMap| async move {
+                answer(&state.0, family, query.0.as_deref(), &headers)
+            };
+            router = router.route(path, get(handler)).route(&format!("{path}.txt"), get(handler));
+        }
+        let service = router.with_state(self.feed).into_make_service();
+        axum::serve(self.listener, service).with_graceful_shutdown(shutdown).await?;
+        Ok(())
+    }
+}
+
+fn answer(feed: &Feed, family: Family, query: Option<&str>, headers: &HeaderMap) -> Response {
+    if !allowed(feed.token.as_ref(), query, headers) {
+        let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"sidetap feed\"")];
+        return (StatusCode::UNAUTHORIZED, challenge, "a token is needed\n").into_response();
+    }
+    let list = match FeedList::read(&feed.path) {
+        Ok(list) => list,
+        Err(e) => {
+            tracing::warn!(error = %e, "feed not served");
+            return (StatusCode::SERVICE_UNAVAILABLE, "the list cannot be read\n").into_response();
+        }
+    };
+    let body = list.render(family, (feed.clock)(), feed.sentinel);
+    let etag = etag_of(&body);
+    let fresh = [
+        (header::ETAG, etag.clone()),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+    if headers.get_all(header::IF_NONE_MATCH).iter().any(|v| matches(v, &etag)) {
+        return (StatusCode::NOT_MODIFIED, fresh).into_response();
+    }
+    (StatusCode::OK, fresh, body).into_response()
+}
+
+/// A strong validator: the body's own hash (RFC 9110 §8.8.3).
+fn etag_of(body: &str) -> HeaderValue {
+    let digest = Sha256::digest(body.as_bytes());
+    let hex: String = digest.iter().take(16).map(|b| format!("{b:02x}")).collect();
+    HeaderValue::from_str(&format!("\"{hex}\"")).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+/// Weak comparison, as `If-None-Match` asks for (RFC 9110 §13.1.2).
+fn matches(given: &HeaderValue, etag: &HeaderValue) -> bool {
+    let (Ok(given), Ok(etag)) = (given.to_str(), etag.to_str()) else { return false };
+    given.split(',').map(str::trim).any(|g| g == "*" || g.strip_prefix("W/").unwrap_or(g) == etag)
+}
+
+fn allowed(token: Option<&Secret>, query: Option<&str>, headers: &HeaderMap) -> bool {
+    let Some(token) = token else { return true };
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let (scheme, value) = authorization.split_once(' ').unwrap_or_default();
+    let shown = match scheme.to_ascii_lowercase().as_str() {
+        "bearer" => token.matches(value.trim().as_bytes()),
+        "basic" => basic_password(value.trim()).is_some_and(|p| token.matches(&p)),
+        _ => false,
+    };
+    let asked = query.unwrap_or_default().split('&').filter_map(|p| p.strip_prefix("token="));
+    shown | asked.map(|t| token.matches(t.as_bytes())).fold(false, |a, b| a | b)
+}
+
+fn basic_password(value: &str) -> Option<Vec<u8>> {
+    let decoded = base64::engine::general_purpose::STANDARD.decode(value).ok()?;
+    let colon = decoded.iter().position(|b| *b == b':')?;
+    decoded.get(colon + 1..).map(<[u8]>::to_vec)
+}

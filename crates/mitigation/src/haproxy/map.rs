@@ -1,0 +1,147 @@
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use sidetap_policy::Response;
+
+use super::socket::Socket;
+use crate::connector::{ConnectorError, shortened};
+use crate::entry::Entry;
+
+/// What stands between the end of an entry and its verdict in a map's value.
+const MARK: &str = ":sidetap:";
+/// The value of a line of the allow list.
+const ALLOW: &str = "allow:sidetap";
+
+/// A line of a map: ours or of others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct MapLine {
+    key: String,
+    value: String,
+}
+
+impl MapLine {
+    pub(super) fn of(entry: &Entry) -> Self {
+        MapLine { key: key(&entry.net), value: format!("{}{MARK}{}", entry.expires_at, entry.verdict) }
+    }
+
+    pub(super) fn allow(net: &IpNet) -> Self {
+        MapLine { key: key(net), value: ALLOW.to_owned() }
+    }
+
+    pub(super) fn is_allow(&self) -> bool {
+        self.value == ALLOW
+    }
+
+    /// The entry that the line is, where it is one of ours.
+    pub(super) fn entry(&self, response: Response) -> Option<Entry> {
+        let (end, verdict) = self.value.split_once(MARK)?;
+        let (expires_at, net) = (end.parse().ok()?, self.net()?);
+        Some(Entry { net, response, expires_at, verdict: verdict.to_owned(), priority: (0, 0) })
+    }
+
+    pub(super) fn net(&self) -> Option<IpNet> {
+        self.key.parse().ok().or_else(|| self.key.parse::<IpAddr>().ok().map(IpNet::from))
+    }
+}
+
+fn key(net: &IpNet) -> String {
+    if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
+}
+
+/// The lines of a map.
+pub(super) fn show(socket: &Socket<'_>, name: &str) -> Result<Vec<MapLine>, ConnectorError> {
+    let answer = socket.ask(&format!("show map {name}\n"))?;
+    let mut lines = Vec::new();
+    for text in answer.lines().filter(|l| !l.trim().is_empty()) {
+        let mut words = text.splitn(3, ' ');
+        match (words.next(), words.next(), words.next()) {
+            (Some(id), Some(key), value) if id.starts_with("0x") => {
+                lines.push(MapLine { key: key.to_owned(), value: value.unwrap_or_default().to_owned() });
+            }
+            _ if text.contains("Unknown map") => {
+                return Err(ConnectorError::Missing(format!(
+                    "map {name} is in no configuration of this HAProxy"
+                )));
+            }
+            _ => {
+                return Err(ConnectorError::Refused {
+                    command: format!("show map {name}"),
+                    answer: shortened(text),
+                });
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// Puts these lines in place of all that a map holds: prepared under a new version, shown to traffic by the commit only.
+pub(super) fn replace(
+    socket: &Socket<'_>,
+    name: &str,
+    lines: &[MapLine],
+    batch_bytes: usize,
+) -> Result<(), ConnectorError> {
+    let command = format!("prepare map {name}");
+    let answer = socket.ask(&format!("{command}\n"))?;
+    let version =
+        answer.trim().strip_prefix("New version created: ").and_then(|v| v.trim().parse::<u64>().ok());
+    let Some(version) = version else {
+        return Err(ConnectorError::Refused { command, answer: shortened(&answer) });
+    };
+    for batch in batches(lines, batch_bytes) {
+        silent(socket, &format!("add map @{version} {name} <<\n{batch}\n"))?;
+    }
+    silent(socket, &format!("commit map @{version} {name}\n"))
+}
+
+/// Payloads of lines, each of at most `bytes`. A payload ends at an empty line, so there is none within.
+fn batches(lines: &[MapLine], bytes: usize) -> Vec<String> {
+    let mut batches: Vec<String> = Vec::new();
+    for line in lines {
+        let text = format!("{} {}\n", line.key, line.value);
+        match batches.last_mut() {
+            Some(last) if last.len() + text.len() <= bytes => last.push_str(&text),
+            _ => batches.push(text),
+        }
+    }
+    batches
+}
+
+/// A command whose success is an empty answer; anything else is a refusal in words, there are no status codes.
+fn silent(socket: &Socket<'_>, command: &str) -> Result<(), ConnectorError> {
+    let answer = socket.ask(command)?;
+    if answer.trim().is_empty() {
+        return Ok(());
+    }
+    Err(ConnectorError::Refused { command: shortened(command), answer: shortened(&answer) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_as_they_are_written() {
+        let entry = Entry {
+            net: "192.0.2.0/24".parse().unwrap(),
+            response: Response::Block,
+            expires_at: 1_795_214_456,
+            verdict: "v-1".into(),
+            priority: (0, 0),
+        };
+        let line = MapLine::of(&entry);
+        assert_eq!(line.value, "1795214456:sidetap:v-1");
+        assert_eq!(line.entry(Response::Block), Some(entry));
+        let foreign = MapLine { key: "192.0.2.1".into(), value: "deny".into() };
+        assert_eq!(foreign.entry(Response::Block), None);
+    }
+
+    #[test]
+    fn batches_stay_under_the_buffer() {
+        let lines: Vec<MapLine> =
+            (0..50).map(|n| MapLine { key: format!("192.0.2.{n}"), value: "1:sidetap:v".into() }).collect();
+        let batches = batches(&lines, 256);
+        assert!(batches.len() > 1 && batches.iter().all(|b| b.len() <= 256 && !b.contains("\n\n")));
+        assert_eq!(batches.concat().lines().count(), 50);
+    }
+}

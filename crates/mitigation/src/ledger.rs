@@ -1,0 +1,104 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sidetap_model::Ts;
+
+use crate::desired::Want;
+
+/// Seconds that a push which is over is remembered, so that an old verdict is not pushed again.
+const REMEMBER_S: i64 = 90 * 86_400;
+/// Most pushes that are remembered.
+const MAX_ENTRIES: usize = 500_000;
+
+/// What was pushed and when, and what was taken back: the memory between two reconciles.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// By verdict.
+    #[serde(default)]
+    pub entries: BTreeMap<String, LedgerEntry>,
+    /// Verdicts that were taken back, by connector; `*` stands for all. They stay so until [`crate::Enforcer::redo`].
+    #[serde(default)]
+    pub undone: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// One push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerEntry {
+    /// When, in seconds of the wall clock.
+    pub pushed_at: i64,
+    /// Until when, in seconds of the wall clock.
+    pub expires_at: i64,
+    /// When its subject was at it last, as known then.
+    pub last_seen: Ts,
+}
+
+impl Ledger {
+    /// Until when a want holds if it is pushed at `now`; or why it is not pushed.
+    ///
+    /// A push holds for its time to live. Who is at it again later is pushed anew, or longer; a verdict whose time is over
+    /// and who was not seen since, is not.
+    pub(crate) fn term(&self, want: &Want, now: i64, force: bool) -> Result<LedgerEntry, &'static str> {
+        let ttl = i64::try_from(want.ttl_s).unwrap_or(i64::MAX);
+        let fresh =
+            LedgerEntry { pushed_at: now, expires_at: now.saturating_add(ttl), last_seen: want.last_seen };
+        let Some(old) = self.entries.get(&want.verdict) else {
+            return if want.stale && !force { Err("said too long ago, and not forced") } else { Ok(fresh) };
+        };
+        let again = want.last_seen > old.last_seen && !want.stale;
+        if now >= old.expires_at {
+            return if again || force { Ok(fresh) } else { Err("its time to live is over") };
+        }
+        let gain = fresh.expires_at.saturating_sub(old.expires_at);
+        if again && gain > (ttl / 10).max(5) {
+            return Ok(LedgerEntry { pushed_at: old.pushed_at, ..fresh });
+        }
+        Ok(*old)
+    }
+
+    /// Whether a verdict was taken back on this connector.
+    pub(crate) fn is_undone(&self, connector: &str, verdict: &str) -> bool {
+        ["*", connector].iter().any(|c| self.undone.get(*c).is_some_and(|set| set.contains(verdict)))
+    }
+
+    pub(crate) fn undo(&mut self, connector: &str, verdict: &str) {
+        self.undone.entry(connector.to_owned()).or_default().insert(verdict.to_owned());
+    }
+
+    /// Forgets pushes that are long over.
+    pub(crate) fn prune(&mut self, now: i64) {
+        self.entries.retain(|_, e| e.expires_at > now.saturating_sub(REMEMBER_S));
+        if self.entries.len() > MAX_ENTRIES {
+            let mut ends: Vec<i64> = self.entries.values().map(|e| e.expires_at).collect();
+            ends.sort_unstable();
+            let cut = ends.get(ends.len() - MAX_ENTRIES).copied().unwrap_or(i64::MIN);
+            self.entries.retain(|_, e| e.expires_at >= cut);
+        }
+    }
+
+    /// Reads the ledger of a file; a file that does not exist is an empty ledger.
+    pub fn read(path: &Path) -> std::io::Result<Self> {
+        match std::fs::read(path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(std::io::Error::other),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Ledger::default()),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Writes the ledger to a file, whole or not at all.
+    pub fn write(&self, path: &Path) -> std::io::Result<()> {
+        write_whole(path, &serde_json::to_vec(self).map_err(std::io::Error::other)?)
+    }
+}
+
+/// Writes a file beside its place and moves it there, so that a reader or a crash sees the old one or the new one.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let beside = path.with_file_name(name);
+    let mut file = std::fs::File::create(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)
+}

@@ -1,0 +1,126 @@
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+use serde_json::{Value, json};
+use sidetap_policy::Response;
+
+use super::ruleset::{ENTRY_SETS, MARK};
+use crate::connector::Observed;
+use crate::entry::Entry;
+use crate::plan::Plan;
+
+/// Elements that one command carries.
+const BATCH: usize = 5_000;
+
+/// The set in which an entry stands.
+fn set_of(entry: &Entry) -> &'static str {
+    let block = entry.response == Response::Block;
+    let single = entry.net.prefix_len() == entry.net.max_prefix_len();
+    match (block, single, matches!(entry.net, IpNet::V6(_))) {
+        (true, true, false) => "block4",
+        (true, false, false) => "blocknet4",
+        (true, true, true) => "block6",
+        (true, false, true) => "blocknet6",
+        (false, true, false) => "rate4",
+        (false, false, false) => "ratenet4",
+        (false, true, true) => "rate6",
+        (false, false, true) => "ratenet6",
+    }
+}
+
+/// Commands that make a plan's changes to the entries.
+///
+/// An element is put there before it is removed, so that one that timed out in the meantime does not fail the whole
+/// transaction; and it is removed before it is put there with another time, since older kernels keep the first time.
+pub(super) fn changes(table: &str, plan: &Plan, now: i64) -> Vec<Value> {
+    let old: Vec<&Entry> = plan.remove.iter().chain(&plan.refresh).collect();
+    let new: Vec<&Entry> = plan.add.iter().chain(&plan.refresh).filter(|e| e.expires_at > now).collect();
+    let mut commands = Vec::new();
+    commands.extend(per_set("add", table, &old, |e| element(e, 1)));
+    commands.extend(per_set("delete", table, &old, |e| value(&e.net)));
+    commands.extend(per_set("add", table, &new, |e| element(e, e.expires_at.saturating_sub(now).max(1))));
+    commands
+}
+
+fn per_set(verb: &str, table: &str, entries: &[&Entry], form: impl Fn(&Entry) -> Value) -> Vec<Value> {
+    let mut sets: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    for entry in entries {
+        sets.entry(set_of(entry)).or_default().push(form(entry));
+    }
+    let mut commands = Vec::new();
+    for (name, elements) in sets {
+        for chunk in elements.chunks(BATCH) {
+            let body = json!({"element": {"family": "inet", "table": table, "name": name, "elem": chunk}});
+            commands.push(json!({ verb: body }));
+        }
+    }
+    commands
+}
+
+fn element(entry: &Entry, seconds: i64) -> Value {
+    json!({"elem": {"val": value(&entry.net), "timeout": seconds, "comment": format!("{MARK}{}", entry.verdict)}})
+}
+
+/// An address or network as nft spells it in JSON.
+pub(super) fn value(net: &IpNet) -> Value {
+    if net.prefix_len() == net.max_prefix_len() {
+        return json!(net.addr().to_string());
+    }
+    json!({"prefix": {"addr": net.addr().to_string(), "len": net.prefix_len()}})
+}
+
+/// What a listing of the table holds; `now` turns remaining seconds into ends.
+pub(super) fn read(listing: &Value, now: i64) -> Observed {
+    let mut observed = Observed::default();
+    let objects = listing.get("nftables").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for set in objects.iter().filter_map(|o| o.get("set")) {
+        let name = set.get("name").and_then(Value::as_str).unwrap_or_default();
+        let elements = set.get("elem").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        if ENTRY_SETS.contains(&name) {
+            let response = if name.starts_with("block") { Response::Block } else { Response::RateLimit };
+            for e in elements {
+                match own(e, response, now) {
+                    Some(entry) => observed.entries.push(entry),
+                    None => observed.foreign += 1,
+                }
+            }
+        } else if name.starts_with("allow") {
+            observed.allow.extend(elements.iter().flat_map(nets_of));
+        }
+    }
+    observed
+}
+
+fn own(element: &Value, response: Response, now: i64) -> Option<Entry> {
+    let elem = element.get("elem")?;
+    let verdict = elem.get("comment")?.as_str()?.strip_prefix(MARK)?.to_owned();
+    let [net] = nets_of(elem.get("val")?).try_into().ok()?;
+    let left = elem.get("expires").and_then(Value::as_i64)?;
+    Some(Entry { net, response, expires_at: now.saturating_add(left), verdict, priority: (0, 0) })
+}
+
+/// The networks that a value is: one for an address or prefix, several for a range that the listing joined from neighbours.
+fn nets_of(value: &Value) -> Vec<IpNet> {
+    let address = |v: &Value| v.as_str().and_then(|t| t.parse::<std::net::IpAddr>().ok());
+    if let Some(ip) = address(value) {
+        return vec![IpNet::from(ip)];
+    }
+    if let Some(prefix) = value.get("prefix") {
+        let len = prefix.get("len").and_then(Value::as_u64).and_then(|n| u8::try_from(n).ok());
+        let net =
+            prefix.get("addr").and_then(address).zip(len).and_then(|(ip, len)| IpNet::new(ip, len).ok());
+        return net.into_iter().collect();
+    }
+    let Some([first, last]) = value.get("range").and_then(Value::as_array).map(Vec::as_slice) else {
+        return Vec::new();
+    };
+    match (address(first), address(last)) {
+        (Some(std::net::IpAddr::V4(a)), Some(std::net::IpAddr::V4(b))) => {
+            ipnet::Ipv4Subnets::new(a, b, 0).map(IpNet::V4).collect()
+        }
+        (Some(std::net::IpAddr::V6(a)), Some(std::net::IpAddr::V6(b))) => {
+            ipnet::Ipv6Subnets::new(a, b, 0).map(IpNet::V6).collect()
+        }
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,165 @@
+//! nftables: a table of its own, with sets whose elements time out.
+//!
+//! All changes go through one atomic transaction of `nft -j -f -`. Only the table `inet sidetap` (or the configured name) is
+//! ever read or written; elements without Sidetap's comment in its sets stay.
+
+mod elements;
+mod ruleset;
+mod run;
+
+use serde::Deserialize;
+use serde_json::Value;
+use sidetap_policy::Response;
+
+use crate::config::{ConfigError, check_name};
+use crate::connector::{Answer, Connector, ConnectorError, Observed};
+use crate::entry::{AddressSeen, Sees};
+use crate::plan::Plan;
+
+/// A packet filter: `[[mitigation.nftables]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NftablesConfig {
+    /// Its name.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// The command that is `nft` there: `["nft"]`, `["sudo", "nft"]`, `["ssh", "fw", "nft"]`.
+    #[serde(default = "default_command")]
+    pub command: Vec<String>,
+    /// The table, of family `inet`; two Sidetaps on one machine need two.
+    #[serde(default = "default_table")]
+    pub table: String,
+    /// Most entries.
+    #[serde(default = "default_capacity")]
+    pub capacity: usize,
+    /// New connections a second that a rate-limited address may open.
+    #[serde(default = "default_rate")]
+    pub rate_per_s: u32,
+    /// Seconds that one command may take.
+    #[serde(default = "default_timeout")]
+    pub timeout_s: u64,
+    /// Zones whose clients reach it; empty means all.
+    #[serde(default)]
+    pub zones: Vec<String>,
+}
+
+fn default_name() -> String {
+    "nftables".to_owned()
+}
+
+fn default_command() -> Vec<String> {
+    vec!["nft".to_owned()]
+}
+
+fn default_table() -> String {
+    "sidetap".to_owned()
+}
+
+fn default_capacity() -> usize {
+    65_536
+}
+
+fn default_rate() -> u32 {
+    5
+}
+
+fn default_timeout() -> u64 {
+    30
+}
+
+/// The connector to a packet filter.
+#[derive(Debug)]
+pub struct NftablesConnector {
+    config: NftablesConfig,
+    sees: Sees,
+}
+
+impl NftablesConnector {
+    /// The connector of this configuration.
+    pub fn new(config: NftablesConfig) -> Result<Self, ConfigError> {
+        check_name(&config.name)?;
+        let word = |t: &str| {
+            !t.is_empty() && t.len() <= 64 && t.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        };
+        if !word(&config.table) {
+            return Err(ConfigError::Value(format!(
+                "{}: table `{}`: letters, digits and `_`",
+                config.name, config.table
+            )));
+        }
+        if config.command.is_empty() || config.rate_per_s == 0 || config.timeout_s == 0 {
+            return Err(ConfigError::Value(format!(
+                "{}: command, rate_per_s and timeout_s are not empty",
+                config.name
+            )));
+        }
+        let sees = Sees {
+            address: AddressSeen::Peer,
+            networks: true,
+            ipv6: true,
+            responses: vec![Response::RateLimit, Response::Block],
+            capacity: config.capacity,
+            native_ttl: true,
+            allow_list: true,
+            open_connections: "blocked: cut off in the middle; rate-limited: left alone, only new ones count",
+            delay: "at once",
+            cannot: "a packet filter sees the connection's address and nothing of HTTP",
+        };
+        Ok(NftablesConnector { config, sees })
+    }
+}
+
+impl Connector for NftablesConnector {
+    fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "nftables"
+    }
+
+    fn sees(&self) -> &Sees {
+        &self.sees
+    }
+
+    fn zones(&self) -> &[String] {
+        &self.config.zones
+    }
+
+    fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
+        let wanted = ruleset::Layout::new(&self.config);
+        let args = ["-j", "list", "table", "inet", &self.config.table];
+        match run::nft(&self.config, &args, "") {
+            Ok(text) => {
+                let json: Value = serde_json::from_str(&text)
+                    .map_err(|e| ConnectorError::Answer(format!("nft -j list table: {e}")))?;
+                let mut observed = elements::read(&json, now);
+                observed.drift = wanted.missing_in(&json);
+                Ok(observed)
+            }
+            Err(ConnectorError::Refused { answer, .. }) if answer.contains("No such file or directory") => {
+                Ok(Observed {
+                    drift: vec![format!("table inet {}", self.config.table)],
+                    ..Observed::default()
+                })
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
+        let layout = ruleset::Layout::new(&self.config);
+        let mut commands = Vec::new();
+        if !plan.repair.is_empty() {
+            commands.extend(layout.create());
+        }
+        if plan.allow_changes || !plan.repair.is_empty() {
+            commands.extend(layout.allow(&plan.allow));
+        }
+        commands.extend(elements::changes(&self.config.table, plan, now));
+        let n = commands.len();
+        let text = serde_json::json!({ "nftables": commands }).to_string();
+        run::nft(&self.config, &["-j", "-f", "-"], &text)?;
+        Ok(Answer { text: format!("{n} commands in one transaction") })
+    }
+}

@@ -1,0 +1,241 @@
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+use serde::Serialize;
+
+use crate::connector::Observed;
+use crate::entry::{Entry, Sees};
+
+/// Seconds by which a device's idea of an expiry may differ before it is refreshed.
+const SLACK_S: i64 = 5;
+
+/// What has to be done to one device.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// Entries that it lacks.
+    pub add: Vec<Entry>,
+    /// Entries whose expiry changes.
+    pub refresh: Vec<Entry>,
+    /// Own entries that it should not have.
+    pub remove: Vec<Entry>,
+    /// Entries that it should have and that are refused by its limits.
+    pub refused: Vec<Refusal>,
+    /// All own entries that it holds afterwards, sorted by network.
+    #[serde(skip)]
+    pub target: Vec<Entry>,
+    /// The allow list that it holds afterwards.
+    pub allow: Vec<IpNet>,
+    /// Whether the allow list changes.
+    pub allow_changes: bool,
+    /// What is made anew.
+    pub repair: Vec<String>,
+}
+
+/// An entry that is not sent to a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// The verdict.
+    pub verdict: String,
+    /// Whom it names.
+    pub subject: String,
+    /// Why not.
+    pub why: String,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.add.is_empty()
+            && self.refresh.is_empty()
+            && self.remove.is_empty()
+            && self.repair.is_empty()
+            && !self.allow_changes
+    }
+}
+
+/// The difference between what a device should hold and what it holds. Pure: the same arguments give the same plan.
+///
+/// Of several entries for one network the strongest response and then the latest expiry stand; a network inside another
+/// whose response is at least as strong is left out; beyond the device's capacity those of lowest priority are.
+pub fn plan(wanted: &[Entry], observed: &Observed, allow: &[IpNet], sees: &Sees) -> Plan {
+    let mut out = Plan::default();
+    let room = sees.capacity.saturating_sub(observed.foreign);
+    let target = choose(wanted, room, &mut out.refused);
+    let have: BTreeMap<IpNet, &Entry> = observed.entries.iter().map(|e| (e.net, e)).collect();
+    for entry in target.values() {
+        match have.get(&entry.net) {
+            None => out.add.push(entry.clone()),
+            Some(old) if old.response != entry.response => {
+                out.remove.push((*old).clone());
+                out.add.push(entry.clone());
+            }
+            Some(old) if old.expires_at.abs_diff(entry.expires_at) > SLACK_S.unsigned_abs() => {
+                out.refresh.push(entry.clone());
+            }
+            Some(_) => {}
+        }
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for old in &observed.entries {
+        let duplicate = !seen.insert(old.net);
+        if duplicate || !target.contains_key(&old.net) {
+            out.remove.push(old.clone());
+        }
+    }
+    out.target = target.into_values().collect();
+    if sees.allow_list {
+        out.allow = allow.to_vec();
+        out.allow.sort_unstable();
+        let mut on_device = observed.allow.clone();
+        on_device.sort_unstable();
+        out.allow_changes = out.allow != on_device;
+    }
+    out.repair = observed.drift.clone();
+    out
+}
+
+fn choose(wanted: &[Entry], room: usize, refused: &mut Vec<Refusal>) -> BTreeMap<IpNet, Entry> {
+    let mut best: BTreeMap<IpNet, Entry> = BTreeMap::new();
+    for entry in wanted {
+        match best.get_mut(&entry.net) {
+            Some(old) if strength(old) >= strength(entry) => {}
+            Some(old) => *old = entry.clone(),
+            None => drop(best.insert(entry.net, entry.clone())),
+        }
+    }
+    drop_covered(&mut best, refused);
+    let mut ranked: Vec<(IpNet, (u8, i64))> = best.values().map(|e| (e.net, e.priority)).collect();
+    ranked.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+    for (net, _) in ranked.into_iter().skip(room) {
+        if let Some(entry) = best.remove(&net) {
+            refused.push(refusal(&entry, format!("the device has room for {room} entries")));
+        }
+    }
+    best
+}
+
+fn strength(entry: &Entry) -> (sidetap_policy::Response, i64) {
+    (entry.response, entry.expires_at)
+}
+
+/// Sorted networks have every one before those inside it, so a stack of the open ones finds all covers in one pass.
+fn drop_covered(best: &mut BTreeMap<IpNet, Entry>, refused: &mut Vec<Refusal>) {
+    let mut open: Vec<(IpNet, sidetap_policy::Response)> = Vec::new();
+    let mut covered = Vec::new();
+    for (net, entry) in best.iter() {
+        while open.last().is_some_and(|(o, _)| !o.contains(net)) {
+            open.pop();
+        }
+        match open.iter().find(|(_, response)| *response >= entry.response) {
+            Some((wider, _)) => covered.push((*net, *wider)),
+            None => open.push((*net, entry.response)),
+        }
+    }
+    for (net, wider) in covered {
+        if let Some(entry) = best.remove(&net) {
+            refused.push(refusal(&entry, format!("inside {wider}, which is sent")));
+        }
+    }
+}
+
+fn refusal(entry: &Entry, why: String) -> Refusal {
+    Refusal { verdict: entry.verdict.clone(), subject: entry.net.to_string(), why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::AddressSeen;
+    use sidetap_policy::Response;
+
+    pub(crate) fn sees(capacity: usize) -> Sees {
+        Sees {
+            address: AddressSeen::Peer,
+            networks: true,
+            ipv6: true,
+            responses: vec![Response::Block, Response::RateLimit],
+            capacity,
+            native_ttl: true,
+            allow_list: true,
+            open_connections: "",
+            delay: "",
+            cannot: "",
+        }
+    }
+
+    fn entry(net: &str, response: Response, expires_at: i64, score: u8) -> Entry {
+        Entry {
+            net: net.parse().unwrap(),
+            response,
+            expires_at,
+            verdict: format!("v-{net}"),
+            priority: (score, 0),
+        }
+    }
+
+    fn nets(entries: &[Entry]) -> Vec<String> {
+        entries.iter().map(|e| e.net.to_string()).collect()
+    }
+
+    #[test]
+    fn adds_refreshes_and_removes_only_what_differs() {
+        let wanted = [
+            entry("192.0.2.1/32", Response::Block, 1000, 90),
+            entry("192.0.2.2/32", Response::Block, 1000, 90),
+            entry("192.0.2.3/32", Response::RateLimit, 1000, 90),
+            entry("192.0.2.4/32", Response::Block, 1003, 90),
+        ];
+        let observed = Observed {
+            entries: vec![
+                entry("192.0.2.2/32", Response::Block, 500, 0),
+                entry("192.0.2.3/32", Response::Block, 1000, 0),
+                entry("192.0.2.4/32", Response::Block, 1000, 0),
+                entry("192.0.2.9/32", Response::Block, 1000, 0),
+                entry("192.0.2.4/32", Response::Block, 1000, 0),
+            ],
+            ..Observed::default()
+        };
+        let p = plan(&wanted, &observed, &[], &sees(10));
+        assert_eq!(nets(&p.add), ["192.0.2.1/32", "192.0.2.3/32"]);
+        assert_eq!(nets(&p.refresh), ["192.0.2.2/32"]);
+        assert_eq!(nets(&p.remove), ["192.0.2.3/32", "192.0.2.9/32", "192.0.2.4/32"], "a duplicate goes too");
+        assert_eq!(p.target.len(), 4);
+        let reached = Observed { entries: p.target.clone(), ..Observed::default() };
+        assert!(
+            plan(&wanted, &reached, &[], &sees(10)).is_empty(),
+            "a plan that was applied leaves nothing to do"
+        );
+    }
+
+    #[test]
+    fn over_capacity_the_most_harmful_stay() {
+        let wanted: Vec<Entry> =
+            (1..=5).map(|n| entry(&format!("192.0.2.{n}/32"), Response::Block, 1000, n * 10)).collect();
+        let p = plan(&wanted, &Observed::default(), &[], &sees(2));
+        assert_eq!(nets(&p.target), ["192.0.2.4/32", "192.0.2.5/32"]);
+        assert_eq!(p.refused.len(), 3);
+    }
+
+    #[test]
+    fn a_network_covers_what_is_inside_it() {
+        let wanted = [
+            entry("192.0.2.0/24", Response::RateLimit, 1000, 90),
+            entry("192.0.2.7/32", Response::Block, 1000, 90),
+            entry("192.0.2.8/32", Response::RateLimit, 1000, 90),
+            entry("198.51.100.0/24", Response::Block, 1000, 90),
+            entry("198.51.100.0/25", Response::Block, 2000, 90),
+        ];
+        let p = plan(&wanted, &Observed::default(), &[], &sees(10));
+        assert_eq!(nets(&p.target), ["192.0.2.0/24", "192.0.2.7/32", "198.51.100.0/24"]);
+    }
+
+    #[test]
+    fn the_allow_list_and_drift_are_part_of_the_plan() {
+        let allow: Vec<IpNet> = vec!["198.51.100.0/24".parse().unwrap()];
+        let p = plan(&[], &Observed::default(), &allow, &sees(10));
+        assert!(p.allow_changes && !p.is_empty());
+        let observed = Observed { allow: allow.clone(), drift: vec!["chain".into()], ..Observed::default() };
+        let p = plan(&[], &observed, &allow, &sees(10));
+        assert!(!p.allow_changes && !p.is_empty());
+    }
+}

@@ -1,0 +1,127 @@
+use serde::{Deserialize, Serialize};
+use sidetap_model::ActionRow;
+
+use crate::desired::Held;
+use crate::entry::Sees;
+use crate::plan::Plan;
+
+/// Whether devices are changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Nothing is changed; the report says what would be.
+    #[default]
+    DryRun,
+    /// Devices are changed.
+    Enforce,
+}
+
+impl Mode {
+    /// The name that outputs use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Mode::DryRun => "dry-run",
+            Mode::Enforce => "enforce",
+        }
+    }
+}
+
+/// What `sidetap mitigation status` shows.
+#[derive(Clone, Debug, Serialize)]
+pub struct StatusReport {
+    /// Each connector.
+    pub connectors: Vec<ConnectorStatus>,
+    /// Verdicts pushed whose time to live is not over.
+    pub active: usize,
+    /// Verdicts that were taken back.
+    pub undone: usize,
+}
+
+/// One connector's state.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConnectorStatus {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Why the device could not be read, where it could not.
+    pub error: Option<String>,
+    /// Own entries on the device.
+    pub entries: usize,
+    /// Entries of others beside them.
+    pub foreign: usize,
+    /// What is missing on the device.
+    pub drift: Vec<String>,
+    /// What it sees and can do.
+    pub sees: Sees,
+}
+
+/// What `sidetap mitigation plan` shows.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlanReport {
+    /// Each connector.
+    pub connectors: Vec<ConnectorPlan>,
+    /// Verdicts that go nowhere, with the reason.
+    pub held: Vec<Held>,
+}
+
+/// What would be done to one device.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConnectorPlan {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Why the device could not be read, where it could not.
+    pub error: Option<String>,
+    /// Why the plan is not carried out as it is, where a guard holds it.
+    pub guard: Option<String>,
+    /// The plan.
+    #[serde(flatten)]
+    pub plan: Plan,
+    /// Entries that stay as they are.
+    pub keep: usize,
+}
+
+/// What `sidetap mitigation push` and `undo` show.
+#[derive(Clone, Debug, Serialize)]
+pub struct PushReport {
+    /// `dry-run` or `enforce`.
+    pub mode: Mode,
+    /// Each connector.
+    pub connectors: Vec<ConnectorResult>,
+    /// Verdicts that go nowhere, with the reason.
+    pub held: Vec<Held>,
+    /// Row by row what was done or would be, for the audit.
+    pub actions: Vec<ActionRow>,
+}
+
+impl PushReport {
+    /// Whether every device that was to be changed was.
+    pub fn is_ok(&self) -> bool {
+        self.connectors.iter().all(|c| matches!(c.outcome.as_str(), "unchanged" | "planned" | "done"))
+    }
+}
+
+/// What was done to one device.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConnectorResult {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// `unchanged`, `planned`, `done`, `held` or `failed`.
+    pub outcome: String,
+    /// The device's answer, or the reason.
+    pub answer: String,
+    /// Entries added.
+    pub added: usize,
+    /// Entries whose expiry was set anew.
+    pub refreshed: usize,
+    /// Entries removed.
+    pub removed: usize,
+    /// Entries not sent, with the reason.
+    pub refused: usize,
+    /// Own entries on the device afterwards, as read back; none where nothing was changed.
+    pub verified: Option<usize>,
+}

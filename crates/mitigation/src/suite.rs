@@ -1,0 +1,164 @@
+//! The contract that every connector keeps, as checks to be run against the real device.
+
+use ipnet::IpNet;
+use sidetap_policy::Response;
+
+use crate::connector::{Connector, Observed};
+use crate::entry::Entry;
+use crate::plan::{Plan, plan};
+
+/// A device under test: its connector, and what the test does to the device behind the connector's back.
+pub trait Device {
+    /// The connector, with a capacity of at least 4 and at most 1,000 entries.
+    fn connector(&mut self) -> &mut dyn Connector;
+
+    /// Adds an entry that is not Sidetap's, where the device has a place for one; gives whether it has.
+    fn add_foreign(&mut self) -> bool;
+
+    /// Whether the entry that is not Sidetap's is still there.
+    fn foreign_is_there(&mut self) -> bool;
+
+    /// Empties the device as a reload or a hasty administrator would.
+    fn flush(&mut self);
+
+    /// The wall clock in seconds since 1970.
+    fn now(&mut self) -> i64;
+
+    /// Lets this many seconds go by.
+    fn wait(&mut self, seconds: i64);
+}
+
+/// Runs all checks; the first that fails says what was expected and what was found.
+pub fn run(device: &mut dyn Device) -> Result<(), String> {
+    adds_and_is_idempotent(device)?;
+    refreshes(device)?;
+    expires(device)?;
+    keeps_foreign_entries(device)?;
+    repairs_after_a_flush(device)?;
+    obeys_its_capacity(device)?;
+    takes_everything_back(device)
+}
+
+fn adds_and_is_idempotent(device: &mut dyn Device) -> Result<(), String> {
+    let end = device.now() + 600;
+    let wanted = [
+        entry("192.0.2.1/32", end, 90),
+        entry("198.51.100.0/24", end, 80),
+        entry("2001:db8::7/128", end, 70),
+    ];
+    reach(device, &wanted, "add")?;
+    let again = planned(device, &wanted)?;
+    expect(again.is_empty(), || format!("applied twice: a second plan is not empty: {again:?}"))
+}
+
+fn refreshes(device: &mut dyn Device) -> Result<(), String> {
+    let end = device.now() + 1_200;
+    let wanted = [entry("192.0.2.1/32", end, 90), entry("198.51.100.0/24", end, 80)];
+    reach(device, &wanted, "refresh and remove")?;
+    let observed = observe(device)?;
+    let near = observed.entries.iter().all(|e| e.expires_at.abs_diff(end) <= 5);
+    expect(near, || format!("refresh: ends are not {end}: {:?}", observed.entries))
+}
+
+fn expires(device: &mut dyn Device) -> Result<(), String> {
+    let now = device.now();
+    reach(device, &[entry("192.0.2.1/32", now + 2, 90), entry("192.0.2.2/32", now + 600, 90)], "short life")?;
+    device.wait(4);
+    reach(device, &[entry("192.0.2.2/32", now + 600, 90)], "expiry")
+}
+
+fn keeps_foreign_entries(device: &mut dyn Device) -> Result<(), String> {
+    if !device.add_foreign() {
+        return Ok(());
+    }
+    let end = device.now() + 600;
+    reach(
+        device,
+        &[entry("192.0.2.3/32", end, 90), entry("203.0.113.0/25", end, 90)],
+        "beside a foreign entry",
+    )?;
+    reach(device, &[], "removal beside a foreign entry")?;
+    let there = device.foreign_is_there();
+    expect(there, || "an entry that is not Sidetap's is gone".to_owned())
+}
+
+fn repairs_after_a_flush(device: &mut dyn Device) -> Result<(), String> {
+    let end = device.now() + 600;
+    let wanted = [entry("192.0.2.4/32", end, 90), entry("2001:db8:1::/64", end, 90)];
+    reach(device, &wanted, "before a flush")?;
+    device.flush();
+    let repair = planned(device, &wanted)?;
+    expect(repair.add.len() == 2, || format!("a flush was not noticed: {repair:?}"))?;
+    reach(device, &wanted, "after a flush")
+}
+
+fn obeys_its_capacity(device: &mut dyn Device) -> Result<(), String> {
+    let end = device.now() + 600;
+    let foreign = observe(device)?.foreign;
+    let capacity = device.connector().sees().capacity;
+    let wanted: Vec<Entry> = (0..capacity + 20)
+        .map(|n| {
+            entry(&format!("10.{}.{}.{}/32", n >> 16, (n >> 8) & 255, n & 255), end, 90).ranked(n as i64)
+        })
+        .collect();
+    let plan = planned(device, &wanted)?;
+    apply(device, &plan)?;
+    let observed = observe(device)?;
+    let room = capacity - foreign;
+    expect(observed.entries.len() == room, || {
+        format!("capacity {room}, but {} entries", observed.entries.len())
+    })?;
+    let highest = wanted.last().map(|e| e.net);
+    expect(observed.entries.iter().any(|e| Some(e.net) == highest), || {
+        "the most urgent entry was evicted".to_owned()
+    })
+}
+
+fn takes_everything_back(device: &mut dyn Device) -> Result<(), String> {
+    reach(device, &[], "undo")?;
+    let plan = planned(device, &[])?;
+    expect(plan.is_empty(), || format!("after an undo there is something to do: {plan:?}"))
+}
+
+impl Entry {
+    fn ranked(mut self, rank: i64) -> Self {
+        self.priority.1 = rank;
+        self
+    }
+}
+
+fn entry(net: &str, expires_at: i64, score: u8) -> Entry {
+    let net: IpNet = net.parse().unwrap_or_default();
+    Entry { net, response: Response::Block, expires_at, verdict: "suite".to_owned(), priority: (score, 0) }
+}
+
+fn planned(device: &mut dyn Device, wanted: &[Entry]) -> Result<Plan, String> {
+    let observed = observe(device)?;
+    let allow: Vec<IpNet> = "198.51.100.250/32".parse().into_iter().collect();
+    Ok(plan(wanted, &observed, &allow, device.connector().sees()))
+}
+
+fn apply(device: &mut dyn Device, plan: &Plan) -> Result<(), String> {
+    let now = device.now();
+    device.connector().apply(plan, now).map(|_| ()).map_err(|e| e.to_string())
+}
+
+/// Plans and applies, and holds that the device then has exactly these entries.
+fn reach(device: &mut dyn Device, wanted: &[Entry], step: &str) -> Result<(), String> {
+    let plan = planned(device, wanted)?;
+    apply(device, &plan).map_err(|e| format!("{step}: {e}"))?;
+    let mut have: Vec<IpNet> = observe(device)?.entries.iter().map(|e| e.net).collect();
+    let mut want: Vec<IpNet> = wanted.iter().map(|e| e.net).collect();
+    have.sort_unstable();
+    want.sort_unstable();
+    expect(have == want, || format!("{step}: the device has {have:?}, not {want:?}"))
+}
+
+fn expect(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(why()) }
+}
+
+fn observe(device: &mut dyn Device) -> Result<Observed, String> {
+    let now = device.now();
+    device.connector().observe(now).map_err(|e| e.to_string())
+}
