@@ -1,0 +1,105 @@
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::problem::Problem;
+
+/// Which names the console answers to.
+#[derive(Debug)]
+pub(crate) struct Names {
+    listen: SocketAddr,
+    more: Vec<String>,
+}
+
+impl Names {
+    pub(crate) fn new(listen: SocketAddr, more: Vec<String>) -> Self {
+        Names { listen, more: more.into_iter().map(|n| n.to_ascii_lowercase()).collect() }
+    }
+
+    /// Whether a `Host` is one of ours: an address is (a page of another site cannot be at it), `localhost` is, and what the
+    /// configuration names; any other name could be made to point here by who owns it.
+    fn know(&self, host: &str) -> bool {
+        let (name, port) = split(host);
+        if port.is_some_and(|p| p != self.listen.port()) {
+            return false;
+        }
+        let name = name.to_ascii_lowercase();
+        name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| self.at(ip)) || self.more.contains(&name)
+    }
+
+    fn at(&self, ip: IpAddr) -> bool {
+        ip.is_loopback() || ip == self.listen.ip() || self.listen.ip().is_unspecified()
+    }
+}
+
+/// Name and port of a `Host`; brackets of IPv6 are taken off, and a port that is no number is one that fits nowhere.
+fn split(host: &str) -> (&str, Option<u16>) {
+    let port = |p: &str| if p.is_empty() { None } else { Some(p.parse().unwrap_or(0)) };
+    if let Some((name, rest)) = host.strip_prefix('[').and_then(|h| h.split_once(']')) {
+        return (name, rest.strip_prefix(':').and_then(port));
+    }
+    host.split_once(':').map_or((host, None), |(name, p)| (name, port(p)))
+}
+
+/// Lets through what is meant for us and adds what keeps a browser from doing more than show the page.
+pub(crate) async fn guard(State(names): State<Arc<Names>>, request: Request, next: Next) -> Response {
+    let mut response = match refusal(&names, request.headers()) {
+        Some(problem) => problem.into_response(),
+        None => next.run(request).await,
+    };
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn refusal(names: &Names, headers: &HeaderMap) -> Option<Problem> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return Some(Problem::new(StatusCode::BAD_REQUEST, "no host", "a request names one host"));
+    };
+    let known = host.to_str().is_ok_and(|h| names.know(h));
+    let detail = "this name is not one of the console's; name it in the configuration, or use the address";
+    (!known).then(|| Problem::new(StatusCode::MISDIRECTED_REQUEST, "unknown host", detail))
+}
+
+const HEADERS: [(HeaderName, &str); 6] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CACHE_CONTROL, "no-store"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_own_names_are_known() {
+        let names = Names::new("127.0.0.1:8088".parse().unwrap(), vec!["Sensor.Example".into()]);
+        for host in ["127.0.0.1:8088", "localhost:8088", "LOCALHOST", "[::1]:8088", "sensor.example:8088"] {
+            assert!(names.know(host), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:8088",
+            "127.0.0.1:80",
+            "192.0.2.1:8088",
+            "localhost.evil.example",
+            "localhost:x",
+            "",
+        ] {
+            assert!(!names.know(host), "{host}");
+        }
+    }
+}
