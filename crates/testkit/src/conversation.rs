@@ -13,6 +13,7 @@ pub struct Conversation {
     framing: Framing,
     mss: usize,
     timestamps: bool,
+    sees: (bool, bool),
 }
 
 #[derive(Clone, Debug)]
@@ -40,7 +41,7 @@ impl Conversation {
             window: 501,
         };
         let (client, server) = (side(client, 52), side(server, 64));
-        Conversation { client, server, framing, mss: 1448, timestamps: true }
+        Conversation { client, server, framing, mss: 1448, timestamps: true, sees: (true, true) }
     }
 
     /// The largest payload of a segment.
@@ -62,6 +63,11 @@ impl Conversation {
     pub fn without_timestamps(mut self) -> Self {
         self.timestamps = false;
         self
+    }
+
+    /// Which directions the sensor sees from here on; packets of the other are left out.
+    pub const fn see(&mut self, up: bool, down: bool) {
+        self.sees = (up, down);
     }
 
     /// Three-way handshake from `ts` on; gives the time after it.
@@ -171,7 +177,10 @@ impl Conversation {
         push_tcp(&mut ip, &tcp);
         let heard = from.stamp(ts);
         self.side_mut(way.opposite()).heard = heard;
-        out.push(Packet::new(ts, self.framing.frame(&ip, way == Direction::Up)));
+        let up = way == Direction::Up;
+        if if up { self.sees.0 } else { self.sees.1 } {
+            out.push(Packet::new(ts, self.framing.frame(&ip, up)));
+        }
     }
 
     const fn side(&self, way: Direction) -> &Side {

@@ -3,6 +3,7 @@
 //! Nothing here is part of a release. The same seed gives the same bytes on every machine.
 
 mod conversation;
+mod dialogue;
 mod file;
 pub mod link;
 mod packet;
@@ -12,6 +13,7 @@ pub mod tcpip;
 pub mod world;
 
 pub use conversation::Conversation;
+pub use dialogue::{Dialogue, DialogueError};
 pub use file::{Interface, PcapForm, PcapWriter, PcapngWriter, Resolution, pcap_bytes, pcapng_bytes};
 pub use link::{Encapsulation, Framing, LinkKind};
 pub use packet::Packet;
