@@ -129,15 +129,25 @@ impl Host {
 
     /// Learns templates; gives what was renamed.
     pub(crate) fn learn(&mut self, margin: f64) {
-        let mut met = Vec::new();
-        learn(&mut self.root, &mut Vec::new(), &Learned { values: &self.values, margin }, &mut met);
-        for (kept, gone) in met {
-            self.join(kept, gone);
+        for _ in 0..4 {
+            if !self.learn_once(margin) {
+                break;
+            }
         }
         self.nodes = self.root.size();
         self.learned_at = self.nodes;
         self.made = 0;
         self.changed = true;
+    }
+
+    fn learn_once(&mut self, margin: f64) -> bool {
+        let mut met = Vec::new();
+        let before = self.root.size();
+        learn(&mut self.root, &mut Vec::new(), &Learned { values: &self.values, margin }, &mut met);
+        for (kept, gone) in met {
+            self.join(kept, gone);
+        }
+        self.root.size() != before
     }
 
     fn join(&mut self, kept: u32, gone: u32) {

@@ -49,6 +49,8 @@ struct Cluster {
     hits: f64,
     keys: Vec<(u8, u128)>,
     members: Vec<usize>,
+    /// Literals merged before and now.
+    crowd: f64,
     score: f64,
 }
 
@@ -56,8 +58,9 @@ struct Cluster {
 pub(crate) fn learn(node: &mut Node, path: &mut Vec<Arc<str>>, known: &Known<'_>, met: &mut Vec<(u32, u32)>) {
     if node.kids.len() >= 2 || !node.params.is_empty() && !node.kids.is_empty() {
         for suffix in suffixes(node) {
-            merge_level(node, path, &suffix, known, met);
+            merge_level(node, path, &suffix, known, met, Depth::AsIs);
         }
+        merge_level(node, path, "", known, met, Depth::NextFolded);
     }
     for (name, kid) in &mut node.kids {
         path.push(Arc::clone(name));
@@ -71,21 +74,30 @@ pub(crate) fn learn(node: &mut Node, path: &mut Vec<Arc<str>>, known: &Known<'_>
     }
 }
 
-/// The file extensions among the children, and none.
+/// The file extensions among the children, then none, which takes whatever the extensions left.
 fn suffixes(node: &Node) -> Vec<Arc<str>> {
-    let mut out: Vec<Arc<str>> = vec!["".into()];
+    let mut out: Vec<Arc<str>> = Vec::new();
     for name in node.kids.keys() {
-        if let Some(ext) = segment::extension(name).filter(|e| words::is_file_extension(e))
-            && !out.iter().any(|o| &**o == ext)
-        {
+        let ext = group_of(name);
+        if !ext.is_empty() && !out.iter().any(|o| &**o == ext) {
             out.push(ext.into());
         }
     }
+    out.push("".into());
     out
 }
 
 fn group_of(name: &str) -> &str {
     segment::extension(name).filter(|e| words::is_file_extension(e)).unwrap_or_default()
+}
+
+/// How continuations are compared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// As they are.
+    AsIs,
+    /// The next level as if it were one parameter: for `/repos/{owner}/{repo}/issues`, where no two owners share a repository.
+    NextFolded,
 }
 
 fn merge_level(
@@ -94,24 +106,28 @@ fn merge_level(
     suffix: &str,
     known: &Known<'_>,
     met: &mut Vec<(u32, u32)>,
+    depth: Depth,
 ) {
+    let existing = node.params.iter().position(|p| p.prefix.is_empty() && &*p.suffix == suffix);
+    let lens = existing.and_then(|i| node.params.get(i)).map(|p| &*p.node);
     let mut candidates: Vec<Candidate> = node
         .kids
         .iter()
-        .filter(|(name, _)| group_of(name) == suffix && !words::is_reserved(name))
+        .filter(|(name, _)| (suffix.is_empty() || group_of(name) == suffix) && !words::is_reserved(name))
+        .filter(|(_, kid)| depth == Depth::AsIs || !kid.kids.is_empty())
         .take(MAX_CANDIDATES)
-        .map(|(name, kid)| candidate(name, kid, path, known))
+        .map(|(name, kid)| candidate(name, kid, path, known, depth, lens))
         .collect();
     candidates.sort_by(|a, b| b.own.total_cmp(&a.own).then_with(|| a.name.cmp(&b.name)));
-    let existing = node.params.iter().position(|p| p.prefix.is_empty() && &*p.suffix == suffix);
     let cluster = match existing.and_then(|i| node.params.get(i)) {
-        Some(p) => join(&candidates, start(p, known), known.margin),
+        Some(p) => join(&candidates, start(p, known, depth), known.margin),
         None => best_new(&candidates, known),
     };
     let Some(cluster) = cluster.filter(|c| !c.members.is_empty()) else { return };
     let index = existing.unwrap_or_else(|| {
-        node.params.push(Param::new("", suffix));
-        node.params.len() - 1
+        let at = node.params.iter().take_while(|p| p.suffix.len() + p.prefix.len() > suffix.len()).count();
+        node.params.insert(at, Param::new("", suffix));
+        at
     });
     for i in cluster.members {
         let Some(c) = candidates.get(i) else { continue };
@@ -127,14 +143,15 @@ fn merge_level(
     }
 }
 
-fn start(p: &Param, known: &Known<'_>) -> Cluster {
+fn start(p: &Param, known: &Known<'_>, depth: Depth) -> Cluster {
     let mut profile = Profile::new();
-    continuations(&p.node, 0, 0, known, &mut profile);
+    follow(&p.node, known, depth, Some(&p.node), &mut profile);
     Cluster {
         profile,
         hits: f64::from(p.node.hits),
         keys: end_keys(&p.node),
         members: Vec::new(),
+        crowd: f64::from(p.absorbed),
         score: 0.0,
     }
 }
@@ -194,6 +211,7 @@ impl Cluster {
         self.hits += c.hits;
         self.score += delta;
         self.members.push(index);
+        self.crowd += 1.0;
         for (method, keys) in &c.keys {
             match self.keys.iter_mut().find(|(m, _)| m == method) {
                 Some((_, k)) => *k |= keys,
@@ -215,7 +233,9 @@ fn advantage(cluster: &Cluster, c: &Candidate) -> f64 {
         }
         loss -= xlog(hits + with) - xlog(*hits) - xlog(with);
     }
-    c.own + gain - loss.max(0.0) + likeness(&cluster.keys, &c.keys)
+    let tempered = loss.max(0.0) * (ENOUGH / n.min(k).max(ENOUGH));
+    let crowd = (CROWD * (1.0 + cluster.crowd).log2()).min(MAX_CROWD);
+    c.own + crowd + gain - tempered + likeness(&cluster.keys, &c.keys)
 }
 
 /// Bits that the response fields of the same method speak for one resource.
@@ -239,9 +259,9 @@ fn likeness(a: &[(u8, u128)], b: &[(u8, u128)]) -> f64 {
     bits
 }
 
-fn candidate(name: &Arc<str>, kid: &Node, path: &[Arc<str>], known: &Known<'_>) -> Candidate {
+fn candidate(name: &Arc<str>, kid: &Node, path: &[Arc<str>], known: &Known<'_>, depth: Depth, lens: Option<&Node>) -> Candidate {
     let mut profile = Profile::new();
-    continuations(kid, 0, 0, known, &mut profile);
+    follow(kid, known, depth, lens, &mut profile);
     let (own, why) = evidence(name, kid, path, known);
     Candidate { name: Arc::clone(name), profile, hits: f64::from(kid.hits), own, keys: end_keys(kid), why }
 }
@@ -275,33 +295,59 @@ fn evidence(name: &str, kid: &Node, path: &[Arc<str>], known: &Known<'_>) -> (f6
     (bits, why)
 }
 
-/// Gathers the continuations of `node`: what follows, literals that look like values as one.
-fn continuations(node: &Node, sig: u64, literals: u32, known: &Known<'_>, out: &mut Profile) {
-    if out.len() >= MAX_PROFILE {
-        return;
+/// Gathers how `node` continues, seen through `lens`, the parameter that it might be a value of.
+fn follow(node: &Node, known: &Known<'_>, depth: Depth, lens: Option<&Node>, out: &mut Profile) {
+    if depth == Depth::AsIs {
+        return continuations(node, 0, 0, known, lens, out);
     }
-    for end in &node.ends {
-        let cost = if literals > 0 {
-            7.0
-        } else if sig == 0 {
-            2.0
-        } else {
-            3.0
-        };
-        let key = step(sig, u64::from(end.method) + 1);
-        out.entry(key).or_insert((0.0, cost)).0 += f64::from(end.hits);
-    }
+    ends(node, 0, 0, out);
+    let folded = lens.and_then(plain_param);
     for (name, kid) in &node.kids {
-        if is_value_like(name, kid, known) {
-            continuations(kid, step(sig, STAR), literals, known, out);
+        let literal = words::is_verb(name) || words::is_common(name) || words::is_reserved(name);
+        let there = lens.and_then(|l| l.kids.get(name));
+        if there.is_some() || literal && !is_value_like(name, kid, known) {
+            continuations(kid, step(0, hash_str(name)), 1, known, there, out);
         } else {
-            continuations(kid, step(sig, hash_str(name)), literals + 1, known, out);
+            continuations(kid, step(0, STAR), 0, known, folded, out);
         }
     }
     for p in &node.params {
-        let affix =
-            if p.suffix.is_empty() && p.prefix.is_empty() { STAR } else { step(STAR, hash_str(&p.suffix)) };
-        continuations(&p.node, step(sig, affix), literals, known, out);
+        continuations(&p.node, step(0, STAR), 0, known, folded, out);
+    }
+}
+
+fn plain_param(node: &Node) -> Option<&Node> {
+    node.params.iter().find(|p| p.open && p.prefix.is_empty() && p.suffix.is_empty()).map(|p| &*p.node)
+}
+
+fn ends(node: &Node, sig: u64, literals: u32, out: &mut Profile) {
+    for end in &node.ends {
+        let cost = if literals > 0 { 7.0 } else { GENERIC };
+        let key = step(sig, u64::from(end.method) + 1);
+        out.entry(key).or_insert((0.0, cost)).0 += f64::from(end.hits);
+    }
+}
+
+/// Gathers the continuations of `node`: what follows, literals that look like values as one.
+fn continuations(node: &Node, sig: u64, literals: u32, known: &Known<'_>, lens: Option<&Node>, out: &mut Profile) {
+    if out.len() >= MAX_PROFILE {
+        return;
+    }
+    ends(node, sig, literals, out);
+    let folded = lens.and_then(plain_param);
+    for (name, kid) in &node.kids {
+        let there = lens.and_then(|l| l.kids.get(name));
+        let value = is_value_like(name, kid, known) || folded.is_some() && !words::is_reserved(name);
+        if there.is_none() && value {
+            continuations(kid, step(sig, STAR), literals, known, folded, out);
+        } else {
+            continuations(kid, step(sig, hash_str(name)), literals + 1, known, there, out);
+        }
+    }
+    for p in &node.params {
+        let affix = if p.suffix.is_empty() && p.prefix.is_empty() { STAR } else { step(STAR, hash_str(&p.suffix)) };
+        let there = lens.and_then(|l| l.params.iter().find(|q| q.prefix == p.prefix && q.suffix == p.suffix));
+        continuations(&p.node, step(sig, affix), literals, known, there.map(|q| &*q.node), out);
     }
 }
 
@@ -324,3 +370,10 @@ fn xlog(x: f64) -> f64 {
 }
 
 const STAR: u64 = 0x2a2a;
+/// Bits of a continuation without a literal: every collection has such.
+const GENERIC: f64 = 0.5;
+/// Requests from which on more of them do not make a difference in continuation count for more: real values differ a little too.
+const ENOUGH: f64 = 24.0;
+/// Bits that each doubling of the values known already speaks for one more.
+const CROWD: f64 = 2.0;
+const MAX_CROWD: f64 = 9.0;

@@ -232,8 +232,10 @@ impl Node {
             Some(i) => i,
             None => {
                 room.spend()?;
-                self.params.push(Param::new(prefix, suffix));
-                self.params.len() - 1
+                let affix = prefix.len() + suffix.len();
+                let at = self.params.iter().take_while(|p| p.suffix.len() + p.prefix.len() > affix).count();
+                self.params.insert(at, Param::new(prefix, suffix));
+                at
             }
         };
         let param = self.params.get_mut(index)?;
