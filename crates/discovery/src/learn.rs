@@ -49,7 +49,7 @@ struct Cluster {
     hits: f64,
     keys: Vec<(u8, u128)>,
     members: Vec<usize>,
-    /// Literals merged before and now.
+    /// Literals merged before, and those that joined without help.
     crowd: f64,
     score: f64,
 }
@@ -161,13 +161,19 @@ fn join(candidates: &[Candidate], mut cluster: Cluster, margin: f64) -> Option<C
     let mut left: Vec<usize> = (0..candidates.len()).filter(|i| !cluster.members.contains(i)).collect();
     for _ in 0..4 {
         let before = left.len();
+        let mut remaining = before as f64;
         left.retain(|i| {
             let Some(c) = candidates.get(*i) else { return false };
-            let delta = advantage(&cluster, c);
+            let alone = advantage(&cluster, c);
+            let delta = alone + cluster.crowd_bits(remaining);
             if delta <= margin {
                 return true;
             }
             cluster.add(*i, c, delta);
+            remaining -= 1.0;
+            if alone > 0.0 {
+                cluster.crowd += 1.0;
+            }
             false
         });
         if left.len() == before {
@@ -190,6 +196,7 @@ fn best_new(candidates: &[Candidate], known: &Known<'_>) -> Option<Cluster> {
         let Some(c) = candidates.get(seed) else { continue };
         let mut cluster = Cluster::default();
         cluster.add(seed, c, c.own);
+        cluster.crowd = if c.own > 0.0 { 1.0 } else { 0.0 };
         let Some(cluster) = join(candidates, cluster, 0.0) else { continue };
         if best.as_ref().is_none_or(|b| cluster.score > b.score) {
             best = Some(cluster);
@@ -204,6 +211,12 @@ fn best_new(candidates: &[Candidate], known: &Known<'_>) -> Option<Cluster> {
 }
 
 impl Cluster {
+    /// Bits that values known for what they are speak for one more sibling, when `left` siblings are not known.
+    fn crowd_bits(&self, left: f64) -> f64 {
+        let odds = (0.5 + self.crowd) / (0.5 + left);
+        (CROWD * odds.log2() - PRIOR).clamp(0.0, MAX_CROWD) * (self.crowd / SURE_CROWD).min(1.0)
+    }
+
     fn add(&mut self, index: usize, c: &Candidate, delta: f64) {
         for (sig, (n, cost)) in &c.profile {
             self.profile.entry(*sig).or_insert((0.0, *cost)).0 += n;
@@ -211,7 +224,6 @@ impl Cluster {
         self.hits += c.hits;
         self.score += delta;
         self.members.push(index);
-        self.crowd += 1.0;
         for (method, keys) in &c.keys {
             match self.keys.iter_mut().find(|(m, _)| m == method) {
                 Some((_, k)) => *k |= keys,
@@ -234,8 +246,7 @@ fn advantage(cluster: &Cluster, c: &Candidate) -> f64 {
         loss -= xlog(hits + with) - xlog(*hits) - xlog(with);
     }
     let tempered = loss.max(0.0) * (ENOUGH / n.min(k).max(ENOUGH));
-    let crowd = (CROWD * (1.0 + cluster.crowd).log2()).min(MAX_CROWD);
-    c.own + crowd + gain - tempered + likeness(&cluster.keys, &c.keys)
+    c.own + gain - tempered + likeness(&cluster.keys, &c.keys)
 }
 
 /// Bits that the response fields of the same method speak for one resource.
@@ -280,9 +291,10 @@ fn evidence(name: &str, kid: &Node, path: &[Arc<str>], known: &Known<'_>) -> (f6
     let produced = if known.values.contains(&hash_str(name)) { 5.0 } else { 0.0 };
     let verb = if words::is_verb(name) && kid.echo == 0 { -14.0 } else { 0.0 };
     let common = if words::is_common(name) && kid.echo == 0 { -4.0 } else { 0.0 };
+    let collection = if kid.params.iter().any(|p| !p.open) { -6.0 } else { 0.0 };
     let root = if path.is_empty() { -8.0 } else { 0.0 };
     let echo_bits = if kid.echo > 0 { 6.0 + 4.0 * echoed } else { 0.0 };
-    let bits = PRIOR + shape + echo_bits - 6.0 * strange + produced + verb + common + root;
+    let bits = PRIOR + shape + echo_bits - 6.0 * strange + produced + verb + common + collection + root;
     let why = if kid.echo > 0 {
         0
     } else if produced > 0.0 {
@@ -298,21 +310,21 @@ fn evidence(name: &str, kid: &Node, path: &[Arc<str>], known: &Known<'_>) -> (f6
 /// Gathers how `node` continues, seen through `lens`, the parameter that it might be a value of.
 fn follow(node: &Node, known: &Known<'_>, depth: Depth, lens: Option<&Node>, out: &mut Profile) {
     if depth == Depth::AsIs {
-        return continuations(node, 0, 0, known, lens, out);
+        return continuations(node, 0, 0.0, known, lens, out);
     }
-    ends(node, 0, 0, out);
+    ends(node, 0, 0.0, out);
     let folded = lens.and_then(plain_param);
     for (name, kid) in &node.kids {
         let literal = words::is_verb(name) || words::is_common(name) || words::is_reserved(name);
         let there = lens.and_then(|l| l.kids.get(name));
         if there.is_some() || literal && !is_value_like(name, kid, known) {
-            continuations(kid, step(0, hash_str(name)), 1, known, there, out);
+            continuations(kid, step(0, hash_str(name)), distinctive(name), known, there, out);
         } else {
-            continuations(kid, step(0, STAR), 0, known, folded, out);
+            continuations(kid, step(0, STAR), 0.0, known, folded, out);
         }
     }
     for p in &node.params {
-        continuations(&p.node, step(0, STAR), 0, known, folded, out);
+        continuations(&p.node, step(0, STAR), 0.0, known, folded, out);
     }
 }
 
@@ -320,35 +332,40 @@ fn plain_param(node: &Node) -> Option<&Node> {
     node.params.iter().find(|p| p.open && p.prefix.is_empty() && p.suffix.is_empty()).map(|p| &*p.node)
 }
 
-fn ends(node: &Node, sig: u64, literals: u32, out: &mut Profile) {
+fn ends(node: &Node, sig: u64, weight: f64, out: &mut Profile) {
     for end in &node.ends {
-        let cost = if literals > 0 { 7.0 } else { GENERIC };
+        let cost = weight.max(GENERIC);
         let key = step(sig, u64::from(end.method) + 1);
         out.entry(key).or_insert((0.0, cost)).0 += f64::from(end.hits);
     }
 }
 
 /// Gathers the continuations of `node`: what follows, literals that look like values as one.
-fn continuations(node: &Node, sig: u64, literals: u32, known: &Known<'_>, lens: Option<&Node>, out: &mut Profile) {
+fn continuations(node: &Node, sig: u64, weight: f64, known: &Known<'_>, lens: Option<&Node>, out: &mut Profile) {
     if out.len() >= MAX_PROFILE {
         return;
     }
-    ends(node, sig, literals, out);
+    ends(node, sig, weight, out);
     let folded = lens.and_then(plain_param);
     for (name, kid) in &node.kids {
         let there = lens.and_then(|l| l.kids.get(name));
         let value = is_value_like(name, kid, known) || folded.is_some() && !words::is_reserved(name);
         if there.is_none() && value {
-            continuations(kid, step(sig, STAR), literals, known, folded, out);
+            continuations(kid, step(sig, STAR), weight, known, folded, out);
         } else {
-            continuations(kid, step(sig, hash_str(name)), literals + 1, known, there, out);
+            continuations(kid, step(sig, hash_str(name)), weight.max(distinctive(name)), known, there, out);
         }
     }
     for p in &node.params {
         let affix = if p.suffix.is_empty() && p.prefix.is_empty() { STAR } else { step(STAR, hash_str(&p.suffix)) };
         let there = lens.and_then(|l| l.params.iter().find(|q| q.prefix == p.prefix && q.suffix == p.suffix));
-        continuations(&p.node, step(sig, affix), literals, known, there.map(|q| &*q.node), out);
+        continuations(&p.node, step(sig, affix), weight, known, there.map(|q| &*q.node), out);
     }
+}
+
+/// Bits that sharing the literal `name` below is worth: much for what few resources have, little for what many have.
+fn distinctive(name: &str) -> f64 {
+    if words::is_verb(name) || words::is_common(name) { 2.0 } else { 7.0 }
 }
 
 fn is_value_like(name: &str, kid: &Node, known: &Known<'_>) -> bool {
@@ -375,5 +392,7 @@ const GENERIC: f64 = 0.5;
 /// Requests from which on more of them do not make a difference in continuation count for more: real values differ a little too.
 const ENOUGH: f64 = 24.0;
 /// Bits that each doubling of the values known already speaks for one more.
-const CROWD: f64 = 2.0;
-const MAX_CROWD: f64 = 9.0;
+const CROWD: f64 = 1.5;
+const MAX_CROWD: f64 = 10.0;
+/// Values known for what they are from which on they speak with their full weight.
+const SURE_CROWD: f64 = 6.0;

@@ -1,0 +1,148 @@
+//! What becomes a parameter and what does not.
+
+mod common;
+
+use common::Feed;
+
+const NAMES: [&str; 24] = [
+    "ada", "grace", "linus", "ken", "barbara", "edsger", "donald", "margaret", "alan", "john", "tim", "radia", "vint", "hedy",
+    "annie", "dorothy", "katherine", "mary", "joan", "sophie", "adele", "frances", "jean", "betty",
+];
+
+#[test]
+fn resources_that_are_handled_alike_stay_apart() {
+    let mut f = Feed::new();
+    let resources = ["users", "products", "orders", "baskets", "feedbacks", "quantitys", "challenges", "complaints", "recycles", "cards"];
+    for i in 0..400 {
+        let r = resources[i % resources.len()];
+        f.send("GET", &format!("/api/{r}"), 200);
+        f.send("GET", &format!("/api/{r}/{i}"), 200);
+        f.send("PUT", &format!("/api/{r}/{i}"), 200);
+        f.send("POST", &format!("/api/{r}"), 201);
+        f.send("GET", &format!("/api/{r}/{i}/history"), 200);
+    }
+    let t = f.templates();
+    assert_eq!(t.len(), resources.len() * 5, "{t:#?}");
+}
+
+#[test]
+fn actions_of_one_resource_stay_apart() {
+    let mut f = Feed::new();
+    for i in 0..600 {
+        for verb in ["start", "stop", "pause", "rename", "tune", "drain", "cordon"] {
+            f.send("POST", &format!("/v1/machines/{i}/{verb}"), 200);
+        }
+        f.send("PUT", &format!("/v1/machines/{i}"), 200);
+    }
+    assert_eq!(f.templates().len(), 8);
+}
+
+#[test]
+fn remote_procedures_stay_apart() {
+    let mut f = Feed::new();
+    for i in 0..60 * 5 {
+        let name = format!("/api/{}.{}", ["chat", "users", "files", "admin", "teams", "calls"][i % 6],
+            ["list", "post", "remove", "info", "history", "invite", "kick", "open", "close", "rename"][i / 6 % 10]);
+        f.send("POST", &name, 200);
+    }
+    assert_eq!(f.templates().len(), 60);
+}
+
+#[test]
+fn names_that_responses_echo_are_values() {
+    let mut f = Feed::new();
+    for name in NAMES.iter().cycle().take(80) {
+        f.item("GET", &format!("/users/{name}"), &["id", "email", "bio"]);
+        f.send("GET", &format!("/users/{name}/followers"), 200);
+    }
+    for _ in 0..20 {
+        f.view("GET", "/users/me", &["id", "email", "bio", "settings"]);
+        f.view("GET", "/users/search", &["total", "items"]);
+    }
+    assert_eq!(f.templates(), ["GET /users/me", "GET /users/search", "GET /users/{}", "GET /users/{}/followers"]);
+}
+
+#[test]
+fn adjacent_names_that_never_repeat_together_are_values() {
+    let mut f = Feed::new();
+    for (i, owner) in NAMES.iter().cycle().take(240).enumerate() {
+        let repo = format!("{}-{}", ["blue", "red", "shy", "old"][i % 4], NAMES[(i * 7) % 24]);
+        for tail in ["issues", "labels", "pulls", "milestones", "forks"].iter().skip(i % 3) {
+            f.send("GET", &format!("/repos/{owner}/{repo}/{tail}"), 200);
+        }
+    }
+    let t = f.templates();
+    assert_eq!(t.len(), 5, "{t:#?}");
+    assert!(t.contains(&"GET /repos/{}/{}/labels".to_owned()));
+}
+
+#[test]
+fn groups_with_their_own_resources_stay_apart() {
+    let mut f = Feed::new();
+    let groups = [("apps", "deployments"), ("batch", "jobs"), ("policy", "evictions"), ("storage.k8s.io", "classes"), ("events.k8s.io", "events")];
+    for i in 0..200 {
+        let (g, r) = groups[i % 5];
+        f.send("GET", &format!("/apis/{g}/v1/namespaces/{}/{r}", NAMES[i % 20]), 200);
+        f.send("GET", &format!("/apis/{g}/v1/{r}"), 200);
+    }
+    let t = f.templates();
+    assert!(groups.iter().all(|(g, r)| t.contains(&format!("GET /apis/{g}/v1/{r}"))), "{t:#?}");
+}
+
+#[test]
+fn probes_leave_no_trace() {
+    let mut f = Feed::new();
+    for i in 0..50 {
+        f.send("GET", &format!("/v1/items/{i}"), 200);
+        f.send("GET", &format!("/random{i}/.env"), 404);
+        f.send("GET", "/wp-login.php", if i % 2 == 0 { 403 } else { 404 });
+        f.send("GET", &format!("/x{i}/admin"), 401);
+        f.send("POST", &format!("/y{i}"), 301);
+    }
+    assert_eq!(f.templates(), ["GET /v1/items/{}"]);
+}
+
+#[test]
+fn an_endpoint_that_only_refuses_is_kept_when_many_agree() {
+    let mut f = Feed::new();
+    f.send("GET", "/v1/items/1", 200);
+    for i in 0..6 {
+        f.client = [10, 0, 0, i].into();
+        f.send("GET", "/v1/admin/keys", 403);
+    }
+    let rows = f.rows();
+    let row = rows.iter().find(|r| r.template == "/v1/admin/keys").unwrap();
+    assert!(row.risk_terms.iter().any(|t| t.contains("unproven")) && row.callers.count == 6);
+}
+
+#[test]
+fn merges_keep_ids_as_aliases() {
+    let mut f = Feed::new();
+    f.item("GET", "/people/ada", &["id", "email"]);
+    f.engine.end_epoch(sidetap_model::Ts(0));
+    let before = f.engine.snapshot().lookup("default", "api.example.com", "GET", b"/people/ada");
+    assert_eq!(&*before.template, "/people/ada");
+    for name in NAMES {
+        f.item("GET", &format!("/people/{name}"), &["id", "email"]);
+    }
+    let renames = f.engine.finish();
+    let rows = f.engine.rows(&[], &Default::default());
+    assert_eq!(rows.len(), 1);
+    assert!(renames.iter().any(|(old, new)| *old == before.id && new.id == rows[0].id));
+    assert!(rows[0].aliases.contains(&before.id));
+    assert_eq!(rows[0].calls, 25);
+    assert_eq!(f.engine.snapshot().lookup("default", "api.example.com", "GET", b"/people/new").id, rows[0].id);
+}
+
+#[test]
+fn the_same_input_gives_the_same_rows() {
+    let run = || {
+        let mut f = Feed::new();
+        for (i, name) in NAMES.iter().cycle().take(300).enumerate() {
+            f.item("GET", &format!("/users/{name}"), &["id"]);
+            f.send("GET", &format!("/teams/{}/members/{name}", NAMES[i % 7]), 200);
+        }
+        serde_json::to_string(&f.rows()).unwrap()
+    };
+    assert_eq!(run(), run());
+}
