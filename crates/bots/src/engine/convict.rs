@@ -1,0 +1,469 @@
+//! Judgement: which parts, sessions and clients are convicted, and how convictions join to campaigns.
+
+use smallvec::SmallVec;
+
+use super::Engine;
+use super::campaign::{Campaign, Conviction, show};
+use super::endpoint::Member;
+use super::judge::Slice;
+use super::unit::{ExchangeId, Unit};
+use crate::facts::{Fact, Facts};
+use crate::hash;
+use crate::indicators::{Asked, Scope};
+use crate::role::Roles;
+
+/// What names a campaign that a conviction may join.
+#[derive(Debug)]
+struct Sign<'a> {
+    rule: usize,
+    zone: &'a str,
+    host: &'a str,
+    shape: u64,
+    slot: Option<u32>,
+    agent: &'a str,
+    by_part: bool,
+}
+
+impl Engine {
+    /// Judges what the epoch changed.
+    pub(super) fn judge(&mut self) {
+        for key in std::mem::take(&mut self.due_units) {
+            self.judge_unit(key);
+        }
+        for (at, shape) in std::mem::take(&mut self.due_parts) {
+            let at = self.resolve(at);
+            self.judge_part(at, shape);
+        }
+        for hash in std::mem::take(&mut self.due_sessions) {
+            self.judge_session(hash);
+        }
+    }
+
+    /// Judges everything.
+    pub(super) fn judge_all(&mut self) {
+        self.judge();
+        for key in self.units.keys() {
+            self.judge_unit(key);
+        }
+        for _ in 0..2 {
+            for at in 0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX) {
+                let shapes = self.slots.get(at as usize).map(|s| s.order.clone()).unwrap_or_default();
+                for shape in shapes {
+                    self.judge_part(at, shape);
+                }
+            }
+        }
+        for hash in self.units.session_keys() {
+            self.judge_session(hash);
+        }
+        self.join_campaigns();
+    }
+
+    fn judge_unit(&mut self, key: u64) {
+        let Some(unit) = self.units.get(key) else { return };
+        let (facts, asked) = self.ask_client(unit);
+        let tool = self.shows_tool(&asked);
+        let n = unit.n;
+        let learn = !unit.trusted && unit.loads_like_a_browser();
+        let app = !unit.established
+            && unit.agent.kind == crate::AgentKind::AppLibrary
+            && unit.breadth() >= 4
+            && unit.n >= 6;
+        let calls: SmallVec<[super::unit::Call; 4]> =
+            unit.calls.iter().copied().filter(|c| c.n >= 8).collect();
+        if learn {
+            self.population.learn_browser(unit);
+        }
+        if app {
+            self.population.learn_app(unit);
+        }
+        if let Some(unit) = self.units.get_mut(key) {
+            unit.tool = tool;
+            unit.judged = n;
+            unit.queued = false;
+            unit.trusted |= learn;
+            unit.established |= app;
+        }
+        self.judge_client(key, &facts, &asked);
+        for call in calls {
+            self.judge_call(key, &call);
+        }
+    }
+
+    /// Classes of a client as a whole.
+    fn judge_client(&mut self, key: u64, facts: &Facts, asked: &Asked) {
+        let Some(rule) = self.matching(Scope::Client, &asked.fired) else { return };
+        let Some(unit) = self.units.get(key) else { return };
+        let suspicious = self.too_weak(rule, &asked.fired);
+        let (zone, shape, agent) = (unit.zone.as_str().to_owned(), unit.main_shape, unit.agent.text.clone());
+        let evidence = unit.evidence.clone();
+        let main = unit.calls.iter().max_by_key(|c| c.n).map(|c| c.slot);
+        let host = main.and_then(|s| self.slots.get(s as usize)).map(|s| s.endpoint.host.to_string());
+        let sign = Sign {
+            rule,
+            zone: &zone,
+            host: host.as_deref().unwrap_or_default(),
+            shape,
+            slot: main,
+            agent: &agent,
+            by_part: false,
+        };
+        let Some(campaign) = self.campaign(&sign, suspicious) else { return };
+        self.note(campaign, &asked.fired, facts, &evidence);
+        self.convict_unit(key, campaign, rule, suspicious, 0, evidence.first().copied());
+    }
+
+    /// One client's calls of one endpoint, judged like a part.
+    fn judge_call(&mut self, key: u64, call: &super::unit::Call) {
+        let at = self.resolve(call.slot);
+        let (Some(unit), Some(slot)) = (self.units.get(key), self.slots.get(at as usize)) else { return };
+        let slice = Slice::of_call(call, unit, slot.roles().any(Roles::LOGIN));
+        let facts = self.part_facts(slot, &slice);
+        let asked = self.pack.ask(Scope::Part, &facts);
+        let Some(rule) = self.matching(Scope::Part, &asked.fired) else { return };
+        let mut fired = asked.fired;
+        fired.extend(self.ask_client(unit).1.fired);
+        let suspicious = self.too_weak(rule, &fired) || self.is_good(unit);
+        let (zone, agent) = (unit.zone.as_str().to_owned(), unit.agent.text.clone());
+        let host = slot.endpoint.host.to_string();
+        let sign = Sign {
+            rule,
+            zone: &zone,
+            host: &host,
+            shape: call.shape,
+            slot: Some(at),
+            agent: &agent,
+            by_part: false,
+        };
+        let Some(campaign) = self.campaign(&sign, suspicious) else { return };
+        self.note(campaign, &fired, &facts, &[call.evidence]);
+        self.convict_unit(key, campaign, rule, suspicious, call.shape, Some(call.evidence));
+    }
+
+    fn judge_session(&mut self, hash: u64) {
+        let Some(session) = self.units.get_session(hash) else { return };
+        let calls: SmallVec<[super::unit::Call; 4]> =
+            session.calls.iter().copied().filter(|c| c.n >= 12).collect();
+        for call in calls {
+            self.judge_session_call(hash, &call);
+        }
+    }
+
+    fn judge_session_call(&mut self, hash: u64, call: &super::unit::Call) {
+        let at = self.resolve(call.slot);
+        let (Some(session), Some(slot)) = (self.units.get_session(hash), self.slots.get(at as usize)) else {
+            return;
+        };
+        let slice = Slice::of_session(call, session);
+        let facts = self.part_facts(slot, &slice);
+        let asked = self.pack.ask(Scope::Part, &facts);
+        let Some(rule) = self.matching(Scope::Part, &asked.fired) else { return };
+        let suspicious = self.too_weak(rule, &asked.fired);
+        let Some(unit) = session.units.first().and_then(|k| self.units.get(*k)) else { return };
+        let (zone, agent) = (unit.zone.as_str().to_owned(), unit.agent.text.clone());
+        let host = slot.endpoint.host.to_string();
+        let sign = Sign {
+            rule,
+            zone: &zone,
+            host: &host,
+            shape: call.shape,
+            slot: Some(at),
+            agent: &agent,
+            by_part: false,
+        };
+        let Some(campaign) = self.campaign(&sign, suspicious) else { return };
+        self.note(campaign, &asked.fired, &facts, &[call.evidence]);
+        let conviction = self.conviction(campaign, rule, suspicious, call.shape, Some(call.evidence));
+        let known = self.convictions.sessions.get(&hash);
+        if known.is_none_or(|k| k.suspicious && !suspicious) {
+            self.convictions.sessions.insert(hash, conviction);
+        }
+    }
+
+    fn judge_part(&mut self, at: u32, shape: u64) {
+        let Some(slot) = self.slots.get_mut(at as usize) else { return };
+        let Some(part) = slot.parts.get_mut(&shape) else { return };
+        part.queued = false;
+        let due = part.n >= part.next || self.retrospective;
+        if due {
+            part.next = part.n + (part.n / 8).max(2);
+        }
+        if let Some(campaign) = part.campaign {
+            let fresh = std::mem::take(&mut part.fresh);
+            let members: Vec<Member> =
+                fresh.iter().filter_map(|i| part.members.get(*i as usize).copied()).collect();
+            self.convict_members(campaign, shape, &members);
+        }
+        if due {
+            self.decide_part(at, shape);
+        }
+    }
+
+    fn decide_part(&mut self, at: u32, shape: u64) {
+        let Some(slot) = self.slots.get(at as usize) else { return };
+        let Some(part) = slot.parts.get(&shape) else { return };
+        let facts = self.part_facts(slot, &Slice::of_part(part));
+        let asked = self.pack.ask(Scope::Part, &facts);
+        let Some(rule) = self.matching(Scope::Part, &asked.fired) else { return };
+        if self.too_weak(rule, &asked.fired) {
+            return;
+        }
+        let evidence = part.evidence.clone();
+        let (zone, host) = (slot.zone.clone(), slot.endpoint.host.to_string());
+        let agent = self.main_agent(&part.members);
+        let sign =
+            Sign { rule, zone: &zone, host: &host, shape, slot: Some(at), agent: &agent, by_part: true };
+        let known = part.campaign;
+        let mut numbers: Vec<u64> = part.numbers.iter().copied().collect();
+        numbers.sort_unstable();
+        let members = if known.is_none() || self.retrospective { part.members.clone() } else { Vec::new() };
+        let campaign = match known {
+            Some(campaign) => campaign,
+            None => match self.campaign(&sign, false) {
+                Some(campaign) => campaign,
+                None => return,
+            },
+        };
+        self.note(campaign, &asked.fired, &facts, &evidence);
+        if let Some(c) = self.campaigns.get_mut(campaign as usize) {
+            c.numbers = numbers;
+        }
+        if let Some(part) = self.slots.get_mut(at as usize).and_then(|s| s.parts.get_mut(&shape)) {
+            part.campaign = Some(campaign);
+        }
+        self.convict_members(campaign, shape, &members);
+    }
+
+    fn main_agent(&self, members: &[Member]) -> String {
+        let unit = members
+            .iter()
+            .max_by_key(|m| (m.n, std::cmp::Reverse(m.unit)))
+            .and_then(|m| self.units.get(m.unit));
+        unit.map(|u| u.agent.text.clone()).unwrap_or_default()
+    }
+
+    /// Members of a convicted part, but not those that show what attackers of it do not.
+    fn convict_members(&mut self, campaign: u32, shape: u64, members: &[Member]) {
+        let Some(rule) = self.campaigns.get(campaign as usize).map(|c| c.rule) else { return };
+        let suspicious = self.pack.rules().get(rule).is_some_and(|r| r.suspicious);
+        for member in members {
+            let Some(unit) = self.units.get(member.unit) else { continue };
+            let guilty =
+                unit.tool || (unit.is_narrow() && !unit.trusted) || member.fails >= 3 && !unit.trusted;
+            if guilty && !self.is_good(unit) {
+                self.convict_unit(member.unit, campaign, rule, suspicious, shape, Some(member.evidence));
+            }
+        }
+    }
+
+    /// Known to the site or to the world: a verified robot, or a client that presents a key.
+    fn is_good(&self, unit: &Unit) -> bool {
+        self.agents.verified(&unit.agent, unit.ip) == Some(true) || unit.keyed * 10 >= unit.n * 8
+    }
+
+    fn matching(&self, scope: Scope, fired: &[usize]) -> Option<usize> {
+        self.pack.rules().iter().position(|r| r.scope == scope && r.holds(fired))
+    }
+
+    /// One pillar without proof raises suspicion, no more.
+    fn too_weak(&self, rule: usize, fired: &[usize]) -> bool {
+        let suspicious = self.pack.rules().get(rule).is_none_or(|r| r.suspicious);
+        suspicious || (self.pack.pillars(fired) < 2 && !self.pack.has_proof(fired))
+    }
+
+    fn conviction(
+        &self,
+        campaign: u32,
+        rule: usize,
+        suspicious: bool,
+        shape: u64,
+        evidence: Option<ExchangeId>,
+    ) -> Conviction {
+        Conviction {
+            campaign,
+            rule,
+            detected: self.now,
+            retrospective: self.retrospective,
+            suspicious,
+            shape,
+            evidence,
+        }
+    }
+
+    fn convict_unit(
+        &mut self,
+        key: u64,
+        campaign: u32,
+        rule: usize,
+        suspicious: bool,
+        shape: u64,
+        evidence: Option<ExchangeId>,
+    ) {
+        let mut new = self.conviction(campaign, rule, suspicious, shape, evidence);
+        if let Some(known) = self.convictions.units.get(&key) {
+            let stronger = known.suspicious && !suspicious;
+            let better = !suspicious && self.is_exploit(rule) && self.is_scraping(known.rule);
+            if !stronger && !better {
+                return;
+            }
+            if better && !known.suspicious {
+                new.detected = known.detected;
+                new.retrospective = known.retrospective;
+            }
+        }
+        self.convictions.units.insert(key, new);
+    }
+
+    fn class(&self, rule: usize) -> &str {
+        self.pack.rules().get(rule).map_or("", |r| r.id.as_str())
+    }
+
+    fn is_exploit(&self, rule: usize) -> bool {
+        matches!(self.class(rule), "sqli" | "vuln-scan" | "fake-crawler" | "directory-bruteforce")
+    }
+
+    fn is_scraping(&self, rule: usize) -> bool {
+        self.class(rule).ends_with("scraping") || self.class(rule) == "id-enumeration"
+    }
+
+    /// The campaign that a conviction belongs to, made where none agrees.
+    fn campaign(&mut self, sign: &Sign<'_>, suspicious: bool) -> Option<u32> {
+        let class = self.class(sign.rule).to_owned();
+        let agrees = |c: &Campaign| {
+            c.into.is_none()
+                && c.zone == sign.zone
+                && self.class(c.rule) == class
+                && c.shapes.contains(&sign.shape)
+                && (sign.by_part || c.agent == sign.agent || c.by_part)
+                && (c.hosts.iter().any(|h| h == sign.host))
+        };
+        if let Some(at) = self.campaigns.iter().position(agrees) {
+            if let (Some(slot), Some(c)) = (sign.slot, self.campaigns.get_mut(at)) {
+                if !c.slots.contains(&slot) && c.slots.len() < 32 {
+                    c.slots.push(slot);
+                }
+            }
+            return u32::try_from(at).ok();
+        }
+        if self.campaigns.len() >= self.config.max_campaigns {
+            return None;
+        }
+        let endpoint = sign.slot.and_then(|s| self.slots.get(s as usize)).map_or(0, |s| s.endpoint.id.0);
+        let agent = if sign.by_part { 0 } else { hash::of(sign.agent.as_bytes()) };
+        let id = hash::words(&[
+            hash::of(class.as_bytes()),
+            hash::of(sign.zone.as_bytes()),
+            sign.shape,
+            endpoint,
+            agent,
+        ]);
+        let at = u32::try_from(self.campaigns.len()).ok()?;
+        self.campaigns.push(Campaign {
+            id: format!("c-{id:016x}"),
+            rule: sign.rule,
+            zone: sign.zone.into(),
+            hosts: SmallVec::from_iter([sign.host.to_owned()]),
+            shapes: SmallVec::from_slice(&[sign.shape]),
+            slots: sign.slot.into_iter().collect(),
+            agent: sign.agent.into(),
+            numbers: Vec::new(),
+            detected: self.now,
+            retrospective: self.retrospective,
+            fired: Vec::new(),
+            evidence: SmallVec::new(),
+            into: None,
+            by_part: sign.by_part && !suspicious,
+        });
+        Some(at)
+    }
+
+    fn note(&mut self, campaign: u32, fired: &[usize], facts: &Facts, evidence: &[ExchangeId]) {
+        let Some(c) = self.campaigns.get_mut(campaign as usize) else { return };
+        show(&self.pack, fired, facts, &mut c.fired);
+        for id in evidence {
+            if c.evidence.len() < 5 && !c.evidence.contains(id) {
+                c.evidence.push(*id);
+            }
+        }
+        debug_assert!(facts.get(Fact::PartRequests).is_none_or(|n| n >= 0.0));
+    }
+
+    /// Joins campaigns of one class whose evidence agrees: shared addresses, or the same values asked for by the same kind
+    /// of endpoint in the same hours.
+    fn join_campaigns(&mut self) {
+        let members = self.members_by_campaign();
+        for b in 0..self.campaigns.len() {
+            for a in 0..b {
+                let (Some(x), Some(y)) = (self.campaigns.get(a), self.campaigns.get(b)) else { continue };
+                if x.into.is_some()
+                    || y.into.is_some()
+                    || x.zone != y.zone
+                    || self.class(x.rule) != self.class(y.rule)
+                {
+                    continue;
+                }
+                let empty = Vec::new();
+                let (ips, other) = (members.get(a).unwrap_or(&empty), members.get(b).unwrap_or(&empty));
+                if shares(ips, other) >= 0.3
+                    || (x.by_part && y.by_part && shares(&x.numbers, &y.numbers) >= 0.25)
+                {
+                    self.absorb(a, b);
+                }
+            }
+        }
+    }
+
+    fn members_by_campaign(&self) -> Vec<Vec<u64>> {
+        let mut members = vec![Vec::new(); self.campaigns.len()];
+        for (key, conviction) in &self.convictions.units {
+            if let (Some(list), Some(unit)) =
+                (members.get_mut(conviction.campaign as usize), self.units.get(*key))
+            {
+                list.push(hash::of(unit.ip.to_string().as_bytes()));
+            }
+        }
+        for list in &mut members {
+            list.sort_unstable();
+            list.dedup();
+        }
+        members
+    }
+
+    fn absorb(&mut self, a: usize, b: usize) {
+        let Some(taken) = self.campaigns.get_mut(b) else { return };
+        taken.into = u32::try_from(a).ok();
+        let taken = taken.clone();
+        if let Some(c) = self.campaigns.get_mut(a) {
+            c.detected = c.detected.min(taken.detected);
+            c.retrospective &= taken.retrospective;
+            for host in taken.hosts {
+                if !c.hosts.contains(&host) {
+                    c.hosts.push(host);
+                }
+            }
+            c.shapes.extend(taken.shapes);
+            for slot in taken.slots {
+                if !c.slots.contains(&slot) {
+                    c.slots.push(slot);
+                }
+            }
+        }
+    }
+
+    pub(super) fn final_campaign(&self, mut at: u32) -> u32 {
+        while let Some(next) = self.campaigns.get(at as usize).and_then(|c| c.into) {
+            at = next;
+        }
+        at
+    }
+}
+
+/// Share of the smaller sorted list that is in the other.
+fn shares(a: &[u64], b: &[u64]) -> f64 {
+    let (small, big) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    if small.len() < 8 {
+        return 0.0;
+    }
+    let both = small.iter().filter(|v| big.binary_search(v).is_ok()).count();
+    both as f64 / small.len() as f64
+}

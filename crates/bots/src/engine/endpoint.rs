@@ -1,0 +1,339 @@
+//! Endpoints as the engine knows them, and the parts of their traffic by fingerprint.
+
+use sidetap_model::{EndpointRef, Ts};
+use smallvec::SmallVec;
+
+use super::sketch::{Histogram, Map, Set};
+use super::unit::ExchangeId;
+use crate::observation::{Observation, Outcome, Part as Whole, Surface, Traits};
+use crate::role::Roles;
+
+/// One endpoint.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot {
+    pub(crate) endpoint: EndpointRef,
+    pub(crate) zone: String,
+    pub(crate) n: u32,
+    pub(crate) pages: u32,
+    pub(crate) reads: u32,
+    votes: [u32; 32],
+    /// How many calls each client, and each session, made.
+    pub(crate) by_client: Histogram,
+    pub(crate) by_session: Histogram,
+    pub(crate) parts: Map<u64, Part>,
+    pub(crate) order: Vec<u64>,
+    pub(crate) alias: Option<u32>,
+}
+
+/// The traffic of one endpoint that has one fingerprint.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Part {
+    pub(crate) shape: u64,
+    pub(crate) body: u64,
+    pub(crate) n: u32,
+    pub(crate) ok: u32,
+    pub(crate) denied: u32,
+    pub(crate) missing: u32,
+    pub(crate) refused: u32,
+    pub(crate) keyed: u32,
+    pub(crate) sessions: u32,
+    pub(crate) mail_digits: u32,
+    pub(crate) disposable: u32,
+    pub(crate) first: Ts,
+    pub(crate) last: Ts,
+    pub(crate) members: Vec<Member>,
+    pub(crate) index: Map<u64, u32>,
+    pub(crate) targets: Set<u64>,
+    pub(crate) numbers: Set<u64>,
+    pub(crate) accounts: Set<u64>,
+    pub(crate) secrets: Set<u64>,
+    pub(crate) agents: Set<u64>,
+    pub(crate) evidence: SmallVec<[ExchangeId; 5]>,
+    pub(crate) next: u32,
+    pub(crate) queued: bool,
+    pub(crate) campaign: Option<u32>,
+    pub(crate) fresh: Vec<u32>,
+}
+
+/// A client in a part.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Member {
+    pub(crate) unit: u64,
+    pub(crate) n: u32,
+    pub(crate) ok: u32,
+    pub(crate) fails: u32,
+    pub(crate) first: Ts,
+    pub(crate) last: Ts,
+    /// Milliseconds from the client's first request to its first here.
+    pub(crate) delay_ms: u32,
+    pub(crate) evidence: ExchangeId,
+}
+
+/// Fingerprints kept apart on one endpoint.
+const PARTS: usize = 256;
+/// Clients kept in one part.
+const MEMBERS: usize = 65_536;
+/// Values kept in one part's sets.
+const VALUES: usize = 4096;
+
+impl Slot {
+    pub(crate) fn new(o: &Observation) -> Self {
+        Slot::learned(o.endpoint.clone(), o.zone.as_str().into(), [0; 3], &[])
+    }
+
+    /// Takes an observation in; true where a part has to be judged.
+    pub(crate) fn add(&mut self, o: &Observation, unit: u64, delay_ms: u32, evicted: &mut u64) -> bool {
+        if o.part != Whole::Answer {
+            self.n += 1;
+            self.pages += u32::from(o.surface == Surface::Page);
+            self.reads += u32::from(o.traits.has(Traits::GET) || o.traits.has(Traits::HEAD));
+            for (bit, vote) in self.votes.iter_mut().enumerate() {
+                *vote += (o.roles.0 >> bit) & 1;
+            }
+        }
+        let shape = o.prints.shape;
+        if !self.parts.contains_key(&shape) {
+            if self.parts.len() >= PARTS {
+                self.give_up_smallest();
+                *evicted += 1;
+            }
+            self.order.push(shape);
+        }
+        let part = self.parts.entry(shape).or_insert_with(|| Part::new(o));
+        part.add(o, unit, delay_ms, evicted)
+    }
+
+    fn give_up_smallest(&mut self) {
+        let parts = &self.parts;
+        let idle =
+            |shape: &u64| parts.get(shape).map_or((0, Ts::default(), *shape), |p| (p.n, p.last, *shape));
+        let keep = |s: &&u64| parts.get(*s).is_none_or(|p| p.campaign.is_none());
+        let Some(shape) = self.order.iter().filter(keep).min_by_key(|s| idle(s)).copied() else { return };
+        self.parts.remove(&shape);
+        self.order.retain(|s| *s != shape);
+    }
+
+    /// What the endpoint is for: by the words of its path, and by what a fifth of its calls show.
+    pub(crate) fn roles(&self) -> Roles {
+        let mut roles = Roles::NONE;
+        for (bit, votes) in self.votes.iter().enumerate() {
+            if *votes > 0 && votes.saturating_mul(5) >= self.n {
+                roles.insert(Roles(1 << bit));
+            }
+        }
+        if self.endpoint.template.contains('{') && self.reads * 2 >= self.n {
+            roles.insert(Roles::ID_LOOKUP);
+        }
+        roles
+    }
+
+    /// A slot as an earlier run left it.
+    pub(crate) fn learned(endpoint: EndpointRef, zone: String, counts: [u32; 3], seen: &[u32]) -> Self {
+        let mut votes = [0; 32];
+        votes.iter_mut().zip(seen).for_each(|(to, from)| *to = *from);
+        let [n, pages, reads] = counts;
+        Slot {
+            endpoint,
+            zone,
+            n,
+            pages,
+            reads,
+            votes,
+            by_client: Histogram::default(),
+            by_session: Histogram::default(),
+            parts: Map::default(),
+            order: Vec::new(),
+            alias: None,
+        }
+    }
+
+    pub(crate) fn votes(&self) -> &[u32] {
+        &self.votes
+    }
+
+    /// A slot of the same name that has seen nothing.
+    pub(crate) fn clone_empty(&self) -> Self {
+        Slot::learned(self.endpoint.clone(), self.zone.clone(), [0; 3], &[])
+    }
+
+    /// Joins another slot into this one.
+    pub(crate) fn merge(&mut self, other: Slot) {
+        self.n += other.n;
+        self.pages += other.pages;
+        self.reads += other.reads;
+        for (mine, theirs) in self.votes.iter_mut().zip(other.votes) {
+            *mine += theirs;
+        }
+        self.by_client.merge(&other.by_client);
+        self.by_session.merge(&other.by_session);
+        let mut parts = other.parts;
+        for shape in other.order {
+            let Some(part) = parts.remove(&shape) else { continue };
+            let room = self.parts.len() < PARTS;
+            match self.parts.get_mut(&shape) {
+                Some(mine) => mine.merge(part),
+                None if room => {
+                    self.order.push(shape);
+                    self.parts.insert(shape, part);
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+impl Part {
+    fn new(o: &Observation) -> Self {
+        Part {
+            shape: o.prints.shape,
+            body: o.prints.body,
+            first: o.ts,
+            last: o.ts,
+            next: 6,
+            ..Part::default()
+        }
+    }
+
+    fn add(&mut self, o: &Observation, unit: u64, delay_ms: u32, evicted: &mut u64) -> bool {
+        let request = o.part != Whole::Answer;
+        if request {
+            self.n += 1;
+            self.last = self.last.max(o.ts);
+            self.keyed += u32::from(o.traits.has(Traits::KEYED));
+            self.sessions += u32::from(o.traits.has(Traits::SESSION));
+            self.values(o);
+        }
+        match o.outcome {
+            Outcome::Success => self.ok += 1,
+            Outcome::Denied => self.denied += 1,
+            Outcome::NotFound => self.missing += 1,
+            Outcome::Refused => self.refused += 1,
+            _ => {}
+        }
+        if self.evidence.len() < 5 && (o.outcome.is_failure() || self.n <= 2) && request {
+            self.evidence.push((o.flow_id, o.seq));
+        }
+        self.member(o, unit, delay_ms, evicted);
+        let due = self.n >= self.next || (self.campaign.is_some() && !self.fresh.is_empty());
+        let queue = due && !self.queued;
+        self.queued |= queue;
+        queue
+    }
+
+    fn values(&mut self, o: &Observation) {
+        let keep = |set: &mut Set<u64>, value: Option<u64>| {
+            if let Some(value) = value {
+                if set.len() < VALUES {
+                    set.insert(value);
+                }
+            }
+        };
+        keep(&mut self.targets, o.target.map(|t| t.hash));
+        keep(&mut self.numbers, o.target.and_then(|t| t.number));
+        keep(&mut self.secrets, o.secret);
+        keep(&mut self.agents, Some(o.agent.hash));
+        if let Some(account) = o.account {
+            if self.accounts.len() < VALUES && self.accounts.insert(account) {
+                self.mail_digits += u32::from(o.traits.has(Traits::MAIL_DIGITS));
+                self.disposable += u32::from(o.traits.has(Traits::DISPOSABLE_MAIL));
+            }
+        }
+    }
+
+    fn member(&mut self, o: &Observation, unit: u64, delay_ms: u32, evicted: &mut u64) {
+        let at = match self.index.get(&unit) {
+            Some(at) => *at,
+            None if self.members.len() >= MEMBERS => {
+                *evicted += 1;
+                return;
+            }
+            None => {
+                let at = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
+                self.index.insert(unit, at);
+                let evidence = (o.flow_id, o.seq);
+                self.members.push(Member {
+                    unit,
+                    n: 0,
+                    ok: 0,
+                    fails: 0,
+                    first: o.ts,
+                    last: o.ts,
+                    delay_ms,
+                    evidence,
+                });
+                if self.campaign.is_some() {
+                    self.fresh.push(at);
+                }
+                at
+            }
+        };
+        if let Some(member) = self.members.get_mut(at as usize) {
+            member.n += u32::from(o.part != Whole::Answer);
+            member.ok += u32::from(o.outcome == Outcome::Success);
+            member.fails += u32::from(o.outcome.is_failure());
+            member.last = member.last.max(o.ts);
+        }
+    }
+
+    pub(crate) const fn fails(&self) -> u32 {
+        self.denied + self.missing + self.refused
+    }
+
+    fn merge(&mut self, other: Part) {
+        self.n += other.n;
+        self.ok += other.ok;
+        self.denied += other.denied;
+        self.missing += other.missing;
+        self.refused += other.refused;
+        self.keyed += other.keyed;
+        self.sessions += other.sessions;
+        self.mail_digits += other.mail_digits;
+        self.disposable += other.disposable;
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        for member in other.members {
+            let room = self.members.len() < MEMBERS;
+            let known = self.index.get(&member.unit).copied();
+            match known.and_then(|at| self.members.get_mut(at as usize)) {
+                Some(mine) => {
+                    mine.n += member.n;
+                    mine.ok += member.ok;
+                    mine.fails += member.fails;
+                    mine.first = mine.first.min(member.first);
+                    mine.last = mine.last.max(member.last);
+                    mine.delay_ms = mine.delay_ms.min(member.delay_ms);
+                }
+                None if room => {
+                    let at = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
+                    self.index.insert(member.unit, at);
+                    self.members.push(member);
+                    if self.campaign.is_some() {
+                        self.fresh.push(at);
+                    }
+                }
+                None => {}
+            }
+        }
+        let join = |mine: &mut Set<u64>, theirs: Set<u64>| {
+            let mut theirs: Vec<u64> = theirs.into_iter().collect();
+            theirs.sort_unstable();
+            for value in theirs {
+                if mine.len() < VALUES {
+                    mine.insert(value);
+                }
+            }
+        };
+        join(&mut self.targets, other.targets);
+        join(&mut self.numbers, other.numbers);
+        join(&mut self.accounts, other.accounts);
+        join(&mut self.secrets, other.secrets);
+        join(&mut self.agents, other.agents);
+        for id in other.evidence {
+            if self.evidence.len() < 5 {
+                self.evidence.push(id);
+            }
+        }
+        self.campaign = self.campaign.or(other.campaign);
+        self.next = self.next.min(self.n);
+    }
+}

@@ -1,0 +1,290 @@
+//! The engine: takes observations epoch by epoch, judges clients, sessions and parts of endpoints' traffic, and keeps the
+//! campaigns that come of it.
+//!
+//! Observations come sorted by time, flow and position, so that the state after an epoch does not depend on how they were
+//! made. What is judged is judged at the end of an epoch, against all that was seen until then.
+
+mod campaign;
+mod convict;
+mod endpoint;
+mod judge;
+mod population;
+mod rows;
+mod sketch;
+mod state;
+mod unit;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use sidetap_model::{EndpointId, EndpointRef, HashKey, Ts};
+
+use self::campaign::{Campaign, Convictions};
+use self::endpoint::Slot;
+use self::population::Population;
+use self::unit::{Unit, Units};
+use crate::agent::{AgentKind, Agents};
+use crate::indicators::Pack;
+use crate::observation::{Observation, Part, Surface};
+
+pub use self::state::StateError;
+
+/// How much the engine may keep, and with which packs it judges.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Indicators and classes.
+    pub pack: Arc<Pack>,
+    /// Known agents.
+    pub agents: Arc<Agents>,
+    /// Clients kept; sessions are as many.
+    pub max_clients: usize,
+    /// Endpoints kept.
+    pub max_endpoints: usize,
+    /// Campaigns kept.
+    pub max_campaigns: usize,
+    /// Seconds that a verdict's response should hold.
+    pub ttl_s: u64,
+}
+
+impl Config {
+    /// The defaults around the given packs.
+    pub fn new(pack: Arc<Pack>, agents: Arc<Agents>) -> Self {
+        Config { pack, agents, max_clients: 262_144, max_endpoints: 16_384, max_campaigns: 4096, ttl_s: 3600 }
+    }
+}
+
+/// Judges the population of clients.
+#[derive(Debug)]
+pub struct Engine {
+    pack: Arc<Pack>,
+    agents: Arc<Agents>,
+    config: Config,
+    units: Units,
+    slots: Vec<Slot>,
+    index: HashMap<EndpointId, u32>,
+    population: Population,
+    campaigns: Vec<Campaign>,
+    convictions: Convictions,
+    due_units: Vec<u64>,
+    due_parts: Vec<(u32, u64)>,
+    due_sessions: Vec<u64>,
+    evicted_endpoints: u64,
+    evicted_parts: u64,
+    now: Ts,
+    retrospective: bool,
+    told: BTreeMap<String, u64>,
+}
+
+impl Engine {
+    /// An engine that knows nothing yet.
+    pub fn new(config: Config, key: &HashKey) -> Self {
+        Engine {
+            pack: Arc::clone(&config.pack),
+            agents: Arc::clone(&config.agents),
+            units: Units::new(key, config.max_clients),
+            config,
+            slots: Vec::new(),
+            index: HashMap::new(),
+            population: Population::default(),
+            campaigns: Vec::new(),
+            convictions: Convictions::default(),
+            due_units: Vec::new(),
+            due_parts: Vec::new(),
+            due_sessions: Vec::new(),
+            evicted_endpoints: 0,
+            evicted_parts: 0,
+            now: Ts::default(),
+            retrospective: false,
+            told: BTreeMap::new(),
+        }
+    }
+
+    /// Takes the observations of an epoch, sorted by time, flow and position, and judges what they changed. `renames` are
+    /// endpoints that got another name since the last epoch; observations may carry old names for a while.
+    pub fn epoch(&mut self, now: Ts, observations: Vec<Observation>, renames: &[(EndpointId, EndpointRef)]) {
+        self.now = self.now.max(now);
+        self.rename(renames);
+        for observation in &observations {
+            self.take(observation);
+        }
+        self.judge();
+    }
+
+    /// The second judgement: everything once more, with all that is known now.
+    pub fn finish(&mut self, renames: &[(EndpointId, EndpointRef)]) {
+        self.rename(renames);
+        self.retrospective = true;
+        self.judge_all();
+        self.retrospective = false;
+    }
+
+    /// Entries that tables gave up for their caps.
+    pub fn evictions(&self) -> BTreeMap<String, u64> {
+        BTreeMap::from([
+            ("bots-clients".to_owned(), self.units.evicted_clients),
+            ("bots-endpoints".to_owned(), self.evicted_endpoints),
+            ("bots-parts".to_owned(), self.evicted_parts),
+            ("bots-sessions".to_owned(), self.units.evicted_sessions),
+        ])
+    }
+
+    /// Clients known.
+    pub fn clients(&self) -> usize {
+        self.units.len()
+    }
+
+    /// What endpoints are for.
+    pub fn roles(&self) -> BTreeMap<EndpointId, Vec<String>> {
+        let named = |s: &&Slot| s.alias.is_none();
+        let mut roles = BTreeMap::new();
+        for slot in self.slots.iter().filter(named) {
+            let names: Vec<String> = slot.roles().names().map(str::to_owned).collect();
+            if !names.is_empty() {
+                roles.insert(slot.endpoint.id, names);
+            }
+        }
+        roles
+    }
+
+    fn take(&mut self, o: &Observation) {
+        if !o.acknowledged {
+            return;
+        }
+        self.now = self.now.max(o.ts);
+        if let Some(robots) = &o.robots {
+            self.population.learn_robots(&o.endpoint.host, (**robots).clone());
+        }
+        let slot = if matches!(o.surface, Surface::Asset) { None } else { self.slot(o) };
+        let violation = o.crawler_path.as_deref().is_some_and(|path| {
+            o.surface != Surface::Robots
+                && o.part != Part::Answer
+                && self.population.forbids(&o.endpoint.host, &o.agent.family, path) == Some(true)
+        });
+        let Some(unit) = self.units.of(o) else { return };
+        let before = unit.add(o, slot);
+        unit.robots_violations += u32::from(violation);
+        let key = unit.key;
+        let delay_ms = u32::try_from(o.ts.since(unit.first) / 1_000_000).unwrap_or(0);
+        if is_due(unit, o) {
+            unit.queued = true;
+            self.due_units.push(key);
+        }
+        let Some(at) = slot else { return };
+        for token in o.sessions.iter().filter(|t| t.login) {
+            let Some(session) = self.units.session(token, o, key) else { continue };
+            let n = session.add(o, at);
+            let due = session.n >= 12 && session.n >= session.judged + session.judged / 8 + 4;
+            if due {
+                session.judged = session.n;
+                self.due_sessions.push(token.hash);
+            }
+            if let (Some(n), true) = (n, o.part != Part::Answer) {
+                if let Some(slot) = self.slots.get_mut(at as usize) {
+                    slot.by_session.step(n);
+                }
+            }
+        }
+        let Some(slot) = self.slots.get_mut(at as usize) else { return };
+        if let (Some(n), true) = (before, o.part != Part::Answer) {
+            slot.by_client.step(n);
+        }
+        if slot.add(o, key, delay_ms, &mut self.evicted_parts) {
+            self.due_parts.push((at, o.prints.shape));
+        }
+    }
+
+    /// The slot of an endpoint. Paths that do not exist and have no parameter are kept as one slot a host.
+    fn slot(&mut self, o: &Observation) -> Option<u32> {
+        if let Some(at) = self.index.get(&o.endpoint.id) {
+            return Some(self.resolve(*at));
+        }
+        let known_shape = o.endpoint.template.contains('{');
+        let mut endpoint = o.endpoint.clone();
+        let missing = o.outcome == crate::Outcome::NotFound && !known_shape;
+        if missing {
+            endpoint.template = "(not found)".into();
+            endpoint.id =
+                EndpointId::of(o.zone.as_str(), &endpoint.host, &endpoint.method, &endpoint.template);
+            if let Some(at) = self.index.get(&endpoint.id) {
+                return Some(self.resolve(*at));
+            }
+        }
+        if self.slots.len() >= self.config.max_endpoints {
+            self.evicted_endpoints += 1;
+            return None;
+        }
+        let at = u32::try_from(self.slots.len()).ok()?;
+        let mut slot = Slot::new(o);
+        self.index.insert(endpoint.id, at);
+        slot.endpoint = endpoint;
+        self.slots.push(slot);
+        Some(at)
+    }
+
+    fn resolve(&self, mut at: u32) -> u32 {
+        while let Some(next) = self.slots.get(at as usize).and_then(|s| s.alias) {
+            at = next;
+        }
+        at
+    }
+
+    fn rename(&mut self, renames: &[(EndpointId, EndpointRef)]) {
+        let mut joined = false;
+        for (old, new) in renames {
+            let Some(from) = self.index.get(old).map(|at| self.resolve(*at)) else { continue };
+            match self.index.get(&new.id).map(|at| self.resolve(*at)) {
+                Some(to) if to != from => {
+                    self.join(from, to);
+                    joined = true;
+                }
+                Some(_) => {}
+                None => {
+                    self.index.insert(new.id, from);
+                }
+            }
+            let at = self.index.get(&new.id).map_or(from, |at| self.resolve(*at));
+            if let Some(slot) = self.slots.get_mut(at as usize) {
+                slot.endpoint = new.clone();
+            }
+        }
+        if joined {
+            let slots = &self.slots;
+            let resolve = |mut at: u32| {
+                while let Some(next) = slots.get(at as usize).and_then(|s| s.alias) {
+                    at = next;
+                }
+                at
+            };
+            self.units.resolve_slots(resolve);
+            for campaign in &mut self.campaigns {
+                campaign.slots.iter_mut().for_each(|s| *s = resolve(*s));
+            }
+        }
+    }
+
+    fn join(&mut self, from: u32, to: u32) {
+        let Some(slot) = self.slots.get_mut(from as usize) else { return };
+        let mut empty = slot.clone_empty();
+        empty.alias = Some(to);
+        let taken = std::mem::replace(slot, empty);
+        if let Some(target) = self.slots.get_mut(to as usize) {
+            target.merge(taken);
+        }
+    }
+}
+
+/// A client is judged at its first requests, then ever more seldom, and whenever it attacks.
+fn is_due(unit: &Unit, o: &Observation) -> bool {
+    if unit.queued {
+        return false;
+    }
+    let step = match unit.n {
+        0..=4 => 1,
+        5..=16 => 3,
+        n => (n / 6).min(64),
+    };
+    unit.n >= unit.judged + step
+        || !o.attempts.is_empty()
+        || (unit.agent.kind == AgentKind::Scanner && unit.n <= 8)
+}

@@ -1,0 +1,512 @@
+//! Rows for outputs: verdicts, campaigns, traffic over time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use sidetap_model::rows::{CampaignRow, Member, Reason, Subject, SubjectPart, TrafficPoint, VerdictRow};
+use sidetap_model::{SubjectKind, Ts};
+
+use super::Engine;
+use super::campaign::{Campaign, Conviction, Shown, show};
+use super::unit::{BUCKET_S, ExchangeId, Session, Unit};
+use crate::hash;
+use crate::indicators::{Asked, Pillar, short};
+use crate::observation::{agent_spelled, shape_spelled};
+
+/// Automation at which a client that does no harm is told of.
+const AUTOMATED: u8 = 80;
+/// Addresses listed in one verdict.
+const ADDRESSES: usize = 1000;
+
+impl Engine {
+    /// All verdicts, in a fixed order: by when they were said, then by subject.
+    pub fn verdicts(&self) -> Vec<VerdictRow> {
+        let mut rows = Vec::new();
+        for key in self.units.keys() {
+            let Some(unit) = self.units.get(key) else { continue };
+            match self.convictions.units.get(&key) {
+                Some(conviction) => rows.push(self.unit_row(unit, conviction)),
+                None => rows.extend(self.automated_row(unit)),
+            }
+        }
+        for (hash, conviction) in &self.convictions.sessions {
+            if let Some(session) = self.units.get_session(*hash) {
+                rows.extend(self.session_row(session, conviction));
+            }
+        }
+        let mut rows = join_subjects(rows);
+        rows.sort_by(|a, b| (a.detected_at, &a.subject).cmp(&(b.detected_at, &b.subject)));
+        rows
+    }
+
+    /// Verdicts that are new or that changed since the last call.
+    pub fn take_changes(&mut self) -> Vec<VerdictRow> {
+        let mut changed = Vec::new();
+        for row in self.verdicts() {
+            if row.intent == "automated" {
+                continue;
+            }
+            let mark = hash::words(&[
+                hash::of(row.intent.as_bytes()),
+                hash::of(row.class.as_deref().unwrap_or_default().as_bytes()),
+                hash::of(row.subject.value.as_bytes()),
+            ]);
+            if self.told.insert(row.id.clone(), mark) != Some(mark) {
+                changed.push(row);
+            }
+        }
+        changed
+    }
+
+    /// Campaigns, first seen first.
+    pub fn campaigns(&self) -> Vec<CampaignRow> {
+        let mut members: BTreeMap<u32, Vec<(&Unit, &Conviction)>> = BTreeMap::new();
+        for (key, conviction) in &self.convictions.units {
+            if let Some(unit) = self.units.get(*key).filter(|_| !conviction.suspicious) {
+                members.entry(self.final_campaign(conviction.campaign)).or_default().push((unit, conviction));
+            }
+        }
+        let mut sessions: BTreeMap<u32, Vec<(&Session, &Conviction)>> = BTreeMap::new();
+        for (hash, conviction) in &self.convictions.sessions {
+            if let Some(session) = self.units.get_session(*hash).filter(|_| !conviction.suspicious) {
+                sessions
+                    .entry(self.final_campaign(conviction.campaign))
+                    .or_default()
+                    .push((session, conviction));
+            }
+        }
+        let all: BTreeSet<u32> = members.keys().chain(sessions.keys()).copied().collect();
+        let mut rows: Vec<CampaignRow> = all
+            .iter()
+            .filter_map(|at| {
+                let campaign = self.campaigns.get(*at as usize)?;
+                let units = members.get(at).map_or(&[][..], Vec::as_slice);
+                let tokens = sessions.get(at).map_or(&[][..], Vec::as_slice);
+                Some(self.campaign_row(campaign, units, tokens))
+            })
+            .collect();
+        rows.sort_by(|a, b| (a.first_seen, &a.id).cmp(&(b.first_seen, &b.id)));
+        rows
+    }
+
+    /// Requests over time by the intent of who sent them.
+    pub fn traffic(&self) -> Vec<TrafficPoint> {
+        let mut points: BTreeMap<i64, TrafficPoint> = BTreeMap::new();
+        for key in self.units.keys() {
+            let Some(unit) = self.units.get(key) else { continue };
+            let conviction = self.convictions.units.get(&key);
+            let automated = conviction.is_none() && self.is_automated(unit);
+            for (bucket, n) in &unit.timeline {
+                let point = points.entry(*bucket).or_default();
+                point.ts = Ts::from_parts(bucket * BUCKET_S, 0);
+                let n = u64::from(*n);
+                match conviction {
+                    Some(c) if c.suspicious => point.suspicious += n,
+                    Some(_) => point.malicious += n,
+                    None if automated => point.automated += n,
+                    None => point.benign += n,
+                }
+            }
+        }
+        points.into_values().collect()
+    }
+
+    fn is_automated(&self, unit: &Unit) -> bool {
+        let (_, asked) = self.ask_client(unit);
+        self.automation(&asked.fired) >= AUTOMATED
+    }
+
+    fn automation(&self, fired: &[usize]) -> u8 {
+        percent(-2.2 + self.pack.sum(fired, |i| i.automation))
+    }
+
+    fn harm(&self, fired: &[usize]) -> u8 {
+        percent(-4.0 + self.pack.sum(fired, |i| i.harm))
+    }
+
+    fn unit_row(&self, unit: &Unit, conviction: &Conviction) -> VerdictRow {
+        let (facts, asked) = self.ask_client(unit);
+        let mut shown: Vec<Shown> = Vec::new();
+        show(&self.pack, &asked.fired, &facts, &mut shown);
+        let at = self.final_campaign(conviction.campaign);
+        let campaign = self.campaigns.get(at as usize);
+        let own = self.campaigns.get(conviction.campaign as usize);
+        let mut fired = asked.fired.clone();
+        for s in own.map_or(&[][..], |c| c.fired.as_slice()) {
+            if !fired.contains(&s.indicator) {
+                fired.push(s.indicator);
+                shown.push(*s);
+            }
+        }
+        let evidence =
+            conviction.evidence.into_iter().chain(unit.evidence.iter().copied()).collect::<Vec<_>>();
+        let subject = self.subject(unit, conviction);
+        let mut row = self.row(subject, unit, &fired, &shown, &asked, &evidence);
+        let rule = self.pack.rules().get(conviction.rule);
+        row.class = rule.map(|r| r.id.clone());
+        row.oat = rule.map(|r| r.oat.clone()).unwrap_or_default();
+        row.intent = if conviction.suspicious { "suspicious" } else { "malicious" }.into();
+        row.score = if conviction.suspicious { row.score.clamp(40, 69) } else { row.score.max(75) };
+        row.campaign = campaign.filter(|_| !conviction.suspicious).map(|c| c.id.clone());
+        row.phase = phase(conviction.retrospective);
+        row.detected_at = conviction.detected;
+        row
+    }
+
+    fn row(
+        &self,
+        subject: Subject,
+        unit: &Unit,
+        fired: &[usize],
+        shown: &[Shown],
+        asked: &Asked,
+        evidence: &[ExchangeId],
+    ) -> VerdictRow {
+        let id = hash::words(&[hash::of(unit.zone.as_str().as_bytes()), hash::of(subject.value.as_bytes())]);
+        VerdictRow {
+            id: format!("v-{id:016x}"),
+            zone: unit.zone.as_str().into(),
+            subject,
+            client_ip: Some(unit.ip),
+            client_ips: vec![unit.ip],
+            intent: "benign".into(),
+            class: None,
+            oat: Vec::new(),
+            score: self.harm(fired),
+            automation: self.automation(fired),
+            coverage: coverage(asked),
+            campaign: None,
+            phase: phase(false),
+            first_seen: unit.first,
+            detected_at: unit.last,
+            last_seen: unit.last,
+            requests: u64::from(unit.n),
+            reasons: self.reasons(fired, shown, evidence),
+            response: "none".into(),
+            ttl_s: self.config.ttl_s,
+            hosts: self.hosts(unit),
+            policy: None,
+        }
+    }
+
+    fn automated_row(&self, unit: &Unit) -> Option<VerdictRow> {
+        let (facts, asked) = self.ask_client(unit);
+        if unit.n < 3 || self.automation(&asked.fired) < AUTOMATED {
+            return None;
+        }
+        let mut shown = Vec::new();
+        show(&self.pack, &asked.fired, &facts, &mut shown);
+        let subject = self.unit_subject(unit, 0);
+        let mut row = self.row(subject, unit, &asked.fired, &shown, &asked, &unit.evidence);
+        row.intent = "automated".into();
+        row.score = row.score.min(39);
+        Some(row)
+    }
+
+    fn session_row(&self, session: &Session, conviction: &Conviction) -> Option<VerdictRow> {
+        let units: Vec<&Unit> = session.units.iter().filter_map(|k| self.units.get(*k)).collect();
+        let unit = units.first()?;
+        let own = self.campaigns.get(conviction.campaign as usize);
+        let shown = own.map(|c| c.fired.clone()).unwrap_or_default();
+        let fired: Vec<usize> = shown.iter().map(|s| s.indicator).collect();
+        let (_, asked) = self.ask_client(unit);
+        let evidence: Vec<ExchangeId> = conviction.evidence.into_iter().collect();
+        let value = session.token.spelled();
+        let mut subject = Subject { kind: SubjectKind::Session, value, parts: Vec::new() };
+        if let [only] = units.as_slice() {
+            if self.is_alone(only) && only.sessions.len() <= 2 && only.sessions_over == 0 {
+                subject = ip_subject(only.ip);
+            }
+        }
+        let mut row = self.row(subject, unit, &fired, &shown, &asked, &evidence);
+        let ips: BTreeSet<IpAddr> = units.iter().map(|u| u.ip).collect();
+        row.client_ips = ips.iter().copied().take(ADDRESSES).collect();
+        row.client_ip = (ips.len() == 1).then_some(unit.ip);
+        let rule = self.pack.rules().get(conviction.rule);
+        row.class = rule.map(|r| r.id.clone());
+        row.oat = rule.map(|r| r.oat.clone()).unwrap_or_default();
+        row.intent = if conviction.suspicious { "suspicious" } else { "malicious" }.into();
+        row.score = if conviction.suspicious { row.score.clamp(40, 69) } else { row.score.max(75) };
+        let campaign = self.campaigns.get(self.final_campaign(conviction.campaign) as usize);
+        row.campaign = campaign.filter(|_| !conviction.suspicious).map(|c| c.id.clone());
+        row.phase = phase(conviction.retrospective);
+        row.detected_at = conviction.detected;
+        row.first_seen = session.first;
+        row.last_seen = session.last;
+        row.requests = u64::from(session.n);
+        Some(row)
+    }
+
+    /// True where nobody else was seen at the address who is not convicted.
+    fn is_alone(&self, unit: &Unit) -> bool {
+        let Some(address) = self.units.at_address_of(unit).filter(|_| !unit.shared) else { return false };
+        address.units.iter().all(|k| {
+            *k == unit.key
+                || self.convictions.units.get(k).is_some_and(|c| !c.suspicious)
+                || self.units.get(*k).is_none()
+        })
+    }
+
+    fn subject(&self, unit: &Unit, conviction: &Conviction) -> Subject {
+        self.unit_subject(unit, conviction.shape)
+    }
+
+    /// The narrowest thing that is this client and nobody else: its address, or its address with a fingerprint.
+    fn unit_subject(&self, unit: &Unit, shape: u64) -> Subject {
+        if self.is_alone(unit) {
+            return ip_subject(unit.ip);
+        }
+        let same_agent = self.units.at_address_of(unit).is_some_and(|a| {
+            a.units.iter().any(|k| {
+                *k != unit.key && self.units.get(*k).is_some_and(|u| u.agent_print == unit.agent_print)
+            })
+        });
+        let print = if shape != 0 && (same_agent || unit.shared) {
+            shape_spelled(shape)
+        } else {
+            agent_spelled(unit.agent_print)
+        };
+        let parts = vec![
+            SubjectPart { kind: SubjectKind::Ip, value: unit.ip.to_string() },
+            SubjectPart { kind: SubjectKind::Fingerprint, value: print },
+        ];
+        let value = parts.iter().map(|p| p.value.as_str()).collect::<Vec<_>>().join(" + ");
+        Subject { kind: SubjectKind::Compound, value, parts }
+    }
+
+    fn hosts(&self, unit: &Unit) -> Vec<String> {
+        let mut calls: Vec<_> = unit.calls.iter().collect();
+        calls.sort_by_key(|c| (std::cmp::Reverse(c.n), c.slot));
+        let slots = calls.iter().filter_map(|c| self.slots.get(c.slot as usize));
+        let mut hosts: Vec<String> = Vec::new();
+        for slot in slots.take(3) {
+            hosts.push(format!("{}{}", slot.endpoint.host, slot.endpoint.template));
+        }
+        hosts
+    }
+
+    fn reasons(&self, fired: &[usize], shown: &[Shown], evidence: &[ExchangeId]) -> Vec<Reason> {
+        let ids: Vec<String> = dedup_ids(evidence);
+        let mut reasons: Vec<Reason> = shown
+            .iter()
+            .filter(|s| fired.contains(&s.indicator))
+            .filter_map(|s| {
+                let indicator = self.pack.indicators().get(s.indicator)?;
+                let what = indicator.shown().map_or("", |f| fact_words(f));
+                let baseline = match s.baseline {
+                    Some(b) => format!("{} {}", short(b), indicator.compared().map_or("", |f| fact_words(f))),
+                    None => indicator.threshold(),
+                };
+                Some(Reason {
+                    indicator: indicator.id.clone(),
+                    weight: (indicator.harm.max(indicator.automation) * 100.0).round() / 100.0,
+                    observed: format!("{} {what}: {}", short(s.observed), indicator.description),
+                    baseline,
+                    evidence: ids.clone(),
+                })
+            })
+            .collect();
+        reasons.sort_by(|a, b| b.weight.total_cmp(&a.weight).then_with(|| a.indicator.cmp(&b.indicator)));
+        reasons.truncate(16);
+        reasons
+    }
+
+    fn campaign_row(
+        &self,
+        campaign: &Campaign,
+        units: &[(&Unit, &Conviction)],
+        sessions: &[(&Session, &Conviction)],
+    ) -> CampaignRow {
+        let mut members: Vec<Member> = Vec::new();
+        let mut timeline: BTreeMap<i64, u64> = BTreeMap::new();
+        let mut requests = 0;
+        for (unit, conviction) in units {
+            let subject = self.subject(unit, conviction);
+            members.push(Member {
+                kind: subject.kind,
+                value: subject.value,
+                first_seen: unit.first,
+                requests: u64::from(unit.n),
+            });
+            requests += u64::from(unit.n);
+            for (bucket, n) in &unit.timeline {
+                *timeline.entry(*bucket).or_default() += u64::from(*n);
+            }
+        }
+        let covered: BTreeSet<u64> = units.iter().map(|(u, _)| u.key).collect();
+        for (session, _) in sessions.iter().filter(|(s, _)| !s.units.iter().any(|k| covered.contains(k))) {
+            let (value, requests_here) = (session.token.spelled(), u64::from(session.n));
+            members.push(Member {
+                kind: SubjectKind::Session,
+                value,
+                first_seen: session.first,
+                requests: requests_here,
+            });
+            requests += requests_here;
+            for call in &session.calls {
+                *timeline.entry(call.first.secs().div_euclid(BUCKET_S)).or_default() += u64::from(call.n);
+            }
+        }
+        members.sort_by(|a, b| (a.first_seen, &a.value).cmp(&(b.first_seen, &b.value)));
+        members.dedup_by(|a, b| a.kind == b.kind && a.value == b.value);
+        let first = members.iter().map(|m| m.first_seen).min().unwrap_or_default();
+        let lasts = units.iter().map(|(u, _)| u.last).chain(sessions.iter().map(|(s, _)| s.last));
+        let rule = self.pack.rules().get(campaign.rule);
+        let fired: Vec<usize> = campaign.fired.iter().map(|s| s.indicator).collect();
+        CampaignRow {
+            id: campaign.id.clone(),
+            class: rule.map(|r| r.id.clone()).unwrap_or_default(),
+            oat: rule.map(|r| r.oat.clone()).unwrap_or_default(),
+            score: self.harm(&fired).max(75),
+            phase: phase(campaign.retrospective),
+            first_seen: first,
+            detected_at: campaign.detected,
+            last_seen: lasts.max().unwrap_or(first),
+            requests,
+            endpoints: self.endpoint_names(campaign),
+            signature: self.signature(campaign, units, &members),
+            outcome: self.outcome(campaign, units, sessions),
+            reasons: self.reasons(&fired, &campaign.fired, &campaign.evidence),
+            members,
+            timeline: timeline.into_iter().map(|(b, n)| (Ts::from_parts(b * BUCKET_S, 0), n)).collect(),
+        }
+    }
+
+    fn endpoint_names(&self, campaign: &Campaign) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for slot in campaign.slots.iter().filter_map(|s| self.slots.get(*s as usize)) {
+            let name = format!("{} {}{}", slot.endpoint.method, slot.endpoint.host, slot.endpoint.template);
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    fn signature(
+        &self,
+        campaign: &Campaign,
+        units: &[(&Unit, &Conviction)],
+        members: &[Member],
+    ) -> BTreeMap<String, String> {
+        let mut s = BTreeMap::new();
+        if let Some(shape) = campaign.shapes.first() {
+            s.insert("fingerprint".into(), shape_spelled(*shape));
+        }
+        s.insert("agent".into(), campaign.agent.clone());
+        let agents: BTreeSet<u64> = units.iter().map(|(u, _)| u.agent.hash).collect();
+        s.insert("agents".into(), agents.len().to_string());
+        let ips: BTreeSet<IpAddr> = units.iter().map(|(u, _)| u.ip).collect();
+        s.insert("addresses".into(), ips.len().to_string());
+        s.insert("targets".into(), self.endpoint_names(campaign).join(", "));
+        let spelled = members.len();
+        s.insert("story".into(), self.story(campaign, units, spelled, ips.len()));
+        s
+    }
+
+    /// What happened, in sentences.
+    fn story(
+        &self,
+        campaign: &Campaign,
+        units: &[(&Unit, &Conviction)],
+        members: usize,
+        ips: usize,
+    ) -> String {
+        let first = units.iter().map(|(u, _)| u.first).min().unwrap_or(campaign.detected);
+        let last = units.iter().map(|(u, _)| u.last).max().unwrap_or(campaign.detected);
+        let n: u64 = units.iter().map(|(u, _)| u64::from(u.n)).sum();
+        let class = self.pack.rules().get(campaign.rule).map_or("", |r| r.id.as_str());
+        let minutes = last.since(first) / 60_000_000_000;
+        format!(
+            "From {first} on, for {minutes} minutes, {members} clients at {ips} addresses sent {n} requests of the class {class} to {}. \
+             It was recognised at {}.",
+            self.endpoint_names(campaign).join(", "),
+            campaign.detected,
+        )
+    }
+
+    fn outcome(
+        &self,
+        campaign: &Campaign,
+        units: &[(&Unit, &Conviction)],
+        sessions: &[(&Session, &Conviction)],
+    ) -> BTreeMap<String, u64> {
+        let mut out: BTreeMap<String, u64> = BTreeMap::new();
+        let mut add = |call: &super::unit::Call| {
+            if campaign.slots.contains(&self.resolve(call.slot)) {
+                *out.entry("requests".into()).or_default() += u64::from(call.n);
+                *out.entry("succeeded".into()).or_default() += u64::from(call.ok);
+                *out.entry("refused".into()).or_default() += u64::from(call.fails());
+            }
+        };
+        units.iter().flat_map(|(u, _)| &u.calls).for_each(&mut add);
+        if units.is_empty() {
+            sessions.iter().flat_map(|(s, _)| &s.calls).for_each(&mut add);
+        }
+        let bytes: u64 = units.iter().map(|(u, _)| u.bytes).sum();
+        out.insert("bytes".into(), bytes);
+        out
+    }
+}
+
+fn ip_subject(ip: IpAddr) -> Subject {
+    Subject { kind: SubjectKind::Ip, value: ip.to_string(), parts: Vec::new() }
+}
+
+fn phase(retrospective: bool) -> String {
+    if retrospective { "retrospective" } else { "online" }.into()
+}
+
+fn percent(log_odds: f64) -> u8 {
+    let p = 100.0 / (1.0 + (-log_odds).exp());
+    p.round().clamp(1.0, 99.0) as u8
+}
+
+fn coverage(asked: &Asked) -> BTreeMap<String, String> {
+    Pillar::ALL
+        .iter()
+        .zip(asked.answered.iter().zip(asked.could))
+        .map(|(p, (a, c))| (p.name().to_owned(), format!("{a} of {c}")))
+        .collect()
+}
+
+fn fact_words(fact: crate::Fact) -> &'static str {
+    crate::Fact::ALL.get(fact as usize).map_or("", |(_, name, _)| name)
+}
+
+fn dedup_ids(ids: &[ExchangeId]) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    for (flow, seq) in ids {
+        let id = format!("{flow}-{seq}");
+        if !out.contains(&id) && out.len() < 5 {
+            out.push(id);
+        }
+    }
+    out
+}
+
+/// One row a subject: of clients with one spelling the worse and earlier verdict stays, with all their requests.
+fn join_subjects(rows: Vec<VerdictRow>) -> Vec<VerdictRow> {
+    let mut by_subject: BTreeMap<(String, Subject), VerdictRow> = BTreeMap::new();
+    for row in rows {
+        let key = (row.zone.clone(), row.subject.clone());
+        match by_subject.get_mut(&key) {
+            None => {
+                by_subject.insert(key, row);
+            }
+            Some(known) => {
+                let rank = |r: &VerdictRow| match r.intent.as_str() {
+                    "malicious" => 0,
+                    "suspicious" => 1,
+                    _ => 2,
+                };
+                let requests = known.requests.max(row.requests);
+                if (rank(&row), row.detected_at) < (rank(known), known.detected_at) {
+                    *known = row;
+                }
+                known.requests = requests;
+            }
+        }
+    }
+    by_subject.into_values().collect()
+}

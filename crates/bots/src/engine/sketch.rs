@@ -1,0 +1,236 @@
+//! Small exact-merge sketches.
+
+use std::hash::{BuildHasher, Hasher};
+
+/// Counts distinct values by linear counting over 256 bits: exact enough to some 600, saturating there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Distinct([u64; 4]);
+
+impl Distinct {
+    pub(crate) fn insert(&mut self, hash: u64) {
+        let bit = hash >> 56;
+        if let Some(word) = self.0.get_mut((bit >> 6) as usize) {
+            *word |= 1 << (bit & 63);
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: &Distinct) {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            *mine |= theirs;
+        }
+    }
+
+    /// Estimate of how many.
+    pub(crate) fn count(&self) -> f64 {
+        let set: u32 = self.0.iter().map(|w| w.count_ones()).sum();
+        if set <= 8 {
+            return f64::from(set);
+        }
+        let zero = f64::from(256 - set.min(255));
+        -256.0 * (zero / 256.0).ln()
+    }
+}
+
+/// Gaps between requests in quarter octaves of milliseconds, 1 ms to 18 minutes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Gaps {
+    bins: [u8; 40],
+    n: u32,
+}
+
+impl Default for Gaps {
+    fn default() -> Self {
+        Gaps { bins: [0; 40], n: 0 }
+    }
+}
+
+impl Gaps {
+    pub(crate) fn add(&mut self, nanos: i64) {
+        let ms = u64::try_from(nanos / 1_000_000).unwrap_or(0).max(1);
+        let octave = 63 - ms.leading_zeros();
+        let half = if octave == 0 { 0 } else { (ms >> (octave - 1)) & 1 };
+        let bin = (octave as usize * 2 + half as usize).min(39);
+        self.n = self.n.saturating_add(1);
+        if let Some(b) = self.bins.get_mut(bin) {
+            if *b == u8::MAX {
+                self.halve();
+                return self.add(nanos);
+            }
+            *b += 1;
+        }
+    }
+
+    fn halve(&mut self) {
+        self.bins.iter_mut().for_each(|b| *b /= 2);
+    }
+
+    fn total(&self) -> u32 {
+        self.bins.iter().map(|b| u32::from(*b)).sum()
+    }
+
+    /// Median in milliseconds, where there are four gaps and more.
+    pub(crate) fn median_ms(&self) -> Option<f64> {
+        let total = self.total();
+        if total < 4 {
+            return None;
+        }
+        let mut seen = 0;
+        for (i, b) in self.bins.iter().enumerate() {
+            seen += u32::from(*b);
+            if seen * 2 >= total {
+                let low = f64::from(1u32 << (i / 2).min(30));
+                return Some(if i % 2 == 0 { low * 1.25 } else { low * 1.75 });
+            }
+        }
+        None
+    }
+
+    /// Share of gaps in the most used half octave.
+    pub(crate) fn regular(&self) -> Option<f64> {
+        let total = self.total();
+        let most = self.bins.iter().max().copied().unwrap_or(0);
+        (total >= 8).then(|| f64::from(most) / f64::from(total))
+    }
+}
+
+/// Clients by how much they did, in half octaves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Histogram {
+    bins: [u32; 24],
+}
+
+impl Histogram {
+    fn bin(n: u32) -> usize {
+        let n = n.max(1);
+        let octave = 31 - n.leading_zeros();
+        let half = if octave == 0 { 0 } else { (n >> (octave - 1)) & 1 };
+        (octave * 2 + half).min(23) as usize
+    }
+
+    /// A client went from `n` to `n + 1`.
+    pub(crate) fn step(&mut self, n: u32) {
+        let (from, to) = (Self::bin(n), Self::bin(n + 1));
+        if n == 0 {
+            if let Some(b) = self.bins.get_mut(to) {
+                *b += 1;
+            }
+        } else if from != to {
+            if let Some(b) = self.bins.get_mut(from) {
+                *b = b.saturating_sub(1);
+            }
+            if let Some(b) = self.bins.get_mut(to) {
+                *b += 1;
+            }
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: &Histogram) {
+        for (mine, theirs) in self.bins.iter_mut().zip(other.bins) {
+            *mine = mine.saturating_add(theirs);
+        }
+    }
+
+    pub(crate) fn total(&self) -> u32 {
+        self.bins.iter().sum()
+    }
+
+    /// What 95 % of the clients but one (of `without` calls) stay under.
+    pub(crate) fn p95_without(&self, without: u32) -> Option<f64> {
+        let skip = Self::bin(without);
+        let total = self.total().saturating_sub(1);
+        if total < 3 {
+            return None;
+        }
+        let want = f64::from(total) * 0.95;
+        let mut seen = 0.0;
+        for (i, b) in self.bins.iter().enumerate() {
+            seen += f64::from(b - u32::from(i == skip && *b > 0));
+            if seen >= want {
+                let octave = f64::from(1u32 << (i / 2));
+                let top = if i < 2 {
+                    1.0
+                } else if i % 2 == 0 {
+                    octave * 1.5 - 1.0
+                } else {
+                    octave * 2.0 - 1.0
+                };
+                return Some(top.max(1.0));
+            }
+        }
+        None
+    }
+}
+
+/// Hasher for keys that are hashes already.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ready;
+
+/// See [`Ready`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ReadyHasher(u64);
+
+impl BuildHasher for Ready {
+    type Hasher = ReadyHasher;
+    fn build_hasher(&self) -> ReadyHasher {
+        ReadyHasher(0)
+    }
+}
+
+impl Hasher for ReadyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for b in bytes {
+            self.0 = (self.0 ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    fn write_u64(&mut self, n: u64) {
+        self.0 = (self.0 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+    fn write_u32(&mut self, n: u32) {
+        self.write_u64(u64::from(n));
+    }
+}
+
+pub(crate) type Map<K, V> = hashbrown::HashMap<K, V, Ready>;
+pub(crate) type Set<K> = hashbrown::HashSet<K, Ready>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distinct_values_are_counted_about() {
+        let mut d = Distinct::default();
+        for i in 0..100u64 {
+            d.insert(crate::hash::words(&[i]));
+            d.insert(crate::hash::words(&[i]));
+        }
+        assert!((80.0..120.0).contains(&d.count()), "{}", d.count());
+    }
+
+    #[test]
+    fn the_histogram_leaves_the_suspect_out() {
+        let mut h = Histogram::default();
+        for _ in 0..20 {
+            h.step(0);
+            h.step(1);
+        }
+        for n in 0..400 {
+            h.step(n);
+        }
+        assert_eq!(h.total(), 21);
+        assert!(h.p95_without(400).unwrap() <= 3.0);
+    }
+
+    #[test]
+    fn gaps_give_their_median() {
+        let mut g = Gaps::default();
+        for _ in 0..20 {
+            g.add(1_000_000_000);
+        }
+        assert!((600.0..1400.0).contains(&g.median_ms().unwrap()));
+        assert_eq!(g.regular(), Some(1.0));
+    }
+}

@@ -1,0 +1,582 @@
+//! Clients: an address with an agent (and a device id where there is one), and sessions.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use sidetap_model::{FlowId, HashKey, Ts, Zone};
+use smallvec::SmallVec;
+
+use super::sketch::{Distinct, Gaps, Map};
+use crate::agent::{Agent, AgentKind};
+use crate::hash;
+use crate::observation::{Attempt, Observation, Outcome, Part, Surface, Token, Traits};
+
+/// Names an exchange.
+pub(crate) type ExchangeId = (FlowId, u32);
+
+/// What one client did.
+#[derive(Clone, Debug)]
+pub(crate) struct Unit {
+    pub(crate) key: u64,
+    pub(crate) zone: Zone,
+    pub(crate) ip: IpAddr,
+    pub(crate) shared: bool,
+    pub(crate) agent: Arc<Agent>,
+    pub(crate) agent_print: u64,
+    pub(crate) main_shape: u64,
+    pub(crate) host: u64,
+    pub(crate) first: Ts,
+    pub(crate) last: Ts,
+    pub(crate) n: u32,
+    pub(crate) any: Traits,
+    pub(crate) all: Traits,
+    pub(crate) pages: u32,
+    pub(crate) page_all: Traits,
+    pub(crate) assets: u32,
+    pub(crate) heads: u32,
+    pub(crate) referers: u32,
+    pub(crate) set_cookies: u32,
+    pub(crate) cookies: u32,
+    pub(crate) answers: u32,
+    pub(crate) errors: u32,
+    pub(crate) limited: u32,
+    pub(crate) keyed: u32,
+    pub(crate) missing: Distinct,
+    pub(crate) missing_n: u32,
+    pub(crate) attempts: u32,
+    pub(crate) sqli: u32,
+    pub(crate) sensitive_files: u32,
+    pub(crate) attempt_kinds: u8,
+    pub(crate) accounts: Distinct,
+    pub(crate) login_fails: u32,
+    pub(crate) robots_violations: u32,
+    pub(crate) robots_read: bool,
+    pub(crate) bytes: u64,
+    pub(crate) gaps: Gaps,
+    pub(crate) minute: i64,
+    pub(crate) in_minute: u32,
+    pub(crate) peak: u32,
+    pub(crate) calls: SmallVec<[Call; 4]>,
+    pub(crate) calls_over: u32,
+    pub(crate) sessions: SmallVec<[Token; 2]>,
+    pub(crate) sessions_over: u32,
+    pub(crate) timeline: SmallVec<[(i64, u32); 4]>,
+    pub(crate) evidence: SmallVec<[ExchangeId; 3]>,
+    pub(crate) judged: u32,
+    pub(crate) tool: bool,
+    pub(crate) trusted: bool,
+    pub(crate) queued: bool,
+    pub(crate) established: bool,
+}
+
+/// What a client or a session did on one endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call {
+    pub(crate) slot: u32,
+    pub(crate) n: u32,
+    pub(crate) ok: u32,
+    pub(crate) denied: u32,
+    pub(crate) missing: u32,
+    pub(crate) refused: u32,
+    pub(crate) targets: Distinct,
+    pub(crate) shape: u64,
+    pub(crate) last_number: u64,
+    pub(crate) steps: u32,
+    pub(crate) near: u32,
+    pub(crate) first: Ts,
+    pub(crate) last: Ts,
+    pub(crate) evidence: ExchangeId,
+}
+
+/// Calls kept apart for one client; more are only counted.
+const CALLS: usize = 48;
+/// Width of a timeline's bucket in seconds.
+pub(crate) const BUCKET_S: i64 = 10;
+
+impl Call {
+    fn new(slot: u32, o: &Observation) -> Self {
+        Call {
+            slot,
+            n: 0,
+            ok: 0,
+            denied: 0,
+            missing: 0,
+            refused: 0,
+            targets: Distinct::default(),
+            shape: o.prints.shape,
+            last_number: 0,
+            steps: 0,
+            near: 0,
+            first: o.ts,
+            last: o.ts,
+            evidence: (o.flow_id, o.seq),
+        }
+    }
+
+    /// Takes a request or an answer in; gives how many requests there were before.
+    fn add(&mut self, o: &Observation) -> u32 {
+        let before = self.n;
+        if o.part != Part::Answer {
+            self.n += 1;
+            self.last = o.ts;
+            self.shape = o.prints.shape;
+            if let Some(target) = o.target {
+                self.targets.insert(target.hash);
+                if let Some(number) = target.number {
+                    self.step(number);
+                }
+            }
+        }
+        match o.outcome {
+            Outcome::Success => self.ok += 1,
+            Outcome::Denied => self.denied += 1,
+            Outcome::NotFound => self.missing += 1,
+            Outcome::Refused => self.refused += 1,
+            _ => {}
+        }
+        before
+    }
+
+    fn step(&mut self, number: u64) {
+        if self.last_number != 0 && number != self.last_number {
+            self.steps += 1;
+            self.near += u32::from(number.abs_diff(self.last_number) <= 8);
+        }
+        self.last_number = number;
+    }
+
+    pub(crate) const fn fails(&self) -> u32 {
+        self.denied + self.missing + self.refused
+    }
+
+    pub(crate) fn merge(&mut self, other: &Call) {
+        self.n += other.n;
+        self.ok += other.ok;
+        self.denied += other.denied;
+        self.missing += other.missing;
+        self.refused += other.refused;
+        self.targets.merge(&other.targets);
+        self.steps += other.steps;
+        self.near += other.near;
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+    }
+}
+
+/// Adds to the call record of a slot; gives the count before, nothing where the list is full.
+fn add_call<const N: usize>(
+    calls: &mut SmallVec<[Call; N]>,
+    over: &mut u32,
+    slot: u32,
+    o: &Observation,
+) -> Option<u32>
+where
+    [Call; N]: smallvec::Array<Item = Call>,
+{
+    if let Some(call) = calls.iter_mut().find(|c| c.slot == slot) {
+        return Some(call.add(o));
+    }
+    if calls.len() >= CALLS {
+        *over += 1;
+        return None;
+    }
+    let mut call = Call::new(slot, o);
+    let before = call.add(o);
+    calls.push(call);
+    Some(before)
+}
+
+impl Unit {
+    fn new(key: u64, o: &Observation) -> Self {
+        Unit {
+            key,
+            zone: o.zone.clone(),
+            ip: o.client.ip,
+            shared: o.client.shared,
+            agent: Arc::clone(&o.agent),
+            agent_print: o.prints.agent,
+            main_shape: o.prints.shape,
+            host: hash::of(o.endpoint.host.as_bytes()),
+            first: o.ts,
+            last: o.ts,
+            n: 0,
+            any: Traits::NONE,
+            all: Traits(u64::MAX),
+            pages: 0,
+            page_all: Traits(u64::MAX),
+            assets: 0,
+            heads: 0,
+            referers: 0,
+            set_cookies: 0,
+            cookies: 0,
+            answers: 0,
+            errors: 0,
+            limited: 0,
+            keyed: 0,
+            missing: Distinct::default(),
+            missing_n: 0,
+            attempts: 0,
+            sqli: 0,
+            sensitive_files: 0,
+            attempt_kinds: 0,
+            accounts: Distinct::default(),
+            login_fails: 0,
+            robots_violations: 0,
+            robots_read: false,
+            bytes: 0,
+            gaps: Gaps::default(),
+            minute: i64::MIN,
+            in_minute: 0,
+            peak: 0,
+            calls: SmallVec::new(),
+            calls_over: 0,
+            sessions: SmallVec::new(),
+            sessions_over: 0,
+            timeline: SmallVec::new(),
+            evidence: SmallVec::new(),
+            judged: 0,
+            tool: false,
+            trusted: false,
+            queued: false,
+            established: false,
+        }
+    }
+
+    /// Takes an observation in. `slot` is the endpoint's, nothing for assets.
+    pub(crate) fn add(&mut self, o: &Observation, slot: Option<u32>) -> Option<u32> {
+        if o.part != Part::Answer {
+            self.request(o);
+        }
+        self.answer(o);
+        slot.and_then(|slot| add_call(&mut self.calls, &mut self.calls_over, slot, o))
+    }
+
+    fn request(&mut self, o: &Observation) {
+        if self.n > 0 && o.surface != Surface::Asset {
+            self.gaps.add(o.ts.since(self.last));
+        }
+        self.n += 1;
+        if o.surface != Surface::Asset {
+            self.last = self.last.max(o.ts);
+        }
+        self.any.insert(o.traits);
+        self.all.0 &= o.traits.0;
+        match o.surface {
+            Surface::Page => {
+                self.pages += 1;
+                self.page_all.0 &= o.traits.0;
+            }
+            Surface::Asset => self.assets += 1,
+            Surface::Robots => self.robots_read = true,
+            Surface::Api => {}
+        }
+        self.heads += u32::from(o.traits.has(Traits::HEAD));
+        self.referers += u32::from(o.traits.has(Traits::REFERER));
+        self.cookies += u32::from(o.traits.has(Traits::COOKIE));
+        self.keyed += u32::from(o.traits.has(Traits::KEYED));
+        if let Some(account) = o.account {
+            self.accounts.insert(account);
+        }
+        for token in &o.sessions {
+            if !self.sessions.iter().any(|t| t.hash == token.hash) {
+                if self.sessions.len() < 8 { self.sessions.push(*token) } else { self.sessions_over += 1 }
+            }
+        }
+        self.rate(o.ts);
+        self.attempts(o);
+        if self.evidence.len() < 3 {
+            self.evidence.push((o.flow_id, o.seq));
+        }
+    }
+
+    fn rate(&mut self, ts: Ts) {
+        let minute = ts.secs().div_euclid(60);
+        if minute != self.minute {
+            self.minute = minute;
+            self.in_minute = 0;
+        }
+        self.in_minute += 1;
+        self.peak = self.peak.max(self.in_minute);
+        let bucket = ts.secs().div_euclid(BUCKET_S);
+        let room = self.timeline.len() < 512;
+        match self.timeline.iter_mut().rev().take(2).find(|(b, _)| *b == bucket) {
+            Some((_, n)) => *n += 1,
+            None if room => self.timeline.push((bucket, 1)),
+            None => {
+                if let Some((_, n)) = self.timeline.last_mut() {
+                    *n += 1;
+                }
+            }
+        }
+    }
+
+    fn attempts(&mut self, o: &Observation) {
+        if o.attempts.is_empty() {
+            return;
+        }
+        let mut real = false;
+        for attempt in &o.attempts {
+            self.attempt_kinds |= 1 << (*attempt as u8);
+            self.sqli += u32::from(*attempt == Attempt::Sqli);
+            self.sensitive_files += u32::from(*attempt == Attempt::SensitiveFile);
+            real |= *attempt != Attempt::SensitiveFile;
+        }
+        self.attempts += u32::from(real);
+        if self.evidence.len() == 3 && self.attempts <= 3 {
+            if let Some(last) = self.evidence.last_mut() {
+                *last = (o.flow_id, o.seq);
+            }
+        }
+    }
+
+    fn answer(&mut self, o: &Observation) {
+        if o.status == 0 {
+            return;
+        }
+        self.answers += 1;
+        self.bytes += u64::from(o.bytes);
+        self.set_cookies += u32::from(o.traits.has(Traits::SET_COOKIE));
+        match o.outcome {
+            Outcome::NotFound => {
+                self.missing_n += 1;
+                self.missing.insert(hash::words(&[o.path]));
+            }
+            Outcome::Error => self.errors += 1,
+            Outcome::Limited => self.limited += 1,
+            Outcome::Denied if o.roles.any(crate::Roles::LOGIN) => self.login_fails += 1,
+            _ => {}
+        }
+    }
+
+    /// Endpoints called, assets aside.
+    pub(crate) fn breadth(&self) -> u32 {
+        u32::try_from(self.calls.len()).unwrap_or(u32::MAX).saturating_add(self.calls_over)
+    }
+
+    /// Calls little, loads nothing.
+    pub(crate) fn is_narrow(&self) -> bool {
+        self.breadth() <= 3 && self.assets == 0
+    }
+
+    /// A browser that loaded a page with what belongs to it.
+    pub(crate) fn loads_like_a_browser(&self) -> bool {
+        self.agent.kind == AgentKind::Browser && self.assets >= 3 && self.pages >= 1
+    }
+
+    /// Joins calls whose slots became one.
+    pub(crate) fn resolve_slots(&mut self, resolve: impl Fn(u32) -> u32) {
+        let mut joined: SmallVec<[Call; 4]> = SmallVec::new();
+        for mut call in self.calls.drain(..) {
+            call.slot = resolve(call.slot);
+            match joined.iter_mut().find(|c| c.slot == call.slot) {
+                Some(known) => known.merge(&call),
+                None => joined.push(call),
+            }
+        }
+        self.calls = joined;
+    }
+}
+
+/// What was done with one session, token or device id.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) token: Token,
+    pub(crate) n: u32,
+    pub(crate) first: Ts,
+    pub(crate) last: Ts,
+    pub(crate) calls: SmallVec<[Call; 2]>,
+    pub(crate) calls_over: u32,
+    pub(crate) units: SmallVec<[u64; 2]>,
+    pub(crate) judged: u32,
+}
+
+/// What is known of an address.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Address {
+    pub(crate) units: SmallVec<[u64; 2]>,
+    pub(crate) agents: Distinct,
+}
+
+/// Clients, sessions and addresses in 256 logical shards, each with caps of its own.
+#[derive(Debug)]
+pub(crate) struct Units {
+    shards: Vec<Shard>,
+    salt: u64,
+    cap: usize,
+    pub(crate) evicted_clients: u64,
+    pub(crate) evicted_sessions: u64,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    units: Map<u64, Unit>,
+    addresses: Map<u64, Address>,
+    sessions: Map<u64, Session>,
+}
+
+/// Clients of one address kept apart by their agent; more share one record.
+const CLIENTS_OF_ADDRESS: usize = 96;
+/// The same where the address is known to stand for many.
+const CLIENTS_OF_SHARED: usize = 4096;
+
+impl Units {
+    pub(crate) fn new(key: &HashKey, cap: usize) -> Self {
+        let mut shards = Vec::new();
+        shards.resize_with(256, Shard::default);
+        let cap = (cap / 256).max(16);
+        Units { shards, salt: key.hash64("unit", b""), cap, evicted_clients: 0, evicted_sessions: 0 }
+    }
+
+    fn address_key(&self, o: &Observation) -> u64 {
+        let mut m = hash::Mix::new();
+        m.word(self.salt);
+        m.bytes(o.zone.as_str().as_bytes());
+        match o.client.ip {
+            IpAddr::V4(ip) => m.word(u64::from(ip.to_bits())),
+            IpAddr::V6(ip) => m.bytes(&ip.octets()),
+        }
+        m.finish()
+    }
+
+    /// The client of an observation, made where it is new.
+    pub(crate) fn of(&mut self, o: &Observation) -> Option<&mut Unit> {
+        let address = self.address_key(o);
+        let cap = self.cap;
+        let shard = self.shards.get_mut((address & 0xff) as usize)?;
+        let device = o.sessions.iter().find(|t| !t.login).map_or(0, |t| t.hash);
+        let session = if o.client.shared { o.sessions.first().map_or(0, |t| t.hash) } else { 0 };
+        let mut key = hash::words(&[address, o.prints.agent, device, session]) & !0xff | address & 0xff;
+        if !shard.units.contains_key(&key) {
+            let known = shard.addresses.entry(address).or_default();
+            let limit = if o.client.shared { CLIENTS_OF_SHARED } else { CLIENTS_OF_ADDRESS };
+            known.agents.insert(hash::words(&[o.prints.agent]));
+            if known.units.len() >= limit {
+                key = hash::words(&[address, o.prints.shape]) & !0xff | address & 0xff;
+            }
+            if !known.units.contains(&key) && known.units.len() < limit + 64 {
+                known.units.push(key);
+            }
+            if shard.units.len() >= cap && !shard.units.contains_key(&key) {
+                self.evicted_clients += shard.evict_units(cap);
+            }
+        }
+        Some(shard.units.entry(key).or_insert_with(|| Unit::new(key, o)))
+    }
+
+    /// The session of a token, made where it is new.
+    pub(crate) fn session(&mut self, token: &Token, o: &Observation, unit: u64) -> Option<&mut Session> {
+        let cap = self.cap;
+        let shard = self.shards.get_mut((token.hash & 0xff) as usize)?;
+        if shard.sessions.len() >= cap && !shard.sessions.contains_key(&token.hash) {
+            self.evicted_sessions += shard.evict_sessions(cap);
+        }
+        let session = shard.sessions.entry(token.hash).or_insert_with(|| Session {
+            token: *token,
+            n: 0,
+            first: o.ts,
+            last: o.ts,
+            calls: SmallVec::new(),
+            calls_over: 0,
+            units: SmallVec::new(),
+            judged: 0,
+        });
+        if !session.units.contains(&unit) && session.units.len() < 16 {
+            session.units.push(unit);
+        }
+        Some(session)
+    }
+
+    pub(crate) fn get(&self, key: u64) -> Option<&Unit> {
+        self.shards.get((key & 0xff) as usize)?.units.get(&key)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: u64) -> Option<&mut Unit> {
+        self.shards.get_mut((key & 0xff) as usize)?.units.get_mut(&key)
+    }
+
+    pub(crate) fn get_session(&self, hash: u64) -> Option<&Session> {
+        self.shards.get((hash & 0xff) as usize)?.sessions.get(&hash)
+    }
+
+    /// The clients at the address of `unit`.
+    pub(crate) fn at_address_of(&self, unit: &Unit) -> Option<&Address> {
+        let mut m = hash::Mix::new();
+        m.word(self.salt);
+        m.bytes(unit.zone.as_str().as_bytes());
+        match unit.ip {
+            IpAddr::V4(ip) => m.word(u64::from(ip.to_bits())),
+            IpAddr::V6(ip) => m.bytes(&ip.octets()),
+        }
+        let key = m.finish();
+        self.shards.get((key & 0xff) as usize)?.addresses.get(&key)
+    }
+
+    /// Keys of all clients, in order.
+    pub(crate) fn keys(&self) -> Vec<u64> {
+        let mut keys: Vec<u64> = self.shards.iter().flat_map(|s| s.units.keys().copied()).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// Hashes of all sessions, in order.
+    pub(crate) fn session_keys(&self) -> Vec<u64> {
+        let mut keys: Vec<u64> = self.shards.iter().flat_map(|s| s.sessions.keys().copied()).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(|s| s.units.len()).sum()
+    }
+
+    pub(crate) fn resolve_slots(&mut self, resolve: impl Fn(u32) -> u32 + Copy) {
+        for shard in &mut self.shards {
+            for unit in shard.units.values_mut() {
+                unit.resolve_slots(resolve);
+            }
+            for session in shard.sessions.values_mut() {
+                for call in &mut session.calls {
+                    call.slot = resolve(call.slot);
+                }
+            }
+        }
+    }
+}
+
+impl Session {
+    pub(crate) fn add(&mut self, o: &Observation, slot: u32) -> Option<u32> {
+        if o.part != Part::Answer {
+            self.n += 1;
+            self.last = self.last.max(o.ts);
+        }
+        add_call(&mut self.calls, &mut self.calls_over, slot, o)
+    }
+}
+
+impl Shard {
+    /// Gives up the quarter of the clients that was idle longest.
+    fn evict_units(&mut self, cap: usize) -> u64 {
+        let mut ages: Vec<(Ts, u64)> = self.units.values().map(|u| (u.last, u.key)).collect();
+        ages.sort_unstable();
+        let gone = (cap / 4).max(1).min(ages.len());
+        for (_, key) in ages.iter().take(gone) {
+            self.units.remove(key);
+        }
+        let units = &self.units;
+        self.addresses.retain(|_, a| {
+            a.units.retain(|k| units.contains_key(k));
+            !a.units.is_empty()
+        });
+        gone as u64
+    }
+
+    fn evict_sessions(&mut self, cap: usize) -> u64 {
+        let mut ages: Vec<(Ts, u64)> = self.sessions.iter().map(|(k, s)| (s.last, *k)).collect();
+        ages.sort_unstable();
+        let gone = (cap / 4).max(1).min(ages.len());
+        for (_, key) in ages.iter().take(gone) {
+            self.sessions.remove(key);
+        }
+        gone as u64
+    }
+}

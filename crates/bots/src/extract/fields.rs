@@ -1,0 +1,406 @@
+//! Fields of bodies: credentials, codes and ids that a request carries, and what an answer says about it.
+
+use sidetap_wire::body::{Location, Scalar};
+
+use super::words::{self, Said};
+use crate::hash::Mix;
+use crate::observation::{Robots, RobotsGroup};
+use crate::role::Roles;
+
+/// What the body of a request carries. Raw values live here only until the exchange is finished.
+#[derive(Debug, Default)]
+pub(crate) struct RequestFields {
+    pub(crate) account: Option<String>,
+    pub(crate) secret: Option<String>,
+    pub(crate) secret_seen: bool,
+    pub(crate) code: Option<String>,
+    pub(crate) id: Option<String>,
+    pub(crate) spaced: bool,
+    pub(crate) introspection: bool,
+    pub(crate) page_size: u32,
+    template: Option<Mix>,
+    fields: u32,
+    secrets: u32,
+    mail: bool,
+    card: bool,
+    amount: bool,
+    receiver: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Field {
+    Account,
+    Mail,
+    Secret,
+    Code,
+    Card,
+    Id,
+    Amount,
+    Receiver,
+    PageSize,
+    Other,
+}
+
+impl RequestFields {
+    pub(crate) fn clear(&mut self) {
+        *self = RequestFields::default();
+    }
+
+    /// Notes how a JSON body is written: browsers and apps write no spaces, many libraries do.
+    pub(crate) fn style(&mut self, body: &[u8]) {
+        if body.first() != Some(&b'{') {
+            return;
+        }
+        let head = body.get(..body.len().min(96)).unwrap_or(body);
+        let spaced = head.windows(3).filter(|w| *w == b"\": ").count();
+        let tight = head.windows(2).filter(|w| *w == b"\":").count();
+        let pretty = head.contains(&b'\n');
+        self.spaced = !pretty && spaced > 0 && spaced == tight;
+    }
+
+    /// F3: names, order and kinds of the fields.
+    pub(crate) fn template(&self) -> u64 {
+        self.template.map_or(0, Mix::finish)
+    }
+
+    pub(crate) fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>) {
+        self.fields += 1;
+        if self.fields > 64 {
+            return;
+        }
+        let template = self.template.get_or_insert_with(Mix::new);
+        template.word(at.hash);
+        template.byte(match value {
+            Scalar::Str(_) => 1,
+            Scalar::Num(_) => 2,
+            Scalar::Bool(_) => 3,
+            Scalar::Null => 4,
+        });
+        let (Scalar::Str(text) | Scalar::Num(text)) = value else { return };
+        if text.is_empty() || text.len() > 512 {
+            self.introspection |= at.key == "query" && text.contains("__schema");
+            return;
+        }
+        self.note(classify(at.key), text);
+        self.introspection |= at.key == "query" && text.contains("__schema");
+    }
+
+    fn note(&mut self, field: Field, text: &str) {
+        match field {
+            Field::Account => set(&mut self.account, text),
+            Field::Mail => {
+                self.mail = true;
+                if self.account.is_none() {
+                    self.account = Some(text.into());
+                }
+            }
+            Field::Secret => {
+                self.secrets += 1;
+                self.secret_seen = true;
+                if self.secret.is_none() {
+                    self.secret = Some(text.into());
+                }
+            }
+            Field::Code => set(&mut self.code, text),
+            Field::Card => {
+                self.card = true;
+                set(&mut self.code, text);
+            }
+            Field::Id => {
+                if self.id.is_none() {
+                    self.id = Some(text.into());
+                }
+            }
+            Field::Amount => self.amount = true,
+            Field::Receiver => {
+                self.receiver = true;
+                set(&mut self.id, text);
+            }
+            Field::PageSize => self.page_size = text.parse().unwrap_or(0),
+            Field::Other => {}
+        }
+    }
+
+    /// Adds and takes away what the body's fields say about the endpoint.
+    pub(crate) fn roles(&self, roles: &mut Roles, changing: bool) {
+        if !changing || self.fields == 0 {
+            return;
+        }
+        let named = roles.any(Roles::SENSITIVE);
+        if self.secret_seen && self.account.is_some() && !named {
+            let sign_up = self.secrets >= 2 || (self.mail && self.fields >= 4);
+            roles.insert(if sign_up { Roles::SIGN_UP } else { Roles::LOGIN });
+        }
+        if self.card && !roles.any(Roles::GIFT_CARD) {
+            roles.insert(Roles::PAYMENT);
+        }
+        if self.amount && self.receiver {
+            roles.insert(Roles::TRANSFER);
+        }
+    }
+}
+
+fn set(slot: &mut Option<String>, text: &str) {
+    *slot = Some(text.into());
+}
+
+fn classify(key: &str) -> Field {
+    let mut low = [0u8; 32];
+    let n = key.len().min(32);
+    for (to, from) in low.iter_mut().zip(key.bytes()) {
+        *to = from.to_ascii_lowercase();
+    }
+    let low = low.get(..n).unwrap_or_default();
+    match low {
+        b"username" | b"user" | b"login" | b"user_name" | b"userid" | b"user_id" | b"account" | b"agent"
+        | b"uname" | b"loginid" | b"login_id" | b"benutzername" | b"usuario" | b"utilisateur"
+        | b"identifier" | b"handle" => Field::Account,
+        b"email" | b"mail" | b"e-mail" | b"email_address" | b"emailaddress" | b"phone" | b"phone_number"
+        | b"mobile" | b"telefon" | b"correo" => Field::Mail,
+        b"password"
+        | b"pass"
+        | b"passwd"
+        | b"pwd"
+        | b"passwort"
+        | b"contrasena"
+        | b"motdepasse"
+        | b"senha"
+        | b"password2"
+        | b"password_confirmation"
+        | b"confirm_password"
+        | b"passphrase"
+        | b"user_password" => Field::Secret,
+        b"code" | b"otp" | b"pin" | b"token" | b"mfa_code" | b"passcode" | b"coupon" | b"voucher"
+        | b"promo" | b"promo_code" | b"coupon_code" | b"gift_card" | b"giftcard" | b"gift_card_code"
+        | b"verification_code" | b"sms_code" | b"one_time_code" | b"redeem_code" | b"discount_code" => {
+            Field::Code
+        }
+        b"card_number" | b"cardnumber" | b"card" | b"pan" | b"cc_number" | b"ccnumber" | b"cc" => Field::Card,
+        b"amount" | b"betrag" | b"montant" | b"importe" | b"value" => Field::Amount,
+        b"payee" | b"payee_id" | b"beneficiary" | b"to" | b"to_account" | b"iban" | b"recipient"
+        | b"destination" | b"to_account_id" | b"target_account" => Field::Receiver,
+        b"limit" | b"per_page" | b"page_size" | b"pagesize" | b"first" => Field::PageSize,
+        b"id" | b"sku" | b"msisdn" | b"subscriber" | b"item" | b"product" | b"slug" | b"zip" | b"postal" => {
+            Field::Id
+        }
+        _ if low.ends_with(b"_id") || low.ends_with(b"id") && low.len() <= 12 => Field::Id,
+        _ => Field::Other,
+    }
+}
+
+/// A few of the mail services whose addresses nobody keeps.
+pub(crate) fn is_disposable(domain: &str) -> bool {
+    const DOMAINS: &[&str] = &[
+        "mailinator.com",
+        "yopmail.com",
+        "guerrillamail.com",
+        "10minutemail.com",
+        "temp-mail.org",
+        "tempmail.com",
+        "trashmail.com",
+        "sharklasers.com",
+        "getnada.com",
+        "maildrop.cc",
+        "dispostable.com",
+        "throwawaymail.com",
+        "fakeinbox.com",
+        "mintemail.com",
+        "moakt.com",
+        "mohmal.com",
+        "emailondeck.com",
+        "tempr.email",
+        "discard.email",
+        "spamgourmet.com",
+        "mailnesia.com",
+        "mytemp.email",
+        "burnermail.io",
+        "33mail.com",
+        "inboxkitten.com",
+    ];
+    DOMAINS.iter().any(|d| domain.eq_ignore_ascii_case(d))
+}
+
+/// What the body of an answer says.
+#[derive(Debug)]
+pub(crate) struct AnswerFields {
+    pub(crate) said: Said,
+    /// It hands out a token.
+    pub(crate) grants: bool,
+    /// A field says that it did not work.
+    pub(crate) refuses: bool,
+    pub(crate) html: bool,
+    pub(crate) robots: Option<Box<Robots>>,
+    keys: u64,
+    fields: u32,
+}
+
+impl Default for AnswerFields {
+    fn default() -> Self {
+        AnswerFields {
+            said: Said::Nothing,
+            grants: false,
+            refuses: false,
+            html: false,
+            robots: None,
+            keys: 0,
+            fields: 0,
+        }
+    }
+}
+
+impl AnswerFields {
+    pub(crate) fn clear(&mut self) {
+        *self = AnswerFields::default();
+    }
+
+    pub(crate) fn body(&mut self, body: &[u8]) {
+        let head = body.get(..body.len().min(64)).unwrap_or(body).trim_ascii_start();
+        self.html = head.first() == Some(&b'<');
+        let text = head.to_ascii_lowercase();
+        if text.starts_with(b"user-agent:") || text.starts_with(b"# ") || text.starts_with(b"#\n") {
+            self.robots = robots(body);
+        }
+    }
+
+    pub(crate) fn container(&mut self, at: &Location<'_>) {
+        if at.depth <= 1 {
+            self.keys ^= at.hash;
+            self.refuses |= matches!(at.key, "error" | "errors");
+        }
+    }
+
+    pub(crate) fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, scratch: &mut String) {
+        self.fields += 1;
+        if self.fields > 48 || at.depth > 2 {
+            return;
+        }
+        if at.depth <= 1 {
+            self.keys ^= at.hash;
+        }
+        match value {
+            Scalar::Str(text) => self.text(at, text, scratch),
+            Scalar::Bool(false) => {
+                self.refuses |= matches!(at.key, "success" | "ok" | "valid" | "authenticated")
+            }
+            _ => {}
+        }
+    }
+
+    fn text(&mut self, at: &Location<'_>, text: &str, scratch: &mut String) {
+        let tells = matches!(
+            at.key,
+            "message"
+                | "msg"
+                | "error"
+                | "errors"
+                | "status"
+                | "detail"
+                | "reason"
+                | "result"
+                | "description"
+                | "error_description"
+                | "error_message"
+                | "code"
+                | "title"
+                | "errorMessage"
+                | "errorCode"
+                | ""
+        );
+        if tells && text.len() <= 65_536 && self.said == Said::Nothing {
+            self.said = words::said(text, scratch);
+        }
+        let token = matches!(
+            at.key,
+            "token"
+                | "access_token"
+                | "auth_token"
+                | "accessToken"
+                | "id_token"
+                | "jwt"
+                | "session"
+                | "session_id"
+                | "sessionToken"
+                | "session_token"
+                | "authToken"
+                | "refresh_token"
+                | "sid"
+        );
+        self.grants |= token && text.len() >= 8;
+    }
+}
+
+/// Reads a robots.txt (RFC 9309), at most 64 groups of 200 rules.
+fn robots(body: &[u8]) -> Option<Box<Robots>> {
+    let text = String::from_utf8_lossy(body.get(..body.len().min(65_536)).unwrap_or(body));
+    let mut robots = Robots::default();
+    let mut naming = false;
+    for line in text.lines() {
+        let line = line.split('#').next().unwrap_or_default();
+        let Some((name, value)) = line.split_once(':') else { continue };
+        let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
+        if name == "user-agent" {
+            if !naming {
+                if robots.groups.len() == 64 {
+                    break;
+                }
+                robots.groups.push(RobotsGroup::default());
+            }
+            naming = true;
+            if let Some(group) = robots.groups.last_mut() {
+                group.agents.push(value.to_ascii_lowercase());
+            }
+            continue;
+        }
+        let Some(group) = robots.groups.last_mut() else { continue };
+        match name.as_str() {
+            "disallow" if !value.is_empty() && group.disallow.len() < 200 => {
+                group.disallow.push(value.into())
+            }
+            "allow" if !value.is_empty() && group.allow.len() < 200 => group.allow.push(value.into()),
+            "disallow" | "allow" | "crawl-delay" => {}
+            _ => continue,
+        }
+        naming = false;
+    }
+    (!robots.groups.is_empty()).then(|| Box::new(robots))
+}
+
+impl Robots {
+    /// True where the rules for an agent forbid `path` (RFC 9309 §2.2: the longest match decides; wildcards are read as
+    /// the prefix before them).
+    pub fn forbids(&self, agent: &str, path: &str) -> bool {
+        let agent = agent.to_ascii_lowercase();
+        let named = |g: &&RobotsGroup| g.agents.iter().any(|a| a != "*" && agent.contains(a.as_str()));
+        let mut groups: Vec<&RobotsGroup> = self.groups.iter().filter(named).collect();
+        if groups.is_empty() {
+            groups = self.groups.iter().filter(|g| g.agents.iter().any(|a| a == "*")).collect();
+        }
+        let longest = |rules: &dyn Fn(&RobotsGroup) -> &Vec<String>| {
+            groups.iter().flat_map(|g| rules(g).iter()).filter_map(|r| matched(r, path)).max()
+        };
+        let deny = longest(&|g| &g.disallow);
+        let allow = longest(&|g| &g.allow);
+        deny.is_some() && deny > allow
+    }
+}
+
+fn matched(rule: &str, path: &str) -> Option<usize> {
+    let prefix = rule.split(['*', '$']).next().unwrap_or_default();
+    path.starts_with(prefix).then_some(prefix.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn robots_rules_are_read_by_agent() {
+        let r =
+            robots(b"User-agent: GPTBot\nDisallow: /\n\nUser-agent: *\nDisallow: /api/\nAllow: /api/open\n")
+                .unwrap();
+        assert!(r.forbids("gptbot", "/p/1"));
+        assert!(!r.forbids("googlebot", "/p/1"));
+        assert!(r.forbids("googlebot", "/api/x"));
+        assert!(!r.forbids("googlebot", "/api/open/y"));
+    }
+}

@@ -1,0 +1,427 @@
+//! Stateless work on one exchange: from heads and body tokens to an [`Observation`].
+
+mod fields;
+mod headers;
+mod path;
+mod words;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use sidetap_model::{ClientAddr, EndpointRef, Exchange, HashKey, Request, Response};
+use sidetap_wire::auth::{self, Credential};
+use sidetap_wire::body::{Location, Scalar, Visitor};
+use smallvec::SmallVec;
+
+use self::fields::{AnswerFields, RequestFields};
+use self::words::Said;
+use crate::agent::{Agent, Agents};
+use crate::hash;
+use crate::observation::{Attempt, Observation, Outcome, Part, Surface, Target, Token, Traits};
+use crate::role::Roles;
+
+/// Makes observations; each worker has its own.
+///
+/// For one exchange call [`Extractor::begin`], then (where there are bodies) [`Extractor::request_body`] and a walk with
+/// the extractor as visitor, [`Extractor::response_body`] and another walk, [`Extractor::attempt`] for attacks seen, and at
+/// last [`Extractor::finish`].
+#[derive(Debug)]
+pub struct Extractor {
+    key: HashKey,
+    agents: Arc<Agents>,
+    cache: HashMap<u64, Arc<Agent>>,
+    side: Side,
+    request: RequestFields,
+    answer: AnswerFields,
+    attempts: SmallVec<[Attempt; 1]>,
+    text: String,
+    seen: Vec<u64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Side {
+    Request,
+    Answer,
+}
+
+/// Agent strings kept read; the cache is emptied when it is full.
+const AGENT_CACHE: usize = 4096;
+
+impl Extractor {
+    /// An extractor that hashes with `key` and knows `agents`.
+    pub fn new(key: HashKey, agents: Arc<Agents>) -> Self {
+        Extractor {
+            key,
+            agents,
+            cache: HashMap::new(),
+            side: Side::Request,
+            request: RequestFields::default(),
+            answer: AnswerFields::default(),
+            attempts: SmallVec::new(),
+            text: String::new(),
+            seen: Vec::new(),
+        }
+    }
+
+    /// Forgets the last exchange.
+    pub fn begin(&mut self) {
+        self.side = Side::Request;
+        self.request.clear();
+        self.answer.clear();
+        self.attempts.clear();
+    }
+
+    /// What is visited from now on is of the request; `body` is the decoded body.
+    pub fn request_body(&mut self, body: &[u8]) {
+        self.side = Side::Request;
+        self.request.style(body);
+    }
+
+    /// What is visited from now on is of the answer; `body` is the decoded body.
+    pub fn response_body(&mut self, body: &[u8]) {
+        self.side = Side::Answer;
+        self.answer.body(body);
+    }
+
+    /// An attack was seen in the exchange: the class id of the exploit detection.
+    pub fn attempt(&mut self, class: &str) {
+        let attempt = match class {
+            "sqli" => Attempt::Sqli,
+            "xss" => Attempt::Xss,
+            "path-traversal" => Attempt::Traversal,
+            "sensitive-file" => Attempt::SensitiveFile,
+            _ => Attempt::Other,
+        };
+        if !self.attempts.contains(&attempt) && self.attempts.len() < 4 {
+            self.attempts.push(attempt);
+        }
+    }
+
+    /// The observation of the exchange; nothing where no request was seen.
+    pub fn finish(
+        &mut self,
+        exchange: &Exchange,
+        client: ClientAddr,
+        endpoint: EndpointRef,
+        part: Part,
+    ) -> Option<Observation> {
+        let request = exchange.request.as_ref()?;
+        let mut head = headers::read(request, &mut self.seen);
+        let agent = self.agent(head.agent.unwrap_or_default());
+        let place = path::place(&request.target, &endpoint.template);
+        let response = exchange.response.as_ref();
+        let surface = surface(place.path, &head, response);
+        let changing = !head.traits.has(Traits::GET) && !head.traits.has(Traits::HEAD);
+        let json = head.content_type.is_some_and(|t| t.starts_with(b"application/json"));
+        head.compare(&agent, changing && json, surface == Surface::Page);
+        head.traits.set(Traits::BODY_SPACED, self.request.spaced);
+        head.traits.set(Traits::ANOMALY, !exchange.anomalies.is_empty());
+        let mut roles = words::roles_of_path(&endpoint.template, changing);
+        self.request.roles(&mut roles, changing);
+        let mut o = Observation {
+            ts: if part == Part::Answer { exchange.response_ts.unwrap_or(exchange.end) } else { exchange.ts },
+            flow_id: exchange.flow_id,
+            seq: exchange.seq,
+            zone: exchange.zone.clone(),
+            client,
+            source: exchange.flow.client.ip,
+            part,
+            acknowledged: exchange.acknowledged || response.is_some(),
+            surface,
+            prints: head.prints,
+            traits: head.traits,
+            roles,
+            outcome: Outcome::None,
+            status: response.map_or(0, |r| r.status),
+            bytes: response.map_or(0, |r| u32::try_from(r.body.len).unwrap_or(u32::MAX)),
+            sessions: SmallVec::new(),
+            api_key: None,
+            account: None,
+            secret: self.request.secret.take().map(|s| self.key.hash64("secret", s.as_bytes())),
+            target: None,
+            path: hash::of(place.path.as_bytes()),
+            attempts: std::mem::take(&mut self.attempts),
+            robots: None,
+            crawler_path: agent.is_declared().then(|| place.path.chars().take(256).collect()),
+            agent,
+            endpoint,
+        };
+        o.prints.body = self.request.template();
+        o.prints.shape = hash::words(&[o.prints.shape, u64::from(self.request.spaced)]);
+        self.identities(&mut o, request, head.device);
+        o.target = self.target(&o, &place);
+        self.mail_traits(&mut o);
+        if part != Part::RequestOnly {
+            if let Some(response) = response {
+                self.judge_answer(&mut o, response);
+            }
+        }
+        Some(o)
+    }
+
+    fn agent(&mut self, text: &[u8]) -> Arc<Agent> {
+        let id = hash::of(text);
+        if let Some(agent) = self.cache.get(&id) {
+            return Arc::clone(agent);
+        }
+        if self.cache.len() >= AGENT_CACHE {
+            self.cache.clear();
+        }
+        let agent = Arc::new(self.agents.read(text));
+        self.cache.insert(id, Arc::clone(&agent));
+        agent
+    }
+
+    fn identities(&mut self, o: &mut Observation, request: &Request, device: Option<&[u8]>) {
+        for credential in auth::credentials(&request.headers) {
+            match credential {
+                Credential::Basic { user } => {
+                    o.traits.insert(Traits::KEYED);
+                    o.account = Some(self.key.hash64("account", &user));
+                }
+                Credential::Bearer(token) | Credential::Jwt(token) => {
+                    o.traits.insert(Traits::SESSION);
+                    o.traits.set(Traits::JWT_UNSIGNED, token.ends_with(b".") && token.starts_with(b"eyJ"));
+                    push(&mut o.sessions, Token::of(&self.key, "session", token, true));
+                }
+                Credential::ApiKey { value, .. } => {
+                    o.traits.insert(Traits::KEYED);
+                    o.api_key = Some(Token::of(&self.key, "api-key", value, true));
+                }
+                Credential::Signature | Credential::Digest => o.traits.insert(Traits::KEYED),
+                Credential::Other => {}
+            }
+        }
+        for (name, value) in sidetap_wire::cookies::of(&request.headers).take(32) {
+            if sidetap_wire::cookies::is_session(name, value) {
+                o.traits.insert(Traits::SESSION);
+                push(&mut o.sessions, Token::of(&self.key, "session", value, true));
+            }
+        }
+        if let Some(device) = device {
+            push(&mut o.sessions, Token::of(&self.key, "session", device, false));
+        }
+        if let Some(account) = self.request.account.as_deref() {
+            self.text.clear();
+            self.text.extend(account.trim().chars().flat_map(char::to_lowercase));
+            o.account = Some(self.key.hash64("account", self.text.as_bytes()));
+        }
+    }
+
+    /// What the call was about: the code or token it tries, the id in its path, its parameters, the account.
+    fn target(&self, o: &Observation, place: &path::Place<'_>) -> Option<Target> {
+        if let Some(code) = &self.request.code {
+            return Some(self.make_target(code));
+        }
+        if let Some(value) = place.parameter {
+            return Some(self.make_target(value));
+        }
+        if let Some(query) = place.query {
+            if let Some(target) = self.query_target(query) {
+                return Some(target);
+            }
+        }
+        if let Some(id) = &self.request.id {
+            return Some(self.make_target(id));
+        }
+        if let Some(account) = o.account {
+            return Some(Target { hash: account, number: None });
+        }
+        let token = o.sessions.iter().find(|t| t.login).filter(|_| o.roles == Roles::NONE);
+        if let Some(token) = token {
+            return Some(Target { hash: token.hash, number: None });
+        }
+        Some(self.make_target(place.last))
+    }
+
+    fn make_target(&self, value: &str) -> Target {
+        Target { hash: self.key.hash64("target", value.as_bytes()), number: trailing_number(value) }
+    }
+
+    fn query_target(&self, query: &str) -> Option<Target> {
+        let mut m = hash::Mix::new();
+        let mut number = None;
+        let mut any = false;
+        for pair in query.split('&').take(32) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if value.is_empty() || is_presentation(name) {
+                continue;
+            }
+            any = true;
+            m.bytes(name.as_bytes());
+            m.bytes(value.as_bytes());
+            number = trailing_number(value).or(number);
+        }
+        any.then(|| Target { hash: self.key.hash64("target", &m.finish().to_le_bytes()), number })
+    }
+
+    fn mail_traits(&self, o: &mut Observation) {
+        if let Some(account) = self.request.account.as_deref() {
+            let (name, domain) = account.rsplit_once('@').unwrap_or((account, ""));
+            o.traits.set(Traits::DISPOSABLE_MAIL, fields::is_disposable(domain));
+            let digits = name.chars().rev().take_while(char::is_ascii_digit).count();
+            o.traits.set(Traits::MAIL_DIGITS, digits >= 3);
+        }
+        o.traits.set(Traits::INTROSPECTION, self.request.introspection);
+        o.traits.set(Traits::PAGE_SIZE, self.request.page_size > 500);
+    }
+
+    fn judge_answer(&mut self, o: &mut Observation, response: &Response) {
+        let (sets, session) = headers::sets_session(&response.headers);
+        o.traits.set(Traits::SET_COOKIE, sets);
+        let credentials = o.roles.any(Roles(Roles::LOGIN.0 | Roles::OTP.0));
+        let said = self.answer.said;
+        o.outcome = match response.status {
+            200..=299 if self.answer.grants || (credentials && session) => Outcome::Success,
+            200..=299 if said == Said::Missing => Outcome::NotFound,
+            200..=299 if said == Said::Failed || self.answer.refuses => {
+                if credentials {
+                    Outcome::Denied
+                } else {
+                    Outcome::Refused
+                }
+            }
+            200..=299 if o.roles.any(Roles::LOGIN) && self.answer.html && !session => {
+                self.page_after_login(o)
+            }
+            200..=299 | 304 => Outcome::Success,
+            300..=399 => self.redirected(o, response, session),
+            401 => Outcome::Denied,
+            403 if credentials => Outcome::Denied,
+            404 | 410 => Outcome::NotFound,
+            429 => Outcome::Limited,
+            405 | 406 | 415 | 501 => Outcome::Other,
+            400..=499 if credentials && matches!(response.status, 400 | 422) => Outcome::Denied,
+            400..=499 => Outcome::Refused,
+            500..=599 => Outcome::Error,
+            _ => Outcome::Other,
+        };
+        if o.surface == Surface::Robots && (200..300).contains(&response.status) {
+            o.robots = self.answer.robots.take();
+        }
+    }
+
+    /// A form login that is answered with a page instead of a redirect or a session did not work.
+    fn page_after_login(&self, o: &Observation) -> Outcome {
+        if o.traits.has(Traits::BODY) && self.request.secret_seen {
+            Outcome::Denied
+        } else {
+            Outcome::Success
+        }
+    }
+
+    fn redirected(&self, o: &Observation, response: &Response, session: bool) -> Outcome {
+        if !o.roles.any(Roles::LOGIN) {
+            return Outcome::Other;
+        }
+        let to = response.headers.get("location").unwrap_or_default().to_ascii_lowercase();
+        let back = ["login", "signin", "error", "fail", "denied"]
+            .iter()
+            .any(|w| to.windows(w.len()).any(|x| x == w.as_bytes()));
+        if back && !session { Outcome::Denied } else { Outcome::Success }
+    }
+}
+
+fn push(list: &mut SmallVec<[Token; 2]>, token: Token) {
+    if list.len() < 4 && !list.iter().any(|t| t.hash == token.hash) {
+        list.push(token);
+    }
+}
+
+/// The number that ends a value (or stands before a last letter group), where it has at most 18 digits.
+fn trailing_number(value: &str) -> Option<u64> {
+    let end = value.rfind(|c: char| c.is_ascii_digit())? + 1;
+    let head = value.get(..end)?;
+    let start = head.rfind(|c: char| !c.is_ascii_digit()).map_or(0, |i| i + 1);
+    let digits = head.get(start..)?;
+    (digits.len() <= 18).then(|| digits.parse().ok()).flatten()
+}
+
+/// Parameters that say how to show, not what.
+fn is_presentation(name: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "sort",
+        "order",
+        "limit",
+        "per_page",
+        "pagesize",
+        "page_size",
+        "lang",
+        "locale",
+        "_",
+        "t",
+        "ts",
+        "v",
+        "ver",
+        "format",
+        "fields",
+        "view",
+        "utm_source",
+        "utm_medium",
+        "utm_campaign",
+        "dir",
+        "size",
+    ];
+    NAMES.iter().any(|n| name.eq_ignore_ascii_case(n))
+}
+
+fn surface(path: &str, head: &headers::Head<'_>, response: Option<&Response>) -> Surface {
+    if path.ends_with("/robots.txt")
+        || path.contains("sitemap") && (path.ends_with(".xml") || path.ends_with(".gz"))
+    {
+        return Surface::Robots;
+    }
+    let extension = path.rsplit('/').next().and_then(|l| l.rsplit_once('.')).map(|(_, e)| e);
+    let asset = extension.is_some_and(|e| {
+        [
+            "js", "css", "png", "jpg", "jpeg", "gif", "svg", "ico", "webp", "avif", "woff", "woff2", "ttf",
+            "map", "mp4", "mjs",
+        ]
+        .iter()
+        .any(|k| e.eq_ignore_ascii_case(k))
+    });
+    let kind = response.and_then(|r| r.headers.get("content-type")).unwrap_or_default();
+    let media = [
+        &b"image/"[..],
+        b"font/",
+        b"text/css",
+        b"video/",
+        b"audio/",
+        b"application/javascript",
+        b"text/javascript",
+    ];
+    if asset && !kind.starts_with(b"text/html") || media.iter().any(|m| kind.starts_with(m)) {
+        return Surface::Asset;
+    }
+    let page = kind.starts_with(b"text/html") || kind.starts_with(b"application/xhtml");
+    if page && head.traits.has(Traits::GET) { Surface::Page } else { Surface::Api }
+}
+
+impl Visitor for Extractor {
+    fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, _span: Range<usize>) {
+        match self.side {
+            Side::Request => self.request.scalar(at, value),
+            Side::Answer => self.answer.scalar(at, value, &mut self.text),
+        }
+    }
+
+    fn begin_object(&mut self, at: &Location<'_>) {
+        if self.side == Side::Answer {
+            self.answer.container(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_at_the_end_are_read() {
+        assert_eq!(trailing_number("SKU-100546"), Some(100_546));
+        assert_eq!(trailing_number("42"), Some(42));
+        assert_eq!(trailing_number("abc"), None);
+        assert_eq!(trailing_number("12345678901234567890"), None);
+    }
+}

@@ -1,0 +1,314 @@
+//! Words that tell what an endpoint is for and how a call went, in several languages. All lower case.
+
+use crate::role::Roles;
+
+const SEGMENTS: &[(&str, Roles)] = &[
+    ("login", Roles::LOGIN),
+    ("logon", Roles::LOGIN),
+    ("log-in", Roles::LOGIN),
+    ("signin", Roles::LOGIN),
+    ("sign-in", Roles::LOGIN),
+    ("sign_in", Roles::LOGIN),
+    ("authenticate", Roles::LOGIN),
+    ("anmelden", Roles::LOGIN),
+    ("einloggen", Roles::LOGIN),
+    ("connexion", Roles::LOGIN),
+    ("iniciar-sesion", Roles::LOGIN),
+    ("inicio-sesion", Roles::LOGIN),
+    ("entrar", Roles::LOGIN),
+    ("accedi", Roles::LOGIN),
+    ("inloggen", Roles::LOGIN),
+    ("logowanie", Roles::LOGIN),
+    ("signup", Roles::SIGN_UP),
+    ("sign-up", Roles::SIGN_UP),
+    ("sign_up", Roles::SIGN_UP),
+    ("register", Roles::SIGN_UP),
+    ("registration", Roles::SIGN_UP),
+    ("create-account", Roles::SIGN_UP),
+    ("createaccount", Roles::SIGN_UP),
+    ("enroll", Roles::SIGN_UP),
+    ("registrieren", Roles::SIGN_UP),
+    ("inscription", Roles::SIGN_UP),
+    ("registro", Roles::SIGN_UP),
+    ("registrarse", Roles::SIGN_UP),
+    ("cadastro", Roles::SIGN_UP),
+    ("password-reset", Roles::RESET),
+    ("reset-password", Roles::RESET),
+    ("resetpassword", Roles::RESET),
+    ("passwordreset", Roles::RESET),
+    ("forgot", Roles::RESET),
+    ("recover", Roles::RESET),
+    ("lost-password", Roles::RESET),
+    ("passwort-vergessen", Roles::RESET),
+    ("mot-de-passe", Roles::RESET),
+    ("olvid", Roles::RESET),
+    ("recuperar", Roles::RESET),
+    ("otp", Roles::OTP),
+    ("2fa", Roles::OTP),
+    ("mfa", Roles::OTP),
+    ("totp", Roles::OTP),
+    ("verify-code", Roles::OTP),
+    ("verification-code", Roles::OTP),
+    ("sms-code", Roles::OTP),
+    ("passcode", Roles::OTP),
+    ("one-time", Roles::OTP),
+    ("checkout", Roles::CHECKOUT),
+    ("purchase", Roles::CHECKOUT),
+    ("place-order", Roles::CHECKOUT),
+    ("buy", Roles::CHECKOUT),
+    ("kasse", Roles::CHECKOUT),
+    ("comprar", Roles::CHECKOUT),
+    ("commander", Roles::CHECKOUT),
+    ("booking", Roles::CHECKOUT),
+    ("reserve", Roles::CHECKOUT),
+    ("reservation", Roles::CHECKOUT),
+    ("cart", Roles::CART),
+    ("basket", Roles::CART),
+    ("trolley", Roles::CART),
+    ("warenkorb", Roles::CART),
+    ("panier", Roles::CART),
+    ("carrito", Roles::CART),
+    ("carrinho", Roles::CART),
+    ("giftcard", Roles::GIFT_CARD),
+    ("gift-card", Roles::GIFT_CARD),
+    ("gift_card", Roles::GIFT_CARD),
+    ("voucher", Roles::GIFT_CARD),
+    ("gutschein", Roles::GIFT_CARD),
+    ("carte-cadeau", Roles::GIFT_CARD),
+    ("coupon", Roles::COUPON),
+    ("promo", Roles::COUPON),
+    ("discount", Roles::COUPON),
+    ("rabatt", Roles::COUPON),
+    ("redeem", Roles::COUPON),
+    ("search", Roles::SEARCH),
+    ("suche", Roles::SEARCH),
+    ("recherche", Roles::SEARCH),
+    ("buscar", Roles::SEARCH),
+    ("find", Roles::SEARCH),
+    ("query", Roles::SEARCH),
+    ("inventory", Roles::INVENTORY),
+    ("stock", Roles::INVENTORY),
+    ("availability", Roles::INVENTORY),
+    ("available", Roles::INVENTORY),
+    ("nearby", Roles::INVENTORY),
+    ("store-locator", Roles::INVENTORY),
+    ("verfuegbarkeit", Roles::INVENTORY),
+    ("disponibilite", Roles::INVENTORY),
+    ("seats", Roles::INVENTORY),
+    ("slots", Roles::INVENTORY),
+    ("transfer", Roles::TRANSFER),
+    ("payee", Roles::TRANSFER),
+    ("beneficiar", Roles::TRANSFER),
+    ("withdraw", Roles::TRANSFER),
+    ("payout", Roles::TRANSFER),
+    ("remit", Roles::TRANSFER),
+    ("wire", Roles::TRANSFER),
+    ("ueberweisung", Roles::TRANSFER),
+    ("virement", Roles::TRANSFER),
+    ("transferencia", Roles::TRANSFER),
+    ("ofx", Roles::TRANSFER),
+    ("profile", Roles::PROFILE),
+    ("settings", Roles::PROFILE),
+    ("preferences", Roles::PROFILE),
+    ("sim", Roles::SIM_SWAP),
+    ("esim", Roles::SIM_SWAP),
+    ("port-out", Roles::SIM_SWAP),
+    ("portout", Roles::SIM_SWAP),
+    ("port-in", Roles::SIM_SWAP),
+    ("number-port", Roles::SIM_SWAP),
+    ("simswap", Roles::SIM_SWAP),
+    ("sim-swap", Roles::SIM_SWAP),
+    ("payment", Roles::PAYMENT),
+    ("pay", Roles::PAYMENT),
+    ("charge", Roles::PAYMENT),
+    ("card", Roles::PAYMENT),
+    ("tokenize", Roles::PAYMENT),
+    ("zahlung", Roles::PAYMENT),
+    ("paiement", Roles::PAYMENT),
+    ("comment", Roles::POSTING),
+    ("review", Roles::POSTING),
+    ("message", Roles::POSTING),
+    ("contact", Roles::POSTING),
+    ("post", Roles::POSTING),
+    ("reply", Roles::POSTING),
+    ("feedback", Roles::POSTING),
+    ("vote", Roles::VOTE),
+    ("like", Roles::VOTE),
+    ("rating", Roles::VOTE),
+    ("upvote", Roles::VOTE),
+    ("poll", Roles::VOTE),
+    ("price", Roles::PRICE),
+    ("pricing", Roles::PRICE),
+    ("fare", Roles::PRICE),
+    ("quote", Roles::PRICE),
+    ("rates", Roles::PRICE),
+    ("event", Roles::TELEMETRY),
+    ("telemetry", Roles::TELEMETRY),
+    ("analytics", Roles::TELEMETRY),
+    ("collect", Roles::TELEMETRY),
+    ("beacon", Roles::TELEMETRY),
+    ("metrics", Roles::TELEMETRY),
+    ("track", Roles::TELEMETRY),
+];
+
+/// Words that must be a whole segment (or a plural): as a part of others they mean something else.
+const WHOLE: &[&str] = &[
+    "sim", "esim", "buy", "pay", "post", "find", "wire", "like", "otp", "2fa", "mfa", "ofx", "card", "query",
+    "cart", "slots", "seats", "price", "stock", "event", "reply", "poll", "vote", "fare", "quote", "rates",
+    "track",
+];
+
+/// Roles that the words of a path (template) suggest; `state_changing` is false for GET and HEAD.
+pub(crate) fn roles_of_path(path: &str, state_changing: bool) -> Roles {
+    let mut roles = Roles::NONE;
+    for segment in path.split('/').filter(|s| !s.is_empty() && !s.starts_with('{')) {
+        let segment = segment.to_ascii_lowercase();
+        let segment = segment.split('.').next().unwrap_or_default();
+        for (word, role) in SEGMENTS {
+            if matches(segment, word) {
+                roles.insert(*role);
+            }
+        }
+    }
+    if roles.any(Roles::RESET) {
+        roles.remove(Roles::LOGIN);
+    }
+    if roles.any(Roles::GIFT_CARD) {
+        roles.remove(Roles::PAYMENT);
+    }
+    if !state_changing {
+        let acts = Roles::SIGN_UP.0 | Roles::RESET.0 | Roles::CHECKOUT.0 | Roles::CART.0 | Roles::TRANSFER.0;
+        let acts =
+            acts | Roles::SIM_SWAP.0 | Roles::PAYMENT.0 | Roles::POSTING.0 | Roles::VOTE.0 | Roles::LOGIN.0;
+        roles.remove(Roles(acts));
+    }
+    roles
+}
+
+fn matches(segment: &str, word: &str) -> bool {
+    if segment == word {
+        return true;
+    }
+    if let Some(rest) = segment.strip_prefix(word) {
+        if rest == "s" {
+            return true;
+        }
+        if WHOLE.contains(&word) {
+            return rest.starts_with(['-', '_']);
+        }
+        return true;
+    }
+    !WHOLE.contains(&word) && word.len() >= 5 && segment.contains(word)
+        || segment.split(['-', '_']).any(|part| part == word)
+}
+
+const FAIL_WORDS: &[&str] = &[
+    "invalid",
+    "incorrect",
+    "wrong",
+    "fail",
+    "denied",
+    "unauthor",
+    "not authorized",
+    "forbidden",
+    "bad credentials",
+    "does not match",
+    "doesn't match",
+    "do not match",
+    "not correct",
+    "not valid",
+    "mismatch",
+    "expired",
+    "locked",
+    "rejected",
+    "declined",
+    "try again",
+    "ungültig",
+    "falsch",
+    "fehlgeschlagen",
+    "incorrecto",
+    "incorrecta",
+    "inválid",
+    "contraseña no",
+    "incorrect",
+    "invalide",
+    "erroné",
+    "errata",
+    "non valid",
+    "onjuist",
+    "nieprawid",
+    "no coincide",
+    "senha",
+    "password is not",
+];
+const MISSING_WORDS: &[&str] = &[
+    "not found",
+    "no such",
+    "unknown",
+    "does not exist",
+    "doesn't exist",
+    "not exist",
+    "no user",
+    "no account",
+    "nicht gefunden",
+    "unbekannt",
+    "introuvable",
+    "no encontrad",
+    "não encontrad",
+    "non trovat",
+    "not registered",
+];
+
+/// What a short text of an answer says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Said {
+    /// Nothing about failure.
+    Nothing,
+    /// Wrong or refused.
+    Failed,
+    /// Not there.
+    Missing,
+}
+
+/// Reads a short text of an answer (the first 4 KiB of it).
+pub(crate) fn said(text: &str, scratch: &mut String) -> Said {
+    scratch.clear();
+    let end = (0..=text.len().min(4096)).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+    scratch.extend(text.get(..end).unwrap_or_default().chars().flat_map(char::to_lowercase));
+    if MISSING_WORDS.iter().any(|w| scratch.contains(w)) {
+        return Said::Missing;
+    }
+    if FAIL_WORDS.iter().any(|w| scratch.contains(w)) {
+        return Said::Failed;
+    }
+    Said::Nothing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_tell_their_roles() {
+        let roles = |p: &str| roles_of_path(p, true);
+        assert_eq!(roles("/api/v1/login"), Roles::LOGIN);
+        assert_eq!(roles("/users/v1/register"), Roles::SIGN_UP);
+        assert_eq!(roles("/api/v1/password-reset"), Roles::RESET);
+        assert_eq!(roles("/v1/otp/verify"), Roles::OTP);
+        assert_eq!(roles("/konto/anmelden"), Roles::LOGIN);
+        assert_eq!(roles("/api/v1/cart/items"), Roles::CART);
+        assert!(roles("/api/giftcards/{code}/balance").any(Roles::GIFT_CARD));
+        assert_eq!(roles("/api/sim/swap"), Roles::SIM_SWAP);
+        assert_eq!(roles("/simple/similar"), Roles::NONE);
+        assert!(roles_of_path("/inventory/search", false).any(Roles::INVENTORY));
+        assert_eq!(roles_of_path("/login", false), Roles::NONE);
+    }
+
+    #[test]
+    fn answers_tell_how_it_went() {
+        let mut s = String::new();
+        assert_eq!(said("Invalid user name or password", &mut s), Said::Failed);
+        assert_eq!(said("Benutzer nicht gefunden", &mut s), Said::Missing);
+        assert_eq!(said("welcome back", &mut s), Said::Nothing);
+    }
+}

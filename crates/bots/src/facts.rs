@@ -1,0 +1,216 @@
+//! Named numbers about a client or about a part of an endpoint's traffic: what indicators look at.
+
+macro_rules! facts {
+    ($($name:ident = $text:literal, $doc:literal;)+) => {
+        /// A fact that indicators may ask for.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[repr(u16)]
+        pub enum Fact {
+            $(#[doc = $doc] $name,)+
+        }
+
+        impl Fact {
+            /// Every fact with its name and what it means.
+            pub const ALL: &'static [(Fact, &'static str, &'static str)] = &[$((Fact::$name, $text, $doc),)+];
+        }
+    };
+}
+
+facts! {
+    AgentMissing = "agent.missing", "1 where no agent is named";
+    AgentBrowser = "agent.browser", "1 where the agent claims a browser";
+    AgentApp = "agent.app", "1 where the agent claims a native app";
+    AgentLibrary = "agent.library", "1 where the agent is an HTTP library";
+    AgentApiClient = "agent.api-client", "1 where the agent is a developer's client or load generator";
+    AgentScanner = "agent.scanner", "1 where the agent is a scanner or brute forcer";
+    AgentHeadless = "agent.headless", "1 where the agent is a headless or driven browser";
+    AgentCrawler = "agent.crawler", "1 where the agent declares itself a robot";
+    AgentAiCrawler = "agent.ai-crawler", "1 where the agent is a crawler that feeds language models";
+    AgentAiAgent = "agent.ai-agent", "1 where the agent fetches for a person's prompt";
+    AgentMonitor = "agent.monitor", "1 where the agent is a monitor";
+    AgentPreview = "agent.preview", "1 where the agent makes link previews";
+    AgentVerified = "agent.verified", "1 where the claimed operator publishes the address, 0 where it publishes others";
+    AgentMalformed = "agent.malformed", "1 where no product sends such a string";
+    AgentImpossible = "agent.impossible", "1 where the string's parts exclude each other";
+    AgentExploit = "agent.exploit", "1 where the string carries an exploit";
+    AgentBehind = "agent.behind", "major versions behind the newest of its family that several clients use";
+    AgentAhead = "agent.ahead", "major versions ahead of the newest of its family that several clients use";
+    AcceptMissing = "head.accept-missing", "1 where no request has Accept";
+    LanguageMissing = "head.language-missing", "1 where a browser's requests have no Accept-Language";
+    LanguageMalformed = "head.language-malformed", "1 where no browser writes such an Accept-Language";
+    SecFetchMissing = "head.sec-fetch-missing", "1 where a browser sends no Sec-Fetch-* though those that load assets do";
+    HintsMissing = "head.hints-missing", "1 where a Chromium sends no client hints though those that load assets do";
+    HintsVersion = "head.hints-version", "1 where client hints and agent name different versions";
+    HintsPlatform = "head.hints-platform", "1 where client hints and agent name different platforms";
+    HintsForeign = "head.hints-foreign", "1 where an agent sends client hints that has none";
+    HintsHeadless = "head.hints-headless", "1 where the client hints name a headless brand";
+    SecFetchOdd = "head.sec-fetch-odd", "1 where Sec-Fetch-* contradict the request";
+    HostLate = "head.host-late", "1 where a browser's Host is not the first field though others' is";
+    LibraryOrder = "head.library-order", "1 where a browser's fields stand in a library's order";
+    AppOrder = "head.app-order", "1 where an app library's fields stand in an order that it does not write";
+    CaseMixed = "head.case-mixed", "1 where a browser mixes lower and title case";
+    FewHeaders = "head.few", "1 where a browser sends fewer than six fields";
+    Alphabetical = "head.alphabetical", "1 where the fields stand in alphabetical order";
+    EncodingStale = "head.encoding-stale", "1 where a modern browser does not accept br";
+    Duplicate = "head.duplicate", "1 where a field stands twice that may stand once";
+    VersionOld = "head.version-old", "1 where HTTP/1.0 or older is spoken";
+    NoCache = "head.no-cache", "1 where every page is asked for past the caches";
+    ProxyLeak = "head.proxy-leak", "1 where fields of forward proxies show";
+    AutomationLeak = "head.automation-leak", "1 where fields of automation tools show";
+    ScannerLeak = "head.scanner-leak", "1 where fields of scanners show";
+    HostLiteral = "head.host-literal", "1 where the Host is an address";
+    OriginMissing = "head.origin-missing", "1 where a browser posts JSON without Origin though others send it";
+    AcceptWildcard = "head.accept-wildcard", "1 where a browser asks for documents with Accept */*";
+    ConnectionMissing = "head.connection-missing", "1 where Chromium sends no Connection though others do";
+    ForwardedClaim = "head.forwarded-claim", "1 where an untrusted sender names a forwarded address";
+    ProtocolAnomaly = "head.anomaly", "1 where the protocol was broken";
+    MethodRare = "head.method-rare", "1 where a method was used that applications do not use";
+    AppHeadersMissing = "head.app-headers-missing", "1 where an app lacks the fields that the same host's apps send";
+    BodySpaced = "body.spaced", "1 where a browser's or app's JSON is spaced as libraries write it";
+    JwtUnsigned = "token.unsigned", "1 where an unsigned JWT was presented";
+    Introspection = "graphql.introspection", "1 where a GraphQL schema was asked for";
+    PageSize = "query.page-size", "1 where a page size above 500 was asked for";
+    Requests = "client.requests", "requests of the client";
+    Peak = "client.peak-per-minute", "most requests in one minute";
+    GapMedian = "client.gap-ms", "median gap between requests in milliseconds";
+    GapRegular = "client.gap-regular", "share of gaps in the most used quarter octave";
+    Pages = "client.pages", "documents asked for";
+    AssetShare = "client.asset-share", "assets for each page";
+    HeadShare = "client.head-share", "share of HEAD requests";
+    RefererShare = "client.referer-share", "share of requests with Referer";
+    CookieIgnored = "client.cookie-ignored", "1 where cookies were set at least three times and never came back";
+    Endpoints = "client.endpoints", "endpoints called, assets aside";
+    MissingPaths = "client.missing-paths", "different paths asked for that do not exist";
+    MissingRatio = "client.missing-ratio", "share of answers that say not found";
+    Attempts = "client.attempts", "requests that carry an attack";
+    AttemptKinds = "client.attempt-kinds", "kinds of attacks seen";
+    AttemptSqli = "client.sqli", "requests that carry SQL injection";
+    AttemptShare = "client.attempt-share", "share of requests that carry an attack";
+    SensitiveFiles = "client.sensitive-files", "requests for files that only probes ask for";
+    ServerErrors = "client.server-errors", "answers of 5xx";
+    Limited = "client.limited", "answers of 429";
+    Accounts = "client.accounts", "different accounts named";
+    LoginFails = "client.login-fails", "logins that failed";
+    Sessions = "client.sessions", "sessions presented";
+    AgentsOnAddress = "client.agents-on-address", "agent strings seen at the address";
+    RobotsViolations = "client.robots-violations", "paths fetched that robots.txt forbids the agent";
+    RobotsRead = "client.robots-read", "1 where the client read robots.txt";
+    Keyed = "client.keyed", "share of requests with an API key, signature or Basic authentication";
+    Megabytes = "client.megabytes", "megabytes of answers";
+    Duration = "client.duration-s", "seconds between first and last request";
+    PartRequests = "part.requests", "requests of the part";
+    PartClients = "part.clients", "clients of the part";
+    PerClient = "part.requests-per-client", "requests for each client";
+    Fails = "part.fails", "calls that the application refused";
+    FailRatio = "part.fail-ratio", "share of told outcomes that are refusals";
+    RestFailRatio = "rest.fail-ratio", "the same among the rest of the endpoint's clients";
+    FailExcess = "part.fail-excess", "how much more often the part is refused than the rest";
+    DeniedRatio = "part.denied-ratio", "share of credentials, codes or tokens refused";
+    NotFoundRatio = "part.missing-ratio", "share of answers that say not found";
+    RefusedRatio = "part.refused-ratio", "share of calls declined";
+    Successes = "part.successes", "calls that worked";
+    Targets = "part.targets", "different things asked for (accounts, ids, codes, parameters)";
+    TargetRatio = "part.target-ratio", "different things for each request";
+    TargetsPerClient = "part.targets-per-client", "different things for each client";
+    RestTargetsPerClient = "rest.targets-per-client", "requests for each client that 95 % of the rest stay under";
+    TargetExcess = "part.target-excess", "how many times more things than 95 % of the rest";
+    Narrow = "part.narrow", "share of clients that call little else and load no assets";
+    RestNarrow = "rest.narrow", "the same among the rest";
+    NoAssets = "part.no-assets", "share of clients that load no assets";
+    RestNoAssets = "rest.no-assets", "the same among the rest";
+    Tools = "part.tools", "share of clients whose requests show a tool";
+    RestTools = "rest.tools", "the same among the rest";
+    RestClients = "rest.clients", "clients of the rest";
+    RestRequests = "rest.requests", "requests of the rest";
+    PartAgents = "part.agents", "different agent strings";
+    Sequential = "part.sequential", "share of numeric ids that stand next to another one asked for";
+    Stepping = "part.stepping", "share of a client's steps that go to a neighbouring number";
+    Span = "part.span-s", "seconds between first and last request";
+    PerMinute = "part.per-minute", "requests a minute";
+    Secrets = "part.secrets", "different passwords";
+    PartAccounts = "part.accounts", "different accounts";
+    SecretsPerAccount = "part.secrets-per-account", "passwords for each account";
+    PartKeyed = "part.keyed", "share of requests with an API key, signature or Basic authentication";
+    PartSessions = "part.sessions", "share of requests with a session";
+    Share = "part.share", "share of the endpoint's requests";
+    MissingSteps = "part.missing-steps", "endpoints that the rest call first and the part does not";
+    Quick = "part.quick", "share of clients that come here within a minute of their first request";
+    Declared = "part.declared", "share of clients that declare themselves robots";
+    MailDigits = "part.mail-digits", "share of accounts that end with digits";
+    Disposable = "part.disposable", "share of accounts at throw-away mail services";
+    PaceMs = "part.pace-ms", "median gap of the clients in milliseconds";
+    SingleUse = "part.single-use", "share of clients with at most four requests in all";
+    RoleLogin = "role.login", "1 where the endpoint takes credentials";
+    RoleSignUp = "role.sign-up", "1 where it makes accounts";
+    RoleReset = "role.password-reset", "1 where it recovers accounts";
+    RoleOtp = "role.otp", "1 where it takes codes";
+    RoleCheckout = "role.checkout", "1 where it buys";
+    RoleCart = "role.cart", "1 where it fills a cart";
+    RoleGiftCard = "role.gift-card", "1 where it takes gift cards";
+    RoleCoupon = "role.coupon", "1 where it takes coupons";
+    RoleSearch = "role.search", "1 where it searches";
+    RoleInventory = "role.inventory", "1 where it tells stock";
+    RoleTransfer = "role.transfer", "1 where it moves money";
+    RoleSimSwap = "role.sim-swap", "1 where it changes a subscriber's SIM";
+    RolePayment = "role.payment", "1 where it takes payment";
+    RolePosting = "role.posting", "1 where it takes text";
+    RoleVote = "role.vote", "1 where it counts votes";
+    RolePrice = "role.price", "1 where it tells prices";
+    RoleTelemetry = "role.telemetry", "1 where it takes telemetry";
+    RoleLookup = "role.id-lookup", "1 where its path names an object";
+    RoleRead = "role.read", "1 where it reads (GET)";
+    RolePage = "role.page", "1 where it answers with documents";
+    RoleSession = "role.session", "1 where most of the rest present a session";
+}
+
+/// Values of facts; what is not set is not observable.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    values: Vec<f64>,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Facts { values: vec![f64::NAN; Fact::ALL.len()] }
+    }
+}
+
+impl Fact {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Fact::ALL.get(self as usize).map_or("", |(_, n, _)| n)
+    }
+
+    /// The fact of this name.
+    pub fn by_name(name: &str) -> Option<Fact> {
+        Fact::ALL.iter().find(|(_, n, _)| *n == name).map(|(f, _, _)| *f)
+    }
+}
+
+impl Facts {
+    /// Sets a fact.
+    pub fn set(&mut self, fact: Fact, value: f64) {
+        if let Some(slot) = self.values.get_mut(fact as usize) {
+            *slot = value;
+        }
+    }
+
+    /// Sets a fact to 1 or 0.
+    pub fn flag(&mut self, fact: Fact, value: bool) {
+        self.set(fact, f64::from(u8::from(value)));
+    }
+
+    /// The value, where it is observable.
+    pub fn get(&self, fact: Fact) -> Option<f64> {
+        self.values.get(fact as usize).copied().filter(|v| !v.is_nan())
+    }
+
+    /// Takes over what `other` knows and this does not.
+    pub fn fill_from(&mut self, other: &Facts) {
+        for (mine, theirs) in self.values.iter_mut().zip(&other.values) {
+            if mine.is_nan() {
+                *mine = *theirs;
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Unkeyed hashes that are the same in every run and version: FNV-1a with a final mix. Not for secrets.
+
+/// A hash being built.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mix(u64);
+
+impl Mix {
+    pub(crate) const fn new() -> Self {
+        Mix(0xcbf2_9ce4_8422_2325)
+    }
+
+    #[inline]
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        for b in bytes {
+            self.byte(*b);
+        }
+        self.byte(0xff);
+    }
+
+    #[inline]
+    pub(crate) const fn byte(&mut self, b: u8) {
+        self.0 = (self.0 ^ b as u64).wrapping_mul(0x0100_0000_01b3);
+    }
+
+    #[inline]
+    pub(crate) const fn word(&mut self, w: u64) {
+        self.0 = (self.0 ^ w).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 ^= self.0 >> 29;
+    }
+
+    pub(crate) const fn finish(self) -> u64 {
+        let mut x = self.0;
+        x ^= x >> 33;
+        x = x.wrapping_mul(0xff51_afd7_ed55_8ccd);
+        x ^= x >> 33;
+        x = x.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+        x ^ (x >> 33)
+    }
+}
+
+/// Hash of one byte string.
+pub(crate) fn of(bytes: &[u8]) -> u64 {
+    let mut m = Mix::new();
+    m.bytes(bytes);
+    m.finish()
+}
+
+/// Hash of words.
+pub(crate) fn words(words: &[u64]) -> u64 {
+    let mut m = Mix::new();
+    words.iter().for_each(|w| m.word(*w));
+    m.finish()
+}

@@ -1,0 +1,438 @@
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sidetap_model::{ClientAddr, EndpointRef, FlowId, HashKey, Ts, Zone};
+use smallvec::SmallVec;
+
+use crate::agent::Agent;
+use crate::role::Roles;
+
+/// What the bots engine needs to know of one exchange: owned, slim, without secrets.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    /// Time of the request's first byte; of an [`Part::Answer`] that of the answer.
+    pub ts: Ts,
+    /// Connection.
+    pub flow_id: FlowId,
+    /// Position on the connection.
+    pub seq: u32,
+    /// Where it was seen.
+    pub zone: Zone,
+    /// The client that acts.
+    pub client: ClientAddr,
+    /// The address of the connection.
+    pub source: IpAddr,
+    /// What was called.
+    pub endpoint: EndpointRef,
+    /// Which part of the exchange this is.
+    pub part: Part,
+    /// The server acknowledged the request or answered: what is neither convicts nobody.
+    pub acknowledged: bool,
+    /// What kind of thing was asked for.
+    pub surface: Surface,
+    /// What the agent calls itself.
+    pub agent: Arc<Agent>,
+    /// Fingerprints.
+    pub prints: Prints,
+    /// Oddities and traits of the request.
+    pub traits: Traits,
+    /// What the endpoint is for, judged from this exchange alone.
+    pub roles: Roles,
+    /// How the call went.
+    pub outcome: Outcome,
+    /// Status code, 0 where no answer was seen.
+    pub status: u16,
+    /// Bytes of the answer's body.
+    pub bytes: u32,
+    /// Sessions and device ids presented.
+    pub sessions: SmallVec<[Token; 2]>,
+    /// API key presented.
+    pub api_key: Option<Token>,
+    /// Account named in the request (keyed hash).
+    pub account: Option<u64>,
+    /// Password or other secret presented (keyed hash).
+    pub secret: Option<u64>,
+    /// What the call was about (keyed hash of ids, codes, parameters).
+    pub target: Option<Target>,
+    /// Hash of the path as sent.
+    pub path: u64,
+    /// Attacks seen in it.
+    pub attempts: SmallVec<[Attempt; 1]>,
+    /// Rules that a robots.txt answer gave.
+    pub robots: Option<Box<Robots>>,
+    /// The path, where it may matter for robots.txt (page requests of crawlers).
+    pub crawler_path: Option<Box<str>>,
+}
+
+/// Which part of an exchange an observation stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Part {
+    /// Request and answer (or all that will be seen of them).
+    #[default]
+    Whole,
+    /// The request; its answer may come later.
+    RequestOnly,
+    /// The answer to a request that was told before.
+    Answer,
+}
+
+/// What kind of thing a request asks for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Surface {
+    /// An API call.
+    #[default]
+    Api,
+    /// A document for people.
+    Page,
+    /// Scripts, styles, pictures, fonts.
+    Asset,
+    /// `robots.txt` or a site map.
+    Robots,
+}
+
+/// How a call went, as far as one exchange tells.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Outcome {
+    /// No answer seen (yet).
+    #[default]
+    None,
+    /// It did what was asked.
+    Success,
+    /// Credentials, code or token were wrong (401, 403 on a login, or words that say so).
+    Denied,
+    /// What was asked for does not exist.
+    NotFound,
+    /// Refused by the application: conflict, declined, sold out, invalid.
+    Refused,
+    /// Too many requests.
+    Limited,
+    /// The server failed.
+    Error,
+    /// Anything else (redirects, 405).
+    Other,
+}
+
+impl Outcome {
+    /// True where the application said no.
+    pub const fn is_failure(self) -> bool {
+        matches!(self, Outcome::Denied | Outcome::NotFound | Outcome::Refused)
+    }
+
+    /// True where the answer tells whether the call worked.
+    pub const fn tells(self) -> bool {
+        matches!(self, Outcome::Success | Outcome::Denied | Outcome::NotFound | Outcome::Refused)
+    }
+}
+
+/// Fingerprints of a request. Each is a hash, the same in every run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Prints {
+    /// F1: header names in order and case, volatile ones left out.
+    pub order: u64,
+    /// F1 with F2 (values of Accept-* and Connection, content type) and the spacing of a JSON body.
+    pub shape: u64,
+    /// F3: names, order and kinds of the body's fields; 0 where there is no body.
+    pub body: u64,
+    /// F4: names of cookies in order; 0 where there is none.
+    pub cookies: u64,
+    /// The agent string with its languages.
+    pub agent: u64,
+}
+
+/// A session, device id or key: a keyed hash and what outputs may show of it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Token {
+    /// Keyed hash.
+    pub hash: u64,
+    /// First six characters where the token has 16 or more, else empty.
+    head: [u8; 6],
+    /// True where it was presented as a bearer or session, false for device ids.
+    pub login: bool,
+}
+
+impl Token {
+    /// The token of `value` in `domain` (`session` or `api-key`); a JWT is known by its signature.
+    pub fn of(key: &HashKey, domain: &str, value: &[u8], login: bool) -> Self {
+        let value = jwt_signature(value).unwrap_or(value);
+        let mut head = [0; 6];
+        if value.len() >= 16 {
+            for (to, from) in head.iter_mut().zip(value) {
+                *to = if from.is_ascii_graphic() { *from } else { b'.' };
+            }
+        }
+        Token { hash: key.hash64(domain, value), head, login }
+    }
+
+    /// How outputs spell it.
+    pub fn spelled(&self) -> String {
+        if self.head[0] == 0 {
+            return format!("#{:016x}", self.hash);
+        }
+        let head: String = self.head.iter().map(|b| char::from(*b)).collect();
+        format!("{head}…#{:016x}", self.hash)
+    }
+}
+
+fn jwt_signature(token: &[u8]) -> Option<&[u8]> {
+    if !token.starts_with(b"eyJ") {
+        return None;
+    }
+    let mut parts = token.split(|b| *b == b'.');
+    let (_, _, signature, end) = (parts.next()?, parts.next()?, parts.next()?, parts.next());
+    (end.is_none() && signature.len() >= 16).then_some(signature)
+}
+
+/// What a call was about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// Hash of the values.
+    pub hash: u64,
+    /// The value as a number, where it ends with one.
+    pub number: Option<u64>,
+}
+
+/// An attack that the exploit detection saw in an exchange.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Attempt {
+    /// SQL injection.
+    Sqli,
+    /// Cross-site scripting.
+    Xss,
+    /// Path traversal or file inclusion.
+    Traversal,
+    /// A file or path that only a probe asks for.
+    SensitiveFile,
+    /// Any other attack class.
+    Other,
+}
+
+/// The rules of a robots.txt: agent groups with the path prefixes that they forbid and allow.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Robots {
+    /// Groups, lower-case agent tokens first.
+    pub groups: Vec<RobotsGroup>,
+}
+
+/// A group of a robots.txt (RFC 9309 §2.2).
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct RobotsGroup {
+    /// Lower-case product tokens; `*` for all.
+    pub agents: Vec<String>,
+    /// Forbidden prefixes.
+    pub disallow: Vec<String>,
+    /// Allowed prefixes.
+    pub allow: Vec<String>,
+}
+
+macro_rules! traits {
+    ($($(#[doc = $doc:literal])+ $name:ident = $bit:literal,)+) => {
+        /// Traits of one request, as a set of bits.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+        pub struct Traits(pub u64);
+
+        impl Traits {
+            $($(#[doc = $doc])+ pub const $name: Traits = Traits(1 << $bit);)+
+
+            const NAMES: &'static [(Traits, &'static str)] = &[$((Traits::$name, stringify!($name)),)+];
+        }
+    };
+}
+
+traits! {
+    /// No User-Agent.
+    AGENT_MISSING = 0,
+    /// No Accept.
+    ACCEPT_MISSING = 1,
+    /// No Accept-Language.
+    LANGUAGE_MISSING = 2,
+    /// Sec-Fetch-* present.
+    SEC_FETCH = 3,
+    /// Client hints (sec-ch-ua) present.
+    CLIENT_HINTS = 4,
+    /// The client hints name another version than the agent string.
+    HINTS_VERSION = 5,
+    /// The client hints name another platform than the agent string.
+    HINTS_PLATFORM = 6,
+    /// Client hints from an agent that has none.
+    HINTS_FOREIGN = 7,
+    /// A headless brand in the client hints.
+    HINTS_HEADLESS = 8,
+    /// Sec-Fetch-* that contradict the request.
+    SEC_FETCH_ODD = 9,
+    /// Host is not the first field though the agent claims a browser.
+    HOST_LATE = 10,
+    /// Fields in lower case beside others in title case.
+    CASE_MIXED = 11,
+    /// Field order of a known HTTP library while the agent claims a browser or an app.
+    LIBRARY_ORDER = 12,
+    /// Fewer than six fields.
+    FEW_HEADERS = 13,
+    /// Six or more fields in alphabetical order.
+    ALPHABETICAL = 14,
+    /// A modern browser's agent without br in Accept-Encoding.
+    ENCODING_STALE = 15,
+    /// A field twice that may stand once.
+    DUPLICATE = 16,
+    /// HTTP/1.0 or older.
+    VERSION_OLD = 17,
+    /// Cache-Control or Pragma no-cache on a GET.
+    NO_CACHE = 18,
+    /// Fields that forward proxies add.
+    PROXY_LEAK = 19,
+    /// Fields that automation tools add.
+    AUTOMATION_LEAK = 20,
+    /// Fields that scanners add.
+    SCANNER_LEAK = 21,
+    /// Host is an address.
+    HOST_LITERAL = 22,
+    /// A state-changing JSON call of a browser without Origin.
+    ORIGIN_MISSING = 23,
+    /// A Referer is present.
+    REFERER = 24,
+    /// Cookies are present.
+    COOKIE = 25,
+    /// The answer sets a cookie.
+    SET_COOKIE = 26,
+    /// A JSON body spaced as libraries write it, not browsers.
+    BODY_SPACED = 27,
+    /// An agent string that no product sends.
+    AGENT_MALFORMED = 28,
+    /// An agent string whose parts exclude each other.
+    AGENT_IMPOSSIBLE = 29,
+    /// The body is of another kind than declared.
+    TYPE_MISMATCH = 30,
+    /// A method that applications do not use.
+    METHOD_RARE = 31,
+    /// HEAD.
+    HEAD = 32,
+    /// A forwarded address that the sender claims (from an untrusted source).
+    FORWARDED_CLAIM = 33,
+    /// Protocol anomalies in the request.
+    ANOMALY = 34,
+    /// An Accept-Language that no browser writes.
+    LANGUAGE_MALFORMED = 35,
+    /// A document asked for with Accept `*/*` by a browser's agent.
+    ACCEPT_WILDCARD = 36,
+    /// Fields of the application's own (X-…).
+    APP_HEADERS = 37,
+    /// Basic or signed authentication, or an API key: a client known to the site.
+    KEYED = 38,
+    /// A bearer token or a session cookie.
+    SESSION = 39,
+    /// A GraphQL introspection query.
+    INTROSPECTION = 40,
+    /// Field order that the claimed app library does not write.
+    APP_ORDER = 41,
+    /// A page size far above what pages use.
+    PAGE_SIZE = 42,
+    /// A query parameter that only defeats caches.
+    CACHE_BUSTER = 43,
+    /// No Connection field though the agent claims Chromium over HTTP/1.1.
+    CONNECTION_MISSING = 44,
+    /// A From field (declared robots).
+    FROM = 45,
+    /// A conditional request (revalidation of a cache).
+    CONDITIONAL = 46,
+    /// Asked with GET.
+    GET = 47,
+    /// A throw-away mail domain in a sign-up.
+    DISPOSABLE_MAIL = 48,
+    /// The mail name ends with digits.
+    MAIL_DIGITS = 49,
+    /// An exploit in the agent string.
+    AGENT_EXPLOIT = 50,
+    /// The request carries a body.
+    BODY = 51,
+    /// A Chromium agent with a full build number where it sends a reduced one.
+    AGENT_UNREDUCED = 52,
+    /// A JWT that is unsigned.
+    JWT_UNSIGNED = 53,
+}
+
+impl Traits {
+    /// None.
+    pub const NONE: Traits = Traits(0);
+
+    /// Sets those of `other`.
+    pub const fn insert(&mut self, other: Traits) {
+        self.0 |= other.0;
+    }
+
+    /// Sets those of `other` where `when`.
+    pub const fn set(&mut self, other: Traits, when: bool) {
+        if when {
+            self.insert(other);
+        }
+    }
+
+    /// True where all of `other` are set.
+    pub const fn has(self, other: Traits) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl fmt::Debug for Traits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(Self::NAMES.iter().filter(|(t, _)| self.has(*t)).map(|(_, n)| n)).finish()
+    }
+}
+
+/// The actors of one exchange in the spelling of verdict subjects.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Actors {
+    /// Client address.
+    pub ip: String,
+    /// Sessions and device ids.
+    pub session: Vec<String>,
+    /// Account.
+    pub account: Option<String>,
+    /// API key.
+    #[serde(rename = "api-key")]
+    pub api_key: Option<String>,
+    /// Fingerprints.
+    pub fingerprint: Vec<String>,
+}
+
+impl Observation {
+    /// Spells the actors of the exchange.
+    pub fn actors(&self) -> Actors {
+        Actors {
+            ip: self.client.ip.to_string(),
+            session: self.sessions.iter().map(Token::spelled).collect(),
+            account: self.account.map(account_spelled),
+            api_key: self.api_key.as_ref().map(Token::spelled),
+            fingerprint: vec![shape_spelled(self.prints.shape), agent_spelled(self.prints.agent)],
+        }
+    }
+}
+
+pub(crate) fn account_spelled(hash: u64) -> String {
+    format!("#{hash:016x}")
+}
+
+pub(crate) fn shape_spelled(hash: u64) -> String {
+    format!("s1-{hash:016x}")
+}
+
+pub(crate) fn agent_spelled(hash: u64) -> String {
+    format!("a1-{hash:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sidetap_model::mask_token;
+
+    #[test]
+    fn tokens_are_spelled_as_the_model_says() {
+        let key = HashKey::from_bytes([3; 16]);
+        for value in
+            ["short", "0123456789abcdef", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.SflKxwRJSMeKKF2QT4fwpM"]
+        {
+            let token = Token::of(&key, "session", value.as_bytes(), true);
+            assert_eq!(token.spelled(), mask_token(&key, "session", value.as_bytes()));
+        }
+    }
+}
