@@ -4,6 +4,7 @@
 
 mod conversation;
 mod dialogue;
+pub mod fault;
 mod file;
 pub mod link;
 mod packet;

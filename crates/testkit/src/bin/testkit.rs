@@ -8,12 +8,13 @@ use std::process::ExitCode;
 use serde::Serialize;
 use sidetap_testkit::perf::{PerfOptions, PerfTruth, Profile, write_perf};
 use sidetap_testkit::world::{Options, Ranges, synthesize};
-use sidetap_testkit::{LinkKind, PcapForm, PcapWriter};
+use sidetap_testkit::{Dialogue, LinkKind, Packet, PcapForm, PcapWriter};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let done = match args.first().map(String::as_str) {
         Some("synthesize") => world(args.get(1..).unwrap_or_default()),
+        Some("dialogue") => dialogue(args.get(1..).unwrap_or_default()),
         Some("perf") => perf(args.get(1..).unwrap_or_default()),
         _ => Err(USAGE.to_owned()),
     };
@@ -43,10 +44,19 @@ fn world(args: &[String]) -> Result<(), String> {
     }
     let out = out.ok_or("where to?")?;
     let record = synthesize(&options);
-    write_packets(&out, &record.packets).map_err(|e| format!("{}: {e}", out.display()))?;
+    write_packets(&out, LinkKind::Ethernet, &record.packets)
+        .map_err(|e| format!("{}: {e}", out.display()))?;
     let beside = |name: &str| out.with_file_name(name);
     write_rows(&beside("labels.ndjson"), &record.labels)?;
     write_rows(&beside("requests.ndjson"), &record.requests)
+}
+
+fn dialogue(args: &[String]) -> Result<(), String> {
+    let [from, to] = args else { return Err(USAGE.to_owned()) };
+    let text = std::fs::read_to_string(from).map_err(|e| format!("{from}: {e}"))?;
+    let dialogue = Dialogue::parse(&text).map_err(|e| format!("{from}: {e}"))?;
+    let write = || write_packets(Path::new(to), dialogue.framing.link, &dialogue.packets());
+    write().map_err(|e| format!("{to}: {e}"))
 }
 
 fn perf(args: &[String]) -> Result<(), String> {
@@ -105,4 +115,5 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
 
 const USAGE: &str =
     "usage: testkit synthesize OUT.pcap [--seed N] [--seconds S] [--scale F] [--public] [--peaceful]
-       testkit perf OUT.pcap [--profile api|small] [--bytes N] [--seed N] [--clients N]";
+       testkit perf OUT.pcap [--profile api|small] [--bytes N] [--seed N] [--clients N]
+       testkit dialogue IN.http OUT.pcap";

@@ -5,6 +5,9 @@ use sidetap_model::{Addr, Direction};
 use super::{Dialogue, DialogueError, Step};
 use crate::{Encapsulation, Framing, LinkKind};
 
+/// How comment lines begin that say where an expectation comes from.
+const SOURCES: &[&str] = &["RFC ", "Invariant ", "Contract: "];
+
 /// Reads the text of a dialogue.
 pub(super) fn read(text: &str) -> Result<Dialogue, DialogueError> {
     let mut reader = Reader {
@@ -46,7 +49,9 @@ impl Reader {
         }
         match line.strip_prefix('#').map(str::trim) {
             Some(text) if self.dialogue.title.is_empty() => text.clone_into(&mut self.dialogue.title),
-            Some(text) if text.starts_with("RFC ") => self.dialogue.references.push(text.to_owned()),
+            Some(text) if SOURCES.iter().any(|s| text.starts_with(s)) => {
+                self.dialogue.references.push(text.to_owned());
+            }
             Some(_) => {}
             None if line.trim().is_empty() => {}
             None => return Err("text before the first >>> or <<<".to_owned()),
