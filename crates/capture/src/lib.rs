@@ -5,10 +5,14 @@
 
 mod decode;
 mod error;
+mod flow;
+mod http;
+mod proxy;
 mod source;
 
 pub use decode::{DecodeOptions, Decoded, Decoder, DefragLimits, DropReason, Segment, TcpFlags};
 pub use error::SourceError;
+pub use flow::{FlowCounters, FlowLimits, FlowTable};
 pub use source::{Files, LinkType, Packet, Source, open_files};
 #[cfg(feature = "live")]
 pub use source::{Live, LiveOptions, open_live};

@@ -27,7 +27,7 @@ pub struct DecodeOptions {
     pub defrag: DefragLimits,
 }
 
-/// Why a packet was not decoded. Names are stable: they stand in `summary.json`.
+/// Why a packet was not decoded. Codes are stable: they stand in `summary.json`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum DropReason {
     /// The link type is not one the decoder reads.
@@ -58,8 +58,8 @@ impl DropReason {
         DropReason::FragmentsFull,
     ];
 
-    /// The stable name.
-    pub const fn name(self) -> &'static str {
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
         match self {
             DropReason::UnknownLinkType => "unknown-link-type",
             DropReason::Truncated => "truncated",

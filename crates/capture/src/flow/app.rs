@@ -1,0 +1,403 @@
+use sidetap_model::{Addr, Anomaly, AnomalySet, Exchange, FlowId, FlowKey, Ts, Zone};
+use sidetap_wire::http1::{Probe, probe_request, probe_response};
+
+use super::kind::Kind;
+use super::track::Side;
+use super::{BASE, Cx, FlowLimits, Mark};
+use crate::http::{Facts, Http};
+use crate::proxy;
+
+/// Bytes of one direction kept while it is not clear what they begin.
+const LONGEST_OPENING: usize = 64 << 10;
+/// A flow seen from its start that is not HTTP within so many bytes is not looked at any longer.
+const PATIENCE: u64 = 256 << 10;
+/// The same, of a flow that was joined late: a message that began before may be long.
+const PATIENCE_JOINED: u64 = 64 << 20;
+
+/// The ends of a flow in the order of their addresses, and its name.
+pub(super) struct Ends {
+    pub(super) zone: Zone,
+    pub(super) zone_index: u16,
+    pub(super) ends: [Addr; 2],
+    pub(super) id: FlowId,
+}
+
+/// What stands on every exchange of a flow.
+pub(crate) struct Address {
+    pub(crate) zone: Zone,
+    pub(crate) flow: FlowKey,
+    pub(crate) flow_id: FlowId,
+    pub(crate) proxied_for: Option<Addr>,
+}
+
+/// What a flow carries.
+pub(super) struct App {
+    address: Address,
+    /// The two ends in the order of their addresses.
+    ends: [Addr; 2],
+    client: Option<Side>,
+    facts: Facts,
+    state: State,
+    kind: Kind,
+    /// Anomalies of TCP that no exchange has taken with it yet.
+    odd: AnomalySet,
+    acked: [u64; 2],
+    /// Number of the next exchange.
+    seq: u32,
+    in_tunnel: bool,
+}
+
+enum State {
+    /// Not known yet what it is.
+    Opening([Opening; 2], u64),
+    Http(Box<Http>),
+    /// Known not to be HTTP/1, or not worth looking at: bytes are passed over.
+    Other,
+    Finished,
+}
+
+/// The first bytes of a direction, while they may still become a message.
+#[derive(Default)]
+struct Opening {
+    bytes: Vec<u8>,
+    at: Option<Mark>,
+    refused: bool,
+}
+
+impl App {
+    pub(super) fn new(ends: Ends) -> Self {
+        let [client, server] = ends.ends;
+        let flow = FlowKey { zone: ends.zone_index, client, server };
+        App {
+            address: Address { zone: ends.zone, flow, flow_id: ends.id, proxied_for: None },
+            ends: ends.ends,
+            client: None,
+            facts: Facts::default(),
+            state: State::Opening(Default::default(), 0),
+            kind: Kind::Unknown,
+            odd: AnomalySet::default(),
+            acked: [BASE; 2],
+            seq: 0,
+            in_tunnel: false,
+        }
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(super) fn held(&self) -> usize {
+        match &self.state {
+            State::Opening(sides, _) => sides.iter().map(|s| s.bytes.capacity()).sum(),
+            State::Http(http) => http.held(),
+            State::Other | State::Finished => 0,
+        }
+    }
+
+    /// The handshake, or the first message, shows who opened the connection.
+    pub(super) fn opened_by(&mut self, side: Side) {
+        if self.client.is_none() {
+            self.orient(side);
+        }
+    }
+
+    fn orient(&mut self, client: Side) {
+        self.client = Some(client);
+        self.address.flow.client = self.ends[client & 1];
+        self.address.flow.server = self.ends[(client ^ 1) & 1];
+    }
+
+    pub(super) fn joined(&mut self, from_start: bool) {
+        self.facts.from_start = from_start;
+    }
+
+    pub(super) fn sides_seen(&mut self, both: bool) {
+        self.facts.both_sides = both;
+    }
+
+    pub(super) fn acknowledged(&mut self, low: u64, high: u64) {
+        self.acked = [low, high];
+    }
+
+    pub(super) fn odd(&mut self, anomaly: Anomaly) {
+        self.odd.insert(anomaly);
+    }
+
+    pub(super) fn odd_left(&self) -> &AnomalySet {
+        &self.odd
+    }
+
+    pub(super) fn snapped(&mut self) {
+        self.facts.snapped = true;
+    }
+
+    pub(super) fn evicted(&mut self) {
+        self.facts.evicted = true;
+    }
+
+    /// Bytes of a direction, in order.
+    pub(super) fn data(&mut self, side: Side, bytes: &[u8], mark: Mark, cx: &mut Cx<'_>) {
+        match &mut self.state {
+            State::Http(_) => {
+                self.http(
+                    side,
+                    cx,
+                    |http, up, out| {
+                        if up { http.up(bytes, mark, out) } else { http.down(bytes, mark, out) }
+                    },
+                )
+            }
+            State::Opening(..) => self.opening(side, bytes, mark, cx),
+            State::Other | State::Finished => {}
+        }
+    }
+
+    /// Bytes of a direction that never came; it goes on at `at`.
+    pub(super) fn gap(&mut self, side: Side, len: u64, at: u64, cx: &mut Cx<'_>) {
+        match &mut self.state {
+            State::Http(_) => {
+                self.http(
+                    side,
+                    cx,
+                    |http, up, out| {
+                        if up { http.up_gap(len, at, out) } else { http.down_gap(len, at, out) }
+                    },
+                )
+            }
+            State::Opening(sides, _) => {
+                self.facts.from_start = false;
+                self.facts.lost_opening = true;
+                sides[side & 1] = Opening::default();
+            }
+            State::Other | State::Finished => {}
+        }
+        self.facts.snapped = false;
+    }
+
+    /// Bytes of a direction were acknowledged that the capture did not show so far.
+    pub(super) fn suspect(&mut self, side: Side, cx: &mut Cx<'_>) {
+        match &mut self.state {
+            State::Http(_) => self.http(side, cx, |http, up, _| http.suspect(up)),
+            State::Opening(..) => self.facts.lost_opening = true,
+            State::Other | State::Finished => {}
+        }
+    }
+
+    /// A direction is at its end.
+    pub(super) fn eof(&mut self, side: Side, at: u64, cx: &mut Cx<'_>) {
+        if matches!(self.state, State::Http(_)) {
+            self.http(side, cx, |http, up, out| http.eof(up, at, out));
+        }
+    }
+
+    /// The flow is over.
+    pub(super) fn finish(&mut self, cx: &mut Cx<'_>) {
+        if let State::Opening(sides, _) = &mut self.state {
+            let sides = std::mem::take(sides);
+            self.last_look(sides, cx);
+        }
+        self.http(0, cx, |http, _, out| http.finish(out));
+        self.state = State::Finished;
+    }
+
+    pub(super) fn show_open(&mut self, seq: u32, limits: &FlowLimits, sink: &mut dyn FnMut(&Exchange)) {
+        let State::Http(http) = &mut self.state else { return };
+        let mut out = Out {
+            limits,
+            facts: self.facts,
+            address: &self.address,
+            done: &mut Vec::new(),
+            unanswered: &mut Vec::new(),
+            seq: &mut self.seq,
+            forgotten: &mut 0,
+        };
+        let shown = http.show_open(seq, &mut out);
+        if let Some(exchange) = shown {
+            sink(&exchange);
+        }
+    }
+
+    /// Lets the HTTP reader work and sends on what it completed.
+    fn http(&mut self, side: Side, cx: &mut Cx<'_>, work: impl FnOnce(&mut Http, bool, &mut Out<'_>)) {
+        let State::Http(http) = &mut self.state else { return };
+        let client = self.client.unwrap_or(0);
+        let mut done = Vec::new();
+        self.facts.acked_up = self.acked[client & 1];
+        let mut out = Out {
+            limits: cx.limits,
+            facts: self.facts,
+            address: &self.address,
+            done: &mut done,
+            unanswered: cx.unanswered,
+            seq: &mut self.seq,
+            forgotten: &mut cx.counters.requests_forgotten,
+        };
+        work(http, side == client, &mut out);
+        let handover = http.take_handover();
+        for mut exchange in done {
+            if !self.odd.is_empty() {
+                exchange.anomalies.extend(&std::mem::take(&mut self.odd));
+            }
+            (cx.sink)(exchange);
+        }
+        if let Some(handover) = handover {
+            self.hand_over(handover, cx);
+        }
+    }
+
+    /// After CONNECT or Upgrade the bytes are of another protocol, which may be HTTP again.
+    fn hand_over(&mut self, handover: Handover, cx: &mut Cx<'_>) {
+        self.in_tunnel = true;
+        self.facts.lost_opening = false;
+        if handover.kind == Kind::Tunnel {
+            self.state = State::Opening(Default::default(), 0);
+            let client = self.client.unwrap_or(0);
+            for (side, rest) in [(client, handover.up), (client ^ 1, handover.down)] {
+                if let Some((mark, bytes)) = rest {
+                    self.data(side, &bytes, mark, cx);
+                }
+            }
+        } else {
+            self.state = State::Other;
+        }
+    }
+
+    fn opening(&mut self, side: Side, bytes: &[u8], mark: Mark, cx: &mut Cx<'_>) {
+        let State::Opening(sides, total) = &mut self.state else { return };
+        *total += bytes.len() as u64;
+        let patience = if self.facts.from_start { PATIENCE } else { PATIENCE_JOINED };
+        let worn_out = *total > patience;
+        let opening = &mut sides[side & 1];
+        if opening.bytes.is_empty() {
+            match self.judge(side, bytes, mark) {
+                Verdict::Http { skip } => return self.become_http(side, bytes, skip, mark, cx),
+                Verdict::Unsure if !worn_out => self.keep_opening(side, bytes, mark),
+                Verdict::Other(kind) => self.become_other(kind),
+                Verdict::Unsure | Verdict::Refused => self.refuse(side, worn_out),
+            }
+            return;
+        }
+        opening.bytes.extend_from_slice(bytes);
+        let (held, at) = (std::mem::take(&mut opening.bytes), opening.at.take().unwrap_or(mark));
+        match self.judge(side, &held, at) {
+            Verdict::Http { skip } => self.become_http(side, &held, skip, at, cx),
+            Verdict::Unsure if held.len() <= LONGEST_OPENING => {
+                if let State::Opening(sides, _) = &mut self.state {
+                    sides[side & 1] = Opening { bytes: held, at: Some(at), refused: false };
+                }
+            }
+            Verdict::Other(kind) => self.become_other(kind),
+            Verdict::Unsure | Verdict::Refused => self.refuse(side, worn_out),
+        }
+    }
+
+    fn keep_opening(&mut self, side: Side, bytes: &[u8], mark: Mark) {
+        if let State::Opening(sides, _) = &mut self.state {
+            sides[side & 1] = Opening { bytes: bytes.to_vec(), at: Some(mark), refused: false };
+        }
+    }
+
+    fn refuse(&mut self, side: Side, worn_out: bool) {
+        if let State::Opening(sides, _) = &mut self.state {
+            sides[side & 1].refused = true;
+        }
+        if worn_out {
+            self.become_other(if self.facts.both_sides { Kind::Unknown } else { Kind::OneSidedUnknown });
+        }
+    }
+
+    fn become_other(&mut self, kind: Kind) {
+        if !self.in_tunnel {
+            self.kind = kind;
+        }
+        self.state = State::Other;
+    }
+
+    /// What the first bytes of a direction are.
+    fn judge(&mut self, side: Side, bytes: &[u8], mark: Mark) -> Verdict {
+        let start = mark.off == BASE;
+        let mut skip = 0;
+        if start && !self.in_tunnel {
+            match proxy::parse(bytes) {
+                proxy::Header::None => {}
+                proxy::Header::Partial => return Verdict::Unsure,
+                proxy::Header::Complete { len, client } => {
+                    self.address.proxied_for = client.or(self.address.proxied_for);
+                    skip = len;
+                }
+            }
+        }
+        let rest = bytes.get(skip..).unwrap_or_default();
+        if let Some(kind) = Kind::recognise(rest) {
+            return Verdict::Other(kind);
+        }
+        match (probe_request(rest), probe_response(rest)) {
+            (Probe::Certain, _) => {
+                self.orient(side);
+                Verdict::Http { skip }
+            }
+            (_, Probe::Certain) => {
+                self.orient(side ^ 1);
+                Verdict::Http { skip }
+            }
+            (Probe::No, Probe::No) => Verdict::Refused,
+            _ => Verdict::Unsure,
+        }
+    }
+
+    fn become_http(&mut self, side: Side, bytes: &[u8], skip: usize, mark: Mark, cx: &mut Cx<'_>) {
+        let State::Opening(sides, _) = &mut self.state else { return };
+        let other = std::mem::take(&mut sides[(side ^ 1) & 1]);
+        if !self.in_tunnel {
+            self.kind = Kind::Http;
+        }
+        let refused_before = other.refused;
+        let sure = self.facts.from_start && !self.facts.lost_opening && !refused_before;
+        self.state = State::Http(Box::new(Http::new(sure)));
+        if let Some(at) = other.at {
+            self.data(side ^ 1, &other.bytes, at, cx);
+        }
+        self.data(side, bytes.get(skip..).unwrap_or_default(), mark.plus(skip), cx);
+    }
+
+    /// At the end of a flow that was never certain: a request cut short is still a request.
+    fn last_look(&mut self, sides: [Opening; 2], cx: &mut Cx<'_>) {
+        for (side, opening) in sides.into_iter().enumerate() {
+            let Some(at) = opening.at else { continue };
+            let known =
+                [&b"GET /"[..], b"POST /", b"HEAD /", b"PUT /", b"DELETE /", b"OPTIONS /", b"PATCH /"];
+            if known.iter().any(|k| opening.bytes.starts_with(k)) {
+                self.orient(side);
+                self.kind = Kind::Http;
+                self.state = State::Http(Box::new(Http::new(false)));
+                self.data(side, &opening.bytes, at, cx);
+                return;
+            }
+        }
+    }
+}
+
+enum Verdict {
+    Http { skip: usize },
+    Unsure,
+    Refused,
+    Other(Kind),
+}
+
+/// What the HTTP reader is given besides bytes, and where its exchanges go.
+pub(crate) struct Out<'a> {
+    pub(crate) limits: &'a FlowLimits,
+    pub(crate) facts: Facts,
+    pub(crate) address: &'a Address,
+    pub(crate) done: &'a mut Vec<Exchange>,
+    pub(crate) unanswered: &'a mut Vec<(Ts, u32)>,
+    pub(crate) seq: &'a mut u32,
+    pub(crate) forgotten: &'a mut u64,
+}
+
+/// The connection stops being HTTP/1: what it becomes, and bytes of it that were read already.
+pub(crate) struct Handover {
+    pub(crate) kind: Kind,
+    pub(crate) up: Option<(Mark, Vec<u8>)>,
+    pub(crate) down: Option<(Mark, Vec<u8>)>,
+}

@@ -1,0 +1,64 @@
+/// Caps of one logical shard's flow table. All of them hold for the shard alone, so that results do not depend on threads.
+#[derive(Clone, Debug)]
+pub struct FlowLimits {
+    /// Flows at once.
+    pub flows: usize,
+    /// Bytes held in all: out-of-order data, heads, bodies, exchanges that wait for their other half.
+    pub bytes: usize,
+    /// Out-of-order bytes of one direction of a flow.
+    pub direction_bytes: usize,
+    /// Out-of-order pieces of one direction of a flow.
+    pub direction_pieces: usize,
+    /// Bytes of a message's head.
+    pub head: usize,
+    /// Header fields of a message.
+    pub fields: usize,
+    /// Bytes kept of a body.
+    pub body: usize,
+    /// Requests of one flow that wait for their answer.
+    pub open_requests: usize,
+    /// Nanoseconds without a packet after which a flow is cut.
+    pub idle: i64,
+    /// The same, of a flow that never carried data.
+    pub handshake: i64,
+    /// The same, of a flow that was closed or reset.
+    pub closed: i64,
+    /// Packets of a flow to wait for a piece that its receiver acknowledged and the capture did not show: mirrors reorder.
+    pub reorder_packets: u32,
+    /// Nanoseconds to wait for it.
+    pub reorder_time: i64,
+}
+
+const SHARDS: u64 = 256;
+/// What a flow takes besides what it holds.
+const FLOW_BYTES: u64 = 1024;
+
+impl Default for FlowLimits {
+    fn default() -> Self {
+        FlowLimits::for_memory(256 << 20)
+    }
+}
+
+impl FlowLimits {
+    /// Limits under which 256 tables together stay within `bytes`.
+    pub fn for_memory(bytes: u64) -> Self {
+        let shard = bytes / SHARDS;
+        let flows = (shard / 4 / FLOW_BYTES).clamp(16, 16_384);
+        let held = (shard * 3 / 4).max(64 << 10);
+        FlowLimits {
+            flows: flows as usize,
+            bytes: held as usize,
+            direction_bytes: (held / 2).min(1 << 20) as usize,
+            direction_pieces: 2048,
+            head: 64 << 10,
+            fields: 512,
+            body: 256 << 10,
+            open_requests: 256,
+            idle: 600_000_000_000,
+            handshake: 30_000_000_000,
+            closed: 10_000_000_000,
+            reorder_packets: 32,
+            reorder_time: 200_000_000,
+        }
+    }
+}

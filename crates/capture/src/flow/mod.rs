@@ -1,0 +1,47 @@
+//! Connections: who talks to whom, in which order the bytes were sent, and what they carry.
+
+mod app;
+mod counters;
+mod half;
+mod kind;
+mod limits;
+mod list;
+mod table;
+mod track;
+
+pub use counters::FlowCounters;
+pub use limits::FlowLimits;
+pub use table::FlowTable;
+
+pub(crate) use app::{Handover, Out};
+pub(crate) use half::BASE;
+pub(crate) use kind::Kind;
+
+use sidetap_model::{Exchange, Ts};
+
+/// What the parts of a flow need of their table.
+pub(crate) struct Cx<'a> {
+    pub(crate) limits: &'a FlowLimits,
+    pub(crate) counters: &'a mut FlowCounters,
+    pub(crate) sink: &'a mut dyn FnMut(Exchange),
+    /// Requests that became complete without an answer, for [`FlowTable::open_requests`].
+    pub(crate) unanswered: &'a mut Vec<(Ts, u32)>,
+}
+
+/// Where a piece of a stream stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    /// Offset of its first byte in its direction.
+    pub(crate) off: u64,
+    /// Time of its packet.
+    pub(crate) ts: Ts,
+    /// How far its sender had received the other direction, where its packet says so believably.
+    pub(crate) ack: Option<u64>,
+}
+
+impl Mark {
+    /// The mark of the byte `n` further in the same piece.
+    pub(crate) fn plus(self, n: usize) -> Mark {
+        Mark { off: self.off + n as u64, ..self }
+    }
+}

@@ -1,0 +1,391 @@
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use sidetap_model::{Addr, Anomaly, Exchange, FlowId, Ts, Zone};
+
+use super::app::Ends;
+use super::counters::FlowCounters;
+use super::kind::Kind;
+use super::list::{Links, List, NIL};
+use super::track::{Fit, Flow, Side};
+use super::{Cx, FlowLimits};
+use crate::decode::{Segment, mix};
+
+/// The connections of one logical shard, from their first packet to their exchanges.
+///
+/// Bounded in flows and in bytes held: over a cap the flow that was idle longest is cut, those that never carried data
+/// first, and counted. Time is that of [`FlowTable::tick`]; a table that is never told the time cuts no flow for its age.
+pub struct FlowTable {
+    limits: FlowLimits,
+    zones: Arc<[Zone]>,
+    map: HashMap<Key, u32, foldhash::fast::RandomState>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    lists: [List; LISTS],
+    held: usize,
+    now: Ts,
+    /// Flows in which something is waited for, with the time of the tick before.
+    stalled: Vec<(Ts, u32, u32)>,
+    /// Complete requests without an answer, oldest first: when, slot, serial number of its flow, number in it.
+    unanswered: std::collections::VecDeque<(Ts, u32, u32, u32)>,
+    fresh: Vec<(Ts, u32)>,
+    serial: u32,
+    counters: FlowCounters,
+}
+
+/// Handshakes, flows with data, closed flows: each with its own idle time, evicted in the order of [`EVICT_FIRST`].
+const LISTS: usize = 3;
+const HANDSHAKE: usize = 0;
+const OPEN: usize = 1;
+const CLOSED: usize = 2;
+const EVICT_FIRST: [usize; LISTS] = [CLOSED, HANDSHAKE, OPEN];
+const MOST_UNANSWERED: usize = 16_384;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key {
+    zone: u16,
+    low: Addr,
+    high: Addr,
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let word = |a: &Addr| match a.ip {
+            IpAddr::V4(ip) => (0, u64::from(u32::from(ip)) << 16 | u64::from(a.port)),
+            IpAddr::V6(ip) => {
+                let bits = u128::from(ip);
+                ((bits >> 64) as u64, (bits as u64).rotate_left(16) ^ u64::from(a.port))
+            }
+        };
+        for (upper, lower) in [word(&self.low), word(&self.high)] {
+            state.write_u64(upper ^ u64::from(self.zone) << 48);
+            state.write_u64(lower);
+        }
+    }
+}
+
+struct Slot {
+    key: Key,
+    serial: u32,
+    list: usize,
+    links: Links,
+    last: Ts,
+    held: usize,
+    stall_noted: bool,
+    flow: Option<Box<Flow>>,
+}
+
+impl FlowTable {
+    /// The table of a logical shard; `zones` names the zones that segments give by index.
+    pub fn new(_shard: u8, limits: &FlowLimits, zones: Arc<[Zone]>) -> Self {
+        FlowTable {
+            limits: limits.clone(),
+            zones,
+            map: HashMap::default(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            lists: [List::default(); LISTS],
+            held: 0,
+            now: Ts::default(),
+            stalled: Vec::new(),
+            unanswered: std::collections::VecDeque::new(),
+            fresh: Vec::new(),
+            serial: 0,
+            counters: FlowCounters::default(),
+        }
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> &FlowCounters {
+        &self.counters
+    }
+
+    /// Flows in the table.
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// True where no flow is in the table.
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// Bytes held by the flows, for checks of the cap.
+    pub fn held_bytes(&self) -> usize {
+        self.held
+    }
+
+    /// Takes a segment of this shard; exchanges that it completes go to `sink`.
+    pub fn segment(&mut self, seg: &Segment<'_>, sink: &mut dyn FnMut(Exchange)) {
+        self.counters.bytes += seg.payload.len() as u64;
+        let (key, side) = key_of(seg);
+        let found = self.map.get(&key).copied();
+        let index = match found {
+            Some(index) => match self.fit(index, side, seg) {
+                Fit::Same => Some(index),
+                Fit::Ignore => {
+                    self.counters.discard(super::counters::Discard::NotAStream, seg.payload.len());
+                    None
+                }
+                Fit::New => {
+                    self.end(index, How::Finish, sink);
+                    self.counters.anomaly(Anomaly::TcpReuse);
+                    Some(self.begin(key, seg, sink))
+                }
+                Fit::NewSince(opener, seq) => {
+                    self.end(index, How::Finish, sink);
+                    self.counters.anomaly(Anomaly::TcpReuse);
+                    let index = self.begin(key, seg, sink);
+                    if let Some(flow) = self.flow(index) {
+                        flow.opened_by(opener, seq);
+                    }
+                    Some(index)
+                }
+            },
+            // A lone reset or acknowledgement opens nothing.
+            None if seg.payload.is_empty() && seg.snapped == 0 && !seg.flags.syn() => None,
+            None => Some(self.begin(key, seg, sink)),
+        };
+        if let Some(index) = index {
+            self.run(index, sink, |flow, cx| flow.segment(side, seg, cx));
+            self.shrink(index, sink);
+        }
+    }
+
+    /// Tells the time: flows that were idle too long are cut, what was waited for too long is given up.
+    pub fn tick(&mut self, now: Ts, sink: &mut dyn FnMut(Exchange)) {
+        let before = self.now;
+        self.now = now.max(before);
+        let due = self.stalled.partition_point(|(since, ..)| *since < before);
+        let stalled: Vec<_> = self.stalled.drain(..due).collect();
+        for (_, index, serial) in stalled {
+            if self.slot(index, serial).is_some_and(|s| std::mem::take(&mut s.stall_noted)) {
+                self.run(index, sink, |flow, cx| flow.expire_stall(cx));
+            }
+        }
+        for list in 0..LISTS {
+            let limit = [self.limits.handshake, self.limits.idle, self.limits.closed];
+            let limit = limit.get(list).copied().unwrap_or(i64::MAX);
+            while let Some(index) = self.oldest(list) {
+                let idle = self.slots.get(index as usize).is_some_and(|s| self.now.since(s.last) > limit);
+                if !idle {
+                    break;
+                }
+                self.end(index, How::Finish, sink);
+            }
+        }
+    }
+
+    /// Shows each complete request that came before `older_than` and has no answer yet, once. Its exchange, with the same
+    /// `flow_id` and `seq`, still goes to the sink of the other methods when it is over.
+    pub fn open_requests(&mut self, older_than: Ts, sink: &mut dyn FnMut(&Exchange)) {
+        while let Some((ts, index, serial, seq)) = self.unanswered.front().copied() {
+            if ts >= older_than {
+                break;
+            }
+            self.unanswered.pop_front();
+            let limits = &self.limits;
+            let slot = self.slots.get_mut(index as usize).filter(|s| s.serial == serial);
+            if let Some(flow) = slot.and_then(|s| s.flow.as_mut()) {
+                flow.app.show_open(seq, limits, sink);
+            }
+        }
+    }
+
+    /// The input is over: all flows end, in the order of their last packets.
+    pub fn finish(&mut self, sink: &mut dyn FnMut(Exchange)) {
+        for list in 0..LISTS {
+            while let Some(index) = self.oldest(list) {
+                self.end(index, How::Finish, sink);
+            }
+        }
+    }
+
+    fn fit(&mut self, index: u32, side: Side, seg: &Segment<'_>) -> Fit {
+        self.flow(index).map_or(Fit::Same, |flow| flow.fit(side, seg))
+    }
+
+    fn flow(&mut self, index: u32) -> Option<&mut Flow> {
+        self.slots.get_mut(index as usize)?.flow.as_deref_mut()
+    }
+
+    fn slot(&mut self, index: u32, serial: u32) -> Option<&mut Slot> {
+        self.slots.get_mut(index as usize).filter(|s| s.serial == serial && s.flow.is_some())
+    }
+
+    /// Lets a flow work, then files it anew by what became of it.
+    fn run(&mut self, index: u32, sink: &mut dyn FnMut(Exchange), work: impl FnOnce(&mut Flow, &mut Cx<'_>)) {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let serial = slot.serial;
+        let Some(flow) = slot.flow.as_deref_mut() else { return };
+        let mut cx =
+            Cx { limits: &self.limits, counters: &mut self.counters, sink, unanswered: &mut self.fresh };
+        flow.inform();
+        work(flow, &mut cx);
+        let held = flow.held();
+        self.held = self.held + held - slot.held;
+        slot.held = held;
+        let list = if flow.is_closed() {
+            CLOSED
+        } else if flow.has_data {
+            OPEN
+        } else {
+            HANDSHAKE
+        };
+        let stalls = flow.is_stalled() && !std::mem::replace(&mut slot.stall_noted, flow.is_stalled());
+        let moved = list != slot.list || slot.last != self.now;
+        slot.last = self.now;
+        if stalls {
+            self.stalled.push((self.now, index, serial));
+        }
+        while let Some((ts, seq)) = self.fresh.pop() {
+            if self.unanswered.len() >= MOST_UNANSWERED {
+                self.unanswered.pop_front();
+            }
+            self.unanswered.push_back((ts, index, serial, seq));
+        }
+        if moved {
+            self.unlink(index);
+            self.link(index, list);
+        }
+    }
+
+    fn begin(&mut self, key: Key, seg: &Segment<'_>, sink: &mut dyn FnMut(Exchange)) -> u32 {
+        while self.map.len() >= self.limits.flows.max(1) {
+            if !self.evict_one(NIL, sink) {
+                break;
+            }
+            self.counters.flows_evicted += 1;
+        }
+        self.serial = self.serial.wrapping_add(1);
+        let zone = self.zones.get(usize::from(key.zone)).cloned().unwrap_or_default();
+        let ends = Ends { zone, zone_index: key.zone, ends: [key.low, key.high], id: flow_id(&key, seg.ts) };
+        let slot = Slot {
+            key,
+            serial: self.serial,
+            list: HANDSHAKE,
+            links: Links { newer: NIL, older: NIL },
+            last: self.now,
+            held: 0,
+            stall_noted: false,
+            flow: Some(Box::new(Flow::new(ends))),
+        };
+        let index = match self.free.pop() {
+            Some(index) => {
+                if let Some(place) = self.slots.get_mut(index as usize) {
+                    *place = slot;
+                }
+                index
+            }
+            None => {
+                self.slots.push(slot);
+                (self.slots.len() - 1) as u32
+            }
+        };
+        self.map.insert(key, index);
+        self.link(index, HANDSHAKE);
+        index
+    }
+
+    /// Ends flows until what is held is within the cap again; `but` goes last.
+    fn shrink(&mut self, but: u32, sink: &mut dyn FnMut(Exchange)) {
+        while self.held > self.limits.bytes {
+            if !self.evict_one(but, sink) {
+                self.end(but, How::Evict, sink);
+                self.counters.flows_evicted_for_memory += 1;
+                return;
+            }
+            self.counters.flows_evicted_for_memory += 1;
+        }
+    }
+
+    fn evict_one(&mut self, but: u32, sink: &mut dyn FnMut(Exchange)) -> bool {
+        let victim = EVICT_FIRST.into_iter().find_map(|list| {
+            let oldest = self.oldest(list)?;
+            if oldest == but { self.newer_than(oldest) } else { Some(oldest) }
+        });
+        let Some(index) = victim else { return false };
+        self.end(index, How::Evict, sink);
+        true
+    }
+
+    fn end(&mut self, index: u32, how: How, sink: &mut dyn FnMut(Exchange)) {
+        self.run(index, sink, |flow, cx| match how {
+            How::Finish => flow.finish(cx),
+            How::Evict => flow.evict(cx),
+        });
+        self.unlink(index);
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(flow) = slot.flow.take() else { return };
+        self.held -= std::mem::take(&mut slot.held);
+        self.map.remove(&slot.key);
+        self.free.push(index);
+        flow.flow_anomalies().iter().for_each(|a| self.counters.anomaly(a));
+        let kind = if flow.has_data { flow.app.kind() } else { Kind::Empty };
+        self.counters.flow(kind, flow.bytes);
+    }
+
+    fn oldest(&self, list: usize) -> Option<u32> {
+        self.lists.get(list).map(|l| l.oldest).filter(|i| *i != NIL)
+    }
+
+    fn newer_than(&self, index: u32) -> Option<u32> {
+        self.slots.get(index as usize).map(|s| s.links.newer).filter(|i| *i != NIL)
+    }
+
+    fn link(&mut self, index: u32, list: usize) {
+        let Some(head) = self.lists.get_mut(list) else { return };
+        let older = std::mem::replace(&mut head.newest, index);
+        if head.oldest == NIL {
+            head.oldest = index;
+        }
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            slot.list = list;
+            slot.links = Links { newer: NIL, older };
+        }
+        if let Some(slot) = self.slots.get_mut(older as usize) {
+            slot.links.newer = index;
+        }
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let Some(slot) = self.slots.get(index as usize) else { return };
+        let (list, Links { newer, older }) = (slot.list, slot.links);
+        let Some(head) = self.lists.get_mut(list) else { return };
+        if head.newest == index {
+            head.newest = older;
+        }
+        if head.oldest == index {
+            head.oldest = newer;
+        }
+        if let Some(slot) = self.slots.get_mut(newer as usize) {
+            slot.links.older = older;
+        }
+        if let Some(slot) = self.slots.get_mut(older as usize) {
+            slot.links.newer = newer;
+        }
+    }
+}
+
+/// How a flow ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum How {
+    Finish,
+    Evict,
+}
+
+/// The key of a segment's flow, and which of its ends sent it.
+fn key_of(seg: &Segment<'_>) -> (Key, Side) {
+    if seg.src <= seg.dst {
+        (Key { zone: seg.zone, low: seg.src, high: seg.dst }, 0)
+    } else {
+        (Key { zone: seg.zone, low: seg.dst, high: seg.src }, 1)
+    }
+}
+
+fn flow_id(key: &Key, first: Ts) -> FlowId {
+    let hash = foldhash::quality::FixedState::with_seed(0x7369_6465_7461_7031).hash_one(key);
+    FlowId(mix(hash ^ mix(first.0.cast_unsigned())))
+}

@@ -1,0 +1,99 @@
+use sidetap_model::{Completeness, Exchange, Protocol, Ts};
+
+use super::Http;
+use super::pair::{Answer, Asked, Entry};
+use crate::flow::Out;
+
+impl Http {
+    /// Sends on a request, with its response where it has one.
+    pub(super) fn emit(
+        &mut self,
+        asked: Asked,
+        answer: Option<Box<Answer>>,
+        flag: Completeness,
+        out: &mut Out<'_>,
+    ) {
+        self.held = self.held.saturating_sub(asked.size);
+        let mut exchange = blank(asked.seq, asked.ts, out);
+        exchange.acknowledged = answer.is_some() || out.facts.acked_up >= asked.end;
+        exchange.end = asked.last;
+        exchange.request = Some(asked.request);
+        exchange.completeness = asked.completeness | flag;
+        exchange.gap_bytes = asked.gap_bytes;
+        exchange.anomalies = asked.anomalies;
+        match answer {
+            Some(answer) => self.add_answer(&mut exchange, *answer),
+            None => {
+                exchange.completeness.insert(Completeness::NO_RESPONSE);
+                exchange.completeness.insert(alone(out));
+            }
+        }
+        out.done.push(exchange);
+    }
+
+    /// Sends on a response of which the request is not known.
+    pub(super) fn emit_lone(&mut self, answer: Answer, flag: Completeness, out: &mut Out<'_>) {
+        let seq = std::mem::replace(out.seq, out.seq.wrapping_add(1));
+        let mut exchange = blank(seq, answer.ts, out);
+        exchange.acknowledged = true;
+        exchange.completeness = Completeness::NO_REQUEST | flag | alone(out);
+        self.add_answer(&mut exchange, answer);
+        out.done.push(exchange);
+    }
+
+    fn add_answer(&mut self, exchange: &mut Exchange, answer: Answer) {
+        self.held = self.held.saturating_sub(answer.size);
+        exchange.response_ts = Some(answer.ts);
+        exchange.end = exchange.end.max(answer.last);
+        exchange.response = Some(answer.response);
+        exchange.interim = answer.interim;
+        exchange.completeness.insert(answer.completeness);
+        exchange.gap_bytes += answer.gap_bytes;
+        exchange.anomalies.extend(&answer.anomalies);
+    }
+
+    /// The request of this number as an exchange without answer, where it is complete, open and not yet shown.
+    pub(crate) fn show_open(&mut self, seq: u32, out: &Out<'_>) -> Option<Exchange> {
+        let asked = self.queue.iter_mut().find_map(|e| match e {
+            Entry::Asked(a) if a.seq == seq && a.done && a.answer.is_none() && !a.shown => Some(a),
+            _ => None,
+        })?;
+        asked.shown = true;
+        let mut exchange = blank(asked.seq, asked.ts, out);
+        exchange.end = asked.last;
+        exchange.request = Some(asked.request.clone());
+        exchange.anomalies = asked.anomalies.clone();
+        exchange.completeness = asked.completeness | Completeness::NO_RESPONSE;
+        exchange.gap_bytes = asked.gap_bytes;
+        exchange.acknowledged = out.facts.acked_up >= asked.end;
+        Some(exchange)
+    }
+}
+
+/// What is to be said of a message that stands alone.
+fn alone(out: &Out<'_>) -> Completeness {
+    let one_sided = if out.facts.both_sides { Completeness::WHOLE } else { Completeness::ONE_SIDED };
+    let joined = if out.facts.from_start { Completeness::WHOLE } else { Completeness::JOINED_LATE };
+    one_sided | joined
+}
+
+fn blank(seq: u32, ts: Ts, out: &Out<'_>) -> Exchange {
+    Exchange {
+        zone: out.address.zone.clone(),
+        flow: out.address.flow,
+        flow_id: out.address.flow_id,
+        seq,
+        ts,
+        end: ts,
+        response_ts: None,
+        protocol: Protocol::Http1,
+        request: None,
+        response: None,
+        interim: 0,
+        completeness: Completeness::WHOLE,
+        gap_bytes: 0,
+        anomalies: Default::default(),
+        acknowledged: false,
+        proxied_for: out.address.proxied_for,
+    }
+}

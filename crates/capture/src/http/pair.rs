@@ -1,0 +1,397 @@
+//! Which response answers which request.
+//!
+//! In a flow without loss the next response answers the first request that has none. Two things are checked all the same:
+//! the server must have received the request's beginning when it began the response, and the response may not lie before
+//! what the client had received when it asked. A response that fails is one that nobody asked for (a 408 before a close).
+//!
+//! In a loose flow a request and a response are a pair only where
+//! 1. the client never sent a request while another was open, as far as can be seen;
+//! 2. the response begins exactly where the client had received the server's bytes to when it began the request;
+//! 3. the server had received the beginning of the request when it began the response;
+//! 4. the client's next request began when it had received exactly that response's end, or both sides closed right behind
+//!    request and response.
+//!
+//! So an unseen request or response between them would have left a mark. After such a proof the flow is strict again.
+
+use std::collections::VecDeque;
+
+use sidetap_model::{Anomaly, AnomalySet, Completeness, Request, Response, Ts};
+
+use super::Http;
+use crate::flow::{BASE, Mark, Out};
+
+/// Responses held in a loose flow at most.
+const MOST_LONE: usize = 32;
+/// Requests without answer that are remembered of one flow, forgotten ones included; more make it loose.
+const MOST_ENTRIES: usize = 8192;
+/// What a message takes besides its bytes.
+const MESSAGE: usize = 384;
+
+/// A request, up to the exchange that it becomes.
+pub(super) struct Asked {
+    pub(super) seq: u32,
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) ts: Ts,
+    pub(super) last: Ts,
+    /// How far the client had received the server's bytes when it began the request.
+    pub(super) seen_down: Option<u64>,
+    pub(super) request: Request,
+    pub(super) expects_continue: bool,
+    pub(super) completeness: Completeness,
+    pub(super) gap_bytes: u64,
+    pub(super) anomalies: AnomalySet,
+    pub(super) done: bool,
+    pub(super) shown: bool,
+    pub(super) answer: Option<Box<Answer>>,
+    pub(super) size: usize,
+}
+
+impl Asked {
+    pub(super) fn new(seq: u32, at: Mark, end: Mark, request: Request, anomalies: AnomalySet) -> Self {
+        Asked {
+            seq,
+            start: at.off,
+            end: end.off,
+            ts: at.ts,
+            last: end.ts,
+            seen_down: at.ack,
+            request,
+            expects_continue: false,
+            completeness: Completeness::WHOLE,
+            gap_bytes: 0,
+            anomalies,
+            done: false,
+            shown: false,
+            answer: None,
+            size: MESSAGE + (end.off - at.off) as usize,
+        }
+    }
+}
+
+/// A response, up to the exchange that it becomes.
+pub(super) struct Answer {
+    pub(super) target: Target,
+    /// Where it begins, interim responses right before it included.
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) ts: Ts,
+    pub(super) last: Ts,
+    /// How far the server had received the client's bytes when it began the response.
+    pub(super) seen_up: Option<u64>,
+    pub(super) response: Response,
+    pub(super) interim: u8,
+    pub(super) completeness: Completeness,
+    pub(super) gap_bytes: u64,
+    pub(super) anomalies: AnomalySet,
+    pub(super) size: usize,
+}
+
+impl Answer {
+    pub(super) fn new(
+        target: Target,
+        at: Mark,
+        end: Mark,
+        response: Response,
+        anomalies: AnomalySet,
+    ) -> Self {
+        Answer {
+            target,
+            start: at.off,
+            end: end.off,
+            ts: at.ts,
+            last: end.ts,
+            seen_up: at.ack,
+            response,
+            interim: 0,
+            completeness: Completeness::WHOLE,
+            gap_bytes: 0,
+            anomalies,
+            size: MESSAGE + (end.off - at.off) as usize,
+        }
+    }
+}
+
+/// What a response answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Target {
+    /// The request of this number.
+    Request(u32),
+    /// A request that was given up.
+    Forgotten,
+    /// Nothing that was asked.
+    Nobody,
+    /// The flow is loose: it will show.
+    Unknown,
+}
+
+/// What the client sent, in order, as far as responses to it may still come.
+pub(super) enum Entry {
+    Asked(Box<Asked>),
+    /// Requests may have been lost here.
+    Gap,
+    /// A request that was given up for the cap; its response is still due. True of HEAD.
+    Forgotten(bool),
+}
+
+/// Interim responses that directly precede the next response.
+#[derive(Clone, Copy)]
+pub(super) struct Interim {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) count: u8,
+}
+
+impl Http {
+    /// The request whose body is being read.
+    pub(super) fn reading_request(&mut self) -> Option<&mut Asked> {
+        match self.queue.back_mut() {
+            Some(Entry::Asked(asked)) if !asked.done => Some(asked),
+            _ => None,
+        }
+    }
+
+    /// The first request without response.
+    pub(super) fn first_open(&self) -> Option<&Asked> {
+        self.queue.iter().find_map(|e| match e {
+            Entry::Asked(a) if a.answer.is_none() => Some(&**a),
+            _ => None,
+        })
+    }
+
+    pub(super) fn push_gap(&mut self) {
+        if !matches!(self.queue.back(), Some(Entry::Gap)) {
+            self.queue.push_back(Entry::Gap);
+        }
+    }
+
+    pub(super) fn loosen(&mut self) {
+        self.loose = true;
+        self.interim = None;
+    }
+
+    pub(super) fn on_interim(&mut self, start: u64, end: u64) {
+        self.interim = Some(match self.interim.filter(|i| i.end == start) {
+            Some(i) => Interim { end, count: i.count.saturating_add(1), ..i },
+            None => Interim { start, end, count: 1 },
+        });
+    }
+
+    /// A request is about to begin: what it tells on those before it.
+    pub(super) fn before_request(&mut self, at: Mark, out: &mut Out<'_>) {
+        let before = self.queue.iter().rev().find_map(|e| match e {
+            Entry::Asked(a) => Some(a.seen_down),
+            _ => None,
+        });
+        if before.is_some_and(|seen| seen.zip(at.ack).is_none_or(|(before, now)| now <= before)) {
+            self.pipelined = true;
+        }
+        if self.loose {
+            self.resolve(at, out);
+        } else if !out.facts.both_sides {
+            self.flush(Completeness::WHOLE, out);
+        }
+    }
+
+    pub(super) fn push_request(&mut self, asked: Asked, out: &mut Out<'_>) {
+        self.held += asked.size;
+        self.queue.push_back(Entry::Asked(Box::new(asked)));
+        if self.queue.len() > out.limits.open_requests {
+            self.forget_one(out);
+        }
+    }
+
+    /// Gives up the request that has waited longest, but remembers that a response to it is due.
+    fn forget_one(&mut self, out: &mut Out<'_>) {
+        let oldest =
+            self.queue.iter_mut().find(|e| matches!(e, Entry::Asked(a) if a.done && a.answer.is_none()));
+        if let Some(entry) = oldest
+            && let Entry::Asked(asked) = std::mem::replace(entry, Entry::Gap)
+        {
+            *entry = Entry::Forgotten(asked.request.method == b"HEAD");
+            *out.forgotten += 1;
+            self.emit(*asked, None, Completeness::EVICTED, out);
+        }
+        if self.queue.len() > MOST_ENTRIES {
+            self.queue.retain(|e| matches!(e, Entry::Asked(_)));
+            self.pipelined = true;
+            self.loosen();
+        }
+    }
+
+    /// What a response that begins at `at` answers, and the method that decides on its framing.
+    pub(super) fn target_of(&mut self, start: u64, at: Mark, out: &Out<'_>) -> (Target, Option<Vec<u8>>) {
+        if !self.loose {
+            let open = self.queue.iter().find(|e| !matches!(e, Entry::Asked(a) if a.answer.is_some()));
+            match open {
+                None => return (Target::Nobody, None),
+                Some(Entry::Forgotten(head)) => return (Target::Forgotten, head.then(|| b"HEAD".to_vec())),
+                Some(Entry::Asked(a)) => {
+                    if !could_answer(a, start, at.ack, out) {
+                        return (Target::Nobody, None);
+                    }
+                    return (Target::Request(a.seq), special_method(&a.request.method));
+                }
+                Some(Entry::Gap) => self.loosen(),
+            }
+        }
+        let asked = self.queue.iter().find_map(|e| match e {
+            Entry::Asked(a) if a.seen_down == Some(start) && a.answer.is_none() => Some(a),
+            _ => None,
+        });
+        (Target::Unknown, asked.and_then(|a| special_method(&a.request.method)))
+    }
+
+    pub(super) fn begin_answer(&mut self, answer: Answer) {
+        self.held += answer.size;
+        self.answer = Some(Box::new(answer));
+    }
+
+    /// A response is over: it goes where it belongs.
+    pub(super) fn place(&mut self, mut answer: Box<Answer>, out: &mut Out<'_>) {
+        match answer.target {
+            Target::Request(seq) => {
+                let asked = self.queue.iter_mut().find_map(|e| match e {
+                    Entry::Asked(a) if a.seq == seq && a.answer.is_none() => Some(a),
+                    _ => None,
+                });
+                let Some(asked) = asked else { return self.emit_lone(*answer, Completeness::WHOLE, out) };
+                if !asked.done {
+                    answer.anomalies.insert(Anomaly::EarlyResponse);
+                }
+                asked.answer = Some(answer);
+                self.emit_ready(out);
+            }
+            Target::Forgotten => {
+                if let Some(at) = self.queue.iter().position(|e| matches!(e, Entry::Forgotten(_))) {
+                    self.queue.remove(at);
+                }
+                self.emit_lone(*answer, Completeness::EVICTED, out);
+                self.emit_ready(out);
+            }
+            Target::Nobody => {
+                answer.anomalies.insert(Anomaly::UnsolicitedResponse);
+                self.emit_lone(*answer, Completeness::WHOLE, out);
+            }
+            Target::Unknown => {
+                self.lone.push_back(answer);
+                if self.lone.len() > MOST_LONE
+                    && let Some(oldest) = self.lone.pop_front()
+                {
+                    self.emit_lone(*oldest, Completeness::WHOLE, out);
+                }
+            }
+        }
+    }
+
+    /// Sends on, in order, the requests at the front that are answered.
+    pub(super) fn emit_ready(&mut self, out: &mut Out<'_>) {
+        while let Some(Entry::Asked(a)) = self.queue.front()
+            && a.done
+            && a.answer.is_some()
+        {
+            let Some(Entry::Asked(mut asked)) = self.queue.pop_front() else { return };
+            let answer = asked.answer.take();
+            self.emit(*asked, answer, Completeness::WHOLE, out);
+        }
+    }
+
+    /// A request begins at `at` in a loose flow: all before it is settled, by proof or as unpaired.
+    fn resolve(&mut self, at: Mark, out: &mut Out<'_>) {
+        let mut proven = false;
+        let entries = std::mem::take(&mut self.queue);
+        let mut entries: VecDeque<Entry> = entries;
+        while let Some(entry) = entries.pop_front() {
+            let Entry::Asked(mut asked) = entry else { continue };
+            if self.answer.as_ref().is_some_and(|a| a.target == Target::Request(asked.seq)) {
+                self.queue.push_back(Entry::Asked(asked));
+                continue;
+            }
+            let next = entries.iter().find_map(|e| match e {
+                Entry::Asked(a) => Some(a.seen_down),
+                _ => None,
+            });
+            let answer = match asked.answer.take() {
+                Some(answer) => Some(answer),
+                None => self.proven_answer(&asked, next.unwrap_or(at.ack)),
+            };
+            proven = answer.is_some() && entries.is_empty();
+            self.emit_lone_before(asked.seen_down, out);
+            self.emit(*asked, answer, Completeness::WHOLE, out);
+        }
+        self.emit_lone_before(at.ack, out);
+        let clean = self.queue.is_empty() && self.lone.is_empty() && self.answer.is_none();
+        if proven && clean && !self.pipelined && self.down.is_between() {
+            self.loose = false;
+        }
+    }
+
+    fn proven_answer(&mut self, asked: &Asked, next_seen: Option<u64>) -> Option<Box<Answer>> {
+        let (start, end) = (asked.seen_down?, next_seen?);
+        if self.pipelined || start >= end {
+            return None;
+        }
+        let at = self.lone.iter().position(|a| a.start == start && a.end == end && heard(asked, a))?;
+        self.lone.remove(at)
+    }
+
+    /// Lone responses that lie before `seen` answer nothing that comes.
+    fn emit_lone_before(&mut self, seen: Option<u64>, out: &mut Out<'_>) {
+        while let Some(first) = self.lone.front()
+            && seen.is_none_or(|seen| first.start < seen)
+        {
+            let Some(answer) = self.lone.pop_front() else { return };
+            self.emit_lone(*answer, Completeness::WHOLE, out);
+        }
+    }
+
+    /// The flow is over: both sides' ends may be the proof that is still due.
+    pub(super) fn pair_last(&mut self, out: &mut Out<'_>) {
+        let (Some(up), Some(down)) = (self.eof_up, self.eof_down) else { return };
+        let Some(Entry::Asked(asked)) = self.queue.back() else { return };
+        let ends_here = asked.end == up && asked.answer.is_none() && asked.done;
+        if !self.loose
+            || !ends_here
+            || self.queue.len() > 1 && self.first_open().map(|a| a.seq) != Some(asked.seq)
+        {
+            return;
+        }
+        let Some(Entry::Asked(mut asked)) = self.queue.pop_back() else { return };
+        asked.answer = self.proven_answer(&asked, Some(down));
+        let closed = asked.answer.is_some();
+        self.queue.push_back(Entry::Asked(asked));
+        if closed {
+            self.emit_ready(out);
+        }
+    }
+
+    /// Sends on all there is, paired or not.
+    pub(super) fn flush(&mut self, flag: Completeness, out: &mut Out<'_>) {
+        while let Some(entry) = self.queue.pop_front() {
+            let Entry::Asked(mut asked) = entry else { continue };
+            let answer = asked.answer.take();
+            let flag = if answer.is_some() && asked.done { Completeness::WHOLE } else { flag };
+            self.emit(*asked, answer, flag, out);
+        }
+        while let Some(answer) = self.lone.pop_front() {
+            self.emit_lone(*answer, flag, out);
+        }
+    }
+}
+
+/// Methods that change how a response is framed.
+fn special_method(method: &[u8]) -> Option<Vec<u8>> {
+    matches!(method, b"HEAD" | b"CONNECT").then(|| method.to_vec())
+}
+
+fn heard(asked: &Asked, answer: &Answer) -> bool {
+    answer.seen_up.is_some_and(|seen| seen > asked.start)
+}
+
+/// Whether acknowledgements allow that a response answers a request. Where the server never acknowledged anything they
+/// say nothing.
+fn could_answer(asked: &Asked, start: u64, seen_up: Option<u64>, out: &Out<'_>) -> bool {
+    let unheard = seen_up.is_some_and(|seen| seen <= asked.start) && out.facts.acked_up > BASE;
+    let before = asked.seen_down.is_some_and(|seen| start < seen);
+    !unheard && !before
+}

@@ -1,0 +1,287 @@
+use sidetap_model::{AnomalySet, Body};
+use sidetap_wire::http1::{ChunkEnd, Chunked, Framing, Parsed, head_end};
+
+use crate::flow::Mark;
+
+/// Room taken for a body before its bytes come, at most: a length is only a claim.
+const CLAIMED_ROOM: u64 = 32 << 10;
+/// Bytes kept behind a CONNECT request while its answer is due.
+const MOST_HELD: usize = 64 << 10;
+
+/// Reads the messages of one direction: a head, then a body as far as its framing says.
+pub(super) struct Reader {
+    state: State,
+    head: Vec<u8>,
+    at: Option<Mark>,
+    scanned: usize,
+    body: Body,
+}
+
+enum State {
+    Head,
+    Length(u64),
+    Chunked(Box<Chunked>),
+    UntilClose,
+    /// Looks for the beginning of a message.
+    Skip,
+    /// Keeps what comes behind a CONNECT request: what it is depends on the answer.
+    Hold,
+}
+
+/// What a reader wants to be done with the next bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Wants {
+    Head,
+    Body,
+    Skip,
+    Hold,
+}
+
+/// What became of bytes that should hold a head.
+pub(super) enum HeadStep<T> {
+    Complete(T, usize, Mark),
+    Partial,
+    Invalid,
+    TooLong,
+}
+
+/// How far a body came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum BodyStep {
+    More(usize),
+    Done(usize),
+    /// The chunked coding broke off.
+    Broken(usize),
+}
+
+/// What a gap did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Gap {
+    /// It lies inside a body.
+    Bridged,
+    /// It lies inside a body and ends with it.
+    BodyEnded,
+    /// Where the next message begins is not known.
+    Lost,
+}
+
+impl Reader {
+    pub(super) fn new() -> Self {
+        Reader { state: State::Head, head: Vec::new(), at: None, scanned: 0, body: Body::default() }
+    }
+
+    pub(super) fn held(&self) -> usize {
+        let chunked = if let State::Chunked(c) = &self.state { c.held() } else { 0 };
+        self.head.capacity() + self.body.bytes.capacity() + chunked
+    }
+
+    pub(super) fn wants(&self) -> Wants {
+        match self.state {
+            State::Head => Wants::Head,
+            State::Length(_) | State::Chunked(_) | State::UntilClose => Wants::Body,
+            State::Skip => Wants::Skip,
+            State::Hold => Wants::Hold,
+        }
+    }
+
+    /// At the beginning of a message, nothing of it read.
+    pub(super) fn is_between(&self) -> bool {
+        matches!(self.state, State::Head) && self.head.is_empty()
+    }
+
+    pub(super) fn reads_body(&self) -> bool {
+        self.wants() == Wants::Body
+    }
+
+    pub(super) fn reads_until_close(&self) -> bool {
+        matches!(self.state, State::UntilClose)
+    }
+
+    /// In a body of which nothing came yet.
+    pub(super) fn awaits_body(&self) -> bool {
+        self.reads_body() && self.body.len == 0
+    }
+
+    /// Parses a head from the start of `bytes`, or from what is held with `bytes` behind it.
+    ///
+    /// A head that comes whole is not copied; one in pieces is parsed again only once its end is there.
+    pub(super) fn parse<T>(
+        &mut self,
+        bytes: &[u8],
+        mark: Mark,
+        limit: usize,
+        mut parser: impl FnMut(&[u8]) -> Parsed<T>,
+    ) -> HeadStep<T> {
+        if self.head.is_empty() {
+            if bytes.iter().all(|b| matches!(b, b'\r' | b'\n')) {
+                return HeadStep::Partial;
+            }
+            return match parser(bytes) {
+                Parsed::Complete(head, used) => HeadStep::Complete(head, used, mark),
+                Parsed::Partial if bytes.len() > limit => HeadStep::TooLong,
+                Parsed::Partial => {
+                    self.head.extend_from_slice(bytes);
+                    self.at = Some(mark);
+                    self.scanned = bytes.len();
+                    HeadStep::Partial
+                }
+                Parsed::Invalid => HeadStep::Invalid,
+            };
+        }
+        let before = self.head.len();
+        let had_line = self.head.contains(&b'\n');
+        self.head.extend_from_slice(bytes);
+        let from = self.scanned.saturating_sub(3);
+        self.scanned = self.head.len();
+        let first_line = !had_line && bytes.contains(&b'\n');
+        if !first_line && head_end(&self.head, from).is_none() {
+            return if self.head.len() > limit { HeadStep::TooLong } else { HeadStep::Partial };
+        }
+        match parser(&self.head) {
+            Parsed::Complete(head, used) => {
+                let at = self.at.unwrap_or(mark);
+                self.forget_head();
+                HeadStep::Complete(head, used.saturating_sub(before).min(bytes.len()), at)
+            }
+            Parsed::Partial if self.head.len() > limit => HeadStep::TooLong,
+            Parsed::Partial => HeadStep::Partial,
+            Parsed::Invalid => HeadStep::Invalid,
+        }
+    }
+
+    /// What is held of a head, and where it began.
+    pub(super) fn unfinished_head(&self) -> Option<(&[u8], Mark)> {
+        self.at.map(|at| (self.head.as_slice(), at))
+    }
+
+    /// Holds `bytes` as a head's beginning, for a salvage that follows.
+    pub(super) fn adopt_head(&mut self, bytes: &[u8], mark: Mark) {
+        if self.head.is_empty() {
+            self.head.extend_from_slice(bytes);
+            self.at = Some(mark);
+        }
+    }
+
+    pub(super) fn forget_head(&mut self) {
+        self.head = Vec::new();
+        self.at = None;
+        self.scanned = 0;
+    }
+
+    /// Goes on to a body.
+    pub(super) fn start_body(&mut self, framing: Framing, limit: usize) {
+        self.state = match framing {
+            Framing::None => State::Head,
+            Framing::Length(n) => {
+                let room = n.min(CLAIMED_ROOM).min(limit as u64);
+                self.body.bytes = Vec::with_capacity(room as usize);
+                State::Length(n)
+            }
+            Framing::Chunked => State::Chunked(Box::default()),
+            Framing::UntilClose => State::UntilClose,
+        };
+    }
+
+    /// Reads body bytes, keeping at most `limit` of the whole body.
+    pub(super) fn body(&mut self, bytes: &[u8], limit: usize, odd: &mut AnomalySet) -> BodyStep {
+        let body = &mut self.body;
+        match &mut self.state {
+            State::Length(left) => {
+                let n = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                keep(body, bytes.get(..n).unwrap_or_default(), limit);
+                *left -= n as u64;
+                if *left == 0 { BodyStep::Done(n) } else { BodyStep::More(n) }
+            }
+            State::Chunked(chunked) => match chunked.feed(bytes, odd, |data| keep(body, data, limit)) {
+                ChunkEnd::More => BodyStep::More(bytes.len()),
+                ChunkEnd::Done(n) => BodyStep::Done(n),
+                ChunkEnd::Broken(n) => BodyStep::Broken(n),
+            },
+            State::UntilClose => {
+                keep(body, bytes, limit);
+                BodyStep::More(bytes.len())
+            }
+            State::Head | State::Skip | State::Hold => BodyStep::Done(0),
+        }
+    }
+
+    /// Ends the body: it, and the trailer section behind it. The next message's head is due.
+    pub(super) fn take_body(&mut self) -> (Body, Vec<u8>) {
+        let trailer = match std::mem::replace(&mut self.state, State::Head) {
+            State::Chunked(chunked) => chunked.trailer().to_vec(),
+            _ => Vec::new(),
+        };
+        (std::mem::take(&mut self.body), trailer)
+    }
+
+    /// Looks for the beginning of a message from now on.
+    pub(super) fn skip(&mut self) {
+        self.forget_head();
+        self.state = State::Skip;
+    }
+
+    /// The next bytes begin a message.
+    pub(super) fn resume(&mut self) {
+        self.state = State::Head;
+    }
+
+    /// Keeps what comes until [`Reader::take_held`].
+    pub(super) fn hold(&mut self) {
+        self.state = State::Hold;
+    }
+
+    pub(super) fn keep_held(&mut self, bytes: &[u8], mark: Mark) {
+        self.at.get_or_insert(mark);
+        let room = MOST_HELD.saturating_sub(self.head.len());
+        self.head.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+    }
+
+    /// What was kept; heads are read again.
+    pub(super) fn take_held(&mut self) -> Option<(Mark, Vec<u8>)> {
+        if !matches!(self.state, State::Hold) {
+            return None;
+        }
+        self.state = State::Head;
+        self.scanned = 0;
+        let at = self.at.take();
+        at.map(|at| (at, std::mem::take(&mut self.head)))
+    }
+
+    /// Goes over `len` lost bytes.
+    pub(super) fn gap(&mut self, len: u64) -> Gap {
+        let body = &mut self.body;
+        let inside = match &mut self.state {
+            State::Length(left) if len <= *left => {
+                *left -= len;
+                if *left == 0 { Gap::BodyEnded } else { Gap::Bridged }
+            }
+            State::Length(left) => {
+                body.len += *left;
+                Gap::Lost
+            }
+            State::Chunked(chunked) => {
+                if chunked.gap(len) {
+                    Gap::Bridged
+                } else {
+                    Gap::Lost
+                }
+            }
+            State::UntilClose => Gap::Bridged,
+            State::Head | State::Skip | State::Hold => Gap::Lost,
+        };
+        if inside != Gap::Lost {
+            body.len += len;
+        }
+        if self.reads_body() {
+            let at = u32::try_from(self.body.bytes.len()).unwrap_or(u32::MAX);
+            self.body.gap_at.get_or_insert(at);
+        }
+        inside
+    }
+}
+
+fn keep(body: &mut Body, data: &[u8], limit: usize) {
+    body.len += data.len() as u64;
+    let room = limit.saturating_sub(body.bytes.len());
+    body.bytes.extend_from_slice(data.get(..room).unwrap_or(data));
+}
