@@ -17,7 +17,6 @@ mod unit;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
 use sidetap_model::{EndpointId, EndpointRef, HashKey, Ts};
 
 use self::campaign::{Campaign, Convictions};
@@ -28,6 +27,7 @@ use crate::agent::{AgentKind, Agents};
 use crate::indicators::Pack;
 use crate::observation::{Observation, Part, Surface};
 
+pub(crate) use self::sketch::Map;
 pub use self::state::StateError;
 
 /// How much the engine may keep, and with which packs it judges.
@@ -48,6 +48,23 @@ pub struct Config {
 }
 
 impl Config {
+    /// The defaults around the packs that come with Sidetap.
+    pub fn builtin() -> Result<Self, crate::PackError> {
+        Ok(Config::new(Arc::new(Pack::builtin()?), Arc::new(Agents::builtin()?)))
+    }
+
+    /// The known agents, for extractors.
+    pub fn agents(&self) -> Arc<Agents> {
+        Arc::clone(&self.agents)
+    }
+
+    /// Makes the tables fit into so many bytes, about.
+    pub fn set_memory(&mut self, bytes: u64) {
+        let clients = usize::try_from(bytes / 2048).unwrap_or(usize::MAX);
+        self.max_clients = clients.clamp(4096, 1 << 20);
+        self.max_endpoints = (clients / 16).clamp(1024, 16_384);
+    }
+
     /// The defaults around the given packs.
     pub fn new(pack: Arc<Pack>, agents: Arc<Agents>) -> Self {
         Config { pack, agents, max_clients: 262_144, max_endpoints: 16_384, max_campaigns: 4096, ttl_s: 3600 }
@@ -62,7 +79,7 @@ pub struct Engine {
     config: Config,
     units: Units,
     slots: Vec<Slot>,
-    index: HashMap<EndpointId, u32>,
+    index: Map<EndpointId, u32>,
     population: Population,
     campaigns: Vec<Campaign>,
     convictions: Convictions,
@@ -78,14 +95,14 @@ pub struct Engine {
 
 impl Engine {
     /// An engine that knows nothing yet.
-    pub fn new(config: Config, key: &HashKey) -> Self {
+    pub fn new(config: Config, key: HashKey) -> Self {
         Engine {
             pack: Arc::clone(&config.pack),
             agents: Arc::clone(&config.agents),
-            units: Units::new(key, config.max_clients),
+            units: Units::new(&key, config.max_clients),
             config,
             slots: Vec::new(),
-            index: HashMap::new(),
+            index: Map::default(),
             population: Population::default(),
             campaigns: Vec::new(),
             convictions: Convictions::default(),

@@ -8,7 +8,6 @@ mod words;
 use std::ops::Range;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
 use sidetap_model::{ClientAddr, EndpointRef, Exchange, HashKey, Request, Response};
 use sidetap_wire::auth::{self, Credential};
 use sidetap_wire::body::{Location, Scalar, Visitor};
@@ -17,6 +16,7 @@ use smallvec::SmallVec;
 use self::fields::{AnswerFields, RequestFields};
 use self::words::Said;
 use crate::agent::{Agent, Agents};
+use crate::engine::Map;
 use crate::hash;
 use crate::observation::{Attempt, Observation, Outcome, Part, Surface, Target, Token, Traits};
 use crate::role::Roles;
@@ -30,7 +30,7 @@ use crate::role::Roles;
 pub struct Extractor {
     key: HashKey,
     agents: Arc<Agents>,
-    cache: HashMap<u64, Arc<Agent>>,
+    cache: Map<u64, Arc<Agent>>,
     side: Side,
     request: RequestFields,
     answer: AnswerFields,
@@ -54,7 +54,7 @@ impl Extractor {
         Extractor {
             key,
             agents,
-            cache: HashMap::new(),
+            cache: Map::default(),
             side: Side::Request,
             request: RequestFields::default(),
             answer: AnswerFields::default(),
