@@ -90,9 +90,8 @@ fn perf(args: &[String]) -> Result<(), String> {
     write_rows(&out.with_extension("truth.json"), &[truth])
 }
 
-fn write_packets(path: &Path, packets: &[sidetap_testkit::Packet]) -> io::Result<()> {
-    let mut writer =
-        PcapWriter::new(BufWriter::new(File::create(path)?), LinkKind::Ethernet, PcapForm::Micros)?;
+fn write_packets(path: &Path, link: LinkKind, packets: &[Packet]) -> io::Result<()> {
+    let mut writer = PcapWriter::new(BufWriter::new(File::create(path)?), link, PcapForm::Micros)?;
     packets.iter().try_for_each(|p| writer.write(p))?;
     writer.finish().map(|_| ())
 }
