@@ -151,7 +151,7 @@ impl Connector for NftablesConnector {
         let layout = ruleset::Layout::new(&self.config);
         let mut commands = Vec::new();
         if !plan.repair.is_empty() {
-            commands.extend(layout.create());
+            commands.extend(layout.create(&plan.repair));
         }
         if plan.allow_changes || !plan.repair.is_empty() {
             commands.extend(layout.allow(&plan.allow));

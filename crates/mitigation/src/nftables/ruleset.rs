@@ -27,11 +27,17 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// Commands that make what is missing; what is there stays, except that the chain's rules are written anew.
-    pub(super) fn create(&self) -> Vec<Value> {
+    /// Commands that make what is missing (as [`Layout::missing_in`] names it, or all where the table is); sets that are there
+    /// stay, the chain's rules are written anew.
+    pub(super) fn create(&self, missing: &[String]) -> Vec<Value> {
         let table = self.table;
         let mut commands = vec![json!({"add": {"table": {"family": "inet", "name": table}}})];
-        commands.extend(self.sets().into_iter().map(|set| json!({"add": {"set": set}})));
+        let whole = missing.iter().any(|m| m.starts_with("table "));
+        let lacks = |set: &Value| {
+            let name = set.get("name").and_then(Value::as_str).unwrap_or_default();
+            whole || missing.iter().any(|m| m.strip_prefix("set ") == Some(name))
+        };
+        commands.extend(self.sets().into_iter().filter(lacks).map(|set| json!({"add": {"set": set}})));
         commands.push(json!({"add": {"chain": {"family": "inet", "table": table, "name": "prerouting",
             "type": "filter", "hook": "prerouting", "prio": -150, "policy": "accept"}}}));
         commands.push(json!({"flush": {"chain": {"family": "inet", "table": table, "name": "prerouting"}}}));

@@ -1,0 +1,214 @@
+//! What the enforcer promises whatever the device: dry runs, age, undo, re-offence, guards, partial failure, the ledger.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::path::Path;
+
+use sidetap_mitigation::feed::{FeedConnector, FeedList};
+use sidetap_mitigation::{Config, Connector, Enforcer, Mode, PushOptions, Selector};
+use sidetap_model::rows::VerdictRow;
+use sidetap_model::{SubjectKind, Ts};
+use support::{desired, verdict, wall, wall_ts};
+
+fn options() -> PushOptions {
+    PushOptions::new(Mode::Enforce)
+}
+
+fn feed(dir: &Path, name: &str) -> Box<dyn Connector> {
+    let text = format!("name = \"{name}\"\npath = \"{}\"\n", dir.join(name).display());
+    Box::new(FeedConnector::new(toml::from_str(&text).unwrap()).unwrap())
+}
+
+fn lines(dir: &Path, name: &str) -> Vec<String> {
+    FeedList::read(&dir.join(name)).unwrap().entries.iter().map(|e| e.net.addr().to_string()).collect()
+}
+
+fn block(id: &str, ip: &str) -> VerdictRow {
+    verdict(id, SubjectKind::Ip, ip, "block", 600)
+}
+
+#[test]
+fn nothing_is_changed_unless_it_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut enforcer = Enforcer::with_connectors(vec![feed(dir.path(), "a")]);
+    let want = desired(&[block("v1", "203.0.113.1")], &[]);
+    let report = enforcer.push(&want, wall_ts(), &PushOptions::new(Mode::default()));
+    assert_eq!(report.mode, Mode::DryRun);
+    assert!(lines(dir.path(), "a").is_empty() && enforcer.ledger().entries.is_empty());
+    let row = &report.actions[0];
+    let told = (row.kind.as_str(), row.mode.as_str(), row.outcome.as_str(), row.verdict.as_deref());
+    assert_eq!(told, ("add", "dry-run", "planned", Some("v1")));
+    enforcer.undo(&Selector::All, wall_ts(), &PushOptions::new(Mode::DryRun));
+    assert!(enforcer.ledger().undone.is_empty());
+}
+
+#[test]
+fn old_verdicts_are_held_unless_forced_and_expire_on_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut enforcer = Enforcer::with_connectors(vec![feed(dir.path(), "a")]);
+    let mut old = block("v1", "203.0.113.1");
+    old.detected_at = Ts::from_parts(wall() - 7200, 0);
+    old.last_seen = old.detected_at;
+    let want = desired(&[old], &[]);
+    let report = enforcer.push(&want, wall_ts(), &options());
+    assert!(report.held[0].why.contains("too long ago"), "{:?}", report.held);
+    assert!(lines(dir.path(), "a").is_empty());
+
+    let forced = PushOptions { force: true, ..options() };
+    enforcer.push(&want, wall_ts(), &forced);
+    assert_eq!(lines(dir.path(), "a"), ["203.0.113.1"]);
+    let unforced = enforcer.push(&want, wall_ts(), &options());
+    assert_eq!(unforced.connectors[0].outcome, "unchanged", "what was pushed holds for its time to live");
+    let later = Ts::from_parts(wall() + 601, 0);
+    let over = enforcer.push(&want, later, &options());
+    assert_eq!((over.connectors[0].removed, over.held.len()), (1, 1));
+    assert!(lines(dir.path(), "a").is_empty());
+}
+
+#[test]
+fn who_is_at_it_again_is_pushed_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut enforcer = Enforcer::with_connectors(vec![feed(dir.path(), "a")]);
+    let mut v = block("v1", "203.0.113.1");
+    let start = wall();
+    let at = |s: i64| Ts::from_parts(start + s, 0);
+    enforcer.push(&desired(&[v.clone()], &[]), at(0), &options());
+    assert_eq!(enforcer.ledger().entries["v1"].expires_at, start + 600);
+    v.last_seen = at(300);
+    let report = enforcer.push(&desired(&[v.clone()], &[]), at(300), &options());
+    assert_eq!(
+        (report.connectors[0].refreshed, enforcer.ledger().entries["v1"].expires_at),
+        (1, start + 900)
+    );
+    let report = enforcer.push(&desired(&[v.clone()], &[]), at(901), &options());
+    assert_eq!(report.connectors[0].removed, 1);
+    v.last_seen = at(1000);
+    let report = enforcer.push(&desired(&[v.clone()], &[]), at(1001), &options());
+    assert_eq!((report.connectors[0].added, lines(dir.path(), "a").len()), (1, 1));
+}
+
+#[test]
+fn an_undo_takes_back_one_verdict_one_connector_or_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let connectors = || vec![feed(dir.path(), "a"), feed(dir.path(), "b")];
+    let state = dir.path().join("ledger.json");
+    let mut enforcer = Enforcer::with_connectors(connectors());
+    let want = desired(&[block("v1", "203.0.113.1"), block("v2", "203.0.113.2")], &[]);
+    enforcer.push(&want, wall_ts(), &options());
+    let report = enforcer.undo(&Selector::Verdict("v1".into()), wall_ts(), &options());
+    assert_eq!(report.actions.iter().filter(|a| a.kind == "undo" && a.outcome == "done").count(), 2);
+    assert_eq!(
+        (lines(dir.path(), "a"), lines(dir.path(), "b")),
+        (vec!["203.0.113.2".into()], vec!["203.0.113.2".into()])
+    );
+    enforcer.undo(&Selector::Connector("b".into()), wall_ts(), &options());
+    assert_eq!((lines(dir.path(), "a").len(), lines(dir.path(), "b").len()), (1, 0));
+    enforcer.push(&want, wall_ts(), &options());
+    assert_eq!(
+        (lines(dir.path(), "a").len(), lines(dir.path(), "b").len()),
+        (1, 0),
+        "what was taken back stays so"
+    );
+
+    enforcer.ledger().write(&state).unwrap();
+    let again = sidetap_mitigation::Ledger::read(&state).unwrap();
+    let mut enforcer = Enforcer::with_connectors(connectors()).with_ledger(again);
+    enforcer.push(&want, wall_ts(), &options());
+    assert_eq!(lines(dir.path(), "b").len(), 0, "also in the next process");
+    enforcer.redo(&Selector::All).unwrap();
+    enforcer.push(&want, wall_ts(), &options());
+    assert_eq!((lines(dir.path(), "a").len(), lines(dir.path(), "b").len()), (2, 2));
+    enforcer.undo(&Selector::All, wall_ts(), &options());
+    enforcer.push(&want, wall_ts(), &options());
+    assert_eq!((lines(dir.path(), "a").len(), lines(dir.path(), "b").len()), (0, 0));
+}
+
+#[test]
+fn guards_hold_and_one_device_that_fails_does_not_stop_others() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("a"), "damaged").unwrap();
+    let mut enforcer = Enforcer::with_connectors(vec![feed(dir.path(), "a"), feed(dir.path(), "b")]);
+    let verdicts = [
+        block("v1", "203.0.113.1"),
+        block("v2", "127.0.0.1"),
+        verdict("v3", SubjectKind::Cidr, "203.0.0.0/8", "block", 600),
+        block("v4", "198.51.100.4"),
+        verdict("v5", SubjectKind::Compound, "198.51.100.5 + fp", "block", 600),
+    ];
+    let mut suspicious = block("v6", "203.0.113.6");
+    suspicious.intent = "suspicious".into();
+    let all: Vec<VerdictRow> = verdicts.into_iter().chain([suspicious]).collect();
+    let want = desired(&all, &["198.51.100.4/32"]);
+    let report = enforcer.push(&want, wall_ts(), &options());
+    let outcomes: Vec<&str> = report.connectors.iter().map(|c| c.outcome.as_str()).collect();
+    assert_eq!(outcomes, ["failed", "done"], "{report:?}");
+    assert!(!report.is_ok());
+    assert_eq!(lines(dir.path(), "b"), ["203.0.113.1"]);
+    let held: Vec<&str> = report.held.iter().map(|h| h.verdict.as_str()).collect();
+    assert_eq!(held, ["v4", "v6"]);
+    let refused = &enforcer.plan(&want, wall_ts(), false).connectors[1].plan.refused;
+    let told: Vec<(&str, bool)> = refused.iter().map(|r| (r.verdict.as_str(), !r.why.is_empty())).collect();
+    assert_eq!(told, [("v2", true), ("v3", true), ("v5", true)]);
+}
+
+#[test]
+fn an_allow_list_that_comes_later_takes_back_what_was_pushed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut enforcer = Enforcer::with_connectors(vec![feed(dir.path(), "a")]);
+    let verdicts = [block("v1", "203.0.113.1"), block("v2", "203.0.113.2")];
+    enforcer.push(&desired(&verdicts, &[]), wall_ts(), &options());
+    enforcer.push(&desired(&verdicts, &["203.0.113.2/32"]), wall_ts(), &options());
+    assert_eq!(lines(dir.path(), "a"), ["203.0.113.1"]);
+}
+
+#[test]
+fn too_many_at_once_are_held_unless_forced() {
+    let dir = tempfile::tempdir().unwrap();
+    let text =
+        format!("max_adds = 2\n[[feed]]\nname = \"a\"\npath = \"{}\"\n", dir.path().join("a").display());
+    let config: Config = toml::from_str(&text).unwrap();
+    let mut enforcer = Enforcer::new(&config).unwrap();
+    let verdicts: Vec<VerdictRow> =
+        (1..4).map(|n| block(&format!("v{n}"), &format!("203.0.113.{n}"))).collect();
+    let want = desired(&verdicts, &[]);
+    let report = enforcer.push(&want, wall_ts(), &options());
+    assert_eq!(report.connectors[0].outcome, "held");
+    assert!(report.connectors[0].answer.contains("max_adds = 2"), "{report:?}");
+    assert!(lines(dir.path(), "a").is_empty());
+    enforcer.push(&want, wall_ts(), &PushOptions { force: true, ..options() });
+    assert_eq!(lines(dir.path(), "a").len(), 3);
+}
+
+#[test]
+fn configurations_are_checked() {
+    let wrong = |text: &str| toml::from_str::<Config>(text).unwrap_err().to_string();
+    assert!(wrong("max_agee = \"1h\"").contains("unknown field `max_agee`"));
+    assert!(
+        wrong("[[nftables]]\nnames = \"x\"").contains("line 2"),
+        "{}",
+        wrong("[[nftables]]\nnames = \"x\"")
+    );
+    let refused = |text: &str| Enforcer::new(&toml::from_str(text).unwrap()).err().unwrap().to_string();
+    let twice = "[[feed]]\nname = \"a\"\npath = \"/x\"\n[[nftables]]\nname = \"a\"\n";
+    assert_eq!(refused(twice), "mitigation: there are two connectors named `a`");
+    assert!(refused("[[nftables]]\ntable = \"a b\"\n").contains("letters, digits"));
+    assert!(refused("[[haproxy]]\nsocket = \"/x\"\n").contains("at least one of block_map"));
+    assert!(refused("[[feed]]\nname = \"*\"\npath = \"/x\"\n").contains("connector name `*`"));
+    let config: Config = toml::from_str("max_age = \"1 day\"").unwrap();
+    assert!(config.max_age_s().unwrap_err().to_string().contains("is not a duration"));
+}
+
+#[test]
+fn a_hundred_thousand_entries_are_planned_and_pushed() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!("name = \"a\"\npath = \"{}\"\ncapacity = 90000\n", dir.path().join("a").display());
+    let connector = FeedConnector::new(toml::from_str(&text).unwrap()).unwrap();
+    let mut enforcer = Enforcer::with_connectors(vec![Box::new(connector)]);
+    let ip = |n: u32| std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string();
+    let verdicts: Vec<VerdictRow> = (0..100_000).map(|n| block(&format!("v{n}"), &ip(n))).collect();
+    let want = desired(&verdicts, &[]);
+    let report = enforcer.push(&want, wall_ts(), &PushOptions { force: true, ..options() });
+    assert_eq!((report.connectors[0].verified, report.connectors[0].refused), (Some(90_000), 10_000));
+}

@@ -1,0 +1,197 @@
+//! The feed as a device fetches it: lines, validators, tokens, families, what is over, and what must never be empty.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use base64::Engine;
+use sidetap_mitigation::feed::{FeedConfig, FeedConnector, FeedError, Server};
+use sidetap_mitigation::suite::{self, Device};
+use sidetap_mitigation::{Connector, Enforcer, Mode, PushOptions, Selector};
+use sidetap_model::SubjectKind;
+use support::{desired, verdict, wall, wall_ts};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const TOKEN: &str = "a-token-of-the-site-0001";
+
+fn config(dir: &Path, more: &str) -> FeedConfig {
+    let path = dir.join("edge.json");
+    let text = format!("name = \"edge\"\npath = \"{}\"\nlisten = \"127.0.0.1:0\"\n{more}", path.display());
+    toml::from_str(&text).unwrap()
+}
+
+/// A feed that is served until the test ends; its clock stands still.
+async fn serve(config: &FeedConfig, clock: &Arc<AtomicI64>) -> SocketAddr {
+    let clock = Arc::clone(clock);
+    let server = Server::bind(config, Arc::new(move || clock.load(Ordering::Relaxed))).await.unwrap();
+    let address = server.local_addr().unwrap();
+    tokio::spawn(server.run(std::future::pending()));
+    address
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> &str {
+        let lines = self.head.lines().filter_map(|l| l.split_once(": "));
+        lines.filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v).next().unwrap_or_default()
+    }
+}
+
+async fn get(to: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    let more: String = headers.iter().map(|(n, v)| format!("{n}: {v}\r\n")).collect();
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n{more}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+#[tokio::test]
+async fn a_device_fetches_what_was_pushed() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path(), "");
+    let clock = Arc::new(AtomicI64::new(wall()));
+    let to = serve(&config, &clock).await;
+    assert_eq!(get(to, "/feed", &[]).await.body, "");
+
+    let mut enforcer = Enforcer::with_connectors(vec![Box::new(FeedConnector::new(config).unwrap())]);
+    let verdicts = [
+        verdict("v1", SubjectKind::Ip, "203.0.113.10", "block", 600),
+        verdict("v2", SubjectKind::Cidr, "198.51.100.0/24", "block", 60),
+        verdict("v3", SubjectKind::Ip, "2001:db8::9", "block", 600),
+        verdict("v4", SubjectKind::Ip, "203.0.113.9", "rate-limit", 600),
+        verdict("v5", SubjectKind::ApiKey, "sk_liv…#0011223344556677", "block", 600),
+        verdict("v6", SubjectKind::Ip, "192.0.2.9", "block", 600),
+    ];
+    let want = desired(&verdicts, &["192.0.2.0/24"]);
+    let report = enforcer.push(&want, wall_ts(), &PushOptions::new(Mode::Enforce));
+    assert_eq!(
+        (report.connectors[0].outcome.as_str(), report.connectors[0].refused),
+        ("done", 2),
+        "{report:?}"
+    );
+    let all = get(to, "/feed.txt", &[]).await;
+    assert_eq!((all.status, all.body.as_str()), (200, "198.51.100.0/24\n203.0.113.10\n2001:db8::9\n"));
+    assert!(all.header("content-type").starts_with("text/plain"));
+    assert_eq!(get(to, "/feed/v4", &[]).await.body, "198.51.100.0/24\n203.0.113.10\n");
+    assert_eq!(get(to, "/feed/v6.txt", &[]).await.body, "2001:db8::9\n");
+
+    let etag = all.header("etag").to_owned();
+    assert!(etag.starts_with('"') && etag.len() > 10);
+    for sent in [etag.clone(), format!("W/{etag}"), format!("\"other\", {etag}"), "*".to_owned()] {
+        let same = get(to, "/feed", &[("If-None-Match", &sent)]).await;
+        assert_eq!(
+            (same.status, same.body.as_str(), same.header("etag")),
+            (304, "", etag.as_str()),
+            "{sent}"
+        );
+    }
+    clock.fetch_add(120, Ordering::Relaxed);
+    let later = get(to, "/feed", &[("If-None-Match", &etag)]).await;
+    assert_eq!(
+        (later.status, later.body.as_str()),
+        (200, "203.0.113.10\n2001:db8::9\n"),
+        "what is over is not served"
+    );
+
+    enforcer.undo(&Selector::Verdict("v1".into()), wall_ts(), &PushOptions::new(Mode::Enforce));
+    assert_eq!(get(to, "/feed", &[]).await.body, "2001:db8::9\n");
+    assert_eq!(get(to, "/healthz", &[]).await.status, 200);
+    assert_eq!(get(to, "/", &[]).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_token_keeps_others_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("token");
+    std::fs::write(&secret, format!("{TOKEN}\n")).unwrap();
+    let mut config = config(dir.path(), &format!("[token]\nfile = \"{}\"\n", secret.display()));
+    assert!(!format!("{config:?}").contains(TOKEN));
+    let to = serve(&config, &Arc::new(AtomicI64::new(wall()))).await;
+    let basic = |user: &str| base64::engine::general_purpose::STANDARD.encode(format!("{user}:{TOKEN}"));
+    for good in [format!("Bearer {TOKEN}"), format!("bearer {TOKEN}"), format!("Basic {}", basic("firewall"))]
+    {
+        assert_eq!(get(to, "/feed", &[("Authorization", &good)]).await.status, 200, "{good}");
+    }
+    assert_eq!(get(to, &format!("/feed?x=1&token={TOKEN}"), &[]).await.status, 200);
+    for bad in ["", "Bearer", "Bearer a-token-of-the-site-0002", "Basic ????", TOKEN] {
+        let answer = get(to, "/feed", &[("Authorization", bad)]).await;
+        assert_eq!((answer.status, answer.body.contains(TOKEN)), (401, false), "{bad}");
+        assert!(answer.header("www-authenticate").starts_with("Basic"));
+    }
+    assert_eq!(get(to, "/feed?token=", &[]).await.status, 401);
+
+    config.token = None;
+    config.listen = "0.0.0.0:0".parse().unwrap();
+    let open = Server::bind(&config, Arc::new(wall)).await;
+    assert!(matches!(open, Err(FeedError::Open { .. })), "nothing but loopback without a token");
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_read_is_no_empty_list() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path(), "sentinel = \"192.0.2.1\"\n");
+    let to = serve(&config, &Arc::new(AtomicI64::new(wall()))).await;
+    assert_eq!(get(to, "/feed", &[]).await.body, "192.0.2.1\n");
+    assert_eq!(get(to, "/feed/v6", &[]).await.body, "");
+    std::fs::write(&config.path, "not json").unwrap();
+    let answer = get(to, "/feed", &[]).await;
+    assert_eq!(answer.status, 503, "{}", answer.body);
+    let error = FeedConnector::new(config).unwrap().observe(wall()).unwrap_err();
+    assert!(error.to_string().contains("is no feed list"), "{error}");
+}
+
+struct UnderTest {
+    dir: tempfile::TempDir,
+    connector: FeedConnector,
+    later: i64,
+}
+
+impl Device for UnderTest {
+    fn connector(&mut self) -> &mut dyn Connector {
+        &mut self.connector
+    }
+
+    fn add_foreign(&mut self) -> bool {
+        false
+    }
+
+    fn foreign_is_there(&mut self) -> bool {
+        true
+    }
+
+    fn flush(&mut self) {
+        std::fs::remove_file(self.dir.path().join("edge.json")).unwrap();
+    }
+
+    fn now(&mut self) -> i64 {
+        wall() + self.later
+    }
+
+    fn wait(&mut self, seconds: i64) {
+        self.later += seconds;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn keeps_the_contract() {
+    let dir = tempfile::tempdir().unwrap();
+    let connector = FeedConnector::new(config(dir.path(), "capacity = 100\n")).unwrap();
+    suite::run(&mut UnderTest { dir, connector, later: 0 }).unwrap();
+}
