@@ -64,8 +64,10 @@ fn cisco_hdlc(walk: Walk<'_>) -> Step<'_> {
 
 fn arcnet(walk: Walk<'_>) -> Step<'_> {
     match walk.data.u8(4) {
+        // RFC 1201 puts flags and a sequence number before the packet, RFC 1051 nothing.
         Some(0xd4) => walk.skip(8, Layer::Ipv4),
         Some(0xc4) => walk.skip(8, Layer::Ipv6),
+        Some(0xf0) => walk.skip(5, Layer::Ipv4),
         Some(_) => Step::Other,
         None => TRUNCATED,
     }

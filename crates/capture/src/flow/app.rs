@@ -165,9 +165,13 @@ impl App {
                 )
             }
             State::Opening(sides, _) => {
-                self.facts.from_start = false;
                 self.facts.lost_opening = true;
-                sides[side & 1] = Opening::default();
+                let opening = std::mem::take(&mut sides[side & 1]);
+                let mut both: [Opening; 2] = Default::default();
+                both[side & 1] = opening;
+                if self.last_look(both, cx) {
+                    return self.gap(side, len, at, cx);
+                }
             }
             State::Other | State::Finished => {}
         }
@@ -360,8 +364,8 @@ impl App {
         self.data(side, bytes.get(skip..).unwrap_or_default(), mark.plus(skip), cx);
     }
 
-    /// At the end of a flow that was never certain: a request cut short is still a request.
-    fn last_look(&mut self, sides: [Opening; 2], cx: &mut Cx<'_>) {
+    /// At the end of what was never certain: a request cut short is still a request. True where there is one.
+    fn last_look(&mut self, sides: [Opening; 2], cx: &mut Cx<'_>) -> bool {
         for (side, opening) in sides.into_iter().enumerate() {
             let Some(at) = opening.at else { continue };
             let known =
@@ -371,9 +375,10 @@ impl App {
                 self.kind = Kind::Http;
                 self.state = State::Http(Box::new(Http::new(false)));
                 self.data(side, &opening.bytes, at, cx);
-                return;
+                return true;
             }
         }
+        false
     }
 }
 

@@ -12,8 +12,8 @@ use std::collections::VecDeque;
 
 use sidetap_model::{Anomaly, AnomalySet, Body, Completeness, Request, Response, Ts, Version};
 use sidetap_wire::http1::{
-    Framing, HeadLimits, Probe, RequestHead, ResponseHead, probe_request, probe_response, request_framing,
-    request_head, response_framing, response_head, trailer_fields,
+    Framing, HeadLimits, Parsed, Probe, RequestHead, ResponseHead, probe_request, probe_response,
+    request_framing, request_head, response_framing, response_head, trailer_fields,
 };
 use sidetap_wire::target;
 
@@ -241,6 +241,10 @@ impl Http {
         let limits = HeadLimits { fields: out.limits.fields };
         let mut odd = AnomalySet::default();
         match self.up.parse(bytes, mark, out.limits.head, |b| request_head(b, &limits, &mut odd)) {
+            HeadStep::Complete(head, used, _) if head.version == Version(2, 0) && head.method == b"PRI" => {
+                self.hand_over(Kind::Http2, out);
+                used
+            }
             HeadStep::Complete(head, used, at) => {
                 self.on_request(head, odd, at, mark.plus(used), out);
                 used
@@ -420,15 +424,12 @@ impl Http {
             return;
         }
         let Some((held, at)) = self.up.unfinished_head() else { return };
-        let whole_lines = held.iter().rposition(|b| *b == b'\n').and_then(|end| held.get(..=end));
+        let end = at.plus(held.len());
         let mut odd = AnomalySet::default();
         let limits = HeadLimits { fields: out.limits.fields };
-        let parsed = whole_lines.map(|lines| [lines, b"\r\n"].concat()).map(|head| {
-            let end = at.plus(head.len());
-            (request_head(&head, &limits, &mut odd), end)
-        });
+        let parsed = whole_lines(held).map(|head| request_head(&head, &limits, &mut odd));
         self.up.forget_head();
-        let Some((sidetap_wire::http1::Parsed::Complete(head, _), end)) = parsed else { return };
+        let Some(Parsed::Complete(head, _)) = parsed else { return };
         let RequestHead { method, target, version, headers, .. } = head;
         let request = Request { method, target, version, headers, body: Body::default() };
         self.before_request(at, out);
@@ -445,15 +446,12 @@ impl Http {
             return;
         }
         let Some((held, at)) = self.down.unfinished_head() else { return };
-        let whole_lines = held.iter().rposition(|b| *b == b'\n').and_then(|end| held.get(..=end));
+        let end = at.plus(held.len());
         let mut odd = AnomalySet::default();
         let limits = HeadLimits { fields: out.limits.fields };
-        let parsed = whole_lines.map(|lines| [lines, b"\r\n"].concat()).map(|head| {
-            let end = at.plus(head.len());
-            (response_head(&head, &limits, &mut odd), end)
-        });
+        let parsed = whole_lines(held).map(|head| response_head(&head, &limits, &mut odd));
         self.down.forget_head();
-        let Some((sidetap_wire::http1::Parsed::Complete(head, _), end)) = parsed else { return };
+        let Some(Parsed::Complete(head, _)) = parsed else { return };
         if matches!(head.status, 100..=199) {
             return;
         }
@@ -518,6 +516,19 @@ impl Http {
             answer.anomalies.insert(anomaly);
         }
     }
+}
+
+/// The whole lines of a head that breaks off, closed as a head. Of a first line that breaks off inside its version the
+/// rest is known.
+fn whole_lines(held: &[u8]) -> Option<Vec<u8>> {
+    if let Some(lines) = held.iter().rposition(|b| *b == b'\n').and_then(|end| held.get(..=end)) {
+        return Some([lines, b"\r\n"].concat());
+    }
+    let version = held.iter().rposition(|b| *b == b' ').and_then(|at| held.get(at + 1..))?;
+    let words = held.iter().filter(|b| **b == b' ').count();
+    let known = b"HTTP/1.1".get(..version.len()) == Some(version);
+    let rest = b"HTTP/1.1".get(version.len()..)?;
+    (known && words == 2).then(|| [held, rest, b"\r\n\r\n"].concat())
 }
 
 fn hands_over(head: &ResponseHead, method: Option<&[u8]>) -> Option<Kind> {
