@@ -170,7 +170,7 @@ fn a_run_comes_back_as_it_was_saved_however_often() {
     data.summary.counts.findings = 1;
     data.summary.counts.campaigns = 1;
     data.summary.counts.verdicts = 1;
-    data.endpoints.sort_by(|a, b| a.id.to_string().cmp(&b.id.to_string()));
+    data.endpoints.sort_by_key(|e| e.id.to_string());
     let id = store.save_run(&data, at(10)).unwrap();
     assert_eq!(store.save_run(&data, at(11)).unwrap(), id);
     assert_eq!(store.load().unwrap(), data);
