@@ -1,0 +1,282 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use sidetap_model::rows::{EndpointKey, SensitiveRow};
+use sidetap_model::{EndpointId, EndpointRef, FlowId, Ts};
+
+use crate::pack::{Pack, TypeId};
+use crate::scanner::{Dir, Sighting};
+
+/// How much an [`Inventory`] keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct InventoryLimits {
+    /// Rows in all.
+    pub rows: usize,
+    /// Rows of one endpoint.
+    pub per_endpoint: usize,
+}
+
+impl Default for InventoryLimits {
+    fn default() -> Self {
+        InventoryLimits { rows: 50_000, per_endpoint: 400 }
+    }
+}
+
+/// What sensitive data goes through which endpoint. Fed in order of time by one thread.
+#[derive(Debug)]
+pub struct Inventory {
+    pack: Arc<Pack>,
+    limits: InventoryLimits,
+    endpoints: BTreeMap<EndpointId, Endpoint>,
+    rows: usize,
+    refused: u64,
+}
+
+#[derive(Debug)]
+struct Endpoint {
+    name: EndpointRef,
+    entries: BTreeMap<(Dir, String, TypeId), Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    alternatives: BTreeSet<TypeId>,
+    confidence: u8,
+    count: u64,
+    masked: String,
+    first: (Ts, FlowId, u32),
+}
+
+impl Entry {
+    fn merge(&mut self, other: Entry) {
+        self.alternatives.extend(other.alternatives);
+        self.confidence = self.confidence.max(other.confidence);
+        self.count += other.count;
+        if other.first < self.first {
+            self.first = other.first;
+            self.masked = other.masked;
+        }
+    }
+}
+
+impl Inventory {
+    /// An empty one.
+    pub fn new(pack: &Arc<Pack>, limits: InventoryLimits) -> Self {
+        Inventory { pack: Arc::clone(pack), limits, endpoints: BTreeMap::new(), rows: 0, refused: 0 }
+    }
+
+    /// Adds what one exchange showed. Past the limits new places are refused and counted, known ones go on counting.
+    pub fn add(&mut self, endpoint: &EndpointRef, ts: Ts, exchange: (FlowId, u32), sightings: &[Sighting]) {
+        if sightings.is_empty() {
+            return;
+        }
+        let known = self
+            .endpoints
+            .entry(endpoint.id)
+            .or_insert_with(|| Endpoint { name: endpoint.clone(), entries: BTreeMap::new() });
+        for sighting in sightings {
+            let entry = Entry {
+                alternatives: sighting.alternatives.iter().copied().collect(),
+                confidence: sighting.confidence,
+                count: u64::from(sighting.count),
+                masked: sighting.masked.clone(),
+                first: (ts, exchange.0, exchange.1),
+            };
+            let key = (sighting.direction, general(&sighting.location), sighting.kind);
+            let full = self.rows >= self.limits.rows || known.entries.len() >= self.limits.per_endpoint;
+            match known.entries.get_mut(&key) {
+                Some(old) => old.merge(entry),
+                None if full => self.refused += 1,
+                None => {
+                    known.entries.insert(key, entry);
+                    self.rows += 1;
+                }
+            }
+        }
+    }
+
+    /// Endpoints that got other names or became one: old id, new endpoint.
+    pub fn rename(&mut self, renames: &[(EndpointId, EndpointRef)]) {
+        for (old, new) in renames {
+            let Some(moved) = self.endpoints.remove(old) else { continue };
+            let target = self
+                .endpoints
+                .entry(new.id)
+                .or_insert_with(|| Endpoint { name: new.clone(), entries: BTreeMap::new() });
+            target.name = new.clone();
+            for (key, entry) in moved.entries {
+                match target.entries.get_mut(&key) {
+                    Some(known) => {
+                        known.merge(entry);
+                        self.rows -= 1;
+                    }
+                    None => {
+                        target.entries.insert(key, entry);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sightings refused for a limit.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Everything, by endpoint, direction, place and type.
+    pub fn rows(&self) -> Vec<SensitiveRow> {
+        let mut rows: Vec<_> = self
+            .endpoints
+            .values()
+            .flat_map(|e| e.entries.iter().filter_map(|(key, entry)| self.row(&e.name, key, entry)))
+            .collect();
+        rows.sort_by(|a, b| {
+            (
+                &a.endpoint.host,
+                &a.endpoint.template,
+                &a.endpoint.method,
+                &a.direction,
+                &a.location,
+                &a.kind,
+                a.endpoint.id,
+            )
+                .cmp(&(
+                    &b.endpoint.host,
+                    &b.endpoint.template,
+                    &b.endpoint.method,
+                    &b.direction,
+                    &b.location,
+                    &b.kind,
+                    b.endpoint.id,
+                ))
+        });
+        rows
+    }
+
+    fn row(
+        &self,
+        endpoint: &EndpointRef,
+        key: &(Dir, String, TypeId),
+        entry: &Entry,
+    ) -> Option<SensitiveRow> {
+        let kind = self.pack.get(key.2)?;
+        let names = entry.alternatives.iter().filter_map(|id| Some(self.pack.get(*id)?.id.clone()));
+        Some(SensitiveRow {
+            endpoint: EndpointKey {
+                id: endpoint.id,
+                host: endpoint.host.to_string(),
+                method: endpoint.method.to_string(),
+                template: endpoint.template.to_string(),
+            },
+            direction: key.0.name().to_owned(),
+            location: in_template(&endpoint.template, &key.1),
+            kind: kind.id.clone(),
+            alternatives: names.collect(),
+            class: kind.class.clone(),
+            confidence: f64::from(entry.confidence) / 100.0,
+            count: entry.count,
+            masked: entry.masked.clone(),
+            first_seen: entry.first.0,
+            evidence: format!("{}-{}", entry.first.1, entry.first.2),
+        })
+    }
+}
+
+/// `path:N` by the name that the template has for the segment, where it has one.
+fn in_template(template: &str, location: &str) -> String {
+    let named = location.strip_prefix("path:").and_then(|n| n.parse::<usize>().ok()).and_then(|n| {
+        let (_, open) = template.split('/').nth(n)?.split_once('{')?;
+        Some(open.split_once('}')?.0)
+    });
+    named.map_or_else(|| location.to_owned(), |name| format!("path:{name}"))
+}
+
+/// A place with `*` for names that are ids: so that a map by user gives one row, and a sample no id.
+fn general(location: &str) -> String {
+    let is_id = |name: &str| {
+        let digits = name.bytes().filter(u8::is_ascii_digit).count();
+        digits >= 4 || name.len() > 40 || name.contains('@')
+    };
+    let mut out = String::with_capacity(location.len().min(256));
+    let (head, tail) = location.split_at(location.find(['.', '[']).unwrap_or(location.len()));
+    out.push_str(match head.split_once(':') {
+        Some(("path", _)) | None => head,
+        Some((kind, name)) if is_id(name) => {
+            if kind == "query" {
+                "query:*"
+            } else {
+                "header:*"
+            }
+        }
+        Some(_) => head,
+    });
+    let mut rest = tail;
+    while let Some(mark) = rest.chars().next() {
+        let body = rest.get(mark.len_utf8()..).unwrap_or_default();
+        let len = match body.strip_prefix('\'') {
+            Some(quoted) if mark == '[' => quoted.find("']").map_or(body.len(), |n| n + 3),
+            _ => body.find(['.', '[']).unwrap_or(body.len()),
+        };
+        let (name, after) = body.split_at(len);
+        out.push(mark);
+        match name.strip_prefix('\'').and_then(|n| n.strip_suffix("']")) {
+            Some(quoted) if is_id(quoted) => out.push_str("'*']"),
+            None if is_id(name) => out.push('*'),
+            _ => out.push_str(name),
+        }
+        rest = after;
+        if out.len() > 512 {
+            out.push('…');
+            break;
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(id: u64, template: &str) -> EndpointRef {
+        EndpointRef { id: EndpointId(id), host: "h".into(), method: "GET".into(), template: template.into() }
+    }
+
+    fn sighting(location: &str, kind: TypeId) -> Sighting {
+        Sighting {
+            direction: Dir::Request,
+            location: location.to_owned(),
+            kind,
+            alternatives: Default::default(),
+            confidence: 90,
+            count: 2,
+            masked: "a***".to_owned(),
+            digest: 0,
+        }
+    }
+
+    #[test]
+    fn places_are_general() {
+        assert_eq!(general("$.users.u12345.email"), "$.users.*.email");
+        assert_eq!(general("$.users['ada@example.org'][*].x"), "$.users['*'][*].x");
+        assert_eq!(general("$['a.b'].c"), "$['a.b'].c");
+        assert_eq!(general("query:q"), "query:q");
+        assert_eq!(in_template("/users/{user_id}/x", "path:2"), "path:user_id");
+        assert_eq!(in_template("/users/x", "path:2"), "path:2");
+    }
+
+    #[test]
+    fn rows_follow_renames_and_limits_hold() {
+        let pack = Arc::new(Pack::builtin().unwrap());
+        let email = pack.id_of("email").unwrap();
+        let mut inventory = Inventory::new(&pack, InventoryLimits { rows: 2, per_endpoint: 400 });
+        inventory.add(&endpoint(1, "/u/1"), Ts(20), (FlowId(1), 0), &[sighting("path:2", email)]);
+        inventory.add(&endpoint(2, "/u/2"), Ts(10), (FlowId(2), 0), &[sighting("path:2", email)]);
+        inventory.add(&endpoint(3, "/v"), Ts(30), (FlowId(3), 0), &[sighting("$.a", email)]);
+        assert_eq!(inventory.refused(), 1);
+        let new = endpoint(9, "/u/{id}");
+        inventory.rename(&[(EndpointId(1), new.clone()), (EndpointId(2), new)]);
+        let rows = inventory.rows();
+        assert_eq!(rows.len(), 1);
+        assert_eq!((rows[0].count, rows[0].first_seen, rows[0].location.as_str()), (4, Ts(10), "path:id"));
+    }
+}

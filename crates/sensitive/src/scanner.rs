@@ -1,0 +1,394 @@
+use std::ops::Range;
+use std::sync::Arc;
+
+use sidetap_model::{HashKey, Headers};
+use sidetap_wire::body::{Location, Scalar, Visitor, WalkScratch, hash_str, walk_query};
+use smallvec::SmallVec;
+
+use crate::context::Naming;
+use crate::find::Finder;
+use crate::mask::mask;
+use crate::pack::{Pack, TypeId};
+
+/// A part of a value that reads as a type.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hit {
+    /// The best reading.
+    pub kind: TypeId,
+    /// Where in the value.
+    pub span: Range<usize>,
+    /// 0 to 100.
+    pub confidence: u8,
+    /// Other types that it would fit.
+    pub alternatives: SmallVec<[TypeId; 2]>,
+}
+
+/// The hits of one value, in order, without overlaps.
+pub type Hits = Vec<Hit>;
+
+/// Which way data goes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Dir {
+    /// To the server.
+    #[default]
+    Request,
+    /// From the server.
+    Response,
+}
+
+impl Dir {
+    /// The name that outputs use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Dir::Request => "request",
+            Dir::Response => "response",
+        }
+    }
+}
+
+/// A type at a place of one exchange.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sighting {
+    /// Which way.
+    pub direction: Dir,
+    /// `$.a.b`, `header:x`, `query:q`, `path:N` with the number of the segment.
+    pub location: String,
+    /// The type.
+    pub kind: TypeId,
+    /// Other types that the value would fit.
+    pub alternatives: SmallVec<[TypeId; 2]>,
+    /// 0 to 100, the highest of its values.
+    pub confidence: u8,
+    /// Values.
+    pub count: u32,
+    /// The first of them, masked.
+    pub masked: String,
+    /// Keyed hash of the first.
+    pub digest: u64,
+}
+
+/// Sightings kept of one exchange.
+const SIGHTING_LIMIT: usize = 64;
+/// Names whose meaning is remembered; a power of two.
+const NAME_SLOTS: usize = 2048;
+
+/// Looks for sensitive data, value by value. One a worker; what it remembers changes its speed alone.
+#[derive(Debug)]
+pub struct Scanner {
+    pack: Arc<Pack>,
+    key: HashKey,
+    floor: u8,
+    names: Vec<(u64, Naming)>,
+    hits: Hits,
+    direction: Dir,
+    sightings: Vec<Sighting>,
+    dropped: u64,
+    walk: WalkScratch,
+}
+
+impl Scanner {
+    /// A scanner that reports readings of at least even odds.
+    pub fn new(pack: &Arc<Pack>, key: HashKey) -> Self {
+        Scanner {
+            pack: Arc::clone(pack),
+            key,
+            floor: 50,
+            names: vec![(0, Naming::default()); NAME_SLOTS],
+            hits: Hits::new(),
+            direction: Dir::Request,
+            sightings: Vec::new(),
+            dropped: 0,
+            walk: WalkScratch::default(),
+        }
+    }
+
+    /// Reports readings of at least this confidence.
+    #[must_use]
+    pub fn with_floor(mut self, floor: u8) -> Self {
+        self.floor = floor;
+        self
+    }
+
+    /// The types that it knows.
+    pub fn pack(&self) -> &Arc<Pack> {
+        &self.pack
+    }
+
+    /// Looks at one value under a name; hits are added.
+    pub fn value(&mut self, key: &str, value: &str, hits: &mut Hits) {
+        self.named_value(hash_str(key), "", key, value, hits);
+    }
+
+    /// As [`Scanner::value`], for a place in a body: what the place's name says is remembered by its hash.
+    pub fn value_at(&mut self, at: &Location<'_>, value: &str, hits: &mut Hits) {
+        self.named_value(at.hash, at.path, at.key, value, hits);
+    }
+
+    fn named_value(&mut self, hash: u64, path: &str, key: &str, value: &str, hits: &mut Hits) {
+        if let Some(name) = naming(&self.pack, &mut self.names, hash, path, key) {
+            Finder::new(&self.pack, value, name, self.floor, hits).run();
+        }
+    }
+
+    /// Begins a request or a response: what is seen from now on is of it.
+    pub fn begin(&mut self, direction: Dir) {
+        self.direction = direction;
+    }
+
+    /// Gives what was seen since the last time.
+    pub fn take(&mut self) -> Vec<Sighting> {
+        std::mem::take(&mut self.sightings)
+    }
+
+    /// Sightings that an exchange had above its limit, in all.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Looks at the parameters of a query.
+    pub fn query(&mut self, query: &[u8]) {
+        let mut walk = std::mem::take(&mut self.walk);
+        walk_query(query, &mut walk, self);
+        self.walk = walk;
+    }
+
+    /// Looks at the segments of a path, as sent; each stands at `path:N`, from 1.
+    pub fn path(&mut self, path: &str) {
+        let mut before = "";
+        for (at, segment) in path.split('/').enumerate().skip(1).take(32) {
+            let segment = segment.split(';').next().unwrap_or_default();
+            if segment.len() > 4 {
+                let hash = hash_str(before);
+                self.see_as(hash, "", before, segment, || format!("path:{at}"));
+            }
+            before = segment;
+        }
+    }
+
+    /// Looks at header fields: all but those that carry credentials or describe the message.
+    pub fn headers(&mut self, headers: &Headers) {
+        for (name, value) in headers.iter().take(128) {
+            if value.len() < 5 || is_expected(name) {
+                continue;
+            }
+            let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value)) else {
+                continue;
+            };
+            let hash = hash_str(name);
+            self.see_as(hash, "", name, value, || format!("header:{}", name.to_ascii_lowercase()));
+        }
+    }
+
+    fn see_as(&mut self, hash: u64, path: &str, key: &str, value: &str, location: impl Fn() -> String) {
+        let mut hits = std::mem::take(&mut self.hits);
+        hits.clear();
+        self.named_value(hash, path, key, value, &mut hits);
+        for hit in &hits {
+            self.note(hit, value, &location);
+        }
+        self.hits = hits;
+    }
+
+    fn note(&mut self, hit: &Hit, value: &str, location: impl Fn() -> String) {
+        let location = location();
+        let same =
+            |s: &&mut Sighting| s.kind == hit.kind && s.direction == self.direction && s.location == location;
+        if let Some(known) = self.sightings.iter_mut().find(same) {
+            known.count = known.count.saturating_add(1);
+            known.confidence = known.confidence.max(hit.confidence);
+            return;
+        }
+        if self.sightings.len() == SIGHTING_LIMIT {
+            self.dropped += 1;
+            return;
+        }
+        let secret = value.get(hit.span.clone()).unwrap_or_default();
+        let show = self.pack.get(hit.kind).map_or([0, 0], |t| t.show);
+        self.sightings.push(Sighting {
+            direction: self.direction,
+            location,
+            kind: hit.kind,
+            alternatives: hit.alternatives.clone(),
+            confidence: hit.confidence,
+            count: 1,
+            masked: mask(secret, usize::from(show[0]), usize::from(show[1])),
+            digest: self.key.hash64("sensitive", secret.as_bytes()),
+        });
+    }
+}
+
+impl Visitor for Scanner {
+    #[inline]
+    fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, _: Range<usize>) {
+        let (Scalar::Str(text) | Scalar::Num(text)) = value else { return };
+        if text.len() < 3 {
+            return;
+        }
+        let Some(name) = naming(&self.pack, &mut self.names, at.hash, at.path, at.key) else { return };
+        if !Finder::may_hold(text, name) {
+            return;
+        }
+        let mut hits = std::mem::take(&mut self.hits);
+        hits.clear();
+        Finder::new(&self.pack, text, name, self.floor, &mut hits).search();
+        for hit in &hits {
+            self.note(hit, text, || at.path.to_owned());
+        }
+        self.hits = hits;
+    }
+}
+
+/// What a place's name says: remembered by the hash of its path.
+#[inline]
+fn naming<'n>(
+    pack: &Pack,
+    names: &'n mut [(u64, Naming)],
+    hash: u64,
+    path: &str,
+    key: &str,
+) -> Option<&'n Naming> {
+    let slot = (hash >> 20) as usize & (NAME_SLOTS - 1);
+    let slot = names.get_mut(slot)?;
+    if slot.0 != hash {
+        *slot = (hash, pack.phrases.of_name(parent_of(path, key), key));
+    }
+    Some(&slot.1)
+}
+
+/// The name of what is around the innermost name of a path.
+fn parent_of<'p>(path: &'p str, key: &str) -> &'p str {
+    let path = path.trim_end_matches("[*]").trim_end_matches("']");
+    let Some(outer) = path.strip_suffix(key) else { return "" };
+    let outer = outer
+        .trim_end_matches(['.', '@', '\''])
+        .trim_end_matches('[')
+        .trim_end_matches("[*]")
+        .trim_end_matches("']");
+    outer.rsplit(['.', '\'']).next().unwrap_or_default()
+}
+
+/// Fields in which credentials and addresses are expected, and those that only describe the message.
+fn is_expected(name: &[u8]) -> bool {
+    const EXPECTED: &[&[u8]] = &[
+        b"authorization",
+        b"proxy-authorization",
+        b"cookie",
+        b"set-cookie",
+        b"host",
+        b"user-agent",
+        b"accept",
+        b"date",
+        b"accept-language",
+        b"accept-encoding",
+        b"connection",
+        b"content-type",
+        b"content-length",
+        b"content-encoding",
+        b"content-security-policy",
+        b"etag",
+        b"if-none-match",
+        b"last-modified",
+        b"if-modified-since",
+        b"expires",
+        b"age",
+        b"cache-control",
+        b"server",
+        b"via",
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-real-ip",
+        b"true-client-ip",
+        b"cf-connecting-ip",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"traceparent",
+        b"tracestate",
+        b"sec-websocket-key",
+        b"sec-websocket-accept",
+        b"strict-transport-security",
+        b"report-to",
+        b"nel",
+        b"alt-svc",
+        b"x-request-id",
+        b"x-trace-id",
+        b"x-amz-date",
+        b"x-amz-content-sha256",
+        b"x-amz-security-token",
+        b"sec-ch-ua",
+        b"permissions-policy",
+    ];
+    sidetap_wire::auth::is_key_header(name) || EXPECTED.iter().any(|e| name.eq_ignore_ascii_case(e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scanner() -> Scanner {
+        Scanner::new(&Arc::new(Pack::builtin().unwrap()), HashKey::from_bytes([1; 16]))
+    }
+
+    #[test]
+    fn every_type_finds_its_examples_and_passes_the_others() {
+        let mut scanner = scanner();
+        let pack = Arc::clone(scanner.pack());
+        let mut wrong = Vec::new();
+        for (id, kind) in pack.types() {
+            assert!(!kind.description.is_empty() && !kind.class.is_empty(), "{}", kind.id);
+            assert!(!kind.examples.find.is_empty() && !kind.examples.pass.is_empty(), "{}", kind.id);
+            let all = kind
+                .examples
+                .find
+                .iter()
+                .map(|e| (e, true))
+                .chain(kind.examples.pass.iter().map(|e| (e, false)));
+            for (example, expected) in all {
+                let (key, value) = example.split_once(": ").unwrap_or(("", example));
+                let mut hits = Hits::new();
+                scanner.value(key, value, &mut hits);
+                if hits.iter().any(|h| h.kind == id) != expected {
+                    let found: Vec<_> = hits.iter().map(|h| &pack.get(h.kind).unwrap().id).collect();
+                    wrong.push(format!("{}: {example} reads as {found:?}", kind.id));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    #[test]
+    fn sightings_say_where_and_never_what() {
+        let mut scanner = scanner();
+        scanner.begin(Dir::Response);
+        let body = br#"{"users":[{"email":"ada@example.org"},{"email":"bob@example.org"}],"card":{"number":"4111111111111111"}}"#;
+        let mut scratch = WalkScratch::default();
+        let kind = sidetap_wire::body::Kind::Json;
+        sidetap_wire::body::walk(kind, None, body, &Default::default(), &mut scratch, &mut scanner);
+        scanner.query(b"ssn=219-09-9998");
+        scanner.path("/users/ada@example.org/x");
+        let seen = scanner.take();
+        let pack = scanner.pack();
+        let found: Vec<_> = seen
+            .iter()
+            .map(|s| format!("{} {} {} {}", s.location, pack.get(s.kind).unwrap().id, s.count, s.masked))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "$.users[*].email email 2 a***",
+                "$.card.number credit-card 1 4***1111",
+                "query:ssn us-ssn 1 ***998",
+                "path:2 email 1 a***"
+            ]
+        );
+        assert!(scanner.take().is_empty());
+    }
+
+    #[test]
+    fn the_name_around_a_name_counts_where_that_says_nothing() {
+        assert_eq!(parent_of("$.card.number", "number"), "card");
+        assert_eq!(parent_of("$.cards[*].number", "number"), "cards");
+        assert_eq!(parent_of("$.a.b[*]", "b"), "a");
+        assert_eq!(parent_of("$['x y'].n", "n"), "x y");
+        assert_eq!(parent_of("$.n", "n"), "$");
+    }
+}
