@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use crate::SensitiveError;
 use crate::context::Phrases;
+use crate::mask::mask;
 use crate::shape::Shape;
 use crate::validate::{self, Validator};
 
@@ -144,6 +145,11 @@ impl Type {
     /// A value of this type as outputs may show it.
     pub fn masked(&self, value: &str) -> String {
         crate::mask(value, usize::from(self.show[0]), usize::from(self.show[1]))
+    }
+
+    /// A value of this type as outputs may show it.
+    pub fn masked(&self, value: &str) -> String {
+        mask(value, usize::from(self.show[0]), usize::from(self.show[1]))
     }
 
     pub(crate) fn is_valid(&self, compact: &str) -> bool {

@@ -7,7 +7,6 @@ use smallvec::SmallVec;
 
 use crate::context::Naming;
 use crate::find::Finder;
-use crate::mask::mask;
 use crate::pack::{Pack, TypeId};
 
 /// A part of a value that reads as a type.
@@ -203,7 +202,6 @@ impl Scanner {
             return;
         }
         let secret = value.get(hit.span.clone()).unwrap_or_default();
-        let show = self.pack.get(hit.kind).map_or([0, 0], |t| t.show);
         self.sightings.push(Sighting {
             direction: self.direction,
             location,
@@ -211,7 +209,7 @@ impl Scanner {
             alternatives: hit.alternatives.clone(),
             confidence: hit.confidence,
             count: 1,
-            masked: mask(secret, usize::from(show[0]), usize::from(show[1])),
+            masked: self.pack.get(hit.kind).map_or_else(String::new, |t| t.masked(secret)),
             digest: self.key.hash64("sensitive", secret.as_bytes()),
         });
     }
