@@ -144,11 +144,6 @@ pub struct Type {
 impl Type {
     /// A value of this type as outputs may show it.
     pub fn masked(&self, value: &str) -> String {
-        crate::mask(value, usize::from(self.show[0]), usize::from(self.show[1]))
-    }
-
-    /// A value of this type as outputs may show it.
-    pub fn masked(&self, value: &str) -> String {
         mask(value, usize::from(self.show[0]), usize::from(self.show[1]))
     }
 
