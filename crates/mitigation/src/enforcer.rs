@@ -211,7 +211,7 @@ impl Enforcer {
 
     /// Until when each want holds; the wants that hold no more, or not yet, apart.
     fn terms(&self, desired: &Desired, now: i64, force: bool) -> (BTreeMap<String, LedgerEntry>, Vec<Held>) {
-        let (mut terms, mut held) = (BTreeMap::new(), desired.held.clone());
+        let (mut terms, mut held) = (BTreeMap::new(), Vec::new());
         for want in &desired.wants {
             match self.ledger.term(want, now, force) {
                 Ok(term) => drop(terms.insert(want.verdict.clone(), term)),
@@ -458,8 +458,28 @@ fn rows_of(
         answer: result.answer.clone(),
     };
     let removal = if why == "undo" { "undo" } else { "remove" };
+    if matches!(outcome, "failed" | "refused") {
+        return vec![row_of_failure(result, now, options, outcome)];
+    }
     let adds = plan.add.iter().map(|e| row("add", e));
     let rest =
         plan.refresh.iter().map(|e| row("refresh", e)).chain(plan.remove.iter().map(|e| row(removal, e)));
     adds.chain(rest).collect()
+}
+
+/// One row for a push that changed nothing, however many entries it had: a device that is away must not flood the audit.
+fn row_of_failure(result: &ConnectorResult, now: Ts, options: &PushOptions, outcome: &str) -> ActionRow {
+    ActionRow {
+        at: now,
+        actor: options.actor.clone(),
+        connector: result.name.clone(),
+        kind: "push".to_owned(),
+        mode: options.mode.name().to_owned(),
+        subject: format!("{} entries", result.added + result.refreshed + result.removed),
+        response: String::new(),
+        verdict: None,
+        expires_at: None,
+        outcome: outcome.to_owned(),
+        answer: result.answer.clone(),
+    }
 }

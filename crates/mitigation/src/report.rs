@@ -61,7 +61,7 @@ pub struct ConnectorStatus {
 pub struct PlanReport {
     /// Each connector.
     pub connectors: Vec<ConnectorPlan>,
-    /// Verdicts that go nowhere, with the reason.
+    /// Verdicts that go nowhere, with the reason, besides those that the desired state holds already.
     pub held: Vec<Held>,
 }
 
@@ -90,7 +90,7 @@ pub struct PushReport {
     pub mode: Mode,
     /// Each connector.
     pub connectors: Vec<ConnectorResult>,
-    /// Verdicts that go nowhere, with the reason.
+    /// Verdicts that go nowhere, with the reason, besides those that the desired state holds already.
     pub held: Vec<Held>,
     /// Row by row what was done or would be, for the audit.
     pub actions: Vec<ActionRow>,

@@ -329,3 +329,12 @@ fn keeps_the_contract() {
     let connector = net.connector();
     suite::run(&mut UnderTest { net, connector }).unwrap();
 }
+
+#[test]
+#[ignore = "measures: cargo test --release -p sidetap-mitigation -- --ignored --nocapture --test-threads 1"]
+fn measure_a_hundred_thousand() {
+    let Some(net) = Net::make() else { return };
+    let mut config = net.config();
+    config.capacity = 100_000;
+    support::measure(&mut NftablesConnector::new(config).unwrap());
+}

@@ -13,7 +13,7 @@ pub struct ActionRow {
     pub actor: String,
     /// The connector's name.
     pub connector: String,
-    /// `add`, `refresh`, `remove`, `evict`, `refuse`, `repair` or `undo`.
+    /// `add`, `refresh`, `remove` or `undo`; `push` for a whole push that did not come about.
     pub kind: String,
     /// `dry-run` or `enforce`.
     pub mode: String,

@@ -86,9 +86,13 @@ impl AllowList {
     }
 
     /// The same list with raw sessions, accounts and API keys spelled as outputs spell them, so that they match verdicts and
-    /// no raw secret stays in memory.
+    /// no raw secret stays in memory. An account matches as it is written and in lower case, as forms are read.
     #[must_use]
     pub fn hashed(mut self, key: &HashKey) -> Self {
+        let lower = |e: &AllowEntry| AllowEntry { value: e.value.trim().to_lowercase(), ..e.clone() };
+        let raw = self.entries.iter().filter(|e| e.kind == AllowKind::Account && !is_spelled(&e.value));
+        let more: Vec<AllowEntry> = raw.map(lower).filter(|e| !self.entries.contains(e)).collect();
+        self.entries.extend(more);
         for entry in &mut self.entries {
             let domain = match entry.kind {
                 AllowKind::Session => SubjectKind::Session.name(),
@@ -213,12 +217,13 @@ mod tests {
         let key = HashKey::from_bytes([3; 16]);
         let raw = vec![
             entry(AllowKind::ApiKey, "sk_live_0123456789abcdef"),
-            entry(AllowKind::Account, "ada@example.test"),
+            entry(AllowKind::Account, "Ada@example.test"),
         ];
         let list = AllowList::new(raw).unwrap().hashed(&key);
         let values: Vec<&str> = list.entries().iter().map(|e| e.value.as_str()).collect();
         assert!(values.first().unwrap().starts_with("sk_liv…#"), "{values:?}");
         assert!(values.get(1).unwrap().starts_with('#') && values.get(1).unwrap().len() == 17);
+        assert_eq!(values.len(), 3, "as written and in lower case");
         assert_eq!(list.clone().hashed(&key), list);
     }
 

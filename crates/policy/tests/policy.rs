@@ -1,5 +1,7 @@
 //! What policy promises: a response for every class, guards that no rule passes, errors with their place.
 
+#![allow(clippy::unwrap_used)]
+
 use sidetap_model::rows::{CampaignRow, Member, Reason, Subject, VerdictRow};
 use sidetap_model::{SubjectKind, Ts};
 use sidetap_policy::{Hold, PolicySet, Response};

@@ -12,7 +12,8 @@ use crate::schema::Table;
 /// What is kept, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Inventory, findings, campaigns, verdicts and traffic: seconds since they were seen last.
+    /// Inventory, findings, campaigns, verdicts and traffic: seconds since their run was saved last, and what in it they were
+    /// older than its last packet. So a capture of years ago is kept as long as one of today.
     pub age_s: u64,
     /// Actions and audit: seconds since they were written.
     pub journal_age_s: u64,
@@ -34,15 +35,15 @@ impl Store {
     /// Removes what is older than the retention allows and the oldest of what is too much; counts both.
     pub fn retain(&mut self, now: Ts, retention: &Retention) -> Result<Removed, StoreError> {
         let nanos = |s: u64| i64::try_from(s).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
-        let before = now.0.saturating_sub(nanos(retention.age_s));
         let journal = now.0.saturating_sub(nanos(retention.journal_age_s));
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut removed = Removed::default();
+        let age = nanos(retention.age_s);
         for table in Table::ALL {
-            let n = trim(&transaction, table.name(), before, retention.rows)?;
+            let n = trim(&transaction, table.name(), now, age, retention.rows)?;
             note(&transaction, &mut removed, table.name(), n)?;
         }
-        let traffic = transaction.execute("DELETE FROM traffic WHERE ts < ?1", [before])?;
+        let traffic = remove_old(&transaction, "traffic", "ts", now, age)?;
         note(&transaction, &mut removed, "traffic", traffic)?;
         transaction.execute(
             "DELETE FROM members WHERE NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.id = campaign AND c.run = members.run)",
@@ -52,7 +53,7 @@ impl Store {
         note(&transaction, &mut removed, "actions", actions)?;
         let audit = prune_audit(&transaction, journal, now)?;
         note(&transaction, &mut removed, "audit", audit)?;
-        let runs = transaction.execute(EMPTY_RUNS, [before])?;
+        let runs = transaction.execute(EMPTY_RUNS, [now.0.saturating_sub(age)])?;
         note(&transaction, &mut removed, "runs", runs)?;
         transaction.commit()?;
         Ok(removed)
@@ -63,8 +64,29 @@ const EMPTY_RUNS: &str = "DELETE FROM runs WHERE saved_at < ?1
     AND id NOT IN (SELECT run FROM endpoints UNION SELECT run FROM sensitive UNION SELECT run FROM findings
         UNION SELECT run FROM campaigns UNION SELECT run FROM verdicts UNION SELECT run FROM traffic)";
 
-fn trim(transaction: &Transaction<'_>, table: &str, before: i64, rows: u64) -> Result<usize, StoreError> {
-    let old = transaction.execute(&format!("DELETE FROM {table} WHERE last_seen < ?1"), [before])?;
+/// Removes rows of which the time since their run was saved and the time from them to its last packet are together too long.
+fn remove_old(
+    transaction: &Transaction<'_>,
+    table: &str,
+    time: &str,
+    now: Ts,
+    age: i64,
+) -> Result<usize, StoreError> {
+    let sql = format!(
+        "DELETE FROM {table} WHERE {time} < (SELECT coalesce(r.last_ts, r.saved_at) - ?1 + (?2 - r.saved_at)
+             FROM runs r WHERE r.id = {table}.run)"
+    );
+    Ok(transaction.execute(&sql, [age, now.0])?)
+}
+
+fn trim(
+    transaction: &Transaction<'_>,
+    table: &str,
+    now: Ts,
+    age: i64,
+    rows: u64,
+) -> Result<usize, StoreError> {
+    let old = remove_old(transaction, table, "last_seen", now, age)?;
     let limit = crate::save::count(rows);
     let many = transaction.execute(
         &format!(

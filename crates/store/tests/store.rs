@@ -344,6 +344,7 @@ fn what_is_old_or_too_much_goes_and_is_counted() {
     let left = store.load().unwrap();
     assert!(left.endpoints.len() == 5 && left.endpoints.iter().all(|e| e.last_seen >= at(15)));
     let short = Retention { age_s: 100, ..Retention::default() };
+    assert!(store.retain(at(100), &short).unwrap().0.is_empty());
     let removed = store.retain(at(1_000), &short).unwrap().0;
     assert_eq!(
         (removed["endpoints"], removed["campaigns"], removed["verdicts"], removed["runs"]),
@@ -352,6 +353,22 @@ fn what_is_old_or_too_much_goes_and_is_counted() {
     assert!(store.campaigns_of(SubjectKind::Ip, "203.0.113.2").unwrap().is_empty());
     assert_eq!(store.counter("retained.endpoints").unwrap(), 20);
     assert_eq!(store.load().unwrap(), RunData::default());
+}
+
+#[test]
+fn a_capture_of_long_ago_is_kept_as_long_as_one_of_today() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    let mut data = run("old.pcap", 1);
+    data.summary.inputs[0].last_ts = Some(at(5));
+    data.endpoints[1].last_seen = at(-1_000);
+    let years = 10 * 365 * 86_400;
+    store.save_run(&data, at(years)).unwrap();
+    let week = Retention { age_s: 1_000, ..Retention::default() };
+    let removed = store.retain(at(years + 10), &week).unwrap().0;
+    assert_eq!(removed.into_iter().collect::<Vec<_>>(), [("endpoints".to_owned(), 1)]);
+    store.retain(at(years + 2_000), &week).unwrap();
+    assert!(store.runs().unwrap().is_empty());
 }
 
 #[test]

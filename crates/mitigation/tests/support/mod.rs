@@ -113,3 +113,29 @@ pub(crate) fn desired(verdicts: &[VerdictRow], allow: &[&str]) -> sidetap_mitiga
     let options = sidetap_mitigation::DesiredOptions { now: wall_ts(), max_age_s: 3600, allow };
     sidetap_mitigation::desired(verdicts, &options)
 }
+
+/// Pushes 100,000 entries, then one change, then takes all back; prints what each took.
+pub(crate) fn measure(connector: &mut dyn sidetap_mitigation::Connector) {
+    let entry = |n: u32| sidetap_mitigation::Entry {
+        net: std::net::IpAddr::V4(std::net::Ipv4Addr::from(0x0a00_0000 + n * 3)).into(),
+        response: sidetap_policy::Response::Block,
+        expires_at: wall() + 3600,
+        verdict: format!("v-{n:08x}"),
+        priority: (90, 0),
+    };
+    let full: Vec<sidetap_mitigation::Entry> = (0..100_000).map(entry).collect();
+    for (what, wanted) in [("100,000 adds", &full[..]), ("one removal", &full[1..]), ("all removed", &[])] {
+        let start = Instant::now();
+        let observed = connector.observe(wall()).unwrap();
+        let seen = start.elapsed();
+        let plan = sidetap_mitigation::plan(wanted, &observed, &[], connector.sees());
+        let planned = start.elapsed() - seen;
+        connector.apply(&plan, wall()).unwrap();
+        let all = start.elapsed();
+        println!(
+            "{}: {what}: observe {seen:?}, plan {planned:?}, apply {:?}, all {all:?}",
+            connector.kind(),
+            all - seen - planned
+        );
+    }
+}
