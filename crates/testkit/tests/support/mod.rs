@@ -9,6 +9,7 @@ use sidetap_model::{Exchange, Ts, Zone};
 use sidetap_testkit::{LinkKind, Packet, PcapForm, pcap_bytes};
 
 /// What capture made of packets.
+#[allow(dead_code)]
 pub(crate) struct Seen {
     /// The exchanges, in order of time.
     pub(crate) exchanges: Vec<Exchange>,
@@ -39,9 +40,11 @@ pub(crate) fn run_file(path: &Path) -> Seen {
         }
         if let Decoded::Segment(segment) = decoder.decode(&packet) {
             let shard = segment.shard();
-            let table = tables
-                .entry(shard)
-                .or_insert_with(|| FlowTable::new(shard, &FlowLimits::default(), zones.clone()));
+            let table = tables.entry(shard).or_insert_with(|| {
+                let mut table = FlowTable::new(shard, &FlowLimits::default(), zones.clone());
+                table.tick(ticked, &mut |_| {});
+                table
+            });
             table.segment(&segment, &mut |e| out.push(e));
         }
     }
