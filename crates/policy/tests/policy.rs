@@ -268,3 +268,14 @@ fn a_directory_is_read_in_order_and_all_its_errors_told() {
     std::fs::remove_dir_all(&dir).unwrap();
     assert!(PolicySet::load(&dir).unwrap_err().first().unwrap().message.contains("cannot be read"));
 }
+
+#[test]
+fn the_documentation_names_every_field_and_its_pack_is_valid() {
+    let text = include_str!("../../../docs/policy.md");
+    for field in sidetap_policy::FIELDS {
+        let row = format!("| `{}` | {} | {} |", field.name, field.kind, field.description);
+        assert!(text.contains(&row), "{row}");
+    }
+    let pack = text.split("```yaml\n").nth(1).and_then(|t| t.split("```").next()).unwrap();
+    PolicySet::parse(pack, "docs/policy.md").unwrap();
+}
