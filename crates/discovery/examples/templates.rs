@@ -1,6 +1,7 @@
 //! Learns templates from exchanges written as lines of JSON and prints the inventory as lines of JSON.
 //!
 //! A line is `{"ts","client","host","method","path","status","request","response"}`, bodies as text.
+//! With a directory as argument, the OpenAPI documents go there.
 
 use std::io::{BufRead, Write};
 
@@ -70,6 +71,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let started = std::time::Instant::now();
     engine.finish();
+    if let Some(dir) = std::env::args().nth(1) {
+        for (host, document) in engine.openapi() {
+            std::fs::write(format!("{dir}/{host}.json"), serde_json::to_string_pretty(&document)?)?;
+        }
+    }
     let mut out = std::io::stdout().lock();
     for row in engine.rows(&[], &Default::default()) {
         writeln!(out, "{}", serde_json::to_string(&row)?)?;

@@ -8,7 +8,7 @@ use sidetap_model::{EndpointId, FlowId, Ts};
 use smallvec::SmallVec;
 
 use crate::callers::Callers;
-use crate::observe::{BodyFacts, Observation};
+use crate::observe::{BodyFacts, Observation, Signs};
 use crate::schema::Schema;
 
 const MAX_QUERY: usize = 64;
@@ -247,6 +247,21 @@ impl Endpoint {
         if id != self.id && self.aliases.len() < MAX_ALIASES && !self.aliases.contains(&id) {
             self.aliases.push(id);
         }
+    }
+
+    /// True where an answer said that it is deprecated, or when it ends.
+    pub(crate) fn is_deprecated(&self) -> bool {
+        self.has(Signs::DEPRECATED)
+    }
+
+    /// True where the sign was seen.
+    pub(crate) fn has(&self, sign: Signs) -> bool {
+        sign.bits().any(|b| self.signs.contains_key(&(b as u8)))
+    }
+
+    /// Successful calls.
+    pub(crate) fn successes(&self) -> u64 {
+        self.open_successes + self.secured_successes
     }
 
     /// Calls answered with `status` to `last`.

@@ -18,6 +18,8 @@ use crate::observe::Observation;
 use crate::render::stateless;
 use crate::segment;
 use crate::snapshot::{HostKey, Snapshot};
+use crate::spec::Spec;
+use crate::standing::seed;
 use crate::trie::{Visit, parts};
 
 /// Limits of an engine. Each is a cap; what does not fit is counted under [`Engine::evictions`].
@@ -69,7 +71,9 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) config: Config,
-    pub(crate) key: HashKey,
+    pub(crate) specs: Vec<Spec>,
+    /// Time of the first exchange.
+    pub(crate) began: Ts,
     pub(crate) methods: Vec<Arc<str>>,
     pub(crate) hosts: Vec<Host>,
     pub(crate) index: HashMap<(Arc<str>, Arc<str>), usize, FixedState>,
@@ -87,12 +91,13 @@ const MAX_MISSING_PER_HOST: usize = 8192;
 const MAX_MISSING: usize = 262_144;
 
 impl Engine {
-    /// An engine that knows nothing.
-    pub fn new(config: Config, key: HashKey) -> Self {
+    /// An engine that knows nothing. Discovery keeps no secrets, and so hashes none with the site's key.
+    pub fn new(config: Config, _key: HashKey) -> Self {
         let sources = NonZeroUsize::new(config.max_sources).unwrap_or(NonZeroUsize::MIN);
         Engine {
             config,
-            key,
+            specs: Vec::new(),
+            began: Ts::default(),
             methods: Vec::new(),
             hosts: Vec::new(),
             index: HashMap::default(),
@@ -107,6 +112,9 @@ impl Engine {
 
     /// Learns from one exchange.
     pub fn ingest(&mut self, o: &Observation) {
+        if self.began == Ts::default() {
+            self.began = o.ts;
+        }
         match o.status {
             Some(status) if proves(status) => self.prove(o, is_success(status)),
             Some(status) if !self.count_known(o) => self.doubt(o, status),
@@ -179,20 +187,16 @@ impl Engine {
         let cap = self.config.max_unproven_per_host;
         let Some(host) = self.hosts.get_mut(index) else { return };
         let template = stateless(&o.path);
-        match status {
-            401 | 403 | 300..=399 => {
-                if !host.suspect(o, template, cap) {
-                    self.evict("discovery-unproven");
-                }
-            }
-            400 | 404 | 410 | 501
-                if host.missing.len() < MAX_MISSING_PER_HOST && self.missing < MAX_MISSING =>
-            {
-                if host.missing.insert(hash_str(&template)) {
-                    self.missing += 1;
-                }
-            }
-            _ => {}
+        let path = hash_str(&template);
+        let refused = matches!(status, 401 | 403 | 300..=399);
+        if refused && !host.suspect(o, template, cap) {
+            self.evict("discovery-unproven");
+        } else if matches!(status, 400 | 404 | 410 | 501)
+            && host.missing.len() < MAX_MISSING_PER_HOST
+            && self.missing < MAX_MISSING
+            && host.missing.insert(path)
+        {
+            self.missing += 1;
         }
     }
 
@@ -206,6 +210,17 @@ impl Engine {
     /// Closes the last epoch, with all that is now known.
     pub fn finish(&mut self) -> Vec<(EndpointId, EndpointRef)> {
         self.close(true)
+    }
+
+    /// Names and publishes what was restored.
+    pub(crate) fn refresh(&mut self) {
+        let mut next = Snapshot::default();
+        for host in &mut self.hosts {
+            host.rename(&self.methods);
+            next.set(&host.zone, &host.name, Arc::new(host.snapshot(self.config.settle_after)));
+            host.changed = false;
+        }
+        self.snapshot = Arc::new(next);
     }
 
     fn close(&mut self, last: bool) -> Vec<(EndpointId, EndpointRef)> {
@@ -257,7 +272,11 @@ impl Engine {
         }
         let zone: Arc<str> = o.zone.as_str().into();
         self.index.insert((Arc::clone(&zone), Arc::clone(&o.host)), self.hosts.len());
-        self.hosts.push(Host::new(zone, Arc::clone(&o.host)));
+        let mut host = Host::new(zone, Arc::clone(&o.host));
+        for spec in self.specs.iter().filter(|s| s.names_host(&o.host) || s.is_hostless()) {
+            seed(&mut host.root, spec, self.config.max_nodes_per_host);
+        }
+        self.hosts.push(host);
         Some(self.hosts.len() - 1)
     }
 

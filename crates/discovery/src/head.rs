@@ -84,7 +84,7 @@ fn request_facts(
             match &credential {
                 Credential::Basic { .. } => signs.insert(Signs::BASIC),
                 Credential::Jwt(token) if success && context.visit == Visit::Full => {
-                    jwt(token, context.exchange, signs)
+                    jwt(token, context.exchange, signs);
                 }
                 _ => {}
             }
@@ -134,24 +134,24 @@ fn response_facts(
     for (name, value) in response.headers.iter() {
         match name.len() {
             6 if name.eq_ignore_ascii_case(b"server") && has_version(value) => {
-                signs.insert(Signs::SERVER_VERSION)
+                signs.insert(Signs::SERVER_VERSION);
             }
             6 if name.eq_ignore_ascii_case(b"sunset") => signs.insert(Signs::DEPRECATED),
             10 if name.eq_ignore_ascii_case(b"set-cookie") => set_cookie(&response.headers, signs),
             11 if name.eq_ignore_ascii_case(b"deprecation") && value != b"false" => {
-                signs.insert(Signs::DEPRECATED)
+                signs.insert(Signs::DEPRECATED);
             }
             11 if name.eq_ignore_ascii_case(b"retry-after") => signs.insert(Signs::RATE_LIMITED),
             12 if name.eq_ignore_ascii_case(b"content-type") => media = value,
             12 if name.eq_ignore_ascii_case(b"x-powered-by") && has_version(value) => {
-                signs.insert(Signs::SERVER_VERSION)
+                signs.insert(Signs::SERVER_VERSION);
             }
             27 if name.eq_ignore_ascii_case(b"access-control-allow-origin") => origin_allowed = Some(value),
             32 if name.eq_ignore_ascii_case(b"access-control-allow-credentials") => {
                 with_credentials = value.eq_ignore_ascii_case(b"true");
             }
             _ if starts(name, b"ratelimit") || starts(name, b"x-ratelimit") => {
-                signs.insert(Signs::RATE_LIMITED)
+                signs.insert(Signs::RATE_LIMITED);
             }
             _ => {}
         }

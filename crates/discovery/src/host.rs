@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use crate::callers::Callers;
 use crate::endpoint::{Endpoint, ExchangeId, client_hash, tally};
-use crate::learn::{Known as Learned, learn};
+use crate::learn::{Known as Evidence, Learned, learn};
 use crate::observe::Observation;
 use crate::render::{Template, id_of};
 use crate::snapshot::{HostSnapshot, Known};
@@ -58,6 +58,18 @@ pub(crate) struct Unproven {
 impl Host {
     pub(crate) fn new(zone: Arc<str>, name: Arc<str>) -> Self {
         Host { zone, name, nodes: 1, changed: true, ..Host::default() }
+    }
+
+    /// Takes endpoints by slot, as they were kept.
+    pub(crate) fn restore(&mut self, endpoints: Vec<Option<Box<Endpoint>>>) {
+        self.free = (0..endpoints.len())
+            .rev()
+            .filter(|i| endpoints.get(*i).is_some_and(Option::is_none))
+            .map(|i| i as u32)
+            .collect();
+        self.names = endpoints.iter().map(|_| None).collect();
+        self.endpoints = endpoints;
+        self.changed = true;
     }
 
     /// Finds, or makes, the end of `path`; gives its slot.
@@ -141,16 +153,36 @@ impl Host {
     }
 
     fn learn_once(&mut self, margin: f64) -> bool {
-        let mut met = Vec::new();
+        let mut learned = Learned::default();
         let before = self.root.size();
-        learn(&mut self.root, &mut Vec::new(), &Learned { values: &self.values, margin }, &mut met);
-        for (kept, gone) in met {
-            self.join(kept, gone);
+        let evidence = Evidence { values: &self.values, typical: self.typical(), margin };
+        learn(&mut self.root, &mut Vec::new(), &evidence, &mut learned);
+        let mut moved: BTreeMap<u32, u32> = BTreeMap::new();
+        for (kept, gone) in learned.met {
+            self.join(kept, gone, &mut moved);
+        }
+        for slot in self.strays.values_mut() {
+            while let Some(next) = moved.get(slot) {
+                *slot = *next;
+            }
+        }
+        for word in learned.words {
+            if self.values.len() < MAX_WORDS {
+                self.values.insert(word);
+            }
         }
         self.root.size() != before
     }
 
-    fn join(&mut self, kept: u32, gone: u32) {
+    /// Successful calls of the endpoint in the middle.
+    fn typical(&self) -> f64 {
+        let mut calls: Vec<u64> =
+            self.endpoints.iter().flatten().map(|e| e.open_successes + e.secured_successes).collect();
+        calls.sort_unstable();
+        calls.get(calls.len() / 2).map_or(0.0, |c| *c as f64)
+    }
+
+    fn join(&mut self, kept: u32, gone: u32, moved: &mut BTreeMap<u32, u32>) {
         if kept == gone {
             return;
         }
@@ -165,7 +197,7 @@ impl Host {
         if let Some(name) = self.names.get_mut(gone as usize) {
             *name = None;
         }
-        self.strays.values_mut().filter(|s| **s == gone).for_each(|s| *s = kept);
+        moved.insert(gone, kept);
         self.free.push(gone);
     }
 
@@ -221,6 +253,9 @@ impl Host {
         })
     }
 }
+
+/// Most values of one host, literals that became values included.
+const MAX_WORDS: usize = 65_536;
 
 fn name_all(node: &Node, at: &Template, out: &mut Vec<(u32, String, u8)>) {
     for end in &node.ends {

@@ -9,8 +9,10 @@ use crate::endpoint::Endpoint;
 use crate::engine::Engine;
 use crate::host::{Host, Unproven};
 use crate::observe::{AUTH_KINDS, Kinds, Protocol, QueryParam};
+use crate::risk::score;
 use crate::schema::Schema;
 use crate::segment::Shape;
+use crate::standing::Versions;
 use crate::trie::Node;
 
 impl Engine {
@@ -20,14 +22,11 @@ impl Engine {
         sensitive: &[SensitiveRow],
         roles: &BTreeMap<EndpointId, Vec<String>>,
     ) -> Vec<EndpointRow> {
-        let mut leaks: BTreeMap<EndpointId, Vec<EndpointSensitive>> = BTreeMap::new();
+        let mut data: BTreeMap<EndpointId, Vec<&SensitiveRow>> = BTreeMap::new();
         for s in sensitive {
-            leaks.entry(s.endpoint.id).or_default().push(EndpointSensitive {
-                kind: s.kind.clone(),
-                direction: s.direction.clone(),
-                location: s.location.clone(),
-            });
+            data.entry(s.endpoint.id).or_default().push(s);
         }
+        let versions = Versions::of(&self.hosts);
         let mut out: Vec<EndpointRow> = Vec::new();
         for host in &self.hosts {
             let mut shapes = Vec::new();
@@ -37,13 +36,18 @@ impl Engine {
                 let (Some(Some(e)), Some(Some(name))) = found else { continue };
                 let mut row = row(host, e, name, &path);
                 row.merged_by = why;
-                row.sensitive = leaks.get(&e.id).cloned().unwrap_or_default();
+                row.standing = self.standing(host, e, name, &versions).to_owned();
+                (row.risk, row.risk_terms) =
+                    score(e, name, &row.standing, data.get(&e.id).map_or(&[][..], Vec::as_slice));
+                row.sensitive = data.get(&e.id).into_iter().flatten().map(|s| leak(s)).collect();
                 row.sensitive.sort();
                 row.roles = roles.get(&e.id).cloned().unwrap_or_default();
                 out.push(row);
             }
             out.extend(host.unproven_rows());
         }
+        let orphans = self.orphans(&out);
+        out.extend(orphans);
         out.sort_by(|a, b| {
             let key =
                 |r: &EndpointRow| (r.zone.clone(), r.host.clone(), r.template.clone(), r.method.clone());
@@ -53,8 +57,12 @@ impl Engine {
     }
 }
 
+fn leak(s: &SensitiveRow) -> EndpointSensitive {
+    EndpointSensitive { kind: s.kind.clone(), direction: s.direction.clone(), location: s.location.clone() }
+}
+
 /// Slots with the shapes of the parameters above them, and why those were merged.
-fn path_shapes(
+pub(crate) fn path_shapes(
     node: &Node,
     above: &mut Vec<(u32, [u32; 5], u32)>,
     out: &mut Vec<(u32, Vec<u32>, Vec<String>)>,

@@ -27,6 +27,8 @@ const OPEN_COST: f64 = 6.0;
 pub(crate) struct Known<'a> {
     /// Hashes of ids and names that responses listed.
     pub(crate) values: &'a HashSet<u64, foldhash::fast::FixedState>,
+    /// Successful requests that half of the host's endpoints have at least.
+    pub(crate) typical: f64,
     /// Bits that a merge must win by.
     pub(crate) margin: f64,
 }
@@ -54,8 +56,17 @@ struct Cluster {
     score: f64,
 }
 
-/// Merges what belongs together below `node`; ends that met are told to `met` as (kept, gone) slots.
-pub(crate) fn learn(node: &mut Node, path: &mut Vec<Arc<str>>, known: &Known<'_>, met: &mut Vec<(u32, u32)>) {
+/// What a round of learning did.
+#[derive(Default)]
+pub(crate) struct Learned {
+    /// Slots of ends that met: kept, gone.
+    pub(crate) met: Vec<(u32, u32)>,
+    /// Hashes of the literals that became values.
+    pub(crate) words: Vec<u64>,
+}
+
+/// Merges what belongs together below `node`.
+pub(crate) fn learn(node: &mut Node, path: &mut Vec<Arc<str>>, known: &Known<'_>, met: &mut Learned) {
     if node.kids.len() >= 2 || !node.params.is_empty() && !node.kids.is_empty() {
         for suffix in suffixes(node) {
             merge_level(node, path, &suffix, known, met, Depth::AsIs);
@@ -105,7 +116,7 @@ fn merge_level(
     path: &[Arc<str>],
     suffix: &str,
     known: &Known<'_>,
-    met: &mut Vec<(u32, u32)>,
+    met: &mut Learned,
     depth: Depth,
 ) {
     let existing = node.params.iter().position(|p| p.prefix.is_empty() && &*p.suffix == suffix);
@@ -114,21 +125,21 @@ fn merge_level(
         .kids
         .iter()
         .filter(|(name, _)| (suffix.is_empty() || group_of(name) == suffix) && !words::is_reserved(name))
-        .filter(|(_, kid)| depth == Depth::AsIs || !kid.kids.is_empty())
+        .filter(|(_, kid)| !kid.pinned && (depth == Depth::AsIs || !kid.kids.is_empty()))
         .take(MAX_CANDIDATES)
         .map(|(name, kid)| candidate(name, kid, path, known, depth, lens))
         .collect();
+    if depth == Depth::AsIs {
+        crowd_of_leaves(&mut candidates, node, known);
+    }
     candidates.sort_by(|a, b| b.own.total_cmp(&a.own).then_with(|| a.name.cmp(&b.name)));
-    let cluster = match existing.and_then(|i| node.params.get(i)) {
-        Some(p) => join(&candidates, start(p, known, depth), known.margin),
-        None => best_new(&candidates, known),
-    };
+    let joined = existing
+        .and_then(|i| node.params.get(i))
+        .and_then(|p| join(&candidates, start(p, known, depth), known.margin))
+        .filter(|c| !c.members.is_empty());
+    let cluster = joined.or_else(|| best_new(&candidates, known));
     let Some(cluster) = cluster.filter(|c| !c.members.is_empty()) else { return };
-    let index = existing.unwrap_or_else(|| {
-        let at = node.params.iter().take_while(|p| p.suffix.len() + p.prefix.len() > suffix.len()).count();
-        node.params.insert(at, Param::new("", suffix));
-        at
-    });
+    let index = existing.unwrap_or_else(|| node.place(Param::new("", suffix)));
     for i in cluster.members {
         let Some(c) = candidates.get(i) else { continue };
         let Some(kid) = node.kids.remove(&c.name) else { continue };
@@ -139,7 +150,8 @@ fn merge_level(
         if let Some(w) = param.why.get_mut(c.why) {
             *w += 1;
         }
-        param.node.absorb(kid, met);
+        met.words.push(hash_str(&c.name));
+        param.node.absorb(kid, &mut met.met);
     }
 }
 
@@ -153,6 +165,29 @@ fn start(p: &Param, known: &Known<'_>, depth: Depth) -> Cluster {
         members: Vec::new(),
         crowd: f64::from(p.absorbed),
         score: 0.0,
+    }
+}
+
+/// Gives bits to leaves that are called but once or twice, many side by side, on a host whose endpoints are called often:
+/// fields and operations are as well known as their neighbours, values are not.
+fn crowd_of_leaves(candidates: &mut [Candidate], node: &Node, known: &Known<'_>) {
+    let is_rare = |c: &Candidate| {
+        let leaf = node
+            .kids
+            .get(&c.name)
+            .is_some_and(|k| k.kids.is_empty() && k.params.is_empty() && k.strange == 0);
+        leaf && c.hits <= 2.0 && !words::is_verb(&c.name) && !words::is_common(&c.name)
+    };
+    let rare = candidates.iter().filter(|c| is_rare(c)).count();
+    if rare < 3 || rare * 2 < candidates.len() || known.typical < 5.0 {
+        return;
+    }
+    let bits = ((rare as f64).log2() * 2.5).min(8.0);
+    for c in candidates.iter_mut().filter(|c| is_rare(c)) {
+        c.own += bits;
+        if c.why == 3 {
+            c.why = 4;
+        }
     }
 }
 
@@ -270,7 +305,14 @@ fn likeness(a: &[(u8, u128)], b: &[(u8, u128)]) -> f64 {
     bits
 }
 
-fn candidate(name: &Arc<str>, kid: &Node, path: &[Arc<str>], known: &Known<'_>, depth: Depth, lens: Option<&Node>) -> Candidate {
+fn candidate(
+    name: &Arc<str>,
+    kid: &Node,
+    path: &[Arc<str>],
+    known: &Known<'_>,
+    depth: Depth,
+    lens: Option<&Node>,
+) -> Candidate {
     let mut profile = Profile::new();
     follow(kid, known, depth, lens, &mut profile);
     let (own, why) = evidence(name, kid, path, known);
@@ -289,7 +331,11 @@ fn evidence(name: &str, kid: &Node, path: &[Arc<str>], known: &Known<'_>) -> (f6
     let echoed = f64::from(kid.echo.min(3));
     let strange = f64::from(kid.strange.saturating_sub(kid.echo).min(3));
     let produced = if known.values.contains(&hash_str(name)) { 5.0 } else { 0.0 };
-    let verb = if words::is_verb(name) && kid.echo == 0 { -14.0 } else { 0.0 };
+    let verb = match (words::is_verb(name) && kid.echo == 0, kid.ends.is_empty()) {
+        (false, _) => 0.0,
+        (true, true) => -5.0,
+        (true, false) => -14.0,
+    };
     let common = if words::is_common(name) && kid.echo == 0 { -4.0 } else { 0.0 };
     let collection = if kid.params.iter().any(|p| !p.open) { -6.0 } else { 0.0 };
     let root = if path.is_empty() { -8.0 } else { 0.0 };
@@ -316,7 +362,7 @@ fn follow(node: &Node, known: &Known<'_>, depth: Depth, lens: Option<&Node>, out
     let folded = lens.and_then(plain_param);
     for (name, kid) in &node.kids {
         let literal = words::is_verb(name) || words::is_common(name) || words::is_reserved(name);
-        let there = lens.and_then(|l| l.kids.get(name));
+        let there = lens.and_then(|l| counterpart(l, name, folded));
         if there.is_some() || literal && !is_value_like(name, kid, known) {
             continuations(kid, step(0, hash_str(name)), distinctive(name), known, there, out);
         } else {
@@ -326,6 +372,14 @@ fn follow(node: &Node, known: &Known<'_>, depth: Depth, lens: Option<&Node>, out
     for p in &node.params {
         continuations(&p.node, step(0, STAR), 0.0, known, folded, out);
     }
+}
+
+/// The literal `name` below the lens, unless it looks like a value that was not merged yet.
+fn counterpart<'a>(lens: &'a Node, name: &str, folded: Option<&Node>) -> Option<&'a Node> {
+    let kid = lens.kids.get(name)?;
+    let left_over =
+        folded.is_some_and(|f| f.hits / 8 > kid.hits) && !words::is_verb(name) && !words::is_reserved(name);
+    (!left_over).then_some(kid)
 }
 
 fn plain_param(node: &Node) -> Option<&Node> {
@@ -341,14 +395,21 @@ fn ends(node: &Node, sig: u64, weight: f64, out: &mut Profile) {
 }
 
 /// Gathers the continuations of `node`: what follows, literals that look like values as one.
-fn continuations(node: &Node, sig: u64, weight: f64, known: &Known<'_>, lens: Option<&Node>, out: &mut Profile) {
+fn continuations(
+    node: &Node,
+    sig: u64,
+    weight: f64,
+    known: &Known<'_>,
+    lens: Option<&Node>,
+    out: &mut Profile,
+) {
     if out.len() >= MAX_PROFILE {
         return;
     }
     ends(node, sig, weight, out);
     let folded = lens.and_then(plain_param);
     for (name, kid) in &node.kids {
-        let there = lens.and_then(|l| l.kids.get(name));
+        let there = lens.and_then(|l| counterpart(l, name, folded));
         let value = is_value_like(name, kid, known) || folded.is_some() && !words::is_reserved(name);
         if there.is_none() && value {
             continuations(kid, step(sig, STAR), weight, known, folded, out);
@@ -357,7 +418,8 @@ fn continuations(node: &Node, sig: u64, weight: f64, known: &Known<'_>, lens: Op
         }
     }
     for p in &node.params {
-        let affix = if p.suffix.is_empty() && p.prefix.is_empty() { STAR } else { step(STAR, hash_str(&p.suffix)) };
+        let affix =
+            if p.suffix.is_empty() && p.prefix.is_empty() { STAR } else { step(STAR, hash_str(&p.suffix)) };
         let there = lens.and_then(|l| l.params.iter().find(|q| q.prefix == p.prefix && q.suffix == p.suffix));
         continuations(&p.node, step(sig, affix), weight, known, there.map(|q| &*q.node), out);
     }

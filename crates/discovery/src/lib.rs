@@ -4,6 +4,7 @@
 //! order, to the [`Engine`], which learns templates between epochs and says which endpoint ids were renamed.
 
 mod callers;
+mod conform;
 mod endpoint;
 mod engine;
 mod extract;
@@ -12,15 +13,24 @@ mod host;
 mod inventory;
 mod learn;
 mod observe;
+mod openapi;
 mod render;
+mod risk;
+mod rules;
 mod schema;
 mod segment;
 mod snapshot;
+mod spec;
+mod standing;
+mod state;
 mod trie;
 mod words;
 
+pub use conform::{Difference, SpecDiff};
 pub use engine::{Config, Engine};
 pub use extract::{Context, Extractor, Side, Visit};
 pub use observe::{AUTH_KINDS, BodyFacts, Channel, Field, Kinds, Observation, Protocol, QueryParam, Signs};
 pub use segment::Shape;
 pub use snapshot::{Found, Snapshot};
+pub use spec::{Spec, SpecError, SpecOperation};
+pub use state::StateError;

@@ -489,8 +489,7 @@ fn is_domain(s: &str) -> bool {
 }
 
 const API_ROOTS: [&str; 8] = ["api", "apis", "rest", "v", "version", "services", "ws", "svc"];
-const TLDS: [&str; 11] =
-    ["com", "org", "net", "io", "dev", "co", "edu", "gov", "de", "uk", "fr"];
+const TLDS: [&str; 11] = ["com", "org", "net", "io", "dev", "co", "edu", "gov", "de", "uk", "fr"];
 
 #[cfg(test)]
 mod tests {

@@ -58,7 +58,7 @@ impl Found {
     /// sampled, by the exchange's id and so alike in every run.
     pub fn visit(&self, flow: FlowId, seq: u32) -> Visit {
         let mixed = (flow.0 ^ u64::from(seq)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        if self.settled && mixed % SAMPLE != 0 { Visit::Light } else { Visit::Full }
+        if self.settled && !mixed.is_multiple_of(SAMPLE) { Visit::Light } else { Visit::Full }
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Node {
     pub(crate) echo: u32,
     /// Responses that were one object with another id.
     pub(crate) strange: u32,
+    /// A description names it: it is never merged.
+    pub(crate) pinned: bool,
     /// Methods that end here.
     pub(crate) ends: SmallVec<[End; 1]>,
     /// Literals that follow.
@@ -55,6 +57,8 @@ pub(crate) struct Param {
     pub(crate) suffix: Arc<str>,
     /// It takes any word, not only what looks like a value.
     pub(crate) open: bool,
+    /// A description names it: it takes whatever no literal does.
+    pub(crate) claimed: bool,
     /// Shapes of its values.
     pub(crate) shapes: u32,
     /// Literals that were merged into it.
@@ -105,6 +109,9 @@ impl Param {
         }
         let plain = reading.prefix == self.prefix.len() && reading.suffix == self.suffix.len();
         if reading.score >= STRONG && plain {
+            return true;
+        }
+        if self.claimed {
             return true;
         }
         if !self.open || words::is_reserved(segment) || reading.score == 0 && is_version_like(segment) {
@@ -206,6 +213,13 @@ impl Node {
             self.hits = self.hits.saturating_add(1);
             return Some(slot);
         }
+        let taken = self.params.iter_mut().find(|p| p.takes(part.text, &part.reading, Matching::Learning));
+        if let Some(param) = taken {
+            param.shapes |= part.reading.shape.bit();
+            let slot = param.node.grow(path, at + 1, visit, room)?;
+            self.hits = self.hits.saturating_add(1);
+            return Some(slot);
+        }
         let full = self.kids.len() >= MAX_KIDS;
         if part.reading.score >= STRONG || full {
             let param = self.param(part, full, room)?;
@@ -232,15 +246,20 @@ impl Node {
             Some(i) => i,
             None => {
                 room.spend()?;
-                let affix = prefix.len() + suffix.len();
-                let at = self.params.iter().take_while(|p| p.suffix.len() + p.prefix.len() > affix).count();
-                self.params.insert(at, Param::new(prefix, suffix));
-                at
+                self.place(Param::new(prefix, suffix))
             }
         };
         let param = self.params.get_mut(index)?;
         param.open |= forced && !strong;
         Some(param)
+    }
+
+    /// Puts in a parameter, those with more literal around them first; gives its place.
+    pub(crate) fn place(&mut self, param: Param) -> usize {
+        let affix = param.prefix.len() + param.suffix.len();
+        let at = self.params.iter().take_while(|p| p.suffix.len() + p.prefix.len() >= affix).count();
+        self.params.insert(at, param);
+        at
     }
 
     /// Nodes below and including this one.
@@ -278,6 +297,7 @@ impl Node {
             match self.params.iter_mut().find(|m| m.prefix == p.prefix && m.suffix == p.suffix) {
                 Some(mine) => {
                     mine.open |= p.open;
+                    mine.claimed |= p.claimed;
                     mine.shapes |= p.shapes;
                     mine.absorbed = mine.absorbed.saturating_add(p.absorbed);
                     mine.why.iter_mut().zip(p.why).for_each(|(a, b)| *a = a.saturating_add(b));
@@ -295,6 +315,7 @@ impl Param {
             prefix: prefix.into(),
             suffix: suffix.into(),
             open: false,
+            claimed: false,
             shapes: 0,
             absorbed: 0,
             why: [0; 5],

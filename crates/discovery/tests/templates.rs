@@ -5,14 +5,47 @@ mod common;
 use common::Feed;
 
 const NAMES: [&str; 24] = [
-    "ada", "grace", "linus", "ken", "barbara", "edsger", "donald", "margaret", "alan", "john", "tim", "radia", "vint", "hedy",
-    "annie", "dorothy", "katherine", "mary", "joan", "sophie", "adele", "frances", "jean", "betty",
+    "ada",
+    "grace",
+    "linus",
+    "ken",
+    "barbara",
+    "edsger",
+    "donald",
+    "margaret",
+    "alan",
+    "john",
+    "tim",
+    "radia",
+    "vint",
+    "hedy",
+    "annie",
+    "dorothy",
+    "katherine",
+    "mary",
+    "joan",
+    "sophie",
+    "adele",
+    "frances",
+    "jean",
+    "betty",
 ];
 
 #[test]
 fn resources_that_are_handled_alike_stay_apart() {
     let mut f = Feed::new();
-    let resources = ["users", "products", "orders", "baskets", "feedbacks", "quantitys", "challenges", "complaints", "recycles", "cards"];
+    let resources = [
+        "users",
+        "products",
+        "orders",
+        "baskets",
+        "feedbacks",
+        "quantitys",
+        "challenges",
+        "complaints",
+        "recycles",
+        "cards",
+    ];
     for i in 0..400 {
         let r = resources[i % resources.len()];
         f.send("GET", &format!("/api/{r}"), 200);
@@ -41,8 +74,12 @@ fn actions_of_one_resource_stay_apart() {
 fn remote_procedures_stay_apart() {
     let mut f = Feed::new();
     for i in 0..60 * 5 {
-        let name = format!("/api/{}.{}", ["chat", "users", "files", "admin", "teams", "calls"][i % 6],
-            ["list", "post", "remove", "info", "history", "invite", "kick", "open", "close", "rename"][i / 6 % 10]);
+        let name = format!(
+            "/api/{}.{}",
+            ["chat", "users", "files", "admin", "teams", "calls"][i % 6],
+            ["list", "post", "remove", "info", "history", "invite", "kick", "open", "close", "rename"]
+                [i / 6 % 10]
+        );
         f.send("POST", &name, 200);
     }
     assert_eq!(f.templates().len(), 60);
@@ -59,7 +96,10 @@ fn names_that_responses_echo_are_values() {
         f.view("GET", "/users/me", &["id", "email", "bio", "settings"]);
         f.view("GET", "/users/search", &["total", "items"]);
     }
-    assert_eq!(f.templates(), ["GET /users/me", "GET /users/search", "GET /users/{}", "GET /users/{}/followers"]);
+    assert_eq!(
+        f.templates(),
+        ["GET /users/me", "GET /users/search", "GET /users/{}", "GET /users/{}/followers"]
+    );
 }
 
 #[test]
@@ -79,7 +119,13 @@ fn adjacent_names_that_never_repeat_together_are_values() {
 #[test]
 fn groups_with_their_own_resources_stay_apart() {
     let mut f = Feed::new();
-    let groups = [("apps", "deployments"), ("batch", "jobs"), ("policy", "evictions"), ("storage.k8s.io", "classes"), ("events.k8s.io", "events")];
+    let groups = [
+        ("apps", "deployments"),
+        ("batch", "jobs"),
+        ("policy", "evictions"),
+        ("storage.k8s.io", "classes"),
+        ("events.k8s.io", "events"),
+    ];
     for i in 0..200 {
         let (g, r) = groups[i % 5];
         f.send("GET", &format!("/apis/{g}/v1/namespaces/{}/{r}", NAMES[i % 20]), 200);
@@ -131,7 +177,10 @@ fn merges_keep_ids_as_aliases() {
     assert!(renames.iter().any(|(old, new)| *old == before.id && new.id == rows[0].id));
     assert!(rows[0].aliases.contains(&before.id));
     assert_eq!(rows[0].calls, 25);
-    assert_eq!(f.engine.snapshot().lookup("default", "api.example.com", "GET", b"/people/new").id, rows[0].id);
+    assert_eq!(
+        f.engine.snapshot().lookup("default", "api.example.com", "GET", b"/people/new").id,
+        rows[0].id
+    );
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Observations made by hand.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -30,7 +30,7 @@ impl Feed {
         self.n += 1;
         let ts = Ts(1_767_225_600_000_000_000 + self.n as i64 * self.step);
         let zone = Zone::default();
-        let path = path.split('?').next().unwrap();
+        let path = path.split('?').next().unwrap_or(path);
         let e = self.engine.snapshot().lookup(zone.as_str(), "api.example.com", method, path.as_bytes());
         Observation {
             ts,
@@ -69,7 +69,7 @@ impl Feed {
         let last = path.trim_start_matches('/').split('/').count() - 1;
         o.echo = 1 << last;
         o.own_id = true;
-        o.ids.push(hash_str(path.rsplit('/').next().unwrap()));
+        o.ids.push(hash_str(path.rsplit('/').next().unwrap_or(path)));
         o.response.keys = keys(fields);
         self.give(&o);
     }
@@ -83,7 +83,7 @@ impl Feed {
 
     pub fn give(&mut self, o: &Observation) {
         self.engine.ingest(o);
-        if self.n % 100 == 0 {
+        if self.n.is_multiple_of(100) {
             self.engine.end_epoch(o.ts);
         }
     }

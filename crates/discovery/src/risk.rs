@@ -1,0 +1,433 @@
+//! Risks that passive evidence supports (OWASP API Security Top 10, 2023), and the score of an endpoint.
+
+use std::collections::BTreeMap;
+
+use sidetap_model::rows::{FindingRow, SensitiveRow};
+use sidetap_model::{EndpointId, EndpointRef, Ts};
+use sidetap_wire::body::hash_str;
+
+use crate::endpoint::{Endpoint, ExchangeId};
+use crate::engine::Engine;
+use crate::host::Host;
+use crate::observe::{Protocol, Signs};
+use crate::rules::{self, BY_SIGN, Rule, Scope};
+use crate::standing::Versions;
+
+/// Most findings of one run.
+const MAX_FINDINGS: usize = 5000;
+
+/// What a finding says was seen.
+struct Seen {
+    text: String,
+    evidence: Vec<String>,
+    first: Ts,
+    last: Ts,
+    count: u64,
+}
+
+/// An endpoint with all that names it.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    host: &'a Host,
+    e: &'a Endpoint,
+    name: &'a EndpointRef,
+}
+
+impl Engine {
+    /// What is risky, the most severe first; `sensitive` is what data was found where.
+    pub fn risks(&self, sensitive: &[SensitiveRow]) -> Vec<FindingRow> {
+        let mut by_endpoint: BTreeMap<EndpointId, Vec<&SensitiveRow>> = BTreeMap::new();
+        for row in sensitive {
+            by_endpoint.entry(row.endpoint.id).or_default().push(row);
+        }
+        let versions = Versions::of(&self.hosts);
+        let mut out = Vec::new();
+        for host in &self.hosts {
+            host_rules(host, &mut out);
+            let neighbours = neighbours(host);
+            for (e, name) in live(host) {
+                let at = At { host, e, name };
+                let data = by_endpoint.get(&e.id).map_or(&[][..], Vec::as_slice);
+                sign_rules(at, &mut out);
+                data_rules(at, data, &mut out);
+                shape_rules(at, &neighbours, &mut out);
+                if versions.is_superseded(host, name, e.calls) {
+                    out.push(
+                        at.finding(&rules::OLD_VERSION, at.calls("a newer version is called more often")),
+                    );
+                }
+                self.conformance(at, &mut out);
+            }
+        }
+        let rank = |f: &FindingRow| SEVERITIES.iter().position(|s| *s == f.severity).unwrap_or(0);
+        out.sort_by(|a, b| (rank(b), &a.rule, &a.id).cmp(&(rank(a), &b.rule, &b.id)));
+        out.truncate(MAX_FINDINGS);
+        out
+    }
+
+    fn conformance(&self, at: At<'_>, out: &mut Vec<FindingRow>) {
+        if self.specs_of(at.host).next().is_none() {
+            return;
+        }
+        let mut add = |rule: &Rule, seen: Seen| {
+            let mut f = at.finding(rule, seen);
+            f.kind = "conformance".to_owned();
+            out.push(f);
+        };
+        match self.described(at.host, at.name) {
+            None if !matches!(at.e.protocol(), Protocol::Page | Protocol::Asset) => {
+                add(&rules::SHADOW, at.calls("no description has this method and path"));
+            }
+            None => {}
+            Some(op) => {
+                if op.secured && at.e.open_successes > 0 {
+                    add(&rules::SECURITY_UNMET, at.open("succeeded without credentials"));
+                }
+                if op.deprecated {
+                    add(&rules::DEPRECATED_OPERATION, at.calls("marked as deprecated"));
+                }
+            }
+        }
+    }
+}
+
+const SEVERITIES: [&str; 5] = ["info", "low", "medium", "high", "critical"];
+
+fn live(host: &Host) -> impl Iterator<Item = (&Endpoint, &EndpointRef)> {
+    host.endpoints.iter().zip(&host.names).filter_map(|(e, n)| Some((&**e.as_ref()?, n.as_ref()?)))
+}
+
+fn sign_rules(at: At<'_>, out: &mut Vec<FindingRow>) {
+    for (sign, scope, rule) in &BY_SIGN {
+        if *scope != Scope::Endpoint {
+            continue;
+        }
+        for bit in sign.bits() {
+            let Some(stat) = at.e.signs.get(&(bit as u8)) else { continue };
+            out.push(at.finding(
+                rule,
+                Seen {
+                    text: format!("Seen in {} of {} calls.", stat.count, at.e.calls),
+                    evidence: ids(&stat.evidence),
+                    first: stat.first,
+                    last: stat.last,
+                    count: stat.count,
+                },
+            ));
+        }
+    }
+}
+
+fn host_rules(host: &Host, out: &mut Vec<FindingRow>) {
+    for (sign, scope, rule) in &BY_SIGN {
+        if *scope != Scope::Host {
+            continue;
+        }
+        for bit in sign.bits() {
+            let mut stats: Vec<_> = live(host)
+                .filter_map(|(e, n)| e.signs.get(&(bit as u8)).map(|s| (s.first, n.id, s)))
+                .collect();
+            stats.sort_by_key(|s| (s.0, s.1));
+            let (Some(first), Some(last)) = (stats.first(), stats.iter().map(|s| s.2.last).max()) else {
+                continue;
+            };
+            let count = stats.iter().map(|s| s.2.count).sum();
+            let text = format!("Seen in {count} exchanges of {} endpoints.", stats.len());
+            let evidence = ids(&first.2.evidence);
+            out.push(host_finding(host, rule, Seen { text, evidence, first: first.0, last, count }));
+        }
+    }
+    non_production(host, out);
+}
+
+fn non_production(host: &Host, out: &mut Vec<FindingRow>) {
+    const NAMES: [&str; 9] = ["dev", "test", "stg", "staging", "uat", "qa", "sandbox", "preprod", "demo"];
+    let named = host.name.split('.').any(|label| label.split('-').any(|part| NAMES.contains(&part)));
+    let public: Vec<_> = live(host).filter(|(e, _)| e.public).collect();
+    let (Some(first), Some(last)) =
+        (public.iter().map(|p| p.0.first).min(), public.iter().map(|p| p.0.last).max())
+    else {
+        return;
+    };
+    if !named {
+        return;
+    }
+    let count = public.iter().map(|p| p.0.calls).sum();
+    let evidence =
+        public.iter().min_by_key(|p| (p.0.first, p.1.id)).map(|p| ids(&p.0.evidence)).unwrap_or_default();
+    let text = format!("{} endpoints were called from public addresses.", public.len());
+    out.push(host_finding(host, &rules::NON_PRODUCTION, Seen { text, evidence, first, last, count }));
+}
+
+fn data_rules(at: At<'_>, data: &[&SensitiveRow], out: &mut Vec<FindingRow>) {
+    let secret = |r: &&&SensitiveRow| r.class.iter().any(|c| c == "SECRET");
+    let in_url = |r: &&&SensitiveRow| r.location.starts_with("query:") || r.location.starts_with("path:");
+    let answers: Vec<&&SensitiveRow> =
+        data.iter().filter(|r| r.direction == "response" && r.confidence >= 0.6).collect();
+    let weighty: Vec<&&SensitiveRow> = answers.iter().copied().filter(|r| is_weighty(r)).collect();
+    if at.e.open_successes > 0 && !weighty.is_empty() {
+        let text =
+            format!("{} of {} successes came without credentials", at.e.open_successes, at.e.successes());
+        let mut seen = at.data(&weighty, &text);
+        seen.evidence.extend(ids(&at.e.open_evidence));
+        seen.evidence.truncate(5);
+        let certain = at.e.secured_successes == 0;
+        let mut f = at.finding(&rules::OPEN_SENSITIVE, seen);
+        if !certain {
+            f.certainty = "suspected".to_owned();
+        }
+        out.push(f);
+    }
+    let secrets: Vec<&&SensitiveRow> = answers.iter().copied().filter(secret).collect();
+    if !secrets.is_empty() && !is_login(at.name) {
+        out.push(at.finding(&rules::SECRET_IN_RESPONSE, at.data(&secrets, "answers hold secrets")));
+    }
+    let urls: Vec<&&SensitiveRow> =
+        data.iter().filter(in_url).filter(|r| is_weighty(r) && r.confidence >= 0.6).collect();
+    if !urls.is_empty() {
+        out.push(at.finding(&rules::SENSITIVE_IN_URL, at.data(&urls, "the URL holds it")));
+    }
+}
+
+/// True of data whose loss hurts: not every name or address in an answer is a leak.
+fn is_weighty(r: &SensitiveRow) -> bool {
+    let light =
+        ["ip-v4", "ip-v6", "mac", "email", "phone", "url", "name", "postal-code"].contains(&r.kind.as_str());
+    !light && !r.class.is_empty()
+}
+
+fn shape_rules(at: At<'_>, neighbours: &BTreeMap<String, (u32, u32)>, out: &mut Vec<FindingRow>) {
+    let e = at.e;
+    let api = !matches!(e.protocol(), Protocol::Page | Protocol::Asset);
+    let write = matches!(&*at.name.method, "POST" | "PUT" | "PATCH" | "DELETE");
+    let login = is_login(at.name);
+    if api && e.open_successes >= 3 && e.secured_successes == 0 && !login {
+        let (secured, all) = neighbours.get(&family(&at.name.template)).copied().unwrap_or_default();
+        if secured >= 4 && secured * 5 >= all * 4 {
+            out.push(at.finding(
+                &rules::AUTH_MISSING,
+                at.open(&format!("{secured} of {all} neighbours always have credentials")),
+            ));
+        }
+    }
+    if api && write && !login && e.open_successes >= 3 && e.secured_successes >= 3 {
+        out.push(
+            at.finding(&rules::AUTH_OPTIONAL, at.open(&format!("{} with credentials", e.secured_successes))),
+        );
+    }
+    let failures = e.answered(400, 403) + e.answered(422, 422);
+    if login && write && failures >= 20 && !e.has(Signs::RATE_LIMITED) {
+        out.push(at.finding(&rules::NO_RATE_LIMIT, at.calls(&format!("{failures} failures, no limit seen"))));
+    }
+    let path = at.name.template.to_ascii_lowercase();
+    if e.successes() > 0 && e.protocol() != Protocol::Page && EXPOSED.iter().any(|x| path.contains(x)) {
+        out.push(at.finding(&rules::DEFAULT_FILE, at.calls("answered with success")));
+    }
+    if e.successes() > 0 && DOCS.iter().any(|x| path.ends_with(x)) {
+        out.push(at.finding(&rules::DOCS_EXPOSED, at.calls("answered with success")));
+    }
+}
+
+fn is_login(name: &EndpointRef) -> bool {
+    const WORDS: [&str; 12] = [
+        "login",
+        "signin",
+        "sign-in",
+        "sign_in",
+        "authenticate",
+        "token",
+        "session",
+        "sessions",
+        "auth",
+        "logon",
+        "otp",
+        "verify",
+    ];
+    let path = name.template.to_ascii_lowercase();
+    path.split('/').rev().take(2).any(|s| WORDS.contains(&s))
+}
+
+/// Endpoints are neighbours where their first two literals agree.
+fn family(template: &str) -> String {
+    template.split('/').filter(|s| !s.is_empty() && !s.contains('{')).take(2).collect::<Vec<_>>().join("/")
+}
+
+/// By family: endpoints that only ever succeeded with credentials, and all.
+fn neighbours(host: &Host) -> BTreeMap<String, (u32, u32)> {
+    let mut out: BTreeMap<String, (u32, u32)> = BTreeMap::new();
+    for (e, name) in live(host)
+        .filter(|(e, _)| e.successes() > 0 && !matches!(e.protocol(), Protocol::Page | Protocol::Asset))
+    {
+        let entry = out.entry(family(&name.template)).or_default();
+        entry.1 += 1;
+        entry.0 += u32::from(e.open_successes == 0);
+    }
+    out
+}
+
+impl At<'_> {
+    fn finding(&self, rule: &Rule, seen: Seen) -> FindingRow {
+        let n = self.name;
+        let subject = BTreeMap::from([
+            ("endpoint".to_owned(), n.id.to_string()),
+            ("host".to_owned(), n.host.to_string()),
+            ("method".to_owned(), n.method.to_string()),
+            ("template".to_owned(), n.template.to_string()),
+            ("zone".to_owned(), self.host.zone.to_string()),
+        ]);
+        let title = format!("{}: {} {}{}", rule.title, n.method, n.host, n.template);
+        finding(rule, &n.id.to_string(), title, subject, seen)
+    }
+
+    fn calls(&self, what: &str) -> Seen {
+        let e = self.e;
+        let text = format!("{} calls: {what}.", e.calls);
+        Seen { text, evidence: ids(&e.evidence), first: e.first, last: e.last, count: e.calls }
+    }
+
+    fn open(&self, what: &str) -> Seen {
+        let e = self.e;
+        let text = format!("{} successes without credentials: {what}.", e.open_successes);
+        Seen { text, evidence: ids(&e.open_evidence), first: e.first, last: e.last, count: e.open_successes }
+    }
+
+    fn data(&self, rows: &[&&SensitiveRow], what: &str) -> Seen {
+        let mut kinds: Vec<String> = rows.iter().map(|r| format!("{} at {}", r.kind, r.location)).collect();
+        kinds.sort();
+        kinds.dedup();
+        let more = kinds.len().saturating_sub(6);
+        kinds.truncate(6);
+        let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let mut evidence: Vec<String> = rows.iter().map(|r| r.evidence.clone()).collect();
+        evidence.dedup();
+        evidence.truncate(3);
+        Seen {
+            text: format!("Found {}{tail}; {what}.", kinds.join(", ")),
+            evidence,
+            first: rows.iter().map(|r| r.first_seen).min().unwrap_or(self.e.first),
+            last: self.e.last,
+            count: rows.iter().map(|r| r.count).sum(),
+        }
+    }
+}
+
+fn host_finding(host: &Host, rule: &Rule, seen: Seen) -> FindingRow {
+    let subject = BTreeMap::from([
+        ("host".to_owned(), host.name.to_string()),
+        ("zone".to_owned(), host.zone.to_string()),
+    ]);
+    finding(
+        rule,
+        &format!("{}/{}", host.zone, host.name),
+        format!("{}: {}", rule.title, host.name),
+        subject,
+        seen,
+    )
+}
+
+fn finding(
+    rule: &Rule,
+    about: &str,
+    title: String,
+    subject: BTreeMap<String, String>,
+    seen: Seen,
+) -> FindingRow {
+    FindingRow {
+        id: format!("{:016x}", hash_str(&format!("{} {about}", rule.id))),
+        kind: "risk".to_owned(),
+        rule: rule.id.to_owned(),
+        severity: rule.severity.to_owned(),
+        certainty: rule.certainty.to_owned(),
+        owasp: rule.owasp.iter().map(|o| (*o).to_owned()).collect(),
+        subject,
+        title,
+        detail: format!("{} {}", seen.text, rule.advice),
+        evidence: seen.evidence,
+        first_seen: seen.first,
+        last_seen: seen.last,
+        count: seen.count,
+    }
+}
+
+fn ids(list: &[ExchangeId]) -> Vec<String> {
+    list.iter().map(|(flow, seq)| format!("{flow}-{seq}")).collect()
+}
+
+/// The risk of an endpoint, 0 to 100, with its terms.
+pub(crate) fn score(
+    e: &Endpoint,
+    name: &EndpointRef,
+    standing: &str,
+    sensitive: &[&SensitiveRow],
+) -> (u8, Vec<String>) {
+    let mut terms: Vec<(u32, String)> = Vec::new();
+    let page = matches!(e.protocol(), Protocol::Page | Protocol::Asset);
+    let weighty = sensitive.iter().filter(|r| is_weighty(r) && r.confidence >= 0.6);
+    let mut kinds: Vec<&str> = weighty.clone().map(|r| r.kind.as_str()).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let answered = weighty.clone().any(|r| r.direction == "response");
+    if !kinds.is_empty() {
+        let points = (10 + 5 * kinds.len() as u32).min(30);
+        terms.push((points, format!("sensitive data: {}", kinds.join(", "))));
+    }
+    if e.open_successes > 0 && !page {
+        let points = if answered { 30 } else { 8 };
+        terms.push((points, "answers without credentials".to_owned()));
+    }
+    if e.public {
+        terms.push((8, "called from public addresses".to_owned()));
+    }
+    match standing {
+        "shadow" => terms.push((15, "in no description".to_owned())),
+        "deprecated" => terms.push((10, "deprecated".to_owned())),
+        _ => {}
+    }
+    if !page && matches!(&*name.method, "POST" | "PUT" | "PATCH" | "DELETE") {
+        terms.push((4, "writes".to_owned()));
+    }
+    for (sign, scope, rule) in &BY_SIGN {
+        if *scope == Scope::Endpoint && e.has(*sign) && *sign != Signs::DEPRECATED {
+            let points = match rule.severity {
+                "critical" => 40,
+                "high" => 20,
+                "medium" => 12,
+                _ => 4,
+            };
+            terms.push((points, rule.title.to_ascii_lowercase()));
+        }
+    }
+    let total = terms.iter().map(|(n, _)| n).sum::<u32>().min(100);
+    (total as u8, terms.into_iter().map(|(n, t)| format!("+{n} {t}")).collect())
+}
+
+const EXPOSED: [&str; 16] = [
+    "/.env",
+    "/.git/",
+    "/actuator/env",
+    "/actuator/heapdump",
+    "/phpinfo",
+    "/server-status",
+    "/debug/pprof",
+    "/wp-config",
+    "/.aws/",
+    "/.htpasswd",
+    "/web.config",
+    "/config.json.bak",
+    "/backup.",
+    "/dump.sql",
+    "/telescope/requests",
+    "/trace.axd",
+];
+const DOCS: [&str; 10] = [
+    "/openapi.json",
+    "/openapi.yaml",
+    "/swagger.json",
+    "/swagger.yaml",
+    "/v2/api-docs",
+    "/v3/api-docs",
+    "/swagger-ui.html",
+    "/api-docs",
+    "/swagger",
+    "/graphiql",
+];
