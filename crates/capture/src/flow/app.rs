@@ -4,7 +4,7 @@ use sidetap_wire::http1::{Probe, probe_request, probe_response};
 use super::kind::Kind;
 use super::track::Side;
 use super::{BASE, Cx, FlowLimits, Mark};
-use crate::http::{Facts, Http};
+use crate::http::{Beginning, Facts, Http};
 use crate::proxy;
 
 /// Bytes of one direction kept while it is not clear what they begin.
@@ -45,6 +45,8 @@ pub(super) struct App {
     /// Number of the next exchange.
     seq: u32,
     in_tunnel: bool,
+    /// Sides whose first bytes were lost.
+    lost: [bool; 2],
 }
 
 enum State {
@@ -79,6 +81,7 @@ impl App {
             acked: [BASE; 2],
             seq: 0,
             in_tunnel: false,
+            lost: [false; 2],
         }
     }
 
@@ -166,6 +169,7 @@ impl App {
             }
             State::Opening(sides, _) => {
                 self.facts.lost_opening = true;
+                self.lost[side & 1] |= sides[side & 1].bytes.is_empty();
                 let opening = std::mem::take(&mut sides[side & 1]);
                 let mut both: [Opening; 2] = Default::default();
                 both[side & 1] = opening;
@@ -176,15 +180,6 @@ impl App {
             State::Other | State::Finished => {}
         }
         self.facts.snapped = false;
-    }
-
-    /// Bytes of a direction were acknowledged that the capture did not show so far.
-    pub(super) fn suspect(&mut self, side: Side, cx: &mut Cx<'_>) {
-        match &mut self.state {
-            State::Http(_) => self.http(side, cx, |http, up, _| http.suspect(up)),
-            State::Opening(..) => self.facts.lost_opening = true,
-            State::Other | State::Finished => {}
-        }
     }
 
     /// A direction is at its end.
@@ -356,8 +351,12 @@ impl App {
             self.kind = Kind::Http;
         }
         let refused_before = other.refused;
-        let sure = self.facts.from_start && !self.facts.lost_opening && !refused_before;
-        self.state = State::Http(Box::new(Http::new(sure)));
+        let beginning = match self.client {
+            Some(client) if self.lost[client & 1] => Beginning::LostRequests,
+            _ if self.facts.from_start && !self.facts.lost_opening && !refused_before => Beginning::Seen,
+            _ => Beginning::Unknown,
+        };
+        self.state = State::Http(Box::new(Http::new(beginning)));
         if let Some(at) = other.at {
             self.data(side ^ 1, &other.bytes, at, cx);
         }
@@ -373,7 +372,7 @@ impl App {
             if known.iter().any(|k| opening.bytes.starts_with(k)) {
                 self.orient(side);
                 self.kind = Kind::Http;
-                self.state = State::Http(Box::new(Http::new(false)));
+                self.state = State::Http(Box::new(Http::new(Beginning::Unknown)));
                 self.data(side, &opening.bytes, at, cx);
                 return true;
             }

@@ -342,10 +342,7 @@ impl Flow {
             Some(beyond) if beyond > other.next && beyond <= ack => {
                 self.gap(side ^ 1, beyond - other.next, cx);
             }
-            _ => {
-                self.half[(side ^ 1) & 1].given_up = ack;
-                self.app.suspect(side ^ 1, cx);
-            }
+            _ => self.half[(side ^ 1) & 1].given_up = ack,
         }
         true
     }

@@ -18,7 +18,7 @@ use sidetap_wire::http1::{
 use sidetap_wire::target;
 
 use crate::flow::{Handover, Kind, Mark, Out};
-use pair::{Answer, Asked, Entry, Interim};
+use pair::{Answer, Asked, Entry, Interim, Lost};
 use reader::{BodyStep, Gap, HeadStep, Reader, Wants};
 
 /// What the flow knows that exchanges must say.
@@ -38,6 +38,17 @@ pub(crate) struct Facts {
     pub(crate) acked_up: u64,
 }
 
+/// How much of a connection's beginning was seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Beginning {
+    /// All of it.
+    Seen,
+    /// It was joined late, or bytes of the server were lost.
+    Unknown,
+    /// The client's first bytes were lost.
+    LostRequests,
+}
+
 /// Both directions of a connection that speaks HTTP/1.
 pub(crate) struct Http {
     up: Reader,
@@ -49,7 +60,11 @@ pub(crate) struct Http {
     loose: bool,
     /// The client sent a request before the one before was answered.
     pipelined: bool,
+    /// Responses may have been lost since the flow became loose.
+    lost_answers: bool,
     interim: Option<Interim>,
+    /// How far the client's bytes were read or are known to be lost.
+    up_at: u64,
     eof_up: Option<u64>,
     eof_down: Option<u64>,
     handover: Option<Handover>,
@@ -58,17 +73,23 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    /// A connection seen from its first byte (`sure`), or from somewhere.
-    pub(crate) fn new(sure: bool) -> Self {
+    /// A connection seen from its first byte, or from somewhere.
+    pub(crate) fn new(beginning: Beginning) -> Self {
+        let mut queue = VecDeque::new();
+        if beginning == Beginning::LostRequests {
+            queue.push_back(Entry::Gap(Lost::Requests));
+        }
         Http {
             up: Reader::new(),
             down: Reader::new(),
-            queue: VecDeque::new(),
+            queue,
             answer: None,
             lone: VecDeque::new(),
-            loose: !sure,
+            loose: beginning != Beginning::Seen,
             pipelined: false,
+            lost_answers: false,
             interim: None,
+            up_at: 0,
             eof_up: None,
             eof_down: None,
             handover: None,
@@ -87,6 +108,7 @@ impl Http {
 
     /// The client's bytes, in order.
     pub(crate) fn up(&mut self, mut bytes: &[u8], mut mark: Mark, out: &mut Out<'_>) {
+        self.up_at = mark.off + bytes.len() as u64;
         while !bytes.is_empty() && self.handover.is_none() {
             let used = match self.up.wants() {
                 Wants::Head => self.read_request(bytes, mark, out),
@@ -134,6 +156,7 @@ impl Http {
 
     /// Client bytes that the capture lacks; it goes on at `at`.
     pub(crate) fn up_gap(&mut self, len: u64, at: u64, out: &mut Out<'_>) {
+        self.up_at = at;
         let flag = gap_flag(Completeness::REQUEST_GAP, out);
         let inside = self.up.gap(len);
         let last = match self.reading_request() {
@@ -148,8 +171,12 @@ impl Http {
             Gap::Bridged => {}
             Gap::BodyEnded => self.finish_request(Completeness::WHOLE, at, last, out),
             Gap::Lost => {
+                let between = self.up.is_between();
                 self.salvage_request(flag, Some(len), out);
                 self.lose_up(flag, at, last, out);
+                if between {
+                    self.push_gap(Lost::Requests);
+                }
             }
         }
     }
@@ -174,11 +201,6 @@ impl Http {
                 self.lose_down(flag, at, last, out);
             }
         }
-    }
-
-    /// Bytes of a direction were acknowledged that did not come: messages may be missing from here on.
-    pub(crate) fn suspect(&mut self, up: bool) {
-        if up { self.push_gap() } else { self.loosen() }
     }
 
     /// A direction is at its end.
@@ -216,7 +238,7 @@ impl Http {
             self.finish_request(flag, at, last, out);
         }
         self.up.skip();
-        self.push_gap();
+        self.push_gap(Lost::Perhaps);
     }
 
     fn lose_down(&mut self, flag: Completeness, at: u64, last: Ts, out: &mut Out<'_>) {
@@ -225,6 +247,7 @@ impl Http {
         }
         self.down.skip();
         self.loosen();
+        self.lost_answers = true;
     }
 
     /// The server refused a body that the client announced with `Expect`, and the client went on to its next request

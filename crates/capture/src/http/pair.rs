@@ -5,13 +5,17 @@
 //! what the client had received when it asked. A response that fails is one that nobody asked for (a 408 before a close).
 //!
 //! In a loose flow a request and a response are a pair only where
-//! 1. the client never sent a request while another was open, as far as can be seen;
-//! 2. the response begins exactly where the client had received the server's bytes to when it began the request;
-//! 3. the server had received the beginning of the request when it began the response;
-//! 4. the client's next request began when it had received exactly that response's end, or both sides closed right behind
-//!    request and response.
+//! 1. the response begins exactly where the client had received the server's bytes to when it began the request;
+//! 2. the server had received the beginning of the request when it began the response;
+//! 3. the client's next request began when it had received exactly that response's end, or both sides closed right behind
+//!    request and response;
+//! 4. the client was never seen to pipeline. It was where two requests began at one point of the server's bytes, where a
+//!    response began elsewhere than its request had seen them to, where a response was begun before the request due for it
+//!    was received, or where lost requests cannot have been answered by what came before the next one.
 //!
-//! So an unseen request or response between them would have left a mark. After such a proof the flow is strict again.
+//! So an unseen request or response between them would have left a mark. After such a proof the flow is strict again. The
+//! one case that leaves none: a client that always keeps exactly one more request on the way, joined late, at a server
+//! that always receives it before it answers the one before.
 
 use std::collections::VecDeque;
 
@@ -125,11 +129,20 @@ pub(super) enum Target {
     Unknown,
 }
 
+/// What a gap between requests held.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Lost {
+    /// At least one request.
+    Requests,
+    /// Perhaps the rest of a message alone.
+    Perhaps,
+}
+
 /// What the client sent, in order, as far as responses to it may still come.
 pub(super) enum Entry {
     Asked(Box<Asked>),
-    /// Requests may have been lost here.
-    Gap,
+    /// Requests may have been lost here; at least one surely was where the loss began between two messages.
+    Gap(Lost),
     /// A request that was given up for the cap; its response is still due. True of HEAD.
     Forgotten(bool),
 }
@@ -159,9 +172,11 @@ impl Http {
         })
     }
 
-    pub(super) fn push_gap(&mut self) {
-        if !matches!(self.queue.back(), Some(Entry::Gap)) {
-            self.queue.push_back(Entry::Gap);
+    pub(super) fn push_gap(&mut self, lost: Lost) {
+        match self.queue.back_mut() {
+            Some(Entry::Gap(before)) if lost == Lost::Requests => *before = lost,
+            Some(Entry::Gap(_)) => {}
+            _ => self.queue.push_back(Entry::Gap(lost)),
         }
     }
 
@@ -189,7 +204,9 @@ impl Http {
         if self.loose {
             self.resolve(at, out);
         } else if !out.facts.both_sides {
+            // Answers are not to be expected; should they come all the same, nothing waits for them any longer.
             self.flush(Completeness::WHOLE, out);
+            self.loosen();
         }
     }
 
@@ -206,7 +223,7 @@ impl Http {
         let oldest =
             self.queue.iter_mut().find(|e| matches!(e, Entry::Asked(a) if a.done && a.answer.is_none()));
         if let Some(entry) = oldest
-            && let Entry::Asked(asked) = std::mem::replace(entry, Entry::Gap)
+            && let Entry::Asked(asked) = std::mem::replace(entry, Entry::Forgotten(false))
         {
             *entry = Entry::Forgotten(asked.request.method == b"HEAD");
             *out.forgotten += 1;
@@ -224,6 +241,8 @@ impl Http {
         if !self.loose {
             let open = self.queue.iter().find(|e| !matches!(e, Entry::Asked(a) if a.answer.is_some()));
             match open {
+                // The server had received what the capture does not show: a request may be missing.
+                None if at.ack.is_some_and(|seen| seen > self.up_at) => self.loosen(),
                 None => return (Target::Nobody, None),
                 Some(Entry::Forgotten(head)) => return (Target::Forgotten, head.then(|| b"HEAD".to_vec())),
                 Some(Entry::Asked(a)) => {
@@ -232,7 +251,7 @@ impl Http {
                     }
                     return (Target::Request(a.seq), special_method(&a.request.method));
                 }
-                Some(Entry::Gap) => self.loosen(),
+                Some(Entry::Gap(_)) => self.loosen(),
             }
         }
         let asked = self.queue.iter().find_map(|e| match e {
@@ -259,6 +278,7 @@ impl Http {
                 if !asked.done {
                     answer.anomalies.insert(Anomaly::EarlyResponse);
                 }
+                self.pipelined |= asked.seen_down.is_some_and(|seen| seen != answer.start);
                 asked.answer = Some(answer);
                 self.emit_ready(out);
             }
@@ -299,10 +319,18 @@ impl Http {
     /// A request begins at `at` in a loose flow: all before it is settled, by proof or as unpaired.
     fn resolve(&mut self, at: Mark, out: &mut Out<'_>) {
         let mut proven = false;
-        let entries = std::mem::take(&mut self.queue);
-        let mut entries: VecDeque<Entry> = entries;
+        let mut owed = 0;
+        let mut entries: VecDeque<Entry> = std::mem::take(&mut self.queue);
         while let Some(entry) = entries.pop_front() {
-            let Entry::Asked(mut asked) = entry else { continue };
+            let mut asked = match entry {
+                Entry::Asked(asked) => asked,
+                Entry::Gap(lost) => {
+                    owed += usize::from(lost == Lost::Requests);
+                    continue;
+                }
+                Entry::Forgotten(_) => continue,
+            };
+            self.settle_owed(&mut owed, asked.seen_down, out);
             if self.answer.as_ref().is_some_and(|a| a.target == Target::Request(asked.seq)) {
                 self.queue.push_back(Entry::Asked(asked));
                 continue;
@@ -316,14 +344,21 @@ impl Http {
                 None => self.proven_answer(&asked, next.unwrap_or(at.ack)),
             };
             proven = answer.is_some() && entries.is_empty();
-            self.emit_lone_before(asked.seen_down, out);
             self.emit(*asked, answer, Completeness::WHOLE, out);
         }
-        self.emit_lone_before(at.ack, out);
+        self.settle_owed(&mut owed, at.ack, out);
         let clean = self.queue.is_empty() && self.lone.is_empty() && self.answer.is_none();
         if proven && clean && !self.pipelined && self.down.is_between() {
             self.loose = false;
+            self.lost_answers = false;
         }
+    }
+
+    /// Responses before `seen` answer nothing that comes; where there are fewer of them than lost requests, one of these
+    /// was still open when the client went on.
+    fn settle_owed(&mut self, owed: &mut usize, seen: Option<u64>, out: &mut Out<'_>) {
+        let lone = self.emit_lone_before(seen, out);
+        self.pipelined |= std::mem::take(owed) > lone && !self.lost_answers;
     }
 
     fn proven_answer(&mut self, asked: &Asked, next_seen: Option<u64>) -> Option<Box<Answer>> {
@@ -331,18 +366,25 @@ impl Http {
         if self.pipelined || start >= end {
             return None;
         }
-        let at = self.lone.iter().position(|a| a.start == start && a.end == end && heard(asked, a))?;
+        let at = self.lone.iter().position(|a| a.start == start && a.end == end)?;
+        if !self.lone.get(at).is_some_and(|answer| heard(asked, answer)) {
+            self.pipelined = true;
+            return None;
+        }
         self.lone.remove(at)
     }
 
-    /// Lone responses that lie before `seen` answer nothing that comes.
-    fn emit_lone_before(&mut self, seen: Option<u64>, out: &mut Out<'_>) {
+    /// Sends on lone responses that lie before `seen`, and counts them.
+    fn emit_lone_before(&mut self, seen: Option<u64>, out: &mut Out<'_>) -> usize {
+        let mut count = 0;
         while let Some(first) = self.lone.front()
             && seen.is_none_or(|seen| first.start < seen)
+            && let Some(answer) = self.lone.pop_front()
         {
-            let Some(answer) = self.lone.pop_front() else { return };
             self.emit_lone(*answer, Completeness::WHOLE, out);
+            count += 1;
         }
+        count
     }
 
     /// The flow is over: both sides' ends may be the proof that is still due.

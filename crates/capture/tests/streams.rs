@@ -1,0 +1,153 @@
+//! However a stream reaches the sensor, the exchanges are the same; what was lost is marked and never guessed.
+
+mod common;
+
+use common::{ACK, PSH, Rng, Seen, Seg, Style, conversation, request_id, response_id, run, seen};
+use proptest::prelude::*;
+use sidetap_model::Exchange;
+
+const STYLES: [Style; 3] = [Style::Sequential, Style::Bursts, Style::TwoDeep];
+
+/// Cuts segments anew, with doubled and overlapping pieces, and mixes their order within a few packets.
+fn disturb(segs: &[Seg], rng: &mut Rng) -> Vec<Seg> {
+    let mut out: Vec<Seg> = Vec::new();
+    for seg in segs {
+        if seg.data.len() < 2 || seg.flags & !(ACK | PSH) != 0 {
+            out.push(seg.clone());
+            continue;
+        }
+        let mut at = 0;
+        while at < seg.data.len() {
+            let n = 1 + rng.below(seg.data.len() - at);
+            let back = if rng.chance(30) { rng.below(at + 1) } else { 0 };
+            let piece = Seg {
+                seq: seg.seq.wrapping_add((at - back) as u32),
+                data: seg.data[at - back..at + n].to_vec(),
+                ..seg.clone()
+            };
+            if rng.chance(15) {
+                out.push(piece.clone());
+            }
+            out.push(piece);
+            at += n;
+        }
+    }
+    for i in 1..out.len() {
+        if rng.chance(25) && out[i].data.len() + out[i - 1].data.len() > 0 {
+            let far = i.saturating_sub(1 + rng.below(4)).max(3);
+            if far < i {
+                out.swap(i, far);
+            }
+        }
+    }
+    for (i, seg) in out.iter_mut().enumerate() {
+        seg.ts = i as i64 * 50_000;
+    }
+    out
+}
+
+fn shown(exchanges: &[Exchange]) -> Vec<Seen> {
+    exchanges.iter().map(seen).collect()
+}
+
+#[test]
+fn a_clean_conversation_is_seen_whole() {
+    for seed in 0..300 {
+        for style in STYLES {
+            let segs = conversation(seed, style);
+            let exchanges = run(&segs);
+            assert!(exchanges.len() >= 2);
+            for (i, ex) in exchanges.iter().enumerate() {
+                assert!(ex.completeness.is_whole(), "seed {seed} {style:?}: {}", brief(ex));
+                assert_eq!(request_id(ex), Some(i.to_string()), "seed {seed} {style:?}");
+                assert_eq!(response_id(ex), Some(i.to_string()), "seed {seed} {style:?}");
+                assert!(ex.anomalies.is_empty(), "seed {seed} {style:?}: {:?}", ex.anomalies);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn any_split_order_doubling_and_overlap_give_the_same_exchanges(seed: u64, style in 0..3_usize) {
+        let segs = conversation(seed, STYLES[style]);
+        let clean = shown(&run(&segs));
+        let disturbed = run(&disturb(&segs, &mut Rng(seed ^ 1)));
+        prop_assert!(clean == shown(&disturbed));
+    }
+}
+
+fn brief(ex: &Exchange) -> String {
+    let lengths = (ex.request.as_ref().map(|r| r.body.len), ex.response.as_ref().map(|r| r.body.len));
+    format!("{:?} {:?} bodies {lengths:?} {:?}", request_id(ex), response_id(ex), ex.anomalies)
+}
+
+/// Checks exchanges of a lossy capture against the clean ones; gives how many pairs there were.
+fn check_lossy(clean: &[Seen], exchanges: &[Exchange], what: &str) -> usize {
+    let mut pairs = 0;
+    for ex in exchanges {
+        if let (Some(request), Some(response)) = (request_id(ex), response_id(ex)) {
+            assert_eq!(request, response, "false pair: {what}");
+            pairs += 1;
+        }
+        if ex.completeness.is_whole() {
+            assert!(clean.contains(&seen(ex)), "unmarked and unlike the clean one: {what}: {}", brief(ex));
+        }
+    }
+    pairs
+}
+
+#[test]
+fn loss_never_pairs_a_request_with_the_response_of_another() {
+    let (mut pairs, mut whole) = ([0; 3], [0; 3]);
+    for seed in 0..1500 {
+        for (i, style) in STYLES.into_iter().enumerate() {
+            let segs = conversation(seed, style);
+            let clean = shown(&run(&segs));
+            let mut rng = Rng(seed.wrapping_mul(31) + i as u64);
+            let percent = 1 + rng.below(30);
+            let mut kept: Vec<Seg> = segs.iter().filter(|_| !rng.chance(percent)).cloned().collect();
+            if rng.chance(40) {
+                kept = disturb(&kept, &mut rng);
+            }
+            if rng.chance(20) {
+                kept.drain(..rng.below(kept.len()));
+            }
+            if rng.chance(20) {
+                kept.truncate(1 + rng.below(kept.len()));
+            }
+            if rng.chance(10) {
+                let up = rng.chance(50);
+                kept.retain(|s| s.up == up);
+            }
+            let exchanges = run(&kept);
+            pairs[i] += check_lossy(&clean, &exchanges, &format!("seed {seed} {style:?} loss {percent}%"));
+            whole[i] += clean.len();
+        }
+    }
+    println!("pairs found of those there were: {pairs:?} of {whole:?}");
+    assert!(pairs[0] * 100 > whole[0] * 40, "{pairs:?} of {whole:?}");
+}
+
+#[test]
+fn every_single_and_double_loss_of_short_conversations_is_harmless() {
+    for seed in 0..25 {
+        for style in STYLES {
+            let segs = conversation(seed, style);
+            let clean = shown(&run(&segs));
+            let n = segs.len().min(24);
+            for a in 0..n {
+                for b in a..n {
+                    let kept: Vec<Seg> = segs
+                        .iter()
+                        .enumerate()
+                        .filter(|(i, _)| *i != a && *i != b)
+                        .map(|(_, s)| s.clone())
+                        .collect();
+                    check_lossy(&clean, &run(&kept), &format!("seed {seed} {style:?} without {a} and {b}"));
+                }
+            }
+        }
+    }
+}
