@@ -360,6 +360,11 @@ impl Traits {
         self.0 |= other.0;
     }
 
+    /// Takes those of `other` away.
+    pub const fn remove(&mut self, other: Traits) {
+        self.0 &= !other.0;
+    }
+
     /// Sets those of `other` where `when`.
     pub const fn set(&mut self, other: Traits, when: bool) {
         if when {

@@ -75,6 +75,7 @@ fn field<'a>(head: &mut Head<'a>, order: &mut Mix, name: &'a [u8], value: &'a [u
     }
     head.names.note(name, slot);
     let mut code = Name::Other;
+    let mut hop = false;
     let mut volatile = false;
     let mut single = false;
     match &*slot {
@@ -143,6 +144,7 @@ fn field<'a>(head: &mut Head<'a>, order: &mut Mix, name: &'a [u8], value: &'a [u
         | b"x-forwarded-proto" | b"x-forwarded-host" | b"x-forwarded-port" => {
             head.traits.set(Traits::FORWARDED_CLAIM, &*slot == b"x-forwarded-for" || &*slot == b"forwarded");
             volatile = true;
+            hop = true;
         }
         b"via" | b"proxy-connection" | b"x-proxy-id" | b"proxy-authorization" => {
             head.traits.insert(Traits::PROXY_LEAK);
@@ -155,7 +157,9 @@ fn field<'a>(head: &mut Head<'a>, order: &mut Mix, name: &'a [u8], value: &'a [u
         head.traits.set(Traits::DUPLICATE, seen.contains(&h));
         seen.push(h);
     }
-    head.names.push(code);
+    if !hop {
+        head.names.push(code);
+    }
     if !volatile {
         order.bytes(name);
     }

@@ -115,6 +115,9 @@ impl Extractor {
         let changing = !head.traits.has(Traits::GET) && !head.traits.has(Traits::HEAD);
         let json = head.content_type.is_some_and(|t| t.starts_with(b"application/json"));
         head.compare(&agent, changing && json, surface == Surface::Page);
+        if client.source != sidetap_model::IpSource::Connection {
+            head.traits.remove(Traits::FORWARDED_CLAIM);
+        }
         head.traits.set(Traits::BODY_SPACED, self.request.spaced);
         head.traits.set(Traits::ANOMALY, !exchange.anomalies.is_empty());
         let mut roles = words::roles_of_path(&endpoint.template, changing);
