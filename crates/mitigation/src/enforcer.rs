@@ -131,7 +131,7 @@ impl Enforcer {
         let allow = self.allow_of(desired);
         let mut report = PushReport { mode: options.mode, connectors: Vec::new(), held, actions: Vec::new() };
         if options.mode == Mode::Enforce
-            && let Err(e) = self.remember(&terms, now.secs())
+            && let Err(e) = self.remember(self.sendable(&desired.wants, &terms, &allow), now.secs())
         {
             report.connectors = self.connectors.iter().map(|c| failed(c.as_ref(), &e.to_string())).collect();
             return report;
@@ -221,9 +221,26 @@ impl Enforcer {
         (terms, held)
     }
 
+    /// The terms of those wants that at least one device can be told.
+    fn sendable(
+        &self,
+        wants: &[Want],
+        terms: &BTreeMap<String, LedgerEntry>,
+        allow: &[IpNet],
+    ) -> Vec<(String, LedgerEntry)> {
+        let told = |want: &Want, term: &LedgerEntry| {
+            self.connectors.iter().any(|c| {
+                let undone = self.ledger.is_undone(c.name(), &tag_of(&want.verdict));
+                !undone && express(want, term, c.as_ref(), allow).is_ok()
+            })
+        };
+        let with_term = wants.iter().filter_map(|w| terms.get(&w.verdict).map(|t| (w, t)));
+        with_term.filter(|(w, t)| told(w, t)).map(|(w, t)| (w.verdict.clone(), *t)).collect()
+    }
+
     /// Writes down what is about to be pushed before any device hears of it.
-    fn remember(&mut self, terms: &BTreeMap<String, LedgerEntry>, now: i64) -> std::io::Result<()> {
-        self.ledger.entries.extend(terms.iter().map(|(id, term)| (id.clone(), *term)));
+    fn remember(&mut self, terms: Vec<(String, LedgerEntry)>, now: i64) -> std::io::Result<()> {
+        self.ledger.entries.extend(terms);
         self.ledger.prune(now);
         self.save()
     }

@@ -1,7 +1,9 @@
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use serde::Serialize;
+use sidetap_policy::Response;
 
 use crate::connector::Observed;
 use crate::entry::{Entry, Sees};
@@ -55,31 +57,27 @@ impl Plan {
 
 /// The difference between what a device should hold and what it holds. Pure: the same arguments give the same plan.
 ///
-/// Of several entries for one network the strongest response and then the latest expiry stand; a network inside another
+/// Of several entries for one network the strongest response and then the latest expiry stand, with the highest priority; a network inside another
 /// whose response is at least as strong is left out; beyond the device's capacity those of lowest priority are.
 pub fn plan(wanted: &[Entry], observed: &Observed, allow: &[IpNet], sees: &Sees) -> Plan {
     let mut out = Plan::default();
     let room = sees.capacity.saturating_sub(observed.foreign);
     let target = choose(wanted, room, &mut out.refused);
-    let have: BTreeMap<IpNet, &Entry> = observed.entries.iter().map(|e| (e.net, e)).collect();
+    let mut have: BTreeMap<(IpNet, Response), &Entry> = BTreeMap::new();
+    for old in &observed.entries {
+        let first = *have.entry((old.net, old.response)).or_insert(old);
+        let wanted = target.get(&old.net).is_some_and(|e| e.response == old.response);
+        if !wanted || !std::ptr::eq(first, old) {
+            out.remove.push(old.clone());
+        }
+    }
     for entry in target.values() {
-        match have.get(&entry.net) {
+        match have.get(&(entry.net, entry.response)) {
             None => out.add.push(entry.clone()),
-            Some(old) if old.response != entry.response => {
-                out.remove.push((*old).clone());
-                out.add.push(entry.clone());
-            }
             Some(old) if old.expires_at.abs_diff(entry.expires_at) > SLACK_S.unsigned_abs() => {
                 out.refresh.push(entry.clone());
             }
             Some(_) => {}
-        }
-    }
-    let mut seen = std::collections::BTreeSet::new();
-    for old in &observed.entries {
-        let duplicate = !seen.insert(old.net);
-        if duplicate || !target.contains_key(&old.net) {
-            out.remove.push(old.clone());
         }
     }
     out.target = target.into_values().collect();
@@ -98,8 +96,13 @@ fn choose(wanted: &[Entry], room: usize, refused: &mut Vec<Refusal>) -> BTreeMap
     let mut best: BTreeMap<IpNet, Entry> = BTreeMap::new();
     for entry in wanted {
         match best.get_mut(&entry.net) {
-            Some(old) if strength(old) >= strength(entry) => {}
-            Some(old) => *old = entry.clone(),
+            Some(old) => {
+                let priority = old.priority.max(entry.priority);
+                if strength(entry) > strength(old) {
+                    *old = entry.clone();
+                }
+                old.priority = priority;
+            }
             None => drop(best.insert(entry.net, entry.clone())),
         }
     }
@@ -114,13 +117,14 @@ fn choose(wanted: &[Entry], room: usize, refused: &mut Vec<Refusal>) -> BTreeMap
     best
 }
 
-fn strength(entry: &Entry) -> (sidetap_policy::Response, i64) {
-    (entry.response, entry.expires_at)
+/// What stands where two entries name one network; the verdict's name settles what is equal otherwise.
+fn strength(entry: &Entry) -> (Response, i64, Reverse<&str>) {
+    (entry.response, entry.expires_at, Reverse(&entry.verdict))
 }
 
 /// Sorted networks have every one before those inside it, so a stack of the open ones finds all covers in one pass.
 fn drop_covered(best: &mut BTreeMap<IpNet, Entry>, refused: &mut Vec<Refusal>) {
-    let mut open: Vec<(IpNet, sidetap_policy::Response)> = Vec::new();
+    let mut open: Vec<(IpNet, Response)> = Vec::new();
     let mut covered = Vec::new();
     for (net, entry) in best.iter() {
         while open.last().is_some_and(|(o, _)| !o.contains(net)) {
@@ -146,7 +150,6 @@ fn refusal(entry: &Entry, why: String) -> Refusal {
 mod tests {
     use super::*;
     use crate::entry::AddressSeen;
-    use sidetap_policy::Response;
 
     pub(crate) fn sees(capacity: usize) -> Sees {
         Sees {

@@ -149,6 +149,8 @@ fn guards_hold_and_one_device_that_fails_does_not_stop_others() {
     assert_eq!(report.actions.iter().filter(|a| a.kind == "push" && a.outcome == "failed").count(), 1);
     let held: Vec<&str> = want.held.iter().map(|h| h.verdict.as_str()).collect();
     assert_eq!(held, ["v4", "v6"]);
+    let known: Vec<&str> = enforcer.ledger().entries.keys().map(String::as_str).collect();
+    assert_eq!(known, ["v1"], "what no device was told is not remembered as pushed");
     let refused = &enforcer.plan(&want, wall_ts(), false).connectors[1].plan.refused;
     let told: Vec<(&str, bool)> = refused.iter().map(|r| (r.verdict.as_str(), !r.why.is_empty())).collect();
     assert_eq!(told, [("v2", true), ("v3", true), ("v5", true)]);
@@ -180,6 +182,23 @@ fn too_many_at_once_are_held_unless_forced() {
     assert!(lines(dir.path(), "a").is_empty());
     enforcer.push(&want, wall_ts(), &PushOptions { force: true, ..options() });
     assert_eq!(lines(dir.path(), "a").len(), 3);
+}
+
+#[test]
+fn the_documented_configurations_are_valid() {
+    #[derive(serde::Deserialize)]
+    struct File {
+        mitigation: Config,
+    }
+    for text in [
+        include_str!("../../../docs/connectors/feed.md"),
+        include_str!("../../../docs/connectors/nftables.md"),
+        include_str!("../../../docs/connectors/haproxy.md"),
+    ] {
+        let block = text.split("```toml\n").nth(1).and_then(|t| t.split("```").next()).unwrap();
+        let file: File = toml::from_str(block).unwrap();
+        assert_eq!(file.mitigation.connectors().unwrap().len(), 1);
+    }
 }
 
 #[test]

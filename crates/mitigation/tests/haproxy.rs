@@ -308,6 +308,7 @@ fn keeps_the_contract() {
     let twice = Path::new(&haproxy.file("block.map")).display().to_string();
     haproxy.runtime(&format!("add map {twice} 192.0.2.1 {}:sidetap:old", wall() + 60));
     haproxy.runtime(&format!("add map {twice} 192.0.2.1 {}:sidetap:old", wall() + 60));
+    haproxy.runtime(&format!("prepare map {twice}"));
     suite::run(&mut UnderTest { haproxy, connector }).unwrap();
 }
 

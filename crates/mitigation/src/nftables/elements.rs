@@ -43,12 +43,13 @@ pub(super) fn changes(table: &str, plan: &Plan, now: i64) -> Vec<Value> {
 }
 
 fn per_set(verb: &str, table: &str, entries: &[&Entry], form: impl Fn(&Entry) -> Value) -> Vec<Value> {
-    let mut sets: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    let mut sets: BTreeMap<&str, BTreeMap<IpNet, Value>> = BTreeMap::new();
     for entry in entries {
-        sets.entry(set_of(entry)).or_default().push(form(entry));
+        sets.entry(set_of(entry)).or_default().entry(entry.net).or_insert_with(|| form(entry));
     }
     let mut commands = Vec::new();
     for (name, elements) in sets {
+        let elements: Vec<Value> = elements.into_values().collect();
         for chunk in elements.chunks(BATCH) {
             let body = json!({"element": {"family": "inet", "table": table, "name": name, "elem": chunk}});
             commands.push(json!({ verb: body }));
