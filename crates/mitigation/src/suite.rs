@@ -32,6 +32,7 @@ pub trait Device {
 pub fn run(device: &mut dyn Device) -> Result<(), String> {
     adds_and_is_idempotent(device)?;
     refreshes(device)?;
+    changes_widths(device)?;
     expires(device)?;
     keeps_foreign_entries(device)?;
     repairs_after_a_flush(device)?;
@@ -58,6 +59,16 @@ fn refreshes(device: &mut dyn Device) -> Result<(), String> {
     let observed = observe(device)?;
     let near = observed.entries.iter().all(|e| e.expires_at.abs_diff(end) <= 5);
     expect(near, || format!("refresh: ends are not {end}: {:?}", observed.entries))
+}
+
+/// Networks that overlap what is there, in place of it.
+fn changes_widths(device: &mut dyn Device) -> Result<(), String> {
+    let end = device.now() + 600;
+    for net in ["198.51.100.0/24", "198.51.100.0/25", "198.51.96.0/20", "198.51.100.128/25", "2001:db8::/48"]
+    {
+        reach(device, &[entry(net, end, 90)], net)?;
+    }
+    reach(device, &[entry("2001:db8::/56", end, 90), entry("2001:db8:0:100::/56", end, 90)], "neighbours")
 }
 
 fn expires(device: &mut dyn Device) -> Result<(), String> {

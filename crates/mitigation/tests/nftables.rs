@@ -15,8 +15,9 @@ use std::time::Duration;
 
 use sidetap_mitigation::nftables::{NftablesConfig, NftablesConnector};
 use sidetap_mitigation::suite::{self, Device};
-use sidetap_mitigation::{Connector, Enforcer, Mode, PushOptions, Selector};
+use sidetap_mitigation::{Connector, Enforcer, Entry, Mode, PushOptions, Selector};
 use sidetap_model::SubjectKind;
+use sidetap_policy::Response;
 use support::{Process, desired, skip, tool, until, verdict, wall, wall_ts};
 
 const SERVER: &str = "10.123.45.1";
@@ -288,6 +289,34 @@ fn a_lost_rule_is_put_back_and_refusals_are_told() {
     slow.command = vec!["sh".into(), "-c".into(), "exec sleep 60".into()];
     let error = NftablesConnector::new(slow).unwrap().observe(wall()).unwrap_err();
     assert!(error.to_string().starts_with("no answer within 1 s"), "{error}");
+}
+
+#[test]
+fn an_element_that_times_out_before_its_removal_does_not_stop_the_rest() {
+    let Some(net) = Net::make() else { return };
+    let mut connector = net.connector();
+    let entry = |ip: &str| Entry {
+        net: ip.parse().unwrap(),
+        response: Response::Block,
+        expires_at: wall() + 600,
+        verdict: "v1".into(),
+        priority: (90, 0),
+    };
+    let apply = |connector: &mut NftablesConnector, wanted: &[Entry], meanwhile: &dyn Fn()| {
+        let observed = connector.observe(wall()).unwrap();
+        let plan = sidetap_mitigation::plan(wanted, &observed, &[], connector.sees());
+        meanwhile();
+        connector.apply(&plan, wall()).unwrap();
+    };
+    let before = [entry("192.0.2.1/32"), entry("192.0.2.2/32"), entry("198.51.100.0/24")];
+    apply(&mut connector, &before, &|| ());
+    apply(&mut connector, &[entry("192.0.2.3/32")], &|| {
+        net.nft(&["delete", "element", "inet", "sidetap", "block4", "{ 192.0.2.1 }"]);
+        net.nft(&["flush", "set", "inet", "sidetap", "blocknet4"]);
+    });
+    let left: Vec<String> =
+        connector.observe(wall()).unwrap().entries.iter().map(|e| e.net.to_string()).collect();
+    assert_eq!(left, ["192.0.2.3/32"]);
 }
 
 struct UnderTest {

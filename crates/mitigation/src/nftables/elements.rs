@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 use serde_json::{Value, json};
@@ -30,13 +30,15 @@ fn set_of(entry: &Entry) -> &'static str {
 
 /// Commands that make a plan's changes to the entries.
 ///
-/// An element is put there before it is removed, so that one that timed out in the meantime does not fail the whole
-/// transaction; and it is removed before it is put there with another time, since older kernels keep the first time.
-pub(super) fn changes(table: &str, plan: &Plan, now: i64) -> Vec<Value> {
-    let old: Vec<&Entry> = plan.remove.iter().chain(&plan.refresh).collect();
+/// An element is removed before it is put there with another time, since older kernels keep the first time. What `there`
+/// does not have is not removed: one that timed out in the meantime would fail the whole transaction.
+pub(super) fn changes(table: &str, plan: &Plan, there: Option<&Observed>, now: i64) -> Vec<Value> {
+    let have: Option<BTreeSet<(&str, IpNet)>> =
+        there.map(|o| o.entries.iter().map(|e| (set_of(e), e.net)).collect());
+    let is_there = |e: &&Entry| have.as_ref().is_none_or(|h| h.contains(&(set_of(e), e.net)));
+    let old: Vec<&Entry> = plan.remove.iter().chain(&plan.refresh).filter(is_there).collect();
     let new: Vec<&Entry> = plan.add.iter().chain(&plan.refresh).filter(|e| e.expires_at > now).collect();
     let mut commands = Vec::new();
-    commands.extend(per_set("add", table, &old, |e| element(e, 1)));
     commands.extend(per_set("delete", table, &old, |e| value(&e.net)));
     commands.extend(per_set("add", table, &new, |e| element(e, e.expires_at.saturating_sub(now).max(1))));
     commands

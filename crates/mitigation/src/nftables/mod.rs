@@ -67,6 +67,13 @@ fn default_timeout() -> u64 {
     30
 }
 
+/// How nft says that something is not there.
+const NO_SUCH: &str = "No such file or directory";
+/// The same of an element: the kernel says it of addresses, nft itself of networks.
+const GONE: [&str; 2] = [NO_SUCH, "element does not exist"];
+/// How often a transaction is tried again whose elements went in the meantime.
+const RETRIES: usize = 2;
+
 /// The connector to a packet filter.
 #[derive(Debug)]
 pub struct NftablesConnector {
@@ -137,17 +144,32 @@ impl Connector for NftablesConnector {
                 observed.drift = wanted.missing_in(&json);
                 Ok(observed)
             }
-            Err(ConnectorError::Refused { answer, .. }) if answer.contains("No such file or directory") => {
-                Ok(Observed {
-                    drift: vec![format!("table inet {}", self.config.table)],
-                    ..Observed::default()
-                })
-            }
+            Err(ConnectorError::Refused { answer, .. }) if answer.contains(NO_SUCH) => Ok(Observed {
+                drift: vec![format!("table inet {}", self.config.table)],
+                ..Observed::default()
+            }),
             Err(e) => Err(e),
         }
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
+        let mut there = None;
+        for _ in 0..RETRIES {
+            match self.transact(plan, there.as_ref(), now) {
+                // An element that was to be removed timed out first: what is left is read again.
+                Err(ConnectorError::Refused { answer, .. }) if GONE.iter().any(|g| answer.contains(g)) => {
+                    there = Some(self.observe(now)?);
+                }
+                done => return done,
+            }
+        }
+        self.transact(plan, there.as_ref(), now)
+    }
+}
+
+impl NftablesConnector {
+    /// Makes a plan's changes in one transaction, whole or not at all.
+    fn transact(&self, plan: &Plan, there: Option<&Observed>, now: i64) -> Result<Answer, ConnectorError> {
         let layout = ruleset::Layout::new(&self.config);
         let mut commands = Vec::new();
         if !plan.repair.is_empty() {
@@ -156,7 +178,7 @@ impl Connector for NftablesConnector {
         if plan.allow_changes || !plan.repair.is_empty() {
             commands.extend(layout.allow(&plan.allow));
         }
-        commands.extend(elements::changes(&self.config.table, plan, now));
+        commands.extend(elements::changes(&self.config.table, plan, there, now));
         let n = commands.len();
         let text = serde_json::json!({ "nftables": commands }).to_string();
         run::nft(&self.config, &["-j", "-f", "-"], &text)?;
