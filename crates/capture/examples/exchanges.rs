@@ -85,7 +85,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     match &out {
         Some(dir) => std::fs::write(dir.join("summary.json"), serde_json::to_vec_pretty(&summary)?)?,
-        None => eprintln!("{}", serde_json::to_string_pretty(&summary)?),
+        None => writeln!(io::stderr(), "{}", serde_json::to_string_pretty(&summary)?)?,
     }
     Ok(())
 }

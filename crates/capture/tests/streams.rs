@@ -126,7 +126,6 @@ fn loss_never_pairs_a_request_with_the_response_of_another() {
             whole[i] += clean.len();
         }
     }
-    println!("pairs found of those there were: {pairs:?} of {whole:?}");
     assert!(pairs[0] * 100 > whole[0] * 40, "{pairs:?} of {whole:?}");
 }
 

@@ -90,6 +90,16 @@ pub fn lossy_utf8_percent(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
+/// Bytes with their percent-escapes resolved once, as text; what is not UTF-8 is replaced by U+FFFD.
+pub fn percent_decoded(bytes: &[u8]) -> Cow<'_, str> {
+    match Cow::from(percent_encoding::percent_decode(bytes)) {
+        Cow::Borrowed(raw) => String::from_utf8_lossy(raw),
+        Cow::Owned(raw) => Cow::Owned(
+            String::from_utf8(raw).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()),
+        ),
+    }
+}
+
 fn escaped(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len() + 16);
     for chunk in bytes.utf8_chunks() {

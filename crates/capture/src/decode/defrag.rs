@@ -67,7 +67,7 @@ impl Defrag {
     /// Adds a fragment; true where `out` now holds the whole datagram.
     pub(super) fn add(&mut self, f: &Fragment<'_>, now: Ts, out: &mut Vec<u8>) -> Result<bool, DropReason> {
         let end = f.offset as usize + f.data.len();
-        if end > LARGEST_DATAGRAM || f.data.is_empty() || (f.more && f.data.len() % 8 != 0) {
+        if end > LARGEST_DATAGRAM || f.data.is_empty() || (f.more && !f.data.len().is_multiple_of(8)) {
             return Err(DropReason::MalformedFragment);
         }
         self.expire(now);

@@ -1,5 +1,5 @@
 use sidetap_model::{Addr, Anomaly, AnomalySet, Exchange, FlowId, FlowKey, Ts, Zone};
-use sidetap_wire::http1::{Probe, probe_request, probe_response};
+use sidetap_wire::http1::{Probe, likely_request, probe_request, probe_response};
 
 use super::kind::Kind;
 use super::track::Side;
@@ -9,6 +9,8 @@ use crate::proxy;
 
 /// Bytes of one direction kept while it is not clear what they begin.
 const LONGEST_OPENING: usize = 64 << 10;
+/// So many bytes of a message's first word may come alone.
+const LONGEST_PREFIX: usize = 16;
 /// A flow seen from its start that is not HTTP within so many bytes is not looked at any longer.
 const PATIENCE: u64 = 256 << 10;
 /// The same, of a flow that was joined late: a message that began before may be long.
@@ -141,15 +143,10 @@ impl App {
     /// Bytes of a direction, in order.
     pub(super) fn data(&mut self, side: Side, bytes: &[u8], mark: Mark, cx: &mut Cx<'_>) {
         match &mut self.state {
-            State::Http(_) => {
-                self.http(
-                    side,
-                    cx,
-                    |http, up, out| {
-                        if up { http.up(bytes, mark, out) } else { http.down(bytes, mark, out) }
-                    },
-                )
-            }
+            State::Http(_) => self.http(side, cx, |http, up, out| match up {
+                true => http.up(bytes, mark, out),
+                false => http.down(bytes, mark, out),
+            }),
             State::Opening(..) => self.opening(side, bytes, mark, cx),
             State::Other | State::Finished => {}
         }
@@ -158,15 +155,10 @@ impl App {
     /// Bytes of a direction that never came; it goes on at `at`.
     pub(super) fn gap(&mut self, side: Side, len: u64, at: u64, cx: &mut Cx<'_>) {
         match &mut self.state {
-            State::Http(_) => {
-                self.http(
-                    side,
-                    cx,
-                    |http, up, out| {
-                        if up { http.up_gap(len, at, out) } else { http.down_gap(len, at, out) }
-                    },
-                )
-            }
+            State::Http(_) => self.http(side, cx, |http, up, out| match up {
+                true => http.up_gap(len, at, out),
+                false => http.down_gap(len, at, out),
+            }),
             State::Opening(sides, _) => {
                 self.facts.lost_opening = true;
                 self.lost[side & 1] |= sides[side & 1].bytes.is_empty();
@@ -201,7 +193,7 @@ impl App {
 
     pub(super) fn show_open(&mut self, seq: u32, limits: &FlowLimits, sink: &mut dyn FnMut(&Exchange)) {
         let State::Http(http) = &mut self.state else { return };
-        let mut out = Out {
+        let out = Out {
             limits,
             facts: self.facts,
             address: &self.address,
@@ -210,7 +202,7 @@ impl App {
             seq: &mut self.seq,
             forgotten: &mut 0,
         };
-        let shown = http.show_open(seq, &mut out);
+        let shown = http.show_open(seq, &out);
         if let Some(exchange) = shown {
             sink(&exchange);
         }
@@ -331,6 +323,14 @@ impl App {
             return Verdict::Other(kind);
         }
         match (probe_request(rest), probe_response(rest)) {
+            // Joined late, bytes may stand in the middle of a message.
+            (Probe::Certain | Probe::Unsure, _)
+                if !(start && self.facts.from_start)
+                    && rest.len() > LONGEST_PREFIX
+                    && !likely_request(rest) =>
+            {
+                Verdict::Refused
+            }
             (Probe::Certain, _) => {
                 self.orient(side);
                 Verdict::Http { skip }

@@ -12,8 +12,8 @@ use std::collections::VecDeque;
 
 use sidetap_model::{Anomaly, AnomalySet, Body, Completeness, Request, Response, Ts, Version};
 use sidetap_wire::http1::{
-    Framing, HeadLimits, Parsed, Probe, RequestHead, ResponseHead, probe_request, probe_response,
-    request_framing, request_head, response_framing, response_head, trailer_fields,
+    Framing, HeadLimits, Parsed, Probe, RequestHead, ResponseHead, likely_request, probe_request,
+    probe_response, request_framing, request_head, response_framing, response_head, trailer_fields,
 };
 use sidetap_wire::target;
 
@@ -117,7 +117,7 @@ impl Http {
                     0
                 }
                 Wants::Body => self.read_request_body(bytes, mark, out),
-                Wants::Skip if probe_request(bytes) != Probe::No => {
+                Wants::Skip if likely_request(bytes) => {
                     self.up.resume();
                     0
                 }

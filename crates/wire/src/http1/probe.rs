@@ -92,6 +92,16 @@ pub fn probe_request(bytes: &[u8]) -> Probe {
     if old { Probe::Certain } else { Probe::No }
 }
 
+/// Whether `bytes` begin a request where nothing tells that a message begins here, as after a loss: a method that is in
+/// use, and a target after it.
+pub fn likely_request(bytes: &[u8]) -> bool {
+    let Some(method_len) = bytes.iter().take(LONGEST_METHOD).position(|b| *b == b' ') else { return false };
+    let method = bytes.get(..method_len).unwrap_or_default();
+    let target = bytes.get(method_len + 1);
+    let plausible = target.is_none_or(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'*' | b'['));
+    METHODS.contains(&method) && plausible && probe_request(bytes) != Probe::No
+}
+
 /// No white space yet: the beginning of a method may be cut, binary data is none.
 fn probe_method_prefix(bytes: &[u8]) -> Probe {
     let plausible = bytes.len() <= LONGEST_METHOD
