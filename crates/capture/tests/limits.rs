@@ -1,0 +1,264 @@
+//! Hostile traffic: every table stays within its cap, and what was given up is counted.
+
+mod common;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use common::{ACK, FIN, PSH, SYN, Seg, Wire, addr, run_with};
+use sidetap_capture::{FlowLimits, FlowTable, Segment, TcpFlags};
+use sidetap_model::{Addr, Anomaly, Completeness, Exchange, Ts, Zone};
+
+/// Feeds a table and checks its cap after every segment.
+struct Fed {
+    table: FlowTable,
+    limits: FlowLimits,
+    exchanges: Vec<Exchange>,
+    most_held: usize,
+}
+
+impl Fed {
+    fn new(limits: FlowLimits) -> Self {
+        let table = FlowTable::new(0, &limits, Arc::from([Zone::default()]));
+        Fed { table, limits, exchanges: Vec::new(), most_held: 0 }
+    }
+
+    fn segment(&mut self, segment: &Segment<'_>) {
+        let exchanges = &mut self.exchanges;
+        self.table.segment(segment, &mut |ex| exchanges.push(ex));
+        self.most_held = self.most_held.max(self.table.held_bytes());
+        assert!(self.table.held_bytes() <= self.limits.bytes, "{}", self.table.held_bytes());
+        assert!(self.table.len() <= self.limits.flows);
+    }
+
+    fn seg(&mut self, seg: &Seg) {
+        self.segment(&seg.segment(addr(1, 40000), addr(2, 80)));
+    }
+
+    fn finish(mut self) -> (Vec<Exchange>, FlowTable) {
+        let exchanges = &mut self.exchanges;
+        self.table.finish(&mut |ex| exchanges.push(ex));
+        let streams = self.table.counters().streams();
+        assert_eq!(streams.bytes, streams.delivered + streams.discarded.values().sum::<u64>(), "{streams:?}");
+        assert!(self.table.is_empty() && self.table.held_bytes() == 0);
+        (self.exchanges, self.table)
+    }
+}
+
+fn small() -> FlowLimits {
+    FlowLimits { flows: 500, bytes: 400_000, direction_bytes: 150_000, ..FlowLimits::default() }
+}
+
+fn wire() -> Wire {
+    Wire::open([1000, 2000], 1448)
+}
+
+/// What was sent since the last call.
+fn new_segs(wire: &mut Wire) -> Vec<Seg> {
+    std::mem::take(&mut wire.segs)
+}
+
+#[test]
+fn a_flood_of_handshakes_pushes_out_no_flow_with_data() {
+    let mut fed = Fed::new(small());
+    let mut honest = wire();
+    honest.send(true, b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n");
+    for seg in new_segs(&mut honest) {
+        fed.seg(&seg);
+    }
+    for i in 0..20_000_u32 {
+        let src = Addr { ip: IpAddr::V4(Ipv4Addr::from(0x0b00_0000 + i)), port: 1024 };
+        let seg = Seg { up: true, seq: i, ack: 0, flags: SYN, data: Vec::new(), ts: 0, snapped: 0 };
+        fed.segment(&seg.segment(src, addr(2, 80)));
+    }
+    honest.send(false, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    for seg in new_segs(&mut honest) {
+        fed.seg(&seg);
+    }
+    let (exchanges, table) = fed.finish();
+    assert_eq!(exchanges.len(), 1);
+    assert!(exchanges[0].completeness.is_whole());
+    assert!(table.counters().evictions()["flows"] > 19_000);
+}
+
+#[test]
+fn out_of_order_bytes_without_end_stay_within_the_cap() {
+    let mut fed = Fed::new(small());
+    for seg in new_segs(&mut wire()) {
+        fed.seg(&seg);
+    }
+    for i in 0..10_000_u32 {
+        let seq = 1001 + 3000 * (i + 1);
+        fed.seg(&Seg { up: true, seq, ack: 2001, flags: ACK, data: vec![b'x'; 1000], ts: 0, snapped: 0 });
+    }
+    let most = fed.most_held;
+    fed.finish();
+    assert!(most > 100_000);
+}
+
+#[test]
+fn tiny_out_of_order_pieces_cost_no_more_than_large_ones() {
+    let mut fed = Fed::new(small());
+    for seg in new_segs(&mut wire()) {
+        fed.seg(&seg);
+    }
+    for i in 0..50_000_u32 {
+        let seq = 2001 + 2 * (i * 7919 % 50_000);
+        fed.seg(&Seg { up: true, seq, ack: 2001, flags: ACK, data: vec![b'x'], ts: 0, snapped: 0 });
+    }
+    fed.finish();
+}
+
+#[test]
+fn an_endless_head_is_cut_and_said_to_be() {
+    let mut fed = Fed::new(small());
+    let mut w = wire();
+    w.send(true, b"GET /endless HTTP/1.1\r\nHost: h\r\n");
+    for i in 0..5000 {
+        w.send(true, format!("X-{i}: {}\r\n", "v".repeat(60)).as_bytes());
+    }
+    for seg in new_segs(&mut w) {
+        fed.seg(&seg);
+    }
+    let (exchanges, _) = fed.finish();
+    assert_eq!(exchanges.len(), 1);
+    let ex = &exchanges[0];
+    assert!(ex.completeness.contains(Completeness::REQUEST_TRUNCATED));
+    assert!(ex.anomalies.contains(Anomaly::HeadTooLong));
+    assert_eq!(ex.request.as_ref().unwrap().target, b"/endless");
+    assert!(ex.request.as_ref().unwrap().headers.len() <= FlowLimits::default().fields);
+}
+
+#[test]
+fn endless_chunks_extensions_and_bodies_keep_only_what_is_kept_of_a_body() {
+    let shapes: [(&str, &str, &str); 4] = [
+        ("chunks", "Transfer-Encoding: chunked\r\n\r\n", "5\r\nabcde\r\n"),
+        ("extension", "Transfer-Encoding: chunked\r\n\r\n5;", "ext=ext;"),
+        ("trailer", "Transfer-Encoding: chunked\r\n\r\n0\r\n", "X-Trailer: value\r\n"),
+        ("length", "Content-Length: 99999999999\r\n\r\n", "some more of the body "),
+    ];
+    for (name, head, piece) in shapes {
+        let mut fed = Fed::new(FlowLimits { body: 10_000, ..small() });
+        let mut w = wire();
+        w.send(true, format!("POST /{name} HTTP/1.1\r\nHost: h\r\n{head}").as_bytes());
+        for _ in 0..2000 {
+            w.send(true, piece.repeat(100).as_bytes());
+        }
+        for seg in new_segs(&mut w) {
+            fed.seg(&seg);
+        }
+        let most = fed.most_held;
+        let (exchanges, _) = fed.finish();
+        assert!(most < 60_000, "{name} held {most}");
+        assert_eq!(exchanges.len(), 1, "{name}");
+        assert!(exchanges[0].completeness.contains(Completeness::REQUEST_TRUNCATED), "{name}");
+        assert!(exchanges[0].request.as_ref().unwrap().body.bytes.len() <= 10_000, "{name}");
+    }
+}
+
+#[test]
+fn requests_that_nobody_answers_are_given_up_one_by_one() {
+    let mut w = wire();
+    for i in 0..3000 {
+        w.send(true, format!("GET /item/{i} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
+    }
+    for i in 0..3000 {
+        w.send(false, format!("HTTP/1.1 200 OK\r\nX-Id: {i}\r\nContent-Length: 0\r\n\r\n").as_bytes());
+    }
+    let limits = FlowLimits { open_requests: 100, ..FlowLimits::default() };
+    let (exchanges, table) = run_with(&w.segs, &limits);
+    assert_eq!(exchanges.iter().filter(|e| e.request.is_some()).count(), 3000);
+    for ex in &exchanges {
+        if ex.request.is_some() && ex.response.is_some() {
+            assert_eq!(common::request_id(ex), common::response_id(ex));
+        }
+    }
+    assert!(table.counters().evictions()["open-requests"] > 2000);
+}
+
+#[test]
+fn many_large_bodies_at_once_evict_the_flows_that_are_idle_longest() {
+    let mut fed = Fed::new(FlowLimits { body: 100_000, ..small() });
+    let head = b"POST /big HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n";
+    for flow in 0..40_u16 {
+        let mut w = wire();
+        w.send(true, head);
+        w.send(true, &vec![b'b'; 30_000]);
+        for seg in w.segs {
+            fed.segment(&seg.segment(addr(3, 2000 + flow), addr(2, 80)));
+        }
+    }
+    let (exchanges, table) = fed.finish();
+    assert_eq!(exchanges.len(), 40);
+    let evicted = exchanges.iter().filter(|e| e.completeness.contains(Completeness::EVICTED)).count();
+    assert!(evicted >= 20 && evicted < 40, "{evicted}");
+    assert_eq!(table.counters().evictions()["flows-for-memory"], evicted as u64);
+}
+
+#[test]
+fn an_idle_flow_is_cut_and_its_request_comes_out() {
+    let limits = FlowLimits::default();
+    let mut table = FlowTable::new(0, &limits, Arc::from([Zone::default()]));
+    let mut w = wire();
+    w.send(true, b"GET /waits HTTP/1.1\r\nHost: h\r\n\r\n");
+    let mut out = Vec::new();
+    let start = w.segs[0].segment(addr(1, 1), addr(2, 80)).ts;
+    table.tick(start, &mut |ex| out.push(ex));
+    for seg in &w.segs {
+        table.segment(&seg.segment(addr(1, 1), addr(2, 80)), &mut |ex| out.push(ex));
+    }
+    let mut shown = Vec::new();
+    table.open_requests(start.plus(1), &mut |ex| shown.push((ex.flow_id, ex.seq)));
+    assert!(shown.is_empty(), "too early");
+    table.open_requests(start.plus(2_000_000_000), &mut |ex| shown.push((ex.flow_id, ex.seq)));
+    table.open_requests(start.plus(3_000_000_000), &mut |ex| shown.push((ex.flow_id, ex.seq)));
+    assert_eq!(shown.len(), 1);
+    assert!(out.is_empty());
+    table.tick(start.plus(limits.idle + 2_000_000_000), &mut |ex| out.push(ex));
+    assert_eq!(out.len(), 1);
+    assert_eq!((out[0].flow_id, out[0].seq), shown[0]);
+    assert!(out[0].completeness.contains(Completeness::NO_RESPONSE));
+    assert!(table.is_empty());
+}
+
+#[test]
+fn random_segments_never_panic_and_add_up() {
+    let mut rng = common::Rng(7);
+    let words: [&[u8]; 8] = [
+        b"GET / HTTP/1.1\r\n",
+        b"\r\n",
+        b"HTTP/1.1 200 OK\r\n",
+        b"Content-Length: 3\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n",
+        b"5\r\nhello\r\n0\r\n\r\n",
+        b"HTTP/1.1 101 x\r\n\r\n",
+        b"CONNECT a:1 HTTP/1.1\r\n\r\n",
+    ];
+    for _ in 0..300 {
+        let mut fed = Fed::new(FlowLimits { flows: 8, ..small() });
+        for _ in 0..200 {
+            let mut data = Vec::new();
+            for _ in 0..rng.below(4) {
+                data.extend_from_slice(words[rng.below(8)]);
+            }
+            let seg = Seg {
+                up: rng.chance(50),
+                seq: (rng.below(400) as u32).wrapping_sub(rng.below(3) as u32 * 0x3fff_ffff),
+                ack: rng.below(400) as u32,
+                flags: [ACK, ACK | PSH, SYN, SYN | ACK, FIN | ACK, 4, 0, 32][rng.below(8)],
+                data,
+                ts: rng.below(1000) as i64 * 10_000_000,
+                snapped: if rng.chance(5) { 7 } else { 0 },
+            };
+            fed.segment(&seg.segment(addr(1, 40000 + rng.below(12) as u16), addr(2, 80)));
+            if rng.chance(3) {
+                let (table, exchanges) = (&mut fed.table, &mut fed.exchanges);
+                table.tick(Ts(1_700_000_000_000_000_000 + rng.below(100) as i64 * 1_000_000_000), &mut |ex| {
+                    exchanges.push(ex);
+                });
+            }
+        }
+        fed.finish();
+    }
+    let _ = TcpFlags(0);
+}
