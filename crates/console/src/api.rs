@@ -16,8 +16,32 @@ const MAX_LIMIT: usize = 1_000;
 /// Rows of an answer that does not say how many.
 const DEFAULT_LIMIT: usize = 100;
 
-/// The store behind the console: one reader at a time, which SQLite answers in milliseconds.
-pub(crate) type Shared = Arc<Mutex<Store>>;
+/// The store behind the console: one reader at a time.
+pub(crate) type Shared = Arc<Mutex<Reader>>;
+
+/// A store with what was read of it last, which is read anew when the store has changed.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    store: Store,
+    last: Option<(i64, Arc<RunData>)>,
+}
+
+impl Reader {
+    pub(crate) fn new(store: Store) -> Self {
+        Reader { store, last: None }
+    }
+
+    /// All that the store holds.
+    pub(crate) fn data(&mut self) -> Result<Arc<RunData>, StoreError> {
+        let version = self.store.version()?;
+        if let Some((_, data)) = self.last.as_ref().filter(|(v, _)| *v == version) {
+            return Ok(Arc::clone(data));
+        }
+        let data = Arc::new(self.store.load()?);
+        self.last = Some((version, Arc::clone(&data)));
+        Ok(data)
+    }
+}
 
 /// Which part of a list is wanted.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -68,7 +92,7 @@ impl List {
 
 /// `GET /api/v1/summary`.
 pub(crate) async fn summary(State(store): State<Shared>) -> Result<Json<Value>, Problem> {
-    let data = read(store, |s| s.load()).await?;
+    let data = read(store, Reader::data).await?;
     Ok(Json(value(&data.summary)))
 }
 
@@ -89,11 +113,11 @@ pub(crate) async fn list(
 /// Reads the store on a thread that may block.
 pub(crate) async fn read<T: Send + 'static>(
     store: Shared,
-    work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    work: impl FnOnce(&mut Reader) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Problem> {
     let task = tokio::task::spawn_blocking(move || {
-        let store = store.lock().unwrap_or_else(PoisonError::into_inner);
-        work(&store)
+        let mut store = store.lock().unwrap_or_else(PoisonError::into_inner);
+        work(&mut store)
     });
     match task.await {
         Ok(Ok(value)) => Ok(value),
@@ -102,12 +126,12 @@ pub(crate) async fn read<T: Send + 'static>(
     }
 }
 
-fn rows_of(store: &Store, list: List, page: PageOf) -> Result<Rows, StoreError> {
+fn rows_of(reader: &mut Reader, list: List, page: PageOf) -> Result<Rows, StoreError> {
     let PageOf { limit, offset } = page;
     let (total, rows) = match list {
-        List::Actions => (store.journal_len()?.0, values(&store.actions(limit, offset)?)),
-        List::Audit => (store.journal_len()?.1, values(&store.audit(limit, offset)?)),
-        _ => part(&store.load()?, list, limit, offset),
+        List::Actions => (reader.store.journal_len()?.0, values(&reader.store.actions(limit, offset)?)),
+        List::Audit => (reader.store.journal_len()?.1, values(&reader.store.audit(limit, offset)?)),
+        _ => part(&*reader.data()?, list, limit, offset),
     };
     Ok(Rows { total, limit, offset, rows })
 }

@@ -13,7 +13,7 @@ use sidetap_model::rows::RunData;
 use sidetap_store::Store;
 use tokio::net::TcpListener;
 
-use crate::api::{self, List, Shared};
+use crate::api::{self, List, Reader, Shared};
 use crate::error::ConsoleError;
 use crate::guard::{Names, guard};
 use crate::problem::Problem;
@@ -43,7 +43,13 @@ impl Console {
         let refused = |source| ConsoleError::Listen { listen, source };
         let listener = TcpListener::bind(listen).await.map_err(refused)?;
         let listen = listener.local_addr().map_err(refused)?;
-        Ok(Console { listener, listen, store: Arc::new(Mutex::new(store)), page, hosts: Vec::new() })
+        Ok(Console {
+            listener,
+            listen,
+            store: Arc::new(Mutex::new(Reader::new(store))),
+            page,
+            hosts: Vec::new(),
+        })
     }
 
     /// Answers to these names too, besides its addresses and `localhost`.
@@ -70,7 +76,7 @@ impl Console {
 fn router(store: Shared, page: Page) -> Router {
     let home = move |State(store): State<Shared>| {
         let page = Arc::clone(&page);
-        async move { api::read(store, |s| s.load()).await.map(|data| Html(page(&data))) }
+        async move { api::read(store, Reader::data).await.map(|data| Html(page(&data))) }
     };
     let mut router = Router::new()
         .route("/", get(home))

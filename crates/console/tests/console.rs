@@ -56,7 +56,7 @@ fn fill(path: &Path) {
 
 struct Served {
     to: SocketAddr,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 async fn serve() -> Served {
@@ -68,7 +68,7 @@ async fn serve() -> Served {
     let console = console.with_hosts(vec!["sensor.example".into()]);
     let to = console.local_addr();
     tokio::spawn(console.run(std::future::pending()));
-    Served { to, _dir: dir }
+    Served { to, dir }
 }
 
 struct Answer {
@@ -125,6 +125,13 @@ async fn rows_come_in_parts() {
     assert_eq!(get(&served, "/api/v1/actions").await.json()["rows"][0]["connector"], "edge");
     assert_eq!(get(&served, "/api/v1/audit").await.json()["rows"][0]["action"], "mitigation.add");
     assert_eq!(get(&served, "/healthz").await.status, 200);
+
+    let mut store = Store::open(&served.dir.path().join("sidetap.db")).unwrap();
+    let mut data = RunData { findings: vec![finding(1)], ..RunData::default() };
+    data.summary.inputs.push(InputSummary { path: "b.pcap".into(), ..InputSummary::default() });
+    store.save_run(&data, Ts(2)).unwrap();
+    let rows = get(&served, "/api/v1/findings?offset=1&limit=1").await.json();
+    assert_eq!(rows["rows"][0]["count"], 2, "what another process writes is seen at once");
 }
 
 #[tokio::test]

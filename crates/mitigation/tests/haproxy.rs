@@ -204,7 +204,7 @@ async fn a_restart_is_repaired_and_time_is_kept_by_haproxy_itself() {
     let to = haproxy.forwarded;
     let attacker = "203.0.113.9";
     let mut enforcer = Enforcer::with_connectors(vec![Box::new(haproxy.connector(AddressSeen::Forwarded))]);
-    let want = desired(&[verdict("v1", SubjectKind::Ip, attacker, "block", 4)], &["192.0.2.0/28"]);
+    let want = desired(&[verdict("v1", SubjectKind::Ip, attacker, "block", 6)], &["192.0.2.0/28"]);
     let pushed = wall();
     enforcer.push(&want, wall_ts(), &PushOptions::new(Mode::Enforce));
     assert_eq!(get(to, "127.0.0.1", attacker).await.0, 403);
@@ -212,10 +212,10 @@ async fn a_restart_is_repaired_and_time_is_kept_by_haproxy_itself() {
     assert_eq!(get(to, "127.0.0.1", attacker).await.0, 200, "a restart empties the maps");
     let report = enforcer.push(&want, wall_ts(), &PushOptions::new(Mode::Enforce));
     assert_eq!(report.connectors[0].outcome, "done");
-    if wall() < pushed + 3 {
+    if wall() < pushed + 5 {
         assert_eq!(get(to, "127.0.0.1", attacker).await.0, 403, "the next reconcile repairs it");
     }
-    tokio::time::sleep(Duration::from_secs(u64::try_from(pushed + 5 - wall()).unwrap_or(0))).await;
+    tokio::time::sleep(Duration::from_secs(u64::try_from(pushed + 7 - wall()).unwrap_or(0))).await;
     assert_eq!(get(to, "127.0.0.1", attacker).await.0, 200, "over without any push");
     let report = enforcer.push(&want, wall_ts(), &PushOptions::new(Mode::Enforce));
     assert_eq!(report.connectors[0].removed, 1, "the next reconcile sweeps it out");

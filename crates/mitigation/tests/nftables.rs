@@ -243,7 +243,7 @@ fn time_to_live_allow_list_and_rate_hold_in_the_kernel() {
         let report = enforcer.push(&desired(verdicts, allow), wall_ts(), &PushOptions::new(Mode::Enforce));
         assert!(report.is_ok(), "{report:?}");
     };
-    push(&mut enforcer, &[verdict("v1", SubjectKind::Ip, "10.123.45.5", "block", 3)], &[]);
+    push(&mut enforcer, &[verdict("v1", SubjectKind::Ip, "10.123.45.5", "block", 5)], &[]);
     assert!(!net.reach("10.123.45.5", SERVER));
     until("the kernel lets go by itself", || net.reach("10.123.45.5", SERVER));
 
@@ -252,7 +252,13 @@ fn time_to_live_allow_list_and_rate_hold_in_the_kernel() {
     assert!(!net.reach("10.123.45.5", SERVER) && net.reach("10.123.45.130", SERVER));
     net.nft(&["add", "element", "inet", "sidetap", "block4", "{ 10.123.45.130 }"]);
     assert!(!net.reach("10.123.45.130", SERVER));
-    push(&mut enforcer, &wide, &["10.123.45.130/32"]);
+    let allow = ["10.123.45.130/32", "10.123.45.131/32", "10.9.0.0/24", "10.9.1.0/24", "2001:db8::/32"];
+    push(&mut enforcer, &wide, &allow);
+    let again = enforcer.push(&desired(&wide, &allow), wall_ts(), &PushOptions::new(Mode::Enforce));
+    assert_eq!(
+        again.connectors[0].outcome, "unchanged",
+        "neighbours on the allow list are read as they were written"
+    );
     assert!(net.reach("10.123.45.130", SERVER), "the allow list is the first rule on the device too");
 
     push(&mut enforcer, &[verdict("v3", SubjectKind::Ip, "10.123.45.6", "rate-limit", 600)], &[]);

@@ -47,6 +47,11 @@ impl Store {
         Ok(Store { connection, path: path.to_owned() })
     }
 
+    /// A number that changes when another process or connection changed the file, so that what was read can be kept.
+    pub fn version(&self) -> Result<i64, StoreError> {
+        Ok(self.connection.pragma_query_value(None, "data_version", |r| r.get(0))?)
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path

@@ -385,3 +385,26 @@ fn states_are_kept_and_a_reader_reads_while_a_writer_writes() {
     store.save_run(&run("b.pcap", 4), at(2)).unwrap();
     assert_eq!(reader.load().unwrap().summary.exchanges.total, 7);
 }
+
+#[test]
+#[ignore = "measures: cargo test --release -p sidetap-store -- --ignored --nocapture"]
+#[allow(clippy::print_stdout)]
+fn measure_a_large_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    let mut data = run("a.pcap", 1);
+    data.endpoints = (0..20_000).map(|n| endpoint(&format!("/e/{n}"), 1, 5)).collect();
+    data.verdicts = (0..50_000).map(|n| verdict(&format!("v{n}"), 90, 4)).collect();
+    type Step = fn(&mut Store, &RunData);
+    let steps: [(&str, Step); 4] = [
+        ("first save", |s, d| drop(s.save_run(d, at(1)).unwrap())),
+        ("the same again", |s, d| drop(s.save_run(d, at(2)).unwrap())),
+        ("load", |s, _| drop(s.load().unwrap())),
+        ("retain", |s, _| drop(s.retain(at(3), &Retention::default()).unwrap())),
+    ];
+    for (what, step) in steps {
+        let start = std::time::Instant::now();
+        step(&mut store, &data);
+        println!("20,000 endpoints and 50,000 verdicts: {what}: {:?}", start.elapsed());
+    }
+}
