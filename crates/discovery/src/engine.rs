@@ -85,6 +85,8 @@ pub struct Engine {
     snapshot: Arc<Snapshot>,
 }
 
+/// Rounds of learning at the end of input.
+const FINAL_ROUNDS: usize = 6;
 /// Most methods told apart.
 const MAX_METHODS: usize = 64;
 const MAX_MISSING_PER_HOST: usize = 8192;
@@ -227,10 +229,10 @@ impl Engine {
         let mut out = Vec::new();
         let mut next: Option<Snapshot> = None;
         for host in &mut self.hosts {
-            let due = host.made >= 16 && host.made * 8 >= host.learned_at;
+            let due = host.made >= 16 && host.made * 6 >= host.learned_at;
             if due || last {
                 let before = host.nodes;
-                host.learn(if last { 0.0 } else { self.config.margin });
+                if last { host.learn(0.0, FINAL_ROUNDS) } else { host.learn(self.config.margin, 1) }
                 self.nodes = self.nodes.saturating_sub(before.saturating_sub(host.nodes));
             }
             if host.changed {

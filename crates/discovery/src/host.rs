@@ -139,9 +139,9 @@ impl Host {
         true
     }
 
-    /// Learns templates; gives what was renamed.
-    pub(crate) fn learn(&mut self, margin: f64) {
-        for _ in 0..4 {
+    /// Learns templates, in so many rounds at most: what one round merged is evidence for the next.
+    pub(crate) fn learn(&mut self, margin: f64, rounds: usize) {
+        for _ in 0..rounds {
             if !self.learn_once(margin) {
                 break;
             }

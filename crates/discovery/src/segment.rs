@@ -96,7 +96,7 @@ impl Reading {
 /// `%2F` stays inside its segment; matrix parameters (`;jsessionid=…`) are dropped; empty segments in the middle stay.
 pub(crate) struct Segments<'a> {
     /// The segments, at most [`MAX_DEPTH`].
-    pub(crate) parts: smallvec::SmallVec<[Cow<'a, str>; 12]>,
+    pub(crate) parts: smallvec::SmallVec<[Cow<'a, str>; 8]>,
     /// The path ended with a slash (and was more than one).
     pub(crate) trailing_slash: bool,
     /// The path was deeper than [`MAX_DEPTH`].
@@ -116,6 +116,12 @@ pub(crate) fn split(path: &[u8]) -> Segments<'_> {
     };
     if inner.is_empty() {
         out.trailing_slash = false;
+        return out;
+    }
+    let plain = !inner.iter().any(|b| matches!(b, b'%' | b';'));
+    if let (true, Ok(text)) = (plain, std::str::from_utf8(inner)) {
+        out.too_deep = text.bytes().filter(|b| *b == b'/').count() >= MAX_DEPTH;
+        out.parts.extend(text.split('/').take(MAX_DEPTH).map(Cow::Borrowed));
         return out;
     }
     for part in inner.split(|b| *b == b'/') {

@@ -154,7 +154,7 @@ impl HostSnapshot {
         }
         flat.params
             .iter()
-            .filter(|(p, _)| p.takes(part.text, &part.reading, Matching::Lenient))
+            .filter(|(p, _)| p.takes(part, Matching::Lenient))
             .find_map(|(_, child)| self.walk(*child, rest, method))
     }
 }

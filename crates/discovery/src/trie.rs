@@ -1,5 +1,6 @@
 //! The trie of one host: literals and parameters, and the ends that endpoints hang on.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -100,13 +101,15 @@ pub(crate) enum Matching {
 }
 
 impl Param {
-    pub(crate) fn takes(&self, segment: &str, reading: &Reading, matching: Matching) -> bool {
+    pub(crate) fn takes(&self, part: &Part<'_>, matching: Matching) -> bool {
+        let segment = part.text;
         let fits = segment.len() > self.prefix.len() + self.suffix.len()
             && segment.starts_with(&*self.prefix)
             && segment.ends_with(&*self.suffix);
         if !fits {
             return false;
         }
+        let reading = part.reading();
         let plain = reading.prefix == self.prefix.len() && reading.suffix == self.suffix.len();
         if reading.score >= STRONG && plain {
             return true;
@@ -152,10 +155,10 @@ impl Node {
             return Some(slot);
         }
         for p in &mut self.params {
-            if p.takes(part.text, &part.reading, how)
+            if p.takes(part, how)
                 && let Some(slot) = p.node.touch(path, at + 1, visit, how)
             {
-                p.shapes |= part.reading.shape.bit();
+                p.shapes |= part.reading().shape.bit();
                 self.hits = self.hits.saturating_add(1);
                 return Some(slot);
             }
@@ -173,7 +176,7 @@ impl Node {
         }
         self.params
             .iter()
-            .filter(|p| p.takes(part.text, &part.reading, Matching::Lenient))
+            .filter(|p| p.takes(part, Matching::Lenient))
             .find_map(|p| p.node.find(path, at + 1, method))
     }
 
@@ -213,17 +216,17 @@ impl Node {
             self.hits = self.hits.saturating_add(1);
             return Some(slot);
         }
-        let taken = self.params.iter_mut().find(|p| p.takes(part.text, &part.reading, Matching::Learning));
+        let taken = self.params.iter_mut().find(|p| p.takes(part, Matching::Learning));
         if let Some(param) = taken {
-            param.shapes |= part.reading.shape.bit();
+            param.shapes |= part.reading().shape.bit();
             let slot = param.node.grow(path, at + 1, visit, room)?;
             self.hits = self.hits.saturating_add(1);
             return Some(slot);
         }
         let full = self.kids.len() >= MAX_KIDS;
-        if part.reading.score >= STRONG || full {
+        if part.reading().score >= STRONG || full {
             let param = self.param(part, full, room)?;
-            param.shapes |= part.reading.shape.bit();
+            param.shapes |= part.reading().shape.bit();
             let slot = param.node.grow(path, at + 1, visit, room)?;
             self.hits = self.hits.saturating_add(1);
             return Some(slot);
@@ -239,7 +242,7 @@ impl Node {
 
     /// The parameter that takes `part`, made where there is none.
     fn param(&mut self, part: &Part<'_>, forced: bool, room: &mut Allowance) -> Option<&mut Param> {
-        let strong = part.reading.score >= STRONG;
+        let strong = part.reading().score >= STRONG;
         let (prefix, suffix) = if strong { part.affixes() } else { ("", "") };
         let found = self.params.iter().position(|p| &*p.prefix == prefix && &*p.suffix == suffix);
         let index = match found {
@@ -340,27 +343,40 @@ impl Allowance {
     }
 }
 
-/// A segment with its reading.
-#[derive(Clone, Copy, Debug)]
+/// A segment, read when somebody asks what it looks like.
+#[derive(Clone, Debug)]
 pub(crate) struct Part<'a> {
     pub(crate) text: &'a str,
-    pub(crate) reading: Reading,
+    previous: Option<&'a str>,
+    depth: usize,
+    known: Cell<Option<Reading>>,
 }
 
 impl<'a> Part<'a> {
+    /// What it looks like.
+    pub(crate) fn reading(&self) -> Reading {
+        if let Some(r) = self.known.get() {
+            return r;
+        }
+        let r = segment::read(self.text, self.previous, self.depth);
+        self.known.set(Some(r));
+        r
+    }
+
     fn affixes(&self) -> (&'a str, &'a str) {
-        let prefix = self.text.get(..self.reading.prefix).unwrap_or_default();
-        let suffix = self.text.len().checked_sub(self.reading.suffix).and_then(|n| self.text.get(n..));
+        let reading = self.reading();
+        let prefix = self.text.get(..reading.prefix).unwrap_or_default();
+        let suffix = self.text.len().checked_sub(reading.suffix).and_then(|n| self.text.get(n..));
         (prefix, suffix.unwrap_or_default())
     }
 }
 
-/// Reads the segments of a path.
-pub(crate) fn parts<'a>(segments: &'a segment::Segments<'_>) -> SmallVec<[Part<'a>; 12]> {
-    let mut out: SmallVec<[Part<'a>; 12]> = SmallVec::new();
-    for (depth, text) in segments.parts.iter().enumerate() {
-        let previous = out.last().map(|p| p.text);
-        out.push(Part { text, reading: segment::read(text, previous, depth) });
-    }
-    out
+/// The parts of a path.
+pub(crate) fn parts<'a>(segments: &'a segment::Segments<'_>) -> SmallVec<[Part<'a>; 8]> {
+    let mut previous: Option<&str> = None;
+    let part = |(depth, text): (usize, &'a std::borrow::Cow<'_, str>)| {
+        let text: &'a str = text;
+        Part { text, previous: previous.replace(text), depth, known: Cell::new(None) }
+    };
+    segments.parts.iter().enumerate().map(part).collect()
 }
