@@ -17,6 +17,9 @@ use clap::Parser;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     let status = commands::run(cli).unwrap_or_else(|error| {
+        if output::is_reader_gone(&error) {
+            return exit::Status::Done;
+        }
         output::warn(&format!("{error:#}"));
         exit::status_of(&error)
     });

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use analysis::{AnalysisArgs, DoctorArgs, LiveArgs, ReplayArgs, WatchArgs, network};
+pub(crate) use analysis::{AnalysisArgs, DoctorArgs, ReplayArgs, WatchArgs, network};
 pub(crate) use control::{MitigationArgs, MitigationCommand, PolicyArgs, PolicyCommand, PushArgs, ServeArgs};
 pub(crate) use read::{
     IndicatorsArgs, IndicatorsCommand, IntelArgs, IntelCommand, InventoryArgs, InventoryCommand,

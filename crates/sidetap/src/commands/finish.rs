@@ -1,16 +1,17 @@
 //! What follows a run: responses, files, store, report, exit status.
 
-use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
+use sidetap_model::Ts;
 use sidetap_model::rows::{Counts, InputSummary, RunData};
 use sidetap_pipeline::Outcome;
 use sidetap_store::{Retention, Store};
 
 use super::inventory::keep_documents;
 use super::prepare::Plan;
+use super::watch::live_inputs;
 use crate::clock;
 use crate::exit::Status;
 use crate::output::{RunDir, Terminal, print, summary_text, warn, write_atomically};
@@ -27,7 +28,7 @@ pub(crate) enum Answer {
 
 /// Applies policy, writes everything that is wanted, prints the answer; what is lost is said on stderr.
 pub(crate) fn finish(plan: Plan, mut outcome: Outcome, started: Instant, answer: Answer) -> Result<Status> {
-    let Plan { options, policies, out, store, state, mut lost } = plan;
+    let Plan { options, policies, out, store, state, begun, mut lost } = plan;
     let run = &mut outcome.run;
     policies.apply(run);
     complete_summary(run, started);
@@ -42,11 +43,12 @@ pub(crate) fn finish(plan: Plan, mut outcome: Outcome, started: Instant, answer:
     if let Some(out) = &out {
         lost.extend(out.write(run, &outcome.openapi));
         let text: String = blocklist.iter().map(|line| format!("{line}\n")).collect();
-        let files = [("blocklist.txt", text), ("report.html", page(&report)), ("summary.json", summary_text(run))];
+        let files =
+            [("blocklist.txt", text), ("report.html", page(&report)), ("summary.json", summary_text(run))];
         lost.extend(files.iter().filter_map(|(name, text)| out.text(name, text).err()));
     }
     if let Some(file) = &store
-        && let Err(e) = keep(file, run, &outcome.openapi)
+        && let Err(e) = keep(file, run, begun, &outcome.openapi)
     {
         lost.push(format!("cannot keep the results in {}: {e:#}", file.display()));
     }
@@ -87,10 +89,22 @@ fn peak_rss() -> u64 {
     kib.unwrap_or(0) * 1024
 }
 
-/// Saves a run in a store.
-pub(crate) fn keep(file: &Path, run: &RunData, openapi: &[(String, serde_json::Value)]) -> Result<()> {
+/// Saves a run in a store; a live one under the id that its verdicts had from the beginning.
+fn keep(
+    file: &Path,
+    run: &RunData,
+    begun: Option<Ts>,
+    openapi: &[(String, serde_json::Value)],
+) -> Result<()> {
     let mut store = Store::open(file)?;
-    store.save_run(run, clock::now())?;
+    match begun {
+        None => store.save_run(run, clock::now())?,
+        Some(begun) => {
+            let mut live = run.clone();
+            live.summary.inputs = live_inputs(run.summary.inputs.iter().map(|i| i.path.clone()), begun);
+            store.save_run(&live, clock::now())?
+        }
+    };
     keep_documents(&mut store, openapi)?;
     store.retain(clock::now(), &Retention::default())?;
     Ok(())

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde_json::Value;
+use sidetap_discovery::Difference;
 use sidetap_model::rows::{EndpointRow, RunData};
 
+use super::prepare::read_spec;
 use super::source::Source;
 use crate::cli::{GlobalArgs, InventoryArgs, InventoryCommand, InventoryFilter, RowFormat};
 use crate::config;
@@ -26,7 +27,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &InventoryArgs) -> Result<Status> {
         InventoryCommand::List { filter, format } => list(&source.load()?, filter, *format, &terminal),
         InventoryCommand::Show { endpoint } => show(&source.load()?, &endpoint.join(" ")),
         InventoryCommand::Export { host, out } => export(&source, host.as_deref(), out.as_deref()),
-        InventoryCommand::Diff { .. } => bail!("inventory diff is not wired yet"),
+        InventoryCommand::Diff { spec, format } => diff(&source.load()?, spec, *format, &terminal),
     }
 }
 
@@ -122,6 +123,53 @@ fn is_named(e: &EndpointRow, asked: &str) -> bool {
     by_id
         || e.aliases.iter().any(|a| a.to_string() == asked)
         || asked == format!("{} {}{}", e.method, e.host, e.template)
+}
+
+fn diff(run: &RunData, spec: &Path, format: RowFormat, terminal: &Terminal) -> Result<Status> {
+    let diff = read_spec(spec)?.diff(&run.endpoints);
+    let kinds = [
+        ("undocumented endpoint", &diff.undocumented_endpoints),
+        ("undocumented method", &diff.undocumented_methods),
+        ("undocumented parameter", &diff.undocumented_parameters),
+        ("undocumented status", &diff.undocumented_statuses),
+        ("deprecated, still called", &diff.deprecated_calls),
+        ("documented, not seen", &diff.unseen_operations),
+    ];
+    if format == RowFormat::Ndjson {
+        let rows = kinds.iter().flat_map(|(kind, rows)| {
+            rows.iter().map(move |difference| DiffRow {
+                kind: kind.replace(", ", "-").replace(' ', "-"),
+                difference,
+            })
+        });
+        return print_rows(&rows.collect::<Vec<_>>());
+    }
+    let mut table = Table::new(&[
+        Column::text("DIFFERENCE"),
+        Column::number("CALLS"),
+        Column::text("METHOD"),
+        Column::flexible("HOST"),
+        Column::flexible("PATH"),
+        Column::flexible("WHAT"),
+    ]);
+    for (kind, rows) in kinds {
+        for d in rows {
+            table.row([kind, &count(d.calls), &d.method, &d.host, &d.template, &d.what]);
+        }
+    }
+    let all: usize = kinds.iter().map(|(_, rows)| rows.len()).sum();
+    match all {
+        0 => print("no differences\n")?,
+        _ => print(&table.render(terminal))?,
+    }
+    Ok(Status::Done)
+}
+
+#[derive(Serialize)]
+struct DiffRow<'a> {
+    kind: String,
+    #[serde(flatten)]
+    difference: &'a Difference,
 }
 
 /// OpenAPI documents by host.

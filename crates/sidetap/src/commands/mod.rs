@@ -1,11 +1,21 @@
 //! One module a command: what it asks of the other crates and what it prints.
 
 mod config;
+mod doctor;
+mod finish;
+mod indicators;
 mod inventory;
+mod mitigation;
 mod policy;
+mod prepare;
+mod progress;
+mod replay;
 mod report;
+mod sensitive;
+mod serve;
 mod shell;
 mod source;
+mod watch;
 
 use anyhow::Result;
 
@@ -23,7 +33,13 @@ pub(crate) fn run(cli: Cli) -> Result<Status> {
         Command::Report(args) => report::run(&global, &args),
         Command::Inventory(args) => inventory::run(&global, &args),
         Command::Policy(args) => policy::run(&global, &args),
-        _ => anyhow::bail!("this command is not wired yet"),
+        Command::Replay(args) => replay::run(&global, &args),
+        Command::Watch(args) => watch::run(&global, &args),
+        Command::Serve(args) => serve::run(&global, &args),
+        Command::Doctor(args) => doctor::run(&global, &args),
+        Command::Sensitive(args) => sensitive::run(&global, &args.command),
+        Command::Mitigation(args) => mitigation::run(&global, &args),
+        Command::Indicators(args) => indicators::run(&global, &args.command),
     }
 }
 

@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use sidetap_bots::Agents;
 use sidetap_discovery::Spec;
+use sidetap_model::{HashKey, Ts};
 use sidetap_pipeline::Options;
 
 use super::policy::{Policies, policies};
+use super::{indicators, sensitive};
 use crate::cli::AnalysisArgs;
 use crate::config::Config;
 use crate::exit::Usage;
@@ -26,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) store: Option<PathBuf>,
     /// Where what was learned goes.
     pub(crate) state: Option<PathBuf>,
+    /// When a live run began, by the wall clock.
+    pub(crate) begun: Option<Ts>,
     /// What cannot be written, a line each.
     pub(crate) lost: Vec<String>,
 }
@@ -54,19 +59,42 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
         memory_limit: config.analysis.memory_limit.0,
         trusted_proxies: config.analysis.trusted_proxies.clone(),
         client_headers: config.analysis.client_headers.clone(),
-        hash_key: key,
         analysis: !args.no_analysis,
         exchanges: out.as_ref().filter(|_| config.output.exchanges).map(RunDir::exchanges),
-        live: false,
-        sensitive: Arc::new(sidetap_sensitive::Pack::builtin()),
-        threats: Arc::new(sidetap_threats::Pack::builtin()),
-        bots: sidetap_bots::Config::default(),
         specs,
         state: state.as_deref().map(read_state).transpose()?.flatten(),
         keep_state: state.is_some(),
-        zones: vec!["default".to_owned()],
+        ..bare_options(config, key)?
     };
-    Ok(Plan { options, policies, out, store: config.store.clone(), state, lost })
+    Ok(Plan { options, policies, out, store: config.store.clone(), state, begun: None, lost })
+}
+
+/// Options of a run that stops at exchanges.
+pub(crate) fn bare_options(config: &Config, hash_key: HashKey) -> Result<Options> {
+    Ok(Options {
+        workers: workers(config.analysis.workers),
+        memory_limit: config.analysis.memory_limit.0,
+        trusted_proxies: Vec::new(),
+        client_headers: Vec::new(),
+        hash_key,
+        analysis: false,
+        exchanges: None,
+        live: false,
+        sensitive: Arc::new(sensitive::pack(config)?),
+        threats: Arc::new(exploit_patterns(config)?),
+        bots: sidetap_bots::Config::new(Arc::new(indicators::pack(config)?), Arc::new(Agents::builtin()?)),
+        specs: Vec::new(),
+        state: None,
+        keep_state: false,
+        zones: vec!["default".to_owned()],
+    })
+}
+
+fn exploit_patterns(config: &Config) -> Result<sidetap_threats::Pack> {
+    match &config.analysis.exploit_patterns {
+        Some(dir) => sidetap_threats::Pack::load_dir(dir).with_context(|| dir.display().to_string()),
+        None => Ok(sidetap_threats::Pack::builtin()?),
+    }
 }
 
 fn overlay(args: &AnalysisArgs, config: &mut Config) {
@@ -109,7 +137,7 @@ fn specs(files: &[PathBuf]) -> Result<Vec<Spec>> {
 /// Reads an OpenAPI description.
 pub(crate) fn read_spec(file: &Path) -> Result<Spec> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    Spec::load(&text).with_context(|| file.display().to_string())
+    Spec::load(&file.display().to_string(), &text).with_context(|| file.display().to_string())
 }
 
 /// What an earlier run learned; nothing where there was none.

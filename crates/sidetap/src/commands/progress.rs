@@ -23,9 +23,15 @@ impl Stop {
     pub(crate) fn on_signals() -> Result<Self> {
         let stop = Stop::default();
         let flag = stop.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot listen to signals")?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("cannot listen to signals")?;
         let listen = move || runtime.block_on(async move { flag.listen().await });
-        std::thread::Builder::new().name("sidetap-signals".into()).spawn(listen).context("cannot listen to signals")?;
+        std::thread::Builder::new()
+            .name("sidetap-signals".into())
+            .spawn(listen)
+            .context("cannot listen to signals")?;
         Ok(stop)
     }
 
@@ -39,9 +45,19 @@ impl Stop {
         self.0.store(true, Relaxed);
     }
 
+    /// Until an end is asked for.
+    pub(crate) async fn wait(&self) {
+        while !self.is_asked() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     async fn listen(self) {
         use tokio::signal::unix::{SignalKind, signal};
-        let (Ok(mut int), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else { return };
+        let (Ok(mut int), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            return;
+        };
         loop {
             tokio::select! {
                 _ = int.recv() => {}
@@ -103,7 +119,11 @@ fn with_rate(style: Result<ProgressStyle, indicatif::style::TemplateError>) -> P
     let left = |s: &ProgressState, w: &mut dyn std::fmt::Write| {
         let _ = write!(w, "{} s left", s.eta().as_secs());
     };
-    style.unwrap_or_else(|_| ProgressStyle::default_bar()).with_key("rate", rate).with_key("left", left).progress_chars("━╸─")
+    style
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", rate)
+        .with_key("left", left)
+        .progress_chars("━╸─")
 }
 
 /// Something that happens at most once in a while.

@@ -54,4 +54,3 @@ fn unreadable(plan: Plan, files: &[PathBuf], error: &SourceError, json: bool) ->
     warn(&text);
     Status::Refused
 }
-

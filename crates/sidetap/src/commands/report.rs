@@ -1,7 +1,5 @@
 //! `sidetap report`.
 
-use std::io::Write;
-
 use anyhow::Result;
 
 use super::policy::policies;

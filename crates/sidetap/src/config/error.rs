@@ -64,7 +64,7 @@ fn unknown_key(message: &str) -> Option<String> {
     if let Some(near) = nearest(key, here.iter().copied()) {
         return Some(format!("unknown key `{key}`; did you mean `{near}`?"));
     }
-    let all = TABLES.iter().flat_map(|t| t.keys.iter().map(move |k| (t.name, k.name.replace('_', "-"))));
+    let all = TABLES.iter().flat_map(|t| t.keys.iter().map(move |k| (t.name, k.name)));
     let elsewhere =
         all.filter(|(_, k)| distance(key, k) <= k.len() / 4).min_by_key(|(_, k)| distance(key, k));
     Some(match elsewhere {
@@ -75,7 +75,7 @@ fn unknown_key(message: &str) -> Option<String> {
 
 /// The candidate that `word` is most likely a misspelling of.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let (score, near) = candidates.map(|c| (distance(&word.replace('_', "-"), c), c)).min()?;
+    let (score, near) = candidates.map(|c| (distance(&word.replace('-', "_"), c), c)).min()?;
     (score <= near.len().max(word.len()) / 2).then_some(near)
 }
 

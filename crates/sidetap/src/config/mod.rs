@@ -6,20 +6,19 @@ mod reference;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use ipnet::IpNet;
 
 pub(crate) use error::{ConfigError, nearest};
 pub(crate) use reference::reference;
 
-use crate::units::{Size, Span};
+use crate::units::Size;
 
 /// The file that is read where none is named and it is there.
 const DEFAULT_FILE: &str = "sidetap.toml";
 
 /// A configuration without gaps: what the file left out stands at its default.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Config {
     /// Reading from mirror ports.
     pub(crate) capture: Capture,
@@ -32,9 +31,9 @@ pub(crate) struct Config {
     /// Rules.
     pub(crate) policy: Policy,
     /// The console.
-    pub(crate) console: Listen,
+    pub(crate) console: Console,
     /// What goes to devices.
-    pub(crate) mitigation: Mitigation,
+    pub(crate) mitigation: sidetap_mitigation::Config,
 }
 
 /// Reading from mirror ports.
@@ -59,6 +58,10 @@ pub(crate) struct Analysis {
     pub(crate) hash_key: Option<PathBuf>,
     pub(crate) specs: Vec<PathBuf>,
     pub(crate) state: Option<PathBuf>,
+    /// Without them the built-in packs answer.
+    pub(crate) sensitive_types: Option<PathBuf>,
+    pub(crate) exploit_patterns: Option<PathBuf>,
+    pub(crate) indicators: Option<PathBuf>,
 }
 
 /// What a run writes.
@@ -78,23 +81,12 @@ pub(crate) struct Policy {
     pub(crate) shared_networks: Vec<IpNet>,
 }
 
-/// Where something listens, and the token it asks for.
+/// The console.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Listen {
+pub(crate) struct Console {
+    /// Always loopback.
     pub(crate) listen: SocketAddr,
-    pub(crate) token_file: Option<PathBuf>,
-}
-
-/// What goes to devices.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Mitigation {
-    pub(crate) max_age: Duration,
-    pub(crate) max_entries: u32,
-    pub(crate) feed: Option<Listen>,
-    /// Sidetap's table, if nftables is used.
-    pub(crate) nftables: Option<String>,
-    /// The Runtime API's socket, if HAProxy is used.
-    pub(crate) haproxy: Option<String>,
+    pub(crate) hosts: Vec<String>,
 }
 
 /// Reads the named file, or `sidetap.toml` of the working directory if there is one; else gives the defaults.
@@ -112,10 +104,8 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
     let raw: raw::File = toml::from_str(text).map_err(|e| ConfigError::toml(file, text, &e))?;
     let bad = |key: &str, message: String| ConfigError::value(file, text, key, message);
     let analysis = analysis(raw.analysis, &bad)?;
-    let console = Listen {
-        listen: raw.console.listen.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8642)),
-        token_file: raw.console.token_file,
-    };
+    let listen = raw.console.listen.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8642));
+    loopback(listen).map_err(|m| bad("listen", m))?;
     Ok(Config {
         capture: Capture {
             interfaces: raw.capture.interfaces.unwrap_or_default(),
@@ -133,7 +123,7 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
             own_networks: networks(raw.policy.own_networks),
             shared_networks: networks(raw.policy.shared_networks),
         },
-        console: guarded(console, &bad)?,
+        console: Console { listen, hosts: raw.console.hosts.unwrap_or_default() },
         mitigation: mitigation(raw.mitigation, &bad)?,
     })
 }
@@ -157,44 +147,34 @@ fn analysis(raw: raw::Analysis, bad: Bad<'_>) -> Result<Analysis, ConfigError> {
         hash_key: raw.hash_key,
         specs: raw.specs.unwrap_or_default(),
         state: raw.state,
+        sensitive_types: raw.sensitive_types,
+        exploit_patterns: raw.exploit_patterns,
+        indicators: raw.indicators,
     })
 }
 
-fn mitigation(raw: raw::Mitigation, bad: Bad<'_>) -> Result<Mitigation, ConfigError> {
-    let feed = match raw.feed {
-        Some(raw::Feed { listen: Some(listen), token_file }) => {
-            Some(guarded(Listen { listen, token_file }, bad)?)
-        }
-        Some(_) => return Err(bad("[mitigation.feed]", "[mitigation.feed] needs `listen`".to_owned())),
-        None => None,
-    };
-    let haproxy = match raw.haproxy {
-        Some(raw::Haproxy { socket: None }) => {
-            return Err(bad("[mitigation.haproxy]", "[mitigation.haproxy] needs `socket`".to_owned()));
-        }
-        other => other.and_then(|h| h.socket),
-    };
-    let nftables = raw.nftables.filter(|n| n.enabled.unwrap_or(false));
-    Ok(Mitigation {
-        max_age: raw.max_age.map_or(Duration::from_secs(600), |s: Span| s.0),
-        max_entries: raw.max_entries.unwrap_or(10_000),
-        feed,
-        nftables: nftables.map(|n| n.table.unwrap_or_else(|| "sidetap".to_owned())),
-        haproxy,
-    })
+/// Connectors are made once to have their settings checked; nothing is asked of a device.
+fn mitigation(
+    config: sidetap_mitigation::Config,
+    bad: Bad<'_>,
+) -> Result<sidetap_mitigation::Config, ConfigError> {
+    let checked = config.max_age_s().map(|_| ()).and_then(|()| config.connectors().map(|_| ()));
+    checked.map_err(|e| bad("[[mitigation", e.to_string()))?;
+    Ok(config)
 }
 
 fn networks(written: Option<Vec<raw::Network>>) -> Vec<IpNet> {
     written.unwrap_or_default().into_iter().map(|n| n.0).collect()
 }
 
-/// Refuses to listen beyond loopback without a token.
-fn guarded(listen: Listen, bad: Bad<'_>) -> Result<Listen, ConfigError> {
-    if !listen.listen.ip().is_loopback() && listen.token_file.is_none() {
-        let message = format!("listen = \"{}\" is not loopback: `token-file` is required", listen.listen);
-        return Err(bad("listen", message));
+/// Refuses an address that others could reach: the console has no log-in.
+pub(crate) fn loopback(listen: SocketAddr) -> Result<(), String> {
+    if listen.ip().is_loopback() {
+        return Ok(());
     }
-    Ok(listen)
+    Err(format!(
+        "the console listens on loopback only, not on {listen}: put a proxy that authenticates before it"
+    ))
 }
 
 #[cfg(test)]
@@ -207,45 +187,62 @@ mod tests {
 
     #[test]
     fn a_misspelt_key_is_refused_with_its_place_and_the_nearest_one() {
-        let text = "[analysis]\nworkers = 2\n  trusted-proxys = [\"10.0.0.0/8\"]\n";
+        let text = "[analysis]\nworkers = 2\n  trusted_proxys = [\"10.0.0.0/8\"]\n";
         assert_eq!(
             refused(text),
-            "sidetap.toml:3:3: unknown key `trusted-proxys`; did you mean `trusted-proxies`?"
+            "sidetap.toml:3:3: unknown key `trusted_proxys`; did you mean `trusted_proxies`?"
         );
         assert_eq!(
             refused("[anlysis]\n"),
             "sidetap.toml:1:2: unknown key `anlysis`; did you mean `analysis`?"
         );
         assert_eq!(
-            refused("[output]\nmemory-limit = \"1G\"\n"),
-            "sidetap.toml:2:1: unknown key `memory-limit` here; `memory-limit` belongs into [analysis]"
+            refused("[output]\nmemory_limit = \"1G\"\n"),
+            "sidetap.toml:2:1: unknown key `memory_limit` here; `memory_limit` belongs into [analysis]"
         );
+        assert!(refused("[[mitigation.nftables]]\ntabel = \"x\"\n").ends_with("did you mean `table`?"));
     }
 
     #[test]
     fn a_bad_value_is_refused_with_its_place() {
         assert!(
-            refused("[analysis]\nmemory-limit = \"lots\"\n")
+            refused("[analysis]\nmemory_limit = \"lots\"\n")
                 .starts_with("sidetap.toml:2:16: `lots` is no size")
         );
-        assert!(refused("[analysis]\ntrusted-proxies = [\"10.0.0.0/8\", \"x\"]\n").contains(":2:"));
+        assert!(refused("[analysis]\ntrusted_proxies = [\"10.0.0.0/8\", \"x\"]\n").contains(":2:"));
         assert!(refused("[analysis]\nworkers = 999\n").starts_with("sidetap.toml:2:1: workers = 999"));
-        assert!(refused("[console]\nlisten = \"0.0.0.0:80\"\n").contains("token-file"));
+        assert!(refused("[console]\nlisten = \"0.0.0.0:80\"\n").contains("loopback"));
         assert!(refused("[analysis\n").starts_with("sidetap.toml:1:10: "));
+        assert!(refused("[mitigation]\nmax_age = \"soon\"\n").contains("max_age"));
+    }
+
+    /// The reference with its keys no longer commented out, but for those without a default.
+    fn uncommented() -> String {
+        let keys = |l: &&str| !l.starts_with("# ") && !l.ends_with('=');
+        reference().lines().filter(keys).map(|l| format!("{}\n", l.trim_start_matches('#'))).collect()
     }
 
     #[test]
     fn the_reference_shows_the_real_defaults() {
-        let shown: String = reference()
-            .lines()
-            .filter(|l| !l.starts_with("# ") && !l.ends_with('='))
-            .map(|l| format!("{}\n", l.trim_start_matches('#')))
-            .collect();
-        let without_connectors = shown.split("[mitigation.feed]").next().unwrap();
+        let shown = uncommented();
+        let without_connectors = shown.split("[[mitigation.feed]]").next().unwrap();
         let parsed = parse(Path::new("reference"), without_connectors).unwrap();
-        assert_eq!(parsed, parse(Path::new("empty"), "").unwrap());
-        let nftables = shown.split("[mitigation.nftables]").nth(1).unwrap().split('[').next().unwrap();
-        let parsed = parse(Path::new("reference"), &format!("[mitigation.nftables]{nftables}")).unwrap();
-        assert_eq!(parsed.mitigation.nftables, None);
+        let empty = parse(Path::new("empty"), "").unwrap();
+        assert_eq!(format!("{parsed:#?}"), format!("{empty:#?}"));
+    }
+
+    #[test]
+    fn the_reference_shows_every_key_of_the_connectors() {
+        let parsed = parse(Path::new("reference"), &uncommented()).unwrap().mitigation;
+        let least = "[[mitigation.feed]]\npath = \"/var/lib/sidetap/feed.json\"\n[[mitigation.nftables]]\n\
+                     [[mitigation.haproxy]]\nsocket = \"/run/haproxy/admin.sock\"\nblock_map = \"/etc/haproxy/sidetap-block.map\"\n";
+        let least = parse(Path::new("least"), least).unwrap().mitigation;
+        assert_eq!(format!("{parsed:#?}"), format!("{least:#?}"));
+        let text = format!("{parsed:?}");
+        for (key, _) in text.split([' ', '{']).filter_map(|w| w.split_once(':')) {
+            let named =
+                reference().lines().any(|l| l.trim_start_matches('#').starts_with(&format!("{key} =")));
+            assert!(named || matches!(key, "feed" | "nftables" | "haproxy"), "{key} is not in the reference");
+        }
     }
 }

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de};
 
-use crate::units::{Size, Span};
+use crate::units::Size;
 
 /// A key of a table, for the reference.
 pub(crate) struct Key {
-    /// Rust name; underscores stand for hyphens.
+    /// Its name.
     pub(crate) name: &'static str,
     /// Lines of its description.
     pub(crate) docs: &'static [&'static str],
@@ -34,18 +34,13 @@ pub(crate) struct Table {
 macro_rules! tables {
     ($($(#[doc = $tdoc:literal])* $ty:ident $tname:literal {
         $($(#[doc = $doc:literal])* $field:ident: $kind:ty = $default:literal,)*
-        $(=> $($sub:ident: $subty:ident),*)?
     })*) => {
         $(
             $(#[doc = $tdoc])*
             #[derive(Clone, Debug, Default, Deserialize)]
-            #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+            #[serde(deny_unknown_fields, default)]
             pub(crate) struct $ty {
                 $($(#[doc = $doc])* pub(crate) $field: Option<$kind>,)*
-                $($(
-                    #[doc = "The table of this name."]
-                    pub(crate) $sub: Option<$subty>,
-                )*)?
             }
         )*
         /// All tables in the order of the reference.
@@ -59,7 +54,7 @@ macro_rules! tables {
 
 /// `sidetap.toml`.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct File {
     /// `[capture]`
     pub(crate) capture: Capture,
@@ -74,7 +69,7 @@ pub(crate) struct File {
     /// `[console]`
     pub(crate) console: Console,
     /// `[mitigation]` and its connectors
-    pub(crate) mitigation: Mitigation,
+    pub(crate) mitigation: sidetap_mitigation::Config,
 }
 
 tables! {
@@ -106,6 +101,12 @@ tables! {
         hash_key: PathBuf = "",
         /// OpenAPI descriptions (JSON or YAML) to compare traffic with.
         specs: Vec<PathBuf> = "[]",
+        /// Directory of packs with sensitive-data types, in place of the built-in ones.
+        sensitive_types: PathBuf = "",
+        /// Directory of packs with exploit patterns, in place of the built-in ones.
+        exploit_patterns: PathBuf = "",
+        /// Directory of packs with indicators and classes, in place of the built-in ones.
+        indicators: PathBuf = "",
         /// File with what earlier runs learned: read at start, replaced at the end.
         state: PathBuf = "",
     }
@@ -134,37 +135,10 @@ tables! {
     }
     /// The console and its API.
     Console "console" {
-        /// Address to listen at. Anything but loopback needs a token.
+        /// Address to listen at: loopback, since the console asks nobody who he is. A proxy that does may stand before it.
         listen: SocketAddr = "\"127.0.0.1:8642\"",
-        /// File with the token that clients must send; required where `listen` is not loopback.
-        token_file: PathBuf = "",
-    }
-    /// What goes to devices. Nothing changes on them without `--enforce`.
-    Mitigation "mitigation" {
-        /// Verdicts older than this are not pushed without `--force`.
-        max_age: Span = "\"10m\"",
-        /// Entries that all devices together may hold; the most harmful come first.
-        max_entries: u32 = "10000",
-        => feed: Feed, nftables: Nftables, haproxy: Haproxy
-    }
-    /// A block list that devices fetch over HTTP, one address or network a line.
-    Feed "mitigation.feed" {
-        /// Address to serve it at while `watch` or `serve` runs.
-        listen: SocketAddr = "",
-        /// File with the token that devices must send; required where `listen` is not loopback.
-        token_file: PathBuf = "",
-    }
-    /// A table of this host's packet filter.
-    Nftables "mitigation.nftables" {
-        /// Use it.
-        enabled: bool = "false",
-        /// Sidetap's own table.
-        table: String = "\"sidetap\"",
-    }
-    /// HAProxy's Runtime API.
-    Haproxy "mitigation.haproxy" {
-        /// Its socket: a path, or `ADDR:PORT`.
-        socket: String = "",
+        /// Names by which that proxy asks for it, besides `localhost` and its addresses.
+        hosts: Vec<String> = "[]",
     }
 }
 

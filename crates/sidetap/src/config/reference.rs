@@ -16,15 +16,19 @@ pub(crate) fn reference() -> String {
         let _ = writeln!(out, "[{}]", table.name);
         for key in table.keys {
             comment(&mut out, key.docs);
-            let name = key.name.replace('_', "-");
             let _ = match key.default {
-                "" => writeln!(out, "#{name} ="),
-                default => writeln!(out, "#{name} = {default}"),
+                "" => writeln!(out, "#{} =", key.name),
+                default => writeln!(out, "#{} = {default}", key.name),
             };
         }
     }
+    out.push('\n');
+    out.push_str(MITIGATION);
     out
 }
+
+/// Connectors define their own keys; a test holds that these are all of them.
+const MITIGATION: &str = include_str!("mitigation.toml");
 
 fn comment(out: &mut String, docs: &[&str]) {
     for line in docs {

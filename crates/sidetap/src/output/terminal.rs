@@ -73,6 +73,19 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     quiet(out.write_all(text.as_bytes()).and_then(|()| out.flush())).map(|_| ())
 }
 
+/// stdout, for callers that want a writer; a reader that went away is an error here (see [`is_reader_gone`]).
+pub(crate) fn stdout() -> impl Write {
+    BufWriter::with_capacity(1 << 16, io::stdout().lock())
+}
+
+/// Whether an error says no more than that the reader of stdout went away.
+pub(crate) fn is_reader_gone(error: &anyhow::Error) -> bool {
+    let broken = |e: &(dyn std::error::Error + 'static)| {
+        e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    };
+    error.chain().any(broken)
+}
+
 /// Writes lines to stdout as `lines` gives them, until there are none or the reader went away.
 pub(crate) fn stream_lines<E: From<io::Error>>(
     lines: impl Iterator<Item = Result<String, E>>,

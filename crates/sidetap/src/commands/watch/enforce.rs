@@ -1,0 +1,167 @@
+//! Acts on verdicts beside the data path: decides, stores, brings devices to what is asked.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use anyhow::{Context, Result};
+use sidetap_mitigation::{Enforcer, Mode, PushOptions, PushReport};
+use sidetap_model::rows::{Summary, VerdictRow};
+use sidetap_store::{Store, run_id};
+
+use super::{RECONCILE, live_inputs};
+use crate::cli::SourceArgs;
+use crate::clock;
+use crate::commands::mitigation::{desired_of, enforcer};
+use crate::commands::policy::{Policies, policies};
+use crate::commands::prepare::Plan;
+use crate::config::Config;
+use crate::output::{plain, warn};
+
+/// Batches on their way.
+const QUEUE: usize = 64;
+/// Verdicts that are remembered for devices at most.
+const VERDICTS: usize = 100_000;
+
+/// A thread that acts.
+pub(super) struct Enforcement {
+    sender: SyncSender<Vec<VerdictRow>>,
+    thread: JoinHandle<Vec<String>>,
+}
+
+struct Acting {
+    config: Config,
+    policies: Policies,
+    store: Option<(Store, PathBuf, String)>,
+    enforcer: Option<Enforcer>,
+    mode: Mode,
+    verdicts: BTreeMap<String, VerdictRow>,
+    lost: Vec<String>,
+}
+
+impl Enforcement {
+    /// Starts the thread.
+    pub(super) fn start(config: &Config, plan: &Plan, interfaces: &[String], enforce: bool) -> Result<Self> {
+        let mut config = config.clone();
+        let source = SourceArgs { run: None, store: plan.store.clone() };
+        let enforcer = enforcer(&mut config, &source)?;
+        let inputs = live_inputs(interfaces.iter().cloned(), plan.begun.unwrap_or_default());
+        let run = run_id(&Summary { inputs, ..Summary::default() });
+        let store =
+            plan.store.as_ref().map(|path| Store::open(path).map(|s| (s, path.clone(), run))).transpose()?;
+        let acting = Acting {
+            policies: policies(&config)?.hashed(&plan.options.hash_key),
+            store,
+            enforcer: (!enforcer.connectors().is_empty()).then_some(enforcer),
+            mode: if enforce { Mode::Enforce } else { Mode::DryRun },
+            verdicts: BTreeMap::new(),
+            lost: Vec::new(),
+            config,
+        };
+        let (sender, receiver) = sync_channel(QUEUE);
+        let act = move || acting.run(&receiver);
+        let thread = std::thread::Builder::new()
+            .name("sidetap-enforce".into())
+            .spawn(act)
+            .context("cannot start a thread")?;
+        Ok(Enforcement { sender, thread })
+    }
+
+    /// Where changed verdicts go.
+    pub(super) fn sender(&self) -> SyncSender<Vec<VerdictRow>> {
+        self.sender.clone()
+    }
+
+    /// Waits until all that was sent is acted on; gives what went wrong. All other senders must be gone.
+    pub(super) fn end(self) -> Vec<String> {
+        drop(self.sender);
+        self.thread.join().unwrap_or_else(|_| vec!["the thread that acts on verdicts ended early".to_owned()])
+    }
+}
+
+impl Acting {
+    fn run(mut self, receiver: &Receiver<Vec<VerdictRow>>) -> Vec<String> {
+        loop {
+            match receiver.recv_timeout(RECONCILE) {
+                Ok(batch) => {
+                    let mut changed = batch;
+                    changed.extend(receiver.try_iter().flatten());
+                    self.decide(changed);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.lost,
+            }
+            self.push();
+        }
+    }
+
+    fn decide(&mut self, mut changed: Vec<VerdictRow>) {
+        for verdict in &mut changed {
+            self.policies.set().decide(verdict);
+            let old = self.verdicts.get(&verdict.id);
+            if verdict.intent == "malicious" && old.is_none_or(|o| o.intent != "malicious") {
+                announce(verdict);
+            }
+        }
+        if let Some((store, path, run)) = &mut self.store
+            && let Err(e) = store.save_verdicts(run, &changed, clock::now())
+        {
+            let line = format!("cannot keep verdicts in {}: {e}", path.display());
+            self.lose(line);
+        }
+        for verdict in changed {
+            if self.verdicts.len() < VERDICTS || self.verdicts.contains_key(&verdict.id) {
+                self.verdicts.insert(verdict.id.clone(), verdict);
+            }
+        }
+    }
+
+    /// Brings devices to what all verdicts so far ask for; in a dry run only what would be done is worked out.
+    fn push(&mut self) {
+        let Some(enforcer) = &mut self.enforcer else { return };
+        let verdicts: Vec<VerdictRow> = self.verdicts.values().cloned().collect();
+        let wanted = match desired_of(&verdicts, &self.policies, &self.config) {
+            Ok(wanted) => wanted,
+            Err(e) => return self.lose(format!("{e:#}")),
+        };
+        let options = PushOptions { actor: "watch".to_owned(), ..PushOptions::new(self.mode) };
+        let report = enforcer.push(&wanted, clock::now(), &options);
+        self.account(&report);
+    }
+
+    fn account(&mut self, report: &PushReport) {
+        for c in report.connectors.iter().filter(|c| c.outcome == "failed" || c.outcome == "held") {
+            self.lose(format!("{}: {}: {}", c.name, c.outcome, c.answer));
+        }
+        if report.mode == Mode::Enforce
+            && let Some((store, path, _)) = &mut self.store
+            && let Err(e) = store.record_actions(&report.actions)
+        {
+            let line = format!("cannot write the audit to {}: {e}", path.display());
+            self.lose(line);
+        }
+    }
+
+    /// Says what went wrong once.
+    fn lose(&mut self, line: String) {
+        if !self.lost.contains(&line) && self.lost.len() < 20 {
+            warn(&line);
+            self.lost.push(line);
+        }
+    }
+}
+
+fn announce(v: &VerdictRow) {
+    let why = v.reasons.first().map_or("", |r| r.observed.as_str());
+    warn(&format!(
+        "{} {} {} harm {} {} ({}): {}",
+        v.detected_at,
+        v.class.as_deref().unwrap_or("malicious"),
+        v.subject.kind,
+        v.score,
+        plain(&v.subject.value),
+        v.response,
+        plain(why)
+    ));
+}

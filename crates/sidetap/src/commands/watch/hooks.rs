@@ -1,0 +1,106 @@
+//! What a live run tells while it goes on: a line on the terminal, verdicts to who acts on them.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sidetap_model::Ts;
+use sidetap_model::rows::VerdictRow;
+use sidetap_pipeline::{Hooks, Progress};
+
+use crate::commands::progress::{Every, Stop};
+use crate::output::warn;
+use crate::report::{bytes, count};
+
+/// Batches of verdicts that wait at most for who acts on them.
+const WAITING: usize = 1_024;
+
+/// Hooks of a live run. The pipeline calls them between epochs: nothing here waits.
+pub(super) struct LiveHooks {
+    bar: ProgressBar,
+    line: Every,
+    before: (u64, u64),
+    stop: Stop,
+    until: Option<Instant>,
+    sender: SyncSender<Vec<VerdictRow>>,
+    waiting: VecDeque<Vec<VerdictRow>>,
+    shed: u64,
+}
+
+impl LiveHooks {
+    /// Hooks that end at `until` or when `stop` asks for it.
+    pub(super) fn new(stop: Stop, until: Option<Instant>, sender: SyncSender<Vec<VerdictRow>>) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(2));
+        bar.set_style(
+            ProgressStyle::with_template("  {spinner} {elapsed}  {msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+        );
+        LiveHooks {
+            bar,
+            line: Every::new(Duration::from_secs(1)),
+            before: (0, 0),
+            stop,
+            until,
+            sender,
+            waiting: VecDeque::new(),
+            shed: 0,
+        }
+    }
+
+    /// Takes the line away and hands on what still waits.
+    pub(super) fn end(&mut self) {
+        self.bar.finish_and_clear();
+        for batch in self.waiting.drain(..) {
+            let _ = self.sender.send(batch);
+        }
+        if self.shed > 0 {
+            warn(&format!("{} changes of verdicts were not acted on in time", count(self.shed)));
+        }
+    }
+
+    fn hand_on(&mut self) {
+        while let Some(batch) = self.waiting.pop_front() {
+            match self.sender.try_send(batch) {
+                Ok(()) => {}
+                Err(TrySendError::Full(batch)) => {
+                    self.waiting.push_front(batch);
+                    return;
+                }
+                Err(TrySendError::Disconnected(_)) => {}
+            }
+        }
+    }
+}
+
+impl Hooks for LiveHooks {
+    fn progress(&mut self, p: &Progress) {
+        self.hand_on();
+        if self.bar.is_hidden() || !self.line.is_due() {
+            return;
+        }
+        let (packets, read) = self.before;
+        self.before = (p.packets, p.bytes_read);
+        self.bar.tick();
+        self.bar.set_message(format!(
+            "{} packets/s  {}/s  {} exchanges  {} dropped",
+            count(p.packets.saturating_sub(packets)),
+            bytes(p.bytes_read.saturating_sub(read)),
+            count(p.exchanges),
+            count(p.dropped),
+        ));
+    }
+
+    fn verdicts(&mut self, _now: Ts, changed: &[VerdictRow]) {
+        if self.waiting.len() >= WAITING {
+            self.waiting.pop_front();
+            self.shed += 1;
+        }
+        self.waiting.push_back(changed.to_vec());
+        self.hand_on();
+    }
+
+    fn stop(&self) -> bool {
+        self.stop.is_asked() || self.until.is_some_and(|t| Instant::now() >= t)
+    }
+}

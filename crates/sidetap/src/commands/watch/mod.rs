@@ -1,0 +1,99 @@
+//! `sidetap watch`: a mirror port, live, with verdicts to store and devices as they come.
+
+mod enforce;
+mod hooks;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use sidetap_capture::open_live;
+use sidetap_model::Ts;
+use sidetap_model::rows::InputSummary;
+
+use self::enforce::Enforcement;
+use self::hooks::LiveHooks;
+use super::doctor::live_options;
+use super::finish::{Answer, finish};
+use super::prepare::plan;
+use super::progress::Stop;
+use super::serve::serve_beside;
+use crate::cli::{GlobalArgs, WatchArgs};
+use crate::clock;
+use crate::config::{self, Config, loopback};
+use crate::exit::{Status, Usage};
+use crate::output::{Terminal, warn};
+
+/// Watches until a signal, or for the time asked.
+pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
+    let mut config = config::load(global.config.as_deref())?;
+    if args.save_flagged.is_some() {
+        return Err(Usage("--save-flagged: keeping packets is not in this version".to_owned()).into());
+    }
+    let interfaces = interfaces(args, &config)?;
+    let listen = listen(args, &config)?;
+    let mut plan = plan(&args.analysis, &mut config)?;
+    plan.options.live = true;
+    let filter = args.live.filter.as_deref().unwrap_or(&config.capture.filter);
+    let mut source = open_live(&interfaces, Some(filter).filter(|f| !f.is_empty()), &live_options(&config))?;
+    let started = Instant::now();
+    plan.begun = Some(clock::now());
+    let stop = Stop::on_signals()?;
+    let console = match (&plan.store, listen) {
+        (Some(store), Some(listen)) => {
+            sidetap_store::Store::open(store)?;
+            Some(serve_beside(store.clone(), listen, config.clone(), stop.clone())?)
+        }
+        _ => None,
+    };
+    let enforcement = Enforcement::start(&config, &plan, &interfaces, args.enforce)?;
+    let until = args.duration.map(|d| started + d.0);
+    let mut hooks = LiveHooks::new(stop.clone(), until, enforcement.sender());
+    let outcome = sidetap_pipeline::run(&mut source, &plan.options, &mut hooks);
+    hooks.end();
+    stop.ask();
+    drop(hooks);
+    let lost = enforcement.end();
+    if let Some(Err(e)) = console.map(|thread| thread.join().unwrap_or(Ok(()))) {
+        warn(&format!("the console ended early: {e:#}"));
+    }
+    plan.lost.extend(lost);
+    let answer = match args.json {
+        true => Answer::Json,
+        false => Answer::Report(Terminal::of_stdout(global.color)),
+    };
+    finish(plan, outcome?, started, answer)
+}
+
+fn interfaces(args: &WatchArgs, config: &Config) -> Result<Vec<String>> {
+    let named =
+        if args.live.interfaces.is_empty() { &config.capture.interfaces } else { &args.live.interfaces };
+    match named.is_empty() {
+        true => Err(Usage("name an interface with -i IFACE".to_owned()).into()),
+        false => Ok(named.clone()),
+    }
+}
+
+/// The console's address: none without a store to show.
+fn listen(args: &WatchArgs, config: &Config) -> Result<Option<SocketAddr>> {
+    let store = args.analysis.store.as_deref().or(config.store.as_deref()).map(Path::new);
+    match (args.listen, store) {
+        (Some(_), None) => {
+            Err(Usage("--listen: the console shows a store; name one with --store FILE".to_owned()).into())
+        }
+        (Some(listen), Some(_)) => {
+            loopback(listen).map_err(Usage)?;
+            Ok(Some(listen))
+        }
+        (None, store) => Ok(store.map(|_| config.console.listen)),
+    }
+}
+
+/// The inputs of a live run under which a store keeps it from its first verdict on.
+pub(crate) fn live_inputs(interfaces: impl Iterator<Item = String>, begun: Ts) -> Vec<InputSummary> {
+    interfaces.map(|path| InputSummary { path, first_ts: Some(begun), ..InputSummary::default() }).collect()
+}
+
+/// Between two reconciles of the devices without news.
+const RECONCILE: Duration = Duration::from_secs(30);

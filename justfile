@@ -1,0 +1,38 @@
+# Recipes call the scripts that continuous integration calls.
+
+# Format, lints, tests, documentation, dependencies
+check:
+    .ci/run
+
+# All tests; installs what they need
+test *ARGS:
+    scripts/test.sh {{ARGS}}
+
+# The tests that compare with files kept in the repository
+golden:
+    cargo test --workspace --locked -- golden snapshot
+
+# Take today's outputs as the expected ones; review the difference like code
+bless:
+    INSTA_UPDATE=always cargo test --workspace --locked
+    git diff --stat
+
+# Random input for the decoders, longer than the tests do it
+fuzz CASES="20000":
+    PROPTEST_CASES={{CASES}} cargo test --release --locked -p sidetap-wire -p sidetap-capture -p sidetap-sensitive
+
+# CPU time, rate and memory of the whole process beside other tools
+bench *ARGS:
+    scripts/bench.sh {{ARGS}}
+
+# Licences, bans, advisories
+deny:
+    cargo deny --locked check
+
+# Documentation of all crates
+docs:
+    cargo doc --workspace --no-deps --locked --document-private-items
+
+# Build, analyse the sample (or the files named), show the report
+demo *FILES:
+    scripts/demo.sh {{FILES}}
