@@ -85,7 +85,7 @@ facts! {
     Attempts = "client.attempts", "requests that carry an attack";
     AttemptKinds = "client.attempt-kinds", "kinds of attacks seen";
     AttemptSqli = "client.sqli", "requests that carry SQL injection";
-    AttemptShare = "client.attempt-share", "share of requests that carry an attack";
+    SqliShare = "client.sqli-share", "share of the attacks that are SQL injection";
     SensitiveFiles = "client.sensitive-files", "requests for files that only probes ask for";
     ServerErrors = "client.server-errors", "answers of 5xx";
     Limited = "client.limited", "answers of 429";
@@ -138,6 +138,8 @@ facts! {
     Declared = "part.declared", "share of clients that declare themselves robots";
     MailDigits = "part.mail-digits", "share of accounts that end with digits";
     Disposable = "part.disposable", "share of accounts at throw-away mail services";
+    Conversion = "part.conversion", "clients of the part for each client that logs in with its fingerprint";
+    RestConversion = "rest.conversion", "the same for the other fingerprints";
     PaceMs = "part.pace-ms", "median gap of the clients in milliseconds";
     SingleUse = "part.single-use", "share of clients with at most four requests in all";
     RoleLogin = "role.login", "1 where the endpoint takes credentials";

@@ -258,7 +258,7 @@ impl Engine {
 
     /// Known to the site or to the world: a verified robot, or a client that presents a key.
     fn is_good(&self, unit: &Unit) -> bool {
-        self.agents.verified(&unit.agent, unit.ip) == Some(true) || unit.keyed * 10 >= unit.n * 8
+        self.agents.verified(&unit.agent, unit.ip) == Some(true)
     }
 
     fn matching(&self, scope: Scope, fired: &[usize]) -> Option<usize> {

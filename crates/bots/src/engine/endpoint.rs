@@ -16,6 +16,8 @@ pub(crate) struct Slot {
     pub(crate) n: u32,
     pub(crate) pages: u32,
     pub(crate) reads: u32,
+    pub(crate) ok: u32,
+    pub(crate) keyed: u32,
     votes: [u32; 32],
     /// How many calls each client, and each session, made.
     pub(crate) by_client: Histogram,
@@ -29,7 +31,6 @@ pub(crate) struct Slot {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Part {
     pub(crate) shape: u64,
-    pub(crate) body: u64,
     pub(crate) n: u32,
     pub(crate) ok: u32,
     pub(crate) denied: u32,
@@ -86,11 +87,13 @@ impl Slot {
         if o.part != Whole::Answer {
             self.n += 1;
             self.pages += u32::from(o.surface == Surface::Page);
+            self.keyed += u32::from(o.traits.has(Traits::KEYED));
             self.reads += u32::from(o.traits.has(Traits::GET) || o.traits.has(Traits::HEAD));
             for (bit, vote) in self.votes.iter_mut().enumerate() {
                 *vote += (o.roles.0 >> bit) & 1;
             }
         }
+        self.ok += u32::from(o.outcome == Outcome::Success);
         let shape = o.prints.shape;
         if !self.parts.contains_key(&shape) {
             if self.parts.len() >= PARTS {
@@ -138,6 +141,8 @@ impl Slot {
             n,
             pages,
             reads,
+            ok: 0,
+            keyed: 0,
             votes,
             by_client: Histogram::default(),
             by_session: Histogram::default(),
@@ -161,6 +166,8 @@ impl Slot {
         self.n += other.n;
         self.pages += other.pages;
         self.reads += other.reads;
+        self.ok += other.ok;
+        self.keyed += other.keyed;
         for (mine, theirs) in self.votes.iter_mut().zip(other.votes) {
             *mine += theirs;
         }
@@ -184,14 +191,7 @@ impl Slot {
 
 impl Part {
     fn new(o: &Observation) -> Self {
-        Part {
-            shape: o.prints.shape,
-            body: o.prints.body,
-            first: o.ts,
-            last: o.ts,
-            next: 6,
-            ..Part::default()
-        }
+        Part { shape: o.prints.shape, first: o.ts, last: o.ts, next: 6, ..Part::default() }
     }
 
     fn add(&mut self, o: &Observation, unit: u64, delay_ms: u32, evicted: &mut u64) -> bool {

@@ -190,7 +190,9 @@ impl Engine {
         f.set(Fact::Attempts, f64::from(unit.attempts));
         f.set(Fact::AttemptKinds, f64::from((unit.attempt_kinds & !(1 << 3)).count_ones()));
         f.set(Fact::AttemptSqli, f64::from(unit.sqli));
-        f.set(Fact::AttemptShare, ratio(unit.attempts, unit.n));
+        if unit.attempts > 0 {
+            f.set(Fact::SqliShare, ratio(unit.sqli, unit.attempts));
+        }
         f.set(Fact::SensitiveFiles, f64::from(unit.sensitive_files));
         f.set(Fact::Accounts, unit.accounts.count());
         f.set(Fact::Sessions, unit.sessions.len() as f64 + f64::from(unit.sessions_over));
@@ -313,7 +315,11 @@ impl Engine {
         }
         f.set(Fact::MailDigits, slice.mail_digits);
         f.set(Fact::Disposable, slice.disposable);
-        f.set(Fact::PartKeyed, slice.keyed);
+        let others =
+            (slot.n.saturating_sub(slice.n), f64::from(slot.keyed) - slice.keyed * f64::from(slice.n));
+        let usual = others.0 < 5 || others.1 >= 0.5 * f64::from(others.0);
+        f.set(Fact::PartKeyed, if usual { slice.keyed } else { 0.0 });
+        self.conversion(&mut f, slot, slice);
         f.set(Fact::PartSessions, slice.sessions);
         f.set(Fact::Span, slice.span_s);
         f.set(Fact::PerMinute, f64::from(slice.n) * 60.0 / slice.span_s.max(1.0));
@@ -390,6 +396,31 @@ impl Engine {
                 per_client
             };
             f.set(Fact::TargetExcess, own / usual.max(1.0));
+        }
+    }
+
+    /// How many of those who log in with this fingerprint come here, beside the same share of the others.
+    fn conversion(&self, f: &mut Facts, slot: &Slot, slice: &Slice) {
+        let Some(shape) = slice.without_shape else { return };
+        let login = |s: &&Slot| {
+            s.alias.is_none()
+                && s.endpoint.host == slot.endpoint.host
+                && s.zone == slot.zone
+                && s.roles().any(Roles::LOGIN)
+        };
+        if !slot.roles().any(Roles(Roles::TRANSFER.0 | Roles::CHECKOUT.0)) {
+            return;
+        }
+        let (mut own, mut others) = (0, 0);
+        for part in self.slots.iter().filter(login).flat_map(|s| s.parts.values()) {
+            if part.shape == shape { own += part.members.len() } else { others += part.members.len() }
+        }
+        let here: usize = slot.parts.values().map(|p| p.members.len()).sum();
+        if own > 0 {
+            f.set(Fact::Conversion, slice.clients as f64 / own as f64);
+        }
+        if others > 0 {
+            f.set(Fact::RestConversion, here.saturating_sub(slice.clients) as f64 / others as f64);
         }
     }
 

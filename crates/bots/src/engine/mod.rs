@@ -178,8 +178,10 @@ impl Engine {
                 && o.part != Part::Answer
                 && self.population.forbids(&o.endpoint.host, &o.agent.family, path) == Some(true)
         });
+        let known = slot.and_then(|at| self.slots.get(at as usize));
+        let probe = known.is_none_or(|s| s.ok == 0 || !s.endpoint.template.contains('{'));
         let Some(unit) = self.units.of(o) else { return };
-        let before = unit.add(o, slot);
+        let before = unit.add(o, slot, probe);
         unit.robots_violations += u32::from(violation);
         let key = unit.key;
         let delay_ms = u32::try_from(o.ts.since(unit.first) / 1_000_000).unwrap_or(0);

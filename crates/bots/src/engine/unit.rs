@@ -242,12 +242,13 @@ impl Unit {
         }
     }
 
-    /// Takes an observation in. `slot` is the endpoint's, nothing for assets.
-    pub(crate) fn add(&mut self, o: &Observation, slot: Option<u32>) -> Option<u32> {
+    /// Takes an observation in. `slot` is the endpoint's, nothing for assets; `probe` is true where nothing is known to
+    /// be at the path.
+    pub(crate) fn add(&mut self, o: &Observation, slot: Option<u32>, probe: bool) -> Option<u32> {
         if o.part != Part::Answer {
             self.request(o);
         }
-        self.answer(o);
+        self.answer(o, probe);
         slot.and_then(|slot| add_call(&mut self.calls, &mut self.calls_over, slot, o))
     }
 
@@ -329,7 +330,7 @@ impl Unit {
         }
     }
 
-    fn answer(&mut self, o: &Observation) {
+    fn answer(&mut self, o: &Observation, probe: bool) {
         if o.status == 0 {
             return;
         }
@@ -337,7 +338,7 @@ impl Unit {
         self.bytes += u64::from(o.bytes);
         self.set_cookies += u32::from(o.traits.has(Traits::SET_COOKIE));
         match o.outcome {
-            Outcome::NotFound => {
+            Outcome::NotFound if probe => {
                 self.missing_n += 1;
                 self.missing.insert(hash::words(&[o.path]));
             }
