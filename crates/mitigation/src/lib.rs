@@ -4,6 +4,7 @@
 //! express, observes the device, plans the difference (pure), applies it where it is told to, and observes again. Only
 //! entries that Sidetap owns are ever changed, and nothing is changed unless [`Mode::Enforce`] says so.
 
+mod carry;
 mod config;
 mod connector;
 mod desired;
@@ -15,6 +16,7 @@ mod ledger;
 pub mod nftables;
 mod plan;
 mod report;
+mod resolve;
 mod secret;
 pub mod suite;
 
