@@ -45,6 +45,9 @@ pub(crate) struct Endpoint {
     pub(crate) operations: BTreeMap<Box<str>, Operation>,
     pub(crate) signs: BTreeMap<u8, SignStat>,
     pub(crate) largest_response: u64,
+    /// Length and beginning of its successful responses, hashed, where all have the same.
+    pub(crate) print: Option<u64>,
+    pub(crate) prints_differ: bool,
     pub(crate) open_evidence: SmallVec<[ExchangeId; 3]>,
     pub(crate) evidence: SmallVec<[ExchangeId; 3]>,
     pub(crate) aliases: SmallVec<[EndpointId; 2]>,
@@ -93,6 +96,8 @@ impl Endpoint {
         self.largest_response = self.largest_response.max(o.response_bytes);
         let exchange = (o.flow_id, o.seq);
         if success {
+            self.prints_differ |= self.print.is_some_and(|p| p != o.response.print);
+            self.print = Some(o.response.print);
             if let Some(n) = self.protocols.get_mut(o.protocol as usize) {
                 *n = n.saturating_add(1);
             }
@@ -216,6 +221,9 @@ impl Endpoint {
         for (bit, stat) in other.signs {
             self.signs.entry(bit).or_default().absorb(&stat);
         }
+        self.prints_differ |=
+            other.prints_differ || self.print.is_some() && other.print.is_some() && self.print != other.print;
+        self.print = self.print.or(other.print);
         self.absorb_operations(other.operations);
         other.open_evidence.iter().for_each(|e| keep(&mut self.open_evidence, *e));
         other.evidence.iter().for_each(|e| keep(&mut self.evidence, *e));

@@ -129,6 +129,10 @@ impl Engine {
 
     fn prove(&mut self, o: &Observation, success: bool) {
         let Some(index) = self.host(o) else { return self.evict("discovery-hosts") };
+        if self.hosts.get_mut(index).is_some_and(|h| h.is_fallback(o)) {
+            self.count_known(o);
+            return;
+        }
         let Some(method) = self.method(&o.method) else { return self.evict("discovery-methods") };
         let segments = segment::split(&o.path);
         let parts = parts(&segments);
@@ -229,10 +233,15 @@ impl Engine {
         let mut out = Vec::new();
         let mut next: Option<Snapshot> = None;
         for host in &mut self.hosts {
+            host.prune();
             let due = host.made >= 16 && host.made * 6 >= host.learned_at;
             if due || last {
                 let before = host.nodes;
-                if last { host.learn(0.0, FINAL_ROUNDS) } else { host.learn(self.config.margin, 1) }
+                if last {
+                    host.learn(0.0, FINAL_ROUNDS);
+                } else {
+                    host.learn(self.config.margin, 1);
+                }
                 self.nodes = self.nodes.saturating_sub(before.saturating_sub(host.nodes));
             }
             if host.changed {
@@ -275,22 +284,20 @@ impl Engine {
         let zone: Arc<str> = o.zone.as_str().into();
         self.index.insert((Arc::clone(&zone), Arc::clone(&o.host)), self.hosts.len());
         let mut host = Host::new(zone, Arc::clone(&o.host));
+        let methods = &mut self.methods;
+        let mut slots = 0;
         for spec in self.specs.iter().filter(|s| s.names_host(&o.host) || s.is_hostless()) {
-            seed(&mut host.root, spec, self.config.max_nodes_per_host);
+            let most = self.config.max_nodes_per_host;
+            seed(&mut host.root, spec, most, &mut slots, &mut |m| number(methods, m));
         }
+        host.seeded(slots);
+        self.nodes = self.nodes.saturating_add(host.nodes);
         self.hosts.push(host);
         Some(self.hosts.len() - 1)
     }
 
     fn method(&mut self, method: &Arc<str>) -> Option<u8> {
-        if let Some(i) = self.methods.iter().position(|m| m == method) {
-            return u8::try_from(i).ok();
-        }
-        if self.methods.len() >= MAX_METHODS || method.len() > 32 {
-            return None;
-        }
-        self.methods.push(Arc::clone(method));
-        u8::try_from(self.methods.len() - 1).ok()
+        number(&mut self.methods, method)
     }
 
     /// Nodes that `network` may make on the host now.
@@ -306,6 +313,18 @@ impl Engine {
         }
         own.min(all).min(budget)
     }
+}
+
+/// The number of a method, given anew where there is room.
+fn number(methods: &mut Vec<Arc<str>>, method: &str) -> Option<u8> {
+    if let Some(i) = methods.iter().position(|m| **m == *method) {
+        return u8::try_from(i).ok();
+    }
+    if methods.len() >= MAX_METHODS || method.len() > 32 {
+        return None;
+    }
+    methods.push(method.into());
+    u8::try_from(methods.len() - 1).ok()
 }
 
 /// The /24 or /48 of an address, hashed.

@@ -37,6 +37,11 @@ pub(crate) struct Host {
     pub(crate) unproven: BTreeMap<(Arc<str>, String), Unproven>,
     /// Ids that workers used this epoch for endpoints that are called otherwise.
     pub(crate) strays: BTreeMap<EndpointId, u32>,
+    /// Pages by what they look like: hashes of paths that answer alike.
+    alike: BTreeMap<u64, SmallVec<[u64; 4]>>,
+    /// Pages that are answered whatever the path.
+    pub(crate) fallbacks: SmallVec<[u64; 2]>,
+    pruned: usize,
     pub(crate) changed: bool,
     pub(crate) learned_at: u32,
     pub(crate) made: u32,
@@ -58,6 +63,13 @@ pub(crate) struct Unproven {
 impl Host {
     pub(crate) fn new(zone: Arc<str>, name: Arc<str>) -> Self {
         Host { zone, name, nodes: 1, changed: true, ..Host::default() }
+    }
+
+    /// Makes room for the endpoints of a description.
+    pub(crate) fn seeded(&mut self, slots: u32) {
+        self.endpoints.resize_with(slots as usize, || Some(Box::default()));
+        self.names.resize_with(slots as usize, || None);
+        self.nodes = self.root.size();
     }
 
     /// Takes endpoints by slot, as they were kept.
@@ -104,6 +116,60 @@ impl Host {
         if let Some(e) = self.endpoints.get_mut(index) {
             *e = Some(Box::default());
         }
+    }
+
+    /// True where the answer is a page that this host gives whatever the path (a single-page application, a catch-all).
+    pub(crate) fn is_fallback(&mut self, o: &Observation) -> bool {
+        let html = o.response.media.as_deref() == Some("text/html");
+        let print = o.response.print;
+        if !html || print == 0 || &*o.method != "GET" || o.path.len() <= 1 {
+            return false;
+        }
+        if self.fallbacks.contains(&print) {
+            return true;
+        }
+        if self.alike.len() >= MAX_ALIKE && !self.alike.contains_key(&print) {
+            self.alike.clear();
+        }
+        let paths = self.alike.entry(print).or_default();
+        let path = hash_str(&String::from_utf8_lossy(&o.path));
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+        if paths.len() >= ALIKE_PATHS && self.fallbacks.len() < MAX_FALLBACKS {
+            self.alike.remove(&print);
+            self.fallbacks.push(print);
+            return true;
+        }
+        false
+    }
+
+    /// Takes out the endpoints that only ever answered with a fallback page.
+    pub(crate) fn prune(&mut self) {
+        if self.pruned == self.fallbacks.len() {
+            return;
+        }
+        self.pruned = self.fallbacks.len();
+        let fallbacks = self.fallbacks.clone();
+        let endpoints = &self.endpoints;
+        let mut gone = Vec::new();
+        let hollow = |slot: u32| {
+            let e = endpoints.get(slot as usize).and_then(Option::as_ref);
+            e.is_some_and(|e| !e.prints_differ && e.print.is_some_and(|p| fallbacks.contains(&p)))
+        };
+        self.root.kids.retain(|_, kid| kid.keep(&hollow, &mut gone));
+        self.root.params.retain_mut(|p| p.node.keep(&hollow, &mut gone));
+        for slot in gone {
+            if let Some(e) = self.endpoints.get_mut(slot as usize) {
+                *e = None;
+            }
+            if let Some(n) = self.names.get_mut(slot as usize) {
+                *n = None;
+            }
+            self.free.push(slot);
+        }
+        self.nodes = self.root.size();
+        self.changed = true;
     }
 
     /// Counts an exchange on the endpoint of `slot`.
@@ -256,6 +322,10 @@ impl Host {
 
 /// Most values of one host, literals that became values included.
 const MAX_WORDS: usize = 65_536;
+/// Paths that answer with one page from which on it is a fallback.
+const ALIKE_PATHS: usize = 12;
+const MAX_ALIKE: usize = 64;
+const MAX_FALLBACKS: usize = 4;
 
 fn name_all(node: &Node, at: &Template, out: &mut Vec<(u32, String, u8)>) {
     for end in &node.ends {

@@ -34,6 +34,9 @@ impl Engine {
             for (slot, path, why) in shapes {
                 let found = (host.endpoints.get(slot as usize), host.names.get(slot as usize));
                 let (Some(Some(e)), Some(Some(name))) = found else { continue };
+                if e.calls == 0 {
+                    continue;
+                }
                 let mut row = row(host, e, name, &path);
                 row.merged_by = why;
                 row.standing = self.standing(host, e, name, &versions).to_owned();

@@ -42,7 +42,7 @@ fn document(host: &Host) -> Option<Value> {
         let found = (host.endpoints.get(slot as usize), host.names.get(slot as usize));
         let (Some(Some(e)), Some(Some(name))) = found else { continue };
         let method = name.method.to_ascii_lowercase();
-        if !METHODS.contains(&method.as_str()) || matches!(e.protocol(), Protocol::Asset) {
+        if e.calls == 0 || !METHODS.contains(&method.as_str()) || matches!(e.protocol(), Protocol::Asset) {
             continue;
         }
         schemes.extend(used_schemes(e));

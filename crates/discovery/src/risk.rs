@@ -94,7 +94,9 @@ impl Engine {
 const SEVERITIES: [&str; 5] = ["info", "low", "medium", "high", "critical"];
 
 fn live(host: &Host) -> impl Iterator<Item = (&Endpoint, &EndpointRef)> {
-    host.endpoints.iter().zip(&host.names).filter_map(|(e, n)| Some((&**e.as_ref()?, n.as_ref()?)))
+    let named =
+        host.endpoints.iter().zip(&host.names).filter_map(|(e, n)| Some((&**e.as_ref()?, n.as_ref()?)));
+    named.filter(|(e, _)| e.calls > 0)
 }
 
 fn sign_rules(at: At<'_>, out: &mut Vec<FindingRow>) {

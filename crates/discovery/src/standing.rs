@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::inventory::names_in;
 use crate::render::id_of;
 use crate::spec::{Spec, SpecOperation};
-use crate::trie::{Node, Param};
+use crate::trie::{End, Node, Param};
 
 impl Engine {
     /// Sets the descriptions that the inventory is held against. Their paths claim requests from then on: call it before the first.
@@ -164,19 +164,29 @@ fn version_of(name: &EndpointRef) -> Option<(u32, String)> {
     version.map(|v| (v, rest))
 }
 
-/// Puts the paths of `spec` into a host's trie, so that they claim requests.
-pub(crate) fn seed(root: &mut Node, spec: &Spec, most: u32) {
+/// Puts the operations of `spec` into a host's trie, so that they claim requests; gives them slots from `next` on.
+pub(crate) fn seed(
+    root: &mut Node,
+    spec: &Spec,
+    most: u32,
+    next: &mut u32,
+    method: &mut dyn FnMut(&str) -> Option<u8>,
+) {
     let mut room = most;
     for op in spec.operations() {
+        let Some(number) = method(&op.method) else { continue };
         for path in spec.full_paths(op) {
             let mut at = &mut *root;
-            for segment in
-                path.trim_start_matches('/').trim_end_matches('/').split('/').filter(|s| !s.is_empty())
-            {
+            for segment in path.split('/').filter(|s| !s.is_empty()) {
                 let Some(left) = room.checked_sub(1) else { return };
                 room = left;
-                let Some(next) = step(at, segment) else { return };
-                at = next;
+                let Some(below) = step(at, segment) else { return };
+                at = below;
+            }
+            if !at.ends.iter().any(|e| e.method == number) {
+                let slashed = u32::from(path.len() > 1 && path.ends_with('/'));
+                at.ends.push(End { method: number, hits: slashed, slashed, keys: 0, slot: *next });
+                *next += 1;
             }
         }
     }

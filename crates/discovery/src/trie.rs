@@ -265,6 +265,20 @@ impl Node {
         at
     }
 
+    /// Drops the ends of slots that are `hollow`, told to `gone`, and what then leads nowhere; false where that is all of it.
+    pub(crate) fn keep(&mut self, hollow: &dyn Fn(u32) -> bool, gone: &mut Vec<u32>) -> bool {
+        self.ends.retain(|e| {
+            let drop = hollow(e.slot);
+            if drop {
+                gone.push(e.slot);
+            }
+            !drop
+        });
+        self.kids.retain(|_, kid| kid.keep(hollow, gone));
+        self.params.retain_mut(|p| p.node.keep(hollow, gone) || p.claimed);
+        self.pinned || !(self.ends.is_empty() && self.kids.is_empty() && self.params.is_empty())
+    }
+
     /// Nodes below and including this one.
     pub(crate) fn size(&self) -> u32 {
         let kids: u32 = self.kids.values().map(Node::size).sum();
