@@ -17,6 +17,7 @@ use std::ops::Range;
 pub use self::kind::{Kind, kind_of};
 pub use self::path::hash_str;
 use self::path::{Frame, Path};
+pub use self::xml::entity;
 
 /// Where a value stands in a body.
 #[derive(Clone, Copy, Debug)]

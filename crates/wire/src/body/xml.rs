@@ -273,7 +273,7 @@ pub(super) fn raw_offset(raw: &[u8], decoded: usize) -> usize {
 }
 
 /// The character that the text after an `&` stands for, and what follows it.
-pub(super) fn entity(after: &str) -> Option<(char, &str)> {
+pub fn entity(after: &str) -> Option<(char, &str)> {
     let end = after.bytes().take(12).position(|b| b == b';')?;
     let (name, tail) = (after.get(..end)?, after.get(end + 1..)?);
     let c = match name {

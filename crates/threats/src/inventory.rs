@@ -1,0 +1,313 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sidetap_model::rows::FindingRow;
+use sidetap_model::{EndpointId, EndpointRef, FlowId, Ts, Zone};
+use sidetap_wire::body::hash_str;
+
+use crate::attempt::Attempt;
+use crate::pack::{Pack, RuleId};
+
+/// Findings kept.
+const FINDING_LIMIT: usize = 10_000;
+/// Exchanges kept as evidence of a finding.
+const EVIDENCE_LIMIT: usize = 5;
+/// Places kept of a finding.
+const PLACE_LIMIT: usize = 8;
+
+/// What was tried where: findings by endpoint and rule. Fed in order of time by one thread.
+///
+/// What stands in a path is told by host: the path is the attacker's, not the site's.
+#[derive(Debug)]
+pub struct Inventory {
+    pack: Arc<Pack>,
+    findings: BTreeMap<Key, Finding>,
+    names: BTreeMap<EndpointId, EndpointRef>,
+    evicted: u64,
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Key {
+    zone: Zone,
+    about: About,
+    rule: RuleId,
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum About {
+    Endpoint(EndpointId),
+    Host(Arc<str>),
+}
+
+#[derive(Debug)]
+struct Finding {
+    count: u64,
+    answered: u64,
+    observed: u64,
+    first: Ts,
+    last: Ts,
+    places: Vec<String>,
+    snippet: String,
+    evidence: Vec<(Ts, FlowId, u32)>,
+    proof_evidence: Vec<(Ts, FlowId, u32)>,
+    proof: Option<RuleId>,
+}
+
+impl Finding {
+    fn add(&mut self, attempt: &Attempt, ts: Ts, exchange: (FlowId, u32)) {
+        self.count += 1;
+        self.answered += u64::from(attempt.answered);
+        self.first = self.first.min(ts);
+        self.last = self.last.max(ts);
+        if self.places.len() < PLACE_LIMIT && !self.places.contains(&attempt.location) {
+            self.places.push(attempt.location.chars().take(120).collect());
+        }
+        if self.snippet.is_empty() {
+            self.snippet.clone_from(&attempt.snippet);
+        }
+        let id = (ts, exchange.0, exchange.1);
+        if let Some(proof) = attempt.proof {
+            self.observed += 1;
+            self.proof = Some(self.proof.map_or(proof, |p| p.min(proof)));
+            keep(&mut self.proof_evidence, id);
+        }
+        keep(&mut self.evidence, id);
+    }
+
+    fn merge(&mut self, other: Finding) {
+        self.count += other.count;
+        self.answered += other.answered;
+        self.observed += other.observed;
+        if other.first < self.first {
+            self.snippet = other.snippet;
+        }
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        self.places.extend(other.places);
+        self.places.sort();
+        self.places.dedup();
+        self.places.truncate(PLACE_LIMIT);
+        self.proof = self.proof.into_iter().chain(other.proof).min();
+        other.evidence.into_iter().for_each(|e| keep(&mut self.evidence, e));
+        other.proof_evidence.into_iter().for_each(|e| keep(&mut self.proof_evidence, e));
+    }
+}
+
+/// Keeps the earliest.
+fn keep(list: &mut Vec<(Ts, FlowId, u32)>, id: (Ts, FlowId, u32)) {
+    if let Err(at) = list.binary_search(&id)
+        && at < EVIDENCE_LIMIT
+    {
+        list.insert(at, id);
+        list.truncate(EVIDENCE_LIMIT);
+    }
+}
+
+impl Inventory {
+    /// An empty one.
+    pub fn new(pack: &Arc<Pack>) -> Self {
+        Inventory { pack: Arc::clone(pack), findings: BTreeMap::new(), names: BTreeMap::new(), evicted: 0 }
+    }
+
+    /// Adds the attempts of one exchange. Past the limit they are told by host, and past that not at all, and counted.
+    pub fn add(
+        &mut self,
+        endpoint: &EndpointRef,
+        zone: &Zone,
+        ts: Ts,
+        exchange: (FlowId, u32),
+        attempts: &[Attempt],
+    ) {
+        for attempt in attempts {
+            let host = || About::Host(Arc::clone(&endpoint.host));
+            let full = self.findings.len() >= FINDING_LIMIT;
+            let about = if attempt.location == "path" { host() } else { About::Endpoint(endpoint.id) };
+            let mut key = Key { zone: zone.clone(), about, rule: attempt.rule };
+            if full && !self.findings.contains_key(&key) {
+                key.about = host();
+                if !self.findings.contains_key(&key) {
+                    self.evicted += 1;
+                    continue;
+                }
+            }
+            if let About::Endpoint(id) = key.about {
+                self.names.entry(id).or_insert_with(|| endpoint.clone());
+            }
+            let finding = self.findings.entry(key).or_insert_with(|| Finding {
+                count: 0,
+                answered: 0,
+                observed: 0,
+                first: ts,
+                last: ts,
+                places: Vec::new(),
+                snippet: String::new(),
+                evidence: Vec::new(),
+                proof_evidence: Vec::new(),
+                proof: None,
+            });
+            finding.add(attempt, ts, exchange);
+        }
+    }
+
+    /// Endpoints that got other names or became one: old id, new endpoint.
+    pub fn rename(&mut self, renames: &[(EndpointId, EndpointRef)]) {
+        for (old, new) in renames {
+            if self.names.remove(old).is_none() {
+                continue;
+            }
+            self.names.insert(new.id, new.clone());
+            let moved: Vec<Key> =
+                self.findings.keys().filter(|k| k.about == About::Endpoint(*old)).cloned().collect();
+            for key in moved {
+                let Some(finding) = self.findings.remove(&key) else { continue };
+                let to = Key { about: About::Endpoint(new.id), ..key };
+                match self.findings.get_mut(&to) {
+                    Some(known) => known.merge(finding),
+                    None => {
+                        self.findings.insert(to, finding);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Attempts left out for the limit.
+    pub fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// Everything, by host, endpoint and rule.
+    pub fn rows(&self) -> Vec<FindingRow> {
+        let mut rows: Vec<FindingRow> = self.findings.iter().filter_map(|(k, f)| self.row(k, f)).collect();
+        rows.sort_by(|a, b| (&a.subject, &a.rule, &a.id).cmp(&(&b.subject, &b.rule, &b.id)));
+        rows
+    }
+
+    fn row(&self, key: &Key, finding: &Finding) -> Option<FindingRow> {
+        let rule = self.pack.get(key.rule)?;
+        let mut subject = BTreeMap::from([("zone".to_owned(), key.zone.to_string())]);
+        let about = match &key.about {
+            About::Host(host) => {
+                subject.insert("host".to_owned(), host.to_string());
+                host.to_string()
+            }
+            About::Endpoint(id) => {
+                let name = self.names.get(id)?;
+                subject.insert("endpoint".to_owned(), id.to_string());
+                subject.insert("host".to_owned(), name.host.to_string());
+                subject.insert("method".to_owned(), name.method.to_string());
+                subject.insert("template".to_owned(), name.template.to_string());
+                format!("{} {}{}", name.method, name.host, name.template)
+            }
+        };
+        let observed = finding.proof.is_some();
+        let evidence = if observed { &finding.proof_evidence } else { &finding.evidence };
+        Some(FindingRow {
+            id: format!("{:016x}", hash_str(&format!("{} {about} {}", rule.id, key.zone))),
+            kind: "exploit".to_owned(),
+            rule: rule.id.clone(),
+            severity: self.severity(finding, &rule.severity),
+            certainty: if observed { "observed" } else { "suspected" }.to_owned(),
+            owasp: rule.owasp.clone(),
+            subject,
+            title: format!("{}: {about}", rule.title),
+            detail: self.detail(finding, &rule.description),
+            evidence: evidence.iter().map(|(_, flow, seq)| format!("{flow}-{seq}")).collect(),
+            first_seen: finding.first,
+            last_seen: finding.last,
+            count: finding.count,
+        })
+    }
+
+    /// As the rule says, where the answer proves it; a step less where it was only tried, two where it was refused.
+    fn severity(&self, finding: &Finding, rule: &str) -> String {
+        const LEVELS: [&str; 5] = ["info", "low", "medium", "high", "critical"];
+        let level = LEVELS.iter().position(|l| *l == rule).unwrap_or(2);
+        let less = if finding.proof.is_some() {
+            0
+        } else if finding.answered > 0 {
+            1
+        } else {
+            2
+        };
+        LEVELS
+            .get(level.saturating_sub(less).max(usize::from(level > 0)))
+            .copied()
+            .unwrap_or("low")
+            .to_owned()
+    }
+
+    fn detail(&self, finding: &Finding, description: &str) -> String {
+        let proof = finding.proof.and_then(|p| self.pack.get(p));
+        let outcome = match proof {
+            Some(proof) => format!("{} answers show that it worked: {}.", finding.observed, proof.title),
+            None if finding.answered > 0 => {
+                format!(
+                    "{} of them were answered as if nothing were wrong; nothing shows that it worked.",
+                    finding.answered
+                )
+            }
+            None => "All were refused, or not answered.".to_owned(),
+        };
+        let times = if finding.count == 1 { "Once".to_owned() } else { format!("{} times", finding.count) };
+        format!(
+            "{times} at {}, as in `{}`. {outcome} {description}",
+            finding.places.join(", "),
+            finding.snippet
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(id: u64) -> EndpointRef {
+        EndpointRef { id: EndpointId(id), host: "h".into(), method: "GET".into(), template: "/a".into() }
+    }
+
+    fn attempt(rule: u16, location: &str, proof: Option<RuleId>) -> Attempt {
+        let class = crate::Class::Sqli;
+        Attempt {
+            class,
+            rule: RuleId(rule),
+            location: location.into(),
+            snippet: "x".into(),
+            answered: true,
+            proof,
+        }
+    }
+
+    #[test]
+    fn findings_are_told_by_endpoint_and_rule() {
+        let pack = Arc::new(Pack::builtin().unwrap());
+        let mut inventory = Inventory::new(&pack);
+        let zone = Zone::default();
+        inventory.add(&endpoint(1), &zone, Ts(5), (FlowId(1), 0), &[attempt(0, "query:q", None)]);
+        inventory.add(&endpoint(2), &zone, Ts(3), (FlowId(2), 0), &[attempt(0, "query:q", Some(RuleId(1)))]);
+        inventory.add(&endpoint(3), &zone, Ts(4), (FlowId(3), 0), &[attempt(0, "path", None)]);
+        assert_eq!(inventory.rows().len(), 3);
+        inventory.rename(&[(EndpointId(1), endpoint(9)), (EndpointId(2), endpoint(9))]);
+        let rows = inventory.rows();
+        assert_eq!(rows.len(), 2);
+        let row = rows.iter().find(|r| r.subject.contains_key("endpoint")).unwrap();
+        assert_eq!((row.count, row.first_seen, row.certainty.as_str()), (2, Ts(3), "observed"));
+        assert_eq!(row.evidence, ["0000000000000002-0"]);
+    }
+
+    #[test]
+    fn a_flood_of_endpoints_is_bounded() {
+        let pack = Arc::new(Pack::builtin().unwrap());
+        let mut inventory = Inventory::new(&pack);
+        for id in 0..(FINDING_LIMIT as u64 + 50) {
+            inventory.add(
+                &endpoint(id),
+                &Zone::default(),
+                Ts(1),
+                (FlowId(1), 0),
+                &[attempt(0, "query:q", None)],
+            );
+        }
+        assert_eq!((inventory.rows().len(), inventory.evicted()), (FINDING_LIMIT, 50));
+    }
+}

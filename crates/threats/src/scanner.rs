@@ -1,0 +1,423 @@
+use std::ops::Range;
+use std::sync::Arc;
+
+use regex_automata::Input;
+use sidetap_model::{Request, Response};
+use sidetap_wire::body::{Location, Scalar, Visitor, WalkScratch, walk_query};
+use sidetap_wire::{cookies, target};
+
+use crate::attempt::Attempt;
+use crate::class::Class;
+use crate::normal::{normal, snippet};
+use crate::pack::{Pack, Place, RULE_LIMIT, RuleId};
+
+/// Attempts kept of one exchange.
+const ATTEMPT_LIMIT: usize = 16;
+/// Bytes of one value that are looked at.
+const VALUE_LIMIT: usize = 16 << 10;
+/// Bytes of values of one exchange's answer that are looked at.
+const ANSWER_LIMIT: usize = 128 << 10;
+/// Bytes of a payload remembered to see it again in the answer.
+const PAYLOAD_LIMIT: usize = 256;
+
+/// Looks for attempts, exchange by exchange. One a worker.
+#[derive(Debug)]
+pub struct Scanner {
+    pack: Arc<Pack>,
+    side: Side,
+    in_query: bool,
+    attempts: Vec<Attempt>,
+    payloads: Vec<String>,
+    answer_left: usize,
+    page: bool,
+    dropped: u64,
+    walk: WalkScratch,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Side {
+    Request,
+    /// The answer to an attempt, or a failed one: worth reading.
+    Answer,
+    /// Another answer.
+    Idle,
+}
+
+impl Scanner {
+    /// A scanner with these rules.
+    pub fn new(pack: &Arc<Pack>) -> Self {
+        Scanner {
+            pack: Arc::clone(pack),
+            side: Side::Request,
+            in_query: false,
+            attempts: Vec::new(),
+            payloads: Vec::new(),
+            answer_left: 0,
+            page: false,
+            dropped: 0,
+            walk: WalkScratch::default(),
+        }
+    }
+
+    /// Begins an exchange.
+    pub fn begin(&mut self) {
+        self.side = Side::Request;
+        self.attempts.clear();
+        self.payloads.clear();
+    }
+
+    /// Looks at a request's path, query, headers and cookies; body scalars come by the visitor after this.
+    pub fn request(&mut self, request: &Request) {
+        self.side = Side::Request;
+        let split = target::split(&request.method, &request.target);
+        if let Some(path) = split.path {
+            self.look(Place::Path, &String::from_utf8_lossy(path), || "path".to_owned());
+        }
+        if let Some(query) = split.query {
+            let mut walk = std::mem::take(&mut self.walk);
+            self.in_query = true;
+            walk_query(query, &mut walk, self);
+            self.in_query = false;
+            self.walk = walk;
+        }
+        self.headers(request);
+        self.raw(&request.body.bytes);
+    }
+
+    fn headers(&mut self, request: &Request) {
+        for (name, value) in request.headers.iter().take(128) {
+            if name.eq_ignore_ascii_case(b"cookie") || value.len() < 4 && !is_odd(name) {
+                continue;
+            }
+            let agent = name.eq_ignore_ascii_case(b"user-agent");
+            let place = if agent { Place::Agent } else { Place::Header };
+            let at = || format!("header:{}", String::from_utf8_lossy(name).to_ascii_lowercase());
+            if is_odd(name) {
+                let line = format!("{}: {}", String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+                self.look(place, &line, at);
+            } else if !is_dull(name) || memchr::memchr2(b'$', b'(', value).is_some() {
+                self.look(place, &String::from_utf8_lossy(value), at);
+            }
+        }
+        for (name, value) in cookies::of(&request.headers).take(64) {
+            if value.len() >= 4 {
+                let at = || format!("cookie:{}", String::from_utf8_lossy(name));
+                self.look(Place::Cookie, &String::from_utf8_lossy(value), at);
+            }
+        }
+    }
+
+    /// Looks at the start of a body that is markup: what a document declares, no reader of its values sees.
+    fn raw(&mut self, body: &[u8]) {
+        let head = body.get(..body.len().min(8 << 10)).unwrap_or_default();
+        if head.trim_ascii_start().starts_with(b"<") {
+            self.look(Place::Raw, &String::from_utf8_lossy(head), || "body".to_owned());
+        }
+    }
+
+    /// Begins the answer: its body's scalars come by the visitor after this.
+    pub fn response(&mut self, response: &Response) {
+        let asked = !self.attempts.is_empty();
+        self.side = if asked || response.status >= 500 { Side::Answer } else { Side::Idle };
+        self.answer_left = ANSWER_LIMIT;
+        let kind = response.headers.get("content-type").unwrap_or_default();
+        self.page = kind.is_empty() || memchr::memmem::find(&kind.to_ascii_lowercase(), b"html").is_some();
+        for attempt in &mut self.attempts {
+            attempt.answered = response.status < 400;
+        }
+    }
+
+    /// Gives what was seen of the exchange.
+    pub fn take(&mut self) -> Vec<Attempt> {
+        std::mem::take(&mut self.attempts)
+    }
+
+    /// Attempts that an exchange had above its limit, in all.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Looks at one value; `location` is only asked where something is found.
+    fn look(&mut self, place: Place, value: &str, location: impl Fn() -> String) {
+        let mut end = value.len().min(VALUE_LIMIT);
+        while !value.is_char_boundary(end) {
+            end -= 1;
+        }
+        let text = normal(value.get(..end).unwrap_or_default());
+        let pack = Arc::clone(&self.pack);
+        let fits = Rules::standing_in(&pack.needles, &pack.needle_rules, text.as_bytes());
+        for id in fits.iter() {
+            let Some(rule) = pack.get(id).filter(|r| r.looks_at(place)) else { continue };
+            let found = match &rule.pattern {
+                Some(pattern) => pattern.find(Input::new(text.as_bytes())).map(|m| m.range()),
+                None => Some(0..text.len()),
+            };
+            if let Some(range) = found {
+                let part =
+                    String::from_utf8_lossy(text.as_bytes().get(range).unwrap_or_default()).into_owned();
+                self.note(id, rule.class, location(), &part, value);
+            }
+        }
+    }
+
+    fn note(&mut self, rule: RuleId, class: Class, location: String, part: &str, value: &str) {
+        if self.attempts.iter().any(|a| a.rule == rule && a.location == location) {
+            return;
+        }
+        if self.attempts.len() == ATTEMPT_LIMIT {
+            self.dropped += 1;
+            return;
+        }
+        if class == Class::Xss && value.len() >= 8 && self.payloads.len() < 4 {
+            let mut end = value.len().min(PAYLOAD_LIMIT);
+            while !value.is_char_boundary(end) {
+                end -= 1;
+            }
+            self.payloads.extend(value.get(..end).map(str::to_owned));
+        }
+        let snippet = snippet(part);
+        self.attempts.push(Attempt { class, rule, location, snippet, answered: false, proof: None });
+    }
+
+    /// Looks in an answer for what proves an attempt.
+    fn prove(&mut self, text: &str) {
+        if self.answer_left == 0 || text.len() < 6 {
+            return;
+        }
+        let bytes = text.as_bytes();
+        let bytes = bytes.get(..bytes.len().min(self.answer_left)).unwrap_or_default();
+        self.answer_left -= bytes.len();
+        let pack = Arc::clone(&self.pack);
+        let fits = Rules::standing_in(&pack.answers, &pack.answer_rules, bytes);
+        for id in fits.iter() {
+            let Some(rule) = pack.get(id) else { continue };
+            if rule.pattern.as_ref().is_none_or(|p| p.is_match(Input::new(bytes))) {
+                self.proven(id, rule.class);
+            }
+        }
+        if self.page && self.payloads.iter().any(|p| memchr::memmem::find(bytes, p.as_bytes()).is_some()) {
+            let reflected = pack.rules().find(|(_, r)| r.class == Class::Xss && r.looks_at(Place::Answer));
+            if let Some((id, _)) = reflected {
+                self.proven(id, Class::Xss);
+            }
+        }
+    }
+
+    fn proven(&mut self, proof: RuleId, class: Class) {
+        for attempt in self.attempts.iter_mut().filter(|a| a.class == class && a.proof.is_none()) {
+            attempt.proof = Some(proof);
+        }
+    }
+}
+
+impl Visitor for Scanner {
+    #[inline]
+    fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, _: Range<usize>) {
+        if self.side == Side::Idle {
+            return;
+        }
+        let Scalar::Str(text) = value else {
+            if self.side == Side::Request && at.key.starts_with('$') {
+                self.look(Place::Name, at.path, || at.path.to_owned());
+            }
+            return;
+        };
+        if self.side == Side::Answer {
+            self.prove(text);
+            return;
+        }
+        let place = if self.in_query { Place::Query } else { Place::Body };
+        if text.len() >= 2 {
+            self.look(place, text, || at.path.to_owned());
+        }
+        if at.key.bytes().any(|b| matches!(b, b'$' | b'<' | b'(' | b'\'' | b'.')) || at.key.starts_with("__")
+        {
+            self.look(Place::Name, at.path, || at.path.to_owned());
+        }
+    }
+}
+
+/// Fields that only say how to carry the message: looked at where a lookup or a call could stand in them.
+fn is_dull(name: &[u8]) -> bool {
+    const DULL: &[&[u8]] = &[
+        b"authorization",
+        b"accept",
+        b"accept-encoding",
+        b"accept-language",
+        b"connection",
+        b"content-length",
+        b"content-type",
+        b"date",
+        b"if-none-match",
+        b"if-modified-since",
+        b"cache-control",
+        b"pragma",
+        b"te",
+        b"upgrade",
+        b"traceparent",
+        b"sec-fetch-site",
+        b"sec-fetch-mode",
+        b"sec-fetch-dest",
+        b"sec-ch-ua",
+        b"sec-ch-ua-mobile",
+        b"sec-ch-ua-platform",
+    ];
+    DULL.iter().any(|d| name.eq_ignore_ascii_case(d))
+}
+
+/// Fields whose name alone says something.
+fn is_odd(name: &[u8]) -> bool {
+    const ODD: &[&[u8]] = &[
+        b"x-original-url",
+        b"x-rewrite-url",
+        b"x-custom-ip-authorization",
+        b"x-scanner",
+        b"acunetix-product",
+        b"x-wvs-id",
+    ];
+    ODD.iter().any(|o| name.eq_ignore_ascii_case(o))
+}
+
+/// A set of rules.
+struct Rules([u64; RULE_LIMIT / 64]);
+
+impl Rules {
+    /// The rules of which a needle stands in `text`.
+    fn standing_in(needles: &aho_corasick::AhoCorasick, rules: &[RuleId], text: &[u8]) -> Rules {
+        let mut set = Rules([0; RULE_LIMIT / 64]);
+        for found in needles.find_overlapping_iter(text) {
+            if let Some(id) = rules.get(found.pattern().as_usize())
+                && let Some(word) = set.0.get_mut(usize::from(id.0) / 64)
+            {
+                *word |= 1 << (id.0 % 64);
+            }
+        }
+        set
+    }
+
+    fn iter(&self) -> impl Iterator<Item = RuleId> + '_ {
+        self.0.iter().enumerate().flat_map(|(at, word)| {
+            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| RuleId((at * 64 + bit) as u16))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sidetap_model::{Headers, Version};
+    use sidetap_wire::body::{Kind, walk};
+
+    use super::*;
+
+    fn scanner() -> Scanner {
+        Scanner::new(&Arc::new(Pack::builtin().unwrap()))
+    }
+
+    fn get(target: &str) -> Request {
+        Request {
+            method: b"GET".to_vec(),
+            target: target.as_bytes().to_vec(),
+            version: Version(1, 1),
+            headers: Headers::default(),
+            body: Default::default(),
+        }
+    }
+
+    fn answer(status: u16, kind: &str) -> Response {
+        let mut headers = Headers::default();
+        headers.push(b"Content-Type", kind.as_bytes());
+        Response { status, version: Version(1, 1), headers, body: Default::default() }
+    }
+
+    #[test]
+    fn every_rule_finds_its_examples_and_passes_the_others() {
+        let mut scanner = scanner();
+        let pack = Arc::clone(&scanner.pack);
+        let mut wrong = Vec::new();
+        for (id, rule) in pack.rules() {
+            assert!(!rule.examples.find.is_empty() && !rule.references.is_empty(), "{}", rule.id);
+            assert!(!rule.description.is_empty() && !rule.title.is_empty(), "{}", rule.id);
+            let all = rule
+                .examples
+                .find
+                .iter()
+                .map(|e| (e, true))
+                .chain(rule.examples.pass.iter().map(|e| (e, false)));
+            for (example, expected) in all {
+                if fits(&mut scanner, id, example) != expected {
+                    wrong.push(format!("{}: {example}", rule.id));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+
+    fn fits(scanner: &mut Scanner, id: RuleId, text: &str) -> bool {
+        let pack = Arc::clone(&scanner.pack);
+        let rule = pack.get(id).unwrap();
+        if rule.places == Place::Answer.bit() {
+            let found = Rules::standing_in(&pack.answers, &pack.answer_rules, text.as_bytes())
+                .iter()
+                .any(|r| r == id);
+            return found && rule.pattern.as_ref().is_none_or(|p| p.is_match(text));
+        }
+        let places =
+            [Place::Path, Place::Query, Place::Header, Place::Agent, Place::Body, Place::Name, Place::Raw];
+        let place = places.into_iter().find(|p| rule.looks_at(*p)).unwrap_or(Place::Cookie);
+        scanner.begin();
+        scanner.look(place, text, String::new);
+        scanner.take().iter().any(|a| a.rule == id)
+    }
+
+    #[test]
+    fn an_answer_tells_a_success_from_a_try() {
+        let mut scanner = scanner();
+        let mut scratch = WalkScratch::default();
+        let passwd = b"root:x:0:0:root:/root:/bin/bash\n";
+        for (status, body, observed) in [(200, &passwd[..], true), (404, &b"not found here"[..], false)] {
+            scanner.begin();
+            scanner.request(&get("/download?file=../../../../etc/passwd"));
+            scanner.response(&answer(status, "text/plain"));
+            walk(Kind::Text, None, body, &Default::default(), &mut scratch, &mut scanner);
+            let attempts = scanner.take();
+            let traversal = attempts.iter().find(|a| a.class() == "path-traversal").unwrap();
+            assert_eq!((traversal.is_observed(), traversal.location()), (observed, "query:file"));
+        }
+    }
+
+    #[test]
+    fn a_payload_that_comes_back_in_a_page_is_observed() {
+        let mut scanner = scanner();
+        let mut scratch = WalkScratch::default();
+        for (kind, observed) in [("text/html", true), ("application/json", false)] {
+            scanner.begin();
+            scanner.request(&get("/search?q=%3Cscript%3Ealert(1)%3C/script%3E"));
+            scanner.response(&answer(200, kind));
+            let page = b"<html>No results for <script>alert(1)</script></html>";
+            walk(Kind::Html, None, page, &Default::default(), &mut scratch, &mut scanner);
+            assert!(scanner.take().iter().all(|a| a.class() != "xss" || a.is_observed() == observed));
+        }
+    }
+
+    #[test]
+    fn names_carry_attempts_too() {
+        let mut scanner = scanner();
+        let mut scratch = WalkScratch::default();
+        scanner.begin();
+        scanner.request(&get("/login?user[$ne]=x"));
+        let body = br#"{"user":"ada","password":{"$gt":""}}"#;
+        walk(Kind::Json, None, body, &Default::default(), &mut scratch, &mut scanner);
+        let found: Vec<_> =
+            scanner.take().iter().map(|a| format!("{} {}", a.class(), a.location())).collect();
+        assert_eq!(found, ["nosql-injection query:user[$ne]", "nosql-injection $.password.$gt"]);
+    }
+
+    #[test]
+    fn the_answers_to_honest_requests_are_not_read() {
+        let mut scanner = scanner();
+        scanner.begin();
+        scanner.request(&get("/v1/items?page=2"));
+        scanner.response(&answer(200, "application/json"));
+        assert_eq!(scanner.side, Side::Idle);
+    }
+}
