@@ -94,7 +94,7 @@ impl Enforcer {
 
     /// Reads every device.
     pub fn status(&mut self, now: Ts) -> StatusReport {
-        let connectors = self.connectors.iter_mut().map(|c| status_of(c.as_mut(), now.secs())).collect();
+        let connectors = each(&mut self.connectors, |c| status_of(c, now.secs()));
         let active = self.ledger.entries.values().filter(|e| e.expires_at > now.secs()).count();
         let undone = self.ledger.undone.values().map(|set| set.len()).sum();
         StatusReport { connectors, active, undone }
@@ -113,13 +113,13 @@ impl Enforcer {
             force,
             now: now.secs(),
         };
-        let connectors = self.connectors.iter_mut().map(|c| plan_one(c.as_mut(), &push)).collect();
+        let connectors = each(&mut self.connectors, |c| plan_one(c, &push));
         PlanReport { connectors, held }
     }
 
     /// Brings every device to the desired state, or says what that would take.
     ///
-    /// One device that fails does not keep the others from being changed. The same desired state pushed again changes
+    /// One device that fails, or is slow, does not keep the others from being changed. The same desired state pushed again changes
     /// nothing, except that what others removed is put back and what is over is let go.
     pub fn push(&mut self, desired: &Desired, now: Ts, options: &PushOptions) -> PushReport {
         let (terms, held) = self.terms(desired, now.secs(), options.force);
@@ -140,9 +140,11 @@ impl Enforcer {
             force: options.force,
             now: now.secs(),
         };
-        for c in &mut self.connectors {
-            let planned = plan_one(c.as_mut(), &push);
-            let (result, rows) = carry_out(c.as_mut(), &planned, now, options, "add");
+        let results = each(&mut self.connectors, |c| {
+            let planned = plan_one(c, &push);
+            carry_out(c, &planned, now, options, "add")
+        });
+        for (result, rows) in results {
             report.connectors.push(result);
             report.actions.extend(rows);
         }
@@ -153,8 +155,23 @@ impl Enforcer {
     pub fn undo(&mut self, selector: &Selector, now: Ts, options: &PushOptions) -> PushReport {
         let mut report =
             PushReport { mode: options.mode, connectors: Vec::new(), held: Vec::new(), actions: Vec::new() };
+        if let Selector::Connector(name) = selector
+            && !self.connectors.iter().any(|c| c.name() == name)
+        {
+            let why = "there is no connector of this name".to_owned();
+            report.held.push(Held { verdict: String::new(), subject: name.clone(), why });
+            return report;
+        }
         if options.mode == Mode::Enforce {
             self.mark_undone(selector, now.secs());
+            // What the devices hold besides is added and saved below; a crash in between must not push this again.
+            if let Err(e) = self.save() {
+                report.held.push(Held {
+                    verdict: String::new(),
+                    subject: "ledger".into(),
+                    why: e.to_string(),
+                });
+            }
         }
         for c in &mut self.connectors {
             if matches!(selector, Selector::Connector(name) if name != c.name()) {
@@ -233,8 +250,11 @@ impl Enforcer {
         with_term.filter(|(w, t)| told(w, t)).map(|(w, t)| (w.verdict.clone(), *t)).collect()
     }
 
-    /// Writes down what is about to be pushed before any device hears of it.
+    /// Writes down what is about to be pushed before any device hears of it; nothing where it is known already.
     fn remember(&mut self, terms: Vec<(String, LedgerEntry)>, now: i64) -> std::io::Result<()> {
+        if terms.iter().all(|(id, term)| self.ledger.entries.get(id) == Some(term)) {
+            return Ok(());
+        }
         self.ledger.entries.extend(terms);
         self.ledger.prune(now);
         self.save()
@@ -252,6 +272,19 @@ impl Enforcer {
         allow.retain(|n| !all.iter().any(|o| o != n && o.contains(n)));
         allow
     }
+}
+
+/// Does the same with every connector at once; the results stand in their order.
+fn each<T: Send>(
+    connectors: &mut [Box<dyn Connector>],
+    work: impl Fn(&mut dyn Connector) -> T + Sync,
+) -> Vec<T> {
+    let work = &work;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = connectors.iter_mut().map(|c| scope.spawn(move || work(c.as_mut()))).collect();
+        let results = threads.into_iter().map(|t| t.join().unwrap_or_else(|p| std::panic::resume_unwind(p)));
+        results.collect()
+    })
 }
 
 fn held_of(want: &Want, why: &str) -> Held {

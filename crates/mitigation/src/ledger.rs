@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sidetap_model::Ts;
 
 use crate::desired::Want;
+use crate::entry::tag_of;
 
 /// Seconds that a push which is over is remembered, so that an old verdict is not pushed again.
 const REMEMBER_S: i64 = 90 * 86_400;
@@ -66,8 +67,12 @@ impl Ledger {
         self.undone.entry(connector.to_owned()).or_default().insert(verdict.to_owned());
     }
 
-    /// Forgets pushes that are long over.
+    /// Forgets pushes that are long over, and of too many that were taken back those.
     pub(crate) fn prune(&mut self, now: i64) {
+        if self.undone.values().any(|set| set.len() > MAX_ENTRIES) {
+            let known: BTreeSet<String> = self.entries.keys().map(|id| tag_of(id)).collect();
+            self.undone.values_mut().for_each(|set| set.retain(|tag| known.contains(tag)));
+        }
         self.entries.retain(|_, e| e.expires_at > now.saturating_sub(REMEMBER_S));
         if self.entries.len() > MAX_ENTRIES {
             let mut ends: Vec<i64> = self.entries.values().map(|e| e.expires_at).collect();

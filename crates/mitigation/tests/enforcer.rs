@@ -105,6 +105,8 @@ fn an_undo_takes_back_one_verdict_one_connector_or_all() {
     );
     enforcer.undo(&Selector::Connector("b".into()), wall_ts(), &options());
     assert_eq!((lines(dir.path(), "a").len(), lines(dir.path(), "b").len()), (1, 0));
+    let nobody = enforcer.undo(&Selector::Connector("c".into()), wall_ts(), &options());
+    assert_eq!((nobody.connectors.len(), nobody.held[0].subject.as_str()), (0, "c"));
     enforcer.push(&want, wall_ts(), &options());
     assert_eq!(
         (lines(dir.path(), "a").len(), lines(dir.path(), "b").len()),
