@@ -222,6 +222,20 @@ fn an_idle_flow_is_cut_and_its_request_comes_out() {
 }
 
 #[test]
+fn the_first_time_told_cuts_nothing() {
+    let mut table = FlowTable::new(0, &FlowLimits::default(), Arc::from([Zone::default()]));
+    let mut w = wire();
+    w.send(true, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    let mut out = Vec::new();
+    for seg in &w.segs {
+        table.segment(&seg.segment(addr(1, 1), addr(2, 80)), &mut |ex| out.push(ex));
+    }
+    let now = w.segs[0].segment(addr(1, 1), addr(2, 80)).ts.plus(1_000_000_000);
+    table.tick(now, &mut |ex| out.push(ex));
+    assert_eq!((out.len(), table.len()), (0, 1));
+}
+
+#[test]
 fn random_segments_never_panic_and_add_up() {
     let mut rng = common::Rng(7);
     let words: [&[u8]; 8] = [
@@ -253,9 +267,12 @@ fn random_segments_never_panic_and_add_up() {
             fed.segment(&seg.segment(addr(1, 40000 + rng.below(12) as u16), addr(2, 80)));
             if rng.chance(3) {
                 let (table, exchanges) = (&mut fed.table, &mut fed.exchanges);
-                table.tick(Ts(1_700_000_000_000_000_000 + rng.below(100) as i64 * 1_000_000_000), &mut |ex| {
-                    exchanges.push(ex);
-                });
+                table.tick(
+                    Ts(1_700_000_000_000_000_000 + rng.below(100) as i64 * 1_000_000_000),
+                    &mut |ex| {
+                        exchanges.push(ex);
+                    },
+                );
             }
         }
         fed.finish();

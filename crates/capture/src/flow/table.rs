@@ -25,9 +25,10 @@ pub struct FlowTable {
     free: Vec<u32>,
     lists: [List; LISTS],
     held: usize,
-    now: Ts,
+    /// The last tick's time; none was told yet where it is `None`.
+    now: Option<Ts>,
     /// Flows in which something is waited for, with the time of the tick before.
-    stalled: Vec<(Ts, u32, u32)>,
+    stalled: Vec<(Option<Ts>, u32, u32)>,
     /// Complete requests without an answer, oldest first: when, slot, serial number of its flow, number in it.
     unanswered: std::collections::VecDeque<(Ts, u32, u32, u32)>,
     fresh: Vec<(Ts, u32)>,
@@ -71,7 +72,7 @@ struct Slot {
     serial: u32,
     list: usize,
     links: Links,
-    last: Ts,
+    last: Option<Ts>,
     held: usize,
     stall_noted: bool,
     flow: Option<Box<Flow>>,
@@ -88,7 +89,7 @@ impl FlowTable {
             free: Vec::new(),
             lists: [List::default(); LISTS],
             held: 0,
-            now: Ts::default(),
+            now: None,
             stalled: Vec::new(),
             unanswered: std::collections::VecDeque::new(),
             fresh: Vec::new(),
@@ -157,7 +158,10 @@ impl FlowTable {
     /// Tells the time: flows that were idle too long are cut, what was waited for too long is given up.
     pub fn tick(&mut self, now: Ts, sink: &mut dyn FnMut(Exchange)) {
         let before = self.now;
-        self.now = now.max(before);
+        self.now = Some(before.map_or(now, |before| now.max(before)));
+        if before.is_none() {
+            self.slots.iter_mut().for_each(|s| s.last = self.now);
+        }
         let due = self.stalled.partition_point(|(since, ..)| *since < before);
         let stalled: Vec<_> = self.stalled.drain(..due).collect();
         for (_, index, serial) in stalled {
@@ -169,7 +173,8 @@ impl FlowTable {
             let limit = [self.limits.handshake, self.limits.idle, self.limits.closed];
             let limit = limit.get(list).copied().unwrap_or(i64::MAX);
             while let Some(index) = self.oldest(list) {
-                let idle = self.slots.get(index as usize).is_some_and(|s| self.now.since(s.last) > limit);
+                let last = self.slots.get(index as usize).and_then(|s| s.last);
+                let idle = self.now.zip(last).is_some_and(|(now, last)| now.since(last) > limit);
                 if !idle {
                     break;
                 }
@@ -222,7 +227,6 @@ impl FlowTable {
         let Some(flow) = slot.flow.as_deref_mut() else { return };
         let mut cx =
             Cx { limits: &self.limits, counters: &mut self.counters, sink, unanswered: &mut self.fresh };
-        flow.inform();
         work(flow, &mut cx);
         let held = flow.held();
         self.held = self.held + held - slot.held;

@@ -125,6 +125,8 @@ impl Flow {
         self.handshake(side, seg);
         let ack = if seg.flags.ack() && !seg.flags.rst() { self.acknowledge(other, seg) } else { None };
         self.app.acknowledged(self.half[0].acked, self.half[1].acked);
+        self.app.joined(self.half[0].certain && self.half[1].certain);
+        self.app.sides_seen(self.half[0].seen && self.half[1].seen);
         let half = &mut self.half[side & 1];
         let first = seg.seq.wrapping_add(u32::from(seg.flags.syn()));
         let has_bytes = !seg.payload.is_empty() || seg.snapped > 0;
@@ -361,7 +363,6 @@ impl Flow {
             }
             half.held = 0;
         }
-        self.app.sides_seen(self.half[0].seen && self.half[1].seen);
         self.app.finish(cx);
         self.closed = true;
     }
@@ -375,15 +376,8 @@ impl Flow {
             half.held = 0;
         }
         self.app.evicted();
-        self.app.sides_seen(self.half[0].seen && self.half[1].seen);
         self.app.finish(cx);
         self.closed = true;
-    }
-
-    /// Tells what it carries what the handshake showed.
-    pub(super) fn inform(&mut self) {
-        self.app.joined(self.half[0].certain && self.half[1].certain);
-        self.app.sides_seen(self.half[0].seen && self.half[1].seen);
     }
 
     pub(super) fn flow_anomalies(&self) -> &AnomalySet {
