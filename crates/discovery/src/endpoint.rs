@@ -139,22 +139,22 @@ impl Endpoint {
 
     fn bodies(&mut self, o: &Observation, success: bool) {
         if success {
-            self.body(0, &o.request);
+            self.body(0, &o.request, false);
         }
         if let Some(status) = o.status {
-            self.body((status / 100).min(5) as u8, &o.response);
+            self.body((status / 100).min(5) as u8, &o.response, o.auth & !1 == 0);
         }
     }
 
-    fn body(&mut self, side: u8, facts: &BodyFacts) {
+    fn body(&mut self, side: u8, facts: &BodyFacts, open: bool) {
         if !facts.visited || facts.fields.is_empty() {
             return;
         }
         let media = facts.media.clone().unwrap_or_else(|| "application/octet-stream".into());
         let room = self.schemas.len() < MAX_SCHEMAS;
         match self.schemas.get_mut(&(side, media.clone())) {
-            Some(schema) => schema.add(facts),
-            None if room => self.schemas.entry((side, media)).or_default().add(facts),
+            Some(schema) => schema.add(facts, open),
+            None if room => self.schemas.entry((side, media)).or_default().add(facts, open),
             None => {}
         }
     }
@@ -265,6 +265,12 @@ impl Endpoint {
     /// True where the sign was seen.
     pub(crate) fn has(&self, sign: Signs) -> bool {
         sign.bits().any(|b| self.signs.contains_key(&(b as u8)))
+    }
+
+    /// True where the field at `path` stood in a successful answer to a request without credentials.
+    pub(crate) fn answers_openly(&self, path: &str) -> bool {
+        let answers = self.schemas.iter().filter(|((side, _), _)| *side == 2);
+        answers.flat_map(|(_, s)| s.fields.values()).any(|f| f.open && *f.path == *path)
     }
 
     /// Successful calls.

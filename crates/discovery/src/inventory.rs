@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sidetap_model::rows::{Callers as CallersRow, EndpointRow, EndpointSensitive, Parameter, SensitiveRow};
 use sidetap_model::{EndpointId, EndpointRef};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Operation, QueryStat};
 use crate::engine::Engine;
 use crate::host::{Host, Unproven};
 use crate::observe::{AUTH_KINDS, Kinds, Protocol, QueryParam};
@@ -45,6 +45,7 @@ impl Engine {
                 row.sensitive = data.get(&e.id).into_iter().flatten().map(|s| leak(s)).collect();
                 row.sensitive.sort();
                 row.roles = roles.get(&e.id).cloned().unwrap_or_default();
+                out.extend(e.operations.iter().map(|(op, stat)| operation_row(&row, op, stat)));
                 out.push(row);
             }
             out.extend(host.unproven_rows());
@@ -124,6 +125,26 @@ fn row(host: &Host, e: &Endpoint, name: &EndpointRef, shapes: &[u32]) -> Endpoin
         parameters: e.parameters_of(&name.template, shapes),
         merged_by: Vec::new(),
         aliases,
+    }
+}
+
+/// An operation that shares its path with others: `/graphql#query.GetUser`.
+fn operation_row(of: &EndpointRow, operation: &str, stat: &Operation) -> EndpointRow {
+    let template = format!("{}#{}", of.template, operation.replace(' ', "."));
+    EndpointRow {
+        id: crate::render::id_of(&of.zone, &of.host, &of.method, &template),
+        template,
+        calls: stat.calls,
+        first_seen: stat.first,
+        last_seen: stat.last,
+        status_codes: statuses(&stat.statuses),
+        auth: auth_names(|i| stat.auth >> i & 1 == 1),
+        callers: CallersRow { count: stat.callers.count(), ..CallersRow::default() },
+        sensitive: Vec::new(),
+        parameters: Vec::new(),
+        merged_by: Vec::new(),
+        aliases: Vec::new(),
+        ..of.clone()
     }
 }
 
@@ -211,7 +232,8 @@ impl Endpoint {
             })
             .collect();
         let successes = self.open_successes + self.secured_successes;
-        out.extend(self.query.iter().map(|(name, q)| {
+        let credible = |q: &QueryStat| q.calls >= 2 && q.calls * 200 >= successes || successes < 20;
+        out.extend(self.query.iter().filter(|(_, q)| credible(q)).map(|(name, q)| {
             let (kind, format) = scalar_type(q.shapes);
             let required = q.calls >= successes && successes >= 5;
             Parameter { name: name.to_string(), location: "query".to_owned(), kind, format, required }

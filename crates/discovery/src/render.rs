@@ -27,7 +27,9 @@ impl Template {
         }
         self.text.push('/');
         encode(name, &mut self.text);
-        self.last_literal = Some(name.to_owned());
+        if !is_version(name) {
+            self.last_literal = Some(name.to_owned());
+        }
         self.after_param = false;
     }
 
@@ -81,6 +83,12 @@ impl Template {
             (false, false) => self.text.clone(),
         }
     }
+}
+
+/// A version says nothing of what follows: `/users/v1/{user}`.
+fn is_version(name: &str) -> bool {
+    let rest = name.strip_prefix(['v', 'V']).unwrap_or(name);
+    rest.starts_with(|c: char| c.is_ascii_digit()) && rest.len() <= 10
 }
 
 /// The template that shapes alone give: what is surely a value becomes a parameter.
@@ -150,6 +158,12 @@ mod tests {
         assert_eq!(stateless(b"/"), "/");
         assert_eq!(stateless(b"/a/1/2/3/"), "/a/{a_id}/{id}/{id_2}/");
         assert_eq!(stateless(b"/a%7Bb/%E2%82%AC"), "/a%7Bb/%E2%82%AC");
+    }
+
+    #[test]
+    fn versions_name_nothing() {
+        assert_eq!(stateless(b"/users/v1/42"), "/users/v1/{user_id}");
+        assert_eq!(stateless(b"/v2/42"), "/v2/{id}");
     }
 
     #[test]

@@ -144,7 +144,10 @@ fn host_rules(host: &Host, out: &mut Vec<FindingRow>) {
 
 fn non_production(host: &Host, out: &mut Vec<FindingRow>) {
     const NAMES: [&str; 9] = ["dev", "test", "stg", "staging", "uat", "qa", "sandbox", "preprod", "demo"];
-    let named = host.name.split('.').any(|label| label.split('-').any(|part| NAMES.contains(&part)));
+    let bare = host.name.split(':').next().unwrap_or_default();
+    let labels: Vec<&str> = bare.split('.').collect();
+    let own = labels.len().saturating_sub(2);
+    let named = labels.iter().take(own).any(|label| label.split('-').any(|part| NAMES.contains(&part)));
     let public: Vec<_> = live(host).filter(|(e, _)| e.public).collect();
     let (Some(first), Some(last)) =
         (public.iter().map(|p| p.0.first).min(), public.iter().map(|p| p.0.last).max())
@@ -166,7 +169,13 @@ fn data_rules(at: At<'_>, data: &[&SensitiveRow], out: &mut Vec<FindingRow>) {
     let in_url = |r: &&&SensitiveRow| r.location.starts_with("query:") || r.location.starts_with("path:");
     let answers: Vec<&&SensitiveRow> =
         data.iter().filter(|r| r.direction == "response" && r.confidence >= 0.6).collect();
-    let weighty: Vec<&&SensitiveRow> = answers.iter().copied().filter(|r| is_weighty(r)).collect();
+    let login = is_login(at.name);
+    let open = |r: &&SensitiveRow| at.e.secured_successes == 0 || at.e.answers_openly(&r.location);
+    let meant = |r: &&SensitiveRow| {
+        login && (r.class.iter().any(|c| c == "SECRET") || at.e.protocol() == Protocol::Page)
+    };
+    let weighty: Vec<&&SensitiveRow> =
+        answers.iter().copied().filter(|r| is_weighty(r) && open(r) && !meant(r)).collect();
     if at.e.open_successes > 0 && !weighty.is_empty() {
         let text =
             format!("{} of {} successes came without credentials", at.e.open_successes, at.e.successes());
@@ -181,7 +190,7 @@ fn data_rules(at: At<'_>, data: &[&SensitiveRow], out: &mut Vec<FindingRow>) {
         out.push(f);
     }
     let secrets: Vec<&&SensitiveRow> = answers.iter().copied().filter(secret).collect();
-    if !secrets.is_empty() && !is_login(at.name) {
+    if !secrets.is_empty() && !login {
         out.push(at.finding(&rules::SECRET_IN_RESPONSE, at.data(&secrets, "answers hold secrets")));
     }
     let urls: Vec<&&SensitiveRow> =
@@ -203,7 +212,7 @@ fn shape_rules(at: At<'_>, neighbours: &BTreeMap<String, (u32, u32)>, out: &mut 
     let api = !matches!(e.protocol(), Protocol::Page | Protocol::Asset);
     let write = matches!(&*at.name.method, "POST" | "PUT" | "PATCH" | "DELETE");
     let login = is_login(at.name);
-    if api && e.open_successes >= 3 && e.secured_successes == 0 && !login {
+    if api && e.open_successes >= 3 && e.secured_successes == 0 && !login && !is_for_anyone(at.name) {
         let (secured, all) = neighbours.get(&family(&at.name.template)).copied().unwrap_or_default();
         if secured >= 4 && secured * 5 >= all * 4 {
             out.push(at.finding(
@@ -212,7 +221,8 @@ fn shape_rules(at: At<'_>, neighbours: &BTreeMap<String, (u32, u32)>, out: &mut 
             ));
         }
     }
-    if api && write && !login && e.open_successes >= 3 && e.secured_successes >= 3 {
+    if api && write && !login && !is_for_anyone(at.name) && e.open_successes >= 3 && e.secured_successes >= 3
+    {
         out.push(
             at.finding(&rules::AUTH_OPTIONAL, at.open(&format!("{} with credentials", e.secured_successes))),
         );
@@ -247,6 +257,35 @@ fn is_login(name: &EndpointRef) -> bool {
     ];
     let path = name.template.to_ascii_lowercase();
     path.split('/').rev().take(2).any(|s| WORDS.contains(&s))
+}
+
+/// True of what people without an account use on purpose: sign-up, password reset, measurements, health.
+fn is_for_anyone(name: &EndpointRef) -> bool {
+    const WORDS: [&str; 22] = [
+        "signup",
+        "sign-up",
+        "sign_up",
+        "register",
+        "registration",
+        "reset",
+        "password-reset",
+        "forgot-password",
+        "forgot",
+        "events",
+        "event",
+        "track",
+        "collect",
+        "analytics",
+        "metrics",
+        "beacon",
+        "health",
+        "healthz",
+        "ping",
+        "status",
+        "config",
+        "contact",
+    ];
+    name.template.to_ascii_lowercase().split('/').rev().take(2).any(|s| WORDS.contains(&s))
 }
 
 /// Endpoints are neighbours where their first two literals agree.

@@ -36,11 +36,13 @@ pub(crate) struct FieldStat {
     pub(crate) count: u64,
     /// Bodies that hold it.
     pub(crate) bodies: u64,
+    /// It stood in an answer to a request without credentials.
+    pub(crate) open: bool,
 }
 
 impl Schema {
     /// Counts one body.
-    pub(crate) fn add(&mut self, facts: &BodyFacts) {
+    pub(crate) fn add(&mut self, facts: &BodyFacts, open: bool) {
         self.bodies += 1;
         let mut changed = false;
         let mut at = 0;
@@ -54,6 +56,7 @@ impl Schema {
                 known.shapes |= field.shapes;
                 known.count += u64::from(field.count);
                 known.bodies += 1;
+                known.open |= open;
                 continue;
             }
             if self.fields.len() >= MAX_FIELDS {
@@ -69,6 +72,7 @@ impl Schema {
                     shapes: field.shapes,
                     count: u64::from(field.count),
                     bodies: 1,
+                    open,
                 },
             );
         }
@@ -88,6 +92,7 @@ impl Schema {
                     mine.shapes |= f.shapes;
                     mine.count += f.count;
                     mine.bodies += f.bodies;
+                    mine.open |= f.open;
                 }
                 None if room => {
                     self.fields.insert(hash, f);

@@ -248,3 +248,38 @@ fn state_goes_on_where_it_ended_and_damage_is_refused() {
         }
     }
 }
+
+#[test]
+fn operations_that_share_a_path_have_rows_of_their_own() {
+    let mut f = Feed::new();
+    for name in ["query GetUser", "mutation Pay", "query GetUser"] {
+        let mut o = f.make("POST", "/graphql", 200);
+        o.protocol = sidetap_discovery::Protocol::Graphql;
+        o.operation = Some(name.into());
+        f.give(&o);
+    }
+    let rows: Vec<(String, u64)> = f.rows().into_iter().map(|r| (r.template, r.calls)).collect();
+    assert_eq!(
+        rows,
+        [("/graphql".into(), 3), ("/graphql#mutation.Pay".into(), 1), ("/graphql#query.GetUser".into(), 2)]
+    );
+}
+
+#[test]
+fn data_that_only_those_with_credentials_get_is_not_open() {
+    let mut f = Feed::new();
+    for i in 0..6 {
+        let mut o = f.make("GET", "/api/me", 200);
+        o.auth = if i % 2 == 0 { 1 } else { 4 };
+        let text = if i % 2 == 0 { r#"{"anonymous":true}"# } else { r#"{"ssn":"078-05-1120"}"# };
+        o.response = body(sidetap_discovery::Side::Response, text);
+        f.give(&o);
+    }
+    let id = f.rows()[0].id;
+    assert!(!f.engine.risks(&[leak(&f, id)]).iter().any(|r| r.rule == "open-sensitive-data"));
+    let mut o = f.make("GET", "/api/me", 200);
+    o.auth = 1;
+    o.response = body(sidetap_discovery::Side::Response, r#"{"ssn":"078-05-1120"}"#);
+    f.give(&o);
+    assert!(f.engine.risks(&[leak(&f, id)]).iter().any(|r| r.rule == "open-sensitive-data"));
+}
