@@ -34,6 +34,12 @@ impl Engine {
             let at = self.resolve(at);
             self.judge_part(at, shape);
         }
+        let mut due: Vec<u32> = self.due_slots.drain(..).collect();
+        due.sort_unstable();
+        due.dedup();
+        for at in due {
+            self.judge_bare(at);
+        }
         for hash in std::mem::take(&mut self.due_sessions) {
             self.judge_session(hash);
         }
@@ -52,6 +58,9 @@ impl Engine {
                     self.judge_part(at, shape);
                 }
             }
+        }
+        for at in 0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX) {
+            self.judge_bare(at);
         }
         for hash in self.units.session_keys() {
             self.judge_session(hash);
@@ -232,6 +241,47 @@ impl Engine {
             part.campaign = Some(campaign);
         }
         self.convict_members(campaign, shape, &members);
+    }
+
+    /// Clients that call one sensitive endpoint and nothing else, where nearly all others come through the application:
+    /// rotating addresses behind requests that cannot be told from those of the application.
+    pub(super) fn judge_bare(&mut self, at: u32) {
+        let Some(slot) = self.slots.get_mut(at as usize) else { return };
+        let sensitive = slot.roles().any(Roles(Roles::SENSITIVE.0 | Roles::INVENTORY.0));
+        if !sensitive || slot.n < slot.next && !self.retrospective {
+            return;
+        }
+        slot.next = slot.n + (slot.n / 6).max(12);
+        let Some(slot) = self.slots.get(at as usize) else { return };
+        let mut members: Vec<Member> = Vec::new();
+        let mut targets = 0.0;
+        let settled = self.start.plus(SETTLE_NS);
+        for part in slot.order.iter().filter_map(|s| slot.parts.get(s)).filter(|p| p.campaign.is_none()) {
+            for member in &part.members {
+                let Some(unit) = self.units.get(member.unit) else { continue };
+                if unit.breadth() == 1 && unit.assets == 0 && unit.first >= settled {
+                    targets += unit.calls.first().map_or(0.0, |c| c.targets.count());
+                    members.push(*member);
+                }
+            }
+        }
+        if members.len() < BARE {
+            return;
+        }
+        let slice = Slice::of_bare(&members, targets);
+        let facts = self.part_facts(slot, &slice);
+        let asked = self.pack.ask(Scope::Part, &facts);
+        let Some(rule) = self.matching(Scope::Part, &asked.fired) else { return };
+        if self.too_weak(rule, &asked.fired) || facts.get(Fact::MissingSteps).is_none_or(|n| n < 1.0) {
+            return;
+        }
+        let (zone, host) = (slot.zone.clone(), slot.endpoint.host.to_string());
+        let sign =
+            Sign { rule, zone: &zone, host: &host, shape: 0, slot: Some(at), agent: "", by_part: true };
+        let Some(campaign) = self.campaign(&sign, false) else { return };
+        let evidence: SmallVec<[ExchangeId; 5]> = members.iter().take(5).map(|m| m.evidence).collect();
+        self.note(campaign, &asked.fired, &facts, &evidence);
+        self.convict_members(campaign, 0, &members);
     }
 
     fn main_agent(&self, members: &[Member]) -> String {
@@ -457,6 +507,11 @@ impl Engine {
         at
     }
 }
+
+/// Bare clients from which on they are judged together.
+const BARE: usize = 20;
+/// Clients first seen in the capture's first minutes may have come through the application before it began.
+const SETTLE_NS: i64 = 90_000_000_000;
 
 /// Share of the smaller sorted list that is in the other.
 fn shares(a: &[u64], b: &[u64]) -> f64 {

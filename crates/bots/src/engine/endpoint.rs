@@ -3,7 +3,7 @@
 use sidetap_model::{EndpointRef, Ts};
 use smallvec::SmallVec;
 
-use super::sketch::{Histogram, Map, Set};
+use super::sketch::{Distinct, Histogram, Map, Set};
 use super::unit::ExchangeId;
 use crate::observation::{Observation, Outcome, Part as Whole, Surface, Traits};
 use crate::role::Roles;
@@ -18,6 +18,8 @@ pub(crate) struct Slot {
     pub(crate) reads: u32,
     pub(crate) ok: u32,
     pub(crate) keyed: u32,
+    /// Clients of good standing whose calls look like attacks: then it is the endpoint's content.
+    pub(crate) false_alarms: Distinct,
     votes: [u32; 32],
     /// How many calls each client, and each session, made.
     pub(crate) by_client: Histogram,
@@ -25,6 +27,8 @@ pub(crate) struct Slot {
     pub(crate) parts: Map<u64, Part>,
     pub(crate) order: Vec<u64>,
     pub(crate) alias: Option<u32>,
+    /// When its bare calls are looked at next.
+    pub(crate) next: u32,
 }
 
 /// The traffic of one endpoint that has one fingerprint.
@@ -143,12 +147,14 @@ impl Slot {
             reads,
             ok: 0,
             keyed: 0,
+            false_alarms: Distinct::default(),
             votes,
             by_client: Histogram::default(),
             by_session: Histogram::default(),
             parts: Map::default(),
             order: Vec::new(),
             alias: None,
+            next: 24,
         }
     }
 
@@ -171,6 +177,7 @@ impl Slot {
         for (mine, theirs) in self.votes.iter_mut().zip(other.votes) {
             *mine += theirs;
         }
+        self.false_alarms.merge(&other.false_alarms);
         self.by_client.merge(&other.by_client);
         self.by_session.merge(&other.by_session);
         let mut parts = other.parts;

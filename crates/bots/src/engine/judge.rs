@@ -1,7 +1,7 @@
 //! From counts to facts: a client as a whole, and parts of an endpoint's traffic.
 
 use super::Engine;
-use super::endpoint::{Part, Slot};
+use super::endpoint::{Member, Part, Slot};
 use super::unit::{Call, Session, Unit};
 use crate::agent::{AgentKind, Agents};
 use crate::facts::{Fact, Facts};
@@ -99,6 +99,25 @@ impl Slice {
             without_shape: Some(part.shape),
             without_calls: None,
             outlier: (part.members.len() == 1).then_some((false, part.n)),
+        }
+    }
+
+    /// Of clients that call this endpoint and nothing else, whatever their fingerprint.
+    pub(crate) fn of_bare(members: &[Member], targets: f64) -> Self {
+        let sum = |pick: fn(&Member) -> u32| members.iter().map(pick).sum::<u32>();
+        let first = members.iter().map(|m| m.first).min().unwrap_or_default();
+        let last = members.iter().map(|m| m.last).max().unwrap_or_default();
+        let step = members.len().div_ceil(SAMPLE).max(1);
+        Slice {
+            n: sum(|m| m.n),
+            ok: sum(|m| m.ok),
+            denied: sum(|m| m.fails),
+            clients: members.len(),
+            targets,
+            accounts: targets,
+            span_s: last.since(first) as f64 / 1e9,
+            sample: members.iter().step_by(step).map(|m| m.unit).collect(),
+            ..Slice::default()
         }
     }
 
@@ -360,13 +379,20 @@ impl Engine {
             let step = part.members.len().div_ceil(room.max(1)).max(1);
             rest.sample.extend(part.members.iter().step_by(step).map(|m| m.unit));
         }
+        if slice.without_shape.is_none() && slice.without_calls.is_none() {
+            rest.n = rest.n.saturating_sub(slice.n);
+            rest.ok = rest.ok.saturating_sub(slice.ok);
+            rest.fails = rest.fails.saturating_sub(slice.denied);
+        }
         if let Some(call) = &slice.without_calls {
             rest.n = rest.n.saturating_sub(call.n);
             rest.ok = rest.ok.saturating_sub(call.ok);
             rest.fails = rest.fails.saturating_sub(call.fails());
         }
         let convicted = |k: &u64| self.convictions.units.contains_key(k);
-        rest.sample.retain(|k| !slice.sample.contains(k) && !convicted(k));
+        let mut own = slice.sample.clone();
+        own.sort_unstable();
+        rest.sample.retain(|k| own.binary_search(k).is_err() && !convicted(k));
         let crowd = self.crowd(rest.sample.iter().filter_map(|k| self.units.get(*k)));
         f.set(Fact::RestRequests, f64::from(rest.n));
         f.set(Fact::RestClients, crowd.clients as f64);

@@ -22,7 +22,7 @@ use sidetap_model::{EndpointId, EndpointRef, HashKey, Ts};
 use self::campaign::{Campaign, Convictions};
 use self::endpoint::Slot;
 use self::population::Population;
-use self::unit::{Unit, Units};
+use self::unit::{Place, Unit, Units};
 use crate::agent::{AgentKind, Agents};
 use crate::indicators::Pack;
 use crate::observation::{Observation, Part, Surface};
@@ -86,6 +86,8 @@ pub struct Engine {
     due_units: Vec<u64>,
     due_parts: Vec<(u32, u64)>,
     due_sessions: Vec<u64>,
+    due_slots: Vec<u32>,
+    start: Ts,
     evicted_endpoints: u64,
     evicted_parts: u64,
     now: Ts,
@@ -109,6 +111,8 @@ impl Engine {
             due_units: Vec::new(),
             due_parts: Vec::new(),
             due_sessions: Vec::new(),
+            due_slots: Vec::new(),
+            start: Ts(i64::MAX),
             evicted_endpoints: 0,
             evicted_parts: 0,
             now: Ts::default(),
@@ -169,6 +173,7 @@ impl Engine {
             return;
         }
         self.now = self.now.max(o.ts);
+        self.start = self.start.min(o.ts);
         if let Some(robots) = &o.robots {
             self.population.learn_robots(&o.endpoint.host, (**robots).clone());
         }
@@ -179,9 +184,13 @@ impl Engine {
                 && self.population.forbids(&o.endpoint.host, &o.agent.family, path) == Some(true)
         });
         let known = slot.and_then(|at| self.slots.get(at as usize));
-        let probe = known.is_none_or(|s| s.ok == 0 || !s.endpoint.template.contains('{'));
+        let place = Place {
+            unknown: known.is_none_or(|s| s.ok == 0 || !s.endpoint.template.contains('{')),
+            noisy: known.is_some_and(|s| s.false_alarms.count() >= 3.0),
+        };
         let Some(unit) = self.units.of(o) else { return };
-        let before = unit.add(o, slot, probe);
+        let before = unit.add(o, slot, place);
+        let good = !o.attempts.is_empty() && (unit.trusted || unit.established) && !unit.tool;
         unit.robots_violations += u32::from(violation);
         let key = unit.key;
         let delay_ms = u32::try_from(o.ts.since(unit.first) / 1_000_000).unwrap_or(0);
@@ -205,8 +214,14 @@ impl Engine {
             }
         }
         let Some(slot) = self.slots.get_mut(at as usize) else { return };
+        if good {
+            slot.false_alarms.insert(key);
+        }
         if let (Some(n), true) = (before, o.part != Part::Answer) {
             slot.by_client.step(n);
+        }
+        if slot.n >= slot.next {
+            self.due_slots.push(at);
         }
         if slot.add(o, key, delay_ms, &mut self.evicted_parts) {
             self.due_parts.push((at, o.prints.shape));

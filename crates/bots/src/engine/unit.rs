@@ -69,6 +69,15 @@ pub(crate) struct Unit {
     pub(crate) established: bool,
 }
 
+/// What is known of the place that an observation is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// Nothing is known to be at the path.
+    pub(crate) unknown: bool,
+    /// Honest calls look like attacks here.
+    pub(crate) noisy: bool,
+}
+
 /// What a client or a session did on one endpoint.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
@@ -242,13 +251,15 @@ impl Unit {
         }
     }
 
-    /// Takes an observation in. `slot` is the endpoint's, nothing for assets; `probe` is true where nothing is known to
-    /// be at the path.
-    pub(crate) fn add(&mut self, o: &Observation, slot: Option<u32>, probe: bool) -> Option<u32> {
+    /// Takes an observation in. `slot` is the endpoint's, nothing for assets; `place` says what is known of it.
+    pub(crate) fn add(&mut self, o: &Observation, slot: Option<u32>, place: Place) -> Option<u32> {
         if o.part != Part::Answer {
             self.request(o);
+            if !place.noisy {
+                self.attempts(o);
+            }
         }
-        self.answer(o, probe);
+        self.answer(o, place.unknown);
         slot.and_then(|slot| add_call(&mut self.calls, &mut self.calls_over, slot, o))
     }
 
@@ -284,7 +295,6 @@ impl Unit {
             }
         }
         self.rate(o.ts);
-        self.attempts(o);
         if self.evidence.len() < 3 {
             self.evidence.push((o.flow_id, o.seq));
         }

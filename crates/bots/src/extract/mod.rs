@@ -31,6 +31,7 @@ pub struct Extractor {
     key: HashKey,
     agents: Arc<Agents>,
     cache: Map<u64, Arc<Agent>>,
+    roles: Map<u64, Roles>,
     side: Side,
     request: RequestFields,
     answer: AnswerFields,
@@ -55,6 +56,7 @@ impl Extractor {
             key,
             agents,
             cache: Map::default(),
+            roles: Map::default(),
             side: Side::Request,
             request: RequestFields::default(),
             answer: AnswerFields::default(),
@@ -84,13 +86,14 @@ impl Extractor {
         self.answer.body(body);
     }
 
-    /// An attack was seen in the exchange: the class id of the exploit detection.
+    /// An attack was seen in the exchange: the class id of the exploit detection. Agents are judged here, not there.
     pub fn attempt(&mut self, class: &str) {
         let attempt = match class {
             "sqli" => Attempt::Sqli,
             "xss" => Attempt::Xss,
             "path-traversal" => Attempt::Traversal,
             "sensitive-file" => Attempt::SensitiveFile,
+            "vuln-scan" | "access-bypass" => return,
             _ => Attempt::Other,
         };
         if !self.attempts.contains(&attempt) && self.attempts.len() < 4 {
@@ -120,7 +123,7 @@ impl Extractor {
         }
         head.traits.set(Traits::BODY_SPACED, self.request.spaced);
         head.traits.set(Traits::ANOMALY, !exchange.anomalies.is_empty());
-        let mut roles = words::roles_of_path(&endpoint.template, changing);
+        let mut roles = self.roles_of(&endpoint, changing);
         self.request.roles(&mut roles, changing);
         let mut o = Observation {
             ts: if part == Part::Answer { exchange.response_ts.unwrap_or(exchange.end) } else { exchange.ts },
@@ -161,6 +164,19 @@ impl Extractor {
             }
         }
         Some(o)
+    }
+
+    fn roles_of(&mut self, endpoint: &EndpointRef, changing: bool) -> Roles {
+        let id = endpoint.id.0 ^ u64::from(changing);
+        if let Some(roles) = self.roles.get(&id) {
+            return *roles;
+        }
+        if self.roles.len() >= AGENT_CACHE {
+            self.roles.clear();
+        }
+        let roles = words::roles_of_path(&endpoint.template, changing);
+        self.roles.insert(id, roles);
+        roles
     }
 
     fn agent(&mut self, text: &[u8]) -> Arc<Agent> {
