@@ -127,7 +127,7 @@ httpry = subprocess.run(["httpry", "-h"], capture_output=True, text=True) if shu
 found = re.search(r"httpry version ([\d.]+)", (httpry.stdout + httpry.stderr) if httpry else "")
 text = ["<!-- bench.sh begins -->", "",
         "Machine: %s, %d cores, Linux %s. Commit: %s. Date: %s." % (cpu, os.cpu_count(), platform.release(), commit, datetime.date.today()),
-        "Command: `scripts/bench.sh --rounds %d`. Beside: %s; httpry %s; %s." % (
+        "Command: `scripts/bench.sh --rounds %d`. Beside: %s; httpry %s; %s" % (
             rounds, version(["tcpdump", "--version"]), found.group(1) if found else "?", version(["tshark", "--version"])), ""]
 for capture, title in (("api", "5.5 KB an exchange"), ("small", "0.5 KB an exchange")):
     print(title, file=sys.stderr)

@@ -1,5 +1,7 @@
 //! Every dialogue of `fixtures/http1` gives the exchanges that stand beside it. docs/testkit.md tells the format of both.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod support;
 
 use std::collections::BTreeSet;

@@ -1,9 +1,13 @@
 //! The synthesizer's packets hold exactly the requests that its rows tell of, whoever reads them.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
+use sidetap_capture::{Source, open_files};
 use sidetap_testkit::LinkKind;
 use sidetap_testkit::perf::{PerfOptions, Profile, write_perf};
 use sidetap_testkit::world::{Options, Record, synthesize};
@@ -42,6 +46,21 @@ fn a_seed_gives_the_same_world_and_another_seed_another() {
     assert_eq!(serde_json::to_string(&a.labels).unwrap(), serde_json::to_string(&b.labels).unwrap());
     assert!(a.packets != c.packets);
     assert!(a.packets.is_sorted_by_key(|p| p.ts));
+}
+
+#[test]
+fn the_sample_is_what_its_seed_makes() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pcaps");
+    let record = synthesize(&Options::default());
+    let mut sample = open_files(&[dir.join("sample.pcap.zst")]).unwrap();
+    for (n, packet) in record.packets.iter().enumerate() {
+        let kept = sample.next_packet().unwrap_or_else(|| panic!("the sample ends at packet {n}"));
+        assert!(kept.data == packet.data && kept.ts == packet.ts, "packet {n} differs: see pcaps/README.md");
+    }
+    assert!(sample.next_packet().is_none());
+    let labels = std::fs::read_to_string(dir.join("labels.ndjson")).unwrap();
+    let lines = record.labels.iter().map(|l| serde_json::to_string(l).unwrap() + "\n");
+    assert!(labels == lines.collect::<String>(), "labels.ndjson differs: see pcaps/README.md");
 }
 
 #[test]

@@ -5,101 +5,12 @@ use std::net::IpAddr;
 
 use sidetap_model::{Addr, Direction, Ts};
 
+use super::ask::{Ask, Kind};
 use super::recipes::{Fill, Recipe};
 use super::record::{Match, RequestRow, Who, seconds};
 use super::site::{self, Req, Resp};
-use super::{Net, World, wire};
+use super::{Message, Net, World, wire};
 use crate::{Conversation, Framing, Rng};
-
-/// Why something is fetched.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
-    Page,
-    Fetch,
-    Style,
-    Script,
-    Image,
-}
-
-/// A request before a client program dresses it.
-#[derive(Clone, Debug)]
-pub(crate) struct Ask {
-    pub(crate) method: &'static str,
-    pub(crate) host: &'static str,
-    pub(crate) target: String,
-    pub(crate) kind: Kind,
-    pub(crate) body: Option<(&'static str, Vec<u8>)>,
-    pub(crate) headers: Vec<(&'static str, String)>,
-    pub(crate) referer: Option<String>,
-}
-
-impl Ask {
-    pub(crate) fn new(method: &'static str, host: &'static str, target: impl Into<String>) -> Self {
-        let (target, kind, body) = (target.into(), Kind::Fetch, None);
-        Ask { method, host, target, kind, body, headers: Vec::new(), referer: None }
-    }
-
-    pub(crate) fn get(host: &'static str, target: impl Into<String>) -> Self {
-        Ask::new("GET", host, target)
-    }
-
-    pub(crate) fn post(host: &'static str, target: impl Into<String>) -> Self {
-        Ask::new("POST", host, target)
-    }
-
-    pub(crate) const fn kind(mut self, kind: Kind) -> Self {
-        self.kind = kind;
-        self
-    }
-
-    pub(crate) fn json(mut self, value: &serde_json::Value) -> Self {
-        self.body = Some(("application/json", value.to_string().into_bytes()));
-        self
-    }
-
-    pub(crate) fn form(mut self, text: String) -> Self {
-        self.body = Some(("application/x-www-form-urlencoded", text.into_bytes()));
-        self
-    }
-
-    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.headers.push((name, value.into()));
-        self
-    }
-
-    pub(crate) fn page_host(&self) -> &str {
-        let referer = self.referer.as_deref().and_then(|r| r.strip_prefix("https://"));
-        referer.and_then(|r| r.split('/').next()).unwrap_or(self.host)
-    }
-
-    pub(crate) fn site(&self) -> &'static str {
-        let last = |host: &str| host.rsplit('.').nth(1).map(str::to_owned);
-        match (&self.referer, self.page_host()) {
-            (None, _) => "none",
-            (_, host) if host == self.host => "same-origin",
-            (_, host) if last(host) == last(self.host) => "same-site",
-            _ => "cross-site",
-        }
-    }
-
-    pub(crate) const fn destination(&self) -> &'static str {
-        match self.kind {
-            Kind::Page => "document",
-            Kind::Fetch => "empty",
-            Kind::Style => "style",
-            Kind::Script => "script",
-            Kind::Image => "image",
-        }
-    }
-
-    pub(crate) const fn accept(&self) -> &'static str {
-        match self.kind {
-            Kind::Style => "text/css,*/*;q=0.1",
-            Kind::Image => "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5",
-            _ => "*/*",
-        }
-    }
-}
 
 /// The answer as a client reads it.
 #[derive(Clone, Debug)]
@@ -261,13 +172,18 @@ impl Agent {
         let packs =
             lines.iter().any(|(n, v)| n.eq_ignore_ascii_case("accept-encoding") && v.contains("gzip"));
         let reply = Reply { status: resp.status, body: resp.body.clone() };
-        let row = self.row(&ask, &resp);
-        let bytes = wire::request(&ask, &lines, self.forged_line(&ask));
-        let answer = wire::response(&resp, ask.method == "HEAD", packs, world.date(self.now));
+        let message = Message {
+            at: self.now,
+            label: self.label,
+            row: self.row(&ask, &resp),
+            bytes: wire::request(&ask, &lines, self.forged_line(&ask)),
+            answer: wire::response(&resp, ask.method == "HEAD", packs, world.date(self.now)),
+            delay: resp.delay,
+        };
         if site::is_behind_edge(ask.host) {
-            self.through_edge(world, row, &bytes, answer, resp.delay);
+            self.through_edge(world, message);
         } else {
-            self.direct(world, &ask, row, &bytes, &answer, resp.delay, lane);
+            self.direct(world, ask.host, lane, message);
         }
         reply
     }
@@ -295,37 +211,27 @@ impl Agent {
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn direct(
-        &mut self,
-        world: &mut World,
-        ask: &Ask,
-        mut row: RequestRow,
-        bytes: &[u8],
-        answer: &[u8],
-        delay: f64,
-        lane: u8,
-    ) {
-        let key = (ask.host, lane);
+    fn direct(&mut self, world: &mut World, host: &'static str, lane: u8, mut message: Message) {
+        let key = (host, lane);
         if self.lanes.get(&key).is_some_and(|l| self.now - l.used > IDLE) {
             self.hang_up(world, key);
         }
-        let mut open = self.lanes.remove(&key).unwrap_or_else(|| self.connect(world, ask.host));
+        let mut open = self.lanes.remove(&key).unwrap_or_else(|| self.connect(world, host));
         self.now = self.now.max(open.used);
         let start = world.ts(self.now);
-        row.t = seconds(start);
-        row.port = open.port;
+        message.row.t = seconds(start);
+        message.row.port = open.port;
         let out = &mut world.record.packets;
-        let sent = open.talk.send(start, Direction::Up, bytes, 15_000, out);
-        let begun = sent.plus(nanos(delay));
-        if delay > 0.02 {
+        let sent = open.talk.send(start, Direction::Up, &message.bytes, 15_000, out);
+        if message.delay > 0.02 {
             open.talk.acknowledge(sent.plus(400_000), Direction::Down, out);
         }
-        let done = open.talk.send(begun, Direction::Down, answer, 14_000, out);
+        let done =
+            open.talk.send(sent.plus(nanos(message.delay)), Direction::Down, &message.answer, 14_000, out);
         open.talk.acknowledge(done.plus(nanos(self.rtt / 2.0)), Direction::Up, out);
         self.now += (done.0 - start.0) as f64 / 1e9 + self.rtt;
         open.used = self.now;
-        world.record.request(self.label, row, done);
+        world.record.request(message.label, message.row, done);
         if self.recipe.keeps_alive {
             self.lanes.insert(key, open);
         } else {
@@ -338,18 +244,11 @@ impl Agent {
         }
     }
 
-    fn through_edge(
-        &mut self,
-        world: &mut World,
-        row: RequestRow,
-        bytes: &[u8],
-        answer: Vec<u8>,
-        delay: f64,
-    ) {
-        let start = self.now + 0.004;
-        let bytes = wire::through_edge(bytes, self.ip, &mut self.rng);
-        world.deferred.push(super::Deferred { at: start, label: self.label, row, bytes, answer, delay });
-        self.now = start + delay + self.rtt;
+    fn through_edge(&mut self, world: &mut World, mut message: Message) {
+        message.at += 0.004;
+        message.bytes = wire::through_edge(&message.bytes, self.ip, &mut self.rng);
+        self.now = message.at + message.delay + self.rtt;
+        world.deferred.push(message);
     }
 
     fn connect(&mut self, world: &mut World, host: &'static str) -> Lane {

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod agent;
+mod ask;
 mod attacks;
 mod edge;
 pub(crate) mod facts;
@@ -65,11 +66,12 @@ pub(crate) struct World {
     pub(crate) site: Site,
     pub(crate) record: Record,
     pub(crate) addresses: Addresses,
-    pub(crate) deferred: Vec<Deferred>,
+    /// What goes through the CDN, whose connections many clients share: written when all are known.
+    pub(crate) deferred: Vec<Message>,
 }
 
-/// A request that goes through the CDN, whose connections many clients share: written when all are known.
-pub(crate) struct Deferred {
+/// A request with its answer, and when it goes out.
+pub(crate) struct Message {
     pub(crate) at: f64,
     pub(crate) label: usize,
     pub(crate) row: RequestRow,

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::agent::{Agent, Ask};
+use super::agent::Agent;
+use super::ask::{Ask, Kind};
 use super::facts::words;
 use super::record::Who;
 use super::site::{self, APP, BANK, CARDS, GRAPH, OPS, PRESS, ROOMS, SHOP};
@@ -224,11 +225,11 @@ fn sign_in(world: &mut World, agent: &mut Agent, who: usize) {
     let email = person.email.replace('@', "%40");
     if mistyped {
         let form = format!("who={email}&phrase={}x&csrf={csrf}", person.password);
-        agent.send(world, Ask::post(SHOP, "/signin").form(form).kind(super::agent::Kind::Page));
+        agent.send(world, Ask::post(SHOP, "/signin").form(form).kind(Kind::Page));
         agent.think(8.0);
     }
     let form = format!("who={email}&phrase={}&csrf={csrf}", person.password);
-    agent.send(world, Ask::post(SHOP, "/signin").form(form).kind(super::agent::Kind::Page));
+    agent.send(world, Ask::post(SHOP, "/signin").form(form).kind(Kind::Page));
     agent.visit(world, SHOP, "/my");
     agent.send(world, Ask::get(SHOP, "/bff/session"));
     agent.send(world, Ask::get(SHOP, "/bff/profile"));
@@ -397,7 +398,7 @@ fn forgetful(world: &mut World, mut agent: Agent, who: usize) {
     for n in 0..agent.rng.range(2, 5) {
         agent.think(11.0);
         let form = format!("who={email}&phrase={}{n}&csrf={}", p.password, agent.rng.hex(24));
-        agent.send(world, Ask::post(SHOP, "/signin").form(form).kind(super::agent::Kind::Page));
+        agent.send(world, Ask::post(SHOP, "/signin").form(form).kind(Kind::Page));
     }
     agent.think(12.0);
     agent.send(world, Ask::post(SHOP, "/password/forgot").json(&json!({"email": p.email})));

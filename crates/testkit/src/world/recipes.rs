@@ -1,6 +1,6 @@
 //! What clients write into their heads, name by name in their order.
 
-use super::agent::{Ask, Kind};
+use super::ask::{Ask, Kind};
 use crate::Rng;
 
 /// The head of one kind of client. A line is `Name: value`; `@` values are filled in, and left out where there is none.

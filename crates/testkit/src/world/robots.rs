@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::agent::{Agent, Ask, Kind};
+use super::agent::Agent;
+use super::ask::{Ask, Kind};
 use super::facts::words;
 use super::recipes::{CRAWLER, CURL, GO, JAVA, REQUESTS, tool};
 use super::record::Who;

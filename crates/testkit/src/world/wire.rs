@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::agent::Ask;
+use super::ask::Ask;
 use super::site::Resp;
 use crate::Rng;
 

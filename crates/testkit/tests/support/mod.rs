@@ -1,5 +1,7 @@
 //! Runs packets through capture as the pipeline does: a file, the decoder, one flow table a logical shard.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::{attacker, leaked};
-use crate::world::agent::{Agent, Ask, Kind};
+use crate::world::agent::Agent;
+use crate::world::ask::{Ask, Kind};
 use crate::world::facts::{Person, words};
 use crate::world::recipes::{FALSE_APP, GO, HTTPX, NODE, browser, chrome, tool};
 use crate::world::site::{APP, BANK, SHOP};

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::attacker;
-use crate::world::agent::{Agent, Ask};
+use crate::world::agent::Agent;
+use crate::world::ask::Ask;
 use crate::world::recipes::{self, GO, REQUESTS, tool};
 use crate::world::site::{self, APP, CARDS, ROOMS, SHOP};
 use crate::world::{Net, World};
@@ -101,7 +102,7 @@ fn purchases(world: &mut World) {
     bot.visit(world, SHOP, "/signin");
     bot.think(6.0);
     let form = format!("who={}&phrase={}&csrf={}", p.email.replace('@', "%40"), p.password, bot.rng.hex(24));
-    bot.send(world, Ask::post(SHOP, "/signin").form(form).kind(crate::world::agent::Kind::Page));
+    bot.send(world, Ask::post(SHOP, "/signin").form(form).kind(crate::world::ask::Kind::Page));
     for n in 0..world.many(90) {
         bot.send(world, Ask::get(SHOP, format!("/bff/purchases/{}", site::reference(300 + n, 0))));
         bot.think(1.8);

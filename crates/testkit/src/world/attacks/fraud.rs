@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::attacker;
-use crate::world::agent::{Agent, Ask};
+use crate::world::agent::Agent;
+use crate::world::ask::Ask;
 use crate::world::facts::iban;
 use crate::world::people::transfer;
 use crate::world::recipes::{NODE, chrome, tool};

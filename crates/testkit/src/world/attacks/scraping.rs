@@ -1,7 +1,8 @@
 //! Scraping: stories, goods, stock by ZIP code; crawlers that are not what they say or take what they must not.
 
 use super::attacker;
-use crate::world::agent::{Agent, Ask, Kind};
+use crate::world::agent::Agent;
+use crate::world::ask::{Ask, Kind};
 use crate::world::recipes::{CRAWLER, FALSE_APP, FALSE_BROWSER, HTTPX, chrome, tool};
 use crate::world::site::{self, APP, PRESS, SHOP};
 use crate::world::{Net, World};

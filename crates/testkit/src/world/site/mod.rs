@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 use sidetap_model::Addr;
 
-use super::agent::{Ask, Kind};
+use super::ask::{Ask, Kind};
 use super::facts::{Person, prose};
 use crate::Rng;
 
