@@ -191,7 +191,7 @@ fn many_large_bodies_at_once_evict_the_flows_that_are_idle_longest() {
     let (exchanges, table) = fed.finish();
     assert_eq!(exchanges.len(), 40);
     let evicted = exchanges.iter().filter(|e| e.completeness.contains(Completeness::EVICTED)).count();
-    assert!(evicted >= 20 && evicted < 40, "{evicted}");
+    assert!((20..40).contains(&evicted), "{evicted}");
     assert_eq!(table.counters().evictions()["flows-for-memory"], evicted as u64);
 }
 

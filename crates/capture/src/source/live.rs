@@ -113,10 +113,11 @@ fn open_port(name: &str, filter: Option<&str>, options: &LiveOptions) -> Result<
     }
     let link = LinkType(u16::try_from(capture.get_datalink().0).unwrap_or(u16::MAX));
     let link = canonical(link);
-    let mut summary = InputSummary { path: name.to_owned(), ..InputSummary::default() };
     if !link.is_known() {
-        summary.error = Some(format!("unknown link type {link}"));
+        let reason = format!("unknown link type {link}");
+        return Err(SourceError::Live { name: name.to_owned(), reason });
     }
+    let summary = InputSummary { path: name.to_owned(), ..InputSummary::default() };
     Ok(Port { capture, link, summary, kernel_dropped: 0 })
 }
 
