@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sidetap_capture::{DecodeOptions, Decoded, Decoder, FlowLimits, FlowTable, Source, open_files};
-use sidetap_model::{Exchange, Ts, Zone};
+use sidetap_model::{Anomaly, Exchange, Ts, Zone};
 use sidetap_testkit::{LinkKind, Packet, PcapForm, pcap_bytes};
 
 /// What capture made of packets.
@@ -17,6 +17,8 @@ pub(crate) struct Seen {
     pub(crate) exchanges: Vec<Exchange>,
     /// Bytes of streams that were never seen.
     pub(crate) gap_bytes: u64,
+    /// Anomalies that were told of flows, not of an exchange.
+    pub(crate) flow_anomalies: Vec<&'static str>,
 }
 
 /// What capture makes of these packets.
@@ -53,5 +55,6 @@ pub(crate) fn run_file(path: &Path) -> Seen {
     tables.values_mut().for_each(|t| t.finish(&mut |e| out.push(e)));
     out.sort_by_key(|e| (e.ts, e.flow_id, e.seq));
     let gap_bytes = tables.values().map(|t| t.counters().streams().gap_bytes).sum();
-    Seen { exchanges: out, gap_bytes }
+    let codes = tables.values().flat_map(|t| t.counters().anomalies().map(Anomaly::code).collect::<Vec<_>>());
+    Seen { exchanges: out, gap_bytes, flow_anomalies: codes.collect() }
 }
