@@ -1,1 +1,31 @@
-//! Shards, bounded queues, epochs, merge: owns the threads of the data path.
+//! The data path's threads: a reader, workers that own flows, and a coordinator that closes epochs.
+//!
+//! ```text
+//! source ─▶ decoder ─▶ batches ─▶ worker: flow tables ─▶ exchanges ─▶ analysis ─▶ items ─▶ coordinator: epochs ─▶ engines
+//!           (reader thread)       (one of N; owns logical shards)                          (caller's thread)
+//! ```
+//! There are 256 logical shards; a worker owns those whose number is its own modulo the number of workers, so caps, evictions and
+//! order belong to a logical shard, not to a thread. The reader marks epochs (about a second of packet time, or a bounded
+//! number of segments) in every worker's queue. Workers hand in their items when an epoch ends; the coordinator sorts them, feeds the
+//! engines and publishes the snapshot that workers use two epochs later. So the answer is the same for any number of workers.
+
+mod accounting;
+mod alias;
+mod analysis;
+mod batch;
+mod clock;
+mod community;
+mod coordinator;
+mod item;
+mod options;
+mod proxies;
+mod reader;
+mod redact;
+mod row;
+mod run;
+mod snapshot;
+mod spool;
+mod worker;
+
+pub use options::{Hooks, Options, Outcome, PipelineError, Progress};
+pub use run::run;

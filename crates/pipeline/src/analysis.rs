@@ -1,0 +1,279 @@
+use std::borrow::Cow;
+
+use sidetap_bots::Part;
+use sidetap_discovery::{Context, Side, Visit};
+use sidetap_model::{Anomaly, AnomalySet, Body, ClientAddr, EndpointRef, Exchange, Headers};
+use sidetap_sensitive::Dir;
+use sidetap_wire::body::{self, Kind, WalkLimits, WalkScratch};
+use sidetap_wire::coding::{self, CodingLimits, CodingScratch};
+use sidetap_wire::forward;
+use sidetap_wire::target::{self, Target};
+
+use crate::item::{Item, Order, SourceSeen, Whole};
+use crate::options::Options;
+use crate::proxies::ProxyRules;
+use crate::redact;
+use crate::row;
+use crate::snapshot::World;
+use crate::spool::LookupKey;
+
+/// Which part of an exchange is looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stage {
+    /// All of it.
+    Whole,
+    /// The request; its answer is slow.
+    Request,
+    /// All of it, after its request was looked at before.
+    Answer,
+}
+
+/// All stateless work on exchanges; each worker has its own.
+pub(crate) struct Analyzer {
+    proxies: ProxyRules,
+    analysis: bool,
+    lines: bool,
+    world: Option<World>,
+    eyes: Eyes,
+    coding: CodingScratch,
+    walk: WalkScratch,
+    query_walk: WalkScratch,
+}
+
+/// Everybody who looks at heads and body tokens.
+struct Eyes {
+    discovery: sidetap_discovery::Extractor,
+    bots: sidetap_bots::Extractor,
+    sensitive: sidetap_sensitive::Scanner,
+    threats: sidetap_threats::Scanner,
+}
+
+impl Analyzer {
+    pub(crate) fn new(options: &Options) -> Self {
+        Analyzer {
+            proxies: ProxyRules {
+                trusted: options.trusted_proxies.clone(),
+                headers: options.client_headers.clone(),
+            },
+            analysis: options.analysis,
+            lines: options.exchanges.is_some(),
+            world: None,
+            eyes: Eyes {
+                discovery: sidetap_discovery::Extractor::new(),
+                bots: sidetap_bots::Extractor::new(options.hash_key.clone(), options.bots.agents()),
+                sensitive: sidetap_sensitive::Scanner::new(&options.sensitive, options.hash_key.clone()),
+                threats: sidetap_threats::Scanner::new(&options.threats),
+            },
+            coding: CodingScratch::default(),
+            walk: WalkScratch::default(),
+            query_walk: WalkScratch::default(),
+        }
+    }
+
+    /// From now on exchanges are compared with this state of the world.
+    pub(crate) fn enter(&mut self, world: World) {
+        self.world = Some(world);
+    }
+
+    /// What later stages want of `ex`; nothing where nobody wants anything. Anomalies of its bodies are added to it.
+    pub(crate) fn analyze(&mut self, ex: &mut Exchange, stage: Stage) -> Option<Item> {
+        let world = self.world.clone()?;
+        let client = self.proxies.client_of(ex, &world.proxies);
+        let order = Order {
+            ts: if stage == Stage::Answer { ex.end } else { ex.ts },
+            flow: ex.flow_id,
+            seq: ex.seq,
+            stage: u8::from(stage != Stage::Request),
+        };
+        if !self.analysis {
+            let line = self.lines.then(|| self.line(ex, &client, None, None))?;
+            let whole = Whole {
+                discovery: None,
+                sightings: vec![],
+                attempts: vec![],
+                source: None,
+                line: Some(line),
+            };
+            let zone = ex.zone.clone();
+            return Some(Item { order, zone, endpoint: None, bots: None, whole: Some(Box::new(whole)) });
+        }
+        let found = locate(ex, &world);
+        let visit = found.as_ref().map_or(Visit::Light, |f| f.visit(ex.flow_id, ex.seq));
+        let endpoint = found.map(|f| f.endpoint);
+        self.look(ex, stage, visit);
+        let attempts = self.eyes.threats.take();
+        for attempt in &attempts {
+            self.eyes.bots.attempt(attempt.class());
+        }
+        let part = match stage {
+            Stage::Whole => Part::Whole,
+            Stage::Request => Part::RequestOnly,
+            Stage::Answer => Part::Answer,
+        };
+        let bots =
+            endpoint.as_ref().and_then(|e| self.eyes.bots.finish(ex, client, e.clone(), part)).map(Box::new);
+        let sightings = self.eyes.sensitive.take();
+        let whole = (stage != Stage::Request).then(|| {
+            let actors = bots.as_ref().map(|b| b.actors());
+            let line = self.lines.then(|| self.line(ex, &client, endpoint.as_ref(), actors.as_ref()));
+            let discovery = endpoint.as_ref().and_then(|e| self.discovered(ex, e, &client, visit));
+            Box::new(Whole { discovery, sightings, attempts, source: source_seen(ex), line })
+        });
+        let zone = ex.zone.clone();
+        Some(Item { order, zone, endpoint, bots, whole })
+    }
+
+    /// Shows the head and both bodies to everybody, in one pass each.
+    fn look(&mut self, ex: &mut Exchange, stage: Stage, visit: Visit) {
+        let mut anomalies = AnomalySet::default();
+        let eyes = &mut self.eyes;
+        eyes.bots.begin();
+        eyes.threats.begin();
+        eyes.sensitive.begin(Dir::Request);
+        if let Some(request) = &ex.request {
+            let split = target::split(&request.method, &request.target);
+            if let Some(path) = split.path {
+                eyes.sensitive.path(&target::percent_decoded(path));
+            }
+            if let Some(query) = split.query {
+                eyes.sensitive.query(query);
+            }
+            eyes.sensitive.headers(&request.headers);
+            eyes.threats.request(request);
+            let mut body = Seen {
+                headers: &request.headers,
+                body: &request.body,
+                coding: &mut self.coding,
+                walk: &mut self.walk,
+                anomalies: &mut anomalies,
+            };
+            body.show(eyes, Side::Request, visit);
+        }
+        if let Some(response) = ex.response.as_ref().filter(|_| stage != Stage::Request) {
+            eyes.sensitive.begin(Dir::Response);
+            eyes.sensitive.headers(&response.headers);
+            eyes.threats.response(response);
+            let mut body = Seen {
+                headers: &response.headers,
+                body: &response.body,
+                coding: &mut self.coding,
+                walk: &mut self.walk,
+                anomalies: &mut anomalies,
+            };
+            body.show(eyes, Side::Response, visit);
+        }
+        ex.anomalies.extend(&anomalies);
+    }
+
+    fn discovered(
+        &mut self,
+        ex: &Exchange,
+        endpoint: &EndpointRef,
+        client: &ClientAddr,
+        visit: Visit,
+    ) -> Option<sidetap_discovery::Observation> {
+        let request = ex.request.as_ref()?;
+        let split = target::split(&request.method, &request.target);
+        Some(self.eyes.discovery.take(&Context {
+            exchange: ex,
+            zone: &ex.zone,
+            path: split.path?,
+            query: split.query,
+            endpoint,
+            client: client.ip,
+            visit,
+        }))
+    }
+
+    /// The exchange's line, sensitive values in its target masked.
+    fn line(
+        &mut self,
+        ex: &Exchange,
+        client: &ClientAddr,
+        endpoint: Option<&EndpointRef>,
+        actors: Option<&sidetap_bots::Actors>,
+    ) -> (Vec<u8>, Option<LookupKey>) {
+        let request = ex.request.as_ref();
+        let hidden = request.and_then(|r| {
+            if redact::is_plain(&target::split(&r.method, &r.target)) {
+                return None;
+            }
+            redact::target(&mut self.eyes.sensitive, &r.method, &r.target, &mut self.query_walk)
+        });
+        let shown: Option<&[u8]> = hidden.as_deref().or_else(|| request.map(|r| r.target.as_slice()));
+        let host = request.and_then(target::host_of).map(|(host, _)| host);
+        let line = row::line(ex, client, shown, host.as_deref(), actors);
+        let key = endpoint.zip(request).and_then(|(e, r)| {
+            Some(LookupKey {
+                zone: ex.zone.to_string(),
+                host: e.host.to_string(),
+                method: e.method.to_string(),
+                path: target::split(&r.method, &r.target).path?.to_vec(),
+            })
+        });
+        (line, key)
+    }
+}
+
+/// A body on its way before everybody's eyes.
+struct Seen<'a> {
+    headers: &'a Headers,
+    body: &'a Body,
+    coding: &'a mut CodingScratch,
+    walk: &'a mut WalkScratch,
+    anomalies: &'a mut AnomalySet,
+}
+
+impl Seen<'_> {
+    fn show(&mut self, eyes: &mut Eyes, side: Side, visit: Visit) {
+        let certain = self.body.gap_at.map_or(self.body.bytes.len(), |at| at as usize);
+        let bytes = self.body.bytes.get(..certain).unwrap_or(&self.body.bytes);
+        let bytes =
+            coding::decode(self.headers, bytes, &CodingLimits::default(), self.coding, self.anomalies);
+        let content_type = self.headers.get("content-type");
+        let kind = body::kind_of(content_type, bytes);
+        match side {
+            Side::Request => eyes.bots.request_body(bytes),
+            Side::Response => eyes.bots.response_body(bytes),
+        }
+        if kind == Kind::Empty {
+            return;
+        }
+        eyes.discovery.begin(side, visit, content_type, kind, bytes);
+        let mut all = (&mut eyes.discovery, &mut eyes.bots, &mut eyes.sensitive, &mut eyes.threats);
+        let walked = body::walk(kind, content_type, bytes, &WalkLimits::default(), self.walk, &mut all);
+        eyes.discovery.end();
+        if walked.malformed && !self.body.is_cut() {
+            self.anomalies.insert(Anomaly::BodyMalformed);
+        }
+        if walked.too_deep {
+            self.anomalies.insert(Anomaly::BodyTooDeep);
+        }
+    }
+}
+
+/// The endpoint that the world knows for a request; nothing for CONNECT and where there is no request.
+fn locate(ex: &Exchange, world: &World) -> Option<sidetap_discovery::Found> {
+    let request = ex.request.as_ref()?;
+    let Target { path, .. } = target::split(&request.method, &request.target);
+    let host = match target::host_of(request) {
+        Some((host, Some(port))) if port != 80 && port != 443 => Cow::Owned(format!("{host}:{port}")),
+        Some((host, _)) => Cow::Owned(host),
+        None => Cow::Owned(ex.flow.server.ip.to_string()),
+    };
+    let method = target::lossy_utf8_percent(&request.method);
+    Some(world.discovery.find(ex.zone.as_str(), &host, &method, path?))
+}
+
+fn source_seen(ex: &Exchange) -> Option<SourceSeen> {
+    let request = ex.request.as_ref()?;
+    let hops = forward::hops(&request.headers);
+    let nearest = hops.x_forwarded_for.last().or_else(|| hops.forwarded.last()).and_then(|n| n.ip());
+    let agent = request.headers.get("user-agent").unwrap_or_default();
+    Some(SourceSeen {
+        zone: ex.flow.zone,
+        ip: ex.flow.client.ip,
+        forwarded: nearest.map(|ip| body::hash_str(&ip.to_string())),
+        agent: body::hash_str(&String::from_utf8_lossy(agent)),
+    })
+}

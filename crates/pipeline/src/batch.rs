@@ -1,0 +1,94 @@
+use sidetap_capture::{Segment, TcpFlags};
+use sidetap_model::{Addr, Ts};
+
+/// Segments on their way from the reader to a worker: their payloads end to end in one buffer.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    data: Vec<u8>,
+    heads: Vec<Head>,
+}
+
+#[derive(Debug)]
+struct Head {
+    shard: u8,
+    zone: u16,
+    src: Addr,
+    dst: Addr,
+    ts: Ts,
+    seq: u32,
+    ack: u32,
+    flags: TcpFlags,
+    window: u16,
+    urgent: u16,
+    snapped: u32,
+    len: u32,
+}
+
+impl Batch {
+    const MAX_BYTES: usize = 256 * 1024;
+    const MAX_SEGMENTS: usize = 1024;
+
+    /// Copies a segment in.
+    pub(crate) fn push(&mut self, s: &Segment<'_>) {
+        self.data.extend_from_slice(s.payload);
+        self.heads.push(Head {
+            shard: s.shard(),
+            zone: s.zone,
+            src: s.src,
+            dst: s.dst,
+            ts: s.ts,
+            seq: s.seq,
+            ack: s.ack,
+            flags: s.flags,
+            window: s.window,
+            urgent: s.urgent,
+            snapped: s.snapped,
+            len: u32::try_from(s.payload.len()).unwrap_or(u32::MAX),
+        });
+    }
+
+    /// True where it should be sent on before more is put in.
+    pub(crate) fn is_full(&self) -> bool {
+        self.data.len() >= Self::MAX_BYTES || self.heads.len() >= Self::MAX_SEGMENTS
+    }
+
+    /// True where nothing is in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.heads.is_empty()
+    }
+
+    /// Number of segments.
+    pub(crate) fn len(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// Empties it, keeping its room.
+    pub(crate) fn clear(&mut self) {
+        self.data.clear();
+        self.heads.clear();
+    }
+
+    /// Each segment with its logical shard.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = (u8, Segment<'_>)> {
+        let mut at = 0usize;
+        self.heads.iter().map(move |h| {
+            let end = at.saturating_add(h.len as usize);
+            let payload = self.data.get(at..end).unwrap_or_default();
+            at = end;
+            let segment = Segment {
+                zone: h.zone,
+                src: h.src,
+                dst: h.dst,
+                ts: h.ts,
+                seq: h.seq,
+                ack: h.ack,
+                flags: h.flags,
+                window: h.window,
+                payload,
+                snapped: h.snapped,
+                urgent: h.urgent,
+            };
+            (h.shard, segment)
+        })
+    }
+}

@@ -1,0 +1,172 @@
+use std::sync::Arc;
+
+use rayon::ThreadPool;
+use sidetap_model::rows::VerdictRow;
+use sidetap_model::{EndpointId, EndpointRef, FlowId, Ts};
+
+use crate::alias::Aliases;
+use crate::item::{Item, Whole};
+use crate::options::Options;
+use crate::proxies::ProxyLearner;
+use crate::snapshot::World;
+use crate::spool::Spool;
+use crate::worker::Worker;
+
+/// Closes epochs: puts the workers' items in order, feeds the engines, and makes the next view of the world.
+pub(crate) struct Coordinator {
+    pub(crate) discovery: sidetap_discovery::Engine,
+    pub(crate) bots: sidetap_bots::Engine,
+    pub(crate) sensitive: sidetap_sensitive::Inventory,
+    pub(crate) threats: sidetap_threats::Inventory,
+    pub(crate) proxies: ProxyLearner,
+    pub(crate) aliases: Aliases,
+    pub(crate) spool: Option<Spool>,
+    /// Items that came after their second was judged.
+    pub(crate) late_items: u64,
+    /// Items judged early because too many were held.
+    pub(crate) hurried_items: u64,
+    pool: ThreadPool,
+    held: Vec<Item>,
+    watermark: Ts,
+    renames: Vec<(EndpointId, EndpointRef)>,
+}
+
+impl Coordinator {
+    /// Most items that wait for their second to be over.
+    const HELD: usize = 250_000;
+
+    /// A coordinator with empty engines.
+    pub(crate) fn new(
+        options: &Options,
+        pool: ThreadPool,
+        discovery: sidetap_discovery::Engine,
+        bots: sidetap_bots::Engine,
+    ) -> Self {
+        Coordinator {
+            discovery,
+            bots,
+            sensitive: sidetap_sensitive::Inventory::new(&options.sensitive, Default::default()),
+            threats: sidetap_threats::Inventory::new(&options.threats),
+            proxies: ProxyLearner::default(),
+            aliases: Aliases::default(),
+            spool: options.exchanges.as_deref().map(Spool::create),
+            late_items: 0,
+            hurried_items: 0,
+            pool,
+            held: Vec::new(),
+            watermark: Ts(i64::MIN),
+            renames: Vec::new(),
+        }
+    }
+
+    /// The view of the world as it is now.
+    pub(crate) fn world(&mut self) -> World {
+        World { discovery: self.discovery.snapshot(), proxies: self.proxies.end_epoch() }
+    }
+
+    /// Takes in what the workers saw in an epoch that ended at `now`, and judges what is old enough.
+    pub(crate) fn end_epoch(&mut self, items: Vec<Item>, now: Ts) {
+        self.late_items += items.iter().filter(|i| i.order.ts <= self.watermark).count() as u64;
+        self.held.extend(items);
+        self.held.sort_unstable_by_key(|i| i.order);
+        let watermark = now.plus(-Worker::HOLD);
+        let ripe = self.held.partition_point(|i| i.order.ts <= watermark);
+        let over = self.held.len().saturating_sub(Self::HELD);
+        self.hurried_items += over.saturating_sub(ripe) as u64;
+        let released: Vec<Item> = self.held.drain(..ripe.max(over)).collect();
+        self.watermark = self.watermark.max(watermark);
+        self.judge(released, now);
+    }
+
+    /// Judges all that is still held and closes the last epoch; then the second judgement.
+    pub(crate) fn finish(&mut self, items: Vec<Item>, now: Ts) {
+        self.held.extend(items);
+        self.held.sort_unstable_by_key(|i| i.order);
+        let released = std::mem::take(&mut self.held);
+        let now = released.last().map_or(now, |i| now.max(i.order.ts));
+        self.judge(released, now);
+        let renames = self.discovery.finish();
+        self.rename(renames);
+        let renames = std::mem::take(&mut self.renames);
+        let bots = &mut self.bots;
+        self.pool.install(|| bots.finish(&renames));
+    }
+
+    /// Verdicts that are new or changed since the last call.
+    pub(crate) fn changed_verdicts(&mut self) -> Vec<VerdictRow> {
+        self.bots.take_changes()
+    }
+
+    fn judge(&mut self, released: Vec<Item>, now: Ts) {
+        let mut observations = Vec::with_capacity(released.len());
+        let mut discovered = Vec::with_capacity(released.len());
+        for mut item in released {
+            if let Some(endpoint) = &mut item.endpoint {
+                self.aliases.resolve(endpoint);
+            }
+            if let Some(mut seen) = item.bots.take() {
+                if let Some(endpoint) = &item.endpoint {
+                    seen.endpoint = endpoint.clone();
+                }
+                observations.push(*seen);
+            }
+            if let Some(whole) = item.whole.take() {
+                discovered.extend(self.keep(&item, *whole));
+            }
+        }
+        let renames = std::mem::take(&mut self.renames);
+        let (discovery, bots) = (&mut self.discovery, &mut self.bots);
+        let (fresh, ()) = self.pool.install(|| {
+            rayon::join(
+                || {
+                    discovered.iter().for_each(|o| discovery.ingest(o));
+                    discovery.end_epoch(now)
+                },
+                || bots.epoch(now, observations, &renames),
+            )
+        });
+        self.rename(fresh);
+    }
+
+    fn keep(&mut self, item: &Item, whole: Whole) -> Option<sidetap_discovery::Observation> {
+        if let Some(s) = whole.source {
+            self.proxies.observe(s.zone, s.ip, s.forwarded, s.agent);
+        }
+        if let Some(endpoint) = &item.endpoint {
+            let id: (FlowId, u32) = (item.order.flow, item.order.seq);
+            if !whole.sightings.is_empty() {
+                self.sensitive.add(endpoint, item.order.ts, id, &whole.sightings);
+            }
+            if !whole.attempts.is_empty() {
+                self.threats.add(endpoint, &item.zone, item.order.ts, id, &whole.attempts);
+            }
+        }
+        if let (Some(spool), Some((line, key))) = (&mut self.spool, &whole.line) {
+            spool.push(line, key.as_ref());
+        }
+        whole.discovery
+    }
+
+    fn rename(&mut self, fresh: Vec<(EndpointId, EndpointRef)>) {
+        if fresh.is_empty() {
+            return;
+        }
+        self.aliases.extend(&fresh);
+        self.sensitive.rename(&fresh);
+        self.threats.rename(&fresh);
+        self.renames.extend(fresh);
+    }
+}
+
+/// The thread pool that engines may use inside an epoch.
+pub(crate) fn pool(workers: usize) -> Result<ThreadPool, rayon::ThreadPoolBuildError> {
+    rayon::ThreadPoolBuilder::new().num_threads(workers).thread_name(|n| format!("sidetap-epoch-{n}")).build()
+}
+
+/// The zones of a run by index, at least one.
+pub(crate) fn zones(names: &[String]) -> Arc<[sidetap_model::Zone]> {
+    if names.is_empty() {
+        return Arc::from([sidetap_model::Zone::default()]);
+    }
+    names.iter().map(|n| sidetap_model::Zone::new(n)).collect()
+}

@@ -1,0 +1,46 @@
+use std::net::IpAddr;
+
+use sidetap_model::{EndpointRef, FlowId, Ts, Zone};
+
+use crate::spool::LookupKey;
+
+/// Slim observations of one exchange, on their way from a worker to the coordinator.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) order: Order,
+    pub(crate) zone: Zone,
+    /// Where it went; `None` where there is no request.
+    pub(crate) endpoint: Option<EndpointRef>,
+    pub(crate) bots: Option<Box<sidetap_bots::Observation>>,
+    /// What only a finished exchange has.
+    pub(crate) whole: Option<Box<Whole>>,
+}
+
+/// The part of an item that comes once, when the exchange is finished.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    pub(crate) discovery: Option<sidetap_discovery::Observation>,
+    pub(crate) sightings: Vec<sidetap_sensitive::Sighting>,
+    pub(crate) attempts: Vec<sidetap_threats::Attempt>,
+    pub(crate) source: Option<SourceSeen>,
+    pub(crate) line: Option<(Vec<u8>, Option<LookupKey>)>,
+}
+
+/// What a request tells of its source as a possible proxy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SourceSeen {
+    pub(crate) zone: u16,
+    pub(crate) ip: IpAddr,
+    pub(crate) forwarded: Option<u64>,
+    pub(crate) agent: u64,
+}
+
+/// The total order in which items are judged: by time, then by what the time cannot tell apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Order {
+    pub(crate) ts: Ts,
+    pub(crate) flow: FlowId,
+    pub(crate) seq: u32,
+    /// 0 for a request whose answer is still open, 1 for a whole exchange or its late answer.
+    pub(crate) stage: u8,
+}

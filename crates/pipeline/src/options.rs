@@ -1,0 +1,106 @@
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use sidetap_model::rows::{RunData, VerdictRow};
+use sidetap_model::{HashKey, Ts};
+
+/// How a run is to go.
+#[derive(Debug)]
+pub struct Options {
+    /// Worker threads, at least 1.
+    pub workers: usize,
+    /// Bytes that all tables together may hold.
+    pub memory_limit: u64,
+    /// Networks of proxies whose forwarding headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Headers of such proxies that name the client outright, in order of preference.
+    pub client_headers: Vec<String>,
+    /// The site's key.
+    pub hash_key: HashKey,
+    /// False: stop at exchanges (`--no-analysis`).
+    pub analysis: bool,
+    /// Where to write `exchanges.ndjson`, where it is wanted.
+    pub exchanges: Option<PathBuf>,
+    /// Live: shed and count rather than wait when a queue is full.
+    pub live: bool,
+    /// Sensitive-data types.
+    pub sensitive: std::sync::Arc<sidetap_sensitive::Pack>,
+    /// Exploit patterns.
+    pub threats: std::sync::Arc<sidetap_threats::Pack>,
+    /// Bot detection.
+    pub bots: sidetap_bots::Config,
+    /// API descriptions to compare with.
+    pub specs: Vec<sidetap_discovery::Spec>,
+    /// What an earlier run learned (`--state`): the bytes that [`Outcome::state`] was.
+    pub state: Option<Vec<u8>>,
+    /// True where [`Outcome::state`] is wanted.
+    pub keep_state: bool,
+    /// Names of zones, by index.
+    pub zones: Vec<String>,
+}
+
+/// What a run gave.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// All rows and the summary (without `wall_ms` and `peak_rss_bytes`, which the caller measures).
+    pub run: RunData,
+    /// OpenAPI documents by host.
+    pub openapi: Vec<(String, serde_json::Value)>,
+    /// What was learned, for the next run.
+    pub state: Option<Vec<u8>>,
+    /// Outputs that could not be written, with the reason.
+    pub write_errors: Vec<String>,
+    /// Sources that were recognised as proxies though nothing was configured.
+    pub learned_proxies: Vec<std::net::IpAddr>,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    /// Packets read.
+    pub packets: u64,
+    /// Bytes of input read.
+    pub bytes_read: u64,
+    /// Bytes of input in all, where known.
+    pub bytes_total: Option<u64>,
+    /// Exchanges so far.
+    pub exchanges: u64,
+    /// Packets shed for full queues, and dropped by the kernel.
+    pub dropped: u64,
+    /// Packet time.
+    pub now: Option<Ts>,
+}
+
+/// What the caller wants to hear of while a run goes on. Called on the caller's thread.
+pub trait Hooks {
+    /// Called a few times a second.
+    fn progress(&mut self, _progress: &Progress) {}
+
+    /// Called after each epoch that brought new or changed verdicts; `now` is packet time.
+    fn verdicts(&mut self, _now: Ts, _changed: &[VerdictRow]) {}
+
+    /// True to end the run: what was read is still judged.
+    fn stop(&self) -> bool {
+        false
+    }
+}
+
+/// Hooks that hear nothing.
+impl Hooks for () {}
+
+/// Why a run could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+    /// The thread pool could not be started.
+    #[error("cannot start the thread pool: {0}")]
+    Pool(#[from] rayon::ThreadPoolBuildError),
+    /// What an earlier run learned cannot be read.
+    #[error("the state cannot be used: {0}")]
+    State(String),
+    /// A thread of the data path ended early: a defect.
+    #[error("a {0} thread ended early; this is a defect, please report it")]
+    Died(&'static str),
+}

@@ -1,0 +1,197 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
+use ipnet::IpNet;
+use sidetap_model::{Addr, ClientAddr, Exchange, Headers, IpSource};
+use sidetap_wire::forward::{self, Node};
+
+type Fixed = foldhash::fast::FixedState;
+
+/// Sources that were seen to act for many clients, as of some epoch.
+pub(crate) type LearnedProxies = Arc<HashSet<(u16, IpAddr), Fixed>>;
+
+/// Which sources may name their clients, and in which header (design §4).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ProxyRules {
+    /// Networks whose word is taken.
+    pub(crate) trusted: Vec<IpNet>,
+    /// Headers that name the client outright, the first that is present counts (`True-Client-IP`, …).
+    pub(crate) headers: Vec<String>,
+}
+
+impl ProxyRules {
+    fn trusts(&self, ip: IpAddr) -> bool {
+        self.trusted.iter().any(|net| net.contains(&ip))
+    }
+
+    /// Who acts in this exchange.
+    ///
+    /// Only a trusted or learned source may name somebody else; then `Forwarded` or `X-Forwarded-For` is walked from the right over trusted
+    /// hops, and the first that is not trusted is the client. A source that names nobody stands for many: `shared`.
+    pub(crate) fn client_of(&self, ex: &Exchange, learned: &LearnedProxies) -> ClientAddr {
+        let source = ex.flow.client;
+        let direct = |shared| ClientAddr {
+            ip: source.ip,
+            port: Some(source.port),
+            source: IpSource::Connection,
+            shared,
+        };
+        let is_proxy = |ip: IpAddr| self.trusts(ip) || learned.contains(&(ex.flow.zone, ip));
+        if !is_proxy(source.ip) {
+            return direct(false);
+        }
+        let named = ex.request.as_ref().and_then(|r| self.named_by(&r.headers, &is_proxy));
+        let proxied = ex.proxied_for.map(|Addr { ip, port }| ClientAddr {
+            ip,
+            port: Some(port),
+            source: IpSource::ProxyProtocol,
+            shared: false,
+        });
+        named.or(proxied).unwrap_or_else(|| direct(true))
+    }
+
+    fn named_by(&self, headers: &Headers, is_proxy: &impl Fn(IpAddr) -> bool) -> Option<ClientAddr> {
+        for name in &self.headers {
+            let Some(value) = headers.get(name) else { continue };
+            if let Node::Ip(ip, port) = forward::node(value) {
+                return Some(ClientAddr { ip, port, source: IpSource::Header, shared: false });
+            }
+        }
+        let hops = forward::hops(headers);
+        walk(&hops.forwarded, IpSource::Forwarded, is_proxy)
+            .or_else(|| walk(&hops.x_forwarded_for, IpSource::XForwardedFor, is_proxy))
+    }
+}
+
+/// The rightmost hop that is no proxy; where all are, the leftmost that has an address.
+fn walk(hops: &[Node], source: IpSource, is_proxy: &impl Fn(IpAddr) -> bool) -> Option<ClientAddr> {
+    let mut client = None;
+    for hop in hops.iter().rev() {
+        let Node::Ip(ip, port) = *hop else { break };
+        client = Some(ClientAddr { ip, port, source, shared: false });
+        if !is_proxy(ip) {
+            break;
+        }
+    }
+    client
+}
+
+/// What is counted of one source to tell a proxy from a client.
+#[derive(Debug, Default)]
+struct Source {
+    requests: u64,
+    with_header: u64,
+    clients: Distinct,
+    agents: Distinct,
+}
+
+/// A set of hashes, exact up to a bound.
+#[derive(Debug, Default)]
+struct Distinct(HashSet<u64, Fixed>);
+
+impl Distinct {
+    const MAX: usize = 256;
+
+    fn insert(&mut self, hash: u64) {
+        if self.0.len() < Self::MAX {
+            self.0.insert(hash);
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Recognises undeclared proxies: sources behind which many forwarded addresses with many agents come back again and again.
+///
+/// A client that forges `X-Forwarded-For` invents ever new addresses; behind a real proxy they repeat. Sources on public
+/// networks need ten times the evidence. Bounded: past the cap new sources are not considered.
+#[derive(Debug, Default)]
+pub(crate) struct ProxyLearner {
+    sources: HashMap<(u16, IpAddr), Source, Fixed>,
+    learned: LearnedProxies,
+    fresh: Vec<(u16, IpAddr)>,
+    /// Sources not considered for the cap.
+    pub(crate) refused: u64,
+}
+
+impl ProxyLearner {
+    const CAP: usize = 16_384;
+
+    /// Counts one request of `source` that named `forwarded` (the rightmost address) and `agent`, both hashed.
+    pub(crate) fn observe(&mut self, zone: u16, source: IpAddr, forwarded: Option<u64>, agent: u64) {
+        let key = (zone, source);
+        if self.learned.contains(&key) {
+            return;
+        }
+        if self.sources.len() >= Self::CAP && !self.sources.contains_key(&key) {
+            self.refused += 1;
+            return;
+        }
+        let s = self.sources.entry(key).or_default();
+        s.requests += 1;
+        if let Some(client) = forwarded {
+            s.with_header += 1;
+            s.clients.insert(client);
+        }
+        s.agents.insert(agent);
+        if s.acts_for_many(is_internal(source)) {
+            self.fresh.push(key);
+            self.sources.remove(&key);
+        }
+    }
+
+    /// The proxies known at the end of an epoch.
+    pub(crate) fn end_epoch(&mut self) -> LearnedProxies {
+        if !self.fresh.is_empty() {
+            let mut all = (*self.learned).clone();
+            all.extend(self.fresh.drain(..));
+            self.learned = Arc::new(all);
+        }
+        self.learned.clone()
+    }
+}
+
+impl Source {
+    fn acts_for_many(&self, internal: bool) -> bool {
+        let (requests, clients, agents) = if internal { (40, 8, 3) } else { (400, 80, 10) };
+        self.requests >= requests
+            && self.with_header * 20 >= self.requests * 19
+            && self.clients.len() >= clients
+            && self.agents.len() >= agents
+            && (self.clients.len() as u64) * 10 <= self.requests * 8
+    }
+}
+
+/// Private, shared (RFC 6598), loopback or unique local.
+fn is_internal(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v) => {
+            let [a, b, ..] = v.octets();
+            v.is_private() || v.is_loopback() || v.is_link_local() || (a == 100 && (64..128).contains(&b))
+        }
+        IpAddr::V6(v) => v.is_loopback() || v.is_unique_local() || v.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn learner(requests: u64, clients: u64) -> LearnedProxies {
+        let mut l = ProxyLearner::default();
+        for n in 0..requests {
+            l.observe(0, "10.0.0.9".parse().unwrap(), Some(n % clients), n % 5);
+        }
+        l.end_epoch()
+    }
+
+    #[test]
+    fn a_balancer_is_learned_and_a_forger_is_not() {
+        assert_eq!(learner(100, 20).len(), 1);
+        assert_eq!(learner(100, 1_000_000).len(), 0, "addresses that never come back are invented");
+        assert_eq!(learner(100, 2).len(), 0);
+    }
+}

@@ -1,0 +1,302 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread::ScopedJoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use sidetap_capture::{DecodeOptions, Decoder, FlowLimits, Source};
+use sidetap_model::Ts;
+use sidetap_model::rows::{Counts, RunData, Summary};
+
+use crate::accounting::{Tally, add};
+use crate::analysis::Analyzer;
+use crate::coordinator::{self, Coordinator};
+use crate::item::Item;
+use crate::options::{Hooks, Options, Outcome, PipelineError, Progress};
+use crate::reader::{Reader, ReaderCounts, ReaderView};
+use crate::snapshot::Snapshots;
+use crate::worker::{Part, Worker};
+
+/// Batches that may wait for a worker; each holds at most a quarter of a MiB and a segment.
+const QUEUE: usize = 32;
+
+/// Takes a source to its end (or until [`Hooks::stop`]) and gives what was found.
+///
+/// Replay waits where a queue is full and loses nothing; live sheds and counts. Errors of inputs are in the summary, not in the result.
+pub fn run(
+    source: &mut (dyn Source + Send),
+    options: &Options,
+    hooks: &mut dyn Hooks,
+) -> Result<Outcome, PipelineError> {
+    let mut coordinator = prepare(options)?;
+    let snapshots = Arc::new(Snapshots::default());
+    snapshots.publish(0, coordinator.world());
+    let view = ReaderView::default();
+    let exchanges = Arc::new(AtomicU64::new(0));
+    let workers = options.workers.max(1);
+    let (read, tally) = std::thread::scope(|scope| {
+        let closer = CloseOnDrop(&snapshots);
+        let (parts_tx, parts_rx) = bounded(workers * 2);
+        let (recycle_tx, recycle_rx) = bounded(workers * QUEUE);
+        let mut inputs = Vec::new();
+        let mut handles = Vec::new();
+        for index in 0..workers {
+            let (tx, rx) = bounded(QUEUE);
+            inputs.push(tx);
+            let worker = Worker {
+                index,
+                of: workers,
+                input: rx,
+                parts: parts_tx.clone(),
+                recycle: recycle_tx.clone(),
+                limits: FlowLimits::for_memory(options.memory_limit * 2 / 5),
+                zones: coordinator::zones(&options.zones),
+                analyzer: Analyzer::new(options),
+                snapshots: snapshots.clone(),
+                exchanges: exchanges.clone(),
+            };
+            let name = format!("sidetap-worker-{index}");
+            handles.push(std::thread::Builder::new().name(name).spawn_scoped(scope, move || worker.run())?);
+        }
+        drop((parts_tx, recycle_tx));
+        let live = options.live;
+        let reader = Reader {
+            source,
+            decoder: Decoder::new(DecodeOptions::default()),
+            workers: inputs,
+            recycled: recycle_rx,
+            live,
+            view: &view,
+        };
+        let reader = std::thread::Builder::new()
+            .name("sidetap-reader".into())
+            .spawn_scoped(scope, move || reader.run())?;
+        let last =
+            coordinate(&parts_rx, workers, &mut coordinator, &snapshots, &view, &exchanges, options, hooks);
+        drop(closer);
+        let read = join(reader, "reader")?;
+        let mut tally = Tally::default();
+        for handle in handles {
+            tally.merge(join(handle, "worker")?.ok_or(PipelineError::Died("coordinator"))?);
+        }
+        coordinator.finish(last.0, last.1);
+        Ok::<_, PipelineError>((read, tally))
+    })?;
+    Ok(outcome(source, options, coordinator, read, tally))
+}
+
+fn prepare(options: &Options) -> Result<Coordinator, PipelineError> {
+    let pool = coordinator::pool(options.workers.max(1))?;
+    let mut discovery = sidetap_discovery::Engine::new(discovery_config(options), options.hash_key.clone())
+        .with_specs(options.specs.clone());
+    let mut bots_config = options.bots.clone();
+    bots_config.set_memory(options.memory_limit * 3 / 10);
+    let mut bots = sidetap_bots::Engine::new(bots_config, options.hash_key.clone());
+    if let Some(bytes) = &options.state {
+        let state = State::read(bytes)?;
+        discovery.import_state(&state.discovery).map_err(|e| PipelineError::State(e.to_string()))?;
+        bots.import_state(&state.bots).map_err(|e| PipelineError::State(e.to_string()))?;
+    }
+    Ok(Coordinator::new(options, pool, discovery, bots))
+}
+
+/// Discovery's caps, scaled down where a fifth of the memory limit is less than its defaults take (about 100 MiB).
+fn discovery_config(options: &Options) -> sidetap_discovery::Config {
+    let full = sidetap_discovery::Config::default();
+    let share = (options.memory_limit / 5).min(100 << 20);
+    let scaled = |n: usize| ((n as u64 * share) / (100 << 20)).max(64) as usize;
+    sidetap_discovery::Config {
+        max_hosts: scaled(full.max_hosts),
+        max_nodes_per_host: scaled(full.max_nodes_per_host as usize) as u32,
+        max_nodes: scaled(full.max_nodes as usize) as u32,
+        max_values_per_host: scaled(full.max_values_per_host),
+        max_values: scaled(full.max_values),
+        max_unproven_per_host: scaled(full.max_unproven_per_host),
+        max_sources: scaled(full.max_sources),
+        ..full
+    }
+}
+
+/// Closes epochs as the workers' parts come in; gives the items of the last, open one with its time.
+#[allow(clippy::too_many_arguments)]
+fn coordinate(
+    parts: &Receiver<Part>,
+    workers: usize,
+    coordinator: &mut Coordinator,
+    snapshots: &Snapshots,
+    view: &ReaderView,
+    exchanges: &AtomicU64,
+    options: &Options,
+    hooks: &mut dyn Hooks,
+) -> (Vec<Item>, Ts) {
+    let mut waiting: BTreeMap<u64, (usize, Ts, Vec<Item>)> = BTreeMap::new();
+    let mut last = Ts::default();
+    let mut rest = Vec::new();
+    loop {
+        let part = match parts.recv_timeout(Duration::from_millis(200)) {
+            Ok(part) => Some(part),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        hooks.progress(&Progress {
+            packets: view.packets.load(Relaxed),
+            bytes_read: view.bytes_read.load(Relaxed),
+            bytes_total: Some(view.bytes_total.load(Relaxed)).filter(|n| *n > 0),
+            exchanges: exchanges.load(Relaxed),
+            dropped: view.dropped.load(Relaxed),
+            now: Some(Ts(view.now.load(Relaxed))).filter(|t| t.0 != 0),
+        });
+        if hooks.stop() {
+            view.stop.store(true, Relaxed);
+        }
+        let Some(part) = part else { continue };
+        if part.last {
+            last = last.max(part.now);
+            rest.extend(part.items);
+            continue;
+        }
+        let slot = waiting.entry(part.epoch).or_insert((0, part.now, Vec::new()));
+        slot.0 += 1;
+        slot.1 = slot.1.max(part.now);
+        slot.2.extend(part.items);
+        while waiting.first_entry().is_some_and(|entry| entry.get().0 == workers) {
+            let Some((epoch, (_, now, items))) = waiting.pop_first() else { break };
+            last = now;
+            coordinator.end_epoch(items, now);
+            snapshots.publish(epoch, coordinator.world());
+            if options.live {
+                let changed = coordinator.changed_verdicts();
+                if !changed.is_empty() {
+                    hooks.verdicts(now, &changed);
+                }
+            }
+        }
+    }
+    (rest, last)
+}
+
+fn join<T>(handle: ScopedJoinHandle<'_, T>, what: &'static str) -> Result<T, PipelineError> {
+    handle.join().map_err(|_| PipelineError::Died(what))
+}
+
+/// Lets waiting workers go when the coordinator leaves, however it leaves.
+struct CloseOnDrop<'a>(&'a Snapshots);
+
+impl Drop for CloseOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+fn outcome(
+    source: &dyn Source,
+    options: &Options,
+    mut c: Coordinator,
+    read: ReaderCounts,
+    tally: Tally,
+) -> Outcome {
+    let mut out = Outcome::default();
+    if let Some(spool) = c.spool.take() {
+        let names = c.discovery.snapshot();
+        let written = spool.finish(|k| names.lookup(&k.zone, &k.host, &k.method, &k.path).id.to_string());
+        if let Err((path, e)) = written {
+            out.write_errors.push(format!("{}: {e}", path.display()));
+        }
+    }
+    let mut run = RunData { traffic: c.bots.traffic(), ..RunData::default() };
+    if options.analysis {
+        run.sensitive = c.sensitive.rows();
+        run.endpoints = c.discovery.rows(&run.sensitive, &c.bots.roles());
+        run.findings = c.threats.rows();
+        run.findings.extend(c.discovery.risks(&run.sensitive));
+        run.campaigns = c.bots.campaigns();
+        run.verdicts = c.bots.verdicts();
+        out.openapi = c.discovery.openapi();
+    }
+    if options.keep_state {
+        out.state =
+            Some(State { discovery: c.discovery.export_state(), bots: c.bots.export_state() }.write());
+    }
+    out.learned_proxies = c.proxies.end_epoch().iter().map(|(_, ip)| *ip).collect();
+    out.learned_proxies.sort_unstable();
+    run.summary = summary(source, options, &c, read, tally, &run);
+    out.run = run;
+    out
+}
+
+fn summary(
+    source: &dyn Source,
+    options: &Options,
+    c: &Coordinator,
+    read: ReaderCounts,
+    tally: Tally,
+    run: &RunData,
+) -> Summary {
+    let mut evictions = tally.evictions.clone();
+    add(&mut evictions, c.discovery.evictions());
+    add(&mut evictions, c.bots.evictions());
+    let own = [
+        ("sensitive", c.sensitive.refused()),
+        ("threats", c.threats.evicted()),
+        ("proxy-candidates", c.proxies.refused),
+        ("endpoint-aliases", c.aliases.refused),
+        ("items-hurried", c.hurried_items),
+        ("items-late", c.late_items),
+        ("times-disbelieved", read.disbelieved_times),
+        ("packets-late", read.late_packets),
+    ];
+    add(&mut evictions, own.into_iter().map(|(k, n)| (k.to_owned(), n)).collect());
+    evictions.retain(|_, n| *n > 0);
+    Summary {
+        version: env!("CARGO_PKG_VERSION").into(),
+        inputs: source.inputs(),
+        packets: read.packets,
+        exchanges: tally.exchange_counts(),
+        anomalies: tally.anomaly_codes(),
+        counts: Counts {
+            endpoints: run.endpoints.len() as u64,
+            sensitive: run.sensitive.len() as u64,
+            findings: run.findings.len() as u64,
+            campaigns: run.campaigns.len() as u64,
+            verdicts: run.verdicts.len() as u64,
+        },
+        evictions,
+        streams: tally.streams,
+        workers: options.workers.max(1),
+        wall_ms: 0,
+        peak_rss_bytes: 0,
+    }
+}
+
+/// What is learned, on its way to and from a file: a version byte, then MessagePack.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct State {
+    discovery: Vec<u8>,
+    bots: Vec<u8>,
+}
+
+impl State {
+    const VERSION: u8 = 1;
+
+    fn write(&self) -> Vec<u8> {
+        let mut bytes = vec![Self::VERSION];
+        // Writing two byte strings into memory cannot fail.
+        if let Ok(body) = rmp_serde::to_vec(self) {
+            bytes.extend(body);
+        }
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, PipelineError> {
+        match bytes.split_first() {
+            Some((&Self::VERSION, body)) => {
+                rmp_serde::from_slice(body).map_err(|e| PipelineError::State(format!("damaged: {e}")))
+            }
+            Some((v, _)) => {
+                Err(PipelineError::State(format!("of version {v}, this is version {}", Self::VERSION)))
+            }
+            None => Err(PipelineError::State("empty".into())),
+        }
+    }
+}

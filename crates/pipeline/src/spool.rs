@@ -1,0 +1,178 @@
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Lines of `exchanges.ndjson` that wait for their final endpoint names.
+///
+/// While a run goes on, templates still merge; so each line is kept in a file beside the output with the key of its endpoint, and
+/// written out when the last epoch has closed. The first error is kept, and nothing more is written after it.
+#[derive(Debug)]
+pub(crate) struct Spool {
+    output: PathBuf,
+    spool: PathBuf,
+    file: Option<BufWriter<File>>,
+    error: Option<io::Error>,
+}
+
+/// What the final name of an endpoint is looked up by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LookupKey {
+    pub(crate) zone: String,
+    pub(crate) host: String,
+    pub(crate) method: String,
+    pub(crate) path: Vec<u8>,
+}
+
+impl Spool {
+    /// Opens a spool for `output`.
+    pub(crate) fn create(output: &Path) -> Self {
+        let spool = output.with_extension("ndjson.partial");
+        match File::create(&spool) {
+            Ok(f) => {
+                let file = Some(BufWriter::with_capacity(1 << 18, f));
+                Spool { output: output.to_owned(), spool, file, error: None }
+            }
+            Err(e) => Spool { output: output.to_owned(), spool, file: None, error: Some(e) },
+        }
+    }
+
+    /// Keeps a line: `head`, the endpoint's id, `"}}` and a line end; without a key the id is null.
+    pub(crate) fn push(&mut self, head: &[u8], key: Option<&LookupKey>) {
+        let Some(file) = self.file.as_mut() else { return };
+        if let Err(e) = write_record(file, head, key) {
+            self.error = Some(e);
+            self.file = None;
+        }
+    }
+
+    /// Writes the output with the ids that `id_of` gives, and removes the spool.
+    pub(crate) fn finish(
+        mut self,
+        mut id_of: impl FnMut(&LookupKey) -> String,
+    ) -> Result<(), (PathBuf, io::Error)> {
+        let result = self.write_out(&mut id_of);
+        if fs::remove_file(&self.spool).is_err() {
+            tracing::debug!(path = %self.spool.display(), "spool was gone already");
+        }
+        result.map_err(|e| (self.output, e))
+    }
+
+    fn write_out(&mut self, id_of: &mut impl FnMut(&LookupKey) -> String) -> io::Result<()> {
+        if let Some(e) = self.error.take() {
+            return Err(e);
+        }
+        if let Some(mut file) = self.file.take() {
+            file.flush()?;
+        }
+        let mut from = BufReader::with_capacity(1 << 18, File::open(&self.spool)?);
+        let partial = self.output.with_extension("ndjson.new");
+        let written =
+            copy_lines(&mut from, &partial, id_of).and_then(|()| fs::rename(&partial, &self.output));
+        if written.is_err() && fs::remove_file(&partial).is_err() {
+            tracing::debug!(path = %partial.display(), "nothing to remove");
+        }
+        written
+    }
+}
+
+fn copy_lines(
+    from: &mut impl Read,
+    to: &Path,
+    id_of: &mut impl FnMut(&LookupKey) -> String,
+) -> io::Result<()> {
+    let mut to = BufWriter::with_capacity(1 << 18, File::create(to)?);
+    let mut head = Vec::new();
+    while let Some(key) = read_record(from, &mut head)? {
+        to.write_all(&head)?;
+        match key {
+            Some(key) => write!(to, "\"{}\"}}}}\n", id_of(&key))?,
+            None => to.write_all(b"null}}\n")?,
+        }
+    }
+    to.flush()
+}
+
+fn write_record(file: &mut impl Write, head: &[u8], key: Option<&LookupKey>) -> io::Result<()> {
+    put(file, head)?;
+    file.write_all(&[u8::from(key.is_some())])?;
+    if let Some(key) = key {
+        put(file, key.zone.as_bytes())?;
+        put(file, key.host.as_bytes())?;
+        put(file, key.method.as_bytes())?;
+        put(file, &key.path)?;
+    }
+    Ok(())
+}
+
+fn put(file: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    file.write_all(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes())?;
+    file.write_all(bytes)
+}
+
+/// `Ok(None)` at the end of the spool.
+#[allow(clippy::option_option)]
+fn read_record(file: &mut impl Read, head: &mut Vec<u8>) -> io::Result<Option<Option<LookupKey>>> {
+    if !take(file, head)? {
+        return Ok(None);
+    }
+    let mut has_key = [0];
+    file.read_exact(&mut has_key)?;
+    if has_key == [0] {
+        return Ok(Some(None));
+    }
+    let mut parts: [Vec<u8>; 4] = Default::default();
+    for part in &mut parts {
+        if !take(file, part)? {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    let [zone, host, method, path] = parts;
+    let text = |b: Vec<u8>| String::from_utf8(b).map_err(|_| io::Error::from(io::ErrorKind::InvalidData));
+    Ok(Some(Some(LookupKey { zone: text(zone)?, host: text(host)?, method: text(method)?, path })))
+}
+
+/// False at the end of the spool.
+fn take(file: &mut impl Read, into: &mut Vec<u8>) -> io::Result<bool> {
+    let mut len = [0; 4];
+    let mut have = 0;
+    while have < 4 {
+        match file.read(&mut len[have..])? {
+            0 if have == 0 => return Ok(false),
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => have += n,
+        }
+    }
+    into.clear();
+    into.resize(u32::from_le_bytes(len) as usize, 0);
+    file.read_exact(into)?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_come_back_in_order_with_final_names() {
+        let dir = std::env::temp_dir().join(format!("sidetap-spool-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let out = dir.join("exchanges.ndjson");
+        let mut spool = Spool::create(&out);
+        let key = LookupKey {
+            zone: "default".into(),
+            host: "h".into(),
+            method: "GET".into(),
+            path: b"/a".to_vec(),
+        };
+        spool.push(br#"{"n":1,"sidetap":{"endpoint":"#, Some(&key));
+        spool.push(br#"{"n":2,"sidetap":{"endpoint":"#, None);
+        spool.finish(|k| format!("{}!", k.host)).unwrap();
+        let text = fs::read_to_string(&out).unwrap();
+        assert_eq!(
+            text,
+            "{\"n\":1,\"sidetap\":{\"endpoint\":\"h!\"}}\n{\"n\":2,\"sidetap\":{\"endpoint\":null}}\n"
+        );
+        assert!(!out.with_extension("ndjson.partial").exists());
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}
