@@ -2,6 +2,12 @@
 //!
 //! [`open_files`] (or `open_live`) gives a [`Source`] of packets, a [`Decoder`] turns each into a TCP [`Segment`], and one
 //! [`FlowTable`] for each logical shard turns segments into [`sidetap_model::Exchange`]s. Nothing here reads a clock.
+//!
+//! Choices that hold throughout: checksums are not verified (a mirror shows packets before the card fills them in); where
+//! bytes of a stream or fragments overlap, those that came first stay, and differing ones are an anomaly; data is delivered
+//! as soon as it is in order, without waiting for its acknowledgement; a direction's data waits for what its sender had
+//! already received of the other one, so that causes come before effects; a hole is a gap once its receiver acknowledged
+//! bytes behind it and the mirror had time to reorder, or once too much waits.
 
 mod decode;
 mod error;

@@ -195,6 +195,7 @@ impl App {
         let State::Http(http) = &mut self.state else { return };
         let out = Out {
             limits,
+            body: limits.body,
             facts: self.facts,
             address: &self.address,
             done: &mut Vec::new(),
@@ -216,6 +217,7 @@ impl App {
         self.facts.acked_up = self.acked[client & 1];
         let mut out = Out {
             limits: cx.limits,
+            body: cx.body,
             facts: self.facts,
             address: &self.address,
             done: &mut done,
@@ -391,6 +393,8 @@ enum Verdict {
 /// What the HTTP reader is given besides bytes, and where its exchanges go.
 pub(crate) struct Out<'a> {
     pub(crate) limits: &'a FlowLimits,
+    /// Bytes kept of a body now.
+    pub(crate) body: usize,
     pub(crate) facts: Facts,
     pub(crate) address: &'a Address,
     pub(crate) done: &'a mut Vec<Exchange>,

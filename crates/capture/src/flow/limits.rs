@@ -13,7 +13,7 @@ pub struct FlowLimits {
     pub head: usize,
     /// Header fields of a message.
     pub fields: usize,
-    /// Bytes kept of a body.
+    /// Bytes kept of a body; an eighth of it while more than half of `bytes` is held.
     pub body: usize,
     /// Requests of one flow that wait for their answer.
     pub open_requests: usize,
@@ -31,7 +31,7 @@ pub struct FlowLimits {
 
 const SHARDS: u64 = 256;
 /// What a flow takes besides what it holds.
-const FLOW_BYTES: u64 = 1024;
+const FLOW_BYTES: u64 = 1536;
 
 impl Default for FlowLimits {
     fn default() -> Self {
@@ -52,7 +52,7 @@ impl FlowLimits {
             direction_pieces: 2048,
             head: 64 << 10,
             fields: 512,
-            body: 256 << 10,
+            body: (held / 4).min(256 << 10) as usize,
             open_requests: 256,
             idle: 600_000_000_000,
             handshake: 30_000_000_000,

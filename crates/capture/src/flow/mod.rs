@@ -22,6 +22,8 @@ use sidetap_model::{Exchange, Ts};
 /// What the parts of a flow need of their table.
 pub(crate) struct Cx<'a> {
     pub(crate) limits: &'a FlowLimits,
+    /// Bytes kept of a body now: less than the limit while the table is short of room.
+    pub(crate) body: usize,
     pub(crate) counters: &'a mut FlowCounters,
     pub(crate) sink: &'a mut dyn FnMut(Exchange),
     /// Requests that became complete without an answer, for [`FlowTable::open_requests`].

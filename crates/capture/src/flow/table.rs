@@ -225,8 +225,15 @@ impl FlowTable {
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
         let serial = slot.serial;
         let Some(flow) = slot.flow.as_deref_mut() else { return };
-        let mut cx =
-            Cx { limits: &self.limits, counters: &mut self.counters, sink, unanswered: &mut self.fresh };
+        let short = self.held > self.limits.bytes / 2;
+        let body = if short { self.limits.body / 8 } else { self.limits.body };
+        let mut cx = Cx {
+            limits: &self.limits,
+            body,
+            counters: &mut self.counters,
+            sink,
+            unanswered: &mut self.fresh,
+        };
         work(flow, &mut cx);
         let held = flow.held();
         self.held = self.held + held - slot.held;

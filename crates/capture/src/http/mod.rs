@@ -317,7 +317,7 @@ impl Http {
 
     fn read_request_body(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) -> usize {
         let mut odd = AnomalySet::default();
-        let step = self.up.body(bytes, out.limits.body, &mut odd);
+        let step = self.up.body(bytes, out.body, &mut odd);
         if let Some(asked) = self.reading_request() {
             asked.anomalies.extend(&odd);
             asked.last = asked.last.max(mark.ts);
@@ -337,7 +337,7 @@ impl Http {
 
     fn read_response_body(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) -> usize {
         let mut odd = AnomalySet::default();
-        let step = self.down.body(bytes, out.limits.body, &mut odd);
+        let step = self.down.body(bytes, out.body, &mut odd);
         if let Some(answer) = &mut self.answer {
             answer.anomalies.extend(&odd);
             answer.last = answer.last.max(mark.ts);
@@ -373,7 +373,7 @@ impl Http {
                 self.up.hold();
             }
         } else {
-            self.up.start_body(framing, out.limits.body);
+            self.up.start_body(framing, out.body);
         }
     }
 
@@ -396,7 +396,7 @@ impl Http {
         if framing == Framing::None {
             self.finish_response(Completeness::WHOLE, end.off, end.ts, out);
         } else {
-            self.down.start_body(framing, out.limits.body);
+            self.down.start_body(framing, out.body);
             if framing == Framing::UntilClose && self.eof_down == Some(end.off) {
                 self.finish_response(Completeness::WHOLE, end.off, end.ts, out);
             }
@@ -421,8 +421,8 @@ impl Http {
             body: Body::default(),
         };
         self.begin_answer(Answer::new(target, at, mark, response, AnomalySet::default()));
-        self.down.start_body(Framing::UntilClose, out.limits.body);
-        self.down.body(&held, out.limits.body, &mut AnomalySet::default());
+        self.down.start_body(Framing::UntilClose, out.body);
+        self.down.body(&held, out.body, &mut AnomalySet::default());
     }
 
     fn hand_over(&mut self, kind: Kind, out: &mut Out<'_>) {

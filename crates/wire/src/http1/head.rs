@@ -177,3 +177,61 @@ const ALLOWED_IN_TARGET: [bool; 256] = {
     }
     table
 };
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn piece() -> impl Strategy<Value = Vec<u8>> {
+        let words: [&[u8]; 14] = [
+            b"GET ",
+            b"/a?b ",
+            b"HTTP/1.1",
+            b"\r\n",
+            b"\n",
+            b"Host: h\r\n",
+            b"HTTP/1.1 200 OK\r\n",
+            b"\r\n\r\n",
+            b" ",
+            b"Content-Length: 5, 6\r\n",
+            b"Transfer-Encoding: ,chunked;\r\n",
+            b"\t",
+            b":",
+            b"HTTP/",
+        ];
+        prop_oneof![
+            4 => (0..words.len()).prop_map(move |i| words[i].to_vec()),
+            1 => proptest::collection::vec(any::<u8>(), 0..6),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn heads_of_any_bytes_end_inside_them(pieces in proptest::collection::vec(piece(), 0..14)) {
+            let bytes = pieces.concat();
+            let mut anomalies = AnomalySet::default();
+            if let Parsed::Complete(head, used) = request_head(&bytes, &HeadLimits::default(), &mut anomalies) {
+                prop_assert!(used <= bytes.len() && used > 0);
+                prop_assert!(!head.method.is_empty());
+            }
+            if let Parsed::Complete(_, used) = response_head(&bytes, &HeadLimits::default(), &mut anomalies) {
+                prop_assert!(used <= bytes.len() && used > 0);
+            }
+        }
+    }
+
+    #[test]
+    fn more_fields_than_the_limit_are_left_out() {
+        for count in [20, 200] {
+            let fields: String = (0..count).map(|i| format!("X-{i}: v\r\n")).collect();
+            let head = format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n");
+            let mut anomalies = AnomalySet::default();
+            let parsed = request_head(head.as_bytes(), &HeadLimits { fields: 10 }, &mut anomalies);
+            let Parsed::Complete(read, used) = parsed else { panic!("not read") };
+            assert_eq!((read.headers.len(), used), (10, head.len()));
+            assert!(anomalies.contains(Anomaly::HeadersTooMany));
+        }
+    }
+}

@@ -98,7 +98,8 @@ pub fn likely_request(bytes: &[u8]) -> bool {
     let Some(method_len) = bytes.iter().take(LONGEST_METHOD).position(|b| *b == b' ') else { return false };
     let method = bytes.get(..method_len).unwrap_or_default();
     let target = bytes.get(method_len + 1);
-    let plausible = target.is_none_or(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'*' | b'[' | b' '));
+    let plausible =
+        target.is_none_or(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'*' | b'[' | b' '));
     METHODS.contains(&method) && plausible && probe_request(bytes) != Probe::No
 }
 
