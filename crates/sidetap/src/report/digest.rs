@@ -138,6 +138,21 @@ pub(crate) fn findings(run: &RunData) -> Vec<&FindingRow> {
     rows
 }
 
+/// What a finding is about, in words: an endpoint's name rather than its id.
+pub(crate) fn place(f: &FindingRow) -> String {
+    let part = |key: &str| f.subject.get(key).map_or("", String::as_str);
+    match (part("method"), part("host"), part("template")) {
+        ("", "", "") => f
+            .subject
+            .iter()
+            .filter(|(k, _)| *k != "zone")
+            .map(|(_, v)| v.as_str())
+            .collect::<Vec<_>>()
+            .join(" "),
+        (method, host, template) => format!("{method} {host}{template}").trim_start().to_owned(),
+    }
+}
+
 /// 0 is the gravest.
 pub(crate) fn severity_rank(severity: &str) -> u8 {
     match severity {

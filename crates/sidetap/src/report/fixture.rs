@@ -201,7 +201,12 @@ fn findings() -> Vec<FindingRow> {
             severity: severity.into(),
             certainty: certainty.into(),
             owasp: words(&["API2:2023"]),
-            subject: texts(&[("endpoint", "GET shop.example/api/v1/users/{id}")]),
+            subject: texts(&[
+                ("endpoint", "00112233aabbccdd"),
+                ("host", "shop.example"),
+                ("method", "GET"),
+                ("template", "/api/v1/users/{id}"),
+            ]),
             title: title.into(),
             detail: "Seen 2,300 times from 41 callers.".into(),
             evidence: words(&["000000000000002a-3"]),

@@ -12,6 +12,8 @@ use crate::output::{Style, Terminal, plain};
 
 /// Rows of a table at most.
 const ROWS: usize = 10;
+/// Campaigns told in full at most.
+const CAMPAIGNS: usize = 5;
 
 /// The report as text.
 pub(crate) fn terminal_report(report: &Report<'_>, terminal: &Terminal) -> String {
@@ -227,13 +229,14 @@ impl Page<'_> {
         ]);
         for f in rows.iter().take(ROWS) {
             let style = (digest::severity_rank(&f.severity) < 2).then_some(Style::Bad);
-            let place: Vec<_> = f.subject.values().map(String::as_str).collect();
+            let place = digest::place(f);
+            let place = if f.title.contains(&place) { "" } else { &place };
             table.styled([
                 (&f.severity, style),
                 (&f.certainty, None),
                 (&count(f.count), None),
                 (&f.title, None),
-                (&place.join(" "), Some(Style::Dim)),
+                (place, Some(Style::Dim)),
             ]);
         }
         self.table(&table);
@@ -251,19 +254,47 @@ impl Page<'_> {
         let judged = if intents.is_empty() { "nobody convicted".to_owned() } else { intents.join(", ") };
         self.heading("ATTACKS", &format!("{}; {judged}", plural(run.campaigns.len() as u64, "campaign")));
         let campaigns = digest::campaigns(run);
-        for campaign in campaigns.iter().take(ROWS) {
+        for campaign in campaigns.iter().take(CAMPAIGNS) {
             self.campaign(campaign);
         }
-        self.more(campaigns.len(), "campaigns.ndjson");
+        self.other_campaigns(campaigns.get(CAMPAIGNS..).unwrap_or_default());
         let alone: Vec<_> = digest::verdicts(run)
             .into_iter()
             .filter(|v| v.campaign.is_none() && matches!(v.intent.as_str(), "malicious" | "suspicious"))
             .collect();
         if !alone.is_empty() {
+            self.out.push('\n');
             self.line(2, if campaigns.is_empty() { "Actors" } else { "Actors of no campaign" });
             self.actors(&alone);
             self.more(alone.len(), "verdicts.ndjson");
         }
+    }
+
+    /// Those that have no room for details, a line each.
+    fn other_campaigns(&mut self, rest: &[&CampaignRow]) {
+        if rest.is_empty() {
+            return;
+        }
+        self.out.push('\n');
+        let mut table = Table::new(&[
+            Column::text("CLASS"),
+            Column::number("HARM"),
+            Column::flexible("WHO"),
+            Column::number("REQUESTS"),
+            Column::flexible("TARGET"),
+        ]);
+        for c in rest.iter().take(ROWS) {
+            let (who, target) = (digest::members(&c.members), c.endpoints.first().map_or("", String::as_str));
+            table.styled([
+                (&c.class, Some(Style::Bad)),
+                (&c.score.to_string(), None),
+                (&who, None),
+                (&count(c.requests), None),
+                (target, Some(Style::Dim)),
+            ]);
+        }
+        self.table(&table);
+        self.more(rest.len(), "campaigns.ndjson");
     }
 
     fn campaign(&mut self, c: &CampaignRow) {
@@ -284,7 +315,7 @@ impl Page<'_> {
         if !c.outcome.is_empty() {
             self.line(4, &format!("outcome  {}", digest::tally(&c.outcome, 6)));
         }
-        for (i, r) in c.reasons.iter().take(4).enumerate() {
+        for (i, r) in c.reasons.iter().take(3).enumerate() {
             let label = if i == 0 { "known by" } else { "        " };
             let usual =
                 if r.baseline.is_empty() { String::new() } else { format!(" (usual: {})", r.baseline) };

@@ -29,7 +29,7 @@ pub(super) fn section(out: &mut String, run: &RunData) {
     out.push_str("<p>actors that one attacker drives, joined by what they cannot cheaply change; darker is more requests, the mark is when it was known</p>");
     timelines(out, run, &rows);
     for (i, row) in rows.iter().take(CAMPAIGNS).enumerate() {
-        campaign(out, row, i < 3);
+        campaign(out, row, i == 0);
     }
     more(out, rows.len(), CAMPAIGNS, "campaigns.ndjson");
     out.push_str("</section>\n");
@@ -127,7 +127,7 @@ fn joined(timeline: &[(Ts, u64)]) -> Vec<(Ts, Ts, u64)> {
 fn campaign(out: &mut String, c: &CampaignRow, open: bool) {
     let _ = write!(
         out,
-        "<details class=\"campaign\"{}><summary><h3>{}</h3>{}<span class=\"risk bad\">harm {}</span><span class=\"dim\">{} · {}</span></summary><dl class=\"facts\">",
+        "<details class=\"campaign\"{}><summary><h3>{}</h3>{}<span class=\"risk bad\">harm {}</span><span class=\"dim\">{} · {}</span></summary>",
         if open { " open" } else { "" },
         html(&c.class),
         c.oat.iter().map(|o| tag("", o)).collect::<Vec<_>>().join(" "),
@@ -135,6 +135,10 @@ fn campaign(out: &mut String, c: &CampaignRow, open: bool) {
         html(&digest::members(&c.members)),
         plural(c.requests, "request"),
     );
+    if let Some(story) = c.signature.get("story") {
+        let _ = write!(out, "<p class=\"inset\">{}</p>", html(story));
+    }
+    out.push_str("<dl class=\"facts\">");
     let known = match c.phase.as_str() {
         "retrospective" => "known in retrospect".to_owned(),
         _ => format!("known after {}", span(c.detected_at.since(c.first_seen))),
@@ -144,8 +148,8 @@ fn campaign(out: &mut String, c: &CampaignRow, open: bool) {
     if !c.outcome.is_empty() {
         fact(out, "Outcome", &digest::tally(&c.outcome, 8));
     }
-    for (name, value) in c.signature.iter().take(8) {
-        fact(out, &format!("Common {name}"), value);
+    for (name, value) in c.signature.iter().filter(|(name, _)| *name != "story").take(8) {
+        fact(out, &format!("Shared {name}"), value);
     }
     fact(out, "Members", &few(c.members.iter().map(|m| m.value.as_str()), 12));
     out.push_str("</dl>");

@@ -153,16 +153,15 @@ pub(super) fn findings(out: &mut String, run: &RunData) {
             2 => "warn",
             _ => "",
         };
-        let about: Vec<_> =
-            f.subject.iter().map(|(k, v)| format!("{} <code>{}</code>", html(k), html(v))).collect();
+        let about = digest::place(f);
         let _ = writeln!(
             out,
-            "<tr><td>{}</td><td class=\"s\">{}</td><td>{}<br><span class=\"dim\">{}</span></td><td>{}</td><td class=\"s\">{}</td><td class=\"n\">{}</td><td class=\"s\">{}</td></tr>",
+            "<tr><td>{}</td><td class=\"s\">{}</td><td>{}<br><span class=\"dim\">{}</span></td><td><code>{}</code></td><td class=\"s\">{}</td><td class=\"n\">{}</td><td class=\"s\">{}</td></tr>",
             tag(class, &f.severity),
             html(&f.certainty),
             html(&f.title),
             html(&f.detail),
-            about.join("<br>"),
+            html(&about),
             html(&f.owasp.join(", ")),
             count(f.count),
             clock(f.first_seen),

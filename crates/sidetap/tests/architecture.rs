@@ -1,0 +1,96 @@
+//! Holds the direction of dependencies between the crates of the workspace.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cargo_metadata::{DependencyKind, MetadataCommand};
+
+/// What each crate may build on, apart from the shared bottom (`model`, `telemetry`).
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("telemetry", &[]),
+    ("wire", &[]),
+    ("capture", &["wire"]),
+    ("sensitive", &["wire"]),
+    ("threats", &["wire"]),
+    ("discovery", &["wire"]),
+    ("bots", &["wire"]),
+    ("policy", &[]),
+    ("store", &[]),
+    ("mitigation", &["policy"]),
+    ("console", &["store"]),
+    ("pipeline", &["wire", "capture", "sensitive", "threats", "discovery", "bots"]),
+    (
+        "sidetap",
+        &[
+            "wire",
+            "capture",
+            "sensitive",
+            "threats",
+            "discovery",
+            "bots",
+            "policy",
+            "store",
+            "mitigation",
+            "console",
+            "pipeline",
+        ],
+    ),
+    ("testkit", &["wire", "capture"]),
+];
+
+/// Crates that may hold `anyhow`, and crates that may be asynchronous.
+const ANYHOW: &[&str] = &["sidetap"];
+const TOKIO: &[&str] = &["sidetap", "console", "mitigation"];
+
+/// Released dependencies of each crate of the workspace, by short name.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let metadata = MetadataCommand::new().no_deps().exec().unwrap();
+    let short = |name: &str| name.strip_prefix("sidetap-").unwrap_or(name).to_owned();
+    metadata
+        .packages
+        .iter()
+        .map(|p| {
+            let released = p.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal);
+            (short(&p.name), released.map(|d| short(&d.name)).collect())
+        })
+        .collect()
+}
+
+#[test]
+fn dependencies_point_down_only() {
+    let all = dependencies();
+    let known: BTreeMap<&str, &[&str]> = MAY_USE.iter().copied().collect();
+    for (name, uses) in &all {
+        let allowed = known
+            .get(name.as_str())
+            .unwrap_or_else(|| panic!("{name} is not in the list: say what it may use"));
+        for used in uses.iter().filter(|u| all.contains_key(*u)) {
+            let bottom = used == "model" || (used == "telemetry" && name != "model");
+            assert!(bottom || allowed.contains(&used.as_str()), "{name} may not use {used}");
+        }
+    }
+}
+
+#[test]
+fn nothing_released_uses_the_testkit() {
+    for (name, uses) in dependencies() {
+        assert!(!uses.contains("testkit"), "{name}");
+    }
+}
+
+#[test]
+fn errors_are_typed_and_the_data_path_is_synchronous() {
+    for (name, uses) in dependencies() {
+        assert!(!uses.contains("anyhow") || ANYHOW.contains(&name.as_str()), "{name} uses anyhow");
+        assert!(!uses.contains("tokio") || TOKIO.contains(&name.as_str()), "{name} uses tokio");
+    }
+}
+
+#[test]
+fn every_crate_keeps_the_lints_of_the_workspace() {
+    let metadata = MetadataCommand::new().no_deps().exec().unwrap();
+    for package in &metadata.packages {
+        let manifest = std::fs::read_to_string(&package.manifest_path).unwrap();
+        assert!(manifest.contains("[lints]\nworkspace = true"), "{}", package.name);
+    }
+}

@@ -1,0 +1,134 @@
+//! The real binary, run in directories of its own.
+#![allow(dead_code, missing_docs)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use sidetap_testkit::{Dialogue, LinkKind, PcapForm, pcap_bytes};
+use tempfile::TempDir;
+
+/// A place to work in, with a key of its own.
+pub(crate) struct Place {
+    dir: TempDir,
+}
+
+/// How a run ended.
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Place { dir: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// A command of the binary that sees nothing of the user's files.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sidetap"));
+        command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
+        command.env("HOME", self.dir.path()).env_remove("XDG_CONFIG_HOME").env_remove("NO_COLOR");
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Ended {
+        ended(self.command(args).output().unwrap())
+    }
+}
+
+pub(crate) fn ended(output: Output) -> Ended {
+    let ended = Ended {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    };
+    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    ended
+}
+
+impl Ended {
+    pub(crate) fn is(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+}
+
+/// The sample that comes with the repository.
+pub(crate) fn sample() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pcaps/sample.pcap.zst").display().to_string()
+}
+
+/// A capture of dialogues one after the other on one connection.
+pub(crate) fn capture(dialogues: &[&str]) -> Vec<u8> {
+    let turns = dialogues.iter().map(|d| d.split_once("\n\n").unwrap().1);
+    let whole = format!("# One connection\n\n{}", turns.collect::<Vec<_>>().join("\n"));
+    let packets = if dialogues.is_empty() { Vec::new() } else { Dialogue::parse(&whole).unwrap().packets() };
+    pcap_bytes(&packets, LinkKind::Ethernet, PcapForm::default())
+}
+
+/// One request and its answer.
+pub(crate) const HELLO: &str = "# Hello\n\n>>>\nGET /hello HTTP/1.1\nHost: shop.example\n\n<<<\nHTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: 11\n\n{\"ok\":true}\n";
+
+pub(crate) fn lines(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+}
+
+pub(crate) fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// All files below a directory, by their names in it.
+pub(crate) fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(at) = open.pop() {
+        for entry in std::fs::read_dir(&at).unwrap().flatten() {
+            match entry.path() {
+                p if p.is_dir() => open.push(p),
+                p => {
+                    drop(files.insert(
+                        p.strip_prefix(dir).unwrap().display().to_string(),
+                        std::fs::read(&p).unwrap(),
+                    ))
+                }
+            }
+        }
+    }
+    files
+}
+
+/// What must be the same in every run: all but worker count, times and memory of the summary.
+pub(crate) fn comparable(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = tree(dir);
+    let mut summary: Value = serde_json::from_slice(&files["summary.json"]).unwrap();
+    for key in ["workers", "wall_ms", "peak_rss_bytes"] {
+        summary.as_object_mut().unwrap().remove(key).unwrap();
+    }
+    files.insert("summary.json".to_owned(), summary.to_string().into_bytes());
+    files
+}
+
+/// Whether what needs root can be tested; says so where it cannot.
+pub(crate) fn is_root(what: &str) -> bool {
+    let root = std::fs::metadata("/proc/self")
+        .map(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
+        .unwrap_or(false);
+    if !root {
+        eprintln!("left out, needs root: {what}");
+    }
+    root
+}
