@@ -1,6 +1,6 @@
 //! Every dialogue of `fixtures/http1` gives the exchanges that stand beside it. docs/testkit.md tells the format of both.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod support;
 
@@ -21,7 +21,7 @@ fn dialogues_give_the_exchanges_that_the_rfc_says() {
         let differences = run(path);
         match expected(path)["known"].as_str() {
             Some(_) if differences.is_empty() => {
-                wrong.push(format!("{name}: is right by now; its \"known\" can go"))
+                wrong.push(format!("{name}: is right by now; its \"known\" can go"));
             }
             Some(reason) => println!("{name}: left out, {reason}"),
             None => wrong.extend(differences.into_iter().map(|text| format!("{name}: {text}"))),

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use sidetap_testkit::perf::{PerfOptions, PerfTruth, Profile, write_perf};
-use sidetap_testkit::world::{Options, Ranges, synthesize};
-use sidetap_testkit::{Dialogue, LinkKind, Packet, PcapForm, PcapWriter};
+use sidetap_testkit::world::{Options, Ranges, Record, synthesize};
+use sidetap_testkit::{Dialogue, LinkKind, Packet, PcapForm, PcapWriter, Rng, fault};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
 
 fn world(args: &[String]) -> Result<(), String> {
     let (mut options, mut out) = (Options::default(), None);
+    let (mut from, mut faults) = (0.0, Faults::default());
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
@@ -38,17 +39,60 @@ fn world(args: &[String]) -> Result<(), String> {
             "--scale" => options.scale = number(value()?)?,
             "--public" => options.ranges = Ranges::Public,
             "--peaceful" => options.peaceful = true,
+            "--behind-edge" => options.behind_edge = true,
+            "--from" => from = number(value()?)?,
+            "--lose" => faults.lose = number(value()?)?,
+            "--reorder" => faults.reorder = number(value()?)?,
+            "--duplicate" => faults.duplicate = number(value()?)?,
             path if !path.starts_with('-') => out = Some(PathBuf::from(path)),
             other => return Err(format!("{other} is not an option")),
         }
     }
     let out = out.ok_or("where to?")?;
-    let record = synthesize(&options);
+    let mut record = synthesize(&options);
+    cut(&mut record, from);
+    faults.apply(&mut record.packets, options.seed);
     write_packets(&out, LinkKind::Ethernet, &record.packets)
         .map_err(|e| format!("{}: {e}", out.display()))?;
     let beside = |name: &str| out.with_file_name(name);
     write_rows(&beside("labels.ndjson"), &record.labels)?;
     write_rows(&beside("requests.ndjson"), &record.requests)
+}
+
+/// What the mirror does to packets, in a thousand.
+#[derive(Default)]
+struct Faults {
+    lose: u32,
+    reorder: u32,
+    duplicate: u32,
+}
+
+impl Faults {
+    fn apply(&self, packets: &mut Vec<Packet>, seed: u64) {
+        let mut rng = Rng::part(seed, "mirror");
+        if self.lose > 0 {
+            *packets = fault::lose(packets, self.lose, &mut rng);
+        }
+        if self.reorder > 0 {
+            *packets = fault::reorder(packets, self.reorder, 8, &mut rng);
+        }
+        if self.duplicate > 0 {
+            *packets = fault::duplicate(packets, self.duplicate, 8, &mut rng);
+        }
+    }
+}
+
+/// Leaves out what came in the first seconds: a capture that begins in the middle.
+fn cut(record: &mut Record, seconds: f64) {
+    let Some(start) = record.packets.first().map(|p| p.ts.plus((seconds * 1e9) as i64)) else { return };
+    record.packets.retain(|p| p.ts >= start);
+    record.requests.retain(|r| r.t * 1e9 >= start.0 as f64);
+    for label in &mut record.labels {
+        let own = record.requests.iter().filter(|r| r.entity == label.id);
+        label.n_requests = own.clone().count() as u32;
+        label.start = own.map(|r| r.t).fold(label.end, f64::min);
+    }
+    record.labels.retain(|l| l.n_requests > 0);
 }
 
 fn dialogue(args: &[String]) -> Result<(), String> {
@@ -113,6 +157,7 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
 }
 
 const USAGE: &str =
-    "usage: testkit synthesize OUT.pcap [--seed N] [--seconds S] [--scale F] [--public] [--peaceful]
+    "usage: testkit synthesize OUT.pcap [--seed N] [--seconds S] [--scale F] [--public] [--peaceful] [--behind-edge]
+                         [--from S] [--lose N] [--reorder N] [--duplicate N]   (N in a thousand packets)
        testkit perf OUT.pcap [--profile api|small] [--bytes N] [--seed N] [--clients N]
        testkit dialogue IN.http OUT.pcap";

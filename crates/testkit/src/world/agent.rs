@@ -172,24 +172,21 @@ impl Agent {
         let packs =
             lines.iter().any(|(n, v)| n.eq_ignore_ascii_case("accept-encoding") && v.contains("gzip"));
         let reply = Reply { status: resp.status, body: resp.body.clone() };
+        let behind = world.is_behind_edge(ask.host);
         let message = Message {
             at: self.now,
             label: self.label,
             row: self.row(&ask, &resp),
-            bytes: wire::request(&ask, &lines, self.forged_line(&ask)),
+            bytes: wire::request(&ask, &lines, self.forged.clone().filter(|_| behind)),
             answer: wire::response(&resp, ask.method == "HEAD", packs, world.date(self.now)),
             delay: resp.delay,
         };
-        if site::is_behind_edge(ask.host) {
+        if behind {
             self.through_edge(world, message);
         } else {
             self.direct(world, ask.host, lane, message);
         }
         reply
-    }
-
-    fn forged_line(&self, ask: &Ask) -> Option<String> {
-        self.forged.clone().filter(|_| site::is_behind_edge(ask.host))
     }
 
     fn row(&self, ask: &Ask, resp: &Resp) -> RequestRow {

@@ -1,5 +1,7 @@
 //! The CDN's connections: a few edges, each with a pool that all its clients share.
 
+use std::collections::BTreeMap;
+
 use sidetap_model::{Addr, Direction};
 
 use super::agent::nanos;
@@ -19,20 +21,20 @@ pub(crate) fn render(world: &mut World) {
     let mut all = std::mem::take(&mut world.deferred);
     all.sort_by(|a, b| a.at.total_cmp(&b.at));
     let edges: Vec<_> = (0..4).map(|_| world.addresses.take(Net::Edge, &mut rng)).collect();
-    let mut pools: Vec<Vec<Pooled>> = edges.iter().map(|_| Vec::new()).collect();
+    let mut pools: BTreeMap<(usize, String), Vec<Pooled>> = BTreeMap::new();
+    let mut ports = vec![30_000_u16; edges.len()];
     for mut item in all {
         let which = rng.index(edges.len());
-        let (Some(pool), Some(ip)) = (pools.get_mut(which), edges.get(which)) else { continue };
-        let client = Addr { ip: *ip, port: 30_000 + (pool.len() * 7) as u16 };
-        let pooled = match pool.iter_mut().find(|p| p.free_at + 0.05 < item.at && item.at - p.free_at < 55.0)
-        {
-            Some(pooled) => pooled,
-            None => {
-                pool.push(connect(world, client, item.at - 0.03, &mut rng));
-                let Some(last) = pool.last_mut() else { continue };
-                last
-            }
-        };
+        let (Some(port), Some(ip)) = (ports.get_mut(which), edges.get(which)) else { continue };
+        let pool = pools.entry((which, item.row.host.clone())).or_default();
+        let free = |p: &Pooled| p.free_at + 0.05 < item.at && item.at - p.free_at < 55.0;
+        let place = pool.iter().position(free).unwrap_or_else(|| {
+            let client = Addr { ip: *ip, port: *port };
+            *port = port.wrapping_add(7);
+            pool.push(connect(world, client, &item.row.host, item.at - 0.03, &mut rng));
+            pool.len() - 1
+        });
+        let Some(pooled) = pool.get_mut(place) else { continue };
         let start = world.ts(item.at);
         item.row.t = seconds(start);
         item.row.port = pooled.port;
@@ -43,14 +45,14 @@ pub(crate) fn render(world: &mut World) {
         pooled.free_at = (done.0 - world.start.0) as f64 / 1e9;
         world.record.request(item.label, item.row, done);
     }
-    for pooled in pools.iter_mut().flatten() {
+    for pooled in pools.values_mut().flatten() {
         let ts = world.ts(pooled.free_at + 60.0);
         pooled.talk.close(ts, Direction::Down, 2_000_000, &mut world.record.packets);
     }
 }
 
-fn connect(world: &mut World, client: Addr, at: f64, rng: &mut Rng) -> Pooled {
-    let server = site::address(site::PRESS, false);
+fn connect(world: &mut World, client: Addr, host: &str, at: f64, rng: &mut Rng) -> Pooled {
+    let server = site::address(host, false);
     let mut talk = Conversation::new(client, server, Framing::default(), rng.next_u64()).with_ttl(60);
     talk.open(world.ts(at), 2_000_000, &mut world.record.packets);
     Pooled { talk, port: client.port, free_at: 0.0 }

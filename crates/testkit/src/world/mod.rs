@@ -38,11 +38,20 @@ pub struct Options {
     pub ranges: Ranges,
     /// Without attacks.
     pub peaceful: bool,
+    /// All hosts behind the CDN: connections come from its edges, clients stand in `X-Forwarded-For`.
+    pub behind_edge: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { seed: 7, seconds: 540.0, scale: 1.0, ranges: Ranges::Documentation, peaceful: false }
+        Options {
+            seed: 7,
+            seconds: 540.0,
+            scale: 1.0,
+            ranges: Ranges::Documentation,
+            peaceful: false,
+            behind_edge: false,
+        }
     }
 }
 
@@ -91,6 +100,11 @@ impl World {
             addresses: Addresses::new(options.ranges),
             deferred: Vec::new(),
         }
+    }
+
+    /// True where clients reach a host through the CDN.
+    pub(crate) fn is_behind_edge(&self, host: &str) -> bool {
+        self.options.behind_edge || host == site::PRESS
     }
 
     /// Packet time of a second of the world.

@@ -300,8 +300,3 @@ pub(crate) fn address(host: &str, v6: bool) -> Addr {
     };
     Addr { ip, port }
 }
-
-/// True where clients reach a host through the CDN.
-pub(crate) fn is_behind_edge(host: &str) -> bool {
-    host == PRESS
-}
