@@ -270,18 +270,37 @@ impl Cluster {
 
 /// Bits won by describing `c` as one more value of `cluster`.
 fn advantage(cluster: &Cluster, c: &Candidate) -> f64 {
-    let (n, k) = (c.hits.max(1.0), cluster.hits.max(1.0));
-    let mut loss = xlog(n + k) - xlog(n) - xlog(k);
-    let mut gain = 0.0;
-    for (sig, (hits, cost)) in &c.profile {
-        let with = cluster.profile.get(sig).map_or(0.0, |(h, _)| *h);
-        if with > 0.0 {
-            gain += cost;
+    let telling = |(_, (_, cost)): &(&u64, &(f64, f64))| *cost > GENERIC;
+    let shared = c.profile.iter().filter(|(sig, _)| cluster.profile.contains_key(*sig));
+    let gain: f64 = shared.clone().map(|(_, (_, cost))| cost).sum();
+    let foreign = c.profile.iter().any(|e| telling(&e)) && !shared.clone().any(|e| telling(&e));
+    let gain = if foreign { gain - FOREIGN } else { gain };
+    let (few, many) = if c.hits <= cluster.hits {
+        ((&c.profile, c.hits), (&cluster.profile, cluster.hits))
+    } else {
+        ((&cluster.profile, cluster.hits), (&c.profile, c.hits))
+    };
+    c.own + gain - surprise(few.0, few.1, many.0, many.1) + likeness(&cluster.keys, &c.keys)
+}
+
+/// Bits that the requests of `few` cost more when `many` predicts how they continue than when they predict themselves.
+///
+/// What `many` never saw has the probability of what it saw once (Good and Turing).
+fn surprise(few: &Profile, n: f64, many: &Profile, k: f64) -> f64 {
+    let (n, k) = (n.max(1.0), k.max(1.0));
+    let once = many.values().filter(|(hits, _)| *hits < 1.5).count() as f64;
+    let unseen = ((once + 1.0) / (k + 2.0)).min(MOST_UNSEEN);
+    let (mut new, mut bits) = (0.0, 0.0);
+    for (sig, (hits, _)) in few {
+        match many.get(sig) {
+            Some((with, _)) => bits += hits * (hits * k / (n * with * (1.0 - unseen))).log2(),
+            None => new += hits,
         }
-        loss -= xlog(hits + with) - xlog(*hits) - xlog(with);
     }
-    let tempered = loss.max(0.0) * (ENOUGH / n.min(k).max(ENOUGH));
-    c.own + gain - tempered + likeness(&cluster.keys, &c.keys)
+    if new > 0.0 {
+        bits += new * (new / (n * unseen)).log2();
+    }
+    bits.max(0.0) * (ENOUGH / n.max(ENOUGH))
 }
 
 /// Bits that the response fields of the same method speak for one resource.
@@ -427,7 +446,12 @@ fn continuations(
 
 /// Bits that sharing the literal `name` below is worth: much for what few resources have, little for what many have.
 fn distinctive(name: &str) -> f64 {
-    if words::is_verb(name) || words::is_common(name) { 2.0 } else { 7.0 }
+    let version = name.strip_prefix('v').unwrap_or(name).starts_with(|c: char| c.is_ascii_digit());
+    match (version, words::is_verb(name) || words::is_common(name)) {
+        (true, _) => GENERIC,
+        (_, true) => 2.0,
+        _ => 7.0,
+    }
 }
 
 fn is_value_like(name: &str, kid: &Node, known: &Known<'_>) -> bool {
@@ -444,13 +468,13 @@ fn step(sig: u64, part: u64) -> u64 {
     (sig.rotate_left(7) ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5555
 }
 
-fn xlog(x: f64) -> f64 {
-    if x > 0.0 { x * x.log2() } else { 0.0 }
-}
-
 const STAR: u64 = 0x2a2a;
 /// Bits of a continuation without a literal: every collection has such.
 const GENERIC: f64 = 0.5;
+/// Bits against a sibling that continues in telling ways, none of them known.
+const FOREIGN: f64 = 8.0;
+/// Highest share of continuations that may be expected to be new.
+const MOST_UNSEEN: f64 = 0.25;
 /// Requests from which on more of them do not make a difference in continuation count for more: real values differ a little too.
 const ENOUGH: f64 = 24.0;
 /// Bits that each doubling of the values known already speaks for one more.

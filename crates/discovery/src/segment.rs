@@ -308,7 +308,7 @@ fn read_token(s: &str, digits: usize) -> Reading {
         return Reading::of(if best >= 50 { Shape::Token } else { Shape::Word }, best);
     }
     if is_domain(s) {
-        return Reading::of(Shape::Domain, 35);
+        return Reading::of(Shape::Domain, 20);
     }
     if b.contains(&b':') || b.contains(&b',') {
         return Reading::of(Shape::Text, 30);
