@@ -283,6 +283,19 @@ fn addresses_used_again_are_another_flow() {
 }
 
 #[test]
+fn a_request_in_the_syn_is_read_and_paired() {
+    let mut wire = Wire::open([1, 2], 1448);
+    wire.segs[0].data = GET.as_bytes().to_vec();
+    wire.next[0] += GET.len() as u32;
+    wire.segs[1].ack = wire.next[0];
+    wire.segs[2].seq = wire.next[0];
+    wire.send(false, OK.as_bytes());
+    let exchanges = run(&wire.segs);
+    assert_eq!(brief(&exchanges), [r#"GET /a "" => 200 "ok""#]);
+    assert_eq!((codes(&exchanges[0]), flags(&exchanges[0])), (vec!["tcp-syn-data"], vec![]));
+}
+
+#[test]
 fn sequence_numbers_wrap() {
     let mut wire = Wire::open([u32::MAX - 20, u32::MAX - 30], 10);
     for _ in 0..3 {

@@ -67,6 +67,11 @@ impl Half {
         self.acked = BASE;
     }
 
+    /// Its first byte was not missed: its place is known, or nothing of it came yet.
+    pub(super) fn is_certain(&self) -> bool {
+        self.certain || !self.started
+    }
+
     pub(super) fn is_started(&self) -> bool {
         self.started
     }

@@ -125,7 +125,7 @@ impl Flow {
         self.handshake(side, seg);
         let ack = if seg.flags.ack() && !seg.flags.rst() { self.acknowledge(other, seg) } else { None };
         self.app.acknowledged(self.half[0].acked, self.half[1].acked);
-        self.app.joined(self.half[0].certain && self.half[1].certain);
+        self.app.joined(self.half.iter().all(Half::is_certain));
         self.app.sides_seen(self.half[0].seen && self.half[1].seen);
         let half = &mut self.half[side & 1];
         let first = seg.seq.wrapping_add(u32::from(seg.flags.syn()));

@@ -203,7 +203,7 @@ impl Http {
         }
         if self.loose {
             self.resolve(at, out);
-        } else if !out.facts.both_sides {
+        } else if !out.facts.both_sides && !self.queue.is_empty() {
             // Answers are not to be expected; should they come all the same, nothing waits for them any longer.
             self.flush(Completeness::WHOLE, out);
             self.loosen();
