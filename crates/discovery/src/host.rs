@@ -294,12 +294,13 @@ impl Host {
         }
     }
 
-    /// The strays of this epoch with what they are called now.
+    /// The strays of this epoch with what they are called now. An id that an endpoint still has is never given away.
     pub(crate) fn renames(&mut self) -> Vec<(EndpointId, EndpointRef)> {
         let mut out = Vec::new();
+        let live: HashSet<EndpointId, FixedState> = self.names.iter().flatten().map(|n| n.id).collect();
         for (id, slot) in std::mem::take(&mut self.strays) {
             let Some(Some(name)) = self.names.get(slot as usize) else { continue };
-            if name.id == id {
+            if live.contains(&id) {
                 continue;
             }
             if let Some(Some(e)) = self.endpoints.get_mut(slot as usize) {

@@ -45,6 +45,11 @@ pub(crate) fn singular(word: &str) -> String {
     }
     let out = out.trim_end_matches('_');
     let cut = |n: usize| out.get(..out.len() - n).unwrap_or(out).to_owned();
+    const IRREGULAR: [(&str, &str); 4] =
+        [("people", "person"), ("children", "child"), ("indices", "index"), ("vertices", "vertex")];
+    if let Some((stem, one)) = IRREGULAR.iter().find_map(|(many, one)| Some((out.strip_suffix(many)?, one))) {
+        return format!("{stem}{one}");
+    }
     if let Some(stem) = out.strip_suffix("ies").filter(|s| s.len() > 1) {
         return format!("{stem}y");
     }

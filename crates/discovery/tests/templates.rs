@@ -195,3 +195,26 @@ fn the_same_input_gives_the_same_rows() {
     };
     assert_eq!(run(), run());
 }
+
+#[test]
+fn an_endpoint_that_lives_is_not_renamed() {
+    let mut f = Feed::new();
+    let mut renames = Vec::new();
+    for name in NAMES.iter().take(12) {
+        f.item("GET", &format!("/people/{name}"), &["id", "email"]);
+        f.send("POST", &format!("/people/{name}/invite"), 201);
+    }
+    renames.extend(f.engine.finish());
+    for _ in 0..9 {
+        f.view("GET", "/people/export", &["rows", "total", "url"]);
+    }
+    f.item("GET", "/people/somebody", &["id", "email"]);
+    renames.extend(f.engine.finish());
+    let rows = f.engine.rows(&[], &Default::default());
+    let templates: Vec<&str> = rows.iter().map(|r| r.template.as_str()).collect();
+    assert_eq!(templates, ["/people/export", "/people/{person}", "/people/{person}/invite"]);
+    for (old, new) in &renames {
+        assert!(!rows.iter().any(|r| r.id == *old), "{old} is live and was renamed to {new:?}");
+    }
+    assert!(rows.iter().all(|r| r.aliases.iter().all(|a| rows.iter().all(|o| o.id != *a))));
+}
