@@ -1,5 +1,7 @@
 //! What RFC 9112 says, shape by shape.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod common;
 
 use common::{ACK, FIN, PSH, RST, SYN, Seg, Wire, run, run_with};

