@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use regex_automata::meta::Regex;
 use serde::Deserialize;
 use smallvec::SmallVec;
@@ -163,10 +163,15 @@ pub struct Pack {
     pub(crate) by_length: Vec<SmallVec<[TypeId; 8]>>,
     /// Tokens that are written in groups: the first of two letters.
     pub(crate) spaced: Vec<(TypeId, String)>,
+    /// Anchors that begin a word.
+    pub(crate) starts: Starts,
+    /// Anchors that begin otherwise.
     pub(crate) anchors: AhoCorasick,
     pub(crate) anchor_types: Vec<TypeId>,
     pub(crate) by_find: BTreeMap<&'static str, TypeId>,
     pub(crate) in_text: Vec<TypeId>,
+    /// Part of every word that introduces a password in text.
+    pub(crate) spoken: memchr::memmem::Finder<'static>,
 }
 
 const BUILTIN: &[(&str, &str)] = &[
@@ -213,6 +218,20 @@ impl Pack {
         Pack::compile(all)
     }
 
+    /// The numbers of digits (as bits) that a number without a name can be reported for, at this confidence.
+    pub(crate) fn bare_lengths(&self, floor: u8) -> u32 {
+        let reported = |id: &TypeId, shape: &u8| {
+            self.get(*id).is_some_and(|t| {
+                t.confidence.alone >= floor
+                    && t.shapes.get(usize::from(*shape)).is_some_and(|s| !s.named_only)
+            })
+        };
+        let lengths = self.by_digits.iter().enumerate();
+        lengths
+            .filter(|(_, l)| l.iter().any(|(id, shape)| reported(id, shape)))
+            .fold(0, |bits, (n, _)| bits | 1 << n)
+    }
+
     /// The type with this place.
     pub fn get(&self, id: TypeId) -> Option<&Type> {
         self.types.get(usize::from(id.0))
@@ -257,6 +276,42 @@ fn compiled(pattern: &str) -> Result<Regex, String> {
         .map_err(|e| format!("pattern: {e}"))
 }
 
+/// Anchors by their first two bytes, behind a filter that most words do not pass.
+#[derive(Debug, Default)]
+pub(crate) struct Starts {
+    filter: Vec<u64>,
+    by_bytes: HashMap<[u8; 2], Vec<(String, TypeId)>>,
+}
+
+impl Starts {
+    fn add(&mut self, bytes: [u8; 2], anchor: String, id: TypeId) {
+        self.filter.resize(256, 0);
+        let (word, bit) = Self::place(bytes);
+        if let Some(word) = self.filter.get_mut(word) {
+            *word |= bit;
+        }
+        self.by_bytes.entry(bytes).or_default().push((anchor, id));
+    }
+
+    fn place([a, b]: [u8; 2]) -> (usize, u64) {
+        (usize::from(a & 127) << 1 | usize::from(b >> 6 & 1), 1 << (b & 63))
+    }
+
+    /// True where an anchor may begin with these bytes.
+    #[inline]
+    pub(crate) fn may(&self, bytes: [u8; 2]) -> bool {
+        let (word, bit) = Self::place(bytes);
+        self.filter.get(word).is_some_and(|w| w & bit != 0)
+    }
+
+    /// The types that an anchor at the start of `text` stands for.
+    pub(crate) fn types<'s>(&'s self, text: &'s [u8]) -> impl Iterator<Item = TypeId> + 's {
+        let list =
+            text.first_chunk::<2>().and_then(|b| self.by_bytes.get(b)).map(Vec::as_slice).unwrap_or_default();
+        list.iter().filter(|(a, _)| text.starts_with(a.as_bytes())).map(|(_, id)| *id)
+    }
+}
+
 #[derive(Default)]
 struct Builder {
     types: Vec<Type>,
@@ -264,6 +319,7 @@ struct Builder {
     by_digits: HashMap<usize, SmallVec<[(TypeId, u8); 8]>>,
     by_length: HashMap<usize, SmallVec<[TypeId; 8]>>,
     spaced: Vec<(TypeId, String)>,
+    starts: Starts,
     anchors: Vec<String>,
     anchor_types: Vec<TypeId>,
     by_find: BTreeMap<&'static str, TypeId>,
@@ -360,14 +416,22 @@ impl Builder {
         if anchors.is_empty() || !has_pattern || anchors.iter().any(|a| a.len() < 2) {
             return Err("find: anchor needs anchors of two bytes or more, and a pattern".to_owned());
         }
-        self.anchor_types.extend(anchors.iter().map(|_| id));
-        self.anchors.extend(anchors);
+        for anchor in anchors {
+            let bytes = anchor.as_bytes();
+            if let Some([a, b]) = bytes.first_chunk().filter(|[a, _]| a.is_ascii_alphanumeric()) {
+                self.starts.add([*a, *b], anchor.clone(), id);
+            } else {
+                self.anchor_types.push(id);
+                self.anchors.push(anchor);
+            }
+        }
         Ok(())
     }
 
     fn finish(mut self) -> Result<Pack, SensitiveError> {
         let anchors = AhoCorasick::builder()
             .match_kind(MatchKind::Standard)
+            .kind(Some(AhoCorasickKind::DFA))
             .build(&self.anchors)
             .map_err(|_| SensitiveError::Anchors)?;
         let by_digits = (0..=DIGIT_LIMIT).map(|n| self.by_digits.remove(&n).unwrap_or_default()).collect();
@@ -378,10 +442,12 @@ impl Builder {
             by_digits,
             by_length,
             spaced: self.spaced,
+            starts: self.starts,
             anchors,
             anchor_types: self.anchor_types,
             by_find: self.by_find,
             in_text: self.in_text,
+            spoken: memchr::memmem::Finder::new(b"pass"),
         })
     }
 }

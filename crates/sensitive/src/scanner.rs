@@ -68,8 +68,10 @@ pub struct Sighting {
 
 /// Sightings kept of one exchange.
 const SIGHTING_LIMIT: usize = 64;
+/// Readings of path segments that are less sure are not told: most segments are words and ids.
+const PATH_FLOOR: u8 = 60;
 /// Names whose meaning is remembered; a power of two.
-const NAME_SLOTS: usize = 2048;
+const NAME_SLOTS: usize = 1024;
 
 /// Looks for sensitive data, value by value. One a worker; what it remembers changes its speed alone.
 #[derive(Debug)]
@@ -77,7 +79,8 @@ pub struct Scanner {
     pack: Arc<Pack>,
     key: HashKey,
     floor: u8,
-    names: Vec<(u64, Naming)>,
+    bare: u32,
+    names: Names,
     hits: Hits,
     direction: Dir,
     sightings: Vec<Sighting>,
@@ -92,7 +95,8 @@ impl Scanner {
             pack: Arc::clone(pack),
             key,
             floor: 50,
-            names: vec![(0, Naming::default()); NAME_SLOTS],
+            bare: pack.bare_lengths(50),
+            names: Names::new(),
             hits: Hits::new(),
             direction: Dir::Request,
             sightings: Vec::new(),
@@ -105,6 +109,7 @@ impl Scanner {
     #[must_use]
     pub fn with_floor(mut self, floor: u8) -> Self {
         self.floor = floor;
+        self.bare = self.pack.bare_lengths(floor);
         self
     }
 
@@ -157,11 +162,26 @@ impl Scanner {
         for (at, segment) in path.split('/').enumerate().skip(1).take(32) {
             let segment = segment.split(';').next().unwrap_or_default();
             if segment.len() > 4 {
-                let hash = hash_str(before);
-                self.see_as(hash, "", before, segment, || format!("path:{at}"));
+                self.segment(before, segment, at);
             }
             before = segment;
         }
+    }
+
+    /// A segment that the one before does not name is taken for an id.
+    fn segment(&mut self, before: &str, segment: &str, at: usize) {
+        let known = naming(&self.pack, &mut self.names, hash_str(before), "", before);
+        let name = match known {
+            Some(known) if !known.types.is_empty() => known.clone(),
+            _ => Naming { other: true, ..Naming::default() },
+        };
+        let mut hits = std::mem::take(&mut self.hits);
+        hits.clear();
+        Finder::new(&self.pack, segment, &name, self.floor.max(PATH_FLOOR), &mut hits).run();
+        for hit in &hits {
+            self.note(hit, segment, || format!("path:{at}"));
+        }
+        self.hits = hits;
     }
 
     /// Looks at header fields: all but those that carry credentials or describe the message.
@@ -218,12 +238,19 @@ impl Scanner {
 impl Visitor for Scanner {
     #[inline]
     fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, _: Range<usize>) {
-        let (Scalar::Str(text) | Scalar::Num(text)) = value else { return };
+        let (text, number) = match value {
+            Scalar::Str(text) => (text, false),
+            Scalar::Num(text) => (text, true),
+            Scalar::Bool(_) | Scalar::Null => return,
+        };
         if text.len() < 3 {
             return;
         }
         let Some(name) = naming(&self.pack, &mut self.names, at.hash, at.path, at.key) else { return };
-        if !Finder::may_hold(text, name) {
+        let bare = number && name.types.is_empty();
+        if bare && (name.other || text.len() > 31 || self.bare >> text.len() & 1 == 0)
+            || !Finder::may_hold(&self.pack, text, name)
+        {
             return;
         }
         let mut hits = std::mem::take(&mut self.hits);
@@ -236,21 +263,29 @@ impl Visitor for Scanner {
     }
 }
 
-/// What a place's name says: remembered by the hash of its path.
-#[inline]
-fn naming<'n>(
-    pack: &Pack,
-    names: &'n mut [(u64, Naming)],
-    hash: u64,
-    path: &str,
-    key: &str,
-) -> Option<&'n Naming> {
-    let slot = (hash >> 20) as usize & (NAME_SLOTS - 1);
-    let slot = names.get_mut(slot)?;
-    if slot.0 != hash {
-        *slot = (hash, pack.phrases.of_name(parent_of(path, key), key));
+/// What names say, remembered by the hash of their path. Hashes stand apart so that they stay in the nearest cache.
+#[derive(Debug)]
+struct Names {
+    hashes: Vec<u64>,
+    namings: Vec<Naming>,
+}
+
+impl Names {
+    fn new() -> Self {
+        Names { hashes: vec![0; NAME_SLOTS], namings: vec![Naming::default(); NAME_SLOTS] }
     }
-    Some(&slot.1)
+}
+
+/// What a place's name says.
+#[inline]
+fn naming<'n>(pack: &Pack, names: &'n mut Names, hash: u64, path: &str, key: &str) -> Option<&'n Naming> {
+    let slot = (hash >> 20) as usize & (NAME_SLOTS - 1);
+    let known = names.hashes.get_mut(slot)?;
+    if *known != hash {
+        *known = hash;
+        *names.namings.get_mut(slot)? = pack.phrases.of_name(parent_of(path, key), key);
+    }
+    names.namings.get(slot)
 }
 
 /// The name of what is around the innermost name of a path.

@@ -5,18 +5,22 @@ pub(crate) struct Shape {
     groups: Vec<u8>,
     /// Between them: a byte, or `~` for a space or a dash.
     separators: Vec<u8>,
+    /// Only what a name says is read so: written `!` behind it.
+    pub(crate) named_only: bool,
 }
 
 impl Shape {
-    /// Reads `16`, `4~4~4~4`, `3.3.3-2`.
+    /// Reads `16`, `4~4~4~4`, `3.3.3-2`, `19!`.
     pub(crate) fn parse(text: &str) -> Option<Shape> {
+        let named_only = text.ends_with('!');
+        let text = text.trim_end_matches('!');
         let (mut groups, mut separators) = (Vec::new(), Vec::new());
         for part in text.split_inclusive(|c: char| !c.is_ascii_digit()) {
             let digits = part.trim_end_matches(|c: char| !c.is_ascii_digit());
             groups.push(digits.parse().ok().filter(|n| *n > 0)?);
             separators.extend(part.bytes().skip(digits.len()));
         }
-        (separators.len() + 1 == groups.len()).then_some(Shape { groups, separators })
+        (separators.len() + 1 == groups.len()).then_some(Shape { groups, separators, named_only })
     }
 
     pub(crate) fn digits(&self) -> usize {

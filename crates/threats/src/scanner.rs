@@ -227,7 +227,7 @@ impl Visitor for Scanner {
             return;
         }
         let place = if self.in_query { Place::Query } else { Place::Body };
-        if text.len() >= 2 {
+        if text.len() >= 2 && may_attack(text.as_bytes()) {
             self.look(place, text, || at.path.to_owned());
         }
         if at.key.bytes().any(|b| matches!(b, b'$' | b'<' | b'(' | b'\'' | b'.')) || at.key.starts_with("__")
@@ -235,6 +235,22 @@ impl Visitor for Scanner {
             self.look(Place::Name, at.path, || at.path.to_owned());
         }
     }
+}
+
+/// The gate for values: marks that code needs, or words with spaces. Most values are neither.
+#[inline]
+fn may_attack(value: &[u8]) -> bool {
+    const MARKS: [bool; 256] = {
+        let mut table = [false; 256];
+        let marks = b"'\"<>(){}[];|$`%\\=&#*/ \n\0!";
+        let mut at = 0;
+        while at < marks.len() {
+            table[marks[at] as usize] = true;
+            at += 1;
+        }
+        table
+    };
+    value.iter().any(|b| MARKS.get(usize::from(*b)) == Some(&true)) || value.starts_with(b"rO0AB")
 }
 
 /// Fields that only say how to carry the message: looked at where a lookup or a call could stand in them.
