@@ -1,5 +1,6 @@
 //! What workers look paths up in: the templates of one moment, immutable.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -11,7 +12,7 @@ use smallvec::SmallVec;
 use crate::extract::Visit;
 use crate::render::{id_of, stateless};
 use crate::segment;
-use crate::trie::{Matching, Node, Param, Part, parts};
+use crate::trie::{Matching, Node, Param, Part};
 
 /// Of the bodies of a settled endpoint one in so many is still visited.
 const SAMPLE: u64 = 16;
@@ -136,25 +137,28 @@ impl HostSnapshot {
     }
 
     fn find(&self, method: &str, path: &[u8]) -> Option<&Known> {
-        let segments = segment::split(path);
-        let parts = parts(&segments);
-        self.walk(0, &parts, method)
+        self.walk(0, &segment::split(path).parts, 0, method)
     }
 
-    fn walk(&self, node: u32, path: &[Part<'_>], method: &str) -> Option<&Known> {
+    fn walk(&self, node: u32, path: &[Cow<'_, str>], depth: usize, method: &str) -> Option<&Known> {
         let flat = self.nodes.get(node as usize)?;
-        let Some((part, rest)) = path.split_first() else {
+        let Some(text) = path.get(depth) else {
             return flat.ends.iter().find(|k| &*k.endpoint.method == method);
         };
-        if let Some(kid) = self.kids.get(&(node, hash_str(part.text)))
-            && self.nodes.get(*kid as usize).is_some_and(|k| &*k.name == part.text)
-            && let Some(found) = self.walk(*kid, rest, method)
+        if let Some(kid) = self.kids.get(&(node, hash_str(text)))
+            && self.nodes.get(*kid as usize).is_some_and(|k| *k.name == **text)
+            && let Some(found) = self.walk(*kid, path, depth + 1, method)
         {
             return Some(found);
         }
+        if flat.params.is_empty() {
+            return None;
+        }
+        let previous = depth.checked_sub(1).and_then(|d| path.get(d)).map(|p| &**p);
+        let part = Part::new(text, previous, depth);
         flat.params
             .iter()
-            .filter(|(p, _)| p.takes(part, Matching::Lenient))
-            .find_map(|(_, child)| self.walk(*child, rest, method))
+            .filter(|(p, _)| p.takes(&part, Matching::Lenient))
+            .find_map(|(_, child)| self.walk(*child, path, depth + 1, method))
     }
 }

@@ -367,6 +367,10 @@ pub(crate) struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
+    pub(crate) fn new(text: &'a str, previous: Option<&'a str>, depth: usize) -> Self {
+        Part { text, previous, depth, known: Cell::new(None) }
+    }
+
     /// What it looks like.
     pub(crate) fn reading(&self) -> Reading {
         if let Some(r) = self.known.get() {
@@ -390,7 +394,7 @@ pub(crate) fn parts<'a>(segments: &'a segment::Segments<'_>) -> SmallVec<[Part<'
     let mut previous: Option<&str> = None;
     let part = |(depth, text): (usize, &'a std::borrow::Cow<'_, str>)| {
         let text: &'a str = text;
-        Part { text, previous: previous.replace(text), depth, known: Cell::new(None) }
+        Part::new(text, previous.replace(text), depth)
     };
     segments.parts.iter().enumerate().map(part).collect()
 }
