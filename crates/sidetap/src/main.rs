@@ -16,6 +16,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
+    sidetap_telemetry::start_log(cli.global.verbose, output::stderr_is_coloured(cli.global.color));
     let status = commands::run(cli).unwrap_or_else(|error| {
         if output::is_reader_gone(&error) {
             return exit::Status::Done;

@@ -1,4 +1,5 @@
 //! Holds the direction of dependencies between the crates of the workspace.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,5 @@
 //! The command line as it is described: goldens of every `--help`.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
 mod common;
 

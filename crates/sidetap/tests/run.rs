@@ -1,4 +1,5 @@
 //! Whole runs of the real binary.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
 mod common;
 

@@ -1,1 +1,25 @@
-//! Counters, drop accounting and log set-up.
+//! Log set-up.
+//!
+//! Volumes are counters in `summary.json`; the log carries events: what went wrong with a device, a file, a thread. Never payload.
+
+use std::io;
+
+use tracing_subscriber::EnvFilter;
+
+/// The variable that sets what is logged, in the syntax of `tracing_subscriber`'s filters: `debug`, `sidetap_mitigation=trace`.
+pub const LOG_VARIABLE: &str = "SIDETAP_LOG";
+
+/// Sends log events to stderr, one a line: warnings, with `verbosity` 1 information too, from 2 on everything.
+///
+/// [`LOG_VARIABLE`] wins where it is set and can be understood. A second call changes nothing.
+pub fn start_log(verbosity: u8, colour: bool) {
+    let level = match verbosity {
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
+    };
+    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new(level));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour);
+    // The only error is that there is a log already.
+    let _ = log.compact().try_init();
+}

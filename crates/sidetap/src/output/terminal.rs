@@ -20,12 +20,7 @@ impl Terminal {
     pub(crate) fn of_stdout(colour: Colour) -> Self {
         let tty = io::stdout().is_terminal();
         let width = terminal_size::terminal_size().filter(|_| tty).map(|(w, _)| usize::from(w.0));
-        let wanted = match colour {
-            Colour::Always => true,
-            Colour::Never => false,
-            Colour::Auto => tty && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
-        };
-        Terminal { width: width.unwrap_or(110).clamp(60, 180), colour: wanted }
+        Terminal { width: width.unwrap_or(110).clamp(60, 180), colour: is_coloured(colour, tty) }
     }
 
     /// `text` in `style`, where colours may be used.
@@ -34,6 +29,19 @@ impl Terminal {
             true => format!("\x1b[{}m{text}\x1b[0m", style.code()),
             false => text.to_owned(),
         }
+    }
+}
+
+/// Whether stderr may be coloured.
+pub(crate) fn stderr_is_coloured(colour: Colour) -> bool {
+    is_coloured(colour, io::stderr().is_terminal())
+}
+
+fn is_coloured(colour: Colour, tty: bool) -> bool {
+    match colour {
+        Colour::Always => true,
+        Colour::Never => false,
+        Colour::Auto => tty && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
     }
 }
 

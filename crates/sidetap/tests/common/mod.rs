@@ -1,5 +1,5 @@
 //! The real binary, run in directories of its own.
-#![allow(dead_code, missing_docs)]
+#![allow(dead_code)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -97,15 +97,13 @@ pub(crate) fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut open = vec![dir.to_owned()];
     while let Some(at) = open.pop() {
         for entry in std::fs::read_dir(&at).unwrap().flatten() {
-            match entry.path() {
-                p if p.is_dir() => open.push(p),
-                p => {
-                    drop(files.insert(
-                        p.strip_prefix(dir).unwrap().display().to_string(),
-                        std::fs::read(&p).unwrap(),
-                    ))
-                }
+            let path = entry.path();
+            if path.is_dir() {
+                open.push(path);
+                continue;
             }
+            let name = path.strip_prefix(dir).unwrap().display().to_string();
+            files.insert(name, std::fs::read(&path).unwrap());
         }
     }
     files
