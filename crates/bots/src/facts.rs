@@ -138,6 +138,7 @@ facts! {
     Declared = "part.declared", "share of clients that declare themselves robots";
     MailDigits = "part.mail-digits", "share of accounts that end with digits";
     Disposable = "part.disposable", "share of accounts at throw-away mail services";
+    Buys = "part.buys", "share of clients that also call a checkout";
     Conversion = "part.conversion", "clients of the part for each client that logs in with its fingerprint";
     RestConversion = "rest.conversion", "the same for the other fingerprints";
     PaceMs = "part.pace-ms", "median gap of the clients in milliseconds";

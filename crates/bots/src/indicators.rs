@@ -389,10 +389,10 @@ impl Pack {
             if let Some(count) = asked.could.get_mut(pillar) {
                 *count += 1;
             }
-            if answer != Answer::NotObservable {
-                if let Some(count) = asked.answered.get_mut(pillar) {
-                    *count += 1;
-                }
+            if answer != Answer::NotObservable
+                && let Some(count) = asked.answered.get_mut(pillar)
+            {
+                *count += 1;
             }
             if answer == Answer::Fire {
                 asked.fired.push(n);
@@ -420,10 +420,10 @@ impl Pack {
     pub(crate) fn pillars(&self, fired: &[usize]) -> usize {
         let mut seen = [false; 4];
         for indicator in fired.iter().filter_map(|n| self.indicators.get(*n)) {
-            if indicator.harm > 0.0 || indicator.automation >= 1.0 {
-                if let Some(s) = seen.get_mut(indicator.pillar as usize) {
-                    *s = true;
-                }
+            if (indicator.harm > 0.0 || indicator.automation >= 1.0)
+                && let Some(s) = seen.get_mut(indicator.pillar as usize)
+            {
+                *s = true;
             }
         }
         seen.iter().filter(|s| **s).count()

@@ -49,6 +49,8 @@ pub(crate) struct Conviction {
     /// Fingerprint of the part that convicted, 0 where the client was judged as a whole.
     pub(crate) shape: u64,
     pub(crate) evidence: Option<ExchangeId>,
+    /// Convicted as a member that shows no tool itself.
+    pub(crate) weak: bool,
 }
 
 /// Everything that was convicted: clients by key, sessions by hash.

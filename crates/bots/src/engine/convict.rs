@@ -93,6 +93,7 @@ impl Engine {
             unit.trusted |= learn;
             unit.established |= app;
         }
+        self.let_go(key);
         self.judge_client(key, &facts, &asked);
         for call in calls {
             self.judge_call(key, &call);
@@ -126,13 +127,17 @@ impl Engine {
     fn judge_call(&mut self, key: u64, call: &super::unit::Call) {
         let at = self.resolve(call.slot);
         let (Some(unit), Some(slot)) = (self.units.get(key), self.slots.get(at as usize)) else { return };
+        let crowd = unit.shared || unit.logins() >= 3;
+        if self.is_good(unit) || crowd && !unit.tool {
+            return;
+        }
         let slice = Slice::of_call(call, unit, slot.roles().any(Roles::LOGIN));
         let facts = self.part_facts(slot, &slice);
         let asked = self.pack.ask(Scope::Part, &facts);
         let Some(rule) = self.matching(Scope::Part, &asked.fired) else { return };
         let mut fired = asked.fired;
         fired.extend(self.ask_client(unit).1.fired);
-        let suspicious = self.too_weak(rule, &fired) || self.is_good(unit);
+        let suspicious = self.too_weak(rule, &fired);
         let (zone, agent) = (unit.zone.as_str().to_owned(), unit.agent.text.clone());
         let host = slot.endpoint.host.to_string();
         let sign = Sign {
@@ -296,12 +301,17 @@ impl Engine {
     fn convict_members(&mut self, campaign: u32, shape: u64, members: &[Member]) {
         let Some(rule) = self.campaigns.get(campaign as usize).map(|c| c.rule) else { return };
         let suspicious = self.pack.rules().get(rule).is_some_and(|r| r.suspicious);
+        let by_failures = self.is_by_failures(rule);
         for member in members {
             let Some(unit) = self.units.get(member.unit) else { continue };
-            let guilty =
-                unit.tool || (unit.is_narrow() && !unit.trusted) || member.fails >= 3 && !unit.trusted;
+            let failed = member.fails > 0 && member.fails >= member.ok;
+            let bare = unit.is_narrow() && (failed || !by_failures);
+            let stubborn = member.fails >= 3 && member.fails > 2 * member.ok;
+            let guilty = unit.tool || !unit.trusted && (bare || stubborn);
             if guilty && !self.is_good(unit) {
+                let weak = !unit.tool && !stubborn;
                 self.convict_unit(member.unit, campaign, rule, suspicious, shape, Some(member.evidence));
+                self.mark_weak(member.unit, weak);
             }
         }
     }
@@ -337,6 +347,7 @@ impl Engine {
             suspicious,
             shape,
             evidence,
+            weak: false,
         }
     }
 
@@ -364,12 +375,37 @@ impl Engine {
         self.convictions.units.insert(key, new);
     }
 
+    fn mark_weak(&mut self, key: u64, weak: bool) {
+        if let Some(conviction) = self.convictions.units.get_mut(&key) {
+            conviction.weak = weak;
+        }
+    }
+
+    /// A client that was convicted for the company it keeps, and for calling little else, is let go once it behaves like
+    /// everybody.
+    fn let_go(&mut self, key: u64) {
+        let weak = self.convictions.units.get(&key).is_some_and(|c| c.weak);
+        let grown = self.units.get(key).is_some_and(|u| u.trusted || u.assets > 0 || u.breadth() > 4);
+        if weak && grown {
+            self.convictions.units.remove(&key);
+        }
+    }
+
     fn class(&self, rule: usize) -> &str {
         self.pack.rules().get(rule).map_or("", |r| r.id.as_str())
     }
 
     fn is_exploit(&self, rule: usize) -> bool {
         matches!(self.class(rule), "sqli" | "vuln-scan" | "fake-crawler" | "directory-bruteforce")
+    }
+
+    /// Classes that show in refusals: who was not refused did nothing of the kind, unless a tool shows.
+    fn is_by_failures(&self, rule: usize) -> bool {
+        let class = self.class(rule);
+        class.starts_with("credential")
+            || class.ends_with("cracking")
+            || class.ends_with("enumeration")
+            || class.ends_with("bruteforce")
     }
 
     fn is_scraping(&self, rule: usize) -> bool {
@@ -388,10 +424,11 @@ impl Engine {
                 && (c.hosts.iter().any(|h| h == sign.host))
         };
         if let Some(at) = self.campaigns.iter().position(agrees) {
-            if let (Some(slot), Some(c)) = (sign.slot, self.campaigns.get_mut(at)) {
-                if !c.slots.contains(&slot) && c.slots.len() < 32 {
-                    c.slots.push(slot);
-                }
+            if let (Some(slot), Some(c)) = (sign.slot, self.campaigns.get_mut(at))
+                && !c.slots.contains(&slot)
+                && c.slots.len() < 32
+            {
+                c.slots.push(slot);
             }
             return u32::try_from(at).ok();
         }

@@ -229,21 +229,22 @@ impl Part {
 
     fn values(&mut self, o: &Observation) {
         let keep = |set: &mut Set<u64>, value: Option<u64>| {
-            if let Some(value) = value {
-                if set.len() < VALUES {
-                    set.insert(value);
-                }
+            if let Some(value) = value
+                && set.len() < VALUES
+            {
+                set.insert(value);
             }
         };
         keep(&mut self.targets, o.target.map(|t| t.hash));
         keep(&mut self.numbers, o.target.and_then(|t| t.number));
         keep(&mut self.secrets, o.secret);
         keep(&mut self.agents, Some(o.agent.hash));
-        if let Some(account) = o.account {
-            if self.accounts.len() < VALUES && self.accounts.insert(account) {
-                self.mail_digits += u32::from(o.traits.has(Traits::MAIL_DIGITS));
-                self.disposable += u32::from(o.traits.has(Traits::DISPOSABLE_MAIL));
-            }
+        if let Some(account) = o.account
+            && self.accounts.len() < VALUES
+            && self.accounts.insert(account)
+        {
+            self.mail_digits += u32::from(o.traits.has(Traits::MAIL_DIGITS));
+            self.disposable += u32::from(o.traits.has(Traits::DISPOSABLE_MAIL));
         }
     }
 

@@ -339,6 +339,9 @@ impl Engine {
         let usual = others.0 < 5 || others.1 >= 0.5 * f64::from(others.0);
         f.set(Fact::PartKeyed, if usual { slice.keyed } else { 0.0 });
         self.conversion(&mut f, slot, slice);
+        if slot.roles().any(Roles::CART) {
+            f.set(Fact::Buys, self.buys(&slice.sample));
+        }
         f.set(Fact::PartSessions, slice.sessions);
         f.set(Fact::Span, slice.span_s);
         f.set(Fact::PerMinute, f64::from(slice.n) * 60.0 / slice.span_s.max(1.0));
@@ -423,6 +426,18 @@ impl Engine {
             };
             f.set(Fact::TargetExcess, own / usual.max(1.0));
         }
+    }
+
+    fn buys(&self, sample: &[u64]) -> f64 {
+        let checkout =
+            |slot: u32| self.slots.get(slot as usize).is_some_and(|s| s.roles().any(Roles::CHECKOUT));
+        let units = sample.iter().take(64).filter_map(|k| self.units.get(*k));
+        let (mut all, mut buy) = (0u32, 0u32);
+        for unit in units {
+            all += 1;
+            buy += u32::from(unit.calls.iter().any(|c| checkout(c.slot)));
+        }
+        ratio(buy, all)
     }
 
     /// How many of those who log in with this fingerprint come here, beside the same share of the others.

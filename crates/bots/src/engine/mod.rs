@@ -207,10 +207,10 @@ impl Engine {
                 session.judged = session.n;
                 self.due_sessions.push(token.hash);
             }
-            if let (Some(n), true) = (n, o.part != Part::Answer) {
-                if let Some(slot) = self.slots.get_mut(at as usize) {
-                    slot.by_session.step(n);
-                }
+            if let (Some(n), true) = (n, o.part != Part::Answer)
+                && let Some(slot) = self.slots.get_mut(at as usize)
+            {
+                slot.by_session.step(n);
             }
         }
         let Some(slot) = self.slots.get_mut(at as usize) else { return };

@@ -213,10 +213,12 @@ impl Engine {
         let evidence: Vec<ExchangeId> = conviction.evidence.into_iter().collect();
         let value = session.token.spelled();
         let mut subject = Subject { kind: SubjectKind::Session, value, parts: Vec::new() };
-        if let [only] = units.as_slice() {
-            if self.is_alone(only) && only.sessions.len() <= 2 && only.sessions_over == 0 {
-                subject = ip_subject(only.ip);
-            }
+        if let [only] = units.as_slice()
+            && self.is_alone(only)
+            && only.sessions.len() <= 2
+            && only.sessions_over == 0
+        {
+            subject = ip_subject(only.ip);
         }
         let mut row = self.row(subject, unit, &fired, &shown, &asked, &evidence);
         let ips: BTreeSet<IpAddr> = units.iter().map(|u| u.ip).collect();

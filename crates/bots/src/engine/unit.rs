@@ -333,10 +333,11 @@ impl Unit {
             real |= *attempt != Attempt::SensitiveFile;
         }
         self.attempts += u32::from(real);
-        if self.evidence.len() == 3 && self.attempts <= 3 {
-            if let Some(last) = self.evidence.last_mut() {
-                *last = (o.flow_id, o.seq);
-            }
+        if self.evidence.len() == 3
+            && self.attempts <= 3
+            && let Some(last) = self.evidence.last_mut()
+        {
+            *last = (o.flow_id, o.seq);
         }
     }
 
@@ -362,6 +363,12 @@ impl Unit {
     /// Endpoints called, assets aside.
     pub(crate) fn breadth(&self) -> u32 {
         u32::try_from(self.calls.len()).unwrap_or(u32::MAX).saturating_add(self.calls_over)
+    }
+
+    /// Sessions presented: three and more mean that several people are behind the address and the agent.
+    pub(crate) fn logins(&self) -> u32 {
+        let known = self.sessions.iter().filter(|t| t.login).count();
+        u32::try_from(known).unwrap_or(u32::MAX).saturating_add(self.sessions_over)
     }
 
     /// Calls little, loads nothing.

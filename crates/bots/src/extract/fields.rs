@@ -280,7 +280,7 @@ impl AnswerFields {
         match value {
             Scalar::Str(text) => self.text(at, text, scratch),
             Scalar::Bool(false) => {
-                self.refuses |= matches!(at.key, "success" | "ok" | "valid" | "authenticated")
+                self.refuses |= matches!(at.key, "success" | "ok" | "valid" | "authenticated");
             }
             _ => {}
         }
@@ -354,7 +354,7 @@ fn robots(body: &[u8]) -> Option<Box<Robots>> {
         let Some(group) = robots.groups.last_mut() else { continue };
         match name.as_str() {
             "disallow" if !value.is_empty() && group.disallow.len() < 200 => {
-                group.disallow.push(value.into())
+                group.disallow.push(value.into());
             }
             "allow" if !value.is_empty() && group.allow.len() < 200 => group.allow.push(value.into()),
             "disallow" | "allow" | "crawl-delay" => {}

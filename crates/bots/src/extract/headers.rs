@@ -138,7 +138,7 @@ fn field<'a>(head: &mut Head<'a>, order: &mut Mix, name: &'a [u8], value: &'a [u
         }
         b"authorization" | b"range" | b"expect" | b"date" | b"traceparent" | b"tracestate"
         | b"x-request-id" | b"x-correlation-id" | b"x-amzn-trace-id" | b"x-b3-traceid" | b"x-b3-spanid" => {
-            volatile = true
+            volatile = true;
         }
         b"x-forwarded-for" | b"forwarded" | b"x-real-ip" | b"true-client-ip" | b"cf-connecting-ip"
         | b"x-forwarded-proto" | b"x-forwarded-host" | b"x-forwarded-port" => {
@@ -334,8 +334,7 @@ impl Head<'_> {
 
     fn compare_browser(&mut self, agent: &Agent, json_call: bool, page: bool) {
         let n = &self.names;
-        let modern =
-            agent.is_chromium() && agent.major >= 60 || agent.family == "firefox" && agent.major >= 60;
+        let modern = (agent.is_chromium() || agent.family == "firefox") && agent.major >= 60;
         let encoding = self.encoding.unwrap_or_default();
         let chromium = agent.is_chromium();
         let python = n.comes_before(Name::Agent, Name::Encoding)

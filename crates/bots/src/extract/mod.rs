@@ -158,10 +158,10 @@ impl Extractor {
         self.identities(&mut o, request, head.device);
         o.target = self.target(&o, &place);
         self.mail_traits(&mut o);
-        if part != Part::RequestOnly {
-            if let Some(response) = response {
-                self.judge_answer(&mut o, response);
-            }
+        if part != Part::RequestOnly
+            && let Some(response) = response
+        {
+            self.judge_answer(&mut o, response);
         }
         Some(o)
     }
@@ -236,10 +236,10 @@ impl Extractor {
         if let Some(value) = place.parameter {
             return Some(self.make_target(value));
         }
-        if let Some(query) = place.query {
-            if let Some(target) = self.query_target(query) {
-                return Some(target);
-            }
+        if let Some(query) = place.query
+            && let Some(target) = self.query_target(query)
+        {
+            return Some(target);
         }
         if let Some(id) = &self.request.id {
             return Some(self.make_target(id));

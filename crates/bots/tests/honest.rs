@@ -1,0 +1,254 @@
+//! Honest traffic that looks like abuse, and what must hold whatever the traffic is.
+
+#[allow(dead_code, unreachable_pub, clippy::unwrap_used, missing_docs)]
+mod world;
+
+use sidetap_bots::Config;
+use world::{World, bad, call, convicted, ip};
+
+#[test]
+fn an_outage_of_the_identity_provider_is_no_attack() {
+    let mut w = World::new();
+    w.honest();
+    for n in 0..60u8 {
+        let t = 100_000 + i64::from(n) * 900;
+        for path in ["/api/config", "/api/home", "/api/feed"] {
+            w.at(t, &call(ip(3, 0, n), "GET", path).app());
+        }
+        let body = format!("{{\"username\":\"late{n}\",\"password\":\"right{n}\"}}");
+        w.at(t + 100, &call(ip(3, 0, n), "POST", "/api/login").app().body(body.clone()).status(401));
+        w.at(t + 300, &call(ip(4, 0, n), "GET", "/").chrome().html());
+        for asset in ["/app.js", "/main.css", "/logo.png"] {
+            w.at(t + 310, &call(ip(4, 0, n), "GET", asset).chrome());
+        }
+        w.at(t + 500, &call(ip(4, 0, n), "POST", "/api/login").chrome().body(body).status(401));
+    }
+    assert_eq!(convicted(&w.judge()), []);
+}
+
+#[test]
+fn partners_with_keys_may_walk_the_catalogue() {
+    let mut w = World::new();
+    w.honest();
+    for n in 0..300u32 {
+        let c = call(ip(5, 0, 1), "GET", "/partner/items/{id}").path(format!("/partner/items/{n}"));
+        let c = c.header("Host", "shop.test").header("User-Agent", "python-requests/2.32");
+        w.at(10_000 + i64::from(n) * 500, &c.header("X-API-Key", "pk_live_0123456789abcdef"));
+        let c = call(ip(5, 0, 2), "GET", "/partner/stock").path(format!("/partner/stock?sku={n}"));
+        let c = c.header("Host", "shop.test").header("User-Agent", "acme-sync/2.1 (+https://acme.test)");
+        w.at(10_200 + i64::from(n) * 500, &c.header("X-API-Key", "pk_live_fedcba9876543210"));
+    }
+    let engine = w.judge();
+    assert_eq!(convicted(&engine), []);
+    assert!(engine.verdicts().iter().any(|v| v.intent == "automated" && v.client_ip == Some(ip(5, 0, 2))));
+}
+
+#[test]
+fn a_made_up_key_excuses_nobody() {
+    let mut w = World::new();
+    w.honest();
+    for n in 0..150u32 {
+        let c = call(bad(n / 2), "GET", "/api/stock")
+            .path(format!("/api/stock?sku=7&zip={:05}", n * 613))
+            .script();
+        w.at(100_000 + i64::from(n) * 600, &c.header("X-API-Key", "pk_live_made_up_0000000000"));
+    }
+    world::expect(&w.judge(), "inventory-scraping", 60);
+}
+
+#[test]
+fn monitors_that_log_in_and_probe_are_left_alone() {
+    let mut w = World::new();
+    w.honest();
+    for n in 0..80i64 {
+        let agent = "Mozilla/5.0 (compatible; DatadogSynthetics; +https://www.datadoghq.com)";
+        let c =
+            call(ip(6, 0, 1), "POST", "/api/login").header("Host", "shop.test").header("User-Agent", agent);
+        w.at(n * 5_000, &c.body("{\"username\": \"probe\", \"password\": \"right\"}"));
+        let c = call(ip(6, 0, 2), "HEAD", "/")
+            .header("Host", "shop.test")
+            .header("User-Agent", "UptimeRobot/2.0");
+        w.at(n * 5_000 + 500, &c.status(405));
+    }
+    assert_eq!(convicted(&w.judge()), []);
+}
+
+#[test]
+fn a_crowd_at_a_sale_is_no_attack() {
+    let mut w = World::new();
+    w.honest();
+    for n in 0..40u8 {
+        let who = ip(7, 0, n);
+        w.at(200_000, &call(who, "GET", "/drop").chrome().html());
+        for asset in ["/app.js", "/main.css", "/logo.png"] {
+            w.at(200_100, &call(who, "GET", asset).chrome());
+        }
+        for i in 0..8i64 {
+            w.at(201_000 + i * 900 + i64::from(n), &call(who, "GET", "/drop").chrome().html());
+            let c = call(who, "POST", "/api/cart").chrome().body("{\"sku\":\"drop-1\"}").status(403);
+            w.at(201_300 + i * 900 + i64::from(n), &c);
+        }
+        w.at(209_000, &call(who, "POST", "/api/cart").chrome().body("{\"sku\":\"drop-1\"}"));
+        w.at(212_000, &call(who, "POST", "/api/checkout").chrome().body("{\"cart\":1}"));
+    }
+    assert_eq!(convicted(&w.judge()), []);
+}
+
+#[test]
+fn an_app_that_fails_on_a_bad_line_is_no_attack() {
+    let mut w = World::new();
+    w.honest();
+    for n in 0..20u8 {
+        let who = ip(8, 0, n);
+        for path in ["/api/config", "/api/home", "/api/feed"] {
+            w.at(50_000 + i64::from(n) * 2_000, &call(who, "GET", path).app());
+        }
+        for i in 0..6i64 {
+            let mut c = call(who, "POST", "/api/login")
+                .app()
+                .body(format!("{{\"username\":\"f{n}\",\"password\":\"p{n}\"}}"));
+            c.status = if i == 5 { 200 } else { 503 };
+            w.at(52_000 + i64::from(n) * 2_000 + i * 1_000, &c);
+        }
+    }
+    assert_eq!(convicted(&w.judge()), []);
+}
+
+#[test]
+fn an_attacker_at_a_shared_address_is_named_more_narrowly() {
+    let mut w = World::new();
+    w.honest();
+    let carrier = ip(66, 7, 7);
+    for n in 0..20u8 {
+        for path in ["/api/config", "/api/home", "/api/feed", "/api/accounts"] {
+            let c = call(carrier, "GET", path).app().header("X-Device-Id", format!("device-00000000-{n:04}"));
+            w.at(90_000 + i64::from(n) * 3_000, &c);
+        }
+    }
+    for n in 0..60u32 {
+        let body = format!("{{\"username\": \"victim{n}\", \"password\": \"leaked{n}\"}}");
+        w.at(
+            100_000 + i64::from(n) * 900,
+            &call(carrier, "POST", "/api/login").script().body(body).status(401),
+        );
+    }
+    let rows: Vec<_> = w.judge().verdicts().into_iter().filter(|v| v.intent == "malicious").collect();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(rows[0].subject.kind, sidetap_model::SubjectKind::Compound);
+    assert_eq!(rows[0].subject.parts.len(), 2);
+}
+
+#[test]
+fn what_nobody_answered_convicts_nobody() {
+    let mut w = World::new();
+    w.honest();
+    let before = w.observations.len();
+    for n in 0..100u32 {
+        let body = format!("{{\"username\": \"victim{n}\", \"password\": \"leaked{n}\"}}");
+        w.at(
+            100_000 + i64::from(n) * 900,
+            &call(bad(n), "POST", "/api/login").script().body(body).status(401),
+        );
+    }
+    w.observations[before..].iter_mut().for_each(|o| o.acknowledged = false);
+    assert_eq!(convicted(&w.judge()), []);
+}
+
+#[test]
+fn verdicts_carry_reasons_and_no_secret() {
+    let mut w = World::new();
+    w.honest();
+    for n in 0..60u32 {
+        let body = format!("{{\"username\": \"victim-name-{n}\", \"password\": \"leaked-secret-{n}\"}}");
+        w.at(
+            100_000 + i64::from(n) * 900,
+            &call(bad(n), "POST", "/api/login").script().body(body).status(401),
+        );
+    }
+    let engine = w.judge();
+    let text = format!("{:?} {:?}", engine.verdicts(), engine.campaigns());
+    assert!(
+        !text.contains("victim-name")
+            && !text.contains("leaked-secret")
+            && !text.contains("0123456789abcdef0123")
+    );
+    for row in engine.verdicts().iter().filter(|v| v.intent == "malicious") {
+        assert!(!row.reasons.is_empty() && row.ttl_s > 0 && row.coverage.len() == 4 && row.score >= 75);
+        assert!(row.reasons.iter().all(|r| !r.evidence.is_empty()));
+    }
+}
+
+#[test]
+fn the_same_exchanges_give_the_same_rows_in_whatever_order_workers_hand_them_in() {
+    let run = |reverse: bool| {
+        let mut w = World::new();
+        w.honest();
+        for n in 0..60u32 {
+            let body = format!("{{\"username\": \"victim{n}\", \"password\": \"leaked{n}\"}}");
+            w.at(
+                100_000 + i64::from(n) * 900,
+                &call(bad(n), "POST", "/api/login").script().body(body).status(401),
+            );
+        }
+        if reverse {
+            w.observations.reverse();
+        }
+        let engine = w.judge();
+        (engine.verdicts(), engine.campaigns(), engine.traffic(), engine.roles(), engine.export_state())
+    };
+    assert_eq!(run(false), run(true));
+}
+
+#[test]
+fn tables_stay_within_their_caps_under_a_flood() {
+    let mut w = World::new();
+    for n in 0..24_000u32 {
+        let path = if n % 2 == 0 { format!("/x{n}") } else { "/api/feed".to_owned() };
+        let template: &'static str = Box::leak(path.into_boxed_str());
+        let c =
+            call(ip((n >> 16) as u8, (n >> 8) as u8, n as u8), "GET", template).header("Host", "shop.test");
+        let c =
+            c.header("User-Agent", format!("agent-{n}")).header("Authorization", format!("Bearer {n:032}"));
+        w.at(i64::from(n) * 10, &c);
+    }
+    let mut config = Config::builtin().unwrap();
+    config.set_memory(1);
+    let clients = config.max_clients;
+    let engine = w.judge_with(config);
+    assert!(engine.clients() <= clients + 256, "{}", engine.clients());
+    let evicted = engine.evictions();
+    assert!(
+        evicted["bots-clients"] > 0 && evicted["bots-endpoints"] > 0 && evicted["bots-sessions"] > 0,
+        "{evicted:?}"
+    );
+}
+
+#[test]
+fn what_was_learned_can_be_carried_and_damage_is_refused() {
+    let mut w = World::new();
+    w.honest();
+    let first = w.judge();
+    let state = first.export_state();
+    let mut second = World::new().judge();
+    second.import_state(&state).unwrap();
+    assert_eq!(second.roles(), first.roles());
+    assert!(second.import_state(&state[..state.len() / 2]).is_err());
+    assert!(second.import_state(&[9, 1, 2]).is_err());
+    assert!(second.import_state(&[]).is_err());
+}
+
+#[test]
+fn changes_are_told_once() {
+    let mut w = World::new();
+    w.honest();
+    for n in 0..60u32 {
+        let body = format!("{{\"username\": \"victim{n}\", \"password\": \"leaked{n}\"}}");
+        w.at(
+            100_000 + i64::from(n) * 900,
+            &call(bad(n), "POST", "/api/login").script().body(body).status(401),
+        );
+    }
+    let mut engine = w.judge();
+    assert!(engine.take_changes().len() >= 59);
+    assert!(engine.take_changes().is_empty());
+}
