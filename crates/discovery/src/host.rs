@@ -10,7 +10,7 @@ use sidetap_wire::body::hash_str;
 use smallvec::SmallVec;
 
 use crate::callers::Callers;
-use crate::endpoint::{Endpoint, ExchangeId, client_hash, tally};
+use crate::endpoint::{Endpoint, ExchangeId, client_hash, is_public, tally};
 use crate::learn::{Known as Evidence, Learned, learn};
 use crate::observe::Observation;
 use crate::render::{Template, id_of};
@@ -57,6 +57,7 @@ pub(crate) struct Unproven {
     pub(crate) statuses: SmallVec<[(u16, u64); 2]>,
     pub(crate) callers: Callers,
     pub(crate) auth: u16,
+    pub(crate) public: bool,
     pub(crate) evidence: Option<ExchangeId>,
 }
 
@@ -200,6 +201,7 @@ impl Host {
         u.first = u.first.min(o.ts);
         u.last = u.last.max(o.ts);
         u.auth |= o.auth;
+        u.public |= is_public(o.client);
         tally(&mut u.statuses, o.status.unwrap_or(0), 1);
         u.callers.add(client_hash(o.client));
         true

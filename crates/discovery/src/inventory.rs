@@ -195,7 +195,7 @@ impl Host {
             last_seen: u.last,
             status_codes: statuses(&u.statuses),
             auth: auth_names(|i| u.auth >> i & 1 == 1),
-            exposure: exposure(false),
+            exposure: exposure(u.public),
             standing: "unknown".to_owned(),
             roles: Vec::new(),
             channels: Vec::new(),
