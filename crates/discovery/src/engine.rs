@@ -119,6 +119,9 @@ impl Engine {
         }
         match o.status {
             Some(status) if proves(status) => self.prove(o, is_success(status)),
+            Some(302 | 303) if !matches!(&*o.method, "GET" | "HEAD") && self.has_path(o) => {
+                self.prove(o, false)
+            }
             Some(status) if !self.count_known(o) => self.doubt(o, status),
             Some(_) => {}
             None => {
@@ -166,6 +169,14 @@ impl Engine {
                 *budget = budget.saturating_sub(made);
             }
         }
+    }
+
+    /// True where the path is proven by another method: a form that is shown by GET and answered by a redirect.
+    fn has_path(&self, o: &Observation) -> bool {
+        let host = self.index.get(&HostKey(o.zone.as_str(), &o.host)).and_then(|i| self.hosts.get(*i));
+        let segments = segment::split(&o.path);
+        let parts = parts(&segments);
+        host.is_some_and(|h| (0..self.methods.len()).any(|m| h.root.find(&parts, 0, m as u8).is_some()))
     }
 
     /// Counts an exchange that proves nothing on the endpoint that it matches; false where there is none.

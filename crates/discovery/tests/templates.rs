@@ -218,3 +218,13 @@ fn an_endpoint_that_lives_is_not_renamed() {
     }
     assert!(rows.iter().all(|r| r.aliases.iter().all(|a| rows.iter().all(|o| o.id != *a))));
 }
+
+#[test]
+fn a_form_that_answers_by_redirect_is_an_endpoint() {
+    let mut f = Feed::new();
+    f.send("POST", "/login", 302);
+    f.send("GET", "/login", 200);
+    f.send("POST", "/login", 302);
+    f.send("POST", "/elsewhere", 302);
+    assert_eq!(f.templates(), ["GET /login", "POST /login"]);
+}
