@@ -361,6 +361,38 @@ fn a_flow_joined_late_is_paired_from_the_first_proof_on() {
     assert!(exchanges[1..].iter().all(|e| e.completeness.is_whole()));
 }
 
+/// The end of a response was lost with a whole one behind it: what follows must not be taken for the end of the first.
+#[test]
+fn a_gap_beyond_a_response_hides_where_it_ended() {
+    let mut wire = Wire::open([1, 2], 1448);
+    wire.send(true, GET.as_bytes());
+    wire.send(false, OK.as_bytes());
+    let request = |i: usize| format!("GET /item/{i} HTTP/1.1\r\nHost: h\r\n\r\n");
+    let response = |i: usize, n: usize| {
+        format!("HTTP/1.1 200 OK\r\nX-Id: {i}\r\nContent-Length: {n}\r\n\r\n{}", "x".repeat(n))
+    };
+    let ack = wire.next[1];
+    wire.send_acking(true, request(1).as_bytes(), ack);
+    let lost_request = wire.segs.len() - 1;
+    wire.send_acking(true, request(2).as_bytes(), ack);
+    wire.send(false, response(1, 2000).as_bytes());
+    let lost_rest = wire.segs.len() - 1;
+    wire.send(false, response(2, 0).as_bytes());
+    let lost_response = wire.segs.len() - 1;
+    wire.ack(true);
+    wire.send(true, request(3).as_bytes());
+    wire.send(false, response(3, 0).as_bytes());
+    wire.close(true);
+    let lost = [lost_request, lost_rest, lost_response];
+    let kept: Vec<Seg> =
+        wire.segs.iter().enumerate().filter(|(i, _)| !lost.contains(i)).map(|(_, s)| s.clone()).collect();
+    for ex in run(&kept) {
+        if let (Some(request), Some(response)) = (common::request_id(&ex), common::response_id(&ex)) {
+            assert_eq!(request, response);
+        }
+    }
+}
+
 #[test]
 fn what_is_not_http_is_counted_as_what_it_is() {
     let cases: [(&[u8], &[u8], &str); 6] = [

@@ -80,6 +80,11 @@ proptest! {
     }
 }
 
+/// Seeds to try: `SIDETAP_SEEDS`, or as many as an ordinary run takes.
+fn seeds(usual: u64) -> u64 {
+    std::env::var("SIDETAP_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
+}
+
 fn brief(ex: &Exchange) -> String {
     let lengths = (ex.request.as_ref().map(|r| r.body.len), ex.response.as_ref().map(|r| r.body.len));
     format!("{:?} {:?} bodies {lengths:?} {:?}", request_id(ex), response_id(ex), ex.anomalies)
@@ -103,7 +108,7 @@ fn check_lossy(clean: &[Seen], exchanges: &[Exchange], what: &str) -> usize {
 #[test]
 fn loss_never_pairs_a_request_with_the_response_of_another() {
     let (mut pairs, mut whole) = ([0; 3], [0; 3]);
-    for seed in 0..1500 {
+    for seed in 0..seeds(1500) {
         for (i, style) in STYLES.into_iter().enumerate() {
             let segs = conversation(seed, style);
             let clean = shown(&run(&segs));

@@ -11,5 +11,5 @@ mod tolerant;
 pub use chunked::{ChunkEnd, Chunked};
 pub use framing::{Framing, Hints, request_framing, response_framing};
 pub use head::{HeadLimits, Parsed, RequestHead, ResponseHead, head_end, request_head, response_head};
-pub use probe::{Probe, likely_request, probe_request, probe_response};
+pub use probe::{Probe, likely_request, likely_response, probe_request, probe_response};
 pub use tolerant::trailer_fields;

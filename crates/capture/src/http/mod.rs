@@ -12,8 +12,8 @@ use std::collections::VecDeque;
 
 use sidetap_model::{Anomaly, AnomalySet, Body, Completeness, Request, Response, Ts, Version};
 use sidetap_wire::http1::{
-    Framing, HeadLimits, Parsed, Probe, RequestHead, ResponseHead, likely_request, probe_request,
-    probe_response, request_framing, request_head, response_framing, response_head, trailer_fields,
+    Framing, HeadLimits, Parsed, Probe, RequestHead, ResponseHead, likely_request, likely_response,
+    probe_request, request_framing, request_head, response_framing, response_head, trailer_fields,
 };
 use sidetap_wire::target;
 
@@ -79,9 +79,15 @@ impl Http {
         if beginning == Beginning::LostRequests {
             queue.push_back(Entry::Gap(Lost::Requests));
         }
+        let (mut up, mut down) = (Reader::new(), Reader::new());
+        if beginning != Beginning::Seen {
+            // The first bytes may stand in the middle of a message.
+            up.skip();
+            down.skip();
+        }
         Http {
-            up: Reader::new(),
-            down: Reader::new(),
+            up,
+            down,
             queue,
             answer: None,
             lone: VecDeque::new(),
@@ -138,7 +144,7 @@ impl Http {
             let used = match self.down.wants() {
                 Wants::Head => self.read_response(bytes, mark, out),
                 Wants::Body => self.read_response_body(bytes, mark, out),
-                Wants::Skip if probe_response(bytes) != Probe::No => {
+                Wants::Skip if likely_response(bytes) => {
                     self.down.resume();
                     0
                 }
@@ -173,7 +179,7 @@ impl Http {
             Gap::Lost => {
                 let between = self.up.is_between();
                 self.salvage_request(flag, Some(len), out);
-                self.lose_up(flag, at, last, out);
+                self.lose_up(flag, last, out);
                 if between {
                     self.push_gap(Lost::Requests);
                 }
@@ -198,7 +204,7 @@ impl Http {
             Gap::BodyEnded => self.finish_response(Completeness::WHOLE, at, last, out),
             Gap::Lost => {
                 self.salvage_response(flag, Some(len), out);
-                self.lose_down(flag, at, last, out);
+                self.lose_down(flag, last, out);
             }
         }
     }
@@ -233,17 +239,19 @@ impl Http {
         self.flush(evicted, out);
     }
 
-    fn lose_up(&mut self, flag: Completeness, at: u64, last: Ts, out: &mut Out<'_>) {
+    /// What the client sends cannot be followed any further: a message that is being read ends who knows where.
+    fn lose_up(&mut self, flag: Completeness, last: Ts, out: &mut Out<'_>) {
         if self.up.reads_body() {
-            self.finish_request(flag, at, last, out);
+            self.finish_request(flag, 0, last, out);
         }
         self.up.skip();
         self.push_gap(Lost::Perhaps);
     }
 
-    fn lose_down(&mut self, flag: Completeness, at: u64, last: Ts, out: &mut Out<'_>) {
+    /// The same of the server's bytes.
+    fn lose_down(&mut self, flag: Completeness, last: Ts, out: &mut Out<'_>) {
         if self.down.reads_body() {
-            self.finish_response(flag, at, last, out);
+            self.finish_response(flag, 0, last, out);
         }
         self.down.skip();
         self.loosen();
@@ -277,12 +285,12 @@ impl Http {
                 self.up.adopt_head(bytes, mark);
                 self.salvage_request(Completeness::REQUEST_TRUNCATED, None, out);
                 self.request_odd(Anomaly::HeadTooLong);
-                self.lose_up(Completeness::REQUEST_TRUNCATED, mark.off, mark.ts, out);
+                self.lose_up(Completeness::REQUEST_TRUNCATED, mark.ts, out);
                 bytes.len()
             }
             HeadStep::Invalid => {
                 self.request_odd(Anomaly::Garbage);
-                self.lose_up(Completeness::REQUEST_TRUNCATED, mark.off, mark.ts, out);
+                self.lose_up(Completeness::REQUEST_TRUNCATED, mark.ts, out);
                 bytes.len()
             }
         }
@@ -304,12 +312,12 @@ impl Http {
             HeadStep::TooLong => {
                 self.down.adopt_head(bytes, mark);
                 self.salvage_response(Completeness::RESPONSE_TRUNCATED, None, out);
-                self.lose_down(Completeness::RESPONSE_TRUNCATED, mark.off, mark.ts, out);
+                self.lose_down(Completeness::RESPONSE_TRUNCATED, mark.ts, out);
                 bytes.len()
             }
             HeadStep::Invalid => {
                 self.response_odd(Anomaly::Garbage);
-                self.lose_down(Completeness::RESPONSE_TRUNCATED, mark.off, mark.ts, out);
+                self.lose_down(Completeness::RESPONSE_TRUNCATED, mark.ts, out);
                 bytes.len()
             }
         }
@@ -329,7 +337,7 @@ impl Http {
                 used
             }
             BodyStep::Broken(used) => {
-                self.lose_up(Completeness::REQUEST_TRUNCATED, mark.off + used as u64, mark.ts, out);
+                self.lose_up(Completeness::REQUEST_TRUNCATED, mark.ts, out);
                 used
             }
         }
@@ -349,7 +357,7 @@ impl Http {
                 used
             }
             BodyStep::Broken(used) => {
-                self.lose_down(Completeness::RESPONSE_TRUNCATED, mark.off + used as u64, mark.ts, out);
+                self.lose_down(Completeness::RESPONSE_TRUNCATED, mark.ts, out);
                 used
             }
         }

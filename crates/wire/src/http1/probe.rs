@@ -103,6 +103,11 @@ pub fn likely_request(bytes: &[u8]) -> bool {
     METHODS.contains(&method) && plausible && probe_request(bytes) != Probe::No
 }
 
+/// Whether `bytes` begin a response where nothing tells that a message begins here.
+pub fn likely_response(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"HTTP/") && probe_response(bytes) != Probe::No
+}
+
 /// No white space yet: the beginning of a method may be cut, binary data is none.
 fn probe_method_prefix(bytes: &[u8]) -> Probe {
     let plausible = bytes.len() <= LONGEST_METHOD
