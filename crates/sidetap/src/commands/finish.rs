@@ -28,7 +28,7 @@ pub(crate) enum Answer {
 
 /// Applies policy, writes everything that is wanted, prints the answer; what is lost is said on stderr.
 pub(crate) fn finish(plan: Plan, mut outcome: Outcome, started: Instant, answer: Answer) -> Result<Status> {
-    let Plan { options, policies, out, store, state, begun, mut lost } = plan;
+    let Plan { options, policies, out, store, state, begun, devices, mut lost } = plan;
     let run = &mut outcome.run;
     policies.apply(run);
     complete_summary(run, started);
@@ -39,6 +39,7 @@ pub(crate) fn finish(plan: Plan, mut outcome: Outcome, started: Instant, answer:
         blocklist: &blocklist,
         directory: out.as_ref().map(RunDir::path),
         analysed: options.analysis,
+        devices,
     };
     if let Some(out) = &out {
         lost.extend(out.write(run, &outcome.openapi));

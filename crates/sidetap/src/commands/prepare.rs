@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::exit::Usage;
 use crate::hash_key;
 use crate::output::RunDir;
+use crate::report::Devices;
 
 /// How a run is to go, and where its results go.
 pub(crate) struct Plan {
@@ -31,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) state: Option<PathBuf>,
     /// When a live run began, by the wall clock.
     pub(crate) begun: Option<Ts>,
+    /// Whether connectors may change their devices.
+    pub(crate) devices: Devices,
     /// What cannot be written, a line each.
     pub(crate) lost: Vec<String>,
 }
@@ -66,7 +69,16 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
         keep_state: state.is_some(),
         ..bare_options(config, key)?
     };
-    Ok(Plan { options, policies, out, store: config.store.clone(), state, begun: None, lost })
+    Ok(Plan {
+        options,
+        policies,
+        out,
+        store: config.store.clone(),
+        state,
+        begun: None,
+        devices: Devices::Untouched,
+        lost,
+    })
 }
 
 /// Options of a run that stops at exchanges.

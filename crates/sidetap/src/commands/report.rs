@@ -8,7 +8,7 @@ use crate::cli::{GlobalArgs, ReportArgs};
 use crate::config;
 use crate::exit::{Lost, Status};
 use crate::output::{Terminal, print, write_atomically};
-use crate::report::{Report, page, terminal_report};
+use crate::report::{Devices, Report, page, terminal_report};
 
 /// Prints the report of a run, or writes its page.
 pub(crate) fn run(global: &GlobalArgs, args: &ReportArgs) -> Result<Status> {
@@ -16,7 +16,13 @@ pub(crate) fn run(global: &GlobalArgs, args: &ReportArgs) -> Result<Status> {
     let source = Source::of(&args.source, &config)?;
     let run = source.load()?;
     let blocklist = policies(&config)?.blocklist(&run);
-    let report = Report { run: &run, blocklist: &blocklist, directory: source.directory(), analysed: true };
+    let report = Report {
+        run: &run,
+        blocklist: &blocklist,
+        directory: source.directory(),
+        analysed: true,
+        devices: Devices::Untouched,
+    };
     match &args.html {
         Some(file) => write_atomically(file, |w| w.write_all(page(&report).as_bytes()))
             .map_err(|e| Lost(format!("cannot write {}: {e}", file.display())))?,

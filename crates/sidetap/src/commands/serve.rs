@@ -14,7 +14,7 @@ use crate::cli::{GlobalArgs, ServeArgs};
 use crate::config::{self, Config, loopback};
 use crate::exit::{Status, Usage};
 use crate::output::note;
-use crate::report::{Report, page};
+use crate::report::{Devices, Report, page};
 
 /// Serves until a signal.
 pub(crate) fn run(global: &GlobalArgs, args: &ServeArgs) -> Result<Status> {
@@ -56,7 +56,13 @@ fn report_page(config: &Config) -> Result<Page> {
     let policies = policies(config)?;
     Ok(Arc::new(move |run| {
         let blocklist = policies.blocklist(run);
-        page(&Report { run, blocklist: &blocklist, directory: None, analysed: true })
+        page(&Report {
+            run,
+            blocklist: &blocklist,
+            directory: None,
+            analysed: true,
+            devices: Devices::Untouched,
+        })
     }))
 }
 

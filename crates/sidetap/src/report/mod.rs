@@ -29,4 +29,15 @@ pub(crate) struct Report<'a> {
     pub(crate) directory: Option<&'a Path>,
     /// Whether there was any analysis.
     pub(crate) analysed: bool,
+    /// Whether anything outside was changed.
+    pub(crate) devices: Devices,
+}
+
+/// What became of devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Devices {
+    /// Nothing was changed.
+    Untouched,
+    /// Connectors were told to bring theirs to what verdicts ask for.
+    Changed,
 }

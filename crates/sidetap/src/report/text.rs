@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use sidetap_model::rows::{CampaignRow, RunData, VerdictRow};
 
-use super::Report;
 use super::digest;
 use super::table::{Column, Table, fit};
 use super::words::{bytes, clock, count, moment, percent, plural, span};
+use super::{Devices, Report};
 use crate::output::{Style, Terminal, plain};
 
 /// Rows of a table at most.
@@ -25,7 +25,7 @@ pub(crate) fn terminal_report(report: &Report<'_>, terminal: &Terminal) -> Strin
         page.sensitive();
         page.findings();
         page.attacks();
-        page.blocked(report.blocklist);
+        page.blocked(report);
     }
     page.details(report);
     page.out
@@ -317,8 +317,11 @@ impl Page<'_> {
         }
         for (i, r) in c.reasons.iter().take(3).enumerate() {
             let label = if i == 0 { "known by" } else { "        " };
-            let usual =
-                if r.baseline.is_empty() { String::new() } else { format!(" (usual: {})", r.baseline) };
+            let usual = match r.baseline.as_str() {
+                "" => String::new(),
+                said if said.starts_with("usually") => format!(" ({said})"),
+                said => format!(" (usual: {said})"),
+            };
             self.line(4, &format!("{label} {:+.1} {}{usual}", r.weight, r.observed));
         }
     }
@@ -348,14 +351,21 @@ impl Page<'_> {
         self.table(&table);
     }
 
-    fn blocked(&mut self, blocklist: &[String]) {
+    fn blocked(&mut self, report: &Report<'_>) {
+        let (blocklist, enforced) = (report.blocklist, report.devices == Devices::Changed);
+        let title = if enforced { "BLOCKED" } else { "WOULD BE BLOCKED" };
         let responses = digest::responses(self.run);
         if responses.is_empty() {
-            return self.heading("WOULD BE BLOCKED", "nothing");
+            return self.heading(title, "nothing");
         }
-        let rest =
-            format!("{} in the block list; no device was changed", plural(blocklist.len() as u64, "address"));
-        self.heading("WOULD BE BLOCKED", &rest);
+        let told = match report.devices {
+            Devices::Untouched => "no device was changed",
+            Devices::Changed => "connectors were told, as far as their devices can match",
+        };
+        self.heading(
+            title,
+            &format!("{} in the block list; {told}", plural(blocklist.len() as u64, "address")),
+        );
         for (response, kinds) in &responses {
             let kinds = digest::kind_counts(kinds.iter().map(|(k, n)| (*k, *n)));
             self.line(2, &format!("{response:<10} {kinds}"));
@@ -453,15 +463,26 @@ mod tests {
     fn an_analyst_reads_first_what_matters() {
         let run = fixture::run();
         let blocklist: Vec<String> = (0..250).map(|i| format!("203.0.0.{i}")).collect();
-        let report =
-            Report { run: &run, blocklist: &blocklist, directory: Some("out".as_ref()), analysed: true };
+        let report = Report {
+            run: &run,
+            blocklist: &blocklist,
+            directory: Some("out".as_ref()),
+            analysed: true,
+            devices: Devices::Untouched,
+        };
         insta::assert_snapshot!(terminal_report(&report, &Terminal { width: 120, colour: false }));
     }
 
     #[test]
     fn nothing_hostile_reaches_the_terminal() {
         let run = fixture::run();
-        let report = Report { run: &run, blocklist: &[], directory: None, analysed: true };
+        let report = Report {
+            run: &run,
+            blocklist: &[],
+            directory: None,
+            analysed: true,
+            devices: Devices::Untouched,
+        };
         for width in [60, 100, 180] {
             let text = terminal_report(&report, &Terminal { width, colour: false });
             assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text}");
@@ -472,7 +493,13 @@ mod tests {
     #[test]
     fn an_empty_run_is_told_too() {
         let run = RunData::default();
-        let report = Report { run: &run, blocklist: &[], directory: None, analysed: true };
+        let report = Report {
+            run: &run,
+            blocklist: &[],
+            directory: None,
+            analysed: true,
+            devices: Devices::Untouched,
+        };
         let text = terminal_report(&report, &Terminal { width: 80, colour: false });
         assert!(text.contains("No HTTP was seen"), "{text}");
     }

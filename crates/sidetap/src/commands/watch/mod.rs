@@ -24,6 +24,7 @@ use crate::clock;
 use crate::config::{self, Config, loopback};
 use crate::exit::{Status, Usage};
 use crate::output::{Terminal, warn};
+use crate::report::Devices;
 
 /// Watches until a signal, or for the time asked.
 pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
@@ -35,6 +36,9 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
     let listen = listen(args, &config)?;
     let mut plan = plan(&args.analysis, &mut config)?;
     plan.options.live = true;
+    if args.enforce {
+        plan.devices = Devices::Changed;
+    }
     let filter = args.live.filter.as_deref().unwrap_or(&config.capture.filter);
     let mut source = open_live(&interfaces, Some(filter).filter(|f| !f.is_empty()), &live_options(&config))?;
     let started = Instant::now();

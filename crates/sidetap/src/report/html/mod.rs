@@ -34,7 +34,7 @@ pub(crate) fn page(report: &Report<'_>) -> String {
     tables::sensitive(&mut out, report.run);
     tables::findings(&mut out, report.run);
     tables::verdicts(&mut out, report.run);
-    tables::blocklist(&mut out, report.blocklist);
+    tables::blocklist(&mut out, report.blocklist, report.devices);
     tables::accounting(&mut out, report.run);
     out.push_str("</main>\n");
     footer(&mut out, report.run);
@@ -142,13 +142,19 @@ fn footer(out: &mut String, run: &RunData) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture;
+    use super::super::{Devices, fixture};
     use super::*;
 
     fn fixture_page() -> String {
         let run = fixture::run();
         let blocklist: Vec<String> = (0..250).map(|i| format!("203.0.0.{i}")).collect();
-        page(&Report { run: &run, blocklist: &blocklist, directory: None, analysed: true })
+        page(&Report {
+            run: &run,
+            blocklist: &blocklist,
+            directory: None,
+            analysed: true,
+            devices: Devices::Untouched,
+        })
     }
 
     /// Tags as a browser would cut them: with quoted attributes.
@@ -205,15 +211,26 @@ mod tests {
         run.verdicts.extend(std::iter::repeat_n(v, 20_000));
         run.campaigns.extend(std::iter::repeat_n(c, 100));
         let blocklist: Vec<String> = (0..50_000).map(|i| format!("10.0.{}.{}", i / 250, i % 250)).collect();
-        let page = page(&Report { run: &run, blocklist: &blocklist, directory: None, analysed: true });
+        let page = page(&Report {
+            run: &run,
+            blocklist: &blocklist,
+            directory: None,
+            analysed: true,
+            devices: Devices::Untouched,
+        });
         assert!(page.len() < 1_000_000, "{}", page.len());
         assert!(page.contains("more in endpoints.ndjson"));
     }
 
     #[test]
     fn an_empty_run_has_a_page() {
-        let page =
-            page(&Report { run: &RunData::default(), blocklist: &[], directory: None, analysed: false });
+        let page = page(&Report {
+            run: &RunData::default(),
+            blocklist: &[],
+            directory: None,
+            analysed: false,
+            devices: Devices::Untouched,
+        });
         assert!(page.ends_with("</html>\n"));
     }
 }

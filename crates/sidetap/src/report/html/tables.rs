@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use sidetap_model::rows::RunData;
 
-use super::super::digest;
 use super::super::words::{bytes, clock, count};
+use super::super::{Devices, digest};
 use super::ROWS;
 use crate::output::html;
 
@@ -211,13 +211,17 @@ pub(super) fn verdicts(out: &mut String, run: &RunData) {
 }
 
 /// What would be pushed as addresses.
-pub(super) fn blocklist(out: &mut String, blocklist: &[String]) {
+pub(super) fn blocklist(out: &mut String, blocklist: &[String], devices: Devices) {
     out.push_str("<section class=\"card\" id=\"blocklist\"><h2>Block list</h2>");
     if blocklist.is_empty() {
         out.push_str("<p>Nothing would be blocked by address.</p></section>\n");
         return;
     }
-    out.push_str("<p>what would be pushed to devices as addresses; nothing was</p><ul class=\"list mono\">");
+    out.push_str(match devices {
+        Devices::Untouched => "<p>what would be pushed to devices as addresses; nothing was</p>",
+        Devices::Changed => "<p>what connectors were told as addresses</p>",
+    });
+    out.push_str("<ul class=\"list mono\">");
     for entry in blocklist.iter().take(ROWS * 2) {
         let _ = write!(out, "<li>{}</li>", html(entry));
     }
