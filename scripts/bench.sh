@@ -42,7 +42,7 @@ make_capture small-slice small "$((bytes / 40))"
 
 commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
 [ -z "$(git status --porcelain --untracked-files=no 2>/dev/null)" ] || commit="$commit, changed"
-export rounds dir bin commit
+export rounds bytes dir bin commit
 exec python3 - <<'PY'
 import datetime, json, os, platform, re, shutil, statistics, subprocess, sys
 
@@ -127,8 +127,8 @@ httpry = subprocess.run(["httpry", "-h"], capture_output=True, text=True) if shu
 found = re.search(r"httpry version ([\d.]+)", (httpry.stdout + httpry.stderr) if httpry else "")
 text = ["<!-- bench.sh begins -->", "",
         "Machine: %s, %d cores, Linux %s. Commit: %s. Date: %s." % (cpu, os.cpu_count(), platform.release(), commit, datetime.date.today()),
-        "Command: `scripts/bench.sh --rounds %d`. Beside: %s; httpry %s; %s" % (
-            rounds, version(["tcpdump", "--version"]), found.group(1) if found else "?", version(["tshark", "--version"])), ""]
+        "Command: `scripts/bench.sh --rounds %d --bytes %s`. Beside: %s; httpry %s; %s" % (
+            rounds, os.environ["bytes"], version(["tcpdump", "--version"]), found.group(1) if found else "?", version(["tshark", "--version"])), ""]
 for capture, title in (("api", "5.5 KB an exchange"), ("small", "0.5 KB an exchange")):
     print(title, file=sys.stderr)
     head, lines = bench(capture)
