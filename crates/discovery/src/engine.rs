@@ -120,7 +120,7 @@ impl Engine {
         match o.status {
             Some(status) if proves(status) => self.prove(o, is_success(status)),
             Some(302 | 303) if !matches!(&*o.method, "GET" | "HEAD") && self.has_path(o) => {
-                self.prove(o, false)
+                self.prove(o, false);
             }
             Some(status) if !self.count_known(o) => self.doubt(o, status),
             Some(_) => {}

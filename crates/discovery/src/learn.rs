@@ -168,14 +168,18 @@ fn start(p: &Param, known: &Known<'_>, depth: Depth) -> Cluster {
     }
 }
 
+/// True of a leaf, and of what has but one leaf below.
+fn is_twig(node: &Node) -> bool {
+    let leaf = |n: &Node| n.kids.is_empty() && n.params.is_empty();
+    let single = node.ends.is_empty() && node.params.is_empty() && node.kids.len() == 1;
+    leaf(node) || single && node.kids.values().all(leaf)
+}
+
 /// Gives bits to leaves that are called but once or twice, many side by side, on a host whose endpoints are called often:
 /// fields and operations are as well known as their neighbours, values are not.
 fn crowd_of_leaves(candidates: &mut [Candidate], node: &Node, known: &Known<'_>) {
     let is_rare = |c: &Candidate| {
-        let leaf = node
-            .kids
-            .get(&c.name)
-            .is_some_and(|k| k.kids.is_empty() && k.params.is_empty() && k.strange == 0);
+        let leaf = node.kids.get(&c.name).is_some_and(|k| is_twig(k) && k.strange == 0);
         leaf && c.hits <= 2.0 && !words::is_verb(&c.name) && !words::is_common(&c.name)
     };
     let rare = candidates.iter().filter(|c| is_rare(c)).count();
