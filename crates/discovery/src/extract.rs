@@ -28,7 +28,7 @@ pub enum Side {
     Response,
 }
 
-/// How closely a body is looked at (see [`crate::Snapshot::plan`]).
+/// How closely a body is looked at (see [`crate::Found::visit`]).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Visit {
     /// Fields are gathered.
