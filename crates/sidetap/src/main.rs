@@ -13,6 +13,11 @@ mod units;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
+
+/// Exchanges are made on one thread and let go on another: an allocator that is good at this saves a tenth of a run.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();

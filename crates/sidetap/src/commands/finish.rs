@@ -39,6 +39,7 @@ pub(crate) fn finish(plan: Plan, mut outcome: Outcome, started: Instant, answer:
         blocklist: &blocklist,
         directory: out.as_ref().map(RunDir::path),
         analysed: options.analysis,
+        proxies: &outcome.learned_proxies,
         devices,
     };
     if let Some(out) = &out {

@@ -21,6 +21,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &ReportArgs) -> Result<Status> {
         blocklist: &blocklist,
         directory: source.directory(),
         analysed: true,
+        proxies: &[],
         devices: Devices::Untouched,
     };
     match &args.html {

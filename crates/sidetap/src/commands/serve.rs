@@ -61,6 +61,7 @@ fn report_page(config: &Config) -> Result<Page> {
             blocklist: &blocklist,
             directory: None,
             analysed: true,
+            proxies: &[],
             devices: Devices::Untouched,
         })
     }))

@@ -8,6 +8,7 @@ mod table;
 mod text;
 mod words;
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use sidetap_model::rows::RunData;
@@ -29,6 +30,8 @@ pub(crate) struct Report<'a> {
     pub(crate) directory: Option<&'a Path>,
     /// Whether there was any analysis.
     pub(crate) analysed: bool,
+    /// Sources that act for many clients though nobody said so.
+    pub(crate) proxies: &'a [IpAddr],
     /// Whether anything outside was changed.
     pub(crate) devices: Devices,
 }
@@ -40,4 +43,15 @@ pub(crate) enum Devices {
     Untouched,
     /// Connectors were told to bring theirs to what verdicts ask for.
     Changed,
+}
+
+/// What is to be said of sources that turned out to be proxies.
+fn proxy_advice(proxies: &[IpAddr]) -> Option<String> {
+    let first: Vec<String> = proxies.iter().take(4).map(ToString::to_string).collect();
+    let more = proxies.len().saturating_sub(first.len());
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let one = if proxies.len() == 1 { "acts" } else { "act" };
+    let named = first.join(", ");
+    (!proxies.is_empty())
+        .then(|| format!("{named}{rest} {one} for many clients; if they are proxies of yours, name them with --trusted-proxies"))
 }

@@ -1,13 +1,14 @@
 //! The terminal report: what an analyst wants to read first.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 
 use sidetap_model::rows::{CampaignRow, RunData, VerdictRow};
 
 use super::digest;
 use super::table::{Column, Table, fit};
 use super::words::{bytes, clock, count, moment, percent, plural, span};
-use super::{Devices, Report};
+use super::{Devices, Report, proxy_advice};
 use crate::output::{Style, Terminal, plain};
 
 /// Rows of a table at most.
@@ -19,7 +20,7 @@ const CAMPAIGNS: usize = 5;
 pub(crate) fn terminal_report(report: &Report<'_>, terminal: &Terminal) -> String {
     let mut page = Page { out: String::new(), terminal, run: report.run };
     page.title();
-    page.captured();
+    page.captured(report.proxies);
     if report.analysed {
         page.apis();
         page.sensitive();
@@ -84,7 +85,7 @@ impl Page<'_> {
         }
     }
 
-    fn captured(&mut self) {
+    fn captured(&mut self, proxies: &[IpAddr]) {
         let s = &self.run.summary;
         let size: u64 = s.inputs.iter().map(|i| i.bytes).sum();
         let flows: u64 = s.streams.flows.values().sum();
@@ -101,8 +102,8 @@ impl Page<'_> {
             let error = input.error.as_deref().unwrap_or_default();
             self.caution(&format!("{}: {error}", input.path));
         }
-        for line in losses(self.run) {
-            self.caution(&line);
+        for line in losses(self.run).iter().chain(&proxy_advice(proxies)) {
+            self.caution(line);
         }
         if !s.anomalies.is_empty() {
             self.line(2, &format!("Protocol anomalies: {}", digest::tally(&s.anomalies, 5)));
@@ -468,6 +469,7 @@ mod tests {
             blocklist: &blocklist,
             directory: Some("out".as_ref()),
             analysed: true,
+            proxies: &[],
             devices: Devices::Untouched,
         };
         insta::assert_snapshot!(terminal_report(&report, &Terminal { width: 120, colour: false }));
@@ -481,6 +483,7 @@ mod tests {
             blocklist: &[],
             directory: None,
             analysed: true,
+            proxies: &[],
             devices: Devices::Untouched,
         };
         for width in [60, 100, 180] {
@@ -498,6 +501,7 @@ mod tests {
             blocklist: &[],
             directory: None,
             analysed: true,
+            proxies: &[],
             devices: Devices::Untouched,
         };
         let text = terminal_report(&report, &Terminal { width: 80, colour: false });

@@ -8,10 +8,10 @@ use std::fmt::Write;
 
 use sidetap_model::rows::RunData;
 
-use super::Report;
 use super::digest;
 use super::text::losses;
 use super::words::{bytes, count, moment, percent, plural, span};
+use super::{Report, proxy_advice};
 use crate::output::html;
 
 /// Rows of a table on the page at most: the page stays a page, the files have all.
@@ -23,7 +23,7 @@ pub(crate) fn page(report: &Report<'_>) -> String {
     head(&mut out, report.run);
     out.push_str("<main class=\"wrap\">\n");
     numbers(&mut out, report);
-    notices(&mut out, report.run);
+    notices(&mut out, report);
     charts::traffic(&mut out, report.run);
     out.push_str("<div class=\"two\">\n");
     charts::risk(&mut out, report.run);
@@ -114,9 +114,10 @@ fn number(out: &mut String, class: &str, title: &str, n: u64, note: &str) {
 }
 
 /// What was lost stands before what was found.
-fn notices(out: &mut String, run: &RunData) {
+fn notices(out: &mut String, report: &Report<'_>) {
+    let run = report.run;
     let errors = run.summary.inputs.iter().filter_map(|i| Some(format!("{}: {}", i.path, i.error.as_ref()?)));
-    let lines: Vec<String> = errors.chain(losses(run)).collect();
+    let lines: Vec<String> = errors.chain(losses(run)).chain(proxy_advice(report.proxies)).collect();
     if lines.is_empty() {
         return;
     }
@@ -153,6 +154,7 @@ mod tests {
             blocklist: &blocklist,
             directory: None,
             analysed: true,
+            proxies: &[],
             devices: Devices::Untouched,
         })
     }
@@ -216,6 +218,7 @@ mod tests {
             blocklist: &blocklist,
             directory: None,
             analysed: true,
+            proxies: &[],
             devices: Devices::Untouched,
         });
         assert!(page.len() < 1_000_000, "{}", page.len());
@@ -229,6 +232,7 @@ mod tests {
             blocklist: &[],
             directory: None,
             analysed: false,
+            proxies: &[],
             devices: Devices::Untouched,
         });
         assert!(page.ends_with("</html>\n"));
