@@ -39,9 +39,20 @@ pub fn duplicate(packets: &[Packet], rate: u32, distance: usize, rng: &mut Rng) 
 
 /// Moves packets up to `distance` places back. Times stay with the places.
 pub fn reorder(packets: &[Packet], rate: u32, distance: usize, rng: &mut Rng) -> Vec<Packet> {
+    reorder_where(packets, rate, distance, rng, |_| true)
+}
+
+/// Moves packets for which `may` holds up to `distance` places back.
+pub fn reorder_where(
+    packets: &[Packet],
+    rate: u32,
+    distance: usize,
+    rng: &mut Rng,
+    may: impl Fn(&Packet) -> bool,
+) -> Vec<Packet> {
     let mut placed: Vec<(usize, &Packet)> = Vec::with_capacity(packets.len());
     for (n, packet) in packets.iter().enumerate() {
-        let late = if hit(rate, rng) { 1 + rng.index(distance.max(1)) } else { 0 };
+        let late = if may(packet) && hit(rate, rng) { 1 + rng.index(distance.max(1)) } else { 0 };
         placed.push((2 * (n + late) + usize::from(late > 0), packet));
     }
     placed.sort_by_key(|(place, _)| *place);
