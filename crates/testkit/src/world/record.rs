@@ -95,7 +95,7 @@ pub struct RequestRow {
 /// All of it.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
-    /// Packets in time order, once [`Record::sort`] ran.
+    /// Packets in time order.
     pub packets: Vec<Packet>,
     /// One label a client that sent anything.
     pub labels: Vec<Label>,
