@@ -25,8 +25,9 @@ const WORD: u8 = DIGIT | LETTER;
 const AT: u8 = 4;
 const COLON: u8 = 8;
 const SPACE: u8 = 16;
-/// Bytes with which anchors begin that are no words.
+/// Bytes with which anchors begin that are no words; a dash is one where another follows.
 const ODD: u8 = 32;
+const DASH: u8 = 64;
 
 /// The class of each byte: letters and what is not ASCII, digits, marks that call for a closer look.
 const CLASSES: [u8; 256] = {
@@ -40,7 +41,8 @@ const CLASSES: [u8; 256] = {
             b'@' => AT,
             b':' => COLON,
             b' ' => SPACE,
-            b'$' | b'%' | b';' | b'{' | b'~' | b'-' => ODD,
+            b'$' | b'%' | b';' | b'{' => ODD,
+            b'-' => DASH,
             _ => 0,
         };
         b += 1;
@@ -146,12 +148,13 @@ impl<'a> Finder<'a> {
         let at = |i: usize| b.get(i).copied().unwrap_or(0);
         match b.len() {
             36 => at(8) == b'-' && at(13) == b'-' && at(18) == b'-' && at(23) == b'-' && !b.contains(&b'@'),
-            19..=35 if at(4) == b'-' && at(7) == b'-' && at(13) == b':' => b
-                .iter()
-                .all(|c| c.is_ascii_digit() || matches!(c, b'-' | b':' | b'T' | b' ' | b'.' | b'Z' | b'+')),
-            32 | 40 | 64 | 128 => {
-                b.iter().all(u8::is_ascii_hexdigit) && b.iter().any(u8::is_ascii_alphabetic)
+            19..=35 => {
+                [at(4), at(7), at(13), at(16)] == *b"--::"
+                    && matches!(at(10), b'T' | b' ')
+                    && at(0).is_ascii_digit()
+                    || b.len() == 32 && is_hex(b)
             }
+            40 | 64 | 128 => is_hex(b),
             _ => false,
         }
     }
@@ -167,16 +170,19 @@ impl<'a> Finder<'a> {
         }
         let start = self.text.len() - self.text.trim_start().len();
         let span = start..start + trimmed.len();
-        let compact: String = trimmed.chars().filter(|c| !matches!(c, ' ' | '-' | '.' | '/')).collect();
+        let mut compact = None;
         let mut readings = Readings::new();
         for id in &self.name.types {
             let Some(kind) = self.pack.get(*id) else { continue };
             let fits = match kind.find {
                 Find::Key => self.key_fits(kind, trimmed),
-                Find::Digits | Find::Token if compact.len() < TOKEN_LIMIT && kind.validator.is_some() => {
+                Find::Digits | Find::Token if trimmed.len() < TOKEN_LIMIT && kind.validator.is_some() => {
+                    let compact: &String = compact.get_or_insert_with(|| {
+                        trimmed.chars().filter(|c| !matches!(c, ' ' | '-' | '.' | '/')).collect()
+                    });
                     (kind.find == Find::Token || compact.bytes().any(|b| b.is_ascii_digit()))
-                        && (kind.is_valid(&compact) || kind.is_valid(&compact.to_ascii_uppercase()))
-                        && self.shape_allows(kind, &compact)
+                        && (kind.is_valid(compact) || kind.is_valid(&compact.to_ascii_uppercase()))
+                        && self.shape_allows(kind, compact)
                 }
                 _ => false,
             };
@@ -218,8 +224,8 @@ impl<'a> Finder<'a> {
         while let Some(byte) = self.bytes.get(at) {
             let class = CLASSES.get(usize::from(*byte)).copied().unwrap_or(0);
             if class & WORD == 0 {
-                self.marks |= class;
                 at += 1;
+                self.marks |= if class == DASH && self.byte(at) == Some(b'-') { ODD } else { class };
                 continue;
             }
             let start = at;
@@ -346,6 +352,11 @@ impl<'a> Finder<'a> {
         kept.sort_by_key(|h| h.span.start);
         self.hits.append(&mut kept);
     }
+}
+
+/// A checksum: hexadecimal digits of which some are letters.
+fn is_hex(bytes: &[u8]) -> bool {
+    bytes.iter().all(u8::is_ascii_hexdigit) && bytes.iter().any(u8::is_ascii_alphabetic)
 }
 
 /// Letters, digits and what is not ASCII.

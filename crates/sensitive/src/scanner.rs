@@ -355,6 +355,8 @@ fn is_expected(name: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn scanner() -> Scanner {
@@ -423,5 +425,37 @@ mod tests {
         assert_eq!(parent_of("$.a.b[*]", "b"), "a");
         assert_eq!(parent_of("$['x y'].n", "n"), "x y");
         assert_eq!(parent_of("$.n", "n"), "$");
+    }
+
+    /// Values like those that types look for, broken here and there.
+    fn odd_value() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[0-9 .+()/-]{0,40}",
+            "[0-9a-f:.@-]{0,40}",
+            "[A-Z0-9 éß]{0,40}",
+            "(password|pwd|ssn|card)? ?(is |: )?.{0,30}",
+            "(ghp_|AKIA|eyJ|xoxb-|-----BEGIN |://|sk-|é)[A-Za-z0-9_.:@/é-]{0,60}",
+            any::<String>(),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn hits_stand_in_the_value_apart_and_in_order(value in odd_value(), key in "[a-zA-Z_ ]{0,12}|ssn|phone|iban|password") {
+            static PACK: std::sync::LazyLock<Arc<Pack>> = std::sync::LazyLock::new(|| Arc::new(Pack::builtin().unwrap()));
+            let pack = Arc::clone(&PACK);
+            let mut scanner = Scanner::new(&pack, HashKey::from_bytes([1; 16])).with_floor(0);
+            let mut hits = Hits::new();
+            scanner.value(&key, &value, &mut hits);
+            let mut end = 0;
+            for hit in &hits {
+                prop_assert!(hit.span.start >= end && hit.span.end > hit.span.start);
+                let found = value.get(hit.span.clone()).unwrap();
+                prop_assert!(!pack.get(hit.kind).unwrap().masked(found).contains(found));
+                end = hit.span.end;
+            }
+            scanner.path(&format!("/{key}/{value}"));
+            scanner.query(value.as_bytes());
+        }
     }
 }

@@ -106,8 +106,13 @@ fn digit_at(text: &str, at: usize) -> u32 {
     digits(text).nth(at).unwrap_or(0)
 }
 
+/// What [`number`] gives where there is none: more than any part of an identifier, and room above to add to.
+const NONE: u32 = 2_000_000_000;
+
+/// The number that stands at a range; [`NONE`] where none of at most nine digits does.
 fn number(text: &str, from: usize, to: usize) -> u32 {
-    text.get(from..to).and_then(|t| t.parse().ok()).unwrap_or(u32::MAX)
+    let digits = text.get(from..to).filter(|t| t.len() < 10 && t.bytes().all(|b| b.is_ascii_digit()));
+    digits.and_then(|t| t.parse().ok()).unwrap_or(NONE)
 }
 
 fn same_digit(text: &str) -> bool {

@@ -320,6 +320,7 @@ impl Rules {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use sidetap_model::{Headers, Version};
     use sidetap_wire::body::{Kind, walk};
 
@@ -435,5 +436,45 @@ mod tests {
         scanner.request(&get("/v1/items?page=2"));
         scanner.response(&answer(200, "application/json"));
         assert_eq!(scanner.side, Side::Idle);
+    }
+
+    #[test]
+    fn what_people_and_programs_send_is_no_attempt() {
+        let mut scanner = scanner();
+        let mut scratch = WalkScratch::default();
+        let body = br#"{"comment":"Tom & Ann's shop: 50% off (today); see https://example.com/a?b=1&c=2 -- or call!",
+            "html":"<p class=\"x\">Hello <b>you</b></p>","tpl":"Dear {{ user.name }}, it's $5 or {price}",
+            "sql":"the union selects; drop by at 10","path":"./img/../a.png","time":"2026-01-01T00:00:00+01:00",
+            "code":"if (a && b) { return c; }","math":"1 + 1 = 2 and 3 < 4","name":"O'Brien; D'Arcy"}"#;
+        for target in [
+            "/v1/items/17?filter=name eq 'x' or price lt 5&sort=-date",
+            "/search?q=rock+%26+roll+%22live%22",
+            "/a/..b/c",
+        ] {
+            scanner.begin();
+            let mut request = get(target);
+            request.headers.push(
+                b"User-Agent",
+                b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)",
+            );
+            request.headers.push(b"Referer", b"https://example.com/a/../b?x=(1)");
+            request.headers.push(b"Cookie", b"sid=s%3Aabc.def; prefs={%22a%22:1}");
+            scanner.request(&request);
+            walk(Kind::Json, None, body, &Default::default(), &mut scratch, &mut scanner);
+            assert_eq!(scanner.take(), [], "{target}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_request_makes_it_panic(target in "/[ -~é%'<${]{0,60}", body in "[ -~é\n]{0,80}", status in 100..600_u16) {
+            static PACK: std::sync::LazyLock<Arc<Pack>> = std::sync::LazyLock::new(|| Arc::new(Pack::builtin().unwrap()));
+            let mut scanner = Scanner::new(&PACK);
+            scanner.begin();
+            scanner.request(&get(&target));
+            scanner.response(&answer(status, "text/html"));
+            walk(Kind::Text, None, body.as_bytes(), &Default::default(), &mut WalkScratch::default(), &mut scanner);
+            prop_assert!(scanner.take().len() <= ATTEMPT_LIMIT);
+        }
     }
 }

@@ -1,4 +1,4 @@
-use super::{digit_at, digits, is_date, last_digit, luhn, number, same_digit, weighted};
+use super::{NONE, digit_at, digits, is_date, last_digit, luhn, number, same_digit, weighted};
 
 /// Social security number of the US: areas, groups and serials that can be, without those of advertisements.
 pub(super) fn us_ssn(text: &str) -> bool {
@@ -119,11 +119,11 @@ pub(super) fn es_nie(text: &str) -> bool {
         _ => return false,
     };
     let rest = number(text, 1, 8);
-    text.len() == 9 && rest != u32::MAX && dni_letter(first * 10_000_000 + rest) == text.bytes().last()
+    text.len() == 9 && rest < NONE && dni_letter(first * 10_000_000 + rest) == text.bytes().last()
 }
 
 fn dni_letter(number: u32) -> Option<u8> {
-    if number == u32::MAX { None } else { DNI_LETTERS.get((number % 23) as usize).copied() }
+    if number >= NONE { None } else { DNI_LETTERS.get((number % 23) as usize).copied() }
 }
 
 /// Codice fiscale of Italy: its pattern with omocodia, month and day, and the check letter.
@@ -209,7 +209,7 @@ pub(super) fn no_fnr(text: &str) -> bool {
 pub(super) fn fi_hetu(text: &str) -> bool {
     let compact: String = text.chars().filter(char::is_ascii_digit).take(9).collect();
     let (day, month, year) = (number(&compact, 0, 2), number(&compact, 2, 4), number(&compact, 4, 6));
-    let rest = compact.parse::<u32>().unwrap_or(u32::MAX) % 31;
+    let rest = compact.parse::<u32>().unwrap_or(NONE) % 31;
     compact.len() == 9
         && is_date(1900 + year, month, day)
         && b"0123456789ABCDEFHJKLMNPRSTUVWXY".get(rest as usize) == text.as_bytes().last()
