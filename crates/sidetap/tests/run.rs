@@ -193,6 +193,57 @@ fn a_store_answers_what_a_run_directory_answers() {
     assert!(place.run(&["inventory", "show", &id, "--run", "out"]).is(0).stdout.contains(&id));
 }
 
+/// How many entries the feed's list holds.
+fn listed(place: &Place) -> usize {
+    let list = std::fs::read(place.path("feed.json")).unwrap_or_else(|_| b"{\"entries\":[]}".to_vec());
+    serde_json::from_slice::<Value>(&list).unwrap()["entries"].as_array().unwrap().len()
+}
+
+#[test]
+fn devices_change_only_when_told_to() {
+    let place = Place::new();
+    replay(&place, "out", &[]);
+    place.write(
+        "sidetap.toml",
+        b"[mitigation]\nmax_age = \"1d\"\n[[mitigation.feed]]\npath = \"feed.json\"\n",
+    );
+    let addresses = std::fs::read_to_string(place.path("out/blocklist.txt")).unwrap().lines().count();
+    let mitigation =
+        |args: &[&str]| place.run(&[&["mitigation"], args, &["--run", "out"]].concat()).is(0).stdout;
+    assert!(mitigation(&["push"]).contains("nothing was changed"));
+    assert_eq!(listed(&place), 0, "a dry run is the default");
+    mitigation(&["push", "--enforce"]);
+    assert_eq!(listed(&place), 0, "the sample's verdicts are too old to be pushed");
+    mitigation(&["push", "--enforce", "--force"]);
+    assert_eq!(listed(&place), addresses);
+    assert!(mitigation(&["status"]).contains("as it should be"));
+    mitigation(&["undo"]);
+    assert_eq!(listed(&place), addresses, "a dry run is the default");
+    mitigation(&["undo", "--enforce"]);
+    assert_eq!(listed(&place), 0);
+}
+
+#[test]
+fn the_console_serves_the_report_until_it_is_told_to_end() {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let place = Place::new();
+    place.write("a.pcap", &capture(&[HELLO]));
+    place.run(&["replay", "a.pcap", "--store", "store.db"]).is(0);
+    let mut command = place.command(&["serve", "--store", "store.db", "--listen", "127.0.0.1:0"]);
+    let mut serving = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(serving.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
+    let address = said.trim().trim_start_matches("console: http://").trim_end_matches('/');
+    let mut stream = std::net::TcpStream::connect(address).unwrap_or_else(|e| panic!("{said}: {e}"));
+    write!(stream, "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("/hello"), "{page}");
+    let pid = serving.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert_eq!(serving.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn the_state_of_a_run_is_where_the_next_one_begins() {
     let place = Place::new();
