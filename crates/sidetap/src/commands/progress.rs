@@ -104,12 +104,12 @@ impl Hooks for Bar {
 }
 
 fn sized() -> ProgressStyle {
-    let template = "  {bar:32} {percent:>3} %  {bytes}/{total_bytes}  {rate}  {left}  {msg}";
+    let template = "  {bar:32} {percent:>3} %  {decimal_bytes}/{decimal_total_bytes}  {rate}  {left}  {msg}";
     with_rate(ProgressStyle::with_template(template))
 }
 
 fn spinner() -> ProgressStyle {
-    with_rate(ProgressStyle::with_template("  {spinner} {bytes}  {rate}  {msg}"))
+    with_rate(ProgressStyle::with_template("  {spinner} {decimal_bytes}  {rate}  {msg}"))
 }
 
 fn with_rate(style: Result<ProgressStyle, indicatif::style::TemplateError>) -> ProgressStyle {
