@@ -6,6 +6,7 @@ use sidetap_model::{EndpointId, EndpointRef, FlowId, Ts, Zone};
 use sidetap_wire::body::hash_str;
 
 use crate::attempt::Attempt;
+use crate::class::Class;
 use crate::pack::{Pack, RuleId};
 
 /// Findings kept.
@@ -14,10 +15,16 @@ const FINDING_LIMIT: usize = 10_000;
 const EVIDENCE_LIMIT: usize = 5;
 /// Places kept of a finding.
 const PLACE_LIMIT: usize = 8;
+/// Endpoints named as examples in a finding about a host.
+const EXAMPLE_LIMIT: usize = 4;
+/// Endpoints of a host at which a rule may fit without proof before they are told as one finding about the host.
+const SPREAD_LIMIT: usize = 5;
 
 /// What was tried where: findings by endpoint and rule. Fed in order of time by one thread.
 ///
-/// What stands in a path is told by host: the path is the attacker's, not the site's.
+/// What stands in a path, or only says who asks, is told by host: the path is the attacker's, not the site's. So is what
+/// is tried at more than [`SPREAD_LIMIT`] endpoints of a host. An attempt of which the answer shows that it worked is
+/// told of the endpoint that let it.
 #[derive(Debug)]
 pub struct Inventory {
     pack: Arc<Pack>,
@@ -48,13 +55,30 @@ struct Finding {
     last: Ts,
     places: Vec<String>,
     snippet: String,
+    examples: Vec<(Ts, EndpointId)>,
     evidence: Vec<(Ts, FlowId, u32)>,
     proof_evidence: Vec<(Ts, FlowId, u32)>,
     proof: Option<RuleId>,
 }
 
 impl Finding {
-    fn add(&mut self, attempt: &Attempt, ts: Ts, exchange: (FlowId, u32)) {
+    fn new(ts: Ts) -> Self {
+        Finding {
+            count: 0,
+            answered: 0,
+            observed: 0,
+            first: ts,
+            last: ts,
+            places: Vec::new(),
+            snippet: String::new(),
+            examples: Vec::new(),
+            evidence: Vec::new(),
+            proof_evidence: Vec::new(),
+            proof: None,
+        }
+    }
+
+    fn add(&mut self, attempt: &Attempt, endpoint: EndpointId, ts: Ts, exchange: (FlowId, u32)) {
         self.count += 1;
         self.answered += u64::from(attempt.answered);
         self.first = self.first.min(ts);
@@ -65,6 +89,9 @@ impl Finding {
         if self.snippet.is_empty() {
             self.snippet.clone_from(&attempt.snippet);
         }
+        if self.examples.len() < EXAMPLE_LIMIT && self.examples.iter().all(|(_, e)| *e != endpoint) {
+            self.examples.push((ts, endpoint));
+        }
         let id = (ts, exchange.0, exchange.1);
         if let Some(proof) = attempt.proof {
             self.observed += 1;
@@ -74,22 +101,37 @@ impl Finding {
         keep(&mut self.evidence, id);
     }
 
-    fn merge(&mut self, other: Finding) {
+    fn merge(&mut self, other: &Finding) {
         self.count += other.count;
         self.answered += other.answered;
         self.observed += other.observed;
         if other.first < self.first {
-            self.snippet = other.snippet;
+            self.snippet.clone_from(&other.snippet);
         }
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
-        self.places.extend(other.places);
+        self.places.extend_from_slice(&other.places);
         self.places.sort();
         self.places.dedup();
         self.places.truncate(PLACE_LIMIT);
+        self.examples.extend_from_slice(&other.examples);
+        self.tidy_examples();
         self.proof = self.proof.into_iter().chain(other.proof).min();
-        other.evidence.into_iter().for_each(|e| keep(&mut self.evidence, e));
-        other.proof_evidence.into_iter().for_each(|e| keep(&mut self.proof_evidence, e));
+        other.evidence.iter().for_each(|e| keep(&mut self.evidence, *e));
+        other.proof_evidence.iter().for_each(|e| keep(&mut self.proof_evidence, *e));
+    }
+
+    /// Each once, the earliest.
+    fn tidy_examples(&mut self) {
+        self.examples.sort_unstable();
+        let mut seen: Vec<EndpointId> = Vec::new();
+        self.examples.retain(|(_, id)| {
+            !seen.contains(id) && {
+                seen.push(*id);
+                true
+            }
+        });
+        self.examples.truncate(EXAMPLE_LIMIT);
     }
 }
 
@@ -121,7 +163,7 @@ impl Inventory {
         for attempt in attempts {
             let host = || About::Host(Arc::clone(&endpoint.host));
             let full = self.findings.len() >= FINDING_LIMIT;
-            let about = if attempt.location == "path" { host() } else { About::Endpoint(endpoint.id) };
+            let about = if self.is_about_host(attempt) { host() } else { About::Endpoint(endpoint.id) };
             let mut key = Key { zone: zone.clone(), about, rule: attempt.rule };
             if full && !self.findings.contains_key(&key) {
                 key.about = host();
@@ -130,31 +172,28 @@ impl Inventory {
                     continue;
                 }
             }
-            if let About::Endpoint(id) = key.about {
-                self.names.entry(id).or_insert_with(|| endpoint.clone());
+            let finding = self.findings.entry(key).or_insert_with(|| Finding::new(ts));
+            finding.add(attempt, endpoint.id, ts, exchange);
+            if finding.examples.iter().any(|(_, e)| *e == endpoint.id) {
+                self.names.entry(endpoint.id).or_insert_with(|| endpoint.clone());
             }
-            let finding = self.findings.entry(key).or_insert_with(|| Finding {
-                count: 0,
-                answered: 0,
-                observed: 0,
-                first: ts,
-                last: ts,
-                places: Vec::new(),
-                snippet: String::new(),
-                evidence: Vec::new(),
-                proof_evidence: Vec::new(),
-                proof: None,
-            });
-            finding.add(attempt, ts, exchange);
         }
+    }
+
+    /// True of what says nothing about the endpoint asked for: a path that nobody serves, a tool that names itself.
+    fn is_about_host(&self, attempt: &Attempt) -> bool {
+        let says_who = attempt.class == Class::VulnScan || attempt.location == "header:user-agent";
+        attempt.proof.is_none() && (says_who || attempt.location == "path")
     }
 
     /// Endpoints that got other names or became one: old id, new endpoint.
     pub fn rename(&mut self, renames: &[(EndpointId, EndpointRef)]) {
+        let mut changed = false;
         for (old, new) in renames {
             if self.names.remove(old).is_none() {
                 continue;
             }
+            changed = true;
             self.names.insert(new.id, new.clone());
             let moved: Vec<Key> =
                 self.findings.keys().filter(|k| k.about == About::Endpoint(*old)).cloned().collect();
@@ -162,12 +201,25 @@ impl Inventory {
                 let Some(finding) = self.findings.remove(&key) else { continue };
                 let to = Key { about: About::Endpoint(new.id), ..key };
                 match self.findings.get_mut(&to) {
-                    Some(known) => known.merge(finding),
+                    Some(known) => known.merge(&finding),
                     None => {
                         self.findings.insert(to, finding);
                     }
                 }
             }
+        }
+        if changed {
+            self.rename_examples(renames);
+        }
+    }
+
+    fn rename_examples(&mut self, renames: &[(EndpointId, EndpointRef)]) {
+        let to: BTreeMap<EndpointId, EndpointId> = renames.iter().map(|(old, new)| (*old, new.id)).collect();
+        for finding in self.findings.values_mut() {
+            for (_, id) in &mut finding.examples {
+                *id = to.get(id).copied().unwrap_or(*id);
+            }
+            finding.tidy_examples();
         }
     }
 
@@ -178,9 +230,43 @@ impl Inventory {
 
     /// Everything, by host, endpoint and rule.
     pub fn rows(&self) -> Vec<FindingRow> {
-        let mut rows: Vec<FindingRow> = self.findings.iter().filter_map(|(k, f)| self.row(k, f)).collect();
+        let wide = self.wide();
+        let mut rows: Vec<FindingRow> = self
+            .findings
+            .iter()
+            .filter(|(key, finding)| !self.host_key(key, finding).is_some_and(|k| wide.contains_key(&k)))
+            .chain(&wide)
+            .filter_map(|(k, f)| self.row(k, f))
+            .collect();
         rows.sort_by(|a, b| (&a.subject, &a.rule, &a.id).cmp(&(&b.subject, &b.rule, &b.id)));
         rows
+    }
+
+    /// What was tried at many endpoints of a host and nowhere shown to work, as one.
+    fn wide(&self) -> BTreeMap<Key, Finding> {
+        let mut groups: BTreeMap<Key, Vec<&Finding>> = BTreeMap::new();
+        for (key, finding) in &self.findings {
+            if let Some(host) = self.host_key(key, finding) {
+                groups.entry(host).or_default().push(finding);
+            }
+        }
+        groups.retain(|_, group| group.len() > SPREAD_LIMIT);
+        let merge = |group: Vec<&Finding>| {
+            let mut whole = Finding::new(group.iter().map(|f| f.first).min().unwrap_or_default());
+            group.iter().for_each(|finding| whole.merge(finding));
+            whole
+        };
+        groups.into_iter().map(|(key, group)| (key, merge(group))).collect()
+    }
+
+    /// The key under which a finding without proof is told where it is one of many of its host.
+    fn host_key(&self, key: &Key, finding: &Finding) -> Option<Key> {
+        let host = match &key.about {
+            _ if finding.proof.is_some() => return None,
+            About::Endpoint(id) => Arc::clone(&self.names.get(id)?.host),
+            About::Host(host) => Arc::clone(host),
+        };
+        Some(Key { about: About::Host(host), ..key.clone() })
     }
 
     fn row(&self, key: &Key, finding: &Finding) -> Option<FindingRow> {
@@ -211,7 +297,7 @@ impl Inventory {
             owasp: rule.owasp.clone(),
             subject,
             title: format!("{}: {about}", rule.title),
-            detail: self.detail(finding, &rule.description),
+            detail: self.detail(key, finding, &rule.description),
             evidence: evidence.iter().map(|(_, flow, seq)| format!("{flow}-{seq}")).collect(),
             first_seen: finding.first,
             last_seen: finding.last,
@@ -237,7 +323,7 @@ impl Inventory {
             .to_owned()
     }
 
-    fn detail(&self, finding: &Finding, description: &str) -> String {
+    fn detail(&self, key: &Key, finding: &Finding, description: &str) -> String {
         let proof = finding.proof.and_then(|p| self.pack.get(p));
         let outcome = match proof {
             Some(proof) => format!("{} answers show that it worked: {}.", finding.observed, proof.title),
@@ -251,10 +337,25 @@ impl Inventory {
         };
         let times = if finding.count == 1 { "Once".to_owned() } else { format!("{} times", finding.count) };
         format!(
-            "{times} at {}, as in `{}`. {outcome} {description}",
+            "{times} at {}, as in `{}`{}. {outcome} {description}",
             finding.places.join(", "),
-            finding.snippet
+            finding.snippet,
+            self.examples(key, finding)
         )
+    }
+
+    /// Where on a host, by a few endpoints.
+    fn examples(&self, key: &Key, finding: &Finding) -> String {
+        if matches!(key.about, About::Endpoint(_)) {
+            return String::new();
+        }
+        let names: Vec<String> = finding
+            .examples
+            .iter()
+            .filter_map(|(_, id)| self.names.get(id))
+            .map(|name| format!("{} {}", name.method, name.template))
+            .collect();
+        if names.is_empty() { String::new() } else { format!(", of {}", names.join(", ")) }
     }
 }
 
@@ -267,7 +368,7 @@ mod tests {
     }
 
     fn attempt(rule: u16, location: &str, proof: Option<RuleId>) -> Attempt {
-        let class = crate::Class::Sqli;
+        let class = Class::Sqli;
         Attempt {
             class,
             rule: RuleId(rule),
@@ -296,6 +397,37 @@ mod tests {
     }
 
     #[test]
+    fn what_is_tried_everywhere_is_one_finding_and_what_worked_keeps_its_endpoint() {
+        let pack = Arc::new(Pack::builtin().unwrap());
+        let mut inventory = Inventory::new(&pack);
+        let zone = Zone::default();
+        let scan = Attempt { class: Class::VulnScan, ..attempt(3, "header:user-agent", None) };
+        for id in 0..700 {
+            let exchange = (FlowId(id), 0);
+            inventory.add(&endpoint(id), &zone, Ts(id as i64), exchange, std::slice::from_ref(&scan));
+            inventory.add(&endpoint(id), &zone, Ts(id as i64), exchange, &[attempt(0, "query:q", None)]);
+            inventory.add(&endpoint(id), &zone, Ts(id as i64), exchange, &[attempt(1, "path", None)]);
+        }
+        for id in [3, 4] {
+            let worked = attempt(1, "path", Some(RuleId(2)));
+            inventory.add(&endpoint(id), &zone, Ts(800), (FlowId(id), 1), &[worked]);
+        }
+        inventory.rename(&[(EndpointId(1), endpoint(9_000))]);
+        let rows = inventory.rows();
+        let (of_host, of_endpoint): (Vec<_>, Vec<_>) =
+            rows.iter().partition(|r| !r.subject.contains_key("endpoint"));
+        assert_eq!((of_host.len(), of_endpoint.len()), (3, 2), "{rows:#?}");
+        for row in of_host {
+            assert_eq!(
+                (row.count, row.evidence.len(), row.certainty.as_str()),
+                (700, EVIDENCE_LIMIT, "suspected")
+            );
+            assert_eq!(row.detail.matches("GET /a").count(), EXAMPLE_LIMIT, "{}", row.detail);
+        }
+        assert!(of_endpoint.iter().all(|r| r.certainty == "observed" && r.count == 1));
+    }
+
+    #[test]
     fn a_flood_of_endpoints_is_bounded() {
         let pack = Arc::new(Pack::builtin().unwrap());
         let mut inventory = Inventory::new(&pack);
@@ -308,6 +440,8 @@ mod tests {
                 &[attempt(0, "query:q", None)],
             );
         }
-        assert_eq!((inventory.rows().len(), inventory.evicted()), (FINDING_LIMIT, 50));
+        assert_eq!((inventory.findings.len(), inventory.evicted()), (FINDING_LIMIT, 50));
+        let rows = inventory.rows();
+        assert_eq!((rows.len(), rows.first().map(|r| r.count)), (1, Some(FINDING_LIMIT as u64)));
     }
 }
