@@ -78,9 +78,14 @@ impl Half {
 
     /// Takes a direction whose start was guessed for one that starts here, if that is where it was guessed.
     pub(super) fn confirm(&mut self, seq: u32) {
-        if self.next == BASE && self.next_seq == seq {
+        if self.place(seq) == Some(BASE) {
             self.certain = true;
         }
+    }
+
+    /// A SYN with this sequence number, captured late, stands right before its first byte.
+    pub(super) fn may_begin_with(&self, syn: u32) -> bool {
+        self.syn.is_none() && self.place(syn.wrapping_add(1)) == Some(BASE)
     }
 
     /// The offset of a sequence number, where it can belong to this connection.

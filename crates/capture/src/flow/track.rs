@@ -85,7 +85,8 @@ impl Flow {
                 return Fit::NewSince(syn_side, seq);
             }
         }
-        if seg.flags.syn() && half.is_started() && half.syn != Some(seg.seq) {
+        if seg.flags.syn() && half.is_started() && half.syn != Some(seg.seq) && !half.may_begin_with(seg.seq)
+        {
             return if self.is_closed() { Fit::New } else { Fit::Ignore };
         }
         if half.astray >= ASTRAY { Fit::New } else { Fit::Same }
@@ -93,11 +94,7 @@ impl Flow {
 
     fn fit_syn(&mut self, side: Side, seq: u32) -> Fit {
         let half = &self.half[side & 1];
-        if half.syn == Some(seq) || !half.is_started() {
-            return Fit::Same;
-        }
-        let start = seq.wrapping_add(1);
-        if half.syn.is_none() && half.next == BASE && half.place(start) == Some(BASE) {
+        if half.syn == Some(seq) || !half.is_started() || half.may_begin_with(seq) {
             return Fit::Same;
         }
         if self.is_closed() || !self.has_data {
