@@ -41,7 +41,7 @@ pub(super) struct App {
     facts: Facts,
     state: State,
     kind: Kind,
-    /// Anomalies of TCP that no exchange has taken with it yet.
+    /// Anomalies that no exchange has taken with it yet.
     odd: AnomalySet,
     acked: [u64; 2],
     /// Number of the next exchange.
@@ -200,6 +200,7 @@ impl App {
             address: &self.address,
             done: &mut Vec::new(),
             unanswered: &mut Vec::new(),
+            odd: &mut self.odd,
             seq: &mut self.seq,
             forgotten: &mut 0,
         };
@@ -222,6 +223,7 @@ impl App {
             address: &self.address,
             done: &mut done,
             unanswered: cx.unanswered,
+            odd: &mut self.odd,
             seq: &mut self.seq,
             forgotten: &mut cx.counters.requests_forgotten,
         };
@@ -290,7 +292,11 @@ impl App {
         }
     }
 
+    /// What begins a tunnel and is not HTTP makes the whole tunnel something else (RFC 9110 §9.3.6).
     fn refuse(&mut self, side: Side, worn_out: bool) {
+        if self.in_tunnel {
+            return self.become_other(Kind::Tunnel);
+        }
         if let State::Opening(sides, _) = &mut self.state {
             sides[side & 1].refused = true;
         }
@@ -399,6 +405,8 @@ pub(crate) struct Out<'a> {
     pub(crate) address: &'a Address,
     pub(crate) done: &'a mut Vec<Exchange>,
     pub(crate) unanswered: &'a mut Vec<(Ts, u32)>,
+    /// Anomalies that the next exchange takes with it, or at last the flow.
+    pub(crate) odd: &'a mut AnomalySet,
     pub(crate) seq: &'a mut u32,
     pub(crate) forgotten: &'a mut u64,
 }

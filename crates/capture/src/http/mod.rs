@@ -17,7 +17,7 @@ use sidetap_wire::http1::{
 };
 use sidetap_wire::target;
 
-use crate::flow::{Handover, Kind, Mark, Out};
+use crate::flow::{BASE, Handover, Kind, Mark, Out};
 use pair::{Answer, Asked, Entry, Interim, Lost};
 use reader::{BodyStep, Gap, HeadStep, Reader, Wants};
 
@@ -95,7 +95,7 @@ impl Http {
             pipelined: false,
             lost_answers: false,
             interim: None,
-            up_at: 0,
+            up_at: BASE,
             eof_up: None,
             eof_down: None,
             handover: None,
@@ -201,7 +201,10 @@ impl Http {
         };
         match inside {
             Gap::Bridged => {}
-            Gap::BodyEnded => self.finish_response(Completeness::WHOLE, at, last, out),
+            Gap::BodyEnded => {
+                self.finish_response(Completeness::WHOLE, at, last, out);
+                self.go_on_after_connect(out);
+            }
             Gap::Lost => {
                 self.salvage_response(flag, Some(len), out);
                 self.lose_down(flag, last, out);
@@ -284,12 +287,12 @@ impl Http {
             HeadStep::TooLong => {
                 self.up.adopt_head(bytes, mark);
                 self.salvage_request(Completeness::REQUEST_TRUNCATED, None, out);
-                self.request_odd(Anomaly::HeadTooLong);
+                self.request_odd(Anomaly::HeadTooLong, out);
                 self.lose_up(Completeness::REQUEST_TRUNCATED, mark.ts, out);
                 bytes.len()
             }
             HeadStep::Invalid => {
-                self.request_odd(Anomaly::Garbage);
+                self.request_odd(Anomaly::Garbage, out);
                 self.lose_up(Completeness::REQUEST_TRUNCATED, mark.ts, out);
                 bytes.len()
             }
@@ -315,8 +318,14 @@ impl Http {
                 self.lose_down(Completeness::RESPONSE_TRUNCATED, mark.ts, out);
                 bytes.len()
             }
+            HeadStep::Invalid if !self.loose && self.is_all_answered() => {
+                // What follows the last response that is due answers nothing (RFC 9112 §6.3).
+                self.response_odd(Anomaly::Garbage, out);
+                self.down.skip();
+                bytes.len()
+            }
             HeadStep::Invalid => {
-                self.response_odd(Anomaly::Garbage);
+                self.response_odd(Anomaly::Garbage, out);
                 self.lose_down(Completeness::RESPONSE_TRUNCATED, mark.ts, out);
                 bytes.len()
             }
@@ -354,6 +363,7 @@ impl Http {
             BodyStep::More(used) => used,
             BodyStep::Done(used) => {
                 self.finish_response(Completeness::WHOLE, mark.off + used as u64, mark.ts, out);
+                self.go_on_after_connect(out);
                 used
             }
             BodyStep::Broken(used) => {
@@ -536,15 +546,18 @@ impl Http {
         self.place(answer, out);
     }
 
-    fn request_odd(&mut self, anomaly: Anomaly) {
-        if let Some(Entry::Asked(asked)) = self.queue.back_mut() {
-            asked.anomalies.insert(anomaly);
+    /// Told of the request before; where none is open, of the exchange that comes next.
+    fn request_odd(&mut self, anomaly: Anomaly, out: &mut Out<'_>) {
+        match self.queue.back_mut() {
+            Some(Entry::Asked(asked)) => asked.anomalies.insert(anomaly),
+            _ => out.odd.insert(anomaly),
         }
     }
 
-    fn response_odd(&mut self, anomaly: Anomaly) {
-        if let Some(answer) = &mut self.answer {
-            answer.anomalies.insert(anomaly);
+    fn response_odd(&mut self, anomaly: Anomaly, out: &mut Out<'_>) {
+        match &mut self.answer {
+            Some(answer) => answer.anomalies.insert(anomaly),
+            None => out.odd.insert(anomaly),
         }
     }
 }

@@ -172,6 +172,11 @@ impl Http {
         })
     }
 
+    /// No response is due.
+    pub(super) fn is_all_answered(&self) -> bool {
+        self.queue.iter().all(|e| matches!(e, Entry::Asked(a) if a.answer.is_some()))
+    }
+
     pub(super) fn push_gap(&mut self, lost: Lost) {
         match self.queue.back_mut() {
             Some(Entry::Gap(before)) if lost == Lost::Requests => *before = lost,
