@@ -364,6 +364,9 @@ pub struct Summary {
     pub counts: Counts,
     /// Entries that tables gave up for their caps, by table.
     pub evictions: BTreeMap<String, u64>,
+    /// What packet times did to the clock: `packets-late`, `times-disbelieved`, `exchanges-late` (judged after their second).
+    #[serde(default)]
+    pub clock: BTreeMap<String, u64>,
     /// Worker threads.
     pub workers: usize,
     /// Wall time.

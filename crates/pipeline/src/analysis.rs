@@ -56,7 +56,7 @@ impl Analyzer {
                 headers: options.client_headers.clone(),
             },
             analysis: options.analysis,
-            lines: options.exchanges.is_some(),
+            lines: options.exchanges.is_some() || options.evidence,
             world: None,
             eyes: Eyes {
                 discovery: sidetap_discovery::Extractor::new(),

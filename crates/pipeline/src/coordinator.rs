@@ -5,6 +5,7 @@ use sidetap_model::rows::VerdictRow;
 use sidetap_model::{EndpointId, EndpointRef, FlowId, Ts};
 
 use crate::alias::Aliases;
+use crate::evidence::{EvidenceRing, what};
 use crate::item::{Item, Whole};
 use crate::options::Options;
 use crate::proxies::ProxyLearner;
@@ -21,6 +22,7 @@ pub(crate) struct Coordinator {
     pub(crate) proxies: ProxyLearner,
     pub(crate) aliases: Aliases,
     pub(crate) spool: Option<Spool>,
+    pub(crate) evidence: Option<EvidenceRing>,
     /// Items that came after their second was judged.
     pub(crate) late_items: u64,
     /// Items judged early because too many were held.
@@ -50,6 +52,7 @@ impl Coordinator {
             proxies: ProxyLearner::default(),
             aliases: Aliases::default(),
             spool: options.exchanges.as_deref().map(Spool::create),
+            evidence: options.evidence.then(EvidenceRing::default),
             late_items: 0,
             hurried_items: 0,
             pool,
@@ -92,9 +95,13 @@ impl Coordinator {
         self.pool.install(|| bots.finish(&renames));
     }
 
-    /// Verdicts that are new or changed since the last call.
+    /// Verdicts that are new or changed since the last call; what they name is kept as evidence.
     pub(crate) fn changed_verdicts(&mut self) -> Vec<VerdictRow> {
-        self.bots.take_changes()
+        let changed = self.bots.take_changes();
+        if let Some(ring) = &mut self.evidence {
+            ring.keep_verdicts(&changed);
+        }
+        changed
     }
 
     fn judge(&mut self, released: Vec<Item>, now: Ts) {
@@ -143,6 +150,17 @@ impl Coordinator {
         }
         if let (Some(spool), Some((line, key))) = (&mut self.spool, &whole.line) {
             spool.push(line, key.as_ref());
+        }
+        if let (Some(ring), Some((line, key))) = (&mut self.evidence, whole.line) {
+            let id = (item.order.flow, item.order.seq);
+            ring.push(id, item.order.ts, line, key);
+            let endpoint = item.endpoint.as_ref().map_or(0, |e| e.id.0);
+            for s in &whole.sightings {
+                ring.keep_first(id, what(endpoint, &s.location, u64::from(s.kind.0)));
+            }
+            for a in &whole.attempts {
+                ring.keep_first(id, what(endpoint, a.class(), u64::from(a.rule().0)));
+            }
         }
         whole.discovery
     }

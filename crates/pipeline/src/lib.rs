@@ -16,6 +16,7 @@ mod batch;
 mod clock;
 mod community;
 mod coordinator;
+mod evidence;
 mod item;
 mod options;
 mod proxies;
@@ -27,5 +28,6 @@ mod snapshot;
 mod spool;
 mod worker;
 
+pub use evidence::Evidence;
 pub use options::{Hooks, Options, Outcome, PipelineError, Progress};
 pub use run::run;

@@ -21,6 +21,8 @@ pub struct Options {
     pub analysis: bool,
     /// Where to write `exchanges.ndjson`, where it is wanted.
     pub exchanges: Option<PathBuf>,
+    /// Keep exchanges that findings and verdicts name ([`Outcome::evidence`]).
+    pub evidence: bool,
     /// Live: shed and count rather than wait when a queue is full.
     pub live: bool,
     /// Sensitive-data types.
@@ -48,6 +50,8 @@ pub struct Outcome {
     pub openapi: Vec<(String, serde_json::Value)>,
     /// What was learned, for the next run.
     pub state: Option<Vec<u8>>,
+    /// Exchanges that findings and verdicts name, as far as they were still there.
+    pub evidence: Vec<crate::Evidence>,
     /// Outputs that could not be written, with the reason.
     pub write_errors: Vec<String>,
     /// Sources that were recognised as proxies though nothing was configured.

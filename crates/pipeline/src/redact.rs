@@ -1,12 +1,27 @@
 use std::ops::Range;
 
 use sidetap_sensitive::{Hits, Pack, Scanner, TypeId};
+use sidetap_wire::auth::is_credential_parameter;
 use sidetap_wire::body::{Location, Scalar, Visitor, WalkScratch, walk_query};
+use sidetap_wire::cookies::is_session;
 use sidetap_wire::target::{self, Target};
 
 /// Names of parameters whose value names an account.
 const ACCOUNTS: [&str; 10] =
     ["user", "username", "user_name", "login", "email", "e-mail", "mail", "account", "phone", "msisdn"];
+/// Types that rest on a name alone: the segment before a path segment is no name of a field.
+const BY_NAME: [&str; 10] = [
+    "password",
+    "card-verification",
+    "card-expiry",
+    "person-name",
+    "postal-address",
+    "postal-code",
+    "gender",
+    "health-data",
+    "special-category",
+    "one-time-code",
+];
 /// Types that outputs may show: they name machines, not people or secrets.
 const SHOWN: [&str; 3] = ["ip-v4", "ip-v6", "mac"];
 
@@ -53,16 +68,29 @@ fn path_cuts(scanner: &mut Scanner, path: &[u8], at: usize, cuts: &mut Vec<Cut>)
     for segment in path.split(|b| *b == b'/').take(64) {
         let range = start..start + segment.len();
         start = range.end + 1;
+        if let Some(cut) = matrix_cut(segment, range.start) {
+            cuts.push(cut);
+            continue;
+        }
         if segment.len() > 4 {
             let text = target::percent_decoded(segment);
             hits.clear();
             scanner.value(&before, &text, &mut hits);
+            hits.retain(|h| scanner.pack().get(h.kind).is_some_and(|t| !BY_NAME.contains(&&*t.id)));
             if let Some(with) = masked(scanner.pack(), &text, &hits) {
                 cuts.push(Cut { range, with });
             }
         }
         before = String::from_utf8_lossy(segment).into_owned();
     }
+}
+
+/// The session that a path parameter (`;jsessionid=…`) carries.
+fn matrix_cut(segment: &[u8], at: usize) -> Option<Cut> {
+    let parameter = segment.iter().position(|b| *b == b';')? + 1;
+    let name_end = parameter + segment.get(parameter..)?.iter().position(|b| *b == b'=')?;
+    let (name, value) = (segment.get(parameter..name_end)?, segment.get(name_end + 1..)?);
+    is_session(name, value).then(|| Cut { range: at + name_end + 1..at + segment.len(), with: "***".into() })
 }
 
 struct QueryCuts<'a> {
@@ -80,10 +108,17 @@ impl Visitor for QueryCuts<'_> {
         self.scanner.value_at(at, text, &mut self.hits);
         if let Some(with) = masked(self.scanner.pack(), text, &self.hits) {
             self.cuts.push(Cut { range, with });
-        } else if !text.is_empty() && ACCOUNTS.iter().any(|a| at.key.eq_ignore_ascii_case(a)) {
+        } else if !text.is_empty() && is_private(at.key, text) {
             self.cuts.push(Cut { range, with: "***".into() });
         }
     }
+}
+
+/// True where a parameter's name says that its value is an account, a credential or a session.
+fn is_private(name: &str, value: &str) -> bool {
+    ACCOUNTS.iter().any(|a| name.eq_ignore_ascii_case(a))
+        || is_credential_parameter(name.as_bytes())
+        || is_session(name.as_bytes(), value.as_bytes())
 }
 
 /// The text with what was found in it masked; nothing where all of it may be shown.
@@ -149,6 +184,10 @@ mod tests {
         let mail = shown("/users/ada.lovelace@example.org/orders").unwrap();
         assert!(!mail.contains("lovelace") && mail.ends_with("/orders"), "{mail}");
         assert_eq!(shown("/login?user=ada&ok=1").unwrap(), "/login?user=***&ok=1");
+        assert_eq!(shown("/password/forgotten"), None);
+        let session = shown("/cart;jsessionid=0123456789ABCDEF0123/items").unwrap();
+        assert_eq!(session, "/cart;jsessionid=***/items");
+        assert_eq!(shown("/me?token=k3y-0f-the-partner-9Q").unwrap(), "/me?token=***");
         assert!(!shown("/login?password=hunter2hunter").unwrap().contains("hunter2"));
     }
 }

@@ -165,9 +165,9 @@ fn coordinate(
             last = now;
             coordinator.end_epoch(items, now);
             snapshots.publish(epoch, coordinator.world());
-            if options.live {
+            if options.live || options.evidence {
                 let changed = coordinator.changed_verdicts();
-                if !changed.is_empty() {
+                if options.live && !changed.is_empty() {
                     hooks.verdicts(now, &changed);
                 }
             }
@@ -214,6 +214,11 @@ fn outcome(
         run.verdicts = c.bots.verdicts();
         out.openapi = c.discovery.openapi();
     }
+    if let Some(mut ring) = c.evidence.take() {
+        ring.keep_run(&run);
+        let names = c.discovery.snapshot();
+        out.evidence = ring.take(|k| names.lookup(&k.zone, &k.host, &k.method, &k.path).id.to_string());
+    }
     if options.keep_state {
         out.state =
             Some(State { discovery: c.discovery.export_state(), bots: c.bots.export_state() }.write());
@@ -242,9 +247,11 @@ fn summary(
         ("proxy-candidates", c.proxies.refused),
         ("endpoint-aliases", c.aliases.refused),
         ("items-hurried", c.hurried_items),
-        ("items-late", c.late_items),
-        ("times-disbelieved", read.disbelieved_times),
+    ];
+    let clock = [
+        ("exchanges-late", c.late_items),
         ("packets-late", read.late_packets),
+        ("times-disbelieved", read.disbelieved_times),
     ];
     add(&mut evictions, own.into_iter().map(|(k, n)| (k.to_owned(), n)).collect());
     evictions.retain(|_, n| *n > 0);
@@ -262,6 +269,7 @@ fn summary(
             verdicts: run.verdicts.len() as u64,
         },
         evictions,
+        clock: clock.into_iter().filter(|(_, n)| *n > 0).map(|(k, n)| (k.to_owned(), n)).collect(),
         streams: tally.streams,
         workers: options.workers.max(1),
         wall_ms: 0,

@@ -105,7 +105,7 @@ const SECRETS: &[&str] = &[
     "dGhlIHNhbXBsZSBub25jZQpassw0rd",
 ];
 
-const LEAKY: &str = "# Secrets everywhere\n\n>>>\nPOST /login?access_token=k3y-0f-the-partner-9Q HTTP/1.1\nHost: shop.example\nCookie: sessionid=sess0123456789abcdefXYZ\nAuthorization: Bearer dGhlIHNhbXBsZSBub25jZQpassw0rd\nContent-Type: application/json\nContent-Length: 74\n\n{\"email\":\"grace.hopper@navy.example\",\"password\":\"Zx81-correct-horse\",\"a\":1}\n\n<<<\nHTTP/1.1 200 OK\nContent-Type: application/json\nSet-Cookie: sessionid=sess0123456789abcdefXYZ; HttpOnly\nContent-Length: 92\n\n{\"card\":\"4532015112830366\",\"ssn\":\"078-05-1121\",\"aws\":\"AKIAIOSFODNN7EXAMPLQ\",\"pad\":\"1234567\"}\n";
+const LEAKY: &str = "# Secrets everywhere\n\n>>>\nPOST /login?token=k3y-0f-the-partner-9Q HTTP/1.1\nHost: shop.example\nCookie: sessionid=sess0123456789abcdefXYZ\nAuthorization: Bearer dGhlIHNhbXBsZSBub25jZQpassw0rd\nContent-Type: application/json\nContent-Length: 74\n\n{\"email\":\"grace.hopper@navy.example\",\"password\":\"Zx81-correct-horse\",\"a\":1}\n\n<<<\nHTTP/1.1 200 OK\nContent-Type: application/json\nSet-Cookie: sessionid=sess0123456789abcdefXYZ; HttpOnly\nContent-Length: 92\n\n{\"card\":\"4532015112830366\",\"ssn\":\"078-05-1121\",\"aws\":\"AKIAIOSFODNN7EXAMPLQ\",\"pad\":\"1234567\"}\n";
 
 #[test]
 fn no_raw_secret_in_any_output() {

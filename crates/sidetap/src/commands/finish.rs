@@ -6,8 +6,8 @@ use std::time::Instant;
 use anyhow::Result;
 use sidetap_model::Ts;
 use sidetap_model::rows::{Counts, InputSummary, RunData};
-use sidetap_pipeline::Outcome;
-use sidetap_store::{Retention, Store};
+use sidetap_pipeline::{Evidence, Outcome};
+use sidetap_store::{EvidenceLimits, EvidenceRow, Retention, Store};
 
 use super::inventory::keep_documents;
 use super::prepare::Plan;
@@ -50,7 +50,7 @@ pub(crate) fn finish(plan: Plan, mut outcome: Outcome, started: Instant, answer:
         lost.extend(files.iter().filter_map(|(name, text)| out.text(name, text).err()));
     }
     if let Some(file) = &store
-        && let Err(e) = keep(file, run, begun, &outcome.openapi)
+        && let Err(e) = keep(file, run, begun, &outcome.openapi, std::mem::take(&mut outcome.evidence))
     {
         lost.push(format!("cannot keep the results in {}: {e:#}", file.display()));
     }
@@ -97,6 +97,7 @@ fn keep(
     run: &RunData,
     begun: Option<Ts>,
     openapi: &[(String, serde_json::Value)],
+    evidence: Vec<Evidence>,
 ) -> Result<()> {
     let mut store = Store::open(file)?;
     match begun {
@@ -108,6 +109,9 @@ fn keep(
         }
     };
     keep_documents(&mut store, openapi)?;
+    let rows: Vec<EvidenceRow> =
+        evidence.into_iter().map(|e| EvidenceRow { id: e.id, at: e.ts, exchange: e.exchange }).collect();
+    store.record_evidence(&rows, &EvidenceLimits::default())?;
     store.retain(clock::now(), &Retention::default())?;
     Ok(())
 }

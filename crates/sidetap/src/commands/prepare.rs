@@ -67,6 +67,7 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
         specs,
         state: state.as_deref().map(read_state).transpose()?.flatten(),
         keep_state: state.is_some(),
+        evidence: config.store.is_some(),
         ..bare_options(config, key)?
     };
     Ok(Plan {
@@ -92,6 +93,7 @@ pub(crate) fn bare_options(config: &Config, hash_key: HashKey) -> Result<Options
         analysis: false,
         exchanges: None,
         live: false,
+        evidence: false,
         sensitive: Arc::new(sensitive::pack(config)?),
         threats: Arc::new(exploit_patterns(config)?),
         bots: sidetap_bots::Config::new(Arc::new(indicators::pack(config)?), Arc::new(Agents::builtin()?)),

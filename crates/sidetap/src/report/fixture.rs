@@ -92,6 +92,7 @@ fn summary() -> Summary {
         anomalies: counts(&[("duplicate-content-length", 3), ("obs-fold", 1)]),
         counts: Counts::default(),
         evictions: BTreeMap::new(),
+        clock: BTreeMap::new(),
         workers: 2,
         wall_ms: 2_345,
         peak_rss_bytes: 200 << 20,

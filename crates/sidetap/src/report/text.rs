@@ -451,7 +451,7 @@ pub(crate) fn losses(run: &RunData) -> Vec<String> {
     let evicted: u64 = s.evictions.values().sum();
     if evicted > 0 {
         lines.push(format!(
-            "Given up for lack of room or time: {} (a higher --memory-limit may help)",
+            "Given up for lack of room: {} (a higher --memory-limit may help)",
             digest::tally(&s.evictions, 4)
         ));
     }
