@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::context::Naming;
 use crate::find::Finder;
-use crate::pack::{Pack, TypeId};
+use crate::pack::{Find, Pack, TypeId};
 
 /// A part of a value that reads as a type.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -168,11 +168,16 @@ impl Scanner {
         }
     }
 
-    /// A segment that the one before does not name is taken for an id.
+    /// A segment that the one before does not name is taken for an id. What stands before it is no name of a field: types
+    /// that rest on their name alone are not looked for (`/password/forgot`).
     fn segment(&mut self, before: &str, segment: &str, at: usize) {
         let known = naming(&self.pack, &mut self.names, hash_str(before), "", before);
         let name = match known {
-            Some(known) if !known.types.is_empty() => known.clone(),
+            Some(known) if known.types.iter().any(|id| rests_on_value(&self.pack, *id)) => {
+                let mut known = known.clone();
+                known.types.retain(|id| rests_on_value(&self.pack, *id));
+                known
+            }
             _ => Naming { other: true, ..Naming::default() },
         };
         let mut hits = std::mem::take(&mut self.hits);
@@ -286,6 +291,11 @@ fn naming<'n>(pack: &Pack, names: &'n mut Names, hash: u64, path: &str, key: &st
         *names.namings.get_mut(slot)? = pack.phrases.of_name(parent_of(path, key), key);
     }
     names.namings.get(slot)
+}
+
+/// False of types that are known by their name alone.
+fn rests_on_value(pack: &Pack, id: TypeId) -> bool {
+    pack.get(id).is_some_and(|kind| kind.find != Find::Key)
 }
 
 /// The name of what is around the innermost name of a path.
@@ -416,6 +426,26 @@ mod tests {
             ]
         );
         assert!(scanner.take().is_empty());
+    }
+
+    #[test]
+    fn a_path_names_no_fields() {
+        let mut scanner = scanner();
+        scanner.begin(Dir::Request);
+        for path in [
+            "/password/forgot",
+            "/v1/pass/weekly-ticket",
+            "/passport/renewal2026",
+            "/api-key/rotate-now-12ab",
+        ] {
+            scanner.path(path);
+        }
+        assert_eq!(scanner.take(), []);
+        scanner.path("/ssn/219-09-9998");
+        scanner.path("/card/4111111111111111");
+        let seen = scanner.take();
+        let found: Vec<_> = seen.iter().map(|s| scanner.pack().get(s.kind).unwrap().id.as_str()).collect();
+        assert_eq!(found, ["us-ssn", "credit-card"]);
     }
 
     #[test]
