@@ -293,9 +293,10 @@ fn naming<'n>(pack: &Pack, names: &'n mut Names, hash: u64, path: &str, key: &st
     names.namings.get(slot)
 }
 
-/// False of types that are known by their name alone.
+/// False of types that are known by their name alone: whole values, and numbers without check.
 fn rests_on_value(pack: &Pack, id: TypeId) -> bool {
-    pack.get(id).is_some_and(|kind| kind.find != Find::Key)
+    pack.get(id)
+        .is_some_and(|kind| kind.find != Find::Key && (kind.find != Find::Digits || kind.validator.is_some()))
 }
 
 /// The name of what is around the innermost name of a path.
@@ -437,6 +438,7 @@ mod tests {
             "/v1/pass/weekly-ticket",
             "/passport/renewal2026",
             "/api-key/rotate-now-12ab",
+            "/otp/123456",
         ] {
             scanner.path(path);
         }
