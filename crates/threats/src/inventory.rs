@@ -23,7 +23,7 @@ const SPREAD_LIMIT: usize = 5;
 /// What was tried where: findings by endpoint and rule. Fed in order of time by one thread.
 ///
 /// What stands in a path, or only says who asks, is told by host: the path is the attacker's, not the site's. So is what
-/// is tried at more than [`SPREAD_LIMIT`] endpoints of a host. An attempt of which the answer shows that it worked is
+/// is tried at more than five endpoints of a host. An attempt of which the answer shows that it worked is
 /// told of the endpoint that let it.
 #[derive(Debug)]
 pub struct Inventory {
