@@ -13,7 +13,7 @@ use crate::callers::Callers;
 use crate::endpoint::{Endpoint, ExchangeId, client_hash, is_public, tally};
 use crate::learn::{Known as Evidence, Learned, learn};
 use crate::observe::Observation;
-use crate::render::{Template, id_of};
+use crate::render::{Template, id_of, stateless};
 use crate::snapshot::{HostSnapshot, Known};
 use crate::trie::{Allowance, Matching, Node, Part, Visit};
 
@@ -119,7 +119,8 @@ impl Host {
         }
     }
 
-    /// True where the answer is a page that this host gives whatever the path (a single-page application, a catch-all).
+    /// True where the answer is a page that this host gives whatever the path (a single-page application, a catch-all):
+    /// the same page under many different first segments. Under one of them it is the page of many objects.
     pub(crate) fn is_fallback(&mut self, o: &Observation) -> bool {
         let html = o.response.media.as_deref() == Some("text/html");
         let print = o.response.print;
@@ -133,9 +134,10 @@ impl Host {
             self.alike.clear();
         }
         let paths = self.alike.entry(print).or_default();
-        let path = hash_str(&String::from_utf8_lossy(&o.path));
-        if !paths.contains(&path) {
-            paths.push(path);
+        let shape = stateless(&o.path);
+        let branch = hash_str(shape.split('/').nth(1).unwrap_or_default());
+        if !paths.contains(&branch) {
+            paths.push(branch);
         }
         if paths.len() >= ALIKE_PATHS && self.fallbacks.len() < MAX_FALLBACKS {
             self.alike.remove(&print);

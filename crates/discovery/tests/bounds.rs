@@ -86,6 +86,18 @@ fn a_page_that_answers_every_path_is_one_page() {
 }
 
 #[test]
+fn one_page_for_many_objects_is_an_endpoint() {
+    let mut f = Feed::new();
+    for i in 0..200 {
+        let mut o = f.make("GET", &format!("/j/{}", 100_000_000 + i * 7_919), 200);
+        o.response =
+            BodyFacts { visited: true, media: Some("text/html".into()), print: 78, ..BodyFacts::default() };
+        f.give(&o);
+    }
+    assert_eq!(f.templates(), ["GET /j/{}"]);
+}
+
+#[test]
 fn hosts_are_capped() {
     let mut f = Feed::with(Config { max_hosts: 3, ..Config::default() });
     for i in 0..10 {

@@ -87,13 +87,13 @@ impl EvidenceRing {
     }
 
     /// What was kept, with the final names of endpoints.
-    pub(crate) fn take(&mut self, mut id_of: impl FnMut(&LookupKey) -> String) -> Vec<Evidence> {
+    pub(crate) fn take(&mut self, mut id_of: impl FnMut(&LookupKey) -> Option<String>) -> Vec<Evidence> {
         let kept = std::mem::take(&mut self.kept);
         self.kept_bytes = 0;
         let finished = kept.into_iter().filter_map(|((flow, seq), line)| {
             let mut text = line.head;
-            match &line.key {
-                Some(key) => text.extend_from_slice(format!("\"{}\"}}}}", id_of(key)).as_bytes()),
+            match line.key.as_ref().and_then(&mut id_of) {
+                Some(id) => text.extend_from_slice(format!("\"{id}\"}}}}").as_bytes()),
                 None => text.extend_from_slice(b"null}}"),
             }
             let exchange = serde_json::from_slice(&text).ok()?;
@@ -162,7 +162,7 @@ mod tests {
         let mut ring = EvidenceRing::default();
         ring.push(id(3), Ts(9), br#"{"sidetap":{"endpoint":"#.to_vec(), Some(LookupKey::default()));
         ring.keep_first(id(3), 1);
-        let kept = ring.take(|_| "00ff".into());
+        let kept = ring.take(|_| Some("00ff".into()));
         assert_eq!(kept.len(), 1);
         assert_eq!(kept[0].exchange["sidetap"]["endpoint"], "00ff");
         assert_eq!(kept[0].id, "0000000000000007-3");

@@ -16,6 +16,7 @@ use crate::item::Item;
 use crate::options::{Hooks, Options, Outcome, PipelineError, Progress};
 use crate::reader::{Reader, ReaderCounts, ReaderView};
 use crate::snapshot::Snapshots;
+use crate::spool::LookupKey;
 use crate::worker::{Part, Worker};
 
 /// Batches that may wait for a worker; each holds at most a quarter of a MiB and a segment.
@@ -199,7 +200,7 @@ fn outcome(
     let mut out = Outcome::default();
     if let Some(spool) = c.spool.take() {
         let names = c.discovery.snapshot();
-        let written = spool.finish(|k| names.lookup(&k.zone, &k.host, &k.method, &k.path).id.to_string());
+        let written = spool.finish(|k| known_id(&names, k));
         if let Err((path, e)) = written {
             out.write_errors.push(format!("{}: {e}", path.display()));
         }
@@ -217,7 +218,7 @@ fn outcome(
     if let Some(mut ring) = c.evidence.take() {
         ring.keep_run(&run);
         let names = c.discovery.snapshot();
-        out.evidence = ring.take(|k| names.lookup(&k.zone, &k.host, &k.method, &k.path).id.to_string());
+        out.evidence = ring.take(|k| known_id(&names, k));
     }
     if options.keep_state {
         out.state =
@@ -228,6 +229,12 @@ fn outcome(
     run.summary = summary(source, options, &c, read, tally, &run);
     out.run = run;
     out
+}
+
+/// The id of the endpoint in the inventory that a request went to.
+fn known_id(names: &sidetap_discovery::Snapshot, k: &LookupKey) -> Option<String> {
+    let found = names.find(&k.zone, &k.host, &k.method, &k.path);
+    found.known.then(|| found.endpoint.id.to_string())
 }
 
 fn summary(

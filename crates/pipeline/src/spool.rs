@@ -36,7 +36,7 @@ impl Spool {
         }
     }
 
-    /// Keeps a line: `head`, the endpoint's id, `"}}` and a line end; without a key the id is null.
+    /// Keeps a line: `head`, the endpoint's id, `"}}` and a line end; without a key, or where the endpoint is in no inventory, the id is null.
     pub(crate) fn push(&mut self, head: &[u8], key: Option<&LookupKey>) {
         let Some(file) = self.file.as_mut() else { return };
         if let Err(e) = write_record(file, head, key) {
@@ -48,7 +48,7 @@ impl Spool {
     /// Writes the output with the ids that `id_of` gives, and removes the spool.
     pub(crate) fn finish(
         mut self,
-        mut id_of: impl FnMut(&LookupKey) -> String,
+        mut id_of: impl FnMut(&LookupKey) -> Option<String>,
     ) -> Result<(), (PathBuf, io::Error)> {
         let result = self.write_out(&mut id_of);
         if fs::remove_file(&self.spool).is_err() {
@@ -57,7 +57,7 @@ impl Spool {
         result.map_err(|e| (self.output, e))
     }
 
-    fn write_out(&mut self, id_of: &mut impl FnMut(&LookupKey) -> String) -> io::Result<()> {
+    fn write_out(&mut self, id_of: &mut impl FnMut(&LookupKey) -> Option<String>) -> io::Result<()> {
         if let Some(e) = self.error.take() {
             return Err(e);
         }
@@ -78,14 +78,14 @@ impl Spool {
 fn copy_lines(
     from: &mut impl Read,
     to: &Path,
-    id_of: &mut impl FnMut(&LookupKey) -> String,
+    id_of: &mut impl FnMut(&LookupKey) -> Option<String>,
 ) -> io::Result<()> {
     let mut to = BufWriter::with_capacity(1 << 18, File::create(to)?);
     let mut head = Vec::new();
     while let Some(key) = read_record(from, &mut head)? {
         to.write_all(&head)?;
-        match key {
-            Some(key) => write!(to, "\"{}\"}}}}\n", id_of(&key))?,
+        match key.and_then(|key| id_of(&key)) {
+            Some(id) => writeln!(to, "\"{id}\"}}}}")?,
             None => to.write_all(b"null}}\n")?,
         }
     }
@@ -166,7 +166,7 @@ mod tests {
         };
         spool.push(br#"{"n":1,"sidetap":{"endpoint":"#, Some(&key));
         spool.push(br#"{"n":2,"sidetap":{"endpoint":"#, None);
-        spool.finish(|k| format!("{}!", k.host)).unwrap();
+        spool.finish(|k| Some(format!("{}!", k.host))).unwrap();
         let text = fs::read_to_string(&out).unwrap();
         assert_eq!(
             text,

@@ -211,12 +211,14 @@ impl Read for Zstd {
             match std::mem::replace(&mut self.state, ZstdState::Done) {
                 ZstdState::Done => return Ok(0),
                 ZstdState::Between(window) => self.state = Zstd::next_frame(window)?,
-                ZstdState::Frame(mut decoder) => match decoder.read(buf)? {
-                    0 => self.state = ZstdState::Between(decoder.into_inner().0),
-                    n => {
+                ZstdState::Frame(mut decoder) => match decoder.read(buf) {
+                    Ok(0) => self.state = ZstdState::Between(decoder.into_inner().0),
+                    Ok(n) => {
                         self.state = ZstdState::Frame(decoder);
                         return Ok(n);
                     }
+                    Err(_) if !decoder.into_inner().0.need(1)? => return Err(cut_compressed()),
+                    Err(_) => return Err(io::Error::new(io::ErrorKind::InvalidData, "zstd: damaged data")),
                 },
             }
         }

@@ -45,6 +45,13 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
         return Err(Usage("--keylog: TLS decryption is not in this version".to_owned()).into());
     }
     overlay(args, config);
+    let limit = config.analysis.memory_limit;
+    if limit.0 < 1 << 20 {
+        return Err(Usage(format!(
+            "--memory-limit {limit}: at least 1M (it bounds the tables; the process takes about 80M besides)"
+        ))
+        .into());
+    }
     let key = hash_key::load_or_make(config.analysis.hash_key.as_deref())?;
     let policies = policies(config)?.hashed(&key);
     let specs = specs(&config.analysis.specs)?;
