@@ -12,7 +12,7 @@ use std::sync::Arc;
 use hashbrown::HashSet;
 use sidetap_wire::body::hash_str;
 
-use crate::segment::{self, STRONG};
+use crate::segment::{self, STRONG, Shape};
 use crate::trie::{Node, Param};
 use crate::words;
 
@@ -20,6 +20,12 @@ use crate::words;
 const MAX_CANDIDATES: usize = 512;
 /// Continuations of one sibling that are told apart.
 const MAX_PROFILE: usize = 512;
+/// Versions of one API that are live at a time at most.
+const MOST_VERSIONS: usize = 3;
+/// Names that two versions have in common at least.
+const SHARED_NAMES: usize = 2;
+/// Requests of a number from which on it is told whether it is a version.
+const SURE_HITS: u32 = 32;
 const PRIOR: f64 = -6.0;
 const OPEN_COST: f64 = 6.0;
 
@@ -67,6 +73,7 @@ pub(crate) struct Learned {
 
 /// Merges what belongs together below `node`.
 pub(crate) fn learn(node: &mut Node, path: &mut Vec<Arc<str>>, known: &Known<'_>, met: &mut Learned) {
+    settle_numbers(node, path, known, met);
     if node.kids.len() >= 2 || !node.params.is_empty() && !node.kids.is_empty() {
         for suffix in suffixes(node) {
             merge_level(node, path, &suffix, known, met, Depth::AsIs);
@@ -83,6 +90,48 @@ pub(crate) fn learn(node: &mut Node, path: &mut Vec<Arc<str>>, known: &Known<'_>
         learn(&mut p.node, path, known, met);
         path.pop();
     }
+}
+
+fn may_be_version(name: &str, path: &[Arc<str>]) -> bool {
+    segment::may_be_version(name, path.last().map(|p| &**p), path.len())
+}
+
+/// Bare numbers that were held back as perhaps versions become values, unless they live as versions do.
+fn settle_numbers(node: &mut Node, path: &[Arc<str>], known: &Known<'_>, met: &mut Learned) {
+    let held: Vec<Arc<str>> = node
+        .kids
+        .iter()
+        .filter(|(name, kid)| !kid.pinned && may_be_version(name, path))
+        .map(|(name, _)| Arc::clone(name))
+        .collect();
+    if held.is_empty() || are_versions(node, &held, known.margin > 0.0) {
+        return;
+    }
+    let plain = node.params.iter().position(|p| p.prefix.is_empty() && p.suffix.is_empty());
+    let index = plain.unwrap_or_else(|| node.place(Param::new("", "")));
+    for name in held {
+        let Some(kid) = node.kids.remove(&name) else { continue };
+        let Some(param) = node.params.get_mut(index) else { continue };
+        param.shapes |= Shape::Int.bit();
+        param.node.absorb(kid, &mut met.met);
+    }
+}
+
+/// Few numbers, nothing called at them or at what holds them, and the same names below: versions of one API. With `open`
+/// also what may still turn out so.
+fn are_versions(node: &Node, held: &[Arc<str>], open: bool) -> bool {
+    let known_values = node.params.iter().any(|p| p.shapes & Shape::Int.bit() != 0);
+    let kids: Vec<&Node> = held.iter().filter_map(|name| node.kids.get(name)).collect();
+    let bare = kids.iter().all(|k| k.ends.is_empty() && k.params.is_empty());
+    if known_values || !bare || !node.ends.is_empty() || kids.len() > MOST_VERSIONS {
+        return false;
+    }
+    let Some((first, others)) = kids.split_first() else { return false };
+    let alike = |other: &&Node| {
+        let shared = first.kids.keys().filter(|name| other.kids.contains_key(*name)).count();
+        shared >= SHARED_NAMES && shared * 2 >= first.kids.len().min(other.kids.len())
+    };
+    !others.is_empty() && others.iter().all(alike) || open && kids.iter().any(|k| k.hits < SURE_HITS)
 }
 
 /// The file extensions among the children, then none, which takes whatever the extensions left.
@@ -125,6 +174,7 @@ fn merge_level(
         .kids
         .iter()
         .filter(|(name, _)| (suffix.is_empty() || group_of(name) == suffix) && !words::is_reserved(name))
+        .filter(|(name, _)| !may_be_version(name, path))
         .filter(|(_, kid)| !kid.pinned && (depth == Depth::AsIs || !kid.kids.is_empty()))
         .take(MAX_CANDIDATES)
         .map(|(name, kid)| candidate(name, kid, path, known, depth, lens))

@@ -6,6 +6,12 @@ use std::borrow::Cow;
 pub(crate) const MAX_SEGMENT: usize = 256;
 /// Most segments of a path that are looked at; the rest counts as the last.
 pub(crate) const MAX_DEPTH: usize = 32;
+/// Bare numbers above are no versions.
+const HIGHEST_VERSION: u8 = 20;
+/// From so many digits on, letters before them are the mark of a series.
+const LONG_NUMBER: usize = 6;
+/// Most letters of such a mark.
+const SHORT_MARK: usize = 4;
 /// Score from which one sight of a segment is enough to call it a value.
 pub(crate) const STRONG: u8 = 80;
 
@@ -180,7 +186,7 @@ pub(crate) fn read(segment: &str, previous: Option<&str>, depth: usize) -> Readi
     if bytes.len() > MAX_SEGMENT {
         return Reading::of(Shape::Token, 100);
     }
-    if is_version(segment, previous, depth) {
+    if is_version(segment, previous, depth) || may_be_version(segment, previous, depth) {
         return Reading::WORD;
     }
     let whole = read_whole(segment);
@@ -188,6 +194,17 @@ pub(crate) fn read(segment: &str, previous: Option<&str>, depth: usize) -> Readi
         return whole;
     }
     read_affixed(segment).filter(|r| r.score > whole.score).unwrap_or(whole)
+}
+
+/// Whether a bare number may be a version, as in `/m/1/cart`: small, near the root, behind one name that is no plural. Only
+/// its siblings can tell (see `learn`); until then it is a literal.
+pub(crate) fn may_be_version(segment: &str, previous: Option<&str>, depth: usize) -> bool {
+    let small = segment.len() <= 2
+        && !segment.starts_with('0')
+        && segment.bytes().all(|b| b.is_ascii_digit())
+        && segment.parse::<u8>().is_ok_and(|n| n <= HIGHEST_VERSION);
+    let named = |p: &str| !p.ends_with(['s', 'S']) && p.bytes().all(|b| b.is_ascii_alphabetic());
+    small && (1..3).contains(&depth) && previous.is_some_and(|p| !p.is_empty() && named(p))
 }
 
 fn is_version(segment: &str, previous: Option<&str>, depth: usize) -> bool {
@@ -368,7 +385,7 @@ fn pieces(s: &str) -> u8 {
     best
 }
 
-/// `irene14`, `web-01`: a name that was numbered.
+/// `irene14`, `web-01`: a name that was numbered; `PW123456789`: a number with a mark before it.
 fn tail_digits(b: &[u8], digits: usize) -> u8 {
     let tail = b.iter().rev().take_while(|c| c.is_ascii_digit()).count();
     let joined = b.iter().rev().nth(tail).is_some_and(u8::is_ascii_alphabetic);
@@ -379,8 +396,15 @@ fn tail_digits(b: &[u8], digits: usize) -> u8 {
         (1, false) => 20,
         (2, true) => 35,
         (2, false) => 25,
+        (LONG_NUMBER.., true) if is_mark(b, tail) => 85,
         _ => 45,
     }
+}
+
+/// At most a few letters stand before `tail` digits.
+fn is_mark(b: &[u8], tail: usize) -> bool {
+    let mark = b.get(..b.len() - tail).unwrap_or_default();
+    mark.len() <= SHORT_MARK && mark.iter().all(u8::is_ascii_alphabetic)
 }
 
 /// `sha256:…`, `{id}.json`, `@name`, `report-….pdf`: a variable part between literals.
@@ -520,6 +544,8 @@ mod tests {
             "10.0.0.1",
             "01ARZ3NDEKTSV4RRFFQ69G5FAV",
             "pi_45J04yIA2dZYmD",
+            "PW123456789",
+            "ord100045",
         ] {
             assert!(score(s) >= STRONG, "{s} {}", score(s));
         }
@@ -545,6 +571,9 @@ mod tests {
             "s3",
             "deadbeef",
             "facade",
+            "iso8859",
+            "summer2024",
+            "version20240101",
         ] {
             assert!(score(s) < 50, "{s} {}", score(s));
         }
@@ -564,6 +593,14 @@ mod tests {
             assert_eq!(read(s, prev, depth).score, 0, "{s}");
         }
         assert_eq!(read("7", Some("users"), 1).shape, Shape::Int);
+        for (s, prev, depth) in [("7", "m", 1), ("2", "m", 2)] {
+            assert_eq!(read(s, Some(prev), depth).score, 0, "{s}");
+        }
+        for (s, prev, depth) in
+            [("21", "m", 1), ("07", "m", 1), ("7", "m", 3), ("7", "v1", 1), ("70", "7", 1)]
+        {
+            assert_eq!(read(s, Some(prev), depth).shape, Shape::Int, "{s}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::segment::{self, Reading, STRONG};
+use crate::segment::{self, Reading, STRONG, Shape};
 use crate::words;
 
 /// Most literal children of a node; more are forced into a parameter.
@@ -114,7 +114,7 @@ impl Param {
         if reading.score >= STRONG && plain {
             return true;
         }
-        if self.claimed {
+        if self.claimed || plain && self.shapes & Shape::Int.bit() != 0 && part.may_be_version() {
             return true;
         }
         if !self.open || words::is_reserved(segment) || reading.score == 0 && is_version_like(segment) {
@@ -379,6 +379,10 @@ impl<'a> Part<'a> {
         let r = segment::read(self.text, self.previous, self.depth);
         self.known.set(Some(r));
         r
+    }
+
+    fn may_be_version(&self) -> bool {
+        segment::may_be_version(self.text, self.previous, self.depth)
     }
 
     fn affixes(&self) -> (&'a str, &'a str) {

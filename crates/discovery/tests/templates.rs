@@ -228,3 +228,49 @@ fn a_form_that_answers_by_redirect_is_an_endpoint() {
     f.send("POST", "/elsewhere", 302);
     assert_eq!(f.templates(), ["GET /login", "POST /login"]);
 }
+
+#[test]
+fn bare_numbers_with_the_same_names_below_are_versions() {
+    let mut f = Feed::new();
+    for i in 0..300 {
+        let version = 1 + i % 2;
+        for name in ["config", "feed", "profile"] {
+            f.send("GET", &format!("/m/{version}/{name}"), 200);
+        }
+        f.send("GET", &format!("/m/{version}/items/{i}"), 200);
+    }
+    let t = f.templates();
+    for version in [1, 2] {
+        for name in ["config", "feed", "profile"] {
+            assert!(t.contains(&format!("GET /m/{version}/{name}")), "{t:#?}");
+        }
+        assert!(t.contains(&format!("GET /m/{version}/items/{{}}")), "{t:#?}");
+    }
+    assert_eq!(t.len(), 8, "{t:#?}");
+}
+
+#[test]
+fn bare_numbers_that_are_many_or_called_themselves_are_values() {
+    for (names, values) in [(&["cart", "orders"][..], 1..=9), (&["", "cart", "orders"][..], 1..=2)] {
+        let mut f = Feed::new();
+        for i in 0..60 {
+            for id in values.clone() {
+                let name = names[i % names.len()];
+                let slash = if name.is_empty() { "" } else { "/" };
+                f.send("GET", &format!("/user/{id}{slash}{name}"), 200);
+            }
+        }
+        let t = f.templates();
+        assert_eq!(t.len(), names.len(), "{t:#?}");
+        assert!(t.iter().all(|t| t.contains("/user/{}")), "{t:#?}");
+    }
+}
+
+#[test]
+fn numbers_with_a_mark_before_them_are_values_at_first_sight() {
+    let mut f = Feed::new();
+    for i in 0..50 {
+        f.send("GET", &format!("/feed/v1/shipments/PW{}", 123_456_789 + i * 7_919), 200);
+    }
+    assert_eq!(f.templates().len(), 1, "{:#?}", f.templates());
+}
