@@ -5,6 +5,8 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use sidetap_model::Headers;
 use smallvec::SmallVec;
 
+use crate::names::NameSet;
+
 /// A credential as a request carries it. Values are raw: they are for hashing and comparing, never for output.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Credential<'a> {
@@ -103,27 +105,23 @@ fn basic_user(token: &[u8]) -> Vec<u8> {
 
 /// True where a token has the three base64url parts of a JWT (RFC 7519), the first beginning as a JSON object does.
 pub fn is_jwt(token: &[u8]) -> bool {
-    let part = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-    let mut dots = 0;
+    let strange = |b: &u8| !(b.is_ascii_alphanumeric() | (*b == b'-') | (*b == b'_') | (*b == b'.'));
     token.starts_with(b"eyJ")
-        && token.iter().all(|b| {
-            dots += u8::from(*b == b'.' && dots < 3);
-            part(b) || *b == b'.'
-        })
-        && dots == 2
+        && !token.iter().fold(false, |any, b| any | strange(b))
+        && memchr::memchr_iter(b'.', token).take(3).count() == 2
 }
 
 /// True where a header is one that API keys travel in.
 pub fn is_key_header(name: &[u8]) -> bool {
-    KEY_HEADERS.iter().any(|known| name.eq_ignore_ascii_case(known))
+    KEY_HEADERS.has(name)
 }
 
 /// True where a query parameter is one that credentials travel in: a finding in itself, for URLs are logged.
 pub fn is_credential_parameter(name: &[u8]) -> bool {
-    CREDENTIAL_PARAMETERS.iter().any(|known| name.eq_ignore_ascii_case(known))
+    CREDENTIAL_PARAMETERS.has(name)
 }
 
-const KEY_HEADERS: &[&[u8]] = &[
+static KEY_HEADERS: NameSet = NameSet::new(&[
     b"x-api-key",
     b"api-key",
     b"apikey",
@@ -148,9 +146,9 @@ const KEY_HEADERS: &[&[u8]] = &[
     b"x-session-token",
     b"x-user-token",
     b"x-amz-security-token",
-];
+]);
 
-const CREDENTIAL_PARAMETERS: &[&[u8]] = &[
+static CREDENTIAL_PARAMETERS: NameSet = NameSet::new(&[
     b"api_key",
     b"apikey",
     b"api-key",
@@ -176,7 +174,7 @@ const CREDENTIAL_PARAMETERS: &[&[u8]] = &[
     b"sig",
     b"x-amz-signature",
     b"subscription-key",
-];
+]);
 
 #[cfg(test)]
 mod tests {

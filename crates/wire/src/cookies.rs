@@ -60,7 +60,7 @@ fn set_cookie(value: &[u8]) -> Option<SetCookie<'_>> {
 ///
 /// Cookies of analytics, consent, language and cross-site-request protection are not sessions.
 pub fn is_session(name: &[u8], value: &[u8]) -> bool {
-    is_session_name(name) && is_unguessable(value)
+    is_unguessable(value) && is_session_name(name)
 }
 
 fn is_session_name(name: &[u8]) -> bool {
@@ -72,23 +72,25 @@ fn is_session_name(name: &[u8]) -> bool {
     lower.1.copy_from_slice(lower.0);
     lower.1.make_ascii_lowercase();
     let name: &[u8] = lower.1;
-    let has = |part: &&[u8]| memchr::memmem::find(name, part).is_some();
-    !NOT_SESSIONS.iter().any(has)
-        && (SESSIONS.iter().any(has) || name == b"sid" || name.ends_with(b"sid") || name.starts_with(b"sid"))
+    let sessions = || SESSIONS.stand_in(name) || name.ends_with(b"sid") || name.starts_with(b"sid");
+    sessions() && !NOT_SESSIONS.stand_in(name)
 }
 
 /// 12 characters or more, with letters and digits or long: what a counter or a flag is not.
 fn is_unguessable(value: &[u8]) -> bool {
-    let digits = value.iter().filter(|b| b.is_ascii_digit()).count();
-    let letters = value.iter().filter(|b| b.is_ascii_alphabetic()).count();
-    let distinct = value.iter().fold([false; 256], |mut seen, b| {
-        if let Some(slot) = seen.get_mut(usize::from(*b)) {
-            *slot = true;
+    if value.len() < 12 {
+        return false;
+    }
+    let digits = value.iter().any(u8::is_ascii_digit);
+    let letters = value.iter().any(u8::is_ascii_alphabetic);
+    let mut seen = [0_u64; 4];
+    for b in value {
+        if let Some(word) = seen.get_mut(usize::from(*b >> 6)) {
+            *word |= 1 << (b & 63);
         }
-        seen
-    });
-    let distinct = distinct.iter().filter(|s| **s).count();
-    value.len() >= 12 && distinct >= 6 && (letters > 0 && digits > 0 || value.len() >= 20)
+    }
+    let distinct: u32 = seen.iter().map(|word| word.count_ones()).sum();
+    distinct >= 6 && (letters && digits || value.len() >= 20)
 }
 
 fn pair(part: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -99,7 +101,41 @@ fn pair(part: &[u8]) -> Option<(&[u8], &[u8])> {
     (!name.is_empty()).then_some((name, value))
 }
 
-const SESSIONS: &[&[u8]] = &[
+/// Parts of names, at most 32, with a bit for each at the byte that it begins with.
+struct Parts {
+    parts: &'static [&'static [u8]],
+    starts: [u32; 256],
+}
+
+impl Parts {
+    const fn new(parts: &'static [&'static [u8]]) -> Self {
+        let mut starts = [0; 256];
+        let mut at = 0;
+        while at < parts.len() {
+            starts[parts[at][0] as usize] |= 1 << at;
+            at += 1;
+        }
+        Parts { parts, starts }
+    }
+
+    /// True where one of them stands in `name`.
+    fn stand_in(&self, name: &[u8]) -> bool {
+        let begins = |rest: &[u8], first: u8| {
+            let mut left = self.starts.get(usize::from(first)).copied().unwrap_or(0);
+            while left != 0 {
+                let part = self.parts.get(left.trailing_zeros() as usize);
+                if part.is_some_and(|p| rest.starts_with(p)) {
+                    return true;
+                }
+                left &= left - 1;
+            }
+            false
+        };
+        name.iter().enumerate().any(|(at, b)| begins(name.get(at..).unwrap_or_default(), *b))
+    }
+}
+
+static SESSIONS: Parts = Parts::new(&[
     b"sess",
     b"token",
     b"auth",
@@ -119,9 +155,9 @@ const SESSIONS: &[&[u8]] = &[
     b"ci_s",
     b"user_id",
     b"account_id",
-];
+]);
 
-const NOT_SESSIONS: &[&[u8]] = &[
+static NOT_SESSIONS: Parts = Parts::new(&[
     b"csrf",
     b"xsrf",
     b"_ga",
@@ -140,7 +176,7 @@ const NOT_SESSIONS: &[&[u8]] = &[
     b"requestverification",
     b"assets",
     b"author",
-];
+]);
 
 #[cfg(test)]
 mod tests {

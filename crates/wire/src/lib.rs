@@ -6,4 +6,5 @@ pub mod coding;
 pub mod cookies;
 pub mod forward;
 pub mod http1;
+pub mod names;
 pub mod target;
