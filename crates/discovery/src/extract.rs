@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sidetap_model::{EndpointRef, Exchange, Zone};
 use sidetap_wire::body::{Kind, Location, Scalar, Visitor, WalkScratch, hash_str, walk_query};
+use sidetap_wire::names::NameSet;
 use smallvec::SmallVec;
 
 use crate::head;
@@ -18,6 +19,18 @@ const TABLE: usize = 512;
 const MAX_IDS: usize = 64;
 const MAX_QUERY: usize = 32;
 const MAX_PATHS: usize = 16 << 10;
+/// Innermost names of the fields that say what is spoken.
+static SPEECH: NameSet = NameSet::new(&[
+    b"jsonrpc",
+    b"method",
+    b"name",
+    b"operationName",
+    b"query",
+    b"model",
+    b"role",
+    b"prompt",
+    b"input",
+]);
 
 /// Which body is visited.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -145,10 +158,14 @@ impl Extractor {
         }
     }
 
+    #[inline]
     fn field(&mut self, at: &Location<'_>, kinds: u8, shapes: impl FnOnce() -> u32) {
-        if self.visit != Visit::Full {
-            return;
+        if self.visit == Visit::Full {
+            self.full_field(at, kinds, shapes);
         }
+    }
+
+    fn full_field(&mut self, at: &Location<'_>, kinds: u8, shapes: impl FnOnce() -> u32) {
         let generation = self.generation;
         let mut slot = at.hash as usize % TABLE;
         loop {
@@ -170,28 +187,32 @@ impl Extractor {
             slot = (slot + 1) % TABLE;
         }
         let facts = self.facts();
-        if facts.fields.len() >= MAX_FIELDS || facts.paths.len() + at.path.len() > MAX_PATHS {
+        if facts.fields.len() >= MAX_FIELDS {
+            return;
+        }
+        let start = facts.paths.len();
+        at.write_path(&mut facts.paths);
+        if facts.paths.len() > MAX_PATHS {
+            facts.paths.truncate(start);
             return;
         }
         let index = facts.fields.len() as u16;
-        facts.paths.push_str(at.path);
-        facts.fields.push(Field {
-            path: at.hash,
-            len: at.path.len() as u16,
-            kinds,
-            shapes: shapes(),
-            count: 1,
-        });
+        let len = (facts.paths.len() - start) as u16;
+        facts.fields.push(Field { path: at.hash, len, kinds, shapes: shapes(), count: 1 });
         if let Some(entry) = self.table.get_mut(slot) {
             *entry = (at.hash, generation, index);
         }
     }
 
+    #[inline]
     fn identity(&mut self, at: &Location<'_>, value: &str) {
-        if value.is_empty() || value.len() > 128 || !is_id_key(at.key) {
-            return;
+        if !value.is_empty() && value.len() <= 128 && is_id_key(at.key) {
+            self.named(at, value);
         }
-        if at.depth <= 2 && !at.path.contains('[') {
+    }
+
+    fn named(&mut self, at: &Location<'_>, value: &str) {
+        if at.depth <= 2 && !self.own_id && !at.path().contains('[') {
             self.own_id = true;
         }
         if self.ids.len() < MAX_IDS {
@@ -200,14 +221,18 @@ impl Extractor {
     }
 
     fn speech(&mut self, at: &Location<'_>, text: &str) {
+        if at.depth > 3 || !SPEECH.has(at.key.as_bytes()) {
+            return;
+        }
         let g = &mut self.grown;
-        match at.path {
+        let path = at.path();
+        match &*path {
             "$.jsonrpc" | "$[*].jsonrpc" => g.rpc = true,
             "$.method" | "$[*].method" if g.rpc_method.is_none() => g.rpc_method = identifier(text),
             "$.params.name" => g.tool = identifier(text),
             "$.operationName" | "$[*].operationName" => g.operation = identifier(text),
             "$.query" | "$[*].query" if text.contains('{') => {
-                g.batch |= at.path.starts_with("$[") && g.graphql.is_some();
+                g.batch |= path.starts_with("$[") && g.graphql.is_some();
                 g.introspection |= text.contains("__schema") || text.contains("__type");
                 if g.graphql.is_none() {
                     g.graphql = graphql_operation(text);
@@ -324,6 +349,7 @@ impl Extractor {
 }
 
 impl Visitor for Extractor {
+    #[inline]
     fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, _span: Range<usize>) {
         match value {
             Scalar::Str(s) => {
@@ -334,8 +360,10 @@ impl Visitor for Extractor {
                 }
             }
             Scalar::Num(n) => {
-                let whole = n.bytes().all(|b| b.is_ascii_digit() || b == b'-');
-                self.field(at, if whole { Kinds::INTEGER } else { Kinds::NUMBER }, || 0);
+                if self.visit == Visit::Full {
+                    let whole = n.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+                    self.field(at, if whole { Kinds::INTEGER } else { Kinds::NUMBER }, || 0);
+                }
                 if self.side == Side::Response {
                     self.identity(at, n);
                 }
@@ -344,7 +372,7 @@ impl Visitor for Extractor {
             Scalar::Null => self.field(at, Kinds::NULL, || 0),
         }
         if at.depth <= 3 && !at.key.is_empty() {
-            self.facts().keys |= 1 << (hash_str(at.key) % 128);
+            self.facts().keys |= 1 << (at.key_hash % 128);
         }
     }
 
@@ -352,7 +380,7 @@ impl Visitor for Extractor {
         self.field(at, Kinds::OBJECT, || 0);
         match self.side {
             Side::Request => {
-                if at.depth == 2 && self.grown.soap.is_none() && at.path.contains("Body.") {
+                if at.depth == 2 && self.grown.soap.is_none() && at.path().contains("Body.") {
                     self.grown.soap = identifier(at.key.rsplit(':').next().unwrap_or(at.key));
                 }
             }
@@ -442,38 +470,47 @@ fn identifier(text: &str) -> Option<Box<str>> {
 
 /// True of field names under which resources are named.
 fn is_id_key(key: &str) -> bool {
-    const NAMES: [&str; 22] = [
-        "id",
-        "_id",
-        "uuid",
-        "guid",
-        "key",
-        "name",
-        "slug",
-        "login",
-        "username",
-        "user",
-        "code",
-        "sid",
-        "number",
-        "handle",
-        "ref",
-        "reference",
-        "gid",
-        "uid",
-        "sku",
-        "email",
-        "path",
-        "self",
-    ];
-    let b = key.as_bytes();
-    match b.len() {
-        0 | 1 => false,
-        2..=9 if NAMES.iter().any(|n| key.eq_ignore_ascii_case(n)) => true,
-        _ => ["_id", "Id", "_uuid", "_name", "Name", "_key", "_slug", "_sid", "Sid", "_code", "ID"]
-            .iter()
-            .any(|s| key.ends_with(s)),
-    }
+    static NAMES: NameSet = NameSet::new(&[
+        b"id",
+        b"_id",
+        b"uuid",
+        b"guid",
+        b"key",
+        b"name",
+        b"slug",
+        b"login",
+        b"username",
+        b"user",
+        b"code",
+        b"sid",
+        b"number",
+        b"handle",
+        b"ref",
+        b"reference",
+        b"gid",
+        b"uid",
+        b"sku",
+        b"email",
+        b"path",
+        b"self",
+    ]);
+    let key = key.as_bytes();
+    let ends = || {
+        matches!(
+            key,
+            [.., b'_', b'i', b'd']
+                | [.., b'I', b'd' | b'D']
+                | [.., b'_', b'u', b'u', b'i', b'd']
+                | [.., b'N', b'a', b'm', b'e']
+                | [.., b'_', b'n', b'a', b'm', b'e']
+                | [.., b'_', b'k', b'e', b'y']
+                | [.., b'_', b's', b'l', b'u', b'g']
+                | [.., b'S', b'i', b'd']
+                | [.., b'_', b's', b'i', b'd']
+                | [.., b'_', b'c', b'o', b'd', b'e']
+        )
+    };
+    key.len() > 1 && (ends() || NAMES.has(key))
 }
 
 fn hash_bytes(bytes: &[u8]) -> u64 {

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use sidetap_model::{HashKey, Headers};
 use sidetap_wire::body::{Location, Scalar, Visitor, WalkScratch, hash_str, walk_query};
+use sidetap_wire::names::NameSet;
 use smallvec::SmallVec;
 
 use crate::context::Naming;
@@ -120,15 +121,22 @@ impl Scanner {
 
     /// Looks at one value under a name; hits are added.
     pub fn value(&mut self, key: &str, value: &str, hits: &mut Hits) {
-        self.named_value(hash_str(key), "", key, value, hits);
+        self.named_value(hash_str(key), || "", key, value, hits);
     }
 
     /// As [`Scanner::value`], for a place in a body: what the place's name says is remembered by its hash.
     pub fn value_at(&mut self, at: &Location<'_>, value: &str, hits: &mut Hits) {
-        self.named_value(at.hash, at.path, at.key, value, hits);
+        self.named_value(at.hash, || at.path(), at.key, value, hits);
     }
 
-    fn named_value(&mut self, hash: u64, path: &str, key: &str, value: &str, hits: &mut Hits) {
+    fn named_value<P: AsRef<str>>(
+        &mut self,
+        hash: u64,
+        path: impl FnOnce() -> P,
+        key: &str,
+        value: &str,
+        hits: &mut Hits,
+    ) {
         if let Some(name) = naming(&self.pack, &mut self.names, hash, path, key) {
             Finder::new(&self.pack, value, name, self.floor, hits).run();
         }
@@ -171,7 +179,7 @@ impl Scanner {
     /// A segment that the one before does not name is taken for an id. What stands before it is no name of a field: types
     /// that rest on their name alone are not looked for (`/password/forgot`).
     fn segment(&mut self, before: &str, segment: &str, at: usize) {
-        let known = naming(&self.pack, &mut self.names, hash_str(before), "", before);
+        let known = naming(&self.pack, &mut self.names, hash_str(before), || "", before);
         let name = match known {
             Some(known) if known.types.iter().any(|id| rests_on_value(&self.pack, *id)) => {
                 let mut known = known.clone();
@@ -199,14 +207,14 @@ impl Scanner {
                 continue;
             };
             let hash = hash_str(name);
-            self.see_as(hash, "", name, value, || format!("header:{}", name.to_ascii_lowercase()));
+            self.see_as(hash, name, value, || format!("header:{}", name.to_ascii_lowercase()));
         }
     }
 
-    fn see_as(&mut self, hash: u64, path: &str, key: &str, value: &str, location: impl Fn() -> String) {
+    fn see_as(&mut self, hash: u64, key: &str, value: &str, location: impl Fn() -> String) {
         let mut hits = std::mem::take(&mut self.hits);
         hits.clear();
-        self.named_value(hash, path, key, value, &mut hits);
+        self.named_value(hash, || "", key, value, &mut hits);
         for hit in &hits {
             self.note(hit, value, &location);
         }
@@ -251,7 +259,7 @@ impl Visitor for Scanner {
         if text.len() < 3 {
             return;
         }
-        let Some(name) = naming(&self.pack, &mut self.names, at.hash, at.path, at.key) else { return };
+        let Some(name) = naming(&self.pack, &mut self.names, at.hash, || at.path(), at.key) else { return };
         let bare = number && name.types.is_empty();
         if bare && (name.other || text.len() > 31 || self.bare >> text.len() & 1 == 0)
             || !Finder::may_hold(&self.pack, text, name)
@@ -262,7 +270,7 @@ impl Visitor for Scanner {
         hits.clear();
         Finder::new(&self.pack, text, name, self.floor, &mut hits).search();
         for hit in &hits {
-            self.note(hit, text, || at.path.to_owned());
+            self.note(hit, text, || at.path().into_owned());
         }
         self.hits = hits;
     }
@@ -283,12 +291,18 @@ impl Names {
 
 /// What a place's name says.
 #[inline]
-fn naming<'n>(pack: &Pack, names: &'n mut Names, hash: u64, path: &str, key: &str) -> Option<&'n Naming> {
+fn naming<'n, P: AsRef<str>>(
+    pack: &Pack,
+    names: &'n mut Names,
+    hash: u64,
+    path: impl FnOnce() -> P,
+    key: &str,
+) -> Option<&'n Naming> {
     let slot = (hash >> 20) as usize & (NAME_SLOTS - 1);
     let known = names.hashes.get_mut(slot)?;
     if *known != hash {
         *known = hash;
-        *names.namings.get_mut(slot)? = pack.phrases.of_name(parent_of(path, key), key);
+        *names.namings.get_mut(slot)? = pack.phrases.of_name(parent_of(path().as_ref(), key), key);
     }
     names.namings.get(slot)
 }
@@ -313,7 +327,7 @@ fn parent_of<'p>(path: &'p str, key: &str) -> &'p str {
 
 /// Fields in which credentials and addresses are expected, and those that only describe the message.
 fn is_expected(name: &[u8]) -> bool {
-    const EXPECTED: &[&[u8]] = &[
+    static EXPECTED: NameSet = NameSet::new(&[
         b"authorization",
         b"proxy-authorization",
         b"cookie",
@@ -360,8 +374,8 @@ fn is_expected(name: &[u8]) -> bool {
         b"x-amz-security-token",
         b"sec-ch-ua",
         b"permissions-policy",
-    ];
-    sidetap_wire::auth::is_key_header(name) || EXPECTED.iter().any(|e| name.eq_ignore_ascii_case(e))
+    ]);
+    sidetap_wire::auth::is_key_header(name) || EXPECTED.has(name)
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@ use std::sync::Arc;
 
 use regex_automata::Input;
 use sidetap_model::{Request, Response};
-use sidetap_wire::body::{Location, Scalar, Visitor, WalkScratch, walk_query};
+use sidetap_wire::body::{Location, Scalar, Visitor, WalkScratch, hash_bytes, walk_query};
+use sidetap_wire::names::NameSet;
 use sidetap_wire::{cookies, target};
 
 use crate::attempt::Attempt;
@@ -32,6 +33,7 @@ pub struct Scanner {
     page: bool,
     dropped: u64,
     walk: WalkScratch,
+    clean: Clean,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,6 +58,7 @@ impl Scanner {
             page: false,
             dropped: 0,
             walk: WalkScratch::default(),
+            clean: Clean::default(),
         }
     }
 
@@ -95,8 +98,11 @@ impl Scanner {
             if is_odd(name) {
                 let line = format!("{}: {}", String::from_utf8_lossy(name), String::from_utf8_lossy(value));
                 self.look(place, &line, at);
-            } else if !is_dull(name) || memchr::memchr2(b'$', b'(', value).is_some() {
-                self.look(place, &String::from_utf8_lossy(value), at);
+            } else if (!is_dull(name) || memchr::memchr2(b'$', b'(', value).is_some())
+                && !self.clean.knows(place, value)
+                && !self.look(place, &String::from_utf8_lossy(value), at)
+            {
+                self.clean.learn(place, value);
             }
         }
         for (name, value) in cookies::of(&request.headers).take(64) {
@@ -137,8 +143,8 @@ impl Scanner {
         self.dropped
     }
 
-    /// Looks at one value; `location` is only asked where something is found.
-    fn look(&mut self, place: Place, value: &str, location: impl Fn() -> String) {
+    /// Looks at one value; `location` is only asked where something is found. True where it was.
+    fn look(&mut self, place: Place, value: &str, location: impl Fn() -> String) -> bool {
         let mut end = value.len().min(VALUE_LIMIT);
         while !value.is_char_boundary(end) {
             end -= 1;
@@ -146,6 +152,7 @@ impl Scanner {
         let text = normal(value.get(..end).unwrap_or_default());
         let pack = Arc::clone(&self.pack);
         let fits = Rules::standing_in(&pack.needles, &pack.needle_rules, text.as_bytes());
+        let mut any = false;
         for id in fits.iter() {
             let Some(rule) = pack.get(id).filter(|r| r.looks_at(place)) else { continue };
             let found = match &rule.pattern {
@@ -156,8 +163,10 @@ impl Scanner {
                 let part =
                     String::from_utf8_lossy(text.as_bytes().get(range).unwrap_or_default()).into_owned();
                 self.note(id, rule.class, location(), &part, value);
+                any = true;
             }
         }
+        any
     }
 
     fn note(&mut self, rule: RuleId, class: Class, location: String, part: &str, value: &str) {
@@ -218,7 +227,7 @@ impl Visitor for Scanner {
         }
         let Scalar::Str(text) = value else {
             if self.side == Side::Request && at.key.starts_with('$') {
-                self.look(Place::Name, at.path, || at.path.to_owned());
+                self.look(Place::Name, &at.path(), || at.path().into_owned());
             }
             return;
         };
@@ -228,12 +237,49 @@ impl Visitor for Scanner {
         }
         let place = if self.in_query { Place::Query } else { Place::Body };
         if text.len() >= 2 && may_attack(text.as_bytes()) {
-            self.look(place, text, || at.path.to_owned());
+            self.look(place, text, || at.path().into_owned());
         }
         if at.key.bytes().any(|b| matches!(b, b'$' | b'<' | b'(' | b'\'' | b'.')) || at.key.starts_with("__")
         {
-            self.look(Place::Name, at.path, || at.path.to_owned());
+            self.look(Place::Name, &at.path(), || at.path().into_owned());
         }
+    }
+}
+
+/// Values of header fields in which nothing was found: agents, hosts and referrers come again and again.
+///
+/// They are kept whole, so that none is taken for another; what stands here changes the speed alone.
+#[derive(Debug)]
+struct Clean {
+    slots: Vec<(Place, Vec<u8>)>,
+}
+
+impl Default for Clean {
+    fn default() -> Self {
+        Clean { slots: vec![(Place::Header, Vec::new()); Clean::SLOTS] }
+    }
+}
+
+impl Clean {
+    const SLOTS: usize = 512;
+    const LONGEST: usize = 512;
+
+    fn knows(&self, place: Place, value: &[u8]) -> bool {
+        self.slots.get(Self::slot(value)).is_some_and(|(p, v)| *p == place && v == value)
+    }
+
+    fn learn(&mut self, place: Place, value: &[u8]) {
+        if let Some((known, bytes)) = self.slots.get_mut(Self::slot(value))
+            && value.len() <= Self::LONGEST
+        {
+            *known = place;
+            bytes.clear();
+            bytes.extend_from_slice(value);
+        }
+    }
+
+    fn slot(value: &[u8]) -> usize {
+        hash_bytes(value) as usize % Self::SLOTS
     }
 }
 
@@ -255,7 +301,7 @@ fn may_attack(value: &[u8]) -> bool {
 
 /// Fields that only say how to carry the message: looked at where a lookup or a call could stand in them.
 fn is_dull(name: &[u8]) -> bool {
-    const DULL: &[&[u8]] = &[
+    static DULL: NameSet = NameSet::new(&[
         b"authorization",
         b"accept",
         b"accept-encoding",
@@ -277,21 +323,21 @@ fn is_dull(name: &[u8]) -> bool {
         b"sec-ch-ua",
         b"sec-ch-ua-mobile",
         b"sec-ch-ua-platform",
-    ];
-    DULL.iter().any(|d| name.eq_ignore_ascii_case(d))
+    ]);
+    DULL.has(name)
 }
 
 /// Fields whose name alone says something.
 fn is_odd(name: &[u8]) -> bool {
-    const ODD: &[&[u8]] = &[
+    static ODD: NameSet = NameSet::new(&[
         b"x-original-url",
         b"x-rewrite-url",
         b"x-custom-ip-authorization",
         b"x-scanner",
         b"acunetix-product",
         b"x-wvs-id",
-    ];
-    ODD.iter().any(|o| name.eq_ignore_ascii_case(o))
+    ]);
+    ODD.has(name)
 }
 
 /// A set of rules.

@@ -12,25 +12,50 @@ mod path;
 mod text;
 mod xml;
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 pub use self::kind::{Kind, kind_of};
-pub use self::path::hash_str;
 use self::path::{Frame, Path};
+pub use self::path::{hash_bytes, hash_str};
 pub use self::xml::entity;
 
 /// Where a value stands in a body.
 #[derive(Clone, Copy, Debug)]
 pub struct Location<'a> {
-    /// `$.a.b[*].c`; array elements share one path. Names with other than letters, digits and `_ - : @ $` are written
-    /// `['name']`; names longer than 128 bytes are cut and end with `…`. At most 16 KiB.
-    pub path: &'a str,
+    /// The path up to `leaf`.
+    outer: &'a str,
+    /// The last name of the path, where it is not in `outer` yet; else empty.
+    leaf: &'a str,
     /// Hash of the path, of full names: the same in every run. Not collision-resistant against those who try.
     pub hash: u64,
     /// The innermost name; array indices are passed over. Empty at the root.
     pub key: &'a str,
+    /// [`hash_str`] of the key.
+    pub key_hash: u64,
     /// Containers around it.
     pub depth: u16,
+}
+
+impl<'a> Location<'a> {
+    /// `$.a.b[*].c`; array elements share one path. Names with other than letters, digits and `_ - : @ $` are written
+    /// `['name']`; names longer than 128 bytes are cut and end with `…`. At most 16 KiB.
+    pub fn path(&self) -> Cow<'a, str> {
+        if self.leaf.is_empty() {
+            return Cow::Borrowed(self.outer);
+        }
+        let mut path = String::with_capacity(self.outer.len() + self.leaf.len() + 4);
+        self.write_path(&mut path);
+        Cow::Owned(path)
+    }
+
+    /// Appends [`Location::path`] to `out`.
+    pub fn write_path(&self, out: &mut String) {
+        out.push_str(self.outer);
+        if !self.leaf.is_empty() {
+            path::push_member(out, ".", self.leaf);
+        }
+    }
 }
 
 /// A value without parts. Text is unescaped or percent-decoded; what is not UTF-8 is replaced by U+FFFD.
@@ -138,18 +163,23 @@ pub fn raw_offset(kind: Kind, raw: &[u8], unescaped: usize) -> usize {
 }
 
 impl<V: Visitor + ?Sized> Visitor for &mut V {
+    #[inline]
     fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, span: Range<usize>) {
         (**self).scalar(at, value, span);
     }
+    #[inline]
     fn begin_object(&mut self, at: &Location<'_>) {
         (**self).begin_object(at);
     }
+    #[inline]
     fn end_object(&mut self, at: &Location<'_>) {
         (**self).end_object(at);
     }
+    #[inline]
     fn begin_array(&mut self, at: &Location<'_>) {
         (**self).begin_array(at);
     }
+    #[inline]
     fn end_array(&mut self, at: &Location<'_>) {
         (**self).end_array(at);
     }
@@ -158,18 +188,23 @@ impl<V: Visitor + ?Sized> Visitor for &mut V {
 macro_rules! visitors {
     ($($name:ident $index:tt),+) => {
         impl<$($name: Visitor),+> Visitor for ($($name,)+) {
+            #[inline]
             fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, span: Range<usize>) {
                 $(self.$index.scalar(at, value, span.clone());)+
             }
+            #[inline]
             fn begin_object(&mut self, at: &Location<'_>) {
                 $(self.$index.begin_object(at);)+
             }
+            #[inline]
             fn end_object(&mut self, at: &Location<'_>) {
                 $(self.$index.end_object(at);)+
             }
+            #[inline]
             fn begin_array(&mut self, at: &Location<'_>) {
                 $(self.$index.begin_array(at);)+
             }
+            #[inline]
             fn end_array(&mut self, at: &Location<'_>) {
                 $(self.$index.end_array(at);)+
             }

@@ -63,11 +63,15 @@ impl RequestFields {
         self.template.map_or(0, Mix::finish)
     }
 
+    #[inline]
     pub(crate) fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>) {
         self.fields += 1;
-        if self.fields > 64 {
-            return;
+        if self.fields <= 64 {
+            self.early(at, value);
         }
+    }
+
+    fn early(&mut self, at: &Location<'_>, value: Scalar<'_>) {
         let template = self.template.get_or_insert_with(Mix::new);
         template.word(at.hash);
         template.byte(match value {
@@ -269,11 +273,15 @@ impl AnswerFields {
         }
     }
 
+    #[inline]
     pub(crate) fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, scratch: &mut String) {
         self.fields += 1;
-        if self.fields > 48 || at.depth > 2 {
-            return;
+        if self.fields <= 48 && at.depth <= 2 {
+            self.outer(at, value, scratch);
         }
+    }
+
+    fn outer(&mut self, at: &Location<'_>, value: Scalar<'_>, scratch: &mut String) {
         if at.depth <= 1 {
             self.keys ^= at.hash;
         }
@@ -288,42 +296,42 @@ impl AnswerFields {
 
     fn text(&mut self, at: &Location<'_>, text: &str, scratch: &mut String) {
         let tells = matches!(
-            at.key,
-            "message"
-                | "msg"
-                | "error"
-                | "errors"
-                | "status"
-                | "detail"
-                | "reason"
-                | "result"
-                | "description"
-                | "error_description"
-                | "error_message"
-                | "code"
-                | "title"
-                | "errorMessage"
-                | "errorCode"
-                | ""
+            at.key.as_bytes(),
+            b"message"
+                | b"msg"
+                | b"error"
+                | b"errors"
+                | b"status"
+                | b"detail"
+                | b"reason"
+                | b"result"
+                | b"description"
+                | b"error_description"
+                | b"error_message"
+                | b"code"
+                | b"title"
+                | b"errorMessage"
+                | b"errorCode"
+                | b""
         );
         if tells && text.len() <= 65_536 && self.said == Said::Nothing {
             self.said = words::said(text, scratch);
         }
         let token = matches!(
-            at.key,
-            "token"
-                | "access_token"
-                | "auth_token"
-                | "accessToken"
-                | "id_token"
-                | "jwt"
-                | "session"
-                | "session_id"
-                | "sessionToken"
-                | "session_token"
-                | "authToken"
-                | "refresh_token"
-                | "sid"
+            at.key.as_bytes(),
+            b"token"
+                | b"access_token"
+                | b"auth_token"
+                | b"accessToken"
+                | b"id_token"
+                | b"jwt"
+                | b"session"
+                | b"session_id"
+                | b"sessionToken"
+                | b"session_token"
+                | b"authToken"
+                | b"refresh_token"
+                | b"sid"
         );
         self.grants |= token && text.len() >= 8;
     }

@@ -418,6 +418,7 @@ fn surface(path: &str, head: &headers::Head<'_>, response: Option<&Response>) ->
 }
 
 impl Visitor for Extractor {
+    #[inline]
     fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, _span: Range<usize>) {
         match self.side {
             Side::Request => self.request.scalar(at, value),

@@ -83,6 +83,8 @@ struct Walker<'a, 'b, V: ?Sized> {
     tokens: u32,
     limits: &'b WalkLimits,
     path: &'b mut Path,
+    /// The member that the walk is at, as long as its name is not written to the path.
+    leaf: &'a str,
     frames: &'b mut Vec<Frame>,
     text: &'b mut String,
     name: &'b mut String,
@@ -93,7 +95,7 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
     fn new(body: &'a [u8], limits: &'b WalkLimits, scratch: &'b mut WalkScratch, visitor: &'b mut V) -> Self {
         let WalkScratch { path, frames, text, name } = scratch;
         let source = Source::new(body);
-        Walker { body, source, at: 0, tokens: 0, limits, path, frames, text, name, visitor }
+        Walker { body, source, at: 0, tokens: 0, limits, path, leaf: "", frames, text, name, visitor }
     }
 
     fn walked(&self, end: Result<(), End>) -> Walked {
@@ -108,18 +110,21 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
     /// Reads one value that ends at `end` of the body at the latest.
     fn document(&mut self, end: usize) -> Result<(), End> {
         let body = self.body.get(..end).unwrap_or_default();
+        self.leaf = "";
         loop {
             self.value(body)?;
             // After a value: close what ends here, and go on to the next member or element.
             loop {
-                let Some(frame) = self.frames.last().copied() else { return Ok(()) };
-                self.path.back(&frame);
+                let Some(frame) = self.frames.last() else { return Ok(()) };
+                self.path.back(frame);
+                self.leaf = "";
+                let array = frame.array;
                 let byte = self.next_byte(body)?;
-                match (byte, frame.array) {
+                match (byte, array) {
                     (b',', true) => self.path.elements(),
                     (b',', false) => self.key(body)?,
                     (b']', true) | (b'}', false) => {
-                        self.close(frame.array);
+                        self.close(array);
                         continue;
                     }
                     _ => return Err(End::Malformed),
@@ -170,6 +175,10 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
         if self.frames.len() >= usize::from(self.limits.depth) {
             return Err(End::Deep);
         }
+        if !self.leaf.is_empty() {
+            self.path.write_leaf(self.leaf);
+            self.leaf = "";
+        }
         if array {
             self.visitor.begin_array(&self.path.at());
         } else {
@@ -196,8 +205,14 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
             return Err(End::Malformed);
         }
         let (span, escaped) = self.string_span(body).ok_or(End::Cut)?;
-        let name = if escaped { unescape(body, span, self.name) } else { self.source.text(span, self.name) };
-        self.path.member(name);
+        match self.source.valid.get(span.clone()) {
+            Some(name) if !escaped && self.path.leaf(name) => self.leaf = name,
+            _ => {
+                let name =
+                    if escaped { unescape(body, span, self.name) } else { self.source.text(span, self.name) };
+                self.path.member(name);
+            }
+        }
         if self.next_byte(body)? == b':' { Ok(()) } else { Err(End::Malformed) }
     }
 
@@ -214,12 +229,12 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
         } else {
             self.source.text(span.clone(), self.text)
         };
-        self.visitor.scalar(&self.path.at(), Scalar::Str(text), span);
+        self.visitor.scalar(&self.path.at_leaf(self.leaf), Scalar::Str(text), span);
         end
     }
 
     /// Finds the closing quote: short strings eight bytes at a time, long ones by memchr.
-    #[inline]
+    #[inline(always)]
     fn string_span(&mut self, body: &[u8]) -> Option<(Range<usize>, bool)> {
         let (start, mut at, mut escaped) = (self.at, self.at, false);
         loop {
@@ -233,18 +248,18 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
         }
     }
 
+    #[inline]
     fn number(&mut self, body: &'a [u8]) -> Result<(), End> {
         let start = self.at - 1;
         let rest = body.get(start..).unwrap_or_default();
-        let more = |b: &u8| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-');
-        let len = rest.iter().position(|b| !more(b)).unwrap_or(rest.len());
-        let digits = rest.get(..len).unwrap_or_default();
+        let plain = plain_number(rest);
+        let len = plain.unwrap_or_else(|| rest.iter().take_while(|b| is_of_number(**b)).count());
         self.at = start + len;
-        if !is_number(digits) {
+        if plain.is_none() && !is_number(rest.get(..len).unwrap_or_default()) {
             return Err(if self.at == body.len() { End::Cut } else { End::Malformed });
         }
         let text = self.source.text(start..start + len, self.text);
-        self.visitor.scalar(&self.path.at(), Scalar::Num(text), start..start + len);
+        self.visitor.scalar(&self.path.at_leaf(self.leaf), Scalar::Num(text), start..start + len);
         Ok(())
     }
 
@@ -255,7 +270,7 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
         }
         let span = self.at - 1..self.at + rest.len();
         self.at = span.end;
-        self.visitor.scalar(&self.path.at(), value, span);
+        self.visitor.scalar(&self.path.at_leaf(self.leaf), value, span);
         Ok(())
     }
 
@@ -311,6 +326,26 @@ const fn has_byte(word: u64, byte: u8) -> u64 {
     zeroed.wrapping_sub(LOW) & !zeroed & (LOW << 7)
 }
 
+const fn is_of_number(b: u8) -> bool {
+    matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')
+}
+
+/// The length of a number without exponent that ends here; other numbers are left to [`is_number`].
+#[inline]
+fn plain_number(bytes: &[u8]) -> Option<usize> {
+    let sign = usize::from(bytes.first() == Some(&b'-'));
+    let (whole, rest) = digits(bytes.get(sign..)?);
+    if whole == 0 || whole > 1 && bytes.get(sign) == Some(&b'0') {
+        return None;
+    }
+    let Some(fraction) = rest.strip_prefix(b".") else {
+        return rest.first().is_none_or(|b| !is_of_number(*b)).then_some(sign + whole);
+    };
+    let (places, rest) = digits(fraction);
+    let ends = rest.first().is_none_or(|b| !is_of_number(*b));
+    (places > 0 && ends).then_some(sign + whole + 1 + places)
+}
+
 fn is_number(bytes: &[u8]) -> bool {
     let bytes = bytes.strip_prefix(b"-").unwrap_or(bytes);
     let (whole, rest) = digits(bytes);
@@ -331,6 +366,7 @@ fn is_number(bytes: &[u8]) -> bool {
     matches!(digits(power), (1.., []))
 }
 
+#[inline]
 fn digits(bytes: &[u8]) -> (usize, &[u8]) {
     let count = bytes.iter().take_while(|b| b.is_ascii_digit()).count();
     (count, bytes.get(count..).unwrap_or_default())

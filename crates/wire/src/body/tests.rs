@@ -7,20 +7,20 @@ struct Seen(Vec<String>, Vec<Range<usize>>);
 
 impl Visitor for Seen {
     fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, span: Range<usize>) {
-        self.0.push(format!("{} {} {value:?}", at.path, at.key));
+        self.0.push(format!("{} {} {value:?}", at.path(), at.key));
         self.1.push(span);
     }
     fn begin_object(&mut self, at: &Location<'_>) {
-        self.0.push(format!("{} {{", at.path));
+        self.0.push(format!("{} {{", at.path()));
     }
     fn end_object(&mut self, at: &Location<'_>) {
-        self.0.push(format!("{} }}", at.path));
+        self.0.push(format!("{} }}", at.path()));
     }
     fn begin_array(&mut self, at: &Location<'_>) {
-        self.0.push(format!("{} [", at.path));
+        self.0.push(format!("{} [", at.path()));
     }
     fn end_array(&mut self, at: &Location<'_>) {
-        self.0.push(format!("{} ]", at.path));
+        self.0.push(format!("{} ]", at.path()));
     }
 }
 
@@ -139,7 +139,7 @@ fn path_hashes_depend_on_the_path_alone() {
     struct Hashes(Vec<(String, u64)>);
     impl Visitor for Hashes {
         fn scalar(&mut self, at: &Location<'_>, _: Scalar<'_>, _: Range<usize>) {
-            self.0.push((at.path.to_owned(), at.hash));
+            self.0.push((at.path().into_owned(), at.hash));
         }
     }
     let (mut hashes, mut scratch) = (Hashes::default(), WalkScratch::default());
@@ -180,10 +180,10 @@ struct Flat(Vec<String>);
 impl Visitor for Flat {
     fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, _: Range<usize>) {
         self.0.push(match value {
-            Scalar::Str(s) => format!("{} {s:?}", at.path),
-            Scalar::Num(n) => format!("{} {n}", at.path),
-            Scalar::Bool(b) => format!("{} {b}", at.path),
-            Scalar::Null => format!("{} null", at.path),
+            Scalar::Str(s) => format!("{} {s:?}", at.path()),
+            Scalar::Num(n) => format!("{} {n}", at.path()),
+            Scalar::Bool(b) => format!("{} {b}", at.path()),
+            Scalar::Null => format!("{} null", at.path()),
         });
     }
 }
