@@ -13,7 +13,7 @@ use crate::item::{Item, Order, SourceSeen, Whole};
 use crate::options::Options;
 use crate::proxies::ProxyRules;
 use crate::redact;
-use crate::row;
+use crate::row::{self, Shown};
 use crate::snapshot::World;
 use crate::spool::LookupKey;
 
@@ -37,7 +37,6 @@ pub(crate) struct Analyzer {
     eyes: Eyes,
     coding: CodingScratch,
     walk: WalkScratch,
-    query_walk: WalkScratch,
 }
 
 /// Everybody who looks at heads and body tokens.
@@ -66,7 +65,6 @@ impl Analyzer {
             },
             coding: CodingScratch::default(),
             walk: WalkScratch::default(),
-            query_walk: WalkScratch::default(),
         }
     }
 
@@ -195,14 +193,18 @@ impl Analyzer {
     ) -> (Vec<u8>, Option<LookupKey>) {
         let request = ex.request.as_ref();
         let hidden = request.and_then(|r| {
-            if redact::is_plain(&target::split(&r.method, &r.target)) {
+            if redact::is_plain(&target::split(&r.method, &r.target), &r.target) {
                 return None;
             }
-            redact::target(&mut self.eyes.sensitive, &r.method, &r.target, &mut self.query_walk)
+            redact::target(&mut self.eyes.sensitive, &r.method, &r.target)
         });
         let shown: Option<&[u8]> = hidden.as_deref().or_else(|| request.map(|r| r.target.as_slice()));
         let host = request.and_then(target::host_of).map(|(host, _)| host);
-        let line = row::line(ex, client, shown, host.as_deref(), actors);
+        let agent = request
+            .and_then(|r| r.headers.get("user-agent"))
+            .map(|a| redact::agent(&mut self.eyes.sensitive, a));
+        let shown = Shown { target: shown, agent: agent.as_deref(), host: host.as_deref(), actors };
+        let line = row::line(ex, client, &shown);
         let key = endpoint.zip(request).and_then(|(e, r)| {
             Some(LookupKey {
                 zone: ex.zone.to_string(),

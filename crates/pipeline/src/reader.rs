@@ -44,7 +44,8 @@ pub(crate) struct Reader<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct ReaderCounts {
     pub(crate) packets: PacketCounts,
-    /// Payload bytes in segments that were shed.
+    /// Told to stop before the end of the source.
+    pub(crate) interrupted: bool,
     pub(crate) disbelieved_times: u64,
     pub(crate) late_packets: u64,
 }
@@ -57,6 +58,7 @@ struct Filling {
     epoch_start: Option<Ts>,
     segments: usize,
     shed: u64,
+    interrupted: bool,
 }
 
 impl Reader<'_> {
@@ -74,6 +76,7 @@ impl Reader<'_> {
             epoch_start: None,
             segments: 0,
             shed: 0,
+            interrupted: false,
         };
         let mut dropped: BTreeMap<&'static str, u64> = BTreeMap::new();
         self.view.bytes_total.store(self.source.bytes_total().unwrap_or(0), Relaxed);
@@ -82,6 +85,7 @@ impl Reader<'_> {
             if f.counts.total.is_multiple_of(1024) {
                 self.report(&f);
                 if self.view.stop.load(Relaxed) {
+                    f.interrupted = true;
                     break;
                 }
             }
@@ -123,7 +127,12 @@ impl Reader<'_> {
             f.counts.dropped.insert("queue-full".into(), f.shed);
         }
         f.counts.kernel_dropped = self.source.kernel_dropped();
-        ReaderCounts { packets: f.counts, disbelieved_times: f.clock.disbelieved, late_packets: f.clock.late }
+        ReaderCounts {
+            interrupted: f.interrupted,
+            packets: f.counts,
+            disbelieved_times: f.clock.disbelieved,
+            late_packets: f.clock.late,
+        }
     }
 
     fn after_segment(&mut self, f: &mut Filling, worker: usize) {

@@ -1,14 +1,52 @@
+use std::borrow::Cow;
 use std::ops::Range;
 
-use sidetap_sensitive::{Hits, Pack, Scanner, TypeId};
+use sidetap_sensitive::{Hits, Scanner};
 use sidetap_wire::auth::is_credential_parameter;
-use sidetap_wire::body::{Location, Scalar, Visitor, WalkScratch, walk_query};
 use sidetap_wire::cookies::is_session;
 use sidetap_wire::target::{self, Target};
 
-/// Names of parameters whose value names an account.
-const ACCOUNTS: [&str; 10] =
-    ["user", "username", "user_name", "login", "email", "e-mail", "mail", "account", "phone", "msisdn"];
+/// Names of parameters whose value names an account or is a secret, besides those that `wire::auth` knows.
+const PRIVATE: [&str; 38] = [
+    "user",
+    "username",
+    "user_name",
+    "userid",
+    "user_id",
+    "login",
+    "email",
+    "e-mail",
+    "mail",
+    "account",
+    "phone",
+    "msisdn",
+    "pw",
+    "pass",
+    "passphrase",
+    "passcode",
+    "tok",
+    "pin",
+    "otp",
+    "code",
+    "auth",
+    "authorization",
+    "bearer",
+    "ticket",
+    "phpsessid",
+    "jsessionid",
+    "sessid",
+    "sess",
+    "awss",
+    "ssn",
+    "card",
+    "pan",
+    "cvv",
+    "iban",
+    "dob",
+    "secretkey",
+    "private_key",
+    "credential",
+];
 /// Types that rest on a name alone: the segment before a path segment is no name of a field.
 const BY_NAME: [&str; 10] = [
     "password",
@@ -24,31 +62,55 @@ const BY_NAME: [&str; 10] = [
 ];
 /// Types that outputs may show: they name machines, not people or secrets.
 const SHOWN: [&str; 3] = ["ip-v4", "ip-v6", "mac"];
+/// A part longer than this is masked whole: nobody looked through it.
+const LONGEST: usize = 4096;
+/// Parts of a target that are looked at; what follows is masked whole.
+const PARTS: usize = 256;
 
-/// Gives a request-target as outputs may show it: sensitive values in path and query are masked, account names struck out.
+/// Gives a request-target as outputs may show it: user information, sessions, credentials and account names struck out,
+/// sensitive values in path, query and fragment masked.
 ///
 /// `None` where nothing had to be hidden.
-pub(crate) fn target(
-    scanner: &mut Scanner,
-    method: &[u8],
-    raw: &[u8],
-    scratch: &mut WalkScratch,
-) -> Option<Vec<u8>> {
+pub(crate) fn target(scanner: &mut Scanner, method: &[u8], raw: &[u8]) -> Option<Vec<u8>> {
     let split = target::split(method, raw);
     let mut cuts = Vec::new();
+    if let Some(authority) = split.authority
+        && let Some(at) = authority.iter().rposition(|b| *b == b'@')
+    {
+        let start = offset(raw, authority);
+        cuts.push(Cut { range: start..start + at, with: "***".into() });
+    }
+    let mut eye = Eye { scanner, hits: Hits::new(), cuts: &mut cuts };
+    let mut end = offset(raw, split.authority.unwrap_or(raw)) + split.authority.map_or(0, <[u8]>::len);
     if let Some(path) = split.path {
-        path_cuts(scanner, path, offset(raw, path), &mut cuts);
+        let at = offset(raw, path);
+        eye.path(path, at);
+        end = at + path.len();
     }
     if let Some(query) = split.query {
-        let mut finder = QueryCuts { scanner, at: offset(raw, query), hits: Hits::new(), cuts: &mut cuts };
-        walk_query(query, scratch, &mut finder);
+        let at = offset(raw, query);
+        eye.items(query, at);
+        end = at + query.len();
+    }
+    if let Some(rest) = raw.get(end..)
+        && let Some(fragment) = rest.strip_prefix(b"#")
+    {
+        eye.items(fragment, end + 1);
     }
     (!cuts.is_empty()).then(|| apply(raw, cuts))
 }
 
-/// True where a target has no byte sequence that could hold something sensitive: the common case, for little.
-pub(crate) fn is_plain(split: &Target<'_>) -> bool {
-    split.query.is_none() && split.path.is_none_or(|p| !p.split(|b| *b == b'/').any(|s| s.len() > 8))
+/// An agent string as outputs may show it.
+pub(crate) fn agent<'a>(scanner: &mut Scanner, raw: &'a [u8]) -> Cow<'a, [u8]> {
+    let mut cuts = Vec::new();
+    Eye { scanner, hits: Hits::new(), cuts: &mut cuts }.part("", raw, 0..raw.len(), Names::Fields);
+    if cuts.is_empty() { Cow::Borrowed(raw) } else { Cow::Owned(apply(raw, cuts)) }
+}
+
+/// True where a target has no part that could hold something sensitive: the common case, for little.
+pub(crate) fn is_plain(split: &Target<'_>, raw: &[u8]) -> bool {
+    let short = |path: &[u8]| !path.contains(&b';') && !path.split(|b| *b == b'/').any(|s| s.len() > 8);
+    split.query.is_none() && split.authority.is_none() && !raw.contains(&b'#') && split.path.is_none_or(short)
 }
 
 /// Where `part` begins in `whole`, of which it is a slice.
@@ -61,82 +123,131 @@ struct Cut {
     with: String,
 }
 
-fn path_cuts(scanner: &mut Scanner, path: &[u8], at: usize, cuts: &mut Vec<Cut>) {
-    let mut start = at;
-    let mut before = String::new();
-    let mut hits = Hits::new();
-    for segment in path.split(|b| *b == b'/').take(64) {
-        let range = start..start + segment.len();
-        start = range.end + 1;
-        if let Some(cut) = matrix_cut(segment, range.start) {
-            cuts.push(cut);
-            continue;
-        }
-        if segment.len() > 4 {
-            let text = target::percent_decoded(segment);
-            hits.clear();
-            scanner.value(&before, &text, &mut hits);
-            hits.retain(|h| scanner.pack().get(h.kind).is_some_and(|t| !BY_NAME.contains(&&*t.id)));
-            if let Some(with) = masked(scanner.pack(), &text, &hits) {
-                cuts.push(Cut { range, with });
-            }
-        }
-        before = String::from_utf8_lossy(segment).into_owned();
-    }
+/// What a name says of the value behind it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Names {
+    /// It is the name of a field.
+    Fields,
+    /// It is what stands before, as in a path.
+    Neighbours,
 }
 
-/// The session that a path parameter (`;jsessionid=…`) carries.
-fn matrix_cut(segment: &[u8], at: usize) -> Option<Cut> {
-    let parameter = segment.iter().position(|b| *b == b';')? + 1;
-    let name_end = parameter + segment.get(parameter..)?.iter().position(|b| *b == b'=')?;
-    let (name, value) = (segment.get(parameter..name_end)?, segment.get(name_end + 1..)?);
-    is_session(name, value).then(|| Cut { range: at + name_end + 1..at + segment.len(), with: "***".into() })
-}
-
-struct QueryCuts<'a> {
+struct Eye<'a> {
     scanner: &'a mut Scanner,
-    at: usize,
     hits: Hits,
     cuts: &'a mut Vec<Cut>,
 }
 
-impl Visitor for QueryCuts<'_> {
-    fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, span: Range<usize>) {
-        let (Scalar::Str(text) | Scalar::Num(text)) = value else { return };
-        let range = self.at + span.start..self.at + span.end;
-        self.hits.clear();
-        self.scanner.value_at(at, text, &mut self.hits);
-        if let Some(with) = masked(self.scanner.pack(), text, &self.hits) {
-            self.cuts.push(Cut { range, with });
-        } else if !text.is_empty() && is_private(at.key, text) {
-            self.cuts.push(Cut { range, with: "***".into() });
+impl Eye<'_> {
+    fn path(&mut self, path: &[u8], at: usize) {
+        let mut start = at;
+        let mut before: &[u8] = b"";
+        for (n, segment) in path.split(|b| *b == b'/').enumerate() {
+            if n == PARTS {
+                self.cuts.push(Cut { range: start..at + path.len(), with: "***".into() });
+                return;
+            }
+            let (own, parameters) = match segment.iter().position(|b| *b == b';') {
+                Some(end) => segment.split_at(end),
+                None => (segment, &segment[..0]),
+            };
+            if own.len() > 4 {
+                let name = String::from_utf8_lossy(before).into_owned();
+                self.part(&name, own, start..start + own.len(), Names::Neighbours);
+            }
+            if let Some(parameters) = parameters.strip_prefix(b";") {
+                self.items(parameters, start + own.len() + 1);
+            }
+            before = own;
+            start += segment.len() + 1;
         }
+    }
+
+    /// The `name=value` items of a query, of path parameters or of a fragment; one without a name is a value.
+    fn items(&mut self, items: &[u8], at: usize) {
+        let mut start = at;
+        for (n, item) in items.split(|b| matches!(b, b'&' | b';')).enumerate() {
+            if n == PARTS {
+                self.cuts.push(Cut { range: start..at + items.len(), with: "***".into() });
+                return;
+            }
+            match item.iter().position(|b| *b == b'=') {
+                Some(eq) => {
+                    let (name, value) = item.split_at(eq);
+                    let name_text = target::percent_decoded(name).into_owned();
+                    self.part("", name, start..start + eq, Names::Neighbours);
+                    let value = value.get(1..).unwrap_or_default();
+                    let from = start + eq + 1;
+                    self.part(&name_text, value, from..from + value.len(), Names::Fields);
+                }
+                None => self.part("", item, start..start + item.len(), Names::Neighbours),
+            }
+            start += item.len() + 1;
+        }
+    }
+
+    fn part(&mut self, name: &str, raw: &[u8], range: Range<usize>, names: Names) {
+        if raw.is_empty() {
+            return;
+        }
+        if let Some(with) = self.hidden(name, raw, names) {
+            self.cuts.push(Cut { range, with });
+        }
+    }
+
+    fn hidden(&mut self, name: &str, raw: &[u8], names: Names) -> Option<String> {
+        let once = target::percent_decoded(raw);
+        let text = target::percent_decoded(once.as_bytes());
+        let struck = || Some("***".to_owned());
+        if names == Names::Fields && is_private(name, &text) || raw.len() > LONGEST {
+            return struck();
+        }
+        if text.contains(['=', ':']) && names_a_secret(&text) {
+            return struck();
+        }
+        self.hits.clear();
+        let text = text.replace('+', " ");
+        self.scanner.value(name, &text, &mut self.hits);
+        self.masked(&text, names)
+    }
+
+    /// The text with what was found in it masked; nothing where all of it may be shown.
+    fn masked(&self, text: &str, names: Names) -> Option<String> {
+        let mut out = String::new();
+        let mut from = 0;
+        for hit in &self.hits {
+            let kind = self.scanner.pack().get(hit.kind)?;
+            if SHOWN.contains(&&*kind.id) || names == Names::Neighbours && BY_NAME.contains(&&*kind.id) {
+                continue;
+            }
+            out.push_str(text.get(from..hit.span.start)?);
+            out.push_str(&kind.masked(text.get(hit.span.clone())?));
+            from = hit.span.end;
+        }
+        if from == 0 {
+            return None;
+        }
+        out.push_str(text.get(from..)?);
+        Some(out)
     }
 }
 
 /// True where a parameter's name says that its value is an account, a credential or a session.
 fn is_private(name: &str, value: &str) -> bool {
-    ACCOUNTS.iter().any(|a| name.eq_ignore_ascii_case(a))
+    PRIVATE.iter().any(|a| name.eq_ignore_ascii_case(a))
         || is_credential_parameter(name.as_bytes())
         || is_session(name.as_bytes(), value.as_bytes())
 }
 
-/// The text with what was found in it masked; nothing where all of it may be shown.
-fn masked(pack: &Pack, text: &str, hits: &Hits) -> Option<String> {
-    let hidden = |kind: TypeId| pack.get(kind).filter(|t| !SHOWN.contains(&&*t.id));
-    let mut out = String::new();
-    let mut from = 0;
-    for hit in hits {
-        let Some(kind) = hidden(hit.kind) else { continue };
-        out.push_str(text.get(from..hit.span.start)?);
-        out.push_str(&kind.masked(text.get(hit.span.clone())?));
-        from = hit.span.end;
-    }
-    if from == 0 {
-        return None;
-    }
-    out.push_str(text.get(from..)?);
-    Some(out)
+/// True where a text holds a field of its own (`{"password":"…"}`, a nested address) whose name is that of a secret.
+fn names_a_secret(text: &str) -> bool {
+    let words =
+        text.split(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '=' | ':' | '"' | '\'')));
+    words.filter_map(|w| w.split_once(['=', ':'])).any(|(name, value)| {
+        let name = name.trim_matches(['"', '\'']);
+        let value = value.trim_matches(['"', '\'']);
+        !name.is_empty() && !value.is_empty() && is_private(name, value)
+    })
 }
 
 fn apply(raw: &[u8], mut cuts: Vec<Cut>) -> Vec<u8> {
@@ -150,8 +261,8 @@ fn apply(raw: &[u8], mut cuts: Vec<Cut>) -> Vec<u8> {
         out.extend_from_slice(kept);
         for b in cut.with.bytes() {
             match b {
-                b' ' | b'&' | b'#' | b'%' | b'?' | b'/' => {
-                    out.extend_from_slice(format!("%{b:02X}").as_bytes());
+                b' ' | b'&' | b'#' | b'%' | b'?' | b'/' | b';' => {
+                    out.extend_from_slice(format!("%{b:02X}").as_bytes())
                 }
                 _ => out.push(b),
             }
@@ -167,27 +278,66 @@ mod tests {
     use std::sync::Arc;
 
     use sidetap_model::HashKey;
+    use sidetap_sensitive::Pack;
 
     use super::*;
 
+    fn scanner() -> Scanner {
+        Scanner::new(&Arc::new(Pack::builtin().unwrap()), HashKey::from_bytes([1; 16]))
+    }
+
+    fn shown(raw: &str) -> Option<String> {
+        target(&mut scanner(), b"GET", raw.as_bytes()).map(|v| String::from_utf8(v).unwrap())
+    }
+
     #[test]
-    fn secrets_go_and_the_rest_stays() {
-        let pack = Arc::new(Pack::builtin().unwrap());
-        let mut scanner = Scanner::new(&pack, HashKey::from_bytes([1; 16]));
-        let mut scratch = WalkScratch::default();
-        let mut shown = |raw: &str| {
-            target(&mut scanner, b"GET", raw.as_bytes(), &mut scratch).map(|v| String::from_utf8(v).unwrap())
-        };
-        assert_eq!(shown("/v1/items/17?page=2&sort=name"), None);
-        let card = shown("/pay?card_number=4111111111111111&x=1").unwrap();
-        assert!(!card.contains("411111111111") && card.ends_with("&x=1"), "{card}");
-        let mail = shown("/users/ada.lovelace@example.org/orders").unwrap();
-        assert!(!mail.contains("lovelace") && mail.ends_with("/orders"), "{mail}");
-        assert_eq!(shown("/login?user=ada&ok=1").unwrap(), "/login?user=***&ok=1");
-        assert_eq!(shown("/password/forgotten"), None);
-        let session = shown("/cart;jsessionid=0123456789ABCDEF0123/items").unwrap();
-        assert_eq!(session, "/cart;jsessionid=***/items");
-        assert_eq!(shown("/me?token=k3y-0f-the-partner-9Q").unwrap(), "/me?token=***");
-        assert!(!shown("/login?password=hunter2hunter").unwrap().contains("hunter2"));
+    fn ordinary_targets_stay_as_they_are() {
+        for raw in [
+            "/v1/items/17?page=2&sort=name",
+            "/password/forgotten",
+            "/repos/octo/spoon-knife/commits/9fceb02d0ae598e95dc970b74767f19372d61af8",
+            "/find?q=red+shoes&from=2026-01-01",
+            "/x?ip=10.1.2.3",
+        ] {
+            assert_eq!(shown(raw), None, "{raw}");
+        }
+    }
+
+    #[test]
+    fn secrets_do_not_get_through_wherever_they_stand() {
+        let deep = "/a".repeat(300);
+        let long = "z-".repeat(3000);
+        for (raw, secret) in [
+            ("/pay?card_number=4111111111111111&x=1", "411111111111"),
+            ("/q?4111111111111111", "411111111111"),
+            ("/users/ada.lovelace@example.org/orders", "lovelace"),
+            ("/login?user=ada77&ok=1", "ada77"),
+            ("/login?password=hunter2hunter", "hunter2"),
+            ("/me?token=k3y-0f-the-partner-9Q", "k3y"),
+            ("/me?sid=abc12", "abc12"),
+            ("/cart;jsessionid=0123456789ABCDEF0123/items", "0123456789AB"),
+            ("http://bob:Hunter2@shop.example/abs", "Hunter2"),
+            ("/s?filter={\"password\":\"Hunter2x\"}", "Hunter2x"),
+            ("/s?next=http%3A%2F%2Fh%2F%3Fpassword%3DHunter2x", "Hunter2x"),
+            ("/s?u=http%253A%252F%252Fh%252F%253Fpwd%253DHunter2x", "Hunter2x"),
+            ("/a#access_token=abcdef", "abcdef"),
+            (&format!("{deep}/4111111111111111"), "411111111111"),
+            (&format!("/{long}4111111111111111"), "411111111111"),
+        ] {
+            let shown = shown(raw).unwrap_or_else(|| raw.to_owned());
+            assert!(!shown.contains(secret), "{raw} is shown as {shown}");
+        }
+        assert!(shown("/pay?card_number=4111111111111111&x=1").unwrap().ends_with("&x=1"));
+    }
+
+    #[test]
+    fn agents_are_shown_without_what_they_give_away() {
+        let mut scanner = scanner();
+        assert_eq!(
+            &*agent(&mut scanner, b"Mozilla/5.0 (X11; Linux x86_64) Chrome/130.0.0.0"),
+            b"Mozilla/5.0 (X11; Linux x86_64) Chrome/130.0.0.0"
+        );
+        let odd = agent(&mut scanner, b"App/1.0 (ada@example.org)").into_owned();
+        assert!(!String::from_utf8(odd).unwrap().contains("ada@"));
     }
 }

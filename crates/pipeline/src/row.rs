@@ -6,15 +6,22 @@ use sidetap_wire::target::{self, Target};
 
 use crate::community::community_id;
 
-/// A line of `exchanges.ndjson`, with `shown` as its request-target, but for the endpoint's id, which ends it (see [`crate::spool`]).
-pub(crate) fn line(
-    ex: &Exchange,
-    client: &ClientAddr,
-    shown: Option<&[u8]>,
-    host: Option<&str>,
-    actors: Option<&sidetap_bots::Actors>,
-) -> Vec<u8> {
-    let row = Row::of(ex, client, shown, host, actors);
+/// What of an exchange is shown otherwise than as it was sent, or comes from elsewhere.
+pub(crate) struct Shown<'a> {
+    /// The request-target, sensitive values masked.
+    pub(crate) target: Option<&'a [u8]>,
+    /// The agent string, likewise.
+    pub(crate) agent: Option<&'a [u8]>,
+    /// The host.
+    pub(crate) host: Option<&'a str>,
+    /// Who acts.
+    pub(crate) actors: Option<&'a sidetap_bots::Actors>,
+}
+
+/// A line of `exchanges.ndjson` but for the endpoint's id, which ends it (see [`crate::spool`]).
+pub(crate) fn line(ex: &Exchange, client: &ClientAddr, shown: &Shown<'_>) -> Vec<u8> {
+    let ip = client.ip.to_string();
+    let row = Row::of(ex, client, shown, &ip);
     let mut out = Vec::with_capacity(900);
     if serde_json::to_writer(&mut out, &row).is_err() {
         out.clear();
@@ -107,7 +114,7 @@ struct Agent<'a> {
 struct Own<'a> {
     id: String,
     zone: &'a str,
-    actor: Option<Actor<'a>>,
+    actor: Actor<'a>,
     completeness: Vec<&'static str>,
     gap_bytes: u64,
     anomalies: Vec<&'static str>,
@@ -125,13 +132,7 @@ struct Actor<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn of(
-        ex: &'a Exchange,
-        client: &ClientAddr,
-        shown: Option<&'a [u8]>,
-        host: Option<&'a str>,
-        actors: Option<&'a sidetap_bots::Actors>,
-    ) -> Self {
+    fn of(ex: &'a Exchange, client: &ClientAddr, shown: &Shown<'a>, ip: &'a str) -> Self {
         let request = ex.request.as_ref();
         let version = request.map(|r| r.version).or_else(|| ex.response.as_ref().map(|r| r.version));
         Row {
@@ -152,21 +153,22 @@ impl<'a> Row<'a> {
                     body: Bytes { bytes: ex.response.as_ref().map_or(0, |r| r.body.len) },
                 },
             },
-            url: request.zip(shown).map(|(r, shown)| Url::of(target::split(&r.method, shown), shown, host)),
-            user_agent: request
-                .and_then(|r| r.headers.get("user-agent"))
-                .map(|v| Agent { original: target::lossy_utf8_percent(v) }),
+            url: request.zip(shown.target).map(|(r, t)| Url::of(target::split(&r.method, t), t, shown.host)),
+            user_agent: shown.agent.map(|v| Agent { original: target::lossy_utf8_percent(v) }),
             tls: None,
             sidetap: Own {
                 id: format!("{}-{}", ex.flow_id, ex.seq),
                 zone: ex.zone.as_str(),
-                actor: actors.map(|a| Actor {
-                    ip: &a.ip,
-                    session: &a.session,
-                    account: a.account.as_deref(),
-                    api_key: a.api_key.as_deref(),
-                    fingerprint: &a.fingerprint,
-                }),
+                actor: match shown.actors {
+                    Some(a) => Actor {
+                        ip: &a.ip,
+                        session: &a.session,
+                        account: a.account.as_deref(),
+                        api_key: a.api_key.as_deref(),
+                        fingerprint: &a.fingerprint,
+                    },
+                    None => Actor { ip, session: &[], account: None, api_key: None, fingerprint: &[] },
+                },
                 completeness: ex.completeness.names().collect(),
                 gap_bytes: ex.gap_bytes,
                 anomalies: ex.anomalies.iter().map(|a| a.code()).collect(),

@@ -226,7 +226,14 @@ fn outcome(
     }
     out.learned_proxies = c.proxies.end_epoch().iter().map(|(_, ip)| *ip).collect();
     out.learned_proxies.sort_unstable();
+    let interrupted = read.interrupted;
     run.summary = summary(source, options, &c, read, tally, &run);
+    if interrupted && !options.live {
+        for input in run.summary.inputs.iter_mut().filter(|i| i.error.is_none()) {
+            input.error =
+                Some(format!("interrupted after {} packets; what follows was not read", input.packets));
+        }
+    }
     out.run = run;
     out
 }
