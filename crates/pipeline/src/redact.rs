@@ -262,7 +262,7 @@ fn apply(raw: &[u8], mut cuts: Vec<Cut>) -> Vec<u8> {
         for b in cut.with.bytes() {
             match b {
                 b' ' | b'&' | b'#' | b'%' | b'?' | b'/' | b';' => {
-                    out.extend_from_slice(format!("%{b:02X}").as_bytes())
+                    out.extend_from_slice(format!("%{b:02X}").as_bytes());
                 }
                 _ => out.push(b),
             }
