@@ -444,6 +444,19 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_lists_the_types() {
+        let manual = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/sensitive.md");
+        let manual = std::fs::read_to_string(manual).unwrap();
+        let rows = manual.lines().filter(|l| l.starts_with("| ") && l.contains(" | `"));
+        let mut listed: Vec<&str> = rows.flat_map(|l| l.split('`').skip(1).step_by(2)).collect();
+        let pack = Pack::builtin().unwrap();
+        let mut known: Vec<&str> = pack.types().map(|(_, t)| t.id.as_str()).collect();
+        listed.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(listed, known);
+    }
+
+    #[test]
     fn a_path_names_no_fields() {
         let mut scanner = scanner();
         scanner.begin(Dir::Request);
