@@ -97,6 +97,8 @@ facts! {
     RobotsRead = "client.robots-read", "1 where the client read robots.txt";
     Keyed = "client.keyed", "share of requests with an API key, signature or Basic authentication";
     Megabytes = "client.megabytes", "megabytes of answers";
+    ApiNavigations = "client.api-navigations", "navigations of a browser that were answered with data, not with a document";
+    HostSessions = "host.sessions", "sessions seen on the host";
     Duration = "client.duration-s", "seconds between first and last request";
     PartRequests = "part.requests", "requests of the part";
     PartClients = "part.clients", "clients of the part";

@@ -349,6 +349,8 @@ traits! {
     AGENT_UNREDUCED = 52,
     /// A JWT that is unsigned.
     JWT_UNSIGNED = 53,
+    /// A navigation, by Sec-Fetch-Mode.
+    NAVIGATES = 54,
 }
 
 impl Traits {

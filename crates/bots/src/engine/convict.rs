@@ -103,7 +103,7 @@ impl Engine {
     /// Classes of a client as a whole.
     fn judge_client(&mut self, key: u64, facts: &Facts, asked: &Asked) {
         let Some(rule) = self.matching(Scope::Client, &asked.fired) else { return };
-        let Some(unit) = self.units.get(key) else { return };
+        let Some(unit) = self.units.get(key).filter(|u| !self.is_good(u)) else { return };
         let suspicious = self.too_weak(rule, &asked.fired);
         let (zone, shape, agent) = (unit.zone.as_str().to_owned(), unit.main_shape, unit.agent.text.clone());
         let evidence = unit.evidence.clone();

@@ -5,6 +5,7 @@ use super::endpoint::{Member, Part, Slot};
 use super::unit::{Call, Session, Unit};
 use crate::agent::{AgentKind, Agents};
 use crate::facts::{Fact, Facts};
+use crate::hash;
 use crate::indicators::{Asked, Scope};
 use crate::observation::Traits;
 use crate::role::Roles;
@@ -192,7 +193,8 @@ impl Engine {
             f.set(Fact::GapRegular, share);
         }
         f.set(Fact::Pages, f64::from(unit.pages));
-        if unit.pages > 0 {
+        f.set(Fact::ApiNavigations, f64::from(unit.api_navigations));
+        if unit.pages > 0 && self.population.sees_assets(unit) {
             f.set(Fact::AssetShare, f64::from(unit.assets) / f64::from(unit.pages));
         }
         f.set(Fact::HeadShare, ratio(unit.heads, unit.n));
@@ -231,20 +233,13 @@ impl Engine {
     fn head_facts(&self, f: &mut Facts, unit: &Unit) {
         let browser = unit.agent.kind == AgentKind::Browser;
         let (any, all) = (unit.any, unit.all);
-        f.flag(Fact::AcceptMissing, all.has(Traits::ACCEPT_MISSING));
-        f.flag(Fact::LanguageMissing, all.has(Traits::LANGUAGE_MISSING));
+        self.habits(f, unit);
         f.flag(Fact::LanguageMalformed, any.has(Traits::LANGUAGE_MALFORMED));
         f.flag(Fact::HintsVersion, any.has(Traits::HINTS_VERSION));
         f.flag(Fact::HintsPlatform, any.has(Traits::HINTS_PLATFORM));
         f.flag(Fact::HintsForeign, any.has(Traits::HINTS_FOREIGN));
         f.flag(Fact::HintsHeadless, any.has(Traits::HINTS_HEADLESS));
         f.flag(Fact::SecFetchOdd, any.has(Traits::SEC_FETCH_ODD));
-        f.flag(Fact::LibraryOrder, all.has(Traits::LIBRARY_ORDER));
-        f.flag(Fact::AppOrder, all.has(Traits::APP_ORDER));
-        f.flag(Fact::CaseMixed, all.has(Traits::CASE_MIXED));
-        f.flag(Fact::FewHeaders, all.has(Traits::FEW_HEADERS));
-        f.flag(Fact::Alphabetical, all.has(Traits::ALPHABETICAL));
-        f.flag(Fact::EncodingStale, all.has(Traits::ENCODING_STALE));
         f.flag(Fact::Duplicate, any.has(Traits::DUPLICATE));
         f.flag(Fact::VersionOld, all.has(Traits::VERSION_OLD));
         f.flag(Fact::NoCache, unit.pages > 0 && unit.page_all.has(Traits::NO_CACHE));
@@ -252,12 +247,10 @@ impl Engine {
         f.flag(Fact::AutomationLeak, any.has(Traits::AUTOMATION_LEAK));
         f.flag(Fact::ScannerLeak, any.has(Traits::SCANNER_LEAK));
         f.flag(Fact::HostLiteral, any.has(Traits::HOST_LITERAL));
-        f.flag(Fact::OriginMissing, any.has(Traits::ORIGIN_MISSING));
         f.flag(Fact::AcceptWildcard, any.has(Traits::ACCEPT_WILDCARD));
         f.flag(Fact::ForwardedClaim, any.has(Traits::FORWARDED_CLAIM));
         f.flag(Fact::ProtocolAnomaly, any.has(Traits::ANOMALY));
         f.flag(Fact::MethodRare, any.has(Traits::METHOD_RARE));
-        f.flag(Fact::BodySpaced, any.has(Traits::BODY_SPACED) && self.spaced_is_odd(unit));
         f.flag(Fact::JwtUnsigned, any.has(Traits::JWT_UNSIGNED));
         f.flag(Fact::Introspection, any.has(Traits::INTROSPECTION));
         f.flag(Fact::PageSize, any.has(Traits::PAGE_SIZE));
@@ -276,6 +269,31 @@ impl Engine {
         if let Some(behind) = self.population.behind(unit).filter(|_| browser) {
             f.set(Fact::AgentBehind, f64::from(behind.max(0)));
             f.set(Fact::AgentAhead, f64::from((-behind).max(0)));
+        }
+    }
+
+    /// Traits that say nothing where clients of good standing have them too.
+    fn habits(&self, f: &mut Facts, unit: &Unit) {
+        let marks = [
+            (Fact::AcceptMissing, Traits::ACCEPT_MISSING),
+            (Fact::LanguageMissing, Traits::LANGUAGE_MISSING),
+            (Fact::LibraryOrder, Traits::LIBRARY_ORDER),
+            (Fact::AppOrder, Traits::APP_ORDER),
+            (Fact::CaseMixed, Traits::CASE_MIXED),
+            (Fact::FewHeaders, Traits::FEW_HEADERS),
+            (Fact::Alphabetical, Traits::ALPHABETICAL),
+            (Fact::EncodingStale, Traits::ENCODING_STALE),
+        ];
+        for (fact, mark) in marks {
+            if !self.population.is_usual(unit, mark) {
+                f.flag(fact, unit.all.has(mark));
+            }
+        }
+        if !self.population.is_usual(unit, Traits::ORIGIN_MISSING) {
+            f.flag(Fact::OriginMissing, unit.any.has(Traits::ORIGIN_MISSING));
+        }
+        if !self.population.is_usual(unit, Traits::BODY_SPACED) {
+            f.flag(Fact::BodySpaced, unit.any.has(Traits::BODY_SPACED) && self.spaced_is_odd(unit));
         }
     }
 
@@ -309,6 +327,8 @@ impl Engine {
     pub(crate) fn part_facts(&self, slot: &Slot, slice: &Slice) -> Facts {
         let mut f = Facts::default();
         role_facts(&mut f, slot);
+        let host = hash::of(slot.endpoint.host.as_bytes());
+        f.set(Fact::HostSessions, self.host_sessions.get(&host).map_or(0.0, super::sketch::Distinct::count));
         let fails = slice.denied + slice.missing + slice.refused;
         let told = slice.ok + fails;
         f.set(Fact::PartRequests, f64::from(slice.n));

@@ -87,6 +87,7 @@ pub struct Engine {
     due_parts: Vec<(u32, u64)>,
     due_sessions: Vec<u64>,
     due_slots: Vec<u32>,
+    host_sessions: Map<u64, sketch::Distinct>,
     start: Ts,
     evicted_endpoints: u64,
     evicted_parts: u64,
@@ -112,6 +113,7 @@ impl Engine {
             due_parts: Vec::new(),
             due_sessions: Vec::new(),
             due_slots: Vec::new(),
+            host_sessions: Map::default(),
             start: Ts(i64::MAX),
             evicted_endpoints: 0,
             evicted_parts: 0,
@@ -177,7 +179,7 @@ impl Engine {
         if let Some(robots) = &o.robots {
             self.population.learn_robots(&o.endpoint.host, (**robots).clone());
         }
-        let slot = if matches!(o.surface, Surface::Asset) { None } else { self.slot(o) };
+        let slot = if o.surface == Surface::Asset { None } else { self.slot(o) };
         let violation = o.crawler_path.as_deref().is_some_and(|path| {
             o.surface != Surface::Robots
                 && o.part != Part::Answer
@@ -199,6 +201,14 @@ impl Engine {
             self.due_units.push(key);
         }
         let Some(at) = slot else { return };
+        if let Some(token) = o.sessions.iter().find(|t| t.login)
+            && o.outcome == crate::Outcome::Success
+        {
+            let host = crate::hash::of(o.endpoint.host.as_bytes());
+            if self.host_sessions.len() < 4096 || self.host_sessions.contains_key(&host) {
+                self.host_sessions.entry(host).or_default().insert(token.hash);
+            }
+        }
         for token in o.sessions.iter().filter(|t| t.login) {
             let Some(session) = self.units.session(token, o, key) else { continue };
             let n = session.add(o, at);
@@ -228,13 +238,19 @@ impl Engine {
         }
     }
 
-    /// The slot of an endpoint. Paths that do not exist and have no parameter are kept as one slot a host.
+    /// The slot of an endpoint. A GraphQL endpoint has one for each thing that its operations are for. Paths that do not exist and have no parameter are kept as one slot a host.
     fn slot(&mut self, o: &Observation) -> Option<u32> {
-        if let Some(at) = self.index.get(&o.endpoint.id) {
+        let mut endpoint = o.endpoint.clone();
+        if o.endpoint.template.contains("graphql") && o.roles != crate::Roles::NONE {
+            let roles: Vec<&str> = o.roles.names().collect();
+            endpoint.template = format!("{} ({})", o.endpoint.template, roles.join(", ")).into();
+            endpoint.id =
+                EndpointId::of(o.zone.as_str(), &endpoint.host, &endpoint.method, &endpoint.template);
+        }
+        if let Some(at) = self.index.get(&endpoint.id) {
             return Some(self.resolve(*at));
         }
         let known_shape = o.endpoint.template.contains('{');
-        let mut endpoint = o.endpoint.clone();
         let missing = o.outcome == crate::Outcome::NotFound && !known_shape;
         if missing {
             endpoint.template = "(not found)".into();

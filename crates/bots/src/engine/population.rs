@@ -23,6 +23,7 @@ struct Browsers {
     hints: u32,
     host_late: u32,
     connection: u32,
+    usual: BTreeMap<u8, u32>,
     majors: BTreeMap<u16, u32>,
 }
 
@@ -30,6 +31,30 @@ struct Browsers {
 struct Apps {
     n: u32,
     own_headers: u32,
+    usual: BTreeMap<u8, u32>,
+}
+
+/// Traits that are odd only where others do not have them.
+const HABITS: [Traits; 10] = [
+    Traits::LIBRARY_ORDER,
+    Traits::APP_ORDER,
+    Traits::CASE_MIXED,
+    Traits::ENCODING_STALE,
+    Traits::ORIGIN_MISSING,
+    Traits::LANGUAGE_MISSING,
+    Traits::BODY_SPACED,
+    Traits::ACCEPT_MISSING,
+    Traits::FEW_HEADERS,
+    Traits::ALPHABETICAL,
+];
+
+fn count_traits(usual: &mut BTreeMap<u8, u32>, unit: &Unit) {
+    for mark in HABITS {
+        let body = mark == Traits::BODY_SPACED || mark == Traits::ORIGIN_MISSING;
+        if if body { unit.any.has(mark) } else { unit.all.has(mark) } {
+            *usual.entry(mark.0.trailing_zeros() as u8).or_default() += 1;
+        }
+    }
 }
 
 /// Hosts, families and versions kept.
@@ -46,6 +71,7 @@ impl Population {
         b.sec_fetch += u32::from(unit.any.has(Traits::SEC_FETCH));
         b.hints += u32::from(unit.any.has(Traits::CLIENT_HINTS));
         b.host_late += u32::from(unit.any.has(Traits::HOST_LATE));
+        count_traits(&mut b.usual, unit);
         b.connection += u32::from(!unit.all.has(Traits::CONNECTION_MISSING));
         if b.majors.len() < 256 || b.majors.contains_key(&unit.agent.major) {
             *b.majors.entry(unit.agent.major).or_default() += 1;
@@ -59,6 +85,7 @@ impl Population {
         }
         let a = self.apps.entry(unit.host).or_default();
         a.n += 1;
+        count_traits(&mut a.usual, unit);
         a.own_headers += u32::from(unit.all.has(Traits::APP_HEADERS));
     }
 
@@ -78,6 +105,27 @@ impl Population {
     fn browsers(&self, unit: &Unit, pick: impl Fn(&Browsers) -> u32) -> Option<f64> {
         let b = self.browsers.get(&unit.agent.family)?;
         (b.n >= 3).then(|| f64::from(pick(b)) / f64::from(b.n))
+    }
+
+    /// True where clients of good standing show the trait as well: a hop that rewrites heads, or a habit of the site's own
+    /// scripts or app. Then it says nothing.
+    pub(crate) fn is_usual(&self, unit: &Unit, mark: Traits) -> bool {
+        let bit = mark.0.trailing_zeros() as u8;
+        let share = |n: u32, usual: &BTreeMap<u8, u32>| {
+            n >= 3 && usual.get(&bit).is_some_and(|c| u64::from(*c) * 5 > u64::from(n))
+        };
+        let browser = self.browsers.get(&unit.agent.family).is_some_and(|b| share(b.n, &b.usual));
+        let app = self.apps.get(&unit.host).is_some_and(|a| share(a.n, &a.usual));
+        match unit.agent.kind {
+            AgentKind::Browser => browser,
+            AgentKind::AppLibrary => app,
+            _ => false,
+        }
+    }
+
+    /// True where browsers are known that load what belongs to pages: assets are in view of the mirror.
+    pub(crate) fn sees_assets(&self, unit: &Unit) -> bool {
+        self.browsers(unit, |b| b.n).is_some()
     }
 
     pub(crate) fn lacks_sec_fetch(&self, unit: &Unit) -> Option<bool> {

@@ -51,6 +51,7 @@ pub(crate) struct Unit {
     pub(crate) login_fails: u32,
     pub(crate) robots_violations: u32,
     pub(crate) robots_read: bool,
+    pub(crate) api_navigations: u32,
     pub(crate) bytes: u64,
     pub(crate) gaps: Gaps,
     pub(crate) minute: i64,
@@ -232,6 +233,7 @@ impl Unit {
             login_fails: 0,
             robots_violations: 0,
             robots_read: false,
+            api_navigations: 0,
             bytes: 0,
             gaps: Gaps::default(),
             minute: i64::MIN,
@@ -282,6 +284,7 @@ impl Unit {
             Surface::Robots => self.robots_read = true,
             Surface::Api => {}
         }
+        self.api_navigations += u32::from(o.surface == Surface::Api && o.traits.has(Traits::NAVIGATES));
         self.heads += u32::from(o.traits.has(Traits::HEAD));
         self.referers += u32::from(o.traits.has(Traits::REFERER));
         self.cookies += u32::from(o.traits.has(Traits::COOKIE));

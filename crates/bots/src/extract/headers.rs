@@ -268,7 +268,7 @@ fn finish(head: &mut Head<'_>, order: Mix, request: &Request, json_call: bool) {
     t.set(Traits::CLIENT_HINTS, head.brands.is_some());
     t.set(Traits::FEW_HEADERS, head.names.all < 6);
     t.set(Traits::ALPHABETICAL, head.names.sorted && head.names.all >= 6);
-    t.set(Traits::CASE_MIXED, head.names.lower > 0 && head.names.title > 0);
+    t.set(Traits::CASE_MIXED, head.names.lower > 0);
     t.set(Traits::VERSION_OLD, request.version.0 == 0 || (request.version.0, request.version.1) == (1, 0));
     t.set(Traits::HOST_LITERAL, is_address(head.host));
     t.set(Traits::GET, request.method == b"GET");
@@ -282,6 +282,7 @@ fn finish(head: &mut Head<'_>, order: Mix, request: &Request, json_call: bool) {
     if !t.has(Traits::GET) {
         t.0 &= !Traits::NO_CACHE.0;
     }
+    t.set(Traits::NAVIGATES, head.fetch_mode == Some(b"navigate") && t.has(Traits::GET));
     let contradicts = head.fetch_mode == Some(b"navigate") && head.fetch_dest.is_some_and(|d| d == b"empty");
     let document_json =
         json_call && (head.fetch_mode == Some(b"navigate") || head.fetch_dest == Some(b"document"));
@@ -349,7 +350,8 @@ impl Head<'_> {
             && n.at(2) == Name::Accept
             && self.language.is_none();
         let bare = n.at(0) == Name::Host && n.at(1) == Name::Agent && self.accept.is_none();
-        let chrome_firefox_order = chromium && n.at(0) == Name::Host && n.at(1) == Name::Agent;
+        let foreign = chromium || agent.family == "safari";
+        let chrome_firefox_order = foreign && n.at(0) == Name::Host && n.at(1) == Name::Agent;
         let t = &mut self.traits;
         t.set(Traits::LIBRARY_ORDER, python || httpx || curl || bare || chrome_firefox_order);
         t.set(Traits::HOST_LATE, n.position(Name::Host) != Some(0));
