@@ -469,6 +469,7 @@ fn identifier(text: &str) -> Option<Box<str>> {
 }
 
 /// True of field names under which resources are named.
+#[inline]
 fn is_id_key(key: &str) -> bool {
     static NAMES: NameSet = NameSet::new(&[
         b"id",
@@ -510,7 +511,8 @@ fn is_id_key(key: &str) -> bool {
                 | [.., b'_', b'c', b'o', b'd', b'e']
         )
     };
-    key.len() > 1 && (ends() || NAMES.has(key))
+    let may_end = matches!(key, [_, .., b'd' | b'D' | b'e' | b'g' | b'y']);
+    may_end && ends() || NAMES.has(key)
 }
 
 fn hash_bytes(bytes: &[u8]) -> u64 {

@@ -1,5 +1,8 @@
 //! What heads say: credentials, protocol, channel, and facts that risks are made of.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use sidetap_model::{Exchange, Headers, Request, Response};
 use sidetap_wire::auth::{Credential, credentials};
 use sidetap_wire::cookies;
@@ -113,12 +116,13 @@ fn credential_bit(credential: &Credential<'_>) -> u16 {
 }
 
 fn channel(agent: &[u8]) -> Channel {
-    const MOBILE: [&[u8]; 7] =
-        [b"okhttp", b"CFNetwork", b"Dart/", b"iPhone;", b"(Android", b"Darwin/", b"Alamofire"];
+    static MOBILE: LazyLock<Parts> = LazyLock::new(|| {
+        parts(&[b"okhttp", b"CFNetwork", b"Dart/", b"iPhone;", b"(Android", b"Darwin/", b"Alamofire"])
+    });
     if agent.starts_with(b"Mozilla/") {
         return Channel::Web;
     }
-    if MOBILE.iter().any(|m| contains(agent, m)) { Channel::Mobile } else { Channel::Api }
+    if MOBILE.iter().any(|m| m.find(agent).is_some()) { Channel::Mobile } else { Channel::Api }
 }
 
 fn response_facts(
@@ -239,10 +243,10 @@ fn body_signs(response: &Response, media: &[u8], signs: &mut Signs) {
         return;
     }
     if response.status >= 400 {
-        if TRACES.iter().any(|t| contains(body, t)) {
+        if TRACES.iter().any(|t| t.find(body).is_some()) {
             signs.insert(Signs::STACK_TRACE);
         }
-        if DATABASE.iter().any(|t| contains(body, t)) {
+        if DATABASE.iter().any(|t| t.find(body).is_some()) {
             signs.insert(Signs::DATABASE_ERROR);
         }
         return;
@@ -315,28 +319,39 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     memchr::memmem::find(haystack, needle).is_some()
 }
 
-const TRACES: [&[u8]; 12] = [
-    b"Traceback (most recent call last)",
-    b"\tat java.",
-    b"at org.springframework",
-    b"Exception in thread",
-    b"    at Object.<anonymous>",
-    b"node_modules/",
-    b"System.NullReferenceException",
-    b"   at System.",
-    b"goroutine 1 [running]",
-    b"PHP Fatal error",
-    b"Stack trace:",
-    b"Whitelabel Error Page",
-];
-const DATABASE: [&[u8]; 9] = [
-    b"You have an error in your SQL syntax",
-    b"SQLSTATE[",
-    b"ORA-0",
-    b"psycopg2.",
-    b"SequelizeDatabaseError",
-    b"SQLITE_ERROR",
-    b"Unclosed quotation mark",
-    b"org.hibernate.",
-    b"com.mysql.jdbc",
-];
+/// Parts of text, ready to be looked for.
+type Parts = Vec<Finder<'static>>;
+
+fn parts(parts: &[&'static [u8]]) -> Parts {
+    parts.iter().map(|part| Finder::new(*part)).collect()
+}
+
+static TRACES: LazyLock<Parts> = LazyLock::new(|| {
+    parts(&[
+        b"Traceback (most recent call last)",
+        b"\tat java.",
+        b"at org.springframework",
+        b"Exception in thread",
+        b"    at Object.<anonymous>",
+        b"node_modules/",
+        b"System.NullReferenceException",
+        b"   at System.",
+        b"goroutine 1 [running]",
+        b"PHP Fatal error",
+        b"Stack trace:",
+        b"Whitelabel Error Page",
+    ])
+});
+static DATABASE: LazyLock<Parts> = LazyLock::new(|| {
+    parts(&[
+        b"You have an error in your SQL syntax",
+        b"SQLSTATE[",
+        b"ORA-0",
+        b"psycopg2.",
+        b"SequelizeDatabaseError",
+        b"SQLITE_ERROR",
+        b"Unclosed quotation mark",
+        b"org.hibernate.",
+        b"com.mysql.jdbc",
+    ])
+});

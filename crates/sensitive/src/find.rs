@@ -1,5 +1,6 @@
 //! Candidates in a value: numbers, tokens, addresses, anchored secrets; each is read by what is around it.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use regex_automata::{Anchored, Input};
@@ -100,12 +101,19 @@ impl<'a> Finder<'a> {
             return false;
         }
         let (blocks, rest) = text.as_bytes().as_chunks::<16>();
-        let (mut digits, mut ats, mut spaces) = (0_usize, false, false);
+        // Counted by column, and put together at the end.
+        let (mut digits, mut ats, mut spaces) = ([0_u8; 16], [0_u8; 16], [0_u8; 16]);
         for block in blocks {
-            digits += usize::from(block.iter().map(|b| u8::from(b.wrapping_sub(b'0') < 10)).sum::<u8>());
-            ats |= block.iter().fold(0, |any, b| any | u8::from(*b == b'@')) != 0;
-            spaces |= block.iter().fold(0, |any, b| any | u8::from(*b == b' ')) != 0;
+            let columns = digits.iter_mut().zip(&mut ats).zip(&mut spaces);
+            for (((digit, at), space), b) in columns.zip(block) {
+                *digit = digit.saturating_add(u8::from(b.wrapping_sub(b'0') < 10));
+                *at |= u8::from(*b == b'@');
+                *space |= u8::from(*b == b' ');
+            }
         }
+        let mut digits: usize = digits.iter().map(|n| usize::from(*n)).sum();
+        let mut ats = ats.iter().fold(0, |any, n| any | n) != 0;
+        let spaces = spaces.iter().fold(0, |any, n| any | n) != 0;
         for b in rest {
             digits += usize::from(b.is_ascii_digit());
             ats |= *b == b'@';
@@ -284,17 +292,17 @@ impl<'a> Finder<'a> {
     }
 
     /// What names a candidate: its place's name where it is the whole value, else the words before it, else the name.
-    fn naming_of(&self, span: &Range<usize>) -> Naming {
+    fn naming_of(&self, span: &Range<usize>) -> Cow<'a, Naming> {
         let before = self.text.get(..span.start).unwrap_or_default();
         if !before.trim().is_empty() {
             let mut spoken = self.pack.phrases.of_text(before);
             if !spoken.types.is_empty() || self.name.types.is_empty() {
                 spoken.other |= self.name.other && spoken.types.is_empty();
                 spoken.refused.extend(self.name.refused.iter().copied());
-                return spoken;
+                return Cow::Owned(spoken);
             }
         }
-        self.name.clone()
+        Cow::Borrowed(self.name)
     }
 
     fn reading(&self, id: TypeId, kind: &Type, naming: &Naming, formatted: bool) -> Reading {

@@ -303,7 +303,7 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn next_quote_or_escape(body: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
     for _ in 0..4 {
