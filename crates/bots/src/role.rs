@@ -79,6 +79,13 @@ impl Roles {
         self.0 |= other.0;
     }
 
+    /// Adds those of `other` where `when`.
+    pub const fn set(&mut self, other: Roles, when: bool) {
+        if when {
+            self.insert(other);
+        }
+    }
+
     /// Takes those of `other` away.
     pub const fn remove(&mut self, other: Roles) {
         self.0 &= !other.0;

@@ -131,7 +131,10 @@ impl Engine {
         if self.is_good(unit) || crowd && !unit.tool {
             return;
         }
-        let slice = Slice::of_call(call, unit, slot.roles().any(Roles::LOGIN));
+        if self.one_login_did_it(unit, call) {
+            return;
+        }
+        let slice = Slice::of_call(call, unit, slot.roles());
         let facts = self.part_facts(slot, &slice);
         let asked = self.pack.ask(Scope::Part, &facts);
         let Some(rule) = self.matching(Scope::Part, &asked.fired) else { return };
@@ -152,6 +155,17 @@ impl Engine {
         let Some(campaign) = self.campaign(&sign, suspicious) else { return };
         self.note(campaign, &fired, &facts, &[call.evidence]);
         self.convict_unit(key, campaign, rule, suspicious, call.shape, Some(call.evidence));
+    }
+
+    /// True where one session of a client made nearly all of the calls, and others at the same address and with the same
+    /// agent did much besides: then the session is judged, not they.
+    fn one_login_did_it(&self, unit: &Unit, call: &super::unit::Call) -> bool {
+        let logins = unit.sessions.iter().filter(|t| t.login);
+        logins.filter_map(|t| self.units.get_session(t.hash)).any(|s| {
+            s.n * 5 < unit.n * 4
+                && unit.n - s.n >= 16
+                && s.calls.iter().any(|c| c.slot == call.slot && c.n * 5 >= call.n * 4)
+        })
     }
 
     fn judge_session(&mut self, hash: u64) {
@@ -264,8 +278,9 @@ impl Engine {
         for part in slot.order.iter().filter_map(|s| slot.parts.get(s)).filter(|p| p.campaign.is_none()) {
             for member in &part.members {
                 let Some(unit) = self.units.get(member.unit) else { continue };
-                if unit.breadth() == 1 && unit.assets == 0 && unit.first >= settled {
-                    targets += unit.calls.first().map_or(0.0, |c| c.targets.count());
+                if self.lives_for(unit, at) && unit.first >= settled {
+                    let call = unit.calls.iter().find(|c| c.slot == at);
+                    targets += call.map_or(0.0, |c| c.targets.count().min(f64::from(c.n)));
                     members.push(*member);
                 }
             }
@@ -273,7 +288,7 @@ impl Engine {
         if members.len() < BARE {
             return;
         }
-        let slice = Slice::of_bare(&members, targets);
+        let slice = Slice::of_bare(&members, targets, slot.roles().any(Roles::LOGIN));
         let facts = self.part_facts(slot, &slice);
         let asked = self.pack.ask(Scope::Part, &facts);
         let Some(rule) = self.matching(Scope::Part, &asked.fired) else { return };
@@ -287,6 +302,14 @@ impl Engine {
         let evidence: SmallVec<[ExchangeId; 5]> = members.iter().take(5).map(|m| m.evidence).collect();
         self.note(campaign, &asked.fired, &facts, &evidence);
         self.convict_members(campaign, 0, &members);
+    }
+
+    /// True where the client calls this endpoint and nothing else but the form that leads to it.
+    fn lives_for(&self, unit: &Unit, at: u32) -> bool {
+        let template = self.slots.get(at as usize).map(|s| &s.endpoint.template);
+        let of_it =
+            |slot: u32| slot == at || self.slots.get(slot as usize).map(|s| &s.endpoint.template) == template;
+        unit.assets == 0 && unit.calls_over == 0 && unit.calls.iter().all(|c| of_it(c.slot))
     }
 
     fn main_agent(&self, members: &[Member]) -> String {

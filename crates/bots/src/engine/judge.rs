@@ -104,7 +104,7 @@ impl Slice {
     }
 
     /// Of clients that call this endpoint and nothing else, whatever their fingerprint.
-    pub(crate) fn of_bare(members: &[Member], targets: f64) -> Self {
+    pub(crate) fn of_bare(members: &[Member], targets: f64, login: bool) -> Self {
         let sum = |pick: fn(&Member) -> u32| members.iter().map(pick).sum::<u32>();
         let first = members.iter().map(|m| m.first).min().unwrap_or_default();
         let last = members.iter().map(|m| m.last).max().unwrap_or_default();
@@ -115,17 +115,20 @@ impl Slice {
             denied: sum(|m| m.fails),
             clients: members.len(),
             targets,
-            accounts: targets,
+            accounts: if login { targets } else { 0.0 },
             span_s: last.since(first) as f64 / 1e9,
             sample: members.iter().step_by(step).map(|m| m.unit).collect(),
             ..Slice::default()
         }
     }
 
-    pub(crate) fn of_call(call: &Call, unit: &Unit, login: bool) -> Self {
+    pub(crate) fn of_call(call: &Call, unit: &Unit, roles: Roles) -> Self {
         let mut slice = Self::of_calls(call, &[unit.key]);
-        slice.accounts =
-            if login { unit.accounts.count().min(slice.targets.max(1.0)) } else { slice.targets };
+        if roles.any(Roles::LOGIN) {
+            slice.accounts = unit.accounts.count().min(slice.targets.max(1.0));
+        } else if roles.any(Roles(Roles::SIGN_UP.0 | Roles::RESET.0 | Roles::OTP.0)) {
+            slice.accounts = slice.targets;
+        }
         slice.keyed = ratio(unit.keyed, unit.n);
         slice.sessions =
             f64::from(u8::from(!unit.sessions.is_empty() && unit.sessions.iter().any(|t| t.login)));

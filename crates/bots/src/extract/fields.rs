@@ -15,6 +15,8 @@ pub(crate) struct RequestFields {
     pub(crate) secret_seen: bool,
     pub(crate) code: Option<String>,
     pub(crate) id: Option<String>,
+    /// A long number beside a code: a gift card with its PIN.
+    pub(crate) number: Option<String>,
     pub(crate) spaced: bool,
     pub(crate) introspection: bool,
     pub(crate) page_size: u32,
@@ -35,6 +37,7 @@ enum Field {
     Code,
     Card,
     Id,
+    Number,
     Amount,
     Receiver,
     PageSize,
@@ -85,7 +88,7 @@ impl RequestFields {
             self.introspection |= at.key == "query" && text.contains("__schema");
             return;
         }
-        self.note(classify(at.key), text);
+        self.note(field_of(at.key, text), text);
         self.introspection |= at.key == "query" && text.contains("__schema");
     }
 
@@ -115,6 +118,7 @@ impl RequestFields {
                     self.id = Some(text.into());
                 }
             }
+            Field::Number => self.number = Some(text.into()),
             Field::Amount => self.amount = true,
             Field::Receiver => {
                 self.receiver = true;
@@ -135,6 +139,15 @@ impl RequestFields {
             let sign_up = self.secrets >= 2 || (self.mail && self.fields >= 4);
             roles.insert(if sign_up { Roles::SIGN_UP } else { Roles::LOGIN });
         }
+        let guessed = Roles(Roles::GIFT_CARD.0 | Roles::COUPON.0 | Roles::SIGN_UP.0 | Roles::LOGIN.0);
+        if let Some(code) = self.code.as_deref().filter(|_| !self.card && !roles.any(guessed)) {
+            let short = (3..=8).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_digit());
+            if short && self.number.is_some() && self.fields <= 4 {
+                roles.insert(Roles::GIFT_CARD);
+            } else if short && self.fields <= 2 {
+                roles.insert(Roles::OTP);
+            }
+        }
         if self.card && !roles.any(Roles::GIFT_CARD) {
             roles.insert(Roles::PAYMENT);
         }
@@ -146,6 +159,28 @@ impl RequestFields {
 
 fn set(slot: &mut Option<String>, text: &str) {
     *slot = Some(text.into());
+}
+
+/// What a field holds, by its name, else by its value's shape.
+fn field_of(key: &str, text: &str) -> Field {
+    match classify(key) {
+        Field::Other if is_mail(text) => Field::Mail,
+        Field::Other if is_long_number(text) => Field::Number,
+        field => field,
+    }
+}
+
+fn is_mail(text: &str) -> bool {
+    text.len() <= 128
+        && text.split_once('@').is_some_and(|(name, domain)| {
+            !name.is_empty()
+                && domain.contains('.')
+                && !text.bytes().any(|b| b.is_ascii_whitespace() || b == b'/' || b == b':')
+        })
+}
+
+fn is_long_number(text: &str) -> bool {
+    (10..=22).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn classify(key: &str) -> Field {
@@ -160,7 +195,7 @@ fn classify(key: &str) -> Field {
         | b"uname" | b"loginid" | b"login_id" | b"benutzername" | b"usuario" | b"utilisateur"
         | b"identifier" | b"handle" => Field::Account,
         b"email" | b"mail" | b"e-mail" | b"email_address" | b"emailaddress" | b"phone" | b"phone_number"
-        | b"mobile" | b"telefon" | b"correo" => Field::Mail,
+        | b"mobile" | b"telefon" | b"correo" | b"tel" | b"telephone" | b"phonenumber" => Field::Mail,
         b"password"
         | b"pass"
         | b"passwd"
@@ -173,7 +208,12 @@ fn classify(key: &str) -> Field {
         | b"password_confirmation"
         | b"confirm_password"
         | b"passphrase"
-        | b"user_password" => Field::Secret,
+        | b"user_password"
+        | b"secret"
+        | b"phrase"
+        | b"kennwort"
+        | b"clave"
+        | b"pw" => Field::Secret,
         b"code" | b"otp" | b"pin" | b"token" | b"mfa_code" | b"passcode" | b"coupon" | b"voucher"
         | b"promo" | b"promo_code" | b"coupon_code" | b"gift_card" | b"giftcard" | b"gift_card_code"
         | b"verification_code" | b"sms_code" | b"one_time_code" | b"redeem_code" | b"discount_code" => {
@@ -234,6 +274,10 @@ pub(crate) struct AnswerFields {
     pub(crate) refuses: bool,
     pub(crate) html: bool,
     pub(crate) robots: Option<Box<Robots>>,
+    /// Fields that are null.
+    pub(crate) nulls: u32,
+    /// It tells a price.
+    pub(crate) priced: bool,
     keys: u64,
     fields: u32,
 }
@@ -246,6 +290,8 @@ impl Default for AnswerFields {
             refuses: false,
             html: false,
             robots: None,
+            nulls: 0,
+            priced: false,
             keys: 0,
             fields: 0,
         }
@@ -271,6 +317,7 @@ impl AnswerFields {
             self.keys ^= at.hash;
             self.refuses |= matches!(at.key, "error" | "errors");
         }
+        self.priced |= at.depth <= 3 && at.key == "price";
     }
 
     #[inline]
@@ -285,6 +332,8 @@ impl AnswerFields {
         if at.depth <= 1 {
             self.keys ^= at.hash;
         }
+        self.priced |= at.key == "price" || at.key == "unit_price";
+        self.nulls += u32::from(matches!(value, Scalar::Null));
         match value {
             Scalar::Str(text) => self.text(at, text, scratch),
             Scalar::Bool(false) => {

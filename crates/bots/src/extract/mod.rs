@@ -125,6 +125,7 @@ impl Extractor {
         head.traits.set(Traits::ANOMALY, !exchange.anomalies.is_empty());
         let mut roles = self.roles_of(&endpoint, changing);
         self.request.roles(&mut roles, changing);
+        roles.set(Roles::PRICE, !changing && self.answer.priced);
         let mut o = Observation {
             ts: if part == Part::Answer { exchange.response_ts.unwrap_or(exchange.end) } else { exchange.ts },
             flow_id: exchange.flow_id,
@@ -153,6 +154,7 @@ impl Extractor {
             agent,
             endpoint,
         };
+        self.query_key(&mut o, place.query);
         o.prints.body = self.request.template();
         o.prints.shape = hash::words(&[o.prints.shape, u64::from(self.request.spaced)]);
         self.identities(&mut o, request, head.device);
@@ -228,10 +230,27 @@ impl Extractor {
         }
     }
 
+    /// An API key in the query: partners of old have theirs there.
+    fn query_key(&self, o: &mut Observation, query: Option<&str>) {
+        let key = query.and_then(|q| {
+            q.split('&').take(32).filter_map(|p| p.split_once('=')).find(|(n, v)| is_key(n) && v.len() >= 12)
+        });
+        if let Some((_, value)) = key {
+            o.traits.insert(Traits::KEYED);
+            o.api_key = Some(Token::of(&self.key, "api-key", value.as_bytes(), true));
+        }
+    }
+
     /// What the call was about: the code or token it tries, the id in its path, its parameters, the account.
     fn target(&self, o: &Observation, place: &path::Place<'_>) -> Option<Target> {
         if let Some(code) = &self.request.code {
-            return Some(self.make_target(code));
+            let number = self.request.number.as_deref().unwrap_or_default();
+            let mut target = self.make_target(code);
+            if !number.is_empty() {
+                target.hash = hash::words(&[target.hash, self.make_target(number).hash]);
+                target.number = trailing_number(number);
+            }
+            return Some(target);
         }
         if let Some(value) = place.parameter {
             return Some(self.make_target(value));
@@ -245,7 +264,8 @@ impl Extractor {
             return Some(self.make_target(id));
         }
         if let Some(account) = o.account {
-            return Some(Target { hash: account, number: None });
+            let named = self.request.account.as_deref().filter(|a| is_phone(a));
+            return Some(Target { hash: account, number: named.and_then(trailing_number) });
         }
         let token = o.sessions.iter().find(|t| t.login).filter(|_| o.roles == Roles::NONE);
         if let Some(token) = token {
@@ -264,7 +284,7 @@ impl Extractor {
         let mut any = false;
         for pair in query.split('&').take(32) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if value.is_empty() || is_presentation(name) {
+            if value.is_empty() || is_presentation(name) || is_key(name) {
                 continue;
             }
             any = true;
@@ -290,11 +310,12 @@ impl Extractor {
         let (sets, session) = headers::sets_session(&response.headers);
         o.traits.set(Traits::SET_COOKIE, sets);
         let credentials = o.roles.any(Roles(Roles::LOGIN.0 | Roles::OTP.0));
+        let guessed = o.roles.any(Roles(Roles::GIFT_CARD.0 | Roles::COUPON.0 | Roles::OTP.0));
         let said = self.answer.said;
         o.outcome = match response.status {
             200..=299 if self.answer.grants || (credentials && session) => Outcome::Success,
             200..=299 if said == Said::Missing => Outcome::NotFound,
-            200..=299 if said == Said::Failed || self.answer.refuses => {
+            200..=299 if said == Said::Failed || self.answer.refuses || guessed && self.answer.nulls > 0 => {
                 if credentials {
                     Outcome::Denied
                 } else {
@@ -323,7 +344,7 @@ impl Extractor {
 
     /// A form login that is answered with a page instead of a redirect or a session did not work.
     fn page_after_login(&self, o: &Observation) -> Outcome {
-        if o.traits.has(Traits::BODY) && self.request.secret_seen {
+        if o.traits.has(Traits::BODY) && (self.request.secret_seen || o.account.is_some()) {
             Outcome::Denied
         } else {
             Outcome::Success
@@ -355,6 +376,30 @@ fn trailing_number(value: &str) -> Option<u64> {
     let start = head.rfind(|c: char| !c.is_ascii_digit()).map_or(0, |i| i + 1);
     let digits = head.get(start..)?;
     (digits.len() <= 18).then(|| digits.parse().ok()).flatten()
+}
+
+/// A number to call: digits, a plus, what separates groups.
+fn is_phone(value: &str) -> bool {
+    let digits = value.bytes().filter(u8::is_ascii_digit).count();
+    digits >= 7 && value.bytes().all(|b| b.is_ascii_digit() || b"+-. ()/".contains(&b))
+}
+
+/// Parameters that hold the caller's key.
+fn is_key(name: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "apikey",
+        "api_key",
+        "api-key",
+        "key",
+        "access_key",
+        "accesskey",
+        "appkey",
+        "app_key",
+        "partner_key",
+        "client_key",
+        "subscription-key",
+    ];
+    NAMES.iter().any(|n| name.eq_ignore_ascii_case(n))
 }
 
 /// Parameters that say how to show, not what.

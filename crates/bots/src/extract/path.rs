@@ -26,13 +26,20 @@ pub(crate) fn place<'a>(target: &'a [u8], template: &str) -> Place<'a> {
     };
     let (path, query) = text.split_once('?').map_or((text, None), |(p, q)| (p, Some(q)));
     let mut parameter = None;
-    for (shape, value) in template.split('/').zip(path.split('/')) {
-        if shape.contains('{') {
+    let mut segments = template.split('/').zip(path.split('/')).peekable();
+    while let Some((shape, value)) = segments.next() {
+        if shape.contains('{') && !(segments.peek().is_some() && is_version(value)) {
             parameter = Some(value);
         }
     }
     let last = path.rsplit('/').find(|s| !s.is_empty()).unwrap_or_default();
     Place { path, query, parameter, last }
+}
+
+/// A small number amid a path is a version of the API, not an object.
+fn is_version(value: &str) -> bool {
+    let digits = value.strip_prefix(['v', 'V']).unwrap_or(value);
+    matches!(digits.len(), 1 | 2) && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -43,6 +50,10 @@ mod tests {
     fn parameters_are_found_by_their_template() {
         let p = place(b"/api/orders/500/lines?x=1", "/api/orders/{id}/lines");
         assert_eq!((p.path, p.query, p.parameter), ("/api/orders/500/lines", Some("x=1"), Some("500")));
+        let p = place(b"/m/2/stores", "/m/{m_id}/stores");
+        assert_eq!(p.parameter, None);
+        let p = place(b"/items/7", "/items/{id}");
+        assert_eq!(p.parameter, Some("7"));
         let p = place(b"http://h/a/b", "/a/b");
         assert_eq!((p.path, p.parameter, p.last), ("/a/b", None, "b"));
     }

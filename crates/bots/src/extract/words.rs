@@ -257,6 +257,12 @@ const MISSING_WORDS: &[&str] = &[
     "não encontrad",
     "non trovat",
     "not registered",
+    "cannot find",
+    "can't find",
+    "could not find",
+    "couldn't find",
+    "no match",
+    "nicht finden",
 ];
 
 /// What a short text of an answer says.
