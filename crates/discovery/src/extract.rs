@@ -10,6 +10,7 @@ use sidetap_wire::names::NameSet;
 use smallvec::SmallVec;
 
 use crate::head;
+use crate::names;
 use crate::observe::{BodyFacts, Field, Kinds, Observation, Protocol, QueryParam, Signs, shape_bit};
 use crate::segment::{self, Shape};
 
@@ -129,6 +130,16 @@ impl Extractor {
         }
     }
 
+    /// Forgets what was gathered and not taken: of an exchange without a request, or one that was only looked at early.
+    pub fn reset(&mut self) {
+        self.request = BodyFacts::default();
+        self.response = BodyFacts::default();
+        self.ids.clear();
+        self.own_id = false;
+        self.grown = Grown::default();
+        self.query = Query::default();
+    }
+
     /// Starts with the body of `side`, whose decoded bytes begin with `body`.
     pub fn begin(&mut self, side: Side, visit: Visit, content_type: Option<&[u8]>, kind: Kind, body: &[u8]) {
         self.side = side;
@@ -196,9 +207,20 @@ impl Extractor {
             facts.paths.truncate(start);
             return;
         }
+        let mut hash = at.hash;
+        if let Some(public) = facts.paths.get(start..).and_then(names::public_path) {
+            facts.paths.truncate(start);
+            hash = hash_str(&public);
+            if let Some(f) = facts.fields.iter_mut().find(|f| f.path == hash) {
+                f.count = f.count.saturating_add(1);
+                f.kinds |= kinds;
+                return;
+            }
+            facts.paths.push_str(&public);
+        }
         let index = facts.fields.len() as u16;
         let len = (facts.paths.len() - start) as u16;
-        facts.fields.push(Field { path: at.hash, len, kinds, shapes: shapes(), count: 1 });
+        facts.fields.push(Field { path: hash, len, kinds, shapes: shapes(), count: 1 });
         if let Some(entry) = self.table.get_mut(slot) {
             *entry = (at.hash, generation, index);
         }
@@ -408,7 +430,7 @@ impl Visitor for Query {
             Scalar::Str(s) | Scalar::Num(s) => s,
             Scalar::Bool(_) | Scalar::Null => "",
         };
-        let key = at.key;
+        let key = if names::is_value(at.key) { "*" } else { at.key };
         if sidetap_wire::auth::is_credential_parameter(key.as_bytes()) && text.len() >= 6 {
             self.credential = true;
         }

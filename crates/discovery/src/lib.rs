@@ -12,6 +12,7 @@ mod head;
 mod host;
 mod inventory;
 mod learn;
+mod names;
 mod observe;
 mod openapi;
 mod render;

@@ -241,7 +241,7 @@ fn is_version_tail(tail: &[u8]) -> bool {
     word.is_some_and(|w| tail.iter().skip(w.len()).all(|c| c.is_ascii_digit() || matches!(c, b'p' | b'.')))
 }
 
-fn read_whole(s: &str) -> Reading {
+pub(crate) fn read_whole(s: &str) -> Reading {
     let b = s.as_bytes();
     let digits = b.iter().filter(|c| c.is_ascii_digit()).count();
     if digits == b.len() {

@@ -97,7 +97,8 @@ impl Analyzer {
         }
         let found = locate(ex, &world);
         let visit = found.as_ref().map_or(Visit::Light, |f| f.visit(ex.flow_id, ex.seq));
-        let endpoint = found.map(|f| f.endpoint);
+        let known = found.as_ref().is_some_and(|f| f.known);
+        let mut endpoint = found.map(|f| f.endpoint);
         self.look(ex, stage, visit);
         let attempts = self.eyes.threats.take();
         for attempt in &attempts {
@@ -111,6 +112,14 @@ impl Analyzer {
         let bots =
             endpoint.as_ref().and_then(|e| self.eyes.bots.finish(ex, client, e.clone(), part)).map(Box::new);
         let sightings = self.eyes.sensitive.take();
+        if let Some(e) =
+            endpoint.as_mut().filter(|_| !known && sightings.iter().any(|s| s.location.starts_with("path:")))
+        {
+            // The template of a path that is in no inventory is the path: it must not name what the row masks.
+            if let Some(shown) = redact::target(&mut self.eyes.sensitive, b"GET", e.template.as_bytes()) {
+                e.template = String::from_utf8_lossy(&shown).into();
+            }
+        }
         let whole = (stage != Stage::Request).then(|| {
             let actors = bots.as_ref().map(|b| b.actors());
             let line = self.lines.then(|| self.line(ex, &client, endpoint.as_ref(), actors.as_ref()));
@@ -125,6 +134,7 @@ impl Analyzer {
     fn look(&mut self, ex: &mut Exchange, stage: Stage, visit: Visit) {
         let mut anomalies = AnomalySet::default();
         let eyes = &mut self.eyes;
+        eyes.discovery.reset();
         eyes.bots.begin();
         eyes.threats.begin();
         eyes.sensitive.begin(Dir::Request);

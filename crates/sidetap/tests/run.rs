@@ -7,7 +7,7 @@ use std::path::Path;
 
 use common::{HELLO, Place, capture, comparable, json, lines, sample, tree};
 use serde_json::Value;
-use sidetap_testkit::{Dialogue, LinkKind, PcapForm, pcap_bytes};
+use sidetap_testkit::{Dialogue, LinkKind, Packet, PcapForm, Rng, fault, pcap_bytes};
 
 fn sum(counts: &Value) -> u64 {
     counts.as_object().unwrap().values().map(|n| n.as_u64().unwrap()).sum()
@@ -60,6 +60,43 @@ fn the_same_under_memory_pressure() {
         assert!(*bytes == three[name], "{name} differs between 1 and 3 workers");
     }
     closes(&json(&place.path("1/summary.json")));
+}
+
+/// The sample's packets, with `rate` of a thousand lost.
+fn lossy(rate: u32) -> Vec<u8> {
+    let mut source = sidetap_capture::open_files(&[sample().into()]).unwrap();
+    let mut packets = Vec::new();
+    while let Some(p) = sidetap_capture::Source::next_packet(&mut source) {
+        packets.push(Packet { ts: p.ts, interface: 0, data: p.data.to_vec(), orig_len: p.orig_len });
+    }
+    pcap_bytes(&fault::lose(&packets, rate, &mut Rng::new(5)), LinkKind::Ethernet, PcapForm::default())
+}
+
+#[test]
+fn the_same_for_any_number_of_workers_when_packets_are_lost() {
+    let place = Place::new();
+    place.write("lossy.pcap", &lossy(20));
+    for workers in ["1", "3"] {
+        let args = [
+            "replay",
+            "lossy.pcap",
+            "--out",
+            workers,
+            "--exchanges",
+            "--hash-key",
+            "key",
+            "--workers",
+            workers,
+        ];
+        place.run(&args).is(0);
+    }
+    let (one, three) = (comparable(&place.path("1")), comparable(&place.path("3")));
+    for (name, bytes) in &one {
+        assert!(*bytes == three[name], "{name} differs between 1 and 3 workers");
+    }
+    let summary = json(&place.path("1/summary.json"));
+    closes(&summary);
+    assert!(summary["exchanges"]["incomplete"].as_u64().unwrap() > 100, "packets were lost");
 }
 
 /// Counts of the summary are those of the files, and what a row refers to is there.

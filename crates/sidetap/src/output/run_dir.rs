@@ -35,7 +35,7 @@ impl RunDir {
         fs::remove_file(path.join(".writable"))?;
         remove_if_there(&path.join("exchanges.ndjson"))?;
         for old in fs::read_dir(path.join("openapi")).into_iter().flatten().flatten() {
-            if old.path().extension().is_some_and(|e| e == "json") {
+            if is_ours(&old.path()) {
                 fs::remove_file(old.path())?;
             }
         }
@@ -168,6 +168,12 @@ fn load_rows<T: DeserializeOwned>(dir: &Path, name: &str) -> Result<Vec<T>> {
     Ok(rows)
 }
 
+/// True of a document that a run of Sidetap wrote: a user's own files beside them stay.
+fn is_ours(file: &Path) -> bool {
+    let is_json = file.extension().is_some_and(|e| e == "json");
+    is_json && fs::read_to_string(file).is_ok_and(|text| text.contains("\"version\": \"observed\""))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,10 +209,13 @@ mod tests {
     fn a_second_run_leaves_nothing_of_the_first() {
         let dir = tempfile::tempdir().unwrap();
         let out = RunDir::create(dir.path()).unwrap();
-        out.write(&RunData::default(), &[("old.example".to_owned(), Value::Null)]);
+        let document = serde_json::json!({"openapi": "3.1.0", "info": {"version": "observed"}});
+        out.write(&RunData::default(), &[("old.example".to_owned(), document)]);
+        fs::write(dir.path().join("openapi/mine.json"), "{}").unwrap();
         fs::write(out.exchanges(), "{}").unwrap();
         RunDir::create(dir.path()).unwrap();
         assert!(!out.exchanges().exists());
         assert!(!dir.path().join("openapi/old.example.json").exists());
+        assert!(dir.path().join("openapi/mine.json").exists(), "what is not of a run stays");
     }
 }
