@@ -24,6 +24,18 @@ struct Sign<'a> {
     by_part: bool,
 }
 
+/// The calls with at least `least` requests that grew by an eighth since they were judged.
+fn due_calls(calls: &[super::unit::Call], least: u32, all: bool) -> SmallVec<[super::unit::Call; 4]> {
+    calls.iter().copied().filter(|c| c.n >= least && (all || c.n >= c.next)).collect()
+}
+
+/// Puts those calls off until they have grown again.
+fn put_off(calls: &mut [super::unit::Call], least: u32) {
+    for call in calls.iter_mut().filter(|c| c.n >= least && c.n >= c.next) {
+        call.next = call.n + (call.n / 8).max(2);
+    }
+}
+
 impl Engine {
     /// Judges what the epoch changed.
     pub(super) fn judge(&mut self) {
@@ -78,8 +90,7 @@ impl Engine {
             && unit.agent.kind == crate::AgentKind::AppLibrary
             && unit.breadth() >= 4
             && unit.n >= 6;
-        let calls: SmallVec<[super::unit::Call; 4]> =
-            unit.calls.iter().copied().filter(|c| c.n >= 8).collect();
+        let calls = due_calls(&unit.calls, 8, self.retrospective);
         if learn {
             self.population.learn_browser(unit);
         }
@@ -92,6 +103,7 @@ impl Engine {
             unit.queued = false;
             unit.trusted |= learn;
             unit.established |= app;
+            put_off(&mut unit.calls, 8);
         }
         self.let_go(key);
         self.judge_client(key, &facts, &asked);
@@ -169,9 +181,10 @@ impl Engine {
     }
 
     fn judge_session(&mut self, hash: u64) {
-        let Some(session) = self.units.get_session(hash) else { return };
-        let calls: SmallVec<[super::unit::Call; 4]> =
-            session.calls.iter().copied().filter(|c| c.n >= 12).collect();
+        let all = self.retrospective;
+        let Some(session) = self.units.get_session_mut(hash) else { return };
+        let calls = due_calls(&session.calls, 12, all);
+        put_off(&mut session.calls, 12);
         for call in calls {
             self.judge_session_call(hash, &call);
         }

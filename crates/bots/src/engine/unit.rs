@@ -96,6 +96,8 @@ pub(crate) struct Call {
     pub(crate) first: Ts,
     pub(crate) last: Ts,
     pub(crate) evidence: ExchangeId,
+    /// Requests at which it is judged again.
+    pub(crate) next: u32,
 }
 
 /// Calls kept apart for one client; more are only counted.
@@ -120,6 +122,7 @@ impl Call {
             first: o.ts,
             last: o.ts,
             evidence: (o.flow_id, o.seq),
+            next: 0,
         }
     }
 
@@ -517,6 +520,10 @@ impl Units {
 
     pub(crate) fn get_session(&self, hash: u64) -> Option<&Session> {
         self.shards.get((hash & 0xff) as usize)?.sessions.get(&hash)
+    }
+
+    pub(crate) fn get_session_mut(&mut self, hash: u64) -> Option<&mut Session> {
+        self.shards.get_mut((hash & 0xff) as usize)?.sessions.get_mut(&hash)
     }
 
     /// The clients at the address of `unit`.
