@@ -104,24 +104,24 @@ facts! {
     PartClients = "part.clients", "clients of the part";
     PerClient = "part.requests-per-client", "requests for each client";
     Fails = "part.fails", "calls that the application refused";
-    FailRatio = "part.fail-ratio", "share of told outcomes that are refusals";
-    RestFailRatio = "rest.fail-ratio", "the same among the rest of the endpoint's clients";
+    FailRatio = "part.fail-ratio", "share of the calls with a known outcome that were refused";
+    RestFailRatio = "rest.fail-ratio", "share of the other clients' calls that were refused";
     FailExcess = "part.fail-excess", "how much more often the part is refused than the rest";
     DeniedRatio = "part.denied-ratio", "share of credentials, codes or tokens refused";
     NotFoundRatio = "part.missing-ratio", "share of answers that say not found";
     RefusedRatio = "part.refused-ratio", "share of calls declined";
     Successes = "part.successes", "calls that worked";
-    Targets = "part.targets", "different things asked for (accounts, ids, codes, parameters)";
+    Targets = "part.targets", "different things asked for: accounts, ids, codes or parameters";
     TargetRatio = "part.target-ratio", "different things for each request";
     TargetsPerClient = "part.targets-per-client", "different things for each client";
     RestTargetsPerClient = "rest.targets-per-client", "requests for each client that 95 % of the rest stay under";
     TargetExcess = "part.target-excess", "how many times more things than 95 % of the rest";
     Narrow = "part.narrow", "share of clients that call little else and load no assets";
-    RestNarrow = "rest.narrow", "the same among the rest";
+    RestNarrow = "rest.narrow", "share of the rest's clients that call little else and load no assets";
     NoAssets = "part.no-assets", "share of clients that load no assets";
-    RestNoAssets = "rest.no-assets", "the same among the rest";
+    RestNoAssets = "rest.no-assets", "share of the rest's clients that load no assets";
     Tools = "part.tools", "share of clients whose requests show a tool";
-    RestTools = "rest.tools", "the same among the rest";
+    RestTools = "rest.tools", "share of the rest's clients whose requests show a tool";
     RestClients = "rest.clients", "clients of the rest";
     RestRequests = "rest.requests", "requests of the rest";
     PartAgents = "part.agents", "different agent strings";
@@ -140,9 +140,10 @@ facts! {
     Declared = "part.declared", "share of clients that declare themselves robots";
     MailDigits = "part.mail-digits", "share of accounts that end with digits";
     Disposable = "part.disposable", "share of accounts at throw-away mail services";
+    OneReceiver = "part.one-receiver", "clients that send to one and the same receiver within seconds of their first request";
     Buys = "part.buys", "share of clients that also call a checkout";
     Conversion = "part.conversion", "clients of the part for each client that logs in with its fingerprint";
-    RestConversion = "rest.conversion", "the same for the other fingerprints";
+    RestConversion = "rest.conversion", "clients for each client that logs in, with other fingerprints";
     PaceMs = "part.pace-ms", "median gap of the clients in milliseconds";
     SingleUse = "part.single-use", "share of clients with at most four requests in all";
     RoleLogin = "role.login", "1 where the endpoint takes credentials";
@@ -168,6 +169,17 @@ facts! {
     RoleSession = "role.session", "1 where most of the rest present a session";
 }
 
+/// How the values of a fact are told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Telling {
+    /// It is so or it is not.
+    Mark,
+    /// A share of something, told in per cent.
+    Share,
+    /// A count or a measure.
+    Number,
+}
+
 /// Values of facts; what is not set is not observable.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -184,6 +196,33 @@ impl Fact {
     /// Its name.
     pub fn name(self) -> &'static str {
         Fact::ALL.get(self as usize).map_or("", |(_, n, _)| n)
+    }
+
+    /// How its values are told to people.
+    pub(crate) fn kind(self) -> Telling {
+        match self.meaning() {
+            text if text.starts_with("1 where ") => Telling::Mark,
+            text if text.starts_with("share of ") => Telling::Share,
+            _ => Telling::Number,
+        }
+    }
+
+    fn meaning(self) -> &'static str {
+        Fact::ALL.get(self as usize).map_or("", |(_, _, text)| text)
+    }
+
+    /// A value in plain words, with what it counts.
+    pub fn told(self, value: f64) -> String {
+        let text = self.meaning();
+        match self.kind() {
+            Telling::Mark if value < 0.5 => "no".to_owned(),
+            Telling::Mark => text.trim_start_matches("1 where ").to_owned(),
+            Telling::Share => {
+                format!("{:.0} % of {}", value * 100.0, text.trim_start_matches("share of "))
+            }
+            Telling::Number if value.fract() == 0.0 || value >= 100.0 => format!("{value:.0} {text}"),
+            Telling::Number => format!("{value:.1} {text}"),
+        }
     }
 
     /// The fact of this name.
@@ -217,5 +256,21 @@ impl Facts {
                 *mine = *theirs;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_told_in_words() {
+        assert_eq!(Fact::FailRatio.told(0.987), "99 % of the calls with a known outcome that were refused");
+        assert_eq!(
+            Fact::Targets.told(548.0),
+            "548 different things asked for: accounts, ids, codes or parameters"
+        );
+        assert_eq!(Fact::AgentLibrary.told(1.0), "the agent is an HTTP library");
+        assert_eq!(Fact::AgentLibrary.told(0.0), "no");
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::PackError;
-use crate::facts::{Fact, Facts};
+use crate::facts::{Fact, Facts, Telling};
 
 /// An indicator: what it looks at, what it adds, and examples that test it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -211,7 +211,11 @@ impl Indicator {
                 Op::AtLeast | Op::Above => "below",
                 Op::AtMost | Op::Below => "above",
             };
-            format!("usually {op} {}", short(c.value))
+            match c.fact.kind() {
+                Telling::Mark => "not so with others".to_owned(),
+                Telling::Share => format!("usually {op} {} %", short(c.value * 100.0)),
+                Telling::Number => format!("usually {op} {}", short(c.value)),
+            }
         })
     }
 

@@ -1,5 +1,7 @@
 //! Endpoints as the engine knows them, and the parts of their traffic by fingerprint.
 
+use std::collections::BTreeMap;
+
 use sidetap_model::{EndpointRef, Ts};
 use smallvec::SmallVec;
 
@@ -27,6 +29,8 @@ pub(crate) struct Slot {
     pub(crate) parts: Map<u64, Part>,
     pub(crate) order: Vec<u64>,
     pub(crate) alias: Option<u32>,
+    /// Who sends money to whom, or adds him: by keyed hash of the receiver.
+    pub(crate) receivers: BTreeMap<u64, Vec<Member>>,
     /// When its bare calls are looked at next.
     pub(crate) next: u32,
 }
@@ -97,6 +101,7 @@ impl Slot {
                 *vote += (o.roles.0 >> bit) & 1;
             }
         }
+        self.receiver(o, unit, delay_ms);
         self.ok += u32::from(o.outcome == Outcome::Success);
         let shape = o.prints.shape;
         if !self.parts.contains_key(&shape) {
@@ -108,6 +113,19 @@ impl Slot {
         }
         let part = self.parts.entry(shape).or_insert_with(|| Part::new(o));
         part.add(o, unit, delay_ms, evicted)
+    }
+
+    fn receiver(&mut self, o: &Observation, unit: u64, delay_ms: u32) {
+        let acts = o.part != Whole::Answer && o.roles.any(Roles::TRANSFER) && o.traits.has(Traits::BODY);
+        let Some(target) = o.target.filter(|_| acts) else { return };
+        if self.receivers.len() >= VALUES && !self.receivers.contains_key(&target.hash) {
+            return;
+        }
+        let members = self.receivers.entry(target.hash).or_default();
+        if members.len() < 256 && !members.iter().any(|m| m.unit == unit) {
+            let (first, last, evidence) = (o.ts, o.ts, (o.flow_id, o.seq));
+            members.push(Member { unit, n: 1, ok: 0, fails: 0, first, last, delay_ms, evidence });
+        }
     }
 
     fn give_up_smallest(&mut self) {
@@ -154,6 +172,7 @@ impl Slot {
             parts: Map::default(),
             order: Vec::new(),
             alias: None,
+            receivers: BTreeMap::new(),
             next: 24,
         }
     }
@@ -178,6 +197,9 @@ impl Slot {
             *mine += theirs;
         }
         self.false_alarms.merge(&other.false_alarms);
+        for (receiver, members) in other.receivers {
+            self.receivers.entry(receiver).or_default().extend(members);
+        }
         self.by_client.merge(&other.by_client);
         self.by_session.merge(&other.by_session);
         let mut parts = other.parts;

@@ -39,6 +39,8 @@ pub(crate) struct Slice {
     pub(crate) sample: Vec<u64>,
     /// Share of clients that come within a minute.
     pub(crate) quick: Option<f64>,
+    /// Clients that send to one and the same receiver.
+    pub(crate) one_receiver: Option<usize>,
     /// Left out of the rest: a fingerprint, or a client with its calls.
     pub(crate) without_shape: Option<u64>,
     pub(crate) without_calls: Option<Call>,
@@ -97,6 +99,7 @@ impl Slice {
             span_s: part.last.since(part.first) as f64 / 1e9,
             sample: part.members.iter().step_by(step).map(|m| m.unit).collect(),
             quick: Some(quick as f64 / part.members.len().max(1) as f64),
+            one_receiver: None,
             without_shape: Some(part.shape),
             without_calls: None,
             outlier: (part.members.len() == 1).then_some((false, part.n)),
@@ -369,6 +372,9 @@ impl Engine {
         f.set(Fact::Span, slice.span_s);
         f.set(Fact::PerMinute, f64::from(slice.n) * 60.0 / slice.span_s.max(1.0));
         f.set(Fact::Share, ratio(slice.n, slot.n));
+        if let Some(n) = slice.one_receiver {
+            f.set(Fact::OneReceiver, n as f64);
+        }
         for (fact, value) in [
             (Fact::Sequential, slice.sequential),
             (Fact::Stepping, slice.stepping),
@@ -438,7 +444,7 @@ impl Engine {
         let usual = match slice.outlier {
             Some((true, n)) => slot.by_session.p95_without(n),
             Some((false, n)) => slot.by_client.p95_without(n),
-            None => self.rest_p95(slot, slice),
+            None => rest_p95(slot, slice, &own),
         };
         if let Some(usual) = usual {
             f.set(Fact::RestTargetsPerClient, usual);
@@ -488,22 +494,6 @@ impl Engine {
         }
     }
 
-    /// What 95 % of the clients of other, unconvicted parts stay under.
-    fn rest_p95(&self, slot: &Slot, slice: &Slice) -> Option<f64> {
-        let mut counts: Vec<u32> = Vec::new();
-        for shape in &slot.order {
-            let Some(part) = slot.parts.get(shape) else { continue };
-            if slice.without_shape != Some(*shape) && part.campaign.is_none() {
-                counts.extend(part.members.iter().take(1024).map(|m| m.n));
-            }
-        }
-        if counts.len() < 3 {
-            return None;
-        }
-        counts.sort_unstable();
-        counts.get((counts.len() - 1) * 95 / 100).map(|n| f64::from(*n))
-    }
-
     /// Endpoints that four fifths of the rest call and a fifth of the slice at most.
     fn missing_steps(&self, slot: &Slot, slice: &[u64], rest: &[u64]) -> f64 {
         let mut counts: Vec<(u32, u32)> = Vec::new();
@@ -538,6 +528,23 @@ impl Engine {
         }
         f64::from(missing)
     }
+}
+
+/// What 95 % of the clients of other, unconvicted parts stay under; `own` are the slice's clients, in order.
+fn rest_p95(slot: &Slot, slice: &Slice, own: &[u64]) -> Option<f64> {
+    let mut counts: Vec<u32> = Vec::new();
+    for shape in &slot.order {
+        let Some(part) = slot.parts.get(shape) else { continue };
+        if slice.without_shape != Some(*shape) && part.campaign.is_none() {
+            let others = part.members.iter().take(1024).filter(|m| own.binary_search(&m.unit).is_err());
+            counts.extend(others.map(|m| m.n));
+        }
+    }
+    if counts.len() < 3 {
+        return None;
+    }
+    counts.sort_unstable();
+    counts.get((counts.len() - 1) * 95 / 100).map(|n| f64::from(*n))
 }
 
 #[derive(Debug, Default)]

@@ -294,15 +294,16 @@ impl Engine {
             .filter(|s| fired.contains(&s.indicator))
             .filter_map(|s| {
                 let indicator = self.pack.indicators().get(s.indicator)?;
-                let what = indicator.shown().map_or("", |f| fact_words(f));
+                let told = |f: Option<crate::Fact>, v: f64| f.map_or_else(|| short(v), |f| f.told(v));
                 let baseline = match s.baseline {
-                    Some(b) => format!("{} {}", short(b), indicator.compared().map_or("", |f| fact_words(f))),
+                    Some(b) => format!("the others: {}", told(indicator.compared(), b)),
                     None => indicator.threshold(),
                 };
+                let seen = told(indicator.shown(), s.observed);
                 Some(Reason {
                     indicator: indicator.id.clone(),
                     weight: (indicator.harm.max(indicator.automation) * 100.0).round() / 100.0,
-                    observed: format!("{} {what}: {}", short(s.observed), indicator.description),
+                    observed: format!("{} ({seen})", indicator.description.trim_end_matches('.')),
                     baseline,
                     evidence: ids.clone(),
                 })
@@ -470,10 +471,6 @@ fn coverage(asked: &Asked) -> BTreeMap<String, String> {
         .zip(asked.answered.iter().zip(asked.could))
         .map(|(p, (a, c))| (p.name().to_owned(), format!("{a} of {c}")))
         .collect()
-}
-
-fn fact_words(fact: crate::Fact) -> &'static str {
-    crate::Fact::ALL.get(fact as usize).map_or("", |(_, name, _)| name)
 }
 
 fn dedup_ids(ids: &[ExchangeId]) -> Vec<String> {

@@ -214,6 +214,12 @@ impl Extractor {
                 Credential::Other => {}
             }
         }
+        if o.api_key.is_none()
+            && let Some((_, value)) = request.headers.iter().find(|(n, v)| is_own_key(n, v))
+        {
+            o.traits.insert(Traits::KEYED);
+            o.api_key = Some(Token::of(&self.key, "api-key", value, true));
+        }
         for (name, value) in sidetap_wire::cookies::of(&request.headers).take(32) {
             if sidetap_wire::cookies::is_session(name, value) {
                 o.traits.insert(Traits::SESSION);
@@ -382,6 +388,16 @@ fn trailing_number(value: &str) -> Option<u64> {
 fn is_phone(value: &str) -> bool {
     let digits = value.bytes().filter(u8::is_ascii_digit).count();
     digits >= 7 && value.bytes().all(|b| b.is_ascii_digit() || b"+-. ()/".contains(&b))
+}
+
+/// A key in a header of the site's own naming (`X-Partner-Key`), which says who calls.
+fn is_own_key(name: &[u8], value: &[u8]) -> bool {
+    const OTHERS: [&[u8]; 5] = [b"idempotency", b"websocket", b"cache", b"surrogate", b"request"];
+    let tail = name.len().checked_sub(4).and_then(|at| name.get(at..)).unwrap_or_default();
+    tail.eq_ignore_ascii_case(b"-key")
+        && (16..=256).contains(&value.len())
+        && value.iter().all(u8::is_ascii_graphic)
+        && !OTHERS.iter().any(|w| name.windows(w.len()).any(|x| x.eq_ignore_ascii_case(w)))
 }
 
 /// Parameters that hold the caller's key.
