@@ -1,4 +1,8 @@
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
+
+use etherparse::err::ipv4::HeaderSliceError;
+use etherparse::err::ipv6::HeaderSliceError as HeaderSliceError6;
+use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
 
 use super::bytes::Bytes;
 use super::{DropReason, Layer, Step, Walk};
@@ -39,14 +43,13 @@ pub(super) fn any(walk: Walk<'_>) -> Step<'_> {
 
 /// IPv4 (RFC 791 §3.1). A total length of 0 is a super-frame of segmentation off-load: all that is there.
 pub(super) fn v4(walk: Walk<'_>) -> Step<'_> {
-    let Some(head) = walk.data.first_chunk::<20>() else { return TRUNCATED };
-    let head = head.as_slice();
-    let first = head.u8(0).unwrap_or(0);
-    let header_len = usize::from(first & 15) * 4;
-    if first >> 4 != 4 || header_len < 20 {
-        return MALFORMED;
-    }
-    let total = usize::from(head.u16(2).unwrap_or(0));
+    let head = match Ipv4HeaderSlice::from_slice(walk.data) {
+        Ok(head) => head,
+        Err(HeaderSliceError::Len(_)) => return TRUNCATED,
+        Err(HeaderSliceError::Content(_)) => return MALFORMED,
+    };
+    let header_len = head.slice().len();
+    let total = usize::from(head.total_len());
     let available = walk.data.len();
     let (end, cut) = match total {
         0 => (available, walk.cut),
@@ -54,45 +57,35 @@ pub(super) fn v4(walk: Walk<'_>) -> Step<'_> {
         t => (t.min(available), (t - t.min(available)) as u32),
     };
     let Some(data) = walk.data.get(header_len..end) else { return TRUNCATED };
-    let ends = (address4(head, 12), address4(head, 16));
-    let protocol = head.u8(9).unwrap_or(0);
-    let fragment = head.u16(6).unwrap_or(0);
-    let (offset, more) = (u32::from(fragment & 0x1fff) * 8, fragment & 0x2000 != 0);
+    let ends = (IpAddr::V4(head.source_addr()), IpAddr::V4(head.destination_addr()));
+    let protocol = head.protocol().0;
+    let (offset, more) = (u32::from(head.fragments_offset().value()) * 8, head.more_fragments());
     if offset == 0 && !more {
         return Step::Into(Layer::Transport { protocol, ends }, Walk { data, cut });
     }
     if cut > 0 {
         return TRUNCATED;
     }
-    let id = u32::from(head.u16(4).unwrap_or(0));
+    let id = u32::from(head.identification());
     Step::Fragment(Fragment { ends, id, protocol, offset, more, data })
-}
-
-fn address4(head: &[u8], at: usize) -> IpAddr {
-    IpAddr::V4(Ipv4Addr::from(head.u32(at).unwrap_or(0)))
 }
 
 /// IPv6 with its extension headers (RFC 8200 §4). A payload length of 0 is a jumbogram or a super-frame: all that is there.
 pub(super) fn v6(walk: Walk<'_>) -> Step<'_> {
-    let Some(head) = walk.data.first_chunk::<IPV6_HEADER>() else { return TRUNCATED };
-    let head = head.as_slice();
-    if head.u8(0).unwrap_or(0) >> 4 != 6 {
-        return MALFORMED;
-    }
-    let payload = usize::from(head.u16(4).unwrap_or(0));
+    let head = match Ipv6HeaderSlice::from_slice(walk.data) {
+        Ok(head) => head,
+        Err(HeaderSliceError6::Len(_)) => return TRUNCATED,
+        Err(HeaderSliceError6::Content(_)) => return MALFORMED,
+    };
+    let payload = usize::from(head.payload_length());
     let available = walk.data.len() - IPV6_HEADER;
     let (len, cut) = match payload {
         0 => (available, walk.cut),
         p => (p.min(available), (p - p.min(available)) as u32),
     };
     let Some(data) = walk.data.get(IPV6_HEADER..IPV6_HEADER + len) else { return TRUNCATED };
-    let ends = (address6(head, 8), address6(head, 24));
-    extensions(head.u8(6).unwrap_or(59), ends, Walk { data, cut })
-}
-
-fn address6(head: &[u8], at: usize) -> IpAddr {
-    let bytes = head.get(at..at + 16).and_then(|b| <[u8; 16]>::try_from(b).ok()).unwrap_or_default();
-    IpAddr::V6(Ipv6Addr::from(bytes))
+    let ends = (IpAddr::V6(head.source_addr()), IpAddr::V6(head.destination_addr()));
+    extensions(head.next_header().0, ends, Walk { data, cut })
 }
 
 fn extensions(mut protocol: u8, ends: (IpAddr, IpAddr), mut walk: Walk<'_>) -> Step<'_> {

@@ -8,10 +8,11 @@ mod tunnel;
 
 use std::net::IpAddr;
 
+use etherparse::TcpHeaderSlice;
+use etherparse::err::tcp::HeaderSliceError;
 use sidetap_model::{Addr, Ts};
 
 use crate::source::Packet;
-use bytes::Bytes;
 use defrag::Defrag;
 pub use defrag::DefragLimits;
 
@@ -297,28 +298,27 @@ fn walk<'a>(first: Step<'a>, ts: Ts) -> Walked<'a> {
 
 fn segment<'a>(ends: (IpAddr, IpAddr), walk: Walk<'a>, ts: Ts) -> Decoded<'a> {
     let data = walk.data;
-    let Some(head) = data.first_chunk::<20>() else { return Decoded::Dropped(DropReason::Truncated) };
-    let head = head.as_slice();
-    let header_len = usize::from(head.u8(12).unwrap_or(0) >> 4) * 4;
-    if header_len < 20 {
-        return Decoded::Dropped(DropReason::MalformedTcp);
-    }
-    let Some(payload) = data.get(header_len..) else {
-        let reason = if walk.cut > 0 { DropReason::Truncated } else { DropReason::MalformedTcp };
-        return Decoded::Dropped(reason);
+    let head = match TcpHeaderSlice::from_slice(data) {
+        Ok(head) => head,
+        Err(HeaderSliceError::Len(_)) if data.len() < 20 || walk.cut > 0 => {
+            return Decoded::Dropped(DropReason::Truncated);
+        }
+        Err(_) => return Decoded::Dropped(DropReason::MalformedTcp),
     };
+    let payload = data.get(head.slice().len()..).unwrap_or_default();
+    let flags = head.slice().get(13).copied().unwrap_or(0);
     Decoded::Segment(Segment {
         zone: 0,
-        src: Addr { ip: ends.0, port: head.u16(0).unwrap_or(0) },
-        dst: Addr { ip: ends.1, port: head.u16(2).unwrap_or(0) },
+        src: Addr { ip: ends.0, port: head.source_port() },
+        dst: Addr { ip: ends.1, port: head.destination_port() },
         ts,
-        seq: head.u32(4).unwrap_or(0),
-        ack: head.u32(8).unwrap_or(0),
-        flags: TcpFlags(head.u8(13).unwrap_or(0)),
-        window: head.u16(14).unwrap_or(0),
+        seq: head.sequence_number(),
+        ack: head.acknowledgment_number(),
+        flags: TcpFlags(flags),
+        window: head.window_size(),
         payload,
         snapped: walk.cut,
-        urgent: head.u16(18).unwrap_or(0),
+        urgent: head.urgent_pointer(),
     })
 }
 

@@ -129,7 +129,7 @@ fn keccak256(message: &[u8]) -> [u8; 32] {
     out
 }
 
-/// Keccak-f[1600] (FIPS 202 §3.3). Indices are constants below 25.
+/// Keccak-f`[1600]` (FIPS 202 §3.3). Indices are constants below 25.
 #[allow(clippy::indexing_slicing)]
 fn keccak_f(state: &mut [u64; 25]) {
     const ROTATIONS: [u32; 24] =
