@@ -25,7 +25,7 @@ use self::population::Population;
 use self::unit::{Place, Unit, Units};
 use crate::agent::{AgentKind, Agents};
 use crate::indicators::Pack;
-use crate::observation::{Observation, Part, Surface};
+use crate::observation::{Observation, Part, Surface, Traits};
 
 pub(crate) use self::sketch::Map;
 pub use self::state::StateError;
@@ -88,6 +88,8 @@ pub struct Engine {
     due_sessions: Vec<u64>,
     due_slots: Vec<u32>,
     host_sessions: Map<u64, sketch::Distinct>,
+    /// Addresses that present a key.
+    keys: Map<u64, sketch::Distinct>,
     start: Ts,
     evicted_endpoints: u64,
     evicted_parts: u64,
@@ -114,6 +116,7 @@ impl Engine {
             due_sessions: Vec::new(),
             due_slots: Vec::new(),
             host_sessions: Map::default(),
+            keys: Map::default(),
             start: Ts(i64::MAX),
             evicted_endpoints: 0,
             evicted_parts: 0,
@@ -128,8 +131,9 @@ impl Engine {
     pub fn epoch(&mut self, now: Ts, observations: Vec<Observation>, renames: &[(EndpointId, EndpointRef)]) {
         self.now = self.now.max(now);
         self.rename(renames);
-        for observation in &observations {
-            self.take(observation);
+        for mut observation in observations {
+            self.public_key(&mut observation);
+            self.take(&observation);
         }
         self.judge();
     }
@@ -168,6 +172,22 @@ impl Engine {
             }
         }
         roles
+    }
+
+    /// A key that many addresses present is the application's, not a partner's: it names nobody.
+    fn public_key(&mut self, o: &mut Observation) {
+        let Some(key) = &o.api_key else { return };
+        if self.keys.len() >= KEYS && !self.keys.contains_key(&key.hash) {
+            return;
+        }
+        let holders = self.keys.entry(key.hash).or_default();
+        holders.insert(match o.client.ip {
+            std::net::IpAddr::V4(ip) => crate::hash::of(&ip.octets()),
+            std::net::IpAddr::V6(ip) => crate::hash::of(&ip.octets()),
+        });
+        if holders.count() > HOLDERS {
+            o.traits.remove(Traits::KEYED);
+        }
     }
 
     fn take(&mut self, o: &Observation) {
@@ -323,6 +343,10 @@ impl Engine {
         }
     }
 }
+
+/// Keys kept, and addresses above which a key names nobody.
+const KEYS: usize = 16_384;
+const HOLDERS: f64 = 16.0;
 
 /// A client is judged at its first requests, then ever more seldom, and whenever it attacks.
 fn is_due(unit: &Unit, o: &Observation) -> bool {
