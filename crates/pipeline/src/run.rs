@@ -202,7 +202,7 @@ fn outcome(
         let names = c.discovery.snapshot();
         let written = spool.finish(|k| known_id(&names, k));
         if let Err((path, e)) = written {
-            out.write_errors.push(format!("{}: {e}", path.display()));
+            out.write_errors.push(format!("cannot write {}: {e}", path.display()));
         }
     }
     let mut run = RunData { traffic: c.bots.traffic(), ..RunData::default() };

@@ -34,7 +34,7 @@ pub(crate) fn finish(plan: Plan, mut outcome: Outcome, started: Instant, answer:
     complete_summary(run, started);
     lost.append(&mut outcome.write_errors);
     let blocklist = policies.blocklist(run);
-    let report = Report {
+    let mut report = Report {
         run,
         blocklist: &blocklist,
         directory: out.as_ref().map(RunDir::path),
@@ -47,7 +47,12 @@ pub(crate) fn finish(plan: Plan, mut outcome: Outcome, started: Instant, answer:
         let text: String = blocklist.iter().map(|line| format!("{line}\n")).collect();
         let files =
             [("blocklist.txt", text), ("report.html", page(&report)), ("summary.json", summary_text(run))];
-        lost.extend(files.iter().filter_map(|(name, text)| out.text(name, text).err()));
+        for (name, text) in &files {
+            if let Err(e) = out.text(name, text) {
+                lost.push(e);
+                report.directory = None;
+            }
+        }
     }
     if let Some(file) = &store
         && let Err(e) = keep(file, run, begun, &outcome.openapi, std::mem::take(&mut outcome.evidence))
