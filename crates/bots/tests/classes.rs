@@ -452,3 +452,32 @@ fn an_unsigned_token_and_a_flood() {
     expect(&engine, "account-takeover", 1);
     expect(&engine, "app-dos", 1);
 }
+
+#[test]
+fn stolen_logins_that_pay_one_receiver_from_the_head_of_a_real_browser() {
+    let engine = among_people(|w| {
+        for n in 0..10u32 {
+            let t = 100_000 + i64::from(n) * 9_000;
+            let body = format!("{{\"username\":\"phone{n}\",\"password\":\"right{n}\"}}");
+            w.at(t, &call(bad(n), "POST", "/api/login").chrome().body(body));
+            let token = format!("Bearer 00000000000000001111{n:04}");
+            let pay = call(bad(n), "POST", "/api/payees").chrome().header("Authorization", token);
+            w.at(t + 2_000, &pay.body("{\"name\":\"M\",\"iban\":\"DE02100100109307118603\"}"));
+        }
+    });
+    expect(&engine, "ato-transfer-fraud", 9);
+}
+
+#[test]
+fn gift_cards_guessed_where_the_path_says_nothing_and_the_status_is_always_200() {
+    let engine = among_people(|w| {
+        for n in 0..90u64 {
+            let number = 6_377_000_000_000_000 + n * 31;
+            let body = format!("{{\"number\": \"{number}\", \"pin\": \"{:04}\"}}", n * 97 % 10_000);
+            let mut c = call(bad((n % 6) as u32), "POST", "/v1/balance").script().body(body);
+            c.answer = "{\"card\":null}".into();
+            w.at(100_000 + i64::try_from(n).unwrap() * 700, &c);
+        }
+    });
+    expect(&engine, "giftcard-bruteforce", 6);
+}
