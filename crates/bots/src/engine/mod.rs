@@ -6,6 +6,7 @@
 
 mod campaign;
 mod convict;
+mod crowd;
 mod endpoint;
 mod judge;
 mod population;
