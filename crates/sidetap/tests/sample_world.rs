@@ -1,0 +1,64 @@
+//! What the sample's labels say of its clients, against what the whole program says of them.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use common::{Place, lines, sample};
+use serde_json::Value;
+
+fn text<'a>(row: &'a Value, key: &str) -> &'a str {
+    row[key].as_str().unwrap_or_default()
+}
+
+#[test]
+fn attackers_are_convicted_and_nobody_else() {
+    let place = Place::new();
+    place.run(&["replay", &sample(), "--out", "out", "--hash-key", "key"]).is(0);
+    let labels = lines(Path::new(&sample()).with_file_name("labels.ndjson").as_path());
+    let mut by_address: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+    for label in &labels {
+        by_address.entry(text(label, "src_ip")).or_default().push(label);
+    }
+    let verdicts = lines(&place.path("out/verdicts.ndjson"));
+    let convicted: Vec<&Value> = verdicts.iter().filter(|v| text(v, "intent") == "malicious").collect();
+
+    let honest_hit: Vec<&str> = convicted
+        .iter()
+        .filter(|v| text(&v["subject"], "kind") == "ip")
+        .map(|v| text(&v["subject"], "value"))
+        .filter(|ip| by_address.get(ip).is_some_and(|l| l.iter().any(|l| text(l, "label") != "malicious")))
+        .collect();
+    assert!(honest_hit.is_empty(), "addresses of honest clients are convicted: {honest_hit:?}");
+
+    let addresses: BTreeSet<&str> = convicted
+        .iter()
+        .flat_map(|v| v["client_ips"].as_array().unwrap())
+        .map(|ip| ip.as_str().unwrap())
+        .collect();
+    let attackers: Vec<&Value> = labels.iter().filter(|l| text(l, "label") == "malicious").collect();
+    let found = attackers.iter().filter(|l| addresses.contains(text(l, "src_ip"))).count();
+    assert!(
+        found * 10 >= attackers.len() * 9,
+        "{found} of {} attackers' addresses are named",
+        attackers.len()
+    );
+
+    let campaigns = lines(&place.path("out/campaigns.ndjson"));
+    let largest = campaigns.iter().map(|c| c["members"].as_array().unwrap().len()).max().unwrap();
+    assert!(largest >= 300, "stuffing over 330 addresses is one campaign, the largest has {largest} members");
+}
+
+#[test]
+fn the_block_list_holds_no_honest_address() {
+    let place = Place::new();
+    place.run(&["replay", &sample(), "--out", "out", "--hash-key", "key"]).is(0);
+    let labels = lines(Path::new(&sample()).with_file_name("labels.ndjson").as_path());
+    let honest: BTreeSet<&str> =
+        labels.iter().filter(|l| text(l, "label") != "malicious").map(|l| text(l, "src_ip")).collect();
+    let list = std::fs::read_to_string(place.path("out/blocklist.txt")).unwrap();
+    let hit: Vec<&str> = list.lines().filter(|l| honest.contains(l)).collect();
+    assert!(hit.is_empty() && list.lines().count() > 500, "{hit:?}");
+}
