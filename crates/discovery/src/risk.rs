@@ -203,7 +203,7 @@ fn data_rules(at: At<'_>, data: &[&SensitiveRow], out: &mut Vec<FindingRow>) {
 /// True of data whose loss hurts: not every name or address in an answer is a leak.
 fn is_weighty(r: &SensitiveRow) -> bool {
     let light =
-        ["ip-v4", "ip-v6", "mac", "email", "phone", "url", "name", "postal-code"].contains(&r.kind.as_str());
+        ["ip-v4", "ip-v6", "mac", "email", "phone", "person-name", "postal-code"].contains(&r.kind.as_str());
     !light && !r.class.is_empty()
 }
 

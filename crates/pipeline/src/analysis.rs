@@ -73,6 +73,14 @@ impl Analyzer {
         self.world = Some(world);
     }
 
+    /// What was left out because one exchange held too much of it, by what it was.
+    pub(crate) fn left_out(&self) -> [(&'static str, u64); 2] {
+        [
+            ("sightings-per-exchange", self.eyes.sensitive.dropped()),
+            ("attempts-per-exchange", self.eyes.threats.dropped()),
+        ]
+    }
+
     /// What later stages want of `ex`; nothing where nobody wants anything. Anomalies of its bodies are added to it.
     pub(crate) fn analyze(&mut self, ex: &mut Exchange, stage: Stage) -> Option<Item> {
         let world = self.world.clone()?;

@@ -115,6 +115,9 @@ impl Output {
     }
 
     fn close(mut self, tables: &[FlowTable]) -> Tally {
+        for (what, n) in self.analyzer.left_out() {
+            *self.tally.evictions.entry(what.to_owned()).or_default() += n;
+        }
         for table in tables {
             let counters = table.counters();
             self.tally.add_streams(counters.streams());
