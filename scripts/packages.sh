@@ -19,15 +19,16 @@ install_packages() {
   done
   [ -z "$missing" ] && return 0
   echo "installing:$missing"
+  apt_log=$(mktemp)
   # shellcheck disable=SC2086
   if command -v apt-get >/dev/null &&
     { as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing ||
-      { as_root apt-get update -q && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing; }; } >/tmp/sidetap-apt.$$ 2>&1; then
-    rm -f "/tmp/sidetap-apt.$$"
+      { as_root apt-get update -q && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing; }; } >"$apt_log" 2>&1; then
+    rm -f "$apt_log"
     return 0
   fi
-  tail -n 3 "/tmp/sidetap-apt.$$" 2>/dev/null || true
-  rm -f "/tmp/sidetap-apt.$$"
+  tail -n 3 "$apt_log" 2>/dev/null || true
+  rm -f "$apt_log"
   echo "could not install:$missing" >&2
   return 1
 }

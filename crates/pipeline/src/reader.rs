@@ -147,6 +147,10 @@ impl Reader<'_> {
         if now.since(start) < Self::EPOCH && f.segments < Self::EPOCH_SEGMENTS {
             return;
         }
+        // A mark goes into all queues or none. Live waits for nobody: while a queue has no room for it, the epoch goes on.
+        if self.live && self.workers.iter().any(|to| to.capacity().is_some_and(|room| to.len() + 2 > room)) {
+            return;
+        }
         for worker in 0..self.workers.len() {
             self.send(f, worker);
             if let Some(to) = self.workers.get(worker)
