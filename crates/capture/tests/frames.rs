@@ -33,7 +33,7 @@ fn segments(packets: &[sidetap_testkit::Packet], link: LinkKind) -> Vec<Row> {
     let link = LinkType(link.number() as u16);
     let mut rows = Vec::new();
     for p in packets {
-        let packet = Packet { ts: p.ts, link, interface: 0, data: &p.data, orig_len: p.orig_len };
+        let packet = Packet { ts: p.ts, link, interface: 0, port: "", data: &p.data, orig_len: p.orig_len };
         match decoder.decode(&packet) {
             Decoded::Segment(s) => rows.push((s.src, s.dst, s.seq, s.ack, s.flags.0, s.payload.to_vec())),
             Decoded::Other => {}
@@ -127,6 +127,7 @@ fn what_the_snap_length_cut_is_counted() {
         ts: long.ts,
         link: LinkType::ETHERNET,
         interface: 0,
+        port: "",
         data: &long.data[..500],
         orig_len: long.orig_len,
     };
@@ -205,7 +206,8 @@ fn no_bytes_make_the_decoder_panic() {
         }
         let link = links[rng.below(links.len())];
         let orig_len = data.len() as u32 + if rng.chance(20) { 1000 } else { 0 };
-        let packet = Packet { ts: Ts(round * 1_000_000), link, interface: 0, data: &data, orig_len };
+        let packet =
+            Packet { ts: Ts(round * 1_000_000), link, interface: 0, port: "", data: &data, orig_len };
         if let Decoded::Segment(s) = decoder.decode(&packet) {
             assert!(s.payload.len() <= 65_535 + data.len());
             decoded += 1;

@@ -183,6 +183,7 @@ impl Source for Files {
             ts: record.ts,
             link: record.link,
             interface: record.interface,
+            port: reader.port(&record),
             data: reader.bytes(&record),
             orig_len: record.orig_len,
         })

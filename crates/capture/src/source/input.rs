@@ -87,6 +87,14 @@ impl Reader {
         }
     }
 
+    /// The name of a record's interface; empty where the capture does not tell it.
+    pub(crate) fn port(&self, record: &Record) -> &str {
+        match &self.format {
+            Format::Pcap(_) => "",
+            Format::Pcapng(p) => p.interface_name(record.interface),
+        }
+    }
+
     /// The bytes of the last record.
     pub(crate) fn bytes(&self, record: &Record) -> &[u8] {
         self.window.range(record.start, record.len)

@@ -211,12 +211,13 @@ impl Source for Live {
         let held = *self.batch.packets.get(self.batch.next)?;
         self.batch.next += 1;
         self.bytes += held.len as u64;
-        let port = self.ports.get_mut(held.port)?;
-        port.count(&held);
+        self.ports.get_mut(held.port)?.count(&held);
+        let port = self.ports.get(held.port)?;
         Some(Packet {
             ts: held.ts,
             link: port.link,
             interface: held.port as u32,
+            port: &port.summary.path,
             data: self.batch.bytes.get(held.start..held.start + held.len)?,
             orig_len: held.orig_len,
         })

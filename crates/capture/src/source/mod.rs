@@ -26,6 +26,8 @@ pub struct Packet<'a> {
     pub link: LinkType,
     /// The interface within its input, from 0.
     pub interface: u32,
+    /// That interface's name, where the source knows it; else empty.
+    pub port: &'a str,
     /// The bytes kept.
     pub data: &'a [u8],
     /// Its length on the wire.

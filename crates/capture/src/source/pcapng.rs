@@ -12,6 +12,7 @@ const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
 
 const MAX_INTERFACES: usize = 65_536;
+const LONGEST_NAME: usize = 256;
 const BLOCK_OVERHEAD: usize = 12;
 
 #[derive(Clone, Copy)]
@@ -29,6 +30,8 @@ struct Interface {
 pub(crate) struct Pcapng {
     big_endian: bool,
     interfaces: Vec<Interface>,
+    /// Their names.
+    names: Vec<String>,
     /// Interfaces of the sections before, so that numbers stay apart.
     base: u32,
     last_ts: Ts,
@@ -97,6 +100,7 @@ impl Pcapng {
         }
         self.base = self.base.saturating_add(self.interfaces.len() as u32);
         self.interfaces.clear();
+        self.names.clear();
         if window.skip(u64::from(total.next_multiple_of(4)))? { Ok(()) } else { Err(ReadError::Cut(at)) }
     }
 
@@ -113,12 +117,14 @@ impl Pcapng {
             units_per_second: 1_000_000,
             offset_secs: 0,
         };
+        let mut name = String::new();
         let mut rest = body.get(8..).unwrap_or_default();
         while rest.len() >= 4 {
             let (code, len) = (self.u16(rest, 0), usize::from(self.u16(rest, 2)));
             let Some(value) = rest.get(4..4 + len) else { break };
             match (code, value) {
                 (0, _) => break,
+                (2, v) => name = String::from_utf8_lossy(v.get(..LONGEST_NAME).unwrap_or(v)).into_owned(),
                 (9, [resolution, ..]) => interface.units_per_second = units_per_second(*resolution),
                 (14, v) if v.len() >= 8 => interface.offset_secs = self.u64(v),
                 _ => {}
@@ -126,7 +132,14 @@ impl Pcapng {
             rest = rest.get(4 + len.next_multiple_of(4)..).unwrap_or_default();
         }
         self.interfaces.push(interface);
+        self.names.push(name);
         Ok(())
+    }
+
+    /// The name of an interface of the current section, numbered as in records.
+    pub(crate) fn interface_name(&self, interface: u32) -> &str {
+        let number = interface.saturating_sub(self.base) as usize;
+        self.names.get(number).map_or("", String::as_str)
     }
 
     fn packet(

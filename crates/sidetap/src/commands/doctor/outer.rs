@@ -48,7 +48,14 @@ mod tests {
         let mut data = vec![0u8; 12];
         data.extend_from_slice(head);
         data.resize(80, 0);
-        outer(&Packet { ts: Ts(0), link: LinkType::ETHERNET, interface: 0, data: &data, orig_len: 80 })
+        outer(&Packet {
+            ts: Ts(0),
+            link: LinkType::ETHERNET,
+            interface: 0,
+            port: "",
+            data: &data,
+            orig_len: 80,
+        })
     }
 
     #[test]
