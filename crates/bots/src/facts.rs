@@ -183,13 +183,26 @@ pub(crate) enum Telling {
 /// Values of facts; what is not set is not observable.
 #[derive(Clone, Debug)]
 pub struct Facts {
-    values: Vec<f64>,
+    values: [f64; Fact::ALL.len()],
+    /// Facts that were not looked at yet, a bit each.
+    waiting: [u64; Fact::ALL.len().div_ceil(64)],
 }
 
 impl Default for Facts {
     fn default() -> Self {
-        Facts { values: vec![f64::NAN; Fact::ALL.len()] }
+        Facts { values: [f64::NAN; Fact::ALL.len()], waiting: [0; Fact::ALL.len().div_ceil(64)] }
     }
+}
+
+/// What is known of a fact.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum Known {
+    /// Its value.
+    Value(f64),
+    /// It cannot be observed.
+    Nothing,
+    /// Nobody looked yet.
+    Waiting,
 }
 
 impl Fact {
@@ -233,29 +246,52 @@ impl Fact {
 
 impl Facts {
     /// Sets a fact.
+    #[inline]
     pub fn set(&mut self, fact: Fact, value: f64) {
         if let Some(slot) = self.values.get_mut(fact as usize) {
             *slot = value;
         }
     }
 
+    /// Marks facts as not looked at yet.
+    pub(crate) fn wait_for(&mut self, facts: &[Fact]) {
+        for fact in facts {
+            if let Some(word) = self.waiting.get_mut(*fact as usize / 64) {
+                *word |= 1 << (*fact as usize % 64);
+            }
+        }
+    }
+
+    /// Takes the marks off again: those that have no value by now are not observable.
+    pub(crate) fn looked_at(&mut self, facts: &[Fact]) {
+        for fact in facts {
+            if let Some(word) = self.waiting.get_mut(*fact as usize / 64) {
+                *word &= !(1 << (*fact as usize % 64));
+            }
+        }
+    }
+
+    /// What is known of a fact.
+    #[inline]
+    pub(crate) fn known(&self, fact: Fact) -> Known {
+        let at = fact as usize;
+        match self.values.get(at) {
+            Some(v) if !v.is_nan() => Known::Value(*v),
+            _ if self.waiting.get(at / 64).is_some_and(|w| w >> (at % 64) & 1 == 1) => Known::Waiting,
+            _ => Known::Nothing,
+        }
+    }
+
     /// Sets a fact to 1 or 0.
+    #[inline]
     pub fn flag(&mut self, fact: Fact, value: bool) {
         self.set(fact, f64::from(u8::from(value)));
     }
 
     /// The value, where it is observable.
+    #[inline]
     pub fn get(&self, fact: Fact) -> Option<f64> {
         self.values.get(fact as usize).copied().filter(|v| !v.is_nan())
-    }
-
-    /// Takes over what `other` knows and this does not.
-    pub fn fill_from(&mut self, other: &Facts) {
-        for (mine, theirs) in self.values.iter_mut().zip(&other.values) {
-            if mine.is_nan() {
-                *mine = *theirs;
-            }
-        }
     }
 }
 

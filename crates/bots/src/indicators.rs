@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::PackError;
-use crate::facts::{Fact, Facts, Telling};
+use crate::facts::{Fact, Facts, Known, Telling};
 
 /// An indicator: what it looks at, what it adds, and examples that test it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -138,13 +139,17 @@ impl Condition {
     }
 
     fn holds(&self, facts: &Facts) -> Option<bool> {
-        let v = facts.get(self.fact)?;
-        Some(match self.op {
+        facts.get(self.fact).map(|v| self.is_met(v))
+    }
+
+    #[inline]
+    fn is_met(&self, v: f64) -> bool {
+        match self.op {
             Op::AtLeast => v >= self.value,
             Op::AtMost => v <= self.value,
             Op::Above => v > self.value,
             Op::Below => v < self.value,
-        })
+        }
     }
 }
 
@@ -178,6 +183,17 @@ pub enum Answer {
     NotObservable,
 }
 
+/// Whether an indicator fires, as far as is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Outlook {
+    /// It does not, whatever else is found.
+    Silent,
+    /// It depends on facts that nobody looked at.
+    Open,
+    /// It does.
+    Fires,
+}
+
 impl Indicator {
     /// Asks it.
     pub fn ask(&self, facts: &Facts) -> Answer {
@@ -190,6 +206,19 @@ impl Indicator {
             }
         }
         if unknown { Answer::NotObservable } else { Answer::Fire }
+    }
+
+    /// Whether it fires, as far as facts were looked at.
+    fn outlook(&self, facts: &Facts) -> Outlook {
+        let mut outlook = Outlook::Fires;
+        for condition in &self.when {
+            match facts.known(condition.fact) {
+                Known::Value(v) if condition.is_met(v) => {}
+                Known::Value(_) | Known::Nothing => return Outlook::Silent,
+                Known::Waiting => outlook = Outlook::Open,
+            }
+        }
+        outlook
     }
 
     /// The fact that its reason shows.
@@ -379,6 +408,24 @@ impl Pack {
 
     pub(crate) fn rules(&self) -> &[Rule] {
         &self.classes
+    }
+
+    /// True where a class of the scope holds, or may hold by facts that were not looked at yet.
+    pub(crate) fn may_match(&self, scope: Scope, facts: &Facts) -> bool {
+        let mut seen: SmallVec<[Option<Outlook>; 256]> = SmallVec::from_elem(None, self.indicators.len());
+        let mut outlook = |n: &usize| {
+            let (Some(known), Some(indicator)) = (seen.get_mut(*n), self.indicators.get(*n)) else {
+                return Outlook::Silent;
+            };
+            *known.get_or_insert_with(|| indicator.outlook(facts))
+        };
+        self.classes.iter().filter(|r| r.scope == scope).any(|rule| {
+            rule.all.iter().all(|n| outlook(n) != Outlook::Silent)
+                && !rule.none.iter().any(|n| outlook(n) == Outlook::Fires)
+                && (rule.least == 0
+                    || rule.any.iter().filter(|n| outlook(n) != Outlook::Silent).take(rule.least).count()
+                        == rule.least)
+        })
     }
 
     /// Asks the indicators of a scope; the positions of those that fire, and how many answered by pillar.

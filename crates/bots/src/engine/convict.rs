@@ -5,7 +5,8 @@ use smallvec::SmallVec;
 use super::Engine;
 use super::campaign::{Campaign, Conviction, show};
 use super::endpoint::Member;
-use super::judge::Slice;
+use super::part::Found;
+use super::slice::Slice;
 use super::unit::{ExchangeId, Unit};
 use crate::facts::{Fact, Facts};
 use crate::hash;
@@ -148,10 +149,7 @@ impl Engine {
             return;
         }
         let slice = Slice::of_call(call, unit, slot.roles());
-        let facts = self.part_facts(slot, &slice);
-        let asked = self.pack.ask(Scope::Part, &facts);
-        let Some(rule) = self.matching(Scope::Part, &asked.fired) else { return };
-        let mut fired = asked.fired;
+        let Some(Found { rule, mut fired, facts }) = self.class_of(slot, &slice) else { return };
         fired.extend(self.ask_client(unit).1.fired);
         let suspicious = self.too_weak(rule, &fired);
         let (zone, agent) = (unit.zone.as_str().to_owned(), unit.agent.text.clone());
@@ -197,10 +195,8 @@ impl Engine {
             return;
         };
         let slice = Slice::of_session(call, session);
-        let facts = self.part_facts(slot, &slice);
-        let asked = self.pack.ask(Scope::Part, &facts);
-        let Some(rule) = self.matching(Scope::Part, &asked.fired) else { return };
-        let suspicious = self.too_weak(rule, &asked.fired);
+        let Some(Found { rule, fired, facts }) = self.class_of(slot, &slice) else { return };
+        let suspicious = self.too_weak(rule, &fired);
         let Some(unit) = session.units.first().and_then(|k| self.units.get(*k)) else { return };
         let (zone, agent) = (unit.zone.as_str().to_owned(), unit.agent.text.clone());
         let host = slot.endpoint.host.to_string();
@@ -214,7 +210,7 @@ impl Engine {
             by_part: false,
         };
         let Some(campaign) = self.campaign(&sign, suspicious) else { return };
-        self.note(campaign, &asked.fired, &facts, &[call.evidence]);
+        self.note(campaign, &fired, &facts, &[call.evidence]);
         let conviction = self.conviction(campaign, rule, suspicious, call.shape, Some(call.evidence));
         let known = self.convictions.sessions.get(&hash);
         if known.is_none_or(|k| k.suspicious && !suspicious) {
@@ -244,10 +240,8 @@ impl Engine {
     fn decide_part(&mut self, at: u32, shape: u64) {
         let Some(slot) = self.slots.get(at as usize) else { return };
         let Some(part) = slot.parts.get(&shape) else { return };
-        let facts = self.part_facts(slot, &Slice::of_part(part));
-        let asked = self.pack.ask(Scope::Part, &facts);
-        let Some(rule) = self.matching(Scope::Part, &asked.fired) else { return };
-        if self.too_weak(rule, &asked.fired) {
+        let Some(Found { rule, fired, facts }) = self.class_of(slot, &Slice::of_part(part)) else { return };
+        if self.too_weak(rule, &fired) {
             return;
         }
         let evidence = part.evidence.clone();
@@ -266,7 +260,7 @@ impl Engine {
                 None => return,
             },
         };
-        self.note(campaign, &asked.fired, &facts, &evidence);
+        self.note(campaign, &fired, &facts, &evidence);
         if let Some(c) = self.campaigns.get_mut(campaign as usize) {
             c.numbers = numbers;
         }

@@ -6,10 +6,10 @@ use smallvec::SmallVec;
 use super::Engine;
 use super::convict::Sign;
 use super::endpoint::Member;
-use super::judge::Slice;
+use super::part::Found;
+use super::slice::Slice;
 use super::unit::{ExchangeId, Unit};
 use crate::facts::Fact;
-use crate::indicators::Scope;
 use crate::role::Roles;
 
 /// Bare clients from which on they are judged together.
@@ -56,10 +56,8 @@ impl Engine {
             return;
         }
         let slice = Slice::of_bare(&members, targets, slot.roles().any(Roles::LOGIN));
-        let facts = self.part_facts(slot, &slice);
-        let asked = self.pack.ask(Scope::Part, &facts);
-        let Some(rule) = self.matching(Scope::Part, &asked.fired) else { return };
-        if self.too_weak(rule, &asked.fired) || facts.get(Fact::MissingSteps).is_none_or(|n| n < 1.0) {
+        let Some(Found { rule, fired, facts }) = self.class_of(slot, &slice) else { return };
+        if self.too_weak(rule, &fired) || facts.get(Fact::MissingSteps).is_none_or(|n| n < 1.0) {
             return;
         }
         let (zone, host) = (slot.zone.clone(), slot.endpoint.host.to_string());
@@ -67,7 +65,7 @@ impl Engine {
             Sign { rule, zone: &zone, host: &host, shape: 0, slot: Some(at), agent: "", by_part: true };
         let Some(campaign) = self.campaign(&sign, false) else { return };
         let evidence: SmallVec<[ExchangeId; 5]> = members.iter().take(5).map(|m| m.evidence).collect();
-        self.note(campaign, &asked.fired, &facts, &evidence);
+        self.note(campaign, &fired, &facts, &evidence);
         self.convict_members(campaign, 0, &members);
     }
 
@@ -100,10 +98,8 @@ impl Engine {
         let mut slice = Slice::of_bare(members, 1.0, false);
         slice.quick = Some(1.0);
         slice.one_receiver = Some(members.len());
-        let facts = self.part_facts(slot, &slice);
-        let asked = self.pack.ask(Scope::Part, &facts);
-        let Some(rule) = self.matching(Scope::Part, &asked.fired) else { return };
-        if self.too_weak(rule, &asked.fired) {
+        let Some(Found { rule, fired, facts }) = self.class_of(slot, &slice) else { return };
+        if self.too_weak(rule, &fired) {
             return;
         }
         let (zone, host) = (slot.zone.clone(), slot.endpoint.host.to_string());
@@ -111,7 +107,7 @@ impl Engine {
             Sign { rule, zone: &zone, host: &host, shape: 1, slot: Some(at), agent: "", by_part: true };
         let Some(campaign) = self.campaign(&sign, false) else { return };
         let evidence: SmallVec<[ExchangeId; 5]> = members.iter().take(5).map(|m| m.evidence).collect();
-        self.note(campaign, &asked.fired, &facts, &evidence);
+        self.note(campaign, &fired, &facts, &evidence);
         for member in members {
             if self.units.get(member.unit).is_some_and(|u| !self.is_good(u)) {
                 self.convict_unit(member.unit, campaign, rule, false, 1, Some(member.evidence));

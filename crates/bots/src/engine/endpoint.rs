@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::sketch::{Distinct, Histogram, Map, Set};
 use super::unit::ExchangeId;
+use crate::hash;
 use crate::observation::{Observation, Outcome, Part as Whole, Surface, Traits};
 use crate::role::Roles;
 
@@ -14,6 +15,10 @@ use crate::role::Roles;
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
     pub(crate) endpoint: EndpointRef,
+    /// Hash of its host.
+    pub(crate) host: u64,
+    /// Its template has parameters.
+    pub(crate) parameters: bool,
     pub(crate) zone: String,
     pub(crate) n: u32,
     pub(crate) pages: u32,
@@ -51,6 +56,8 @@ pub(crate) struct Part {
     pub(crate) first: Ts,
     pub(crate) last: Ts,
     pub(crate) members: Vec<Member>,
+    /// Members that came within a minute of their first request.
+    pub(crate) quick: u32,
     pub(crate) index: Map<u64, u32>,
     pub(crate) targets: Set<u64>,
     pub(crate) numbers: Set<u64>,
@@ -76,6 +83,12 @@ pub(crate) struct Member {
     /// Milliseconds from the client's first request to its first here.
     pub(crate) delay_ms: u32,
     pub(crate) evidence: ExchangeId,
+}
+
+impl Member {
+    const fn is_quick(&self) -> bool {
+        self.delay_ms <= 60_000 && self.n > 0
+    }
 }
 
 /// Fingerprints kept apart on one endpoint.
@@ -146,7 +159,7 @@ impl Slot {
                 roles.insert(Roles(1 << bit));
             }
         }
-        if self.endpoint.template.contains('{') && self.reads * 2 >= self.n {
+        if self.parameters && self.reads * 2 >= self.n {
             roles.insert(Roles::ID_LOOKUP);
         }
         roles
@@ -158,6 +171,8 @@ impl Slot {
         votes.iter_mut().zip(seen).for_each(|(to, from)| *to = *from);
         let [n, pages, reads] = counts;
         Slot {
+            host: hash::of(endpoint.host.as_bytes()),
+            parameters: endpoint.template.contains('{'),
             endpoint,
             zone,
             n,
@@ -175,6 +190,13 @@ impl Slot {
             receivers: BTreeMap::new(),
             next: 24,
         }
+    }
+
+    /// Gives the endpoint another name.
+    pub(crate) fn name(&mut self, endpoint: EndpointRef) {
+        self.host = hash::of(endpoint.host.as_bytes());
+        self.parameters = endpoint.template.contains('{');
+        self.endpoint = endpoint;
     }
 
     pub(crate) fn votes(&self) -> &[u32] {
@@ -298,7 +320,9 @@ impl Part {
             }
         };
         if let Some(member) = self.members.get_mut(at as usize) {
+            let known = member.is_quick();
             member.n += u32::from(o.part != Whole::Answer);
+            self.quick += u32::from(!known && member.is_quick());
             member.ok += u32::from(o.outcome == Outcome::Success);
             member.fails += u32::from(o.outcome.is_failure());
             member.last = member.last.max(o.ts);
@@ -344,6 +368,7 @@ impl Part {
                 None => {}
             }
         }
+        self.quick = self.members.iter().map(|m| u32::from(m.is_quick())).sum();
         let join = |mine: &mut Set<u64>, theirs: Set<u64>| {
             let mut theirs: Vec<u64> = theirs.into_iter().collect();
             theirs.sort_unstable();

@@ -9,9 +9,11 @@ mod convict;
 mod crowd;
 mod endpoint;
 mod judge;
+mod part;
 mod population;
 mod rows;
 mod sketch;
+mod slice;
 mod state;
 mod unit;
 
@@ -208,7 +210,7 @@ impl Engine {
         });
         let known = slot.and_then(|at| self.slots.get(at as usize));
         let place = Place {
-            unknown: known.is_none_or(|s| s.ok == 0 || !s.endpoint.template.contains('{')),
+            unknown: known.is_none_or(|s| s.ok == 0 || !s.parameters),
             noisy: known.is_some_and(|s| s.false_alarms.count() >= 3.0),
         };
         let Some(unit) = self.units.of(o) else { return };
@@ -225,7 +227,7 @@ impl Engine {
         if let Some(token) = o.sessions.iter().find(|t| t.login)
             && o.outcome == crate::Outcome::Success
         {
-            let host = crate::hash::of(o.endpoint.host.as_bytes());
+            let host = self.slots.get(at as usize).map_or(0, |s| s.host);
             if self.host_sessions.len() < 4096 || self.host_sessions.contains_key(&host) {
                 self.host_sessions.entry(host).or_default().insert(token.hash);
             }
@@ -288,7 +290,7 @@ impl Engine {
         let at = u32::try_from(self.slots.len()).ok()?;
         let mut slot = Slot::new(o);
         self.index.insert(endpoint.id, at);
-        slot.endpoint = endpoint;
+        slot.name(endpoint);
         self.slots.push(slot);
         Some(at)
     }
@@ -316,7 +318,7 @@ impl Engine {
             }
             let at = self.index.get(&new.id).map_or(from, |at| self.resolve(*at));
             if let Some(slot) = self.slots.get_mut(at as usize) {
-                slot.endpoint = new.clone();
+                slot.name(new.clone());
             }
         }
         if joined {

@@ -1,0 +1,382 @@
+//! What a slice of an endpoint's traffic means beside the rest of it. Facts are looked at in the order of what they cost,
+//! and only as long as a class may still hold.
+
+use smallvec::SmallVec;
+
+use super::Engine;
+use super::endpoint::Slot;
+use super::sketch::Map;
+use super::slice::{SAMPLE, Slice, ratio, sequential};
+use super::unit::Unit;
+use crate::facts::{Fact, Facts};
+use crate::indicators::Scope;
+use crate::role::Roles;
+
+/// A class that a slice of traffic shows, and what shows it.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) rule: usize,
+    pub(super) fired: Vec<usize>,
+    pub(super) facts: Facts,
+}
+
+/// Facts that need a look at the slice's clients.
+const OF_CROWD: &[Fact] =
+    &[Fact::Narrow, Fact::NoAssets, Fact::Tools, Fact::SingleUse, Fact::Declared, Fact::PaceMs];
+/// Facts that need a look at the rest's clients.
+const OF_REST: &[Fact] = &[
+    Fact::RestRequests,
+    Fact::RestClients,
+    Fact::RestFailRatio,
+    Fact::FailExcess,
+    Fact::RestNarrow,
+    Fact::RestNoAssets,
+    Fact::RestTools,
+];
+/// Facts about how much clients do, where the rest's are compared one by one.
+const OF_EXCESS: &[Fact] = &[Fact::RestTargetsPerClient, Fact::TargetExcess];
+/// Facts about what clients do besides.
+const OF_STEPS: &[Fact] =
+    &[Fact::MissingSteps, Fact::Conversion, Fact::RestConversion, Fact::Buys, Fact::Sequential];
+
+/// Traits of a group of clients.
+#[derive(Clone, Copy, Debug, Default)]
+struct Crowd {
+    clients: usize,
+    narrow: f64,
+    bare: f64,
+    tools: f64,
+    single: f64,
+    declared: f64,
+    pace: Option<f64>,
+}
+
+#[derive(Debug, Default)]
+struct Rest {
+    n: u32,
+    ok: u32,
+    fails: u32,
+    sample: Vec<u64>,
+}
+
+impl Engine {
+    /// The first class that a slice of an endpoint's traffic shows.
+    pub(super) fn class_of(&self, slot: &Slot, slice: &Slice<'_>) -> Option<Found> {
+        let may = |facts: &Facts| self.pack.may_match(Scope::Part, facts);
+        let mut facts = Facts::default();
+        for later in [OF_CROWD, OF_REST, OF_EXCESS, OF_STEPS] {
+            facts.wait_for(later);
+        }
+        self.counted(&mut facts, slot, slice);
+        if !may(&facts) {
+            return None;
+        }
+        let sample = slice.who.sample();
+        self.crowded(&mut facts, &sample);
+        if !may(&facts) {
+            return None;
+        }
+        let mut own = sample.clone();
+        own.sort_unstable();
+        let rest = self.rest(slot, slice, &own);
+        self.compared(&mut facts, slot, slice, &rest, &own);
+        if !may(&facts) {
+            return None;
+        }
+        self.stepped(&mut facts, slot, slice, &sample, &rest);
+        let asked = self.pack.ask(Scope::Part, &facts);
+        let rule = self.matching(Scope::Part, &asked.fired)?;
+        Some(Found { rule, fired: asked.fired, facts })
+    }
+
+    /// What the counts of the slice and of the endpoint tell.
+    fn counted(&self, f: &mut Facts, slot: &Slot, slice: &Slice<'_>) {
+        role_facts(f, slot);
+        let sessions = self.host_sessions.get(&slot.host).map_or(0.0, super::sketch::Distinct::count);
+        f.set(Fact::HostSessions, sessions);
+        let fails = slice.denied + slice.missing + slice.refused;
+        let told = slice.ok + fails;
+        f.set(Fact::PartRequests, f64::from(slice.n));
+        f.set(Fact::PartClients, slice.clients as f64);
+        f.set(Fact::PerClient, per_client(slice));
+        if told > 0 {
+            f.set(Fact::Fails, f64::from(fails));
+            f.set(Fact::Successes, f64::from(slice.ok));
+            f.set(Fact::FailRatio, ratio(fails, told));
+            f.set(Fact::DeniedRatio, ratio(slice.denied, told));
+            f.set(Fact::NotFoundRatio, ratio(slice.missing, told));
+            f.set(Fact::RefusedRatio, ratio(slice.refused, told));
+        }
+        f.set(Fact::Targets, slice.targets);
+        f.set(Fact::TargetRatio, slice.targets / f64::from(slice.n.max(1)));
+        f.set(Fact::TargetsPerClient, slice.targets / slice.clients.max(1) as f64);
+        f.set(Fact::PartAgents, slice.agents as f64);
+        f.set(Fact::PartAccounts, slice.accounts);
+        f.set(Fact::Secrets, slice.secrets);
+        if slice.accounts > 0.0 {
+            f.set(Fact::SecretsPerAccount, slice.secrets / slice.accounts);
+        }
+        f.set(Fact::MailDigits, slice.mail_digits);
+        f.set(Fact::Disposable, slice.disposable);
+        let others =
+            (slot.n.saturating_sub(slice.n), f64::from(slot.keyed) - slice.keyed * f64::from(slice.n));
+        let usual = others.0 < 5 || others.1 >= 0.5 * f64::from(others.0);
+        f.set(Fact::PartKeyed, if usual { slice.keyed } else { 0.0 });
+        f.set(Fact::PartSessions, slice.sessions);
+        f.set(Fact::Span, slice.span_s);
+        f.set(Fact::PerMinute, f64::from(slice.n) * 60.0 / slice.span_s.max(1.0));
+        f.set(Fact::Share, ratio(slice.n, slot.n));
+        if let Some(n) = slice.one_receiver {
+            f.set(Fact::OneReceiver, n as f64);
+        }
+        if let Some(stepping) = slice.stepping {
+            f.set(Fact::Stepping, stepping);
+        }
+        if let Some(quick) = slice.quick {
+            f.set(Fact::Quick, quick);
+        }
+        let usual = match slice.outlier {
+            Some((true, n)) => slot.by_session.p95_without(n),
+            Some((false, n)) => slot.by_client.p95_without(n),
+            None => return,
+        };
+        excess(f, slice, usual);
+    }
+
+    /// What the slice's clients are like.
+    fn crowded(&self, f: &mut Facts, sample: &[u64]) {
+        let crowd = self.crowd(sample.iter().filter_map(|k| self.units.get(*k)));
+        f.set(Fact::Narrow, crowd.narrow);
+        f.set(Fact::NoAssets, crowd.bare);
+        f.set(Fact::Tools, crowd.tools);
+        f.set(Fact::SingleUse, crowd.single);
+        f.set(Fact::Declared, crowd.declared);
+        if let Some(pace) = crowd.pace {
+            f.set(Fact::PaceMs, pace);
+        }
+        f.looked_at(OF_CROWD);
+    }
+
+    fn crowd<'a>(&'a self, units: impl Iterator<Item = &'a Unit>) -> Crowd {
+        let mut c = Crowd::default();
+        let mut paces: SmallVec<[f64; 16]> = SmallVec::new();
+        for unit in units {
+            c.clients += 1;
+            c.narrow += f64::from(u8::from(unit.is_narrow()));
+            c.bare += f64::from(u8::from(unit.assets == 0));
+            c.tools += f64::from(u8::from(unit.tool));
+            c.single += f64::from(u8::from(unit.n <= 4));
+            c.declared += f64::from(u8::from(unit.agent.is_declared()));
+            paces.extend(unit.gaps.median_ms());
+        }
+        let n = c.clients.max(1) as f64;
+        for share in [&mut c.narrow, &mut c.bare, &mut c.tools, &mut c.single, &mut c.declared] {
+            *share /= n;
+        }
+        let middle = paces.len() / 2;
+        if middle < paces.len() {
+            c.pace = Some(*paces.select_nth_unstable_by(middle, f64::total_cmp).1);
+        }
+        c
+    }
+
+    /// The other, unconvicted parts of the endpoint's traffic; `own` are the slice's clients, in order.
+    fn rest(&self, slot: &Slot, slice: &Slice<'_>, own: &[u64]) -> Rest {
+        let mut rest = Rest::default();
+        for shape in &slot.order {
+            let Some(part) = slot.parts.get(shape) else { continue };
+            if slice.without_shape == Some(*shape) || part.campaign.is_some() {
+                continue;
+            }
+            rest.n += part.n;
+            rest.ok += part.ok;
+            rest.fails += part.fails();
+            let room = SAMPLE.saturating_sub(rest.sample.len()).min(64);
+            let step = part.members.len().div_ceil(room.max(1)).max(1);
+            rest.sample.extend(part.members.iter().step_by(step).map(|m| m.unit));
+        }
+        if slice.without_shape.is_none() && slice.without_calls.is_none() {
+            rest.n = rest.n.saturating_sub(slice.n);
+            rest.ok = rest.ok.saturating_sub(slice.ok);
+            rest.fails = rest.fails.saturating_sub(slice.denied);
+        }
+        if let Some(call) = slice.without_calls {
+            rest.n = rest.n.saturating_sub(call.n);
+            rest.ok = rest.ok.saturating_sub(call.ok);
+            rest.fails = rest.fails.saturating_sub(call.fails());
+        }
+        let convicted = |k: &u64| self.convictions.units.contains_key(k);
+        rest.sample.retain(|k| own.binary_search(k).is_err() && !convicted(k));
+        rest
+    }
+
+    /// How the slice differs from the rest.
+    fn compared(&self, f: &mut Facts, slot: &Slot, slice: &Slice<'_>, rest: &Rest, own: &[u64]) {
+        let crowd = self.crowd(rest.sample.iter().filter_map(|k| self.units.get(*k)));
+        f.set(Fact::RestRequests, f64::from(rest.n));
+        f.set(Fact::RestClients, crowd.clients as f64);
+        let told = rest.ok + rest.fails;
+        if told >= 5 && crowd.clients >= 3 {
+            f.set(Fact::RestFailRatio, ratio(rest.fails, told));
+            if let Some(own) = f.get(Fact::FailRatio) {
+                f.set(Fact::FailExcess, own - ratio(rest.fails, told));
+            }
+        }
+        if crowd.clients >= 3 {
+            f.set(Fact::RestNarrow, crowd.narrow);
+            f.set(Fact::RestNoAssets, crowd.bare);
+            f.set(Fact::RestTools, crowd.tools);
+        } else {
+            f.looked_at(&[Fact::MissingSteps]);
+        }
+        if slice.outlier.is_none() {
+            excess(f, slice, rest_p95(slot, slice, own));
+        }
+        f.looked_at(OF_REST);
+        f.looked_at(OF_EXCESS);
+    }
+
+    /// What the slice's clients do besides, and what the rest's do.
+    fn stepped(&self, f: &mut Facts, slot: &Slot, slice: &Slice<'_>, sample: &[u64], rest: &Rest) {
+        if f.get(Fact::RestNarrow).is_some() {
+            f.set(Fact::MissingSteps, self.missing_steps(slot, sample, &rest.sample));
+        }
+        self.conversion(f, slot, slice);
+        if slot.roles().any(Roles::CART) {
+            f.set(Fact::Buys, self.buys(sample));
+        }
+        if let Some(share) = slice.numbers.and_then(sequential) {
+            f.set(Fact::Sequential, share);
+        }
+        f.looked_at(OF_STEPS);
+    }
+
+    fn buys(&self, sample: &[u64]) -> f64 {
+        let checkout =
+            |slot: u32| self.slots.get(slot as usize).is_some_and(|s| s.roles().any(Roles::CHECKOUT));
+        let units = sample.iter().take(64).filter_map(|k| self.units.get(*k));
+        let (mut all, mut buy) = (0u32, 0u32);
+        for unit in units {
+            all += 1;
+            buy += u32::from(unit.calls.iter().any(|c| checkout(c.slot)));
+        }
+        ratio(buy, all)
+    }
+
+    /// How many of those who log in with this fingerprint come here, beside the same share of the others.
+    fn conversion(&self, f: &mut Facts, slot: &Slot, slice: &Slice<'_>) {
+        let Some(shape) = slice.without_shape else { return };
+        let login = |s: &&Slot| {
+            s.alias.is_none()
+                && s.endpoint.host == slot.endpoint.host
+                && s.zone == slot.zone
+                && s.roles().any(Roles::LOGIN)
+        };
+        if !slot.roles().any(Roles(Roles::TRANSFER.0 | Roles::CHECKOUT.0)) {
+            return;
+        }
+        let (mut own, mut others) = (0, 0);
+        for part in self.slots.iter().filter(login).flat_map(|s| s.parts.values()) {
+            if part.shape == shape { own += part.members.len() } else { others += part.members.len() }
+        }
+        let here: usize = slot.parts.values().map(|p| p.members.len()).sum();
+        if own > 0 {
+            f.set(Fact::Conversion, slice.clients as f64 / own as f64);
+        }
+        if others > 0 {
+            f.set(Fact::RestConversion, here.saturating_sub(slice.clients) as f64 / others as f64);
+        }
+    }
+
+    /// Endpoints that four fifths of the rest call and a fifth of the slice at most.
+    fn missing_steps(&self, slot: &Slot, slice: &[u64], rest: &[u64]) -> f64 {
+        let mut counts: Map<u32, u32> = Map::default();
+        let mut known = 0u32;
+        for unit in rest.iter().take(64).filter_map(|k| self.units.get(*k)) {
+            known += 1;
+            for call in &unit.calls {
+                if counts.len() < 256 || counts.contains_key(&call.slot) {
+                    *counts.entry(call.slot).or_default() += 1;
+                }
+            }
+        }
+        if known < 5 {
+            return 0.0;
+        }
+        let mut missing = 0;
+        for (step, n) in counts {
+            let same = self.slots.get(step as usize).is_some_and(|s| s.endpoint.id == slot.endpoint.id);
+            if same || n * 5 < known * 4 {
+                continue;
+            }
+            let mut all = 0u32;
+            let mut have = 0u32;
+            for unit in slice.iter().take(64).filter_map(|k| self.units.get(*k)) {
+                all += 1;
+                have += u32::from(unit.calls.iter().any(|c| c.slot == step));
+            }
+            missing += u32::from(all > 0 && have * 5 <= all);
+        }
+        f64::from(missing)
+    }
+}
+
+fn per_client(slice: &Slice<'_>) -> f64 {
+    f64::from(slice.n) / slice.clients.max(1) as f64
+}
+
+/// How many times more than `usual` a client of the slice does.
+fn excess(f: &mut Facts, slice: &Slice<'_>, usual: Option<f64>) {
+    f.looked_at(OF_EXCESS);
+    let Some(usual) = usual else { return };
+    f.set(Fact::RestTargetsPerClient, usual);
+    let per_client = per_client(slice);
+    let own = if slice.clients <= 1 { slice.targets.max(per_client.min(slice.targets)) } else { per_client };
+    f.set(Fact::TargetExcess, own / usual.max(1.0));
+}
+
+/// What 95 % of the clients of other, unconvicted parts stay under; `own` are the slice's clients, in order.
+fn rest_p95(slot: &Slot, slice: &Slice<'_>, own: &[u64]) -> Option<f64> {
+    let mut counts: Vec<u32> = Vec::new();
+    for shape in &slot.order {
+        let Some(part) = slot.parts.get(shape) else { continue };
+        if slice.without_shape != Some(*shape) && part.campaign.is_none() {
+            let others = part.members.iter().take(1024).filter(|m| own.binary_search(&m.unit).is_err());
+            counts.extend(others.map(|m| m.n));
+        }
+    }
+    if counts.len() < 3 {
+        return None;
+    }
+    let at = (counts.len() - 1) * 95 / 100;
+    Some(f64::from(*counts.select_nth_unstable(at).1))
+}
+
+fn role_facts(f: &mut Facts, slot: &Slot) {
+    let roles = slot.roles();
+    let facts = [
+        (Fact::RoleLogin, Roles::LOGIN),
+        (Fact::RoleSignUp, Roles::SIGN_UP),
+        (Fact::RoleReset, Roles::RESET),
+        (Fact::RoleOtp, Roles::OTP),
+        (Fact::RoleCheckout, Roles::CHECKOUT),
+        (Fact::RoleCart, Roles::CART),
+        (Fact::RoleGiftCard, Roles::GIFT_CARD),
+        (Fact::RoleCoupon, Roles::COUPON),
+        (Fact::RoleSearch, Roles::SEARCH),
+        (Fact::RoleInventory, Roles::INVENTORY),
+        (Fact::RoleTransfer, Roles::TRANSFER),
+        (Fact::RoleSimSwap, Roles::SIM_SWAP),
+        (Fact::RolePayment, Roles::PAYMENT),
+        (Fact::RolePosting, Roles::POSTING),
+        (Fact::RoleVote, Roles::VOTE),
+        (Fact::RolePrice, Roles::PRICE),
+        (Fact::RoleTelemetry, Roles::TELEMETRY),
+        (Fact::RoleLookup, Roles::ID_LOOKUP),
+    ];
+    for (fact, role) in facts {
+        f.flag(fact, roles.any(role));
+    }
+    f.flag(Fact::RoleRead, slot.reads * 2 > slot.n);
+    f.flag(Fact::RolePage, slot.pages * 2 > slot.n);
+}
