@@ -364,7 +364,8 @@ pub struct Summary {
     pub counts: Counts,
     /// Entries that tables gave up for their caps, by table.
     pub evictions: BTreeMap<String, u64>,
-    /// What packet times did to the clock: `packets-late`, `times-disbelieved`, `exchanges-late` (judged after their second).
+    /// What packet times did to the clock: `packets-late`, `times-disbelieved`, `steps-back`, `gaps`, `inputs-aligned`,
+    /// `exchanges-late` (judged after their second).
     #[serde(default)]
     pub clock: BTreeMap<String, u64>,
     /// Worker threads.
@@ -390,6 +391,13 @@ pub struct InputSummary {
     pub last_ts: Option<Ts>,
     /// What went wrong, where something did.
     pub error: Option<String>,
+    /// Microseconds that were added to its times, so that its clock goes with the first input's.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub clock_offset_us: i64,
+}
+
+fn is_zero(n: &i64) -> bool {
+    *n == 0
 }
 
 /// Packets: total = decoded + Σ dropped.

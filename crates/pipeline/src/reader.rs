@@ -46,8 +46,8 @@ pub(crate) struct ReaderCounts {
     pub(crate) packets: PacketCounts,
     /// Told to stop before the end of the source.
     pub(crate) interrupted: bool,
-    pub(crate) disbelieved_times: u64,
-    pub(crate) late_packets: u64,
+    /// What packet times did to the clock, by name; a name may come twice.
+    pub(crate) clock: Vec<(&'static str, u64)>,
 }
 
 struct Filling {
@@ -80,6 +80,7 @@ impl Reader<'_> {
         };
         let mut dropped: BTreeMap<&'static str, u64> = BTreeMap::new();
         self.view.bytes_total.store(self.source.bytes_total().unwrap_or(0), Relaxed);
+        let steady = self.source.keeps_time();
         let mut idle = Idle::default();
         loop {
             if f.counts.total.is_multiple_of(1024) {
@@ -89,18 +90,21 @@ impl Reader<'_> {
                     break;
                 }
             }
-            let Some(packet) = self.source.next_packet() else {
+            let Some(mut packet) = self.source.next_packet() else {
                 if !self.source.idle() || self.view.stop.load(Relaxed) {
                     break;
                 }
-                if let Some(now) = idle.now(f.clock.now()) {
+                if let Some(now) = f.clock.now_after(idle.elapsed()) {
                     self.pass_time(&mut f, now);
                 }
                 continue;
             };
             idle.reset();
             f.counts.total += 1;
-            let ts = packet.ts;
+            match steady {
+                true => f.clock.follow(packet.ts),
+                false => packet.ts = f.clock.observe(packet.ts),
+            }
             match self.decoder.decode(&packet) {
                 Decoded::Segment(segment) => {
                     f.counts.decoded += 1;
@@ -114,8 +118,9 @@ impl Reader<'_> {
                 Decoded::Other => f.counts.decoded += 1,
                 Decoded::Dropped(reason) => *dropped.entry(reason.code()).or_default() += 1,
             }
-            let now = f.clock.observe(ts);
-            self.pass_time(&mut f, now);
+            if let Some(now) = f.clock.now() {
+                self.pass_time(&mut f, now);
+            }
         }
         self.report(&f);
         for worker in 0..self.workers.len() {
@@ -130,8 +135,7 @@ impl Reader<'_> {
         ReaderCounts {
             interrupted: f.interrupted,
             packets: f.counts,
-            disbelieved_times: f.clock.disbelieved,
-            late_packets: f.clock.late,
+            clock: [self.source.clock(), f.clock.counts().to_vec()].concat(),
         }
     }
 
@@ -142,8 +146,11 @@ impl Reader<'_> {
     }
 
     /// Closes the epoch where `now` is a second after its start, or it grew too large.
+    ///
+    /// While nothing came, time went by without packets; the time told never goes back behind that.
     fn pass_time(&mut self, f: &mut Filling, now: Ts) {
         let start = *f.epoch_start.get_or_insert(now);
+        let now = now.max(start);
         if now.since(start) < Self::EPOCH && f.segments < Self::EPOCH_SEGMENTS {
             return;
         }
@@ -197,20 +204,137 @@ impl Reader<'_> {
     }
 }
 
-/// Packet time while no packet comes: the last packet's time plus what a monotonic clock has measured since.
+/// How long no packet came, by a monotonic clock.
 #[derive(Default)]
 struct Idle {
     since: Option<Instant>,
 }
 
 impl Idle {
-    fn now(&mut self, last: Option<Ts>) -> Option<Ts> {
-        let last = last?;
-        let elapsed = self.since.get_or_insert_with(Instant::now).elapsed().min(Duration::from_secs(86_400));
-        Some(last.plus(i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX)))
+    fn elapsed(&mut self) -> Duration {
+        self.since.get_or_insert_with(Instant::now).elapsed()
     }
 
     fn reset(&mut self) {
         self.since = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::{RecvTimeoutError, bounded};
+    use sidetap_capture::{LinkType, Packet};
+    use sidetap_model::rows::InputSummary;
+
+    use super::*;
+
+    const T: Ts = Ts::from_parts(1_790_000_000, 0);
+
+    /// A port that shows packets of these times, and then no more.
+    struct Port {
+        times: Vec<Ts>,
+        given: usize,
+        steady: bool,
+        stays: bool,
+    }
+
+    impl Source for Port {
+        fn next_packet(&mut self) -> Option<Packet<'_>> {
+            let Some(ts) = self.times.get(self.given).copied() else {
+                std::thread::sleep(Duration::from_millis(5));
+                return None;
+            };
+            self.given += 1;
+            Some(Packet {
+                ts,
+                link: LinkType::ETHERNET,
+                interface: 0,
+                port: "",
+                data: &[0; 60],
+                orig_len: 60,
+            })
+        }
+
+        fn idle(&self) -> bool {
+            self.stays
+        }
+
+        fn keeps_time(&self) -> bool {
+            self.steady
+        }
+
+        fn inputs(&self) -> Vec<InputSummary> {
+            Vec::new()
+        }
+
+        fn bytes_read(&self) -> u64 {
+            0
+        }
+
+        fn bytes_total(&self) -> Option<u64> {
+            None
+        }
+    }
+
+    /// The times of epochs' ends that a worker is told, until `enough` came or nothing more does.
+    fn ticks(mut port: Port, enough: usize) -> (Vec<Ts>, ReaderCounts) {
+        let (to, from) = bounded(1024);
+        let (_keep, recycled) = bounded(1);
+        let view = ReaderView::default();
+        let live = port.stays;
+        std::thread::scope(|scope| {
+            let reader = Reader {
+                source: &mut port,
+                decoder: Decoder::new(Default::default()),
+                workers: vec![to],
+                recycled,
+                live,
+                view: &view,
+            };
+            let reader = scope.spawn(move || reader.run());
+            let mut told = Vec::new();
+            while told.len() < enough {
+                match from.recv_timeout(Duration::from_secs(60)) {
+                    Ok(ToWorker::Tick { now, .. }) => told.push(now),
+                    Ok(ToWorker::Batch(_)) => {}
+                    Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => break,
+                }
+            }
+            view.stop.store(true, Relaxed);
+            (told, reader.join().unwrap())
+        })
+    }
+
+    fn seconds(from: Ts, n: i64) -> Vec<Ts> {
+        (0..n).map(|i| from.plus(i * 1_000_000_000)).collect()
+    }
+
+    #[test]
+    fn a_week_without_packets_is_one_epoch() {
+        let after = T.plus(7 * 86_400_000_000_000);
+        let times = [seconds(T, 20), seconds(after, 20)].concat();
+        for steady in [true, false] {
+            let port = Port { times: times.clone(), given: 0, steady, stays: false };
+            let (told, _) = ticks(port, usize::MAX);
+            assert!(told.len() <= 40, "{} epochs", told.len());
+            assert!(told.is_sorted() && told.last() >= Some(&after));
+        }
+    }
+
+    #[test]
+    fn an_absurd_time_ends_no_epoch_of_a_source_that_looks_not_ahead() {
+        let mut times = seconds(T, 20);
+        times.insert(10, Ts::from_parts(4_080_000_000, 0));
+        let (told, counts) = ticks(Port { times, given: 0, steady: false, stays: false }, usize::MAX);
+        assert_eq!(told, seconds(T.plus(1_000_000_000), 19));
+        assert!(counts.clock.contains(&("times-disbelieved", 1)));
+    }
+
+    #[test]
+    fn time_passes_while_an_idle_port_shows_nothing() {
+        let (told, counts) = ticks(Port { times: vec![T], given: 0, steady: false, stays: true }, 1);
+        assert_eq!(counts.packets.total, 1);
+        let passed = told.first().unwrap().since(T);
+        assert!(passed >= Reader::EPOCH, "{passed}");
     }
 }

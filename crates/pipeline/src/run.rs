@@ -262,11 +262,9 @@ fn summary(
         ("endpoint-aliases", c.aliases.refused),
         ("items-hurried", c.hurried_items),
     ];
-    let clock = [
-        ("exchanges-late", c.late_items),
-        ("packets-late", read.late_packets),
-        ("times-disbelieved", read.disbelieved_times),
-    ];
+    let mut clock = BTreeMap::from([("exchanges-late".to_owned(), c.late_items)]);
+    read.clock.iter().for_each(|(name, n)| *clock.entry((*name).to_owned()).or_default() += n);
+    clock.retain(|_, n| *n > 0);
     add(&mut evictions, own.into_iter().map(|(k, n)| (k.to_owned(), n)).collect());
     evictions.retain(|_, n| *n > 0);
     Summary {
@@ -283,7 +281,7 @@ fn summary(
             verdicts: run.verdicts.len() as u64,
         },
         evictions,
-        clock: clock.into_iter().filter(|(_, n)| *n > 0).map(|(k, n)| (k.to_owned(), n)).collect(),
+        clock,
         streams: tally.streams,
         workers: options.workers.max(1),
         wall_ms: 0,

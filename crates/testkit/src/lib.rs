@@ -6,6 +6,7 @@ mod conversation;
 mod dialogue;
 pub mod fault;
 mod file;
+pub mod hostile;
 pub mod link;
 mod packet;
 pub mod perf;

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sidetap_model::Ts;
 use sidetap_model::rows::InputSummary;
 
-use super::input::{ReadError, Reader, Record};
-use super::{LinkType, Packet, Source};
+use super::input::{ReadError, Record};
+use super::steady::{ClockCounts, Steady};
+use super::{LinkType, Packet, Source, align};
 use crate::SourceError;
 
 /// Beyond this many inputs a file is closed again until its first packet is due.
@@ -18,7 +19,9 @@ const BUFFER_OF_MANY: usize = 256 << 10;
 
 /// Capture files, merged in time order.
 ///
-/// Each file is taken to be in time order itself; where it is not, its packets come in the order of the file.
+/// Each file is taken to be in time order itself; where it is not, its packets come in the order of the file. The clock of
+/// each is defended against absurd times, gaps and steps back, and files whose clocks differ are aligned by the flows that
+/// they share: docs/capture.md, "Time".
 pub struct Files {
     inputs: Vec<Input>,
     /// Inputs by the time of their next packet; equal times in the order of the command line.
@@ -34,12 +37,15 @@ struct Input {
     read: Arc<AtomicU64>,
     capacity: usize,
     unknown_links: BTreeSet<u16>,
+    /// Nanoseconds by which its clock is moved, so that it goes with the first input's.
+    offset: i64,
+    clock: ClockCounts,
 }
 
 enum State {
     /// Known to be readable; opened again when its first packet is due.
     Waiting,
-    Open(Box<Reader>, Record),
+    Open(Box<Steady>, Record),
     Ended,
 }
 
@@ -55,8 +61,10 @@ pub fn open_files(paths: &[PathBuf]) -> Result<Files, SourceError> {
         current: None,
         bytes_total: total_bytes(paths),
     };
-    for path in paths {
-        let mut input = Input::new(path, if many { BUFFER_OF_MANY } else { BUFFER });
+    let offsets = if many { Vec::new() } else { align::offsets(paths) };
+    for (index, path) in paths.iter().enumerate() {
+        let offset = offsets.get(index).copied().unwrap_or(0);
+        let mut input = Input::new(path, if many { BUFFER_OF_MANY } else { BUFFER }, offset);
         if let Some(ts) = input.open() {
             if many && path.as_os_str() != "-" {
                 input.state = State::Waiting;
@@ -80,21 +88,27 @@ fn total_bytes(paths: &[PathBuf]) -> Option<u64> {
 }
 
 impl Input {
-    fn new(path: &Path, capacity: usize) -> Self {
+    fn new(path: &Path, capacity: usize, offset: i64) -> Self {
         Input {
             path: path.to_owned(),
-            summary: InputSummary { path: path.display().to_string(), ..InputSummary::default() },
+            summary: InputSummary {
+                path: path.display().to_string(),
+                clock_offset_us: offset / 1000,
+                ..InputSummary::default()
+            },
             state: State::Ended,
             read: Arc::default(),
             capacity,
             unknown_links: BTreeSet::new(),
+            offset,
+            clock: ClockCounts::default(),
         }
     }
 
     /// Opens it and reads its first record, whose time it returns.
     fn open(&mut self) -> Option<Ts> {
         self.read.store(0, Ordering::Relaxed);
-        match Reader::open(&self.path, self.capacity, self.read.clone()) {
+        match Steady::open(&self.path, self.capacity, self.read.clone(), self.offset) {
             Ok(reader) => self.step(Box::new(reader)),
             Err(e) => {
                 self.fail(&e);
@@ -111,8 +125,10 @@ impl Input {
         }
     }
 
-    fn step(&mut self, mut reader: Box<Reader>) -> Option<Ts> {
-        match reader.next() {
+    fn step(&mut self, mut reader: Box<Steady>) -> Option<Ts> {
+        let next = reader.next();
+        self.clock = reader.counts;
+        match next {
             Ok(Some(record)) => {
                 self.state = State::Open(reader, record);
                 Some(record.ts)
@@ -191,6 +207,21 @@ impl Source for Files {
 
     fn inputs(&self) -> Vec<InputSummary> {
         self.inputs.iter().map(|i| i.summary.clone()).collect()
+    }
+
+    fn keeps_time(&self) -> bool {
+        true
+    }
+
+    fn clock(&self) -> Vec<(&'static str, u64)> {
+        let sum = |of: fn(&ClockCounts) -> u64| self.inputs.iter().map(|i| of(&i.clock)).sum();
+        vec![
+            ("times-disbelieved", sum(|c| c.disbelieved)),
+            ("packets-late", sum(|c| c.late)),
+            ("steps-back", sum(|c| c.steps_back)),
+            ("gaps", sum(|c| c.gaps)),
+            ("inputs-aligned", self.inputs.iter().filter(|i| i.offset != 0).count() as u64),
+        ]
     }
 
     fn bytes_read(&self) -> u64 {

@@ -1,5 +1,6 @@
 //! Where packets come from.
 
+mod align;
 mod files;
 mod input;
 mod link;
@@ -7,6 +8,7 @@ mod link;
 mod live;
 mod pcap;
 mod pcapng;
+mod steady;
 mod window;
 
 use sidetap_model::Ts;
@@ -52,6 +54,16 @@ pub trait Source {
     /// Packets that the kernel or the interface dropped before they could be read.
     fn kernel_dropped(&self) -> u64 {
         0
+    }
+
+    /// True where its packets' times are defended already, so that a gap in them is one.
+    fn keeps_time(&self) -> bool {
+        false
+    }
+
+    /// What times of packets did to its clocks, by name; counts of 0 may be among them.
+    fn clock(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
     }
 
     /// Bytes of input read so far, before decompression.

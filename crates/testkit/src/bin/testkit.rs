@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde::Serialize;
+use sidetap_testkit::hostile::{Hostile, write_hostile};
 use sidetap_testkit::perf::{PerfOptions, PerfTruth, Profile, write_perf};
 use sidetap_testkit::world::{Options, Ranges, Record, synthesize};
 use sidetap_testkit::{Dialogue, LinkKind, Packet, PcapForm, PcapWriter, Rng, fault};
@@ -15,6 +16,7 @@ fn main() -> ExitCode {
     let done = match args.first().map(String::as_str) {
         Some("synthesize") => world(args.get(1..).unwrap_or_default()),
         Some("dialogue") => dialogue(args.get(1..).unwrap_or_default()),
+        Some("hostile") => hostile(args.get(1..).unwrap_or_default()),
         Some("perf") => perf(args.get(1..).unwrap_or_default()),
         _ => Err(USAGE.to_owned()),
     };
@@ -112,6 +114,7 @@ fn perf(args: &[String]) -> Result<(), String> {
             "--seed" => options.seed = number(value()?)?,
             "--bytes" => options.bytes = number(value()?)?,
             "--clients" => options.clients = number(value()?)?,
+            "--one-address" => options.one_address = number(value()?)?,
             "--profile" => {
                 options.profile = match value()?.as_str() {
                     "api" => Profile::Api,
@@ -132,6 +135,26 @@ fn perf(args: &[String]) -> Result<(), String> {
     };
     let truth = write().map_err(|e| format!("{}: {e}", out.display()))?;
     write_rows(&out.with_extension("truth.json"), &[truth])
+}
+
+fn hostile(args: &[String]) -> Result<(), String> {
+    let (kind, to, size) = match args {
+        [list] if list == "--list" => {
+            let names: Vec<&str> = Hostile::ALL.iter().map(|kind| kind.name()).collect();
+            return writeln!(io::stdout(), "{}", names.join("\n")).map_err(|e| e.to_string());
+        }
+        [kind, to] => (kind, to, None),
+        [kind, to, option, size] if option == "--size" => (kind, to, Some(number(size)?)),
+        _ => return Err(USAGE.to_owned()),
+    };
+    let kind = Hostile::named(kind).ok_or_else(|| format!("{kind} is no kind (hostile --list)"))?;
+    let write = || -> io::Result<()> {
+        let file = BufWriter::with_capacity(1 << 20, File::create(to)?);
+        let mut writer = PcapWriter::new(file, LinkKind::Ethernet, PcapForm::Nanos)?;
+        write_hostile(kind, size.unwrap_or(kind.size()), &mut writer)?;
+        writer.finish().map(|_| ())
+    };
+    write().map_err(|e| format!("{to}: {e}"))
 }
 
 fn write_packets(path: &Path, link: LinkKind, packets: &[Packet]) -> io::Result<()> {
@@ -159,5 +182,6 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
 const USAGE: &str =
     "usage: testkit synthesize OUT.pcap [--seed N] [--seconds S] [--scale F] [--public] [--peaceful] [--behind-edge]
                          [--from S] [--lose N] [--reorder N] [--duplicate N]   (N in a thousand packets)
-       testkit perf OUT.pcap [--profile api|small] [--bytes N] [--seed N] [--clients N]
+       testkit perf OUT.pcap [--profile api|small] [--bytes N] [--seed N] [--clients N] [--one-address SHARE]
+       testkit hostile KIND OUT.pcap [--size N]   (testkit hostile --list: the kinds)
        testkit dialogue IN.http OUT.pcap";

@@ -34,11 +34,19 @@ pub struct PerfOptions {
     pub seed: u64,
     /// Number of client addresses.
     pub clients: usize,
+    /// Share of the connections that come from one address, from 0 to 1.
+    pub one_address: f64,
 }
 
 impl Default for PerfOptions {
     fn default() -> Self {
-        PerfOptions { profile: Profile::Api, bytes: 1_000_000_000, seed: 20_261_120, clients: 2000 }
+        PerfOptions {
+            profile: Profile::Api,
+            bytes: 1_000_000_000,
+            seed: 20_261_120,
+            clients: 2000,
+            one_address: 0.0,
+        }
     }
 }
 
@@ -140,7 +148,12 @@ impl Maker {
         let at = self.next_start;
         self.next_start = at.plus(nanos(self.rng.wait(1.0 / rate)));
         let left = 1 + (self.rng.wait(mean) as u32).min(mean as u32 * 10);
-        let (client, host) = (self.content.draw_client(&mut self.rng), self.content.draw_host(&mut self.rng));
+        let (mut client, host) =
+            (self.content.draw_client(&mut self.rng), self.content.draw_host(&mut self.rng));
+        // Nothing is drawn where nothing is asked for, so that captures stay as they were.
+        if self.options.one_address > 0.0 && self.rng.unit() < self.options.one_address {
+            client = 0;
+        }
         let server = Addr { ip: [10, 20, 0, host as u8 + 10].into(), port: self.content.port(host) };
         let addr = self.content.client(client).next_addr();
         let talk = Conversation::new(addr, server, Framing::default(), self.rng.next_u64());
@@ -260,6 +273,25 @@ mod tests {
         let (_, small) = make(Profile::Small);
         let each = small.bytes / small.exchanges;
         assert!((400..700).contains(&each), "{each}");
+    }
+
+    #[test]
+    fn most_connections_come_from_one_address_where_that_is_asked_for() {
+        let options = PerfOptions { bytes: 2_000_000, one_address: 0.8, ..PerfOptions::default() };
+        let mut out = PcapWriter::new(Vec::new(), LinkKind::Ethernet, PcapForm::Micros).unwrap();
+        let truth = write_perf(&options, &mut out).unwrap();
+        let bytes = out.finish().unwrap();
+        let mut syns = std::collections::BTreeMap::<[u8; 4], u64>::new();
+        let mut at = 24;
+        while at < bytes.len() {
+            let frame = &bytes[at + 16..];
+            if frame[47] == crate::tcpip::SYN {
+                *syns.entry(frame[26..30].try_into().unwrap()).or_default() += 1;
+            }
+            at += 16 + u32::from_le_bytes(bytes[at + 8..at + 12].try_into().unwrap()) as usize;
+        }
+        let most = *syns.values().max().unwrap() as f64 / truth.connections as f64;
+        assert!((0.65..0.95).contains(&most), "{most}");
     }
 
     #[test]

@@ -135,6 +135,14 @@ impl<S: Source> Source for Look<S> {
         self.source.kernel_dropped()
     }
 
+    fn keeps_time(&self) -> bool {
+        self.source.keeps_time()
+    }
+
+    fn clock(&self) -> Vec<(&'static str, u64)> {
+        self.source.clock()
+    }
+
     fn bytes_read(&self) -> u64 {
         self.source.bytes_read()
     }

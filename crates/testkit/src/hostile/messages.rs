@@ -1,0 +1,97 @@
+use std::io::{self, Write};
+
+use flate2::{Compression, write::GzEncoder};
+use sidetap_model::Direction;
+
+use super::Tape;
+
+const BOMB: usize = 64 << 20;
+
+/// A request that never ends: `piece` again and again behind its first lines.
+pub(super) fn endless<W: Write>(
+    tape: &mut Tape<'_, W>,
+    size: u64,
+    more: &str,
+    piece: &str,
+) -> io::Result<()> {
+    let mut talk = tape.open(1)?;
+    let head = format!("POST /endless HTTP/1.1\r\nHost: shop.example\r\n{more}");
+    tape.send(&mut talk, Direction::Up, head.as_bytes())?;
+    let block = piece.repeat(14_000 / piece.len());
+    for _ in 0..size.div_ceil(block.len() as u64) {
+        tape.send(&mut talk, Direction::Up, block.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Exchanges whose response grows when it is decoded.
+pub(super) fn bombs<W: Write>(
+    tape: &mut Tape<'_, W>,
+    size: u64,
+    coding: &str,
+    bomb: &[u8],
+) -> io::Result<()> {
+    for n in 0..size {
+        let mut talk = tape.open(n)?;
+        let request =
+            format!("GET /report/{n} HTTP/1.1\r\nHost: shop.example\r\nAccept-Encoding: {coding}\r\n\r\n");
+        tape.send(&mut talk, Direction::Up, request.as_bytes())?;
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: {coding}\r\nContent-Length: {}\r\n\r\n",
+            bomb.len()
+        );
+        tape.send(&mut talk, Direction::Down, &[head.as_bytes(), bomb].concat())?;
+        tape.close(&mut talk)?;
+    }
+    Ok(())
+}
+
+pub(super) fn gzip_bomb() -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let zeros = [0; 1 << 16];
+    for _ in 0..BOMB / zeros.len() {
+        encoder.write_all(&zeros)?;
+    }
+    encoder.finish()
+}
+
+/// A Zstandard frame of blocks that repeat one byte (RFC 8878 §3.1.1.2.2).
+pub(super) fn zstd_bomb() -> Vec<u8> {
+    const BLOCK: usize = 128 << 10;
+    // Magic number; frame header without sizes or checksum; a window of 128 KiB.
+    let mut out = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38];
+    let blocks = BOMB / BLOCK;
+    for n in 0..blocks {
+        let head = (BLOCK << 3 | 1 << 1 | usize::from(n + 1 == blocks)) as u32;
+        out.extend_from_slice(&head.to_le_bytes()[..3]);
+        out.push(b'0');
+    }
+    out
+}
+
+/// 64 MiB of zeros.
+pub(super) const BROTLI_BOMB: [u8; 54] = [
+    0xcf, 0xff, 0xff, 0x7f, 0xf8, 0x27, 0x00, 0xe2, 0xb1, 0x40, 0x20, 0xf7, 0xfe, 0x9f, 0xff, 0xff, 0xff,
+    0xf0, 0x4f, 0x00, 0xc4, 0x61, 0x01, 0x80, 0xee, 0xfd, 0x3f, 0xff, 0xff, 0xff, 0xe1, 0x9f, 0x00, 0x88,
+    0xc3, 0x22, 0x00, 0xdd, 0xfb, 0x7f, 0xfe, 0xff, 0xff, 0xc3, 0x3f, 0x01, 0x10, 0x87, 0x05, 0x00, 0xba,
+    0xf7, 0xff, 0x03,
+];
+
+/// Requests and responses of arrays and objects in each other.
+pub(super) fn deep_json<W: Write>(tape: &mut Tape<'_, W>, size: u64) -> io::Result<()> {
+    const DEPTH: usize = 50_000;
+    let arrays = ["[".repeat(DEPTH), "]".repeat(DEPTH)].concat();
+    let objects = ["{\"a\":".repeat(DEPTH / 3), "1".to_owned(), "}".repeat(DEPTH / 3)].concat();
+    for n in 0..size {
+        let mut talk = tape.open(n)?;
+        let (up, down) = if n % 2 == 0 { (&arrays, &objects) } else { (&objects, &arrays) };
+        let lines = |body: &str| {
+            format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        };
+        let request = format!("POST /deep HTTP/1.1\r\nHost: shop.example\r\n{}", lines(up));
+        tape.send(&mut talk, Direction::Up, request.as_bytes())?;
+        tape.send(&mut talk, Direction::Down, format!("HTTP/1.1 200 OK\r\n{}", lines(down)).as_bytes())?;
+        tape.close(&mut talk)?;
+    }
+    Ok(())
+}
