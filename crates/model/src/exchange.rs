@@ -119,12 +119,22 @@ pub struct Field {
 pub struct Headers {
     bytes: Vec<u8>,
     fields: Vec<Field>,
+    /// A bit for each length and first letter of a name: most names that are asked for are told to be absent by it.
+    present: u64,
+}
+
+/// The bit of a name in [`Headers`]' set of those present.
+const fn presence(name: &[u8]) -> u64 {
+    match name.first() {
+        Some(first) => 1 << ((name.len() * 11 + (*first & 31) as usize) & 63),
+        None => 1,
+    }
 }
 
 impl Headers {
     /// Room for `fields` fields of `bytes` bytes in all.
     pub fn with_capacity(fields: usize, bytes: usize) -> Self {
-        Headers { bytes: Vec::with_capacity(bytes), fields: Vec::with_capacity(fields) }
+        Headers { bytes: Vec::with_capacity(bytes), fields: Vec::with_capacity(fields), present: 0 }
     }
 
     /// Appends a field. Past 4 GiB of headers it is dropped (capture's limits are far below).
@@ -134,6 +144,7 @@ impl Headers {
         self.bytes.extend_from_slice(name);
         self.bytes.extend_from_slice(value);
         let middle = (start + name.len()) as u32;
+        self.present |= presence(name);
         self.fields.push(Field { name: start as u32..middle, value: middle..end });
     }
 
@@ -152,14 +163,32 @@ impl Headers {
         self.fields.iter().map(|f| (self.slice(&f.name), self.slice(&f.value)))
     }
 
+    /// False where there is surely no field of this name, letter case aside.
+    #[inline]
+    pub fn may_have(&self, name: &str) -> bool {
+        self.present & presence(name.as_bytes()) != 0
+    }
+
     /// Value of the first field of this name, letter case aside.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, v)| v)
+        self.named(name.as_bytes()).next()
     }
 
     /// Values of all fields of this name, letter case aside.
     pub fn all<'a, 'n: 'a>(&'a self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, v)| v)
+        self.named(name.as_bytes())
+    }
+
+    fn named<'a, 'n>(&'a self, name: &'n [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        let present = self.present & presence(name) != 0;
+        let fields = if present { self.fields.as_slice() } else { &[] };
+        fields
+            .iter()
+            .filter(move |f| {
+                (f.name.end - f.name.start) as usize == name.len()
+                    && self.slice(&f.name).eq_ignore_ascii_case(name)
+            })
+            .map(|f| self.slice(&f.value))
     }
 
     fn slice(&self, range: &Range<u32>) -> &[u8] {

@@ -1,4 +1,4 @@
-use std::borrow::Cow;
+use std::net::IpAddr;
 
 use sidetap_bots::Part;
 use sidetap_discovery::{Context, Side, Visit};
@@ -34,6 +34,7 @@ pub(crate) struct Analyzer {
     analysis: bool,
     lines: bool,
     world: Option<World>,
+    hosts: Hosts,
     eyes: Eyes,
     coding: CodingScratch,
     walk: WalkScratch,
@@ -57,6 +58,7 @@ impl Analyzer {
             analysis: options.analysis,
             lines: options.exchanges.is_some() || options.evidence,
             world: None,
+            hosts: Hosts::default(),
             eyes: Eyes {
                 discovery: sidetap_discovery::Extractor::new(),
                 bots: sidetap_bots::Extractor::new(options.hash_key.clone(), options.bots.agents()),
@@ -83,7 +85,7 @@ impl Analyzer {
 
     /// What later stages want of `ex`; nothing where nobody wants anything. Anomalies of its bodies are added to it.
     pub(crate) fn analyze(&mut self, ex: &mut Exchange, stage: Stage) -> Option<Item> {
-        let world = self.world.clone()?;
+        let world = self.world.as_ref()?;
         let client = self.proxies.client_of(ex, &world.proxies);
         let order = Order {
             ts: if stage == Stage::Answer { ex.end } else { ex.ts },
@@ -103,7 +105,7 @@ impl Analyzer {
             let zone = ex.zone.clone();
             return Some(Item { order, zone, endpoint: None, bots: None, whole: Some(Box::new(whole)) });
         }
-        let found = locate(ex, &world);
+        let found = self.hosts.locate(ex, world);
         let visit = found.as_ref().map_or(Visit::Light, |f| f.visit(ex.flow_id, ex.seq));
         let known = found.as_ref().is_some_and(|f| f.known);
         let mut endpoint = found.map(|f| f.endpoint);
@@ -129,8 +131,10 @@ impl Analyzer {
             }
         }
         let whole = (stage != Stage::Request).then(|| {
-            let actors = bots.as_ref().map(|b| b.actors());
-            let line = self.lines.then(|| self.line(ex, &client, endpoint.as_ref(), actors.as_ref()));
+            let line = self.lines.then(|| {
+                let actors = bots.as_ref().map(|b| b.actors());
+                self.line(ex, &client, endpoint.as_ref(), actors.as_ref())
+            });
             let discovery = endpoint.as_ref().and_then(|e| self.discovered(ex, e, &client, visit));
             Box::new(Whole { discovery, sightings, attempts, source: source_seen(ex), line })
         });
@@ -272,17 +276,35 @@ impl Seen<'_> {
     }
 }
 
-/// The endpoint that the world knows for a request; nothing for CONNECT and where there is no request.
-fn locate(ex: &Exchange, world: &World) -> Option<sidetap_discovery::Found> {
-    let request = ex.request.as_ref()?;
-    let Target { path, .. } = target::split(&request.method, &request.target);
-    let host = match target::host_of(request) {
-        Some((host, Some(port))) if port != 80 && port != 443 => Cow::Owned(format!("{host}:{port}")),
-        Some((host, _)) => Cow::Owned(host),
-        None => Cow::Owned(ex.flow.server.ip.to_string()),
-    };
-    let method = target::lossy_utf8_percent(&request.method);
-    Some(world.discovery.find(ex.zone.as_str(), &host, &method, path?))
+/// The host of the last request, as endpoints spell it: most requests of a worker are for few hosts.
+#[derive(Debug, Default)]
+struct Hosts {
+    field: Vec<u8>,
+    spelled: String,
+}
+
+impl Hosts {
+    /// The endpoint that the world knows for a request; nothing for CONNECT and where there is no request.
+    fn locate(&mut self, ex: &Exchange, world: &World) -> Option<sidetap_discovery::Found> {
+        let request = ex.request.as_ref()?;
+        let Target { path, authority, .. } = target::split(&request.method, &request.target);
+        let path = path?;
+        let field = request.headers.get("host").filter(|_| authority.is_none_or(<[u8]>::is_empty));
+        if field.is_none_or(|f| f.is_empty() || f != self.field) {
+            let named = target::host_of(request);
+            self.field.clear();
+            if let Some(field) = field.filter(|_| named.is_some()) {
+                self.field.extend_from_slice(field);
+            }
+            self.spelled = match named {
+                Some((host, Some(port))) if port != 80 && port != 443 => format!("{host}:{port}"),
+                Some((host, _)) => host,
+                None => ex.flow.server.ip.to_string(),
+            };
+        }
+        let method = target::lossy_utf8_percent(&request.method);
+        Some(world.discovery.find(ex.zone.as_str(), &self.spelled, &method, path))
+    }
 }
 
 fn source_seen(ex: &Exchange) -> Option<SourceSeen> {
@@ -293,7 +315,10 @@ fn source_seen(ex: &Exchange) -> Option<SourceSeen> {
     Some(SourceSeen {
         zone: ex.flow.zone,
         ip: ex.flow.client.ip,
-        forwarded: nearest.map(|ip| body::hash_str(&ip.to_string())),
-        agent: body::hash_str(&String::from_utf8_lossy(agent)),
+        forwarded: nearest.map(|ip| match ip {
+            IpAddr::V4(ip) => body::hash_bytes(&ip.octets()),
+            IpAddr::V6(ip) => body::hash_bytes(&ip.octets()),
+        }),
+        agent: body::hash_bytes(agent),
     })
 }

@@ -34,6 +34,8 @@ pub(crate) struct Phrases {
     by_word: HashMap<String, Vec<(Vec<String>, TypeId, bool)>>,
     /// Phrases of several words written as one.
     joined: HashMap<String, Vec<(TypeId, bool)>>,
+    /// A word of a phrase is a number.
+    numbers: bool,
 }
 
 /// Words looked at before a value in text.
@@ -50,10 +52,16 @@ impl Phrases {
 
     fn add(&mut self, phrase: &str, id: TypeId, named: bool) {
         let words: Vec<String> = phrase.split_whitespace().map(str::to_lowercase).collect();
+        self.numbers |= words.iter().any(|w| w.bytes().all(|b| b.is_ascii_digit()));
         self.joined.entry(words.concat()).or_default().push((id, named));
         if let Some((first, rest)) = words.split_first() {
             self.by_word.entry(first.clone()).or_default().push((rest.to_vec(), id, named));
         }
+    }
+
+    /// True where a phrase has a word that is a number.
+    pub(crate) fn knows_numbers(&self) -> bool {
+        self.numbers
     }
 
     /// What a name says; `parent` is the name of what is around it, asked where the name itself says nothing.

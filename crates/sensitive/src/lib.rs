@@ -4,6 +4,7 @@
 //! steps, each far cheaper than the next: a gate on its bytes, candidates by shape, validators. Every span gets one best
 //! reading; others that fit are kept as alternatives. Raw values never leave: masked samples and counts do.
 
+mod clean;
 mod context;
 mod document;
 mod error;

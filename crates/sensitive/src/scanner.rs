@@ -6,6 +6,7 @@ use sidetap_wire::body::{Location, Scalar, Visitor, WalkScratch, hash_str, walk_
 use sidetap_wire::names::NameSet;
 use smallvec::SmallVec;
 
+use crate::clean::Clean;
 use crate::context::Naming;
 use crate::find::Finder;
 use crate::pack::{Find, Pack, TypeId};
@@ -82,6 +83,8 @@ pub struct Scanner {
     floor: u8,
     bare: u32,
     names: Names,
+    clean_fields: Clean,
+    clean_segments: Clean,
     hits: Hits,
     direction: Dir,
     sightings: Vec<Sighting>,
@@ -98,6 +101,8 @@ impl Scanner {
             floor: 50,
             bare: pack.bare_lengths(50),
             names: Names::new(),
+            clean_fields: Clean::default(),
+            clean_segments: Clean::default(),
             hits: Hits::new(),
             direction: Dir::Request,
             sightings: Vec::new(),
@@ -111,6 +116,7 @@ impl Scanner {
     pub fn with_floor(mut self, floor: u8) -> Self {
         self.floor = floor;
         self.bare = self.pack.bare_lengths(floor);
+        (self.clean_fields, self.clean_segments) = Default::default();
         self
     }
 
@@ -169,7 +175,7 @@ impl Scanner {
         let mut before = "";
         for (at, segment) in path.split('/').enumerate().skip(1).take(32) {
             let segment = segment.split(';').next().unwrap_or_default();
-            if segment.len() > 4 {
+            if segment.len() > 4 && !self.clean_segments.knows(before.as_bytes(), segment.as_bytes()) {
                 self.segment(before, segment, at);
             }
             before = segment;
@@ -179,7 +185,9 @@ impl Scanner {
     /// A segment that the one before does not name is taken for an id. What stands before it is no name of a field: types
     /// that rest on their name alone are not looked for (`/password/forgot`).
     fn segment(&mut self, before: &str, segment: &str, at: usize) {
-        let known = naming(&self.pack, &mut self.names, hash_str(before), || "", before);
+        let number = before.bytes().all(|b| b.is_ascii_digit()) && !self.pack.phrases.knows_numbers();
+        let known =
+            if number { None } else { naming(&self.pack, &mut self.names, hash_str(before), || "", before) };
         let name = match known {
             Some(known) if known.types.iter().any(|id| rests_on_value(&self.pack, *id)) => {
                 let mut known = known.clone();
@@ -191,6 +199,9 @@ impl Scanner {
         let mut hits = std::mem::take(&mut self.hits);
         hits.clear();
         Finder::new(&self.pack, segment, &name, self.floor.max(PATH_FLOOR), &mut hits).run();
+        if hits.is_empty() {
+            self.clean_segments.learn(before.as_bytes(), segment.as_bytes());
+        }
         for hit in &hits {
             self.note(hit, segment, || format!("path:{at}"));
         }
@@ -200,25 +211,23 @@ impl Scanner {
     /// Looks at header fields: all but those that carry credentials or describe the message.
     pub fn headers(&mut self, headers: &Headers) {
         for (name, value) in headers.iter().take(128) {
-            if value.len() < 5 || is_expected(name) {
+            if value.len() < 5 || is_expected(name) || self.clean_fields.knows(name, value) {
                 continue;
             }
-            let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value)) else {
+            let (Ok(key), Ok(text)) = (std::str::from_utf8(name), std::str::from_utf8(value)) else {
                 continue;
             };
-            let hash = hash_str(name);
-            self.see_as(hash, name, value, || format!("header:{}", name.to_ascii_lowercase()));
+            let mut hits = std::mem::take(&mut self.hits);
+            hits.clear();
+            self.value(key, text, &mut hits);
+            if hits.is_empty() {
+                self.clean_fields.learn(name, value);
+            }
+            for hit in &hits {
+                self.note(hit, text, || format!("header:{}", key.to_ascii_lowercase()));
+            }
+            self.hits = hits;
         }
-    }
-
-    fn see_as(&mut self, hash: u64, key: &str, value: &str, location: impl Fn() -> String) {
-        let mut hits = std::mem::take(&mut self.hits);
-        hits.clear();
-        self.named_value(hash, || "", key, value, &mut hits);
-        for hit in &hits {
-            self.note(hit, value, &location);
-        }
-        self.hits = hits;
     }
 
     fn note(&mut self, hit: &Hit, value: &str, location: impl Fn() -> String) {

@@ -3,8 +3,8 @@ use std::borrow::Cow;
 /// A value as rules look at it: percent-escapes taken off twice, HTML entities once, comments and runs of white space
 /// as one space, NUL as `%00`. Borrowed where nothing had to change.
 pub(crate) fn normal(value: &str) -> Cow<'_, str> {
-    let bytes = value.as_bytes();
-    if !bytes.iter().any(|b| matches!(b, b'%' | b'&' | b'/' | b'\\' | 0..=31)) {
+    let coats = value.bytes().fold(0, |seen, b| seen | COATS.get(usize::from(b)).copied().unwrap_or(0));
+    if coats & (ESCAPE | COMMENT) == 0 || coats & ESCAPE == 0 && !value.contains("/*") {
         return Cow::Borrowed(value);
     }
     let mut text = Cow::Borrowed(value);
@@ -21,6 +21,25 @@ pub(crate) fn normal(value: &str) -> Cow<'_, str> {
     }
     text
 }
+
+/// A byte that is taken for another, or begins what is.
+const ESCAPE: u8 = 1;
+/// A byte of a comment's beginning.
+const COMMENT: u8 = 2;
+
+const COATS: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut b = 0;
+    while b < 256 {
+        table[b] = match b as u8 {
+            b'%' | b'&' | 0..=31 => ESCAPE,
+            b'*' => COMMENT,
+            _ => 0,
+        };
+        b += 1;
+    }
+    table
+};
 
 fn percent_decoded(text: &str) -> Option<String> {
     let bytes = text.as_bytes();

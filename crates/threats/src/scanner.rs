@@ -74,7 +74,7 @@ impl Scanner {
         self.side = Side::Request;
         let split = target::split(&request.method, &request.target);
         if let Some(path) = split.path {
-            self.look(Place::Path, &String::from_utf8_lossy(path), || "path".to_owned());
+            self.look_anew(Place::Path, path, || "path".to_owned());
         }
         if let Some(query) = split.query {
             let mut walk = std::mem::take(&mut self.walk);
@@ -89,26 +89,24 @@ impl Scanner {
 
     fn headers(&mut self, request: &Request) {
         for (name, value) in request.headers.iter().take(128) {
-            if name.eq_ignore_ascii_case(b"cookie") || value.len() < 4 && !is_odd(name) {
+            let odd = is_odd(name);
+            if name.eq_ignore_ascii_case(b"cookie") || value.len() < 4 && !odd {
                 continue;
             }
             let agent = name.eq_ignore_ascii_case(b"user-agent");
             let place = if agent { Place::Agent } else { Place::Header };
             let at = || format!("header:{}", String::from_utf8_lossy(name).to_ascii_lowercase());
-            if is_odd(name) {
+            if odd {
                 let line = format!("{}: {}", String::from_utf8_lossy(name), String::from_utf8_lossy(value));
                 self.look(place, &line, at);
-            } else if (!is_dull(name) || memchr::memchr2(b'$', b'(', value).is_some())
-                && !self.clean.knows(place, value)
-                && !self.look(place, &String::from_utf8_lossy(value), at)
-            {
-                self.clean.learn(place, value);
+            } else if !is_dull(name) || memchr::memchr2(b'$', b'(', value).is_some() {
+                self.look_anew(place, value, at);
             }
         }
         for (name, value) in cookies::of(&request.headers).take(64) {
             if value.len() >= 4 {
                 let at = || format!("cookie:{}", String::from_utf8_lossy(name));
-                self.look(Place::Cookie, &String::from_utf8_lossy(value), at);
+                self.look_anew(Place::Cookie, value, at);
             }
         }
     }
@@ -126,8 +124,10 @@ impl Scanner {
         let asked = !self.attempts.is_empty();
         self.side = if asked || response.status >= 500 { Side::Answer } else { Side::Idle };
         self.answer_left = ANSWER_LIMIT;
-        let kind = response.headers.get("content-type").unwrap_or_default();
-        self.page = kind.is_empty() || memchr::memmem::find(&kind.to_ascii_lowercase(), b"html").is_some();
+        if self.side == Side::Answer {
+            let kind = response.headers.get("content-type").unwrap_or_default();
+            self.page = kind.is_empty() || kind.windows(4).any(|w| w.eq_ignore_ascii_case(b"html"));
+        }
         for attempt in &mut self.attempts {
             attempt.answered = response.status < 400;
         }
@@ -143,6 +143,13 @@ impl Scanner {
         self.dropped
     }
 
+    /// Looks at a value of a head, unless it is remembered to hold nothing.
+    fn look_anew(&mut self, place: Place, value: &[u8], location: impl Fn() -> String) {
+        if !self.clean.knows(place, value) && !self.look(place, &String::from_utf8_lossy(value), location) {
+            self.clean.learn(place, value);
+        }
+    }
+
     /// Looks at one value; `location` is only asked where something is found. True where it was.
     fn look(&mut self, place: Place, value: &str, location: impl Fn() -> String) -> bool {
         let mut end = value.len().min(VALUE_LIMIT);
@@ -150,8 +157,11 @@ impl Scanner {
             end -= 1;
         }
         let text = normal(value.get(..end).unwrap_or_default());
+        let fits = Rules::standing_in(&self.pack.needles, &self.pack.needle_rules, text.as_bytes());
+        if fits.is_empty() {
+            return false;
+        }
         let pack = Arc::clone(&self.pack);
-        let fits = Rules::standing_in(&pack.needles, &pack.needle_rules, text.as_bytes());
         let mut any = false;
         for id in fits.iter() {
             let Some(rule) = pack.get(id).filter(|r| r.looks_at(place)) else { continue };
@@ -246,7 +256,7 @@ impl Visitor for Scanner {
     }
 }
 
-/// Values of header fields in which nothing was found: agents, hosts and referrers come again and again.
+/// Values of heads in which nothing was found: agents, hosts, referrers, cookies and paths come again and again.
 ///
 /// They are kept whole, so that none is taken for another; what stands here changes the speed alone.
 #[derive(Debug)]
@@ -261,7 +271,7 @@ impl Default for Clean {
 }
 
 impl Clean {
-    const SLOTS: usize = 512;
+    const SLOTS: usize = 1024;
     const LONGEST: usize = 512;
 
     fn knows(&self, place: Place, value: &[u8]) -> bool {
@@ -355,6 +365,10 @@ impl Rules {
             }
         }
         set
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
     }
 
     fn iter(&self) -> impl Iterator<Item = RuleId> + '_ {

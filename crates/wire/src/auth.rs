@@ -112,6 +112,7 @@ pub fn is_jwt(token: &[u8]) -> bool {
 }
 
 /// True where a header is one that API keys travel in.
+#[inline]
 pub fn is_key_header(name: &[u8]) -> bool {
     KEY_HEADERS.has(name)
 }

@@ -48,6 +48,9 @@ impl Hops {
 /// Reads `Forwarded` and `X-Forwarded-For`; fields of one name are one list, in their order (RFC 9110 §5.3).
 pub fn hops(headers: &Headers) -> Hops {
     let mut hops = Hops::default();
+    if !headers.may_have("x-forwarded-for") && !headers.may_have("forwarded") {
+        return hops;
+    }
     for (name, value) in headers.iter() {
         if name.eq_ignore_ascii_case(b"x-forwarded-for") {
             for entry in value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|e| !e.is_empty()) {

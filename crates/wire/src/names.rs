@@ -1,29 +1,56 @@
 //! Sets of names that are asked for every header field.
 
-/// Known names, letter case aside. Most names that are none of them are told by their length and first byte.
+/// Known names, letter case aside. Most names that are none of them are told by their length and first byte, and only those of
+/// the same length are compared.
 #[derive(Debug)]
 pub struct NameSet {
     names: &'static [&'static [u8]],
     starts: [u32; 64],
+    /// Places in `names` by the length of what stands there.
+    order: [u8; MOST],
+    /// Where each length begins in `order`.
+    lengths: [u8; 65],
 }
 
+/// Most names of a set.
+const MOST: usize = 128;
+
 impl NameSet {
-    /// A set of names of 1 to 63 bytes; it does not compile with others.
+    /// A set of at most 128 names of 1 to 63 bytes; it does not compile with others.
     pub const fn new(names: &'static [&'static [u8]]) -> Self {
-        let mut starts = [0; 64];
-        let mut at = 0;
-        while at < names.len() {
-            starts[names[at].len()] |= bit(names[at][0]);
-            at += 1;
+        let (mut starts, mut order, mut lengths) = ([0; 64], [0; MOST], [0; 65]);
+        let (mut len, mut placed) = (0, 0);
+        while len < 64 {
+            lengths[len] = placed as u8;
+            let mut at = 0;
+            while at < names.len() {
+                if names[at].len() == len {
+                    starts[len] |= bit(names[at][0]);
+                    order[placed] = at as u8;
+                    placed += 1;
+                }
+                at += 1;
+            }
+            len += 1;
         }
-        NameSet { names, starts }
+        lengths[64] = placed as u8;
+        assert!(placed == names.len());
+        NameSet { names, starts, order, lengths }
     }
 
     /// True where `name` is one of them.
     #[inline]
     pub fn has(&self, name: &[u8]) -> bool {
         let (Some(first), Some(starts)) = (name.first(), self.starts.get(name.len())) else { return false };
-        starts & bit(*first) != 0 && self.names.iter().any(|n| n.eq_ignore_ascii_case(name))
+        starts & bit(*first) != 0 && self.stands(name)
+    }
+
+    fn stands(&self, name: &[u8]) -> bool {
+        let place = |len: usize| self.lengths.get(len).map_or(0, |at| usize::from(*at));
+        let alike = self.order.get(place(name.len())..place(name.len() + 1)).unwrap_or_default();
+        alike
+            .iter()
+            .any(|at| self.names.get(usize::from(*at)).is_some_and(|known| known.eq_ignore_ascii_case(name)))
     }
 }
 

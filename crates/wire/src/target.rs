@@ -37,11 +37,14 @@ pub fn split<'a>(method: &[u8], target: &'a [u8]) -> Target<'a> {
 }
 
 fn path_and_query(rest: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let rest = rest.iter().position(|b| *b == b'#').and_then(|at| rest.get(..at)).unwrap_or(rest);
-    match rest.iter().position(|b| *b == b'?') {
-        Some(at) => (rest.get(..at).unwrap_or_default(), rest.get(at + 1..)),
-        None => (rest, None),
-    }
+    let Some((path, after)) = memchr::memchr2(b'?', b'#', rest).and_then(|at| rest.split_at_checked(at))
+    else {
+        return (rest, None);
+    };
+    let query = after
+        .strip_prefix(b"?")
+        .map(|query| memchr::memchr(b'#', query).and_then(|at| query.get(..at)).unwrap_or(query));
+    (path, query)
 }
 
 fn is_scheme(bytes: &[u8]) -> bool {
