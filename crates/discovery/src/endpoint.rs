@@ -150,12 +150,12 @@ impl Endpoint {
         if !facts.visited || facts.fields.is_empty() {
             return;
         }
-        let media = facts.media.clone().unwrap_or_else(|| "application/octet-stream".into());
-        let room = self.schemas.len() < MAX_SCHEMAS;
-        match self.schemas.get_mut(&(side, media.clone())) {
-            Some(schema) => schema.add(facts, open),
-            None if room => self.schemas.entry((side, media)).or_default().add(facts, open),
-            None => {}
+        let media = facts.media.as_deref().unwrap_or("application/octet-stream");
+        let known = self.schemas.iter_mut().find(|((s, m), _)| *s == side && **m == *media);
+        if let Some((_, schema)) = known {
+            schema.add(facts, open);
+        } else if self.schemas.len() < MAX_SCHEMAS {
+            self.schemas.entry((side, media.into())).or_default().add(facts, open);
         }
     }
 

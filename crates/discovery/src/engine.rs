@@ -119,7 +119,7 @@ impl Engine {
         }
         match o.status {
             Some(status) if proves(status) => self.prove(o, is_success(status)),
-            Some(302 | 303) if !matches!(&*o.method, "GET" | "HEAD") && self.has_path(o) => {
+            Some(302 | 303) if !matches!(&*o.endpoint.method, "GET" | "HEAD") && self.has_path(o) => {
                 self.prove(o, false);
             }
             Some(status) if !self.count_known(o) => self.doubt(o, status),
@@ -136,7 +136,7 @@ impl Engine {
             self.count_known(o);
             return;
         }
-        let Some(method) = self.method(&o.method) else { return self.evict("discovery-methods") };
+        let Some(method) = self.method(&o.endpoint.method) else { return self.evict("discovery-methods") };
         let segments = segment::split(&o.path);
         let parts = parts(&segments);
         let visit = Visit {
@@ -173,7 +173,8 @@ impl Engine {
 
     /// True where the path is proven by another method: a form that is shown by GET and answered by a redirect.
     fn has_path(&self, o: &Observation) -> bool {
-        let host = self.index.get(&HostKey(o.zone.as_str(), &o.host)).and_then(|i| self.hosts.get(*i));
+        let host =
+            self.index.get(&HostKey(o.zone.as_str(), &o.endpoint.host)).and_then(|i| self.hosts.get(*i));
         let segments = segment::split(&o.path);
         let parts = parts(&segments);
         host.is_some_and(|h| (0..self.methods.len()).any(|m| h.root.find(&parts, 0, m as u8).is_some()))
@@ -181,8 +182,10 @@ impl Engine {
 
     /// Counts an exchange that proves nothing on the endpoint that it matches; false where there is none.
     fn count_known(&mut self, o: &Observation) -> bool {
-        let Some(index) = self.index.get(&HostKey(o.zone.as_str(), &o.host)).copied() else { return false };
-        let Some(method) = self.methods.iter().position(|m| *m == o.method) else { return false };
+        let Some(index) = self.index.get(&HostKey(o.zone.as_str(), &o.endpoint.host)).copied() else {
+            return false;
+        };
+        let Some(method) = self.methods.iter().position(|m| *m == o.endpoint.method) else { return false };
         let segments = segment::split(&o.path);
         let parts = parts(&segments);
         let Some(host) = self.hosts.get_mut(index) else { return false };
@@ -195,7 +198,7 @@ impl Engine {
     fn doubt(&mut self, o: &Observation, status: u16) {
         let Some(index) = self
             .index
-            .get(&HostKey(o.zone.as_str(), &o.host))
+            .get(&HostKey(o.zone.as_str(), &o.endpoint.host))
             .copied()
             .or_else(|| matches!(status, 401 | 403 | 300..=399).then(|| self.host(o)).flatten())
         else {
@@ -286,18 +289,18 @@ impl Engine {
     }
 
     fn host(&mut self, o: &Observation) -> Option<usize> {
-        if let Some(i) = self.index.get(&HostKey(o.zone.as_str(), &o.host)) {
+        if let Some(i) = self.index.get(&HostKey(o.zone.as_str(), &o.endpoint.host)) {
             return Some(*i);
         }
         if self.hosts.len() >= self.config.max_hosts {
             return None;
         }
         let zone: Arc<str> = o.zone.as_str().into();
-        self.index.insert((Arc::clone(&zone), Arc::clone(&o.host)), self.hosts.len());
-        let mut host = Host::new(zone, Arc::clone(&o.host));
+        self.index.insert((Arc::clone(&zone), Arc::clone(&o.endpoint.host)), self.hosts.len());
+        let mut host = Host::new(zone, Arc::clone(&o.endpoint.host));
         let methods = &mut self.methods;
         let mut slots = 0;
-        for spec in self.specs.iter().filter(|s| s.names_host(&o.host) || s.is_hostless()) {
+        for spec in self.specs.iter().filter(|s| s.names_host(&o.endpoint.host) || s.is_hostless()) {
             let most = self.config.max_nodes_per_host;
             seed(&mut host.root, spec, most, &mut slots, &mut |m| number(methods, m));
         }
@@ -316,11 +319,16 @@ impl Engine {
         let c = &self.config;
         let own = self.hosts.get(host).map_or(0, |h| c.max_nodes_per_host.saturating_sub(h.nodes));
         let all = c.max_nodes.saturating_sub(self.nodes);
-        let (then, left) = self.budgets.get(&network).copied().unwrap_or((now, c.creation_burst));
+        let known = self.budgets.get_mut(&network);
+        let (then, left) = known.as_deref().copied().unwrap_or((now, c.creation_burst));
         let earned = now.since(then).max(0) / 1_000_000 * i64::from(c.creation_per_s) / 1000;
         let budget = u32::try_from(earned).unwrap_or(u32::MAX).saturating_add(left).min(c.creation_burst);
-        if earned > 0 || now < then || self.budgets.peek(&network).is_none() {
-            self.budgets.put(network, (now.max(then), budget));
+        match known {
+            Some(known) if earned > 0 || now < then => *known = (now.max(then), budget),
+            Some(_) => {}
+            None => {
+                self.budgets.put(network, (now.max(then), budget));
+            }
         }
         own.min(all).min(budget)
     }

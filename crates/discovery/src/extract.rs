@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::ops::Range;
-use std::sync::Arc;
 
 use sidetap_model::{EndpointRef, Exchange, Zone};
 use sidetap_wire::body::{Kind, Location, Scalar, Visitor, WalkScratch, hash_str, walk_query};
@@ -280,16 +279,13 @@ impl Extractor {
         }
         let (protocol, operation) = self.spoken(facts.protocol, facts.soap_action);
         let (echo, ids) = self.echo(context.path, facts.success);
-        let e = &context.endpoint;
         Observation {
             ts: exchange.ts,
             flow_id: exchange.flow_id,
             seq: exchange.seq,
             zone: context.zone.clone(),
-            host: Arc::clone(&e.host),
-            method: Arc::clone(&e.method),
             path: context.path.into(),
-            endpoint: e.id,
+            endpoint: context.endpoint.clone(),
             client: context.client,
             status: facts.status,
             auth: facts.auth,

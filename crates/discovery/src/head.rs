@@ -1,5 +1,6 @@
 //! What heads say: credentials, protocol, channel, and facts that risks are made of.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
@@ -294,8 +295,19 @@ fn soap_name(value: &[u8]) -> Option<Box<str>> {
 }
 
 /// The media type of a Content-Type value: lower case, without parameters, at most 64 bytes.
-pub(crate) fn media_type(value: &[u8]) -> Option<Box<str>> {
+pub(crate) fn media_type(value: &[u8]) -> Option<Cow<'static, str>> {
+    const USUAL: [&str; 6] = [
+        "application/json",
+        "text/html",
+        "application/x-www-form-urlencoded",
+        "text/plain",
+        "application/problem+json",
+        "application/xml",
+    ];
     let cut = value.split(|b| *b == b';').next()?.trim_ascii();
+    if let Some(usual) = USUAL.into_iter().find(|u| u.as_bytes().eq_ignore_ascii_case(cut)) {
+        return Some(Cow::Borrowed(usual));
+    }
     let fits = !cut.is_empty()
         && cut.len() <= 64
         && cut.contains(&b'/')
@@ -303,7 +315,7 @@ pub(crate) fn media_type(value: &[u8]) -> Option<Box<str>> {
     if !fits {
         return None;
     }
-    std::str::from_utf8(cut).ok().map(|s| s.to_ascii_lowercase().into_boxed_str())
+    std::str::from_utf8(cut).ok().map(|s| Cow::Owned(s.to_ascii_lowercase()))
 }
 
 /// True where a product is named with its version, `nginx/1.18`.

@@ -124,7 +124,7 @@ impl Host {
     pub(crate) fn is_fallback(&mut self, o: &Observation) -> bool {
         let html = o.response.media.as_deref() == Some("text/html");
         let print = o.response.print;
-        if !html || print == 0 || &*o.method != "GET" || o.path.len() <= 1 {
+        if !html || print == 0 || &*o.endpoint.method != "GET" || o.path.len() <= 1 {
             return false;
         }
         if self.fallbacks.contains(&print) {
@@ -181,8 +181,8 @@ impl Host {
         let settled = endpoint.is_settled(settle_after);
         endpoint.count(o);
         self.changed |= settled != endpoint.is_settled(settle_after);
-        if endpoint.id != o.endpoint && (endpoint.id.0 != 0 || self.strays.len() < 65_536) {
-            self.strays.insert(o.endpoint, slot);
+        if endpoint.id != o.endpoint.id && (endpoint.id.0 != 0 || self.strays.len() < 65_536) {
+            self.strays.insert(o.endpoint.id, slot);
         }
     }
 
@@ -190,11 +190,11 @@ impl Host {
     pub(crate) fn suspect(&mut self, o: &Observation, template: String, cap: usize) -> bool {
         let path = hash_str(&template);
         if self.unproven.len() >= cap
-            && !self.unproven.contains_key(&(Arc::clone(&o.method), template.clone()))
+            && !self.unproven.contains_key(&(Arc::clone(&o.endpoint.method), template.clone()))
         {
             return false;
         }
-        let u = self.unproven.entry((Arc::clone(&o.method), template)).or_default();
+        let u = self.unproven.entry((Arc::clone(&o.endpoint.method), template)).or_default();
         if u.calls == 0 {
             (u.first, u.last, u.path) = (o.ts, o.ts, path);
             u.evidence = Some((o.flow_id, o.seq));
@@ -289,12 +289,7 @@ impl Host {
                 }
                 endpoint.id = id;
             }
-            *name = Some(EndpointRef {
-                id,
-                host: Arc::clone(&self.name),
-                method: Arc::clone(method),
-                template: template.into(),
-            });
+            *name = Some(EndpointRef::new(id, Arc::clone(&self.name), Arc::clone(method), template));
         }
     }
 

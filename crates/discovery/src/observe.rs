@@ -1,9 +1,9 @@
 //! What discovery is told of one exchange.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use sidetap_model::{EndpointId, FlowId, Ts, Zone};
+use sidetap_model::{EndpointRef, FlowId, Ts, Zone};
 use smallvec::SmallVec;
 
 use crate::segment::Shape;
@@ -19,14 +19,10 @@ pub struct Observation {
     pub seq: u32,
     /// Where it was seen.
     pub zone: Zone,
-    /// Host as outputs spell it.
-    pub host: Arc<str>,
-    /// Method as sent.
-    pub method: Arc<str>,
     /// Path as sent, without query.
     pub path: Box<[u8]>,
-    /// The endpoint that the worker's snapshot named.
-    pub endpoint: EndpointId,
+    /// The endpoint that the worker's snapshot named: it has the host as outputs spell it and the method as sent.
+    pub endpoint: EndpointRef,
     /// The client.
     pub client: IpAddr,
     /// Status code, where an answer was seen.
@@ -84,7 +80,7 @@ pub struct BodyFacts {
     /// There was a body, and it was visited.
     pub visited: bool,
     /// Media type, lower case, without parameters.
-    pub media: Option<Box<str>>,
+    pub media: Option<Cow<'static, str>>,
     /// Fields with their counts.
     pub fields: Vec<Field>,
     /// The paths of the fields, one after the other.

@@ -124,10 +124,16 @@ pub(crate) fn split(path: &[u8]) -> Segments<'_> {
         out.trailing_slash = false;
         return out;
     }
-    let plain = !inner.iter().any(|b| matches!(b, b'%' | b';'));
-    if let (true, Ok(text)) = (plain, std::str::from_utf8(inner)) {
-        out.too_deep = text.bytes().filter(|b| *b == b'/').count() >= MAX_DEPTH;
-        out.parts.extend(text.split('/').take(MAX_DEPTH).map(Cow::Borrowed));
+    if let (None, Ok(text)) = (memchr::memchr2(b'%', b';', inner), std::str::from_utf8(inner)) {
+        let mut start = 0;
+        for at in memchr::memchr_iter(b'/', inner).chain([inner.len()]) {
+            if out.parts.len() == MAX_DEPTH {
+                out.too_deep = true;
+                break;
+            }
+            out.parts.push(Cow::Borrowed(text.get(start..at).unwrap_or_default()));
+            start = at + 1;
+        }
         return out;
     }
     for part in inner.split(|b| *b == b'/') {
@@ -189,11 +195,66 @@ pub(crate) fn read(segment: &str, previous: Option<&str>, depth: usize) -> Readi
     if is_version(segment, previous, depth) || may_be_version(segment, previous, depth) {
         return Reading::WORD;
     }
-    let whole = read_whole(segment);
-    if whole.score >= STRONG {
+    let look = Look::of(bytes);
+    let whole = read_as(segment, look);
+    if whole.score >= STRONG || look.seen & (DOT | COLON) == 0 {
         return whole;
     }
     read_affixed(segment).filter(|r| r.score > whole.score).unwrap_or(whole)
+}
+
+const DIGIT: u8 = 1;
+const LOWER: u8 = 2;
+const UPPER: u8 = 4;
+/// What joins the pieces of an id.
+const JOINT: u8 = 8;
+const DOT: u8 = 16;
+const COLON: u8 = 32;
+/// What no token holds: white space, slashes, `@`, control characters, what is not ASCII.
+const TEXT: u8 = 64;
+const OTHER: u8 = 128;
+
+const CLASSES: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut b = 0;
+    while b < 256 {
+        table[b] = match b as u8 {
+            b'0'..=b'9' => DIGIT,
+            b'a'..=b'z' => LOWER,
+            b'A'..=b'Z' => UPPER,
+            b'-' | b'_' | b'=' | b'~' => JOINT,
+            b'.' => DOT,
+            b':' => COLON,
+            b' ' | b'/' | b'@' | 0..=31 | 127.. => TEXT,
+            _ => OTHER,
+        };
+        b += 1;
+    }
+    table
+};
+
+/// What bytes a value has.
+#[derive(Clone, Copy)]
+struct Look {
+    digits: usize,
+    seen: u8,
+}
+
+impl Look {
+    fn of(bytes: &[u8]) -> Self {
+        let mut look = Look { digits: 0, seen: 0 };
+        for b in bytes {
+            let class = CLASSES.get(usize::from(*b)).copied().unwrap_or(OTHER);
+            look.seen |= class;
+            look.digits += usize::from(class & DIGIT);
+        }
+        look
+    }
+
+    /// True where it has no bytes but of these classes.
+    fn only(self, classes: u8) -> bool {
+        self.seen & !classes == 0
+    }
 }
 
 /// Whether a bare number may be a version, as in `/m/1/cart`: small, near the root, behind one name that is no plural. Only
@@ -208,10 +269,10 @@ pub(crate) fn may_be_version(segment: &str, previous: Option<&str>, depth: usize
 }
 
 fn is_version(segment: &str, previous: Option<&str>, depth: usize) -> bool {
-    let after_api = previous.is_some_and(|p| API_ROOTS.iter().any(|r| p.eq_ignore_ascii_case(r)));
+    let after_api = || previous.is_some_and(|p| API_ROOTS.iter().any(|r| p.eq_ignore_ascii_case(r)));
     let bare = segment.len() <= 2 && segment.bytes().all(|b| b.is_ascii_digit());
     if bare {
-        return depth == 0 || (depth < 3 && after_api);
+        return depth == 0 || (depth < 3 && after_api());
     }
     let b = segment.as_bytes();
     if let [b'v' | b'V', rest @ ..] = b {
@@ -221,15 +282,10 @@ fn is_version(segment: &str, previous: Option<&str>, depth: usize) -> bool {
             return true;
         }
     }
-    if depth <= 1 || after_api {
-        let dotted = segment.len() <= 7
-            && segment.contains('.')
-            && segment
-                .split('.')
-                .all(|p| (1..=2).contains(&p.len()) && p.bytes().all(|c| c.is_ascii_digit()));
-        return dotted || (depth == 0 || after_api) && is_date(b);
-    }
-    false
+    let dotted = segment.len() <= 7
+        && segment.contains('.')
+        && segment.split('.').all(|p| (1..=2).contains(&p.len()) && p.bytes().all(|c| c.is_ascii_digit()));
+    dotted && (depth <= 1 || after_api()) || is_date(b) && (depth == 0 || after_api())
 }
 
 fn is_version_tail(tail: &[u8]) -> bool {
@@ -242,8 +298,12 @@ fn is_version_tail(tail: &[u8]) -> bool {
 }
 
 pub(crate) fn read_whole(s: &str) -> Reading {
+    read_as(s, Look::of(s.as_bytes()))
+}
+
+fn read_as(s: &str, look: Look) -> Reading {
     let b = s.as_bytes();
-    let digits = b.iter().filter(|c| c.is_ascii_digit()).count();
+    let Look { digits, seen } = look;
     if digits == b.len() {
         return if b.len() == 8 && is_compact_date(b) {
             Reading::of(Shape::Date, 90)
@@ -258,26 +318,25 @@ pub(crate) fn read_whole(s: &str) -> Reading {
         if is_date(b) {
             return Reading::of(Shape::Date, 95);
         }
-        if is_ip(s) {
+        if seen & (COLON | DOT) != 0 && is_ip(s) {
             return Reading::of(Shape::Ip, 95);
         }
-        if is_number(b) {
+        if look.only(DIGIT | DOT | JOINT) && is_number(b) {
             return Reading::of(Shape::Number, 85);
         }
-        if let Some(r) = read_hex(b, digits) {
+        if look.only(DIGIT | LOWER | UPPER)
+            && let Some(r) = read_hex(b, digits)
+        {
             return r;
         }
     }
-    if b.len() > 24 && s.starts_with("eyJ") && s.contains('.') {
+    if b.len() > 24 && seen & DOT != 0 && s.starts_with("eyJ") {
         return Reading::of(Shape::Jwt, 100);
     }
-    if is_email(s) {
-        return Reading::of(Shape::Email, 95);
+    if seen & TEXT != 0 {
+        return if is_email(s) { Reading::of(Shape::Email, 95) } else { Reading::of(Shape::Text, 60) };
     }
-    if b.iter().any(|c| *c == b' ' || *c == b'/' || *c == b'@' || *c >= 0x80 || c.is_ascii_control()) {
-        return Reading::of(Shape::Text, 60);
-    }
-    read_token(s, digits)
+    read_token(s, look)
 }
 
 fn read_hex(b: &[u8], digits: usize) -> Option<Reading> {
@@ -298,9 +357,11 @@ fn read_hex(b: &[u8], digits: usize) -> Option<Reading> {
 }
 
 /// Reads what is left: prefixed ids, random tokens, slugs that carry a random piece, host names, keys.
-fn read_token(s: &str, digits: usize) -> Reading {
+fn read_token(s: &str, look: Look) -> Reading {
     let b = s.as_bytes();
-    if let Some((head, tail)) = s.split_once('_')
+    let Look { digits, seen } = look;
+    if seen & JOINT != 0
+        && let Some((head, tail)) = s.split_once('_')
         && (1..=8).contains(&head.len())
         && head.bytes().all(|c| c.is_ascii_lowercase())
     {
@@ -315,16 +376,17 @@ fn read_token(s: &str, digits: usize) -> Reading {
     if is_ulid(b) {
         return Reading::of(Shape::Ulid, 95);
     }
-    if is_issue_key(b) {
+    if look.only(DIGIT | UPPER | JOINT) && is_issue_key(b) {
         return Reading::of(Shape::IssueKey, 75);
     }
-    if b.iter().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'=' | b'~')) {
-        let r = if b.contains(&b'-') || b.contains(&b'_') { pieces(s) } else { 0 };
-        let whole = if b.len() >= 10 { randomness(s) } else { 0 };
+    if look.only(DIGIT | LOWER | UPPER | JOINT) {
+        let r = if seen & JOINT != 0 && (b.contains(&b'-') || b.contains(&b'_')) { pieces(s) } else { 0 };
+        let mixed = (seen & (DIGIT | LOWER | UPPER)).count_ones() > 1;
+        let whole = if b.len() >= 10 && mixed { randomness(s) } else { 0 };
         let best = r.max(whole).max(tail_digits(b, digits));
         return Reading::of(if best >= 50 { Shape::Token } else { Shape::Word }, best);
     }
-    if is_domain(s) {
+    if seen & DOT != 0 && is_domain(s) {
         return Reading::of(Shape::Domain, 20);
     }
     if b.contains(&b':') || b.contains(&b',') {

@@ -91,12 +91,7 @@ impl Snapshot {
             return Found { endpoint: known.endpoint.clone(), known: true, settled: known.settled };
         }
         let template = stateless(path);
-        let endpoint = EndpointRef {
-            id: id_of(zone, host, method, &template),
-            host: host.into(),
-            method: method.into(),
-            template: template.into(),
-        };
+        let endpoint = EndpointRef::new(id_of(zone, host, method, &template), host, method, template);
         Found { endpoint, known: false, settled: false }
     }
 

@@ -102,7 +102,7 @@ fn hosts_are_capped() {
     let mut f = Feed::with(Config { max_hosts: 3, ..Config::default() });
     for i in 0..10 {
         let mut o = f.make("GET", "/a", 200);
-        o.host = format!("h{i}.example.com").into();
+        o.endpoint.host = format!("h{i}.example.com").into();
         f.give(&o);
     }
     assert_eq!(f.rows().len(), 3);

@@ -35,8 +35,7 @@ fn body(side: sidetap_discovery::Side, text: &str) -> sidetap_discovery::BodyFac
         acknowledged: true,
         proxied_for: None,
     };
-    let endpoint =
-        EndpointRef { id: EndpointId(1), host: "h".into(), method: "GET".into(), template: "/".into() };
+    let endpoint = EndpointRef::new(EndpointId(1), "h", "GET", "/");
     let o = x.take(&sidetap_discovery::Context {
         exchange: &exchange,
         zone: &Zone::default(),

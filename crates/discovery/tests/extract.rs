@@ -68,8 +68,7 @@ fn see(t: &Talk<'_>) -> Observation {
         walk(kind, media, text.as_bytes(), &WalkLimits::default(), &mut WalkScratch::default(), &mut x);
         x.end();
     }
-    let endpoint =
-        EndpointRef { id: EndpointId(1), host: "h".into(), method: t.method.into(), template: path.into() };
+    let endpoint = EndpointRef::new(EndpointId(1), "h", t.method, path);
     x.take(&Context {
         exchange: &exchange,
         zone: &Zone::default(),

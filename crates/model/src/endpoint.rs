@@ -1,5 +1,6 @@
 use std::fmt;
 use std::hash::Hasher;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -52,9 +53,9 @@ impl<'de> Deserialize<'de> for EndpointId {
     }
 }
 
-/// An endpoint as later stages see it: its id with the names that it stands for.
+/// An endpoint's id with the names that it stands for.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
-pub struct EndpointRef {
+pub struct EndpointName {
     /// Its id.
     pub id: EndpointId,
     /// Host name, lower case, without port.
@@ -63,4 +64,37 @@ pub struct EndpointRef {
     pub method: Arc<str>,
     /// Path template: a parameter is written `{name}`, a whole segment or part of one.
     pub template: Arc<str>,
+}
+
+/// An endpoint as later stages see it: a name that all exchanges of the endpoint share.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EndpointRef(Arc<EndpointName>);
+
+impl EndpointRef {
+    /// The endpoint of this id and these names.
+    pub fn new(
+        id: EndpointId,
+        host: impl Into<Arc<str>>,
+        method: impl Into<Arc<str>>,
+        template: impl Into<Arc<str>>,
+    ) -> Self {
+        let (host, method, template) = (host.into(), method.into(), template.into());
+        EndpointRef(Arc::new(EndpointName { id, host, method, template }))
+    }
+}
+
+impl Deref for EndpointRef {
+    type Target = EndpointName;
+
+    fn deref(&self) -> &EndpointName {
+        &self.0
+    }
+}
+
+/// Gives a name of its own to change; other references keep theirs.
+impl DerefMut for EndpointRef {
+    fn deref_mut(&mut self) -> &mut EndpointName {
+        Arc::make_mut(&mut self.0)
+    }
 }

@@ -17,7 +17,7 @@ mod zone;
 pub use action::ActionRow;
 pub use anomaly::{Anomaly, AnomalySet};
 pub use completeness::Completeness;
-pub use endpoint::{EndpointId, EndpointRef};
+pub use endpoint::{EndpointId, EndpointName, EndpointRef};
 pub use exchange::{Body, Exchange, Field, Headers, Protocol, Request, Response, Version};
 pub use flow::{Addr, Direction, FlowId, FlowKey};
 pub use key::{HashKey, KeyError};

@@ -117,8 +117,9 @@ impl Coordinator {
                 }
                 observations.push(*seen);
             }
-            if let Some(whole) = item.whole.take() {
-                discovered.extend(self.keep(&item, *whole));
+            if let Some(mut whole) = item.whole.take() {
+                self.keep(&item, &mut whole);
+                discovered.push(whole);
             }
         }
         let renames = std::mem::take(&mut self.renames);
@@ -126,7 +127,7 @@ impl Coordinator {
         let (fresh, ()) = self.pool.install(|| {
             rayon::join(
                 || {
-                    discovered.iter().for_each(|o| discovery.ingest(o));
+                    discovered.iter().filter_map(|w| w.discovery.as_ref()).for_each(|o| discovery.ingest(o));
                     discovery.end_epoch(now)
                 },
                 || bots.epoch(now, observations, &renames),
@@ -135,7 +136,7 @@ impl Coordinator {
         self.rename(fresh);
     }
 
-    fn keep(&mut self, item: &Item, whole: Whole) -> Option<sidetap_discovery::Observation> {
+    fn keep(&mut self, item: &Item, whole: &mut Whole) {
         if let Some(s) = whole.source {
             self.proxies.observe(s.zone, s.ip, s.forwarded, s.agent);
         }
@@ -148,10 +149,11 @@ impl Coordinator {
                 self.threats.add(endpoint, &item.zone, item.order.ts, id, &whole.attempts);
             }
         }
-        if let (Some(spool), Some((line, key))) = (&mut self.spool, &whole.line) {
+        let line = whole.line.take();
+        if let (Some(spool), Some((line, key))) = (&mut self.spool, &line) {
             spool.push(line, key.as_ref());
         }
-        if let (Some(ring), Some((line, key))) = (&mut self.evidence, whole.line) {
+        if let (Some(ring), Some((line, key))) = (&mut self.evidence, line) {
             let id = (item.order.flow, item.order.seq);
             ring.push(id, item.order.ts, line, key);
             let endpoint = item.endpoint.as_ref().map_or(0, |e| e.id.0);
@@ -162,7 +164,6 @@ impl Coordinator {
                 ring.keep_first(id, what(endpoint, a.class(), u64::from(a.rule().0)));
             }
         }
-        whole.discovery
     }
 
     fn rename(&mut self, fresh: Vec<(EndpointId, EndpointRef)>) {

@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     fn endpoint(id: u64, template: &str) -> EndpointRef {
-        EndpointRef { id: EndpointId(id), host: "h".into(), method: "GET".into(), template: template.into() }
+        EndpointRef::new(EndpointId(id), "h", "GET", template)
     }
 
     fn sighting(location: &str, kind: TypeId) -> Sighting {

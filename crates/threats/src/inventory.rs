@@ -364,7 +364,7 @@ mod tests {
     use super::*;
 
     fn endpoint(id: u64) -> EndpointRef {
-        EndpointRef { id: EndpointId(id), host: "h".into(), method: "GET".into(), template: "/a".into() }
+        EndpointRef::new(EndpointId(id), "h", "GET", "/a")
     }
 
     fn attempt(rule: u16, location: &str, proof: Option<RuleId>) -> Attempt {

@@ -206,12 +206,12 @@ impl World {
         let kind = body::kind_of(Some(c.kind.as_bytes()), c.answer.as_bytes());
         x.response_body(c.answer.as_bytes());
         body::walk(kind, None, c.answer.as_bytes(), &limits, &mut self.walk, x);
-        let endpoint = EndpointRef {
-            id: EndpointId::of("default", "shop.test", c.method, c.template),
-            host: "shop.test".into(),
-            method: c.method.into(),
-            template: c.template.into(),
-        };
+        let endpoint = EndpointRef::new(
+            EndpointId::of("default", "shop.test", c.method, c.template),
+            "shop.test",
+            c.method,
+            c.template,
+        );
         let client =
             ClientAddr { ip: c.ip, port: Some(4000), source: IpSource::Connection, shared: c.shared };
         self.observations.extend(x.finish(exchange, client, endpoint, Part::Whole));
