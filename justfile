@@ -17,8 +17,16 @@ bless:
     INSTA_UPDATE=always cargo test --workspace --locked
     git diff --stat
 
+# Fuzzes a target (`scripts/fuzz.sh --list`): needs nightly and cargo-fuzz
+fuzz TARGET SECONDS="3600":
+    scripts/fuzz.sh {{TARGET}} {{SECONDS}}
+
+# What attacks the sensor itself: memory, time and refusals of each kind, as a table
+hostile *ARGS:
+    scripts/hostile.sh {{ARGS}}
+
 # Random input for the decoders, longer than the tests do it
-fuzz CASES="20000":
+proptest CASES="20000":
     PROPTEST_CASES={{CASES}} cargo test --release --locked -p sidetap-wire -p sidetap-capture -p sidetap-sensitive
 
 # CPU time, rate and memory of the whole process beside other tools

@@ -19,6 +19,6 @@ mod source;
 pub use decode::{DecodeOptions, Decoded, Decoder, DefragLimits, DropReason, Segment, TcpFlags};
 pub use error::SourceError;
 pub use flow::{FlowCounters, FlowLimits, FlowTable};
-pub use source::{Files, LinkType, Packet, Source, open_files};
+pub use source::{Files, LinkType, Packet, Source, open_files, open_stream};
 #[cfg(feature = "live")]
 pub use source::{Live, LiveOptions, open_live};

@@ -11,6 +11,7 @@ pub mod link;
 mod packet;
 pub mod perf;
 mod rng;
+pub mod seeds;
 pub mod tcpip;
 pub mod world;
 

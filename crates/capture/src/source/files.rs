@@ -1,5 +1,6 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -81,6 +82,23 @@ pub fn open_files(paths: &[PathBuf]) -> Result<Files, SourceError> {
         return Err(SourceError::Unreadable(reasons.collect::<Vec<_>>().join("\n")));
     }
     Ok(files)
+}
+
+/// A capture that is read from `inner`, under the name of `name`.
+pub fn open_stream(name: &str, inner: Box<dyn Read + Send>) -> Result<Files, SourceError> {
+    let mut input = Input::new(Path::new(name), BUFFER_OF_MANY, 0);
+    let first = match Steady::of(inner, BUFFER_OF_MANY) {
+        Ok(reader) => input.step(Box::new(reader)),
+        Err(e) => {
+            input.fail(&e);
+            None
+        }
+    };
+    if let Some(error) = input.summary.error.as_ref().filter(|_| first.is_none()) {
+        return Err(SourceError::Unreadable(format!("{name}: {error}")));
+    }
+    let due = first.map(|ts| Reverse((ts, 0))).into_iter().collect();
+    Ok(Files { inputs: vec![input], due, current: None, bytes_total: None })
 }
 
 fn total_bytes(paths: &[PathBuf]) -> Option<u64> {

@@ -14,7 +14,7 @@ mod window;
 use sidetap_model::Ts;
 use sidetap_model::rows::InputSummary;
 
-pub use files::{Files, open_files};
+pub use files::{Files, open_files, open_stream};
 pub use link::LinkType;
 #[cfg(feature = "live")]
 pub use live::{Live, LiveOptions, open_live};

@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -67,6 +68,11 @@ impl Steady {
         offset: i64,
     ) -> Result<Self, ReadError> {
         Ok(Steady::new(Reader::open(path, capacity, count)?, offset))
+    }
+
+    /// Reads a capture from `inner`; see [`Reader::new`].
+    pub(super) fn of(inner: Box<dyn Read + Send>, capacity: usize) -> Result<Self, ReadError> {
+        Ok(Steady::new(Reader::new(inner, capacity)?, 0))
     }
 
     fn new(reader: Reader, offset: i64) -> Self {

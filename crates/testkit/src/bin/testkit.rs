@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 use sidetap_testkit::hostile::{Hostile, write_hostile};
 use sidetap_testkit::perf::{PerfOptions, PerfTruth, Profile, write_perf};
+use sidetap_testkit::seeds::{of_dialogue, of_documents};
 use sidetap_testkit::world::{Options, Ranges, Record, synthesize};
 use sidetap_testkit::{Dialogue, LinkKind, Packet, PcapForm, PcapWriter, Rng, fault};
 
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
         Some("synthesize") => world(args.get(1..).unwrap_or_default()),
         Some("dialogue") => dialogue(args.get(1..).unwrap_or_default()),
         Some("hostile") => hostile(args.get(1..).unwrap_or_default()),
+        Some("seeds") => seeds(args.get(1..).unwrap_or_default()),
         Some("perf") => perf(args.get(1..).unwrap_or_default()),
         _ => Err(USAGE.to_owned()),
     };
@@ -157,6 +159,28 @@ fn hostile(args: &[String]) -> Result<(), String> {
     write().map_err(|e| format!("{to}: {e}"))
 }
 
+/// Writes OUT/TARGET/NAME for each dialogue of a directory.
+fn seeds(args: &[String]) -> Result<(), String> {
+    let [from, to] = args else { return Err(USAGE.to_owned()) };
+    let failed = |what: &Path, e: &dyn std::fmt::Display| format!("{}: {e}", what.display());
+    let mut all = of_documents().map_err(|e| e.to_string())?;
+    let entries = std::fs::read_dir(from).map_err(|e| failed(from.as_ref(), &e))?;
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
+    paths.sort();
+    for path in paths.iter().filter(|p| p.extension().is_some_and(|e| e == "http")) {
+        let text = std::fs::read_to_string(path).map_err(|e| failed(path, &e))?;
+        all.extend(of_dialogue(&Dialogue::parse(&text).map_err(|e| failed(path, &e))?));
+    }
+    for (n, (target, bytes)) in all.iter().enumerate() {
+        let dir = Path::new(to).join(target);
+        let write = || {
+            std::fs::create_dir_all(&dir).and_then(|()| std::fs::write(dir.join(format!("seed-{n}")), bytes))
+        };
+        write().map_err(|e| failed(&dir, &e))?;
+    }
+    Ok(())
+}
+
 fn write_packets(path: &Path, link: LinkKind, packets: &[Packet]) -> io::Result<()> {
     let mut writer = PcapWriter::new(BufWriter::new(File::create(path)?), link, PcapForm::Micros)?;
     packets.iter().try_for_each(|p| writer.write(p))?;
@@ -184,4 +208,5 @@ const USAGE: &str =
                          [--from S] [--lose N] [--reorder N] [--duplicate N]   (N in a thousand packets)
        testkit perf OUT.pcap [--profile api|small] [--bytes N] [--seed N] [--clients N] [--one-address SHARE]
        testkit hostile KIND OUT.pcap [--size N]   (testkit hostile --list: the kinds)
+       testkit seeds DIALOGUES OUT   (for the fuzz targets)
        testkit dialogue IN.http OUT.pcap";

@@ -20,7 +20,7 @@ pub struct Dialogue {
     server: Addr,
     mss: usize,
     snap: Option<usize>,
-    steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
 }
 
 /// What is wrong with a dialogue.
@@ -47,7 +47,7 @@ impl Dialogue {
 
 /// One thing that happens.
 #[derive(Clone, PartialEq, Eq, Debug)]
-enum Step {
+pub(crate) enum Step {
     /// A block begins: from here on this side speaks.
     Speak(Direction),
     /// Bytes that it says.

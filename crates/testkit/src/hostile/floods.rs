@@ -60,17 +60,21 @@ pub(super) fn out_of_order<W: Write>(tape: &mut Tape<'_, W>, size: u64) -> io::R
 /// All connections first, then a few bytes of each in turn.
 pub(super) fn slow_drip<W: Write>(tape: &mut Tape<'_, W>, size: u64) -> io::Result<()> {
     let mut talks: Vec<Conversation> = (0..size).map(|n| tape.open(n)).collect::<Result<_, _>>()?;
-    let request = b"GET /drip HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: drip\r\n\r\n";
+    // A round of all connections takes half a minute.
+    let pause = 30_000_000_000 / size.max(1) as i64;
+    let request = b"GET /drip HTTP/1.1\r\nHost: drip.example\r\nUser-Agent: drip\r\n\r\n";
     let response = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n";
     for (way, text) in [(Direction::Up, &request[..]), (Direction::Down, &response[..])] {
         for piece in text.chunks(16) {
             for talk in &mut talks {
+                tape.ts = tape.ts.plus(pause);
                 tape.send(talk, way, piece)?;
             }
         }
     }
     for _ in 0..10 {
         for talk in &mut talks {
+            tape.ts = tape.ts.plus(pause);
             tape.send(talk, Direction::Down, b"drop")?;
         }
     }

@@ -7,6 +7,8 @@ mod floods;
 mod messages;
 mod values;
 
+pub(crate) use messages::{BROTLI_BOMB, zstd_bomb};
+
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -156,8 +158,8 @@ pub fn write_hostile<W: Write>(kind: Hostile, size: u64, out: &mut PcapWriter<W>
             "X-Trailer: value\r\n",
         ),
         Hostile::GzipBomb => messages::bombs(&mut tape, size, "gzip", &messages::gzip_bomb()?),
-        Hostile::BrotliBomb => messages::bombs(&mut tape, size, "br", &messages::BROTLI_BOMB),
-        Hostile::ZstdBomb => messages::bombs(&mut tape, size, "zstd", &messages::zstd_bomb()),
+        Hostile::BrotliBomb => messages::bombs(&mut tape, size, "br", &BROTLI_BOMB),
+        Hostile::ZstdBomb => messages::bombs(&mut tape, size, "zstd", &zstd_bomb()),
         Hostile::DeepJson => messages::deep_json(&mut tape, size),
         Hostile::DistinctPaths => values::distinct(&mut tape, size, values::Field::Path),
         Hostile::DistinctHosts => values::distinct(&mut tape, size, values::Field::Host),
@@ -219,8 +221,8 @@ fn server() -> Addr {
     Addr { ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 80)), port: 80 }
 }
 
-/// 2026-09-21T14:13:20Z.
-const START: Ts = Ts::from_parts(1_790_000_000, 0);
+/// 2026-10-13T09:00:00Z, when the sample begins.
+const START: Ts = Ts::from_parts(1_791_882_000, 0);
 
 #[cfg(test)]
 mod tests {

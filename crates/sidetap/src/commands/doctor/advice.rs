@@ -15,6 +15,7 @@ enum Grade {
 }
 
 /// One thing seen, and what to do about it.
+#[derive(Debug)]
 struct Advice {
     grade: Grade,
     seen: String,
@@ -72,7 +73,11 @@ fn advice(f: &Figures) -> Vec<Advice> {
         }];
     }
     let mut list = vec![http(f), encrypted(f), one_way(f), losses(f), cut(f), duplicated(f)];
+    list.extend(misplaced(f));
+    list.extend(super_frames(f));
+    list.extend(checksums(f));
     list.extend(encapsulated(f));
+    list.extend(clock(f));
     list.extend(undecoded(f));
     list
 }
@@ -129,17 +134,96 @@ fn encrypted(f: &Figures) -> Advice {
 }
 
 fn one_way(f: &Figures) -> Advice {
+    let which = match () {
+        () if f.only_client_side > f.one_way_flows * 0.9 => {
+            ", all that clients send: requests without answers"
+        }
+        () if f.only_server_side > f.one_way_flows * 0.9 => {
+            ", all that servers send: answers without requests"
+        }
+        () => "",
+    };
     graded(
         f.one_way_flows,
         0.1,
         0.5,
         "both directions are seen",
-        format!("{} of flows show one direction only", percent(f.one_way_flows)),
+        format!("{} of flows show one direction only{which}", percent(f.one_way_flows)),
         "mirror both directions (rx and tx), and all links of a bundle; with asymmetric routing mirror at both routers",
     )
 }
 
+/// Everybody has one address: somebody stands in between.
+fn misplaced(f: &Figures) -> Option<Advice> {
+    let client = f.busiest_client.filter(|_| f.flows >= 50 && f.busiest_client_flows >= 0.95)?;
+    let named = f.forwarded_requests >= 0.5;
+    let (grade, change) = match named {
+        true => (
+            Grade::Watch,
+            "it names them in a forwarding header: list its address in `trusted_proxies`, or mirror before it",
+        ),
+        false => (
+            Grade::Mend,
+            "mirror before the NAT or balancer, or let it add X-Forwarded-For and list it in `trusted_proxies`",
+        ),
+    };
+    let seen = format!(
+        "{} of connections come from {client}: the mirror stands behind a NAT, proxy or balancer, and clients cannot be told apart",
+        percent(f.busiest_client_flows)
+    );
+    Some(Advice { grade, seen, change })
+}
+
+fn super_frames(f: &Figures) -> Option<Advice> {
+    let seen = format!(
+        "{} of segments are larger than any on the wire: the card joined them",
+        percent(f.super_frames)
+    );
+    let change = "results are right; for true sizes and times switch segmentation off-load off (ethtool -K IFACE gro off lro off tso off gso off), else keep a snap length of 65,535 or more";
+    (f.super_frames > 0.01).then_some(Advice { grade: Grade::Watch, seen, change })
+}
+
+fn checksums(f: &Figures) -> Vec<Advice> {
+    let mut list = Vec::new();
+    if f.offloaded_checksums > 0.01 {
+        let seen = format!(
+            "{} of TCP checksums are not filled in: captured on a sending machine, before its card does so",
+            percent(f.offloaded_checksums)
+        );
+        let change = "nothing: checksums are not relied on";
+        list.push(Advice { grade: Grade::Watch, seen, change });
+    }
+    if f.damaged_checksums > 0.001 {
+        let seen = format!("{} of TCP checksums are wrong", percent(f.damaged_checksums));
+        let change = "packets are damaged or rewritten on the way to the mirror: look at cables and error counters, and at what rewrites addresses";
+        let grade = if f.damaged_checksums > 0.02 { Grade::Mend } else { Grade::Watch };
+        list.push(Advice { grade, seen, change });
+    }
+    list
+}
+
+fn clock(f: &Figures) -> Option<Advice> {
+    const TROUBLE: [&str; 4] = ["times-disbelieved", "packets-late", "steps-back", "inputs-aligned"];
+    let found: Vec<String> =
+        TROUBLE.iter().filter_map(|name| Some(format!("{name} {}", count(*f.clock.get(*name)?)))).collect();
+    (!found.is_empty()).then(|| Advice {
+        grade: Grade::Watch,
+        seen: format!("times of packets do not go together: {}", found.join(", ")),
+        change: "let one clock (NTP, PTP) set those of all that capture; times shown are as far right as docs/capture.md says",
+    })
+}
+
 fn losses(f: &Figures) -> Advice {
+    if let Some(share) = f.sampled {
+        return Advice {
+            grade: Grade::Mend,
+            seen: format!(
+                "about 1 byte in {:.0} is seen, all the time: this is a sample",
+                1.0 / share.max(1e-6)
+            ),
+            change: "switch sampling off in the mirror session (sFlow and `rate` or `sampling` settings make a sample): exchanges need every packet; if there is none, the mirror port is overbooked all the time",
+        };
+    }
     if f.kernel_dropped > 0 {
         let of = f.kernel_dropped as f64 / (f.kernel_dropped + f.packets) as f64;
         return Advice {
@@ -168,12 +252,19 @@ fn cut(f: &Figures) -> Advice {
         0.0001,
         0.05,
         "packets are whole",
-        format!("{} of packets are cut short", percent(f.cut_packets)),
+        format!("{} of packets are cut short, at {} bytes", percent(f.cut_packets), count(f.cut_at as u64)),
         "capture whole packets (tcpdump -s 0), and switch off truncation in the mirror session",
     )
 }
 
 fn duplicated(f: &Figures) -> Advice {
+    if f.vlan_twins > f.duplicated_segments / 2.0 && f.vlan_twins >= 0.01 {
+        return Advice {
+            grade: if f.vlan_twins >= 0.2 { Grade::Mend } else { Grade::Watch },
+            seen: format!("{} of segments come twice, on two VLANs", percent(f.vlan_twins)),
+            change: "the mirror shows both sides of a router or trunk: mirror one of the VLANs (results are right all the same, at twice the cost)",
+        };
+    }
     graded(
         f.duplicated_segments,
         0.01,

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 
 use serde::Serialize;
 use sidetap_capture::{Decoded, Decoder, Packet, Segment, Source};
+use sidetap_model::Ts;
 use sidetap_model::rows::{InputSummary, Summary};
-use sidetap_model::{Addr, Ts};
 
-use super::outer::outer;
+use super::flows::{Clients, Flows};
+use super::outer::{Outer, outer};
+use super::sums::Sums;
 
-/// Flows that are followed at most; later ones are not counted.
-const FLOWS: usize = 200_000;
 /// Segments that are remembered to find copies of them.
 const RECENT: usize = 2_048;
 /// A copy that comes this soon after its original is the mirror's, not the sender's.
@@ -28,7 +29,7 @@ pub(super) struct Look<S> {
 struct Seen {
     packets: u64,
     cut: u64,
-    cut_bytes: u64,
+    kept_of_cut: usize,
     segments: u64,
     with_payload: u64,
     tagged: u64,
@@ -36,9 +37,14 @@ struct Seen {
     copies: u64,
     first: Option<Ts>,
     last: Option<Ts>,
-    flows: HashMap<(u16, Addr, Addr), u8>,
+    twins: u64,
+    large: u64,
+    requests: u64,
+    forwarded: u64,
+    sums: Sums,
+    flows: Flows,
     recent: VecDeque<(Ts, u64)>,
-    index: HashMap<u64, Ts>,
+    index: HashMap<u64, (Ts, u16)>,
 }
 
 /// What was seen; shares are of 1.
@@ -51,11 +57,32 @@ pub(crate) struct Figures {
     pub(super) not_decoded: BTreeMap<String, u64>,
     pub(super) kernel_dropped: u64,
     pub(super) cut_packets: f64,
+    /// Bytes kept of the longest packet that was cut.
+    pub(super) cut_at: usize,
     pub(super) duplicated_segments: f64,
+    /// Those of the copies that came on another VLAN than the first.
+    pub(super) vlan_twins: f64,
+    /// Segments larger than what was on the wire.
+    pub(super) super_frames: f64,
+    /// Wrong TCP checksums of senders whose card fills them in later.
+    pub(super) offloaded_checksums: f64,
+    /// Other wrong TCP checksums.
+    pub(super) damaged_checksums: f64,
     pub(super) tagged: f64,
     pub(super) encapsulated: f64,
     pub(super) flows: u64,
     pub(super) one_way_flows: f64,
+    pub(super) only_client_side: f64,
+    pub(super) only_server_side: f64,
+    /// The address that opens most connections, and the share that it opens.
+    pub(super) busiest_client: Option<IpAddr>,
+    pub(super) busiest_client_flows: f64,
+    /// Requests that name a client in a forwarding header.
+    pub(super) forwarded_requests: f64,
+    /// Share of bytes that came, where it is much the same all the time.
+    pub(super) sampled: Option<f64>,
+    /// What packet times did to the clock.
+    pub(super) clock: BTreeMap<String, u64>,
     pub(super) lost_bytes: f64,
     pub(super) flows_by_protocol: BTreeMap<String, u64>,
     pub(super) encrypted_bytes: f64,
@@ -75,7 +102,8 @@ impl<S: Source> Look<S> {
     pub(super) fn figures(&self, summary: &Summary) -> Figures {
         let seen = &self.seen;
         let streams = &summary.streams;
-        let one_way = seen.flows.values().filter(|d| **d != BOTH).count() as u64;
+        let Clients { most, only_requests, only_responses } = seen.flows.clients();
+        let (offloaded_checksums, damaged_checksums) = seen.sums.shares();
         let bytes_of =
             |names: &[&str]| names.iter().filter_map(|n| streams.bytes_by_protocol.get(*n)).sum::<u64>();
         let nanos = seen.last.zip(seen.first).map_or(0, |(last, first)| last.since(first));
@@ -87,11 +115,23 @@ impl<S: Source> Look<S> {
             not_decoded: summary.packets.dropped.clone(),
             kernel_dropped: summary.packets.kernel_dropped,
             cut_packets: share(seen.cut, seen.packets),
+            cut_at: seen.kept_of_cut,
             duplicated_segments: share(seen.copies, seen.with_payload),
+            vlan_twins: share(seen.twins, seen.with_payload),
+            super_frames: share(seen.large, seen.with_payload),
+            offloaded_checksums,
+            damaged_checksums,
             tagged: share(seen.tagged, seen.segments),
             encapsulated: share(seen.tunnelled, seen.segments),
-            flows: seen.flows.len() as u64,
-            one_way_flows: share(one_way, seen.flows.len() as u64),
+            flows: seen.flows.len(),
+            one_way_flows: only_requests + only_responses,
+            only_client_side: only_requests,
+            only_server_side: only_responses,
+            busiest_client: most.map(|(ip, _)| ip),
+            busiest_client_flows: most.map_or(0.0, |(_, share)| share),
+            forwarded_requests: share(seen.forwarded, seen.requests),
+            sampled: seen.flows.even_share().filter(|share| *share < SAMPLE),
+            clock: summary.clock.clone(),
             lost_bytes: share(streams.gap_bytes, streams.bytes + streams.gap_bytes),
             flows_by_protocol: streams.flows.clone(),
             encrypted_bytes: share(bytes_of(&["tls", "ssh", "quic"]), streams.bytes),
@@ -103,7 +143,12 @@ impl<S: Source> Look<S> {
     }
 }
 
-const BOTH: u8 = 3;
+/// A mirror that shows less than this all the time is a sample.
+const SAMPLE: f64 = 0.7;
+/// Larger than any frame on the wire, jumbo frames included.
+const LARGEST_FRAME: u32 = 9_216;
+/// Payloads of full segments, with and without timestamps, over IPv4 and IPv6.
+const FULL_SEGMENTS: [usize; 4] = [1448, 1460, 1428, 1440];
 
 fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
@@ -118,7 +163,11 @@ impl<S: Source> Source for Look<S> {
             let around = outer(&packet);
             seen.tagged += u64::from(around.tagged);
             seen.tunnelled += u64::from(around.tunnelled);
-            seen.segment(&segment);
+            seen.segment(&segment, &around);
+            seen.large += u64::from(is_super_frame(&packet, &segment));
+            if let Some(ip) = around.ip.filter(|_| !around.tunnelled) {
+                seen.sums.packet(&packet, ip);
+            }
         }
         Some(packet)
     }
@@ -152,47 +201,72 @@ impl<S: Source> Source for Look<S> {
     }
 }
 
+/// Several segments in one: larger than a frame may be, or several full ones long.
+fn is_super_frame(packet: &Packet<'_>, s: &Segment<'_>) -> bool {
+    let len = s.payload.len() + s.snapped as usize;
+    packet.orig_len > LARGEST_FRAME
+        || FULL_SEGMENTS.iter().any(|full| len > *full && len.is_multiple_of(*full))
+}
+
 impl Seen {
     fn packet(&mut self, packet: &Packet<'_>) {
         self.packets += 1;
-        let cut = u64::from(packet.orig_len).saturating_sub(packet.data.len() as u64);
-        self.cut += u64::from(cut > 0);
-        self.cut_bytes += cut;
+        if packet.orig_len as usize > packet.data.len() {
+            self.cut += 1;
+            self.kept_of_cut = self.kept_of_cut.max(packet.data.len());
+        }
         self.first = self.first.or(Some(packet.ts));
         self.last = self.last.max(Some(packet.ts));
     }
 
-    fn segment(&mut self, s: &Segment<'_>) {
+    fn segment(&mut self, s: &Segment<'_>, around: &Outer) {
         self.segments += 1;
-        let (key, direction) = match s.src <= s.dst {
-            true => ((s.zone, s.src, s.dst), 1),
-            false => ((s.zone, s.dst, s.src), 2),
-        };
-        if let Some(directions) = self.flows.get_mut(&key) {
-            *directions |= direction;
-        } else if self.flows.len() < FLOWS {
-            self.flows.insert(key, direction);
+        if s.payload.is_empty() {
+            self.flows.segment(s);
+            return;
         }
-        if !s.payload.is_empty() {
-            self.with_payload += 1;
-            self.copies += u64::from(self.is_copy(s));
+        self.with_payload += 1;
+        if let Some(vlan) = self.copy_of(s, around.vlan) {
+            self.copies += 1;
+            self.twins += u64::from(vlan != around.vlan);
+            return;
+        }
+        self.flows.segment(s);
+        if is_request(s.payload) {
+            self.requests += 1;
+            self.forwarded += u64::from(names_client(s.payload));
         }
     }
 
-    /// Whether the very same bytes passed a moment ago.
-    fn is_copy(&mut self, s: &Segment<'_>) -> bool {
+    /// The VLAN on which the very same bytes passed a moment ago.
+    fn copy_of(&mut self, s: &Segment<'_>, vlan: u16) -> Option<u16> {
         let mut hasher = DefaultHasher::new();
         (s.zone, s.src, s.dst, s.seq, s.ack, s.payload.len()).hash(&mut hasher);
         s.payload.get(..s.payload.len().min(64)).hash(&mut hasher);
         let hash = hasher.finish();
-        let before = self.index.insert(hash, s.ts);
+        let before = self.index.insert(hash, (s.ts, vlan));
         self.recent.push_back((s.ts, hash));
         if self.recent.len() > RECENT
             && let Some((ts, old)) = self.recent.pop_front()
-            && self.index.get(&old) == Some(&ts)
+            && self.index.get(&old).is_some_and(|(last, _)| *last == ts)
         {
             self.index.remove(&old);
         }
-        before.is_some_and(|ts| s.ts.since(ts) <= COPY_NANOS)
+        before.filter(|(ts, _)| s.ts.since(*ts) <= COPY_NANOS).map(|(_, vlan)| vlan)
     }
+}
+
+fn is_request(payload: &[u8]) -> bool {
+    const METHODS: [&[u8]; 7] =
+        [b"GET /", b"POST /", b"PUT /", b"PATCH /", b"DELETE /", b"HEAD /", b"OPTIONS /"];
+    METHODS.iter().any(|m| payload.starts_with(m))
+}
+
+/// Whether a head has a field that proxies name the client in.
+fn names_client(head: &[u8]) -> bool {
+    const FIELDS: [&[u8]; 5] =
+        [b"x-forwarded-for:", b"forwarded:", b"x-real-ip:", b"true-client-ip:", b"cf-connecting-ip:"];
+    head.split(|b| *b == b'\n').any(|line| {
+        FIELDS.iter().any(|f| line.get(..f.len()).is_some_and(|start| start.eq_ignore_ascii_case(f)))
+    })
 }

@@ -1,8 +1,10 @@
 //! `sidetap doctor`: what a mirror port or a capture shows, and what to change.
 
 mod advice;
+mod flows;
 mod look;
 mod outer;
+mod sums;
 
 use std::time::{Duration, Instant};
 

@@ -7,6 +7,10 @@ use sidetap_capture::{LinkType, Packet};
 pub(super) struct Outer {
     /// 802.1Q or QinQ.
     pub(super) tagged: bool,
+    /// The innermost VLAN, 0 where there is none.
+    pub(super) vlan: u16,
+    /// Where the outermost IP header begins, where there is one after the tags.
+    pub(super) ip: Option<usize>,
     /// The outermost IP header carries something else than TCP (or there is another header before IP).
     pub(super) tunnelled: bool,
 }
@@ -23,6 +27,7 @@ pub(super) fn outer(packet: &Packet<'_>) -> Outer {
     };
     while matches!(word(at), Some(0x8100 | 0x88a8 | 0x9100)) && at < 32 {
         out.tagged = true;
+        out.vlan = word(at + 2).unwrap_or(0) & 0xfff;
         at += 4;
     }
     let protocol = match word(at) {
@@ -33,6 +38,7 @@ pub(super) fn outer(packet: &Packet<'_>) -> Outer {
             return out;
         }
     };
+    out.ip = Some(at + 2);
     // TCP, or an IPv6 extension header that TCP follows.
     out.tunnelled = !matches!(protocol, Some(6 | 0 | 43 | 44 | 51 | 60) | None);
     out
@@ -63,9 +69,10 @@ mod tests {
         let plain = [8, 0, 0x45, 0, 0, 0, 0, 0, 0, 0, 64, 6];
         let tagged = [0x81, 0, 0, 5, 8, 0, 0x45, 0, 0, 0, 0, 0, 0, 0, 64, 6];
         let vxlan = [8, 0, 0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17];
-        assert_eq!(look(&plain), Outer::default());
-        assert_eq!(look(&tagged), Outer { tagged: true, tunnelled: false });
-        assert_eq!(look(&vxlan), Outer { tagged: false, tunnelled: true });
-        assert_eq!(look(&[0x88, 0x47]), Outer { tagged: false, tunnelled: true });
+        let at = |ip| Outer { ip: Some(ip), ..Outer::default() };
+        assert_eq!(look(&plain), at(14));
+        assert_eq!(look(&tagged), Outer { tagged: true, vlan: 5, ..at(18) });
+        assert_eq!(look(&vxlan), Outer { tunnelled: true, ..at(14) });
+        assert_eq!(look(&[0x88, 0x47]), Outer { tunnelled: true, ..Outer::default() });
     }
 }
