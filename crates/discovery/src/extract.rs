@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use sidetap_model::{EndpointRef, Exchange, Zone};
-use sidetap_wire::body::{Kind, Location, Scalar, Visitor, WalkScratch, hash_str, walk_query};
+use sidetap_wire::body::{Kind, Location, Places, Scalar, Visitor, WalkScratch, hash_str, walk_query};
 use sidetap_wire::names::NameSet;
 use smallvec::SmallVec;
 
@@ -15,7 +15,6 @@ use crate::segment::{self, Shape};
 
 /// Most fields of one body that are told apart.
 pub(crate) const MAX_FIELDS: usize = 192;
-const TABLE: usize = 512;
 const MAX_IDS: usize = 64;
 const MAX_QUERY: usize = 32;
 const MAX_PATHS: usize = 16 << 10;
@@ -80,8 +79,10 @@ pub struct Extractor {
     visit: Visit,
     request: BodyFacts,
     response: BodyFacts,
-    table: Vec<(u64, u32, u16)>,
+    /// The field of each place, of the body that `generation` counts.
+    fields: Places<(u32, u16)>,
     generation: u32,
+    meanings: Places<Meaning>,
     ids: SmallVec<[u64; 4]>,
     own_id: bool,
     grown: Grown,
@@ -119,8 +120,9 @@ impl Extractor {
             visit: Visit::Full,
             request: BodyFacts::default(),
             response: BodyFacts::default(),
-            table: vec![(0, 0, 0); TABLE],
+            fields: Places::default(),
             generation: 0,
+            meanings: Places::default(),
             ids: SmallVec::new(),
             own_id: false,
             grown: Grown::default(),
@@ -145,7 +147,7 @@ impl Extractor {
         self.visit = visit;
         self.generation = self.generation.wrapping_add(1);
         if self.generation == 0 {
-            self.table.fill((0, 0, 0));
+            self.fields = Places::default();
             self.generation = 1;
         }
         let facts = self.facts();
@@ -177,24 +179,16 @@ impl Extractor {
 
     fn full_field(&mut self, at: &Location<'_>, kinds: u8, shapes: impl FnOnce() -> u32) {
         let generation = self.generation;
-        let mut slot = at.hash as usize % TABLE;
-        loop {
-            let Some(entry) = self.table.get(slot).copied() else { return };
-            let (hash, seen, index) = entry;
-            if seen != generation {
-                break;
-            }
-            if hash == at.hash {
-                if let Some(f) = self.facts().fields.get_mut(usize::from(index)) {
-                    f.count = f.count.saturating_add(1);
-                    f.kinds |= kinds;
-                    if f.count <= 4 {
-                        f.shapes |= shapes();
-                    }
+        let known = self.fields.get_or_insert_with(at, || (0, 0)).copied();
+        if let Some((_, index)) = known.filter(|(seen, _)| *seen == generation) {
+            if let Some(f) = self.facts().fields.get_mut(usize::from(index)) {
+                f.count = f.count.saturating_add(1);
+                f.kinds |= kinds;
+                if f.count <= 4 {
+                    f.shapes |= shapes();
                 }
-                return;
             }
-            slot = (slot + 1) % TABLE;
+            return;
         }
         let facts = self.facts();
         if facts.fields.len() >= MAX_FIELDS {
@@ -220,34 +214,25 @@ impl Extractor {
         let index = facts.fields.len() as u16;
         let len = (facts.paths.len() - start) as u16;
         facts.fields.push(Field { path: hash, len, kinds, shapes: shapes(), count: 1 });
-        if let Some(entry) = self.table.get_mut(slot) {
-            *entry = (at.hash, generation, index);
+        if let Some(field) = self.fields.get_or_insert_with(at, || (0, 0)) {
+            *field = (generation, index);
         }
     }
 
     #[inline]
-    fn identity(&mut self, at: &Location<'_>, value: &str) {
-        if !value.is_empty() && value.len() <= 128 && is_id_key(at.key) {
-            self.named(at, value);
-        }
-    }
-
-    fn named(&mut self, at: &Location<'_>, value: &str) {
-        if at.depth <= 2 && !self.own_id && !at.path().contains('[') {
-            self.own_id = true;
-        }
-        if self.ids.len() < MAX_IDS {
-            self.ids.push(hash_str(value));
+    fn identity(&mut self, at: &Location<'_>, meaning: Meaning, value: &str) {
+        if meaning.names && !value.is_empty() && value.len() <= 128 {
+            self.own_id |= meaning.single && at.depth <= 2;
+            if self.ids.len() < MAX_IDS {
+                self.ids.push(hash_str(value));
+            }
         }
     }
 
     fn speech(&mut self, at: &Location<'_>, text: &str) {
-        if at.depth > 3 || !SPEECH.has(at.key.as_bytes()) {
-            return;
-        }
         let g = &mut self.grown;
         let path = at.path();
-        match &*path {
+        match path.as_str() {
             "$.jsonrpc" | "$[*].jsonrpc" => g.rpc = true,
             "$.method" | "$[*].method" if g.rpc_method.is_none() => g.rpc_method = identifier(text),
             "$.params.name" => g.tool = identifier(text),
@@ -369,12 +354,15 @@ impl Extractor {
 impl Visitor for Extractor {
     #[inline]
     fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, _span: Range<usize>) {
+        let meaning = self.meanings.get_or_insert_with(at, || Meaning::of(at));
+        let meaning = meaning.copied().unwrap_or_default();
         match value {
             Scalar::Str(s) => {
                 self.field(at, Kinds::STRING, || shape_bit(s));
                 match self.side {
-                    Side::Request => self.speech(at, s),
-                    Side::Response => self.identity(at, s),
+                    Side::Request if meaning.speech && at.depth <= 3 => self.speech(at, s),
+                    Side::Request => {}
+                    Side::Response => self.identity(at, meaning, s),
                 }
             }
             Scalar::Num(n) => {
@@ -383,7 +371,7 @@ impl Visitor for Extractor {
                     self.field(at, if whole { Kinds::INTEGER } else { Kinds::NUMBER }, || 0);
                 }
                 if self.side == Side::Response {
-                    self.identity(at, n);
+                    self.identity(at, meaning, n);
                 }
             }
             Scalar::Bool(_) => self.field(at, Kinds::BOOLEAN, || 0),
@@ -486,8 +474,25 @@ fn identifier(text: &str) -> Option<Box<str>> {
     fits.then(|| text.into())
 }
 
+/// What the name of a place says.
+#[derive(Clone, Copy, Debug, Default)]
+struct Meaning {
+    /// Resources are named here.
+    names: bool,
+    /// It is in no array.
+    single: bool,
+    /// What is spoken may be said here.
+    speech: bool,
+}
+
+impl Meaning {
+    fn of(at: &Location<'_>) -> Self {
+        let names = is_id_key(at.key);
+        Meaning { names, single: names && !at.path().contains('['), speech: SPEECH.has(at.key.as_bytes()) }
+    }
+}
+
 /// True of field names under which resources are named.
-#[inline]
 fn is_id_key(key: &str) -> bool {
     static NAMES: NameSet = NameSet::new(&[
         b"id",

@@ -94,34 +94,20 @@ impl<'a> Finder<'a> {
     /// a password.
     #[inline]
     pub(crate) fn may_hold(pack: &Pack, text: &str, name: &Naming) -> bool {
-        if !name.types.is_empty() {
-            return true;
-        }
+        !name.types.is_empty() || Self::may_hold_unnamed(pack, text)
+    }
+
+    /// The gate where the name says nothing.
+    #[inline]
+    pub(crate) fn may_hold_unnamed(pack: &Pack, text: &str) -> bool {
         if text.len() < SHORTEST {
             return false;
         }
-        let (blocks, rest) = text.as_bytes().as_chunks::<16>();
-        // Counted by column, and put together at the end.
-        let (mut digits, mut ats, mut spaces) = ([0_u8; 16], [0_u8; 16], [0_u8; 16]);
-        for block in blocks {
-            let columns = digits.iter_mut().zip(&mut ats).zip(&mut spaces);
-            for (((digit, at), space), b) in columns.zip(block) {
-                *digit = digit.saturating_add(u8::from(b.wrapping_sub(b'0') < 10));
-                *at |= u8::from(*b == b'@');
-                *space |= u8::from(*b == b' ');
-            }
-        }
-        let mut digits: usize = digits.iter().map(|n| usize::from(*n)).sum();
-        let mut ats = ats.iter().fold(0, |any, n| any | n) != 0;
-        let spaces = spaces.iter().fold(0, |any, n| any | n) != 0;
-        for b in rest {
-            digits += usize::from(b.is_ascii_digit());
-            ats |= *b == b'@';
-        }
-        digits >= 4
-            || ats
-            || digits > 0 && text.len() >= 16
-            || spaces && pack.spoken.find(text.as_bytes()).is_some()
+        let marks = Marks::of(text.as_bytes());
+        marks.digits >= 4
+            || marks.at
+            || marks.digits > 0 && text.len() >= 16
+            || marks.space && pack.spoken.find(text.as_bytes()).is_some()
     }
 
     /// Looks at all of a value that passed the gate.
@@ -230,16 +216,16 @@ impl<'a> Finder<'a> {
     fn candidates(&mut self) {
         let mut at = 0;
         while let Some(byte) = self.bytes.get(at) {
-            let class = CLASSES.get(usize::from(*byte)).copied().unwrap_or(0);
+            let class = CLASSES[usize::from(*byte)];
             if class & WORD == 0 {
                 at += 1;
                 self.marks |= if class == DASH && self.byte(at) == Some(b'-') { ODD } else { class };
                 continue;
             }
             let start = at;
-            let (mut seen, mut len) = (0, 0);
-            for b in self.bytes.get(at..).unwrap_or_default() {
-                let class = CLASSES.get(usize::from(*b)).copied().unwrap_or(0);
+            let (mut seen, mut len) = (class, 1);
+            for b in self.bytes.get(at + 1..).unwrap_or_default() {
+                let class = CLASSES[usize::from(*b)];
                 if class & WORD == 0 {
                     break;
                 }
@@ -255,16 +241,18 @@ impl<'a> Finder<'a> {
     }
 
     /// Reads one run; gives where to go on.
+    #[inline]
     fn candidate(&mut self, run: Range<usize>, seen: u8) -> usize {
         let head = self.bytes.get(run.start..).and_then(<[u8]>::first_chunk::<2>);
         if head.is_some_and(|h| self.pack.starts.may(*h)) {
             self.begun(run.start);
         }
-        if run.len() <= 4 {
-            let address = matches!(self.byte(run.end), Some(b':' | b'-')) && self.hex(&run);
-            if let Some(end) = address.then(|| self.colons(run.start)).flatten() {
-                return end;
-            }
+        if run.len() <= 4
+            && matches!(self.byte(run.end), Some(b':' | b'-'))
+            && self.hex(&run)
+            && let Some(end) = self.colons(run.start)
+        {
+            return end;
         }
         match seen & (DIGIT | LETTER) {
             DIGIT => self.number(run),
@@ -362,6 +350,82 @@ impl<'a> Finder<'a> {
     }
 }
 
+/// What stands in a value, counted eight bytes at a time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Marks {
+    digits: u32,
+    at: bool,
+    space: bool,
+}
+
+impl Marks {
+    #[inline]
+    fn of(bytes: &[u8]) -> Marks {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let mut sums = Sums::default();
+        let mut digits = 0;
+        // A byte of a sum holds 255.
+        for words in words.chunks(255) {
+            for word in words {
+                sums.add(u64::from_le_bytes(*word));
+            }
+            digits += sums.take_digits();
+        }
+        sums.add(last_word(rest));
+        digits += sums.take_digits();
+        Marks { digits, at: sums.at & HIGH != 0, space: sums.space & HIGH != 0 }
+    }
+}
+
+/// What [`Marks`] are made of: a byte of each for each byte of words.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    digits: u64,
+    at: u64,
+    space: u64,
+}
+
+impl Sums {
+    #[inline(always)]
+    fn add(&mut self, word: u64) {
+        // Digits are 0 to 9 once 0x30 is taken off: nothing else stays below 10, and no sum carries into the next byte.
+        let low = word ^ (ONES * 0x30);
+        let others = ((low & !HIGH) + ONES * 0x76) | low;
+        self.digits += (!others & HIGH) >> 7;
+        self.at |= zero_bytes(word ^ (ONES * b'@' as u64));
+        self.space |= zero_bytes(word ^ (ONES * b' ' as u64));
+    }
+
+    #[inline]
+    fn take_digits(&mut self) -> u32 {
+        let (even, odd) = (self.digits & 0x00ff_00ff_00ff_00ff, self.digits >> 8 & 0x00ff_00ff_00ff_00ff);
+        self.digits = 0;
+        ((even + odd).wrapping_mul(0x0001_0001_0001_0001) >> 48) as u32
+    }
+}
+
+/// Fewer than eight bytes, as a word.
+#[inline]
+fn last_word(bytes: &[u8]) -> u64 {
+    let (low, high) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>());
+    match (low, high) {
+        (Some(low), Some(high)) => {
+            let high = u64::from(u32::from_le_bytes(*high)) << 32;
+            u64::from(u32::from_le_bytes(*low)) | (high >> (8 * (8 - bytes.len().min(8)))) & !0xffff_ffff
+        }
+        _ => bytes.iter().rev().fold(0, |word, b| (word << 8) | u64::from(*b)),
+    }
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = ONES << 7;
+
+/// Has a high bit where a byte of the word is 0, and none where none is; its other bits mean nothing.
+#[inline(always)]
+const fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word
+}
+
 /// A checksum: hexadecimal digits of which some are letters.
 fn is_hex(bytes: &[u8]) -> bool {
     bytes.iter().all(u8::is_ascii_hexdigit) && bytes.iter().any(u8::is_ascii_alphabetic)
@@ -370,5 +434,26 @@ fn is_hex(bytes: &[u8]) -> bool {
 /// Letters, digits and what is not ASCII.
 #[inline]
 fn is_word(b: u8) -> bool {
-    CLASSES.get(usize::from(b)).is_some_and(|c| c & WORD != 0)
+    CLASSES[usize::from(b)] & WORD != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn marks_are_those_that_stand_there(bytes in prop::collection::vec(any::<u8>(), 0..40), text in "[0-9 @/:a]{0,30}") {
+            for bytes in [bytes.as_slice(), text.as_bytes()] {
+                let expected = Marks {
+                    digits: bytes.iter().filter(|b| b.is_ascii_digit()).count() as u32,
+                    at: bytes.contains(&b'@'),
+                    space: bytes.contains(&b' '),
+                };
+                prop_assert_eq!(Marks::of(bytes), expected);
+            }
+        }
+    }
 }

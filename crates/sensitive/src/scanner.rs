@@ -2,7 +2,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use sidetap_model::{HashKey, Headers};
-use sidetap_wire::body::{Location, Scalar, Visitor, WalkScratch, hash_str, walk_query};
+use sidetap_wire::body::{Location, Places, Scalar, Visitor, WalkScratch, hash_str, walk_query};
 use sidetap_wire::names::NameSet;
 use smallvec::SmallVec;
 
@@ -85,6 +85,7 @@ pub struct Scanner {
     names: Names,
     clean_fields: Clean,
     clean_segments: Clean,
+    places: Places<Naming>,
     hits: Hits,
     direction: Dir,
     sightings: Vec<Sighting>,
@@ -103,6 +104,7 @@ impl Scanner {
             names: Names::new(),
             clean_fields: Clean::default(),
             clean_segments: Clean::default(),
+            places: Places::default(),
             hits: Hits::new(),
             direction: Dir::Request,
             sightings: Vec::new(),
@@ -166,7 +168,7 @@ impl Scanner {
     /// Looks at the parameters of a query.
     pub fn query(&mut self, query: &[u8]) {
         let mut walk = std::mem::take(&mut self.walk);
-        walk_query(query, &mut walk, self);
+        walk_query(query, &mut walk, &mut Parameters(self));
         self.walk = walk;
     }
 
@@ -230,6 +232,14 @@ impl Scanner {
         }
     }
 
+    fn note_all(&mut self, at: &Location<'_>, text: &str) {
+        let hits = std::mem::take(&mut self.hits);
+        for hit in &hits {
+            self.note(hit, text, || at.path());
+        }
+        self.hits = hits;
+    }
+
     fn note(&mut self, hit: &Hit, value: &str, location: impl Fn() -> String) {
         let location = location();
         let same =
@@ -260,28 +270,45 @@ impl Scanner {
 impl Visitor for Scanner {
     #[inline]
     fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, _: Range<usize>) {
-        let (text, number) = match value {
-            Scalar::Str(text) => (text, false),
-            Scalar::Num(text) => (text, true),
-            Scalar::Bool(_) | Scalar::Null => return,
-        };
+        let (Scalar::Str(text) | Scalar::Num(text)) = value else { return };
         if text.len() < 3 {
             return;
         }
-        let Some(name) = naming(&self.pack, &mut self.names, at.hash, || at.path(), at.key) else { return };
-        let bare = number && name.types.is_empty();
-        if bare && (name.other || text.len() > 31 || self.bare >> text.len() & 1 == 0)
-            || !Finder::may_hold(&self.pack, text, name)
-        {
+        let pack = &self.pack;
+        let naming = self
+            .places
+            .get_or_insert_with(at, || pack.phrases.of_name(parent_of(&at.path(), at.key), at.key));
+        let Some(naming) = naming else { return };
+        let number = matches!(value, Scalar::Num(_));
+        if naming.types.is_empty() {
+            let known = number && (naming.other || text.len() > 31 || self.bare >> text.len() & 1 == 0);
+            if known || !Finder::may_hold_unnamed(pack, text) {
+                return;
+            }
+        }
+        self.hits.clear();
+        Finder::new(pack, text, naming, self.floor, &mut self.hits).search();
+        if !self.hits.is_empty() {
+            self.note_all(at, text);
+        }
+    }
+}
+
+/// The parameters of a query on their way to a scanner.
+struct Parameters<'s>(&'s mut Scanner);
+
+impl Visitor for Parameters<'_> {
+    fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, _: Range<usize>) {
+        let (Scalar::Str(text) | Scalar::Num(text)) = value else { return };
+        if text.len() < 3 {
             return;
         }
-        let mut hits = std::mem::take(&mut self.hits);
-        hits.clear();
-        Finder::new(&self.pack, text, name, self.floor, &mut hits).search();
-        for hit in &hits {
-            self.note(hit, text, || at.path().into_owned());
-        }
-        self.hits = hits;
+        let scanner = &mut *self.0;
+        let name = naming(&scanner.pack, &mut scanner.names, at.hash, || at.path(), at.key);
+        let Some(name) = name.filter(|name| Finder::may_hold(&scanner.pack, text, name)) else { return };
+        scanner.hits.clear();
+        Finder::new(&scanner.pack, text, name, scanner.floor, &mut scanner.hits).search();
+        scanner.note_all(at, text);
     }
 }
 

@@ -237,7 +237,7 @@ impl Visitor for Scanner {
         }
         let Scalar::Str(text) = value else {
             if self.side == Side::Request && at.key.starts_with('$') {
-                self.look(Place::Name, &at.path(), || at.path().into_owned());
+                self.look(Place::Name, &at.path(), || at.path());
             }
             return;
         };
@@ -247,11 +247,11 @@ impl Visitor for Scanner {
         }
         let place = if self.in_query { Place::Query } else { Place::Body };
         if text.len() >= 2 && may_attack(text.as_bytes()) {
-            self.look(place, text, || at.path().into_owned());
+            self.look(place, text, || at.path());
         }
         if at.key.bytes().any(|b| matches!(b, b'$' | b'<' | b'(' | b'\'' | b'.')) || at.key.starts_with("__")
         {
-            self.look(Place::Name, &at.path(), || at.path().into_owned());
+            self.look(Place::Name, &at.path(), || at.path());
         }
     }
 }

@@ -12,21 +12,17 @@ mod path;
 mod text;
 mod xml;
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 pub use self::kind::{Kind, kind_of};
 use self::path::{Frame, Path};
-pub use self::path::{hash_bytes, hash_str};
+pub use self::path::{Places, hash_bytes, hash_str};
 pub use self::xml::entity;
 
 /// Where a value stands in a body.
 #[derive(Clone, Copy, Debug)]
 pub struct Location<'a> {
-    /// The path up to `leaf`.
-    outer: &'a str,
-    /// The last name of the path, where it is not in `outer` yet; else empty.
-    leaf: &'a str,
+    path: &'a Path,
     /// Hash of the path, of full names: the same in every run. Not collision-resistant against those who try.
     pub hash: u64,
     /// The innermost name; array indices are passed over. Empty at the root.
@@ -37,24 +33,18 @@ pub struct Location<'a> {
     pub depth: u16,
 }
 
-impl<'a> Location<'a> {
+impl Location<'_> {
     /// `$.a.b[*].c`; array elements share one path. Names with other than letters, digits and `_ - : @ $` are written
     /// `['name']`; names longer than 128 bytes are cut and end with `…`. At most 16 KiB.
-    pub fn path(&self) -> Cow<'a, str> {
-        if self.leaf.is_empty() {
-            return Cow::Borrowed(self.outer);
-        }
-        let mut path = String::with_capacity(self.outer.len() + self.leaf.len() + 4);
+    pub fn path(&self) -> String {
+        let mut path = String::with_capacity(64);
         self.write_path(&mut path);
-        Cow::Owned(path)
+        path
     }
 
     /// Appends [`Location::path`] to `out`.
     pub fn write_path(&self, out: &mut String) {
-        out.push_str(self.outer);
-        if !self.leaf.is_empty() {
-            path::push_member(out, ".", self.leaf);
-        }
+        self.path.write(out);
     }
 }
 
@@ -235,7 +225,7 @@ impl<'a> Source<'a> {
     }
 
     /// The text of a range; what is not UTF-8 is replaced, in `scratch`.
-    #[inline]
+    #[inline(always)]
     fn text<'s>(&self, range: Range<usize>, scratch: &'s mut String) -> &'s str
     where
         'a: 's,
@@ -243,6 +233,12 @@ impl<'a> Source<'a> {
         if let Some(text) = self.valid.get(range.clone()) {
             return text;
         }
+        self.replaced(range, scratch)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn replaced<'s>(&self, range: Range<usize>, scratch: &'s mut String) -> &'s str {
         scratch.clear();
         scratch.push_str(&String::from_utf8_lossy(self.bytes.get(range).unwrap_or_default()));
         scratch

@@ -83,8 +83,6 @@ struct Walker<'a, 'b, V: ?Sized> {
     tokens: u32,
     limits: &'b WalkLimits,
     path: &'b mut Path,
-    /// The member that the walk is at, as long as its name is not written to the path.
-    leaf: &'a str,
     frames: &'b mut Vec<Frame>,
     text: &'b mut String,
     name: &'b mut String,
@@ -95,7 +93,7 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
     fn new(body: &'a [u8], limits: &'b WalkLimits, scratch: &'b mut WalkScratch, visitor: &'b mut V) -> Self {
         let WalkScratch { path, frames, text, name } = scratch;
         let source = Source::new(body);
-        Walker { body, source, at: 0, tokens: 0, limits, path, leaf: "", frames, text, name, visitor }
+        Walker { body, source, at: 0, tokens: 0, limits, path, frames, text, name, visitor }
     }
 
     fn walked(&self, end: Result<(), End>) -> Walked {
@@ -110,19 +108,17 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
     /// Reads one value that ends at `end` of the body at the latest.
     fn document(&mut self, end: usize) -> Result<(), End> {
         let body = self.body.get(..end).unwrap_or_default();
-        self.leaf = "";
         loop {
             self.value(body)?;
             // After a value: close what ends here, and go on to the next member or element.
             loop {
                 let Some(frame) = self.frames.last() else { return Ok(()) };
-                self.path.back(frame);
-                self.leaf = "";
                 let array = frame.array;
+                let before = self.path.back(frame);
                 let byte = self.next_byte(body)?;
                 match (byte, array) {
                     (b',', true) => self.path.elements(),
-                    (b',', false) => self.key(body)?,
+                    (b',', false) => self.key(body, before)?,
                     (b']', true) | (b'}', false) => {
                         self.close(array);
                         continue;
@@ -151,7 +147,7 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
                         self.close(false);
                         return Ok(());
                     }
-                    self.key(body)?;
+                    self.key(body, self.path.here())?;
                 }
                 b'[' => {
                     self.open(true)?;
@@ -175,10 +171,6 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
         if self.frames.len() >= usize::from(self.limits.depth) {
             return Err(End::Deep);
         }
-        if !self.leaf.is_empty() {
-            self.path.write_leaf(self.leaf);
-            self.leaf = "";
-        }
         if array {
             self.visitor.begin_array(&self.path.at());
         } else {
@@ -199,20 +191,27 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
         }
     }
 
+    /// Reads a name that comes after the one that `before` stands for, and steps to it.
     #[inline]
-    fn key(&mut self, body: &'a [u8]) -> Result<(), End> {
+    fn key(&mut self, body: &'a [u8], before: u32) -> Result<(), End> {
         if self.next_byte(body)? != b'"' {
             return Err(End::Malformed);
         }
-        let (span, escaped) = self.string_span(body).ok_or(End::Cut)?;
-        match self.source.valid.get(span.clone()) {
-            Some(name) if !escaped && self.path.leaf(name) => self.leaf = name,
-            _ => {
-                let name =
-                    if escaped { unescape(body, span, self.name) } else { self.source.text(span, self.name) };
-                self.path.member(name);
+        match self.path.guess(before, body.get(self.at..).unwrap_or_default()) {
+            0 => self.new_key(body, before),
+            passed => {
+                self.at += passed;
+                Ok(())
             }
         }
+    }
+
+    #[inline(never)]
+    fn new_key(&mut self, body: &'a [u8], before: u32) -> Result<(), End> {
+        let (span, escaped) = self.string_span(body).ok_or(End::Cut)?;
+        let verbatim = !escaped && self.source.valid.get(span.clone()).is_some();
+        let name = if escaped { unescape(body, span, self.name) } else { self.source.text(span, self.name) };
+        self.path.member_next(before, name, verbatim);
         if self.next_byte(body)? == b':' { Ok(()) } else { Err(End::Malformed) }
     }
 
@@ -229,7 +228,7 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
         } else {
             self.source.text(span.clone(), self.text)
         };
-        self.visitor.scalar(&self.path.at_leaf(self.leaf), Scalar::Str(text), span);
+        self.visitor.scalar(&self.path.at(), Scalar::Str(text), span);
         end
     }
 
@@ -259,7 +258,7 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
             return Err(if self.at == body.len() { End::Cut } else { End::Malformed });
         }
         let text = self.source.text(start..start + len, self.text);
-        self.visitor.scalar(&self.path.at_leaf(self.leaf), Scalar::Num(text), start..start + len);
+        self.visitor.scalar(&self.path.at(), Scalar::Num(text), start..start + len);
         Ok(())
     }
 
@@ -270,12 +269,20 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
         }
         let span = self.at - 1..self.at + rest.len();
         self.at = span.end;
-        self.visitor.scalar(&self.path.at_leaf(self.leaf), value, span);
+        self.visitor.scalar(&self.path.at(), value, span);
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn peek(&mut self, body: &[u8]) -> Result<u8, End> {
+        match body.get(self.at) {
+            Some(byte) if *byte > b' ' => Ok(*byte),
+            _ => self.after_space(body),
+        }
+    }
+
+    #[inline(never)]
+    fn after_space(&mut self, body: &[u8]) -> Result<u8, End> {
         loop {
             match body.get(self.at) {
                 Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
@@ -285,7 +292,7 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn next_byte(&mut self, body: &[u8]) -> Result<u8, End> {
         let byte = self.peek(body)?;
         self.at += 1;

@@ -109,7 +109,8 @@ impl Look {
     fn at(body: &[u8]) -> Look {
         let head = body.get(..body.len().min(512)).unwrap_or_default();
         let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
-        if head.iter().any(|b| matches!(b, 0..=8 | 11 | 14..=26 | 28..=31)) {
+        // Without a way out, so that it is done many bytes at a time.
+        if head.iter().fold(false, |any, b| any | matches!(b, 0..=8 | 11 | 14..=26 | 28..=31)) {
             return Look::Unreadable;
         }
         let head = head.trim_ascii_start();

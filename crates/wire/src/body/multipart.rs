@@ -35,7 +35,7 @@ pub(super) fn walk<V: Visitor + ?Sized>(
             path.member(source.text(part.name.clone().unwrap_or(0..0), name));
             if let Some(file) = part.filename.clone() {
                 let field = path.mark(false);
-                path.member_after(".@", "filename");
+                path.attribute("filename");
                 visitor.scalar(&path.at(), Scalar::Str(source.text(file.clone(), text)), file);
                 path.back(&field);
                 walked.tokens += 1;

@@ -139,7 +139,7 @@ fn path_hashes_depend_on_the_path_alone() {
     struct Hashes(Vec<(String, u64)>);
     impl Visitor for Hashes {
         fn scalar(&mut self, at: &Location<'_>, _: Scalar<'_>, _: Range<usize>) {
-            self.0.push((at.path().into_owned(), at.hash));
+            self.0.push((at.path(), at.hash));
         }
     }
     let (mut hashes, mut scratch) = (Hashes::default(), WalkScratch::default());
@@ -158,6 +158,48 @@ fn offsets_within_escaped_values_map_back() {
     assert_eq!((map(0), map(1), map(2), map(3), map(5), map(6), map(10)), (0, 1, 3, 4, 10, 11, 23));
     assert_eq!(raw_offset(Kind::Form, b"a%20b+c", 2), 4);
     assert_eq!(raw_offset(Kind::Xml, b"a&lt;b", 2), 5);
+}
+
+/// All that a visitor is told.
+#[derive(Default)]
+struct Trace(Vec<String>);
+
+impl Visitor for Trace {
+    fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, span: Range<usize>) {
+        let path = at.path();
+        self.0.push(format!("{path} {} {} {} {} {value:?} {span:?}", at.hash, at.key, at.key_hash, at.depth));
+    }
+    fn begin_object(&mut self, at: &Location<'_>) {
+        self.0.push(format!("{{ {} {}", at.path(), at.depth));
+    }
+    fn end_object(&mut self, at: &Location<'_>) {
+        self.0.push(format!("}} {} {}", at.path(), at.depth));
+    }
+    fn begin_array(&mut self, at: &Location<'_>) {
+        self.0.push(format!("[ {} {}", at.path(), at.depth));
+    }
+    fn end_array(&mut self, at: &Location<'_>) {
+        self.0.push(format!("] {} {}", at.path(), at.depth));
+    }
+}
+
+#[test]
+fn places_are_forgotten_when_there_are_too_many() {
+    #[derive(Default)]
+    struct Known(Places<String>);
+    impl Visitor for Known {
+        fn scalar(&mut self, at: &Location<'_>, _: Scalar<'_>, _: Range<usize>) {
+            let known = self.0.get_or_insert_with(at, || at.path()).cloned();
+            assert_eq!(known, Some(at.path()));
+        }
+    }
+    let (mut known, mut scratch) = (Known::default(), WalkScratch::default());
+    for round in 0..4 {
+        let names: Vec<_> = (0..5_000).map(|n| format!("\"k{round}_{n}\":1,\"same\":2")).collect();
+        let body = format!("{{{}}}", names.join(","));
+        walk(Kind::Json, None, body.as_bytes(), &WalkLimits::default(), &mut scratch, &mut known);
+        assert!(scratch.path.places() <= 20_000);
+    }
 }
 
 fn flat(value: &serde_json::Value, path: &str, out: &mut Vec<String>) {
@@ -214,6 +256,31 @@ proptest! {
         let mut expected = Vec::new();
         flat(&value, "$", &mut expected);
         prop_assert_eq!(got.0, expected);
+    }
+
+    #[test]
+    fn what_a_scratch_has_seen_changes_nothing(
+        bodies in prop::collection::vec(
+            prop::collection::vec((0..9_usize, 0..6_usize, any::<bool>()), 0..12), 1..6),
+        cut in 0..200_usize,
+    ) {
+        const NAMES: [&str; 9] =
+            ["a", "ab", "a\\\"", "a\\\\", "id", "", "\u{e9}t\u{e9}", "one_of_seventeen_", "sixteen_and_more_than_that"];
+        let mut used = WalkScratch::default();
+        for body in bodies {
+            let members: Vec<_> = body.iter().map(|(name, value, spaced)| {
+                let value = ["1", "\"x\"", "[{\"a\":1},{\"ab\":2,\"a\":3}]", "{\"id\":true}", "{}", "[[null]]"][*value];
+                format!("\"{}\"{}:{value}", NAMES[*name], if *spaced { " " } else { "" })
+            }).collect();
+            let mut body = format!("{{{}}}", members.join(",")).into_bytes();
+            body.truncate(body.len().saturating_sub(cut % 23));
+            let (mut old, mut new) = (Trace::default(), Trace::default());
+            let limits = WalkLimits::default();
+            let a = walk(Kind::Json, None, &body, &limits, &mut used, &mut old);
+            let b = walk(Kind::Json, None, &body, &limits, &mut WalkScratch::default(), &mut new);
+            prop_assert_eq!(a, b);
+            prop_assert_eq!(old.0, new.0);
+        }
     }
 
     #[test]

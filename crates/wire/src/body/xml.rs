@@ -162,7 +162,7 @@ impl<V: Visitor + ?Sized> Walker<'_, '_, V> {
         self.begin(self.frames.len());
         let element = self.path.mark(false);
         let name = self.source.text(start..start + len, self.name);
-        self.path.member_after(".@", name);
+        self.path.attribute(name);
         let told = self.scalar(from..end, Entities::Taken);
         self.path.back(&element);
         self.at = end + 1;
