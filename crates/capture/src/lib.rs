@@ -21,4 +21,4 @@ pub use error::SourceError;
 pub use flow::{FlowCounters, FlowLimits, FlowTable};
 pub use source::{Files, LinkType, Packet, Source, open_files, open_stream};
 #[cfg(feature = "live")]
-pub use source::{Live, LiveOptions, open_live};
+pub use source::{Live, LiveOptions, open_live, open_live_readers};

@@ -394,6 +394,13 @@ pub struct InputSummary {
     /// Microseconds that were added to its times, so that its clock goes with the first input's.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub clock_offset_us: i64,
+    /// How often an interface was opened again after it had been removed.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub reopened: u64,
+}
+
+fn is_nothing(n: &u64) -> bool {
+    *n == 0
 }
 
 fn is_zero(n: &i64) -> bool {

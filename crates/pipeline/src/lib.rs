@@ -24,10 +24,11 @@ mod reader;
 mod redact;
 mod row;
 mod run;
+mod shed;
 mod snapshot;
 mod spool;
 mod worker;
 
 pub use evidence::Evidence;
 pub use options::{Hooks, Options, Outcome, PipelineError, Progress};
-pub use run::run;
+pub use run::{run, run_readers};

@@ -69,8 +69,10 @@ pub struct Progress {
     pub bytes_total: Option<u64>,
     /// Exchanges so far.
     pub exchanges: u64,
-    /// Packets shed for full queues, and dropped by the kernel.
-    pub dropped: u64,
+    /// Packets that the kernel or the interface dropped.
+    pub kernel_dropped: u64,
+    /// Packets of flows that were left out because workers could not keep up.
+    pub shed: u64,
     /// Packet time.
     pub now: Option<Ts>,
 }
@@ -82,6 +84,9 @@ pub trait Hooks {
 
     /// Called after each epoch that brought new or changed verdicts; `now` is packet time.
     fn verdicts(&mut self, _now: Ts, _changed: &[VerdictRow]) {}
+
+    /// Called with what became known of an input: an interface that went away or came back.
+    fn news(&mut self, _line: &str) {}
 
     /// True to end the run: what was read is still judged.
     fn stop(&self) -> bool {

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
@@ -9,6 +10,7 @@ use sidetap_model::rows::PacketCounts;
 
 use crate::batch::Batch;
 use crate::clock::Clock;
+use crate::shed::Shed;
 
 /// What a worker is given.
 #[derive(Debug)]
@@ -19,15 +21,36 @@ pub(crate) enum ToWorker {
     Tick { epoch: u64, now: Ts },
 }
 
-/// What the coordinator and the hooks see of the reader while it works.
+/// What the coordinator and the hooks see of all readers while they work.
 #[derive(Debug, Default)]
 pub(crate) struct ReaderView {
     pub(crate) stop: AtomicBool,
     pub(crate) packets: AtomicU64,
     pub(crate) bytes_read: AtomicU64,
     pub(crate) bytes_total: AtomicU64,
-    pub(crate) dropped: AtomicU64,
-    pub(crate) now: std::sync::atomic::AtomicI64,
+    pub(crate) kernel_dropped: AtomicU64,
+    pub(crate) shed: AtomicU64,
+    pub(crate) now: AtomicI64,
+    pub(crate) news: Mutex<Vec<String>>,
+    /// The epoch that is open. Whoever closes it holds `closing`, so that all workers get the marks in one order.
+    pub(crate) epoch: AtomicU64,
+    pub(crate) closing: Mutex<Ts>,
+}
+
+impl ReaderView {
+    const NEWS: usize = 64;
+
+    fn tell(&self, line: String) {
+        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        if news.len() < Self::NEWS {
+            news.push(line);
+        }
+    }
+
+    /// Takes what became known since the last call.
+    pub(crate) fn take_news(&self) -> Vec<String> {
+        std::mem::take(&mut self.news.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Reads packets, finds their flow's logical shard and hands them to its worker; marks epochs in all queues alike.
@@ -50,6 +73,19 @@ pub(crate) struct ReaderCounts {
     pub(crate) clock: Vec<(&'static str, u64)>,
 }
 
+impl ReaderCounts {
+    /// Adds what another reader counted.
+    pub(crate) fn merge(&mut self, other: ReaderCounts) {
+        let (all, more) = (&mut self.packets, other.packets);
+        all.total += more.total;
+        all.decoded += more.decoded;
+        all.kernel_dropped += more.kernel_dropped;
+        crate::accounting::add(&mut all.dropped, more.dropped);
+        self.interrupted |= other.interrupted;
+        self.clock.extend(other.clock);
+    }
+}
+
 struct Filling {
     open: Vec<Batch>,
     counts: PacketCounts,
@@ -57,8 +93,20 @@ struct Filling {
     epoch: u64,
     epoch_start: Option<Ts>,
     segments: usize,
-    shed: u64,
+    /// Packets of flows that were left out, and of batches that no queue had room for.
+    shed: (u64, u64),
+    levels: Vec<Shed>,
+    reported: Reported,
     interrupted: bool,
+}
+
+/// What the view was told so far.
+#[derive(Default)]
+struct Reported {
+    packets: u64,
+    bytes: u64,
+    kernel: u64,
+    shed: u64,
 }
 
 impl Reader<'_> {
@@ -72,19 +120,21 @@ impl Reader<'_> {
             open: self.workers.iter().map(|_| Batch::default()).collect(),
             counts: PacketCounts::default(),
             clock: Clock::default(),
-            epoch: 1,
+            epoch: self.view.epoch.load(Relaxed),
             epoch_start: None,
             segments: 0,
-            shed: 0,
+            shed: (0, 0),
+            levels: vec![Shed::NONE; self.workers.len()],
+            reported: Reported::default(),
             interrupted: false,
         };
         let mut dropped: BTreeMap<&'static str, u64> = BTreeMap::new();
-        self.view.bytes_total.store(self.source.bytes_total().unwrap_or(0), Relaxed);
+        self.view.bytes_total.fetch_add(self.source.bytes_total().unwrap_or(0), Relaxed);
         let steady = self.source.keeps_time();
         let mut idle = Idle::default();
         loop {
             if f.counts.total.is_multiple_of(1024) {
-                self.report(&f);
+                self.report(&mut f);
                 if self.view.stop.load(Relaxed) {
                     f.interrupted = true;
                     break;
@@ -94,6 +144,7 @@ impl Reader<'_> {
                 if !self.source.idle() || self.view.stop.load(Relaxed) {
                     break;
                 }
+                self.report(&mut f);
                 if let Some(now) = f.clock.now_after(idle.elapsed()) {
                     self.pass_time(&mut f, now);
                 }
@@ -109,8 +160,11 @@ impl Reader<'_> {
                 Decoded::Segment(segment) => {
                     f.counts.decoded += 1;
                     let worker = usize::from(segment.shard()) % self.workers.len();
-                    if let Some(batch) = f.open.get_mut(worker) {
-                        batch.push(&segment);
+                    let sheds = f.levels.get(worker).is_some_and(|l| l.sheds(&segment));
+                    let segment = if sheds { Shed::remains(&segment) } else { Some(segment) };
+                    match (f.open.get_mut(worker), &segment) {
+                        (Some(batch), Some(segment)) => batch.push(segment),
+                        _ => f.shed.0 += 1,
                     }
                     f.segments += 1;
                     self.after_segment(&mut f, worker);
@@ -122,14 +176,17 @@ impl Reader<'_> {
                 self.pass_time(&mut f, now);
             }
         }
-        self.report(&f);
         for worker in 0..self.workers.len() {
             self.send(&mut f, worker);
         }
+        self.source.count_last();
+        self.report(&mut f);
         f.counts.dropped = dropped.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
-        if f.shed > 0 {
-            f.counts.decoded = f.counts.decoded.saturating_sub(f.shed);
-            f.counts.dropped.insert("queue-full".into(), f.shed);
+        for (reason, n) in [("flow-shed", f.shed.0), ("queue-full", f.shed.1)] {
+            if n > 0 {
+                f.counts.decoded = f.counts.decoded.saturating_sub(n);
+                f.counts.dropped.insert(reason.into(), n);
+            }
         }
         f.counts.kernel_dropped = self.source.kernel_dropped();
         ReaderCounts {
@@ -151,22 +208,43 @@ impl Reader<'_> {
     fn pass_time(&mut self, f: &mut Filling, now: Ts) {
         let start = *f.epoch_start.get_or_insert(now);
         let now = now.max(start);
+        if self.view.epoch.load(Relaxed) != f.epoch {
+            return self.follow(f, now);
+        }
         if now.since(start) < Self::EPOCH && f.segments < Self::EPOCH_SEGMENTS {
             return;
+        }
+        let view = self.view;
+        let mut latest = view.closing.lock().unwrap_or_else(PoisonError::into_inner);
+        if view.epoch.load(Relaxed) != f.epoch {
+            return self.follow(f, now);
         }
         // A mark goes into all queues or none. Live waits for nobody: while a queue has no room for it, the epoch goes on.
         if self.live && self.workers.iter().any(|to| to.capacity().is_some_and(|room| to.len() + 2 > room)) {
             return;
         }
+        // Readers differ by what each still holds: time does not go back when another one closes an epoch.
+        *latest = now.max(*latest);
         for worker in 0..self.workers.len() {
             self.send(f, worker);
             if let Some(to) = self.workers.get(worker)
-                && to.send(ToWorker::Tick { epoch: f.epoch, now }).is_err()
+                && to.send(ToWorker::Tick { epoch: f.epoch, now: *latest }).is_err()
             {
                 self.view.stop.store(true, Relaxed);
             }
         }
         f.epoch += 1;
+        f.epoch_start = Some(now);
+        f.segments = 0;
+        view.epoch.store(f.epoch, Relaxed);
+    }
+
+    /// Another reader closed the epoch: what this one holds goes after it at once.
+    fn follow(&mut self, f: &mut Filling, now: Ts) {
+        for worker in 0..self.workers.len() {
+            self.send(f, worker);
+        }
+        f.epoch = self.view.epoch.load(Relaxed);
         f.epoch_start = Some(now);
         f.segments = 0;
     }
@@ -185,10 +263,13 @@ impl Reader<'_> {
             }
             return;
         }
+        if let (Some(level), Some(room)) = (f.levels.get_mut(worker), to.capacity()) {
+            level.observe(to.len(), room, Instant::now());
+        }
         match to.try_send(full) {
             Ok(()) => {}
             Err(TrySendError::Full(ToWorker::Batch(mut batch))) => {
-                f.shed += batch.len() as u64;
+                f.shed.1 += batch.len() as u64;
                 batch.clear();
                 *open = batch;
             }
@@ -196,11 +277,20 @@ impl Reader<'_> {
         }
     }
 
-    fn report(&self, f: &Filling) {
-        self.view.packets.store(f.counts.total, Relaxed);
-        self.view.bytes_read.store(self.source.bytes_read(), Relaxed);
-        self.view.dropped.store(f.shed + self.source.kernel_dropped(), Relaxed);
-        self.view.now.store(f.clock.now().map_or(0, |t| t.0), Relaxed);
+    fn report(&mut self, f: &mut Filling) {
+        let (view, was) = (self.view, &mut f.reported);
+        let add = |to: &AtomicU64, was: &mut u64, is: u64| {
+            to.fetch_add(is.saturating_sub(*was), Relaxed);
+            *was = is.max(*was);
+        };
+        add(&view.packets, &mut was.packets, f.counts.total);
+        add(&view.bytes_read, &mut was.bytes, self.source.bytes_read());
+        add(&view.kernel_dropped, &mut was.kernel, self.source.kernel_dropped());
+        add(&view.shed, &mut was.shed, f.shed.0 + f.shed.1);
+        view.now.fetch_max(f.clock.now().map_or(0, |t| t.0), Relaxed);
+        while let Some(line) = self.source.news() {
+            view.tell(line);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use sidetap_capture::{DecodeOptions, Decoder, FlowLimits, Source};
 use sidetap_model::Ts;
-use sidetap_model::rows::{Counts, RunData, Summary};
+use sidetap_model::rows::{Counts, InputSummary, RunData, Summary};
 
 use crate::accounting::{Tally, add};
 use crate::analysis::Analyzer;
@@ -16,7 +16,7 @@ use crate::item::Item;
 use crate::options::{Hooks, Options, Outcome, PipelineError, Progress};
 use crate::reader::{Reader, ReaderCounts, ReaderView};
 use crate::snapshot::Snapshots;
-use crate::spool::LookupKey;
+use crate::spool::{LookupKey, Spool};
 use crate::worker::{Part, Worker};
 
 /// Batches that may wait for a worker; each holds at most a quarter of a MiB and a segment.
@@ -30,10 +30,21 @@ pub fn run(
     options: &Options,
     hooks: &mut dyn Hooks,
 ) -> Result<Outcome, PipelineError> {
+    run_readers(&mut [source], options, hooks)
+}
+
+/// Takes several sources to their ends at once, each read by a thread of its own: the shares of a fan-out. Packets go to the
+/// shard of their innermost flow, whichever reader had them. What comes out depends on the order in which readers are faster, so this is
+/// for live sources.
+pub fn run_readers(
+    sources: &mut [&mut (dyn Source + Send)],
+    options: &Options,
+    hooks: &mut dyn Hooks,
+) -> Result<Outcome, PipelineError> {
     let mut coordinator = prepare(options)?;
     let snapshots = Arc::new(Snapshots::default());
     snapshots.publish(0, coordinator.world());
-    let view = ReaderView::default();
+    let view = ReaderView { epoch: AtomicU64::new(1), ..ReaderView::default() };
     let exchanges = Arc::new(AtomicU64::new(0));
     let workers = options.workers.max(1);
     let (read, tally) = std::thread::scope(|scope| {
@@ -61,22 +72,30 @@ pub fn run(
             handles.push(std::thread::Builder::new().name(name).spawn_scoped(scope, move || worker.run())?);
         }
         drop((parts_tx, recycle_tx));
-        let live = options.live;
-        let reader = Reader {
-            source,
-            decoder: Decoder::new(DecodeOptions::default()),
-            workers: inputs,
-            recycled: recycle_rx,
-            live,
-            view: &view,
-        };
-        let reader = std::thread::Builder::new()
-            .name("sidetap-reader".into())
-            .spawn_scoped(scope, move || reader.run())?;
+        let readers: Vec<_> = sources
+            .iter_mut()
+            .enumerate()
+            .map(|(index, source)| {
+                let reader = Reader {
+                    source: &mut **source,
+                    decoder: Decoder::new(DecodeOptions::default()),
+                    workers: inputs.clone(),
+                    recycled: recycle_rx.clone(),
+                    live: options.live,
+                    view: &view,
+                };
+                let name = format!("sidetap-reader-{index}");
+                std::thread::Builder::new().name(name).spawn_scoped(scope, move || reader.run())
+            })
+            .collect::<Result<_, _>>()?;
+        drop((inputs, recycle_rx));
         let last =
             coordinate(&parts_rx, workers, &mut coordinator, &snapshots, &view, &exchanges, options, hooks);
         drop(closer);
-        let read = join(reader, "reader")?;
+        let mut read = ReaderCounts::default();
+        for reader in readers {
+            read.merge(join(reader, "reader")?);
+        }
         let mut tally = Tally::default();
         for handle in handles {
             tally.merge(join(handle, "worker")?.ok_or(PipelineError::Died("coordinator"))?);
@@ -84,7 +103,7 @@ pub fn run(
         coordinator.finish(last.0, last.1);
         Ok::<_, PipelineError>((read, tally))
     })?;
-    Ok(outcome(source, options, coordinator, read, tally))
+    Ok(outcome(inputs_of(sources), options, coordinator, read, tally))
 }
 
 fn prepare(options: &Options) -> Result<Coordinator, PipelineError> {
@@ -145,9 +164,11 @@ fn coordinate(
             bytes_read: view.bytes_read.load(Relaxed),
             bytes_total: Some(view.bytes_total.load(Relaxed)).filter(|n| *n > 0),
             exchanges: exchanges.load(Relaxed),
-            dropped: view.dropped.load(Relaxed),
+            kernel_dropped: view.kernel_dropped.load(Relaxed),
+            shed: view.shed.load(Relaxed),
             now: Some(Ts(view.now.load(Relaxed))).filter(|t| t.0 != 0),
         });
+        view.take_news().iter().for_each(|line| hooks.news(line));
         if hooks.stop() {
             view.stop.store(true, Relaxed);
         }
@@ -166,6 +187,9 @@ fn coordinate(
             last = now;
             coordinator.end_epoch(items, now);
             snapshots.publish(epoch, coordinator.world());
+            if let Some(line) = coordinator.spool.as_mut().and_then(Spool::broken) {
+                hooks.news(&line);
+            }
             if options.live || options.evidence {
                 let changed = coordinator.changed_verdicts();
                 if options.live && !changed.is_empty() {
@@ -190,8 +214,26 @@ impl Drop for CloseOnDrop<'_> {
     }
 }
 
+/// The inputs of all readers; those that share one are one.
+fn inputs_of(sources: &[&mut (dyn Source + Send)]) -> Vec<InputSummary> {
+    let mut all: Vec<InputSummary> = Vec::new();
+    for (reader, source) in sources.iter().enumerate() {
+        for (at, input) in source.inputs().into_iter().enumerate() {
+            let Some(known) = all.get_mut(at).filter(|k| reader > 0 && k.path == input.path) else {
+                all.push(input);
+                continue;
+            };
+            known.packets += input.packets;
+            known.bytes += input.bytes;
+            known.first_ts = known.first_ts.into_iter().chain(input.first_ts).min();
+            known.last_ts = known.last_ts.max(input.last_ts);
+        }
+    }
+    all
+}
+
 fn outcome(
-    source: &dyn Source,
+    inputs: Vec<InputSummary>,
     options: &Options,
     mut c: Coordinator,
     read: ReaderCounts,
@@ -227,7 +269,7 @@ fn outcome(
     out.learned_proxies = c.proxies.end_epoch().iter().map(|(_, ip)| *ip).collect();
     out.learned_proxies.sort_unstable();
     let interrupted = read.interrupted;
-    run.summary = summary(source, options, &c, read, tally, &run);
+    run.summary = summary(inputs, options, &c, read, tally, &run);
     if interrupted && !options.live {
         for input in run.summary.inputs.iter_mut().filter(|i| i.error.is_none()) {
             input.error =
@@ -245,7 +287,7 @@ fn known_id(names: &sidetap_discovery::Snapshot, k: &LookupKey) -> Option<String
 }
 
 fn summary(
-    source: &dyn Source,
+    inputs: Vec<InputSummary>,
     options: &Options,
     c: &Coordinator,
     read: ReaderCounts,
@@ -269,7 +311,7 @@ fn summary(
     evictions.retain(|_, n| *n > 0);
     Summary {
         version: env!("CARGO_PKG_VERSION").into(),
-        inputs: source.inputs(),
+        inputs,
         packets: read.packets,
         exchanges: tally.exchange_counts(),
         anomalies: tally.anomaly_codes(),

@@ -12,6 +12,7 @@ pub(crate) struct Spool {
     spool: PathBuf,
     file: Option<BufWriter<File>>,
     error: Option<io::Error>,
+    told: bool,
 }
 
 /// What the final name of an endpoint is looked up by.
@@ -30,9 +31,9 @@ impl Spool {
         match File::create(&spool) {
             Ok(f) => {
                 let file = Some(BufWriter::with_capacity(1 << 18, f));
-                Spool { output: output.to_owned(), spool, file, error: None }
+                Spool { output: output.to_owned(), spool, file, error: None, told: false }
             }
-            Err(e) => Spool { output: output.to_owned(), spool, file: None, error: Some(e) },
+            Err(e) => Spool { output: output.to_owned(), spool, file: None, error: Some(e), told: false },
         }
     }
 
@@ -43,6 +44,13 @@ impl Spool {
             self.error = Some(e);
             self.file = None;
         }
+    }
+
+    /// Why nothing is written any more, the first time it is asked.
+    pub(crate) fn broken(&mut self) -> Option<String> {
+        let error = self.error.as_ref().filter(|_| !self.told)?;
+        self.told = true;
+        Some(format!("cannot write {}: {error}; exchanges are no longer listed", self.output.display()))
     }
 
     /// Writes the output with the ids that `id_of` gives, and removes the spool.

@@ -114,8 +114,17 @@ pub struct Segment<'a> {
 impl Segment<'_> {
     /// The logical shard of its flow: the same for both directions and for every run.
     pub fn shard(&self) -> u8 {
+        (self.flow_hash() >> 56) as u8
+    }
+
+    /// One of sixteen classes of flows within its logical shard, by which load is shed.
+    pub fn shed_class(&self) -> u8 {
+        (self.flow_hash() >> 52) as u8 & 15
+    }
+
+    fn flow_hash(&self) -> u64 {
         let hash = endpoint_hash(&self.src).wrapping_add(endpoint_hash(&self.dst));
-        (mix(hash ^ u64::from(self.zone)) >> 56) as u8
+        mix(hash ^ u64::from(self.zone))
     }
 }
 

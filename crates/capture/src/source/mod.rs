@@ -17,7 +17,7 @@ use sidetap_model::rows::InputSummary;
 pub use files::{Files, open_files, open_stream};
 pub use link::LinkType;
 #[cfg(feature = "live")]
-pub use live::{Live, LiveOptions, open_live};
+pub use live::{Live, LiveOptions, open_live, open_live_readers};
 
 /// A packet as captured, borrowed from its source's buffer.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +64,14 @@ pub trait Source {
     /// What times of packets did to its clocks, by name; counts of 0 may be among them.
     fn clock(&self) -> Vec<(&'static str, u64)> {
         Vec::new()
+    }
+
+    /// Reads the counters of drops once more: what came since the last look. Called when a run ends.
+    fn count_last(&mut self) {}
+
+    /// What became known of an input while it is read (an interface that went away or came back), each once.
+    fn news(&mut self) -> Option<String> {
+        None
     }
 
     /// Bytes of input read so far, before decompression.

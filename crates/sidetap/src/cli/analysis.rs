@@ -97,6 +97,41 @@ pub(crate) struct LiveArgs {
     /// Capture filter in the syntax of tcpdump
     #[arg(long, value_name = "BPF")]
     pub(crate) filter: Option<String>,
+    /// Capture threads, among which the kernel divides the flows of each interface [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) fanout: Option<u16>,
+    /// Kernel buffer of each interface, like 256M [default: 64M]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) ring: Option<Size>,
+    /// Leave interfaces out of promiscuous mode
+    #[arg(long)]
+    pub(crate) no_promiscuous: bool,
+    /// Whom to become once interfaces are open, where started as root: an account or UID:GID [default: nobody]
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// Give up no rights after interfaces are open
+    #[arg(long)]
+    pub(crate) keep_rights: bool,
+}
+
+/// `sidetap act`: the process beside `watch` that changes devices. `watch` starts it.
+#[derive(Debug, Args)]
+pub(crate) struct ActArgs {
+    /// The site's key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hash_key: Option<PathBuf>,
+    /// The store
+    #[arg(long, value_name = "FILE")]
+    pub(crate) store: Option<PathBuf>,
+    /// When the run began, in nanoseconds
+    #[arg(long, value_name = "NANOS")]
+    pub(crate) begun: i64,
+    /// The interfaces of the run
+    #[arg(short, long = "interface", value_name = "IFACE")]
+    pub(crate) interfaces: Vec<String>,
+    /// Change devices
+    #[arg(long)]
+    pub(crate) enforce: bool,
 }
 
 /// `sidetap doctor`.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use analysis::{AnalysisArgs, DoctorArgs, ReplayArgs, WatchArgs, network};
+pub(crate) use analysis::{ActArgs, AnalysisArgs, DoctorArgs, ReplayArgs, WatchArgs, network};
 pub(crate) use control::{MitigationArgs, MitigationCommand, PolicyArgs, PolicyCommand, PushArgs, ServeArgs};
 pub(crate) use read::{
     IndicatorsArgs, IndicatorsCommand, IntelArgs, IntelCommand, InventoryArgs, InventoryCommand,
@@ -68,6 +68,9 @@ pub(crate) enum Command {
     Replay(Box<ReplayArgs>),
     /// Analyse a mirror port, with console and connectors
     Watch(Box<WatchArgs>),
+    /// Act on the verdicts that `watch` writes to stdin
+    #[command(hide = true)]
+    Act(ActArgs),
     /// Console and API over what was stored
     Serve(ServeArgs),
     /// Look at a mirror port or a capture: what can be seen in it and what to change

@@ -35,6 +35,7 @@ pub(crate) fn run(cli: Cli) -> Result<Status> {
         Command::Policy(args) => policy::run(&global, &args),
         Command::Replay(args) => replay::run(&global, &args),
         Command::Watch(args) => watch::run(&global, &args),
+        Command::Act(args) => watch::act(&global, &args),
         Command::Serve(args) => serve::run(&global, &args),
         Command::Doctor(args) => doctor::run(&global, &args),
         Command::Sensitive(args) => sensitive::run(&global, &args.command),

@@ -57,13 +57,7 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
     let specs = specs(&config.analysis.specs)?;
     let state = config.analysis.state.clone();
     let mut lost = Vec::new();
-    let out = config.output.directory.as_deref().and_then(|dir| match RunDir::create(dir) {
-        Ok(out) => Some(out),
-        Err(e) => {
-            lost.push(format!("cannot write {}: {e}", dir.display()));
-            None
-        }
-    });
+    let out = config.output.directory.as_deref().map(|dir| run_dir(dir, &mut lost)).transpose()?.flatten();
     let options = Options {
         workers: workers(config.analysis.workers),
         memory_limit: config.analysis.memory_limit.0,
@@ -87,6 +81,21 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
         devices: Devices::Untouched,
         lost,
     })
+}
+
+/// The run directory; nothing, with a line of what is lost, where it cannot be written.
+fn run_dir(dir: &Path, lost: &mut Vec<String>) -> Result<Option<RunDir>> {
+    match RunDir::create(dir) {
+        Ok(out) => Ok(Some(out)),
+        Err(e) if e.kind() == std::io::ErrorKind::ResourceBusy => anyhow::bail!(
+            "{} is being written by another sidetap that still runs: stop it, or name another directory with --out",
+            dir.display()
+        ),
+        Err(e) => {
+            lost.push(format!("cannot write {}: {e}", dir.display()));
+            Ok(None)
+        }
+    }
 }
 
 /// Options of a run that stops at exchanges.

@@ -35,6 +35,17 @@ impl Stop {
         Ok(stop)
     }
 
+    /// Listens to SIGINT and SIGTERM so that they end nothing: for a process that ends when its input does.
+    pub(crate) fn unheeded() -> Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        // A handler stays for the life of the process, whoever listens.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let _entered = runtime.enter();
+        let handlers = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        drop(handlers);
+        Ok(Stop::default())
+    }
+
     /// Whether an end was asked for.
     pub(crate) fn is_asked(&self) -> bool {
         self.0.load(Relaxed)

@@ -1,12 +1,13 @@
 //! `sidetap serve`: console and feeds over what was stored.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use sidetap_console::{Console, Page};
 use sidetap_mitigation::feed;
+use tokio::runtime::Runtime;
 
 use super::policy::policies;
 use super::progress::Stop;
@@ -31,24 +32,64 @@ pub(crate) fn run(global: &GlobalArgs, args: &ServeArgs) -> Result<Status> {
 /// Serves the console and the configured feeds until `stop`.
 pub(crate) fn serve_until(store: &Path, listen: SocketAddr, config: &Config, stop: Stop) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let page = report_page(config)?;
-    runtime.block_on(async {
-        let console = Console::bind(store, listen, page).await?.with_hosts(config.console.hosts.clone());
-        note(&format!("console: http://{}/", console.local_addr()));
-        let mut feeds = tokio::task::JoinSet::new();
-        for feed in &config.mitigation.feed {
-            let server = feed::Server::bind(feed, feed::system_clock()).await?;
-            let address = server.local_addr().context("feed")?;
-            note(&format!("feed {}: http://{address}/", feed.name));
-            let stop = stop.clone();
-            feeds.spawn(async move { server.run(async move { stop.wait().await }).await });
-        }
-        console.run(async move { stop.wait().await }).await?;
-        while let Some(ended) = feeds.join_next().await {
-            ended.context("feed")??;
-        }
-        Ok(())
-    })
+    Bound::take(runtime, store, listen, config)?.serve(stop)
+}
+
+/// The console and the feeds, their addresses taken: nothing is served yet.
+pub(crate) struct Bound {
+    runtime: Runtime,
+    console: Console,
+    feeds: Vec<feed::Server>,
+}
+
+impl Bound {
+    fn take(runtime: Runtime, store: &Path, listen: SocketAddr, config: &Config) -> Result<Self> {
+        let page = report_page(config)?;
+        let (console, feeds) = runtime.block_on(async {
+            let console = Console::bind(store, listen, page).await?.with_hosts(config.console.hosts.clone());
+            note(&format!("console: http://{}/", console.local_addr()));
+            let mut feeds = Vec::new();
+            for feed in &config.mitigation.feed {
+                let server = feed::Server::bind(feed, feed::system_clock()).await?;
+                let address = server.local_addr().context("feed")?;
+                note(&format!("feed {}: http://{address}/", feed.name));
+                feeds.push(server);
+            }
+            Ok::<_, anyhow::Error>((console, feeds))
+        })?;
+        Ok(Bound { runtime, console, feeds })
+    }
+
+    /// Takes the addresses for a server beside a live watch: no thread is started, so rights can be given up after it.
+    pub(crate) fn beside(store: &Path, listen: SocketAddr, config: &Config) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Bound::take(runtime, store, listen, config)
+    }
+
+    /// Serves until `stop`.
+    fn serve(self, stop: Stop) -> Result<()> {
+        let Bound { runtime, console, feeds } = self;
+        runtime.block_on(async {
+            let mut serving = tokio::task::JoinSet::new();
+            for server in feeds {
+                let stop = stop.clone();
+                serving.spawn(async move { server.run(async move { stop.wait().await }).await });
+            }
+            console.run(async move { stop.wait().await }).await?;
+            while let Some(ended) = serving.join_next().await {
+                ended.context("feed")??;
+            }
+            Ok(())
+        })
+    }
+
+    /// Serves until `stop`, in a thread of its own.
+    pub(crate) fn start(self, stop: Stop) -> Result<std::thread::JoinHandle<Result<()>>> {
+        std::thread::Builder::new()
+            .name("sidetap-console".into())
+            .spawn(move || self.serve(stop))
+            .context("cannot start the console")
+    }
 }
 
 /// The report of what the store holds, as the console shows it.
@@ -65,18 +106,4 @@ fn report_page(config: &Config) -> Result<Page> {
             devices: Devices::Untouched,
         })
     }))
-}
-
-/// A console in a thread of its own, beside a live watch.
-pub(crate) fn serve_beside(
-    store: PathBuf,
-    listen: SocketAddr,
-    config: Config,
-    stop: Stop,
-) -> Result<std::thread::JoinHandle<Result<()>>> {
-    let serve = move || serve_until(&store, listen, &config, stop);
-    std::thread::Builder::new()
-        .name("sidetap-console".into())
-        .spawn(serve)
-        .context("cannot start the console")
 }

@@ -44,6 +44,11 @@ pub(crate) struct Capture {
     pub(crate) snaplen: u32,
     pub(crate) buffer: Size,
     pub(crate) promiscuous: bool,
+    /// Capture threads.
+    pub(crate) fanout: u16,
+    /// Whom to become; without it `nobody` where that can write.
+    pub(crate) user: Option<String>,
+    pub(crate) confine: bool,
 }
 
 /// How traffic is analysed.
@@ -107,13 +112,7 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
     let listen = raw.console.listen.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8642));
     loopback(listen).map_err(|m| bad("listen", m))?;
     Ok(Config {
-        capture: Capture {
-            interfaces: raw.capture.interfaces.unwrap_or_default(),
-            filter: raw.capture.filter.unwrap_or_default(),
-            snaplen: raw.capture.snaplen.unwrap_or(262_144),
-            buffer: raw.capture.buffer.unwrap_or(Size(64 << 20)),
-            promiscuous: raw.capture.promiscuous.unwrap_or(true),
-        },
+        capture: capture(raw.capture, &bad)?,
         analysis,
         output: Output { directory: raw.output.directory, exchanges: raw.output.exchanges.unwrap_or(false) },
         store: raw.store.path,
@@ -129,6 +128,23 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
 }
 
 type Bad<'a> = &'a dyn Fn(&str, String) -> ConfigError;
+
+fn capture(raw: raw::Capture, bad: Bad<'_>) -> Result<Capture, ConfigError> {
+    let fanout = raw.fanout.unwrap_or(1);
+    if !(1..=64).contains(&fanout) {
+        return Err(bad("fanout", format!("fanout = {fanout}: from 1 to 64")));
+    }
+    Ok(Capture {
+        interfaces: raw.interfaces.unwrap_or_default(),
+        filter: raw.filter.unwrap_or_default(),
+        snaplen: raw.snaplen.unwrap_or(262_144),
+        buffer: raw.buffer.unwrap_or(Size(64 << 20)),
+        promiscuous: raw.promiscuous.unwrap_or(true),
+        fanout,
+        user: raw.user.filter(|u| !u.is_empty()),
+        confine: raw.confine.unwrap_or(true),
+    })
+}
 
 fn analysis(raw: raw::Analysis, bad: Bad<'_>) -> Result<Analysis, ConfigError> {
     let workers = raw.workers.unwrap_or(0);

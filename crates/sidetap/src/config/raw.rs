@@ -81,10 +81,17 @@ tables! {
         filter: String = "\"\"",
         /// Bytes kept of each packet.
         snaplen: u32 = "262144",
-        /// Kernel buffer of each interface.
+        /// Kernel buffer of each interface; `--ring` replaces it.
         buffer: Size = "\"64M\"",
         /// Put interfaces into promiscuous mode.
         promiscuous: bool = "true",
+        /// Capture threads: the kernel divides the flows of each interface among them.
+        fanout: u16 = "1",
+        /// Whom `watch` becomes once interfaces are open, where it was started as root: an account, or UID:GID. Without it `nobody`,
+        /// or, where that account could not write what is to be written, root without any of its rights.
+        user: String = "",
+        /// Give up all rights once interfaces are open.
+        confine: bool = "true",
     }
     /// How traffic is analysed.
     Analysis "analysis" {

@@ -13,9 +13,11 @@ use sidetap_model::rows::{RunData, Summary, TrafficPoint};
 
 use super::write_atomically;
 
-/// A run directory that is being written.
+/// A run directory that is being written. While it is, no other run writes there.
 pub(crate) struct RunDir {
     path: PathBuf,
+    /// The directory itself, locked: the kernel lets go when the process ends, however it ends.
+    _lock: fs::File,
 }
 
 /// `summary.json`: the summary with the traffic over time.
@@ -28,9 +30,15 @@ struct SummaryFile<'a> {
 
 impl RunDir {
     /// Makes the directory and shows that it can be written; what an earlier run left under names of ours that this
-    /// one may not write is taken away.
+    /// one may not write is taken away. One that a run still writes is refused as busy.
     pub(crate) fn create(path: &Path) -> io::Result<Self> {
         fs::create_dir_all(path)?;
+        let lock = fs::File::open(path)?;
+        match lock.try_lock() {
+            Err(fs::TryLockError::WouldBlock) => return Err(io::ErrorKind::ResourceBusy.into()),
+            // A file system without locks: then nothing tells two runs apart.
+            Err(fs::TryLockError::Error(_)) | Ok(()) => {}
+        }
         write_atomically(&path.join(".writable"), |_| Ok(()))?;
         fs::remove_file(path.join(".writable"))?;
         remove_if_there(&path.join("exchanges.ndjson"))?;
@@ -39,7 +47,7 @@ impl RunDir {
                 fs::remove_file(old.path())?;
             }
         }
-        Ok(RunDir { path: path.to_owned() })
+        Ok(RunDir { path: path.to_owned(), _lock: lock })
     }
 
     /// Where it is.
@@ -213,7 +221,10 @@ mod tests {
         out.write(&RunData::default(), &[("old.example".to_owned(), document)]);
         fs::write(dir.path().join("openapi/mine.json"), "{}").unwrap();
         fs::write(out.exchanges(), "{}").unwrap();
-        RunDir::create(dir.path()).unwrap();
+        let busy = RunDir::create(dir.path()).err().unwrap();
+        assert_eq!(busy.kind(), io::ErrorKind::ResourceBusy, "while the first one still writes");
+        drop(out);
+        let out = RunDir::create(dir.path()).unwrap();
         assert!(!out.exchanges().exists());
         assert!(!dir.path().join("openapi/old.example.json").exists());
         assert!(dir.path().join("openapi/mine.json").exists(), "what is not of a run stays");

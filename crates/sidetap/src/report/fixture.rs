@@ -68,6 +68,7 @@ fn summary() -> Summary {
             last_ts: Some(at(1200)),
             error: Some("cut short: the last packet has 12 of 74 bytes".into()),
             clock_offset_us: 0,
+            reopened: 0,
         }],
         packets: PacketCounts {
             total: 412_345,

@@ -1,17 +1,19 @@
 //! Acts on verdicts beside the data path: decides, stores, brings devices to what is asked.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result};
 use sidetap_mitigation::{Enforcer, Mode, PushOptions, PushReport};
 use sidetap_model::rows::{Summary, VerdictRow};
+use sidetap_model::{HashKey, Ts};
 use sidetap_store::{Store, run_id};
 
+use super::act::Actor;
 use super::{RECONCILE, live_inputs};
-use crate::cli::SourceArgs;
+use crate::cli::{ActArgs, GlobalArgs, SourceArgs};
 use crate::clock;
 use crate::commands::mitigation::{desired_of, enforcer};
 use crate::commands::policy::{Policies, policies};
@@ -20,17 +22,26 @@ use crate::config::Config;
 use crate::output::{plain, warn};
 
 /// Batches on their way.
-const QUEUE: usize = 64;
+pub(super) const QUEUE: usize = 64;
 /// Verdicts that are remembered for devices at most.
 const VERDICTS: usize = 100_000;
 
-/// A thread that acts.
+/// A thread that acts, itself or by way of another process.
 pub(super) struct Enforcement {
     sender: SyncSender<Vec<VerdictRow>>,
     thread: JoinHandle<Vec<String>>,
 }
 
-struct Acting {
+/// Who acts.
+pub(super) enum Actors {
+    /// Nobody but the store hears of verdicts: this process.
+    Here(Box<Acting>),
+    /// There are devices: a process that kept its rights.
+    Beside(Actor),
+}
+
+/// Decides on verdicts, keeps them, and brings devices to what they ask for.
+pub(super) struct Acting {
     config: Config,
     policies: Policies,
     store: Option<(Store, PathBuf, String)>,
@@ -40,27 +51,33 @@ struct Acting {
     lost: Vec<String>,
 }
 
+impl Actors {
+    /// Makes ready, without a thread: rights can be given up after it.
+    pub(super) fn ready(global: &GlobalArgs, config: &Config, plan: &Plan, args: &ActArgs) -> Result<Self> {
+        let devices = &config.mitigation;
+        if devices.feed.is_empty() && devices.nftables.is_empty() && devices.haproxy.is_empty() {
+            let key = &plan.options.hash_key;
+            let (store, begun) = (plan.store.as_deref(), Ts(args.begun));
+            let acting = Acting::new(config, store, key, begun, &args.interfaces, args.enforce)?;
+            return Ok(Actors::Here(Box::new(acting)));
+        }
+        Ok(Actors::Beside(Actor::start(global, args)?))
+    }
+}
+
 impl Enforcement {
     /// Starts the thread.
-    pub(super) fn start(config: &Config, plan: &Plan, interfaces: &[String], enforce: bool) -> Result<Self> {
-        let mut config = config.clone();
-        let source = SourceArgs { run: None, store: plan.store.clone() };
-        let enforcer = enforcer(&mut config, &source)?;
-        let inputs = live_inputs(interfaces.iter().cloned(), plan.begun.unwrap_or_default());
-        let run = run_id(&Summary { inputs, ..Summary::default() });
-        let store =
-            plan.store.as_ref().map(|path| Store::open(path).map(|s| (s, path.clone(), run))).transpose()?;
-        let acting = Acting {
-            policies: policies(&config)?.hashed(&plan.options.hash_key),
-            store,
-            enforcer: (!enforcer.connectors().is_empty()).then_some(enforcer),
-            mode: if enforce { Mode::Enforce } else { Mode::DryRun },
-            verdicts: BTreeMap::new(),
-            lost: Vec::new(),
-            config,
-        };
+    pub(super) fn start(actors: Actors) -> Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE);
-        let act = move || acting.run(&receiver);
+        let act = move || match actors {
+            Actors::Here(acting) => acting.run(&receiver),
+            Actors::Beside(mut actor) => {
+                for verdicts in receiver {
+                    actor.send(&verdicts);
+                }
+                actor.end()
+            }
+        };
         let thread = std::thread::Builder::new()
             .name("sidetap-enforce".into())
             .spawn(act)
@@ -81,7 +98,34 @@ impl Enforcement {
 }
 
 impl Acting {
-    fn run(mut self, receiver: &Receiver<Vec<VerdictRow>>) -> Vec<String> {
+    /// Opens the store and the connectors.
+    pub(super) fn new(
+        config: &Config,
+        store: Option<&Path>,
+        key: &HashKey,
+        begun: Ts,
+        interfaces: &[String],
+        enforce: bool,
+    ) -> Result<Self> {
+        let mut config = config.clone();
+        let source = SourceArgs { run: None, store: store.map(Path::to_owned) };
+        let enforcer = enforcer(&mut config, &source)?;
+        let inputs = live_inputs(interfaces.iter().cloned(), begun);
+        let run = run_id(&Summary { inputs, ..Summary::default() });
+        let store = store.map(|path| Store::open(path).map(|s| (s, path.to_owned(), run))).transpose()?;
+        Ok(Acting {
+            policies: policies(&config)?.hashed(key),
+            store,
+            enforcer: (!enforcer.connectors().is_empty()).then_some(enforcer),
+            mode: if enforce { Mode::Enforce } else { Mode::DryRun },
+            verdicts: BTreeMap::new(),
+            lost: Vec::new(),
+            config,
+        })
+    }
+
+    /// Acts until there are no more verdicts; gives what went wrong.
+    pub(super) fn run(mut self, receiver: &Receiver<Vec<VerdictRow>>) -> Vec<String> {
         loop {
             match receiver.recv_timeout(RECONCILE) {
                 Ok(batch) => {

@@ -20,7 +20,7 @@ const WAITING: usize = 1_024;
 pub(super) struct LiveHooks {
     bar: ProgressBar,
     line: Every,
-    before: (u64, u64),
+    before: Progress,
     stop: Stop,
     until: Option<Instant>,
     sender: SyncSender<Vec<VerdictRow>>,
@@ -39,7 +39,7 @@ impl LiveHooks {
         LiveHooks {
             bar,
             line: Every::new(Duration::from_secs(1)),
-            before: (0, 0),
+            before: Progress::default(),
             stop,
             until,
             sender,
@@ -76,19 +76,30 @@ impl LiveHooks {
 impl Hooks for LiveHooks {
     fn progress(&mut self, p: &Progress) {
         self.hand_on();
-        if self.bar.is_hidden() || !self.line.is_due() {
+        if !self.line.is_due() {
             return;
         }
-        let (packets, read) = self.before;
-        self.before = (p.packets, p.bytes_read);
-        self.bar.tick();
-        self.bar.set_message(format!(
-            "{} packets/s  {}/s  {} exchanges  {} dropped",
-            count(p.packets.saturating_sub(packets)),
-            bytes(p.bytes_read.saturating_sub(read)),
-            count(p.exchanges),
-            count(p.dropped),
-        ));
+        let was = std::mem::replace(&mut self.before, *p);
+        let kernel = p.kernel_dropped.saturating_sub(was.kernel_dropped);
+        let shed = p.shed.saturating_sub(was.shed);
+        if !self.bar.is_hidden() {
+            self.bar.tick();
+            self.bar.set_message(format!(
+                "{} packets/s  {}/s  {} exchanges  dropped: {} by the kernel, {} for load",
+                count(p.packets.saturating_sub(was.packets)),
+                bytes(p.bytes_read.saturating_sub(was.bytes_read)),
+                count(p.exchanges),
+                count(p.kernel_dropped),
+                count(p.shed),
+            ));
+        } else if kernel + shed > 0 {
+            let (kernel, shed) = (count(kernel), count(shed));
+            warn(&format!("dropped in the last second: {kernel} packets by the kernel, {shed} for load"));
+        }
+    }
+
+    fn news(&mut self, line: &str) {
+        self.bar.suspend(|| warn(line));
     }
 
     fn verdicts(&mut self, _now: Ts, changed: &[VerdictRow]) {

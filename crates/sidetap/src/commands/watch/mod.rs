@@ -1,25 +1,28 @@
 //! `sidetap watch`: a mirror port, live, with verdicts to store and devices as they come.
 
+mod act;
 mod enforce;
 mod hooks;
+mod rights;
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use sidetap_capture::open_live;
+use sidetap_capture::{Source, open_live_readers};
 use sidetap_model::Ts;
 use sidetap_model::rows::InputSummary;
 
-use self::enforce::Enforcement;
+pub(crate) use self::act::act;
+use self::enforce::{Actors, Enforcement};
 use self::hooks::LiveHooks;
 use super::doctor::live_options;
 use super::finish::{Answer, finish};
 use super::prepare::plan;
 use super::progress::Stop;
-use super::serve::serve_beside;
-use crate::cli::{GlobalArgs, WatchArgs};
+use super::serve::Bound;
+use crate::cli::{ActArgs, GlobalArgs, WatchArgs};
 use crate::clock;
 use crate::config::{self, Config, loopback};
 use crate::exit::{Status, Usage};
@@ -32,6 +35,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
     if args.save_flagged.is_some() {
         return Err(Usage("--save-flagged: keeping packets is not in this version".to_owned()).into());
     }
+    overlay(args, &mut config);
     let interfaces = interfaces(args, &config)?;
     let listen = listen(args, &config)?;
     let mut plan = plan(&args.analysis, &mut config)?;
@@ -39,22 +43,36 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
     if args.enforce {
         plan.devices = Devices::Changed;
     }
-    let filter = args.live.filter.as_deref().unwrap_or(&config.capture.filter);
-    let mut source = open_live(&interfaces, Some(filter).filter(|f| !f.is_empty()), &live_options(&config))?;
+    let filter = Some(config.capture.filter.as_str()).filter(|f| !f.is_empty());
+    let readers = usize::from(config.capture.fanout);
+    let mut sources = open_live_readers(&interfaces, filter, &live_options(&config), readers)?;
     let started = Instant::now();
-    plan.begun = Some(clock::now());
-    let stop = Stop::on_signals()?;
+    let begun = clock::now();
+    plan.begun = Some(begun);
+    // Everything that needs rights or makes files for others is opened here; threads start only once rights are gone.
     let console = match (&plan.store, listen) {
         (Some(store), Some(listen)) => {
             sidetap_store::Store::open(store)?;
-            Some(serve_beside(store.clone(), listen, config.clone(), stop.clone())?)
+            Some(Bound::beside(store, listen, &config)?)
         }
         _ => None,
     };
-    let enforcement = Enforcement::start(&config, &plan, &interfaces, args.enforce)?;
+    let acting = ActArgs {
+        hash_key: config.analysis.hash_key.clone(),
+        store: plan.store.clone(),
+        begun: begun.0,
+        interfaces,
+        enforce: args.enforce,
+    };
+    let actors = Actors::ready(global, &config, &plan, &acting)?;
+    rights::give_up(&config, &plan)?;
+    let stop = Stop::on_signals()?;
+    let console = console.map(|bound| bound.start(stop.clone())).transpose()?;
+    let enforcement = Enforcement::start(actors)?;
     let until = args.duration.map(|d| started + d.0);
     let mut hooks = LiveHooks::new(stop.clone(), until, enforcement.sender());
-    let outcome = sidetap_pipeline::run(&mut source, &plan.options, &mut hooks);
+    let mut readers: Vec<&mut (dyn Source + Send)> = sources.iter_mut().map(|s| s as _).collect();
+    let outcome = sidetap_pipeline::run_readers(&mut readers, &plan.options, &mut hooks);
     hooks.end();
     stop.ask();
     drop(hooks);
@@ -68,6 +86,21 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
         false => Answer::Report(Terminal::of_stdout(global.color)),
     };
     finish(plan, outcome?, started, answer)
+}
+
+/// Lays the command line over the configuration.
+fn overlay(args: &WatchArgs, config: &mut Config) {
+    let (live, capture) = (&args.live, &mut config.capture);
+    if let Some(filter) = &live.filter {
+        capture.filter.clone_from(filter);
+    }
+    capture.fanout = live.fanout.unwrap_or(capture.fanout);
+    capture.buffer = live.ring.unwrap_or(capture.buffer);
+    capture.promiscuous &= !live.no_promiscuous;
+    capture.confine &= !live.keep_rights;
+    if live.user.is_some() {
+        capture.user.clone_from(&live.user);
+    }
 }
 
 fn interfaces(args: &WatchArgs, config: &Config) -> Result<Vec<String>> {

@@ -1,0 +1,132 @@
+//! The process that acts on verdicts, beside a watch that gave up its rights.
+//!
+//! Devices need what a reader of hostile packets must not have: other programs (`nft`, `ssh`), sockets, keys. So where connectors are
+//! configured, `watch` starts itself once more as `sidetap act` before it gives anything up. That process keeps the rights it was
+//! started with and never sees a packet: only verdicts, a line of JSON each batch, on its standard input. At its end it acts on
+//! what is left and says on its standard output what went wrong.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::sync_channel;
+
+use anyhow::{Context, Result, bail};
+use sidetap_model::Ts;
+use sidetap_model::rows::VerdictRow;
+
+use super::enforce::{Acting, QUEUE};
+use crate::cli::{ActArgs, GlobalArgs};
+use crate::commands::progress::Stop;
+use crate::config;
+use crate::exit::Status;
+use crate::hash_key;
+use crate::output::{print, warn};
+
+/// Said once everything is ready.
+const READY: &str = "ready";
+const ENDED: &str = "the process that acts on verdicts ended early: nothing changes on devices any more";
+
+/// `sidetap act`, running.
+pub(super) struct Actor {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    gone: bool,
+}
+
+impl Actor {
+    /// Starts it, and waits until it is ready.
+    pub(super) fn start(global: &GlobalArgs, args: &ActArgs) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe().context("cannot find this program")?);
+        if let Some(config) = &global.config {
+            command.arg("--config").arg(config);
+        }
+        command.arg("act").arg("--begun").arg(args.begun.to_string());
+        for (option, file) in [("--hash-key", &args.hash_key), ("--store", &args.store)] {
+            if let Some(file) = file {
+                command.arg(option).arg(file);
+            }
+        }
+        args.interfaces.iter().for_each(|i| _ = command.arg("-i").arg(i));
+        if args.enforce {
+            command.arg("--enforce");
+        }
+        // A group of its own: Ctrl-C is for the watch, which has this process finish.
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().context("cannot start the process that acts on verdicts")?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            bail!("cannot talk to the process that acts on verdicts");
+        };
+        let mut output = BufReader::new(output);
+        let mut first = String::new();
+        output.read_line(&mut first).context("the process that acts on verdicts")?;
+        if first.trim_end() != READY {
+            let _ = child.wait();
+            bail!("the process that acts on verdicts did not start");
+        }
+        Ok(Actor { child, input, output, gone: false })
+    }
+
+    /// Hands verdicts on.
+    pub(super) fn send(&mut self, verdicts: &[VerdictRow]) {
+        if self.gone {
+            return;
+        }
+        let sent = serde_json::to_vec(verdicts).map_err(std::io::Error::from).and_then(|mut line| {
+            line.push(b'\n');
+            self.input.write_all(&line)
+        });
+        if sent.is_err() {
+            self.gone = true;
+            warn(ENDED);
+        }
+    }
+
+    /// Has it finish, and gives what went wrong.
+    pub(super) fn end(self) -> Vec<String> {
+        let Actor { mut child, input, output, gone } = self;
+        drop(input);
+        let mut lost: Vec<String> = output.lines().map_while(Result::ok).collect();
+        let ended = child.wait();
+        if gone || !ended.is_ok_and(|status| status.success()) {
+            lost.push(ENDED.to_owned());
+        }
+        lost
+    }
+}
+
+/// `sidetap act`.
+pub(crate) fn act(global: &GlobalArgs, args: &ActArgs) -> Result<Status> {
+    // Signals are for the watch: this process ends when its input does. They are listened to and not heeded.
+    let _stop = Stop::unheeded()?;
+    let mut config = config::load(global.config.as_deref())?;
+    if args.store.is_some() {
+        config.store.clone_from(&args.store);
+    }
+    let named = args.hash_key.as_deref().or(config.analysis.hash_key.as_deref());
+    let key = hash_key::load_or_make(named)?;
+    let store = config.store.clone();
+    let acting =
+        Acting::new(&config, store.as_deref(), &key, Ts(args.begun), &args.interfaces, args.enforce)?;
+    print(&format!("{READY}\n"))?;
+    let (sender, receiver) = sync_channel(QUEUE);
+    let read = move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            match serde_json::from_str::<Vec<VerdictRow>>(&line) {
+                Ok(verdicts) => {
+                    if sender.send(verdicts).is_err() {
+                        return;
+                    }
+                }
+                Err(e) => warn(&format!("not verdicts: {e}")),
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("sidetap-verdicts".into())
+        .spawn(read)
+        .context("cannot start a thread")?;
+    let lost = acting.run(&receiver);
+    print(&lost.iter().map(|line| line.replace('\n', " ") + "\n").collect::<String>())?;
+    Ok(Status::Done)
+}

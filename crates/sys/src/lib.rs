@@ -1,0 +1,14 @@
+//! What only the operating system's own calls can do, Linux only: options of packet sockets and giving up rights.
+//!
+//! This is the one crate with `unsafe` code, and only in its module `packet`: libpcap has no call for fan-out groups, for binding an
+//! open socket to an interface again or for its promiscuous mode then, and no safe crate offers these options of
+//! `AF_PACKET`. Each is one call of `setsockopt`, `getsockopt` or `bind` with a value on the stack. Everything else goes through the
+//! safe interfaces of `rustix`, `landlock` and `seccompiler`.
+
+mod confine;
+mod filter;
+pub mod packet;
+mod user;
+
+pub use confine::{ConfineError, Confined, Confinement, confine, hand_over, may_use};
+pub use user::User;
