@@ -113,6 +113,8 @@ impl Reader<'_> {
     const EPOCH: i64 = 1_000_000_000;
     /// An epoch is closed early after so many segments, so that what waits for its end stays bounded.
     const EPOCH_SEGMENTS: usize = 65_536;
+    /// How long a live source is read at most after it was told to stop: until what the kernel holds is read.
+    const LAST_WORDS: Duration = Duration::from_secs(2);
 
     /// Reads to the end of the source, or until told to stop.
     pub(crate) fn run(mut self) -> ReaderCounts {
@@ -132,12 +134,17 @@ impl Reader<'_> {
         self.view.bytes_total.fetch_add(self.source.bytes_total().unwrap_or(0), Relaxed);
         let steady = self.source.keeps_time();
         let mut idle = Idle::default();
+        let mut stopping = None;
         loop {
             if f.counts.total.is_multiple_of(1024) {
                 self.report(&mut f);
                 if self.view.stop.load(Relaxed) {
                     f.interrupted = true;
-                    break;
+                    // Live, what had arrived by now is still read.
+                    let asked = *stopping.get_or_insert_with(Instant::now);
+                    if !self.live || asked.elapsed() >= Self::LAST_WORDS {
+                        break;
+                    }
                 }
             }
             let Some(mut packet) = self.source.next_packet() else {
@@ -145,6 +152,7 @@ impl Reader<'_> {
                     break;
                 }
                 self.report(&mut f);
+                self.calm_down(&mut f);
                 if let Some(now) = f.clock.now_after(idle.elapsed()) {
                     self.pass_time(&mut f, now);
                 }
@@ -274,6 +282,13 @@ impl Reader<'_> {
                 *open = batch;
             }
             Err(_) => self.view.stop.store(true, Relaxed),
+        }
+    }
+
+    /// While nothing comes, queues empty themselves.
+    fn calm_down(&self, f: &mut Filling) {
+        for (level, to) in f.levels.iter_mut().zip(&self.workers) {
+            level.observe(to.len(), to.capacity().unwrap_or(usize::MAX), Instant::now());
         }
     }
 

@@ -247,6 +247,9 @@ impl Flow {
         cx.counters.gap_bytes += len;
         half.advance(len);
         let at = half.next;
+        if half.acked >= at {
+            self.app.odd(Anomaly::TcpAckUnseen);
+        }
         self.stall = None;
         self.app.gap(side, len, at, cx);
     }
@@ -360,8 +363,21 @@ impl Flow {
             }
             half.held = 0;
         }
+        for side in [0, 1] {
+            self.missed_end(side, cx);
+        }
         self.app.finish(cx);
         self.closed = true;
+    }
+
+    /// What the other side acknowledged, or the FIN stands behind, was sent: bytes that never came are a gap at the end too.
+    fn missed_end(&mut self, side: Side, cx: &mut Cx<'_>) {
+        let half = &self.half[side & 1];
+        // Without its FIN, an acknowledgement of one byte more may be that of the FIN.
+        let end = half.fin.unwrap_or(half.acked.saturating_sub(1));
+        if half.is_started() && !half.eof && half.seen && end > half.next {
+            self.gap(side, end - half.next, cx);
+        }
     }
 
     /// The table needs room: what waits is let go, exchanges are cut short.
