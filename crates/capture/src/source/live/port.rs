@@ -201,10 +201,7 @@ impl Port {
             return None;
         }
         *due = Instant::now() + back_off.pause();
-        let how = match self.reopen(index) {
-            Ok(how) => how,
-            Err(_) => return None,
-        };
+        let Ok(how) = self.reopen(index) else { return None };
         self.retry = None;
         self.index = index;
         self.status = status(&self.shared.name, index, Some(index));
