@@ -51,3 +51,21 @@ pub(crate) fn words(words: &[u64]) -> u64 {
     words.iter().for_each(|w| m.word(*w));
     m.finish()
 }
+
+/// Hash of one byte string for tables in memory, many bytes at a time; its values may differ between versions.
+#[inline]
+pub(crate) fn quick(bytes: &[u8]) -> u64 {
+    let fold = |a: u64, b: u64| {
+        let product = u128::from(a ^ 0x9e37_79b9_7f4a_7c15) * u128::from(b ^ 0xe703_7ed1_a0b4_28db);
+        (product as u64) ^ (product >> 64) as u64
+    };
+    let word = |half: &[u8]| half.iter().rev().fold(0, |w, b| w << 8 | u64::from(*b));
+    let (pairs, rest) = bytes.as_chunks::<16>();
+    let mut h = bytes.len() as u64;
+    for pair in pairs {
+        let whole = u128::from_le_bytes(*pair);
+        h = fold(whole as u64 ^ h, (whole >> 64) as u64);
+    }
+    let (low, high) = rest.split_at(rest.len().min(8));
+    fold(word(low) ^ h, word(high))
+}

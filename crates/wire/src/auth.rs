@@ -53,24 +53,36 @@ impl Credential<'_> {
 pub fn credentials(headers: &Headers) -> SmallVec<[Credential<'_>; 2]> {
     let mut found = SmallVec::new();
     for (name, value) in headers.iter() {
-        if value.is_empty() || found.len() == 8 {
-            continue;
+        if found.len() == MOST {
+            break;
         }
         if name.eq_ignore_ascii_case(b"authorization") {
-            found.push(authorization(name, value));
-        } else if is_key_header(name) {
-            found.push(if is_jwt(value) {
-                Credential::Jwt(value)
-            } else {
-                Credential::ApiKey { name, value }
-            });
+            found.extend(authorization(name, value));
+        } else {
+            found.extend(key_field(name, value));
         }
     }
     found
 }
 
-/// Reads the value of an `Authorization` field.
-fn authorization<'a>(name: &'a [u8], value: &'a [u8]) -> Credential<'a> {
+/// Credentials of one request that are looked at.
+pub const MOST: usize = 8;
+
+/// The key in a header that keys travel in (see [`is_key_header`]); nothing where it is empty or the header another.
+#[inline]
+pub fn key_field<'a>(name: &'a [u8], value: &'a [u8]) -> Option<Credential<'a>> {
+    if value.is_empty() || !is_key_header(name) {
+        return None;
+    }
+    Some(if is_jwt(value) { Credential::Jwt(value) } else { Credential::ApiKey { name, value } })
+}
+
+/// Reads the value of an `Authorization` field; nothing where it is empty.
+pub fn authorization<'a>(name: &'a [u8], value: &'a [u8]) -> Option<Credential<'a>> {
+    (!value.is_empty()).then(|| scheme(name, value))
+}
+
+fn scheme<'a>(name: &'a [u8], value: &'a [u8]) -> Credential<'a> {
     let at = value.iter().position(|b| *b == b' ').unwrap_or(value.len());
     let (scheme, rest) = value.split_at_checked(at).unwrap_or((value, &[]));
     let token = rest.trim_ascii();

@@ -4,7 +4,12 @@ use sidetap_model::Headers;
 
 /// Name and value of each cookie that a request sends. Quotes around a value are taken off; a pair without name is left out.
 pub fn of(headers: &Headers) -> impl Iterator<Item = (&[u8], &[u8])> {
-    headers.all("cookie").flat_map(|value| value.split(|b| *b == b';')).filter_map(pair)
+    headers.all("cookie").flat_map(in_field)
+}
+
+/// Name and value of each cookie in the value of a `Cookie` field, as [`of`] gives them.
+pub fn in_field(value: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    value.split(|b| *b == b';').filter_map(pair)
 }
 
 /// A cookie that a response sets.
@@ -26,10 +31,11 @@ pub struct SetCookie<'a> {
 
 /// Each cookie that a response sets.
 pub fn set(headers: &Headers) -> impl Iterator<Item = SetCookie<'_>> {
-    headers.all("set-cookie").filter_map(set_cookie)
+    headers.all("set-cookie").filter_map(set_in)
 }
 
-fn set_cookie(value: &[u8]) -> Option<SetCookie<'_>> {
+/// The cookie that the value of a `Set-Cookie` field sets.
+pub fn set_in(value: &[u8]) -> Option<SetCookie<'_>> {
     let mut parts = value.split(|b| *b == b';');
     let (name, value) = pair(parts.next()?)?;
     let mut cookie = SetCookie {

@@ -3,7 +3,6 @@
 use sidetap_wire::body::{Location, Scalar};
 
 use super::words::{self, Said};
-use crate::hash::Mix;
 use crate::observation::{Robots, RobotsGroup};
 use crate::role::Roles;
 
@@ -20,7 +19,6 @@ pub(crate) struct RequestFields {
     pub(crate) spaced: bool,
     pub(crate) introspection: bool,
     pub(crate) page_size: u32,
-    template: Option<Mix>,
     fields: u32,
     secrets: u32,
     mail: bool,
@@ -55,35 +53,28 @@ impl RequestFields {
             return;
         }
         let head = body.get(..body.len().min(96)).unwrap_or(body);
-        let spaced = head.windows(3).filter(|w| *w == b"\": ").count();
-        let tight = head.windows(2).filter(|w| *w == b"\":").count();
+        let (mut spaced, mut tight) = (0, 0);
+        for at in memchr::memchr_iter(b':', head).filter(|at| *at > 0) {
+            if head.get(at - 1) == Some(&b'"') {
+                tight += 1;
+                spaced += u32::from(head.get(at + 1) == Some(&b' '));
+            }
+        }
         let pretty = head.contains(&b'\n');
         self.spaced = !pretty && spaced > 0 && spaced == tight;
-    }
-
-    /// F3: names, order and kinds of the fields.
-    pub(crate) fn template(&self) -> u64 {
-        self.template.map_or(0, Mix::finish)
     }
 
     #[inline]
     pub(crate) fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>) {
         self.fields += 1;
-        if self.fields <= 64 {
-            self.early(at, value);
+        if self.fields <= 64
+            && let Scalar::Str(text) | Scalar::Num(text) = value
+        {
+            self.early(at, text);
         }
     }
 
-    fn early(&mut self, at: &Location<'_>, value: Scalar<'_>) {
-        let template = self.template.get_or_insert_with(Mix::new);
-        template.word(at.hash);
-        template.byte(match value {
-            Scalar::Str(_) => 1,
-            Scalar::Num(_) => 2,
-            Scalar::Bool(_) => 3,
-            Scalar::Null => 4,
-        });
-        let (Scalar::Str(text) | Scalar::Num(text)) = value else { return };
+    fn early(&mut self, at: &Location<'_>, text: &str) {
         if text.is_empty() || text.len() > 512 {
             self.introspection |= at.key == "query" && text.contains("__schema");
             return;
@@ -278,7 +269,6 @@ pub(crate) struct AnswerFields {
     pub(crate) nulls: u32,
     /// It tells a price.
     pub(crate) priced: bool,
-    keys: u64,
     fields: u32,
 }
 
@@ -292,7 +282,6 @@ impl Default for AnswerFields {
             robots: None,
             nulls: 0,
             priced: false,
-            keys: 0,
             fields: 0,
         }
     }
@@ -306,18 +295,21 @@ impl AnswerFields {
     pub(crate) fn body(&mut self, body: &[u8]) {
         let head = body.get(..body.len().min(64)).unwrap_or(body).trim_ascii_start();
         self.html = head.first() == Some(&b'<');
+        if !matches!(head.first(), Some(b'u' | b'U' | b'#')) {
+            return;
+        }
         let text = head.to_ascii_lowercase();
         if text.starts_with(b"user-agent:") || text.starts_with(b"# ") || text.starts_with(b"#\n") {
             self.robots = robots(body);
         }
     }
 
+    #[inline]
     pub(crate) fn container(&mut self, at: &Location<'_>) {
-        if at.depth <= 1 {
-            self.keys ^= at.hash;
-            self.refuses |= matches!(at.key, "error" | "errors");
+        if at.depth <= 3 {
+            self.refuses |= at.depth <= 1 && matches!(at.key, "error" | "errors");
+            self.priced |= at.key == "price";
         }
-        self.priced |= at.depth <= 3 && at.key == "price";
     }
 
     #[inline]
@@ -329,9 +321,6 @@ impl AnswerFields {
     }
 
     fn outer(&mut self, at: &Location<'_>, value: Scalar<'_>, scratch: &mut String) {
-        if at.depth <= 1 {
-            self.keys ^= at.hash;
-        }
         self.priced |= at.key == "price" || at.key == "unit_price";
         self.nulls += u32::from(matches!(value, Scalar::Null));
         match value {

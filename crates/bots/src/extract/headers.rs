@@ -1,9 +1,12 @@
 //! The head of a request: header fingerprints and what is odd about it.
 
 use sidetap_model::{Headers, Request};
+use sidetap_wire::auth::{self, Credential};
+use smallvec::SmallVec;
 
+use super::finder::Finder;
 use crate::agent::{Agent, AgentKind, Platform};
-use crate::hash::{self, Mix};
+use crate::hash::Mix;
 use crate::observation::{Prints, Traits};
 
 /// What one pass over a request's header fields gives.
@@ -15,9 +18,15 @@ pub(crate) struct Head<'a> {
     pub(crate) prints: Prints,
     pub(crate) traits: Traits,
     pub(crate) device: Option<&'a [u8]>,
+    /// Credentials in their order, at most [`auth::MOST`].
+    pub(crate) credentials: SmallVec<[Credential<'a>; 2]>,
+    /// The first key in a header of the site's own naming.
+    pub(crate) own_key: Option<&'a [u8]>,
+    /// Values of the cookie fields.
+    pub(crate) cookies: SmallVec<[&'a [u8]; 2]>,
+    pub(crate) language: Option<&'a [u8]>,
     accept: Option<&'a [u8]>,
     encoding: Option<&'a [u8]>,
-    language: Option<&'a [u8]>,
     connection: Option<&'a [u8]>,
     brands: Option<&'a [u8]>,
     mobile: Option<&'a [u8]>,
@@ -25,6 +34,8 @@ pub(crate) struct Head<'a> {
     fetch_mode: Option<&'a [u8]>,
     fetch_dest: Option<&'a [u8]>,
     origin: bool,
+    /// Fields that may stand once and were seen, a bit each.
+    singles: u8,
     names: Names,
 }
 
@@ -53,13 +64,12 @@ enum Name {
 }
 
 /// Reads the head of a request.
-pub(crate) fn read<'a>(request: &'a Request, prefix_sum: &mut Vec<u64>) -> Head<'a> {
+pub(crate) fn read(request: &Request) -> Head<'_> {
     let mut head = Head::default();
     let mut order = Mix::new();
     head.names.sorted = true;
-    prefix_sum.clear();
     for (name, value) in request.headers.iter() {
-        field(&mut head, &mut order, name, value, prefix_sum);
+        field(&mut head, &mut order, name, value);
     }
     let state_changing = !matches!(request.method.as_slice(), b"GET" | b"HEAD" | b"OPTIONS");
     let json = head.content_type.is_some_and(|t| t.starts_with(b"application/json"));
@@ -67,7 +77,7 @@ pub(crate) fn read<'a>(request: &'a Request, prefix_sum: &mut Vec<u64>) -> Head<
     head
 }
 
-fn field<'a>(head: &mut Head<'a>, order: &mut Mix, name: &'a [u8], value: &'a [u8], seen: &mut Vec<u64>) {
+fn field<'a>(head: &mut Head<'a>, order: &mut Mix, name: &'a [u8], value: &'a [u8]) {
     let mut low = [0u8; 32];
     let Some(slot) = low.get_mut(..name.len().min(32)) else { return };
     for (to, from) in slot.iter_mut().zip(name) {
@@ -77,17 +87,17 @@ fn field<'a>(head: &mut Head<'a>, order: &mut Mix, name: &'a [u8], value: &'a [u
     let mut code = Name::Other;
     let mut hop = false;
     let mut volatile = false;
-    let mut single = false;
+    let mut single = 0;
     match &*slot {
         b"host" => {
             head.host = value;
             code = Name::Host;
-            single = true;
+            single = 1;
         }
         b"user-agent" => {
             head.agent = Some(value);
             code = Name::Agent;
-            single = true;
+            single = 2;
         }
         b"accept" => {
             head.accept = Some(value);
@@ -107,7 +117,7 @@ fn field<'a>(head: &mut Head<'a>, order: &mut Mix, name: &'a [u8], value: &'a [u
         }
         b"content-type" => {
             head.content_type = Some(value);
-            single = true;
+            single = 4;
         }
         b"sec-ch-ua" => head.brands = Some(value),
         b"sec-ch-ua-mobile" => head.mobile = Some(value),
@@ -122,7 +132,7 @@ fn field<'a>(head: &mut Head<'a>, order: &mut Mix, name: &'a [u8], value: &'a [u
         }
         b"cookie" => {
             head.traits.insert(Traits::COOKIE);
-            head.prints.cookies = cookie_shape(value);
+            head.cookies.push(value);
             volatile = true;
         }
         b"if-none-match" | b"if-modified-since" | b"if-match" | b"if-range" => {
@@ -132,12 +142,22 @@ fn field<'a>(head: &mut Head<'a>, order: &mut Mix, name: &'a [u8], value: &'a [u
         b"cache-control" | b"pragma" => {
             head.traits.set(Traits::NO_CACHE, value.eq_ignore_ascii_case(b"no-cache"));
         }
-        b"content-length" | b"transfer-encoding" => {
+        b"content-length" => {
             volatile = true;
-            single = true;
+            single = 8;
         }
-        b"authorization" | b"range" | b"expect" | b"date" | b"traceparent" | b"tracestate"
-        | b"x-request-id" | b"x-correlation-id" | b"x-amzn-trace-id" | b"x-b3-traceid" | b"x-b3-spanid" => {
+        b"transfer-encoding" => {
+            volatile = true;
+            single = 16;
+        }
+        b"authorization" => {
+            volatile = true;
+            if head.credentials.len() < auth::MOST {
+                head.credentials.extend(auth::authorization(name, value));
+            }
+        }
+        b"range" | b"expect" | b"date" | b"traceparent" | b"tracestate" | b"x-request-id"
+        | b"x-correlation-id" | b"x-amzn-trace-id" | b"x-b3-traceid" | b"x-b3-spanid" => {
             volatile = true;
         }
         b"x-forwarded-for" | b"forwarded" | b"x-real-ip" | b"true-client-ip" | b"cf-connecting-ip"
@@ -150,13 +170,10 @@ fn field<'a>(head: &mut Head<'a>, order: &mut Mix, name: &'a [u8], value: &'a [u
             head.traits.insert(Traits::PROXY_LEAK);
             volatile = &*slot == b"via";
         }
-        other => own_field(head, other, value),
+        other => own_field(head, other, name, value),
     }
-    if single {
-        let h = hash::of(slot);
-        head.traits.set(Traits::DUPLICATE, seen.contains(&h));
-        seen.push(h);
-    }
+    head.traits.set(Traits::DUPLICATE, head.singles & single != 0);
+    head.singles |= single;
     if !hop {
         head.names.push(code);
     }
@@ -165,49 +182,56 @@ fn field<'a>(head: &mut Head<'a>, order: &mut Mix, name: &'a [u8], value: &'a [u
     }
 }
 
-fn own_field<'a>(head: &mut Head<'a>, low: &[u8], value: &'a [u8]) {
-    let has = |part: &[u8]| low.windows(part.len()).any(|w| w == part);
-    if has(b"selenium")
-        || has(b"puppeteer")
-        || has(b"crawlera")
-        || has(b"scrapy")
-        || has(b"devtools")
-        || has(b"playwright")
-    {
-        head.traits.insert(Traits::AUTOMATION_LEAK);
-    }
-    if has(b"acunetix")
-        || has(b"x-scanner")
-        || has(b"x-scan")
-        || has(b"burp")
-        || has(b"interact")
-        || has(b"x-wipp")
-    {
-        head.traits.insert(Traits::SCANNER_LEAK);
-    }
+/// Parts of names that automation tools, scanners and apps with a device id use, in this order.
+static PARTS: Finder = Finder::new(&[
+    "selenium",
+    "puppeteer",
+    "crawlera",
+    "scrapy",
+    "devtools",
+    "playwright",
+    "acunetix",
+    "x-scanner",
+    "x-scan",
+    "burp",
+    "interact",
+    "x-wipp",
+    "device-id",
+    "deviceid",
+    "install-id",
+    "installation-id",
+    "client-id",
+    "device-uuid",
+    "udid",
+    "visitor-id",
+]);
+
+fn own_field<'a>(head: &mut Head<'a>, low: &[u8], name: &'a [u8], value: &'a [u8]) {
+    PARTS.each(low, |part| match part {
+        0..=5 => head.traits.insert(Traits::AUTOMATION_LEAK),
+        6..=11 => head.traits.insert(Traits::SCANNER_LEAK),
+        _ if value.len() >= 8 => head.device = Some(value),
+        _ => {}
+    });
     if low.starts_with(b"x-") && low != b"x-requested-with" {
         head.traits.insert(Traits::APP_HEADERS);
     }
-    let names_device = has(b"device-id")
-        || has(b"deviceid")
-        || has(b"install-id")
-        || has(b"installation-id")
-        || has(b"client-id")
-        || has(b"device-uuid")
-        || has(b"udid")
-        || has(b"visitor-id");
-    if names_device && value.len() >= 8 {
-        head.device = Some(value);
+    if head.credentials.len() < auth::MOST {
+        head.credentials.extend(auth::key_field(name, value));
+    }
+    if head.own_key.is_none() && is_own_key(name, value) {
+        head.own_key = Some(value);
     }
 }
 
-fn cookie_shape(value: &[u8]) -> u64 {
-    let mut m = Mix::new();
-    for pair in value.split(|b| *b == b';').take(32) {
-        let name = pair.split(|b| *b == b'=').next().unwrap_or_default();
-        m.bytes(name.trim_ascii());
-    }
-    m.finish()
+/// A key in a header of the site's own naming (`X-Partner-Key`), which says who calls.
+fn is_own_key(name: &[u8], value: &[u8]) -> bool {
+    const OTHERS: [&[u8]; 5] = [b"idempotency", b"websocket", b"cache", b"surrogate", b"request"];
+    let tail = name.len().checked_sub(4).and_then(|at| name.get(at..)).unwrap_or_default();
+    tail.eq_ignore_ascii_case(b"-key")
+        && (16..=256).contains(&value.len())
+        && value.iter().all(u8::is_ascii_graphic)
+        && !OTHERS.iter().any(|w| name.windows(w.len()).any(|x| x.eq_ignore_ascii_case(w)))
 }
 
 impl Names {
@@ -248,7 +272,6 @@ impl Names {
 }
 
 fn finish(head: &mut Head<'_>, order: Mix, request: &Request, json_call: bool) {
-    head.prints.order = order.finish();
     let mut shape = order;
     for value in [head.accept, head.encoding, head.connection] {
         shape.bytes(value.unwrap_or(b"-"));
@@ -256,10 +279,6 @@ fn finish(head: &mut Head<'_>, order: Mix, request: &Request, json_call: bool) {
     let media = head.content_type.unwrap_or(b"-");
     shape.bytes(media.split(|b| *b == b';').next().unwrap_or_default());
     head.prints.shape = shape.finish();
-    let mut agent = Mix::new();
-    agent.bytes(head.agent.unwrap_or_default());
-    agent.bytes(head.language.unwrap_or_default());
-    head.prints.agent = agent.finish();
     let t = &mut head.traits;
     t.set(Traits::AGENT_MISSING, head.agent.is_none());
     t.set(Traits::ACCEPT_MISSING, head.accept.is_none());
@@ -274,11 +293,11 @@ fn finish(head: &mut Head<'_>, order: Mix, request: &Request, json_call: bool) {
     t.set(Traits::GET, request.method == b"GET");
     t.set(Traits::HEAD, request.method == b"HEAD");
     t.set(Traits::BODY, request.body.len > 0);
-    let usual = [&b"GET"[..], b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"];
-    t.set(Traits::METHOD_RARE, !usual.contains(&request.method.as_slice()));
-    if let Some(language) = head.language {
-        t.set(Traits::LANGUAGE_MALFORMED, odd_language(language));
-    }
+    let usual = matches!(
+        request.method.as_slice(),
+        b"GET" | b"HEAD" | b"POST" | b"PUT" | b"PATCH" | b"DELETE" | b"OPTIONS"
+    );
+    t.set(Traits::METHOD_RARE, !usual);
     if !t.has(Traits::GET) {
         t.0 &= !Traits::NO_CACHE.0;
     }
@@ -290,12 +309,16 @@ fn finish(head: &mut Head<'_>, order: Mix, request: &Request, json_call: bool) {
 }
 
 fn is_address(host: &[u8]) -> bool {
+    if !host.first().is_some_and(|b| b.is_ascii_digit() || *b == b'[') {
+        return false;
+    }
     let host = std::str::from_utf8(host).unwrap_or_default();
     let bare = host.rsplit_once(':').map_or(host, |(h, _)| h);
     host.starts_with('[') || bare.parse::<std::net::Ipv4Addr>().is_ok()
 }
 
-fn odd_language(value: &[u8]) -> bool {
+/// True where no browser writes such an Accept-Language.
+pub(crate) fn odd_language(value: &[u8]) -> bool {
     let mut last = 1000;
     for part in value.split(|b| *b == b',') {
         let part = part.trim_ascii();
@@ -335,9 +358,9 @@ impl Head<'_> {
 
     fn compare_browser(&mut self, agent: &Agent, json_call: bool, page: bool) {
         let n = &self.names;
-        let modern = (agent.is_chromium() || agent.family == "firefox") && agent.major >= 60;
-        let encoding = self.encoding.unwrap_or_default();
         let chromium = agent.is_chromium();
+        let modern = (chromium || agent.family == "firefox") && agent.major >= 60;
+        let encoding = self.encoding.unwrap_or_default();
         let python = n.comes_before(Name::Agent, Name::Encoding)
             && n.comes_before(Name::Encoding, Name::Accept)
             && n.comes_before(Name::Accept, Name::Connection);
@@ -362,10 +385,8 @@ impl Head<'_> {
         let wildcard = page && self.accept == Some(b"*/*") && !t.has(Traits::SEC_FETCH);
         t.set(Traits::ACCEPT_WILDCARD, wildcard);
         if let Some(brands) = self.brands {
-            let text = String::from_utf8_lossy(brands);
-            t.set(Traits::HINTS_HEADLESS, text.contains("Headless"));
-            let named = text.contains(&format!("v=\"{}\"", agent.major));
-            t.set(Traits::HINTS_VERSION, chromium && agent.major > 0 && !named);
+            t.set(Traits::HINTS_HEADLESS, names_headless(brands));
+            t.set(Traits::HINTS_VERSION, chromium && agent.major > 0 && !names_version(brands, agent.major));
         }
         if let Some(mobile) = self.mobile {
             let phone = agent.text.contains("Mobile");
@@ -395,6 +416,23 @@ impl Head<'_> {
     }
 }
 
+fn names_headless(brands: &[u8]) -> bool {
+    memchr::memchr_iter(b'H', brands)
+        .any(|at| brands.get(at..).is_some_and(|rest| rest.starts_with(b"Headless")))
+}
+
+/// True where client hints name this major version of a brand: `v="120"`.
+fn names_version(brands: &[u8], major: u16) -> bool {
+    memchr::memchr_iter(b'=', brands).any(|at| {
+        let (head, rest) = brands.split_at_checked(at).unwrap_or_default();
+        let Some(version) = rest.strip_prefix(b"=\"").filter(|_| head.ends_with(b"v")) else { return false };
+        let digits = version.split(|b| *b == b'"').next().unwrap_or_default();
+        let closed = version.len() > digits.len();
+        let plain = digits.iter().all(u8::is_ascii_digit) && digits.first() != Some(&b'0');
+        closed && plain && std::str::from_utf8(digits).is_ok_and(|d| d.parse() == Ok(major))
+    })
+}
+
 fn platform_agrees(hint: &[u8], platform: Platform) -> bool {
     let hint = hint.to_ascii_lowercase();
     let has = |w: &[u8]| hint.windows(w.len()).any(|x| x == w);
@@ -409,15 +447,34 @@ fn platform_agrees(hint: &[u8], platform: Platform) -> bool {
     }
 }
 
-/// True where an answer sets a cookie that looks like a session.
-pub(crate) fn sets_session(headers: &Headers) -> (bool, bool) {
-    let mut any = false;
-    let mut session = false;
-    for cookie in sidetap_wire::cookies::set(headers) {
-        if !cookie.removed {
-            any = true;
-            session |= sidetap_wire::cookies::is_session(cookie.name, cookie.value);
+/// What the head of an answer says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AnswerHead<'a> {
+    /// The first content type.
+    pub(crate) kind: &'a [u8],
+    /// It sets a cookie.
+    pub(crate) sets: bool,
+    /// It sets a cookie that looks like a session.
+    pub(crate) session: bool,
+}
+
+/// Reads the head of an answer.
+pub(crate) fn answer(headers: &Headers) -> AnswerHead<'_> {
+    let mut head = AnswerHead::default();
+    let mut kind = None;
+    for (name, value) in headers.iter() {
+        if name.len() == 12 && kind.is_none() && name.eq_ignore_ascii_case(b"content-type") {
+            kind = Some(value);
+        }
+        if name.len() == 10
+            && name.eq_ignore_ascii_case(b"set-cookie")
+            && let Some(cookie) = sidetap_wire::cookies::set_in(value)
+            && !cookie.removed
+        {
+            head.sets = true;
+            head.session |= sidetap_wire::cookies::is_session(cookie.name, cookie.value);
         }
     }
-    (any, session)
+    head.kind = kind.unwrap_or_default();
+    head
 }

@@ -1,6 +1,7 @@
 //! Stateless work on one exchange: from heads and body tokens to an [`Observation`].
 
 mod fields;
+mod finder;
 mod headers;
 mod path;
 mod words;
@@ -8,12 +9,15 @@ mod words;
 use std::ops::Range;
 use std::sync::Arc;
 
-use sidetap_model::{ClientAddr, EndpointRef, Exchange, HashKey, Request, Response};
-use sidetap_wire::auth::{self, Credential};
+use sidetap_model::{ClientAddr, EndpointRef, Exchange, HashKey, Response};
+use sidetap_wire::auth::Credential;
 use sidetap_wire::body::{Location, Scalar, Visitor};
+use sidetap_wire::cookies;
+use sidetap_wire::names::NameSet;
 use smallvec::SmallVec;
 
 use self::fields::{AnswerFields, RequestFields};
+use self::headers::{AnswerHead, Head};
 use self::words::Said;
 use crate::agent::{Agent, Agents};
 use crate::engine::Map;
@@ -31,13 +35,23 @@ pub struct Extractor {
     key: HashKey,
     agents: Arc<Agents>,
     cache: Map<u64, Arc<Agent>>,
+    claims: Map<u64, Claim>,
     roles: Map<u64, Roles>,
     side: Side,
     request: RequestFields,
     answer: AnswerFields,
     attempts: SmallVec<[Attempt; 1]>,
     text: String,
-    seen: Vec<u64>,
+}
+
+/// What an agent string with its languages comes to.
+#[derive(Debug)]
+struct Claim {
+    agent: Arc<Agent>,
+    print: u64,
+    odd_language: bool,
+    /// The agent string and the languages.
+    of: (Box<[u8]>, Option<Box<[u8]>>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,6 +62,8 @@ enum Side {
 
 /// Agent strings kept read; the cache is emptied when it is full.
 const AGENT_CACHE: usize = 4096;
+/// Bytes of an agent string with its languages that are kept.
+const CLAIM: usize = 1024;
 
 impl Extractor {
     /// An extractor that hashes with `key` and knows `agents`.
@@ -56,13 +72,13 @@ impl Extractor {
             key,
             agents,
             cache: Map::default(),
+            claims: Map::default(),
             roles: Map::default(),
             side: Side::Request,
             request: RequestFields::default(),
             answer: AnswerFields::default(),
             attempts: SmallVec::new(),
             text: String::new(),
-            seen: Vec::new(),
         }
     }
 
@@ -110,11 +126,12 @@ impl Extractor {
         part: Part,
     ) -> Option<Observation> {
         let request = exchange.request.as_ref()?;
-        let mut head = headers::read(request, &mut self.seen);
-        let agent = self.agent(head.agent.unwrap_or_default());
+        let mut head = headers::read(request);
+        let agent = self.claimed(&mut head);
         let place = path::place(&request.target, &endpoint.template);
         let response = exchange.response.as_ref();
-        let surface = surface(place.path, &head, response);
+        let answer = response.map(|r| headers::answer(&r.headers)).unwrap_or_default();
+        let surface = surface(place.path, &head, answer.kind);
         let changing = !head.traits.has(Traits::GET) && !head.traits.has(Traits::HEAD);
         let json = head.content_type.is_some_and(|t| t.starts_with(b"application/json"));
         head.compare(&agent, changing && json, surface == Surface::Page);
@@ -155,15 +172,14 @@ impl Extractor {
             endpoint,
         };
         self.query_key(&mut o, place.query);
-        o.prints.body = self.request.template();
         o.prints.shape = hash::words(&[o.prints.shape, u64::from(self.request.spaced)]);
-        self.identities(&mut o, request, head.device);
+        self.identities(&mut o, &head);
         o.target = self.target(&o, &place);
         self.mail_traits(&mut o);
         if part != Part::RequestOnly
             && let Some(response) = response
         {
-            self.judge_answer(&mut o, response);
+            self.judge_answer(&mut o, response, &answer);
         }
         Some(o)
     }
@@ -181,6 +197,37 @@ impl Extractor {
         roles
     }
 
+    /// Reads what a head says of its agent and languages, and notes it there.
+    fn claimed(&mut self, head: &mut Head<'_>) -> Arc<Agent> {
+        let text = head.agent.unwrap_or_default();
+        let id = hash::quick(text) ^ hash::quick(head.language.unwrap_or_default()).rotate_left(32);
+        let same = |c: &&Claim| *c.of.0 == *text && c.of.1.as_deref() == head.language;
+        if let Some(claim) = self.claims.get(&id).filter(same) {
+            head.prints.agent = claim.print;
+            head.traits.set(Traits::LANGUAGE_MALFORMED, claim.odd_language);
+            return Arc::clone(&claim.agent);
+        }
+        let mut print = hash::Mix::new();
+        print.bytes(text);
+        print.bytes(head.language.unwrap_or_default());
+        let claim = Claim {
+            agent: self.agent(text),
+            print: print.finish(),
+            odd_language: head.language.is_some_and(headers::odd_language),
+            of: (text.into(), head.language.map(Into::into)),
+        };
+        head.prints.agent = claim.print;
+        head.traits.set(Traits::LANGUAGE_MALFORMED, claim.odd_language);
+        let agent = Arc::clone(&claim.agent);
+        if self.claims.len() >= AGENT_CACHE {
+            self.claims.clear();
+        }
+        if text.len() + head.language.map_or(0, <[u8]>::len) <= CLAIM {
+            self.claims.insert(id, claim);
+        }
+        agent
+    }
+
     fn agent(&mut self, text: &[u8]) -> Arc<Agent> {
         let id = hash::of(text);
         if let Some(agent) = self.cache.get(&id) {
@@ -194,12 +241,12 @@ impl Extractor {
         agent
     }
 
-    fn identities(&mut self, o: &mut Observation, request: &Request, device: Option<&[u8]>) {
-        for credential in auth::credentials(&request.headers) {
+    fn identities(&mut self, o: &mut Observation, head: &Head<'_>) {
+        for credential in &head.credentials {
             match credential {
                 Credential::Basic { user } => {
                     o.traits.insert(Traits::KEYED);
-                    o.account = Some(self.key.hash64("account", &user));
+                    o.account = Some(self.key.hash64("account", user));
                 }
                 Credential::Bearer(token) | Credential::Jwt(token) => {
                     o.traits.insert(Traits::SESSION);
@@ -215,18 +262,18 @@ impl Extractor {
             }
         }
         if o.api_key.is_none()
-            && let Some((_, value)) = request.headers.iter().find(|(n, v)| is_own_key(n, v))
+            && let Some(value) = head.own_key
         {
             o.traits.insert(Traits::KEYED);
             o.api_key = Some(Token::of(&self.key, "api-key", value, true));
         }
-        for (name, value) in sidetap_wire::cookies::of(&request.headers).take(32) {
-            if sidetap_wire::cookies::is_session(name, value) {
+        for (name, value) in head.cookies.iter().flat_map(|v| cookies::in_field(v)).take(32) {
+            if cookies::is_session(name, value) {
                 o.traits.insert(Traits::SESSION);
                 push(&mut o.sessions, Token::of(&self.key, "session", value, true));
             }
         }
-        if let Some(device) = device {
+        if let Some(device) = head.device {
             push(&mut o.sessions, Token::of(&self.key, "session", device, false));
         }
         if let Some(account) = self.request.account.as_deref() {
@@ -312,9 +359,9 @@ impl Extractor {
         o.traits.set(Traits::PAGE_SIZE, self.request.page_size > 500);
     }
 
-    fn judge_answer(&mut self, o: &mut Observation, response: &Response) {
-        let (sets, session) = headers::sets_session(&response.headers);
-        o.traits.set(Traits::SET_COOKIE, sets);
+    fn judge_answer(&mut self, o: &mut Observation, response: &Response, head: &AnswerHead<'_>) {
+        let session = head.session;
+        o.traits.set(Traits::SET_COOKIE, head.sets);
         let credentials = o.roles.any(Roles(Roles::LOGIN.0 | Roles::OTP.0));
         let guessed = o.roles.any(Roles(Roles::GIFT_CARD.0 | Roles::COUPON.0 | Roles::OTP.0));
         let said = self.answer.said;
@@ -377,11 +424,15 @@ fn push(list: &mut SmallVec<[Token; 2]>, token: Token) {
 
 /// The number that ends a value (or stands before a last letter group), where it has at most 18 digits.
 fn trailing_number(value: &str) -> Option<u64> {
-    let end = value.rfind(|c: char| c.is_ascii_digit())? + 1;
-    let head = value.get(..end)?;
-    let start = head.rfind(|c: char| !c.is_ascii_digit()).map_or(0, |i| i + 1);
+    let bytes = value.as_bytes();
+    let end = bytes.iter().rposition(u8::is_ascii_digit)? + 1;
+    let head = bytes.get(..end)?;
+    let start = head.iter().rposition(|b| !b.is_ascii_digit()).map_or(0, |i| i + 1);
+    if start.checked_sub(1).and_then(|i| head.get(i)).is_some_and(|b| !b.is_ascii()) {
+        return None;
+    }
     let digits = head.get(start..)?;
-    (digits.len() <= 18).then(|| digits.parse().ok()).flatten()
+    (digits.len() <= 18).then(|| digits.iter().fold(0, |n, d| n * 10 + u64::from(d - b'0')))
 }
 
 /// A number to call: digits, a plus, what separates groups.
@@ -390,92 +441,87 @@ fn is_phone(value: &str) -> bool {
     digits >= 7 && value.bytes().all(|b| b.is_ascii_digit() || b"+-. ()/".contains(&b))
 }
 
-/// A key in a header of the site's own naming (`X-Partner-Key`), which says who calls.
-fn is_own_key(name: &[u8], value: &[u8]) -> bool {
-    const OTHERS: [&[u8]; 5] = [b"idempotency", b"websocket", b"cache", b"surrogate", b"request"];
-    let tail = name.len().checked_sub(4).and_then(|at| name.get(at..)).unwrap_or_default();
-    tail.eq_ignore_ascii_case(b"-key")
-        && (16..=256).contains(&value.len())
-        && value.iter().all(u8::is_ascii_graphic)
-        && !OTHERS.iter().any(|w| name.windows(w.len()).any(|x| x.eq_ignore_ascii_case(w)))
-}
-
 /// Parameters that hold the caller's key.
 fn is_key(name: &str) -> bool {
-    const NAMES: &[&str] = &[
-        "apikey",
-        "api_key",
-        "api-key",
-        "key",
-        "access_key",
-        "accesskey",
-        "appkey",
-        "app_key",
-        "partner_key",
-        "client_key",
-        "subscription-key",
-    ];
-    NAMES.iter().any(|n| name.eq_ignore_ascii_case(n))
+    static NAMES: NameSet = NameSet::new(&[
+        b"apikey",
+        b"api_key",
+        b"api-key",
+        b"key",
+        b"access_key",
+        b"accesskey",
+        b"appkey",
+        b"app_key",
+        b"partner_key",
+        b"client_key",
+        b"subscription-key",
+    ]);
+    NAMES.has(name.as_bytes())
 }
 
 /// Parameters that say how to show, not what.
 fn is_presentation(name: &str) -> bool {
-    const NAMES: &[&str] = &[
-        "sort",
-        "order",
-        "limit",
-        "per_page",
-        "pagesize",
-        "page_size",
-        "lang",
-        "locale",
-        "_",
-        "t",
-        "ts",
-        "v",
-        "ver",
-        "format",
-        "fields",
-        "view",
-        "utm_source",
-        "utm_medium",
-        "utm_campaign",
-        "dir",
-        "size",
-    ];
-    NAMES.iter().any(|n| name.eq_ignore_ascii_case(n))
+    static NAMES: NameSet = NameSet::new(&[
+        b"sort",
+        b"order",
+        b"limit",
+        b"per_page",
+        b"pagesize",
+        b"page_size",
+        b"lang",
+        b"locale",
+        b"_",
+        b"t",
+        b"ts",
+        b"v",
+        b"ver",
+        b"format",
+        b"fields",
+        b"view",
+        b"utm_source",
+        b"utm_medium",
+        b"utm_campaign",
+        b"dir",
+        b"size",
+    ]);
+    NAMES.has(name.as_bytes())
 }
 
-fn surface(path: &str, head: &headers::Head<'_>, response: Option<&Response>) -> Surface {
+/// Extensions of what belongs to pages.
+fn is_asset(extension: &[u8]) -> bool {
+    static NAMES: NameSet = NameSet::new(&[
+        b"js", b"css", b"png", b"jpg", b"jpeg", b"gif", b"svg", b"ico", b"webp", b"avif", b"woff", b"woff2",
+        b"ttf", b"map", b"mp4", b"mjs",
+    ]);
+    NAMES.has(extension)
+}
+
+/// What was asked for, by its path and the content type of the answer.
+fn surface(path: &str, head: &Head<'_>, kind: &[u8]) -> Surface {
+    let bytes = path.as_bytes();
     if path.ends_with("/robots.txt")
-        || path.contains("sitemap") && (path.ends_with(".xml") || path.ends_with(".gz"))
+        || (path.ends_with(".xml") || path.ends_with(".gz")) && path.contains("sitemap")
     {
         return Surface::Robots;
     }
-    let extension = path.rsplit('/').next().and_then(|l| l.rsplit_once('.')).map(|(_, e)| e);
-    let asset = extension.is_some_and(|e| {
-        [
-            "js", "css", "png", "jpg", "jpeg", "gif", "svg", "ico", "webp", "avif", "woff", "woff2", "ttf",
-            "map", "mp4", "mjs",
-        ]
-        .iter()
-        .any(|k| e.eq_ignore_ascii_case(k))
-    });
-    let kind = response.and_then(|r| r.headers.get("content-type")).unwrap_or_default();
-    let media = [
-        &b"image/"[..],
-        b"font/",
-        b"text/css",
-        b"video/",
-        b"audio/",
-        b"application/javascript",
-        b"text/javascript",
-    ];
-    if asset && !kind.starts_with(b"text/html") || media.iter().any(|m| kind.starts_with(m)) {
+    let file = memchr::memrchr(b'/', bytes).and_then(|i| bytes.get(i + 1..)).unwrap_or(bytes);
+    let extension = memchr::memrchr(b'.', file).and_then(|i| file.get(i + 1..));
+    if extension.is_some_and(is_asset) && !kind.starts_with(b"text/html") || is_asset_kind(kind) {
         return Surface::Asset;
     }
     let page = kind.starts_with(b"text/html") || kind.starts_with(b"application/xhtml");
     if page && head.traits.has(Traits::GET) { Surface::Page } else { Surface::Api }
+}
+
+fn is_asset_kind(kind: &[u8]) -> bool {
+    match kind.split_first() {
+        Some((b'a', _)) => kind.starts_with(b"audio/") || kind.starts_with(b"application/javascript"),
+        Some((b't', _)) => kind.starts_with(b"text/css") || kind.starts_with(b"text/javascript"),
+        Some((b'i', _)) => kind.starts_with(b"image/"),
+        Some((b'f', _)) => kind.starts_with(b"font/"),
+        Some((b'v', _)) => kind.starts_with(b"video/"),
+        _ => false,
+    }
 }
 
 impl Visitor for Extractor {
@@ -487,6 +533,7 @@ impl Visitor for Extractor {
         }
     }
 
+    #[inline]
     fn begin_object(&mut self, at: &Location<'_>) {
         if self.side == Side::Answer {
             self.answer.container(at);
@@ -503,6 +550,8 @@ mod tests {
         assert_eq!(trailing_number("SKU-100546"), Some(100_546));
         assert_eq!(trailing_number("42"), Some(42));
         assert_eq!(trailing_number("abc"), None);
+        assert_eq!(trailing_number("x007b"), Some(7));
+        assert_eq!(trailing_number("ü7"), None);
         assert_eq!(trailing_number("12345678901234567890"), None);
     }
 }

@@ -17,14 +17,40 @@ pub(crate) fn place<'a>(target: &'a [u8], template: &str) -> Place<'a> {
         Ok(text) => text,
         Err(e) => target.get(..e.valid_up_to()).and_then(|b| std::str::from_utf8(b).ok()).unwrap_or_default(),
     };
-    let text = text.split_once('#').map_or(text, |(t, _)| t);
-    let text = match text.split_once("://") {
+    let (text, _) = cut(text, b'#');
+    let text = if text.starts_with('/') { text } else { origin_form(text) };
+    let (path, query) = cut(text, b'?');
+    let parameter =
+        if memchr::memchr(b'{', template.as_bytes()).is_some() { named(path, template) } else { None };
+    Place { path, query, parameter, last: last(path) }
+}
+
+/// What stands before and after the first of a byte.
+fn cut(text: &str, at: u8) -> (&str, Option<&str>) {
+    match memchr::memchr(at, text.as_bytes()) {
+        Some(i) => (text.get(..i).unwrap_or_default(), text.get(i + 1..)),
+        None => (text, None),
+    }
+}
+
+fn origin_form(text: &str) -> &str {
+    match text.split_once("://") {
         Some((scheme, rest)) if !scheme.contains(['/', '?']) => {
             rest.find('/').and_then(|i| rest.get(i..)).unwrap_or("/")
         }
         _ => text,
-    };
-    let (path, query) = text.split_once('?').map_or((text, None), |(p, q)| (p, Some(q)));
+    }
+}
+
+fn last(path: &str) -> &str {
+    let bytes = path.as_bytes();
+    let end = bytes.iter().rposition(|b| *b != b'/').map_or(0, |i| i + 1);
+    let path = path.get(..end).unwrap_or_default();
+    memchr::memrchr(b'/', path.as_bytes()).and_then(|i| path.get(i + 1..)).unwrap_or(path)
+}
+
+/// The value of the last parameter that a template marks.
+fn named<'a>(path: &'a str, template: &str) -> Option<&'a str> {
     let mut parameter = None;
     let mut segments = template.split('/').zip(path.split('/')).peekable();
     while let Some((shape, value)) = segments.next() {
@@ -32,8 +58,7 @@ pub(crate) fn place<'a>(target: &'a [u8], template: &str) -> Place<'a> {
             parameter = Some(value);
         }
     }
-    let last = path.rsplit('/').find(|s| !s.is_empty()).unwrap_or_default();
-    Place { path, query, parameter, last }
+    parameter
 }
 
 /// A small number amid a path is a version of the API, not an object.
@@ -56,5 +81,8 @@ mod tests {
         assert_eq!(p.parameter, Some("7"));
         let p = place(b"http://h/a/b", "/a/b");
         assert_eq!((p.path, p.parameter, p.last), ("/a/b", None, "b"));
+        let p = place(b"/a/b//#x", "/a/b");
+        assert_eq!((p.path, p.query, p.last), ("/a/b//", None, "b"));
+        assert_eq!(place(b"//?", "/").last, "");
     }
 }

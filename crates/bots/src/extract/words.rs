@@ -1,5 +1,6 @@
 //! Words that tell what an endpoint is for and how a call went, in several languages. All lower case.
 
+use super::finder::Finder;
 use crate::role::Roles;
 
 const SEGMENTS: &[(&str, Roles)] = &[
@@ -151,6 +152,19 @@ const SEGMENTS: &[(&str, Roles)] = &[
     ("track", Roles::TELEMETRY),
 ];
 
+static SEGMENT_WORDS: Finder = {
+    const WORDS: [&str; SEGMENTS.len()] = {
+        let mut words = [""; SEGMENTS.len()];
+        let mut at = 0;
+        while at < words.len() {
+            words[at] = SEGMENTS[at].0;
+            at += 1;
+        }
+        words
+    };
+    Finder::new(&WORDS)
+};
+
 /// Words that must be a whole segment (or a plural): as a part of others they mean something else.
 const WHOLE: &[&str] = &[
     "sim", "esim", "buy", "pay", "post", "find", "wire", "like", "otp", "2fa", "mfa", "ofx", "card", "query",
@@ -164,11 +178,13 @@ pub(crate) fn roles_of_path(path: &str, state_changing: bool) -> Roles {
     for segment in path.split('/').filter(|s| !s.is_empty() && !s.starts_with('{')) {
         let segment = segment.to_ascii_lowercase();
         let segment = segment.split('.').next().unwrap_or_default();
-        for (word, role) in SEGMENTS {
-            if matches(segment, word) {
+        SEGMENT_WORDS.each(segment.as_bytes(), |n| {
+            if let Some((word, role)) = SEGMENTS.get(n)
+                && matches(segment, word)
+            {
                 roles.insert(*role);
             }
-        }
+        });
     }
     if roles.any(Roles::RESET) {
         roles.remove(Roles::LOGIN);
@@ -202,7 +218,29 @@ fn matches(segment: &str, word: &str) -> bool {
         || segment.split(['-', '_']).any(|part| part == word)
 }
 
-const FAIL_WORDS: &[&str] = &[
+/// Words of failure; those that say that something is not there come first.
+const ANSWER_WORDS: &[&str] = &[
+    "not found",
+    "no such",
+    "unknown",
+    "does not exist",
+    "doesn't exist",
+    "not exist",
+    "no user",
+    "no account",
+    "nicht gefunden",
+    "unbekannt",
+    "introuvable",
+    "no encontrad",
+    "não encontrad",
+    "non trovat",
+    "not registered",
+    "cannot find",
+    "can't find",
+    "could not find",
+    "couldn't find",
+    "no match",
+    "nicht finden",
     "invalid",
     "incorrect",
     "wrong",
@@ -241,29 +279,11 @@ const FAIL_WORDS: &[&str] = &[
     "senha",
     "password is not",
 ];
-const MISSING_WORDS: &[&str] = &[
-    "not found",
-    "no such",
-    "unknown",
-    "does not exist",
-    "doesn't exist",
-    "not exist",
-    "no user",
-    "no account",
-    "nicht gefunden",
-    "unbekannt",
-    "introuvable",
-    "no encontrad",
-    "não encontrad",
-    "non trovat",
-    "not registered",
-    "cannot find",
-    "can't find",
-    "could not find",
-    "couldn't find",
-    "no match",
-    "nicht finden",
-];
+
+/// How many of them say that something is not there.
+const MISSING: usize = 21;
+
+static ANSWERS: Finder = Finder::new(ANSWER_WORDS);
 
 /// What a short text of an answer says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -278,16 +298,22 @@ pub(crate) enum Said {
 
 /// Reads a short text of an answer (the first 4 KiB of it).
 pub(crate) fn said(text: &str, scratch: &mut String) -> Said {
-    scratch.clear();
     let end = (0..=text.len().min(4096)).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
-    scratch.extend(text.get(..end).unwrap_or_default().chars().flat_map(char::to_lowercase));
-    if MISSING_WORDS.iter().any(|w| scratch.contains(w)) {
-        return Said::Missing;
+    let text = text.get(..end).unwrap_or_default();
+    let text = if text.is_ascii() {
+        text
+    } else {
+        scratch.clear();
+        scratch.extend(text.chars().flat_map(char::to_lowercase));
+        scratch.as_str()
+    };
+    let (mut failed, mut missing) = (false, false);
+    ANSWERS.each(text.as_bytes(), |n| if n < MISSING { missing = true } else { failed = true });
+    match (missing, failed) {
+        (true, _) => Said::Missing,
+        (false, true) => Said::Failed,
+        _ => Said::Nothing,
     }
-    if FAIL_WORDS.iter().any(|w| scratch.contains(w)) {
-        return Said::Failed;
-    }
-    Said::Nothing
 }
 
 #[cfg(test)]
@@ -315,6 +341,7 @@ mod tests {
         let mut s = String::new();
         assert_eq!(said("Invalid user name or password", &mut s), Said::Failed);
         assert_eq!(said("Benutzer nicht gefunden", &mut s), Said::Missing);
+        assert_eq!(said("UNGÜLTIGER Code", &mut s), Said::Failed);
         assert_eq!(said("welcome back", &mut s), Said::Nothing);
     }
 }
