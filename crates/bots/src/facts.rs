@@ -1,5 +1,8 @@
 //! Named numbers about a client or about a part of an endpoint's traffic: what indicators look at.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 macro_rules! facts {
     ($($name:ident = $text:literal, $doc:literal;)+) => {
         /// A fact that indicators may ask for.
@@ -240,7 +243,9 @@ impl Fact {
 
     /// The fact of this name.
     pub fn by_name(name: &str) -> Option<Fact> {
-        Fact::ALL.iter().find(|(_, n, _)| *n == name).map(|(f, _, _)| *f)
+        static NAMES: LazyLock<HashMap<&str, Fact>> =
+            LazyLock::new(|| Fact::ALL.iter().map(|(fact, name, _)| (*name, *fact)).collect());
+        NAMES.get(name).copied()
     }
 }
 

@@ -454,7 +454,7 @@ impl Pack {
 
     /// Sums the weights of what fired: of a family the strongest whole, the rest three tenths, at most 6.
     pub(crate) fn sum(&self, fired: &[usize], weight: impl Fn(&Indicator) -> f64) -> f64 {
-        let mut families: Vec<(&str, f64, f64)> = Vec::new();
+        let mut families: SmallVec<[(&str, f64, f64); 16]> = SmallVec::new();
         for indicator in fired.iter().filter_map(|n| self.indicators.get(*n)) {
             let w = weight(indicator);
             match families.iter_mut().find(|(f, _, _)| *f == indicator.family) {

@@ -110,8 +110,12 @@ impl Slot {
             self.pages += u32::from(o.surface == Surface::Page);
             self.keyed += u32::from(o.traits.has(Traits::KEYED));
             self.reads += u32::from(o.traits.has(Traits::GET) || o.traits.has(Traits::HEAD));
-            for (bit, vote) in self.votes.iter_mut().enumerate() {
-                *vote += (o.roles.0 >> bit) & 1;
+            let mut roles = o.roles.0;
+            while roles != 0 {
+                if let Some(vote) = self.votes.get_mut(roles.trailing_zeros() as usize) {
+                    *vote += 1;
+                }
+                roles &= roles - 1;
             }
         }
         self.receiver(o, unit, delay_ms);

@@ -1,6 +1,9 @@
 //! From counts to facts: a client as a whole.
 
+use smallvec::SmallVec;
+
 use super::Engine;
+use super::population::Peers;
 use super::slice::ratio;
 use super::unit::Unit;
 use crate::agent::{AgentKind, Agents};
@@ -21,19 +24,17 @@ impl Engine {
 
     /// True where the client's requests show a tool.
     pub(crate) fn shows_tool(&self, asked: &Asked) -> bool {
-        let tools: Vec<usize> = asked
-            .fired
-            .iter()
-            .copied()
-            .filter(|n| self.pack.indicators().get(*n).is_some_and(|i| i.pillar == crate::Pillar::Tools))
-            .collect();
+        let is_tool =
+            |n: &usize| self.pack.indicators().get(*n).is_some_and(|i| i.pillar == crate::Pillar::Tools);
+        let tools: SmallVec<[usize; 16]> = asked.fired.iter().copied().filter(is_tool).collect();
         self.pack.sum(&tools, |i| i.automation) >= TOOL
     }
 
     fn client_facts(&self, unit: &Unit) -> Facts {
         let mut f = Facts::default();
         agent_facts(&mut f, unit, &self.agents);
-        self.head_facts(&mut f, unit);
+        let peers = self.population.peers(unit);
+        head_facts(&mut f, unit, &peers);
         let n = f64::from(unit.n);
         f.set(Fact::Requests, n);
         f.set(Fact::Peak, f64::from(unit.peak));
@@ -45,7 +46,7 @@ impl Engine {
         }
         f.set(Fact::Pages, f64::from(unit.pages));
         f.set(Fact::ApiNavigations, f64::from(unit.api_navigations));
-        if unit.pages > 0 && self.population.sees_assets(unit) {
+        if unit.pages > 0 && peers.sees_assets() {
             f.set(Fact::AssetShare, f64::from(unit.assets) / f64::from(unit.pages));
         }
         f.set(Fact::HeadShare, ratio(unit.heads, unit.n));
@@ -80,78 +81,78 @@ impl Engine {
         f.set(Fact::Duration, unit.last.since(unit.first) as f64 / 1e9);
         f
     }
+}
 
-    fn head_facts(&self, f: &mut Facts, unit: &Unit) {
-        let browser = unit.agent.kind == AgentKind::Browser;
-        let (any, all) = (unit.any, unit.all);
-        self.habits(f, unit);
-        f.flag(Fact::LanguageMalformed, any.has(Traits::LANGUAGE_MALFORMED));
-        f.flag(Fact::HintsVersion, any.has(Traits::HINTS_VERSION));
-        f.flag(Fact::HintsPlatform, any.has(Traits::HINTS_PLATFORM));
-        f.flag(Fact::HintsForeign, any.has(Traits::HINTS_FOREIGN));
-        f.flag(Fact::HintsHeadless, any.has(Traits::HINTS_HEADLESS));
-        f.flag(Fact::SecFetchOdd, any.has(Traits::SEC_FETCH_ODD));
-        f.flag(Fact::Duplicate, any.has(Traits::DUPLICATE));
-        f.flag(Fact::VersionOld, all.has(Traits::VERSION_OLD));
-        f.flag(Fact::NoCache, unit.pages > 0 && unit.page_all.has(Traits::NO_CACHE));
-        f.flag(Fact::ProxyLeak, any.has(Traits::PROXY_LEAK));
-        f.flag(Fact::AutomationLeak, any.has(Traits::AUTOMATION_LEAK));
-        f.flag(Fact::ScannerLeak, any.has(Traits::SCANNER_LEAK));
-        f.flag(Fact::HostLiteral, any.has(Traits::HOST_LITERAL));
-        f.flag(Fact::AcceptWildcard, any.has(Traits::ACCEPT_WILDCARD));
-        f.flag(Fact::ForwardedClaim, any.has(Traits::FORWARDED_CLAIM));
-        f.flag(Fact::ProtocolAnomaly, any.has(Traits::ANOMALY));
-        f.flag(Fact::MethodRare, any.has(Traits::METHOD_RARE));
-        f.flag(Fact::JwtUnsigned, any.has(Traits::JWT_UNSIGNED));
-        f.flag(Fact::Introspection, any.has(Traits::INTROSPECTION));
-        f.flag(Fact::PageSize, any.has(Traits::PAGE_SIZE));
-        let mut learned = |fact: Fact, value: Option<bool>| {
-            if let Some(value) = value {
-                f.flag(fact, value);
-            }
-        };
-        if browser {
-            learned(Fact::SecFetchMissing, self.population.lacks_sec_fetch(unit));
-            learned(Fact::HintsMissing, self.population.lacks_hints(unit));
-            learned(Fact::HostLate, self.population.host_late(unit));
-            learned(Fact::ConnectionMissing, self.population.connection_missing(unit));
+fn head_facts(f: &mut Facts, unit: &Unit, peers: &Peers<'_>) {
+    let browser = unit.agent.kind == AgentKind::Browser;
+    let (any, all) = (unit.any, unit.all);
+    habits(f, unit, peers);
+    f.flag(Fact::LanguageMalformed, any.has(Traits::LANGUAGE_MALFORMED));
+    f.flag(Fact::HintsVersion, any.has(Traits::HINTS_VERSION));
+    f.flag(Fact::HintsPlatform, any.has(Traits::HINTS_PLATFORM));
+    f.flag(Fact::HintsForeign, any.has(Traits::HINTS_FOREIGN));
+    f.flag(Fact::HintsHeadless, any.has(Traits::HINTS_HEADLESS));
+    f.flag(Fact::SecFetchOdd, any.has(Traits::SEC_FETCH_ODD));
+    f.flag(Fact::Duplicate, any.has(Traits::DUPLICATE));
+    f.flag(Fact::VersionOld, all.has(Traits::VERSION_OLD));
+    f.flag(Fact::NoCache, unit.pages > 0 && unit.page_all.has(Traits::NO_CACHE));
+    f.flag(Fact::ProxyLeak, any.has(Traits::PROXY_LEAK));
+    f.flag(Fact::AutomationLeak, any.has(Traits::AUTOMATION_LEAK));
+    f.flag(Fact::ScannerLeak, any.has(Traits::SCANNER_LEAK));
+    f.flag(Fact::HostLiteral, any.has(Traits::HOST_LITERAL));
+    f.flag(Fact::AcceptWildcard, any.has(Traits::ACCEPT_WILDCARD));
+    f.flag(Fact::ForwardedClaim, any.has(Traits::FORWARDED_CLAIM));
+    f.flag(Fact::ProtocolAnomaly, any.has(Traits::ANOMALY));
+    f.flag(Fact::MethodRare, any.has(Traits::METHOD_RARE));
+    f.flag(Fact::JwtUnsigned, any.has(Traits::JWT_UNSIGNED));
+    f.flag(Fact::Introspection, any.has(Traits::INTROSPECTION));
+    f.flag(Fact::PageSize, any.has(Traits::PAGE_SIZE));
+    let mut learned = |fact: Fact, value: Option<bool>| {
+        if let Some(value) = value {
+            f.flag(fact, value);
         }
-        learned(Fact::AppHeadersMissing, self.population.lacks_app_headers(unit));
-        if let Some(behind) = self.population.behind(unit).filter(|_| browser) {
-            f.set(Fact::AgentBehind, f64::from(behind.max(0)));
-            f.set(Fact::AgentAhead, f64::from((-behind).max(0)));
+    };
+    if browser {
+        learned(Fact::SecFetchMissing, peers.lacks_sec_fetch(unit));
+        learned(Fact::HintsMissing, peers.lacks_hints(unit));
+        learned(Fact::HostLate, peers.host_late(unit));
+        learned(Fact::ConnectionMissing, peers.connection_missing(unit));
+    }
+    learned(Fact::AppHeadersMissing, peers.lacks_app_headers(unit));
+    if let Some(behind) = peers.behind(unit).filter(|_| browser) {
+        f.set(Fact::AgentBehind, f64::from(behind.max(0)));
+        f.set(Fact::AgentAhead, f64::from((-behind).max(0)));
+    }
+}
+
+/// Traits that say nothing where clients of good standing have them too.
+fn habits(f: &mut Facts, unit: &Unit, peers: &Peers<'_>) {
+    let marks = [
+        (Fact::AcceptMissing, Traits::ACCEPT_MISSING),
+        (Fact::LanguageMissing, Traits::LANGUAGE_MISSING),
+        (Fact::LibraryOrder, Traits::LIBRARY_ORDER),
+        (Fact::AppOrder, Traits::APP_ORDER),
+        (Fact::CaseMixed, Traits::CASE_MIXED),
+        (Fact::FewHeaders, Traits::FEW_HEADERS),
+        (Fact::Alphabetical, Traits::ALPHABETICAL),
+        (Fact::EncodingStale, Traits::ENCODING_STALE),
+    ];
+    for (fact, mark) in marks {
+        if !peers.is_usual(unit, mark) {
+            f.flag(fact, unit.all.has(mark));
         }
     }
-
-    /// Traits that say nothing where clients of good standing have them too.
-    fn habits(&self, f: &mut Facts, unit: &Unit) {
-        let marks = [
-            (Fact::AcceptMissing, Traits::ACCEPT_MISSING),
-            (Fact::LanguageMissing, Traits::LANGUAGE_MISSING),
-            (Fact::LibraryOrder, Traits::LIBRARY_ORDER),
-            (Fact::AppOrder, Traits::APP_ORDER),
-            (Fact::CaseMixed, Traits::CASE_MIXED),
-            (Fact::FewHeaders, Traits::FEW_HEADERS),
-            (Fact::Alphabetical, Traits::ALPHABETICAL),
-            (Fact::EncodingStale, Traits::ENCODING_STALE),
-        ];
-        for (fact, mark) in marks {
-            if !self.population.is_usual(unit, mark) {
-                f.flag(fact, unit.all.has(mark));
-            }
-        }
-        if !self.population.is_usual(unit, Traits::ORIGIN_MISSING) {
-            f.flag(Fact::OriginMissing, unit.any.has(Traits::ORIGIN_MISSING));
-        }
-        if !self.population.is_usual(unit, Traits::BODY_SPACED) {
-            f.flag(Fact::BodySpaced, unit.any.has(Traits::BODY_SPACED) && self.spaced_is_odd(unit));
-        }
+    if !peers.is_usual(unit, Traits::ORIGIN_MISSING) {
+        f.flag(Fact::OriginMissing, unit.any.has(Traits::ORIGIN_MISSING));
     }
-
-    /// Spaced JSON says nothing where browsers that load assets write it too (a script of the page that does so).
-    fn spaced_is_odd(&self, unit: &Unit) -> bool {
-        !unit.loads_like_a_browser()
+    if !peers.is_usual(unit, Traits::BODY_SPACED) {
+        f.flag(Fact::BodySpaced, unit.any.has(Traits::BODY_SPACED) && spaced_is_odd(unit));
     }
+}
+
+/// Spaced JSON says nothing where browsers that load assets write it too (a script of the page that does so).
+fn spaced_is_odd(unit: &Unit) -> bool {
+    !unit.loads_like_a_browser()
 }
 
 fn agent_facts(f: &mut Facts, unit: &Unit, agents: &Agents) {

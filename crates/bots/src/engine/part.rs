@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use super::Engine;
 use super::endpoint::Slot;
-use super::sketch::Map;
+use super::sketch::{Map, Ready};
 use super::slice::{SAMPLE, Slice, ratio, sequential};
 use super::unit::Unit;
 use crate::facts::{Fact, Facts};
@@ -290,7 +290,7 @@ impl Engine {
 
     /// Endpoints that four fifths of the rest call and a fifth of the slice at most.
     fn missing_steps(&self, slot: &Slot, slice: &[u64], rest: &[u64]) -> f64 {
-        let mut counts: Map<u32, u32> = Map::default();
+        let mut counts: Map<u32, u32> = Map::with_capacity_and_hasher(256, Ready);
         let mut known = 0u32;
         for unit in rest.iter().take(64).filter_map(|k| self.units.get(*k)) {
             known += 1;

@@ -101,9 +101,23 @@ impl Population {
         self.robots.get(host).map(|r| r.forbids(agent, path))
     }
 
+    /// Those that a client is compared with.
+    pub(crate) fn peers(&self, unit: &Unit) -> Peers<'_> {
+        Peers { browsers: self.browsers.get(&unit.agent.family), apps: self.apps.get(&unit.host) }
+    }
+}
+
+/// Clients of good standing of the same family, and apps on the same host.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peers<'a> {
+    browsers: Option<&'a Browsers>,
+    apps: Option<&'a Apps>,
+}
+
+impl Peers<'_> {
     /// Share of browsers of the same family with a trait; where three and more are known.
-    fn browsers(&self, unit: &Unit, pick: impl Fn(&Browsers) -> u32) -> Option<f64> {
-        let b = self.browsers.get(&unit.agent.family)?;
+    fn browsers(&self, pick: impl Fn(&Browsers) -> u32) -> Option<f64> {
+        let b = self.browsers?;
         (b.n >= 3).then(|| f64::from(pick(b)) / f64::from(b.n))
     }
 
@@ -114,50 +128,48 @@ impl Population {
         let share = |n: u32, usual: &BTreeMap<u8, u32>| {
             n >= 3 && usual.get(&bit).is_some_and(|c| u64::from(*c) * 5 > u64::from(n))
         };
-        let browser = self.browsers.get(&unit.agent.family).is_some_and(|b| share(b.n, &b.usual));
-        let app = self.apps.get(&unit.host).is_some_and(|a| share(a.n, &a.usual));
         match unit.agent.kind {
-            AgentKind::Browser => browser,
-            AgentKind::AppLibrary => app,
+            AgentKind::Browser => self.browsers.is_some_and(|b| share(b.n, &b.usual)),
+            AgentKind::AppLibrary => self.apps.is_some_and(|a| share(a.n, &a.usual)),
             _ => false,
         }
     }
 
     /// True where browsers are known that load what belongs to pages: assets are in view of the mirror.
-    pub(crate) fn sees_assets(&self, unit: &Unit) -> bool {
-        self.browsers(unit, |b| b.n).is_some()
+    pub(crate) fn sees_assets(&self) -> bool {
+        self.browsers(|b| b.n).is_some()
     }
 
     pub(crate) fn lacks_sec_fetch(&self, unit: &Unit) -> Option<bool> {
-        let share = self.browsers(unit, |b| b.sec_fetch)?;
+        let share = self.browsers(|b| b.sec_fetch)?;
         (share >= 0.6).then(|| !unit.any.has(Traits::SEC_FETCH))
     }
 
     pub(crate) fn lacks_hints(&self, unit: &Unit) -> Option<bool> {
-        let share = self.browsers(unit, |b| b.hints)?;
+        let share = self.browsers(|b| b.hints)?;
         (share >= 0.6 && unit.agent.is_chromium()).then(|| !unit.any.has(Traits::CLIENT_HINTS))
     }
 
     /// Nothing where a hop reorders for everybody.
     pub(crate) fn host_late(&self, unit: &Unit) -> Option<bool> {
-        let share = self.browsers(unit, |b| b.host_late).unwrap_or(0.0);
+        let share = self.browsers(|b| b.host_late).unwrap_or(0.0);
         (share <= 0.2).then(|| unit.all.has(Traits::HOST_LATE))
     }
 
     pub(crate) fn connection_missing(&self, unit: &Unit) -> Option<bool> {
-        let share = self.browsers(unit, |b| b.connection)?;
+        let share = self.browsers(|b| b.connection)?;
         (share >= 0.8).then(|| unit.all.has(Traits::CONNECTION_MISSING))
     }
 
     /// Major versions behind the newest that three and more browsers have (negative: ahead).
     pub(crate) fn behind(&self, unit: &Unit) -> Option<i32> {
-        let b = self.browsers.get(&unit.agent.family)?;
+        let b = self.browsers?;
         let newest = b.majors.iter().rev().find(|(_, n)| **n >= 3).map(|(m, _)| *m)?;
         (unit.agent.major > 0).then(|| i32::from(newest) - i32::from(unit.agent.major))
     }
 
     pub(crate) fn lacks_app_headers(&self, unit: &Unit) -> Option<bool> {
-        let a = self.apps.get(&unit.host)?;
+        let a = self.apps?;
         let usual = a.n >= 5 && f64::from(a.own_headers) >= 0.8 * f64::from(a.n);
         (usual && unit.agent.kind == AgentKind::AppLibrary).then(|| !unit.any.has(Traits::APP_HEADERS))
     }

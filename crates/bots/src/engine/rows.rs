@@ -21,8 +21,13 @@ const ADDRESSES: usize = 1000;
 impl Engine {
     /// All verdicts, in a fixed order: by when they were said, then by subject.
     pub fn verdicts(&self) -> Vec<VerdictRow> {
+        self.verdicts_of(self.units.keys())
+    }
+
+    /// Verdicts on these clients, by their keys in order, and on all sessions.
+    fn verdicts_of(&self, units: impl IntoIterator<Item = u64>) -> Vec<VerdictRow> {
         let mut rows = Vec::new();
-        for key in self.units.keys() {
+        for key in units {
             let Some(unit) = self.units.get(key) else { continue };
             match self.convictions.units.get(&key) {
                 Some(conviction) => rows.push(self.unit_row(unit, conviction)),
@@ -39,10 +44,22 @@ impl Engine {
         rows
     }
 
+    /// Keys of clients that are convicted, or at an address with one that is or whose session is, in order.
+    fn accused(&self) -> BTreeSet<u64> {
+        let sessions = self.convictions.sessions.keys().filter_map(|hash| self.units.get_session(*hash));
+        let keys = self.convictions.units.keys().chain(sessions.flat_map(|s| &s.units));
+        let mut accused = BTreeSet::new();
+        for unit in keys.filter_map(|key| self.units.get(*key)) {
+            accused.insert(unit.key);
+            accused.extend(self.units.at_address_of(unit).map_or(&[][..], |a| &a.units));
+        }
+        accused
+    }
+
     /// Verdicts that are new or that changed since the last call.
     pub fn take_changes(&mut self) -> Vec<VerdictRow> {
         let mut changed = Vec::new();
-        for row in self.verdicts() {
+        for row in self.verdicts_of(self.accused()) {
             if row.intent == "automated" {
                 continue;
             }
