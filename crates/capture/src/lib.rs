@@ -3,8 +3,8 @@
 //! [`open_files`] (or `open_live`) gives a [`Source`] of packets, a [`Decoder`] turns each into a TCP [`Segment`], and one
 //! [`FlowTable`] for each logical shard turns segments into [`sidetap_model::Exchange`]s. Nothing here reads a clock.
 //!
-//! Choices that hold throughout: checksums are not verified (a mirror shows packets before the card fills them in); where
-//! bytes of a stream or fragments overlap, those that came first stay, and differing ones are an anomaly; data is delivered
+//! Choices that hold throughout: a segment whose checksum is wrong is left out, unless its sender leaves checksums to a card behind
+//! the mirror; what a mirror shows twice is read once; where bytes of a stream or fragments overlap, those that came first stay, and differing ones are an anomaly; data is delivered
 //! as soon as it is in order, without waiting for its acknowledgement; a direction's data waits for what its sender had
 //! already received of the other one, so that causes come before effects; a hole is a gap once its receiver acknowledged
 //! bytes behind it and the mirror had time to reorder, or once too much waits.
@@ -16,7 +16,10 @@ mod http;
 mod proxy;
 mod source;
 
-pub use decode::{DecodeOptions, Decoded, Decoder, DefragLimits, DropReason, Segment, TcpFlags};
+pub use decode::{
+    Checksums, DecodeCounters, DecodeOptions, Decoded, Decoder, DefragLimits, DropReason, Label, Segment,
+    TcpFlags, TunnelPorts, UdpTunnel, ZoneRule, ZoneRules,
+};
 pub use error::SourceError;
 pub use flow::{FlowCounters, FlowLimits, FlowTable};
 pub use source::{Files, LinkType, Packet, Source, open_files, open_stream};

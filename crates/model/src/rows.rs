@@ -419,6 +419,9 @@ pub struct PacketCounts {
     /// Dropped by the kernel or the interface before they were read (live only; not in `total`).
     #[serde(default)]
     pub kernel_dropped: u64,
+    /// What was out of the ordinary about decoded packets, by code; one packet may count under several.
+    #[serde(default)]
+    pub noted: BTreeMap<String, u64>,
 }
 
 /// Stream bytes: bytes = delivered + Σ discarded; gaps stand apart.

@@ -39,6 +39,8 @@ pub struct Options {
     pub keep_state: bool,
     /// Names of zones, by index.
     pub zones: Vec<String>,
+    /// How packets are decoded. Caps of fragments and the key of copies are set from the limits and the key above.
+    pub decode: sidetap_capture::DecodeOptions,
 }
 
 /// What a run gave.

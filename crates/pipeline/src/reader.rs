@@ -71,6 +71,8 @@ pub(crate) struct ReaderCounts {
     pub(crate) interrupted: bool,
     /// What packet times did to the clock, by name; a name may come twice.
     pub(crate) clock: Vec<(&'static str, u64)>,
+    /// Entries that the decoder's tables gave up.
+    pub(crate) evictions: BTreeMap<String, u64>,
 }
 
 impl ReaderCounts {
@@ -80,6 +82,8 @@ impl ReaderCounts {
         all.total += more.total;
         all.decoded += more.decoded;
         all.kernel_dropped += more.kernel_dropped;
+        crate::accounting::add(&mut all.noted, more.noted);
+        crate::accounting::add(&mut self.evictions, other.evictions);
         crate::accounting::add(&mut all.dropped, more.dropped);
         self.interrupted |= other.interrupted;
         self.clock.extend(other.clock);
@@ -197,10 +201,12 @@ impl Reader<'_> {
             }
         }
         f.counts.kernel_dropped = self.source.kernel_dropped();
+        f.counts.noted = self.decoder.counters().noted();
         ReaderCounts {
             interrupted: f.interrupted,
             packets: f.counts,
             clock: [self.source.clock(), f.clock.counts().to_vec()].concat(),
+            evictions: self.decoder.evictions(),
         }
     }
 

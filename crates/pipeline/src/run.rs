@@ -5,7 +5,7 @@ use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
-use sidetap_capture::{DecodeOptions, Decoder, FlowLimits, Source};
+use sidetap_capture::{DecodeOptions, Decoder, DefragLimits, FlowLimits, Source};
 use sidetap_model::Ts;
 use sidetap_model::rows::{Counts, InputSummary, RunData, Summary};
 
@@ -78,7 +78,7 @@ pub fn run_readers(
             .map(|(index, source)| {
                 let reader = Reader {
                     source: &mut **source,
-                    decoder: Decoder::new(DecodeOptions::default()),
+                    decoder: Decoder::new(decode_options(options)),
                     workers: inputs.clone(),
                     recycled: recycle_rx.clone(),
                     live: options.live,
@@ -119,6 +119,14 @@ fn prepare(options: &Options) -> Result<Coordinator, PipelineError> {
         bots.import_state(&state.bots).map_err(|e| PipelineError::State(e.to_string()))?;
     }
     Ok(Coordinator::new(options, pool, discovery, bots))
+}
+
+fn decode_options(options: &Options) -> DecodeOptions {
+    DecodeOptions {
+        defrag: DefragLimits::for_memory(options.memory_limit),
+        seed: options.hash_key.hash64("packet", &[]),
+        ..options.decode.clone()
+    }
 }
 
 /// Discovery's caps, scaled down where a fifth of the memory limit is less than its defaults take (about 100 MiB).
@@ -308,6 +316,7 @@ fn summary(
     read.clock.iter().for_each(|(name, n)| *clock.entry((*name).to_owned()).or_default() += n);
     clock.retain(|_, n| *n > 0);
     add(&mut evictions, own.into_iter().map(|(k, n)| (k.to_owned(), n)).collect());
+    add(&mut evictions, read.evictions);
     evictions.retain(|_, n| *n > 0);
     Summary {
         version: env!("CARGO_PKG_VERSION").into(),

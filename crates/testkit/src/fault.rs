@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use sidetap_model::Addr;
 
-use crate::tcpip::{Tcp, fragment, push_tcp};
+use crate::tcpip::{Tcp, fragment, fragment6, push_tcp, seal_ipv4};
 use crate::{Framing, LinkKind, Packet, Rng};
 
 /// What overlapping segments carry.
@@ -127,18 +127,75 @@ pub fn reframe(
     packets.iter().map(|p| wrap(p).unwrap_or_else(|| p.clone())).collect()
 }
 
-/// Cuts IPv4 packets into fragments of at most `mtu` bytes.
+/// Cuts IP packets into fragments of at most `mtu` bytes. A packet of IPv4 without an identification gets one.
 pub fn fragments(packets: &[Packet], link: LinkKind, mtu: usize) -> Vec<Packet> {
     let mut out = Vec::with_capacity(packets.len());
-    for packet in packets {
+    for (n, packet) in packets.iter().enumerate() {
         let Some((head, ip)) = ip_offset(&packet.data, link).and_then(|at| packet.data.split_at_checked(at))
         else {
             out.push(packet.clone());
             continue;
         };
-        out.extend(fragment(ip, mtu).into_iter().map(|part| Packet::new(packet.ts, [head, &part].concat())));
+        let parts = match ip {
+            [0x45, _, _, _, 0, 0, ..] => {
+                let mut numbered = ip.to_vec();
+                numbered[4..6].copy_from_slice(&(n as u16).wrapping_add(1).to_be_bytes());
+                seal_ipv4(&mut numbered, 0);
+                fragment(&numbered, mtu)
+            }
+            [first, ..] if first >> 4 == 6 => fragment6(ip, mtu, n as u32),
+            _ => fragment(ip, mtu),
+        };
+        out.extend(parts.into_iter().map(|part| Packet::new(packet.ts, [head, &part].concat())));
     }
     out
+}
+
+/// Where the mirror sees packets of an Ethernet a second time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Twin {
+    /// In the same VLAN, unchanged.
+    Same,
+    /// In this VLAN besides.
+    Vlan(u16),
+    /// Behind a router: other link-layer addresses, one off the time to live.
+    Routed,
+}
+
+/// Adds to packets a second sight of them, `nanos` later: what mirrors of several ports show.
+pub fn twins(packets: &[Packet], rate: u32, twin: Twin, nanos: i64, rng: &mut Rng) -> Vec<Packet> {
+    let mut out = packets.to_vec();
+    for packet in packets {
+        if hit(rate, rng) {
+            let data = second_sight(&packet.data, twin);
+            out.push(Packet { interface: packet.interface, ..Packet::new(packet.ts.plus(nanos), data) });
+        }
+    }
+    out.sort_by_key(|p| p.ts);
+    out
+}
+
+fn second_sight(frame: &[u8], twin: Twin) -> Vec<u8> {
+    let mut data = frame.to_vec();
+    match twin {
+        Twin::Same => {}
+        Twin::Vlan(id) => {
+            let [a, b] = (id & 0xfff).to_be_bytes();
+            data.splice(12..12, [0x81, 0, a, b]);
+        }
+        Twin::Routed => {
+            data.iter_mut().take(12).for_each(|b| *b ^= 0x44);
+            match ip_offset(&data, LinkKind::Ethernet) {
+                Some(at) if data.get(at).is_some_and(|b| b >> 4 == 6) => data[at + 7] -= 1,
+                Some(at) => {
+                    data[at + 8] -= 1;
+                    seal_ipv4(&mut data, at);
+                }
+                None => {}
+            }
+        }
+    }
+    data
 }
 
 /// Sets the clock from the `from`th packet on by this many nanoseconds, forward or back.

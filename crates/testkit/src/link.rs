@@ -46,10 +46,36 @@ pub enum Encapsulation {
     Gre,
     /// GRE over IPv4 holding an Ethernet frame (transparent bridging), with a key (RFC 2890).
     GreEthernet(u32),
+    /// GRE over IPv4 with checksum, key and sequence number (RFC 2890), holding the IP packet.
+    GreFull(u32),
+    /// ERSPAN I: GRE without sequence number, holding an Ethernet frame.
+    Erspan1,
+    /// ERSPAN II of this session.
+    Erspan2(u16),
+    /// ERSPAN III of this session, with its optional subheader.
+    Erspan3(u16),
     /// IP in IPv4 (RFC 2003, RFC 4213).
     IpIp,
+    /// IP in IPv6 (RFC 2473).
+    IpIn6,
+    /// VXLAN-GPE over IPv4, holding the IP packet.
+    VxlanGpe(u32),
+    /// GTP-U over IPv4 with an extension header (3GPP TS 29.281), holding the IP packet.
+    GtpU(u32),
+    /// TZSP over IPv4, holding an Ethernet frame.
+    Tzsp,
+    /// Teredo over IPv4 (RFC 4380), holding an IPv6 packet.
+    Teredo,
     /// One MPLS label (RFC 3032). Ethernet only.
     Mpls(u32),
+    /// A pseudowire: two MPLS labels and a control word (RFC 4448), holding an Ethernet frame. Ethernet only.
+    MplsEthernet(u32),
+    /// 802.1ah of this service, holding an Ethernet frame. Ethernet only.
+    Pbb(u32),
+    /// Cisco's VN-Tag. Ethernet only.
+    VnTag,
+    /// Network Service Header (RFC 8300). Ethernet only.
+    Nsh,
     /// PPPoE session (RFC 2516). Ethernet only.
     Pppoe(u16),
 }
@@ -148,6 +174,86 @@ fn wrap(layer: Encapsulation, inner: &[u8], ether_type: u16, up: bool) -> (Vec<u
             push_ethernet(&mut out, &[], ether_type, up);
             out.extend_from_slice(inner);
         }
+        Encapsulation::GreFull(key) => {
+            push_ip(&mut out, tunnel(up, 0).ip, tunnel(!up, 0).ip, 47, inner.len() + 16, 64, 0);
+            out.extend_from_slice(&[0xb0, 0]);
+            out.extend_from_slice(&ether_type.to_be_bytes());
+            out.extend_from_slice(&[0, 0, 0, 0]);
+            out.extend_from_slice(&key.to_be_bytes());
+            out.extend_from_slice(&[0, 0, 0, 9]);
+            out.extend_from_slice(inner);
+        }
+        Encapsulation::Erspan1 => push_erspan(&mut out, &[0, 0, 0x88, 0xbe], inner, ether_type, up),
+        Encapsulation::Erspan2(session) => {
+            let [a, b] = (session & 0x3ff).to_be_bytes();
+            let head = [0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 1, a, b, 0, 0, 0, 0];
+            push_erspan(&mut out, &head, inner, ether_type, up);
+        }
+        Encapsulation::Erspan3(session) => {
+            let [a, b] = (session & 0x3ff).to_be_bytes();
+            let head = [
+                0x10, 0, 0x22, 0xeb, 0, 0, 0, 1, 0x20, 1, a, b, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,
+                0,
+            ];
+            push_erspan(&mut out, &head, inner, ether_type, up);
+        }
+        Encapsulation::VxlanGpe(vni) => {
+            let mut payload = vec![0x0c, 0, 0, if ether_type == IPV6 { 2 } else { 1 }];
+            payload.extend_from_slice(&(vni << 8).to_be_bytes());
+            payload.extend_from_slice(inner);
+            push_udp(&mut out, tunnel(up, 49_002), tunnel(!up, 4790), &payload);
+        }
+        Encapsulation::GtpU(teid) => {
+            let mut payload = vec![0x34, 0xff];
+            payload.extend_from_slice(&((inner.len() + 8) as u16).to_be_bytes());
+            payload.extend_from_slice(&teid.to_be_bytes());
+            payload.extend_from_slice(&[0, 0, 0, 0x85, 1, 0x10, 1, 0]);
+            payload.extend_from_slice(inner);
+            push_udp(&mut out, tunnel(up, 2152), tunnel(!up, 2152), &payload);
+        }
+        Encapsulation::Tzsp => {
+            let mut payload = vec![1, 0, 0, 1, 10, 1, 0xd0, 0, 1];
+            push_ethernet(&mut payload, &[], ether_type, up);
+            payload.extend_from_slice(inner);
+            push_udp(&mut out, tunnel(up, 49_003), tunnel(!up, 37_008), &payload);
+        }
+        Encapsulation::Teredo => {
+            let mut payload = vec![0, 0, 0x63, 0xbf, 0x3f, 0xff, 0xfd, 0xf8];
+            payload.extend_from_slice(inner);
+            push_udp(&mut out, tunnel(up, 49_004), tunnel(!up, 3544), &payload);
+        }
+        Encapsulation::IpIn6 => {
+            let protocol = if ether_type == IPV6 { 41 } else { 4 };
+            let end = |up: bool| IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, if up { 1 } else { 2 }]);
+            push_ip(&mut out, end(up), end(!up), protocol, inner.len(), 64, 0);
+            out.extend_from_slice(inner);
+            return (out, IPV6);
+        }
+        Encapsulation::MplsEthernet(label) => {
+            out.extend_from_slice(&((label + 1) << 12 | 64).to_be_bytes());
+            out.extend_from_slice(&(label << 12 | 0x100 | 64).to_be_bytes());
+            out.extend_from_slice(&[0, 0, 0, 7]);
+            push_ethernet(&mut out, &[], ether_type, up);
+            out.extend_from_slice(inner);
+            return (out, 0x8847);
+        }
+        Encapsulation::Pbb(service) => {
+            out.extend_from_slice(&(service & 0xff_ffff).to_be_bytes());
+            push_ethernet(&mut out, &[], ether_type, up);
+            out.extend_from_slice(inner);
+            return (out, 0x88e7);
+        }
+        Encapsulation::VnTag => {
+            out.extend_from_slice(&[0, 5, 0, 6]);
+            out.extend_from_slice(&ether_type.to_be_bytes());
+            out.extend_from_slice(inner);
+            return (out, 0x8926);
+        }
+        Encapsulation::Nsh => {
+            out.extend_from_slice(&[0x0f, 0xc2, 2, if ether_type == IPV6 { 2 } else { 1 }, 0, 0, 7, 0xff]);
+            out.extend_from_slice(inner);
+            return (out, 0x894f);
+        }
         Encapsulation::IpIp => {
             let protocol = if ether_type == IPV6 { 41 } else { 4 };
             push_ip(&mut out, tunnel(up, 0).ip, tunnel(!up, 0).ip, protocol, inner.len(), 64, 0);
@@ -168,6 +274,14 @@ fn wrap(layer: Encapsulation, inner: &[u8], ether_type: u16, up: bool) -> (Vec<u
         }
     }
     (out, IPV4)
+}
+
+/// GRE over IPv4 that begins with `head`, holding an Ethernet frame.
+fn push_erspan(out: &mut Vec<u8>, head: &[u8], inner: &[u8], ether_type: u16, up: bool) {
+    push_ip(out, tunnel(up, 0).ip, tunnel(!up, 0).ip, 47, head.len() + 14 + inner.len(), 64, 0);
+    out.extend_from_slice(head);
+    push_ethernet(out, &[], ether_type, up);
+    out.extend_from_slice(inner);
 }
 
 /// The address of a tunnel's end: on the clients' side or the servers'.
@@ -196,6 +310,19 @@ mod tests {
             (Encapsulation::Geneve(7), 14 + 20 + 8 + 16 + 14),
             (Encapsulation::Gre, 14 + 24),
             (Encapsulation::GreEthernet(9), 14 + 28 + 14),
+            (Encapsulation::GreFull(9), 14 + 36),
+            (Encapsulation::Erspan1, 14 + 24 + 14),
+            (Encapsulation::Erspan2(9), 14 + 36 + 14),
+            (Encapsulation::Erspan3(9), 14 + 48 + 14),
+            (Encapsulation::VxlanGpe(7), 14 + 20 + 8 + 8),
+            (Encapsulation::GtpU(7), 14 + 20 + 8 + 16),
+            (Encapsulation::Tzsp, 14 + 20 + 8 + 9 + 14),
+            (Encapsulation::Teredo, 14 + 20 + 8 + 8),
+            (Encapsulation::MplsEthernet(100), 14 + 12 + 14),
+            (Encapsulation::Pbb(100), 14 + 4 + 14),
+            (Encapsulation::VnTag, 14 + 6),
+            (Encapsulation::Nsh, 14 + 8),
+            (Encapsulation::IpIn6, 14 + 40),
             (Encapsulation::IpIp, 14 + 20),
             (Encapsulation::Mpls(100), 14 + 4),
             (Encapsulation::Pppoe(3), 14 + 8),

@@ -99,7 +99,7 @@ pub fn push_ip(out: &mut Vec<u8>, src: IpAddr, dst: IpAddr, protocol: u8, len: u
     }
 }
 
-/// The fragments of an IPv4 packet without options, of at most `mtu` bytes each; the packet itself where it fits or is no IPv4.
+/// The fragments of an IPv4 packet without options (or of a fragment), of at most `mtu` bytes each; the packet itself where it fits or is no IPv4.
 pub fn fragment(ip: &[u8], mtu: usize) -> Vec<Vec<u8>> {
     let Some((head, body)) = ip.split_at_checked(20) else { return vec![ip.to_vec()] };
     if head[0] != 0x45 || ip.len() <= mtu {
@@ -107,14 +107,36 @@ pub fn fragment(ip: &[u8], mtu: usize) -> Vec<Vec<u8>> {
     }
     let room = (mtu.saturating_sub(20) / 8).max(1) * 8;
     let count = body.len().div_ceil(room);
+    let before = u16::from_be_bytes([head[6], head[7]]) & 0x3fff;
     let parts = body.chunks(room).enumerate().map(|(n, part)| {
         let mut out = head.to_vec();
         let more = if n + 1 < count { 0x2000 } else { 0 };
-        let field = more | (n * room / 8) as u16;
+        let field = (more | before) + (n * room / 8) as u16;
         out.splice(2..4, ((20 + part.len()) as u16).to_be_bytes());
         out.splice(6..8, field.to_be_bytes());
         out.extend_from_slice(part);
         seal_ipv4(&mut out, 0);
+        out
+    });
+    parts.collect()
+}
+
+/// The fragments of an IPv6 packet without extension headers, of at most `mtu` bytes each; the packet itself where it fits or is no IPv6.
+pub fn fragment6(ip: &[u8], mtu: usize, id: u32) -> Vec<Vec<u8>> {
+    let Some((head, body)) = ip.split_at_checked(40) else { return vec![ip.to_vec()] };
+    if head[0] >> 4 != 6 || head[6] == 44 || ip.len() <= mtu {
+        return vec![ip.to_vec()];
+    }
+    let room = (mtu.saturating_sub(48) / 8).max(1) * 8;
+    let count = body.len().div_ceil(room);
+    let parts = body.chunks(room).enumerate().map(|(n, part)| {
+        let mut out = head.to_vec();
+        let field = (n * room) as u16 | u16::from(n + 1 < count);
+        out.splice(4..7, [((8 + part.len()) >> 8) as u8, (8 + part.len()) as u8, 44]);
+        out.extend_from_slice(&[head[6], 0]);
+        out.extend_from_slice(&field.to_be_bytes());
+        out.extend_from_slice(&id.to_be_bytes());
+        out.extend_from_slice(part);
         out
     });
     parts.collect()
@@ -216,5 +238,13 @@ mod tests {
         assert_eq!(body, ip[20..]);
         assert_eq!(parts.last().unwrap()[6] & 0x20, 0);
         assert_eq!(fragment(&ip, 2000), [ip]);
+
+        let mut ip = Vec::new();
+        push_tcp(&mut ip, &segment("[2001:db8::1]:1000", "[2001:db8::2]:80", &[7; 1000]));
+        let parts = fragment6(&ip, 300, 9);
+        assert!(parts.iter().all(|p| p.len() <= 300 && p[6] == 44 && p[40] == 6));
+        let body: Vec<u8> = parts.iter().flat_map(|p| p[48..].to_vec()).collect();
+        assert_eq!((body, parts.last().unwrap()[43] & 1), (ip[40..].to_vec(), 0));
+        assert_eq!(fragment6(&ip, 2000, 9), [ip]);
     }
 }

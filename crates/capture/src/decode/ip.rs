@@ -4,8 +4,10 @@ use etherparse::err::ipv4::HeaderSliceError;
 use etherparse::err::ipv6::HeaderSliceError as HeaderSliceError6;
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
 
+use super::DropReason;
 use super::bytes::Bytes;
-use super::{DropReason, Layer, Step, Walk};
+use super::checksum;
+use super::walk::{Context, IpFacts, Layer, Step, Walk};
 
 const TRUNCATED: Step<'static> = Step::Drop(DropReason::Truncated);
 const MALFORMED: Step<'static> = Step::Drop(DropReason::MalformedIp);
@@ -18,31 +20,25 @@ const EXTENSION_HEADERS: usize = 16;
 pub(super) struct Fragment<'a> {
     pub(super) ends: (IpAddr, IpAddr),
     pub(super) id: u32,
+    /// What the datagram carries, as this fragment says; of IPv6 the first fragment alone is believed (RFC 8200 §4.5).
     pub(super) protocol: u8,
     pub(super) offset: u32,
     pub(super) more: bool,
     pub(super) data: &'a [u8],
 }
 
-impl Fragment<'_> {
-    /// What the reassembled datagram carries.
-    pub(super) fn inside(&self) -> Layer {
-        Layer::Transport { protocol: self.protocol, ends: self.ends }
-    }
-}
-
 /// IPv4 or IPv6, by the version that the header names.
-pub(super) fn any(walk: Walk<'_>) -> Step<'_> {
+pub(super) fn any<'a>(walk: Walk<'a>, cx: &mut Context<'_>) -> Step<'a> {
     match walk.data.first().map(|b| b >> 4) {
-        Some(4) => v4(walk),
-        Some(6) => v6(walk),
+        Some(4) => v4(walk, cx),
+        Some(6) => v6(walk, cx),
         Some(_) => MALFORMED,
         None => TRUNCATED,
     }
 }
 
 /// IPv4 (RFC 791 §3.1). A total length of 0 is a super-frame of segmentation off-load: all that is there.
-pub(super) fn v4(walk: Walk<'_>) -> Step<'_> {
+fn v4<'a>(walk: Walk<'a>, cx: &mut Context<'_>) -> Step<'a> {
     let head = match Ipv4HeaderSlice::from_slice(walk.data) {
         Ok(head) => head,
         Err(HeaderSliceError::Len(_)) => return TRUNCATED,
@@ -60,18 +56,24 @@ pub(super) fn v4(walk: Walk<'_>) -> Step<'_> {
     let ends = (IpAddr::V4(head.source_addr()), IpAddr::V4(head.destination_addr()));
     let protocol = head.protocol().0;
     let (offset, more) = (u32::from(head.fragments_offset().value()) * 8, head.more_fragments());
+    cx.ip = IpFacts {
+        id: u32::from(head.identification()),
+        ttl: head.ttl(),
+        sound: checksum::is_sound(head.slice()),
+        unsized_: total == 0,
+        inner: cx.ip.ttl != 0,
+    };
     if offset == 0 && !more {
         return Step::Into(Layer::Transport { protocol, ends }, Walk { data, cut });
     }
     if cut > 0 {
         return TRUNCATED;
     }
-    let id = u32::from(head.identification());
-    Step::Fragment(Fragment { ends, id, protocol, offset, more, data })
+    Step::Fragment(Fragment { ends, id: cx.ip.id, protocol, offset, more, data })
 }
 
 /// IPv6 with its extension headers (RFC 8200 §4). A payload length of 0 is a jumbogram or a super-frame: all that is there.
-pub(super) fn v6(walk: Walk<'_>) -> Step<'_> {
+fn v6<'a>(walk: Walk<'a>, cx: &mut Context<'_>) -> Step<'a> {
     let head = match Ipv6HeaderSlice::from_slice(walk.data) {
         Ok(head) => head,
         Err(HeaderSliceError6::Len(_)) => return TRUNCATED,
@@ -84,6 +86,8 @@ pub(super) fn v6(walk: Walk<'_>) -> Step<'_> {
         p => (p.min(available), (p - p.min(available)) as u32),
     };
     let Some(data) = walk.data.get(IPV6_HEADER..IPV6_HEADER + len) else { return TRUNCATED };
+    cx.ip =
+        IpFacts { id: 0, ttl: head.hop_limit(), sound: true, unsized_: payload == 0, inner: cx.ip.ttl != 0 };
     let ends = (IpAddr::V6(head.source_addr()), IpAddr::V6(head.destination_addr()));
     extensions(head.next_header().0, ends, Walk { data, cut })
 }
@@ -115,17 +119,12 @@ fn fragment6(ends: (IpAddr, IpAddr), walk: Walk<'_>) -> Step<'_> {
     let Some(data) = walk.data.get(8..) else { return TRUNCATED };
     let (offset, more) = (u32::from(place & 0xfff8), place & 1 != 0);
     if offset == 0 && !more {
-        return extensions_after_fragment(protocol, ends, Walk { data, cut: walk.cut });
+        return Step::Into(Layer::Transport { protocol, ends }, Walk { data, cut: walk.cut });
     }
     if walk.cut > 0 {
         return TRUNCATED;
     }
     Step::Fragment(Fragment { ends, id, protocol, offset, more, data })
-}
-
-/// What follows a fragment header may be further extension headers; they are read as transports are.
-fn extensions_after_fragment(protocol: u8, ends: (IpAddr, IpAddr), walk: Walk<'_>) -> Step<'_> {
-    Step::Into(Layer::Transport { protocol, ends }, walk)
 }
 
 /// Extension headers met where a transport was due: in a reassembled IPv6 datagram, or AH over IPv4.

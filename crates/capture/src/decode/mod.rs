@@ -1,342 +1,210 @@
 //! From a captured frame to the TCP segment inside it.
 
 mod bytes;
+mod checksum;
+mod counters;
 mod defrag;
 mod ip;
+mod labels;
 mod link;
+mod options;
+mod reason;
+mod recent;
+mod segment;
+mod tcp;
 mod tunnel;
+mod walk;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use etherparse::TcpHeaderSlice;
-use etherparse::err::tcp::HeaderSliceError;
-use sidetap_model::{Addr, Ts};
-
 use crate::source::Packet;
+use checksum::{Offload, Verdict};
+pub use counters::DecodeCounters;
 use defrag::Defrag;
 pub use defrag::DefragLimits;
+pub use labels::{Label, ZoneRule, ZoneRules};
+pub use options::{Checksums, DecodeOptions, TunnelPorts, UdpTunnel};
+pub use reason::DropReason;
+use recent::{Print, Recent};
+pub(crate) use segment::mix;
+pub use segment::{Segment, TcpFlags};
+use walk::{Context, Layer, Step, Walk, Walked};
 
-/// Headers one inside the other (tags, tunnels, IP extension headers aside), at most.
-const LAYERS: u32 = 24;
 /// Reassembled packets one inside the other, at most.
 const NESTED_FRAGMENTS: usize = 2;
-
-/// How to decode.
-#[derive(Clone, Debug, Default)]
-pub struct DecodeOptions {
-    /// Caps of the table of IP fragments.
-    pub defrag: DefragLimits,
-}
-
-/// Why a packet was not decoded. Codes are stable: they stand in `summary.json`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum DropReason {
-    /// The link type is not one the decoder reads.
-    UnknownLinkType,
-    /// The packet ends inside a header.
-    Truncated,
-    /// An IP header that contradicts itself.
-    MalformedIp,
-    /// A TCP header that contradicts itself.
-    MalformedTcp,
-    /// More headers one inside the other than the limit.
-    TooManyLayers,
-    /// A fragment that fits no datagram (beyond 64 KiB, or of no length).
-    MalformedFragment,
-    /// The table of fragments was full.
-    FragmentsFull,
-}
-
-impl DropReason {
-    /// Every reason.
-    pub const ALL: [DropReason; 7] = [
-        DropReason::UnknownLinkType,
-        DropReason::Truncated,
-        DropReason::MalformedIp,
-        DropReason::MalformedTcp,
-        DropReason::TooManyLayers,
-        DropReason::MalformedFragment,
-        DropReason::FragmentsFull,
-    ];
-
-    /// The stable code.
-    pub const fn code(self) -> &'static str {
-        match self {
-            DropReason::UnknownLinkType => "unknown-link-type",
-            DropReason::Truncated => "truncated",
-            DropReason::MalformedIp => "malformed-ip",
-            DropReason::MalformedTcp => "malformed-tcp",
-            DropReason::TooManyLayers => "too-many-layers",
-            DropReason::MalformedFragment => "malformed-fragment",
-            DropReason::FragmentsFull => "fragments-full",
-        }
-    }
-}
+/// No frame on a wire is longer, jumbo frames included.
+const LARGEST_FRAME: usize = 9216;
 
 /// What a packet was.
 #[derive(Clone, Copy, Debug)]
 pub enum Decoded<'a> {
     /// A TCP segment.
     Segment(Segment<'a>),
-    /// Decoded, and no TCP: ARP, UDP, ICMP, a fragment that waits for others.
+    /// Decoded, and nothing to go on with: ARP, UDP, ICMP, a fragment that waits for others, a second sight of a packet.
     Other,
     /// Not decoded.
     Dropped(DropReason),
 }
 
-/// A TCP segment with its addresses, borrowed from the packet (or from the decoder, where it came in fragments).
-#[derive(Clone, Copy, Debug)]
-pub struct Segment<'a> {
-    /// Index of the zone in the capture's zone table.
-    pub zone: u16,
-    /// Sender.
-    pub src: Addr,
-    /// Receiver.
-    pub dst: Addr,
-    /// Time of its packet.
-    pub ts: Ts,
-    /// Sequence number of its first byte (of the SYN, where that is set).
-    pub seq: u32,
-    /// Acknowledgement number; means something where the ACK flag is set.
-    pub ack: u32,
-    /// Flags.
-    pub flags: TcpFlags,
-    /// Window as sent, without its scale.
-    pub window: u16,
-    /// Payload, as far as it was captured.
-    pub payload: &'a [u8],
-    /// Bytes of payload that the snap length cut off.
-    pub snapped: u32,
-    /// Urgent pointer; means something where the URG flag is set.
-    pub urgent: u16,
-}
-
-impl Segment<'_> {
-    /// The logical shard of its flow: the same for both directions and for every run.
-    pub fn shard(&self) -> u8 {
-        (self.flow_hash() >> 56) as u8
-    }
-
-    /// One of sixteen classes of flows within its logical shard, by which load is shed.
-    pub fn shed_class(&self) -> u8 {
-        (self.flow_hash() >> 52) as u8 & 15
-    }
-
-    fn flow_hash(&self) -> u64 {
-        let hash = endpoint_hash(&self.src).wrapping_add(endpoint_hash(&self.dst));
-        mix(hash ^ u64::from(self.zone))
-    }
-}
-
-fn endpoint_hash(addr: &Addr) -> u64 {
-    let ip = match addr.ip {
-        IpAddr::V4(v4) => u64::from(u32::from(v4)),
-        IpAddr::V6(v6) => {
-            let bits = u128::from(v6);
-            mix(bits as u64) ^ (bits >> 64) as u64
-        }
-    };
-    mix(ip ^ u64::from(addr.port) << 48)
-}
-
-/// The finaliser of SplitMix64.
-pub(crate) const fn mix(mut x: u64) -> u64 {
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
-
-/// The flags of a TCP header.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct TcpFlags(pub u8);
-
-impl TcpFlags {
-    const FIN: u8 = 1;
-    const SYN: u8 = 2;
-    const RST: u8 = 4;
-    const ACK: u8 = 16;
-    const URG: u8 = 32;
-
-    /// The sender has no more data.
-    pub const fn fin(self) -> bool {
-        self.0 & Self::FIN != 0
-    }
-
-    /// Opens a connection.
-    pub const fn syn(self) -> bool {
-        self.0 & Self::SYN != 0
-    }
-
-    /// Breaks a connection off.
-    pub const fn rst(self) -> bool {
-        self.0 & Self::RST != 0
-    }
-
-    /// The acknowledgement number means something.
-    pub const fn ack(self) -> bool {
-        self.0 & Self::ACK != 0
-    }
-
-    /// The urgent pointer means something.
-    pub const fn urg(self) -> bool {
-        self.0 & Self::URG != 0
-    }
-}
-
 /// Turns frames into segments: link headers, tags, tunnels, IP with its fragments, TCP.
 ///
-/// Reads only what lies inside the packet; no input makes it panic. Checksums are not looked at: a mirror shows packets
-/// before the network card fills them in.
+/// Reads only what lies inside the packet; no input makes it panic. Leaves out what a mirror shows twice and what the
+/// receiver would have dropped for its checksum.
 pub struct Decoder {
     defrag: Defrag,
     whole: [Vec<u8>; NESTED_FRAGMENTS],
+    judge: Judge,
+    ports: TunnelPorts,
+    zones: ZoneRules,
 }
 
-/// What the next header is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Layer {
-    Ethernet,
-    EtherType(u16),
-    /// IPv4 or IPv6, as its first nibble says.
-    Ip,
-    Ipv4,
-    Ipv6,
-    Ppp,
-    PppProtocol(u16),
-    Pppoe,
-    Mpls,
-    /// The payload of an IP packet.
-    Transport {
-        protocol: u8,
-        ends: (IpAddr, IpAddr),
-    },
-    Gre,
-    Ieee80211,
-}
-
-/// Where a walk through the headers is.
-#[derive(Clone, Copy)]
-struct Walk<'a> {
-    data: &'a [u8],
-    /// Bytes that belong to the packet but were not captured.
-    cut: u32,
-}
-
-/// How a walk goes on.
-enum Step<'a> {
-    Into(Layer, Walk<'a>),
-    Tcp { ends: (IpAddr, IpAddr), walk: Walk<'a> },
-    Fragment(ip::Fragment<'a>),
-    Other,
-    Drop(DropReason),
-}
-
-enum Walked<'a> {
-    Done(Decoded<'a>),
-    Fragment(ip::Fragment<'a>),
+/// What is asked of a packet that was read to its end.
+struct Judge {
+    offload: Offload,
+    checksums: Checksums,
+    recent: Recent,
+    seed: u64,
+    counters: DecodeCounters,
 }
 
 impl Decoder {
-    /// A decoder without state.
+    /// A decoder that has seen nothing.
     pub fn new(options: DecodeOptions) -> Self {
-        Decoder { defrag: Defrag::new(options.defrag), whole: [Vec::new(), Vec::new()] }
+        Decoder {
+            defrag: Defrag::new(options.defrag),
+            whole: [Vec::new(), Vec::new()],
+            judge: Judge {
+                offload: Offload::new(),
+                checksums: options.checksums,
+                recent: Recent::new(options.duplicate_window),
+                seed: options.seed,
+                counters: DecodeCounters::default(),
+            },
+            ports: options.ports,
+            zones: options.zones,
+        }
     }
 
     /// Decodes one packet. Packets are given in time order: fragments time out by their time.
     pub fn decode<'a>(&'a mut self, packet: &Packet<'a>) -> Decoded<'a> {
+        let Decoder { defrag, whole: [outer, inner], judge, ports, zones } = self;
+        let mut cx = Context::new(ports);
         let cut = packet.orig_len.saturating_sub(u32::try_from(packet.data.len()).unwrap_or(u32::MAX));
-        let first = link::first_step(packet.link, Walk { data: packet.data, cut });
-        let Decoder { defrag, whole: [outer, inner] } = self;
-        let fragment = match walk(first, packet.ts) {
-            Walked::Done(decoded) => return decoded,
+        let first = link::first_step(packet.link, Walk { data: packet.data, cut }, &mut cx);
+        let fragment = match walk::walk(first, &mut cx) {
+            Walked::Tcp(head) => return judge.segment(&head, &cx, packet, zones),
             Walked::Fragment(fragment) => fragment,
+            Walked::Other => return Decoded::Other,
+            Walked::Dropped(reason) => return Decoded::Dropped(reason),
         };
-        let layer = match defrag.add(&fragment, packet.ts, outer) {
-            Ok(true) => fragment.inside(),
-            Ok(false) => return Decoded::Other,
-            Err(reason) => return Decoded::Dropped(reason),
+        let layer = match judge.fragment(&fragment, &cx, packet, zones, defrag, outer) {
+            Ok(layer) => layer,
+            Err(decoded) => return decoded,
         };
-        let fragment = match walk(Step::Into(layer, Walk { data: outer, cut: 0 }), packet.ts) {
-            Walked::Done(decoded) => return decoded,
+        let fragment = match walk::walk(Step::Into(layer, Walk { data: outer, cut: 0 }), &mut cx) {
+            Walked::Tcp(head) => return judge.segment(&head, &cx, packet, zones),
             Walked::Fragment(fragment) => fragment,
+            Walked::Other => return Decoded::Other,
+            Walked::Dropped(reason) => return Decoded::Dropped(reason),
         };
-        let layer = match defrag.add(&fragment, packet.ts, inner) {
-            Ok(true) => fragment.inside(),
-            Ok(false) => return Decoded::Other,
-            Err(reason) => return Decoded::Dropped(reason),
+        let layer = match judge.fragment(&fragment, &cx, packet, zones, defrag, inner) {
+            Ok(layer) => layer,
+            Err(decoded) => return decoded,
         };
-        match walk(Step::Into(layer, Walk { data: inner, cut: 0 }), packet.ts) {
-            Walked::Done(decoded) => decoded,
+        match walk::walk(Step::Into(layer, Walk { data: inner, cut: 0 }), &mut cx) {
+            Walked::Tcp(head) => judge.segment(&head, &cx, packet, zones),
             Walked::Fragment(_) => Decoded::Dropped(DropReason::TooManyLayers),
+            Walked::Other => Decoded::Other,
+            Walked::Dropped(reason) => Decoded::Dropped(reason),
         }
     }
 
-    /// Datagrams whose fragments were given up for lack of room or for age.
-    pub fn fragments_evicted(&self) -> u64 {
-        self.defrag.evicted()
+    /// What was out of the ordinary so far.
+    pub fn counters(&self) -> DecodeCounters {
+        let checksum_sources_forgotten = self.judge.offload.forgotten();
+        DecodeCounters { checksum_sources_forgotten, ..self.judge.counters.clone() }
+    }
+
+    /// Entries that tables gave up, by table and reason.
+    pub fn evictions(&self) -> BTreeMap<String, u64> {
+        let all = [("fragments-expired", self.defrag.expired), ("fragments-evicted", self.defrag.evicted)];
+        all.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)).collect()
     }
 }
 
-fn walk<'a>(first: Step<'a>, ts: Ts) -> Walked<'a> {
-    let mut step = first;
-    for _ in 0..LAYERS {
-        let (layer, walk) = match step {
-            Step::Into(layer, walk) => (layer, walk),
-            Step::Tcp { ends, walk } => return Walked::Done(segment(ends, walk, ts)),
-            Step::Fragment(fragment) => return Walked::Fragment(fragment),
-            Step::Other => return Walked::Done(Decoded::Other),
-            Step::Drop(reason) => return Walked::Done(Decoded::Dropped(reason)),
-        };
-        step = match layer {
-            Layer::Ethernet => link::ethernet(walk),
-            Layer::EtherType(ethertype) => link::ethertype(ethertype, walk),
-            Layer::Ip => ip::any(walk),
-            Layer::Ipv4 => ip::v4(walk),
-            Layer::Ipv6 => ip::v6(walk),
-            Layer::Ppp => link::ppp(walk),
-            Layer::PppProtocol(protocol) => link::ppp_protocol(protocol, walk),
-            Layer::Pppoe => link::pppoe(walk),
-            Layer::Mpls => link::mpls(walk),
-            Layer::Transport { protocol, ends } => tunnel::transport(protocol, ends, walk),
-            Layer::Gre => tunnel::gre(walk),
-            Layer::Ieee80211 => link::ieee80211(walk),
-        };
-    }
-    Walked::Done(Decoded::Dropped(DropReason::TooManyLayers))
-}
-
-fn segment<'a>(ends: (IpAddr, IpAddr), walk: Walk<'a>, ts: Ts) -> Decoded<'a> {
-    let data = walk.data;
-    let head = match TcpHeaderSlice::from_slice(data) {
-        Ok(head) => head,
-        Err(HeaderSliceError::Len(_)) if data.len() < 20 || walk.cut > 0 => {
-            return Decoded::Dropped(DropReason::Truncated);
+impl Judge {
+    #[inline]
+    fn segment<'a>(
+        &mut self,
+        head: &tcp::Head<'a>,
+        cx: &Context<'_>,
+        packet: &Packet<'_>,
+        zones: &ZoneRules,
+    ) -> Decoded<'a> {
+        let zone = zones.zone(packet.port, &cx.labels);
+        let print = (!self.recent.is_off()).then(|| Print::of_segment(head, cx, zone, self.seed));
+        if print.is_some_and(|p| self.recent.is_copy(&p, packet.ts)) {
+            self.counters.duplicates += 1;
+            return Decoded::Other;
         }
-        Err(_) => return Decoded::Dropped(DropReason::MalformedTcp),
+        if self.checksums == Checksums::Auto && head.walk.cut == 0 {
+            match self.offload.judge(source(head.ends.0, cx, packet), head, &cx.ip) {
+                Verdict::Right => {}
+                Verdict::Unproven => self.counters.checksum_unproven += 1,
+                Verdict::Offloaded => self.counters.checksum_offload += 1,
+                Verdict::Wrong => return Decoded::Dropped(DropReason::BadChecksum),
+            }
+        }
+        if let Some(print) = print {
+            self.recent.keep(&print, packet.ts);
+        }
+        self.counters.snapped += u64::from(head.walk.cut > 0);
+        self.counters.super_frames += u64::from(cx.ip.unsized_ || head.walk.data.len() > LARGEST_FRAME);
+        self.counters.tunnelled += u64::from(cx.ip.inner);
+        Decoded::Segment(head.segment(packet.ts, zone))
+    }
+
+    /// Adds a fragment; gives how to go on where `out` now holds the whole datagram.
+    fn fragment<'a>(
+        &mut self,
+        fragment: &ip::Fragment<'_>,
+        cx: &Context<'_>,
+        packet: &Packet<'_>,
+        zones: &ZoneRules,
+        defrag: &mut Defrag,
+        out: &mut Vec<u8>,
+    ) -> Result<Layer, Decoded<'a>> {
+        let zone = zones.zone(packet.port, &cx.labels);
+        if self.checksums == Checksums::Auto
+            && self.offload.judge_header(source(fragment.ends.0, cx, packet), &cx.ip) == Verdict::Wrong
+        {
+            return Err(Decoded::Dropped(DropReason::BadChecksum));
+        }
+        let print = (!self.recent.is_off()).then(|| Print::of_fragment(fragment, cx, zone, self.seed));
+        if print.is_some_and(|p| self.recent.is_copy(&p, packet.ts)) {
+            self.counters.duplicates += 1;
+            return Err(Decoded::Other);
+        }
+        match defrag.add(fragment, zone, packet.ts, &mut self.counters, out) {
+            Ok(whole) => {
+                if let Some(print) = print {
+                    self.recent.keep(&print, packet.ts);
+                }
+                whole.ok_or(Decoded::Other)
+            }
+            Err(reason) => Err(Decoded::Dropped(reason)),
+        }
+    }
+}
+
+/// Who sent a segment, as far as off-load goes: the card on the link layer, or else the address.
+#[inline]
+fn source(sender: IpAddr, cx: &Context<'_>, packet: &Packet<'_>) -> u64 {
+    let sender = match (cx.mac, sender) {
+        (0, IpAddr::V4(ip)) => u64::from(u32::from(ip)) << 1,
+        (0, IpAddr::V6(ip)) => mix(u128::from(ip) as u64 ^ (u128::from(ip) >> 64) as u64),
+        (mac, _) => mac << 1,
     };
-    let payload = data.get(head.slice().len()..).unwrap_or_default();
-    let flags = head.slice().get(13).copied().unwrap_or(0);
-    Decoded::Segment(Segment {
-        zone: 0,
-        src: Addr { ip: ends.0, port: head.source_port() },
-        dst: Addr { ip: ends.1, port: head.destination_port() },
-        ts,
-        seq: head.sequence_number(),
-        ack: head.acknowledgment_number(),
-        flags: TcpFlags(flags),
-        window: head.window_size(),
-        payload,
-        snapped: walk.cut,
-        urgent: head.urgent_pointer(),
-    })
-}
-
-impl<'a> Walk<'a> {
-    /// Goes on `n` bytes further, into `layer`.
-    fn skip(self, n: usize, layer: Layer) -> Step<'a> {
-        match self.data.get(n..) {
-            Some(data) => Step::Into(layer, Walk { data, cut: self.cut }),
-            None => Step::Drop(DropReason::Truncated),
-        }
-    }
+    sender ^ u64::from(packet.interface) << 52
 }

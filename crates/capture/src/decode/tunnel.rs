@@ -1,17 +1,25 @@
 use std::net::IpAddr;
 
 use super::bytes::Bytes;
-use super::{DropReason, Layer, Step, Walk, ip};
+use super::labels::Label;
+use super::options::UdpTunnel;
+use super::walk::{Context, Layer, Step, Walk};
+use super::{DropReason, ip, link};
 
 const TRUNCATED: Step<'static> = Step::Drop(DropReason::Truncated);
+const MALFORMED: Step<'static> = Step::Drop(DropReason::MalformedTunnel);
 
 /// What an IP packet carries: TCP, or a tunnel to go on into.
-pub(super) fn transport(protocol: u8, ends: (IpAddr, IpAddr), walk: Walk<'_>) -> Step<'_> {
+pub(super) fn transport<'a>(
+    protocol: u8,
+    ends: (IpAddr, IpAddr),
+    walk: Walk<'a>,
+    cx: &mut Context<'_>,
+) -> Step<'a> {
     match protocol {
         6 => Step::Tcp { ends, walk },
-        17 => udp(walk),
-        4 => Step::Into(Layer::Ip, walk),
-        41 => Step::Into(Layer::Ip, walk),
+        17 => udp(walk, cx),
+        4 | 41 => Step::Into(Layer::Ip, walk),
         47 => Step::Into(Layer::Gre, walk),
         // EtherIP (RFC 3378).
         97 => walk.skip(2, Layer::Ethernet),
@@ -22,44 +30,53 @@ pub(super) fn transport(protocol: u8, ends: (IpAddr, IpAddr), walk: Walk<'_>) ->
 }
 
 /// Tunnels over UDP, by port and by what their headers must hold; other UDP carries no TCP.
-fn udp(walk: Walk<'_>) -> Step<'_> {
+fn udp<'a>(walk: Walk<'a>, cx: &mut Context<'_>) -> Step<'a> {
     let (Some(from), Some(to)) = (walk.data.u16(0), walk.data.u16(2)) else { return TRUNCATED };
     let Some(data) = walk.data.get(8..) else { return TRUNCATED };
     let inner = Walk { data, cut: walk.cut };
-    let tunnel = by_port(to, inner);
-    match tunnel {
-        Step::Other => by_port(from, inner),
-        tunnel => tunnel,
+    match cx.ports.tunnel(to).map_or(Step::Other, |tunnel| within(tunnel, inner, cx)) {
+        Step::Other => cx.ports.tunnel(from).map_or(Step::Other, |tunnel| within(tunnel, inner, cx)),
+        step => step,
     }
 }
 
-fn by_port(port: u16, walk: Walk<'_>) -> Step<'_> {
-    match port {
-        4789 | 8472 => vxlan(walk),
-        4790 => vxlan_gpe(walk),
-        6081 => geneve(walk),
-        2152 => gtp_u(walk),
-        3544 => teredo(walk),
-        4754 => gre(walk),
-        6635 => Step::Into(Layer::Mpls, walk),
-        37008 => tzsp(walk),
-        5072 => ayiya(walk),
-        1701 => l2tp(walk),
-        _ => Step::Other,
+fn within<'a>(tunnel: UdpTunnel, walk: Walk<'a>, cx: &mut Context<'_>) -> Step<'a> {
+    match tunnel {
+        UdpTunnel::Vxlan => vxlan(walk, cx),
+        UdpTunnel::VxlanGpe => vxlan_gpe(walk, cx),
+        UdpTunnel::Geneve => geneve(walk, cx),
+        UdpTunnel::GtpU => gtp_u(walk, cx),
+        UdpTunnel::Teredo => teredo(walk),
+        UdpTunnel::Gre => gre(walk, cx),
+        UdpTunnel::Mpls => Step::Into(Layer::Mpls, walk),
+        UdpTunnel::Tzsp => tzsp(walk),
+        UdpTunnel::Ayiya => ayiya(walk),
+        UdpTunnel::L2tp => l2tp(walk),
+        UdpTunnel::HpErm if looks_like_ethernet(walk, 12) => walk.skip(12, Layer::Ethernet),
+        UdpTunnel::Jmirror if looks_like_ip(walk, 8) => walk.skip(8, Layer::Ip),
+        UdpTunnel::HpErm | UdpTunnel::Jmirror => Step::Other,
     }
 }
 
 /// VXLAN (RFC 7348 §5).
-fn vxlan(walk: Walk<'_>) -> Step<'_> {
+fn vxlan<'a>(walk: Walk<'a>, cx: &mut Context<'_>) -> Step<'a> {
     match walk.data {
         [flags, ..] if flags & 0x08 == 0 => Step::Other,
-        [_, _, _, _, _, _, _, 0, ..] if walk.data.len() >= 22 => walk.skip(8, Layer::Ethernet),
+        [_, _, _, _, a, b, c, 0, ..] if walk.data.len() >= 22 => {
+            cx.label(Label::Vni, u32::from_be_bytes([0, *a, *b, *c]));
+            walk.skip(8, Layer::Ethernet)
+        }
         _ => Step::Other,
     }
 }
 
 /// VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe).
-fn vxlan_gpe(walk: Walk<'_>) -> Step<'_> {
+fn vxlan_gpe<'a>(walk: Walk<'a>, cx: &mut Context<'_>) -> Step<'a> {
+    if let [flags, _, _, _, a, b, c, _, ..] = walk.data
+        && flags & 0x08 != 0
+    {
+        cx.label(Label::Vni, u32::from_be_bytes([0, *a, *b, *c]));
+    }
     match walk.data {
         [flags, _, _, next, _, _, _, _, ..] if flags & 0x0c == 0x0c => match next {
             1 | 2 => walk.skip(8, Layer::Ip),
@@ -74,8 +91,12 @@ fn vxlan_gpe(walk: Walk<'_>) -> Step<'_> {
 }
 
 /// Geneve (RFC 8926 §3).
-fn geneve(walk: Walk<'_>) -> Step<'_> {
-    let (Some(first), Some(ethertype)) = (walk.data.u8(0), walk.data.u16(2)) else { return Step::Other };
+fn geneve<'a>(walk: Walk<'a>, cx: &mut Context<'_>) -> Step<'a> {
+    let (Some(first), Some(ethertype), Some(network)) = (walk.data.u8(0), walk.data.u16(2), walk.data.u32(4))
+    else {
+        return Step::Other;
+    };
+    cx.label(Label::Vni, network >> 8);
     match first >> 6 {
         0 => walk.skip(8 + usize::from(first & 0x3f) * 4, Layer::EtherType(ethertype)),
         _ => Step::Other,
@@ -83,7 +104,7 @@ fn geneve(walk: Walk<'_>) -> Step<'_> {
 }
 
 /// GTP-U version 1 with a user packet (3GPP TS 29.281 §5).
-fn gtp_u(walk: Walk<'_>) -> Step<'_> {
+fn gtp_u<'a>(walk: Walk<'a>, cx: &mut Context<'_>) -> Step<'a> {
     let [flags, 0xff, ..] = walk.data else { return Step::Other };
     if flags & 0xf0 != 0x30 {
         return Step::Other;
@@ -97,10 +118,11 @@ fn gtp_u(walk: Walk<'_>) -> Step<'_> {
         };
         (at, next) = (at + len, after);
     }
-    match walk.data.u8(at).map(|b| b >> 4) {
-        Some(4 | 6) => walk.skip(at, Layer::Ip),
-        _ => Step::Other,
+    if !looks_like_ip(walk, at) {
+        return Step::Other;
     }
+    cx.label(Label::Teid, walk.data.u32(4).unwrap_or(0));
+    walk.skip(at, Layer::Ip)
 }
 
 /// Teredo with its optional authentication and origin indications (RFC 4380 §5.1.1).
@@ -114,7 +136,7 @@ fn teredo(walk: Walk<'_>) -> Step<'_> {
         at += 8;
     }
     match walk.data.u8(at).map(|b| b >> 4) {
-        Some(6) => walk.skip(at, Layer::Ipv6),
+        Some(6) => walk.skip(at, Layer::Ip),
         _ => Step::Other,
     }
 }
@@ -170,7 +192,7 @@ fn l2tp(walk: Walk<'_>) -> Step<'_> {
 }
 
 /// GRE (RFC 2784, RFC 2890) and its enhanced form of PPTP (RFC 2637 §4.1), with ERSPAN I to III inside.
-pub(super) fn gre(walk: Walk<'_>) -> Step<'_> {
+pub(super) fn gre<'a>(walk: Walk<'a>, cx: &mut Context<'_>) -> Step<'a> {
     let (Some(flags), Some(protocol)) = (walk.data.u16(0), walk.data.u16(2)) else { return TRUNCATED };
     let (checksum, routing, key, sequence) =
         (flags & 0x8000 != 0, flags & 0x4000 != 0, flags & 0x2000 != 0, flags & 0x1000 != 0);
@@ -178,7 +200,10 @@ pub(super) fn gre(walk: Walk<'_>) -> Step<'_> {
     match flags & 7 {
         0 => {
             at += if checksum || routing { 4 } else { 0 };
-            at += if key { 4 } else { 0 };
+            if key {
+                cx.label(Label::GreKey, walk.data.u32(at).unwrap_or(0));
+                at += 4;
+            }
             at += if sequence { 4 } else { 0 };
         }
         1 => {
@@ -186,7 +211,7 @@ pub(super) fn gre(walk: Walk<'_>) -> Step<'_> {
             at += if flags & 0x80 != 0 { 4 } else { 0 };
             return if sequence { walk.skip(at, Layer::Ppp) } else { Step::Other };
         }
-        _ => return Step::Other,
+        _ => return MALFORMED,
     }
     if routing {
         let Some(after) = past_routing(walk, at) else { return TRUNCATED };
@@ -194,9 +219,12 @@ pub(super) fn gre(walk: Walk<'_>) -> Step<'_> {
     }
     match protocol {
         // ERSPAN II carries a sequence number and a header of its own, ERSPAN I neither.
-        0x88be if sequence => walk.skip(at + 8, Layer::Ethernet),
+        0x88be if sequence => {
+            erspan_labels(walk, at, cx);
+            walk.skip(at + 8, Layer::Ethernet)
+        }
         0x88be => walk.skip(at, Layer::Ethernet),
-        0x22eb => erspan3(walk, at),
+        0x22eb => erspan3(walk, at, cx),
         // WCCP: version 2 puts a redirect header of four bytes before the packet.
         0x883e if walk.data.u8(at).is_some_and(|b| b >> 4 != 4) => walk.skip(at + 4, Layer::Ip),
         0x883e => walk.skip(at, Layer::Ip),
@@ -216,9 +244,69 @@ fn past_routing(walk: Walk<'_>, mut at: usize) -> Option<usize> {
     }
 }
 
-fn erspan3(walk: Walk<'_>, at: usize) -> Step<'_> {
-    match walk.data.u8(at + 11) {
-        Some(last) => walk.skip(at + 12 + if last & 1 != 0 { 8 } else { 0 }, Layer::Ethernet),
+/// VLAN and session of the header that ERSPAN II and III have in common.
+fn erspan_labels(walk: Walk<'_>, at: usize, cx: &mut Context<'_>) {
+    if let Some(word) = walk.data.u32(at) {
+        let (vlan, session) = (word >> 16 & 0xfff, word & 0x3ff);
+        if vlan > 0 {
+            cx.label(Label::Vlan, vlan);
+        }
+        cx.label(Label::ErspanSession, session);
+    }
+}
+
+/// ERSPAN III: twelve bytes, eight more where the last bit says so; what follows is a frame or an IP packet.
+fn erspan3<'a>(walk: Walk<'a>, at: usize, cx: &mut Context<'_>) -> Step<'a> {
+    let Some(last) = walk.data.u16(at + 10) else { return TRUNCATED };
+    erspan_labels(walk, at, cx);
+    let end = at + 12 + if last & 1 != 0 { 8 } else { 0 };
+    match last >> 10 & 0x1f {
+        2 => walk.skip(end, Layer::Ip),
+        _ => walk.skip(end, Layer::Ethernet),
+    }
+}
+
+/// Pops labels to the bottom of the stack; what lies under it is told by its first nibble (RFC 4928 §3).
+pub(super) fn mpls<'a>(walk: Walk<'a>, cx: &mut Context<'_>) -> Step<'a> {
+    let mut at = 0;
+    loop {
+        let Some(entry) = walk.data.u32(at) else { return TRUNCATED };
+        at += 4;
+        // The first sixteen are no labels of a network (RFC 3032 §2.1).
+        if entry >> 12 > 15 {
+            cx.label(Label::Mpls, entry >> 12);
+        }
+        if entry & 0x100 != 0 {
+            break;
+        }
+    }
+    match walk.data.u8(at).map(|b| b >> 4) {
+        Some(4 | 6) if looks_like_ip(walk, at) => walk.skip(at, Layer::Ip),
+        // A control word before the Ethernet frame of a pseudowire (RFC 4448 §4.6).
+        Some(0) if walk.data.u16(at) == Some(0) && looks_like_ethernet(walk, at + 4) => {
+            walk.skip(at + 4, Layer::Ethernet)
+        }
+        // An associated channel (RFC 4385 §5).
+        Some(1) if !looks_like_ethernet(walk, at) => Step::Other,
+        Some(_) => walk.skip(at, Layer::Ethernet),
         None => TRUNCATED,
     }
+}
+
+/// True where an IP header at `at` agrees with what is there.
+fn looks_like_ip(walk: Walk<'_>, at: usize) -> bool {
+    let left = walk.data.len().saturating_sub(at) + walk.cut as usize;
+    match walk.data.u8(at) {
+        Some(first) if first >> 4 == 4 => {
+            let total = usize::from(walk.data.u16(at + 2).unwrap_or(0));
+            first & 0xf >= 5 && (total == 0 || (20..=left).contains(&total))
+        }
+        Some(first) if first >> 4 == 6 => 40 + usize::from(walk.data.u16(at + 4).unwrap_or(0)) <= left,
+        _ => false,
+    }
+}
+
+/// True where a type at its place in an Ethernet header at `at` is one that the decoder goes into, ARP, or a length.
+fn looks_like_ethernet(walk: Walk<'_>, at: usize) -> bool {
+    walk.data.u16(at + 12).is_some_and(|t| t < 0x600 || t == 0x0806 || link::is_known_ethertype(t))
 }

@@ -116,7 +116,8 @@ pub(crate) fn bare_options(config: &Config, hash_key: HashKey) -> Result<Options
         specs: Vec::new(),
         state: None,
         keep_state: false,
-        zones: vec!["default".to_owned()],
+        zones: config.zones.clone(),
+        decode: config.decode.clone(),
     })
 }
 

@@ -1,8 +1,10 @@
 //! `sidetap.toml`: read, checked, joined with the command line.
 
+mod decode;
 mod error;
 mod raw;
 mod reference;
+mod zones;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -22,6 +24,10 @@ const DEFAULT_FILE: &str = "sidetap.toml";
 pub(crate) struct Config {
     /// Reading from mirror ports.
     pub(crate) capture: Capture,
+    /// How packets are decoded.
+    pub(crate) decode: sidetap_capture::DecodeOptions,
+    /// Names of zones by number.
+    pub(crate) zones: Vec<String>,
     /// How traffic is analysed.
     pub(crate) analysis: Analysis,
     /// What a run writes.
@@ -111,7 +117,10 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
     let analysis = analysis(raw.analysis, &bad)?;
     let listen = raw.console.listen.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8642));
     loopback(listen).map_err(|m| bad("listen", m))?;
+    let (zones, rules) = zones::zones(raw.zones).map_err(|m| bad("[[zones", m))?;
     Ok(Config {
+        decode: sidetap_capture::DecodeOptions { zones: rules, ..decode::options(&raw.capture) },
+        zones,
         capture: capture(raw.capture, &bad)?,
         analysis,
         output: Output { directory: raw.output.directory, exchanges: raw.output.exchanges.unwrap_or(false) },

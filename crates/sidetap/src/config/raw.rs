@@ -68,6 +68,8 @@ pub(crate) struct File {
     pub(crate) policy: Policy,
     /// `[console]`
     pub(crate) console: Console,
+    /// `[[zones]]`
+    pub(crate) zones: Vec<super::zones::Rule>,
     /// `[mitigation]` and its connectors
     pub(crate) mitigation: sidetap_mitigation::Config,
 }
@@ -92,6 +94,20 @@ tables! {
         user: String = "",
         /// Give up all rights once interfaces are open.
         confine: bool = "true",
+        /// Wrong checksums: "auto" drops what the receiver would have dropped, "ignore" looks at none.
+        checksums: super::decode::Checksums = "\"auto\"",
+        /// Milliseconds within which a second sight of a packet is the mirror's and left out; 0 keeps all.
+        duplicate_window_ms: u32 = "100",
+        /// UDP ports of VXLAN.
+        vxlan_ports: Vec<u16> = "[4789, 8472]",
+        /// UDP ports of VXLAN-GPE.
+        vxlan_gpe_ports: Vec<u16> = "[4790]",
+        /// UDP ports of GENEVE.
+        geneve_ports: Vec<u16> = "[6081]",
+        /// UDP ports of the GTP user plane.
+        gtp_ports: Vec<u16> = "[2152]",
+        /// UDP ports of TZSP.
+        tzsp_ports: Vec<u16> = "[37008]",
     }
     /// How traffic is analysed.
     Analysis "analysis" {

@@ -22,10 +22,14 @@ pub(crate) fn reference() -> String {
             };
         }
     }
+    out.push_str(ZONES);
     out.push('\n');
     out.push_str(MITIGATION);
     out
 }
+
+/// Zones have no defaults: an example stands for them.
+const ZONES: &str = include_str!("zones.toml");
 
 /// Connectors define their own keys; a test holds that these are all of them.
 const MITIGATION: &str = include_str!("mitigation.toml");

@@ -75,6 +75,7 @@ fn summary() -> Summary {
             decoded: 412_300,
             dropped: counts(&[("not-ip", 30), ("truncated-header", 15)]),
             kernel_dropped: 0,
+            noted: BTreeMap::new(),
         },
         streams: StreamCounts {
             bytes: 301_000_000,

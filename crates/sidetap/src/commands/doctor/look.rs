@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 
 use serde::Serialize;
-use sidetap_capture::{Decoded, Decoder, Packet, Segment, Source};
+use sidetap_capture::{Checksums, DecodeOptions, Decoded, Decoder, Packet, Segment, Source};
 use sidetap_model::Ts;
 use sidetap_model::rows::{InputSummary, Summary};
 
@@ -95,7 +95,10 @@ pub(crate) struct Figures {
 impl<S: Source> Look<S> {
     /// Looks at `source`.
     pub(super) fn new(source: S) -> Self {
-        Look { source, decoder: Decoder::new(Default::default()), seen: Seen::default() }
+        // Copies and wrong checksums are what is looked for here.
+        let options =
+            DecodeOptions { duplicate_window: 0, checksums: Checksums::Ignore, ..DecodeOptions::default() };
+        Look { source, decoder: Decoder::new(options), seen: Seen::default() }
     }
 
     /// What was seen, with what the pipeline made of it.
