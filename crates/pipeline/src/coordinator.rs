@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
-use rayon::ThreadPool;
 use sidetap_model::rows::VerdictRow;
 use sidetap_model::{EndpointId, EndpointRef, FlowId, Ts};
 
 use crate::alias::Aliases;
 use crate::evidence::{EvidenceRing, what};
 use crate::item::{Item, Whole};
-use crate::options::Options;
+use crate::judge::{Judge, Renames};
+use crate::options::{Options, PipelineError};
 use crate::proxies::ProxyLearner;
 use crate::snapshot::World;
 use crate::spool::Spool;
@@ -16,7 +16,6 @@ use crate::worker::Worker;
 /// Closes epochs: puts the workers' items in order, feeds the engines, and makes the next view of the world.
 pub(crate) struct Coordinator {
     pub(crate) discovery: sidetap_discovery::Engine,
-    pub(crate) bots: sidetap_bots::Engine,
     pub(crate) sensitive: sidetap_sensitive::Inventory,
     pub(crate) threats: sidetap_threats::Inventory,
     pub(crate) proxies: ProxyLearner,
@@ -27,10 +26,10 @@ pub(crate) struct Coordinator {
     pub(crate) late_items: u64,
     /// Items judged early because too many were held.
     pub(crate) hurried_items: u64,
-    pool: ThreadPool,
+    judge: Option<Judge>,
     held: Vec<Item>,
     watermark: Ts,
-    renames: Vec<(EndpointId, EndpointRef)>,
+    renames: Renames,
 }
 
 impl Coordinator {
@@ -38,15 +37,9 @@ impl Coordinator {
     const HELD: usize = 250_000;
 
     /// A coordinator with empty engines.
-    pub(crate) fn new(
-        options: &Options,
-        pool: ThreadPool,
-        discovery: sidetap_discovery::Engine,
-        bots: sidetap_bots::Engine,
-    ) -> Self {
+    pub(crate) fn new(options: &Options, discovery: sidetap_discovery::Engine, judge: Judge) -> Self {
         Coordinator {
             discovery,
-            bots,
             sensitive: sidetap_sensitive::Inventory::new(&options.sensitive, Default::default()),
             threats: sidetap_threats::Inventory::new(&options.threats),
             proxies: ProxyLearner::default(),
@@ -55,7 +48,7 @@ impl Coordinator {
             evidence: options.evidence.then(EvidenceRing::default),
             late_items: 0,
             hurried_items: 0,
-            pool,
+            judge: Some(judge),
             held: Vec::new(),
             watermark: Ts(i64::MIN),
             renames: Vec::new(),
@@ -81,8 +74,12 @@ impl Coordinator {
         self.judge(released, now);
     }
 
-    /// Judges all that is still held and closes the last epoch; then the second judgement.
-    pub(crate) fn finish(&mut self, items: Vec<Item>, now: Ts) {
+    /// Judges all that is still held and closes the last epoch; then the second judgement. Gives the engine of actors.
+    pub(crate) fn finish(
+        &mut self,
+        items: Vec<Item>,
+        now: Ts,
+    ) -> Result<sidetap_bots::Engine, PipelineError> {
         self.held.extend(items);
         self.held.sort_unstable_by_key(|i| i.order);
         let released = std::mem::take(&mut self.held);
@@ -91,13 +88,12 @@ impl Coordinator {
         let renames = self.discovery.finish();
         self.rename(renames);
         let renames = std::mem::take(&mut self.renames);
-        let bots = &mut self.bots;
-        self.pool.install(|| bots.finish(&renames));
+        self.judge.take().ok_or(PipelineError::Died("judge"))?.finish(renames)
     }
 
     /// Verdicts that are new or changed since the last call; what they name is kept as evidence.
     pub(crate) fn changed_verdicts(&mut self) -> Vec<VerdictRow> {
-        let changed = self.bots.take_changes();
+        let changed = self.judge.as_ref().map(Judge::changes).unwrap_or_default();
         if let Some(ring) = &mut self.evidence {
             ring.keep_verdicts(&changed);
         }
@@ -115,7 +111,7 @@ impl Coordinator {
                 if let Some(endpoint) = &item.endpoint {
                     seen.endpoint = endpoint.clone();
                 }
-                observations.push(*seen);
+                observations.push(seen);
             }
             if let Some(mut whole) = item.whole.take() {
                 self.keep(&item, &mut whole);
@@ -123,16 +119,13 @@ impl Coordinator {
             }
         }
         let renames = std::mem::take(&mut self.renames);
-        let (discovery, bots) = (&mut self.discovery, &mut self.bots);
-        let (fresh, ()) = self.pool.install(|| {
-            rayon::join(
-                || {
-                    discovered.iter().filter_map(|w| w.discovery.as_ref()).for_each(|o| discovery.ingest(o));
-                    discovery.end_epoch(now)
-                },
-                || bots.epoch(now, observations, &renames),
-            )
-        });
+        if let Some(judge) = &self.judge {
+            judge.epoch(now, observations, renames);
+        }
+        for whole in &discovered {
+            whole.discovery.iter().for_each(|o| self.discovery.ingest(o));
+        }
+        let fresh = self.discovery.end_epoch(now);
         self.rename(fresh);
     }
 
@@ -175,11 +168,6 @@ impl Coordinator {
         self.threats.rename(&fresh);
         self.renames.extend(fresh);
     }
-}
-
-/// The thread pool that engines may use inside an epoch.
-pub(crate) fn pool(workers: usize) -> Result<ThreadPool, rayon::ThreadPoolBuildError> {
-    rayon::ThreadPoolBuilder::new().num_threads(workers).thread_name(|n| format!("sidetap-epoch-{n}")).build()
 }
 
 /// The zones of a run by index, at least one.

@@ -7,7 +7,8 @@
 //! There are 256 logical shards; a worker owns those whose number is its own modulo the number of workers, so caps, evictions and
 //! order belong to a logical shard, not to a thread. The reader marks epochs (about a second of packet time, or a bounded
 //! number of segments) in every worker's queue. Workers hand in their items when an epoch ends; the coordinator sorts them, feeds the
-//! engines and publishes the snapshot that workers use two epochs later. So the answer is the same for any number of workers.
+//! engines and publishes the snapshot that workers use two epochs later; the engine of actors, on which no snapshot depends, judges on
+//! a thread of its own. So the answer is the same for any number of workers.
 
 mod accounting;
 mod alias;
@@ -18,6 +19,7 @@ mod community;
 mod coordinator;
 mod evidence;
 mod item;
+mod judge;
 mod options;
 mod proxies;
 mod reader;

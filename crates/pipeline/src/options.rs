@@ -105,9 +105,6 @@ pub enum PipelineError {
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
-    /// The thread pool could not be started.
-    #[error("cannot start the thread pool: {0}")]
-    Pool(#[from] rayon::ThreadPoolBuildError),
     /// What an earlier run learned cannot be read.
     #[error("the state cannot be used: {0}")]
     State(String),

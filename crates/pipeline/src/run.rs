@@ -13,6 +13,7 @@ use crate::accounting::{Tally, add};
 use crate::analysis::Analyzer;
 use crate::coordinator::{self, Coordinator};
 use crate::item::Item;
+use crate::judge::Judge;
 use crate::options::{Hooks, Options, Outcome, PipelineError, Progress};
 use crate::reader::{Reader, ReaderCounts, ReaderView};
 use crate::snapshot::Snapshots;
@@ -47,7 +48,7 @@ pub fn run_readers(
     let view = ReaderView { epoch: AtomicU64::new(1), ..ReaderView::default() };
     let exchanges = Arc::new(AtomicU64::new(0));
     let workers = options.workers.max(1);
-    let (read, tally) = std::thread::scope(|scope| {
+    let (read, tally, bots) = std::thread::scope(|scope| {
         let closer = CloseOnDrop(&snapshots);
         let (parts_tx, parts_rx) = bounded(workers * 2);
         let (recycle_tx, recycle_rx) = bounded(workers * QUEUE);
@@ -100,14 +101,13 @@ pub fn run_readers(
         for handle in handles {
             tally.merge(join(handle, "worker")?.ok_or(PipelineError::Died("coordinator"))?);
         }
-        coordinator.finish(last.0, last.1);
-        Ok::<_, PipelineError>((read, tally))
+        let bots = coordinator.finish(last.0, last.1)?;
+        Ok::<_, PipelineError>((read, tally, bots))
     })?;
-    Ok(outcome(inputs_of(sources), options, coordinator, read, tally))
+    Ok(outcome(inputs_of(sources), options, coordinator, &bots, read, tally))
 }
 
 fn prepare(options: &Options) -> Result<Coordinator, PipelineError> {
-    let pool = coordinator::pool(options.workers.max(1))?;
     let mut discovery = sidetap_discovery::Engine::new(discovery_config(options), options.hash_key.clone())
         .with_specs(options.specs.clone());
     let mut bots_config = options.bots.clone();
@@ -118,7 +118,7 @@ fn prepare(options: &Options) -> Result<Coordinator, PipelineError> {
         discovery.import_state(&state.discovery).map_err(|e| PipelineError::State(e.to_string()))?;
         bots.import_state(&state.bots).map_err(|e| PipelineError::State(e.to_string()))?;
     }
-    Ok(Coordinator::new(options, pool, discovery, bots))
+    Ok(Coordinator::new(options, discovery, Judge::start(bots)?))
 }
 
 fn decode_options(options: &Options) -> DecodeOptions {
@@ -244,6 +244,7 @@ fn outcome(
     inputs: Vec<InputSummary>,
     options: &Options,
     mut c: Coordinator,
+    bots: &sidetap_bots::Engine,
     read: ReaderCounts,
     tally: Tally,
 ) -> Outcome {
@@ -255,14 +256,14 @@ fn outcome(
             out.write_errors.push(format!("cannot write {}: {e}", path.display()));
         }
     }
-    let mut run = RunData { traffic: c.bots.traffic(), ..RunData::default() };
+    let mut run = RunData { traffic: bots.traffic(), ..RunData::default() };
     if options.analysis {
         run.sensitive = c.sensitive.rows();
-        run.endpoints = c.discovery.rows(&run.sensitive, &c.bots.roles());
+        run.endpoints = c.discovery.rows(&run.sensitive, &bots.roles());
         run.findings = c.threats.rows();
         run.findings.extend(c.discovery.risks(&run.sensitive));
-        run.campaigns = c.bots.campaigns();
-        run.verdicts = c.bots.verdicts();
+        run.campaigns = bots.campaigns();
+        run.verdicts = bots.verdicts();
         out.openapi = c.discovery.openapi();
     }
     if let Some(mut ring) = c.evidence.take() {
@@ -271,13 +272,12 @@ fn outcome(
         out.evidence = ring.take(|k| known_id(&names, k));
     }
     if options.keep_state {
-        out.state =
-            Some(State { discovery: c.discovery.export_state(), bots: c.bots.export_state() }.write());
+        out.state = Some(State { discovery: c.discovery.export_state(), bots: bots.export_state() }.write());
     }
     out.learned_proxies = c.proxies.end_epoch().iter().map(|(_, ip)| *ip).collect();
     out.learned_proxies.sort_unstable();
     let interrupted = read.interrupted;
-    run.summary = summary(inputs, options, &c, read, tally, &run);
+    run.summary = summary(inputs, options, &c, bots, read, tally, &run);
     if interrupted && !options.live {
         for input in run.summary.inputs.iter_mut().filter(|i| i.error.is_none()) {
             input.error =
@@ -298,13 +298,14 @@ fn summary(
     inputs: Vec<InputSummary>,
     options: &Options,
     c: &Coordinator,
+    bots: &sidetap_bots::Engine,
     read: ReaderCounts,
     tally: Tally,
     run: &RunData,
 ) -> Summary {
     let mut evictions = tally.evictions.clone();
     add(&mut evictions, c.discovery.evictions());
-    add(&mut evictions, c.bots.evictions());
+    add(&mut evictions, bots.evictions());
     let own = [
         ("sensitive", c.sensitive.refused()),
         ("threats", c.threats.evicted()),

@@ -17,6 +17,7 @@ mod slice;
 mod state;
 mod unit;
 
+use std::borrow::BorrowMut;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -131,12 +132,18 @@ impl Engine {
 
     /// Takes the observations of an epoch, sorted by time, flow and position, and judges what they changed. `renames` are
     /// endpoints that got another name since the last epoch; observations may carry old names for a while.
-    pub fn epoch(&mut self, now: Ts, observations: Vec<Observation>, renames: &[(EndpointId, EndpointRef)]) {
+    pub fn epoch<O: BorrowMut<Observation>>(
+        &mut self,
+        now: Ts,
+        observations: impl IntoIterator<Item = O>,
+        renames: &[(EndpointId, EndpointRef)],
+    ) {
         self.now = self.now.max(now);
         self.rename(renames);
         for mut observation in observations {
-            self.public_key(&mut observation);
-            self.take(&observation);
+            let observation = observation.borrow_mut();
+            self.public_key(observation);
+            self.take(observation);
         }
         self.judge();
     }

@@ -1,0 +1,77 @@
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use sidetap_bots::{Engine, Observation};
+use sidetap_model::rows::VerdictRow;
+use sidetap_model::{EndpointId, EndpointRef, Ts};
+
+use crate::options::PipelineError;
+
+/// Endpoints that are called otherwise from now on.
+pub(crate) type Renames = Vec<(EndpointId, EndpointRef)>;
+
+/// Observations as workers made them: each in its place, so that none is copied on its way.
+#[allow(clippy::vec_box)]
+pub(crate) type Seen = Vec<Box<Observation>>;
+
+/// The engine of actors on a thread of its own.
+///
+/// What workers see of the world does not come from it: nobody waits for its judgement but who asks for it.
+pub(crate) struct Judge {
+    jobs: Sender<Job>,
+    thread: JoinHandle<Engine>,
+}
+
+enum Job {
+    Epoch(Ts, Seen, Renames),
+    Changes(Sender<Vec<VerdictRow>>),
+    Finish(Renames),
+}
+
+impl Judge {
+    /// Epochs that may wait for their judgement.
+    const QUEUE: usize = 1;
+
+    /// Starts the thread.
+    pub(crate) fn start(engine: Engine) -> Result<Self, PipelineError> {
+        let (jobs, queue) = bounded(Self::QUEUE);
+        let work = move || judge(engine, &queue);
+        let thread = std::thread::Builder::new().name("sidetap-judge".into()).spawn(work)?;
+        Ok(Judge { jobs, thread })
+    }
+
+    /// Has the observations of an epoch judged; waits where the one before the last is not done yet.
+    pub(crate) fn epoch(&self, now: Ts, seen: Seen, renames: Renames) {
+        // Should the thread have died, finish says so.
+        let _ = self.jobs.send(Job::Epoch(now, seen, renames));
+    }
+
+    /// Verdicts that are new or changed since the last call, all epochs so far judged.
+    pub(crate) fn changes(&self) -> Vec<VerdictRow> {
+        let (answer, changed) = bounded(1);
+        match self.jobs.send(Job::Changes(answer)) {
+            Ok(()) => changed.recv().unwrap_or_default(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// The second judgement; gives the engine back.
+    pub(crate) fn finish(self, renames: Renames) -> Result<Engine, PipelineError> {
+        let _ = self.jobs.send(Job::Finish(renames));
+        drop(self.jobs);
+        self.thread.join().map_err(|_| PipelineError::Died("judge"))
+    }
+}
+
+fn judge(mut engine: Engine, jobs: &Receiver<Job>) -> Engine {
+    for job in jobs {
+        match job {
+            Job::Epoch(now, seen, renames) => engine.epoch(now, seen, &renames),
+            Job::Changes(answer) => {
+                let _ = answer.send(engine.take_changes());
+            }
+            Job::Finish(renames) => engine.finish(&renames),
+        }
+    }
+    engine
+}
