@@ -284,7 +284,14 @@ impl Engine {
 
     /// What did not fit, by table.
     pub fn evictions(&self) -> BTreeMap<String, u64> {
-        self.evictions.iter().map(|(k, v)| ((*k).to_owned(), *v)).collect()
+        let endpoints = self.hosts.iter().flat_map(|h| &h.endpoints).flatten();
+        let fields: u64 = endpoints.flat_map(|e| e.schemas.values()).map(|s| s.left_out).sum();
+        let mut all: BTreeMap<String, u64> =
+            self.evictions.iter().map(|(k, v)| ((*k).to_owned(), *v)).collect();
+        if fields > 0 {
+            all.insert("discovery-fields".to_owned(), fields);
+        }
+        all
     }
 
     fn evict(&mut self, table: &'static str) {

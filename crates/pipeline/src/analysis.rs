@@ -94,7 +94,8 @@ impl Analyzer {
             stage: u8::from(stage != Stage::Request),
         };
         if !self.analysis {
-            let line = self.lines.then(|| self.line(ex, &client, None, None))?;
+            // A request that is shown early has its line when it is over.
+            let line = (self.lines && stage != Stage::Request).then(|| self.line(ex, &client, None, None))?;
             let whole = Whole {
                 discovery: None,
                 sightings: vec![],

@@ -28,13 +28,16 @@ pub(crate) struct Coordinator {
     pub(crate) hurried_items: u64,
     judge: Option<Judge>,
     held: Vec<Item>,
+    most_held: usize,
     watermark: Ts,
     renames: Renames,
 }
 
 impl Coordinator {
-    /// Most items that wait for their second to be over.
-    const HELD: usize = 250_000;
+    /// Most items that wait for their second to be over, where memory allows.
+    const HELD: u64 = 250_000;
+    /// What an item takes, at least.
+    const ITEM_BYTES: u64 = 3 << 10;
 
     /// A coordinator with empty engines.
     pub(crate) fn new(options: &Options, discovery: sidetap_discovery::Engine, judge: Judge) -> Self {
@@ -50,6 +53,7 @@ impl Coordinator {
             hurried_items: 0,
             judge: Some(judge),
             held: Vec::new(),
+            most_held: (options.memory_limit / 8 / Self::ITEM_BYTES).clamp(2_048, Self::HELD) as usize,
             watermark: Ts(i64::MIN),
             renames: Vec::new(),
         }
@@ -67,7 +71,7 @@ impl Coordinator {
         self.held.sort_unstable_by_key(|i| i.order);
         let watermark = now.plus(-Worker::HOLD);
         let ripe = self.held.partition_point(|i| i.order.ts <= watermark);
-        let over = self.held.len().saturating_sub(Self::HELD);
+        let over = self.held.len().saturating_sub(self.most_held);
         self.hurried_items += over.saturating_sub(ripe) as u64;
         let released: Vec<Item> = self.held.drain(..ripe.max(over)).collect();
         self.watermark = self.watermark.max(watermark);

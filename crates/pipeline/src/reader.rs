@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -60,6 +61,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) workers: Vec<Sender<ToWorker>>,
     pub(crate) recycled: Receiver<Batch>,
     pub(crate) live: bool,
+    /// See [`Reader::epoch_segments`].
+    pub(crate) epoch_segments: usize,
     pub(crate) view: &'a ReaderView,
 }
 
@@ -69,6 +72,8 @@ pub(crate) struct ReaderCounts {
     pub(crate) packets: PacketCounts,
     /// Told to stop before the end of the source.
     pub(crate) interrupted: bool,
+    /// Datagrams whose fragments were given up.
+    pub(crate) fragments_evicted: u64,
     /// What packet times did to the clock, by name; a name may come twice.
     pub(crate) clock: Vec<(&'static str, u64)>,
     /// Entries that the decoder's tables gave up.
@@ -86,6 +91,7 @@ impl ReaderCounts {
         crate::accounting::add(&mut self.evictions, other.evictions);
         crate::accounting::add(&mut all.dropped, more.dropped);
         self.interrupted |= other.interrupted;
+        self.fragments_evicted += other.fragments_evicted;
         self.clock.extend(other.clock);
     }
 }
@@ -115,10 +121,16 @@ struct Reported {
 
 impl Reader<'_> {
     const EPOCH: i64 = 1_000_000_000;
-    /// An epoch is closed early after so many segments, so that what waits for its end stays bounded.
-    const EPOCH_SEGMENTS: usize = 65_536;
+    /// An epoch is closed early after so many segments, so that what waits for its end stays bounded: one for each
+    /// 16 KiB of the memory limit, within these bounds.
+    const EPOCH_SEGMENTS: RangeInclusive<u64> = 4_096..=65_536;
     /// How long a live source is read at most after it was told to stop: until what the kernel holds is read.
     const LAST_WORDS: Duration = Duration::from_secs(2);
+
+    /// How many segments an epoch may have under a memory limit.
+    pub(crate) fn epoch_segments(memory_limit: u64) -> usize {
+        (memory_limit >> 14).clamp(*Self::EPOCH_SEGMENTS.start(), *Self::EPOCH_SEGMENTS.end()) as usize
+    }
 
     /// Reads to the end of the source, or until told to stop.
     pub(crate) fn run(mut self) -> ReaderCounts {
@@ -205,6 +217,7 @@ impl Reader<'_> {
         ReaderCounts {
             interrupted: f.interrupted,
             packets: f.counts,
+            fragments_evicted: self.decoder.fragments_evicted(),
             clock: [self.source.clock(), f.clock.counts().to_vec()].concat(),
             evictions: self.decoder.evictions(),
         }
@@ -225,7 +238,7 @@ impl Reader<'_> {
         if self.view.epoch.load(Relaxed) != f.epoch {
             return self.follow(f, now);
         }
-        if now.since(start) < Self::EPOCH && f.segments < Self::EPOCH_SEGMENTS {
+        if now.since(start) < Self::EPOCH && f.segments < self.epoch_segments {
             return;
         }
         let view = self.view;
@@ -400,6 +413,7 @@ mod tests {
                 workers: vec![to],
                 recycled,
                 live,
+                epoch_segments: 65_536,
                 view: &view,
             };
             let reader = scope.spawn(move || reader.run());

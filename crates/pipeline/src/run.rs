@@ -83,6 +83,7 @@ pub fn run_readers(
                     workers: inputs.clone(),
                     recycled: recycle_rx.clone(),
                     live: options.live,
+                    epoch_segments: Reader::epoch_segments(options.memory_limit),
                     view: &view,
                 };
                 let name = format!("sidetap-reader-{index}");
@@ -312,6 +313,7 @@ fn summary(
         ("proxy-candidates", c.proxies.refused),
         ("endpoint-aliases", c.aliases.refused),
         ("items-hurried", c.hurried_items),
+        ("fragments", read.fragments_evicted),
     ];
     let mut clock = BTreeMap::from([("exchanges-late".to_owned(), c.late_items)]);
     read.clock.iter().for_each(|(name, n)| *clock.entry((*name).to_owned()).or_default() += n);
