@@ -128,6 +128,9 @@ impl FlowTable {
                 Fit::Same => Some(index),
                 Fit::Ignore => {
                     self.counters.discard(super::counters::Discard::NotAStream, seg.payload.len());
+                    if let Some(flow) = self.flow(index) {
+                        flow.bytes += seg.payload.len() as u64;
+                    }
                     None
                 }
                 Fit::New => {
