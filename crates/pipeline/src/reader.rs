@@ -72,8 +72,6 @@ pub(crate) struct ReaderCounts {
     pub(crate) packets: PacketCounts,
     /// Told to stop before the end of the source.
     pub(crate) interrupted: bool,
-    /// Datagrams whose fragments were given up.
-    pub(crate) fragments_evicted: u64,
     /// What packet times did to the clock, by name; a name may come twice.
     pub(crate) clock: Vec<(&'static str, u64)>,
     /// Entries that the decoder's tables gave up.
@@ -91,7 +89,6 @@ impl ReaderCounts {
         crate::accounting::add(&mut self.evictions, other.evictions);
         crate::accounting::add(&mut all.dropped, more.dropped);
         self.interrupted |= other.interrupted;
-        self.fragments_evicted += other.fragments_evicted;
         self.clock.extend(other.clock);
     }
 }
@@ -217,7 +214,6 @@ impl Reader<'_> {
         ReaderCounts {
             interrupted: f.interrupted,
             packets: f.counts,
-            fragments_evicted: self.decoder.fragments_evicted(),
             clock: [self.source.clock(), f.clock.counts().to_vec()].concat(),
             evictions: self.decoder.evictions(),
         }

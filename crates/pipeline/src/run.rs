@@ -313,7 +313,6 @@ fn summary(
         ("proxy-candidates", c.proxies.refused),
         ("endpoint-aliases", c.aliases.refused),
         ("items-hurried", c.hurried_items),
-        ("fragments", read.fragments_evicted),
     ];
     let mut clock = BTreeMap::from([("exchanges-late".to_owned(), c.late_items)]);
     read.clock.iter().for_each(|(name, n)| *clock.entry((*name).to_owned()).or_default() += n);

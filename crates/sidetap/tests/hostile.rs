@@ -34,7 +34,7 @@ fn small(kind: Hostile) -> (u64, &'static str) {
         // Keys without end are taken for values: one `{key}` in the schema, nothing to refuse.
         Hostile::DistinctKeys => (20_000, "/exchanges/complete"),
         Hostile::DeepJson => (10, "/anomalies/body-too-deep"),
-        Hostile::Fragments => (20_000, "/evictions/fragments"),
+        Hostile::Fragments => (20_000, "/evictions/fragments-evicted"),
         Hostile::Tunnels => (1_000, "/packets/dropped/too-many-layers"),
     }
 }

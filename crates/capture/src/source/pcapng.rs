@@ -53,7 +53,7 @@ impl Pcapng {
             if total < BLOCK_OVERHEAD as u32 {
                 return Err(ReadError::Corrupt { at, what: "a block shorter than its own header" });
             }
-            let padded = total.next_multiple_of(4) as usize;
+            let padded = (total as usize).next_multiple_of(4);
             if !matches!(kind, INTERFACE | OLD_PACKET | SIMPLE_PACKET | ENHANCED_PACKET) {
                 if !window.skip(padded as u64)? {
                     return Err(ReadError::Cut(at));
@@ -101,7 +101,7 @@ impl Pcapng {
         self.base = self.base.saturating_add(self.interfaces.len() as u32);
         self.interfaces.clear();
         self.names.clear();
-        if window.skip(u64::from(total.next_multiple_of(4)))? { Ok(()) } else { Err(ReadError::Cut(at)) }
+        if window.skip(u64::from(total).next_multiple_of(4))? { Ok(()) } else { Err(ReadError::Cut(at)) }
     }
 
     fn interface(&mut self, body: &[u8], at: u64) -> Result<(), ReadError> {
