@@ -190,7 +190,7 @@ fn checksums(f: &Figures) -> Vec<Advice> {
             "{} of TCP checksums are not filled in: captured on a sending machine, before its card does so",
             percent(f.offloaded_checksums)
         );
-        let change = "nothing: checksums are not relied on";
+        let change = "nothing: what such senders send is taken as it is";
         list.push(Advice { grade: Grade::Watch, seen, change });
     }
     if f.damaged_checksums > 0.001 {
