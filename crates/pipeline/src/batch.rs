@@ -1,11 +1,26 @@
 use sidetap_capture::{Segment, TcpFlags};
 use sidetap_model::{Addr, Ts};
 
+use crate::flagged::Frame;
+
 /// Segments on their way from the reader to a worker: their payloads end to end in one buffer.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     data: Vec<u8>,
     heads: Vec<Head>,
+    /// The packets that the segments came in, end to end, where they are wanted: as many as segments, or none.
+    frames: Vec<u8>,
+    wires: Vec<Wire>,
+}
+
+/// A packet in [`Batch::frames`].
+#[derive(Debug)]
+struct Wire {
+    number: u64,
+    ts: Ts,
+    link: u16,
+    orig_len: u32,
+    len: u32,
 }
 
 #[derive(Debug)]
@@ -47,6 +62,24 @@ impl Batch {
         });
     }
 
+    /// Copies the packet of the last segment in.
+    pub(crate) fn push_frame(&mut self, f: &Frame<'_>) {
+        self.frames.extend_from_slice(f.data);
+        let len = u32::try_from(f.data.len()).unwrap_or(u32::MAX);
+        self.wires.push(Wire { number: f.number, ts: f.ts, link: f.link, orig_len: f.orig_len, len });
+    }
+
+    /// The packets, one a segment; none where they are not wanted.
+    pub(crate) fn frames(&self) -> impl Iterator<Item = Frame<'_>> {
+        let mut at = 0usize;
+        self.wires.iter().map(move |w| {
+            let end = at.saturating_add(w.len as usize);
+            let data = self.frames.get(at..end).unwrap_or_default();
+            at = end;
+            Frame { number: w.number, ts: w.ts, link: w.link, orig_len: w.orig_len, data }
+        })
+    }
+
     /// True where it should be sent on before more is put in.
     pub(crate) fn is_full(&self) -> bool {
         self.data.len() >= Self::MAX_BYTES || self.heads.len() >= Self::MAX_SEGMENTS
@@ -65,6 +98,8 @@ impl Batch {
     /// Empties it, keeping its room.
     pub(crate) fn clear(&mut self) {
         self.data.clear();
+        self.frames.clear();
+        self.wires.clear();
         self.heads.clear();
     }
 

@@ -5,6 +5,7 @@ use sidetap_model::{EndpointId, EndpointRef, FlowId, Ts};
 
 use crate::alias::Aliases;
 use crate::evidence::{EvidenceRing, what};
+use crate::flagged::Flagged;
 use crate::item::{Item, Whole};
 use crate::judge::{Judge, Renames};
 use crate::options::{Options, PipelineError};
@@ -22,6 +23,7 @@ pub(crate) struct Coordinator {
     pub(crate) aliases: Aliases,
     pub(crate) spool: Option<Spool>,
     pub(crate) evidence: Option<EvidenceRing>,
+    pub(crate) flagged: Option<Flagged>,
     /// Items that came after their second was judged.
     pub(crate) late_items: u64,
     /// Items judged early because too many were held.
@@ -49,6 +51,7 @@ impl Coordinator {
             aliases: Aliases::default(),
             spool: options.exchanges.as_deref().map(Spool::create),
             evidence: options.evidence.then(EvidenceRing::default),
+            flagged: options.flagged.clone().map(Flagged::new),
             late_items: 0,
             hurried_items: 0,
             judge: Some(judge),
@@ -61,7 +64,12 @@ impl Coordinator {
 
     /// The view of the world as it is now.
     pub(crate) fn world(&mut self) -> World {
-        World { discovery: self.discovery.snapshot(), proxies: self.proxies.end_epoch() }
+        let convicted = self.flagged.as_mut().map(|f| std::mem::take(&mut f.fresh)).unwrap_or_default();
+        World {
+            discovery: self.discovery.snapshot(),
+            proxies: self.proxies.end_epoch(),
+            convicted: convicted.into(),
+        }
     }
 
     /// Takes in what the workers saw in an epoch that ended at `now`, and judges what is old enough.
@@ -95,11 +103,21 @@ impl Coordinator {
         self.judge.take().ok_or(PipelineError::Died("judge"))?.finish(renames)
     }
 
+    /// Outputs that cannot be written any more, each once.
+    pub(crate) fn broken(&mut self) -> Vec<String> {
+        let spool = self.spool.as_mut().and_then(Spool::broken);
+        let flagged = self.flagged.as_mut().and_then(|f| f.files.broken());
+        spool.into_iter().chain(flagged).collect()
+    }
+
     /// Verdicts that are new or changed since the last call; what they name is kept as evidence.
     pub(crate) fn changed_verdicts(&mut self) -> Vec<VerdictRow> {
         let changed = self.judge.as_ref().map(Judge::changes).unwrap_or_default();
         if let Some(ring) = &mut self.evidence {
             ring.keep_verdicts(&changed);
+        }
+        if let Some(flagged) = &mut self.flagged {
+            flagged.hear(&changed);
         }
         changed
     }

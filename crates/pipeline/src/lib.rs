@@ -18,6 +18,7 @@ mod clock;
 mod community;
 mod coordinator;
 mod evidence;
+mod flagged;
 mod item;
 mod judge;
 mod options;
@@ -32,5 +33,6 @@ mod spool;
 mod worker;
 
 pub use evidence::Evidence;
+pub use flagged::FlaggedOptions;
 pub use options::{Hooks, Options, Outcome, PipelineError, Progress};
 pub use run::{run, run_readers};

@@ -23,6 +23,8 @@ pub struct Options {
     pub exchanges: Option<PathBuf>,
     /// Keep exchanges that findings and verdicts name ([`Outcome::evidence`]).
     pub evidence: bool,
+    /// Save packets of flagged flows.
+    pub flagged: Option<crate::FlaggedOptions>,
     /// Live: shed and count rather than wait when a queue is full.
     pub live: bool,
     /// Sensitive-data types.

@@ -5,12 +5,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
-use sidetap_capture::{Decoded, Decoder, Source};
+use sidetap_capture::{Decoded, Decoder, Packet, Source};
 use sidetap_model::Ts;
 use sidetap_model::rows::PacketCounts;
 
 use crate::batch::Batch;
 use crate::clock::Clock;
+use crate::flagged::Frame;
 use crate::shed::Shed;
 
 /// What a worker is given.
@@ -63,6 +64,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) live: bool,
     /// See [`Reader::epoch_segments`].
     pub(crate) epoch_segments: usize,
+    /// Packets go along with their segments.
+    pub(crate) frames: bool,
     pub(crate) view: &'a ReaderView,
 }
 
@@ -184,7 +187,12 @@ impl Reader<'_> {
                     let sheds = f.levels.get(worker).is_some_and(|l| l.sheds(&segment));
                     let segment = if sheds { Shed::remains(&segment) } else { Some(segment) };
                     match (f.open.get_mut(worker), &segment) {
-                        (Some(batch), Some(segment)) => batch.push(segment),
+                        (Some(batch), Some(segment)) => {
+                            batch.push(segment);
+                            if self.frames {
+                                batch.push_frame(&frame(&packet, f.counts.total));
+                            }
+                        }
                         _ => f.shed.0 += 1,
                     }
                     f.segments += 1;
@@ -324,6 +332,11 @@ impl Reader<'_> {
     }
 }
 
+/// A packet as it is, and where it stands in the input.
+fn frame<'a>(packet: &Packet<'a>, number: u64) -> Frame<'a> {
+    Frame { number, ts: packet.ts, link: packet.link.0, orig_len: packet.orig_len, data: packet.data }
+}
+
 /// How long no packet came, by a monotonic clock.
 #[derive(Default)]
 struct Idle {
@@ -343,7 +356,7 @@ impl Idle {
 #[cfg(test)]
 mod tests {
     use crossbeam_channel::{RecvTimeoutError, bounded};
-    use sidetap_capture::{LinkType, Packet};
+    use sidetap_capture::LinkType;
     use sidetap_model::rows::InputSummary;
 
     use super::*;
@@ -410,6 +423,7 @@ mod tests {
                 recycled,
                 live,
                 epoch_segments: 65_536,
+                frames: false,
                 view: &view,
             };
             let reader = scope.spawn(move || reader.run());

@@ -12,12 +12,13 @@ use sidetap_model::rows::{Counts, InputSummary, RunData, Summary};
 use crate::accounting::{Tally, add};
 use crate::analysis::Analyzer;
 use crate::coordinator::{self, Coordinator};
+use crate::flagged::{Flagged, Ring, Saved};
 use crate::item::Item;
 use crate::judge::Judge;
 use crate::options::{Hooks, Options, Outcome, PipelineError, Progress};
 use crate::reader::{Reader, ReaderCounts, ReaderView};
 use crate::snapshot::Snapshots;
-use crate::spool::{LookupKey, Spool};
+use crate::spool::LookupKey;
 use crate::worker::{Part, Worker};
 
 /// Batches that may wait for a worker; each holds at most a quarter of a MiB and a segment.
@@ -68,6 +69,7 @@ pub fn run_readers(
                 analyzer: Analyzer::new(options),
                 snapshots: snapshots.clone(),
                 exchanges: exchanges.clone(),
+                ring: options.flagged.as_ref().map(Flagged::ring_of),
             };
             let name = format!("sidetap-worker-{index}");
             handles.push(std::thread::Builder::new().name(name).spawn_scoped(scope, move || worker.run())?);
@@ -84,6 +86,7 @@ pub fn run_readers(
                     recycled: recycle_rx.clone(),
                     live: options.live,
                     epoch_segments: Reader::epoch_segments(options.memory_limit),
+                    frames: options.flagged.is_some(),
                     view: &view,
                 };
                 let name = format!("sidetap-reader-{index}");
@@ -102,7 +105,11 @@ pub fn run_readers(
         for handle in handles {
             tally.merge(join(handle, "worker")?.ok_or(PipelineError::Died("coordinator"))?);
         }
-        let bots = coordinator.finish(last.0, last.1)?;
+        let bots = coordinator.finish(last.items, last.now)?;
+        if let Some(flagged) = &mut coordinator.flagged {
+            let zones = coordinator::zones(&options.zones);
+            flagged.finish(last.rings, &bots.verdicts(), &zones);
+        }
         Ok::<_, PipelineError>((read, tally, bots))
     })?;
     Ok(outcome(inputs_of(sources), options, coordinator, &bots, read, tally))
@@ -158,10 +165,10 @@ fn coordinate(
     exchanges: &AtomicU64,
     options: &Options,
     hooks: &mut dyn Hooks,
-) -> (Vec<Item>, Ts) {
-    let mut waiting: BTreeMap<u64, (usize, Ts, Vec<Item>)> = BTreeMap::new();
-    let mut last = Ts::default();
-    let mut rest = Vec::new();
+) -> Rest {
+    let mut waiting: BTreeMap<u64, (usize, Ts, Vec<Item>, Vec<Saved>)> = BTreeMap::new();
+    let mut rest = Rest::default();
+    let mut saved_last = Vec::new();
     loop {
         let part = match parts.recv_timeout(Duration::from_millis(200)) {
             Ok(part) => Some(part),
@@ -183,31 +190,49 @@ fn coordinate(
         }
         let Some(part) = part else { continue };
         if part.last {
-            last = last.max(part.now);
-            rest.extend(part.items);
+            rest.now = rest.now.max(part.now);
+            rest.items.extend(part.items);
+            rest.rings.extend(part.rings);
+            saved_last.extend(part.saved);
             continue;
         }
-        let slot = waiting.entry(part.epoch).or_insert((0, part.now, Vec::new()));
+        let slot = waiting.entry(part.epoch).or_insert((0, part.now, Vec::new(), Vec::new()));
         slot.0 += 1;
         slot.1 = slot.1.max(part.now);
         slot.2.extend(part.items);
+        slot.3.extend(part.saved);
         while waiting.first_entry().is_some_and(|entry| entry.get().0 == workers) {
-            let Some((epoch, (_, now, items))) = waiting.pop_first() else { break };
-            last = now;
+            let Some((epoch, (_, now, items, saved))) = waiting.pop_first() else { break };
+            rest.now = now;
             coordinator.end_epoch(items, now);
+            // Workers wait for whom verdicts convict only where they save his packets.
+            let flags = options.flagged.is_some();
+            let mut changed = if flags { coordinator.changed_verdicts() } else { Vec::new() };
             snapshots.publish(epoch, coordinator.world());
-            if let Some(line) = coordinator.spool.as_mut().and_then(Spool::broken) {
-                hooks.news(&line);
+            if !flags && (options.live || options.evidence) {
+                changed = coordinator.changed_verdicts();
             }
-            if options.live || options.evidence {
-                let changed = coordinator.changed_verdicts();
-                if options.live && !changed.is_empty() {
-                    hooks.verdicts(now, &changed);
-                }
+            if let Some(flagged) = &mut coordinator.flagged {
+                flagged.files.write(saved);
+            }
+            coordinator.broken().iter().for_each(|line| hooks.news(line));
+            if options.live && !changed.is_empty() {
+                hooks.verdicts(now, &changed);
             }
         }
     }
-    (rest, last)
+    if let Some(flagged) = &mut coordinator.flagged {
+        flagged.files.write(saved_last);
+    }
+    rest
+}
+
+/// What workers had at the end of the input.
+#[derive(Default)]
+struct Rest {
+    items: Vec<Item>,
+    now: Ts,
+    rings: Vec<Ring>,
 }
 
 fn join<T>(handle: ScopedJoinHandle<'_, T>, what: &'static str) -> Result<T, PipelineError> {
@@ -257,6 +282,7 @@ fn outcome(
             out.write_errors.push(format!("cannot write {}: {e}", path.display()));
         }
     }
+    out.write_errors.extend(c.flagged.as_ref().and_then(|f| f.files.failure()));
     let mut run = RunData { traffic: bots.traffic(), ..RunData::default() };
     if options.analysis {
         run.sensitive = c.sensitive.rows();
@@ -317,6 +343,8 @@ fn summary(
     let mut clock = BTreeMap::from([("exchanges-late".to_owned(), c.late_items)]);
     read.clock.iter().for_each(|(name, n)| *clock.entry((*name).to_owned()).or_default() += n);
     clock.retain(|_, n| *n > 0);
+    let flagged = c.flagged.as_ref().map(Flagged::left_out).into_iter().flatten();
+    add(&mut evictions, flagged.map(|(k, n)| (k.to_owned(), n)).collect());
     add(&mut evictions, own.into_iter().map(|(k, n)| (k.to_owned(), n)).collect());
     add(&mut evictions, read.evictions);
     evictions.retain(|_, n| *n > 0);

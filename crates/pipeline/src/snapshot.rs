@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use crate::flagged::Convicted;
 use crate::proxies::LearnedProxies;
 
 /// What workers know of the traffic as a whole: the merged state of an epoch that is over.
@@ -8,6 +9,8 @@ use crate::proxies::LearnedProxies;
 pub(crate) struct World {
     pub(crate) discovery: Arc<sidetap_discovery::Snapshot>,
     pub(crate) proxies: LearnedProxies,
+    /// Whom verdicts of this epoch convicted, where their packets are saved.
+    pub(crate) convicted: Arc<Convicted>,
 }
 
 /// Hands the coordinator's snapshots to the workers.

@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crossbeam_channel::{Receiver, Sender};
 use hashbrown::HashSet;
 use sidetap_capture::{FlowLimits, FlowTable};
-use sidetap_model::{Exchange, FlowId, Ts, Zone};
+use sidetap_model::{Exchange, FlowId, FlowKey, Ts, Zone};
 
 use crate::accounting::Tally;
 use crate::analysis::{Analyzer, Stage};
 use crate::batch::Batch;
+use crate::flagged::{Ring, Saved};
 use crate::item::Item;
 use crate::reader::ToWorker;
 use crate::snapshot::Snapshots;
@@ -19,6 +20,10 @@ pub(crate) struct Part {
     pub(crate) epoch: u64,
     pub(crate) now: Ts,
     pub(crate) items: Vec<Item>,
+    /// Packets of flagged flows.
+    pub(crate) saved: Vec<Saved>,
+    /// At the end: recent packets, of which verdicts may still flag some.
+    pub(crate) rings: Vec<Ring>,
     /// The input is at its end: this epoch was not closed by time.
     pub(crate) last: bool,
 }
@@ -35,6 +40,8 @@ pub(crate) struct Worker {
     pub(crate) analyzer: Analyzer,
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) exchanges: Arc<AtomicU64>,
+    /// Bytes of recent packets that each logical shard holds, where packets of flagged flows are saved.
+    pub(crate) ring: Option<usize>,
 }
 
 struct Output {
@@ -45,6 +52,9 @@ struct Output {
     fresh: u64,
     /// Requests that were shown before their answer came.
     shown: HashSet<(FlowId, u32), foldhash::fast::FixedState>,
+    /// Rings of recent packets, as many as tables or none; and exchanges that they have not heard of.
+    rings: Vec<Ring>,
+    heard: Vec<(FlowKey, FlowId, Option<&'static str>)>,
 }
 
 impl Worker {
@@ -63,6 +73,8 @@ impl Worker {
             tally: Tally::default(),
             fresh: 0,
             shown: HashSet::default(),
+            rings: self.ring.map_or(Vec::new(), |cap| tables.iter().map(|_| Ring::new(cap)).collect()),
+            heard: Vec::new(),
         };
         let mut epoch = 1;
         let mut now = Ts::default();
@@ -70,32 +82,47 @@ impl Worker {
         for message in &self.input {
             match message {
                 ToWorker::Batch(mut batch) => {
+                    let mut frames = batch.frames();
                     for (shard, segment) in batch.segments() {
-                        if let Some(table) = tables.get_mut(usize::from(shard) / self.of) {
+                        let at = usize::from(shard) / self.of;
+                        if let (Some(ring), Some(frame)) = (out.rings.get_mut(at), frames.next()) {
+                            ring.push(&segment, &frame, &self.zones);
+                        }
+                        if let Some(table) = tables.get_mut(at) {
                             table.segment(&segment, &mut |ex| out.exchange(ex));
                         }
+                        out.tell_ring(at);
                     }
+                    drop(frames);
                     batch.clear();
                     let _ = self.recycle.try_send(batch);
                 }
                 ToWorker::Tick { epoch: ended, now: at } => {
                     now = at;
-                    for table in &mut tables {
+                    for (at, table) in tables.iter_mut().enumerate() {
                         table.tick(now, &mut |ex| out.exchange(ex));
                         table.open_requests(now.plus(-Self::HOLD), &mut |ex| out.open_request(ex));
+                        out.tell_ring(at);
                     }
                     self.exchanges.fetch_add(std::mem::take(&mut out.fresh), Relaxed);
                     let items = std::mem::take(&mut out.items);
-                    self.parts.send(Part { epoch: ended, now, items, last: false }).ok()?;
+                    let saved = out.saved();
+                    let rings = Vec::new();
+                    self.parts.send(Part { epoch: ended, now, items, saved, rings, last: false }).ok()?;
                     epoch = ended + 1;
-                    out.analyzer.enter(self.snapshots.for_epoch(epoch)?);
+                    let world = self.snapshots.for_epoch(epoch)?;
+                    out.rings.iter_mut().for_each(|ring| ring.convict(&world.convicted, &self.zones));
+                    out.analyzer.enter(world);
                 }
             }
         }
-        for table in &mut tables {
+        for (at, table) in tables.iter_mut().enumerate() {
             table.finish(&mut |ex| out.exchange(ex));
+            out.tell_ring(at);
         }
-        self.parts.send(Part { epoch, now, items: std::mem::take(&mut out.items), last: true }).ok()?;
+        let (items, saved) = (std::mem::take(&mut out.items), out.saved());
+        let rings = std::mem::take(&mut out.rings);
+        self.parts.send(Part { epoch, now, items, saved, rings, last: true }).ok()?;
         Some(out.close(&tables))
     }
 }
@@ -103,9 +130,32 @@ impl Worker {
 impl Output {
     fn exchange(&mut self, mut ex: Exchange) {
         let stage = if self.shown.remove(&(ex.flow_id, ex.seq)) { Stage::Answer } else { Stage::Whole };
-        self.items.extend(self.analyzer.analyze(&mut ex, stage));
+        let item = self.analyzer.analyze(&mut ex, stage);
+        if !self.rings.is_empty() {
+            let attempts = item.as_ref().and_then(|i| i.whole.as_ref()).map(|w| w.attempts.as_slice());
+            self.heard.push((ex.flow, ex.flow_id, attempts.and_then(|a| a.first()).map(|a| a.class())));
+        }
+        self.items.extend(item);
         self.tally.exchange(&ex);
         self.fresh += 1;
+    }
+
+    /// Tells a shard's ring of the exchanges that came of it.
+    fn tell_ring(&mut self, at: usize) {
+        if self.heard.is_empty() {
+            return;
+        }
+        for (flow, id, exploit) in self.heard.drain(..) {
+            let Some(ring) = self.rings.get_mut(at) else { continue };
+            ring.note(&flow, id);
+            if let Some(class) = exploit {
+                ring.flag_flow(&flow, class);
+            }
+        }
+    }
+
+    fn saved(&mut self) -> Vec<Saved> {
+        self.rings.iter_mut().flat_map(Ring::drain).collect()
     }
 
     fn open_request(&mut self, ex: &Exchange) {

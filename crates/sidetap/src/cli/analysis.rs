@@ -57,6 +57,9 @@ pub(crate) struct AnalysisArgs {
     /// The site's key for hashes of secrets; made if it is not there [default: hash.key under ~/.config/sidetap]
     #[arg(long, value_name = "FILE")]
     pub(crate) hash_key: Option<PathBuf>,
+    /// Save the packets of flows with a finding here, raw as they were on the wire (pcapng)
+    #[arg(long, value_name = "DIR", conflicts_with = "no_analysis")]
+    pub(crate) save_flagged: Option<PathBuf>,
     /// Stop at exchanges: no inventory, no detection
     #[arg(long)]
     pub(crate) no_analysis: bool,
@@ -71,9 +74,6 @@ pub(crate) struct WatchArgs {
     /// How to analyse.
     #[command(flatten)]
     pub(crate) analysis: AnalysisArgs,
-    /// Save packets of flagged actors here (not in this version)
-    #[arg(long, value_name = "DIR")]
-    pub(crate) save_flagged: Option<PathBuf>,
     /// Serve the console at this address [default: as configured; none without a store]
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Option<std::net::SocketAddr>,

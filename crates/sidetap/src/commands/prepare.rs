@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use sidetap_bots::Agents;
 use sidetap_discovery::Spec;
 use sidetap_model::{HashKey, Ts};
-use sidetap_pipeline::Options;
+use sidetap_pipeline::{FlaggedOptions, Options};
 
 use super::policy::{Policies, policies};
 use super::{indicators, sensitive};
@@ -69,6 +69,7 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
         state: state.as_deref().map(read_state).transpose()?.flatten(),
         keep_state: state.is_some(),
         evidence: config.store.is_some(),
+        flagged: flagged(config, limit.0, &mut lost),
         ..bare_options(config, key)?
     };
     Ok(Plan {
@@ -81,6 +82,18 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
         devices: Devices::Untouched,
         lost,
     })
+}
+
+/// Where packets of flagged flows go; nothing, with a line of what is lost, where that cannot be made.
+fn flagged(config: &Config, memory: u64, lost: &mut Vec<String>) -> Option<FlaggedOptions> {
+    let dir = config.output.flagged.clone()?;
+    if let Err(e) = std::fs::create_dir_all(&dir) {
+        lost.push(format!("cannot save flagged packets in {}: {e}", dir.display()));
+        return None;
+    }
+    let output = &config.output;
+    let ring_bytes = output.flagged_ring.0.min(memory / 8);
+    Some(FlaggedOptions { dir, ring_bytes, limit_bytes: output.flagged_limit.0 })
 }
 
 /// The run directory; nothing, with a line of what is lost, where it cannot be written.
@@ -110,6 +123,7 @@ pub(crate) fn bare_options(config: &Config, hash_key: HashKey) -> Result<Options
         exchanges: None,
         live: false,
         evidence: false,
+        flagged: None,
         sensitive: Arc::new(sensitive::pack(config)?),
         threats: Arc::new(exploit_patterns(config)?),
         bots: sidetap_bots::Config::new(Arc::new(indicators::pack(config)?), Arc::new(Agents::builtin()?)),
@@ -148,6 +162,7 @@ fn overlay(args: &AnalysisArgs, config: &mut Config) {
     };
     instead(&args.state, &mut analysis.state);
     instead(&args.hash_key, &mut analysis.hash_key);
+    instead(&args.save_flagged, &mut config.output.flagged);
     instead(&args.out, &mut config.output.directory);
     instead(&args.store, &mut config.store);
     config.output.exchanges |= args.exchanges;

@@ -80,6 +80,10 @@ pub(crate) struct Analysis {
 pub(crate) struct Output {
     pub(crate) directory: Option<PathBuf>,
     pub(crate) exchanges: bool,
+    /// Where packets of flagged flows go.
+    pub(crate) flagged: Option<PathBuf>,
+    pub(crate) flagged_ring: Size,
+    pub(crate) flagged_limit: Size,
 }
 
 /// Rules that turn verdicts into responses.
@@ -123,7 +127,13 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
         zones,
         capture: capture(raw.capture, &bad)?,
         analysis,
-        output: Output { directory: raw.output.directory, exchanges: raw.output.exchanges.unwrap_or(false) },
+        output: Output {
+            directory: raw.output.directory,
+            exchanges: raw.output.exchanges.unwrap_or(false),
+            flagged: raw.output.flagged,
+            flagged_ring: raw.output.flagged_ring.unwrap_or(Size(64 << 20)),
+            flagged_limit: raw.output.flagged_limit.unwrap_or(Size(1 << 30)),
+        },
         store: raw.store.path,
         policy: Policy {
             path: raw.policy.path,

@@ -139,6 +139,12 @@ tables! {
         directory: PathBuf = "",
         /// Write every exchange to exchanges.ndjson.
         exchanges: bool = "false",
+        /// Directory for the packets of flows with a finding, raw as they were on the wire; `--save-flagged` replaces it.
+        flagged: PathBuf = "",
+        /// Recent packets that are held for that; at most an eighth of the memory limit.
+        flagged_ring: Size = "\"64M\"",
+        /// Bytes that these files take together; the oldest go for new ones.
+        flagged_limit: Size = "\"1G\"",
     }
     /// The embedded store.
     Store "store" {

@@ -227,13 +227,17 @@ impl Port {
             true => packet::promiscuous(socket, index).map_err(failed),
             false => Ok(()),
         });
-        if let Err(e) = bound {
+        // An empty filter lets everything pass. The first attempt is told that the interface was down, and no more than that.
+        let filter = shared.filter.as_deref().unwrap_or("");
+        let ready = bound.and_then(|()| match &mut spare {
+            Some(spare) => set_filter(spare, filter).or_else(|_| set_filter(spare, filter)),
+            None => Ok(()),
+        });
+        if let Err(e) = ready {
             self.spare = spare;
             return Err(e);
         }
-        let Some(mut spare) = spare.take() else { return Ok("") };
-        // An empty filter lets everything pass.
-        set_filter(&mut spare, shared.filter.as_deref().unwrap_or(""))?;
+        let Some(spare) = spare.take() else { return Ok("") };
         self.replace(spare);
         Ok(", read by one reader from now on: the right to make more sockets was given up")
     }

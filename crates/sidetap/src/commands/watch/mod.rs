@@ -32,9 +32,6 @@ use crate::report::Devices;
 /// Watches until a signal, or for the time asked.
 pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
     let mut config = config::load(global.config.as_deref())?;
-    if args.save_flagged.is_some() {
-        return Err(Usage("--save-flagged: keeping packets is not in this version".to_owned()).into());
-    }
     overlay(args, &mut config);
     let interfaces = interfaces(args, &config)?;
     let listen = listen(args, &config)?;

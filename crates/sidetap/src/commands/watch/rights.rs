@@ -70,6 +70,10 @@ fn own_directories(plan: &Plan) -> Vec<PathBuf> {
         own.extend(is_run.then(|| dir.to_owned()));
         own.extend(Some(dir.join("openapi")).filter(|d| is_run && d.is_dir()));
     }
+    if let Some(flagged) = &plan.options.flagged {
+        let ours = |n: &String| n.starts_with("flagged-") && n.ends_with(".pcapng");
+        own.extend(names(&flagged.dir).iter().all(ours).then(|| flagged.dir.clone()));
+    }
     if let Some(store) = &plan.store {
         let name = store.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let dir = parent(store);
@@ -88,6 +92,7 @@ fn writable(plan: &Plan) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = files.into_iter().flatten().map(|f| parent(f)).collect();
     // The store is one file and two beside it, which must be this account's to change.
     paths.extend(plan.store.iter().filter(|s| s.is_file()).cloned());
+    paths.extend(plan.options.flagged.as_ref().map(|f| f.dir.clone()));
     paths.extend(plan.out.as_ref().map(|out| out.path().to_owned()));
     paths
 }

@@ -1,0 +1,200 @@
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use sidetap_model::Ts;
+
+use super::{FlaggedOptions, Saved};
+
+/// The files that flagged packets are written to: pcapng, named by the time of their first packet.
+///
+/// A file that is large enough is followed by the next one; once all take more than their limit, the oldest of the directory goes. The
+/// first error is kept, and nothing more is written after it.
+#[derive(Debug)]
+pub(crate) struct Files {
+    options: FlaggedOptions,
+    open: Option<Open>,
+    made: u32,
+    error: Option<io::Error>,
+    told: bool,
+    /// Packets written.
+    pub(crate) packets: u64,
+    /// Files that went for newer ones.
+    pub(crate) removed: u64,
+}
+
+#[derive(Debug)]
+struct Open {
+    out: BufWriter<File>,
+    bytes: u64,
+    links: Vec<u16>,
+}
+
+impl Files {
+    /// A file is this share of the limit, and at least [`Files::LEAST`].
+    const SHARE: u64 = 16;
+    const LEAST: u64 = 64 << 10;
+    const MOST: u64 = 256 << 20;
+
+    pub(crate) fn new(options: FlaggedOptions) -> Self {
+        Files { options, open: None, made: 0, error: None, told: false, packets: 0, removed: 0 }
+    }
+
+    /// Writes packets in the order of their numbers.
+    pub(crate) fn write(&mut self, mut saved: Vec<Saved>) {
+        if saved.is_empty() || self.error.is_some() {
+            return;
+        }
+        saved.sort_unstable_by_key(|s| s.number);
+        let written = saved.iter().try_for_each(|s| self.packet(s)).and_then(|()| match &mut self.open {
+            Some(open) => open.out.flush(),
+            None => Ok(()),
+        });
+        if let Err(e) = written {
+            self.error = Some(e);
+            self.open = None;
+        }
+    }
+
+    /// Why nothing is saved any more, the first time it is asked.
+    pub(crate) fn broken(&mut self) -> Option<String> {
+        if std::mem::replace(&mut self.told, self.error.is_some()) {
+            return None;
+        }
+        self.failure()
+    }
+
+    /// What went wrong.
+    pub(crate) fn failure(&self) -> Option<String> {
+        let error = self.error.as_ref()?;
+        Some(format!("cannot save flagged packets in {}: {error}", self.options.dir.display()))
+    }
+
+    fn packet(&mut self, saved: &Saved) -> io::Result<()> {
+        let most = (self.options.limit_bytes / Self::SHARE).clamp(Self::LEAST, Self::MOST);
+        if self.open.as_ref().is_some_and(|o| o.bytes >= most) {
+            self.open = None;
+        }
+        if self.open.is_none() {
+            self.make_room(most)?;
+            self.made += 1;
+            let path = self.options.dir.join(name(saved.ts, self.made));
+            let mut out = BufWriter::with_capacity(1 << 16, File::create(path)?);
+            let head = section();
+            out.write_all(&head)?;
+            self.open = Some(Open { out, bytes: head.len() as u64, links: Vec::new() });
+        }
+        if let Some(open) = &mut self.open {
+            open.packet(saved)?;
+            self.packets += 1;
+        }
+        Ok(())
+    }
+
+    /// Lets the oldest files go until there is room for one more.
+    fn make_room(&mut self, most: u64) -> io::Result<()> {
+        let mut files = flagged_files(&self.options.dir)?;
+        files.sort_unstable();
+        let mut all: u64 = files.iter().map(|(_, len)| len).sum();
+        for (path, len) in files {
+            if all + most <= self.options.limit_bytes {
+                break;
+            }
+            fs::remove_file(path)?;
+            self.removed += 1;
+            all -= len;
+        }
+        Ok(())
+    }
+}
+
+impl Open {
+    fn packet(&mut self, saved: &Saved) -> io::Result<()> {
+        let interface = match self.links.iter().position(|l| *l == saved.link) {
+            Some(at) => at,
+            None => {
+                self.block(1, &interface(saved.link))?;
+                self.links.push(saved.link);
+                self.links.len() - 1
+            }
+        };
+        self.block(6, &enhanced(interface as u32, saved))
+    }
+
+    fn block(&mut self, kind: u32, body: &[u8]) -> io::Result<()> {
+        let block = block(kind, body);
+        self.bytes += block.len() as u64;
+        self.out.write_all(&block)
+    }
+}
+
+/// `flagged-20260131T235959.000000Z-0001.pcapng`: names sort by time.
+fn name(first: Ts, number: u32) -> String {
+    let time: String = first.to_string().chars().filter(|c| !matches!(c, '-' | ':')).collect();
+    format!("flagged-{time}-{number:04}.pcapng")
+}
+
+/// Files of such names, with their sizes.
+fn flagged_files(dir: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("flagged-") && name.ends_with(".pcapng") && entry.file_type()?.is_file() {
+            files.push((entry.path(), entry.metadata()?.len()));
+        }
+    }
+    Ok(files)
+}
+
+/// A block of pcapng: type, length, body on a boundary of four, length again.
+fn block(kind: u32, body: &[u8]) -> Vec<u8> {
+    let padded = body.len().next_multiple_of(4);
+    let len = (padded as u32 + 12).to_le_bytes();
+    let mut out = Vec::with_capacity(padded + 12);
+    out.extend_from_slice(&kind.to_le_bytes());
+    out.extend_from_slice(&len);
+    out.extend_from_slice(body);
+    out.resize(padded + 8, 0);
+    out.extend_from_slice(&len);
+    out
+}
+
+/// A section header: version 1.0, of a length that is not told.
+fn section() -> Vec<u8> {
+    let mut body = 0x1a2b_3c4d_u32.to_le_bytes().to_vec();
+    body.extend_from_slice(&[1, 0, 0, 0]);
+    body.extend_from_slice(&u64::MAX.to_le_bytes());
+    block(0x0a0d_0d0a, &body)
+}
+
+/// An interface of a link type, whose times are nanoseconds.
+fn interface(link: u16) -> Vec<u8> {
+    let mut body = link.to_le_bytes().to_vec();
+    body.extend_from_slice(&[0; 6]);
+    option(&mut body, 9, &[9]);
+    option(&mut body, 0, &[]);
+    body
+}
+
+fn enhanced(interface: u32, saved: &Saved) -> Vec<u8> {
+    let nanos = saved.ts.0.cast_unsigned();
+    let mut body = Vec::with_capacity(saved.data.len() + 64);
+    let words = [interface, (nanos >> 32) as u32, nanos as u32, saved.data.len() as u32, saved.orig_len];
+    words.iter().for_each(|w| body.extend_from_slice(&w.to_le_bytes()));
+    body.extend_from_slice(&saved.data);
+    body.resize(body.len().next_multiple_of(4), 0);
+    if let Some(comment) = &saved.comment {
+        option(&mut body, 1, comment.as_bytes());
+        option(&mut body, 0, &[]);
+    }
+    body
+}
+
+fn option(body: &mut Vec<u8>, code: u16, value: &[u8]) {
+    body.extend_from_slice(&code.to_le_bytes());
+    body.extend_from_slice(&(value.len() as u16).to_le_bytes());
+    body.extend_from_slice(value);
+    body.resize(body.len().next_multiple_of(4), 0);
+}

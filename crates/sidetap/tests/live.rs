@@ -1,0 +1,369 @@
+//! `watch` on the mirror port of a network that the tests make; they need root, nginx and wrk.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
+
+#[path = "common/mod.rs"]
+mod common;
+#[path = "common/net.rs"]
+mod net;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use common::{HELLO, Place, capture, json, lines};
+use net::{CLIENT, Net, OTHER, PORT, Running, SERVER, find, until};
+use serde_json::Value;
+use sidetap_testkit::{Dialogue, Encapsulation, Framing, LinkKind, PcapForm, fault, pcap_bytes};
+
+const CONNECTIONS: u64 = 8;
+
+/// Requests of eight connections: as fast as they go for the first `burst`, then with a pause before each.
+fn wrk(net: &Net, place: &Place, seconds: u32, burst: u32, pause_ms: u32) {
+    let script = format!(
+        "local n = 0\nfunction delay() n = n + 1; if n > {burst} then return {pause_ms} end return 0 end\n"
+    );
+    let script = place.write("pace.lua", script.as_bytes());
+    let mut command = net.at("c", &find("wrk").unwrap());
+    command.args(["-t1", &format!("-c{CONNECTIONS}"), &format!("-d{seconds}"), "-s"]).arg(script);
+    let out = command.arg(format!("http://{SERVER}/")).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+}
+
+fn log(place: &Place) -> String {
+    std::fs::read_to_string(place.path("log.txt")).unwrap()
+}
+
+fn n(value: &Value) -> u64 {
+    value.as_u64().unwrap_or(0)
+}
+
+/// Packets that were read, and those that were dropped before.
+fn packets(summary: &Value) -> (u64, u64) {
+    (n(&summary["packets"]["total"]), n(&summary["packets"]["kernel_dropped"]))
+}
+
+/// Packets in all = decoded + those dropped by one reason each.
+fn balanced(summary: &Value) {
+    let dropped: u64 = summary["packets"]["dropped"].as_object().unwrap().values().map(n).sum();
+    assert_eq!(n(&summary["packets"]["total"]), n(&summary["packets"]["decoded"]) + dropped, "{summary}");
+}
+
+#[test]
+fn every_exchange_is_there_and_rights_are_not() {
+    let Some(net) = Net::make("live capture of nginx", &["nginx", "wrk", "ss"]) else { return };
+    let place = Place::new();
+    let _nginx = net.nginx(&place);
+    let before = net.counted();
+    let watch = net.watch(&place, &["-i", PORT, "--exchanges", "--workers", "2", "--fanout", "2"]);
+
+    let status = std::fs::read_to_string(format!("/proc/{}/status", watch.pid())).unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find(|l| l.starts_with(&format!("{name}:"))).unwrap();
+        line.split_once(':').unwrap().1.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert!(!field("Uid").split(' ').any(|id| id == "0"), "{status}");
+    assert!(!field("Gid").split(' ').any(|id| id == "0"), "{status}");
+    assert_eq!(field("Groups"), "");
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert_eq!(field(set), "0000000000000000", "{set}");
+    }
+    assert_eq!((field("NoNewPrivs"), field("Seccomp")), ("1".into(), "2".into()));
+    for thread in std::fs::read_dir(format!("/proc/{}/task", watch.pid())).unwrap().flatten() {
+        let status = std::fs::read_to_string(thread.path().join("status")).unwrap();
+        assert!(status.contains("CapEff:\t0000000000000000") && status.contains("Seccomp:\t2"), "{status}");
+    }
+
+    wrk(&net, &place, 3, 0, 10);
+    assert_eq!(watch.stop(), 0, "{}", log(&place));
+    let summary = json(&place.path("run/summary.json"));
+    balanced(&summary);
+    let (read, dropped) = packets(&summary);
+    assert_eq!(dropped, 0);
+    assert!(net.counted() - before >= read && read > 1_000, "{read} of {}", net.counted() - before);
+    let answered: u64 = net.answered(&place).values().sum();
+    let complete = n(&summary["exchanges"]["complete"]);
+    assert!(answered > 1_000 && answered.abs_diff(complete) <= CONNECTIONS, "{complete} of {answered}");
+    assert_eq!(lines(&place.path("run/exchanges.ndjson")).len() as u64, n(&summary["exchanges"]["total"]));
+}
+
+#[test]
+fn what_a_small_ring_loses_is_counted_and_marked() {
+    let Some(net) = Net::make("live capture with loss", &["nginx", "wrk", "ss"]) else { return };
+    let place = Place::new();
+    let _nginx = net.nginx(&place);
+    let watch = net.watch(
+        &place,
+        &[
+            "-i",
+            PORT,
+            "--exchanges",
+            "--workers",
+            "1",
+            "--ring",
+            "512K",
+            "--no-analysis",
+            "--memory-limit",
+            "64M",
+        ],
+    );
+    let before = net.counted();
+    wrk(&net, &place, 4, 40_000, 150);
+    assert_eq!(watch.stop(), 0, "{}", log(&place));
+    let summary = json(&place.path("run/summary.json"));
+    balanced(&summary);
+    let (read, dropped) = packets(&summary);
+    let counted = net.counted() - before;
+    assert!((read + dropped).abs_diff(counted) <= 2, "{read} + {dropped} of {counted}");
+    let shed =
+        n(&summary["packets"]["dropped"]["flow-shed"]) + n(&summary["packets"]["dropped"]["queue-full"]);
+    assert!(dropped + shed > 0, "nothing was lost: the load is too light for this test");
+    assert!(log(&place).contains("dropped in the last second: "), "{}", log(&place));
+
+    let (mut whole, mut marked) = (BTreeMap::<String, u64>::new(), BTreeSet::new());
+    for row in lines(&place.path("run/exchanges.ndjson")) {
+        let port = row["source"]["port"].to_string();
+        let sidetap = &row["sidetap"];
+        if sidetap["completeness"].as_array().unwrap().is_empty() {
+            *whole.entry(port.clone()).or_default() += 1;
+        } else {
+            marked.insert(port.clone());
+        }
+        if sidetap["anomalies"].as_array().unwrap().iter().any(|a| a == "tcp-ack-unseen") {
+            marked.insert(port);
+        }
+    }
+    for (port, answered) in net.answered(&place) {
+        let seen = whole.get(&port).copied().unwrap_or(0);
+        assert!(seen == answered || marked.contains(&port), "{port}: {seen} of {answered}, and no mark");
+        assert!(seen <= answered, "{port}: {seen} of {answered}");
+    }
+}
+
+#[test]
+fn an_interface_that_goes_and_comes_back_is_read_again() {
+    let Some(net) = Net::make("an interface that goes", &["nginx", "wrk", "ss"]) else { return };
+    for fanout in ["1", "2"] {
+        let place = Place::new();
+        let nginx = net.nginx(&place);
+        let watch = net.watch(&place, &["-i", PORT, "--exchanges", "--fanout", fanout]);
+        wrk(&net, &place, 1, 0, 20);
+        let mirror = net.space("m");
+        net.must(&format!("-n {mirror} link set {PORT} down"));
+        until("it is said", || log(&place).contains("mirror0 went down"));
+        net.must(&format!("-n {mirror} link set {PORT} up"));
+        until("it is said", || log(&place).contains("mirror0 is up again"));
+        let first = net.answered(&place).values().sum::<u64>();
+        wrk(&net, &place, 1, 0, 20);
+        net.must(&format!("-n {mirror} link del {PORT}"));
+        until("it is said", || log(&place).contains("mirror0 was removed"));
+        let second = net.answered(&place).values().sum::<u64>();
+        std::thread::sleep(Duration::from_millis(600));
+        net.plug("m", PORT);
+        until("it is said", || log(&place).contains("mirror0 is back"));
+        wrk(&net, &place, 1, 0, 20);
+        assert_eq!(watch.stop(), 0, "{}", log(&place));
+        let third = net.answered(&place).values().sum::<u64>();
+        assert!(0 < first && first < second && second < third);
+        let summary = json(&place.path("run/summary.json"));
+        assert_eq!(summary["inputs"][0]["reopened"], 1);
+        let complete = n(&summary["exchanges"]["complete"]);
+        assert!(complete.abs_diff(third) <= 3 * CONNECTIONS, "{complete} of {third}\n{}", log(&place));
+        assert_eq!(log(&place).matches("was removed").count(), 1, "{}", log(&place));
+        drop(nginx);
+    }
+}
+
+#[test]
+fn an_interface_that_stays_away_is_said_and_nothing_is_lost() {
+    let Some(net) = Net::make("an interface that stays away", &["nginx", "wrk", "ss"]) else { return };
+    let place = Place::new();
+    let _nginx = net.nginx(&place);
+    net.plug("m", "second0");
+    let watch = net.watch(&place, &["-i", PORT, "-i", "second0", "--filter", "tcp"]);
+    wrk(&net, &place, 1, 0, 20);
+    let answered: u64 = net.answered(&place).values().sum();
+    std::thread::sleep(Duration::from_millis(500));
+    net.must(&format!("-n {} link del {PORT}", net.space("m")));
+    until("it is said", || log(&place).contains("mirror0 was removed"));
+    assert_eq!(watch.stop(), 3, "{}", log(&place));
+    let summary = json(&place.path("run/summary.json"));
+    assert!(summary["inputs"][0]["error"].as_str().unwrap().contains("gone"));
+    assert!(summary["inputs"][1]["error"].is_null());
+    assert!(n(&summary["inputs"][0]["packets"]) > 0 && n(&summary["inputs"][1]["packets"]) > 0);
+    // Both ports show the same frames: each exchange is one.
+    let complete = n(&summary["exchanges"]["complete"]);
+    assert!(complete.abs_diff(answered) <= CONNECTIONS, "{complete} of {answered}");
+}
+
+#[test]
+fn a_second_start_on_a_directory_that_is_written_is_refused() {
+    let Some(net) = Net::make("two watches", &[]) else { return };
+    let place = Place::new();
+    let watch = net.watch(&place, &["-i", PORT]);
+    let capture = place.write("one.pcap", &capture(&[HELLO]));
+    let refused = place.run(&["replay", "--out", "run", &capture.display().to_string()]).is(1);
+    assert!(
+        refused.stderr.contains("run is being written by another sidetap that still runs"),
+        "{}",
+        refused.stderr
+    );
+    watch.signal("-INT");
+    assert_eq!(watch.wait(), 0, "{}", log(&place));
+    place.run(&["replay", "--out", "run", "--hash-key", "key", &capture.display().to_string()]).is(0);
+    assert_eq!(json(&place.path("run/summary.json"))["exchanges"]["total"], 1, "the finished run gave way");
+}
+
+/// Frames of a dialogue in their outer headers, thrown at the port of the server.
+fn throw(net: &Net, place: &Place, name: &str, frames: &[sidetap_testkit::Packet]) {
+    let file = place.write(name, &pcap_bytes(frames, LinkKind::Ethernet, PcapForm::default()));
+    let mut command = net.at("s", &find("tcpreplay").unwrap());
+    let out = command.args(["-q", "-i", "eth0", "--pps", "2000"]).arg(file).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+}
+
+#[test]
+fn a_vxlan_of_the_kernel_is_read() {
+    let Some(net) = Net::make("a VXLAN", &["nginx", "wrk", "ss"]) else { return };
+    let place = Place::new();
+    let _nginx = net.nginx(&place);
+    let (c, s) = (net.space("c"), net.space("s"));
+    // The server's address moves into the tunnel; what the mirror sees is UDP.
+    for (space, own, far, inner) in
+        [(&c, CLIENT, "10.91.0.22", "10.92.0.1"), (&s, "10.91.0.22", CLIENT, "10.92.0.2")]
+    {
+        if space == &s {
+            net.must(&format!("-n {s} addr add 10.91.0.22/24 dev eth0"));
+        }
+        let add = format!(
+            "-n {space} link add vx0 type vxlan id 77 local {own} remote {far} dstport 4789 dev eth0"
+        );
+        if !net.ip(&add) {
+            eprintln!("left out, this kernel has no VXLAN: {add}");
+            return;
+        }
+        net.must(&format!("-n {space} link set vx0 up"));
+        net.must(&format!("-n {space} addr add {inner}/24 dev vx0"));
+    }
+    net.must(&format!("-n {c} route add {SERVER}/32 via 10.92.0.2"));
+    net.must(&format!("-n {s} route add {OTHER}/32 via 10.92.0.1"));
+    net.must(&format!("-n {c} route replace {SERVER}/32 via 10.92.0.2 src {OTHER}"));
+    let watch = net.watch(&place, &["-i", PORT, "--exchanges", "--filter", "udp port 4789"]);
+    wrk(&net, &place, 1, 0, 20);
+    assert_eq!(watch.stop(), 0, "{}", log(&place));
+    let summary = json(&place.path("run/summary.json"));
+    let answered: u64 = net.answered(&place).values().sum();
+    let complete = n(&summary["exchanges"]["complete"]);
+    assert!(answered > 100 && answered.abs_diff(complete) <= CONNECTIONS, "{complete} of {answered}");
+    let rows = lines(&place.path("run/exchanges.ndjson"));
+    assert!(rows.iter().all(|r| r["server"]["ip"] == SERVER && r["source"]["ip"] == OTHER));
+}
+
+/// Encapsulations by name.
+fn wraps() -> Vec<(&'static str, Framing)> {
+    use Encapsulation::{Geneve, Gre, GreEthernet, IpIp, Mpls, Pppoe, Vxlan};
+    let in_one = |e| Framing { encapsulations: vec![e], ..Framing::default() };
+    vec![
+        ("plain", Framing::default()),
+        ("qinq", Framing { vlans: vec![7, 8], ..Framing::default() }),
+        ("vxlan", in_one(Vxlan(5))),
+        ("geneve", in_one(Geneve(6))),
+        ("gre", in_one(Gre)),
+        ("gre-ethernet", in_one(GreEthernet(9))),
+        ("ipip", in_one(IpIp)),
+        ("mpls", in_one(Mpls(10))),
+        ("pppoe", in_one(Pppoe(11))),
+        ("two", Framing { vlans: vec![3], encapsulations: vec![Gre, Vxlan(12)], ..Framing::default() }),
+    ]
+}
+
+#[test]
+fn other_encapsulations_are_read_off_the_wire() {
+    let Some(net) = Net::make("encapsulations", &["tcpreplay"]) else { return };
+    let place = Place::new();
+    let watch = net.watch(&place, &["-i", PORT, "--exchanges", "--workers", "2", "--fanout", "3"]);
+    let wraps = wraps();
+    for (number, (name, framing)) in wraps.iter().enumerate() {
+        let request = HELLO.split_once("\n\n").unwrap().1.replace("/hello", &format!("/{name}"));
+        let text = format!("# Wrapped\n\n~ client 192.0.2.10:{}\n{request}", 20_000 + number);
+        let clean = Dialogue::parse(&text).unwrap().packets();
+        let client = |ip| ip == IpAddr::from([192, 0, 2, 10]);
+        let frames = fault::reframe(&clean, LinkKind::Ethernet, framing, client);
+        throw(&net, &place, &format!("{name}.pcap"), &frames);
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(watch.stop(), 0, "{}", log(&place));
+    let mut seen: Vec<String> = lines(&place.path("run/exchanges.ndjson"))
+        .iter()
+        .map(|r| {
+            assert_eq!(r["sidetap"]["completeness"].as_array().unwrap().len(), 0, "{r}");
+            r["url"]["path"].as_str().unwrap().trim_start_matches('/').to_owned()
+        })
+        .collect();
+    seen.sort();
+    let mut sent: Vec<String> = wraps.iter().map(|(name, _)| (*name).to_owned()).collect();
+    sent.sort();
+    assert_eq!(seen, sent);
+}
+
+/// Four connections that go on for a while: of one who tries passwords, or of one who works.
+fn traffic(net: &Net, place: &Place, paced_ms: u32, attack: bool) -> Running {
+    let body = match attack {
+        true => {
+            "wrk.method = 'POST'\nwrk.headers['Content-Type'] = 'application/json'\nlocal n = 0\nfunction request() n = n + 1; return wrk.format(nil, '/api/login', nil, '{\"username\":\"user' .. n .. '@example.org\",\"password\":\"Spring' .. n .. '!\"}') end\n"
+        }
+        false => "function request() return wrk.format(nil, '/api/orders') end\n",
+    };
+    let script =
+        format!("{body}function delay() return {paced_ms} end\nwrk.headers['Host'] = 'shop.example'\n");
+    let file = place.write(if attack { "attack.lua" } else { "work.lua" }, script.as_bytes());
+    let mut command = net.at(if attack { "a" } else { "c" }, &find("wrk").unwrap());
+    command.args(["-t1", "-c4", "-d20", "--timeout", "1", "-s"]).arg(&file).arg(format!("http://{SERVER}/"));
+    Running(Some(command.stdout(std::process::Stdio::null()).spawn().unwrap()))
+}
+
+#[test]
+fn an_attacker_is_dropped_by_nftables_and_nobody_else() {
+    let Some(net) = Net::make("watch --enforce with nftables", &["nginx", "wrk", "ss", "nft"]) else {
+        return;
+    };
+    let place = Place::new();
+    let attacker = net.space("a");
+    net.must(&format!("netns add {attacker}"));
+    net.plug("a", "eth0");
+    net.must(&format!("-n {attacker} addr add 10.91.0.66/24 dev eth0"));
+    let _nginx = net.nginx(&place);
+    // The sensor pushes into the server's namespace: it needs root's rights for that, though not where it reads packets.
+    let config = format!(
+        "[[mitigation.nftables]]\nname = \"server\"\ncommand = [\"{}\", \"netns\", \"exec\", \"{}\", \"{}\"]\n",
+        find("ip").unwrap().display(),
+        net.space("s"),
+        find("nft").unwrap().display(),
+    );
+    place.write("sidetap.toml", config.as_bytes());
+    std::fs::create_dir(place.path("db")).unwrap();
+    let watch = net
+        .watch(&place, &["-i", PORT, "--store", "db/store.db", "--listen", "127.0.0.1:18642", "--enforce"]);
+    let honest = traffic(&net, &place, 50, false);
+    let bad = traffic(&net, &place, 5, true);
+    until("the attacker is blocked", || net.output("s", &["nft", "list", "ruleset"]).contains("10.91.0.66"));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", watch.pid())).unwrap();
+    assert!(status.contains("CapEff:\t0000000000000000"), "{status}");
+    let before = net.answered(&place);
+    std::thread::sleep(Duration::from_millis(1500));
+    let rules = net.output("s", &["nft", "list", "ruleset"]);
+    assert!(!rules.contains(CLIENT), "{rules}");
+    let log_now = std::fs::read_to_string(place.path("nginx/access.log")).unwrap();
+    let later = net.answered(&place).values().sum::<u64>() - before.values().sum::<u64>();
+    assert!(later > 20, "the honest client goes on: {later}\n{}", log_now.lines().count());
+    drop((honest, bad));
+    assert_eq!(watch.stop(), 0, "{}", log(&place));
+    net.ip(&format!("netns del {attacker}"));
+    let verdicts = lines(&place.path("run/verdicts.ndjson"));
+    assert!(
+        verdicts.iter().any(|v| v["client_ip"] == "10.91.0.66" && v["intent"] == "malicious"),
+        "{verdicts:?}"
+    );
+    assert!(!verdicts.iter().any(|v| v["client_ip"] == CLIENT && v["intent"] == "malicious"), "{verdicts:?}");
+    let listed = place.run(&["inventory", "list", "--store", "db/store.db", "--format", "ndjson"]).is(0);
+    assert!(listed.stdout.contains("/api/orders"), "{}", listed.stdout);
+}
