@@ -216,7 +216,7 @@ mod tests {
     fn a_flagged_flow_is_saved_backwards_and_onwards() {
         let mut ring = Ring::new(100_000);
         (0..6).for_each(|n| push(&mut ring, n, 1 + (n % 2) as u8, 60));
-        assert_eq!(numbers(&mut ring), []);
+        assert!(ring.drain().is_empty());
         ring.flag_flow(&FlowKey { zone: 0, client: addr(1, 1000), server: addr(200, 80) }, "sqli");
         (6..9).for_each(|n| push(&mut ring, n, 1 + (n % 2) as u8, 60));
         assert_eq!(numbers(&mut ring), [0, 2, 4, 6, 8]);
