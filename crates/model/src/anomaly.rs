@@ -74,10 +74,12 @@ anomalies! {
     ContentLengthDuplicate = "http-cl-duplicate",
     /// A Content-Length that is no number, or too large a one.
     ContentLengthInvalid = "http-cl-invalid",
-    /// A Content-Length with leading zeros or a sign.
+    /// A Content-Length with leading zeros, a sign or a tab.
     ContentLengthOdd = "http-cl-odd",
     /// A Transfer-Encoding that does not end with chunked (RFC 9112 §6.1).
     TransferEncodingInvalid = "http-te-invalid",
+    /// A Transfer-Encoding or its list written so that servers read it differently: a tab, an empty member.
+    TransferEncodingOdd = "http-te-odd",
     /// Chunked more than once, or transfer codings besides chunked.
     TransferEncodingMultiple = "http-te-multiple",
     /// Transfer-Encoding in a HTTP/1.0 message (RFC 9112 §6.1).
@@ -106,6 +108,58 @@ anomalies! {
     ContentCodingBomb = "http-content-coding-bomb",
     /// More content codings on one body than the limit.
     ContentCodingLayers = "http-content-coding-layers",
+    /// White space before the request line (RFC 9112 §2.2 forbids it).
+    LeadingSpace = "http-leading-space",
+    /// A header field longer than most servers take (8 KiB).
+    HeaderTooLong = "http-header-too-long",
+    /// One field name more often than 64 times.
+    HeaderRepeated = "http-header-repeated",
+    /// A method of other than capital letters: nginx refuses it (RFC 9110 §9.1 allows any token).
+    MethodOdd = "http-method-odd",
+    /// A target that is none of the four forms, or not of the method's (RFC 9112 §3.2).
+    TargetForm = "http-target-form-invalid",
+    /// A target longer than 8000 bytes (RFC 9112 §3).
+    TargetTooLong = "http-target-too-long",
+    /// A `%` in a target that two hexadecimal digits do not follow (RFC 3986 §2.1).
+    TargetPercentInvalid = "http-target-percent-invalid",
+    /// A target that is percent-encoded twice (`%25` and two hexadecimal digits).
+    TargetDoubleEncoded = "http-target-double-encoded",
+    /// A port in Host or in a target's authority that is none (RFC 3986 §3.2.3).
+    PortInvalid = "http-port-invalid",
+    /// A port in Host that is not the one connected to.
+    PortMismatch = "http-port-mismatch",
+    /// A message of another version than the one before it from the same side.
+    VersionChanged = "http-version-changed",
+    /// A request behind one that asked for the connection to be closed (RFC 9112 §9.6).
+    RequestAfterClose = "http-request-after-close",
+    /// More requests wait for their answers than the limit.
+    PipeliningExcessive = "http-pipelining-excessive",
+    /// An Expect other than `100-continue` (RFC 9110 §10.1.1).
+    ExpectUnknown = "http-expect-unknown",
+    /// `Expect: 100-continue` without a body to wait for (RFC 9110 §10.1.1).
+    ExpectWithoutBody = "http-expect-without-body",
+    /// 100 (Continue) more than once for one request.
+    ContinueRepeated = "http-continue-repeated",
+    /// 101 that no Upgrade asked for (RFC 9110 §15.2.2).
+    UpgradeUnasked = "http-upgrade-unasked",
+    /// An Authorization of no registered scheme, or Basic credentials that are no base64 (RFC 7617).
+    AuthorizationOdd = "http-authorization-odd",
+    /// A Content-Range that does not read, or that contradicts the length of the body (RFC 9110 §14.4).
+    RangeInvalid = "http-range-invalid",
+    /// A Content-Disposition longer than 1024 bytes: a file name that is none.
+    FilenameTooLong = "http-filename-too-long",
+    /// A body that Content-Length or chunked gives to a method that has none (RFC 9110 §9.3).
+    BodyUnexpected = "http-body-unexpected",
+    /// A multipart body whose boundary is missing, too long or of forbidden characters (RFC 2046 §5.1.1).
+    MultipartBoundary = "multipart-boundary-invalid",
+    /// A multipart body without its closing delimiter.
+    MultipartUnclosed = "multipart-unclosed",
+    /// A part of a multipart body whose header fields do not read, or that names a transfer coding.
+    MultipartHeader = "multipart-header-invalid",
+    /// A part that names a file and holds none.
+    MultipartNoFile = "multipart-file-empty",
+    /// Data behind the closing delimiter of a multipart body.
+    MultipartEpilogue = "multipart-epilogue",
     /// Segments that overlap with other data than was seen first.
     TcpOverlapDiffers = "tcp-overlap-differs",
     /// Urgent data in the stream.
@@ -116,6 +170,14 @@ anomalies! {
     TcpAckUnseen = "tcp-ack-unseen",
     /// A SYN that carries data.
     TcpSynData = "tcp-syn-data",
+    /// Data in a SYN that the other side did not take: what is sent again counts (RFC 7413).
+    TcpSynDataRefused = "tcp-syn-data-refused",
+    /// A SYN answered with a SYN that acknowledges nothing (RFC 9293 §3.5).
+    TcpSplitHandshake = "tcp-split-handshake",
+    /// A reset that its receiver did not heed, or could not (RFC 5961 §3).
+    TcpResetIgnored = "tcp-reset-ignored",
+    /// A reset that carries data.
+    TcpResetData = "tcp-reset-data",
     /// A 4-tuple used again.
     TcpReuse = "tcp-reuse",
     /// A structured body (JSON, form, XML) that does not read as its type.

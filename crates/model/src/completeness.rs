@@ -28,8 +28,12 @@ impl Completeness {
     pub const SNAPPED: Self = Completeness(1 << 8);
     /// A table was full, and this exchange was cut short for it.
     pub const EVICTED: Self = Completeness(1 << 9);
+    /// The flow was silent for so long that it was cut before this exchange was over.
+    pub const IDLE: Self = Completeness(1 << 10);
+    /// Request and response belong together by all that was seen, but a request of before may have been hidden.
+    pub const PAIRING_UNCERTAIN: Self = Completeness(1 << 11);
 
-    const NAMES: [(Self, &'static str); 10] = [
+    const NAMES: [(Self, &'static str); 12] = [
         (Self::REQUEST_GAP, "request-gap"),
         (Self::RESPONSE_GAP, "response-gap"),
         (Self::REQUEST_TRUNCATED, "request-truncated"),
@@ -40,6 +44,8 @@ impl Completeness {
         (Self::JOINED_LATE, "joined-late"),
         (Self::SNAPPED, "snapped"),
         (Self::EVICTED, "evicted"),
+        (Self::IDLE, "idle"),
+        (Self::PAIRING_UNCERTAIN, "pairing-uncertain"),
     ];
 
     /// True where nothing was missed.

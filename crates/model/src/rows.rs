@@ -441,6 +441,12 @@ pub struct StreamCounts {
     /// Bytes by what their flow carries.
     #[serde(default)]
     pub bytes_by_protocol: BTreeMap<String, u64>,
+    /// Flows by how they ended: `closed`, `reset`, `idle`, `reused`, `evicted`, `end-of-input`.
+    #[serde(default)]
+    pub flows_ended: BTreeMap<String, u64>,
+    /// Flows of which only one side was ever seen: nobody answered, or the mirror lacks a direction.
+    #[serde(default)]
+    pub flows_unanswered: u64,
 }
 
 /// Exchanges: total = complete + incomplete.

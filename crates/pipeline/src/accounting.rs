@@ -59,6 +59,8 @@ impl Tally {
         add(&mut self.streams.discarded, s.discarded);
         add(&mut self.streams.flows, s.flows);
         add(&mut self.streams.bytes_by_protocol, s.bytes_by_protocol);
+        add(&mut self.streams.flows_ended, s.flows_ended);
+        self.streams.flows_unanswered += s.flows_unanswered;
     }
 
     /// Anomalies by code.

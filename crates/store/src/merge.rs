@@ -92,6 +92,8 @@ pub(crate) fn add_summary(all: &mut Summary, more: Summary) {
     add_counts(&mut all.streams.discarded, more.streams.discarded);
     add_counts(&mut all.streams.flows, more.streams.flows);
     add_counts(&mut all.streams.bytes_by_protocol, more.streams.bytes_by_protocol);
+    add_counts(&mut all.streams.flows_ended, more.streams.flows_ended);
+    all.streams.flows_unanswered += more.streams.flows_unanswered;
     all.exchanges.total += more.exchanges.total;
     all.exchanges.complete += more.exchanges.complete;
     all.exchanges.incomplete += more.exchanges.incomplete;

@@ -24,7 +24,11 @@ fn packets_hold_the_requests_of_the_rows() {
     assert_eq!(got.len(), record.requests.len());
     let mut seen = BTreeMap::new();
     for exchange in &got {
-        assert!(exchange.completeness.is_whole() && exchange.anomalies.is_empty());
+        assert!(
+            exchange.completeness.is_whole() && exchange.anomalies.is_empty(),
+            "{:?}",
+            exchange.anomalies
+        );
         let (request, response) = (exchange.request.as_ref().unwrap(), exchange.response.as_ref().unwrap());
         let key = (
             exchange.ts.0 / 1000,

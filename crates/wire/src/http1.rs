@@ -3,12 +3,14 @@
 //! A well-formed head is read by `httparse`; what that refuses is read line by line and noted as an anomaly, never lost.
 
 mod chunked;
+mod fields;
 mod framing;
 mod head;
 mod probe;
 mod tolerant;
 
 pub use chunked::{ChunkEnd, Chunked};
+pub use fields::note_authority;
 pub use framing::{Framing, Hints, request_framing, response_framing};
 pub use head::{HeadLimits, Parsed, RequestHead, ResponseHead, head_end, request_head, response_head};
 pub use probe::{Probe, likely_request, likely_response, probe_request, probe_response};

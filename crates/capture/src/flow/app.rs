@@ -1,4 +1,4 @@
-use sidetap_model::{Addr, Anomaly, AnomalySet, Exchange, FlowId, FlowKey, Ts, Zone};
+use sidetap_model::{Addr, Anomaly, AnomalySet, Completeness, Exchange, FlowId, FlowKey, Ts, Zone};
 use sidetap_wire::http1::{Probe, likely_request, probe_request, probe_response};
 
 use super::kind::Kind;
@@ -106,6 +106,11 @@ impl App {
         }
     }
 
+    /// The side is known to be the server's.
+    pub(super) fn is_server(&self, side: Side) -> bool {
+        self.client.is_some_and(|client| client != side)
+    }
+
     fn orient(&mut self, client: Side) {
         self.client = Some(client);
         self.address.flow.client = self.ends[client & 1];
@@ -136,8 +141,9 @@ impl App {
         self.facts.snapped = true;
     }
 
-    pub(super) fn evicted(&mut self) {
-        self.facts.evicted = true;
+    /// The flow is being given up, for this reason.
+    pub(super) fn cut(&mut self, why: Completeness) {
+        self.facts.cut = why;
     }
 
     /// Bytes of a direction, in order.

@@ -16,9 +16,12 @@ pub(crate) enum Discard {
     BeyondGap,
     Evicted,
     NotAStream,
+    Urgent,
+    ResetData,
+    SynData,
 }
 
-const DISCARDS: [&str; 8] = [
+const DISCARDS: [&str; 11] = [
     "retransmitted",
     "overlap",
     "keep-alive",
@@ -27,7 +30,23 @@ const DISCARDS: [&str; 8] = [
     "beyond-gap",
     "evicted",
     "not-a-stream",
+    "urgent",
+    "reset-data",
+    "syn-data",
 ];
+
+/// How a flow came to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ended {
+    Closed,
+    Reset,
+    Idle,
+    Reused,
+    Evicted,
+    Input,
+}
+
+const ENDS: [&str; 6] = ["closed", "reset", "idle", "reused", "evicted", "end-of-input"];
 
 /// What a flow table counted.
 #[derive(Clone, Debug, Default)]
@@ -37,10 +56,14 @@ pub struct FlowCounters {
     pub(crate) gap_bytes: u64,
     pub(crate) flows_evicted: u64,
     pub(crate) flows_evicted_for_memory: u64,
+    pub(crate) flows_over_share: u64,
+    pub(crate) flows_unanswered: u64,
+    pub(crate) windows_refused: u64,
     pub(crate) requests_forgotten: u64,
     discarded: [u64; DISCARDS.len()],
     flows: [u64; Kind::COUNT],
     flow_bytes: [u64; Kind::COUNT],
+    ended: [u64; ENDS.len()],
     anomalies: BTreeMap<Anomaly, u64>,
 }
 
@@ -58,6 +81,8 @@ impl FlowCounters {
             gap_bytes: self.gap_bytes,
             flows: named(&Kind::NAMES, &self.flows),
             bytes_by_protocol: named(&Kind::NAMES, &self.flow_bytes),
+            flows_ended: named(&ENDS, &self.ended),
+            flows_unanswered: self.flows_unanswered,
         }
     }
 
@@ -74,6 +99,8 @@ impl FlowCounters {
         let all = [
             ("flows", self.flows_evicted),
             ("flows-for-memory", self.flows_evicted_for_memory),
+            ("flows-over-share", self.flows_over_share),
+            ("overlap-windows", self.windows_refused),
             ("open-requests", self.requests_forgotten),
         ];
         all.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)).collect()
@@ -90,6 +117,12 @@ impl FlowCounters {
         if let (Some(n), Some(b)) = (self.flows.get_mut(at), self.flow_bytes.get_mut(at)) {
             *n += 1;
             *b += bytes;
+        }
+    }
+
+    pub(crate) fn ended(&mut self, how: Ended) {
+        if let Some(n) = self.ended.get_mut(how as usize) {
+            *n += 1;
         }
     }
 

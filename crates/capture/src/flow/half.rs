@@ -3,11 +3,14 @@ use std::collections::VecDeque;
 use sidetap_model::Ts;
 
 use super::counters::{Discard, FlowCounters};
+use super::recent::Recent;
 
 /// The offset of a direction's first byte: high enough that no sequence number lies before offset 0.
 pub(crate) const BASE: u64 = 1 << 32;
 /// How far from what is expected a sequence number may lie (the largest window is 1 GiB, RFC 7323 §2.3).
 const REACH: u64 = 1 << 28;
+/// Urgent bytes of one direction on the way at once.
+const MOST_URGENT: usize = 16;
 /// What a piece takes besides its bytes.
 const PIECE: usize = 96;
 
@@ -50,7 +53,14 @@ pub(super) struct Half {
     pub(super) given_up: u64,
     pub(super) fin: Option<u64>,
     pub(super) eof: bool,
-    pub(super) reset: bool,
+    /// Where a reset of this side stands, while it is believed.
+    pub(super) reset: Option<u64>,
+    /// Its SYN acknowledged nothing.
+    pub(super) bare_syn: bool,
+    /// Urgent bytes that were not delivered yet, in order.
+    pub(super) urgent: Vec<u64>,
+    /// The last bytes delivered.
+    pub(super) recent: Recent,
     pub(super) pending: VecDeque<Piece>,
     pub(super) held: usize,
     /// Segments in a row whose place cannot be.
@@ -108,6 +118,16 @@ impl Half {
         self.next_seq = self.next_seq.wrapping_add(n as u32);
     }
 
+    /// Notes an urgent byte (RFC 9293 §3.8.5); the first ones of many that are on the way at once.
+    pub(super) fn note_urgent(&mut self, off: u64) {
+        if off >= self.next
+            && self.urgent.len() < MOST_URGENT
+            && let Err(at) = self.urgent.binary_search(&off)
+        {
+            self.urgent.insert(at, off);
+        }
+    }
+
     /// Keeps a piece for later. What is there already stays; true where overlapping bytes differ.
     pub(super) fn keep(&mut self, mut piece: Piece, counters: &mut FlowCounters) -> bool {
         let mut differs = false;
@@ -148,19 +168,21 @@ impl Half {
         self.pending.insert(at, piece);
     }
 
-    /// Takes the first piece, cut to what is still due.
-    pub(super) fn take_first(&mut self, counters: &mut FlowCounters) -> Option<Piece> {
+    /// Takes the first piece, cut to what is still due; true where what is cut off differs from what was delivered.
+    pub(super) fn take_first(&mut self, counters: &mut FlowCounters) -> Option<(Piece, bool)> {
         let mut piece = self.pending.pop_front()?;
         self.held -= piece.data.len() + PIECE;
+        let mut differs = false;
         if piece.off < self.next {
             let old = ((self.next - piece.off) as usize).min(piece.data.len());
             counters.discard(Discard::Overlap, old);
+            differs = self.recent.differs(piece.off, piece.data.get(..old).unwrap_or_default());
             piece.data.drain(..old);
             let snapped_old = self.next.saturating_sub(piece.off + old as u64).min(u64::from(piece.snapped));
             piece.off = self.next;
             piece.snapped -= snapped_old as u32;
         }
-        Some(piece)
+        Some((piece, differs))
     }
 
     /// Where the first piece that waits begins.

@@ -3,8 +3,15 @@
 pub struct FlowLimits {
     /// Flows at once.
     pub flows: usize,
-    /// Bytes held in all: out-of-order data, heads, bodies, exchanges that wait for their other half.
+    /// Bytes held in all: out-of-order data, heads, bodies, exchanges that wait for their other half. Windows are apart.
     pub bytes: usize,
+    /// Bytes held of one flow; over it the flow is cut, however much room is left.
+    pub flow_bytes: usize,
+    /// Delivered bytes kept of a flow to compare with what comes again: the last ones that the client sent since
+    /// it was answered, and the first ones of each answer.
+    pub windows_each: [usize; 2],
+    /// The same, of all flows.
+    pub windows: usize,
     /// Out-of-order bytes of one direction of a flow.
     pub direction_bytes: usize,
     /// Out-of-order pieces of one direction of a flow.
@@ -44,10 +51,13 @@ impl FlowLimits {
     pub fn for_memory(bytes: u64) -> Self {
         let shard = bytes / SHARDS;
         let flows = (shard / 4 / FLOW_BYTES).clamp(16, 16_384);
-        let held = (shard * 3 / 4).max(64 << 10);
+        let held = (shard * 9 / 16).max(64 << 10);
         FlowLimits {
             flows: flows as usize,
             bytes: held as usize,
+            flow_bytes: (held / 4 * 3) as usize,
+            windows_each: [16 << 10, 2 << 10],
+            windows: (held / 3) as usize,
             direction_bytes: (held / 2).min(1 << 20) as usize,
             direction_pieces: 2048,
             head: 64 << 10,

@@ -6,6 +6,9 @@ mod half;
 mod kind;
 mod limits;
 mod list;
+mod open;
+mod recent;
+mod reset;
 mod table;
 mod track;
 
@@ -24,6 +27,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) limits: &'a FlowLimits,
     /// Bytes kept of a body now: less than the limit while the table is short of room.
     pub(crate) body: usize,
+    /// Bytes by which windows of delivered bytes may grow.
+    pub(crate) room: &'a mut usize,
     pub(crate) counters: &'a mut FlowCounters,
     pub(crate) sink: &'a mut dyn FnMut(Exchange),
     /// Requests that became complete without an answer, for [`FlowTable::open_requests`].

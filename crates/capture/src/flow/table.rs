@@ -6,10 +6,11 @@ use hashbrown::HashMap;
 use sidetap_model::{Addr, Anomaly, Exchange, FlowId, Ts, Zone};
 
 use super::app::Ends;
-use super::counters::FlowCounters;
+use super::counters::{Discard, Ended, FlowCounters};
 use super::kind::Kind;
 use super::list::{Links, List, NIL};
-use super::track::{Fit, Flow, Side};
+use super::open::Fit;
+use super::track::{Flow, Side};
 use super::{Cx, FlowLimits};
 use crate::decode::{Segment, mix};
 
@@ -25,6 +26,8 @@ pub struct FlowTable {
     free: Vec<u32>,
     lists: [List; LISTS],
     held: usize,
+    /// Bytes by which windows of delivered bytes may grow.
+    room: usize,
     /// The last tick's time; none was told yet where it is `None`.
     now: Option<Ts>,
     /// Flows in which something is waited for, with the time of the tick before.
@@ -89,6 +92,7 @@ impl FlowTable {
             free: Vec::new(),
             lists: [List::default(); LISTS],
             held: 0,
+            room: limits.windows,
             now: None,
             stalled: Vec::new(),
             unanswered: std::collections::VecDeque::new(),
@@ -127,19 +131,19 @@ impl FlowTable {
             Some(index) => match self.fit(index, side, seg) {
                 Fit::Same => Some(index),
                 Fit::Ignore => {
-                    self.counters.discard(super::counters::Discard::NotAStream, seg.payload.len());
+                    self.counters.discard(Discard::NotAStream, seg.payload.len());
                     if let Some(flow) = self.flow(index) {
                         flow.bytes += seg.payload.len() as u64;
                     }
                     None
                 }
                 Fit::New => {
-                    self.end(index, How::Finish, sink);
+                    self.end(index, How::Reused, sink);
                     self.counters.anomaly(Anomaly::TcpReuse);
                     Some(self.begin(key, seg, sink))
                 }
                 Fit::NewSince(opener, seq) => {
-                    self.end(index, How::Finish, sink);
+                    self.end(index, How::Reused, sink);
                     self.counters.anomaly(Anomaly::TcpReuse);
                     let index = self.begin(key, seg, sink);
                     if let Some(flow) = self.flow(index) {
@@ -181,7 +185,7 @@ impl FlowTable {
                 if !idle {
                     break;
                 }
-                self.end(index, How::Finish, sink);
+                self.end(index, How::Idle, sink);
             }
         }
     }
@@ -206,7 +210,7 @@ impl FlowTable {
     pub fn finish(&mut self, sink: &mut dyn FnMut(Exchange)) {
         for list in 0..LISTS {
             while let Some(index) = self.oldest(list) {
-                self.end(index, How::Finish, sink);
+                self.end(index, How::Input, sink);
             }
         }
     }
@@ -233,6 +237,7 @@ impl FlowTable {
         let mut cx = Cx {
             limits: &self.limits,
             body,
+            room: &mut self.room,
             counters: &mut self.counters,
             sink,
             unanswered: &mut self.fresh,
@@ -305,6 +310,11 @@ impl FlowTable {
 
     /// Ends flows until what is held is within the cap again; `but` goes last.
     fn shrink(&mut self, but: u32, sink: &mut dyn FnMut(Exchange)) {
+        if self.slots.get(but as usize).is_some_and(|s| s.held > self.limits.flow_bytes) {
+            self.end(but, How::Evict, sink);
+            self.counters.flows_over_share += 1;
+            return;
+        }
         while self.held > self.limits.bytes {
             if !self.evict_one(but, sink) {
                 self.end(but, How::Evict, sink);
@@ -326,19 +336,32 @@ impl FlowTable {
     }
 
     fn end(&mut self, index: u32, how: How, sink: &mut dyn FnMut(Exchange)) {
+        let by_itself = self.flow(index).and_then(|flow| flow.ended());
         self.run(index, sink, |flow, cx| match how {
-            How::Finish => flow.finish(cx),
             How::Evict => flow.evict(cx),
+            How::Idle => {
+                flow.idled();
+                flow.finish(cx);
+            }
+            How::Reused | How::Input => flow.finish(cx),
         });
         self.unlink(index);
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
         let Some(flow) = slot.flow.take() else { return };
         self.held -= std::mem::take(&mut slot.held);
+        self.room += flow.windows();
         self.map.remove(&slot.key);
         self.free.push(index);
         flow.flow_anomalies().iter().for_each(|a| self.counters.anomaly(a));
         let kind = if flow.has_data { flow.app.kind() } else { Kind::Empty };
         self.counters.flow(kind, flow.bytes);
+        self.counters.flows_unanswered += u64::from(!flow.is_answered());
+        self.counters.ended(by_itself.unwrap_or(match how {
+            How::Reused => Ended::Reused,
+            How::Idle => Ended::Idle,
+            How::Evict => Ended::Evicted,
+            How::Input => Ended::Input,
+        }));
     }
 
     fn oldest(&self, list: usize) -> Option<u32> {
@@ -386,7 +409,13 @@ impl FlowTable {
 /// How a flow ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum How {
-    Finish,
+    /// Another connection begins on the same addresses.
+    Reused,
+    /// It was silent too long.
+    Idle,
+    /// The input is over.
+    Input,
+    /// It must make room.
     Evict,
 }
 

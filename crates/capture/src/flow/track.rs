@@ -1,17 +1,13 @@
-use sidetap_model::{Anomaly, AnomalySet, Ts};
+use sidetap_model::{Anomaly, AnomalySet, Completeness, Ts};
 
 use super::app::{App, Ends};
-use super::counters::Discard;
+use super::counters::{Discard, Ended};
 use super::half::{Half, Piece};
-use super::{BASE, Cx, Mark};
+use super::{Cx, Mark};
 use crate::decode::Segment;
 
 /// Beyond this a hole that nobody acknowledged is not bridged at the end of a flow: what lies behind it was never in order.
 const WIDEST_UNACKNOWLEDGED: u64 = 1 << 20;
-/// So far from what is expected a reset or a FIN may lie to be believed.
-const BELIEVABLE: u64 = 1 << 20;
-/// Segments in a row whose place cannot be, after which the flow is taken for another one on the same addresses.
-pub(super) const ASTRAY: u32 = 4;
 
 /// One of the two ends, in the order of their addresses.
 pub(crate) type Side = usize;
@@ -21,26 +17,17 @@ pub(super) struct Flow {
     pub(super) half: [Half; 2],
     pub(super) app: App,
     /// A SYN that does not fit: the addresses are perhaps used again.
-    resyn: Option<(Side, u32)>,
+    pub(super) resyn: Option<(Side, u32)>,
+    /// Data of a SYN, until it shows whether the other side took it.
+    pub(super) syn_data: Option<Box<(Side, Piece)>>,
     packets: u32,
     /// Since when pieces wait that nothing moves.
     stall: Option<(u32, Ts)>,
     pub(super) bytes: u64,
     pub(super) has_data: bool,
     closed: bool,
-}
-
-/// What a segment says on the connection's identity.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Fit {
-    /// It belongs to the flow.
-    Same,
-    /// It opens another connection on the same addresses; the flow is over.
-    New,
-    /// As [`Fit::New`], whose SYN came before: that of `Side` with this sequence number.
-    NewSince(Side, u32),
-    /// It is held against the flow but says nothing yet.
-    Ignore,
+    /// The server sent last.
+    answering: bool,
 }
 
 impl Flow {
@@ -49,68 +36,52 @@ impl Flow {
             half: [Half::default(), Half::default()],
             app: App::new(ends),
             resyn: None,
+            syn_data: None,
             packets: 0,
             stall: None,
             bytes: 0,
             has_data: false,
             closed: false,
+            answering: false,
         }
     }
 
     /// Both directions are at their end, or one was reset.
     pub(super) fn is_closed(&self) -> bool {
-        self.closed || self.half.iter().any(|h| h.reset) || self.half.iter().all(|h| h.eof)
+        self.closed || self.half.iter().any(|h| h.reset.is_some()) || self.half.iter().all(|h| h.eof)
     }
 
     /// Bytes that it holds.
     pub(super) fn held(&self) -> usize {
-        self.half.iter().map(|h| h.held).sum::<usize>() + self.app.held()
+        let syn_data = self.syn_data.as_deref().map_or(0, |(_, piece)| piece.data.len());
+        self.half.iter().map(|h| h.held).sum::<usize>() + self.app.held() + syn_data
+    }
+
+    /// Bytes of its windows of delivered bytes.
+    pub(super) fn windows(&self) -> usize {
+        self.half.iter().map(|h| h.recent.held()).sum()
+    }
+
+    /// How it ended by itself, where it did.
+    pub(super) fn ended(&self) -> Option<Ended> {
+        if self.half.iter().any(|h| h.reset.is_some()) {
+            return Some(Ended::Reset);
+        }
+        self.half.iter().all(|h| h.eof || h.fin.is_some()).then_some(Ended::Closed)
+    }
+
+    /// Packets of both sides were seen.
+    pub(super) fn is_answered(&self) -> bool {
+        self.half.iter().all(|h| h.seen)
+    }
+
+    /// It was silent too long.
+    pub(super) fn idled(&mut self) {
+        self.app.cut(Completeness::IDLE);
     }
 
     pub(super) fn is_stalled(&self) -> bool {
         self.stall.is_some()
-    }
-
-    /// Whether a segment belongs to this connection or to a new one on the same addresses.
-    pub(super) fn fit(&mut self, side: Side, seg: &Segment<'_>) -> Fit {
-        let half = &self.half[side & 1];
-        if seg.flags.syn() && !seg.flags.ack() {
-            return self.fit_syn(side, seg.seq);
-        }
-        if let Some((syn_side, seq)) = self.resyn {
-            let after = seq.wrapping_add(1);
-            let answers = seg.flags.syn() && seg.flags.ack() && side != syn_side && seg.ack == after;
-            let continues = side == syn_side && !seg.flags.rst() && seg.seq == after;
-            if answers || continues {
-                return Fit::NewSince(syn_side, seq);
-            }
-        }
-        if seg.flags.syn() && half.is_started() && half.syn != Some(seg.seq) && !half.may_begin_with(seg.seq)
-        {
-            return if self.is_closed() { Fit::New } else { Fit::Ignore };
-        }
-        if half.astray >= ASTRAY { Fit::New } else { Fit::Same }
-    }
-
-    fn fit_syn(&mut self, side: Side, seq: u32) -> Fit {
-        let half = &self.half[side & 1];
-        if half.syn == Some(seq) || !half.is_started() || half.may_begin_with(seq) {
-            return Fit::Same;
-        }
-        if self.is_closed() || !self.has_data {
-            return Fit::New;
-        }
-        self.resyn = Some((side, seq));
-        Fit::Ignore
-    }
-
-    /// Notes the SYN of a connection whose other packets follow.
-    pub(super) fn opened_by(&mut self, side: Side, seq: u32) {
-        let half = &mut self.half[side & 1];
-        half.seen = true;
-        half.syn = Some(seq);
-        half.start(seq.wrapping_add(1), true);
-        self.app.opened_by(side);
     }
 
     /// Takes a segment that fits.
@@ -124,6 +95,16 @@ impl Flow {
         self.app.acknowledged(self.half[0].acked, self.half[1].acked);
         self.app.joined(self.half.iter().all(Half::is_certain));
         self.app.sides_seen(self.half[0].seen && self.half[1].seen);
+        if self.syn_data.is_some() {
+            self.settle_syn_data(side, seg, cx);
+        }
+        if seg.flags.rst() {
+            self.reset(side, seg, cx);
+            return self.settle(seg.ts, cx);
+        }
+        if self.half[other & 1].reset.is_some() {
+            self.doubt_reset(other);
+        }
         let half = &mut self.half[side & 1];
         let first = seg.seq.wrapping_add(u32::from(seg.flags.syn()));
         let has_bytes = !seg.payload.is_empty() || seg.snapped > 0;
@@ -135,7 +116,9 @@ impl Flow {
             return;
         };
         self.half[side & 1].astray = 0;
-        if has_bytes {
+        if has_bytes && seg.flags.syn() && !seg.flags.ack() {
+            self.hold_syn_data(side, seg, off, cx);
+        } else if has_bytes {
             self.has_data = true;
             let mark = Mark { off, ts: seg.ts, ack };
             self.payload(side, seg, mark, cx);
@@ -151,60 +134,41 @@ impl Flow {
             if !seg.payload.is_empty() {
                 half.astray += 1;
             }
-        } else if seg.flags.rst() {
-            half.reset = true;
         }
-    }
-
-    fn handshake(&mut self, side: Side, seg: &Segment<'_>) {
-        if !seg.flags.syn() {
-            return;
-        }
-        let start = seg.seq.wrapping_add(1);
-        let half = &mut self.half[side & 1];
-        if !half.is_started() {
-            half.start(start, true);
-        }
-        half.confirm(start);
-        half.syn.get_or_insert(seg.seq);
-        self.app.opened_by(if seg.flags.ack() { side ^ 1 } else { side });
-    }
-
-    /// What a side acknowledges tells where the other one's bytes begin, where that was not seen.
-    fn acknowledge(&mut self, other: Side, seg: &Segment<'_>) -> Option<u64> {
-        let by = &self.half[(other ^ 1) & 1];
-        let before_any_data = by.syn.is_some() && by.next == BASE && by.pending.is_empty();
-        let certain = seg.flags.syn() || (before_any_data && by.place(seg.seq) == Some(BASE));
-        let half = &mut self.half[other & 1];
-        if !half.is_started() {
-            half.start(seg.ack, certain);
-        }
-        half.acknowledge(seg.ack)
     }
 
     fn payload(&mut self, side: Side, seg: &Segment<'_>, mark: Mark, cx: &mut Cx<'_>) {
         let half = &mut self.half[side & 1];
         let (mut data, mut mark) = (seg.payload, mark);
         let end = mark.off + data.len() as u64;
-        if half.eof && end > half.next {
-            cx.counters.discard(Discard::AfterClose, data.len());
-            self.app.odd(Anomaly::TcpDataAfterClose);
-            return;
-        }
         if end + u64::from(seg.snapped) <= half.next {
+            // A keep-alive probe may carry one byte of anything (RFC 9293 §3.8.4).
             let probe = data.len() == 1 && end == half.next;
+            if !probe && half.recent.differs(mark.off, data) {
+                self.app.odd(Anomaly::TcpOverlapDiffers);
+            }
             cx.counters.discard(if probe { Discard::KeepAlive } else { Discard::Retransmitted }, data.len());
             return;
         }
+        if half.eof || half.reset.is_some_and(|at| end > at) {
+            self.app.odd(Anomaly::TcpDataAfterClose);
+            if self.half.iter().all(|h| h.eof) {
+                return cx.counters.discard(Discard::AfterClose, data.len());
+            }
+        }
+        let half = &mut self.half[side & 1];
         if seg.flags.syn() {
             self.app.odd(Anomaly::TcpSynData);
         }
         if seg.flags.urg() && seg.urgent > 0 {
+            half.note_urgent(mark.off + u64::from(seg.urgent) - 1);
             self.app.odd(Anomaly::TcpUrgent);
         }
-        let half = &mut self.half[side & 1];
         if mark.off < half.next {
             let old = ((half.next - mark.off) as usize).min(data.len());
+            if half.recent.differs(mark.off, data.get(..old).unwrap_or_default()) {
+                self.app.odd(Anomaly::TcpOverlapDiffers);
+            }
             cx.counters.discard(Discard::Overlap, old);
             data = data.get(old..).unwrap_or_default();
             mark.off = half.next;
@@ -230,15 +194,64 @@ impl Flow {
     }
 
     fn deliver(&mut self, side: Side, data: &[u8], snapped: u32, mark: Mark, cx: &mut Cx<'_>) {
-        cx.counters.delivered += data.len() as u64;
-        self.half[side & 1].advance(data.len() as u64);
+        self.remember(side, data, mark.off, cx);
+        let half = &mut self.half[side & 1];
+        half.advance(data.len() as u64);
         self.stall = None;
-        if !data.is_empty() {
+        if !self.half[side & 1].urgent.is_empty() {
+            self.deliver_around_urgent(side, data, mark, cx);
+        } else if !data.is_empty() {
+            cx.counters.delivered += data.len() as u64;
             self.app.data(side, data, mark, cx);
         }
         if snapped > 0 {
             self.app.snapped();
             self.gap(side, u64::from(snapped), cx);
+        }
+    }
+
+    /// Keeps delivered bytes for comparison: the last ones of what the client sent since it was answered, the first ones of
+    /// each answer.
+    fn remember(&mut self, side: Side, data: &[u8], off: u64, cx: &mut Cx<'_>) {
+        let [upward, answer] = cx.limits.windows_each;
+        let recent = &mut self.half[side & 1].recent;
+        let fits = if self.app.is_server(side) {
+            if std::mem::replace(&mut self.answering, true) {
+                let left = answer.saturating_sub(recent.len());
+                match data.get(..left.min(data.len())) {
+                    Some(first) if !first.is_empty() && recent.ends_at(off) => {
+                        recent.push(off, first, answer, cx.room)
+                    }
+                    _ => true,
+                }
+            } else {
+                recent.restart();
+                recent.push(off, data.get(..answer).unwrap_or(data), answer, cx.room)
+            }
+        } else {
+            if std::mem::replace(&mut self.answering, false) {
+                recent.restart();
+            }
+            recent.push(off, data, upward, cx.room)
+        };
+        cx.counters.windows_refused += u64::from(!fits);
+    }
+
+    /// Urgent bytes are left out, as by Linux for a socket without `SO_OOBINLINE`.
+    fn deliver_around_urgent(&mut self, side: Side, mut data: &[u8], mut mark: Mark, cx: &mut Cx<'_>) {
+        loop {
+            let half = &mut self.half[side & 1];
+            half.urgent.retain(|off| *off >= mark.off);
+            let at = half.urgent.first().map_or(data.len(), |off| (off - mark.off) as usize);
+            let (before, rest) = data.split_at(at.min(data.len()));
+            if !before.is_empty() {
+                cx.counters.delivered += before.len() as u64;
+                self.app.data(side, before, mark, cx);
+            }
+            let Some((_, after)) = rest.split_first() else { return };
+            cx.counters.discard(Discard::Urgent, 1);
+            mark = mark.plus(before.len() + 1);
+            data = after;
         }
     }
 
@@ -252,17 +265,6 @@ impl Flow {
         }
         self.stall = None;
         self.app.gap(side, len, at, cx);
-    }
-
-    fn ending(&mut self, side: Side, seg: &Segment<'_>, off: u64) {
-        let half = &mut self.half[side & 1];
-        let believable = off.abs_diff(half.next) <= BELIEVABLE || off <= half.furthest();
-        if seg.flags.fin() && believable && half.fin.is_none() {
-            half.fin = Some(off + seg.payload.len() as u64 + u64::from(seg.snapped));
-        }
-        if seg.flags.rst() && believable {
-            half.reset = true;
-        }
     }
 
     /// Delivers all that is due, and gives up waiting for what has been waited for long enough.
@@ -295,7 +297,10 @@ impl Flow {
     fn deliver_due(&mut self, side: Side, cx: &mut Cx<'_>) -> bool {
         let half = &self.half[side & 1];
         let due = half.first_pending().is_some_and(|p| p.off <= half.next && self.is_due(side, p.ack));
-        if due && let Some(piece) = self.half[side & 1].take_first(cx.counters) {
+        if due && let Some((piece, differs)) = self.half[side & 1].take_first(cx.counters) {
+            if differs {
+                self.app.odd(Anomaly::TcpOverlapDiffers);
+            }
             let mark = Mark { off: piece.off, ts: piece.ts, ack: piece.ack };
             self.deliver(side, &piece.data, piece.snapped, mark, cx);
         }
@@ -351,6 +356,7 @@ impl Flow {
 
     /// The flow is over: delivers what can be, and lets the rest go.
     pub(super) fn finish(&mut self, cx: &mut Cx<'_>) {
+        self.take_syn_data(cx);
         loop {
             while self.deliver_due(0, cx) || self.deliver_due(1, cx) {}
             if !self.bridge(Force::End, cx) {
@@ -382,13 +388,14 @@ impl Flow {
 
     /// The table needs room: what waits is let go, exchanges are cut short.
     pub(super) fn evict(&mut self, cx: &mut Cx<'_>) {
+        self.take_syn_data(cx);
         for half in &mut self.half {
             for piece in half.pending.drain(..) {
                 cx.counters.discard(Discard::Evicted, piece.data.len());
             }
             half.held = 0;
         }
-        self.app.evicted();
+        self.app.cut(Completeness::EVICTED);
         self.app.finish(cx);
         self.closed = true;
     }

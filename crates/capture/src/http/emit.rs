@@ -17,12 +17,21 @@ impl Http {
         let mut exchange = blank(asked.seq, asked.ts, out);
         exchange.acknowledged = answer.is_some() || out.facts.acked_up >= asked.end;
         exchange.end = asked.last;
+        let (asked_after_loss, traits) = (asked.hidden, asked.traits);
         exchange.request = Some(asked.request);
         exchange.completeness = asked.completeness | flag;
         exchange.gap_bytes = asked.gap_bytes;
         exchange.anomalies = asked.anomalies;
         match answer {
-            Some(answer) => self.add_answer(&mut exchange, *answer),
+            Some(answer) => {
+                if asked_after_loss && self.certainty.is_hidden() {
+                    self.certainty.paired(traits, answer.response.status, answer.continued);
+                    if self.certainty.is_hidden() {
+                        exchange.completeness.insert(Completeness::PAIRING_UNCERTAIN);
+                    }
+                }
+                self.add_answer(&mut exchange, *answer);
+            }
             None => {
                 exchange.completeness.insert(Completeness::NO_RESPONSE);
                 exchange.completeness.insert(alone(out));

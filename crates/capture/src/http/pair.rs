@@ -14,14 +14,14 @@
 //!    was received, or where lost requests cannot have been answered by what came before the next one.
 //!
 //! So an unseen request or response between them would have left a mark. After such a proof the flow is strict again. The
-//! one case that leaves none: a client that always keeps exactly one more request on the way, joined late, at a server
-//! that always receives it before it answers the one before.
+//! one case that leaves none is marked (see `certain`).
 
 use std::collections::VecDeque;
 
 use sidetap_model::{Anomaly, AnomalySet, Completeness, Request, Response, Ts};
 
 use super::Http;
+use super::certain::Traits;
 use crate::flow::{BASE, Mark, Out};
 
 /// Responses held in a loose flow at most.
@@ -42,6 +42,12 @@ pub(super) struct Asked {
     pub(super) seen_down: Option<u64>,
     pub(super) request: Request,
     pub(super) expects_continue: bool,
+    /// It asks for another protocol.
+    pub(super) upgrades: bool,
+    /// Another request, not seen, may have been open when it began.
+    pub(super) hidden: bool,
+    /// What only its answer can be.
+    pub(super) traits: Traits,
     pub(super) completeness: Completeness,
     pub(super) gap_bytes: u64,
     pub(super) anomalies: AnomalySet,
@@ -62,6 +68,9 @@ impl Asked {
             seen_down: at.ack,
             request,
             expects_continue: false,
+            upgrades: false,
+            hidden: false,
+            traits: Traits::default(),
             completeness: Completeness::WHOLE,
             gap_bytes: 0,
             anomalies,
@@ -85,6 +94,7 @@ pub(super) struct Answer {
     pub(super) seen_up: Option<u64>,
     pub(super) response: Response,
     pub(super) interim: u8,
+    pub(super) continued: bool,
     pub(super) completeness: Completeness,
     pub(super) gap_bytes: u64,
     pub(super) anomalies: AnomalySet,
@@ -108,6 +118,7 @@ impl Answer {
             seen_up: at.ack,
             response,
             interim: 0,
+            continued: false,
             completeness: Completeness::WHOLE,
             gap_bytes: 0,
             anomalies,
@@ -153,6 +164,8 @@ pub(super) struct Interim {
     pub(super) start: u64,
     pub(super) end: u64,
     pub(super) count: u8,
+    /// Those that are 100 (Continue).
+    pub(super) continues: u8,
 }
 
 impl Http {
@@ -190,15 +203,23 @@ impl Http {
         self.interim = None;
     }
 
-    pub(super) fn on_interim(&mut self, start: u64, end: u64) {
-        self.interim = Some(match self.interim.filter(|i| i.end == start) {
-            Some(i) => Interim { end, count: i.count.saturating_add(1), ..i },
-            None => Interim { start, end, count: 1 },
+    pub(super) fn on_interim(&mut self, status: u16, start: u64, end: u64) {
+        let new = Interim { start, end, count: 0, continues: 0 };
+        let before = self.interim.filter(|i| i.end == start).unwrap_or(new);
+        self.interim = Some(Interim {
+            start: before.start,
+            end,
+            count: before.count.saturating_add(1),
+            continues: before.continues.saturating_add(u8::from(status == 100)),
         });
     }
 
     /// A request is about to begin: what it tells on those before it.
     pub(super) fn before_request(&mut self, at: Mark, out: &mut Out<'_>) {
+        if self.certainty.is_hidden() {
+            let idle = self.down.is_between() && (self.loose || self.queue.is_empty());
+            self.certainty.request_begins(at.ts, idle);
+        }
         let before = self.queue.iter().rev().find_map(|e| match e {
             Entry::Asked(a) => Some(a.seen_down),
             _ => None,
@@ -215,8 +236,9 @@ impl Http {
         }
     }
 
-    pub(super) fn push_request(&mut self, asked: Asked, out: &mut Out<'_>) {
+    pub(super) fn push_request(&mut self, mut asked: Asked, out: &mut Out<'_>) {
         self.held += asked.size;
+        asked.hidden = self.certainty.is_hidden();
         self.queue.push_back(Entry::Asked(Box::new(asked)));
         if self.queue.len() > out.limits.open_requests {
             self.forget_one(out);
@@ -228,10 +250,11 @@ impl Http {
         let oldest =
             self.queue.iter_mut().find(|e| matches!(e, Entry::Asked(a) if a.done && a.answer.is_none()));
         if let Some(entry) = oldest
-            && let Entry::Asked(asked) = std::mem::replace(entry, Entry::Forgotten(false))
+            && let Entry::Asked(mut asked) = std::mem::replace(entry, Entry::Forgotten(false))
         {
             *entry = Entry::Forgotten(asked.request.method == b"HEAD");
             *out.forgotten += 1;
+            asked.anomalies.insert(Anomaly::PipeliningExcessive);
             self.emit(*asked, None, Completeness::EVICTED, out);
         }
         if self.queue.len() > MOST_ENTRIES {
@@ -247,7 +270,10 @@ impl Http {
             let open = self.queue.iter().find(|e| !matches!(e, Entry::Asked(a) if a.answer.is_some()));
             match open {
                 // The server had received what the capture does not show: a request may be missing.
-                None if at.ack.is_some_and(|seen| seen > self.up_at) => self.loosen(),
+                None if at.ack.is_some_and(|seen| seen > self.up_at) => {
+                    self.certainty.lose();
+                    self.loosen();
+                }
                 None => return (Target::Nobody, None),
                 Some(Entry::Forgotten(head)) => return (Target::Forgotten, head.then(|| b"HEAD".to_vec())),
                 Some(Entry::Asked(a)) => {

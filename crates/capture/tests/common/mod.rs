@@ -266,6 +266,8 @@ pub enum Style {
     Bursts,
     /// Always with one more request on the way, which the server receives after it has answered the one before.
     TwoDeep,
+    /// The same, at a server that always receives it before.
+    TwoDeepHeld,
 }
 
 /// A whole conversation.
@@ -280,6 +282,7 @@ pub fn conversation(seed: u64, style: Style) -> Vec<Seg> {
         Style::Sequential => turns.iter().for_each(|t| sequential(&mut wire, t, &mut rng)),
         Style::Bursts => bursts(&mut wire, &turns, &mut rng),
         Style::TwoDeep => two_deep(&mut wire, &turns),
+        Style::TwoDeepHeld => two_deep_held(&mut wire, &turns, &mut rng),
     }
     match turns.last() {
         Some(t) if t.until_close => wire.close(false),
@@ -338,6 +341,23 @@ fn bursts(wire: &mut Wire, turns: &[Turn], rng: &mut Rng) {
             wire.send(false, &turn.response);
         }
         wire.ack(true);
+    }
+}
+
+fn two_deep_held(wire: &mut Wire, turns: &[Turn], rng: &mut Rng) {
+    let mut received = wire.next[1];
+    for (i, turn) in turns.iter().enumerate() {
+        if i == 0 {
+            wire.send_acking(true, &turn.request, received);
+        }
+        if let Some(next) = turns.get(i + 1) {
+            wire.ts += rng.below(20_000_000) as i64;
+            wire.send_acking(true, &next.request, received);
+        }
+        let heard = wire.next[0];
+        wire.ts += rng.below(20_000_000) as i64;
+        wire.send_acking(false, &turn.response, heard);
+        received = wire.next[1];
     }
 }
 

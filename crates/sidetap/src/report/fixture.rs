@@ -84,6 +84,7 @@ fn summary() -> Summary {
             gap_bytes: 120_000,
             flows: counts(&[("http", 9_120), ("tls", 700), ("unknown", 12)]),
             bytes_by_protocol: counts(&[("http", 260_000_000), ("tls", 41_000_000)]),
+            ..StreamCounts::default()
         },
         exchanges: ExchangeCounts {
             total: 61_234,

@@ -24,6 +24,8 @@ enum State {
     /// Behind the size: white space or an extension, up to the line's end.
     Extension {
         size: u64,
+        /// The last byte was a CR.
+        cr: bool,
     },
     /// Inside the chunk's data.
     Data {
@@ -123,9 +125,17 @@ impl Chunked {
                 }
             },
             State::Size { size, digits } => return self.size(size, digits, byte, anomalies),
-            State::Extension { size } => {
+            State::Extension { size, cr } => {
                 if byte == b'\n' {
+                    if !cr {
+                        anomalies.insert(Anomaly::BareLf);
+                    }
                     self.start_chunk(size);
+                } else {
+                    if cr {
+                        anomalies.insert(Anomaly::BareCr);
+                    }
+                    self.state = State::Extension { size, cr: byte == b'\r' };
                 }
             }
             State::DataEnd => match byte {
@@ -165,18 +175,19 @@ impl Chunked {
                 anomalies.insert(Anomaly::BareLf);
                 self.start_chunk(size);
             }
-            b'\r' => self.state = State::Extension { size },
+            b'\r' => self.state = State::Extension { size, cr: true },
             b';' => {
                 anomalies.insert(Anomaly::ChunkExtension);
-                self.state = State::Extension { size };
+                self.state = State::Extension { size, cr: false };
             }
             b' ' | b'\t' => {
                 anomalies.insert(Anomaly::ChunkSizeOdd);
-                self.state = State::Extension { size };
+                self.state = State::Extension { size, cr: false };
             }
             _ => {
                 anomalies.insert(Anomaly::ChunkSizeInvalid);
-                self.state = State::Extension { size };
+                self.state = State::Broken;
+                return false;
             }
         }
         true
@@ -186,10 +197,10 @@ impl Chunked {
         self.state = if size == 0 { State::Trailer { line: 0 } } else { State::Data { left: size } };
     }
 
-    /// A chunk that no line end follows: the next size is looked for at once.
+    /// A chunk that no line end follows: where the next one begins is anybody's guess, and servers refuse it.
     fn no_terminator(&mut self, anomalies: &mut AnomalySet) -> bool {
         anomalies.insert(Anomaly::ChunkTerminator);
-        self.state = State::SizeStart;
+        self.state = State::Broken;
         false
     }
 

@@ -1,5 +1,7 @@
 use sidetap_model::{Anomaly, AnomalySet, Version};
 
+use super::fields;
+
 /// How far a message's body reaches (RFC 9112 §6.3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Framing {
@@ -32,6 +34,9 @@ pub struct Hints {
     pub expect_continue: bool,
     /// Host fields.
     pub hosts: u8,
+    /// The port that the last Host names.
+    pub host_port: Option<u16>,
+    range_length: Option<u64>,
     content_lengths: u8,
     chunked_count: u8,
     other_codings: u8,
@@ -44,19 +49,31 @@ impl Hints {
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => self.host(value, anomalies),
             6 if name.eq_ignore_ascii_case(b"expect") => {
-                self.expect_continue |= value.eq_ignore_ascii_case(b"100-continue");
+                let continues = value.eq_ignore_ascii_case(b"100-continue");
+                self.expect_continue |= continues;
+                if !continues {
+                    anomalies.insert(Anomaly::ExpectUnknown);
+                }
             }
             7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
             10 if name.eq_ignore_ascii_case(b"connection") => self.connection(value),
+            13 if name.eq_ignore_ascii_case(b"authorization") => fields::note_authorization(value, anomalies),
+            13 if name.eq_ignore_ascii_case(b"content-range") => {
+                self.range_length = fields::content_range(value, anomalies);
+            }
             14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length(value, anomalies),
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.transfer_encoding(value, anomalies),
+            19 if name.eq_ignore_ascii_case(b"content-disposition") => {
+                fields::note_disposition(value, anomalies);
+            }
             _ => {}
         }
     }
 
     fn host(&mut self, value: &[u8], anomalies: &mut AnomalySet) {
         self.hosts = self.hosts.saturating_add(1);
-        if value.iter().any(|b| matches!(b, 0..=0x20 | 0x7f.. | b'/' | b'@' | b'?' | b'#' | b'\\' | b',')) {
+        self.host_port = fields::note_authority(value, anomalies);
+        if value.is_empty() {
             anomalies.insert(Anomaly::HostInvalid);
         }
     }
@@ -88,6 +105,9 @@ impl Hints {
 
     fn transfer_encoding(&mut self, value: &[u8], anomalies: &mut AnomalySet) {
         self.transfer_encoding = true;
+        if value.split(|b| *b == b',').any(|member| member.trim_ascii().is_empty()) {
+            anomalies.insert(Anomaly::TransferEncodingOdd);
+        }
         for coding in list(value) {
             let name = coding.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
             self.chunked_last = name.eq_ignore_ascii_case(b"chunked");
@@ -134,6 +154,9 @@ impl Hints {
     /// Notes what is wrong with the whole head of a response.
     pub(super) fn check_response(&self, version: Version, anomalies: &mut AnomalySet) {
         self.check(version, anomalies);
+        if self.range_length.zip(self.content_length).is_some_and(|(part, whole)| part != whole) {
+            anomalies.insert(Anomaly::RangeInvalid);
+        }
     }
 }
 

@@ -3,6 +3,7 @@ use std::mem::MaybeUninit;
 use memchr::memchr_iter;
 use sidetap_model::{Anomaly, AnomalySet, Headers, Version};
 
+use super::fields::{LONGEST_FIELD, note_framing_tabs, note_lengths, note_percent};
 use super::framing::Hints;
 use super::tolerant;
 
@@ -73,10 +74,12 @@ pub fn request_head(bytes: &[u8], limits: &HeadLimits, anomalies: &mut AnomalySe
                 return Parsed::Invalid;
             };
             check_lines(bytes.get(..len).unwrap_or_default(), anomalies);
+            check_method(method.as_bytes(), anomalies);
             check_target(target.as_bytes(), anomalies);
             let (headers, hints) = collect(request.headers, limits, anomalies);
             let version = Version(1, minor);
             hints.check_request(version, anomalies);
+            note_framing_tabs(&hints, bytes.get(..len).unwrap_or_default(), anomalies);
             let head = RequestHead {
                 method: method.as_bytes().to_vec(),
                 target: target.as_bytes().to_vec(),
@@ -139,6 +142,9 @@ fn collect(
         headers.push(field.name.as_bytes(), field.value);
         hints.note(field.name.as_bytes(), field.value, anomalies);
     }
+    if bytes > LONGEST_FIELD {
+        note_lengths(&headers, anomalies);
+    }
     if fields.len() > limits.fields {
         anomalies.insert(Anomaly::HeadersTooMany);
     }
@@ -150,31 +156,52 @@ fn check_lines(head: &[u8], anomalies: &mut AnomalySet) {
     if matches!(head.first(), Some(b'\r' | b'\n')) {
         anomalies.insert(Anomaly::LeadingEmptyLine);
     }
-    let mut before = 0;
-    for at in memchr_iter(b'\n', head) {
-        if at == before || head.get(at - 1) != Some(&b'\r') {
-            anomalies.insert(Anomaly::BareLf);
-            return;
-        }
-        before = at + 1;
+    // One pass without branches: an LF that no CR precedes.
+    let pairs = head.iter().zip(head.get(1..).unwrap_or_default());
+    let bare =
+        pairs.fold(head.first() == Some(&b'\n'), |bare, (a, b)| bare | ((*b == b'\n') & (*a != b'\r')));
+    if bare {
+        anomalies.insert(Anomaly::BareLf);
+    }
+}
+
+/// A target of this length every server should take (RFC 9112 §3).
+const LONGEST_TARGET: usize = 8000;
+
+/// Notes a method that is a token, but of other than capital letters.
+pub(super) fn check_method(method: &[u8], anomalies: &mut AnomalySet) {
+    if !method.iter().all(|b| b.is_ascii_uppercase() || matches!(b, b'-' | b'_')) {
+        anomalies.insert(Anomaly::MethodOdd);
     }
 }
 
 /// Notes bytes that RFC 3986 §2 does not allow in a request-target.
 pub(super) fn check_target(target: &[u8], anomalies: &mut AnomalySet) {
-    if target.iter().any(|b| !ALLOWED_IN_TARGET[usize::from(*b)]) {
+    let odd = target.iter().fold(0, |odd, b| odd | TARGET_BYTES[usize::from(*b)]);
+    if odd & FORBIDDEN != 0 {
         anomalies.insert(Anomaly::TargetInvalid);
+    }
+    if odd & PERCENT != 0 {
+        note_percent(target, anomalies);
+    }
+    if target.len() > LONGEST_TARGET {
+        anomalies.insert(Anomaly::TargetTooLong);
     }
 }
 
-const ALLOWED_IN_TARGET: [bool; 256] = {
-    let mut table = [false; 256];
-    let allowed = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~:/?#[]@!$&'()*+,;=%";
+const FORBIDDEN: u8 = 1;
+const PERCENT: u8 = 2;
+
+/// What each byte means in a target.
+const TARGET_BYTES: [u8; 256] = {
+    let mut table = [FORBIDDEN; 256];
+    let allowed = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~:/?[]@!$&'()*+,;=%";
     let mut i = 0;
     while i < allowed.len() {
-        table[allowed[i] as usize] = true;
+        table[allowed[i] as usize] = 0;
         i += 1;
     }
+    table[b'%' as usize] = PERCENT;
     table
 };
 

@@ -88,6 +88,9 @@ pub fn probe_request(bytes: &[u8]) -> Probe {
     if is_version(word) {
         return if word.len() < line.len() || known { Probe::Certain } else { Probe::No };
     }
+    if known && line.len() > 8 && memchr::memmem::rfind(line, b" HTTP/1.").is_some_and(|at| at > 0) {
+        return Probe::Certain;
+    }
     let old = method == b"GET" && line.starts_with(b"/") && !line.contains(&b' ');
     if old { Probe::Certain } else { Probe::No }
 }

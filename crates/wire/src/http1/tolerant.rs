@@ -3,8 +3,9 @@
 use memchr::memchr;
 use sidetap_model::{Anomaly, AnomalySet, Headers, Version};
 
+use super::fields::{note_framing_tabs, note_lengths, note_repetition};
 use super::framing::Hints;
-use super::head::{HeadLimits, Parsed, RequestHead, ResponseHead, check_target, head_end};
+use super::head::{HeadLimits, Parsed, RequestHead, ResponseHead, check_method, check_target, head_end};
 use super::probe::{Probe, probe_request, probe_response};
 
 pub(super) fn request_head(
@@ -29,12 +30,17 @@ pub(super) fn request_head(
         None => return Parsed::Partial,
     };
     anomalies.insert(Anomaly::HeadTolerated);
-    if skipped > 0 {
+    let before = bytes.get(..skipped).unwrap_or_default();
+    if before.iter().any(|b| matches!(b, b'\r' | b'\n')) {
         anomalies.insert(Anomaly::LeadingEmptyLine);
+    }
+    if before.iter().any(|b| matches!(b, b' ' | b'\t')) {
+        anomalies.insert(Anomaly::LeadingSpace);
     }
     start.note(line, anomalies);
     let (headers, hints) = header_fields(fields, limits, anomalies);
     hints.check_request(start.version, anomalies);
+    note_framing_tabs(&hints, fields, anomalies);
     let head = RequestHead {
         method: start.method.to_vec(),
         target: start.target.to_vec(),
@@ -90,6 +96,8 @@ struct RequestLine<'a> {
     target: &'a [u8],
     version: Version,
     version_text: &'a [u8],
+    /// Something stands behind the version.
+    behind: bool,
 }
 
 /// The first word is the method, a last word that begins with `HTTP/` the version, what lies between the target.
@@ -100,25 +108,39 @@ fn request_line(line: &[u8]) -> RequestLine<'_> {
     let rest = trim(rest);
     let last = rest.iter().rposition(|b| is_space(*b)).map_or(0, |at| at + 1);
     let (before, word) = rest.split_at(last);
-    match http_version(word) {
-        Some(version) => RequestLine { method, target: trim(before), version, version_text: word },
-        None => RequestLine { method, target: rest, version: Version(0, 9), version_text: &[] },
+    if let Some(version) = http_version(word) {
+        return RequestLine { method, target: trim(before), version, version_text: word, behind: false };
     }
+    // What stands behind the version is left out.
+    let inner = memchr::memmem::rfind(rest, b" HTTP/").map(|at| rest.split_at(at));
+    if let Some((before, tail)) = inner {
+        let tail = trim(tail);
+        let word = tail.split(|b| is_space(*b)).next().unwrap_or_default();
+        if let Some(version) = http_version(word) {
+            return RequestLine { method, target: trim(before), version, version_text: word, behind: true };
+        }
+    }
+    RequestLine { method, target: rest, version: Version(0, 9), version_text: &[], behind: false }
 }
 
 impl RequestLine<'_> {
     fn note(&self, line: &[u8], anomalies: &mut AnomalySet) {
         if !is_token(self.method) {
             anomalies.insert(Anomaly::MethodInvalid);
+        } else {
+            check_method(self.method, anomalies);
         }
         check_target(self.target, anomalies);
-        if self.target.is_empty() {
+        if self.target.is_empty() || self.behind {
             anomalies.insert(Anomaly::RequestLineInvalid);
         }
         note_version(self.version, self.version_text, anomalies);
         let tight = self.method.len() + self.target.len() + self.version_text.len();
         let spaces = if self.version_text.is_empty() { 1 } else { 2 };
         let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.contains(&b'\r') {
+            anomalies.insert(Anomaly::BareCr);
+        }
         if line.len() != tight + spaces || line.contains(&b'\t') || self.target.contains(&b' ') {
             anomalies.insert(Anomaly::RequestLineSpaces);
         }
@@ -138,8 +160,10 @@ fn http_version(word: &[u8]) -> Option<Version> {
     let number = word.get(5..).filter(|_| word.get(..5).is_some_and(|p| p.eq_ignore_ascii_case(b"HTTP/")))?;
     let mut parts = number.split(|b| *b == b'.');
     let part = |digits: Option<&[u8]>| {
-        let text = std::str::from_utf8(digits.unwrap_or(b"0")).ok();
-        text.and_then(|t| t.trim().parse::<u8>().ok()).unwrap_or(0)
+        let digits = digits.unwrap_or(b"0");
+        let count = digits.iter().take_while(|b| b.is_ascii_digit()).count();
+        let text = digits.get(..count).and_then(|d| std::str::from_utf8(d).ok());
+        text.and_then(|t| t.parse::<u8>().ok()).unwrap_or(0)
     };
     Some(Version(part(parts.next()), part(parts.next())))
 }
@@ -192,6 +216,8 @@ fn header_fields(bytes: &[u8], limits: &HeadLimits, anomalies: &mut AnomalySet) 
         open = Some(split_field(line, anomalies));
     }
     fields.close(open, anomalies);
+    note_repetition(&headers, anomalies);
+    note_lengths(&headers, anomalies);
     (headers, hints)
 }
 
@@ -226,11 +252,12 @@ fn split_field<'a>(line: &'a [u8], anomalies: &mut AnomalySet) -> (&'a [u8], Vec
     if !is_token(trimmed) {
         anomalies.insert(Anomaly::HeaderNameInvalid);
     }
-    let value = trim(value.get(1..).unwrap_or_default());
+    let untrimmed = value.get(1..).unwrap_or_default();
+    let value = trim(untrimmed);
     if value.contains(&b'\r') {
         anomalies.insert(Anomaly::BareCr);
     }
-    if value.iter().any(|b| matches!(b, 0..=8 | 0x0a..=0x1f | 0x7f)) {
+    if untrimmed.iter().any(|b| matches!(b, 0..=8 | 0x0a..=0x1f | 0x7f)) {
         anomalies.insert(Anomaly::HeaderValueControl);
     }
     (trimmed, value.to_vec())

@@ -1,0 +1,145 @@
+use sidetap_model::Anomaly;
+
+use super::BASE;
+use super::Cx;
+use super::counters::Discard;
+use super::half::Piece;
+use super::track::{Flow, Side};
+use crate::decode::Segment;
+
+/// Segments in a row whose place cannot be, after which the flow is taken for another one on the same addresses.
+const ASTRAY: u32 = 4;
+
+/// What a segment says on the connection's identity.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fit {
+    /// It belongs to the flow.
+    Same,
+    /// It opens another connection on the same addresses; the flow is over.
+    New,
+    /// As [`Fit::New`], whose SYN came before: that of `Side` with this sequence number.
+    NewSince(Side, u32),
+    /// It is held against the flow but says nothing yet.
+    Ignore,
+}
+
+impl Flow {
+    /// Whether a segment belongs to this connection or to a new one on the same addresses.
+    pub(super) fn fit(&mut self, side: Side, seg: &Segment<'_>) -> Fit {
+        let half = &self.half[side & 1];
+        if seg.flags.syn() && !seg.flags.ack() {
+            return self.fit_syn(side, seg.seq);
+        }
+        if let Some((syn_side, seq)) = self.resyn {
+            let after = seq.wrapping_add(1);
+            let answers = seg.flags.syn() && seg.flags.ack() && side != syn_side && seg.ack == after;
+            let continues = side == syn_side && !seg.flags.rst() && seg.seq == after;
+            if answers || continues {
+                return Fit::NewSince(syn_side, seq);
+            }
+        }
+        if seg.flags.syn() && half.is_started() && half.syn != Some(seg.seq) && !half.may_begin_with(seg.seq)
+        {
+            return if self.is_closed() { Fit::New } else { Fit::Ignore };
+        }
+        if half.astray >= ASTRAY { Fit::New } else { Fit::Same }
+    }
+
+    fn fit_syn(&mut self, side: Side, seq: u32) -> Fit {
+        let half = &self.half[side & 1];
+        let used = half.syn == Some(seq) && half.next > BASE && self.half.iter().all(|h| h.eof);
+        if !used && (half.syn == Some(seq) || !half.is_started() || half.may_begin_with(seq)) {
+            return Fit::Same;
+        }
+        if self.is_closed() || !self.has_data {
+            return Fit::New;
+        }
+        self.resyn = Some((side, seq));
+        Fit::Ignore
+    }
+
+    /// Notes the SYN of a connection whose other packets follow.
+    pub(super) fn opened_by(&mut self, side: Side, seq: u32) {
+        let half = &mut self.half[side & 1];
+        half.seen = true;
+        half.syn = Some(seq);
+        half.start(seq.wrapping_add(1), true);
+        self.app.opened_by(side);
+    }
+
+    pub(super) fn handshake(&mut self, side: Side, seg: &Segment<'_>) {
+        if !seg.flags.syn() {
+            return;
+        }
+        let start = seg.seq.wrapping_add(1);
+        let half = &mut self.half[side & 1];
+        if !half.is_started() {
+            half.start(start, true);
+        }
+        half.confirm(start);
+        let again = half.syn.is_some();
+        half.syn.get_or_insert(seg.seq);
+        half.bare_syn |= !seg.flags.ack();
+        if !again && self.half.iter().all(|h| h.bare_syn) {
+            self.app.odd(Anomaly::TcpSplitHandshake);
+        }
+        self.app.opened_by(if seg.flags.ack() { side ^ 1 } else { side });
+    }
+
+    /// What a side acknowledges tells where the other one's bytes begin, where that was not seen.
+    pub(super) fn acknowledge(&mut self, other: Side, seg: &Segment<'_>) -> Option<u64> {
+        let by = &self.half[(other ^ 1) & 1];
+        let before_any_data = by.syn.is_some() && by.next == BASE && by.pending.is_empty();
+        let certain = seg.flags.syn() || (before_any_data && by.place(seg.seq) == Some(BASE));
+        let half = &mut self.half[other & 1];
+        if !half.is_started() {
+            half.start(seg.ack, certain);
+        }
+        half.acknowledge(seg.ack)
+    }
+
+    /// Holds the data of a SYN until it shows whether the other side took it (RFC 7413 §4.1).
+    pub(super) fn hold_syn_data(&mut self, side: Side, seg: &Segment<'_>, off: u64, cx: &mut Cx<'_>) {
+        self.app.odd(Anomaly::TcpSynData);
+        if let Some((_, held)) = self.syn_data.as_deref() {
+            let differs = held.data.get(..seg.payload.len()) != seg.payload.get(..held.data.len());
+            if differs && held.data.len() == seg.payload.len() {
+                self.app.odd(Anomaly::TcpOverlapDiffers);
+            }
+            cx.counters.discard(Discard::Retransmitted, seg.payload.len());
+            return;
+        }
+        let piece = Piece { off, data: seg.payload.to_vec(), snapped: seg.snapped, ts: seg.ts, ack: None };
+        self.syn_data = Some(Box::new((side, piece)));
+        if self.half[side & 1].acked > off {
+            self.take_syn_data(cx);
+        }
+    }
+
+    /// A segment tells what became of the data of a SYN: an acknowledgement that leaves it out refuses it, all else takes it.
+    pub(super) fn settle_syn_data(&mut self, side: Side, seg: &Segment<'_>, cx: &mut Cx<'_>) {
+        let Some((opener, off)) = self.syn_data.as_deref().map(|(side, piece)| (*side, piece.off)) else {
+            return;
+        };
+        let acked = self.half[opener & 1].acked;
+        if side == opener && !seg.flags.syn() {
+            self.take_syn_data(cx);
+        } else if side != opener && seg.flags.ack() && !seg.flags.rst() {
+            if acked > off {
+                self.take_syn_data(cx);
+            } else if let Some((_, piece)) = self.syn_data.take().map(|b| *b) {
+                cx.counters.discard(Discard::SynData, piece.data.len());
+                self.app.odd(Anomaly::TcpSynDataRefused);
+            }
+        }
+    }
+
+    /// Puts the data of a SYN into its stream.
+    pub(super) fn take_syn_data(&mut self, cx: &mut Cx<'_>) {
+        let Some((side, piece)) = self.syn_data.take().map(|b| *b) else { return };
+        self.has_data = true;
+        if self.half[side & 1].keep(piece, cx.counters) {
+            self.app.odd(Anomaly::TcpOverlapDiffers);
+        }
+    }
+}

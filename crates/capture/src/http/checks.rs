@@ -1,0 +1,106 @@
+//! What is to be said of a message beyond its own bytes: against its connection and the messages before it.
+
+use sidetap_model::{Anomaly, AnomalySet, Version};
+use sidetap_wire::http1::{Framing, RequestHead, ResponseHead, note_authority};
+use sidetap_wire::target;
+
+/// The whole lines of a head that breaks off, closed as a head. Of a first line that breaks off inside its version the
+/// rest is known.
+pub(super) fn whole_lines(held: &[u8]) -> Option<Vec<u8>> {
+    if let Some(lines) = held.iter().rposition(|b| *b == b'\n').and_then(|end| held.get(..=end)) {
+        return Some([lines, b"\r\n"].concat());
+    }
+    let version = held.iter().rposition(|b| *b == b' ').and_then(|at| held.get(at + 1..))?;
+    let words = held.iter().filter(|b| **b == b' ').count();
+    let known = b"HTTP/1.1".get(..version.len()) == Some(version);
+    let rest = b"HTTP/1.1".get(version.len()..)?;
+    (known && words == 2).then(|| [held, rest, b"\r\n\r\n"].concat())
+}
+
+/// What a message said that the next one of its side is held against.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Said {
+    version: Option<Version>,
+    closes: bool,
+    /// A response: to the last request.
+    answers: bool,
+}
+
+impl Said {
+    fn by_request(head: &RequestHead) -> Said {
+        let closes = head.hints.close || (head.version < Version(1, 1) && !head.hints.keep_alive);
+        Said { version: Some(head.version), closes, answers: false }
+    }
+
+    fn by_response(head: &ResponseHead) -> Said {
+        let closes = head.hints.close || (head.version < Version(1, 1) && !head.hints.keep_alive);
+        Said { version: Some(head.version), closes, answers: true }
+    }
+
+    /// It was of HTTP/0.9.
+    pub(super) fn is_old(self) -> bool {
+        self.version == Some(Version(0, 9))
+    }
+
+    fn check_version(self, version: Version, odd: &mut AnomalySet) {
+        if self.version.is_some_and(|before| before != version) {
+            odd.insert(Anomaly::VersionChanged);
+        }
+    }
+}
+
+/// Notes what is odd of a request on its connection.
+pub(super) fn check_request(
+    head: &RequestHead,
+    framing: Framing,
+    server_port: u16,
+    said: &mut [Said; 2],
+    odd: &mut AnomalySet,
+) {
+    let [before, answer] = *said;
+    *said = [Said::by_request(head), Said { answers: false, ..answer }];
+    before.check_version(head.version, odd);
+    // A server that answered without closing goes on reading.
+    let after_close = before.closes && (!answer.answers || answer.closes);
+    if after_close {
+        odd.insert(Anomaly::RequestAfterClose);
+    }
+    let own = head.target.starts_with(b"/");
+    if own && head.hints.host_port.is_some_and(|port| port != server_port) {
+        odd.insert(Anomaly::PortMismatch);
+    }
+    if head.hints.expect_continue && framing == Framing::None {
+        odd.insert(Anomaly::ExpectWithoutBody);
+    }
+    if framing != Framing::None && matches!(head.method.as_slice(), b"GET" | b"HEAD" | b"TRACE") {
+        odd.insert(Anomaly::BodyUnexpected);
+    }
+    check_target(head, odd);
+}
+
+/// Notes what is odd of a response on its connection.
+pub(super) fn check_response(head: &ResponseHead, said: &mut Said, odd: &mut AnomalySet) {
+    said.check_version(head.version, odd);
+    *said = Said::by_response(head);
+}
+
+/// A target must fit its method (RFC 9112 §3.2); one that names an authority must agree with Host (§3.2.2), and name a host.
+fn check_target(head: &RequestHead, odd: &mut AnomalySet) {
+    let connects = head.method == b"CONNECT";
+    if head.target.starts_with(b"/") {
+        if connects {
+            odd.insert(Anomaly::TargetForm);
+        }
+        return;
+    }
+    let Some(authority) = target::split(&head.method, &head.target).authority else {
+        if head.target != b"*" || head.method != b"OPTIONS" {
+            odd.insert(Anomaly::TargetForm);
+        }
+        return;
+    };
+    note_authority(authority, odd);
+    if !connects && head.headers.get("host").is_some_and(|h| !h.eq_ignore_ascii_case(authority)) {
+        odd.insert(Anomaly::HostMismatch);
+    }
+}

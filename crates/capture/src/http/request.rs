@@ -1,0 +1,164 @@
+//! The client's side: heads, bodies and what is left of them after a loss.
+
+use sidetap_model::{Anomaly, AnomalySet, Body, Completeness, Request, Ts, Version};
+use sidetap_wire::http1::{
+    Framing, HeadLimits, Parsed, Probe, RequestHead, probe_request, request_framing, request_head,
+    trailer_fields,
+};
+
+use super::Http;
+use super::checks::{check_request, whole_lines};
+use super::pair::{Asked, Entry};
+use super::reader::{BodyStep, HeadStep, Wants};
+use crate::flow::{Kind, Mark, Out};
+
+impl Http {
+    /// The server refused a body that the client announced with `Expect`, and the client went on to its next request
+    /// (RFC 9110 §10.1.1).
+    pub(super) fn body_was_declined(&mut self, bytes: &[u8]) -> bool {
+        let declined = match self.queue.back() {
+            Some(Entry::Asked(a)) => a.expects_continue && a.answer.is_some(),
+            _ => false,
+        };
+        declined && probe_request(bytes) == Probe::Certain
+    }
+
+    pub(super) fn read_request(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) -> usize {
+        let limits = HeadLimits { fields: out.limits.fields };
+        let mut odd = AnomalySet::default();
+        match self.up.parse(bytes, mark, out.limits.head, |b| request_head(b, &limits, &mut odd)) {
+            HeadStep::Complete(head, used, _) if head.version == Version(2, 0) && head.method == b"PRI" => {
+                self.hand_over(Kind::Http2, out);
+                used
+            }
+            HeadStep::Complete(head, used, at) => {
+                self.on_request(head, odd, at, mark.plus(used), out);
+                used
+            }
+            HeadStep::Partial => bytes.len(),
+            HeadStep::TooLong => {
+                self.up.adopt_head(bytes, mark);
+                self.salvage_request(Completeness::REQUEST_TRUNCATED, None, out);
+                self.request_odd(Anomaly::HeadTooLong, out);
+                self.lose_up(Completeness::REQUEST_TRUNCATED, mark.ts, out);
+                bytes.len()
+            }
+            HeadStep::Invalid => {
+                self.request_odd(Anomaly::Garbage, out);
+                if self.said[0].is_old() {
+                    // HTTP/0.9 has one request a connection (RFC 1945 §4.1).
+                    self.up.skip();
+                    return bytes.len();
+                }
+                self.lose_up(Completeness::REQUEST_TRUNCATED, mark.ts, out);
+                bytes.len()
+            }
+        }
+    }
+
+    pub(super) fn read_request_body(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) -> usize {
+        let mut odd = AnomalySet::default();
+        let step = self.up.body(bytes, out.body, &mut odd);
+        if let Some(asked) = self.reading_request() {
+            asked.anomalies.extend(&odd);
+            asked.last = asked.last.max(mark.ts);
+        }
+        match step {
+            BodyStep::More(used) => used,
+            BodyStep::Done(used) => {
+                self.finish_request(Completeness::WHOLE, mark.off + used as u64, mark.ts, out);
+                used
+            }
+            BodyStep::Broken(used) => {
+                self.lose_up(Completeness::REQUEST_TRUNCATED, mark.ts, out);
+                used
+            }
+        }
+    }
+
+    pub(super) fn on_request(
+        &mut self,
+        head: RequestHead,
+        mut odd: AnomalySet,
+        at: Mark,
+        end: Mark,
+        out: &mut Out<'_>,
+    ) {
+        let framing = request_framing(&head.hints);
+        check_request(&head, framing, out.address.flow.server.port, &mut self.said, &mut odd);
+        let connects = head.method == b"CONNECT";
+        let expects_continue = head.hints.expect_continue;
+        let upgrades = head.hints.upgrade;
+        let traits = self.certainty.request(&head.headers, expects_continue);
+        let RequestHead { method, target, version, headers, .. } = head;
+        let request = Request { method, target, version, headers, body: Body::default() };
+        self.before_request(at, out);
+        let seq = std::mem::replace(out.seq, out.seq.wrapping_add(1));
+        let mut asked = Asked::new(seq, at, end, request, odd);
+        asked.expects_continue = expects_continue;
+        asked.upgrades = upgrades;
+        asked.traits = traits;
+        self.push_request(asked, out);
+        if framing == Framing::None {
+            self.finish_request(Completeness::WHOLE, end.off, end.ts, out);
+            if connects {
+                self.up.hold();
+            }
+        } else {
+            self.up.start_body(framing, out.body);
+        }
+    }
+
+    /// The head of a request that breaks off is still a request, as far as its first line is whole.
+    pub(super) fn salvage_request(&mut self, flag: Completeness, gap: Option<u64>, out: &mut Out<'_>) {
+        if self.up.wants() != Wants::Head {
+            return;
+        }
+        let Some((held, at)) = self.up.unfinished_head() else { return };
+        let end = at.plus(held.len());
+        let mut odd = AnomalySet::default();
+        let limits = HeadLimits { fields: out.limits.fields };
+        let parsed = whole_lines(held).map(|head| request_head(&head, &limits, &mut odd));
+        self.up.forget_head();
+        let Some(Parsed::Complete(head, _)) = parsed else { return };
+        let RequestHead { method, target, version, headers, .. } = head;
+        let request = Request { method, target, version, headers, body: Body::default() };
+        self.before_request(at, out);
+        let seq = std::mem::replace(out.seq, out.seq.wrapping_add(1));
+        let mut asked = Asked::new(seq, at, end, request, odd);
+        asked.gap_bytes = gap.unwrap_or(0);
+        self.push_request(asked, out);
+        self.finish_request(flag, end.off, end.ts, out);
+    }
+
+    /// The request is over: whole, or cut as `flag` says.
+    pub(super) fn finish_request(&mut self, flag: Completeness, end: u64, last: Ts, out: &mut Out<'_>) {
+        let (body, trailer) = self.up.take_body();
+        let limits = HeadLimits { fields: out.limits.fields };
+        let Some(asked) = self.reading_request() else { return };
+        asked.request.body = body;
+        if !trailer.is_empty() {
+            trailer_fields(&trailer, &mut asked.request.headers, &limits, &mut asked.anomalies);
+        }
+        asked.completeness.insert(flag);
+        asked.end = asked.end.max(end);
+        asked.last = asked.last.max(last);
+        asked.done = true;
+        let grown = asked.request.body.bytes.capacity();
+        asked.size += grown;
+        let (ts, seq, open) = (asked.ts, asked.seq, asked.answer.is_none());
+        self.held += grown;
+        if open && !flag.contains(Completeness::REQUEST_TRUNCATED) {
+            out.unanswered.push((ts, seq));
+        }
+        self.emit_ready(out);
+    }
+
+    /// Told of the request before; where none is open, of the exchange that comes next.
+    pub(super) fn request_odd(&mut self, anomaly: Anomaly, out: &mut Out<'_>) {
+        match self.queue.back_mut() {
+            Some(Entry::Asked(asked)) => asked.anomalies.insert(anomaly),
+            _ => out.odd.insert(anomaly),
+        }
+    }
+}

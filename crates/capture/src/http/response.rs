@@ -1,0 +1,200 @@
+//! The server's side: heads, bodies, what they hand over to, and what is left of them after a loss.
+
+use sidetap_model::{Anomaly, AnomalySet, Body, Completeness, Response, Ts, Version};
+use sidetap_wire::http1::{
+    Framing, HeadLimits, Parsed, ResponseHead, response_framing, response_head, trailer_fields,
+};
+
+use super::Http;
+use super::checks::{check_response, whole_lines};
+use super::pair::{Answer, Entry, Target};
+use super::reader::{BodyStep, HeadStep, Wants};
+use crate::flow::{Kind, Mark, Out};
+
+impl Http {
+    pub(super) fn read_response(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) -> usize {
+        let limits = HeadLimits { fields: out.limits.fields };
+        let mut odd = AnomalySet::default();
+        match self.down.parse(bytes, mark, out.limits.head, |b| response_head(b, &limits, &mut odd)) {
+            HeadStep::Complete(head, used, at) => {
+                self.on_response(head, odd, at, mark.plus(used), out);
+                used
+            }
+            HeadStep::Partial => bytes.len(),
+            HeadStep::Invalid if self.first_open().is_some_and(|a| a.request.version == Version(0, 9)) => {
+                self.on_old_response(bytes, mark, out);
+                bytes.len()
+            }
+            HeadStep::TooLong => {
+                self.down.adopt_head(bytes, mark);
+                self.salvage_response(Completeness::RESPONSE_TRUNCATED, None, out);
+                self.lose_down(Completeness::RESPONSE_TRUNCATED, mark.ts, out);
+                bytes.len()
+            }
+            HeadStep::Invalid if !self.loose && self.is_all_answered() => {
+                // What follows the last response that is due answers nothing (RFC 9112 §6.3).
+                self.response_odd(Anomaly::Garbage, out);
+                self.down.skip();
+                bytes.len()
+            }
+            HeadStep::Invalid => {
+                self.response_odd(Anomaly::Garbage, out);
+                self.lose_down(Completeness::RESPONSE_TRUNCATED, mark.ts, out);
+                bytes.len()
+            }
+        }
+    }
+
+    pub(super) fn read_response_body(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) -> usize {
+        let mut odd = AnomalySet::default();
+        let step = self.down.body(bytes, out.body, &mut odd);
+        if let Some(answer) = &mut self.answer {
+            answer.anomalies.extend(&odd);
+            answer.last = answer.last.max(mark.ts);
+        }
+        match step {
+            BodyStep::More(used) => used,
+            BodyStep::Done(used) => {
+                self.finish_response(Completeness::WHOLE, mark.off + used as u64, mark.ts, out);
+                self.go_on_after_connect(out);
+                used
+            }
+            BodyStep::Broken(used) => {
+                self.lose_down(Completeness::RESPONSE_TRUNCATED, mark.ts, out);
+                used
+            }
+        }
+    }
+
+    pub(super) fn on_response(
+        &mut self,
+        head: ResponseHead,
+        mut odd: AnomalySet,
+        at: Mark,
+        end: Mark,
+        out: &mut Out<'_>,
+    ) {
+        if matches!(head.status, 100 | 102..=199) {
+            self.on_interim(head.status, at.off, end.off);
+            return;
+        }
+        let interim = self.interim.take();
+        self.certainty.answer_begins(at.ts);
+        check_response(&head, &mut self.said[1], &mut odd);
+        let start = interim.filter(|i| i.end == at.off).map_or(at.off, |i| i.start);
+        let (target, method) = self.target_of(start, at, out);
+        if head.status == 101 && self.is_unasked_upgrade(target) {
+            odd.insert(Anomaly::UpgradeUnasked);
+        }
+        let framing = response_framing(method.as_deref(), head.status, &head.hints);
+        let next = hands_over(&head, method.as_deref());
+        let ResponseHead { status, version, headers, .. } = head;
+        let response = Response { status, version, headers, body: Body::default() };
+        let mut answer = Answer::new(target, at, end, response, odd);
+        answer.start = start;
+        if let Some(interim) = interim {
+            answer.interim = interim.count;
+            answer.continued = interim.continues > 0;
+            if interim.continues > 1 {
+                answer.anomalies.insert(Anomaly::ContinueRepeated);
+            }
+        }
+        self.begin_answer(answer);
+        if framing == Framing::None {
+            self.finish_response(Completeness::WHOLE, end.off, end.ts, out);
+        } else {
+            self.down.start_body(framing, out.body);
+            if framing == Framing::UntilClose && self.eof_down == Some(end.off) {
+                self.finish_response(Completeness::WHOLE, end.off, end.ts, out);
+            }
+        }
+        match next {
+            Some(kind) => self.hand_over(kind, out),
+            None => self.go_on_after_connect(out),
+        }
+    }
+
+    /// The request that a 101 answers asked for no other protocol (RFC 9110 §15.2.2).
+    fn is_unasked_upgrade(&self, target: Target) -> bool {
+        let Target::Request(seq) = target else { return false };
+        self.queue.iter().any(|e| matches!(e, Entry::Asked(a) if a.seq == seq && !a.upgrades))
+    }
+
+    /// A response without head, as HTTP/0.9 sends it (RFC 1945 §6): all up to the end of the connection.
+    pub(super) fn on_old_response(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) {
+        let at = self.down.unfinished_head().map_or(mark, |(_, at)| at);
+        self.down.adopt_head(bytes, mark);
+        let held = self.down.unfinished_head().map(|(head, _)| head.to_vec()).unwrap_or_default();
+        self.down.forget_head();
+        let (target, _) = self.target_of(at.off, at, out);
+        let response = Response {
+            status: 200,
+            version: Version(0, 9),
+            headers: Default::default(),
+            body: Body::default(),
+        };
+        self.begin_answer(Answer::new(target, at, mark, response, AnomalySet::default()));
+        self.down.start_body(Framing::UntilClose, out.body);
+        self.down.body(&held, out.body, &mut AnomalySet::default());
+    }
+
+    /// The same of a response.
+    pub(super) fn salvage_response(&mut self, flag: Completeness, gap: Option<u64>, out: &mut Out<'_>) {
+        if self.down.wants() != Wants::Head {
+            return;
+        }
+        let Some((held, at)) = self.down.unfinished_head() else { return };
+        let end = at.plus(held.len());
+        let mut odd = AnomalySet::default();
+        let limits = HeadLimits { fields: out.limits.fields };
+        let parsed = whole_lines(held).map(|head| response_head(&head, &limits, &mut odd));
+        self.down.forget_head();
+        let Some(Parsed::Complete(head, _)) = parsed else { return };
+        if matches!(head.status, 100..=199) {
+            return;
+        }
+        let (target, _) = self.target_of(at.off, at, out);
+        let ResponseHead { status, version, headers, .. } = head;
+        let response = Response { status, version, headers, body: Body::default() };
+        let mut answer = Answer::new(target, at, end, response, odd);
+        answer.gap_bytes = gap.unwrap_or(0);
+        self.begin_answer(answer);
+        self.finish_response(flag, end.off, end.ts, out);
+    }
+
+    /// The response is over: whole, or cut as `flag` says.
+    pub(super) fn finish_response(&mut self, flag: Completeness, end: u64, last: Ts, out: &mut Out<'_>) {
+        let (body, trailer) = self.down.take_body();
+        let limits = HeadLimits { fields: out.limits.fields };
+        let Some(mut answer) = self.answer.take() else { return };
+        answer.response.body = body;
+        if !trailer.is_empty() {
+            trailer_fields(&trailer, &mut answer.response.headers, &limits, &mut answer.anomalies);
+        }
+        answer.completeness.insert(flag);
+        answer.end = answer.end.max(end);
+        answer.last = answer.last.max(last);
+        let grown = answer.response.body.bytes.capacity();
+        answer.size += grown;
+        self.held += grown;
+        self.place(answer, out);
+    }
+
+    pub(super) fn response_odd(&mut self, anomaly: Anomaly, out: &mut Out<'_>) {
+        match &mut self.answer {
+            Some(answer) => answer.anomalies.insert(anomaly),
+            None => out.odd.insert(anomaly),
+        }
+    }
+}
+
+fn hands_over(head: &ResponseHead, method: Option<&[u8]>) -> Option<Kind> {
+    match head.status {
+        101 => {
+            let websocket = head.headers.get("upgrade").is_some_and(|u| u.eq_ignore_ascii_case(b"websocket"));
+            Some(if websocket { Kind::WebSocket } else { Kind::Http2 })
+        }
+        200..=299 if method == Some(b"CONNECT") => Some(Kind::Tunnel),
+        _ => None,
+    }
+}
