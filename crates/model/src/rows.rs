@@ -462,6 +462,9 @@ pub struct ExchangeCounts {
     pub incomplete_reasons: BTreeMap<String, u64>,
     /// By protocol.
     pub by_protocol: BTreeMap<String, u64>,
+    /// Of all, those that are others seen again at a later hop; they count in no other output.
+    #[serde(default)]
+    pub later_hops: u64,
 }
 
 /// What a run found.

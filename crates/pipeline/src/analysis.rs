@@ -9,6 +9,7 @@ use sidetap_wire::coding::{self, CodingLimits, CodingScratch};
 use sidetap_wire::forward;
 use sidetap_wire::target::{self, Target};
 
+use crate::hops::Mark;
 use crate::item::{Item, Order, SourceSeen, Whole};
 use crate::options::Options;
 use crate::proxies::ProxyRules;
@@ -93,6 +94,13 @@ impl Analyzer {
             seq: ex.seq,
             stage: u8::from(stage != Stage::Request),
         };
+        let is_open = stage == Stage::Request;
+        // Without analysis only finished exchanges are wanted, so that a late answer is not seen before.
+        let is_first = stage != Stage::Answer || !self.analysis;
+        let hop = if is_first { Mark::of(ex, &client, is_open) } else { None };
+        if !self.analysis && is_open {
+            return None;
+        }
         if !self.analysis {
             // A request that is shown early has its line when it is over.
             let line = (self.lines && stage != Stage::Request).then(|| self.line(ex, &client, None, None))?;
@@ -104,7 +112,7 @@ impl Analyzer {
                 line: Some(line),
             };
             let zone = ex.zone.clone();
-            return Some(Item { order, zone, endpoint: None, bots: None, whole: Some(Box::new(whole)) });
+            return Some(Item { order, zone, endpoint: None, bots: None, hop, whole: Some(Box::new(whole)) });
         }
         let found = self.hosts.locate(ex, world);
         let visit = found.as_ref().map_or(Visit::Light, |f| f.visit(ex.flow_id, ex.seq));
@@ -140,7 +148,7 @@ impl Analyzer {
             Box::new(Whole { discovery, sightings, attempts, source: source_seen(ex), line })
         });
         let zone = ex.zone.clone();
-        Some(Item { order, zone, endpoint, bots, whole })
+        Some(Item { order, zone, endpoint, bots, hop, whole })
     }
 
     /// Shows the head and both bodies to everybody, in one pass each.

@@ -6,6 +6,7 @@ use sidetap_model::{EndpointId, EndpointRef, FlowId, Ts};
 use crate::alias::Aliases;
 use crate::evidence::{EvidenceRing, what};
 use crate::flagged::Flagged;
+use crate::hops::Hops;
 use crate::item::{Item, Whole};
 use crate::judge::{Judge, Renames};
 use crate::options::{Options, PipelineError};
@@ -21,6 +22,7 @@ pub(crate) struct Coordinator {
     pub(crate) threats: sidetap_threats::Inventory,
     pub(crate) proxies: ProxyLearner,
     pub(crate) aliases: Aliases,
+    pub(crate) hops: Hops,
     pub(crate) spool: Option<Spool>,
     pub(crate) evidence: Option<EvidenceRing>,
     pub(crate) flagged: Option<Flagged>,
@@ -49,6 +51,7 @@ impl Coordinator {
             threats: sidetap_threats::Inventory::new(&options.threats),
             proxies: ProxyLearner::default(),
             aliases: Aliases::default(),
+            hops: Hops::default(),
             spool: options.exchanges.as_deref().map(Spool::create),
             evidence: options.evidence.then(EvidenceRing::default),
             flagged: options.flagged.clone().map(Flagged::new),
@@ -122,7 +125,8 @@ impl Coordinator {
         changed
     }
 
-    fn judge(&mut self, released: Vec<Item>, now: Ts) {
+    fn judge(&mut self, mut released: Vec<Item>, now: Ts) {
+        self.hops.join(&mut released);
         let mut observations = Vec::with_capacity(released.len());
         let mut discovered = Vec::with_capacity(released.len());
         for mut item in released {

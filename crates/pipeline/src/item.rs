@@ -2,6 +2,8 @@ use std::net::IpAddr;
 
 use sidetap_model::{EndpointRef, FlowId, Ts, Zone};
 
+use crate::hops::Mark;
+use crate::row;
 use crate::spool::LookupKey;
 
 /// Slim observations of one exchange, on their way from a worker to the coordinator.
@@ -12,8 +14,25 @@ pub(crate) struct Item {
     /// Where it went; `None` where there is no request.
     pub(crate) endpoint: Option<EndpointRef>,
     pub(crate) bots: Option<Box<sidetap_bots::Observation>>,
+    /// Whether it may be a later hop of another, or another of it; `None` also of a late answer.
+    pub(crate) hop: Option<Box<Mark>>,
     /// What only a finished exchange has.
     pub(crate) whole: Option<Box<Whole>>,
+}
+
+impl Item {
+    /// Makes it a later hop of `root`: what that one told is not counted again, and its line says so.
+    pub(crate) fn join(&mut self, root: (FlowId, u32)) {
+        self.bots = None;
+        if let Some(whole) = &mut self.whole {
+            whole.discovery = None;
+            whole.sightings.clear();
+            whole.attempts.clear();
+            if let Some((line, _)) = &mut whole.line {
+                row::set_hop_of(line, root);
+            }
+        }
+    }
 }
 
 /// The part of an item that comes once, when the exchange is finished.

@@ -19,6 +19,7 @@ mod community;
 mod coordinator;
 mod evidence;
 mod flagged;
+mod hops;
 mod item;
 mod judge;
 mod options;

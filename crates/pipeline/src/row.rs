@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
-use sidetap_model::{ClientAddr, Exchange, Ts};
+use sidetap_model::{ClientAddr, Exchange, FlowId, Ts};
 use sidetap_wire::target::{self, Target};
 
 use crate::community::community_id;
@@ -29,6 +29,15 @@ pub(crate) fn line(ex: &Exchange, client: &ClientAddr, shown: &Shown<'_>) -> Vec
     // The last field of the last object is the endpoint: cut `null}}` off so that its value can follow.
     out.truncate(out.len().saturating_sub(b"null}}".len()));
     out
+}
+
+/// Names in a line the exchange that it is a later hop of.
+pub(crate) fn set_hop_of(line: &mut Vec<u8>, (flow, seq): (FlowId, u32)) {
+    const NONE: &[u8] = b"null,\"endpoint\":";
+    if line.ends_with(NONE) {
+        line.truncate(line.len() - NONE.len());
+        line.extend_from_slice(format!("\"{flow}-{seq}\",\"endpoint\":").as_bytes());
+    }
 }
 
 #[derive(Serialize)]
@@ -118,6 +127,7 @@ struct Own<'a> {
     completeness: Vec<&'static str>,
     gap_bytes: u64,
     anomalies: Vec<&'static str>,
+    hop_of: Option<()>,
     endpoint: Option<()>,
 }
 
@@ -172,6 +182,7 @@ impl<'a> Row<'a> {
                 completeness: ex.completeness.names().collect(),
                 gap_bytes: ex.gap_bytes,
                 anomalies: ex.anomalies.iter().map(|a| a.code()).collect(),
+                hop_of: None,
                 endpoint: None,
             },
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use sidetap_capture::{DecodeOptions, Decoder, DefragLimits, FlowLimits, Source};
 use sidetap_model::Ts;
-use sidetap_model::rows::{Counts, InputSummary, RunData, Summary};
+use sidetap_model::rows::{Counts, ExchangeCounts, InputSummary, RunData, Summary};
 
 use crate::accounting::{Tally, add};
 use crate::analysis::Analyzer;
@@ -338,6 +338,7 @@ fn summary(
         ("threats", c.threats.evicted()),
         ("proxy-candidates", c.proxies.refused),
         ("endpoint-aliases", c.aliases.refused),
+        ("hops", c.hops.evicted),
         ("items-hurried", c.hurried_items),
     ];
     let mut clock = BTreeMap::from([("exchanges-late".to_owned(), c.late_items)]);
@@ -352,7 +353,7 @@ fn summary(
         version: env!("CARGO_PKG_VERSION").into(),
         inputs,
         packets: read.packets,
-        exchanges: tally.exchange_counts(),
+        exchanges: ExchangeCounts { later_hops: c.hops.joined, ..tally.exchange_counts() },
         anomalies: tally.anomaly_codes(),
         counts: Counts {
             endpoints: run.endpoints.len() as u64,

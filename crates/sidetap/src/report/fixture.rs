@@ -92,6 +92,7 @@ fn summary() -> Summary {
             incomplete: 234,
             incomplete_reasons: counts(&[("no-response", 200), ("gap", 60)]),
             by_protocol: counts(&[("http/1.1", 61_200), ("http/1.0", 34)]),
+            later_hops: 0,
         },
         anomalies: counts(&[("duplicate-content-length", 3), ("obs-fold", 1)]),
         counts: Counts::default(),

@@ -1,0 +1,436 @@
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
+use sidetap_model::{ClientAddr, Exchange, FlowId, Headers, IpSource, Ts};
+use sidetap_wire::body::hash_bytes;
+use sidetap_wire::{forward, target};
+
+use crate::item::Item;
+
+type Fixed = foldhash::fast::FixedState;
+/// Names an exchange: its flow and its place there.
+type Id = (FlowId, u32);
+
+/// Headers whose value names one request at all its hops.
+const REQUEST_IDS: [&str; 4] = ["x-request-id", "x-correlation-id", "request-id", "x-amzn-trace-id"];
+/// Headers that name a trace: many requests that one caused.
+const TRACES: [&str; 3] = ["traceparent", "x-b3-traceid", "x-cloud-trace-context"];
+
+/// What of an exchange tells whether it is one that was seen before, nearer to the client.
+#[derive(Clone, Debug)]
+pub(crate) struct Mark {
+    /// Zone, method, last segment of the path, query: what proxies leave as it is.
+    key: u64,
+    /// The whole path, and its last two segments: gateways take off what is before.
+    path: [u64; 2],
+    /// Hashes of the request's id, its trace, and the id that the answer names; 0 where there is none.
+    ids: [u64; 3],
+    source: IpAddr,
+    server: IpAddr,
+    /// Whom the nearest proxy says that it speaks for.
+    forwarded: Option<IpAddr>,
+    /// Who acts; believed.
+    client: IpAddr,
+    /// The source is a proxy whose word is taken.
+    believed: bool,
+    ts: Ts,
+    /// When it was over; nothing while its answer is open.
+    end: Option<Ts>,
+}
+
+impl Mark {
+    /// The mark of an exchange; nothing where there is no request.
+    pub(crate) fn of(ex: &Exchange, client: &ClientAddr, open: bool) -> Option<Box<Mark>> {
+        let request = ex.request.as_ref()?;
+        let split = target::split(&request.method, &request.target);
+        let path = split.path?;
+        let mut from_end = path.iter().enumerate().rev().filter(|(_, b)| **b == b'/').map(|(at, _)| at);
+        let (last, two) = (from_end.next().unwrap_or(0), from_end.next().unwrap_or(0));
+        let tail = |at: usize| hash_bytes(path.get(at..).unwrap_or_default());
+        let key = [
+            u64::from(ex.flow.zone),
+            hash_bytes(&request.method),
+            tail(last),
+            hash_bytes(split.query.unwrap_or_default()),
+        ];
+        let key = key
+            .into_iter()
+            .fold(0u64, |sum, part| (sum ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29));
+        let answered = ex.response.as_ref().map_or(0, |r| first_id(&r.headers, &REQUEST_IDS));
+        let hops = forward::hops(&request.headers);
+        let nearest = hops.x_forwarded_for.last().or_else(|| hops.forwarded.last());
+        Some(Box::new(Mark {
+            key,
+            path: [tail(0), tail(two)],
+            ids: [first_id(&request.headers, &REQUEST_IDS), trace(&request.headers), answered],
+            source: ex.flow.client.ip,
+            server: ex.flow.server.ip,
+            forwarded: nearest.and_then(|n| n.ip()),
+            client: client.ip,
+            believed: client.source != IpSource::Connection,
+            ts: ex.ts,
+            end: (!open).then_some(ex.end),
+        }))
+    }
+
+    /// True where it may be a later hop of another.
+    const fn may_be_inner(&self) -> bool {
+        self.forwarded.is_some() || self.believed || self.ids[0] != 0 || self.ids[1] != 0
+    }
+
+    /// True where this is `outer` again, at a later hop.
+    ///
+    /// It lies within the outer one in time, and comes from the outer one's server or from a proxy whose word is taken and which names the
+    /// outer one's source, so that nobody can hide requests behind others by forging headers. It asks for the same; and has an id in
+    /// common, or speaks for the outer one's source.
+    fn is_hop_of(&self, outer: &Mark) -> bool {
+        let within = outer.ts <= self.ts
+            && match (outer.end, self.end) {
+                (None, _) => true,
+                (Some(outer), Some(inner)) => inner <= outer.plus(Hops::SLACK),
+                (Some(_), None) => false,
+            };
+        let named = self.believed && self.client == outer.source;
+        if self.key != outer.key || !within || !(named || self.source == outer.server) {
+            return false;
+        }
+        let same_path = self.path[0] == outer.path[0];
+        if self.shares_id(outer) && (same_path || self.path[1] == outer.path[1]) {
+            return true;
+        }
+        same_path && (named || self.forwarded == Some(outer.source))
+    }
+
+    fn shares_id(&self, outer: &Mark) -> bool {
+        self.ids.iter().any(|id| *id != 0 && outer.ids.contains(id))
+    }
+}
+
+/// The hash of the first of these headers that is there and says something.
+fn first_id(headers: &Headers, names: &[&str]) -> u64 {
+    let value = names.iter().filter(|n| headers.may_have(n)).find_map(|n| headers.get(n));
+    value.filter(|v| v.len() >= 8).map_or(0, |v| hash_bytes(v) | 1)
+}
+
+/// The hash of the trace: of `traceparent` its second part (W3C Trace Context §3.2.2.3), the rest names this hop.
+fn trace(headers: &Headers) -> u64 {
+    let value = TRACES.iter().filter(|n| headers.may_have(n)).find_map(|n| headers.get(n));
+    let named = value.and_then(|v| match v {
+        [_, _, b'-', id @ ..] => id.get(..32),
+        other => other.split(|b| matches!(b, b'/' | b';')).next(),
+    });
+    named.filter(|v| v.len() >= 16).map_or(0, |v| hash_bytes(v) | 1)
+}
+
+#[derive(Debug)]
+struct Seen {
+    mark: Mark,
+    /// The exchange that is counted.
+    root: Id,
+    /// Later hops found of it.
+    hops: u8,
+    /// The one before it with the same key, as its number.
+    before: Option<u64>,
+}
+
+/// Finds requests that were seen before, nearer to their client: at the edge, before a balancer, before a sidecar.
+///
+/// The one nearest to the client counts; later hops stand in `exchanges.ndjson` with its id. Exchanges come in the run's total order, so
+/// the answer depends on nothing else. Remembers the last half minute of packet time, at most [`Hops::CAP`] requests; nothing
+/// while no request carries an id or a forwarded address.
+#[derive(Debug, Default)]
+pub(crate) struct Hops {
+    seen: VecDeque<Seen>,
+    /// Number of the first of `seen`.
+    base: u64,
+    latest: HashMap<u64, u64, Fixed>,
+    /// Later hops whose answers are still open, with the exchange that is counted.
+    open: HashMap<Id, Id, Fixed>,
+    /// Until when requests are remembered.
+    armed: Option<Ts>,
+    /// Exchanges that were found to be later hops.
+    pub(crate) joined: u64,
+    /// Requests forgotten before their time.
+    pub(crate) evicted: u64,
+}
+
+impl Hops {
+    const CAP: usize = 65_536;
+    const WINDOW: i64 = 30_000_000_000;
+    /// How much later than the outer exchange an inner one may end: mirrors are not one clock.
+    const SLACK: i64 = 50_000_000;
+    /// Next hops that one may have: the balancer's first try and another.
+    const HOPS_EACH: u8 = 2;
+    /// Requests with the same key that are compared with one.
+    const TRIES: usize = 32;
+
+    /// Looks for later hops among items that are in order; each gives up what would count twice.
+    pub(crate) fn join(&mut self, items: &mut [Item]) {
+        let last = items
+            .iter()
+            .filter(|i| i.hop.as_ref().is_some_and(|m| m.may_be_inner()))
+            .map(|i| i.order.ts)
+            .next_back();
+        self.armed = self.armed.max(last.map(|ts| ts.plus(Self::WINDOW)));
+        for item in items {
+            let id = (item.order.flow, item.order.seq);
+            let root = match item.hop.take() {
+                Some(mark) if self.armed.is_some_and(|until| item.order.ts <= until) => self.place(id, *mark),
+                // The late answer of a request that was joined when it came.
+                None if item.whole.is_some() && !self.open.is_empty() => self.open.remove(&id),
+                _ => None,
+            };
+            if let Some(root) = root {
+                self.joined += u64::from(item.whole.is_some());
+                item.join(root);
+            }
+        }
+    }
+
+    /// Remembers a request; gives the exchange that it is a later hop of.
+    fn place(&mut self, id: Id, mark: Mark) -> Option<Id> {
+        self.forget(mark.ts);
+        let root = if mark.may_be_inner() { self.find(&mark) } else { None };
+        if let Some(root) = root.filter(|_| mark.end.is_none()) {
+            if self.open.len() >= Self::CAP {
+                self.evicted += self.open.len() as u64;
+                self.open.clear();
+            }
+            self.open.insert(id, root);
+        }
+        self.keep(mark, root.unwrap_or(id));
+        root
+    }
+
+    fn find(&mut self, mark: &Mark) -> Option<Id> {
+        let mut next = self.latest.get(&mark.key).copied();
+        for _ in 0..Self::TRIES {
+            let seen = self.seen.get_mut(usize::try_from(next?.checked_sub(self.base)?).ok()?)?;
+            if seen.hops < Self::HOPS_EACH && mark.is_hop_of(&seen.mark) {
+                seen.hops += 1;
+                return Some(seen.root);
+            }
+            next = seen.before;
+        }
+        None
+    }
+
+    fn keep(&mut self, mark: Mark, root: Id) {
+        let number = self.base + self.seen.len() as u64;
+        let before = self.latest.insert(mark.key, number);
+        self.seen.push_back(Seen { mark, root, hops: 0, before });
+    }
+
+    fn forget(&mut self, now: Ts) {
+        while let Some(first) = self.seen.front() {
+            let is_old = now.since(first.mark.ts) > Self::WINDOW;
+            if !is_old && self.seen.len() < Self::CAP {
+                return;
+            }
+            self.evicted += u64::from(!is_old);
+            if self.latest.get(&first.mark.key) == Some(&self.base) {
+                self.latest.remove(&first.mark.key);
+            }
+            self.seen.pop_front();
+            self.base += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sidetap_model::{Addr, Completeness, FlowKey, Protocol, Request, Response, Version, Zone};
+
+    use super::*;
+    use crate::item::{Order, Whole};
+
+    const EDGE: &str = "192.0.2.80";
+    const BALANCER: &str = "10.0.0.5";
+    const CLIENT: &str = "198.51.100.7";
+
+    fn addr(ip: &str, port: u16) -> Addr {
+        Addr { ip: ip.parse().unwrap(), port }
+    }
+
+    fn headers(fields: &[(&str, &str)]) -> Headers {
+        let mut headers = Headers::default();
+        fields.iter().for_each(|(name, value)| headers.push(name.as_bytes(), value.as_bytes()));
+        headers
+    }
+
+    struct Talk<'a> {
+        flow: u64,
+        from: &'a str,
+        to: &'a str,
+        target: &'a str,
+        fields: &'a [(&'a str, &'a str)],
+        answer: &'a [(&'a str, &'a str)],
+        ms: (i64, i64),
+        believed: Option<&'a str>,
+        open: bool,
+    }
+
+    const DIRECT: Talk<'_> = Talk {
+        flow: 1,
+        from: CLIENT,
+        to: EDGE,
+        target: "/api/v1/orders/7?x=1",
+        fields: &[],
+        answer: &[],
+        ms: (0, 100),
+        believed: None,
+        open: false,
+    };
+
+    impl Talk<'_> {
+        fn item(&self) -> Item {
+            let version = Version(1, 1);
+            let at = |ms: i64| Ts(1_700_000_000_000_000_000 + ms * 1_000_000);
+            let ex = Exchange {
+                zone: Zone::default(),
+                flow: FlowKey { zone: 0, client: addr(self.from, 4000), server: addr(self.to, 80) },
+                flow_id: FlowId(self.flow),
+                seq: 0,
+                ts: at(self.ms.0),
+                end: at(self.ms.1),
+                response_ts: None,
+                protocol: Protocol::Http1,
+                request: Some(Request {
+                    method: b"GET".to_vec(),
+                    target: self.target.as_bytes().to_vec(),
+                    version,
+                    headers: headers(self.fields),
+                    body: Default::default(),
+                }),
+                response: Some(Response {
+                    status: 200,
+                    version,
+                    headers: headers(self.answer),
+                    body: Default::default(),
+                }),
+                interim: 0,
+                completeness: Completeness::default(),
+                gap_bytes: 0,
+                anomalies: Default::default(),
+                acknowledged: true,
+                proxied_for: None,
+            };
+            let client = ClientAddr {
+                ip: self.believed.unwrap_or(self.from).parse().unwrap(),
+                port: None,
+                source: if self.believed.is_some() { IpSource::XForwardedFor } else { IpSource::Connection },
+                shared: false,
+            };
+            let line = br#"{"sidetap":{"hop_of":null,"endpoint":"#.to_vec();
+            let whole = Whole {
+                discovery: None,
+                sightings: vec![],
+                attempts: vec![],
+                source: None,
+                line: Some((line, None)),
+            };
+            Item {
+                order: Order { ts: ex.ts, flow: ex.flow_id, seq: 0, stage: u8::from(!self.open) },
+                zone: Zone::default(),
+                endpoint: None,
+                bots: None,
+                hop: Mark::of(&ex, &client, self.open),
+                whole: (!self.open).then(|| Box::new(whole)),
+            }
+        }
+    }
+
+    /// Of each exchange, the flow of the one that it is a later hop of.
+    fn joined(talks: &[Talk<'_>]) -> Vec<Option<u64>> {
+        let mut items: Vec<Item> = talks.iter().map(Talk::item).collect();
+        items.sort_by_key(|i| i.order);
+        let mut hops = Hops::default();
+        hops.join(&mut items);
+        let root = |item: &Item| {
+            let line = String::from_utf8(item.whole.as_ref()?.line.as_ref()?.0.clone()).unwrap();
+            let (_, id) = line.split_once("\"hop_of\":\"")?;
+            u64::from_str_radix(id.split('-').next()?, 16).ok()
+        };
+        let roots: Vec<_> = items.iter().map(root).collect();
+        assert_eq!(hops.joined, roots.iter().flatten().count() as u64);
+        roots
+    }
+
+    #[test]
+    fn hops_are_joined_by_id_or_forwarded_address_and_count_for_the_first() {
+        let id: &[_] = &[("X-Request-ID", "0b9c3f6e-77aa")];
+        let traced: &[_] = &[("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")];
+        let again: &[_] = &[("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-1111111111111111-01")];
+        let forwarded: &[_] = &[("X-Forwarded-For", CLIENT)];
+        let inner = Talk { flow: 2, from: EDGE, to: "10.0.0.9", ms: (5, 90), ..DIRECT };
+        // The edge names the id in its answer; the gateway takes a prefix off the path.
+        let named = Talk { fields: id, target: "/orders/7?x=1", ..inner };
+        assert_eq!(joined(&[Talk { answer: id, ..DIRECT }, named]), [None, Some(1)]);
+        assert_eq!(
+            joined(&[Talk { fields: traced, ..DIRECT }, Talk { fields: again, ..inner }]),
+            [None, Some(1)]
+        );
+        assert_eq!(joined(&[DIRECT, Talk { fields: forwarded, ..inner }]), [None, Some(1)]);
+        // A proxy with another address inside, whose word is taken.
+        let proxy = Talk { from: BALANCER, believed: Some(CLIENT), fields: forwarded, ..inner };
+        assert_eq!(joined(&[DIRECT, proxy]), [None, Some(1)]);
+        // Three hops.
+        let last = Talk { flow: 3, from: "10.0.0.9", to: "10.0.0.11", ms: (6, 80), fields: again, ..DIRECT };
+        let three = [Talk { fields: traced, ..DIRECT }, Talk { fields: again, ..inner }, last];
+        assert_eq!(joined(&three), [None, Some(1), Some(1)]);
+    }
+
+    #[test]
+    fn what_is_not_the_same_request_is_not_joined() {
+        let id: &[_] = &[("X-Request-ID", "0b9c3f6e-77aa")];
+        let forged: &[_] = &[("X-Forwarded-For", CLIENT), ("X-Request-ID", "0b9c3f6e-77aa")];
+        let outer = Talk { fields: id, ..DIRECT };
+        let inner = Talk { flow: 2, from: EDGE, to: "10.0.0.9", ms: (5, 90), fields: id, ..DIRECT };
+        let alone = |inner: Talk<'_>| assert_eq!(joined(&[Talk { ..outer }, inner]), [None, None]);
+        // A call that the application makes for it, in the same trace.
+        alone(Talk { target: "/stock/9", ..inner });
+        // Before, or after it was over.
+        alone(Talk { ms: (200, 300), ..inner });
+        alone(Talk { ms: (50, 300), ..inner });
+        // Of somebody who forges headers, and of the client itself once more.
+        alone(Talk { from: "203.0.113.66", to: EDGE, fields: forged, ..inner });
+        alone(Talk { from: CLIENT, to: EDGE, ..inner });
+        // Without a common id or a forwarded address.
+        assert_eq!(joined(&[DIRECT, Talk { fields: &[], ..inner }]), [None, None]);
+        // Two behind proxies of one client, of which neither is the other's outer hop.
+        let proxied = |flow, from| Talk {
+            flow,
+            from,
+            believed: Some(CLIENT),
+            fields: forged,
+            to: "10.0.0.9",
+            ..DIRECT
+        };
+        assert_eq!(joined(&[proxied(1, BALANCER), proxied(2, "10.0.0.6")]), [None, None]);
+        // One outer hop does not stand for many.
+        let many: Vec<_> = (2..7).map(|flow| Talk { flow, ..inner }).collect();
+        let all: Vec<_> = std::iter::once(outer).chain(many).collect();
+        assert_eq!(joined(&all).iter().flatten().count(), 2);
+    }
+
+    #[test]
+    fn slow_ones_are_joined_before_their_answer_and_the_table_is_bounded() {
+        let id: &[_] = &[("X-Request-ID", "0b9c3f6e-77aa")];
+        let outer = Talk { fields: id, open: true, ..DIRECT };
+        let inner =
+            Talk { flow: 2, from: EDGE, to: "10.0.0.9", ms: (5, 90), fields: id, open: true, ..DIRECT };
+        let mut hops = Hops::default();
+        hops.join(&mut [outer.item(), inner.item()]);
+        assert_eq!((hops.joined, hops.open.len()), (0, 1));
+        let mut answer = Talk { open: false, ..inner }.item();
+        answer.hop = None;
+        hops.join(std::slice::from_mut(&mut answer));
+        assert_eq!((hops.joined, hops.open.len()), (1, 0));
+        let mut many: Vec<Item> =
+            (10..70_000).map(|flow| Talk { flow, fields: id, ms: (10, 20), ..DIRECT }.item()).collect();
+        hops.join(&mut many);
+        assert!(hops.seen.len() <= Hops::CAP && hops.latest.len() <= Hops::CAP);
+        assert!(hops.evicted > 4000);
+    }
+}
