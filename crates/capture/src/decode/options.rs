@@ -100,7 +100,9 @@ impl Default for TunnelPorts {
 impl TunnelPorts {
     /// These ports; of one named twice the first counts.
     pub fn new(list: &[(u16, UdpTunnel)]) -> Self {
-        let (ports, tunnels) = list.iter().copied().unzip();
+        let mut list = list.to_vec();
+        list.sort_by_key(|(port, _)| *port);
+        let (ports, tunnels) = list.into_iter().unzip();
         TunnelPorts { ports, tunnels }
     }
 
