@@ -94,13 +94,9 @@ impl Analyzer {
             seq: ex.seq,
             stage: u8::from(stage != Stage::Request),
         };
-        let is_open = stage == Stage::Request;
-        // Without analysis only finished exchanges are wanted, so that a late answer is not seen before.
+        // Without analysis only finished exchanges go on: the late answer is the first that is seen of one.
         let is_first = stage != Stage::Answer || !self.analysis;
-        let hop = if is_first { Mark::of(ex, &client, is_open) } else { None };
-        if !self.analysis && is_open {
-            return None;
-        }
+        let hop = if is_first { Mark::of(ex, &client, stage == Stage::Request) } else { None };
         if !self.analysis {
             // A request that is shown early has its line when it is over.
             let line = (self.lines && stage != Stage::Request).then(|| self.line(ex, &client, None, None))?;
