@@ -29,6 +29,10 @@ hostile *ARGS:
 proptest CASES="20000":
     PROPTEST_CASES={{CASES}} cargo test --release --locked -p sidetap-wire -p sidetap-capture -p sidetap-sensitive
 
+# Live capture against nginx's own log, in network namespaces (root): SECONDS, PAUSE_MS, CONNECTIONS
+live *ARGS:
+    scripts/live.sh {{ARGS}}
+
 # CPU time, rate and memory of the whole process beside other tools
 bench *ARGS:
     scripts/bench.sh {{ARGS}}

@@ -184,3 +184,24 @@ fn broken_files_never_panic() {
         }
     }
 }
+
+#[test]
+fn a_file_truncated_while_it_is_read_gives_what_was_read_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let all: Vec<Packet> = (0..20_000).map(|i| Packet::new(Ts(i * 1_000_000), vec![7; 1_000])).collect();
+    let path = write(&dir, "a.pcap", &pcap_bytes(&all, LinkKind::Ethernet, PcapForm::default()));
+    let mut files = open_files(&[path.clone()]).unwrap();
+    for _ in 0..100 {
+        assert!(files.next_packet().is_some());
+    }
+    // The middle of a packet's record.
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(24 + 15_000 * 1_016 + 500).unwrap();
+    let mut given = 100;
+    while files.next_packet().is_some() {
+        given += 1;
+    }
+    let input = &files.inputs()[0];
+    assert_eq!((given, input.packets), (15_000, 15_000));
+    let error = input.error.as_deref().unwrap();
+    assert!(error.contains("cut mid-packet"), "{error}");
+}

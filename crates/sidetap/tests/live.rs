@@ -213,6 +213,33 @@ fn a_second_start_on_a_directory_that_is_written_is_refused() {
     assert_eq!(json(&place.path("run/summary.json"))["exchanges"]["total"], 1, "the finished run gave way");
 }
 
+#[test]
+fn a_disk_that_fills_up_is_said_at_once_and_the_rest_goes_on() {
+    let Some(net) = Net::make("watch on a full disk", &["nginx", "wrk", "ss"]) else { return };
+    let place = Place::new();
+    std::fs::create_dir(place.path("run")).unwrap();
+    let run = place.path("run");
+    let mounted = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=128k", "none"])
+        .arg(&run)
+        .status()
+        .is_ok_and(|s| s.success());
+    if !mounted {
+        return eprintln!("left out, mount is not allowed here: watch on a full disk");
+    }
+    let _nginx = net.nginx(&place);
+    let watch = net.watch(&place, &["-i", PORT, "--exchanges"]);
+    wrk(&net, &place, 3, 0, 5);
+    until("it is said while the run goes on", || log(&place).contains("exchanges are no longer listed"));
+    let code = watch.stop();
+    let report = std::fs::read_to_string(place.path("report.txt")).unwrap();
+    let unmounted = std::process::Command::new("umount").arg(&run).status();
+    assert!(unmounted.is_ok_and(|s| s.success()));
+    assert_eq!(code, 3, "{}", log(&place));
+    assert!(log(&place).contains("No space left"), "{}", log(&place));
+    assert!(report.contains("exchanges"), "what was seen is still told: {report}");
+}
+
 /// Frames of a dialogue in their outer headers, thrown at the port of the server.
 fn throw(net: &Net, place: &Place, name: &str, frames: &[sidetap_testkit::Packet]) {
     let file = place.write(name, &pcap_bytes(frames, LinkKind::Ethernet, PcapForm::default()));
