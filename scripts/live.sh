@@ -21,6 +21,7 @@ fi
 bin=$(readlink -f "$bin")
 
 work=$(mktemp -d)
+chmod 755 "$work"
 id="stl$$"
 nginx_pid="" watch=""
 clean() {

@@ -190,7 +190,7 @@ fn a_file_truncated_while_it_is_read_gives_what_was_read_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let all: Vec<Packet> = (0..20_000).map(|i| Packet::new(Ts(i * 1_000_000), vec![7; 1_000])).collect();
     let path = write(&dir, "a.pcap", &pcap_bytes(&all, LinkKind::Ethernet, PcapForm::default()));
-    let mut files = open_files(&[path.clone()]).unwrap();
+    let mut files = open_files(std::slice::from_ref(&path)).unwrap();
     for _ in 0..100 {
         assert!(files.next_packet().is_some());
     }

@@ -119,15 +119,15 @@ fn fence(wanted: &Confinement) -> Result<RulesetStatus, RulesetError> {
 
 /// Gives a directory that is Sidetap's own to `user`, with what lies directly in it.
 ///
-/// Only root's entries change hands; files with a second name somewhere else do not.
-pub fn hand_over(dir: &Path, user: &User) -> io::Result<()> {
+/// Only entries of the account `from` change hands; files with a second name somewhere else do not.
+pub fn hand_over(dir: &Path, from: u32, user: &User) -> io::Result<()> {
     for entry in fs::read_dir(dir)?.flatten() {
         let meta = entry.metadata()?;
-        if meta.uid() == 0 && (meta.is_dir() || (meta.is_file() && meta.nlink() == 1)) {
+        if meta.uid() == from && (meta.is_dir() || (meta.is_file() && meta.nlink() == 1)) {
             lchown(entry.path(), Some(user.uid), Some(user.gid))?;
         }
     }
-    if fs::symlink_metadata(dir)?.uid() == 0 {
+    if fs::symlink_metadata(dir)?.uid() == from {
         lchown(dir, Some(user.uid), Some(user.gid))?;
     }
     Ok(())

@@ -46,13 +46,20 @@ fn identity(config: &Config, plan: &Plan, wanted: &Confinement) -> Result<Option
             None => return Ok(None),
         }
     };
-    for dir in own_directories(plan) {
-        hand_over(&dir, &user).with_context(|| format!("cannot give {} to {user}", dir.display()))?;
-    }
+    let own = own_directories(plan);
+    let give = |from: u32, to: &User| {
+        own.iter().try_for_each(|dir| {
+            hand_over(dir, from, to).with_context(|| format!("cannot give {} to {to}", dir.display()))
+        })
+    };
+    let root = User { name: "root".to_owned(), uid: 0, gid: 0 };
+    give(root.uid, &user)?;
     match may_use(&user, wanted) {
         Ok(()) => Ok(Some(user)),
         Err((path, e)) if name.is_some() => bail!("{user} cannot use {}: {e}", path.display()),
         Err((path, e)) => {
+            // Root without its rights can write only what is its own.
+            give(user.uid, &root)?;
             let path = path.display();
             warn(&format!(
                 "stays root, though without its rights: {user} cannot use {path} ({e}); name an account that can with --user"
