@@ -88,6 +88,7 @@ pub struct Extractor {
     grown: Grown,
     query: Query,
     scratch: WalkScratch,
+    channels: head::Channels,
 }
 
 /// What the body of a request says about what is spoken.
@@ -128,6 +129,7 @@ impl Extractor {
             grown: Grown::default(),
             query: Query::default(),
             scratch: WalkScratch::default(),
+            channels: head::Channels::default(),
         }
     }
 
@@ -254,7 +256,7 @@ impl Extractor {
     pub fn take(&mut self, context: &Context<'_>) -> Observation {
         let exchange = context.exchange;
         let mut signs = Signs::default();
-        let facts = head::read(exchange, context, &mut signs);
+        let facts = head::read(exchange, context, &mut self.channels, &mut signs);
         self.query(context.query, facts.status, exchange, &mut signs);
         if facts.success && self.grown.introspection && self.grown.schema_answer {
             signs.insert(Signs::INTROSPECTION);

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 use sidetap_model::{Exchange, Headers, Request, Response};
 use sidetap_wire::auth::{Credential, credentials};
+use sidetap_wire::body::hash_bytes;
 use sidetap_wire::cookies;
 
 use crate::extract::{Context, Visit};
@@ -21,7 +22,12 @@ pub(crate) struct HeadFacts {
 }
 
 /// Reads both heads of `exchange`.
-pub(crate) fn read(exchange: &Exchange, context: &Context<'_>, signs: &mut Signs) -> HeadFacts {
+pub(crate) fn read(
+    exchange: &Exchange,
+    context: &Context<'_>,
+    channels: &mut Channels,
+    signs: &mut Signs,
+) -> HeadFacts {
     let status = exchange.response.as_ref().map(|r| r.status);
     let success = status.is_some_and(|s| (200..300).contains(&s) || s == 304);
     let mut out = HeadFacts {
@@ -33,7 +39,8 @@ pub(crate) fn read(exchange: &Exchange, context: &Context<'_>, signs: &mut Signs
         soap_action: None,
     };
     if let Some(request) = &exchange.request {
-        request_facts(request, context, success, &mut out, signs);
+        let agent = request_facts(request, context, success, &mut out, signs);
+        out.channel = channels.of(agent);
     }
     if let Some(response) = &exchange.response {
         response_facts(exchange.request.as_ref(), response, success, &mut out, signs);
@@ -41,13 +48,14 @@ pub(crate) fn read(exchange: &Exchange, context: &Context<'_>, signs: &mut Signs
     out
 }
 
-fn request_facts(
-    request: &Request,
+/// Reads a request's head; gives what it says of its agent.
+fn request_facts<'r>(
+    request: &'r Request,
     context: &Context<'_>,
     success: bool,
     out: &mut HeadFacts,
     signs: &mut Signs,
-) {
+) -> &'r [u8] {
     let mut agent: &[u8] = b"";
     let mut key_headers = false;
     for (name, value) in request.headers.iter() {
@@ -98,10 +106,10 @@ fn request_facts(
         out.auth &= !1;
         signs.insert(Signs::TOKEN_CLEAR);
     }
-    out.channel = channel(agent);
     if success && request.method == b"TRACE" {
         signs.insert(Signs::TRACE);
     }
+    agent
 }
 
 fn credential_bit(credential: &Credential<'_>) -> u16 {
@@ -113,6 +121,32 @@ fn credential_bit(credential: &Credential<'_>) -> u16 {
         Credential::Digest => 6,
         Credential::Signature => 7,
         Credential::Other => 9,
+    }
+}
+
+/// Channels of agents seen before, by the hash of what they call themselves.
+#[derive(Debug)]
+pub(crate) struct Channels(Vec<(u64, Channel)>);
+
+impl Default for Channels {
+    fn default() -> Self {
+        Channels(vec![(hash_bytes(b""), Channel::Api); Channels::SLOTS])
+    }
+}
+
+impl Channels {
+    const SLOTS: usize = 128;
+
+    fn of(&mut self, agent: &[u8]) -> Channel {
+        if agent.starts_with(b"Mozilla/") {
+            return Channel::Web;
+        }
+        let hash = hash_bytes(agent);
+        let Some(known) = self.0.get_mut(hash as usize % Self::SLOTS) else { return channel(agent) };
+        if known.0 != hash {
+            *known = (hash, channel(agent));
+        }
+        known.1
     }
 }
 

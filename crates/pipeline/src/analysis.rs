@@ -281,34 +281,41 @@ impl Seen<'_> {
     }
 }
 
-/// The host of the last request, as endpoints spell it: most requests of a worker are for few hosts.
+/// Hosts as endpoints spell them, by the bytes of the Host field: a worker's requests are for few hosts.
 #[derive(Debug, Default)]
-struct Hosts {
+struct Hosts([Spelled; Hosts::SLOTS]);
+
+#[derive(Debug, Default)]
+struct Spelled {
     field: Vec<u8>,
-    spelled: String,
+    host: String,
 }
 
 impl Hosts {
+    const SLOTS: usize = 32;
+
     /// The endpoint that the world knows for a request; nothing for CONNECT and where there is no request.
     fn locate(&mut self, ex: &Exchange, world: &World) -> Option<sidetap_discovery::Found> {
         let request = ex.request.as_ref()?;
         let Target { path, authority, .. } = target::split(&request.method, &request.target);
         let path = path?;
         let field = request.headers.get("host").filter(|_| authority.is_none_or(<[u8]>::is_empty));
-        if field.is_none_or(|f| f.is_empty() || f != self.field) {
+        let field = field.unwrap_or_default();
+        let known = self.0.get_mut(body::hash_bytes(field) as usize % Self::SLOTS)?;
+        if field.is_empty() || field != known.field {
             let named = target::host_of(request);
-            self.field.clear();
-            if let Some(field) = field.filter(|_| named.is_some()) {
-                self.field.extend_from_slice(field);
+            known.field.clear();
+            if named.is_some() {
+                known.field.extend_from_slice(field);
             }
-            self.spelled = match named {
+            known.host = match named {
                 Some((host, Some(port))) if port != 80 && port != 443 => format!("{host}:{port}"),
                 Some((host, _)) => host,
                 None => ex.flow.server.ip.to_string(),
             };
         }
         let method = target::lossy_utf8_percent(&request.method);
-        Some(world.discovery.find(ex.zone.as_str(), &self.spelled, &method, path))
+        Some(world.discovery.find(ex.zone.as_str(), &known.host, &method, path))
     }
 }
 

@@ -34,8 +34,56 @@ pub(crate) struct Phrases {
     by_word: HashMap<String, Vec<(Vec<String>, TypeId, bool)>>,
     /// Phrases of several words written as one.
     joined: HashMap<String, Vec<(TypeId, bool)>>,
-    /// A word of a phrase is a number.
-    numbers: bool,
+    /// What phrases begin with: names that are ids mostly hold none of it.
+    starts: Starts,
+}
+
+/// The first three letters of phrases, and of these written as one word: a bit for each three letters or digits.
+#[derive(Debug)]
+struct Starts(Vec<u64>);
+
+impl Default for Starts {
+    fn default() -> Self {
+        Starts(vec![0; (36_usize * 36 * 36).div_ceil(64)])
+    }
+}
+
+impl Starts {
+    /// Shorter words are not kept: names with a short word are never ruled out.
+    fn add(&mut self, start: &str) {
+        if let [a, b, c, ..] = start.as_bytes()
+            && let Some(bit) = Self::bit(*a, *b, *c)
+            && let Some(word) = self.0.get_mut(bit / 64)
+        {
+            *word |= 1 << (bit % 64);
+        }
+    }
+
+    /// Names are cut at all else, so that no phrase with it is ever found.
+    fn bit(a: u8, b: u8, c: u8) -> Option<usize> {
+        let digit = |b: u8| match b {
+            b'0'..=b'9' => Some(usize::from(b - b'0')),
+            b'a'..=b'z' => Some(usize::from(b - b'a') + 10),
+            _ => None,
+        };
+        Some((digit(a)? * 36 + digit(b)?) * 36 + digit(c)?)
+    }
+
+    fn has(&self, a: u8, b: u8, c: u8) -> bool {
+        let word = |bit: usize| self.0.get(bit / 64).map(|word| word >> (bit % 64) & 1);
+        Self::bit(a, b, c).and_then(word) == Some(1)
+    }
+
+    /// True where a phrase may stand in `name`; false only of plain ones: lower case, digits, and no short word.
+    fn may_stand_in(&self, name: &[u8]) -> bool {
+        let short = |piece: &[u8]| {
+            let letters = piece.iter().rposition(|b| !b.is_ascii_digit()).map_or(piece.len(), |at| at + 1);
+            letters < 3
+        };
+        name.iter().any(|b| !b.is_ascii() || b.is_ascii_uppercase())
+            || name.split(|b| !b.is_ascii_alphanumeric()).any(short)
+            || name.windows(3).any(|w| matches!(w, [a, b, c] if self.has(*a, *b, *c)))
+    }
 }
 
 /// Words looked at before a value in text.
@@ -52,16 +100,17 @@ impl Phrases {
 
     fn add(&mut self, phrase: &str, id: TypeId, named: bool) {
         let words: Vec<String> = phrase.split_whitespace().map(str::to_lowercase).collect();
-        self.numbers |= words.iter().any(|w| w.bytes().all(|b| b.is_ascii_digit()));
+        self.starts.add(&words.concat());
+        words.first().into_iter().for_each(|first| self.starts.add(first));
         self.joined.entry(words.concat()).or_default().push((id, named));
         if let Some((first, rest)) = words.split_first() {
             self.by_word.entry(first.clone()).or_default().push((rest.to_vec(), id, named));
         }
     }
 
-    /// True where a phrase has a word that is a number.
-    pub(crate) fn knows_numbers(&self) -> bool {
-        self.numbers
+    /// False of a name that surely names no type: nothing in it begins a phrase.
+    pub(crate) fn may_name(&self, name: &str) -> bool {
+        self.starts.may_stand_in(name.as_bytes())
     }
 
     /// What a name says; `parent` is the name of what is around it, asked where the name itself says nothing.
@@ -330,6 +379,23 @@ mod tests {
         assert_eq!(words("social_security-No"), ["social", "security", "no"]);
         assert_eq!(words("HTTPServer"), ["http", "server"]);
         assert_eq!(words("client_ip6"), ["client", "ip6"]);
+    }
+
+    #[test]
+    fn what_may_name_a_type_is_never_ruled_out() {
+        let pack = crate::Pack::builtin().unwrap();
+        for phrase in ["card number", "ssn", "cc no", "id card", "e mail", "social security number"] {
+            for joint in [" ", "_", "-", ""] {
+                for (before, after) in [("", ""), ("my-", ""), ("", "42"), ("user_", "-2"), ("1", "7")] {
+                    let name = format!("{before}{}{after}", phrase.replace(' ', joint));
+                    let named = !pack.phrases.of_name("", &name).types.is_empty();
+                    assert!(!named || pack.phrases.may_name(&name), "{name}");
+                }
+            }
+        }
+        for id in ["12345", "6f1c2d3e-0a1b-4c2d-8e3f-112233445566", "ord_k29fz7qmx1"] {
+            assert!(!pack.phrases.may_name(id), "{id}");
+        }
     }
 
     #[test]

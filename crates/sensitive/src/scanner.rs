@@ -175,8 +175,14 @@ impl Scanner {
     /// Looks at the segments of a path, as sent; each stands at `path:N`, from 1.
     pub fn path(&mut self, path: &str) {
         let mut before = "";
-        for (at, segment) in path.split('/').enumerate().skip(1).take(32) {
-            let segment = segment.split(';').next().unwrap_or_default();
+        let Some(mut start) = memchr::memchr(b'/', path.as_bytes()).map(|at| at + 1) else { return };
+        for at in 1..=32 {
+            let Some(rest) = path.get(start..) else { return };
+            let len = memchr::memchr(b'/', rest.as_bytes()).unwrap_or(rest.len());
+            let segment = rest.get(..len).unwrap_or_default();
+            let cut = memchr::memchr(b';', segment.as_bytes()).and_then(|at| segment.get(..at));
+            let segment = cut.unwrap_or(segment);
+            start += len + 1;
             if segment.len() > 4 && !self.clean_segments.knows(before.as_bytes(), segment.as_bytes()) {
                 self.segment(before, segment, at);
             }
@@ -187,9 +193,11 @@ impl Scanner {
     /// A segment that the one before does not name is taken for an id. What stands before it is no name of a field: types
     /// that rest on their name alone are not looked for (`/password/forgot`).
     fn segment(&mut self, before: &str, segment: &str, at: usize) {
-        let number = before.bytes().all(|b| b.is_ascii_digit()) && !self.pack.phrases.knows_numbers();
-        let known =
-            if number { None } else { naming(&self.pack, &mut self.names, hash_str(before), || "", before) };
+        let known = if self.pack.phrases.may_name(before) {
+            naming(&self.pack, &mut self.names, hash_str(before), || "", before)
+        } else {
+            None
+        };
         let name = match known {
             Some(known) if known.types.iter().any(|id| rests_on_value(&self.pack, *id)) => {
                 let mut known = known.clone();

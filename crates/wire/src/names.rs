@@ -48,9 +48,11 @@ impl NameSet {
     fn stands(&self, name: &[u8]) -> bool {
         let place = |len: usize| self.lengths.get(len).map_or(0, |at| usize::from(*at));
         let alike = self.order.get(place(name.len())..place(name.len() + 1)).unwrap_or_default();
-        alike
-            .iter()
-            .any(|at| self.names.get(usize::from(*at)).is_some_and(|known| known.eq_ignore_ascii_case(name)))
+        alike.iter().filter_map(|at| self.names.get(usize::from(*at))).any(|known| {
+            // Names of one length mostly end otherwise.
+            let ends_alike = known.last().zip(name.last()).is_some_and(|(a, b)| (a ^ b) & 31 == 0);
+            ends_alike && known.eq_ignore_ascii_case(name)
+        })
     }
 }
 

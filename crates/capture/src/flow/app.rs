@@ -220,7 +220,7 @@ impl App {
     fn http(&mut self, side: Side, cx: &mut Cx<'_>, work: impl FnOnce(&mut Http, bool, &mut Out<'_>)) {
         let State::Http(http) = &mut self.state else { return };
         let client = self.client.unwrap_or(0);
-        let mut done = Vec::new();
+        let mut done = std::mem::take(cx.done);
         self.facts.acked_up = self.acked[client & 1];
         let mut out = Out {
             limits: cx.limits,
@@ -235,12 +235,13 @@ impl App {
         };
         work(http, side == client, &mut out);
         let handover = http.take_handover();
-        for mut exchange in done {
+        for mut exchange in done.drain(..) {
             if !self.odd.is_empty() {
                 exchange.anomalies.extend(&std::mem::take(&mut self.odd));
             }
             (cx.sink)(exchange);
         }
+        *cx.done = done;
         if let Some(handover) = handover {
             self.hand_over(handover, cx);
         }

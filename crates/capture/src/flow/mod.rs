@@ -33,6 +33,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) sink: &'a mut dyn FnMut(Exchange),
     /// Requests that became complete without an answer, for [`FlowTable::open_requests`].
     pub(crate) unanswered: &'a mut Vec<(Ts, u32)>,
+    /// Room for exchanges on their way to the sink; empty but while one flow works.
+    pub(crate) done: &'a mut Vec<Exchange>,
 }
 
 /// Where a piece of a stream stands.

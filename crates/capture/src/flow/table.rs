@@ -35,6 +35,8 @@ pub struct FlowTable {
     /// Complete requests without an answer, oldest first: when, slot, serial number of its flow, number in it.
     unanswered: std::collections::VecDeque<(Ts, u32, u32, u32)>,
     fresh: Vec<(Ts, u32)>,
+    /// Room that the flow at work uses.
+    done: Vec<Exchange>,
     serial: u32,
     counters: FlowCounters,
 }
@@ -97,6 +99,7 @@ impl FlowTable {
             stalled: Vec::new(),
             unanswered: std::collections::VecDeque::new(),
             fresh: Vec::new(),
+            done: Vec::new(),
             serial: 0,
             counters: FlowCounters::default(),
         }
@@ -241,6 +244,7 @@ impl FlowTable {
             counters: &mut self.counters,
             sink,
             unanswered: &mut self.fresh,
+            done: &mut self.done,
         };
         work(flow, &mut cx);
         let held = flow.held();
