@@ -59,7 +59,7 @@ impl Coordinator {
             hurried_items: 0,
             judge: Some(judge),
             held: Vec::new(),
-            most_held: (options.memory_limit / 8 / Self::ITEM_BYTES).clamp(2_048, Self::HELD) as usize,
+            most_held: (options.memory_limit / 5 / Self::ITEM_BYTES).clamp(2_048, Self::HELD) as usize,
             watermark: Ts(i64::MIN),
             renames: Vec::new(),
         }

@@ -36,7 +36,7 @@ fn what_once_broke_breaks_no_more() {
     assert!(replayed > 0, "fixtures/fuzz holds inputs");
 }
 
-/// Each seed as it is, cut short, and with a few bytes changed.
+/// Each seed as it is, cut short, and with a few bytes changed; more often where `SIDETAP_FUZZ_ROUNDS` says so.
 #[test]
 fn seeds_and_what_is_near_them() {
     let mut all = seeds::of_documents().unwrap();
@@ -44,18 +44,21 @@ fn seeds_and_what_is_near_them() {
         all.extend(seeds::of_dialogue(&Dialogue::parse(&std::fs::read_to_string(path).unwrap()).unwrap()));
     }
     assert!(all.len() > 500);
+    let rounds: usize = std::env::var("SIDETAP_FUZZ_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
     let mut rng = Rng::new(3);
     for (name, bytes) in all {
         let run = target(name);
         run(&bytes);
-        run(&bytes[..rng.index(bytes.len() + 1)]);
-        let mut changed = bytes;
-        for _ in 0..4 {
-            let at = rng.index(changed.len());
-            if let Some(byte) = changed.get_mut(at) {
-                *byte = rng.next_u32() as u8;
+        for _ in 0..rounds {
+            run(&bytes[..rng.index(bytes.len() + 1)]);
+            let mut changed = bytes.clone();
+            for _ in 0..1 + rng.index(6) {
+                let at = rng.index(changed.len());
+                if let Some(byte) = changed.get_mut(at) {
+                    *byte = rng.next_u32() as u8;
+                }
             }
+            run(&changed);
         }
-        run(&changed);
     }
 }
