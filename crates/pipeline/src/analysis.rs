@@ -275,6 +275,9 @@ impl Seen<'_> {
         if walked.malformed && !self.body.is_cut() {
             self.anomalies.insert(Anomaly::BodyMalformed);
         }
+        if let (Kind::Multipart, Some(declared)) = (kind, content_type) {
+            self.anomalies.extend(&body::multipart_anomalies(declared, bytes, !self.body.is_cut()));
+        }
         if walked.too_deep {
             self.anomalies.insert(Anomaly::BodyTooDeep);
         }

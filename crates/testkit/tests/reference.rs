@@ -72,6 +72,14 @@ const ALLOWED: [&str; 4] =
     ["asterisk-form", "connect-content-length", "te-gzip-chunked", "options-preflight"];
 
 #[test]
+fn every_code_stands_in_the_documentation() {
+    let text = std::fs::read_to_string(root().join("docs/anomalies.md")).unwrap();
+    for anomaly in sidetap_model::Anomaly::ALL {
+        assert!(text.contains(&format!("| `{}` |", anomaly.code())), "{} is missing", anomaly.code());
+    }
+}
+
+#[test]
 fn real_servers_read_the_fixtures_as_they_say() {
     let script = root().join("scripts/reference.py");
     let servers: Vec<&str> = ["nginx", "haproxy"].into_iter().filter(|s| installed(s)).collect();

@@ -8,6 +8,7 @@ mod form;
 mod json;
 mod kind;
 mod multipart;
+mod parts;
 mod path;
 mod text;
 mod xml;
@@ -15,6 +16,7 @@ mod xml;
 use std::ops::Range;
 
 pub use self::kind::{Kind, kind_of};
+pub use self::parts::multipart_anomalies;
 use self::path::{Frame, Path};
 pub use self::path::{Places, hash_bytes, hash_str};
 pub use self::xml::entity;

@@ -104,7 +104,7 @@ impl Part {
 }
 
 /// Where the value of a `; name=value` parameter stands, `base` added.
-fn parameter(head: &[u8], name: &[u8], base: usize) -> Option<Range<usize>> {
+pub(super) fn parameter(head: &[u8], name: &[u8], base: usize) -> Option<Range<usize>> {
     let mut at = 0;
     loop {
         at += memchr::memchr(b';', head.get(at..)?)? + 1;
