@@ -166,7 +166,7 @@ impl Net {
 
 impl Drop for Net {
     fn drop(&mut self) {
-        for space in ["c", "s", "m", "h"] {
+        for space in ["a", "c", "s", "m", "h"] {
             self.ip(&format!("netns del {}", self.space(space)));
         }
     }
