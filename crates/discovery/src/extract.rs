@@ -83,6 +83,8 @@ pub struct Extractor {
     fields: Places<(u32, u16)>,
     generation: u32,
     meanings: Places<Meaning>,
+    /// Bits of the names of the body.
+    keys: [u64; 2],
     ids: SmallVec<[u64; 4]>,
     own_id: bool,
     grown: Grown,
@@ -124,6 +126,7 @@ impl Extractor {
             fields: Places::default(),
             generation: 0,
             meanings: Places::default(),
+            keys: [0; 2],
             ids: SmallVec::new(),
             own_id: false,
             grown: Grown::default(),
@@ -162,6 +165,8 @@ impl Extractor {
 
     /// Ends the body; nothing more is told of it.
     pub fn end(&mut self) {
+        let [low, high] = std::mem::take(&mut self.keys);
+        self.facts().keys |= u128::from(high) << 64 | u128::from(low);
         self.visit = Visit::Light;
     }
 
@@ -379,8 +384,11 @@ impl Visitor for Extractor {
             Scalar::Bool(_) => self.field(at, Kinds::BOOLEAN, || 0),
             Scalar::Null => self.field(at, Kinds::NULL, || 0),
         }
-        if at.depth <= 3 && !at.key.is_empty() {
-            self.facts().keys |= 1 << (at.key_hash % 128);
+        if at.depth <= 3
+            && !at.key.is_empty()
+            && let Some(word) = self.keys.get_mut((at.key_hash >> 6 & 1) as usize)
+        {
+            *word |= 1 << (at.key_hash & 63);
         }
     }
 

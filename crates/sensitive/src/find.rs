@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use regex_automata::{Anchored, Input};
+use sidetap_wire::body::last_word;
 use smallvec::SmallVec;
 
 use crate::context::Naming;
@@ -112,8 +113,9 @@ impl<'a> Finder<'a> {
 
     /// Looks at all of a value that passed the gate.
     pub(crate) fn search(&mut self) {
-        self.whole();
-        if self.is_plain() {
+        if !self.name.types.is_empty() {
+            self.whole();
+        } else if self.is_plain() {
             return;
         }
         self.candidates();
@@ -135,9 +137,6 @@ impl<'a> Finder<'a> {
 
     /// UUIDs, times and checksums, which most values with digits are: nothing to find where no name says otherwise.
     fn is_plain(&self) -> bool {
-        if !self.name.types.is_empty() {
-            return false;
-        }
         let b = self.bytes;
         let at = |i: usize| b.get(i).copied().unwrap_or(0);
         match b.len() {
@@ -154,10 +153,8 @@ impl<'a> Finder<'a> {
     }
 
     /// Types that the name says, of which the whole value is one: key types, and numbers written in an odd form.
+    #[inline(never)]
     fn whole(&mut self) {
-        if self.name.types.is_empty() {
-            return;
-        }
         let trimmed = self.text.trim();
         if trimmed.is_empty() || trimmed.len() > 512 {
             return;
@@ -256,9 +253,11 @@ impl<'a> Finder<'a> {
         }
         match seen & (DIGIT | LETTER) {
             DIGIT => self.number(run),
-            LETTER if run.len() == 2 => self.spaced(&run).unwrap_or(run.end),
+            LETTER if run.len() == 2 && self.byte(run.end) == Some(b' ') => {
+                self.spaced(&run).unwrap_or(run.end)
+            }
             LETTER => run.end,
-            _ if run.len() >= 8 || self.iban_begins(&run) => self.token(run),
+            _ if (run.len() >= 8 && self.is_clear_left(&run)) || self.iban_begins(&run) => self.token(run),
             _ => run.end,
         }
     }
@@ -314,6 +313,7 @@ impl<'a> Finder<'a> {
     }
 
     /// Takes the best of some readings; false where none is sure enough.
+    #[inline(never)]
     fn offer(&mut self, span: Range<usize>, mut readings: Readings) -> bool {
         readings.retain(|r| r.confidence > 0);
         readings.sort_by_key(|r| (std::cmp::Reverse(r.confidence), r.chance, r.kind));
@@ -326,6 +326,7 @@ impl<'a> Finder<'a> {
     }
 
     /// Puts the hits of this value in order and leaves of those that overlap the surer, then the longer one.
+    #[inline(never)]
     fn settle(&mut self) {
         let mut mine = self.hits.split_off(self.first.min(self.hits.len()));
         mine.sort_by_key(|h| {
@@ -401,19 +402,6 @@ impl Sums {
         let (even, odd) = (self.digits & 0x00ff_00ff_00ff_00ff, self.digits >> 8 & 0x00ff_00ff_00ff_00ff);
         self.digits = 0;
         ((even + odd).wrapping_mul(0x0001_0001_0001_0001) >> 48) as u32
-    }
-}
-
-/// Fewer than eight bytes, as a word.
-#[inline]
-fn last_word(bytes: &[u8]) -> u64 {
-    let (low, high) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>());
-    match (low, high) {
-        (Some(low), Some(high)) => {
-            let high = u64::from(u32::from_le_bytes(*high)) << 32;
-            u64::from(u32::from_le_bytes(*low)) | (high >> (8 * (8 - bytes.len().min(8)))) & !0xffff_ffff
-        }
-        _ => bytes.iter().rev().fold(0, |word, b| (word << 8) | u64::from(*b)),
     }
 }
 

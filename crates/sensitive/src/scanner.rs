@@ -89,6 +89,8 @@ pub struct Scanner {
     hits: Hits,
     direction: Dir,
     sightings: Vec<Sighting>,
+    /// Place, type and direction of each sighting.
+    marks: Vec<(u64, TypeId, Dir)>,
     dropped: u64,
     walk: WalkScratch,
 }
@@ -108,6 +110,7 @@ impl Scanner {
             hits: Hits::new(),
             direction: Dir::Request,
             sightings: Vec::new(),
+            marks: Vec::new(),
             dropped: 0,
             walk: WalkScratch::default(),
         }
@@ -157,6 +160,7 @@ impl Scanner {
 
     /// Gives what was seen since the last time.
     pub fn take(&mut self) -> Vec<Sighting> {
+        self.marks.clear();
         std::mem::take(&mut self.sightings)
     }
 
@@ -243,16 +247,21 @@ impl Scanner {
     fn note_all(&mut self, at: &Location<'_>, text: &str) {
         let hits = std::mem::take(&mut self.hits);
         for hit in &hits {
-            self.note(hit, text, || at.path());
+            self.note_at(hit, text, at.hash, || at.path());
         }
         self.hits = hits;
     }
 
     fn note(&mut self, hit: &Hit, value: &str, location: impl Fn() -> String) {
         let location = location();
-        let same =
-            |s: &&mut Sighting| s.kind == hit.kind && s.direction == self.direction && s.location == location;
-        if let Some(known) = self.sightings.iter_mut().find(same) {
+        self.note_at(hit, value, hash_str(&location), || location);
+    }
+
+    /// Notes a hit at the place that `place` is the hash of.
+    fn note_at(&mut self, hit: &Hit, value: &str, place: u64, location: impl FnOnce() -> String) {
+        let mark = (place, hit.kind, self.direction);
+        let known = self.marks.iter().position(|m| *m == mark).and_then(|at| self.sightings.get_mut(at));
+        if let Some(known) = known {
             known.count = known.count.saturating_add(1);
             known.confidence = known.confidence.max(hit.confidence);
             return;
@@ -262,9 +271,10 @@ impl Scanner {
             return;
         }
         let secret = value.get(hit.span.clone()).unwrap_or_default();
+        self.marks.push(mark);
         self.sightings.push(Sighting {
             direction: self.direction,
-            location,
+            location: location(),
             kind: hit.kind,
             alternatives: hit.alternatives.clone(),
             confidence: hit.confidence,

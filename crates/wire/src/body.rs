@@ -18,7 +18,7 @@ use std::ops::Range;
 pub use self::kind::{Kind, kind_of};
 pub use self::parts::multipart_anomalies;
 use self::path::{Frame, Path};
-pub use self::path::{Places, hash_bytes, hash_str};
+pub use self::path::{Places, hash_bytes, hash_str, last_word};
 pub use self::xml::entity;
 
 /// Where a value stands in a body.

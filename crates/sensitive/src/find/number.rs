@@ -10,6 +10,7 @@ use crate::validate::country_code_len;
 
 impl Finder<'_> {
     /// Reads a number: groups of digits with one byte between them, as a whole or between spaces.
+    #[inline(never)]
     pub(super) fn number(&mut self, run: Range<usize>) -> usize {
         let phone = matches!(self.before(run.start), Some(b'+' | b'('));
         if let Some(end) = phone.then(|| self.phone(run.start - 1)).flatten() {

@@ -9,6 +9,7 @@ use crate::validate::is_domain;
 
 impl Finder<'_> {
     /// An e-mail address around this `@`.
+    #[inline(never)]
     pub(super) fn email(&mut self, at: usize) {
         let Some((id, kind)) = self.special("email").and_then(|id| Some((id, self.pack.get(id)?))) else {
             return;
@@ -39,6 +40,7 @@ impl Finder<'_> {
     }
 
     /// Secrets whose anchor is no word.
+    #[inline(never)]
     pub(super) fn anchored(&mut self) {
         let pack = self.pack;
         for found in pack.anchors.find_overlapping_iter(self.bytes) {
@@ -52,6 +54,7 @@ impl Finder<'_> {
     }
 
     /// Secrets whose anchor may begin with the word here.
+    #[inline(never)]
     pub(super) fn begun(&mut self, start: usize) {
         if self.before(start) == Some(b'_') {
             return;
@@ -79,6 +82,7 @@ impl Finder<'_> {
     }
 
     /// `password: …` in prose: the word after the type's name, where it looks like no word.
+    #[inline(never)]
     pub(super) fn spoken(&mut self) {
         let pack = self.pack;
         for id in &pack.in_text {

@@ -10,11 +10,9 @@ use crate::shape::token_fits;
 
 impl Finder<'_> {
     /// Reads a token of letters and digits; gives where to go on.
+    #[inline(never)]
     pub(super) fn token(&mut self, run: Range<usize>) -> usize {
-        let clear_left = self.before(run.start).is_none_or(|b| {
-            !matches!(b, b'_' | b'-' | b'.' | b'/' | b'+' | b'#' | b'@' | b'$' | b'%' | b'\\')
-        });
-        if !clear_left {
+        if !self.is_clear_left(&run) {
             return run.end;
         }
         if let Some(end) = self.iban(&run) {
@@ -40,7 +38,16 @@ impl Finder<'_> {
         run.end
     }
 
+    /// True where nothing before a run says that it is the rest of something longer.
+    #[inline]
+    pub(super) fn is_clear_left(&self, run: &Range<usize>) -> bool {
+        self.before(run.start).is_none_or(|b| {
+            !matches!(b, b'_' | b'-' | b'.' | b'/' | b'+' | b'#' | b'@' | b'$' | b'%' | b'\\')
+        })
+    }
+
     /// A token that is written in groups, its first two letters here. Gives its end.
+    #[inline(never)]
     pub(super) fn spaced(&mut self, run: &Range<usize>) -> Option<usize> {
         if !self.byte(run.start)?.is_ascii_uppercase() || self.byte(run.end)? != b' ' {
             return None;
@@ -95,6 +102,7 @@ impl Finder<'_> {
     }
 
     /// A MAC or IPv6 address that begins here. Gives its end.
+    #[inline(never)]
     pub(super) fn colons(&mut self, start: usize) -> Option<usize> {
         if self.before(start).is_some_and(|b| matches!(b, b':' | b'-' | b'.' | b'_' | b'/')) {
             return None;

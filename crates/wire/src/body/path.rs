@@ -448,7 +448,17 @@ pub fn hash_bytes(bytes: &[u8]) -> u64 {
         let word = chunk.try_into().map_or(0, u64::from_le_bytes);
         hash = fold(hash ^ word, 0x8bb8_4b93_962e_acc9);
     }
-    let rest = chunks.remainder();
-    let word = rest.iter().rev().fold(0, |w, b| (w << 8) | u64::from(*b));
-    fold(hash ^ word, 0x4b33_a62e_d433_d4a3)
+    fold(hash ^ last_word(chunks.remainder()), 0x4b33_a62e_d433_d4a3)
+}
+
+/// Fewer than eight bytes as a word, the first lowest.
+#[inline]
+pub fn last_word(bytes: &[u8]) -> u64 {
+    let (Some(low), Some(high)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) else {
+        return bytes.iter().rev().fold(0, |word, b| (word << 8) | u64::from(*b));
+    };
+    // Both are of the same bytes but for the last ones, which the second has at its end.
+    let shift = 8 * (8 - bytes.len().clamp(4, 8) as u32);
+    let high = (u64::from(u32::from_le_bytes(*high)) << 32) >> shift;
+    u64::from(u32::from_le_bytes(*low)) | high
 }
