@@ -80,6 +80,16 @@ pub(crate) struct SignStat {
     pub(crate) evidence: SmallVec<[ExchangeId; 3]>,
 }
 
+/// Whether an endpoint's schemas still change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Settled {
+    #[default]
+    No,
+    Yes,
+    /// For a long time.
+    Long,
+}
+
 impl Endpoint {
     /// Counts one exchange.
     pub(crate) fn count(&mut self, o: &Observation) {
@@ -176,14 +186,20 @@ impl Endpoint {
         op.callers.add(client_hash(o.client));
     }
 
-    /// True where its schemas have not changed for `after` bodies each.
-    pub(crate) fn is_settled(&self, after: u32) -> bool {
-        self.calls >= u64::from(after)
+    /// How well it is known: settled where its schemas have not changed for `after` bodies each, well known after four
+    /// times as many calls.
+    pub(crate) fn known(&self, after: u32) -> Settled {
+        let settled = self.calls >= u64::from(after)
             && self
                 .schemas
                 .iter()
                 .filter(|((side, _), _)| matches!(side, 0 | 2))
-                .all(|(_, s)| s.unchanged >= after)
+                .all(|(_, s)| s.unchanged >= after);
+        match settled {
+            false => Settled::No,
+            true if self.calls < 4 * u64::from(after) => Settled::Yes,
+            true => Settled::Long,
+        }
     }
 
     /// Takes in `other`, which turned out to be the same endpoint.

@@ -178,9 +178,9 @@ impl Host {
     /// Counts an exchange on the endpoint of `slot`.
     pub(crate) fn count(&mut self, slot: u32, o: &Observation, settle_after: u32) {
         let Some(Some(endpoint)) = self.endpoints.get_mut(slot as usize) else { return };
-        let settled = endpoint.is_settled(settle_after);
+        let settled = endpoint.known(settle_after);
         endpoint.count(o);
-        self.changed |= settled != endpoint.is_settled(settle_after);
+        self.changed |= settled != endpoint.known(settle_after);
         if endpoint.id != o.endpoint.id && (endpoint.id.0 != 0 || self.strays.len() < 65_536) {
             self.strays.insert(o.endpoint.id, slot);
         }
@@ -314,7 +314,7 @@ impl Host {
     pub(crate) fn snapshot(&self, settle_after: u32) -> HostSnapshot {
         HostSnapshot::build(&self.root, &mut |slot| {
             let endpoint = self.names.get(slot as usize)?.clone()?;
-            let settled = self.endpoints.get(slot as usize)?.as_ref()?.is_settled(settle_after);
+            let settled = self.endpoints.get(slot as usize)?.as_ref()?.known(settle_after);
             Some(Known { endpoint, settled })
         })
     }

@@ -9,6 +9,7 @@ use sidetap_model::{EndpointRef, FlowId};
 use sidetap_wire::body::hash_str;
 use smallvec::SmallVec;
 
+use crate::endpoint::Settled;
 use crate::extract::Visit;
 use crate::render::{id_of, stateless};
 use crate::segment;
@@ -41,7 +42,7 @@ struct Flat {
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub(crate) endpoint: EndpointRef,
-    pub(crate) settled: bool,
+    pub(crate) settled: Settled,
 }
 
 /// What a lookup found.
@@ -51,16 +52,33 @@ pub struct Found {
     pub endpoint: EndpointRef,
     /// It is in the inventory; else its template comes from shapes alone.
     pub known: bool,
-    settled: bool,
+    settled: Settled,
 }
 
 impl Found {
     /// How closely the bodies of this exchange are to be looked at: those of an endpoint whose schema no longer changes are
     /// sampled, by the exchange's id and so alike in every run.
     pub fn visit(&self, flow: FlowId, seq: u32) -> Visit {
-        let mixed = (flow.0 ^ u64::from(seq)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        if self.settled && !mixed.is_multiple_of(SAMPLE) { Visit::Light } else { Visit::Full }
+        if self.settled != Settled::No && !mixed(flow, seq).is_multiple_of(SAMPLE) {
+            Visit::Light
+        } else {
+            Visit::Full
+        }
     }
+
+    /// How many answers this one stands for: of those of an endpoint that has long been settled one in `sample` is read
+    /// whole, chosen by the exchange's id and so alike in every run. 0 for one that need not be.
+    pub fn stands_for(&self, flow: FlowId, seq: u32, sample: u16) -> u32 {
+        match self.settled {
+            Settled::Long if !mixed(flow, seq).is_multiple_of(u64::from(sample.max(1))) => 0,
+            Settled::Long => u32::from(sample.max(1)),
+            _ => 1,
+        }
+    }
+}
+
+fn mixed(flow: FlowId, seq: u32) -> u64 {
+    (flow.0 ^ u64::from(seq)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
 }
 
 /// Key of a host, borrowed.
@@ -92,7 +110,7 @@ impl Snapshot {
         }
         let template = stateless(path);
         let endpoint = EndpointRef::new(id_of(zone, host, method, &template), host, method, template);
-        Found { endpoint, known: false, settled: false }
+        Found { endpoint, known: false, settled: Settled::No }
     }
 
     pub(crate) fn set(&mut self, zone: &Arc<str>, host: &Arc<str>, snapshot: Arc<HostSnapshot>) {

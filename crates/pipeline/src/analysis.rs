@@ -33,6 +33,7 @@ pub(crate) enum Stage {
 pub(crate) struct Analyzer {
     proxies: ProxyRules,
     analysis: bool,
+    answer_sample: u16,
     lines: bool,
     world: Option<World>,
     hosts: Hosts,
@@ -57,6 +58,7 @@ impl Analyzer {
                 headers: options.client_headers.clone(),
             },
             analysis: options.analysis,
+            answer_sample: options.answer_sample,
             lines: options.exchanges.is_some() || options.evidence,
             world: None,
             hosts: Hosts::default(),
@@ -112,9 +114,10 @@ impl Analyzer {
         }
         let found = self.hosts.locate(ex, world);
         let visit = found.as_ref().map_or(Visit::Light, |f| f.visit(ex.flow_id, ex.seq));
+        let stands_for = found.as_ref().map_or(1, |f| f.stands_for(ex.flow_id, ex.seq, self.answer_sample));
         let known = found.as_ref().is_some_and(|f| f.known);
         let mut endpoint = found.map(|f| f.endpoint);
-        self.look(ex, stage, visit);
+        self.look(ex, stage, visit, stands_for);
         let attempts = self.eyes.threats.take();
         for attempt in &attempts {
             self.eyes.bots.attempt(attempt.class());
@@ -148,7 +151,10 @@ impl Analyzer {
     }
 
     /// Shows the head and both bodies to everybody, in one pass each.
-    fn look(&mut self, ex: &mut Exchange, stage: Stage, visit: Visit) {
+    ///
+    /// The answer's body stands for `stands_for` of its like; where that is none, only its beginning is read, and nobody looks
+    /// for sensitive data in it.
+    fn look(&mut self, ex: &mut Exchange, stage: Stage, visit: Visit, stands_for: u32) {
         let mut anomalies = AnomalySet::default();
         let eyes = &mut self.eyes;
         eyes.discovery.reset();
@@ -172,7 +178,7 @@ impl Analyzer {
                 walk: &mut self.walk,
                 anomalies: &mut anomalies,
             };
-            body.show(eyes, Side::Request, visit);
+            body.show(eyes, Side::Request, visit, false);
         }
         if let Some(response) = ex.response.as_ref().filter(|_| stage != Stage::Request) {
             eyes.sensitive.begin(Dir::Response);
@@ -185,7 +191,9 @@ impl Analyzer {
                 walk: &mut self.walk,
                 anomalies: &mut anomalies,
             };
-            body.show(eyes, Side::Response, visit);
+            let skim = stands_for == 0 && eyes.threats.is_idle();
+            eyes.sensitive.count_as(stands_for);
+            body.show(eyes, Side::Response, visit, skim);
         }
         ex.anomalies.extend(&anomalies);
     }
@@ -244,6 +252,9 @@ impl Analyzer {
     }
 }
 
+/// What is read of an answer that is not read whole: what says how a call ended stands at its beginning.
+const SKIM: WalkLimits = WalkLimits { depth: 64, tokens: 64 };
+
 /// A body on its way before everybody's eyes.
 struct Seen<'a> {
     headers: &'a Headers,
@@ -254,7 +265,7 @@ struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    fn show(&mut self, eyes: &mut Eyes, side: Side, visit: Visit) {
+    fn show(&mut self, eyes: &mut Eyes, side: Side, visit: Visit, skim: bool) {
         let certain = self.body.gap_at.map_or(self.body.bytes.len(), |at| at as usize);
         let bytes = self.body.bytes.get(..certain).unwrap_or(&self.body.bytes);
         let bytes =
@@ -269,6 +280,12 @@ impl Seen<'_> {
             return;
         }
         eyes.discovery.begin(side, visit, content_type, kind, bytes);
+        if skim {
+            let mut some = (&mut eyes.discovery, &mut eyes.bots);
+            body::walk(kind, content_type, bytes, &SKIM, self.walk, &mut some);
+            eyes.discovery.end();
+            return;
+        }
         let mut all = (&mut eyes.discovery, &mut eyes.bots, &mut eyes.sensitive, &mut eyes.threats);
         let walked = body::walk(kind, content_type, bytes, &WalkLimits::default(), self.walk, &mut all);
         eyes.discovery.end();

@@ -27,6 +27,8 @@ pub struct Options {
     pub flagged: Option<crate::FlaggedOptions>,
     /// Live: shed and count rather than wait when a queue is full.
     pub live: bool,
+    /// Of the answers of an endpoint that has long been settled one in so many is read whole.
+    pub answer_sample: u16,
     /// Sensitive-data types.
     pub sensitive: std::sync::Arc<sidetap_sensitive::Pack>,
     /// Exploit patterns.

@@ -89,6 +89,7 @@ pub struct Scanner {
     hits: Hits,
     direction: Dir,
     sightings: Vec<Sighting>,
+    count_as: u32,
     /// Place, type and direction of each sighting.
     marks: Vec<(u64, TypeId, Dir)>,
     dropped: u64,
@@ -110,6 +111,7 @@ impl Scanner {
             hits: Hits::new(),
             direction: Dir::Request,
             sightings: Vec::new(),
+            count_as: 1,
             marks: Vec::new(),
             dropped: 0,
             walk: WalkScratch::default(),
@@ -156,6 +158,12 @@ impl Scanner {
     /// Begins a request or a response: what is seen from now on is of it.
     pub fn begin(&mut self, direction: Dir) {
         self.direction = direction;
+        self.count_as = 1;
+    }
+
+    /// From here to the next [`Scanner::begin`] each value counts as `count`, at least 1: it was chosen from as many.
+    pub fn count_as(&mut self, count: u32) {
+        self.count_as = count.max(1);
     }
 
     /// Gives what was seen since the last time.
@@ -262,7 +270,7 @@ impl Scanner {
         let mark = (place, hit.kind, self.direction);
         let known = self.marks.iter().position(|m| *m == mark).and_then(|at| self.sightings.get_mut(at));
         if let Some(known) = known {
-            known.count = known.count.saturating_add(1);
+            known.count = known.count.saturating_add(self.count_as);
             known.confidence = known.confidence.max(hit.confidence);
             return;
         }
@@ -278,7 +286,7 @@ impl Scanner {
             kind: hit.kind,
             alternatives: hit.alternatives.clone(),
             confidence: hit.confidence,
-            count: 1,
+            count: self.count_as,
             masked: self.pack.get(hit.kind).map_or_else(String::new, |t| t.masked(secret)),
             digest: self.key.hash64("sensitive", secret.as_bytes()),
         });

@@ -133,6 +133,11 @@ impl Scanner {
         }
     }
 
+    /// True where nothing is looked for in what comes.
+    pub fn is_idle(&self) -> bool {
+        self.side == Side::Idle
+    }
+
     /// Gives what was seen of the exchange.
     pub fn take(&mut self) -> Vec<Attempt> {
         std::mem::take(&mut self.attempts)

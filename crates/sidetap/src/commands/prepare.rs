@@ -124,6 +124,7 @@ pub(crate) fn bare_options(config: &Config, hash_key: HashKey) -> Result<Options
         live: false,
         evidence: false,
         flagged: None,
+        answer_sample: config.analysis.answer_sample,
         sensitive: Arc::new(sensitive::pack(config)?),
         threats: Arc::new(exploit_patterns(config)?),
         bots: sidetap_bots::Config::new(Arc::new(indicators::pack(config)?), Arc::new(Agents::builtin()?)),

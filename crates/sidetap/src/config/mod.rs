@@ -69,6 +69,8 @@ pub(crate) struct Analysis {
     pub(crate) hash_key: Option<PathBuf>,
     pub(crate) specs: Vec<PathBuf>,
     pub(crate) state: Option<PathBuf>,
+    /// One in so many answers of settled endpoints is read whole.
+    pub(crate) answer_sample: u16,
     /// Without them the built-in packs answer.
     pub(crate) sensitive_types: Option<PathBuf>,
     pub(crate) exploit_patterns: Option<PathBuf>,
@@ -174,6 +176,10 @@ fn analysis(raw: raw::Analysis, bad: Bad<'_>) -> Result<Analysis, ConfigError> {
     if memory_limit.0 < 1 << 20 {
         return Err(bad("memory-limit", format!("memory-limit = {memory_limit}: at least 1M")));
     }
+    let answer_sample = raw.answer_sample.unwrap_or(4);
+    if !(1..=1024).contains(&answer_sample) {
+        return Err(bad("answer-sample", format!("answer_sample = {answer_sample}: from 1 to 1024")));
+    }
     Ok(Analysis {
         workers,
         memory_limit,
@@ -182,6 +188,7 @@ fn analysis(raw: raw::Analysis, bad: Bad<'_>) -> Result<Analysis, ConfigError> {
         hash_key: raw.hash_key,
         specs: raw.specs.unwrap_or_default(),
         state: raw.state,
+        answer_sample,
         sensitive_types: raw.sensitive_types,
         exploit_patterns: raw.exploit_patterns,
         indicators: raw.indicators,
