@@ -506,6 +506,31 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_was_chosen_counts_for_its_like() {
+        let mut scanner = scanner();
+        let body = br#"[{"email":"ada@example.org"},{"email":"bob@example.org"}]"#;
+        let mut counts = Vec::new();
+        for chosen_of in [0, 1, 8] {
+            scanner.begin(Dir::Response);
+            scanner.count_as(chosen_of);
+            let kind = sidetap_wire::body::Kind::Json;
+            sidetap_wire::body::walk(
+                kind,
+                None,
+                body,
+                &Default::default(),
+                &mut WalkScratch::default(),
+                &mut scanner,
+            );
+            counts.extend(scanner.take().iter().map(|s| s.count));
+        }
+        scanner.begin(Dir::Request);
+        scanner.query(b"email=ada%40example.org");
+        counts.extend(scanner.take().iter().map(|s| s.count));
+        assert_eq!(counts, [2, 2, 16, 1]);
+    }
+
+    #[test]
     fn the_manual_lists_the_types() {
         let manual = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/sensitive.md");
         let manual = std::fs::read_to_string(manual).unwrap();

@@ -176,7 +176,7 @@ fn analysis(raw: raw::Analysis, bad: Bad<'_>) -> Result<Analysis, ConfigError> {
     if memory_limit.0 < 1 << 20 {
         return Err(bad("memory-limit", format!("memory-limit = {memory_limit}: at least 1M")));
     }
-    let answer_sample = raw.answer_sample.unwrap_or(4);
+    let answer_sample = raw.answer_sample.unwrap_or(8);
     if !(1..=1024).contains(&answer_sample) {
         return Err(bad("answer-sample", format!("answer_sample = {answer_sample}: from 1 to 1024")));
     }

@@ -126,7 +126,7 @@ tables! {
         specs: Vec<PathBuf> = "[]",
         /// Of the answers of an endpoint whose schema has long been settled one in so many is read whole, the others at their
         /// beginning only; counts of sensitive data are scaled. 1 reads every answer whole. Requests always are.
-        answer_sample: u16 = "4",
+        answer_sample: u16 = "8",
         /// Directory of packs with sensitive-data types, in place of the built-in ones.
         sensitive_types: PathBuf = "",
         /// Directory of packs with exploit patterns, in place of the built-in ones.
