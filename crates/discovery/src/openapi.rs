@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 use sidetap_model::EndpointRef;
 use sidetap_model::rows::Parameter;
@@ -20,7 +21,7 @@ impl Engine {
     pub fn openapi(&self) -> Vec<(String, Value)> {
         let mut out: Vec<(String, Value)> = self
             .hosts
-            .iter()
+            .par_iter()
             .filter_map(|h| {
                 let name =
                     if &*h.zone == "default" { h.name.to_string() } else { format!("{}_{}", h.zone, h.name) };

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde::Serialize;
 use sidetap_model::rows::{CampaignRow, VerdictRow};
 
@@ -165,7 +166,7 @@ impl PolicySet {
     pub fn apply(&self, verdicts: &mut [VerdictRow], campaigns: &[CampaignRow]) -> Vec<Decision> {
         let by_id: BTreeMap<&str, &CampaignRow> = campaigns.iter().map(|c| (c.id.as_str(), c)).collect();
         verdicts
-            .iter_mut()
+            .par_iter_mut()
             .map(|v| {
                 let campaign = v.campaign.as_deref().and_then(|id| by_id.get(id).copied());
                 self.decide_in(v, campaign)
