@@ -281,9 +281,8 @@ impl Seen<'_> {
         }
         eyes.discovery.begin(side, visit, content_type, kind, bytes);
         if skim {
-            let mut some = (&mut eyes.discovery, &mut eyes.bots);
-            body::walk(kind, content_type, bytes, &SKIM, self.walk, &mut some);
             eyes.discovery.end();
+            body::walk(kind, content_type, bytes, &SKIM, self.walk, &mut eyes.bots);
             return;
         }
         let mut all = (&mut eyes.discovery, &mut eyes.bots, &mut eyes.sensitive, &mut eyes.threats);
