@@ -104,7 +104,7 @@ impl Scanner {
             }
         }
         for (name, value) in cookies::of(&request.headers).take(64) {
-            if value.len() >= 4 {
+            if value.len() >= 4 && may_attack(value) {
                 let at = || format!("cookie:{}", String::from_utf8_lossy(name));
                 self.look_anew(Place::Cookie, value, at);
             }
