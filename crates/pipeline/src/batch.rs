@@ -43,11 +43,11 @@ impl Batch {
     const MAX_BYTES: usize = 256 * 1024;
     const MAX_SEGMENTS: usize = 1024;
 
-    /// Copies a segment in.
-    pub(crate) fn push(&mut self, s: &Segment<'_>) {
+    /// Copies a segment of `shard` in.
+    pub(crate) fn push(&mut self, shard: u8, s: &Segment<'_>) {
         self.data.extend_from_slice(s.payload);
         self.heads.push(Head {
-            shard: s.shard(),
+            shard,
             zone: s.zone,
             src: s.src,
             dst: s.dst,

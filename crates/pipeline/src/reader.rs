@@ -183,12 +183,13 @@ impl Reader<'_> {
             match self.decoder.decode(&packet) {
                 Decoded::Segment(segment) => {
                     f.counts.decoded += 1;
-                    let worker = usize::from(segment.shard()) % self.workers.len();
+                    let shard = segment.shard();
+                    let worker = usize::from(shard) % self.workers.len();
                     let sheds = f.levels.get(worker).is_some_and(|l| l.sheds(&segment));
                     let segment = if sheds { Shed::remains(&segment) } else { Some(segment) };
                     match (f.open.get_mut(worker), &segment) {
                         (Some(batch), Some(segment)) => {
-                            batch.push(segment);
+                            batch.push(shard, segment);
                             if self.frames {
                                 batch.push_frame(&frame(&packet, f.counts.total));
                             }

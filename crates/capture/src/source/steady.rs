@@ -90,7 +90,33 @@ impl Steady {
     }
 
     /// The next record, `None` at the end.
+    #[inline]
     pub(super) fn next(&mut self) -> Result<Option<Record>, ReadError> {
+        if self.is_held() {
+            return self.next_held(None);
+        }
+        match self.reader.next() {
+            Ok(Some(mut record)) if self.is_plausible(record.ts.plus(self.offset)) => {
+                record.ts = record.ts.plus(self.offset);
+                self.last = self.last.max(Some(record.ts));
+                Ok(Some(record))
+            }
+            next => self.next_held(Some(next)),
+        }
+    }
+
+    /// True where something is held, or was the last to be given, or the input is over.
+    #[inline]
+    fn is_held(&self) -> bool {
+        !self.settled.is_empty() || !self.doubted.is_empty() || self.shown.is_some() || self.over.is_some()
+    }
+
+    /// As [`Steady::next`], where something is held; `read` is what was read before anything else is.
+    #[inline(never)]
+    fn next_held(
+        &mut self,
+        mut read: Option<Result<Option<Record>, ReadError>>,
+    ) -> Result<Option<Record>, ReadError> {
         loop {
             if let Some(held) = self.settled.pop_front() {
                 self.shown = Some(held.bytes);
@@ -100,7 +126,7 @@ impl Steady {
                 self.over = Some(Ok(()));
                 return over.map(|()| None);
             }
-            match self.reader.next() {
+            match read.take().unwrap_or_else(|| self.reader.next()) {
                 Ok(Some(record)) => {
                     if let Some(record) = self.take(record) {
                         self.shown = None;
