@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use sidetap_bots::Part;
 use sidetap_discovery::{Context, Side, Visit};
-use sidetap_model::{Anomaly, AnomalySet, Body, ClientAddr, EndpointRef, Exchange, Headers};
+use sidetap_model::{Anomaly, AnomalySet, Body, ClientAddr, Completeness, EndpointRef, Exchange, Headers};
 use sidetap_sensitive::Dir;
 use sidetap_wire::body::{self, Kind, WalkLimits, WalkScratch};
 use sidetap_wire::coding::{self, CodingLimits, CodingScratch};
@@ -127,8 +127,11 @@ impl Analyzer {
             Stage::Request => Part::RequestOnly,
             Stage::Answer => Part::Answer,
         };
-        let bots =
-            endpoint.as_ref().and_then(|e| self.eyes.bots.finish(ex, client, e.clone(), part)).map(Box::new);
+        let bots = endpoint
+            .as_ref()
+            .filter(|_| has_whole_heads(ex))
+            .and_then(|e| self.eyes.bots.finish(ex, client, e.clone(), part))
+            .map(Box::new);
         let sightings = self.eyes.sensitive.take();
         if let Some(e) =
             endpoint.as_mut().filter(|_| !known && sightings.iter().any(|s| s.location.starts_with("path:")))
@@ -254,6 +257,18 @@ impl Analyzer {
 
 /// What is read of an answer that is not read whole: what says how a call ended stands at its beginning.
 const SKIM: WalkLimits = WalkLimits { depth: 64, tokens: 64 };
+
+/// False where headers may be missing because the mirror lost or cut them: who is judged by what he did not send must have been
+/// heard out. An answer that its client broke off had its head.
+fn has_whole_heads(ex: &Exchange) -> bool {
+    let lost = |gap, end| ex.completeness.contains(gap) || ex.completeness.contains(end);
+    let asked = ex.request.as_ref().is_some_and(|r| r.body.gap_at.is_some())
+        || !lost(Completeness::REQUEST_GAP, Completeness::REQUEST_TRUNCATED);
+    let answered = ex.response.as_ref().is_none_or(|r| r.body.gap_at.is_some())
+        || !ex.completeness.contains(Completeness::SNAPPED)
+        || !lost(Completeness::RESPONSE_GAP, Completeness::RESPONSE_TRUNCATED);
+    asked && answered
+}
 
 /// A body on its way before everybody's eyes.
 struct Seen<'a> {

@@ -1,5 +1,5 @@
 //! One request that the mirror shows several times: at the edge, and behind it.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
 mod common;
 

@@ -184,6 +184,37 @@ fn json_is_the_summary_and_nothing_else() {
 }
 
 #[test]
+fn a_silent_pipe_is_left_when_an_end_is_asked_for() {
+    use std::io::Write;
+    let place = Place::new();
+    let bytes = {
+        let mut source = sidetap_capture::open_files(&[sample().into()]).unwrap();
+        let mut packets = Vec::new();
+        while let Some(p) = sidetap_capture::Source::next_packet(&mut source) {
+            let (data, ts) = (p.data.to_vec(), p.ts);
+            packets.push(Packet { ts, interface: 0, data, orig_len: p.orig_len });
+        }
+        pcap_bytes(&packets, LinkKind::Ethernet, PcapForm::Nanos)
+    };
+    let mut command = place.command(&["replay", "-", "--out", "out"]);
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    pipe.write_all(&bytes[..3_000_000]).unwrap();
+    pipe.flush().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    let ended = child.wait_with_output().unwrap();
+    drop(pipe);
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("interrupted") && !stderr.contains("cut"), "{stderr}");
+    let summary: Value =
+        serde_json::from_str(&std::fs::read_to_string(place.path("out/summary.json")).unwrap()).unwrap();
+    assert!(summary["exchanges"]["total"].as_u64().unwrap() > 100, "{summary}");
+}
+
+#[test]
 fn stdin_and_no_analysis() {
     let place = Place::new();
     let file = place.write("a.pcap", &capture(&[HELLO]));

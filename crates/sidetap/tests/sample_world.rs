@@ -8,6 +8,7 @@ use std::path::Path;
 
 use common::{Place, lines, sample};
 use serde_json::Value;
+use sidetap_testkit::{LinkKind, PcapForm};
 
 fn text<'a>(row: &'a Value, key: &str) -> &'a str {
     row[key].as_str().unwrap_or_default()
@@ -61,4 +62,32 @@ fn the_block_list_holds_no_honest_address() {
     let list = std::fs::read_to_string(place.path("out/blocklist.txt")).unwrap();
     let hit: Vec<&str> = list.lines().filter(|l| honest.contains(l)).collect();
     assert!(hit.is_empty() && list.lines().count() > 500, "{hit:?}");
+}
+
+/// The sample, each packet cut as a mirror with that snap length cuts it.
+fn snapped(most: usize) -> Vec<u8> {
+    let mut source = sidetap_capture::open_files(&[sample().into()]).unwrap();
+    let mut packets = Vec::new();
+    while let Some(p) = sidetap_capture::Source::next_packet(&mut source) {
+        let data = p.data[..p.data.len().min(most)].to_vec();
+        packets.push(sidetap_testkit::Packet { ts: p.ts, interface: 0, data, orig_len: p.orig_len });
+    }
+    sidetap_testkit::pcap_bytes(&packets, LinkKind::Ethernet, PcapForm::Nanos)
+}
+
+#[test]
+fn nobody_is_convicted_for_headers_that_the_mirror_cut_off() {
+    let place = Place::new();
+    place.write("cut.pcap", &snapped(200));
+    place.run(&["replay", "cut.pcap", "--out", "out", "--hash-key", "key"]);
+    let labels = lines(Path::new(&sample()).with_file_name("labels.ndjson").as_path());
+    let honest: BTreeSet<&str> =
+        labels.iter().filter(|l| text(l, "label") != "malicious").map(|l| text(l, "src_ip")).collect();
+    let verdicts = lines(&place.path("out/verdicts.ndjson"));
+    let hit: Vec<&Value> = verdicts
+        .iter()
+        .filter(|v| text(v, "intent") == "malicious" && text(&v["subject"], "kind") == "ip")
+        .filter(|v| honest.contains(text(&v["subject"], "value")))
+        .collect();
+    assert!(hit.is_empty(), "{} honest addresses are convicted: {:?}", hit.len(), hit.first());
 }

@@ -11,6 +11,7 @@ use sidetap_model::Ts;
 use super::LinkType;
 use super::pcap::Pcap;
 use super::pcapng::Pcapng;
+use super::stdin::Stdin;
 use super::window::Window;
 
 const NESTED_COMPRESSIONS: usize = 3;
@@ -57,7 +58,7 @@ impl Reader {
     /// Opens `path` (`-` is standard input), counting what is read of it in `count`.
     pub(crate) fn open(path: &Path, capacity: usize, count: Arc<AtomicU64>) -> Result<Self, ReadError> {
         let raw: Box<dyn Read + Send> =
-            if path.as_os_str() == "-" { Box::new(io::stdin()) } else { Box::new(File::open(path)?) };
+            if path.as_os_str() == "-" { Box::new(Stdin::new()) } else { Box::new(File::open(path)?) };
         Reader::new(Box::new(Counted { inner: raw, count }), capacity)
     }
 

@@ -8,6 +8,7 @@ mod link;
 mod live;
 mod pcap;
 mod pcapng;
+mod stdin;
 mod steady;
 mod window;
 
@@ -18,6 +19,7 @@ pub use files::{Files, open_files, open_stream};
 pub use link::LinkType;
 #[cfg(feature = "live")]
 pub use live::{Live, LiveOptions, open_live, open_live_readers};
+pub use stdin::give_up_stdin;
 
 /// A packet as captured, borrowed from its source's buffer.
 #[derive(Clone, Copy, Debug)]

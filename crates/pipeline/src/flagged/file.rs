@@ -1,5 +1,6 @@
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use sidetap_model::Ts;
@@ -79,7 +80,7 @@ impl Files {
             self.make_room(most)?;
             self.made += 1;
             let path = self.options.dir.join(name(saved.ts, self.made));
-            let mut out = BufWriter::with_capacity(1 << 16, File::create(path)?);
+            let mut out = BufWriter::with_capacity(1 << 16, private(&path)?);
             let head = section();
             out.write_all(&head)?;
             self.open = Some(Open { out, bytes: head.len() as u64, links: Vec::new() });
@@ -197,4 +198,8 @@ fn option(body: &mut Vec<u8>, code: u16, value: &[u8]) {
     body.extend_from_slice(&(value.len() as u16).to_le_bytes());
     body.extend_from_slice(value);
     body.resize(body.len().next_multiple_of(4), 0);
+}
+/// A new file that nobody but its owner reads: packets hold what was sent.
+fn private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }

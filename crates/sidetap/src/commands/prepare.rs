@@ -1,5 +1,6 @@
 //! What `replay` and `watch` share: settings out of file and command line, and what a run needs before its first packet.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -87,7 +88,7 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
 /// Where packets of flagged flows go; nothing, with a line of what is lost, where that cannot be made.
 fn flagged(config: &Config, memory: u64, lost: &mut Vec<String>) -> Option<FlaggedOptions> {
     let dir = config.output.flagged.clone()?;
-    if let Err(e) = std::fs::create_dir_all(&dir) {
+    if let Err(e) = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir) {
         lost.push(format!("cannot save flagged packets in {}: {e}", dir.display()));
         return None;
     }

@@ -54,6 +54,7 @@ impl Stop {
     /// Asks for an end.
     pub(crate) fn ask(&self) {
         self.0.store(true, Relaxed);
+        sidetap_capture::give_up_stdin();
     }
 
     /// Until an end is asked for.
