@@ -26,6 +26,10 @@ const MOST_VERSIONS: usize = 3;
 const SHARED_NAMES: usize = 2;
 /// Requests of a number from which on it is told whether it is a version.
 const SURE_HITS: u32 = 32;
+/// Siblings with the same names below from which on they are taken for values.
+const LIKES: usize = 24;
+/// Most bits that their number speaks for each.
+const MOST_LIKE: f64 = 16.0;
 const PRIOR: f64 = -6.0;
 const OPEN_COST: f64 = 6.0;
 
@@ -181,6 +185,7 @@ fn merge_level(
         .collect();
     if depth == Depth::AsIs {
         crowd_of_leaves(&mut candidates, node, known);
+        crowd_of_likes(&mut candidates, node);
     }
     candidates.sort_by(|a, b| b.own.total_cmp(&a.own).then_with(|| a.name.cmp(&b.name)));
     let joined = existing
@@ -242,6 +247,43 @@ fn crowd_of_leaves(candidates: &mut [Candidate], node: &Node, known: &Known<'_>)
         if c.why == 3 {
             c.why = 4;
         }
+    }
+}
+
+/// Names below `node` that tell what it is: neither operations nor versions.
+fn telling_names(node: &Node) -> impl Iterator<Item = &Arc<str>> {
+    node.kids.keys().filter(|name| !words::is_verb(name) && !words::is_reserved(name) && !is_numbered(name))
+}
+
+/// Gives bits to siblings that are many and have the same names below, whatever words they are themselves: nobody writes
+/// dozens of resources by hand that hold the same one resource, and no ids.
+///
+/// What has ids right below is a collection, and gets nothing: collections are made alike, too.
+fn crowd_of_likes(candidates: &mut [Candidate], node: &Node) {
+    if candidates.len() < LIKES {
+        return;
+    }
+    let below = |c: &Candidate| node.kids.get(&c.name).filter(|k| k.params.is_empty() && k.strange == 0);
+    let mut shared: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
+    for name in candidates.iter().filter_map(below).flat_map(telling_names) {
+        *shared.entry(name).or_default() += 1;
+    }
+    let least = LIKES.max(candidates.len() / 3);
+    shared.retain(|_, n| *n >= least);
+    let alike: Vec<bool> = candidates
+        .iter()
+        .map(|c| {
+            let known = |k: &Node| !k.kids.is_empty() && k.kids.keys().all(|name| shared.contains_key(name));
+            !words::is_verb(&c.name) && below(c).is_some_and(known)
+        })
+        .collect();
+    let many = alike.iter().filter(|a| **a).count();
+    if many < LIKES || many * 4 < candidates.len() * 3 {
+        return;
+    }
+    let bits = ((many as f64).log2() * 2.5).min(MOST_LIKE);
+    for (c, _) in candidates.iter_mut().zip(alike).filter(|(_, alike)| *alike) {
+        c.own += bits;
     }
 }
 
@@ -500,12 +542,16 @@ fn continuations(
 
 /// Bits that sharing the literal `name` below is worth: much for what few resources have, little for what many have.
 fn distinctive(name: &str) -> f64 {
-    let version = name.strip_prefix('v').unwrap_or(name).starts_with(|c: char| c.is_ascii_digit());
-    match (version, words::is_verb(name) || words::is_common(name)) {
+    match (is_numbered(name), words::is_verb(name) || words::is_common(name)) {
         (true, _) => GENERIC,
         (_, true) => 2.0,
         _ => 7.0,
     }
+}
+
+/// True of names that are versions, or look like them.
+fn is_numbered(name: &str) -> bool {
+    name.strip_prefix('v').unwrap_or(name).starts_with(|c: char| c.is_ascii_digit())
 }
 
 fn is_value_like(name: &str, kid: &Node, known: &Known<'_>) -> bool {

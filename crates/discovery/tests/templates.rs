@@ -274,3 +274,44 @@ fn numbers_with_a_mark_before_them_are_values_at_first_sight() {
     }
     assert_eq!(f.templates().len(), 1, "{:#?}", f.templates());
 }
+
+/// Words as a shop would join them to slugs.
+fn slugs(n: usize) -> Vec<String> {
+    let words =
+        ["alpha", "ceramic", "cotton", "garden", "max", "office", "steel", "urban", "travel", "products"];
+    let word = |i: usize| words[i % words.len()];
+    (0..n).map(|i| format!("{}-{}-{}", word(i), word(i / 10), word(i / 100))).collect()
+}
+
+#[test]
+fn many_words_with_the_same_names_below_are_values() {
+    for (n, below) in [(40, &["products"][..]), (400, &["products"][..]), (700, &["products", "filters"][..])]
+    {
+        let mut f = Feed::new();
+        for round in 0..6 {
+            for (i, slug) in slugs(n).iter().enumerate().filter(|(i, _)| i % 6 >= round) {
+                f.send("GET", &format!("/api/v1/categories/{slug}/{}", below[i % below.len()]), 200);
+                f.send("GET", "/api/v1/cart", 200);
+            }
+        }
+        let t = f.templates();
+        assert_eq!(t.len(), 1 + below.len(), "{t:#?}");
+        assert!(t.contains(&"GET /api/v1/categories/{}/products".to_owned()), "{t:#?}");
+    }
+}
+
+#[test]
+fn many_collections_that_are_made_alike_stay_apart() {
+    let mut f = Feed::new();
+    let collections: Vec<String> = slugs(60);
+    for i in 0..12 {
+        for c in &collections {
+            f.send("GET", &format!("/api/{c}"), 200);
+            f.send("GET", &format!("/api/{c}/{}", i + 100), 200);
+            f.send("GET", &format!("/api/{c}/fields"), 200);
+            f.send("GET", &format!("/api/{c}/count"), 200);
+        }
+    }
+    let t = f.templates();
+    assert_eq!(t.len(), collections.len() * 4, "{t:#?}");
+}
