@@ -177,6 +177,7 @@ impl FlowTable {
         for (_, index, serial) in stalled {
             if self.slot(index, serial).is_some_and(|s| std::mem::take(&mut s.stall_noted)) {
                 self.run(index, sink, |flow, cx| flow.expire_stall(cx));
+                self.shrink(index, sink);
             }
         }
         for list in 0..LISTS {
