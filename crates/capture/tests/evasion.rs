@@ -1,0 +1,178 @@
+//! What somebody sends to be read otherwise than his server reads him, or to make reading costly: docs/capture.md, "TCP".
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use common::{ACK, PSH, SYN, Seg, Wire, run_with};
+use sidetap_capture::{FlowLimits, FlowTable};
+use sidetap_model::{Anomaly, Completeness, Exchange};
+
+const SECRET: &[u8] = b"GET /secret HTTP/1.1\r\nHost: h\r\n\r\n";
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+fn run(segs: &[Seg]) -> (Vec<Exchange>, FlowTable) {
+    run_with(segs, &FlowLimits::default())
+}
+
+fn targets(seen: &[Exchange]) -> Vec<String> {
+    let target = |e: &Exchange| e.request.as_ref().map(|r| String::from_utf8_lossy(&r.target).into_owned());
+    seen.iter().filter_map(target).collect()
+}
+
+/// A segment of the client, this far from its next byte.
+fn ahead(wire: &Wire, flags: u8, by: u32, data: &[u8]) -> Seg {
+    let seq = wire.next[0].wrapping_add(by);
+    let ack = if flags & ACK == 0 { 0 } else { wire.next[1] };
+    Seg { up: true, seq, ack, flags, data: data.to_vec(), ts: wire.ts + 1000, snapped: 0 }
+}
+
+/// The request that must not be hidden, answered.
+fn secret(wire: &mut Wire) {
+    wire.ack(false);
+    wire.send(true, SECRET);
+    wire.ack(false);
+    wire.send(false, OK);
+    wire.close(true);
+}
+
+fn assert_seen(wire: &Wire, what: &str) -> Vec<Exchange> {
+    let (seen, _) = run(&wire.segs);
+    assert_eq!(targets(&seen).last().map(String::as_str), Some("/secret"), "{what}");
+    let last = seen.iter().find(|e| e.request.as_ref().is_some_and(|r| r.target == b"/secret")).unwrap();
+    assert!(last.response.is_some() && last.completeness.is_whole(), "{what} {:?}", last.completeness);
+    seen
+}
+
+#[test]
+fn segments_that_no_window_holds_hide_nothing() {
+    for by in [0x1000_0001, 0x4000_0000, 0x8000_0000, 0xe000_0000] {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        for n in 0..9 {
+            wire.segs.push(ahead(&wire, ACK | PSH, by + n, b"x"));
+        }
+        secret(&mut wire);
+        assert_seen(&wire, &format!("{by:x}"));
+    }
+}
+
+#[test]
+fn a_syn_that_nobody_answers_hides_nothing() {
+    for by in [50_000, 0x0100_0000, 0x4000_0000, 0xfff0_0000] {
+        // Right behind the handshake, and in the middle of a connection, with something that seems to follow it.
+        for first in [false, true] {
+            for follows in [false, true] {
+                let mut wire = Wire::open([1000, 2000], 1448);
+                if first {
+                    wire.send(true, b"GET /first HTTP/1.1\r\nHost: h\r\n\r\n");
+                    wire.send(false, OK);
+                }
+                wire.segs.push(ahead(&wire, SYN, by, b""));
+                wire.ack(false);
+                if follows {
+                    wire.segs.push(ahead(&wire, ACK | PSH, by + 1, b"junk"));
+                    wire.ack(false);
+                }
+                secret(&mut wire);
+                let what = format!("{by:x} {first} {follows}");
+                let seen = run(&wire.segs).0;
+                assert_eq!(targets(&seen).last().map(String::as_str), Some("/secret"), "{what}");
+                assert!(seen.iter().all(|e| e.response.is_some()), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn of_several_syns_the_answered_one_counts() {
+    for other in [1_u32, 3000, 501_000, 0x3000_0000, 0xf000_0000] {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        let decoy = Seg { seq: 1000_u32.wrapping_add(other), ..wire.segs[0].clone() };
+        wire.segs.insert(1, decoy.clone());
+        secret(&mut wire);
+        assert_seen(&wire, &format!("{other:x} behind"));
+        let mut wire = Wire::open([1000, 2000], 1448);
+        wire.segs.insert(0, decoy);
+        secret(&mut wire);
+        assert_seen(&wire, &format!("{other:x} before"));
+    }
+}
+
+#[test]
+fn a_connection_that_is_answered_anew_is_another_one() {
+    // Its FINs were not seen; nor, in the second round, the answer to its SYN.
+    for lost in [None, Some(1)] {
+        for isn in [[0x5000_0000, 0x6000_0000], [1_000_000, 3_000_000]] {
+            let mut wire = Wire::open([1000, 2000], 1448);
+            wire.send(true, b"GET /first HTTP/1.1\r\nHost: h\r\n\r\n");
+            wire.send(false, OK);
+            let mut again = Wire::open(isn, 1448);
+            again.send(true, b"GET /lost HTTP/1.1\r\nHost: h\r\n\r\n");
+            again.ack(false);
+            again.send(false, OK);
+            again.send(true, SECRET);
+            again.send(false, OK);
+            if let Some(at) = lost {
+                again.segs.remove(at);
+            }
+            wire.segs.extend(again.segs.into_iter().map(|s| Seg { ts: s.ts + 5_000_000_000, ..s }));
+            let (seen, table) = run(&wire.segs);
+            assert_eq!(targets(&seen).last().map(String::as_str), Some("/secret"), "{lost:?} {isn:?}");
+            assert!(table.counters().anomalies().any(|a| a == Anomaly::TcpReuse), "{lost:?} {isn:?}");
+            if lost.is_none() {
+                assert_eq!(targets(&seen), ["/first", "/lost", "/secret"]);
+            }
+        }
+    }
+}
+
+#[test]
+fn bytes_far_ahead_do_not_make_the_next_ones_come_too_late() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    for n in 0..3000 {
+        wire.segs.push(ahead(&wire, ACK | PSH, 1000 + 2 * n, b"x"));
+        if n % 2 == 0 {
+            wire.ack(false);
+        }
+    }
+    wire.send(true, SECRET);
+    wire.ack(false);
+    wire.send(false, OK);
+    let (seen, table) = run(&wire.segs);
+    assert!(targets(&seen).contains(&"/secret".to_owned()));
+    assert!(table.counters().streams().discarded["beyond-gap"] >= 900);
+}
+
+#[test]
+fn a_hole_that_its_receiver_is_not_heard_on_is_given_up() {
+    // The receiver was never seen; or it was, and fell silent.
+    for silent in [0, 3] {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        wire.segs.drain(1..1 + usize::from(silent == 0));
+        let head = b"PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 3000000\r\n\r\n";
+        wire.send(true, head);
+        wire.send(true, &[b'x'; 1000]);
+        wire.segs.pop();
+        wire.ts += silent * 1_000_000_000;
+        for _ in 0..2999 {
+            wire.ts += silent * 1_000_000;
+            wire.send(true, &[b'x'; 1000]);
+        }
+        let (seen, table) = run(&wire.segs);
+        let put = &seen[0];
+        assert!(put.completeness.contains(Completeness::REQUEST_GAP), "{silent}");
+        let gaps = table.counters().streams().gap_bytes;
+        assert!((1000..1_200_000).contains(&gaps), "{silent} {gaps}");
+    }
+}
+
+#[test]
+fn tunnels_in_tunnels_without_end_are_read_to_a_depth() {
+    let mut wire = Wire::open([1000, 2000], 60_000);
+    wire.send(true, &b"CONNECT a:1 HTTP/1.1\r\n\r\n".repeat(2400));
+    wire.send(false, &b"HTTP/1.1 200\r\n\r\n".repeat(3000));
+    let segs = wire.segs;
+    // A worker's stack is no larger.
+    let small = std::thread::Builder::new().stack_size(1 << 20).spawn(move || run(&segs).0.len()).unwrap();
+    assert!((4..10).contains(&small.join().unwrap()));
+}
