@@ -205,3 +205,52 @@ fn a_file_truncated_while_it_is_read_gives_what_was_read_and_says_so() {
     let error = input.error.as_deref().unwrap();
     assert!(error.contains("cut mid-packet"), "{error}");
 }
+
+fn block(kind: u32, body: &[u8]) -> Vec<u8> {
+    let len = (body.len() as u32 + 12).to_le_bytes();
+    [&kind.to_le_bytes()[..], &len, body, &len].concat()
+}
+
+/// A section with an interface of this name and clock offset, and packets on it.
+fn section(name: &[u8; 4], offset_secs: i64, packets: u8) -> Vec<u8> {
+    let head = [&0x1a2b_3c4d_u32.to_le_bytes()[..], &[1, 0, 0, 0], &[0xff; 8]].concat();
+    let described = [
+        &[1, 0, 0, 0, 0, 0, 0, 0][..],
+        &[2, 0, 4, 0],
+        name,
+        &[14, 0, 8, 0],
+        &offset_secs.to_le_bytes(),
+        &[0, 0, 0, 0],
+    ]
+    .concat();
+    let packet = |n| block(6, &[&[0; 12][..], &[4, 0, 0, 0, 60, 0, 0, 0], &[n, 0, 0, 0]].concat());
+    let packets = (0..packets).flat_map(packet);
+    [block(0x0a0d_0d0a, &head), block(1, &described)].concat().into_iter().chain(packets).collect()
+}
+
+#[test]
+fn times_at_the_ends_of_what_can_be_told_are_only_wrong() {
+    let offsets = [1_790_000_000, i64::MAX, i64::MIN, i64::MAX, 1_790_000_001, i64::MIN, 1_790_000_002];
+    let bytes: Vec<u8> = offsets.iter().flat_map(|secs| section(b"eth0", *secs, 1)).collect();
+    let dir = TempDir::new().unwrap();
+    let path = write(&dir, "ends.pcapng", &bytes);
+    let (got, inputs) = read(&[path.clone(), path]);
+    assert_eq!((got.len(), inputs[0].packets), (14, 7));
+}
+
+#[test]
+fn a_packet_in_doubt_keeps_the_name_of_its_interface_in_the_next_section() {
+    // The first packet of each is held until the next one agrees with it.
+    let year = 365 * 86_400;
+    let sections = [section(b"one0", 1_790_000_000, 3), section(b"two0", 1_790_000_000 + year, 1)];
+    let last = section(b"six0", 1_790_000_000 + year, 20);
+    let dir = TempDir::new().unwrap();
+    let path = write(&dir, "sections.pcapng", &[sections.concat(), last].concat());
+    let mut files = open_files(&[path]).unwrap();
+    let mut names = Vec::new();
+    while let Some(packet) = files.next_packet() {
+        names.push(packet.port.to_owned());
+    }
+    let expected = [vec!["one0"; 3], vec!["two0"], vec!["six0"; 20]].concat();
+    assert_eq!(names, expected);
+}

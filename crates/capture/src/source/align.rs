@@ -22,7 +22,7 @@ const WITNESSES: usize = 3;
 /// An effect that comes less than this before its cause is the capture's jitter, no clock.
 const JITTER: i64 = 1_000_000;
 /// The same packet seen this far apart at two places may have been on its way.
-const ON_THE_WAY: i64 = 100_000_000;
+const ON_THE_WAY: u64 = 100_000_000;
 
 /// What to add to the times of each input, so that its clock goes with that of the first input it shares flows with.
 ///
@@ -52,7 +52,8 @@ fn spread(inputs: usize, apart: impl Fn(usize, usize) -> Option<i64>) -> Vec<i64
                 *place = Some(offset);
             }
             let unknown = (0..inputs).filter(|b| known.get(*b).is_some_and(Option::is_none));
-            let related: Vec<_> = unknown.filter_map(|b| Some((b, offset - apart(a, b)?))).collect();
+            let related: Vec<_> =
+                unknown.filter_map(|b| Some((b, i64::saturating_sub(offset, apart(a, b)?)))).collect();
             for (b, offset) in related {
                 if let Some(place) = known.get_mut(b) {
                     *place = Some(offset);
@@ -109,14 +110,14 @@ impl Marks {
     fn apart(&self, a: usize, b: usize) -> Option<i64> {
         let seen_twice = self.differences(&self.sent, a, b);
         if seen_twice.len() >= WITNESSES {
-            return at(&seen_twice, 2).filter(|d| d.abs() > ON_THE_WAY);
+            return at(&seen_twice, 2).filter(|d| d.unsigned_abs() > ON_THE_WAY);
         }
         let there = at(&self.differences(&self.acknowledged, a, b), 10);
         let back = at(&self.differences(&self.acknowledged, b, a), 10);
         let apart = match (there, back) {
-            (Some(there), Some(back)) if there.min(back) < -JITTER => (there - back) / 2,
+            (Some(there), Some(back)) if there.min(back) < -JITTER => there.saturating_sub(back) / 2,
             (Some(there), None) if there < -JITTER => there,
-            (None, Some(back)) if back < -JITTER => -back,
+            (None, Some(back)) if back < -JITTER => back.saturating_neg(),
             _ => return None,
         };
         Some(apart)

@@ -13,6 +13,8 @@ const ENHANCED_PACKET: u32 = 6;
 
 const MAX_INTERFACES: usize = 65_536;
 const LONGEST_NAME: usize = 256;
+/// Names are kept beyond their section, up to so many, for packets that are still held back.
+const MOST_NAMES: usize = 4096;
 const BLOCK_OVERHEAD: usize = 12;
 
 #[derive(Clone, Copy)]
@@ -30,10 +32,12 @@ struct Interface {
 pub(crate) struct Pcapng {
     big_endian: bool,
     interfaces: Vec<Interface>,
-    /// Their names.
+    /// Their names, and those of sections before as far as there is room.
     names: Vec<String>,
     /// Interfaces of the sections before, so that numbers stay apart.
     base: u32,
+    /// How many of those the first of `names` belongs to.
+    forgotten: u32,
     last_ts: Ts,
 }
 
@@ -100,7 +104,10 @@ impl Pcapng {
         }
         self.base = self.base.saturating_add(self.interfaces.len() as u32);
         self.interfaces.clear();
-        self.names.clear();
+        if self.names.len() > MOST_NAMES {
+            self.names.clear();
+            self.forgotten = self.base;
+        }
         if window.skip(u64::from(total).next_multiple_of(4))? { Ok(()) } else { Err(ReadError::Cut(at)) }
     }
 
@@ -136,10 +143,10 @@ impl Pcapng {
         Ok(())
     }
 
-    /// The name of an interface of the current section, numbered as in records.
+    /// The name of an interface, numbered as in records: of the current section, or of one lately.
     pub(crate) fn interface_name(&self, interface: u32) -> &str {
-        let number = interface.saturating_sub(self.base) as usize;
-        self.names.get(number).map_or("", String::as_str)
+        let number = interface.checked_sub(self.forgotten).map(|n| n as usize);
+        number.and_then(|n| self.names.get(n)).map_or("", String::as_str)
     }
 
     fn packet(

@@ -167,7 +167,8 @@ impl Steady {
             self.settled.push_back(self.hold(record));
             return None;
         }
-        let near = self.doubted.last().is_some_and(|d| record.ts.since(d.record.ts).abs() <= Self::NEAR);
+        let near =
+            self.doubted.last().is_some_and(|d| record.ts.since(d.record.ts).saturating_abs() <= Self::NEAR);
         self.agreeing = if near { self.agreeing + 1 } else { 1 };
         let held = self.hold(record);
         self.doubted.push(held);
