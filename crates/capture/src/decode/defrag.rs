@@ -114,6 +114,7 @@ impl Defrag {
         self.make_room(&key, f.data.len() + PIECE)?;
         if !self.table.contains_key(&key) {
             self.serial += 1;
+            self.forget_ages();
             self.ages.push_back((now, key, self.serial));
             self.table.insert(key, Datagram::new(self.serial));
         }
@@ -132,6 +133,14 @@ impl Defrag {
         self.remove(&key);
         counters.reassembled += 1;
         Ok(Some(Layer::Transport { protocol, ends: f.ends }))
+    }
+
+    /// Forgets the ages of datagrams that are no more, where there are more of them than datagrams can be.
+    fn forget_ages(&mut self) {
+        if self.ages.len() >= 2 * self.limits.datagrams.max(64) {
+            let table = &self.table;
+            self.ages.retain(|(_, key, serial)| table.get(key).is_some_and(|d| d.serial == *serial));
+        }
     }
 
     fn make_room(&mut self, key: &Key, len: usize) -> Result<(), DropReason> {
@@ -376,5 +385,17 @@ mod tests {
         assert_eq!(t.add(&piece(false, 1, 0, true, b"aaaaaaaa"), 0), Ok(None));
         let other = t.defrag.add(&piece(false, 1, 8, false, b"end"), 1, Ts(0), &mut t.counters, &mut t.out);
         assert_eq!(other, Ok(None));
+    }
+    #[test]
+    fn datagrams_that_become_whole_leave_nothing_behind() {
+        let mut t = Table::new(DefragLimits { datagrams: 100, ..DefragLimits::default() });
+        for id in 0..10_000 {
+            assert_eq!(t.add(&piece(false, id, 0, true, b"aaaaaaaa"), 0), Ok(None));
+            assert!(t.add(&piece(false, id, 8, false, b"end"), 0).unwrap().is_some());
+            // One that stays in front of them.
+            assert_eq!(t.add(&piece(false, 60_000, 0, true, b"aaaaaaaa"), 0), Ok(None));
+            assert!(t.defrag.ages.len() <= 200);
+        }
+        assert_eq!((t.defrag.table.len(), t.defrag.evicted), (1, 0));
     }
 }

@@ -11,6 +11,12 @@ use crate::proxy;
 const LONGEST_OPENING: usize = 64 << 10;
 /// So many bytes of a message's first word may come alone.
 const LONGEST_PREFIX: usize = 16;
+/// Beyond so many bytes more of a first line without an end changes nothing.
+const SETTLED: usize = 2 << 10;
+/// More empty lines than this are nothing else's beginning.
+const LONGEST_BLANK: usize = 64;
+/// Tunnels one inside the other that are looked into.
+const MOST_TUNNELS: u8 = 4;
 /// A flow seen from its start that is not HTTP within so many bytes is not looked at any longer.
 const PATIENCE: u64 = 256 << 10;
 /// The same, of a flow that was joined late: a message that began before may be long.
@@ -46,7 +52,8 @@ pub(super) struct App {
     acked: [u64; 2],
     /// Number of the next exchange.
     seq: u32,
-    in_tunnel: bool,
+    /// Tunnels that the bytes are in.
+    tunnels: u8,
     /// Sides whose first bytes were lost.
     lost: [bool; 2],
 }
@@ -66,6 +73,28 @@ struct Opening {
     bytes: Vec<u8>,
     at: Option<Mark>,
     refused: bool,
+    /// It is the beginning of a request line that has no end yet, and long enough to be nothing else.
+    settled: bool,
+}
+
+impl Opening {
+    fn new(bytes: Vec<u8>, at: Mark) -> Self {
+        let line = bytes.trim_ascii_start();
+        let settled =
+            bytes.len() > SETTLED && line.first().is_some_and(u8::is_ascii_graphic) && !line.contains(&b'\n');
+        Opening { bytes, at: Some(at), refused: false, settled }
+    }
+
+    /// Takes more of a line that is settled, as long as it is no more than that: then it need not be judged anew.
+    fn takes(&mut self, more: &[u8]) -> bool {
+        let plain = |b: &u8| *b >= 0x20 || matches!(b, b'\t' | b'\r');
+        let takes =
+            self.settled && self.bytes.len() + more.len() <= LONGEST_OPENING && more.iter().all(plain);
+        if takes {
+            self.bytes.extend_from_slice(more);
+        }
+        takes
+    }
 }
 
 impl App {
@@ -82,13 +111,17 @@ impl App {
             odd: AnomalySet::default(),
             acked: [BASE; 2],
             seq: 0,
-            in_tunnel: false,
+            tunnels: 0,
             lost: [false; 2],
         }
     }
 
     pub(super) fn kind(&self) -> Kind {
         self.kind
+    }
+
+    const fn is_tunnelled(&self) -> bool {
+        self.tunnels > 0
     }
 
     pub(super) fn held(&self) -> usize {
@@ -249,9 +282,9 @@ impl App {
 
     /// After CONNECT or Upgrade the bytes are of another protocol, which may be HTTP again.
     fn hand_over(&mut self, handover: Handover, cx: &mut Cx<'_>) {
-        self.in_tunnel = true;
+        self.tunnels = self.tunnels.saturating_add(1);
         self.facts.lost_opening = false;
-        if handover.kind == Kind::Tunnel {
+        if handover.kind == Kind::Tunnel && self.tunnels <= MOST_TUNNELS {
             self.state = State::Opening(Default::default(), 0);
             let client = self.client.unwrap_or(0);
             for (side, rest) in [(client, handover.up), (client ^ 1, handover.down)] {
@@ -279,13 +312,21 @@ impl App {
             }
             return;
         }
+        if opening.takes(bytes) {
+            return;
+        }
         opening.bytes.extend_from_slice(bytes);
+        if opening.bytes.len() > LONGEST_BLANK && opening.bytes.iter().all(|b| matches!(b, b'\r' | b'\n')) {
+            // Empty lines before a request go for nothing, however many (RFC 9112 §2.2).
+            *opening = Opening::default();
+            return self.odd(Anomaly::LeadingEmptyLine);
+        }
         let (held, at) = (std::mem::take(&mut opening.bytes), opening.at.take().unwrap_or(mark));
         match self.judge(side, &held, at) {
             Verdict::Http { skip } => self.become_http(side, &held, skip, at, cx),
             Verdict::Unsure if held.len() <= LONGEST_OPENING => {
                 if let State::Opening(sides, _) = &mut self.state {
-                    sides[side & 1] = Opening { bytes: held, at: Some(at), refused: false };
+                    sides[side & 1] = Opening::new(held, at);
                 }
             }
             Verdict::Other(kind) => self.become_other(kind),
@@ -295,13 +336,13 @@ impl App {
 
     fn keep_opening(&mut self, side: Side, bytes: &[u8], mark: Mark) {
         if let State::Opening(sides, _) = &mut self.state {
-            sides[side & 1] = Opening { bytes: bytes.to_vec(), at: Some(mark), refused: false };
+            sides[side & 1] = Opening::new(bytes.to_vec(), mark);
         }
     }
 
     /// What begins a tunnel and is not HTTP makes the whole tunnel something else (RFC 9110 §9.3.6).
     fn refuse(&mut self, side: Side, worn_out: bool) {
-        if self.in_tunnel {
+        if self.is_tunnelled() {
             return self.become_other(Kind::Tunnel);
         }
         if let State::Opening(sides, _) = &mut self.state {
@@ -313,7 +354,7 @@ impl App {
     }
 
     fn become_other(&mut self, kind: Kind) {
-        if !self.in_tunnel {
+        if !self.is_tunnelled() {
             self.kind = kind;
         }
         self.state = State::Other;
@@ -323,7 +364,7 @@ impl App {
     fn judge(&mut self, side: Side, bytes: &[u8], mark: Mark) -> Verdict {
         let start = mark.off == BASE;
         let mut skip = 0;
-        if start && !self.in_tunnel {
+        if start && !self.is_tunnelled() {
             match proxy::parse(bytes) {
                 proxy::Header::None => {}
                 proxy::Header::Partial => return Verdict::Unsure,
@@ -362,7 +403,7 @@ impl App {
     fn become_http(&mut self, side: Side, bytes: &[u8], skip: usize, mark: Mark, cx: &mut Cx<'_>) {
         let State::Opening(sides, _) = &mut self.state else { return };
         let other = std::mem::take(&mut sides[(side ^ 1) & 1]);
-        if !self.in_tunnel {
+        if !self.is_tunnelled() {
             self.kind = Kind::Http;
         }
         let refused_before = other.refused;

@@ -60,6 +60,7 @@ pub struct FlowCounters {
     pub(crate) flows_unanswered: u64,
     pub(crate) windows_refused: u64,
     pub(crate) requests_forgotten: u64,
+    pub(crate) requests_not_shown: u64,
     discarded: [u64; DISCARDS.len()],
     flows: [u64; Kind::COUNT],
     flow_bytes: [u64; Kind::COUNT],
@@ -102,6 +103,7 @@ impl FlowCounters {
             ("flows-over-share", self.flows_over_share),
             ("overlap-windows", self.windows_refused),
             ("open-requests", self.requests_forgotten),
+            ("early-requests", self.requests_not_shown),
         ];
         all.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)).collect()
     }

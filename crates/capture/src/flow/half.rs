@@ -4,6 +4,7 @@ use sidetap_model::Ts;
 
 use super::counters::{Discard, FlowCounters};
 use super::recent::Recent;
+use super::{FlowLimits, Mark};
 
 /// The offset of a direction's first byte: high enough that no sequence number lies before offset 0.
 pub(crate) const BASE: u64 = 1 << 32;
@@ -29,7 +30,7 @@ impl Piece {
         self.off + self.data.len() as u64
     }
 
-    fn reach(&self) -> u64 {
+    pub(super) fn reach(&self) -> u64 {
         self.end() + u64::from(self.snapped)
     }
 }
@@ -65,6 +66,10 @@ pub(super) struct Half {
     pub(super) held: usize,
     /// Segments in a row whose place cannot be.
     pub(super) astray: u32,
+    /// The last acknowledgement of it names a place that cannot be.
+    pub(super) acked_astray: bool,
+    /// When it was last acknowledged.
+    pub(super) acked_at: Ts,
 }
 
 impl Half {
@@ -106,8 +111,13 @@ impl Half {
     }
 
     /// Takes note of an acknowledgement by the other side; its offset where it can be believed.
-    pub(super) fn acknowledge(&mut self, ack: u32) -> Option<u64> {
-        let off = self.place(ack)?;
+    pub(super) fn acknowledge(&mut self, ack: u32, now: Ts) -> Option<u64> {
+        let Some(off) = self.place(ack) else {
+            self.acked_astray = true;
+            return None;
+        };
+        self.acked_astray = false;
+        self.acked_at = now;
         self.acked = self.acked.max(off);
         Some(off)
     }
@@ -128,44 +138,60 @@ impl Half {
         }
     }
 
-    /// Keeps a piece for later. What is there already stays; true where overlapping bytes differ.
-    pub(super) fn keep(&mut self, mut piece: Piece, counters: &mut FlowCounters) -> bool {
+    /// Keeps bytes for later, cut to what is not there yet: that stays. True where overlapping bytes differ.
+    ///
+    /// Each piece takes the room of its own bytes, whatever segment it came in.
+    pub(super) fn keep(
+        &mut self,
+        mark: Mark,
+        data: &[u8],
+        snapped: u32,
+        counters: &mut FlowCounters,
+    ) -> bool {
         let mut differs = false;
+        let (mut off, mut rest) = (mark.off, data);
+        let end = off + data.len() as u64;
         let mut at = match self.pending.back() {
-            Some(last) if last.end() > piece.off => self.pending.partition_point(|p| p.end() <= piece.off),
+            Some(last) if last.end() > off => self.pending.partition_point(|p| p.end() <= off),
             _ => self.pending.len(),
         };
         while let Some(there) = self.pending.get(at) {
-            if piece.end() <= there.off {
+            if end <= there.off {
                 break;
             }
             let (there_off, there_end) = (there.off, there.end());
-            if piece.off < there_off {
-                let data = piece.data.split_off((there_off - piece.off) as usize);
-                let tail = Piece { data, off: there_off, ..piece };
-                let front = std::mem::replace(&mut piece, tail);
-                self.insert(at, Piece { snapped: 0, ..front });
+            if off < there_off {
+                let (front, behind) = rest.split_at(((there_off - off) as usize).min(rest.len()));
+                self.insert(at, Mark { off, ..mark }, front, 0);
+                (off, rest) = (there_off, behind);
                 at += 1;
                 continue;
             }
-            let overlap = (there_end.min(piece.end()) - piece.off) as usize;
-            let start = (piece.off - there_off) as usize;
-            differs |= there.data.get(start..start + overlap) != piece.data.get(..overlap);
-            counters.discard(Discard::Overlap, overlap);
-            piece.data.drain(..overlap);
-            piece.off += overlap as u64;
-            if piece.data.is_empty() && piece.snapped == 0 {
+            let (same, behind) = rest.split_at(((there_end.min(end) - off) as usize).min(rest.len()));
+            let start = (off - there_off) as usize;
+            differs |= there.data.get(start..start + same.len()) != Some(same);
+            counters.discard(Discard::Overlap, same.len());
+            (off, rest) = (off + same.len() as u64, behind);
+            if rest.is_empty() && snapped == 0 {
                 return differs;
             }
             at += 1;
         }
-        self.insert(at, piece);
+        self.insert(at, Mark { off, ..mark }, rest, snapped);
         differs
     }
 
-    fn insert(&mut self, at: usize, piece: Piece) {
-        self.held += piece.data.len() + PIECE;
-        self.pending.insert(at, piece);
+    fn insert(&mut self, at: usize, mark: Mark, data: &[u8], snapped: u32) {
+        self.held += data.len() + PIECE;
+        let Mark { off, ts, ack } = mark;
+        self.pending.insert(at, Piece { off, data: data.into(), snapped, ts, ack });
+    }
+
+    /// Lets the furthest piece go, but never the first one.
+    pub(super) fn forget_furthest(&mut self) -> Option<Piece> {
+        let piece = if self.pending.len() > 1 { self.pending.pop_back() } else { None }?;
+        self.held -= piece.data.len() + PIECE;
+        Some(piece)
     }
 
     /// Takes the first piece, cut to what is still due; true where what is cut off differs from what was delivered.
@@ -190,8 +216,50 @@ impl Half {
         self.pending.front()
     }
 
+    /// More waits than may.
+    pub(super) fn is_over_bound(&self, limits: &FlowLimits) -> bool {
+        self.held > limits.direction_bytes || self.pending.len() > limits.direction_pieces
+    }
+
     /// The furthest byte known to have been sent.
     pub(super) fn furthest(&self) -> u64 {
         self.pending.back().map_or(self.next, Piece::reach).max(self.next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(off: u64) -> Mark {
+        Mark { off, ts: Ts(0), ack: None }
+    }
+
+    #[test]
+    fn a_piece_takes_the_room_of_its_own_bytes() {
+        let (mut half, mut counters) = (Half::default(), FlowCounters::default());
+        // Each segment reaches one byte further; then one fills the holes between others.
+        for n in 0..500 {
+            half.keep(mark(BASE + n), &[b'x'; 20_000], 0, &mut counters);
+        }
+        for n in 0..500 {
+            half.keep(mark(BASE + 100_000 + 2 * n), b"x", 0, &mut counters);
+        }
+        half.keep(mark(BASE + 100_000), &[b'x'; 20_000], 0, &mut counters);
+        let taken: usize = half.pending.iter().map(|p| p.data.capacity() + PIECE).sum();
+        assert_eq!(taken, half.held);
+        assert_eq!(half.pending.iter().map(|p| p.data.len()).sum::<usize>(), 20_499 + 20_000);
+    }
+
+    #[test]
+    fn what_is_there_stays_and_what_differs_is_told() {
+        let (mut half, mut counters) = (Half::default(), FlowCounters::default());
+        assert!(!half.keep(mark(BASE + 2), b"cd", 0, &mut counters));
+        assert!(!half.keep(mark(BASE + 6), b"gh", 0, &mut counters));
+        assert!(half.keep(mark(BASE), b"abCdefghij", 3, &mut counters));
+        let all: Vec<u8> = half.pending.iter().flat_map(|p| p.data.clone()).collect();
+        assert_eq!(all, b"abcdefghij");
+        assert_eq!(half.pending.back().map(|p| (p.off, p.snapped)), Some((BASE + 8, 3)));
+        assert_eq!(half.furthest(), BASE + 13);
     }
 }

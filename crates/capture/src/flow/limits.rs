@@ -24,6 +24,8 @@ pub struct FlowLimits {
     pub body: usize,
     /// Requests of one flow that wait for their answer.
     pub open_requests: usize,
+    /// Complete requests that [`crate::FlowTable::open_requests`] may still show.
+    pub unanswered: usize,
     /// Nanoseconds without a packet after which a flow is cut.
     pub idle: i64,
     /// The same, of a flow that never carried data.
@@ -64,6 +66,7 @@ impl FlowLimits {
             fields: 512,
             body: (held / 4).min(256 << 10) as usize,
             open_requests: 256,
+            unanswered: (held / 256).clamp(64, 16_384) as usize,
             idle: 600_000_000_000,
             handshake: 30_000_000_000,
             closed: 10_000_000_000,

@@ -1,14 +1,16 @@
 use sidetap_model::Anomaly;
 
-use super::BASE;
-use super::Cx;
 use super::counters::Discard;
 use super::half::Piece;
 use super::track::{Flow, Side};
+use super::{BASE, Cx, Mark};
 use crate::decode::Segment;
 
 /// Segments in a row whose place cannot be, after which the flow is taken for another one on the same addresses.
 const ASTRAY: u32 = 4;
+
+/// So much of a new connection may be acknowledged before its first acknowledgement is seen.
+const ANSWERED_SOON: u32 = 1 << 20;
 
 /// What a segment says on the connection's identity.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,9 +33,10 @@ impl Flow {
             return self.fit_syn(side, seg.seq);
         }
         if let Some((syn_side, seq)) = self.resyn {
-            let after = seq.wrapping_add(1);
-            let answers = seg.flags.syn() && seg.flags.ack() && side != syn_side && seg.ack == after;
-            let continues = side == syn_side && !seg.flags.rst() && seg.seq == after;
+            let answers = side != syn_side && self.answers(syn_side, seq, seg);
+            // Where the other side was never seen nobody can be heard to answer.
+            let heard = self.half[(syn_side ^ 1) & 1].seen;
+            let continues = side == syn_side && !heard && !seg.flags.rst() && seg.seq == seq.wrapping_add(1);
             if answers || continues {
                 return Fit::NewSince(syn_side, seq);
             }
@@ -42,7 +45,24 @@ impl Flow {
         {
             return if self.is_closed() { Fit::New } else { Fit::Ignore };
         }
-        if half.astray >= ASTRAY { Fit::New } else { Fit::Same }
+        // Who sends what cannot be may do so alone; with the other side's acknowledgement it is another connection.
+        let agreed = half.acked_astray || !self.half[(side ^ 1) & 1].seen;
+        if half.astray >= ASTRAY && agreed { Fit::New } else { Fit::Same }
+    }
+
+    /// Whether a segment of the other side answers the SYN of this number: acknowledges it, or (where that was lost) what
+    /// follows it, of which the old connection is far.
+    fn answers(&self, syn_side: Side, syn: u32, seg: &Segment<'_>) -> bool {
+        if !seg.flags.ack() || seg.flags.rst() {
+            return false;
+        }
+        let half = &self.half[syn_side & 1];
+        let after = syn.wrapping_add(1);
+        match seg.ack.wrapping_sub(after) {
+            0 if seg.flags.syn() => true,
+            near if seg.flags.syn() || near > ANSWERED_SOON => false,
+            _ => half.place(after).is_none_or(|off| off > half.next),
+        }
     }
 
     fn fit_syn(&mut self, side: Side, seq: u32) -> Fit {
@@ -51,7 +71,8 @@ impl Flow {
         if !used && (half.syn == Some(seq) || !half.is_started() || half.may_begin_with(seq)) {
             return Fit::Same;
         }
-        if self.is_closed() || !self.has_data {
+        let established = self.has_data || self.half.iter().all(|h| h.syn.is_some());
+        if self.is_closed() || !established {
             return Fit::New;
         }
         self.resyn = Some((side, seq));
@@ -91,11 +112,19 @@ impl Flow {
         let by = &self.half[(other ^ 1) & 1];
         let before_any_data = by.syn.is_some() && by.next == BASE && by.pending.is_empty();
         let certain = seg.flags.syn() || (before_any_data && by.place(seg.seq) == Some(BASE));
+        let first = seg.flags.syn() && by.syn == Some(seg.seq);
+        let held = self.syn_data.as_deref().map_or(0, |(_, piece)| piece.reach() - piece.off);
         let half = &mut self.half[other & 1];
+        let fresh = half.next == BASE && half.pending.is_empty() && half.acked == BASE;
         if !half.is_started() {
             half.start(seg.ack, certain);
+        } else if first && fresh && half.place(seg.ack).is_none_or(|off| !(BASE..=BASE + held).contains(&off))
+        {
+            // Of several SYNs the answered one counts.
+            half.start(seg.ack, true);
+            half.syn = Some(seg.ack.wrapping_sub(1));
         }
-        half.acknowledge(seg.ack)
+        half.acknowledge(seg.ack, seg.ts)
     }
 
     /// Holds the data of a SYN until it shows whether the other side took it (RFC 7413 §4.1).
@@ -138,7 +167,8 @@ impl Flow {
     pub(super) fn take_syn_data(&mut self, cx: &mut Cx<'_>) {
         let Some((side, piece)) = self.syn_data.take().map(|b| *b) else { return };
         self.has_data = true;
-        if self.half[side & 1].keep(piece, cx.counters) {
+        let mark = Mark { off: piece.off, ts: piece.ts, ack: piece.ack };
+        if self.half[side & 1].keep(mark, &piece.data, piece.snapped, cx.counters) {
             self.app.odd(Anomaly::TcpOverlapDiffers);
         }
     }

@@ -47,7 +47,6 @@ const HANDSHAKE: usize = 0;
 const OPEN: usize = 1;
 const CLOSED: usize = 2;
 const EVICT_FIRST: [usize; LISTS] = [CLOSED, HANDSHAKE, OPEN];
-const MOST_UNANSWERED: usize = 16_384;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Key {
@@ -263,16 +262,29 @@ impl FlowTable {
         slot.last = self.now;
         if stalls {
             self.stalled.push((self.now, index, serial));
+            self.forget_stalls();
         }
         while let Some((ts, seq)) = self.fresh.pop() {
-            if self.unanswered.len() >= MOST_UNANSWERED {
+            if self.unanswered.len() >= self.limits.unanswered {
                 self.unanswered.pop_front();
+                self.counters.requests_not_shown += 1;
             }
             self.unanswered.push_back((ts, index, serial, seq));
         }
         if moved {
             self.unlink(index);
             self.link(index, list);
+        }
+    }
+
+    /// Forgets what flows that are over waited for, where there is more of it than flows can be.
+    fn forget_stalls(&mut self) {
+        if self.stalled.len() > 2 * self.limits.flows.max(64) {
+            let slots = &self.slots;
+            let lives = |index: u32, serial: u32| {
+                slots.get(index as usize).is_some_and(|s| s.serial == serial && s.flow.is_some())
+            };
+            self.stalled.retain(|(_, index, serial)| lives(*index, *serial));
         }
     }
 
@@ -436,4 +448,39 @@ fn key_of(seg: &Segment<'_>) -> (Key, Side) {
 fn flow_id(key: &Key, first: Ts) -> FlowId {
     let hash = foldhash::quality::FixedState::with_seed(0x7369_6465_7461_7031).hash_one(key);
     FlowId(mix(hash ^ mix(first.0.cast_unsigned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::TcpFlags;
+
+    #[test]
+    fn flows_that_come_and_go_at_one_time_leave_nothing_behind() {
+        let limits = FlowLimits { flows: 64, unanswered: 100, ..FlowLimits::default() };
+        let mut table = FlowTable::new(0, &limits, Arc::from([Zone::default()]));
+        let server = Addr { ip: [192, 0, 2, 1].into(), port: 80 };
+        for n in 0..5_000_u32 {
+            let client = Addr { ip: n.to_be_bytes().into(), port: 1024 };
+            let request = &b"GET / HTTP/1.1\r\n\r\n"[..];
+            for (seq, flags, payload) in [(0, 2, &b""[..]), (1, 16, request), (99, 16, b"behind a hole")] {
+                let segment = Segment {
+                    zone: 0,
+                    src: client,
+                    dst: server,
+                    ts: Ts(0),
+                    seq,
+                    ack: 0,
+                    flags: TcpFlags(flags),
+                    window: 0,
+                    payload,
+                    snapped: 0,
+                    urgent: 0,
+                };
+                table.segment(&segment, &mut |_| {});
+            }
+            assert!(table.stalled.len() <= 129 && table.unanswered.len() <= 100);
+        }
+        assert_eq!(table.counters.evictions()["early-requests"], 4_900);
+    }
 }

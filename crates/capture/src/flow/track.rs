@@ -9,6 +9,9 @@ use crate::decode::Segment;
 /// Beyond this a hole that nobody acknowledged is not bridged at the end of a flow: what lies behind it was never in order.
 const WIDEST_UNACKNOWLEDGED: u64 = 1 << 20;
 
+/// A receiver that was heard so lately still waits for what it did not acknowledge, in nanoseconds.
+const PATIENT: i64 = 2_000_000_000;
+
 /// One of the two ends, in the order of their addresses.
 pub(crate) type Side = usize;
 
@@ -177,9 +180,7 @@ impl Flow {
             self.deliver(side, data, seg.snapped, mark, cx);
             return;
         }
-        let piece =
-            Piece { off: mark.off, data: data.to_vec(), snapped: seg.snapped, ts: mark.ts, ack: mark.ack };
-        if self.half[side & 1].keep(piece, cx.counters) {
+        if self.half[side & 1].keep(mark, data, seg.snapped, cx.counters) {
             self.app.odd(Anomaly::TcpOverlapDiffers);
         }
     }
@@ -275,10 +276,10 @@ impl Flow {
                 self.stall = None;
                 return;
             }
-            if self.is_over_bound(cx) && self.bridge(Force::Bound, cx) {
+            let (packets, since) = *self.stall.get_or_insert((self.packets, now));
+            if self.is_over_bound(cx) && !self.forget_furthest(now, cx) && self.bridge(Force::Bound, cx) {
                 continue;
             }
-            let (packets, since) = *self.stall.get_or_insert((self.packets, now));
             let waited = self.packets.wrapping_sub(packets) >= cx.limits.reorder_packets
                 || now.since(since) >= cx.limits.reorder_time;
             if !waited || !self.bridge(Force::Acknowledged, cx) {
@@ -317,9 +318,27 @@ impl Flow {
     }
 
     fn is_over_bound(&self, cx: &Cx<'_>) -> bool {
-        let over =
-            |h: &Half| h.held > cx.limits.direction_bytes || h.pending.len() > cx.limits.direction_pieces;
-        self.half.iter().any(over)
+        self.half.iter().any(|h| h.is_over_bound(cx.limits))
+    }
+
+    /// Too much waits behind a hole: where its receiver waits for it as well, what lies furthest is let go, for the hole may
+    /// still be filled. Whoever sends ahead of himself must not make what he says next come too late. False where a
+    /// direction is over its bound all the same.
+    fn forget_furthest(&mut self, now: Ts, cx: &mut Cx<'_>) -> bool {
+        for side in [0, 1] {
+            let heard = self.half[(side ^ 1) & 1].seen;
+            let half = &mut self.half[side & 1];
+            let hole = half.first_pending().is_some_and(|p| p.off > half.next && half.acked < p.off);
+            if !heard || !hole || now.since(half.acked_at) > PATIENT {
+                continue;
+            }
+            while half.is_over_bound(cx.limits)
+                && let Some(piece) = half.forget_furthest()
+            {
+                cx.counters.discard(Discard::BeyondGap, piece.data.len());
+            }
+        }
+        !self.is_over_bound(cx)
     }
 
     /// Goes on over one thing that was waited for: a hole, or the other direction. False where there is none to go over.

@@ -63,7 +63,8 @@ impl Http {
 
     /// The request of this number as an exchange without answer, where it is complete, open and not yet shown.
     pub(crate) fn show_open(&mut self, seq: u32, out: &Out<'_>) -> Option<Exchange> {
-        let asked = self.queue.iter_mut().find_map(|e| match e {
+        let from = self.forgotten();
+        let asked = self.queue.range_mut(from..).find_map(|e| match e {
             Entry::Asked(a) if a.seq == seq && a.done && a.answer.is_none() && !a.shown => Some(a),
             _ => None,
         })?;

@@ -245,10 +245,18 @@ impl Http {
         }
     }
 
+    /// How many requests at the front of the queue were given up: nothing else stands before the last of them.
+    pub(super) fn forgotten(&self) -> usize {
+        self.queue.partition_point(|e| matches!(e, Entry::Forgotten(_)))
+    }
+
     /// Gives up the request that has waited longest, but remembers that a response to it is due.
     fn forget_one(&mut self, out: &mut Out<'_>) {
-        let oldest =
-            self.queue.iter_mut().find(|e| matches!(e, Entry::Asked(a) if a.done && a.answer.is_none()));
+        let from = self.forgotten();
+        let oldest = self
+            .queue
+            .range_mut(from..)
+            .find(|e| matches!(e, Entry::Asked(a) if a.done && a.answer.is_none()));
         if let Some(entry) = oldest
             && let Entry::Asked(mut asked) = std::mem::replace(entry, Entry::Forgotten(false))
         {

@@ -14,6 +14,8 @@ pub(super) struct Reader {
     head: Vec<u8>,
     at: Option<Mark>,
     scanned: usize,
+    /// A whole line of the head is there.
+    has_line: bool,
     body: Body,
 }
 
@@ -67,7 +69,14 @@ pub(super) enum Gap {
 
 impl Reader {
     pub(super) fn new() -> Self {
-        Reader { state: State::Head, head: Vec::new(), at: None, scanned: 0, body: Body::default() }
+        Reader {
+            state: State::Head,
+            head: Vec::new(),
+            at: None,
+            scanned: 0,
+            has_line: false,
+            body: Body::default(),
+        }
     }
 
     pub(super) fn held(&self) -> usize {
@@ -123,17 +132,18 @@ impl Reader {
                     self.head.extend_from_slice(bytes);
                     self.at = Some(mark);
                     self.scanned = bytes.len();
+                    self.has_line = bytes.contains(&b'\n');
                     HeadStep::Partial
                 }
                 Parsed::Invalid => HeadStep::Invalid,
             };
         }
         let before = self.head.len();
-        let had_line = self.head.contains(&b'\n');
         self.head.extend_from_slice(bytes);
         let from = self.scanned.saturating_sub(3);
         self.scanned = self.head.len();
-        let first_line = !had_line && bytes.contains(&b'\n');
+        let first_line = !self.has_line && bytes.contains(&b'\n');
+        self.has_line |= first_line;
         if !first_line && head_end(&self.head, from).is_none() {
             return if self.head.len() > limit { HeadStep::TooLong } else { HeadStep::Partial };
         }
@@ -166,6 +176,7 @@ impl Reader {
         self.head = Vec::new();
         self.at = None;
         self.scanned = 0;
+        self.has_line = false;
     }
 
     /// Goes on to a body.
