@@ -40,7 +40,7 @@ pub(crate) struct Coordinator {
 impl Coordinator {
     /// Most items that wait for their second to be over, where memory allows.
     const HELD: u64 = 250_000;
-    /// What an item takes, at least.
+    /// What an item takes, at least; larger ones count for several.
     const ITEM_BYTES: u64 = 3 << 10;
 
     /// A coordinator with empty engines.
@@ -82,7 +82,7 @@ impl Coordinator {
         self.held.sort_unstable_by_key(|i| i.order);
         let watermark = now.plus(-Worker::HOLD);
         let ripe = self.held.partition_point(|i| i.order.ts <= watermark);
-        let over = self.held.len().saturating_sub(self.most_held);
+        let over = self.held.len().saturating_sub(fitting(&self.held, self.most_held));
         self.hurried_items += over.saturating_sub(ripe) as u64;
         let released: Vec<Item> = self.held.drain(..ripe.max(over)).collect();
         self.watermark = self.watermark.max(watermark);
@@ -194,6 +194,19 @@ impl Coordinator {
         self.threats.rename(&fresh);
         self.renames.extend(fresh);
     }
+}
+
+/// How many items, from the last one back, take no more room than `most` of usual size.
+fn fitting(items: &[Item], most: usize) -> usize {
+    let mut room = most;
+    let fits = |item: &&Item| match room.checked_sub(item.weight(Coordinator::ITEM_BYTES as usize)) {
+        Some(left) => {
+            room = left;
+            true
+        }
+        None => false,
+    };
+    items.iter().rev().take_while(fits).count()
 }
 
 /// The zones of a run by index, at least one.

@@ -21,6 +21,13 @@ pub(crate) struct Item {
 }
 
 impl Item {
+    /// How many items of `usual` size it takes the room of: lines and paths are as long as those who ask make them.
+    pub(crate) fn weight(&self, usual: usize) -> usize {
+        let line = self.whole.as_ref().and_then(|w| w.line.as_ref());
+        let bytes = line.map_or(0, |(line, key)| line.len() + 2 * key.as_ref().map_or(0, |k| k.path.len()));
+        bytes.div_ceil(usual).max(1)
+    }
+
     /// Makes it a later hop of `root`: what that one told is not counted again, and its line says so.
     pub(crate) fn join(&mut self, root: (FlowId, u32)) {
         self.bots = None;

@@ -124,6 +124,8 @@ impl Reader<'_> {
     /// An epoch is closed early after so many segments, so that what waits for its end stays bounded: one for each
     /// 16 KiB of the memory limit, within these bounds.
     const EPOCH_SEGMENTS: RangeInclusive<u64> = 4_096..=65_536;
+    /// Longer segments, as off-load makes them, count for several.
+    const USUAL_SEGMENT: usize = 2 << 10;
     /// How long a live source is read at most after it was told to stop: until what the kernel holds is read.
     const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -196,7 +198,7 @@ impl Reader<'_> {
                         }
                         _ => f.shed.0 += 1,
                     }
-                    f.segments += 1;
+                    f.segments += 1 + segment.map_or(0, |s| s.payload.len() / Self::USUAL_SEGMENT);
                     self.after_segment(&mut f, worker);
                 }
                 Decoded::Other => f.counts.decoded += 1,
