@@ -261,7 +261,7 @@ impl Flows {
 
     fn frame(&mut self, link: LinkType, data: &[u8], orig_len: usize) {
         let orig_len = u32::try_from(orig_len).unwrap_or(u32::MAX);
-        self.packet(&Packet { ts: self.now, link, interface: 0, port: "", data, orig_len });
+        self.packet(&Packet { ts: self.now, link, interface: 0, port: "", data, orig_len, block: None });
     }
 
     fn packet(&mut self, packet: &Packet<'_>) {

@@ -22,6 +22,6 @@ pub use decode::{
 };
 pub use error::SourceError;
 pub use flow::{FlowCounters, FlowLimits, FlowTable};
-pub use source::{Files, LinkType, Packet, Source, give_up_stdin, open_files, open_stream};
+pub use source::{Block, Files, LinkType, Packet, Source, give_up_stdin, open_files, open_stream};
 #[cfg(feature = "live")]
 pub use source::{Live, LiveOptions, open_live, open_live_readers};

@@ -36,7 +36,15 @@ fn segments(packets: &[sidetap_testkit::Packet], link: LinkKind) -> Vec<Row> {
     let link = LinkType(link.number() as u16);
     let mut rows = Vec::new();
     for p in packets {
-        let packet = Packet { ts: p.ts, link, interface: 0, port: "", data: &p.data, orig_len: p.orig_len };
+        let packet = Packet {
+            ts: p.ts,
+            link,
+            interface: 0,
+            port: "",
+            data: &p.data,
+            orig_len: p.orig_len,
+            block: None,
+        };
         match decoder.decode(&packet) {
             Decoded::Segment(s) => rows.push((s.src, s.dst, s.seq, s.ack, s.flags.0, s.payload.to_vec())),
             Decoded::Other => {}
@@ -134,6 +142,7 @@ fn what_the_snap_length_cut_is_counted() {
         port: "",
         data: &long.data[..500],
         orig_len: long.orig_len,
+        block: None,
     };
     let Decoded::Segment(s) = decoder.decode(&packet) else { panic!("no segment") };
     assert_eq!(s.payload.len() + s.snapped as usize, 1448);
@@ -212,8 +221,15 @@ fn no_bytes_make_the_decoder_panic() {
         }
         let link = links[rng.below(links.len())];
         let orig_len = data.len() as u32 + if rng.chance(20) { 1000 } else { 0 };
-        let packet =
-            Packet { ts: Ts(round * 1_000_000), link, interface: 0, port: "", data: &data, orig_len };
+        let packet = Packet {
+            ts: Ts(round * 1_000_000),
+            link,
+            interface: 0,
+            port: "",
+            data: &data,
+            orig_len,
+            block: None,
+        };
         if let Decoded::Segment(s) = decoder.decode(&packet) {
             assert!(s.payload.len() <= 65_535 + data.len());
             decoded += 1;
@@ -235,6 +251,7 @@ fn zones(rules: &[ZoneRule], frames: &[sidetap_testkit::Packet], port: &str) -> 
             port,
             data: &p.data,
             orig_len: p.orig_len,
+            block: None,
         };
         match decoder.decode(&packet) {
             Decoded::Segment(s) => zones.push(s.zone),
@@ -317,7 +334,15 @@ fn outcome(frames: &[sidetap_testkit::Packet], options: DecodeOptions) -> (usize
     let (mut segments, mut dropped) = (0, Vec::new());
     for p in frames {
         let link = LinkType::ETHERNET;
-        let packet = Packet { ts: p.ts, link, interface: 0, port: "", data: &p.data, orig_len: p.orig_len };
+        let packet = Packet {
+            ts: p.ts,
+            link,
+            interface: 0,
+            port: "",
+            data: &p.data,
+            orig_len: p.orig_len,
+            block: None,
+        };
         match decoder.decode(&packet) {
             Decoded::Segment(_) => segments += 1,
             Decoded::Other => {}
@@ -522,6 +547,7 @@ fn every_link_type_gives_the_same_segments() {
                 port: "",
                 data,
                 orig_len: data.len() as u32,
+                block: None,
             };
             match decoder.decode(&packet) {
                 Decoded::Segment(s) => rows.push((s.src, s.dst, s.seq, s.ack, s.flags.0, s.payload.to_vec())),

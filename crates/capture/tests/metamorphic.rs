@@ -112,7 +112,15 @@ fn read(packets: &Frames, link: LinkKind) -> Read {
     let (mut exchanges, mut dropped) = (Vec::new(), Vec::new());
     let link = LinkType(link.number() as u16);
     for p in packets {
-        let packet = Packet { ts: p.ts, link, interface: 0, port: "", data: &p.data, orig_len: p.orig_len };
+        let packet = Packet {
+            ts: p.ts,
+            link,
+            interface: 0,
+            port: "",
+            data: &p.data,
+            orig_len: p.orig_len,
+            block: None,
+        };
         match decoder.decode(&packet) {
             Decoded::Segment(s) => tables
                 .entry(s.shard())

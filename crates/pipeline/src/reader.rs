@@ -165,7 +165,9 @@ impl Reader<'_> {
                     }
                 }
             }
-            let Some(mut packet) = self.source.next_packet() else {
+            // Not moved: a copy of what was just written would wait for all that was written before.
+            let mut next = self.source.next_packet();
+            let Some(packet) = next.as_mut() else {
                 if !self.source.idle() || self.view.stop.load(Relaxed) {
                     break;
                 }
@@ -182,7 +184,7 @@ impl Reader<'_> {
                 true => f.clock.follow(packet.ts),
                 false => packet.ts = f.clock.observe(packet.ts),
             }
-            match self.decoder.decode(&packet) {
+            match self.decoder.decode(packet) {
                 Decoded::Segment(segment) => {
                     f.counts.decoded += 1;
                     let shard = segment.shard();
@@ -191,9 +193,9 @@ impl Reader<'_> {
                     let segment = if sheds { Shed::remains(&segment) } else { Some(segment) };
                     match (f.open.get_mut(worker), &segment) {
                         (Some(batch), Some(segment)) => {
-                            batch.push(shard, segment);
+                            batch.push(shard, segment, packet.block);
                             if self.frames {
-                                batch.push_frame(&frame(&packet, f.counts.total));
+                                batch.push_frame(&frame(packet, f.counts.total));
                             }
                         }
                         _ => f.shed.0 += 1,
@@ -388,6 +390,7 @@ mod tests {
                 port: "",
                 data: &[0; 60],
                 orig_len: 60,
+                block: None,
             })
         }
 

@@ -242,11 +242,13 @@ impl Names {
         } else {
             self.title += 1;
         }
-        let mut first = [0u8; 8];
-        for (to, from) in first.iter_mut().zip(low) {
-            *to = *from;
-        }
-        let word = u64::from_be_bytes(first);
+        let word = match name.first_chunk::<8>() {
+            Some(first) => first.iter().fold(0, |word, b| word << 8 | u64::from(b.to_ascii_lowercase())),
+            None => {
+                let word = low.iter().take(8).fold(0, |word, b| word << 8 | u64::from(*b));
+                word << (8 * (8 - low.len().min(8)) as u32).min(63)
+            }
+        };
         self.sorted &= word >= self.last;
         self.last = word;
     }

@@ -267,12 +267,14 @@ impl App {
             forgotten: &mut cx.counters.requests_forgotten,
         };
         work(http, side == client, &mut out);
-        let handover = http.take_handover();
-        for mut exchange in done.drain(..) {
-            if !self.odd.is_empty() {
-                exchange.anomalies.extend(&std::mem::take(&mut self.odd));
+        let handover = if http.hands_over() { http.take_handover() } else { None };
+        if !done.is_empty() {
+            for mut exchange in done.drain(..) {
+                if !self.odd.is_empty() {
+                    exchange.anomalies.extend(&std::mem::take(&mut self.odd));
+                }
+                (cx.sink)(exchange);
             }
-            (cx.sink)(exchange);
         }
         *cx.done = done;
         if let Some(handover) = handover {

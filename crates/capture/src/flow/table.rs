@@ -48,23 +48,43 @@ const OPEN: usize = 1;
 const CLOSED: usize = 2;
 const EVICT_FIRST: [usize; LISTS] = [CLOSED, HANDSHAKE, OPEN];
 
+/// The ends of a flow by size. Numbers instead of addresses: what is put together from parts of other widths is slow to copy.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Key {
     zone: u16,
-    low: Addr,
-    high: Addr,
+    low: End,
+    high: End,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct End {
+    v6: bool,
+    ip: u128,
+    port: u16,
+}
+
+impl End {
+    fn of(addr: &Addr) -> Self {
+        let (v6, ip) = match addr.ip {
+            IpAddr::V4(ip) => (false, u128::from(u32::from(ip))),
+            IpAddr::V6(ip) => (true, u128::from(ip)),
+        };
+        End { v6, ip, port: addr.port }
+    }
+
+    fn words(self) -> (u64, u64) {
+        let low = self.ip as u64;
+        if self.v6 {
+            ((self.ip >> 64) as u64, low.rotate_left(16) ^ u64::from(self.port))
+        } else {
+            (0, low << 16 | u64::from(self.port))
+        }
+    }
 }
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let word = |a: &Addr| match a.ip {
-            IpAddr::V4(ip) => (0, u64::from(u32::from(ip)) << 16 | u64::from(a.port)),
-            IpAddr::V6(ip) => {
-                let bits = u128::from(ip);
-                ((bits >> 64) as u64, (bits as u64).rotate_left(16) ^ u64::from(a.port))
-            }
-        };
-        for (upper, lower) in [word(&self.low), word(&self.high)] {
+        for (upper, lower) in [self.low.words(), self.high.words()] {
             state.write_u64(upper ^ u64::from(self.zone) << 48);
             state.write_u64(lower);
         }
@@ -297,7 +317,8 @@ impl FlowTable {
         }
         self.serial = self.serial.wrapping_add(1);
         let zone = self.zones.get(usize::from(key.zone)).cloned().unwrap_or_default();
-        let ends = Ends { zone, zone_index: key.zone, ends: [key.low, key.high], id: flow_id(&key, seg.ts) };
+        let ends = if seg.src <= seg.dst { [seg.src, seg.dst] } else { [seg.dst, seg.src] };
+        let ends = Ends { zone, zone_index: key.zone, ends, id: flow_id(&key, seg.ts) };
         let slot = Slot {
             key,
             serial: self.serial,
@@ -438,10 +459,11 @@ enum How {
 
 /// The key of a segment's flow, and which of its ends sent it.
 fn key_of(seg: &Segment<'_>) -> (Key, Side) {
-    if seg.src <= seg.dst {
-        (Key { zone: seg.zone, low: seg.src, high: seg.dst }, 0)
+    let (src, dst) = (End::of(&seg.src), End::of(&seg.dst));
+    if src <= dst {
+        (Key { zone: seg.zone, low: src, high: dst }, 0)
     } else {
-        (Key { zone: seg.zone, low: seg.dst, high: seg.src }, 1)
+        (Key { zone: seg.zone, low: dst, high: src }, 1)
     }
 }
 

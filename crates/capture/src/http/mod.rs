@@ -115,6 +115,11 @@ impl Http {
         self.held + self.up.held() + self.down.held()
     }
 
+    /// True where [`Http::take_handover`] gives something.
+    pub(crate) fn hands_over(&self) -> bool {
+        self.handover.is_some()
+    }
+
     pub(crate) fn take_handover(&mut self) -> Option<Handover> {
         self.handover.take()
     }

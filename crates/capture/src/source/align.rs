@@ -81,10 +81,11 @@ impl Marks {
             let packet = Packet {
                 ts: record.ts,
                 link: record.link,
-                interface: record.interface,
+                interface: record.interface as u32,
                 port: "",
                 data: reader.bytes(&record),
                 orig_len: record.orig_len,
+                block: None,
             };
             if let Decoded::Segment(segment) = decoder.decode(&packet)
                 && self.sent.len() + self.acknowledged.len() < MARKS

@@ -137,26 +137,33 @@ impl Input {
 
     /// Reads on to the next record, whose time it returns.
     fn advance(&mut self) -> Option<Ts> {
-        match std::mem::replace(&mut self.state, State::Ended) {
-            State::Open(reader, _) => self.step(reader),
-            State::Waiting | State::Ended => None,
-        }
-    }
-
-    fn step(&mut self, mut reader: Box<Steady>) -> Option<Ts> {
-        let next = reader.next();
-        self.clock = reader.counts;
-        match next {
-            Ok(Some(record)) => {
-                self.state = State::Open(reader, record);
-                Some(record.ts)
+        let State::Open(reader, record) = &mut self.state else { return None };
+        match reader.next_into(record) {
+            Ok(true) => Some(record.ts),
+            Ok(false) => {
+                self.end();
+                None
             }
-            Ok(None) => None,
             Err(e) => {
+                self.end();
                 self.fail(&e);
                 None
             }
         }
+    }
+
+    fn step(&mut self, reader: Box<Steady>) -> Option<Ts> {
+        self.state = State::Open(reader, Record::default());
+        self.advance()
+    }
+
+    fn end(&mut self) {
+        self.clock = self.clock();
+        self.state = State::Ended;
+    }
+
+    fn clock(&self) -> ClockCounts {
+        if let State::Open(reader, _) = &self.state { reader.counts } else { self.clock }
     }
 
     fn fail(&mut self, error: &ReadError) {
@@ -165,16 +172,29 @@ impl Input {
             other => other.to_string(),
         });
     }
+}
 
-    fn count(&mut self, record: &Record) {
-        let summary = &mut self.summary;
-        summary.packets += 1;
-        summary.bytes += record.len as u64;
-        summary.first_ts = Some(summary.first_ts.map_or(record.ts, |t| t.min(record.ts)));
-        summary.last_ts = Some(summary.last_ts.map_or(record.ts, |t| t.max(record.ts)));
-        if !record.link.is_known() && summary.error.is_none() && self.unknown_links.insert(record.link.0) {
-            let LinkType(number) = record.link;
-            summary.error = Some(format!("unknown link type {number}"));
+fn count(summary: &mut InputSummary, unknown_links: &mut BTreeSet<u16>, record: &Record) {
+    summary.packets += 1;
+    summary.bytes += record.len as u64;
+    summary.first_ts = Some(summary.first_ts.map_or(record.ts, |t| t.min(record.ts)));
+    summary.last_ts = Some(summary.last_ts.map_or(record.ts, |t| t.max(record.ts)));
+    if !record.link.is_known() && summary.error.is_none() && unknown_links.insert(record.link.0) {
+        let LinkType(number) = record.link;
+        summary.error = Some(format!("unknown link type {number}"));
+    }
+}
+
+impl Files {
+    /// The input whose next packet is the earliest.
+    fn next_due(&mut self) -> Option<usize> {
+        loop {
+            let Reverse((_, index)) = self.due.pop()?;
+            let input = self.inputs.get_mut(index)?;
+            // A waiting file that became unreadable meanwhile says so in its summary.
+            if !matches!(input.state, State::Waiting) || input.open().is_some() {
+                return Some(index);
+            }
         }
     }
 }
@@ -195,31 +215,28 @@ fn plain(error: &std::io::Error) -> String {
 
 impl Source for Files {
     fn next_packet(&mut self) -> Option<Packet<'_>> {
-        if let Some(index) = self.current.take()
-            && let Some(ts) = self.inputs.get_mut(index).and_then(Input::advance)
-        {
-            self.due.push(Reverse((ts, index)));
-        }
-        let index = loop {
-            let Reverse((_, index)) = self.due.pop()?;
-            let input = self.inputs.get_mut(index)?;
-            // A waiting file that became unreadable meanwhile says so in its summary.
-            if !matches!(input.state, State::Waiting) || input.open().is_some() {
-                break index;
+        let again =
+            self.current.take().and_then(|index| Some((self.inputs.get_mut(index)?.advance()?, index)));
+        let index = match again {
+            // Nobody else's turn.
+            Some((_, index)) if self.due.is_empty() => index,
+            again => {
+                self.due.extend(again.map(Reverse));
+                self.next_due()?
             }
         };
         self.current = Some(index);
         let input = self.inputs.get_mut(index)?;
-        let State::Open(_, record) = input.state else { return None };
-        input.count(&record);
-        let State::Open(reader, _) = &input.state else { return None };
+        let State::Open(reader, record) = &input.state else { return None };
+        count(&mut input.summary, &mut input.unknown_links, record);
         Some(Packet {
             ts: record.ts,
             link: record.link,
-            interface: record.interface,
-            port: reader.port(&record),
-            data: reader.bytes(&record),
+            interface: record.interface as u32,
+            port: reader.port(record),
+            data: reader.bytes(record),
             orig_len: record.orig_len,
+            block: reader.block(),
         })
     }
 
@@ -232,7 +249,7 @@ impl Source for Files {
     }
 
     fn clock(&self) -> Vec<(&'static str, u64)> {
-        let sum = |of: fn(&ClockCounts) -> u64| self.inputs.iter().map(|i| of(&i.clock)).sum();
+        let sum = |of: fn(&ClockCounts) -> u64| self.inputs.iter().map(|i| of(&i.clock())).sum();
         vec![
             ("times-disbelieved", sum(|c| c.disbelieved)),
             ("packets-late", sum(|c| c.late)),

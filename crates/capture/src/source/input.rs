@@ -12,17 +12,17 @@ use super::LinkType;
 use super::pcap::Pcap;
 use super::pcapng::Pcapng;
 use super::stdin::Stdin;
-use super::window::Window;
+use super::window::{Block, Window};
 
 const NESTED_COMPRESSIONS: usize = 3;
 const LARGEST_ZSTD_WINDOW: u64 = 128 << 20;
 
 /// One packet record; its bytes stand in the reader's window until the next one is asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Record {
     pub(crate) ts: Ts,
     pub(crate) link: LinkType,
-    pub(crate) interface: u32,
+    pub(crate) interface: usize,
     pub(crate) start: usize,
     pub(crate) len: usize,
     pub(crate) orig_len: u32,
@@ -82,9 +82,22 @@ impl Reader {
 
     /// The next record, `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<Record>, ReadError> {
+        let mut record = Record::default();
+        Ok(self.next_into(&mut record)?.then_some(record))
+    }
+
+    /// Reads the next record into `out`; false at the end.
+    #[inline]
+    pub(crate) fn next_into(&mut self, out: &mut Record) -> Result<bool, ReadError> {
         match &mut self.format {
-            Format::Pcap(p) => p.next(&mut self.window),
-            Format::Pcapng(p) => p.next(&mut self.window),
+            Format::Pcap(p) => p.next(&mut self.window, out),
+            Format::Pcapng(p) => Ok(match p.next(&mut self.window)? {
+                Some(record) => {
+                    *out = record;
+                    true
+                }
+                None => false,
+            }),
         }
     }
 
@@ -94,6 +107,11 @@ impl Reader {
             Format::Pcap(_) => "",
             Format::Pcapng(p) => p.interface_name(record.interface),
         }
+    }
+
+    /// What the bytes of the last record are part of.
+    pub(crate) fn block(&self) -> &Block {
+        self.window.block()
     }
 
     /// The bytes of the last record.

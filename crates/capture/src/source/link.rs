@@ -1,7 +1,7 @@
 use std::fmt;
 
 /// What the first header of a packet is, by the numbers of the tcpdump group's link-layer type registry.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct LinkType(pub u16);
 
 impl LinkType {

@@ -20,6 +20,7 @@ pub use link::LinkType;
 #[cfg(feature = "live")]
 pub use live::{Live, LiveOptions, open_live, open_live_readers};
 pub use stdin::give_up_stdin;
+pub use window::Block;
 
 /// A packet as captured, borrowed from its source's buffer.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,8 @@ pub struct Packet<'a> {
     pub data: &'a [u8],
     /// Its length on the wire.
     pub orig_len: u32,
+    /// What `data` is part of, where that may be held on to; reading goes on elsewhere then.
+    pub block: Option<&'a Block>,
 }
 
 /// A source of packets in time order.

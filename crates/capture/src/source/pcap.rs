@@ -35,10 +35,12 @@ impl Pcap {
         Some(pcap)
     }
 
-    pub(crate) fn next(&mut self, window: &mut Window) -> Result<Option<Record>, ReadError> {
+    /// Reads the next record into `out`; false at the end.
+    #[inline]
+    pub(crate) fn next(&mut self, window: &mut Window, out: &mut Record) -> Result<bool, ReadError> {
         let at = window.position();
         if !window.need(self.header_len)? {
-            return if window.visible().is_empty() { Ok(None) } else { Err(ReadError::Cut(at)) };
+            return if window.visible().is_empty() { Ok(false) } else { Err(ReadError::Cut(at)) };
         }
         let head = window.visible();
         let (secs, fraction) = (self.u32(head, 0), self.u32(head, 4));
@@ -52,8 +54,13 @@ impl Pcap {
         }
         let start = window.mark() + self.header_len;
         window.advance(self.header_len + len);
-        let ts = Ts::from_parts(i64::from(secs), i64::from(fraction) * self.nanos_per_unit);
-        Ok(Some(Record { ts, link: self.link, interface: 0, start, len, orig_len }))
+        out.ts = Ts::from_parts(i64::from(secs), i64::from(fraction) * self.nanos_per_unit);
+        out.link = self.link;
+        out.interface = 0;
+        out.start = start;
+        out.len = len;
+        out.orig_len = orig_len;
+        Ok(true)
     }
 
     fn u32(&self, bytes: &[u8], at: usize) -> u32 {

@@ -144,8 +144,8 @@ impl Pcapng {
     }
 
     /// The name of an interface, numbered as in records: of the current section, or of one lately.
-    pub(crate) fn interface_name(&self, interface: u32) -> &str {
-        let number = interface.checked_sub(self.forgotten).map(|n| n as usize);
+    pub(crate) fn interface_name(&self, interface: usize) -> &str {
+        let number = interface.checked_sub(self.forgotten as usize);
         number.and_then(|n| self.names.get(n)).map_or("", String::as_str)
     }
 
@@ -167,7 +167,7 @@ impl Pcapng {
         Ok(Record {
             ts,
             link: interface.link,
-            interface: self.base.saturating_add(number),
+            interface: self.base.saturating_add(number) as usize,
             start: 20,
             len,
             orig_len,
@@ -180,7 +180,14 @@ impl Pcapng {
         let orig_len = self.u32(body, 0);
         let limit = if interface.snaplen == 0 { u32::MAX } else { interface.snaplen };
         let len = (orig_len.min(limit) as usize).min(body.len().saturating_sub(4));
-        Ok(Record { ts: self.last_ts, link: interface.link, interface: self.base, start: 4, len, orig_len })
+        Ok(Record {
+            ts: self.last_ts,
+            link: interface.link,
+            interface: self.base as usize,
+            start: 4,
+            len,
+            orig_len,
+        })
     }
 
     fn interface_numbered(&self, number: u32, at: u64) -> Result<Interface, ReadError> {

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use sidetap_model::Ts;
 
 use super::input::{ReadError, Reader, Record};
+use super::window::Block;
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -89,20 +90,30 @@ impl Steady {
         }
     }
 
-    /// The next record, `None` at the end.
+    /// Reads the next record into `out`; false at the end.
     #[inline]
-    pub(super) fn next(&mut self) -> Result<Option<Record>, ReadError> {
-        if self.is_held() {
-            return self.next_held(None);
-        }
-        match self.reader.next() {
-            Ok(Some(mut record)) if self.is_plausible(record.ts.plus(self.offset)) => {
-                record.ts = record.ts.plus(self.offset);
-                self.last = self.last.max(Some(record.ts));
-                Ok(Some(record))
+    pub(super) fn next_into(&mut self, out: &mut Record) -> Result<bool, ReadError> {
+        let held = if self.is_held() {
+            self.next_held(None)
+        } else {
+            let next = self.reader.next_into(out);
+            if matches!(next, Ok(true)) {
+                let ts = out.ts.plus(self.offset);
+                if self.is_plausible(ts) {
+                    out.ts = ts;
+                    self.last = self.last.max(Some(ts));
+                    return Ok(true);
+                }
             }
-            next => self.next_held(Some(next)),
-        }
+            self.next_held(Some(next.map(|more| more.then_some(*out))))
+        };
+        Ok(match held? {
+            Some(record) => {
+                *out = record;
+                true
+            }
+            None => false,
+        })
     }
 
     /// True where something is held, or was the last to be given, or the input is over.
@@ -111,7 +122,7 @@ impl Steady {
         !self.settled.is_empty() || !self.doubted.is_empty() || self.shown.is_some() || self.over.is_some()
     }
 
-    /// As [`Steady::next`], where something is held; `read` is what was read before anything else is.
+    /// As [`Steady::next_into`], where something is held; `read` is what was read before anything else is.
     #[inline(never)]
     fn next_held(
         &mut self,
@@ -147,6 +158,11 @@ impl Steady {
             Some(bytes) => bytes,
             None => self.reader.bytes(record),
         }
+    }
+
+    /// What the bytes of the last record are part of, where they are the reader's.
+    pub(super) fn block(&self) -> Option<&Block> {
+        if self.shown.is_some() { None } else { Some(self.reader.block()) }
     }
 
     /// The name of the interface that the last record came by; see [`Reader::port`].
@@ -262,12 +278,13 @@ mod tests {
         let reader = Reader::new(Box::new(std::io::Cursor::new(bytes)), 256).unwrap();
         let mut steady = Steady::new(reader, 0);
         let mut out = Vec::new();
-        while let Some(record) = steady.next().unwrap() {
+        let mut record = Record::default();
+        while steady.next_into(&mut record).unwrap() {
             assert_eq!(steady.bytes(&record), packets[out.len()].data, "bytes and order stay");
             out.push(record.ts.0);
         }
         assert_eq!(out.len(), times.len());
-        assert!(steady.next().unwrap().is_none());
+        assert!(!steady.next_into(&mut record).unwrap());
         (out, steady.counts)
     }
 

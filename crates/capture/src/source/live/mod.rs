@@ -160,6 +160,7 @@ impl Source for Live {
             port: port.name(),
             data: self.batch.bytes.get(held.start..held.start + held.len)?,
             orig_len: held.orig_len,
+            block: None,
         })
     }
 

@@ -61,6 +61,7 @@ mod tests {
             port: "",
             data: &data,
             orig_len: 80,
+            block: None,
         })
     }
 
