@@ -275,7 +275,7 @@ impl Extractor {
             ts: exchange.ts,
             flow_id: exchange.flow_id,
             seq: exchange.seq,
-            zone: context.zone.clone(),
+            zone: *context.zone,
             path: context.path.into(),
             endpoint: context.endpoint.clone(),
             client: context.client,

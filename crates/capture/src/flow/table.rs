@@ -316,7 +316,7 @@ impl FlowTable {
             self.counters.flows_evicted += 1;
         }
         self.serial = self.serial.wrapping_add(1);
-        let zone = self.zones.get(usize::from(key.zone)).cloned().unwrap_or_default();
+        let zone = self.zones.get(usize::from(key.zone)).copied().unwrap_or_default();
         let ends = if seg.src <= seg.dst { [seg.src, seg.dst] } else { [seg.dst, seg.src] };
         let ends = Ends { zone, zone_index: key.zone, ends, id: flow_id(&key, seg.ts) };
         let slot = Slot {

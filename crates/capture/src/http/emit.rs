@@ -89,7 +89,7 @@ fn alone(out: &Out<'_>) -> Completeness {
 
 fn blank(seq: u32, ts: Ts, out: &Out<'_>) -> Exchange {
     Exchange {
-        zone: out.address.zone.clone(),
+        zone: out.address.zone,
         flow: out.address.flow,
         flow_id: out.address.flow_id,
         seq,
