@@ -145,7 +145,7 @@ impl Half {
         &mut self,
         mark: Mark,
         data: &[u8],
-        snapped: u32,
+        mut snapped: u32,
         counters: &mut FlowCounters,
     ) -> bool {
         let mut differs = false;
@@ -167,13 +167,20 @@ impl Half {
                 at += 1;
                 continue;
             }
-            let (same, behind) = rest.split_at(((there_end.min(end) - off) as usize).min(rest.len()));
+            let covered = there_end.saturating_sub(off);
+            let (same, behind) = rest.split_at((covered as usize).min(rest.len()));
             let start = (off - there_off) as usize;
             differs |= there.data.get(start..start + same.len()) != Some(same);
             counters.discard(Discard::Overlap, same.len());
             (off, rest) = (off + same.len() as u64, behind);
-            if rest.is_empty() && snapped == 0 {
-                return differs;
+            if rest.is_empty() {
+                // Of what the snap length cut off, something may stand there as well.
+                let cut = there_end.saturating_sub(off);
+                snapped = snapped.saturating_sub(u32::try_from(cut).unwrap_or(u32::MAX));
+                off += cut;
+                if snapped == 0 {
+                    return differs;
+                }
             }
             at += 1;
         }
@@ -249,6 +256,16 @@ mod tests {
         let taken: usize = half.pending.iter().map(|p| p.data.capacity() + PIECE).sum();
         assert_eq!(taken, half.held);
         assert_eq!(half.pending.iter().map(|p| p.data.len()).sum::<usize>(), 20_499 + 20_000);
+    }
+
+    #[test]
+    fn what_is_cut_off_inside_a_piece_that_is_there_hides_nothing_behind_it() {
+        let (mut half, mut counters) = (Half::default(), FlowCounters::default());
+        half.keep(mark(BASE + 5), b"5678901", 0, &mut counters);
+        half.keep(mark(BASE + 10), b"", 4, &mut counters);
+        assert!(!half.keep(mark(BASE + 11), b"1234", 0, &mut counters));
+        let ends: Vec<_> = half.pending.iter().map(|p| (p.off - BASE, p.end() - BASE, p.snapped)).collect();
+        assert_eq!(ends, [(5, 12, 0), (12, 12, 2), (12, 15, 0)]);
     }
 
     #[test]
