@@ -34,6 +34,6 @@ mod spool;
 mod worker;
 
 pub use evidence::Evidence;
-pub use flagged::FlaggedOptions;
+pub use flagged::{FlaggedOptions, is_flagged_file};
 pub use options::{Hooks, Options, Outcome, PipelineError, Progress};
 pub use run::{run, run_readers};

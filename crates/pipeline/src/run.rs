@@ -108,7 +108,7 @@ pub fn run_readers(
         let bots = coordinator.finish(last.items, last.now)?;
         if let Some(flagged) = &mut coordinator.flagged {
             let zones = coordinator::zones(&options.zones);
-            flagged.finish(last.rings, &bots.verdicts(), &zones);
+            flagged.finish(last.rings, &bots.verdicts(), &zones, last.now);
         }
         Ok::<_, PipelineError>((read, tally, bots))
     })?;
@@ -213,7 +213,7 @@ fn coordinate(
                 changed = coordinator.changed_verdicts();
             }
             if let Some(flagged) = &mut coordinator.flagged {
-                flagged.files.write(saved);
+                flagged.files.write(saved, now);
             }
             coordinator.broken().iter().for_each(|line| hooks.news(line));
             if options.live && !changed.is_empty() {
@@ -222,7 +222,7 @@ fn coordinate(
         }
     }
     if let Some(flagged) = &mut coordinator.flagged {
-        flagged.files.write(saved_last);
+        flagged.files.write(saved_last, rest.now);
     }
     rest
 }

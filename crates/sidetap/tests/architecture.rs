@@ -11,6 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("sys", &[]),
     ("wire", &[]),
+    ("seal", &[]),
     ("capture", &["wire", "sys"]),
     ("sensitive", &["wire"]),
     ("threats", &["wire"]),
@@ -20,13 +21,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("mitigation", &["policy"]),
     ("console", &["store"]),
-    ("pipeline", &["wire", "capture", "sensitive", "threats", "discovery", "bots"]),
+    ("pipeline", &["wire", "capture", "seal", "sensitive", "threats", "discovery", "bots"]),
     (
         "sidetap",
         &[
             "sys",
             "wire",
             "capture",
+            "seal",
             "sensitive",
             "threats",
             "discovery",

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use common::{HELLO, Place, capture, json, lines};
+use common::{HELLO, Place, capture, json, lines, tree};
 use net::{CLIENT, Net, OTHER, PORT, Running, SERVER, find, until};
 use serde_json::Value;
 use sidetap_testkit::{Dialogue, Encapsulation, Framing, LinkKind, PcapForm, fault, pcap_bytes};
@@ -409,4 +409,32 @@ fn an_attacker_is_dropped_by_nftables_and_nobody_else() {
     assert!(!verdicts.iter().any(|v| v["client_ip"] == CLIENT && v["intent"] == "malicious"), "{verdicts:?}");
     let listed = place.run(&["inventory", "list", "--store", "db/store.db", "--format", "ndjson"]).is(0);
     assert!(listed.stdout.contains("/api/orders"), "{}", listed.stdout);
+}
+
+#[test]
+fn packets_are_sealed_without_rights_and_to_the_end_at_sigterm() {
+    let Some(net) = Net::make("sealed packets of a live capture", &["nginx", "wrk", "ss"]) else { return };
+    let place = Place::new();
+    let key = sidetap_seal::Identity::generate().unwrap();
+    let public = key.recipient().to_string();
+    let _nginx = net.nginx(&place);
+    // Files of 64K: the later ones are begun with every right given up.
+    place.write("sidetap.toml", b"[output]\nflagged_limit = \"1M\"\n");
+    let watch = net.watch(&place, &["-i", PORT, "--save-flagged", "saved", "--flagged-recipient", &public]);
+    let script = "function request() return wrk.format(nil, \"/items?id=1'%20UNION%20SELECT%20username,password%20FROM%20users--%20\") end\nfunction delay() return 5 end\n";
+    let file = place.write("exploit.lua", script.as_bytes());
+    let mut command = net.at("c", &find("wrk").unwrap());
+    command.args(["-t1", "-c4", "-d5", "--timeout", "1", "-s"]).arg(&file).arg(format!("http://{SERVER}/"));
+    assert!(command.stdout(std::process::Stdio::null()).status().unwrap().success());
+    assert_eq!(watch.stop(), 0, "{}", log(&place));
+    let saved = tree(&place.path("saved"));
+    assert!(saved.len() > 1, "{:?}\n{}", saved.keys(), log(&place));
+    let keys = [key];
+    for (name, sealed) in &saved {
+        assert!(name.ends_with(".pcapng.age"), "{name}");
+        let mut plain = Vec::new();
+        let read = sidetap_seal::unseal(&mut &sealed[..], &keys, &mut plain).unwrap();
+        assert_eq!(read.ending, sidetap_seal::Ending::Whole, "{name}");
+        assert!(plain.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]), "{name}");
+    }
 }

@@ -1,16 +1,18 @@
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use sidetap_model::Ts;
+use sidetap_seal::sealed_len;
 
+use super::sink::Sink;
 use super::{FlaggedOptions, Saved};
 
 /// The files that flagged packets are written to: pcapng, named by the time of their first packet.
 ///
 /// A file that is large enough is followed by the next one; once all take more than their limit, the oldest of the directory goes. The
-/// first error is kept, and nothing more is written after it.
+/// first error is kept, and nothing more is written after it. A file that is sealed grows by whole chunks; it is also ended when it holds
+/// back packets that are [`Files::HELD`] older than the epoch, so that one who kills the process takes little with him.
 #[derive(Debug)]
 pub(crate) struct Files {
     options: FlaggedOptions,
@@ -26,7 +28,10 @@ pub(crate) struct Files {
 
 #[derive(Debug)]
 struct Open {
-    out: BufWriter<File>,
+    out: Sink,
+    /// When its first packet was seen.
+    first: Ts,
+    /// Bytes of pcapng, however they are written.
     bytes: u64,
     links: Vec<u16>,
 }
@@ -36,25 +41,42 @@ impl Files {
     const SHARE: u64 = 16;
     const LEAST: u64 = 64 << 10;
     const MOST: u64 = 256 << 20;
+    /// Nanoseconds of packet time for which a sealed file may hold packets back.
+    const HELD: i64 = 300 * 1_000_000_000;
 
     pub(crate) fn new(options: FlaggedOptions) -> Self {
         Files { options, open: None, made: 0, error: None, told: false, packets: 0, removed: 0 }
     }
 
-    /// Writes packets in the order of their numbers.
-    pub(crate) fn write(&mut self, mut saved: Vec<Saved>) {
-        if saved.is_empty() || self.error.is_some() {
+    /// Writes the packets of an epoch that ended at `now`, in the order of their numbers.
+    pub(crate) fn write(&mut self, mut saved: Vec<Saved>, now: Ts) {
+        if self.error.is_some() {
             return;
         }
         saved.sort_unstable_by_key(|s| s.number);
         let written = saved.iter().try_for_each(|s| self.packet(s)).and_then(|()| match &mut self.open {
-            Some(open) => open.out.flush(),
-            None => Ok(()),
+            Some(open) if open.out.holds_back() && now >= open.first.plus(Self::HELD) => self.close(),
+            Some(open) if !saved.is_empty() => open.out.flush(),
+            _ => Ok(()),
         });
-        if let Err(e) = written {
-            self.error = Some(e);
+        self.note(written);
+    }
+
+    /// Ends the file that is open: nothing more is to come.
+    pub(crate) fn finish(&mut self) {
+        let closed = self.close();
+        self.note(closed);
+    }
+
+    fn note(&mut self, done: io::Result<()>) {
+        if let Err(e) = done {
+            self.error.get_or_insert(e);
             self.open = None;
         }
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        self.open.take().map_or(Ok(()), |open| open.out.finish())
     }
 
     /// Why nothing is saved any more, the first time it is asked.
@@ -74,22 +96,31 @@ impl Files {
     fn packet(&mut self, saved: &Saved) -> io::Result<()> {
         let most = (self.options.limit_bytes / Self::SHARE).clamp(Self::LEAST, Self::MOST);
         if self.open.as_ref().is_some_and(|o| o.bytes >= most) {
-            self.open = None;
+            self.close()?;
         }
         if self.open.is_none() {
-            self.make_room(most)?;
-            self.made += 1;
-            let path = self.options.dir.join(name(saved.ts, self.made));
-            let mut out = BufWriter::with_capacity(1 << 16, private(&path)?);
-            let head = section();
-            out.write_all(&head)?;
-            self.open = Some(Open { out, bytes: head.len() as u64, links: Vec::new() });
+            self.make_room(match self.options.recipients.len() {
+                0 => most,
+                recipients => sealed_len(recipients, most),
+            })?;
+            self.open = Some(self.create(saved.ts)?);
         }
         if let Some(open) = &mut self.open {
             open.packet(saved)?;
             self.packets += 1;
         }
         Ok(())
+    }
+
+    /// The next file, whose first packet is of this time.
+    fn create(&mut self, first: Ts) -> io::Result<Open> {
+        self.made += 1;
+        let recipients = &self.options.recipients;
+        let path = self.options.dir.join(name(first, self.made, !recipients.is_empty()));
+        let mut out = Sink::create(&path, recipients)?;
+        let head = section();
+        out.write_all(&head)?;
+        Ok(Open { out, first, bytes: head.len() as u64, links: Vec::new() })
     }
 
     /// Lets the oldest files go until there is room for one more.
@@ -106,6 +137,13 @@ impl Files {
             all -= len;
         }
         Ok(())
+    }
+}
+
+/// A file that is open ends properly however the run does.
+impl Drop for Files {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 
@@ -129,10 +167,16 @@ impl Open {
     }
 }
 
-/// `flagged-20260131T235959.000000Z-0001.pcapng`: names sort by time.
-fn name(first: Ts, number: u32) -> String {
+/// `flagged-20260131T235959.000000Z-0001.pcapng`, with `.age` where it is sealed: names sort by time.
+fn name(first: Ts, number: u32, sealed: bool) -> String {
     let time: String = first.to_string().chars().filter(|c| !matches!(c, '-' | ':')).collect();
-    format!("flagged-{time}-{number:04}.pcapng")
+    let seal = if sealed { ".age" } else { "" };
+    format!("flagged-{time}-{number:04}.pcapng{seal}")
+}
+
+/// Tells whether a file of this name is one that saved packets are written to, plain or sealed.
+pub fn is_flagged_file(name: &str) -> bool {
+    name.starts_with("flagged-") && name.strip_suffix(".age").unwrap_or(name).ends_with(".pcapng")
 }
 
 /// Files of such names, with their sizes.
@@ -141,8 +185,7 @@ fn flagged_files(dir: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with("flagged-") && name.ends_with(".pcapng") && entry.file_type()?.is_file() {
+        if is_flagged_file(&name.to_string_lossy()) && entry.file_type()?.is_file() {
             files.push((entry.path(), entry.metadata()?.len()));
         }
     }
@@ -199,7 +242,49 @@ fn option(body: &mut Vec<u8>, code: u16, value: &[u8]) {
     body.extend_from_slice(value);
     body.resize(body.len().next_multiple_of(4), 0);
 }
-/// A new file that nobody but its owner reads: packets hold what was sent.
-fn private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+
+#[cfg(test)]
+mod tests {
+    use sidetap_seal::{Ending, Identity, unseal};
+
+    use super::*;
+
+    fn saved(number: u64, ts: Ts) -> Saved {
+        Saved { number, ts, link: 1, orig_len: 60, data: [7; 60].into(), comment: None }
+    }
+
+    /// How each file of the directory ends, and how many bytes it holds.
+    fn endings(dir: &Path, key: &Identity) -> Vec<(Ending, u64)> {
+        let mut files = flagged_files(dir).unwrap();
+        files.sort_unstable();
+        let read = |path: &PathBuf| {
+            let key = key.secret_text().parse().unwrap();
+            unseal(&mut &fs::read(path).unwrap()[..], &[key], &mut Vec::new()).unwrap()
+        };
+        files.iter().map(|(path, _)| read(path)).map(|r| (r.ending, r.bytes)).collect()
+    }
+
+    #[test]
+    fn a_sealed_file_ends_when_packets_were_held_back_too_long() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = Identity::generate().unwrap();
+        let recipients = vec![key.recipient()];
+        let options =
+            FlaggedOptions { dir: dir.path().to_owned(), ring_bytes: 0, limit_bytes: 1 << 20, recipients };
+        let mut files = Files::new(options);
+        let start = Ts::from_parts(1_800_000_000, 0);
+        let later = |s: i64| start.plus(s * 1_000_000_000);
+        files.write(vec![saved(1, start)], later(1));
+        files.write(vec![], later(299));
+        assert_eq!(endings(dir.path(), &key), [(Ending::Cut { rest: 0 }, 0)]);
+        files.write(vec![], later(300));
+        let one = endings(dir.path(), &key);
+        assert!(matches!(one[..], [(Ending::Whole, 100..)]), "{one:?}");
+        files.write(vec![], later(900));
+        files.write(vec![saved(2, later(901))], later(901));
+        assert_eq!(endings(dir.path(), &key).len(), 2, "the next one begins with the next packet");
+        drop(files);
+        let two = endings(dir.path(), &key);
+        assert!(matches!(two[..], [(Ending::Whole, _), (Ending::Whole, 100..)]), "{two:?}");
+    }
 }

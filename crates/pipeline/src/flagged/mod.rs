@@ -6,6 +6,7 @@
 
 mod file;
 mod ring;
+mod sink;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -14,8 +15,10 @@ use std::sync::Arc;
 
 use sidetap_model::rows::VerdictRow;
 use sidetap_model::{FlowId, Ts, Zone};
+use sidetap_seal::Recipient;
 
 pub(crate) use file::Files;
+pub use file::is_flagged_file;
 pub(crate) use ring::Ring;
 
 /// Where packets of flagged flows go, and how much of them.
@@ -27,6 +30,8 @@ pub struct FlaggedOptions {
     pub ring_bytes: u64,
     /// Bytes that the files take together; the oldest go for new ones.
     pub limit_bytes: u64,
+    /// Whom the files are sealed to; without any they are plain.
+    pub recipients: Vec<Recipient>,
 }
 
 /// A packet as it was captured, on its way with its segment.
@@ -119,12 +124,13 @@ impl Flagged {
     }
 
     /// The run is over: what all verdicts flag of the packets that are still there is written too.
-    pub(crate) fn finish(&mut self, mut rings: Vec<Ring>, verdicts: &[VerdictRow], zones: &[Zone]) {
+    pub(crate) fn finish(&mut self, mut rings: Vec<Ring>, verdicts: &[VerdictRow], zones: &[Zone], now: Ts) {
         self.hear(verdicts);
         self.all.flows.sort_unstable();
         self.all.flows.dedup_by_key(|(flow, _)| *flow);
         rings.iter_mut().for_each(|ring| ring.convict(&self.all, zones));
-        self.files.write(rings.iter_mut().flat_map(Ring::drain).collect());
+        self.files.write(rings.iter_mut().flat_map(Ring::drain).collect(), now);
+        self.files.finish();
         self.missed = rings.iter().map(|ring| ring.missed).sum();
     }
 

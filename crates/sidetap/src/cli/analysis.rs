@@ -60,6 +60,9 @@ pub(crate) struct AnalysisArgs {
     /// Save the packets of flows with a finding here, raw as they were on the wire (pcapng)
     #[arg(long, value_name = "DIR", conflicts_with = "no_analysis")]
     pub(crate) save_flagged: Option<PathBuf>,
+    /// Seal those files to this age public key (age1…); may be given several times
+    #[arg(long, value_name = "KEY", value_delimiter = ',', conflicts_with = "no_analysis")]
+    pub(crate) flagged_recipient: Vec<String>,
     /// Stop at exchanges: no inventory, no detection
     #[arg(long)]
     pub(crate) no_analysis: bool,

@@ -12,7 +12,7 @@ pub(crate) use analysis::{ActArgs, AnalysisArgs, DoctorArgs, ReplayArgs, WatchAr
 pub(crate) use control::{MitigationArgs, MitigationCommand, PolicyArgs, PolicyCommand, PushArgs, ServeArgs};
 pub(crate) use read::{
     IndicatorsArgs, IndicatorsCommand, IntelArgs, IntelCommand, InventoryArgs, InventoryCommand,
-    InventoryFilter, ReportArgs, RowFormat, SensitiveArgs, SensitiveCommand, SourceArgs,
+    InventoryFilter, ReportArgs, RowFormat, SensitiveArgs, SensitiveCommand, SourceArgs, UnsealArgs,
 };
 
 /// Out-of-band API security and bot defence from mirrored traffic.
@@ -89,6 +89,8 @@ pub(crate) enum Command {
     Intel(IntelArgs),
     /// Print the report of a run directory or a store again
     Report(ReportArgs),
+    /// Open sealed files of saved packets, with the secret key that they are sealed to
+    Unseal(UnsealArgs),
     /// The configuration file
     Config(ConfigArgs),
     /// Print a completion script for a shell

@@ -171,3 +171,17 @@ pub(crate) struct ReportArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
 }
+
+/// `sidetap unseal`.
+#[derive(Debug, Args)]
+pub(crate) struct UnsealArgs {
+    /// File with the secret key, as `age-keygen` writes it
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) identity: PathBuf,
+    /// Directory for what was sealed [default: stdout, where one file is opened]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Sealed files
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}

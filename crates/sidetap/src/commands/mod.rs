@@ -15,6 +15,7 @@ mod sensitive;
 mod serve;
 mod shell;
 mod source;
+mod unseal;
 mod watch;
 
 use anyhow::Result;
@@ -40,6 +41,7 @@ pub(crate) fn run(cli: Cli) -> Result<Status> {
         Command::Doctor(args) => doctor::run(&global, &args),
         Command::Sensitive(args) => sensitive::run(&global, &args.command),
         Command::Mitigation(args) => mitigation::run(&global, &args),
+        Command::Unseal(args) => unseal::run(&args),
         Command::Indicators(args) => indicators::run(&global, &args.command),
     }
 }

@@ -9,6 +9,7 @@ use sidetap_bots::Agents;
 use sidetap_discovery::Spec;
 use sidetap_model::{HashKey, Ts};
 use sidetap_pipeline::{FlaggedOptions, Options};
+use sidetap_seal::SealError;
 
 use super::policy::{Policies, policies};
 use super::{indicators, sensitive};
@@ -46,6 +47,7 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
         return Err(Usage("--keylog: TLS decryption is not in this version".to_owned()).into());
     }
     overlay(args, config);
+    recipients(args, config)?;
     let limit = config.analysis.memory_limit;
     if limit.0 < 1 << 20 {
         return Err(Usage(format!(
@@ -94,7 +96,24 @@ fn flagged(config: &Config, memory: u64, lost: &mut Vec<String>) -> Option<Flagg
     }
     let output = &config.output;
     let ring_bytes = output.flagged_ring.0.min(memory / 8);
-    Some(FlaggedOptions { dir, ring_bytes, limit_bytes: output.flagged_limit.0 })
+    let recipients = output.flagged_recipient.clone();
+    Some(FlaggedOptions { dir, ring_bytes, limit_bytes: output.flagged_limit.0, recipients })
+}
+
+/// Whom the command line has saved packets sealed to, in place of those of the file.
+fn recipients(args: &AnalysisArgs, config: &mut Config) -> Result<()> {
+    if args.flagged_recipient.is_empty() {
+        return Ok(());
+    }
+    if config.output.flagged.is_none() {
+        return Err(Usage(
+            "--flagged-recipient: no packets are saved; name a directory with --save-flagged".to_owned(),
+        )
+        .into());
+    }
+    let keys = args.flagged_recipient.iter().map(|key| key.parse()).collect::<Result<_, SealError>>();
+    config.output.flagged_recipient = keys.map_err(|e| Usage(format!("--flagged-recipient: {e}")))?;
+    Ok(())
 }
 
 /// The run directory; nothing, with a line of what is lost, where it cannot be written.

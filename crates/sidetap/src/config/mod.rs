@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
+use sidetap_seal::{Recipient, SealError};
 
 pub(crate) use error::{ConfigError, nearest};
 pub(crate) use reference::reference;
@@ -86,6 +87,8 @@ pub(crate) struct Output {
     pub(crate) flagged: Option<PathBuf>,
     pub(crate) flagged_ring: Size,
     pub(crate) flagged_limit: Size,
+    /// Whom these packets are sealed to.
+    pub(crate) flagged_recipient: Vec<Recipient>,
 }
 
 /// Rules that turn verdicts into responses.
@@ -129,13 +132,7 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
         zones,
         capture: capture(raw.capture, &bad)?,
         analysis,
-        output: Output {
-            directory: raw.output.directory,
-            exchanges: raw.output.exchanges.unwrap_or(false),
-            flagged: raw.output.flagged,
-            flagged_ring: raw.output.flagged_ring.unwrap_or(Size(64 << 20)),
-            flagged_limit: raw.output.flagged_limit.unwrap_or(Size(1 << 30)),
-        },
+        output: output(raw.output, &bad)?,
         store: raw.store.path,
         policy: Policy {
             path: raw.policy.path,
@@ -164,6 +161,20 @@ fn capture(raw: raw::Capture, bad: Bad<'_>) -> Result<Capture, ConfigError> {
         fanout,
         user: raw.user.filter(|u| !u.is_empty()),
         confine: raw.confine.unwrap_or(true),
+    })
+}
+
+fn output(raw: raw::Output, bad: Bad<'_>) -> Result<Output, ConfigError> {
+    let recipients = raw.flagged_recipient.map(raw::OneOrMore::into_vec).unwrap_or_default();
+    let recipients = recipients.iter().map(|key| key.parse()).collect::<Result<_, SealError>>();
+    Ok(Output {
+        directory: raw.directory,
+        exchanges: raw.exchanges.unwrap_or(false),
+        flagged: raw.flagged,
+        flagged_ring: raw.flagged_ring.unwrap_or(Size(64 << 20)),
+        flagged_limit: raw.flagged_limit.unwrap_or(Size(1 << 30)),
+        flagged_recipient: recipients
+            .map_err(|e| bad("flagged_recipient", format!("flagged_recipient: {e}")))?,
     })
 }
 
@@ -256,6 +267,11 @@ mod tests {
         assert!(refused("[console]\nlisten = \"0.0.0.0:80\"\n").contains("loopback"));
         assert!(refused("[analysis\n").starts_with("sidetap.toml:1:10: "));
         assert!(refused("[mitigation]\nmax_age = \"soon\"\n").contains("max_age"));
+        let key = refused("[output]\nflagged_recipient = \"age1x\"\n");
+        assert!(key.starts_with("sidetap.toml:2:1: flagged_recipient: `age1x` is no age"), "{key}");
+        assert!(
+            refused("[output]\nflagged_recipients = []\n").ends_with("did you mean `flagged_recipient`?")
+        );
     }
 
     /// The reference with its keys no longer commented out, but for those without a default.

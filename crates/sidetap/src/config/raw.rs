@@ -148,6 +148,9 @@ tables! {
         flagged_ring: Size = "\"64M\"",
         /// Bytes that these files take together; the oldest go for new ones.
         flagged_limit: Size = "\"1G\"",
+        /// Public keys (`age1…`, one or a list) that these files are sealed to; `--flagged-recipient` replaces them. Without one they
+        /// are plain.
+        flagged_recipient: OneOrMore = "[]",
     }
     /// The embedded store.
     Store "store" {
@@ -171,6 +174,26 @@ tables! {
         listen: SocketAddr = "\"127.0.0.1:8642\"",
         /// Names by which that proxy asks for it, besides `localhost` and its addresses.
         hosts: Vec<String> = "[]",
+    }
+}
+
+/// A text, or a list of them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "a text, or a list of texts")]
+pub(crate) enum OneOrMore {
+    /// One.
+    One(String),
+    /// Several.
+    More(Vec<String>),
+}
+
+impl OneOrMore {
+    /// All of them.
+    pub(crate) fn into_vec(self) -> Vec<String> {
+        match self {
+            OneOrMore::One(text) => vec![text],
+            OneOrMore::More(all) => all,
+        }
     }
 }
 

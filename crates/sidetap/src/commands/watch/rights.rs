@@ -78,7 +78,7 @@ fn own_directories(plan: &Plan) -> Vec<PathBuf> {
         own.extend(Some(dir.join("openapi")).filter(|d| is_run && d.is_dir()));
     }
     if let Some(flagged) = &plan.options.flagged {
-        let ours = |n: &String| n.starts_with("flagged-") && n.ends_with(".pcapng");
+        let ours = |n: &String| sidetap_pipeline::is_flagged_file(n);
         own.extend(names(&flagged.dir).iter().all(ours).then(|| flagged.dir.clone()));
     }
     if let Some(store) = &plan.store {
