@@ -389,3 +389,76 @@ fn one_flow_cannot_take_the_room_of_all() {
     let honest = out.iter().find(|e| e.request.as_ref().is_some_and(|r| r.target == b"/honest")).unwrap();
     assert!(!honest.completeness.contains(Completeness::EVICTED));
 }
+
+fn gap_bytes(seen: &(Vec<Exchange>, FlowTable)) -> u64 {
+    seen.1.counters().streams().gap_bytes
+}
+
+#[test]
+fn one_damaged_number_claims_no_loss() {
+    let far = 100 << 20;
+    type Damage = fn(&mut Seg, u32);
+    let damages: [(&str, Damage); 2] = [
+        ("sequence", |s, by| s.seq = s.seq.wrapping_add(by)),
+        ("acknowledgement", |s, by| s.ack = s.ack.wrapping_add(by)),
+    ];
+    let mut open = open();
+    (0..4).for_each(|_| {
+        open.send(true, GET);
+        open.send(false, OK);
+    });
+    let still_open = open.segs.len();
+    open.close(true);
+    // Whichever packet it is (handshake and end too), whether or not the connection is seen from its beginning and to its end.
+    for (from, to) in
+        [0, 3, 4].into_iter().flat_map(|from| [still_open, open.segs.len()].map(|to| (from, to)))
+    {
+        for at in 0..to - from {
+            for (what, damage) in damages {
+                let mut segs = open.segs[from..to].to_vec();
+                damage(&mut segs[at], far);
+                let seen = run(&segs);
+                assert!(gap_bytes(&seen) <= 1 << 17, "{what} of {at} in {from}..{to}: {}", gap_bytes(&seen));
+                assert!(seen.0.iter().all(|e| e.gap_bytes <= 1 << 17));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_number_in_one_sided_traffic_claims_no_loss() {
+    let mut wire = open();
+    (0..4).for_each(|_| wire.send(false, OK));
+    let mut segs: Vec<Seg> = wire.segs.iter().filter(|s| !s.up).cloned().collect();
+    let clean = gap_bytes(&run(&segs));
+    segs[3].seq = segs[3].seq.wrapping_add(100 << 20);
+    let seen = run(&segs);
+    assert_eq!((clean, gap_bytes(&seen)), (0, OK.len() as u64), "its own bytes are what is missing");
+    assert_eq!(discarded(&seen, "beyond-gap"), OK.len() as u64);
+}
+
+#[test]
+fn what_was_lost_in_bulk_is_claimed_in_full() {
+    let lost = 20 << 20;
+    for acked in [true, false] {
+        let mut wire = open();
+        wire.send(true, GET);
+        wire.send(false, format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", lost + 8_000).as_bytes());
+        wire.next[1] = wire.next[1].wrapping_add(lost);
+        (0..4).for_each(|_| {
+            wire.send(false, &[b'x'; 2_000]);
+            if acked {
+                wire.ack(true);
+            }
+        });
+        let mut one_side: Vec<Seg> = wire.segs.clone();
+        if !acked {
+            one_side.retain(|s| !s.up);
+        }
+        let seen = run(&one_side);
+        assert_eq!(gap_bytes(&seen), u64::from(lost), "acknowledged: {acked}");
+        let whole = seen.0.last().unwrap();
+        assert_eq!(whole.gap_bytes, u64::from(lost));
+        assert!(!whole.completeness.is_whole());
+    }
+}

@@ -10,6 +10,11 @@ use super::{FlowLimits, Mark};
 pub(crate) const BASE: u64 = 1 << 32;
 /// How far from what is expected a sequence number may lie (the largest window is 1 GiB, RFC 7323 §2.3).
 const REACH: u64 = 1 << 28;
+/// So much may be missing on the word of one segment: the largest window without scaling (RFC 9293 §3.1). What lies further needs a
+/// second segment that says so too, for a number may be damaged where checksums are not looked at.
+const UNCONFIRMED: u64 = 1 << 16;
+/// So near to each other two segments tell of the same place.
+const NEAR: u64 = 1 << 20;
 /// Urgent bytes of one direction on the way at once.
 const MOST_URGENT: usize = 16;
 /// What a piece takes besides its bytes.
@@ -50,6 +55,10 @@ pub(super) struct Half {
     next_seq: u32,
     /// How far the other side says that it received this direction.
     pub(super) acked: u64,
+    /// Where an acknowledgement stands that goes too far to be believed alone.
+    far_ack: Option<u64>,
+    /// What acknowledgements leapt over while nothing was delivered.
+    jumped: u64,
     /// Up to here the capture is known to lack bytes: they are not waited for.
     pub(super) given_up: u64,
     pub(super) fin: Option<u64>,
@@ -111,15 +120,57 @@ impl Half {
     }
 
     /// Takes note of an acknowledgement by the other side; its offset where it can be believed.
+    ///
+    /// One that goes far beyond all that was seen is believed when a second one does too.
     pub(super) fn acknowledge(&mut self, ack: u32, now: Ts) -> Option<u64> {
         let Some(off) = self.place(ack) else {
             self.acked_astray = true;
             return None;
         };
         self.acked_astray = false;
+        if off > self.acked.max(self.furthest()) + UNCONFIRMED {
+            self.far_ack.replace(off).filter(|first| first.abs_diff(off) <= NEAR)?;
+        }
         self.acked_at = now;
-        self.acked = self.acked.max(off);
+        let jump = off.saturating_sub(self.acked);
+        if self.is_blank() && jump > UNCONFIRMED {
+            self.jumped += jump;
+        }
+        self.acked += jump;
         Some(off)
+    }
+
+    /// How many of so many bytes that are missing here were certainly sent.
+    ///
+    /// All of them, unless nothing was seen before them but a number from which they are counted: it may be the one that is wrong. Then
+    /// those that were acknowledged step by step, or no more than one window.
+    pub(super) fn certainly_lost(&self, len: u64) -> u64 {
+        match self.is_blank() {
+            false => len,
+            true if self.acked >= self.next + len => len.saturating_sub(self.jumped),
+            true => len.min(UNCONFIRMED),
+        }
+    }
+
+    /// Nothing was delivered or given up since its first byte was placed.
+    fn is_blank(&self) -> bool {
+        self.next == BASE
+    }
+
+    /// Whether bytes up to the first piece that waits are missing on more than the word of that piece.
+    pub(super) fn is_confirmed(&self) -> bool {
+        let Some(first) = self.pending.front() else { return false };
+        let next = self.pending.get(1);
+        first.off <= self.next.max(self.acked) + UNCONFIRMED
+            || next.is_some_and(|next| next.off <= first.reach() + NEAR)
+    }
+
+    /// Lets the first piece that waits go.
+    pub(super) fn drop_first(&mut self, counters: &mut FlowCounters) {
+        if let Some(piece) = self.pending.pop_front() {
+            self.held -= piece.data.len() + PIECE;
+            counters.discard(Discard::BeyondGap, piece.data.len());
+        }
     }
 
     /// Goes on by `n` bytes.

@@ -258,14 +258,15 @@ impl Flow {
 
     fn gap(&mut self, side: Side, len: u64, cx: &mut Cx<'_>) {
         let half = &mut self.half[side & 1];
-        cx.counters.gap_bytes += len;
+        let lost = half.certainly_lost(len);
+        cx.counters.gap_bytes += lost;
         half.advance(len);
         let at = half.next;
         if half.acked >= at {
             self.app.odd(Anomaly::TcpAckUnseen);
         }
         self.stall = None;
-        self.app.gap(side, len, at, cx);
+        self.app.gap(side, lost.max(1), at, cx);
     }
 
     /// Delivers all that is due, and gives up waiting for what has been waited for long enough.
@@ -355,10 +356,15 @@ impl Flow {
         let (half, other) = (&self.half[side & 1], &self.half[(side ^ 1) & 1]);
         let Some((off, ack)) = half.first_pending().map(|p| (p.off, p.ack)) else { return false };
         if off > half.next {
-            let known = half.acked >= off || !other.seen;
-            let wide = off - half.next > WIDEST_UNACKNOWLEDGED;
-            if known || force == Force::Bound || (force == Force::End && !wide) {
-                self.gap(side, off - half.next, cx);
+            let len = off - half.next;
+            let confirmed = half.is_confirmed();
+            let known = half.acked >= off || (confirmed && !other.seen);
+            if !known && !confirmed && force != Force::Acknowledged {
+                self.half[side & 1].drop_first(cx.counters);
+                return true;
+            }
+            if known || force == Force::Bound || (force == Force::End && len <= WIDEST_UNACKNOWLEDGED) {
+                self.gap(side, len, cx);
                 return true;
             }
             return false;
