@@ -35,6 +35,11 @@ fn credential_stuffing_over_many_addresses() {
     let campaigns = engine.campaigns();
     assert_eq!(campaigns.len(), 1);
     assert!(campaigns[0].members.len() >= 118 && campaigns[0].phase == "online");
+    let outcome = |name: &str| campaigns[0].outcome.get(name).copied().unwrap_or(0);
+    assert!((105..=120).contains(&outcome("accounts-tried")), "{:?}", campaigns[0].outcome);
+    assert_eq!(outcome("accounts-taken"), 3);
+    let story = &campaigns[0].signature["story"];
+    assert!(story.contains("How far it got: accounts taken 3, accounts tried 1"), "{story}");
 }
 
 #[test]

@@ -109,7 +109,7 @@ impl Analyzer {
                 source: None,
                 line: Some(line),
             };
-            let zone = ex.zone.clone();
+            let zone = ex.zone;
             return Some(Item { order, zone, endpoint: None, bots: None, hop, whole: Some(Box::new(whole)) });
         }
         let found = self.hosts.locate(ex, world);
@@ -149,7 +149,7 @@ impl Analyzer {
             let discovery = endpoint.as_ref().and_then(|e| self.discovered(ex, e, &client, visit));
             Box::new(Whole { discovery, sightings, attempts, source: source_seen(ex), line })
         });
-        let zone = ex.zone.clone();
+        let zone = ex.zone;
         Some(Item { order, zone, endpoint, bots, hop, whole })
     }
 

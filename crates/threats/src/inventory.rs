@@ -164,7 +164,7 @@ impl Inventory {
             let host = || About::Host(Arc::clone(&endpoint.host));
             let full = self.findings.len() >= FINDING_LIMIT;
             let about = if self.is_about_host(attempt) { host() } else { About::Endpoint(endpoint.id) };
-            let mut key = Key { zone: zone.clone(), about, rule: attempt.rule };
+            let mut key = Key { zone: *zone, about, rule: attempt.rule };
             if full && !self.findings.contains_key(&key) {
                 key.about = host();
                 if !self.findings.contains_key(&key) {

@@ -15,6 +15,7 @@ mod rows;
 mod sketch;
 mod slice;
 mod state;
+mod story;
 mod unit;
 
 use std::borrow::BorrowMut;

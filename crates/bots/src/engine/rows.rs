@@ -8,6 +8,7 @@ use sidetap_model::{SubjectKind, Ts};
 
 use super::Engine;
 use super::campaign::{Campaign, Conviction, Shown, show};
+use super::story::Cast;
 use super::unit::{BUCKET_S, ExchangeId, Session, Unit};
 use crate::hash;
 use crate::indicators::{Asked, Pillar, short};
@@ -384,15 +385,15 @@ impl Engine {
             last_seen: lasts.max().unwrap_or(first),
             requests,
             endpoints: self.endpoint_names(campaign),
-            signature: self.signature(campaign, units, &members),
-            outcome: self.outcome(campaign, units, sessions),
+            signature: self.signature(campaign, Cast { units, sessions }, &members),
+            outcome: self.outcome(campaign, Cast { units, sessions }),
             reasons: self.reasons(&fired, &campaign.fired, &campaign.evidence),
             members,
             timeline: timeline.into_iter().map(|(b, n)| (Ts::from_parts(b * BUCKET_S, 0), n)).collect(),
         }
     }
 
-    fn endpoint_names(&self, campaign: &Campaign) -> Vec<String> {
+    pub(super) fn endpoint_names(&self, campaign: &Campaign) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for slot in campaign.slots.iter().filter_map(|s| self.slots.get(*s as usize)) {
             let name = format!("{} {}{}", slot.endpoint.method, slot.endpoint.host, slot.endpoint.template);
@@ -403,12 +404,8 @@ impl Engine {
         names
     }
 
-    fn signature(
-        &self,
-        campaign: &Campaign,
-        units: &[(&Unit, &Conviction)],
-        members: &[Member],
-    ) -> BTreeMap<String, String> {
+    fn signature(&self, campaign: &Campaign, cast: Cast<'_>, members: &[Member]) -> BTreeMap<String, String> {
+        let units = cast.units;
         let mut s = BTreeMap::new();
         if let Some(shape) = campaign.shapes.first() {
             s.insert("fingerprint".into(), shape_spelled(*shape));
@@ -419,53 +416,8 @@ impl Engine {
         let ips: BTreeSet<IpAddr> = units.iter().map(|(u, _)| u.ip).collect();
         s.insert("addresses".into(), ips.len().to_string());
         s.insert("targets".into(), self.endpoint_names(campaign).join(", "));
-        let spelled = members.len();
-        s.insert("story".into(), self.story(campaign, units, spelled, ips.len()));
+        s.insert("story".into(), self.story(campaign, cast, members.len(), agents.len()));
         s
-    }
-
-    /// What happened, in sentences.
-    fn story(
-        &self,
-        campaign: &Campaign,
-        units: &[(&Unit, &Conviction)],
-        members: usize,
-        ips: usize,
-    ) -> String {
-        let first = units.iter().map(|(u, _)| u.first).min().unwrap_or(campaign.detected);
-        let last = units.iter().map(|(u, _)| u.last).max().unwrap_or(campaign.detected);
-        let n: u64 = units.iter().map(|(u, _)| u64::from(u.n)).sum();
-        let class = self.pack.rules().get(campaign.rule).map_or("", |r| r.id.as_str());
-        let minutes = last.since(first) / 60_000_000_000;
-        format!(
-            "From {first} on, for {minutes} minutes, {members} clients at {ips} addresses sent {n} requests of the class {class} to {}. \
-             It was recognised at {}.",
-            self.endpoint_names(campaign).join(", "),
-            campaign.detected,
-        )
-    }
-
-    fn outcome(
-        &self,
-        campaign: &Campaign,
-        units: &[(&Unit, &Conviction)],
-        sessions: &[(&Session, &Conviction)],
-    ) -> BTreeMap<String, u64> {
-        let mut out: BTreeMap<String, u64> = BTreeMap::new();
-        let mut add = |call: &super::unit::Call| {
-            if campaign.slots.contains(&self.resolve(call.slot)) {
-                *out.entry("requests".into()).or_default() += u64::from(call.n);
-                *out.entry("succeeded".into()).or_default() += u64::from(call.ok);
-                *out.entry("refused".into()).or_default() += u64::from(call.fails());
-            }
-        };
-        units.iter().flat_map(|(u, _)| &u.calls).for_each(&mut add);
-        if units.is_empty() {
-            sessions.iter().flat_map(|(s, _)| &s.calls).for_each(&mut add);
-        }
-        let bytes: u64 = units.iter().map(|(u, _)| u.bytes).sum();
-        out.insert("bytes".into(), bytes);
-        out
     }
 }
 

@@ -203,7 +203,7 @@ impl Unit {
     fn new(key: u64, o: &Observation) -> Self {
         Unit {
             key,
-            zone: o.zone.clone(),
+            zone: o.zone,
             ip: o.client.ip,
             shared: o.client.shared,
             agent: Arc::clone(&o.agent),

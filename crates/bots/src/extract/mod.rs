@@ -147,7 +147,7 @@ impl Extractor {
             ts: if part == Part::Answer { exchange.response_ts.unwrap_or(exchange.end) } else { exchange.ts },
             flow_id: exchange.flow_id,
             seq: exchange.seq,
-            zone: exchange.zone.clone(),
+            zone: exchange.zone,
             client,
             source: exchange.flow.client.ip,
             part,
