@@ -426,6 +426,33 @@ fn one_damaged_number_claims_no_loss() {
 }
 
 #[test]
+fn a_piece_far_ahead_that_others_belie_is_no_loss() {
+    let mut wire = open();
+    wire.send(true, GET);
+    // The same damage in two segments and in an acknowledgement: they agree with each other, but not with what follows.
+    let mut segs = wire.segs.clone();
+    for back in [OK.len() as i64, 0] {
+        let mut far = seg(&wire, false, ACK, back - 20 - (64 << 20), b"x");
+        far.ts += back;
+        segs.push(far);
+    }
+    let mut ack = seg(&wire, true, ACK, 0, b"");
+    ack.ack = ack.ack.wrapping_add(64 << 20);
+    segs.push(ack);
+    wire.segs = segs;
+    wire.ts += 100_000;
+    (0..60).for_each(|_| {
+        wire.send(false, OK);
+        wire.send(true, GET);
+    });
+    wire.close(true);
+    let seen = run(&wire.segs);
+    assert_eq!(gap_bytes(&seen), 0);
+    assert_eq!(discarded(&seen, "beyond-gap"), 2);
+    assert!(seen.0.iter().all(|e| e.gap_bytes == 0) && seen.0.len() > 60, "{}", seen.0.len());
+}
+
+#[test]
 fn a_damaged_number_in_one_sided_traffic_claims_no_loss() {
     let mut wire = open();
     (0..4).for_each(|_| wire.send(false, OK));

@@ -57,6 +57,8 @@ pub(super) struct Half {
     pub(super) acked: u64,
     /// Where an acknowledgement stands that goes too far to be believed alone.
     far_ack: Option<u64>,
+    /// When the last bytes came that were delivered.
+    pub(super) delivered_at: Ts,
     /// What acknowledgements leapt over while nothing was delivered.
     jumped: u64,
     /// Up to here the capture is known to lack bytes: they are not waited for.
@@ -121,15 +123,17 @@ impl Half {
 
     /// Takes note of an acknowledgement by the other side; its offset where it can be believed.
     ///
-    /// One that goes far beyond all that was seen is believed when a second one does too.
+    /// One that goes far beyond what was delivered and acknowledged is believed when the next one does too.
     pub(super) fn acknowledge(&mut self, ack: u32, now: Ts) -> Option<u64> {
         let Some(off) = self.place(ack) else {
             self.acked_astray = true;
             return None;
         };
         self.acked_astray = false;
-        if off > self.acked.max(self.furthest()) + UNCONFIRMED {
-            self.far_ack.replace(off).filter(|first| first.abs_diff(off) <= NEAR)?;
+        let far = !self.is_credible(off);
+        let before = std::mem::replace(&mut self.far_ack, far.then_some(off));
+        if far && before.is_none_or(|before| before.abs_diff(off) > NEAR) {
+            return None;
         }
         self.acked_at = now;
         let jump = off.saturating_sub(self.acked);
@@ -157,12 +161,18 @@ impl Half {
         self.next == BASE
     }
 
-    /// Whether bytes up to the first piece that waits are missing on more than the word of that piece.
-    pub(super) fn is_confirmed(&self) -> bool {
+    /// Whether the first piece that waits is alone in saying that all bytes up to it are missing, or was belied: others came in their
+    /// order after it.
+    pub(super) fn leads_astray(&self) -> bool {
         let Some(first) = self.pending.front() else { return false };
-        let next = self.pending.get(1);
-        first.off <= self.next.max(self.acked) + UNCONFIRMED
-            || next.is_some_and(|next| next.off <= first.reach() + NEAR)
+        let belied = first.off > self.next + NEAR && self.delivered_at > first.ts;
+        let alone = || self.pending.get(1).is_none_or(|next| next.off > first.reach() + NEAR);
+        belied || (!self.is_credible(first.off) && alone())
+    }
+
+    /// Whether one segment's word is enough for a place: it is not far beyond what was delivered and acknowledged.
+    pub(super) fn is_credible(&self, off: u64) -> bool {
+        off <= self.next.max(self.acked) + UNCONFIRMED
     }
 
     /// Lets the first piece that waits go.

@@ -198,6 +198,7 @@ impl Flow {
         self.remember(side, data, mark.off, cx);
         let half = &mut self.half[side & 1];
         half.advance(data.len() as u64);
+        half.delivered_at = half.delivered_at.max(mark.ts);
         self.stall = None;
         if !self.half[side & 1].urgent.is_empty() {
             self.deliver_around_urgent(side, data, mark, cx);
@@ -357,12 +358,15 @@ impl Flow {
         let Some((off, ack)) = half.first_pending().map(|p| (p.off, p.ack)) else { return false };
         if off > half.next {
             let len = off - half.next;
-            let confirmed = half.is_confirmed();
-            let known = half.acked >= off || (confirmed && !other.seen);
-            if !known && !confirmed && force != Force::Acknowledged {
+            if half.leads_astray() {
+                // More may come where it stands.
+                if force == Force::Acknowledged {
+                    return false;
+                }
                 self.half[side & 1].drop_first(cx.counters);
                 return true;
             }
+            let known = half.acked >= off || !other.seen;
             if known || force == Force::Bound || (force == Force::End && len <= WIDEST_UNACKNOWLEDGED) {
                 self.gap(side, len, cx);
                 return true;
@@ -404,8 +408,9 @@ impl Flow {
     /// What the other side acknowledged, or the FIN stands behind, was sent: bytes that never came are a gap at the end too.
     fn missed_end(&mut self, side: Side, cx: &mut Cx<'_>) {
         let half = &self.half[side & 1];
-        // Without its FIN, an acknowledgement of one byte more may be that of the FIN.
-        let end = half.fin.unwrap_or(half.acked.saturating_sub(1));
+        // Without its FIN, an acknowledgement of one byte more may be that of the FIN; a FIN far away may be a damaged number.
+        let fin = half.fin.filter(|fin| half.is_credible(*fin));
+        let end = fin.unwrap_or(half.acked.saturating_sub(1));
         if half.is_started() && !half.eof && half.seen && end > half.next {
             self.gap(side, end - half.next, cx);
         }
