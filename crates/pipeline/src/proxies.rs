@@ -41,13 +41,17 @@ impl ProxyRules {
         if !is_proxy(source.ip) {
             return direct(false);
         }
-        let named = ex.request.as_ref().and_then(|r| self.named_by(&r.headers, &is_proxy));
         let proxied = ex.proxied_for.map(|Addr { ip, port }| ClientAddr {
             ip,
             port: Some(port),
             source: IpSource::ProxyProtocol,
             shared: false,
         });
+        // Who speaks the PROXY protocol hands headers on as they came: they are the word of whom it names.
+        if let Some(client) = proxied.filter(|p| !is_proxy(p.ip)) {
+            return client;
+        }
+        let named = ex.request.as_ref().and_then(|r| self.named_by(&r.headers, &is_proxy));
         named.or(proxied).unwrap_or_else(|| direct(true))
     }
 
@@ -93,10 +97,16 @@ struct Distinct(HashSet<u64, Fixed>);
 impl Distinct {
     const MAX: usize = 256;
 
-    fn insert(&mut self, hash: u64) {
-        if self.0.len() < Self::MAX {
-            self.0.insert(hash);
+    /// Takes a hash while there is `room` for more; false where it is new and there is none.
+    fn insert(&mut self, hash: u64, room: &mut usize) -> bool {
+        if self.0.len() >= Self::MAX || self.0.contains(&hash) {
+            return true;
         }
+        if let Some(left) = room.checked_sub(1) {
+            *room = left;
+            return self.0.insert(hash);
+        }
+        false
     }
 
     fn len(&self) -> usize {
@@ -108,17 +118,28 @@ impl Distinct {
 ///
 /// A client that forges `X-Forwarded-For` invents ever new addresses; behind a real proxy they repeat. Sources on public
 /// networks need ten times the evidence. Bounded: past the cap new sources are not considered.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ProxyLearner {
+    /// Hashes that there is still room for, over all sources.
+    room: usize,
     sources: HashMap<(u16, IpAddr), Source, Fixed>,
     learned: LearnedProxies,
     fresh: Vec<(u16, IpAddr)>,
-    /// Sources not considered for the cap.
+    /// Sources, and what they name, not considered for the caps.
     pub(crate) refused: u64,
+}
+
+impl Default for ProxyLearner {
+    fn default() -> Self {
+        let (sources, learned, fresh) = Default::default();
+        ProxyLearner { room: Self::HASHES, sources, learned, fresh, refused: 0 }
+    }
 }
 
 impl ProxyLearner {
     const CAP: usize = 16_384;
+    /// Clients and agents that are remembered of all sources together.
+    const HASHES: usize = 1 << 19;
 
     /// Counts one request of `source` that named `forwarded` (the rightmost address) and `agent`, both hashed.
     pub(crate) fn observe(&mut self, zone: u16, source: IpAddr, forwarded: Option<u64>, agent: u64) {
@@ -132,14 +153,17 @@ impl ProxyLearner {
         }
         let s = self.sources.entry(key).or_default();
         s.requests += 1;
+        let mut taken = s.agents.insert(agent, &mut self.room);
         if let Some(client) = forwarded {
             s.with_header += 1;
-            s.clients.insert(client);
+            taken &= s.clients.insert(client, &mut self.room);
         }
-        s.agents.insert(agent);
+        self.refused += u64::from(!taken);
         if s.acts_for_many(is_internal(source)) {
             self.fresh.push(key);
-            self.sources.remove(&key);
+            if let Some(s) = self.sources.remove(&key) {
+                self.room += s.agents.len() + s.clients.len();
+            }
         }
     }
 
@@ -178,6 +202,8 @@ fn is_internal(ip: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use sidetap_model::{FlowId, FlowKey, Protocol, Request, Ts, Version};
+
     use super::*;
 
     fn learner(requests: u64, clients: u64) -> LearnedProxies {
@@ -186,6 +212,54 @@ mod tests {
             l.observe(0, "10.0.0.9".parse().unwrap(), Some(n % clients), n % 5);
         }
         l.end_epoch()
+    }
+
+    #[test]
+    fn what_all_sources_name_together_is_bounded() {
+        let mut l = ProxyLearner { room: 100, ..ProxyLearner::default() };
+        for n in 0..1000_u64 {
+            l.observe(0, IpAddr::from([198, 51, 100, (n % 7) as u8]), Some(n), n);
+        }
+        assert_eq!(l.sources.values().map(|s| s.agents.len() + s.clients.len()).sum::<usize>(), 100);
+        assert!(l.refused > 900);
+    }
+
+    #[test]
+    fn behind_the_proxy_protocol_headers_are_the_clients_own_word() {
+        let rules = ProxyRules { trusted: vec!["10.0.0.0/8".parse().unwrap()], headers: vec![] };
+        let client = |proxied: Option<&str>| {
+            let mut headers = Headers::default();
+            headers.push(b"X-Forwarded-For", b"203.0.113.7");
+            let addr = |ip: &str| Addr { ip: ip.parse().unwrap(), port: 4000 };
+            let ex = Exchange {
+                zone: Default::default(),
+                flow: FlowKey { zone: 0, client: addr("10.0.0.9"), server: addr("10.0.0.1") },
+                flow_id: FlowId(1),
+                seq: 0,
+                ts: Ts(0),
+                end: Ts(0),
+                response_ts: None,
+                protocol: Protocol::Http1,
+                request: Some(Request {
+                    method: b"GET".to_vec(),
+                    target: b"/".to_vec(),
+                    version: Version(1, 1),
+                    headers,
+                    body: Default::default(),
+                }),
+                response: None,
+                interim: 0,
+                completeness: Default::default(),
+                gap_bytes: 0,
+                anomalies: Default::default(),
+                acknowledged: true,
+                proxied_for: proxied.map(addr),
+            };
+            rules.client_of(&ex, &LearnedProxies::default()).ip.to_string()
+        };
+        assert_eq!(client(None), "203.0.113.7");
+        assert_eq!(client(Some("198.51.100.5")), "198.51.100.5");
+        assert_eq!(client(Some("10.0.0.8")), "203.0.113.7", "another proxy, whose word is taken");
     }
 
     #[test]
