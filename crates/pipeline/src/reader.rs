@@ -121,11 +121,9 @@ struct Reported {
 
 impl Reader<'_> {
     const EPOCH: i64 = 1_000_000_000;
-    /// An epoch is closed early after so many segments, so that what waits for its end stays bounded: one for each
-    /// 16 KiB of the memory limit, within these bounds.
+    /// An epoch is closed early after so many segments, by [`weight`], so that what waits for its end stays bounded: one for
+    /// each 16 KiB of the memory limit, within these bounds.
     const EPOCH_SEGMENTS: RangeInclusive<u64> = 4_096..=65_536;
-    /// Longer segments, as off-load makes them, count for several.
-    const USUAL_SEGMENT: usize = 2 << 10;
     /// How long a live source is read at most after it was told to stop: until what the kernel holds is read.
     const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -200,7 +198,7 @@ impl Reader<'_> {
                         }
                         _ => f.shed.0 += 1,
                     }
-                    f.segments += 1 + segment.map_or(0, |s| s.payload.len() / Self::USUAL_SEGMENT);
+                    f.segments += segment.map_or(1, |s| weight(s.payload));
                     self.after_segment(&mut f, worker);
                 }
                 Decoded::Other => f.counts.decoded += 1,
@@ -337,6 +335,15 @@ impl Reader<'_> {
     }
 }
 
+/// How many segments one counts for in what an epoch may have: as many as heads that may end in it, and more where it is
+/// long, as off-load makes it. What waits for an epoch's end is made of these.
+fn weight(payload: &[u8]) -> usize {
+    const USUAL: usize = 2 << 10;
+    let ends_head = |at: &usize| matches!(payload.get(at + 1..), Some([b'\n', ..] | [b'\r', b'\n', ..]));
+    let heads = memchr::memchr_iter(b'\n', payload).filter(ends_head).count();
+    heads.max(1) + payload.len() / USUAL
+}
+
 /// A packet as it is, and where it stands in the input.
 fn frame<'a>(packet: &Packet<'a>, number: u64) -> Frame<'a> {
     Frame { number, ts: packet.ts, link: packet.link.0, orig_len: packet.orig_len, data: packet.data }
@@ -367,6 +374,14 @@ mod tests {
     use super::*;
 
     const T: Ts = Ts::from_parts(1_790_000_000, 0);
+
+    #[test]
+    fn a_segment_weighs_what_it_may_bring() {
+        assert_eq!((weight(b""), weight(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")), (1, 1));
+        assert_eq!(weight(&b"get / http/1.0\n\n".repeat(90)), 90);
+        assert_eq!(weight(&[b'x'; 1460]), 1);
+        assert_eq!(weight(&[b'x'; 60_000]), 30);
+    }
 
     /// A port that shows packets of these times, and then no more.
     struct Port {
