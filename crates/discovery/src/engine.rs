@@ -20,7 +20,7 @@ use crate::segment;
 use crate::snapshot::{HostKey, Snapshot};
 use crate::spec::Spec;
 use crate::standing::seed;
-use crate::trie::{Visit, parts};
+use crate::trie::{Matching, Part, Visit, parts};
 
 /// Limits of an engine. Each is a cap; what does not fit is counted under [`Engine::evictions`].
 #[derive(Clone, Debug)]
@@ -149,11 +149,12 @@ impl Engine {
             echo: o.echo,
             own_id: success && o.own_id,
         };
-        let network = network(o.client);
-        let allowed = self.allowance(network, o.ts, index);
         let Some(host) = self.hosts.get_mut(index) else { return };
-        let mut left = allowed;
-        let slot = host.prove(&parts, &visit, &mut left);
+        let slot = match host.root.touch(&parts, 0, &visit, Matching::Learning) {
+            Some(slot) => Some(slot),
+            None => self.grow(o, index, &parts, &visit),
+        };
+        let Some(host) = self.hosts.get_mut(index) else { return };
         for id in &o.ids {
             let room =
                 host.values.len() < self.config.max_values_per_host && self.values < self.config.max_values;
@@ -165,6 +166,14 @@ impl Engine {
             Some(slot) => host.count(slot, o, self.config.settle_after),
             None => self.evict("discovery-paths"),
         }
+    }
+
+    /// Makes room for a new path, as far as its caller's network may make one.
+    fn grow(&mut self, o: &Observation, index: usize, path: &[Part<'_>], visit: &Visit) -> Option<u32> {
+        let network = network(o.client);
+        let allowed = self.allowance(network, o.ts, index);
+        let mut left = allowed;
+        let slot = self.hosts.get_mut(index)?.grow(path, visit, &mut left);
         let made = allowed - left;
         if made > 0 {
             self.nodes += made;
@@ -172,6 +181,7 @@ impl Engine {
                 *budget = budget.saturating_sub(made);
             }
         }
+        slot
     }
 
     /// True where the path is proven by another method: a form that is shown by GET and answered by a redirect.

@@ -15,7 +15,7 @@ use crate::learn::{Known as Evidence, Learned, learn};
 use crate::observe::Observation;
 use crate::render::{Template, id_of, stateless};
 use crate::snapshot::{HostSnapshot, Known};
-use crate::trie::{Allowance, Matching, Node, Part, Visit};
+use crate::trie::{Allowance, Node, Part, Visit};
 
 /// A host: its trie and its endpoints.
 #[derive(Debug, Default)]
@@ -85,11 +85,8 @@ impl Host {
         self.changed = true;
     }
 
-    /// Finds, or makes, the end of `path`; gives its slot.
-    pub(crate) fn prove(&mut self, path: &[Part<'_>], visit: &Visit, nodes: &mut u32) -> Option<u32> {
-        if let Some(slot) = self.root.touch(path, 0, visit, Matching::Learning) {
-            return Some(slot);
-        }
+    /// Makes the end of `path`; gives its slot.
+    pub(crate) fn grow(&mut self, path: &[Part<'_>], visit: &Visit, nodes: &mut u32) -> Option<u32> {
         let next = self.free.last().copied().unwrap_or(self.endpoints.len() as u32);
         let mut room = Allowance { nodes: *nodes, made: 0, next_slot: next };
         let slot = self.root.grow(path, 0, visit, &mut room);

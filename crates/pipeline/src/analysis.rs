@@ -256,7 +256,13 @@ impl Analyzer {
 }
 
 /// What is read of an answer that is not read whole: what says how a call ended stands at its beginning.
-const SKIM: WalkLimits = WalkLimits { depth: 64, tokens: 64 };
+const SKIM: WalkLimits = WalkLimits { depth: 64, tokens: 48 };
+const SKIM_CODING: CodingLimits = CodingLimits { size: 4 << 10, ratio: 200, layers: 2 };
+
+/// Pages are told apart by their length too.
+fn is_page(content_type: &[u8]) -> bool {
+    content_type.windows(4).any(|w| w.eq_ignore_ascii_case(b"html"))
+}
 
 /// False where headers may be missing because the mirror lost or cut them: who is judged by what he did not send must have been
 /// heard out. An answer that its client broke off had its head.
@@ -283,9 +289,13 @@ impl Seen<'_> {
     fn show(&mut self, eyes: &mut Eyes, side: Side, visit: Visit, skim: bool) {
         let certain = self.body.gap_at.map_or(self.body.bytes.len(), |at| at as usize);
         let bytes = self.body.bytes.get(..certain).unwrap_or(&self.body.bytes);
-        let bytes =
-            coding::decode(self.headers, bytes, &CodingLimits::default(), self.coding, self.anomalies);
         let content_type = self.headers.get("content-type");
+        let bytes = if skim && !content_type.is_some_and(is_page) {
+            // The rest of it is not read: where it breaks off says nothing.
+            coding::decode(self.headers, bytes, &SKIM_CODING, self.coding, &mut AnomalySet::default())
+        } else {
+            coding::decode(self.headers, bytes, &CodingLimits::default(), self.coding, self.anomalies)
+        };
         let kind = body::kind_of(content_type, bytes);
         match side {
             Side::Request => eyes.bots.request_body(bytes),

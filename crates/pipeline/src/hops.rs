@@ -145,6 +145,8 @@ pub(crate) struct Hops {
     /// Number of the first of `seen`.
     base: u64,
     latest: HashMap<u64, u64, Fixed>,
+    /// Servers of those in `seen`, with their number: who comes from none of these is a hop only by a trusted proxy's word.
+    servers: HashMap<IpAddr, u32, Fixed>,
     /// Later hops whose answers are still open, with the exchange that is counted.
     open: HashMap<Id, Id, Fixed>,
     /// Until when requests are remembered.
@@ -191,7 +193,8 @@ impl Hops {
     /// Remembers a request; gives the exchange that it is a later hop of.
     fn place(&mut self, id: Id, mark: Mark) -> Option<Id> {
         self.forget(mark.ts);
-        let root = if mark.may_be_inner() { self.find(&mark) } else { None };
+        let comes_from_server = || mark.believed || self.servers.contains_key(&mark.source);
+        let root = if mark.may_be_inner() && comes_from_server() { self.find(&mark) } else { None };
         if let Some(root) = root.filter(|_| mark.end.is_none()) {
             if self.open.len() >= Self::CAP {
                 self.evicted += self.open.len() as u64;
@@ -219,6 +222,7 @@ impl Hops {
     fn keep(&mut self, mark: Mark, root: Id) {
         let number = self.base + self.seen.len() as u64;
         let before = self.latest.insert(mark.key, number);
+        *self.servers.entry(mark.server).or_default() += 1;
         self.seen.push_back(Seen { mark, root, hops: 0, before });
     }
 
@@ -231,6 +235,13 @@ impl Hops {
             self.evicted += u64::from(!is_old);
             if self.latest.get(&first.mark.key) == Some(&self.base) {
                 self.latest.remove(&first.mark.key);
+            }
+            let server = first.mark.server;
+            if let Some(left) = self.servers.get_mut(&server) {
+                *left -= 1;
+                if *left == 0 {
+                    self.servers.remove(&server);
+                }
             }
             self.seen.pop_front();
             self.base += 1;

@@ -34,6 +34,8 @@ pub struct Scanner {
     dropped: u64,
     walk: WalkScratch,
     clean: Clean,
+    /// Room for the form of a path.
+    form: Vec<u8>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,6 +61,7 @@ impl Scanner {
             dropped: 0,
             walk: WalkScratch::default(),
             clean: Clean::default(),
+            form: Vec::new(),
         }
     }
 
@@ -74,7 +77,7 @@ impl Scanner {
         self.side = Side::Request;
         let split = target::split(&request.method, &request.target);
         if let Some(path) = split.path {
-            self.look_anew(Place::Path, path, || "path".to_owned());
+            self.path(path);
         }
         if let Some(query) = split.query {
             let mut walk = std::mem::take(&mut self.walk);
@@ -146,6 +149,24 @@ impl Scanner {
     /// Attempts that an exchange had above its limit, in all.
     pub fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// Looks at a path. One that differs from a clean one in numbers and hexadecimal ids alone is clean.
+    fn path(&mut self, path: &[u8]) {
+        let mut form = std::mem::take(&mut self.form);
+        form.clear();
+        for segment in path.split(|b| *b == b'/') {
+            form.push(b'/');
+            let id =
+                segment.len() >= 4 && segment.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-'));
+            form.extend_from_slice(if id { b"0000" } else { segment });
+        }
+        if !self.clean.knows(Place::Path, &form)
+            && !self.look(Place::Path, &String::from_utf8_lossy(path), || "path".to_owned())
+        {
+            self.clean.learn(Place::Path, &form);
+        }
+        self.form = form;
     }
 
     /// Looks at a value of a head, unless it is remembered to hold nothing.
