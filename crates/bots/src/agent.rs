@@ -60,6 +60,27 @@ pub enum AgentKind {
     Other,
 }
 
+impl AgentKind {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            AgentKind::Missing => "missing",
+            AgentKind::Browser => "browser",
+            AgentKind::AppLibrary => "app-library",
+            AgentKind::Library => "library",
+            AgentKind::ApiClient => "api-client",
+            AgentKind::Scanner => "scanner",
+            AgentKind::Headless => "headless",
+            AgentKind::Crawler => "crawler",
+            AgentKind::AiCrawler => "ai-crawler",
+            AgentKind::AiAgent => "ai-agent",
+            AgentKind::Monitor => "monitor",
+            AgentKind::Preview => "preview",
+            AgentKind::Other => "other",
+        }
+    }
+}
+
 /// Operating system that an agent string names.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub enum Platform {
@@ -95,6 +116,12 @@ struct Entry {
     operator: Option<String>,
     #[serde(default)]
     ranges: Vec<IpNet>,
+    /// Lists of published addresses of network intelligence that verify it.
+    #[serde(default)]
+    lists: Vec<String>,
+    /// What it is for, where its kind does not say.
+    #[serde(default)]
+    function: Option<String>,
     #[serde(default)]
     exact: bool,
 }
@@ -133,6 +160,25 @@ impl Agents {
             return None;
         }
         Some(entry.ranges.iter().any(|r| r.contains(&ip)))
+    }
+
+    /// Names of the lists of published addresses that verify an agent.
+    pub fn lists(&self, agent: &Agent) -> impl Iterator<Item = &str> {
+        self.entry(agent).into_iter().flat_map(|e| e.lists.iter().map(String::as_str))
+    }
+
+    /// What a declared robot is for: `search`, `training`, `user` (for a person's prompt), `agent`, `seo`, `archive`,
+    /// `monitoring`, `preview`.
+    pub fn function(&self, agent: &Agent) -> Option<&str> {
+        let own = self.entry(agent).and_then(|e| e.function.as_deref());
+        own.or(match agent.kind {
+            AgentKind::AiCrawler => Some("training"),
+            AgentKind::AiAgent => Some("user"),
+            AgentKind::Monitor => Some("monitoring"),
+            AgentKind::Preview => Some("preview"),
+            AgentKind::Crawler if agent.entry.is_some() => Some("search"),
+            _ => None,
+        })
     }
 
     fn entry(&self, agent: &Agent) -> Option<&Entry> {
@@ -339,6 +385,24 @@ mod tests {
         assert_eq!(agents.verified(&bot, "203.0.113.1".parse().unwrap()), Some(false));
         let other = agents.read(b"curl/8.1");
         assert_eq!(agents.verified(&other, "203.0.113.1".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn robots_are_labelled_by_function() {
+        let agents = Agents::builtin().unwrap();
+        let of = |s: &str| {
+            let agent = agents.read(s.as_bytes());
+            let function = agents.function(&agent).unwrap_or_default().to_owned();
+            (function, agents.operator(&agent).unwrap_or_default().to_owned())
+        };
+        let is = |f: &str, o: &str| (f.to_owned(), o.to_owned());
+        assert_eq!(of("Mozilla/5.0 (compatible; GPTBot/1.2)"), is("training", "OpenAI"));
+        assert_eq!(of("OAI-SearchBot/1.0"), is("search", "OpenAI"));
+        assert_eq!(of("ChatGPT-User/1.0"), is("user", "OpenAI"));
+        assert_eq!(of("AhrefsBot/7.0"), is("seo", "Ahrefs"));
+        assert_eq!(of("archive.org_bot"), is("archive", "Internet Archive"));
+        assert_eq!(of("UptimeRobot/2.0"), is("monitoring", "UptimeRobot"));
+        assert_eq!(of("curl/8.1"), is("", ""));
     }
 
     #[test]

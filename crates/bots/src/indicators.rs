@@ -326,6 +326,23 @@ struct ClassFile {
     classes: Vec<ClassRule>,
 }
 
+/// The indicators that come with Sidetap: those of the traffic, then those of network intelligence.
+fn builtin() -> Result<Vec<Indicator>, PackError> {
+    let mut all = Vec::new();
+    for text in [include_str!("../packs/indicators.yaml"), include_str!("../packs/network.yaml")] {
+        let file: IndicatorFile = yaml(text)?;
+        if file.version != 1 {
+            return Err(PackError::Version(file.version));
+        }
+        all.extend(file.indicators);
+    }
+    Ok(all)
+}
+
+fn yaml<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, PackError> {
+    serde_yaml_ng::from_str(text).map_err(|e| PackError::Yaml(e.to_string()))
+}
+
 /// Indicators and classes, checked.
 #[derive(Clone, Debug)]
 pub struct Pack {
@@ -349,7 +366,8 @@ pub(crate) struct Rule {
 impl Pack {
     /// The pack that comes with Sidetap.
     pub fn builtin() -> Result<Self, PackError> {
-        Self::parse(include_str!("../packs/indicators.yaml"), include_str!("../packs/classes.yaml"))
+        let classes: ClassFile = yaml(include_str!("../packs/classes.yaml"))?;
+        Self::build(builtin()?, classes.classes)
     }
 
     /// Reads indicators and classes.
@@ -374,20 +392,19 @@ impl Pack {
             Err(e) => Err(PackError::File(name.into(), e.to_string())),
         };
         let yaml = |e: serde_yaml_ng::Error| PackError::Yaml(e.to_string());
-        let mut base: IndicatorFile =
-            serde_yaml_ng::from_str(include_str!("../packs/indicators.yaml")).map_err(yaml)?;
+        let mut base = builtin()?;
         if let Some(text) = read("indicators.yaml")? {
             let own: IndicatorFile = serde_yaml_ng::from_str(&text).map_err(yaml)?;
             for indicator in own.indicators {
-                match base.indicators.iter_mut().find(|i| i.id == indicator.id) {
+                match base.iter_mut().find(|i| i.id == indicator.id) {
                     Some(slot) => *slot = indicator,
-                    None => base.indicators.push(indicator),
+                    None => base.push(indicator),
                 }
             }
         }
         let classes = read("classes.yaml")?.unwrap_or_else(|| include_str!("../packs/classes.yaml").into());
         let classes: ClassFile = serde_yaml_ng::from_str(&classes).map_err(yaml)?;
-        Self::build(base.indicators, classes.classes)
+        Self::build(base, classes.classes)
     }
 
     fn build(indicators: Vec<Indicator>, classes: Vec<ClassRule>) -> Result<Self, PackError> {

@@ -62,6 +62,8 @@ pub struct Observation {
     pub attempts: SmallVec<[Attempt; 1]>,
     /// Rules that a robots.txt answer gave.
     pub robots: Option<Box<Robots>>,
+    /// The signature by which the request says which agent sends it.
+    pub signed: Option<Box<sidetap_intel::Signed>>,
     /// The path, where it may matter for robots.txt (page requests of crawlers).
     pub crawler_path: Option<Box<str>>,
 }

@@ -78,7 +78,7 @@ fn refusal(v: &VerdictRow, options: &DesiredOptions) -> Option<String> {
     if let Some(entry) = options.allow.covers(v) {
         return Some(format!("on the allow list: {}", entry.reason.as_deref().unwrap_or(&entry.value)));
     }
-    if v.intent != "malicious" {
+    if !v.may_be_acted_on() {
         return Some(format!("intent is {}, and only malicious ones are acted against", v.intent));
     }
     if v.reasons.is_empty() {

@@ -202,6 +202,38 @@ pub struct Member {
     pub requests: u64,
 }
 
+/// Where an actor comes from, as far as installed tables say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OriginRow {
+    /// Autonomous system.
+    pub asn: Option<u32>,
+    /// Its holder.
+    pub organization: Option<String>,
+    /// Country (ISO 3166-1 alpha-2).
+    pub country: Option<String>,
+    /// What the address is used for: `hosting`, `mobile`, `vpn`, …
+    pub kinds: Vec<String>,
+}
+
+/// What an actor says or shows that it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct IdentityRow {
+    /// What its agent claims: `browser`, `library`, `crawler`, `ai-crawler`, `ai-agent`, `monitor`, …
+    pub kind: String,
+    /// Who operates it.
+    pub operator: Option<String>,
+    /// What it is for: `training`, `search`, `user`, `agent`, `monitoring`, …
+    pub function: Option<String>,
+    /// True where it is shown, false where it is refuted, else it is a claim.
+    pub verified: Option<bool>,
+    /// By what it is shown or refuted: `published-ranges`, `signature`, `network-and-key`.
+    pub by: Option<String>,
+    /// The partner, monitor or app of the configuration.
+    pub party: Option<String>,
+}
+
 /// A line of `campaigns.ndjson`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CampaignRow {
@@ -233,6 +265,12 @@ pub struct CampaignRow {
     pub outcome: BTreeMap<String, u64>,
     /// Why we believe it.
     pub reasons: Vec<Reason>,
+    /// Members by network (`AS64496 Holder`), where network intelligence is installed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub networks: BTreeMap<String, u64>,
+    /// Members by country, where network intelligence is installed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub countries: BTreeMap<String, u64>,
     /// Requests over time, in buckets of a width that [`TrafficPoint`]s of the run share.
     #[serde(default)]
     pub timeline: Vec<(Ts, u64)>,
@@ -340,9 +378,33 @@ pub struct VerdictRow {
     /// Host and template that it was seen on most, for policy.
     #[serde(default)]
     pub hosts: Vec<String>,
+    /// Where it comes from, where network intelligence is installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<OriginRow>,
+    /// What it says or shows that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<IdentityRow>,
     /// Id of the policy that chose the response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
+}
+
+/// What declared AI agents are for: whether they may is a site's own choice.
+const AI_FUNCTIONS: [&str; 4] = ["training", "search", "user", "agent"];
+
+impl VerdictRow {
+    /// True where something may be done about it: it is malicious, or a declared AI crawler or agent that a site's own rules
+    /// may turn away though it does no harm.
+    pub fn may_be_acted_on(&self) -> bool {
+        self.intent == "malicious" || self.intent == "automated" && self.is_declared_ai()
+    }
+
+    fn is_declared_ai(&self) -> bool {
+        self.agent.as_ref().is_some_and(|a| {
+            let ai = matches!(a.kind.as_str(), "ai-crawler" | "ai-agent");
+            ai && a.function.as_deref().is_some_and(|f| AI_FUNCTIONS.contains(&f))
+        })
+    }
 }
 
 /// `summary.json`.

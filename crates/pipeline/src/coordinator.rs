@@ -13,6 +13,7 @@ use crate::options::{Options, PipelineError};
 use crate::proxies::ProxyLearner;
 use crate::snapshot::World;
 use crate::spool::Spool;
+use crate::state::State;
 use crate::worker::Worker;
 
 /// Closes epochs: puts the workers' items in order, feeds the engines, and makes the next view of the world.
@@ -30,6 +31,10 @@ pub(crate) struct Coordinator {
     pub(crate) late_items: u64,
     /// Items judged early because too many were held.
     pub(crate) hurried_items: u64,
+    /// Until when an earlier run learned, where this one began with it and has not looked yet whether that is too long ago.
+    pub(crate) learned_until: Option<Ts>,
+    /// Until when this run learned, at its end.
+    pub(crate) learned: Option<Ts>,
     judge: Option<Judge>,
     held: Vec<Item>,
     most_held: usize,
@@ -57,6 +62,8 @@ impl Coordinator {
             flagged: options.flagged.clone().map(Flagged::new),
             late_items: 0,
             hurried_items: 0,
+            learned_until: None,
+            learned: None,
             judge: Some(judge),
             held: Vec::new(),
             most_held: (options.memory_limit / 5 / Self::ITEM_BYTES).clamp(2_048, Self::HELD) as usize,
@@ -104,6 +111,12 @@ impl Coordinator {
         self.rename(renames);
         let renames = std::mem::take(&mut self.renames);
         self.judge.take().ok_or(PipelineError::Died("judge"))?.finish(renames)
+    }
+
+    /// What was learned until `now`, as a file holds it.
+    pub(crate) fn state(&self, now: Ts) -> Option<Vec<u8>> {
+        let bots = self.judge.as_ref()?.state()?;
+        Some(State { until: now, discovery: self.discovery.export_state(), bots }.write())
     }
 
     /// Outputs that cannot be written any more, each once.

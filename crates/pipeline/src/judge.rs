@@ -25,6 +25,7 @@ pub(crate) struct Judge {
 enum Job {
     Epoch(Ts, Seen, Renames),
     Changes(Sender<Vec<VerdictRow>>),
+    State(Sender<Vec<u8>>),
     Finish(Renames),
 }
 
@@ -55,6 +56,13 @@ impl Judge {
         }
     }
 
+    /// What the engine has learned, all epochs so far judged.
+    pub(crate) fn state(&self) -> Option<Vec<u8>> {
+        let (answer, state) = bounded(1);
+        self.jobs.send(Job::State(answer)).ok()?;
+        state.recv().ok()
+    }
+
     /// The second judgement; gives the engine back.
     pub(crate) fn finish(self, renames: Renames) -> Result<Engine, PipelineError> {
         let _ = self.jobs.send(Job::Finish(renames));
@@ -69,6 +77,9 @@ fn judge(mut engine: Engine, jobs: &Receiver<Job>) -> Engine {
             Job::Epoch(now, seen, renames) => engine.epoch(now, seen, &renames),
             Job::Changes(answer) => {
                 let _ = answer.send(engine.take_changes());
+            }
+            Job::State(answer) => {
+                let _ = answer.send(engine.export_state());
             }
             Job::Finish(renames) => engine.finish(&renames),
         }

@@ -31,6 +31,7 @@ mod run;
 mod shed;
 mod snapshot;
 mod spool;
+mod state;
 mod worker;
 
 pub use evidence::Evidence;

@@ -41,6 +41,8 @@ pub struct Options {
     pub state: Option<Vec<u8>>,
     /// True where [`Outcome::state`] is wanted.
     pub keep_state: bool,
+    /// Seconds of traffic that may lie between what was learned and what is judged by it.
+    pub state_max_age_s: i64,
     /// Names of zones, by index.
     pub zones: Vec<String>,
     /// How packets are decoded. Caps of fragments and the key of copies are set from the limits and the key above.
@@ -90,6 +92,9 @@ pub trait Hooks {
 
     /// Called after each epoch that brought new or changed verdicts; `now` is packet time.
     fn verdicts(&mut self, _now: Ts, _changed: &[VerdictRow]) {}
+
+    /// Called now and then while a live run goes on that keeps its state: what was learned so far.
+    fn state(&mut self, _bytes: Vec<u8>) {}
 
     /// Called with what became known of an input: an interface that went away or came back.
     fn news(&mut self, _line: &str) {}

@@ -19,6 +19,7 @@ use crate::options::{Hooks, Options, Outcome, PipelineError, Progress};
 use crate::reader::{Reader, ReaderCounts, ReaderView};
 use crate::snapshot::Snapshots;
 use crate::spool::LookupKey;
+use crate::state::{Clock, State};
 use crate::worker::{Part, Worker};
 
 /// Batches that may wait for a worker; each holds at most a quarter of a MiB and a segment.
@@ -105,11 +106,14 @@ pub fn run_readers(
         for handle in handles {
             tally.merge(join(handle, "worker")?.ok_or(PipelineError::Died("coordinator"))?);
         }
+        let last = last?;
+        let until = last.now;
         let bots = coordinator.finish(last.items, last.now)?;
         if let Some(flagged) = &mut coordinator.flagged {
             let zones = coordinator::zones(&options.zones);
             flagged.finish(last.rings, &bots.verdicts(), &zones, last.now);
         }
+        coordinator.learned = Some(until);
         Ok::<_, PipelineError>((read, tally, bots))
     })?;
     Ok(outcome(inputs_of(sources), options, coordinator, &bots, read, tally))
@@ -121,12 +125,16 @@ fn prepare(options: &Options) -> Result<Coordinator, PipelineError> {
     let mut bots_config = options.bots.clone();
     bots_config.set_memory(options.memory_limit * 3 / 10);
     let mut bots = sidetap_bots::Engine::new(bots_config, options.hash_key.clone());
+    let mut learned_until = None;
     if let Some(bytes) = &options.state {
         let state = State::read(bytes)?;
+        learned_until = Some(state.until);
         discovery.import_state(&state.discovery).map_err(|e| PipelineError::State(e.to_string()))?;
         bots.import_state(&state.bots).map_err(|e| PipelineError::State(e.to_string()))?;
     }
-    Ok(Coordinator::new(options, discovery, Judge::start(bots)?))
+    let mut coordinator = Coordinator::new(options, discovery, Judge::start(bots)?);
+    coordinator.learned_until = learned_until;
+    Ok(coordinator)
 }
 
 fn decode_options(options: &Options) -> DecodeOptions {
@@ -165,10 +173,12 @@ fn coordinate(
     exchanges: &AtomicU64,
     options: &Options,
     hooks: &mut dyn Hooks,
-) -> Rest {
+) -> Result<Rest, PipelineError> {
     let mut waiting: BTreeMap<u64, (usize, Ts, Vec<Item>, Vec<Saved>)> = BTreeMap::new();
     let mut rest = Rest::default();
     let mut saved_last = Vec::new();
+    let mut refused = None;
+    let mut kept = Clock::new(options);
     loop {
         let part = match parts.recv_timeout(Duration::from_millis(200)) {
             Ok(part) => Some(part),
@@ -189,6 +199,10 @@ fn coordinate(
             view.stop.store(true, Relaxed);
         }
         let Some(part) = part else { continue };
+        if let Some(until) = coordinator.learned_until.take() {
+            refused = State::stale(until, part.now, options);
+            view.stop.fetch_or(refused.is_some(), Relaxed);
+        }
         if part.last {
             rest.now = rest.now.max(part.now);
             rest.items.extend(part.items);
@@ -216,6 +230,11 @@ fn coordinate(
                 flagged.files.write(saved, now);
             }
             coordinator.broken().iter().for_each(|line| hooks.news(line));
+            if kept.is_due(now)
+                && let Some(bytes) = coordinator.state(now)
+            {
+                hooks.state(bytes);
+            }
             if options.live && !changed.is_empty() {
                 hooks.verdicts(now, &changed);
             }
@@ -224,7 +243,7 @@ fn coordinate(
     if let Some(flagged) = &mut coordinator.flagged {
         flagged.files.write(saved_last, rest.now);
     }
-    rest
+    refused.map_or(Ok(rest), Err)
 }
 
 /// What workers had at the end of the input.
@@ -287,6 +306,13 @@ fn outcome(
     if options.analysis {
         run.sensitive = c.sensitive.rows();
         run.endpoints = c.discovery.rows(&run.sensitive, &bots.roles());
+        let mut callers = bots.callers();
+        for row in &mut run.endpoints {
+            if let Some(of) = callers.remove(&row.id) {
+                row.callers.countries = of.countries;
+                row.callers.organizations = of.organizations;
+            }
+        }
         run.findings = c.threats.rows();
         run.findings.extend(c.discovery.risks(&run.sensitive));
         run.campaigns = bots.campaigns();
@@ -299,7 +325,8 @@ fn outcome(
         out.evidence = ring.take(|k| known_id(&names, k));
     }
     if options.keep_state {
-        out.state = Some(State { discovery: c.discovery.export_state(), bots: bots.export_state() }.write());
+        let (discovery, bots) = (c.discovery.export_state(), bots.export_state());
+        out.state = Some(State { until: c.learned.unwrap_or_default(), discovery, bots }.write());
     }
     out.learned_proxies = c.proxies.end_epoch().iter().map(|(_, ip)| *ip).collect();
     out.learned_proxies.sort_unstable();
@@ -368,37 +395,5 @@ fn summary(
         workers: options.workers.max(1),
         wall_ms: 0,
         peak_rss_bytes: 0,
-    }
-}
-
-/// What is learned, on its way to and from a file: a version byte, then MessagePack.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct State {
-    discovery: Vec<u8>,
-    bots: Vec<u8>,
-}
-
-impl State {
-    const VERSION: u8 = 1;
-
-    fn write(&self) -> Vec<u8> {
-        let mut bytes = vec![Self::VERSION];
-        // Writing two byte strings into memory cannot fail.
-        if let Ok(body) = rmp_serde::to_vec(self) {
-            bytes.extend(body);
-        }
-        bytes
-    }
-
-    fn read(bytes: &[u8]) -> Result<Self, PipelineError> {
-        match bytes.split_first() {
-            Some((&Self::VERSION, body)) => {
-                rmp_serde::from_slice(body).map_err(|e| PipelineError::State(format!("damaged: {e}")))
-            }
-            Some((v, _)) => {
-                Err(PipelineError::State(format!("of version {v}, this is version {}", Self::VERSION)))
-            }
-            None => Err(PipelineError::State("empty".into())),
-        }
     }
 }

@@ -146,6 +146,9 @@ mod tests {
     #[test]
     fn conditions_are_checked_when_they_are_read() {
         assert!(Condition::compile(r#"intent == "malicious" && score >= 80"#).is_ok());
+        assert!(Condition::compile(r#"agent.function == "training" && !agent.verified"#).is_ok());
+        assert!(Condition::compile(r#""tor" in network_kinds || country in ["XX"]"#).is_ok());
+        assert!(error(r#"agent.functoin == "training""#).message.contains("cannot be worked out"));
         assert!(Condition::compile(r#"hosts.exists(h, h.endsWith(".example"))"#).is_ok());
         assert!(Condition::compile(r#"class in ["sqli", "vuln-scan"] || "OAT-008" in oat"#).is_ok());
         let e = error(r#"score >= 80 && clas == "x""#);

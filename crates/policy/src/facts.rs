@@ -1,7 +1,9 @@
+use std::collections::HashMap;
+
 use cel::{Context, Value};
 use serde::Serialize;
 use sidetap_model::SubjectKind;
-use sidetap_model::rows::{CampaignRow, Subject, VerdictRow};
+use sidetap_model::rows::{CampaignRow, IdentityRow, OriginRow, Subject, VerdictRow};
 
 /// A field that conditions can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -16,7 +18,7 @@ pub struct Field {
 }
 
 /// The fields of a condition, all of them always present.
-pub const FIELDS: [Field; 20] = [
+pub const FIELDS: [Field; 25] = [
     field("intent", "string", "malicious, suspicious, automated or benign"),
     field("class", "string", "class id, `credential-stuffing`; empty where there is none"),
     field("oat", "list", "OWASP automated threats, `OAT-008`"),
@@ -37,6 +39,15 @@ pub const FIELDS: [Field; 20] = [
     field("campaign_size", "int", "members of its campaign; 0 where there is none"),
     field("campaign_requests", "int", "requests of its campaign; 0 where there is none"),
     field("campaign_score", "int", "harm of its campaign, 1 to 99; 0 where there is none"),
+    field(
+        "agent",
+        "map",
+        "who it says or shows it is: `agent.kind`, `agent.operator`, `agent.function`, `agent.party` (text), `agent.verified`, `agent.refuted`",
+    ),
+    field("country", "string", "country of its address, `DE`; empty where it is not known"),
+    field("network", "int", "autonomous system of its address; 0 where it is not known"),
+    field("organization", "string", "holder of that network; empty where it is not known"),
+    field("network_kinds", "list", "what its address is used for: hosting, mobile, vpn, tor, …"),
 ];
 
 const fn field(name: &'static str, kind: &'static str, description: &'static str) -> Field {
@@ -55,6 +66,8 @@ pub(crate) fn context(v: &VerdictRow, campaign: Option<&CampaignRow>) -> Context
 fn values(v: &VerdictRow, campaign: Option<&CampaignRow>) -> [(&'static str, Value); FIELDS.len()] {
     let text = |t: Option<&str>| Value::from(t.unwrap_or_default());
     let endpoints = campaign.map(|c| c.endpoints.as_slice()).unwrap_or_default();
+    let nowhere = OriginRow::default();
+    let origin = v.origin.as_ref().unwrap_or(&nowhere);
     let indicators: Vec<String> = v.reasons.iter().map(|r| r.indicator.clone()).collect();
     [
         ("intent", Value::from(v.intent.as_str())),
@@ -77,7 +90,28 @@ fn values(v: &VerdictRow, campaign: Option<&CampaignRow>) -> [(&'static str, Val
         ("campaign_size", count(campaign.map_or(0, |c| c.members.len() as u64))),
         ("campaign_requests", count(campaign.map_or(0, |c| c.requests))),
         ("campaign_score", Value::Int(campaign.map_or(0, |c| i64::from(c.score)))),
+        ("agent", agent(v)),
+        ("country", text(origin.country.as_deref())),
+        ("network", Value::Int(i64::from(origin.asn.unwrap_or(0)))),
+        ("organization", text(origin.organization.as_deref())),
+        ("network_kinds", list(&origin.kinds)),
     ]
+}
+
+/// All keys are always there.
+fn agent(v: &VerdictRow) -> Value {
+    let nobody = IdentityRow::default();
+    let a = v.agent.as_ref().unwrap_or(&nobody);
+    let text = |t: &Option<String>| Value::from(t.as_deref().unwrap_or_default());
+    let map: HashMap<String, Value> = HashMap::from([
+        ("kind".to_owned(), Value::from(a.kind.as_str())),
+        ("operator".to_owned(), text(&a.operator)),
+        ("function".to_owned(), text(&a.function)),
+        ("party".to_owned(), text(&a.party)),
+        ("verified".to_owned(), Value::from(a.verified == Some(true))),
+        ("refuted".to_owned(), Value::from(a.verified == Some(false))),
+    ]);
+    Value::from(map)
 }
 
 fn count(n: u64) -> Value {
@@ -127,6 +161,8 @@ pub(crate) fn sample() -> VerdictRow {
         response: "none".into(),
         ttl_s: 0,
         hosts: Vec::new(),
+        origin: None,
+        agent: None,
         policy: None,
     }
 }

@@ -78,7 +78,7 @@ impl Guards {
             return Some((Response::None, Hold::Allowed { entry }));
         }
         let limit = match v.intent.as_str() {
-            "malicious" => Response::Block,
+            _ if v.may_be_acted_on() => Response::Block,
             "suspicious" | "automated" => Response::Alert,
             _ => Response::None,
         };

@@ -68,6 +68,8 @@ fn verdict(intent: &str, class: Option<&str>, score: u8) -> VerdictRow {
         response: String::new(),
         ttl_s: 0,
         hosts: vec!["shop.example.test".into()],
+        origin: None,
+        agent: None,
         policy: None,
     }
 }
@@ -204,6 +206,8 @@ fn campaigns_are_facts() {
         signature: Default::default(),
         outcome: Default::default(),
         reasons: Vec::new(),
+        networks: Default::default(),
+        countries: Default::default(),
         timeline: Vec::new(),
     };
     let mut rows = [verdict("malicious", None, 50), verdict("malicious", None, 50)];

@@ -101,12 +101,8 @@ fn a_misspelt_key() {
 #[test]
 fn what_this_version_does_not_do_is_refused() {
     let place = Place::new();
-    for args in
-        [&["replay", "x.pcap", "--keylog", "k"][..], &["intel", "update"], &["intel", "show", "192.0.2.1"]]
-    {
-        let end = place.run(args).is(2);
-        assert!(end.stderr.contains("not in this version"), "{}", end.stderr);
-    }
+    let end = place.run(&["replay", "x.pcap", "--keylog", "k"]).is(2);
+    assert!(end.stderr.contains("not in this version"), "{}", end.stderr);
 }
 
 #[test]

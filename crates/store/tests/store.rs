@@ -104,6 +104,8 @@ fn campaign(id: &str) -> CampaignRow {
         signature: Default::default(),
         outcome: Default::default(),
         reasons: Vec::new(),
+        networks: Default::default(),
+        countries: Default::default(),
         timeline: vec![(at(0), 4)],
     }
 }
@@ -131,6 +133,8 @@ fn verdict(id: &str, score: u8, detected: i64) -> VerdictRow {
         response: "block".into(),
         ttl_s: 600,
         hosts: Vec::new(),
+        origin: None,
+        agent: None,
         policy: None,
     }
 }

@@ -117,7 +117,10 @@ impl Engine {
     /// Classes of a client as a whole.
     fn judge_client(&mut self, key: u64, facts: &Facts, asked: &Asked) {
         let Some(rule) = self.matching(Scope::Client, &asked.fired) else { return };
-        let Some(unit) = self.units.get(key).filter(|u| !self.is_good(u)) else { return };
+        // Whether AI crawlers keep to what the site allows them is asked of verified ones too.
+        let welcome =
+            |u: &Unit| if self.class(rule) == "ai-crawler" { u.standing.is_party() } else { self.is_good(u) };
+        let Some(unit) = self.units.get(key).filter(|u| !welcome(u)) else { return };
         let suspicious = self.too_weak(rule, &asked.fired);
         let (zone, shape, agent) = (unit.zone.as_str().to_owned(), unit.main_shape, unit.agent.text.clone());
         let evidence = unit.evidence.clone();
@@ -297,9 +300,9 @@ impl Engine {
         }
     }
 
-    /// Known to the site or to the world: a verified robot, or a client that presents a key.
+    /// Known to the site or to the world: a verified robot, a partner, a monitor, an agent that signs.
     pub(super) fn is_good(&self, unit: &Unit) -> bool {
-        self.agents.verified(&unit.agent, unit.ip) == Some(true)
+        unit.standing.is_good()
     }
 
     pub(super) fn matching(&self, scope: Scope, fired: &[usize]) -> Option<usize> {

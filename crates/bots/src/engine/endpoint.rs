@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sidetap_model::{EndpointRef, Ts};
 use smallvec::SmallVec;
 
+use super::past::Past;
 use super::sketch::{Distinct, Histogram, Map, Set};
 use super::unit::ExchangeId;
 use crate::hash;
@@ -38,6 +39,8 @@ pub(crate) struct Slot {
     pub(crate) receivers: BTreeMap<u64, Vec<Member>>,
     /// When its bare calls are looked at next.
     pub(crate) next: u32,
+    /// What earlier runs learned of it.
+    pub(crate) past: Option<Past>,
 }
 
 /// The traffic of one endpoint that has one fingerprint.
@@ -193,6 +196,7 @@ impl Slot {
             alias: None,
             receivers: BTreeMap::new(),
             next: 24,
+            past: None,
         }
     }
 
@@ -223,6 +227,7 @@ impl Slot {
             *mine += theirs;
         }
         self.false_alarms.merge(&other.false_alarms);
+        self.past = self.past.take().or(other.past);
         for (receiver, members) in other.receivers {
             self.receivers.entry(receiver).or_default().extend(members);
         }

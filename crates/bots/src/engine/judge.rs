@@ -6,7 +6,7 @@ use super::Engine;
 use super::population::Peers;
 use super::slice::ratio;
 use super::unit::Unit;
-use crate::agent::{AgentKind, Agents};
+use crate::agent::AgentKind;
 use crate::facts::{Fact, Facts};
 use crate::indicators::{Asked, Scope};
 use crate::observation::Traits;
@@ -32,7 +32,8 @@ impl Engine {
 
     fn client_facts(&self, unit: &Unit) -> Facts {
         let mut f = Facts::default();
-        agent_facts(&mut f, unit, &self.agents);
+        agent_facts(&mut f, unit);
+        unit.standing.facts(&mut f, &self.knowledge());
         let peers = self.population.peers(unit);
         head_facts(&mut f, unit, &peers);
         let n = f64::from(unit.n);
@@ -155,7 +156,7 @@ fn spaced_is_odd(unit: &Unit) -> bool {
     !unit.loads_like_a_browser()
 }
 
-fn agent_facts(f: &mut Facts, unit: &Unit, agents: &Agents) {
+fn agent_facts(f: &mut Facts, unit: &Unit) {
     let kinds = [
         (Fact::AgentMissing, AgentKind::Missing),
         (Fact::AgentBrowser, AgentKind::Browser),
@@ -172,9 +173,6 @@ fn agent_facts(f: &mut Facts, unit: &Unit, agents: &Agents) {
     ];
     for (fact, kind) in kinds {
         f.flag(fact, unit.agent.kind == kind);
-    }
-    if let Some(verified) = agents.verified(&unit.agent, unit.ip) {
-        f.flag(Fact::AgentVerified, verified);
     }
     f.flag(Fact::AgentMalformed, unit.any.has(Traits::AGENT_MALFORMED));
     f.flag(Fact::AgentImpossible, unit.any.has(Traits::AGENT_IMPOSSIBLE));

@@ -9,11 +9,14 @@ mod convict;
 mod crowd;
 mod endpoint;
 mod judge;
+mod origins;
 mod part;
+mod past;
 mod population;
 mod rows;
 mod sketch;
 mod slice;
+mod standing;
 mod state;
 mod story;
 mod unit;
@@ -22,11 +25,13 @@ use std::borrow::BorrowMut;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use sidetap_intel::{KeyDirectories, Known, Table};
 use sidetap_model::{EndpointId, EndpointRef, HashKey, Ts};
 
 use self::campaign::{Campaign, Convictions};
 use self::endpoint::Slot;
 use self::population::Population;
+use self::standing::Knowledge;
 use self::unit::{Place, Unit, Units};
 use crate::agent::{AgentKind, Agents};
 use crate::indicators::Pack;
@@ -42,6 +47,12 @@ pub struct Config {
     pub pack: Arc<Pack>,
     /// Known agents.
     pub agents: Arc<Agents>,
+    /// What is known of addresses.
+    pub table: Arc<Table>,
+    /// Parties that the site knows.
+    pub known: Arc<Known>,
+    /// Keys of agents that sign their requests.
+    pub keys: Arc<KeyDirectories>,
     /// Clients kept; sessions are as many.
     pub max_clients: usize,
     /// Endpoints kept.
@@ -72,7 +83,17 @@ impl Config {
 
     /// The defaults around the given packs.
     pub fn new(pack: Arc<Pack>, agents: Arc<Agents>) -> Self {
-        Config { pack, agents, max_clients: 262_144, max_endpoints: 16_384, max_campaigns: 4096, ttl_s: 3600 }
+        Config {
+            pack,
+            agents,
+            table: Arc::new(Table::builtin().clone()),
+            known: Arc::default(),
+            keys: Arc::default(),
+            max_clients: 262_144,
+            max_endpoints: 16_384,
+            max_campaigns: 4096,
+            ttl_s: 3600,
+        }
     }
 }
 
@@ -185,6 +206,12 @@ impl Engine {
         roles
     }
 
+    /// What is known beyond the traffic.
+    pub(crate) fn knowledge(&self) -> Knowledge<'_> {
+        let Config { table, known, keys, agents, .. } = &self.config;
+        Knowledge { table, known, keys, agents }
+    }
+
     /// A key that many addresses present is the application's, not a partner's: it names nobody.
     fn public_key(&mut self, o: &mut Observation) {
         let Some(key) = &o.api_key else { return };
@@ -221,7 +248,9 @@ impl Engine {
             unknown: known.is_none_or(|s| s.ok == 0 || !s.parameters),
             noisy: known.is_some_and(|s| s.false_alarms.count() >= 3.0),
         };
+        let Config { table, known, keys, agents, .. } = &self.config;
         let Some(unit) = self.units.of(o) else { return };
+        unit.standing.learn(o, &Knowledge { table, known, keys, agents });
         let before = unit.add(o, slot, place);
         let good = !o.attempts.is_empty() && (unit.trusted || unit.established) && !unit.tool;
         unit.robots_violations += u32::from(violation);

@@ -5,6 +5,8 @@ use smallvec::SmallVec;
 
 use super::Engine;
 use super::endpoint::Slot;
+use super::origins::{Origins, Shares};
+use super::past::Past;
 use super::sketch::{Map, Ready};
 use super::slice::{SAMPLE, Slice, ratio, sequential};
 use super::unit::Unit;
@@ -21,8 +23,20 @@ pub(super) struct Found {
 }
 
 /// Facts that need a look at the slice's clients.
-const OF_CROWD: &[Fact] =
-    &[Fact::Narrow, Fact::NoAssets, Fact::Tools, Fact::SingleUse, Fact::Declared, Fact::PaceMs];
+const OF_CROWD: &[Fact] = &[
+    Fact::Narrow,
+    Fact::NoAssets,
+    Fact::Tools,
+    Fact::SingleUse,
+    Fact::Declared,
+    Fact::PaceMs,
+    Fact::PartHosting,
+    Fact::PartAnonymous,
+    Fact::PartReported,
+    Fact::PartNetworks,
+    Fact::PartCountries,
+    Fact::PartOneNetwork,
+];
 /// Facts that need a look at the rest's clients.
 const OF_REST: &[Fact] = &[
     Fact::RestRequests,
@@ -32,6 +46,10 @@ const OF_REST: &[Fact] = &[
     Fact::RestNarrow,
     Fact::RestNoAssets,
     Fact::RestTools,
+    Fact::RestHosting,
+    Fact::RestAnonymous,
+    Fact::RestReported,
+    Fact::RestOneNetwork,
 ];
 /// Facts about how much clients do, where the rest's are compared one by one.
 const OF_EXCESS: &[Fact] = &[Fact::RestTargetsPerClient, Fact::TargetExcess];
@@ -40,23 +58,24 @@ const OF_STEPS: &[Fact] =
     &[Fact::MissingSteps, Fact::Conversion, Fact::RestConversion, Fact::Buys, Fact::Sequential];
 
 /// Traits of a group of clients.
-#[derive(Clone, Copy, Debug, Default)]
-struct Crowd {
-    clients: usize,
-    narrow: f64,
-    bare: f64,
-    tools: f64,
+#[derive(Clone, Debug, Default)]
+pub(super) struct Crowd {
+    pub(super) clients: usize,
+    pub(super) narrow: f64,
+    pub(super) bare: f64,
+    pub(super) tools: f64,
     single: f64,
     declared: f64,
     pace: Option<f64>,
+    origins: Origins,
 }
 
 #[derive(Debug, Default)]
-struct Rest {
-    n: u32,
-    ok: u32,
-    fails: u32,
-    sample: Vec<u64>,
+pub(super) struct Rest {
+    pub(super) n: u32,
+    pub(super) ok: u32,
+    pub(super) fails: u32,
+    pub(super) sample: Vec<u64>,
 }
 
 impl Engine {
@@ -154,10 +173,18 @@ impl Engine {
         if let Some(pace) = crowd.pace {
             f.set(Fact::PaceMs, pace);
         }
+        if let Some(shares) = crowd.origins.shares() {
+            f.set(Fact::PartHosting, shares.hosting);
+            f.set(Fact::PartAnonymous, shares.anonymous);
+            f.set(Fact::PartReported, shares.reported);
+            f.set(Fact::PartNetworks, shares.networks);
+            f.set(Fact::PartCountries, shares.countries);
+            f.set(Fact::PartOneNetwork, shares.one_network);
+        }
         f.looked_at(OF_CROWD);
     }
 
-    fn crowd<'a>(&'a self, units: impl Iterator<Item = &'a Unit>) -> Crowd {
+    pub(super) fn crowd<'a>(&'a self, units: impl Iterator<Item = &'a Unit>) -> Crowd {
         let mut c = Crowd::default();
         let mut paces: SmallVec<[f64; 16]> = SmallVec::new();
         for unit in units {
@@ -168,6 +195,7 @@ impl Engine {
             c.single += f64::from(u8::from(unit.n <= 4));
             c.declared += f64::from(u8::from(unit.agent.is_declared()));
             paces.extend(unit.gaps.median_ms());
+            c.origins.add(&unit.standing);
         }
         let n = c.clients.max(1) as f64;
         for share in [&mut c.narrow, &mut c.bare, &mut c.tools, &mut c.single, &mut c.declared] {
@@ -181,7 +209,7 @@ impl Engine {
     }
 
     /// The other, unconvicted parts of the endpoint's traffic; `own` are the slice's clients, in order.
-    fn rest(&self, slot: &Slot, slice: &Slice<'_>, own: &[u64]) -> Rest {
+    pub(super) fn rest(&self, slot: &Slot, slice: &Slice<'_>, own: &[u64]) -> Rest {
         let mut rest = Rest::default();
         for shape in &slot.order {
             let Some(part) = slot.parts.get(shape) else { continue };
@@ -213,6 +241,11 @@ impl Engine {
     /// How the slice differs from the rest.
     fn compared(&self, f: &mut Facts, slot: &Slot, slice: &Slice<'_>, rest: &Rest, own: &[u64]) {
         let crowd = self.crowd(rest.sample.iter().filter_map(|k| self.units.get(*k)));
+        if let Some(past) = &slot.past {
+            pooled(f, rest, &crowd, past);
+            excess_of_rest(f, slot, slice, own);
+            return;
+        }
         f.set(Fact::RestRequests, f64::from(rest.n));
         f.set(Fact::RestClients, crowd.clients as f64);
         let told = rest.ok + rest.fails;
@@ -226,20 +259,24 @@ impl Engine {
             f.set(Fact::RestNarrow, crowd.narrow);
             f.set(Fact::RestNoAssets, crowd.bare);
             f.set(Fact::RestTools, crowd.tools);
+            if let Some(shares) = crowd.origins.shares().filter(|s| s.located >= 3.0) {
+                origin_facts(f, &shares);
+            }
         } else {
             f.looked_at(&[Fact::MissingSteps]);
         }
-        if slice.outlier.is_none() {
-            excess(f, slice, rest_p95(slot, slice, own));
-        }
-        f.looked_at(OF_REST);
-        f.looked_at(OF_EXCESS);
+        excess_of_rest(f, slot, slice, own);
     }
 
     /// What the slice's clients do besides, and what the rest's do.
     fn stepped(&self, f: &mut Facts, slot: &Slot, slice: &Slice<'_>, sample: &[u64], rest: &Rest) {
         if f.get(Fact::RestNarrow).is_some() {
-            f.set(Fact::MissingSteps, self.missing_steps(slot, sample, &rest.sample));
+            let past = slot.past.as_ref().filter(|_| rest.sample.len() < 5);
+            let missing = match past {
+                Some(past) => self.missing_past_steps(past, sample),
+                None => self.missing_steps(slot, sample, &rest.sample),
+            };
+            f.set(Fact::MissingSteps, missing);
         }
         self.conversion(f, slot, slice);
         if slot.roles().any(Roles::CART) {
@@ -288,11 +325,11 @@ impl Engine {
         }
     }
 
-    /// Endpoints that four fifths of the rest call and a fifth of the slice at most.
-    fn missing_steps(&self, slot: &Slot, slice: &[u64], rest: &[u64]) -> f64 {
+    /// Endpoints that four fifths of these clients call, where five and more are known.
+    pub(super) fn usual_slots(&self, sample: &[u64]) -> Vec<u32> {
         let mut counts: Map<u32, u32> = Map::with_capacity_and_hasher(256, Ready);
         let mut known = 0u32;
-        for unit in rest.iter().take(64).filter_map(|k| self.units.get(*k)) {
+        for unit in sample.iter().take(64).filter_map(|k| self.units.get(*k)) {
             known += 1;
             for call in &unit.calls {
                 if counts.len() < 256 || counts.contains_key(&call.slot) {
@@ -300,13 +337,15 @@ impl Engine {
                 }
             }
         }
-        if known < 5 {
-            return 0.0;
-        }
+        let usual = |n: u32| known >= 5 && n * 5 >= known * 4;
+        counts.into_iter().filter(|(_, n)| usual(*n)).map(|(slot, _)| slot).collect()
+    }
+
+    /// Endpoints that four fifths of the rest call and a fifth of the slice at most.
+    fn missing_steps(&self, slot: &Slot, slice: &[u64], rest: &[u64]) -> f64 {
         let mut missing = 0;
-        for (step, n) in counts {
-            let same = self.slots.get(step as usize).is_some_and(|s| s.endpoint.id == slot.endpoint.id);
-            if same || n * 5 < known * 4 {
+        for step in self.usual_slots(rest) {
+            if self.slots.get(step as usize).is_some_and(|s| s.endpoint.id == slot.endpoint.id) {
                 continue;
             }
             let mut all = 0u32;
@@ -319,6 +358,49 @@ impl Engine {
         }
         f64::from(missing)
     }
+}
+
+/// How a slice differs from the rest of this run and from what earlier runs learned, taken together.
+fn pooled(f: &mut Facts, rest: &Rest, crowd: &Crowd, past: &Past) {
+    let clients = crowd.clients as f64 + f64::from(past.clients);
+    f.set(Fact::RestRequests, f64::from(rest.n.saturating_add(past.requests)));
+    f.set(Fact::RestClients, clients);
+    let fails = rest.fails.saturating_add(past.fails);
+    let told = fails.saturating_add(rest.ok).saturating_add(past.ok);
+    if told >= 5 && clients >= 3.0 {
+        f.set(Fact::RestFailRatio, ratio(fails, told));
+        if let Some(own) = f.get(Fact::FailRatio) {
+            f.set(Fact::FailExcess, own - ratio(fails, told));
+        }
+    }
+    if clients < 3.0 {
+        f.looked_at(&[Fact::MissingSteps]);
+        return;
+    }
+    let share = |now: f64, then: u32| (now * crowd.clients as f64 + f64::from(then)) / clients;
+    f.set(Fact::RestNarrow, share(crowd.narrow, past.narrow));
+    f.set(Fact::RestNoAssets, share(crowd.bare, past.bare));
+    f.set(Fact::RestTools, share(crowd.tools, past.tools));
+    if let Some(shares) = crowd.origins.shares().filter(|s| s.located >= 3.0) {
+        origin_facts(f, &shares);
+    }
+}
+
+fn origin_facts(f: &mut Facts, shares: &Shares) {
+    f.set(Fact::RestHosting, shares.hosting);
+    f.set(Fact::RestAnonymous, shares.anonymous);
+    f.set(Fact::RestReported, shares.reported);
+    f.set(Fact::RestOneNetwork, shares.one_network);
+}
+
+/// How many times more than the rest's a client of the slice does; nothing more is to be found out about the rest then.
+fn excess_of_rest(f: &mut Facts, slot: &Slot, slice: &Slice<'_>, own: &[u64]) {
+    if slice.outlier.is_none() {
+        let before = || slot.past.as_ref().and_then(|_| slot.by_client.p95_without(0));
+        excess(f, slice, rest_p95(slot, slice, own).or_else(before));
+    }
+    f.looked_at(OF_REST);
+    f.looked_at(OF_EXCESS);
 }
 
 fn per_client(slice: &Slice<'_>) -> f64 {

@@ -61,6 +61,24 @@ fn count_traits(usual: &mut BTreeMap<u8, u32>, unit: &Unit) {
 const KEPT: usize = 4096;
 
 impl Population {
+    /// What was read from a file, within the limits that hold while learning.
+    pub(crate) fn bounded(mut self) -> Self {
+        fn cut<K: Ord + Clone, V>(map: &mut BTreeMap<K, V>, most: usize) {
+            if let Some(from) = map.keys().nth(most).cloned() {
+                map.split_off(&from);
+            }
+        }
+        cut(&mut self.browsers, KEPT);
+        cut(&mut self.apps, KEPT);
+        cut(&mut self.robots, KEPT);
+        for browsers in self.browsers.values_mut() {
+            cut(&mut browsers.usual, HABITS.len());
+            cut(&mut browsers.majors, 256);
+        }
+        self.apps.values_mut().for_each(|apps| cut(&mut apps.usual, HABITS.len()));
+        self
+    }
+
     /// A browser has shown that it is one.
     pub(crate) fn learn_browser(&mut self, unit: &Unit) {
         if !self.browsers.contains_key(&unit.agent.family) && self.browsers.len() >= KEPT {

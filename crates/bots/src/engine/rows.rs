@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use sidetap_model::rows::{CampaignRow, Member, Reason, Subject, SubjectPart, TrafficPoint, VerdictRow};
+use sidetap_model::rows::{
+    CampaignRow, IdentityRow, Member, Reason, Subject, SubjectPart, TrafficPoint, VerdictRow,
+};
 use sidetap_model::{SubjectKind, Ts};
 
 use super::Engine;
@@ -203,7 +205,29 @@ impl Engine {
             response: "none".into(),
             ttl_s: self.config.ttl_s,
             hosts: self.hosts(unit),
+            origin: self.origin_row(unit),
+            agent: Some(self.identity(unit)),
             policy: None,
+        }
+    }
+
+    /// What a client says or shows that it is.
+    fn identity(&self, unit: &Unit) -> IdentityRow {
+        let knowledge = self.knowledge();
+        let standing = &unit.standing;
+        let directory = standing.directory().and_then(|n| knowledge.keys.directory(n));
+        let text = |t: &str| Some(t.to_owned()).filter(|t| !t.is_empty());
+        let operator = directory.map(|d| d.operator.as_str()).or_else(|| self.agents.operator(&unit.agent));
+        let function = directory.map(|d| d.function.as_str()).or_else(|| self.agents.function(&unit.agent));
+        let verified = standing.verified();
+        let kind = if directory.is_some() { crate::AgentKind::AiAgent } else { unit.agent.kind };
+        IdentityRow {
+            kind: kind.name().to_owned(),
+            operator: operator.and_then(text),
+            function: function.and_then(text),
+            verified: verified.map(|(v, _)| v),
+            by: verified.map(|(_, by)| by.to_owned()),
+            party: standing.party.and_then(|(n, _)| knowledge.known.party(n)).map(|p| p.name.clone()),
         }
     }
 
@@ -372,6 +396,10 @@ impl Engine {
         members.dedup_by(|a, b| a.kind == b.kind && a.value == b.value);
         let first = members.iter().map(|m| m.first_seen).min().unwrap_or_default();
         let lasts = units.iter().map(|(u, _)| u.last).chain(sessions.iter().map(|(s, _)| s.last));
+        let of_sessions = sessions.iter().flat_map(|(s, _)| &s.units).filter_map(|k| self.units.get(*k));
+        let (networks, countries) = self.places(units.iter().map(|(u, _)| *u).chain(of_sessions));
+        let mut signature = self.signature(campaign, Cast { units, sessions }, &members);
+        told_places(&mut signature, &networks, &countries);
         let rule = self.pack.rules().get(campaign.rule);
         let fired: Vec<usize> = campaign.fired.iter().map(|s| s.indicator).collect();
         CampaignRow {
@@ -385,7 +413,9 @@ impl Engine {
             last_seen: lasts.max().unwrap_or(first),
             requests,
             endpoints: self.endpoint_names(campaign),
-            signature: self.signature(campaign, Cast { units, sessions }, &members),
+            signature,
+            networks,
+            countries,
             outcome: self.outcome(campaign, Cast { units, sessions }),
             reasons: self.reasons(&fired, &campaign.fired, &campaign.evidence),
             members,
@@ -418,6 +448,25 @@ impl Engine {
         s.insert("targets".into(), self.endpoint_names(campaign).join(", "));
         s.insert("story".into(), self.story(campaign, cast, members.len(), agents.len()));
         s
+    }
+}
+
+/// Tells in a campaign's signature and story where its members come from.
+fn told_places(
+    signature: &mut BTreeMap<String, String>,
+    networks: &BTreeMap<String, u64>,
+    countries: &BTreeMap<String, u64>,
+) {
+    let mut sentence = String::new();
+    for (name, places) in [("networks", networks), ("countries", countries)] {
+        if !places.is_empty() {
+            let told = super::origins::most(places, 5);
+            sentence.push_str(&format!(" Most addresses by {name}: {told}."));
+            signature.insert(name.into(), told);
+        }
+    }
+    if let Some(story) = signature.get_mut("story") {
+        story.push_str(&sentence);
     }
 }
 

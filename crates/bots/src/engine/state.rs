@@ -5,6 +5,7 @@ use sidetap_model::{EndpointId, EndpointRef};
 
 use super::Engine;
 use super::endpoint::Slot;
+use super::past::Past;
 use super::population::Population;
 use super::sketch::Histogram;
 
@@ -19,7 +20,7 @@ pub enum StateError {
     Damaged(String),
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Learned {
@@ -35,6 +36,7 @@ struct LearnedEndpoint {
     votes: Vec<u32>,
     by_client: Histogram,
     by_session: Histogram,
+    past: Option<Past>,
 }
 
 impl Engine {
@@ -51,6 +53,7 @@ impl Engine {
                 votes: s.votes().to_vec(),
                 by_client: s.by_client.clone(),
                 by_session: s.by_session.clone(),
+                past: self.past_of(s),
             })
             .collect();
         let learned = Learned { endpoints, population: self.population.clone() };
@@ -68,7 +71,7 @@ impl Engine {
             return Err(StateError::Version(*version));
         }
         let learned: Learned = rmp_serde::from_slice(rest).map_err(|e| StateError::Damaged(e.to_string()))?;
-        self.population = learned.population;
+        self.population = learned.population.bounded();
         for known in learned.endpoints.into_iter().take(self.config.max_endpoints) {
             let id: EndpointId = known.endpoint.id;
             if self.index.contains_key(&id) {
@@ -79,6 +82,7 @@ impl Engine {
             let mut slot = Slot::learned(known.endpoint, known.zone, known.counts, &votes);
             slot.by_client = known.by_client;
             slot.by_session = known.by_session;
+            slot.past = known.past.map(Past::bounded);
             self.index.insert(id, at);
             self.slots.push(slot);
         }

@@ -7,6 +7,7 @@ use sidetap_model::{FlowId, HashKey, Ts, Zone};
 use smallvec::SmallVec;
 
 use super::sketch::{Distinct, Gaps, Map};
+use super::standing::Standing;
 use crate::agent::{Agent, AgentKind};
 use crate::hash;
 use crate::observation::{Attempt, Observation, Outcome, Part, Surface, Token, Traits};
@@ -64,6 +65,8 @@ pub(crate) struct Unit {
     pub(crate) timeline: SmallVec<[(i64, u32); 4]>,
     pub(crate) evidence: SmallVec<[ExchangeId; 3]>,
     pub(crate) judged: u32,
+    /// Where it comes from and who it is.
+    pub(crate) standing: Standing,
     pub(crate) tool: bool,
     pub(crate) trusted: bool,
     pub(crate) queued: bool,
@@ -249,6 +252,7 @@ impl Unit {
             timeline: SmallVec::new(),
             evidence: SmallVec::new(),
             judged: 0,
+            standing: Standing::default(),
             tool: false,
             trusted: false,
             queued: false,

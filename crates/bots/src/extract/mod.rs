@@ -37,6 +37,8 @@ pub struct Extractor {
     cache: Map<u64, Arc<Agent>>,
     claims: Map<u64, Claim>,
     roles: Map<u64, Roles>,
+    /// Headers, in lower case, in which the site's partners have their keys.
+    key_headers: Vec<String>,
     side: Side,
     request: RequestFields,
     answer: AnswerFields,
@@ -74,12 +76,20 @@ impl Extractor {
             cache: Map::default(),
             claims: Map::default(),
             roles: Map::default(),
+            key_headers: Vec::new(),
             side: Side::Request,
             request: RequestFields::default(),
             answer: AnswerFields::default(),
             attempts: SmallVec::new(),
             text: String::new(),
         }
+    }
+
+    /// The same, with headers in which partners have their keys.
+    #[must_use]
+    pub fn with_key_headers(mut self, names: &[String]) -> Self {
+        self.key_headers = names.to_vec();
+        self
     }
 
     /// Forgets the last exchange.
@@ -167,6 +177,7 @@ impl Extractor {
             path: hash::of(place.path.as_bytes()),
             attempts: std::mem::take(&mut self.attempts),
             robots: None,
+            signed: sidetap_intel::read_signature(request),
             crawler_path: agent.is_declared().then(|| place.path.chars().take(256).collect()),
             agent,
             endpoint,
@@ -174,6 +185,11 @@ impl Extractor {
         self.query_key(&mut o, place.query);
         o.prints.shape = hash::words(&[o.prints.shape, u64::from(self.request.spaced)]);
         self.identities(&mut o, &head);
+        let named = self.key_headers.iter().find_map(|name| request.headers.get(name));
+        if let Some(value) = named.filter(|v| !v.is_empty()) {
+            o.traits.insert(Traits::KEYED);
+            o.api_key = Some(Token::of(&self.key, "api-key", value, true));
+        }
         o.target = self.target(&o, &place);
         self.mail_traits(&mut o);
         if part != Part::RequestOnly

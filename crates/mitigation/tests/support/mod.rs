@@ -103,6 +103,8 @@ pub(crate) fn verdict(id: &str, kind: SubjectKind, value: &str, response: &str, 
         response: response.into(),
         ttl_s,
         hosts: Vec::new(),
+        origin: None,
+        agent: None,
         policy: Some("credential-stuffing".into()),
     }
 }

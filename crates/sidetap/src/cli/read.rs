@@ -151,13 +151,29 @@ pub(crate) struct IntelArgs {
 /// What can be asked of network intelligence.
 #[derive(Debug, Subcommand)]
 pub(crate) enum IntelCommand {
-    /// Fetch lists (not in this version)
-    Update,
-    /// Show what is known of an address (not in this version)
+    /// Fetch the configured sources, where they changed, and make the table that lookups use
+    Update {
+        /// Only these; what is installed of the others stays
+        #[arg(value_name = "SOURCE")]
+        sources: Vec<String>,
+        /// Agree to the licences that are shown
+        #[arg(long)]
+        yes: bool,
+    },
+    /// List sources: what is installed, what could be, and under which licence
+    List {
+        /// How to print them
+        #[arg(long, value_enum, default_value_t = RowFormat::Table)]
+        format: RowFormat,
+    },
+    /// Show what is known of an address
     Show {
         /// The address
-        #[arg(value_name = "IP")]
+        #[arg(value_name = "ADDRESS")]
         ip: std::net::IpAddr,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 

@@ -4,6 +4,7 @@ mod config;
 mod doctor;
 mod finish;
 mod indicators;
+mod intel;
 mod inventory;
 mod mitigation;
 mod policy;
@@ -20,8 +21,8 @@ mod watch;
 
 use anyhow::Result;
 
-use crate::cli::{Cli, Command, IntelCommand};
-use crate::exit::{Status, Usage};
+use crate::cli::{Cli, Command};
+use crate::exit::Status;
 
 /// Does what was asked.
 pub(crate) fn run(cli: Cli) -> Result<Status> {
@@ -30,7 +31,7 @@ pub(crate) fn run(cli: Cli) -> Result<Status> {
         Command::Config(args) => config::run(&global, args.command),
         Command::Completions { shell } => shell::completions(shell),
         Command::Man => shell::man(),
-        Command::Intel(args) => intel(&args.command),
+        Command::Intel(args) => intel::run(&global, &args.command),
         Command::Report(args) => report::run(&global, &args),
         Command::Inventory(args) => inventory::run(&global, &args),
         Command::Policy(args) => policy::run(&global, &args),
@@ -44,12 +45,4 @@ pub(crate) fn run(cli: Cli) -> Result<Status> {
         Command::Unseal(args) => unseal::run(&args),
         Command::Indicators(args) => indicators::run(&global, &args.command),
     }
-}
-
-fn intel(command: &IntelCommand) -> Result<Status> {
-    let what = match command {
-        IntelCommand::Update => "fetching network intelligence".to_owned(),
-        IntelCommand::Show { ip } => format!("looking up {ip} in network intelligence"),
-    };
-    Err(Usage(format!("{what} is not in this version")).into())
 }

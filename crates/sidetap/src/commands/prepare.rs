@@ -12,7 +12,7 @@ use sidetap_pipeline::{FlaggedOptions, Options};
 use sidetap_seal::SealError;
 
 use super::policy::{Policies, policies};
-use super::{indicators, sensitive};
+use super::{indicators, intel, sensitive};
 use crate::cli::AnalysisArgs;
 use crate::config::Config;
 use crate::exit::Usage;
@@ -133,6 +133,12 @@ fn run_dir(dir: &Path, lost: &mut Vec<String>) -> Result<Option<RunDir>> {
 
 /// Options of a run that stops at exchanges.
 pub(crate) fn bare_options(config: &Config, hash_key: HashKey) -> Result<Options> {
+    let bots = sidetap_bots::Config {
+        table: intel::table(config)?,
+        known: intel::known(config, &hash_key)?,
+        keys: intel::keys(config)?,
+        ..sidetap_bots::Config::new(Arc::new(indicators::pack(config)?), Arc::new(Agents::builtin()?))
+    };
     Ok(Options {
         workers: workers(config.analysis.workers),
         memory_limit: config.analysis.memory_limit.0,
@@ -147,10 +153,11 @@ pub(crate) fn bare_options(config: &Config, hash_key: HashKey) -> Result<Options
         answer_sample: config.analysis.answer_sample,
         sensitive: Arc::new(sensitive::pack(config)?),
         threats: Arc::new(exploit_patterns(config)?),
-        bots: sidetap_bots::Config::new(Arc::new(indicators::pack(config)?), Arc::new(Agents::builtin()?)),
+        bots,
         specs: Vec::new(),
         state: None,
         keep_state: false,
+        state_max_age_s: config.analysis.state_max_age,
         zones: config.zones.clone(),
         decode: config.decode.clone(),
     })
@@ -209,6 +216,10 @@ pub(crate) fn read_spec(file: &Path) -> Result<Spec> {
 
 /// What an earlier run learned; nothing where there was none.
 fn read_state(file: &Path) -> Result<Option<Vec<u8>>> {
+    let size = std::fs::metadata(file).map_or(0, |m| m.len());
+    if size > 512 << 20 {
+        anyhow::bail!("the state {} is too large to be one ({size} bytes)", file.display());
+    }
     match std::fs::read(file) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),

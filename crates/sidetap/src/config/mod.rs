@@ -2,6 +2,7 @@
 
 mod decode;
 mod error;
+mod intel;
 mod raw;
 mod reference;
 mod zones;
@@ -13,6 +14,7 @@ use ipnet::IpNet;
 use sidetap_seal::{Recipient, SealError};
 
 pub(crate) use error::{ConfigError, nearest};
+pub(crate) use intel::Intel;
 pub(crate) use reference::reference;
 
 use crate::units::Size;
@@ -31,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) zones: Vec<String>,
     /// How traffic is analysed.
     pub(crate) analysis: Analysis,
+    /// Network intelligence, and the parties that the site knows.
+    pub(crate) intel: Intel,
     /// What a run writes.
     pub(crate) output: Output,
     /// The store's database file, if there is to be one.
@@ -70,6 +74,8 @@ pub(crate) struct Analysis {
     pub(crate) hash_key: Option<PathBuf>,
     pub(crate) specs: Vec<PathBuf>,
     pub(crate) state: Option<PathBuf>,
+    /// Seconds.
+    pub(crate) state_max_age: i64,
     /// One in so many answers of settled endpoints is read whole.
     pub(crate) answer_sample: u16,
     /// Without them the built-in packs answer.
@@ -127,7 +133,14 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
     let listen = raw.console.listen.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8642));
     loopback(listen).map_err(|m| bad("listen", m))?;
     let (zones, rules) = zones::zones(raw.zones).map_err(|m| bad("[[zones", m))?;
+    let known = intel::Parties {
+        partners: raw.partners,
+        monitors: raw.monitors,
+        apps: raw.apps,
+        signed_agents: raw.signed_agents,
+    };
     Ok(Config {
+        intel: intel::intel(raw.intel, known, &bad)?,
         decode: sidetap_capture::DecodeOptions { zones: rules, ..decode::options(&raw.capture) },
         zones,
         capture: capture(raw.capture, &bad)?,
@@ -199,6 +212,9 @@ fn analysis(raw: raw::Analysis, bad: Bad<'_>) -> Result<Analysis, ConfigError> {
         hash_key: raw.hash_key,
         specs: raw.specs.unwrap_or_default(),
         state: raw.state,
+        state_max_age: raw
+            .state_max_age
+            .map_or(90 * 86_400, |s| i64::try_from(s.0.as_secs()).unwrap_or(i64::MAX)),
         answer_sample,
         sensitive_types: raw.sensitive_types,
         exploit_patterns: raw.exploit_patterns,

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, de};
 
-use crate::units::Size;
+use crate::units::{Size, Span};
 
 /// A key of a table, for the reference.
 pub(crate) struct Key {
@@ -68,6 +68,16 @@ pub(crate) struct File {
     pub(crate) policy: Policy,
     /// `[console]`
     pub(crate) console: Console,
+    /// `[intel]`
+    pub(crate) intel: Intel,
+    /// `[[partners]]`
+    pub(crate) partners: Vec<sidetap_intel::KnownConfig>,
+    /// `[[monitors]]`
+    pub(crate) monitors: Vec<sidetap_intel::KnownConfig>,
+    /// `[[apps]]`
+    pub(crate) apps: Vec<sidetap_intel::KnownConfig>,
+    /// `[[signed_agents]]`
+    pub(crate) signed_agents: Vec<super::intel::SignedAgent>,
     /// `[[zones]]`
     pub(crate) zones: Vec<super::zones::Rule>,
     /// `[mitigation]` and its connectors
@@ -133,8 +143,22 @@ tables! {
         exploit_patterns: PathBuf = "",
         /// Directory of packs with indicators and classes, in place of the built-in ones.
         indicators: PathBuf = "",
-        /// File with what earlier runs learned: read at start, replaced at the end.
+        /// File with what earlier runs learned: read at start, replaced at the end and every five minutes of a live run.
         state: PathBuf = "",
+        /// Time that may lie between what it was learned from and what is judged by it; older ones are refused.
+        state_max_age: Span = "\"90d\"",
+    }
+    /// Network intelligence; see also [[intel.source]] below. `sidetap intel list` shows the sources that are known by name.
+    Intel "intel" {
+        /// Directory of sources and of the table that is made of them.
+        /// Default: `sidetap/intel` under $XDG_DATA_HOME or ~/.local/share.
+        directory: PathBuf = "",
+        /// Sources known by name that `sidetap intel update` fetches.
+        sources: Vec<String> = "[\"asn\", \"country\", \"googlebot\", \"google-special\", \"google-user\", \"bingbot\", \"applebot\", \"duckduckbot\", \"duckassistbot\", \"gptbot\", \"oai-searchbot\", \"chatgpt-user\", \"perplexitybot\", \"perplexity-user\", \"ccbot\", \"aws\", \"google-cloud\", \"cloudflare\", \"apple-relay\", \"tor\"]",
+        /// npm registry that packages come from. Default: $NPM_CONFIG_REGISTRY, or else https://registry.npmjs.org.
+        registry: String = "",
+        /// Sources of the site's own; written as [[intel.source]].
+        source: Vec<sidetap_intel::SourceConfig> = "[]",
     }
     /// What a run writes.
     Output "output" {

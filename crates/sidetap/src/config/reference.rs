@@ -22,11 +22,15 @@ pub(crate) fn reference() -> String {
             };
         }
     }
+    out.push_str(INTEL);
     out.push_str(ZONES);
     out.push('\n');
     out.push_str(MITIGATION);
     out
 }
+
+/// Sources, parties and signed agents have no defaults: examples stand for them.
+const INTEL: &str = include_str!("intel.toml");
 
 /// Zones have no defaults: an example stands for them.
 const ZONES: &str = include_str!("zones.toml");

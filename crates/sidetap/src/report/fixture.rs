@@ -279,6 +279,8 @@ fn campaigns() -> Vec<CampaignRow> {
                 reason("one-shot-addresses", 1.4, "2 requests an address", "37"),
                 reason("tool-agent", 0.9, "agent is <python-requests>", "browsers"),
             ],
+            networks: Default::default(),
+            countries: Default::default(),
             timeline: (from..to).step_by(20).map(|s| (at(s), 20 + (s * 7919 % 41) as u64)).collect(),
         };
     vec![
@@ -332,6 +334,8 @@ fn verdict(id: &str, kind: SubjectKind, value: &str, intent: &str, response: &st
         response: response.into(),
         ttl_s: 3600,
         hosts: words(&["shop.example"]),
+        origin: None,
+        agent: None,
         policy: Some("block-malicious".into()),
     }
 }

@@ -42,6 +42,10 @@ impl Place {
         command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
         command.env("HOME", self.dir.path()).env_remove("XDG_CONFIG_HOME").env_remove("NO_COLOR");
         command
+            .env_remove("XDG_DATA_HOME")
+            .env_remove("NPM_CONFIG_REGISTRY")
+            .env_remove("npm_config_registry");
+        command
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> Ended {

@@ -1,16 +1,19 @@
 //! What a live run tells while it goes on: a line on the terminal, verdicts to who acts on them.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::path::PathBuf;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sidetap_model::Ts;
 use sidetap_model::rows::VerdictRow;
 use sidetap_pipeline::{Hooks, Progress};
 
 use crate::commands::progress::{Every, Stop};
-use crate::output::warn;
+use crate::output::{warn, write_atomically};
 use crate::report::{bytes, count};
 
 /// Batches of verdicts that wait at most for who acts on them.
@@ -26,6 +29,34 @@ pub(super) struct LiveHooks {
     sender: SyncSender<Vec<VerdictRow>>,
     waiting: VecDeque<Vec<VerdictRow>>,
     shed: u64,
+    state: Option<StateWriter>,
+}
+
+/// Writes what was learned, on a thread of its own; what comes while it still writes is left out.
+struct StateWriter {
+    sender: SyncSender<Vec<u8>>,
+    thread: JoinHandle<()>,
+}
+
+impl StateWriter {
+    fn start(file: PathBuf) -> Result<Self> {
+        let (sender, receiver) = sync_channel::<Vec<u8>>(0);
+        let write = move || {
+            for bytes in receiver {
+                if let Err(e) = write_atomically(&file, |w| w.write_all(&bytes)) {
+                    warn(&format!("cannot write {}: {e}", file.display()));
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("sidetap-state".into()).spawn(write);
+        Ok(StateWriter { sender, thread: thread.context("cannot start a thread")? })
+    }
+
+    /// Waits until the last one is written.
+    fn end(self) {
+        drop(self.sender);
+        let _ = self.thread.join();
+    }
 }
 
 impl LiveHooks {
@@ -45,12 +76,22 @@ impl LiveHooks {
             sender,
             waiting: VecDeque::new(),
             shed: 0,
+            state: None,
         }
+    }
+
+    /// The same, and what is learned goes to this file now and then.
+    pub(super) fn keeping(mut self, state: Option<PathBuf>) -> Result<Self> {
+        self.state = state.map(StateWriter::start).transpose()?;
+        Ok(self)
     }
 
     /// Takes the line away and hands on what still waits.
     pub(super) fn end(&mut self) {
         self.bar.finish_and_clear();
+        if let Some(writer) = self.state.take() {
+            writer.end();
+        }
         for batch in self.waiting.drain(..) {
             let _ = self.sender.send(batch);
         }
@@ -100,6 +141,12 @@ impl Hooks for LiveHooks {
 
     fn news(&mut self, line: &str) {
         self.bar.suspend(|| warn(line));
+    }
+
+    fn state(&mut self, bytes: Vec<u8>) {
+        if let Some(writer) = &self.state {
+            let _ = writer.sender.try_send(bytes);
+        }
     }
 
     fn verdicts(&mut self, _now: Ts, changed: &[VerdictRow]) {

@@ -67,7 +67,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
     let console = console.map(|bound| bound.start(stop.clone())).transpose()?;
     let enforcement = Enforcement::start(actors)?;
     let until = args.duration.map(|d| started + d.0);
-    let mut hooks = LiveHooks::new(stop.clone(), until, enforcement.sender());
+    let mut hooks = LiveHooks::new(stop.clone(), until, enforcement.sender()).keeping(plan.state.clone())?;
     let mut readers: Vec<&mut (dyn Source + Send)> = sources.iter_mut().map(|s| s as _).collect();
     let outcome = sidetap_pipeline::run_readers(&mut readers, &plan.options, &mut hooks);
     hooks.end();

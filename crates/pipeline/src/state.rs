@@ -1,0 +1,117 @@
+//! What is learned, on its way to and from a file: a version byte, a checksum, then MessagePack.
+
+use serde::{Deserialize, Serialize};
+use sidetap_model::{HashKey, Ts};
+
+use crate::options::{Options, PipelineError};
+
+/// What a run learned, by engine, and until when.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct State {
+    /// Time of the last packet that it was learned from.
+    pub(crate) until: Ts,
+    pub(crate) discovery: Vec<u8>,
+    pub(crate) bots: Vec<u8>,
+}
+
+impl State {
+    const VERSION: u8 = 2;
+    /// Larger ones are not read.
+    const MOST: usize = 512 << 20;
+
+    /// As a file holds it.
+    pub(crate) fn write(&self) -> Vec<u8> {
+        // Writing numbers and byte strings into memory cannot fail.
+        let body = rmp_serde::to_vec(self).unwrap_or_default();
+        let mut bytes = vec![Self::VERSION];
+        bytes.extend_from_slice(&checksum(&body).to_le_bytes());
+        bytes.extend(body);
+        bytes
+    }
+
+    /// Reads it; refused where it is of another version, or damaged.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, PipelineError> {
+        let refused = |why: String| Err(PipelineError::State(why));
+        match bytes.first() {
+            None => return refused("it is empty".into()),
+            Some(&Self::VERSION) => {}
+            Some(v) => {
+                return refused(format!(
+                    "it is of version {v}, this is version {}: learn anew, without it",
+                    Self::VERSION
+                ));
+            }
+        }
+        if bytes.len() > Self::MOST {
+            return refused(format!("it is larger than {} MiB", Self::MOST >> 20));
+        }
+        let sum: Option<[u8; 8]> = bytes.get(1..9).and_then(|b| b.try_into().ok());
+        let body = bytes.get(9..).unwrap_or_default();
+        if sum.map(u64::from_le_bytes) != Some(checksum(body)) {
+            return refused("it is damaged: its checksum is wrong".into());
+        }
+        rmp_serde::from_slice(body).or_else(|e| refused(format!("it is damaged: {e}")))
+    }
+
+    /// Why what was learned until then says nothing about traffic of `now`.
+    pub(crate) fn stale(until: Ts, now: Ts, options: &Options) -> Option<PipelineError> {
+        let age = now.since(until) / 1_000_000_000;
+        (age > options.state_max_age_s).then(|| {
+            PipelineError::State(format!(
+                "it was learned until {until}, {} days before this traffic: more than state_max_age allows",
+                age / 86_400
+            ))
+        })
+    }
+}
+
+/// Finds damage, not forgery.
+fn checksum(bytes: &[u8]) -> u64 {
+    HashKey::from_bytes([0; 16]).hash64("state", bytes)
+}
+
+/// Says when a live run is to hand out what it has learned: every five minutes of packet time.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    next: Option<Ts>,
+    runs: bool,
+}
+
+impl Clock {
+    const EVERY: i64 = 300_000_000_000;
+
+    /// One that runs where the run is live and keeps its state.
+    pub(crate) fn new(options: &Options) -> Self {
+        Clock { next: None, runs: options.live && options.keep_state }
+    }
+
+    /// True where it is time.
+    pub(crate) fn is_due(&mut self, now: Ts) -> bool {
+        let due = self.runs && self.next.is_some_and(|next| now >= next);
+        if due || self.next.is_none() {
+            self.next = Some(now.plus(Self::EVERY));
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_damaged_is_refused_with_its_reason() {
+        let state = State { until: Ts::from_parts(5, 0), discovery: vec![1, 2], bots: vec![3] };
+        let bytes = state.write();
+        let back = State::read(&bytes).unwrap();
+        assert_eq!((back.until, back.discovery, back.bots), (state.until, vec![1, 2], vec![3]));
+        let refused = |b: &[u8]| State::read(b).err().unwrap().to_string();
+        assert!(refused(&[]).contains("empty"));
+        assert!(refused(&[1, 2, 3]).contains("version 1"));
+        assert!((1..bytes.len()).all(|n| refused(&bytes[..n]).contains("checksum")));
+        let mut flipped = bytes.clone();
+        let last = flipped.len() - 1;
+        flipped[last] ^= 1;
+        assert!(refused(&flipped).contains("checksum"));
+    }
+}
