@@ -25,6 +25,10 @@ fuzz TARGET SECONDS="3600":
 hostile *ARGS:
     scripts/hostile.sh {{ARGS}}
 
+# How many honest clients are convicted: worlds without attackers, with crowds that look like attacks
+honest *ARGS:
+    scripts/honest.sh {{ARGS}}
+
 # Random input for the decoders, longer than the tests do it
 proptest CASES="20000":
     PROPTEST_CASES={{CASES}} cargo test --release --locked -p sidetap-wire -p sidetap-capture -p sidetap-sensitive

@@ -91,3 +91,27 @@ fn nobody_is_convicted_for_headers_that_the_mirror_cut_off() {
         .collect();
     assert!(hit.is_empty(), "{} honest addresses are convicted: {:?}", hit.len(), hit.first());
 }
+
+#[test]
+fn honest_crowds_that_look_like_attacks_convict_nobody() {
+    let place = Place::new();
+    let options = sidetap_testkit::world::Options {
+        seed: 4711,
+        scale: 0.5,
+        peaceful: true,
+        situations: true,
+        ..Default::default()
+    };
+    let record = sidetap_testkit::world::synthesize(&options);
+    let crowds: BTreeSet<&str> = record.labels.iter().map(|l| l.class).collect();
+    for class in ["idp-outage", "app-release", "flash-crowd", "breach-notice", "kiosk", "vpn"] {
+        assert!(crowds.contains(class), "{class} is not there");
+    }
+    let bytes = sidetap_testkit::pcap_bytes(&record.packets, LinkKind::Ethernet, PcapForm::Micros);
+    std::fs::write(place.path("crowds.pcap"), bytes).unwrap();
+    place.run(&["replay", "crowds.pcap", "--out", "out"]).is(0);
+    let verdicts = lines(&place.path("out/verdicts.ndjson"));
+    let wronged: Vec<&Value> =
+        verdicts.iter().filter(|v| matches!(text(v, "intent"), "malicious" | "suspicious")).collect();
+    assert!(wronged.is_empty(), "{wronged:#?}");
+}

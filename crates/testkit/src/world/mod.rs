@@ -14,6 +14,7 @@ mod recipes;
 mod record;
 mod robots;
 mod site;
+mod situations;
 pub(crate) mod wire;
 
 use sidetap_model::Ts;
@@ -38,6 +39,8 @@ pub struct Options {
     pub ranges: Ranges,
     /// Without attacks.
     pub peaceful: bool,
+    /// With honest crowds that look like attacks: an outage of sign-in, an app's release, a shared link, a breach notice.
+    pub situations: bool,
     /// All hosts behind the CDN: connections come from its edges, clients stand in `X-Forwarded-For`.
     pub behind_edge: bool,
 }
@@ -50,6 +53,7 @@ impl Default for Options {
             scale: 1.0,
             ranges: Ranges::Documentation,
             peaceful: false,
+            situations: false,
             behind_edge: false,
         }
     }
@@ -60,6 +64,9 @@ pub fn synthesize(options: &Options) -> Record {
     let mut world = World::new(options);
     people::run(&mut world);
     robots::run(&mut world);
+    if options.situations {
+        situations::run(&mut world);
+    }
     if !options.peaceful {
         attacks::run(&mut world);
     }
@@ -92,10 +99,15 @@ pub(crate) struct Message {
 impl World {
     fn new(options: &Options) -> Self {
         let people = 2500 + (1000.0 * options.scale) as usize;
+        let mut site = Site::new(options.seed, people, options.seconds * SALE);
+        if options.situations {
+            let (from, to) = situations::OUTAGE;
+            site.outage = Some((options.seconds * from, options.seconds * to));
+        }
         World {
             options: options.clone(),
             start: Ts::from_parts(START, 0),
-            site: Site::new(options.seed, people, options.seconds * SALE),
+            site,
             record: Record::default(),
             addresses: Addresses::new(options.ranges),
             deferred: Vec::new(),

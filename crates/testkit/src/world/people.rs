@@ -160,7 +160,7 @@ fn sale(world: &mut World, rng: &mut Rng) {
     }
 }
 
-fn shop(world: &mut World, mut agent: Agent, who: usize) {
+pub(super) fn shop(world: &mut World, mut agent: Agent, who: usize) {
     let visitor = agent.rng.hex(20);
     agent.set_cookie(SHOP, "hl_basket", visitor);
     agent.visit(world, SHOP, "/");
@@ -449,7 +449,7 @@ fn arrival(world: &World, rng: &mut Rng) -> f64 {
     rng.between(0.0, world.options.seconds * 0.88)
 }
 
-fn home(rng: &mut Rng) -> Net {
+pub(super) fn home(rng: &mut Rng) -> Net {
     rng.pick(&[
         Some(Net::Residential),
         Some(Net::Residential),

@@ -366,7 +366,7 @@ const SAFARI_ASSET: &[&str] = &[
     "Accept-Encoding: gzip, deflate, br",
     "Connection: keep-alive",
 ];
-const OKHTTP: &[&str] = &[
+pub(super) const OKHTTP: &[&str] = &[
     "authorization: @bearer",
     "accept-language: @language",
     "x-app-platform: android",

@@ -55,6 +55,10 @@ impl Site {
     }
 
     fn grant(&mut self, req: &Req<'_>, rng: &mut Rng) -> Resp {
+        if self.is_out(req.now) {
+            let error = json!({"error": "server_error", "error_description": "Upstream timed out"});
+            return Resp::json(503, &error).slow(2.5);
+        }
         let email = req.form("username").replace("%40", "@");
         let Some(person) = self.check(&email, req.form("password")) else {
             return Resp::json(

@@ -11,6 +11,9 @@ impl Site {
         if req.method != "POST" {
             return sign_in_form("", rng);
         }
+        if self.is_out(req.now) {
+            return sign_in_form("<p class=\"alert\">We could not sign you in.</p>", rng).slow(2.0);
+        }
         let email = req.form("who").replace("%40", "@");
         match self.check(&email, req.form("phrase")) {
             Some(person) => {

@@ -76,6 +76,10 @@ impl Site {
     }
 
     fn app_sign_in(&mut self, req: &Req<'_>, rng: &mut Rng) -> Resp {
+        // What its gateway makes of a directory that does not answer: everybody's credentials are wrong.
+        if self.is_out(req.now) {
+            return refusal(403, "BAD_CREDENTIALS").slow(1.5);
+        }
         let Some(person) = self.check(&req.json("/login"), &req.json("/secret")) else {
             return refusal(403, "BAD_CREDENTIALS").slow(0.1);
         };

@@ -160,6 +160,8 @@ pub(crate) struct Site {
     pub(crate) seed: u64,
     pub(crate) people: usize,
     pub(crate) sale_at: f64,
+    /// When nobody can sign in.
+    pub(crate) outage: Option<(f64, f64)>,
     by_email: BTreeMap<String, usize>,
     sessions: BTreeMap<String, usize>,
     baskets: BTreeMap<String, Vec<Value>>,
@@ -171,7 +173,7 @@ impl Site {
     pub(crate) fn new(seed: u64, people: usize, sale_at: f64) -> Self {
         let by_email = (0..people).map(|n| (Person::new(seed, n).email, n)).collect();
         let (sessions, baskets) = (BTreeMap::new(), BTreeMap::new());
-        Site { seed, people, sale_at, by_email, sessions, baskets, counter: 48_213_377 }
+        Site { seed, people, sale_at, outage: None, by_email, sessions, baskets, counter: 48_213_377 }
     }
 
     /// The person of this number.
@@ -183,6 +185,11 @@ impl Site {
     pub(crate) fn check(&self, email: &str, password: &str) -> Option<Person> {
         let person = self.person(*self.by_email.get(email)?);
         (person.password == password).then_some(person)
+    }
+
+    /// True where nobody can sign in.
+    pub(super) fn is_out(&self, now: f64) -> bool {
+        self.outage.is_some_and(|(from, to)| (from..to).contains(&now))
     }
 
     /// True where somebody has this address.
