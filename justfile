@@ -41,6 +41,10 @@ live *ARGS:
 bench *ARGS:
     scripts/bench.sh {{ARGS}}
 
+# Time of a lookup and memory of a table that `sidetap intel update` made
+intel-lookups TABLE:
+    cargo run --release --locked -p sidetap-intel --example lookups -- {{TABLE}}
+
 # Licences, bans, advisories
 deny:
     cargo deny --locked check

@@ -136,6 +136,12 @@ impl Table {
         &self.sources
     }
 
+    /// Whom its sources ask to be named, with their licences.
+    pub fn attributions(&self) -> Vec<String> {
+        let named = self.sources.iter().filter(|s| !s.attribution.is_empty());
+        named.map(|s| format!("{} ({})", s.attribution, s.licence)).collect()
+    }
+
     /// The lists that addresses may stand on.
     pub fn lists(&self) -> &[List] {
         &self.lists

@@ -430,6 +430,9 @@ pub struct Summary {
     /// `exchanges-late` (judged after their second).
     #[serde(default)]
     pub clock: BTreeMap<String, u64>,
+    /// Whom the sources of installed tables of addresses ask to be named, with their licences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributions: Vec<String>,
     /// Worker threads.
     pub workers: usize,
     /// Wall time.

@@ -392,6 +392,7 @@ fn summary(
         evictions,
         clock,
         streams: tally.streams,
+        attributions: options.bots.table.attributions(),
         workers: options.workers.max(1),
         wall_ms: 0,
         peak_rss_bytes: 0,

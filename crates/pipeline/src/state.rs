@@ -114,4 +114,14 @@ mod tests {
         flipped[last] ^= 1;
         assert!(refused(&flipped).contains("checksum"));
     }
+
+    #[test]
+    fn the_clock_runs_by_packets() {
+        let at = |s: i64| Ts::from_parts(s, 0);
+        let mut clock = Clock { next: None, runs: true };
+        let due: Vec<bool> = [0, 299, 300, 301, 600, 5000].map(|s| clock.is_due(at(s))).into();
+        assert_eq!(due, [false, false, true, false, true, true]);
+        let mut idle = Clock { next: None, runs: false };
+        assert!([0, 300, 600].iter().all(|s| !idle.is_due(at(*s))));
+    }
 }

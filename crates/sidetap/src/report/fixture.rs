@@ -98,6 +98,7 @@ fn summary() -> Summary {
         counts: Counts::default(),
         evictions: BTreeMap::new(),
         clock: BTreeMap::new(),
+        attributions: Vec::new(),
         workers: 2,
         wall_ms: 2_345,
         peak_rss_bytes: 200 << 20,

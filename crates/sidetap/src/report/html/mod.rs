@@ -134,11 +134,15 @@ fn footer(out: &mut String, run: &RunData) {
     let size: u64 = s.inputs.iter().map(|i| i.bytes).sum();
     let _ = write!(
         out,
-        "<footer><div class=\"wrap\">Sidetap {} · {} · {} · times are UTC, of the packets</div></footer>\n</body>\n</html>\n",
+        "<footer><div class=\"wrap\">Sidetap {} · {} · {} · times are UTC, of the packets",
         html(&s.version),
         plural(s.packets.total, "packet"),
         bytes(size),
     );
+    for line in &s.attributions {
+        let _ = write!(out, "<br>{}", html(line));
+    }
+    out.push_str("</div></footer>\n</body>\n</html>\n");
 }
 
 #[cfg(test)]
