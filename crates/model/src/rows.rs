@@ -439,6 +439,31 @@ pub struct Summary {
     pub wall_ms: u64,
     /// Most memory resident at once.
     pub peak_rss_bytes: u64,
+    /// Outputs that were asked for and are not there, or not whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_written: Vec<NotWritten>,
+}
+
+/// An output that could not be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotWritten {
+    /// Its path, or what it is.
+    pub output: String,
+    /// Why.
+    pub error: String,
+}
+
+impl NotWritten {
+    /// Of this output, for this reason.
+    pub fn new(output: impl std::fmt::Display, error: impl std::fmt::Display) -> Self {
+        NotWritten { output: output.to_string(), error: error.to_string() }
+    }
+}
+
+impl std::fmt::Display for NotWritten {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "cannot write {}: {}", self.output, self.error)
+    }
 }
 
 /// One input of a run.

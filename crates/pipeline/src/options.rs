@@ -61,7 +61,7 @@ pub struct Outcome {
     /// Exchanges that findings and verdicts name, as far as they were still there.
     pub evidence: Vec<crate::Evidence>,
     /// Outputs that could not be written, with the reason.
-    pub write_errors: Vec<String>,
+    pub write_errors: Vec<sidetap_model::rows::NotWritten>,
     /// Sources that were recognised as proxies though nothing was configured.
     pub learned_proxies: Vec<std::net::IpAddr>,
 }

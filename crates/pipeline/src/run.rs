@@ -7,7 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use sidetap_capture::{DecodeOptions, Decoder, DefragLimits, FlowLimits, Source};
 use sidetap_model::Ts;
-use sidetap_model::rows::{Counts, ExchangeCounts, InputSummary, RunData, Summary};
+use sidetap_model::rows::{Counts, ExchangeCounts, InputSummary, NotWritten, RunData, Summary};
 
 use crate::accounting::{Tally, add};
 use crate::analysis::Analyzer;
@@ -298,7 +298,7 @@ fn outcome(
         let names = c.discovery.snapshot();
         let written = spool.finish(|k| known_id(&names, k));
         if let Err((path, e)) = written {
-            out.write_errors.push(format!("cannot write {}: {e}", path.display()));
+            out.write_errors.push(NotWritten::new(path.display(), e));
         }
     }
     out.write_errors.extend(c.flagged.as_ref().and_then(|f| f.files.failure()));
@@ -396,5 +396,6 @@ fn summary(
         workers: options.workers.max(1),
         wall_ms: 0,
         peak_rss_bytes: 0,
+        not_written: Vec::new(),
     }
 }

@@ -180,6 +180,23 @@ fn a_full_disk_under_out() {
     assert!(end.stdout.contains("200 exchanges"), "the report is still printed: {}", end.stdout);
     let left: Vec<_> = std::fs::read_dir(&dir).unwrap().flatten().map(|e| e.file_name()).collect();
     assert!(left.iter().all(|n| !n.to_string_lossy().ends_with(".tmp")), "{left:?}");
+    // The summary is there, and lists just those that are not.
+    let summary = json(&dir.join("summary.json"));
+    let listed: Vec<&str> =
+        summary["not_written"].as_array().unwrap().iter().map(|f| f["output"].as_str().unwrap()).collect();
+    let outputs = ["endpoints", "sensitive", "findings", "campaigns", "verdicts", "exchanges"];
+    let outputs = outputs
+        .map(|n| format!("{n}.ndjson"))
+        .into_iter()
+        .chain(["blocklist.txt", "report.html"].map(str::to_owned));
+    for name in outputs {
+        let there = left.iter().any(|n| *n == *name);
+        assert!(there != listed.contains(&format!("tiny/{name}").as_str()), "{name}: {left:?} {listed:?}");
+    }
+    assert!(listed.len() >= 2, "{listed:?}");
+    for failed in summary["not_written"].as_array().unwrap() {
+        assert!(failed["error"].as_str().unwrap().contains("No space left"), "{failed}");
+    }
     drop(tiny);
 }
 

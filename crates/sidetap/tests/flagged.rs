@@ -233,5 +233,5 @@ fn a_directory_that_cannot_be_made_is_a_loss() {
     let input = place.write("in.pcap", &common::capture(&[HELLO])).display().to_string();
     let args = ["replay", "--out", "run", "--save-flagged", "file/dir", "--hash-key", "key", &input];
     let end = place.run(&args).is(3);
-    assert!(end.stderr.contains("cannot save flagged packets in file/dir"), "{}", end.stderr);
+    assert!(end.stderr.contains("cannot write flagged packets in file/dir"), "{}", end.stderr);
 }

@@ -3,6 +3,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use sidetap_model::Ts;
+use sidetap_model::rows::NotWritten;
 use sidetap_seal::sealed_len;
 
 use super::sink::Sink;
@@ -84,13 +85,13 @@ impl Files {
         if std::mem::replace(&mut self.told, self.error.is_some()) {
             return None;
         }
-        self.failure()
+        self.failure().map(|e| e.to_string())
     }
 
     /// What went wrong.
-    pub(crate) fn failure(&self) -> Option<String> {
+    pub(crate) fn failure(&self) -> Option<NotWritten> {
         let error = self.error.as_ref()?;
-        Some(format!("cannot save flagged packets in {}: {error}", self.options.dir.display()))
+        Some(NotWritten::new(format_args!("flagged packets in {}", self.options.dir.display()), error))
     }
 
     fn packet(&mut self, saved: &Saved) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use sidetap_model::Ts;
-use sidetap_model::rows::{Counts, InputSummary, RunData};
+use sidetap_model::rows::{Counts, InputSummary, NotWritten, RunData};
 use sidetap_pipeline::{Evidence, Outcome};
 use sidetap_store::{EvidenceLimits, EvidenceRow, Retention, Store};
 
@@ -28,42 +28,55 @@ pub(crate) enum Answer {
 
 /// Applies policy, writes everything that is wanted, prints the answer; what is lost is said on stderr.
 pub(crate) fn finish(plan: Plan, mut outcome: Outcome, started: Instant, answer: Answer) -> Result<Status> {
-    let Plan { options, policies, out, store, state, begun, devices, mut lost } = plan;
+    let Plan { options, policies, out, store, state, begun, devices, not_written, mut lost } = plan;
     let run = &mut outcome.run;
     policies.apply(run);
     complete_summary(run, started);
-    lost.append(&mut outcome.write_errors);
-    let blocklist = policies.blocklist(run);
-    let mut report = Report {
-        run,
-        blocklist: &blocklist,
-        directory: out.as_ref().map(RunDir::path),
-        analysed: options.analysis,
-        proxies: &outcome.learned_proxies,
-        devices,
-    };
-    if let Some(out) = &out {
-        lost.extend(out.write(run, &outcome.openapi));
-        let text: String = blocklist.iter().map(|line| format!("{line}\n")).collect();
-        let files =
-            [("blocklist.txt", text), ("report.html", page(&report)), ("summary.json", summary_text(run))];
-        for (name, text) in &files {
-            if let Err(e) = out.text(name, text) {
-                lost.push(e);
-                report.directory = None;
-            }
-        }
-    }
+    run.summary.not_written = [not_written, std::mem::take(&mut outcome.write_errors)].concat();
+    let room = out.as_ref().and_then(|out| out.reserve_summary(run));
+    let mut failed = Vec::new();
     if let Some(file) = &store
         && let Err(e) = keep(file, run, begun, &outcome.openapi, std::mem::take(&mut outcome.evidence))
     {
-        lost.push(format!("cannot keep the results in {}: {e:#}", file.display()));
+        failed.push(NotWritten::new(
+            format_args!("the results into {}", file.display()),
+            format_args!("{e:#}"),
+        ));
     }
     if let (Some(file), Some(bytes)) = (&state, &outcome.state)
         && let Err(e) = write_atomically(file, |w| w.write_all(bytes))
     {
-        lost.push(format!("cannot write {}: {e}", file.display()));
+        failed.push(NotWritten::new(file.display(), e));
     }
+    let blocklist = policies.blocklist(run);
+    let mut directory = out.as_ref().map(RunDir::path);
+    let proxies = &outcome.learned_proxies;
+    let (blocklist, analysed) = (&blocklist, options.analysis);
+    if let Some(out) = &out {
+        failed.extend(out.write(run, &outcome.openapi));
+        let text: String = blocklist.iter().map(|line| format!("{line}\n")).collect();
+        let files = [
+            ("blocklist.txt", text),
+            ("report.html", page(&Report { run, blocklist, directory, analysed, proxies, devices })),
+        ];
+        for (name, text) in &files {
+            if let Err(e) = out.text(name, text) {
+                failed.push(e);
+                directory = None;
+            }
+        }
+    }
+    run.summary.not_written.append(&mut failed);
+    lost.extend(run.summary.not_written.iter().map(ToString::to_string));
+    if let Some(out) = &out {
+        let summary = summary_text(run);
+        let written = room.map(|room| room.write(&summary)).filter(Result::is_ok);
+        if let Err(e) = written.unwrap_or_else(|| out.text("summary.json", &summary)) {
+            lost.push(e.to_string());
+            directory = None;
+        }
+    }
+    let report = Report { run, blocklist, directory, analysed, proxies, devices };
     let printed = print(&match answer {
         Answer::Report(terminal) => terminal_report(&report, &terminal),
         Answer::Json => summary_text(run),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use sidetap_bots::Agents;
 use sidetap_discovery::Spec;
+use sidetap_model::rows::NotWritten;
 use sidetap_model::{HashKey, Ts};
 use sidetap_pipeline::{FlaggedOptions, Options};
 use sidetap_seal::SealError;
@@ -36,7 +37,9 @@ pub(crate) struct Plan {
     pub(crate) begun: Option<Ts>,
     /// Whether connectors may change their devices.
     pub(crate) devices: Devices,
-    /// What cannot be written, a line each.
+    /// What cannot be written.
+    pub(crate) not_written: Vec<NotWritten>,
+    /// What else went wrong, a line each.
     pub(crate) lost: Vec<String>,
 }
 
@@ -59,8 +62,9 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
     let policies = policies(config)?.hashed(&key);
     let specs = specs(&config.analysis.specs)?;
     let state = config.analysis.state.clone();
-    let mut lost = Vec::new();
-    let out = config.output.directory.as_deref().map(|dir| run_dir(dir, &mut lost)).transpose()?.flatten();
+    let mut not_written = Vec::new();
+    let out =
+        config.output.directory.as_deref().map(|dir| run_dir(dir, &mut not_written)).transpose()?.flatten();
     let options = Options {
         workers: workers(config.analysis.workers),
         memory_limit: config.analysis.memory_limit.0,
@@ -72,7 +76,7 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
         state: state.as_deref().map(read_state).transpose()?.flatten(),
         keep_state: state.is_some(),
         evidence: config.store.is_some(),
-        flagged: flagged(config, limit.0, &mut lost),
+        flagged: flagged(config, limit.0, &mut not_written),
         ..bare_options(config, key)?
     };
     Ok(Plan {
@@ -83,15 +87,16 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
         state,
         begun: None,
         devices: Devices::Untouched,
-        lost,
+        not_written,
+        lost: Vec::new(),
     })
 }
 
-/// Where packets of flagged flows go; nothing, with a line of what is lost, where that cannot be made.
-fn flagged(config: &Config, memory: u64, lost: &mut Vec<String>) -> Option<FlaggedOptions> {
+/// Where packets of flagged flows go; nothing, with the reason, where that cannot be made.
+fn flagged(config: &Config, memory: u64, lost: &mut Vec<NotWritten>) -> Option<FlaggedOptions> {
     let dir = config.output.flagged.clone()?;
     if let Err(e) = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir) {
-        lost.push(format!("cannot save flagged packets in {}: {e}", dir.display()));
+        lost.push(NotWritten::new(format_args!("flagged packets in {}", dir.display()), e));
         return None;
     }
     let output = &config.output;
@@ -116,8 +121,8 @@ fn recipients(args: &AnalysisArgs, config: &mut Config) -> Result<()> {
     Ok(())
 }
 
-/// The run directory; nothing, with a line of what is lost, where it cannot be written.
-fn run_dir(dir: &Path, lost: &mut Vec<String>) -> Result<Option<RunDir>> {
+/// The run directory; nothing, with the reason, where it cannot be written.
+fn run_dir(dir: &Path, lost: &mut Vec<NotWritten>) -> Result<Option<RunDir>> {
     match RunDir::create(dir) {
         Ok(out) => Ok(Some(out)),
         Err(e) if e.kind() == std::io::ErrorKind::ResourceBusy => anyhow::bail!(
@@ -125,7 +130,7 @@ fn run_dir(dir: &Path, lost: &mut Vec<String>) -> Result<Option<RunDir>> {
             dir.display()
         ),
         Err(e) => {
-            lost.push(format!("cannot write {}: {e}", dir.display()));
+            lost.push(NotWritten::new(dir.display(), e));
             Ok(None)
         }
     }

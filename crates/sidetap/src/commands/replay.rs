@@ -45,9 +45,11 @@ fn unreadable(plan: Plan, files: &[PathBuf], error: &SourceError, json: bool) ->
     let mut run = RunData::default();
     run.summary.version = env!("CARGO_PKG_VERSION").to_owned();
     run.summary.inputs = files.iter().map(input).collect();
+    run.summary.not_written.clone_from(&plan.not_written);
     let summary = summary_text(&run);
     let written = plan.out.as_ref().map(|out| out.text("summary.json", &summary));
-    plan.lost.iter().chain(written.and_then(Result::err).iter()).for_each(|line| warn(line));
+    let failed = plan.not_written.iter().chain(written.as_ref().and_then(|w| w.as_ref().err()));
+    failed.for_each(|e| warn(&e.to_string()));
     if json {
         let _ = crate::output::print(&summary);
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::raw::TABLES;
+use super::words;
 
 /// Why a configuration is refused.
 #[derive(Debug)]
@@ -17,13 +18,20 @@ impl ConfigError {
     pub(crate) fn toml(file: &Path, text: &str, error: &toml::de::Error) -> Self {
         let at = error.span().map(|s| place(text, s.start));
         let first = error.message().lines().next().unwrap_or("not TOML");
-        let message = unknown_key(first).unwrap_or_else(|| first.to_owned());
+        let in_words = || error.span().and_then(|s| words::of_value(first, text, s.start, s.end));
+        let message = unknown_key(first).or_else(in_words).unwrap_or_else(|| first.to_owned());
         ConfigError { file: file.to_owned(), at, message }
     }
 
     /// An error about the meaning of the key whose name is `key` in `text`.
     pub(crate) fn value(file: &Path, text: &str, key: &str, message: String) -> Self {
-        let at = text.lines().zip(1..).find(|(l, _)| l.trim_start().starts_with(key)).map(|(l, n)| {
+        Self::repeated(file, text, key, 0, message)
+    }
+
+    /// The same, where the key stands several times: of the one after so many others.
+    pub(crate) fn repeated(file: &Path, text: &str, key: &str, nth: usize, message: String) -> Self {
+        let mut named = text.lines().zip(1..).filter(|(l, _)| l.trim_start().starts_with(key));
+        let at = named.nth(nth).map(|(l, n)| {
             let column = l.len() - l.trim_start().len() + 1;
             (n, column)
         });

@@ -5,6 +5,7 @@ mod error;
 mod intel;
 mod raw;
 mod reference;
+mod words;
 mod zones;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -132,7 +133,8 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
     let analysis = analysis(raw.analysis, &bad)?;
     let listen = raw.console.listen.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8642));
     loopback(listen).map_err(|m| bad("listen", m))?;
-    let (zones, rules) = zones::zones(raw.zones).map_err(|m| bad("[[zones", m))?;
+    let (zones, rules) = zones::zones(raw.zones)
+        .map_err(|(at, message)| ConfigError::repeated(file, text, "[[zones", at, message))?;
     let known = intel::Parties {
         partners: raw.partners,
         monitors: raw.monitors,

@@ -7,6 +7,8 @@ use sidetap_capture::{Label, ZoneRule, ZoneRules};
 
 /// Zones are numbered with 16 bits.
 const MOST: u64 = 65_535;
+/// What a name may hold in braces; the key with its values is the plural.
+const PLACEHOLDERS: [&str; 7] = ["vlan", "vni", "gre_key", "teid", "isid", "mpls_label", "erspan_session"];
 
 /// A zone with what its packets have in common.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -51,11 +53,13 @@ impl<'de> Deserialize<'de> for Values {
 }
 
 /// Names of zones by number, and the rules that lead to them.
-pub(super) fn zones(rules: Vec<Rule>) -> Result<(Vec<String>, ZoneRules), String> {
+///
+/// An error comes with the place of its rule among the rules.
+pub(super) fn zones(rules: Vec<Rule>) -> Result<(Vec<String>, ZoneRules), (usize, String)> {
     let mut names = vec!["default".to_owned()];
     let mut out = Vec::with_capacity(rules.len());
-    for rule in rules {
-        out.push(rule.numbered(&mut names)?);
+    for (at, rule) in rules.into_iter().enumerate() {
+        out.push(rule.numbered(&mut names).map_err(|message| (at, message))?);
     }
     Ok((names, ZoneRules(out)))
 }
@@ -64,25 +68,31 @@ impl Rule {
     fn numbered(self, names: &mut Vec<String>) -> Result<ZoneRule, String> {
         let name = self.name.trim().to_owned();
         if name.is_empty() || name.len() > 128 || name.chars().any(char::is_control) {
-            return Err("every zone has a name of 1 to 128 characters".to_owned());
+            return Err("every zone has a name of 1 to 128 characters: add name = \"…\"".to_owned());
         }
+        let [vlan, vni, gre_key, teid, isid, mpls_label, erspan_session] = PLACEHOLDERS;
         let labels = [
-            (Label::Vlan, "vlan", self.vlans),
-            (Label::Vni, "vni", self.vnis),
-            (Label::GreKey, "gre_key", self.gre_keys),
-            (Label::Teid, "teid", self.teids),
-            (Label::Isid, "isid", self.isids),
-            (Label::Mpls, "mpls_label", self.mpls_labels),
-            (Label::ErspanSession, "erspan_session", self.erspan_sessions),
+            (Label::Vlan, vlan, self.vlans),
+            (Label::Vni, vni, self.vnis),
+            (Label::GreKey, gre_key, self.gre_keys),
+            (Label::Teid, teid, self.teids),
+            (Label::Isid, isid, self.isids),
+            (Label::Mpls, mpls_label, self.mpls_labels),
+            (Label::ErspanSession, erspan_session, self.erspan_sessions),
         ];
         let mut rule = ZoneRule { interfaces: self.interfaces, ..ZoneRule::default() };
         let mut pattern = None;
         for (label, word, values) in labels {
             let placeholder = format!("{{{word}}}");
             if name.contains(&placeholder) {
-                if values.is_empty() || pattern.is_some() {
+                if let Some(first) = pattern {
                     return Err(format!(
-                        "zone `{name}`: a name holds one placeholder, and its values are listed"
+                        "zone `{name}`: its name holds {first} and {placeholder}; leave one of them out"
+                    ));
+                }
+                if values.is_empty() {
+                    return Err(format!(
+                        "zone `{name}`: its name holds {placeholder}, but no {word}s are listed: add {word}s = [\"100-199\"], or take {placeholder} out of the name"
                     ));
                 }
                 rule.spread = Some(label);
@@ -93,7 +103,10 @@ impl Rule {
             }
         }
         if pattern.is_none() && name.contains(['{', '}']) {
-            return Err(format!("zone `{name}`: the name holds a placeholder that is not known"));
+            return Err(format!(
+                "zone `{name}`: its name holds a placeholder that is not known; known are {}",
+                PLACEHOLDERS.map(|word| format!("{{{word}}}")).join(", ")
+            ));
         }
         rule.number(&name, pattern, names)
     }
@@ -162,7 +175,14 @@ mod tests {
         );
         assert!(refused("[[zones]]\nname = \"a\"\nvlans = [\"9-1\"]\n").starts_with("sidetap.toml:3:"));
         assert!(refused("[[zones]]\nvlans = [1]\n").starts_with("sidetap.toml:1:1: every zone has a name"));
-        assert!(refused("[[zones]]\nname = \"a-{vni}\"\nvlans = [1]\n").contains("placeholder"));
+        let first = "[[zones]]\nname = \"b\"\n";
+        assert_eq!(
+            refused(&format!("{first}[[zones]]\nname = \"a-{{vni}}\"\nvlans = [1]\n")),
+            "sidetap.toml:3:1: zone `a-{vni}`: its name holds {vni}, but no vnis are listed: add vnis = [\"100-199\"], or take {vni} out of the name"
+        );
+        let both = "[[zones]]\nname = \"{vlan}-{vni}\"\nvlans = [1]\nvnis = [1]\n";
+        assert!(refused(both).contains("holds {vlan} and {vni}; leave one"), "{}", refused(both));
+        assert!(refused("[[zones]]\nname = \"a-{vxlan}\"\n").contains("known are {vlan}, {vni}, {gre_key}"));
         assert!(refused("[[zones]]\nname = \"a-{vni}\"\nvnis = [\"1-70000\"]\n").contains("65535"));
         assert!(refused("[zone]\n").ends_with("did you mean `zones`?"));
     }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sidetap_model::rows::{RunData, Summary, TrafficPoint};
+use sidetap_model::rows::{NotWritten, RunData, Summary, TrafficPoint};
 
 use super::write_atomically;
 
@@ -18,6 +18,32 @@ pub(crate) struct RunDir {
     path: PathBuf,
     /// The directory itself, locked: the kernel lets go when the process ends, however it ends.
     _lock: fs::File,
+}
+
+/// Room on disk for `summary.json`, given back when it is dropped.
+pub(crate) struct ReservedSummary {
+    file: fs::File,
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl ReservedSummary {
+    /// Writes the summary into it, wholly or not at all.
+    pub(crate) fn write(mut self, text: &str) -> Result<(), NotWritten> {
+        let mut fill = || {
+            self.file.rewind()?;
+            self.file.write_all(text.as_bytes())?;
+            self.file.set_len(text.len() as u64)?;
+            fs::rename(&self.temporary, &self.path)
+        };
+        fill().map_err(|e| NotWritten::new(self.path.display(), e))
+    }
+}
+
+impl Drop for ReservedSummary {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.temporary);
+    }
 }
 
 /// `summary.json`: the summary with the traffic over time.
@@ -61,11 +87,11 @@ impl RunDir {
     }
 
     /// Writes everything but exchanges, page and summary; each file that could not be written is named with the reason.
-    pub(crate) fn write(&self, run: &RunData, openapi: &[(String, Value)]) -> Vec<String> {
+    pub(crate) fn write(&self, run: &RunData, openapi: &[(String, Value)]) -> Vec<NotWritten> {
         let mut lost = Vec::new();
         let mut keep = |name: &str, result: io::Result<()>| {
             if let Err(e) = result {
-                lost.push(format!("cannot write {}: {e}", self.path.join(name).display()));
+                lost.push(NotWritten::new(self.path.join(name).display(), e));
             }
         };
         keep("endpoints.ndjson", self.rows("endpoints.ndjson", &run.endpoints));
@@ -78,10 +104,25 @@ impl RunDir {
     }
 
     /// Writes `text` to `name`.
-    pub(crate) fn text(&self, name: &str, text: &str) -> Result<(), String> {
+    pub(crate) fn text(&self, name: &str, text: &str) -> Result<(), NotWritten> {
         let path = self.path.join(name);
         write_atomically(&path, |w| w.write_all(text.as_bytes()))
-            .map_err(|e| format!("cannot write {}: {e}", path.display()))
+            .map_err(|e| NotWritten::new(path.display(), e))
+    }
+
+    /// Takes the room that the summary needs before other files may fill the disk, and some more for what it will say of them.
+    ///
+    /// Nothing where there is no such room: then the summary is written like any other file.
+    pub(crate) fn reserve_summary(&self, run: &RunData) -> Option<ReservedSummary> {
+        const FILES: usize = 12;
+        let line = self.path.as_os_str().len() + 160;
+        let room = vec![b' '; summary_text(run).len() + FILES * line];
+        let temporary = self.path.join(format!(".summary.json.{}.tmp", std::process::id()));
+        let path = self.path.join("summary.json");
+        let file = fs::File::create(&temporary).ok()?;
+        let mut reserved = ReservedSummary { file, temporary, path };
+        reserved.file.write_all(&room).ok()?;
+        Some(reserved)
     }
 
     fn rows<T: Serialize>(&self, name: &str, rows: &[T]) -> io::Result<()> {
@@ -207,7 +248,7 @@ mod tests {
         let run = crate::report::fixture::run();
         let out = RunDir::create(&dir.path().join("run")).unwrap();
         let api = [("shop.example".to_owned(), serde_json::json!({"openapi": "3.1.0"}))];
-        assert_eq!(out.write(&run, &api), Vec::<String>::new());
+        assert_eq!(out.write(&run, &api), []);
         out.text("summary.json", &summary_text(&run)).unwrap();
         assert_eq!(load_run(out.path()).unwrap(), run);
         assert!(out.path().join("openapi/shop.example.json").is_file());

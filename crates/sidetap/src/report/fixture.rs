@@ -102,6 +102,7 @@ fn summary() -> Summary {
         workers: 2,
         wall_ms: 2_345,
         peak_rss_bytes: 200 << 20,
+        not_written: Vec::new(),
     }
 }
 
