@@ -344,7 +344,25 @@ fn oddities(text: &[u8], low: &str) -> Traits {
         && number_after(low, "version/").is_some_and(|v| v > 5)
         && !low.contains("chrome/");
     t.set(Traits::AGENT_IMPOSSIBLE, iphone_windows || trident_chrome || safari_windows);
+    t.set(
+        Traits::AGENT_BARE,
+        matches!(
+            low.trim(),
+            "mozilla/5.0" | "mozilla" | "mozilla/4.0" | "chrome" | "safari" | "firefox" | "browser"
+        ),
+    );
+    t.set(Traits::AGENT_UNREDUCED, is_unreduced(low));
     t
+}
+
+/// Desktop Chrome writes its version as N.0.0.0 since 101.
+fn is_unreduced(low: &str) -> bool {
+    let plain = low.contains("chrome/")
+        && !["edg/", "opr/", "mobile", "android", "; wv", "electron"].iter().any(|t| low.contains(t));
+    let version = low.split("chrome/").nth(1).and_then(|v| v.split(' ').next()).unwrap_or_default();
+    let mut numbers = version.split('.');
+    let major = numbers.next().and_then(|n| n.parse::<u32>().ok()).unwrap_or(0);
+    plain && major >= 110 && version.contains('.') && numbers.any(|n| n != "0")
 }
 
 fn quoted(low: &str) -> bool {
@@ -412,5 +430,13 @@ mod tests {
         assert!(odd("Mozilla/5.0 (X11").has(Traits::AGENT_MALFORMED));
         assert!(odd("Mozilla/5.0 (iPhone; Windows NT 10.0)").has(Traits::AGENT_IMPOSSIBLE));
         assert!(odd("${jndi:ldap://x}").has(Traits::AGENT_EXPLOIT));
+        assert!(odd("Mozilla/5.0").has(Traits::AGENT_BARE));
+        let chrome = |v: &str| {
+            format!(
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{v} Safari/537.36"
+            )
+        };
+        assert!(odd(&chrome("131.0.6778.86")).has(Traits::AGENT_UNREDUCED));
+        assert!(!odd(&chrome("131.0.0.0")).has(Traits::AGENT_UNREDUCED));
     }
 }

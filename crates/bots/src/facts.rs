@@ -36,6 +36,8 @@ facts! {
     AgentMalformed = "agent.malformed", "1 where no product sends such a string";
     AgentImpossible = "agent.impossible", "1 where the string's parts exclude each other";
     AgentExploit = "agent.exploit", "1 where the string carries an exploit";
+    AgentBare = "agent.bare", "1 where the string is the beginning of a browser's and no more";
+    AgentUnreduced = "agent.unreduced", "1 where a desktop Chrome names its build, which Chrome no longer does";
     AgentBehind = "agent.behind", "major versions behind the newest of its family that several clients use";
     AgentAhead = "agent.ahead", "major versions ahead of the newest of its family that several clients use";
     AcceptMissing = "head.accept-missing", "1 where no request has Accept";
@@ -73,6 +75,48 @@ facts! {
     JwtUnsigned = "token.unsigned", "1 where an unsigned JWT was presented";
     Introspection = "graphql.introspection", "1 where a GraphQL schema was asked for";
     PageSize = "query.page-size", "1 where a page size above 500 was asked for";
+    EncodingMissing = "head.encoding-missing", "1 where no request has Accept-Encoding";
+    LanguageAny = "head.language-any", "1 where every Accept-Language is *";
+    LanguageBare = "head.language-bare", "1 where every Accept-Language is one language without weights";
+    HintsPart = "head.hints-part", "1 where client hints come without those that come with them";
+    HintsBrand = "head.hints-brand", "1 where client hints name another brand than the agent";
+    SecFetchPart = "head.sec-fetch-part", "1 where some of the Sec-Fetch-* that come together are missing";
+    SecFetchSiteOdd = "head.sec-fetch-site-odd", "1 where Sec-Fetch-Site or -User contradict the rest of the request";
+    AcceptDestOdd = "head.accept-dest-odd", "1 where Accept and Sec-Fetch-Dest ask for different things";
+    Expect = "head.expect", "1 where a request waits for 100 (Continue)";
+    AcceptCharset = "head.accept-charset", "1 where Accept-Charset is sent";
+    ConnectionClose = "head.connection-close", "1 where every request asks for the connection to be closed";
+    HostMissing = "head.host-missing", "1 where HTTP/1.1 is spoken without Host";
+    AbsoluteForm = "head.absolute-form", "1 where a target is a whole URL";
+    TypeWithoutBody = "head.type-without-body", "1 where a GET has a content type and no content";
+    BodyUntyped = "head.body-untyped", "1 where content has no content type";
+    GetBody = "head.get-body", "1 where a GET has content";
+    CookieTwice = "head.cookie-twice", "1 where a head has two Cookie fields";
+    RefererMalformed = "head.referer-malformed", "1 where a Referer is no URL or has a fragment or user in it";
+    RefererSelf = "head.referer-self", "1 where a Referer without cookies is what is asked for";
+    XhrNavigates = "head.xhr-navigates", "1 where a navigation says that a script sent it";
+    BoundaryLibrary = "head.boundary-library", "1 where a multipart boundary is a library's";
+    UnderscoreName = "head.underscore", "1 where a field name has an underscore";
+    ProfileOrder = "head.profile-order", "1 where the claimed family writes its fields in another order";
+    ProfileValues = "head.profile-values", "1 where a field holds what the claimed family does not send";
+    ProfileMissing = "head.profile-missing", "1 where a field is missing that the claimed family always sends";
+    ProfileForeign = "head.profile-foreign", "1 where a field is there that the claimed family never sends";
+    Resembles = "head.of-library", "which library's head every request has under another name (0: none's)";
+    UpgradeMissing = "head.upgrade-missing", "1 where a modern browser opens a document without Upgrade-Insecure-Requests";
+    ToolField = "head.tool-field", "1 where a field of a developer's client or load generator shows";
+    FieldEmpty = "head.field-empty", "1 where a field has no value";
+    KeepAliveField = "head.keep-alive", "1 where a Keep-Alive field is sent";
+    HostPort = "head.host-port", "1 where every Host names the port that goes without saying";
+    TypeMismatch = "head.type-mismatch", "1 where a body is not of its declared type";
+    MethodOverride = "head.method-override", "1 where a field names another method";
+    ForwardedLocal = "head.forwarded-local", "1 where an untrusted sender forwards for the server's own machine";
+    ForwardedMany = "head.forwarded-many", "1 where an untrusted sender names a client in three fields and more";
+    FramingAnomaly = "wire.framing", "1 where a request's framing reads differently on different servers";
+    LineAnomaly = "wire.lines", "1 where lines of a head are written as HTTP forbids";
+    BodyAnomaly = "wire.multipart", "1 where a multipart body does not read";
+    TcpAnomaly = "wire.tcp", "1 where segments overlap with other data, or a handshake or reset carries data";
+    PathOdd = "wire.path", "1 where a path is written so that servers read it differently";
+    LongTarget = "wire.long-target", "1 where a target has 2,000 bytes and more";
     Requests = "client.requests", "requests of the client";
     Peak = "client.peak-per-minute", "most requests in one minute";
     GapMedian = "client.gap-ms", "median gap between requests in milliseconds";
@@ -117,6 +161,51 @@ facts! {
     Keyed = "client.keyed", "share of requests with an API key, signature or Basic authentication";
     Megabytes = "client.megabytes", "megabytes of answers";
     ApiNavigations = "client.api-navigations", "navigations of a browser that were answered with data, not with a document";
+    GapEntropy = "client.gap-entropy", "bits of entropy of the gaps between requests";
+    GapSpread = "client.gap-spread", "octaves between short gaps and long ones";
+    GapWhole = "client.gap-whole", "share of gaps that are whole seconds";
+    GapBurst = "client.gap-burst", "share of gaps under 64 milliseconds";
+    GapPause = "client.gap-pause", "share of gaps over a minute";
+    PeakTen = "client.peak-per-10s", "most requests in ten seconds";
+    ActiveShare = "client.active-share", "share of ten-second spans between first and last request with a request";
+    RateVariation = "client.rate-variation", "variation of the requests in ten seconds (0: always the same number)";
+    Hours = "client.hours", "hours of the day with requests";
+    QuietShare = "client.quiet-share", "share of the client's hours that are the site's quietest";
+    AgainShare = "client.again-share", "share of calls that repeat the endpoint of the one before";
+    Steps = "client.steps", "different steps from an endpoint to another";
+    StepsPerCall = "client.steps-per-call", "different steps for each call";
+    Heads = "client.heads", "different heads, assets aside";
+    DistinctRatio = "client.distinct-ratio", "different things asked for, for each call";
+    Hosts = "client.hosts", "hosts called";
+    PerConnection = "client.requests-per-connection", "requests for each connection";
+    Redirects = "client.redirects", "redirects answered";
+    FollowedShare = "client.followed-share", "share of redirects that were followed";
+    Revisits = "client.revisits", "requests for what had a validator when it was fetched before";
+    UnconditionalShare = "client.unconditional-share", "share of requests for known things that did not ask whether they changed";
+    RefererUnseen = "client.referer-unseen", "share of Referers that name a page that the client never asked for";
+    RefererSame = "client.referer-same", "requests in a row with one and the same Referer";
+    PageSteps = "client.page-steps", "steps from one page of a list to the next";
+    DeepestPage = "client.deepest-page", "number of the last page of a list asked for";
+    RefusedShare = "client.refused-share", "share of answers of 4xx";
+    UnauthorizedShare = "client.unauthorized-share", "share of answers of 401 and 403";
+    ErrorShare = "client.error-share", "share of answers of 5xx";
+    Hasty = "client.hasty", "requests within a second of an answer that said to slow down";
+    ServerSeconds = "client.server-seconds", "seconds that servers worked on its requests";
+    ServerLoad = "client.server-load", "requests that servers work on for it at any moment, on average";
+    WriteShare = "client.write-share", "share of requests that change something";
+    PreflightMissing = "client.preflight-missing", "1 where JSON is sent from another site's page without any preflight";
+    Busters = "client.cache-busters", "requests with a parameter that only defeats caches";
+    Acts = "client.acts", "logins, sign-ups, purchases and the like";
+    BlindShare = "client.blind-share", "share of these acts with no page opened before";
+    FormMs = "client.form-ms", "milliseconds from a page to such an act, at the least";
+    FirstActMs = "client.first-act-ms", "milliseconds from the first request to the first such act";
+    LoggedIn = "client.logged-in", "logins that worked";
+    RobotsFirst = "client.robots-first", "1 where the first request was for robots.txt";
+    PerSession = "client.requests-per-session", "requests for each session";
+    Keys = "client.keys", "different API keys presented";
+    ClientSecrets = "client.secrets", "different passwords tried";
+    DeepCalls = "client.deep-calls", "calls that change something or name an object by number";
+    NoUi = "client.no-ui", "1 where a browser calls APIs and never opens a page or an asset though others do";
     HostSessions = "host.sessions", "sessions seen on the host";
     Duration = "client.duration-s", "seconds between first and last request";
     PartRequests = "part.requests", "requests of the part";
@@ -175,6 +264,34 @@ facts! {
     PartCountries = "part.countries", "different countries";
     PartOneNetwork = "part.one-network", "share of clients in the network that has most";
     RestOneNetwork = "rest.one-network", "share of the rest's clients in the network that has most of them";
+    LimitedRatio = "part.limited-ratio", "share of answers that say to slow down";
+    ErrorRatio = "part.error-ratio", "share of answers that say that the server failed";
+    RestErrorRatio = "rest.error-ratio", "share of the rest's answers that say that the server failed";
+    ArrivalRegular = "part.gap-regular", "share of the part's gaps in the most used half octave, whoever sends";
+    ArrivalSpread = "part.gap-spread", "octaves between the part's short gaps and long ones, whoever sends";
+    Ascending = "part.ascending", "share of steps between numbers that go up";
+    EvenStride = "part.even-stride", "share of steps between numbers that are as wide as the one before";
+    BodyElsewhere = "part.body-elsewhere", "share of the others' bodies that have the part's fields in its order";
+    CookiesElsewhere = "part.cookies-elsewhere", "share of the others' requests that have the part's cookies in its order";
+    Networks = "part.subnets", "networks (/24, of IPv6 /64) of the clients looked at";
+    ClientsPerNetwork = "part.clients-per-subnet", "clients for each network (/24, of IPv6 /64)";
+    AgentsPerClient = "part.agents-per-client", "agent strings for each client";
+    Cookieless = "part.cookieless", "share of clients that never send a cookie";
+    RestCookieless = "rest.cookieless", "share of the rest's clients that never send a cookie";
+    Refererless = "part.refererless", "share of clients that never send a Referer";
+    RestRefererless = "rest.refererless", "share of the rest's clients that never send a Referer";
+    Settled = "part.settled", "share of clients that load pages with their assets";
+    RestSettled = "rest.settled", "share of the rest's clients that load pages with their assets";
+    OneHead = "part.one-head", "share of clients with ten calls and more whose heads never vary";
+    Unvisited = "part.blind", "share of clients that act with no page opened before";
+    RestUnvisited = "rest.blind", "share of the rest's clients that act with no page opened before";
+    Straight = "part.straight", "share of clients whose first request of all is this";
+    RestStraight = "rest.straight", "share of the rest's clients whose first request of all is this";
+    EqualCounts = "part.equal-counts", "share of clients with the most usual number of requests";
+    ArrivalsEven = "part.arrivals-even", "share of gaps between the arrivals of new clients in the most used half octave";
+    SessionAddresses = "session.addresses", "addresses that presented the session";
+    SessionNetworks = "session.networks", "networks (/16, of IPv6 /32) that presented the session";
+    SessionAgents = "session.agents", "kinds of agents that presented the session";
     RoleLogin = "role.login", "1 where the endpoint takes credentials";
     RoleSignUp = "role.sign-up", "1 where it makes accounts";
     RoleReset = "role.password-reset", "1 where it recovers accounts";
@@ -255,6 +372,10 @@ impl Fact {
 
     /// A value in plain words, with what it counts.
     pub fn told(self, value: f64) -> String {
+        if self == Fact::Resembles {
+            let name = crate::profile::library_name(value as usize);
+            return name.map_or_else(|| "no".to_owned(), |name| format!("the head of {name}"));
+        }
         let text = self.meaning();
         match self.kind() {
             Telling::Mark if value < 0.5 => "no".to_owned(),
@@ -302,6 +423,12 @@ impl Facts {
         }
     }
 
+    /// The value, no number where it is not observable.
+    #[inline]
+    pub(crate) fn raw(&self, fact: Fact) -> f64 {
+        self.values.get(fact as usize).copied().unwrap_or(f64::NAN)
+    }
+
     /// What is known of a fact.
     #[inline]
     pub(crate) fn known(&self, fact: Fact) -> Known {
@@ -331,6 +458,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_fact_has_a_name_of_its_own() {
+        for (fact, name, _) in Fact::ALL {
+            assert_eq!(Fact::by_name(name), Some(*fact), "{name}");
+        }
+    }
+
+    #[test]
     fn values_are_told_in_words() {
         assert_eq!(Fact::FailRatio.told(0.987), "99 % of the calls with a known outcome that were refused");
         assert_eq!(
@@ -339,5 +473,6 @@ mod tests {
         );
         assert_eq!(Fact::AgentLibrary.told(1.0), "the agent is an HTTP library");
         assert_eq!(Fact::AgentLibrary.told(0.0), "no");
+        assert_eq!(Fact::Resembles.told(1.0), "the head of python-requests");
     }
 }

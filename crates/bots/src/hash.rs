@@ -4,6 +4,12 @@
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mix(u64);
 
+impl Default for Mix {
+    fn default() -> Self {
+        Mix::new()
+    }
+}
+
 impl Mix {
     pub(crate) const fn new() -> Self {
         Mix(0xcbf2_9ce4_8422_2325)
@@ -26,6 +32,17 @@ impl Mix {
     pub(crate) const fn word(&mut self, w: u64) {
         self.0 = (self.0 ^ w).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.0 ^= self.0 >> 29;
+    }
+
+    /// Bytes, eight at a time, with their number.
+    #[inline]
+    pub(crate) fn text(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.word(u64::from_le_bytes(*word));
+        }
+        let last = rest.iter().rev().fold(0, |w, b| w << 8 | u64::from(*b));
+        self.word(last ^ (bytes.len() as u64) << 56);
     }
 
     pub(crate) const fn finish(self) -> u64 {

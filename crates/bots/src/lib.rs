@@ -9,17 +9,22 @@ mod extract;
 mod facts;
 mod hash;
 mod indicators;
+mod nearest;
 mod observation;
+mod profile;
 mod role;
 
 pub use agent::{Agent, AgentKind, Agents, Platform};
 pub use engine::{Config, Engine, StateError};
 pub use extract::Extractor;
 pub use facts::{Fact, Facts};
-pub use indicators::{Answer, ClassRule, Condition, Examples, Indicator, Pack, Pillar, Scope};
+pub use indicators::{
+    Answer, ClassRule, Condition, Examples, Expression, Indicator, Kind, Pack, Pillar, Scope,
+};
 pub use observation::{
     Actors, Attempt, Observation, Outcome, Part, Prints, Robots, RobotsGroup, Surface, Target, Token, Traits,
 };
+pub use profile::Profiles;
 pub use role::Roles;
 
 /// Why a pack cannot be used.
@@ -34,7 +39,22 @@ pub enum PackError {
     /// A file could not be read.
     #[error("{0}: {1}")]
     File(String, String),
-    /// An entry that contradicts itself.
-    #[error("{0}: {1}")]
-    Entry(String, String),
+    /// Something wrong at a place of a file.
+    #[error("{file}{}: {message}{}", place(*.line, *.column), hint.as_ref().map_or_else(String::new, |h| format!(" ({h})")))]
+    At {
+        /// Its name.
+        file: String,
+        /// Line, from 1; 0 where none can be named.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+        /// What is wrong.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+}
+
+fn place(line: usize, column: usize) -> String {
+    if line == 0 { String::new() } else { format!(":{line}:{}", column.max(1)) }
 }

@@ -58,6 +58,16 @@ pub struct Observation {
     pub target: Option<Target>,
     /// Hash of the path as sent.
     pub path: u64,
+    /// Hash of the path that the Referer names, 0 where there is none of the same host.
+    pub referer: u64,
+    /// Hash of the path that a redirect leads to, 0 where there is none.
+    pub location: u64,
+    /// The number of the page that a query asks for, 0 where it asks for none.
+    pub page: u32,
+    /// Milliseconds from the request to the answer.
+    pub wait_ms: u32,
+    /// Which library's head it is, counted from 1; 0 where of none or of the one that it names.
+    pub resembles: u8,
     /// Attacks seen in it.
     pub attempts: SmallVec<[Attempt; 1]>,
     /// Rules that a robots.txt answer gave.
@@ -131,11 +141,19 @@ impl Outcome {
 /// Fingerprints of a request. Each is a hash, the same in every run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Prints {
-    /// Header names in order and case, volatile ones left out, with the values of Accept-* and Connection, the content
-    /// type and the spacing of a JSON body.
+    /// Header names in order and case, volatile ones left out, with the values of Accept, Accept-Encoding and Connection,
+    /// the content type and the spacing of a JSON body.
     pub shape: u64,
     /// The agent string with its languages.
     pub agent: u64,
+    /// Header names in order and case, volatile ones left out.
+    pub order: u64,
+    /// What is asked for and how: Accept-* and Connection, the shape of the languages, what is there and what is not.
+    pub negotiation: u64,
+    /// Names of the body's fields in order with the kinds of their values; 0 where there is none.
+    pub body: u64,
+    /// Names of the cookies in order; 0 where there are none.
+    pub cookies: u64,
 }
 
 /// A session, device id or key: a keyed hash and what outputs may show of it.
@@ -228,7 +246,7 @@ macro_rules! traits {
     ($($(#[doc = $doc:literal])+ $name:ident = $bit:literal,)+) => {
         /// Traits of one request, as a set of bits.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-        pub struct Traits(pub u64);
+        pub struct Traits(pub u128);
 
         impl Traits {
             $($(#[doc = $doc])+ pub const $name: Traits = Traits(1 << $bit);)+
@@ -349,6 +367,104 @@ traits! {
     JWT_UNSIGNED = 53,
     /// A navigation, by Sec-Fetch-Mode.
     NAVIGATES = 54,
+    /// No Accept-Encoding.
+    ENCODING_MISSING = 55,
+    /// Accept-Language is `*`.
+    LANGUAGE_ANY = 56,
+    /// Accept-Language is one language without others or weights.
+    LANGUAGE_BARE = 57,
+    /// Client hints without those that come with them.
+    HINTS_PART = 58,
+    /// Client hints name another brand than the agent string.
+    HINTS_BRAND = 59,
+    /// Some of the Sec-Fetch-* that come together.
+    SEC_FETCH_PART = 60,
+    /// Sec-Fetch-Site or -User that the rest of the request contradicts.
+    SEC_FETCH_SITE_ODD = 61,
+    /// Accept and Sec-Fetch-Dest ask for different things.
+    ACCEPT_DEST_ODD = 62,
+    /// Expect: 100-continue.
+    EXPECT = 63,
+    /// Accept-Charset, which browsers no longer send.
+    ACCEPT_CHARSET = 64,
+    /// Connection: close.
+    CONNECTION_CLOSE = 65,
+    /// HTTP/1.1 without Host.
+    HOST_MISSING = 66,
+    /// The target is a whole URL.
+    ABSOLUTE_FORM = 67,
+    /// A content type without content.
+    TYPE_WITHOUT_BODY = 68,
+    /// Content without a content type.
+    BODY_UNTYPED = 69,
+    /// A GET or HEAD with content.
+    GET_BODY = 70,
+    /// Cookie twice.
+    COOKIE_TWICE = 71,
+    /// A Referer that is no URL, or with what must not stand in it.
+    REFERER_MALFORMED = 72,
+    /// The Referer is what is asked for.
+    REFERER_SELF = 73,
+    /// Origin is another host than Host.
+    ORIGIN_FOREIGN = 74,
+    /// X-Requested-With on a navigation.
+    XHR_NAVIGATES = 75,
+    /// A multipart boundary as libraries make it.
+    BOUNDARY_LIBRARY = 76,
+    /// A field name with an underscore.
+    UNDERSCORE_NAME = 77,
+    /// Fields in another order than the claimed family writes.
+    PROFILE_ORDER = 78,
+    /// Values that the claimed family does not send.
+    PROFILE_VALUES = 79,
+    /// Fields missing that the claimed family always sends.
+    PROFILE_MISSING = 80,
+    /// Fields that the claimed family never sends.
+    PROFILE_FOREIGN = 81,
+    /// The head of a known library under another name.
+    RESEMBLES = 82,
+    /// OPTIONS.
+    OPTIONS = 83,
+    /// A method that changes something.
+    WRITES = 84,
+    /// A document asked for without Upgrade-Insecure-Requests.
+    UPGRADE_MISSING = 85,
+    /// A field that developers' clients and load generators add.
+    TOOL_FIELD = 86,
+    /// A field without a value.
+    FIELD_EMPTY = 87,
+    /// A Keep-Alive field.
+    KEEP_ALIVE_FIELD = 88,
+    /// Host with the port that goes without saying.
+    HOST_PORT = 89,
+    /// The agent string is the beginning of a browser's and no more.
+    AGENT_BARE = 90,
+    /// A forwarded address of the server's own machine.
+    FORWARDED_LOCAL = 91,
+    /// Three and more fields that name a client's address.
+    FORWARDED_MANY = 92,
+    /// A field that names another method.
+    METHOD_OVERRIDE = 93,
+    /// A path written so that servers read it differently.
+    PATH_ODD = 94,
+    /// A target of 2,000 bytes and more.
+    LONG_TARGET = 95,
+    /// Framing that servers read differently: request smuggling.
+    FRAMING_ANOMALY = 96,
+    /// Lines that RFC 9112 forbids.
+    LINE_ANOMALY = 97,
+    /// A body that does not read as its type.
+    BODY_ANOMALY = 98,
+    /// Segments that overlap, resets that nobody heeds and the like.
+    TCP_ANOMALY = 99,
+    /// The answer can be validated again (ETag, Last-Modified).
+    VALIDATOR = 100,
+    /// The answer was a redirect.
+    REDIRECT = 101,
+    /// The Referer is a page of the host called.
+    REFERER_OWN = 102,
+    /// A balancer or proxy made the connection.
+    RELAYED = 103,
 }
 
 impl Traits {
@@ -408,7 +524,7 @@ impl Observation {
             session: self.sessions.iter().map(Token::spelled).collect(),
             account: self.account.map(account_spelled),
             api_key: self.api_key.as_ref().map(Token::spelled),
-            fingerprint: vec![shape_spelled(self.prints.shape), agent_spelled(self.prints.agent)],
+            fingerprint: self.prints.spelled(),
         }
     }
 }
@@ -417,12 +533,33 @@ pub(crate) fn account_spelled(hash: u64) -> String {
     format!("#{hash:016x}")
 }
 
+/// The head's fingerprint.
 pub(crate) fn shape_spelled(hash: u64) -> String {
-    format!("s1-{hash:016x}")
+    format!("s2-{hash:016x}")
 }
 
+/// The agent's fingerprint.
 pub(crate) fn agent_spelled(hash: u64) -> String {
     format!("a1-{hash:016x}")
+}
+
+impl Prints {
+    /// Each as outputs spell it: a letter and the version of its definition, then the hash. What is not there is left out.
+    pub fn spelled(&self) -> Vec<String> {
+        let mut all = vec![
+            shape_spelled(self.shape),
+            agent_spelled(self.agent),
+            format!("h1-{:016x}", self.order),
+            format!("n1-{:016x}", self.negotiation),
+        ];
+        if self.body != 0 {
+            all.push(format!("b1-{:016x}", self.body));
+        }
+        if self.cookies != 0 {
+            all.push(format!("c1-{:016x}", self.cookies));
+        }
+        all
+    }
 }
 
 #[cfg(test)]

@@ -66,7 +66,12 @@ fn scripts_and_manual_are_printed() {
 fn indicators_are_shown() {
     let place = Place::new();
     let list = place.run(&["indicators", "list", "--format", "ndjson"]).is(0).stdout;
-    assert!(list.lines().count() >= 60, "{}", list.lines().count());
+    assert!(list.lines().count() >= 180, "{}", list.lines().count());
+    let kinds = place.run(&["indicators", "list", "--kind", "protocol", "--pillar", "tools", "--json"]);
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&kinds.is(0).stdout).unwrap();
+    assert!(rows.len() >= 10 && rows.iter().all(|r| r["kind"] == "protocol" && r["pillar"] == "tools"));
+    let wrong = place.run(&["indicators", "list", "--kind", "protocl"]).is(1);
+    assert!(wrong.stderr.contains("did you mean `protocol`"), "{}", wrong.stderr);
     let first: serde_json::Value = serde_json::from_str(list.lines().next().unwrap()).unwrap();
     let id = first["id"].as_str().unwrap();
     assert!(place.run(&["indicators", "show", id]).is(0).stdout.contains(id));

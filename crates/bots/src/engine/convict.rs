@@ -1,5 +1,7 @@
 //! Judgement: which parts, sessions and clients are convicted, and how convictions join to campaigns.
 
+use std::collections::BTreeSet;
+
 use smallvec::SmallVec;
 
 use super::Engine;
@@ -10,7 +12,7 @@ use super::slice::Slice;
 use super::unit::{ExchangeId, Unit};
 use crate::facts::{Fact, Facts};
 use crate::hash;
-use crate::indicators::{Asked, Scope};
+use crate::indicators::{Asked, Scope, View};
 
 /// What names a campaign that a conviction may join.
 #[derive(Debug)]
@@ -85,7 +87,8 @@ impl Engine {
     fn judge_unit(&mut self, key: u64) {
         let Some(unit) = self.units.get(key) else { return };
         let (facts, asked) = self.ask_client(unit);
-        let tool = self.shows_tool(&asked);
+        let tool = self.shows_tool(unit, &asked);
+        let automation = super::rows::automation(&self.client_view(unit), &asked.fired);
         let n = unit.n;
         let learn = !unit.trusted && unit.loads_like_a_browser();
         let app = !unit.established
@@ -101,6 +104,7 @@ impl Engine {
         }
         if let Some(unit) = self.units.get_mut(key) {
             unit.tool = tool;
+            unit.automation = automation;
             unit.judged = n;
             unit.queued = false;
             unit.trusted |= learn;
@@ -121,7 +125,7 @@ impl Engine {
         let welcome =
             |u: &Unit| if self.class(rule) == "ai-crawler" { u.standing.is_party() } else { self.is_good(u) };
         let Some(unit) = self.units.get(key).filter(|u| !welcome(u)) else { return };
-        let suspicious = self.too_weak(rule, &asked.fired);
+        let suspicious = self.too_weak(&self.client_view(unit), rule, &asked.fired);
         let (zone, shape, agent) = (unit.zone.as_str().to_owned(), unit.main_shape, unit.agent.text.clone());
         let evidence = unit.evidence.clone();
         let main = unit.calls.iter().max_by_key(|c| c.n).map(|c| c.slot);
@@ -154,7 +158,7 @@ impl Engine {
         let slice = Slice::of_call(call, unit, slot.roles());
         let Some(Found { rule, mut fired, facts }) = self.class_of(slot, &slice) else { return };
         fired.extend(self.ask_client(unit).1.fired);
-        let suspicious = self.too_weak(rule, &fired);
+        let suspicious = self.too_weak(&self.view_at(slot), rule, &fired);
         let (zone, agent) = (unit.zone.as_str().to_owned(), unit.agent.text.clone());
         let host = slot.endpoint.host.to_string();
         let sign = Sign {
@@ -197,9 +201,9 @@ impl Engine {
         let (Some(session), Some(slot)) = (self.units.get_session(hash), self.slots.get(at as usize)) else {
             return;
         };
-        let slice = Slice::of_session(call, session);
+        let slice = self.slice_of_session(call, session);
         let Some(Found { rule, fired, facts }) = self.class_of(slot, &slice) else { return };
-        let suspicious = self.too_weak(rule, &fired);
+        let suspicious = self.too_weak(&self.view_at(slot), rule, &fired);
         let Some(unit) = session.units.first().and_then(|k| self.units.get(*k)) else { return };
         let (zone, agent) = (unit.zone.as_str().to_owned(), unit.agent.text.clone());
         let host = slot.endpoint.host.to_string();
@@ -219,6 +223,29 @@ impl Engine {
         if known.is_none_or(|k| k.suspicious && !suspicious) {
             self.convictions.sessions.insert(hash, conviction);
         }
+    }
+
+    pub(super) fn slice_of_session<'a>(
+        &self,
+        call: &'a super::unit::Call,
+        session: &'a super::unit::Session,
+    ) -> Slice<'a> {
+        let mut slice = Slice::of_session(call, session);
+        slice.spread = Some(self.spread(session));
+        slice
+    }
+
+    /// Addresses, networks (/16, of IPv6 /32) and agent families that presented a session.
+    fn spread(&self, session: &super::unit::Session) -> [usize; 3] {
+        let units = || session.units.iter().filter_map(|k| self.units.get(*k));
+        let network = |u: &Unit| match u.ip {
+            std::net::IpAddr::V4(ip) => u64::from(ip.to_bits() >> 16),
+            std::net::IpAddr::V6(ip) => 1 << 32 | (ip.to_bits() >> 96) as u64,
+        };
+        let addresses: BTreeSet<std::net::IpAddr> = units().map(|u| u.ip).collect();
+        let networks: BTreeSet<u64> = units().map(network).collect();
+        let families: BTreeSet<&str> = units().map(|u| u.agent.family.as_str()).collect();
+        [addresses.len(), networks.len(), families.len()]
     }
 
     fn judge_part(&mut self, at: u32, shape: u64) {
@@ -244,7 +271,7 @@ impl Engine {
         let Some(slot) = self.slots.get(at as usize) else { return };
         let Some(part) = slot.parts.get(&shape) else { return };
         let Some(Found { rule, fired, facts }) = self.class_of(slot, &Slice::of_part(part)) else { return };
-        if self.too_weak(rule, &fired) {
+        if self.too_weak(&self.view_at(slot), rule, &fired) {
             return;
         }
         let evidence = part.evidence.clone();
@@ -310,9 +337,9 @@ impl Engine {
     }
 
     /// One pillar without proof raises suspicion, no more.
-    pub(super) fn too_weak(&self, rule: usize, fired: &[usize]) -> bool {
+    pub(super) fn too_weak(&self, view: &View<'_>, rule: usize, fired: &[usize]) -> bool {
         let suspicious = self.pack.rules().get(rule).is_none_or(|r| r.suspicious);
-        suspicious || (self.pack.pillars(fired) < 2 && !self.pack.has_proof(fired))
+        suspicious || (view.pillars(fired) < 2 && !view.has_proof(fired))
     }
 
     fn conviction(

@@ -57,7 +57,9 @@ impl Engine {
         }
         let slice = Slice::of_bare(&members, targets, slot.roles().any(Roles::LOGIN));
         let Some(Found { rule, fired, facts }) = self.class_of(slot, &slice) else { return };
-        if self.too_weak(rule, &fired) || facts.get(Fact::MissingSteps).is_none_or(|n| n < 1.0) {
+        if self.too_weak(&self.view_at(slot), rule, &fired)
+            || facts.get(Fact::MissingSteps).is_none_or(|n| n < 1.0)
+        {
             return;
         }
         let (zone, host) = (slot.zone.clone(), slot.endpoint.host.to_string());
@@ -99,7 +101,7 @@ impl Engine {
         slice.quick = Some(1.0);
         slice.one_receiver = Some(members.len());
         let Some(Found { rule, fired, facts }) = self.class_of(slot, &slice) else { return };
-        if self.too_weak(rule, &fired) {
+        if self.too_weak(&self.view_at(slot), rule, &fired) {
             return;
         }
         let (zone, host) = (slot.zone.clone(), slot.endpoint.host.to_string());

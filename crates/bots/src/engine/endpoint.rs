@@ -6,7 +6,7 @@ use sidetap_model::{EndpointRef, Ts};
 use smallvec::SmallVec;
 
 use super::past::Past;
-use super::sketch::{Distinct, Histogram, Map, Set};
+use super::sketch::{Distinct, Gaps, Histogram, Map, Set};
 use super::unit::ExchangeId;
 use crate::hash;
 use crate::observation::{Observation, Outcome, Part as Whole, Surface, Traits};
@@ -41,6 +41,53 @@ pub(crate) struct Slot {
     pub(crate) next: u32,
     /// What earlier runs learned of it.
     pub(crate) past: Option<Past>,
+    /// Calls by the fingerprint of their body, and by that of their cookies.
+    pub(crate) bodies: Shares,
+    pub(crate) cookies: Shares,
+}
+
+/// How often each of a few hundred fingerprints was seen.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shares {
+    counts: Map<u64, u32>,
+    n: u32,
+}
+
+impl Shares {
+    fn add(&mut self, print: u64) {
+        if print == 0 {
+            return;
+        }
+        self.n += 1;
+        let room = self.counts.len() < PARTS;
+        match self.counts.get_mut(&print) {
+            Some(n) => *n += 1,
+            None if room => {
+                self.counts.insert(print, 1);
+            }
+            None => {}
+        }
+    }
+
+    fn merge(&mut self, other: Shares) {
+        self.n += other.n;
+        let mut theirs: Vec<(u64, u32)> = other.counts.into_iter().collect();
+        theirs.sort_unstable();
+        for (print, n) in theirs {
+            if self.counts.len() < PARTS || self.counts.contains_key(&print) {
+                *self.counts.entry(print).or_default() += n;
+            }
+        }
+    }
+
+    /// Share of the calls of others that have the fingerprint of most calls of a part; nothing where either has few.
+    pub(crate) fn elsewhere(&self, part: &[(u64, u32)]) -> Option<f64> {
+        let own: u32 = part.iter().map(|(_, n)| n).sum();
+        let (print, n) = part.iter().max_by_key(|(print, n)| (*n, *print))?;
+        let others = self.n.saturating_sub(own);
+        let same = self.counts.get(print).map_or(0, |all| all.saturating_sub(*n));
+        (n * 4 >= own * 3 && own >= 4 && others >= 10).then(|| f64::from(same) / f64::from(others))
+    }
 }
 
 /// The traffic of one endpoint that has one fingerprint.
@@ -52,8 +99,18 @@ pub(crate) struct Part {
     pub(crate) denied: u32,
     pub(crate) missing: u32,
     pub(crate) refused: u32,
+    pub(crate) limited: u32,
+    pub(crate) errors: u32,
     pub(crate) keyed: u32,
     pub(crate) sessions: u32,
+    /// Between requests, whoever sends them.
+    pub(crate) gaps: Gaps,
+    last_number: u64,
+    /// Steps from one number asked for to the next, and those upward.
+    pub(crate) steps: u32,
+    pub(crate) up: u32,
+    pub(crate) bodies: SmallVec<[(u64, u32); 2]>,
+    pub(crate) cookies: SmallVec<[(u64, u32); 2]>,
     pub(crate) mail_digits: u32,
     pub(crate) disposable: u32,
     pub(crate) first: Ts,
@@ -120,6 +177,10 @@ impl Slot {
                 }
                 roles &= roles - 1;
             }
+        }
+        if o.part != Whole::Answer {
+            self.bodies.add(o.prints.body);
+            self.cookies.add(o.prints.cookies);
         }
         self.receiver(o, unit, delay_ms);
         self.ok += u32::from(o.outcome == Outcome::Success);
@@ -197,6 +258,8 @@ impl Slot {
             receivers: BTreeMap::new(),
             next: 24,
             past: None,
+            bodies: Shares::default(),
+            cookies: Shares::default(),
         }
     }
 
@@ -231,6 +294,8 @@ impl Slot {
         for (receiver, members) in other.receivers {
             self.receivers.entry(receiver).or_default().extend(members);
         }
+        self.bodies.merge(other.bodies);
+        self.cookies.merge(other.cookies);
         self.by_client.merge(&other.by_client);
         self.by_session.merge(&other.by_session);
         let mut parts = other.parts;
@@ -249,6 +314,23 @@ impl Slot {
     }
 }
 
+fn count(list: &mut SmallVec<[(u64, u32); 2]>, print: u64) {
+    if print != 0 {
+        count_by(list, print, 1);
+    }
+}
+
+/// Counts a fingerprint; those above eight count with the last.
+fn count_by(list: &mut SmallVec<[(u64, u32); 2]>, print: u64, n: u32) {
+    if let Some((_, known)) = list.iter_mut().find(|(p, _)| *p == print) {
+        *known += n;
+    } else if list.len() < 8 {
+        list.push((print, n));
+    } else if let Some((_, last)) = list.last_mut() {
+        *last += n;
+    }
+}
+
 impl Part {
     fn new(o: &Observation) -> Self {
         Part { shape: o.prints.shape, first: o.ts, last: o.ts, next: 6, ..Part::default() }
@@ -257,8 +339,18 @@ impl Part {
     fn add(&mut self, o: &Observation, unit: u64, delay_ms: u32, evicted: &mut u64) -> bool {
         let request = o.part != Whole::Answer;
         if request {
+            if self.n > 0 {
+                self.gaps.add(o.ts.since(self.last));
+            }
             self.n += 1;
             self.last = self.last.max(o.ts);
+            count(&mut self.bodies, o.prints.body);
+            count(&mut self.cookies, o.prints.cookies);
+            if let Some(number) = o.target.and_then(|t| t.number) {
+                self.steps += u32::from(self.last_number != 0 && number != self.last_number);
+                self.up += u32::from(self.last_number != 0 && number > self.last_number);
+                self.last_number = number;
+            }
             self.keyed += u32::from(o.traits.has(Traits::KEYED));
             self.sessions += u32::from(o.traits.has(Traits::SESSION));
             self.values(o);
@@ -268,6 +360,8 @@ impl Part {
             Outcome::Denied => self.denied += 1,
             Outcome::NotFound => self.missing += 1,
             Outcome::Refused => self.refused += 1,
+            Outcome::Limited => self.limited += 1,
+            Outcome::Error => self.errors += 1,
             _ => {}
         }
         if self.evidence.len() < 5 && (o.outcome.is_failure() || self.n <= 2) && request {
@@ -348,6 +442,15 @@ impl Part {
         self.denied += other.denied;
         self.missing += other.missing;
         self.refused += other.refused;
+        self.limited += other.limited;
+        self.errors += other.errors;
+        self.steps += other.steps;
+        self.up += other.up;
+        for (mine, theirs) in [(&mut self.bodies, &other.bodies), (&mut self.cookies, &other.cookies)] {
+            for (print, n) in theirs {
+                count_by(mine, *print, *n);
+            }
+        }
         self.keyed += other.keyed;
         self.sessions += other.sessions;
         self.mail_digits += other.mail_digits;

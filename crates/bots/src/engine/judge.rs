@@ -1,14 +1,13 @@
 //! From counts to facts: a client as a whole.
 
-use smallvec::SmallVec;
-
 use super::Engine;
+use super::endpoint::Slot;
 use super::population::Peers;
 use super::slice::ratio;
 use super::unit::Unit;
 use crate::agent::AgentKind;
 use crate::facts::{Fact, Facts};
-use crate::indicators::{Asked, Scope};
+use crate::indicators::{Asked, Scope, View};
 use crate::observation::Traits;
 
 /// Log-odds of tools at which a client's requests show a tool.
@@ -18,16 +17,31 @@ impl Engine {
     /// Facts of one client as a whole, and what its indicators say.
     pub(crate) fn ask_client(&self, unit: &Unit) -> (Facts, Asked) {
         let facts = self.client_facts(unit);
-        let asked = self.pack.ask(Scope::Client, &facts);
+        let asked = self.client_view(unit).ask(Scope::Client, &facts);
         (facts, asked)
     }
 
+    /// The pack as it holds for a client: by the host that it called first.
+    pub(super) fn client_view(&self, unit: &Unit) -> View<'_> {
+        if !self.pack.differs() {
+            return self.pack.everywhere();
+        }
+        let slot = unit.calls.first().and_then(|c| self.slots.get(c.slot as usize));
+        slot.map_or_else(|| self.pack.everywhere(), |s| self.pack.at(&s.endpoint.host, None))
+    }
+
+    /// The pack as it holds for the calls of an endpoint.
+    pub(super) fn view_at(&self, slot: &Slot) -> View<'_> {
+        if !self.pack.differs() {
+            return self.pack.everywhere();
+        }
+        let e = &slot.endpoint;
+        self.pack.at(&e.host, Some((&e.method, &e.template, slot.roles())))
+    }
+
     /// True where the client's requests show a tool.
-    pub(crate) fn shows_tool(&self, asked: &Asked) -> bool {
-        let is_tool =
-            |n: &usize| self.pack.indicators().get(*n).is_some_and(|i| i.pillar == crate::Pillar::Tools);
-        let tools: SmallVec<[usize; 16]> = asked.fired.iter().copied().filter(is_tool).collect();
-        self.pack.sum(&tools, |i| i.automation) >= TOOL
+    pub(crate) fn shows_tool(&self, unit: &Unit, asked: &Asked) -> bool {
+        self.client_view(unit).automation(&asked.fired, |i| i.pillar == crate::Pillar::Tools) >= TOOL
     }
 
     fn client_facts(&self, unit: &Unit) -> Facts {
@@ -80,34 +94,127 @@ impl Engine {
         f.set(Fact::Keyed, ratio(unit.keyed, unit.n));
         f.set(Fact::Megabytes, unit.bytes as f64 / 1e6);
         f.set(Fact::Duration, unit.last.since(unit.first) as f64 / 1e9);
+        super::conduct::facts(&mut f, unit, &peers, self.quiet);
         f
     }
 }
 
+/// Facts of a head that is so in every request (`All`) or in one (`Any`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum In {
+    All,
+    Any,
+}
+
+/// Facts that are traits: said of everybody.
+const PLAIN: [(Fact, Traits, In); 29] = [
+    (Fact::LanguageMalformed, Traits::LANGUAGE_MALFORMED, In::Any),
+    (Fact::HintsVersion, Traits::HINTS_VERSION, In::Any),
+    (Fact::HintsPlatform, Traits::HINTS_PLATFORM, In::Any),
+    (Fact::HintsForeign, Traits::HINTS_FOREIGN, In::Any),
+    (Fact::HintsHeadless, Traits::HINTS_HEADLESS, In::Any),
+    (Fact::SecFetchOdd, Traits::SEC_FETCH_ODD, In::Any),
+    (Fact::Duplicate, Traits::DUPLICATE, In::Any),
+    (Fact::ProxyLeak, Traits::PROXY_LEAK, In::Any),
+    (Fact::AutomationLeak, Traits::AUTOMATION_LEAK, In::Any),
+    (Fact::ScannerLeak, Traits::SCANNER_LEAK, In::Any),
+    (Fact::HostLiteral, Traits::HOST_LITERAL, In::Any),
+    (Fact::AcceptWildcard, Traits::ACCEPT_WILDCARD, In::Any),
+    (Fact::ForwardedClaim, Traits::FORWARDED_CLAIM, In::Any),
+    (Fact::ProtocolAnomaly, Traits::ANOMALY, In::Any),
+    (Fact::MethodRare, Traits::METHOD_RARE, In::Any),
+    (Fact::JwtUnsigned, Traits::JWT_UNSIGNED, In::Any),
+    (Fact::Introspection, Traits::INTROSPECTION, In::Any),
+    (Fact::PageSize, Traits::PAGE_SIZE, In::Any),
+    (Fact::ToolField, Traits::TOOL_FIELD, In::Any),
+    (Fact::MethodOverride, Traits::METHOD_OVERRIDE, In::Any),
+    (Fact::ForwardedLocal, Traits::FORWARDED_LOCAL, In::Any),
+    (Fact::ForwardedMany, Traits::FORWARDED_MANY, In::Any),
+    (Fact::FramingAnomaly, Traits::FRAMING_ANOMALY, In::Any),
+    (Fact::LineAnomaly, Traits::LINE_ANOMALY, In::Any),
+    (Fact::BodyAnomaly, Traits::BODY_ANOMALY, In::Any),
+    (Fact::TcpAnomaly, Traits::TCP_ANOMALY, In::Any),
+    (Fact::PathOdd, Traits::PATH_ODD, In::Any),
+    (Fact::LongTarget, Traits::LONG_TARGET, In::Any),
+    (Fact::BoundaryLibrary, Traits::BOUNDARY_LIBRARY, In::Any),
+];
+
+/// Facts that are traits and say nothing where clients of good standing have them too.
+const LEARNED: [(Fact, Traits, In); 35] = [
+    (Fact::AcceptMissing, Traits::ACCEPT_MISSING, In::All),
+    (Fact::LanguageMissing, Traits::LANGUAGE_MISSING, In::All),
+    (Fact::LibraryOrder, Traits::LIBRARY_ORDER, In::All),
+    (Fact::AppOrder, Traits::APP_ORDER, In::All),
+    (Fact::CaseMixed, Traits::CASE_MIXED, In::All),
+    (Fact::FewHeaders, Traits::FEW_HEADERS, In::All),
+    (Fact::Alphabetical, Traits::ALPHABETICAL, In::All),
+    (Fact::EncodingStale, Traits::ENCODING_STALE, In::All),
+    (Fact::OriginMissing, Traits::ORIGIN_MISSING, In::Any),
+    (Fact::EncodingMissing, Traits::ENCODING_MISSING, In::All),
+    (Fact::LanguageAny, Traits::LANGUAGE_ANY, In::All),
+    (Fact::LanguageBare, Traits::LANGUAGE_BARE, In::All),
+    (Fact::HintsPart, Traits::HINTS_PART, In::Any),
+    (Fact::HintsBrand, Traits::HINTS_BRAND, In::Any),
+    (Fact::SecFetchPart, Traits::SEC_FETCH_PART, In::Any),
+    (Fact::SecFetchSiteOdd, Traits::SEC_FETCH_SITE_ODD, In::Any),
+    (Fact::AcceptDestOdd, Traits::ACCEPT_DEST_ODD, In::Any),
+    (Fact::Expect, Traits::EXPECT, In::Any),
+    (Fact::AcceptCharset, Traits::ACCEPT_CHARSET, In::Any),
+    (Fact::TypeWithoutBody, Traits::TYPE_WITHOUT_BODY, In::Any),
+    (Fact::BodyUntyped, Traits::BODY_UNTYPED, In::Any),
+    (Fact::GetBody, Traits::GET_BODY, In::Any),
+    (Fact::CookieTwice, Traits::COOKIE_TWICE, In::Any),
+    (Fact::XhrNavigates, Traits::XHR_NAVIGATES, In::Any),
+    (Fact::UnderscoreName, Traits::UNDERSCORE_NAME, In::Any),
+    (Fact::ProfileValues, Traits::PROFILE_VALUES, In::Any),
+    (Fact::ProfileMissing, Traits::PROFILE_MISSING, In::All),
+    (Fact::ProfileForeign, Traits::PROFILE_FOREIGN, In::Any),
+    (Fact::FieldEmpty, Traits::FIELD_EMPTY, In::Any),
+    (Fact::TypeMismatch, Traits::TYPE_MISMATCH, In::Any),
+    (Fact::UpgradeMissing, Traits::UPGRADE_MISSING, In::Any),
+    (Fact::RefererSelf, Traits::REFERER_SELF, In::Any),
+    (Fact::RefererMalformed, Traits::REFERER_MALFORMED, In::Any),
+    (Fact::HostMissing, Traits::HOST_MISSING, In::Any),
+    (Fact::AbsoluteForm, Traits::ABSOLUTE_FORM, In::Any),
+];
+
+/// The same, of what a balancer or proxy writes itself: unknown behind one.
+const OF_CONNECTION: [(Fact, Traits, In); 4] = [
+    (Fact::ConnectionClose, Traits::CONNECTION_CLOSE, In::All),
+    (Fact::KeepAliveField, Traits::KEEP_ALIVE_FIELD, In::Any),
+    (Fact::HostPort, Traits::HOST_PORT, In::All),
+    (Fact::VersionOld, Traits::VERSION_OLD, In::All),
+];
+
 fn head_facts(f: &mut Facts, unit: &Unit, peers: &Peers<'_>) {
     let browser = unit.agent.kind == AgentKind::Browser;
-    let (any, all) = (unit.any, unit.all);
-    habits(f, unit, peers);
-    f.flag(Fact::LanguageMalformed, any.has(Traits::LANGUAGE_MALFORMED));
-    f.flag(Fact::HintsVersion, any.has(Traits::HINTS_VERSION));
-    f.flag(Fact::HintsPlatform, any.has(Traits::HINTS_PLATFORM));
-    f.flag(Fact::HintsForeign, any.has(Traits::HINTS_FOREIGN));
-    f.flag(Fact::HintsHeadless, any.has(Traits::HINTS_HEADLESS));
-    f.flag(Fact::SecFetchOdd, any.has(Traits::SEC_FETCH_ODD));
-    f.flag(Fact::Duplicate, any.has(Traits::DUPLICATE));
-    f.flag(Fact::VersionOld, all.has(Traits::VERSION_OLD));
+    let usual = peers.usual(unit);
+    let relayed = unit.any.has(Traits::RELAYED);
+    let shown = |(_, mark, of): &(Fact, Traits, In)| match of {
+        In::All => unit.all.has(*mark),
+        In::Any => unit.any.has(*mark),
+    };
+    PLAIN.iter().for_each(|row| f.flag(row.0, shown(row)));
+    for row in LEARNED.iter().filter(|row| !usual.has(row.1)) {
+        f.flag(row.0, shown(row));
+    }
+    if !relayed {
+        for row in OF_CONNECTION.iter().filter(|row| !usual.has(row.1)) {
+            f.flag(row.0, shown(row));
+        }
+    }
+    // A hop may have written the order anew: then those of good standing must be known to compare with.
+    if (!relayed || peers.known(unit)) && !usual.has(Traits::PROFILE_ORDER) {
+        f.flag(Fact::ProfileOrder, unit.all.has(Traits::PROFILE_ORDER));
+    }
+    if (!relayed || peers.known(unit)) && !usual.has(Traits::RESEMBLES) {
+        let of = if unit.all.has(Traits::RESEMBLES) { unit.habits.resembles } else { 0 };
+        f.set(Fact::Resembles, f64::from(of));
+    }
+    if !usual.has(Traits::BODY_SPACED) {
+        f.flag(Fact::BodySpaced, unit.any.has(Traits::BODY_SPACED) && spaced_is_odd(unit));
+    }
     f.flag(Fact::NoCache, unit.pages > 0 && unit.page_all.has(Traits::NO_CACHE));
-    f.flag(Fact::ProxyLeak, any.has(Traits::PROXY_LEAK));
-    f.flag(Fact::AutomationLeak, any.has(Traits::AUTOMATION_LEAK));
-    f.flag(Fact::ScannerLeak, any.has(Traits::SCANNER_LEAK));
-    f.flag(Fact::HostLiteral, any.has(Traits::HOST_LITERAL));
-    f.flag(Fact::AcceptWildcard, any.has(Traits::ACCEPT_WILDCARD));
-    f.flag(Fact::ForwardedClaim, any.has(Traits::FORWARDED_CLAIM));
-    f.flag(Fact::ProtocolAnomaly, any.has(Traits::ANOMALY));
-    f.flag(Fact::MethodRare, any.has(Traits::METHOD_RARE));
-    f.flag(Fact::JwtUnsigned, any.has(Traits::JWT_UNSIGNED));
-    f.flag(Fact::Introspection, any.has(Traits::INTROSPECTION));
-    f.flag(Fact::PageSize, any.has(Traits::PAGE_SIZE));
     let mut learned = |fact: Fact, value: Option<bool>| {
         if let Some(value) = value {
             f.flag(fact, value);
@@ -123,31 +230,6 @@ fn head_facts(f: &mut Facts, unit: &Unit, peers: &Peers<'_>) {
     if let Some(behind) = peers.behind(unit).filter(|_| browser) {
         f.set(Fact::AgentBehind, f64::from(behind.max(0)));
         f.set(Fact::AgentAhead, f64::from((-behind).max(0)));
-    }
-}
-
-/// Traits that say nothing where clients of good standing have them too.
-fn habits(f: &mut Facts, unit: &Unit, peers: &Peers<'_>) {
-    let marks = [
-        (Fact::AcceptMissing, Traits::ACCEPT_MISSING),
-        (Fact::LanguageMissing, Traits::LANGUAGE_MISSING),
-        (Fact::LibraryOrder, Traits::LIBRARY_ORDER),
-        (Fact::AppOrder, Traits::APP_ORDER),
-        (Fact::CaseMixed, Traits::CASE_MIXED),
-        (Fact::FewHeaders, Traits::FEW_HEADERS),
-        (Fact::Alphabetical, Traits::ALPHABETICAL),
-        (Fact::EncodingStale, Traits::ENCODING_STALE),
-    ];
-    for (fact, mark) in marks {
-        if !peers.is_usual(unit, mark) {
-            f.flag(fact, unit.all.has(mark));
-        }
-    }
-    if !peers.is_usual(unit, Traits::ORIGIN_MISSING) {
-        f.flag(Fact::OriginMissing, unit.any.has(Traits::ORIGIN_MISSING));
-    }
-    if !peers.is_usual(unit, Traits::BODY_SPACED) {
-        f.flag(Fact::BodySpaced, unit.any.has(Traits::BODY_SPACED) && spaced_is_odd(unit));
     }
 }
 
@@ -177,4 +259,6 @@ fn agent_facts(f: &mut Facts, unit: &Unit) {
     f.flag(Fact::AgentMalformed, unit.any.has(Traits::AGENT_MALFORMED));
     f.flag(Fact::AgentImpossible, unit.any.has(Traits::AGENT_IMPOSSIBLE));
     f.flag(Fact::AgentExploit, unit.any.has(Traits::AGENT_EXPLOIT));
+    f.flag(Fact::AgentBare, unit.any.has(Traits::AGENT_BARE));
+    f.flag(Fact::AgentUnreduced, unit.any.has(Traits::AGENT_UNREDUCED));
 }

@@ -5,15 +5,19 @@
 //! made. What is judged is judged at the end of an epoch, against all that was seen until then.
 
 mod campaign;
+mod conduct;
 mod convict;
 mod crowd;
 mod endpoint;
+mod habits;
 mod judge;
 mod origins;
 mod part;
 mod past;
 mod population;
+mod rhythm;
 mod rows;
+mod signature;
 mod sketch;
 mod slice;
 mod standing;
@@ -31,10 +35,11 @@ use sidetap_model::{EndpointId, EndpointRef, HashKey, Ts};
 use self::campaign::{Campaign, Convictions};
 use self::endpoint::Slot;
 use self::population::Population;
+use self::slice::Slice;
 use self::standing::Knowledge;
 use self::unit::{Place, Unit, Units};
 use crate::agent::{AgentKind, Agents};
-use crate::indicators::Pack;
+use crate::indicators::{Pack, Scope};
 use crate::observation::{Observation, Part, Surface, Traits};
 
 pub(crate) use self::sketch::Map;
@@ -117,6 +122,8 @@ pub struct Engine {
     /// Addresses that present a key.
     keys: Map<u64, sketch::Distinct>,
     start: Ts,
+    /// The site's quietest hours of the day, a bit each.
+    quiet: Option<u32>,
     evicted_endpoints: u64,
     evicted_parts: u64,
     now: Ts,
@@ -144,6 +151,7 @@ impl Engine {
             host_sessions: Map::default(),
             keys: Map::default(),
             start: Ts(i64::MAX),
+            quiet: None,
             evicted_endpoints: 0,
             evicted_parts: 0,
             now: Ts::default(),
@@ -167,6 +175,7 @@ impl Engine {
             self.public_key(observation);
             self.take(observation);
         }
+        self.quiet = self.population.quiet();
         self.judge();
     }
 
@@ -191,6 +200,46 @@ impl Engine {
     /// Clients known.
     pub fn clients(&self) -> usize {
         self.units.len()
+    }
+
+    /// How many clients, parts of endpoints' traffic and campaigns each indicator fires for.
+    pub fn fired(&self) -> BTreeMap<&str, u64> {
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut add = |fired: &[usize]| {
+            for indicator in fired.iter().filter_map(|n| self.pack.indicators().get(*n)) {
+                *counts.entry(&indicator.id).or_default() += 1;
+            }
+        };
+        for unit in self.units.keys().into_iter().filter_map(|key| self.units.get(key)) {
+            add(&self.ask_client(unit).1.fired);
+            for call in unit.calls.iter().filter(|c| c.n >= 8) {
+                if let Some(slot) = self.slots.get(self.resolve(call.slot) as usize) {
+                    add(&self.ask_part(slot, &Slice::of_call(call, unit, slot.roles())));
+                }
+            }
+        }
+        for slot in &self.slots {
+            for part in slot.order.iter().filter_map(|shape| slot.parts.get(shape)) {
+                add(&self.ask_part(slot, &Slice::of_part(part)));
+            }
+        }
+        for campaign in &self.campaigns {
+            let shown: Vec<usize> = campaign.fired.iter().map(|s| s.indicator).collect();
+            add(&shown);
+        }
+        for session in self.units.session_keys().into_iter().filter_map(|k| self.units.get_session(k)) {
+            for call in &session.calls {
+                if let Some(slot) = self.slots.get(self.resolve(call.slot) as usize) {
+                    add(&self.ask_part(slot, &self.slice_of_session(call, session)));
+                }
+            }
+        }
+        counts
+    }
+
+    fn ask_part(&self, slot: &Slot, slice: &Slice<'_>) -> Vec<usize> {
+        let facts = self.part_facts(slot, slice, |_| true);
+        facts.map(|f| self.view_at(slot).ask(Scope::Part, &f).fired).unwrap_or_default()
     }
 
     /// What endpoints are for.
@@ -234,6 +283,9 @@ impl Engine {
         }
         self.now = self.now.max(o.ts);
         self.start = self.start.min(o.ts);
+        if o.part != Part::Answer {
+            self.population.hour(o.ts);
+        }
         if let Some(robots) = &o.robots {
             self.population.learn_robots(&o.endpoint.host, (**robots).clone());
         }
@@ -247,6 +299,7 @@ impl Engine {
         let place = Place {
             unknown: known.is_none_or(|s| s.ok == 0 || !s.parameters),
             noisy: known.is_some_and(|s| s.false_alarms.count() >= 3.0),
+            at: known.map(|s| (s.endpoint.id.0, s.host)),
         };
         let Config { table, known, keys, agents, .. } = &self.config;
         let Some(unit) = self.units.of(o) else { return };

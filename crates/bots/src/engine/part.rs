@@ -1,6 +1,8 @@
 //! What a slice of an endpoint's traffic means beside the rest of it. Facts are looked at in the order of what they cost,
 //! and only as long as a class may still hold.
 
+use std::net::IpAddr;
+
 use smallvec::SmallVec;
 
 use super::Engine;
@@ -36,6 +38,16 @@ const OF_CROWD: &[Fact] = &[
     Fact::PartNetworks,
     Fact::PartCountries,
     Fact::PartOneNetwork,
+    Fact::Networks,
+    Fact::ClientsPerNetwork,
+    Fact::Cookieless,
+    Fact::Refererless,
+    Fact::Settled,
+    Fact::OneHead,
+    Fact::Unvisited,
+    Fact::EqualCounts,
+    Fact::Straight,
+    Fact::ArrivalsEven,
 ];
 /// Facts that need a look at the rest's clients.
 const OF_REST: &[Fact] = &[
@@ -50,6 +62,12 @@ const OF_REST: &[Fact] = &[
     Fact::RestAnonymous,
     Fact::RestReported,
     Fact::RestOneNetwork,
+    Fact::RestCookieless,
+    Fact::RestRefererless,
+    Fact::RestSettled,
+    Fact::RestUnvisited,
+    Fact::RestStraight,
+    Fact::RestErrorRatio,
 ];
 /// Facts about how much clients do, where the rest's are compared one by one.
 const OF_EXCESS: &[Fact] = &[Fact::RestTargetsPerClient, Fact::TargetExcess];
@@ -66,6 +84,12 @@ pub(super) struct Crowd {
     pub(super) tools: f64,
     single: f64,
     declared: f64,
+    cookieless: f64,
+    refererless: f64,
+    settled: f64,
+    blind: f64,
+    /// Of those with ten calls and more.
+    one_head: Option<f64>,
     pace: Option<f64>,
     origins: Origins,
 }
@@ -75,13 +99,29 @@ pub(super) struct Rest {
     pub(super) n: u32,
     pub(super) ok: u32,
     pub(super) fails: u32,
+    pub(super) errors: u32,
+    pub(super) members: u32,
+    pub(super) straight: u32,
     pub(super) sample: Vec<u64>,
 }
 
 impl Engine {
     /// The first class that a slice of an endpoint's traffic shows.
     pub(super) fn class_of(&self, slot: &Slot, slice: &Slice<'_>) -> Option<Found> {
-        let may = |facts: &Facts| self.pack.may_match(Scope::Part, facts);
+        let view = self.view_at(slot);
+        let facts = self.part_facts(slot, slice, |facts| view.may_match(Scope::Part, facts))?;
+        let asked = view.ask(Scope::Part, &facts);
+        let rule = self.matching(Scope::Part, &asked.fired)?;
+        Some(Found { rule, fired: asked.fired, facts })
+    }
+
+    /// Facts of a slice, looked at as long as `may` wants more of them; nothing where it does not.
+    pub(super) fn part_facts(
+        &self,
+        slot: &Slot,
+        slice: &Slice<'_>,
+        may: impl Fn(&Facts) -> bool,
+    ) -> Option<Facts> {
         let mut facts = Facts::default();
         for later in [OF_CROWD, OF_REST, OF_EXCESS, OF_STEPS] {
             facts.wait_for(later);
@@ -91,7 +131,7 @@ impl Engine {
             return None;
         }
         let sample = slice.who.sample();
-        self.crowded(&mut facts, &sample);
+        self.crowded(&mut facts, slice, &sample);
         if !may(&facts) {
             return None;
         }
@@ -103,9 +143,7 @@ impl Engine {
             return None;
         }
         self.stepped(&mut facts, slot, slice, &sample, &rest);
-        let asked = self.pack.ask(Scope::Part, &facts);
-        let rule = self.matching(Scope::Part, &asked.fired)?;
-        Some(Found { rule, fired: asked.fired, facts })
+        Some(facts)
     }
 
     /// What the counts of the slice and of the endpoint tell.
@@ -154,6 +192,7 @@ impl Engine {
         if let Some(quick) = slice.quick {
             f.set(Fact::Quick, quick);
         }
+        beside(f, slot, slice);
         let usual = match slice.outlier {
             Some((true, n)) => slot.by_session.p95_without(n),
             Some((false, n)) => slot.by_client.p95_without(n),
@@ -163,8 +202,17 @@ impl Engine {
     }
 
     /// What the slice's clients are like.
-    fn crowded(&self, f: &mut Facts, sample: &[u64]) {
+    fn crowded(&self, f: &mut Facts, slice: &Slice<'_>, sample: &[u64]) {
         let crowd = self.crowd(sample.iter().filter_map(|k| self.units.get(*k)));
+        f.set(Fact::Cookieless, crowd.cookieless);
+        f.set(Fact::Refererless, crowd.refererless);
+        f.set(Fact::Settled, crowd.settled);
+        f.set(Fact::Unvisited, crowd.blind);
+        if let Some(share) = crowd.one_head {
+            f.set(Fact::OneHead, share);
+        }
+        self.networks(f, sample);
+        super::rhythm::facts(f, slice);
         f.set(Fact::Narrow, crowd.narrow);
         f.set(Fact::NoAssets, crowd.bare);
         f.set(Fact::Tools, crowd.tools);
@@ -184,9 +232,26 @@ impl Engine {
         f.looked_at(OF_CROWD);
     }
 
+    /// Networks that the clients looked at are in.
+    fn networks(&self, f: &mut Facts, sample: &[u64]) {
+        let network = |key: &u64| {
+            self.units.get(*key).map(|u| match u.ip {
+                IpAddr::V4(ip) => u64::from(ip.to_bits() >> 8),
+                IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64,
+            })
+        };
+        let mut networks: Vec<u64> = sample.iter().filter_map(network).collect();
+        let clients = networks.len();
+        networks.sort_unstable();
+        networks.dedup();
+        f.set(Fact::Networks, networks.len() as f64);
+        f.set(Fact::ClientsPerNetwork, clients as f64 / networks.len().max(1) as f64);
+    }
+
     pub(super) fn crowd<'a>(&'a self, units: impl Iterator<Item = &'a Unit>) -> Crowd {
         let mut c = Crowd::default();
         let mut paces: SmallVec<[f64; 16]> = SmallVec::new();
+        let (mut callers, mut plain) = (0u32, 0u32);
         for unit in units {
             c.clients += 1;
             c.narrow += f64::from(u8::from(unit.is_narrow()));
@@ -194,11 +259,29 @@ impl Engine {
             c.tools += f64::from(u8::from(unit.tool));
             c.single += f64::from(u8::from(unit.n <= 4));
             c.declared += f64::from(u8::from(unit.agent.is_declared()));
+            c.cookieless += f64::from(u8::from(unit.cookies == 0));
+            c.refererless += f64::from(u8::from(unit.referers == 0));
+            c.settled += f64::from(u8::from(unit.trusted));
+            c.blind += f64::from(u8::from(unit.habits.blind_acts > 0));
+            let calls = unit.n.saturating_sub(unit.assets) >= 10;
+            callers += u32::from(calls);
+            plain += u32::from(calls && unit.habits.heads.count() <= 1.0);
             paces.extend(unit.gaps.median_ms());
             c.origins.add(&unit.standing);
         }
+        c.one_head = (callers > 0).then(|| ratio(plain, callers));
         let n = c.clients.max(1) as f64;
-        for share in [&mut c.narrow, &mut c.bare, &mut c.tools, &mut c.single, &mut c.declared] {
+        for share in [
+            &mut c.narrow,
+            &mut c.bare,
+            &mut c.tools,
+            &mut c.single,
+            &mut c.declared,
+            &mut c.cookieless,
+            &mut c.refererless,
+            &mut c.settled,
+            &mut c.blind,
+        ] {
             *share /= n;
         }
         let middle = paces.len() / 2;
@@ -219,9 +302,14 @@ impl Engine {
             rest.n += part.n;
             rest.ok += part.ok;
             rest.fails += part.fails();
+            rest.errors += part.errors;
             let room = SAMPLE.saturating_sub(rest.sample.len()).min(64);
             let step = part.members.len().div_ceil(room.max(1)).max(1);
-            rest.sample.extend(part.members.iter().step_by(step).map(|m| m.unit));
+            for member in part.members.iter().step_by(step) {
+                rest.members += 1;
+                rest.straight += u32::from(member.delay_ms == 0);
+                rest.sample.push(member.unit);
+            }
         }
         if slice.without_shape.is_none() && slice.without_calls.is_none() {
             rest.n = rest.n.saturating_sub(slice.n);
@@ -262,6 +350,12 @@ impl Engine {
             if let Some(shares) = crowd.origins.shares().filter(|s| s.located >= 3.0) {
                 origin_facts(f, &shares);
             }
+            f.set(Fact::RestCookieless, crowd.cookieless);
+            f.set(Fact::RestRefererless, crowd.refererless);
+            f.set(Fact::RestSettled, crowd.settled);
+            f.set(Fact::RestUnvisited, crowd.blind);
+            f.set(Fact::RestStraight, ratio(rest.straight, rest.members));
+            f.set(Fact::RestErrorRatio, ratio(rest.errors, rest.n));
         } else {
             f.looked_at(&[Fact::MissingSteps]);
         }
@@ -401,6 +495,32 @@ fn excess_of_rest(f: &mut Facts, slot: &Slot, slice: &Slice<'_>, own: &[u64]) {
     }
     f.looked_at(OF_REST);
     f.looked_at(OF_EXCESS);
+}
+
+/// What the slice's counts tell of its answers, numbers, bodies and cookies.
+fn beside(f: &mut Facts, slot: &Slot, slice: &Slice<'_>) {
+    let of = |n: u32| ratio(n, slice.n);
+    let known = [
+        (Fact::LimitedRatio, slice.limited.map(of)),
+        (Fact::ErrorRatio, slice.errors.map(of)),
+        (Fact::Ascending, slice.ascending),
+        (Fact::EvenStride, slice.even),
+        (Fact::ArrivalRegular, slice.gaps.and_then(super::sketch::Gaps::regular)),
+        (Fact::ArrivalSpread, slice.gaps.and_then(super::sketch::Gaps::spread)),
+        (Fact::BodyElsewhere, slot.bodies.elsewhere(slice.bodies)),
+        (Fact::CookiesElsewhere, slot.cookies.elsewhere(slice.cookies)),
+    ];
+    for (fact, value) in known {
+        if let Some(value) = value {
+            f.set(fact, value);
+        }
+    }
+    f.set(Fact::AgentsPerClient, slice.agents as f64 / slice.clients.max(1) as f64);
+    if let Some([addresses, networks, agents]) = slice.spread {
+        f.set(Fact::SessionAddresses, addresses as f64);
+        f.set(Fact::SessionNetworks, networks as f64);
+        f.set(Fact::SessionAgents, agents as f64);
+    }
 }
 
 fn per_client(slice: &Slice<'_>) -> f64 {

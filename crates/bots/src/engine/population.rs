@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use sidetap_model::Ts;
 
 use super::unit::Unit;
 use crate::agent::AgentKind;
@@ -14,6 +15,8 @@ pub(crate) struct Population {
     browsers: BTreeMap<String, Browsers>,
     apps: BTreeMap<u64, Apps>,
     robots: BTreeMap<String, Robots>,
+    /// Requests by the hour of the day.
+    hours: [u64; 24],
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -23,7 +26,7 @@ struct Browsers {
     hints: u32,
     host_late: u32,
     connection: u32,
-    usual: BTreeMap<u8, u32>,
+    usual: Usual,
     majors: BTreeMap<u16, u32>,
 }
 
@@ -31,29 +34,80 @@ struct Browsers {
 struct Apps {
     n: u32,
     own_headers: u32,
-    usual: BTreeMap<u8, u32>,
+    usual: Usual,
 }
 
-/// Traits that are odd only where others do not have them.
-const HABITS: [Traits; 10] = [
+/// Traits that are odd only where others do not have them: in every request, or in one.
+pub(crate) const HABITS: [Traits; 16] = [
     Traits::LIBRARY_ORDER,
     Traits::APP_ORDER,
     Traits::CASE_MIXED,
     Traits::ENCODING_STALE,
-    Traits::ORIGIN_MISSING,
     Traits::LANGUAGE_MISSING,
-    Traits::BODY_SPACED,
     Traits::ACCEPT_MISSING,
     Traits::FEW_HEADERS,
     Traits::ALPHABETICAL,
+    Traits::ENCODING_MISSING,
+    Traits::LANGUAGE_ANY,
+    Traits::LANGUAGE_BARE,
+    Traits::CONNECTION_CLOSE,
+    Traits::PROFILE_ORDER,
+    Traits::PROFILE_MISSING,
+    Traits::RESEMBLES,
+    Traits::HOST_PORT,
+];
+pub(crate) const SLIPS: [Traits; 24] = [
+    Traits::BODY_SPACED,
+    Traits::ORIGIN_MISSING,
+    Traits::HINTS_PART,
+    Traits::HINTS_BRAND,
+    Traits::SEC_FETCH_PART,
+    Traits::SEC_FETCH_SITE_ODD,
+    Traits::ACCEPT_DEST_ODD,
+    Traits::EXPECT,
+    Traits::ACCEPT_CHARSET,
+    Traits::TYPE_WITHOUT_BODY,
+    Traits::BODY_UNTYPED,
+    Traits::GET_BODY,
+    Traits::COOKIE_TWICE,
+    Traits::XHR_NAVIGATES,
+    Traits::UNDERSCORE_NAME,
+    Traits::PROFILE_VALUES,
+    Traits::PROFILE_FOREIGN,
+    Traits::FIELD_EMPTY,
+    Traits::KEEP_ALIVE_FIELD,
+    Traits::TYPE_MISMATCH,
+    Traits::UPGRADE_MISSING,
+    Traits::REFERER_SELF,
+    Traits::REFERER_MALFORMED,
+    Traits::ABSOLUTE_FORM,
 ];
 
-fn count_traits(usual: &mut BTreeMap<u8, u32>, unit: &Unit) {
-    for mark in HABITS {
-        let body = mark == Traits::BODY_SPACED || mark == Traits::ORIGIN_MISSING;
-        if if body { unit.any.has(mark) } else { unit.all.has(mark) } {
-            *usual.entry(mark.0.trailing_zeros() as u8).or_default() += 1;
+/// How many of good standing show each trait, and the traits that more than a fifth of them do.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Usual {
+    n: u32,
+    counts: BTreeMap<u8, u32>,
+    marks: Traits,
+}
+
+impl Usual {
+    /// Keeps no more marks than are learned.
+    fn bound(&mut self) {
+        self.counts
+            .retain(|bit, _| HABITS.iter().chain(&SLIPS).any(|m| m.0.trailing_zeros() == u32::from(*bit)));
+    }
+
+    fn learn(&mut self, unit: &Unit) {
+        self.n += 1;
+        let shown =
+            HABITS.iter().filter(|m| unit.all.has(**m)).chain(SLIPS.iter().filter(|m| unit.any.has(**m)));
+        for mark in shown {
+            *self.counts.entry(mark.0.trailing_zeros() as u8).or_default() += 1;
         }
+        let n = u64::from(self.n);
+        let often = self.counts.iter().filter(|(_, c)| n >= 3 && u64::from(**c) * 5 > n);
+        self.marks = Traits(often.fold(0, |bits, (bit, _)| bits | 1 << bit));
     }
 }
 
@@ -72,10 +126,10 @@ impl Population {
         cut(&mut self.apps, KEPT);
         cut(&mut self.robots, KEPT);
         for browsers in self.browsers.values_mut() {
-            cut(&mut browsers.usual, HABITS.len());
+            browsers.usual.bound();
             cut(&mut browsers.majors, 256);
         }
-        self.apps.values_mut().for_each(|apps| cut(&mut apps.usual, HABITS.len()));
+        self.apps.values_mut().for_each(|apps| apps.usual.bound());
         self
     }
 
@@ -89,7 +143,7 @@ impl Population {
         b.sec_fetch += u32::from(unit.any.has(Traits::SEC_FETCH));
         b.hints += u32::from(unit.any.has(Traits::CLIENT_HINTS));
         b.host_late += u32::from(unit.any.has(Traits::HOST_LATE));
-        count_traits(&mut b.usual, unit);
+        b.usual.learn(unit);
         b.connection += u32::from(!unit.all.has(Traits::CONNECTION_MISSING));
         if b.majors.len() < 256 || b.majors.contains_key(&unit.agent.major) {
             *b.majors.entry(unit.agent.major).or_default() += 1;
@@ -103,7 +157,7 @@ impl Population {
         }
         let a = self.apps.entry(unit.host).or_default();
         a.n += 1;
-        count_traits(&mut a.usual, unit);
+        a.usual.learn(unit);
         a.own_headers += u32::from(unit.all.has(Traits::APP_HEADERS));
     }
 
@@ -117,6 +171,28 @@ impl Population {
     /// True where the host's robots.txt forbids the agent the path; nothing where none was seen.
     pub(crate) fn forbids(&self, host: &str, agent: &str, path: &str) -> Option<bool> {
         self.robots.get(host).map(|r| r.forbids(agent, path))
+    }
+
+    /// A request at this time.
+    pub(crate) fn hour(&mut self, ts: Ts) {
+        let hour = ts.secs().rem_euclid(86_400) / 3600;
+        if let Some(n) = self.hours.get_mut(hour as usize) {
+            *n += 1;
+        }
+    }
+
+    /// The eight hours of the day in which the site has the fewest requests, a bit each; nothing where fewer than twenty hours
+    /// were seen or the quiet ones are no quieter than half of the average.
+    pub(crate) fn quiet(&self) -> Option<u32> {
+        let total: u64 = self.hours.iter().sum();
+        if total < 2000 || self.hours.iter().filter(|n| **n > 0).count() < 20 {
+            return None;
+        }
+        let mut hours: Vec<(u64, usize)> = self.hours.iter().enumerate().map(|(h, n)| (*n, h)).collect();
+        hours.sort_unstable();
+        let quiet = hours.get(..8)?;
+        let n: u64 = quiet.iter().map(|(n, _)| n).sum();
+        (n * 6 <= total).then(|| quiet.iter().fold(0, |mask, (_, h)| mask | 1 << h))
     }
 
     /// Those that a client is compared with.
@@ -139,17 +215,22 @@ impl Peers<'_> {
         (b.n >= 3).then(|| f64::from(pick(b)) / f64::from(b.n))
     }
 
-    /// True where clients of good standing show the trait as well: a hop that rewrites heads, or a habit of the site's own
-    /// scripts or app. Then it says nothing.
-    pub(crate) fn is_usual(&self, unit: &Unit, mark: Traits) -> bool {
-        let bit = mark.0.trailing_zeros() as u8;
-        let share = |n: u32, usual: &BTreeMap<u8, u32>| {
-            n >= 3 && usual.get(&bit).is_some_and(|c| u64::from(*c) * 5 > u64::from(n))
+    /// Traits that clients of good standing show as well: a hop that rewrites heads, or a habit of the site's own scripts or
+    /// app. Then they say nothing.
+    pub(crate) fn usual(&self, unit: &Unit) -> Traits {
+        let marks = match unit.agent.kind {
+            AgentKind::Browser => self.browsers.map(|b| b.usual.marks),
+            AgentKind::AppLibrary => self.apps.map(|a| a.usual.marks),
+            _ => None,
         };
+        marks.unwrap_or_default()
+    }
+
+    /// True where others of the same kind are known to compare with.
+    pub(crate) fn known(&self, unit: &Unit) -> bool {
         match unit.agent.kind {
-            AgentKind::Browser => self.browsers.is_some_and(|b| share(b.n, &b.usual)),
-            AgentKind::AppLibrary => self.apps.is_some_and(|a| share(a.n, &a.usual)),
-            _ => false,
+            AgentKind::AppLibrary => self.apps.is_some_and(|a| a.n >= 3),
+            _ => self.browsers(|b| b.n).is_some(),
         }
     }
 

@@ -13,8 +13,8 @@ use super::campaign::{Campaign, Conviction, Shown, show};
 use super::story::Cast;
 use super::unit::{BUCKET_S, ExchangeId, Session, Unit};
 use crate::hash;
-use crate::indicators::{Asked, Pillar, short};
-use crate::observation::{agent_spelled, shape_spelled};
+use crate::indicators::{Asked, Pillar, View, short};
+use crate::observation::{Prints, agent_spelled, shape_spelled};
 
 /// Automation at which a client that does no harm is told of.
 const AUTOMATED: u8 = 80;
@@ -115,7 +115,7 @@ impl Engine {
         for key in self.units.keys() {
             let Some(unit) = self.units.get(key) else { continue };
             let conviction = self.convictions.units.get(&key);
-            let automated = conviction.is_none() && self.is_automated(unit);
+            let automated = conviction.is_none() && unit.automation >= AUTOMATED;
             for (bucket, n) in &unit.timeline {
                 let point = points.entry(*bucket).or_default();
                 point.ts = Ts::from_parts(bucket * BUCKET_S, 0);
@@ -129,19 +129,6 @@ impl Engine {
             }
         }
         points.into_values().collect()
-    }
-
-    fn is_automated(&self, unit: &Unit) -> bool {
-        let (_, asked) = self.ask_client(unit);
-        self.automation(&asked.fired) >= AUTOMATED
-    }
-
-    fn automation(&self, fired: &[usize]) -> u8 {
-        percent(-2.2 + self.pack.sum(fired, |i| i.automation))
-    }
-
-    fn harm(&self, fired: &[usize]) -> u8 {
-        percent(-4.0 + self.pack.sum(fired, |i| i.harm))
     }
 
     fn unit_row(&self, unit: &Unit, conviction: &Conviction) -> VerdictRow {
@@ -182,6 +169,7 @@ impl Engine {
         asked: &Asked,
         evidence: &[ExchangeId],
     ) -> VerdictRow {
+        let view = self.client_view(unit);
         let id = hash::words(&[hash::of(unit.zone.as_str().as_bytes()), hash::of(subject.value.as_bytes())]);
         VerdictRow {
             id: format!("v-{id:016x}"),
@@ -192,8 +180,8 @@ impl Engine {
             intent: "benign".into(),
             class: None,
             oat: Vec::new(),
-            score: self.harm(fired),
-            automation: self.automation(fired),
+            score: harm(&view, fired),
+            automation: automation(&view, fired),
             coverage: coverage(asked),
             campaign: None,
             phase: phase(false),
@@ -201,7 +189,7 @@ impl Engine {
             detected_at: unit.last,
             last_seen: unit.last,
             requests: u64::from(unit.n),
-            reasons: self.reasons(fired, shown, evidence),
+            reasons: self.reasons(&view, fired, shown, evidence, &unit.prints),
             response: "none".into(),
             ttl_s: self.config.ttl_s,
             hosts: self.hosts(unit),
@@ -232,8 +220,11 @@ impl Engine {
     }
 
     fn automated_row(&self, unit: &Unit) -> Option<VerdictRow> {
+        if unit.n < 3 || unit.automation < AUTOMATED {
+            return None;
+        }
         let (facts, asked) = self.ask_client(unit);
-        if unit.n < 3 || self.automation(&asked.fired) < AUTOMATED {
+        if automation(&self.client_view(unit), &asked.fired) < AUTOMATED {
             return None;
         }
         let mut shown = Vec::new();
@@ -329,7 +320,14 @@ impl Engine {
         hosts
     }
 
-    fn reasons(&self, fired: &[usize], shown: &[Shown], evidence: &[ExchangeId]) -> Vec<Reason> {
+    fn reasons(
+        &self,
+        view: &View<'_>,
+        fired: &[usize],
+        shown: &[Shown],
+        evidence: &[ExchangeId],
+        prints: &Prints,
+    ) -> Vec<Reason> {
         let ids: Vec<String> = dedup_ids(evidence);
         let mut reasons: Vec<Reason> = shown
             .iter()
@@ -342,10 +340,12 @@ impl Engine {
                     None => indicator.threshold(),
                 };
                 let seen = told(indicator.shown(), s.observed);
+                let print = self.print_of(&indicator.family, prints);
+                let print = print.map_or_else(String::new, |p| format!("; fingerprint {p}"));
                 Some(Reason {
                     indicator: indicator.id.clone(),
-                    weight: (indicator.harm.max(indicator.automation) * 100.0).round() / 100.0,
-                    observed: format!("{} ({seen})", indicator.description.trim_end_matches('.')),
+                    weight: (view.weight(s.indicator) * 100.0).round() / 100.0,
+                    observed: format!("{} ({seen}{print})", indicator.description.trim_end_matches('.')),
                     baseline,
                     evidence: ids.clone(),
                 })
@@ -402,11 +402,14 @@ impl Engine {
         told_places(&mut signature, &networks, &countries);
         let rule = self.pack.rules().get(campaign.rule);
         let fired: Vec<usize> = campaign.fired.iter().map(|s| s.indicator).collect();
+        let slot = campaign.slots.first().and_then(|s| self.slots.get(*s as usize));
+        let view = slot.map_or_else(|| self.pack.everywhere(), |s| self.view_at(s));
+        let prints = units.first().map(|(u, _)| u.prints).unwrap_or_default();
         CampaignRow {
             id: campaign.id.clone(),
             class: rule.map(|r| r.id.clone()).unwrap_or_default(),
             oat: rule.map(|r| r.oat.clone()).unwrap_or_default(),
-            score: self.harm(&fired).max(75),
+            score: harm(&view, &fired).max(75),
             phase: phase(campaign.retrospective),
             first_seen: first,
             detected_at: campaign.detected,
@@ -417,7 +420,7 @@ impl Engine {
             networks,
             countries,
             outcome: self.outcome(campaign, Cast { units, sessions }),
-            reasons: self.reasons(&fired, &campaign.fired, &campaign.evidence),
+            reasons: self.reasons(&view, &fired, &campaign.fired, &campaign.evidence, &prints),
             members,
             timeline: timeline.into_iter().map(|(b, n)| (Ts::from_parts(b * BUCKET_S, 0), n)).collect(),
         }
@@ -436,7 +439,7 @@ impl Engine {
 
     fn signature(&self, campaign: &Campaign, cast: Cast<'_>, members: &[Member]) -> BTreeMap<String, String> {
         let units = cast.units;
-        let mut s = BTreeMap::new();
+        let mut s = self.prints(campaign, units);
         if let Some(shape) = campaign.shapes.first() {
             s.insert("fingerprint".into(), shape_spelled(*shape));
         }
@@ -476,6 +479,14 @@ fn ip_subject(ip: IpAddr) -> Subject {
 
 fn phase(retrospective: bool) -> String {
     if retrospective { "retrospective" } else { "online" }.into()
+}
+
+pub(super) fn automation(view: &View<'_>, fired: &[usize]) -> u8 {
+    percent(-2.2 + view.automation(fired, |_| true))
+}
+
+fn harm(view: &View<'_>, fired: &[usize]) -> u8 {
+    percent(-4.0 + view.harm(fired))
 }
 
 fn percent(log_odds: f64) -> u8 {

@@ -14,6 +14,12 @@ impl Distinct {
         }
     }
 
+    /// False where a value was certainly not inserted.
+    pub(crate) fn may_have(&self, hash: u64) -> bool {
+        let bit = hash >> 56;
+        self.0.get((bit >> 6) as usize).is_some_and(|word| word >> (bit & 63) & 1 == 1)
+    }
+
     pub(crate) fn merge(&mut self, other: &Distinct) {
         for (mine, theirs) in self.0.iter_mut().zip(other.0) {
             *mine |= theirs;
@@ -31,16 +37,70 @@ impl Distinct {
     }
 }
 
+/// Counts a few distinct values by linear counting over 64 bits: exact enough to some 150, saturating there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Few(u64);
+
+impl Few {
+    #[inline]
+    pub(crate) fn insert(&mut self, hash: u64) {
+        self.0 |= 1 << (hash >> 58);
+    }
+
+    /// Estimate of how many.
+    pub(crate) fn count(self) -> f64 {
+        let set = self.0.count_ones();
+        if set <= 4 {
+            return f64::from(set);
+        }
+        let zero = f64::from(64 - set.min(63));
+        (-64.0 * (zero / 64.0).ln()).round()
+    }
+}
+
+/// The least hash of each of eight kinds of values (MinHash by one permutation): alike where sets are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Least([u16; 8]);
+
+impl Default for Least {
+    fn default() -> Self {
+        Least([u16::MAX; 8])
+    }
+}
+
+impl Least {
+    #[inline]
+    pub(crate) fn insert(&mut self, hash: u64) {
+        if let Some(least) = self.0.get_mut((hash & 7) as usize) {
+            *least = (*least).min((hash >> 48) as u16);
+        }
+    }
+
+    pub(crate) fn merge(&mut self, other: &Least) {
+        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
+            *mine = (*mine).min(theirs);
+        }
+    }
+
+    /// The eight of them in hexadecimal, nothing where no value was seen.
+    pub(crate) fn spelled(&self) -> Option<String> {
+        let any = self.0.iter().any(|v| *v != u16::MAX);
+        any.then(|| self.0.iter().map(|v| format!("{v:04x}")).collect())
+    }
+}
+
 /// Gaps between requests in quarter octaves of milliseconds, 1 ms to 18 minutes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Gaps {
     bins: [u8; 40],
     n: u32,
+    /// Gaps that are whole seconds.
+    whole: u32,
 }
 
 impl Default for Gaps {
     fn default() -> Self {
-        Gaps { bins: [0; 40], n: 0 }
+        Gaps { bins: [0; 40], n: 0, whole: 0 }
     }
 }
 
@@ -51,12 +111,12 @@ impl Gaps {
         let half = if octave == 0 { 0 } else { (ms >> (octave - 1)) & 1 };
         let bin = (octave as usize * 2 + half as usize).min(39);
         self.n = self.n.saturating_add(1);
+        self.whole = self.whole.saturating_add(u32::from(ms >= 980 && !(21..980).contains(&(ms % 1000))));
         if let Some(b) = self.bins.get_mut(bin) {
+            *b += 1;
             if *b == u8::MAX {
                 self.halve();
-                return self.add(nanos);
             }
-            *b += 1;
         }
     }
 
@@ -83,6 +143,59 @@ impl Gaps {
             }
         }
         None
+    }
+
+    /// Entropy in bits of the half octaves that gaps fall in, where there are 24 gaps and more.
+    pub(crate) fn entropy(&self) -> Option<f64> {
+        let total = f64::from(self.total());
+        let bits = |b: &u8| {
+            let p = f64::from(*b) / total;
+            -p * p.log2()
+        };
+        (total >= 24.0).then(|| self.bins.iter().filter(|b| **b > 0).map(bits).sum::<f64>().max(0.0))
+    }
+
+    /// Octaves between the gap that a tenth stays under and the one that nine tenths do, where there are 24 gaps and more.
+    pub(crate) fn spread(&self) -> Option<f64> {
+        let total = self.total();
+        if total < 24 {
+            return None;
+        }
+        let at = |tenths: u32| {
+            let mut seen = 0;
+            self.bins.iter().position(|b| {
+                seen += u32::from(*b);
+                seen * 10 >= total * tenths
+            })
+        };
+        Some((at(9)? as f64 - at(1)? as f64) / 2.0)
+    }
+
+    /// Share of gaps that are whole seconds, where there are 24 gaps and more.
+    pub(crate) fn whole(&self) -> Option<f64> {
+        (self.n >= 24).then(|| f64::from(self.whole) / f64::from(self.n))
+    }
+
+    /// Share of gaps below 64 ms and of those above 65 s, where there are 24 gaps and more.
+    pub(crate) fn ends(&self) -> Option<(f64, f64)> {
+        let total = self.total();
+        let sum = |bins: Option<&[u8]>| bins.unwrap_or_default().iter().map(|b| u32::from(*b)).sum::<u32>();
+        let share = |n: u32| f64::from(n) / f64::from(total);
+        (total >= 24).then(|| (share(sum(self.bins.get(..12))), share(sum(self.bins.get(32..)))))
+    }
+
+    /// The median's half octave, the share of the most used one in tenths and the octaves between short and long gaps;
+    /// nothing where there are fewer than eight.
+    pub(crate) fn spelled(&self) -> Option<String> {
+        let total = self.total();
+        let mut seen = 0;
+        let median = self.bins.iter().position(|b| {
+            seen += u32::from(*b);
+            seen * 2 >= total
+        })?;
+        let regular = (self.regular()? * 10.0).floor();
+        let spread = self.spread().map_or_else(|| "x".to_owned(), |s| format!("{s:.0}"));
+        Some(format!("{median:02}.{regular:.0}.{spread}"))
     }
 
     /// Share of gaps in the most used half octave.
@@ -222,6 +335,42 @@ mod tests {
         }
         assert_eq!(h.total(), 21);
         assert!(h.p95_without(400).unwrap() <= 3.0);
+    }
+
+    #[test]
+    fn gaps_tell_machines_from_people() {
+        let mut clock = Gaps::default();
+        let mut person = Gaps::default();
+        for n in 0..60i64 {
+            clock.add(2_000_000_000);
+            person.add((n * n * n * 7_919 % 90_000 + 300) * 1_000_000);
+        }
+        assert_eq!((clock.entropy(), clock.spread(), clock.whole()), (Some(0.0), Some(0.0), Some(1.0)));
+        assert!(person.entropy().unwrap() > 2.0 && person.spread().unwrap() > 2.0);
+        assert!(person.whole().unwrap() < 0.3 && clock.ends() == Some((0.0, 0.0)));
+    }
+
+    #[test]
+    fn few_values_are_counted() {
+        let mut few = Few::default();
+        for i in 0..20u64 {
+            few.insert(crate::hash::words(&[i]));
+        }
+        assert!((14.0..27.0).contains(&few.count()), "{}", few.count());
+    }
+
+    #[test]
+    fn like_sets_have_like_sketches() {
+        let of = |range: std::ops::Range<u64>| {
+            let mut least = Least::default();
+            range.for_each(|i| least.insert(crate::hash::words(&[i])));
+            least
+        };
+        let alike = |a: Least, b: Least| a.0.iter().zip(b.0).filter(|(x, y)| **x == *y).count();
+        assert!(alike(of(0..200), of(0..210)) >= 6);
+        assert!(alike(of(0..200), of(500..700)) <= 2);
+        assert_eq!(Least::default().spelled(), None);
+        assert_eq!(of(0..9).spelled().map(|s| s.len()), Some(32));
     }
 
     #[test]

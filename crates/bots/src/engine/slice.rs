@@ -1,7 +1,7 @@
 //! Slices of an endpoint's traffic: the calls of a fingerprint, of a client, of a session or of a crowd, added up.
 
 use super::endpoint::{Member, Part};
-use super::sketch::Set;
+use super::sketch::{Gaps, Set};
 use super::unit::{Call, Session, Unit};
 use crate::role::Roles;
 
@@ -40,6 +40,19 @@ pub(crate) struct Slice<'a> {
     pub(crate) without_calls: Option<&'a Call>,
     /// Calls of the one client or session, for the outlier test.
     pub(crate) outlier: Option<(bool, u32)>,
+    /// Answers that said to slow down, and those that said that the server failed; nothing where nobody counted.
+    pub(crate) limited: Option<u32>,
+    pub(crate) errors: Option<u32>,
+    /// Between its requests.
+    pub(crate) gaps: Option<&'a Gaps>,
+    /// Share of steps between numbers that go up, and that are as wide as the one before.
+    pub(crate) ascending: Option<f64>,
+    pub(crate) even: Option<f64>,
+    /// Fingerprints of bodies and of cookies.
+    pub(crate) bodies: &'a [(u64, u32)],
+    pub(crate) cookies: &'a [(u64, u32)],
+    /// Addresses, networks and agent families that presented the session.
+    pub(crate) spread: Option<[usize; 3]>,
 }
 
 /// The units of a slice.
@@ -105,6 +118,14 @@ impl<'a> Slice<'a> {
             without_shape: None,
             without_calls: None,
             outlier: None,
+            limited: None,
+            errors: None,
+            gaps: None,
+            ascending: None,
+            even: None,
+            bodies: &[],
+            cookies: &[],
+            spread: None,
         }
     }
 
@@ -130,6 +151,12 @@ impl<'a> Slice<'a> {
             quick: Some(f64::from(part.quick) / part.members.len().max(1) as f64),
             without_shape: Some(part.shape),
             outlier: (part.members.len() == 1).then_some((false, part.n)),
+            limited: Some(part.limited),
+            errors: Some(part.errors),
+            gaps: Some(&part.gaps),
+            ascending: (part.steps >= 8).then(|| ratio(part.up, part.steps)),
+            bodies: &part.bodies,
+            cookies: &part.cookies,
             ..Slice::new(Who::Members(&part.members))
         }
     }
@@ -182,6 +209,8 @@ impl<'a> Slice<'a> {
             targets: call.targets.count().min(f64::from(call.n)),
             agents: 1,
             stepping: (call.steps >= 8).then(|| ratio(call.near, call.steps)),
+            ascending: (call.steps >= 8).then(|| ratio(call.up, call.steps)),
+            even: (call.steps >= 8).then(|| ratio(call.even, call.steps)),
             span_s: call.last.since(call.first) as f64 / 1e9,
             without_calls: Some(call),
             ..Slice::new(Who::Units(units))

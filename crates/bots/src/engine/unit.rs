@@ -6,11 +6,12 @@ use std::sync::Arc;
 use sidetap_model::{FlowId, HashKey, Ts, Zone};
 use smallvec::SmallVec;
 
+use super::habits::Habits;
 use super::sketch::{Distinct, Gaps, Map};
 use super::standing::Standing;
 use crate::agent::{Agent, AgentKind};
 use crate::hash;
-use crate::observation::{Attempt, Observation, Outcome, Part, Surface, Token, Traits};
+use crate::observation::{Attempt, Observation, Outcome, Part, Prints, Surface, Token, Traits};
 
 /// Names an exchange.
 pub(crate) type ExchangeId = (FlowId, u32);
@@ -71,6 +72,11 @@ pub(crate) struct Unit {
     pub(crate) trusted: bool,
     pub(crate) queued: bool,
     pub(crate) established: bool,
+    /// Automation when it was judged last, 1 to 99.
+    pub(crate) automation: u8,
+    pub(crate) habits: Habits,
+    /// Fingerprints of its first request that is not for an asset.
+    pub(crate) prints: Prints,
 }
 
 /// What is known of the place that an observation is about.
@@ -80,6 +86,8 @@ pub(crate) struct Place {
     pub(crate) unknown: bool,
     /// Honest calls look like attacks here.
     pub(crate) noisy: bool,
+    /// The endpoint's id and its host's hash.
+    pub(crate) at: Option<(u64, u64)>,
 }
 
 /// What a client or a session did on one endpoint.
@@ -96,6 +104,10 @@ pub(crate) struct Call {
     pub(crate) last_number: u64,
     pub(crate) steps: u32,
     pub(crate) near: u32,
+    /// Steps to a greater number, and those as wide as the one before.
+    pub(crate) up: u32,
+    pub(crate) even: u32,
+    stride: i64,
     pub(crate) first: Ts,
     pub(crate) last: Ts,
     pub(crate) evidence: ExchangeId,
@@ -122,6 +134,9 @@ impl Call {
             last_number: 0,
             steps: 0,
             near: 0,
+            up: 0,
+            even: 0,
+            stride: 0,
             first: o.ts,
             last: o.ts,
             evidence: (o.flow_id, o.seq),
@@ -157,6 +172,10 @@ impl Call {
         if self.last_number != 0 && number != self.last_number {
             self.steps += 1;
             self.near += u32::from(number.abs_diff(self.last_number) <= 8);
+            let stride = number.wrapping_sub(self.last_number).cast_signed();
+            self.up += u32::from(stride > 0);
+            self.even += u32::from(stride == self.stride);
+            self.stride = stride;
         }
         self.last_number = number;
     }
@@ -174,6 +193,8 @@ impl Call {
         self.targets.merge(&other.targets);
         self.steps += other.steps;
         self.near += other.near;
+        self.up += other.up;
+        self.even += other.even;
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
     }
@@ -217,9 +238,9 @@ impl Unit {
             last: o.ts,
             n: 0,
             any: Traits::NONE,
-            all: Traits(u64::MAX),
+            all: Traits(u128::MAX),
             pages: 0,
-            page_all: Traits(u64::MAX),
+            page_all: Traits(u128::MAX),
             assets: 0,
             heads: 0,
             referers: 0,
@@ -257,13 +278,16 @@ impl Unit {
             trusted: false,
             queued: false,
             established: false,
+            automation: 0,
+            habits: Habits::default(),
+            prints: o.prints,
         }
     }
 
     /// Takes an observation in. `slot` is the endpoint's, nothing for assets; `place` says what is known of it.
     pub(crate) fn add(&mut self, o: &Observation, slot: Option<u32>, place: Place) -> Option<u32> {
         if o.part != Part::Answer {
-            self.request(o);
+            self.request(o, place.at);
             if !place.noisy {
                 self.attempts(o);
             }
@@ -272,9 +296,14 @@ impl Unit {
         slot.and_then(|slot| add_call(&mut self.calls, &mut self.calls_over, slot, o))
     }
 
-    fn request(&mut self, o: &Observation) {
+    fn request(&mut self, o: &Observation, at: Option<(u64, u64)>) {
+        let gap = o.ts.since(self.last);
         if self.n > 0 && o.surface != Surface::Asset {
-            self.gaps.add(o.ts.since(self.last));
+            self.gaps.add(gap);
+        }
+        self.habits.request(o, self.n, gap, o.ts.since(self.first), at);
+        if o.prints.body != 0 && self.prints.body == 0 || o.prints.cookies != 0 && self.prints.cookies == 0 {
+            self.prints = o.prints;
         }
         self.n += 1;
         if o.surface != Surface::Asset {
@@ -357,6 +386,7 @@ impl Unit {
         }
         self.answers += 1;
         self.bytes += u64::from(o.bytes);
+        self.habits.answer(o);
         self.set_cookies += u32::from(o.traits.has(Traits::SET_COOKIE));
         match o.outcome {
             Outcome::NotFound if probe => {
@@ -610,5 +640,16 @@ impl Shard {
             self.sessions.remove(key);
         }
         gone as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_fits_into_what_memory_is_counted_for_it() {
+        assert!(size_of::<Unit>() <= 1792, "{}", size_of::<Unit>());
+        assert!(size_of::<Habits>() <= 320, "{}", size_of::<Habits>());
     }
 }

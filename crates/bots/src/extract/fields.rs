@@ -2,9 +2,15 @@
 
 use sidetap_wire::body::{Location, Scalar};
 
+use smallvec::SmallVec;
+
 use super::words::{self, Said};
+use crate::hash::Mix;
 use crate::observation::{Robots, RobotsGroup};
 use crate::role::Roles;
+
+/// Fields that make the fingerprint of a body.
+const LISTED: usize = 16;
 
 /// What the body of a request carries. Raw values live here only until the exchange is finished.
 #[derive(Debug, Default)]
@@ -19,6 +25,11 @@ pub(crate) struct RequestFields {
     pub(crate) spaced: bool,
     pub(crate) introspection: bool,
     pub(crate) page_size: u32,
+    /// First byte of the body, 0 where there is none.
+    begins: u8,
+    template: Mix,
+    /// Fields that are in the template.
+    listed: SmallVec<[u32; LISTED]>,
     fields: u32,
     secrets: u32,
     mail: bool,
@@ -49,6 +60,7 @@ impl RequestFields {
 
     /// Notes how a JSON body is written: browsers and apps write no spaces, many libraries do.
     pub(crate) fn style(&mut self, body: &[u8]) {
+        self.begins = body.iter().find(|b| !b.is_ascii_whitespace()).copied().unwrap_or(0);
         if body.first() != Some(&b'{') {
             return;
         }
@@ -67,11 +79,48 @@ impl RequestFields {
     #[inline]
     pub(crate) fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>) {
         self.fields += 1;
-        if self.fields <= 64
-            && let Scalar::Str(text) | Scalar::Num(text) = value
-        {
-            self.early(at, text);
+        if self.fields <= 64 {
+            self.list(at, &value);
+            if let Scalar::Str(text) | Scalar::Num(text) = value {
+                self.early(at, text);
+            }
         }
+    }
+
+    /// Names of fields in the order in which they first stand, with the kinds of their values.
+    #[inline]
+    fn list(&mut self, at: &Location<'_>, value: &Scalar<'_>) {
+        if self.listed.len() >= LISTED || self.listed.contains(&(at.hash as u32)) {
+            return;
+        }
+        let kind = match value {
+            Scalar::Str(_) => 1,
+            Scalar::Num(_) => 2,
+            Scalar::Bool(_) => 3,
+            Scalar::Null => 4,
+        };
+        self.listed.push(at.hash as u32);
+        self.template.word(at.hash ^ kind);
+    }
+
+    /// Fingerprint of the body's fields, 0 where it has none.
+    pub(crate) fn template(&self) -> u64 {
+        if self.listed.is_empty() {
+            return 0;
+        }
+        let mut m = self.template;
+        m.word(u64::from(self.spaced));
+        m.finish()
+    }
+
+    /// True where the body begins as its declared type cannot.
+    pub(crate) fn contradicts(&self, declared: Option<&[u8]>) -> bool {
+        let Some(declared) = declared.filter(|_| self.begins != 0) else { return false };
+        if declared.starts_with(b"application/json") {
+            return !matches!(self.begins, b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n');
+        }
+        let form = declared.starts_with(b"application/x-www-form-urlencoded");
+        form && matches!(self.begins, b'{' | b'[' | b'<')
     }
 
     fn early(&mut self, at: &Location<'_>, text: &str) {

@@ -5,7 +5,6 @@ use sidetap_wire::auth::{self, Credential};
 use smallvec::SmallVec;
 
 use super::finder::Finder;
-use crate::agent::{Agent, AgentKind, Platform};
 use crate::hash::Mix;
 use crate::observation::{Prints, Traits};
 
@@ -25,23 +24,30 @@ pub(crate) struct Head<'a> {
     /// Values of the cookie fields.
     pub(crate) cookies: SmallVec<[&'a [u8]; 2]>,
     pub(crate) language: Option<&'a [u8]>,
-    accept: Option<&'a [u8]>,
-    encoding: Option<&'a [u8]>,
-    connection: Option<&'a [u8]>,
-    brands: Option<&'a [u8]>,
-    mobile: Option<&'a [u8]>,
-    hint_platform: Option<&'a [u8]>,
-    fetch_mode: Option<&'a [u8]>,
-    fetch_dest: Option<&'a [u8]>,
-    origin: bool,
+    pub(super) accept: Option<&'a [u8]>,
+    pub(super) encoding: Option<&'a [u8]>,
+    pub(super) connection: Option<&'a [u8]>,
+    pub(super) brands: Option<&'a [u8]>,
+    pub(super) mobile: Option<&'a [u8]>,
+    pub(super) hint_platform: Option<&'a [u8]>,
+    pub(super) fetch_site: Option<&'a [u8]>,
+    pub(super) fetch_mode: Option<&'a [u8]>,
+    pub(super) fetch_dest: Option<&'a [u8]>,
+    pub(super) fetch_user: bool,
+    pub(super) origin: Option<&'a [u8]>,
+    pub(crate) referer: Option<&'a [u8]>,
+    pub(super) upgrade: bool,
+    pub(super) by_script: bool,
+    /// Fields that name a client's address.
+    pub(super) forwards: u8,
     /// Fields that may stand once and were seen, a bit each.
     singles: u8,
-    names: Names,
+    pub(super) names: Names,
 }
 
 /// The first names of a head, as codes, for the order checks.
 #[derive(Clone, Copy, Debug, Default)]
-struct Names {
+pub(super) struct Names {
     list: [Name; 8],
     len: usize,
     all: u32,
@@ -52,7 +58,7 @@ struct Names {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-enum Name {
+pub(super) enum Name {
     #[default]
     Other,
     Host,
@@ -84,6 +90,7 @@ fn field<'a>(head: &mut Head<'a>, order: &mut Mix, name: &'a [u8], value: &'a [u
         *to = from.to_ascii_lowercase();
     }
     head.names.note(name, slot);
+    head.traits.set(Traits::FIELD_EMPTY, value.is_empty());
     let mut code = Name::Other;
     let mut hop = false;
     let mut volatile = false;
@@ -122,15 +129,30 @@ fn field<'a>(head: &mut Head<'a>, order: &mut Mix, name: &'a [u8], value: &'a [u
         b"sec-ch-ua" => head.brands = Some(value),
         b"sec-ch-ua-mobile" => head.mobile = Some(value),
         b"sec-ch-ua-platform" => head.hint_platform = Some(value),
+        b"sec-fetch-site" => head.fetch_site = Some(value),
         b"sec-fetch-mode" => head.fetch_mode = Some(value),
         b"sec-fetch-dest" => head.fetch_dest = Some(value),
-        b"origin" => head.origin = true,
+        b"sec-fetch-user" => {
+            head.fetch_user = true;
+            volatile = true;
+        }
+        b"origin" => head.origin = Some(value),
+        b"upgrade-insecure-requests" => head.upgrade = true,
+        b"x-requested-with" => head.by_script = value == b"XMLHttpRequest",
+        b"accept-charset" => head.traits.insert(Traits::ACCEPT_CHARSET),
+        b"keep-alive" => head.traits.insert(Traits::KEEP_ALIVE_FIELD),
+        b"x-http-method-override" | b"x-method-override" | b"x-http-method" => {
+            head.traits.insert(Traits::METHOD_OVERRIDE);
+            own_field(head, slot, name, value);
+        }
         b"from" => head.traits.insert(Traits::FROM),
         b"referer" => {
             head.traits.insert(Traits::REFERER);
+            head.referer = Some(value);
             volatile = true;
         }
         b"cookie" => {
+            head.traits.set(Traits::COOKIE_TWICE, head.traits.has(Traits::COOKIE));
             head.traits.insert(Traits::COOKIE);
             head.cookies.push(value);
             volatile = true;
@@ -156,19 +178,34 @@ fn field<'a>(head: &mut Head<'a>, order: &mut Mix, name: &'a [u8], value: &'a [u
                 head.credentials.extend(auth::authorization(name, value));
             }
         }
-        b"range" | b"expect" | b"date" | b"traceparent" | b"tracestate" | b"x-request-id"
-        | b"x-correlation-id" | b"x-amzn-trace-id" | b"x-b3-traceid" | b"x-b3-spanid" => {
+        b"expect" => {
+            head.traits.insert(Traits::EXPECT);
+            volatile = true;
+        }
+        b"range" | b"date" | b"traceparent" | b"tracestate" | b"x-request-id" | b"x-correlation-id"
+        | b"x-amzn-trace-id" | b"x-b3-traceid" | b"x-b3-spanid" => {
             volatile = true;
         }
         b"x-forwarded-for" | b"forwarded" | b"x-real-ip" | b"true-client-ip" | b"cf-connecting-ip"
         | b"x-forwarded-proto" | b"x-forwarded-host" | b"x-forwarded-port" => {
             head.traits.set(Traits::FORWARDED_CLAIM, &*slot == b"x-forwarded-for" || &*slot == b"forwarded");
+            head.forwards(slot, value);
             volatile = true;
             hop = true;
         }
         b"via" | b"proxy-connection" | b"x-proxy-id" | b"proxy-authorization" => {
             head.traits.insert(Traits::PROXY_LEAK);
             volatile = &*slot == b"via";
+        }
+        b"x-client-ip"
+        | b"x-originating-ip"
+        | b"x-remote-ip"
+        | b"x-remote-addr"
+        | b"x-cluster-client-ip"
+        | b"x-original-forwarded-for"
+        | b"client-ip" => {
+            head.forwards(slot, value);
+            own_field(head, slot, name, value);
         }
         other => own_field(head, other, name, value),
     }
@@ -178,7 +215,7 @@ fn field<'a>(head: &mut Head<'a>, order: &mut Mix, name: &'a [u8], value: &'a [u
         head.names.push(code);
     }
     if !volatile {
-        order.bytes(name);
+        order.text(name);
     }
 }
 
@@ -204,16 +241,24 @@ static PARTS: Finder = Finder::new(&[
     "device-uuid",
     "udid",
     "visitor-id",
+    "postman-token",
+    "insomnia",
+    "x-k6",
+    "jmeter",
+    "x-loadtest",
+    "gatling",
 ]);
 
 fn own_field<'a>(head: &mut Head<'a>, low: &[u8], name: &'a [u8], value: &'a [u8]) {
     PARTS.each(low, |part| match part {
         0..=5 => head.traits.insert(Traits::AUTOMATION_LEAK),
         6..=11 => head.traits.insert(Traits::SCANNER_LEAK),
+        20.. => head.traits.insert(Traits::TOOL_FIELD),
         _ if value.len() >= 8 => head.device = Some(value),
         _ => {}
     });
-    if low.starts_with(b"x-") && low != b"x-requested-with" {
+    head.traits.set(Traits::UNDERSCORE_NAME, low.contains(&b'_'));
+    if low.starts_with(b"x-") {
         head.traits.insert(Traits::APP_HEADERS);
     }
     if head.credentials.len() < auth::MOST {
@@ -260,27 +305,65 @@ impl Names {
         }
     }
 
-    fn at(&self, i: usize) -> Name {
+    pub(super) fn at(&self, i: usize) -> Name {
         self.list.get(i).copied().unwrap_or_default()
     }
 
-    fn position(&self, name: Name) -> Option<usize> {
+    pub(super) fn position(&self, name: Name) -> Option<usize> {
         self.list.iter().take(self.len).position(|n| *n == name)
     }
 
-    fn comes_before(&self, a: Name, b: Name) -> bool {
+    pub(super) fn comes_before(&self, a: Name, b: Name) -> bool {
         matches!((self.position(a), self.position(b)), (Some(x), Some(y)) if x < y)
     }
 }
 
-fn finish(head: &mut Head<'_>, order: Mix, request: &Request, json_call: bool) {
-    let mut shape = order;
+/// The fingerprints of a head whose names in order come to `order`.
+fn prints(head: &mut Head<'_>, order: Mix) {
+    let order = order.finish();
+    let mut asked = Mix::new();
     for value in [head.accept, head.encoding, head.connection] {
-        shape.bytes(value.unwrap_or(b"-"));
+        asked.text(value.unwrap_or(b"-"));
     }
+    let mut shape = asked;
+    shape.word(order);
     let media = head.content_type.unwrap_or(b"-");
-    shape.bytes(media.split(|b| *b == b';').next().unwrap_or_default());
+    shape.text(media.split(|b| *b == b';').next().unwrap_or_default());
     head.prints.shape = shape.finish();
+    head.prints.order = order;
+    let there = [
+        head.language.is_some(),
+        head.brands.is_some(),
+        head.mobile.is_some(),
+        head.hint_platform.is_some(),
+        head.fetch_site.is_some(),
+        head.fetch_mode.is_some(),
+        head.fetch_dest.is_some(),
+        head.upgrade,
+    ];
+    let there = there.iter().fold(0, |bits, there| bits << 1 | u64::from(*there));
+    asked.word(there << 32 | language_shape(head.language.unwrap_or_default()));
+    head.prints.negotiation = asked.finish();
+}
+
+/// How languages are written: what stands between them, the weights and whether countries stand beside them, not which
+/// languages they are.
+fn language_shape(value: &[u8]) -> u64 {
+    let mut shape = 0u32;
+    let mut letters = false;
+    for b in value.iter().take(64) {
+        let class = if b.is_ascii_alphabetic() { b'a' } else { *b };
+        if class == b'a' && letters {
+            continue;
+        }
+        letters = class == b'a';
+        shape = shape.rotate_left(5) ^ u32::from(class).wrapping_mul(0x9e37_79b1);
+    }
+    u64::from(shape)
+}
+
+fn finish(head: &mut Head<'_>, order: Mix, request: &Request, json_call: bool) {
+    prints(head, order);
     let t = &mut head.traits;
     t.set(Traits::AGENT_MISSING, head.agent.is_none());
     t.set(Traits::ACCEPT_MISSING, head.accept.is_none());
@@ -292,9 +375,23 @@ fn finish(head: &mut Head<'_>, order: Mix, request: &Request, json_call: bool) {
     t.set(Traits::CASE_MIXED, head.names.lower > 0);
     t.set(Traits::VERSION_OLD, request.version.0 == 0 || (request.version.0, request.version.1) == (1, 0));
     t.set(Traits::HOST_LITERAL, is_address(head.host));
+    t.set(Traits::HOST_PORT, head.host.ends_with(b":80") || head.host.ends_with(b":443"));
     t.set(Traits::GET, request.method == b"GET");
     t.set(Traits::HEAD, request.method == b"HEAD");
-    t.set(Traits::BODY, request.body.len > 0);
+    t.set(Traits::OPTIONS, request.method == b"OPTIONS");
+    let reads = t.has(Traits::GET) || t.has(Traits::HEAD);
+    t.set(Traits::WRITES, !reads && !t.has(Traits::OPTIONS));
+    let body = request.body.len > 0;
+    t.set(Traits::BODY, body);
+    t.set(Traits::GET_BODY, body && reads);
+    t.set(Traits::TYPE_WITHOUT_BODY, !body && reads && head.content_type.is_some());
+    t.set(Traits::BODY_UNTYPED, body && head.content_type.is_none());
+    t.set(Traits::ENCODING_MISSING, head.encoding.is_none());
+    t.set(Traits::CONNECTION_CLOSE, head.connection.is_some_and(|c| c.eq_ignore_ascii_case(b"close")));
+    t.set(Traits::HOST_MISSING, head.host.is_empty() && request.version.1 == 1 && request.version.0 == 1);
+    t.set(Traits::FORWARDED_MANY, head.forwards >= 3);
+    t.set(Traits::LONG_TARGET, request.target.len() >= 2000);
+    t.set(Traits::ABSOLUTE_FORM, !reads_as_path(&request.target) && request.method != b"CONNECT");
     let usual = matches!(
         request.method.as_slice(),
         b"GET" | b"HEAD" | b"POST" | b"PUT" | b"PATCH" | b"DELETE" | b"OPTIONS"
@@ -308,6 +405,28 @@ fn finish(head: &mut Head<'_>, order: Mix, request: &Request, json_call: bool) {
     let document_json =
         json_call && (head.fetch_mode == Some(b"navigate") || head.fetch_dest == Some(b"document"));
     t.set(Traits::SEC_FETCH_ODD, contradicts || document_json);
+}
+
+fn reads_as_path(target: &[u8]) -> bool {
+    matches!(target.first(), Some(b'/' | b'*') | None)
+}
+
+/// True where a forwarded address is the server's own machine.
+fn names_itself(value: &[u8]) -> bool {
+    let value = value.trim_ascii();
+    value.starts_with(b"127.")
+        || value.starts_with(b"::1")
+        || value == b"localhost"
+        || value.starts_with(b"0.0.0.0")
+}
+
+impl Head<'_> {
+    /// A field that says on whose behalf the request is made.
+    fn forwards(&mut self, low: &[u8], value: &[u8]) {
+        let address = !low.starts_with(b"x-forwarded-") || low.ends_with(b"-for");
+        self.forwards = self.forwards.saturating_add(u8::from(address));
+        self.traits.set(Traits::FORWARDED_LOCAL, address && names_itself(value));
+    }
 }
 
 fn is_address(host: &[u8]) -> bool {
@@ -343,112 +462,6 @@ pub(crate) fn odd_language(value: &[u8]) -> bool {
     false
 }
 
-impl Head<'_> {
-    /// Adds what only shows beside what the agent claims to be.
-    pub(crate) fn compare(&mut self, agent: &Agent, json_call: bool, page: bool) {
-        self.traits.insert(agent.traits);
-        if agent.kind == AgentKind::Browser {
-            self.compare_browser(agent, json_call, page);
-        }
-        if agent.kind == AgentKind::AppLibrary {
-            self.compare_app(agent);
-        }
-        if agent.kind != AgentKind::Browser {
-            self.traits.set(Traits::HINTS_FOREIGN, self.brands.is_some() && agent.kind == AgentKind::Library);
-        }
-    }
-
-    fn compare_browser(&mut self, agent: &Agent, json_call: bool, page: bool) {
-        let n = &self.names;
-        let chromium = agent.is_chromium();
-        let modern = (chromium || agent.family == "firefox") && agent.major >= 60;
-        let encoding = self.encoding.unwrap_or_default();
-        let python = n.comes_before(Name::Agent, Name::Encoding)
-            && n.comes_before(Name::Encoding, Name::Accept)
-            && n.comes_before(Name::Accept, Name::Connection);
-        let httpx = n.comes_before(Name::Accept, Name::Encoding)
-            && n.comes_before(Name::Encoding, Name::Connection)
-            && n.comes_before(Name::Connection, Name::Agent)
-            && self.fetch_mode.is_none();
-        let curl = n.at(0) == Name::Host
-            && n.at(1) == Name::Agent
-            && n.at(2) == Name::Accept
-            && self.language.is_none();
-        let bare = n.at(0) == Name::Host && n.at(1) == Name::Agent && self.accept.is_none();
-        let foreign = chromium || agent.family == "safari";
-        let chrome_firefox_order = foreign && n.at(0) == Name::Host && n.at(1) == Name::Agent;
-        let t = &mut self.traits;
-        t.set(Traits::LIBRARY_ORDER, python || httpx || curl || bare || chrome_firefox_order);
-        t.set(Traits::HOST_LATE, n.position(Name::Host) != Some(0));
-        t.set(Traits::CONNECTION_MISSING, chromium && self.connection.is_none());
-        t.set(Traits::ENCODING_STALE, modern && !encoding.windows(2).any(|w| w == b"br"));
-        t.set(Traits::HINTS_FOREIGN, self.brands.is_some() && !chromium);
-        t.set(Traits::ORIGIN_MISSING, json_call && !self.origin);
-        let wildcard = page && self.accept == Some(b"*/*") && !t.has(Traits::SEC_FETCH);
-        t.set(Traits::ACCEPT_WILDCARD, wildcard);
-        if let Some(brands) = self.brands {
-            t.set(Traits::HINTS_HEADLESS, names_headless(brands));
-            t.set(Traits::HINTS_VERSION, chromium && agent.major > 0 && !names_version(brands, agent.major));
-        }
-        if let Some(mobile) = self.mobile {
-            let phone = agent.text.contains("Mobile");
-            t.set(
-                Traits::HINTS_PLATFORM,
-                chromium && (mobile == b"?1") != phone && agent.platform != Platform::Android,
-            );
-        }
-        if let Some(platform) = self.hint_platform {
-            t.set(Traits::HINTS_PLATFORM, chromium && !platform_agrees(platform, agent.platform));
-        }
-    }
-
-    /// OkHttp writes Host, Connection, Accept-Encoding itself, in this order, after the app's own fields.
-    fn compare_app(&mut self, agent: &Agent) {
-        let n = &self.names;
-        if agent.family == "okhttp" {
-            let own = n.position(Name::Host).is_some_and(|i| n.at(i + 1) == Name::Connection);
-            let unknown = n.position(Name::Host).is_none();
-            self.traits.set(Traits::APP_ORDER, !own && !unknown);
-        } else if agent.family == "cfnetwork" || agent.family == "alamofire" {
-            let curl = n.at(0) == Name::Host && n.at(1) == Name::Agent;
-            let python =
-                n.comes_before(Name::Agent, Name::Encoding) && n.comes_before(Name::Encoding, Name::Accept);
-            self.traits.set(Traits::APP_ORDER, curl || python);
-        }
-    }
-}
-
-fn names_headless(brands: &[u8]) -> bool {
-    memchr::memchr_iter(b'H', brands)
-        .any(|at| brands.get(at..).is_some_and(|rest| rest.starts_with(b"Headless")))
-}
-
-/// True where client hints name this major version of a brand: `v="120"`.
-fn names_version(brands: &[u8], major: u16) -> bool {
-    memchr::memchr_iter(b'=', brands).any(|at| {
-        let (head, rest) = brands.split_at_checked(at).unwrap_or_default();
-        let Some(version) = rest.strip_prefix(b"=\"").filter(|_| head.ends_with(b"v")) else { return false };
-        let digits = version.split(|b| *b == b'"').next().unwrap_or_default();
-        let closed = version.len() > digits.len();
-        let plain = digits.iter().all(u8::is_ascii_digit) && digits.first() != Some(&b'0');
-        closed && plain && std::str::from_utf8(digits).is_ok_and(|d| d.parse() == Ok(major))
-    })
-}
-
-fn platform_agrees(hint: &[u8], platform: Platform) -> bool {
-    let hint = hint.to_ascii_lowercase();
-    let has = |w: &[u8]| hint.windows(w.len()).any(|x| x == w);
-    match platform {
-        Platform::Windows => has(b"windows"),
-        Platform::Mac => has(b"macos") || has(b"mac os"),
-        Platform::Android => has(b"android"),
-        Platform::Linux => has(b"linux"),
-        Platform::Ios => has(b"ios"),
-        Platform::ChromeOs => has(b"chrom"),
-        Platform::Unknown => true,
-    }
-}
-
 /// What the head of an answer says.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct AnswerHead<'a> {
@@ -458,6 +471,10 @@ pub(crate) struct AnswerHead<'a> {
     pub(crate) sets: bool,
     /// It sets a cookie that looks like a session.
     pub(crate) session: bool,
+    /// It can be validated again.
+    pub(crate) validator: bool,
+    /// Where a redirect leads.
+    pub(crate) location: Option<&'a [u8]>,
 }
 
 /// Reads the head of an answer.
@@ -465,16 +482,19 @@ pub(crate) fn answer(headers: &Headers) -> AnswerHead<'_> {
     let mut head = AnswerHead::default();
     let mut kind = None;
     for (name, value) in headers.iter() {
-        if name.len() == 12 && kind.is_none() && name.eq_ignore_ascii_case(b"content-type") {
-            kind = Some(value);
-        }
-        if name.len() == 10
-            && name.eq_ignore_ascii_case(b"set-cookie")
-            && let Some(cookie) = sidetap_wire::cookies::set_in(value)
-            && !cookie.removed
-        {
-            head.sets = true;
-            head.session |= sidetap_wire::cookies::is_session(cookie.name, cookie.value);
+        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        match (name.len(), name.first().map_or(0, |b| b | 0x20)) {
+            (12, b'c') if kind.is_none() && is(b"content-type") => kind = Some(value),
+            (4, b'e') if is(b"etag") => head.validator = true,
+            (13, b'l') if is(b"last-modified") => head.validator = true,
+            (8, b'l') if is(b"location") => head.location = Some(value),
+            (10, b's') if is(b"set-cookie") => {
+                if let Some(cookie) = sidetap_wire::cookies::set_in(value).filter(|c| !c.removed) {
+                    head.sets = true;
+                    head.session |= sidetap_wire::cookies::is_session(cookie.name, cookie.value);
+                }
+            }
+            _ => {}
         }
     }
     head.kind = kind.unwrap_or_default();

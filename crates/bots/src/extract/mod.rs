@@ -1,5 +1,6 @@
 //! Stateless work on one exchange: from heads and body tokens to an [`Observation`].
 
+mod compare;
 mod fields;
 mod finder;
 mod headers;
@@ -9,7 +10,7 @@ mod words;
 use std::ops::Range;
 use std::sync::Arc;
 
-use sidetap_model::{ClientAddr, EndpointRef, Exchange, HashKey, Response};
+use sidetap_model::{Anomaly, AnomalySet, ClientAddr, EndpointRef, Exchange, HashKey, Request, Response};
 use sidetap_wire::auth::Credential;
 use sidetap_wire::body::{Location, Scalar, Visitor};
 use sidetap_wire::cookies;
@@ -23,6 +24,7 @@ use crate::agent::{Agent, Agents};
 use crate::engine::Map;
 use crate::hash;
 use crate::observation::{Attempt, Observation, Outcome, Part, Surface, Target, Token, Traits};
+use crate::profile::{Fit, Profiles};
 use crate::role::Roles;
 
 /// Makes observations; each worker has its own.
@@ -36,6 +38,8 @@ pub struct Extractor {
     agents: Arc<Agents>,
     cache: Map<u64, Arc<Agent>>,
     claims: Map<u64, Claim>,
+    profiles: Arc<Profiles>,
+    fits: Map<u64, Fit>,
     roles: Map<u64, Roles>,
     /// Headers, in lower case, in which the site's partners have their keys.
     key_headers: Vec<String>,
@@ -75,6 +79,8 @@ impl Extractor {
             agents,
             cache: Map::default(),
             claims: Map::default(),
+            profiles: Arc::new(Profiles::builtin().unwrap_or_default()),
+            fits: Map::default(),
             roles: Map::default(),
             key_headers: Vec::new(),
             side: Side::Request,
@@ -146,10 +152,21 @@ impl Extractor {
         let json = head.content_type.is_some_and(|t| t.starts_with(b"application/json"));
         head.compare(&agent, changing && json, surface == Surface::Page);
         if client.source != sidetap_model::IpSource::Connection {
-            head.traits.remove(Traits::FORWARDED_CLAIM);
+            for mark in [Traits::FORWARDED_CLAIM, Traits::FORWARDED_LOCAL, Traits::FORWARDED_MANY] {
+                head.traits.remove(mark);
+            }
+            head.traits.insert(Traits::RELAYED);
         }
+        let resembles = self.fitting(&mut head, &agent, request);
+        head.foreign_origin();
+        head.boundary();
+        let referer = head.referred(place.path);
+        head.traits.set(Traits::PATH_ODD, path::is_odd(place.path));
+        let asks = place.query.map(path::asks).unwrap_or_default();
+        head.traits.set(Traits::CACHE_BUSTER, asks.buster);
+        head.traits.set(Traits::TYPE_MISMATCH, self.request.contradicts(head.content_type));
         head.traits.set(Traits::BODY_SPACED, self.request.spaced);
-        head.traits.set(Traits::ANOMALY, !exchange.anomalies.is_empty());
+        anomalies(&mut head.traits, &exchange.anomalies);
         let mut roles = self.roles_of(&endpoint, changing);
         self.request.roles(&mut roles, changing);
         roles.set(Roles::PRICE, !changing && self.answer.priced);
@@ -174,7 +191,14 @@ impl Extractor {
             account: None,
             secret: self.request.secret.take().map(|s| self.key.hash64("secret", s.as_bytes())),
             target: None,
-            path: hash::of(place.path.as_bytes()),
+            path: hash::quick(place.path.as_bytes()),
+            referer,
+            location: answer.location.map_or(0, |to| hash::quick(path::of_url(to))),
+            page: asks.page,
+            wait_ms: exchange
+                .response_ts
+                .map_or(0, |t| u32::try_from(t.since(exchange.ts) / 1_000_000).unwrap_or(0)),
+            resembles,
             attempts: std::mem::take(&mut self.attempts),
             robots: None,
             signed: sidetap_intel::read_signature(request),
@@ -184,6 +208,7 @@ impl Extractor {
         };
         self.query_key(&mut o, place.query);
         o.prints.shape = hash::words(&[o.prints.shape, u64::from(self.request.spaced)]);
+        o.prints.body = self.request.template();
         self.identities(&mut o, &head);
         let named = self.key_headers.iter().find_map(|name| request.headers.get(name));
         if let Some(value) = named.filter(|v| !v.is_empty()) {
@@ -244,6 +269,24 @@ impl Extractor {
         agent
     }
 
+    /// How the head fits its agent: kept by what it depends on.
+    fn fitting(&mut self, head: &mut Head<'_>, agent: &Agent, request: &Request) -> u8 {
+        let id = hash::words(&[head.prints.order, head.prints.negotiation, agent.hash]);
+        let fit = match self.fits.get(&id) {
+            Some(fit) => *fit,
+            None => {
+                if self.fits.len() >= AGENT_CACHE {
+                    self.fits.clear();
+                }
+                let fit = self.profiles.fit(agent, &request.headers);
+                self.fits.insert(id, fit);
+                fit
+            }
+        };
+        head.traits.insert(fit.traits);
+        fit.resembles
+    }
+
     fn agent(&mut self, text: &[u8]) -> Arc<Agent> {
         let id = hash::of(text);
         if let Some(agent) = self.cache.get(&id) {
@@ -283,11 +326,16 @@ impl Extractor {
             o.traits.insert(Traits::KEYED);
             o.api_key = Some(Token::of(&self.key, "api-key", value, true));
         }
+        let mut names = hash::Mix::new();
         for (name, value) in head.cookies.iter().flat_map(|v| cookies::in_field(v)).take(32) {
+            names.text(plain_name(name));
             if cookies::is_session(name, value) {
                 o.traits.insert(Traits::SESSION);
                 push(&mut o.sessions, Token::of(&self.key, "session", value, true));
             }
+        }
+        if !head.cookies.is_empty() {
+            o.prints.cookies = names.finish();
         }
         if let Some(device) = head.device {
             push(&mut o.sessions, Token::of(&self.key, "session", device, false));
@@ -378,6 +426,8 @@ impl Extractor {
     fn judge_answer(&mut self, o: &mut Observation, response: &Response, head: &AnswerHead<'_>) {
         let session = head.session;
         o.traits.set(Traits::SET_COOKIE, head.sets);
+        o.traits.set(Traits::VALIDATOR, head.validator && response.status == 200);
+        o.traits.set(Traits::REDIRECT, matches!(response.status, 301 | 302 | 303 | 307 | 308));
         let credentials = o.roles.any(Roles(Roles::LOGIN.0 | Roles::OTP.0));
         let guessed = o.roles.any(Roles(Roles::GIFT_CARD.0 | Roles::COUPON.0 | Roles::OTP.0));
         let said = self.answer.said;
@@ -429,6 +479,59 @@ impl Extractor {
             .iter()
             .any(|w| to.windows(w.len()).any(|x| x == w.as_bytes()));
         if back && !session { Outcome::Denied } else { Outcome::Success }
+    }
+}
+
+/// The part of a cookie's name that is the same for everybody: up to its first digit.
+fn plain_name(name: &[u8]) -> &[u8] {
+    let end = name.iter().position(u8::is_ascii_digit).unwrap_or(name.len()).min(24);
+    name.get(..end).unwrap_or_default()
+}
+
+/// What was odd about the protocol, by what it may mean.
+fn anomalies(traits: &mut Traits, seen: &AnomalySet) {
+    if seen.is_empty() {
+        return;
+    }
+    traits.insert(Traits::ANOMALY);
+    for anomaly in seen.iter() {
+        traits.insert(match anomaly {
+            Anomaly::ContentLengthAndTransferEncoding
+            | Anomaly::ContentLengthConflict
+            | Anomaly::ContentLengthInvalid
+            | Anomaly::ContentLengthOdd
+            | Anomaly::TransferEncodingInvalid
+            | Anomaly::TransferEncodingOdd
+            | Anomaly::TransferEncodingMultiple
+            | Anomaly::TransferEncodingHttp10
+            | Anomaly::HostDuplicate
+            | Anomaly::HostMismatch => Traits::FRAMING_ANOMALY,
+            Anomaly::BareLf
+            | Anomaly::BareCr
+            | Anomaly::ObsFold
+            | Anomaly::SpaceBeforeColon
+            | Anomaly::HeaderNoColon
+            | Anomaly::HeaderNameInvalid
+            | Anomaly::HeaderValueControl
+            | Anomaly::RequestLineInvalid
+            | Anomaly::RequestLineSpaces
+            | Anomaly::MethodInvalid
+            | Anomaly::MethodOdd
+            | Anomaly::TargetInvalid
+            | Anomaly::TargetForm
+            | Anomaly::VersionOdd
+            | Anomaly::LeadingSpace => Traits::LINE_ANOMALY,
+            Anomaly::MultipartBoundary | Anomaly::MultipartUnclosed | Anomaly::MultipartHeader => {
+                Traits::BODY_ANOMALY
+            }
+            Anomaly::TcpOverlapDiffers
+            | Anomaly::TcpSynData
+            | Anomaly::TcpSplitHandshake
+            | Anomaly::TcpResetData
+            | Anomaly::TcpAckUnseen => Traits::TCP_ANOMALY,
+            Anomaly::TargetDoubleEncoded | Anomaly::TargetPercentInvalid => Traits::PATH_ODD,
+            _ => continue,
+        });
     }
 }
 

@@ -25,6 +25,63 @@ pub(crate) fn place<'a>(target: &'a [u8], template: &str) -> Place<'a> {
     Place { path, query, parameter, last: last(path) }
 }
 
+/// True where a path is written so that servers read it differently: empty, dotted or encoded segments.
+pub(crate) fn is_odd(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    let marks = memchr::memchr3_iter(b'%', b';', b'.', bytes).any(|at| {
+        let rest = bytes.get(at + 1..).unwrap_or_default();
+        match bytes.get(at) {
+            Some(b'%') => {
+                let code = rest.get(..2).unwrap_or_default();
+                [b"2e", b"2f", b"5c", b"00", b"0a", b"0d"].iter().any(|c| code.eq_ignore_ascii_case(*c))
+            }
+            Some(b';') => rest.starts_with(b"/"),
+            _ => at > 0 && bytes.get(at - 1) == Some(&b'/') && matches!(rest.first(), Some(b'/' | b'.')),
+        }
+    });
+    marks || memchr::memmem::find(bytes, b"//").is_some()
+}
+
+/// The path of a URL or of a reference within a site, without its query.
+pub(crate) fn of_url(url: &[u8]) -> &[u8] {
+    let path = match memchr::memmem::find(url, b"://") {
+        Some(at) => {
+            let rest = url.get(at + 3..).unwrap_or_default();
+            memchr::memchr(b'/', rest).and_then(|i| rest.get(i..)).unwrap_or(b"/")
+        }
+        None => url,
+    };
+    path.split(|b| matches!(b, b'?' | b'#')).next().unwrap_or_default()
+}
+
+/// What the presentation parameters of a query say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Asks {
+    /// The number of the page of a list: its `page`, or an offset by tens; 0 where there is none.
+    pub(crate) page: u32,
+    /// A parameter that only defeats caches.
+    pub(crate) buster: bool,
+}
+
+pub(crate) fn asks(query: &str) -> Asks {
+    let mut asks = Asks::default();
+    for pair in query.split('&').take(16) {
+        let Some((name, value)) = pair.split_once('=') else { continue };
+        let number = || value.parse::<u32>().unwrap_or(0);
+        match name {
+            "page" | "p" | "pg" | "pagenumber" | "page_number" | "pageNumber" | "paged" => {
+                asks.page = number();
+            }
+            "offset" | "start" | "skip" | "from" => asks.page = number() / 10,
+            "_" | "cb" | "rnd" | "rand" | "nocache" | "cachebuster" | "bust" => {
+                asks.buster |= value.len() >= 7 && value.bytes().all(|b| b.is_ascii_alphanumeric());
+            }
+            _ => {}
+        }
+    }
+    asks
+}
+
 /// What stands before and after the first of a byte.
 fn cut(text: &str, at: u8) -> (&str, Option<&str>) {
     match memchr::memchr(at, text.as_bytes()) {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use sidetap_bots::{Agents, Config, Engine, Extractor, Observation, Part};
 use sidetap_model::{
-    Addr, AnomalySet, Body, ClientAddr, Completeness, EndpointId, EndpointRef, Exchange, FlowId, FlowKey,
-    HashKey, Headers, IpSource, Protocol, Request, Response, Ts, Version, Zone,
+    Addr, Anomaly, AnomalySet, Body, ClientAddr, Completeness, EndpointId, EndpointRef, Exchange, FlowId,
+    FlowKey, HashKey, Headers, IpSource, Protocol, Request, Response, Ts, Version, Zone,
 };
 use sidetap_wire::body::{self, WalkLimits, WalkScratch};
 
@@ -27,6 +27,14 @@ pub struct Call {
     pub answer: String,
     pub attack: Option<&'static str>,
     pub shared: bool,
+    pub host: &'static str,
+    pub version: (u8, u8),
+    pub answer_headers: Vec<(&'static str, String)>,
+    pub anomalies: Vec<Anomaly>,
+    pub size: u64,
+    pub wait_ms: i64,
+    /// Position on the connection.
+    pub seq: u32,
 }
 
 pub struct World {
@@ -53,6 +61,13 @@ pub fn call(ip: IpAddr, method: &'static str, template: &'static str) -> Call {
         answer: "{\"ok\":true}".into(),
         attack: None,
         shared: false,
+        host: "shop.test",
+        version: (1, 1),
+        answer_headers: Vec::new(),
+        anomalies: Vec::new(),
+        size: 0,
+        wait_ms: 4,
+        seq: 0,
     }
 }
 
@@ -74,6 +89,19 @@ impl Call {
     }
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
+        self
+    }
+    /// Puts a field in place of those of its name; without a value it takes them away.
+    pub fn set(mut self, name: &'static str, value: Option<&str>) -> Self {
+        let at = self.headers.iter().position(|(n, _)| n.eq_ignore_ascii_case(name));
+        self.headers.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
+        if let Some(value) = value {
+            self.headers.insert(at.unwrap_or(self.headers.len()), (name, value.into()));
+        }
+        self
+    }
+    pub fn answers(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.answer_headers.push((name, value.into()));
         self
     }
     pub fn html(mut self) -> Self {
@@ -158,6 +186,11 @@ impl World {
         }
         let mut answer = Headers::default();
         answer.push(b"Content-Type", c.kind.as_bytes());
+        for (name, value) in &c.answer_headers {
+            answer.push(name.as_bytes(), value.as_bytes());
+        }
+        let mut anomalies = AnomalySet::default();
+        c.anomalies.iter().for_each(|a| anomalies.insert(*a));
         let bytes = |s: &str| Body { bytes: s.as_bytes().to_vec(), len: s.len() as u64, gap_at: None };
         let client = Addr { ip: c.ip, port: 4000 };
         let server = Addr { ip: ip(255, 0, 1), port: 80 };
@@ -165,15 +198,15 @@ impl World {
             zone: Zone::default(),
             flow: FlowKey { zone: 0, client, server },
             flow_id: FlowId(self.flows),
-            seq: 0,
+            seq: c.seq,
             ts,
-            end: ts.plus(5_000_000),
-            response_ts: Some(ts.plus(4_000_000)),
+            end: ts.plus((c.wait_ms + 1) * 1_000_000),
+            response_ts: Some(ts.plus(c.wait_ms * 1_000_000)),
             protocol: Protocol::Http1,
             request: Some(Request {
                 method: c.method.into(),
                 target: c.path.clone().into_bytes(),
-                version: Version(1, 1),
+                version: Version(c.version.0, c.version.1),
                 headers,
                 body: bytes(&c.body),
             }),
@@ -181,12 +214,12 @@ impl World {
                 status: c.status,
                 version: Version(1, 1),
                 headers: answer,
-                body: bytes(&c.answer),
+                body: Body { len: c.size.max(c.answer.len() as u64), ..bytes(&c.answer) },
             }),
             interim: 0,
             completeness: Completeness::WHOLE,
             gap_bytes: 0,
-            anomalies: AnomalySet::default(),
+            anomalies,
             acknowledged: true,
             proxied_for: None,
         };
@@ -207,8 +240,8 @@ impl World {
         x.response_body(c.answer.as_bytes());
         body::walk(kind, None, c.answer.as_bytes(), &limits, &mut self.walk, x);
         let endpoint = EndpointRef::new(
-            EndpointId::of("default", "shop.test", c.method, c.template),
-            "shop.test",
+            EndpointId::of("default", c.host, c.method, c.template),
+            c.host,
             c.method,
             c.template,
         );

@@ -128,16 +128,30 @@ pub(crate) enum IndicatorsCommand {
         /// Only this pillar: tools, credentials, infrastructure or behaviour
         #[arg(long)]
         pillar: Option<String>,
+        /// Only this kind: header, protocol, statistical, user-behaviour, application-behaviour or heuristic
+        #[arg(long)]
+        kind: Option<String>,
+        /// Only this scope: client or part
+        #[arg(long)]
+        scope: Option<String>,
         /// How to print them
         #[arg(long, value_enum, default_value_t = RowFormat::Table)]
         format: RowFormat,
+        /// Print them as one JSON array
+        #[arg(long, conflicts_with = "format")]
+        json: bool,
     },
-    /// Show one
+    /// Show one, with the classes that it takes part in
     Show {
         /// Its id
         #[arg(value_name = "ID")]
         id: String,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
     },
+    /// Print the reference of all indicators and facts (docs/indicators.md)
+    Reference,
 }
 
 /// `sidetap intel`.

@@ -1,7 +1,8 @@
 //! `sidetap indicators`.
 
-use anyhow::{Context, Result, bail};
-use sidetap_bots::{Indicator, Pack};
+use anyhow::{Context, Result, anyhow, bail};
+use serde::Serialize;
+use sidetap_bots::{Indicator, Kind, Pack, Pillar, Scope};
 
 use super::inventory::print_rows;
 use crate::cli::{GlobalArgs, IndicatorsCommand, RowFormat};
@@ -15,11 +16,51 @@ pub(crate) fn run(global: &GlobalArgs, command: &IndicatorsCommand) -> Result<St
     let config = config::load(global.config.as_deref())?;
     let pack = pack(&config)?;
     match command {
-        IndicatorsCommand::List { pillar, format } => {
-            list(&pack, pillar.as_deref(), *format, &Terminal::of_stdout(global.color))
+        IndicatorsCommand::List { pillar, kind, scope, format, json } => {
+            let picked = Picked::of(pillar.as_deref(), kind.as_deref(), scope.as_deref())?;
+            list(&pack, &picked, *format, *json, &Terminal::of_stdout(global.color))
         }
-        IndicatorsCommand::Show { id } => show(&pack, id),
+        IndicatorsCommand::Show { id, json } => show(&pack, id, *json),
+        IndicatorsCommand::Reference => {
+            print(&pack.reference())?;
+            Ok(Status::Done)
+        }
     }
+}
+
+/// Which indicators are asked for.
+struct Picked {
+    pillar: Option<Pillar>,
+    kind: Option<Kind>,
+    scope: Option<Scope>,
+}
+
+impl Picked {
+    fn of(pillar: Option<&str>, kind: Option<&str>, scope: Option<&str>) -> Result<Self> {
+        Ok(Picked {
+            pillar: pillar.map(|p| named("pillar", p, &Pillar::ALL, Pillar::name)).transpose()?,
+            kind: kind.map(|k| named("kind", k, &Kind::ALL, Kind::name)).transpose()?,
+            scope: scope
+                .map(|s| named("scope", s, &[Scope::Client, Scope::Part], Scope::name))
+                .transpose()?,
+        })
+    }
+
+    fn takes(&self, i: &Indicator) -> bool {
+        self.pillar.is_none_or(|p| p == i.pillar)
+            && self.kind.is_none_or(|k| k == i.kind)
+            && self.scope.is_none_or(|s| s == i.scope)
+    }
+}
+
+/// The one of `all` that is called `name`.
+fn named<T: Copy>(what: &str, name: &str, all: &[T], of: impl Fn(T) -> &'static str) -> Result<T> {
+    let names = || all.iter().map(|t| of(*t));
+    let found = all.iter().find(|t| of(**t) == name);
+    found.copied().ok_or_else(|| match nearest(name, names()) {
+        Some(near) => anyhow!("no {what} is called `{name}`; did you mean `{near}`?"),
+        None => anyhow!("no {what} is called `{name}`; there are {}", names().collect::<Vec<_>>().join(", ")),
+    })
 }
 
 /// The indicators in force: the built-in ones, or those of the configured directory.
@@ -30,10 +71,13 @@ pub(crate) fn pack(config: &Config) -> Result<Pack> {
     }
 }
 
-fn list(pack: &Pack, pillar: Option<&str>, format: RowFormat, terminal: &Terminal) -> Result<Status> {
-    let mut rows: Vec<&Indicator> =
-        pack.indicators().iter().filter(|i| pillar.is_none_or(|p| i.pillar.name() == p)).collect();
+fn list(pack: &Pack, picked: &Picked, format: RowFormat, json: bool, terminal: &Terminal) -> Result<Status> {
+    let mut rows: Vec<&Indicator> = pack.indicators().iter().filter(|i| picked.takes(i)).collect();
     rows.sort_by(|a, b| (a.pillar, &a.id).cmp(&(b.pillar, &b.id)));
+    if json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&rows)?))?;
+        return Ok(Status::Done);
+    }
     if format == RowFormat::Ndjson {
         return print_rows(&rows);
     }
@@ -41,19 +85,29 @@ fn list(pack: &Pack, pillar: Option<&str>, format: RowFormat, terminal: &Termina
         Column::text("PILLAR"),
         Column::text("INDICATOR"),
         Column::text("KIND"),
+        Column::text("SCOPE"),
         Column::number("AUTOMATION"),
         Column::number("HARM"),
         Column::flexible("WHAT"),
     ]);
     for i in &rows {
         let (automation, harm) = (format!("{:+.1}", i.automation), format!("{:+.1}", i.harm));
-        table.row([i.pillar.name(), &i.id, &i.kind, &automation, &harm, &i.description]);
+        let kind = i.kind.name();
+        table.row([i.pillar.name(), &i.id, kind, i.scope.name(), &automation, &harm, &i.description]);
     }
     print(&table.render(terminal))?;
     Ok(Status::Done)
 }
 
-fn show(pack: &Pack, id: &str) -> Result<Status> {
+/// An indicator with the classes that it takes part in.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    indicator: &'a Indicator,
+    classes: Vec<&'a str>,
+}
+
+fn show(pack: &Pack, id: &str, json: bool) -> Result<Status> {
     let Some(indicator) = pack.indicators().iter().find(|i| i.id == id) else {
         let near = nearest(id, pack.indicators().iter().map(|i| i.id.as_str()));
         match near {
@@ -61,6 +115,9 @@ fn show(pack: &Pack, id: &str) -> Result<Status> {
             None => bail!("no indicator is called `{id}`"),
         }
     };
-    print(&serde_yaml_ng::to_string(indicator)?)?;
+    let shown = Shown { indicator, classes: pack.classes_with(id) };
+    let text =
+        if json { serde_json::to_string_pretty(&shown)? + "\n" } else { serde_yaml_ng::to_string(&shown)? };
+    print(&text)?;
     Ok(Status::Done)
 }

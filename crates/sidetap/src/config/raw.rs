@@ -141,7 +141,7 @@ tables! {
         sensitive_types: PathBuf = "",
         /// Directory of packs with exploit patterns, in place of the built-in ones.
         exploit_patterns: PathBuf = "",
-        /// Directory of packs with indicators and classes, in place of the built-in ones.
+        /// Directory of packs with indicators, changes of them and classes, over the built-in ones (docs/indicators.md).
         indicators: PathBuf = "",
         /// File with what earlier runs learned: read at start, replaced at the end and every five minutes of a live run.
         state: PathBuf = "",

@@ -1,0 +1,192 @@
+//! What a client does by habit: small counters, each a few instructions a request.
+
+use sidetap_model::Ts;
+
+use super::sketch::{Distinct, Few, Least};
+use crate::hash;
+use crate::observation::{Observation, Outcome, Surface, Traits};
+use crate::role::Roles;
+
+/// Habits of one client.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Habits {
+    /// Connections whose first request it was.
+    pub(crate) connections: u32,
+    pub(crate) redirects: u32,
+    /// Redirects whose location was asked for next.
+    pub(crate) followed: u32,
+    location: u32,
+    /// Answers that can be validated again, and what they were of: the last four.
+    pub(crate) validators: u32,
+    visited: [u32; 4],
+    /// Requests for what could have been validated, and those that did not ask to.
+    pub(crate) revisits: u32,
+    pub(crate) unconditional: u32,
+    /// Hours of the day with a request, a bit each.
+    pub(crate) hours: u32,
+    /// Requests for the endpoint of the one before.
+    pub(crate) again: u32,
+    /// Requests for endpoints: the last two.
+    before: [u32; 2],
+    /// From which endpoint to which.
+    pub(crate) steps: Few,
+    /// Heads, assets aside.
+    pub(crate) heads: Few,
+    pub(crate) hosts: Few,
+    pub(crate) keys: Few,
+    pub(crate) secrets: Few,
+    /// Paths asked for, and Referers of this host that name none of them.
+    paths: Distinct,
+    pub(crate) referers: u32,
+    pub(crate) unseen_referers: u32,
+    last_referer: u32,
+    pub(crate) same_referer: u32,
+    page: u32,
+    /// Steps from a page of a list to the next.
+    pub(crate) page_steps: u32,
+    pub(crate) deepest: u32,
+    /// Answers of 4xx, and of 401 and 403 among them.
+    pub(crate) refused: u32,
+    pub(crate) unauthorized: u32,
+    /// Requests within a second of an answer of 429.
+    pub(crate) hasty: u32,
+    limited: bool,
+    pub(crate) wait_ms: u64,
+    pub(crate) writes: u32,
+    pub(crate) preflights: u32,
+    /// Writes from a page of another site.
+    pub(crate) foreign: u32,
+    pub(crate) busters: u32,
+    /// Calls of login, sign-up, purchase and the like; those without a page before; milliseconds from a page to one at least,
+    /// from the client's first request to the first.
+    pub(crate) acts: u32,
+    pub(crate) blind_acts: u32,
+    pub(crate) form_ms: Option<u32>,
+    pub(crate) first_act_ms: Option<u32>,
+    page_at: Ts,
+    pub(crate) logged_in: u32,
+    pub(crate) robots_first: bool,
+    pub(crate) deep: u32,
+    /// Which library's head it sends under another name.
+    pub(crate) resembles: u8,
+    /// The way through endpoints by threes, and what was asked for.
+    pub(crate) route: Least,
+    pub(crate) aims: Least,
+}
+
+impl Habits {
+    /// Takes a request in. `n` requests were before, the last of them `gap` nanoseconds ago and the first `age`; `at` is the
+    /// endpoint's id and its host.
+    pub(crate) fn request(&mut self, o: &Observation, n: u32, gap: i64, age: i64, at: Option<(u64, u64)>) {
+        self.connections += u32::from(o.seq == 0);
+        self.hours |= 1 << (o.ts.secs().rem_euclid(86_400) / 3600);
+        self.robots_first |= n == 0 && o.surface == Surface::Robots;
+        if o.resembles != 0 {
+            self.resembles = o.resembles;
+        }
+        if o.surface == Surface::Asset {
+            return;
+        }
+        let path = o.path as u32;
+        if self.location != 0 {
+            self.followed += u32::from(self.location == path);
+            self.location = 0;
+        }
+        self.hasty += u32::from(self.limited && gap < 1_000_000_000);
+        self.limited = false;
+        self.heads.insert(o.prints.shape);
+        self.validate(o, path);
+        self.refer(o);
+        self.walk(o, at);
+        self.act(o, age);
+        self.writes += u32::from(o.traits.has(Traits::WRITES));
+        self.preflights += u32::from(o.traits.has(Traits::OPTIONS));
+        self.foreign += u32::from(o.traits.has(Traits::ORIGIN_FOREIGN) && o.traits.has(Traits::WRITES));
+        self.busters += u32::from(o.traits.has(Traits::CACHE_BUSTER));
+        if let Some(secret) = o.secret {
+            self.secrets.insert(secret);
+        }
+        if let Some(key) = &o.api_key {
+            self.keys.insert(key.hash);
+        }
+    }
+
+    fn validate(&mut self, o: &Observation, path: u32) {
+        if self.validators > 0 && o.traits.has(Traits::GET) && self.visited.contains(&path) {
+            self.revisits += 1;
+            self.unconditional += u32::from(!o.traits.has(Traits::CONDITIONAL));
+        }
+    }
+
+    fn refer(&mut self, o: &Observation) {
+        self.paths.insert(o.path);
+        if o.referer == 0 {
+            return;
+        }
+        self.referers += 1;
+        self.unseen_referers += u32::from(!self.paths.may_have(o.referer));
+        let referer = o.referer as u32;
+        self.same_referer = if referer == self.last_referer { self.same_referer + 1 } else { 0 };
+        self.last_referer = referer;
+    }
+
+    fn walk(&mut self, o: &Observation, at: Option<(u64, u64)>) {
+        if o.page > 0 {
+            self.page_steps += u32::from(o.page == self.page + 1);
+            self.page = o.page;
+            self.deepest = self.deepest.max(o.page);
+        }
+        if let Some(target) = o.target {
+            self.aims.insert(target.hash);
+        }
+        let Some((endpoint, host)) = at else { return };
+        self.hosts.insert(host);
+        let here = endpoint as u32;
+        let [last, second] = self.before;
+        self.again += u32::from(here == last);
+        self.steps.insert(hash::words(&[u64::from(last) << 32 | u64::from(here)]));
+        if second != 0 {
+            self.route.insert(hash::words(&[u64::from(second) << 32 | u64::from(last), u64::from(here)]));
+        }
+        self.deep += u32::from(o.traits.has(Traits::WRITES) || o.target.is_some_and(|t| t.number.is_some()));
+        self.before = [here, last];
+    }
+
+    fn act(&mut self, o: &Observation, age: i64) {
+        if o.surface == Surface::Page {
+            self.page_at = o.ts;
+        }
+        if !o.roles.any(Roles::SENSITIVE) || !o.traits.has(Traits::WRITES) {
+            return;
+        }
+        let ms = |nanos: i64| u32::try_from(nanos / 1_000_000).unwrap_or(u32::MAX);
+        self.acts += 1;
+        self.first_act_ms.get_or_insert(ms(age.max(0)));
+        if self.page_at == Ts::default() {
+            self.blind_acts += 1;
+        } else {
+            let since = ms(o.ts.since(self.page_at).max(0));
+            self.form_ms = Some(self.form_ms.map_or(since, |known| known.min(since)));
+        }
+    }
+
+    /// Takes an answer in.
+    pub(crate) fn answer(&mut self, o: &Observation) {
+        self.wait_ms += u64::from(o.wait_ms);
+        if o.traits.has(Traits::REDIRECT) && o.location != 0 {
+            self.redirects += 1;
+            self.location = o.location as u32;
+        }
+        if o.traits.has(Traits::VALIDATOR) && o.surface != Surface::Asset {
+            let at = (self.validators % 4) as usize;
+            if let Some(slot) = self.visited.get_mut(at) {
+                *slot = o.path as u32;
+            }
+            self.validators += 1;
+        }
+        self.refused += u32::from((400..500).contains(&o.status));
+        self.unauthorized += u32::from(matches!(o.status, 401 | 403));
+        self.limited = o.outcome == Outcome::Limited;
+        self.logged_in += u32::from(o.outcome == Outcome::Success && o.roles.any(Roles::LOGIN));
+    }
+}
