@@ -390,6 +390,23 @@ fn one_flow_cannot_take_the_room_of_all() {
     assert!(!honest.completeness.contains(Completeness::EVICTED));
 }
 
+#[test]
+fn answers_wait_for_requests_that_the_mirror_shows_much_later() {
+    let mut wire = open();
+    let body = "x".repeat(200_000);
+    let put = format!("PUT /b HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let from = wire.segs.len();
+    wire.mss = 20_000;
+    wire.send(true, put.as_bytes());
+    wire.send(false, OK);
+    // The other direction's queue runs ahead: the answer comes before the request's segments.
+    let answer = wire.segs.pop().unwrap();
+    wire.segs.insert(from, answer);
+    let seen = run(&wire.segs);
+    assert_eq!(seen.0.len(), 2);
+    assert!(seen.0.iter().all(|e| e.completeness.is_whole() && e.anomalies.is_empty()), "{:?}", seen.0);
+}
+
 fn gap_bytes(seen: &(Vec<Exchange>, FlowTable)) -> u64 {
     seen.1.counters().streams().gap_bytes
 }

@@ -121,9 +121,10 @@ impl Half {
         (distance.unsigned_abs() <= REACH).then_some(off)
     }
 
-    /// Takes note of an acknowledgement by the other side; its offset where it can be believed.
+    /// Takes note of an acknowledgement by the other side; its offset where it can be one of this connection.
     ///
-    /// One that goes far beyond what was delivered and acknowledged is believed when the next one does too.
+    /// One that goes far beyond what was delivered and acknowledged shows that bytes were received when the next one does too; until then it
+    /// only says what its sender claims to have seen.
     pub(super) fn acknowledge(&mut self, ack: u32, now: Ts) -> Option<u64> {
         let Some(off) = self.place(ack) else {
             self.acked_astray = true;
@@ -133,7 +134,7 @@ impl Half {
         let far = !self.is_credible(off);
         let before = std::mem::replace(&mut self.far_ack, far.then_some(off));
         if far && before.is_none_or(|before| before.abs_diff(off) > NEAR) {
-            return None;
+            return Some(off);
         }
         self.acked_at = now;
         let jump = off.saturating_sub(self.acked);

@@ -375,7 +375,7 @@ impl Flow {
         }
         let ack = ack.unwrap_or(0);
         match other.first_pending().map(|p| p.off) {
-            Some(beyond) if beyond > other.next && beyond <= ack => {
+            Some(beyond) if beyond > other.next && beyond <= ack && !other.leads_astray() => {
                 self.gap(side ^ 1, beyond - other.next, cx);
             }
             _ => self.half[(side ^ 1) & 1].given_up = ack,
