@@ -86,6 +86,15 @@ impl Kinds {
         Kind::ALL.iter().filter(move |(k, _, _)| self.has(*k)).map(|(_, n, _)| *n)
     }
 
+    /// True where they say more than that the address is of special use.
+    pub const fn is_telling(self) -> bool {
+        let special = 1 << Kind::Private as u8
+            | 1 << Kind::SharedNat as u8
+            | 1 << Kind::Documentation as u8
+            | 1 << Kind::Reserved as u8;
+        self.0 & !special != 0
+    }
+
     /// True where they are machines for rent: hosting, clouds, functions.
     pub const fn is_hosting(self) -> bool {
         self.has(Kind::Hosting) || self.has(Kind::Cloud) || self.has(Kind::CloudFunction)

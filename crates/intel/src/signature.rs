@@ -174,6 +174,7 @@ impl Signed {
 
 /// The signature by which a request says which agent sends it; nothing where there is none.
 pub fn read_signature(request: &Request) -> Option<Box<Signed>> {
+    request.headers.get("signature-input")?;
     let input = field(request, b"signature-input")?;
     let (label, member) =
         members(&input).into_iter().find(|(_, m)| parameter(m, "tag").as_deref() == Some("web-bot-auth"))?;

@@ -220,6 +220,12 @@ impl Histogram {
         (octave * 2 + half).min(23) as usize
     }
 
+    /// What was read from a file, small enough to count on.
+    pub(crate) fn bounded(mut self) -> Self {
+        self.bins.iter_mut().for_each(|b| *b = (*b).min(1 << 26));
+        self
+    }
+
     /// A client went from `n` to `n + 1`.
     pub(crate) fn step(&mut self, n: u32) {
         let (from, to) = (Self::bin(n), Self::bin(n + 1));

@@ -133,7 +133,7 @@ impl Standing {
 
     /// True where a table says what the network is used for or whose it is.
     pub(crate) fn is_located(&self) -> bool {
-        self.origin.asn != 0 || !self.origin.kinds.is_empty()
+        self.origin.asn != 0 || self.origin.kinds.is_telling()
     }
 }
 

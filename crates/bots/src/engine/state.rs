@@ -21,6 +21,8 @@ pub enum StateError {
 }
 
 const VERSION: u8 = 2;
+/// The largest count that is taken over: there is room to count on.
+const COUNTS: u32 = 1 << 30;
 
 #[derive(Serialize, Deserialize)]
 struct Learned {
@@ -78,10 +80,11 @@ impl Engine {
                 continue;
             }
             let Ok(at) = u32::try_from(self.slots.len()) else { break };
-            let votes = known.votes;
-            let mut slot = Slot::learned(known.endpoint, known.zone, known.counts, &votes);
-            slot.by_client = known.by_client;
-            slot.by_session = known.by_session;
+            let votes: Vec<u32> = known.votes.into_iter().map(|n| n.min(COUNTS)).collect();
+            let counts = known.counts.map(|n| n.min(COUNTS));
+            let mut slot = Slot::learned(known.endpoint, known.zone, counts, &votes);
+            slot.by_client = known.by_client.bounded();
+            slot.by_session = known.by_session.bounded();
             slot.past = known.past.map(Past::bounded);
             self.index.insert(id, at);
             self.slots.push(slot);
