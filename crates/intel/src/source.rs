@@ -128,6 +128,7 @@ pub enum Where {
 
 impl Where {
     /// How many files there are.
+    #[cfg(feature = "fetch")]
     pub(crate) fn files(&self) -> usize {
         match self {
             Where::Package(_, files) => files.len(),
