@@ -318,13 +318,25 @@ impl Engine {
             let failed = member.fails > 0 && member.fails >= member.ok;
             let bare = unit.is_narrow() && (failed || !by_failures);
             let stubborn = member.fails >= 3 && member.fails > 2 * member.ok;
-            let guilty = unit.tool || !unit.trusted && (bare || stubborn);
+            let owner = || self.acts_for_one(unit, campaign);
+            let guilty = unit.tool || !unit.trusted && (bare || stubborn) && !owner();
             if guilty && !self.is_good(unit) {
                 let weak = !unit.tool && !stubborn;
                 self.convict_unit(member.unit, campaign, rule, suspicious, shape, Some(member.evidence));
                 self.mark_weak(member.unit, weak);
             }
         }
+    }
+
+    /// True where a client tries one account again and again, in a campaign over many accounts: its owner does that, while nobody
+    /// can sign in or because the password is forgotten.
+    fn acts_for_one(&self, unit: &Unit, campaign: u32) -> bool {
+        let Some(campaign) = self.campaigns.get(campaign as usize) else { return false };
+        let over_many =
+            matches!(self.class(campaign.rule), "credential-stuffing" | "password-reset-enumeration");
+        let mut calls =
+            unit.calls.iter().filter(|c| campaign.slots.contains(&self.resolve(c.slot))).peekable();
+        over_many && calls.peek().is_some() && calls.all(|c| c.n >= 2 && c.targets.count() <= 1.0)
     }
 
     /// Known to the site or to the world: a verified robot, a partner, a monitor, an agent that signs.

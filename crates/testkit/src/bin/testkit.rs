@@ -44,6 +44,7 @@ fn world(args: &[String]) -> Result<(), String> {
             "--public" => options.ranges = Ranges::Public,
             "--peaceful" => options.peaceful = true,
             "--situations" => options.situations = true,
+            "--hard" => options.hard = true,
             "--behind-edge" => options.behind_edge = true,
             "--from" => from = number(value()?)?,
             "--lose" => faults.lose = number(value()?)?,
@@ -205,7 +206,7 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
 }
 
 const USAGE: &str =
-    "usage: testkit synthesize OUT.pcap [--seed N] [--seconds S] [--scale F] [--public] [--peaceful] [--situations] [--behind-edge]
+    "usage: testkit synthesize OUT.pcap [--seed N] [--seconds S] [--scale F] [--public] [--peaceful] [--situations] [--hard] [--behind-edge]
                          [--from S] [--lose N] [--reorder N] [--duplicate N]   (N in a thousand packets)
        testkit perf OUT.pcap [--profile api|small] [--bytes N] [--seed N] [--clients N] [--one-address SHARE]
        testkit hostile KIND OUT.pcap [--size N]   (testkit hostile --list: the kinds)

@@ -39,6 +39,8 @@ pub struct Options {
     pub ranges: Ranges,
     /// Without attacks.
     pub peaceful: bool,
+    /// With attacks that give little away instead of the usual ones.
+    pub hard: bool,
     /// With honest crowds that look like attacks: an outage of sign-in, an app's release, a shared link, a breach notice.
     pub situations: bool,
     /// All hosts behind the CDN: connections come from its edges, clients stand in `X-Forwarded-For`.
@@ -53,6 +55,7 @@ impl Default for Options {
             scale: 1.0,
             ranges: Ranges::Documentation,
             peaceful: false,
+            hard: false,
             situations: false,
             behind_edge: false,
         }
@@ -67,7 +70,9 @@ pub fn synthesize(options: &Options) -> Record {
     if options.situations {
         situations::run(&mut world);
     }
-    if !options.peaceful {
+    if options.hard {
+        attacks::run_hard(&mut world);
+    } else if !options.peaceful {
         attacks::run(&mut world);
     }
     edge::render(&mut world);

@@ -4,6 +4,7 @@ mod credentials;
 mod enumeration;
 mod exploits;
 mod fraud;
+mod hard;
 mod scraping;
 
 use super::World;
@@ -17,6 +18,11 @@ pub(crate) fn run(world: &mut World) {
     scraping::run(world);
     fraud::run(world);
     exploits::run(world);
+}
+
+/// Runs those that give little away.
+pub(crate) fn run_hard(world: &mut World) {
+    hard::run(world);
 }
 
 const fn attacker(class: &'static str, campaign: &'static str, tool: &'static str) -> Who {
