@@ -43,26 +43,6 @@ fn credential_stuffing_over_many_addresses() {
 }
 
 #[test]
-fn owners_who_try_again_are_not_taken_for_the_stuffers_around_them() {
-    let engine = among_people(|w| {
-        for n in 0..120u32 {
-            let body = format!("{{\"username\": \"victim{n}\", \"password\": \"leaked{n}\"}}");
-            let c = call(bad(n), "POST", "/api/login").chrome().body(body).status(401);
-            w.at(100_000 + i64::from(n) * 900, &c);
-        }
-        for n in 0..12u8 {
-            let body = format!("{{\"username\":\"owner{n}\",\"password\":\"mine{n}\"}}");
-            for again in 0..4 {
-                let c =
-                    call(world::ip(77, 0, n), "POST", "/api/login").chrome().body(body.clone()).status(401);
-                w.at(150_000 + i64::from(n) * 2000 + again * 1500, &c);
-            }
-        }
-    });
-    expect(&engine, "credential-stuffing", 110);
-}
-
-#[test]
 fn stuffing_behind_the_head_of_a_real_browser() {
     let engine = among_people(|w| {
         for n in 0..200u32 {

@@ -407,9 +407,14 @@ impl Engine {
     /// A client that was convicted for the company it keeps, and for calling little else, is let go once it behaves like
     /// everybody.
     fn let_go(&mut self, key: u64) {
-        let weak = self.convictions.units.get(&key).is_some_and(|c| c.weak);
-        let grown = self.units.get(key).is_some_and(|u| u.trusted || u.assets > 0 || u.breadth() > 4);
-        if weak && grown {
+        let Some(campaign) = self.convictions.units.get(&key).filter(|c| c.weak).map(|c| c.campaign) else {
+            return;
+        };
+        let grown = self
+            .units
+            .get(key)
+            .is_some_and(|u| u.trusted || u.assets > 0 || u.breadth() > 4 || self.acts_for_one(u, campaign));
+        if grown {
             self.convictions.units.remove(&key);
         }
     }

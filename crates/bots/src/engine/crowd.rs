@@ -26,13 +26,13 @@ const AT_ONCE_MS: u32 = 15_000;
 const SETTLE_NS: i64 = 90_000_000_000;
 
 impl Engine {
-    /// Clients that call one sensitive endpoint and nothing else, where nearly all others come through the application:
+    /// Clients that call one endpoint and nothing else, a sensitive one or one that tells prices or shows pages, where nearly all others come through the application:
     /// rotating addresses behind requests that cannot be told from those of the application.
     pub(super) fn judge_bare(&mut self, at: u32) {
         let Some(slot) = self.slots.get_mut(at as usize) else { return };
         let roles = slot.roles();
         let reads = !roles.any(Roles(Roles::SENSITIVE.0 | Roles::INVENTORY.0));
-        let judged = !reads || roles.any(Roles::PRICE);
+        let judged = !reads || roles.any(Roles::PRICE) || slot.pages > slot.n / 2;
         if !judged || slot.n < slot.next && !self.retrospective {
             return;
         }

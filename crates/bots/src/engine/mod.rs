@@ -45,6 +45,9 @@ use crate::observation::{Observation, Part, Surface, Traits};
 pub(crate) use self::sketch::Map;
 pub use self::state::StateError;
 
+/// Requests that wait for a sign that the server had them, at most.
+const UNHEARD: usize = 16_384;
+
 /// How much the engine may keep, and with which packs it judges.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -126,6 +129,9 @@ pub struct Engine {
     quiet: Option<u32>,
     evicted_endpoints: u64,
     evicted_parts: u64,
+    /// Requests told before anything said that the server had them.
+    unheard: sketch::Set<unit::ExchangeId>,
+    evicted_unheard: u64,
     now: Ts,
     retrospective: bool,
     told: BTreeMap<String, u64>,
@@ -154,6 +160,8 @@ impl Engine {
             quiet: None,
             evicted_endpoints: 0,
             evicted_parts: 0,
+            unheard: sketch::Set::default(),
+            evicted_unheard: 0,
             now: Ts::default(),
             retrospective: false,
             told: BTreeMap::new(),
@@ -194,6 +202,7 @@ impl Engine {
             ("bots-endpoints".to_owned(), self.evicted_endpoints),
             ("bots-parts".to_owned(), self.evicted_parts),
             ("bots-sessions".to_owned(), self.units.evicted_sessions),
+            ("bots-unheard".to_owned(), self.evicted_unheard),
         ])
     }
 
@@ -279,8 +288,19 @@ impl Engine {
 
     fn take(&mut self, o: &Observation) {
         if !o.acknowledged {
+            if o.part == Part::RequestOnly {
+                if self.unheard.len() >= UNHEARD {
+                    self.evicted_unheard += self.unheard.len() as u64;
+                    self.unheard.clear();
+                }
+                self.unheard.insert((o.flow_id, o.seq));
+            }
             return;
         }
+        // Nothing said that the server had the request until it answered: it counts from now on.
+        let heard = o.part == Part::Answer && self.unheard.remove(&(o.flow_id, o.seq));
+        let whole = heard.then(|| Observation { part: Part::Whole, ..o.clone() });
+        let o = whole.as_ref().unwrap_or(o);
         self.now = self.now.max(o.ts);
         self.start = self.start.min(o.ts);
         if o.part != Part::Answer {
