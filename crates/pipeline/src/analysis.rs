@@ -258,7 +258,9 @@ impl Analyzer {
 
 /// What is read of an answer that is not read whole: what says how a call ended stands at its beginning.
 const SKIM: WalkLimits = WalkLimits { depth: 64, tokens: 48 };
-const SKIM_CODING: CodingLimits = CodingLimits { size: 4 << 10, ratio: 200, layers: 2 };
+const SKIM_CODING: CodingLimits = CodingLimits { size: 4 << 10, ratio: 200, layers: 2, window: 22 };
+/// Anybody can send a request: its coding may ask for less than that of an answer.
+const ASKED_CODING: CodingLimits = CodingLimits { size: 1 << 20, ratio: 200, layers: 2, window: 18 };
 
 /// Pages are told apart by their length too.
 fn is_page(content_type: &[u8]) -> bool {
@@ -295,7 +297,8 @@ impl Seen<'_> {
             // The rest of it is not read: where it breaks off says nothing.
             coding::decode(self.headers, bytes, &SKIM_CODING, self.coding, &mut AnomalySet::default())
         } else {
-            coding::decode(self.headers, bytes, &CodingLimits::default(), self.coding, self.anomalies)
+            let limits = if side == Side::Request { ASKED_CODING } else { CodingLimits::default() };
+            coding::decode(self.headers, bytes, &limits, self.coding, self.anomalies)
         };
         let kind = body::kind_of(content_type, bytes);
         match side {

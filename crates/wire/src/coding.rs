@@ -16,11 +16,14 @@ pub struct CodingLimits {
     pub ratio: usize,
     /// Codings upon each other.
     pub layers: usize,
+    /// Window of a Brotli stream in bits (RFC 7932 §9.1). A few bytes may ask for all of it to be filled before anything comes
+    /// out, which takes 3 ms a MiB: two bits more are left to bodies of 4 KiB and more.
+    pub window: u32,
 }
 
 impl Default for CodingLimits {
     fn default() -> Self {
-        CodingLimits { size: 1 << 20, ratio: 200, layers: 2 }
+        CodingLimits { size: 1 << 20, ratio: 200, layers: 2, window: 22 }
     }
 }
 
@@ -72,7 +75,7 @@ pub fn decode<'a>(
         let end = match coding {
             Coding::Gzip => gzip(input, raw, &mut out),
             Coding::Deflate => deflate(input, zlib, raw, &mut out),
-            Coding::Brotli => brotli(input, &mut out),
+            Coding::Brotli => brotli(input, limits.window, &mut out),
             Coding::Zstd => zstd(input, limits.size, &mut out),
         };
         match end {
@@ -244,10 +247,26 @@ fn deflate(input: &[u8], zlib: &mut Decompress, raw: &mut Decompress, out: &mut 
 }
 
 /// The decoder does not tell a cut from a fault: where all was read and something came out, it was cut.
-fn brotli(mut input: &[u8], out: &mut Output<'_>) -> End {
+fn brotli(mut input: &[u8], window: u32, out: &mut Output<'_>) -> End {
+    let allowed = if input.len() < 4096 { window } else { window + 2 };
+    if brotli_window(input).is_some_and(|bits| bits > allowed) {
+        return End::Full;
+    }
     match out.read(&mut brotli_decompressor::Decompressor::new(&mut input, 4096)) {
         End::Invalid if input.is_empty() && !out.bytes.is_empty() => End::Cut,
         end => end,
+    }
+}
+
+/// The bits of a Brotli stream's window; nothing where the first byte tells none.
+fn brotli_window(input: &[u8]) -> Option<u32> {
+    let first = u32::from(*input.first()?);
+    match (first & 1, first >> 1 & 7, first >> 4 & 7) {
+        (0, ..) => Some(16),
+        (_, 0, 0) => Some(17),
+        (_, 0, 1) => None,
+        (_, 0, n) => Some(8 + n),
+        (_, n, _) => Some(17 + n),
     }
 }
 
@@ -286,6 +305,22 @@ mod tests {
         let (mut scratch, mut anomalies) = (CodingScratch::default(), AnomalySet::default());
         let out = decode(&headers, body, &CodingLimits::default(), &mut scratch, &mut anomalies).to_vec();
         (out, anomalies)
+    }
+
+    #[test]
+    fn a_few_bytes_may_not_ask_for_a_large_brotli_window() {
+        // Seventeen bytes that fill sixteen mebibytes.
+        let bomb = b"\xcf\xff\x28\x7f\xf8\x27\0\x62\x91\0\0\xba\xf7\xff\x25\x03";
+        assert_eq!(brotli_window(bomb), Some(24));
+        let mut out = Vec::new();
+        assert_eq!(brotli(bomb, 22, &mut Output { bytes: &mut out, limit: 1 << 20 }), End::Full);
+        assert!(out.is_empty());
+        for (first, bits) in
+            [(0x00, 16), (0x01, 17), (0x21, 10), (0x71, 15), (0x03, 18), (0x0b, 22), (0x0f, 24)]
+        {
+            assert_eq!(brotli_window(&[first]), Some(bits), "{first:#x}");
+        }
+        assert_eq!(brotli_window(&[0x11]), None);
     }
 
     #[test]
