@@ -104,7 +104,7 @@ anomalies! {
     ContentCodingUnknown = "http-content-coding-unknown",
     /// A body that its content coding does not fit.
     ContentCodingInvalid = "http-content-coding-invalid",
-    /// A compressed body over the size or ratio limit.
+    /// A compressed body over the limit of size, ratio or window.
     ContentCodingBomb = "http-content-coding-bomb",
     /// More content codings on one body than the limit.
     ContentCodingLayers = "http-content-coding-layers",
