@@ -137,6 +137,28 @@ impl Headers {
         Headers { bytes: Vec::with_capacity(bytes), fields: Vec::with_capacity(fields), present: 0 }
     }
 
+    /// Fields that stand in `block`, which is kept as one piece; those that do not are copied as [`Headers::push`] does.
+    pub fn within<'a>(block: &[u8], fields: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])>) -> Self {
+        let mut headers =
+            Headers { bytes: block.to_vec(), fields: Vec::with_capacity(fields.len()), present: 0 };
+        let (start, len) = (block.as_ptr().addr(), u32::try_from(block.len()).unwrap_or(0));
+        let place = |part: &[u8]| {
+            let at = u32::try_from(part.as_ptr().addr().wrapping_sub(start)).ok()?;
+            let end = at.checked_add(u32::try_from(part.len()).ok()?)?;
+            (end <= len).then_some(at..end)
+        };
+        for (name, value) in fields {
+            match (place(name), place(value)) {
+                (Some(at), Some(value)) => {
+                    headers.present |= presence(name);
+                    headers.fields.push(Field { name: at, value });
+                }
+                _ => headers.push(name, value),
+            }
+        }
+        headers
+    }
+
     /// Appends a field. Past 4 GiB of headers it is dropped (capture's limits are far below).
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         let start = self.bytes.len();
@@ -193,5 +215,28 @@ impl Headers {
 
     fn slice(&self, range: &Range<u32>) -> &[u8] {
         self.bytes.get(range.start as usize..range.end as usize).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_one_piece_are_those_that_are_pushed() {
+        let block = b"Host: h\r\nAccept:\r\nX-A: b c\r\n\r\n";
+        let (name, value) = (&block[..4], &block[6..7]);
+        let inside = [(name, value), (&block[9..15], &block[16..16]), (&block[18..21], &block[23..26])];
+        let elsewhere: [(&[u8], &[u8]); 3] = [(b"Cookie", b"k=v"), (name, b"other"), (b"Other", value)];
+        let outside = (&block[block.len() - 2..], &block[..0]);
+        let all = [&inside[..], &elsewhere[..], &[outside]].concat();
+        for block in [&block[..], &block[..26], &block[2..20], &[]] {
+            let within = Headers::within(block, all.iter().copied());
+            let mut pushed = Headers::default();
+            all.iter().for_each(|(name, value)| pushed.push(name, value));
+            assert!(within.iter().eq(pushed.iter()));
+            assert_eq!((within.len(), within.present), (pushed.len(), pushed.present));
+            assert_eq!(within.get("host"), Some(&b"h"[..]));
+        }
     }
 }

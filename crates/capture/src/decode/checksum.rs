@@ -1,5 +1,4 @@
-use std::net::IpAddr;
-
+use super::ends::Ends;
 use super::segment::mix;
 use super::tcp::Head;
 use super::walk::IpFacts;
@@ -63,7 +62,8 @@ impl Offload {
         self.forgotten
     }
 
-    pub(super) fn judge(&mut self, source: u64, head: &Head<'_>, ip: &IpFacts) -> Verdict {
+    #[inline]
+    pub(super) fn judge<E: Ends>(&mut self, source: u64, head: &Head<'_, E>, ip: &IpFacts) -> Verdict {
         let sum = match tcp(head, ip) {
             Sum::Right if ip.sound => Sum::Right,
             Sum::Right => Sum::Wrong,
@@ -124,15 +124,12 @@ pub(super) fn is_sound(header: &[u8]) -> bool {
     }
 }
 
-fn tcp(head: &Head<'_>, ip: &IpFacts) -> Sum {
+#[inline]
+fn tcp<E: Ends>(head: &Head<'_, E>, ip: &IpFacts) -> Sum {
     let data = head.walk.data;
     let len = u16::try_from(data.len()).unwrap_or(0);
     let protocol = u64::from(u16::from_ne_bytes([0, 6]));
-    let addresses = match head.ends {
-        (IpAddr::V4(a), IpAddr::V4(b)) => words(&a.octets()) + words(&b.octets()) + protocol,
-        (IpAddr::V6(a), IpAddr::V6(b)) => words(&a.octets()) + words(&b.octets()) + protocol,
-        _ => return Sum::Wrong,
-    };
+    let Some(addresses) = head.ends.sum().map(|sum| sum + protocol) else { return Sum::Wrong };
     let length = u64::from(u16::from_ne_bytes(len.to_be_bytes()));
     if !ip.unsized_ && fold(sum(data) + addresses + length) == 0xffff {
         return Sum::Right;
@@ -167,8 +164,11 @@ fn sum(data: &[u8]) -> u64 {
         d = sum;
         carries += u64::from(carry);
     }
-    let mut total =
-        carries + [a, b, c, d].map(|lane| (lane & 0xffff_ffff) + (lane >> 32)).iter().sum::<u64>();
+    let mut total = carries + halves(a) + halves(b) + halves(c) + halves(d);
+    let (words, rest) = rest.as_chunks::<8>();
+    for word in words {
+        total += halves(u64::from_ne_bytes(*word));
+    }
     let (words, rest) = rest.as_chunks::<4>();
     for word in words {
         total += u64::from(u32::from_ne_bytes(*word));
@@ -180,6 +180,11 @@ fn sum(data: &[u8]) -> u64 {
         _ => [0; 4],
     };
     total + u64::from(u32::from_ne_bytes(last))
+}
+
+#[inline]
+const fn halves(word: u64) -> u64 {
+    (word & 0xffff_ffff) + (word >> 32)
 }
 
 #[inline]

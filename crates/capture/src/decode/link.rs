@@ -7,7 +7,7 @@ use crate::source::LinkType;
 const TRUNCATED: Step<'static> = Step::Drop(DropReason::Truncated);
 const MALFORMED: Step<'static> = Step::Drop(DropReason::MalformedLink);
 
-const VLAN_TAGS: [u16; 4] = [0x8100, 0x88a8, 0x9100, 0x9200];
+pub(super) const VLAN_TAGS: [u16; 4] = [0x8100, 0x88a8, 0x9100, 0x9200];
 const SMALLEST_ETHERTYPE: u16 = 0x600;
 const NSH: u16 = 0x894f;
 

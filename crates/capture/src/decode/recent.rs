@@ -1,11 +1,10 @@
-use std::net::IpAddr;
-
 use sidetap_model::Ts;
 
+use super::ends::{Ends, FIRST, SECOND, stir};
 use super::ip::Fragment;
 use super::segment::mix;
 use super::tcp::Head;
-use super::walk::Context;
+use super::walk::IpFacts;
 
 /// Packets that are remembered. A later one takes the place of one that shares its slot: copies come soon or not at all.
 const PACKETS: usize = 1 << 13;
@@ -75,7 +74,13 @@ const fn slot(print: &Print) -> usize {
 
 impl Print {
     #[inline]
-    pub(super) fn of_segment(head: &Head<'_>, cx: &Context<'_>, zone: u16, seed: u64) -> Self {
+    pub(super) fn of_segment<E: Ends>(
+        head: &Head<'_, E>,
+        mac: u64,
+        ip: &IpFacts,
+        zone: u16,
+        seed: u64,
+    ) -> Self {
         let fixed = head.fixed();
         let (words, _) = fixed.as_chunks::<8>();
         let [first, second] = match words {
@@ -83,49 +88,28 @@ impl Print {
             _ => [0, 0],
         };
         let rest = u32::from_ne_bytes([fixed[16], fixed[17], fixed[18], fixed[19]]);
-        let shape = head.walk.data.len() as u64 ^ u64::from(cx.ip.id) << 16 ^ u64::from(zone) << 48;
+        let shape = head.walk.data.len() as u64 ^ u64::from(ip.id) << 16 ^ u64::from(zone) << 48;
         let mut hash = stir(first ^ seed, second ^ FIRST);
-        hash = stir(hash ^ u64::from(rest), ends(&head.ends, seed) ^ SECOND);
+        hash = stir(hash ^ u64::from(rest), head.ends.print(seed) ^ SECOND);
         hash = stir(hash ^ shape, last(head.walk.data) ^ seed);
-        Print::new(hash, cx)
+        Print::new(hash, mac, ip)
     }
 
     #[inline]
-    pub(super) fn of_fragment(f: &Fragment<'_>, cx: &Context<'_>, zone: u16, seed: u64) -> Self {
+    pub(super) fn of_fragment(f: &Fragment<'_>, mac: u64, ip: &IpFacts, zone: u16, seed: u64) -> Self {
         let place = u64::from(f.id) << 32 | u64::from(f.offset) << 1 | u64::from(f.more);
         let shape = f.data.len() as u64 ^ u64::from(f.protocol) << 32 ^ u64::from(zone) << 48;
-        Print::new(mix(stir(place ^ seed, ends(&f.ends, seed) ^ FIRST) ^ shape ^ mix(last(f.data))), cx)
+        let hash = stir(place ^ seed, f.ends.print(seed) ^ FIRST) ^ shape;
+        Print::new(mix(hash ^ mix(last(f.data))), mac, ip)
     }
 
     #[inline]
-    fn new(hash: u64, cx: &Context<'_>) -> Self {
-        Print { hash: hash | 1, ttl: cx.ip.ttl, mac: (cx.mac ^ cx.mac >> 16 ^ cx.mac >> 32) as u16 }
+    const fn new(hash: u64, mac: u64, ip: &IpFacts) -> Self {
+        Print { hash: hash | 1, ttl: ip.ttl, mac: (mac ^ mac >> 16 ^ mac >> 32) as u16 }
     }
-}
-
-/// The two halves of a product, folded.
-#[inline]
-const fn stir(a: u64, b: u64) -> u64 {
-    let product = a as u128 * b as u128;
-    product as u64 ^ (product >> 64) as u64
 }
 
 #[inline]
 fn last(data: &[u8]) -> u64 {
     data.last_chunk::<8>().copied().map_or(0, u64::from_ne_bytes)
 }
-
-#[inline]
-fn ends(ends: &(IpAddr, IpAddr), seed: u64) -> u64 {
-    match ends {
-        (IpAddr::V4(a), IpAddr::V4(b)) => u64::from(u32::from(*a)) << 32 | u64::from(u32::from(*b)),
-        (IpAddr::V6(a), IpAddr::V6(b)) => {
-            let (a, b) = (u128::from(*a), u128::from(*b));
-            stir(a as u64 ^ seed, (a >> 64) as u64 ^ FIRST) ^ stir(b as u64 ^ SECOND, (b >> 64) as u64 ^ seed)
-        }
-        _ => 0,
-    }
-}
-
-const FIRST: u64 = 0xa076_1d64_78bd_642f;
-const SECOND: u64 = 0xe703_7ed1_a0b4_28db;

@@ -5,12 +5,14 @@ use etherparse::err::tcp::HeaderSliceError;
 use sidetap_model::{Addr, Ts};
 
 use super::DropReason;
+use super::ends::Ends;
 use super::segment::{Segment, TcpFlags};
 use super::walk::Walk;
 
 /// A TCP segment as it lies in its packet.
-pub(super) struct Head<'a> {
-    pub(super) ends: (IpAddr, IpAddr),
+#[derive(Clone, Copy)]
+pub(super) struct Head<'a, E = (IpAddr, IpAddr)> {
+    pub(super) ends: E,
     /// Header and payload.
     pub(super) walk: Walk<'a>,
     header_len: usize,
@@ -25,7 +27,15 @@ pub(super) fn head<'a>(ends: (IpAddr, IpAddr), walk: Walk<'a>) -> Result<Head<'a
     }
 }
 
-impl<'a> Head<'a> {
+impl<'a, E: Ends> Head<'a, E> {
+    /// The same where nothing is wrong with the header.
+    #[inline]
+    pub(super) fn plain(ends: E, walk: Walk<'a>) -> Option<Self> {
+        let fixed = walk.data.first_chunk::<20>()?;
+        let header_len = usize::from(fixed[12] >> 4) * 4;
+        (20..=walk.data.len()).contains(&header_len).then_some(Head { ends, walk, header_len })
+    }
+
     /// The fixed part of the header.
     #[inline]
     pub(super) fn fixed(&self) -> [u8; 20] {
@@ -33,12 +43,14 @@ impl<'a> Head<'a> {
     }
 
     /// The segment for the flow table.
+    #[inline]
     pub(super) fn segment(&self, ts: Ts, zone: u16) -> Segment<'a> {
+        let (src, dst) = self.ends.pair();
         let [s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, _, flags, w0, w1, _, _, u0, u1] = self.fixed();
         Segment {
             zone,
-            src: Addr { ip: self.ends.0, port: u16::from_be_bytes([s0, s1]) },
-            dst: Addr { ip: self.ends.1, port: u16::from_be_bytes([d0, d1]) },
+            src: Addr { ip: src, port: u16::from_be_bytes([s0, s1]) },
+            dst: Addr { ip: dst, port: u16::from_be_bytes([d0, d1]) },
             ts,
             seq: u32::from_be_bytes([q0, q1, q2, q3]),
             ack: u32::from_be_bytes([a0, a1, a2, a3]),

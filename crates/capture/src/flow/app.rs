@@ -235,7 +235,7 @@ impl App {
         let out = Out {
             limits,
             body: limits.body,
-            facts: self.facts,
+            facts: &self.facts,
             address: &self.address,
             done: &mut Vec::new(),
             unanswered: &mut Vec::new(),
@@ -258,7 +258,7 @@ impl App {
         let mut out = Out {
             limits: cx.limits,
             body: cx.body,
-            facts: self.facts,
+            facts: &self.facts,
             address: &self.address,
             done: &mut done,
             unanswered: cx.unanswered,
@@ -269,12 +269,12 @@ impl App {
         work(http, side == client, &mut out);
         let handover = if http.hands_over() { http.take_handover() } else { None };
         if !done.is_empty() {
-            for mut exchange in done.drain(..) {
-                if !self.odd.is_empty() {
-                    exchange.anomalies.extend(&std::mem::take(&mut self.odd));
-                }
-                (cx.sink)(exchange);
+            if !self.odd.is_empty()
+                && let Some(first) = done.first_mut()
+            {
+                first.anomalies.extend(&std::mem::take(&mut self.odd));
             }
+            done.drain(..).for_each(&mut *cx.sink);
         }
         *cx.done = done;
         if let Some(handover) = handover {
@@ -451,7 +451,7 @@ pub(crate) struct Out<'a> {
     pub(crate) limits: &'a FlowLimits,
     /// Bytes kept of a body now.
     pub(crate) body: usize,
-    pub(crate) facts: Facts,
+    pub(crate) facts: &'a Facts,
     pub(crate) address: &'a Address,
     pub(crate) done: &'a mut Vec<Exchange>,
     pub(crate) unanswered: &'a mut Vec<(Ts, u32)>,

@@ -10,13 +10,17 @@ const MOST_HELD: usize = 64 << 10;
 
 /// Reads the messages of one direction: a head, then a body as far as its framing says.
 pub(super) struct Reader {
+    /// What is kept of a body. Its length stands apart from it: two that were just written are slow to read as one.
+    kept: Vec<u8>,
     state: State,
     head: Vec<u8>,
     at: Option<Mark>,
     scanned: usize,
     /// A whole line of the head is there.
     has_line: bool,
-    body: Body,
+    /// Length of the whole body, kept or not, as far as it came.
+    len: u64,
+    gap_at: Option<u32>,
 }
 
 enum State {
@@ -75,13 +79,15 @@ impl Reader {
             at: None,
             scanned: 0,
             has_line: false,
-            body: Body::default(),
+            kept: Vec::new(),
+            len: 0,
+            gap_at: None,
         }
     }
 
     pub(super) fn held(&self) -> usize {
         let chunked = if let State::Chunked(c) = &self.state { c.held() } else { 0 };
-        self.head.capacity() + self.body.bytes.capacity() + chunked
+        self.head.capacity() + self.kept.capacity() + chunked
     }
 
     pub(super) fn wants(&self) -> Wants {
@@ -108,7 +114,7 @@ impl Reader {
 
     /// In a body of which nothing came yet.
     pub(super) fn awaits_body(&self) -> bool {
-        self.reads_body() && self.body.len == 0
+        self.reads_body() && self.len == 0
     }
 
     /// Parses a head from the start of `bytes`, or from what is held with `bytes` behind it.
@@ -185,7 +191,7 @@ impl Reader {
             Framing::None => State::Head,
             Framing::Length(n) => {
                 let room = n.min(CLAIMED_ROOM).min(limit as u64);
-                self.body.bytes = Vec::with_capacity(room as usize);
+                self.kept = Vec::with_capacity(room as usize);
                 State::Length(n)
             }
             Framing::Chunked => State::Chunked(Box::default()),
@@ -195,21 +201,21 @@ impl Reader {
 
     /// Reads body bytes, keeping at most `limit` of the whole body.
     pub(super) fn body(&mut self, bytes: &[u8], limit: usize, odd: &mut AnomalySet) -> BodyStep {
-        let body = &mut self.body;
+        let mut body = Kept { bytes: &mut self.kept, len: &mut self.len, limit };
         match &mut self.state {
             State::Length(left) => {
                 let n = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
-                keep(body, bytes.get(..n).unwrap_or_default(), limit);
+                body.add(bytes.get(..n).unwrap_or_default());
                 *left -= n as u64;
                 if *left == 0 { BodyStep::Done(n) } else { BodyStep::More(n) }
             }
-            State::Chunked(chunked) => match chunked.feed(bytes, odd, |data| keep(body, data, limit)) {
+            State::Chunked(chunked) => match chunked.feed(bytes, odd, |data| body.add(data)) {
                 ChunkEnd::More => BodyStep::More(bytes.len()),
                 ChunkEnd::Done(n) => BodyStep::Done(n),
                 ChunkEnd::Broken(n) => BodyStep::Broken(n),
             },
             State::UntilClose => {
-                keep(body, bytes, limit);
+                body.add(bytes);
                 BodyStep::More(bytes.len())
             }
             State::Head | State::Skip | State::Hold => BodyStep::Done(0),
@@ -222,7 +228,8 @@ impl Reader {
             State::Chunked(chunked) => chunked.trailer().to_vec(),
             _ => Vec::new(),
         };
-        (std::mem::take(&mut self.body), trailer)
+        let (len, gap_at) = (std::mem::take(&mut self.len), self.gap_at.take());
+        (Body { bytes: std::mem::take(&mut self.kept), len, gap_at }, trailer)
     }
 
     /// Looks for the beginning of a message from now on.
@@ -260,14 +267,13 @@ impl Reader {
 
     /// Goes over `len` lost bytes.
     pub(super) fn gap(&mut self, len: u64) -> Gap {
-        let body = &mut self.body;
         let inside = match &mut self.state {
             State::Length(left) if len <= *left => {
                 *left -= len;
                 if *left == 0 { Gap::BodyEnded } else { Gap::Bridged }
             }
             State::Length(left) => {
-                body.len += *left;
+                self.len += *left;
                 Gap::Lost
             }
             State::Chunked(chunked) => {
@@ -281,18 +287,27 @@ impl Reader {
             State::Head | State::Skip | State::Hold => Gap::Lost,
         };
         if inside != Gap::Lost {
-            body.len += len;
+            self.len += len;
         }
         if self.reads_body() {
-            let at = u32::try_from(self.body.bytes.len()).unwrap_or(u32::MAX);
-            self.body.gap_at.get_or_insert(at);
+            let at = u32::try_from(self.kept.len()).unwrap_or(u32::MAX);
+            self.gap_at.get_or_insert(at);
         }
         inside
     }
 }
 
-fn keep(body: &mut Body, data: &[u8], limit: usize) {
-    body.len += data.len() as u64;
-    let room = limit.saturating_sub(body.bytes.len());
-    body.bytes.extend_from_slice(data.get(..room).unwrap_or(data));
+/// A body while it comes.
+struct Kept<'a> {
+    bytes: &'a mut Vec<u8>,
+    len: &'a mut u64,
+    limit: usize,
+}
+
+impl Kept<'_> {
+    fn add(&mut self, data: &[u8]) {
+        *self.len += data.len() as u64;
+        let room = self.limit.saturating_sub(self.bytes.len());
+        self.bytes.extend_from_slice(data.get(..room).unwrap_or(data));
+    }
 }

@@ -79,6 +79,10 @@ impl Hints {
     }
 
     fn connection(&mut self, value: &[u8]) {
+        if value.eq_ignore_ascii_case(b"keep-alive") {
+            self.keep_alive = true;
+            return;
+        }
         for option in list(value) {
             self.close |= option.eq_ignore_ascii_case(b"close");
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
@@ -87,6 +91,11 @@ impl Hints {
 
     /// Of several lengths the first is believed: what follows differs at its own risk (RFC 9112 §6.3 asks a server to refuse).
     fn content_length(&mut self, value: &[u8], anomalies: &mut AnomalySet) {
+        if let (None, Some(length)) = (self.content_length, plain_length(value)) {
+            self.content_lengths = self.content_lengths.saturating_add(1);
+            self.content_length = Some(length);
+            return;
+        }
         let mut any = false;
         for one in list(value) {
             any = true;
@@ -163,6 +172,17 @@ impl Hints {
 /// The members of a comma-separated list, empty ones left out.
 fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|v| !v.is_empty())
+}
+
+/// A length as nearly all are written: digits alone, without a 0 in front.
+fn plain_length(value: &[u8]) -> Option<u64> {
+    if value.is_empty() || value.len() > 18 || (value.len() > 1 && value.starts_with(b"0")) {
+        return None;
+    }
+    value.iter().try_fold(0, |n: u64, digit| {
+        let digit = digit.wrapping_sub(b'0');
+        (digit < 10).then(|| n * 10 + u64::from(digit))
+    })
 }
 
 fn length_of(text: &[u8], anomalies: &mut AnomalySet) -> Option<u64> {

@@ -76,7 +76,7 @@ pub fn request_head(bytes: &[u8], limits: &HeadLimits, anomalies: &mut AnomalySe
             check_lines(bytes.get(..len).unwrap_or_default(), anomalies);
             check_method(method.as_bytes(), anomalies);
             check_target(target.as_bytes(), anomalies);
-            let (headers, hints) = collect(request.headers, limits, anomalies);
+            let (headers, hints) = collect(bytes, len, request.headers, limits, anomalies);
             let version = Version(1, minor);
             hints.check_request(version, anomalies);
             note_framing_tabs(&hints, bytes.get(..len).unwrap_or_default(), anomalies);
@@ -106,7 +106,7 @@ pub fn response_head(bytes: &[u8], limits: &HeadLimits, anomalies: &mut AnomalyS
                 return Parsed::Invalid;
             };
             check_lines(bytes.get(..len).unwrap_or_default(), anomalies);
-            let (headers, hints) = collect(response.headers, limits, anomalies);
+            let (headers, hints) = collect(bytes, len, response.headers, limits, anomalies);
             let version = Version(1, minor);
             hints.check_response(version, anomalies);
             return Parsed::Complete(ResponseHead { status, version, headers, hints }, len);
@@ -130,19 +130,24 @@ pub fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
     None
 }
 
+/// The fields of a head that takes the first `len` of `bytes`.
 fn collect(
+    bytes: &[u8],
+    len: usize,
     fields: &[httparse::Header<'_>],
     limits: &HeadLimits,
     anomalies: &mut AnomalySet,
 ) -> (Headers, Hints) {
-    let bytes = fields.iter().map(|f| f.name.len() + f.value.len()).sum();
-    let mut headers = Headers::with_capacity(fields.len(), bytes);
+    let kept = fields.get(..limits.fields).unwrap_or(fields);
+    // From the first name on: what stands before is the line that begins the head.
+    let start = kept.first().map_or(len, |f| f.name.as_ptr().addr().wrapping_sub(bytes.as_ptr().addr()));
+    let block = bytes.get(start..len).unwrap_or_default();
+    let headers = Headers::within(block, kept.iter().map(|f| (f.name.as_bytes(), f.value)));
     let mut hints = Hints::default();
-    for field in fields.iter().take(limits.fields) {
-        headers.push(field.name.as_bytes(), field.value);
+    for field in kept {
         hints.note(field.name.as_bytes(), field.value, anomalies);
     }
-    if bytes > LONGEST_FIELD {
+    if block.len() > LONGEST_FIELD {
         note_lengths(&headers, anomalies);
     }
     if fields.len() > limits.fields {
