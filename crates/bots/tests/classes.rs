@@ -35,6 +35,23 @@ fn credential_stuffing_over_many_addresses() {
     let campaigns = engine.campaigns();
     assert_eq!(campaigns.len(), 1);
     assert!(campaigns[0].members.len() >= 118 && campaigns[0].phase == "online");
+    let signature = &campaigns[0].signature;
+    for (name, prefix) in [
+        ("fingerprint", "s2-"),
+        ("header-order", "h1-"),
+        ("negotiation", "n1-"),
+        ("body", "b1-"),
+        ("timing", "t1-"),
+        ("target-set", "g1-"),
+    ] {
+        assert!(signature[name].starts_with(prefix), "{name}: {}", signature[name]);
+    }
+    for unseen in ["tls", "http2", "cookies", "path"] {
+        assert_eq!(signature[unseen], "not observable", "{unseen}");
+    }
+    let rows = engine.verdicts();
+    let told = |what: &str| rows.iter().flat_map(|v| &v.reasons).any(|r| r.observed.contains(what));
+    assert!(told("the head of python-requests; fingerprint h1-"), "{:?}", rows[0].reasons);
     let outcome = |name: &str| campaigns[0].outcome.get(name).copied().unwrap_or(0);
     assert!((105..=120).contains(&outcome("accounts-tried")), "{:?}", campaigns[0].outcome);
     assert_eq!(outcome("accounts-taken"), 3);

@@ -502,3 +502,21 @@ fn clients_with_odd_heads_alone_are_not_convicted() {
     }
     assert_eq!(world::convicted(&world.judge()), []);
 }
+
+/// What a fingerprint means never changes under its version: whoever changes a definition gives it the next.
+#[test]
+fn fingerprints_are_the_same_in_every_version() {
+    let mut world = World::new();
+    let c = post(1, "/api/cart").chrome().header("Cookie", "sid=1; theme_2=dark");
+    world.at(0, &c.body("{\"sku\":\"7\",\"n\":1}"));
+    assert_eq!(world.observations[0].actors().fingerprint, GOLDEN);
+}
+
+const GOLDEN: [&str; 6] = [
+    "s2-ed23e57a5b5c1479",
+    "a1-230906bb7fe3bb01",
+    "h1-5944bd50b881369c",
+    "n1-46e112adbc6f7ec9",
+    "b1-7e3e4f7af17a977a",
+    "c1-e4e6ee89b5b6e0d7",
+];
