@@ -27,7 +27,7 @@ impl ProxyRules {
 
     /// Who acts in this exchange.
     ///
-    /// Only a trusted or learned source may name somebody else; then `Forwarded` or `X-Forwarded-For` is walked from the right over trusted
+    /// Only a trusted source, or a learned one that is internal, may name somebody else; then `Forwarded` or `X-Forwarded-For` is walked from the right over trusted
     /// hops, and the first that is not trusted is the client. A source that names nobody stands for many: `shared`.
     pub(crate) fn client_of(&self, ex: &Exchange, learned: &LearnedProxies) -> ClientAddr {
         let source = ex.flow.client;
@@ -37,7 +37,9 @@ impl ProxyRules {
             source: IpSource::Connection,
             shared,
         };
-        let is_proxy = |ip: IpAddr| self.trusts(ip) || learned.contains(&(ex.flow.zone, ip));
+        // Anybody on a public network can make himself look like a proxy, and name whom he wants blamed.
+        let is_proxy =
+            |ip: IpAddr| self.trusts(ip) || (is_internal(ip) && learned.contains(&(ex.flow.zone, ip)));
         if !is_proxy(source.ip) {
             return direct(false);
         }
@@ -116,8 +118,9 @@ impl Distinct {
 
 /// Recognises undeclared proxies: sources behind which many forwarded addresses with many agents come back again and again.
 ///
-/// A client that forges `X-Forwarded-For` invents ever new addresses; behind a real proxy they repeat. Sources on public
-/// networks need ten times the evidence. Bounded: past the cap new sources are not considered.
+/// A client that forges `X-Forwarded-For` invents ever new addresses; behind a real proxy they repeat. Whoever knows that can forge
+/// this too: what is learned of sources on public networks, from ten times the evidence, is told, and their word is not taken.
+/// Bounded: past the caps no more is considered.
 #[derive(Debug)]
 pub(crate) struct ProxyLearner {
     /// Hashes that there is still room for, over all sources.
@@ -214,6 +217,37 @@ mod tests {
         l.end_epoch()
     }
 
+    /// An exchange from `source` whose headers name 203.0.113.7.
+    fn exchange(source: &str, proxied: Option<&str>) -> Exchange {
+        let mut headers = Headers::default();
+        headers.push(b"X-Forwarded-For", b"203.0.113.7");
+        let addr = |ip: &str| Addr { ip: ip.parse().unwrap(), port: 4000 };
+        Exchange {
+            zone: Default::default(),
+            flow: FlowKey { zone: 0, client: addr(source), server: addr("10.0.0.1") },
+            flow_id: FlowId(1),
+            seq: 0,
+            ts: Ts(0),
+            end: Ts(0),
+            response_ts: None,
+            protocol: Protocol::Http1,
+            request: Some(Request {
+                method: b"GET".to_vec(),
+                target: b"/".to_vec(),
+                version: Version(1, 1),
+                headers,
+                body: Default::default(),
+            }),
+            response: None,
+            interim: 0,
+            completeness: Default::default(),
+            gap_bytes: 0,
+            anomalies: Default::default(),
+            acknowledged: true,
+            proxied_for: proxied.map(addr),
+        }
+    }
+
     #[test]
     fn what_all_sources_name_together_is_bounded() {
         let mut l = ProxyLearner { room: 100, ..ProxyLearner::default() };
@@ -225,36 +259,23 @@ mod tests {
     }
 
     #[test]
+    fn a_public_source_that_looks_like_a_proxy_names_nobody() {
+        let named = |ip: &str, trusted: &[&str]| {
+            let trusted = trusted.iter().map(|net| net.parse().unwrap()).collect();
+            let rules = ProxyRules { trusted, headers: vec![] };
+            let learned = Arc::new(HashSet::from_iter([(0, ip.parse().unwrap())]));
+            rules.client_of(&exchange(ip, None), &learned).ip.to_string()
+        };
+        assert_eq!(named("198.51.100.1", &[]), "198.51.100.1");
+        assert_eq!(named("198.51.100.1", &["198.51.100.0/24"]), "203.0.113.7");
+        assert_eq!(named("10.0.0.9", &[]), "203.0.113.7");
+    }
+
+    #[test]
     fn behind_the_proxy_protocol_headers_are_the_clients_own_word() {
         let rules = ProxyRules { trusted: vec!["10.0.0.0/8".parse().unwrap()], headers: vec![] };
-        let client = |proxied: Option<&str>| {
-            let mut headers = Headers::default();
-            headers.push(b"X-Forwarded-For", b"203.0.113.7");
-            let addr = |ip: &str| Addr { ip: ip.parse().unwrap(), port: 4000 };
-            let ex = Exchange {
-                zone: Default::default(),
-                flow: FlowKey { zone: 0, client: addr("10.0.0.9"), server: addr("10.0.0.1") },
-                flow_id: FlowId(1),
-                seq: 0,
-                ts: Ts(0),
-                end: Ts(0),
-                response_ts: None,
-                protocol: Protocol::Http1,
-                request: Some(Request {
-                    method: b"GET".to_vec(),
-                    target: b"/".to_vec(),
-                    version: Version(1, 1),
-                    headers,
-                    body: Default::default(),
-                }),
-                response: None,
-                interim: 0,
-                completeness: Default::default(),
-                gap_bytes: 0,
-                anomalies: Default::default(),
-                acknowledged: true,
-                proxied_for: proxied.map(addr),
-            };
+        let client = |proxied| {
+            let ex = exchange("10.0.0.9", proxied);
             rules.client_of(&ex, &LearnedProxies::default()).ip.to_string()
         };
         assert_eq!(client(None), "203.0.113.7");
