@@ -29,6 +29,8 @@ const REFUSED: &[i64] = &[
     libc::SYS_open_tree,
     libc::SYS_fsopen,
     libc::SYS_fsmount,
+    libc::SYS_fsconfig,
+    libc::SYS_fspick,
     libc::SYS_mount_setattr,
     libc::SYS_setns,
     libc::SYS_unshare,
@@ -60,8 +62,18 @@ const REFUSED: &[i64] = &[
     libc::SYS_setresuid,
     libc::SYS_setresgid,
     libc::SYS_setgroups,
+    libc::SYS_setreuid,
+    libc::SYS_setregid,
+    libc::SYS_setfsuid,
+    libc::SYS_setfsgid,
     libc::SYS_capset,
 ];
+
+/// Ways to a new process that other architectures do not have: there all go through `clone`.
+#[cfg(target_arch = "x86_64")]
+const OLD: &[i64] = &[libc::SYS_fork, libc::SYS_vfork, libc::SYS_mknod, libc::SYS_kexec_file_load];
+#[cfg(not(target_arch = "x86_64"))]
+const OLD: &[i64] = &[];
 
 /// Address families of the sockets that may still be made.
 const FAMILIES: &[i32] = &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6];
@@ -76,7 +88,8 @@ pub(crate) fn apply() -> Result<(), Error> {
             std::env::consts::ARCH.into(),
         )));
     };
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
+        REFUSED.iter().chain(OLD).map(|call| (*call, Vec::new())).collect();
     let thread = libc::CLONE_THREAD as u64;
     let no_thread = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(thread), 0)?;
     rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![no_thread])?]);
