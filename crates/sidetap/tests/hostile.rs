@@ -36,6 +36,11 @@ fn small(kind: Hostile) -> (u64, &'static str) {
         Hostile::DeepJson => (10, "/anomalies/body-too-deep"),
         Hostile::Fragments => (20_000, "/evictions/fragments-evicted"),
         Hostile::Tunnels => (1_000, "/packets/dropped/too-many-layers"),
+        Hostile::Pipelined => (200_000, "/evictions/open-requests"),
+        Hostile::LongTargets => (1_500, "/anomalies/http-target-too-long"),
+        Hostile::Tabs => (40, "/anomalies/http-header-too-long"),
+        Hostile::Connects => (4, "/exchanges/complete"),
+        Hostile::Leftovers => (100, "/streams/discarded/overlap"),
     }
 }
 
@@ -71,7 +76,7 @@ fn floods() {
 
 #[test]
 fn segments_and_fragments() {
-    for kind in [Hostile::OutOfOrder, Hostile::Fragments, Hostile::Tunnels] {
+    for kind in [Hostile::OutOfOrder, Hostile::Fragments, Hostile::Tunnels, Hostile::Leftovers] {
         attacked(kind);
     }
 }
@@ -79,6 +84,13 @@ fn segments_and_fragments() {
 #[test]
 fn messages_without_end() {
     for kind in [Hostile::EndlessHead, Hostile::EndlessChunkExtension, Hostile::EndlessTrailer] {
+        attacked(kind);
+    }
+}
+
+#[test]
+fn requests_that_cost_more_than_they_weigh() {
+    for kind in [Hostile::Pipelined, Hostile::LongTargets, Hostile::Tabs, Hostile::Connects] {
         attacked(kind);
     }
 }

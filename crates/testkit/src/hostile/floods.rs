@@ -57,6 +57,28 @@ pub(super) fn out_of_order<W: Write>(tape: &mut Tape<'_, W>, size: u64) -> io::R
     Ok(())
 }
 
+/// An announced upload whose first bytes never come, then segments of which only the last byte is new.
+pub(super) fn leftovers<W: Write>(tape: &mut Tape<'_, W>, size: u64) -> io::Result<()> {
+    const EACH: u32 = 800;
+    let head = b"POST /upload HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 999999\r\n\r\n";
+    let data = [b'x'; 1460];
+    for n in 0..size {
+        let src = client(n);
+        let mut segments = vec![
+            tcp(src, 0, SYN, &[]),
+            Tcp { src: server(), dst: src, seq: 0, ack: 1, flags: SYN | ACK, ..tcp(src, 0, 0, &[]) },
+            Tcp { ack: 1, ..tcp(src, 1, ACK, head) },
+        ];
+        segments.extend((0..EACH).map(|i| Tcp { ack: 1, ..tcp(src, 2_000 + i, ACK, &data) }));
+        for segment in &segments {
+            let mut ip = Vec::with_capacity(1500);
+            push_tcp(&mut ip, segment);
+            tape.frame(5_000, Framing::default().frame(&ip, true))?;
+        }
+    }
+    Ok(())
+}
+
 /// All connections first, then a few bytes of each in turn.
 pub(super) fn slow_drip<W: Write>(tape: &mut Tape<'_, W>, size: u64) -> io::Result<()> {
     let mut talks: Vec<Conversation> = (0..size).map(|n| tape.open(n)).collect::<Result<_, _>>()?;

@@ -24,6 +24,52 @@ pub(super) fn endless<W: Write>(
     Ok(())
 }
 
+/// The smallest requests, as many as have room in each segment, on one connection.
+pub(super) fn pipelined<W: Write>(tape: &mut Tape<'_, W>, size: u64) -> io::Result<()> {
+    const AT_ONCE: u64 = 1000;
+    let mut talk = tape.open(1)?;
+    for _ in 0..size.div_ceil(AT_ONCE) {
+        tape.send(&mut talk, Direction::Up, &b"GET / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(AT_ONCE as usize))?;
+    }
+    Ok(())
+}
+
+/// Requests for targets that are as long as a head may be.
+pub(super) fn long_targets<W: Write>(tape: &mut Tape<'_, W>, size: u64) -> io::Result<()> {
+    let tail = "abcdefgh\"".repeat(6_600);
+    for n in 0..size {
+        let mut talk = tape.open(n)?;
+        let request = format!("GET /{n}/{tail} HTTP/1.1\r\nHost: shop.example\r\n\r\n");
+        tape.send(&mut talk, Direction::Up, request.as_bytes())?;
+        tape.send(&mut talk, Direction::Down, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")?;
+    }
+    Ok(())
+}
+
+/// Requests with white space without end in a field.
+pub(super) fn tabs<W: Write>(tape: &mut Tape<'_, W>, size: u64) -> io::Result<()> {
+    let tabs = "\t ".repeat(30_000);
+    for n in 0..size {
+        let mut talk = tape.open(n)?;
+        let request =
+            format!("POST /tabs HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 1\r\nX:{tabs}x\r\n\r\nx");
+        tape.send(&mut talk, Direction::Up, request.as_bytes())?;
+        tape.send(&mut talk, Direction::Down, b"HTTP/1.1 204 No Content\r\n\r\n")?;
+    }
+    Ok(())
+}
+
+/// Tunnels in tunnels of HTTP: all requests, then all answers in one segment as off-load makes it.
+pub(super) fn connects<W: Write>(tape: &mut Tape<'_, W>, size: u64) -> io::Result<()> {
+    const DEPTH: usize = 2_000;
+    for n in 0..size {
+        let mut talk = tape.open(n)?.with_mss(60_000);
+        tape.send(&mut talk, Direction::Up, &b"CONNECT a:1 HTTP/1.1\r\n\r\n".repeat(DEPTH))?;
+        tape.send(&mut talk, Direction::Down, &b"HTTP/1.1 200 OK\r\n\r\n".repeat(DEPTH))?;
+    }
+    Ok(())
+}
+
 /// Exchanges whose response grows when it is decoded.
 pub(super) fn bombs<W: Write>(
     tape: &mut Tape<'_, W>,

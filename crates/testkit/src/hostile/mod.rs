@@ -57,11 +57,21 @@ pub enum Hostile {
     Fragments,
     /// Tunnels in tunnels, as deep as a frame has room for.
     Tunnels,
+    /// 600,000 requests of one connection, in few segments, that nobody answers.
+    Pipelined,
+    /// 4,000 targets of 60 KB.
+    LongTargets,
+    /// 500 heads with 60 KB of tabs.
+    Tabs,
+    /// 100 connections of a CONNECT in the other's tunnel, 2,000 deep.
+    Connects,
+    /// 400 connections whose segments each reach one byte further than the one before, behind a hole.
+    Leftovers,
 }
 
 impl Hostile {
     /// Every kind.
-    pub const ALL: [Hostile; 19] = [
+    pub const ALL: [Hostile; 24] = [
         Hostile::SynFlood,
         Hostile::HalfOpen,
         Hostile::OutOfOrder,
@@ -81,6 +91,11 @@ impl Hostile {
         Hostile::DeepJson,
         Hostile::Fragments,
         Hostile::Tunnels,
+        Hostile::Pipelined,
+        Hostile::LongTargets,
+        Hostile::Tabs,
+        Hostile::Connects,
+        Hostile::Leftovers,
     ];
 
     /// Its name on the command line.
@@ -105,6 +120,11 @@ impl Hostile {
             Hostile::DeepJson => "deep-json",
             Hostile::Fragments => "fragments",
             Hostile::Tunnels => "tunnels",
+            Hostile::Pipelined => "pipelined",
+            Hostile::LongTargets => "long-targets",
+            Hostile::Tabs => "tabs",
+            Hostile::Connects => "connects",
+            Hostile::Leftovers => "leftovers",
         }
     }
 
@@ -130,6 +150,11 @@ impl Hostile {
             Hostile::RandomBytes => 20_000,
             Hostile::DeepJson => 2_000,
             Hostile::Tunnels => 300_000,
+            Hostile::Pipelined => 600_000,
+            Hostile::LongTargets => 4_000,
+            Hostile::Tabs => 500,
+            Hostile::Connects => 100,
+            Hostile::Leftovers => 400,
         }
     }
 }
@@ -160,6 +185,11 @@ pub fn write_hostile<W: Write>(kind: Hostile, size: u64, out: &mut PcapWriter<W>
         Hostile::GzipBomb => messages::bombs(&mut tape, size, "gzip", &messages::gzip_bomb()?),
         Hostile::BrotliBomb => messages::bombs(&mut tape, size, "br", &BROTLI_BOMB),
         Hostile::ZstdBomb => messages::bombs(&mut tape, size, "zstd", &zstd_bomb()),
+        Hostile::Pipelined => messages::pipelined(&mut tape, size),
+        Hostile::LongTargets => messages::long_targets(&mut tape, size),
+        Hostile::Tabs => messages::tabs(&mut tape, size),
+        Hostile::Connects => messages::connects(&mut tape, size),
+        Hostile::Leftovers => floods::leftovers(&mut tape, size),
         Hostile::DeepJson => messages::deep_json(&mut tape, size),
         Hostile::DistinctPaths => values::distinct(&mut tape, size, values::Field::Path),
         Hostile::DistinctHosts => values::distinct(&mut tape, size, values::Field::Host),
