@@ -230,6 +230,11 @@ impl App {
         self.state = State::Finished;
     }
 
+    /// The request of this number is complete, has no answer and was not shown.
+    pub(super) fn is_unanswered(&self, seq: u32) -> bool {
+        matches!(&self.state, State::Http(http) if http.is_unanswered(seq))
+    }
+
     pub(super) fn show_open(&mut self, seq: u32, limits: &FlowLimits, sink: &mut dyn FnMut(&Exchange)) {
         let State::Http(http) = &mut self.state else { return };
         let out = Out {

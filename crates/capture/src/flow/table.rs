@@ -286,8 +286,7 @@ impl FlowTable {
         }
         while let Some((ts, seq)) = self.fresh.pop() {
             if self.unanswered.len() >= self.limits.unanswered {
-                self.unanswered.pop_front();
-                self.counters.requests_not_shown += 1;
+                self.forget_unanswered();
             }
             self.unanswered.push_back((ts, index, serial, seq));
         }
@@ -295,6 +294,14 @@ impl FlowTable {
             self.unlink(index);
             self.link(index, list);
         }
+    }
+
+    /// Forgets the request that has waited longest to be shown; it counts where it still has no answer.
+    fn forget_unanswered(&mut self) {
+        let Some((_, index, serial, seq)) = self.unanswered.pop_front() else { return };
+        let flow =
+            self.slots.get(index as usize).filter(|s| s.serial == serial).and_then(|s| s.flow.as_ref());
+        self.counters.requests_not_shown += u64::from(flow.is_some_and(|f| f.app.is_unanswered(seq)));
     }
 
     /// Forgets what flows that are over waited for, where there is more of it than flows can be.
@@ -479,7 +486,7 @@ mod tests {
 
     #[test]
     fn flows_that_come_and_go_at_one_time_leave_nothing_behind() {
-        let limits = FlowLimits { flows: 64, unanswered: 100, ..FlowLimits::default() };
+        let limits = FlowLimits { flows: 64, unanswered: 40, ..FlowLimits::default() };
         let mut table = FlowTable::new(0, &limits, Arc::from([Zone::default()]));
         let server = Addr { ip: [192, 0, 2, 1].into(), port: 80 };
         for n in 0..5_000_u32 {
@@ -501,8 +508,8 @@ mod tests {
                 };
                 table.segment(&segment, &mut |_| {});
             }
-            assert!(table.stalled.len() <= 129 && table.unanswered.len() <= 100);
+            assert!(table.stalled.len() <= 129 && table.unanswered.len() <= 40);
         }
-        assert_eq!(table.counters.evictions()["early-requests"], 4_900);
+        assert_eq!(table.counters.evictions()["early-requests"], 4_960);
     }
 }

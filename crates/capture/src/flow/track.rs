@@ -135,7 +135,7 @@ impl Flow {
         if half.is_started() {
             cx.counters.discard(Discard::OutsideWindow, seg.payload.len());
             if !seg.payload.is_empty() {
-                half.astray += 1;
+                half.astray = half.astray.saturating_add(1);
             }
         }
     }

@@ -61,11 +61,17 @@ impl Http {
         exchange.anomalies.extend(&answer.anomalies);
     }
 
+    /// The request of this number is complete, open and not yet shown.
+    pub(crate) fn is_unanswered(&self, seq: u32) -> bool {
+        let mut waiting = self.queue.range(self.forgotten()..);
+        waiting.any(|e| matches!(e, Entry::Asked(a) if a.seq == seq && is_to_show(a)))
+    }
+
     /// The request of this number as an exchange without answer, where it is complete, open and not yet shown.
     pub(crate) fn show_open(&mut self, seq: u32, out: &Out<'_>) -> Option<Exchange> {
         let from = self.forgotten();
         let asked = self.queue.range_mut(from..).find_map(|e| match e {
-            Entry::Asked(a) if a.seq == seq && a.done && a.answer.is_none() && !a.shown => Some(a),
+            Entry::Asked(a) if a.seq == seq && is_to_show(a) => Some(a),
             _ => None,
         })?;
         asked.shown = true;
@@ -78,6 +84,10 @@ impl Http {
         exchange.acknowledged = out.facts.acked_up >= asked.end;
         Some(exchange)
     }
+}
+
+fn is_to_show(asked: &Asked) -> bool {
+    asked.done && asked.answer.is_none() && !asked.shown
 }
 
 /// What is to be said of a message that stands alone.

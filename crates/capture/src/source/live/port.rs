@@ -41,8 +41,10 @@ pub(super) struct Port {
     dropped: (u64, u64),
 }
 
-/// Packets taken from one interface at a time.
-const BATCH: usize = 512;
+/// Packets taken from one interface at a time, and bytes: off-load makes packets of 64 KiB.
+const BATCH: (usize, usize) = (512, 4 << 20);
+/// Packets taken before these are looked at again.
+const STEP: usize = 32;
 /// A filter that no packet passes.
 const NOTHING: &str = "less 0";
 
@@ -147,14 +149,22 @@ impl Port {
     }
 
     pub(super) fn drain_into(&mut self, index: usize, batch: &mut Batch) {
-        let result = self.capture.dispatch(Some(BATCH), |p| {
-            let ts = Ts::from_parts(p.header.ts.tv_sec, p.header.ts.tv_usec * 1000);
-            let (start, len, orig_len) = (batch.bytes.len(), p.data.len(), p.header.len);
-            batch.bytes.extend_from_slice(p.data);
-            batch.packets.push(Held { ts, port: index, start, len, orig_len });
-        });
-        // An error is the interface's end or pause, and the next look finds out which.
-        drop(result);
+        let (packets, bytes) = (batch.packets.len(), batch.bytes.len());
+        loop {
+            let before = batch.packets.len();
+            let result = self.capture.dispatch(Some(STEP), |p| {
+                let ts = Ts::from_parts(p.header.ts.tv_sec, p.header.ts.tv_usec * 1000);
+                let (start, len, orig_len) = (batch.bytes.len(), p.data.len(), p.header.len);
+                batch.bytes.extend_from_slice(p.data);
+                batch.packets.push(Held { ts, port: index, start, len, orig_len });
+            });
+            let all = batch.packets.len();
+            let full = all - packets >= BATCH.0 || batch.bytes.len() - bytes >= BATCH.1;
+            // An error is the interface's end or pause, and the next look finds out which.
+            if full || all - before < STEP || result.is_err() {
+                return;
+            }
+        }
     }
 
     pub(super) fn count(&mut self, packet: &Held) {
