@@ -226,6 +226,13 @@ impl Histogram {
         self
     }
 
+    /// A client that did `n` is left out again.
+    pub(crate) fn leave_out(&mut self, n: u32) {
+        if let Some(b) = self.bins.get_mut(Self::bin(n)) {
+            *b = b.saturating_sub(1);
+        }
+    }
+
     /// A client went from `n` to `n + 1`.
     pub(crate) fn step(&mut self, n: u32) {
         let (from, to) = (Self::bin(n), Self::bin(n + 1));

@@ -1,5 +1,7 @@
 //! What was learned, carried from one run to the next: endpoints' meaning and the population's habits, no clients.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use sidetap_model::{EndpointId, EndpointRef};
 
@@ -44,17 +46,23 @@ struct LearnedEndpoint {
 impl Engine {
     /// What was learned, in a form that [`Engine::import_state`] reads.
     pub fn export_state(&self) -> Vec<u8> {
+        let (by_client, by_session) = self.convicted_calls();
+        let without = |mut all: Histogram, convicted: Option<&Vec<u32>>| {
+            convicted.into_iter().flatten().for_each(|n| all.leave_out(*n));
+            all
+        };
         let endpoints = self
             .slots
             .iter()
-            .filter(|s| s.alias.is_none())
-            .map(|s| LearnedEndpoint {
+            .zip(0u32..)
+            .filter(|(s, _)| s.alias.is_none())
+            .map(|(s, at)| LearnedEndpoint {
                 zone: s.zone.clone(),
                 endpoint: s.endpoint.clone(),
                 counts: [s.n, s.pages, s.reads],
                 votes: s.votes().to_vec(),
-                by_client: s.by_client.clone(),
-                by_session: s.by_session.clone(),
+                by_client: without(s.by_client.clone(), by_client.get(&at)),
+                by_session: without(s.by_session.clone(), by_session.get(&at)),
                 past: self.past_of(s),
             })
             .collect();
@@ -64,6 +72,27 @@ impl Engine {
             out.truncate(1);
         }
         out
+    }
+
+    /// How many calls convicted clients, and sessions of theirs or convicted themselves, made of each endpoint: what they do is
+    /// nobody's habit.
+    fn convicted_calls(&self) -> (BTreeMap<u32, Vec<u32>>, BTreeMap<u32, Vec<u32>>) {
+        let (mut clients, mut sessions) =
+            (BTreeMap::<u32, Vec<u32>>::new(), BTreeMap::<u32, Vec<u32>>::new());
+        for unit in self.convictions.units.keys().filter_map(|k| self.units.get(*k)) {
+            for call in &unit.calls {
+                clients.entry(self.resolve(call.slot)).or_default().push(call.n);
+            }
+        }
+        for session in self.units.session_keys().into_iter().filter_map(|h| self.units.get_session(h)) {
+            let own = self.convictions.sessions.contains_key(&session.token.hash);
+            if own || session.units.iter().any(|k| self.convictions.units.contains_key(k)) {
+                for call in &session.calls {
+                    sessions.entry(self.resolve(call.slot)).or_default().push(call.n);
+                }
+            }
+        }
+        (clients, sessions)
     }
 
     /// Takes over what another run learned; refused where it is of another version or damaged, and then nothing changes.
