@@ -52,9 +52,10 @@ impl Haproxy {
         let mut command = Command::new(&self.program);
         command.arg("-db").arg("-f").arg(self.file("haproxy.cfg"));
         self.process = Some(Process::start(&mut command));
-        let (peer, forwarded) = (self.peer, self.forwarded);
+        let (peer, forwarded, socket) = (self.peer, self.forwarded, self.file("sock"));
         until("haproxy listens", || {
             [peer, forwarded].iter().all(|a| std::net::TcpStream::connect(a).is_ok())
+                && std::os::unix::net::UnixStream::connect(&socket).is_ok()
         });
     }
 
