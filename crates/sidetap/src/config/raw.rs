@@ -155,7 +155,7 @@ tables! {
         directory: PathBuf = "",
         /// Sources known by name that `sidetap intel update` fetches.
         sources: Vec<String> = "[\"asn\", \"country\", \"googlebot\", \"google-special\", \"google-user\", \"bingbot\", \"applebot\", \"duckduckbot\", \"duckassistbot\", \"gptbot\", \"oai-searchbot\", \"chatgpt-user\", \"perplexitybot\", \"perplexity-user\", \"ccbot\", \"aws\", \"google-cloud\", \"cloudflare\", \"apple-relay\", \"tor\"]",
-        /// npm registry that packages come from. Default: $NPM_CONFIG_REGISTRY, or else https://registry.npmjs.org.
+        /// npm registry that packages come from. Default: $NPM_CONFIG_REGISTRY, or else registry.npmjs.org.
         registry: String = "",
         /// Sources of the site's own; written as [[intel.source]].
         source: Vec<sidetap_intel::SourceConfig> = "[]",
