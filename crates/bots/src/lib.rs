@@ -9,7 +9,6 @@ mod extract;
 mod facts;
 mod hash;
 mod indicators;
-mod nearest;
 mod observation;
 mod profile;
 mod role;

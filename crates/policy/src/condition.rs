@@ -2,7 +2,7 @@ use cel::common::ast::{EntryExpr, Expr, IdedExpr};
 use cel::{Context, ExecutionError, Program, Value};
 
 use crate::facts::{self, FIELDS};
-use crate::nearest;
+use sidetap_model::nearest;
 
 /// Longest condition in bytes: they are read for every verdict.
 const MAX_LEN: usize = 4096;

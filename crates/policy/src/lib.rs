@@ -13,10 +13,8 @@ mod duration;
 mod error;
 mod facts;
 mod guard;
-mod nearest;
 mod net;
 mod pack;
-mod position;
 mod response;
 
 pub use allow::{AllowEntry, AllowKind, AllowList};
@@ -26,6 +24,6 @@ pub use duration::{format_ttl, parse_ttl};
 pub use error::PolicyError;
 pub use facts::{FIELDS, Field};
 pub use guard::{Guards, Hold};
-pub use nearest::nearest;
 pub use net::{never_blockable, subject_net};
 pub use response::Response;
+pub use sidetap_model::nearest;

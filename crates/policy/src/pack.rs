@@ -7,8 +7,8 @@ use crate::condition::Condition;
 use crate::duration::{format_ttl, parse_ttl};
 use crate::error::PolicyError;
 use crate::net::parse_net;
-use crate::position::of_item;
 use crate::{AllowEntry, AllowKind, AllowList, Guards, Response, nearest};
+use sidetap_model::of_item;
 
 /// Largest pack that is read.
 const MAX_BYTES: usize = 4 << 20;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::facts::{Fact, Facts, Known};
-use crate::nearest::nearest;
+use sidetap_model::nearest;
 
 /// A comparison of a fact with a number.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,7 +5,6 @@ mod condition;
 mod expression;
 mod overrides;
 mod pack;
-mod position;
 mod reference;
 mod view;
 

@@ -8,8 +8,8 @@ use super::condition::{Condition, fact};
 use super::pack::{Wrong, find};
 use super::view::Live;
 use super::{Indicator, Kind, Pillar, Scope};
-use crate::nearest::nearest;
 use crate::{Fact, Roles};
+use sidetap_model::nearest;
 
 /// A change as it is written.
 #[derive(Clone, Debug, Deserialize)]

@@ -6,11 +6,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::overrides::{Override, Scoped};
-use super::position::of_item;
 use super::view::{First, Live, View};
 use super::{Indicator, Scope};
-use crate::nearest::nearest;
 use crate::{PackError, Roles};
+use sidetap_model::nearest;
+use sidetap_model::of_item;
 
 /// Most bytes of a file, and most entries of each kind of all files.
 const MAX_BYTES: u64 = 4 << 20;

@@ -1,6 +1,6 @@
 /// Where the `index`-th item of the list under the top-level key `section` has `key` (or begins, where it has not): line and
 /// column from 1, the column of the value. Lists in flow style (`[…]`) give the line of the section.
-pub(crate) fn of_item(text: &str, section: &str, index: usize, key: &str) -> (usize, usize) {
+pub fn of_item(text: &str, section: &str, index: usize, key: &str) -> (usize, usize) {
     let lines: Vec<&str> = text.lines().collect();
     let Some(start) = lines.iter().position(|l| l.strip_prefix(section).is_some_and(|r| r.starts_with(':')))
     else {
