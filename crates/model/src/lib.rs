@@ -14,6 +14,7 @@ mod position;
 pub mod rows;
 mod subject;
 mod time;
+mod treatment;
 mod zone;
 
 pub use action::ActionRow;
@@ -27,4 +28,5 @@ pub use nearest::nearest;
 pub use position::of_item;
 pub use subject::{Actor, ClientAddr, IpSource, SubjectKind, mask_token};
 pub use time::Ts;
+pub use treatment::{Decoy, Measures, Mode, Rate, Scope, Tag, Treatment};
 pub use zone::Zone;

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EndpointId, SubjectKind, Ts};
+use crate::{EndpointId, Measures, SubjectKind, Ts};
 
 /// A line of `endpoints.ndjson`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -322,6 +322,27 @@ pub struct Subject {
     pub parts: Vec<SubjectPart>,
 }
 
+impl Subject {
+    /// The subject that is all of these at once; of one part, that part.
+    pub fn of_parts(parts: Vec<SubjectPart>) -> Self {
+        match parts.as_slice() {
+            [only] => Subject { kind: only.kind, value: only.value.clone(), parts: Vec::new() },
+            _ => {
+                let value = parts.iter().map(|p| p.value.as_str()).collect::<Vec<_>>().join(" + ");
+                Subject { kind: SubjectKind::Compound, value, parts }
+            }
+        }
+    }
+
+    /// Its parts; of what is no compound itself.
+    pub fn each_part(&self) -> Vec<SubjectPart> {
+        match self.parts.is_empty() {
+            true => vec![SubjectPart { kind: self.kind, value: self.value.clone() }],
+            false => self.parts.clone(),
+        }
+    }
+}
+
 /// A part of a compound subject.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SubjectPart {
@@ -371,7 +392,8 @@ pub struct VerdictRow {
     pub requests: u64,
     /// Why.
     pub reasons: Vec<Reason>,
-    /// `block`, `rate-limit`, `geo-fence`, `deceive`, `tag`, `alert` or `none`: what policy says, filled in after judgement.
+    /// `block`, `deceive`, `geo-fence`, `challenge`, `tarpit`, `rate-limit`, `tag`, `alert`, `log` or `none`: what policy says,
+    /// filled in after judgement.
     pub response: String,
     /// Seconds that the response holds from its push.
     pub ttl_s: u64,
@@ -387,6 +409,9 @@ pub struct VerdictRow {
     /// Id of the policy that chose the response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
+    /// How the response is carried out, where policy says more than its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measures: Option<Box<Measures>>,
 }
 
 /// What declared AI agents are for: whether they may is a site's own choice.

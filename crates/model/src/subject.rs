@@ -24,9 +24,38 @@ pub enum SubjectKind {
     Fingerprint,
     /// Several of these at once.
     Compound,
+    /// A header with a value, `user-agent: curl/8.5`; the name in lower case.
+    Header,
+    /// A country, `DE` (ISO 3166-1 alpha-2).
+    Country,
+    /// An autonomous system, `AS64496`.
+    Network,
+    /// A host, lower case.
+    Host,
+    /// A method.
+    Method,
+    /// A path, `/api/v1/orders/{order_id}`: a part in braces is any one part, `**` at the end any rest.
+    Path,
 }
 
 impl SubjectKind {
+    /// Every kind.
+    pub const ALL: [SubjectKind; 13] = [
+        SubjectKind::Ip,
+        SubjectKind::Cidr,
+        SubjectKind::Session,
+        SubjectKind::Account,
+        SubjectKind::ApiKey,
+        SubjectKind::Fingerprint,
+        SubjectKind::Compound,
+        SubjectKind::Header,
+        SubjectKind::Country,
+        SubjectKind::Network,
+        SubjectKind::Host,
+        SubjectKind::Method,
+        SubjectKind::Path,
+    ];
+
     /// The name that outputs use.
     pub const fn name(self) -> &'static str {
         match self {
@@ -37,6 +66,12 @@ impl SubjectKind {
             SubjectKind::ApiKey => "api-key",
             SubjectKind::Fingerprint => "fingerprint",
             SubjectKind::Compound => "compound",
+            SubjectKind::Header => "header",
+            SubjectKind::Country => "country",
+            SubjectKind::Network => "network",
+            SubjectKind::Host => "host",
+            SubjectKind::Method => "method",
+            SubjectKind::Path => "path",
         }
     }
 }

@@ -153,7 +153,7 @@ impl AllowList {
             SubjectKind::Account => AllowKind::Account,
             SubjectKind::ApiKey => AllowKind::ApiKey,
             SubjectKind::Fingerprint => AllowKind::Fingerprint,
-            SubjectKind::Compound => return None,
+            _ => return None,
         };
         self.entries.iter().find(|e| e.kind == kind && e.value == value)
     }

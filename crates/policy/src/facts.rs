@@ -164,5 +164,6 @@ pub(crate) fn sample() -> VerdictRow {
         origin: None,
         agent: None,
         policy: None,
+        measures: None,
     }
 }

@@ -15,7 +15,6 @@ mod facts;
 mod guard;
 mod net;
 mod pack;
-mod response;
 
 pub use allow::{AllowEntry, AllowKind, AllowList};
 pub use blocklist::{BlockList, HeldBlock, blocklist};
@@ -25,5 +24,4 @@ pub use error::PolicyError;
 pub use facts::{FIELDS, Field};
 pub use guard::{Guards, Hold};
 pub use net::{never_blockable, subject_net};
-pub use response::Response;
-pub use sidetap_model::nearest;
+pub use sidetap_model::{Mode, Treatment as Response, nearest};

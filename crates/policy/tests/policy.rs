@@ -71,6 +71,7 @@ fn verdict(intent: &str, class: Option<&str>, score: u8) -> VerdictRow {
         origin: None,
         agent: None,
         policy: None,
+        measures: None,
     }
 }
 

@@ -136,6 +136,7 @@ fn verdict(id: &str, score: u8, detected: i64) -> VerdictRow {
         origin: None,
         agent: None,
         policy: None,
+        measures: None,
     }
 }
 

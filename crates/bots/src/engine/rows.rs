@@ -196,6 +196,7 @@ impl Engine {
             origin: self.origin_row(unit),
             agent: Some(self.identity(unit)),
             policy: None,
+            measures: None,
         }
     }
 

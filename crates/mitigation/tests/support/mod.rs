@@ -106,6 +106,7 @@ pub(crate) fn verdict(id: &str, kind: SubjectKind, value: &str, response: &str, 
         origin: None,
         agent: None,
         policy: Some("credential-stuffing".into()),
+        measures: None,
     }
 }
 

@@ -339,6 +339,7 @@ fn verdict(id: &str, kind: SubjectKind, value: &str, intent: &str, response: &st
         origin: None,
         agent: None,
         policy: Some("block-malicious".into()),
+        measures: None,
     }
 }
 
