@@ -46,6 +46,9 @@ pub(crate) struct Worker {
 
 struct Output {
     analyzer: Analyzer,
+    /// Exchanges that are over and still to be looked at: together, so that the code for flows and the code for exchanges take
+    /// turns in the processor's cache less often.
+    waiting: Vec<Exchange>,
     items: Vec<Item>,
     tally: Tally,
     /// Exchanges since the last tick.
@@ -69,6 +72,7 @@ impl Worker {
             .collect();
         let mut out = Output {
             analyzer: self.analyzer,
+            waiting: Vec::with_capacity(Output::TOGETHER),
             items: Vec::new(),
             tally: Tally::default(),
             fresh: 0,
@@ -96,11 +100,13 @@ impl Worker {
                     drop(frames);
                     batch.clear();
                     let _ = self.recycle.try_send(batch);
+                    out.look();
                 }
                 ToWorker::Tick { epoch: ended, now: at } => {
                     now = at;
                     for (at, table) in tables.iter_mut().enumerate() {
                         table.tick(now, &mut |ex| out.exchange(ex));
+                        out.look();
                         table.open_requests(now.plus(-Self::HOLD), &mut |ex| out.open_request(ex));
                         out.tell_ring(at);
                     }
@@ -118,6 +124,7 @@ impl Worker {
         }
         for (at, table) in tables.iter_mut().enumerate() {
             table.finish(&mut |ex| out.exchange(ex));
+            out.look();
             out.tell_ring(at);
         }
         let (items, saved) = (std::mem::take(&mut out.items), out.saved());
@@ -128,16 +135,32 @@ impl Worker {
 }
 
 impl Output {
-    fn exchange(&mut self, mut ex: Exchange) {
-        let stage = if self.shown.remove(&(ex.flow_id, ex.seq)) { Stage::Answer } else { Stage::Whole };
-        let item = self.analyzer.analyze(&mut ex, stage);
-        if !self.rings.is_empty() {
-            let attempts = item.as_ref().and_then(|i| i.whole.as_ref()).map(|w| w.attempts.as_slice());
-            self.heard.push((ex.flow, ex.flow_id, attempts.and_then(|a| a.first()).map(|a| a.class())));
+    /// Exchanges that wait for one another at most.
+    const TOGETHER: usize = 64;
+
+    fn exchange(&mut self, ex: Exchange) {
+        self.waiting.push(ex);
+        // A ring hears of an exchange before it takes the next packet.
+        if self.waiting.len() == Self::TOGETHER || !self.rings.is_empty() {
+            self.look();
         }
-        self.items.extend(item);
-        self.tally.exchange(&ex);
-        self.fresh += 1;
+    }
+
+    /// Looks at all exchanges that wait.
+    fn look(&mut self) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        for mut ex in waiting.drain(..) {
+            let stage = if self.shown.remove(&(ex.flow_id, ex.seq)) { Stage::Answer } else { Stage::Whole };
+            let item = self.analyzer.analyze(&mut ex, stage);
+            if !self.rings.is_empty() {
+                let attempts = item.as_ref().and_then(|i| i.whole.as_ref()).map(|w| w.attempts.as_slice());
+                self.heard.push((ex.flow, ex.flow_id, attempts.and_then(|a| a.first()).map(|a| a.class())));
+            }
+            self.items.extend(item);
+            self.tally.exchange(&ex);
+            self.fresh += 1;
+        }
+        self.waiting = waiting;
     }
 
     /// Tells a shard's ring of the exchanges that came of it.
