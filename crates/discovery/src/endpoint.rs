@@ -86,8 +86,29 @@ pub(crate) enum Settled {
     #[default]
     No,
     Yes,
-    /// For a long time.
-    Long,
+    /// For a long time; its answers are usually like this.
+    Long(Usual),
+}
+
+/// What most answers of an endpoint are like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Usual {
+    statuses: [u16; 4],
+    /// Bits of the length of its longest answer.
+    bits: u8,
+    /// How many times fewer of them are read than of the answers of an endpoint that has just become well known.
+    pub(crate) thinned: u8,
+}
+
+impl Usual {
+    /// An answer with a status that is seldom here, or longer than all before, is not.
+    pub(crate) fn is(&self, status: u16, len: u64) -> bool {
+        self.statuses.contains(&status) && bits(len) <= self.bits
+    }
+}
+
+fn bits(len: u64) -> u8 {
+    (u64::BITS - len.leading_zeros()) as u8
 }
 
 impl Endpoint {
@@ -198,8 +219,22 @@ impl Endpoint {
         match settled {
             false => Settled::No,
             true if self.calls < 4 * u64::from(after) => Settled::Yes,
-            true => Settled::Long,
+            true => Settled::Long(self.usual(after)),
         }
+    }
+
+    fn usual(&self, after: u32) -> Usual {
+        let thinned = match self.calls / u64::from(after.max(1)) {
+            0..16 => 1,
+            16..64 => 2,
+            _ => 4,
+        };
+        let mut usual = Usual { bits: bits(self.largest_response), thinned, ..Usual::default() };
+        let often = self.statuses.iter().filter(|(status, n)| *status > 0 && *n >= u64::from(after));
+        for (place, (status, _)) in usual.statuses.iter_mut().zip(often) {
+            *place = *status;
+        }
+        usual
     }
 
     /// Takes in `other`, which turned out to be the same endpoint.

@@ -115,7 +115,10 @@ impl Analyzer {
         }
         let found = self.hosts.locate(ex, world);
         let visit = found.as_ref().map_or(Visit::Light, |f| f.visit(ex.flow_id, ex.seq));
-        let stands_for = found.as_ref().map_or(1, |f| f.stands_for(ex.flow_id, ex.seq, self.answer_sample));
+        let answer = ex.response.as_ref().map_or((0, 0), |r| (r.status, r.body.len));
+        let stands_for = found
+            .as_ref()
+            .map_or(1, |f| f.stands_for(ex.flow_id, ex.seq, self.answer_sample, answer.0, answer.1));
         let known = found.as_ref().is_some_and(|f| f.known);
         let mut endpoint = found.map(|f| f.endpoint);
         self.look(ex, stage, visit, stands_for);
