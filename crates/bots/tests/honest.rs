@@ -139,6 +139,63 @@ fn an_attacker_at_a_shared_address_is_named_more_narrowly() {
 }
 
 #[test]
+fn whom_a_source_names_that_nobody_vouches_for_is_not_accused_by_his_address() {
+    let mut w = World::new();
+    w.honest();
+    for n in 0..60u32 {
+        let named = ip(1, 0, (n % 30) as u8);
+        let body = format!("{{\"username\": \"victim{n}\", \"password\": \"leaked{n}\"}}");
+        let mut c = call(named, "POST", "/api/login").script().body(body).status(401);
+        c.via = Some(ip(88, 8, 8));
+        w.at(100_000 + i64::from(n) * 900, &c);
+    }
+    let rows: Vec<_> = w.judge().verdicts().into_iter().filter(|v| v.intent == "malicious").collect();
+    assert_eq!(rows.len(), 30, "{rows:?}");
+    for row in rows {
+        assert_eq!(row.subject.kind, sidetap_model::SubjectKind::Compound);
+        assert_eq!(row.requests, 2, "those that the named one made himself are his own: {row:?}");
+    }
+}
+
+#[test]
+fn a_source_that_turns_out_to_be_a_proxy_is_let_go() {
+    let edge = ip(88, 8, 8);
+    let is_named = |proxy: bool| {
+        let mut w = World::new();
+        w.honest();
+        for n in 0..80u32 {
+            let path = format!("/items/{}", 5_000 + n);
+            w.at(
+                100_000 + i64::from(n) * 400,
+                &call(edge, "GET", "/items/{item}").path(path).script().html(),
+            );
+        }
+        for n in 0..4u8 {
+            let mut c = call(ip(1, 0, n), "GET", "/").chrome().html();
+            c.via = Some(edge).filter(|_| proxy);
+            w.at(140_000 + i64::from(n) * 400, &c);
+        }
+        let rows = w.judge().verdicts();
+        rows.iter().any(|v| v.intent == "malicious" && v.subject.value == edge.to_string())
+    };
+    assert!(is_named(false));
+    assert!(!is_named(true), "others may stand behind the address");
+}
+
+#[test]
+fn what_two_logins_behind_one_address_open_is_not_added_up() {
+    let mut w = World::new();
+    w.honest();
+    for n in 0..22u32 {
+        let path = format!("/api/orders/{}", 71_000 + n * 17);
+        let c = call(ip(66, 9, 9), "GET", "/api/orders/{order}").path(path).app();
+        let session = format!("Bearer neighbour{}000000000000000", n % 2);
+        w.at(100_000 + i64::from(n) * 3_000, &c.header("Authorization", session));
+    }
+    assert_eq!(convicted(&w.judge()), []);
+}
+
+#[test]
 fn what_nobody_answered_convicts_nobody() {
     let mut w = World::new();
     w.honest();

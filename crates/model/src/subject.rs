@@ -131,6 +131,9 @@ pub struct ClientAddr {
     pub source: IpSource,
     /// The connection came from a proxy (trusted, or learned as one) that named nobody: the address stands for many.
     pub shared: bool,
+    /// The address is the word of a source that looks like a proxy and that nobody vouches for: it tells clients apart, and
+    /// accuses nobody.
+    pub claimed: bool,
 }
 
 /// Spells a secret so that it can be recognised but not used: of 16 characters or more the first six, `…#` and a keyed

@@ -68,7 +68,7 @@ impl Mark {
             server: ex.flow.server.ip,
             forwarded: nearest.and_then(|n| n.ip()),
             client: client.ip,
-            believed: client.source != IpSource::Connection,
+            believed: client.source != IpSource::Connection && !client.claimed,
             ts: ex.ts,
             end: (!open).then_some(ex.end),
         }))
@@ -332,6 +332,7 @@ mod tests {
                 port: None,
                 source: if self.believed.is_some() { IpSource::XForwardedFor } else { IpSource::Connection },
                 shared: false,
+                claimed: false,
             };
             let line = br#"{"sidetap":{"hop_of":null,"endpoint":"#.to_vec();
             let whole = Whole {

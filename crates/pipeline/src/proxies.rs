@@ -28,7 +28,8 @@ impl ProxyRules {
     /// Who acts in this exchange.
     ///
     /// Only a trusted source, or a learned one that is internal, may name somebody else; then `Forwarded` or `X-Forwarded-For` is walked from the right over trusted
-    /// hops, and the first that is not trusted is the client. A source that names nobody stands for many: `shared`.
+    /// hops, and the first that is not trusted is the client. A source that names nobody stands for many: `shared`. What a learned
+    /// source on a public network names is `claimed`: anybody there can make himself look like a proxy, and name whom he wants blamed.
     pub(crate) fn client_of(&self, ex: &Exchange, learned: &LearnedProxies) -> ClientAddr {
         let source = ex.flow.client;
         let direct = |shared| ClientAddr {
@@ -36,18 +37,21 @@ impl ProxyRules {
             port: Some(source.port),
             source: IpSource::Connection,
             shared,
+            claimed: false,
         };
-        // Anybody on a public network can make himself look like a proxy, and name whom he wants blamed.
-        let is_proxy =
-            |ip: IpAddr| self.trusts(ip) || (is_internal(ip) && learned.contains(&(ex.flow.zone, ip)));
+        let seems = |ip: IpAddr| learned.contains(&(ex.flow.zone, ip));
+        let is_proxy = |ip: IpAddr| self.trusts(ip) || (is_internal(ip) && seems(ip));
         if !is_proxy(source.ip) {
-            return direct(false);
+            let said = ex.request.as_ref().filter(|_| seems(source.ip));
+            let said = said.and_then(|r| self.named_by(&r.headers, &|ip| self.trusts(ip) || seems(ip)));
+            return said.map_or(direct(false), |client| ClientAddr { claimed: true, ..client });
         }
         let proxied = ex.proxied_for.map(|Addr { ip, port }| ClientAddr {
             ip,
             port: Some(port),
             source: IpSource::ProxyProtocol,
             shared: false,
+            claimed: false,
         });
         // Who speaks the PROXY protocol hands headers on as they came: they are the word of whom it names.
         if let Some(client) = proxied.filter(|p| !is_proxy(p.ip)) {
@@ -61,7 +65,13 @@ impl ProxyRules {
         for name in &self.headers {
             let Some(value) = headers.get(name) else { continue };
             if let Node::Ip(ip, port) = forward::node(value) {
-                return Some(ClientAddr { ip, port, source: IpSource::Header, shared: false });
+                return Some(ClientAddr {
+                    ip,
+                    port,
+                    source: IpSource::Header,
+                    shared: false,
+                    claimed: false,
+                });
             }
         }
         let hops = forward::hops(headers);
@@ -75,7 +85,7 @@ fn walk(hops: &[Node], source: IpSource, is_proxy: &impl Fn(IpAddr) -> bool) -> 
     let mut client = None;
     for hop in hops.iter().rev() {
         let Node::Ip(ip, port) = *hop else { break };
-        client = Some(ClientAddr { ip, port, source, shared: false });
+        client = Some(ClientAddr { ip, port, source, shared: false, claimed: false });
         if !is_proxy(ip) {
             break;
         }
@@ -119,7 +129,8 @@ impl Distinct {
 /// Recognises undeclared proxies: sources behind which many forwarded addresses with many agents come back again and again.
 ///
 /// A client that forges `X-Forwarded-For` invents ever new addresses; behind a real proxy they repeat. Whoever knows that can forge
-/// this too: what is learned of sources on public networks, from ten times the evidence, is told, and their word is not taken.
+/// this too: what is learned of sources on public networks, from ten times the evidence, keeps the clients that they name apart,
+/// and none of these is accused by his address.
 /// Bounded: past the caps no more is considered.
 #[derive(Debug)]
 pub(crate) struct ProxyLearner {
@@ -259,16 +270,22 @@ mod tests {
     }
 
     #[test]
-    fn a_public_source_that_looks_like_a_proxy_names_nobody() {
+    fn a_public_source_that_looks_like_a_proxy_only_claims() {
         let named = |ip: &str, trusted: &[&str]| {
             let trusted = trusted.iter().map(|net| net.parse().unwrap()).collect();
             let rules = ProxyRules { trusted, headers: vec![] };
-            let learned = Arc::new(HashSet::from_iter([(0, ip.parse().unwrap())]));
-            rules.client_of(&exchange(ip, None), &learned).ip.to_string()
+            let learned = Arc::new(HashSet::from_iter([
+                (0, "198.51.100.1".parse().unwrap()),
+                (0, "10.0.0.9".parse().unwrap()),
+            ]));
+            let client = rules.client_of(&exchange(ip, None), &learned);
+            (client.ip.to_string(), client.claimed)
         };
-        assert_eq!(named("198.51.100.1", &[]), "198.51.100.1");
-        assert_eq!(named("198.51.100.1", &["198.51.100.0/24"]), "203.0.113.7");
-        assert_eq!(named("10.0.0.9", &[]), "203.0.113.7");
+        let of = |ip: &str, claimed| (ip.to_owned(), claimed);
+        assert_eq!(named("198.51.100.1", &[]), of("203.0.113.7", true));
+        assert_eq!(named("198.51.100.2", &[]), of("198.51.100.2", false), "nobody takes it for a proxy");
+        assert_eq!(named("198.51.100.1", &["198.51.100.0/24"]), of("203.0.113.7", false));
+        assert_eq!(named("10.0.0.9", &[]), of("203.0.113.7", false));
     }
 
     #[test]

@@ -157,6 +157,9 @@ impl Engine {
         }
         let slice = Slice::of_call(call, unit, slot.roles());
         let Some(Found { rule, mut fired, facts }) = self.class_of(slot, &slice) else { return };
+        if self.class(rule) == "bola" && self.is_spread_over_logins(unit, call) {
+            return;
+        }
         fired.extend(self.ask_client(unit).1.fired);
         let suspicious = self.too_weak(&self.view_at(slot), rule, &fired);
         let (zone, agent) = (unit.zone.as_str().to_owned(), unit.agent.text.clone());
@@ -180,10 +183,24 @@ impl Engine {
     fn one_login_did_it(&self, unit: &Unit, call: &super::unit::Call) -> bool {
         let logins = unit.sessions.iter().filter(|t| t.login);
         logins.filter_map(|t| self.units.get_session(t.hash)).any(|s| {
-            s.n * 5 < unit.n * 4
+            s.n * 10 < unit.n * 9
                 && unit.n - s.n >= 16
                 && s.calls.iter().any(|c| c.slot == call.slot && c.n * 5 >= call.n * 4)
         })
+    }
+
+    /// True where several logins behind one address and agent made the calls, none of them most: what one login opens is asked of
+    /// each by itself.
+    fn is_spread_over_logins(&self, unit: &Unit, call: &super::unit::Call) -> bool {
+        let logins = unit.sessions.iter().filter(|t| t.login).filter_map(|t| self.units.get_session(t.hash));
+        let of_it = |s: &super::unit::Session| {
+            s.calls
+                .iter()
+                .filter(|c| self.resolve(c.slot) == self.resolve(call.slot))
+                .map(|c| c.n)
+                .sum::<u32>()
+        };
+        unit.logins() >= 2 && logins.map(of_it).all(|n| n * 5 < call.n * 4)
     }
 
     fn judge_session(&mut self, hash: u64) {
@@ -272,6 +289,12 @@ impl Engine {
         let Some(part) = slot.parts.get(&shape) else { return };
         let Some(Found { rule, fired, facts }) = self.class_of(slot, &Slice::of_part(part)) else { return };
         if self.too_weak(&self.view_at(slot), rule, &fired) {
+            return;
+        }
+        if let ("bola", [only]) = (self.class(rule), part.members.as_slice())
+            && let Some(unit) = self.units.get(only.unit)
+            && unit.calls.iter().any(|c| self.resolve(c.slot) == at && self.is_spread_over_logins(unit, c))
+        {
             return;
         }
         let evidence = part.evidence.clone();

@@ -322,6 +322,9 @@ impl Engine {
             noisy: known.is_some_and(|s| s.false_alarms.count() >= 3.0),
             at: known.map(|s| (s.endpoint.id.0, s.host)),
         };
+        if o.client.claimed {
+            self.name_proxy(o);
+        }
         let Config { table, known, keys, agents, .. } = &self.config;
         let Some(unit) = self.units.of(o) else { return };
         unit.standing.learn(o, &Knowledge { table, known, keys, agents });
@@ -369,6 +372,15 @@ impl Engine {
         }
         if slot.add(o, key, delay_ms, &mut self.evicted_parts) {
             self.due_parts.push((at, o.prints.shape));
+        }
+    }
+
+    /// The source of a request turns out to act for others: whom it was convicted for is not known, all that it did is judged anew.
+    fn name_proxy(&mut self, o: &Observation) {
+        for key in self.units.is_proxy(o) {
+            if self.convictions.units.remove(&key).is_some() {
+                self.due_units.push(key);
+            }
         }
     }
 

@@ -275,7 +275,8 @@ impl Engine {
 
     /// True where nobody else was seen at the address who is not convicted.
     fn is_alone(&self, unit: &Unit) -> bool {
-        let Some(address) = self.units.at_address_of(unit).filter(|_| !unit.shared) else { return false };
+        let own = !unit.shared && !unit.is_claimed();
+        let Some(address) = self.units.at_address_of(unit).filter(|_| own) else { return false };
         address.units.iter().all(|k| {
             *k == unit.key
                 || self.convictions.units.get(k).is_some_and(|c| !c.suspicious)

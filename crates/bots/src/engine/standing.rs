@@ -45,15 +45,16 @@ pub(crate) struct Knowledge<'a> {
 impl Standing {
     /// Takes an observation of the client in.
     pub(crate) fn learn(&mut self, o: &Observation, knowledge: &Knowledge<'_>) {
-        let ip = o.client.ip;
-        if !self.met {
-            self.met = true;
+        // What anybody may claim for himself makes nobody known.
+        let ip = if o.client.claimed { IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED) } else { o.client.ip };
+        if !std::mem::replace(&mut self.met, true) && !o.client.claimed {
             self.origin = knowledge.table.origin(ip, o.ts);
             self.published = published(knowledge, &o.agent, ip);
             self.party = knowledge.known.who(ip, None, &o.agent.text);
         }
         if let Some(key) = o.api_key.as_ref().filter(|_| self.party.is_none_or(|(_, p)| p != Proof::Shown)) {
             let now = knowledge.known.who(ip, Some(key.hash), &o.agent.text);
+            let now = now.filter(|(_, proof)| !o.client.claimed || *proof == Proof::Shown);
             if now.map(|(_, p)| p) > self.party.map(|(_, p)| p) {
                 self.party = now;
             }

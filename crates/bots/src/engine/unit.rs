@@ -25,6 +25,8 @@ pub(crate) struct Unit {
     pub(crate) zone: Zone,
     pub(crate) ip: IpAddr,
     pub(crate) shared: bool,
+    /// The network of the source whose mere word its address is, hashed; 0 where it is more than that.
+    pub(crate) via: u32,
     pub(crate) agent: Arc<Agent>,
     pub(crate) agent_print: u64,
     pub(crate) main_shape: u64,
@@ -102,6 +104,7 @@ impl Unit {
             zone: o.zone,
             ip: o.client.ip,
             shared: o.client.shared,
+            via: via(o),
             agent: Arc::clone(&o.agent),
             agent_print: o.prints.agent,
             main_shape: o.prints.shape,
@@ -283,6 +286,11 @@ impl Unit {
         u32::try_from(known).unwrap_or(u32::MAX).saturating_add(self.sessions_over)
     }
 
+    /// True where its address is nothing but the word of a source that looks like a proxy.
+    pub(crate) const fn is_claimed(&self) -> bool {
+        self.via != 0
+    }
+
     /// Calls little, loads nothing.
     pub(crate) fn is_narrow(&self) -> bool {
         self.breadth() <= 3 && self.assets == 0
@@ -325,6 +333,19 @@ pub(crate) struct Session {
 pub(crate) struct Address {
     pub(crate) units: SmallVec<[u64; 2]>,
     pub(crate) agents: Distinct,
+    /// It was seen to name others as those who act: nobody is known by it.
+    pub(crate) proxy: bool,
+}
+
+/// The network (/16, of IPv6 /32) of a source whose word alone the client's address is, hashed: addresses that others name are
+/// others, so that nobody is blamed for what is done in his name elsewhere.
+fn via(o: &Observation) -> u32 {
+    let network = match o.source {
+        _ if !o.client.claimed => return 0,
+        IpAddr::V4(ip) => u64::from(ip.to_bits() >> 16),
+        IpAddr::V6(ip) => 1 << 32 | (ip.to_bits() >> 96) as u64,
+    };
+    (hash::words(&[network]) >> 32) as u32 | 1
 }
 
 /// Clients, sessions and addresses in 256 logical shards, each with caps of its own.
@@ -357,27 +378,48 @@ impl Units {
         Units { shards, salt: key.hash64("unit", b""), cap, evicted_clients: 0, evicted_sessions: 0 }
     }
 
-    fn address_key(&self, o: &Observation) -> u64 {
+    fn address_key(&self, zone: Zone, ip: IpAddr, via: u32) -> u64 {
         let mut m = hash::Mix::new();
         m.word(self.salt);
-        m.bytes(o.zone.as_str().as_bytes());
-        match o.client.ip {
+        m.bytes(zone.as_str().as_bytes());
+        match ip {
             IpAddr::V4(ip) => m.word(u64::from(ip.to_bits())),
             IpAddr::V6(ip) => m.bytes(&ip.octets()),
+        }
+        if via != 0 {
+            m.word(u64::from(via));
         }
         m.finish()
     }
 
+    /// The source of a request names others: whoever was taken for a client of its address may have been many.
+    pub(crate) fn is_proxy(&mut self, o: &Observation) -> SmallVec<[u64; 2]> {
+        let key = self.address_key(o.zone, o.source, 0);
+        let Some(shard) = self.shards.get_mut((key & 0xff) as usize) else { return SmallVec::new() };
+        let Some(address) = shard.addresses.get_mut(&key).filter(|a| !a.proxy) else {
+            return SmallVec::new();
+        };
+        address.proxy = true;
+        for unit in &address.units {
+            if let Some(unit) = shard.units.get_mut(unit) {
+                unit.shared = true;
+            }
+        }
+        address.units.clone()
+    }
+
     /// The client of an observation, made where it is new.
     pub(crate) fn of(&mut self, o: &Observation) -> Option<&mut Unit> {
-        let address = self.address_key(o);
+        let address = self.address_key(o.zone, o.client.ip, via(o));
         let cap = self.cap;
         let shard = self.shards.get_mut((address & 0xff) as usize)?;
         let device = o.sessions.iter().find(|t| !t.login).map_or(0, |t| t.hash);
         let session = if o.client.shared { o.sessions.first().map_or(0, |t| t.hash) } else { 0 };
         let mut key = hash::words(&[address, o.prints.agent, device, session]) & !0xff | address & 0xff;
+        let mut proxy = false;
         if !shard.units.contains_key(&key) {
             let known = shard.addresses.entry(address).or_default();
+            proxy = known.proxy;
             let limit = if o.client.shared { CLIENTS_OF_SHARED } else { CLIENTS_OF_ADDRESS };
             known.agents.insert(hash::words(&[o.prints.agent]));
             if known.units.len() >= limit {
@@ -390,7 +432,9 @@ impl Units {
                 self.evicted_clients += shard.evict_units(cap);
             }
         }
-        Some(shard.units.entry(key).or_insert_with(|| Unit::new(key, o)))
+        let unit = shard.units.entry(key).or_insert_with(|| Unit::new(key, o));
+        unit.shared |= proxy;
+        Some(unit)
     }
 
     /// The session of a token, made where it is new.
@@ -434,14 +478,7 @@ impl Units {
 
     /// The clients at the address of `unit`.
     pub(crate) fn at_address_of(&self, unit: &Unit) -> Option<&Address> {
-        let mut m = hash::Mix::new();
-        m.word(self.salt);
-        m.bytes(unit.zone.as_str().as_bytes());
-        match unit.ip {
-            IpAddr::V4(ip) => m.word(u64::from(ip.to_bits())),
-            IpAddr::V6(ip) => m.bytes(&ip.octets()),
-        }
-        let key = m.finish();
+        let key = self.address_key(unit.zone, unit.ip, unit.via);
         self.shards.get((key & 0xff) as usize)?.addresses.get(&key)
     }
 

@@ -27,6 +27,8 @@ pub struct Call {
     pub answer: String,
     pub attack: Option<&'static str>,
     pub shared: bool,
+    /// A public source that looks like a proxy and says that it speaks for `ip`.
+    pub via: Option<IpAddr>,
     pub host: &'static str,
     pub version: (u8, u8),
     pub answer_headers: Vec<(&'static str, String)>,
@@ -61,6 +63,7 @@ pub fn call(ip: IpAddr, method: &'static str, template: &'static str) -> Call {
         answer: "{\"ok\":true}".into(),
         attack: None,
         shared: false,
+        via: None,
         host: "shop.test",
         version: (1, 1),
         answer_headers: Vec::new(),
@@ -192,7 +195,7 @@ impl World {
         let mut anomalies = AnomalySet::default();
         c.anomalies.iter().for_each(|a| anomalies.insert(*a));
         let bytes = |s: &str| Body { bytes: s.as_bytes().to_vec(), len: s.len() as u64, gap_at: None };
-        let client = Addr { ip: c.ip, port: 4000 };
+        let client = Addr { ip: c.via.unwrap_or(c.ip), port: 4000 };
         let server = Addr { ip: ip(255, 0, 1), port: 80 };
         let exchange = Exchange {
             zone: Zone::default(),
@@ -245,8 +248,13 @@ impl World {
             c.method,
             c.template,
         );
-        let client =
-            ClientAddr { ip: c.ip, port: Some(4000), source: IpSource::Connection, shared: c.shared };
+        let client = ClientAddr {
+            ip: c.ip,
+            port: Some(4000),
+            source: IpSource::Connection,
+            shared: c.shared,
+            claimed: c.via.is_some(),
+        };
         self.observations.extend(x.finish(exchange, client, endpoint, Part::Whole));
     }
 
