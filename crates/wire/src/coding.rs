@@ -3,7 +3,8 @@
 use std::io::Read;
 
 use flate2::{Decompress, FlushDecompress, Status};
-use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+use ruzstd::decoding::errors::FrameDecoderError;
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use sidetap_model::{Anomaly, AnomalySet, Headers};
 use smallvec::SmallVec;
 
@@ -76,7 +77,7 @@ pub fn decode<'a>(
             Coding::Gzip => gzip(input, raw, &mut out),
             Coding::Deflate => deflate(input, zlib, raw, &mut out),
             Coding::Brotli => brotli(input, limits.window, &mut out),
-            Coding::Zstd => zstd(input, limits.size, &mut out),
+            Coding::Zstd => zstd(input, &mut out),
         };
         match end {
             End::Done | End::Cut => {}
@@ -270,17 +271,70 @@ fn brotli_window(input: &[u8]) -> Option<u32> {
     }
 }
 
-fn zstd(input: &[u8], size: usize, out: &mut Output<'_>) -> End {
-    if !input.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        return End::Invalid;
+const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+/// The largest window that a Zstandard body may ask for (RFC 9659 §3; RFC 8878 §3.1.1.1.2 wants as much supported).
+const ZSTD_WINDOW: u64 = 8 << 20;
+
+/// Reads Zstandard frames one after another, past those that are to be skipped (RFC 8878 §3.1). No window is set aside: of a frame
+/// no more is held than what comes out of it, so that one that asks for too large a window is read as well, and told.
+fn zstd(input: &[u8], out: &mut Output<'_>) -> End {
+    let (mut rest, mut end, mut beyond) = (input, End::Done, false);
+    while end == End::Done && !rest.is_empty() {
+        if let Some(after) = zstd_skipped(rest) {
+            rest = after;
+        } else if rest.starts_with(ZSTD_MAGIC) {
+            end = zstd_frame(&mut rest, out, &mut beyond);
+        } else if rest.len() < input.len() {
+            // What follows a frame and is none says nothing of it.
+            break;
+        } else {
+            end = if ZSTD_MAGIC.starts_with(rest) { End::Cut } else { End::Invalid };
+        }
     }
-    let mut frames = FrameDecoder::new();
-    frames.set_max_window_size((8 << 20).max(size as u64));
-    let Ok(mut reader) = StreamingDecoder::new_with_decoder(input, frames) else { return End::Cut };
-    match out.read(&mut reader) {
-        End::Invalid => End::Cut,
-        end => end,
+    if beyond && end != End::Invalid { End::Full } else { end }
+}
+
+/// What follows a skippable frame, where one begins here (RFC 8878 §3.1.2).
+fn zstd_skipped(input: &[u8]) -> Option<&[u8]> {
+    let [0x50..=0x5f, 0x2a, 0x4d, 0x18, a, b, c, d, rest @ ..] = input else { return None };
+    let len = usize::try_from(u32::from_le_bytes([*a, *b, *c, *d])).ok()?;
+    Some(rest.get(len..).unwrap_or_default())
+}
+
+/// Reads one frame; notes where it asks for too large a window.
+fn zstd_frame(input: &mut &[u8], out: &mut Output<'_>, beyond: &mut bool) -> End {
+    /// An empty last block, and room for a checksum: what ends a frame that was cut, so that it gives what it holds.
+    const LAST: &[u8] = &[1, 0, 0, 0, 0, 0, 0];
+    let mut frame = FrameDecoder::new();
+    frame.set_max_window_size(ZSTD_WINDOW);
+    let head = *input;
+    let mut begun = frame.init(&mut *input);
+    if let Err(FrameDecoderError::WindowSizeTooBig { .. }) = begun {
+        *beyond = true;
+        *input = head;
+        frame.set_max_window_size(u64::MAX);
+        begun = frame.init(&mut *input);
     }
+    match begun {
+        Ok(()) => {}
+        Err(FrameDecoderError::ReadFrameHeaderError(_)) if input.is_empty() => return End::Cut,
+        Err(_) => return End::Invalid,
+    }
+    let room = out.limit.saturating_sub(out.bytes.len());
+    let read = frame.decode_blocks(&mut *input, BlockDecodingStrategy::UptoBytes(room + 1));
+    let end = match read {
+        Ok(true) => End::Done,
+        Ok(false) => End::Full,
+        Err(_) if input.is_empty() => End::Cut,
+        Err(_) => End::Invalid,
+    };
+    if end != End::Done && frame.decode_blocks(LAST, BlockDecodingStrategy::All).is_err() {
+        return end;
+    }
+    // Writing to memory does not fail.
+    let written = frame.collect_to_writer(&mut *out.bytes).unwrap_or_default();
+    out.bytes.truncate(out.limit);
+    if written > room { End::Full } else { end }
 }
 
 #[cfg(test)]
@@ -357,6 +411,49 @@ mod tests {
         let body = gz(&text);
         let (out, anomalies) = run("gzip", &body[..body.len() / 2]);
         assert!(out.len() > 10_000 && text.starts_with(&out) && anomalies.is_empty());
+    }
+
+    /// A frame of blocks that each repeat one byte, with this window descriptor.
+    fn zstd_of(window: u8, blocks: &[(u8, usize)]) -> Vec<u8> {
+        let mut out = [ZSTD_MAGIC, &[0, window]].concat();
+        for (n, (byte, len)) in blocks.iter().enumerate() {
+            let head = (len << 3 | 1 << 1 | usize::from(n + 1 == blocks.len())) as u32;
+            out.extend_from_slice(&head.to_le_bytes()[..3]);
+            out.push(*byte);
+        }
+        out
+    }
+
+    #[test]
+    fn a_zstandard_window_is_not_set_aside_and_one_that_is_too_large_is_told() {
+        // 2^(10 + 13) bytes are what everybody reads, 2^(10 + 14) more than that; at last one of 3.5 TiB.
+        for (window, told) in [(13 << 3, false), (14 << 3, true), (17 << 3, true), (0xfe, true)] {
+            let (out, anomalies) = run("zstd", &zstd_of(window, &[(b'a', 1000), (b'b', 1000)]));
+            assert!(out == [[b'a'; 1000], [b'b'; 1000]].concat(), "{window:#x}");
+            assert_eq!(anomalies.contains(Anomaly::ContentCodingBomb), told, "{window:#x}");
+        }
+        // More than the limit, all of it inside the window.
+        let (out, anomalies) = run("zstd", &zstd_of(13 << 3, &[(b'a', 128 << 10); 63]));
+        assert!(out.len() < 1 << 20 && anomalies.contains(Anomaly::ContentCodingBomb), "{}", out.len());
+    }
+
+    #[test]
+    fn zstandard_frames_follow_each_other_and_a_cut_one_gives_what_it_held() {
+        let skipped = [0x5a, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
+        let (first, second) =
+            (zstd_of(0x38, &[(b'a', 10)]), zstd_of(0x68, &[(b'b', 9), (b'c', 5), (b'd', 5)]));
+        let body = [&skipped[..], &first, &skipped, &second].concat();
+        let text = b"aaaaaaaaaabbbbbbbbbcccccddddd";
+        assert_eq!(run("zstd", &body), (text.to_vec(), AnomalySet::default()));
+        assert_eq!(run("zstd", &[&body[..], b"junk"].concat()), (text.to_vec(), AnomalySet::default()));
+        for cut in 1..=second.len() {
+            let (out, anomalies) = run("zstd", &body[..body.len() - cut]);
+            assert!(text.starts_with(&out) && anomalies.is_empty(), "{cut} {anomalies:?}");
+            assert!(cut > 8 || out.len() >= 19, "{cut} {}", out.len());
+        }
+        let mut broken = second;
+        broken[6] |= 6;
+        assert!(run("zstd", &broken).1.contains(Anomaly::ContentCodingInvalid));
     }
 
     #[test]
