@@ -78,6 +78,28 @@ pub struct Observation {
     pub crawler_path: Option<Box<str>>,
 }
 
+impl Observation {
+    /// Bytes that it holds besides its own size: what whoever asks can make long.
+    ///
+    /// A name that others share counts in full.
+    pub fn heap_bytes(&self) -> usize {
+        let robots = self.robots.as_deref().map_or(0, Robots::heap_bytes);
+        let signed = self.signed.as_deref().map_or(0, |s| size_of_val(s) + s.heap_bytes());
+        let path = self.crawler_path.as_deref().map_or(0, str::len);
+        self.endpoint.heap_bytes()
+            + robots
+            + signed
+            + path
+            + spilled(&self.sessions)
+            + spilled(&self.attempts)
+    }
+}
+
+/// Bytes of a small vector that has no room for its elements in itself.
+fn spilled<A: smallvec::Array>(of: &SmallVec<A>) -> usize {
+    if of.spilled() { size_of_val(of.as_slice()) } else { 0 }
+}
+
 /// Which part of an exchange an observation stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Part {
@@ -229,6 +251,14 @@ pub enum Attempt {
 pub struct Robots {
     /// Groups, lower-case agent tokens first.
     pub groups: Vec<RobotsGroup>,
+}
+
+impl Robots {
+    fn heap_bytes(&self) -> usize {
+        let texts = |of: &[String]| of.iter().map(|t| size_of_val(t) + t.len()).sum::<usize>();
+        let group = |g: &RobotsGroup| texts(&g.agents) + texts(&g.disallow) + texts(&g.allow);
+        size_of_val(self) + self.groups.iter().map(|g| size_of_val(g) + group(g)).sum::<usize>()
+    }
 }
 
 /// A group of a robots.txt (RFC 9309 §2.2).

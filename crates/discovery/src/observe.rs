@@ -58,6 +58,18 @@ impl Observation {
     pub fn exchange_id(&self) -> String {
         format!("{}-{}", self.flow_id, self.seq)
     }
+
+    /// Bytes that it holds besides its own size: what whoever asks or answers can make long.
+    ///
+    /// A name that others share counts in full.
+    pub fn heap_bytes(&self) -> usize {
+        let names = self.query.iter().map(|q| q.name.len()).sum::<usize>();
+        let query = if self.query.spilled() { size_of_val(self.query.as_slice()) } else { 0 };
+        let ids = if self.ids.spilled() { size_of_val(self.ids.as_slice()) } else { 0 };
+        let operation = self.operation.as_deref().map_or(0, str::len);
+        let bodies = self.request.heap_bytes() + self.response.heap_bytes();
+        self.path.len() + self.endpoint.heap_bytes() + names + query + ids + operation + bodies
+    }
 }
 
 /// A query parameter of one request.
@@ -89,6 +101,13 @@ pub struct BodyFacts {
     pub keys: u128,
     /// Length and beginning of the body, hashed; 0 where there was none.
     pub print: u64,
+}
+
+impl BodyFacts {
+    fn heap_bytes(&self) -> usize {
+        let media = self.media.as_ref().map_or(0, |m| m.len());
+        media + size_of_val(self.fields.as_slice()) + self.paths.len()
+    }
 }
 
 /// A field of a body.

@@ -39,6 +39,14 @@ pub struct Signed {
     broken: Option<&'static str>,
 }
 
+impl Signed {
+    /// Bytes that it holds besides its own size.
+    pub fn heap_bytes(&self) -> usize {
+        let bases = self.bases.iter().map(|b| size_of_val(b) + b.len()).sum::<usize>();
+        self.agent.len() + self.key.len() + self.signature.len() + bases
+    }
+}
+
 /// What became of a signature.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verification {

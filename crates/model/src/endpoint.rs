@@ -82,6 +82,11 @@ impl EndpointRef {
         let (host, method, template) = (host.into(), method.into(), template.into());
         EndpointRef(Arc::new(EndpointName { id, host, method, template }))
     }
+
+    /// Bytes of its names.
+    pub fn heap_bytes(&self) -> usize {
+        self.host.len() + self.method.len() + self.template.len()
+    }
 }
 
 impl Deref for EndpointRef {

@@ -111,7 +111,7 @@ impl Analyzer {
                 line: Some(line),
             };
             let zone = ex.zone;
-            return Some(Item { order, zone, endpoint: None, bots: None, hop, whole: Some(Box::new(whole)) });
+            return Some(Item::new(order, zone, None, None, hop, Some(Box::new(whole))));
         }
         let found = self.hosts.locate(ex, world);
         let visit = found.as_ref().map_or(Visit::Light, |f| f.visit(ex.flow_id, ex.seq));
@@ -154,7 +154,7 @@ impl Analyzer {
             Box::new(Whole { discovery, sightings, attempts, source: source_seen(ex), line })
         });
         let zone = ex.zone;
-        Some(Item { order, zone, endpoint, bots, hop, whole })
+        Some(Item::new(order, zone, endpoint, bots, hop, whole))
     }
 
     /// Shows the head and both bodies to everybody, in one pass each.

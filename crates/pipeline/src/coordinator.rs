@@ -45,8 +45,6 @@ pub(crate) struct Coordinator {
 impl Coordinator {
     /// Most items that wait for their second to be over, where memory allows.
     const HELD: u64 = 250_000;
-    /// What an item takes, at least; larger ones count for several.
-    const ITEM_BYTES: u64 = 3 << 10;
 
     /// A coordinator with empty engines.
     pub(crate) fn new(options: &Options, discovery: sidetap_discovery::Engine, judge: Judge) -> Self {
@@ -66,7 +64,7 @@ impl Coordinator {
             learned: None,
             judge: Some(judge),
             held: Vec::new(),
-            most_held: (options.memory_limit / 5 / Self::ITEM_BYTES).clamp(2_048, Self::HELD) as usize,
+            most_held: (options.memory_limit / 5 / Item::USUAL as u64).clamp(2_048, Self::HELD) as usize,
             watermark: Ts(i64::MIN),
             renames: Vec::new(),
         }
@@ -212,7 +210,7 @@ impl Coordinator {
 /// How many items, from the last one back, take no more room than `most` of usual size.
 fn fitting(items: &[Item], most: usize) -> usize {
     let mut room = most;
-    let fits = |item: &&Item| match room.checked_sub(item.weight(Coordinator::ITEM_BYTES as usize)) {
+    let fits = |item: &&Item| match room.checked_sub(item.weight()) {
         Some(left) => {
             room = left;
             true

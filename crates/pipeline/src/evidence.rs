@@ -43,23 +43,31 @@ struct Line {
     key: Option<LookupKey>,
 }
 
+impl Line {
+    /// What it takes besides its text.
+    const OVERHEAD: usize = 200;
+
+    fn bytes(&self) -> usize {
+        self.head.len() + self.key.as_ref().map_or(0, LookupKey::heap_bytes) + Self::OVERHEAD
+    }
+}
+
 impl EvidenceRing {
     const RECENT: usize = 24 << 20;
     const KEPT: usize = 16 << 20;
-    /// What a line costs besides its text.
-    const OVERHEAD: usize = 200;
     const SEEN: usize = 65_536;
 
     /// Takes an exchange in; the oldest go for it.
     pub(crate) fn push(&mut self, id: Id, ts: Ts, head: Vec<u8>, key: Option<LookupKey>) {
-        self.recent_bytes += head.len() + Self::OVERHEAD;
-        if self.recent.insert(id, Line { ts, head, key }).is_none() {
+        let line = Line { ts, head, key };
+        self.recent_bytes += line.bytes();
+        if self.recent.insert(id, line).is_none() {
             self.order.push_back(id);
         }
         while self.recent_bytes > Self::RECENT {
             let Some(oldest) = self.order.pop_front() else { break };
             if let Some(line) = self.recent.remove(&oldest) {
-                self.recent_bytes = self.recent_bytes.saturating_sub(line.head.len() + Self::OVERHEAD);
+                self.recent_bytes = self.recent_bytes.saturating_sub(line.bytes());
             }
         }
     }
@@ -115,7 +123,7 @@ impl EvidenceRing {
         let fits = self.kept_bytes < Self::KEPT;
         match self.recent.get(&id).filter(|_| fits) {
             Some(line) => {
-                self.kept_bytes += line.head.len() + Self::OVERHEAD;
+                self.kept_bytes += line.bytes();
                 let kept = Line { ts: line.ts, head: line.head.clone(), key: line.key.clone() };
                 self.kept.insert(id, kept);
             }

@@ -342,14 +342,9 @@ mod tests {
                 source: None,
                 line: Some((line, None)),
             };
-            Item {
-                order: Order { ts: ex.ts, flow: ex.flow_id, seq: 0, stage: u8::from(!self.open) },
-                zone: Zone::default(),
-                endpoint: None,
-                bots: None,
-                hop: Mark::of(&ex, &client, self.open),
-                whole: (!self.open).then(|| Box::new(whole)),
-            }
+            let order = Order { ts: ex.ts, flow: ex.flow_id, seq: 0, stage: u8::from(!self.open) };
+            let hop = Mark::of(&ex, &client, self.open);
+            Item::new(order, Zone::default(), None, None, hop, (!self.open).then(|| Box::new(whole)))
         }
     }
 

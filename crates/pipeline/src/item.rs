@@ -9,6 +9,7 @@ use crate::spool::LookupKey;
 /// Slim observations of one exchange, on their way from a worker to the coordinator.
 #[derive(Debug)]
 pub(crate) struct Item {
+    weight: u32,
     pub(crate) order: Order,
     pub(crate) zone: Zone,
     /// Where it went; `None` where there is no request.
@@ -21,11 +22,28 @@ pub(crate) struct Item {
 }
 
 impl Item {
-    /// How many items of `usual` size it takes the room of: lines and paths are as long as those who ask make them.
-    pub(crate) fn weight(&self, usual: usize) -> usize {
-        let line = self.whole.as_ref().and_then(|w| w.line.as_ref());
-        let bytes = line.map_or(0, |(line, key)| line.len() + 2 * key.as_ref().map_or(0, |k| k.path.len()));
-        bytes.div_ceil(usual).max(1)
+    /// Bytes that an item takes, at least.
+    pub(crate) const USUAL: usize = 3 << 10;
+
+    /// An item of these parts.
+    pub(crate) fn new(
+        order: Order,
+        zone: Zone,
+        endpoint: Option<EndpointRef>,
+        bots: Option<Box<sidetap_bots::Observation>>,
+        hop: Option<Box<Mark>>,
+        whole: Option<Box<Whole>>,
+    ) -> Self {
+        let seen = bots.as_deref().map_or(0, sidetap_bots::Observation::heap_bytes);
+        let own = endpoint.as_ref().map_or(0, EndpointRef::heap_bytes);
+        let bytes = seen + own + whole.as_deref().map_or(0, Whole::heap_bytes);
+        let weight = 1 + u32::try_from(bytes / Self::USUAL).unwrap_or(u32::MAX - 1);
+        Item { weight, order, zone, endpoint, bots, hop, whole }
+    }
+
+    /// How many items of usual size it takes the room of: lines, paths and names are as long as those who ask make them.
+    pub(crate) const fn weight(&self) -> usize {
+        self.weight as usize
     }
 
     /// Makes it a later hop of `root`: what that one told is not counted again, and its line says so.
@@ -52,6 +70,17 @@ pub(crate) struct Whole {
     pub(crate) line: Option<(Vec<u8>, Option<LookupKey>)>,
 }
 
+impl Whole {
+    fn heap_bytes(&self) -> usize {
+        let discovery = self.discovery.as_ref().map_or(0, sidetap_discovery::Observation::heap_bytes);
+        let sightings = self.sightings.iter().map(|s| size_of_val(s) + s.heap_bytes()).sum::<usize>();
+        let attempts = self.attempts.iter().map(|a| size_of_val(a) + a.heap_bytes()).sum::<usize>();
+        let line = self.line.as_ref();
+        let line = line.map_or(0, |(line, key)| line.len() + key.as_ref().map_or(0, LookupKey::heap_bytes));
+        discovery + sightings + attempts + line
+    }
+}
+
 /// What a request tells of its source as a possible proxy.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SourceSeen {
@@ -69,4 +98,39 @@ pub(crate) struct Order {
     pub(crate) seq: u32,
     /// 0 for a request whose answer is still open, 1 for a whole exchange or its late answer.
     pub(crate) stage: u8,
+}
+
+#[cfg(test)]
+mod tests {
+    use sidetap_model::EndpointId;
+
+    use super::*;
+
+    fn item(endpoint: Option<EndpointRef>, whole: Option<Whole>) -> Item {
+        let order = Order { ts: Ts(0), flow: FlowId(1), seq: 0, stage: 1 };
+        Item::new(order, Zone::default(), endpoint, None, None, whole.map(Box::new))
+    }
+
+    #[test]
+    fn an_item_weighs_what_it_carries_whether_it_has_a_line_or_not() {
+        let whole = |line| Whole { discovery: None, sightings: vec![], attempts: vec![], source: None, line };
+        assert_eq!(item(None, None).weight(), 1);
+        assert_eq!(item(None, Some(whole(Some((vec![0; 1000], None))))).weight(), 1);
+        let long = EndpointRef::new(EndpointId(1), "host", "GET", "/a".repeat(30_000).as_str());
+        assert_eq!(item(Some(long), None).weight(), 20);
+        let key = LookupKey { path: vec![b'a'; 60_000], ..LookupKey::default() };
+        assert_eq!(item(None, Some(whole(Some((vec![0; 60_000], Some(key)))))).weight(), 40);
+        let sighting = sidetap_sensitive::Sighting {
+            direction: sidetap_sensitive::Dir::Request,
+            location: "path:1".into(),
+            kind: sidetap_sensitive::TypeId(0),
+            alternatives: Default::default(),
+            confidence: 90,
+            count: 1,
+            masked: "x".repeat(60_000),
+            digest: 0,
+        };
+        let seen = Whole { sightings: vec![sighting], ..whole(None) };
+        assert_eq!(item(None, Some(seen)).weight(), 20);
+    }
 }

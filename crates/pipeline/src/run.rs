@@ -162,7 +162,7 @@ fn discovery_config(options: &Options) -> sidetap_discovery::Config {
     }
 }
 
-/// Closes epochs as the workers' parts come in; gives the items of the last, open one with its time.
+/// Closes epochs as the workers' parts come in; gives the items of the last one with its time.
 #[allow(clippy::too_many_arguments)]
 fn coordinate(
     parts: &Receiver<Part>,
@@ -177,6 +177,7 @@ fn coordinate(
     let mut waiting: BTreeMap<u64, (usize, Ts, Vec<Item>, Vec<Saved>)> = BTreeMap::new();
     let mut rest = Rest::default();
     let mut saved_last = Vec::new();
+    let mut ended: Vec<u64> = Vec::new();
     let mut refused = None;
     let mut kept = Clock::new(options);
     loop {
@@ -204,19 +205,25 @@ fn coordinate(
             view.stop.fetch_or(refused.is_some(), Relaxed);
         }
         if part.last {
-            rest.now = rest.now.max(part.now);
-            rest.items.extend(part.items);
+            ended.push(part.epoch);
             rest.rings.extend(part.rings);
-            saved_last.extend(part.saved);
-            continue;
         }
         let slot = waiting.entry(part.epoch).or_insert((0, part.now, Vec::new(), Vec::new()));
         slot.0 += 1;
         slot.1 = slot.1.max(part.now);
         slot.2.extend(part.items);
         slot.3.extend(part.saved);
-        while waiting.first_entry().is_some_and(|entry| entry.get().0 == workers) {
+        // Who ended before has no part in an epoch.
+        while let Some((epoch, (given, ..))) = waiting.first_key_value()
+            && given + ended.iter().filter(|at| *at < epoch).count() == workers
+        {
             let Some((epoch, (_, now, items, saved))) = waiting.pop_first() else { break };
+            if ended.len() == workers && waiting.is_empty() {
+                rest.now = rest.now.max(now);
+                rest.items = items;
+                saved_last = saved;
+                break;
+            }
             rest.now = now;
             coordinator.end_epoch(items, now);
             // Workers wait for whom verdicts convict only where they save his packets.

@@ -24,6 +24,13 @@ pub(crate) struct LookupKey {
     pub(crate) path: Vec<u8>,
 }
 
+impl LookupKey {
+    /// Bytes of its names.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.zone.len() + self.host.len() + self.method.len() + self.path.len()
+    }
+}
+
 impl Spool {
     /// Opens a spool for `output`.
     pub(crate) fn create(output: &Path) -> Self {

@@ -22,9 +22,9 @@ pub(crate) struct Part {
     pub(crate) items: Vec<Item>,
     /// Packets of flagged flows.
     pub(crate) saved: Vec<Saved>,
-    /// At the end: recent packets, of which verdicts may still flag some.
+    /// With the last one: recent packets, of which verdicts may still flag some.
     pub(crate) rings: Vec<Ring>,
-    /// The input is at its end: this epoch was not closed by time.
+    /// The worker's last one: the input is at its end, and nothing is left of it.
     pub(crate) last: bool,
 }
 
@@ -122,14 +122,26 @@ impl Worker {
                 }
             }
         }
-        for (at, table) in tables.iter_mut().enumerate() {
-            table.finish(&mut |ex| out.exchange(ex));
-            out.look();
-            out.tell_ring(at);
+        // What ends with the input comes in steps, each an epoch of its own: all of it at once could be more than memory has room for.
+        loop {
+            let mut last = true;
+            for (at, table) in tables.iter_mut().enumerate() {
+                last &= table.finish_some(&mut |ex| out.exchange(ex));
+                out.look();
+                out.tell_ring(at);
+            }
+            self.exchanges.fetch_add(std::mem::take(&mut out.fresh), Relaxed);
+            let (items, saved) = (std::mem::take(&mut out.items), out.saved());
+            let rings = if last { std::mem::take(&mut out.rings) } else { Vec::new() };
+            self.parts.send(Part { epoch, now, items, saved, rings, last }).ok()?;
+            if last {
+                break;
+            }
+            epoch += 1;
+            let world = self.snapshots.for_epoch(epoch)?;
+            out.rings.iter_mut().for_each(|ring| ring.convict(&world.convicted, &self.zones));
+            out.analyzer.enter(world);
         }
-        let (items, saved) = (std::mem::take(&mut out.items), out.saved());
-        let rings = std::mem::take(&mut out.rings);
-        self.parts.send(Part { epoch, now, items, saved, rings, last: true }).ok()?;
         Some(out.close(&tables))
     }
 }

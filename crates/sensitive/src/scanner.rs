@@ -68,6 +68,14 @@ pub struct Sighting {
     pub digest: u64,
 }
 
+impl Sighting {
+    /// Bytes that it holds besides its own size.
+    pub fn heap_bytes(&self) -> usize {
+        let others = if self.alternatives.spilled() { size_of_val(self.alternatives.as_slice()) } else { 0 };
+        self.location.len() + self.masked.len() + others
+    }
+}
+
 /// Sightings kept of one exchange.
 const SIGHTING_LIMIT: usize = 64;
 /// Readings of path segments that are less sure are not told: most segments are words and ids.

@@ -23,7 +23,7 @@ fn small(kind: Hostile) -> (u64, &'static str) {
         Hostile::EndlessChunkExtension => (1_000_000, "/exchanges/incomplete_reasons/request-truncated"),
         Hostile::EndlessTrailer => (1_000_000, "/exchanges/incomplete_reasons/request-truncated"),
         Hostile::SlowDrip => (6_000, "/evictions/flows"),
-        Hostile::GzipBomb | Hostile::BrotliBomb | Hostile::ZstdBomb => {
+        Hostile::GzipBomb | Hostile::BrotliBomb | Hostile::ZstdBomb | Hostile::ZstdWindow => {
             (4, "/anomalies/http-content-coding-bomb")
         }
         Hostile::RandomBytes => (4_000, "/evictions/flows"),
@@ -38,6 +38,8 @@ fn small(kind: Hostile) -> (u64, &'static str) {
         Hostile::Tunnels => (1_000, "/packets/dropped/too-many-layers"),
         Hostile::Pipelined => (200_000, "/evictions/open-requests"),
         Hostile::LongTargets => (1_500, "/anomalies/http-target-too-long"),
+        Hostile::FullTargets => (8_000, "/evictions/items-hurried"),
+        Hostile::Unanswered => (100_000, "/exchanges/incomplete_reasons/no-response"),
         // White space is no value: nothing to refuse.
         Hostile::Tabs => (40, "/exchanges/complete"),
         Hostile::Connects => (4, "/exchanges/complete"),
@@ -70,6 +72,34 @@ fn attacked_within(kind: Hostile, limit: u64) {
     assert!(n(counter) > 0, "{kind:?}: {counter} in {summary:#}");
     let peak = n("/peak_rss_bytes");
     assert!(peak > 0 && peak <= limit + PROCESS, "{kind:?}: {} MB", peak >> 20);
+}
+
+/// What is due at once is handed in by steps: the same ones whoever owns the flows.
+#[test]
+fn steps_are_the_same_for_any_number_of_workers() {
+    let place = Place::new();
+    let mut out = PcapWriter::new(Vec::new(), LinkKind::Ethernet, PcapForm::Nanos).unwrap();
+    write_hostile(Hostile::Unanswered, 30_000, &mut out).unwrap();
+    place.write("hostile.pcap", &out.finish().unwrap());
+    let text = LIMIT.to_string();
+    let lines = |workers: &str| {
+        let args = [
+            "replay",
+            "hostile.pcap",
+            "--out",
+            "out",
+            "--memory-limit",
+            &text,
+            "--workers",
+            workers,
+            "--exchanges",
+        ];
+        place.run(&args).is(0);
+        std::fs::read(place.path("out/exchanges.ndjson")).unwrap()
+    };
+    let one = lines("1");
+    assert!(one.iter().filter(|b| **b == b'\n').count() >= 30_000);
+    assert!(one == lines("3") && one == lines("4"));
 }
 
 #[test]

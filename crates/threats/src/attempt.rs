@@ -33,6 +33,11 @@ impl Attempt {
         &self.snippet
     }
 
+    /// Bytes that it holds besides its own size.
+    pub fn heap_bytes(&self) -> usize {
+        self.location.len() + self.snippet.len()
+    }
+
     /// True where the answer shows that it worked.
     pub const fn is_observed(&self) -> bool {
         self.proof.is_some()

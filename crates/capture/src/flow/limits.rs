@@ -26,6 +26,8 @@ pub struct FlowLimits {
     pub open_requests: usize,
     /// Complete requests that [`crate::FlowTable::open_requests`] may still show.
     pub unanswered: usize,
+    /// Exchanges after which a tick, or a step towards the end, lets the rest wait for the next one; a flow's come together.
+    pub at_once: usize,
     /// Nanoseconds without a packet after which a flow is cut.
     pub idle: i64,
     /// The same, of a flow that never carried data.
@@ -67,6 +69,7 @@ impl FlowLimits {
             body: (held / 4).min(256 << 10) as usize,
             open_requests: 256,
             unanswered: (held / 256).clamp(64, 16_384) as usize,
+            at_once: (shard / 6_144).clamp(16, 4_096) as usize,
             idle: 600_000_000_000,
             handshake: 30_000_000_000,
             closed: 10_000_000_000,

@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -185,7 +186,14 @@ impl FlowTable {
     }
 
     /// Tells the time: flows that were idle too long are cut, what was waited for too long is given up.
+    ///
+    /// Once [`FlowLimits::at_once`] exchanges came of it the other idle flows wait for the next tick.
     pub fn tick(&mut self, now: Ts, sink: &mut dyn FnMut(Exchange)) {
+        let given = Cell::new(0);
+        let mut sink = |ex| {
+            given.set(given.get() + 1);
+            sink(ex);
+        };
         let before = self.now;
         self.now = Some(before.map_or(now, |before| now.max(before)));
         if before.is_none() {
@@ -195,47 +203,70 @@ impl FlowTable {
         let stalled: Vec<_> = self.stalled.drain(..due).collect();
         for (_, index, serial) in stalled {
             if self.slot(index, serial).is_some_and(|s| std::mem::take(&mut s.stall_noted)) {
-                self.run(index, sink, |flow, cx| flow.expire_stall(cx));
-                self.shrink(index, sink);
+                self.run(index, &mut sink, |flow, cx| flow.expire_stall(cx));
+                self.shrink(index, &mut sink);
             }
         }
         for list in 0..LISTS {
             let limit = [self.limits.handshake, self.limits.idle, self.limits.closed];
             let limit = limit.get(list).copied().unwrap_or(i64::MAX);
-            while let Some(index) = self.oldest(list) {
+            while given.get() < self.limits.at_once
+                && let Some(index) = self.oldest(list)
+            {
                 let last = self.slots.get(index as usize).and_then(|s| s.last);
                 let idle = self.now.zip(last).is_some_and(|(now, last)| now.since(last) > limit);
                 if !idle {
                     break;
                 }
-                self.end(index, How::Idle, sink);
+                self.end(index, How::Idle, &mut sink);
             }
         }
     }
 
     /// Shows each complete request that came before `older_than` and has no answer yet, once. Its exchange, with the same
     /// `flow_id` and `seq`, still goes to the sink of the other methods when it is over.
+    ///
+    /// After [`FlowLimits::at_once`] of them the others wait for the next call.
     pub fn open_requests(&mut self, older_than: Ts, sink: &mut dyn FnMut(&Exchange)) {
-        while let Some((ts, index, serial, seq)) = self.unanswered.front().copied() {
-            if ts >= older_than {
-                break;
-            }
+        let shown = Cell::new(0);
+        let mut sink = |ex: &Exchange| {
+            shown.set(shown.get() + 1);
+            sink(ex);
+        };
+        while shown.get() < self.limits.at_once
+            && let Some((ts, index, serial, seq)) = self.unanswered.front().copied()
+            && ts < older_than
+        {
             self.unanswered.pop_front();
             let limits = &self.limits;
             let slot = self.slots.get_mut(index as usize).filter(|s| s.serial == serial);
             if let Some(flow) = slot.and_then(|s| s.flow.as_mut()) {
-                flow.app.show_open(seq, limits, sink);
+                flow.app.show_open(seq, limits, &mut sink);
             }
         }
     }
 
     /// The input is over: all flows end, in the order of their last packets.
     pub fn finish(&mut self, sink: &mut dyn FnMut(Exchange)) {
+        while !self.finish_some(sink) {}
+    }
+
+    /// A step of [`FlowTable::finish`], which ends when [`FlowLimits::at_once`] exchanges came of it; true after the last one.
+    pub fn finish_some(&mut self, sink: &mut dyn FnMut(Exchange)) -> bool {
+        let given = Cell::new(0);
+        let mut sink = |ex| {
+            given.set(given.get() + 1);
+            sink(ex);
+        };
         for list in 0..LISTS {
             while let Some(index) = self.oldest(list) {
-                self.end(index, How::Input, sink);
+                if given.get() >= self.limits.at_once {
+                    return false;
+                }
+                self.end(index, How::Input, &mut sink);
             }
         }
+        true
     }
 
     fn fit(&mut self, index: u32, side: Side, seg: &Segment<'_>) -> Fit {
@@ -511,5 +542,46 @@ mod tests {
             assert!(table.stalled.len() <= 129 && table.unanswered.len() <= 40);
         }
         assert_eq!(table.counters.evictions()["early-requests"], 4_960);
+    }
+
+    #[test]
+    fn what_is_due_at_once_comes_in_steps() {
+        let limits = FlowLimits { at_once: 10, ..FlowLimits::default() };
+        let mut table = FlowTable::new(0, &limits, Arc::from([Zone::default()]));
+        table.tick(Ts(0), &mut |_| {});
+        for n in 0..60_u8 {
+            let end = |ip: [u8; 4], port| Addr { ip: ip.into(), port };
+            let segment = Segment {
+                zone: 0,
+                src: end([10, 0, 0, n], 1024),
+                dst: end([192, 0, 2, 1], 80),
+                ts: Ts(0),
+                seq: 1,
+                ack: 0,
+                flags: TcpFlags(16),
+                window: 0,
+                payload: b"GET / HTTP/1.1\r\n\r\n",
+                snapped: 0,
+                urgent: 0,
+            };
+            table.segment(&segment, &mut |_| {});
+        }
+        let mut shown = Vec::new();
+        for _ in 0..7 {
+            let mut count = 0;
+            table.open_requests(Ts(1), &mut |_| count += 1);
+            shown.push(count);
+        }
+        assert_eq!(shown, [10, 10, 10, 10, 10, 10, 0]);
+        for second in 0..2 {
+            let mut count = 0;
+            table.tick(Ts(700_000_000_000 + second), &mut |_| count += 1);
+            assert_eq!(count, 10);
+        }
+        let mut given = Vec::new();
+        while !table.finish_some(&mut |ex| given.push(ex.flow_id)) {
+            assert_eq!(given.len() % 10, 0);
+        }
+        assert_eq!((given.len(), table.len()), (40, 0));
     }
 }

@@ -34,14 +34,32 @@ pub(super) fn pipelined<W: Write>(tape: &mut Tape<'_, W>, size: u64) -> io::Resu
     Ok(())
 }
 
-/// Requests for targets that are as long as a head may be.
-pub(super) fn long_targets<W: Write>(tape: &mut Tape<'_, W>, size: u64) -> io::Result<()> {
-    let tail = "abcdefgh\"".repeat(6_600);
+/// Requests for targets of about so many bytes, none like another.
+pub(super) fn targets<W: Write>(tape: &mut Tape<'_, W>, size: u64, bytes: usize) -> io::Result<()> {
+    let tail = "abcdefgh\"".repeat(bytes / 9);
     for n in 0..size {
         let mut talk = tape.open(n)?;
         let request = format!("GET /{n}/{tail} HTTP/1.1\r\nHost: shop.example\r\n\r\n");
         tape.send(&mut talk, Direction::Up, request.as_bytes())?;
         tape.send(&mut talk, Direction::Down, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")?;
+    }
+    Ok(())
+}
+
+/// Requests that nobody answers, on connections enough for all parts of the sensor to hold some, within a second; then one more
+/// of somebody else long after.
+pub(super) fn unanswered<W: Write>(tape: &mut Tape<'_, W>, size: u64) -> io::Result<()> {
+    const EACH: u64 = 25;
+    for n in 0..size.div_ceil(EACH) {
+        let mut talk = tape.open(n)?;
+        let requests: String =
+            (0..EACH).map(|at| format!("GET /{n}/{at} HTTP/1.1\r\nHost: h\r\n\r\n")).collect();
+        tape.send(&mut talk, Direction::Up, requests.as_bytes())?;
+    }
+    for wait in [4, 4, 4, 700, 4, 4] {
+        tape.ts = tape.ts.plus(wait * 1_000_000_000);
+        let mut talk = tape.open(size + wait as u64)?;
+        tape.send(&mut talk, Direction::Up, b"GET /late HTTP/1.1\r\nHost: h\r\n\r\n")?;
     }
     Ok(())
 }
@@ -112,6 +130,16 @@ pub(crate) fn zstd_bomb() -> Vec<u8> {
         out.extend_from_slice(&head.to_le_bytes()[..3]);
         out.push(b'0');
     }
+    out
+}
+
+/// A Zstandard frame of a few bytes that asks for a window of 128 MiB (RFC 8878 §3.1.1.1.2).
+pub(super) fn zstd_window() -> Vec<u8> {
+    let mut out = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 17 << 3];
+    let text = br#"{"ok":true}"#;
+    let head = (text.len() << 3 | 1) as u32;
+    out.extend_from_slice(&head.to_le_bytes()[..3]);
+    out.extend_from_slice(text);
     out
 }
 

@@ -39,6 +39,8 @@ pub enum Hostile {
     BrotliBomb,
     /// Responses that are 64 MiB once decoded from Zstandard.
     ZstdBomb,
+    /// Responses whose Zstandard window is 128 MiB, though their content is short.
+    ZstdWindow,
     /// Random bytes on port 80.
     RandomBytes,
     /// A million paths.
@@ -61,6 +63,10 @@ pub enum Hostile {
     Pipelined,
     /// 4,000 targets of 60 KB.
     LongTargets,
+    /// 30,000 targets of 7,900 bytes, as long as servers take them.
+    FullTargets,
+    /// 250,000 requests that nobody answers, a few on each of many connections, that are all due at once; then all end at once.
+    Unanswered,
     /// 500 heads with 60 KB of tabs.
     Tabs,
     /// 100 connections of a CONNECT in the other's tunnel, 2,000 deep.
@@ -71,7 +77,7 @@ pub enum Hostile {
 
 impl Hostile {
     /// Every kind.
-    pub const ALL: [Hostile; 24] = [
+    pub const ALL: [Hostile; 27] = [
         Hostile::SynFlood,
         Hostile::HalfOpen,
         Hostile::OutOfOrder,
@@ -82,6 +88,7 @@ impl Hostile {
         Hostile::GzipBomb,
         Hostile::BrotliBomb,
         Hostile::ZstdBomb,
+        Hostile::ZstdWindow,
         Hostile::RandomBytes,
         Hostile::DistinctPaths,
         Hostile::DistinctHosts,
@@ -93,6 +100,8 @@ impl Hostile {
         Hostile::Tunnels,
         Hostile::Pipelined,
         Hostile::LongTargets,
+        Hostile::FullTargets,
+        Hostile::Unanswered,
         Hostile::Tabs,
         Hostile::Connects,
         Hostile::Leftovers,
@@ -111,6 +120,7 @@ impl Hostile {
             Hostile::GzipBomb => "gzip-bomb",
             Hostile::BrotliBomb => "brotli-bomb",
             Hostile::ZstdBomb => "zstd-bomb",
+            Hostile::ZstdWindow => "zstd-window",
             Hostile::RandomBytes => "random-bytes",
             Hostile::DistinctPaths => "distinct-paths",
             Hostile::DistinctHosts => "distinct-hosts",
@@ -122,6 +132,8 @@ impl Hostile {
             Hostile::Tunnels => "tunnels",
             Hostile::Pipelined => "pipelined",
             Hostile::LongTargets => "long-targets",
+            Hostile::FullTargets => "full-targets",
+            Hostile::Unanswered => "unanswered",
             Hostile::Tabs => "tabs",
             Hostile::Connects => "connects",
             Hostile::Leftovers => "leftovers",
@@ -146,12 +158,14 @@ impl Hostile {
             Hostile::OutOfOrder => 10_000_000,
             Hostile::EndlessHead | Hostile::EndlessChunkExtension | Hostile::EndlessTrailer => 32_000_000,
             Hostile::SlowDrip => 50_000,
-            Hostile::GzipBomb | Hostile::BrotliBomb | Hostile::ZstdBomb => 500,
+            Hostile::GzipBomb | Hostile::BrotliBomb | Hostile::ZstdBomb | Hostile::ZstdWindow => 500,
             Hostile::RandomBytes => 20_000,
             Hostile::DeepJson => 2_000,
             Hostile::Tunnels => 300_000,
             Hostile::Pipelined => 600_000,
             Hostile::LongTargets => 4_000,
+            Hostile::FullTargets => 30_000,
+            Hostile::Unanswered => 250_000,
             Hostile::Tabs => 500,
             Hostile::Connects => 100,
             Hostile::Leftovers => 400,
@@ -185,8 +199,11 @@ pub fn write_hostile<W: Write>(kind: Hostile, size: u64, out: &mut PcapWriter<W>
         Hostile::GzipBomb => messages::bombs(&mut tape, size, "gzip", &messages::gzip_bomb()?),
         Hostile::BrotliBomb => messages::bombs(&mut tape, size, "br", &BROTLI_BOMB),
         Hostile::ZstdBomb => messages::bombs(&mut tape, size, "zstd", &zstd_bomb()),
+        Hostile::ZstdWindow => messages::bombs(&mut tape, size, "zstd", &messages::zstd_window()),
         Hostile::Pipelined => messages::pipelined(&mut tape, size),
-        Hostile::LongTargets => messages::long_targets(&mut tape, size),
+        Hostile::LongTargets => messages::targets(&mut tape, size, 59_400),
+        Hostile::FullTargets => messages::targets(&mut tape, size, 7_900),
+        Hostile::Unanswered => messages::unanswered(&mut tape, size),
         Hostile::Tabs => messages::tabs(&mut tape, size),
         Hostile::Connects => messages::connects(&mut tape, size),
         Hostile::Leftovers => floods::leftovers(&mut tape, size),
