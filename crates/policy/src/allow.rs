@@ -21,6 +21,8 @@ pub enum AllowKind {
     ApiKey,
     /// A fingerprint.
     Fingerprint,
+    /// A header with a value, `user-agent: probe/1.0`.
+    Header,
 }
 
 /// An entry of an allow list.
@@ -54,12 +56,18 @@ impl AllowList {
     /// The list of these addresses and networks.
     pub fn of_nets(nets: &[IpNet]) -> Self {
         let mut list = AllowList::default();
+        list.add_nets(nets, None);
+        list
+    }
+
+    /// Adds addresses and networks, all for one reason.
+    pub fn add_nets(&mut self, nets: &[IpNet], reason: Option<&str>) {
         for net in nets {
             let net = canonical(*net).trunc();
-            list.nets.push((net, list.entries.len()));
-            list.entries.push(AllowEntry { kind: AllowKind::Cidr, value: net.to_string(), reason: None });
+            self.nets.push((net, self.entries.len()));
+            let reason = reason.map(str::to_owned);
+            self.entries.push(AllowEntry { kind: AllowKind::Cidr, value: net.to_string(), reason });
         }
-        list
     }
 
     /// Adds an entry; an address or network that is none is given back as the error.
@@ -98,7 +106,7 @@ impl AllowList {
                 AllowKind::Session => SubjectKind::Session.name(),
                 AllowKind::Account => SubjectKind::Account.name(),
                 AllowKind::ApiKey => SubjectKind::ApiKey.name(),
-                AllowKind::Ip | AllowKind::Cidr | AllowKind::Fingerprint => continue,
+                AllowKind::Ip | AllowKind::Cidr | AllowKind::Fingerprint | AllowKind::Header => continue,
             };
             if is_spelled(&entry.value) {
                 continue;
@@ -137,7 +145,8 @@ impl AllowList {
         self.entries.get(hit.1)
     }
 
-    fn covers_subject(&self, subject: &Subject) -> Option<&AllowEntry> {
+    /// The entry that covers this subject: itself, a part of it, or an address in it.
+    pub fn covers_subject(&self, subject: &Subject) -> Option<&AllowEntry> {
         if let Some(net) = subject_net(subject) {
             return self.touches(&net);
         }
@@ -153,6 +162,7 @@ impl AllowList {
             SubjectKind::Account => AllowKind::Account,
             SubjectKind::ApiKey => AllowKind::ApiKey,
             SubjectKind::Fingerprint => AllowKind::Fingerprint,
+            SubjectKind::Header => AllowKind::Header,
             _ => return None,
         };
         self.entries.iter().find(|e| e.kind == kind && e.value == value)

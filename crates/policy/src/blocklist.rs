@@ -5,6 +5,7 @@ use serde::Serialize;
 use sidetap_model::rows::VerdictRow;
 
 use crate::net::{never_blockable, subject_net};
+use crate::reach::Reach;
 use crate::{AllowList, Response};
 
 /// The addresses that would be pushed (`blocklist.txt`), with what is not on it and why.
@@ -25,7 +26,7 @@ pub struct HeldBlock {
     pub why: String,
 }
 
-/// The addresses of all verdicts whose response is `block` and whose subject is an address or network by itself.
+/// The addresses of all verdicts whose response is `block` and whose subject, as policy chose it, is an address or network by itself.
 ///
 /// A session, account, key, fingerprint or compound gives no line: an address would hurt neighbours. What the allow list
 /// touches has no line either.
@@ -47,8 +48,9 @@ pub fn blocklist(verdicts: &[VerdictRow], allow: &AllowList) -> BlockList {
 }
 
 fn line_of(v: &VerdictRow, allow: &AllowList) -> Result<IpNet, String> {
-    let Some(net) = subject_net(&v.subject) else {
-        return Err(format!("a subject of kind {} is no address", v.subject.kind));
+    let chosen = Reach::addresses(&[Response::Block]).choose(v)?;
+    let Some(net) = subject_net(&chosen.subject) else {
+        return Err(format!("a subject of kind {} is no address", chosen.subject.kind));
     };
     if let Some(why) = never_blockable(&net) {
         return Err(format!("{why} address"));

@@ -50,8 +50,9 @@ impl Condition {
     }
 
     fn try_out(&self) -> Result<(), Refused> {
-        let tried =
-            facts::samples().iter().try_for_each(|v| self.holds(&facts::context(v, None)).map(|_| ()));
+        let tried = facts::samples()
+            .iter()
+            .try_for_each(|v| self.holds(&facts::context(v, &facts::Around::default())).map(|_| ()));
         tried.map_err(|e| {
             let hint = "numbers are compared with numbers and text with text in double quotes";
             refused(&self.text, None, format!("condition {e}"), Some(hint.into()))

@@ -3,24 +3,55 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use serde::Serialize;
-use sidetap_model::rows::{CampaignRow, VerdictRow};
+use sidetap_model::rows::{CampaignRow, Reason, VerdictRow};
+use sidetap_model::{Measures, Mode, SubjectKind, Ts};
 
 use crate::error::PolicyError;
-use crate::facts;
+use crate::facts::{self, Around};
 use crate::guard::{Guards, Hold};
-use crate::pack::{self, Pack, Rule};
-use crate::{AllowList, Response};
+use crate::history::History;
+use crate::pack::{self, Choice, Pack, Rule, Standing};
+use crate::places::Places;
+use crate::reach::who_and_where;
+use crate::subjects::{Bounds, Subjects, prefixes, subjects_of};
+use crate::traffic::Traffic;
+use crate::{AllowList, Response, builtin};
 
 /// Rules in the order in which they are tried, with the allow list and the guards around them.
 #[derive(Debug)]
 pub struct PolicySet {
     rules: Vec<Rule>,
+    requests: Vec<Standing>,
     allow: AllowList,
     guards: Guards,
+    revisions: Vec<String>,
+}
+
+/// What is known around the verdicts of a run, see [`Around`].
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// Which endpoints have which role and channel.
+    pub places: Places,
+    /// Who was acted against before.
+    pub history: History,
+    /// Recent traffic, where it is stored.
+    pub traffic: Option<Traffic>,
+}
+
+impl Known {
+    /// All of it, around a verdict of this campaign.
+    pub fn around<'a>(&'a self, campaign: Option<&'a CampaignRow>) -> Around<'a> {
+        Around {
+            campaign,
+            places: Some(&self.places),
+            history: Some(&self.history),
+            traffic: self.traffic.as_ref(),
+        }
+    }
 }
 
 /// What policy says of a verdict, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Decision {
     /// What is done.
     pub response: Response,
@@ -30,6 +61,12 @@ pub struct Decision {
     pub rule: Option<String>,
     /// The guard that weakened what the rule asked for.
     pub held: Option<Hold>,
+    /// How the response is carried out, where that is more than its name.
+    #[serde(skip_serializing_if = "Measures::is_plain")]
+    pub measures: Measures,
+    /// What the rule would have preferred and is not done, with the reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Rules whose condition could not be worked out for this verdict: they count as not fitting.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
@@ -49,8 +86,17 @@ pub struct RuleInfo {
     pub when: String,
     /// What it asks for.
     pub response: Response,
+    /// What a device does that cannot, the strongest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub instead: Vec<Response>,
     /// For how long.
     pub ttl_s: u64,
+    /// Whom it prefers to act against, the preferred first; empty: whom the verdict names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub subjects: Vec<String>,
+    /// How far it may go by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
     /// Lower is tried first; equal ones in the order of the file.
     pub priority: i32,
     /// Whether it is tried at all.
@@ -62,11 +108,11 @@ pub struct RuleInfo {
 impl PolicySet {
     /// The rules that come with Sidetap.
     pub fn builtin() -> Self {
-        PolicySet::from_packs(vec![builtin_pack()])
+        PolicySet::from_packs(vec![builtin_pack("default")])
     }
 
-    /// Reads one pack. With `extends: default` its rules are tried before the built-in ones, and a rule of the same id
-    /// replaces the built-in one; without it, it stands alone.
+    /// Reads one pack. With `extends` its rules are tried before those of the built-in packs named there, and a rule of
+    /// the same id replaces the built-in one; without it, it stands alone.
     pub fn parse(text: &str, file: &str) -> Result<Self, Vec<PolicyError>> {
         let pack = pack::read(text, file)?;
         Ok(PolicySet::with_default(vec![pack]))
@@ -90,15 +136,32 @@ impl PolicySet {
     }
 
     fn with_default(mut packs: Vec<Pack>) -> Self {
-        if packs.iter().any(|p| p.extends_default) {
-            packs.push(builtin_pack());
+        let mut names: Vec<String> = Vec::new();
+        let mut wanted: Vec<String> = packs.iter().flat_map(|p| p.extends.clone()).collect();
+        while !wanted.is_empty() {
+            let name = wanted.remove(0);
+            if names.contains(&name) {
+                continue;
+            }
+            let pack = builtin_pack(&name);
+            wanted.extend(pack.extends.iter().cloned());
+            names.push(name);
+            packs.push(pack);
         }
         PolicySet::from_packs(packs)
     }
 
     fn from_packs(packs: Vec<Pack>) -> Self {
-        let mut set = PolicySet { rules: Vec::new(), allow: AllowList::default(), guards: Guards::default() };
+        let mut set = PolicySet {
+            rules: Vec::new(),
+            requests: Vec::new(),
+            allow: AllowList::default(),
+            guards: Guards::default(),
+            revisions: Vec::new(),
+        };
         for pack in packs {
+            let revision = pack.revision.map_or_else(|| format!("{:016x}", pack.digest), |r| r.clone());
+            set.revisions.push(format!("{} {revision}", pack.file));
             set.allow.extend(&pack.allow);
             set.guards.tighten(pack.guards);
             for rule in pack.rules {
@@ -106,9 +169,26 @@ impl PolicySet {
                     set.rules.push(rule);
                 }
             }
+            for rule in pack.requests {
+                if !set.requests.iter().any(|r| r.id == rule.id) {
+                    set.requests.push(rule);
+                }
+            }
         }
         set.rules.sort_by_key(|r| r.priority);
         set
+    }
+
+    /// The packs in force, each with the revision that it names or else a digest of its text.
+    pub fn revisions(&self) -> &[String] {
+        &self.revisions
+    }
+
+    /// The rules over requests as verdicts that say so at `now`, for devices and simulations. One that a guard holds, or whose reach
+    /// nobody can measure since no traffic is stored, is an alert.
+    pub fn standing(&self, now: Ts, traffic: Option<&Traffic>) -> Vec<VerdictRow> {
+        let bounds = self.bounds(traffic);
+        self.requests.iter().filter(|r| r.enabled).map(|r| standing_verdict(r, now, &bounds)).collect()
     }
 
     /// The same rules with more entries on the allow list.
@@ -147,49 +227,221 @@ impl PolicySet {
 
     /// Sets the response of a verdict, its time to live and the policy that chose them.
     pub fn decide(&self, v: &mut VerdictRow) -> Decision {
-        self.decide_in(v, None)
+        self.decide_in(v, &Around::default())
     }
 
-    /// As [`PolicySet::decide`], for a verdict of which the campaign is known.
-    pub fn decide_in(&self, v: &mut VerdictRow, campaign: Option<&CampaignRow>) -> Decision {
-        let decision = self.judge(v, campaign);
-        v.response = decision.response.name().to_owned();
-        v.ttl_s = decision.ttl_s;
-        v.policy = match &decision.held {
-            Some(hold) => Some(format!("guard:{}", hold.name())),
-            None => decision.rule.clone(),
-        };
+    /// As [`PolicySet::decide`], for a verdict around which more is known.
+    pub fn decide_in(&self, v: &mut VerdictRow, around: &Around<'_>) -> Decision {
+        let (decision, _) = self.judge(v, around);
+        write(v, &decision);
         decision
     }
 
     /// Decides all verdicts of a run; the decisions stand in the order of the verdicts.
     pub fn apply(&self, verdicts: &mut [VerdictRow], campaigns: &[CampaignRow]) -> Vec<Decision> {
-        let by_id: BTreeMap<&str, &CampaignRow> = campaigns.iter().map(|c| (c.id.as_str(), c)).collect();
-        verdicts
-            .par_iter_mut()
-            .map(|v| {
-                let campaign = v.campaign.as_deref().and_then(|id| by_id.get(id).copied());
-                self.decide_in(v, campaign)
-            })
-            .collect()
+        self.apply_in(verdicts, campaigns, &Known::default())
     }
 
-    fn judge(&self, v: &VerdictRow, campaign: Option<&CampaignRow>) -> Decision {
-        let context = facts::context(v, campaign);
+    /// As [`PolicySet::apply`], where more is known around the run.
+    pub fn apply_in(
+        &self,
+        verdicts: &mut [VerdictRow],
+        campaigns: &[CampaignRow],
+        known: &Known,
+    ) -> Vec<Decision> {
+        let by_id: BTreeMap<&str, &CampaignRow> = campaigns.iter().map(|c| (c.id.as_str(), c)).collect();
+        let judged: Vec<(Decision, Option<&Rule>)> = verdicts
+            .par_iter()
+            .map(|v| {
+                let campaign = v.campaign.as_deref().and_then(|id| by_id.get(id).copied());
+                self.judge(v, &known.around(campaign))
+            })
+            .collect();
+        let networks = self.networks(verdicts, &judged, known);
+        let mut decisions: Vec<Decision> = judged.into_iter().map(|(d, _)| d).collect();
+        for (number, network) in networks {
+            if let (Some(d), Some(v)) = (decisions.get_mut(number), verdicts.get(number)) {
+                if d.measures.subjects.is_empty() {
+                    d.measures.subjects.push(v.subject.clone());
+                }
+                d.measures.subjects.insert(0, network);
+            }
+        }
+        verdicts.par_iter_mut().zip(&decisions).for_each(|(v, d)| write(v, d));
+        decisions
+    }
+
+    /// Networks of verdicts whose rule says `prefix`: rule by rule.
+    fn networks(
+        &self,
+        verdicts: &[VerdictRow],
+        judged: &[(Decision, Option<&Rule>)],
+        known: &Known,
+    ) -> BTreeMap<usize, sidetap_model::rows::Subject> {
+        let mut by_rule: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+        for (number, (v, (decision, rule))) in verdicts.iter().zip(judged).enumerate() {
+            let Some(rule) = rule.filter(|r| r.subjects.contains(&Choice::Prefix)) else { continue };
+            if decision.response.acts() {
+                by_rule.entry(&rule.id).or_default().push((number, v, rule.prefix));
+            }
+        }
+        let bounds = self.bounds(known.traffic.as_ref());
+        by_rule.into_values().flat_map(|asked| prefixes(&asked, &bounds)).collect()
+    }
+
+    pub(crate) fn bounds<'a>(&'a self, traffic: Option<&'a Traffic>) -> Bounds<'a> {
+        Bounds { guards: &self.guards, allow: &self.allow, traffic }
+    }
+
+    fn judge(&self, v: &VerdictRow, around: &Around<'_>) -> (Decision, Option<&Rule>) {
+        let context = facts::context(v, around);
+        let nowhere = Places::default();
+        let places = around.places.unwrap_or(&nowhere);
         let mut errors = Vec::new();
-        let rule = self.rules.iter().filter(|r| r.enabled).find(|r| match r.when.holds(&context) {
+        let in_force = |r: &&Rule| {
+            r.enabled
+                && r.schedule.as_ref().is_none_or(|s| s.until(v.last_seen).is_some())
+                && r.scope.holds(v, around.campaign, places)
+        };
+        let rule = self.rules.iter().filter(in_force).find(|r| match r.when.holds(&context) {
             Ok(holds) => holds,
             Err(e) => {
                 errors.push(format!("{}: {e}", r.id));
                 false
             }
         });
-        let asked = rule.map_or(Response::None, |r| r.response);
-        let hold = self.guards.hold(v, asked, &self.allow);
-        let (response, held) = hold.map_or((asked, None), |(r, h)| (r, Some(h)));
-        let ttl_s = if response.acts() { rule.map_or(0, |r| r.ttl_s) } else { 0 };
-        Decision { response, ttl_s, rule: rule.map(|r| r.id.clone()), held, errors }
+        let Some(rule) = rule else { return (Decision { errors, ..Decision::default() }, None) };
+        let mut decision = self.decision(rule, v, around, places);
+        decision.errors = errors;
+        (decision, Some(rule))
     }
+
+    fn decision(&self, rule: &Rule, v: &VerdictRow, around: &Around<'_>, places: &Places) -> Decision {
+        let Asked { responses, ttl_s, again } = Asked::of(rule, v, around.history);
+        let asked = responses.first().copied().unwrap_or_default();
+        let mut decision = Decision { response: asked, rule: Some(rule.id.clone()), ..Decision::default() };
+        let mut subjects = Subjects::default();
+        let mut hold = self.guards.hold(v, asked, &self.allow);
+        if hold.is_none() && asked.acts() {
+            subjects = subjects_of(&rule.subjects, v, around.campaign, &self.bounds(around.traffic));
+            if subjects.passed.is_empty() {
+                hold = Some((Response::Alert, subjects.hold.take().unwrap_or(Hold::Unmeasured)));
+            }
+        }
+        decision.notes = subjects.notes;
+        if let Some((weaker, hold)) = hold {
+            decision.response = weaker;
+            decision.held = Some(hold);
+        }
+        if !decision.response.acts() {
+            return decision;
+        }
+        decision.ttl_s = ttl_s;
+        let own_only = subjects.passed == [v.subject.clone()];
+        let how = &rule.how;
+        decision.measures = Measures {
+            instead: responses.into_iter().skip(1).filter(|r| r.acts()).collect(),
+            subjects: if own_only { Vec::new() } else { subjects.passed },
+            scope: rule.scope.resolve(places),
+            rate: how.rate,
+            delay_ms: how.delay_ms,
+            decoy: how.decoy.clone(),
+            tag: how.tag.clone(),
+            countries: how.countries.clone(),
+            mode: rule.mode,
+            again,
+            good_ppm: subjects.good_ppm,
+        };
+        decision
+    }
+}
+
+/// What a rule asks for, with what escalation makes of it.
+struct Asked {
+    responses: Vec<Response>,
+    ttl_s: u64,
+    again: u32,
+}
+
+impl Asked {
+    fn of(rule: &Rule, v: &VerdictRow, history: Option<&History>) -> Self {
+        let (mut responses, mut ttl_s) = (rule.responses.clone(), rule.ttl_s);
+        let escalation = rule.escalation.as_ref();
+        let again = escalation.zip(history).map_or(0, |(e, h)| h.times_before(v, e.within_s));
+        let steps = escalation.map(|e| e.steps.as_slice()).unwrap_or_default();
+        for step in steps.iter().take(again as usize) {
+            if let Some(stronger) = step.response.filter(|r| responses.first().is_some_and(|f| r > f)) {
+                responses.insert(0, stronger);
+            }
+            ttl_s = step.ttl_s.unwrap_or(ttl_s);
+        }
+        if let Some(until) = rule.schedule.as_ref().and_then(|s| s.until(v.last_seen)) {
+            let left = until.since(v.last_seen) / 1_000_000_000;
+            ttl_s = ttl_s.min(u64::try_from(left).unwrap_or(0).max(1));
+        }
+        Asked { responses, ttl_s, again }
+    }
+}
+
+fn standing_verdict(rule: &Standing, now: Ts, bounds: &Bounds<'_>) -> VerdictRow {
+    let asked = rule.responses.first().copied().unwrap_or_default();
+    let (own_parts, _) = who_and_where(&rule.subject);
+    let one = own_parts.is_some_and(|who| {
+        let narrow = |k| {
+            matches!(k, SubjectKind::Ip | SubjectKind::Session | SubjectKind::ApiKey | SubjectKind::Account)
+        };
+        who.each_part().iter().any(|p| narrow(p.kind))
+    });
+    let unmeasured = bounds.traffic.is_none_or(|t| t.good() == 0);
+    let hold = bounds.hold(&rule.subject, &rule.subject).or((unmeasured && !one).then_some(Hold::Unmeasured));
+    let held = hold.filter(|_| asked.acts());
+    let how = &rule.how;
+    let measures = Measures {
+        instead: rule.responses.iter().skip(1).copied().filter(|r| r.acts()).collect(),
+        rate: how.rate,
+        delay_ms: how.delay_ms,
+        decoy: how.decoy.clone(),
+        tag: how.tag.clone(),
+        countries: how.countries.clone(),
+        mode: rule.mode,
+        good_ppm: bounds.traffic.filter(|t| t.good() > 0).map(|t| t.good_ppm(&rule.subject)),
+        ..Measures::default()
+    };
+    let reason = Reason {
+        indicator: "policy".into(),
+        weight: 0.0,
+        observed: rule.description.clone(),
+        baseline: rule.source.clone(),
+        evidence: Vec::new(),
+    };
+    let policy = held.as_ref().map_or_else(|| rule.id.clone(), |h| format!("guard:{}", h.name()));
+    VerdictRow {
+        id: format!("p-{}", rule.id),
+        zone: rule.zone.clone().unwrap_or_default(),
+        subject: rule.subject.clone(),
+        intent: "malicious".into(),
+        score: 99,
+        detected_at: now,
+        first_seen: now,
+        last_seen: now,
+        reasons: vec![reason],
+        response: held.as_ref().map_or(asked, |_| Response::Alert).name().into(),
+        ttl_s: if held.is_some() { 0 } else { rule.ttl_s },
+        campaign: rule.measured.as_ref().map(|m| m.campaign.clone()),
+        policy: Some(policy),
+        measures: (held.is_none() && !measures.is_plain()).then(|| Box::new(measures)),
+        ..facts::sample()
+    }
+}
+
+fn write(v: &mut VerdictRow, decision: &Decision) {
+    v.response = decision.response.name().to_owned();
+    v.ttl_s = decision.ttl_s;
+    v.policy = match &decision.held {
+        Some(hold) => Some(format!("guard:{}", hold.name())),
+        None => decision.rule.clone(),
+    };
+    v.measures = (!decision.measures.is_plain()).then(|| Box::new(decision.measures.clone()));
 }
 
 impl Guards {
@@ -199,11 +451,13 @@ impl Guards {
         self.min_prefix_v6 = self.min_prefix_v6.max(other.min_prefix_v6);
         self.own_networks.extend(other.own_networks);
         self.shared_networks.extend(other.shared_networks);
+        self.caps = self.caps.tighter(other.caps);
     }
 }
 
-fn builtin_pack() -> Pack {
-    pack::read(include_str!("../packs/default.yaml"), "default.yaml").expect("a test reads the built-in pack")
+fn builtin_pack(name: &str) -> Pack {
+    let text = builtin::text(name).unwrap_or_default();
+    pack::read(text, &format!("{name}.yaml")).expect("a test reads the built-in packs")
 }
 
 fn info(r: &Rule) -> RuleInfo {
@@ -212,7 +466,10 @@ fn info(r: &Rule) -> RuleInfo {
         description: r.description.clone(),
         references: r.references.clone(),
         when: r.when.text().to_owned(),
-        response: r.response,
+        response: r.responses.first().copied().unwrap_or_default(),
+        instead: r.responses.iter().skip(1).copied().collect(),
+        subjects: r.subjects.iter().map(Choice::name).collect(),
+        mode: r.mode,
         ttl_s: r.ttl_s,
         priority: r.priority,
         enabled: r.enabled,

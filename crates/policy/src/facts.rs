@@ -5,6 +5,10 @@ use serde::Serialize;
 use sidetap_model::SubjectKind;
 use sidetap_model::rows::{CampaignRow, IdentityRow, OriginRow, Subject, VerdictRow};
 
+use crate::history::History;
+use crate::places::Places;
+use crate::traffic::Traffic;
+
 /// A field that conditions can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Field {
@@ -18,7 +22,7 @@ pub struct Field {
 }
 
 /// The fields of a condition, all of them always present.
-pub const FIELDS: [Field; 25] = [
+pub const FIELDS: [Field; 28] = [
     field("intent", "string", "malicious, suspicious, automated or benign"),
     field("class", "string", "class id, `credential-stuffing`; empty where there is none"),
     field("oat", "list", "OWASP automated threats, `OAT-008`"),
@@ -39,6 +43,9 @@ pub const FIELDS: [Field; 25] = [
     field("campaign_size", "int", "members of its campaign; 0 where there is none"),
     field("campaign_requests", "int", "requests of its campaign; 0 where there is none"),
     field("campaign_score", "int", "harm of its campaign, 1 to 99; 0 where there is none"),
+    field("roles", "list", "roles of the endpoints of its campaign: login, checkout, … (known ones)"),
+    field("channels", "list", "web, mobile, api: of the endpoints of its campaign"),
+    field("again", "int", "how often a response to the same subject was over before, within 30 days"),
     field(
         "agent",
         "map",
@@ -55,15 +62,35 @@ const fn field(name: &'static str, kind: &'static str, description: &'static str
 }
 
 /// The context in which conditions over this verdict are read.
-pub(crate) fn context(v: &VerdictRow, campaign: Option<&CampaignRow>) -> Context<'static, 'static> {
+pub(crate) fn context(v: &VerdictRow, around: &Around<'_>) -> Context<'static, 'static> {
     let mut context = Context::default();
-    for (name, value) in values(v, campaign) {
+    for (name, value) in values(v, around) {
         context.add_variable_from_value(name, value);
     }
     context
 }
 
-fn values(v: &VerdictRow, campaign: Option<&CampaignRow>) -> [(&'static str, Value); FIELDS.len()] {
+/// What is known around a verdict.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Around<'a> {
+    /// Its campaign.
+    pub campaign: Option<&'a CampaignRow>,
+    /// Which endpoints have which role and channel.
+    pub places: Option<&'a Places>,
+    /// Who was acted against before.
+    pub history: Option<&'a History>,
+    /// Recent traffic, to measure by whom a response would hit.
+    pub traffic: Option<&'a Traffic>,
+}
+
+/// `again` looks so far back.
+const AGAIN_S: u64 = 30 * 86_400;
+
+fn values(v: &VerdictRow, around: &Around<'_>) -> [(&'static str, Value); FIELDS.len()] {
+    let campaign = around.campaign;
+    let roles = around.places.map(|p| p.roles_of(campaign)).unwrap_or_default();
+    let channels = around.places.map(|p| p.channels_of(campaign)).unwrap_or_default();
+    let again = around.history.map_or(0, |h| h.times_before(v, AGAIN_S));
     let text = |t: Option<&str>| Value::from(t.unwrap_or_default());
     let endpoints = campaign.map(|c| c.endpoints.as_slice()).unwrap_or_default();
     let nowhere = OriginRow::default();
@@ -90,6 +117,9 @@ fn values(v: &VerdictRow, campaign: Option<&CampaignRow>) -> [(&'static str, Val
         ("campaign_size", count(campaign.map_or(0, |c| c.members.len() as u64))),
         ("campaign_requests", count(campaign.map_or(0, |c| c.requests))),
         ("campaign_score", Value::Int(campaign.map_or(0, |c| i64::from(c.score)))),
+        ("roles", list(&roles)),
+        ("channels", list(&channels)),
+        ("again", Value::Int(i64::from(again))),
         ("agent", agent(v)),
         ("country", text(origin.country.as_deref())),
         ("network", Value::Int(i64::from(origin.asn.unwrap_or(0)))),

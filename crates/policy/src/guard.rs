@@ -2,7 +2,8 @@ use ipnet::IpNet;
 use serde::Serialize;
 use sidetap_model::rows::VerdictRow;
 
-use crate::net::{never_blockable, overlaps, subject_net};
+use crate::caps::Caps;
+use crate::net::{never_blockable, overlaps};
 use crate::{AllowList, Response};
 
 /// What no rule can pass.
@@ -16,11 +17,19 @@ pub struct Guards {
     pub own_networks: Vec<IpNet>,
     /// Networks whose addresses stand for many: offices, carriers, proxies, content delivery networks.
     pub shared_networks: Vec<IpNet>,
+    /// How much may change at once, and how much of the good traffic may be hit.
+    pub caps: Caps,
 }
 
 impl Default for Guards {
     fn default() -> Self {
-        Guards { min_prefix_v4: 24, min_prefix_v6: 48, own_networks: Vec::new(), shared_networks: Vec::new() }
+        Guards {
+            min_prefix_v4: 24,
+            min_prefix_v6: 48,
+            own_networks: Vec::new(),
+            shared_networks: Vec::new(),
+            caps: Caps::default(),
+        }
     }
 }
 
@@ -45,6 +54,18 @@ pub enum Hold {
     Shared,
     /// Nobody can be there.
     Reserved,
+    /// It is a verified crawler, a partner, a monitor or an app of the site.
+    Known {
+        /// Who.
+        who: String,
+    },
+    /// It would hit too much of the recent good traffic.
+    GoodTraffic {
+        /// Good requests, of a million.
+        ppm: u32,
+    },
+    /// It reaches beyond what the verdict names, and there is no stored traffic to measure whom it would hit.
+    Unmeasured,
 }
 
 impl Hold {
@@ -58,6 +79,9 @@ impl Hold {
             Hold::OwnNetwork => "own-network",
             Hold::Shared => "shared-address",
             Hold::Reserved => "reserved-address",
+            Hold::Known { .. } => "known-party",
+            Hold::GoodTraffic { .. } => "good-traffic",
+            Hold::Unmeasured => "unmeasured",
         }
     }
 }
@@ -91,8 +115,7 @@ impl Guards {
         if v.reasons.is_empty() {
             return Some((Response::Alert, Hold::NoReasons));
         }
-        let net = subject_net(&v.subject)?;
-        self.hold_net(&net).map(|hold| (Response::Alert, hold))
+        known(v).map(|who| (Response::Alert, Hold::Known { who }))
     }
 
     /// Why this network may not be acted against.
@@ -109,4 +132,13 @@ impl Guards {
         }
         self.shared_networks.iter().any(|n| overlaps(n, net)).then_some(Hold::Shared)
     }
+}
+
+/// The crawler, partner, monitor or app that this is and nobody else can be. Declared AI crawlers and agents are for the site's own
+/// rules.
+fn known(v: &VerdictRow) -> Option<String> {
+    let agent = v.agent.as_ref().filter(|a| !matches!(a.kind.as_str(), "ai-crawler" | "ai-agent"))?;
+    let verified = agent.verified == Some(true);
+    let who = agent.party.clone().or_else(|| agent.operator.clone().filter(|_| verified));
+    who.filter(|_| verified || agent.party.is_some() && agent.verified != Some(false))
 }

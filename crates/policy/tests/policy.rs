@@ -232,8 +232,8 @@ fn errors_name_their_place_and_what_was_meant() {
     assert_eq!(
         show(&rule("    when: 'clas == \"x\"'\n    response: blok\n    ttl: 10 minutes\n")),
         [
-            "p.yaml:5:15: unknown response `blok` (did you mean `block`?)",
             "p.yaml:4:12: unknown field `clas` in the condition (did you mean `class`?)",
+            "p.yaml:5:15: unknown response `blok` (did you mean `block`?)",
             "p.yaml:6:10: `10 minutes` is not a duration (write 90s, 10m, 24h or 7d)",
         ]
     );

@@ -1,0 +1,145 @@
+//! Rules over requests: what a device can match without any verdict.
+
+use serde::{Deserialize, Serialize};
+use sidetap_model::rows::{Subject, SubjectPart};
+use sidetap_model::{Mode, SubjectKind, of_item};
+
+use super::Reader;
+use super::raw::{RawMatch, RawRequest};
+use super::rule::How;
+use crate::Response;
+use crate::net::parse_net;
+
+/// A rule over requests as it is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) id: String,
+    pub(crate) description: String,
+    pub(crate) zone: Option<String>,
+    pub(crate) subject: Subject,
+    pub(crate) responses: Vec<Response>,
+    pub(crate) ttl_s: u64,
+    pub(crate) enabled: bool,
+    pub(crate) mode: Option<Mode>,
+    pub(crate) how: How,
+    pub(crate) measured: Option<Measured>,
+    pub(crate) source: String,
+}
+
+/// How well a condition separated a campaign from the honest traffic that was stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measured {
+    /// The campaign.
+    pub campaign: String,
+    /// Requests of the campaign that fit.
+    pub campaign_requests: u64,
+    /// Of so many.
+    pub campaign_total: u64,
+    /// Requests of others who are malicious that fit too.
+    #[serde(default)]
+    pub other_malicious: u64,
+    /// Honest requests that fit.
+    pub honest_requests: u64,
+    /// Of so many.
+    pub honest_total: u64,
+}
+
+impl Measured {
+    /// Of the requests that fit, the share that is malicious, in a thousand.
+    pub fn precision(&self) -> f64 {
+        let bad = self.campaign_requests + self.other_malicious;
+        ratio(bad, bad + self.honest_requests)
+    }
+
+    /// Of the campaign's requests, the share that fits.
+    pub fn recall(&self) -> f64 {
+        ratio(self.campaign_requests, self.campaign_total)
+    }
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+impl Reader<'_> {
+    pub(super) fn requests(&mut self, raw: Vec<RawRequest>) -> Vec<Standing> {
+        let mut rules: Vec<Standing> = Vec::with_capacity(raw.len());
+        for (index, raw) in raw.into_iter().enumerate() {
+            self.check_id("requests", index, &raw.id, rules.iter().any(|r| r.id == raw.id));
+            if let Some(rule) = self.request(index, raw) {
+                rules.push(rule);
+            }
+        }
+        rules
+    }
+
+    fn request(&mut self, index: usize, raw: RawRequest) -> Option<Standing> {
+        let list = ("requests", index);
+        let responses = self.responses(list, &raw.response);
+        let acts = responses.iter().flatten().any(|r| r.acts());
+        let ttl_s = self.ttl(list, &raw.id, raw.ttl.as_deref(), acts);
+        let how =
+            self.how(list, raw.rate.as_deref(), raw.delay.as_deref(), raw.decoy, raw.tag, raw.countries);
+        let mode = self.mode(list, raw.mode.as_deref());
+        let subject = self.subject(index, raw.matches);
+        Some(Standing {
+            id: raw.id,
+            description: raw.description,
+            zone: raw.zone,
+            subject: subject?,
+            responses: responses?,
+            ttl_s: ttl_s?,
+            enabled: raw.enabled,
+            mode,
+            how,
+            measured: raw.measured,
+            source: self.file.to_owned(),
+        })
+    }
+
+    fn subject(&mut self, index: usize, raw: RawMatch) -> Option<Subject> {
+        let here = of_item(self.text, "requests", index, "match");
+        let address = match raw.address.as_deref().map(|a| parse_net(a).ok_or(a)) {
+            Some(Ok(net)) if net.prefix_len() == net.max_prefix_len() => {
+                Some((SubjectKind::Ip, net.addr().to_string()))
+            }
+            Some(Ok(net)) => Some((SubjectKind::Cidr, net.to_string())),
+            Some(Err(text)) => {
+                self.tell(here, format!("`{text}` is not an address or network"), None);
+                return None;
+            }
+            None => None,
+        };
+        let header = match raw.header.as_deref().map(|h| h.split_once(": ").ok_or(h)) {
+            Some(Ok((name, value))) => Some(format!("{}: {value}", name.to_lowercase())),
+            Some(Err(text)) => {
+                let hint = "`header: \"user-agent: curl/8.5\"`";
+                self.tell(here, format!("`{text}` is no header with a value"), Some(hint.into()));
+                return None;
+            }
+            None => None,
+        };
+        let lower = |t: Option<String>| t.map(|t| t.to_lowercase());
+        let rest = [
+            (SubjectKind::Session, raw.session),
+            (SubjectKind::ApiKey, raw.api_key),
+            (SubjectKind::Account, raw.account),
+            (SubjectKind::Fingerprint, raw.fingerprint),
+            (SubjectKind::Header, header),
+            (SubjectKind::Country, raw.country),
+            (SubjectKind::Network, raw.network),
+            (SubjectKind::Host, lower(raw.host)),
+            (SubjectKind::Method, raw.method.map(|m| m.to_uppercase())),
+            (SubjectKind::Path, raw.path),
+        ];
+        let rest = rest.into_iter().filter_map(|(kind, value)| value.map(|v| (kind, v)));
+        let parts: Vec<SubjectPart> =
+            address.into_iter().chain(rest).map(|(kind, value)| SubjectPart { kind, value }).collect();
+        if parts.is_empty() {
+            self.tell(here, "matches every request".into(), Some("name at least one field".into()));
+            return None;
+        }
+        Some(Subject::of_parts(parts))
+    }
+}

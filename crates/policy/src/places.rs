@@ -1,0 +1,170 @@
+//! Where a response holds: hosts, endpoints, roles and channels.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sidetap_model::rows::{CampaignRow, EndpointRow, VerdictRow};
+
+/// Most endpoints that a role or channel stands for in a scope.
+const MOST: usize = 64;
+
+/// Which endpoints have which role and channel.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    roles: BTreeMap<String, BTreeSet<String>>,
+    channels: BTreeMap<String, BTreeSet<String>>,
+    /// By `METHOD host/template`.
+    of: BTreeMap<String, (Vec<String>, Vec<String>)>,
+}
+
+impl Places {
+    /// The places of an inventory.
+    pub fn of<'a>(endpoints: impl IntoIterator<Item = &'a EndpointRow>) -> Self {
+        let mut places = Places::default();
+        for e in endpoints {
+            let name = format!("{} {}{}", e.method, e.host, e.template);
+            for role in &e.roles {
+                places.roles.entry(role.clone()).or_default().insert(name.clone());
+            }
+            for channel in &e.channels {
+                places.channels.entry(channel.clone()).or_default().insert(name.clone());
+            }
+            places.of.insert(name, (e.roles.clone(), e.channels.clone()));
+        }
+        places
+    }
+
+    /// Roles of the endpoints that a campaign went to, each once.
+    pub(crate) fn roles_of(&self, campaign: Option<&CampaignRow>) -> Vec<String> {
+        self.collect(campaign, |(roles, _)| roles)
+    }
+
+    /// Channels likewise.
+    pub(crate) fn channels_of(&self, campaign: Option<&CampaignRow>) -> Vec<String> {
+        self.collect(campaign, |(_, channels)| channels)
+    }
+
+    fn collect(
+        &self,
+        campaign: Option<&CampaignRow>,
+        which: impl Fn(&(Vec<String>, Vec<String>)) -> &Vec<String>,
+    ) -> Vec<String> {
+        let endpoints = campaign.map(|c| c.endpoints.as_slice()).unwrap_or_default();
+        let all = endpoints.iter().filter_map(|e| self.of.get(e)).flat_map(which);
+        all.cloned().collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+/// A rule's scope as it is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RuleScope {
+    pub(crate) hosts: Vec<String>,
+    pub(crate) endpoints: Vec<String>,
+    pub(crate) roles: Vec<String>,
+    pub(crate) channels: Vec<String>,
+    pub(crate) widen: bool,
+}
+
+impl RuleScope {
+    /// Whether it restricts nothing.
+    pub(crate) fn is_everywhere(&self) -> bool {
+        self.hosts.is_empty()
+            && self.endpoints.is_empty()
+            && self.roles.is_empty()
+            && self.channels.is_empty()
+    }
+
+    /// The scope in a device's terms, roles and channels as their endpoints.
+    pub(crate) fn resolve(&self, places: &Places) -> sidetap_model::Scope {
+        let named = |all: &BTreeMap<String, BTreeSet<String>>, names: &[String]| {
+            let sets = names.iter().filter_map(|n| all.get(n));
+            sets.flatten().cloned().collect::<BTreeSet<String>>()
+        };
+        let mut endpoints: BTreeSet<String> = self.endpoints.iter().cloned().collect();
+        endpoints.extend(named(&places.roles, &self.roles).into_iter().take(MOST));
+        endpoints.extend(named(&places.channels, &self.channels).into_iter().take(MOST));
+        sidetap_model::Scope {
+            hosts: self.hosts.clone(),
+            endpoints: endpoints.into_iter().collect(),
+            widen: self.widen,
+        }
+    }
+
+    /// Whether a verdict was seen where the scope is; where roles or channels are named, some endpoint of them has to be known.
+    pub(crate) fn holds(&self, v: &VerdictRow, campaign: Option<&CampaignRow>, places: &Places) -> bool {
+        if self.is_everywhere() {
+            return true;
+        }
+        let scope = self.resolve(places);
+        if scope.is_everywhere() {
+            return false;
+        }
+        let endpoints = campaign.map(|c| c.endpoints.as_slice()).unwrap_or_default();
+        let seen = v.hosts.iter().map(|h| (None, h.as_str()));
+        let seen =
+            seen.chain(endpoints.iter().filter_map(|e| e.split_once(' ')).map(|(m, at)| (Some(m), at)));
+        let mut seen =
+            seen.map(|(method, at)| (method, at.split_once('/').map_or((at, ""), |(h, p)| (h, p))));
+        seen.any(|(method, (host, path))| covers(&scope, method, host, &format!("/{path}")))
+    }
+}
+
+/// Whether a request is where the scope is. Without a method all methods are.
+pub fn covers(scope: &sidetap_model::Scope, method: Option<&str>, host: &str, path: &str) -> bool {
+    let host_fits = scope.hosts.is_empty() || scope.hosts.iter().any(|h| host_matches(h, host));
+    let mut named = scope.endpoints.iter().map(|e| e.split_once(' ').unwrap_or(("*", e)));
+    let endpoint_fits = scope.endpoints.is_empty()
+        || named.any(|(m, at)| {
+            let (h, p) = at.find('/').map_or((at, "/**"), |i| at.split_at(i));
+            let method_fits = m == "*" || method.is_none_or(|x| x.eq_ignore_ascii_case(m));
+            method_fits && (h.is_empty() || host_matches(h, host)) && path_matches(p, path)
+        });
+    host_fits && endpoint_fits
+}
+
+/// Whether a host is the named one, or below it where the name begins with `*.`.
+pub fn host_matches(name: &str, host: &str) -> bool {
+    match name.strip_prefix("*.") {
+        Some(parent) => host.strip_suffix(parent).is_some_and(|h| h.ends_with('.')),
+        None => name == host,
+    }
+}
+
+/// Whether a path is one of a pattern: a part in braces is any one part, `**` at the end any rest. A pattern may stand for another
+/// that is as wide.
+pub fn path_matches(pattern: &str, path: &str) -> bool {
+    let path = path.split('?').next().unwrap_or(path);
+    let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return true,
+            (Some("**"), _) => return true,
+            (Some(w), Some(g)) if w == g || is_any(w) && !g.is_empty() => {}
+            _ => return false,
+        }
+    }
+}
+
+fn is_any(part: &str) -> bool {
+    part == "*" || part.contains('{') && part.ends_with('}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sidetap_model::Scope;
+
+    #[test]
+    fn scopes_name_hosts_methods_and_paths() {
+        let scope = Scope {
+            hosts: vec!["*.shop.example".into()],
+            endpoints: vec!["POST api.shop.example/v1/orders/{order_id}".into(), "* /login/**".into()],
+            widen: false,
+        };
+        assert!(covers(&scope, Some("POST"), "api.shop.example", "/v1/orders/77?x=1"));
+        assert!(!covers(&scope, Some("GET"), "api.shop.example", "/v1/orders/77"));
+        assert!(!covers(&scope, Some("POST"), "api.shop.example", "/v1/orders/77/items"));
+        assert!(covers(&scope, Some("GET"), "www.shop.example", "/login/a/b"));
+        assert!(!covers(&scope, Some("GET"), "shop.example", "/login/a"), "the host itself is not below it");
+        assert!(covers(&Scope::default(), None, "x", "/"));
+    }
+}

@@ -1,0 +1,166 @@
+//! Whom to act against: the ways of saying it that a rule prefers, as far as a verdict and stored traffic carry them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+use sidetap_model::SubjectKind;
+use sidetap_model::rows::{CampaignRow, Subject, SubjectPart, VerdictRow};
+
+use crate::AllowList;
+use crate::guard::{Guards, Hold};
+use crate::net::{canonical, never_blockable, subject_net};
+use crate::pack::{Choice, Prefix};
+use crate::traffic::Traffic;
+
+/// The subjects of a rule for a verdict that passed, and why others did not.
+#[derive(Debug, Default)]
+pub(crate) struct Subjects {
+    pub(crate) passed: Vec<Subject>,
+    pub(crate) good_ppm: Option<u32>,
+    pub(crate) notes: Vec<String>,
+    pub(crate) hold: Option<Hold>,
+}
+
+/// What subjects are held against.
+pub(crate) struct Bounds<'a> {
+    pub(crate) guards: &'a Guards,
+    pub(crate) allow: &'a AllowList,
+    pub(crate) traffic: Option<&'a Traffic>,
+}
+
+impl Bounds<'_> {
+    /// Why a subject may not be acted against; `own` is what the verdict names.
+    ///
+    /// A subject that has all parts of the verdict's own is as narrow as the verdict. Any other has to be measured: without stored
+    /// traffic nobody knows whom it would hit.
+    pub(crate) fn hold(&self, subject: &Subject, own: &Subject) -> Option<Hold> {
+        if let Some(entry) = self.allow.covers_subject(subject) {
+            let entry = entry.reason.clone().unwrap_or_else(|| entry.value.clone());
+            return Some(Hold::Allowed { entry });
+        }
+        if let Some(net) = subject_net(subject)
+            && let Some(hold) = self.guards.hold_net(&net)
+        {
+            return Some(hold);
+        }
+        let narrow = is_within(subject, own);
+        let address = matches!(subject.kind, SubjectKind::Ip | SubjectKind::Cidr);
+        if address && !narrow && own.kind != SubjectKind::Ip {
+            return Some(Hold::Shared);
+        }
+        let Some(traffic) = self.traffic.filter(|t| t.good() > 0) else {
+            return (!narrow).then_some(Hold::Unmeasured);
+        };
+        if address && traffic.good_clients(subject) > 1 {
+            return Some(Hold::Shared);
+        }
+        let ppm = traffic.good_ppm(subject);
+        (ppm > self.guards.caps.good_share_ppm).then_some(Hold::GoodTraffic { ppm })
+    }
+}
+
+/// The subjects that the choices of a rule give for a verdict, without networks of several ([`prefixes`]).
+pub(crate) fn subjects_of(
+    choices: &[Choice],
+    v: &VerdictRow,
+    campaign: Option<&CampaignRow>,
+    bounds: &Bounds<'_>,
+) -> Subjects {
+    let mut out = Subjects::default();
+    let own = [Choice::Verdict];
+    let choices = if choices.is_empty() { &own[..] } else { choices };
+    for choice in choices {
+        let subject = match choice {
+            Choice::Verdict => Some(v.subject.clone()),
+            Choice::Prefix => None,
+            Choice::Parts(kinds) => compose(kinds, v, campaign),
+        };
+        let Some(subject) = subject.filter(|s| !out.passed.contains(s)) else { continue };
+        match bounds.hold(&subject, &v.subject) {
+            None => out.passed.push(subject),
+            Some(hold) => {
+                out.notes.push(format!("not {}: {}", choice.name(), hold.name()));
+                out.hold.get_or_insert(hold);
+            }
+        }
+    }
+    if let Some(traffic) = bounds.traffic.filter(|t| t.good() > 0) {
+        out.good_ppm = out.passed.iter().map(|s| traffic.good_ppm(s)).max();
+    }
+    out
+}
+
+/// Whether every request that fits `subject` is one that fits `own`.
+fn is_within(subject: &Subject, own: &Subject) -> bool {
+    let parts = subject.each_part();
+    own.each_part().iter().all(|p| parts.contains(p))
+}
+
+fn compose(kinds: &[SubjectKind], v: &VerdictRow, campaign: Option<&CampaignRow>) -> Option<Subject> {
+    let part = |kind: &SubjectKind| Some(SubjectPart { kind: *kind, value: value_of(*kind, v, campaign)? });
+    let parts: Option<Vec<SubjectPart>> = kinds.iter().map(part).collect();
+    parts.map(Subject::of_parts)
+}
+
+fn value_of(kind: SubjectKind, v: &VerdictRow, campaign: Option<&CampaignRow>) -> Option<String> {
+    if let Some(own) = v.subject.each_part().into_iter().find(|p| p.kind == kind) {
+        return Some(own.value);
+    }
+    let signature = |name: &str| campaign.and_then(|c| c.signature.get(name));
+    let origin = v.origin.as_ref();
+    let only = campaign.map(|c| c.endpoints.as_slice()).and_then(|e| match e {
+        [only] => only.split_once(' '),
+        _ => None,
+    });
+    match kind {
+        SubjectKind::Ip => v.client_ip.map(|ip| ip.to_string()),
+        SubjectKind::Fingerprint => signature("fingerprint").filter(|f| f.starts_with("s2-")).cloned(),
+        SubjectKind::Header => {
+            let agent = signature("agent").filter(|_| signature("agents").is_some_and(|n| n == "1"))?;
+            Some(format!("user-agent: {agent}"))
+        }
+        SubjectKind::Country => origin?.country.clone(),
+        SubjectKind::Network => origin?.asn.map(|n| format!("AS{n}")),
+        SubjectKind::Method => only.map(|(method, _)| method.to_owned()),
+        SubjectKind::Host => only.and_then(|(_, at)| at.split('/').next()).map(str::to_owned),
+        SubjectKind::Path => {
+            only.and_then(|(_, at)| at.find('/').and_then(|i| at.get(i..))).map(str::to_owned)
+        }
+        _ => None,
+    }
+}
+
+/// Addresses of one rule that lie close together, as networks: by the number of the verdict.
+///
+/// A network takes the place of its addresses where enough of them are convicted and no good client was seen in it. One IPv6
+/// address is as good as its network of 64 bits: a host has all of it.
+pub(crate) fn prefixes(
+    asked: &[(usize, &VerdictRow, Prefix)],
+    bounds: &Bounds<'_>,
+) -> BTreeMap<usize, Subject> {
+    let mut groups: BTreeMap<IpNet, (BTreeSet<IpNet>, Vec<usize>, Prefix)> = BTreeMap::new();
+    for (number, v, prefix) in asked {
+        let Some(net) = subject_net(&v.subject).map(canonical) else { continue };
+        let len = if matches!(net, IpNet::V4(_)) { prefix.v4 } else { prefix.v6 };
+        let Some(wide) = IpNet::new(net.addr(), len).ok().filter(|_| len < net.prefix_len()) else {
+            continue;
+        };
+        let group = groups.entry(wide.trunc()).or_insert_with(|| (BTreeSet::new(), Vec::new(), *prefix));
+        group.0.insert(net);
+        group.1.push(*number);
+    }
+    let mut out = BTreeMap::new();
+    for (net, (members, numbers, prefix)) in groups {
+        let own_host = matches!(net, IpNet::V6(_)) && net.prefix_len() >= 64;
+        let subject = Subject { kind: SubjectKind::Cidr, value: net.to_string(), parts: Vec::new() };
+        let refused = never_blockable(&net).is_some()
+            || bounds.guards.hold_net(&net).is_some()
+            || bounds.allow.touches(&net).is_some();
+        let good = bounds.traffic.filter(|t| t.good() > 0).map(|t| t.good_ppm(&subject));
+        let clean = good.map_or(own_host, |ppm| ppm == 0);
+        if !refused && clean && (own_host || members.len() >= prefix.members) {
+            out.extend(numbers.into_iter().map(|n| (n, subject.clone())));
+        }
+    }
+    out
+}

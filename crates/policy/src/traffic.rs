@@ -1,0 +1,235 @@
+//! Recent traffic in cells, with who was behind it: what guards measure good traffic by, and suggestions are found in.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use sidetap_model::rows::{Subject, VerdictRow};
+use sidetap_model::{SubjectKind, Ts};
+
+use crate::net::{canonical, parse_net};
+use crate::seen::{Index, Seen};
+
+/// Most cells that are kept; of more, requests are counted without them.
+pub const MAX_CELLS: usize = 400_000;
+
+/// Who was behind a request, as far as verdicts say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Behind {
+    /// Nobody who was told of: people, and machines that do no harm.
+    #[default]
+    Good,
+    /// Somebody who was not convicted.
+    Suspicious,
+    /// Somebody who was.
+    Malicious,
+}
+
+/// Requests that are alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// What they have in common.
+    pub seen: Seen,
+    /// Who was behind them.
+    pub behind: Behind,
+    /// His campaign.
+    pub campaign: Option<Arc<str>>,
+    /// How many there were.
+    pub requests: u64,
+    /// The last one.
+    pub last: Ts,
+}
+
+/// Recent requests in cells.
+#[derive(Clone, Debug, Default)]
+pub struct Traffic {
+    cells: Vec<Cell>,
+    ips: BTreeMap<IpAddr, Vec<u32>>,
+    values: HashMap<Arc<str>, Vec<u32>>,
+    good: u64,
+    left_out: u64,
+}
+
+/// Puts requests together into cells.
+#[derive(Debug, Default)]
+pub struct TrafficBuilder {
+    cells: HashMap<Key, (u64, Ts)>,
+    left_out: u64,
+    good_left_out: u64,
+}
+
+type Key = (Seen, Behind, Option<Arc<str>>);
+
+impl TrafficBuilder {
+    /// Counts requests.
+    pub fn add(&mut self, seen: Seen, behind: Behind, campaign: Option<Arc<str>>, requests: u64, last: Ts) {
+        let key = (seen, behind, campaign);
+        if let Some(cell) = self.cells.get_mut(&key) {
+            cell.0 += requests;
+            cell.1 = cell.1.max(last);
+        } else if self.cells.len() < MAX_CELLS {
+            self.cells.insert(key, (requests, last));
+        } else {
+            self.left_out += requests;
+            self.good_left_out += if behind == Behind::Good { requests } else { 0 };
+        }
+    }
+
+    /// The cells, in a stated order.
+    pub fn build(self) -> Traffic {
+        let mut all: Vec<_> = self.cells.into_iter().collect();
+        all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let cells = all.into_iter().map(|((seen, behind, campaign), (requests, last))| Cell {
+            seen,
+            behind,
+            campaign,
+            requests,
+            last,
+        });
+        let mut traffic = Traffic { left_out: self.left_out, good: self.good_left_out, ..Traffic::default() };
+        cells.for_each(|c| traffic.push(c));
+        traffic
+    }
+}
+
+impl Traffic {
+    fn push(&mut self, cell: Cell) {
+        let number = self.cells.len() as u32;
+        let seen = &cell.seen;
+        self.ips.entry(canonical(IpNet::from(seen.ip)).addr()).or_default().push(number);
+        let tokens = seen.prints.iter().chain(&seen.sessions).chain(&seen.account).chain(&seen.api_key);
+        for token in tokens.cloned().collect::<HashSet<_>>() {
+            self.values.entry(token).or_default().push(number);
+        }
+        if cell.behind == Behind::Good {
+            self.good += cell.requests;
+        }
+        self.cells.push(cell);
+    }
+
+    /// The cells.
+    pub fn cells(&self) -> &[Cell] {
+        &self.cells
+    }
+
+    /// Good requests.
+    pub fn good(&self) -> u64 {
+        self.good
+    }
+
+    /// Requests that had no room in cells.
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// Good requests that these subjects would have hit, each counted once.
+    pub fn good_hit_by(&self, subjects: &[Subject]) -> u64 {
+        let mut hit: HashSet<u32> = HashSet::new();
+        for subject in subjects {
+            hit.extend(self.good_cells(subject).map(|(n, _)| n));
+        }
+        hit.iter().filter_map(|n| self.cells.get(*n as usize)).map(|c| c.requests).sum()
+    }
+
+    /// Good requests that a subject would have hit, in millionths of all good ones.
+    pub fn good_ppm(&self, subject: &Subject) -> u32 {
+        let hit: u64 = self.good_cells(subject).map(|(_, c)| c.requests).sum();
+        u32::try_from(hit.saturating_mul(1_000_000).checked_div(self.good).unwrap_or(0)).unwrap_or(u32::MAX)
+    }
+
+    /// Different clients of good standing behind a subject: agents with their sessions or accounts.
+    pub fn good_clients(&self, subject: &Subject) -> usize {
+        let clients: HashSet<_> = self
+            .good_cells(subject)
+            .map(|(_, c)| (c.seen.ip, &c.seen.agent, c.seen.account.as_ref().or(c.seen.sessions.first())))
+            .collect();
+        clients.len()
+    }
+
+    fn good_cells<'a>(&'a self, subject: &'a Subject) -> impl Iterator<Item = (u32, &'a Cell)> {
+        self.candidates(subject).into_iter().filter_map(move |n| {
+            let cell = self.cells.get(n as usize)?;
+            (cell.behind == Behind::Good && cell.seen.fits(subject)).then_some((n, cell))
+        })
+    }
+
+    /// Cells that a subject may fit.
+    fn candidates(&self, subject: &Subject) -> Vec<u32> {
+        let parts = subject.each_part();
+        let token = |k| {
+            matches!(
+                k,
+                SubjectKind::Session | SubjectKind::ApiKey | SubjectKind::Account | SubjectKind::Fingerprint
+            )
+        };
+        let address = parts.iter().find(|p| matches!(p.kind, SubjectKind::Ip | SubjectKind::Cidr));
+        if let Some(net) = address.and_then(|p| parse_net(&p.value)) {
+            return self.ips.range(net.network()..=net.broadcast()).flat_map(|(_, n)| n).copied().collect();
+        }
+        match parts.iter().find(|p| token(p.kind)) {
+            Some(part) => self.values.get(part.value.as_str()).cloned().unwrap_or_default(),
+            None => (0..self.cells.len() as u32).collect(),
+        }
+    }
+}
+
+/// Says who is behind requests, by the verdicts of the run that they are of.
+#[derive(Clone, Debug, Default)]
+pub struct Attribution {
+    index: Index,
+    verdicts: Vec<(Behind, Option<Arc<str>>, String)>,
+}
+
+impl Attribution {
+    /// The attribution that these verdicts make.
+    pub fn of<'a>(verdicts: impl IntoIterator<Item = &'a VerdictRow>) -> Self {
+        let mut out = Attribution::default();
+        for v in verdicts {
+            let behind = match v.intent.as_str() {
+                "malicious" => Behind::Malicious,
+                "suspicious" => Behind::Suspicious,
+                _ => continue,
+            };
+            out.index.add(&v.subject);
+            out.verdicts.push((behind, v.campaign.as_deref().map(Arc::from), v.zone.clone()));
+        }
+        out
+    }
+
+    /// Who is behind a request, and his campaign.
+    pub fn behind(&self, seen: &Seen) -> (Behind, Option<Arc<str>>) {
+        let hits = self.index.matching(seen).into_iter().filter_map(|n| self.verdicts.get(n as usize));
+        let worst =
+            hits.filter(|(_, _, zone)| **zone == *seen.zone).max_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        worst.map_or((Behind::Good, None), |(b, campaign, _)| (*b, campaign.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seen::tests::seen;
+
+    fn ip(value: &str) -> Subject {
+        let kind = if value.contains('/') { SubjectKind::Cidr } else { SubjectKind::Ip };
+        Subject { kind, value: value.into(), parts: Vec::new() }
+    }
+
+    #[test]
+    fn good_traffic_is_measured_once_for_all_subjects() {
+        let mut builder = TrafficBuilder::default();
+        for n in 1..=10 {
+            let r = seen(&format!("192.0.2.{n}"), "shop.example", "GET", "/", &["s2-1"]);
+            let behind = if n == 10 { Behind::Malicious } else { Behind::Good };
+            builder.add(r, behind, None, 10, Ts(n));
+        }
+        let traffic = builder.build();
+        assert_eq!(traffic.good(), 90);
+        assert_eq!(traffic.good_hit_by(&[ip("192.0.2.1"), ip("192.0.2.0/30"), ip("192.0.2.10")]), 30);
+        assert_eq!(traffic.good_ppm(&ip("192.0.2.9")), 111_111);
+        let print = Subject { kind: SubjectKind::Fingerprint, value: "s2-1".into(), parts: Vec::new() };
+        assert_eq!(traffic.good_ppm(&print), 1_000_000);
+        assert_eq!(traffic.good_clients(&ip("192.0.2.0/24")), 9);
+    }
+}

@@ -1,0 +1,227 @@
+//! What rules can say: responses by what a device can, escalation, scope, schedule, subjects, packs.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{campaign, ip, request, traffic, verdict};
+use sidetap_model::rows::Subject;
+use sidetap_model::{Decoy, Mode, Rate, SubjectKind, Ts};
+use sidetap_policy::{
+    Around, Attribution, Behind, Device, ExchangeLine, History, Known, PolicySet, Reach, Response,
+    Simulation, SuggestOptions, TrafficBuilder, builtin, suggested_pack,
+};
+
+fn parse(rule: &str) -> PolicySet {
+    PolicySet::parse(&format!("version: 1\nrules:\n{rule}"), "p.yaml").unwrap()
+}
+
+fn errors(text: &str) -> Vec<String> {
+    PolicySet::parse(text, "p.yaml").unwrap_err().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn built_in_packs_are_valid_and_go_before_the_default() {
+    for name in builtin::NAMES {
+        let set = PolicySet::parse(&format!("version: 1\nextends: {name}\n"), "own.yaml").unwrap();
+        assert!(set.list().iter().any(|r| r.id == "benign"), "{name} goes on to the default");
+        let first = &set.list()[0];
+        assert!(name == "default" || first.id.starts_with(name), "{name}: {}", first.id);
+        assert!(set.list().iter().all(|r| !r.description.is_empty()), "{name}");
+    }
+    let both = PolicySet::parse("version: 1\nextends: [hype-sale, gift-cards]\n", "own.yaml").unwrap();
+    assert!(both.revisions().len() == 4 && both.list().iter().any(|r| r.id == "gift-cards.guessing"));
+    assert_eq!(
+        errors("version: 1\nextends: giftcards\n"),
+        ["p.yaml:2:1: there is no pack `giftcards` (did you mean `gift-cards`?)"]
+    );
+}
+
+#[test]
+fn a_rule_says_how_a_response_is_carried_out() {
+    let set = parse(
+        "  - id: a\n    when: 'true'\n    response: [deceive, tarpit, rate-limit]\n    ttl: 1h\n    rate: 5/1m\n    delay: 3s\n    mode: approve\n    \
+         decoy: {status: 409, content_type: text/plain, body: sold out}\n",
+    );
+    let mut v = verdict("malicious", ip("203.0.113.1"));
+    set.decide(&mut v);
+    let m = v.measures.unwrap();
+    assert_eq!(
+        (v.response.as_str(), m.instead.as_slice()),
+        ("deceive", &[Response::Tarpit, Response::RateLimit][..])
+    );
+    assert_eq!(
+        (m.rate, m.delay_ms, m.mode),
+        (Some(Rate { requests: 5, per_s: 60 }), Some(3000), Some(Mode::Approve))
+    );
+    assert!(matches!(m.decoy, Some(Decoy::Answer { status: 409, .. })));
+    let bad = "version: 1\nrules:\n  - id: a\n    when: 'true'\n    response: [block, rate-limit, block]\n    ttl: 1h\n    rate: fast\n    mode: maybe\n    subjects: [adress]\n    escalate: {within: 1d, steps: [{response: blok}]}\n";
+    assert_eq!(
+        errors(bad),
+        [
+            "p.yaml:5:15: `block` stands there twice (the wanted one first, then what a device does that cannot do it)",
+            "p.yaml:7:11: `fast` is no rate (requests in a time: 5/1m, 100/1h)",
+            "p.yaml:8:11: unknown mode `maybe` (one of dry-run, approve, enforce)",
+            "p.yaml:9:15: unknown subject `adress` (did you mean `address`?)",
+            "p.yaml:10:15: unknown response `blok` (did you mean `block`?)",
+        ]
+    );
+}
+
+#[test]
+fn who_comes_back_gets_more() {
+    let set = parse(
+        "  - id: a\n    when: 'true'\n    response: rate-limit\n    ttl: 10m\n    escalate:\n      within: 1d\n      steps: [{response: block, ttl: 1h}, {ttl: 7d}]\n",
+    );
+    let mut history = History::default();
+    let seen = |at: i64, history: &mut History| {
+        let mut v = verdict("malicious", ip("203.0.113.1"));
+        v.detected_at = Ts::from_parts(1000, 0);
+        v.last_seen = Ts::from_parts(at, 0);
+        set.decide_in(&mut v, &Around { history: Some(history), ..Around::default() });
+        history.record(&v);
+        (v.response.clone(), v.ttl_s, v.measures.map_or(0, |m| m.again))
+    };
+    assert_eq!(seen(1000, &mut history), ("rate-limit".into(), 600, 0));
+    assert_eq!(seen(1500, &mut history), ("rate-limit".into(), 600, 0), "still the same time");
+    assert_eq!(seen(2000, &mut history), ("block".into(), 3600, 1));
+    assert_eq!(seen(2100, &mut history), ("block".into(), 3600, 1));
+    assert_eq!(seen(9000, &mut history), ("block".into(), 7 * 86_400, 2));
+    assert_eq!(seen(9000 + 8 * 86_400, &mut history).1, 600, "after the time it begins anew");
+}
+
+#[test]
+fn a_rule_holds_where_and_when_it_says() {
+    let set = parse(
+        "  - id: sale\n    when: 'true'\n    response: block\n    ttl: 4h\n    scope: {hosts: [shop.example], endpoints: ['POST shop.example/login']}\n    \
+         schedule: {zone: '+01:00', from: '01:00', to: '02:00'}\n  - id: rest\n    when: 'true'\n    response: alert\n",
+    );
+    let mut v = verdict("malicious", ip("203.0.113.1"));
+    set.decide(&mut v);
+    assert_eq!((v.response.as_str(), v.ttl_s), ("block", 3510), "until the end of the window");
+    let scope = v.measures.clone().unwrap().scope;
+    assert_eq!(scope.endpoints, ["POST shop.example/login"]);
+    v.last_seen = Ts::from_parts(7200, 0);
+    set.decide(&mut v);
+    assert_eq!(v.policy.as_deref(), Some("rest"), "the hour is over");
+    v.last_seen = Ts::from_parts(90, 0);
+    v.hosts = vec!["bank.example/login".into()];
+    set.decide(&mut v);
+    assert_eq!(v.policy.as_deref(), Some("rest"), "another host");
+}
+
+#[test]
+fn addresses_that_lie_together_become_a_network_where_nobody_good_is() {
+    let set = parse(
+        "  - id: a\n    when: 'true'\n    response: block\n    ttl: 1h\n    subjects: [verdict, prefix]\n    prefix: {members: 3}\n",
+    );
+    let mut rows: Vec<_> = (1..=3).map(|n| verdict("malicious", ip(&format!("203.0.113.{n}")))).collect();
+    rows.extend((1..=3).map(|n| verdict("malicious", ip(&format!("198.51.100.{n}")))));
+    rows.push(verdict("malicious", ip("192.0.2.1")));
+    rows.push(verdict("malicious", ip("2001:db8::1")));
+    let stored = [request("198.51.100.200", "Browser", "/", &[]), request("10.0.0.1", "Browser", "/", &[])];
+    let known = Known { traffic: Some(traffic(&stored)), ..Known::default() };
+    set.apply_in(&mut rows, &[], &known);
+    let first =
+        |n: usize| rows[n].measures.as_ref().and_then(|m| m.subjects.first()).map(|s| s.value.clone());
+    assert_eq!(first(0).as_deref(), Some("203.0.113.0/24"));
+    assert_eq!(first(3), None, "a good client is in that network");
+    assert_eq!(first(6), None, "one address is not three");
+    assert_eq!(first(7).as_deref(), Some("2001:db8::/64"), "a host has all of its network");
+    let list = sidetap_policy::blocklist(&rows, set.allow()).to_text();
+    assert!(
+        list.contains("203.0.113.0/24\n")
+            && list.contains("198.51.100.1\n")
+            && !list.contains("203.0.113.1\n")
+    );
+    let mut alone = rows.clone();
+    set.apply_in(&mut alone, &[], &Known::default());
+    assert!(alone[0].measures.is_none(), "without stored traffic nobody knows who else is there");
+}
+
+fn line(seq: u32, at: i64, ip: &str, path: &str, print: &str) -> ExchangeLine {
+    let seen = request(ip, "Tool", path, &[print]);
+    let path = seen.path.clone();
+    ExchangeLine { id: format!("x-{seq}"), ts: Ts::from_parts(at, 0), seen, path, later_hop: false, port: 1 }
+}
+
+#[test]
+fn a_simulation_tells_what_each_device_would_have_done() {
+    let set = parse(
+        "  - id: a\n    when: 'true'\n    response: [deceive, block]\n    ttl: 10m\n    subjects: [fingerprint+path, address]\n",
+    );
+    let mut v = verdict("malicious", ip("203.0.113.1"));
+    v.campaign = Some("c".into());
+    let campaigns = [campaign("c", "s2-7")];
+    let mut rows = [v];
+    let known = Known {
+        traffic: Some(traffic(&[request("10.0.0.1", "B", "/login", &["s2-8"])])),
+        ..Known::default()
+    };
+    set.apply_in(&mut rows, &campaigns, &known);
+    let device = |name: &str, reach| Device { name: name.into(), reach, zones: Vec::new(), delay_ms: 1000 };
+    let devices =
+        [device("all", Reach::everything()), device("address", Reach::addresses(&[Response::Block]))];
+    let mut simulation = Simulation::new(&rows, &set, known.traffic.as_ref(), &devices);
+    let attribution = Attribution::of(&rows);
+    let mut see = |n, at, ip: &str, path: &str, print: &str| {
+        let line = line(n, at, ip, path, print);
+        let (behind, _) = attribution.behind(&line.seen);
+        simulation.see(&line, behind, Some("credential-stuffing"))
+    };
+    let early = see(1, 50, "203.0.113.1", "/login", "s2-7");
+    assert!(early.iter().flatten().all(|e| e.too_late) && early.iter().flatten().count() == 2);
+    let hit = see(2, 70, "203.0.113.1", "/login", "s2-7");
+    let hit: Vec<Response> = hit.into_iter().flatten().map(|e| e.response).collect();
+    assert_eq!(hit, [Response::Deceive, Response::Block]);
+    let other_address = see(3, 80, "203.0.113.2", "/login", "s2-7");
+    assert!(other_address[0].is_some() && other_address[1].is_none());
+    assert!(see(4, 81, "10.0.0.1", "/login", "s2-8").iter().all(Option::is_none));
+    assert!(see(5, 5000, "203.0.113.1", "/login", "s2-7").iter().all(Option::is_none), "over");
+    let reports = simulation.report();
+    assert_eq!((reports[0].malicious.requests, reports[0].malicious.stopped), (3, 1));
+    assert_eq!((reports[0].good.requests, reports[0].good.stopped), (2, 1), "one was of nobody convicted");
+    assert_eq!((reports[1].malicious.stopped, reports[1].good.stopped), (1, 0));
+    assert_eq!(reports[1].malicious.known_before, 2);
+}
+
+#[test]
+fn the_smallest_condition_that_tells_a_campaign_from_the_honest_is_suggested() {
+    let mut builder = TrafficBuilder::default();
+    let campaign_id: std::sync::Arc<str> = "c".into();
+    for n in 0..60 {
+        let bad = request(&format!("203.0.{n}.9"), "Browser", "/login", &["s2-7", "a1-1"]);
+        builder.add(bad, Behind::Malicious, Some(campaign_id.clone()), 5, Ts(0));
+        let honest = request(&format!("10.0.0.{n}"), "Browser", "/login", &["s2-8", "a1-1"]);
+        builder.add(honest, Behind::Good, None, 5, Ts(0));
+        let elsewhere = request(&format!("10.0.1.{n}"), "Other", "/cart", &["s2-7", "a1-2"]);
+        builder.add(elsewhere, Behind::Good, None, 5, Ts(0));
+    }
+    let stored = builder.build();
+    let set = PolicySet::builtin();
+    let found = set.suggest(&stored, &campaign("c", "s2-7"), &SuggestOptions::default());
+    assert_eq!(found.len(), 1);
+    let parts: Vec<(SubjectKind, &str)> =
+        found[0].subject.parts.iter().map(|p| (p.kind, p.value.as_str())).collect();
+    assert_eq!(parts, [(SubjectKind::Fingerprint, "s2-7"), (SubjectKind::Path, "/login")]);
+    let m = &found[0].measured;
+    assert_eq!(
+        (m.campaign_requests, m.campaign_total, m.honest_requests, m.honest_total),
+        (300, 300, 0, 600)
+    );
+    assert_eq!((m.precision(), m.recall(), found[0].honest_there), (1.0, 1.0, 300));
+
+    let pack = suggested_pack(&found, Mode::Approve);
+    let adopted = PolicySet::parse(&pack, "suggested.yaml").unwrap();
+    let rows = adopted.standing(Ts(0), Some(&stored));
+    assert_eq!((rows[0].response.as_str(), &rows[0].subject), ("block", &found[0].subject));
+
+    let addresses =
+        SuggestOptions { reach: Reach::addresses(&[Response::Block]), ..SuggestOptions::default() };
+    assert!(
+        set.suggest(&stored, &campaign("c", "s2-7"), &addresses).is_empty(),
+        "no address is a twentieth of it"
+    );
+    let none = Subject { kind: SubjectKind::Host, value: "shop.example".into(), parts: Vec::new() };
+    assert!(found.iter().all(|s| s.subject != none));
+}

@@ -1,0 +1,174 @@
+//! What guards hold, with a clear reason: allow-listed addresses, offices, more than the capped share of good traffic, half the Internet.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{ip, request, traffic, verdict};
+use sidetap_model::SubjectKind;
+use sidetap_model::rows::{IdentityRow, Subject, SubjectPart};
+use sidetap_policy::{
+    AllowEntry, AllowKind, AllowList, Around, CapHit, Caps, Change, Hold, PolicySet, Response,
+};
+
+fn everyone(subjects: &str) -> PolicySet {
+    let text = format!(
+        "version: 1\nrules:\n  - id: everyone\n    when: 'true'\n    response: block\n    ttl: 1h\n    subjects: {subjects}\n"
+    );
+    PolicySet::parse(&text, "p.yaml").unwrap()
+}
+
+#[test]
+fn an_allowed_address_is_held_in_every_form_it_can_take() {
+    let entry =
+        |kind, value: &str| AllowEntry { kind, value: value.into(), reason: Some("the office".into()) };
+    let allow = AllowList::new(vec![
+        entry(AllowKind::Cidr, "203.0.113.0/28"),
+        entry(AllowKind::Header, "user-agent: probe/1.0"),
+    ]);
+    let set = everyone("[verdict]").with_allow(&allow.unwrap());
+    for subject in [
+        ip("203.0.113.9"),
+        Subject { kind: SubjectKind::Cidr, value: "203.0.113.0/24".into(), parts: Vec::new() },
+        Subject::of_parts(vec![
+            SubjectPart { kind: SubjectKind::Ip, value: "203.0.113.9".into() },
+            SubjectPart { kind: SubjectKind::Fingerprint, value: "s2-1".into() },
+        ]),
+        Subject { kind: SubjectKind::Header, value: "user-agent: probe/1.0".into(), parts: Vec::new() },
+    ] {
+        let mut v = verdict("malicious", subject);
+        v.client_ip = None;
+        v.client_ips.clear();
+        let decision = set.decide(&mut v);
+        assert_eq!(decision.held, Some(Hold::Allowed { entry: "the office".into() }), "{:?}", v.subject);
+        assert_eq!(v.response, "none");
+    }
+}
+
+#[test]
+fn an_office_behind_one_address_is_never_blocked_whole() {
+    let requests: Vec<_> =
+        (0..8).map(|n| request("198.51.100.7", &format!("Agent/{n}"), "/", &["s2-9"])).collect();
+    let mut stored = requests;
+    stored.extend(
+        (0..20_000).map(|n| request(&format!("10.{}.{}.1", n / 250, n % 250), "Browser", "/", &["s2-8"])),
+    );
+    let good = traffic(&stored);
+    let around = Around { traffic: Some(&good), ..Around::default() };
+    let mut v = verdict("malicious", ip("198.51.100.7"));
+    let held = everyone("[address]").decide_in(&mut v, &around);
+    assert_eq!((held.response, held.held), (Response::Alert, Some(Hold::Shared)));
+    assert_eq!(v.policy.as_deref(), Some("guard:shared-address"));
+    let mut v = verdict("malicious", ip("203.0.113.1"));
+    assert_eq!(everyone("[address]").decide_in(&mut v, &around).response, Response::Block);
+
+    let compound = Subject::of_parts(vec![
+        SubjectPart { kind: SubjectKind::Ip, value: "198.51.100.7".into() },
+        SubjectPart { kind: SubjectKind::Fingerprint, value: "s2-7".into() },
+    ]);
+    let mut v = verdict("malicious", compound.clone());
+    let narrowed = everyone("[address, verdict]").decide_in(&mut v, &around);
+    assert_eq!(narrowed.response, Response::Block);
+    assert_eq!(narrowed.notes, ["not address: shared-address"]);
+    assert!(narrowed.measures.subjects.is_empty(), "the verdict's own subject, and nothing wider");
+}
+
+#[test]
+fn what_reaches_beyond_the_verdict_is_measured_or_not_done() {
+    let fingerprint = "[fingerprint+path]";
+    let mut v = verdict("malicious", ip("203.0.113.1"));
+    v.campaign = Some("c".into());
+    let campaign = common::campaign("c", "s2-7");
+    let around = Around { campaign: Some(&campaign), ..Around::default() };
+    let held = everyone(fingerprint).decide_in(&mut v, &around);
+    assert_eq!((held.response, held.held), (Response::Alert, Some(Hold::Unmeasured)));
+
+    let stored: Vec<_> = (0..1000)
+        .map(|n| request(&format!("10.1.{}.{}", n / 250, n % 250), "Browser", "/login", &["s2-8"]))
+        .collect();
+    let clean = traffic(&stored);
+    let done = everyone(fingerprint).decide_in(&mut v, &Around { traffic: Some(&clean), ..around });
+    assert_eq!((done.response, done.measures.good_ppm), (Response::Block, Some(0)));
+    assert_eq!(v.measures.unwrap().subjects.len(), 1);
+
+    let mut stored = stored;
+    stored.push(request("10.9.9.9", "Browser", "/login", &["s2-7"]));
+    let shared = traffic(&stored);
+    let mut v = verdict("malicious", ip("203.0.113.1"));
+    let held = everyone(fingerprint).decide_in(&mut v, &Around { traffic: Some(&shared), ..around });
+    assert_eq!((held.response, held.held), (Response::Alert, Some(Hold::GoodTraffic { ppm: 999 })));
+}
+
+#[test]
+fn known_parties_and_verified_crawlers_are_told_of_and_not_blocked() {
+    let set = everyone("[verdict]");
+    let of = |agent: IdentityRow| {
+        let mut v = verdict("malicious", ip("203.0.113.1"));
+        v.agent = Some(agent);
+        set.decide(&mut v).held.map(|h| h.name())
+    };
+    let text = |t: &str| Some(t.to_owned());
+    let crawler = |verified| IdentityRow {
+        kind: "crawler".into(),
+        operator: text("Google"),
+        verified,
+        ..IdentityRow::default()
+    };
+    assert_eq!(of(crawler(Some(true))), Some("known-party"));
+    assert_eq!(of(crawler(Some(false))), None, "a refuted claim protects nobody");
+    assert_eq!(of(crawler(None)), None, "nor does a claim");
+    let partner = IdentityRow { party: text("acme"), ..IdentityRow::default() };
+    assert_eq!(of(partner), Some("known-party"));
+    let training = IdentityRow { kind: "ai-crawler".into(), ..crawler(Some(true)) };
+    assert_eq!(of(training), None, "crawlers of AIs are for the site's own rules");
+}
+
+#[test]
+fn caps_hold_what_is_too_much_at_once() {
+    let caps = Caps::default();
+    let subjects: Vec<Subject> = (0..300).map(|n| ip(&format!("10.0.{}.{}", n / 250, n % 250))).collect();
+    let change = |held, added_lately, adds| Change { held, added_lately, adds, all: adds };
+    assert_eq!(caps.check(&change(0, 0, &subjects), None), Ok(()));
+    let hit = caps.check(&change(0, 9_900, &subjects), None).unwrap_err();
+    assert_eq!(hit, CapHit::Adds { adds: 300, room: 100 });
+    assert!(hit.to_string().contains("max_adds_per_minute"));
+    let slow = Caps { growth_ppm: 1_000_000, ..caps };
+    let hit = slow.check(&change(200, 0, &subjects), None).unwrap_err();
+    assert_eq!(hit, CapHit::Growth { held: 200, after: 500 });
+    assert_eq!(slow.check(&change(50, 0, &subjects), None), Ok(()), "a small list may grow");
+
+    let half = [Subject { kind: SubjectKind::Cidr, value: "128.0.0.0/1".into(), parts: Vec::new() }];
+    let hit = caps.check(&change(0, 0, &half), None).unwrap_err();
+    assert!(hit.to_string().starts_with("the entries cover 2147483648 IPv4 addresses"), "{hit}");
+    let many: Vec<Subject> = (0..5000)
+        .map(|n| Subject {
+            kind: SubjectKind::Cidr,
+            value: format!("{}.{}.{}.0/24", 11 + n / 65_536, n / 256 % 256, n % 256),
+            parts: Vec::new(),
+        })
+        .collect();
+    assert!(matches!(caps.check(&change(0, 0, &many), None), Err(CapHit::Addresses { .. })), "nor in pieces");
+
+    let stored: Vec<_> = (0..1000)
+        .map(|n| request(&format!("10.0.{}.{}", n / 250, n % 250), "Browser", "/", &["s2-8"]))
+        .collect();
+    let hit = caps.check(&change(0, 0, &subjects), Some(&traffic(&stored))).unwrap_err();
+    assert_eq!(hit, CapHit::GoodTraffic { hit: 300, of: 1000 });
+    assert!(hit.to_string().contains("300 of 1000 recent good requests would be hit (30.00 %)"), "{hit}");
+    assert_eq!(caps.check(&change(0, 0, &subjects[..1]), Some(&traffic(&stored))), Ok(()));
+}
+
+#[test]
+fn a_rule_over_requests_is_held_as_verdicts_are() {
+    let text = "version: 1\nrequests:\n  - id: r\n    match: {fingerprint: s2-7, path: /login}\n    response: block\n    ttl: 1h\n";
+    let set = PolicySet::parse(text, "r.yaml").unwrap();
+    let of = |t: Option<&sidetap_policy::Traffic>| {
+        let rows = set.standing(Default::default(), t);
+        (rows[0].response.clone(), rows[0].policy.clone().unwrap())
+    };
+    assert_eq!(of(None), ("alert".into(), "guard:unmeasured".into()));
+    let clean = traffic(&[request("10.0.0.1", "Browser", "/login", &["s2-8"])]);
+    assert_eq!(of(Some(&clean)), ("block".into(), "r".into()));
+    let hit = traffic(&[request("10.0.0.1", "Browser", "/login", &["s2-7"])]);
+    assert_eq!(of(Some(&hit)), ("alert".into(), "guard:good-traffic".into()));
+}
