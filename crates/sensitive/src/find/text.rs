@@ -111,7 +111,15 @@ impl Finder<'_> {
             .trim_end_matches(['.', ',', ';', '\'']);
         let letters = value.bytes().any(|b| b.is_ascii_alphabetic());
         let odd = value.bytes().skip(1).any(|b| !b.is_ascii_lowercase() && b != b'-' && b != b'\'');
-        if (6..=64).contains(&value.len()) && letters && odd && !value.contains("://") && kind.is_valid(value)
+        // `password:!0,image:!0}`, `password=e.value)`: a program, which names the field.
+        let code =
+            value.contains(['(', ')', '{', '}', '[', ']']) || value.contains(',') && value.contains(':');
+        if (6..=64).contains(&value.len())
+            && letters
+            && odd
+            && !code
+            && !value.contains("://")
+            && kind.is_valid(value)
         {
             let confidence = kind.confidence.named.saturating_sub(25);
             let reading = Reading { kind: id, confidence, chance: kind.chance };
