@@ -36,6 +36,10 @@ pub(crate) struct RequestFields {
     card: bool,
     amount: bool,
     receiver: bool,
+    /// What a field that names the action asks for.
+    asked: Roles,
+    /// Values of `u` and `p`, as some forms name them: told by the action that is asked for.
+    short: (Option<String>, Option<String>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,6 +117,11 @@ impl RequestFields {
         m.finish()
     }
 
+    /// True where it has fields.
+    pub(crate) fn is_form(&self) -> bool {
+        self.fields > 0
+    }
+
     /// True where the body begins as its declared type cannot.
     pub(crate) fn contradicts(&self, declared: Option<&[u8]>) -> bool {
         let Some(declared) = declared.filter(|_| self.begins != 0) else { return false };
@@ -129,6 +138,14 @@ impl RequestFields {
             return;
         }
         self.note(field_of(at.key, text), text);
+        if is_action(at.key) && text.len() <= 64 {
+            self.asked.insert(words::roles_of_action(text, true));
+        }
+        match at.key {
+            "u" | "n" => self.short.0 = Some(text.into()),
+            "p" => self.short.1 = Some(text.into()),
+            _ => {}
+        }
         self.introspection |= at.key == "query" && text.contains("__schema");
     }
 
@@ -170,9 +187,17 @@ impl RequestFields {
     }
 
     /// Adds and takes away what the body's fields say about the endpoint.
-    pub(crate) fn roles(&self, roles: &mut Roles, changing: bool) {
+    pub(crate) fn roles(&mut self, roles: &mut Roles, changing: bool) {
         if !changing || self.fields == 0 {
             return;
+        }
+        roles.insert(self.asked);
+        if roles.any(Roles(Roles::LOGIN.0 | Roles::SIGN_UP.0)) && !self.secret_seen {
+            let (name, secret) = std::mem::take(&mut self.short);
+            if let (Some(name), Some(secret)) = (name, secret) {
+                self.account.get_or_insert(name);
+                self.note(Field::Secret, &secret);
+            }
         }
         let named = roles.any(Roles::SENSITIVE);
         if self.secret_seen && self.account.is_some() && !named {
@@ -195,6 +220,33 @@ impl RequestFields {
             roles.insert(Roles::TRANSFER);
         }
     }
+}
+
+/// Names of fields and parameters that say which of its actions a script is to take.
+pub(super) fn is_action(key: &str) -> bool {
+    matches!(
+        key,
+        "do" | "action"
+            | "act"
+            | "op"
+            | "mode"
+            | "task"
+            | "cmd"
+            | "command"
+            | "route"
+            | "form_id"
+            | "form"
+            | "controller"
+            | "method"
+            | "func"
+            | "function"
+            | "service"
+            | "page"
+            | "view"
+            | "_action"
+            | "operation"
+            | "step"
+    )
 }
 
 fn set(slot: &mut Option<String>, text: &str) {
@@ -224,16 +276,69 @@ fn is_long_number(text: &str) -> bool {
 }
 
 fn classify(key: &str) -> Field {
-    let mut low = [0u8; 32];
-    let n = key.len().min(32);
+    let mut low = [0u8; 48];
+    let n = key.len().min(48);
     for (to, from) in low.iter_mut().zip(key.bytes()) {
         *to = from.to_ascii_lowercase();
     }
     let low = low.get(..n).unwrap_or_default();
+    match plainly(low) {
+        Field::Other => decorated(low),
+        field => field,
+    }
+}
+
+/// A name as frameworks write it: `user[password]`, `_username`, `j_password`, `ctl00$main$txtEmail`, `LoginForm.email`.
+fn decorated(low: &[u8]) -> Field {
+    const BEFORE: &[&[u8]] = &[
+        b"_",
+        b"os_",
+        b"j_",
+        b"txt",
+        b"tb",
+        b"input",
+        b"form",
+        b"login",
+        b"signin",
+        b"auth",
+        b"user",
+        b"customer",
+        b"account",
+        b"member",
+        b"your",
+        b"new",
+        b"reg",
+        b"inp",
+        b"fld",
+    ];
+    let mut core = low.strip_suffix(b"]").unwrap_or(low);
+    core = core.rsplit(|b| matches!(b, b'[' | b'.' | b'$' | b':' | b'/')).next().unwrap_or(core);
+    if core.len() < low.len() {
+        let field = plainly(core);
+        if field != Field::Other {
+            return field;
+        }
+    }
+    for _ in 0..3 {
+        let cut = BEFORE.iter().find_map(|start| core.strip_prefix(*start)).filter(|rest| rest.len() >= 3);
+        let Some(rest) = cut else { break };
+        core = rest.strip_prefix(b"_").or_else(|| rest.strip_prefix(b"-")).unwrap_or(rest);
+        // What is left of `user_id` or `account_code` says less than the whole.
+        match plainly(core) {
+            field @ (Field::Account | Field::Mail | Field::Secret) if core != b"agent" => return field,
+            _ => {}
+        }
+    }
+    Field::Other
+}
+
+fn plainly(low: &[u8]) -> Field {
     match low {
         b"username" | b"user" | b"login" | b"user_name" | b"userid" | b"user_id" | b"account" | b"agent"
-        | b"uname" | b"loginid" | b"login_id" | b"benutzername" | b"usuario" | b"utilisateur"
-        | b"identifier" | b"handle" => Field::Account,
+        | b"uname" | b"loginid" | b"login_id" | b"benutzername" | b"benutzer" | b"usuario"
+        | b"utilisateur" | b"nutzername" | b"nombre_usuario" | b"identifiant" | b"gebruikersnaam"
+        | b"uzytkownik" | b"username_or_email" | b"identifier" | b"handle" | b"log" | b"usr"
+        | b"screen_name" | b"nickname" => Field::Account,
         b"email" | b"mail" | b"e-mail" | b"email_address" | b"emailaddress" | b"phone" | b"phone_number"
         | b"mobile" | b"telefon" | b"correo" | b"tel" | b"telephone" | b"phonenumber" => Field::Mail,
         b"password"
@@ -253,6 +358,19 @@ fn classify(key: &str) -> Field {
         | b"phrase"
         | b"kennwort"
         | b"clave"
+        | b"mot_de_passe"
+        | b"mdp"
+        | b"parola"
+        | b"haslo"
+        | b"wachtwoord"
+        | b"losenord"
+        | b"adgangskode"
+        | b"sifre"
+        | b"psw"
+        | b"userpass"
+        | b"password1"
+        | b"current_password"
+        | b"plainpassword"
         | b"pw" => Field::Secret,
         b"code" | b"otp" | b"pin" | b"token" | b"mfa_code" | b"passcode" | b"coupon" | b"voucher"
         | b"promo" | b"promo_code" | b"coupon_code" | b"gift_card" | b"giftcard" | b"gift_card_code"
@@ -353,6 +471,35 @@ impl AnswerFields {
         }
     }
 
+    /// Reads what a page says that answers a form: its short texts, not its programs.
+    pub(crate) fn page(&mut self, body: &[u8], scratch: &mut String) {
+        const MOST: usize = 256 << 10;
+        const SHORT: usize = 200;
+        let mut rest = body.get(..body.len().min(MOST)).unwrap_or(body);
+        while let Some(at) = memchr::memchr(b'<', rest) {
+            let (text, tag) = rest.split_at(at);
+            let text = text.trim_ascii();
+            if (4..=SHORT).contains(&text.len())
+                && let Ok(text) = std::str::from_utf8(text)
+            {
+                match words::said(text, scratch) {
+                    Said::Nothing => {}
+                    said => {
+                        self.said = said;
+                        return;
+                    }
+                }
+            }
+            let end: &[u8] = match tag {
+                [b'<', b'!', b'-', b'-', ..] => b"-->",
+                _ if starts(tag, b"<script") => b"</script",
+                _ if starts(tag, b"<style") => b"</style",
+                _ => b">",
+            };
+            rest = memchr::memmem::find(tag, end).and_then(|n| tag.get(n + end.len()..)).unwrap_or_default();
+        }
+    }
+
     #[inline]
     pub(crate) fn container(&mut self, at: &Location<'_>) {
         if at.depth <= 3 {
@@ -424,6 +571,10 @@ impl AnswerFields {
     }
 }
 
+fn starts(bytes: &[u8], word: &[u8]) -> bool {
+    bytes.get(..word.len()).is_some_and(|b| b.eq_ignore_ascii_case(word))
+}
+
 /// Reads a robots.txt (RFC 9309), at most 64 groups of 200 rules.
 fn robots(body: &[u8]) -> Option<Box<Robots>> {
     let text = String::from_utf8_lossy(body.get(..body.len().min(65_536)).unwrap_or(body));
@@ -487,6 +638,46 @@ fn matched(rule: &str, path: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_read_through_what_frameworks_put_around_them() {
+        for (name, field) in [
+            ("user[password]", Field::Secret),
+            ("_username", Field::Account),
+            ("j_password", Field::Secret),
+            ("ctl00$main$txtEmail", Field::Mail),
+            ("LoginForm.email", Field::Mail),
+            ("os_username", Field::Account),
+            ("loginPassword", Field::Secret),
+            ("user_id", Field::Account),
+            ("user_agent", Field::Other),
+            ("form_id", Field::Id),
+            ("colour", Field::Other),
+            ("newsletter", Field::Other),
+        ] {
+            assert_eq!(classify(name), field, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_read_for_what_it_tells_its_reader() {
+        let said = |page: &str| {
+            let mut answer = AnswerFields::default();
+            answer.page(page.as_bytes(), &mut String::new());
+            answer.said
+        };
+        let around = "<div class=x>Menu</div>".repeat(900);
+        assert_eq!(
+            said(&format!("{around}<p class=e>E-Mail-Adresse oder Passwort ist falsch.</p>")),
+            Said::Failed
+        );
+        assert_eq!(said(&format!("{around}<li>Unknown e-mail address</li>{around}")), Said::Missing);
+        assert_eq!(
+            said("<script>if (invalid) { fail() }</script><!-- wrong --><p>Welcome back</p>"),
+            Said::Nothing
+        );
+        assert_eq!(said("<p>invalid"), Said::Nothing, "a text that nothing ends may be cut");
+    }
 
     #[test]
     fn robots_rules_are_read_by_agent() {

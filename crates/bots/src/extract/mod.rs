@@ -118,6 +118,9 @@ impl Extractor {
     pub fn response_body(&mut self, body: &[u8]) {
         self.side = Side::Answer;
         self.answer.body(body);
+        if self.answer.html && self.request.is_form() {
+            self.answer.page(body, &mut self.text);
+        }
     }
 
     /// An attack was seen in the exchange: the class id of the exploit detection. Agents are judged here, not there.
@@ -170,6 +173,9 @@ impl Extractor {
         head.traits.set(Traits::BODY_SPACED, self.request.spaced);
         anomalies(&mut head.traits, &exchange.anomalies);
         let mut roles = self.roles_of(&endpoint, changing);
+        if let Some(query) = place.query.filter(|_| changing) {
+            roles.insert(asked(query));
+        }
         self.request.roles(&mut roles, changing);
         roles.set(Roles::PRICE, !changing && self.answer.priced);
         let mut o = Observation {
@@ -433,8 +439,12 @@ impl Extractor {
         let credentials = o.roles.any(Roles(Roles::LOGIN.0 | Roles::OTP.0));
         let guessed = o.roles.any(Roles(Roles::GIFT_CARD.0 | Roles::COUPON.0 | Roles::OTP.0));
         let said = self.answer.said;
+        // Sites give every newcomer a cookie, with the page that says that it did not work too.
+        let page = self.answer.html && self.request.secret_seen;
+        let admitted =
+            credentials && session && !(page && (said != Said::Nothing || !o.traits.has(Traits::COOKIE)));
         o.outcome = match response.status {
-            200..=299 if self.answer.grants || (credentials && session) => Outcome::Success,
+            200..=299 if self.answer.grants || admitted => Outcome::Success,
             200..=299 if said == Said::Missing => Outcome::NotFound,
             200..=299 if said == Said::Failed || self.answer.refuses || guessed && self.answer.nulls > 0 => {
                 if credentials {
@@ -443,7 +453,7 @@ impl Extractor {
                     Outcome::Refused
                 }
             }
-            200..=299 if o.roles.any(Roles::LOGIN) && self.answer.html && !session => {
+            200..=299 if o.roles.any(Roles::LOGIN) && self.answer.html && !admitted => {
                 self.page_after_login(o)
             }
             200..=299 | 304 => Outcome::Success,
@@ -482,6 +492,17 @@ impl Extractor {
             .any(|w| to.windows(w.len()).any(|x| x == w.as_bytes()));
         if back && !session { Outcome::Denied } else { Outcome::Success }
     }
+}
+
+/// What the parameters of a query ask a script to do: `index.php?route=account/login`.
+fn asked(query: &str) -> Roles {
+    let mut roles = Roles::NONE;
+    for (name, value) in query.split('&').take(8).filter_map(|pair| pair.split_once('=')) {
+        if value.len() <= 64 && fields::is_action(name) {
+            roles.insert(words::roles_of_action(&value.replace("%2F", "/"), true));
+        }
+    }
+    roles
 }
 
 /// The part of a cookie's name that is the same for everybody: up to its first digit.

@@ -40,6 +40,10 @@ const SEGMENTS: &[(&str, Roles)] = &[
     ("forgot", Roles::RESET),
     ("recover", Roles::RESET),
     ("lost-password", Roles::RESET),
+    ("lostpassword", Roles::RESET),
+    ("resendpwd", Roles::RESET),
+    ("wachtwoord-vergeten", Roles::RESET),
+    ("password-dimenticata", Roles::RESET),
     ("passwort-vergessen", Roles::RESET),
     ("mot-de-passe", Roles::RESET),
     ("olvid", Roles::RESET),
@@ -93,6 +97,14 @@ const SEGMENTS: &[(&str, Roles)] = &[
     ("available", Roles::INVENTORY),
     ("nearby", Roles::INVENTORY),
     ("store-locator", Roles::INVENTORY),
+    ("storelocator", Roles::INVENTORY),
+    ("filialen", Roles::INVENTORY),
+    ("filialfinder", Roles::INVENTORY),
+    ("magasins", Roles::INVENTORY),
+    ("tiendas", Roles::INVENTORY),
+    ("negozi", Roles::INVENTORY),
+    ("winkels", Roles::INVENTORY),
+    ("branches", Roles::INVENTORY),
     ("verfuegbarkeit", Roles::INVENTORY),
     ("disponibilite", Roles::INVENTORY),
     ("seats", Roles::INVENTORY),
@@ -198,6 +210,17 @@ pub(crate) fn roles_of_path(path: &str, state_changing: bool) -> Roles {
             acts | Roles::SIM_SWAP.0 | Roles::PAYMENT.0 | Roles::POSTING.0 | Roles::VOTE.0 | Roles::LOGIN.0;
         roles.remove(Roles(acts));
     }
+    roles
+}
+
+/// Roles that the name of an action suggests: `login`, `user.login`, `account/register`, `user_login_form`.
+pub(crate) fn roles_of_action(action: &str, state_changing: bool) -> Roles {
+    let path: String = action.chars().map(|c| if matches!(c, '.' | ':' | '\\') { '/' } else { c }).collect();
+    let mut roles = roles_of_path(&path, state_changing);
+    // Of an action only what it is that must be guarded: `search` and the like say nothing sure.
+    let sure =
+        Roles::LOGIN.0 | Roles::SIGN_UP.0 | Roles::RESET.0 | Roles::OTP.0 | Roles::CHECKOUT.0 | Roles::CART.0;
+    roles.0 &= sure | Roles::GIFT_CARD.0 | Roles::COUPON.0 | Roles::TRANSFER.0 | Roles::PAYMENT.0;
     roles
 }
 
@@ -319,6 +342,21 @@ pub(crate) fn said(text: &str, scratch: &mut String) -> Said {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn actions_tell_their_roles() {
+        for (action, role) in [
+            ("login", Roles::LOGIN),
+            ("user.login", Roles::LOGIN),
+            ("account/register", Roles::SIGN_UP),
+            ("user_login_form", Roles::LOGIN),
+            ("lostpassword", Roles::RESET),
+            ("edit", Roles::NONE),
+            ("search", Roles::NONE),
+        ] {
+            assert_eq!(roles_of_action(action, true), role, "{action}");
+        }
+    }
 
     #[test]
     fn paths_tell_their_roles() {
