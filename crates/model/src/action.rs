@@ -6,6 +6,7 @@ use crate::Ts;
 ///
 /// Its time is the wall clock of the push, the only time in Sidetap that is not packet time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ActionRow {
     /// When, by the wall clock.
     pub at: Ts,

@@ -10,6 +10,8 @@ mod exchange;
 mod flow;
 mod key;
 mod nearest;
+#[cfg(feature = "openapi")]
+mod openapi;
 mod position;
 pub mod rows;
 mod subject;

@@ -11,6 +11,7 @@ use crate::{EndpointId, Measures, SubjectKind, Ts};
 
 /// A line of `endpoints.ndjson`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EndpointRow {
     /// Its id.
     pub id: EndpointId,
@@ -63,6 +64,7 @@ pub struct EndpointRow {
 
 /// Callers of an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Callers {
     /// Distinct clients (an estimate above 1,000).
     pub count: u64,
@@ -74,6 +76,7 @@ pub struct Callers {
 
 /// Sensitive data in an endpoint's row.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EndpointSensitive {
     /// Type id, `credit-card`.
     #[serde(rename = "type")]
@@ -86,6 +89,7 @@ pub struct EndpointSensitive {
 
 /// A parameter of an endpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Parameter {
     /// Its name.
     pub name: String,
@@ -104,6 +108,7 @@ pub struct Parameter {
 
 /// The endpoint part of a sensitive row.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EndpointKey {
     /// Its id.
     pub id: EndpointId,
@@ -117,6 +122,7 @@ pub struct EndpointKey {
 
 /// A line of `sensitive.ndjson`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SensitiveRow {
     /// Where it goes through.
     pub endpoint: EndpointKey,
@@ -145,6 +151,7 @@ pub struct SensitiveRow {
 
 /// A line of `findings.ndjson`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FindingRow {
     /// Its id: the same finding has the same id in the next run.
     pub id: String,
@@ -176,6 +183,7 @@ pub struct FindingRow {
 
 /// One reason of a score.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Reason {
     /// Id of the indicator.
     pub indicator: String,
@@ -191,6 +199,7 @@ pub struct Reason {
 
 /// A member of a campaign.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Member {
     /// What it is.
     pub kind: SubjectKind,
@@ -204,6 +213,7 @@ pub struct Member {
 
 /// Where an actor comes from, as far as installed tables say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct OriginRow {
     /// Autonomous system.
@@ -218,6 +228,7 @@ pub struct OriginRow {
 
 /// What an actor says or shows that it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct IdentityRow {
     /// What its agent claims: `browser`, `library`, `crawler`, `ai-crawler`, `ai-agent`, `monitor`, …
@@ -236,6 +247,7 @@ pub struct IdentityRow {
 
 /// A line of `campaigns.ndjson`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CampaignRow {
     /// Its id.
     pub id: String,
@@ -278,6 +290,7 @@ pub struct CampaignRow {
 
 /// Requests of one bucket of time, by the intent of who sent them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TrafficPoint {
     /// Start of the bucket.
     pub ts: Ts,
@@ -293,6 +306,7 @@ pub struct TrafficPoint {
 
 /// All that a run found: what is written to a run directory or kept in a store.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunData {
     /// `summary.json`.
     pub summary: Summary,
@@ -312,6 +326,7 @@ pub struct RunData {
 
 /// Whom a verdict names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Subject {
     /// What it is.
     pub kind: SubjectKind,
@@ -345,6 +360,7 @@ impl Subject {
 
 /// A part of a compound subject.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SubjectPart {
     /// What it is.
     pub kind: SubjectKind,
@@ -354,6 +370,7 @@ pub struct SubjectPart {
 
 /// A line of `verdicts.ndjson`. One verdict names one subject.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VerdictRow {
     /// Its id.
     pub id: String,
@@ -362,8 +379,10 @@ pub struct VerdictRow {
     /// Whom it names.
     pub subject: Subject,
     /// The client's address, where there is exactly one.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub client_ip: Option<IpAddr>,
     /// The addresses it was seen at, at most 1,000.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub client_ips: Vec<IpAddr>,
     /// `malicious`, `suspicious`, `automated` or `benign`.
     pub intent: String,
@@ -411,6 +430,7 @@ pub struct VerdictRow {
     pub policy: Option<String>,
     /// How the response is carried out, where policy says more than its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub measures: Option<Box<Measures>>,
 }
 
@@ -434,6 +454,7 @@ impl VerdictRow {
 
 /// `summary.json`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Summary {
     /// Version of Sidetap.
     pub version: String,
@@ -471,6 +492,7 @@ pub struct Summary {
 
 /// An output that could not be written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NotWritten {
     /// Its path, or what it is.
     pub output: String,
@@ -493,6 +515,7 @@ impl std::fmt::Display for NotWritten {
 
 /// One input of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct InputSummary {
     /// Path as given.
     pub path: String,
@@ -524,6 +547,7 @@ fn is_zero(n: &i64) -> bool {
 
 /// Packets: total = decoded + Σ dropped.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PacketCounts {
     /// All.
     pub total: u64,
@@ -541,6 +565,7 @@ pub struct PacketCounts {
 
 /// Stream bytes: bytes = delivered + Σ discarded; gaps stand apart.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StreamCounts {
     /// Payload bytes of TCP segments.
     pub bytes: u64,
@@ -566,6 +591,7 @@ pub struct StreamCounts {
 
 /// Exchanges: total = complete + incomplete.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ExchangeCounts {
     /// All.
     pub total: u64,
@@ -584,6 +610,7 @@ pub struct ExchangeCounts {
 
 /// What a run found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Counts {
     /// Rows of endpoints.ndjson.
     pub endpoints: u64,

@@ -3,21 +3,43 @@
 //! One SQLite file in WAL mode, any number of readers and one writer at a time. Rows are kept per run, so that saving a run
 //! again replaces what it said before and never counts twice; [`Store::load`] merges the runs. Time is always an argument.
 
+mod access;
+mod allowed;
 mod error;
 mod evidence;
+mod forget;
+mod items;
 mod journal;
+mod kept;
+mod lists;
 mod load;
 mod merge;
+mod net;
+mod now;
 mod open;
+mod query;
 mod retain;
 mod save;
 mod schema;
+mod sums;
+mod work;
 
+pub use access::{NewSession, SessionRow, TokenRow, UserRow};
+pub use allowed::AllowedRow;
 pub use error::StoreError;
 pub use evidence::{EvidenceLimits, EvidenceRow};
+pub use items::{
+    ActionItem, AuditItem, CampaignItem, Change, EndpointItem, FindingItem, Hit, HostItem, MemberItem,
+    SensitiveItem, VerdictItem, Work,
+};
 pub use journal::AuditRow;
+pub use lists::{ACTIONS, AUDIT, CAMPAIGNS, CHANGES, ENDPOINTS, FINDINGS, MEMBERS, SENSITIVE, VERDICTS};
 pub use load::RunInfo;
 pub use open::Store;
+pub use query::{Column, ColumnKind, Filter, List, Part, Place, Sort, Test, Wanted};
 pub use retain::{Removed, Retention};
+pub use rusqlite::types::Value;
 pub use save::run_id;
 pub use schema::Table;
+pub use sums::{CallPoint, ClassCount, FindingCounts, RiskBands, SensitiveCounts, Totals, TypeCount};
+pub use work::{Notes, Scope, WorkChange, WorkLine};

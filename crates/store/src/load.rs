@@ -95,7 +95,7 @@ impl Store {
         Ok(out)
     }
 
-    fn summary(&self, run: Option<&str>) -> Result<Summary, StoreError> {
+    pub(crate) fn summary(&self, run: Option<&str>) -> Result<Summary, StoreError> {
         let sql = "SELECT summary FROM runs WHERE ?1 IS NULL OR id = ?1 ORDER BY saved_at, id";
         let mut statement = self.connection.prepare_cached(sql)?;
         let texts = statement.query_map([run], |r| r.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;

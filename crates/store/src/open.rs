@@ -1,9 +1,14 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
+use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use sidetap_model::Ts;
 
 use crate::error::StoreError;
+use crate::net;
 use crate::schema::{self, APPLICATION_ID, SCHEMA};
 
 /// How long a writer waits for another one.
@@ -14,6 +19,7 @@ const BUSY: Duration = Duration::from_secs(10);
 pub struct Store {
     pub(crate) connection: Connection,
     path: PathBuf,
+    clock: Arc<AtomicI64>,
 }
 
 impl Store {
@@ -29,9 +35,13 @@ impl Store {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(|e| open_error(path, e))?;
         prepare(&connection).map_err(|e| open_error(path, e))?;
-        schema::migrate(&mut connection).map_err(|e| open_error(path, e))?;
+        schema::migrate(&mut connection).map_err(|e| match e {
+            StoreError::Sql(e) => open_error(path, e),
+            other => other,
+        })?;
         restrict(path);
-        Ok(Store { connection, path: path.to_owned() })
+        let clock = functions(&connection)?;
+        Ok(Store { connection, path: path.to_owned(), clock })
     }
 
     /// Opens a store that exists, to read only.
@@ -44,12 +54,26 @@ impl Store {
         let connection = Connection::open_with_flags(path, flags).map_err(|e| open_error(path, e))?;
         connection.busy_timeout(BUSY)?;
         check(&connection, path)?;
-        Ok(Store { connection, path: path.to_owned() })
+        let clock = functions(&connection)?;
+        Ok(Store { connection, path: path.to_owned(), clock })
     }
 
     /// A number that changes when another process or connection changed the file, so that what was read can be kept.
     pub fn version(&self) -> Result<i64, StoreError> {
         Ok(self.connection.pragma_query_value(None, "data_version", |r| r.get(0))?)
+    }
+
+    /// Tells the time, on which it depends what has expired.
+    pub fn set_now(&self, now: Ts) {
+        self.clock.store(now.0, Relaxed);
+    }
+
+    /// Bytes of the file and of the log beside it.
+    pub fn bytes(&self) -> u64 {
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |m| m.len());
+        let mut log = self.path.as_os_str().to_owned();
+        log.push("-wal");
+        size(&self.path) + size(Path::new(&log))
     }
 
     /// The file.
@@ -66,6 +90,20 @@ fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
     // Sorted rows wait in memory: what a store holds goes to no other place.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "trusted_schema", "OFF")
+}
+
+/// What statements call: the time that was told, and whether one of several addresses lies in a network.
+fn functions(connection: &Connection) -> Result<Arc<AtomicI64>, rusqlite::Error> {
+    let clock = Arc::new(AtomicI64::new(0));
+    let told = Arc::clone(&clock);
+    let plain = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_INNOCUOUS;
+    connection.create_scalar_function("now", 0, plain, move |_| Ok(told.load(Relaxed)))?;
+    let pure = plain | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function("within", 2, pure, |c| {
+        let (addresses, net) = (c.get_raw(0).as_str()?, c.get_raw(1).as_str()?);
+        Ok(net::any_within(addresses, net))
+    })?;
+    Ok(clock)
 }
 
 /// Whether the file is a store of a known schema whose pages fit together. An empty file is one that is not written yet.
@@ -97,7 +135,7 @@ fn open_error(path: &Path, error: rusqlite::Error) -> StoreError {
 
 /// What a store holds concerns its site only: others on the machine may not read it.
 #[cfg(unix)]
-fn restrict(path: &Path) {
+pub(crate) fn restrict(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     let Ok(meta) = std::fs::metadata(path) else { return };
     let mode = meta.permissions().mode();
@@ -105,4 +143,4 @@ fn restrict(path: &Path) {
 }
 
 #[cfg(not(unix))]
-fn restrict(_: &Path) {}
+pub(crate) fn restrict(_: &Path) {}

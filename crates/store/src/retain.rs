@@ -3,11 +3,12 @@ use std::collections::BTreeMap;
 use rusqlite::{Transaction, TransactionBehavior, params};
 use serde::Serialize;
 use sidetap_model::Ts;
+use sidetap_model::rows::{CampaignRow, EndpointRow, FindingRow, SensitiveRow, VerdictRow};
 
 use crate::error::StoreError;
 use crate::evidence::count;
+use crate::now::{self, Kept};
 use crate::open::Store;
-use crate::schema::Table;
 
 /// What is kept, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +40,12 @@ impl Store {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut removed = Removed::default();
         let age = nanos(retention.age_s);
-        for table in Table::ALL {
-            let n = trim(&transaction, table.name(), now, age, retention.rows)?;
-            note(&transaction, &mut removed, table.name(), n)?;
-        }
+        let trim = (now, age, retention.rows);
+        trim_rows::<EndpointRow>(&transaction, &mut removed, trim)?;
+        trim_rows::<SensitiveRow>(&transaction, &mut removed, trim)?;
+        trim_rows::<FindingRow>(&transaction, &mut removed, trim)?;
+        trim_rows::<CampaignRow>(&transaction, &mut removed, trim)?;
+        trim_rows::<VerdictRow>(&transaction, &mut removed, trim)?;
         let traffic = remove_old(&transaction, "traffic", "ts", now, age)?;
         note(&transaction, &mut removed, "traffic", traffic)?;
         transaction.execute(
@@ -79,41 +82,64 @@ fn remove_old(
     Ok(transaction.execute(&sql, [age, now.0])?)
 }
 
-fn trim(
+fn trim_rows<T: Kept>(
     transaction: &Transaction<'_>,
-    table: &str,
-    now: Ts,
-    age: i64,
-    rows: u64,
-) -> Result<usize, StoreError> {
-    let old = remove_old(transaction, table, "last_seen", now, age)?;
-    let limit = crate::save::count(rows);
-    let many = transaction.execute(
-        &format!(
-            "DELETE FROM {table} WHERE (id, run) IN
-             (SELECT id, run FROM {table} ORDER BY last_seen DESC, id, run LIMIT -1 OFFSET ?1)"
-        ),
-        [limit],
-    )?;
-    Ok(old + many)
+    removed: &mut Removed,
+    (now, age, rows): (Ts, i64, u64),
+) -> Result<(), StoreError> {
+    let table = T::TABLE.name();
+    let old = format!(
+        "DELETE FROM {table} WHERE last_seen < (SELECT coalesce(r.last_ts, r.saved_at) - ?1 + (?2 - r.saved_at)
+             FROM runs r WHERE r.id = {table}.run) RETURNING id"
+    );
+    let many = format!(
+        "DELETE FROM {table} WHERE (id, run) IN
+         (SELECT id, run FROM {table} ORDER BY last_seen DESC, id, run LIMIT -1 OFFSET ?1) RETURNING id"
+    );
+    let mut gone = ids_of(transaction, &old, params![age, now.0])?;
+    gone.extend(ids_of(transaction, &many, params![crate::save::count(rows)])?);
+    note(transaction, removed, table, gone.len())?;
+    gone.sort_unstable();
+    gone.dedup();
+    now::refresh::<T>(transaction, &gone)
 }
 
-/// The audit is append-only: its guard is lifted within this transaction only, and the pruning leaves a row.
+fn ids_of(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    values: impl rusqlite::Params,
+) -> Result<Vec<String>, StoreError> {
+    let mut statement = transaction.prepare_cached(sql)?;
+    let ids = statement.query_map(values, |r| r.get(0))?;
+    Ok(ids.collect::<Result<_, _>>()?)
+}
+
+/// Removes rows of the audit by age, and says so in a row of it.
 fn prune_audit(transaction: &Transaction<'_>, before: i64, now: Ts) -> Result<usize, StoreError> {
-    let old: i64 =
-        transaction.query_row("SELECT count(*) FROM audit WHERE at < ?1", [before], |r| r.get(0))?;
-    if old == 0 {
+    let removed = prune_where(transaction, "at < ?1", params![before])?;
+    if removed > 0 {
+        let detail = serde_json::json!({ "removed": removed, "before": Ts(before).to_string() }).to_string();
+        transaction.execute(
+            "INSERT INTO audit (at, actor, action, detail) VALUES (?1, 'retention', 'audit.prune', ?2)",
+            params![now.0, detail],
+        )?;
+    }
+    Ok(removed)
+}
+
+/// The audit is append-only: its guard is lifted within this transaction only, and the caller leaves a row.
+pub(crate) fn prune_where(
+    transaction: &Transaction<'_>,
+    condition: &str,
+    values: &[&dyn rusqlite::ToSql],
+) -> Result<usize, StoreError> {
+    if !transaction.prepare(&format!("SELECT 1 FROM audit WHERE {condition} LIMIT 1"))?.exists(values)? {
         return Ok(0);
     }
     transaction.execute_batch("DROP TRIGGER audit_is_not_removed")?;
-    let removed = transaction.execute("DELETE FROM audit WHERE at < ?1", [before])?;
+    let removed = transaction.execute(&format!("DELETE FROM audit WHERE {condition}"), values)?;
     transaction.execute_batch(
         "CREATE TRIGGER audit_is_not_removed BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END",
-    )?;
-    let detail = serde_json::json!({ "removed": removed, "before": Ts(before).to_string() }).to_string();
-    transaction.execute(
-        "INSERT INTO audit (at, actor, action, detail) VALUES (?1, 'retention', 'audit.prune', ?2)",
-        params![now.0, detail],
     )?;
     Ok(removed)
 }

@@ -6,8 +6,8 @@ use sidetap_model::Ts;
 use sidetap_model::rows::{CampaignRow, RunData, SensitiveRow, Summary, TrafficPoint, VerdictRow};
 
 use crate::error::StoreError;
+use crate::now::{self, Kept};
 use crate::open::Store;
-use crate::schema::Table;
 
 /// The id of a run: its inputs and when their packets begin. The same capture replayed again is the same run; a live watch
 /// keeps its id from its first packet on.
@@ -34,17 +34,14 @@ impl Store {
         let run = run_id(&data.summary);
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         save_summary(&transaction, &run, &data.summary, now)?;
-        save_rows(&transaction, Table::Endpoints, &run, &data.endpoints, |r| {
-            (r.id.to_string(), r.last_seen)
-        })?;
-        save_rows(&transaction, Table::Sensitive, &run, &data.sensitive, |r| {
-            (sensitive_id(r), r.first_seen)
-        })?;
-        save_rows(&transaction, Table::Findings, &run, &data.findings, |r| (r.id.clone(), r.last_seen))?;
-        save_rows(&transaction, Table::Campaigns, &run, &data.campaigns, |r| (r.id.clone(), r.last_seen))?;
-        save_rows(&transaction, Table::Verdicts, &run, &data.verdicts, verdict_key)?;
+        save_rows(&transaction, &run, &data.endpoints)?;
+        save_rows(&transaction, &run, &data.sensitive)?;
+        save_rows(&transaction, &run, &data.findings)?;
+        save_rows(&transaction, &run, &data.campaigns)?;
+        save_rows(&transaction, &run, &data.verdicts)?;
         save_members(&transaction, &run, &data.campaigns)?;
         save_traffic(&transaction, &run, &data.traffic)?;
+        now::trim_history(&transaction)?;
         transaction.commit()?;
         Ok(run)
     }
@@ -56,7 +53,9 @@ impl Store {
             "INSERT INTO runs (id, saved_at, summary) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO UPDATE SET saved_at = ?2",
             params![run, now.0, json(&Summary::default(), "runs")?],
         )?;
-        upsert(&transaction, Table::Verdicts, run, verdicts, &verdict_key)?;
+        for row in verdicts {
+            now::write(&transaction, run, row)?;
+        }
         transaction.commit()?;
         Ok(())
     }
@@ -75,10 +74,6 @@ impl Store {
         let mut rows = statement.query_map([name], |r| r.get(0))?;
         Ok(rows.next().transpose()?)
     }
-}
-
-fn verdict_key(v: &VerdictRow) -> (String, Ts) {
-    (v.id.clone(), v.last_seen.max(v.detected_at))
 }
 
 /// What makes two rows of `sensitive.ndjson` the same.
@@ -101,44 +96,22 @@ fn save_summary(
     Ok(())
 }
 
-fn save_rows<T: Serialize>(
-    transaction: &Transaction<'_>,
-    table: Table,
-    run: &str,
-    rows: &[T],
-    key: impl Fn(&T) -> (String, Ts),
-) -> Result<(), StoreError> {
-    let kept: BTreeSet<String> = rows.iter().map(|r| key(r).0).collect();
+fn save_rows<T: Kept>(transaction: &Transaction<'_>, run: &str, rows: &[T]) -> Result<(), StoreError> {
+    let kept: BTreeSet<String> = rows.iter().map(|r| r.key().0).collect();
+    let name = T::TABLE.name();
     let gone: Vec<String> = {
-        let mut ids =
-            transaction.prepare_cached(&format!("SELECT id FROM {} WHERE run = ?1", table.name()))?;
+        let mut ids = transaction.prepare_cached(&format!("SELECT id FROM {name} WHERE run = ?1"))?;
         let old = ids.query_map([run], |r| r.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
         old.into_iter().filter(|id| !kept.contains(id)).collect()
     };
-    let mut delete =
-        transaction.prepare_cached(&format!("DELETE FROM {} WHERE id = ?1 AND run = ?2", table.name()))?;
-    for id in gone {
+    let mut delete = transaction.prepare_cached(&format!("DELETE FROM {name} WHERE id = ?1 AND run = ?2"))?;
+    for id in &gone {
         delete.execute(params![id, run])?;
     }
     drop(delete);
-    upsert(transaction, table, run, rows, &key)
-}
-
-fn upsert<T: Serialize>(
-    transaction: &Transaction<'_>,
-    table: Table,
-    run: &str,
-    rows: &[T],
-    key: &impl Fn(&T) -> (String, Ts),
-) -> Result<(), StoreError> {
-    let name = table.name();
-    let mut insert = transaction.prepare_cached(&format!(
-        "INSERT INTO {name} (id, run, last_seen, row) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (id, run) DO UPDATE SET last_seen = ?3, row = ?4 WHERE row <> ?4"
-    ))?;
+    now::refresh::<T>(transaction, &gone)?;
     for row in rows {
-        let (id, last_seen) = key(row);
-        insert.execute(params![id, run, last_seen.0, json(row, name)?])?;
+        now::write(transaction, run, row)?;
     }
     Ok(())
 }

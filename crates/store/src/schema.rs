@@ -1,10 +1,13 @@
 use rusqlite::{Connection, TransactionBehavior};
 
+use crate::error::StoreError;
+use crate::now;
+
 /// `application_id` of a store: how a file says that it is one.
 pub(crate) const APPLICATION_ID: i64 = 0x5354_4150;
 
 /// What brings a store from one schema to the next; the schema is `user_version`.
-const MIGRATIONS: [&str; 1] = [include_str!("schema/001.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema/001.sql"), include_str!("schema/002.sql")];
 
 /// The schema that this program writes.
 pub(crate) const SCHEMA: i64 = MIGRATIONS.len() as i64;
@@ -39,10 +42,21 @@ impl Table {
             Table::Verdicts => "verdicts",
         }
     }
+
+    /// What one of its rows is called.
+    pub const fn thing(self) -> &'static str {
+        match self {
+            Table::Endpoints => "endpoint",
+            Table::Sensitive => "sensitive",
+            Table::Findings => "finding",
+            Table::Campaigns => "campaign",
+            Table::Verdicts => "verdict",
+        }
+    }
 }
 
 /// Applies the migrations that are missing, each with its version in one transaction.
-pub(crate) fn migrate(connection: &mut Connection) -> Result<(), rusqlite::Error> {
+pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let from: i64 = transaction.pragma_query_value(None, "user_version", |r| r.get(0))?;
     for (n, sql) in MIGRATIONS.iter().enumerate().skip(usize::try_from(from).unwrap_or(0)) {
@@ -50,5 +64,9 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), rusqlite::Error
         transaction.pragma_update(None, "user_version", n as i64 + 1)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.commit()
+    if from == 1 {
+        now::rebuild_all(&transaction)?;
+    }
+    transaction.commit()?;
+    Ok(())
 }

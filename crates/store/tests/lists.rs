@@ -1,0 +1,338 @@
+//! Lists as pages ask for them: filters, order, cursors, words, work, forgetting, access.
+
+#![allow(clippy::unwrap_used)]
+
+use serde_json::json;
+use sidetap_model::rows::{InputSummary, RunData, VerdictRow};
+use sidetap_model::{EndpointId, SubjectKind, Ts};
+use sidetap_store::{
+    CAMPAIGNS, CHANGES, ENDPOINTS, FINDINGS, Filter, List, NewSession, Notes, Scope, Sort, Store, Test,
+    TokenRow, VERDICTS, Value, Wanted, WorkChange,
+};
+
+fn at(s: i64) -> Ts {
+    Ts::from_parts(1_795_000_000 + s, 0)
+}
+
+fn run(path: &str) -> RunData {
+    let endpoint = |n: u8, standing: &str| {
+        let (host, template) = (format!("h{}.example", n % 2), format!("/api/Orders/{n}"));
+        serde_json::from_value(json!({
+            "id": EndpointId::of("default", &host, "GET", &template).to_string(), "zone": "default", "host": host, "method": "GET",
+            "template": template, "protocol": "rest", "calls": u32::from(n) * 10, "first_seen": at(0), "last_seen": at(i64::from(n)),
+            "status_codes": {"200": 1}, "auth": ["bearer", "jwt"], "exposure": "public", "standing": standing, "roles": ["login"],
+            "channels": [], "callers": {"count": 1, "countries": {}, "organizations": {}}, "sensitive": [], "risk": n % 5, "parameters": []
+        }))
+        .unwrap()
+    };
+    let finding = |n: u8, severity: &str| {
+        serde_json::from_value(json!({
+            "id": format!("f{n}"), "kind": "risk", "rule": format!("r{}", n % 2), "severity": severity, "certainty": "observed",
+            "owasp": ["API2:2023"], "subject": {"endpoint": format!("e{}", n % 3), "host": "h0.example"}, "title": format!("Finding {n}"),
+            "detail": "d", "evidence": [], "first_seen": at(0), "last_seen": at(5), "count": n
+        }))
+        .unwrap()
+    };
+    let verdict = |n: u8| {
+        serde_json::from_value(json!({
+            "id": format!("v{n}"), "zone": "default", "subject": {"kind": "ip", "value": format!("203.0.113.{n}")},
+            "client_ip": format!("203.0.113.{n}"), "client_ips": [format!("203.0.113.{n}")], "intent": "malicious",
+            "class": "credential-stuffing", "oat": ["OAT-008"], "score": 90, "automation": 80, "coverage": {}, "campaign": "c1",
+            "phase": "online", "first_seen": at(0), "detected_at": at(1), "last_seen": at(9), "requests": n,
+            "reasons": [{"indicator": "login-burst-client", "weight": 3.0, "observed": "o", "baseline": "b", "evidence": ["x-1"]}],
+            "response": "block", "ttl_s": 60
+        }))
+        .unwrap()
+    };
+    let campaign = json!({
+        "id": "c1", "class": "credential-stuffing", "oat": ["OAT-008"], "score": 91, "phase": "online", "first_seen": at(0),
+        "detected_at": at(1), "last_seen": at(9), "requests": 10, "endpoints": ["POST h0.example/login"],
+        "members": (1..=9).map(|n| json!({"kind": "ip", "value": format!("203.0.113.{n}"), "first_seen": at(0), "requests": n})).collect::<Vec<_>>(),
+        "signature": {"story": "From then on, 203.0.113.1 and others tried.", "agent": "Go-http-client/1.1"}, "outcome": {}, "reasons": []
+    });
+    let mut data = RunData {
+        endpoints: (0..20).map(|n| endpoint(n, if n < 3 { "shadow" } else { "documented" })).collect(),
+        findings: (0..6).map(|n| finding(n, if n == 4 { "critical" } else { "low" })).collect(),
+        verdicts: (1..=20).map(verdict).collect(),
+        campaigns: vec![serde_json::from_value(campaign).unwrap()],
+        ..RunData::default()
+    };
+    data.summary.inputs.push(InputSummary { path: path.into(), ..InputSummary::default() });
+    data
+}
+
+fn store() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&dir.path().join("s.db")).unwrap();
+    store.save_run(&run("a.pcap"), at(100)).unwrap();
+    (dir, store)
+}
+
+fn wanted(limit: usize) -> Wanted {
+    Wanted { limit, ..Wanted::default() }
+}
+
+fn where_(list: &'static List, column: &str, test: Test) -> Wanted {
+    Wanted { filters: vec![Filter { column: list.column(column).unwrap(), test }], ..wanted(100) }
+}
+
+fn any(value: &str) -> Test {
+    Test::Any(vec![value.to_owned()])
+}
+
+#[test]
+fn a_list_is_read_part_by_part_and_every_row_once() {
+    let (_dir, store) = store();
+    for (by, descending) in [("risk", true), ("risk", false), ("template", true), ("calls", false)] {
+        let sort = Some(Sort { by: ENDPOINTS.column(by).unwrap(), descending });
+        let mut seen = Vec::new();
+        let mut after = None;
+        loop {
+            let part = store.endpoint_list(&Wanted { sort, after, ..wanted(7) }).unwrap();
+            assert_eq!(part.total, if seen.is_empty() { 20 } else { part.total });
+            seen.extend(part.rows.into_iter().map(|e| (e.row.risk, e.row.calls, e.row.template, e.row.id)));
+            match part.next {
+                Some(place) => after = Some(place),
+                None => break,
+            }
+        }
+        assert_eq!(seen.len(), 20, "{by}");
+        let keys: Vec<_> =
+            seen.iter().map(|s| s.3).collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+        assert_eq!(keys.len(), 20, "{by}");
+        let in_order =
+            |a: &(u8, u64, String, EndpointId), b: &(u8, u64, String, EndpointId)| match (by, descending) {
+                ("risk", true) => a.0 >= b.0,
+                ("risk", false) => a.0 <= b.0,
+                ("template", _) => a.2 >= b.2,
+                _ => a.1 <= b.1,
+            };
+        assert!(seen.is_sorted_by(in_order), "{by}");
+    }
+}
+
+#[test]
+fn filters_and_words_choose_rows() {
+    let (_dir, mut store) = store();
+    let count = |w: &Wanted| store.endpoint_list(w).unwrap().total;
+    assert_eq!(count(&where_(&ENDPOINTS, "standing", any("shadow"))), 3);
+    assert_eq!(count(&where_(&ENDPOINTS, "auth", any("jwt"))), 20);
+    assert_eq!(count(&where_(&ENDPOINTS, "auth", any("jw"))), 0);
+    assert_eq!(count(&where_(&ENDPOINTS, "risk", Test::AtLeast(Value::Integer(4)))), 4);
+    assert_eq!(count(&where_(&ENDPOINTS, "sensitive", Test::Some(true))), 0);
+    assert_eq!(count(&where_(&ENDPOINTS, "sensitive", Test::Some(false))), 20);
+    let words = |w: &str| Wanted { words: vec![w.to_owned()], ..wanted(100) };
+    assert_eq!(count(&words("orders/7")), 1, "whatever its case");
+    assert_eq!(count(&words("h1")), 10, "two letters");
+    assert_eq!(count(&words("\" OR x*")), 0, "no syntax of the search's own");
+    let verdicts = |test| store.verdict_list(&where_(&VERDICTS, "ip", test)).unwrap().total;
+    assert_eq!((verdicts(any("203.0.113.7")), verdicts(any("203.0.113.16/30"))), (1, 4));
+    assert_eq!(
+        store.verdict_list(&where_(&VERDICTS, "indicator", any("login-burst-client"))).unwrap().total,
+        20
+    );
+    assert_eq!(store.campaign_list_of("203.0.113.9", &wanted(10)).unwrap().total, 1);
+    assert_eq!(store.campaign_list_of("203.0.113.90", &wanted(10)).unwrap().total, 0);
+    let members = store.member_list("c1", &wanted(4)).unwrap();
+    assert_eq!((members.total, members.rows[0].verdict.as_deref()), (9, Some("v9")));
+    let item = store.campaign_item("c1").unwrap().unwrap();
+    assert_eq!((item.members, item.kinds["ip"]), (9, 9));
+
+    let notes = Notes { labels: vec!["pci".into(), "a|b".into()], owner: Some("team".into()), note: None };
+    store.put_notes("campaign", "c1", &notes).unwrap();
+    assert_eq!(store.campaign_list(&where_(&CAMPAIGNS, "label", any("pci"))).unwrap().total, 1);
+    assert_eq!(store.campaign_item("c1").unwrap().unwrap().labels, ["pci", "a b"]);
+}
+
+#[test]
+fn the_search_finds_hosts_paths_and_addresses() {
+    let (_dir, store) = store();
+    let kinds = |words: &[&str]| -> Vec<String> {
+        let words: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
+        store.search(&words, 50).unwrap().into_iter().map(|h| h.kind).collect()
+    };
+    assert_eq!(kinds(&["h1.example"])[0], "host");
+    assert_eq!(kinds(&["203.0.113.20"]), ["verdict"]);
+    assert_eq!(kinds(&["go-http"]), ["campaign"]);
+    assert_eq!(kinds(&["Orders/19", "h1"]), ["endpoint"]);
+    assert!(kinds(&["nothing like it"]).is_empty());
+}
+
+#[test]
+fn runs_are_merged_and_what_changes_is_written_down() {
+    let (_dir, mut store) = store();
+    let news =
+        |store: &Store, what: &str| store.change_list(&where_(&CHANGES, "change", any(what))).unwrap().total;
+    assert_eq!((news(&store, "new"), news(&store, "standing")), (27, 0));
+    let mut more = run("b.pcap");
+    more.endpoints[0].standing = "deprecated".into();
+    more.verdicts.clear();
+    store.save_run(&more, at(200)).unwrap();
+    assert_eq!((news(&store, "new"), news(&store, "standing")), (27, 1));
+    let id = more.endpoints[1].id.to_string();
+    assert_eq!(store.endpoint(&id).unwrap().unwrap().row.calls, 20, "twice ten");
+    let change = &store.change_list(&where_(&CHANGES, "change", any("standing"))).unwrap().rows[0];
+    assert_eq!((change.before.as_deref(), change.after.as_deref()), (Some("shadow"), Some("deprecated")));
+    more.endpoints.truncate(1);
+    store.save_run(&more, at(201)).unwrap();
+    assert_eq!(store.endpoint(&id).unwrap().unwrap().row.calls, 10, "of the first run only");
+    assert_eq!(store.totals().unwrap().verdicts, 20);
+}
+
+#[test]
+fn a_store_of_the_first_schema_is_brought_to_this_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("old.db");
+    {
+        let old = rusqlite::Connection::open(&path).unwrap();
+        old.execute_batch(include_str!("../src/schema/001.sql")).unwrap();
+        old.pragma_update(None, "application_id", 0x5354_4150).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        old.execute("INSERT INTO runs (id, saved_at, summary) VALUES ('r', 1, '{}')", []).unwrap();
+        for v in run("a").verdicts {
+            let row = serde_json::to_string(&v).unwrap();
+            old.execute(
+                "INSERT INTO verdicts (id, run, last_seen, row) VALUES (?1, 'r', 5, ?2)",
+                [&v.id, &row],
+            )
+            .unwrap();
+        }
+    }
+    let store = Store::open(&path).unwrap();
+    assert_eq!(store.verdict_list(&wanted(5)).unwrap().total, 20);
+}
+
+#[test]
+fn findings_are_worked_on() {
+    let (_dir, mut store) = store();
+    store.set_now(at(300));
+    let status = |store: &Store, id: &str| store.finding(id).unwrap().unwrap().work.status;
+    let open = |store: &Store| store.finding_list(&where_(&FINDINGS, "status", any("open"))).unwrap().total;
+    assert_eq!(store.finding_list(&wanted(1)).unwrap().rows[0].row.severity, "critical");
+    assert_eq!(open(&store), 6);
+    let say = |s: &str| WorkChange { status: Some(s.into()), ..WorkChange::default() };
+    let accepted = WorkChange { expires_at: Some(Some(at(400))), ..say("accepted") };
+    assert_eq!(store.work_on(&["f0".into(), "none".into()], &accepted, "anna", at(300)).unwrap(), 1);
+    assert_eq!((status(&store, "f0").as_str(), open(&store)), ("accepted", 5));
+    store.set_now(at(401));
+    assert_eq!(status(&store, "f0"), "open", "it was accepted until then only");
+    store.work_on(&["f1".into()], &say("fixed"), "anna", at(401)).unwrap();
+    assert_eq!(status(&store, "f1"), "fixed");
+    let mut again = run("a.pcap");
+    again.findings[1].last_seen = at(500);
+    store.save_run(&again, at(501)).unwrap();
+    assert_eq!(status(&store, "f1"), "open", "it was seen again");
+
+    let teach = WorkChange { scope: Scope::Rule, ..say("false-positive") };
+    store.work_on(&["f3".into()], &teach, "anna", at(502)).unwrap();
+    let f5 = store.finding("f5").unwrap().unwrap();
+    assert_eq!((f5.work.status.as_str(), f5.work.by_rule), ("false-positive", true), "of the same rule");
+    assert_eq!(status(&store, "f2"), "open", "of another rule");
+    store
+        .work_on(&["f3".into()], &WorkChange { scope: Scope::Rule, ..say("open") }, "anna", at(503))
+        .unwrap();
+    assert_eq!(status(&store, "f5"), "open");
+    let assign = WorkChange { assignee: Some(Some("bert".into())), ..WorkChange::default() };
+    store.work_on(&["f3".into()], &assign, "anna", at(504)).unwrap();
+    assert_eq!(status(&store, "f3"), "assigned");
+    let log = store.work_log("f3").unwrap();
+    assert_eq!(
+        log.iter().map(|l| l.status.as_str()).collect::<Vec<_>>(),
+        ["assigned", "open", "false-positive"]
+    );
+    assert_eq!(store.finding_counts().unwrap().by_status["assigned"], 1);
+}
+
+#[test]
+fn somebody_is_forgotten_everywhere_and_nobody_else_is() {
+    let (dir, mut store) = store();
+    let evidence = |id: &str, ip: &str| sidetap_store::EvidenceRow {
+        id: id.into(),
+        at: at(1),
+        exchange: json!({"client": {"ip": ip}}),
+    };
+    let rows = [evidence("x-1", "203.0.113.1"), evidence("x-2", "203.0.113.11")];
+    store.record_evidence(&rows, &Default::default()).unwrap();
+    let removed = store.forget(SubjectKind::Ip, "203.0.113.1", "anna", at(600)).unwrap();
+    assert_eq!((removed.0["verdicts"], removed.0["evidence"], removed.0["members"]), (1, 1, 1));
+    assert!(store.verdict("v1").unwrap().is_none() && store.verdict("v11").unwrap().is_some());
+    assert_eq!(store.campaign("c1").unwrap().unwrap().members.len(), 8);
+    assert_eq!(store.campaign_item("c1").unwrap().unwrap().members, 8);
+    assert!(
+        store
+            .search(&["203.0.113.1".into()], 50)
+            .unwrap()
+            .iter()
+            .all(|h| h.kind == "verdict" && h.id != "v1")
+    );
+    store.checkpoint().unwrap();
+    drop(store);
+    let bytes = std::fs::read(dir.path().join("s.db")).unwrap();
+    let there = |name: &[u8]| bytes.windows(name.len()).any(|w| w == name);
+    assert!(
+        !there(b"\"203.0.113.1\"") && !there(b"From then on, 203.0.113.1"),
+        "not in the file's free pages either"
+    );
+    assert!(there(b"\"203.0.113.11\""));
+}
+
+#[test]
+fn a_copy_is_a_store() {
+    let (dir, store) = store();
+    let copy = dir.path().join("copy.db");
+    store.backup(&copy).unwrap();
+    assert!(store.backup(&copy).is_err(), "nothing is written over");
+    assert_eq!(Store::open_read_only(&copy).unwrap().verdict_list(&wanted(1)).unwrap().total, 20);
+}
+
+#[test]
+fn users_sessions_and_tokens_end_when_they_should() {
+    let (_dir, mut store) = store();
+    assert!(store.has_no_users().unwrap());
+    assert!(store.add_first_user("anna", "hash", at(0)).unwrap());
+    assert!(!store.add_first_user("eve", "hash", at(0)).unwrap(), "only once");
+    assert!(store.add_user("bert", "viewer", "hash", at(0)).unwrap());
+    assert!(!store.add_user("bert", "admin", "hash", at(0)).unwrap());
+    let session = |hash| NewSession { hash, user: "bert", csrf: "c", expires_at: at(100) };
+    store.add_session(&session(b"1"), at(0)).unwrap();
+    assert_eq!(store.session(b"1", at(99)).unwrap().unwrap().role, "viewer");
+    assert!(store.session(b"1", at(100)).unwrap().is_none() && store.session(b"2", at(1)).unwrap().is_none());
+    let token = TokenRow {
+        id: "t".into(),
+        name: "ci".into(),
+        user: "bert".into(),
+        role: "viewer".into(),
+        read_only: true,
+        created_at: at(0),
+        expires_at: Some(at(50)),
+        last_used: None,
+    };
+    store.add_token(&token, b"tok").unwrap();
+    assert!(store.token(b"tok", at(49)).unwrap().is_some() && store.token(b"tok", at(50)).unwrap().is_none());
+    assert!(!store.change_user("anna", Some("viewer"), None, None).unwrap(), "the last administrator");
+    assert!(!store.change_user("anna", None, Some(true), None).unwrap());
+    assert!(!store.remove_user("anna").unwrap());
+    assert!(store.change_user("bert", None, Some(true), None).unwrap());
+    assert!(store.session(b"1", at(1)).unwrap().is_none() && store.token(b"tok", at(1)).unwrap().is_none());
+    assert!(store.password("bert").unwrap().is_none());
+    assert!(store.remove_user("bert").unwrap() && store.tokens(None).unwrap().is_empty());
+    for n in 0..60_u8 {
+        store
+            .add_session(
+                &NewSession { hash: &[n], user: "anna", csrf: "c", expires_at: at(999) },
+                at(i64::from(n)),
+            )
+            .unwrap();
+    }
+    assert_eq!(store.users(at(60)).unwrap()[0].sessions, 50, "no more than so many");
+}
+
+#[test]
+fn a_verdict_that_comes_again_unchanged_costs_nothing() {
+    let (_dir, mut store) = store();
+    let verdicts: Vec<VerdictRow> = run("a.pcap").verdicts;
+    let before = store.verdict_list(&wanted(1)).unwrap();
+    store.save_verdicts("live", &verdicts, at(700)).unwrap();
+    store.save_verdicts("live", &verdicts, at(701)).unwrap();
+    assert_eq!(store.verdict_list(&wanted(1)).unwrap(), before);
+}
