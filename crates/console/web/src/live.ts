@@ -1,0 +1,56 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { useEffect, useState } from "react";
+
+import type { Live } from "./api/types";
+
+/** Which lists are worth asking again when a table changed. */
+const TOUCHES: Record<string, string[]> = {
+  endpoints: ["endpoints", "hosts", "overview"],
+  findings: ["findings", "overview"],
+  campaigns: ["campaigns", "overview"],
+  verdicts: ["verdicts", "overview"],
+  sensitive: ["sensitive", "overview"],
+  actions: ["actions", "mitigation", "overview"],
+  approvals: ["approvals"],
+  policies: ["policies"],
+  allow: ["allow"],
+};
+
+/** Listens to what happens: keeps lists fresh and gives the rates of a live capture. */
+export function useLive(): { live: Live | null; connected: boolean } {
+  const client = useQueryClient();
+  const [live, setLive] = useState<Live | null>(null);
+  const [connected, setConnected] = useState(false);
+  useEffect(() => {
+    const source = new EventSource("/api/v1/events");
+    const waiting = new Set<string>();
+    let timer = 0;
+    const touch = (tables: string[]) => {
+      for (const table of tables) for (const key of TOUCHES[table] ?? [table]) waiting.add(key);
+      if (timer === 0) {
+        timer = window.setTimeout(() => {
+          timer = 0;
+          for (const key of waiting) void client.invalidateQueries({ queryKey: [key] });
+          waiting.clear();
+        }, 2_000);
+      }
+    };
+    const read = (event: Event): Record<string, unknown> => {
+      try {
+        return JSON.parse((event as MessageEvent<string>).data) as Record<string, unknown>;
+      } catch {
+        return {};
+      }
+    };
+    source.addEventListener("open", () => setConnected(true));
+    source.addEventListener("error", () => setConnected(false));
+    source.addEventListener("stats", (event) => setLive(read(event) as unknown as Live));
+    source.addEventListener("changed", (event) => touch((read(event)["tables"] as string[] | undefined) ?? []));
+    for (const table of ["verdicts", "campaigns", "actions"]) source.addEventListener(table, () => touch([table]));
+    return () => {
+      source.close();
+      window.clearTimeout(timer);
+    };
+  }, [client]);
+  return { live, connected };
+}

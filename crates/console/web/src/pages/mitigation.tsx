@@ -1,0 +1,294 @@
+import { useState } from "react";
+
+import { api } from "../api/client";
+import type { ActionRow, AuditRow, Device, Entry, Mitigation } from "../api/types";
+import { n } from "../lib/format";
+import { words } from "../lib/text";
+import { useApi } from "../lib/use";
+import { A, pathTo, to, useUrl } from "../lib/url";
+import { Act, Confirm, Dialog, Field, useAct, useMay } from "../ui/act";
+import type { Column } from "../ui/list";
+import { List } from "../ui/list";
+import { Page, Tabs } from "../ui/page";
+import { Card, Empty, Shown } from "../ui/state";
+import { Badge, Facts, T, Time, Word } from "../ui/text";
+import { RESPONSES } from "./options";
+
+const TABS = [
+  { id: "devices", name: "Devices" },
+  { id: "entries", name: "What is on them" },
+  { id: "actions", name: "Actions" },
+  { id: "audit", name: "Audit" },
+];
+
+const TOUCHES = ["mitigation", "actions", "approvals", "audit"];
+
+export function MitigationPage() {
+  const { search } = useUrl();
+  const tab = TABS.some((one) => one.id === search["tab"]) ? (search["tab"] ?? "devices") : "devices";
+  const query = useApi<Mitigation>("/mitigation");
+  return (
+    <Page
+      title="Mitigation"
+      lead="Devices that are told what to do, what they hold, and the way back."
+      meta={
+        query.data ? (
+          <>
+            <Badge kind={query.data.mode === "enforce" ? "warn" : "info"}>{words(query.data.mode)}</Badge>
+            {query.data.killed ? <Badge kind="bad">kill switch is on: nothing is pushed</Badge> : null}
+          </>
+        ) : null
+      }
+      actions={query.data ? <Switches data={query.data} /> : null}
+    >
+      <Tabs label="Parts of mitigation" tabs={TABS} chosen={tab} href={(id) => to("/mitigation", id === "devices" ? {} : { tab: id })} />
+      {tab === "devices" ? <Shown query={query}>{(data) => <Devices data={data} />}</Shown> : null}
+      {tab === "entries" ? <Entries /> : null}
+      {tab === "actions" ? <Actions /> : null}
+      {tab === "audit" ? <Audit /> : null}
+    </Page>
+  );
+}
+
+function Switches({ data }: { data: Mitigation }) {
+  const [undoing, setUndoing] = useState(false);
+  const kill = useAct((on: boolean) => api.put<void>("/mitigation/kill-switch", { on }), { done: data.killed ? "Pushes go out again" : "Nothing is pushed any more", touches: TOUCHES });
+  return (
+    <>
+      <Act needs="operator" onClick={() => setUndoing(true)}>
+        Undo…
+      </Act>
+      <Confirm
+        needs="operator"
+        className={data.killed ? "main" : "danger"}
+        label={data.killed ? "Release the kill switch" : "Kill switch"}
+        question={data.killed ? "Let pushes go out again?" : "Stop all pushes?"}
+        detail={<p className="muted">{data.killed ? "Devices are brought to what policy asks for at the next push." : "Nothing more is sent to any device until it is released. What devices hold already stays until it expires or is undone."}</p>}
+        yes={data.killed ? "Release" : "Stop all pushes"}
+        act={() => kill.mutate(!data.killed)}
+      />
+      <Dialog title="Undo" open={undoing} close={() => setUndoing(false)}>
+        <Undo close={() => setUndoing(false)} />
+      </Dialog>
+    </>
+  );
+}
+
+type UndoKind = "since" | "policy" | "campaign" | "verdict" | "all";
+
+function Undo({ close }: { close: () => void }) {
+  const [kind, setKind] = useState<UndoKind>("since");
+  const [value, setValue] = useState("60");
+  const body = (): Record<string, unknown> => {
+    if (kind === "all") return { all: true };
+    if (kind === "since") return { since: new Date(Date.now() - Number(value || "0") * 60_000).toISOString() };
+    return { [kind]: value.trim() };
+  };
+  const [plan, setPlan] = useState<unknown>(null);
+  const look = useAct(() => api.post<unknown>("/mitigation/undo", { ...body(), dry_run: true }), { then: setPlan });
+  const undo = useAct(() => api.post<unknown>("/mitigation/undo", body()), { done: "Undone; the actions tell what each device answered", touches: TOUCHES, then: close });
+  const names: Record<UndoKind, string> = { since: "Everything of the last minutes", policy: "Everything of one policy", campaign: "Everything about one campaign", verdict: "One verdict", all: "Everything" };
+  return (
+    <form
+      className="stack"
+      onSubmit={(event) => {
+        event.preventDefault();
+        undo.mutate(undefined);
+      }}
+    >
+      <Field label="What">
+        {(id) => (
+          <select
+            id={id}
+            value={kind}
+            onChange={(event) => {
+              setKind(event.target.value as UndoKind);
+              setValue(event.target.value === "since" ? "60" : "");
+              setPlan(null);
+            }}
+          >
+            {(Object.keys(names) as UndoKind[]).map((one) => (
+              <option key={one} value={one}>
+                {names[one]}
+              </option>
+            ))}
+          </select>
+        )}
+      </Field>
+      {kind === "all" ? null : (
+        <Field label={kind === "since" ? "Minutes" : `Id of the ${kind}`}>
+          {(id) => <input id={id} value={value} type={kind === "since" ? "number" : "text"} min={1} required onChange={(event) => setValue(event.target.value)} />}
+        </Field>
+      )}
+      {plan ? (
+        <pre className="block" tabIndex={0} aria-label="What would be removed">
+          <T>{JSON.stringify(plan, null, 2)}</T>
+        </pre>
+      ) : null}
+      <div className="row end">
+        <Act onClick={() => look.mutate(undefined)} needs="operator" disabled={look.isPending}>
+          Show what would go
+        </Act>
+        <Act type="submit" className="danger" needs="operator" disabled={undo.isPending}>
+          Undo
+        </Act>
+      </div>
+    </form>
+  );
+}
+
+function Devices({ data }: { data: Mitigation }) {
+  const [plan, setPlan] = useState<unknown>(null);
+  const look = useAct(() => api.post<unknown>("/mitigation/plan", {}), { then: setPlan });
+  const push = useAct(() => api.post<unknown>("/mitigation/push", {}), { done: "Pushed; the actions tell what each device answered", touches: TOUCHES });
+  if (data.devices.length === 0) {
+    return (
+      <Card>
+        <Empty title="No device is configured">
+          Name one in <code>sidetap.toml</code> under <code>[connectors]</code>: HAProxy, nginx, nftables, a pull feed for firewalls, and others. Until then verdicts are shown and nothing is blocked.
+        </Empty>
+      </Card>
+    );
+  }
+  return (
+    <div className="stack loose">
+      <div className="grid two">
+        {data.devices.map((device) => (
+          <DeviceCard key={device.name} device={device} />
+        ))}
+      </div>
+      <Card
+        title="Next push"
+        more={
+          <span className="row">
+            <Act onClick={() => look.mutate(undefined)} disabled={look.isPending}>
+              Show the plan
+            </Act>
+            <Confirm needs="operator" className="main" label="Push now" question="Bring the devices to what policy asks for?" detail={<p className="muted">Mode: {data.mode}. Guards apply. In dry-run mode nothing leaves.</p>} yes="Push" act={() => push.mutate(undefined)} disabled={data.killed || push.isPending} />
+          </span>
+        }
+      >
+        {plan ? (
+          <pre className="block" tabIndex={0} aria-label="The plan">
+            <T>{JSON.stringify(plan, null, 2)}</T>
+          </pre>
+        ) : (
+          <p className="muted">The plan says what would be added, refreshed and removed, device by device.</p>
+        )}
+      </Card>
+    </div>
+  );
+}
+
+function DeviceCard({ device }: { device: Device }) {
+  return (
+    <Card title={<T>{device.name}</T>} more={<Badge kind={device.ok === null ? "" : device.ok ? "ok" : "bad"}>{device.ok === null ? "not asked yet" : device.ok ? "answers" : "fails"}</Badge>}>
+      <div className="stack">
+        {device.error ? (
+          <p className="notice bad">
+            <T>{device.error}</T>
+          </p>
+        ) : null}
+        <Facts
+          of={[
+            ["Kind", words(device.kind)],
+            ["Mode", words(device.mode)],
+            ["Own entries", <A key="e" href={to("/mitigation", { tab: "entries", device: device.name })}>{n(device.entries)}</A>],
+            ["Wanted", n(device.wanted)],
+            ["Missing", device.missing ? <Badge key="m" kind="warn">{n(device.missing)}</Badge> : n(device.missing)],
+            ["Of others", n(device.foreign)],
+            ["Sees", device.sees.map(words).join(", ")],
+            ["Can", device.can.map(words).join(", ")],
+            ["Last push", <Time key="p" at={device.last_push} />],
+            ["It answered", <T key="a">{device.last_answer}</T>],
+          ]}
+        />
+      </div>
+    </Card>
+  );
+}
+
+const entryColumns: Column<Entry>[] = [
+  { id: "subject", name: "Subject", sort: "subject", wide: true, cell: (row) => (row.verdict ? <A href={pathTo.actor(row.verdict)}><T mono>{row.subject}</T></A> : <T mono>{row.subject}</T>) },
+  { id: "device", name: "Device", cell: (row) => <T>{row.device}</T> },
+  { id: "response", name: "Response", cell: (row) => words(row.response) },
+  { id: "policy", name: "Policy", cell: (row) => <T>{row.policy}</T> },
+  { id: "state", name: "State", cell: (row) => <Word id={row.state} /> },
+  { id: "since", name: "Since", sort: "-since", cell: (row) => <Time at={row.since} /> },
+  { id: "expires", name: "Lets go", sort: "expires_at", cell: (row) => <Time at={row.expires_at} /> },
+];
+
+function Entries() {
+  return (
+    <Card flush>
+      <List<Entry>
+        path="/mitigation/entries"
+        caption="Entries on devices"
+        columns={entryColumns}
+        rowId={(row) => `${row.device} ${row.subject} ${row.response}`}
+        sort="-since"
+        filters={[
+          { name: "device", label: "Device" },
+          { name: "response", label: "Response", options: RESPONSES },
+        ]}
+        empty={<Empty title="Devices hold nothing of Sidetap's" />}
+      />
+    </Card>
+  );
+}
+
+const actionColumns: Column<ActionRow>[] = [
+  { id: "at", name: "When", sort: "-at", cell: (row) => <Time at={row.at} /> },
+  { id: "outcome", name: "Outcome", cell: (row) => <Word id={row.outcome} /> },
+  { id: "kind", name: "What", cell: (row) => `${words(row.kind)} (${row.mode})` },
+  { id: "connector", name: "Device", cell: (row) => <T>{row.connector}</T> },
+  { id: "subject", name: "Subject", wide: true, cell: (row) => (row.verdict ? <A href={pathTo.actor(row.verdict)}><T mono>{row.subject}</T></A> : <T mono>{row.subject}</T>) },
+  { id: "response", name: "Response", cell: (row) => words(row.response) },
+  { id: "answer", name: "It answered", wide: true, cell: (row) => <T>{row.answer}</T> },
+  { id: "actor", name: "By", cell: (row) => <T>{row.actor}</T> },
+];
+
+function Actions() {
+  return (
+    <Card flush>
+      <List<ActionRow>
+        path="/actions"
+        caption="Actions"
+        columns={actionColumns}
+        rowId={(row) => String(row.seq ?? `${row.at} ${row.connector} ${row.subject}`)}
+        sort="-at"
+        filters={[
+          { name: "outcome", label: "Outcome", options: ["planned", "done", "refused", "failed"] },
+          { name: "kind", label: "What", options: ["add", "refresh", "remove", "undo", "push"] },
+          { name: "connector", label: "Device" },
+          { name: "mode", label: "Mode", options: ["dry-run", "enforce"] },
+        ]}
+        linked={["verdict", "response", "actor", "seen_after", "seen_before"]}
+        empty={<Empty title="No device was asked for anything yet" />}
+      />
+    </Card>
+  );
+}
+
+const auditColumns: Column<AuditRow>[] = [
+  { id: "at", name: "When", sort: "-at", cell: (row) => <Time at={row.at} /> },
+  { id: "actor", name: "Who", cell: (row) => <T>{row.actor}</T> },
+  { id: "action", name: "What", cell: (row) => <code>{row.action}</code> },
+  { id: "detail", name: "Detail", wide: true, cell: (row) => <T>{typeof row.detail === "string" ? row.detail : JSON.stringify(row.detail)}</T> },
+];
+
+function Audit() {
+  const may = useMay("analyst");
+  if (!may) {
+    return (
+      <Card>
+        <Empty title="The audit is read by analysts" />
+      </Card>
+    );
+  }
+  return (
+    <Card flush>
+      <List<AuditRow> path="/audit" caption="Audit" columns={auditColumns} rowId={(row) => String(row.seq)} sort="-at" filters={[{ name: "actor", label: "Who" }, { name: "action", label: "What begins with" }]} linked={["seen_after", "seen_before"]} empty={<Empty title="Nothing was changed yet" />} />
+    </Card>
+  );
+}

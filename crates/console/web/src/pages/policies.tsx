@@ -1,0 +1,265 @@
+import type { ReactNode } from "react";
+
+import { api } from "../api/client";
+import type { AllowItem, Approval, Policies, PolicyRule, PolicyVersion } from "../api/types";
+import { duration, n } from "../lib/format";
+import { words } from "../lib/text";
+import { useApi } from "../lib/use";
+import { A, pathTo, to, useUrl } from "../lib/url";
+import { Act, Confirm, useAct } from "../ui/act";
+import { AllowForm } from "./allow-form";
+import type { Column } from "../ui/list";
+import { List } from "../ui/list";
+import { Page, Tabs } from "../ui/page";
+import { Card, Empty, Shown } from "../ui/state";
+import { Badge, Facts, T, Time, Word } from "../ui/text";
+import { Editor } from "./policy-editor";
+
+const TABS = [
+  { id: "rules", name: "Rules" },
+  { id: "edit", name: "Edit and simulate" },
+  { id: "approvals", name: "Approvals" },
+  { id: "allow", name: "Allow list" },
+  { id: "versions", name: "Versions" },
+];
+
+export function PoliciesPage() {
+  const { search } = useUrl();
+  const tab = TABS.some((one) => one.id === search["tab"]) ? (search["tab"] ?? "rules") : "rules";
+  const query = useApi<Policies>("/policies");
+  return (
+    <Page title="Policies" lead="What is done about a verdict, and what no rule can pass.">
+      <Tabs label="Parts of the policies" tabs={TABS} chosen={tab} href={(id) => to("/policies", id === "rules" ? {} : { tab: id })} />
+      {tab === "rules" ? <Shown query={query}>{(data) => <Rules data={data} />}</Shown> : null}
+      {tab === "edit" ? <Shown query={query}>{(data) => <Editor key={data.version} data={data} />}</Shown> : null}
+      {tab === "approvals" ? <Approvals /> : null}
+      {tab === "allow" ? <Allow /> : null}
+      {tab === "versions" ? <Versions /> : null}
+    </Page>
+  );
+}
+
+function Rules({ data }: { data: Policies }) {
+  return (
+    <div className="stack loose">
+      <Card title={`Rules, in the order they are tried`} more={<span className="muted">The first that fits decides</span>} flush>
+        <div className="table-wrap" tabIndex={0} role="region" aria-label="Rules">
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">Rule</th>
+                <th scope="col">When</th>
+                <th scope="col">Response</th>
+                <th scope="col">For</th>
+                <th scope="col" className="num">
+                  Priority
+                </th>
+                <th scope="col">From</th>
+              </tr>
+            </thead>
+            <tbody>
+              {data.rules.map((rule) => (
+                <Rule key={rule.id} rule={rule} />
+              ))}
+            </tbody>
+          </table>
+        </div>
+      </Card>
+      <Guards data={data} />
+    </div>
+  );
+}
+
+function Rule({ rule }: { rule: PolicyRule }) {
+  return (
+    <tr>
+      <td className="wide">
+        <A href={to("/actors", { policy: rule.id })} title="Actors that this rule decided about">
+          {rule.id}
+        </A>
+        {rule.enabled ? null : <Badge kind="warn">off</Badge>}
+        <span className="sub">
+          <T>{rule.description}</T>
+        </span>
+      </td>
+      <td className="wide">
+        <code className="break">
+          <T>{rule.when}</T>
+        </code>
+      </td>
+      <td className="nowrap">{words(rule.response)}</td>
+      <td className="nowrap">{rule.ttl_s ? duration(rule.ttl_s) : "–"}</td>
+      <td className="num">{rule.priority}</td>
+      <td>{words(rule.source)}</td>
+    </tr>
+  );
+}
+
+function Guards({ data }: { data: Policies }) {
+  return (
+    <Card title="Guards">
+      <p className="muted">They hold a verdict back whatever a rule says, and the verdict then tells which.</p>
+      <Facts
+        of={Object.entries(data.guards).map(([name, value]): [string, ReactNode] => [
+          words(name),
+          <T key={name}>{Array.isArray(value) ? value.map((one) => (typeof one === "object" ? JSON.stringify(one) : String(one))).join(", ") : typeof value === "object" && value !== null ? JSON.stringify(value) : String(value)}</T>,
+        ])}
+      />
+    </Card>
+  );
+}
+
+const approvalColumns = (decide: (row: Approval, yes: boolean) => void, busy: boolean): Column<Approval>[] => [
+  {
+    id: "title",
+    name: "What is asked",
+    wide: true,
+    cell: (row) => (
+      <>
+        <T>{row.title}</T>
+        <span className="sub">
+          <T>{row.why}</T>
+        </span>
+        {row.plan !== null && row.plan !== undefined && JSON.stringify(row.plan) !== "{}" ? (
+          <details>
+            <summary className="small">Plan</summary>
+            <pre className="block">
+              <T>{JSON.stringify(row.plan, null, 2)}</T>
+            </pre>
+          </details>
+        ) : null}
+      </>
+    ),
+  },
+  { id: "status", name: "State", cell: (row) => <Word id={row.status} /> },
+  { id: "response", name: "Response", cell: (row) => (row.response ? words(row.response) : "–") },
+  {
+    id: "about",
+    name: "About",
+    cell: (row) => (
+      <>
+        {row.campaign ? <A href={pathTo.campaign(row.campaign)}>Campaign</A> : row.verdict ? <A href={pathTo.actor(row.verdict)}>Actor</A> : null}
+        <span className="sub">
+          <T>{row.subject ?? row.policy}</T>
+        </span>
+      </>
+    ),
+  },
+  { id: "connector", name: "Device", cell: (row) => <T>{row.connector}</T> },
+  { id: "at", name: "Asked", sort: "-at", cell: (row) => <Time at={row.at} /> },
+  { id: "expires", name: "Expires", cell: (row) => <Time at={row.expires_at} /> },
+  {
+    id: "decide",
+    name: "Decision",
+    cell: (row) =>
+      row.status === "pending" ? (
+        <div className="row">
+          <Act needs="operator" className="main" disabled={busy} onClick={() => decide(row, true)}>
+            Approve
+          </Act>
+          <Act needs="operator" disabled={busy} onClick={() => decide(row, false)}>
+            Reject
+          </Act>
+        </div>
+      ) : (
+        <>
+          <T>{row.decided_by}</T>
+          <span className="sub">
+            <Time at={row.decided_at} />
+          </span>
+        </>
+      ),
+  },
+];
+
+function Approvals() {
+  const decide = useAct(({ row, yes }: { row: Approval; yes: boolean }) => api.post<Approval>(`/approvals/${encodeURIComponent(row.id)}/${yes ? "approve" : "reject"}`, {}), {
+    done: (row) => `${words(row.status)}: ${row.title}`,
+    touches: ["approvals", "mitigation", "actions", "policies"],
+  });
+  return (
+    <Card flush>
+      <List<Approval>
+        path="/approvals"
+        caption="Approvals"
+        columns={approvalColumns((row, yes) => decide.mutate({ row, yes }), decide.isPending)}
+        rowId={(row) => row.id}
+        sort="-at"
+        filters={[{ name: "status", label: "State", options: ["pending", "approved", "rejected", "expired", "applied"] }]}
+        empty={
+          <Empty title="Nothing waits for approval">
+            Where a policy or a connector is in the mode <code>approve</code>, what it would do waits here until somebody decides or it expires.
+          </Empty>
+        }
+      />
+    </Card>
+  );
+}
+
+const allowColumns = (remove: (row: AllowItem) => void): Column<AllowItem>[] => [
+  { id: "value", name: "Who", wide: true, cell: (row) => <T mono>{row.value}</T> },
+  { id: "kind", name: "Kind", cell: (row) => words(row.kind) },
+  { id: "reason", name: "Reason", wide: true, cell: (row) => <T>{row.reason}</T> },
+  { id: "by", name: "By", cell: (row) => <T>{row.by}</T> },
+  { id: "at", name: "Since", cell: (row) => <Time at={row.at} /> },
+  { id: "expires", name: "Until", cell: (row) => (row.expires_at ? <Time at={row.expires_at} /> : "Always") },
+  {
+    id: "remove",
+    name: "From",
+    cell: (row) =>
+      row.source === "console" ? (
+        <Confirm needs="operator" label="Remove" question="Take it off the allow list?" detail={<T mono>{row.value}</T>} yes="Remove" act={() => remove(row)} />
+      ) : (
+        <span className="muted">Configuration</span>
+      ),
+  },
+];
+
+function Allow() {
+  const remove = useAct((row: AllowItem) => api.delete<void>(`/allow/${encodeURIComponent(row.id)}`), { done: "Removed", touches: ["allow", "policies"] });
+  return (
+    <div className="grid side">
+      <Card flush title="Never acted against">
+        <List<AllowItem>
+          path="/allow"
+          caption="Allow list"
+          columns={allowColumns((row) => remove.mutate(row))}
+          rowId={(row) => row.id}
+          sort=""
+          empty={<Empty title="The list is empty">Put your own networks, monitoring, partners and the address that you work from on it.</Empty>}
+        />
+      </Card>
+      <Card title="Add">
+        <AllowForm />
+      </Card>
+    </div>
+  );
+}
+
+const versionColumns: Column<PolicyVersion>[] = [
+  { id: "version", name: "Version", num: true, cell: (row) => n(row.version) },
+  { id: "at", name: "Saved", cell: (row) => <Time at={row.at} /> },
+  { id: "by", name: "By", cell: (row) => <T>{row.by}</T> },
+  { id: "comment", name: "Comment", wide: true, cell: (row) => <T>{row.comment}</T> },
+  {
+    id: "text",
+    name: "Text",
+    wide: true,
+    cell: (row) => (
+      <details>
+        <summary>Show</summary>
+        <pre className="block" tabIndex={0} aria-label={`Version ${row.version}`}>
+          <T>{row.text}</T>
+        </pre>
+      </details>
+    ),
+  },
+];
+
+function Versions() {
+  return (
+    <Card flush>
+      <List<PolicyVersion> path="/policies/versions" caption="Versions" columns={versionColumns} rowId={(row) => String(row.version)} sort="" exports={false} empty={<Empty title="No policy was saved here yet">The built-in rules decide. A policy saved under “Edit and simulate” is version 1.</Empty>} />
+    </Card>
+  );
+}

@@ -1,0 +1,327 @@
+import { useQuery } from "@tanstack/react-query";
+import { useEffect, useMemo, useRef, useState } from "react";
+
+import { ApiError, api } from "../api/client";
+import type { Policies, PolicyCheck, PolicyError, Simulation, Subject } from "../api/types";
+import { n } from "../lib/format";
+import { words } from "../lib/text";
+import { A, pathTo, useUrl } from "../lib/url";
+import { Act, Dialog, Field, messageOf, useAct, useSay } from "../ui/act";
+import { Card, Empty } from "../ui/state";
+import { Badge, T } from "../ui/text";
+import { dropDraft, readDraft } from "./draft";
+
+const START = `version: 1
+extends: default        # own rules first, then the built-in ones
+rules:
+  - id: my-rule
+    description: What it is for.
+    priority: 10        # lower first
+    when: intent == "malicious" && class == "credential-stuffing"
+    response: block
+    ttl: 1h
+`;
+
+/** The policy as text: checked while it is written, simulated before it is saved. */
+export function Editor({ data }: { data: Policies }) {
+  const { search, set } = useUrl();
+  const suggestion = search["draft"] === "suggestion" ? readDraft() : null;
+  const saved = data.text ?? START;
+  const [text, setText] = useState(suggestion ?? saved);
+  const [settled, setSettled] = useState(text);
+  const [tried, setTried] = useState<{ text: string; result: Simulation } | null>(null);
+  const [saving, setSaving] = useState(false);
+  const area = useRef<HTMLTextAreaElement>(null);
+  const say = useSay();
+  useEffect(() => {
+    const timer = window.setTimeout(() => setSettled(text), 400);
+    return () => window.clearTimeout(timer);
+  }, [text]);
+  const check = useQuery({
+    queryKey: ["policy-check", settled],
+    queryFn: () => api.post<PolicyCheck>("/policies/check", { text: settled }),
+    staleTime: Infinity,
+    retry: false,
+  });
+  const simulate = useAct((what: string) => api.post<Simulation>("/policies/simulate", { text: what }), {
+    then: (result) => setTried({ text, result }),
+  });
+  const save = useAct((comment: string) => api.put<{ version: number }>("/policies", { text, comment, version: data.version }), {
+    done: (out) => `Saved as version ${out.version}`,
+    touches: ["policies", "verdicts", "approvals"],
+    then: () => {
+      setSaving(false);
+      dropDraft();
+      set({ draft: undefined });
+    },
+  });
+  const errors = check.data?.errors ?? [];
+  const goTo = (error: PolicyError) => {
+    const box = area.current;
+    if (!box || error.line === null) return;
+    const lines = text.split("\n");
+    const start = lines.slice(0, error.line - 1).reduce((sum, line) => sum + line.length + 1, 0) + Math.max(0, (error.column ?? 1) - 1);
+    box.focus();
+    box.setSelectionRange(start, start + 1);
+  };
+  const ready = check.data?.ok === true && settled === text;
+  const fresh = tried !== null && tried.text === text;
+  return (
+    <div className="grid side">
+      <div className="stack loose">
+        <Card
+          title={data.path ? `Policy in ${data.path}` : "Own policy"}
+          more={
+            <span className="row">
+              <button type="button" className="btn quiet" onClick={() => { setText(saved); dropDraft(); set({ draft: undefined }); }} disabled={text === saved}>
+                Back to what is saved
+              </button>
+            </span>
+          }
+        >
+          <div className="stack">
+            {suggestion ? <p className="notice info">This is the policy that a campaign's page suggested. Nothing is saved yet: simulate it, then save it.</p> : null}
+            {data.editable ? null : <p className="notice warn">This server cannot save policies: it was started without a policy file or store to write to. Checking and simulating work.</p>}
+            <label className="sr" htmlFor="policy-text">
+              The policy as YAML
+            </label>
+            <textarea
+              id="policy-text"
+              ref={area}
+              className="code"
+              rows={22}
+              spellCheck={false}
+              value={text}
+              aria-describedby="policy-check"
+              aria-invalid={errors.length > 0}
+              onChange={(event) => setText(event.target.value)}
+            />
+            <div id="policy-check" aria-live="polite">
+              {check.isError ? (
+                <p className="notice bad">{messageOf(check.error)}</p>
+              ) : errors.length > 0 ? (
+                <ul className="stack">
+                  {errors.map((error, at) => (
+                    <li key={at} className="notice bad">
+                      {error.line === null ? null : (
+                        <button type="button" className="btn small" onClick={() => goTo(error)}>
+                          line {error.line}
+                          {error.column === null ? "" : `, column ${error.column}`}
+                        </button>
+                      )}{" "}
+                      <T>{error.message}</T>
+                      {error.hint ? (
+                        <p className="muted">
+                          <T>{error.hint}</T>
+                        </p>
+                      ) : null}
+                    </li>
+                  ))}
+                </ul>
+              ) : ready ? (
+                <p>
+                  <Badge kind="ok">valid</Badge> {n(check.data?.rules)} rules
+                </p>
+              ) : (
+                <p className="muted">Checking…</p>
+              )}
+            </div>
+            <div className="row end">
+              <Act needs="analyst" onClick={() => simulate.mutate(text)} disabled={!ready || simulate.isPending}>
+                {simulate.isPending ? "Simulating…" : "Simulate on stored traffic"}
+              </Act>
+              <Act
+                needs="operator"
+                className="main"
+                disabled={!ready || !data.editable || text === data.text}
+                onClick={() => (fresh ? setSaving(true) : say("bad", "Simulate it first: what it would do is part of the decision."))}
+              >
+                Save…
+              </Act>
+            </div>
+          </div>
+        </Card>
+        {tried ? <Effect result={tried.result} stale={!fresh} /> : null}
+      </div>
+      <FieldsCard data={data} />
+      <Dialog title="Save this policy?" open={saving} close={() => setSaving(false)}>
+        <SaveForm result={tried?.result} busy={save.isPending} error={save.error} save={(comment) => save.mutate(comment)} />
+      </Dialog>
+    </div>
+  );
+}
+
+function SaveForm({ result, busy, error, save }: { result: Simulation | undefined; busy: boolean; error: unknown; save: (comment: string) => void }) {
+  const honest = Object.entries(result?.responses ?? {}).reduce((sum, [name, row]) => (["none", "alert", "log", "tag"].includes(name) ? sum : sum + row.honest_requests), 0);
+  return (
+    <form
+      className="stack"
+      onSubmit={(event) => {
+        event.preventDefault();
+        save(String(new FormData(event.currentTarget).get("comment") ?? "").trim());
+      }}
+    >
+      {result ? (
+        <p>
+          It changes what is done about {n(result.changed_total)} of {n(result.verdicts)} verdicts.{" "}
+          {honest > 0 ? <Badge kind="bad">{n(honest)} honest requests would be acted against</Badge> : <Badge kind="ok">no honest request is acted against</Badge>}
+        </p>
+      ) : null}
+      <Field label="Why">{(id) => <input id={id} name="comment" required placeholder="What it is for" />}</Field>
+      {error instanceof ApiError ? <p className="notice bad">{messageOf(error)}</p> : null}
+      <div className="row end">
+        <button type="submit" className="btn main" disabled={busy}>
+          Save
+        </button>
+      </div>
+    </form>
+  );
+}
+
+function subject(of: string | Subject): string {
+  return typeof of === "string" ? of : of.value;
+}
+
+/** What it would have done to what was stored. */
+function Effect({ result, stale }: { result: Simulation; stale: boolean }) {
+  const rows = useMemo(() => Object.entries(result.responses).sort((a, b) => b[1].requests - a[1].requests), [result.responses]);
+  return (
+    <Card title="What it would have done" more={stale ? <Badge kind="warn">the text has changed since</Badge> : <span className="muted">{n(result.verdicts)} stored verdicts</span>} flush id="simulation">
+      <div className="table-wrap" tabIndex={0} role="region" aria-label="Effect by response">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Response</th>
+              <th scope="col" className="num">
+                Verdicts
+              </th>
+              <th scope="col" className="num">
+                Requests
+              </th>
+              <th scope="col" className="num">
+                Malicious
+              </th>
+              <th scope="col" className="num">
+                Honest
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {rows.map(([name, row]) => (
+              <tr key={name}>
+                <td>{words(name)}</td>
+                <td className="num">{n(row.verdicts)}</td>
+                <td className="num">{n(row.requests)}</td>
+                <td className="num">{n(row.malicious_requests)}</td>
+                <td className="num">{row.honest_requests > 0 && !["none", "alert", "log"].includes(name) ? <Badge kind="bad">{n(row.honest_requests)}</Badge> : n(row.honest_requests)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      <div className="stack loose" style={{ padding: "var(--s4)" }}>
+        {result.held.length > 0 ? (
+          <div className="stack">
+            <h3>Held by guards</h3>
+            <ul>
+              {result.held.map((one) => (
+                <li key={one.why}>
+                  {n(one.verdicts)}: <T>{one.why}</T>
+                </li>
+              ))}
+            </ul>
+          </div>
+        ) : null}
+        <div className="stack">
+          <h3>
+            {result.changed_total === 0 ? "Nothing changes against the present policy" : `${n(result.changed_total)} verdicts change against the present policy`}
+          </h3>
+          {result.changed.length > 0 ? (
+            <div className="table-wrap" tabIndex={0} role="region" aria-label="Verdicts that change" style={{ maxHeight: "20rem", overflowY: "auto" }}>
+              <table>
+                <thead>
+                  <tr>
+                    <th scope="col">Actor</th>
+                    <th scope="col">Was</th>
+                    <th scope="col">Would be</th>
+                    <th scope="col">Rule</th>
+                  </tr>
+                </thead>
+                <tbody>
+                  {result.changed.map((row) => (
+                    <tr key={row.verdict}>
+                      <td>
+                        <A href={pathTo.actor(row.verdict)}>
+                          <T mono>{subject(row.subject)}</T>
+                        </A>
+                      </td>
+                      <td>{words(row.was)}</td>
+                      <td>{words(row.would)}</td>
+                      <td>
+                        <T>{row.rule}</T>
+                      </td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+            </div>
+          ) : null}
+        </div>
+        {result.by_rule.length > 0 ? (
+          <details>
+            <summary>By rule</summary>
+            <div className="table-wrap" tabIndex={0} role="region" aria-label="Effect by rule">
+              <table>
+                <thead>
+                  <tr>
+                    <th scope="col">Rule</th>
+                    <th scope="col">Response</th>
+                    <th scope="col" className="num">
+                      Verdicts
+                    </th>
+                    <th scope="col" className="num">
+                      Requests
+                    </th>
+                  </tr>
+                </thead>
+                <tbody>
+                  {result.by_rule.map((row) => (
+                    <tr key={`${row.rule} ${row.response}`}>
+                      <td>
+                        <T>{row.rule}</T>
+                      </td>
+                      <td>{words(row.response)}</td>
+                      <td className="num">{n(row.verdicts)}</td>
+                      <td className="num">{n(row.requests)}</td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+            </div>
+          </details>
+        ) : null}
+      </div>
+    </Card>
+  );
+}
+
+function FieldsCard({ data }: { data: Policies }) {
+  return (
+    <Card title="Fields for conditions">
+      {data.fields.length === 0 ? (
+        <Empty title="No fields are documented" />
+      ) : (
+        <dl className="stack" style={{ maxHeight: "44rem", overflowY: "auto" }} tabIndex={0} aria-label="Fields">
+          {data.fields.map((field) => (
+            <div key={field.name}>
+              <dt>
+                <code>{field.name}</code> <span className="muted small">{field.type}</span>
+              </dt>
+              <dd className="muted small">{field.description}</dd>
+            </div>
+          ))}
+        </dl>
+      )}
+    </Card>
+  );
+}

@@ -1,0 +1,44 @@
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
+
+import { parseSearch, stringifySearch, A } from "./lib/url";
+import { Shell } from "./shell";
+import { Page } from "./ui/page";
+import { Empty, Failed } from "./ui/state";
+
+function Missing() {
+  return (
+    <Page title="No such page">
+      <Empty title="Nothing is here">
+        The link may be mistyped. <A href="/">Go to the overview</A>
+      </Empty>
+    </Page>
+  );
+}
+
+const root = createRootRoute({ component: Shell, notFoundComponent: Missing, validateSearch: (search: Record<string, unknown>) => search as Record<string, string> });
+
+const route = <P extends string>(path: P, component: ReturnType<typeof lazyRouteComponent>) => createRoute({ getParentRoute: () => root, path, component });
+
+const tree = root.addChildren([
+  route("/", lazyRouteComponent(() => import("./pages/overview"), "OverviewPage")),
+  route("/campaigns", lazyRouteComponent(() => import("./pages/campaigns"), "CampaignsPage")),
+  route("/campaigns/$id", lazyRouteComponent(() => import("./pages/campaign"), "CampaignPage")),
+  route("/inventory", lazyRouteComponent(() => import("./pages/inventory"), "InventoryPage")),
+  route("/inventory/endpoints/$id", lazyRouteComponent(() => import("./pages/endpoint"), "EndpointPage")),
+  route("/findings", lazyRouteComponent(() => import("./pages/findings"), "FindingsPage")),
+  route("/findings/$id", lazyRouteComponent(() => import("./pages/finding"), "FindingPage")),
+  route("/actors", lazyRouteComponent(() => import("./pages/actors"), "ActorsPage")),
+  route("/actors/$id", lazyRouteComponent(() => import("./pages/actor"), "ActorPage")),
+  route("/sensitive", lazyRouteComponent(() => import("./pages/sensitive"), "SensitivePage")),
+  route("/policies", lazyRouteComponent(() => import("./pages/policies"), "PoliciesPage")),
+  route("/mitigation", lazyRouteComponent(() => import("./pages/mitigation"), "MitigationPage")),
+  route("/search", lazyRouteComponent(() => import("./pages/search"), "SearchPage")),
+  route("/settings", lazyRouteComponent(() => import("./pages/settings"), "SettingsPage")),
+]);
+
+export const router = createRouter({
+  routeTree: tree,
+  parseSearch,
+  stringifySearch,
+  defaultErrorComponent: ({ error, reset }) => <Failed error={error} retry={reset} />,
+});

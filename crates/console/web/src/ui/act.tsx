@@ -1,0 +1,174 @@
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import type { ButtonHTMLAttributes, ReactNode } from "react";
+import { createContext, useCallback, useContext, useEffect, useId, useMemo, useRef, useState } from "react";
+
+import { ApiError } from "../api/client";
+import type { Role, Session } from "../api/types";
+import { ROLES } from "../api/types";
+
+export const SessionContext = createContext<Session | null>(null);
+
+export function useSession(): Session {
+  const session = useContext(SessionContext);
+  if (!session) throw new Error("nobody is logged in");
+  return session;
+}
+
+/** Whether who is logged in has at least this role. */
+export function useMay(role: Role): boolean {
+  const session = useContext(SessionContext);
+  return session !== null && ROLES.indexOf(session.user.role) >= ROLES.indexOf(role);
+}
+
+interface Toast {
+  id: number;
+  kind: "ok" | "bad";
+  text: string;
+}
+
+const ToastContext = createContext<(kind: Toast["kind"], text: string) => void>(() => undefined);
+
+export function Toasts({ children }: { children: ReactNode }) {
+  const [toasts, setToasts] = useState<Toast[]>([]);
+  const next = useRef(0);
+  const say = useCallback((kind: Toast["kind"], text: string) => {
+    next.current += 1;
+    const id = next.current;
+    setToasts((now) => [...now.slice(-3), { id, kind, text }]);
+    window.setTimeout(() => setToasts((now) => now.filter((toast) => toast.id !== id)), kind === "ok" ? 5_000 : 12_000);
+  }, []);
+  return (
+    <ToastContext.Provider value={say}>
+      {children}
+      <div className="toasts" role="status" aria-live="polite">
+        {toasts.map((toast) => (
+          <div key={toast.id} className={`notice ${toast.kind}`}>
+            {toast.text}
+          </div>
+        ))}
+      </div>
+    </ToastContext.Provider>
+  );
+}
+
+export function useSay() {
+  return useContext(ToastContext);
+}
+
+export function messageOf(error: unknown): string {
+  if (error instanceof ApiError) {
+    const { title, detail } = error.problem;
+    return detail && detail !== title ? `${title}: ${detail}` : title;
+  }
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** A change: does it, says how it went, has what it touched asked again. */
+export function useAct<In, Out>(act: (input: In) => Promise<Out>, options: { done?: string | ((out: Out) => string); touches?: string[]; then?: (out: Out) => void } = {}) {
+  const client = useQueryClient();
+  const say = useSay();
+  return useMutation({
+    mutationFn: act,
+    onSuccess: async (out: Out) => {
+      if (options.done) say("ok", typeof options.done === "function" ? options.done(out) : options.done);
+      options.then?.(out);
+      await Promise.all((options.touches ?? []).map((key) => client.invalidateQueries({ queryKey: [key] })));
+    },
+    onError: (error) => say("bad", messageOf(error)),
+  });
+}
+
+/** A button that says why it cannot be pressed. */
+export function Act({ needs, className = "", children, disabled, title, ...rest }: ButtonHTMLAttributes<HTMLButtonElement> & { needs?: Role }) {
+  const may = useMay(needs ?? "viewer");
+  return (
+    <button type="button" {...rest} className={`btn ${className}`} disabled={disabled || !may} title={may ? title : `Needs the role ${needs}`}>
+      {children}
+    </button>
+  );
+}
+
+/** A modal dialog; Escape closes it. */
+export function Dialog({ title, open, close, wide, children }: { title: ReactNode; open: boolean; close: () => void; wide?: boolean; children: ReactNode }) {
+  const box = useRef<HTMLDialogElement>(null);
+  const heading = useId();
+  useEffect(() => {
+    const dialog = box.current;
+    if (!dialog) return;
+    if (open && !dialog.open) dialog.showModal();
+    if (!open && dialog.open) dialog.close();
+  }, [open]);
+  return (
+    <dialog ref={box} aria-labelledby={heading} className={wide ? "wide" : ""} onClose={close}>
+      {open ? (
+        <div className="stack">
+          <div className="row" style={{ justifyContent: "space-between", flexWrap: "nowrap", alignItems: "flex-start" }}>
+            <h2 id={heading}>{title}</h2>
+            <button type="button" className="btn quiet" onClick={close} aria-label="Close">
+              ✕
+            </button>
+          </div>
+          {children}
+        </div>
+      ) : null}
+    </dialog>
+  );
+}
+
+/** A button that asks first. */
+export function Confirm({ needs, label, question, detail, yes, act, className, disabled }: { needs?: Role; label: ReactNode; question: string; detail?: ReactNode; yes: string; act: () => void; className?: string; disabled?: boolean }) {
+  const [open, setOpen] = useState(false);
+  return (
+    <>
+      <Act needs={needs} className={className} disabled={disabled} onClick={() => setOpen(true)}>
+        {label}
+      </Act>
+      <Dialog title={question} open={open} close={() => setOpen(false)}>
+        {detail}
+        <div className="row end">
+          <button type="button" className="btn" onClick={() => setOpen(false)}>
+            Cancel
+          </button>
+          <button
+            type="button"
+            className="btn main"
+            onClick={() => {
+              setOpen(false);
+              act();
+            }}
+          >
+            {yes}
+          </button>
+        </div>
+      </Dialog>
+    </>
+  );
+}
+
+export function Field({ label, hint, children }: { label: string; hint?: ReactNode; children: (id: string) => ReactNode }) {
+  const id = useId();
+  return (
+    <div className="field">
+      <label htmlFor={id}>{label}</label>
+      {children(id)}
+      {hint ? <div className="hint">{hint}</div> : null}
+    </div>
+  );
+}
+
+/** Copies a text; says that it did. */
+export function Copy({ text, label = "Copy" }: { text: string; label?: string }) {
+  const [done, setDone] = useState(false);
+  const copy = useMemo(
+    () => () => {
+      void navigator.clipboard?.writeText(text).then(() => setDone(true));
+      window.setTimeout(() => setDone(false), 1_500);
+    },
+    [text],
+  );
+  return (
+    <button type="button" className="btn" onClick={copy}>
+      {done ? "Copied" : label}
+    </button>
+  );
+}

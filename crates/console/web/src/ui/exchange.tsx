@@ -1,0 +1,222 @@
+import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+
+import { api } from "../api/client";
+import type { Exchange, Page } from "../api/types";
+import { bytes, n } from "../lib/format";
+import { words } from "../lib/text";
+import { A, pathTo } from "../lib/url";
+import { Dialog, useMay } from "./act";
+import { Empty, Failed, Loading, Shown } from "./state";
+import { Badge, Facts, T, Time } from "./text";
+
+function status(code: number | null | undefined) {
+  if (code === null || code === undefined) return <Badge kind="warn">no answer seen</Badge>;
+  return <Badge kind={code >= 500 ? "bad" : code >= 400 ? "warn" : "ok"}>{code}</Badge>;
+}
+
+type Head = [string, string][];
+
+/** Heads in whatever form they are kept: pairs, or an object of values. */
+function head(from: unknown): Head {
+  if (Array.isArray(from)) {
+    return from.flatMap((item): Head => {
+      if (Array.isArray(item)) return [[String(item[0]), String(item[1] ?? "")]];
+      if (item && typeof item === "object") {
+        const field = item as Record<string, unknown>;
+        return [[String(field["name"] ?? ""), String(field["value"] ?? "")]];
+      }
+      return [];
+    });
+  }
+  if (from && typeof from === "object") {
+    return Object.entries(from as Record<string, unknown>).flatMap(([name, value]) => (Array.isArray(value) ? value : [value]).map((one): [string, string] => [name, String(one)]));
+  }
+  return [];
+}
+
+function Message({ title, lead, headers, body, size }: { title: string; lead: string; headers: Head; body: string | null | undefined; size: number | null | undefined }) {
+  return (
+    <section className="stack">
+      <h3>{title}</h3>
+      <pre className="block" tabIndex={0} aria-label={title}>
+        <T>{lead}</T>
+        {headers.map(([name, value], at) => (
+          <span key={at}>
+            {"\n"}
+            <b>
+              <T>{name}</T>
+            </b>
+            : <T>{value}</T>
+          </span>
+        ))}
+        {body ? (
+          <>
+            {"\n\n"}
+            <T>{body}</T>
+          </>
+        ) : null}
+      </pre>
+      <p className="muted small">
+        Body of {bytes(size ?? 0)}
+        {body ? ", masked" : size ? ", not kept" : ""}.
+      </p>
+    </section>
+  );
+}
+
+/** One exchange, whole: who, when, what was asked and answered. Secrets in it are masked. */
+export function ExchangeView({ row }: { row: Exchange }) {
+  const request = row.http?.request as Record<string, unknown> | undefined;
+  const response = row.http?.response as Record<string, unknown> | undefined;
+  const actor = row.sidetap.actor;
+  const requestBody = (request?.["body"] ?? {}) as { bytes?: number; content?: string };
+  const responseBody = (response?.["body"] ?? {}) as { bytes?: number; content?: string };
+  const code = row.http?.response?.status_code;
+  return (
+    <div className="stack loose">
+      <div className="row">
+        {status(code)}
+        <Time at={row["@timestamp"]} precise />
+        {row.event?.duration ? <span className="muted">answered in {n(row.event.duration / 1e6)} ms</span> : null}
+        {row.weight && row.weight > 1 ? <Badge>stands for {n(row.weight)} like it</Badge> : null}
+        {(row.why ?? []).map((why) => (
+          <Badge key={why}>{words(why)}</Badge>
+        ))}
+        {(row.sidetap.completeness ?? []).map((flag) => (
+          <Badge key={flag} kind="warn">
+            {words(flag)}
+          </Badge>
+        ))}
+      </div>
+      <Message
+        title="Request"
+        lead={`${row.http?.request?.method ?? "?"} ${row.url?.original ?? row.url?.path ?? "?"}${row.http?.version ? ` HTTP/${row.http.version}` : ""}`}
+        headers={
+          head(request?.["headers"]).length > 0
+            ? head(request?.["headers"])
+            : ([
+                ["Host", row.url?.domain],
+                ["User-Agent", row.user_agent?.original],
+              ].filter((pair) => pair[1]) as Head)
+        }
+        body={requestBody.content}
+        size={requestBody.bytes}
+      />
+      {code === null || code === undefined ? null : (
+        <Message title="Response" lead={`HTTP/${row.http?.version ?? "1.1"} ${code}`} headers={head(response?.["headers"])} body={responseBody.content} size={responseBody.bytes} />
+      )}
+      <Facts
+        of={[
+          ["Client", row.client ? <T mono>{`${row.client.ip} port ${row.client.port}`}</T> : null],
+          ["Known by", row.client ? words(row.client.ip_source) : null],
+          ["Server", row.server ? <T mono>{`${row.server.ip} port ${row.server.port}`}</T> : null],
+          ["Sessions", actor?.session?.length ? <T mono>{actor.session.join(", ")}</T> : null],
+          ["Account", actor?.account ? <T mono>{actor.account}</T> : null],
+          ["API key", actor?.["api-key"] ? <T mono>{actor["api-key"]}</T> : null],
+          ["Fingerprints", actor?.fingerprint?.length ? <T mono>{actor.fingerprint.join(", ")}</T> : null],
+          ["Anomalies", row.sidetap.anomalies?.length ? <T>{row.sidetap.anomalies.join(", ")}</T> : null],
+          ["Endpoint", row.sidetap.endpoint ? <A href={pathTo.endpoint(row.sidetap.endpoint)}>Open it in the inventory</A> : null],
+          ["Id", <T mono>{row.sidetap.id}</T>],
+        ]}
+      />
+    </div>
+  );
+}
+
+/** A list of exchanges on the left, the chosen one on the right; j and k go on. */
+function Reader({ rows }: { rows: Exchange[] }) {
+  const [at, setAt] = useState(0);
+  const row = rows[Math.min(at, rows.length - 1)];
+  if (!row) return null;
+  const step = (by: number) => setAt((now) => Math.max(0, Math.min(rows.length - 1, now + by)));
+  return (
+    <div
+      className="stack"
+      onKeyDown={(event) => {
+        if (event.key === "j" || event.key === "ArrowRight") step(1);
+        if (event.key === "k" || event.key === "ArrowLeft") step(-1);
+      }}
+    >
+      <div className="row">
+        <button type="button" className="btn" onClick={() => step(-1)} disabled={at === 0}>
+          ← Before
+        </button>
+        <span aria-live="polite">
+          {at + 1} of {rows.length}
+        </span>
+        <button type="button" className="btn" onClick={() => step(1)} disabled={at >= rows.length - 1}>
+          Next →
+        </button>
+      </div>
+      <ExchangeView key={row.sidetap.id} row={row} />
+    </div>
+  );
+}
+
+/** Exchanges of a campaign, an actor or a finding, one by one. Asking for them is written to the audit. */
+export function Exchanges({ path }: { path: string }) {
+  const may = useMay("analyst");
+  const query = useInfiniteQuery({
+    queryKey: ["exchanges", path],
+    queryFn: ({ pageParam, signal }) => api.get<Page<Exchange>>(path, { limit: 50, cursor: pageParam }, signal),
+    initialPageParam: "",
+    getNextPageParam: (last) => last.next ?? undefined,
+    placeholderData: keepPreviousData,
+    enabled: may,
+  });
+  if (!may) return <Empty title="Exchanges are read by analysts">Each look at evidence is written to the audit.</Empty>;
+  if (query.isPending) return <Loading />;
+  if (query.isError) return <Failed error={query.error} retry={() => void query.refetch()} />;
+  const rows = query.data.pages.flatMap((page) => page.rows);
+  if (rows.length === 0) {
+    return <Empty title="No exchange of it is kept">Evidence is bounded in size and age; the oldest goes first. Settings show the bounds.</Empty>;
+  }
+  return (
+    <div className="stack">
+      <p className="muted">
+        {n(query.data.pages[0]?.total)} kept. Secrets are masked; this look is written to the audit.
+      </p>
+      <Reader rows={rows} />
+      {query.hasNextPage ? (
+        <button type="button" className="btn" onClick={() => void query.fetchNextPage()}>
+          Fetch more
+        </button>
+      ) : null}
+    </div>
+  );
+}
+
+/** The exchanges that prove a reason or a finding, in a dialog. */
+export function Evidence({ ids, title }: { ids: string[]; title: string }) {
+  const may = useMay("analyst");
+  const [open, setOpen] = useState(false);
+  const asked = ids.slice(0, 200).join(",");
+  const query = useQuery({
+    queryKey: ["exchanges", "ids", asked],
+    queryFn: ({ signal }) => api.get<{ rows: Exchange[]; missing: string[] }>("/exchanges", { ids: asked }, signal),
+    enabled: open && may && ids.length > 0,
+  });
+  if (ids.length === 0) return null;
+  return (
+    <>
+      <button type="button" className="btn small" disabled={!may} title={may ? undefined : "Needs the role analyst"} onClick={() => setOpen(true)}>
+        Evidence ({ids.length})
+      </button>
+      <Dialog wide title={title} open={open} close={() => setOpen(false)}>
+        <Shown query={query}>
+          {(data) => (
+            <div className="stack">
+              {data.missing.length > 0 ? (
+                <p className="notice warn">
+                  {n(data.missing.length)} of {n(ids.length)} are not kept any more.
+                </p>
+              ) : null}
+              {data.rows.length > 0 ? <Reader rows={data.rows} /> : null}
+            </div>
+          )}
+        </Shown>
+      </Dialog>
+    </>
+  );
+}

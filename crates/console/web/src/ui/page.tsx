@@ -1,0 +1,60 @@
+import type { ReactNode } from "react";
+import { useEffect } from "react";
+
+import { plain } from "../lib/text";
+import { A } from "../lib/url";
+
+/** A page's head: where it stands, what it is, what can be done. */
+export function Page({
+  title,
+  heading,
+  up,
+  lead,
+  meta,
+  actions,
+  children,
+}: {
+  title: string;
+  heading?: ReactNode;
+  up?: { href: string; name: string };
+  lead?: ReactNode;
+  meta?: ReactNode;
+  actions?: ReactNode;
+  children: ReactNode;
+}) {
+  useEffect(() => {
+    document.title = `${plain(title)} · Sidetap`;
+  }, [title]);
+  return (
+    <div className="page">
+      <div className="head">
+        <div>
+          {up ? (
+            <p className="crumbs">
+              <A href={up.href}>{up.name}</A>
+            </p>
+          ) : null}
+          <h1>{heading ?? title}</h1>
+          {lead ? <div className="lead">{lead}</div> : null}
+          {meta ? <div className="meta">{meta}</div> : null}
+        </div>
+        {actions ? <div className="row">{actions}</div> : null}
+      </div>
+      {children}
+    </div>
+  );
+}
+
+/** Tabs whose choice stands in the address. */
+export function Tabs({ tabs, chosen, href, label }: { tabs: { id: string; name: string; count?: number | null }[]; chosen: string; href: (id: string) => string; label: string }) {
+  return (
+    <nav className="tabs" aria-label={label}>
+      {tabs.map((tab) => (
+        <A key={tab.id} href={href(tab.id)} aria-current={tab.id === chosen ? "page" : undefined}>
+          {tab.name}
+          {tab.count !== undefined && tab.count !== null ? <span className="muted"> {tab.count}</span> : null}
+        </A>
+      ))}
+    </nav>
+  );
+}

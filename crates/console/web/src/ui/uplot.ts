@@ -1,0 +1,5 @@
+import "uplot/dist/uPlot.min.css";
+
+import UPlot from "uplot";
+
+export { UPlot };
