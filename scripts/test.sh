@@ -10,7 +10,7 @@ left_out=""
 if ! install_packages build-essential libpcap-dev; then
   echo "test.sh: the build fails if a C compiler or libpcap is not there" >&2
 fi
-for package in age tshark haproxy nftables iproute2 nginx-light wrk tcpreplay zstd python3-venv; do
+for package in age tshark haproxy nftables ipset iptables iputils-ping iproute2 nginx-light wrk tcpreplay zstd python3-venv; do
   install_packages "$package" || left_out="$left_out $package"
 done
 

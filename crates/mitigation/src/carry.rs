@@ -2,34 +2,39 @@
 
 use std::collections::BTreeSet;
 
-use ipnet::IpNet;
 use sidetap_model::{ActionRow, Ts};
 
+use crate::canary::Canary;
 use crate::connector::{Connector, ConnectorError};
 use crate::enforcer::PushOptions;
 use crate::entry::Entry;
+use crate::key::Key;
 use crate::plan::Plan;
 use crate::report::{ConnectorPlan, ConnectorResult, Mode};
+
+/// A plan for one device, or why there is none.
+pub(crate) struct Planned {
+    pub(crate) plan: ConnectorPlan,
+    pub(crate) error: Option<ConnectorError>,
+}
 
 /// Applies a plan where the mode says so; `why` is `undo` where the removals are one.
 pub(crate) fn carry_out(
     c: &mut dyn Connector,
-    planned: &ConnectorPlan,
+    planned: &Planned,
     now: Ts,
     options: &PushOptions,
     why: &str,
-) -> (ConnectorResult, Vec<ActionRow>) {
+) -> (ConnectorResult, Option<ConnectorError>, Vec<ActionRow>) {
+    let Planned { plan: planned, error } = planned;
+    let mut error = error.clone();
     let plan = &planned.plan;
     let mut result = ConnectorResult {
-        name: planned.name.clone(),
-        kind: planned.kind,
-        outcome: "unchanged".to_owned(),
-        answer: String::new(),
         added: plan.add.len(),
         refreshed: plan.refresh.len(),
         removed: plan.remove.len(),
         refused: plan.refused.len(),
-        verified: None,
+        ..ConnectorResult::of(c, "unchanged", String::new())
     };
     if let Some(e) = &planned.error {
         (result.outcome, result.answer) = ("failed".to_owned(), e.clone());
@@ -37,50 +42,57 @@ pub(crate) fn carry_out(
         (result.outcome, result.answer) = ("held".to_owned(), guard.clone());
     } else if !plan.is_empty() && options.mode == Mode::DryRun {
         result.outcome = "planned".to_owned();
-    } else if !plan.is_empty() {
+    } else if options.mode == Mode::Enforce {
         match apply_and_verify(c, plan, now.secs()) {
-            Ok((answer, entries)) => {
-                (result.outcome, result.answer, result.verified) = ("done".to_owned(), answer, Some(entries));
+            Ok(_) if plan.is_empty() => {}
+            Ok(done) => {
+                result.outcome = "done".to_owned();
+                (result.answer, result.verified, result.effect_ms) =
+                    (done.answer, Some(done.entries), done.effect_ms);
             }
             Err(e) => {
                 tracing::warn!(connector = %planned.name, error = %e, "device not changed");
                 (result.outcome, result.answer) = ("failed".to_owned(), e.to_string());
+                error = Some(e);
             }
         }
     }
     let rows = rows_of(&result, plan, now, options, why);
-    (result, rows)
+    (result, error, rows)
 }
 
-/// Applies a plan and reads the device back: what should be there has to be.
-fn apply_and_verify(c: &mut dyn Connector, plan: &Plan, now: i64) -> Result<(String, usize), ConnectorError> {
+/// What came of a plan that was applied.
+struct Done {
+    answer: String,
+    entries: usize,
+    effect_ms: Option<u64>,
+}
+
+/// Applies a plan and reads the device back: what should be there has to be, and a canary has to be stopped.
+fn apply_and_verify(c: &mut dyn Connector, plan: &Plan, now: i64) -> Result<Done, ConnectorError> {
+    if plan.is_empty() {
+        c.canary().map(Canary::send).transpose()?;
+        return Ok(Done { answer: String::new(), entries: plan.target.len(), effect_ms: None });
+    }
     let answer = c.apply(plan, now)?;
     let observed = c.observe(now)?;
-    let have: BTreeSet<IpNet> = observed.entries.iter().map(|e| e.net).collect();
-    let missing = plan.target.iter().filter(|e| e.expires_at > now + 2 && !have.contains(&e.net)).count();
-    let wanted: BTreeSet<IpNet> = plan.target.iter().map(|e| e.net).collect();
-    let left = plan.remove.iter().filter(|e| have.contains(&e.net) && !wanted.contains(&e.net)).count();
+    let have: BTreeSet<&Key> = observed.entries.iter().map(|e| &e.key).collect();
+    let missing = plan.target.iter().filter(|e| e.expires_at > now + 2 && !have.contains(&e.key)).count();
+    let wanted: BTreeSet<&Key> = plan.target.iter().map(|e| &e.key).collect();
+    let left = plan.remove.iter().filter(|e| have.contains(&e.key) && !wanted.contains(&e.key)).count();
     if missing + left > 0 {
         return Err(ConnectorError::Answer(format!(
             "{missing} entries are missing and {left} left after it said yes"
         )));
     }
-    Ok((answer.text, observed.entries.len()))
+    let effect = c.canary().map(Canary::send).transpose()?;
+    let effect_ms = effect.and_then(|took| u64::try_from(took.as_millis()).ok());
+    Ok(Done { answer: answer.text, entries: observed.entries.len(), effect_ms })
 }
 
 /// The result of a device that was not asked, since the push could not be written down first.
 pub(crate) fn failed(c: &dyn Connector, why: &str) -> ConnectorResult {
-    ConnectorResult {
-        name: c.name().to_owned(),
-        kind: c.kind(),
-        outcome: "failed".to_owned(),
-        answer: format!("the ledger cannot be written: {why}"),
-        added: 0,
-        refreshed: 0,
-        removed: 0,
-        refused: 0,
-        verified: None,
-    }
+    ConnectorResult::of(c, "failed", format!("the ledger cannot be written: {why}"))
 }
 
 fn rows_of(
@@ -102,7 +114,7 @@ fn rows_of(
         connector: result.name.clone(),
         kind: kind.to_owned(),
         mode: options.mode.name().to_owned(),
-        subject: e.net.to_string(),
+        subject: e.key.to_string(),
         response: e.response.name().to_owned(),
         verdict: Some(e.verdict.clone()).filter(|v| !v.is_empty()),
         expires_at: Some(Ts::from_parts(e.expires_at, 0)),

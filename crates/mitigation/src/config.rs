@@ -6,40 +6,68 @@ use serde::Deserialize;
 use crate::connector::Connector;
 use crate::feed::{FeedConfig, FeedConnector};
 use crate::haproxy::{HaproxyConfig, HaproxyConnector};
+use crate::ipset::{IpsetConfig, IpsetConnector};
 use crate::nftables::{NftablesConfig, NftablesConnector};
+use crate::nginx::{NginxConfig, NginxConnector};
 
-/// `[mitigation]` of the configuration. A connector stands in the list of its kind: `[[mitigation.nftables]]`, …
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// Verdicts said longer ago than this are not pushed without force: `90s`, `10m`, `24h`.
-    pub max_age: String,
-    /// Most entries that one push may add to one device without force.
-    pub max_adds: usize,
-    /// Networks that no device may touch, besides those of the policy's allow list.
-    pub allow: Vec<IpNet>,
-    /// Where it is remembered what was pushed and taken back.
-    pub state: Option<PathBuf>,
-    /// Lists that devices fetch.
-    pub feed: Vec<FeedConfig>,
-    /// Linux packet filters.
-    pub nftables: Vec<NftablesConfig>,
-    /// HAProxy load balancers.
-    pub haproxy: Vec<HaproxyConfig>,
+macro_rules! connectors {
+    ($($(#[$doc:meta])* $field:ident: $config:ty => $connector:ty,)*) => {
+        /// `[mitigation]` of the configuration. A connector stands in the list of its kind: `[[mitigation.nftables]]`, …
+        #[derive(Clone, Debug, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct Config {
+            /// Verdicts said longer ago than this are not pushed without force: `90s`, `10m`, `24h`.
+            pub max_age: String,
+            /// Most entries that one push may add to one device without force.
+            pub max_adds: usize,
+            /// Networks that no device may touch, besides those of the policy's allow list.
+            pub allow: Vec<IpNet>,
+            /// Where it is remembered what was pushed and taken back.
+            pub state: Option<PathBuf>,
+            $($(#[$doc])* pub $field: Vec<$config>,)*
+        }
+
+        impl Default for Config {
+            fn default() -> Self {
+                Config {
+                    max_age: "24h".to_owned(),
+                    max_adds: 10_000,
+                    allow: Vec::new(),
+                    state: None,
+                    $($field: Vec::new(),)*
+                }
+            }
+        }
+
+        impl Config {
+            /// Whether there is no connector.
+            pub fn is_empty(&self) -> bool {
+                true $(&& self.$field.is_empty())*
+            }
+
+            /// The connectors in the order in which they stand.
+            fn listed(&self) -> Result<Vec<Box<dyn Connector>>, ConfigError> {
+                let mut all: Vec<Box<dyn Connector>> = Vec::new();
+                $(for config in &self.$field {
+                    all.push(Box::new(<$connector>::new(config.clone())?));
+                })*
+                Ok(all)
+            }
+        }
+    };
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Config {
-            max_age: "24h".to_owned(),
-            max_adds: 10_000,
-            allow: Vec::new(),
-            state: None,
-            feed: Vec::new(),
-            nftables: Vec::new(),
-            haproxy: Vec::new(),
-        }
-    }
+connectors! {
+    /// Lists that devices fetch.
+    feed: FeedConfig => FeedConnector,
+    /// HAProxy load balancers.
+    haproxy: HaproxyConfig => HaproxyConnector,
+    /// Sets of addresses for iptables.
+    ipset: IpsetConfig => IpsetConnector,
+    /// Linux packet filters.
+    nftables: NftablesConfig => NftablesConnector,
+    /// Web servers.
+    nginx: NginxConfig => NginxConnector,
 }
 
 /// Why a configuration is refused.
@@ -69,16 +97,7 @@ impl Config {
 
     /// The connectors, in the order of their names.
     pub fn connectors(&self) -> Result<Vec<Box<dyn Connector>>, ConfigError> {
-        let mut all: Vec<Box<dyn Connector>> = Vec::new();
-        for c in &self.feed {
-            all.push(Box::new(FeedConnector::new(c.clone())?));
-        }
-        for c in &self.nftables {
-            all.push(Box::new(NftablesConnector::new(c.clone())?));
-        }
-        for c in &self.haproxy {
-            all.push(Box::new(HaproxyConnector::new(c.clone())?));
-        }
+        let mut all = self.listed()?;
         all.sort_by(|a, b| a.name().cmp(b.name()));
         let twice = all.windows(2).find_map(|w| match w {
             [a, b] if a.name() == b.name() => Some(a.name().to_owned()),

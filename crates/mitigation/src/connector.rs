@@ -1,6 +1,7 @@
 use ipnet::IpNet;
 use serde::Serialize;
 
+use crate::canary::Canary;
 use crate::entry::{Entry, Sees};
 use crate::plan::Plan;
 
@@ -9,7 +10,7 @@ pub trait Connector: Send {
     /// Its name in the configuration.
     fn name(&self) -> &str;
 
-    /// Its kind: `feed`, `nftables`, `haproxy`.
+    /// Its kind: `feed`, `nftables`, `haproxy`, …
     fn kind(&self) -> &'static str;
 
     /// What the device sees and can do.
@@ -17,6 +18,16 @@ pub trait Connector: Send {
 
     /// The zones whose clients reach it; empty means all.
     fn zones(&self) -> &[String];
+
+    /// Seconds that go by between two changes at least, for devices that a change costs something.
+    fn min_interval_s(&self) -> u64 {
+        0
+    }
+
+    /// What proves that its entries have an effect, where that is set up.
+    fn canary(&self) -> Option<&Canary> {
+        None
+    }
 
     /// Reads what the device holds. `now` is the wall clock in seconds since 1970, for devices that tell what is left of a
     /// time to live.
@@ -53,6 +64,15 @@ pub enum ConnectorError {
     /// It cannot be reached.
     #[error("cannot be reached: {0}")]
     Unreachable(String),
+    /// It does not take the credential.
+    #[error("does not take the credential: {0}")]
+    Denied(String),
+    /// It asks to be left alone for these seconds.
+    #[error("asks to be asked again in {0} s")]
+    Later(u64),
+    /// Somebody else changed it in the meantime: it has to be read again.
+    #[error("was changed by somebody else in the meantime: {0}")]
+    Conflict(String),
     /// It did not answer in time.
     #[error("no answer within {0} s")]
     Timeout(u64),

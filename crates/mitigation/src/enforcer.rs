@@ -2,24 +2,31 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use sidetap_model::Ts;
+use sidetap_model::{ActionRow, Ts};
 
-use crate::carry::{carry_out, failed};
+use crate::carry::{Planned, carry_out, failed};
 use crate::config::{Config, ConfigError};
-use crate::connector::{Connector, Observed};
+use crate::connector::{Connector, ConnectorError, Observed};
 use crate::desired::{Desired, Held, Want};
 use crate::entry::tag_of;
 use crate::ledger::{Ledger, LedgerEntry};
-use crate::report::{ConnectorStatus, Mode, PlanReport, PushReport, StatusReport};
+use crate::pace::Pace;
+use crate::report::{ConnectorResult, ConnectorStatus, Mode, PlanReport, PushReport, StatusReport};
 use crate::resolve::{Push, express, plan_one, undo_plan};
 
 /// Brings devices to the desired state, and back.
 pub struct Enforcer {
-    connectors: Vec<Box<dyn Connector>>,
+    slots: Vec<Slot>,
     ledger: Ledger,
     state: Option<PathBuf>,
     allow: Vec<IpNet>,
     max_adds: usize,
+}
+
+/// A connector and how often its device is asked.
+struct Slot {
+    connector: Box<dyn Connector>,
+    pace: Pace,
 }
 
 /// How a push or an undo is done.
@@ -72,7 +79,9 @@ impl Enforcer {
     /// The enforcer of these connectors, with an empty ledger.
     pub fn with_connectors(connectors: Vec<Box<dyn Connector>>) -> Self {
         let max_adds = Config::default().max_adds;
-        Enforcer { connectors, ledger: Ledger::default(), state: None, allow: Vec::new(), max_adds }
+        let slot = |connector: Box<dyn Connector>| Slot { pace: Pace::of(connector.name()), connector };
+        let slots = connectors.into_iter().map(slot).collect();
+        Enforcer { slots, ledger: Ledger::default(), state: None, allow: Vec::new(), max_adds }
     }
 
     /// The same enforcer with this ledger, for callers that keep it themselves.
@@ -89,12 +98,12 @@ impl Enforcer {
 
     /// The connectors' names with their kinds.
     pub fn connectors(&self) -> Vec<(String, &'static str)> {
-        self.connectors.iter().map(|c| (c.name().to_owned(), c.kind())).collect()
+        self.all().map(|c| (c.name().to_owned(), c.kind())).collect()
     }
 
     /// Reads every device.
     pub fn status(&mut self, now: Ts) -> StatusReport {
-        let connectors = each(&mut self.connectors, |c| status_of(c, now.secs()));
+        let connectors = each(&mut self.slots, |s| status_of(s.connector.as_mut(), now.secs()));
         let active = self.ledger.entries.values().filter(|e| e.expires_at > now.secs()).count();
         let undone = self.ledger.undone.values().map(|set| set.len()).sum();
         StatusReport { connectors, active, undone }
@@ -113,7 +122,7 @@ impl Enforcer {
             force,
             now: now.secs(),
         };
-        let connectors = each(&mut self.connectors, |c| plan_one(c, &push));
+        let connectors = each(&mut self.slots, |s| plan_one(s.connector.as_mut(), &push).0);
         PlanReport { connectors, held }
     }
 
@@ -128,7 +137,7 @@ impl Enforcer {
         if options.mode == Mode::Enforce
             && let Err(e) = self.remember(self.sendable(&desired.wants, &terms, &allow), now.secs())
         {
-            report.connectors = self.connectors.iter().map(|c| failed(c.as_ref(), &e.to_string())).collect();
+            report.connectors = self.all().map(|c| failed(c, &e.to_string())).collect();
             return report;
         }
         let push = Push {
@@ -140,10 +149,7 @@ impl Enforcer {
             force: options.force,
             now: now.secs(),
         };
-        let results = each(&mut self.connectors, |c| {
-            let planned = plan_one(c, &push);
-            carry_out(c, &planned, now, options, "add")
-        });
+        let results = each(&mut self.slots, |slot| push_one(slot, &push, now, options));
         for (result, rows) in results {
             report.connectors.push(result);
             report.actions.extend(rows);
@@ -156,7 +162,7 @@ impl Enforcer {
         let mut report =
             PushReport { mode: options.mode, connectors: Vec::new(), held: Vec::new(), actions: Vec::new() };
         if let Selector::Connector(name) = selector
-            && !self.connectors.iter().any(|c| c.name() == name)
+            && !self.all().any(|c| c.name() == name)
         {
             let why = "there is no connector of this name".to_owned();
             report.held.push(Held { verdict: String::new(), subject: name.clone(), why });
@@ -173,16 +179,18 @@ impl Enforcer {
                 });
             }
         }
-        for c in &mut self.connectors {
+        for Slot { connector: c, pace } in &mut self.slots {
             if matches!(selector, Selector::Connector(name) if name != c.name()) {
                 continue;
             }
-            let planned = undo_plan(c.as_mut(), selector, now.secs());
+            let (planned, error) = undo_plan(c.as_mut(), selector, now.secs());
+            let planned = Planned { plan: planned, error };
             if options.mode == Mode::Enforce {
                 let scope = if matches!(selector, Selector::Connector(_)) { c.name() } else { "*" };
-                planned.plan.remove.iter().for_each(|e| self.ledger.undo(scope, &e.verdict));
+                planned.plan.plan.remove.iter().for_each(|e| self.ledger.undo(scope, &e.verdict));
             }
-            let (result, rows) = carry_out(c.as_mut(), &planned, now, options, "undo");
+            let (result, error, rows) = carry_out(c.as_mut(), &planned, now, options, "undo");
+            note(pace, now.secs(), &result, error.as_ref());
             report.connectors.push(result);
             report.actions.extend(rows);
         }
@@ -206,6 +214,10 @@ impl Enforcer {
             }
         }
         self.save()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &dyn Connector> {
+        self.slots.iter().map(|s| s.connector.as_ref())
     }
 
     fn mark_undone(&mut self, selector: &Selector, now: i64) {
@@ -241,9 +253,9 @@ impl Enforcer {
         allow: &[IpNet],
     ) -> Vec<(String, LedgerEntry)> {
         let told = |want: &Want, term: &LedgerEntry| {
-            self.connectors.iter().any(|c| {
+            self.all().any(|c| {
                 let undone = self.ledger.is_undone(c.name(), &tag_of(&want.verdict));
-                !undone && express(want, term, c.as_ref(), allow).is_ok()
+                !undone && express(want, term, c, allow).is_ok()
             })
         };
         let with_term = wants.iter().filter_map(|w| terms.get(&w.verdict).map(|t| (w, t)));
@@ -275,16 +287,48 @@ impl Enforcer {
 }
 
 /// Does the same with every connector at once; the results stand in their order.
-fn each<T: Send>(
-    connectors: &mut [Box<dyn Connector>],
-    work: impl Fn(&mut dyn Connector) -> T + Sync,
-) -> Vec<T> {
+fn each<T: Send>(slots: &mut [Slot], work: impl Fn(&mut Slot) -> T + Sync) -> Vec<T> {
     let work = &work;
     std::thread::scope(|scope| {
-        let threads: Vec<_> = connectors.iter_mut().map(|c| scope.spawn(move || work(c.as_mut()))).collect();
+        let threads: Vec<_> = slots.iter_mut().map(|s| scope.spawn(move || work(s))).collect();
         let results = threads.into_iter().map(|t| t.join().unwrap_or_else(|p| std::panic::resume_unwind(p)));
         results.collect()
     })
+}
+
+/// Brings one device to the desired state, unless it is to be left alone for a while.
+fn push_one(
+    slot: &mut Slot,
+    push: &Push<'_>,
+    now: Ts,
+    options: &PushOptions,
+) -> (ConnectorResult, Vec<ActionRow>) {
+    let Slot { connector: c, pace } = slot;
+    let enforce = options.mode == Mode::Enforce && !options.force;
+    if let Some(wait) = pace.wait_s(now.secs()).filter(|_| enforce) {
+        let away = if pace.is_open() { "it failed often, " } else { "" };
+        let why = format!("{away}it is asked again in {wait} s");
+        return (ConnectorResult::of(c.as_ref(), "waiting", why), Vec::new());
+    }
+    let (plan, error) = plan_one(c.as_mut(), push);
+    let rest = pace.rest_s(now.secs(), c.min_interval_s()).filter(|_| enforce && !plan.plan.is_empty());
+    if let Some(rest) = rest {
+        let why = format!("changes come together: the next one in {rest} s");
+        return (ConnectorResult::of(c.as_ref(), "waiting", why), Vec::new());
+    }
+    let (result, error, rows) = carry_out(c.as_mut(), &Planned { plan, error }, now, options, "add");
+    note(pace, now.secs(), &result, error.as_ref());
+    (result, rows)
+}
+
+fn note(pace: &mut Pace, now: i64, result: &ConnectorResult, error: Option<&ConnectorError>) {
+    match error {
+        Some(e) => drop(pace.failed(now, e)),
+        None if matches!(result.outcome.as_str(), "unchanged" | "done") => {
+            pace.went_well(now, result.outcome == "done")
+        }
+        None => {}
+    }
 }
 
 fn held_of(want: &Want, why: &str) -> Held {

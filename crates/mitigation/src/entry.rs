@@ -1,12 +1,13 @@
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use sidetap_policy::Response;
+
+use crate::key::Key;
 
 /// One entry on a device: what it should hold, or holds of ours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// The address or network.
-    pub net: IpNet,
+    /// What requests are compared with.
+    pub key: Key,
     /// What is done to its requests.
     pub response: Response,
     /// When the device, or the next reconcile, lets go: seconds since 1970, wall clock.
@@ -38,6 +39,10 @@ pub struct Sees {
     pub networks: bool,
     /// Whether it can match IPv6.
     pub ipv6: bool,
+    /// Kinds of fingerprints that it computes itself: `a1`, `s2`.
+    pub prints: &'static [&'static str],
+    /// Whether it computes the keyed hashes of sessions and API keys.
+    pub tokens: bool,
     /// What it can do.
     pub responses: Vec<Response>,
     /// Entries that it can hold, as configured.
@@ -52,6 +57,37 @@ pub struct Sees {
     pub delay: &'static str,
     /// What cannot be sent to it.
     pub cannot: &'static str,
+}
+
+impl Sees {
+    /// What a device sees that knows addresses and networks of both families and nothing else.
+    pub fn addresses(responses: Vec<Response>, capacity: usize) -> Self {
+        Sees {
+            address: AddressSeen::Peer,
+            networks: true,
+            ipv6: true,
+            prints: &[],
+            tokens: false,
+            responses,
+            capacity,
+            native_ttl: false,
+            allow_list: false,
+            open_connections: "",
+            delay: "",
+            cannot: "it compares addresses and nothing else",
+        }
+    }
+
+    /// Whether it can compare requests with this kind of key.
+    pub fn matches(&self, key: &Key) -> bool {
+        match key {
+            Key::Net(_) => true,
+            Key::At(_, print) | Key::Print(print) => {
+                print.split_once('-').is_some_and(|(kind, _)| self.prints.contains(&kind))
+            }
+            Key::Token(..) => self.tokens,
+        }
+    }
 }
 
 /// How a verdict's id is spelled on devices: letters, digits, `-`, `_` and `.`, at most 64 of them.

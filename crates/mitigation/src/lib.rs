@@ -4,7 +4,9 @@
 //! express, observes the device, plans the difference (pure), applies it where it is told to, and observes again. Only
 //! entries that Sidetap owns are ever changed, and nothing is changed unless [`Mode::Enforce`] says so.
 
+mod canary;
 mod carry;
+mod command;
 mod config;
 mod connector;
 mod desired;
@@ -12,19 +14,28 @@ mod enforcer;
 mod entry;
 pub mod feed;
 pub mod haproxy;
+mod hosted;
+mod http;
+pub mod ipset;
+mod key;
 mod ledger;
 pub mod nftables;
+pub mod nginx;
+mod pace;
 mod plan;
 mod report;
 mod resolve;
 mod secret;
 pub mod suite;
 
+pub use canary::{Canary, CanaryConfig};
 pub use config::{Config, ConfigError};
 pub use connector::{Answer, Connector, ConnectorError, Observed};
 pub use desired::{Desired, DesiredOptions, Held, Want, desired};
 pub use enforcer::{Enforcer, PushOptions, Selector};
 pub use entry::{AddressSeen, Entry, Sees, tag_of};
+pub use http::HttpOptions;
+pub use key::{Key, NoKey};
 pub use ledger::{Ledger, LedgerEntry};
 pub use plan::{Plan, Refusal, plan};
 pub use report::{

@@ -7,6 +7,7 @@ use sidetap_policy::Response;
 
 use crate::connector::Observed;
 use crate::entry::{Entry, Sees};
+use crate::key::Key;
 
 /// Seconds by which a device's idea of an expiry may differ before it is refreshed.
 const SLACK_S: i64 = 5;
@@ -22,7 +23,7 @@ pub struct Plan {
     pub remove: Vec<Entry>,
     /// Entries that it should have and that are refused by its limits.
     pub refused: Vec<Refusal>,
-    /// All own entries that it holds afterwards, sorted by network.
+    /// All own entries that it holds afterwards, sorted by key.
     #[serde(skip)]
     pub target: Vec<Entry>,
     /// The allow list that it holds afterwards.
@@ -63,16 +64,16 @@ pub fn plan(wanted: &[Entry], observed: &Observed, allow: &[IpNet], sees: &Sees)
     let mut out = Plan::default();
     let room = sees.capacity.saturating_sub(observed.foreign);
     let target = choose(wanted, room, &mut out.refused);
-    let mut have: BTreeMap<(IpNet, Response), &Entry> = BTreeMap::new();
+    let mut have: BTreeMap<(&Key, Response), &Entry> = BTreeMap::new();
     for old in &observed.entries {
-        let first = *have.entry((old.net, old.response)).or_insert(old);
-        let wanted = target.get(&old.net).is_some_and(|e| e.response == old.response);
+        let first = *have.entry((&old.key, old.response)).or_insert(old);
+        let wanted = target.get(&old.key).is_some_and(|e| e.response == old.response);
         if !wanted || !std::ptr::eq(first, old) {
             out.remove.push(old.clone());
         }
     }
     for entry in target.values() {
-        match have.get(&(entry.net, entry.response)) {
+        match have.get(&(&entry.key, entry.response)) {
             None => out.add.push(entry.clone()),
             Some(old) if old.expires_at.abs_diff(entry.expires_at) > SLACK_S.unsigned_abs() => {
                 out.refresh.push(entry.clone());
@@ -92,10 +93,10 @@ pub fn plan(wanted: &[Entry], observed: &Observed, allow: &[IpNet], sees: &Sees)
     out
 }
 
-fn choose(wanted: &[Entry], room: usize, refused: &mut Vec<Refusal>) -> BTreeMap<IpNet, Entry> {
-    let mut best: BTreeMap<IpNet, Entry> = BTreeMap::new();
+fn choose(wanted: &[Entry], room: usize, refused: &mut Vec<Refusal>) -> BTreeMap<Key, Entry> {
+    let mut best: BTreeMap<Key, Entry> = BTreeMap::new();
     for entry in wanted {
-        match best.get_mut(&entry.net) {
+        match best.get_mut(&entry.key) {
             Some(old) => {
                 let priority = old.priority.max(entry.priority);
                 if strength(entry) > strength(old) {
@@ -103,14 +104,14 @@ fn choose(wanted: &[Entry], room: usize, refused: &mut Vec<Refusal>) -> BTreeMap
                 }
                 old.priority = priority;
             }
-            None => drop(best.insert(entry.net, entry.clone())),
+            None => drop(best.insert(entry.key.clone(), entry.clone())),
         }
     }
     drop_covered(&mut best, refused);
-    let mut ranked: Vec<(IpNet, (u8, i64))> = best.values().map(|e| (e.net, e.priority)).collect();
+    let mut ranked: Vec<(Key, (u8, i64))> = best.values().map(|e| (e.key.clone(), e.priority)).collect();
     ranked.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
-    for (net, _) in ranked.into_iter().skip(room) {
-        if let Some(entry) = best.remove(&net) {
+    for (key, _) in ranked.into_iter().skip(room) {
+        if let Some(entry) = best.remove(&key) {
             refused.push(refusal(&entry, format!("the device has room for {room} entries")));
         }
     }
@@ -123,27 +124,28 @@ fn strength(entry: &Entry) -> (Response, i64, Reverse<&str>) {
 }
 
 /// Sorted networks have every one before those inside it, so a stack of the open ones finds all covers in one pass.
-fn drop_covered(best: &mut BTreeMap<IpNet, Entry>, refused: &mut Vec<Refusal>) {
+fn drop_covered(best: &mut BTreeMap<Key, Entry>, refused: &mut Vec<Refusal>) {
     let mut open: Vec<(IpNet, Response)> = Vec::new();
     let mut covered = Vec::new();
-    for (net, entry) in best.iter() {
-        while open.last().is_some_and(|(o, _)| !o.contains(net)) {
+    for entry in best.values() {
+        let Some(net) = entry.key.net() else { continue };
+        while open.last().is_some_and(|(o, _)| !o.contains(&net)) {
             open.pop();
         }
         match open.iter().find(|(_, response)| *response >= entry.response) {
-            Some((wider, _)) => covered.push((*net, *wider)),
-            None => open.push((*net, entry.response)),
+            Some((wider, _)) => covered.push((net, *wider)),
+            None => open.push((net, entry.response)),
         }
     }
     for (net, wider) in covered {
-        if let Some(entry) = best.remove(&net) {
+        if let Some(entry) = best.remove(&Key::Net(net)) {
             refused.push(refusal(&entry, format!("inside {wider}, which is sent")));
         }
     }
 }
 
 fn refusal(entry: &Entry, why: String) -> Refusal {
-    Refusal { verdict: entry.verdict.clone(), subject: entry.net.to_string(), why }
+    Refusal { verdict: entry.verdict.clone(), subject: entry.key.to_string(), why }
 }
 
 #[cfg(test)]
@@ -156,6 +158,8 @@ mod tests {
             address: AddressSeen::Peer,
             networks: true,
             ipv6: true,
+            prints: &[],
+            tokens: false,
             responses: vec![Response::Block, Response::RateLimit],
             capacity,
             native_ttl: true,
@@ -168,7 +172,7 @@ mod tests {
 
     fn entry(net: &str, response: Response, expires_at: i64, score: u8) -> Entry {
         Entry {
-            net: net.parse().unwrap(),
+            key: net.parse().unwrap(),
             response,
             expires_at,
             verdict: format!("v-{net}"),
@@ -177,7 +181,7 @@ mod tests {
     }
 
     fn nets(entries: &[Entry]) -> Vec<String> {
-        entries.iter().map(|e| e.net.to_string()).collect()
+        entries.iter().map(|e| e.key.to_string()).collect()
     }
 
     #[test]
@@ -199,9 +203,9 @@ mod tests {
             ..Observed::default()
         };
         let p = plan(&wanted, &observed, &[], &sees(10));
-        assert_eq!(nets(&p.add), ["192.0.2.1/32", "192.0.2.3/32"]);
-        assert_eq!(nets(&p.refresh), ["192.0.2.2/32"]);
-        assert_eq!(nets(&p.remove), ["192.0.2.3/32", "192.0.2.9/32", "192.0.2.4/32"], "a duplicate goes too");
+        assert_eq!(nets(&p.add), ["192.0.2.1", "192.0.2.3"]);
+        assert_eq!(nets(&p.refresh), ["192.0.2.2"]);
+        assert_eq!(nets(&p.remove), ["192.0.2.3", "192.0.2.9", "192.0.2.4"], "a duplicate goes too");
         assert_eq!(p.target.len(), 4);
         let reached = Observed { entries: p.target.clone(), ..Observed::default() };
         assert!(
@@ -215,7 +219,7 @@ mod tests {
         let wanted: Vec<Entry> =
             (1..=5).map(|n| entry(&format!("192.0.2.{n}/32"), Response::Block, 1000, n * 10)).collect();
         let p = plan(&wanted, &Observed::default(), &[], &sees(2));
-        assert_eq!(nets(&p.target), ["192.0.2.4/32", "192.0.2.5/32"]);
+        assert_eq!(nets(&p.target), ["192.0.2.4", "192.0.2.5"]);
         assert_eq!(p.refused.len(), 3);
     }
 
@@ -229,7 +233,7 @@ mod tests {
             entry("198.51.100.0/25", Response::Block, 2000, 90),
         ];
         let p = plan(&wanted, &Observed::default(), &[], &sees(10));
-        assert_eq!(nets(&p.target), ["192.0.2.0/24", "192.0.2.7/32", "198.51.100.0/24"]);
+        assert_eq!(nets(&p.target), ["192.0.2.0/24", "192.0.2.7", "198.51.100.0/24"]);
     }
 
     #[test]

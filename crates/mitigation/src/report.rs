@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 use sidetap_model::ActionRow;
 
+use crate::connector::Connector;
 use crate::desired::Held;
 use crate::entry::Sees;
 use crate::plan::Plan;
@@ -99,7 +100,9 @@ pub struct PushReport {
 impl PushReport {
     /// Whether every device that was to be changed was.
     pub fn is_ok(&self) -> bool {
-        self.connectors.iter().all(|c| matches!(c.outcome.as_str(), "unchanged" | "planned" | "done"))
+        self.connectors
+            .iter()
+            .all(|c| matches!(c.outcome.as_str(), "unchanged" | "planned" | "waiting" | "done"))
     }
 }
 
@@ -110,7 +113,7 @@ pub struct ConnectorResult {
     pub name: String,
     /// Its kind.
     pub kind: &'static str,
-    /// `unchanged`, `planned`, `done`, `held` or `failed`.
+    /// `unchanged`, `planned`, `done`, `held`, `waiting` (it is left alone for a while) or `failed`.
     pub outcome: String,
     /// The device's answer, or the reason.
     pub answer: String,
@@ -124,4 +127,24 @@ pub struct ConnectorResult {
     pub refused: usize,
     /// Own entries on the device afterwards, as read back; none where nothing was changed.
     pub verified: Option<usize>,
+    /// Milliseconds until the canary was refused, where there is one.
+    pub effect_ms: Option<u64>,
+}
+
+impl ConnectorResult {
+    /// A result of which nothing else is known.
+    pub(crate) fn of(c: &dyn Connector, outcome: &str, answer: String) -> Self {
+        ConnectorResult {
+            name: c.name().to_owned(),
+            kind: c.kind(),
+            outcome: outcome.to_owned(),
+            answer,
+            added: 0,
+            refreshed: 0,
+            removed: 0,
+            refused: 0,
+            verified: None,
+            effect_ms: None,
+        }
+    }
 }

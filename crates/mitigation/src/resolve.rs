@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use ipnet::IpNet;
-use sidetap_policy::{never_blockable, subject_net};
+use sidetap_policy::never_blockable;
 
-use crate::connector::{Connector, Observed};
+use crate::canary::CANARY;
+use crate::connector::{Connector, ConnectorError, Observed};
 use crate::desired::Want;
 use crate::enforcer::Selector;
 use crate::entry::{Entry, Sees, tag_of};
+use crate::key::Key;
 use crate::ledger::{Ledger, LedgerEntry};
 use crate::plan::{Plan, Refusal, plan};
 use crate::report::ConnectorPlan;
@@ -28,7 +30,7 @@ pub(crate) struct Push<'a> {
 }
 
 /// The plan for one device: what of the desired state it can be told, against what it holds.
-pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> ConnectorPlan {
+pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan, Option<ConnectorError>) {
     let (mut wanted, mut refused) = (Vec::new(), Vec::new());
     for want in push.wants {
         let Some(term) = push.terms.get(&want.verdict) else { continue };
@@ -44,23 +46,30 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> ConnectorPlan 
             }),
         }
     }
-    let mut planned = plan_against(c, push.now, |observed, sees| plan(&wanted, observed, push.allow, sees));
+    wanted.extend(c.canary().map(|canary| canary.entry(push.now)));
+    let (mut planned, error) =
+        plan_against(c, push.now, |observed, sees| plan(&wanted, observed, push.allow, sees));
     planned.plan.refused.splice(0..0, refused);
     if planned.plan.add.len() > push.max_adds && !push.force {
         let n = planned.plan.add.len();
         planned.guard =
             Some(format!("{n} entries to add, more than max_adds = {}; push with force", push.max_adds));
     }
-    planned
+    (planned, error)
 }
 
-fn plan_against(c: &mut dyn Connector, now: i64, make: impl Fn(&Observed, &Sees) -> Plan) -> ConnectorPlan {
+fn plan_against(
+    c: &mut dyn Connector,
+    now: i64,
+    make: impl Fn(&Observed, &Sees) -> Plan,
+) -> (ConnectorPlan, Option<ConnectorError>) {
     let (plan, error) = match c.observe(now) {
         Ok(observed) => (make(&observed, c.sees()), None),
-        Err(e) => (Plan::default(), Some(e.to_string())),
+        Err(e) => (Plan::default(), Some(e)),
     };
     let keep = plan.target.len().saturating_sub(plan.add.len() + plan.refresh.len());
-    ConnectorPlan { name: c.name().to_owned(), kind: c.kind(), error, guard: None, plan, keep }
+    let told = error.as_ref().map(ConnectorError::to_string);
+    (ConnectorPlan { name: c.name().to_owned(), kind: c.kind(), error: told, guard: None, plan, keep }, error)
 }
 
 /// The entry that says a want in the device's terms, or why there is none.
@@ -74,19 +83,30 @@ pub(crate) fn express(
     if !c.zones().is_empty() && !c.zones().contains(&want.zone) {
         return Err(format!("it stands outside of zone {}", want.zone));
     }
-    let Some(net) = subject_net(&want.subject) else {
-        return Err(format!(
-            "a subject of kind {} cannot be matched here: {}",
-            want.subject.kind, sees.cannot
-        ));
-    };
+    let key = Key::of(&want.subject).filter(|k| sees.matches(k)).ok_or_else(|| {
+        format!("a subject of kind {} cannot be matched here: {}", want.subject.kind, sees.cannot)
+    })?;
     if !sees.responses.contains(&want.response) {
         return Err(format!("it cannot {}", want.response));
     }
-    if let Some(why) = never_blockable(&net) {
+    if let Some(net) = key.within() {
+        check_net(&net, sees, allow)?;
+    }
+    Ok(Entry {
+        key,
+        response: want.response,
+        expires_at: term.expires_at,
+        verdict: tag_of(&want.verdict),
+        priority: (want.score, want.last_seen.secs()),
+    })
+}
+
+/// Refuses addresses that no device may be told of, or that this one could not match.
+fn check_net(net: &IpNet, sees: &Sees, allow: &[IpNet]) -> Result<(), String> {
+    if let Some(why) = never_blockable(net) {
         return Err(format!("{why} address"));
     }
-    if allow.iter().any(|a| a.contains(&net) || net.contains(a)) {
+    if allow.iter().any(|a| a.contains(net) || net.contains(a)) {
         return Err("on the allow list".to_owned());
     }
     let (v6, single) = (matches!(net, IpNet::V6(_)), net.prefix_len() == net.max_prefix_len());
@@ -96,22 +116,20 @@ pub(crate) fn express(
     if (v6 && !sees.ipv6) || (!single && !sees.networks) {
         return Err("it cannot match such an address".to_owned());
     }
-    Ok(Entry {
-        net,
-        response: want.response,
-        expires_at: term.expires_at,
-        verdict: tag_of(&want.verdict),
-        priority: (want.score, want.last_seen.secs()),
-    })
+    Ok(())
 }
 
 /// The plan that takes back what the selector names and leaves all else as it is.
-pub(crate) fn undo_plan(c: &mut dyn Connector, selector: &Selector, now: i64) -> ConnectorPlan {
+pub(crate) fn undo_plan(
+    c: &mut dyn Connector,
+    selector: &Selector,
+    now: i64,
+) -> (ConnectorPlan, Option<ConnectorError>) {
     let tag = if let Selector::Verdict(id) = selector { Some(tag_of(id)) } else { None };
     let make = |observed: &Observed, _: &Sees| {
-        let goes = |e: &&Entry| tag.as_ref().is_none_or(|t| *t == e.verdict);
+        let goes = |e: &&Entry| tag.as_ref().map_or(e.verdict != CANARY, |t| *t == e.verdict);
         let (remove, mut target): (Vec<&Entry>, Vec<&Entry>) = observed.entries.iter().partition(goes);
-        target.sort_by_key(|e| e.net);
+        target.sort_by(|a, b| a.key.cmp(&b.key));
         Plan {
             remove: remove.into_iter().cloned().collect(),
             target: target.into_iter().cloned().collect(),

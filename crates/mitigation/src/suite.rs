@@ -4,7 +4,8 @@ use ipnet::IpNet;
 use sidetap_policy::Response;
 
 use crate::connector::{Connector, Observed};
-use crate::entry::Entry;
+use crate::entry::{Entry, Sees};
+use crate::key::Key;
 use crate::plan::{Plan, plan};
 
 /// A device under test: its connector, and what the test does to the device behind the connector's back.
@@ -21,6 +22,27 @@ pub trait Device {
     /// Empties the device as a reload or a hasty administrator would.
     fn flush(&mut self);
 
+    /// Takes the device out of reach, or brings it back as it was; gives whether the test can.
+    fn away(&mut self, away: bool) -> bool {
+        let _ = away;
+        false
+    }
+
+    /// Has the next change break off somewhere within; gives whether the test can.
+    fn break_next(&mut self) -> bool {
+        false
+    }
+
+    /// A connector to the same device with a credential that it does not take, and that credential.
+    fn intruder(&mut self) -> Option<(Box<dyn Connector>, String)> {
+        None
+    }
+
+    /// A connector of a second Sidetap to the same device.
+    fn second(&mut self) -> Option<Box<dyn Connector>> {
+        None
+    }
+
     /// The wall clock in seconds since 1970.
     fn now(&mut self) -> i64;
 
@@ -36,6 +58,11 @@ pub fn run(device: &mut dyn Device) -> Result<(), String> {
     expires(device)?;
     keeps_foreign_entries(device)?;
     repairs_after_a_flush(device)?;
+    is_brought_up_to_date_after_an_absence(device)?;
+    heals_after_a_change_that_broke_off(device)?;
+    stands_a_clock_that_jumps(device)?;
+    shows_no_credential(device)?;
+    shares_the_device(device)?;
     obeys_its_capacity(device)?;
     takes_everything_back(device)
 }
@@ -99,7 +126,8 @@ fn repairs_after_a_flush(device: &mut dyn Device) -> Result<(), String> {
     reach(device, &wanted, "before a flush")?;
     device.flush();
     let repair = planned(device, &wanted)?;
-    expect(repair.add.len() == 2, || format!("a flush was not noticed: {repair:?}"))?;
+    let lost = told(&wanted, device.connector().sees()).len();
+    expect(repair.add.len() == lost, || format!("a flush was not noticed: {repair:?}"))?;
     reach(device, &wanted, "after a flush")
 }
 
@@ -119,10 +147,92 @@ fn obeys_its_capacity(device: &mut dyn Device) -> Result<(), String> {
     expect(observed.entries.len() == room, || {
         format!("capacity {room}, but {} entries", observed.entries.len())
     })?;
-    let highest = wanted.last().map(|e| e.net);
-    expect(observed.entries.iter().any(|e| Some(e.net) == highest), || {
+    let highest = wanted.last().map(|e| &e.key);
+    expect(observed.entries.iter().any(|e| Some(&e.key) == highest), || {
         "the most urgent entry was evicted".to_owned()
     })
+}
+
+fn is_brought_up_to_date_after_an_absence(device: &mut dyn Device) -> Result<(), String> {
+    let now = device.now();
+    let gone = entry("192.0.2.10/32", now + 600, 90);
+    let short = entry("192.0.2.11/32", now + 2, 90);
+    reach(device, &[gone, short], "before an absence")?;
+    if !device.away(true) {
+        return Ok(());
+    }
+    let blind = observe(device);
+    expect(blind.is_err(), || format!("a device that is away was read: {blind:?}"))?;
+    device.wait(3);
+    device.away(false);
+    let now = device.now();
+    reach(device, &[entry("192.0.2.12/32", now + 600, 90)], "after an absence")
+}
+
+/// What is wanted before and after is there all the time, and the next reconcile makes the rest good.
+fn heals_after_a_change_that_broke_off(device: &mut dyn Device) -> Result<(), String> {
+    let end = device.now() + 600;
+    let stays = entry("192.0.2.20/32", end, 90);
+    reach(device, &[stays.clone(), entry("192.0.2.21/32", end, 80)], "before a change that breaks off")?;
+    let wanted = [stays.clone(), entry("192.0.2.22/32", end, 80), entry("2001:db8::22/128", end, 80)];
+    let plan = planned(device, &wanted)?;
+    if !device.break_next() {
+        return Ok(());
+    }
+    let broken = apply(device, &plan);
+    expect(broken.is_err(), || "a change that broke off was told as done".to_owned())?;
+    let there = observe(device)?.entries;
+    expect(there.iter().any(|e| e.key == stays.key), || {
+        format!("an entry that was to stay went with a change that broke off: {there:?}")
+    })?;
+    reach(device, &wanted, "after a change that broke off")?;
+    let again = planned(device, &wanted)?;
+    expect(again.is_empty(), || format!("there is still something to do: {again:?}"))
+}
+
+fn stands_a_clock_that_jumps(device: &mut dyn Device) -> Result<(), String> {
+    let now = device.now();
+    let wanted = [entry("192.0.2.30/32", now + 7_200, 90), entry("198.51.100.0/24", now + 7_200, 90)];
+    reach(device, &wanted, "before the clock jumps")?;
+    for jump in [3_600, -3_600] {
+        let observed = device.connector().observe(now + jump).map_err(|e| e.to_string())?;
+        let plan = plan_for(device, &wanted, &observed);
+        device.connector().apply(&plan, now + jump).map_err(|e| e.to_string())?;
+        reach(device, &wanted, "after the clock jumped")?;
+        let observed = observe(device)?;
+        let near = observed.entries.iter().all(|e| e.expires_at.abs_diff(now + 7_200) <= 10);
+        expect(near, || format!("a clock that jumped {jump} s left wrong ends: {:?}", observed.entries))?;
+    }
+    Ok(())
+}
+
+fn shows_no_credential(device: &mut dyn Device) -> Result<(), String> {
+    let now = device.now();
+    let Some((mut intruder, secret)) = device.intruder() else { return Ok(()) };
+    let Err(e) = intruder.observe(now) else { return Err("a wrong credential was taken".to_owned()) };
+    let shown = format!("{e} {e:?}");
+    expect(!shown.contains(&secret), || "an error shows the credential".to_owned())
+}
+
+fn shares_the_device(device: &mut dyn Device) -> Result<(), String> {
+    let Some(mut second) = device.second() else { return Ok(()) };
+    let now = device.now();
+    let (ours, theirs) = ([entry("192.0.2.40/32", now + 600, 90)], [entry("192.0.2.41/32", now + 600, 90)]);
+    let push = |second: &mut dyn Connector, wanted: &[Entry]| {
+        let observed = second.observe(now).map_err(|e| e.to_string())?;
+        let plan = plan(wanted, &observed, &[], second.sees());
+        let done = if plan.is_empty() { Ok(()) } else { second.apply(&plan, now).map(|_| ()) };
+        done.map_err(|e| format!("the second Sidetap: {e}"))
+    };
+    reach(device, &ours, "beside a second Sidetap")?;
+    push(second.as_mut(), &theirs)?;
+    reach(device, &ours, "after a second Sidetap's push")?;
+    let again = planned(device, &ours)?;
+    expect(again.is_empty(), || format!("a second Sidetap's push is fought: {again:?}"))?;
+    reach(device, &[], "removal beside a second Sidetap")?;
+    let left = second.observe(now).map_err(|e| e.to_string())?.entries;
+    expect(left.len() == 1, || format!("the second Sidetap's entries are {left:?}"))?;
+    push(second.as_mut(), &[])
 }
 
 fn takes_everything_back(device: &mut dyn Device) -> Result<(), String> {
@@ -140,13 +250,32 @@ impl Entry {
 
 fn entry(net: &str, expires_at: i64, score: u8) -> Entry {
     let net: IpNet = net.parse().unwrap_or_default();
-    Entry { net, response: Response::Block, expires_at, verdict: "suite".to_owned(), priority: (score, 0) }
+    Entry {
+        key: net.into(),
+        response: Response::Block,
+        expires_at,
+        verdict: "suite".to_owned(),
+        priority: (score, 0),
+    }
 }
 
 fn planned(device: &mut dyn Device, wanted: &[Entry]) -> Result<Plan, String> {
     let observed = observe(device)?;
+    Ok(plan_for(device, wanted, &observed))
+}
+
+fn plan_for(device: &mut dyn Device, wanted: &[Entry], observed: &Observed) -> Plan {
     let allow: Vec<IpNet> = "198.51.100.250/32".parse().into_iter().collect();
-    Ok(plan(wanted, &observed, &allow, device.connector().sees()))
+    let sees = device.connector().sees();
+    plan(&told(wanted, sees), observed, &allow, sees)
+}
+
+/// Those of the entries that the device can be told.
+fn told(wanted: &[Entry], sees: &Sees) -> Vec<Entry> {
+    let fits = |e: &&Entry| {
+        (sees.networks || !e.key.is_wide()) && (sees.ipv6 || !matches!(e.key.net(), Some(IpNet::V6(_))))
+    };
+    wanted.iter().filter(fits).cloned().collect()
 }
 
 fn apply(device: &mut dyn Device, plan: &Plan) -> Result<(), String> {
@@ -157,9 +286,12 @@ fn apply(device: &mut dyn Device, plan: &Plan) -> Result<(), String> {
 /// Plans and applies, and holds that the device then has exactly these entries.
 fn reach(device: &mut dyn Device, wanted: &[Entry], step: &str) -> Result<(), String> {
     let plan = planned(device, wanted)?;
-    apply(device, &plan).map_err(|e| format!("{step}: {e}"))?;
-    let mut have: Vec<IpNet> = observe(device)?.entries.iter().map(|e| e.net).collect();
-    let mut want: Vec<IpNet> = wanted.iter().map(|e| e.net).collect();
+    if !plan.is_empty() {
+        apply(device, &plan).map_err(|e| format!("{step}: {e}"))?;
+    }
+    let mut have: Vec<Key> = observe(device)?.entries.into_iter().map(|e| e.key).collect();
+    let wanted = told(wanted, device.connector().sees());
+    let mut want: Vec<Key> = wanted.into_iter().map(|e| e.key).collect();
     have.sort_unstable();
     want.sort_unstable();
     expect(have == want, || format!("{step}: the device has {have:?}, not {want:?}"))

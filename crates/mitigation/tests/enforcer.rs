@@ -22,7 +22,7 @@ fn feed(dir: &Path, name: &str) -> Box<dyn Connector> {
 }
 
 fn lines(dir: &Path, name: &str) -> Vec<String> {
-    FeedList::read(&dir.join(name)).unwrap().entries.iter().map(|e| e.net.addr().to_string()).collect()
+    FeedList::read(&dir.join(name)).unwrap().entries.iter().map(|e| e.key.to_string()).collect()
 }
 
 fn block(id: &str, ip: &str) -> VerdictRow {
@@ -196,6 +196,8 @@ fn the_documented_configurations_are_valid() {
         include_str!("../../../docs/connectors/feed.md"),
         include_str!("../../../docs/connectors/nftables.md"),
         include_str!("../../../docs/connectors/haproxy.md"),
+        include_str!("../../../docs/connectors/ipset.md"),
+        include_str!("../../../docs/connectors/nginx.md"),
     ] {
         let block = text.split("```toml\n").nth(1).and_then(|t| t.split("```").next()).unwrap();
         let file: File = toml::from_str(block).unwrap();

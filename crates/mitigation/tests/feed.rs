@@ -179,6 +179,23 @@ impl Device for UnderTest {
         std::fs::remove_file(self.dir.path().join("edge.json")).unwrap();
     }
 
+    fn away(&mut self, away: bool) -> bool {
+        let (list, aside) = (self.dir.path().join("edge.json"), self.dir.path().join("aside"));
+        let moved = if away { (&list, &aside) } else { (&aside, &list) };
+        let _ = std::fs::remove_dir_all(&list);
+        std::fs::rename(moved.0, moved.1).unwrap();
+        if away {
+            std::fs::create_dir(&list).unwrap();
+        }
+        true
+    }
+
+    fn second(&mut self) -> Option<Box<dyn Connector>> {
+        let mut config = config(self.dir.path(), "");
+        config.path = self.dir.path().join("other.json");
+        Some(Box::new(FeedConnector::new(config).unwrap()))
+    }
+
     fn now(&mut self) -> i64 {
         wall() + self.later
     }

@@ -235,7 +235,7 @@ async fn the_peer_address_is_matched_and_the_allow_list_wins_on_the_device() {
     let Some(haproxy) = Haproxy::start() else { return };
     let mut connector = haproxy.connector(AddressSeen::Peer);
     let entry = |net: &str| Entry {
-        net: net.parse().unwrap(),
+        key: net.parse().unwrap(),
         response: Response::Block,
         expires_at: wall() + 600,
         verdict: "v1".into(),
@@ -269,6 +269,7 @@ fn wrong_maps_and_sockets_are_told() {
 
 struct UnderTest {
     haproxy: Haproxy,
+    relay: support::Relay,
     connector: HaproxyConnector,
 }
 
@@ -293,6 +294,28 @@ impl Device for UnderTest {
         self.haproxy.restart();
     }
 
+    fn away(&mut self, away: bool) -> bool {
+        if away {
+            drop(self.haproxy.process.take());
+        } else {
+            self.haproxy.restart();
+        }
+        true
+    }
+
+    fn break_next(&mut self) -> bool {
+        // The map is prepared and a part of it is there when the connection is lost.
+        self.relay.fail_after(3);
+        true
+    }
+
+    fn second(&mut self) -> Option<Box<dyn Connector>> {
+        let mut config = self.haproxy.config(AddressSeen::Peer);
+        config.allow_map = None;
+        config.owner = "other".into();
+        Some(Box::new(HaproxyConnector::new(config).unwrap()))
+    }
+
     fn now(&mut self) -> i64 {
         wall()
     }
@@ -305,12 +328,15 @@ impl Device for UnderTest {
 #[test]
 fn keeps_the_contract() {
     let Some(haproxy) = Haproxy::start() else { return };
-    let connector = haproxy.connector(AddressSeen::Peer);
+    let mut config = haproxy.config(AddressSeen::Peer);
     let twice = Path::new(&haproxy.file("block.map")).display().to_string();
     haproxy.runtime(&format!("add map {twice} 192.0.2.1 {}:sidetap:old", wall() + 60));
     haproxy.runtime(&format!("add map {twice} 192.0.2.1 {}:sidetap:old", wall() + 60));
     haproxy.runtime(&format!("prepare map {twice}"));
-    suite::run(&mut UnderTest { haproxy, connector }).unwrap();
+    let relay = support::Relay::start(haproxy.file("sock"), haproxy.file("relay"));
+    config.socket = haproxy.file("relay").display().to_string();
+    let connector = HaproxyConnector::new(config).unwrap();
+    suite::run(&mut UnderTest { haproxy, relay, connector }).unwrap();
 }
 
 #[test]

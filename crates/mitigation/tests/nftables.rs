@@ -286,7 +286,7 @@ fn a_lost_rule_is_put_back_and_refusals_are_told() {
     let mut config = net.config();
     config.command = vec!["/bin/false".into()];
     let error = NftablesConnector::new(config.clone()).unwrap().observe(wall()).unwrap_err();
-    assert!(error.to_string().starts_with("refused `nft -j list table inet sidetap`"), "{error}");
+    assert!(error.to_string().starts_with("refused `false -j list table inet sidetap`"), "{error}");
     config.command = vec!["/nowhere/nft".into()];
     let error = NftablesConnector::new(config.clone()).unwrap().observe(wall()).unwrap_err();
     assert!(error.to_string().starts_with("cannot be reached"), "{error}");
@@ -302,7 +302,7 @@ fn an_element_that_times_out_before_its_removal_does_not_stop_the_rest() {
     let Some(net) = Net::make() else { return };
     let mut connector = net.connector();
     let entry = |ip: &str| Entry {
-        net: ip.parse().unwrap(),
+        key: ip.parse().unwrap(),
         response: Response::Block,
         expires_at: wall() + 600,
         verdict: "v1".into(),
@@ -321,12 +321,15 @@ fn an_element_that_times_out_before_its_removal_does_not_stop_the_rest() {
         net.nft(&["flush", "set", "inet", "sidetap", "blocknet4"]);
     });
     let left: Vec<String> =
-        connector.observe(wall()).unwrap().entries.iter().map(|e| e.net.to_string()).collect();
-    assert_eq!(left, ["192.0.2.3/32"]);
+        connector.observe(wall()).unwrap().entries.iter().map(|e| e.key.to_string()).collect();
+    assert_eq!(left, ["192.0.2.3"]);
 }
 
 struct UnderTest {
     net: Net,
+    _dir: tempfile::TempDir,
+    fail: PathBuf,
+    gone: PathBuf,
     connector: NftablesConnector,
 }
 
@@ -349,6 +352,22 @@ impl Device for UnderTest {
         self.net.nft(&["flush", "ruleset"]);
     }
 
+    fn break_next(&mut self) -> bool {
+        std::fs::write(&self.fail, "").unwrap();
+        true
+    }
+
+    fn away(&mut self, away: bool) -> bool {
+        let _ = if away { std::fs::write(&self.gone, "") } else { std::fs::remove_file(&self.gone) };
+        true
+    }
+
+    fn second(&mut self) -> Option<Box<dyn Connector>> {
+        let mut config = self.net.config();
+        config.table = "other".into();
+        Some(Box::new(NftablesConnector::new(config).unwrap()))
+    }
+
     fn now(&mut self) -> i64 {
         wall()
     }
@@ -361,8 +380,12 @@ impl Device for UnderTest {
 #[test]
 fn keeps_the_contract() {
     let Some(net) = Net::make() else { return };
-    let connector = net.connector();
-    suite::run(&mut UnderTest { net, connector }).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (fail, gone) = (dir.path().join("fail"), dir.path().join("gone"));
+    let mut config = net.config();
+    config.command = support::fickle(&config.command, "-f", &fail, &gone);
+    let connector = NftablesConnector::new(config).unwrap();
+    suite::run(&mut UnderTest { net, connector, _dir: dir, fail, gone }).unwrap();
 }
 
 #[test]

@@ -7,22 +7,11 @@ use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 use proptest::prelude::*;
-use sidetap_mitigation::{AddressSeen, Entry, Observed, Sees, plan};
+use sidetap_mitigation::{Entry, Key, Observed, Sees, plan};
 use sidetap_policy::Response;
 
 fn sees(capacity: usize) -> Sees {
-    Sees {
-        address: AddressSeen::Peer,
-        networks: true,
-        ipv6: true,
-        responses: vec![Response::Block, Response::RateLimit],
-        capacity,
-        native_ttl: true,
-        allow_list: true,
-        open_connections: "",
-        delay: "",
-        cannot: "",
-    }
+    Sees { allow_list: true, ..Sees::addresses(vec![Response::Block, Response::RateLimit], capacity) }
 }
 
 /// Entries close together, so that they meet, nest and repeat.
@@ -30,7 +19,7 @@ fn entries() -> impl Strategy<Value = Vec<Entry>> {
     let one =
         (0u8..8, 24u8..=32, any::<bool>(), 0i64..400, 1u8..99).prop_map(|(host, len, block, end, score)| {
             Entry {
-                net: IpNet::V4(Ipv4Net::new(Ipv4Addr::new(192, 0, 2, host), len).unwrap().trunc()),
+                key: Key::Net(IpNet::V4(Ipv4Net::new(Ipv4Addr::new(192, 0, 2, host), len).unwrap().trunc())),
                 response: if block { Response::Block } else { Response::RateLimit },
                 expires_at: 1_000 + end,
                 verdict: format!("v{score}"),
@@ -46,13 +35,13 @@ proptest! {
         let observed = Observed { entries: there.clone(), foreign, ..Observed::default() };
         let first = plan(&wanted, &observed, &[], &sees(capacity));
 
-        let keys = |entries: &[Entry]| -> BTreeSet<(IpNet, Response)> {
-            entries.iter().map(|e| (e.net, e.response)).collect()
+        let keys = |entries: &[Entry]| -> BTreeSet<(Key, Response)> {
+            entries.iter().map(|e| (e.key.clone(), e.response)).collect()
         };
         let target = keys(&first.target);
         // A duplicate that is removed has the key of the one that stays.
-        let gone: BTreeSet<_> = keys(&first.remove).difference(&target).copied().collect();
-        let mut after: BTreeSet<_> = keys(&there).difference(&gone).copied().collect();
+        let gone: BTreeSet<_> = keys(&first.remove).difference(&target).cloned().collect();
+        let mut after: BTreeSet<_> = keys(&there).difference(&gone).cloned().collect();
         after.extend(keys(&first.add));
         prop_assert_eq!(&after, &target);
         prop_assert!(keys(&first.refresh).is_subset(&keys(&there)));
@@ -62,14 +51,14 @@ proptest! {
         let reached = Observed { entries: first.target.clone(), foreign, ..Observed::default() };
         prop_assert!(plan(&wanted, &reached, &[], &sees(capacity)).is_empty());
         for e in &first.target {
-            let asked = |w: &Entry| (w.net, w.response, w.expires_at) == (e.net, e.response, e.expires_at);
+            let asked = |w: &Entry| (&w.key, w.response, w.expires_at) == (&e.key, e.response, e.expires_at);
             prop_assert!(wanted.iter().any(asked), "nothing that was not asked for");
-            let covered = first.target.iter().any(|o| o.net != e.net && o.net.contains(&e.net) && o.response >= e.response);
+            let covered = first.target.iter().any(|o| o.key != e.key && o.key.net().unwrap().contains(&e.key.net().unwrap()) && o.response >= e.response);
             prop_assert!(!covered);
         }
         let told: BTreeSet<String> = first.refused.iter().map(|r| r.subject.clone()).collect();
         for e in &wanted {
-            prop_assert!(first.target.iter().any(|t| t.net == e.net) || told.contains(&e.net.to_string()), "silently left out: {}", e.net);
+            prop_assert!(first.target.iter().any(|t| t.key == e.key) || told.contains(&e.key.to_string()), "silently left out: {}", e.key);
         }
     }
 
@@ -79,7 +68,7 @@ proptest! {
         turned.reverse();
         let of = |w: &[Entry]| {
             let p = plan(w, &Observed::default(), &[], &sees(capacity));
-            p.target.iter().map(|e| (e.net, e.response, e.expires_at, e.priority)).collect::<Vec<_>>()
+            p.target.iter().map(|e| (e.key.clone(), e.response, e.expires_at, e.priority)).collect::<Vec<_>>()
         };
         prop_assert_eq!(of(&wanted), of(&turned));
     }

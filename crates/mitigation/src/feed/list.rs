@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::connector::ConnectorError;
 use crate::entry::Entry;
+use crate::key::Key;
 use crate::ledger::write_whole;
 
 /// The list behind a feed.
@@ -53,15 +54,12 @@ impl FeedList {
             Family::V4 => matches!(net, IpNet::V4(_)),
             Family::V6 => matches!(net, IpNet::V6(_)),
         };
-        let live = self.entries.iter().filter(|e| e.expires_at > now).map(|e| e.net).filter(fits);
-        let text: String = live.map(|net| line(&net) + "\n").collect();
+        let live =
+            self.entries.iter().filter(|e| e.expires_at > now).filter_map(|e| e.key.net()).filter(fits);
+        let text: String = live.map(|net| format!("{}\n", Key::Net(net))).collect();
         match sentinel {
             Some(ip) if text.is_empty() && fits(&IpNet::from(ip)) => format!("{ip}\n"),
             _ => text,
         }
     }
-}
-
-fn line(net: &IpNet) -> String {
-    if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
 }

@@ -76,6 +76,8 @@ impl FeedConnector {
             address: config.address,
             networks: true,
             ipv6: true,
+            prints: &[],
+            tokens: false,
             responses: vec![Response::Block],
             capacity: config.capacity,
             native_ttl: true,

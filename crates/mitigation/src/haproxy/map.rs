@@ -1,16 +1,10 @@
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 use sidetap_policy::Response;
 
 use super::socket::Socket;
 use crate::connector::{ConnectorError, shortened};
 use crate::entry::Entry;
-
-/// What stands between the end of an entry and its verdict in a map's value.
-const MARK: &str = ":sidetap:";
-/// The value of a line of the allow list.
-const ALLOW: &str = "allow:sidetap";
+use crate::key::Key;
 
 /// A line of a map: ours or of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,32 +14,33 @@ pub(super) struct MapLine {
 }
 
 impl MapLine {
-    pub(super) fn of(entry: &Entry) -> Self {
-        MapLine { key: key(&entry.net), value: format!("{}{MARK}{}", entry.expires_at, entry.verdict) }
+    /// The line of an entry: `END:OWNER:VERDICT`.
+    pub(super) fn of(entry: &Entry, owner: &str) -> Self {
+        MapLine {
+            key: entry.key.to_string(),
+            value: format!("{}:{owner}:{}", entry.expires_at, entry.verdict),
+        }
     }
 
-    pub(super) fn allow(net: &IpNet) -> Self {
-        MapLine { key: key(net), value: ALLOW.to_owned() }
+    pub(super) fn allow(net: &IpNet, owner: &str) -> Self {
+        MapLine { key: Key::Net(*net).to_string(), value: format!("allow:{owner}") }
     }
 
-    pub(super) fn is_allow(&self) -> bool {
-        self.value == ALLOW
+    pub(super) fn is_allow(&self, owner: &str) -> bool {
+        self.value.strip_prefix("allow:") == Some(owner)
     }
 
     /// The entry that the line is, where it is one of ours.
-    pub(super) fn entry(&self, response: Response) -> Option<Entry> {
-        let (end, verdict) = self.value.split_once(MARK)?;
-        let (expires_at, net) = (end.parse().ok()?, self.net()?);
-        Some(Entry { net, response, expires_at, verdict: verdict.to_owned(), priority: (0, 0) })
+    pub(super) fn entry(&self, response: Response, owner: &str) -> Option<Entry> {
+        let (end, rest) = self.value.split_once(':')?;
+        let verdict = rest.strip_prefix(owner)?.strip_prefix(':')?;
+        let (expires_at, key) = (end.parse().ok()?, self.key.parse().ok()?);
+        Some(Entry { key, response, expires_at, verdict: verdict.to_owned(), priority: (0, 0) })
     }
 
     pub(super) fn net(&self) -> Option<IpNet> {
-        self.key.parse().ok().or_else(|| self.key.parse::<IpAddr>().ok().map(IpNet::from))
+        self.key.parse::<Key>().ok().and_then(|k| k.net())
     }
-}
-
-fn key(net: &IpNet) -> String {
-    if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
 }
 
 /// The lines of a map.
@@ -123,17 +118,17 @@ mod tests {
     #[test]
     fn lines_are_read_as_they_are_written() {
         let entry = Entry {
-            net: "192.0.2.0/24".parse().unwrap(),
+            key: "192.0.2.0/24".parse().unwrap(),
             response: Response::Block,
             expires_at: 1_795_214_456,
             verdict: "v-1".into(),
             priority: (0, 0),
         };
-        let line = MapLine::of(&entry);
+        let line = MapLine::of(&entry, "sidetap");
         assert_eq!(line.value, "1795214456:sidetap:v-1");
-        assert_eq!(line.entry(Response::Block), Some(entry));
+        assert_eq!(line.entry(Response::Block, "sidetap"), Some(entry));
         let foreign = MapLine { key: "192.0.2.1".into(), value: "deny".into() };
-        assert_eq!(foreign.entry(Response::Block), None);
+        assert_eq!(foreign.entry(Response::Block, "sidetap"), None);
     }
 
     #[test]

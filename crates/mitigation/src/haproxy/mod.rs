@@ -42,6 +42,9 @@ pub struct HaproxyConfig {
     /// The map of addresses that are never touched.
     #[serde(default)]
     pub allow_map: Option<String>,
+    /// The mark of own lines; two Sidetaps on one HAProxy need two.
+    #[serde(default = "default_owner")]
+    pub owner: String,
     /// Which address the configuration looks up: `peer` or `forwarded`.
     #[serde(default)]
     pub address: AddressSeen,
@@ -61,6 +64,10 @@ pub struct HaproxyConfig {
 
 fn default_name() -> String {
     "haproxy".to_owned()
+}
+
+fn default_owner() -> String {
+    "sidetap".to_owned()
 }
 
 fn default_capacity() -> usize {
@@ -100,6 +107,8 @@ impl HaproxyConnector {
             address: config.address,
             networks: true,
             ipv6: true,
+            prints: &[],
+            tokens: false,
             responses: maps.iter().map(|(r, _)| *r).collect(),
             capacity: config.capacity,
             native_ttl: true,
@@ -134,6 +143,9 @@ fn check_maps(config: &HaproxyConfig, maps: &[(Response, String)]) -> Result<(),
     if names.windows(2).any(|w| matches!(w, [a, b] if a == b)) {
         return refuse("each response needs a map of its own");
     }
+    if config.owner.is_empty() || config.owner.bytes().any(|b| !b.is_ascii_alphanumeric() && b != b'-') {
+        return refuse("owner: letters, digits and `-` only");
+    }
     if config.timeout_s == 0 || config.batch_bytes < 256 {
         return refuse("timeout_s is at least 1 and batch_bytes at least 256");
     }
@@ -161,7 +173,7 @@ impl Connector for HaproxyConnector {
         let mut observed = Observed::default();
         for (response, name) in &self.maps {
             for line in map::show(&self.socket(), name)? {
-                match line.entry(*response) {
+                match line.entry(*response, &self.config.owner) {
                     Some(entry) => observed.entries.push(entry),
                     None => observed.foreign += 1,
                 }
@@ -169,7 +181,8 @@ impl Connector for HaproxyConnector {
         }
         if let Some(name) = &self.config.allow_map {
             let lines = map::show(&self.socket(), name)?;
-            observed.allow = lines.iter().filter(|l| l.is_allow()).filter_map(MapLine::net).collect();
+            observed.allow =
+                lines.iter().filter(|l| l.is_allow(&self.config.owner)).filter_map(MapLine::net).collect();
         }
         Ok(observed)
     }
@@ -178,8 +191,8 @@ impl Connector for HaproxyConnector {
         let mut text = Vec::new();
         if let Some(name) = self.config.allow_map.as_ref().filter(|_| plan.allow_changes) {
             let mut lines: Vec<MapLine> = map::show(&self.socket(), name)?;
-            lines.retain(|l| !l.is_allow());
-            lines.extend(plan.allow.iter().map(|n: &IpNet| MapLine::allow(n)));
+            lines.retain(|l| !l.is_allow(&self.config.owner));
+            lines.extend(plan.allow.iter().map(|n: &IpNet| MapLine::allow(n, &self.config.owner)));
             self.replace(name, &lines)?;
             text.push(format!("{name}: {} lines", lines.len()));
         }
@@ -190,9 +203,9 @@ impl Connector for HaproxyConnector {
                 continue;
             }
             let mut lines: Vec<MapLine> = map::show(&self.socket(), name)?;
-            lines.retain(|l| l.entry(*response).is_none());
+            lines.retain(|l| l.entry(*response, &self.config.owner).is_none());
             let live = plan.target.iter().filter(changed).filter(|e| e.expires_at > now);
-            lines.extend(live.map(MapLine::of));
+            lines.extend(live.map(|e| MapLine::of(e, &self.config.owner)));
             self.replace(name, &lines)?;
             text.push(format!("{name}: {} lines", lines.len()));
         }

@@ -7,16 +7,21 @@ use sidetap_policy::Response;
 use super::ruleset::{ENTRY_SETS, MARK};
 use crate::connector::Observed;
 use crate::entry::Entry;
+use crate::key::Key;
 use crate::plan::Plan;
 
 /// Elements that one command carries.
 const BATCH: usize = 5_000;
 
+/// The network of an entry; the plan has none that is something else.
+fn net_of(entry: &Entry) -> IpNet {
+    entry.key.net().unwrap_or_default()
+}
+
 /// The set in which an entry stands.
 fn set_of(entry: &Entry) -> &'static str {
     let block = entry.response == Response::Block;
-    let single = entry.net.prefix_len() == entry.net.max_prefix_len();
-    match (block, single, matches!(entry.net, IpNet::V6(_))) {
+    match (block, !entry.key.is_wide(), matches!(net_of(entry), IpNet::V6(_))) {
         (true, true, false) => "block4",
         (true, false, false) => "blocknet4",
         (true, true, true) => "block6",
@@ -33,21 +38,21 @@ fn set_of(entry: &Entry) -> &'static str {
 /// An element is removed before it is put there with another time, since older kernels keep the first time. What `there`
 /// does not have is not removed: one that timed out in the meantime would fail the whole transaction.
 pub(super) fn changes(table: &str, plan: &Plan, there: Option<&Observed>, now: i64) -> Vec<Value> {
-    let have: Option<BTreeSet<(&str, IpNet)>> =
-        there.map(|o| o.entries.iter().map(|e| (set_of(e), e.net)).collect());
-    let is_there = |e: &&Entry| have.as_ref().is_none_or(|h| h.contains(&(set_of(e), e.net)));
+    let have: Option<BTreeSet<(&str, &Key)>> =
+        there.map(|o| o.entries.iter().map(|e| (set_of(e), &e.key)).collect());
+    let is_there = |e: &&Entry| have.as_ref().is_none_or(|h| h.contains(&(set_of(e), &e.key)));
     let old: Vec<&Entry> = plan.remove.iter().chain(&plan.refresh).filter(is_there).collect();
     let new: Vec<&Entry> = plan.add.iter().chain(&plan.refresh).filter(|e| e.expires_at > now).collect();
     let mut commands = Vec::new();
-    commands.extend(per_set("delete", table, &old, |e| value(&e.net)));
+    commands.extend(per_set("delete", table, &old, |e| value(&net_of(e))));
     commands.extend(per_set("add", table, &new, |e| element(e, e.expires_at.saturating_sub(now).max(1))));
     commands
 }
 
 fn per_set(verb: &str, table: &str, entries: &[&Entry], form: impl Fn(&Entry) -> Value) -> Vec<Value> {
-    let mut sets: BTreeMap<&str, BTreeMap<IpNet, Value>> = BTreeMap::new();
+    let mut sets: BTreeMap<&str, BTreeMap<&Key, Value>> = BTreeMap::new();
     for entry in entries {
-        sets.entry(set_of(entry)).or_default().entry(entry.net).or_insert_with(|| form(entry));
+        sets.entry(set_of(entry)).or_default().entry(&entry.key).or_insert_with(|| form(entry));
     }
     let mut commands = Vec::new();
     for (name, elements) in sets {
@@ -61,7 +66,7 @@ fn per_set(verb: &str, table: &str, entries: &[&Entry], form: impl Fn(&Entry) ->
 }
 
 fn element(entry: &Entry, seconds: i64) -> Value {
-    json!({"elem": {"val": value(&entry.net), "timeout": seconds, "comment": format!("{MARK}{}", entry.verdict)}})
+    json!({"elem": {"val": value(&net_of(entry)), "timeout": seconds, "comment": format!("{MARK}{}", entry.verdict)}})
 }
 
 /// An address or network as nft spells it in JSON.
@@ -99,7 +104,7 @@ fn own(element: &Value, response: Response, now: i64) -> Option<Entry> {
     let verdict = elem.get("comment")?.as_str()?.strip_prefix(MARK)?.to_owned();
     let [net] = nets_of(elem.get("val")?).try_into().ok()?;
     let left = elem.get("expires").and_then(Value::as_i64)?;
-    Some(Entry { net, response, expires_at: now.saturating_add(left), verdict, priority: (0, 0) })
+    Some(Entry { key: net.into(), response, expires_at: now.saturating_add(left), verdict, priority: (0, 0) })
 }
 
 /// The networks that a value is: one for an address or prefix, several for a range that the listing joined from neighbours.

@@ -5,12 +5,12 @@
 
 mod elements;
 mod ruleset;
-mod run;
 
 use serde::Deserialize;
 use serde_json::Value;
 use sidetap_policy::Response;
 
+use crate::command;
 use crate::config::{ConfigError, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed};
 use crate::entry::{AddressSeen, Sees};
@@ -104,6 +104,8 @@ impl NftablesConnector {
             address: AddressSeen::Peer,
             networks: true,
             ipv6: true,
+            prints: &[],
+            tokens: false,
             responses: vec![Response::RateLimit, Response::Block],
             capacity: config.capacity,
             native_ttl: true,
@@ -136,7 +138,7 @@ impl Connector for NftablesConnector {
     fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
         let wanted = ruleset::Layout::new(&self.config);
         let args = ["-j", "list", "table", "inet", &self.config.table];
-        match run::nft(&self.config, &args, "") {
+        match self.nft(&args, "") {
             Ok(text) => {
                 let json: Value = serde_json::from_str(&text)
                     .map_err(|e| ConnectorError::Answer(format!("nft -j list table: {e}")))?;
@@ -168,6 +170,10 @@ impl Connector for NftablesConnector {
 }
 
 impl NftablesConnector {
+    fn nft(&self, args: &[&str], input: &str) -> Result<String, ConnectorError> {
+        command::run(&self.config.command, args, input.as_bytes(), self.config.timeout_s)
+    }
+
     /// Makes a plan's changes in one transaction, whole or not at all.
     fn transact(&self, plan: &Plan, there: Option<&Observed>, now: i64) -> Result<Answer, ConnectorError> {
         let layout = ruleset::Layout::new(&self.config);
@@ -181,7 +187,7 @@ impl NftablesConnector {
         commands.extend(elements::changes(&self.config.table, plan, there, now));
         let n = commands.len();
         let text = serde_json::json!({ "nftables": commands }).to_string();
-        run::nft(&self.config, &["-j", "-f", "-"], &text)?;
+        self.nft(&["-j", "-f", "-"], &text)?;
         Ok(Answer { text: format!("{n} commands in one transaction") })
     }
 }

@@ -8,9 +8,13 @@
     clippy::unwrap_used
 )]
 
-use std::net::TcpListener;
-use std::path::PathBuf;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use sidetap_model::rows::{Reason, Subject, VerdictRow};
@@ -73,6 +77,98 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// A command that fails once where `fail` is there and it is told `word`, and always where `gone` is.
+pub(crate) fn fickle(command: &[String], word: &str, fail: &Path, gone: &Path) -> Vec<String> {
+    let script = format!(
+        "if [ -e '{gone}' ]; then exit 1; fi; case \" $* \" in *' {word} '*) if rm '{fail}' 2>/dev/null; then exit 1; fi;; esac; exec \"$@\"",
+        gone = gone.display(),
+        fail = fail.display()
+    );
+    let mut all = vec!["sh".to_owned(), "-c".to_owned(), script, "sh".to_owned()];
+    all.extend_from_slice(command);
+    all
+}
+
+/// One request on a connection of its own in the name of a forwarded address; gives status and body, 0 where nothing came.
+pub(crate) fn get(to: SocketAddr, forwarded: &str, headers: &[(&str, &str)]) -> (u16, String) {
+    let head: String = headers.iter().map(|(n, v)| format!("{n}: {v}\r\n")).collect();
+    let request = format!(
+        "GET / HTTP/1.1\r\nHost: shop.example\r\nX-Forwarded-For: {forwarded}\r\n{head}Connection: close\r\n\r\n"
+    );
+    let mut bytes = Vec::new();
+    let _ = TcpStream::connect_timeout(&to, Duration::from_secs(2)).and_then(|mut s| {
+        s.set_read_timeout(Some(Duration::from_secs(5)))?;
+        s.write_all(request.as_bytes())?;
+        s.read_to_end(&mut bytes)
+    });
+    let text = String::from_utf8_lossy(&bytes);
+    let status = text.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
+    (status, text.split_once("\r\n\r\n").map(|(_, b)| b.to_owned()).unwrap_or_default())
+}
+
+/// A relay before a device's socket that can lose a connection.
+pub(crate) struct Relay {
+    left: Arc<AtomicI64>,
+}
+
+impl Relay {
+    pub(crate) fn start(upstream: PathBuf, at: PathBuf) -> Self {
+        let listener = UnixListener::bind(at).unwrap();
+        let left = Arc::new(AtomicI64::new(i64::MAX));
+        let counter = Arc::clone(&left);
+        std::thread::spawn(move || {
+            for mut client in listener.incoming().flatten() {
+                // One connection is lost, then all goes well again.
+                if counter.fetch_sub(1, Ordering::SeqCst) == 0 {
+                    counter.store(i64::MAX, Ordering::SeqCst);
+                    continue;
+                }
+                let Ok(mut device) = UnixStream::connect(&upstream) else { continue };
+                let mut to = device.try_clone().unwrap();
+                let mut from = client.try_clone().unwrap();
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(std::net::Shutdown::Write);
+                });
+                let _ = std::io::copy(&mut device, &mut client);
+                let _ = client.shutdown(std::net::Shutdown::Both);
+            }
+        });
+        Relay { left }
+    }
+
+    /// Loses the connection after so many.
+    pub(crate) fn fail_after(&self, connections: i64) {
+        self.left.store(connections, Ordering::SeqCst);
+    }
+}
+
+pub(crate) fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// A web application: 200 and `app` for everybody, in a thread that ends with the test program.
+pub(crate) fn application() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut buffer = [0; 8192];
+                while let Ok(n) = stream.read(&mut buffer) {
+                    let tag = String::from_utf8_lossy(buffer.get(..n).unwrap_or_default()).to_lowercase();
+                    let body = if tag.contains("x-sidetap-tag: 1") { "tagged" } else { "app" };
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                    if n == 0 || stream.write_all(head.as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
 pub(crate) fn verdict(id: &str, kind: SubjectKind, value: &str, response: &str, ttl_s: u64) -> VerdictRow {
     let reason = Reason {
         indicator: "login-failures".into(),
@@ -120,7 +216,9 @@ pub(crate) fn desired(verdicts: &[VerdictRow], allow: &[&str]) -> sidetap_mitiga
 /// Pushes 100,000 entries, then one change, then takes all back; prints what each took.
 pub(crate) fn measure(connector: &mut dyn sidetap_mitigation::Connector) {
     let entry = |n: u32| sidetap_mitigation::Entry {
-        net: std::net::IpAddr::V4(std::net::Ipv4Addr::from(0x0a00_0000 + n * 3)).into(),
+        key: sidetap_mitigation::Key::Net(
+            std::net::IpAddr::V4(std::net::Ipv4Addr::from(0x0a00_0000 + n * 3)).into(),
+        ),
         response: sidetap_policy::Response::Block,
         expires_at: wall() + 3600,
         verdict: format!("v-{n:08x}"),

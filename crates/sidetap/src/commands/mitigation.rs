@@ -116,9 +116,7 @@ pub(crate) fn record(config: &Config, source: &SourceArgs, report: &PushReport) 
 }
 
 fn no_connectors() -> Result<Status> {
-    print(
-        "no connector is configured ([[mitigation.feed]], [[mitigation.nftables]] or [[mitigation.haproxy]])\n",
-    )?;
+    print("no connector is configured (docs/connectors says which there are: [[mitigation.nginx]], …)\n")?;
     Ok(Status::Done)
 }
 
@@ -189,7 +187,7 @@ fn show_plan(report: &PlanReport, held: &[Held], terminal: &Terminal) -> Result<
             text.push_str(&format!(
                 "  {} + {} {} ({})\n",
                 plain(&c.name),
-                e.net,
+                e.key,
                 e.response,
                 plain(&e.verdict)
             ));

@@ -54,8 +54,7 @@ pub(super) struct Acting {
 impl Actors {
     /// Makes ready, without a thread: rights can be given up after it.
     pub(super) fn ready(global: &GlobalArgs, config: &Config, plan: &Plan, args: &ActArgs) -> Result<Self> {
-        let devices = &config.mitigation;
-        if devices.feed.is_empty() && devices.nftables.is_empty() && devices.haproxy.is_empty() {
+        if config.mitigation.is_empty() {
             let key = &plan.options.hash_key;
             let (store, begun) = (plan.store.as_deref(), Ts(args.begun));
             let acting = Acting::new(config, store, key, begun, &args.interfaces, args.enforce)?;

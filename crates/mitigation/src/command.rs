@@ -1,21 +1,38 @@
+//! Running other programs, with a time limit.
+
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::NftablesConfig;
 use crate::connector::{ConnectorError, shortened};
 
 /// Most bytes of an answer that are read: a table of a million elements.
 const MAX_ANSWER: u64 = 256 << 20;
 
-/// Runs the command with these arguments and this input; gives what it wrote.
-pub(super) fn nft(config: &NftablesConfig, args: &[&str], input: &str) -> Result<String, ConnectorError> {
-    let (program, before) =
-        config.command.split_first().ok_or(ConnectorError::Missing("command".to_owned()))?;
+/// Runs a command with more arguments and this input; gives what it wrote. It ends after `timeout_s` seconds.
+pub(crate) fn run(
+    command: &[String],
+    args: &[&str],
+    input: &[u8],
+    timeout_s: u64,
+) -> Result<String, ConnectorError> {
+    run_with(command, args, input, timeout_s, &[])
+}
+
+/// The same with these variables besides in its environment.
+pub(crate) fn run_with(
+    command: &[String],
+    args: &[&str],
+    input: &[u8],
+    timeout_s: u64,
+    variables: &[(&str, &str)],
+) -> Result<String, ConnectorError> {
+    let (program, before) = command.split_first().ok_or(ConnectorError::Missing("command".to_owned()))?;
     let mut child = Command::new(program)
         .args(before)
         .args(args)
+        .envs(variables.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -23,10 +40,10 @@ pub(super) fn nft(config: &NftablesConfig, args: &[&str], input: &str) -> Result
         .map_err(|e| ConnectorError::Unreachable(format!("{program}: {e}")))?;
     let (out, err) = (reader(child.stdout.take()), reader(child.stderr.take()));
     let writer = child.stdin.take().map(|mut stdin| {
-        let input = input.to_owned();
-        std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())))
+        let input = input.to_vec();
+        std::thread::spawn(move || drop(stdin.write_all(&input)))
     });
-    let status = wait(&mut child, config.timeout_s)?;
+    let status = wait(&mut child, timeout_s)?;
     if let Some(writer) = writer {
         let _ = writer.join();
     }
@@ -34,7 +51,10 @@ pub(super) fn nft(config: &NftablesConfig, args: &[&str], input: &str) -> Result
     if status {
         return Ok(out);
     }
-    Err(ConnectorError::Refused { command: format!("nft {}", args.join(" ")), answer: shortened(&err) })
+    let said = if err.trim().is_empty() { out } else { err };
+    let name = program.rsplit('/').next().unwrap_or(program);
+    let command = std::iter::once(name).chain(args.iter().copied()).collect::<Vec<_>>().join(" ");
+    Err(ConnectorError::Refused { command: shortened(&command), answer: shortened(&said) })
 }
 
 fn reader(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {

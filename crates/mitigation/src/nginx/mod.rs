@@ -1,0 +1,202 @@
+//! nginx: files that its `geo` and `map` blocks include, then a test and a reload.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use sidetap_policy::Response;
+
+use crate::canary::{Canary, CanaryConfig};
+use crate::config::{ConfigError, check_name};
+use crate::connector::{Answer, Connector, ConnectorError, Observed};
+use crate::entry::{AddressSeen, Entry, Sees};
+use crate::hosted::{self, Server, UNTOLD};
+use crate::plan::Plan;
+
+/// A web server: `[[mitigation.nginx]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NginxConfig {
+    /// Its name.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// The file of addresses, which a `geo` block includes.
+    pub addresses: PathBuf,
+    /// The file of addresses that are never touched, which a `geo` block includes.
+    #[serde(default)]
+    pub allow: Option<PathBuf>,
+    /// The file of fingerprints, which a `map` block includes; only with the njs script that computes them.
+    #[serde(default)]
+    pub keys: Option<PathBuf>,
+    /// What the configuration knows how to do.
+    #[serde(default = "default_responses")]
+    pub responses: Vec<Response>,
+    /// Says whether nginx would take its configuration.
+    #[serde(default = "default_test")]
+    pub test: Vec<String>,
+    /// Has nginx read its configuration.
+    #[serde(default = "default_reload")]
+    pub reload: Vec<String>,
+    /// Whether it compares the connection's address or (with the realip module) a forwarded one.
+    #[serde(default)]
+    pub address: AddressSeen,
+    /// Most entries.
+    #[serde(default = "default_capacity")]
+    pub capacity: usize,
+    /// Seconds between two reloads at least.
+    #[serde(default = "default_interval")]
+    pub min_interval_s: u64,
+    /// Seconds that one command may take.
+    #[serde(default = "default_timeout")]
+    pub timeout_s: u64,
+    /// A request through it that proves that entries have an effect.
+    #[serde(default)]
+    pub canary: Option<CanaryConfig>,
+    /// Zones whose clients reach it; empty means all.
+    #[serde(default)]
+    pub zones: Vec<String>,
+}
+
+fn default_name() -> String {
+    "nginx".to_owned()
+}
+
+fn default_responses() -> Vec<Response> {
+    vec![Response::Block]
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split(' ').map(str::to_owned).collect()
+}
+
+fn default_test() -> Vec<String> {
+    words("nginx -t -q")
+}
+
+fn default_reload() -> Vec<String> {
+    words("nginx -s reload")
+}
+
+fn default_capacity() -> usize {
+    100_000
+}
+
+fn default_interval() -> u64 {
+    2
+}
+
+fn default_timeout() -> u64 {
+    20
+}
+
+/// The connector to a web server.
+#[derive(Debug)]
+pub struct NginxConnector {
+    config: NginxConfig,
+    canary: Option<Canary>,
+    sees: Sees,
+}
+
+impl NginxConnector {
+    /// The connector of this configuration.
+    pub fn new(config: NginxConfig) -> Result<Self, ConfigError> {
+        check_name(&config.name)?;
+        if config.reload.is_empty() || config.timeout_s == 0 || config.responses.is_empty() {
+            return Err(ConfigError::Value(format!(
+                "{}: reload, timeout_s and responses are not empty",
+                config.name
+            )));
+        }
+        if let Some(r) = config.responses.iter().find(|r| !r.acts()) {
+            return Err(ConfigError::Value(format!("{}: `{r}` is nothing that a device does", config.name)));
+        }
+        let canary = config.canary.clone().map(|c| Canary::new(&config.name, c)).transpose()?;
+        let sees = Sees {
+            address: config.address,
+            prints: if config.keys.is_some() { &["a1", "s2"] } else { &[] },
+            allow_list: config.allow.is_some(),
+            open_connections: "idle ones are closed by the reload; long answers are finished by old workers",
+            delay: "about a tenth of a second; more where the configuration is large",
+            cannot: "its maps hold addresses, and fingerprints where the njs script is loaded",
+            ..Sees::addresses(config.responses.clone(), config.capacity)
+        };
+        Ok(NginxConnector { config, canary, sees })
+    }
+
+    fn server(&self) -> Server<'_> {
+        let c = &self.config;
+        Server { test: &c.test, reload: &c.reload, timeout_s: c.timeout_s }
+    }
+
+    /// The files with what each of them should hold.
+    fn files(&self, plan: &Plan, now: i64) -> Result<Vec<(PathBuf, String)>, ConnectorError> {
+        let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
+        let (nets, keys): (Vec<Entry>, Vec<Entry>) = live.into_iter().partition(|e| e.key.net().is_some());
+        let mut files = Vec::new();
+        let given = [(Some(&self.config.addresses), nets), (self.config.keys.as_ref(), keys)];
+        for (path, entries) in given.into_iter().filter_map(|(p, e)| p.map(|p| (p, e))) {
+            let old = hosted::read(path)?;
+            let (_, others) = hosted::lines(&old);
+            files.push((path.clone(), hosted::text(&others, &entries, line)));
+        }
+        if let Some(path) = &self.config.allow {
+            let text: String = plan.allow.iter().map(|n| format!("{n} 1;\n")).collect();
+            files.push((path.clone(), text));
+        }
+        Ok(files)
+    }
+}
+
+fn line(entry: &Entry) -> String {
+    format!("{} {}; # {}\n", entry.key, entry.response, hosted::mark_of(entry))
+}
+
+impl Connector for NginxConnector {
+    fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "nginx"
+    }
+
+    fn sees(&self) -> &Sees {
+        &self.sees
+    }
+
+    fn zones(&self) -> &[String] {
+        &self.config.zones
+    }
+
+    fn min_interval_s(&self) -> u64 {
+        self.config.min_interval_s
+    }
+
+    fn canary(&self) -> Option<&Canary> {
+        self.canary.as_ref()
+    }
+
+    fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
+        let mut observed = Observed::default();
+        for path in std::iter::once(&self.config.addresses).chain(&self.config.keys) {
+            let text = hosted::read(path)?;
+            let (entries, others) = hosted::lines(&text);
+            observed.entries.extend(entries);
+            observed.foreign += hosted::count_foreign(&others);
+        }
+        if let Some(path) = &self.config.allow {
+            let text = hosted::read(path)?;
+            let nets = text.lines().filter_map(|l| l.split_once(' ')?.0.parse().ok());
+            observed.allow = nets.collect();
+        }
+        if hosted::is_untold(&self.config.addresses) {
+            observed.drift.push(UNTOLD.to_owned());
+        }
+        Ok(observed)
+    }
+
+    fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
+        let files = self.files(plan, now)?;
+        hosted::put(&files, &self.server())?;
+        Ok(Answer { text: format!("{} entries, reloaded", plan.target.len()) })
+    }
+}

@@ -1,0 +1,10 @@
+//! Connectors against the real programs: the contract, what requests feel, and how long it takes.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, clippy::panic)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod ipset;
+mod nginx;
+mod rig;

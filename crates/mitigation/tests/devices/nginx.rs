@@ -1,0 +1,215 @@
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use sidetap_mitigation::Connector;
+use sidetap_mitigation::nginx::NginxConnector;
+use sidetap_policy::Response;
+
+use crate::rig::{ATTACKER, Rig, acts, contract, measure};
+use crate::support::{
+    Process, application, desired, fickle, free_port, get, loopback, tool, until, verdict, wall,
+};
+
+pub(crate) struct Nginx {
+    pub(crate) dir: tempfile::TempDir,
+    to: SocketAddr,
+    _process: Process,
+}
+
+impl Nginx {
+    fn start() -> Option<Self> {
+        let text = include_str!("../../../../docs/connectors/nginx.conf");
+        let text = text.replace("#set_real_ip_from 10.0.0.0/8", "set_real_ip_from 127.0.0.1");
+        let text = text.replace("#real_ip_header", "real_ip_header");
+        Nginx::with(&text, &["addresses.conf", "allow.conf"])
+    }
+
+    /// nginx with this configuration, whose files stand in the directory of the test.
+    pub(crate) fn with(text: &str, files: &[&str]) -> Option<Self> {
+        let program = tool("nginx")?;
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().display();
+        let to = loopback(free_port());
+        let text = text.replace("/etc/nginx/sidetap/", &format!("{at}/"));
+        let text = text.replace("listen 80;", &format!("listen {to};"));
+        let text = text.replace("127.0.0.1:9000", &format!("127.0.0.1:{}", application()));
+        let own: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|p| format!("    {p}_temp_path {at}/{p};\n"))
+            .concat();
+        let text = text.replacen("http {\n", &format!("http {{\n    access_log off;\n{own}"), 1);
+        // Workers may not read a directory that only its owner may.
+        let user = if Path::new("/root").metadata().is_ok_and(|m| is_mine(&m)) { "user root;\n" } else { "" };
+        let text = format!("{text}\n");
+        std::fs::write(
+            dir.path().join("nginx.conf"),
+            format!("{user}pid {at}/pid;\nerror_log {at}/error.log;\n{text}"),
+        )
+        .unwrap();
+        files.iter().for_each(|f| std::fs::write(dir.path().join(f), "").unwrap());
+        let mut command = Command::new(program);
+        command.arg("-c").arg(dir.path().join("nginx.conf")).args(["-g", "daemon off;"]);
+        let log = std::fs::File::create(dir.path().join("start.log")).unwrap();
+        let process = Process::start(command.stdout(Stdio::null()).stderr(log));
+        until("nginx listens", || std::net::TcpStream::connect(to).is_ok());
+        Some(Nginx { dir, to, _process: process })
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Vec<String> {
+        let conf = self.file("nginx.conf").display().to_string();
+        let all = ["nginx", "-c", conf.as_str()];
+        let all: Vec<String> = all.iter().chain(args).map(|s| (*s).to_owned()).collect();
+        fickle(&all, "reload", &self.file("fail"), &self.file("gone"))
+    }
+
+    /// Workers that run.
+    fn workers(&self) -> usize {
+        let pid = std::fs::read_to_string(self.file("pid")).unwrap();
+        let children = format!("/proc/{0}/task/{0}/children", pid.trim());
+        std::fs::read_to_string(children).unwrap().split_whitespace().count()
+    }
+
+    fn connector_of(&self, addresses: &str) -> NginxConnector {
+        let text = format!(
+            "addresses = \"{}\"\nallow = \"{}\"\nresponses = [\"block\", \"rate-limit\", \"deceive\", \"tag\"]\n\
+             address = \"forwarded\"\ncapacity = 100\nmin_interval_s = 0\ntest = {:?}\nreload = {:?}\n\
+             canary = {{ url = \"http://{}/\" }}\n",
+            self.file(addresses).display(),
+            self.file("allow.conf").display(),
+            self.command(&["-t", "-q"]),
+            self.command(&["-s", "reload"]),
+            self.to,
+        );
+        NginxConnector::new(toml::from_str(&text).unwrap()).unwrap()
+    }
+}
+
+fn is_mine(meta: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    meta.uid() == 0 && std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0)
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // Workers go with their master where it is asked to stop.
+        let stop = self.command(&["-s", "stop"]);
+        let _ = Command::new(&stop[0]).args(&stop[1..]).stderr(Stdio::null()).status();
+        let pid = self.file("pid");
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(2);
+        while pid.exists() && std::time::Instant::now() < end {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}
+
+impl Rig for Nginx {
+    fn connector(&self) -> Box<dyn Connector> {
+        Box::new(self.connector_of("addresses.conf"))
+    }
+
+    fn request(&self, from: &str) -> u16 {
+        get(self.to, from, &[]).0
+    }
+
+    fn flush(&mut self) {
+        std::fs::write(self.file("addresses.conf"), "").unwrap();
+    }
+
+    fn add_foreign(&mut self) -> bool {
+        let path = self.file("addresses.conf");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, format!("# of our own\n192.0.2.200 block;\n{text}")).unwrap();
+        true
+    }
+
+    fn foreign_is_there(&mut self) -> bool {
+        std::fs::read_to_string(self.file("addresses.conf"))
+            .unwrap()
+            .contains("# of our own\n192.0.2.200 block;\n")
+    }
+
+    fn break_next(&mut self) -> bool {
+        std::fs::write(self.file("fail"), "").unwrap();
+        true
+    }
+
+    fn second(&mut self) -> Option<Box<dyn Connector>> {
+        Some(Box::new(self.connector_of("other.conf")))
+    }
+}
+
+#[test]
+fn keeps_the_contract() {
+    let Some(nginx) = Nginx::start() else { return };
+    contract(nginx);
+}
+
+#[test]
+fn acts_on_requests() {
+    let Some(nginx) = Nginx::start() else { return };
+    acts(nginx);
+}
+
+#[test]
+fn slows_deceives_and_tags_and_keeps_the_allow_list() {
+    let Some(nginx) = Nginx::start() else { return };
+    let mut connector = nginx.connector();
+    let entry = |key: &str, response| sidetap_mitigation::Entry {
+        key: key.parse().unwrap(),
+        response,
+        expires_at: wall() + 600,
+        verdict: "v1".into(),
+        priority: (90, 0),
+    };
+    let wanted = [
+        entry("198.51.100.1", Response::Deceive),
+        entry("198.51.100.2", Response::RateLimit),
+        entry("198.51.100.3", Response::Tag),
+        entry("203.0.113.0/24", Response::Block),
+    ];
+    let allow: Vec<ipnet::IpNet> = vec!["203.0.113.77/32".parse().unwrap()];
+    let plan =
+        sidetap_mitigation::plan(&wanted, &connector.observe(wall()).unwrap(), &allow, connector.sees());
+    connector.apply(&plan, wall()).unwrap();
+    until("it has an effect", || nginx.request(ATTACKER) == 403);
+    // Workers of before the reload may still take a connection.
+    until("a decoy answers", || get(nginx.to, "198.51.100.1", &[]) == (200, "{}".into()));
+    until("requests are tagged", || get(nginx.to, "198.51.100.3", &[]) == (200, "tagged".into()));
+    until("old workers are gone", || nginx.workers() == 1);
+    assert_eq!(nginx.request("203.0.113.77"), 200, "the allow list wins on the device");
+    let many: Vec<u16> = (0..20).map(|_| nginx.request("198.51.100.2")).collect();
+    assert!(many[0] == 200 && many.contains(&429), "{many:?}");
+    let calm: Vec<u16> = (0..20).map(|_| nginx.request("198.51.100.9")).collect();
+    assert!(calm.iter().all(|s| *s == 200), "others are not slowed: {calm:?}");
+}
+
+#[test]
+fn a_canary_that_gets_through_is_a_failure() {
+    let Some(nginx) = Nginx::start() else { return };
+    // The rules that look the list up are lost, as after a hasty change of the configuration.
+    let conf = std::fs::read_to_string(nginx.file("nginx.conf")).unwrap();
+    std::fs::write(nginx.file("nginx.conf"), conf.replace("if ($st_do = block) { return 403; }", ""))
+        .unwrap();
+    let mut enforcer = sidetap_mitigation::Enforcer::with_connectors(vec![nginx.connector()]);
+    let want = desired(&[verdict("v1", sidetap_model::SubjectKind::Ip, ATTACKER, "block", 600)], &[]);
+    let options = sidetap_mitigation::PushOptions::new(sidetap_mitigation::Mode::Enforce);
+    let report = enforcer.push(&want, crate::support::wall_ts(), &options);
+    assert!(report.connectors[0].answer.contains("is still answered with 200"), "{report:?}");
+    let soon = enforcer.push(&want, crate::support::wall_ts(), &options);
+    let outcome = soon.connectors[0].outcome.as_str();
+    assert!(
+        ["waiting", "failed"].contains(&outcome),
+        "it stays a failure though the list is right: {soon:?}"
+    );
+}
+
+#[test]
+#[ignore = "measures"]
+fn measure_effect() {
+    let Some(nginx) = Nginx::start() else { return };
+    measure(nginx, 30);
+}

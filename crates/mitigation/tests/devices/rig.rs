@@ -1,0 +1,173 @@
+//! What is tested of every device alike.
+
+use std::time::{Duration, Instant};
+
+use sidetap_mitigation::suite::{self, Device};
+use sidetap_mitigation::{Connector, Enforcer, Mode, PushOptions, Selector};
+use sidetap_model::{SubjectKind, Ts};
+
+use crate::support::{desired, until, verdict, wall};
+
+pub(crate) const ATTACKER: &str = "203.0.113.9";
+pub(crate) const HONEST: &str = "203.0.113.10";
+
+/// A device that runs for a test.
+pub(crate) trait Rig {
+    /// A connector to it, with room for 100 entries.
+    fn connector(&self) -> Box<dyn Connector>;
+
+    /// The status of a request of this client through it; 0 where nothing is answered.
+    fn request(&self, _from: &str) -> u16 {
+        200
+    }
+
+    fn flush(&mut self);
+
+    fn add_foreign(&mut self) -> bool {
+        false
+    }
+
+    fn foreign_is_there(&mut self) -> bool {
+        true
+    }
+
+    fn away(&mut self, _away: bool) -> bool {
+        false
+    }
+
+    fn break_next(&mut self) -> bool {
+        false
+    }
+
+    fn intruder(&mut self) -> Option<(Box<dyn Connector>, String)> {
+        None
+    }
+
+    fn second(&mut self) -> Option<Box<dyn Connector>> {
+        None
+    }
+}
+
+/// A rig in the suite; where the device keeps no time itself the clock is the test's.
+struct UnderTest<R> {
+    rig: R,
+    connector: Box<dyn Connector>,
+    later: i64,
+}
+
+impl<R: Rig> Device for UnderTest<R> {
+    fn connector(&mut self) -> &mut dyn Connector {
+        self.connector.as_mut()
+    }
+
+    fn add_foreign(&mut self) -> bool {
+        self.rig.add_foreign()
+    }
+
+    fn foreign_is_there(&mut self) -> bool {
+        self.rig.foreign_is_there()
+    }
+
+    fn flush(&mut self) {
+        self.rig.flush();
+    }
+
+    fn away(&mut self, away: bool) -> bool {
+        self.rig.away(away)
+    }
+
+    fn break_next(&mut self) -> bool {
+        self.rig.break_next()
+    }
+
+    fn intruder(&mut self) -> Option<(Box<dyn Connector>, String)> {
+        self.rig.intruder()
+    }
+
+    fn second(&mut self) -> Option<Box<dyn Connector>> {
+        self.rig.second()
+    }
+
+    fn now(&mut self) -> i64 {
+        wall() + self.later
+    }
+
+    fn wait(&mut self, seconds: i64) {
+        if self.connector.sees().native_ttl {
+            std::thread::sleep(Duration::from_secs(seconds.unsigned_abs()));
+        } else {
+            self.later += seconds;
+        }
+    }
+}
+
+/// Runs the contract.
+pub(crate) fn contract<R: Rig>(rig: R) {
+    let connector = rig.connector();
+    suite::run(&mut UnderTest { rig, connector, later: 0 }).unwrap();
+}
+
+/// Pushes, flushes, takes back and lets time go by, and asks at each step who is refused.
+pub(crate) fn acts<R: Rig>(mut rig: R) {
+    let mut enforcer = Enforcer::with_connectors(vec![rig.connector()]);
+    let start = wall();
+    let at = |s: i64| Ts::from_parts(start + s, 0);
+    let options = PushOptions { force: true, ..PushOptions::new(Mode::Enforce) };
+    let want = desired(&[verdict("v1", SubjectKind::Ip, ATTACKER, "block", 600)], &[]);
+    let push = |enforcer: &mut Enforcer, s: i64| {
+        let report = enforcer.push(&want, at(s), &PushOptions { force: false, ..options.clone() });
+        assert!(report.is_ok(), "{:?}", report.connectors);
+        report.connectors.into_iter().next().unwrap()
+    };
+    let refused = |rig: &R| until("the attacker is refused", || rig.request(ATTACKER) != 200);
+    let let_in = |rig: &R| until("the attacker is let in", || rig.request(ATTACKER) == 200);
+    let honest = |rig: &R| assert_eq!(rig.request(HONEST), 200, "an honest client");
+
+    let_in(&rig);
+    assert_eq!(push(&mut enforcer, 0).outcome, "done");
+    refused(&rig);
+    honest(&rig);
+    assert_eq!(push(&mut enforcer, 10).outcome, "unchanged");
+    rig.flush();
+    honest(&rig);
+    assert_eq!(push(&mut enforcer, 20).outcome, "done", "what was flushed is put back");
+    refused(&rig);
+    honest(&rig);
+    enforcer.undo(&Selector::All, at(30), &options);
+    let_in(&rig);
+    assert_eq!(push(&mut enforcer, 40).outcome, "unchanged", "what was taken back stays so");
+    enforcer.redo(&Selector::All).unwrap();
+    push(&mut enforcer, 50);
+    refused(&rig);
+    honest(&rig);
+    let over = push(&mut enforcer, 700);
+    assert_eq!(over.removed, 1, "its time is over: {over:?}");
+    let_in(&rig);
+    honest(&rig);
+}
+
+/// Prints how long it takes from a verdict to its effect and to its undoing.
+pub(crate) fn measure<R: Rig>(rig: R, rounds: usize) {
+    let kind = rig.connector().kind();
+    let mut enforcer = Enforcer::with_connectors(vec![rig.connector()]);
+    let options = PushOptions { force: true, ..PushOptions::new(Mode::Enforce) };
+    let want = desired(&[verdict("v1", SubjectKind::Ip, ATTACKER, "block", 600)], &[]);
+    let (mut effect, mut undone) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let start = Instant::now();
+        let report = enforcer.push(&want, Ts::from_parts(wall(), 0), &options);
+        assert!(report.is_ok(), "{report:?}");
+        until("refused", || rig.request(ATTACKER) != 200);
+        effect.push(start.elapsed());
+        let start = Instant::now();
+        enforcer.undo(&Selector::All, Ts::from_parts(wall(), 0), &options);
+        until("let in", || rig.request(ATTACKER) == 200);
+        undone.push(start.elapsed());
+        enforcer.redo(&Selector::All).unwrap();
+    }
+    for (what, mut times) in [("verdict to effect", effect), ("undo to effect", undone)] {
+        times.sort();
+        let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
+        println!("{kind}: {what}: p50 {:?}, p99 {:?}, {rounds} rounds", at(0.5), at(0.99));
+    }
+}
