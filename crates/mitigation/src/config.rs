@@ -4,11 +4,13 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::connector::Connector;
+use crate::exec::{ExecConfig, ExecConnector};
 use crate::feed::{FeedConfig, FeedConnector};
 use crate::haproxy::{HaproxyConfig, HaproxyConnector};
 use crate::ipset::{IpsetConfig, IpsetConnector};
 use crate::nftables::{NftablesConfig, NftablesConnector};
 use crate::nginx::{NginxConfig, NginxConnector};
+use crate::webhook::{WebhookConfig, WebhookConnector};
 
 macro_rules! connectors {
     ($($(#[$doc:meta])* $field:ident: $config:ty => $connector:ty,)*) => {
@@ -58,6 +60,8 @@ macro_rules! connectors {
 }
 
 connectors! {
+    /// Programs of the user's.
+    exec: ExecConfig => ExecConnector,
     /// Lists that devices fetch.
     feed: FeedConfig => FeedConnector,
     /// HAProxy load balancers.
@@ -68,6 +72,8 @@ connectors! {
     nftables: NftablesConfig => NftablesConnector,
     /// Web servers.
     nginx: NginxConfig => NginxConnector,
+    /// Receivers of signed requests.
+    webhook: WebhookConfig => WebhookConnector,
 }
 
 /// Why a configuration is refused.

@@ -325,7 +325,7 @@ fn note(pace: &mut Pace, now: i64, result: &ConnectorResult, error: Option<&Conn
     match error {
         Some(e) => drop(pace.failed(now, e)),
         None if matches!(result.outcome.as_str(), "unchanged" | "done") => {
-            pace.went_well(now, result.outcome == "done")
+            pace.went_well(now, result.outcome == "done");
         }
         None => {}
     }

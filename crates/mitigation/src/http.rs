@@ -52,7 +52,6 @@ pub(crate) struct Ask<'a> {
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) retry_after_s: Option<u64>,
-    pub(crate) etag: Option<String>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -92,7 +91,6 @@ impl Http {
         let mut reply = Reply {
             status: answer.status().as_u16(),
             retry_after_s: text("retry-after").and_then(|v| v.trim().parse().ok()),
-            etag: text("etag"),
             body: Vec::new(),
         };
         reply.body = answer
@@ -208,8 +206,7 @@ mod tests {
 
     #[test]
     fn status_codes_mean_what_they_say() {
-        let reply =
-            |status, retry_after_s| Reply { status, retry_after_s, etag: None, body: b"no\nmore".to_vec() };
+        let reply = |status, retry_after_s| Reply { status, retry_after_s, body: b"no\nmore".to_vec() };
         let ask = Ask { method: "PUT", url: "http://x/y?z", ..Ask::default() };
         assert_eq!(reply(401, None).refusal(&ask), ConnectorError::Denied("401 no".into()));
         assert_eq!(reply(429, Some(7)).refusal(&ask), ConnectorError::Later(7));

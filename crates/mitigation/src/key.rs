@@ -42,7 +42,7 @@ impl Key {
                 let print = print(&other.value).filter(|_| other.kind == SubjectKind::Fingerprint)?;
                 Some(Key::At(at, print))
             }
-            SubjectKind::Ip | SubjectKind::Cidr | SubjectKind::Account => None,
+            _ => None,
         }
     }
 

@@ -197,6 +197,8 @@ fn the_documented_configurations_are_valid() {
         include_str!("../../../docs/connectors/nftables.md"),
         include_str!("../../../docs/connectors/haproxy.md"),
         include_str!("../../../docs/connectors/ipset.md"),
+        include_str!("../../../docs/connectors/webhook.md"),
+        include_str!("../../../docs/connectors/exec.md"),
         include_str!("../../../docs/connectors/nginx.md"),
     ] {
         let block = text.split("```toml\n").nth(1).and_then(|t| t.split("```").next()).unwrap();

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod hooks;
 mod ipset;
 mod nginx;
 mod rig;

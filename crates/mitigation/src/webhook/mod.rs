@@ -1,0 +1,219 @@
+//! A signed request to an address of the user's with what should be done: for everything that has no connector of its own.
+
+use std::path::PathBuf;
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::Sha256;
+use sidetap_policy::Response;
+
+use crate::config::{ConfigError, check_name};
+use crate::connector::{Answer, Connector, ConnectorError, Observed};
+use crate::entry::{AddressSeen, Entry, Sees};
+use crate::http::{Ask, Http, HttpOptions, check_url};
+use crate::memory::Memory;
+use crate::plan::Plan;
+use crate::secret::{Secret, SecretRef};
+
+/// A receiver of requests: `[[mitigation.webhook]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookConfig {
+    /// Its name.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// Where requests go.
+    pub url: String,
+    /// Where it says what it holds, in the same form; what it was told is believed without it.
+    #[serde(default)]
+    pub observe_url: Option<String>,
+    /// With what requests are signed; 16 characters at least.
+    pub secret: SecretRef,
+    /// Says which secret it is, while two are in use.
+    #[serde(default)]
+    pub key_id: Option<String>,
+    /// Where it is remembered what it was told.
+    pub memory: PathBuf,
+    /// What it can do.
+    #[serde(default = "default_responses")]
+    pub responses: Vec<Response>,
+    /// Whether it knows Sidetap's fingerprints and keyed hashes.
+    #[serde(default)]
+    pub keys: bool,
+    /// Whether it sees the connection's address or a forwarded one.
+    #[serde(default)]
+    pub address: AddressSeen,
+    /// Most entries.
+    #[serde(default = "default_capacity")]
+    pub capacity: usize,
+    /// How it is reached.
+    #[serde(default)]
+    pub http: HttpOptions,
+    /// Zones whose clients reach it; empty means all.
+    #[serde(default)]
+    pub zones: Vec<String>,
+}
+
+fn default_name() -> String {
+    "webhook".to_owned()
+}
+
+pub(crate) fn default_responses() -> Vec<Response> {
+    vec![Response::Block]
+}
+
+fn default_capacity() -> usize {
+    100_000
+}
+
+/// The connector to a receiver of requests.
+#[derive(Debug)]
+pub struct WebhookConnector {
+    config: WebhookConfig,
+    http: Http,
+    memory: Memory,
+    sees: Sees,
+}
+
+impl WebhookConnector {
+    /// The connector of this configuration.
+    pub fn new(config: WebhookConfig) -> Result<Self, ConfigError> {
+        check_name(&config.name)?;
+        for url in std::iter::once(&config.url).chain(&config.observe_url) {
+            check_url(&config.name, url)?;
+        }
+        let http = Http::new(&config.http)?;
+        let sees = sees_all(config.address, config.keys, config.responses.clone(), config.capacity);
+        Ok(WebhookConnector { http, memory: Memory::new(&config.memory), sees, config })
+    }
+
+    fn send(&self, method: &str, url: &str, body: &[u8], now: i64) -> Result<Value, ConnectorError> {
+        let secret = self.config.secret.resolve().map_err(|e| ConnectorError::Missing(e.to_string()))?;
+        let stamp = now.to_string();
+        let signature = format!("v1={}", sign(&secret, &stamp, body));
+        let key_id = self.config.key_id.as_deref().unwrap_or("default");
+        let headers = [
+            ("Content-Type", "application/json"),
+            ("Sidetap-Timestamp", stamp.as_str()),
+            ("Sidetap-Signature", signature.as_str()),
+            ("Sidetap-Key-Id", key_id),
+            ("Idempotency-Key", signature.as_str()),
+        ];
+        let ask = Ask { method, url, headers: &headers, body: (method != "GET").then_some(body) };
+        let reply = self.http.ok(&ask)?;
+        if method == "GET" { reply.json() } else { Ok(Value::Null) }
+    }
+}
+
+/// What something of the user's sees, which may be told of everything.
+pub(crate) fn sees_all(address: AddressSeen, keys: bool, responses: Vec<Response>, capacity: usize) -> Sees {
+    Sees {
+        address,
+        prints: if keys { &["a1", "h1", "n1", "s2"] } else { &[] },
+        tokens: keys,
+        open_connections: "as the receiver does",
+        delay: "as the receiver does",
+        cannot: "with `keys = true` it is told of fingerprints and keyed hashes too",
+        ..Sees::addresses(responses, capacity)
+    }
+}
+
+/// HMAC-SHA256 (RFC 2104) over `TIMESTAMP.BODY`, in hexadecimal digits.
+pub(crate) fn sign(secret: &Secret, stamp: &str, body: &[u8]) -> String {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()) else {
+        return String::new();
+    };
+    mac.update(stamp.as_bytes());
+    mac.update(b".");
+    mac.update(body);
+    hex(&mac.finalize().into_bytes())
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// What a receiver is told: all that should be there, and how that differs from before.
+pub(crate) fn message(name: &str, plan: &Plan, now: i64) -> Value {
+    let list = |entries: &[Entry]| -> Vec<Value> { entries.iter().map(form).collect() };
+    let live: Vec<Value> = plan.target.iter().filter(|e| e.expires_at > now).map(form).collect();
+    json!({
+        "version": 1,
+        "connector": name,
+        "at": now,
+        "entries": live,
+        "changes": {"add": list(&plan.add), "refresh": list(&plan.refresh), "remove": list(&plan.remove)},
+    })
+}
+
+fn form(entry: &Entry) -> Value {
+    json!({
+        "key": entry.key,
+        "response": entry.response,
+        "expires_at": entry.expires_at,
+        "verdict": entry.verdict,
+    })
+}
+
+/// What a receiver says that it holds: `{"entries": [{"key", "response", "expires_at", "verdict"}]}`; what else there is in the
+/// list is somebody else's.
+pub(crate) fn read(said: &Value) -> Result<Observed, ConnectorError> {
+    let list = said.get("entries").and_then(Value::as_array);
+    let list = list.ok_or_else(|| ConnectorError::Answer("there is no list `entries`".to_owned()))?;
+    let mut observed = Observed::default();
+    for entry in list {
+        match serde_json::from_value::<Entry>(entry.clone()) {
+            Ok(entry) if !entry.verdict.is_empty() => observed.entries.push(entry),
+            _ => observed.foreign += 1,
+        }
+    }
+    Ok(observed)
+}
+
+impl Connector for WebhookConnector {
+    fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "webhook"
+    }
+
+    fn sees(&self) -> &Sees {
+        &self.sees
+    }
+
+    fn zones(&self) -> &[String] {
+        &self.config.zones
+    }
+
+    fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
+        match &self.config.observe_url {
+            Some(url) => read(&self.send("GET", url, b"", now)?),
+            None => Ok(Observed { entries: self.memory.read()?, ..Observed::default() }),
+        }
+    }
+
+    fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
+        let body = message(&self.config.name, plan, now).to_string();
+        self.send("POST", &self.config.url, body.as_bytes(), now)?;
+        self.memory.write(&plan.target)?;
+        Ok(Answer { text: format!("{} entries taken", plan.target.len()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signatures_are_those_that_others_compute() {
+        // printf '1795214456.{}' | openssl dgst -sha256 -hmac 0123456789abcdef
+        let secret = Secret::new("0123456789abcdef").unwrap();
+        assert_eq!(
+            sign(&secret, "1795214456", b"{}"),
+            "4ebcfd8998a0c43ca333dd6a3a485910feb5f5d1bdf014d3cebe35bc79c6c357"
+        );
+    }
+}

@@ -1,0 +1,243 @@
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sidetap_mitigation::Connector;
+use sidetap_mitigation::exec::ExecConnector;
+use sidetap_mitigation::webhook::WebhookConnector;
+
+use crate::rig::{ATTACKER, Rig, acts, contract};
+
+const SECRET: &str = "correct-horse-battery";
+
+#[derive(Default)]
+struct State {
+    entries: Vec<Value>,
+    away: bool,
+    fail: bool,
+    seen: Vec<String>,
+}
+
+/// A receiver as a user would write it.
+struct Receiver {
+    dir: tempfile::TempDir,
+    at: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+impl Receiver {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = listener.local_addr().unwrap();
+        let state = Arc::new(Mutex::new(State::default()));
+        let shared = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let (status, body) = answer(&read(&mut stream), &shared);
+                let head = format!(
+                    "HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                    body.len()
+                );
+                let _ = stream.write_all(format!("{head}{body}").as_bytes());
+            }
+        });
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("secret"), SECRET).unwrap();
+        Receiver { dir, at, state }
+    }
+
+    fn connector_with(&self, secret: &str) -> WebhookConnector {
+        let at = self.dir.path().display();
+        let text = format!(
+            "url = \"http://{0}/hook\"\nobserve_url = \"http://{0}/hook\"\nsecret = {{ file = \"{at}/{secret}\" }}\n\
+             key_id = \"k1\"\nmemory = \"{at}/memory.json\"\ncapacity = 100\n",
+            self.at
+        );
+        WebhookConnector::new(toml::from_str(&text).unwrap()).unwrap()
+    }
+}
+
+fn read(stream: &mut std::net::TcpStream) -> (String, Vec<u8>) {
+    let (mut bytes, mut buffer) = (Vec::new(), [0; 65536]);
+    loop {
+        let n = stream.read(&mut buffer).unwrap_or(0);
+        bytes.extend_from_slice(&buffer[..n]);
+        let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else {
+            if n == 0 {
+                return (String::new(), Vec::new());
+            }
+            continue;
+        };
+        let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+        let length = header(&head, "content-length").and_then(|v| v.parse::<usize>().ok()).unwrap_or(0);
+        if bytes.len() >= end + 4 + length || n == 0 {
+            return (head, bytes[end + 4..].to_vec());
+        }
+    }
+}
+
+fn header(head: &str, name: &str) -> Option<String> {
+    let line = head.lines().find(|l| l.to_ascii_lowercase().starts_with(&format!("{name}:")))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+fn answer((head, body): &(String, Vec<u8>), state: &Mutex<State>) -> (u16, String) {
+    let mut state = state.lock().unwrap();
+    let (stamp, signature) = (header(head, "sidetap-timestamp"), header(head, "sidetap-signature"));
+    let (stamp, signature) = (stamp.unwrap_or_default(), signature.unwrap_or_default());
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    mac.update(format!("{stamp}.").as_bytes());
+    mac.update(body);
+    let own: String = mac.finalize().into_bytes().iter().map(|b| format!("{b:02x}")).collect();
+    if signature != format!("v1={own}") || header(head, "sidetap-key-id").as_deref() != Some("k1") {
+        return (401, "no".into());
+    }
+    if state.away {
+        return (503, "later".into());
+    }
+    if head.starts_with("GET") {
+        return (200, json!({"entries": state.entries}).to_string());
+    }
+    if std::mem::take(&mut state.fail) {
+        return (500, "half-way".into());
+    }
+    state.seen.push(header(head, "idempotency-key").unwrap());
+    let said: Value = serde_json::from_slice(body).unwrap();
+    let foreign: Vec<Value> = state.entries.iter().filter(|e| e["verdict"].is_null()).cloned().collect();
+    state.entries = said["entries"].as_array().unwrap().iter().cloned().chain(foreign).collect();
+    (200, "{}".into())
+}
+
+impl Rig for Receiver {
+    fn connector(&self) -> Box<dyn Connector> {
+        Box::new(self.connector_with("secret"))
+    }
+
+    fn request(&self, from: &str) -> u16 {
+        let blocked = self.state.lock().unwrap().entries.iter().any(|e| e["key"] == from);
+        if blocked { 403 } else { 200 }
+    }
+
+    fn flush(&mut self) {
+        self.state.lock().unwrap().entries.clear();
+    }
+
+    fn add_foreign(&mut self) -> bool {
+        self.state.lock().unwrap().entries.push(json!({"key": "192.0.2.200"}));
+        true
+    }
+
+    fn foreign_is_there(&mut self) -> bool {
+        self.state.lock().unwrap().entries.iter().any(|e| e["key"] == "192.0.2.200")
+    }
+
+    fn away(&mut self, away: bool) -> bool {
+        self.state.lock().unwrap().away = away;
+        true
+    }
+
+    fn break_next(&mut self) -> bool {
+        self.state.lock().unwrap().fail = true;
+        true
+    }
+
+    fn intruder(&mut self) -> Option<(Box<dyn Connector>, String)> {
+        std::fs::write(self.dir.path().join("wrong"), "not-the-right-secret").unwrap();
+        Some((Box::new(self.connector_with("wrong")), "not-the-right-secret".into()))
+    }
+}
+
+#[test]
+fn a_webhook_keeps_the_contract() {
+    contract(Receiver::start());
+}
+
+#[test]
+fn a_webhook_acts() {
+    let receiver = Receiver::start();
+    let state = Arc::clone(&receiver.state);
+    acts(receiver);
+    let mut seen = state.lock().unwrap().seen.clone();
+    let all = seen.len();
+    seen.sort();
+    seen.dedup();
+    assert_eq!((all >= 3, seen.len()), (true, all), "each request has a key of its own");
+}
+
+/// A program that keeps what it is told in a file.
+struct Program {
+    dir: tempfile::TempDir,
+    observes: bool,
+}
+
+impl Program {
+    fn start(observes: bool) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().display();
+        let script = format!(
+            "cd {at}\nif [ -e gone ]; then echo 'no route to it' >&2; exit 1; fi\n\
+             case $1 in\napply) if rm fail 2>/dev/null; then exit 1; fi; cat > state.new && mv state.new state; echo \"told $SIDETAP_CONNECTOR\";;\n\
+             observe) cat state 2>/dev/null || echo '{{\"entries\": []}}';;\nesac\n"
+        );
+        std::fs::write(dir.path().join("hook.sh"), script).unwrap();
+        Program { dir, observes }
+    }
+
+    fn write(&self, name: &str) {
+        std::fs::write(self.dir.path().join(name), "").unwrap();
+    }
+}
+
+impl Rig for Program {
+    fn connector(&self) -> Box<dyn Connector> {
+        let at = self.dir.path().display();
+        let text = format!(
+            "command = [\"sh\", \"{at}/hook.sh\"]\nobserve = {}\nmemory = \"{at}/memory.json\"\ncapacity = 100\n",
+            self.observes
+        );
+        Box::new(ExecConnector::new(toml::from_str(&text).unwrap()).unwrap())
+    }
+
+    fn request(&self, from: &str) -> u16 {
+        let text = std::fs::read_to_string(self.dir.path().join("state")).unwrap_or_default();
+        let said: Value = serde_json::from_str(&text).unwrap_or_default();
+        let entries = said["entries"].as_array().cloned().unwrap_or_default();
+        if entries.iter().any(|e| e["key"] == from) { 403 } else { 200 }
+    }
+
+    fn flush(&mut self) {
+        let _ = std::fs::remove_file(self.dir.path().join("state"));
+        if !self.observes {
+            std::fs::remove_file(self.dir.path().join("memory.json")).unwrap();
+        }
+    }
+
+    fn away(&mut self, away: bool) -> bool {
+        match (self.observes, away) {
+            (true, true) => self.write("gone"),
+            (true, false) => std::fs::remove_file(self.dir.path().join("gone")).unwrap(),
+            (false, _) => {}
+        }
+        self.observes
+    }
+
+    fn break_next(&mut self) -> bool {
+        self.write("fail");
+        true
+    }
+}
+
+#[test]
+fn a_program_keeps_the_contract() {
+    contract(Program::start(true));
+    contract(Program::start(false));
+}
+
+#[test]
+fn a_program_acts() {
+    let program = Program::start(true);
+    assert_eq!(program.request(ATTACKER), 200);
+    acts(program);
+}
