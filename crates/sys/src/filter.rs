@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use seccompiler::{
     BpfProgram, Error, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch, apply_filter,
+    SeccompRule, TargetArch, apply_filter, sock_filter,
 };
 
 /// Calls that a process that reads packets and writes files never makes: other programs, other processes' memory, mounts,
@@ -99,11 +99,64 @@ pub(crate) fn apply() -> Result<(), Error> {
         .collect::<Result<Vec<_>, _>>()?;
     rules.insert(libc::SYS_socket, vec![SeccompRule::new(other_family)?]);
     install(rules, libc::EPERM, arch)?;
-    install(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), libc::ENOSYS, arch)
+    install(BTreeMap::from([(libc::SYS_clone3, Vec::new())]), libc::ENOSYS, arch)?;
+    if cfg!(target_arch = "x86_64") { apply_filter(&no_x32()) } else { Ok(()) }
+}
+
+/// Refuses the second set of numbers that the architecture has for the same calls (x32, from 2^30 on): the rules name those of the first.
+fn no_x32() -> BpfProgram {
+    const FIRST: u32 = 0x4000_0000;
+    const REFUSE: u32 = 0x0005_0000 | libc::EPERM as u32;
+    const ALLOW: u32 = 0x7fff_0000;
+    let step = |code: u32, jt, jf, k| sock_filter { code: code as u16, jt, jf, k };
+    vec![
+        // The number of the call is the first word of what a filter sees.
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        step(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 0, 1, FIRST),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, REFUSE),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, ALLOW),
+    ]
 }
 
 fn install(rules: BTreeMap<i64, Vec<SeccompRule>>, errno: i32, arch: TargetArch) -> Result<(), Error> {
     let refuse = SeccompAction::Errno(errno as u32);
     let program: BpfProgram = SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch)?.try_into()?;
     apply_filter(&program)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, unsafe_code)]
+mod tests {
+    use std::io::Error;
+
+    use super::*;
+
+    /// The error of a call without arguments that is refused; 0 where it is not.
+    fn tried(call: i64) -> i32 {
+        // SAFETY: the calls that tests name take no pointer, or fail before they look at one.
+        match unsafe { libc::syscall(call, 0, 0, 0, 0, 0, 0) } {
+            -1 => Error::last_os_error().raw_os_error().unwrap(),
+            _ => 0,
+        }
+    }
+
+    #[test]
+    fn calls_are_refused_by_all_their_numbers() {
+        // A filter holds for the thread that asks for it, and for those that it starts.
+        let filtered = std::thread::spawn(|| {
+            rustix::thread::set_no_new_privs(true).unwrap();
+            apply().unwrap();
+            assert_eq!(std::thread::spawn(|| tried(libc::SYS_getppid)).join().unwrap(), 0);
+            let x32 = |call: i64| tried(call | 0x4000_0000);
+            [
+                tried(libc::SYS_getppid),
+                tried(libc::SYS_unshare),
+                tried(libc::SYS_clone3),
+                if cfg!(target_arch = "x86_64") { x32(libc::SYS_getppid) } else { libc::EPERM },
+                if cfg!(target_arch = "x86_64") { x32(libc::SYS_unshare) } else { libc::EPERM },
+            ]
+        });
+        let told = filtered.join().unwrap();
+        assert_eq!(told, [0, libc::EPERM, libc::ENOSYS, libc::EPERM, libc::EPERM]);
+    }
 }

@@ -1,6 +1,6 @@
 //! What only the operating system's own calls can do, Linux only: options of packet sockets and giving up rights.
 //!
-//! This is the one crate with `unsafe` code, and only in its module `packet`: libpcap has no call for fan-out groups, for binding an
+//! This is the one crate with `unsafe` code, and only in its module `packet` (and where a test asks for refused calls): libpcap has no call for fan-out groups, for binding an
 //! open socket to an interface again or for its promiscuous mode then, and no safe crate offers these options of
 //! `AF_PACKET`. Each is one call of `setsockopt`, `getsockopt` or `bind` with a value on the stack. Everything else goes through the
 //! safe interfaces of `rustix`, `landlock` and `seccompiler`.
