@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use sidetap_capture::Segment;
-use sidetap_model::{Addr, FlowId, FlowKey, Zone};
+use sidetap_model::{Addr, FlowId, FlowKey, Ts, Zone};
 use smallvec::SmallVec;
 
 use super::{Convicted, Frame, Saved};
@@ -19,11 +19,16 @@ pub(crate) struct Ring {
     recent: VecDeque<(Key, Saved)>,
     flows: HashMap<Key, Entry, foldhash::fast::RandomState>,
     addresses: HashMap<(String, IpAddr), Arc<str>, foldhash::fast::RandomState>,
-    flagged: usize,
+    /// Flagged flows and followed addresses, those first that were so first.
+    flagged: VecDeque<Key>,
+    followed: VecDeque<(String, IpAddr)>,
+    /// The latest packet, and when flows that are silent were last looked for.
+    latest: Ts,
+    swept: Ts,
     /// Bytes taken since the last epoch.
     taken: usize,
     saved: Vec<Saved>,
-    /// Packets of flagged flows for which there was no room, and flows that could not be followed.
+    /// Packets of flagged flows for which there was no room, and flows and addresses that are no longer followed for others' sake.
     pub(crate) missed: u64,
 }
 
@@ -34,12 +39,17 @@ struct Entry {
     /// Its last connections.
     ids: SmallVec<[FlowId; 2]>,
     why: Option<Arc<str>>,
+    /// Its last packet.
+    last: Ts,
 }
 
 impl Ring {
     /// Bytes of a shard's flagged packets in one epoch, and flows and addresses that it follows, at most.
     const EPOCH: usize = 1 << 20;
     const FOLLOWED: usize = 4_096;
+    /// A flagged flow that is silent for so long is over: it is no longer followed. Looked for this often.
+    const SILENT: i64 = 600_000_000_000;
+    const SWEEP: i64 = 60_000_000_000;
     /// What a packet takes besides its bytes.
     const OVERHEAD: usize = 160;
 
@@ -58,7 +68,9 @@ impl Ring {
             data: frame.data.into(),
             comment: None,
         };
+        self.latest = self.latest.max(saved.ts);
         let entry = self.flows.entry(key).or_default();
+        entry.last = self.latest;
         if entry.why.is_some() {
             return self.take(saved);
         }
@@ -104,9 +116,14 @@ impl Ring {
             return;
         }
         for (zone, ip, why) in &convicted.addresses {
-            if self.addresses.len() < Self::FOLLOWED {
-                self.addresses.insert((zone.clone(), *ip), why.clone());
-            } else {
+            let address = (zone.clone(), *ip);
+            if self.addresses.insert(address.clone(), why.clone()).is_none() {
+                self.followed.push_back(address);
+            }
+            if self.followed.len() > Self::FOLLOWED
+                && let Some(first) = self.followed.pop_front()
+            {
+                self.addresses.remove(&first);
                 self.missed += 1;
             }
         }
@@ -128,16 +145,27 @@ impl Ring {
     /// What is to be written since the last call.
     pub(crate) fn drain(&mut self) -> Vec<Saved> {
         self.taken = 0;
+        if self.latest.since(self.swept) >= Self::SWEEP {
+            self.swept = self.latest;
+            self.sweep();
+        }
         std::mem::take(&mut self.saved)
+    }
+
+    /// Lets go of flagged flows that are over.
+    fn sweep(&mut self) {
+        let (flows, latest) = (&mut self.flows, self.latest);
+        self.flagged.retain(|key| {
+            let over = flows.get(key).is_none_or(|e| latest.since(e.last) > Self::SILENT);
+            if over {
+                flows.remove(key);
+            }
+            !over
+        });
     }
 
     fn flag(&mut self, key: Key, why: &Arc<str>) {
         let Some(entry) = self.flows.get_mut(&key).filter(|e| e.why.is_none()) else { return };
-        if self.flagged >= Self::FOLLOWED {
-            self.missed += 1;
-            return;
-        }
-        self.flagged += 1;
         entry.why = Some(why.clone());
         entry.waiting = 0;
         let mut rest = VecDeque::with_capacity(self.recent.len());
@@ -152,6 +180,13 @@ impl Ring {
             self.take(saved);
         }
         self.recent = rest;
+        self.flagged.push_back(key);
+        if self.flagged.len() > Self::FOLLOWED
+            && let Some(first) = self.flagged.pop_front()
+        {
+            self.flows.remove(&first);
+            self.missed += 1;
+        }
     }
 
     fn take(&mut self, saved: Saved) {
@@ -180,7 +215,6 @@ fn key(zone: u16, a: Addr, b: Addr) -> Key {
 #[cfg(test)]
 mod tests {
     use sidetap_capture::TcpFlags;
-    use sidetap_model::Ts;
 
     use super::*;
 
@@ -245,5 +279,44 @@ mod tests {
         (1..100).for_each(|n| push(&mut ring, n, 1, 60_000));
         assert!(ring.drain().iter().map(|s| s.data.len()).sum::<usize>() <= Ring::EPOCH);
         assert!(ring.missed > 0);
+    }
+
+    #[test]
+    fn flagged_flows_make_room_for_others_when_they_are_over_or_too_many() {
+        let flow = |n: usize| {
+            let client = Addr { ip: [10, 0, (n >> 8) as u8, n as u8].into(), port: 1000 };
+            FlowKey { zone: 0, client, server: addr(200, 80) }
+        };
+        let mut ring = Ring::new(100_000);
+        let send = |ring: &mut Ring, n: usize, ts: i64| {
+            let FlowKey { client, server, .. } = flow(n);
+            let segment = Segment {
+                zone: 0,
+                src: client,
+                dst: server,
+                ts: Ts(ts),
+                seq: 0,
+                ack: 0,
+                flags: TcpFlags(16),
+                window: 0,
+                payload: &[],
+                snapped: 0,
+                urgent: 0,
+            };
+            let frame = Frame { number: n as u64, ts: Ts(ts), link: 1, orig_len: 60, data: &[0; 60] };
+            ring.push(&segment, &frame, &[Zone::default()]);
+        };
+        for n in 0..Ring::FOLLOWED + 10 {
+            send(&mut ring, n, 1);
+            ring.flag_flow(&flow(n), "sqli");
+        }
+        assert_eq!((ring.flagged.len(), ring.flows.len(), ring.missed), (Ring::FOLLOWED, Ring::FOLLOWED, 10));
+        ring.drain();
+        // The last one goes on; the others are over.
+        for seconds in [300, 600, 900] {
+            send(&mut ring, Ring::FOLLOWED + 9, seconds * 1_000_000_000);
+            assert_eq!(ring.drain().len(), 1);
+        }
+        assert_eq!((ring.flagged.len(), ring.flows.len()), (1, 1));
     }
 }
