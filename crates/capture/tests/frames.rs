@@ -414,6 +414,23 @@ fn a_decoy_does_not_make_the_real_segment_a_copy() {
     assert_eq!((segments, dropped), (clean.len(), vec![DropReason::BadChecksum]));
 }
 
+/// Other bytes of the same sum under the same headers are no second sight: whoever sends them is to be told of.
+#[test]
+fn what_differs_in_one_byte_is_no_copy() {
+    let clean = proven(false);
+    let data = clean.iter().rposition(|p| p.data.len() > 1000).unwrap();
+    let mut forged = clean[data].clone();
+    forged.data[501] += 1;
+    forged.data[701] -= 1;
+    for (second, copies) in [(forged, 0), (clean[data].clone(), 1)] {
+        let mut frames = clean.clone();
+        frames.insert(data + 1, second);
+        let (segments, dropped, decoder) = outcome(&frames, DecodeOptions::default());
+        assert_eq!((segments, decoder.counters().duplicates), (frames.len() - copies, copies as u64));
+        assert!(dropped.is_empty());
+    }
+}
+
 #[test]
 fn retransmissions_are_no_copies() {
     let clean = conversation(false, Framing::default());

@@ -9,8 +9,10 @@ const SOURCES: usize = 4096;
 const FULL: u32 = 1 << 14;
 /// Right checksums that a source must have shown before a wrong one counts against it.
 const PROVEN: u32 = 16;
-/// One segment in so many with a checksum left to the card makes a source one that does so.
-const RARE: u32 = 64;
+/// One segment in so many must have a checksum left to the card for a source to be one that does so.
+const SHARE: u64 = 8;
+/// The logarithm of the odds against the belief that it does where it does not: one in a million.
+const ODDS: f64 = 13.8;
 /// No frame on a wire is longer, jumbo frames included.
 const LARGEST_FRAME: usize = 9216;
 
@@ -46,8 +48,8 @@ struct Source {
 ///
 /// A source is a sender on the innermost link layer that names one, since off-load belongs to a network card; where none
 /// does, it is the sender's address. A wrong checksum is off-load where most of the source's are wrong; a partial one also where
-/// the source sends them regularly or the segment is larger than a frame can be. A source is judged once it has shown enough right
-/// ones. All else the receiver drops, and so does Sidetap.
+/// the source sends them regularly ([`Source::leaves_regularly`]) or the segment is larger than a frame can be. A source is judged once
+/// it has shown enough right ones. All else the receiver drops, and so does Sidetap.
 pub(super) struct Offload {
     sources: Vec<Source>,
     forgotten: u64,
@@ -108,10 +110,21 @@ impl Source {
         match sum {
             Sum::Right => Verdict::Right,
             _ if mostly => Verdict::Offloaded,
-            Sum::Partial if large || self.partial * RARE >= self.right => Verdict::Offloaded,
+            Sum::Partial if large || self.leaves_regularly() => Verdict::Offloaded,
             _ if self.right < PROVEN => Verdict::Unproven,
             _ => Verdict::Wrong,
         }
+    }
+}
+
+impl Source {
+    /// Whether the partial checksums that it showed are too many for a source of which less than one in [`SHARE`] segments has one: by
+    /// Hoeffding's bound that happens to one in a million. So whoever sends less than that share of a source's segments, as one of many
+    /// behind a router does, cannot have his decoys believed.
+    fn leaves_regularly(&self) -> bool {
+        let all = u64::from(self.right) + u64::from(self.partial) + u64::from(self.wrong);
+        let above = (u64::from(self.partial) * SHARE).saturating_sub(all) as f64 / SHARE as f64;
+        above * above * 2.0 >= ODDS * all as f64
     }
 }
 
@@ -228,7 +241,15 @@ mod tests {
         }
         assert_eq!(source.judge(Sum::Partial, false), Verdict::Wrong);
         assert_eq!(source.judge(Sum::Partial, true), Verdict::Offloaded);
-        for _ in 0..20 {
+        for _ in 0..150 {
+            source.judge(Sum::Partial, true);
+        }
+        assert_eq!(
+            source.judge(Sum::Partial, false),
+            Verdict::Wrong,
+            "one in eight may be somebody's decoys"
+        );
+        for _ in 0..110 {
             source.judge(Sum::Partial, true);
         }
         assert_eq!(source.judge(Sum::Partial, false), Verdict::Offloaded);
@@ -237,5 +258,22 @@ mod tests {
             source.judge(Sum::Right, false);
         }
         assert_eq!(source.judge(Sum::Partial, false), Verdict::Wrong);
+    }
+
+    #[test]
+    fn who_sends_a_tenth_of_a_source_makes_it_no_card_that_off_loads() {
+        let mut rng = sidetap_testkit::Rng::new(20);
+        let mut source = Source::default();
+        let mut told = |share: u64, n: u32| {
+            (0..n)
+                .filter(|_| {
+                    let sum = if rng.below(1000) < share { Sum::Partial } else { Sum::Right };
+                    source.judge(sum, false) == Verdict::Offloaded
+                })
+                .count()
+        };
+        told(0, 16);
+        assert_eq!(told(100, 200_000), 0);
+        assert!(told(250, 200_000) > 40_000, "a quarter is told within some thousands");
     }
 }

@@ -183,7 +183,8 @@ impl Judge {
         zone: u16,
         packet: &Packet<'_>,
     ) -> Decoded<'a> {
-        let print = (!self.recent.is_off()).then(|| Print::of_segment(head, mac, ip, zone, self.seed));
+        let whole = self.recent.reads_all();
+        let print = (!self.recent.is_off()).then(|| Print::of_segment(head, mac, ip, zone, self.seed, whole));
         if print.is_some_and(|p| self.recent.is_copy(&p, packet.ts)) {
             self.counters.duplicates += 1;
             return Decoded::Other;
@@ -221,8 +222,9 @@ impl Judge {
         {
             return Err(Decoded::Dropped(DropReason::BadChecksum));
         }
-        let print =
-            (!self.recent.is_off()).then(|| Print::of_fragment(fragment, cx.mac, &cx.ip, zone, self.seed));
+        let whole = self.recent.reads_all();
+        let print = (!self.recent.is_off())
+            .then(|| Print::of_fragment(fragment, cx.mac, &cx.ip, zone, self.seed, whole));
         if print.is_some_and(|p| self.recent.is_copy(&p, packet.ts)) {
             self.counters.duplicates += 1;
             return Err(Decoded::Other);
