@@ -76,6 +76,8 @@ pub struct Observation {
     pub signed: Option<Box<sidetap_intel::Signed>>,
     /// The path, where it may matter for robots.txt (page requests of crawlers).
     pub crawler_path: Option<Box<str>>,
+    /// What the body asks for by name, where many calls share one path: `mutation SignIn`.
+    pub operation: Option<Box<str>>,
 }
 
 impl Observation {
@@ -86,10 +88,12 @@ impl Observation {
         let robots = self.robots.as_deref().map_or(0, Robots::heap_bytes);
         let signed = self.signed.as_deref().map_or(0, |s| size_of_val(s) + s.heap_bytes());
         let path = self.crawler_path.as_deref().map_or(0, str::len);
+        let operation = self.operation.as_deref().map_or(0, str::len);
         self.endpoint.heap_bytes()
             + robots
             + signed
             + path
+            + operation
             + spilled(&self.sessions)
             + spilled(&self.attempts)
     }

@@ -109,6 +109,28 @@ struct Grown {
     soap: Option<Box<str>>,
 }
 
+impl Grown {
+    fn is_mcp(&self) -> bool {
+        self.rpc_method.as_deref().is_some_and(|m| {
+            m == "initialize"
+                || ["tools/", "resources/", "prompts/", "notifications/"].iter().any(|p| m.starts_with(p))
+        })
+    }
+
+    fn operation(&self) -> Option<Box<str>> {
+        if self.rpc {
+            return match (&self.rpc_method, &self.tool) {
+                (Some(m), Some(tool)) if self.is_mcp() => Some(format!("{m} {tool}").into_boxed_str()),
+                (method, _) => method.clone(),
+            };
+        }
+        match &self.graphql {
+            Some(shape) => Some(join_operation(shape, self.operation.as_deref())),
+            None => self.soap.clone(),
+        }
+    }
+}
+
 impl Default for Extractor {
     fn default() -> Self {
         Self::new()
@@ -314,22 +336,20 @@ impl Extractor {
         }
     }
 
+    /// What the body of the request asks for by name, beside its path: `mutation SignIn` of GraphQL, the method of JSON-RPC or
+    /// SOAP. To be asked before [`take`](Extractor::take).
+    pub fn operation(&self) -> Option<Box<str>> {
+        self.grown.operation()
+    }
+
     fn spoken(&mut self, hint: Protocol, soap: Option<Box<str>>) -> (Protocol, Option<Box<str>>) {
         let g = std::mem::take(&mut self.grown);
         if g.rpc {
-            let method = g.rpc_method;
-            let mcp = method.as_deref().is_some_and(|m| {
-                m == "initialize"
-                    || ["tools/", "resources/", "prompts/", "notifications/"].iter().any(|p| m.starts_with(p))
-            });
-            let name = match (&method, g.tool) {
-                (Some(m), Some(tool)) if mcp => Some(format!("{m} {tool}").into_boxed_str()),
-                _ => method,
-            };
-            return (if mcp { Protocol::Mcp } else { Protocol::JsonRpc }, name);
+            let protocol = if g.is_mcp() { Protocol::Mcp } else { Protocol::JsonRpc };
+            return (protocol, g.operation());
         }
         if g.graphql.is_some() && hint != Protocol::Soap {
-            return (Protocol::Graphql, join_operation(g.graphql, g.operation));
+            return (Protocol::Graphql, g.operation());
         }
         if hint == Protocol::Soap || g.soap.is_some() {
             return (Protocol::Soap, soap.or(g.soap));
@@ -454,11 +474,10 @@ impl Visitor for Query {
     }
 }
 
-fn join_operation(shape: Option<Box<str>>, name: Option<Box<str>>) -> Option<Box<str>> {
-    let shape = shape?;
-    let Some(name) = name else { return Some(shape) };
+fn join_operation(shape: &str, name: Option<&str>) -> Box<str> {
+    let Some(name) = name else { return shape.into() };
     let kind = shape.split(' ').next().unwrap_or("query");
-    Some(format!("{kind} {name}").into_boxed_str())
+    format!("{kind} {name}").into_boxed_str()
 }
 
 /// `query Name`, or `query firstField` of one without a name.

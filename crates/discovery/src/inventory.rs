@@ -130,7 +130,7 @@ fn row(host: &Host, e: &Endpoint, name: &EndpointRef, shapes: &[u32]) -> Endpoin
 
 /// An operation that shares its path with others: `/graphql#query.GetUser`.
 fn operation_row(of: &EndpointRow, operation: &str, stat: &Operation) -> EndpointRow {
-    let template = format!("{}#{}", of.template, operation.replace(' ', "."));
+    let template = operation_template(&of.template, operation);
     EndpointRow {
         id: crate::render::id_of(&of.zone, &of.host, &of.method, &template),
         template,
@@ -146,6 +146,21 @@ fn operation_row(of: &EndpointRow, operation: &str, stat: &Operation) -> Endpoin
         aliases: Vec::new(),
         ..of.clone()
     }
+}
+
+fn operation_template(template: &str, operation: &str) -> String {
+    format!("{template}#{}", operation.replace(' ', "."))
+}
+
+/// The endpoint of an operation that shares the path of `of` with others, as the inventory names it.
+pub fn operation_endpoint(zone: &str, of: &EndpointRef, operation: &str) -> EndpointRef {
+    let template = operation_template(&of.template, operation);
+    EndpointRef::new(
+        crate::render::id_of(zone, &of.host, &of.method, &template),
+        &*of.host,
+        &*of.method,
+        template,
+    )
 }
 
 fn exposure(public: bool) -> String {

@@ -30,6 +30,7 @@ mod words;
 pub use conform::{Difference, SpecDiff};
 pub use engine::{Config, Engine};
 pub use extract::{Context, Extractor, Side, Visit};
+pub use inventory::operation_endpoint;
 pub use observe::{AUTH_KINDS, BodyFacts, Channel, Field, Kinds, Observation, Protocol, QueryParam, Signs};
 pub use segment::Shape;
 pub use snapshot::{Found, Snapshot};

@@ -33,3 +33,25 @@ impl Aliases {
         }
     }
 }
+
+/// Endpoints of operations that share one path, as the inventory names them.
+#[derive(Debug, Default)]
+pub(crate) struct Operations(HashMap<(EndpointId, Box<str>), EndpointRef, foldhash::fast::FixedState>);
+
+impl Operations {
+    /// What is kept begins anew when it is full: it changes the speed alone.
+    const CAP: usize = 4_096;
+
+    pub(crate) fn of(&mut self, zone: &str, endpoint: &EndpointRef, operation: &str) -> EndpointRef {
+        let key = (endpoint.id, Box::from(operation));
+        if let Some(known) = self.0.get(&key) {
+            return known.clone();
+        }
+        if self.0.len() >= Self::CAP {
+            self.0.clear();
+        }
+        let named = sidetap_discovery::operation_endpoint(zone, endpoint, operation);
+        self.0.insert(key, named.clone());
+        named
+    }
+}

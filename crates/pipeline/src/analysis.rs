@@ -126,6 +126,7 @@ impl Analyzer {
         for attempt in &attempts {
             self.eyes.bots.attempt(attempt.class());
         }
+        self.eyes.bots.operation(self.eyes.discovery.operation());
         let part = match stage {
             Stage::Whole => Part::Whole,
             Stage::Request => Part::RequestOnly,

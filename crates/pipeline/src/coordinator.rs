@@ -3,7 +3,7 @@ use std::sync::Arc;
 use sidetap_model::rows::VerdictRow;
 use sidetap_model::{EndpointId, EndpointRef, FlowId, Ts};
 
-use crate::alias::Aliases;
+use crate::alias::{Aliases, Operations};
 use crate::evidence::{EvidenceRing, what};
 use crate::flagged::Flagged;
 use crate::hops::Hops;
@@ -23,6 +23,7 @@ pub(crate) struct Coordinator {
     pub(crate) threats: sidetap_threats::Inventory,
     pub(crate) proxies: ProxyLearner,
     pub(crate) aliases: Aliases,
+    operations: Operations,
     pub(crate) hops: Hops,
     pub(crate) spool: Option<Spool>,
     pub(crate) evidence: Option<EvidenceRing>,
@@ -54,6 +55,7 @@ impl Coordinator {
             threats: sidetap_threats::Inventory::new(&options.threats),
             proxies: ProxyLearner::default(),
             aliases: Aliases::default(),
+            operations: Operations::default(),
             hops: Hops::default(),
             spool: options.exchanges.as_deref().map(Spool::create),
             evidence: options.evidence.then(EvidenceRing::default),
@@ -146,7 +148,10 @@ impl Coordinator {
             }
             if let Some(mut seen) = item.bots.take() {
                 if let Some(endpoint) = &item.endpoint {
-                    seen.endpoint = endpoint.clone();
+                    seen.endpoint = match seen.operation.take() {
+                        Some(operation) => self.operations.of(item.zone.as_str(), endpoint, &operation),
+                        None => endpoint.clone(),
+                    };
                 }
                 observations.push(seen);
             }

@@ -51,6 +51,8 @@ pub(crate) struct Conviction {
     pub(crate) evidence: Option<ExchangeId>,
     /// Convicted as a member that shows no tool itself.
     pub(crate) weak: bool,
+    /// Nothing but the tool that its requests show tells it from the honest members of a part.
+    pub(crate) by_tool: bool,
 }
 
 /// Everything that was convicted: clients by key, sessions by hash.

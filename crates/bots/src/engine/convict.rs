@@ -342,11 +342,13 @@ impl Engine {
             let bare = unit.is_narrow() && (failed || !by_failures);
             let stubborn = member.fails >= 3 && member.fails > 2 * member.ok;
             let owner = || self.acts_for_one(unit, campaign);
-            let guilty = unit.tool || !unit.trusted && (bare || stubborn) && !owner();
-            if guilty && !self.is_good(unit) {
-                let weak = !unit.tool && !stubborn;
+            let by_conduct = !unit.trusted && (bare || stubborn) && !owner();
+            // What was taken for a tool when little was known of the site's own applications may be one of them.
+            let tool = unit.tool && (by_conduct || self.shows_tool(unit, &self.ask_client(unit).1));
+            if (tool || by_conduct) && !self.is_good(unit) {
+                let (weak, by_tool) = (!tool && !stubborn, tool && !by_conduct);
                 self.convict_unit(member.unit, campaign, rule, suspicious, shape, Some(member.evidence));
-                self.mark_weak(member.unit, weak);
+                self.mark(member.unit, weak, by_tool);
             }
         }
     }
@@ -394,6 +396,7 @@ impl Engine {
             shape,
             evidence,
             weak: false,
+            by_tool: false,
         }
     }
 
@@ -421,15 +424,21 @@ impl Engine {
         self.convictions.units.insert(key, new);
     }
 
-    fn mark_weak(&mut self, key: u64, weak: bool) {
+    fn mark(&mut self, key: u64, weak: bool, by_tool: bool) {
         if let Some(conviction) = self.convictions.units.get_mut(&key) {
             conviction.weak = weak;
+            conviction.by_tool = by_tool;
         }
     }
 
     /// A client that was convicted for the company it keeps, and for calling little else, is let go once it behaves like
-    /// everybody.
+    /// everybody; one convicted for its tool, once that is known for an application of the site.
     fn let_go(&mut self, key: u64) {
+        let by_tool = self.convictions.units.get(&key).is_some_and(|c| c.by_tool);
+        if by_tool && self.units.get(key).is_some_and(|u| !u.tool) {
+            self.convictions.units.remove(&key);
+            return;
+        }
         let Some(campaign) = self.convictions.units.get(&key).filter(|c| c.weak).map(|c| c.campaign) else {
             return;
         };

@@ -134,7 +134,10 @@ impl RequestFields {
 
     fn early(&mut self, at: &Location<'_>, text: &str) {
         if text.is_empty() || text.len() > 512 {
-            self.introspection |= at.key == "query" && text.contains("__schema");
+            if at.key == "query" {
+                self.introspection |= text.contains("__schema");
+                self.literals(text.get(..text.len().min(4096)).unwrap_or_default());
+            }
             return;
         }
         self.note(field_of(at.key, text), text);
@@ -146,7 +149,25 @@ impl RequestFields {
             "p" => self.short.1 = Some(text.into()),
             _ => {}
         }
-        self.introspection |= at.key == "query" && text.contains("__schema");
+        if at.key == "query" && text.contains('{') {
+            self.introspection |= text.contains("__schema");
+            self.literals(text);
+        }
+    }
+
+    /// Arguments that stand in the text of a GraphQL request: `signIn(email: "a@b.example", password: "x")`.
+    fn literals(&mut self, text: &str) {
+        for at in memchr::memchr_iter(b'"', text.as_bytes()).take(32).step_by(2) {
+            let (before, value) =
+                (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default());
+            let Some(before) = before.trim_end().strip_suffix(':') else { continue };
+            let name = before.trim_end().rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next();
+            let value = value.split('"').next().unwrap_or_default();
+            if let Some(name) = name.filter(|n| !n.is_empty() && !value.is_empty()) {
+                self.note(field_of(name, value), value);
+                self.fields += 1;
+            }
+        }
     }
 
     fn note(&mut self, field: Field, text: &str) {

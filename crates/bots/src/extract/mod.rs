@@ -49,6 +49,7 @@ pub struct Extractor {
     request: RequestFields,
     answer: AnswerFields,
     attempts: SmallVec<[Attempt; 1]>,
+    operation: Option<Box<str>>,
     text: String,
 }
 
@@ -89,6 +90,7 @@ impl Extractor {
             request: RequestFields::default(),
             answer: AnswerFields::default(),
             attempts: SmallVec::new(),
+            operation: None,
             text: String::new(),
         }
     }
@@ -106,6 +108,7 @@ impl Extractor {
         self.request.clear();
         self.answer.clear();
         self.attempts.clear();
+        self.operation = None;
     }
 
     /// What is visited from now on is of the request; `body` is the decoded body.
@@ -121,6 +124,11 @@ impl Extractor {
         if self.answer.html && self.request.is_form() {
             self.answer.page(body, &mut self.text);
         }
+    }
+
+    /// The body of the request asks for this by name: `mutation SignIn`, the method of a remote procedure call.
+    pub fn operation(&mut self, operation: Option<Box<str>>) {
+        self.operation = operation;
     }
 
     /// An attack was seen in the exchange: the class id of the exploit detection. Agents are judged here, not there.
@@ -172,12 +180,17 @@ impl Extractor {
         head.traits.set(Traits::TYPE_MISMATCH, self.request.contradicts(head.content_type));
         head.traits.set(Traits::BODY_SPACED, self.request.spaced);
         anomalies(&mut head.traits, &exchange.anomalies);
-        let mut roles = self.roles_of(&endpoint, changing);
-        if let Some(query) = place.query.filter(|_| changing) {
+        let operation = self.operation.take();
+        let acts = changing && !operation.as_deref().is_some_and(|op| op.starts_with("query "));
+        let mut roles = self.roles_of(&endpoint, acts);
+        if let Some(query) = place.query.filter(|_| acts) {
             roles.insert(asked(query));
         }
-        self.request.roles(&mut roles, changing);
-        roles.set(Roles::PRICE, !changing && self.answer.priced);
+        if let Some(operation) = operation.as_deref() {
+            roles.insert(words::roles_of_operation(operation, acts));
+        }
+        self.request.roles(&mut roles, acts);
+        roles.set(Roles::PRICE, !acts && self.answer.priced);
         let mut o = Observation {
             ts: if part == Part::Answer { exchange.response_ts.unwrap_or(exchange.end) } else { exchange.ts },
             flow_id: exchange.flow_id,
@@ -213,6 +226,7 @@ impl Extractor {
             crawler_path: agent.is_declared().then(|| place.path.chars().take(256).collect()),
             agent,
             endpoint,
+            operation,
         };
         self.query_key(&mut o, place.query);
         o.prints.shape = hash::words(&[o.prints.shape, u64::from(self.request.spaced)]);

@@ -11,6 +11,11 @@ const SEGMENTS: &[(&str, Roles)] = &[
     ("sign-in", Roles::LOGIN),
     ("sign_in", Roles::LOGIN),
     ("authenticate", Roles::LOGIN),
+    ("access-token-create", Roles::LOGIN),
+    ("customer-token", Roles::LOGIN),
+    ("token-create", Roles::LOGIN),
+    ("token-auth", Roles::LOGIN),
+    ("create-session", Roles::LOGIN),
     ("anmelden", Roles::LOGIN),
     ("einloggen", Roles::LOGIN),
     ("connexion", Roles::LOGIN),
@@ -26,6 +31,11 @@ const SEGMENTS: &[(&str, Roles)] = &[
     ("register", Roles::SIGN_UP),
     ("registration", Roles::SIGN_UP),
     ("create-account", Roles::SIGN_UP),
+    ("account-create", Roles::SIGN_UP),
+    ("create-customer", Roles::SIGN_UP),
+    ("customer-create", Roles::SIGN_UP),
+    ("create-user", Roles::SIGN_UP),
+    ("user-create", Roles::SIGN_UP),
     ("createaccount", Roles::SIGN_UP),
     ("enroll", Roles::SIGN_UP),
     ("registrieren", Roles::SIGN_UP),
@@ -213,6 +223,25 @@ pub(crate) fn roles_of_path(path: &str, state_changing: bool) -> Roles {
     roles
 }
 
+/// Roles that the name of an operation suggests: `mutation signIn`, `query promoCode`, `account.register`.
+pub(crate) fn roles_of_operation(operation: &str, state_changing: bool) -> Roles {
+    let name = operation.split_once(' ').map_or(operation, |(_, name)| name);
+    let mut path = String::with_capacity(name.len() + 8);
+    let mut small = false;
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && small {
+            path.push('-');
+        }
+        small = c.is_ascii_lowercase() || c.is_ascii_digit();
+        path.push(match c {
+            '.' | ':' => '/',
+            '_' => '-',
+            c => c.to_ascii_lowercase(),
+        });
+    }
+    roles_of_path(&path, state_changing)
+}
+
 /// Roles that the name of an action suggests: `login`, `user.login`, `account/register`, `user_login_form`.
 pub(crate) fn roles_of_action(action: &str, state_changing: bool) -> Roles {
     let path: String = action.chars().map(|c| if matches!(c, '.' | ':' | '\\') { '/' } else { c }).collect();
@@ -355,6 +384,21 @@ mod tests {
             ("search", Roles::NONE),
         ] {
             assert_eq!(roles_of_action(action, true), role, "{action}");
+        }
+    }
+
+    #[test]
+    fn operations_tell_their_roles() {
+        for (operation, role) in [
+            ("mutation SignIn", Roles::LOGIN),
+            ("mutation customerAccessTokenCreate", Roles::LOGIN),
+            ("mutation requestPasswordReset", Roles::RESET),
+            ("query PromoCode", Roles::COUPON),
+            ("mutation redeem_voucher", Roles(Roles::GIFT_CARD.0 | Roles::COUPON.0)),
+            ("account.register", Roles::SIGN_UP),
+            ("query Me", Roles::NONE),
+        ] {
+            assert_eq!(roles_of_operation(operation, !operation.starts_with("query")), role, "{operation}");
         }
     }
 
