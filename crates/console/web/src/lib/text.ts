@@ -9,11 +9,12 @@ export interface Piece {
   hidden: boolean;
 }
 
-/** The text in pieces; a hidden piece names one invisible character, `U+202E`. */
-export function pieces(text: string): Piece[] {
+/** The text in pieces; a hidden piece names one invisible character, `U+202E`. With `lines`, line ends and tabs stay what they are. */
+export function pieces(text: string, lines = false): Piece[] {
   const out: Piece[] = [];
   let end = 0;
   for (const found of text.matchAll(HIDDEN)) {
+    if (lines && (found[0] === "\n" || found[0] === "\t")) continue;
     if (found.index > end) out.push({ text: text.slice(end, found.index), hidden: false });
     const code = found[0].codePointAt(0) ?? 0;
     out.push({ text: `U+${code.toString(16).toUpperCase().padStart(4, "0")}`, hidden: true });
@@ -30,8 +31,23 @@ export function plain(text: string): string {
     .join("");
 }
 
+const NAMES: Record<string, string> = {
+  ip: "Address",
+  cidr: "Network",
+  "api-key": "API key",
+  tls: "TLS",
+  http2: "HTTP/2",
+  haproxy: "HAProxy",
+  nginx: "nginx",
+  nftables: "nftables",
+  ipset: "ipset",
+  ttl_s: "TTL",
+};
+
 /** `credential-stuffing` as `Credential stuffing`. */
 export function words(id: string): string {
+  const name = NAMES[id];
+  if (name) return name;
   const text = id.replace(/[-_]/g, " ");
   return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -75,7 +75,7 @@ export function Suggested({ id }: { id: string }) {
                 </code>
               </p>
               <pre className="block" tabIndex={0} aria-label="The policy as YAML">
-                <T>{data.policy}</T>
+                <T lines>{data.policy}</T>
               </pre>
               <div className="row">
                 <button

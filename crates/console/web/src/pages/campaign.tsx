@@ -302,7 +302,7 @@ function AccountMatch({ id }: { id: string }) {
             {n(found.names.length)} of {n(found.asked)} were touched; the campaign touched {n(found.touched)} in all.
             {found.names.length > 0 ? (
               <pre className="block">
-                <T>{found.names.join("\n")}</T>
+                <T lines>{found.names.join("\n")}</T>
               </pre>
             ) : null}
           </div>

@@ -105,7 +105,7 @@ export const endpointColumns: Column<EndpointRow>[] = [
     ),
   },
   { id: "risk", name: "Risk", sort: "-risk", num: true, cell: (row) => <Score value={row.risk} kind={band(row.risk)} /> },
-  { id: "standing", name: "Standing", cell: (row) => (row.standing === "unknown" ? <span className="muted">Not described</span> : <Word id={row.standing} />) },
+  { id: "standing", name: "Standing", cell: (row) => (row.standing === "unknown" ? <span className="muted nowrap">Not described</span> : <Word id={row.standing} />) },
   { id: "roles", name: "Role", cell: (row) => (row.roles.length > 0 ? words(row.roles.join(", ")) : <span className="muted">–</span>) },
   { id: "auth", name: "Auth", cell: (row) => (row.auth.includes("none") ? <Badge kind={row.auth.length === 1 ? "medium" : ""}>{row.auth.join(", ")}</Badge> : row.auth.join(", ") || "–") },
   { id: "sensitive", name: "Sensitive", cell: (row) => <SensitiveTypes row={row} /> },

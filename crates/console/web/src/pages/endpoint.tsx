@@ -99,6 +99,7 @@ function Whole({ data }: { data: EndpointDetail }) {
           )}
         </Card>
         <Card title="Calls">
+          <div className="stack">
           <Facts
             of={[
               ["Calls", n(row.calls)],
@@ -110,6 +111,7 @@ function Whole({ data }: { data: EndpointDetail }) {
           />
           <h3>Answers</h3>
           <Bars of={row.status_codes} kind={(code) => (code.startsWith("5") ? "malicious" : code.startsWith("4") ? "suspicious" : "benign")} />
+          </div>
         </Card>
         <Card title="Callers">
           {Object.keys(row.callers.countries).length + Object.keys(row.callers.organizations).length > 0 ? (

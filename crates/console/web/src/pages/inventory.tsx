@@ -136,48 +136,57 @@ function grow(rows: EndpointRow[]): Node {
   return root;
 }
 
+function Leaf({ row, prefix }: { row: EndpointRow; prefix: string }) {
+  return (
+    <div className="leaf">
+        <EndpointName id={row.id} method={row.method} template={prefix || "/"} />
+        {row.risk > 0 ? <Badge kind={band(row.risk)}>risk {row.risk}</Badge> : null}
+        {row.standing === "unknown" || row.standing === "documented" ? null : <Word id={row.standing} />}
+        {row.sensitive.length > 0 ? <Badge>{[...new Set(row.sensitive.map((field) => field.type))].slice(0, 3).join(", ")}</Badge> : null}
+        <span className="muted small">{n(row.calls)} calls</span>
+    </div>
+  );
+}
+
+/** A branch with one endpoint, in one line. */
+function Leaves({ at, prefix }: { at: Node; prefix: string }) {
+  const row = at.rows[0];
+  const child = [...at.children.values()][0];
+  if (row) return <Leaf row={row} prefix={prefix} />;
+  return child ? <Leaves at={child} prefix={`${prefix}/${child.name}`} /> : null;
+}
+
 function Branch({ at, prefix, deep }: { at: Node; prefix: string; deep: number }) {
   const children = [...at.children.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
-  // A branch of one is written in one line.
   const only = children[0];
   if (children.length === 1 && at.rows.length === 0 && only) return <Branch at={only} prefix={`${prefix}/${only.name}`} deep={deep} />;
   return (
-    <>
+    <ul>
       {at.rows.map((row) => (
-        <div key={row.id} className="leaf">
-          <EndpointName id={row.id} method={row.method} template={prefix || "/"} />
-          {row.risk > 0 ? <Badge kind={band(row.risk)}>risk {row.risk}</Badge> : null}
-          {row.standing === "unknown" || row.standing === "documented" ? null : <Word id={row.standing} />}
-          {row.sensitive.length > 0 ? <Badge>{[...new Set(row.sensitive.map((field) => field.type))].slice(0, 3).join(", ")}</Badge> : null}
-          <span className="muted small">{n(row.calls)} calls</span>
-        </div>
+        <li key={row.id}>
+          <Leaf row={row} prefix={prefix} />
+        </li>
       ))}
-      {children.length > 0 ? (
-        <ul>
-          {children.map((child) =>
-            child.children.size === 0 ? (
-              <li key={child.name}>
-                <Branch at={child} prefix={`${prefix}/${child.name}`} deep={deep + 1} />
-              </li>
-            ) : (
-              <li key={child.name}>
-                <details open={deep < 2}>
-                  <summary>
-                    <span className="path">
-                      <T>{`${prefix}/${child.name}`}</T>
-                    </span>{" "}
-                    <span className="muted small">
-                      {n(child.count)} endpoints, {n(child.calls)} calls{child.risk > 0 ? `, risk up to ${child.risk}` : ""}
-                    </span>
-                  </summary>
-                  <Branch at={child} prefix={`${prefix}/${child.name}`} deep={deep + 1} />
-                </details>
-              </li>
-            ),
+      {children.map((child) => (
+        <li key={child.name}>
+          {child.count === 1 ? (
+            <Leaves at={child} prefix={`${prefix}/${child.name}`} />
+          ) : (
+            <details open={deep < 2}>
+              <summary>
+                <span className="path">
+                  <T>{`${prefix}/${child.name}`}</T>
+                </span>{" "}
+                <span className="muted small">
+                  {n(child.count)} endpoints, {n(child.calls)} calls{child.risk > 0 ? `, risk up to ${child.risk}` : ""}
+                </span>
+              </summary>
+              <Branch at={child} prefix={`${prefix}/${child.name}`} deep={deep + 1} />
+            </details>
           )}
-        </ul>
-      ) : null}
-    </>
+        </li>
+      ))}
+    </ul>
   );
 }
 

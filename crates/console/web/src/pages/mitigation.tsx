@@ -122,7 +122,7 @@ function Undo({ close }: { close: () => void }) {
       )}
       {plan ? (
         <pre className="block" tabIndex={0} aria-label="What would be removed">
-          <T>{JSON.stringify(plan, null, 2)}</T>
+          <T lines>{JSON.stringify(plan, null, 2)}</T>
         </pre>
       ) : null}
       <div className="row end">
@@ -170,7 +170,7 @@ function Devices({ data }: { data: Mitigation }) {
       >
         {plan ? (
           <pre className="block" tabIndex={0} aria-label="The plan">
-            <T>{JSON.stringify(plan, null, 2)}</T>
+            <T lines>{JSON.stringify(plan, null, 2)}</T>
           </pre>
         ) : (
           <p className="muted">The plan says what would be added, refreshed and removed, device by device.</p>

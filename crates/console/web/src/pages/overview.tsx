@@ -41,11 +41,11 @@ function Whole({ data }: { data: Overview }) {
   return (
     <>
       <Tiles data={data} />
-      <div className="grid side">
+      <div className="grid side even">
         <Traffic data={data} />
         <HealthCard data={data} />
       </div>
-      <div className="grid side">
+      <div className="grid side even">
         <Campaigns data={data} />
         <Risk data={data} />
       </div>
@@ -279,7 +279,7 @@ function Endpoints({ data }: { data: Overview }) {
                   <td className="num">
                     <Score value={row.risk} kind={band(row.risk)} />
                   </td>
-                  <td>{row.standing === "unknown" ? <span className="muted">Not described</span> : <Word id={row.standing} />}</td>
+                  <td>{row.standing === "unknown" ? <span className="muted nowrap">Not described</span> : <Word id={row.standing} />}</td>
                 </tr>
               ))}
             </tbody>

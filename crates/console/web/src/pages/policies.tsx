@@ -124,7 +124,7 @@ const approvalColumns = (decide: (row: Approval, yes: boolean) => void, busy: bo
           <details>
             <summary className="small">Plan</summary>
             <pre className="block">
-              <T>{JSON.stringify(row.plan, null, 2)}</T>
+              <T lines>{JSON.stringify(row.plan, null, 2)}</T>
             </pre>
           </details>
         ) : null}
@@ -249,7 +249,7 @@ const versionColumns: Column<PolicyVersion>[] = [
       <details>
         <summary>Show</summary>
         <pre className="block" tabIndex={0} aria-label={`Version ${row.version}`}>
-          <T>{row.text}</T>
+          <T lines>{row.text}</T>
         </pre>
       </details>
     ),
@@ -259,7 +259,7 @@ const versionColumns: Column<PolicyVersion>[] = [
 function Versions() {
   return (
     <Card flush>
-      <List<PolicyVersion> path="/policies/versions" caption="Versions" columns={versionColumns} rowId={(row) => String(row.version)} sort="" exports={false} empty={<Empty title="No policy was saved here yet">The built-in rules decide. A policy saved under “Edit and simulate” is version 1.</Empty>} />
+      <List<PolicyVersion> path="/policies/versions" caption="Versions" columns={versionColumns} rowId={(row) => String(row.version)} sort="" bare empty={<Empty title="No policy was saved here yet">The built-in rules decide. A policy saved under “Edit and simulate” is version 1.</Empty>} />
     </Card>
   );
 }

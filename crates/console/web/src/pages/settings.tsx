@@ -81,7 +81,7 @@ function Capture() {
                   <tbody>
                     {health.runs.map((run) => (
                       <tr key={run.id}>
-                        <td>
+                        <td className="wide">
                           {run.inputs.map((input) => (
                             <div key={input.path}>
                               <T mono>{input.path}</T> {input.error ? <Badge kind="bad">{input.error}</Badge> : null}
@@ -262,7 +262,7 @@ function Account() {
   return (
     <div className="grid side">
       <Card title="API tokens" flush>
-        <List<Token> path="/tokens" caption="Tokens" columns={tokenColumns((row) => remove.mutate(row))} rowId={(row) => row.id} sort="" exports={false} empty={<Empty title="No token was made">A token lets a script do what this page does, with a role of its own.</Empty>} />
+        <List<Token> path="/tokens" caption="Tokens" columns={tokenColumns((row) => remove.mutate(row))} rowId={(row) => row.id} sort="" bare empty={<Empty title="No token was made">A token lets a script do what this page does, with a role of its own.</Empty>} />
       </Card>
       <div className="stack loose">
         <Card title="New token">
@@ -379,7 +379,7 @@ function Users() {
   return (
     <div className="grid side">
       <Card flush title="Users">
-        <List<User> path="/users" caption="Users" columns={userColumns({ disable: (user) => disable.mutate(user), remove: (user) => remove.mutate(user) })} rowId={(row) => row.name} sort="" exports={false} />
+        <List<User> path="/users" caption="Users" columns={userColumns({ disable: (user) => disable.mutate(user), remove: (user) => remove.mutate(user) })} rowId={(row) => row.name} sort="" bare />
       </Card>
       <Card title="New user">
         <form
@@ -422,7 +422,7 @@ function Configuration() {
           <Card title="Configuration">
             {data.configuration ? (
               <pre className="block" tabIndex={0} aria-label="Configuration">
-                <T>{data.configuration}</T>
+                <T lines>{data.configuration}</T>
               </pre>
             ) : (
               <Empty title="No configuration file">Every setting has its default. The reference is printed by <code>sidetap config reference</code>.</Empty>

@@ -28,11 +28,22 @@ export interface Series {
   values: number[];
 }
 
+/** Moments as short as their distance allows; the day where it changes. */
+function labels(splits: number[]): string[] {
+  const step = (splits[1] ?? 0) - (splits[0] ?? 0);
+  return splits.map((at, index) => {
+    const text = new Date(at * 1000).toISOString();
+    const before = splits[index - 1];
+    const day = before === undefined || new Date(before * 1000).toISOString().slice(0, 10) !== text.slice(0, 10) ? `\n${text.slice(0, 10)}` : "";
+    return (step >= 86_400 ? text.slice(5, 10) : text.slice(11, step >= 60 ? 16 : 19)) + day;
+  });
+}
+
 function axes(): uPlot.Axis[] {
   const line = { stroke: color("--line"), width: 1 };
   const font = `12px ${color("--font") || "sans-serif"}`;
   return [
-    { stroke: color("--muted"), font, grid: { show: false }, ticks: line },
+    { stroke: color("--muted"), font, grid: { show: false }, ticks: line, values: (_, splits) => labels(splits) },
     { stroke: color("--muted"), font, grid: line, ticks: { show: false }, size: 52 },
   ];
 }

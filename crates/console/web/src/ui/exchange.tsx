@@ -53,7 +53,7 @@ function Message({ title, lead, headers, body, size }: { title: string; lead: st
         {body ? (
           <>
             {"\n\n"}
-            <T>{body}</T>
+            <T lines>{body}</T>
           </>
         ) : null}
       </pre>

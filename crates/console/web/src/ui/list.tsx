@@ -46,12 +46,12 @@ export interface ListProps<T> {
   href?: (row: T) => string | null;
   empty?: ReactNode;
   search?: string;
-  exports?: boolean;
+  /** Without a field to filter and without exports: a list that is always short. */
+  bare?: boolean;
   /** Put before names in the address, where a page has two lists. */
   prefix?: string;
   size?: number;
   bulk?: (ids: string[], clear: () => void) => ReactNode;
-  /** Given, the whole list is this and the API is not asked. */
   tools?: ReactNode;
 }
 
@@ -152,6 +152,7 @@ export function List<T>(props: ListProps<T>) {
 
   return (
     <div>
+      {props.bare ? null : (
       <div className="tools" role="search" aria-label={`Filter ${props.caption.toLowerCase()}`}>
         <TextFilter label={props.search ?? "Contains"} type="search" text={at("q")} set={(text) => set({ [`${prefix}q`]: text })} />
         {filters.map((filter) =>
@@ -174,18 +175,15 @@ export function List<T>(props: ListProps<T>) {
         <div className="end">
           {props.tools}
           {columns.length > 4 ? <Columns columns={columns} visible={visible} set={setVisible} /> : null}
-          {props.exports === false ? null : (
-            <>
               <a className="btn" href={apiUrl(path, { ...params, format: "csv" })} download title="All rows of this list, as CSV">
                 <Icon name="download" /> CSV
               </a>
               <a className="btn" href={apiUrl(path, { ...params, format: "ndjson" })} download title="All rows of this list, one JSON object a line">
                 NDJSON
               </a>
-            </>
-          )}
         </div>
       </div>
+      )}
       {props.bulk && picked.length > 0 ? <div className="tools">{props.bulk(picked, () => setChosen({}))}</div> : null}
       {query.isPending ? (
         <div className="state">

@@ -29,10 +29,8 @@ export function Reasons({ reasons, notes }: { reasons: Reason[]; notes?: Record<
                   {note ? ` · ${note.pillar}, ${note.kind}` : ""}
                 </p>
               </div>
-              <div>
-                <Evidence ids={reason.evidence} title={`Evidence: ${reason.indicator}`} />
-              </div>
             </div>
+            <Evidence ids={reason.evidence} title={`Evidence: ${reason.indicator}`} />
           </li>
         );
       })}

@@ -5,11 +5,11 @@ import { className, pieces, words } from "../lib/text";
 import { A, pathTo } from "../lib/url";
 
 /** Text from traffic: as text, in a direction of its own, with nothing invisible in it. */
-export function T({ children, mono }: { children: string | number | null | undefined; mono?: boolean }) {
+export function T({ children, mono, lines }: { children: string | number | null | undefined; mono?: boolean; lines?: boolean }) {
   if (children === null || children === undefined || children === "") return <span className="muted">–</span>;
   return (
     <bdi className={mono ? "mono break" : "break"}>
-      {pieces(String(children)).map((piece, at) =>
+      {pieces(String(children), lines).map((piece, at) =>
         piece.hidden ? (
           <span key={at} className="hidden-char" title="An invisible character of the traffic">
             {piece.text}

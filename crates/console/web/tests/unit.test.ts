@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { apiUrl } from "../src/api/client";
+import { band, bytes, duration, percent } from "../src/lib/format";
+import { className, pieces, plain, words } from "../src/lib/text";
+import { parseSearch, stringifySearch, to } from "../src/lib/url";
+
+test("text that turns around or hides is made visible", () => {
+  assert.equal(plain("/a\u202egnp.exe"), "/a⟨U+202E⟩gnp.exe");
+  assert.equal(plain("ad\u200bmin\u2066x\u2069"), "ad⟨U+200B⟩min⟨U+2066⟩x⟨U+2069⟩");
+  assert.equal(plain("tag\u{e0041}"), "tag⟨U+E0041⟩");
+  assert.equal(plain("a\r\nb\u0000"), "a⟨U+000D⟩⟨U+000A⟩b⟨U+0000⟩");
+  assert.deepEqual(pieces("plain äöü 漢字 🙂"), [{ text: "plain äöü 漢字 🙂", hidden: false }]);
+});
+
+test("line ends stay in text that has lines, other controls do not", () => {
+  assert.deepEqual(pieces("a\n\tb\u001b", true), [
+    { text: "a\n\tb", hidden: false },
+    { text: "U+001B", hidden: true },
+  ]);
+});
+
+test("ids read as words", () => {
+  assert.equal(words("credential-stuffing"), "Credential stuffing");
+  assert.equal(words("api-key"), "API key");
+  assert.equal(className("bola"), "Broken object level authorization");
+  assert.equal(className(null), "Unclassified");
+});
+
+test("numbers keep their meaning", () => {
+  assert.equal(bytes(1536), "1.5 KiB");
+  assert.equal(duration(7 * 60 + 8), "7 min 8 s");
+  assert.equal(duration(0.01), "10 ms");
+  assert.equal(percent(0.00001), "< 0.1 %");
+  assert.equal(percent(Number.NaN), "–");
+  assert.equal(band(80), "critical");
+  assert.equal(band(79), "high");
+  assert.equal(band(0), "none");
+});
+
+test("the address keeps a view whole", () => {
+  const search = { q: "a&b=c/é", sort: "-risk", min_risk: "30" };
+  assert.deepEqual(parseSearch(stringifySearch(search)), search);
+  assert.equal(to("/inventory", { host: "", q: undefined }), "/inventory");
+});
+
+test("the API is asked without parameters that say nothing", () => {
+  assert.equal(apiUrl("/endpoints", { q: "a b", sort: "", host: undefined, limit: 5 }), "/api/v1/endpoints?q=a+b&limit=5");
+});
