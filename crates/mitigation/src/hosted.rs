@@ -43,13 +43,22 @@ pub(crate) fn is_untold(path: &Path) -> bool {
 ///
 /// A mark beside the first file stands while the server may not know yet, so that a crash in between is repaired.
 pub(crate) fn put(files: &[(PathBuf, String)], server: &Server<'_>) -> Result<(), ConnectorError> {
+    if server.reload.is_empty() {
+        return write_all(files);
+    }
+    put_and(files, || tell(server))
+}
+
+/// The same where telling the server takes more than a command.
+pub(crate) fn put_and(
+    files: &[(PathBuf, String)],
+    tell: impl FnOnce() -> Result<(), ConnectorError>,
+) -> Result<(), ConnectorError> {
     let Some((first, _)) = files.first() else { return Ok(()) };
     let before: Vec<(&PathBuf, String)> =
         files.iter().map(|(p, _)| read(p).map(|t| (p, t))).collect::<Result<_, _>>()?;
-    if !server.reload.is_empty() {
-        write(&marker(first), "the server was not told yet\n")?;
-    }
-    let told = write_all(files).and_then(|()| tell(server));
+    write(&marker(first), "the server was not told yet\n")?;
+    let told = write_all(files).and_then(|()| tell());
     if let Err(e) = told {
         for (path, text) in before {
             write(path, &text)?;

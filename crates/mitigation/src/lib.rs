@@ -4,14 +4,17 @@
 //! express, observes the device, plans the difference (pure), applies it where it is told to, and observes again. Only
 //! entries that Sidetap owns are ever changed, and nothing is changed unless [`Mode::Enforce`] says so.
 
+pub mod apache;
 mod canary;
 mod carry;
 mod command;
 mod config;
 mod connector;
+pub mod crowdsec;
 mod desired;
 mod enforcer;
 mod entry;
+pub mod envoy;
 pub mod exec;
 pub mod feed;
 pub mod haproxy;
@@ -21,6 +24,7 @@ pub mod ipset;
 mod key;
 mod ledger;
 mod memory;
+pub mod modsecurity;
 pub mod nftables;
 pub mod nginx;
 mod pace;
@@ -29,6 +33,7 @@ mod report;
 mod resolve;
 mod secret;
 pub mod suite;
+pub mod varnish;
 pub mod webhook;
 
 pub use canary::{Canary, CanaryConfig};

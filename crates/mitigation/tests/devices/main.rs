@@ -5,7 +5,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod apache;
+mod crowdsec;
+mod envoy;
 mod hooks;
 mod ipset;
+mod modsecurity;
 mod nginx;
 mod rig;
+mod varnish;

@@ -6,14 +6,14 @@ use sidetap_mitigation::Connector;
 use sidetap_mitigation::nginx::NginxConnector;
 use sidetap_policy::Response;
 
-use crate::rig::{ATTACKER, Rig, acts, contract, measure};
+use crate::rig::{ATTACKER, Rig, acts, contract, entry, measure};
 use crate::support::{
     Process, application, desired, fickle, free_port, get, loopback, tool, until, verdict, wall,
 };
 
 pub(crate) struct Nginx {
     pub(crate) dir: tempfile::TempDir,
-    to: SocketAddr,
+    pub(crate) to: SocketAddr,
     _process: Process,
 }
 
@@ -22,11 +22,11 @@ impl Nginx {
         let text = include_str!("../../../../docs/connectors/nginx.conf");
         let text = text.replace("#set_real_ip_from 10.0.0.0/8", "set_real_ip_from 127.0.0.1");
         let text = text.replace("#real_ip_header", "real_ip_header");
-        Nginx::with(&text, &["addresses.conf", "allow.conf"])
+        Nginx::with(&text, &[("addresses.conf", ""), ("allow.conf", "")])
     }
 
     /// nginx with this configuration, whose files stand in the directory of the test.
-    pub(crate) fn with(text: &str, files: &[&str]) -> Option<Self> {
+    pub(crate) fn with(text: &str, files: &[(&str, &str)]) -> Option<Self> {
         let program = tool("nginx")?;
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path().display();
@@ -46,7 +46,10 @@ impl Nginx {
             format!("{user}pid {at}/pid;\nerror_log {at}/error.log;\n{text}"),
         )
         .unwrap();
-        files.iter().for_each(|f| std::fs::write(dir.path().join(f), "").unwrap());
+        for (name, text) in files {
+            let text = text.replace("/etc/nginx/sidetap/", &format!("{at}/"));
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
         let mut command = Command::new(program);
         command.arg("-c").arg(dir.path().join("nginx.conf")).args(["-g", "daemon off;"]);
         let log = std::fs::File::create(dir.path().join("start.log")).unwrap();
@@ -158,13 +161,6 @@ fn acts_on_requests() {
 fn slows_deceives_and_tags_and_keeps_the_allow_list() {
     let Some(nginx) = Nginx::start() else { return };
     let mut connector = nginx.connector();
-    let entry = |key: &str, response| sidetap_mitigation::Entry {
-        key: key.parse().unwrap(),
-        response,
-        expires_at: wall() + 600,
-        verdict: "v1".into(),
-        priority: (90, 0),
-    };
     let wanted = [
         entry("198.51.100.1", Response::Deceive),
         entry("198.51.100.2", Response::RateLimit),

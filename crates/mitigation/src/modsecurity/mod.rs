@@ -1,0 +1,184 @@
+//! ModSecurity: a data file of addresses that a rule with `@ipMatchFromFile` reads, under nginx or Apache.
+
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+use sidetap_policy::Response;
+
+use crate::canary::{Canary, CanaryConfig};
+use crate::config::{ConfigError, check_name};
+use crate::connector::{Answer, Connector, ConnectorError, Observed};
+use crate::entry::{AddressSeen, Entry, Sees};
+use crate::hosted::{self, Server, UNTOLD};
+use crate::key::Key;
+use crate::plan::Plan;
+
+/// A web application firewall: `[[mitigation.modsecurity]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModsecurityConfig {
+    /// Its name.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// The file of blocked addresses.
+    pub data: PathBuf,
+    /// Says whether the server would take its configuration.
+    #[serde(default = "default_test")]
+    pub test: Vec<String>,
+    /// Has the server read its configuration.
+    #[serde(default = "default_reload")]
+    pub reload: Vec<String>,
+    /// Whether it compares the connection's address or a forwarded one.
+    #[serde(default)]
+    pub address: AddressSeen,
+    /// Most entries.
+    #[serde(default = "default_capacity")]
+    pub capacity: usize,
+    /// Seconds between two reloads at least: rules are compiled anew.
+    #[serde(default = "default_interval")]
+    pub min_interval_s: u64,
+    /// Seconds that one command may take.
+    #[serde(default = "default_timeout")]
+    pub timeout_s: u64,
+    /// A request through it that proves that entries have an effect.
+    #[serde(default)]
+    pub canary: Option<CanaryConfig>,
+    /// Zones whose clients reach it; empty means all.
+    #[serde(default)]
+    pub zones: Vec<String>,
+}
+
+fn default_name() -> String {
+    "modsecurity".to_owned()
+}
+
+fn default_test() -> Vec<String> {
+    ["nginx", "-t", "-q"].map(str::to_owned).to_vec()
+}
+
+fn default_reload() -> Vec<String> {
+    ["nginx", "-s", "reload"].map(str::to_owned).to_vec()
+}
+
+fn default_capacity() -> usize {
+    50_000
+}
+
+fn default_interval() -> u64 {
+    5
+}
+
+fn default_timeout() -> u64 {
+    60
+}
+
+/// The connector to a web application firewall.
+#[derive(Debug)]
+pub struct ModsecurityConnector {
+    config: ModsecurityConfig,
+    canary: Option<Canary>,
+    sees: Sees,
+}
+
+impl ModsecurityConnector {
+    /// The connector of this configuration.
+    pub fn new(config: ModsecurityConfig) -> Result<Self, ConfigError> {
+        check_name(&config.name)?;
+        if config.reload.is_empty() || config.timeout_s == 0 {
+            return Err(ConfigError::Value(format!("{}: reload and timeout_s are not empty", config.name)));
+        }
+        let canary = config.canary.clone().map(|c| Canary::new(&config.name, c)).transpose()?;
+        let sees = Sees {
+            address: config.address,
+            open_connections: "idle ones are closed by the reload; long answers are finished by old workers",
+            delay: "about a second: the reload compiles all rules",
+            cannot: "its data file holds addresses",
+            ..Sees::addresses(vec![Response::Block], config.capacity)
+        };
+        Ok(ModsecurityConnector { config, canary, sees })
+    }
+}
+
+/// An own address stands under a comment with its mark; a line of others under none.
+fn read(text: &str) -> (Vec<Entry>, Vec<&str>) {
+    let (mut entries, mut others) = (Vec::new(), Vec::new());
+    let mut mark = None;
+    for line in text.lines() {
+        match (mark.take(), hosted::cut(line)) {
+            (_, Some(("", expires_at, verdict))) => mark = Some((expires_at, verdict)),
+            (Some((expires_at, verdict)), _) => match line.trim().parse::<Key>() {
+                Ok(key) => entries.push(Entry {
+                    key,
+                    response: Response::Block,
+                    expires_at,
+                    verdict,
+                    priority: (0, 0),
+                }),
+                Err(_) => others.push(line),
+            },
+            (None, _) => others.push(line),
+        }
+    }
+    (entries, others)
+}
+
+impl Connector for ModsecurityConnector {
+    fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "modsecurity"
+    }
+
+    fn sees(&self) -> &Sees {
+        &self.sees
+    }
+
+    fn zones(&self) -> &[String] {
+        &self.config.zones
+    }
+
+    fn min_interval_s(&self) -> u64 {
+        self.config.min_interval_s
+    }
+
+    fn canary(&self) -> Option<&Canary> {
+        self.canary.as_ref()
+    }
+
+    fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
+        let text = hosted::read(&self.config.data)?;
+        let (entries, others) = read(&text);
+        let drift = hosted::is_untold(&self.config.data).then(|| UNTOLD.to_owned());
+        let foreign = hosted::count_foreign(&others);
+        Ok(Observed { entries, foreign, drift: drift.into_iter().collect(), ..Observed::default() })
+    }
+
+    fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
+        let old = hosted::read(&self.config.data)?;
+        let (_, others) = read(&old);
+        // One line that is no address makes the whole configuration invalid.
+        if let Some(bad) = others.iter().find(|l| !is_plain(l)) {
+            let line = bad.chars().take(40).collect::<String>();
+            return Err(ConnectorError::Missing(format!(
+                "{}: `{line}` is no address",
+                self.config.data.display()
+            )));
+        }
+        let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
+        let text = hosted::text(&others, &live, |e| format!("# {}\n{}\n", hosted::mark_of(e), e.key));
+        let server =
+            Server { test: &self.config.test, reload: &self.config.reload, timeout_s: self.config.timeout_s };
+        hosted::put(&[(self.config.data.clone(), text)], &server)?;
+        Ok(Answer { text: format!("{} addresses, reloaded", live.len()) })
+    }
+}
+
+fn is_plain(line: &str) -> bool {
+    let line = line.trim();
+    line.is_empty()
+        || line.starts_with('#')
+        || line.parse::<Key>().is_ok_and(|k: Key| k.net().is_some_and(|n: IpNet| n == n.trunc()))
+}

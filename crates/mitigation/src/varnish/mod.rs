@@ -1,0 +1,198 @@
+//! Varnish: an access list in VCL, compiled and put in use by `varnishadm`.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use sidetap_policy::Response;
+
+use crate::canary::{Canary, CanaryConfig};
+use crate::command;
+use crate::config::{ConfigError, check_name};
+use crate::connector::{Answer, Connector, ConnectorError, Observed};
+use crate::entry::{AddressSeen, Entry, Sees};
+use crate::hosted::{self, UNTOLD};
+use crate::plan::Plan;
+
+/// A cache: `[[mitigation.varnish]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VarnishConfig {
+    /// Its name.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// The file with the access list, which the configuration includes.
+    pub acl: PathBuf,
+    /// The configuration that is loaded.
+    pub vcl: PathBuf,
+    /// The command that is `varnishadm` there.
+    #[serde(default = "default_command")]
+    pub command: Vec<String>,
+    /// Whether the configuration compares the connection's address or a forwarded one.
+    #[serde(default)]
+    pub address: AddressSeen,
+    /// Most entries.
+    #[serde(default = "default_capacity")]
+    pub capacity: usize,
+    /// Seconds between two changes at least: each one compiles the configuration.
+    #[serde(default = "default_interval")]
+    pub min_interval_s: u64,
+    /// Seconds that one command may take.
+    #[serde(default = "default_timeout")]
+    pub timeout_s: u64,
+    /// A request through it that proves that entries have an effect.
+    #[serde(default)]
+    pub canary: Option<CanaryConfig>,
+    /// Zones whose clients reach it; empty means all.
+    #[serde(default)]
+    pub zones: Vec<String>,
+}
+
+fn default_name() -> String {
+    "varnish".to_owned()
+}
+
+fn default_command() -> Vec<String> {
+    vec!["varnishadm".to_owned()]
+}
+
+fn default_capacity() -> usize {
+    5_000
+}
+
+fn default_interval() -> u64 {
+    5
+}
+
+fn default_timeout() -> u64 {
+    60
+}
+
+/// The connector to a cache.
+#[derive(Debug)]
+pub struct VarnishConnector {
+    config: VarnishConfig,
+    canary: Option<Canary>,
+    sees: Sees,
+}
+
+impl VarnishConnector {
+    /// The connector of this configuration.
+    pub fn new(config: VarnishConfig) -> Result<Self, ConfigError> {
+        check_name(&config.name)?;
+        if config.command.is_empty() || config.timeout_s == 0 {
+            return Err(ConfigError::Value(format!("{}: command and timeout_s are not empty", config.name)));
+        }
+        let canary = config.canary.clone().map(|c| Canary::new(&config.name, c)).transpose()?;
+        let sees = Sees {
+            address: config.address,
+            open_connections: "the next request on it is refused",
+            delay: "about a second: the configuration is compiled",
+            cannot: "its access lists hold addresses",
+            ..Sees::addresses(vec![Response::Block], config.capacity)
+        };
+        Ok(VarnishConnector { config, canary, sees })
+    }
+
+    fn adm(&self, args: &[&str]) -> Result<String, ConnectorError> {
+        command::run(&self.config.command, args, b"", self.config.timeout_s)
+    }
+
+    /// Names of configurations of ours with whether each is in use.
+    fn loaded(&self) -> Result<Vec<(String, bool)>, ConnectorError> {
+        let text = self.adm(&["vcl.list"])?;
+        let mut loaded = Vec::new();
+        for line in text.lines() {
+            let name = line.split_whitespace().find(|w| w.starts_with(PREFIX));
+            loaded.extend(name.map(|n| (n.to_owned(), line.starts_with("active"))));
+        }
+        Ok(loaded)
+    }
+
+    /// Has Varnish compile the configuration under a new name, put it in use, and throw the old ones of ours away.
+    fn load(&self, now: i64) -> Result<(), ConnectorError> {
+        let before = self.loaded()?;
+        let name =
+            (0..).map(|n| format!("{PREFIX}{now}_{n}")).find(|n| before.iter().all(|(old, _)| old != n));
+        let name = name.unwrap_or_default();
+        self.adm(&["vcl.load", &name, &self.config.vcl.display().to_string()])?;
+        self.adm(&["vcl.use", &name])?;
+        // One that still serves a request cannot be discarded; the next change tries again.
+        before.iter().for_each(|(old, _)| drop(self.adm(&["vcl.discard", old])));
+        Ok(())
+    }
+}
+
+/// What names of configurations of ours begin with.
+const PREFIX: &str = "sidetap_";
+
+/// The access list: own lines, and those of others as they are.
+fn read(text: &str) -> (Vec<Entry>, Vec<&str>) {
+    let (mut entries, mut others) = (Vec::new(), Vec::new());
+    for line in text.lines().filter(|l| !FRAME.contains(&l.trim())) {
+        let own = hosted::cut(line).and_then(|(body, expires_at, verdict)| {
+            let key = body.trim_end_matches(';').replace('"', "").parse().ok()?;
+            Some(Entry { key, response: Response::Block, expires_at, verdict, priority: (0, 0) })
+        });
+        match own {
+            Some(entry) => entries.push(entry),
+            None => others.push(line),
+        }
+    }
+    (entries, others)
+}
+
+/// What stands around the lines.
+const FRAME: [&str; 2] = ["acl sidetap {", "}"];
+
+fn line(entry: &Entry) -> String {
+    let net = entry.key.net().unwrap_or_default();
+    format!("    \"{}\"/{}; # {}\n", net.addr(), net.prefix_len(), hosted::mark_of(entry))
+}
+
+impl Connector for VarnishConnector {
+    fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "varnish"
+    }
+
+    fn sees(&self) -> &Sees {
+        &self.sees
+    }
+
+    fn zones(&self) -> &[String] {
+        &self.config.zones
+    }
+
+    fn min_interval_s(&self) -> u64 {
+        self.config.min_interval_s
+    }
+
+    fn canary(&self) -> Option<&Canary> {
+        self.canary.as_ref()
+    }
+
+    fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
+        let text = hosted::read(&self.config.acl)?;
+        let (entries, others) = read(&text);
+        let mut observed =
+            Observed { entries, foreign: hosted::count_foreign(&others), ..Observed::default() };
+        // After a restart Varnish has the configuration that it was started with, which may be of any age.
+        if hosted::is_untold(&self.config.acl) || !self.loaded()?.iter().any(|(_, active)| *active) {
+            observed.drift.push(UNTOLD.to_owned());
+        }
+        Ok(observed)
+    }
+
+    fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
+        let old = hosted::read(&self.config.acl)?;
+        let (_, others) = read(&old);
+        let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
+        let inner = hosted::text(&others, &live, line);
+        let text = format!("{}\n{inner}{}\n", FRAME[0], FRAME[1]);
+        hosted::put_and(&[(self.config.acl.clone(), text)], || self.load(now))?;
+        Ok(Answer { text: format!("{} addresses, compiled", live.len()) })
+    }
+}

@@ -1,0 +1,141 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use sidetap_mitigation::Connector;
+use sidetap_mitigation::apache::ApacheConnector;
+use sidetap_policy::Response;
+
+use crate::rig::{Rig, acts, contract, entry, measure};
+use crate::support::{Process, application, free_port, get, loopback, tool, until, wall};
+
+struct Apache {
+    dir: tempfile::TempDir,
+    to: SocketAddr,
+    process: Process,
+}
+
+impl Apache {
+    fn start() -> Option<Self> {
+        let program = tool("apache2")?;
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().display();
+        let to = loopback(free_port());
+        let text = include_str!("../../../../docs/connectors/apache.conf");
+        let text = text.replace("/etc/apache2/sidetap/", &format!("{at}/"));
+        let text = text.replace("#RemoteIPHeader", "RemoteIPHeader");
+        let text = text.replace("#RemoteIPInternalProxy 10.0.0.0/8", "RemoteIPInternalProxy 127.0.0.1");
+        let modules =
+            ["mpm_event", "authz_core", "rewrite", "headers", "env", "remoteip", "proxy", "proxy_http"];
+        let load: String = modules
+            .iter()
+            .map(|m| format!("LoadModule {m}_module /usr/lib/apache2/modules/mod_{m}.so\n"))
+            .collect();
+        let app = application();
+        let conf = format!(
+            "ServerRoot {at}\nPidFile {at}/pid\nErrorLog {at}/error.log\nDefaultRuntimeDir {at}\nServerName shop.example\n\
+             Listen {to}\n{load}User #65534\nGroup #65534\n<Directory {at}>\nRequire all granted\n</Directory>\n<VirtualHost *>\n{text}\n\
+             ProxyPass / http://127.0.0.1:{app}/\n</VirtualHost>\n"
+        );
+        std::fs::write(dir.path().join("httpd.conf"), conf).unwrap();
+        std::fs::write(dir.path().join("map.txt"), "").unwrap();
+        std::fs::write(dir.path().join("decoy.json"), "{}").unwrap();
+        let mut apache = Apache { process: Process::start(&mut Command::new("true")), dir, to };
+        readable(&apache.dir);
+        let mut command = Command::new(program);
+        command.arg("-f").arg(apache.file("httpd.conf")).arg("-DFOREGROUND");
+        apache.process = Process::start(&mut command);
+        until("apache listens", || std::net::TcpStream::connect(to).is_ok());
+        Some(apache)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn connector_of(&self, map: &str) -> ApacheConnector {
+        let text = format!(
+            "map = \"{}\"\nresponses = [\"block\", \"deceive\", \"tag\"]\naddress = \"forwarded\"\ncapacity = 100\n\
+             canary = {{ url = \"http://{}/\" }}\n",
+            self.file(map).display(),
+            self.to
+        );
+        ApacheConnector::new(toml::from_str(&text).unwrap()).unwrap()
+    }
+}
+
+/// Its workers run under another account.
+fn readable(dir: &tempfile::TempDir) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+impl Drop for Apache {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.process.0.id().to_string()).status();
+        let _ = self.process.0.wait();
+    }
+}
+
+impl Rig for Apache {
+    fn connector(&self) -> Box<dyn Connector> {
+        Box::new(self.connector_of("map.txt"))
+    }
+
+    fn request(&self, from: &str) -> u16 {
+        get(self.to, from, &[]).0
+    }
+
+    fn flush(&mut self) {
+        std::fs::write(self.file("map.txt"), "").unwrap();
+    }
+
+    fn add_foreign(&mut self) -> bool {
+        let text = std::fs::read_to_string(self.file("map.txt")).unwrap();
+        std::fs::write(self.file("map.txt"), format!("192.0.2.200 block\n{text}")).unwrap();
+        true
+    }
+
+    fn foreign_is_there(&mut self) -> bool {
+        std::fs::read_to_string(self.file("map.txt")).unwrap().contains("192.0.2.200 block\n")
+    }
+
+    fn second(&mut self) -> Option<Box<dyn Connector>> {
+        Some(Box::new(self.connector_of("other.txt")))
+    }
+}
+
+#[test]
+fn keeps_the_contract() {
+    let Some(apache) = Apache::start() else { return };
+    contract(apache);
+}
+
+#[test]
+fn acts_on_requests() {
+    let Some(apache) = Apache::start() else { return };
+    acts(apache);
+}
+
+#[test]
+fn deceives_and_tags() {
+    let Some(apache) = Apache::start() else { return };
+    let mut connector = apache.connector();
+    let wanted = [entry("198.51.100.1", Response::Deceive), entry("198.51.100.3", Response::Tag)];
+    let plan = sidetap_mitigation::plan(&wanted, &connector.observe(wall()).unwrap(), &[], connector.sees());
+    connector.apply(&plan, wall()).unwrap();
+    until("a decoy answers", || get(apache.to, "198.51.100.1", &[]) == (200, "{}".into()));
+    until("requests are tagged", || get(apache.to, "198.51.100.3", &[]) == (200, "tagged".into()));
+    assert_eq!(
+        get(apache.to, "198.51.100.4", &[("X-Sidetap-Tag", "1")]),
+        (200, "app".into()),
+        "nobody tags himself"
+    );
+}
+
+#[test]
+#[ignore = "measures"]
+fn measure_effect() {
+    let Some(apache) = Apache::start() else { return };
+    measure(apache, 30);
+}

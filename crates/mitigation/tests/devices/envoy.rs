@@ -1,0 +1,107 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sidetap_mitigation::Connector;
+use sidetap_mitigation::envoy::EnvoyConnector;
+
+use crate::rig::{Rig, acts, contract, measure};
+use crate::support::{Process, application, free_port, get, loopback, tool, until};
+
+struct Envoy {
+    dir: tempfile::TempDir,
+    to: SocketAddr,
+    _process: Process,
+}
+
+impl Envoy {
+    fn start() -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let program = tool("envoy")?;
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().display();
+        let to = loopback(free_port());
+        let text = include_str!("../../../../docs/connectors/envoy.yaml");
+        let text = text.replace("/etc/envoy/sidetap", &format!("{at}/watched"));
+        let text = text.replace(
+            "address: 0.0.0.0, port_value: 80}",
+            &format!("address: 127.0.0.1, port_value: {}}}", to.port()),
+        );
+        let text = text.replace("port_value: 9000", &format!("port_value: {}", application()));
+        let routes = include_str!("../../../../docs/connectors/envoy-routes.json");
+        std::fs::create_dir(dir.path().join("watched")).unwrap();
+        for (name, text) in
+            [("envoy.yaml", text.as_str()), ("template.json", routes), ("watched/routes.json", routes)]
+        {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        // Envoys on one machine are told apart by this.
+        let id = (std::process::id() % 30_000) * 16 + COUNT.fetch_add(1, Ordering::Relaxed);
+        let mut command = Command::new(program);
+        command.arg("-c").arg(dir.path().join("envoy.yaml")).args([
+            "--concurrency",
+            "1",
+            "-l",
+            "error",
+            "--base-id",
+        ]);
+        command.arg(id.to_string()).stdout(Stdio::null()).stderr(Stdio::null());
+        let process = Process::start(&mut command);
+        until("envoy answers", || get(to, "192.0.2.9", &[]).0 == 200);
+        Some(Envoy { dir, to, _process: process })
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+impl Rig for Envoy {
+    fn connector(&self) -> Box<dyn Connector> {
+        let text = format!(
+            "routes = \"{}\"\ntemplate = \"{}\"\nmemory = \"{}\"\naddress = \"forwarded\"\ncapacity = 100\n\
+             canary = {{ url = \"http://{}/\" }}\n",
+            self.file("watched/routes.json").display(),
+            self.file("template.json").display(),
+            self.file("memory.json").display(),
+            self.to
+        );
+        Box::new(EnvoyConnector::new(toml::from_str(&text).unwrap()).unwrap())
+    }
+
+    fn request(&self, from: &str) -> u16 {
+        get(self.to, from, &[]).0
+    }
+
+    /// Somebody copies the template over the file.
+    fn flush(&mut self) {
+        std::fs::copy(self.file("template.json"), self.file("watched/new")).unwrap();
+        std::fs::rename(self.file("watched/new"), self.file("watched/routes.json")).unwrap();
+    }
+
+    fn away(&mut self, away: bool) -> bool {
+        let (file, aside) = (self.file("template.json"), self.file("aside"));
+        std::fs::rename(if away { &file } else { &aside }, if away { &aside } else { &file }).unwrap();
+        true
+    }
+}
+
+#[test]
+fn keeps_the_contract() {
+    let Some(envoy) = Envoy::start() else { return };
+    contract(envoy);
+}
+
+#[test]
+fn acts_on_requests() {
+    let Some(envoy) = Envoy::start() else { return };
+    acts(envoy);
+}
+
+#[test]
+#[ignore = "measures"]
+fn measure_effect() {
+    let Some(envoy) = Envoy::start() else { return };
+    measure(envoy, 30);
+}

@@ -1,0 +1,113 @@
+use sidetap_mitigation::Connector;
+use sidetap_mitigation::modsecurity::ModsecurityConnector;
+
+use crate::nginx::Nginx;
+use crate::rig::{Rig, acts, contract, measure};
+use crate::support::{get, skip};
+
+const MODULE: &str = "/usr/lib/nginx/modules/ngx_http_modsecurity_module.so";
+
+/// nginx with ModSecurity and the OWASP core rule set.
+struct Modsecurity(Nginx);
+
+impl Modsecurity {
+    fn start() -> Option<Self> {
+        for needed in [MODULE, "/etc/modsecurity/crs/crs-setup.conf"] {
+            if !std::path::Path::new(needed).exists() {
+                skip(&format!("{needed} is not installed"));
+                return None;
+            }
+        }
+        let text = format!(
+            "load_module {MODULE};\nevents {{}}\nhttp {{\n    set_real_ip_from 127.0.0.1;\n    real_ip_header X-Forwarded-For;\n\
+             modsecurity on;\n    modsecurity_rules_file /etc/nginx/sidetap/rules.conf;\n\
+             server {{\n        listen 80;\n        location / {{ proxy_pass http://127.0.0.1:9000; }}\n    }}\n}}\n"
+        );
+        let rules = include_str!("../../../../docs/connectors/modsecurity.conf");
+        let nginx = Nginx::with(&text, &[("blocked.data", ""), ("rules.conf", rules)])?;
+        Some(Modsecurity(nginx))
+    }
+
+    fn connector_of(&self, data: &str) -> ModsecurityConnector {
+        let text = format!(
+            "data = \"{}\"\naddress = \"forwarded\"\ncapacity = 100\nmin_interval_s = 0\ntest = {:?}\nreload = {:?}\n\
+             canary = {{ url = \"http://{}/\" }}\n",
+            self.0.file(data).display(),
+            self.0.command(&["-t", "-q"]),
+            self.0.command(&["-s", "reload"]),
+            self.0.to,
+        );
+        ModsecurityConnector::new(toml::from_str(&text).unwrap()).unwrap()
+    }
+}
+
+impl Rig for Modsecurity {
+    fn connector(&self) -> Box<dyn Connector> {
+        Box::new(self.connector_of("blocked.data"))
+    }
+
+    fn request(&self, from: &str) -> u16 {
+        get(self.0.to, from, &[("User-Agent", "Mozilla/5.0"), ("Accept", "*/*")]).0
+    }
+
+    fn flush(&mut self) {
+        std::fs::write(self.0.file("blocked.data"), "").unwrap();
+    }
+
+    fn add_foreign(&mut self) -> bool {
+        let path = self.0.file("blocked.data");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, format!("# of our own\n192.0.2.200\n{text}")).unwrap();
+        true
+    }
+
+    fn foreign_is_there(&mut self) -> bool {
+        std::fs::read_to_string(self.0.file("blocked.data")).unwrap().contains("# of our own\n192.0.2.200\n")
+    }
+
+    fn break_next(&mut self) -> bool {
+        std::fs::write(self.0.file("fail"), "").unwrap();
+        true
+    }
+
+    fn second(&mut self) -> Option<Box<dyn Connector>> {
+        Some(Box::new(self.connector_of("other.data")))
+    }
+}
+
+#[test]
+fn keeps_the_contract() {
+    let Some(device) = Modsecurity::start() else { return };
+    contract(device);
+}
+
+#[test]
+fn acts_on_requests_beside_the_core_rule_set() {
+    let Some(device) = Modsecurity::start() else { return };
+    let attack = [
+        ("User-Agent", "Mozilla/5.0"),
+        ("Accept", "*/*"),
+        ("X-Try", "' OR 1=1 UNION SELECT password FROM users --"),
+    ];
+    let _ = get(device.0.to, "198.51.100.9", &attack);
+    acts(device);
+}
+
+#[test]
+fn a_line_that_is_no_address_is_told_and_nothing_is_written() {
+    let Some(device) = Modsecurity::start() else { return };
+    std::fs::write(device.0.file("blocked.data"), "not an address\n").unwrap();
+    let mut connector = device.connector();
+    let observed = connector.observe(crate::support::wall()).unwrap();
+    let wanted = [crate::rig::entry("192.0.2.1", sidetap_policy::Response::Block)];
+    let plan = sidetap_mitigation::plan(&wanted, &observed, &[], connector.sees());
+    let error = connector.apply(&plan, crate::support::wall()).unwrap_err();
+    assert!(error.to_string().contains("`not an address` is no address"), "{error}");
+}
+
+#[test]
+#[ignore = "measures"]
+fn measure_effect() {
+    let Some(device) = Modsecurity::start() else { return };
+    measure(device, 10);
+}

@@ -1,0 +1,136 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use sidetap_mitigation::Connector;
+use sidetap_mitigation::varnish::VarnishConnector;
+
+use crate::rig::{Rig, acts, contract, measure};
+use crate::support::{Process, application, fickle, free_port, get, loopback, tool, until};
+
+struct Varnish {
+    dir: tempfile::TempDir,
+    to: SocketAddr,
+    process: Process,
+}
+
+impl Varnish {
+    fn start() -> Option<Self> {
+        let (program, _, _) = (tool("varnishd")?, tool("varnishadm")?, tool("gcc")?);
+        let dir = tempfile::tempdir().unwrap();
+        let to = loopback(free_port());
+        let text = include_str!("../../../../docs/connectors/varnish.vcl");
+        let text = text.replace("/etc/varnish/sidetap/", &format!("{}/", dir.path().display()));
+        let text = text.replace("\"9000\"", &format!("\"{}\"", application()));
+        std::fs::write(dir.path().join("main.vcl"), text).unwrap();
+        for list in ["acl.vcl", "other.vcl"] {
+            std::fs::write(dir.path().join(list), "acl sidetap {\n}\n").unwrap();
+        }
+        let mut command = Command::new(program);
+        command
+            .args(["-F", "-j", "none", "-a"])
+            .arg(to.to_string())
+            .arg("-f")
+            .arg(dir.path().join("main.vcl"));
+        command.arg("-n").arg(dir.path().join("work")).args([
+            "-s",
+            "malloc,8m",
+            "-p",
+            "default_ttl=0",
+            "-p",
+            "default_grace=0",
+        ]);
+        command.args(["-p", "thread_pool_min=10"]).stdout(Stdio::null()).stderr(Stdio::null());
+        let process = Process::start(&mut command);
+        let varnish = Varnish { dir, to, process };
+        until("varnish answers", || get(to, "192.0.2.9", &[]).0 == 200);
+        Some(varnish)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn command(&self) -> Vec<String> {
+        let adm = ["varnishadm", "-n", self.file("work").to_str().unwrap()].map(str::to_owned);
+        fickle(&adm, "vcl.use", &self.file("fail"), &self.file("gone"))
+    }
+
+    fn connector_of(&self, acl: &str) -> VarnishConnector {
+        let text = format!(
+            "acl = \"{}\"\nvcl = \"{}\"\ncommand = {:?}\naddress = \"forwarded\"\ncapacity = 100\nmin_interval_s = 0\n\
+             canary = {{ url = \"http://{}/\" }}\n",
+            self.file(acl).display(),
+            self.file("main.vcl").display(),
+            self.command(),
+            self.to
+        );
+        VarnishConnector::new(toml::from_str(&text).unwrap()).unwrap()
+    }
+}
+
+impl Drop for Varnish {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.process.0.id().to_string()).status();
+        let _ = self.process.0.wait();
+    }
+}
+
+impl Rig for Varnish {
+    fn connector(&self) -> Box<dyn Connector> {
+        Box::new(self.connector_of("acl.vcl"))
+    }
+
+    fn request(&self, from: &str) -> u16 {
+        get(self.to, from, &[]).0
+    }
+
+    fn flush(&mut self) {
+        std::fs::write(self.file("acl.vcl"), "acl sidetap {\n}\n").unwrap();
+    }
+
+    fn add_foreign(&mut self) -> bool {
+        let text = std::fs::read_to_string(self.file("acl.vcl")).unwrap();
+        let text = text.replace("acl sidetap {\n", "acl sidetap {\n    \"192.0.2.200\"; // ours\n");
+        std::fs::write(self.file("acl.vcl"), text).unwrap();
+        true
+    }
+
+    fn foreign_is_there(&mut self) -> bool {
+        std::fs::read_to_string(self.file("acl.vcl")).unwrap().contains("\"192.0.2.200\"; // ours")
+    }
+
+    fn away(&mut self, away: bool) -> bool {
+        let gone = self.file("gone");
+        let _ = if away { std::fs::write(gone, "") } else { std::fs::remove_file(gone) };
+        true
+    }
+
+    fn break_next(&mut self) -> bool {
+        std::fs::write(self.file("fail"), "").unwrap();
+        true
+    }
+
+    fn second(&mut self) -> Option<Box<dyn Connector>> {
+        Some(Box::new(self.connector_of("other.vcl")))
+    }
+}
+
+#[test]
+fn keeps_the_contract() {
+    let Some(varnish) = Varnish::start() else { return };
+    contract(varnish);
+}
+
+#[test]
+fn acts_on_requests() {
+    let Some(varnish) = Varnish::start() else { return };
+    acts(varnish);
+}
+
+#[test]
+#[ignore = "measures"]
+fn measure_effect() {
+    let Some(varnish) = Varnish::start() else { return };
+    measure(varnish, 10);
+}
