@@ -53,6 +53,10 @@ deny:
 docs:
     cargo doc --workspace --no-deps --locked --document-private-items
 
+# The console's pages: build them (the next cargo build takes them in), check their parts, drive them in Chromium
+console *WHAT:
+    scripts/console.sh {{WHAT}}
+
 # Build, analyse the sample (or the files named), show the report
 demo *FILES:
     scripts/demo.sh {{FILES}}

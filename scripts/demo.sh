@@ -21,6 +21,9 @@ if ! install_packages build-essential libpcap-dev; then
   echo "going on without them; the build fails if a C compiler or libpcap is not there" >&2
 fi
 
+say "Pages of the console"
+"$here/scripts/console.sh" build || echo "going on without them; the console shows where they are to be had" >&2
+
 say "Build (the first time takes some minutes)"
 (cd "$here" && cargo build --release --locked --bin sidetap)
 sidetap="${CARGO_TARGET_DIR:-$here/target}/release/sidetap"

@@ -12,6 +12,8 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
     rollupOptions: {
+      // Libraries mark modules for servers that render; there is none.
+      onwarn: (warning, warn) => (warning.code === "MODULE_LEVEL_DIRECTIVE" ? undefined : warn(warning)),
       output: {
         manualChunks: (id) =>
           /node_modules\/(react|react-dom|scheduler|@tanstack)\//.test(id) ? "vendor" : undefined,

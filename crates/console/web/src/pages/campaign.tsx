@@ -220,7 +220,7 @@ function Fingerprints({ data }: { data: CampaignDetail }) {
               <th scope="col">Part</th>
               {phases.map((phase, at) => (
                 <th key={at} scope="col">
-                  {typeof phase["phase_of"] === "string" ? <Time at={phase["phase_of"]} /> : `Phase ${at + 1}`}
+                  {typeof phase["phase_of"] === "string" ? <Time at={phase["phase_of"]} /> : phases.length > 1 ? `Phase ${at + 1}` : "Shared by its members"}
                 </th>
               ))}
             </tr>

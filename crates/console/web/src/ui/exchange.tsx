@@ -1,13 +1,13 @@
-import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 
 import { api } from "../api/client";
-import type { Exchange, Page } from "../api/types";
+import type { Exchange } from "../api/types";
 import { bytes, n } from "../lib/format";
 import { words } from "../lib/text";
 import { A, pathTo } from "../lib/url";
 import { Dialog, useMay } from "./act";
-import { Empty, Failed, Loading, Shown } from "./state";
+import { Empty, Shown } from "./state";
 import { Badge, Facts, T, Time } from "./text";
 
 function status(code: number | null | undefined) {
@@ -154,36 +154,42 @@ function Reader({ rows }: { rows: Exchange[] }) {
   );
 }
 
+interface Kept {
+  rows: Exchange[];
+  missing: string[];
+}
+
+function KeptExchanges({ data }: { data: Kept }) {
+  return (
+    <div className="stack">
+      {data.missing.length > 0 ? (
+        <p className="notice warn">
+          {n(data.missing.length)} of {n(data.rows.length + data.missing.length)} are not kept any more.
+        </p>
+      ) : null}
+      {data.rows.length > 0 ? (
+        <Reader rows={data.rows} />
+      ) : (
+        <Empty title="No exchange of it is kept">Evidence is bounded in size and age; the oldest goes first. Settings show the bounds.</Empty>
+      )}
+    </div>
+  );
+}
+
 /** Exchanges of a campaign, an actor or a finding, one by one. Asking for them is written to the audit. */
 export function Exchanges({ path }: { path: string }) {
   const may = useMay("analyst");
-  const query = useInfiniteQuery({
-    queryKey: ["exchanges", path],
-    queryFn: ({ pageParam, signal }) => api.get<Page<Exchange>>(path, { limit: 50, cursor: pageParam }, signal),
-    initialPageParam: "",
-    getNextPageParam: (last) => last.next ?? undefined,
-    placeholderData: keepPreviousData,
-    enabled: may,
-  });
+  const query = useQuery({ queryKey: ["exchanges", path], queryFn: ({ signal }) => api.get<Kept>(path, {}, signal), enabled: may });
   if (!may) return <Empty title="Exchanges are read by analysts">Each look at evidence is written to the audit.</Empty>;
-  if (query.isPending) return <Loading />;
-  if (query.isError) return <Failed error={query.error} retry={() => void query.refetch()} />;
-  const rows = query.data.pages.flatMap((page) => page.rows);
-  if (rows.length === 0) {
-    return <Empty title="No exchange of it is kept">Evidence is bounded in size and age; the oldest goes first. Settings show the bounds.</Empty>;
-  }
   return (
-    <div className="stack">
-      <p className="muted">
-        {n(query.data.pages[0]?.total)} kept. Secrets are masked; this look is written to the audit.
-      </p>
-      <Reader rows={rows} />
-      {query.hasNextPage ? (
-        <button type="button" className="btn" onClick={() => void query.fetchNextPage()}>
-          Fetch more
-        </button>
-      ) : null}
-    </div>
+    <Shown query={query}>
+      {(data) => (
+        <div className="stack">
+          <p className="muted">Secrets are masked; this look is written to the audit.</p>
+          <KeptExchanges data={data} />
+        </div>
+      )}
+    </Shown>
   );
 }
 
@@ -194,7 +200,7 @@ export function Evidence({ ids, title }: { ids: string[]; title: string }) {
   const asked = ids.slice(0, 200).join(",");
   const query = useQuery({
     queryKey: ["exchanges", "ids", asked],
-    queryFn: ({ signal }) => api.get<{ rows: Exchange[]; missing: string[] }>("/exchanges", { ids: asked }, signal),
+    queryFn: ({ signal }) => api.get<Kept>("/exchanges", { ids: asked }, signal),
     enabled: open && may && ids.length > 0,
   });
   if (ids.length === 0) return null;
@@ -205,16 +211,7 @@ export function Evidence({ ids, title }: { ids: string[]; title: string }) {
       </button>
       <Dialog wide title={title} open={open} close={() => setOpen(false)}>
         <Shown query={query}>
-          {(data) => (
-            <div className="stack">
-              {data.missing.length > 0 ? (
-                <p className="notice warn">
-                  {n(data.missing.length)} of {n(ids.length)} are not kept any more.
-                </p>
-              ) : null}
-              {data.rows.length > 0 ? <Reader rows={data.rows} /> : null}
-            </div>
-          )}
+          {(data) => <KeptExchanges data={data} />}
         </Shown>
       </Dialog>
     </>

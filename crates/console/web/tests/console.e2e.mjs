@@ -1,0 +1,255 @@
+// The console in Debian's Chromium over a store filled from the sample: log in, find an endpoint, read a campaign, simulate and
+// approve its policy. On the way: axe finds nothing, the console of the browser says nothing, nobody else is asked for anything.
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, mkdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+const web = fileURLToPath(new URL("..", import.meta.url));
+const repository = join(web, "../../..");
+const binary = process.env.SIDETAP_BIN ?? join(process.env.CARGO_TARGET_DIR ?? join(repository, "target"), "debug/sidetap");
+const axe = readFileSync(join(web, "node_modules/axe-core/axe.min.js"), "utf8");
+const shots = process.env.SIDETAP_SHOTS;
+const password = "correct horse battery staple";
+
+let dir, server, base, token, browser, context, page;
+const said = [];
+const asked = new Set();
+
+/** Starts the server and waits until it said where it listens and what the one-time token is. */
+async function serve(store) {
+  server = spawn(binary, ["serve", "--store", store, "--listen", "127.0.0.1:0"], { cwd: dir, stdio: ["ignore", "pipe", "pipe"] });
+  let text = "";
+  await new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`serve said only: ${text}`)), 20_000);
+    const hear = (chunk) => {
+      text += chunk;
+      const address = /https?:\/\/127\.0\.0\.1:\d+/.exec(text);
+      const secret = /token[^\n]*?\b([A-Za-z0-9_-]{16,})\b/i.exec(text);
+      if (address && secret) {
+        clearTimeout(timer);
+        base = address[0];
+        token = secret[1];
+        resolve();
+      }
+    };
+    server.stdout.on("data", hear);
+    server.stderr.on("data", hear);
+    server.on("exit", (code) => reject(new Error(`serve ended with ${code}: ${text}`)));
+  });
+}
+
+before(async () => {
+  dir = mkdtempSync(join(tmpdir(), "sidetap-console-"));
+  const store = join(dir, "sidetap.db");
+  const replay = spawnSync(binary, ["replay", join(repository, "pcaps/sample.pcap.zst"), "--store", store, "--out", join(dir, "out"), "--hash-key", join(dir, "key")], { cwd: dir, encoding: "utf8" });
+  assert.equal(replay.status, 0, replay.stderr);
+  await serve(store);
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
+  context = await browser.newContext({ viewport: { width: 1360, height: 860 }, colorScheme: "dark", reducedMotion: "reduce" });
+  page = await context.newPage();
+  page.setDefaultTimeout(10_000);
+  page.on("console", (message) => {
+    // A refused log-in is an answer that Chromium writes down by itself.
+    if (["error", "warning"].includes(message.type()) && !/status of 401/.test(message.text())) said.push(`${page.url()}: ${message.text()}`);
+  });
+  page.on("pageerror", (error) => said.push(`${page.url()}: ${error}`));
+  page.on("request", (request) => asked.add(new URL(request.url()).origin));
+});
+
+after(async () => {
+  await browser?.close();
+  server?.removeAllListeners("exit");
+  server?.kill();
+  if (dir) rmSync(dir, { recursive: true, force: true });
+});
+
+/** Waits until the page has what it asked for. */
+async function settled() {
+  await page.waitForSelector("h1");
+  await page.waitForFunction(() => !document.querySelector(".skeleton, [aria-busy=true]"));
+}
+
+/** Accessibility of what is shown now, and a picture of it where one is wanted. */
+async function looks(name) {
+  await settled();
+  if (shots) {
+    mkdirSync(shots, { recursive: true });
+    await page.waitForTimeout(150);
+    await page.screenshot({ path: join(shots, `${name}.png`) });
+  }
+  if (!(await page.evaluate("'axe' in window"))) await page.evaluate(axe);
+  const found = await page.evaluate(() => window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
+  const told = found.violations.map((one) => `${one.id}: ${one.nodes.slice(0, 2).map((node) => node.html.slice(0, 160)).join(" | ")}`);
+  assert.deepEqual(told, [], `accessibility of ${name}`);
+}
+
+async function go(path, name) {
+  await page.goto(base + path);
+  await looks(name);
+}
+
+/** The page's own session asks the API. */
+async function ask(path) {
+  return page.evaluate(async (path) => (await fetch(`/api/v1${path}`)).json(), path);
+}
+
+test("the first administrator is made with the token, logs out and in", async () => {
+  await page.goto(base);
+  await page.getByRole("heading", { name: "Create the administrator" }).waitFor();
+  await looks("setup");
+  await page.getByLabel("One-time token").fill(token);
+  await page.getByLabel("Name").fill("anna");
+  await page.getByLabel("Password").fill("short");
+  await page.getByRole("button", { name: "Create administrator" }).click();
+  await page.getByRole("alert").filter({ hasText: "12 characters" }).waitFor();
+  await page.getByLabel("Password").fill(password);
+  await page.getByRole("button", { name: "Create administrator" }).click();
+  await page.getByRole("heading", { name: "Overview" }).waitFor();
+  await page.getByRole("button", { name: "Log out" }).click();
+  await page.getByRole("heading", { name: "Log in" }).waitFor();
+  await looks("log-in");
+  await page.getByLabel("Name").fill("anna");
+  await page.getByLabel("Password").fill("not the password");
+  await page.getByRole("button", { name: "Log in" }).click();
+  await page.getByRole("alert").waitFor();
+  await page.getByLabel("Password").fill(password);
+  await page.getByRole("button", { name: "Log in" }).click();
+  await page.getByRole("heading", { name: "Overview" }).waitFor();
+});
+
+test("the overview tells of traffic, campaigns and capture", async () => {
+  await page.getByRole("heading", { name: "Worst campaigns" }).waitFor();
+  await looks("overview");
+  assert.ok((await page.locator(".tile").allInnerTexts()).some((text) => /^24\s*campaigns/.test(text)));
+  await page.getByText("As a table").click();
+  assert.ok((await page.locator("details table tbody tr").count()) > 10);
+});
+
+test("an endpoint is found by the keyboard, and its page tells what it gives away", async () => {
+  await page.keyboard.press("g");
+  await page.keyboard.press("i");
+  await page.getByRole("heading", { name: "Inventory" }).waitFor();
+  await looks("hosts");
+  await page.getByRole("link", { name: "Site map" }).click();
+  await settled();
+  await looks("site-map");
+  await page.getByRole("link", { name: "All endpoints" }).click();
+  await page.getByLabel("Contains").fill("internal/env");
+  await page.waitForURL(/q=internal/);
+  await page.getByRole("link", { name: /\/internal\/env/ }).click();
+  await page.getByRole("heading", { name: "Sensitive data", exact: true }).waitFor();
+  assert.match(await page.locator("main").innerText(), /aws-secret-key/);
+  await looks("endpoint");
+});
+
+test("a filtered list is a link, and is exported whole", async () => {
+  await go("/inventory?view=table&method=POST&sort=-calls", "endpoints");
+  const methods = new Set(await page.locator("tbody .method").allInnerTexts());
+  assert.deepEqual([...methods], ["POST"]);
+  const href = await page.getByRole("link", { name: "CSV" }).getAttribute("href");
+  const { text, total } = await page.evaluate(async (href) => {
+    const total = (await (await fetch(href.replace("format=csv", "limit=1"))).json()).total;
+    return { text: await (await fetch(href)).text(), total };
+  }, href);
+  assert.equal(text.trim().split("\n").length, total + 1);
+});
+
+test("a campaign is read: story, members, fingerprints, reasons with evidence, exchanges", async () => {
+  await go("/campaigns", "campaigns");
+  await page.locator("tbody").getByRole("link", { name: /Credential stuffing/ }).first().click();
+  await page.getByRole("heading", { name: "What happened" }).waitFor();
+  await looks("campaign");
+  assert.match(await page.locator(".story").first().innerText(), /clients? at \d+ address/);
+  await page.getByRole("button", { name: /^Evidence/ }).first().click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByRole("heading", { name: "Request", exact: true }).waitFor();
+  await looks("evidence");
+  await page.keyboard.press("Escape");
+  for (const tab of ["Members", "Fingerprints", "Exchanges"]) {
+    await page.getByRole("navigation", { name: "Parts of the campaign" }).getByRole("link", { name: new RegExp(`^${tab}`) }).click();
+    await settled();
+    await looks(`campaign-${tab.toLowerCase()}`);
+  }
+  await page.getByText("1 of").first().waitFor();
+});
+
+test("an actor's score is explained, and asked what if", async () => {
+  await go("/actors?intent=malicious&sort=-score", "actors");
+  await page.locator("tbody a").first().click();
+  await page.getByRole("heading", { name: "Reasons" }).waitFor();
+  await page.getByRole("group", { name: "Indicators to leave out" }).getByRole("button").first().click();
+  await page.locator("dt", { hasText: "Harm" }).waitFor();
+  await looks("actor");
+});
+
+test("a finding is accepted for a time and leaves the list", async () => {
+  await go("/findings", "findings");
+  const { total } = await ask("/findings?limit=1");
+  await page.locator("tbody a").first().click();
+  await page.getByRole("heading", { name: "What it is" }).waitFor();
+  await looks("finding");
+  await page.getByLabel("State").selectOption("accepted");
+  await page.getByLabel("Note").fill("Known, and behind the firewall");
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByText("Saved").waitFor();
+  assert.equal((await ask("/findings?limit=1")).total, total - 1);
+  assert.equal((await ask("/findings?limit=1&status=accepted")).total, 1);
+});
+
+test("sensitive data is read by law and type", async () => {
+  await go("/sensitive", "sensitive");
+  await page.getByRole("link", { name: /Payment cards/ }).click();
+  await page.waitForURL(/class=PCI/);
+  await settled();
+  assert.match(await page.getByRole("region", { name: "Places of sensitive data" }).innerText(), /credit-card/);
+});
+
+test("search finds everywhere", async () => {
+  await page.keyboard.press("/");
+  await page.keyboard.type("basket");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: /Found for/ }).waitFor();
+  await looks("search");
+  assert.ok((await page.locator("main .timeline a").count()) > 0);
+});
+
+test("every other page is whole and accessible, in light colours and on a phone too", async () => {
+  for (const [name, path] of Object.entries({
+    policies: "/policies",
+    approvals: "/policies?tab=approvals",
+    "allow-list": "/policies?tab=allow",
+    versions: "/policies?tab=versions",
+    mitigation: "/mitigation",
+    entries: "/mitigation?tab=entries",
+    actions: "/mitigation?tab=actions",
+    audit: "/mitigation?tab=audit",
+    settings: "/settings",
+    store: "/settings?tab=store",
+    account: "/settings?tab=account",
+    users: "/settings?tab=users",
+    configuration: "/settings?tab=configuration",
+    missing: "/no-such-page",
+  })) {
+    await go(path, name);
+    assert.equal(await page.getByRole("button", { name: "Try again" }).count(), 0, `${name} was refused something`);
+  }
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.setViewportSize({ width: 390, height: 800 });
+  for (const [name, path] of Object.entries({ "overview-phone": "/", "campaigns-phone": "/campaigns", "findings-phone": "/findings" })) {
+    await go(path, name);
+    const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.equal(over, 0, `${name} is wider than the screen`);
+  }
+  await page.setViewportSize({ width: 1360, height: 860 });
+  await page.emulateMedia({ colorScheme: "dark" });
+});
+
+test("nobody else was asked for anything, and the browser said nothing", () => {
+  assert.deepEqual([...asked], [base]);
+  assert.deepEqual(said, []);
+});
