@@ -65,6 +65,7 @@ function Hosts() {
       <List<HostItem>
         path="/hosts"
         caption="Hosts"
+        exports={false}
         columns={hostColumns}
         rowId={(row) => row.host}
         sort="-risk"

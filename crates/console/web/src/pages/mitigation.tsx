@@ -209,13 +209,13 @@ function DeviceCard({ device }: { device: Device }) {
 }
 
 const entryColumns: Column<Entry>[] = [
-  { id: "subject", name: "Subject", sort: "subject", wide: true, cell: (row) => (row.verdict ? <A href={pathTo.actor(row.verdict)}><T mono>{row.subject}</T></A> : <T mono>{row.subject}</T>) },
+  { id: "subject", name: "Subject", wide: true, cell: (row) => (row.verdict ? <A href={pathTo.actor(row.verdict)}><T mono>{row.subject}</T></A> : <T mono>{row.subject}</T>) },
   { id: "device", name: "Device", cell: (row) => <T>{row.device}</T> },
   { id: "response", name: "Response", cell: (row) => words(row.response) },
   { id: "policy", name: "Policy", cell: (row) => <T>{row.policy}</T> },
   { id: "state", name: "State", cell: (row) => <Word id={row.state} /> },
-  { id: "since", name: "Since", sort: "-since", cell: (row) => <Time at={row.since} /> },
-  { id: "expires", name: "Lets go", sort: "expires_at", cell: (row) => <Time at={row.expires_at} /> },
+  { id: "since", name: "Since", cell: (row) => <Time at={row.since} /> },
+  { id: "expires", name: "Lets go", cell: (row) => <Time at={row.expires_at} /> },
 ];
 
 function Entries() {
@@ -224,6 +224,7 @@ function Entries() {
       <List<Entry>
         path="/mitigation/entries"
         caption="Entries on devices"
+        exports={false}
         columns={entryColumns}
         rowId={(row) => `${row.device} ${row.subject} ${row.response}`}
         sort="-since"

@@ -51,6 +51,8 @@ export interface ListProps<T> {
   /** Put before names in the address, where a page has two lists. */
   prefix?: string;
   size?: number;
+  /** Whether the API gives this list as a file. */
+  exports?: boolean;
   bulk?: (ids: string[], clear: () => void) => ReactNode;
   tools?: ReactNode;
 }
@@ -117,7 +119,8 @@ export function List<T>(props: ListProps<T>) {
   const at = (name: string) => search[prefix + name] ?? "";
   const sort = at("sort") || props.sort;
   const names = ["q", ...filters.map((filter) => filter.name), ...linked];
-  const params: Params = { ...fixed, sort };
+  // The list comes in its own order where no other was asked for.
+  const params: Params = { ...fixed, sort: at("sort") || undefined };
   for (const name of names) if (at(name)) params[name] = at(name);
   const query = useInfiniteQuery({
     queryKey: [path.split("/")[1] ?? path, "list", path, params, size],
@@ -175,12 +178,16 @@ export function List<T>(props: ListProps<T>) {
         <div className="end">
           {props.tools}
           {columns.length > 4 ? <Columns columns={columns} visible={visible} set={setVisible} /> : null}
+          {props.exports === false ? null : (
+            <>
               <a className="btn" href={apiUrl(path, { ...params, format: "csv" })} download title="All rows of this list, as CSV">
                 <Icon name="download" /> CSV
               </a>
               <a className="btn" href={apiUrl(path, { ...params, format: "ndjson" })} download title="All rows of this list, one JSON object a line">
                 NDJSON
               </a>
+            </>
+          )}
         </div>
       </div>
       )}
