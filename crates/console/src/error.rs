@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use sidetap_store::StoreError;
 
@@ -16,6 +17,17 @@ pub enum ConsoleError {
         /// Why not.
         source: std::io::Error,
     },
+    /// Certificate or key cannot be used.
+    #[error("console: {path}: {why}")]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// The system gave no random numbers.
+    #[error("console: no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
     /// The server stopped.
     #[error("console: {0}")]
     Serve(#[from] std::io::Error),

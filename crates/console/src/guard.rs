@@ -47,37 +47,43 @@ fn split(host: &str) -> (&str, Option<u16>) {
 
 /// Lets through what is meant for us and adds what keeps a browser from doing more than show the page.
 pub(crate) async fn guard(State(names): State<Arc<Names>>, request: Request, next: Next) -> Response {
+    let report = request.uri().path() == "/report";
     let mut response = match refusal(&names, request.headers()) {
         Some(problem) => problem.into_response(),
         None => next.run(request).await,
     };
+    let headers = response.headers_mut();
     for (name, value) in HEADERS {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        headers.insert(name, HeaderValue::from_static(value));
     }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    let policy = if report { REPORT_POLICY } else { POLICY };
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     response
 }
 
 fn refusal(names: &Names, headers: &HeaderMap) -> Option<Problem> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
-        return Some(Problem::new(StatusCode::BAD_REQUEST, "no host", "a request names one host"));
+        return Some(Problem::new(StatusCode::BAD_REQUEST, "host", "no host", "a request names one host"));
     };
     let known = host.to_str().is_ok_and(|h| names.know(h));
     let detail = "this name is not one of the console's; name it in the configuration, or use the address";
-    (!known).then(|| Problem::new(StatusCode::MISDIRECTED_REQUEST, "unknown host", detail))
+    (!known).then(|| Problem::new(StatusCode::MISDIRECTED_REQUEST, "host", "unknown host", detail))
 }
 
-const HEADERS: [(HeaderName, &str); 6] = [
-    (
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
+/// The pages: own scripts and styles from own files, nothing inline, nobody else's.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
+    connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+/// The report is one self-contained document without a script: its style is inline, and nothing else is allowed.
+const REPORT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const HEADERS: [(HeaderName, &str); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
     (header::REFERRER_POLICY, "no-referrer"),
-    (header::CACHE_CONTROL, "no-store"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
 ];
 
 #[cfg(test)]

@@ -1,13 +1,29 @@
-//! Read-only API and page over a store.
+//! REST API and pages over a store.
 //!
-//! It listens on loopback unless it is told otherwise, refuses requests whose `Host` it does not know (DNS rebinding), loads
-//! nothing from other origins and changes nothing.
+//! It listens on loopback unless it is told otherwise, refuses requests whose `Host` it does not know (DNS rebinding) and loads
+//! nothing from other origins. Everything but log-in takes a session or an API token with a role; every change and every look at
+//! evidence is a row of the audit. What it has done outside of the store it asks [`Control`] for.
 
-mod api;
+mod access;
+mod app;
+mod connection;
+mod control;
+mod describe;
+mod doctor;
 mod error;
 mod guard;
+mod input;
+mod list;
+mod live;
+mod pages;
 mod problem;
+mod routes;
 mod serve;
+mod table;
+mod tls;
 
+pub use app::Clock;
+pub use control::{Control, Decision, Done, Order, PolicySave, Refused, StoreOnly, Undo};
 pub use error::ConsoleError;
-pub use serve::{Console, Page};
+pub use live::{Live, LiveStats};
+pub use serve::{Console, Options, Page, RouteInfo, openapi, routes};

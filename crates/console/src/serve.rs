@@ -1,33 +1,99 @@
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
-use axum::response::Html;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
+use rustls::ServerConfig;
+use serde_json::Value;
 use sidetap_model::rows::RunData;
 use sidetap_store::Store;
 use tokio::net::TcpListener;
 
-use crate::api::{self, List, Reader, Shared};
+use crate::access::{Access, Peer, Role, Secret, authorize};
+use crate::app::{About, App, Clock, Readers, Shared, Writer};
+use crate::connection;
+use crate::control::{Control, StoreOnly};
+use crate::describe::describe;
 use crate::error::ConsoleError;
 use crate::guard::{Names, guard};
+use crate::live::LiveStats;
+use crate::pages;
 use crate::problem::Problem;
+use crate::routes::{self, metrics};
+use crate::table;
+use crate::tls;
 
 /// Makes the page of what a store holds: the report of a run, in one self-contained document.
 pub type Page = Arc<dyn Fn(&RunData) -> String + Send + Sync>;
+
+/// For a request with its body, but for streams.
+const REQUEST: Duration = Duration::from_secs(60);
+
+/// How a console is to serve.
+pub struct Options {
+    /// The store's file.
+    pub store: PathBuf,
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Names that it answers to, besides its addresses and `localhost`.
+    pub hosts: Vec<String>,
+    /// Certificate chain and key (PEM) for TLS.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Policy, devices, the site's key.
+    pub control: Arc<dyn Control>,
+    /// The report.
+    pub page: Page,
+    /// How a watch is doing, where this is beside one.
+    pub live: LiveStats,
+    /// The wall clock.
+    pub clock: Clock,
+    /// Sidetap's version.
+    pub version: String,
+}
+
+impl Options {
+    /// A console over a store and nothing else.
+    pub fn new(store: &Path, listen: SocketAddr, clock: Clock) -> Self {
+        Options {
+            store: store.to_owned(),
+            listen,
+            hosts: Vec::new(),
+            tls: None,
+            control: Arc::new(StoreOnly),
+            page: Arc::new(|_| String::new()),
+            live: LiveStats::default(),
+            clock,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("store", &self.store)
+            .field("listen", &self.listen)
+            .finish_non_exhaustive()
+    }
+}
 
 /// A console that has taken its address and serves once it is run.
 pub struct Console {
     listener: TcpListener,
     listen: SocketAddr,
-    store: Shared,
-    page: Page,
-    hosts: Vec<String>,
+    tls: Option<Arc<ServerConfig>>,
+    readers: Readers,
+    store: Store,
+    access: Access,
+    setup: Option<Secret>,
+    options: Options,
 }
 
 impl std::fmt::Debug for Console {
@@ -37,26 +103,27 @@ impl std::fmt::Debug for Console {
 }
 
 impl Console {
-    /// Opens the store to read and takes the address; port 0 takes a free one.
-    pub async fn bind(store: &Path, listen: SocketAddr, page: Page) -> Result<Self, ConsoleError> {
-        let store = Store::open_read_only(store)?;
-        let refused = |source| ConsoleError::Listen { listen, source };
-        let listener = TcpListener::bind(listen).await.map_err(refused)?;
+    /// Opens the store, reads certificate and key, takes the address. No thread is started.
+    pub async fn bind(options: Options) -> Result<Self, ConsoleError> {
+        if !options.store.is_file() {
+            Store::open_read_only(&options.store)?;
+        }
+        let store = Store::open(&options.store)?;
+        let readers = Readers::open(&options.store)?;
+        let tls = options.tls.as_ref().map(|(certificate, key)| tls::config(certificate, key)).transpose()?;
+        let refused = |source| ConsoleError::Listen { listen: options.listen, source };
+        let listener = TcpListener::bind(options.listen).await.map_err(refused)?;
         let listen = listener.local_addr().map_err(refused)?;
-        Ok(Console {
-            listener,
-            listen,
-            store: Arc::new(Mutex::new(Reader::new(store))),
-            page,
-            hosts: Vec::new(),
-        })
-    }
-
-    /// Answers to these names too, besides its addresses and `localhost`.
-    #[must_use]
-    pub fn with_hosts(mut self, hosts: Vec<String>) -> Self {
-        self.hosts = hosts;
-        self
+        let access = Access::new();
+        let setup = match store.has_no_users()? {
+            true => {
+                let secret = Secret::random("")?;
+                access.await_setup(&secret);
+                Some(secret)
+            }
+            false => None,
+        };
+        Ok(Console { listener, listen, tls, readers, store, access, setup, options })
     }
 
     /// Where it listens.
@@ -64,38 +131,122 @@ impl Console {
         self.listen
     }
 
+    /// Whether it speaks TLS.
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// The one-time token that makes the administrator, where there is none yet.
+    pub fn setup_token(&self) -> Option<&str> {
+        self.setup.as_ref().map(Secret::show)
+    }
+
+    /// Whether the binary has the pages.
+    pub fn has_pages() -> bool {
+        pages::are_built()
+    }
+
     /// Serves until `shutdown` is done.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), ConsoleError> {
-        let names = Arc::new(Names::new(self.listen, self.hosts));
-        let app = router(self.store, self.page).layer(from_fn_with_state(names, guard));
-        axum::serve(self.listener, app.into_make_service()).with_graceful_shutdown(shutdown).await?;
+        let Console { listener, listen, tls, readers, store, access, setup: _, options } = self;
+        let names = Arc::new(Names::new(listen, options.hosts.clone()));
+        let about = About {
+            version: options.version,
+            listen,
+            tls: tls.is_some(),
+            hosts: options.hosts,
+            store: options.store,
+        };
+        let app = Arc::new(Shared {
+            readers,
+            writer: Writer::start(store)?,
+            control: options.control,
+            access,
+            live: options.live,
+            streams: routes::streams(),
+            clock: options.clock,
+            page: options.page,
+            about,
+        });
+        let router = router(&app).layer(from_fn_with_state(names, guard));
+        connection::serve(listener, tls, router, shutdown).await;
         Ok(())
     }
 }
 
-fn router(store: Shared, page: Page) -> Router {
-    let home = move |State(store): State<Shared>| {
-        let page = Arc::clone(&page);
-        async move { api::read(store, Reader::data).await.map(|data| Html(page(&data))) }
-    };
-    let mut router = Router::new()
-        .route("/", get(home))
+/// A route of the API: what it is and what it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteInfo {
+    /// `GET`, …
+    pub method: &'static str,
+    /// Its path, `{id}` for what varies.
+    pub path: &'static str,
+    /// The role that it takes; nothing where anybody may.
+    pub role: Option<&'static str>,
+}
+
+/// Every route of the API.
+pub fn routes() -> Vec<RouteInfo> {
+    let info = |r: table::Route| RouteInfo { method: r.method, path: r.path, role: r.role.map(Role::name) };
+    routes::all().into_iter().map(info).collect()
+}
+
+/// The OpenAPI description of the API.
+pub fn openapi() -> Value {
+    describe(&routes::all())
+}
+
+fn router(app: &App) -> Router {
+    let description = openapi();
+    let guarded = |role| from_fn_with_state((App::clone(app), role), authorize);
+    table::router(app, routes::all())
+        .route("/api/v1/openapi.json", get(move || async move { Json(description) }))
+        .route("/report", get(report).route_layer(guarded(Role::Viewer)))
+        .route("/metrics", get(metrics).route_layer(from_fn_with_state(App::clone(app), local_or_known)))
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/api/v1/summary", get(api::summary));
-    for (path, list) in List::ALL {
-        let handler = move |State(store): State<Shared>, page| api::list(store, list, page);
-        router = router.route(path, get(handler));
-    }
-    router
-        .fallback(|| async {
-            Problem::new(StatusCode::NOT_FOUND, "not found", "there is nothing at this path")
-        })
+        .route("/readyz", get(ready))
+        .fallback(pages::page)
         .method_not_allowed_fallback(|| async {
-            Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method not allowed",
-                "the console is read-only: GET",
-            )
+            let detail = "this path does not take that method";
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "method not allowed", detail)
         })
-        .with_state(store)
+        .layer(from_fn(in_time))
+        .with_state(App::clone(app))
+}
+
+/// What takes too long ends: a body that trickles in, a statement that never does.
+async fn in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(REQUEST, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "too slow", "the request took too long")
+                .into_response()
+        }
+    }
+}
+
+/// Lets metrics be read from this machine, and else by who has a token.
+async fn local_or_known(State(app): State<App>, request: Request, next: Next) -> Response {
+    let local = request.extensions().get::<Peer>().is_some_and(|p| p.0.ip().is_loopback());
+    let proxied = ["forwarded", "x-forwarded-for"].iter().any(|h| request.headers().contains_key(*h));
+    match local && !proxied {
+        true => next.run(request).await,
+        false => authorize(State((app, Role::Viewer)), request, next).await,
+    }
+}
+
+async fn ready(State(app): State<App>) -> Result<&'static str, Response> {
+    match app.read(|store| Ok(store.marks()?)).await {
+        Ok(_) => Ok("ready\n"),
+        Err(problem) => {
+            let mut response = problem.into_response();
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            Err(response)
+        }
+    }
+}
+
+async fn report(State(app): State<App>) -> Result<Html<String>, Problem> {
+    let page = Arc::clone(&app.page);
+    app.read(move |store| Ok(Html(page(&store.load()?)))).await
 }

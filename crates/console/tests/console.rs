@@ -1,201 +1,431 @@
-//! The console as a browser, a script and an attacker's page meet it.
+//! The console as a browser, a script and an attacker meet it.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::Arc;
+mod common;
 
-use serde_json::Value;
-use sidetap_console::{Console, ConsoleError};
-use sidetap_model::rows::{FindingRow, InputSummary, RunData};
-use sidetap_model::{ActionRow, Ts};
-use sidetap_store::Store;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use common::{PASSWORD, Served, serve, serve_at};
+use serde_json::{Value, json};
+use sidetap_console::{Console, ConsoleError, Options};
 
-fn finding(n: u32) -> FindingRow {
-    FindingRow {
-        id: format!("f{n:03}"),
-        kind: "risk".into(),
-        rule: "r".into(),
-        severity: "high".into(),
-        certainty: "observed".into(),
-        owasp: Vec::new(),
-        subject: Default::default(),
-        title: "<script>".into(),
-        detail: String::new(),
-        evidence: Vec::new(),
-        first_seen: Ts(0),
-        last_seen: Ts(0),
-        count: 1,
+#[tokio::test]
+async fn the_first_start_makes_one_administrator() {
+    let served = serve().await;
+    assert_eq!(served.get("/api/v1/setup").await.json()["required"], true);
+    let body = |token: &str| json!({"token": token, "name": "anna", "password": PASSWORD});
+    assert_eq!(served.post("/api/v1/setup", &body("wrong")).await.status, 403);
+    let short = json!({"token": served.token, "name": "anna", "password": "short"});
+    assert_eq!(served.post("/api/v1/setup", &short).await.status, 400);
+    let made = served.post("/api/v1/setup", &body(&served.token)).await;
+    assert_eq!((made.status, made.json()["user"]["role"].as_str()), (201, Some("admin")));
+    for part in ["httponly", "samesite=strict", "path=/"] {
+        assert!(made.head.to_lowercase().contains(part), "{}", made.head);
     }
-}
-
-fn fill(path: &Path) {
-    let mut store = Store::open(path).unwrap();
-    let mut data = RunData { findings: (0..250).map(finding).collect(), ..RunData::default() };
-    data.summary.version = "0.1.0".into();
-    data.summary.inputs.push(InputSummary { path: "a.pcap".into(), ..InputSummary::default() });
-    store.save_run(&data, Ts(1)).unwrap();
-    let action = ActionRow {
-        at: Ts(5),
-        actor: "cli".into(),
-        connector: "edge".into(),
-        kind: "add".into(),
-        mode: "enforce".into(),
-        subject: "203.0.113.1/32".into(),
-        response: "block".into(),
-        verdict: None,
-        expires_at: None,
-        outcome: "done".into(),
-        answer: "ok".into(),
-    };
-    store.record_actions(&[action]).unwrap();
-}
-
-struct Served {
-    to: SocketAddr,
-    dir: tempfile::TempDir,
-}
-
-async fn serve() -> Served {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("sidetap.db");
-    fill(&path);
-    let page = Arc::new(|data: &RunData| format!("<!doctype html><p>{} findings", data.findings.len()));
-    let console = Console::bind(&path, "127.0.0.1:0".parse().unwrap(), page).await.unwrap();
-    let console = console.with_hosts(vec!["sensor.example".into()]);
-    let to = console.local_addr();
-    tokio::spawn(console.run(std::future::pending()));
-    Served { to, dir }
-}
-
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap()
-    }
-
-    fn has(&self, line: &str) -> bool {
-        self.head.to_ascii_lowercase().contains(&line.to_ascii_lowercase())
-    }
-}
-
-async fn ask(to: SocketAddr, request: &str) -> Answer {
-    let mut stream = TcpStream::connect(to).await.unwrap();
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head: head.to_owned(), body: body.to_owned() }
-}
-
-async fn get(served: &Served, target: &str) -> Answer {
-    ask(served.to, &format!("GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", served.to))
-        .await
+    assert_eq!(served.get("/api/v1/setup").await.json()["required"], false);
+    assert_eq!(
+        served.post("/api/v1/setup", &body(&served.token)).await.status,
+        409,
+        "the token is worth nothing now"
+    );
 }
 
 #[tokio::test]
-async fn rows_come_in_parts() {
-    let served = serve().await;
-    let page = get(&served, "/").await;
-    assert_eq!((page.status, page.body.as_str()), (200, "<!doctype html><p>250 findings"));
-    assert!(page.has("content-type: text/html"));
-    let summary = get(&served, "/api/v1/summary").await.json();
-    assert_eq!(
-        (summary["version"].as_str(), summary["counts"]["findings"].as_u64()),
-        (Some("0.1.0"), Some(250))
-    );
-    let part = get(&served, "/api/v1/findings?limit=20&offset=240").await.json();
-    assert_eq!((part["total"].as_u64(), part["rows"].as_array().map(Vec::len)), (Some(250), Some(10)));
-    assert_eq!(part["rows"][0]["id"], "f240");
-    assert_eq!(get(&served, "/api/v1/findings").await.json()["rows"].as_array().map(Vec::len), Some(100));
-    let beyond = get(&served, "/api/v1/findings?offset=99999").await.json();
-    assert_eq!(beyond["rows"].as_array().map(Vec::len), Some(0));
-    for list in ["endpoints", "sensitive", "campaigns", "verdicts"] {
-        assert_eq!(get(&served, &format!("/api/v1/{list}")).await.json()["total"], 0, "{list}");
-    }
-    assert_eq!(get(&served, "/api/v1/actions").await.json()["rows"][0]["connector"], "edge");
-    assert_eq!(get(&served, "/api/v1/audit").await.json()["rows"][0]["action"], "mitigation.add");
-    assert_eq!(get(&served, "/healthz").await.status, 200);
+async fn a_session_is_asked_for_and_changes_carry_its_mark() {
+    let served = serve().await.with_admin().await;
+    assert_eq!(served.get("/api/v1/endpoints").await.status, 401);
+    let session = served.log_in("admin", PASSWORD).await;
+    let me = session.get("/api/v1/session").await.json();
+    assert_eq!((me["user"]["name"].as_str(), me["kind"].as_str()), (Some("admin"), Some("session")));
+    let finding = "/api/v1/findings/f001";
+    let fixed = json!({"status": "fixed"});
+    let unmarked = session.without_csrf().send("PATCH", finding, &fixed).await;
+    assert_eq!((unmarked.status, unmarked.problem()), (403, "urn:sidetap:problem:csrf".to_owned()));
+    let forged = session.with_csrf("AAAA").send("PATCH", finding, &fixed).await;
+    assert_eq!(forged.status, 403);
+    assert_eq!(session.send("PATCH", finding, &fixed).await.json()["work"]["status"], "fixed");
+    assert_eq!(session.send("DELETE", "/api/v1/session", &Value::Null).await.status, 204);
+    assert_eq!(session.get("/api/v1/session").await.status, 401, "it has ended");
+}
 
-    let mut store = Store::open(&served.dir.path().join("sidetap.db")).unwrap();
-    let mut data = RunData { findings: vec![finding(1)], ..RunData::default() };
-    data.summary.inputs.push(InputSummary { path: "b.pcap".into(), ..InputSummary::default() });
-    store.save_run(&data, Ts(2)).unwrap();
-    let rows = get(&served, "/api/v1/findings?offset=1&limit=1").await.json();
-    assert_eq!(rows["rows"][0]["count"], 2, "what another process writes is seen at once");
+#[tokio::test]
+async fn sessions_end_by_time_and_cannot_be_made_up() {
+    let served = serve().await.with_admin().await;
+    let session = served.log_in("admin", PASSWORD).await;
+    let forged = served.with_cookie("sidetap_session=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+    assert_eq!(forged.get("/api/v1/endpoints").await.status, 401);
+    let twice = served.with_cookie(&format!("{}; sidetap_session=x", session.cookie));
+    assert_eq!(twice.get("/api/v1/endpoints").await.status, 401, "nobody can say which one is meant");
+    served.advance(59 * 60);
+    assert_eq!(session.get("/api/v1/endpoints").await.status, 200);
+    served.advance(61 * 60);
+    assert_eq!(session.get("/api/v1/endpoints").await.status, 401, "an hour without a request");
+    let session = served.log_in("admin", PASSWORD).await;
+    for _ in 0..25 {
+        served.advance(29 * 60);
+        let status = session.get("/api/v1/endpoints").await.status;
+        if status == 401 {
+            return;
+        }
+    }
+    panic!("a session lasts half a day at most");
+}
+
+#[tokio::test]
+async fn guessing_locks_out() {
+    let served = serve().await.with_admin().await;
+    let guess = json!({"name": "admin", "password": "not the password"});
+    for _ in 0..10 {
+        assert_eq!(served.post("/api/v1/session", &guess).await.status, 401);
+    }
+    let right = json!({"name": "admin", "password": PASSWORD});
+    let locked = served.post("/api/v1/session", &right).await;
+    assert_eq!((locked.status, locked.problem()), (429, "urn:sidetap:problem:locked-out".to_owned()));
+    assert!(locked.has("retry-after: 9"), "{}", locked.head);
+    served.advance(15 * 60 + 1);
+    assert_eq!(served.post("/api/v1/session", &right).await.status, 200);
+}
+
+#[tokio::test]
+async fn each_role_may_what_the_table_says_and_no_more() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let roles = ["viewer", "analyst", "operator", "admin"];
+    let rank = |role: &str| roles.iter().position(|r| *r == role).unwrap();
+    for role in roles {
+        let name = format!("{role}1");
+        let body = json!({"name": name, "role": role, "password": PASSWORD});
+        assert_eq!(admin.send("POST", "/api/v1/users", &body).await.status, 201);
+    }
+    let routes = sidetap_console::routes();
+    assert!(routes.len() > 60, "{}", routes.len());
+    for role in roles {
+        let session = served.log_in(&format!("{role}1"), PASSWORD).await;
+        for route in &routes {
+            // Logging out would end the test, a stream does not end.
+            if (route.method, route.path) == ("DELETE", "/api/v1/session") || route.path == "/api/v1/events" {
+                continue;
+            }
+            let path =
+                route.path.replace("{id}", "none").replace("{name}", "nobody").replace("{host}", "none");
+            let (seen, nobody) = match route.method {
+                "GET" => (session.get(&path).await, served.get(&path).await),
+                // A body that no route takes: who may gets 400, who may not 403 before.
+                method => (
+                    session.send(method, &path, &json!([0])).await,
+                    served.send(method, &path, &json!([0])).await,
+                ),
+            };
+            let what = format!("{role} {} {}: {} {}", route.method, route.path, seen.status, seen.body);
+            match route.role {
+                Some(wanted) => {
+                    assert_eq!(nobody.status, 401, "nobody {} {}", route.method, route.path);
+                    assert_eq!(seen.status == 403, rank(role) < rank(wanted), "{what}");
+                }
+                None => assert!(![401, 403].contains(&seen.status) || route.method == "POST", "{what}"),
+            }
+            assert!(seen.status < 500, "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn tokens_may_at_most_what_their_maker_may() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let user = json!({"name": "bert", "role": "analyst", "password": PASSWORD});
+    assert_eq!(admin.send("POST", "/api/v1/users", &user).await.status, 201);
+    let bert = served.log_in("bert", PASSWORD).await;
+    let ask = |role: &str, read_only: bool| json!({"name": "ci", "role": role, "read_only": read_only, "expires_in_s": 100});
+    assert_eq!(bert.send("POST", "/api/v1/tokens", &ask("admin", false)).await.status, 403);
+    let made = bert.send("POST", "/api/v1/tokens", &ask("analyst", true)).await;
+    assert_eq!(made.status, 201);
+    let secret = made.json()["token"].as_str().unwrap().to_owned();
+    let token = served.with_token(&secret);
+    assert_eq!(token.get("/api/v1/session").await.json()["kind"], "token");
+    assert_eq!(token.get("/api/v1/endpoints").await.status, 200);
+    assert_eq!(
+        token.send("PATCH", "/api/v1/findings/f001", &json!({"status": "fixed"})).await.status,
+        403,
+        "it may only read"
+    );
+    assert_eq!(token.send("POST", "/api/v1/tokens", &ask("viewer", true)).await.status, 403);
+    assert_eq!(served.with_token("st_made-up").get("/api/v1/endpoints").await.status, 401);
+    let listed = bert.get("/api/v1/tokens").await;
+    assert!(!listed.body.contains(&secret) && listed.json()["total"] == 1);
+    admin.send("PATCH", "/api/v1/users/bert", &json!({"role": "viewer"})).await;
+    assert_eq!(token.get("/api/v1/audit").await.status, 403, "its maker may less now");
+    served.advance(101);
+    assert_eq!(token.get("/api/v1/endpoints").await.status, 401, "it has ended");
+}
+
+#[tokio::test]
+async fn who_looks_at_evidence_is_written_down_before_seeing_it() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let seen = admin.get("/api/v1/findings/f001/exchanges").await.json();
+    assert_eq!(
+        (seen["rows"][0]["client"]["ip"].as_str(), seen["rows"][0]["weight"].as_i64()),
+        (Some("203.0.113.1"), Some(1))
+    );
+    let missing = admin.get("/api/v1/exchanges?ids=nope,x-1").await.json();
+    assert_eq!(
+        (missing["rows"].as_array().unwrap().len(), missing["missing"][0].as_str()),
+        (1, Some("nope"))
+    );
+    let audit = admin.get("/api/v1/audit?action=evidence").await.json();
+    assert_eq!((audit["total"].as_u64(), audit["rows"][0]["actor"].as_str()), (Some(2), Some("admin")));
+    assert_eq!(audit["rows"][1]["detail"]["finding"], "f001");
+}
+
+#[tokio::test]
+async fn rows_come_in_parts_filtered_sorted_and_as_downloads() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let mut seen = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = admin.get(&format!("/api/v1/findings?limit=99&sort=-count{cursor}")).await.json();
+        assert_eq!(page["total"], 250);
+        seen.extend(page["rows"].as_array().unwrap().iter().map(|r| r["count"].as_u64().unwrap()));
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert!(seen.len() == 250 && seen.is_sorted_by(|a, b| a > b), "each once, in order");
+    let few = admin.get("/api/v1/findings?min_count=240&severity=high,critical&limit=5").await.json();
+    assert_eq!((few["total"].as_u64(), few["rows"].as_array().unwrap().len()), (Some(10), 5));
+    let csv = admin.get("/api/v1/findings?format=csv").await;
+    assert!(csv.has("content-type: text/csv") && csv.has("attachment"), "{}", csv.head);
+    assert!(
+        csv.body.contains("\"'=HYPERLINK(\"\"x\"\")\"") || csv.body.contains("'=HYPERLINK"),
+        "{}",
+        &csv.body[..600]
+    );
+    let lines = admin.get("/api/v1/findings?format=ndjson").await;
+    assert!(lines.has("content-type: application/x-ndjson"));
+    for path in [
+        "overview",
+        "traffic",
+        "changes",
+        "health",
+        "summary",
+        "hosts",
+        "endpoints",
+        "campaigns",
+        "verdicts",
+        "sensitive",
+        "sensitive/summary",
+        "findings/summary",
+        "actions",
+        "audit",
+        "allow",
+        "settings",
+        "users",
+        "tokens",
+        "search?q=finding",
+    ] {
+        let answer = admin.get(&format!("/api/v1/{path}")).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+    }
+    assert_eq!(admin.get("/report").await.body, "<!doctype html><p>250 findings");
+    assert_eq!(admin.get("/api/v1/settings").await.json()["retention"]["rows"], 1_000_000);
 }
 
 #[tokio::test]
 async fn errors_are_problems() {
-    let served = serve().await;
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
     for (target, status) in [
-        ("/nothing", 404),
+        ("/nothing.js", 404),
+        ("/api/v1/nothing", 404),
+        ("/api/v1/../../etc/passwd", 404),
+        ("/..%2f..%2fetc%2fpasswd.txt", 404),
+        ("/assets/../../../etc/passwd.txt", 404),
+        ("/api/v1/endpoints/%00", 404),
+        ("/api/v1/endpoints/%ff%fe", 400),
+        ("/api/v1/endpoints/'%20OR%201=1--", 404),
+        ("/api/v1/hosts/..%2f..%2fx/openapi", 404),
         ("/api/v1/findings?limit=0", 400),
         ("/api/v1/findings?limit=1001", 400),
         ("/api/v1/findings?limit=x", 400),
         ("/api/v1/findings?colour=red", 400),
+        ("/api/v1/findings?sort=row", 400),
+        ("/api/v1/findings?sort=-rank;DROP", 400),
+        ("/api/v1/findings?cursor=AAAA", 400),
+        ("/api/v1/findings?seen_after=yesterday", 400),
+        ("/api/v1/findings?min_count=many", 400),
+        ("/api/v1/search?q=ab", 400),
+        ("/api/v1/traffic?bucket_s=0", 400),
+        ("/api/v1/policies", 409),
     ] {
-        let answer = get(&served, target).await;
+        let answer = admin.get(target).await;
         assert_eq!(
             (answer.status, answer.json()["status"].as_u64()),
             (status, Some(status.into())),
-            "{target}"
+            "{target}: {}",
+            answer.body
         );
-        assert!(answer.has("content-type: application/problem+json"), "{}", answer.head);
+        assert!(answer.has("content-type: application/problem+json"), "{target} {}", answer.head);
     }
-    let post = format!(
-        "POST /api/v1/findings HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-        served.to
-    );
-    let answer = ask(served.to, &post).await;
-    assert_eq!((answer.status, answer.json()["title"].as_str()), (405, Some("method not allowed")));
+    let bodies = [
+        ("{", 400),
+        ("[]", 400),
+        ("{\"status\":\"gone\"}", 400),
+        ("{\"colour\":1}", 400),
+        ("{\"status\":\"accepted\"}", 400),
+        ("{\"status\":7}", 400),
+    ];
+    for (body, status) in bodies {
+        assert_eq!(admin.send_text("PATCH", "/api/v1/findings/f001", body).await.status, status, "{body}");
+    }
+    let large = format!("{{\"note\":\"{}\"}}", "x".repeat(2 << 20));
+    assert_eq!(admin.send_text("PATCH", "/api/v1/findings/f001", &large).await.status, 413);
+    let deep = "[".repeat(100_000);
+    assert_eq!(admin.send_text("PATCH", "/api/v1/findings/f001", &deep).await.status, 400);
+    assert_eq!(admin.send("POST", "/api/v1/endpoints", &json!({})).await.status, 405);
 }
 
 #[tokio::test]
-async fn another_sites_page_cannot_read_it() {
-    let served = serve().await;
+async fn another_sites_page_cannot_read_it_and_pages_can_do_little() {
+    let served = serve().await.with_admin().await;
     let port = served.to.port();
     for host in ["evil.example".to_owned(), format!("evil.example:{port}"), "127.0.0.1:1".to_owned()] {
-        let request = format!("GET /api/v1/verdicts HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-        assert_eq!(ask(served.to, &request).await.status, 421, "{host}");
+        assert_eq!(
+            served
+                .raw(&format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+                .await
+                .status,
+            421
+        );
     }
     let two =
         format!("GET / HTTP/1.1\r\nHost: localhost\r\nHost: {}\r\nConnection: close\r\n\r\n", served.to);
-    assert_eq!(ask(served.to, &two).await.status, 400);
-    assert_eq!(ask(served.to, "GET / HTTP/1.0\r\n\r\n").await.status, 400);
+    assert_eq!(served.raw(&two).await.status, 400);
     for host in [format!("localhost:{port}"), format!("sensor.example:{port}")] {
-        let request = format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-        let answer = ask(served.to, &request).await;
+        let answer =
+            served.raw(&format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).await;
         assert_eq!(answer.status, 200, "{host}");
         for line in [
-            "content-security-policy: default-src 'none'",
+            "default-src 'none'; script-src 'self'",
             "x-content-type-options: nosniff",
             "x-frame-options: deny",
         ] {
-            assert!(answer.has(line), "{line}");
+            assert!(answer.has(line), "{line}: {}", answer.head);
         }
-        assert!(!answer.has("access-control-allow-origin"));
+        assert!(!answer.has("access-control-allow-origin") && !answer.has("unsafe-inline"));
     }
+    let cross = format!(
+        "POST /api/v1/session HTTP/1.1\r\nHost: {}\r\nContent-Type: text/plain\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}",
+        served.to
+    );
+    assert_eq!(served.raw(&cross).await.status, 415, "a form of another site cannot send JSON");
+}
+
+#[tokio::test]
+async fn heads_without_end_are_cut_off() {
+    let served = serve().await;
+    let many: String = (0..100).map(|n| format!("X-{n}: y\r\n")).collect();
+    let answer = served.raw(&format!("GET / HTTP/1.1\r\nHost: {}\r\n{many}\r\n", served.to)).await;
+    assert_eq!(answer.status, 431);
+    let long = "a".repeat(64 << 10);
+    let answer = served.raw(&format!("GET /{long} HTTP/1.1\r\nHost: {}\r\n\r\n", served.to)).await;
+    assert!([414, 431].contains(&answer.status), "{}", answer.status);
+}
+
+#[tokio::test]
+async fn events_follow_what_is_written() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let mut stream = admin.open("/api/v1/events").await;
+    let hello = stream.until("event: hello").await;
+    assert!(hello.contains("text/event-stream"), "{hello}");
+    served.save_finding(251);
+    let news = stream.until("event: changed").await;
+    assert!(stream.until("findings").await.contains("findings"), "{news}");
+}
+
+#[tokio::test]
+async fn settings_users_and_forgetting_are_the_administrators() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let few = admin.send("PATCH", "/api/v1/settings/retention", &json!({"rows": 5})).await;
+    assert_eq!(few.status, 400);
+    let kept = admin.send("PATCH", "/api/v1/settings/retention", &json!({"rows": 5000})).await.json();
+    assert_eq!(kept["rows"], 5000);
+    let copy = admin.send_bytes("POST", "/api/v1/settings/backup").await;
+    assert!(copy.windows(15).any(|w| w == b"SQLite format 3"));
+    assert_eq!(
+        admin.send("DELETE", "/api/v1/users/admin", &Value::Null).await.status,
+        409,
+        "the last administrator"
+    );
+    let gone = admin
+        .send("POST", "/api/v1/settings/forget", &json!({"kind": "ip", "value": "203.0.113.1"}))
+        .await
+        .json();
+    assert_eq!(gone["removed"]["evidence"], 1, "{gone}");
+    let allow = json!({"kind": "cidr", "value": "198.51.100.0/24", "reason": "our office"});
+    let made = admin.send("POST", "/api/v1/allow", &allow).await;
+    assert_eq!(made.status, 201);
+    assert_eq!(
+        admin
+            .send("POST", "/api/v1/allow", &json!({"kind": "cidr", "value": "x", "reason": "r"}))
+            .await
+            .status,
+        400
+    );
+    let id = made.json()["id"].as_u64().unwrap();
+    assert_eq!(admin.send("DELETE", &format!("/api/v1/allow/{id}"), &Value::Null).await.status, 204);
+    assert_eq!(admin.send("DELETE", &format!("/api/v1/allow/{id}"), &Value::Null).await.status, 404);
+    let undo = admin.send("POST", "/api/v1/mitigation/undo", &json!({"all": true, "verdict": "v"})).await;
+    assert_eq!(undo.status, 400);
+    let written: Vec<String> = admin.get("/api/v1/audit").await.json()["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| r["action"].as_str().unwrap().to_owned())
+        .collect();
+    for action in
+        ["allow.remove", "allow.add", "store.forget", "store.backup", "settings.retention", "session.log-in"]
+    {
+        assert!(written.iter().any(|w| w == action), "{action} in {written:?}");
+    }
+}
+
+#[test]
+fn the_committed_description_is_the_one_that_is_served() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+    let now = serde_json::to_string_pretty(&sidetap_console::openapi()).unwrap() + "\n";
+    if std::env::var_os("SIDETAP_BLESS").is_some() {
+        std::fs::write(path, &now).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap();
+    assert!(committed == now, "docs/openapi.json is not what the code says: just openapi");
 }
 
 #[tokio::test]
 async fn it_says_why_it_cannot_serve() {
     let dir = tempfile::tempdir().unwrap();
-    let page = || Arc::new(|_: &RunData| String::new());
-    let nowhere = Console::bind(&dir.path().join("none"), "127.0.0.1:0".parse().unwrap(), page()).await;
+    let bind = |path: &std::path::Path, to: std::net::SocketAddr| {
+        Console::bind(Options::new(path, to, common::still()))
+    };
+    let nowhere = bind(&dir.path().join("none"), "127.0.0.1:0".parse().unwrap()).await;
     assert!(matches!(nowhere, Err(ConsoleError::Store(_))));
     let path = dir.path().join("sidetap.db");
-    fill(&path);
-    let first = Console::bind(&path, "127.0.0.1:0".parse().unwrap(), page()).await.unwrap();
-    let taken = Console::bind(&path, first.local_addr(), page()).await.unwrap_err();
+    common::fill(&path);
+    let first = bind(&path, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let taken = bind(&path, first.local_addr()).await.unwrap_err();
     assert!(taken.to_string().starts_with("console: 127.0.0.1:"), "{taken}");
+    let options = Options::new(&path, "127.0.0.1:0".parse().unwrap(), common::still());
+    let tls = Some((dir.path().join("none.pem"), dir.path().join("none.key")));
+    assert!(matches!(Console::bind(Options { tls, ..options }).await, Err(ConsoleError::Tls { .. })));
+}
+
+#[tokio::test]
+async fn a_store_that_is_served_again_needs_no_second_set_up() {
+    let first: Served = serve().await.with_admin().await;
+    let second = serve_at(first.dir.path()).await;
+    assert!(second.token.is_empty());
+    assert_eq!(second.log_in("admin", PASSWORD).await.get("/api/v1/endpoints").await.status, 200);
 }

@@ -68,6 +68,25 @@ impl Store {
         Ok(out)
     }
 
+    /// The same exchanges as the API gives them: with `weight`, of how many like it each was kept, and `why`.
+    pub fn exchanges(&self, ids: &[String]) -> Result<Vec<(String, serde_json::Value)>, StoreError> {
+        let sql = "SELECT row, weight, why FROM evidence WHERE id = ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut out = Vec::new();
+        for id in ids {
+            let mut rows = statement.query([id])?;
+            if let Some(row) = rows.next()? {
+                let mut exchange: serde_json::Value = parse(&row.get::<_, String>(0)?, "evidence")?;
+                if let Some(fields) = exchange.as_object_mut() {
+                    fields.insert("weight".to_owned(), row.get::<_, i64>(1)?.into());
+                    fields.insert("why".to_owned(), parse(&row.get::<_, String>(2)?, "evidence")?);
+                }
+                out.push((id.clone(), exchange));
+            }
+        }
+        Ok(out)
+    }
+
     /// What was counted under this name since the store was made: `evidence.evicted`, `retained.endpoints`, …
     pub fn counter(&self, name: &str) -> Result<u64, StoreError> {
         let mut statement = self.connection.prepare_cached("SELECT value FROM counters WHERE name = ?1")?;

@@ -30,6 +30,18 @@ impl Store {
         Ok(())
     }
 
+    /// A consistent copy of the store as the bytes of a file.
+    pub fn backup_bytes(&self) -> Result<Vec<u8>, StoreError> {
+        let copy = self.path().with_extension(format!("copy-{}", std::process::id()));
+        let _ = std::fs::remove_file(&copy);
+        let result = self.backup(&copy).and_then(|()| {
+            std::fs::read(&copy)
+                .map_err(|e| StoreError::Open { path: copy.display().to_string(), detail: e.to_string() })
+        });
+        let _ = std::fs::remove_file(&copy);
+        result
+    }
+
     /// Removes all that tells of one account, address, session or key, spelled as outputs spell it: its verdicts, memberships and
     /// allow-list entries, and exchanges, findings and sensitive data whose rows name it. The audit keeps that, not whom, it forgot.
     pub fn forget(

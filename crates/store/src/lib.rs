@@ -11,10 +11,12 @@ mod forget;
 mod items;
 mod journal;
 mod kept;
+mod limits;
 mod lists;
 mod load;
 mod merge;
 mod net;
+mod news;
 mod now;
 mod open;
 mod query;
@@ -33,8 +35,10 @@ pub use items::{
     SensitiveItem, VerdictItem, Work,
 };
 pub use journal::AuditRow;
+pub use limits::Limits;
 pub use lists::{ACTIONS, AUDIT, CAMPAIGNS, CHANGES, ENDPOINTS, FINDINGS, MEMBERS, SENSITIVE, VERDICTS};
 pub use load::RunInfo;
+pub use news::{Marks, News};
 pub use open::Store;
 pub use query::{Column, ColumnKind, Filter, List, Part, Place, Sort, Test, Wanted};
 pub use retain::{Removed, Retention};

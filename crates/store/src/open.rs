@@ -11,6 +11,8 @@ use crate::error::StoreError;
 use crate::net;
 use crate::schema::{self, APPLICATION_ID, SCHEMA};
 
+/// Bytes that the log beside the file keeps once it was written back.
+const LOG: i64 = 16 << 20;
 /// How long a writer waits for another one.
 const BUSY: Duration = Duration::from_secs(10);
 
@@ -41,7 +43,9 @@ impl Store {
         })?;
         restrict(path);
         let clock = functions(&connection)?;
-        Ok(Store { connection, path: path.to_owned(), clock })
+        let store = Store { connection, path: path.to_owned(), clock };
+        store.bind()?;
+        Ok(store)
     }
 
     /// Opens a store that exists, to read only.
@@ -86,6 +90,7 @@ fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "journal_size_limit", LOG)?;
     connection.pragma_update(None, "secure_delete", "ON")?;
     // Sorted rows wait in memory: what a store holds goes to no other place.
     connection.pragma_update(None, "temp_store", "MEMORY")?;

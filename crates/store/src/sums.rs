@@ -162,6 +162,11 @@ impl Store {
         self.summary(None)
     }
 
+    /// The summary of one run.
+    pub fn summary_of(&self, run: &str) -> Result<Summary, StoreError> {
+        self.summary(Some(run))
+    }
+
     /// Endpoints by how risky they are.
     pub fn risk_bands(&self) -> Result<RiskBands, StoreError> {
         let sql = "SELECT count(*) FILTER (WHERE risk >= 80), count(*) FILTER (WHERE risk BETWEEN 60 AND 79),

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use sidetap_console::{Console, Page};
+use sidetap_console::{Console, Options, Page};
 use sidetap_mitigation::feed;
 use tokio::runtime::Runtime;
 
 use super::policy::policies;
 use super::progress::Stop;
 use crate::cli::{GlobalArgs, ServeArgs};
+use crate::clock;
 use crate::config::{self, Config, loopback};
 use crate::exit::{Status, Usage};
 use crate::output::note;
@@ -46,8 +47,13 @@ impl Bound {
     fn take(runtime: Runtime, store: &Path, listen: SocketAddr, config: &Config) -> Result<Self> {
         let page = report_page(config)?;
         let (console, feeds) = runtime.block_on(async {
-            let console = Console::bind(store, listen, page).await?.with_hosts(config.console.hosts.clone());
-            note(&format!("console: http://{}/", console.local_addr()));
+            let console = Console::bind(Options {
+                hosts: config.console.hosts.clone(),
+                page,
+                ..Options::new(store, listen, Arc::new(clock::now))
+            })
+            .await?;
+            welcome(&console);
             let mut feeds = Vec::new();
             for feed in &config.mitigation.feed {
                 let server = feed::Server::bind(feed, feed::system_clock()).await?;
@@ -89,6 +95,15 @@ impl Bound {
             .name("sidetap-console".into())
             .spawn(move || self.serve(stop))
             .context("cannot start the console")
+    }
+}
+
+/// Says where the console is, and with what its administrator is made.
+fn welcome(console: &Console) {
+    let (scheme, address) = (if console.is_tls() { "https" } else { "http" }, console.local_addr());
+    note(&format!("console: {scheme}://{address}/"));
+    if let Some(token) = console.setup_token() {
+        note(&format!("console: nobody can log in yet; make the administrator with this one-time token: {token}"));
     }
 }
 

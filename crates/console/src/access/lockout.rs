@@ -1,0 +1,90 @@
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use sidetap_model::Ts;
+
+/// Failures before a name or an address is locked out.
+const FAILURES: u32 = 10;
+/// Seconds in which they count, and for which it is locked out.
+const WINDOW_S: i64 = 15 * 60;
+/// Names and addresses that are remembered at most; the oldest go first.
+const REMEMBERED: usize = 10_000;
+
+/// Counts log-ins that failed, by name and by address.
+#[derive(Debug, Default)]
+pub(crate) struct Lockout {
+    failures: Mutex<BTreeMap<String, Failures>>,
+}
+
+#[derive(Debug)]
+struct Failures {
+    first: Ts,
+    count: u32,
+}
+
+impl Lockout {
+    /// Seconds until one of these may try again; nothing where all may now.
+    pub(crate) fn wait(&self, keys: &[String], now: Ts) -> Option<u64> {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = keys.iter().filter_map(|k| failures.get(k)).filter(|f| f.count >= FAILURES);
+        let left = waits.map(|f| WINDOW_S - now.since(f.first) / 1_000_000_000).max()?;
+        u64::try_from(left).ok().filter(|s| *s > 0)
+    }
+
+    /// Counts a failure of each; a window that is over begins anew, and the tenth failure begins the time of being locked out.
+    pub(crate) fn failed(&self, keys: &[String], now: Ts) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        for key in keys {
+            let known = failures.entry(key.clone()).or_insert(Failures { first: now, count: 0 });
+            if now.since(known.first) >= WINDOW_S * 1_000_000_000 {
+                *known = Failures { first: now, count: 0 };
+            }
+            known.count = known.count.saturating_add(1);
+            if known.count == FAILURES {
+                known.first = now;
+            }
+        }
+        while failures.len() > REMEMBERED {
+            let Some(oldest) = failures.iter().min_by_key(|(_, f)| f.first).map(|(k, _)| k.clone()) else {
+                return;
+            };
+            failures.remove(&oldest);
+        }
+    }
+
+    /// A log-in that worked clears its name.
+    pub(crate) fn worked(&self, name: &str) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_failures_lock_out_for_a_while() {
+        let (lockout, keys) = (Lockout::default(), ["name:anna".to_owned()]);
+        let at = |s| Ts::from_parts(s, 0);
+        for n in 0..9 {
+            lockout.failed(&keys, at(n));
+        }
+        assert_eq!(lockout.wait(&keys, at(9)), None);
+        lockout.failed(&keys, at(10));
+        assert_eq!(lockout.wait(&keys, at(10)), Some(900));
+        assert_eq!(lockout.wait(&["name:bert".to_owned()], at(10)), None);
+        assert_eq!(lockout.wait(&keys, at(909)), Some(1));
+        assert_eq!(lockout.wait(&keys, at(910)), None);
+        lockout.failed(&keys, at(911));
+        assert_eq!(lockout.wait(&keys, at(911)), None, "a new window");
+    }
+
+    #[test]
+    fn it_remembers_only_so_many() {
+        let lockout = Lockout::default();
+        for n in 0..REMEMBERED as i64 + 10 {
+            lockout.failed(&[format!("name:{n}")], Ts(n));
+        }
+        assert_eq!(lockout.failures.lock().unwrap().len(), REMEMBERED);
+    }
+}

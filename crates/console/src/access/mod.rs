@@ -1,0 +1,52 @@
+//! Who is asking, and what they may.
+
+mod caller;
+mod lockout;
+mod password;
+mod secret;
+
+use std::sync::{Mutex, PoisonError};
+
+pub(crate) use caller::{Caller, Credential, Peer, Role, authorize, clear_cookie, cookie};
+pub(crate) use lockout::Lockout;
+pub(crate) use password::Passwords;
+pub(crate) use secret::{Secret, same};
+
+/// Seconds that a session lasts at most.
+pub(crate) const SESSION_S: i64 = 12 * 3_600;
+/// Seconds that a session lasts without a request.
+pub(crate) const IDLE_S: i64 = 3_600;
+
+/// What access needs besides the store.
+pub(crate) struct Access {
+    pub(crate) passwords: Passwords,
+    pub(crate) lockout: Lockout,
+    setup: Mutex<Option<[u8; 32]>>,
+}
+
+impl Access {
+    pub(crate) fn new() -> Self {
+        Access { passwords: Passwords::new(), lockout: Lockout::default(), setup: Mutex::new(None) }
+    }
+
+    /// Awaits this one-time token.
+    pub(crate) fn await_setup(&self, secret: &Secret) {
+        *self.setup.lock().unwrap_or_else(PoisonError::into_inner) = Some(secret.hash());
+    }
+
+    /// Whether the administrator is still to be made.
+    pub(crate) fn awaits_setup(&self) -> bool {
+        self.setup.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Whether this is the one-time token.
+    pub(crate) fn is_setup(&self, token: &str) -> bool {
+        let setup = self.setup.lock().unwrap_or_else(PoisonError::into_inner);
+        setup.as_ref().is_some_and(|wanted| same(wanted, &Secret::of(token).hash()))
+    }
+
+    /// The administrator is made: the token is worth nothing any more.
+    pub(crate) fn end_setup(&self) {
+        *self.setup.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}

@@ -1,0 +1,155 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::http::StatusCode;
+use sidetap_model::Ts;
+use sidetap_store::{Store, StoreError};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::access::Access;
+use crate::control::Control;
+use crate::live::LiveStats;
+use crate::problem::Problem;
+use crate::serve::Page;
+
+/// Statements that read at once.
+const READERS: usize = 4;
+/// Changes that wait for the writer at most.
+const WAITING: usize = 256;
+
+/// What every request can reach.
+pub(crate) type App = Arc<Shared>;
+
+/// What the requests share.
+pub(crate) struct Shared {
+    pub(crate) readers: Readers,
+    pub(crate) writer: Writer,
+    pub(crate) control: Arc<dyn Control>,
+    pub(crate) access: Access,
+    pub(crate) live: LiveStats,
+    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) clock: Clock,
+    pub(crate) page: Page,
+    pub(crate) about: About,
+}
+
+/// What the server says of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct About {
+    pub(crate) version: String,
+    pub(crate) listen: SocketAddr,
+    pub(crate) tls: bool,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) store: PathBuf,
+}
+
+/// The wall clock.
+pub type Clock = Arc<dyn Fn() -> Ts + Send + Sync>;
+
+impl Shared {
+    /// The wall clock's time.
+    pub(crate) fn now(&self) -> Ts {
+        (self.clock)()
+    }
+
+    /// Reads the store on a thread that may block.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.readers.run(self.now(), work).await
+    }
+
+    /// Changes the store by way of its one writer.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Store) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.writer.run(self.now(), work).await
+    }
+}
+
+/// Connections that read.
+pub(crate) struct Readers {
+    free: Arc<Mutex<Vec<Store>>>,
+    permits: Arc<Semaphore>,
+}
+
+impl Readers {
+    /// Opens them.
+    pub(crate) fn open(path: &std::path::Path) -> Result<Self, StoreError> {
+        let stores = (0..READERS).map(|_| Store::open_read_only(path)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Readers { free: Arc::new(Mutex::new(stores)), permits: Arc::new(Semaphore::new(READERS)) })
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        now: Ts,
+        work: impl FnOnce(&Store) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return Err(stopped()) };
+        let free = Arc::clone(&self.free);
+        let task = tokio::task::spawn_blocking(move || {
+            let store = free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let result = match &store {
+                Some(store) => {
+                    store.set_now(now);
+                    work(store)
+                }
+                None => Err(stopped()),
+            };
+            free.lock().unwrap_or_else(PoisonError::into_inner).extend(store);
+            drop(permit);
+            result
+        });
+        task.await.unwrap_or_else(|_| Err(stopped()))
+    }
+}
+
+type Job = Box<dyn FnOnce(&mut Store) + Send>;
+
+/// The one connection that writes, on a thread of its own.
+pub(crate) struct Writer {
+    jobs: SyncSender<Job>,
+}
+
+impl Writer {
+    /// Starts the thread, which ends with the last sender.
+    pub(crate) fn start(mut store: Store) -> std::io::Result<Self> {
+        let (jobs, queue) = sync_channel::<Job>(WAITING);
+        let work = move || queue.into_iter().for_each(|job| job(&mut store));
+        std::thread::Builder::new().name("sidetap-writer".into()).spawn(work)?;
+        Ok(Writer { jobs })
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        now: Ts,
+        work: impl FnOnce(&mut Store) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (sender, receiver) = oneshot::channel();
+        let job: Job = Box::new(move |store| {
+            store.set_now(now);
+            let _ = sender.send(work(store));
+        });
+        match self.jobs.try_send(job) {
+            Ok(()) => receiver.await.unwrap_or_else(|_| Err(stopped())),
+            Err(TrySendError::Full(_)) => {
+                let detail = "too many changes wait for the store; try again";
+                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store", "store busy", detail))
+            }
+            Err(TrySendError::Disconnected(_)) => Err(stopped()),
+        }
+    }
+}
+
+fn stopped() -> Problem {
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "store",
+        "store failed",
+        "reading or writing stopped; the log says why",
+    )
+}

@@ -1,0 +1,196 @@
+use serde_json::Value;
+use sidetap_model::rows::VerdictRow;
+use sidetap_store::Store;
+
+/// What the console can have done that it does not know how to do: policy, devices, the site's key.
+///
+/// What a server does not have says [`Refused::NotAvailable`]. Calls may block; they are made on threads that may.
+pub trait Control: Send + Sync + 'static {
+    /// The rules in force, the allow list, guards and the fields of conditions.
+    fn policies(&self, _store: &Store) -> Done {
+        Err(Refused::without("policies"))
+    }
+
+    /// Whether a pack can be read, and what is wrong with it.
+    fn check_policy(&self, _text: &str) -> Done {
+        Err(Refused::without("policies"))
+    }
+
+    /// What a pack, or the present one, would do with the verdicts of the store.
+    fn simulate(&self, _store: &Store, _text: Option<&str>) -> Done {
+        Err(Refused::without("policies"))
+    }
+
+    /// Puts a pack in place of the present one, which was of this version.
+    fn save_policy(&self, _store: &mut Store, _save: &PolicySave) -> Done {
+        Err(Refused::without("a policy file"))
+    }
+
+    /// Packs that were saved, newest first.
+    fn policy_versions(&self, _store: &Store) -> Done {
+        Err(Refused::without("a policy file"))
+    }
+
+    /// What waits for somebody's word, and what was said; of one status where one is named.
+    fn approvals(&self, _store: &Store, _status: Option<&str>) -> Done {
+        Err(Refused::without("approvals"))
+    }
+
+    /// Says yes or no.
+    fn decide(&self, _store: &mut Store, _decision: &Decision) -> Done {
+        Err(Refused::without("approvals"))
+    }
+
+    /// Devices and how they are.
+    fn devices(&self) -> Done {
+        Err(Refused::without("devices"))
+    }
+
+    /// What is on the devices.
+    fn entries(&self, _store: &Store) -> Done {
+        Err(Refused::without("devices"))
+    }
+
+    /// What a push would change.
+    fn plan(&self, _store: &Store, _force: bool) -> Done {
+        Err(Refused::without("devices"))
+    }
+
+    /// Brings devices to what verdicts ask for.
+    fn push(&self, _store: &mut Store, _order: &Order) -> Done {
+        Err(Refused::without("devices"))
+    }
+
+    /// Takes entries off the devices.
+    fn undo(&self, _store: &mut Store, _order: &Order, _what: &Undo) -> Done {
+        Err(Refused::without("devices"))
+    }
+
+    /// Stops, or lets go on, every change of devices.
+    fn kill_switch(&self, _store: &mut Store, _on: bool, _by: &str) -> Done {
+        Err(Refused::without("devices"))
+    }
+
+    /// The smallest policy that separates a campaign from honest traffic.
+    fn suggestion(&self, _store: &Store, _campaign: &str) -> Done {
+        Err(Refused::without("suggestions"))
+    }
+
+    /// What a verdict would be without some of its indicators.
+    fn what_if(&self, _verdict: &VerdictRow, _without: &[String]) -> Done {
+        Err(Refused::without("the indicators"))
+    }
+
+    /// What indicators are, by id.
+    fn indicators(&self, _ids: &[String]) -> Value {
+        Value::Object(serde_json::Map::new())
+    }
+
+    /// Account names as outputs spell them.
+    fn account_names(&self, _names: &[String]) -> Result<Vec<String>, Refused> {
+        Err(Refused::without("the site's key"))
+    }
+
+    /// The configuration in force, secrets left out.
+    fn configuration(&self) -> Option<String> {
+        None
+    }
+}
+
+/// A console that has a store and nothing else.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StoreOnly;
+
+impl Control for StoreOnly {}
+
+/// What was asked for, or why not.
+pub type Done = Result<Value, Refused>;
+
+/// A pack to save.
+#[derive(Clone, Debug)]
+pub struct PolicySave {
+    /// The pack.
+    pub text: String,
+    /// Why.
+    pub comment: String,
+    /// The version that it was edited from.
+    pub version: u64,
+    /// Who.
+    pub by: String,
+}
+
+/// A yes or no.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// To what.
+    pub id: u64,
+    /// Yes.
+    pub approve: bool,
+    /// Why.
+    pub note: Option<String>,
+    /// Who.
+    pub by: String,
+}
+
+/// How devices are to be changed.
+#[derive(Clone, Debug, Default)]
+pub struct Order {
+    /// Verdicts that are too old too.
+    pub force: bool,
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// Who.
+    pub by: String,
+}
+
+/// What is to be undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undo {
+    /// Everything.
+    All,
+    /// What a verdict asked for.
+    Verdict(String),
+    /// What a rule asked for.
+    Policy(String),
+    /// What a campaign's verdicts asked for.
+    Campaign(String),
+    /// What was done since then.
+    Since(sidetap_model::Ts),
+}
+
+/// Why something is not done.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Refused {
+    /// This server does not have what it takes.
+    #[error("this server has no {0}")]
+    NotAvailable(String),
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// It was changed by somebody else, or is not as it must be.
+    #[error("{0}")]
+    Conflict(String),
+    /// What was given cannot be used.
+    #[error("{detail}")]
+    Bad {
+        /// Why.
+        detail: String,
+        /// What is wrong with it, one by one.
+        errors: Value,
+    },
+    /// It was tried and did not work.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Refused {
+    fn without(what: &str) -> Self {
+        Refused::NotAvailable(what.to_owned())
+    }
+}
+
+impl From<sidetap_store::StoreError> for Refused {
+    fn from(error: sidetap_store::StoreError) -> Self {
+        Refused::Failed(error.to_string())
+    }
+}

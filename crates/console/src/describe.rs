@@ -1,0 +1,201 @@
+//! The OpenAPI description, made from the table of routes.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use sidetap_store::{ColumnKind, List};
+use utoipa::openapi::{RefOr, Schema};
+
+use crate::table::{Answer, Kind, Params, Route, TypeOf};
+
+/// OpenAPI 3.1 of these routes.
+pub(crate) fn describe(routes: &[Route]) -> Value {
+    let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+    let mut schemas: Vec<(String, RefOr<Schema>)> = Vec::new();
+    for route in routes {
+        let types = route.body.iter().chain(answer_type(&route.answer));
+        types.for_each(|t| (t.add)(&mut schemas));
+        paths.entry(route.path).or_default().insert(route.method.to_lowercase(), operation(route));
+    }
+    let mut components: BTreeMap<String, Value> = schemas
+        .into_iter()
+        .map(|(name, schema)| (name, serde_json::to_value(schema).unwrap_or_default()))
+        .collect();
+    components.insert("Problem".to_owned(), problem());
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Sidetap",
+            "version": "v1",
+            "description": "What the console shows and does; docs/api.md tells how.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"token": []}, {"session": []}],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "session": {"type": "apiKey", "in": "cookie", "name": "sidetap_session"},
+            },
+        },
+    })
+}
+
+fn answer_type(answer: &Answer) -> Option<&TypeOf> {
+    match answer {
+        Answer::One(t) | Answer::Created(t) | Answer::Page(t) => Some(t),
+        Answer::Empty | Answer::Object | Answer::Objects | Answer::Raw(_) => None,
+    }
+}
+
+fn operation(route: &Route) -> Value {
+    let mut out = json!({
+        "operationId": operation_id(route),
+        "summary": route.summary,
+        "parameters": parameters(route),
+        "responses": responses(route),
+    });
+    let Some(fields) = out.as_object_mut() else { return out };
+    let (name, value) = match route.role {
+        Some(role) => ("description", json!(format!("Takes the role {}.", role.name()))),
+        None => ("security", json!([])),
+    };
+    fields.insert(name.to_owned(), value);
+    if let Some(body) = &route.body {
+        let content = json!({"application/json": {"schema": reference(&body.name)}});
+        fields.insert("requestBody".to_owned(), json!({"required": true, "content": content}));
+    }
+    out
+}
+
+fn operation_id(route: &Route) -> String {
+    let words =
+        route.path.trim_start_matches("/api/v1").split(['/', '{', '}', '-']).filter(|w| !w.is_empty());
+    let words: Vec<&str> = std::iter::once(route.method).chain(words).collect();
+    words.join("_").to_lowercase()
+}
+
+fn parameters(route: &Route) -> Vec<Value> {
+    let in_path = route.path.split('/').filter_map(|p| p.strip_prefix('{')?.strip_suffix('}'));
+    let mut all: Vec<Value> = in_path
+        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
+        .collect();
+    match &route.query {
+        Params::None => {}
+        Params::Named(named) => all.extend(named.iter().map(|(name, kind)| query(name, schema_of(*kind)))),
+        Params::List(list, extra) => {
+            all.push(query(
+                "limit",
+                json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}),
+            ));
+            all.push(query("cursor", json!({"type": "string"})));
+            all.push(query("format", json!({"type": "string", "enum": ["json", "csv", "ndjson"]})));
+            all.push(query("q", json!({"type": "string", "maxLength": 250})));
+            all.extend(list_parameters(list));
+            all.extend(extra.iter().map(|name| query(name, json!({"type": "string"}))));
+        }
+    }
+    all
+}
+
+fn list_parameters(list: &'static List) -> Vec<Value> {
+    let sorts: Vec<String> = list
+        .columns
+        .iter()
+        .filter(|c| c.sortable)
+        .flat_map(|c| [c.name.to_owned(), format!("-{}", c.name)])
+        .collect();
+    let mut all = vec![query("sort", json!({"type": "string", "enum": sorts}))];
+    for column in list.columns {
+        let name = column.name;
+        match column.kind {
+            ColumnKind::Integer | ColumnKind::Real => {
+                let kind = if column.kind == ColumnKind::Integer { "integer" } else { "number" };
+                let schema = json!({"type": kind, "minimum": -1_000_000_000, "maximum": 1_000_000_000});
+                all.push(query(&format!("min_{name}"), schema.clone()));
+                all.push(query(&format!("max_{name}"), schema));
+            }
+            ColumnKind::Time => {}
+            _ if name == "sensitive" => all.push(query(name, json!({"type": "boolean"}))),
+            _ => all.push(query(name.trim_end_matches("_name"), json!({"type": "string"}))),
+        }
+    }
+    if list.column("seen").or_else(|| list.column("last_seen")).is_some() {
+        all.push(query("seen_after", schema_of(Kind::Time)));
+        all.push(query("seen_before", schema_of(Kind::Time)));
+    }
+    if list.column("first_seen").is_some() {
+        all.push(query("first_after", schema_of(Kind::Time)));
+    }
+    all
+}
+
+fn query(name: &str, schema: Value) -> Value {
+    json!({"name": name, "in": "query", "required": false, "schema": schema})
+}
+
+fn schema_of(kind: Kind) -> Value {
+    match kind {
+        Kind::Text => json!({"type": "string"}),
+        Kind::Integer => json!({"type": "integer", "minimum": 1}),
+        Kind::Time => json!({"type": "string", "format": "date-time"}),
+    }
+}
+
+fn responses(route: &Route) -> Value {
+    let json_of = |schema: Value| json!({"application/json": {"schema": schema}});
+    let page = |row: Value| {
+        let mut content = json_of(json!({
+            "type": "object",
+            "required": ["rows", "next", "total"],
+            "properties": {
+                "rows": {"type": "array", "items": row},
+                "next": {"type": ["string", "null"]},
+                "total": {"type": "integer", "minimum": 0},
+            },
+        }));
+        if let Some(kinds) = content.as_object_mut() {
+            kinds.insert("text/csv".to_owned(), json!({"schema": {"type": "string"}}));
+            kinds.insert("application/x-ndjson".to_owned(), json!({"schema": {"type": "string"}}));
+        }
+        content
+    };
+    let (status, description, content) = match &route.answer {
+        Answer::Empty => ("204", "Done", None),
+        Answer::One(t) => ("200", "The thing", Some(json_of(reference(&t.name)))),
+        Answer::Created(t) => ("201", "Made", Some(json_of(reference(&t.name)))),
+        Answer::Page(t) => ("200", "A part of the list", Some(page(reference(&t.name)))),
+        Answer::Object => ("200", "The thing", Some(json_of(json!({"type": "object"})))),
+        Answer::Objects => ("200", "A part of the list", Some(page(json!({"type": "object"})))),
+        Answer::Raw(kind) => ("200", "The thing", Some(json!({*kind: {"schema": {"type": "string"}}}))),
+    };
+    let mut good = json!({"description": description});
+    if let (Some(content), Some(fields)) = (content, good.as_object_mut()) {
+        fields.insert("content".to_owned(), content);
+    }
+    let bad = json!({
+        "description": "A problem (RFC 9457)",
+        "content": {"application/problem+json": {"schema": reference("Problem")}},
+    });
+    json!({ status: good, "default": bad })
+}
+
+fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+fn problem() -> Value {
+    json!({
+        "type": "object",
+        "required": ["type", "title", "status", "detail"],
+        "properties": {
+            "type": {"type": "string"},
+            "title": {"type": "string"},
+            "status": {"type": "integer"},
+            "detail": {"type": "string"},
+            "errors": {"type": "array"},
+        },
+    })
+}

@@ -1,0 +1,391 @@
+//! Lists over HTTP: what is asked for out of a query string, cursors, pages, downloads.
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use sidetap_model::Ts;
+use sidetap_store::{
+    Column, ColumnKind, Filter, List, Part, Place, Sort, Store, StoreError, Test, Value, Wanted,
+};
+
+use crate::app::App;
+use crate::problem::Problem;
+
+/// Most rows of one answer.
+const MAX_LIMIT: usize = 1_000;
+/// Rows of an answer that does not say how many.
+const DEFAULT_LIMIT: usize = 100;
+/// Rows of a download at most.
+const MAX_DOWNLOAD: usize = 100_000;
+/// Words, and values of one filter, at most.
+const MAX_VALUES: usize = 50;
+
+/// Names and values of a query string, as sent.
+pub(crate) type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
+
+/// A part of a list.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Page<T> {
+    /// The rows.
+    pub(crate) rows: Vec<T>,
+    /// The cursor of the next part; null where there is none.
+    pub(crate) next: Option<String>,
+    /// Rows that the filters let through.
+    pub(crate) total: u64,
+}
+
+/// What is asked of a list.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) wanted: Wanted,
+    pub(crate) format: Format,
+    /// Values of parameters that the list itself does not know.
+    pub(crate) extra: Vec<(String, String)>,
+    sort: String,
+}
+
+/// How rows are to be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Page,
+    Csv,
+    Ndjson,
+}
+
+impl Asked {
+    /// Reads a query string; `extra` names parameters that are the handler's.
+    pub(crate) fn of(list: &'static List, pairs: Pairs, extra: &[&str]) -> Result<Self, Problem> {
+        let Query(pairs) = pairs.map_err(|e| Problem::bad_query(e.body_text()))?;
+        let mut asked = Asked {
+            wanted: Wanted { limit: DEFAULT_LIMIT, ..Wanted::default() },
+            format: Format::Page,
+            extra: Vec::new(),
+            sort: format!("-{}", list.default_sort),
+        };
+        let mut cursor = None;
+        for (name, value) in pairs {
+            match name.as_str() {
+                "limit" => asked.wanted.limit = limit(&value)?,
+                "cursor" => cursor = Some(value),
+                "format" => asked.format = format(&value)?,
+                "q" => asked.wanted.words = words(&value)?,
+                "sort" => {
+                    asked.wanted.sort = Some(sort(list, &value)?);
+                    asked.sort = value;
+                }
+                other if extra.contains(&other) => asked.extra.push((name, value)),
+                _ => asked.wanted.filters.push(filter(list, &name, &value)?),
+            }
+        }
+        asked.wanted.after = cursor.map(|c| place(&c, &asked.sort)).transpose()?;
+        Ok(asked)
+    }
+
+    /// The value of a parameter that is the handler's.
+    pub(crate) fn extra(&self, name: &str) -> Option<&str> {
+        self.extra.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    /// True where a filter on this column was asked for.
+    pub(crate) fn filters(&self, column: &str) -> bool {
+        self.wanted.filters.iter().any(|f| f.column.name == column)
+    }
+
+    /// A part of a list as a page of this order.
+    pub(crate) fn page<T>(&self, part: Part<T>) -> Page<T> {
+        let next = part.next.map(|p| cursor(&p, &self.sort));
+        Page { rows: part.rows, next, total: part.total }
+    }
+
+    /// Answers with a page, or with all rows as a download called `name`.
+    pub(crate) async fn answer<T, F>(
+        self,
+        app: &App,
+        name: &'static str,
+        read: F,
+    ) -> Result<Response, Problem>
+    where
+        T: Serialize + Send + 'static,
+        F: Fn(&Store, &Wanted) -> Result<Part<T>, StoreError> + Send + 'static,
+    {
+        if self.format != Format::Page {
+            return Ok(download(app, self, name, read));
+        }
+        let page = app.read(move |store| Ok(self.page(read(store, &self.wanted)?))).await?;
+        Ok(Json(page).into_response())
+    }
+}
+
+/// A page of rows that are all at hand already.
+pub(crate) fn page_of<T>(mut rows: Vec<T>, limit: usize, offset: usize) -> Page<T> {
+    let total = rows.len();
+    let rows: Vec<T> = rows.drain(offset.min(total)..offset.saturating_add(limit).min(total)).collect();
+    let end = offset.saturating_add(rows.len());
+    let next = (end < total).then(|| URL_SAFE_NO_PAD.encode(end.to_string()));
+    Page { rows, next, total: total as u64 }
+}
+
+/// The place of a cursor that [`page_of`] gave.
+pub(crate) fn offset(cursor: &str) -> Result<usize, Problem> {
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|b| String::from_utf8(b).ok());
+    bytes.and_then(|t| t.parse().ok()).ok_or_else(|| Problem::bad_query("cursor: not one of this list"))
+}
+
+pub(crate) fn limit(value: &str) -> Result<usize, Problem> {
+    let limit = value.parse().ok().filter(|n| (1..=MAX_LIMIT).contains(n));
+    limit.ok_or_else(|| Problem::bad_query(format!("limit: from 1 to {MAX_LIMIT}")))
+}
+
+/// The words of a `q`.
+pub(crate) fn words(value: &str) -> Result<Vec<String>, Problem> {
+    let words: Vec<String> = value.split_whitespace().map(str::to_owned).collect();
+    if words.len() > MAX_VALUES || value.len() > 1_000 {
+        return Err(Problem::bad_query(format!("q: at most {MAX_VALUES} words and 1000 bytes")));
+    }
+    Ok(words)
+}
+
+fn format(value: &str) -> Result<Format, Problem> {
+    match value {
+        "csv" => Ok(Format::Csv),
+        "ndjson" => Ok(Format::Ndjson),
+        "json" => Ok(Format::Page),
+        _ => Err(Problem::bad_query("format: csv, ndjson or json")),
+    }
+}
+
+fn sort(list: &'static List, value: &str) -> Result<Sort, Problem> {
+    let (name, descending) = value.strip_prefix('-').map_or((value, false), |n| (n, true));
+    match list.column(name).filter(|c| c.sortable) {
+        Some(by) => Ok(Sort { by, descending }),
+        None => {
+            let names: Vec<&str> = list.columns.iter().filter(|c| c.sortable).map(|c| c.name).collect();
+            Err(Problem::bad_query(format!(
+                "sort: one of {}, `-` before it for the greatest first",
+                names.join(", ")
+            )))
+        }
+    }
+}
+
+fn filter(list: &'static List, name: &str, value: &str) -> Result<Filter, Problem> {
+    let unknown = || Problem::bad_query(format!("{name}: this list has no such parameter"));
+    let column = |n: &str| list.column(n).ok_or_else(unknown);
+    let of = |column, test| Ok(Filter { column, test });
+    match name {
+        "seen_after" | "seen_before" => {
+            let column = column("seen").or_else(|_| column("last_seen"))?;
+            let time = time(name, value)?;
+            return of(column, if name == "seen_after" { Test::AtLeast(time) } else { Test::AtMost(time) });
+        }
+        "first_after" => return of(column("first_seen")?, Test::AtLeast(time(name, value)?)),
+        _ => {}
+    }
+    if let Some(bound) = name.strip_prefix("min_") {
+        let column = column(bound)?;
+        return of(column, Test::AtLeast(number(column, name, value)?));
+    }
+    if let Some(bound) = name.strip_prefix("max_") {
+        let column = column(bound)?;
+        return of(column, Test::AtMost(number(column, name, value)?));
+    }
+    let named = list.column(&format!("{name}_name"));
+    let column = named.or_else(|| list.column(name)).ok_or_else(unknown)?;
+    if matches!(column.kind, ColumnKind::Integer | ColumnKind::Real | ColumnKind::Time) {
+        return Err(unknown());
+    }
+    match (name, value) {
+        ("sensitive", "true") => of(column, Test::Some(true)),
+        ("sensitive", "false") => of(column, Test::Some(false)),
+        ("sensitive", _) => Err(Problem::bad_query("sensitive: true or false")),
+        ("action", prefix) => of(column, Test::Prefix(prefix.to_owned())),
+        _ => {
+            let values: Vec<String> = value.split(',').map(str::to_owned).collect();
+            if values.len() > MAX_VALUES {
+                return Err(Problem::bad_query(format!("{name}: at most {MAX_VALUES} values")));
+            }
+            of(column, Test::Any(values))
+        }
+    }
+}
+
+fn time(name: &str, value: &str) -> Result<Value, Problem> {
+    let time = Ts::parse(value).map(|t| Value::Integer(t.0));
+    time.ok_or_else(|| Problem::bad_query(format!("{name}: a time as RFC 3339 has it, 2026-10-13T09:00:00Z")))
+}
+
+fn number(column: &Column, name: &str, value: &str) -> Result<Value, Problem> {
+    let number = match column.kind {
+        ColumnKind::Integer => value.parse().ok().map(Value::Integer),
+        ColumnKind::Real => value.parse().ok().filter(|n: &f64| n.is_finite()).map(Value::Real),
+        _ => return Err(Problem::bad_query(format!("{name}: this list has no such parameter"))),
+    };
+    number.ok_or_else(|| Problem::bad_query(format!("{name}: a number")))
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Plain {
+    Integer(i64),
+    Real(f64),
+    Text(String),
+}
+
+impl Plain {
+    fn of(value: &Value) -> Self {
+        match value {
+            Value::Integer(n) => Plain::Integer(*n),
+            Value::Real(x) => Plain::Real(*x),
+            Value::Text(t) => Plain::Text(t.clone()),
+            Value::Null | Value::Blob(_) => Plain::Text(String::new()),
+        }
+    }
+
+    fn value(self) -> Value {
+        match self {
+            Plain::Integer(n) => Value::Integer(n),
+            Plain::Real(x) => Value::Real(x),
+            Plain::Text(t) => Value::Text(t),
+        }
+    }
+}
+
+fn cursor(place: &Place, sort: &str) -> String {
+    let text = serde_json::to_vec(&(sort, Plain::of(&place.value), Plain::of(&place.id)));
+    URL_SAFE_NO_PAD.encode(text.unwrap_or_default())
+}
+
+fn place(cursor: &str, sort: &str) -> Result<Place, Problem> {
+    let bad = || Problem::bad_query("cursor: not one of this list in this order");
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
+    let (of, value, id): (String, Plain, Plain) = serde_json::from_slice(&bytes).map_err(|_| bad())?;
+    if of != sort {
+        return Err(bad());
+    }
+    Ok(Place { value: value.value(), id: id.value() })
+}
+
+fn download<T, F>(app: &App, asked: Asked, name: &'static str, read: F) -> Response
+where
+    T: Serialize + Send + 'static,
+    F: Fn(&Store, &Wanted) -> Result<Part<T>, StoreError> + Send + 'static,
+{
+    let (kind, ending) = match asked.format {
+        Format::Csv => ("text/csv; charset=utf-8", "csv"),
+        _ => ("application/x-ndjson", "ndjson"),
+    };
+    let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(4);
+    let app = App::clone(app);
+    let work = async move {
+        let mut rows = Rows { csv: asked.format == Format::Csv, columns: None };
+        let read = std::sync::Arc::new(std::sync::Mutex::new(read));
+        let mut wanted = Wanted { limit: MAX_LIMIT, ..asked.wanted };
+        let mut given = 0;
+        while given < MAX_DOWNLOAD {
+            let (read, now) = (std::sync::Arc::clone(&read), wanted.clone());
+            let part = app.read(move |store| {
+                let read = read.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                Ok(read(store, &now)?)
+            });
+            let Ok(part) = part.await else {
+                let _ = sender.send(Err(std::io::Error::other("the store could not be read"))).await;
+                return;
+            };
+            given += part.rows.len();
+            if sender.send(Ok(rows.write(&part.rows))).await.is_err() {
+                return;
+            }
+            match part.next {
+                Some(place) => wanted.after = Some(place),
+                None => return,
+            }
+        }
+    };
+    tokio::spawn(work);
+    let stream =
+        futures_util::stream::unfold(receiver, |mut r| async move { r.recv().await.map(|chunk| (chunk, r)) });
+    let mut response = Body::from_stream(stream).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}.{ending}\"")) {
+        headers.insert(header::CONTENT_DISPOSITION, value);
+    }
+    response
+}
+
+/// Rows as text; the columns of CSV are those of the first row.
+struct Rows {
+    csv: bool,
+    columns: Option<Vec<String>>,
+}
+
+impl Rows {
+    fn write<T: Serialize>(&mut self, rows: &[T]) -> Bytes {
+        let mut out = String::new();
+        for row in rows {
+            let Ok(value) = serde_json::to_value(row) else { continue };
+            if !self.csv {
+                out.push_str(&value.to_string());
+                out.push('\n');
+                continue;
+            }
+            let Some(fields) = value.as_object() else { continue };
+            let columns = self.columns.get_or_insert_with(|| {
+                let columns: Vec<String> = fields.keys().cloned().collect();
+                out.push_str(&line(columns.iter().map(|c| cell(&serde_json::Value::String(c.clone())))));
+                columns
+            });
+            out.push_str(&line(columns.iter().map(|c| fields.get(c).map_or_else(String::new, cell))));
+        }
+        Bytes::from(out)
+    }
+}
+
+fn line(cells: impl Iterator<Item = String>) -> String {
+    cells.collect::<Vec<_>>().join(",") + "\r\n"
+}
+
+/// A cell of CSV (RFC 4180). Text that a spreadsheet would take for a formula gets an apostrophe before it: it may be an attacker's.
+fn cell(value: &serde_json::Value) -> String {
+    let text = match value {
+        serde_json::Value::Null => return String::new(),
+        serde_json::Value::Bool(_) | serde_json::Value::Number(_) => return value.to_string(),
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let text = if formula { format!("'{text}") } else { text };
+    match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formulas_and_separators_are_text() {
+        let cell = |t: &str| cell(&serde_json::Value::String(t.to_owned()));
+        assert_eq!(cell("=cmd|' /C calc'!A0"), "'=cmd|' /C calc'!A0");
+        assert_eq!(cell("a,\"b\""), "\"a,\"\"b\"\"\"");
+        assert_eq!(cell("plain"), "plain");
+    }
+
+    #[test]
+    fn cursors_belong_to_their_order() {
+        let p = Place { value: Value::Integer(7), id: Value::Text("x".into()) };
+        assert_eq!(place(&cursor(&p, "-risk"), "-risk").unwrap(), p);
+        for (c, sort) in [(cursor(&p, "-risk"), "risk"), ("!".to_owned(), "-risk"), (String::new(), "-risk")]
+        {
+            assert!(place(&c, sort).is_err(), "{c}");
+        }
+    }
+}

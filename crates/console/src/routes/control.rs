@@ -1,0 +1,516 @@
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post, put};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sidetap_model::Ts;
+use sidetap_store::{ACTIONS, AUDIT, ActionItem, AllowedRow, AuditItem, Store};
+
+use crate::access::{Caller, Role};
+use crate::app::App;
+use crate::control::{Control, Decision, Done, Order, PolicySave, Refused, Undo};
+use crate::input::{Input, Segment};
+use crate::list::{self, Asked, Page, Pairs};
+use crate::problem::Problem;
+use crate::table::{Answer, Kind, Params, Route, of};
+
+pub(crate) fn routes() -> Vec<Route> {
+    let policies = "/api/v1/policies";
+    let paged = || Params::Named(&[("limit", Kind::Integer), ("cursor", Kind::Text), ("q", Kind::Text)]);
+    vec![
+        Route::new("GET", policies, Role::Viewer, get(rules)).says("The rules in force"),
+        Route::new("PUT", policies, Role::Operator, put(save)).says("Save a pack").body(of::<Save>()).large(),
+        Route::new("POST", "/api/v1/policies/check", Role::Viewer, post(check))
+            .says("Whether a pack can be read")
+            .body(of::<Check>())
+            .large(),
+        Route::new("POST", "/api/v1/policies/simulate", Role::Analyst, post(simulate))
+            .says("What a pack would do with what is stored")
+            .body(of::<Simulate>())
+            .large(),
+        Route::new("GET", "/api/v1/policies/versions", Role::Viewer, get(versions))
+            .says("Packs that were saved")
+            .query(paged())
+            .gives(Answer::Objects),
+        Route::new("GET", "/api/v1/approvals", Role::Viewer, get(approvals))
+            .says("What waits for somebody's word")
+            .query(Params::Named(&[
+                ("status", Kind::Text),
+                ("limit", Kind::Integer),
+                ("cursor", Kind::Text),
+                ("q", Kind::Text),
+            ]))
+            .gives(Answer::Objects),
+        Route::new("POST", "/api/v1/approvals/{id}/approve", Role::Operator, post(approve))
+            .says("Approve")
+            .body(of::<Word>()),
+        Route::new("POST", "/api/v1/approvals/{id}/reject", Role::Operator, post(reject))
+            .says("Reject")
+            .body(of::<Word>()),
+        Route::new("GET", "/api/v1/mitigation", Role::Viewer, get(devices)).says("Devices and how they are"),
+        Route::new("GET", "/api/v1/mitigation/entries", Role::Viewer, get(entries))
+            .says("What is on the devices")
+            .query(Params::Named(&[
+                ("device", Kind::Text),
+                ("response", Kind::Text),
+                ("limit", Kind::Integer),
+                ("cursor", Kind::Text),
+                ("q", Kind::Text),
+            ]))
+            .gives(Answer::Objects),
+        Route::new("POST", "/api/v1/mitigation/plan", Role::Viewer, post(plan))
+            .says("What a push would change")
+            .body(of::<Push>()),
+        Route::new("POST", "/api/v1/mitigation/push", Role::Operator, post(push))
+            .says("Push")
+            .body(of::<Push>()),
+        Route::new("POST", "/api/v1/mitigation/undo", Role::Operator, post(undo))
+            .says("Undo")
+            .body(of::<UndoBody>()),
+        Route::new("PUT", "/api/v1/mitigation/kill-switch", Role::Operator, put(kill))
+            .says("Stop every change of devices")
+            .body(of::<Switch>())
+            .gives(Answer::Empty),
+        Route::new("GET", "/api/v1/actions", Role::Viewer, get(actions))
+            .says("What was done")
+            .query(Params::List(&ACTIONS, &[]))
+            .gives(Answer::Page(of::<ActionItem>())),
+        Route::new("GET", "/api/v1/audit", Role::Analyst, get(audit))
+            .says("Who did what")
+            .query(Params::List(&AUDIT, &[]))
+            .gives(Answer::Page(of::<AuditItem>())),
+        Route::new("GET", "/api/v1/allow", Role::Viewer, get(allowed))
+            .says("Whom nothing is ever done against")
+            .query(paged())
+            .gives(Answer::Page(of::<Allowed>())),
+        Route::new("POST", "/api/v1/allow", Role::Operator, post(allow))
+            .says("Allow somebody")
+            .body(of::<Allow>())
+            .gives(Answer::Created(of::<Allowed>())),
+        Route::new("DELETE", "/api/v1/allow/{id}", Role::Operator, delete(disallow))
+            .says("Take that back")
+            .gives(Answer::Empty),
+    ]
+}
+
+/// A pack to save.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Save {
+    text: String,
+    comment: String,
+    /// The version that it was edited from.
+    version: u64,
+}
+
+/// A pack to check.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Check {
+    text: String,
+}
+
+/// A pack to simulate.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Simulate {
+    /// Null: the present policy.
+    text: Option<String>,
+}
+
+/// A yes or no.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Word {
+    note: Option<String>,
+}
+
+/// How to push.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Push {
+    #[serde(default)]
+    #[schema(required = false)]
+    force: bool,
+    #[serde(default)]
+    #[schema(required = false)]
+    dry_run: bool,
+}
+
+/// What to undo: one of these.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct UndoBody {
+    all: Option<bool>,
+    verdict: Option<String>,
+    policy: Option<String>,
+    campaign: Option<String>,
+    since: Option<Ts>,
+    #[serde(default)]
+    #[schema(required = false)]
+    dry_run: bool,
+}
+
+/// On or off.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Switch {
+    on: bool,
+}
+
+/// Whom to allow.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Allow {
+    kind: AllowKind,
+    value: String,
+    reason: String,
+    expires_at: Option<Ts>,
+}
+
+/// What can be allowed.
+#[derive(Clone, Copy, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "kebab-case")]
+enum AllowKind {
+    Ip,
+    Cidr,
+    Session,
+    Account,
+    ApiKey,
+    Fingerprint,
+}
+
+impl AllowKind {
+    const fn name(self) -> &'static str {
+        match self {
+            AllowKind::Ip => "ip",
+            AllowKind::Cidr => "cidr",
+            AllowKind::Session => "session",
+            AllowKind::Account => "account",
+            AllowKind::ApiKey => "api-key",
+            AllowKind::Fingerprint => "fingerprint",
+        }
+    }
+}
+
+/// Who is allowed.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Allowed {
+    #[serde(flatten)]
+    row: AllowedRow,
+    /// `console` or `configuration`; what the configuration says has the id 0 and cannot be taken back here.
+    source: String,
+}
+
+/// Asks policy or devices, reading the store.
+async fn ask(
+    app: &App,
+    f: impl FnOnce(&dyn Control, &Store) -> Done + Send + 'static,
+) -> Result<Json<Value>, Problem> {
+    let control = Arc::clone(&app.control);
+    app.read(move |store| Ok(f(&*control, store)?)).await.map(Json)
+}
+
+/// Has policy or devices changed, and writes down who did: before it is tried, and what came of it.
+async fn order(
+    app: &App,
+    caller: &Caller,
+    action: &'static str,
+    detail: Value,
+    f: impl FnOnce(&dyn Control, &mut Store) -> Done + Send + 'static,
+) -> Result<Json<Value>, Problem> {
+    let (control, now, caller) = (Arc::clone(&app.control), app.now(), caller.clone());
+    app.write(move |store| {
+        let result = f(&*control, store);
+        let mut detail = detail;
+        if let (Some(fields), Err(e)) = (detail.as_object_mut(), &result) {
+            fields.insert("refused".to_owned(), json!(e.to_string()));
+        }
+        store.record_audit(&caller.audit(now, action, detail))?;
+        Ok(result?)
+    })
+    .await
+    .map(Json)
+}
+
+async fn rules(State(app): State<App>) -> Result<Json<Value>, Problem> {
+    ask(&app, |c, store| c.policies(store)).await
+}
+
+async fn check(State(app): State<App>, Input(body): Input<Check>) -> Result<Json<Value>, Problem> {
+    ask(&app, move |c, _| c.check_policy(&body.text)).await
+}
+
+async fn simulate(State(app): State<App>, Input(body): Input<Simulate>) -> Result<Json<Value>, Problem> {
+    ask(&app, move |c, store| c.simulate(store, body.text.as_deref())).await
+}
+
+async fn save(
+    State(app): State<App>,
+    caller: Caller,
+    Input(body): Input<Save>,
+) -> Result<Json<Value>, Problem> {
+    let Save { text, comment, version } = body;
+    if comment.len() > 1_000 {
+        return Err(Problem::bad_body("comment: at most 1000 bytes"));
+    }
+    let detail = json!({ "comment": comment, "from": version });
+    let save = PolicySave { text, comment, version, by: caller.name.clone() };
+    order(&app, &caller, "policy.save", detail, move |c, store| c.save_policy(store, &save)).await
+}
+
+async fn versions(State(app): State<App>, pairs: Pairs) -> Result<Json<Page<Value>>, Problem> {
+    let part = PartOf::of(pairs, &[])?;
+    let Json(all) = ask(&app, |c, store| c.policy_versions(store)).await?;
+    Ok(Json(part.page(all)))
+}
+
+async fn approvals(State(app): State<App>, pairs: Pairs) -> Result<Json<Page<Value>>, Problem> {
+    let part = PartOf::of(pairs, &["status"])?;
+    let status = part.filter("status");
+    let Json(all) = ask(&app, move |c, store| c.approvals(store, status.as_deref())).await?;
+    Ok(Json(part.page(all)))
+}
+
+async fn approve(
+    State(app): State<App>,
+    caller: Caller,
+    Segment(id): Segment,
+    Input(word): Input<Word>,
+) -> Result<Json<Value>, Problem> {
+    decide(&app, &caller, &id, word, true).await
+}
+
+async fn reject(
+    State(app): State<App>,
+    caller: Caller,
+    Segment(id): Segment,
+    Input(word): Input<Word>,
+) -> Result<Json<Value>, Problem> {
+    decide(&app, &caller, &id, word, false).await
+}
+
+async fn decide(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    word: Word,
+    approve: bool,
+) -> Result<Json<Value>, Problem> {
+    let id = id.parse().map_err(|_| Problem::not_found("approval"))?;
+    let action = if approve { "approval.approve" } else { "approval.reject" };
+    let detail = json!({ "approval": id, "note": word.note });
+    let decision = Decision { id, approve, note: word.note, by: caller.name.clone() };
+    order(app, caller, action, detail, move |c, store| c.decide(store, &decision)).await
+}
+
+async fn devices(State(app): State<App>) -> Result<Json<Value>, Problem> {
+    ask(&app, |c, _| c.devices()).await
+}
+
+async fn entries(State(app): State<App>, pairs: Pairs) -> Result<Json<Page<Value>>, Problem> {
+    let part = PartOf::of(pairs, &["device", "response"])?;
+    let Json(all) = ask(&app, |c, store| c.entries(store)).await?;
+    Ok(Json(part.page(all)))
+}
+
+async fn plan(State(app): State<App>, Input(body): Input<Push>) -> Result<Json<Value>, Problem> {
+    ask(&app, move |c, store| c.plan(store, body.force)).await
+}
+
+async fn push(
+    State(app): State<App>,
+    caller: Caller,
+    Input(body): Input<Push>,
+) -> Result<Json<Value>, Problem> {
+    let order_ = Order { force: body.force, dry_run: body.dry_run, by: caller.name.clone() };
+    let detail = json!({ "force": body.force, "dry_run": body.dry_run });
+    order(&app, &caller, "mitigation.order", detail, move |c, store| c.push(store, &order_)).await
+}
+
+async fn undo(
+    State(app): State<App>,
+    caller: Caller,
+    Input(body): Input<UndoBody>,
+) -> Result<Json<Value>, Problem> {
+    let UndoBody { all, verdict, policy, campaign, since, dry_run } = body;
+    let named = [
+        (all == Some(true)).then_some(Undo::All),
+        verdict.map(Undo::Verdict),
+        policy.map(Undo::Policy),
+        campaign.map(Undo::Campaign),
+        since.map(Undo::Since),
+    ];
+    let mut named = named.into_iter().flatten();
+    let (Some(what), None) = (named.next(), named.next()) else {
+        return Err(Problem::bad_body("name one of all (true), verdict, policy, campaign and since"));
+    };
+    let detail = json!({ "what": format!("{what:?}"), "dry_run": dry_run });
+    let order_ = Order { force: false, dry_run, by: caller.name.clone() };
+    order(&app, &caller, "mitigation.undo-order", detail, move |c, store| c.undo(store, &order_, &what)).await
+}
+
+async fn kill(
+    State(app): State<App>,
+    caller: Caller,
+    Input(body): Input<Switch>,
+) -> Result<StatusCode, Problem> {
+    let (by, on) = (caller.name.clone(), body.on);
+    let detail = json!({ "on": on });
+    let Json(_) =
+        order(&app, &caller, "mitigation.kill-switch", detail, move |c, store| c.kill_switch(store, on, &by))
+            .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn actions(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
+    Asked::of(&ACTIONS, pairs, &[])?.answer(&app, "actions", Store::action_list).await
+}
+
+async fn audit(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
+    Asked::of(&AUDIT, pairs, &[])?.answer(&app, "audit", Store::audit_list).await
+}
+
+async fn allowed(State(app): State<App>, pairs: Pairs) -> Result<Json<Page<Allowed>>, Problem> {
+    let part = PartOf::of(pairs, &[])?;
+    let (now, control) = (app.now(), Arc::clone(&app.control));
+    let rows = app
+        .read(move |store| {
+            let own =
+                store.allowed(now)?.into_iter().map(|row| Allowed { row, source: "console".to_owned() });
+            let policies = control.policies(store).unwrap_or_default();
+            let listed = policies.get("allow").and_then(Value::as_array).cloned().unwrap_or_default();
+            Ok(own.chain(listed.iter().map(of_configuration)).collect::<Vec<_>>())
+        })
+        .await?;
+    let words = part.words.clone();
+    let found = rows.into_iter().filter(|a| {
+        let text = format!("{} {} {}", a.row.kind, a.row.value, a.row.reason).to_lowercase();
+        words.iter().all(|w| text.contains(w))
+    });
+    Ok(Json(list::page_of(found.collect(), part.limit, part.offset)))
+}
+
+fn of_configuration(entry: &Value) -> Allowed {
+    let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let row = AllowedRow {
+        id: 0,
+        kind: text("kind"),
+        value: text("value"),
+        reason: text("reason"),
+        by: String::new(),
+        at: Ts(0),
+        expires_at: None,
+    };
+    Allowed { row, source: "configuration".to_owned() }
+}
+
+async fn allow(
+    State(app): State<App>,
+    caller: Caller,
+    Input(body): Input<Allow>,
+) -> Result<Response, Problem> {
+    let Allow { kind, value, reason, expires_at } = body;
+    let fits = match kind {
+        AllowKind::Ip => value.parse::<std::net::IpAddr>().is_ok(),
+        AllowKind::Cidr => is_network(&value),
+        _ => !value.is_empty() && value.len() <= 1_000,
+    };
+    if !fits {
+        return Err(Problem::bad_body(format!("value: not one of kind {}", kind.name())));
+    }
+    if reason.is_empty() || reason.len() > 1_000 {
+        return Err(Problem::bad_body("reason: 1 to 1000 bytes"));
+    }
+    let now = app.now();
+    let mut row = AllowedRow {
+        id: 0,
+        kind: kind.name().to_owned(),
+        value,
+        reason,
+        by: caller.name.clone(),
+        at: now,
+        expires_at,
+    };
+    let row = app
+        .write(move |store| {
+            row.id = store.allow(&row)?;
+            let detail = json!({ "kind": row.kind, "value": row.value, "reason": row.reason, "expires_at": row.expires_at });
+            store.record_audit(&caller.audit(now, "allow.add", detail))?;
+            Ok(row)
+        })
+        .await?;
+    Ok((StatusCode::CREATED, Json(Allowed { row, source: "console".to_owned() })).into_response())
+}
+
+fn is_network(value: &str) -> bool {
+    let Some((base, length)) = value.split_once('/') else { return false };
+    let Ok(base) = base.parse::<std::net::IpAddr>() else { return false };
+    let most = if base.is_ipv4() { 32 } else { 128 };
+    length.parse::<u8>().is_ok_and(|l| l <= most)
+}
+
+async fn disallow(
+    State(app): State<App>,
+    caller: Caller,
+    Segment(id): Segment,
+) -> Result<StatusCode, Problem> {
+    let id: u64 = id.parse().map_err(|_| Problem::not_found("entry"))?;
+    let now = app.now();
+    app.write(move |store| {
+        let Some(row) = store.disallow(id, now)? else {
+            return Err(Refused::NotFound("there is no such entry".into()).into());
+        };
+        let detail = json!({ "kind": row.kind, "value": row.value });
+        Ok(store.record_audit(&caller.audit(now, "allow.remove", detail))?)
+    })
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What part of a list that is all at hand is wanted.
+struct PartOf {
+    limit: usize,
+    offset: usize,
+    words: Vec<String>,
+    filters: Vec<(String, Vec<String>)>,
+}
+
+impl PartOf {
+    fn of(pairs: Pairs, filters: &[&str]) -> Result<Self, Problem> {
+        let axum::extract::Query(pairs) = pairs.map_err(|e| Problem::bad_query(e.body_text()))?;
+        let mut part = PartOf { limit: 100, offset: 0, words: Vec::new(), filters: Vec::new() };
+        for (name, value) in pairs {
+            match name.as_str() {
+                "limit" => part.limit = list::limit(&value)?,
+                "cursor" => part.offset = list::offset(&value)?,
+                "q" => part.words = list::words(&value)?.iter().map(|w| w.to_lowercase()).collect(),
+                other if filters.contains(&other) => {
+                    part.filters.push((name, value.split(',').map(str::to_owned).collect()));
+                }
+                _ => return Err(Problem::bad_query(format!("{name}: this list has no such parameter"))),
+            }
+        }
+        Ok(part)
+    }
+
+    fn filter(&self, name: &str) -> Option<String> {
+        self.filters.iter().find(|(n, _)| n == name).and_then(|(_, v)| v.first().cloned())
+    }
+
+    fn page(&self, all: Value) -> Page<Value> {
+        let Value::Array(mut rows) = all else { return list::page_of(Vec::new(), self.limit, self.offset) };
+        rows.retain(|row| {
+            let text = row.to_string().to_lowercase();
+            let is = |name: &str, values: &Vec<String>| {
+                row.get(name).and_then(Value::as_str).is_some_and(|v| values.iter().any(|w| w == v))
+            };
+            self.words.iter().all(|w| text.contains(w)) && self.filters.iter().all(|(n, v)| is(n, v))
+        });
+        list::page_of(rows, self.limit, self.offset)
+    }
+}

@@ -1,0 +1,290 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, patch};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use sidetap_model::rows::{EndpointRow, SensitiveRow};
+use sidetap_store::{
+    CAMPAIGNS, CHANGES, CallPoint, CampaignItem, Change, ENDPOINTS, EndpointItem, FINDINGS, Filter,
+    FindingItem, HostItem, List, Notes, Store, Test, VERDICTS, VerdictItem, Wanted,
+};
+
+use crate::access::{Caller, Role};
+use crate::app::App;
+use crate::input::{Input, Segment, given};
+use crate::list::{self, Asked, Page, Pairs};
+use crate::problem::Problem;
+use crate::table::{Answer, Kind, Params, Route, of};
+
+/// The name under which a store keeps OpenAPI documents.
+const OPENAPI: &str = "openapi";
+/// How deep references are put in place of their names.
+const DEPTH: usize = 24;
+
+pub(crate) fn routes() -> Vec<Route> {
+    let one = "/api/v1/endpoints/{id}";
+    vec![
+        Route::new("GET", "/api/v1/hosts", Role::Viewer, get(hosts))
+            .says("Hosts of the inventory")
+            .query(Params::Named(&[
+                ("limit", Kind::Integer),
+                ("cursor", Kind::Text),
+                ("q", Kind::Text),
+                ("sort", Kind::Text),
+            ]))
+            .gives(Answer::Page(of::<HostItem>())),
+        Route::new("GET", "/api/v1/hosts/{host}/openapi", Role::Viewer, get(openapi))
+            .says("OpenAPI of what was seen of a host"),
+        Route::new("GET", "/api/v1/endpoints", Role::Viewer, get(endpoints))
+            .says("Endpoints of the inventory")
+            .query(Params::List(&ENDPOINTS, &[]))
+            .gives(Answer::Page(of::<EndpointItem>())),
+        Route::new("GET", one, Role::Viewer, get(endpoint))
+            .says("An endpoint")
+            .gives(Answer::One(of::<EndpointPage>())),
+        Route::new("PATCH", one, Role::Analyst, patch(note))
+            .says("Label an endpoint")
+            .body(of::<NotesChange>())
+            .gives(Answer::Empty),
+    ]
+}
+
+/// An endpoint with all that is known about it.
+#[derive(Serialize, utoipa::ToSchema)]
+struct EndpointPage {
+    endpoint: EndpointRow,
+    labels: Vec<String>,
+    owner: Option<String>,
+    note: Option<String>,
+    /// Its operation of the OpenAPI document, references resolved.
+    #[schema(value_type = Option<Object>)]
+    operation: Option<Value>,
+    sensitive: Vec<SensitiveRow>,
+    findings: Vec<FindingItem>,
+    campaigns: Vec<CampaignItem>,
+    abusers: Vec<VerdictItem>,
+    traffic: Calls,
+    history: Vec<Change>,
+}
+
+/// Calls over time.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Calls {
+    bucket_s: u64,
+    points: Vec<CallPoint>,
+}
+
+/// Labels, owner and note; what is left out stays.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NotesChange {
+    labels: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    owner: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    note: Option<Option<String>>,
+}
+
+async fn endpoints(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
+    Asked::of(&ENDPOINTS, pairs, &[])?.answer(&app, "endpoints", Store::endpoint_list).await
+}
+
+async fn hosts(State(app): State<App>, pairs: Pairs) -> Result<Json<Page<HostItem>>, Problem> {
+    let axum::extract::Query(pairs) = pairs.map_err(|e| Problem::bad_query(e.body_text()))?;
+    let (mut limit, mut offset, mut words, mut sort) = (100, 0, Vec::new(), "-risk".to_owned());
+    for (name, value) in pairs {
+        match name.as_str() {
+            "limit" => limit = list::limit(&value)?,
+            "cursor" => offset = list::offset(&value)?,
+            "q" => words = list::words(&value)?,
+            "sort" => sort = value,
+            _ => return Err(Problem::bad_query(format!("{name}: this list has no such parameter"))),
+        }
+    }
+    let by = sort.trim_start_matches('-').to_owned();
+    if !["risk", "calls", "endpoints", "host", "last_seen"].contains(&by.as_str()) {
+        return Err(Problem::bad_query("sort: one of risk, calls, endpoints, host, last_seen"));
+    }
+    let mut rows = app.read(|store| Ok(store.hosts(&documents(store)?.keys().cloned().collect())?)).await?;
+    rows.retain(|h| words.iter().all(|w| h.host.contains(&w.to_lowercase())));
+    rows.sort_by(|a, b| match by.as_str() {
+        "risk" => a.risk.cmp(&b.risk),
+        "calls" => a.calls.cmp(&b.calls),
+        "endpoints" => a.endpoints.cmp(&b.endpoints),
+        "last_seen" => a.last_seen.cmp(&b.last_seen),
+        _ => a.host.cmp(&b.host),
+    });
+    if sort.starts_with('-') {
+        rows.reverse();
+    }
+    Ok(Json(list::page_of(rows, limit, offset)))
+}
+
+async fn openapi(State(app): State<App>, Segment(host): Segment) -> Result<Response, Problem> {
+    let document = app.read(move |store| Ok(documents(store)?.remove(&host).map(|d| (host, d)))).await?;
+    let Some((host, document)) = document else { return Err(Problem::not_found("OpenAPI document")) };
+    let name: String = host
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c } else { '_' })
+        .collect();
+    let mut response = Json(document).into_response();
+    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}.json\"")) {
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
+    }
+    Ok(response)
+}
+
+async fn endpoint(State(app): State<App>, Segment(id): Segment) -> Result<Json<EndpointPage>, Problem> {
+    let read = move |store: &Store| {
+        let Some(item) = store.endpoint(&id)? else { return Err(Problem::not_found("endpoint")) };
+        let row = item.row;
+        let id = row.id.to_string();
+        let notes = store.notes("endpoint", &id)?;
+        let place = format!("{} {}{}", row.method, row.host, row.template);
+        let campaigns = store.campaign_list(&where_(&CAMPAIGNS, "endpoint", &place))?.rows;
+        let host = format!("{}{}", row.host, row.template);
+        let points = store.calls(&id)?;
+        let width = points.windows(2).map(span_s).min().unwrap_or(60);
+        Ok(EndpointPage {
+            operation: documents(store)?
+                .get(&row.host)
+                .and_then(|d| operation(d, &row.template, &row.method)),
+            sensitive: store.sensitive_of(&id)?,
+            findings: store.finding_list(&where_(&FINDINGS, "endpoint", &id))?.rows,
+            campaigns,
+            abusers: store.verdict_list(&where_(&VERDICTS, "host", &host))?.rows,
+            traffic: Calls { bucket_s: width, points },
+            history: history(store, &id)?,
+            labels: notes.labels,
+            owner: notes.owner,
+            note: notes.note,
+            endpoint: row,
+        })
+    };
+    app.read(read).await.map(Json)
+}
+
+fn span_s(points: &[CallPoint]) -> u64 {
+    match points {
+        [a, b] => u64::try_from(b.ts.since(a.ts) / 1_000_000_000).unwrap_or(60).max(1),
+        _ => 60,
+    }
+}
+
+fn history(store: &Store, id: &str) -> Result<Vec<Change>, Problem> {
+    let mut wanted = where_(&CHANGES, "id", id);
+    wanted.filters.extend(where_(&CHANGES, "kind", "endpoint").filters);
+    Ok(store.change_list(&wanted)?.rows)
+}
+
+async fn note(
+    State(app): State<App>,
+    caller: Caller,
+    Segment(id): Segment,
+    Input(change): Input<NotesChange>,
+) -> Result<StatusCode, Problem> {
+    let exists = |store: &Store, id: &str| Ok(store.endpoint(id)?.map(|e| e.row.id.to_string()));
+    keep_notes(&app, caller, "endpoint", id, change, exists).await
+}
+
+/// Keeps labels, owner and note of a thing that exists.
+pub(crate) async fn keep_notes(
+    app: &App,
+    caller: Caller,
+    kind: &'static str,
+    id: String,
+    change: NotesChange,
+    exists: impl Fn(&Store, &str) -> Result<Option<String>, Problem> + Send + 'static,
+) -> Result<StatusCode, Problem> {
+    let labels = change.labels.as_deref().unwrap_or_default();
+    let long = |t: &Option<Option<String>>, n| t.iter().flatten().any(|t| t.len() > n);
+    if labels.len() > 20
+        || labels.iter().any(|l| l.is_empty() || l.len() > 64)
+        || long(&change.owner, 200)
+        || long(&change.note, 4_000)
+    {
+        return Err(Problem::bad_body("at most 20 labels of 1 to 64 bytes, an owner of 200, a note of 4000"));
+    }
+    let now = app.now();
+    app.write(move |store| {
+        let Some(id) = exists(store, &id)? else { return Err(Problem::not_found(kind)) };
+        let old = store.notes(kind, &id)?;
+        let notes = Notes {
+            labels: change.labels.unwrap_or(old.labels),
+            owner: change.owner.unwrap_or(old.owner),
+            note: change.note.unwrap_or(old.note),
+        };
+        store.put_notes(kind, &id, &notes)?;
+        let detail = json!({"id": id, "labels": notes.labels, "owner": notes.owner, "note": notes.note});
+        Ok(store.record_audit(&caller.audit(now, &format!("{kind}.note"), detail))?)
+    })
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The first 100 rows of which a column is, or has, this.
+pub(crate) fn where_(list: &'static List, column: &str, value: &str) -> Wanted {
+    let filters =
+        list.column(column).map(|column| Filter { column, test: Test::Any(vec![value.to_owned()]) });
+    Wanted { filters: filters.into_iter().collect(), limit: 100, ..Wanted::default() }
+}
+
+/// OpenAPI documents by host.
+fn documents(store: &Store) -> Result<BTreeMap<String, Value>, Problem> {
+    let Some(bytes) = store.state(OPENAPI)? else { return Ok(BTreeMap::new()) };
+    Ok(serde_json::from_slice(&bytes).unwrap_or_default())
+}
+
+/// An operation of a document with its references resolved.
+fn operation(document: &Value, template: &str, method: &str) -> Option<Value> {
+    let operation = document.get("paths")?.get(template)?.get(method.to_ascii_lowercase())?;
+    Some(resolved(document, operation, DEPTH, &mut BTreeSet::new()))
+}
+
+/// A part of a document with what it refers to in place of the references; one to what it is a part of stays.
+fn resolved(document: &Value, part: &Value, depth: usize, within: &mut BTreeSet<String>) -> Value {
+    if depth == 0 {
+        return part.clone();
+    }
+    match part {
+        Value::Array(items) => {
+            Value::Array(items.iter().map(|i| resolved(document, i, depth - 1, within)).collect())
+        }
+        Value::Object(fields) => {
+            let name = fields.get("$ref").and_then(Value::as_str);
+            let Some((name, target)) = name.and_then(|n| Some((n, document.pointer(n.strip_prefix('#')?)?)))
+            else {
+                let each = fields.iter().map(|(k, v)| (k.clone(), resolved(document, v, depth - 1, within)));
+                return Value::Object(each.collect::<Map<_, _>>());
+            };
+            if !within.insert(name.to_owned()) {
+                return part.clone();
+            }
+            let whole = resolved(document, target, depth - 1, within);
+            within.remove(name);
+            whole
+        }
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_resolved_and_circles_end() {
+        let document = json!({
+            "paths": {"/a": {"get": {"responses": {"$ref": "#/components/R"}}}},
+            "components": {"R": {"x": {"$ref": "#/components/R"}, "y": 1}}
+        });
+        let operation = operation(&document, "/a", "GET").unwrap();
+        assert_eq!(operation, json!({"responses": {"x": {"$ref": "#/components/R"}, "y": 1}}));
+    }
+}

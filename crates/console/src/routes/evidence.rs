@@ -1,0 +1,77 @@
+use axum::Json;
+use axum::extract::State;
+use axum::routing::get;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::access::{Caller, Role};
+use crate::app::App;
+use crate::input::Segment;
+use crate::list::Pairs;
+use crate::problem::Problem;
+use crate::table::{Answer, Kind, Params, Route, of};
+
+/// Exchanges in one answer.
+const MAX_IDS: usize = 200;
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::new("GET", "/api/v1/exchanges", Role::Analyst, get(several))
+            .says("Exchanges by id; audited")
+            .query(Params::Named(&[("ids", Kind::Text)]))
+            .gives(Answer::One(of::<Exchanges>())),
+        Route::new("GET", "/api/v1/exchanges/{id}", Role::Analyst, get(one)).says("An exchange; audited"),
+    ]
+}
+
+/// Exchanges that were kept.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct Exchanges {
+    /// Lines of `exchanges.ndjson`, with `why` and `weight`.
+    #[schema(value_type = Vec<Object>)]
+    rows: Vec<Value>,
+    /// Ids of those that are not kept, or not any more.
+    missing: Vec<String>,
+}
+
+async fn several(State(app): State<App>, caller: Caller, pairs: Pairs) -> Result<Json<Exchanges>, Problem> {
+    let axum::extract::Query(pairs) = pairs.map_err(|e| Problem::bad_query(e.body_text()))?;
+    let mut ids = Vec::new();
+    for (name, value) in pairs {
+        match name.as_str() {
+            "ids" => ids.extend(value.split(',').filter(|i| !i.is_empty()).map(str::to_owned)),
+            _ => return Err(Problem::bad_query(format!("{name}: no such parameter"))),
+        }
+    }
+    if ids.len() > MAX_IDS {
+        return Err(Problem::bad_query(format!("ids: at most {MAX_IDS}")));
+    }
+    exchanges(&app, &caller, json!({}), ids).await.map(Json)
+}
+
+async fn one(State(app): State<App>, caller: Caller, Segment(id): Segment) -> Result<Json<Value>, Problem> {
+    let found = exchanges(&app, &caller, json!({}), vec![id]).await?;
+    found.rows.into_iter().next().map(Json).ok_or_else(|| Problem::not_found("exchange"))
+}
+
+/// Exchanges of these ids; that somebody looked is written down before they see anything.
+pub(crate) async fn exchanges(
+    app: &App,
+    caller: &Caller,
+    mut of: Value,
+    mut ids: Vec<String>,
+) -> Result<Exchanges, Problem> {
+    ids.truncate(MAX_IDS);
+    if let Some(fields) = of.as_object_mut() {
+        fields.insert("exchanges".to_owned(), json!(ids));
+    }
+    let audit = caller.audit(app.now(), "evidence.read", of);
+    app.write(move |store| Ok(store.record_audit(&audit)?)).await?;
+    app.read(move |store| {
+        let rows = store.exchanges(&ids)?;
+        let kept: Vec<&str> = rows.iter().map(|(id, _)| id.as_str()).collect();
+        let missing = ids.iter().filter(|id| !kept.contains(&id.as_str())).cloned().collect();
+        Ok(Exchanges { rows: rows.into_iter().map(|(_, exchange)| exchange).collect(), missing })
+    })
+    .await
+}

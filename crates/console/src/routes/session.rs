@@ -1,0 +1,262 @@
+use std::net::IpAddr;
+
+use axum::extract::{Extension, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post, put};
+use axum::{Json, http::HeaderMap};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sidetap_model::Ts;
+use sidetap_store::NewSession;
+
+use crate::access::{Caller, Credential, Peer, Role, SESSION_S, Secret, clear_cookie, cookie};
+use crate::app::App;
+use crate::input::Input;
+use crate::problem::Problem;
+use crate::table::{Answer, Route, of};
+
+pub(crate) fn routes() -> Vec<Route> {
+    let path = "/api/v1/session";
+    vec![
+        Route::open("GET", "/api/v1/setup", get(setup)).says("Whether the administrator is still to be made"),
+        Route::open("POST", "/api/v1/setup", post(set_up))
+            .says("Make the administrator")
+            .body(of::<SetUp>())
+            .gives(Answer::Created(of::<Session>())),
+        Route::open("POST", path, post(log_in))
+            .says("Log in")
+            .body(of::<LogIn>())
+            .gives(Answer::One(of::<Session>())),
+        Route::new("GET", path, Role::Viewer, get(me))
+            .says("Who is logged in")
+            .gives(Answer::One(of::<Session>())),
+        Route::new("DELETE", path, Role::Viewer, delete(log_out)).says("Log out").gives(Answer::Empty),
+        Route::new("PUT", "/api/v1/session/password", Role::Viewer, put(change_password))
+            .says("Change one's own password")
+            .body(of::<NewPassword>())
+            .gives(Answer::Empty),
+    ]
+}
+
+/// What makes the administrator.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SetUp {
+    /// The one-time token that the first start printed.
+    token: String,
+    name: String,
+    password: String,
+}
+
+/// A log-in.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct LogIn {
+    name: String,
+    password: String,
+}
+
+/// A change of password.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewPassword {
+    old: String,
+    new: String,
+}
+
+/// Who is logged in.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Session {
+    user: User,
+    /// What every change in a session carries in the header `X-Sidetap-CSRF`; null with a token.
+    csrf: Option<String>,
+    /// When it ends; null where it does not.
+    expires_at: Option<Ts>,
+    /// `session` or `token`.
+    kind: String,
+}
+
+/// A user as others see them.
+#[derive(Serialize, utoipa::ToSchema)]
+struct User {
+    name: String,
+    role: Role,
+}
+
+async fn setup(State(app): State<App>) -> Json<Value> {
+    Json(json!({ "required": app.access.awaits_setup() }))
+}
+
+async fn set_up(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Input(body): Input<SetUp>,
+) -> Result<Response, Problem> {
+    if !app.access.awaits_setup() {
+        return Err(Problem::conflict("the administrator is made already"));
+    }
+    let keys = keys("set-up", peer);
+    refuse_locked(&app, &keys)?;
+    if !app.access.is_setup(body.token.trim()) {
+        app.access.lockout.failed(&keys, app.now());
+        let detail = "this is not the token that the first start printed";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "setup-required", "wrong token", detail));
+    }
+    let name = valid_name(&body.name)?;
+    let hashed = app.access.passwords.hash(body.password).await?;
+    let now = app.now();
+    let user = name.clone();
+    let made = app.write(move |store| Ok(store.add_first_user(&user, &hashed, now)?)).await?;
+    app.access.end_setup();
+    if !made {
+        return Err(Problem::conflict("the administrator is made already"));
+    }
+    let mut response = begin(&app, name, Role::Admin, "session.set-up").await?;
+    *response.status_mut() = StatusCode::CREATED;
+    Ok(response)
+}
+
+async fn log_in(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Input(body): Input<LogIn>,
+) -> Result<Response, Problem> {
+    let keys = keys(&body.name, peer);
+    refuse_locked(&app, &keys)?;
+    let name = body.name.clone();
+    let hashed = app.read(move |store| Ok(store.password(&name)?)).await?;
+    if !app.access.passwords.verify(body.password, hashed).await? {
+        app.access.lockout.failed(&keys, app.now());
+        let detail = "there is no such user, or the password is another one";
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, "not-logged-in", "not logged in", detail));
+    }
+    if let Some(key) = keys.first() {
+        app.access.lockout.worked(key);
+    }
+    let name = body.name.clone();
+    let now = app.now();
+    let user = app.read(move |store| Ok(store.users(now)?.into_iter().find(|u| u.name == name))).await?;
+    match user.and_then(|u| u.role.parse().ok()) {
+        Some(role) => begin(&app, body.name, role, "session.log-in").await,
+        None => Err(Problem::conflict("the user was removed meanwhile")),
+    }
+}
+
+/// Begins a session and says so.
+async fn begin(app: &App, name: String, role: Role, action: &'static str) -> Result<Response, Problem> {
+    let random = |prefix| {
+        Secret::random(prefix).map_err(|_| {
+            let detail = "the system gave no random numbers";
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", "failed", detail)
+        })
+    };
+    let (secret, csrf) = (random("")?, random("")?.show().to_owned());
+    let (hash, now) = (secret.hash(), app.now());
+    let expires_at = now.plus(SESSION_S * 1_000_000_000);
+    let caller =
+        Caller { name, role, credential: Credential::Session { hash, csrf: csrf.clone(), expires_at } };
+    let audit = caller.audit(now, action, json!({ "role": role.name() }));
+    let (user, token) = (caller.name.clone(), csrf.clone());
+    app.write(move |store| {
+        store.add_session(&NewSession { hash: &hash, user: &user, csrf: &token, expires_at }, now)?;
+        Ok(store.record_audit(&audit)?)
+    })
+    .await?;
+    let mut response = Json(session(&caller)).into_response();
+    set_cookie(response.headers_mut(), &cookie(&secret, app.about.tls));
+    Ok(response)
+}
+
+async fn me(caller: Caller) -> Json<Session> {
+    Json(session(&caller))
+}
+
+async fn log_out(State(app): State<App>, caller: Caller) -> Result<Response, Problem> {
+    if let Credential::Session { hash, .. } = caller.credential {
+        let audit = caller.audit(app.now(), "session.log-out", json!({}));
+        app.write(move |store| {
+            store.end_session(&hash)?;
+            Ok(store.record_audit(&audit)?)
+        })
+        .await?;
+    }
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    set_cookie(response.headers_mut(), &clear_cookie(app.about.tls));
+    Ok(response)
+}
+
+async fn change_password(
+    State(app): State<App>,
+    caller: Caller,
+    Extension(peer): Extension<Peer>,
+    Input(body): Input<NewPassword>,
+) -> Result<StatusCode, Problem> {
+    let keys = keys(&caller.name, peer);
+    refuse_locked(&app, &keys)?;
+    let name = caller.name.clone();
+    let hashed = app.read(move |store| Ok(store.password(&name)?)).await?;
+    if !app.access.passwords.verify(body.old, hashed).await? {
+        app.access.lockout.failed(&keys, app.now());
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "role",
+            "not allowed",
+            "the old password is another one",
+        ));
+    }
+    let hashed = app.access.passwords.hash(body.new).await?;
+    let now = app.now();
+    let audit = caller.audit(now, "user.password", json!({ "user": caller.name }));
+    app.write(move |store| {
+        store.change_user(&caller.name, None, None, Some(&hashed))?;
+        if let Credential::Session { hash, csrf, expires_at } = &caller.credential {
+            store
+                .add_session(&NewSession { hash, user: &caller.name, csrf, expires_at: *expires_at }, now)?;
+        }
+        Ok(store.record_audit(&audit)?)
+    })
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn session(caller: &Caller) -> Session {
+    let (csrf, expires_at, kind) = match &caller.credential {
+        Credential::Session { csrf, expires_at, .. } => (Some(csrf.clone()), Some(*expires_at), "session"),
+        Credential::Token { .. } => (None, None, "token"),
+    };
+    let user = User { name: caller.name.clone(), role: caller.role };
+    Session { user, csrf, expires_at, kind: kind.to_owned() }
+}
+
+fn set_cookie(headers: &mut HeaderMap, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(header::SET_COOKIE, value);
+    }
+}
+
+/// By what failures are counted: the name and, where it is not this machine's own (a proxy's), the address.
+fn keys(name: &str, Peer(peer): Peer) -> Vec<String> {
+    let name: String = name.chars().take(100).collect();
+    let ip: IpAddr = peer.ip();
+    let mut keys = vec![format!("name:{name}")];
+    keys.extend((!ip.is_loopback()).then(|| format!("ip:{ip}")));
+    keys
+}
+
+fn refuse_locked(app: &App, keys: &[String]) -> Result<(), Problem> {
+    match app.access.lockout.wait(keys, app.now()) {
+        Some(seconds) => Err(Problem::locked_out(seconds)),
+        None => Ok(()),
+    }
+}
+
+/// A user's name: letters, digits and `. _ - @`, at most 64.
+pub(crate) fn valid_name(name: &str) -> Result<String, Problem> {
+    let fits = (1..=64).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@'));
+    match fits {
+        true => Ok(name.to_owned()),
+        false => Err(Problem::bad_body("name: 1 to 64 letters, digits, `.`, `_`, `-` and `@`")),
+    }
+}

@@ -1,0 +1,141 @@
+//! The routes: one table from which both the router and the description are made, so that neither knows a route, role or answer
+//! that the other does not.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::MethodRouter;
+use sidetap_store::List;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::access::{Role, authorize};
+use crate::app::App;
+
+/// Bytes of a body.
+const BODY: usize = 1 << 20;
+/// Bytes of a policy.
+pub(crate) const LARGE_BODY: usize = 8 << 20;
+
+/// A route.
+pub(crate) struct Route {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    /// What it takes; nothing for what anybody may.
+    pub(crate) role: Option<Role>,
+    pub(crate) summary: &'static str,
+    pub(crate) query: Params,
+    pub(crate) body: Option<TypeOf>,
+    pub(crate) answer: Answer,
+    pub(crate) handler: MethodRouter<App>,
+    pub(crate) large: bool,
+}
+
+/// Parameters of a query string.
+pub(crate) enum Params {
+    None,
+    /// Those of a list, and more.
+    List(&'static List, &'static [&'static str]),
+    /// These, with what they are.
+    Named(&'static [(&'static str, Kind)]),
+}
+
+/// What a parameter is.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    Text,
+    Integer,
+    Time,
+}
+
+/// What is answered.
+pub(crate) enum Answer {
+    /// 204.
+    Empty,
+    /// 200 with one thing.
+    One(TypeOf),
+    /// 201 with one thing.
+    Created(TypeOf),
+    /// 200 with a page.
+    Page(TypeOf),
+    /// 200 with an object whose fields docs/api.md tells.
+    Object,
+    /// 200 with a page of such objects.
+    Objects,
+    /// 200 with something that is not JSON.
+    Raw(&'static str),
+}
+
+/// A type and how it is described.
+pub(crate) struct TypeOf {
+    pub(crate) name: String,
+    pub(crate) add: fn(&mut Vec<(String, RefOr<Schema>)>),
+}
+
+/// Describes a type.
+pub(crate) fn of<T: ToSchema>() -> TypeOf {
+    fn add<T: ToSchema>(all: &mut Vec<(String, RefOr<Schema>)>) {
+        all.push((T::name().into_owned(), <T as PartialSchema>::schema()));
+        T::schemas(all);
+    }
+    TypeOf { name: T::name().into_owned(), add: add::<T> }
+}
+
+impl Route {
+    pub(crate) fn new(
+        method: &'static str,
+        path: &'static str,
+        role: Role,
+        handler: MethodRouter<App>,
+    ) -> Self {
+        Route {
+            method,
+            path,
+            role: Some(role),
+            summary: "",
+            query: Params::None,
+            body: None,
+            answer: Answer::Object,
+            handler,
+            large: false,
+        }
+    }
+
+    /// A route that anybody may.
+    pub(crate) fn open(method: &'static str, path: &'static str, handler: MethodRouter<App>) -> Self {
+        Route { role: None, ..Route::new(method, path, Role::Viewer, handler) }
+    }
+
+    pub(crate) fn says(self, summary: &'static str) -> Self {
+        Route { summary, ..self }
+    }
+
+    pub(crate) fn query(self, query: Params) -> Self {
+        Route { query, ..self }
+    }
+
+    pub(crate) fn body(self, body: TypeOf) -> Self {
+        Route { body: Some(body), ..self }
+    }
+
+    pub(crate) fn gives(self, answer: Answer) -> Self {
+        Route { answer, ..self }
+    }
+
+    pub(crate) fn large(self) -> Self {
+        Route { large: true, ..self }
+    }
+}
+
+/// The router of a table.
+pub(crate) fn router(app: &App, routes: Vec<Route>) -> Router<App> {
+    routes.into_iter().fold(Router::new(), |router, route| {
+        let limit = DefaultBodyLimit::max(if route.large { LARGE_BODY } else { BODY });
+        let handler = route.handler.layer(limit);
+        let handler = match route.role {
+            Some(role) => handler.route_layer(from_fn_with_state((App::clone(app), role), authorize)),
+            None => handler,
+        };
+        router.route(route.path, handler)
+    })
+}

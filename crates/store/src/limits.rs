@@ -1,0 +1,146 @@
+//! How large a store may grow, and what goes first.
+
+use rusqlite::TransactionBehavior;
+use serde::{Deserialize, Serialize};
+use sidetap_model::Ts;
+
+use crate::error::StoreError;
+use crate::evidence::{EvidenceLimits, count};
+use crate::open::Store;
+use crate::retain::{Removed, Retention};
+
+/// The name under which a store keeps its limits.
+const STATE: &str = "limits";
+/// Share of the bound that is filled before the oldest goes.
+const FILL: f64 = 0.9;
+/// Rows that go in one step.
+const STEP: i64 = 5_000;
+
+/// What is kept, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default)]
+pub struct Limits {
+    /// Inventory, findings, campaigns, verdicts and traffic: seconds.
+    pub age_s: u64,
+    /// Actions and audit: seconds.
+    pub journal_age_s: u64,
+    /// Most rows of one table.
+    pub rows: u64,
+    /// Evidence: seconds since the newest of it.
+    pub evidence_age_s: u64,
+    /// Evidence: bytes of its text.
+    pub evidence_bytes: u64,
+    /// Bytes of the file.
+    pub limit_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let (retention, evidence) = (Retention::default(), EvidenceLimits::default());
+        Limits {
+            age_s: retention.age_s,
+            journal_age_s: retention.journal_age_s,
+            rows: retention.rows,
+            evidence_age_s: evidence.age_s,
+            evidence_bytes: evidence.bytes,
+            limit_bytes: 8 << 30,
+        }
+    }
+}
+
+impl Limits {
+    /// What of them is about rows.
+    pub fn retention(&self) -> Retention {
+        Retention { age_s: self.age_s, journal_age_s: self.journal_age_s, rows: self.rows }
+    }
+
+    /// What of them is about evidence.
+    pub fn evidence(&self) -> EvidenceLimits {
+        EvidenceLimits { age_s: self.evidence_age_s, bytes: self.evidence_bytes, ..EvidenceLimits::default() }
+    }
+}
+
+impl Store {
+    /// The limits that this store keeps to.
+    pub fn limits(&self) -> Result<Limits, StoreError> {
+        let kept = self.state(STATE)?;
+        Ok(kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
+    }
+
+    /// Changes the limits; the bound of the file holds for this connection at once and for others when they open it.
+    pub fn set_limits(&mut self, limits: &Limits) -> Result<(), StoreError> {
+        let bytes = serde_json::to_vec(limits)
+            .map_err(|e| StoreError::Row { table: "states", detail: e.to_string() })?;
+        self.put_state(STATE, &bytes)?;
+        self.bind()
+    }
+
+    /// Keeps to all limits: what is too old or too much goes, and counts say how much. Evidence goes first, then history, traffic and
+    /// the verdicts that harm least; the audit goes by its age alone.
+    pub fn keep_limits(&mut self, now: Ts) -> Result<Removed, StoreError> {
+        let limits = self.limits()?;
+        let mut removed = self.retain(now, &limits.retention())?;
+        let evidence = self.record_evidence(&[], &limits.evidence())?;
+        let mut add = |table: &str, n: u64| {
+            if n > 0 {
+                *removed.0.entry(table.to_owned()).or_default() += n;
+            }
+        };
+        add("evidence", evidence);
+        let most = (limits.limit_bytes as f64 * FILL) as u64;
+        for (table, sql) in VICTIMS {
+            while self.filled()? > most {
+                let n = self.evict(table, sql)?;
+                add(table, n);
+                if n == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Makes SQLite refuse to grow the file beyond its bound.
+    pub(crate) fn bind(&self) -> Result<(), StoreError> {
+        let page: i64 = self.connection.pragma_query_value(None, "page_size", |r| r.get(0))?;
+        let pages = i64::try_from(self.limits()?.limit_bytes).unwrap_or(i64::MAX) / page.max(1);
+        self.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+        Ok(())
+    }
+
+    /// Bytes of pages that hold something.
+    fn filled(&self) -> Result<u64, StoreError> {
+        let number = |pragma: &str| self.connection.pragma_query_value(None, pragma, |r| r.get::<_, i64>(0));
+        let used = number("page_count")?.saturating_sub(number("freelist_count")?);
+        Ok(used.saturating_mul(number("page_size")?).unsigned_abs())
+    }
+
+    fn evict(&mut self, table: &str, sql: &str) -> Result<u64, StoreError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let ids: Vec<String> = {
+            let mut statement = transaction.prepare(sql)?;
+            let rows = statement.query_map([STEP], |r| r.get::<_, rusqlite::types::Value>(0))?;
+            rows.map(|r| r.map(|v| if let rusqlite::types::Value::Text(t) = v { t } else { String::new() }))
+                .collect::<Result<_, _>>()?
+        };
+        if table == "verdicts" {
+            crate::now::refresh::<sidetap_model::rows::VerdictRow>(&transaction, &ids)?;
+        }
+        count(&transaction, &format!("bound.{table}"), ids.len() as u64)?;
+        transaction.commit()?;
+        Ok(ids.len() as u64)
+    }
+}
+
+/// What goes where the file is nearly full, in this order.
+const VICTIMS: [(&str, &str); 4] = [
+    ("evidence", "DELETE FROM evidence WHERE id IN (SELECT id FROM evidence ORDER BY at, id LIMIT ?1) RETURNING id"),
+    ("history", "DELETE FROM history WHERE seq IN (SELECT seq FROM history ORDER BY seq LIMIT ?1) RETURNING seq"),
+    ("traffic", "DELETE FROM traffic WHERE (run, ts) IN (SELECT run, ts FROM traffic ORDER BY ts LIMIT ?1) RETURNING ts"),
+    (
+        "verdicts",
+        "DELETE FROM verdicts WHERE id IN (SELECT id FROM now_verdicts ORDER BY
+             CASE intent WHEN 'malicious' THEN 2 WHEN 'suspicious' THEN 1 ELSE 0 END, last_seen LIMIT ?1) RETURNING id",
+    ),
+];
