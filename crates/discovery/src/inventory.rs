@@ -44,11 +44,13 @@ impl Engine {
                     score(e, name, &row.standing, data.get(&e.id).map_or(&[][..], Vec::as_slice));
                 row.sensitive = data.get(&e.id).into_iter().flatten().map(|s| leak(s)).collect();
                 row.sensitive.sort();
-                row.roles = roles.get(&e.id).cloned().unwrap_or_default();
                 out.extend(e.operations.iter().map(|(op, stat)| operation_row(&row, op, stat)));
                 out.push(row);
             }
             out.extend(host.unproven_rows());
+        }
+        for row in &mut out {
+            row.roles = roles.get(&row.id).cloned().unwrap_or_default();
         }
         let orphans = self.orphans(&out);
         out.extend(orphans);

@@ -75,6 +75,11 @@ const SEGMENTS: &[(&str, Roles)] = &[
     ("comprar", Roles::CHECKOUT),
     ("commander", Roles::CHECKOUT),
     ("booking", Roles::CHECKOUT),
+    ("book", Roles::CHECKOUT),
+    ("bestellen", Roles::CHECKOUT),
+    ("buchen", Roles::CHECKOUT),
+    ("reservar", Roles::CHECKOUT),
+    ("reserver", Roles::CHECKOUT),
     ("reserve", Roles::CHECKOUT),
     ("reservation", Roles::CHECKOUT),
     ("cart", Roles::CART),
@@ -189,9 +194,9 @@ static SEGMENT_WORDS: Finder = {
 
 /// Words that must be a whole segment (or a plural): as a part of others they mean something else.
 const WHOLE: &[&str] = &[
-    "sim", "esim", "buy", "pay", "post", "find", "wire", "like", "otp", "2fa", "mfa", "ofx", "card", "query",
-    "cart", "slots", "seats", "price", "stock", "event", "reply", "poll", "vote", "fare", "quote", "rates",
-    "track",
+    "sim", "esim", "buy", "book", "pay", "post", "find", "wire", "like", "otp", "2fa", "mfa", "ofx", "card",
+    "query", "cart", "slots", "seats", "price", "stock", "event", "reply", "poll", "vote", "fare", "quote",
+    "rates", "track",
 ];
 
 /// Roles that the words of a path (template) suggest; `state_changing` is false for GET and HEAD.
@@ -410,6 +415,8 @@ mod tests {
         assert_eq!(roles("/api/v1/password-reset"), Roles::RESET);
         assert_eq!(roles("/v1/otp/verify"), Roles::OTP);
         assert_eq!(roles("/konto/anmelden"), Roles::LOGIN);
+        assert_eq!(roles("/warenkorb/gutschein"), Roles(Roles::CART.0 | Roles::GIFT_CARD.0));
+        assert_eq!(roles("/kasse"), Roles::CHECKOUT);
         assert_eq!(roles("/api/v1/cart/items"), Roles::CART);
         assert!(roles("/api/giftcards/{code}/balance").any(Roles::GIFT_CARD));
         assert_eq!(roles("/api/sim/swap"), Roles::SIM_SWAP);
