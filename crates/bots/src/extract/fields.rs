@@ -523,17 +523,35 @@ impl AnswerFields {
 
     #[inline]
     pub(crate) fn container(&mut self, at: &Location<'_>) {
-        if at.depth <= 3 {
-            self.refuses |= at.depth <= 1 && matches!(at.key, "error" | "errors");
-            self.priced |= at.key == "price";
-        }
+        // An element counts, not the list: many applications always send one.
+        self.refuses |= match at.key {
+            "error" | "errors" => at.depth <= 2,
+            "userErrors" | "customerUserErrors" | "accountErrors" => at.depth <= 5,
+            _ => false,
+        };
+        self.priced |= at.depth <= 3 && at.key == "price";
     }
 
     #[inline]
     pub(crate) fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, scratch: &mut String) {
         self.fields += 1;
-        if self.fields <= 48 && at.depth <= 2 {
-            self.outer(at, value, scratch);
+        if self.fields > 48 {
+            return;
+        }
+        match (at.depth, value) {
+            (..=2, value) => self.outer(at, value, scratch),
+            // `{"data":{"signIn":{"token":…}}}`, `{"errors":[{"message":…}]}`
+            (3 | 4, Scalar::Str(text)) => {
+                self.grants |= is_token(at.key) && text.len() >= 8;
+                if self.refuses
+                    && self.said == Said::Nothing
+                    && matches!(at.key, "message" | "code")
+                    && text.len() <= 512
+                {
+                    self.said = words::said(text, scratch);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -572,24 +590,30 @@ impl AnswerFields {
         if tells && text.len() <= 65_536 && self.said == Said::Nothing {
             self.said = words::said(text, scratch);
         }
-        let token = matches!(
-            at.key.as_bytes(),
-            b"token"
-                | b"access_token"
-                | b"auth_token"
-                | b"accessToken"
-                | b"id_token"
-                | b"jwt"
-                | b"session"
-                | b"session_id"
-                | b"sessionToken"
-                | b"session_token"
-                | b"authToken"
-                | b"refresh_token"
-                | b"sid"
-        );
-        self.grants |= token && text.len() >= 8;
+        self.grants |= is_token(at.key) && text.len() >= 8;
     }
+}
+
+/// Names under which an answer hands out what opens a session.
+fn is_token(key: &str) -> bool {
+    matches!(
+        key,
+        "token"
+            | "access_token"
+            | "auth_token"
+            | "accessToken"
+            | "id_token"
+            | "idToken"
+            | "jwt"
+            | "session"
+            | "session_id"
+            | "sessionToken"
+            | "session_token"
+            | "authToken"
+            | "refresh_token"
+            | "refreshToken"
+            | "sid"
+    )
 }
 
 fn starts(bytes: &[u8], word: &[u8]) -> bool {
@@ -658,6 +682,9 @@ fn matched(rule: &str, path: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use sidetap_model::HashKey;
+    use sidetap_wire::body::{self, Kind, WalkLimits, WalkScratch};
+
     use super::*;
 
     #[test]
@@ -678,6 +705,23 @@ mod tests {
         ] {
             assert_eq!(classify(name), field, "{name}");
         }
+    }
+
+    #[test]
+    fn answers_of_graphql_tell_how_a_call_went() {
+        let read = |json: &str| {
+            let mut of = crate::Extractor::new(HashKey::from_bytes([7; 16]), std::sync::Arc::new(crate::Agents::builtin().unwrap()));
+            of.response_body(json.as_bytes());
+            let (kind, limits, mut scratch) = (Kind::Json, WalkLimits::default(), WalkScratch::default());
+            body::walk(kind, None, json.as_bytes(), &limits, &mut scratch, &mut of);
+            (of.answer.refuses, of.answer.grants, of.answer.said)
+        };
+        let wrong = r#"{"data":{"signIn":null},"errors":[{"message":"email or password is wrong"}]}"#;
+        assert_eq!(read(wrong), (true, false, Said::Failed));
+        let right = r#"{"data":{"signIn":{"token":"0123456789abcdef","user":{"id":"4"}}},"errors":[]}"#;
+        assert_eq!(read(right), (false, true, Said::Nothing));
+        let taken = r#"{"data":{"customerCreate":{"customer":null,"customerUserErrors":[{"message":"Email has already been taken"}]}}}"#;
+        assert!(read(taken).0);
     }
 
     #[test]
