@@ -384,15 +384,10 @@ impl Engine {
         }
     }
 
-    /// The slot of an endpoint. A GraphQL endpoint has one for each thing that its operations are for. Paths that do not exist and have no parameter are kept as one slot a host.
+    /// The slot of an endpoint. Paths that do not exist and have no parameter are kept as one slot a host, and until the inventory
+    /// knows better those that differ in the numbers of their last segment alone as one.
     fn slot(&mut self, o: &Observation) -> Option<u32> {
         let mut endpoint = o.endpoint.clone();
-        if o.endpoint.template.contains("graphql") && o.roles != crate::Roles::NONE {
-            let roles: Vec<&str> = o.roles.names().collect();
-            endpoint.template = format!("{} ({})", o.endpoint.template, roles.join(", ")).into();
-            endpoint.id =
-                EndpointId::of(o.zone.as_str(), &endpoint.host, &endpoint.method, &endpoint.template);
-        }
         if let Some(at) = self.index.get(&endpoint.id) {
             return Some(self.resolve(*at));
         }
@@ -406,12 +401,25 @@ impl Engine {
                 return Some(self.resolve(*at));
             }
         }
+        let own = endpoint.id;
+        if !missing && let Some(family) = family(&endpoint.template) {
+            endpoint.template = family.into();
+            endpoint.id =
+                EndpointId::of(o.zone.as_str(), &endpoint.host, &endpoint.method, &endpoint.template);
+            if let Some(at) = self.index.get(&endpoint.id).map(|at| self.resolve(*at)) {
+                if self.index.len() < self.config.max_endpoints * 4 {
+                    self.index.insert(own, at);
+                }
+                return Some(at);
+            }
+        }
         if self.slots.len() >= self.config.max_endpoints {
             self.evicted_endpoints += 1;
             return None;
         }
         let at = u32::try_from(self.slots.len()).ok()?;
         let mut slot = Slot::new(o);
+        self.index.insert(own, at);
         self.index.insert(endpoint.id, at);
         slot.name(endpoint);
         self.slots.push(slot);
@@ -487,4 +495,27 @@ fn is_due(unit: &Unit, o: &Observation) -> bool {
     unit.n >= unit.judged + step
         || !o.attempts.is_empty()
         || (unit.agent.kind == AgentKind::Scanner && unit.n <= 8)
+}
+/// A template whose last segment is made of words and a number, with the number left open: `/product/lamp-{}.html`.
+///
+/// Nothing for one that is known to have a parameter there, for words alone, and for short names such as `v2`.
+fn family(template: &str) -> Option<String> {
+    let (above, last) = template.rsplit_once('/')?;
+    let digits = last.bytes().filter(u8::is_ascii_digit).count();
+    if last.contains('{') || last.len() < 4 || digits == 0 || digits == last.len() {
+        return None;
+    }
+    let mut open = String::with_capacity(template.len());
+    open.push_str(above);
+    open.push('/');
+    let mut number = false;
+    for c in last.chars() {
+        match c.is_ascii_digit() {
+            true if number => {}
+            true => open.push_str("{}"),
+            false => open.push(c),
+        }
+        number = c.is_ascii_digit();
+    }
+    Some(open)
 }

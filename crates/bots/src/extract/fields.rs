@@ -710,7 +710,10 @@ mod tests {
     #[test]
     fn answers_of_graphql_tell_how_a_call_went() {
         let read = |json: &str| {
-            let mut of = crate::Extractor::new(HashKey::from_bytes([7; 16]), std::sync::Arc::new(crate::Agents::builtin().unwrap()));
+            let mut of = crate::Extractor::new(
+                HashKey::from_bytes([7; 16]),
+                std::sync::Arc::new(crate::Agents::builtin().unwrap()),
+            );
             of.response_body(json.as_bytes());
             let (kind, limits, mut scratch) = (Kind::Json, WalkLimits::default(), WalkScratch::default());
             body::walk(kind, None, json.as_bytes(), &limits, &mut scratch, &mut of);
