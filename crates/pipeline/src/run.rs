@@ -22,8 +22,9 @@ use crate::spool::LookupKey;
 use crate::state::{Clock, State};
 use crate::worker::{Part, Worker};
 
-/// Batches that may wait for a worker; each holds at most a quarter of a MiB and a segment.
-const QUEUE: usize = 32;
+/// Batches that may wait for a worker, live and in a replay; each holds at most a quarter of a MiB and a segment. Live they are room for
+/// what comes at once; a file waits, and what lies less long is nearer when the worker comes to it.
+const QUEUE: [usize; 2] = [32, 6];
 
 /// Takes a source to its end (or until [`Hooks::stop`]) and gives what was found.
 ///
@@ -53,11 +54,12 @@ pub fn run_readers(
     let (read, tally, bots) = std::thread::scope(|scope| {
         let closer = CloseOnDrop(&snapshots);
         let (parts_tx, parts_rx) = bounded(workers * 2);
-        let (recycle_tx, recycle_rx) = bounded(workers * QUEUE);
+        let queue = if options.live { QUEUE[0] } else { QUEUE[1] };
+        let (recycle_tx, recycle_rx) = bounded(workers * queue);
         let mut inputs = Vec::new();
         let mut handles = Vec::new();
         for index in 0..workers {
-            let (tx, rx) = bounded(QUEUE);
+            let (tx, rx) = bounded(queue);
             inputs.push(tx);
             let worker = Worker {
                 index,
