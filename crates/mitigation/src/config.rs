@@ -3,17 +3,25 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use crate::akamai::{AkamaiConfig, AkamaiConnector};
 use crate::apache::{ApacheConfig, ApacheConnector};
+use crate::aws::{AwsWafConfig, AwsWafConnector};
+use crate::bgp::{BgpConfig, BgpConnector};
+use crate::caddy::{CaddyConfig, CaddyConnector};
+use crate::cloudflare::{CloudflareConfig, CloudflareConnector};
 use crate::connector::Connector;
 use crate::crowdsec::{CrowdsecConfig, CrowdsecConnector};
 use crate::envoy::{EnvoyConfig, EnvoyConnector};
 use crate::exec::{ExecConfig, ExecConnector};
+use crate::f5::{F5Config, F5Connector};
+use crate::fastly::{FastlyConfig, FastlyConnector};
 use crate::feed::{FeedConfig, FeedConnector};
 use crate::haproxy::{HaproxyConfig, HaproxyConnector};
 use crate::ipset::{IpsetConfig, IpsetConnector};
 use crate::modsecurity::{ModsecurityConfig, ModsecurityConnector};
 use crate::nftables::{NftablesConfig, NftablesConnector};
 use crate::nginx::{NginxConfig, NginxConnector};
+use crate::nginx_plus::{NginxPlusConfig, NginxPlusConnector};
 use crate::varnish::{VarnishConfig, VarnishConnector};
 use crate::webhook::{WebhookConfig, WebhookConnector};
 
@@ -75,6 +83,22 @@ connectors! {
     modsecurity: ModsecurityConfig => ModsecurityConnector,
     /// Varnish caches.
     varnish: VarnishConfig => VarnishConnector,
+    /// Akamai network lists.
+    akamai: AkamaiConfig => AkamaiConnector,
+    /// IP sets of AWS WAF.
+    aws_waf: AwsWafConfig => AwsWafConnector,
+    /// BGP speakers.
+    bgp: BgpConfig => BgpConnector,
+    /// Caddy web servers.
+    caddy: CaddyConfig => CaddyConnector,
+    /// Lists of Cloudflare.
+    cloudflare: CloudflareConfig => CloudflareConnector,
+    /// Data groups of F5 BIG-IP.
+    f5: F5Config => F5Connector,
+    /// Access control lists of Fastly.
+    fastly: FastlyConfig => FastlyConnector,
+    /// Key-value zones of NGINX Plus.
+    nginx_plus: NginxPlusConfig => NginxPlusConnector,
     /// Programs of the user's.
     exec: ExecConfig => ExecConnector,
     /// Lists that devices fetch.

@@ -97,3 +97,25 @@ pub(crate) fn shortened(text: &str) -> String {
     let line = text.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
     line.chars().take(200).collect()
 }
+
+/// The methods that connectors with a `config` and a `sees` have alike.
+macro_rules! basics {
+    ($kind:literal) => {
+        fn name(&self) -> &str {
+            &self.config.name
+        }
+
+        fn kind(&self) -> &'static str {
+            $kind
+        }
+
+        fn sees(&self) -> &Sees {
+            &self.sees
+        }
+
+        fn zones(&self) -> &[String] {
+            &self.config.zones
+        }
+    };
+}
+pub(crate) use basics;

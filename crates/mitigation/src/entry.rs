@@ -43,6 +43,8 @@ pub struct Sees {
     pub prints: &'static [&'static str],
     /// Whether it computes the keyed hashes of sessions and API keys.
     pub tokens: bool,
+    /// Shortest prefixes that it is ever told of, IPv4 and IPv6.
+    pub min_prefix: (u8, u8),
     /// What it can do.
     pub responses: Vec<Response>,
     /// Entries that it can hold, as configured.
@@ -68,6 +70,7 @@ impl Sees {
             ipv6: true,
             prints: &[],
             tokens: false,
+            min_prefix: (16, 32),
             responses,
             capacity,
             native_ttl: false,

@@ -97,7 +97,7 @@ fn marker(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// What stands behind a line of ours: `# sidetap:END:VERDICT`.
+/// What a comment or a value of ours is: `sidetap:END:VERDICT`.
 pub(crate) fn mark_of(entry: &Entry) -> String {
     format!("{MARK}{}:{}", entry.expires_at, entry.verdict)
 }

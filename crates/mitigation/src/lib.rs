@@ -4,9 +4,14 @@
 //! express, observes the device, plans the difference (pure), applies it where it is told to, and observes again. Only
 //! entries that Sidetap owns are ever changed, and nothing is changed unless [`Mode::Enforce`] says so.
 
+pub mod akamai;
 pub mod apache;
+pub mod aws;
+pub mod bgp;
+pub mod caddy;
 mod canary;
 mod carry;
+pub mod cloudflare;
 mod command;
 mod config;
 mod connector;
@@ -16,6 +21,8 @@ mod enforcer;
 mod entry;
 pub mod envoy;
 pub mod exec;
+pub mod f5;
+pub mod fastly;
 pub mod feed;
 pub mod haproxy;
 mod hosted;
@@ -27,6 +34,7 @@ mod memory;
 pub mod modsecurity;
 pub mod nftables;
 pub mod nginx;
+pub mod nginx_plus;
 mod pace;
 mod plan;
 mod report;

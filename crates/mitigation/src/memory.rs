@@ -1,11 +1,13 @@
 //! What a device was told, for devices that cannot say so themselves.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::connector::ConnectorError;
+use crate::connector::{ConnectorError, Observed};
 use crate::entry::Entry;
+use crate::key::Key;
 use crate::ledger::write_whole;
 
 /// A file of entries.
@@ -42,5 +44,21 @@ impl Memory {
             |e: &dyn std::fmt::Display| ConnectorError::Unreachable(format!("{}: {e}", self.path.display()));
         let bytes = serde_json::to_vec(&File { entries: entries.to_vec() }).map_err(|e| at(&e))?;
         write_whole(&self.path, &bytes).map_err(|e| at(&e))
+    }
+
+    /// Keeps these besides what it holds: before a device is told of them, so that none is taken for somebody else's
+    /// after a crash.
+    pub(crate) fn intend(&self, entries: &[Entry]) -> Result<(), ConnectorError> {
+        let mut all: BTreeMap<Key, Entry> = self.read()?.into_iter().map(|e| (e.key.clone(), e)).collect();
+        all.extend(entries.iter().map(|e| (e.key.clone(), e.clone())));
+        self.write(&all.into_values().collect::<Vec<_>>())
+    }
+
+    /// Which of a device's keys are ours, and how many are not.
+    pub(crate) fn observed(&self, there: &BTreeSet<Key>) -> Result<Observed, ConnectorError> {
+        let mut entries = self.read()?;
+        entries.retain(|e| there.contains(&e.key));
+        let foreign = there.len().saturating_sub(entries.len());
+        Ok(Observed { entries, foreign, ..Observed::default() })
     }
 }

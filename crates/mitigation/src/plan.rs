@@ -160,6 +160,7 @@ mod tests {
             ipv6: true,
             prints: &[],
             tokens: false,
+            min_prefix: (16, 32),
             responses: vec![Response::Block, Response::RateLimit],
             capacity,
             native_ttl: true,

@@ -110,7 +110,8 @@ fn check_net(net: &IpNet, sees: &Sees, allow: &[IpNet]) -> Result<(), String> {
         return Err("on the allow list".to_owned());
     }
     let (v6, single) = (matches!(net, IpNet::V6(_)), net.prefix_len() == net.max_prefix_len());
-    if net.prefix_len() < if v6 { MIN_PREFIX.1 } else { MIN_PREFIX.0 } {
+    let least = |(v4, six): (u8, u8)| if v6 { six } else { v4 };
+    if net.prefix_len() < least(MIN_PREFIX).max(least(sees.min_prefix)) {
         return Err("a network this wide is never sent".to_owned());
     }
     if (v6 && !sees.ipv6) || (!single && !sees.networks) {

@@ -18,7 +18,7 @@ use support::{Process, desired, free_port, tool, until, verdict, wall, wall_ts};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-const MAPS: [&str; 5] = ["block", "rate", "decoy", "tag", "allow"];
+const MAPS: [&str; 6] = ["block", "block-keys", "rate", "decoy", "tag", "allow"];
 
 struct Haproxy {
     program: PathBuf,
@@ -36,6 +36,8 @@ impl Haproxy {
         for map in MAPS {
             std::fs::write(dir.path().join(format!("{map}.map")), "").unwrap();
         }
+        std::fs::write(dir.path().join("sidetap.lua"), include_str!("../../../docs/connectors/sidetap.lua"))
+            .unwrap();
         let mut haproxy = Haproxy { program, dir, peer, forwarded, process: None };
         std::fs::write(haproxy.file("haproxy.cfg"), haproxy.configuration()).unwrap();
         haproxy.restart();
@@ -74,10 +76,11 @@ impl Haproxy {
     fn config(&self, address: AddressSeen) -> HaproxyConfig {
         let map = |name: &str| self.file(&format!("{name}.map")).display().to_string();
         let text = format!(
-            "name = \"edge\"\nsocket = \"{}\"\nblock_map = \"{}\"\nrate_limit_map = \"{}\"\ndeceive_map = \"{}\"\n\
+            "name = \"edge\"\nsocket = \"{}\"\nblock_map = \"{}\"\nblock_keys_map = \"{}\"\nrate_limit_map = \"{}\"\ndeceive_map = \"{}\"\n\
              tag_map = \"{}\"\nallow_map = \"{}\"\naddress = \"{}\"\ncapacity = 500\nbatch_bytes = 2000\n",
             self.file("sock").display(),
             map("block"),
+            map("block-keys"),
             map("rate"),
             map("decoy"),
             map("tag"),
@@ -252,6 +255,46 @@ async fn the_peer_address_is_matched_and_the_allow_list_wins_on_the_device() {
     push(&mut connector, &["127.0.0.3/32".parse().unwrap()]);
     assert_eq!(get(haproxy.peer, "127.0.0.3", "192.0.2.1").await.0, 200, "allowed later, while blocked");
     assert_eq!(get(haproxy.peer, "127.0.0.2", "192.0.2.1").await.0, 403);
+}
+
+/// `a1` of an agent and its languages, as docs/fingerprints.md has it.
+fn agent_print(agent: &str, language: &str) -> String {
+    let mut h: u64 = 0xcbf2_9ce4_8422_2325;
+    for part in [agent, language] {
+        for b in part.bytes().chain([0xff]) {
+            h = (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    h = (h ^ (h >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    h = (h ^ (h >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    format!("a1-{:016x}", h ^ (h >> 33))
+}
+
+#[test]
+fn a_fingerprint_is_computed_at_the_door() {
+    let Some(haproxy) = Haproxy::start() else { return };
+    let mut enforcer = Enforcer::with_connectors(vec![Box::new(haproxy.connector(AddressSeen::Forwarded))]);
+    let part = |kind, value: &str| sidetap_model::rows::SubjectPart { kind, value: value.into() };
+    let print = agent_print("python-requests/2.32", "de");
+    let mut at = verdict("v1", SubjectKind::Compound, "x", "block", 600);
+    at.subject.parts = vec![part(SubjectKind::Ip, "203.0.113.9"), part(SubjectKind::Fingerprint, &print)];
+    let anywhere = verdict("v2", SubjectKind::Fingerprint, &agent_print("evil/1", ""), "block", 600);
+    let report = enforcer.push(&desired(&[at, anywhere], &[]), wall_ts(), &PushOptions::new(Mode::Enforce));
+    assert_eq!(
+        (report.connectors[0].outcome.as_str(), report.connectors[0].added),
+        ("done", 2),
+        "{report:?}"
+    );
+    let ask = |from: &str, agent: &str, language: &str| {
+        support::get(haproxy.forwarded, from, &[("User-Agent", agent), ("Accept-Language", language)]).0
+    };
+    assert_eq!(ask("203.0.113.9", "python-requests/2.32", "de"), 403);
+    assert_eq!(ask("203.0.113.9", "Mozilla/5.0", "de"), 200, "his neighbour behind the same address");
+    assert_eq!(ask("203.0.113.10", "python-requests/2.32", "de"), 200, "the same agent elsewhere");
+    let evil = |from: &str| support::get(haproxy.forwarded, from, &[("User-Agent", "evil/1")]).0;
+    assert_eq!((evil("203.0.113.10"), evil("198.51.100.1")), (403, 403));
+    assert_eq!(support::get(haproxy.forwarded, "198.51.100.1", &[]).0, 200, "no agent at all");
+    assert_eq!(ask("203.0.113.9", &"x".repeat(5000), "de"), 200, "fails open");
 }
 
 #[test]

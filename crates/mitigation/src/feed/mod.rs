@@ -78,6 +78,7 @@ impl FeedConnector {
             ipv6: true,
             prints: &[],
             tokens: false,
+            min_prefix: (16, 32),
             responses: vec![Response::Block],
             capacity: config.capacity,
             native_ttl: true,

@@ -30,6 +30,9 @@ pub struct HaproxyConfig {
     /// The map of blocked addresses, as `show map` names it.
     #[serde(default)]
     pub block_map: Option<String>,
+    /// The map of blocked fingerprints, alone and with an address; only with the Lua script that computes them.
+    #[serde(default)]
+    pub block_keys_map: Option<String>,
     /// The map of rate-limited addresses.
     #[serde(default)]
     pub rate_limit_map: Option<String>,
@@ -107,21 +110,28 @@ impl HaproxyConnector {
             address: config.address,
             networks: true,
             ipv6: true,
-            prints: &[],
+            prints: if config.block_keys_map.is_some() { &["a1"] } else { &[] },
             tokens: false,
+            min_prefix: (16, 32),
             responses: maps.iter().map(|(r, _)| *r).collect(),
             capacity: config.capacity,
             native_ttl: true,
             allow_list: config.allow_map.is_some(),
             open_connections: "the next request on it is treated so; one that is being answered is finished",
             delay: "milliseconds",
-            cannot: "HAProxy would see raw cookies, keys and accounts, Sidetap keeps only keyed hashes of them",
+            cannot: "it compares addresses, and with the Lua script fingerprints of agents (a1); of sessions, keys and accounts Sidetap keeps keyed hashes only",
         };
         Ok(HaproxyConnector { config, maps, sees })
     }
 
     fn socket(&self) -> Socket<'_> {
         Socket { address: &self.config.socket, timeout_s: self.config.timeout_s }
+    }
+
+    /// Every map with what is done to what stands in it.
+    fn all_maps(&self) -> impl Iterator<Item = (Response, &str)> {
+        let keys = self.config.block_keys_map.as_deref().map(|name| (Response::Block, name));
+        self.maps.iter().map(|(r, name)| (*r, name.as_str())).chain(keys)
     }
 
     fn replace(&self, name: &str, lines: &[MapLine]) -> Result<(), ConnectorError> {
@@ -134,8 +144,12 @@ fn check_maps(config: &HaproxyConfig, maps: &[(Response, String)]) -> Result<(),
     if maps.is_empty() {
         return refuse("at least one of block_map, rate_limit_map, deceive_map and tag_map is needed");
     }
-    let mut names: Vec<&str> =
-        maps.iter().map(|(_, m)| m.as_str()).chain(config.allow_map.as_deref()).collect();
+    let mut names: Vec<&str> = maps
+        .iter()
+        .map(|(_, m)| m.as_str())
+        .chain(config.allow_map.as_deref())
+        .chain(config.block_keys_map.as_deref())
+        .collect();
     if names.iter().any(|n| n.is_empty() || n.bytes().any(|b| b <= b' ' || b == b';' || b == b'\\')) {
         return refuse("a map's name has no spaces and no `;`");
     }
@@ -171,9 +185,9 @@ impl Connector for HaproxyConnector {
 
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let mut observed = Observed::default();
-        for (response, name) in &self.maps {
+        for (response, name) in self.all_maps() {
             for line in map::show(&self.socket(), name)? {
-                match line.entry(*response, &self.config.owner) {
+                match line.entry(response, &self.config.owner) {
                     Some(entry) => observed.entries.push(entry),
                     None => observed.foreign += 1,
                 }
@@ -196,14 +210,15 @@ impl Connector for HaproxyConnector {
             self.replace(name, &lines)?;
             text.push(format!("{name}: {} lines", lines.len()));
         }
-        for (response, name) in &self.maps {
-            let changed = |e: &&crate::Entry| e.response == *response;
+        for (response, name) in self.all_maps() {
+            let keys = self.config.block_keys_map.as_deref() == Some(name);
+            let changed = |e: &&crate::Entry| e.response == response && e.key.net().is_none() == keys;
             let mut changes = plan.add.iter().chain(&plan.refresh).chain(&plan.remove);
             if changes.find(changed).is_none() {
                 continue;
             }
             let mut lines: Vec<MapLine> = map::show(&self.socket(), name)?;
-            lines.retain(|l| l.entry(*response, &self.config.owner).is_none());
+            lines.retain(|l| l.entry(response, &self.config.owner).is_none());
             let live = plan.target.iter().filter(changed).filter(|e| e.expires_at > now);
             lines.extend(live.map(|e| MapLine::of(e, &self.config.owner)));
             self.replace(name, &lines)?;

@@ -106,6 +106,7 @@ impl NftablesConnector {
             ipv6: true,
             prints: &[],
             tokens: false,
+            min_prefix: (16, 32),
             responses: vec![Response::RateLimit, Response::Block],
             capacity: config.capacity,
             native_ttl: true,

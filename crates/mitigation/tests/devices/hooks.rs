@@ -1,5 +1,4 @@
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -9,6 +8,7 @@ use sidetap_mitigation::exec::ExecConnector;
 use sidetap_mitigation::webhook::WebhookConnector;
 
 use crate::rig::{ATTACKER, Rig, acts, contract};
+use crate::support::{Request, serve};
 
 const SECRET: &str = "correct-horse-battery";
 
@@ -29,20 +29,9 @@ struct Receiver {
 
 impl Receiver {
     fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let at = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
-        std::thread::spawn(move || {
-            for mut stream in listener.incoming().flatten() {
-                let (status, body) = answer(&read(&mut stream), &shared);
-                let head = format!(
-                    "HTTP/1.1 {status} x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-                    body.len()
-                );
-                let _ = stream.write_all(format!("{head}{body}").as_bytes());
-            }
-        });
+        let at = serve(move |request| answer(request, &shared));
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("secret"), SECRET).unwrap();
         Receiver { dir, at, state }
@@ -59,52 +48,27 @@ impl Receiver {
     }
 }
 
-fn read(stream: &mut std::net::TcpStream) -> (String, Vec<u8>) {
-    let (mut bytes, mut buffer) = (Vec::new(), [0; 65536]);
-    loop {
-        let n = stream.read(&mut buffer).unwrap_or(0);
-        bytes.extend_from_slice(&buffer[..n]);
-        let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else {
-            if n == 0 {
-                return (String::new(), Vec::new());
-            }
-            continue;
-        };
-        let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-        let length = header(&head, "content-length").and_then(|v| v.parse::<usize>().ok()).unwrap_or(0);
-        if bytes.len() >= end + 4 + length || n == 0 {
-            return (head, bytes[end + 4..].to_vec());
-        }
-    }
-}
-
-fn header(head: &str, name: &str) -> Option<String> {
-    let line = head.lines().find(|l| l.to_ascii_lowercase().starts_with(&format!("{name}:")))?;
-    Some(line.split_once(':')?.1.trim().to_owned())
-}
-
-fn answer((head, body): &(String, Vec<u8>), state: &Mutex<State>) -> (u16, String) {
+fn answer(request: &Request, state: &Mutex<State>) -> (u16, String) {
     let mut state = state.lock().unwrap();
-    let (stamp, signature) = (header(head, "sidetap-timestamp"), header(head, "sidetap-signature"));
-    let (stamp, signature) = (stamp.unwrap_or_default(), signature.unwrap_or_default());
+    let (stamp, signature) = (request.header("sidetap-timestamp"), request.header("sidetap-signature"));
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
     mac.update(format!("{stamp}.").as_bytes());
-    mac.update(body);
+    mac.update(&request.body);
     let own: String = mac.finalize().into_bytes().iter().map(|b| format!("{b:02x}")).collect();
-    if signature != format!("v1={own}") || header(head, "sidetap-key-id").as_deref() != Some("k1") {
+    if signature != format!("v1={own}") || request.header("sidetap-key-id") != "k1" {
         return (401, "no".into());
     }
     if state.away {
         return (503, "later".into());
     }
-    if head.starts_with("GET") {
+    if request.method == "GET" {
         return (200, json!({"entries": state.entries}).to_string());
     }
     if std::mem::take(&mut state.fail) {
         return (500, "half-way".into());
     }
-    state.seen.push(header(head, "idempotency-key").unwrap());
-    let said: Value = serde_json::from_slice(body).unwrap();
+    state.seen.push(request.header("idempotency-key"));
+    let said: Value = request.json();
     let foreign: Vec<Value> = state.entries.iter().filter(|e| e["verdict"].is_null()).cloned().collect();
     state.entries = said["entries"].as_array().unwrap().iter().cloned().chain(foreign).collect();
     (200, "{}".into())

@@ -6,6 +6,9 @@
 mod support;
 
 mod apache;
+mod bgp;
+mod caddy;
+mod cloud;
 mod crowdsec;
 mod envoy;
 mod hooks;

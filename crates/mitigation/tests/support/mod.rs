@@ -106,6 +106,68 @@ pub(crate) fn get(to: SocketAddr, forwarded: &str, headers: &[(&str, &str)]) -> 
     (status, text.split_once("\r\n\r\n").map(|(_, b)| b.to_owned()).unwrap_or_default())
 }
 
+/// A request as a server of a test sees it.
+pub(crate) struct Request {
+    pub(crate) method: String,
+    /// With its query.
+    pub(crate) path: String,
+    head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Request {
+    /// The value of a header, empty where it is not there.
+    pub(crate) fn header(&self, name: &str) -> String {
+        let line = self.head.lines().find(|l| l.to_ascii_lowercase().starts_with(&format!("{name}:")));
+        line.and_then(|l| l.split_once(':')).map(|(_, v)| v.trim().to_owned()).unwrap_or_default()
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+/// A server that answers with a status and a body, in a thread that ends with the test program.
+pub(crate) fn serve(mut answer: impl FnMut(&Request) -> (u16, String) + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let Some(request) = read_request(&mut stream) else { continue };
+            let (status, body) = answer(&request);
+            let head = format!(
+                "HTTP/1.1 {status} x\r\nContent-Length: {}\r\nRetry-After: 7\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all(format!("{head}{body}").as_bytes());
+        }
+    });
+    at
+}
+
+fn read_request(stream: &mut TcpStream) -> Option<Request> {
+    let (mut bytes, mut buffer) = (Vec::new(), [0; 65536]);
+    loop {
+        let n = stream.read(&mut buffer).ok()?;
+        bytes.extend_from_slice(&buffer[..n]);
+        let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else {
+            if n == 0 {
+                return None;
+            }
+            continue;
+        };
+        let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+        let mut words = head.split(' ').map(str::to_owned);
+        let (method, path) = (words.next()?, words.next()?);
+        let mut request = Request { method, path, head, body: Vec::new() };
+        let length = request.header("content-length").parse().unwrap_or(0);
+        if bytes.len() >= end + 4 + length || n == 0 {
+            request.body = bytes[end + 4..].to_vec();
+            return Some(request);
+        }
+    }
+}
+
 /// A relay before a device's socket that can lose a connection.
 pub(crate) struct Relay {
     left: Arc<AtomicI64>,

@@ -1,0 +1,223 @@
+//! Cloudflare: a list of an account, whose items carry Sidetap's mark as comment.
+
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sidetap_policy::Response;
+
+use crate::config::{ConfigError, check_name};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
+use crate::entry::{Entry, Sees};
+use crate::hosted;
+use crate::http::{Ask, Http, HttpOptions, check_url};
+use crate::plan::Plan;
+use crate::secret::SecretRef;
+
+/// A list: `[[mitigation.cloudflare]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CloudflareConfig {
+    /// Its name.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// The account's id.
+    pub account: String,
+    /// The list's id (of kind `ip`).
+    pub list: String,
+    /// An API token with the right to edit account filter lists.
+    pub token: SecretRef,
+    /// The API.
+    #[serde(default = "default_url")]
+    pub url: String,
+    /// Most entries: 10,000 in all lists of an account on most plans.
+    #[serde(default = "default_capacity")]
+    pub capacity: usize,
+    /// Seconds between two changes at least.
+    #[serde(default = "default_interval")]
+    pub min_interval_s: u64,
+    /// How it is reached.
+    #[serde(default)]
+    pub http: HttpOptions,
+    /// Zones whose clients reach it; empty means all.
+    #[serde(default)]
+    pub zones: Vec<String>,
+}
+
+fn default_name() -> String {
+    "cloudflare".to_owned()
+}
+
+fn default_url() -> String {
+    "https://api.cloudflare.com/client/v4".to_owned()
+}
+
+fn default_capacity() -> usize {
+    10_000
+}
+
+fn default_interval() -> u64 {
+    10
+}
+
+/// Items of one page and of one request.
+const PAGE: usize = 500;
+/// Pages that are read at most.
+const PAGES: usize = 2_000;
+/// Seconds that an operation of Cloudflare's own queue may take.
+const OPERATION_S: u64 = 60;
+
+/// The connector to a list.
+#[derive(Debug)]
+pub struct CloudflareConnector {
+    config: CloudflareConfig,
+    http: Http,
+    sees: Sees,
+}
+
+/// An item of the list.
+#[derive(Clone, Debug, Deserialize)]
+struct Item {
+    id: String,
+    ip: String,
+    #[serde(default)]
+    comment: Option<String>,
+}
+
+impl Item {
+    fn entry(&self) -> Option<Entry> {
+        let (_, expires_at, verdict) =
+            hosted::cut(self.comment.as_deref()?).filter(|(b, ..)| b.is_empty())?;
+        Some(Entry {
+            key: self.ip.parse().ok()?,
+            response: Response::Block,
+            expires_at,
+            verdict,
+            priority: (0, 0),
+        })
+    }
+}
+
+impl CloudflareConnector {
+    /// The connector of this configuration.
+    pub fn new(config: CloudflareConfig) -> Result<Self, ConfigError> {
+        check_name(&config.name)?;
+        check_url(&config.name, &config.url)?;
+        let id = |t: &str| t.len() == 32 && t.bytes().all(|b| b.is_ascii_hexdigit());
+        if !id(&config.account) || !id(&config.list) {
+            return Err(ConfigError::Value(format!(
+                "{}: account and list are ids of 32 hexadecimal digits",
+                config.name
+            )));
+        }
+        let sees = Sees {
+            open_connections: "the next request on it is refused",
+            delay: "seconds to a minute: Cloudflare spreads a change",
+            cannot: "a list of kind `ip` holds addresses",
+            ..Sees::addresses(vec![Response::Block], config.capacity)
+        };
+        Ok(CloudflareConnector { http: Http::new(&config.http)?, sees, config })
+    }
+
+    fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, ConnectorError> {
+        let token = self.config.token.resolve().map_err(|e| ConnectorError::Missing(e.to_string()))?;
+        let bearer = format!("Bearer {}", token.expose());
+        let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+        let url = format!("{}/accounts/{}/rules/lists/{path}", self.config.url, self.config.account);
+        let body = body.map(Value::to_string);
+        let ask = Ask { method, url: &url, headers: &headers, body: body.as_deref().map(str::as_bytes) };
+        let said = self.http.ok(&ask)?.json()?;
+        if said.get("success").and_then(Value::as_bool) == Some(true) {
+            return Ok(said);
+        }
+        let why = said.pointer("/errors/0/message").and_then(Value::as_str).unwrap_or("no reason given");
+        Err(ConnectorError::Refused { command: format!("{method} {path}"), answer: why.to_owned() })
+    }
+
+    fn items(&self) -> Result<Vec<Item>, ConnectorError> {
+        let (mut items, mut cursor) = (Vec::new(), String::new());
+        for _ in 0..PAGES {
+            let path = format!("{}/items?per_page={PAGE}{cursor}", self.config.list);
+            let said = self.call("GET", &path, None)?;
+            let page = said.get("result").cloned().unwrap_or_default();
+            let page: Vec<Item> =
+                serde_json::from_value(page).map_err(|e| ConnectorError::Answer(format!("items: {e}")))?;
+            items.extend(page);
+            match said.pointer("/result_info/cursors/after").and_then(Value::as_str) {
+                Some(after) if !after.is_empty() => cursor = format!("&cursor={after}"),
+                _ => return Ok(items),
+            }
+        }
+        Err(ConnectorError::Answer("a list without end".to_owned()))
+    }
+
+    /// Changes items and waits until Cloudflare has done it: while one change is on its way it takes no other.
+    fn change(&self, method: &str, body: &Value) -> Result<(), ConnectorError> {
+        let said = self.call(method, &format!("{}/items", self.config.list), Some(body))?;
+        let id = said.pointer("/result/operation_id").and_then(Value::as_str);
+        let Some(id) = id else { return Err(ConnectorError::Answer("no operation_id".to_owned())) };
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(OPERATION_S) {
+            let said = self.call("GET", &format!("bulk_operations/{id}"), None)?;
+            match said.pointer("/result/status").and_then(Value::as_str) {
+                Some("completed") => return Ok(()),
+                Some("failed") => {
+                    let why = said.pointer("/result/error").and_then(Value::as_str).unwrap_or("failed");
+                    return Err(ConnectorError::Refused {
+                        command: format!("{method} items"),
+                        answer: why.to_owned(),
+                    });
+                }
+                _ => std::thread::sleep(Duration::from_millis(500)),
+            }
+        }
+        Err(ConnectorError::Timeout(OPERATION_S))
+    }
+}
+
+fn item(entry: &Entry) -> Value {
+    json!({"ip": entry.key.to_string(), "comment": hosted::mark_of(entry)})
+}
+
+impl Connector for CloudflareConnector {
+    basics!("cloudflare");
+
+    fn min_interval_s(&self) -> u64 {
+        self.config.min_interval_s
+    }
+
+    fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
+        let mut observed = Observed::default();
+        for item in self.items()? {
+            match item.entry() {
+                Some(entry) => observed.entries.push(entry),
+                None => observed.foreign += 1,
+            }
+        }
+        Ok(observed)
+    }
+
+    /// Items are added and deleted; where a comment changes the list is replaced, items of others as they are.
+    fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
+        let live: Vec<&Entry> = plan.target.iter().filter(|e| e.expires_at > now).collect();
+        let items = self.items()?;
+        if plan.refresh.is_empty() {
+            let new: Vec<Value> = plan.add.iter().filter(|e| e.expires_at > now).map(item).collect();
+            for batch in new.chunks(PAGE) {
+                self.change("POST", &json!(batch))?;
+            }
+            let goes = |i: &&Item| i.entry().is_some_and(|e| plan.remove.iter().any(|r| r.key == e.key));
+            let gone: Vec<Value> = items.iter().filter(goes).map(|i| json!({"id": i.id})).collect();
+            for batch in gone.chunks(PAGE) {
+                self.change("DELETE", &json!({"items": batch}))?;
+            }
+        } else {
+            let others = items.iter().filter(|i| i.entry().is_none());
+            let others =
+                others.map(|i| json!({"ip": i.ip, "comment": i.comment.clone().unwrap_or_default()}));
+            let all: Vec<Value> = others.chain(live.iter().map(|e| item(e))).collect();
+            self.change("PUT", &json!(all))?;
+        }
+        Ok(Answer { text: format!("{} items", live.len()) })
+    }
+}

@@ -1,0 +1,151 @@
+//! NGINX Plus: a key-value zone through its API; keys time out by themselves.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use sidetap_policy::Response;
+
+use crate::config::{ConfigError, check_name};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
+use crate::entry::{AddressSeen, Entry, Sees};
+use crate::hosted;
+use crate::http::{Ask, Http, HttpOptions, check_url};
+use crate::key::Key;
+use crate::plan::Plan;
+
+/// A key-value zone: `[[mitigation.nginx_plus]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NginxPlusConfig {
+    /// Its name.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// The API with its version, `http://127.0.0.1:8080/api/9`.
+    pub url: String,
+    /// The zone (`keyval_zone zone=sidetap:1m type=prefix timeout=1d`).
+    #[serde(default = "default_zone")]
+    pub zone: String,
+    /// What the configuration knows how to do.
+    #[serde(default = "default_responses")]
+    pub responses: Vec<Response>,
+    /// Whether it compares the connection's address or a forwarded one.
+    #[serde(default)]
+    pub address: AddressSeen,
+    /// Most entries.
+    #[serde(default = "default_capacity")]
+    pub capacity: usize,
+    /// How it is reached.
+    #[serde(default)]
+    pub http: HttpOptions,
+    /// Zones whose clients reach it; empty means all.
+    #[serde(default)]
+    pub zones: Vec<String>,
+}
+
+fn default_name() -> String {
+    "nginx-plus".to_owned()
+}
+
+fn default_zone() -> String {
+    "sidetap".to_owned()
+}
+
+fn default_responses() -> Vec<Response> {
+    vec![Response::Block]
+}
+
+fn default_capacity() -> usize {
+    10_000
+}
+
+/// Keys that one request carries.
+const BATCH: usize = 500;
+
+/// The connector to a key-value zone.
+#[derive(Debug)]
+pub struct NginxPlusConnector {
+    config: NginxPlusConfig,
+    http: Http,
+    sees: Sees,
+}
+
+impl NginxPlusConnector {
+    /// The connector of this configuration.
+    pub fn new(config: NginxPlusConfig) -> Result<Self, ConfigError> {
+        check_name(&config.name)?;
+        check_url(&config.name, &config.url)?;
+        if config.zone.is_empty()
+            || !config.zone.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        {
+            return Err(ConfigError::Value(format!("{}: zone: letters, digits, `-`, `_`", config.name)));
+        }
+        let sees = Sees {
+            address: config.address,
+            native_ttl: true,
+            open_connections: "the next request on it is treated so",
+            delay: "at once",
+            cannot: "a zone of type prefix holds addresses",
+            ..Sees::addresses(config.responses.clone(), config.capacity)
+        };
+        Ok(NginxPlusConnector { http: Http::new(&config.http)?, sees, config })
+    }
+
+    fn call(&self, method: &str, body: Option<&Value>) -> Result<Vec<u8>, ConnectorError> {
+        let url = format!("{}/http/keyvals/{}", self.config.url, self.config.zone);
+        let body = body.map(Value::to_string);
+        let headers = [("Content-Type", "application/json")];
+        let ask = Ask { method, url: &url, headers: &headers, body: body.as_deref().map(str::as_bytes) };
+        self.http.ok(&ask).map(|reply| reply.body)
+    }
+
+    fn held(&self) -> Result<Map<String, Value>, ConnectorError> {
+        let said = self.call("GET", None)?;
+        serde_json::from_slice(&said).map_err(|e| ConnectorError::Answer(format!("key-values: {e}")))
+    }
+}
+
+/// `block sidetap:END:VERDICT`; the configuration compares what stands before the space.
+fn value(entry: &Entry, now: i64) -> Value {
+    let left_ms = entry.expires_at.saturating_sub(now).max(1).saturating_mul(1_000);
+    json!({"value": format!("{} {}", entry.response, hosted::mark_of(entry)), "expire": left_ms})
+}
+
+fn entry(key: &str, value: &Value) -> Option<Entry> {
+    let (response, expires_at, verdict) = hosted::cut(value.as_str()?)?;
+    let key: Key = key.parse().ok()?;
+    Some(Entry { key, response: response.parse().ok()?, expires_at, verdict, priority: (0, 0) })
+}
+
+impl Connector for NginxPlusConnector {
+    basics!("nginx-plus");
+
+    fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
+        let mut observed = Observed::default();
+        for (key, value) in &self.held()? {
+            match entry(key, value) {
+                Some(entry) => observed.entries.push(entry),
+                None => observed.foreign += 1,
+            }
+        }
+        Ok(observed)
+    }
+
+    /// Keys are added many at a time; each that is changed or removed takes a request of its own.
+    fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
+        let held = self.held()?;
+        let new: Vec<&Entry> = plan.add.iter().chain(&plan.refresh).filter(|e| e.expires_at > now).collect();
+        let (there, absent): (Vec<&Entry>, Vec<&Entry>) =
+            new.iter().partition(|e| held.contains_key(&e.key.to_string()));
+        for batch in absent.chunks(BATCH) {
+            let body: Map<String, Value> = batch.iter().map(|e| (e.key.to_string(), value(e, now))).collect();
+            self.call("POST", Some(&Value::Object(body)))?;
+        }
+        for e in there {
+            self.call("PATCH", Some(&json!({e.key.to_string(): value(e, now)})))?;
+        }
+        let wanted = |e: &Entry| plan.target.iter().any(|t| t.key == e.key);
+        for e in plan.remove.iter().filter(|e| !wanted(e) && held.contains_key(&e.key.to_string())) {
+            self.call("PATCH", Some(&json!({e.key.to_string(): null})))?;
+        }
+        Ok(Answer { text: format!("{} keys set", new.len()) })
+    }
+}

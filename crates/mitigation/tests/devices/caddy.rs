@@ -1,0 +1,122 @@
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use sidetap_mitigation::Connector;
+use sidetap_mitigation::caddy::CaddyConnector;
+
+use crate::rig::{Rig, acts, contract, measure};
+use crate::support::{Process, application, free_port, get, loopback, tool, until};
+
+struct Caddy {
+    dir: tempfile::TempDir,
+    to: SocketAddr,
+    admin: u16,
+    process: Option<Process>,
+}
+
+impl Caddy {
+    fn start() -> Option<Self> {
+        let (_, _) = (tool("caddy")?, tool("curl")?);
+        let dir = tempfile::tempdir().unwrap();
+        let (to, admin) = (loopback(free_port()), free_port());
+        let text = include_str!("../../../../docs/connectors/caddy.json");
+        let text = text.replace("127.0.0.1:2019", &format!("127.0.0.1:{admin}"));
+        let text = text.replace("\":80\"", &format!("\"{to}\""));
+        let text = text.replace("127.0.0.1:9000", &format!("127.0.0.1:{}", application()));
+        std::fs::write(dir.path().join("caddy.json"), text).unwrap();
+        let mut caddy = Caddy { dir, to, admin, process: None };
+        caddy.run();
+        Some(caddy)
+    }
+
+    fn run(&mut self) {
+        let mut command = Command::new(tool("caddy").unwrap());
+        command.args(["run", "--config"]).arg(self.dir.path().join("caddy.json"));
+        command
+            .env("HOME", self.dir.path())
+            .env("XDG_DATA_HOME", self.dir.path())
+            .env("XDG_CONFIG_HOME", self.dir.path());
+        self.process = Some(Process::start(command.stdout(Stdio::null()).stderr(Stdio::null())));
+        let to = self.to;
+        until("caddy answers", || get(to, "192.0.2.9", &[]).0 == 200);
+    }
+
+    fn connector_of(&self, memory: &str) -> CaddyConnector {
+        let text = format!(
+            "url = \"http://127.0.0.1:{}\"\nmemory = \"{}\"\naddress = \"forwarded\"\ncapacity = 100\nmin_interval_s = 0\n\
+             canary = {{ url = \"http://{}/\" }}\n",
+            self.admin,
+            self.dir.path().join(memory).display(),
+            self.to
+        );
+        CaddyConnector::new(toml::from_str(&text).unwrap()).unwrap()
+    }
+
+    fn ranges(&self, method: &str, body: &Value) -> Value {
+        let url = format!("http://127.0.0.1:{}/id/sidetap_block/match/0/remote_ip/ranges", self.admin);
+        let mut command = Command::new("curl");
+        command.args(["-s", "-X", method, "-H", "Content-Type: application/json", &url]);
+        if method != "GET" {
+            command.args(["-d", &body.to_string()]);
+        }
+        serde_json::from_slice(&command.output().unwrap().stdout).unwrap_or_default()
+    }
+}
+
+impl Rig for Caddy {
+    fn connector(&self) -> Box<dyn Connector> {
+        Box::new(self.connector_of("memory.json"))
+    }
+
+    fn request(&self, from: &str) -> u16 {
+        get(self.to, from, &[]).0
+    }
+
+    fn flush(&mut self) {
+        self.ranges("PATCH", &json!(["192.0.2.254/32"]));
+    }
+
+    fn add_foreign(&mut self) -> bool {
+        let mut ranges = self.ranges("GET", &Value::Null).as_array().unwrap().clone();
+        ranges.push(json!("192.0.2.200/32"));
+        self.ranges("PATCH", &json!(ranges));
+        true
+    }
+
+    fn foreign_is_there(&mut self) -> bool {
+        self.ranges("GET", &Value::Null).to_string().contains("192.0.2.200/32")
+    }
+
+    fn away(&mut self, away: bool) -> bool {
+        if away {
+            self.process = None;
+        } else {
+            self.run();
+        }
+        true
+    }
+
+    fn second(&mut self) -> Option<Box<dyn Connector>> {
+        Some(Box::new(self.connector_of("other.json")))
+    }
+}
+
+#[test]
+fn keeps_the_contract() {
+    let Some(caddy) = Caddy::start() else { return };
+    contract(caddy);
+}
+
+#[test]
+fn acts_on_requests() {
+    let Some(caddy) = Caddy::start() else { return };
+    acts(caddy);
+}
+
+#[test]
+#[ignore = "measures"]
+fn measure_effect() {
+    let Some(caddy) = Caddy::start() else { return };
+    measure(caddy, 30);
+}

@@ -1,0 +1,579 @@
+//! Services that cannot be had here: stand-ins that hold requests against what the makers publish of their interfaces, and that
+//! keep state. AWS has moto, besides.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use sidetap_mitigation::akamai::AkamaiConnector;
+use sidetap_mitigation::aws::AwsWafConnector;
+use sidetap_mitigation::cloudflare::CloudflareConnector;
+use sidetap_mitigation::f5::F5Connector;
+use sidetap_mitigation::fastly::FastlyConnector;
+use sidetap_mitigation::nginx_plus::NginxPlusConnector;
+use sidetap_mitigation::{Connector, ConnectorError};
+
+use crate::rig::{Rig, acts, contract};
+use crate::support::{Process, Request, free_port, loopback, serve, tool, until, wall};
+
+const SECRET: &str = "a-secret-of-the-api";
+const WRONG: &str = "not-the-secret-of-it";
+
+/// What a stand-in keeps: its items as the service spells them, and what it does next.
+#[derive(Default)]
+struct State {
+    items: BTreeMap<String, Value>,
+    counter: u64,
+    away: bool,
+    fail: bool,
+    refused: Vec<String>,
+}
+
+impl State {
+    fn next(&mut self) -> String {
+        self.counter += 1;
+        format!("{:032x}", self.counter)
+    }
+}
+
+type Answer = fn(&Request, &mut State) -> (u16, String);
+type Make = fn(&Fake, &str) -> Box<dyn Connector>;
+
+struct Fake {
+    dir: tempfile::TempDir,
+    at: SocketAddr,
+    state: Arc<Mutex<State>>,
+    make: Make,
+    foreign: (&'static str, Value),
+}
+
+impl Fake {
+    fn start(answer: Answer, make: Make, foreign: (&'static str, Value)) -> Self {
+        let state = Arc::new(Mutex::new(State::default()));
+        let shared = Arc::clone(&state);
+        let at = serve(move |request| {
+            let mut state = shared.lock().unwrap();
+            if state.away {
+                return (503, String::new());
+            }
+            if request.method != "GET" && std::mem::take(&mut state.fail) {
+                return (500, "broke off".into());
+            }
+            let (status, body) = answer(request, &mut state);
+            if status == 400 {
+                state.refused.push(format!("{} {}: {body}", request.method, request.path));
+            }
+            (status, body)
+        });
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("secret"), SECRET).unwrap();
+        std::fs::write(dir.path().join("wrong"), WRONG).unwrap();
+        Fake { dir, at, state, make, foreign }
+    }
+
+    fn text(&self, secret: &str, rest: &str) -> String {
+        let at = self.dir.path().display();
+        let rest = rest.replace("SECRET", &format!("{{ file = \"{at}/{secret}\" }}"));
+        rest.replace("URL", &format!("http://{}", self.at)).replace("MEMORY", &format!("{at}/memory.json"))
+    }
+}
+
+impl Rig for Fake {
+    fn connector(&self) -> Box<dyn Connector> {
+        (self.make)(self, "secret")
+    }
+
+    fn request(&self, from: &str) -> u16 {
+        let state = self.state.lock().unwrap();
+        assert!(state.refused.is_empty(), "against the interface: {:?}", state.refused);
+        let named =
+            |v: &Value| v["ip"] == from || v["name"].as_str().is_some_and(|n| n == format!("{from}/32"));
+        let there = state.items.keys().any(|k| k == from) || state.items.values().any(named);
+        if there { 403 } else { 200 }
+    }
+
+    fn flush(&mut self) {
+        self.state.lock().unwrap().items.clear();
+    }
+
+    fn add_foreign(&mut self) -> bool {
+        let (key, value) = self.foreign.clone();
+        self.state.lock().unwrap().items.insert(key.to_owned(), value);
+        true
+    }
+
+    fn foreign_is_there(&mut self) -> bool {
+        let state = self.state.lock().unwrap();
+        state.items.values().any(|v| v.to_string().contains("192.0.2.200"))
+            || state.items.contains_key("192.0.2.200")
+    }
+
+    fn away(&mut self, away: bool) -> bool {
+        self.state.lock().unwrap().away = away;
+        true
+    }
+
+    fn break_next(&mut self) -> bool {
+        self.state.lock().unwrap().fail = true;
+        true
+    }
+
+    fn intruder(&mut self) -> Option<(Box<dyn Connector>, String)> {
+        Some(((self.make)(self, "wrong"), WRONG.into()))
+    }
+}
+
+fn words(value: &Value, allowed: &[&str]) -> bool {
+    value.as_object().is_some_and(|o| o.keys().all(|k| allowed.contains(&k.as_str())))
+}
+
+/// Lists of Cloudflare (schema of `lists_items-list-update-request` and others).
+fn cloudflare(r: &Request, s: &mut State) -> (u16, String) {
+    let done = |result: Value| {
+        (200, json!({"success": true, "errors": [], "messages": [], "result": result}).to_string())
+    };
+    let bad = |why: &str| {
+        (400, json!({"success": false, "errors": [{"code": 10_001, "message": why}]}).to_string())
+    };
+    if r.header("authorization") != format!("Bearer {SECRET}") {
+        return (401, "{}".into());
+    }
+    let base = format!("/accounts/{}/rules/lists/", "a".repeat(32));
+    let Some(rest) = r.path.strip_prefix(&base) else { return (404, String::new()) };
+    if rest.starts_with("bulk_operations/") {
+        return done(json!({"id": "x", "status": "completed", "completed": "2026-01-01T00:00:00Z"}));
+    }
+    let fits = |i: &Value| {
+        words(i, &["ip", "comment"])
+            && i["ip"]
+                .as_str()
+                .is_some_and(|t| t.parse::<sidetap_mitigation::Key>().is_ok_and(|k| k.net().is_some()))
+    };
+    match r.method.as_str() {
+        "GET" => done(s.items.values().cloned().collect()),
+        "DELETE" => {
+            for item in r.json()["items"].as_array().cloned().unwrap_or_default() {
+                s.items.remove(item["id"].as_str().unwrap_or_default());
+            }
+            done(json!({"operation_id": s.next()}))
+        }
+        "POST" | "PUT" => {
+            let body = r.json();
+            let Some(items) = body.as_array().filter(|items| items.iter().all(fits)) else {
+                return bad("items");
+            };
+            if r.method == "PUT" {
+                s.items.clear();
+            }
+            for item in items {
+                let id = s.next();
+                let item = json!({"id": id, "ip": item["ip"], "comment": item["comment"]});
+                s.items.insert(id, item);
+            }
+            done(json!({"operation_id": s.next()}))
+        }
+        _ => (405, String::new()),
+    }
+}
+
+fn start_cloudflare() -> Fake {
+    let make: Make = |f, secret| {
+        let ids = format!("account = \"{}\"\nlist = \"{}\"\n", "a".repeat(32), "b".repeat(32));
+        let text = f.text(
+            secret,
+            &format!("{ids}token = SECRET\nurl = \"URL\"\ncapacity = 100\nmin_interval_s = 0\n"),
+        );
+        Box::new(CloudflareConnector::new(toml::from_str(&text).unwrap()).unwrap())
+    };
+    Fake::start(cloudflare, make, ("f", json!({"id": "f", "ip": "192.0.2.200", "comment": "ours"})))
+}
+
+/// Entries of a Fastly access control list (`bulkUpdateAclEntriesRequest`).
+fn fastly(r: &Request, s: &mut State) -> (u16, String) {
+    if r.header("fastly-key") != SECRET {
+        return (401, "{\"msg\":\"Provided credentials are missing or invalid\"}".into());
+    }
+    if !r.path.starts_with("/service/SU1Z0isxPaozGVKXdv0eY/acl/6tUXdegLTf5BCig0zGFrU3/entries") {
+        return (404, String::new());
+    }
+    if r.method == "GET" {
+        return (200, Value::from_iter(s.items.values().cloned()).to_string());
+    }
+    for op in r.json()["entries"].as_array().cloned().unwrap_or_default() {
+        if !words(&op, &["op", "id", "ip", "subnet", "negated", "comment"]) || r.method != "PATCH" {
+            return (400, op.to_string());
+        }
+        match op["op"].as_str() {
+            Some("create") if op["ip"].is_string() => {
+                let id = s.next();
+                let held = json!({"id": id, "ip": op["ip"], "subnet": op["subnet"], "comment": op["comment"], "negated": "0"});
+                s.items.insert(id, held);
+            }
+            Some("update") => {
+                let held = s.items.get_mut(op["id"].as_str().unwrap()).unwrap();
+                held["comment"] = op["comment"].clone();
+            }
+            Some("delete") => drop(s.items.remove(op["id"].as_str().unwrap())),
+            _ => return (400, op.to_string()),
+        }
+    }
+    (200, "{\"status\":\"ok\"}".into())
+}
+
+fn start_fastly() -> Fake {
+    let make: Make = |f, secret| {
+        let text = "service = \"SU1Z0isxPaozGVKXdv0eY\"\nacl = \"6tUXdegLTf5BCig0zGFrU3\"\ntoken = SECRET\nurl = \"URL\"\ncapacity = 100\n";
+        Box::new(FastlyConnector::new(toml::from_str(&f.text(secret, text)).unwrap()).unwrap())
+    };
+    Fake::start(
+        fastly,
+        make,
+        ("f", json!({"id": "f", "ip": "192.0.2.200", "subnet": null, "negated": "0", "comment": ""})),
+    )
+}
+
+/// A data group of iControl REST: PATCH takes the whole array of records.
+fn f5(r: &Request, s: &mut State) -> (u16, String) {
+    // admin:SECRET
+    let token = "Basic YWRtaW46YS1zZWNyZXQtb2YtdGhlLWFwaQ==";
+    if r.header("authorization") != token {
+        return (401, "{\"code\":401,\"message\":\"Authorization failed\"}".into());
+    }
+    if r.path != "/mgmt/tm/ltm/data-group/internal/~Common~sidetap" {
+        return (404, String::new());
+    }
+    if r.method == "PATCH" {
+        let body = r.json();
+        let fits =
+            |v: &Value| words(v, &["name", "data"]) && v["name"].as_str().is_some_and(|n| n.contains('/'));
+        let Some(records) = body["records"].as_array().filter(|l| l.iter().all(fits)) else {
+            return (400, "records".into());
+        };
+        s.items = records.iter().map(|v| (v["name"].as_str().unwrap().to_owned(), v.clone())).collect();
+    }
+    let records: Vec<Value> = s.items.values().cloned().collect();
+    (
+        200,
+        json!({"kind": "tm:ltm:data-group:internal:internalstate", "type": "ip", "records": records})
+            .to_string(),
+    )
+}
+
+fn start_f5() -> Fake {
+    let make: Make = |f, secret| {
+        let text = f.text(secret, "url = \"URL\"\nuser = \"admin\"\npassword = SECRET\ncapacity = 100\n");
+        Box::new(F5Connector::new(toml::from_str(&text).unwrap()).unwrap())
+    };
+    Fake::start(f5, make, ("192.0.2.200/32", json!({"name": "192.0.2.200/32", "data": "ours"})))
+}
+
+/// A key-value zone of NGINX Plus: POST refuses keys that are there (409), PATCH takes one key.
+fn nginx_plus(r: &Request, s: &mut State) -> (u16, String) {
+    if r.path != "/api/9/http/keyvals/sidetap" {
+        return (404, String::new());
+    }
+    s.items.retain(|_, v| v["until"].as_i64().unwrap_or(i64::MAX) > wall());
+    let held = |v: &Value| -> Option<Value> {
+        let until = wall() + v["expire"].as_i64()? / 1_000;
+        words(v, &["value", "expire"]).then(|| json!({"value": v["value"], "until": until}))
+    };
+    let body = r.json();
+    let pairs = body.as_object().cloned().unwrap_or_default();
+    match r.method.as_str() {
+        "GET" => {
+            let all: BTreeMap<&String, &Value> = s.items.iter().map(|(k, v)| (k, &v["value"])).collect();
+            return (200, json!(all).to_string());
+        }
+        "POST" if pairs.keys().any(|k| s.items.contains_key(k)) => return (409, "KeyvalKeyExists".into()),
+        "POST" => {
+            for (key, value) in &pairs {
+                let Some(value) = held(value) else { return (400, value.to_string()) };
+                s.items.insert(key.clone(), value);
+            }
+        }
+        "PATCH" if pairs.len() == 1 => {
+            for (key, value) in &pairs {
+                if !s.items.contains_key(key) {
+                    return (404, "KeyvalKeyNotFound".into());
+                }
+                match held(value) {
+                    Some(value) => drop(s.items.insert(key.clone(), value)),
+                    None if value.is_null() => drop(s.items.remove(key)),
+                    None => return (400, value.to_string()),
+                }
+            }
+        }
+        _ => return (400, "method".into()),
+    }
+    (204, String::new())
+}
+
+fn start_nginx_plus() -> Fake {
+    let make: Make = |f, _| {
+        let text = f.text("secret", "url = \"URL/api/9\"\ncapacity = 100\n");
+        Box::new(NginxPlusConnector::new(toml::from_str(&text).unwrap()).unwrap())
+    };
+    Fake::start(nginx_plus, make, ("192.0.2.200", json!({"value": "ours"})))
+}
+
+/// A network list of Akamai: a wrong synchronisation point is a conflict; what is changed has to be activated.
+fn akamai(r: &Request, s: &mut State) -> (u16, String) {
+    let signed = r.header("authorization");
+    if !signed
+        .starts_with(&format!("EG1-HMAC-SHA256 client_token={SECRET};access_token={SECRET};timestamp=20"))
+    {
+        return (401, "{\"title\":\"Not authorized\"}".into());
+    }
+    let path = r.path.split('?').next().unwrap();
+    let Some(rest) = path.strip_prefix("/network-list/v2/network-lists/12345_SIDETAP") else {
+        return (404, String::new());
+    };
+    match (r.method.as_str(), rest) {
+        ("GET", "") => {
+            let list: Vec<&String> = s.items.keys().collect();
+            (200, json!({"name": "sidetap", "type": "IP", "syncPoint": s.counter, "list": list}).to_string())
+        }
+        ("GET", "/environments/PRODUCTION/status") => {
+            (200, json!({"activationStatus": "ACTIVE"}).to_string())
+        }
+        ("PUT", "") => {
+            let body = r.json();
+            if !words(&body, &["name", "type", "syncPoint", "list"]) || body["type"] != "IP" {
+                return (400, body.to_string());
+            }
+            if body["syncPoint"] != s.counter {
+                return (409, "{\"title\":\"Conflict\"}".into());
+            }
+            s.counter += 1;
+            let list = body["list"].as_array().unwrap();
+            s.items = list.iter().map(|v| (v.as_str().unwrap().to_owned(), v.clone())).collect();
+            (200, "{}".into())
+        }
+        ("POST", "/environments/PRODUCTION/activate") => {
+            (200, "{\"activationStatus\":\"PENDING_ACTIVATION\"}".into())
+        }
+        _ => (405, String::new()),
+    }
+}
+
+fn start_akamai() -> Fake {
+    let make: Make = |f, secret| {
+        let text = "url = \"URL\"\nlist = \"12345_SIDETAP\"\nclient_token = SECRET\nclient_secret = SECRET\naccess_token = SECRET\n\
+                    memory = \"MEMORY\"\ncapacity = 100\nmin_interval_s = 0\n";
+        Box::new(AkamaiConnector::new(toml::from_str(&f.text(secret, text)).unwrap()).unwrap())
+    };
+    Fake::start(akamai, make, ("192.0.2.200", json!("192.0.2.200")))
+}
+
+#[test]
+fn all_keep_the_contract() {
+    for start in [start_cloudflare, start_fastly, start_f5, start_akamai] {
+        contract(start());
+    }
+}
+
+/// Its API has no credential of its own.
+struct Open(Fake);
+
+impl Rig for Open {
+    fn connector(&self) -> Box<dyn Connector> {
+        self.0.connector()
+    }
+
+    fn request(&self, from: &str) -> u16 {
+        self.0.request(from)
+    }
+
+    fn flush(&mut self) {
+        self.0.flush();
+    }
+
+    fn add_foreign(&mut self) -> bool {
+        self.0.add_foreign()
+    }
+
+    fn foreign_is_there(&mut self) -> bool {
+        self.0.foreign_is_there()
+    }
+
+    fn away(&mut self, away: bool) -> bool {
+        self.0.away(away)
+    }
+
+    fn break_next(&mut self) -> bool {
+        self.0.break_next()
+    }
+}
+
+#[test]
+fn nginx_plus_keeps_the_contract_and_acts() {
+    contract(Open(start_nginx_plus()));
+    acts(Open(start_nginx_plus()));
+}
+
+#[test]
+fn all_act() {
+    for start in [start_cloudflare, start_fastly, start_f5, start_akamai] {
+        acts(start());
+    }
+}
+
+#[test]
+fn what_a_service_asks_for_is_heeded() {
+    let at = serve(|_| (429, "slow down".into()));
+    let fake = start_fastly();
+    let fake = Fake { at, ..fake };
+    let mut connector = fake.connector();
+    assert_eq!(connector.observe(wall()).unwrap_err(), ConnectorError::Later(7));
+}
+
+/// AWS WAF as moto plays it.
+struct Moto {
+    dir: tempfile::TempDir,
+    port: u16,
+    sets: [String; 2],
+    _process: Process,
+}
+
+impl Moto {
+    fn start() -> Option<Self> {
+        let program = tool("moto_server")?;
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in
+            [("id", "AKIDEXAMPLEAKIDEXAMPLE"), ("secret", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")]
+        {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        let port = free_port();
+        let mut command = Command::new(program);
+        command
+            .args(["-H", "127.0.0.1", "-p"])
+            .arg(port.to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let process = Process::start(&mut command);
+        let mut moto = Moto { dir, port, sets: Default::default(), _process: process };
+        until("moto listens", || std::net::TcpStream::connect(loopback(port)).is_ok());
+        moto.sets = [("four", "IPV4"), ("six", "IPV6")].map(|(name, version)| moto.make(name, version));
+        Some(moto)
+    }
+
+    fn ask(&self, action: &str, body: &Value) -> Value {
+        let url = format!("http://127.0.0.1:{}/", self.port);
+        let credential = "Authorization: AWS4-HMAC-SHA256 Credential=AKID/20260101/us-east-1/wafv2/aws4_request, SignedHeaders=host, Signature=00";
+        let target = format!("X-Amz-Target: AWSWAF_20190729.{action}");
+        let out = Command::new("curl")
+            .args([
+                "-s",
+                "-H",
+                credential,
+                "-H",
+                &target,
+                "-H",
+                "Content-Type: application/x-amz-json-1.1",
+                "-d",
+                &body.to_string(),
+                &url,
+            ])
+            .output()
+            .unwrap();
+        serde_json::from_slice(&out.stdout).unwrap_or_default()
+    }
+
+    fn make(&self, name: &str, version: &str) -> String {
+        let said = self.ask(
+            "CreateIPSet",
+            &json!({"Name": name, "Scope": "REGIONAL", "IPAddressVersion": version, "Addresses": []}),
+        );
+        format!("{name}/{}", said["Summary"]["Id"].as_str().unwrap())
+    }
+
+    fn get(&self) -> Value {
+        let (name, id) = self.sets[0].split_once('/').unwrap();
+        self.ask("GetIPSet", &json!({"Name": name, "Id": id, "Scope": "REGIONAL"}))
+    }
+
+    fn put(&self, addresses: &Value) {
+        let (name, id) = self.sets[0].split_once('/').unwrap();
+        let lock = self.get()["LockToken"].clone();
+        self.ask(
+            "UpdateIPSet",
+            &json!({"Name": name, "Id": id, "Scope": "REGIONAL", "Addresses": addresses, "LockToken": lock}),
+        );
+    }
+}
+
+impl Moto {
+    fn connector_of(&self, memory: &str) -> AwsWafConnector {
+        let at = self.dir.path().display();
+        let text = format!(
+            "region = \"us-east-1\"\nset_v4 = \"{}\"\nset_v6 = \"{}\"\naccess_key_id = {{ file = \"{at}/id\" }}\n\
+             secret_access_key = {{ file = \"{at}/secret\" }}\nmemory = \"{at}/{memory}\"\nendpoint = \"http://127.0.0.1:{}\"\n\
+             capacity = 100\nmin_interval_s = 0\n",
+            self.sets[0], self.sets[1], self.port
+        );
+        AwsWafConnector::new(toml::from_str(&text).unwrap()).unwrap()
+    }
+}
+
+impl Rig for Moto {
+    fn connector(&self) -> Box<dyn Connector> {
+        Box::new(self.connector_of("memory.json"))
+    }
+
+    fn request(&self, from: &str) -> u16 {
+        let held = self.get()["IPSet"]["Addresses"].to_string();
+        if held.contains(&format!("\"{from}/32\"")) { 403 } else { 200 }
+    }
+
+    fn flush(&mut self) {
+        self.put(&json!([]));
+        let (name, id) = self.sets[1].split_once('/').unwrap();
+        let named = json!({"Name": name, "Id": id, "Scope": "REGIONAL"});
+        let lock = self.ask("GetIPSet", &named)["LockToken"].clone();
+        self.ask(
+            "UpdateIPSet",
+            &json!({"Name": name, "Id": id, "Scope": "REGIONAL", "Addresses": [], "LockToken": lock}),
+        );
+    }
+
+    fn add_foreign(&mut self) -> bool {
+        let mut held = self.get()["IPSet"]["Addresses"].as_array().unwrap().clone();
+        held.push(json!("192.0.2.200/32"));
+        self.put(&json!(held));
+        true
+    }
+
+    fn foreign_is_there(&mut self) -> bool {
+        self.get()["IPSet"]["Addresses"].to_string().contains("192.0.2.200/32")
+    }
+
+    fn second(&mut self) -> Option<Box<dyn Connector>> {
+        Some(Box::new(self.connector_of("other.json")))
+    }
+}
+
+#[test]
+fn aws_waf_keeps_the_contract_and_acts() {
+    let (Some(moto), Some(_)) = (Moto::start(), tool("curl")) else { return };
+    contract(moto);
+    acts(Moto::start().unwrap());
+}
+
+#[test]
+fn a_set_that_somebody_changed_in_between_is_read_again() {
+    let fake = start_akamai();
+    let mut connector = fake.connector();
+    let wanted = [crate::rig::entry("192.0.2.1", sidetap_policy::Response::Block)];
+    let plan = sidetap_mitigation::plan(&wanted, &connector.observe(wall()).unwrap(), &[], connector.sees());
+    let at = serve(|r| match r.method.as_str() {
+        "GET" => (200, json!({"syncPoint": 1, "list": []}).to_string()),
+        _ => (409, "{\"title\":\"Conflict\"}".into()),
+    });
+    let fake = Fake { at, ..fake };
+    let mut connector = fake.connector();
+    let error = connector.apply(&plan, wall()).unwrap_err();
+    assert!(matches!(error, ConnectorError::Conflict(_)), "{error}");
+}
