@@ -501,8 +501,7 @@ fn is_due(unit: &Unit, o: &Observation) -> bool {
 /// Nothing for one that is known to have a parameter there, for words alone, and for short names such as `v2`.
 fn family(template: &str) -> Option<String> {
     let (above, last) = template.rsplit_once('/')?;
-    let digits = last.bytes().filter(u8::is_ascii_digit).count();
-    if last.contains('{') || last.len() < 4 || digits == 0 || digits == last.len() {
+    if !crate::extract::path::is_numbered(last) {
         return None;
     }
     let mut open = String::with_capacity(template.len());

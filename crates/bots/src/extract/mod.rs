@@ -4,7 +4,7 @@ mod compare;
 mod fields;
 mod finder;
 mod headers;
-mod path;
+pub(crate) mod path;
 mod surface;
 mod words;
 
@@ -405,6 +405,9 @@ impl Extractor {
         if let Some(account) = o.account {
             let named = self.request.account.as_deref().filter(|a| is_phone(a));
             return Some(Target { hash: account, number: named.and_then(trailing_number) });
+        }
+        if path::is_numbered(place.last) {
+            return Some(self.make_target(place.last));
         }
         let token = o.sessions.iter().find(|t| t.login).filter(|_| o.roles == Roles::NONE);
         if let Some(token) = token {

@@ -42,6 +42,12 @@ pub(crate) fn is_odd(path: &str) -> bool {
     marks || memchr::memmem::find(bytes, b"//").is_some()
 }
 
+/// True of a last segment that is made of words and a number: `lamp-17.html`. Names such as `v2` are too short for it.
+pub(crate) fn is_numbered(last: &str) -> bool {
+    let digits = last.bytes().filter(u8::is_ascii_digit).count();
+    last.len() >= 4 && digits > 0 && digits < last.len() && !last.contains('{')
+}
+
 /// The path of a URL or of a reference within a site, without its query.
 pub(crate) fn of_url(url: &[u8]) -> &[u8] {
     let path = match memchr::memmem::find(url, b"://") {
