@@ -454,6 +454,14 @@ fn crowds(w: &mut World) {
             w.at(100_000 + i64::from(n) * 15_000 + i * 1_000, &c);
         }
     }
+    for n in 0..24u32 {
+        let honest = get(900 + n, "/api/stock").path("/api/stock?sku=9").app();
+        w.at(300_000 + i64::from(n) * 3_000, &honest);
+        for i in 0..30i64 {
+            let c = get(700 + n % 8, "/api/stock").path("/api/stock?sku=9").script();
+            w.at(300_000 + i64::from(n) * 20_000 + i * 400, &c);
+        }
+    }
     for n in 0..30u8 {
         let c = call(ip(1, 0, n), "POST", "/api/login").chrome().header("Cookie", "sid=1; theme=2");
         let body = format!("{{\"username\":\"person{n}\",\"password\":\"right{n}\"}}");
