@@ -18,10 +18,11 @@ pub use engine::{Config, Engine, StateError};
 pub use extract::Extractor;
 pub use facts::{Fact, Facts};
 pub use indicators::{
-    Answer, ClassRule, Condition, Examples, Expression, Indicator, Kind, Pack, Pillar, Scope,
+    Answer, ClassRule, Condition, Examples, Expression, Indicator, Kind, Pack, Pillar, Scope, Scores,
 };
 pub use observation::{
     Actors, Attempt, Observation, Outcome, Part, Prints, Robots, RobotsGroup, Surface, Target, Token, Traits,
+    account_name,
 };
 pub use profile::Profiles;
 pub use role::Roles;

@@ -563,6 +563,12 @@ impl Observation {
     }
 }
 
+/// An account as outputs spell it: hashed with the site's key, whatever its case.
+pub fn account_name(key: &HashKey, name: &str) -> String {
+    let folded: String = name.trim().chars().flat_map(char::to_lowercase).collect();
+    account_spelled(key.hash64("account", folded.as_bytes()))
+}
+
 pub(crate) fn account_spelled(hash: u64) -> String {
     format!("#{hash:016x}")
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use sidetap_model::rows::VerdictRow;
+use sidetap_model::rows::{RunData, VerdictRow};
 use sidetap_model::{EndpointId, EndpointRef, FlowId, Ts};
 
 use crate::alias::{Aliases, Operations};
@@ -8,11 +8,11 @@ use crate::evidence::{EvidenceRing, what};
 use crate::flagged::Flagged;
 use crate::hops::Hops;
 use crate::item::{Item, Whole};
-use crate::judge::{Judge, Renames};
-use crate::options::{Options, PipelineError};
+use crate::judge::{Actors, Judge, Renames};
+use crate::options::{Found, Options, PipelineError};
 use crate::proxies::ProxyLearner;
 use crate::snapshot::World;
-use crate::spool::Spool;
+use crate::spool::{LookupKey, Spool};
 use crate::state::State;
 use crate::worker::Worker;
 
@@ -119,6 +119,28 @@ impl Coordinator {
         Some(State { until: now, discovery: self.discovery.export_state(), bots }.write())
     }
 
+    /// What was found so far, verdicts apart.
+    pub(crate) fn found(&mut self) -> Option<Found> {
+        let Actors { traffic, campaigns, roles, mut callers } = self.judge.as_ref()?.actors()?;
+        let sensitive = self.sensitive.rows();
+        let mut endpoints = self.discovery.rows(&sensitive, &roles);
+        for row in &mut endpoints {
+            if let Some(of) = callers.remove(&row.id) {
+                row.callers.countries = of.countries;
+                row.callers.organizations = of.organizations;
+            }
+        }
+        let mut findings = self.threats.rows();
+        findings.extend(self.discovery.risks(&sensitive));
+        let run = RunData { endpoints, sensitive, findings, campaigns, traffic, ..RunData::default() };
+        let names = self.discovery.snapshot();
+        let evidence = self.evidence.as_mut().map(|ring| {
+            ring.keep_run(&run);
+            ring.hand_over(|k| known_id(&names, k))
+        });
+        Some(Found { run, openapi: self.discovery.openapi(), evidence: evidence.unwrap_or_default() })
+    }
+
     /// Outputs that cannot be written any more, each once.
     pub(crate) fn broken(&mut self) -> Vec<String> {
         let spool = self.spool.as_mut().and_then(Spool::broken);
@@ -210,6 +232,12 @@ impl Coordinator {
         self.threats.rename(&fresh);
         self.renames.extend(fresh);
     }
+}
+
+/// The id of the endpoint in the inventory that a request went to.
+pub(crate) fn known_id(names: &sidetap_discovery::Snapshot, k: &LookupKey) -> Option<String> {
+    let found = names.find(&k.zone, &k.host, &k.method, &k.path);
+    found.known.then(|| found.endpoint.id.to_string())
 }
 
 /// How many items, from the last one back, take no more room than `most` of usual size.

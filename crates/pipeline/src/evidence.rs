@@ -32,6 +32,7 @@ pub(crate) struct EvidenceRing {
     kept: BTreeMap<Id, Line>,
     kept_bytes: usize,
     seen: HashSet<u64, Fixed>,
+    handed: HashSet<Id, Fixed>,
     /// Exchanges that were asked for and not there any more, or for which there was no room.
     pub(crate) missed: u64,
 }
@@ -94,6 +95,16 @@ impl EvidenceRing {
         self.keep_verdicts(&run.verdicts);
     }
 
+    /// What was kept since the last time, with the names that endpoints have by now; whoever takes it has it: it is not kept again.
+    pub(crate) fn hand_over(&mut self, id_of: impl FnMut(&LookupKey) -> Option<String>) -> Vec<Evidence> {
+        for id in self.kept.keys() {
+            if self.handed.len() < Self::SEEN {
+                self.handed.insert(*id);
+            }
+        }
+        self.take(id_of)
+    }
+
     /// What was kept, with the final names of endpoints.
     pub(crate) fn take(&mut self, mut id_of: impl FnMut(&LookupKey) -> Option<String>) -> Vec<Evidence> {
         let kept = std::mem::take(&mut self.kept);
@@ -117,7 +128,7 @@ impl EvidenceRing {
     }
 
     fn keep(&mut self, id: Id) {
-        if self.kept.contains_key(&id) {
+        if self.kept.contains_key(&id) || self.handed.contains(&id) {
             return;
         }
         let fits = self.kept_bytes < Self::KEPT;

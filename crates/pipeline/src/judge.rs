@@ -1,8 +1,9 @@
+use std::collections::BTreeMap;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use sidetap_bots::{Engine, Observation};
-use sidetap_model::rows::VerdictRow;
+use sidetap_model::rows::{Callers, CampaignRow, TrafficPoint, VerdictRow};
 use sidetap_model::{EndpointId, EndpointRef, Ts};
 
 use crate::options::PipelineError;
@@ -22,10 +23,20 @@ pub(crate) struct Judge {
     thread: JoinHandle<Engine>,
 }
 
+/// What the engine says while it goes on.
+#[derive(Default)]
+pub(crate) struct Actors {
+    pub(crate) traffic: Vec<TrafficPoint>,
+    pub(crate) campaigns: Vec<CampaignRow>,
+    pub(crate) roles: BTreeMap<EndpointId, Vec<String>>,
+    pub(crate) callers: BTreeMap<EndpointId, Callers>,
+}
+
 enum Job {
     Epoch(Ts, Seen, Renames),
     Changes(Sender<Vec<VerdictRow>>),
     State(Sender<Vec<u8>>),
+    Actors(Sender<Actors>),
     Finish(Renames),
 }
 
@@ -63,6 +74,13 @@ impl Judge {
         state.recv().ok()
     }
 
+    /// What it says of actors by now, all epochs so far judged.
+    pub(crate) fn actors(&self) -> Option<Actors> {
+        let (answer, actors) = bounded(1);
+        self.jobs.send(Job::Actors(answer)).ok()?;
+        actors.recv().ok()
+    }
+
     /// The second judgement; gives the engine back.
     pub(crate) fn finish(self, renames: Renames) -> Result<Engine, PipelineError> {
         let _ = self.jobs.send(Job::Finish(renames));
@@ -80,6 +98,14 @@ fn judge(mut engine: Engine, jobs: &Receiver<Job>) -> Engine {
             }
             Job::State(answer) => {
                 let _ = answer.send(engine.export_state());
+            }
+            Job::Actors(answer) => {
+                let _ = answer.send(Actors {
+                    traffic: engine.traffic(),
+                    campaigns: engine.campaigns(),
+                    roles: engine.roles(),
+                    callers: engine.callers(),
+                });
             }
             Job::Finish(renames) => engine.finish(&renames),
         }

@@ -66,6 +66,17 @@ pub struct Outcome {
     pub learned_proxies: Vec<std::net::IpAddr>,
 }
 
+/// What a live run has found so far, verdicts apart: those come as they change.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Inventory, sensitive data, findings, campaigns, traffic.
+    pub run: RunData,
+    /// OpenAPI documents by host.
+    pub openapi: Vec<(String, serde_json::Value)>,
+    /// Exchanges that were named since the last time.
+    pub evidence: Vec<crate::Evidence>,
+}
+
 /// How far a run is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Progress {
@@ -95,6 +106,9 @@ pub trait Hooks {
 
     /// Called now and then while a live run goes on that keeps its state: what was learned so far.
     fn state(&mut self, _bytes: Vec<u8>) {}
+
+    /// Called now and then while a live run goes on that keeps evidence: what was found so far.
+    fn found(&mut self, _now: Ts, _found: Found) {}
 
     /// Called with what became known of an input: an interface that went away or came back.
     fn news(&mut self, _line: &str) {}

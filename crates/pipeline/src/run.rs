@@ -11,14 +11,13 @@ use sidetap_model::rows::{Counts, ExchangeCounts, InputSummary, NotWritten, RunD
 
 use crate::accounting::{Tally, add};
 use crate::analysis::Analyzer;
-use crate::coordinator::{self, Coordinator};
+use crate::coordinator::{self, Coordinator, known_id};
 use crate::flagged::{Flagged, Ring, Saved};
 use crate::item::Item;
 use crate::judge::Judge;
 use crate::options::{Hooks, Options, Outcome, PipelineError, Progress};
 use crate::reader::{Reader, ReaderCounts, ReaderView};
 use crate::snapshot::Snapshots;
-use crate::spool::LookupKey;
 use crate::state::{Clock, State};
 use crate::worker::{Part, Worker};
 
@@ -181,7 +180,8 @@ fn coordinate(
     let mut saved_last = Vec::new();
     let mut ended: Vec<u64> = Vec::new();
     let mut refused = None;
-    let mut kept = Clock::new(options);
+    let mut kept = Clock::of_state(options);
+    let mut found = Clock::of_found(options);
     loop {
         let part = match parts.recv_timeout(Duration::from_millis(200)) {
             Ok(part) => Some(part),
@@ -239,6 +239,11 @@ fn coordinate(
                 flagged.files.write(saved, now);
             }
             coordinator.broken().iter().for_each(|line| hooks.news(line));
+            if found.is_due(now)
+                && let Some(so_far) = coordinator.found()
+            {
+                hooks.found(now, so_far);
+            }
             if kept.is_due(now)
                 && let Some(bytes) = coordinator.state(now)
             {
@@ -349,12 +354,6 @@ fn outcome(
     }
     out.run = run;
     out
-}
-
-/// The id of the endpoint in the inventory that a request went to.
-fn known_id(names: &sidetap_discovery::Snapshot, k: &LookupKey) -> Option<String> {
-    let found = names.find(&k.zone, &k.host, &k.method, &k.path);
-    found.known.then(|| found.endpoint.id.to_string())
 }
 
 fn summary(

@@ -70,26 +70,30 @@ fn checksum(bytes: &[u8]) -> u64 {
     HashKey::from_bytes([0; 16]).hash64("state", bytes)
 }
 
-/// Says when a live run is to hand out what it has learned: every five minutes of packet time.
+/// Says, by packet time, when a live run is to hand something out.
 #[derive(Debug)]
 pub(crate) struct Clock {
     next: Option<Ts>,
     runs: bool,
+    every: i64,
 }
 
 impl Clock {
-    const EVERY: i64 = 300_000_000_000;
+    /// For what was learned: every five minutes, where the run is live and keeps its state.
+    pub(crate) fn of_state(options: &Options) -> Self {
+        Clock { next: None, runs: options.live && options.keep_state, every: 300_000_000_000 }
+    }
 
-    /// One that runs where the run is live and keeps its state.
-    pub(crate) fn new(options: &Options) -> Self {
-        Clock { next: None, runs: options.live && options.keep_state }
+    /// For what was found: twice a minute, where the run is live and has a store to put it in.
+    pub(crate) fn of_found(options: &Options) -> Self {
+        Clock { next: None, runs: options.live && options.evidence, every: 30_000_000_000 }
     }
 
     /// True where it is time.
     pub(crate) fn is_due(&mut self, now: Ts) -> bool {
         let due = self.runs && self.next.is_some_and(|next| now >= next);
         if due || self.next.is_none() {
-            self.next = Some(now.plus(Self::EVERY));
+            self.next = Some(now.plus(self.every));
         }
         due
     }
@@ -118,10 +122,10 @@ mod tests {
     #[test]
     fn the_clock_runs_by_packets() {
         let at = |s: i64| Ts::from_parts(s, 0);
-        let mut clock = Clock { next: None, runs: true };
+        let mut clock = Clock { next: None, runs: true, every: 300_000_000_000 };
         let due: Vec<bool> = [0, 299, 300, 301, 600, 5000].map(|s| clock.is_due(at(s))).into();
         assert_eq!(due, [false, false, true, false, true, true]);
-        let mut idle = Clock { next: None, runs: false };
+        let mut idle = Clock { next: None, runs: false, every: 300_000_000_000 };
         assert!([0, 300, 600].iter().all(|s| !idle.is_due(at(*s))));
     }
 }

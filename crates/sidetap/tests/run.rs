@@ -292,21 +292,47 @@ fn devices_change_only_when_told_to() {
 }
 
 #[test]
-fn the_console_serves_the_report_until_it_is_told_to_end() {
+fn the_console_serves_what_was_stored_until_it_is_told_to_end() {
     use std::io::{BufRead, BufReader, Read, Write};
     let place = Place::new();
     place.write("a.pcap", &capture(&[HELLO]));
     place.run(&["replay", "a.pcap", "--store", "store.db"]).is(0);
     let mut command = place.command(&["serve", "--store", "store.db", "--listen", "127.0.0.1:0"]);
     let mut serving = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let mut said = String::new();
-    BufReader::new(serving.stderr.as_mut().unwrap()).read_line(&mut said).unwrap();
-    let address = said.trim().trim_start_matches("console: http://").trim_end_matches('/');
-    let mut stream = std::net::TcpStream::connect(address).unwrap_or_else(|e| panic!("{said}: {e}"));
-    write!(stream, "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut page = String::new();
-    stream.read_to_string(&mut page).unwrap();
-    assert!(page.starts_with("HTTP/1.1 200") && page.contains("/hello"), "{page}");
+    let mut said = BufReader::new(serving.stderr.as_mut().unwrap()).lines();
+    let mut line = || said.next().unwrap().unwrap();
+    let (first, second) = (line(), line());
+    let address = first.trim().trim_start_matches("console: http://").trim_end_matches('/');
+    let token = second.rsplit(' ').next().unwrap();
+    let ask = |request: String| {
+        let mut stream = std::net::TcpStream::connect(address).unwrap_or_else(|e| panic!("{first}: {e}"));
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let get = |path: &str, more: &str| {
+        ask(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{more}\r\n"))
+    };
+    assert!(get("/api/v1/endpoints", "").starts_with("HTTP/1.1 401"), "nobody is logged in");
+    let body = format!("{{\"token\":\"{token}\",\"name\":\"anna\",\"password\":\"correct horse battery\"}}");
+    let made = ask(format!(
+        "POST /api/v1/setup HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    assert!(made.starts_with("HTTP/1.1 201"), "{made}");
+    let cookie =
+        made.lines().find_map(|l| l.strip_prefix("set-cookie: ")).unwrap().split(';').next().unwrap();
+    let cookie = format!("Cookie: {cookie}\r\n");
+    for path in ["/api/v1/endpoints", "/report"] {
+        let page = get(path, &cookie);
+        assert!(page.starts_with("HTTP/1.1 200") && page.contains("/hello"), "{page}");
+    }
+    for path in ["/api/v1/policies", "/api/v1/mitigation", "/api/v1/mitigation/entries", "/api/v1/approvals"]
+    {
+        let page = get(path, &cookie);
+        assert!(page.starts_with("HTTP/1.1 200"), "{path}: {page}");
+    }
     let pid = serving.id().to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     assert_eq!(serving.wait().unwrap().code(), Some(0));

@@ -159,6 +159,20 @@ impl Store {
         Ok(false)
     }
 
+    /// Removes all users with their sessions and tokens, so that the first one can be made anew; gives how many there were.
+    pub fn remove_users(&mut self, by: &str, now: Ts) -> Result<u64, StoreError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute("DELETE FROM sessions", [])?;
+        transaction.execute("DELETE FROM tokens", [])?;
+        let users = transaction.execute("DELETE FROM users", [])? as u64;
+        transaction.execute(
+            "INSERT INTO audit (at, actor, action, detail) VALUES (?1, ?2, 'user.reset', ?3)",
+            params![now.0, by, format!("{{\"users\":{users}}}")],
+        )?;
+        transaction.commit()?;
+        Ok(users)
+    }
+
     /// Begins a session; those that have ended go, and the oldest of a user who has too many.
     pub fn add_session(&mut self, session: &NewSession<'_>, now: Ts) -> Result<(), StoreError> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

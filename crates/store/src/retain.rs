@@ -48,6 +48,11 @@ impl Store {
         trim_rows::<VerdictRow>(&transaction, &mut removed, trim)?;
         let traffic = remove_old(&transaction, "traffic", "ts", now, age)?;
         note(&transaction, &mut removed, "traffic", traffic)?;
+        let calls = transaction.execute(
+            "DELETE FROM calls WHERE ts < ?1 OR endpoint NOT IN (SELECT id FROM now_endpoints)",
+            [now.0.saturating_sub(age)],
+        )?;
+        note(&transaction, &mut removed, "calls", calls)?;
         transaction.execute(
             "DELETE FROM members WHERE NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.id = campaign AND c.run = members.run)",
             [],

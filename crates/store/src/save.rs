@@ -46,6 +46,23 @@ impl Store {
         Ok(run)
     }
 
+    /// Saves what a live run has found so far; verdicts, which come as they change, stay as they are. Gives the run's id.
+    pub fn save_found(&mut self, data: &RunData, now: Ts) -> Result<String, StoreError> {
+        let run = run_id(&data.summary);
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        save_summary(&transaction, &run, &data.summary, now)?;
+        save_rows(&transaction, &run, &data.endpoints)?;
+        save_rows(&transaction, &run, &data.sensitive)?;
+        save_rows(&transaction, &run, &data.findings)?;
+        save_rows(&transaction, &run, &data.campaigns)?;
+        save_members(&transaction, &run, &data.campaigns)?;
+        save_traffic(&transaction, &run, &data.traffic)?;
+        save_calls(&transaction, &run, data, now)?;
+        now::trim_history(&transaction)?;
+        transaction.commit()?;
+        Ok(run)
+    }
+
     /// Adds or replaces verdicts of a run as they come, without touching its other ones.
     pub fn save_verdicts(&mut self, run: &str, verdicts: &[VerdictRow], now: Ts) -> Result<(), StoreError> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -65,6 +82,12 @@ impl Store {
         let sql =
             "INSERT INTO states (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2";
         self.connection.execute(sql, params![name, value])?;
+        Ok(())
+    }
+
+    /// Keeps no state under a name any more.
+    pub fn remove_state(&mut self, name: &str) -> Result<(), StoreError> {
+        self.connection.execute("DELETE FROM states WHERE name = ?1", [name])?;
         Ok(())
     }
 
@@ -147,6 +170,25 @@ fn save_traffic(
         let [benign, automated, suspicious, malicious] =
             [p.benign, p.automated, p.suspicious, p.malicious].map(count);
         insert.execute(params![run, p.ts.0, benign, automated, suspicious, malicious])?;
+    }
+    Ok(())
+}
+
+/// Calls of endpoints since they were saved last, in the minute of this save.
+fn save_calls(transaction: &Transaction<'_>, run: &str, data: &RunData, now: Ts) -> Result<(), StoreError> {
+    let minute = now.0 - now.0.rem_euclid(60_000_000_000);
+    let mut known = transaction
+        .prepare_cached("SELECT coalesce(sum(n), 0) FROM calls WHERE endpoint = ?1 AND run = ?2")?;
+    let mut add = transaction.prepare_cached(
+        "INSERT INTO calls (run, endpoint, ts, n) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET n = n + ?4",
+    )?;
+    for row in &data.endpoints {
+        let id = row.id.to_string();
+        let before: i64 = known.query_row(params![id, run], |r| r.get(0))?;
+        let more = count(row.calls).saturating_sub(before);
+        if more > 0 {
+            add.execute(params![run, id, minute, more])?;
+        }
     }
     Ok(())
 }

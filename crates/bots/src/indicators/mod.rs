@@ -6,6 +6,7 @@ mod expression;
 mod overrides;
 mod pack;
 mod reference;
+mod scores;
 mod view;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ pub use self::condition::Condition;
 use self::condition::{Op, Truth, fact};
 pub use self::expression::Expression;
 pub use self::pack::{ClassRule, Pack};
+pub use self::scores::Scores;
 pub(crate) use self::view::{Asked, View};
 
 /// An indicator: what it looks at, what it adds, and examples that test it.

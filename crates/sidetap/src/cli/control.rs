@@ -18,6 +18,41 @@ pub(crate) struct ServeArgs {
     pub(crate) listen: Option<SocketAddr>,
 }
 
+/// `sidetap store`.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// The store [default: the configured one]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) store: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: StoreCommand,
+}
+
+/// What can be done with a store.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Say how large it is, what it holds, and whether it is whole
+    Check,
+    /// Write a consistent copy into a new file, while others read and write
+    Backup {
+        /// The new file
+        #[arg(value_name = "FILE")]
+        to: PathBuf,
+    },
+    /// Remove all that tells of one account, address, session or API key, for good
+    Forget {
+        /// What is named
+        #[arg(value_name = "KIND", value_parser = ["ip", "account", "session", "api-key"])]
+        kind: String,
+        /// Whom, as outputs spell it; an account as the application spells it too
+        #[arg(value_name = "VALUE")]
+        value: String,
+    },
+    /// Make a new one-time token that makes an administrator, where nobody can log in any more: removes all users
+    ResetUsers,
+}
+
 /// `sidetap policy`.
 #[derive(Debug, Args)]
 pub(crate) struct PolicyArgs {

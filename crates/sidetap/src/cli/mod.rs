@@ -9,7 +9,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use analysis::{ActArgs, AnalysisArgs, DoctorArgs, ReplayArgs, WatchArgs, network};
-pub(crate) use control::{MitigationArgs, MitigationCommand, PolicyArgs, PolicyCommand, PushArgs, ServeArgs};
+pub(crate) use control::{
+    MitigationArgs, MitigationCommand, PolicyArgs, PolicyCommand, PushArgs, ServeArgs, StoreArgs,
+    StoreCommand,
+};
 pub(crate) use read::{
     IndicatorsArgs, IndicatorsCommand, IntelArgs, IntelCommand, InventoryArgs, InventoryCommand,
     InventoryFilter, ReportArgs, RowFormat, SensitiveArgs, SensitiveCommand, SourceArgs, UnsealArgs,
@@ -73,6 +76,8 @@ pub(crate) enum Command {
     Act(ActArgs),
     /// Console and API over what was stored
     Serve(ServeArgs),
+    /// Check, copy, forget in a store
+    Store(StoreArgs),
     /// Look at a mirror port or a capture: what can be seen in it and what to change
     Doctor(DoctorArgs),
     /// The endpoints that were seen

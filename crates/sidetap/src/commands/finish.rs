@@ -7,7 +7,7 @@ use anyhow::Result;
 use sidetap_model::Ts;
 use sidetap_model::rows::{Counts, InputSummary, NotWritten, RunData};
 use sidetap_pipeline::{Evidence, Outcome};
-use sidetap_store::{EvidenceLimits, EvidenceRow, Retention, Store};
+use sidetap_store::{EvidenceRow, Store};
 
 use super::inventory::keep_documents;
 use super::prepare::Plan;
@@ -129,8 +129,9 @@ fn keep(
     keep_documents(&mut store, openapi)?;
     let rows: Vec<EvidenceRow> =
         evidence.into_iter().map(|e| EvidenceRow { id: e.id, at: e.ts, exchange: e.exchange }).collect();
-    store.record_evidence(&rows, &EvidenceLimits::default())?;
-    store.retain(clock::now(), &Retention::default())?;
+    let limits = store.limits()?.evidence();
+    store.record_evidence(&rows, &limits)?;
+    store.keep_limits(clock::now())?;
     Ok(())
 }
 

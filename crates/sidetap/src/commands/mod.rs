@@ -1,6 +1,7 @@
 //! One module a command: what it asks of the other crates and what it prints.
 
 mod config;
+mod console;
 mod doctor;
 mod finish;
 mod indicators;
@@ -16,6 +17,7 @@ mod sensitive;
 mod serve;
 mod shell;
 mod source;
+mod store;
 mod unseal;
 mod watch;
 
@@ -39,6 +41,7 @@ pub(crate) fn run(cli: Cli) -> Result<Status> {
         Command::Watch(args) => watch::run(&global, &args),
         Command::Act(args) => watch::act(&global, &args),
         Command::Serve(args) => serve::run(&global, &args),
+        Command::Store(args) => store::run(&global, &args),
         Command::Doctor(args) => doctor::run(&global, &args),
         Command::Sensitive(args) => sensitive::run(&global, &args.command),
         Command::Mitigation(args) => mitigation::run(&global, &args),

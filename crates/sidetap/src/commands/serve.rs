@@ -5,18 +5,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use sidetap_console::{Console, Options, Page};
+use sidetap_console::{Console, LiveStats, Options, Page};
 use sidetap_mitigation::feed;
 use tokio::runtime::Runtime;
 
+use super::console::{Commands, Devices};
 use super::policy::policies;
 use super::progress::Stop;
 use crate::cli::{GlobalArgs, ServeArgs};
 use crate::clock;
-use crate::config::{self, Config, loopback};
+use crate::config::{self, Config, reachable};
 use crate::exit::{Status, Usage};
 use crate::output::note;
-use crate::report::{Devices, Report, page};
+use crate::report::{Report, page};
 
 /// Serves until a signal.
 pub(crate) fn run(global: &GlobalArgs, args: &ServeArgs) -> Result<Status> {
@@ -24,7 +25,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &ServeArgs) -> Result<Status> {
     let store = args.store.clone().or_else(|| config.store.clone());
     let store = store.ok_or_else(|| Usage("name a store with --store FILE".to_owned()))?;
     let listen = args.listen.unwrap_or(config.console.listen);
-    loopback(listen).map_err(Usage)?;
+    reachable(listen, config.console.tls.is_some()).map_err(Usage)?;
     let stop = Stop::on_signals()?;
     serve_until(&store, listen, &config, stop)?;
     Ok(Status::Done)
@@ -33,7 +34,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &ServeArgs) -> Result<Status> {
 /// Serves the console and the configured feeds until `stop`.
 pub(crate) fn serve_until(store: &Path, listen: SocketAddr, config: &Config, stop: Stop) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    Bound::take(runtime, store, listen, config)?.serve(stop)
+    Bound::take(runtime, store, listen, config, (Devices::Reached, LiveStats::default()))?.serve(stop)
 }
 
 /// The console and the feeds, their addresses taken: nothing is served yet.
@@ -44,15 +45,24 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    fn take(runtime: Runtime, store: &Path, listen: SocketAddr, config: &Config) -> Result<Self> {
-        let page = report_page(config)?;
+    fn take(
+        runtime: Runtime,
+        store: &Path,
+        listen: SocketAddr,
+        config: &Config,
+        (devices, live): (Devices, LiveStats),
+    ) -> Result<Self> {
+        let options = Options {
+            hosts: config.console.hosts.clone(),
+            tls: config.console.tls.clone(),
+            control: Arc::new(Commands::new(config, store, devices)?),
+            page: report_page(config)?,
+            live,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..Options::new(store, listen, Arc::new(clock::now))
+        };
         let (console, feeds) = runtime.block_on(async {
-            let console = Console::bind(Options {
-                hosts: config.console.hosts.clone(),
-                page,
-                ..Options::new(store, listen, Arc::new(clock::now))
-            })
-            .await?;
+            let console = Console::bind(options).await?;
             welcome(&console);
             let mut feeds = Vec::new();
             for feed in &config.mitigation.feed {
@@ -66,10 +76,11 @@ impl Bound {
         Ok(Bound { runtime, console, feeds })
     }
 
-    /// Takes the addresses for a server beside a live watch: no thread is started, so rights can be given up after it.
-    pub(crate) fn beside(store: &Path, listen: SocketAddr, config: &Config) -> Result<Self> {
+    /// Takes the addresses for a server beside a live watch, which says in `live` how it is doing: no thread is started, so rights
+    /// can be given up after it.
+    pub(crate) fn beside(store: &Path, listen: SocketAddr, config: &Config, live: LiveStats) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Bound::take(runtime, store, listen, config)
+        Bound::take(runtime, store, listen, config, (Devices::Beside, live))
     }
 
     /// Serves until `stop`.
@@ -103,7 +114,9 @@ fn welcome(console: &Console) {
     let (scheme, address) = (if console.is_tls() { "https" } else { "http" }, console.local_addr());
     note(&format!("console: {scheme}://{address}/"));
     if let Some(token) = console.setup_token() {
-        note(&format!("console: nobody can log in yet; make the administrator with this one-time token: {token}"));
+        note(&format!(
+            "console: nobody can log in yet; make the administrator with this one-time token: {token}"
+        ));
     }
 }
 
@@ -118,7 +131,7 @@ fn report_page(config: &Config) -> Result<Page> {
             directory: None,
             analysed: true,
             proxies: &[],
-            devices: Devices::Untouched,
+            devices: crate::report::Devices::Untouched,
         })
     }))
 }

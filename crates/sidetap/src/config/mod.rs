@@ -111,9 +111,11 @@ pub(crate) struct Policy {
 /// The console.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Console {
-    /// Always loopback.
+    /// Loopback, or with TLS.
     pub(crate) listen: SocketAddr,
     pub(crate) hosts: Vec<String>,
+    /// Certificate chain and key.
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
 }
 
 /// Reads the named file, or `sidetap.toml` of the working directory if there is one; else gives the defaults.
@@ -132,7 +134,8 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
     let bad = |key: &str, message: String| ConfigError::value(file, text, key, message);
     let analysis = analysis(raw.analysis, &bad)?;
     let listen = raw.console.listen.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8642));
-    loopback(listen).map_err(|m| bad("listen", m))?;
+    let tls = tls(raw.console.certificate, raw.console.key).map_err(|m| bad("certificate", m))?;
+    reachable(listen, tls.is_some()).map_err(|m| bad("listen", m))?;
     let (zones, rules) = zones::zones(raw.zones)
         .map_err(|(at, message)| ConfigError::repeated(file, text, "[[zones", at, message))?;
     let known = intel::Parties {
@@ -155,7 +158,7 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
             own_networks: networks(raw.policy.own_networks),
             shared_networks: networks(raw.policy.shared_networks),
         },
-        console: Console { listen, hosts: raw.console.hosts.unwrap_or_default() },
+        console: Console { listen, hosts: raw.console.hosts.unwrap_or_default(), tls },
         mitigation: mitigation(raw.mitigation, &bad)?,
     })
 }
@@ -238,13 +241,23 @@ fn networks(written: Option<Vec<raw::Network>>) -> Vec<IpNet> {
     written.unwrap_or_default().into_iter().map(|n| n.0).collect()
 }
 
-/// Refuses an address that others could reach: the console has no log-in.
-pub(crate) fn loopback(listen: SocketAddr) -> Result<(), String> {
-    if listen.ip().is_loopback() {
+/// Certificate and key, both or neither.
+fn tls(certificate: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<(PathBuf, PathBuf)>, String> {
+    let set = |p: Option<PathBuf>| p.filter(|p| !p.as_os_str().is_empty());
+    match (set(certificate), set(key)) {
+        (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+        (None, None) => Ok(None),
+        _ => Err("certificate and key belong together".to_owned()),
+    }
+}
+
+/// Refuses an address that others can reach without TLS: passwords and sessions would go over the network in the clear.
+pub(crate) fn reachable(listen: SocketAddr, tls: bool) -> Result<(), String> {
+    if listen.ip().is_loopback() || tls {
         return Ok(());
     }
     Err(format!(
-        "the console listens on loopback only, not on {listen}: put a proxy that authenticates before it"
+        "the console listens on loopback only, not on {listen}, unless certificate and key are configured: passwords would go over the network in the clear"
     ))
 }
 

@@ -196,9 +196,13 @@ tables! {
     }
     /// The console and its API.
     Console "console" {
-        /// Address to listen at: loopback, since the console asks nobody who he is. A proxy that does may stand before it.
+        /// Address to listen at. Others than loopback need `certificate` and `key`: nobody shall log in in the clear.
         listen: SocketAddr = "\"127.0.0.1:8642\"",
-        /// Names by which that proxy asks for it, besides `localhost` and its addresses.
+        /// Certificate chain (PEM) for TLS.
+        certificate: PathBuf = "",
+        /// Key of the certificate (PEM).
+        key: PathBuf = "",
+        /// Names that it answers to, besides `localhost` and its addresses: its own in the network, or by which a proxy asks for it.
         hosts: Vec<String> = "[]",
     }
 }

@@ -28,6 +28,11 @@ pub(crate) fn policies(config: &Config) -> Result<Policies> {
     Ok(Policies(guarded(set, config)))
 }
 
+/// These rules with the allow list and guards of the configuration.
+pub(crate) fn policies_of(set: PolicySet, config: &Config) -> Policies {
+    Policies(guarded(set, config))
+}
+
 fn guarded(set: PolicySet, config: &Config) -> PolicySet {
     let mut set = set.with_allow(&AllowList::of_nets(&config.policy.allow));
     let guards = set.guards_mut();
@@ -48,6 +53,11 @@ impl Policies {
     /// The same rules with the secrets of their allow list spelled as outputs spell them.
     pub(crate) fn hashed(self, key: &HashKey) -> Self {
         Policies(self.0.hashed(key))
+    }
+
+    /// The same rules with more on their allow list.
+    pub(crate) fn with_allow(self, more: &AllowList) -> Self {
+        Policies(self.0.with_allow(more))
     }
 
     /// Chooses the response of every verdict.

@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sidetap_console::{Live, LiveStats};
 use sidetap_model::Ts;
 use sidetap_model::rows::VerdictRow;
-use sidetap_pipeline::{Hooks, Progress};
+use sidetap_pipeline::{Found, Hooks, Progress};
 
+use super::keep::{Keeper, Keeping};
+use super::view::View;
 use crate::commands::progress::{Every, Stop};
 use crate::output::{warn, write_atomically};
 use crate::report::{bytes, count};
@@ -27,9 +30,12 @@ pub(super) struct LiveHooks {
     stop: Stop,
     until: Option<Instant>,
     sender: SyncSender<Vec<VerdictRow>>,
+    live: LiveStats,
+    view: View,
     waiting: VecDeque<Vec<VerdictRow>>,
     shed: u64,
     state: Option<StateWriter>,
+    keeper: Option<Keeper>,
 }
 
 /// Writes what was learned, on a thread of its own; what comes while it still writes is left out.
@@ -61,7 +67,12 @@ impl StateWriter {
 
 impl LiveHooks {
     /// Hooks that end at `until` or when `stop` asks for it.
-    pub(super) fn new(stop: Stop, until: Option<Instant>, sender: SyncSender<Vec<VerdictRow>>) -> Self {
+    pub(super) fn new(
+        stop: Stop,
+        until: Option<Instant>,
+        sender: SyncSender<Vec<VerdictRow>>,
+        live: LiveStats,
+    ) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(2));
         bar.set_style(
             ProgressStyle::with_template("  {spinner} {elapsed}  {msg}")
@@ -74,9 +85,12 @@ impl LiveHooks {
             stop,
             until,
             sender,
+            live,
+            view: View::default(),
             waiting: VecDeque::new(),
             shed: 0,
             state: None,
+            keeper: None,
         }
     }
 
@@ -86,11 +100,20 @@ impl LiveHooks {
         Ok(self)
     }
 
+    /// The same, and what was found goes to a store now and then.
+    pub(super) fn saving(mut self, keeping: Option<Keeping>) -> Result<Self> {
+        self.keeper = keeping.map(Keeping::start).transpose()?;
+        Ok(self)
+    }
+
     /// Takes the line away and hands on what still waits.
     pub(super) fn end(&mut self) {
         self.bar.finish_and_clear();
         if let Some(writer) = self.state.take() {
             writer.end();
+        }
+        if let Some(keeper) = self.keeper.take() {
+            keeper.end();
         }
         for batch in self.waiting.drain(..) {
             let _ = self.sender.send(batch);
@@ -123,16 +146,27 @@ impl Hooks for LiveHooks {
         let was = std::mem::replace(&mut self.before, *p);
         let kernel = p.kernel_dropped.saturating_sub(was.kernel_dropped);
         let shed = p.shed.saturating_sub(was.shed);
+        self.live.put(Live {
+            packets_per_s: p.packets.saturating_sub(was.packets),
+            bytes_per_s: p.bytes_read.saturating_sub(was.bytes_read),
+            exchanges_per_s: p.exchanges.saturating_sub(was.exchanges),
+            kernel_dropped: p.kernel_dropped,
+            shed: p.shed,
+            packets: p.packets,
+            exchanges: p.exchanges,
+            now: p.now,
+        });
         if !self.bar.is_hidden() {
             self.bar.tick();
-            self.bar.set_message(format!(
+            let line = format!(
                 "{} packets/s  {}/s  {} exchanges  dropped: {} by the kernel, {} for load",
                 count(p.packets.saturating_sub(was.packets)),
                 bytes(p.bytes_read.saturating_sub(was.bytes_read)),
                 count(p.exchanges),
                 count(p.kernel_dropped),
                 count(p.shed),
-            ));
+            );
+            self.bar.set_message(line + &self.view.text());
         } else if kernel + shed > 0 {
             let (kernel, shed) = (count(kernel), count(shed));
             warn(&format!("dropped in the last second: {kernel} packets by the kernel, {shed} for load"));
@@ -149,7 +183,15 @@ impl Hooks for LiveHooks {
         }
     }
 
+    fn found(&mut self, _now: Ts, found: Found) {
+        self.view.take(&found.run);
+        if let Some(keeper) = &self.keeper {
+            keeper.offer(found, self.before);
+        }
+    }
+
     fn verdicts(&mut self, _now: Ts, changed: &[VerdictRow]) {
+        self.view.hear(changed);
         if self.waiting.len() >= WAITING {
             self.waiting.pop_front();
             self.shed += 1;

@@ -3,7 +3,9 @@
 mod act;
 mod enforce;
 mod hooks;
+mod keep;
 mod rights;
+mod view;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,12 +13,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use sidetap_capture::{Source, open_live_readers};
+use sidetap_console::LiveStats;
 use sidetap_model::Ts;
 use sidetap_model::rows::InputSummary;
 
 pub(crate) use self::act::act;
 use self::enforce::{Actors, Enforcement};
 use self::hooks::LiveHooks;
+use self::keep::Keeping;
 use super::doctor::live_options;
 use super::finish::{Answer, finish};
 use super::prepare::plan;
@@ -24,7 +28,7 @@ use super::progress::Stop;
 use super::serve::Bound;
 use crate::cli::{ActArgs, GlobalArgs, WatchArgs};
 use crate::clock;
-use crate::config::{self, Config, loopback};
+use crate::config::{self, Config, reachable};
 use crate::exit::{Status, Usage};
 use crate::output::{Terminal, warn};
 use crate::report::Devices;
@@ -47,13 +51,15 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
     let begun = clock::now();
     plan.begun = Some(begun);
     // Everything that needs rights or makes files for others is opened here; threads start only once rights are gone.
+    let live = LiveStats::default();
     let console = match (&plan.store, listen) {
         (Some(store), Some(listen)) => {
             sidetap_store::Store::open(store)?;
-            Some(Bound::beside(store, listen, &config)?)
+            Some(Bound::beside(store, listen, &config, live.clone())?)
         }
         _ => None,
     };
+    let keeping = plan.store.as_deref().map(|s| Keeping::ready(s, &interfaces, begun)).transpose()?;
     let acting = ActArgs {
         hash_key: config.analysis.hash_key.clone(),
         store: plan.store.clone(),
@@ -67,7 +73,9 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
     let console = console.map(|bound| bound.start(stop.clone())).transpose()?;
     let enforcement = Enforcement::start(actors)?;
     let until = args.duration.map(|d| started + d.0);
-    let mut hooks = LiveHooks::new(stop.clone(), until, enforcement.sender()).keeping(plan.state.clone())?;
+    let mut hooks = LiveHooks::new(stop.clone(), until, enforcement.sender(), live)
+        .keeping(plan.state.clone())?
+        .saving(keeping)?;
     let mut readers: Vec<&mut (dyn Source + Send)> = sources.iter_mut().map(|s| s as _).collect();
     let outcome = sidetap_pipeline::run_readers(&mut readers, &plan.options, &mut hooks);
     hooks.end();
@@ -117,7 +125,7 @@ fn listen(args: &WatchArgs, config: &Config) -> Result<Option<SocketAddr>> {
             Err(Usage("--listen: the console shows a store; name one with --store FILE".to_owned()).into())
         }
         (Some(listen), Some(_)) => {
-            loopback(listen).map_err(Usage)?;
+            reachable(listen, config.console.tls.is_some()).map_err(Usage)?;
             Ok(Some(listen))
         }
         (None, store) => Ok(store.map(|_| config.console.listen)),

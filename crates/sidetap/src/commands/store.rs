@@ -1,0 +1,72 @@
+//! `sidetap store`.
+
+use anyhow::{Result, bail};
+use sidetap_bots::account_name;
+use sidetap_model::SubjectKind;
+use sidetap_store::Store;
+
+use crate::cli::{GlobalArgs, StoreArgs, StoreCommand};
+use crate::clock;
+use crate::config;
+use crate::exit::{Status, Usage};
+use crate::hash_key;
+use crate::output::{print, warn};
+use crate::report::{bytes, count};
+
+/// Checks, copies, forgets.
+pub(crate) fn run(global: &GlobalArgs, args: &StoreArgs) -> Result<Status> {
+    let config = config::load(global.config.as_deref())?;
+    let file = args.store.clone().or_else(|| config.store.clone());
+    let file = file.ok_or_else(|| Usage("name a store with --store FILE".to_owned()))?;
+    match &args.command {
+        StoreCommand::Check => check(&Store::open_read_only(&file)?),
+        StoreCommand::Backup { to } => {
+            Store::open_read_only(&file)?.backup(to)?;
+            print(&format!("{}\n", to.display()))?;
+            Ok(Status::Done)
+        }
+        StoreCommand::Forget { kind, value } => {
+            let Some(kind) = SubjectKind::ALL.into_iter().find(|k| k.name() == kind) else {
+                bail!("nobody of kind `{kind}` can be forgotten");
+            };
+            if !file.is_file() {
+                Store::open_read_only(&file)?;
+            }
+            let mut spelled = vec![value.clone()];
+            if kind == SubjectKind::Account && !value.starts_with('#') {
+                let key = hash_key::load_or_make(config.analysis.hash_key.as_deref())?;
+                spelled.push(account_name(&key, value));
+            }
+            let mut store = Store::open(&file)?;
+            for value in spelled {
+                let removed = store.forget(kind, &value, "cli", clock::now())?;
+                let rows: Vec<String> = removed.0.iter().map(|(t, n)| format!("{} {t}", count(*n))).collect();
+                let rows = if rows.is_empty() { "nothing".to_owned() } else { rows.join(", ") };
+                print(&format!("forgotten: {rows}\n"))?;
+            }
+            warn("copies and run directories that were made before still hold what was forgotten here");
+            Ok(Status::Done)
+        }
+        StoreCommand::ResetUsers => {
+            let mut store = Store::open(&file)?;
+            let users = store.remove_users("cli", clock::now())?;
+            print(&format!(
+                "{users} users removed; the next `serve` or `watch` prints a new one-time token\n"
+            ))?;
+            Ok(Status::Done)
+        }
+    }
+}
+
+fn check(store: &Store) -> Result<Status> {
+    let limits = store.limits()?;
+    let mut text = format!("whole; {} of at most {}\n", bytes(store.bytes()), bytes(limits.limit_bytes));
+    for (table, n) in store.sizes()? {
+        text.push_str(&format!("  {table:<12} {}\n", count(n)));
+    }
+    for (name, n) in store.counters()? {
+        text.push_str(&format!("  {name:<24} {}\n", count(n)));
+    }
+    print(&text)?;
+    Ok(Status::Done)
+}

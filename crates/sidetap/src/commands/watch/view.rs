@@ -1,0 +1,110 @@
+//! What a terminal shows while a watch goes on: endpoints, campaigns and verdicts, below the line of rates.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use sidetap_model::rows::{RunData, VerdictRow};
+
+use crate::output::plain;
+use crate::report::count;
+
+/// Endpoints, campaigns and verdicts that are shown.
+const ROWS: usize = 5;
+/// Columns of a name.
+const WIDTH: usize = 60;
+
+/// What is shown, as text that is made anew when something changes.
+#[derive(Debug, Default)]
+pub(super) struct View {
+    endpoints: Vec<(u64, String)>,
+    campaigns: Vec<(u8, String, u64, usize)>,
+    latest: Vec<String>,
+    known: BTreeMap<String, String>,
+    responses: BTreeMap<String, u64>,
+    calls: BTreeMap<String, u64>,
+}
+
+/// Verdicts whose last response is remembered.
+const KNOWN: usize = 100_000;
+
+impl View {
+    /// Takes in what was found so far: endpoints called most since the last time, and the worst campaigns.
+    pub(super) fn take(&mut self, run: &RunData) {
+        let name = |e: &sidetap_model::rows::EndpointRow| format!("{} {}{}", e.method, e.host, e.template);
+        let calls: BTreeMap<String, u64> = run.endpoints.iter().map(|e| (name(e), e.calls)).collect();
+        let since = |n: &String, calls: u64| calls.saturating_sub(self.calls.get(n).copied().unwrap_or(0));
+        let mut busy: Vec<(u64, String)> = calls.iter().map(|(n, c)| (since(n, *c), n.clone())).collect();
+        busy.retain(|(n, _)| *n > 0);
+        busy.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+        busy.truncate(ROWS);
+        (self.endpoints, self.calls) = (busy, calls);
+        let target = |c: &sidetap_model::rows::CampaignRow| c.endpoints.first().cloned().unwrap_or_default();
+        let mut worst: Vec<_> = run.campaigns.iter().collect();
+        worst.sort_by(|a, b| b.last_seen.cmp(&a.last_seen).then(b.score.cmp(&a.score)).then(a.id.cmp(&b.id)));
+        self.campaigns = worst
+            .into_iter()
+            .take(ROWS)
+            .map(|c| (c.score, format!("{}  {}", c.class, target(c)), c.requests, c.members.len()))
+            .collect();
+    }
+
+    /// Takes in verdicts that changed.
+    pub(super) fn hear(&mut self, changed: &[VerdictRow]) {
+        for v in changed.iter().filter(|v| v.intent == "malicious") {
+            let class = v.class.clone().unwrap_or_default();
+            let old = self.known.get(&v.id).cloned();
+            if old.as_ref() == Some(&class) {
+                continue;
+            }
+            if let Some(n) = old.and_then(|o| self.responses.get_mut(&o)) {
+                *n = n.saturating_sub(1);
+            }
+            if self.known.len() < KNOWN || self.known.contains_key(&v.id) {
+                self.known.insert(v.id.clone(), class.clone());
+                *self.responses.entry(class.clone()).or_default() += 1;
+            }
+            self.latest.insert(0, format!("{} {}  {class}", v.subject.kind, v.subject.value));
+        }
+        self.latest.truncate(ROWS);
+    }
+
+    /// Lines below the line of rates; nothing where there is nothing to show.
+    pub(super) fn text(&self) -> String {
+        let mut out = String::new();
+        if !self.endpoints.is_empty() {
+            out.push_str("\n\n  BUSIEST ENDPOINTS, last half minute");
+            for (calls, name) in &self.endpoints {
+                let _ = write!(out, "\n  {:>9}  {}", count(*calls), cut(name));
+            }
+        }
+        if !self.campaigns.is_empty() {
+            out.push_str("\n\n  CAMPAIGNS   harm  requests  members");
+            for (score, what, requests, members) in &self.campaigns {
+                let (requests, members) = (count(*requests), count(*members as u64));
+                let _ = write!(out, "\n  {score:>15}  {requests:>8}  {members:>7}  {}", cut(what));
+            }
+        }
+        if !self.latest.is_empty() {
+            let sums: Vec<String> = self
+                .responses
+                .iter()
+                .filter(|(_, n)| **n > 0)
+                .map(|(c, n)| format!("{} {c}", count(*n)))
+                .collect();
+            let _ = write!(out, "\n\n  ATTACKERS  {}", sums.join(", "));
+            for line in &self.latest {
+                let _ = write!(out, "\n  {}", cut(line));
+            }
+        }
+        out
+    }
+}
+
+/// A name from the traffic, in one line of bounded width.
+fn cut(text: &str) -> String {
+    let plain = plain(text);
+    match plain.char_indices().nth(WIDTH) {
+        Some((at, _)) => format!("{}…", plain.get(..at).unwrap_or_default()),
+        None => plain.into_owned(),
+    }
+}
