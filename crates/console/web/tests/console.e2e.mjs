@@ -2,12 +2,14 @@
 // approve its policy. On the way: axe finds nothing, the console of the browser says nothing, nobody else is asked for anything.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, mkdirSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
+
+import { capture, hostile } from "./pcap.mjs";
 
 const web = fileURLToPath(new URL("..", import.meta.url));
 const repository = join(web, "../../..");
@@ -46,8 +48,12 @@ async function serve(store) {
 before(async () => {
   dir = mkdtempSync(join(tmpdir(), "sidetap-console-"));
   const store = join(dir, "sidetap.db");
-  const replay = spawnSync(binary, ["replay", join(repository, "pcaps/sample.pcap.zst"), "--store", store, "--out", join(dir, "out"), "--hash-key", join(dir, "key")], { cwd: dir, encoding: "utf8" });
-  assert.equal(replay.status, 0, replay.stderr);
+  const attack = join(dir, "hostile.pcap");
+  writeFileSync(attack, capture(hostile(), Date.UTC(2026, 9, 13, 10) / 1000));
+  for (const [name, file] of [["sample", join(repository, "pcaps/sample.pcap.zst")], ["hostile", attack]]) {
+    const replay = spawnSync(binary, ["replay", file, "--store", store, "--out", join(dir, name), "--hash-key", join(dir, "key")], { cwd: dir, encoding: "utf8" });
+    assert.equal(replay.status, 0, replay.stderr);
+  }
   await serve(store);
   browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
   context = await browser.newContext({ viewport: { width: 1360, height: 860 }, colorScheme: "dark", reducedMotion: "reduce" });
@@ -125,7 +131,7 @@ test("the first administrator is made with the token, logs out and in", async ()
 test("the overview tells of traffic, campaigns and capture", async () => {
   await page.getByRole("heading", { name: "Worst campaigns" }).waitFor();
   await looks("overview");
-  assert.ok((await page.locator(".tile").allInnerTexts()).some((text) => /^24\s*campaigns/.test(text)));
+  assert.ok((await page.locator(".tile").allInnerTexts()).some((text) => /^2\d\s*campaigns/.test(text)));
   await page.getByText("As a table").click();
   assert.ok((await page.locator("details table tbody tr").count()) > 10);
 });
@@ -216,6 +222,26 @@ test("search finds everywhere", async () => {
   await page.getByRole("heading", { name: /Found for/ }).waitFor();
   await looks("search");
   assert.ok((await page.locator("main .timeline a").count()) > 0);
+});
+
+test("what traffic says is shown as text, and nothing in it is hidden", async () => {
+  await go("/inventory?view=table&host=hostile.example", "hostile-endpoints");
+  const links = await page.locator("tbody a").evaluateAll((all) => all.map((one) => one.getAttribute("href")));
+  assert.ok(links.length >= 4);
+  const whole = [];
+  for (const href of links) {
+    await go(href, "hostile-endpoint");
+    whole.push(await page.locator("main").innerText());
+  }
+  assert.ok(whole.some((text) => text.includes("<img src=x onerror=window.hacked=1>")), "the name of a field of a body");
+  await go("/findings?q=hostile.example&status=any&sort=-count", "hostile-findings");
+  await page.locator("tbody a").filter({ hasText: "script element" }).first().click();
+  await page.getByRole("heading", { name: "Request", exact: true }).waitFor();
+  assert.ok((await page.locator(".hidden-char").allInnerTexts()).includes("U+202E"), "an agent that turns text around");
+  await looks("hostile-finding");
+  await go("/search?q=hostile.example", "hostile-search");
+  assert.equal(await page.locator("main img, main script, main b > script").count(), 0);
+  assert.equal(await page.evaluate("window.hacked"), undefined);
 });
 
 test("every other page is whole and accessible, in light colours and on a phone too", async () => {

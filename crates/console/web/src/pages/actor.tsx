@@ -123,14 +123,15 @@ function Why({ id, data }: { id: string; data: VerdictDetail }) {
         </Card>
         <Card title="Who it is">
           <Facts
+            known
             of={[
               ["Requests", n(verdict.requests)],
               ["Addresses", <T key="a" mono>{verdict.client_ips.slice(0, 6).join(", ") + (verdict.client_ips.length > 6 ? `, and ${verdict.client_ips.length - 6} more` : "")}</T>],
               ["Hosts", <T key="h">{(verdict.hosts ?? []).join(", ")}</T>],
-              ["Country", <T key="co">{verdict.origin?.country}</T>],
-              ["Organization", <T key="o">{verdict.origin?.organization}</T>],
+              ["Country", verdict.origin?.country],
+              ["Organization", verdict.origin?.organization ? <T key="o">{verdict.origin.organization}</T> : null],
               ["Network", verdict.origin?.asn ? `AS${verdict.origin.asn}` : null],
-              ["Used for", <T key="k">{verdict.origin?.kinds?.join(", ")}</T>],
+              ["Used for", verdict.origin?.kinds?.join(", ")],
               ["Says it is", <T key="ag">{[verdict.agent?.kind, verdict.agent?.operator, verdict.agent?.function].filter(Boolean).join(", ")}</T>],
               ["Verified", verdict.agent?.verified === null || verdict.agent?.verified === undefined ? null : verdict.agent.verified ? `Yes, by ${verdict.agent.by ?? "its network"}` : "No: refuted"],
               ["Zone", <T key="z">{verdict.zone}</T>],

@@ -107,6 +107,7 @@ export function ExchangeView({ row }: { row: Exchange }) {
         <Message title="Response" lead={`HTTP/${row.http?.version ?? "1.1"} ${code}`} headers={head(response?.["headers"])} body={responseBody.content} size={responseBody.bytes} />
       )}
       <Facts
+        known
         of={[
           ["Client", row.client ? <T mono>{`${row.client.ip} port ${row.client.port}`}</T> : null],
           ["Known by", row.client ? words(row.client.ip_source) : null],

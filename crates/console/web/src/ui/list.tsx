@@ -292,12 +292,16 @@ export function List<T>(props: ListProps<T>) {
 function Columns<T>({ columns, visible, set }: { columns: Column<T>[]; visible: VisibilityState; set: (state: VisibilityState) => void }) {
   const [open, setOpen] = useState(false);
   return (
-    <div className="menu-box" onKeyDown={(event) => event.key === "Escape" && setOpen(false)}>
+    <div
+      className="menu-box"
+      onKeyDown={(event) => event.key === "Escape" && setOpen(false)}
+      onBlur={(event) => event.currentTarget.contains(event.relatedTarget) || setOpen(false)}
+    >
       <button type="button" className="btn" aria-expanded={open} onClick={() => setOpen(!open)} title="Which columns are shown">
         <Icon name="columns" /> Columns
       </button>
       {open ? (
-        <div className="menu-list">
+        <div className="menu-list" tabIndex={-1}>
           {columns.slice(1).map((column) => (
             <label key={column.id} className="check">
               <input type="checkbox" checked={visible[column.id] !== false} onChange={(event) => set({ ...visible, [column.id]: event.target.checked })} />

@@ -138,13 +138,15 @@ export function Bars({ of, most = 8, kind, name }: { of: unknown; most?: number;
   );
 }
 
-export function Facts({ of }: { of: [string, ReactNode][] }) {
+/** Names and what is known; with `known`, only those of which something is. */
+export function Facts({ of, known }: { of: [string, ReactNode][]; known?: boolean }) {
+  const empty = (value: ReactNode) => value === null || value === undefined || value === "";
   return (
     <dl className="facts">
-      {of.map(([name, value]) => (
+      {of.filter(([, value]) => !known || !empty(value)).map(([name, value]) => (
         <div key={name} style={{ display: "contents" }}>
           <dt>{name}</dt>
-          <dd>{value === null || value === undefined || value === "" ? <span className="muted">–</span> : value}</dd>
+          <dd>{empty(value) ? <span className="muted">–</span> : value}</dd>
         </div>
       ))}
     </dl>
