@@ -34,15 +34,18 @@ if [ $# -eq 0 ]; then
   set -- "$here/pcaps/sample.pcap.zst"
 fi
 
+rm -f "$out/sidetap.db" "$out/sidetap.db-wal" "$out/sidetap.db-shm"
 say "sidetap replay $* --out $out"
 status=0
-(cd "$start" && "$sidetap" replay "$@" --out "$out" --exchanges --hash-key "$out/hash.key") || status=$?
+(cd "$start" && "$sidetap" replay "$@" --out "$out" --exchanges --store "$out/sidetap.db" --hash-key "$out/hash.key") || status=$?
 # 3: done, but something of the input was lost; the report says what.
 [ "$status" -eq 0 ] || [ "$status" -eq 3 ] || exit "$status"
 
 page="$out/report.html"
 say "The page"
 echo "file://$(cd "$out" && pwd)/report.html"
+say "The console"
+echo "$sidetap serve --store $out/sidetap.db"
 if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] && command -v xdg-open >/dev/null; then
   xdg-open "$page" >/dev/null 2>&1 || true
 fi

@@ -150,9 +150,8 @@ export function Shell() {
   const leave = async () => {
     await api.delete("/session").catch(() => undefined);
     setCsrf(null);
-    client.clear();
-    client.setQueryData(["setup"], { required: false });
     client.setQueryData(["session"], null);
+    client.removeQueries({ predicate: (query) => query.queryKey[0] !== "session" && query.queryKey[0] !== "setup" });
   };
   const pending = approvals.data?.total ?? 0;
   return (

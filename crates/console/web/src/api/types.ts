@@ -539,7 +539,8 @@ export interface Device {
   foreign: number | null;
   wanted: number | null;
   missing: number | null;
-  sees: string[];
+  /** Words, or which kinds of subjects it sees. */
+  sees: unknown;
   can: string[];
   last_push: Time | null;
   last_answer: string | null;

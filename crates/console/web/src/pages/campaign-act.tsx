@@ -8,11 +8,11 @@ import { Confirm, Copy, useAct, useMay } from "../ui/act";
 import { Card, Empty, Shown } from "../ui/state";
 import { Badge, Facts, Meter, T } from "../ui/text";
 import { keepDraft } from "./draft";
+import { Push } from "./push";
 
 /** What can be done about a campaign, from its page. */
 export function CampaignActions({ id, data }: { id: string; data: CampaignDetail }) {
   const touches = ["mitigation", "actions", "approvals", "campaigns"];
-  const push = useAct(() => api.post<unknown>("/mitigation/push", {}), { done: "Sent to the devices; see Mitigation for their answers", touches });
   const undo = useAct(() => api.post<unknown>("/mitigation/undo", { campaign: id }), { done: "Taken back from the devices", touches });
   const acting = Object.entries(data.responses).filter(([name]) => !["none", "alert", "log"].includes(name));
   return (
@@ -29,23 +29,19 @@ export function CampaignActions({ id, data }: { id: string; data: CampaignDetail
         act={() => undo.mutate(undefined)}
         disabled={undo.isPending}
       />
-      <Confirm
-        needs="operator"
-        className="main"
+      <Push
         label="Act now"
         question="Push what the policy asks for?"
+        done="Sent to the devices; Mitigation shows their answers"
         detail={
           <div className="stack">
             <p>
               For this campaign the policy asks:{" "}
               {acting.length > 0 ? acting.map(([name, count]) => `${words(name).toLowerCase()} ${n(count)}`).join(", ") : "nothing that acts on a device"}.
             </p>
-            <p className="muted">The push brings every device to the state that policy asks for as a whole, this campaign included, within the guards. In dry-run mode nothing leaves.</p>
+            <p className="muted">The push brings every device to the state that policy asks for as a whole, this campaign included, within the guards.</p>
           </div>
         }
-        yes="Push"
-        act={() => push.mutate(undefined)}
-        disabled={push.isPending}
       />
     </>
   );

@@ -123,7 +123,7 @@ function Whole({ data }: { data: EndpointDetail }) {
             </div>
           ) : (
             <p className="muted">
-              {n(row.callers.count)} callers. Their countries and organizations are known where network intelligence is installed: <code>sidetap intel update</code>.
+              {row.callers.count === 1 ? "1 caller" : `${n(row.callers.count)} callers`}. Their countries and organizations are known where network intelligence is installed: <code>sidetap intel update</code>.
             </p>
           )}
         </Card>

@@ -13,6 +13,7 @@ import { Page, Tabs } from "../ui/page";
 import { Card, Empty, Shown } from "../ui/state";
 import { Badge, Facts, T, Time, Word } from "../ui/text";
 import { RESPONSES } from "./options";
+import { Push } from "./push";
 
 const TABS = [
   { id: "devices", name: "Devices" },
@@ -140,7 +141,6 @@ function Undo({ close }: { close: () => void }) {
 function Devices({ data }: { data: Mitigation }) {
   const [plan, setPlan] = useState<unknown>(null);
   const look = useAct(() => api.post<unknown>("/mitigation/plan", {}), { then: setPlan });
-  const push = useAct(() => api.post<unknown>("/mitigation/push", {}), { done: "Pushed; the actions tell what each device answered", touches: TOUCHES });
   if (data.devices.length === 0) {
     return (
       <Card>
@@ -164,7 +164,7 @@ function Devices({ data }: { data: Mitigation }) {
             <Act onClick={() => look.mutate(undefined)} disabled={look.isPending}>
               Show the plan
             </Act>
-            <Confirm needs="operator" className="main" label="Push now" question="Bring the devices to what policy asks for?" detail={<p className="muted">Mode: {data.mode}. Guards apply. In dry-run mode nothing leaves.</p>} yes="Push" act={() => push.mutate(undefined)} disabled={data.killed || push.isPending} />
+            <Push label="Push now" question="Bring the devices to what policy asks for?" detail={<p className="muted">Mode: {data.mode}. Guards apply.</p>} done="Pushed; the actions tell what each device answered" disabled={data.killed} />
           </span>
         }
       >
@@ -178,6 +178,16 @@ function Devices({ data }: { data: Mitigation }) {
       </Card>
     </div>
   );
+}
+
+/** Words of a list, or what an object says yes to. */
+function listed(of: unknown): string {
+  if (Array.isArray(of)) return of.map((one) => words(String(one))).join(", ");
+  if (of === null || typeof of !== "object") return of ? words(String(of)) : "";
+  return Object.entries(of)
+    .filter(([name, value]) => name !== "responses" && value !== false && value !== null && !(Array.isArray(value) && value.length === 0))
+    .map(([name, value]) => (Array.isArray(value) ? `${words(name)}: ${value.map(String).join(", ")}` : value === true ? words(name) : `${words(name)}: ${String(value)}`))
+    .join("; ");
 }
 
 function DeviceCard({ device }: { device: Device }) {
@@ -197,8 +207,8 @@ function DeviceCard({ device }: { device: Device }) {
             ["Wanted", n(device.wanted)],
             ["Missing", device.missing ? <Badge key="m" kind="warn">{n(device.missing)}</Badge> : n(device.missing)],
             ["Of others", n(device.foreign)],
-            ["Sees", device.sees.map(words).join(", ")],
-            ["Can", device.can.map(words).join(", ")],
+            ["Sees", listed(device.sees)],
+            ["Can", listed(device.can)],
             ["Last push", <Time key="p" at={device.last_push} />],
             ["It answered", <T key="a">{device.last_answer}</T>],
           ]}
