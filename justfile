@@ -60,3 +60,15 @@ console *WHAT:
 # Build, analyse the sample (or the files named), show the report
 demo *FILES:
     scripts/demo.sh {{FILES}}
+
+# The description of the console's API as the code says it, into docs/openapi.json
+openapi:
+    SIDETAP_BLESS=1 cargo test --locked -p sidetap-console --test console committed
+
+# Ask the console's API everything its description allows, and what it does not (schemathesis): SECONDS
+api *ARGS:
+    scripts/api.sh {{ARGS}}
+
+# Kill a replay with enforcement again and again; is the store whole, do actions and audit agree with the device: TIMES
+kill-loop *ARGS:
+    scripts/kill-loop.sh {{ARGS}}

@@ -10,6 +10,7 @@ const COMMANDS: &[&[&str]] = &[
     &["replay"],
     &["watch"],
     &["serve"],
+    &["store"],
     &["doctor"],
     &["inventory"],
     &["inventory", "list"],
