@@ -207,6 +207,9 @@ facts! {
     DeepCalls = "client.deep-calls", "calls that change something or name an object by number";
     NoUi = "client.no-ui", "1 where a browser calls APIs and never opens a page or an asset though others do";
     HostSessions = "host.sessions", "sessions seen on the host";
+    Anomaly = "client.anomaly", "powers of ten by which so unusual a client is rarer than another of its kind";
+    AnomalyFeatures = "client.anomaly-features", "features in which it is unusual for its kind";
+    HourExcess = "endpoint.hour-excess", "times the calls that the endpoint usually has in this hour of the week";
     Duration = "client.duration-s", "seconds between first and last request";
     PartRequests = "part.requests", "requests of the part";
     PartClients = "part.clients", "clients of the part";
@@ -218,6 +221,10 @@ facts! {
     DeniedRatio = "part.denied-ratio", "share of credentials, codes or tokens refused";
     NotFoundRatio = "part.missing-ratio", "share of answers that say not found";
     RefusedRatio = "part.refused-ratio", "share of calls declined";
+    UnknownRatio = "part.unknown-ratio", "share of calls that name an account that does not exist";
+    LockedRatio = "part.locked-ratio", "share of calls that are told that the account is locked";
+    DeclinedRatio = "part.declined-ratio", "share of calls whose payment is declined";
+    KinFailRatio = "kin.fail-ratio", "share of the calls refused at other channels of the same function";
     Successes = "part.successes", "calls that worked";
     Targets = "part.targets", "different things asked for: accounts, ids, codes or parameters";
     TargetRatio = "part.target-ratio", "different things for each request";

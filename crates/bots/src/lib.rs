@@ -12,6 +12,8 @@ mod indicators;
 mod observation;
 mod profile;
 mod role;
+mod stated;
+mod without;
 
 pub use agent::{Agent, AgentKind, Agents, Platform};
 pub use engine::{Config, Engine, StateError};
@@ -26,6 +28,8 @@ pub use observation::{
 };
 pub use profile::Profiles;
 pub use role::Roles;
+pub use stated::{EndpointConfig, OutcomeConfig, Stated};
+pub use without::Without;
 
 /// Why a pack cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

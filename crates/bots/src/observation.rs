@@ -140,10 +140,16 @@ pub enum Outcome {
     Success,
     /// Credentials, code or token were wrong (401, 403 on a login, or words that say so).
     Denied,
+    /// The account that was named does not exist.
+    UnknownUser,
+    /// The account is locked, or the sign-in blocked for a while.
+    Locked,
     /// What was asked for does not exist.
     NotFound,
-    /// Refused by the application: conflict, declined, sold out, invalid.
+    /// Refused by the application: conflict, sold out, invalid.
     Refused,
+    /// The card, the transfer or the payment was declined.
+    Declined,
     /// Too many requests.
     Limited,
     /// The server failed.
@@ -153,14 +159,38 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Each that an answer can mean, with its name.
+    pub const NAMES: &'static [(Outcome, &'static str)] = &[
+        (Outcome::Success, "success"),
+        (Outcome::Denied, "wrong-credentials"),
+        (Outcome::UnknownUser, "unknown-user"),
+        (Outcome::Locked, "locked"),
+        (Outcome::NotFound, "not-found"),
+        (Outcome::Refused, "refused"),
+        (Outcome::Declined, "declined"),
+        (Outcome::Limited, "limited"),
+        (Outcome::Error, "error"),
+        (Outcome::Other, "other"),
+    ];
+
+    /// What it is a case of: who is unknown or locked out is denied, what is declined is refused.
+    #[inline]
+    pub const fn basic(self) -> Outcome {
+        match self {
+            Outcome::UnknownUser | Outcome::Locked => Outcome::Denied,
+            Outcome::Declined => Outcome::Refused,
+            other => other,
+        }
+    }
+
     /// True where the application said no.
     pub const fn is_failure(self) -> bool {
-        matches!(self, Outcome::Denied | Outcome::NotFound | Outcome::Refused)
+        matches!(self.basic(), Outcome::Denied | Outcome::NotFound | Outcome::Refused)
     }
 
     /// True where the answer tells whether the call worked.
     pub const fn tells(self) -> bool {
-        matches!(self, Outcome::Success | Outcome::Denied | Outcome::NotFound | Outcome::Refused)
+        matches!(self, Outcome::Success) || self.is_failure()
     }
 }
 

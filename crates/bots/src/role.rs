@@ -96,6 +96,12 @@ impl Roles {
         self.0 & other.0 != 0
     }
 
+    /// The first of `among` that is set.
+    pub(crate) fn first_of(self, among: Roles) -> Option<Roles> {
+        let both = self.0 & among.0;
+        (both != 0).then(|| Roles(1 << both.trailing_zeros()))
+    }
+
     /// The names, in a fixed order.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Self::ALL.iter().filter(move |(r, _)| self.any(*r)).map(|(_, n)| *n)

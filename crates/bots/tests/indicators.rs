@@ -12,7 +12,7 @@ use world::{APP, CHROME, Call, World, bad, call, ip};
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 
-/// Those that need tables of networks, parties or keys: tested with these.
+/// Those that need tables of networks, parties or keys: tested with these. (`anomaly-extreme` needs a thousand clients: by a unit test.)
 const OF_TABLES: [&str; 21] = [
     "ip-datacenter",
     "ip-cloud-function",
@@ -329,6 +329,34 @@ fn days(w: &mut World) {
     }
 }
 
+/// Two quiet days, then an hour in which one crowd calls what it likes.
+fn surge(w: &mut World) {
+    for hour in 0..48i64 {
+        for i in 0..6 {
+            w.at(hour * 3_600_000 + i * 500_000, &call(ip(3, 0, i as u8), "GET", "/api/feed").chrome());
+        }
+    }
+    for i in 0..900i64 {
+        w.at(48 * 3_600_000 + i * 2_000, &get((i % 90) as u32, "/api/feed").script());
+    }
+}
+
+/// Many of one kind who do much the same, and one who does not.
+fn strangers(w: &mut World) {
+    for n in 0..440u32 {
+        let who = ip(150 + (n / 250) as u8, (n % 250) as u8, 1);
+        for i in 0..15u32 {
+            let path = ["/", "/api/feed", "/api/home", "/api/config"][(i % 4) as usize];
+            let c = call(who, "GET", path).chrome();
+            w.at(i64::from(n) * 400 + i64::from(i * i % 7 + i * 5) * 1_100, &c);
+        }
+    }
+    let person = |i: i64| call(ip(200, 9, 9), "POST", "/api/items").chrome().body(format!("{{\"n\":{i}}}"));
+    for i in 0..80i64 {
+        w.at(700_000 + i * 20, &person(i).status(if i % 2 == 0 { 503 } else { 400 }));
+    }
+}
+
 fn marathon(w: &mut World) {
     repeat(w, 3_100, 14_000, |_| get(1, "/api/feed").chrome());
 }
@@ -349,6 +377,14 @@ fn sprays(w: &mut World) {
         let body = format!("{{\"username\": \"victim{n}\", \"password\": \"Summer{}\"}}", n % 2);
         post(n % 6, "/api/login").script().body(body).status(401)
     });
+    let told = |n: u32, path: &'static str, message: &str| {
+        let body = format!("{{\"username\": \"v{n}\", \"password\": \"Summer{n}\"}}");
+        let mut c = post(120 + n % 6, path).script().body(body).status(401);
+        c.answer = format!("{{\"message\": \"{message}\"}}");
+        c
+    };
+    repeat(w, 40, 900, |n| told(n, "/api/session/login", "Account is locked"));
+    repeat(w, 40, 900, |n| Call { status: 400, ..told(n, "/api/v2/login", "Utilisateur inconnu") });
     repeat(w, 30, 900, |n| {
         let body = format!("{{\"username\": \"boss\", \"password\": \"guess{n}\"}}");
         post(90, "/api/signin").script().body(body).status(401)
@@ -480,13 +516,15 @@ fn every_indicator_fires_for_some_traffic() {
     fired(&mut seen, true, paces);
     fired(&mut seen, false, days);
     fired(&mut seen, false, marathon);
+    fired(&mut seen, false, surge);
+    fired(&mut seen, false, strangers);
     fired(&mut seen, true, logins);
     fired(&mut seen, true, sprays);
     fired(&mut seen, true, guesses);
     fired(&mut seen, true, walks);
     fired(&mut seen, true, crowds);
     let pack = Pack::builtin().unwrap();
-    for id in OF_TABLES {
+    for id in OF_TABLES.into_iter().chain(["anomaly-extreme"]) {
         assert!(pack.indicators().iter().any(|i| i.id == id), "{id}");
         seen.insert(id.to_owned());
     }

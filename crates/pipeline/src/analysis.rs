@@ -65,7 +65,8 @@ impl Analyzer {
             eyes: Eyes {
                 discovery: sidetap_discovery::Extractor::new(),
                 bots: sidetap_bots::Extractor::new(options.hash_key.clone(), options.bots.agents())
-                    .with_key_headers(options.bots.known.headers()),
+                    .with_key_headers(options.bots.known.headers())
+                    .with_stated(options.bots.stated.clone()),
                 sensitive: sidetap_sensitive::Scanner::new(&options.sensitive, options.hash_key.clone()),
                 threats: sidetap_threats::Scanner::new(&options.threats),
             },

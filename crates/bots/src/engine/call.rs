@@ -73,7 +73,7 @@ impl Call {
                 }
             }
         }
-        match o.outcome {
+        match o.outcome.basic() {
             Outcome::Success => self.ok += 1,
             Outcome::Denied => self.denied += 1,
             Outcome::NotFound => self.missing += 1,

@@ -20,6 +20,8 @@ pub(crate) struct Campaign {
     pub(crate) slots: SmallVec<[u32; 4]>,
     pub(crate) agent: String,
     pub(crate) numbers: Vec<u64>,
+    /// Accounts that were tried, in order.
+    pub(crate) accounts: Vec<u64>,
     pub(crate) detected: Ts,
     pub(crate) retrospective: bool,
     pub(crate) fired: Vec<Shown>,

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::Engine;
 use super::campaign::{Campaign, Conviction, show};
-use super::endpoint::Member;
+use super::endpoint::{Member, Slot};
 use super::part::Found;
 use super::slice::Slice;
 use super::unit::{ExchangeId, Unit};
@@ -113,6 +113,12 @@ impl Engine {
         }
         self.let_go(key);
         self.judge_client(key, &facts, &asked);
+        if !tool && automation < super::rows::AUTOMATED && !self.convictions.units.contains_key(&key) {
+            let unit = self.units.get_mut(key).filter(|u| !u.shared && !self.retrospective);
+            if let Some(unit) = unit {
+                self.anomaly.learn(unit, &facts);
+            }
+        }
         for call in calls {
             self.judge_call(key, &call);
         }
@@ -248,7 +254,7 @@ impl Engine {
         session: &'a super::unit::Session,
     ) -> Slice<'a> {
         let mut slice = Slice::of_session(call, session);
-        slice.spread = Some(self.spread(session));
+        slice.spread = Some(self.spread(session)).filter(|_| !self.config.without.addresses);
         slice
     }
 
@@ -266,6 +272,9 @@ impl Engine {
     }
 
     fn judge_part(&mut self, at: u32, shape: u64) {
+        if self.config.without.campaigns {
+            return;
+        }
         let Some(slot) = self.slots.get_mut(at as usize) else { return };
         let Some(part) = slot.parts.get_mut(&shape) else { return };
         part.queued = false;
@@ -305,6 +314,8 @@ impl Engine {
         let known = part.campaign;
         let mut numbers: Vec<u64> = part.numbers.iter().copied().collect();
         numbers.sort_unstable();
+        let mut accounts: Vec<u64> = part.accounts.iter().copied().collect();
+        accounts.sort_unstable();
         let members = if known.is_none() || self.retrospective { part.members.clone() } else { Vec::new() };
         let campaign = match known {
             Some(campaign) => campaign,
@@ -316,6 +327,7 @@ impl Engine {
         self.note(campaign, &fired, &facts, &evidence);
         if let Some(c) = self.campaigns.get_mut(campaign as usize) {
             c.numbers = numbers;
+            c.accounts = accounts;
         }
         if let Some(part) = self.slots.get_mut(at as usize).and_then(|s| s.parts.get_mut(&shape)) {
             part.campaign = Some(campaign);
@@ -514,6 +526,7 @@ impl Engine {
             slots: sign.slot.into_iter().collect(),
             agent: sign.agent.into(),
             numbers: Vec::new(),
+            accounts: Vec::new(),
             detected: self.now,
             retrospective: self.retrospective,
             fired: Vec::new(),
@@ -553,11 +566,22 @@ impl Engine {
                 let (ips, other) = (members.get(a).unwrap_or(&empty), members.get(b).unwrap_or(&empty));
                 if shares(ips, other) >= 0.3
                     || (x.by_part && y.by_part && shares(&x.numbers, &y.numbers) >= 0.25)
+                    || (x.by_part && y.by_part && self.same_accounts(x, y))
                 {
                     self.absorb(a, b);
                 }
             }
         }
+    }
+
+    /// True where two campaigns try the same accounts through channels of one function: a list that is carried from the web to the
+    /// app, or on with another tool.
+    fn same_accounts(&self, x: &Campaign, y: &Campaign) -> bool {
+        let functions = |c: &Campaign| -> BTreeSet<u64> {
+            let slots = c.slots.iter().filter_map(|at| self.slots.get(*at as usize));
+            slots.map(Slot::function).filter(|f| *f != 0).collect()
+        };
+        shares(&x.accounts, &y.accounts) >= 0.25 && !functions(x).is_disjoint(&functions(y))
     }
 
     fn members_by_campaign(&self) -> Vec<Vec<u64>> {

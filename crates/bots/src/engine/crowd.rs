@@ -29,6 +29,9 @@ impl Engine {
     /// Clients that call one endpoint and nothing else, a sensitive one or one that tells prices or shows pages, where nearly all others come through the application:
     /// rotating addresses behind requests that cannot be told from those of the application.
     pub(super) fn judge_bare(&mut self, at: u32) {
+        if self.config.without.campaigns {
+            return;
+        }
         let Some(slot) = self.slots.get_mut(at as usize) else { return };
         let roles = slot.roles();
         let reads = !roles.any(Roles(Roles::SENSITIVE.0 | Roles::INVENTORY.0));
@@ -73,7 +76,9 @@ impl Engine {
 
     /// Clients that each come, log in and at once send money to, or add, one and the same receiver.
     pub(super) fn judge_receivers(&mut self, at: u32) {
-        let Some(slot) = self.slots.get(at as usize) else { return };
+        let Some(slot) = self.slots.get(at as usize).filter(|_| !self.config.without.campaigns) else {
+            return;
+        };
         if !slot.roles().any(Roles::TRANSFER) {
             return;
         }

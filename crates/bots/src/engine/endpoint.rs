@@ -8,9 +8,11 @@ use smallvec::SmallVec;
 use super::past::Past;
 use super::sketch::{Distinct, Gaps, Histogram, Map, Set};
 use super::unit::ExchangeId;
+use super::week::Week;
 use crate::hash;
 use crate::observation::{Observation, Outcome, Part as Whole, Surface, Traits};
 use crate::role::Roles;
+use crate::stated::Said;
 
 /// One endpoint.
 #[derive(Clone, Debug)]
@@ -41,6 +43,10 @@ pub(crate) struct Slot {
     pub(crate) next: u32,
     /// What earlier runs learned of it.
     pub(crate) past: Option<Past>,
+    /// How busy it usually is, but for what is convicted.
+    pub(crate) week: Week,
+    /// What the site says that it is for.
+    pub(crate) stated: Said,
     /// Calls by the fingerprint of their body, and by that of their cookies.
     pub(crate) bodies: Shares,
     pub(crate) cookies: Shares,
@@ -101,6 +107,10 @@ pub(crate) struct Part {
     pub(crate) refused: u32,
     pub(crate) limited: u32,
     pub(crate) errors: u32,
+    /// Of those denied, the ones that named no account or a locked one; of those refused, the declined.
+    pub(crate) unknown: u32,
+    pub(crate) locked: u32,
+    pub(crate) declined: u32,
     pub(crate) keyed: u32,
     pub(crate) sessions: u32,
     /// Between requests, whoever sends them.
@@ -193,6 +203,9 @@ impl Slot {
             self.order.push(shape);
         }
         let part = self.parts.entry(shape).or_insert_with(|| Part::new(o));
+        if o.part != Whole::Answer && part.campaign.is_none() {
+            self.week.add(o.ts);
+        }
         part.add(o, unit, delay_ms, evicted)
     }
 
@@ -230,7 +243,20 @@ impl Slot {
         if self.parameters && self.reads * 2 >= self.n {
             roles.insert(Roles::ID_LOOKUP);
         }
-        roles
+        self.stated.roles(roles)
+    }
+
+    /// The function that it is a channel of: the one that the site names, else what its site does in one place for the web, for
+    /// apps and for callers of its API; 0 where it is for nothing that is abused.
+    pub(crate) fn function(&self) -> u64 {
+        let role = self.roles().first_of(Roles::SENSITIVE);
+        match (self.stated.function, role) {
+            (0, None) => 0,
+            (0, Some(role)) => {
+                hash::words(&[hash::of(site_of(&self.endpoint.host).as_bytes()), u64::from(role.0)])
+            }
+            (name, _) => name,
+        }
     }
 
     /// A slot as an earlier run left it.
@@ -258,6 +284,8 @@ impl Slot {
             receivers: BTreeMap::new(),
             next: 24,
             past: None,
+            week: Week::default(),
+            stated: Said::default(),
             bodies: Shares::default(),
             cookies: Shares::default(),
         }
@@ -276,7 +304,7 @@ impl Slot {
 
     /// A slot of the same name that has seen nothing.
     pub(crate) fn clone_empty(&self) -> Self {
-        Slot::learned(self.endpoint.clone(), self.zone.clone(), [0; 3], &[])
+        Slot { stated: self.stated, ..Slot::learned(self.endpoint.clone(), self.zone.clone(), [0; 3], &[]) }
     }
 
     /// Joins another slot into this one.
@@ -291,6 +319,7 @@ impl Slot {
         }
         self.false_alarms.merge(&other.false_alarms);
         self.past = self.past.take().or(other.past);
+        self.week.merge(&other.week);
         for (receiver, members) in other.receivers {
             self.receivers.entry(receiver).or_default().extend(members);
         }
@@ -312,6 +341,23 @@ impl Slot {
             }
         }
     }
+}
+
+/// The site that a host is of: its last two labels, or three where the last two are such as `co.uk`; an address is its own.
+fn site_of(host: &str) -> &str {
+    let host = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+        .map_or(host, |(h, _)| h);
+    if host.parse::<std::net::IpAddr>().is_ok() || host.starts_with('[') {
+        return host;
+    }
+    let mut dots = host.rmatch_indices('.').map(|(at, _)| at);
+    let (last, second) = (dots.next(), dots.next());
+    let (Some(last), Some(second)) = (last, second) else { return host };
+    let shared = host.len() - last == 3 && last - second <= 4;
+    let from = if shared { dots.next().map_or(0, |at| at + 1) } else { second + 1 };
+    host.get(from..).unwrap_or(host)
 }
 
 fn count(list: &mut SmallVec<[(u64, u32); 2]>, print: u64) {
@@ -355,13 +401,20 @@ impl Part {
             self.sessions += u32::from(o.traits.has(Traits::SESSION));
             self.values(o);
         }
-        match o.outcome {
+        match o.outcome.basic() {
             Outcome::Success => self.ok += 1,
             Outcome::Denied => self.denied += 1,
             Outcome::NotFound => self.missing += 1,
             Outcome::Refused => self.refused += 1,
             Outcome::Limited => self.limited += 1,
             Outcome::Error => self.errors += 1,
+            _ => {}
+        }
+        match o.outcome {
+            Outcome::UnknownUser => self.unknown += 1,
+            Outcome::NotFound if o.roles.any(Roles::RESET) => self.unknown += 1,
+            Outcome::Locked => self.locked += 1,
+            Outcome::Declined => self.declined += 1,
             _ => {}
         }
         if self.evidence.len() < 5 && (o.outcome.is_failure() || self.n <= 2) && request {
@@ -444,6 +497,9 @@ impl Part {
         self.refused += other.refused;
         self.limited += other.limited;
         self.errors += other.errors;
+        self.unknown += other.unknown;
+        self.locked += other.locked;
+        self.declined += other.declined;
         self.steps += other.steps;
         self.up += other.up;
         for (mine, theirs) in [(&mut self.bodies, &other.bodies), (&mut self.cookies, &other.cookies)] {
@@ -502,5 +558,20 @@ impl Part {
         }
         self.campaign = self.campaign.or(other.campaign);
         self.next = self.next.min(self.n);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_of_a_site() {
+        assert_eq!(site_of("www.shop.example"), "shop.example");
+        assert_eq!(site_of("shop.example:8443"), "shop.example");
+        assert_eq!(site_of("api.eu.shop.co.uk"), "shop.co.uk");
+        assert_eq!(site_of("shop.de"), "shop.de");
+        assert_eq!(site_of("10.0.0.7:80"), "10.0.0.7");
+        assert_eq!(site_of("localhost"), "localhost");
     }
 }

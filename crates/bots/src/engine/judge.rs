@@ -44,7 +44,7 @@ impl Engine {
         self.client_view(unit).automation(&asked.fired, |i| i.pillar == crate::Pillar::Tools) >= TOOL
     }
 
-    fn client_facts(&self, unit: &Unit) -> Facts {
+    pub(super) fn client_facts(&self, unit: &Unit) -> Facts {
         let mut f = Facts::default();
         agent_facts(&mut f, unit);
         unit.standing.facts(&mut f, &self.knowledge());
@@ -84,7 +84,7 @@ impl Engine {
         f.set(Fact::SensitiveFiles, f64::from(unit.sensitive_files));
         f.set(Fact::Accounts, unit.accounts.count());
         f.set(Fact::Sessions, unit.sessions.len() as f64 + f64::from(unit.sessions_over));
-        if let Some(address) = self.units.at_address_of(unit) {
+        if let Some(address) = self.units.at_address_of(unit).filter(|_| !self.config.without.addresses) {
             f.set(Fact::AgentsOnAddress, address.agents.count());
         }
         if unit.agent.is_declared() {
@@ -95,6 +95,9 @@ impl Engine {
         f.set(Fact::Megabytes, unit.bytes as f64 / 1e6);
         f.set(Fact::Duration, unit.last.since(unit.first) as f64 / 1e9);
         super::conduct::facts(&mut f, unit, &peers, self.quiet);
+        if !self.config.without.anomaly {
+            self.anomaly.facts(unit, &mut f);
+        }
         f
     }
 }

@@ -4,6 +4,7 @@
 //! Observations come sorted by time, flow and position, so that the state after an epoch does not depend on how they were
 //! made. What is judged is judged at the end of an epoch, against all that was seen until then.
 
+mod anomaly;
 mod call;
 mod campaign;
 mod conduct;
@@ -25,6 +26,7 @@ mod standing;
 mod state;
 mod story;
 mod unit;
+mod week;
 
 use std::borrow::BorrowMut;
 use std::collections::BTreeMap;
@@ -33,6 +35,7 @@ use std::sync::Arc;
 use sidetap_intel::{KeyDirectories, Known, Table};
 use sidetap_model::{EndpointId, EndpointRef, HashKey, Ts};
 
+use self::anomaly::Anomaly;
 use self::campaign::{Campaign, Convictions};
 use self::endpoint::Slot;
 use self::population::Population;
@@ -42,6 +45,8 @@ use self::unit::{Place, Unit, Units};
 use crate::agent::{AgentKind, Agents};
 use crate::indicators::{Pack, Scope};
 use crate::observation::{Observation, Part, Surface, Traits};
+use crate::stated::Stated;
+use crate::without::Without;
 
 pub(crate) use self::sketch::Map;
 pub use self::state::StateError;
@@ -70,6 +75,10 @@ pub struct Config {
     pub max_campaigns: usize,
     /// Seconds that a verdict's response should hold.
     pub ttl_s: u64,
+    /// What the site says of its endpoints.
+    pub stated: Arc<Stated>,
+    /// What is left out, to see what it is worth.
+    pub without: Without,
 }
 
 impl Config {
@@ -102,6 +111,8 @@ impl Config {
             max_endpoints: 16_384,
             max_campaigns: 4096,
             ttl_s: 3600,
+            stated: Arc::default(),
+            without: Without::default(),
         }
     }
 }
@@ -115,7 +126,11 @@ pub struct Engine {
     units: Units,
     slots: Vec<Slot>,
     index: Map<EndpointId, u32>,
+    /// Channels of each function, as of some epochs ago, and how many endpoints were known then.
+    functions: Map<u64, Vec<u32>>,
+    sorted: (usize, u32),
     population: Population,
+    anomaly: Anomaly,
     campaigns: Vec<Campaign>,
     convictions: Convictions,
     due_units: Vec<u64>,
@@ -140,7 +155,15 @@ pub struct Engine {
 
 impl Engine {
     /// An engine that knows nothing yet.
-    pub fn new(config: Config, key: HashKey) -> Self {
+    pub fn new(mut config: Config, key: HashKey) -> Self {
+        if !config.without.is_nothing() {
+            config.pack = Arc::new(config.pack.lacking(config.without));
+        }
+        if config.without.intelligence {
+            config.table = Arc::default();
+            config.known = Arc::default();
+            config.keys = Arc::default();
+        }
         Engine {
             pack: Arc::clone(&config.pack),
             agents: Arc::clone(&config.agents),
@@ -148,7 +171,10 @@ impl Engine {
             config,
             slots: Vec::new(),
             index: Map::default(),
+            functions: Map::default(),
+            sorted: (0, 0),
             population: Population::default(),
+            anomaly: Anomaly::default(),
             campaigns: Vec::new(),
             convictions: Convictions::default(),
             due_units: Vec::new(),
@@ -185,13 +211,32 @@ impl Engine {
             self.take(observation);
         }
         self.quiet = self.population.quiet();
+        self.sort_functions(false);
         self.judge();
+    }
+
+    /// Finds which endpoints are channels of one function: where endpoints are new, and now and then as roles are learned.
+    fn sort_functions(&mut self, now: bool) {
+        let (known, epochs) = self.sorted;
+        self.sorted.1 = epochs.saturating_add(1);
+        if !now && known == self.slots.len() && epochs < 16 {
+            return;
+        }
+        self.sorted = (self.slots.len(), 0);
+        self.functions.clear();
+        for (slot, at) in self.slots.iter().zip(0u32..).filter(|(s, _)| s.alias.is_none()) {
+            let function = slot.function();
+            if function != 0 {
+                self.functions.entry(function).or_default().push(at);
+            }
+        }
     }
 
     /// The second judgement: everything once more, with all that is known now.
     pub fn finish(&mut self, renames: &[(EndpointId, EndpointRef)]) {
         self.rename(renames);
         self.retrospective = true;
+        self.sort_functions(true);
         self.judge_all();
         self.retrospective = false;
     }
@@ -327,7 +372,9 @@ impl Engine {
         }
         let Config { table, known, keys, agents, .. } = &self.config;
         let Some(unit) = self.units.of(o) else { return };
-        unit.standing.learn(o, &Knowledge { table, known, keys, agents });
+        if !self.config.without.intelligence {
+            unit.standing.learn(o, &Knowledge { table, known, keys, agents });
+        }
         let before = unit.add(o, slot, place);
         let good = !o.attempts.is_empty() && (unit.trusted || unit.established) && !unit.tool;
         unit.robots_violations += u32::from(violation);
@@ -420,6 +467,7 @@ impl Engine {
         let at = u32::try_from(self.slots.len()).ok()?;
         let mut slot = Slot::new(o);
         self.index.insert(own, at);
+        slot.stated = self.config.stated.of(&o.endpoint.host, &o.endpoint.method, &o.endpoint.template);
         self.index.insert(endpoint.id, at);
         slot.name(endpoint);
         self.slots.push(slot);
@@ -450,6 +498,7 @@ impl Engine {
             let at = self.index.get(&new.id).map_or(from, |at| self.resolve(*at));
             if let Some(slot) = self.slots.get_mut(at as usize) {
                 slot.name(new.clone());
+                slot.stated = self.config.stated.of(&new.host, &new.method, &new.template);
             }
         }
         if joined {

@@ -55,6 +55,7 @@ const OF_REST: &[Fact] = &[
     Fact::RestClients,
     Fact::RestFailRatio,
     Fact::FailExcess,
+    Fact::KinFailRatio,
     Fact::RestNarrow,
     Fact::RestNoAssets,
     Fact::RestTools,
@@ -135,6 +136,9 @@ impl Engine {
         if !may(&facts) {
             return None;
         }
+        if self.config.without.contrast {
+            return Some(alone(facts));
+        }
         let mut own = sample.clone();
         own.sort_unstable();
         let rest = self.rest(slot, slice, &own);
@@ -193,7 +197,7 @@ impl Engine {
             f.set(Fact::Quick, quick);
         }
         beside(f, slot, slice);
-        let usual = match slice.outlier {
+        let usual = match slice.outlier.filter(|_| !self.config.without.contrast) {
             Some((true, n)) => slot.by_session.p95_without(n),
             Some((false, n)) => slot.by_client.p95_without(n),
             None => return,
@@ -211,7 +215,9 @@ impl Engine {
         if let Some(share) = crowd.one_head {
             f.set(Fact::OneHead, share);
         }
-        self.networks(f, sample);
+        if !self.config.without.addresses {
+            self.networks(f, sample);
+        }
         super::rhythm::facts(f, slice);
         f.set(Fact::Narrow, crowd.narrow);
         f.set(Fact::NoAssets, crowd.bare);
@@ -359,7 +365,40 @@ impl Engine {
         } else {
             f.looked_at(&[Fact::MissingSteps]);
         }
+        if f.get(Fact::FailExcess).is_none() {
+            self.beside_kin(f, slot);
+        }
         excess_of_rest(f, slot, slice, own);
+    }
+
+    /// How often calls fail at the other channels of the function, where nobody else is known to call this one: a new endpoint is
+    /// held against those that do the same for other callers. What their clients are like says nothing of these: they are others.
+    fn beside_kin(&self, f: &mut Facts, slot: &Slot) {
+        let (mut ok, mut fails, mut clients) = (0u32, 0u32, 0usize);
+        for kin in self.kin(slot) {
+            let rest = self.rest(kin, &Slice::of_bare(&[], 0.0, false), &[]);
+            ok = ok.saturating_add(rest.ok);
+            fails = fails.saturating_add(rest.fails);
+            clients += rest.sample.len();
+        }
+        let told = ok.saturating_add(fails);
+        if told >= 20 && clients >= 5 {
+            f.set(Fact::KinFailRatio, ratio(fails, told));
+            f.set(Fact::RestFailRatio, ratio(fails, told));
+            if let Some(own) = f.get(Fact::FailRatio) {
+                f.set(Fact::FailExcess, own - ratio(fails, told));
+            }
+        }
+    }
+
+    /// Other channels of the function that an endpoint is one of.
+    fn kin(&self, slot: &Slot) -> impl Iterator<Item = &Slot> {
+        let function = slot.function();
+        let kin = self.functions.get(&function).filter(|_| function != 0);
+        kin.into_iter()
+            .flatten()
+            .filter_map(|at| self.slots.get(*at as usize))
+            .filter(|s| s.alias.is_none() && s.zone == slot.zone && s.endpoint.id != slot.endpoint.id)
     }
 
     /// What the slice's clients do besides, and what the rest's do.
@@ -454,6 +493,14 @@ impl Engine {
     }
 }
 
+/// Facts of a slice that is held against nobody.
+fn alone(mut f: Facts) -> Facts {
+    for later in [OF_REST, OF_EXCESS, OF_STEPS] {
+        f.looked_at(later);
+    }
+    f
+}
+
 /// How a slice differs from the rest of this run and from what earlier runs learned, taken together.
 fn pooled(f: &mut Facts, rest: &Rest, crowd: &Crowd, past: &Past) {
     let clients = crowd.clients as f64 + f64::from(past.clients);
@@ -501,8 +548,12 @@ fn excess_of_rest(f: &mut Facts, slot: &Slot, slice: &Slice<'_>, own: &[u64]) {
 fn beside(f: &mut Facts, slot: &Slot, slice: &Slice<'_>) {
     let of = |n: u32| ratio(n, slice.n);
     let known = [
+        (Fact::HourExcess, slot.week.excess()),
         (Fact::LimitedRatio, slice.limited.map(of)),
         (Fact::ErrorRatio, slice.errors.map(of)),
+        (Fact::UnknownRatio, slice.whys.map(|w| of(w[0]))),
+        (Fact::LockedRatio, slice.whys.map(|w| of(w[1]))),
+        (Fact::DeclinedRatio, slice.whys.map(|w| of(w[2]))),
         (Fact::Ascending, slice.ascending),
         (Fact::EvenStride, slice.even),
         (Fact::ArrivalRegular, slice.gaps.and_then(super::sketch::Gaps::regular)),

@@ -15,6 +15,9 @@ pub(crate) struct Population {
     browsers: BTreeMap<String, Browsers>,
     apps: BTreeMap<u64, Apps>,
     robots: BTreeMap<String, Robots>,
+    /// How many were learned of each family or host and network.
+    #[serde(skip)]
+    learned: BTreeMap<u64, u32>,
     /// Requests by the hour of the day.
     hours: [u64; 24],
 }
@@ -98,6 +101,11 @@ impl Usual {
             .retain(|bit, _| HABITS.iter().chain(&SLIPS).any(|m| m.0.trailing_zeros() == u32::from(*bit)));
     }
 
+    fn halve(&mut self) {
+        self.n /= 2;
+        self.counts.values_mut().for_each(|n| *n /= 2);
+    }
+
     fn learn(&mut self, unit: &Unit) {
         self.n += 1;
         let shown =
@@ -111,6 +119,8 @@ impl Usual {
     }
 }
 
+/// Clients of a family or host from which on what they taught is halved for the next run.
+const FADES: u32 = 2048;
 /// Hosts, families and versions kept.
 const KEPT: usize = 4096;
 
@@ -133,8 +143,47 @@ impl Population {
         self
     }
 
+    /// What goes on to the next run: large counts are halved, so that new releases and new habits are not outvoted for long.
+    pub(crate) fn faded(&self) -> Self {
+        let mut next = self.clone();
+        for b in next.browsers.values_mut().filter(|b| b.n > FADES) {
+            for n in [&mut b.n, &mut b.sec_fetch, &mut b.hints, &mut b.host_late, &mut b.connection] {
+                *n /= 2;
+            }
+            b.usual.halve();
+            b.majors.retain(|_, n| {
+                *n /= 2;
+                *n > 0
+            });
+        }
+        for a in next.apps.values_mut().filter(|a| a.n > FADES) {
+            (a.n, a.own_headers) = (a.n / 2, a.own_headers / 2);
+            a.usual.halve();
+        }
+        next
+    }
+
+    /// False where one network (/24, of IPv6 /48) has taught enough of these already: a tenth of what is known, or eight.
+    fn admits(&mut self, of: u64, unit: &Unit, known: u32) -> bool {
+        let network = match unit.ip {
+            std::net::IpAddr::V4(ip) => u64::from(ip.to_bits() >> 8),
+            std::net::IpAddr::V6(ip) => 1 << 63 | (ip.to_bits() >> 80) as u64,
+        };
+        let key = crate::hash::words(&[of, network, u64::from(unit.via)]);
+        if self.learned.len() >= 16 * KEPT && !self.learned.contains_key(&key) {
+            return false;
+        }
+        let own = self.learned.entry(key).or_default();
+        *own += 1;
+        *own <= (known / 10).max(8)
+    }
+
     /// A browser has shown that it is one.
     pub(crate) fn learn_browser(&mut self, unit: &Unit) {
+        let known = self.browsers.get(&unit.agent.family).map_or(0, |b| b.n);
+        if !self.admits(crate::hash::of(unit.agent.family.as_bytes()), unit, known) {
+            return;
+        }
         if !self.browsers.contains_key(&unit.agent.family) && self.browsers.len() >= KEPT {
             return;
         }
@@ -152,6 +201,10 @@ impl Population {
 
     /// An app has shown that it is one.
     pub(crate) fn learn_app(&mut self, unit: &Unit) {
+        let known = self.apps.get(&unit.host).map_or(0, |a| a.n);
+        if !self.admits(unit.host, unit, known) {
+            return;
+        }
         if !self.apps.contains_key(&unit.host) && self.apps.len() >= KEPT {
             return;
         }

@@ -14,10 +14,12 @@ use super::story::Cast;
 use super::unit::{BUCKET_S, ExchangeId, Session, Unit};
 use crate::hash;
 use crate::indicators::{Asked, Pillar, View, short};
-use crate::observation::{Prints, agent_spelled, shape_spelled};
+use crate::observation::{agent_spelled, shape_spelled};
 
 /// Automation at which a client that does no harm is told of.
-const AUTOMATED: u8 = 80;
+pub(super) const AUTOMATED: u8 = 80;
+/// The family of what is learned of unusual clients: its reasons name what is unusual.
+const UNUSUAL: &str = "learned-anomaly";
 /// Addresses listed in one verdict.
 const ADDRESSES: usize = 1000;
 
@@ -189,7 +191,7 @@ impl Engine {
             detected_at: unit.last,
             last_seen: unit.last,
             requests: u64::from(unit.n),
-            reasons: self.reasons(&view, fired, shown, evidence, &unit.prints),
+            reasons: self.reasons(&view, fired, shown, evidence, Some(unit)),
             response: "none".into(),
             ttl_s: self.config.ttl_s,
             hosts: self.hosts(unit),
@@ -328,7 +330,7 @@ impl Engine {
         fired: &[usize],
         shown: &[Shown],
         evidence: &[ExchangeId],
-        prints: &Prints,
+        unit: Option<&Unit>,
     ) -> Vec<Reason> {
         let ids: Vec<String> = dedup_ids(evidence);
         let mut reasons: Vec<Reason> = shown
@@ -342,8 +344,11 @@ impl Engine {
                     None => indicator.threshold(),
                 };
                 let seen = told(indicator.shown(), s.observed);
-                let print = self.print_of(&indicator.family, prints);
-                let print = print.map_or_else(String::new, |p| format!("; fingerprint {p}"));
+                let print = unit.and_then(|u| self.print_of(&indicator.family, &u.prints));
+                let mut print = print.map_or_else(String::new, |p| format!("; fingerprint {p}"));
+                if let Some(unit) = unit.filter(|_| indicator.family == UNUSUAL) {
+                    print = format!("; {}", self.anomaly.told(unit, &self.client_facts(unit)));
+                }
                 Some(Reason {
                     indicator: indicator.id.clone(),
                     weight: (view.weight(s.indicator) * 100.0).round() / 100.0,
@@ -406,7 +411,6 @@ impl Engine {
         let fired: Vec<usize> = campaign.fired.iter().map(|s| s.indicator).collect();
         let slot = campaign.slots.first().and_then(|s| self.slots.get(*s as usize));
         let view = slot.map_or_else(|| self.pack.everywhere(), |s| self.view_at(s));
-        let prints = units.first().map(|(u, _)| u.prints).unwrap_or_default();
         CampaignRow {
             id: campaign.id.clone(),
             class: rule.map(|r| r.id.clone()).unwrap_or_default(),
@@ -422,7 +426,13 @@ impl Engine {
             networks,
             countries,
             outcome: self.outcome(campaign, Cast { units, sessions }),
-            reasons: self.reasons(&view, &fired, &campaign.fired, &campaign.evidence, &prints),
+            reasons: self.reasons(
+                &view,
+                &fired,
+                &campaign.fired,
+                &campaign.evidence,
+                units.first().map(|(u, _)| *u),
+            ),
             members,
             timeline: timeline.into_iter().map(|(b, n)| (Ts::from_parts(b * BUCKET_S, 0), n)).collect(),
         }

@@ -43,6 +43,8 @@ pub(crate) struct Slice<'a> {
     /// Answers that said to slow down, and those that said that the server failed; nothing where nobody counted.
     pub(crate) limited: Option<u32>,
     pub(crate) errors: Option<u32>,
+    /// Calls that named an unknown account, a locked one, and payments that were declined; nothing where nobody counted.
+    pub(crate) whys: Option<[u32; 3]>,
     /// Between its requests.
     pub(crate) gaps: Option<&'a Gaps>,
     /// Share of steps between numbers that go up, and that are as wide as the one before.
@@ -120,6 +122,7 @@ impl<'a> Slice<'a> {
             outlier: None,
             limited: None,
             errors: None,
+            whys: None,
             gaps: None,
             ascending: None,
             even: None,
@@ -153,6 +156,7 @@ impl<'a> Slice<'a> {
             outlier: (part.members.len() == 1).then_some((false, part.n)),
             limited: Some(part.limited),
             errors: Some(part.errors),
+            whys: Some([part.unknown, part.locked, part.declined]),
             gaps: Some(&part.gaps),
             ascending: (part.steps >= 8).then(|| ratio(part.up, part.steps)),
             bodies: &part.bodies,

@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 use sidetap_model::{EndpointId, EndpointRef};
 
 use super::Engine;
+use super::anomaly::{Anomaly, Usual};
 use super::endpoint::Slot;
 use super::past::Past;
 use super::population::Population;
 use super::sketch::Histogram;
+use super::week::Week;
 
 /// Why a state cannot be taken over.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -22,7 +24,7 @@ pub enum StateError {
     Damaged(String),
 }
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// The largest count that is taken over: there is room to count on.
 const COUNTS: u32 = 1 << 30;
 
@@ -30,6 +32,7 @@ const COUNTS: u32 = 1 << 30;
 struct Learned {
     endpoints: Vec<LearnedEndpoint>,
     population: Population,
+    anomaly: BTreeMap<u8, Usual>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -41,6 +44,7 @@ struct LearnedEndpoint {
     by_client: Histogram,
     by_session: Histogram,
     past: Option<Past>,
+    week: Week,
 }
 
 impl Engine {
@@ -64,9 +68,11 @@ impl Engine {
                 by_client: without(s.by_client.clone(), by_client.get(&at)),
                 by_session: without(s.by_session.clone(), by_session.get(&at)),
                 past: self.past_of(s),
+                week: s.week.faded(),
             })
             .collect();
-        let learned = Learned { endpoints, population: self.population.clone() };
+        let learned =
+            Learned { endpoints, population: self.population.faded(), anomaly: self.anomaly.export() };
         let mut out = vec![VERSION];
         if rmp_serde::encode::write(&mut out, &learned).is_err() {
             out.truncate(1);
@@ -103,6 +109,7 @@ impl Engine {
         }
         let learned: Learned = rmp_serde::from_slice(rest).map_err(|e| StateError::Damaged(e.to_string()))?;
         self.population = learned.population.bounded();
+        self.anomaly = Anomaly::import(learned.anomaly);
         for known in learned.endpoints.into_iter().take(self.config.max_endpoints) {
             let id: EndpointId = known.endpoint.id;
             if self.index.contains_key(&id) {
@@ -112,9 +119,12 @@ impl Engine {
             let votes: Vec<u32> = known.votes.into_iter().map(|n| n.min(COUNTS)).collect();
             let counts = known.counts.map(|n| n.min(COUNTS));
             let mut slot = Slot::learned(known.endpoint, known.zone, counts, &votes);
+            let e = &slot.endpoint;
+            slot.stated = self.config.stated.of(&e.host, &e.method, &e.template);
             slot.by_client = known.by_client.bounded();
             slot.by_session = known.by_session.bounded();
             slot.past = known.past.map(Past::bounded);
+            slot.week = known.week.bounded();
             self.index.insert(id, at);
             self.slots.push(slot);
         }

@@ -115,6 +115,17 @@ impl Engine {
                 }
             }
         }
+        let slots = campaign.slots.iter().filter_map(|at| self.slots.get(*at as usize));
+        let parts = slots.flat_map(|s| campaign.shapes.iter().filter_map(|shape| s.parts.get(shape)));
+        for part in parts.filter(|_| campaign.by_part) {
+            for (name, n) in
+                [("unknown-users", part.unknown), ("locked-out", part.locked), ("declined", part.declined)]
+            {
+                if n > 0 {
+                    *out.entry(name.into()).or_default() += u64::from(n);
+                }
+            }
+        }
         out.insert("bytes".into(), cast.units.iter().map(|(u, _)| u.bytes).sum());
         out
     }

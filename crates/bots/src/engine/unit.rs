@@ -75,6 +75,8 @@ pub(crate) struct Unit {
     pub(crate) tool: bool,
     pub(crate) trusted: bool,
     pub(crate) queued: bool,
+    /// How often it was taken as an example of its kind.
+    pub(crate) windows: u8,
     pub(crate) established: bool,
     /// Automation when it was judged last, 1 to 99.
     pub(crate) automation: u8,
@@ -152,6 +154,7 @@ impl Unit {
             tool: false,
             trusted: false,
             queued: false,
+            windows: 0,
             established: false,
             automation: 0,
             habits: Habits::default(),
@@ -263,7 +266,7 @@ impl Unit {
         self.bytes += u64::from(o.bytes);
         self.habits.answer(o);
         self.set_cookies += u32::from(o.traits.has(Traits::SET_COOKIE));
-        match o.outcome {
+        match o.outcome.basic() {
             Outcome::NotFound if probe => {
                 self.missing_n += 1;
                 self.missing.insert(hash::words(&[o.path]));

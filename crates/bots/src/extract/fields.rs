@@ -527,6 +527,7 @@ impl AnswerFields {
         self.refuses |= match at.key {
             "error" | "errors" => at.depth <= 2,
             "userErrors" | "customerUserErrors" | "accountErrors" => at.depth <= 5,
+            "Fault" | "soap:Fault" | "SOAP-ENV:Fault" | "env:Fault" => at.depth <= 3,
             _ => false,
         };
         self.priced |= at.depth <= 3 && at.key == "price";
@@ -538,20 +539,35 @@ impl AnswerFields {
         if self.fields > 48 {
             return;
         }
-        match (at.depth, value) {
-            (..=2, value) => self.outer(at, value, scratch),
-            // `{"data":{"signIn":{"token":…}}}`, `{"errors":[{"message":…}]}`
-            (3 | 4, Scalar::Str(text)) => {
-                self.grants |= is_token(at.key) && text.len() >= 8;
-                if self.refuses
-                    && self.said == Said::Nothing
-                    && matches!(at.key, "message" | "code")
-                    && text.len() <= 512
-                {
-                    self.said = words::said(text, scratch);
-                }
+        if at.depth <= 2 {
+            self.outer(at, value, scratch);
+        } else if at.depth <= 5
+            && let Scalar::Str(text) = value
+        {
+            self.inner(at, text, scratch);
+        }
+    }
+
+    /// What GraphQL says further in: codes of errors, and types that are errors (GraphQL §7.1.2; errors as data), and what a SOAP
+    /// fault says.
+    fn inner(&mut self, at: &Location<'_>, text: &str, scratch: &mut String) {
+        // `{"data":{"signIn":{"token":…}}}`
+        self.grants |= at.depth <= 4 && is_token(at.key) && text.len() >= 8;
+        let is_error = ["Error", "Failure", "Exception", "Problem"].iter().any(|end| text.ends_with(end));
+        let told = match at.key {
+            "__typename" if is_error => {
+                self.refuses = true;
+                Some(text)
             }
-            _ => {}
+            "code" | "message" | "classification" | "faultstring" | "faultcode" | "reason"
+                if self.refuses =>
+            {
+                Some(text)
+            }
+            _ => None,
+        };
+        if let Some(text) = told.filter(|t| t.len() <= 512) {
+            self.said = self.said.or(words::said(&spaced(text), scratch));
         }
     }
 
@@ -587,8 +603,14 @@ impl AnswerFields {
                 | b"errorCode"
                 | b""
         );
-        if tells && text.len() <= 65_536 && self.said == Said::Nothing {
-            self.said = words::said(text, scratch);
+        if tells && text.len() <= 65_536 && matches!(self.said, Said::Nothing | Said::Failed) {
+            let said = match at.key.as_bytes() {
+                b"code" | b"error" | b"status" | b"reason" | b"errorCode" if is_code(text) => {
+                    words::said(&spaced(text), scratch)
+                }
+                _ => words::said(text, scratch),
+            };
+            self.said = self.said.or(said);
         }
         self.grants |= is_token(at.key) && text.len() >= 8;
     }
@@ -618,6 +640,27 @@ fn is_token(key: &str) -> bool {
 
 fn starts(bytes: &[u8], word: &[u8]) -> bool {
     bytes.get(..word.len()).is_some_and(|b| b.eq_ignore_ascii_case(word))
+}
+
+/// True of words that are joined by underscores or capitals.
+fn is_code(text: &str) -> bool {
+    text.len() <= 64
+        && !text.contains(' ')
+        && text.bytes().skip(1).any(|b| b == b'_' || b.is_ascii_uppercase())
+}
+
+/// A code as words: `USER_NOT_FOUND` and `UserNotFound` say the same as `user not found`.
+fn spaced(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    let mut lower = false;
+    for c in text.chars() {
+        if lower && c.is_ascii_uppercase() {
+            out.push(' ');
+        }
+        lower = c.is_ascii_lowercase();
+        out.push(if c == '_' { ' ' } else { c });
+    }
+    out
 }
 
 /// Reads a robots.txt (RFC 9309), at most 64 groups of 200 rules.

@@ -28,6 +28,7 @@ use crate::hash;
 use crate::observation::{Attempt, Observation, Outcome, Part, Surface, Target, Token, Traits};
 use crate::profile::{Fit, Profiles};
 use crate::role::Roles;
+use crate::stated::{self, BODY, Stated};
 
 /// Makes observations; each worker has its own.
 ///
@@ -42,7 +43,10 @@ pub struct Extractor {
     claims: Map<u64, Claim>,
     profiles: Arc<Profiles>,
     fits: Map<u64, Fit>,
-    roles: Map<u64, Roles>,
+    roles: Map<u64, (Roles, Option<stated::Said>)>,
+    /// What the site says of its endpoints, and the beginning of the answer's body where that is asked for.
+    stated: Arc<Stated>,
+    beginning: Vec<u8>,
     /// Headers, in lower case, in which the site's partners have their keys.
     key_headers: Vec<String>,
     side: Side,
@@ -69,6 +73,8 @@ enum Side {
     Answer,
 }
 
+/// Endpoints where something can be declined.
+const PAYS: Roles = Roles(Roles::PAYMENT.0 | Roles::CHECKOUT.0 | Roles::TRANSFER.0 | Roles::GIFT_CARD.0);
 /// Agent strings kept read; the cache is emptied when it is full.
 const AGENT_CACHE: usize = 4096;
 /// Bytes of an agent string with its languages that are kept.
@@ -85,6 +91,8 @@ impl Extractor {
             profiles: Arc::new(Profiles::builtin().unwrap_or_default()),
             fits: Map::default(),
             roles: Map::default(),
+            stated: Arc::default(),
+            beginning: Vec::new(),
             key_headers: Vec::new(),
             side: Side::Request,
             request: RequestFields::default(),
@@ -102,8 +110,16 @@ impl Extractor {
         self
     }
 
+    /// The same, with what the site says of its endpoints.
+    #[must_use]
+    pub fn with_stated(mut self, stated: Arc<Stated>) -> Self {
+        self.stated = stated;
+        self
+    }
+
     /// Forgets the last exchange.
     pub fn begin(&mut self) {
+        self.beginning.clear();
         self.side = Side::Request;
         self.request.clear();
         self.answer.clear();
@@ -120,6 +136,9 @@ impl Extractor {
     /// What is visited from now on is of the answer; `body` is the decoded body.
     pub fn response_body(&mut self, body: &[u8]) {
         self.side = Side::Answer;
+        if self.stated.reads_bodies() {
+            self.beginning.extend(body.iter().take(BODY));
+        }
         self.answer.body(body);
         if self.answer.html && self.request.is_form() {
             self.answer.page(body, &mut self.text);
@@ -182,7 +201,7 @@ impl Extractor {
         anomalies(&mut head.traits, &exchange.anomalies);
         let operation = self.operation.take();
         let acts = changing && !operation.as_deref().is_some_and(|op| op.starts_with("query "));
-        let mut roles = self.roles_of(&endpoint, acts);
+        let (mut roles, stated) = self.roles_of(&endpoint, acts);
         if let Some(query) = place.query.filter(|_| acts) {
             roles.insert(asked(query));
         }
@@ -191,6 +210,9 @@ impl Extractor {
         }
         self.request.roles(&mut roles, acts);
         roles.set(Roles::PRICE, !acts && self.answer.priced);
+        if let Some(stated) = stated {
+            roles = stated.roles(roles);
+        }
         let mut o = Observation {
             ts: if part == Part::Answer { exchange.response_ts.unwrap_or(exchange.end) } else { exchange.ts },
             flow_id: exchange.flow_id,
@@ -247,7 +269,7 @@ impl Extractor {
         Some(o)
     }
 
-    fn roles_of(&mut self, endpoint: &EndpointRef, changing: bool) -> Roles {
+    fn roles_of(&mut self, endpoint: &EndpointRef, changing: bool) -> (Roles, Option<stated::Said>) {
         let id = endpoint.id.0 ^ u64::from(changing);
         if let Some(roles) = self.roles.get(&id) {
             return *roles;
@@ -255,7 +277,9 @@ impl Extractor {
         if self.roles.len() >= AGENT_CACHE {
             self.roles.clear();
         }
-        let roles = words::roles_of_path(&endpoint.template, changing);
+        let stated = (!self.stated.is_empty())
+            .then(|| self.stated.of(&endpoint.host, &endpoint.method, &endpoint.template));
+        let roles = (words::roles_of_path(&endpoint.template, changing), stated);
         self.roles.insert(id, roles);
         roles
     }
@@ -448,6 +472,16 @@ impl Extractor {
         o.traits.set(Traits::PAGE_SIZE, self.request.page_size > 500);
     }
 
+    /// What the site says that the answer means.
+    fn stated_outcome(&self, o: &Observation, response: &Response) -> Option<Outcome> {
+        if self.stated.is_empty() {
+            return None;
+        }
+        let place = (&*o.endpoint.host, &*o.endpoint.method, &*o.endpoint.template);
+        let location = response.headers.get("location").unwrap_or_default();
+        self.stated.meaning(place, response.status, &self.beginning, location)
+    }
+
     fn judge_answer(&mut self, o: &mut Observation, response: &Response, head: &AnswerHead<'_>) {
         let session = head.session;
         o.traits.set(Traits::SET_COOKIE, head.sets);
@@ -460,10 +494,25 @@ impl Extractor {
         let page = self.answer.html && self.request.secret_seen;
         let admitted =
             credentials && session && !(page && (said != Said::Nothing || !o.traits.has(Traits::COOKIE)));
+        if o.surface == Surface::Robots && (200..300).contains(&response.status) {
+            o.robots = self.answer.robots.take();
+        }
+        if let Some(stated) = self.stated_outcome(o, response) {
+            o.outcome = stated;
+            return;
+        }
         o.outcome = match response.status {
             200..=299 if self.answer.grants || admitted => Outcome::Success,
+            429 => Outcome::Limited,
+            200..=499 if said == Said::Locked && credentials => Outcome::Locked,
+            200..=499 if said == Said::Missing && credentials && response.status != 401 => {
+                Outcome::UnknownUser
+            }
+            423 if credentials => Outcome::Locked,
+            402 => Outcome::Declined,
+            200..=499 if said == Said::Declined && o.roles.any(PAYS) => Outcome::Declined,
             200..=299 if said == Said::Missing => Outcome::NotFound,
-            200..=299 if said == Said::Failed || self.answer.refuses || guessed && self.answer.nulls > 0 => {
+            200..=299 if said != Said::Nothing || self.answer.refuses || guessed && self.answer.nulls > 0 => {
                 if credentials {
                     Outcome::Denied
                 } else {
@@ -478,16 +527,12 @@ impl Extractor {
             401 => Outcome::Denied,
             403 if credentials => Outcome::Denied,
             404 | 410 => Outcome::NotFound,
-            429 => Outcome::Limited,
             405 | 406 | 415 | 501 => Outcome::Other,
             400..=499 if credentials && matches!(response.status, 400 | 422) => Outcome::Denied,
             400..=499 => Outcome::Refused,
             500..=599 => Outcome::Error,
             _ => Outcome::Other,
         };
-        if o.surface == Surface::Robots && (200..300).contains(&response.status) {
-            o.robots = self.answer.robots.take();
-        }
     }
 
     /// A form login that is answered with a page instead of a redirect or a session did not work.

@@ -25,6 +25,12 @@ const SEGMENTS: &[(&str, Roles)] = &[
     ("accedi", Roles::LOGIN),
     ("inloggen", Roles::LOGIN),
     ("logowanie", Roles::LOGIN),
+    ("zaloguj", Roles::LOGIN),
+    ("logga-in", Roles::LOGIN),
+    ("giris", Roles::LOGIN),
+    ("se-connecter", Roles::LOGIN),
+    ("aanmelden", Roles::LOGIN),
+    ("authentification", Roles::LOGIN),
     ("signup", Roles::SIGN_UP),
     ("sign-up", Roles::SIGN_UP),
     ("sign_up", Roles::SIGN_UP),
@@ -43,6 +49,12 @@ const SEGMENTS: &[(&str, Roles)] = &[
     ("registro", Roles::SIGN_UP),
     ("registrarse", Roles::SIGN_UP),
     ("cadastro", Roles::SIGN_UP),
+    ("registrazione", Roles::SIGN_UP),
+    ("registreren", Roles::SIGN_UP),
+    ("rejestracja", Roles::SIGN_UP),
+    ("crear-cuenta", Roles::SIGN_UP),
+    ("creer-un-compte", Roles::SIGN_UP),
+    ("konto-erstellen", Roles::SIGN_UP),
     ("password-reset", Roles::RESET),
     ("reset-password", Roles::RESET),
     ("resetpassword", Roles::RESET),
@@ -58,6 +70,10 @@ const SEGMENTS: &[(&str, Roles)] = &[
     ("mot-de-passe", Roles::RESET),
     ("olvid", Roles::RESET),
     ("recuperar", Roles::RESET),
+    ("recupera-password", Roles::RESET),
+    ("wachtwoord-vergeten", Roles::RESET),
+    ("haslo-reset", Roles::RESET),
+    ("kennwort-vergessen", Roles::RESET),
     ("otp", Roles::OTP),
     ("2fa", Roles::OTP),
     ("mfa", Roles::OTP),
@@ -89,12 +105,20 @@ const SEGMENTS: &[(&str, Roles)] = &[
     ("panier", Roles::CART),
     ("carrito", Roles::CART),
     ("carrinho", Roles::CART),
+    ("carrello", Roles::CART),
+    ("winkelwagen", Roles::CART),
+    ("koszyk", Roles::CART),
+    ("kundvagn", Roles::CART),
     ("giftcard", Roles::GIFT_CARD),
     ("gift-card", Roles::GIFT_CARD),
     ("gift_card", Roles::GIFT_CARD),
     ("voucher", Roles::GIFT_CARD),
     ("gutschein", Roles::GIFT_CARD),
     ("carte-cadeau", Roles::GIFT_CARD),
+    ("tarjeta-regalo", Roles::GIFT_CARD),
+    ("carta-regalo", Roles::GIFT_CARD),
+    ("cadeaubon", Roles::GIFT_CARD),
+    ("geschenkkarte", Roles::GIFT_CARD),
     ("coupon", Roles::COUPON),
     ("promo", Roles::COUPON),
     ("discount", Roles::COUPON),
@@ -275,9 +299,11 @@ fn matches(segment: &str, word: &str) -> bool {
         || segment.split(['-', '_']).any(|part| part == word)
 }
 
-/// Words of failure; those that say that something is not there come first.
+/// Words of failure: those that say that something is not there, that an account is locked, that a payment is declined, and the others.
 const ANSWER_WORDS: &[&str] = &[
+    // not there
     "not found",
+    "notfound",
     "no such",
     "unknown",
     "does not exist",
@@ -287,10 +313,24 @@ const ANSWER_WORDS: &[&str] = &[
     "no account",
     "nicht gefunden",
     "unbekannt",
+    "existiert nicht",
+    "nicht registriert",
     "introuvable",
+    "inconnu",
+    "n'existe pas",
     "no encontrad",
+    "no existe",
     "não encontrad",
+    "não existe",
     "non trovat",
+    "non esiste",
+    "niet gevonden",
+    "bestaat niet",
+    "nie znalezion",
+    "nie istnieje",
+    "hittades inte",
+    "finns inte",
+    "bulunamad",
     "not registered",
     "cannot find",
     "can't find",
@@ -298,15 +338,57 @@ const ANSWER_WORDS: &[&str] = &[
     "couldn't find",
     "no match",
     "nicht finden",
+    "não cadastrad",
+    "存在しません",
+    "不存在",
+    // locked
+    "locked",
+    "too many attempts",
+    "too many failed",
+    "temporarily blocked",
+    "account disabled",
+    "account is disabled",
+    "suspended",
+    "gesperrt",
+    "zu viele versuche",
+    "verrouillé",
+    "bloqué",
+    "trop de tentatives",
+    "bloquead",
+    "demasiados intentos",
+    "muitas tentativas",
+    "bloccat",
+    "troppi tentativi",
+    "geblokkeerd",
+    "vergrendeld",
+    "zablokowan",
+    "spärrat",
+    "kilitlen",
+    // declined
+    "declined",
+    "insufficient funds",
+    "do not honor",
+    "do not honour",
+    "abgelehnt",
+    "refusé",
+    "rechazad",
+    "recusad",
+    "rifiutat",
+    "geweigerd",
+    "odrzucon",
+    "avvisad",
+    // wrong or refused
     "invalid",
     "incorrect",
     "wrong",
     "fail",
     "denied",
     "unauthor",
+    "unauthenticated",
     "not authorized",
     "forbidden",
     "bad credentials",
+    "bad_user_input",
     "does not match",
     "doesn't match",
     "do not match",
@@ -314,31 +396,47 @@ const ANSWER_WORDS: &[&str] = &[
     "not valid",
     "mismatch",
     "expired",
-    "locked",
     "rejected",
-    "declined",
     "try again",
     "ungültig",
     "falsch",
     "fehlgeschlagen",
+    "stimmt nicht",
+    "stimmen nicht",
+    "nicht korrekt",
     "incorrecto",
     "incorrecta",
     "inválid",
     "contraseña no",
-    "incorrect",
     "invalide",
     "erroné",
+    "échec",
     "errata",
+    "errati",
+    "sbagliat",
     "non valid",
     "onjuist",
+    "ongeldig",
     "nieprawid",
+    "błędn",
+    "felaktig",
+    "ogiltig",
+    "hatalı",
+    "geçersiz",
     "no coincide",
     "senha",
+    "incorret",
     "password is not",
+    "無効",
+    "正しくありません",
+    "错误",
+    "无效",
 ];
 
-/// How many of them say that something is not there.
-const MISSING: usize = 21;
+/// Where what they mean changes.
+const LOCKED: usize = 39;
+const DECLINED: usize = 61;
+const FAILED: usize = 73;
 
 static ANSWERS: Finder = Finder::new(ANSWER_WORDS);
 
@@ -351,6 +449,21 @@ pub(crate) enum Said {
     Failed,
     /// Not there.
     Missing,
+    /// The account is locked, or whoever tries is for a while.
+    Locked,
+    /// A payment is declined.
+    Declined,
+}
+
+impl Said {
+    /// The same, or `other` where this says nothing, or only that it failed and the other says why.
+    pub(crate) fn or(self, other: Said) -> Said {
+        match (self, other) {
+            (Said::Nothing, other) => other,
+            (Said::Failed, Said::Missing | Said::Locked | Said::Declined) => other,
+            (known, _) => known,
+        }
+    }
 }
 
 /// Reads a short text of an answer (the first 4 KiB of it).
@@ -364,11 +477,18 @@ pub(crate) fn said(text: &str, scratch: &mut String) -> Said {
         scratch.extend(text.chars().flat_map(char::to_lowercase));
         scratch.as_str()
     };
-    let (mut failed, mut missing) = (false, false);
-    ANSWERS.each(text.as_bytes(), |n| if n < MISSING { missing = true } else { failed = true });
-    match (missing, failed) {
-        (true, _) => Said::Missing,
-        (false, true) => Said::Failed,
+    let mut found = [false; 4];
+    ANSWERS.each(text.as_bytes(), |n| {
+        let kind = [LOCKED, DECLINED, FAILED].iter().filter(|from| n >= **from).count();
+        if let Some(found) = found.get_mut(kind) {
+            *found = true;
+        }
+    });
+    match found {
+        [_, true, ..] => Said::Locked,
+        [_, _, true, _] => Said::Declined,
+        [true, ..] => Said::Missing,
+        [.., true] => Said::Failed,
         _ => Said::Nothing,
     }
 }
@@ -432,5 +552,36 @@ mod tests {
         assert_eq!(said("Benutzer nicht gefunden", &mut s), Said::Missing);
         assert_eq!(said("UNGÜLTIGER Code", &mut s), Said::Failed);
         assert_eq!(said("welcome back", &mut s), Said::Nothing);
+        let of = |from: usize| ANSWER_WORDS.get(from).copied();
+        assert_eq!(
+            (of(LOCKED), of(DECLINED), of(FAILED)),
+            (Some("locked"), Some("declined"), Some("invalid"))
+        );
+    }
+
+    #[test]
+    fn answers_tell_why_in_several_languages() {
+        let mut s = String::new();
+        for text in [
+            "Ihr Konto ist gesperrt",
+            "Compte verrouillé",
+            "Cuenta bloqueada",
+            "ACCOUNT_LOCKED",
+            "Konto zablokowane",
+        ] {
+            assert_eq!(said(text, &mut s), Said::Locked, "{text}");
+        }
+        for text in ["Your card was declined", "Zahlung abgelehnt", "Tarjeta rechazada", "Carta rifiutata"] {
+            assert_eq!(said(text, &mut s), Said::Declined, "{text}");
+        }
+        for text in
+            ["Utilisateur inconnu", "El usuario no existe", "USER_NOT_FOUND", "Deze gebruiker bestaat niet"]
+        {
+            assert_eq!(said(&text.replace('_', " "), &mut s), Said::Missing, "{text}");
+        }
+        for text in ["Mot de passe invalide", "密码错误", "Felaktigt lösenord", "Identifiants incorrects"]
+        {
+            assert_eq!(said(text, &mut s), Said::Failed, "{text}");
+        }
     }
 }

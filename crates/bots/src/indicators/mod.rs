@@ -16,6 +16,7 @@ use crate::facts::{Fact, Facts, Telling};
 pub use self::condition::Condition;
 use self::condition::{Op, Truth, fact};
 pub use self::expression::Expression;
+pub(crate) use self::overrides::is_like;
 pub use self::pack::{ClassRule, Pack};
 pub use self::scores::Scores;
 pub(crate) use self::view::{Asked, View};

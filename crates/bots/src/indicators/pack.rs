@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::overrides::{Override, Scoped};
 use super::view::{First, Live, View};
 use super::{Indicator, Scope};
+use crate::without::Without;
 use crate::{PackError, Roles};
 use sidetap_model::nearest;
 use sidetap_model::of_item;
@@ -178,6 +179,21 @@ impl Pack {
     /// The pack as it holds where nothing is said of the place.
     pub(crate) fn everywhere(&self) -> View<'_> {
         View { pack: self, changed: Vec::new() }
+    }
+
+    /// The same without what is left out; what only says where something happens stays.
+    pub(crate) fn lacking(&self, without: Without) -> Self {
+        let mut pack = self.clone();
+        for (at, indicator) in pack.indicators.iter_mut().enumerate() {
+            let gone = indicator.family != "context" && without.lacks(indicator.pillar);
+            if let Some(live) = pack.live.get_mut(at).filter(|_| gone) {
+                (live.enabled, indicator.enabled) = (false, false);
+            }
+        }
+        let first = |f: &First| pack.live.get(usize::from(f.at)).map_or(*f, |live| First::of(f.at, live));
+        (pack.of_client, pack.of_part) =
+            (self.of_client.iter().map(first).collect(), self.of_part.iter().map(first).collect());
+        pack
     }
 
     /// True where something differs by host, endpoint or role.

@@ -51,6 +51,10 @@ pub(crate) struct AnalysisArgs {
     /// Start from what an earlier run learned, and leave what this one learned
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
+    /// Leave out parts of the judgement, to see what they are worth: tools, infrastructure, behaviour, credentials, campaigns, contrast,
+    /// addresses, intelligence, anomaly
+    #[arg(long, value_name = "PART", value_delimiter = ',', hide = true)]
+    pub(crate) without: Vec<sidetap_bots::Without>,
     /// Keep the results in this store
     #[arg(long, value_name = "FILE")]
     pub(crate) store: Option<PathBuf>,

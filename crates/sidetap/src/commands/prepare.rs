@@ -65,7 +65,7 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
     let mut not_written = Vec::new();
     let out =
         config.output.directory.as_deref().map(|dir| run_dir(dir, &mut not_written)).transpose()?.flatten();
-    let options = Options {
+    let mut options = Options {
         workers: workers(config.analysis.workers),
         memory_limit: config.analysis.memory_limit.0,
         trusted_proxies: config.analysis.trusted_proxies.clone(),
@@ -79,6 +79,7 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
         flagged: flagged(config, limit.0, &mut not_written),
         ..bare_options(config, key)?
     };
+    options.bots.without = args.without.iter().fold(options.bots.without, |all, part| all.and(*part));
     Ok(Plan {
         options,
         policies,
@@ -142,6 +143,7 @@ pub(crate) fn bare_options(config: &Config, hash_key: HashKey) -> Result<Options
         table: intel::table(config)?,
         known: intel::known(config, &hash_key)?,
         keys: intel::keys(config)?,
+        stated: Arc::new(config.stated.clone()),
         ..sidetap_bots::Config::new(Arc::new(indicators::pack(config)?), Arc::new(Agents::builtin()?))
     };
     Ok(Options {

@@ -36,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) analysis: Analysis,
     /// Network intelligence, and the parties that the site knows.
     pub(crate) intel: Intel,
+    /// What the site says of its endpoints.
+    pub(crate) stated: sidetap_bots::Stated,
     /// What a run writes.
     pub(crate) output: Output,
     /// The store's database file, if there is to be one.
@@ -138,6 +140,8 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
     reachable(listen, tls.is_some()).map_err(|m| bad("listen", m))?;
     let (zones, rules) = zones::zones(raw.zones)
         .map_err(|(at, message)| ConfigError::repeated(file, text, "[[zones", at, message))?;
+    let stated = sidetap_bots::Stated::new(&raw.endpoints)
+        .map_err(|(at, message)| ConfigError::repeated(file, text, "[[endpoints", at, message))?;
     let known = intel::Parties {
         partners: raw.partners,
         monitors: raw.monitors,
@@ -146,6 +150,7 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
     };
     Ok(Config {
         intel: intel::intel(raw.intel, known, &bad)?,
+        stated,
         decode: sidetap_capture::DecodeOptions { zones: rules, ..decode::options(&raw.capture) },
         zones,
         capture: capture(raw.capture, &bad)?,

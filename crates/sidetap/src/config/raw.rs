@@ -78,6 +78,8 @@ pub(crate) struct File {
     pub(crate) apps: Vec<sidetap_intel::KnownConfig>,
     /// `[[signed_agents]]`
     pub(crate) signed_agents: Vec<super::intel::SignedAgent>,
+    /// `[[endpoints]]`
+    pub(crate) endpoints: Vec<sidetap_bots::EndpointConfig>,
     /// `[[zones]]`
     pub(crate) zones: Vec<super::zones::Rule>,
     /// `[mitigation]` and its connectors

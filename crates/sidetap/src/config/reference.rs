@@ -23,6 +23,7 @@ pub(crate) fn reference() -> String {
         }
     }
     out.push_str(INTEL);
+    out.push_str(ENDPOINTS);
     out.push_str(ZONES);
     out.push('\n');
     out.push_str(MITIGATION);
@@ -31,6 +32,9 @@ pub(crate) fn reference() -> String {
 
 /// Sources, parties and signed agents have no defaults: examples stand for them.
 const INTEL: &str = include_str!("intel.toml");
+
+/// What a site says of its endpoints has no defaults: an example stands for it.
+const ENDPOINTS: &str = include_str!("endpoints.toml");
 
 /// Zones have no defaults: an example stands for them.
 const ZONES: &str = include_str!("zones.toml");
