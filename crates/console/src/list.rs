@@ -131,6 +131,94 @@ pub(crate) fn page_of<T>(mut rows: Vec<T>, limit: usize, offset: usize) -> Page<
     Page { rows, next, total: total as u64 }
 }
 
+/// What part of a list that is all at hand is wanted, in which order and form.
+#[derive(Debug)]
+pub(crate) struct PartOf {
+    limit: usize,
+    offset: usize,
+    words: Vec<String>,
+    filters: Vec<(String, Vec<String>)>,
+    sort: Option<(String, bool)>,
+    format: Format,
+}
+
+impl PartOf {
+    /// Reads a query string; `filters` and `sorts` name the fields of rows that it may be about.
+    pub(crate) fn of(pairs: Pairs, filters: &[&str], sorts: &[&str]) -> Result<Self, Problem> {
+        let Query(pairs) = pairs.map_err(|e| Problem::bad_query(e.body_text()))?;
+        let mut part = PartOf {
+            limit: DEFAULT_LIMIT,
+            offset: 0,
+            words: Vec::new(),
+            filters: Vec::new(),
+            sort: None,
+            format: Format::Page,
+        };
+        for (name, value) in pairs {
+            match name.as_str() {
+                "limit" => part.limit = limit(&value)?,
+                "cursor" => part.offset = offset(&value)?,
+                "q" => part.words = words(&value)?.iter().map(|w| w.to_lowercase()).collect(),
+                "format" => part.format = format(&value)?,
+                "sort" => {
+                    let (by, descending) =
+                        value.strip_prefix('-').map_or((value.as_str(), false), |n| (n, true));
+                    if !sorts.contains(&by) {
+                        return Err(Problem::bad_query(format!("sort: one of {}", sorts.join(", "))));
+                    }
+                    part.sort = Some((by.to_owned(), descending));
+                }
+                other if filters.contains(&other) => {
+                    part.filters.push((name, value.split(',').map(str::to_owned).collect()));
+                }
+                _ => return Err(Problem::bad_query(format!("{name}: this list has no such parameter"))),
+            }
+        }
+        Ok(part)
+    }
+
+    /// The first value of a filter.
+    pub(crate) fn filter(&self, name: &str) -> Option<String> {
+        self.filters.iter().find(|(n, _)| n == name).and_then(|(_, v)| v.first().cloned())
+    }
+
+    /// Answers with the part, or with all rows as a download called `name`.
+    pub(crate) fn answer<T: Serialize>(&self, rows: &[T], name: &'static str) -> Response {
+        let mut rows: Vec<serde_json::Value> =
+            rows.iter().filter_map(|r| serde_json::to_value(r).ok()).collect();
+        rows.retain(|row| {
+            let text = row.to_string().to_lowercase();
+            let is = |name: &str, values: &Vec<String>| {
+                row.get(name).and_then(|v| v.as_str()).is_some_and(|v| values.iter().any(|w| w == v))
+            };
+            self.words.iter().all(|w| text.contains(w)) && self.filters.iter().all(|(n, v)| is(n, v))
+        });
+        if let Some((by, descending)) = &self.sort {
+            rows.sort_by(|a, b| order(a.get(by), b.get(by)));
+            if *descending {
+                rows.reverse();
+            }
+        }
+        if self.format == Format::Page {
+            return Json(page_of(rows, self.limit, self.offset)).into_response();
+        }
+        let mut text = Rows { csv: self.format == Format::Csv, columns: None };
+        let body = Body::from(text.write(&rows));
+        let mut response = body.into_response();
+        name_file(&mut response, self.format, name);
+        response
+    }
+}
+
+/// Numbers by size, texts by letters, what is not there first.
+fn order(a: Option<&serde_json::Value>, b: Option<&serde_json::Value>) -> std::cmp::Ordering {
+    let number = |v: Option<&serde_json::Value>| v.and_then(serde_json::Value::as_f64);
+    match (number(a), number(b)) {
+        (Some(a), Some(b)) => a.total_cmp(&b),
+        _ => a.and_then(|v| v.as_str()).cmp(&b.and_then(|v| v.as_str())),
+    }
+}
+
 /// The place of a cursor that [`page_of`] gave.
 pub(crate) fn offset(cursor: &str) -> Result<usize, Problem> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|b| String::from_utf8(b).ok());
@@ -276,10 +364,7 @@ where
     T: Serialize + Send + 'static,
     F: Fn(&Store, &Wanted) -> Result<Part<T>, StoreError> + Send + 'static,
 {
-    let (kind, ending) = match asked.format {
-        Format::Csv => ("text/csv; charset=utf-8", "csv"),
-        _ => ("application/x-ndjson", "ndjson"),
-    };
+    let form = asked.format;
     let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(4);
     let app = App::clone(app);
     let work = async move {
@@ -311,12 +396,21 @@ where
     let stream =
         futures_util::stream::unfold(receiver, |mut r| async move { r.recv().await.map(|chunk| (chunk, r)) });
     let mut response = Body::from_stream(stream).into_response();
+    name_file(&mut response, form, name);
+    response
+}
+
+/// Says what a download is and what it is called.
+fn name_file(response: &mut Response, format: Format, name: &str) {
+    let (kind, ending) = match format {
+        Format::Csv => ("text/csv; charset=utf-8", "csv"),
+        _ => ("application/x-ndjson", "ndjson"),
+    };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}.{ending}\"")) {
         headers.insert(header::CONTENT_DISPOSITION, value);
     }
-    response
 }
 
 /// Rows as text; the columns of CSV are those of the first row.

@@ -14,13 +14,21 @@ use crate::access::{Caller, Role};
 use crate::app::App;
 use crate::control::{Control, Decision, Done, Order, PolicySave, Refused, Undo};
 use crate::input::{Input, Segment};
-use crate::list::{self, Asked, Page, Pairs};
+use crate::list::{Asked, Pairs, PartOf};
 use crate::problem::Problem;
 use crate::table::{Answer, Kind, Params, Route, of};
 
 pub(crate) fn routes() -> Vec<Route> {
     let policies = "/api/v1/policies";
-    let paged = || Params::Named(&[("limit", Kind::Integer), ("cursor", Kind::Text), ("q", Kind::Text)]);
+    let paged = || {
+        Params::Named(&[
+            ("limit", Kind::Integer),
+            ("cursor", Kind::Text),
+            ("q", Kind::Text),
+            ("sort", Kind::Text),
+            ("format", Kind::Text),
+        ])
+    };
     vec![
         Route::new("GET", policies, Role::Viewer, get(rules)).says("The rules in force"),
         Route::new("PUT", policies, Role::Operator, put(save)).says("Save a pack").body(of::<Save>()).large(),
@@ -60,6 +68,8 @@ pub(crate) fn routes() -> Vec<Route> {
                 ("limit", Kind::Integer),
                 ("cursor", Kind::Text),
                 ("q", Kind::Text),
+                ("sort", Kind::Text),
+                ("format", Kind::Text),
             ]))
             .gives(Answer::Objects),
         Route::new("POST", "/api/v1/mitigation/plan", Role::Viewer, post(plan))
@@ -263,17 +273,17 @@ async fn save(
     order(&app, &caller, "policy.save", detail, move |c, store| c.save_policy(store, &save)).await
 }
 
-async fn versions(State(app): State<App>, pairs: Pairs) -> Result<Json<Page<Value>>, Problem> {
-    let part = PartOf::of(pairs, &[])?;
+async fn versions(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
+    let part = PartOf::of(pairs, &[], &["version", "at"])?;
     let Json(all) = ask(&app, |c, store| c.policy_versions(store)).await?;
-    Ok(Json(part.page(all)))
+    Ok(part.answer(&rows_of(all), "policies"))
 }
 
-async fn approvals(State(app): State<App>, pairs: Pairs) -> Result<Json<Page<Value>>, Problem> {
-    let part = PartOf::of(pairs, &["status"])?;
+async fn approvals(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
+    let part = PartOf::of(pairs, &["status"], &["at", "expires_at", "id"])?;
     let status = part.filter("status");
     let Json(all) = ask(&app, move |c, store| c.approvals(store, status.as_deref())).await?;
-    Ok(Json(part.page(all)))
+    Ok(part.answer(&rows_of(all), "approvals"))
 }
 
 async fn approve(
@@ -312,10 +322,10 @@ async fn devices(State(app): State<App>) -> Result<Json<Value>, Problem> {
     ask(&app, |c, _| c.devices()).await
 }
 
-async fn entries(State(app): State<App>, pairs: Pairs) -> Result<Json<Page<Value>>, Problem> {
-    let part = PartOf::of(pairs, &["device", "response"])?;
+async fn entries(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
+    let part = PartOf::of(pairs, &["device", "response"], &["since", "expires_at", "subject"])?;
     let Json(all) = ask(&app, |c, store| c.entries(store)).await?;
-    Ok(Json(part.page(all)))
+    Ok(part.answer(&rows_of(all), "entries"))
 }
 
 async fn plan(State(app): State<App>, Input(body): Input<Push>) -> Result<Json<Value>, Problem> {
@@ -375,8 +385,8 @@ async fn audit(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem
     Asked::of(&AUDIT, pairs, &[])?.answer(&app, "audit", Store::audit_list).await
 }
 
-async fn allowed(State(app): State<App>, pairs: Pairs) -> Result<Json<Page<Allowed>>, Problem> {
-    let part = PartOf::of(pairs, &[])?;
+async fn allowed(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
+    let part = PartOf::of(pairs, &["kind", "source"], &["at", "value", "kind", "id"])?;
     let (now, control) = (app.now(), Arc::clone(&app.control));
     let rows = app
         .read(move |store| {
@@ -387,12 +397,14 @@ async fn allowed(State(app): State<App>, pairs: Pairs) -> Result<Json<Page<Allow
             Ok(own.chain(listed.iter().map(of_configuration)).collect::<Vec<_>>())
         })
         .await?;
-    let words = part.words.clone();
-    let found = rows.into_iter().filter(|a| {
-        let text = format!("{} {} {}", a.row.kind, a.row.value, a.row.reason).to_lowercase();
-        words.iter().all(|w| text.contains(w))
-    });
-    Ok(Json(list::page_of(found.collect(), part.limit, part.offset)))
+    Ok(part.answer(&rows, "allow"))
+}
+
+fn rows_of(all: Value) -> Vec<Value> {
+    match all {
+        Value::Array(rows) => rows,
+        _ => Vec::new(),
+    }
 }
 
 fn of_configuration(entry: &Value) -> Allowed {
@@ -470,47 +482,4 @@ async fn disallow(
     })
     .await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// What part of a list that is all at hand is wanted.
-struct PartOf {
-    limit: usize,
-    offset: usize,
-    words: Vec<String>,
-    filters: Vec<(String, Vec<String>)>,
-}
-
-impl PartOf {
-    fn of(pairs: Pairs, filters: &[&str]) -> Result<Self, Problem> {
-        let axum::extract::Query(pairs) = pairs.map_err(|e| Problem::bad_query(e.body_text()))?;
-        let mut part = PartOf { limit: 100, offset: 0, words: Vec::new(), filters: Vec::new() };
-        for (name, value) in pairs {
-            match name.as_str() {
-                "limit" => part.limit = list::limit(&value)?,
-                "cursor" => part.offset = list::offset(&value)?,
-                "q" => part.words = list::words(&value)?.iter().map(|w| w.to_lowercase()).collect(),
-                other if filters.contains(&other) => {
-                    part.filters.push((name, value.split(',').map(str::to_owned).collect()));
-                }
-                _ => return Err(Problem::bad_query(format!("{name}: this list has no such parameter"))),
-            }
-        }
-        Ok(part)
-    }
-
-    fn filter(&self, name: &str) -> Option<String> {
-        self.filters.iter().find(|(n, _)| n == name).and_then(|(_, v)| v.first().cloned())
-    }
-
-    fn page(&self, all: Value) -> Page<Value> {
-        let Value::Array(mut rows) = all else { return list::page_of(Vec::new(), self.limit, self.offset) };
-        rows.retain(|row| {
-            let text = row.to_string().to_lowercase();
-            let is = |name: &str, values: &Vec<String>| {
-                row.get(name).and_then(Value::as_str).is_some_and(|v| values.iter().any(|w| w == v))
-            };
-            self.words.iter().all(|w| text.contains(w)) && self.filters.iter().all(|(n, v)| is(n, v))
-        });
-        list::page_of(rows, self.limit, self.offset)
-    }
 }

@@ -16,7 +16,7 @@ use sidetap_store::{
 use crate::access::{Caller, Role};
 use crate::app::App;
 use crate::input::{Input, Segment, given};
-use crate::list::{self, Asked, Page, Pairs};
+use crate::list::{Asked, Pairs, PartOf};
 use crate::problem::Problem;
 use crate::table::{Answer, Kind, Params, Route, of};
 
@@ -34,7 +34,9 @@ pub(crate) fn routes() -> Vec<Route> {
                 ("limit", Kind::Integer),
                 ("cursor", Kind::Text),
                 ("q", Kind::Text),
+                ("host", Kind::Text),
                 ("sort", Kind::Text),
+                ("format", Kind::Text),
             ]))
             .gives(Answer::Page(of::<HostItem>())),
         Route::new("GET", "/api/v1/hosts/{host}/openapi", Role::Viewer, get(openapi))
@@ -95,35 +97,11 @@ async fn endpoints(State(app): State<App>, pairs: Pairs) -> Result<Response, Pro
     Asked::of(&ENDPOINTS, pairs, &[])?.answer(&app, "endpoints", Store::endpoint_list).await
 }
 
-async fn hosts(State(app): State<App>, pairs: Pairs) -> Result<Json<Page<HostItem>>, Problem> {
-    let axum::extract::Query(pairs) = pairs.map_err(|e| Problem::bad_query(e.body_text()))?;
-    let (mut limit, mut offset, mut words, mut sort) = (100, 0, Vec::new(), "-risk".to_owned());
-    for (name, value) in pairs {
-        match name.as_str() {
-            "limit" => limit = list::limit(&value)?,
-            "cursor" => offset = list::offset(&value)?,
-            "q" => words = list::words(&value)?,
-            "sort" => sort = value,
-            _ => return Err(Problem::bad_query(format!("{name}: this list has no such parameter"))),
-        }
-    }
-    let by = sort.trim_start_matches('-').to_owned();
-    if !["risk", "calls", "endpoints", "host", "last_seen"].contains(&by.as_str()) {
-        return Err(Problem::bad_query("sort: one of risk, calls, endpoints, host, last_seen"));
-    }
+async fn hosts(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
+    let part = PartOf::of(pairs, &["host"], &["risk", "calls", "endpoints", "host", "last_seen"])?;
     let mut rows = app.read(|store| Ok(store.hosts(&documents(store)?.keys().cloned().collect())?)).await?;
-    rows.retain(|h| words.iter().all(|w| h.host.contains(&w.to_lowercase())));
-    rows.sort_by(|a, b| match by.as_str() {
-        "risk" => a.risk.cmp(&b.risk),
-        "calls" => a.calls.cmp(&b.calls),
-        "endpoints" => a.endpoints.cmp(&b.endpoints),
-        "last_seen" => a.last_seen.cmp(&b.last_seen),
-        _ => a.host.cmp(&b.host),
-    });
-    if sort.starts_with('-') {
-        rows.reverse();
-    }
-    Ok(Json(list::page_of(rows, limit, offset)))
+    rows.sort_by(|a, b| b.risk.cmp(&a.risk).then(b.calls.cmp(&a.calls)));
+    Ok(part.answer(&rows, "hosts"))
 }
 
 async fn openapi(State(app): State<App>, Segment(host): Segment) -> Result<Response, Problem> {
