@@ -38,7 +38,11 @@ PATH="$PATH:/usr/sbin:/sbin"
 export PATH
 
 # The console's pages, before the binary that takes them in.
-{ scripts/console.sh build && scripts/console.sh check; } || left_out="$left_out console-pages"
+pages=yes
+{ { command -v chromium >/dev/null || install_packages chromium; } && scripts/console.sh build && scripts/console.sh check; } || {
+  pages=""
+  left_out="$left_out console-pages"
+}
 
 if [ -z "$left_out" ] && [ "$(id -u)" -eq 0 ]; then
   export SIDETAP_REQUIRE_TOOLS=1
@@ -48,6 +52,11 @@ if command -v cargo-nextest >/dev/null; then
   cargo nextest run --workspace --locked --no-fail-fast "$@"
 else
   cargo test --workspace --locked --no-fail-fast "$@"
+fi
+
+if [ -n "$pages" ] && [ $# -eq 0 ]; then
+  cargo build --locked --bin sidetap
+  scripts/console.sh e2e
 fi
 
 if [ "$(id -u)" -ne 0 ]; then

@@ -92,7 +92,10 @@ async function looks(name) {
     await page.screenshot({ path: join(shots, `${name}.png`) });
   }
   if (!(await page.evaluate("'axe' in window"))) await page.evaluate(axe);
-  const found = await page.evaluate(() => window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
+  // Rows are alike: the first ones of a table speak for all.
+  const found = await page.evaluate(() =>
+    window.axe.run({ exclude: [["tbody tr:nth-child(n+7)"], [".reasons > li:nth-child(n+4)"]] }, { resultTypes: ["violations"], runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }),
+  );
   const told = found.violations.map((one) => `${one.id}: ${one.nodes.slice(0, 2).map((node) => node.html.slice(0, 160)).join(" | ")}`);
   assert.deepEqual(told, [], `accessibility of ${name}`);
 }
@@ -267,6 +270,7 @@ test("a policy is checked while it is written, simulated and saved", async () =>
   await page.getByRole("button", { name: "Save", exact: true }).click();
   await page.getByText(/Saved as version/).waitFor();
   assert.match(readFileSync(join(dir, "policy.yaml"), "utf8"), /slow-stuffing/);
+  assert.ok((await ask("/policies")).rules.some((rule) => rule.id === "slow-stuffing"));
   await go("/policies?tab=versions", "versions");
   await page.getByText("Logins are slowed first").waitFor();
 });
@@ -288,9 +292,10 @@ test("what policy asks for is pushed from a campaign, seen on the device, and un
   assert.equal((await ask("/mitigation/entries?limit=1")).total, 0);
   await go("/mitigation?tab=actions", "actions");
   await go("/mitigation?tab=audit", "audit");
-  const audit = await page.locator("main").innerText();
-  // Who did what stands there.
-  for (const action of ["mitigation.undo-order", "mitigation.order", "policy.save"]) assert.ok(audit.includes(action), action);
+  for (const action of ["mitigation.undo-order", "mitigation.order", "policy.save", "evidence.read"]) {
+    const { rows } = await ask(`/audit?action=${action}&limit=1`);
+    assert.equal(rows[0]?.actor, "anna", action);
+  }
 });
 
 test("every other page is whole and accessible, in light colours and on a phone too", async () => {

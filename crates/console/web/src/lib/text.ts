@@ -37,6 +37,8 @@ const NAMES: Record<string, string> = {
   "api-key": "API key",
   tls: "TLS",
   http2: "HTTP/2",
+  ipv6: "IPv6",
+  native_ttl: "Expiry of its own",
   haproxy: "HAProxy",
   nginx: "nginx",
   nftables: "nftables",

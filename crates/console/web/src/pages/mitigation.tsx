@@ -281,11 +281,20 @@ function Actions() {
   );
 }
 
+/** What an entry of the audit says, without what other columns have. */
+function told(detail: unknown): string {
+  if (detail === null || typeof detail !== "object" || Array.isArray(detail)) return typeof detail === "string" ? detail : JSON.stringify(detail);
+  return Object.entries(detail)
+    .filter(([name, value]) => name !== "at" && name !== "actor" && value !== null && value !== "")
+    .map(([name, value]) => `${name}: ${typeof value === "string" ? value : JSON.stringify(value)}`)
+    .join(" · ");
+}
+
 const auditColumns: Column<AuditRow>[] = [
   { id: "at", name: "When", sort: "-at", cell: (row) => <Time at={row.at} /> },
-  { id: "actor", name: "Who", cell: (row) => <T>{row.actor}</T> },
+  { id: "actor", name: "Who", cell: (row) => <span className="nowrap"><T>{row.actor}</T></span> },
   { id: "action", name: "What", cell: (row) => <code>{row.action}</code> },
-  { id: "detail", name: "Detail", wide: true, cell: (row) => <T>{typeof row.detail === "string" ? row.detail : JSON.stringify(row.detail)}</T> },
+  { id: "detail", name: "Detail", wide: true, cell: (row) => <T>{told(row.detail)}</T> },
 ];
 
 function Audit() {

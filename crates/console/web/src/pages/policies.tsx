@@ -90,7 +90,9 @@ function Rule({ rule }: { rule: PolicyRule }) {
       <td className="nowrap">{words(rule.response)}</td>
       <td className="nowrap">{rule.ttl_s ? duration(rule.ttl_s) : "–"}</td>
       <td className="num">{rule.priority}</td>
-      <td>{words(rule.source)}</td>
+      <td>
+        <T>{rule.source}</T>
+      </td>
     </tr>
   );
 }
