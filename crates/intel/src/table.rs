@@ -1,8 +1,9 @@
 //! The table: sorted ranges with what is known of them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
 
+use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 use serde::{Deserialize, Serialize};
 use sidetap_model::Ts;
 
@@ -160,6 +161,47 @@ impl Table {
             + self.index.len() * 4
             + self.records.len() * size_of::<Record>()
             + names
+    }
+
+    /// The networks of which this holds, those of one record at a time.
+    pub fn networks_where(&self, now: Ts, wanted: impl Fn(&Found<'_>) -> bool) -> Vec<IpNet> {
+        let chosen: Vec<bool> = self
+            .records
+            .iter()
+            .map(|r| {
+                let lists = self.standing(r, now).collect();
+                wanted(&Found {
+                    origin: self.origin_of(r, now),
+                    organization: self.organization(r.asn),
+                    lists,
+                })
+            })
+            .collect();
+        let is_chosen = |n: &u32| chosen.get(*n as usize).copied().unwrap_or(false);
+        let mut nets = Vec::new();
+        for (at, start) in self
+            .v4
+            .starts
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| self.v4.records.get(*at).is_some_and(is_chosen))
+        {
+            let end = self.v4.starts.get(at + 1).map_or(u32::MAX, |n| n.saturating_sub(1));
+            let (start, end) = (Ipv4Addr::from_bits(*start), Ipv4Addr::from_bits(end));
+            nets.extend(Ipv4Subnets::new(start, end, 0).map(IpNet::V4));
+        }
+        for (at, start) in self
+            .v6
+            .starts
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| self.v6.records.get(*at).is_some_and(is_chosen))
+        {
+            let end = self.v6.starts.get(at + 1).map_or(u128::MAX, |n| n.saturating_sub(1));
+            let (start, end) = (Ipv6Addr::from_bits(*start), Ipv6Addr::from_bits(end));
+            nets.extend(Ipv6Subnets::new(start, end, 0).map(IpNet::V6));
+        }
+        nets
     }
 
     fn record(&self, ip: IpAddr) -> Option<&Record> {

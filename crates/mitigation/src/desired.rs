@@ -1,7 +1,9 @@
+use std::collections::{BTreeMap, BTreeSet};
+
 use ipnet::IpNet;
 use serde::Serialize;
-use sidetap_model::Ts;
 use sidetap_model::rows::{Subject, VerdictRow};
+use sidetap_model::{Measures, Ts};
 use sidetap_policy::{AllowList, Response};
 
 /// What the devices should be doing, whatever they see.
@@ -13,6 +15,9 @@ pub struct Desired {
     pub allow: Vec<IpNet>,
     /// Verdicts that act and are not pushed, with the reason.
     pub held: Vec<Held>,
+    /// Verdicts that wait for somebody's yes before these connectors are told of them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub waiting: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// What one verdict asks for.
@@ -36,6 +41,9 @@ pub struct Want {
     pub last_seen: Ts,
     /// Said longer ago than is pushed without force.
     pub stale: bool,
+    /// How it is done: weaker responses, other ways of saying whom, where.
+    #[serde(skip_serializing_if = "Measures::is_plain")]
+    pub measures: Measures,
 }
 
 /// A verdict, or an entry of a device, that is not pushed.
@@ -98,6 +106,7 @@ fn want(v: &VerdictRow, response: Response, options: &DesiredOptions) -> Want {
         score: v.score,
         detected_at: v.detected_at,
         last_seen: v.last_seen.max(v.detected_at),
+        measures: v.measures.as_deref().cloned().unwrap_or_default(),
         stale: age_s > i64::try_from(options.max_age_s).unwrap_or(i64::MAX),
     }
 }

@@ -1,8 +1,10 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use sidetap_model::{ActionRow, Ts};
+use sidetap_policy::{Caps, Traffic};
 
 use crate::carry::{Planned, carry_out, failed};
 use crate::config::{Config, ConfigError};
@@ -21,6 +23,9 @@ pub struct Enforcer {
     state: Option<PathBuf>,
     allow: Vec<IpNet>,
     max_adds: usize,
+    caps: Option<Caps>,
+    traffic: Option<Arc<Traffic>>,
+    tried: BTreeSet<String>,
 }
 
 /// A connector and how often its device is asked.
@@ -52,6 +57,8 @@ impl PushOptions {
 pub enum Selector {
     /// One verdict, on all devices.
     Verdict(String),
+    /// These verdicts, on all devices.
+    Verdicts(BTreeSet<String>),
     /// All that one connector pushed.
     Connector(String),
     /// All that all connectors pushed.
@@ -81,7 +88,17 @@ impl Enforcer {
         let max_adds = Config::default().max_adds;
         let slot = |connector: Box<dyn Connector>| Slot { pace: Pace::of(connector.name()), connector };
         let slots = connectors.into_iter().map(slot).collect();
-        Enforcer { slots, ledger: Ledger::default(), state: None, allow: Vec::new(), max_adds }
+        let ledger = Ledger::default();
+        Enforcer {
+            slots,
+            ledger,
+            state: None,
+            allow: Vec::new(),
+            max_adds,
+            caps: None,
+            traffic: None,
+            tried: BTreeSet::new(),
+        }
     }
 
     /// The same enforcer with this ledger, for callers that keep it themselves.
@@ -89,6 +106,16 @@ impl Enforcer {
     pub fn with_ledger(mut self, ledger: Ledger) -> Self {
         self.ledger = ledger;
         self
+    }
+
+    /// Holds pushes to these caps from now on, by this traffic.
+    pub fn cap(&mut self, caps: Caps, traffic: Option<Arc<Traffic>>) {
+        (self.caps, self.traffic) = (Some(caps), traffic);
+    }
+
+    /// Connectors of these names are only ever told in dry runs.
+    pub fn only_try(&mut self, names: impl IntoIterator<Item = String>) {
+        self.tried.extend(names);
     }
 
     /// What was pushed and taken back.
@@ -115,10 +142,13 @@ impl Enforcer {
         let allow = self.allow_of(desired);
         let push = Push {
             wants: &desired.wants,
+            waiting: &desired.waiting,
             terms: &terms,
             ledger: &self.ledger,
             allow: &allow,
             max_adds: self.max_adds,
+            caps: self.caps.as_ref(),
+            traffic: self.traffic.as_deref(),
             force,
             now: now.secs(),
         };
@@ -142,14 +172,22 @@ impl Enforcer {
         }
         let push = Push {
             wants: &desired.wants,
+            waiting: &desired.waiting,
             terms: &terms,
             ledger: &self.ledger,
             allow: &allow,
             max_adds: self.max_adds,
+            caps: self.caps.as_ref(),
+            traffic: self.traffic.as_deref(),
             force: options.force,
             now: now.secs(),
         };
-        let results = each(&mut self.slots, |slot| push_one(slot, &push, now, options));
+        let careful = PushOptions { mode: Mode::DryRun, ..options.clone() };
+        let tried = &self.tried;
+        let results = each(&mut self.slots, |slot| {
+            let options = if tried.contains(slot.connector.name()) { &careful } else { options };
+            push_one(slot, &push, now, options)
+        });
         for (result, rows) in results {
             report.connectors.push(result);
             report.actions.extend(rows);
@@ -212,6 +250,11 @@ impl Enforcer {
                     set.remove(&tag_of(id));
                 }
             }
+            Selector::Verdicts(ids) => {
+                for set in self.ledger.undone.values_mut() {
+                    ids.iter().for_each(|id| _ = set.remove(&tag_of(id)));
+                }
+            }
         }
         self.save()
     }
@@ -223,6 +266,7 @@ impl Enforcer {
     fn mark_undone(&mut self, selector: &Selector, now: i64) {
         match selector {
             Selector::Verdict(id) => self.ledger.undo("*", &tag_of(id)),
+            Selector::Verdicts(ids) => ids.iter().for_each(|id| self.ledger.undo("*", &tag_of(id))),
             Selector::Connector(_) | Selector::All => {
                 let scope =
                     if let Selector::Connector(name) = selector { name.clone() } else { "*".to_owned() };

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sidetap_model::SubjectKind;
-use sidetap_model::rows::Subject;
+use sidetap_model::rows::{Subject, SubjectPart};
 use sidetap_policy::subject_net;
 
 /// What an entry of a device is compared with. Its text has no spaces and tells its kind.
@@ -44,6 +44,24 @@ impl Key {
             }
             _ => None,
         }
+    }
+
+    /// Whom it names, as far as a hash can be named.
+    pub fn subject(&self) -> Option<Subject> {
+        let part = |kind, value: String| SubjectPart { kind, value };
+        let address = |net: &IpNet| match net.prefix_len() == net.max_prefix_len() {
+            true => part(SubjectKind::Ip, net.addr().to_string()),
+            false => part(SubjectKind::Cidr, net.to_string()),
+        };
+        let parts = match self {
+            Key::Net(net) => vec![address(net)],
+            Key::At(ip, print) => {
+                vec![address(&IpNet::from(*ip)), part(SubjectKind::Fingerprint, print.clone())]
+            }
+            Key::Print(print) => vec![part(SubjectKind::Fingerprint, print.clone())],
+            Key::Token(..) => return None,
+        };
+        Some(Subject::of_parts(parts))
     }
 
     /// The network, where it is one and nothing else.

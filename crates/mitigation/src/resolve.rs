@@ -1,9 +1,9 @@
 //! What one device should be told of the desired state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
-use sidetap_policy::never_blockable;
+use sidetap_policy::{Caps, Change, Response, Traffic, never_blockable};
 
 use crate::canary::CANARY;
 use crate::connector::{Connector, ConnectorError, Observed};
@@ -21,10 +21,13 @@ const MIN_PREFIX: (u8, u8) = (16, 32);
 /// What a push has in mind, the same for every device.
 pub(crate) struct Push<'a> {
     pub(crate) wants: &'a [Want],
+    pub(crate) waiting: &'a BTreeMap<String, BTreeSet<String>>,
     pub(crate) terms: &'a BTreeMap<String, LedgerEntry>,
     pub(crate) ledger: &'a Ledger,
     pub(crate) allow: &'a [IpNet],
     pub(crate) max_adds: usize,
+    pub(crate) caps: Option<&'a Caps>,
+    pub(crate) traffic: Option<&'a Traffic>,
     pub(crate) force: bool,
     pub(crate) now: i64,
 }
@@ -35,8 +38,12 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
     for want in push.wants {
         let Some(term) = push.terms.get(&want.verdict) else { continue };
         let undone = push.ledger.is_undone(c.name(), &tag_of(&want.verdict));
-        let expressed =
-            if undone { Err("taken back".to_owned()) } else { express(want, term, c, push.allow) };
+        let waits = push.waiting.get(c.name()).is_some_and(|w| w.contains(&want.verdict));
+        let expressed = match (undone, waits) {
+            (true, _) => Err("taken back".to_owned()),
+            (_, true) => Err("it waits for approval (`sidetap mitigation approvals`)".to_owned()),
+            _ => express(want, term, c, push.allow),
+        };
         match expressed {
             Ok(entry) => wanted.push(entry),
             Err(why) => refused.push(Refusal {
@@ -55,7 +62,26 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
         planned.guard =
             Some(format!("{n} entries to add, more than max_adds = {}; push with force", push.max_adds));
     }
+    if planned.guard.is_none() && !push.force {
+        planned.guard = capped(&planned, push);
+    }
     (planned, error)
+}
+
+/// Why a plan is too much at once.
+fn capped(planned: &ConnectorPlan, push: &Push<'_>) -> Option<String> {
+    let caps = push.caps?;
+    let subjects = |entries: &[Entry]| entries.iter().filter_map(|e| e.key.subject()).collect::<Vec<_>>();
+    let lately =
+        push.ledger.entries.values().filter(|e| e.pushed_at < push.now && e.pushed_at > push.now - 60);
+    let plan = &planned.plan;
+    let change = Change {
+        held: planned.keep + plan.refresh.len() + plan.remove.len(),
+        added_lately: if plan.add.is_empty() { 0 } else { lately.count() },
+        adds: &subjects(&plan.add),
+        all: &subjects(&plan.target),
+    };
+    caps.check(&change, push.traffic).err().map(|hit| format!("{hit}; push with force"))
 }
 
 fn plan_against(
@@ -83,21 +109,55 @@ pub(crate) fn express(
     if !c.zones().is_empty() && !c.zones().contains(&want.zone) {
         return Err(format!("it stands outside of zone {}", want.zone));
     }
-    let key = Key::of(&want.subject).filter(|k| sees.matches(k)).ok_or_else(|| {
-        format!("a subject of kind {} cannot be matched here: {}", want.subject.kind, sees.cannot)
-    })?;
-    if !sees.responses.contains(&want.response) {
-        return Err(format!("it cannot {}", want.response));
+    let mut cannot = Vec::new();
+    let response = response_of(want, sees, &mut cannot);
+    if !want.measures.scope.is_everywhere() && !want.measures.scope.widen {
+        return Err("it cannot hold a response to hosts and endpoints".to_owned());
     }
-    if let Some(net) = key.within() {
-        check_net(&net, sees, allow)?;
-    }
+    let key = key_of(want, sees, allow, &mut cannot);
+    let (Some(response), Some(key)) = (response, key) else { return Err(cannot.join("; ")) };
     Ok(Entry {
         key,
-        response: want.response,
+        response,
         expires_at: term.expires_at,
         verdict: tag_of(&want.verdict),
         priority: (want.score, want.last_seen.secs()),
+    })
+}
+
+/// The first response that the device can do.
+fn response_of(want: &Want, sees: &Sees, cannot: &mut Vec<String>) -> Option<Response> {
+    let mut wanted = std::iter::once(want.response).chain(want.measures.instead.iter().copied());
+    wanted.find(|r| {
+        let can = sees.responses.contains(r);
+        if !can {
+            cannot.push(format!("it cannot {r}"));
+        }
+        can
+    })
+}
+
+/// The first way of saying whom that the device can compare and may be told of.
+fn key_of(want: &Want, sees: &Sees, allow: &[IpNet], cannot: &mut Vec<String>) -> Option<Key> {
+    let own = std::slice::from_ref(&want.subject);
+    let subjects = if want.measures.subjects.is_empty() { own } else { &want.measures.subjects };
+    subjects.iter().find_map(|subject| {
+        let key = Key::of(subject).filter(|k| sees.matches(k)).ok_or_else(|| {
+            format!("a subject of kind {} cannot be matched here: {}", subject.kind, sees.cannot)
+        });
+        let checked = key.and_then(|key| match key.within() {
+            Some(net) => check_net(&net, sees, allow).map(|()| key),
+            None => Ok(key),
+        });
+        match checked {
+            Ok(key) => Some(key),
+            Err(why) => {
+                if !cannot.contains(&why) {
+                    cannot.push(why);
+                }
+                None
+            }
+        }
     })
 }
 
@@ -126,9 +186,13 @@ pub(crate) fn undo_plan(
     selector: &Selector,
     now: i64,
 ) -> (ConnectorPlan, Option<ConnectorError>) {
-    let tag = if let Selector::Verdict(id) = selector { Some(tag_of(id)) } else { None };
+    let tags: Option<BTreeSet<String>> = match selector {
+        Selector::Verdict(id) => Some(std::iter::once(tag_of(id)).collect()),
+        Selector::Verdicts(ids) => Some(ids.iter().map(|id| tag_of(id)).collect()),
+        Selector::Connector(_) | Selector::All => None,
+    };
     let make = |observed: &Observed, _: &Sees| {
-        let goes = |e: &&Entry| tag.as_ref().map_or(e.verdict != CANARY, |t| *t == e.verdict);
+        let goes = |e: &&Entry| tags.as_ref().map_or(e.verdict != CANARY, |t| t.contains(&e.verdict));
         let (remove, mut target): (Vec<&Entry>, Vec<&Entry>) = observed.entries.iter().partition(goes);
         target.sort_by(|a, b| a.key.cmp(&b.key));
         Plan {

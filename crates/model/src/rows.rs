@@ -432,6 +432,9 @@ pub struct VerdictRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub measures: Option<Box<Measures>>,
+    /// Its fingerprints: of the heads for which it was convicted or that it sends most, and of its agent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prints: Vec<String>,
 }
 
 /// What declared AI agents are for: whether they may is a site's own choice.

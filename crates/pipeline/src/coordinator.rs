@@ -9,7 +9,7 @@ use crate::flagged::Flagged;
 use crate::hops::Hops;
 use crate::item::{Item, Whole};
 use crate::judge::{Actors, Judge, Renames};
-use crate::options::{Found, Options, PipelineError};
+use crate::options::{Found, Listener, Options, PipelineError};
 use crate::proxies::ProxyLearner;
 use crate::snapshot::World;
 use crate::spool::{LookupKey, Spool};
@@ -27,6 +27,7 @@ pub(crate) struct Coordinator {
     pub(crate) hops: Hops,
     pub(crate) spool: Option<Spool>,
     pub(crate) evidence: Option<EvidenceRing>,
+    listener: Option<Listener>,
     pub(crate) flagged: Option<Flagged>,
     /// Items that came after their second was judged.
     pub(crate) late_items: u64,
@@ -59,6 +60,7 @@ impl Coordinator {
             hops: Hops::default(),
             spool: options.exchanges.as_deref().map(Spool::create),
             evidence: options.evidence.then(EvidenceRing::default),
+            listener: options.listener.clone(),
             flagged: options.flagged.clone().map(Flagged::new),
             late_items: 0,
             hurried_items: 0,
@@ -207,6 +209,9 @@ impl Coordinator {
             }
         }
         let line = whole.line.take();
+        if let (Some(listener), Some((line, _))) = (&self.listener, &line) {
+            (listener.0)(line, item.endpoint.as_ref().map(|e| &*e.template));
+        }
         if let (Some(spool), Some((line, key))) = (&mut self.spool, &line) {
             spool.push(line, key.as_ref());
         }

@@ -36,5 +36,5 @@ mod worker;
 
 pub use evidence::Evidence;
 pub use flagged::{FlaggedOptions, is_flagged_file};
-pub use options::{Found, Hooks, Options, Outcome, PipelineError, Progress};
+pub use options::{Found, Hear, Hooks, Listener, Options, Outcome, PipelineError, Progress};
 pub use run::{run, run_readers};

@@ -23,6 +23,8 @@ pub struct Options {
     pub exchanges: Option<PathBuf>,
     /// Keep exchanges that findings and verdicts name ([`Outcome::evidence`]).
     pub evidence: bool,
+    /// Who hears every exchange, where `evidence` is kept.
+    pub listener: Option<Listener>,
     /// Save packets of flagged flows.
     pub flagged: Option<crate::FlaggedOptions>,
     /// Live: shed and count rather than wait when a queue is full.
@@ -47,6 +49,20 @@ pub struct Options {
     pub zones: Vec<String>,
     /// How packets are decoded. Caps of fragments and the key of copies are set from the limits and the key above.
     pub decode: sidetap_capture::DecodeOptions,
+}
+
+/// Hears exchanges in the run's order: the beginning of a line of `exchanges.ndjson`, up to the value of its last field, and the
+/// template of its endpoint.
+#[derive(Clone)]
+pub struct Listener(pub std::sync::Arc<Hear>);
+
+/// What a [`Listener`] does.
+pub type Hear = dyn Fn(&[u8], Option<&str>) + Send + Sync;
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Listener")
+    }
 }
 
 /// What a run gave.

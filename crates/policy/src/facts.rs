@@ -195,5 +195,6 @@ pub(crate) fn sample() -> VerdictRow {
         agent: None,
         policy: None,
         measures: None,
+        prints: Vec::new(),
     }
 }

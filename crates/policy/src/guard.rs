@@ -66,6 +66,8 @@ pub enum Hold {
     },
     /// It reaches beyond what the verdict names, and there is no stored traffic to measure whom it would hit.
     Unmeasured,
+    /// It does not fit most of the requests that the verdict is about.
+    Misses,
 }
 
 impl Hold {
@@ -82,6 +84,7 @@ impl Hold {
             Hold::Known { .. } => "known-party",
             Hold::GoodTraffic { .. } => "good-traffic",
             Hold::Unmeasured => "unmeasured",
+            Hold::Misses => "misses",
         }
     }
 }

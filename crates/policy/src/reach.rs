@@ -93,7 +93,9 @@ impl Reach {
         let subjects = if measures.subjects.is_empty() { &own[..] } else { &measures.subjects };
         let subject = subjects.iter().find(|s| match self.cannot(s) {
             Some(why) => {
-                cannot.push(why);
+                if !cannot.contains(&why) {
+                    cannot.push(why);
+                }
                 false
             }
             None => true,
@@ -105,7 +107,6 @@ impl Reach {
                 measures.scope.widen.then(Scope::default)
             }
         };
-        cannot.dedup();
         match (response, subject, scope) {
             (Some(response), Some(subject), Some(scope)) => {
                 Ok(Chosen { subject: subject.clone(), response, scope, cannot })

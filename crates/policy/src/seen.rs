@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sidetap_model::rows::{Subject, SubjectPart};
 use sidetap_model::{SubjectKind, Ts};
 
@@ -48,6 +48,26 @@ impl Seen {
             [] => self.fits_part(subject.kind, &subject.value),
             parts => parts.iter().all(|p| self.fits_part(p.kind, &p.value)),
         }
+    }
+
+    /// Its text, short and always the same, for [`LineReader::cell`].
+    pub fn to_cell(&self) -> String {
+        let own = |t: &Arc<str>| t.to_string();
+        let cell = RawCell {
+            z: own(&self.zone),
+            i: self.ip,
+            h: own(&self.host),
+            m: own(&self.method),
+            p: own(&self.path),
+            a: own(&self.agent),
+            f: self.prints.iter().map(own).collect(),
+            s: self.sessions.iter().map(own).collect(),
+            u: self.account.as_ref().map(own),
+            k: self.api_key.as_ref().map(own),
+            c: self.country.as_ref().map(own),
+            n: self.network,
+        };
+        serde_json::to_string(&cell).unwrap_or_default()
     }
 
     /// Whether one part is of this request.
@@ -236,6 +256,37 @@ impl LineReader {
         })
     }
 
+    /// Reads what [`Seen::to_cell`] wrote.
+    pub fn cell(&mut self, text: &str) -> Option<Seen> {
+        let c: RawCell = serde_json::from_str(text).ok()?;
+        let all = |reader: &mut Self, texts: &[String]| texts.iter().map(|t| reader.text(t)).collect();
+        Some(Seen {
+            zone: self.text(&c.z),
+            ip: c.i,
+            host: self.text(&c.h),
+            method: self.text(&c.m),
+            path: self.text(&c.p),
+            agent: self.text(&c.a),
+            prints: all(self, &c.f),
+            sessions: all(self, &c.s),
+            account: c.u.map(|t| self.text(&t)),
+            api_key: c.k.map(|t| self.text(&t)),
+            country: c.c.map(|t| self.text(&t)),
+            network: c.n,
+        })
+    }
+
+    /// Reads the beginning of a line, up to the name of its endpoint, of which the template is known apart.
+    pub fn read_head(&mut self, head: &[u8], template: Option<&str>) -> Option<ExchangeLine> {
+        let mut text = head.to_vec();
+        text.extend_from_slice(b"null}}");
+        let mut line = self.read(std::str::from_utf8(&text).ok()?)?;
+        if let Some(template) = template {
+            line.seen.path = self.text(template);
+        }
+        Some(line)
+    }
+
     /// A text, kept once.
     pub fn text(&mut self, text: &str) -> Arc<str> {
         if let Some(known) = self.texts.get(text) {
@@ -251,6 +302,29 @@ impl LineReader {
 }
 
 type Text<'a> = std::borrow::Cow<'a, str>;
+
+/// A cell in a store.
+#[derive(Serialize, Deserialize)]
+struct RawCell {
+    z: String,
+    i: IpAddr,
+    h: String,
+    m: String,
+    p: String,
+    a: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    f: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    s: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    u: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    k: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    c: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    n: Option<u32>,
+}
 
 #[derive(Deserialize)]
 struct RawLine<'a> {
@@ -350,6 +424,13 @@ pub(crate) mod tests {
     fn subject(parts: &[(SubjectKind, &str)]) -> Subject {
         let part = |(kind, value): &(SubjectKind, &str)| SubjectPart { kind: *kind, value: (*value).into() };
         Subject::of_parts(parts.iter().map(part).collect())
+    }
+
+    #[test]
+    fn cells_are_read_as_they_were_written() {
+        let r = seen("2001:db8::7", "shop.example", "POST", "/api/{id}", &["s2-1", "a1-2"]);
+        assert_eq!(LineReader::default().cell(&r.to_cell()), Some(r));
+        assert_eq!(LineReader::default().cell("{"), None);
     }
 
     #[test]

@@ -108,7 +108,18 @@ impl Simulation {
 
     /// Takes a request in; gives what each device would have done.
     pub fn see(&mut self, line: &ExchangeLine, behind: Behind, class: Option<&str>) -> Vec<Option<Effect>> {
-        self.devices.iter_mut().map(|d| d.see(line, behind, class)).collect()
+        self.see_many(line, 1, behind, class)
+    }
+
+    /// The same for several requests that are alike.
+    pub fn see_many(
+        &mut self,
+        line: &ExchangeLine,
+        requests: u64,
+        behind: Behind,
+        class: Option<&str>,
+    ) -> Vec<Option<Effect>> {
+        self.devices.iter_mut().map(|d| d.see(line, requests, behind, class)).collect()
     }
 
     /// The sums, in the order of the devices.
@@ -150,7 +161,13 @@ fn held(device: &Device, verdicts: &[VerdictRow], standing: &[VerdictRow]) -> He
 }
 
 impl Held {
-    fn see(&mut self, line: &ExchangeLine, behind: Behind, class: Option<&str>) -> Option<Effect> {
+    fn see(
+        &mut self,
+        line: &ExchangeLine,
+        requests: u64,
+        behind: Behind,
+        class: Option<&str>,
+    ) -> Option<Effect> {
         let seen = &line.seen;
         let hits = self.index.matching(seen);
         let hits = hits.into_iter().filter_map(|n| self.entries.get(n as usize)).filter(|e| {
@@ -172,23 +189,23 @@ impl Held {
             rule: e.rule.clone(),
             too_late: live.is_none(),
         });
-        self.count(seen.ip, effect.as_ref(), behind, class);
+        self.count(seen.ip, effect.as_ref(), requests, behind, class);
         effect
     }
 
-    fn count(&mut self, ip: IpAddr, effect: Option<&Effect>, behind: Behind, class: Option<&str>) {
+    fn count(&mut self, ip: IpAddr, effect: Option<&Effect>, n: u64, behind: Behind, class: Option<&str>) {
         let report = &mut self.report;
         let tally = match behind {
             Behind::Good => &mut report.good,
             Behind::Suspicious => &mut report.suspicious,
             Behind::Malicious => &mut report.malicious,
         };
-        tally.add(effect);
+        tally.add(effect, n);
         if behind == Behind::Malicious {
-            report.classes.entry(class.unwrap_or("malicious").to_owned()).or_default().add(effect);
+            report.classes.entry(class.unwrap_or("malicious").to_owned()).or_default().add(effect, n);
         }
         if let Some(effect) = effect.filter(|e| !e.too_late) {
-            *report.rules.entry(effect.rule.clone()).or_default() += 1;
+            *report.rules.entry(effect.rule.clone()).or_default() += n;
             if behind == Behind::Good && stops(effect.response) {
                 report.good_addresses.insert(ip);
             }
@@ -197,13 +214,13 @@ impl Held {
 }
 
 impl Tally {
-    fn add(&mut self, effect: Option<&Effect>) {
-        self.requests += 1;
+    fn add(&mut self, effect: Option<&Effect>, n: u64) {
+        self.requests += n;
         let Some(effect) = effect else { return };
-        self.known_before += 1;
+        self.known_before += n;
         if !effect.too_late {
             let sum = if stops(effect.response) { &mut self.stopped } else { &mut self.slowed };
-            *sum += 1;
+            *sum += n;
         }
     }
 

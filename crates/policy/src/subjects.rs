@@ -12,6 +12,9 @@ use crate::net::{canonical, never_blockable, subject_net};
 use crate::pack::{Choice, Prefix};
 use crate::traffic::Traffic;
 
+/// Of the requests that a verdict is about, the share that another subject in its place has to fit, in a hundred.
+const ENOUGH: u64 = 90;
+
 /// The subjects of a rule for a verdict that passed, and why others did not.
 #[derive(Debug, Default)]
 pub(crate) struct Subjects {
@@ -31,8 +34,8 @@ pub(crate) struct Bounds<'a> {
 impl Bounds<'_> {
     /// Why a subject may not be acted against; `own` is what the verdict names.
     ///
-    /// A subject that has all parts of the verdict's own is as narrow as the verdict. Any other has to be measured: without stored
-    /// traffic nobody knows whom it would hit.
+    /// A subject that has all parts of the verdict's own is as narrow as the verdict. Any other has to be measured, and may hit less
+    /// than one good request of a million: without stored traffic nobody knows whom it would hit.
     pub(crate) fn hold(&self, subject: &Subject, own: &Subject) -> Option<Hold> {
         if let Some(entry) = self.allow.covers_subject(subject) {
             let entry = entry.reason.clone().unwrap_or_else(|| entry.value.clone());
@@ -54,8 +57,12 @@ impl Bounds<'_> {
         if address && traffic.good_clients(subject) > 1 {
             return Some(Hold::Shared);
         }
+        if !narrow && traffic.share_within(own, subject) < ENOUGH {
+            return Some(Hold::Misses);
+        }
         let ppm = traffic.good_ppm(subject);
-        (ppm > self.guards.caps.good_share_ppm).then_some(Hold::GoodTraffic { ppm })
+        let most = if narrow { self.guards.caps.good_share_ppm } else { 0 };
+        (ppm > most).then_some(Hold::GoodTraffic { ppm })
     }
 }
 
@@ -112,9 +119,16 @@ fn value_of(kind: SubjectKind, v: &VerdictRow, campaign: Option<&CampaignRow>) -
         [only] => only.split_once(' '),
         _ => None,
     });
+    let place = only.map(|(_, at)| at).or(match v.hosts.as_slice() {
+        [at] if campaign.is_none() => Some(at.as_str()),
+        _ => None,
+    });
     match kind {
         SubjectKind::Ip => v.client_ip.map(|ip| ip.to_string()),
-        SubjectKind::Fingerprint => signature("fingerprint").filter(|f| f.starts_with("s2-")).cloned(),
+        SubjectKind::Fingerprint => {
+            let own = v.prints.iter().find(|p| p.starts_with("s2-"));
+            own.or_else(|| signature("fingerprint").filter(|f| f.starts_with("s2-"))).cloned()
+        }
         SubjectKind::Header => {
             let agent = signature("agent").filter(|_| signature("agents").is_some_and(|n| n == "1"))?;
             Some(format!("user-agent: {agent}"))
@@ -122,10 +136,8 @@ fn value_of(kind: SubjectKind, v: &VerdictRow, campaign: Option<&CampaignRow>) -
         SubjectKind::Country => origin?.country.clone(),
         SubjectKind::Network => origin?.asn.map(|n| format!("AS{n}")),
         SubjectKind::Method => only.map(|(method, _)| method.to_owned()),
-        SubjectKind::Host => only.and_then(|(_, at)| at.split('/').next()).map(str::to_owned),
-        SubjectKind::Path => {
-            only.and_then(|(_, at)| at.find('/').and_then(|i| at.get(i..))).map(str::to_owned)
-        }
+        SubjectKind::Host => place?.split('/').next().map(str::to_owned),
+        SubjectKind::Path => place.and_then(|at| at.find('/').and_then(|i| at.get(i..))).map(str::to_owned),
         _ => None,
     }
 }

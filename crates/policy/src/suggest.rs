@@ -1,6 +1,6 @@
 //! Policies out of campaigns: the smallest condition on requests that tells a campaign from the honest traffic that was stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -31,7 +31,9 @@ pub struct SuggestOptions {
 
 impl Default for SuggestOptions {
     fn default() -> Self {
-        SuggestOptions { reach: Reach::everything(), honest_ppm: 0, rules: 3, parts: 4 }
+        let prints = vec!["s2".to_owned(), "a1".to_owned()];
+        let reach = Reach { prints, ..Reach::everything() };
+        SuggestOptions { reach, honest_ppm: 0, rules: 3, parts: 4 }
     }
 }
 
@@ -46,7 +48,7 @@ pub struct Suggestion {
     pub subject: Subject,
     /// How well that told the campaign from honest traffic.
     pub measured: Measured,
-    /// Honest requests to the same endpoints, none of which counts unless it fits.
+    /// Honest requests to the endpoints that the campaign went to.
     pub honest_there: u64,
     /// For how long, in seconds.
     pub ttl_s: u64,
@@ -90,25 +92,22 @@ impl PolicySet {
 
 fn suggestion(number: usize, campaign: &CampaignRow, subject: Subject, traffic: &Traffic) -> Suggestion {
     let (mut measured, mut there) = (Measured { campaign: campaign.id.clone(), ..Measured::default() }, 0);
-    let places: Vec<&SubjectPart> = subject
-        .parts
-        .iter()
-        .filter(|p| matches!(p.kind, SubjectKind::Host | SubjectKind::Method | SubjectKind::Path))
-        .collect();
+    let own = |c: &&Cell| c.campaign.as_deref() == Some(&*campaign.id);
+    let place = |c: &Cell| (c.seen.host.clone(), c.seen.method.clone(), c.seen.path.clone());
+    let places: BTreeSet<_> = traffic.cells().iter().filter(own).map(place).collect();
     for c in traffic.cells() {
-        let (fits, n) = (c.seen.fits(&subject), c.requests);
-        let own = c.campaign.as_deref() == Some(&*campaign.id);
+        let n = c.requests;
+        let fit = if c.seen.fits(&subject) { n } else { 0 };
         match c.behind {
-            _ if own => {
+            _ if own(&c) => {
                 measured.campaign_total += n;
-                measured.campaign_requests += if fits { n } else { 0 };
+                measured.campaign_requests += fit;
             }
-            Behind::Malicious => measured.other_malicious += if fits { n } else { 0 },
+            Behind::Malicious => measured.other_malicious += fit,
             Behind::Good => {
                 measured.honest_total += n;
-                measured.honest_requests += if fits { n } else { 0 };
-                let same = !places.is_empty() && places.iter().all(|p| c.seen.fits_part(p.kind, &p.value));
-                there += if same { n } else { 0 };
+                measured.honest_requests += fit;
+                there += if places.contains(&place(c)) { n } else { 0 };
             }
             Behind::Suspicious => {}
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ipnet::IpNet;
 use sidetap_model::rows::{Subject, VerdictRow};
@@ -49,7 +49,18 @@ pub struct Traffic {
     values: HashMap<Arc<str>, Vec<u32>>,
     good: u64,
     left_out: u64,
+    measured: Arc<Mutex<HashMap<Subject, Measure>>>,
 }
+
+/// What one subject would hit of the good traffic.
+#[derive(Clone, Copy, Debug)]
+struct Measure {
+    ppm: u32,
+    clients: usize,
+}
+
+/// Subjects whose measures are remembered.
+const REMEMBERED: usize = 100_000;
 
 /// Puts requests together into cells.
 #[derive(Debug, Default)]
@@ -134,17 +145,44 @@ impl Traffic {
 
     /// Good requests that a subject would have hit, in millionths of all good ones.
     pub fn good_ppm(&self, subject: &Subject) -> u32 {
-        let hit: u64 = self.good_cells(subject).map(|(_, c)| c.requests).sum();
-        u32::try_from(hit.saturating_mul(1_000_000).checked_div(self.good).unwrap_or(0)).unwrap_or(u32::MAX)
+        self.measure(subject).ppm
     }
 
     /// Different clients of good standing behind a subject: agents with their sessions or accounts.
     pub fn good_clients(&self, subject: &Subject) -> usize {
-        let clients: HashSet<_> = self
-            .good_cells(subject)
-            .map(|(_, c)| (c.seen.ip, &c.seen.agent, c.seen.account.as_ref().or(c.seen.sessions.first())))
-            .collect();
-        clients.len()
+        self.measure(subject).clients
+    }
+
+    fn measure(&self, subject: &Subject) -> Measure {
+        let known = self.measured.lock().unwrap_or_else(PoisonError::into_inner).get(subject).copied();
+        if let Some(known) = known {
+            return known;
+        }
+        let mut hit: u64 = 0;
+        let mut clients = HashSet::new();
+        for (_, c) in self.good_cells(subject) {
+            hit += c.requests;
+            clients.insert((c.seen.ip, &c.seen.agent, c.seen.account.as_ref().or(c.seen.sessions.first())));
+        }
+        let ppm = hit.saturating_mul(1_000_000).checked_div(self.good).unwrap_or(0);
+        let measure = Measure { ppm: u32::try_from(ppm).unwrap_or(u32::MAX), clients: clients.len() };
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        if measured.len() < REMEMBERED {
+            measured.insert(subject.clone(), measure);
+        }
+        measure
+    }
+
+    /// Of the requests that fit `own`, the share in a hundred that fits `subject` too; all where none is stored.
+    pub fn share_within(&self, own: &Subject, subject: &Subject) -> u64 {
+        let (mut all, mut both) = (0, 0);
+        for cell in self.candidates(own).into_iter().filter_map(|n| self.cells.get(n as usize)) {
+            if cell.seen.fits(own) {
+                all += cell.requests;
+                both += if cell.seen.fits(subject) { cell.requests } else { 0 };
+            }
+        }
+        (both * 100).checked_div(all).unwrap_or(100)
     }
 
     fn good_cells<'a>(&'a self, subject: &'a Subject) -> impl Iterator<Item = (u32, &'a Cell)> {

@@ -72,6 +72,7 @@ fn verdict(intent: &str, class: Option<&str>, score: u8) -> VerdictRow {
         agent: None,
         policy: None,
         measures: None,
+        prints: Vec::new(),
     }
 }
 

@@ -19,6 +19,15 @@ pub(crate) fn load_or_make(named: Option<&Path>) -> Result<HashKey> {
     })
 }
 
+/// The same where it is there already; none is made.
+pub(crate) fn load_if_there(named: Option<&Path>) -> Result<Option<HashKey>> {
+    let path = named.map(Path::to_owned).or_else(default_path);
+    match path.filter(|p| p.is_file()) {
+        Some(path) => load_or_make(Some(&path)).map(Some),
+        None => Ok(None),
+    }
+}
+
 fn default_path() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let config = set("XDG_CONFIG_HOME")

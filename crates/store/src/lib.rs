@@ -5,6 +5,8 @@
 
 mod access;
 mod allowed;
+mod approvals;
+mod cells;
 mod error;
 mod evidence;
 mod forget;
@@ -28,6 +30,8 @@ mod work;
 
 pub use access::{NewSession, SessionRow, TokenRow, UserRow};
 pub use allowed::AllowedRow;
+pub use approvals::{Approval, Which};
+pub use cells::CellRow;
 pub use error::StoreError;
 pub use evidence::{EvidenceLimits, EvidenceRow};
 pub use items::{

@@ -52,7 +52,12 @@ impl Default for Limits {
 impl Limits {
     /// What of them is about rows.
     pub fn retention(&self) -> Retention {
-        Retention { age_s: self.age_s, journal_age_s: self.journal_age_s, rows: self.rows }
+        Retention {
+            age_s: self.age_s,
+            journal_age_s: self.journal_age_s,
+            rows: self.rows,
+            ..Retention::default()
+        }
     }
 
     /// What of them is about evidence.

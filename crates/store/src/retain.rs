@@ -16,6 +16,8 @@ pub struct Retention {
     /// Inventory, findings, campaigns, verdicts and traffic: seconds since their run was saved last, and what in it they were
     /// older than its last packet. So a capture of years ago is kept as long as one of today.
     pub age_s: u64,
+    /// Requests in cells: seconds, likewise.
+    pub cells_age_s: u64,
     /// Actions and audit: seconds since they were written.
     pub journal_age_s: u64,
     /// Most rows of one table.
@@ -24,7 +26,12 @@ pub struct Retention {
 
 impl Default for Retention {
     fn default() -> Self {
-        Retention { age_s: 90 * 86_400, journal_age_s: 400 * 86_400, rows: 1_000_000 }
+        Retention {
+            age_s: 90 * 86_400,
+            cells_age_s: 7 * 86_400,
+            journal_age_s: 400 * 86_400,
+            rows: 1_000_000,
+        }
     }
 }
 
@@ -53,6 +60,12 @@ impl Store {
             [now.0.saturating_sub(age)],
         )?;
         note(&transaction, &mut removed, "calls", calls)?;
+        let cells = remove_old(&transaction, "cells", "last", now, nanos(retention.cells_age_s))?;
+        note(&transaction, &mut removed, "cells", cells)?;
+        let orphans = transaction.execute("DELETE FROM cells WHERE run NOT IN (SELECT id FROM runs)", [])?;
+        note(&transaction, &mut removed, "cells", orphans)?;
+        let approvals = transaction.execute("DELETE FROM approvals WHERE expires_at < ?1", [journal])?;
+        note(&transaction, &mut removed, "approvals", approvals)?;
         transaction.execute(
             "DELETE FROM members WHERE NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.id = campaign AND c.run = members.run)",
             [],

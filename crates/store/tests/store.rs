@@ -137,6 +137,7 @@ fn verdict(id: &str, score: u8, detected: i64) -> VerdictRow {
         agent: None,
         policy: None,
         measures: None,
+        prints: Vec::new(),
     }
 }
 

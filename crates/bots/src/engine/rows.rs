@@ -159,6 +159,9 @@ impl Engine {
         row.campaign = campaign.filter(|_| !conviction.suspicious).map(|c| c.id.clone());
         row.phase = phase(conviction.retrospective);
         row.detected_at = conviction.detected;
+        if conviction.shape != 0 {
+            row.prints = prints(conviction.shape, unit.agent_print);
+        }
         row
     }
 
@@ -199,6 +202,7 @@ impl Engine {
             agent: Some(self.identity(unit)),
             policy: None,
             measures: None,
+            prints: prints(unit.main_shape, unit.agent_print),
         }
     }
 
@@ -549,4 +553,9 @@ fn join_subjects(rows: Vec<VerdictRow>) -> Vec<VerdictRow> {
         }
     }
     by_subject.into_values().collect()
+}
+/// Fingerprints of heads and of agents, as outputs spell them.
+fn prints(shape: u64, agent: u64) -> Vec<String> {
+    let shape = (shape != 0).then(|| shape_spelled(shape));
+    shape.into_iter().chain((agent != 0).then(|| agent_spelled(agent))).collect()
 }

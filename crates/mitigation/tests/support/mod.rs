@@ -265,6 +265,7 @@ pub(crate) fn verdict(id: &str, kind: SubjectKind, value: &str, response: &str, 
         agent: None,
         policy: Some("credential-stuffing".into()),
         measures: None,
+        prints: Vec::new(),
     }
 }
 

@@ -48,6 +48,7 @@ pub(crate) fn verdict(intent: &str, subject: Subject) -> VerdictRow {
         agent: None,
         policy: None,
         measures: None,
+        prints: Vec::new(),
     }
 }
 

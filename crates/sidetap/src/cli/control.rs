@@ -75,12 +75,73 @@ pub(crate) enum PolicyCommand {
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
     },
-    /// Ask rules about the verdicts of a run: what would have been blocked
-    Simulate {
-        /// Pack, or directory of packs, to ask [default: the configured one]
-        #[arg(value_name = "FILE")]
-        file: Option<PathBuf>,
+    /// Print a built-in pack, to copy and change
+    Show {
+        /// default, account-protection, scraping, hype-sale, gift-cards, fraud-chain or ai-agents
+        #[arg(value_name = "PACK")]
+        pack: String,
     },
+    /// Ask rules about what was stored or a capture: what would have been done, to whom, and how much good traffic it would have hit
+    Simulate(SimulateArgs),
+    /// Find conditions that tell campaigns from the honest traffic that was stored, and write them as a pack for review
+    Suggest(SuggestArgs),
+}
+
+/// What traffic is asked about.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct TrafficArgs {
+    /// Capture to analyse, in place of a run directory or a store; may be repeated
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["run", "store"])]
+    pub(crate) capture: Vec<PathBuf>,
+    /// Networks whose forwarding headers are believed in it
+    #[arg(long, value_name = "NETWORKS", value_delimiter = ',', value_parser = super::network, requires = "capture")]
+    pub(crate) trusted_proxies: Vec<ipnet::IpNet>,
+    /// File with the site's key for hashes, for a capture [default: the configured one]
+    #[arg(long, value_name = "FILE", requires = "capture")]
+    pub(crate) hash_key: Option<PathBuf>,
+}
+
+/// `sidetap policy simulate`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SimulateArgs {
+    /// Pack, or directory of packs, to ask [default: the configured one]
+    #[arg(value_name = "PACK")]
+    pub(crate) file: Option<PathBuf>,
+    /// What to ask about.
+    #[command(flatten)]
+    pub(crate) traffic: TrafficArgs,
+    /// Write what each device would have done, a line for each request that it would have touched
+    #[arg(long, value_name = "FILE")]
+    pub(crate) decisions: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `sidetap policy suggest`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SuggestArgs {
+    /// What to ask about.
+    #[command(flatten)]
+    pub(crate) traffic: TrafficArgs,
+    /// Only this campaign
+    #[arg(long, value_name = "ID")]
+    pub(crate) campaign: Option<String>,
+    /// Write the pack here [default: only show what was found]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Let the rules act by themselves; without it they wait for approval
+    #[arg(long, requires = "out")]
+    pub(crate) adopt: bool,
+    /// Requests of a million honest ones that a condition may hit
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) honest_ppm: u32,
+    /// Use addresses and networks only, as for devices that compare nothing else
+    #[arg(long)]
+    pub(crate) addresses_only: bool,
+    /// Print one JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `sidetap mitigation`.
@@ -103,11 +164,50 @@ pub(crate) enum MitigationCommand {
     Plan(PushArgs),
     /// Bring the devices to what verdicts ask for; without --enforce it only says what it would do
     Push(PushArgs),
-    /// Take all of Sidetap's entries off the devices
+    /// Take Sidetap's entries off the devices, all or those that are named, and keep later pushes from putting them back
     Undo {
+        /// Which.
+        #[command(flatten)]
+        which: UndoArgs,
         /// Really do it
         #[arg(long)]
         enforce: bool,
+    },
+    /// Let later pushes push again what was taken back
+    Redo {
+        /// Which.
+        #[command(flatten)]
+        which: UndoArgs,
+    },
+    /// Show what waits for approval
+    Approvals {
+        /// Those that are decided or expired too
+        #[arg(long)]
+        all: bool,
+        /// How to print them
+        #[arg(long, value_enum, default_value_t = super::RowFormat::Table)]
+        format: super::RowFormat,
+    },
+    /// Approve what waits; the next push carries it out
+    Approve(WhichArgs),
+    /// Reject what waits; it is not asked again until it expires
+    Reject(WhichArgs),
+    /// Turn the kill switch on: everything of Sidetap's comes off the devices and nothing goes there until `resume`
+    Stop {
+        /// Why, for those who find it on
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+    },
+    /// Turn the kill switch off
+    Resume,
+    /// Show the audit, newest first: who did what to which device, why, and what it answered
+    Audit {
+        /// How many rows
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        limit: usize,
+        /// How to print them
+        #[arg(long, value_enum, default_value_t = super::RowFormat::Table)]
+        format: super::RowFormat,
     },
     /// Print the block list as devices would fetch it
     Feed,
@@ -122,4 +222,46 @@ pub(crate) struct PushArgs {
     /// Push verdicts that are older than the configured age too
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// Which pushes; all where nothing is named.
+#[derive(Clone, Debug, Default, Args)]
+#[group(multiple = false)]
+pub(crate) struct UndoArgs {
+    /// Only this verdict's
+    #[arg(long, value_name = "ID")]
+    pub(crate) verdict: Option<String>,
+    /// Only this campaign's
+    #[arg(long, value_name = "ID")]
+    pub(crate) campaign: Option<String>,
+    /// Only this rule's
+    #[arg(long, value_name = "ID")]
+    pub(crate) policy: Option<String>,
+    /// Only what was pushed within this time: 1h
+    #[arg(long, value_name = "TIME")]
+    pub(crate) last: Option<crate::units::Span>,
+    /// Only this connector's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) connector: Option<String>,
+}
+
+/// Which approvals.
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct WhichArgs {
+    /// The one of this number
+    #[arg(value_name = "NUMBER")]
+    pub(crate) number: Option<i64>,
+    /// Those of a verdict
+    #[arg(long, value_name = "ID")]
+    pub(crate) verdict: Option<String>,
+    /// Those of a campaign
+    #[arg(long, value_name = "ID")]
+    pub(crate) campaign: Option<String>,
+    /// Those of a rule
+    #[arg(long, value_name = "ID")]
+    pub(crate) policy: Option<String>,
+    /// All that wait
+    #[arg(long)]
+    pub(crate) all: bool,
 }

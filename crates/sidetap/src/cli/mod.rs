@@ -10,8 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use analysis::{ActArgs, AnalysisArgs, DoctorArgs, ReplayArgs, WatchArgs, network};
 pub(crate) use control::{
-    MitigationArgs, MitigationCommand, PolicyArgs, PolicyCommand, PushArgs, ServeArgs, StoreArgs,
-    StoreCommand,
+    MitigationArgs, MitigationCommand, PolicyArgs, PolicyCommand, PushArgs, ServeArgs, SimulateArgs,
+    StoreArgs, StoreCommand, SuggestArgs, TrafficArgs, UndoArgs, WhichArgs,
 };
 pub(crate) use read::{
     IndicatorsArgs, IndicatorsCommand, IntelArgs, IntelCommand, InventoryArgs, InventoryCommand,

@@ -14,9 +14,10 @@ use sidetap_model::{HashKey, Ts};
 use sidetap_policy::{AllowEntry, AllowKind, AllowList, FIELDS, PolicyError, PolicySet};
 use sidetap_store::Store;
 
+use super::gate::{self, Approving};
 use super::indicators;
-use super::mitigation::{desired_of, enforcer};
-use super::policy::{Policies, policies, policies_of};
+use super::mitigation::{cap, desired_of, enforcer, ledger_of};
+use super::policy::{Policies, known_of, policies, policies_of};
 use crate::cli::SourceArgs;
 use crate::clock;
 use crate::config::Config;
@@ -30,7 +31,7 @@ const CHANGED: usize = 200;
 /// The name under which a store keeps packs that were saved.
 const SAVED: &str = "policy.versions";
 /// The name under which a store keeps that nothing may change devices.
-const KILLED: &str = "mitigation.killed";
+pub(super) const KILLED: &str = "mitigation.killed";
 
 /// Whether the console's process can reach devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,13 +143,19 @@ impl Control for Commands {
             None => None,
             Some(text) => {
                 let set = PolicySet::parse(text, "policy").map_err(|e| bad(&e))?;
-                Some(policies_of(set, &self.config).hashed(&self.key).with_allow(&allowed(store)?))
+                Some(
+                    policies_of(set, &self.config)
+                        .map_err(failed)?
+                        .hashed(&self.key)
+                        .with_allow(&allowed(store)?),
+                )
             }
         };
         let mut run = store.load()?;
         let mut was = run.clone();
-        present.apply(&mut was);
-        asked.as_ref().unwrap_or(&present).apply(&mut run);
+        let known = known_of(&run, "", Some(store.path()), self.config.policy.measured_span);
+        present.apply(&mut was, &known);
+        asked.as_ref().unwrap_or(&present).apply(&mut run, &known);
         Ok(simulation(&was.verdicts, &run.verdicts))
     }
 
@@ -237,8 +244,13 @@ impl Control for Commands {
         }
         let options = PushOptions { force: order.force, ..options(order) };
         self.order(store, |enforcer, store| {
-            let wanted =
-                desired_of(&store.load()?.verdicts, &self.rules(store)?, &self.config).map_err(failed)?;
+            let verdicts = store.load()?.verdicts;
+            let rules = self.rules(store)?;
+            let mut wanted = desired_of(&verdicts, &rules, &self.config).map_err(failed)?;
+            let switch = gate::switch_of(&self.config, ledger_of(&self.config, &self.source).as_deref());
+            let approving = Approving::of(&self.config, false);
+            gate::hold(&mut wanted, &verdicts, switch.as_deref(), None, &approving);
+            cap(enforcer, &rules, None);
             Ok(enforcer.push(&wanted, clock::now(), &options))
         })
     }

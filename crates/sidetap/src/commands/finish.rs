@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use anyhow::Result;
 use sidetap_model::Ts;
-use sidetap_model::rows::{Counts, InputSummary, NotWritten, RunData};
+use sidetap_model::rows::{Counts, InputSummary, NotWritten, RunData, Summary};
 use sidetap_pipeline::{Evidence, Outcome};
-use sidetap_store::{EvidenceRow, Store};
+use sidetap_store::{EvidenceRow, Store, run_id};
 
 use super::inventory::keep_documents;
+use super::policy::known_of;
 use super::prepare::Plan;
 use super::watch::live_inputs;
 use crate::clock;
@@ -28,9 +29,27 @@ pub(crate) enum Answer {
 
 /// Applies policy, writes everything that is wanted, prints the answer; what is lost is said on stderr.
 pub(crate) fn finish(plan: Plan, mut outcome: Outcome, started: Instant, answer: Answer) -> Result<Status> {
-    let Plan { options, policies, out, store, state, begun, devices, not_written, mut lost } = plan;
+    let Plan {
+        options,
+        policies,
+        out,
+        store,
+        cells,
+        measured_span,
+        state,
+        begun,
+        devices,
+        not_written,
+        mut lost,
+    } = plan;
     let run = &mut outcome.run;
-    policies.apply(run);
+    let id = run_id(&stored_as(run, begun));
+    if let (Some(file), Some(cells)) = (&store, &cells)
+        && let Err(e) = cells.store(file, &id, begun.is_none())
+    {
+        lost.push(format!("the requests could not be kept in {}: {e:#}", file.display()));
+    }
+    policies.apply(run, &known_of(run, &id, store.as_deref(), measured_span));
     complete_summary(run, started);
     run.summary.not_written = [not_written, std::mem::take(&mut outcome.write_errors)].concat();
     let room = out.as_ref().and_then(|out| out.reserve_summary(run));
@@ -109,6 +128,15 @@ fn peak_rss() -> u64 {
     kib.unwrap_or(0) * 1024
 }
 
+/// The summary that a run has in a store: of a live one with the inputs that it had from the beginning.
+fn stored_as(run: &RunData, begun: Option<Ts>) -> Summary {
+    let mut summary = run.summary.clone();
+    if let Some(begun) = begun {
+        summary.inputs = live_inputs(run.summary.inputs.iter().map(|i| i.path.clone()), begun);
+    }
+    summary
+}
+
 /// Saves a run in a store; a live one under the id that its verdicts had from the beginning.
 fn keep(
     file: &Path,
@@ -120,10 +148,8 @@ fn keep(
     let mut store = Store::open(file)?;
     match begun {
         None => store.save_run(run, clock::now())?,
-        Some(begun) => {
-            let mut live = run.clone();
-            live.summary.inputs = live_inputs(run.summary.inputs.iter().map(|i| i.path.clone()), begun);
-            store.save_run(&live, clock::now())?
+        Some(_) => {
+            store.save_run(&RunData { summary: stored_as(run, begun), ..run.clone() }, clock::now())?
         }
     };
     keep_documents(&mut store, openapi)?;

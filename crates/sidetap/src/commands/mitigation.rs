@@ -1,22 +1,27 @@
 //! `sidetap mitigation`: what devices hold, should hold, and are brought to hold.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Result;
+use serde_json::json;
 use sidetap_mitigation::{
     ConnectorStatus, Desired, DesiredOptions, Enforcer, Held, Mode, PlanReport, PushOptions, PushReport,
     Selector, desired,
 };
 use sidetap_model::rows::VerdictRow;
+use sidetap_policy::Traffic;
 use sidetap_store::Store;
 
-use super::policy::{Policies, policies};
+use super::approvals;
+use super::gate::{self, Approving};
+use super::policy::{Policies, known_of, policies};
 use super::source::Source;
-use crate::cli::{GlobalArgs, MitigationArgs, MitigationCommand, PushArgs, SourceArgs};
+use crate::cli::{GlobalArgs, MitigationArgs, MitigationCommand, PushArgs, SourceArgs, UndoArgs};
 use crate::clock;
 use crate::config::{self, Config};
-use crate::exit::{Lost, Status};
+use crate::exit::{Lost, Status, Usage};
 use crate::output::{Terminal, plain, print, warn};
 use crate::report::{Column, Table, count};
 
@@ -30,16 +35,55 @@ pub(crate) fn run(global: &GlobalArgs, args: &MitigationArgs) -> Result<Status> 
             show_status(&status.connectors, &terminal)
         }
         MitigationCommand::Plan(push) => {
-            let wanted = wanted(&config, &args.source)?;
-            let report = enforcer(&mut config, &args.source)?.plan(&wanted, clock::now(), push.force);
+            let (wanted, known) = wanted(&config, &args.source, false)?;
+            let mut enforcer = enforcer(&mut config, &args.source)?;
+            cap(&mut enforcer, &policies(&config)?, known);
+            let report = enforcer.plan(&wanted, clock::now(), push.force);
             show_plan(&report, &wanted.held, &terminal)
         }
         MitigationCommand::Push(push) => push_all(&mut config, &args.source, push, &terminal),
-        MitigationCommand::Undo { enforce } => {
-            let options = PushOptions::new(mode(*enforce));
-            let report = enforcer(&mut config, &args.source)?.undo(&Selector::All, clock::now(), &options);
+        MitigationCommand::Undo { which, enforce } => {
+            let options = PushOptions { actor: actor(), ..PushOptions::new(mode(*enforce)) };
+            let mut enforcer = enforcer(&mut config, &args.source)?;
+            let selector = selector(which, &enforcer, &config, &args.source)?;
+            let report = enforcer.undo(&selector, clock::now(), &options);
             record(&config, &args.source, &report);
             show_push(&report, &[], &terminal)
+        }
+        MitigationCommand::Redo { which } => {
+            let mut enforcer = enforcer(&mut config, &args.source)?;
+            let selector = selector(which, &enforcer, &config, &args.source)?;
+            enforcer.redo(&selector)?;
+            approvals::note(
+                &config,
+                &args.source,
+                "mitigation.redo",
+                json!({ "which": format!("{selector:?}") }),
+            );
+            print("  later pushes may push it again\n")?;
+            Ok(Status::Done)
+        }
+        MitigationCommand::Approvals { all, format } => {
+            approvals::show(&config, &args.source, *all, *format, &terminal)
+        }
+        MitigationCommand::Approve(which) => approvals::decide(&config, &args.source, which, true),
+        MitigationCommand::Reject(which) => approvals::decide(&config, &args.source, which, false),
+        MitigationCommand::Stop { reason } => stop(&mut config, &args.source, reason, &terminal),
+        MitigationCommand::Resume => {
+            let switch = switch(&config, &args.source)?;
+            let was_on = gate::resume(&switch)?;
+            if was_on {
+                approvals::note(&config, &args.source, "mitigation.resume", json!({}));
+            }
+            print(if was_on {
+                "  the kill switch is off; the next push carries out what verdicts ask for\n"
+            } else {
+                "  the kill switch was not on\n"
+            })?;
+            Ok(Status::Done)
+        }
+        MitigationCommand::Audit { limit, format } => {
+            approvals::audit(&config, &args.source, *limit, *format, &terminal)
         }
         MitigationCommand::Feed => {
             let run = Source::of(&args.source, &config)?.load()?;
@@ -60,7 +104,9 @@ pub(crate) fn enforcer(config: &mut Config, source: &SourceArgs) -> Result<Enfor
     if settings.state.is_none() {
         settings.state = ledger_file(config, source);
     }
-    Ok(Enforcer::new(&settings)?)
+    let mut enforcer = Enforcer::new(&settings)?;
+    enforcer.only_try(config.policy.dry_run.iter().cloned());
+    Ok(enforcer)
 }
 
 fn ledger_file(config: &Config, source: &SourceArgs) -> Option<PathBuf> {
@@ -74,9 +120,95 @@ fn ledger_file(config: &Config, source: &SourceArgs) -> Option<PathBuf> {
     }
 }
 
-fn wanted(config: &Config, source: &SourceArgs) -> Result<Desired> {
+/// What verdicts, by the present policy, and rules over requests ask for, without what waits, is only tried out, or is held by the kill switch; and the
+/// traffic that it is measured by. With `ask`, approvals are asked for.
+fn wanted(config: &Config, source: &SourceArgs, ask: bool) -> Result<(Desired, Option<Traffic>)> {
+    let mut run = Source::of(source, config)?.load()?;
+    let store_file = Source::of(source, config)?.store().map(Path::to_owned);
+    let policies = policies(config)?.hashed_by(config)?;
+    let known = known_of(&run, "", store_file.as_deref(), config.policy.measured_span);
+    policies.apply(&mut run, &known);
+    let traffic = known.traffic;
+    let mut verdicts = run.verdicts;
+    verdicts.extend(policies.set().standing(clock::now(), traffic.as_ref()));
+    let mut desired = desired_of(&verdicts, &policies, config)?;
+    let mut store = store_file.map(|file| Store::open(&file)).transpose()?;
+    let switch = gate::switch_of(config, ledger_of(config, source).as_deref());
+    let approving = Approving::of(config, ask);
+    gate::hold(&mut desired, &verdicts, switch.as_deref(), store.as_mut(), &approving);
+    Ok((desired, traffic))
+}
+
+/// Holds pushes to the caps of policy.
+pub(crate) fn cap(enforcer: &mut Enforcer, policies: &Policies, traffic: Option<Traffic>) {
+    enforcer.cap(policies.set().guards().caps, traffic.map(Arc::new));
+}
+
+/// Who asks, for the audit.
+pub(crate) fn actor() -> String {
+    let said = ["SUDO_USER", "USER"].into_iter().filter_map(|n| std::env::var(n).ok());
+    let name = said.map(|n| plain(&n).into_owned()).find(|n| !n.is_empty() && n.len() <= 64);
+    name.map_or_else(|| "cli".to_owned(), |n| format!("cli:{n}"))
+}
+
+fn switch(config: &Config, source: &SourceArgs) -> Result<PathBuf> {
+    gate::switch_of(config, ledger_of(config, source).as_deref()).ok_or_else(|| {
+        Usage("name a store with --store, or the file of the kill switch in [policy]".to_owned()).into()
+    })
+}
+
+/// The ledger of what was pushed: the configured one, or the one beside what is read.
+pub(crate) fn ledger_of(config: &Config, source: &SourceArgs) -> Option<PathBuf> {
+    config.mitigation.state.clone().or_else(|| ledger_file(config, source))
+}
+
+/// Turns the kill switch on and takes everything off the devices at once.
+fn stop(config: &mut Config, source: &SourceArgs, reason: &str, terminal: &Terminal) -> Result<Status> {
+    let switch = switch(config, source)?;
+    gate::stop(&switch, reason)?;
+    approvals::note(config, source, "mitigation.stop", json!({ "reason": reason }));
+    print(&format!(
+        "  the kill switch is on ({}); `sidetap mitigation resume` turns it off\n",
+        switch.display()
+    ))?;
+    let allow = policies(config)?.set().allow().nets();
+    let nothing = Desired { allow, ..Desired::default() };
+    let options = PushOptions { force: true, actor: actor(), ..PushOptions::new(Mode::Enforce) };
+    let report = enforcer(config, source)?.push(&nothing, clock::now(), &options);
+    record(config, source, &report);
+    show_push(&report, &[], terminal)
+}
+
+/// The pushes that are named; all where none is.
+fn selector(which: &UndoArgs, enforcer: &Enforcer, config: &Config, source: &SourceArgs) -> Result<Selector> {
+    if let Some(id) = &which.verdict {
+        return Ok(Selector::Verdict(id.clone()));
+    }
+    if let Some(name) = &which.connector {
+        return Ok(Selector::Connector(name.clone()));
+    }
+    if let Some(last) = which.last {
+        let since = clock::now().secs() - i64::try_from(last.0.as_secs()).unwrap_or(i64::MAX);
+        let lately = enforcer.ledger().entries.iter().filter(|(_, e)| e.pushed_at >= since);
+        return Ok(Selector::Verdicts(lately.map(|(id, _)| id.clone()).collect()));
+    }
+    if which.campaign.is_none() && which.policy.is_none() {
+        return Ok(Selector::All);
+    }
     let run = Source::of(source, config)?.load()?;
-    desired_of(&run.verdicts, &policies(config)?, config)
+    // A rule is named as it was when verdicts were stored, or as it is now.
+    let mut now = run.clone();
+    let store = Source::of(source, config)?.store().map(Path::to_owned);
+    let known = known_of(&run, "", store.as_deref(), config.policy.measured_span);
+    policies(config)?.hashed_by(config)?.apply(&mut now, &known);
+    let named =
+        run.verdicts.iter().zip(&now.verdicts).filter(|(v, now)| match (&which.campaign, &which.policy) {
+            (Some(id), _) => v.campaign.as_deref() == Some(id),
+            (_, policy) => v.policy == *policy || now.policy == *policy,
+        });
+    let mut ids: BTreeSet<String> = named.map(|(v, _)| v.id.clone()).collect();
+    ids.extend(which.policy.as_ref().map(|rule| format!("p-{rule}")));
+    Ok(Selector::Verdicts(ids))
 }
 
 /// What devices should be doing about these verdicts.
@@ -95,9 +227,10 @@ fn push_all(
     push: &PushArgs,
     terminal: &Terminal,
 ) -> Result<Status> {
-    let wanted = wanted(config, source)?;
+    let (wanted, traffic) = wanted(config, source, push.enforce)?;
     let mut enforcer = enforcer(config, source)?;
-    let options = PushOptions { force: push.force, ..PushOptions::new(mode(push.enforce)) };
+    cap(&mut enforcer, &policies(config)?, traffic);
+    let options = PushOptions { force: push.force, actor: actor(), ..PushOptions::new(mode(push.enforce)) };
     let report = enforcer.push(&wanted, clock::now(), &options);
     record(config, source, &report);
     show_push(&report, &wanted.held, terminal)

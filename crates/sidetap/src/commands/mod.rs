@@ -1,9 +1,12 @@
 //! One module a command: what it asks of the other crates and what it prints.
 
+mod approvals;
+mod cells;
 mod config;
 mod console;
 mod doctor;
 mod finish;
+mod gate;
 mod indicators;
 mod intel;
 mod inventory;

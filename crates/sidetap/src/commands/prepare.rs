@@ -12,6 +12,7 @@ use sidetap_model::{HashKey, Ts};
 use sidetap_pipeline::{FlaggedOptions, Options};
 use sidetap_seal::SealError;
 
+use super::cells::Cells;
 use super::policy::{Policies, policies};
 use super::{indicators, intel, sensitive};
 use crate::cli::AnalysisArgs;
@@ -31,6 +32,10 @@ pub(crate) struct Plan {
     pub(crate) out: Option<RunDir>,
     /// The store, where one is wanted.
     pub(crate) store: Option<PathBuf>,
+    /// Requests for the store.
+    pub(crate) cells: Option<Cells>,
+    /// Seconds of stored traffic that responses are measured by.
+    pub(crate) measured_span: u64,
     /// Where what was learned goes.
     pub(crate) state: Option<PathBuf>,
     /// When a live run began, by the wall clock.
@@ -65,6 +70,7 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
     let mut not_written = Vec::new();
     let out =
         config.output.directory.as_deref().map(|dir| run_dir(dir, &mut not_written)).transpose()?.flatten();
+    let cells = config.store.is_some().then(|| intel::table(config).map(Cells::new)).transpose()?;
     let mut options = Options {
         workers: workers(config.analysis.workers),
         memory_limit: config.analysis.memory_limit.0,
@@ -76,6 +82,7 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
         state: state.as_deref().map(read_state).transpose()?.flatten(),
         keep_state: state.is_some(),
         evidence: config.store.is_some(),
+        listener: cells.as_ref().map(Cells::listener),
         flagged: flagged(config, limit.0, &mut not_written),
         ..bare_options(config, key)?
     };
@@ -85,6 +92,8 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
         policies,
         out,
         store: config.store.clone(),
+        cells,
+        measured_span: config.policy.measured_span,
         state,
         begun: None,
         devices: Devices::Untouched,
@@ -156,6 +165,7 @@ pub(crate) fn bare_options(config: &Config, hash_key: HashKey) -> Result<Options
         exchanges: None,
         live: false,
         evidence: false,
+        listener: None,
         flagged: None,
         answer_sample: config.analysis.answer_sample,
         sensitive: Arc::new(sensitive::pack(config)?),

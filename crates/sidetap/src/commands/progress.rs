@@ -1,7 +1,7 @@
 //! How far a run is, on a terminal; and signals.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -14,9 +14,9 @@ pub(crate) struct Bar {
     stop: Stop,
 }
 
-/// Set by SIGINT and SIGTERM.
+/// Set by SIGINT and SIGTERM; counts SIGHUP where that asks for a new look at the policy.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Stop(Arc<AtomicBool>);
+pub(crate) struct Stop(Arc<AtomicBool>, Arc<AtomicU64>);
 
 impl Stop {
     /// Listens to SIGINT and SIGTERM: the first asks for an orderly end, a second SIGINT ends at once.
@@ -35,13 +35,40 @@ impl Stop {
         Ok(stop)
     }
 
-    /// Listens to SIGINT and SIGTERM so that they end nothing: for a process that ends when its input does.
+    /// The same, and SIGHUP ends nothing but is counted.
+    pub(crate) fn on_signals_and_hangups() -> Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let stop = Stop::on_signals()?;
+        let hangups = stop.1.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut hangup = {
+            let _entered = runtime.enter();
+            signal(SignalKind::hangup())?
+        };
+        let listen = move || {
+            runtime.block_on(async move {
+                while hangup.recv().await.is_some() {
+                    hangups.fetch_add(1, Relaxed);
+                }
+            });
+        };
+        let thread = std::thread::Builder::new().name("sidetap-hangup".into()).spawn(listen);
+        thread.map(|_| stop).context("cannot listen to signals")
+    }
+
+    /// How often SIGHUP came.
+    pub(crate) fn hangups(&self) -> u64 {
+        self.1.load(Relaxed)
+    }
+
+    /// Listens to SIGINT, SIGTERM and SIGHUP so that they end nothing: for a process that ends when its input does.
     pub(crate) fn unheeded() -> Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         // A handler stays for the life of the process, whoever listens.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let _entered = runtime.enter();
-        let handlers = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let handlers = kinds.map(signal).into_iter().collect::<Result<Vec<_>, _>>()?;
         drop(handlers);
         Ok(Stop::default())
     }

@@ -108,6 +108,17 @@ pub(crate) struct Policy {
     pub(crate) allow: Vec<IpNet>,
     pub(crate) own_networks: Vec<IpNet>,
     pub(crate) shared_networks: Vec<IpNet>,
+    pub(crate) operator: Vec<IpNet>,
+    /// Without it the one beside the ledger.
+    pub(crate) kill_switch: Option<PathBuf>,
+    /// Names of connectors.
+    pub(crate) dry_run: Vec<String>,
+    /// Names of connectors.
+    pub(crate) approve: Vec<String>,
+    /// Seconds.
+    pub(crate) approval_expiry: u64,
+    /// Seconds.
+    pub(crate) measured_span: u64,
 }
 
 /// The console.
@@ -148,6 +159,19 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
         apps: raw.apps,
         signed_agents: raw.signed_agents,
     };
+    let mitigation = mitigation(raw.mitigation, &bad)?;
+    let policy = Policy {
+        path: raw.policy.path,
+        allow: networks(raw.policy.allow),
+        own_networks: networks(raw.policy.own_networks),
+        shared_networks: networks(raw.policy.shared_networks),
+        operator: networks(raw.policy.operator),
+        kill_switch: raw.policy.kill_switch,
+        dry_run: connector_names(raw.policy.dry_run, "dry_run", &mitigation, &bad)?,
+        approve: connector_names(raw.policy.approve, "approve", &mitigation, &bad)?,
+        approval_expiry: raw.policy.approval_expiry.map_or(86_400, |s| s.0.as_secs()),
+        measured_span: raw.policy.measured_span.map_or(86_400, |s| s.0.as_secs()),
+    };
     Ok(Config {
         intel: intel::intel(raw.intel, known, &bad)?,
         stated,
@@ -157,14 +181,9 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
         analysis,
         output: output(raw.output, &bad)?,
         store: raw.store.path,
-        policy: Policy {
-            path: raw.policy.path,
-            allow: networks(raw.policy.allow),
-            own_networks: networks(raw.policy.own_networks),
-            shared_networks: networks(raw.policy.shared_networks),
-        },
+        policy,
         console: Console { listen, hosts: raw.console.hosts.unwrap_or_default(), tls },
-        mitigation: mitigation(raw.mitigation, &bad)?,
+        mitigation,
     })
 }
 
@@ -240,6 +259,29 @@ fn mitigation(
     let checked = config.max_age_s().map(|_| ()).and_then(|()| config.connectors().map(|_| ()));
     checked.map_err(|e| bad("[[mitigation", e.to_string()))?;
     Ok(config)
+}
+
+/// Names that are those of connectors.
+fn connector_names(
+    written: Option<Vec<String>>,
+    key: &str,
+    mitigation: &sidetap_mitigation::Config,
+    bad: Bad<'_>,
+) -> Result<Vec<String>, ConfigError> {
+    let names = written.unwrap_or_default();
+    if names.is_empty() {
+        return Ok(names);
+    }
+    let connectors = mitigation.connectors().map_err(|e| bad("[[mitigation", e.to_string()))?;
+    let known: Vec<&str> = connectors.iter().map(|c| c.name()).collect();
+    match names.iter().find(|n| !known.contains(&n.as_str())) {
+        None => Ok(names),
+        Some(name) => {
+            let hint = nearest(name, known.iter().copied());
+            let hint = hint.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+            Err(bad(key, format!("no connector is called `{name}`{hint}")))
+        }
+    }
 }
 
 fn networks(written: Option<Vec<raw::Network>>) -> Vec<IpNet> {

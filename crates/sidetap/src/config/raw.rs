@@ -195,6 +195,19 @@ tables! {
         own_networks: Vec<Network> = "[]",
         /// Networks whose addresses stand for many (offices, carriers, proxies): never blocked as addresses.
         shared_networks: Vec<Network> = "[]",
+        /// Addresses that the operators of devices work from: never acted against. Who is logged in over SSH at the start is one.
+        operator: Vec<Network> = "[]",
+        /// File that, while it is there, keeps everything off the devices; `sidetap mitigation stop` makes it.
+        /// Default: beside the ledger of what was pushed.
+        kill_switch: PathBuf = "",
+        /// Connectors that are only ever told what they would be, whatever a rule says.
+        dry_run: Vec<String> = "[]",
+        /// Connectors that are told nothing which nobody has approved, whatever a rule says.
+        approve: Vec<String> = "[]",
+        /// How long something waits for approval, and how long a yes holds.
+        approval_expiry: Span = "\"24h\"",
+        /// Recent traffic that responses are measured by, as far as it is stored.
+        measured_span: Span = "\"24h\"",
     }
     /// The console and its API.
     Console "console" {

@@ -340,6 +340,7 @@ fn verdict(id: &str, kind: SubjectKind, value: &str, intent: &str, response: &st
         agent: None,
         policy: Some("block-malicious".into()),
         measures: None,
+        prints: Vec::new(),
     }
 }
 

@@ -1,44 +1,116 @@
 //! `sidetap policy`, and the policy that other commands ask.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+mod devices;
+mod known;
+mod never;
+mod simulate;
+mod suggest;
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Result, anyhow};
+use ipnet::IpNet;
 use sidetap_model::HashKey;
 use sidetap_model::rows::RunData;
-use sidetap_policy::{AllowList, PolicyError, PolicySet, blocklist, format_ttl};
+use sidetap_policy::{
+    AllowList, History, Known, Places, PolicyError, PolicySet, blocklist, builtin, format_ttl,
+};
+use sidetap_store::Store;
 
-use super::source::Source;
 use crate::cli::{GlobalArgs, PolicyArgs, PolicyCommand};
+use crate::clock;
 use crate::config::{self, Config};
-use crate::exit::Status;
+use crate::exit::{Status, Usage};
+use crate::hash_key;
 use crate::output::{Terminal, print, warn};
-use crate::report::{Column, Table, count};
+use crate::report::{Column, Table};
 
-/// The rules in force.
+/// The rules in force, and what stands around them whatever they say.
 #[derive(Debug)]
-pub(crate) struct Policies(PolicySet);
+pub(crate) struct Policies {
+    set: PolicySet,
+    path: Option<PathBuf>,
+    stamp: Stamp,
+    beyond: Beyond,
+    key: Option<HashKey>,
+}
+
+/// What configuration and machine add to every pack.
+#[derive(Clone, Debug, Default)]
+struct Beyond {
+    allow: AllowList,
+    own: Vec<IpNet>,
+    shared: Vec<IpNet>,
+}
+
+/// Files of packs, how long they are and when they were changed.
+type Stamp = Vec<(PathBuf, u64, Option<SystemTime>)>;
 
 /// The rules that the configuration names, with its allow list and its guards.
 pub(crate) fn policies(config: &Config) -> Result<Policies> {
-    let set = match &config.policy.path {
+    of_file(config.policy.path.as_deref(), config)
+}
+
+/// The rules of a pack or a directory of packs, or else the built-in ones, with the allow list and guards of the configuration.
+fn of_file(path: Option<&Path>, config: &Config) -> Result<Policies> {
+    let stamp = path.map(stamp_of).unwrap_or_default();
+    let set = match path {
         Some(path) => PolicySet::load(path).map_err(refused)?,
         None => PolicySet::builtin(),
     };
-    Ok(Policies(guarded(set, config)))
+    let beyond = beyond(config)?;
+    Ok(Policies { set: beyond.around(set), path: path.map(Path::to_owned), stamp, beyond, key: None })
 }
 
 /// These rules with the allow list and guards of the configuration.
-pub(crate) fn policies_of(set: PolicySet, config: &Config) -> Policies {
-    Policies(guarded(set, config))
+pub(crate) fn policies_of(set: PolicySet, config: &Config) -> Result<Policies> {
+    let beyond = beyond(config)?;
+    Ok(Policies { set: beyond.around(set), path: None, stamp: Stamp::new(), beyond, key: None })
 }
 
-fn guarded(set: PolicySet, config: &Config) -> PolicySet {
-    let mut set = set.with_allow(&AllowList::of_nets(&config.policy.allow));
-    let guards = set.guards_mut();
-    guards.own_networks.extend(&config.policy.own_networks);
-    guards.shared_networks.extend(&config.policy.shared_networks);
-    set
+fn beyond(config: &Config) -> Result<Beyond> {
+    let mut allow = never::never(config)?;
+    if let Some(file) = config.store.as_deref().filter(|f| f.is_file()) {
+        match Store::open_read_only(file).and_then(|s| s.allowed(clock::now())) {
+            Ok(rows) => allow.extend(&never::said(&rows)),
+            Err(e) => warn(&format!("the allow list of the store cannot be read: {e}")),
+        }
+    }
+    Ok(Beyond { allow, own: config.policy.own_networks.clone(), shared: never::shared(config)? })
+}
+
+impl Beyond {
+    fn around(&self, set: PolicySet) -> PolicySet {
+        let mut set = set.with_allow(&self.allow);
+        let guards = set.guards_mut();
+        guards.own_networks.extend(&self.own);
+        guards.shared_networks.extend(&self.shared);
+        set
+    }
+}
+
+fn stamp_of(path: &Path) -> Stamp {
+    let mut files = vec![path.to_owned()];
+    files.extend(std::fs::read_dir(path).into_iter().flatten().flatten().map(|e| e.path()));
+    files.sort();
+    let stamp = |file: PathBuf| {
+        let meta = std::fs::metadata(&file).ok()?;
+        Some((file, meta.len(), meta.modified().ok()))
+    };
+    files.into_iter().filter_map(stamp).collect()
+}
+
+/// What is known around the verdicts of the run of this id: its own places, and what the store remembers of others.
+pub(crate) fn known_of(run: &RunData, id: &str, store: Option<&Path>, span_s: u64) -> Known {
+    let mut known = Known { places: Places::of(&run.endpoints), ..Known::default() };
+    let Some(file) = store.filter(|f| f.is_file()) else { return known };
+    match Store::open_read_only(file).and_then(|s| s.verdicts_of_others(id)) {
+        Ok(earlier) => known.history = History::of(&earlier),
+        Err(e) => warn(&format!("what the store remembers cannot be read: {e}")),
+    }
+    known.traffic = known::stored(file, span_s, Some((id, run)));
+    known
 }
 
 /// Says all errors but the last, which is the result.
@@ -51,44 +123,94 @@ fn refused(errors: Vec<PolicyError>) -> anyhow::Error {
 
 impl Policies {
     /// The same rules with the secrets of their allow list spelled as outputs spell them.
-    pub(crate) fn hashed(self, key: &HashKey) -> Self {
-        Policies(self.0.hashed(key))
+    pub(crate) fn hashed(mut self, key: &HashKey) -> Self {
+        self.set = self.set.hashed(key);
+        self.key = Some(key.clone());
+        self
     }
 
     /// The same rules with more on their allow list.
-    pub(crate) fn with_allow(self, more: &AllowList) -> Self {
-        Policies(self.0.with_allow(more))
+    pub(crate) fn with_allow(mut self, more: &AllowList) -> Self {
+        self.set = self.set.with_allow(more);
+        self.beyond.allow.extend(more);
+        self
     }
 
-    /// Chooses the response of every verdict.
-    pub(crate) fn apply(&self, run: &mut RunData) {
+    /// The same with the site's key, where there is one already.
+    pub(crate) fn hashed_by(self, config: &Config) -> Result<Self> {
+        let key = hash_key::load_if_there(config.analysis.hash_key.as_deref())?;
+        Ok(match key {
+            Some(key) => self.hashed(&key),
+            None => self,
+        })
+    }
+
+    /// Reads the packs again where they changed; none where they did not. What is wrong leaves the rules as they were.
+    pub(crate) fn reread(&mut self) -> Option<Result<(), Vec<PolicyError>>> {
+        let path = self.path.clone()?;
+        let stamp = stamp_of(&path);
+        if stamp == self.stamp {
+            return None;
+        }
+        self.stamp = stamp;
+        Some(self.read_anew(&path))
+    }
+
+    /// The same, whether they changed or not.
+    pub(crate) fn reread_anyway(&mut self) -> Option<Result<(), Vec<PolicyError>>> {
+        let path = self.path.clone()?;
+        self.stamp = stamp_of(&path);
+        Some(self.read_anew(&path))
+    }
+
+    fn read_anew(&mut self, path: &Path) -> Result<(), Vec<PolicyError>> {
+        let set = self.beyond.around(PolicySet::load(path)?);
+        self.set = match &self.key {
+            Some(key) => set.hashed(key),
+            None => set,
+        };
+        Ok(())
+    }
+
+    /// Chooses the response of every verdict, by what this run and the known ones say.
+    pub(crate) fn apply(&self, run: &mut RunData, known: &Known) {
         let RunData { verdicts, campaigns, .. } = run;
-        self.0.apply(verdicts, campaigns);
+        self.set.apply_in(verdicts, campaigns, known);
     }
 
     /// The lines of blocklist.txt.
     pub(crate) fn blocklist(&self, run: &RunData) -> Vec<String> {
-        blocklist(&run.verdicts, self.0.allow()).to_text().lines().map(str::to_owned).collect()
+        blocklist(&run.verdicts, self.set.allow()).to_text().lines().map(str::to_owned).collect()
     }
 
     /// The rules themselves.
     pub(crate) fn set(&self) -> &PolicySet {
-        &self.0
+        &self.set
     }
 }
 
-/// Lists, checks, simulates.
+/// Lists, checks, simulates, suggests.
 pub(crate) fn run(global: &GlobalArgs, args: &PolicyArgs) -> Result<Status> {
-    let config = config::load(global.config.as_deref())?;
+    let mut config = config::load(global.config.as_deref())?;
     let terminal = Terminal::of_stdout(global.color);
     match &args.command {
         PolicyCommand::List => list(&policies(&config)?, &terminal),
         PolicyCommand::Check { files } => check(files, &config),
-        PolicyCommand::Simulate { file } => {
-            let run = Source::of(&args.source, &config)?.load()?;
-            simulate(run, file.as_deref(), &config, &terminal)
+        PolicyCommand::Show { pack } => show(pack),
+        PolicyCommand::Simulate(simulate) => simulate::run(&args.source, simulate, &mut config, &terminal),
+        PolicyCommand::Suggest(suggest) => suggest::run(&args.source, suggest, &mut config, &terminal),
+    }
+}
+
+/// A built-in pack as it is written, to be copied and changed.
+fn show(name: &str) -> Result<Status> {
+    match builtin::text(name) {
+        Some(text) => print(text)?,
+        None => {
+            return Err(Usage(format!("there is no pack `{name}`: {}", builtin::NAMES.join(", "))).into());
         }
     }
+    Ok(Status::Done)
 }
 
 fn list(policies: &Policies, terminal: &Terminal) -> Result<Status> {
@@ -101,9 +223,12 @@ fn list(policies: &Policies, terminal: &Terminal) -> Result<Status> {
     ]);
     for rule in policies.set().list() {
         let id = if rule.enabled { rule.id } else { format!("{} (off)", rule.id) };
-        table.row([&id, rule.response.name(), &format_ttl(rule.ttl_s), &rule.when, &rule.description]);
+        let responses = std::iter::once(rule.response).chain(rule.instead).map(|r| r.name());
+        let responses = responses.collect::<Vec<_>>().join(" ");
+        table.row([&id, &responses, &format_ttl(rule.ttl_s), &rule.when, &rule.description]);
     }
     print(&table.render(terminal))?;
+    print(&format!("  packs: {}\n", policies.set().revisions().join(", ")))?;
     let allow = policies.set().allow().entries().len();
     if allow > 0 {
         print(&format!("  {allow} on the allow list, which wins over every rule\n"))?;
@@ -111,7 +236,7 @@ fn list(policies: &Policies, terminal: &Terminal) -> Result<Status> {
     Ok(Status::Done)
 }
 
-fn check(files: &[std::path::PathBuf], config: &Config) -> Result<Status> {
+fn check(files: &[PathBuf], config: &Config) -> Result<Status> {
     if files.is_empty() {
         let rules = policies(config)?.set().list().len();
         print(&format!("policy: ok, {rules} rules\n"))?;
@@ -130,42 +255,33 @@ fn check(files: &[std::path::PathBuf], config: &Config) -> Result<Status> {
     Ok(status)
 }
 
-/// Asks the rules about the verdicts as they were found, whatever response they carry.
-fn simulate(mut run: RunData, file: Option<&Path>, config: &Config, terminal: &Terminal) -> Result<Status> {
-    let set = match file {
-        Some(path) => PolicySet::load(path).map_err(refused)?,
-        None => return simulated(run.clone(), &mut run, policies(config)?, terminal),
-    };
-    simulated(run.clone(), &mut run, Policies(guarded(set, config)), terminal)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn simulated(before: RunData, run: &mut RunData, policies: Policies, terminal: &Terminal) -> Result<Status> {
-    policies.apply(run);
-    let mut sums: BTreeMap<(String, String, String), (u64, u64, u64)> = BTreeMap::new();
-    for (v, old) in run.verdicts.iter().zip(&before.verdicts) {
-        let class = v.class.clone().unwrap_or_else(|| v.intent.clone());
-        let rule = v.policy.clone().unwrap_or_else(|| "-".to_owned());
-        let sum = sums.entry((v.response.clone(), class, rule)).or_default();
-        sum.0 += 1;
-        sum.1 += v.requests;
-        sum.2 += u64::from(v.response != old.response);
+    #[test]
+    fn a_bad_pack_leaves_the_rules_as_they_were() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("p.yaml");
+        let pack =
+            |id: &str| format!("version: 1\nrules:\n  - id: {id}\n    when: 'true'\n    response: alert\n");
+        std::fs::write(&file, pack("one")).unwrap();
+        let config =
+            config::parse(Path::new("x"), &format!("[policy]\npath = {:?}\nallow = [\"192.0.2.7\"]\n", file))
+                .unwrap();
+        let mut policies = policies(&config).unwrap();
+        let first = |p: &Policies| p.set().list()[0].id.clone();
+        assert!(policies.reread().is_none(), "nothing changed");
+        std::fs::write(&file, "version: 1\nrules:\n  - id: broken\n").unwrap();
+        let errors = policies.reread().unwrap().unwrap_err();
+        assert!(errors[0].to_string().contains("missing field"), "{errors:?}");
+        assert_eq!(first(&policies), "one");
+        assert!(policies.reread().is_none(), "said once");
+        std::fs::write(&file, pack("another")).unwrap();
+        policies.reread().unwrap().unwrap();
+        assert_eq!(first(&policies), "another");
+        let allowed = |p: &Policies| p.set().allow().nets().iter().any(|n| n.to_string() == "192.0.2.7/32");
+        assert!(allowed(&policies), "the configuration's own list stays around a new pack");
+        assert!(policies.reread_anyway().unwrap().is_ok());
     }
-    let mut table = Table::new(&[
-        Column::text("RESPONSE"),
-        Column::text("CLASS"),
-        Column::number("SUBJECTS"),
-        Column::number("REQUESTS"),
-        Column::number("CHANGED"),
-        Column::flexible("BY RULE"),
-    ]);
-    for ((response, class, rule), (subjects, requests, changed)) in &sums {
-        table.row([response, class, &count(*subjects), &count(*requests), &count(*changed), rule]);
-    }
-    let lines = policies.blocklist(run).len() as u64;
-    print(&format!(
-        "{}  {} addresses and networks would be blocked\n",
-        table.render(terminal),
-        count(lines)
-    ))?;
-    Ok(Status::Done)
 }

@@ -4,19 +4,23 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use serde_json::json;
 use sidetap_mitigation::{Enforcer, Mode, PushOptions, PushReport};
-use sidetap_model::rows::{Summary, VerdictRow};
+use sidetap_model::rows::{RunData, Summary, VerdictRow};
 use sidetap_model::{HashKey, Ts};
+use sidetap_policy::{Known, Places};
 use sidetap_store::{Store, run_id};
 
 use super::act::Actor;
 use super::{RECONCILE, live_inputs};
 use crate::cli::{ActArgs, GlobalArgs, SourceArgs};
 use crate::clock;
-use crate::commands::mitigation::{desired_of, enforcer};
-use crate::commands::policy::{Policies, policies};
+use crate::commands::gate::{self, Approving};
+use crate::commands::mitigation::{cap, desired_of, enforcer, ledger_of};
+use crate::commands::policy::{Policies, known_of, policies};
 use crate::commands::prepare::Plan;
 use crate::config::Config;
 use crate::output::{plain, warn};
@@ -48,8 +52,14 @@ pub(super) struct Acting {
     enforcer: Option<Enforcer>,
     mode: Mode,
     verdicts: BTreeMap<String, VerdictRow>,
+    known: Known,
+    looked: Option<Instant>,
+    switch: Option<PathBuf>,
     lost: Vec<String>,
 }
+
+/// Between two looks at what the store remembers: traffic to measure by, who was acted against before.
+const LOOK: Duration = Duration::from_secs(300);
 
 impl Actors {
     /// Makes ready, without a thread: rights can be given up after it.
@@ -118,6 +128,9 @@ impl Acting {
             enforcer: (!enforcer.connectors().is_empty()).then_some(enforcer),
             mode: if enforce { Mode::Enforce } else { Mode::DryRun },
             verdicts: BTreeMap::new(),
+            known: Known::default(),
+            looked: None,
+            switch: gate::switch_of(&config, ledger_of(&config, &source).as_deref()),
             lost: Vec::new(),
             config,
         })
@@ -128,20 +141,89 @@ impl Acting {
         loop {
             match receiver.recv_timeout(RECONCILE) {
                 Ok(batch) => {
+                    let mut asked = batch.is_empty();
                     let mut changed = batch;
-                    changed.extend(receiver.try_iter().flatten());
+                    for more in receiver.try_iter() {
+                        asked |= more.is_empty();
+                        changed.extend(more);
+                    }
+                    self.look();
+                    self.reread(asked);
                     self.decide(changed);
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look();
+                    self.reread(false);
+                }
                 Err(RecvTimeoutError::Disconnected) => return self.lost,
             }
             self.push();
         }
     }
 
+    /// Looks at what the store remembers, now and then.
+    fn look(&mut self) {
+        let Some((store, path, run)) = &self.store else { return };
+        if self.looked.is_some_and(|t| t.elapsed() < LOOK) {
+            return;
+        }
+        self.looked = Some(Instant::now());
+        let own = RunData { verdicts: self.verdicts.values().cloned().collect(), ..RunData::default() };
+        let history = std::mem::take(&mut self.known.history);
+        let first = self.verdicts.is_empty();
+        self.known = known_of(&own, run, Some(path), self.config.policy.measured_span);
+        if !first {
+            self.known.history = history;
+        }
+        match store.load_endpoints() {
+            Ok(endpoints) => self.known.places = Places::of(&endpoints),
+            Err(e) => tracing::debug!(error = %e, "no endpoints in the store"),
+        }
+        if let Some(enforcer) = &mut self.enforcer {
+            cap(enforcer, &self.policies, self.known.traffic.clone());
+        }
+    }
+
+    /// Reads the policy again where its files changed, or where somebody asks; between two batches, so that one epoch is decided by
+    /// one policy.
+    fn reread(&mut self, asked: bool) {
+        let read = if asked { self.policies.reread_anyway() } else { self.policies.reread() };
+        let Some(read) = read else { return };
+        let (action, detail) = match read {
+            Ok(()) => {
+                let packs = self.policies.set().revisions();
+                warn(&format!("policy read again: {}", packs.join(", ")));
+                ("policy.load", json!({ "packs": packs }))
+            }
+            Err(errors) => {
+                let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                errors.iter().for_each(|e| warn(&format!("the policy stays as it was: {e}")));
+                ("policy.refused", json!({ "errors": errors }))
+            }
+        };
+        if let Some((store, path, _)) = &mut self.store
+            && let Err(e) = store.note("watch", action, detail, clock::now())
+        {
+            let line = format!("cannot write the audit to {}: {e}", path.display());
+            self.lose(line);
+        }
+        if let Some(enforcer) = &mut self.enforcer {
+            cap(enforcer, &self.policies, self.known.traffic.clone());
+        }
+        let mut all: Vec<VerdictRow> = self.verdicts.values().cloned().collect();
+        self.judge(&mut all);
+        self.verdicts = all.into_iter().map(|v| (v.id.clone(), v)).collect();
+    }
+
+    /// Decides all of these together, so that addresses that lie close to one another can become a network.
+    fn judge(&self, verdicts: &mut [VerdictRow]) {
+        self.policies.set().apply_in(verdicts, &[], &self.known);
+    }
+
     fn decide(&mut self, mut changed: Vec<VerdictRow>) {
-        for verdict in &mut changed {
-            self.policies.set().decide(verdict);
+        self.judge(&mut changed);
+        for verdict in &changed {
+            self.known.history.record(verdict);
             let old = self.verdicts.get(&verdict.id);
             if verdict.intent == "malicious" && old.is_none_or(|o| o.intent != "malicious") {
                 announce(verdict);
@@ -162,12 +244,19 @@ impl Acting {
 
     /// Brings devices to what all verdicts so far ask for; in a dry run only what would be done is worked out.
     fn push(&mut self) {
-        let Some(enforcer) = &mut self.enforcer else { return };
-        let verdicts: Vec<VerdictRow> = self.verdicts.values().cloned().collect();
-        let wanted = match desired_of(&verdicts, &self.policies, &self.config) {
+        if self.enforcer.is_none() {
+            return;
+        }
+        let mut verdicts: Vec<VerdictRow> = self.verdicts.values().cloned().collect();
+        verdicts.extend(self.policies.set().standing(clock::now(), self.known.traffic.as_ref()));
+        let mut wanted = match desired_of(&verdicts, &self.policies, &self.config) {
             Ok(wanted) => wanted,
             Err(e) => return self.lose(format!("{e:#}")),
         };
+        let approving = Approving::of(&self.config, self.mode == Mode::Enforce);
+        let store = self.store.as_mut().map(|(store, ..)| store);
+        gate::hold(&mut wanted, &verdicts, self.switch.as_deref(), store, &approving);
+        let Some(enforcer) = &mut self.enforcer else { return };
         let options = PushOptions { actor: "watch".to_owned(), ..PushOptions::new(self.mode) };
         let report = enforcer.push(&wanted, clock::now(), &options);
         self.account(&report);

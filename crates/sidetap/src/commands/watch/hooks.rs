@@ -15,6 +15,7 @@ use sidetap_pipeline::{Found, Hooks, Progress};
 
 use super::keep::{Keeper, Keeping};
 use super::view::View;
+use crate::commands::cells::Cells;
 use crate::commands::progress::{Every, Stop};
 use crate::output::{warn, write_atomically};
 use crate::report::{bytes, count};
@@ -36,7 +37,40 @@ pub(super) struct LiveHooks {
     shed: u64,
     state: Option<StateWriter>,
     keeper: Option<Keeper>,
+    hangups: u64,
+    cells: Option<CellWriter>,
 }
+
+/// Stores requests in cells, on a thread of its own; what comes while it still writes waits for the next time.
+struct CellWriter {
+    sender: SyncSender<()>,
+    thread: JoinHandle<()>,
+    every: Every,
+}
+
+impl CellWriter {
+    fn start(cells: Cells, store: PathBuf, run: String) -> Result<Self> {
+        let (sender, receiver) = sync_channel::<()>(0);
+        let write = move || {
+            for () in receiver {
+                if let Err(e) = cells.store(&store, &run, false) {
+                    warn(&format!("requests could not be kept in {}: {e:#}", store.display()));
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("sidetap-cells".into()).spawn(write);
+        let every = Every::new(STORE_CELLS);
+        Ok(CellWriter { sender, thread: thread.context("cannot start a thread")?, every })
+    }
+
+    fn end(self) {
+        drop(self.sender);
+        let _ = self.thread.join();
+    }
+}
+
+/// Between two times that requests are stored.
+const STORE_CELLS: Duration = Duration::from_secs(60);
 
 /// Writes what was learned, on a thread of its own; what comes while it still writes is left out.
 struct StateWriter {
@@ -91,6 +125,8 @@ impl LiveHooks {
             shed: 0,
             state: None,
             keeper: None,
+            hangups: 0,
+            cells: None,
         }
     }
 
@@ -106,10 +142,19 @@ impl LiveHooks {
         Ok(self)
     }
 
+    /// The same, and requests go into this run of a store now and then.
+    pub(super) fn storing(mut self, cells: Cells, store: PathBuf, run: String) -> Result<Self> {
+        self.cells = Some(CellWriter::start(cells, store, run)?);
+        Ok(self)
+    }
+
     /// Takes the line away and hands on what still waits.
     pub(super) fn end(&mut self) {
         self.bar.finish_and_clear();
         if let Some(writer) = self.state.take() {
+            writer.end();
+        }
+        if let Some(writer) = self.cells.take() {
             writer.end();
         }
         if let Some(keeper) = self.keeper.take() {
@@ -139,6 +184,16 @@ impl LiveHooks {
 
 impl Hooks for LiveHooks {
     fn progress(&mut self, p: &Progress) {
+        let hangups = self.stop.hangups();
+        if hangups != std::mem::replace(&mut self.hangups, hangups) {
+            // An empty batch asks who acts to look at the policy again.
+            self.waiting.push_back(Vec::new());
+        }
+        if let Some(cells) = &mut self.cells
+            && cells.every.is_due()
+        {
+            let _ = cells.sender.try_send(());
+        }
         self.hand_on();
         if !self.line.is_due() {
             return;

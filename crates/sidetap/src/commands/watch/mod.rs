@@ -15,7 +15,8 @@ use anyhow::Result;
 use sidetap_capture::{Source, open_live_readers};
 use sidetap_console::LiveStats;
 use sidetap_model::Ts;
-use sidetap_model::rows::InputSummary;
+use sidetap_model::rows::{InputSummary, Summary};
+use sidetap_store::run_id;
 
 pub(crate) use self::act::act;
 use self::enforce::{Actors, Enforcement};
@@ -64,18 +65,23 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
         hash_key: config.analysis.hash_key.clone(),
         store: plan.store.clone(),
         begun: begun.0,
-        interfaces,
+        interfaces: interfaces.clone(),
         enforce: args.enforce,
     };
     let actors = Actors::ready(global, &config, &plan, &acting)?;
     rights::give_up(&config, &plan)?;
-    let stop = Stop::on_signals()?;
+    let stop = Stop::on_signals_and_hangups()?;
     let console = console.map(|bound| bound.start(stop.clone())).transpose()?;
     let enforcement = Enforcement::start(actors)?;
     let until = args.duration.map(|d| started + d.0);
     let mut hooks = LiveHooks::new(stop.clone(), until, enforcement.sender(), live)
         .keeping(plan.state.clone())?
         .saving(keeping)?;
+    if let (Some(cells), Some(store)) = (&plan.cells, &plan.store) {
+        let inputs = live_inputs(interfaces.iter().cloned(), begun);
+        let run = run_id(&Summary { inputs, ..Summary::default() });
+        hooks = hooks.storing(cells.clone(), store.clone(), run)?;
+    }
     let mut readers: Vec<&mut (dyn Source + Send)> = sources.iter_mut().map(|s| s as _).collect();
     let outcome = sidetap_pipeline::run_readers(&mut readers, &plan.options, &mut hooks);
     hooks.end();
@@ -86,6 +92,10 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
         warn(&format!("the console ended early: {e:#}"));
     }
     plan.lost.extend(lost);
+    // Devices were driven by the newest policy that could be read: so is the last word.
+    if let Some(Err(errors)) = plan.policies.reread() {
+        errors.iter().for_each(|e| warn(&format!("the policy stays as it was: {e}")));
+    }
     let answer = match args.json {
         true => Answer::Json,
         false => Answer::Report(Terminal::of_stdout(global.color)),

@@ -1,0 +1,249 @@
+//! What stands between verdicts and devices besides policy: the kill switch, and approvals.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+use sidetap_mitigation::{Desired, Held, Want};
+use sidetap_model::rows::VerdictRow;
+use sidetap_model::{Mode, Ts};
+use sidetap_store::{Approval, Store};
+
+use super::console::KILLED;
+use crate::clock;
+use crate::config::Config;
+use crate::output::{warn, write_atomically};
+
+/// What the kill switch holds is held with these words.
+pub(crate) const STOPPED: &str = "the kill switch is on";
+
+/// The kill switch's file: the configured one, or the one beside a ledger.
+pub(crate) fn switch_of(config: &Config, ledger: Option<&Path>) -> Option<PathBuf> {
+    config.policy.kill_switch.clone().or_else(|| {
+        let mut name = ledger?.file_name()?.to_owned();
+        name.push(".stop");
+        Some(ledger?.with_file_name(name))
+    })
+}
+
+/// Why nothing may be pushed, where the kill switch is on.
+pub(crate) fn stopped(switch: Option<&Path>) -> Option<String> {
+    let file = switch?;
+    match std::fs::read_to_string(file) {
+        Ok(text) => {
+            let reason = text.lines().next().unwrap_or_default().trim().to_owned();
+            Some(if reason.is_empty() { STOPPED.to_owned() } else { format!("{STOPPED}: {reason}") })
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        Err(e) => Some(format!("{STOPPED}, as far as can be told ({}: {e})", file.display())),
+    }
+}
+
+/// Turns the kill switch on.
+pub(crate) fn stop(switch: &Path, reason: &str) -> Result<()> {
+    let line = reason.replace(['\n', '\r'], " ") + "\n";
+    write_atomically(switch, |w| w.write_all(line.as_bytes()))
+        .with_context(|| format!("cannot write {}", switch.display()))
+}
+
+/// Turns it off; says whether it was on.
+pub(crate) fn resume(switch: &Path) -> Result<bool> {
+    match std::fs::remove_file(switch) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e).with_context(|| format!("cannot remove {}", switch.display())),
+    }
+}
+
+/// Holds what must not be pushed: everything while the kill switch is on, what its rule only tries out, and what nobody has
+/// approved yet. With `ask`, approvals are asked for.
+pub(crate) fn hold(
+    desired: &mut Desired,
+    verdicts: &[VerdictRow],
+    switch: Option<&Path>,
+    store: Option<&mut Store>,
+    approving: &Approving,
+) {
+    let said = store.as_ref().is_some_and(|s| s.state(KILLED).is_ok_and(|k| k.is_some()));
+    if let Some(why) = stopped(switch).or_else(|| said.then(|| format!("{STOPPED}, in the console"))) {
+        let wants = std::mem::take(&mut desired.wants);
+        desired.held.extend(wants.iter().map(|w| held(w, &why)));
+        return;
+    }
+    let by_id: BTreeMap<&str, &VerdictRow> = verdicts.iter().map(|v| (v.id.as_str(), v)).collect();
+    let mode_of = |w: &Want| {
+        let measures = by_id.get(w.verdict.as_str()).and_then(|v| v.measures.as_ref());
+        measures.and_then(|m| m.mode).unwrap_or(Mode::Enforce)
+    };
+    let mut approved = BTreeSet::new();
+    let all = !approving.connectors.is_empty();
+    let asks = |w: &Want| mode_of(w) == Mode::Approve || all && mode_of(w) == Mode::Enforce;
+    if desired.wants.iter().any(asks) {
+        approved = match store {
+            None => BTreeSet::new(),
+            Some(store) => approved_in(store, desired, &by_id, approving, asks).unwrap_or_else(|e| {
+                warn(&format!("approvals cannot be read: {e}"));
+                BTreeSet::new()
+            }),
+        };
+    }
+    let (pass, wait): (Vec<Want>, Vec<Want>) =
+        std::mem::take(&mut desired.wants).into_iter().partition(|w| {
+            mode_of(w) == Mode::Enforce || mode_of(w) == Mode::Approve && approved.contains(&w.verdict)
+        });
+    desired.held.extend(wait.iter().map(|w| match mode_of(w) {
+        Mode::Approve => held(w, "it waits for approval (`sidetap mitigation approvals`)"),
+        _ => held(w, "its rule only tries it out (mode: dry-run)"),
+    }));
+    let unapproved = pass.iter().map(|w| &w.verdict).filter(|v| !approved.contains(*v)).cloned();
+    let unapproved: BTreeSet<String> = if all { unapproved.collect() } else { BTreeSet::new() };
+    desired.waiting = approving.connectors.iter().map(|c| (c.clone(), unapproved.clone())).collect();
+    desired.wants = pass;
+}
+
+/// How approvals are asked for.
+pub(crate) struct Approving {
+    /// Whether they are.
+    pub(crate) ask: bool,
+    /// The wall clock.
+    pub(crate) now: Ts,
+    /// For how long they wait, and hold.
+    pub(crate) expiry_s: u64,
+    /// Connectors that are told nothing without one.
+    pub(crate) connectors: Vec<String>,
+}
+
+impl Approving {
+    /// As configured, now.
+    pub(crate) fn of(config: &Config, ask: bool) -> Self {
+        let policy = &config.policy;
+        Approving {
+            ask,
+            now: clock::now(),
+            expiry_s: policy.approval_expiry,
+            connectors: policy.approve.clone(),
+        }
+    }
+}
+
+/// Verdicts that somebody approved and whose approval still holds; the others that need one are asked for.
+fn approved_in(
+    store: &mut Store,
+    desired: &Desired,
+    by_id: &BTreeMap<&str, &VerdictRow>,
+    approving: &Approving,
+    asks: impl Fn(&Want) -> bool,
+) -> Result<BTreeSet<String>, sidetap_store::StoreError> {
+    let holds = |a: &Approval| a.state == "approved" && a.expires_at > approving.now;
+    let approved: BTreeSet<String> =
+        store.approvals(approving.now)?.into_iter().filter(holds).map(|a| a.verdict).collect();
+    if approving.ask {
+        let missing = desired.wants.iter().filter(|w| asks(w) && !approved.contains(&w.verdict));
+        let asked: Vec<Approval> =
+            missing.filter_map(|w| Some(approval(w, by_id.get(w.verdict.as_str())?, approving))).collect();
+        let added = store.ask(&asked)?;
+        if added > 0 {
+            let detail = json!({ "asked": added });
+            store.note("policy", "mitigation.ask", detail, approving.now)?;
+        }
+    }
+    Ok(approved)
+}
+
+fn approval(want: &Want, v: &VerdictRow, approving: &Approving) -> Approval {
+    let wait = i64::try_from(approving.expiry_s).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
+    Approval {
+        id: 0,
+        at: approving.now,
+        expires_at: approving.now.plus(wait),
+        verdict: want.verdict.clone(),
+        subject: want.subject.clone(),
+        response: want.response.name().to_owned(),
+        policy: v.policy.clone().unwrap_or_default(),
+        campaign: v.campaign.clone(),
+        reason: v.reasons.first().map(|r| r.observed.clone()).unwrap_or_default(),
+        state: "pending".to_owned(),
+        decided_at: None,
+        decided_by: None,
+    }
+}
+
+fn held(want: &Want, why: &str) -> Held {
+    Held { verdict: want.verdict.clone(), subject: want.subject.value.clone(), why: why.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(id: &str, mode: Option<Mode>) -> VerdictRow {
+        let mut v = crate::report::fixture::run().verdicts.into_iter().next().unwrap();
+        v.id = id.to_owned();
+        v.measures =
+            mode.map(|mode| Box::new(sidetap_model::Measures { mode: Some(mode), ..Default::default() }));
+        v
+    }
+
+    fn desired_of(verdicts: &[VerdictRow]) -> Desired {
+        let options = sidetap_mitigation::DesiredOptions {
+            now: verdicts[0].detected_at,
+            max_age_s: 3600,
+            ..Default::default()
+        };
+        sidetap_mitigation::desired(verdicts, &options)
+    }
+
+    fn ids(d: &Desired) -> Vec<&str> {
+        d.wants.iter().map(|w| w.verdict.as_str()).collect()
+    }
+
+    #[test]
+    fn rules_wait_for_approval_or_only_try_and_the_switch_holds_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&dir.path().join("s.db")).unwrap();
+        let switch = dir.path().join("stop");
+        let verdicts = [
+            verdict("free", None),
+            verdict("asks", Some(Mode::Approve)),
+            verdict("tries", Some(Mode::DryRun)),
+        ];
+        let now = Ts::from_parts(2_000_000_000, 0);
+        let approving = |ask, now| Approving { ask, now, expiry_s: 3600, connectors: Vec::new() };
+        let go = |store: &mut Store, ask, now| {
+            let mut d = desired_of(&verdicts);
+            hold(&mut d, &verdicts, Some(&switch), Some(store), &approving(ask, now));
+            d
+        };
+        let d = go(&mut store, false, now);
+        assert_eq!(ids(&d), ["free"]);
+        assert!(d.held.iter().any(|h| h.verdict == "tries" && h.why.contains("dry-run")));
+        assert!(store.approvals(now).unwrap().is_empty(), "a dry run asks nobody");
+        go(&mut store, true, now);
+        go(&mut store, true, now);
+        let asked = store.approvals(now).unwrap();
+        assert_eq!((asked.len(), asked[0].verdict.as_str(), asked[0].state.as_str()), (1, "asks", "pending"));
+        let later = now.plus(7_200 * 1_000_000_000);
+        assert_eq!(store.approvals(later).unwrap()[0].state, "expired");
+        store.decide(&sidetap_store::Which::Verdict("asks".into()), true, "ada", now).unwrap();
+        let mut both = go(&mut store, true, now);
+        both.wants.sort_by(|a, b| a.verdict.cmp(&b.verdict));
+        assert_eq!(ids(&both), ["asks", "free"]);
+        assert_eq!(ids(&go(&mut store, false, later)), ["free"], "a yes does not hold for ever");
+        stop(&switch, "wrong campaign").unwrap();
+        let d = go(&mut store, true, now);
+        assert!(
+            d.wants.is_empty() && d.held.iter().all(|h| h.why == "the kill switch is on: wrong campaign")
+        );
+        assert!(resume(&switch).unwrap() && !resume(&switch).unwrap());
+        assert_eq!(go(&mut store, true, now).wants.len(), 2);
+        let mut careful = desired_of(&verdicts);
+        let edge = Approving { connectors: vec!["edge".into()], ..approving(true, now) };
+        hold(&mut careful, &verdicts, None, Some(&mut store), &edge);
+        let waiting: Vec<&String> = careful.waiting["edge"].iter().collect();
+        assert_eq!(waiting, ["free"], "what is approved may go, all else waits at this connector");
+        assert_eq!(careful.wants.len(), 2, "and goes to others");
+        let actions: Vec<String> = store.audit(10, 0).unwrap().into_iter().map(|r| r.action).collect();
+        assert!(actions.contains(&"mitigation.approve".to_owned()), "{actions:?}");
+    }
+}

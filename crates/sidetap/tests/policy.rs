@@ -1,0 +1,131 @@
+//! `sidetap policy` and what holds pushes, with the real binary over the sample: simulation, suggestions, approval, kill switch, undo.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
+
+mod common;
+
+use std::sync::LazyLock;
+
+use common::{HELLO, Place, capture, lines, sample};
+use serde_json::Value;
+
+/// One run over the sample for all tests: a run directory `out` and a store `s.db`.
+fn replayed() -> &'static Place {
+    static RUN: LazyLock<Place> = LazyLock::new(|| {
+        let place = Place::new();
+        let sample = sample();
+        let args = ["replay", &sample, "--out", "out", "--exchanges", "--store", "s.db", "--hash-key", "key"];
+        place.run(&args).is(0);
+        place
+    });
+    &RUN
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+/// Sums of the device that knows all a policy can say: malicious stopped, malicious in all, good hit.
+fn everything(report: &Value) -> (u64, u64, u64) {
+    let device = report["devices"].as_array().unwrap().last().unwrap();
+    let n = |path: &str| device.pointer(path).unwrap().as_u64().unwrap();
+    (n("/malicious/known_before"), n("/malicious/requests"), n("/good/stopped") + n("/good/slowed"))
+}
+
+#[test]
+fn a_simulation_counts_whom_policy_would_have_hit() {
+    let place = replayed();
+    let directory = json(&place.run(&["policy", "simulate", "--run", "out", "--json"]).is(0).stdout);
+    let (hit, of, good) = everything(&directory);
+    assert!(of > 100 && hit * 10 > of * 8, "{hit} of {of}");
+    assert_eq!(good, 0);
+    let store = json(&place.run(&["policy", "simulate", "--store", "s.db", "--json"]).is(0).stdout);
+    assert_eq!(everything(&store), (hit, of, good), "a store remembers all requests");
+    place.write("hello.pcap", &capture(&[HELLO]));
+    let args = ["policy", "simulate", "--capture", "hello.pcap", "--json", "--hash-key", "key"];
+    let hello = json(&place.run(&args).is(0).stdout);
+    assert_eq!(hello.pointer("/devices/0/good/requests").unwrap().as_u64(), Some(1), "{hello}");
+
+    place.write("none.yaml", b"version: 1\nrules:\n  - id: nothing\n    when: 'true'\n    response: none\n");
+    let with = ["policy", "simulate", "none.yaml", "--run", "out", "--json", "--decisions", "d.ndjson"];
+    let other = json(&place.run(&with).is(0).stdout);
+    assert_eq!(everything(&other), (0, of, 0));
+    let present = other["present"].as_array().unwrap().last().unwrap();
+    assert_eq!(
+        present.pointer("/malicious/known_before").unwrap().as_u64(),
+        Some(hit),
+        "beside the present policy"
+    );
+    assert!(lines(&place.path("d.ndjson")).is_empty());
+    place.run(&["policy", "show", "gift-cards"]).is(0);
+    assert!(place.run(&["policy", "show", "giftcards"]).is(2).stderr.contains("gift-cards"));
+}
+
+#[test]
+fn suggestions_separate_campaigns_and_are_a_pack() {
+    let place = replayed();
+    let found = place.run(&["policy", "suggest", "--run", "out", "--json", "--out", "s.yaml"]).is(0).stdout;
+    let found = json(&found);
+    let found = found.as_array().unwrap();
+    assert!(!found.is_empty());
+    for s in found {
+        assert_eq!(s.pointer("/measured/honest_requests").unwrap().as_u64(), Some(0), "{s}");
+        assert!(s.pointer("/measured/campaign_requests").unwrap().as_u64().unwrap() > 0, "{s}");
+    }
+    place.run(&["policy", "check", "s.yaml"]).is(0);
+    let report = json(&place.run(&["policy", "simulate", "s.yaml", "--run", "out", "--json"]).is(0).stdout);
+    assert_eq!(everything(&report).2, 0);
+}
+
+/// Entries of the feed's list.
+fn listed(place: &Place) -> usize {
+    let list = std::fs::read(place.path("feed.json")).unwrap_or_else(|_| b"{\"entries\":[]}".to_vec());
+    serde_json::from_slice::<Value>(&list).unwrap()["entries"].as_array().unwrap().len()
+}
+
+#[test]
+fn pushes_wait_for_approval_stop_at_the_switch_and_are_taken_back() {
+    let place = &Place::new();
+    std::fs::copy(replayed().path("s.db"), place.path("s.db")).unwrap();
+    let config = "[store]\npath = \"s.db\"\n[policy]\npath = \"ask.yaml\"\n[mitigation]\nmax_age = \"90d\"\n[[mitigation.feed]]\npath = \"feed.json\"\n";
+    place.write("sidetap.toml", config.as_bytes());
+    let ask = "version: 1\nrules:\n  - id: ask\n    when: intent == \"malicious\"\n    response: block\n    ttl: 1h\n    mode: approve\n";
+    place.write("ask.yaml", ask.as_bytes());
+    let push = ["mitigation", "push", "--enforce", "--force"];
+    assert!(place.run(&push).is(0).stdout.contains("waits for approval"));
+    assert_eq!(listed(place), 0);
+    let waiting = place.run(&["mitigation", "approvals", "--format", "ndjson"]).is(0).stdout;
+    assert!(waiting.lines().count() > 0 && waiting.contains("\"policy\":\"ask\""), "{waiting}");
+    place.run(&["mitigation", "approve", "--policy", "ask"]).is(0);
+    place.run(&["mitigation", "approve", "--all"]).is(1);
+    place.run(&push).is(0);
+    let all = listed(place);
+    assert!(all > 0);
+    place.run(&["mitigation", "stop", "--reason", "wrong campaign"]).is(0);
+    assert_eq!(listed(place), 0, "everything comes off at once");
+    assert!(place.run(&push).is(0).stdout.contains("the kill switch is on: wrong campaign"));
+    assert_eq!(listed(place), 0);
+    place.run(&["mitigation", "resume"]).is(0);
+    place.run(&push).is(0);
+    assert_eq!(listed(place), all);
+    place.run(&["mitigation", "undo", "--last", "1h"]).is(0);
+    assert_eq!(listed(place), all, "a dry run changes nothing");
+    place.run(&["mitigation", "undo", "--policy", "ask", "--enforce"]).is(0);
+    assert_eq!(listed(place), 0);
+    place.run(&push).is(0);
+    assert_eq!(listed(place), 0, "what was taken back stays so");
+    place.run(&["mitigation", "redo"]).is(0);
+    place.run(&push).is(0);
+    assert_eq!(listed(place), all);
+    let audit = place.run(&["mitigation", "audit", "--format", "ndjson", "--limit", "100000"]).is(0).stdout;
+    for what in ["ask", "approve", "stop", "resume", "undo", "redo", "add"] {
+        assert!(audit.contains(&format!("\"action\":\"mitigation.{what}\"")), "{what}");
+    }
+
+    place.write("sidetap.toml", config.replace("[policy]\n", "[policy]\ndry_run = [\"feed\"]\n").as_bytes());
+    place.run(&["mitigation", "undo", "--enforce"]).is(0);
+    place.run(&["mitigation", "redo"]).is(0);
+    assert!(place.run(&push).is(0).stdout.contains("planned"), "this connector is only tried");
+    assert_eq!(listed(place), 0);
+    place.write("sidetap.toml", config.replace("[policy]\n", "[policy]\napprove = [\"fed\"]\n").as_bytes());
+    assert!(place.run(&push).is(1).stderr.contains("did you mean `feed`?"));
+}
