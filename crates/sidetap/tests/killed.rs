@@ -16,7 +16,8 @@ fn a_store_outlives_kills() {
     // The store is there before the first kill, with nothing in it.
     drop(sidetap_store::Store::open(&place.path("s.db")).unwrap());
     for n in 0..4 {
-        let mut command = place.command(&["replay", sample, "--hash-key", "key", "--store", "s.db", "--no-analysis"]);
+        let mut command =
+            place.command(&["replay", sample, "--hash-key", "key", "--store", "s.db", "--no-analysis"]);
         let mut killed = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(n * 150));
         killed.kill().unwrap();
