@@ -284,6 +284,15 @@ test("what policy asks for is pushed from a campaign, seen on the device, and un
   await page.getByText(/Sent to the devices/).waitFor();
   await go("/mitigation?tab=entries", "entries");
   assert.ok((await ask("/mitigation/entries?limit=1")).total > 100);
+  // By the same links that the lists offer.
+  for (const [path, least] of [["/mitigation/entries?format=csv", 100], ["/hosts?format=ndjson", 9], ["/approvals?format=csv", 0], ["/allow?format=csv", 0]]) {
+    const { status, lines } = await page.evaluate(async (path) => {
+      const answer = await fetch(`/api/v1${path}`);
+      return { status: answer.status, lines: (await answer.text()).trim().split("\n").length };
+    }, path);
+    assert.equal(status, 200, path);
+    assert.ok(lines >= least, path);
+  }
   await go("/mitigation", "mitigation");
   await page.getByRole("button", { name: "Undo…" }).click();
   await page.getByLabel("What").selectOption("all");

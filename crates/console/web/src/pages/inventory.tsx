@@ -65,7 +65,6 @@ function Hosts() {
       <List<HostItem>
         path="/hosts"
         caption="Hosts"
-        exports={false}
         columns={hostColumns}
         rowId={(row) => row.host}
         sort="-risk"

@@ -224,8 +224,8 @@ const entryColumns: Column<Entry>[] = [
   { id: "response", name: "Response", cell: (row) => words(row.response) },
   { id: "policy", name: "Policy", cell: (row) => <T>{row.policy}</T> },
   { id: "state", name: "State", cell: (row) => <Word id={row.state} /> },
-  { id: "since", name: "Since", cell: (row) => <Time at={row.since} /> },
-  { id: "expires", name: "Lets go", cell: (row) => <Time at={row.expires_at} /> },
+  { id: "since", name: "Since", sort: "-since", cell: (row) => <Time at={row.since} /> },
+  { id: "expires", name: "Lets go", sort: "expires_at", cell: (row) => <Time at={row.expires_at} /> },
 ];
 
 function Entries() {
@@ -234,7 +234,6 @@ function Entries() {
       <List<Entry>
         path="/mitigation/entries"
         caption="Entries on devices"
-        exports={false}
         columns={entryColumns}
         rowId={(row) => `${row.device} ${row.subject} ${row.response}`}
         sort="-since"

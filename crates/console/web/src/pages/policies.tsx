@@ -148,7 +148,7 @@ const approvalColumns = (decide: (row: Approval, yes: boolean) => void, busy: bo
     ),
   },
   { id: "connector", name: "Device", cell: (row) => <T>{row.connector}</T> },
-  { id: "at", name: "Asked", cell: (row) => <Time at={row.at} /> },
+  { id: "at", name: "Asked", sort: "-at", cell: (row) => <Time at={row.at} /> },
   { id: "expires", name: "Expires", cell: (row) => <Time at={row.expires_at} /> },
   {
     id: "decide",
@@ -184,7 +184,6 @@ function Approvals() {
       <List<Approval>
         path="/approvals"
         caption="Approvals"
-        exports={false}
         columns={approvalColumns((row, yes) => decide.mutate({ row, yes }), decide.isPending)}
         rowId={(row) => row.id}
         sort="-at"
@@ -226,7 +225,6 @@ function Allow() {
         <List<AllowItem>
           path="/allow"
           caption="Allow list"
-          exports={false}
           columns={allowColumns((row) => remove.mutate(row))}
           rowId={(row) => row.id}
           sort=""

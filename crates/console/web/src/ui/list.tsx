@@ -51,8 +51,6 @@ export interface ListProps<T> {
   /** Put before names in the address, where a page has two lists. */
   prefix?: string;
   size?: number;
-  /** Whether the API gives this list as a file. */
-  exports?: boolean;
   bulk?: (ids: string[], clear: () => void) => ReactNode;
   tools?: ReactNode;
 }
@@ -178,16 +176,12 @@ export function List<T>(props: ListProps<T>) {
         <div className="end">
           {props.tools}
           {columns.length > 4 ? <Columns columns={columns} visible={visible} set={setVisible} /> : null}
-          {props.exports === false ? null : (
-            <>
               <a className="btn" href={apiUrl(path, { ...params, format: "csv" })} download title="All rows of this list, as CSV">
                 <Icon name="download" /> CSV
               </a>
               <a className="btn" href={apiUrl(path, { ...params, format: "ndjson" })} download title="All rows of this list, one JSON object a line">
                 NDJSON
               </a>
-            </>
-          )}
         </div>
       </div>
       )}
