@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Result;
 use serde_json::{Value, json};
 use sidetap_bots::{Pack, account_name};
-use sidetap_console::{Control, Done, Order, PolicySave, Refused, Undo};
+use sidetap_console::{Control, Decision, Done, Order, PolicySave, Refused, Undo};
 use sidetap_mitigation::{Mode, PushOptions, PushReport, Selector};
 use sidetap_model::rows::VerdictRow;
 use sidetap_model::{HashKey, Ts};
-use sidetap_policy::{AllowEntry, AllowKind, AllowList, FIELDS, PolicyError, PolicySet};
-use sidetap_store::Store;
+use sidetap_policy::{
+    AllowEntry, AllowKind, AllowList, FIELDS, PolicyError, PolicySet, SuggestOptions, suggested_pack,
+};
+use sidetap_store::{Approval, Store, Which};
 
 use super::gate::{self, Approving};
 use super::indicators;
@@ -195,8 +197,57 @@ impl Control for Commands {
         Ok(Value::Array(versions))
     }
 
-    fn approvals(&self, _: &Store, _: Option<&str>) -> Done {
-        Ok(json!([]))
+    fn approvals(&self, store: &Store, status: Option<&str>) -> Done {
+        let all = store.approvals(clock::now())?;
+        Ok(all.iter().filter(|a| status.is_none_or(|s| s == a.state)).map(approval).collect())
+    }
+
+    fn decide(&self, store: &mut Store, decision: &Decision) -> Done {
+        let now = clock::now();
+        let id = i64::try_from(decision.id).unwrap_or(i64::MAX);
+        let Some(known) = store.approvals(now)?.into_iter().find(|a| a.id == id) else {
+            return Err(Refused::NotFound("there is no such approval".to_owned()));
+        };
+        let decided = store.decide(&Which::Id(id), decision.approve, &decision.by, now)?;
+        match decided.first() {
+            Some(decided) => Ok(approval(decided)),
+            None => Err(Refused::Conflict(format!("it is {} already", known.state))),
+        }
+    }
+
+    fn suggestion(&self, store: &Store, campaign: &str) -> Done {
+        let run = store.load()?;
+        let Some(row) = run.campaigns.iter().find(|c| c.id == campaign) else {
+            return Err(Refused::NotFound("there is no such campaign".to_owned()));
+        };
+        let known = known_of(&run, "", Some(store.path()), self.config.policy.measured_span);
+        let Some(traffic) = known.traffic else {
+            return Err(Refused::NotAvailable("stored traffic to measure a condition on".to_owned()));
+        };
+        let found = self.rules(store)?.set().suggest(&traffic, row, &SuggestOptions::default());
+        let Some(best) = found.first() else {
+            return Err(Refused::NotAvailable(
+                "condition that tells this campaign from the honest traffic that was stored".to_owned(),
+            ));
+        };
+        let m = &best.measured;
+        let parts: Vec<String> =
+            best.subject.each_part().iter().map(|p| format!("{} {}", p.kind, p.value)).collect();
+        let more: Vec<String> = found
+            .iter()
+            .skip(1)
+            .map(|s| format!("a further rule finds {} more of its requests", s.measured.campaign_requests))
+            .collect();
+        Ok(json!({
+            "policy": suggested_pack(&found, sidetap_model::Mode::Approve),
+            "condition": parts.join(" + "),
+            "precision": m.precision(),
+            "recall": m.recall(),
+            "malicious": { "hit": m.campaign_requests, "all": m.campaign_total },
+            "honest": { "hit": m.honest_requests, "all": m.honest_total },
+            "devices": [],
+            "notes": more,
+        }))
     }
 
     fn devices(&self) -> Done {
@@ -321,6 +372,17 @@ impl Commands {
     fn config_allow(&self) -> Result<Vec<AllowEntry>, Refused> {
         Ok(policies(&self.config).map_err(failed)?.hashed(&self.key).set().allow().entries().to_vec())
     }
+}
+
+/// An approval as the API has it.
+fn approval(a: &Approval) -> Value {
+    let action = if a.policy.is_empty() { String::new() } else { format!(" ({})", a.policy) };
+    json!({
+        "id": a.id, "at": a.at, "expires_at": a.expires_at, "status": a.state, "kind": "verdict",
+        "title": format!("{} {} {}{action}", a.response, a.subject.kind, a.subject.value), "connector": null,
+        "policy": a.policy, "verdict": a.verdict, "campaign": a.campaign, "subject": a.subject.value, "response": a.response,
+        "asked_by": "policy", "why": a.reason, "plan": {}, "decided_at": a.decided_at, "decided_by": a.decided_by, "note": null,
+    })
 }
 
 /// Whom people allowed on the console.
