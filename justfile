@@ -72,3 +72,7 @@ api *ARGS:
 # Kill a replay with enforcement again and again; is the store whole, do actions and audit agree with the device: TIMES
 kill-loop *ARGS:
     scripts/kill-loop.sh {{ARGS}}
+
+# Connectors against the devices that are installed: from a verdict to its effect, and 100,000 entries
+connectors *ARGS:
+    cargo nextest run -p sidetap-mitigation --run-ignored only --test-threads 1 --success-output immediate {{ARGS}}

@@ -4,6 +4,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::akamai::{AkamaiConfig, AkamaiConnector};
+use crate::alert::AlertConfig;
 use crate::apache::{ApacheConfig, ApacheConnector};
 use crate::aws::{AwsWafConfig, AwsWafConnector};
 use crate::bgp::{BgpConfig, BgpConnector};
@@ -39,6 +40,8 @@ macro_rules! connectors {
             pub allow: Vec<IpNet>,
             /// Where it is remembered what was pushed and taken back.
             pub state: Option<PathBuf>,
+            /// Who is told of what.
+            pub alerts: AlertConfig,
             $($(#[$doc])* pub $field: Vec<$config>,)*
         }
 
@@ -49,6 +52,7 @@ macro_rules! connectors {
                     max_adds: 10_000,
                     allow: Vec::new(),
                     state: None,
+                    alerts: AlertConfig::default(),
                     $($field: Vec::new(),)*
                 }
             }

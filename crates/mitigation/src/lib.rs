@@ -5,6 +5,7 @@
 //! entries that Sidetap owns are ever changed, and nothing is changed unless [`Mode::Enforce`] says so.
 
 pub mod akamai;
+pub mod alert;
 pub mod apache;
 pub mod aws;
 pub mod bgp;

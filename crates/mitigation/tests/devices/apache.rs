@@ -6,7 +6,7 @@ use sidetap_mitigation::Connector;
 use sidetap_mitigation::apache::ApacheConnector;
 use sidetap_policy::Response;
 
-use crate::rig::{Rig, acts, contract, entry, measure};
+use crate::rig::{Rig, acts, contract, entry, many, measure};
 use crate::support::{Process, application, free_port, get, loopback, tool, until, wall};
 
 struct Apache {
@@ -60,7 +60,7 @@ impl Apache {
             self.file(map).display(),
             self.to
         );
-        ApacheConnector::new(toml::from_str(&text).unwrap()).unwrap()
+        ApacheConnector::new(toml::from_str(&crate::rig::room(&text)).unwrap()).unwrap()
     }
 }
 
@@ -138,4 +138,11 @@ fn deceives_and_tags() {
 fn measure_effect() {
     let Some(apache) = Apache::start() else { return };
     measure(apache, 30);
+}
+
+#[test]
+#[ignore = "measures"]
+fn measure_a_hundred_thousand() {
+    let Some(device) = Apache::start() else { return };
+    many(device);
 }

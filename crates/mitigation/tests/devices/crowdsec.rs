@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use sidetap_mitigation::Connector;
 use sidetap_mitigation::crowdsec::CrowdsecConnector;
 
-use crate::rig::{Rig, acts, contract};
+use crate::rig::{Rig, acts, contract, many};
 use crate::support::{Process, free_port, tool, until};
 
 const PASSWORD: &str = "a-password-of-a-machine";
@@ -83,7 +83,7 @@ impl Crowdsec {
             self.port,
             self.file(password).display()
         );
-        CrowdsecConnector::new(toml::from_str(&text).unwrap()).unwrap()
+        CrowdsecConnector::new(toml::from_str(&crate::rig::room(&text)).unwrap()).unwrap()
     }
 }
 
@@ -142,4 +142,11 @@ fn keeps_the_contract() {
 fn acts_on_decisions() {
     let (Some(device), Some(_)) = (Crowdsec::start(), tool("curl")) else { return };
     acts(device);
+}
+
+#[test]
+#[ignore = "measures"]
+fn measure_a_hundred_thousand() {
+    let Some(device) = Crowdsec::start() else { return };
+    many(device);
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use sidetap_mitigation::Connector;
 use sidetap_mitigation::envoy::EnvoyConnector;
 
-use crate::rig::{Rig, acts, contract, measure};
+use crate::rig::{Rig, acts, contract, many, measure};
 use crate::support::{Process, application, free_port, get, loopback, tool, until};
 
 struct Envoy {
@@ -67,7 +67,7 @@ impl Rig for Envoy {
             self.file("memory.json").display(),
             self.to
         );
-        Box::new(EnvoyConnector::new(toml::from_str(&text).unwrap()).unwrap())
+        Box::new(EnvoyConnector::new(toml::from_str(&crate::rig::room(&text)).unwrap()).unwrap())
     }
 
     fn request(&self, from: &str) -> u16 {
@@ -104,4 +104,11 @@ fn acts_on_requests() {
 fn measure_effect() {
     let Some(envoy) = Envoy::start() else { return };
     measure(envoy, 30);
+}
+
+#[test]
+#[ignore = "measures"]
+fn measure_a_hundred_thousand() {
+    let Some(device) = Envoy::start() else { return };
+    many(device);
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use sidetap_mitigation::Connector;
 use sidetap_mitigation::ipset::IpsetConnector;
 
-use crate::rig::{Rig, acts, contract, measure};
+use crate::rig::{Rig, acts, contract, many, measure};
 use crate::support::{fickle, skip, tool};
 
 /// A gateway in a namespace of its own, with the addresses of the clients on the other end of a cable.
@@ -68,7 +68,7 @@ impl Ipset {
             [self.ip.to_str().unwrap(), "netns", "exec", &self.gateway, "ipset"].map(str::to_owned).into();
         let command = fickle(&base, "restore", &self.dir.path().join("fail"), &self.dir.path().join("gone"));
         let text = format!("command = {command:?}\nset = \"{set}\"\ncapacity = 100\n");
-        IpsetConnector::new(toml::from_str(&text).unwrap()).unwrap()
+        IpsetConnector::new(toml::from_str(&crate::rig::room(&text)).unwrap()).unwrap()
     }
 }
 
@@ -134,4 +134,11 @@ fn acts_on_packets() {
 fn measure_effect() {
     let Some(device) = Ipset::start() else { return };
     measure(device, 30);
+}
+
+#[test]
+#[ignore = "measures"]
+fn measure_a_hundred_thousand() {
+    let Some(device) = Ipset::start() else { return };
+    many(device);
 }

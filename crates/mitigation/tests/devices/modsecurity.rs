@@ -2,7 +2,7 @@ use sidetap_mitigation::Connector;
 use sidetap_mitigation::modsecurity::ModsecurityConnector;
 
 use crate::nginx::Nginx;
-use crate::rig::{Rig, acts, contract, measure};
+use crate::rig::{Rig, acts, contract, many, measure};
 use crate::support::{get, skip};
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_http_modsecurity_module.so";
@@ -37,7 +37,7 @@ impl Modsecurity {
             self.0.command(&["-s", "reload"]),
             self.0.to,
         );
-        ModsecurityConnector::new(toml::from_str(&text).unwrap()).unwrap()
+        ModsecurityConnector::new(toml::from_str(&crate::rig::room(&text)).unwrap()).unwrap()
     }
 }
 
@@ -110,4 +110,11 @@ fn a_line_that_is_no_address_is_told_and_nothing_is_written() {
 fn measure_effect() {
     let Some(device) = Modsecurity::start() else { return };
     measure(device, 10);
+}
+
+#[test]
+#[ignore = "measures"]
+fn measure_a_hundred_thousand() {
+    let Some(device) = Modsecurity::start() else { return };
+    many(device);
 }

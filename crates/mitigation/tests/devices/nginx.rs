@@ -6,7 +6,7 @@ use sidetap_mitigation::Connector;
 use sidetap_mitigation::nginx::NginxConnector;
 use sidetap_policy::Response;
 
-use crate::rig::{ATTACKER, Rig, acts, contract, entry, measure};
+use crate::rig::{ATTACKER, Rig, acts, contract, entry, many, measure};
 use crate::support::{
     Process, application, desired, fickle, free_port, get, loopback, tool, until, verdict, wall,
 };
@@ -87,7 +87,7 @@ impl Nginx {
             self.command(&["-s", "reload"]),
             self.to,
         );
-        NginxConnector::new(toml::from_str(&text).unwrap()).unwrap()
+        NginxConnector::new(toml::from_str(&crate::rig::room(&text)).unwrap()).unwrap()
     }
 }
 
@@ -183,6 +183,66 @@ fn slows_deceives_and_tags_and_keeps_the_allow_list() {
     assert!(calm.iter().all(|s| *s == 200), "others are not slowed: {calm:?}");
 }
 
+/// What `sidetap replay` says of these heads, read from a capture of them.
+const AGENT: &str = "a1-2223ba5f97f4b8df";
+const HEAD: &str = "s2-95aa53b6a5dc0e3c";
+
+/// One request as it was in that capture, but for where it goes; with one field more where it is asked for.
+fn head_of(to: SocketAddr, from: &str, more: &str) -> u16 {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(to).unwrap();
+    let request = format!(
+        "GET /a HTTP/1.1\r\nHost: 127.0.0.1:18999\r\nUser-Agent: python-requests/2.32\r\nAccept: */*\r\nAccept-Language: de\r\n\
+         X-Odd: 1\r\n{more}X-Forwarded-For: {from}\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut buffer = [0; 4096];
+    let n = stream.read(&mut buffer).unwrap();
+    String::from_utf8_lossy(&buffer[..n]).split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn fingerprints_are_computed_at_the_door() {
+    const MODULE: &str = "/usr/lib/nginx/modules/ngx_http_js_module.so";
+    if !Path::new(MODULE).exists() {
+        crate::support::skip(&format!("{MODULE} is not installed"));
+        return;
+    }
+    let text = include_str!("../../../../docs/connectors/nginx-fingerprints.conf");
+    let text = text.replace("#set_real_ip_from 10.0.0.0/8", "set_real_ip_from 127.0.0.1");
+    let text = text.replace("#real_ip_header", "real_ip_header");
+    let script = include_str!("../../../../docs/connectors/sidetap.js");
+    let files = [("addresses.conf", ""), ("allow.conf", ""), ("keys.conf", ""), ("sidetap.js", script)];
+    let Some(nginx) = Nginx::with(&text, &files) else { return };
+    let text = format!(
+        "addresses = \"{}\"\nkeys = \"{}\"\naddress = \"forwarded\"\nmin_interval_s = 0\ntest = {:?}\nreload = {:?}\n",
+        nginx.file("addresses.conf").display(),
+        nginx.file("keys.conf").display(),
+        nginx.command(&["-t", "-q"]),
+        nginx.command(&["-s", "reload"]),
+    );
+    let mut connector = NginxConnector::new(toml::from_str(&text).unwrap()).unwrap();
+    let mut push = |wanted: &[sidetap_mitigation::Entry]| {
+        let plan =
+            sidetap_mitigation::plan(wanted, &connector.observe(wall()).unwrap(), &[], connector.sees());
+        connector.apply(&plan, wall()).unwrap();
+        assert_eq!(connector.observe(wall()).unwrap().entries.len(), wanted.len());
+    };
+    for key in [format!("203.0.113.9|{AGENT}"), format!("203.0.113.9|{HEAD}")] {
+        push(&[entry(&key, Response::Block)]);
+        until("he is refused", || head_of(nginx.to, "203.0.113.9", "") == 403);
+        until("old workers are gone", || nginx.workers() == 1);
+        assert_eq!(head_of(nginx.to, "203.0.113.10", ""), 200, "the same elsewhere");
+        assert_eq!(get(nginx.to, "203.0.113.9", &[("User-Agent", "Mozilla/5.0")]).0, 200, "his neighbour");
+        let long = format!("X-Long: {}\r\n", "x".repeat(5000));
+        assert_eq!(head_of(nginx.to, "203.0.113.9", &long), 200, "fails open");
+    }
+    push(&[entry(HEAD, Response::Block)]);
+    until("the head is refused wherever it comes from", || head_of(nginx.to, "198.51.100.1", "") == 403);
+    until("old workers are gone", || nginx.workers() == 1);
+    assert_eq!(head_of(nginx.to, "198.51.100.1", "X-More: 1\r\n"), 200, "another head");
+}
+
 #[test]
 fn a_canary_that_gets_through_is_a_failure() {
     let Some(nginx) = Nginx::start() else { return };
@@ -208,4 +268,11 @@ fn a_canary_that_gets_through_is_a_failure() {
 fn measure_effect() {
     let Some(nginx) = Nginx::start() else { return };
     measure(nginx, 30);
+}
+
+#[test]
+#[ignore = "measures"]
+fn measure_a_hundred_thousand() {
+    let Some(device) = Nginx::start() else { return };
+    many(device);
 }

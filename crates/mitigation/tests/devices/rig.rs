@@ -1,5 +1,6 @@
 //! What is tested of every device alike.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sidetap_mitigation::suite::{self, Device};
@@ -100,6 +101,21 @@ impl<R: Rig> Device for UnderTest<R> {
             self.later += seconds;
         }
     }
+}
+
+/// Room that connectors are given.
+static ROOM: AtomicUsize = AtomicUsize::new(100);
+
+/// A configuration with the room that the test wants.
+pub(crate) fn room(text: &str) -> String {
+    text.replace("capacity = 100\n", &format!("capacity = {}\n", ROOM.load(Ordering::SeqCst)))
+}
+
+/// Prints what a hundred thousand entries, or as many as the device is meant for, take.
+pub(crate) fn many<R: Rig>(rig: R) {
+    ROOM.store(100_000, Ordering::SeqCst);
+    crate::support::measure(rig.connector().as_mut());
+    ROOM.store(100, Ordering::SeqCst);
 }
 
 /// An entry of this key.

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::json;
+use sidetap_mitigation::alert::Alerter;
+use sidetap_mitigation::feed::system_clock;
 use sidetap_mitigation::{Enforcer, Mode, PushOptions, PushReport};
 use sidetap_model::rows::{RunData, Summary, VerdictRow};
 use sidetap_model::{HashKey, Ts};
@@ -50,6 +52,7 @@ pub(super) struct Acting {
     policies: Policies,
     store: Option<(Store, PathBuf, String)>,
     enforcer: Option<Enforcer>,
+    alerter: Option<Alerter>,
     mode: Mode,
     verdicts: BTreeMap<String, VerdictRow>,
     known: Known,
@@ -64,7 +67,7 @@ const LOOK: Duration = Duration::from_secs(300);
 impl Actors {
     /// Makes ready, without a thread: rights can be given up after it.
     pub(super) fn ready(global: &GlobalArgs, config: &Config, plan: &Plan, args: &ActArgs) -> Result<Self> {
-        if config.mitigation.is_empty() {
+        if config.mitigation.is_empty() && config.mitigation.alerts.sink.is_empty() {
             let key = &plan.options.hash_key;
             let (store, begun) = (plan.store.as_deref(), Ts(args.begun));
             let acting = Acting::new(config, store, key, begun, &args.interfaces, args.enforce)?;
@@ -126,6 +129,7 @@ impl Acting {
             policies: policies(&config)?.hashed(key),
             store,
             enforcer: (!enforcer.connectors().is_empty()).then_some(enforcer),
+            alerter: Alerter::start(&config.mitigation.alerts, system_clock())?,
             mode: if enforce { Mode::Enforce } else { Mode::DryRun },
             verdicts: BTreeMap::new(),
             known: Known::default(),
@@ -155,10 +159,16 @@ impl Acting {
                     self.look();
                     self.reread(false);
                 }
-                Err(RecvTimeoutError::Disconnected) => return self.lost,
+                Err(RecvTimeoutError::Disconnected) => return self.end(),
             }
             self.push();
         }
+    }
+
+    /// Gives what went wrong, once people have been told what is left.
+    fn end(mut self) -> Vec<String> {
+        self.lost.extend(self.alerter.take().map(Alerter::end).into_iter().flatten());
+        self.lost
     }
 
     /// Looks at what the store remembers, now and then.
@@ -234,6 +244,9 @@ impl Acting {
         {
             let line = format!("cannot keep verdicts in {}: {e}", path.display());
             self.lose(line);
+        }
+        if let Some(alerter) = &mut self.alerter {
+            alerter.hear(&changed);
         }
         for verdict in changed {
             if self.verdicts.len() < VERDICTS || self.verdicts.contains_key(&verdict.id) {

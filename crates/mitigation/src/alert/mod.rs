@@ -1,0 +1,140 @@
+//! Telling people: one alert for one campaign, within a budget a day, the rest in a digest.
+
+mod form;
+mod gather;
+mod sink;
+mod syslog;
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde::Deserialize;
+use sidetap_model::rows::VerdictRow;
+
+use crate::config::ConfigError;
+use crate::feed::WallClock;
+
+pub use gather::{Alert, Gather, Silence};
+pub use sink::{Sink, SinkConfig, SinkKind};
+
+/// Batches of verdicts on their way to people.
+const QUEUE: usize = 64;
+/// How often digests are looked at.
+const TICK: Duration = Duration::from_secs(10);
+/// How often an alert is tried again.
+const TRIES: usize = 3;
+
+/// `[mitigation.alerts]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AlertConfig {
+    /// Alerts a day at most, digests aside.
+    pub budget_per_day: u32,
+    /// Harm from which an alert is sent at once; what is below comes with the digest.
+    pub at_once_from: u8,
+    /// How often a digest is sent: `1h`; it says nothing where there is nothing.
+    pub digest: String,
+    /// What nobody wants to hear of.
+    pub silence: Vec<Silence>,
+    /// Who is told.
+    pub sink: Vec<SinkConfig>,
+}
+
+impl Default for AlertConfig {
+    fn default() -> Self {
+        AlertConfig {
+            budget_per_day: 50,
+            at_once_from: 70,
+            digest: "1h".to_owned(),
+            silence: Vec::new(),
+            sink: Vec::new(),
+        }
+    }
+}
+
+/// A thread that tells people. What does not fit into its queue is counted and comes with no alert of its own.
+pub struct Alerter {
+    sender: SyncSender<Vec<VerdictRow>>,
+    thread: JoinHandle<Vec<String>>,
+    shed: u64,
+}
+
+impl Alerter {
+    /// Starts it; nothing where nobody is to be told.
+    pub fn start(config: &AlertConfig, clock: WallClock) -> Result<Option<Self>, ConfigError> {
+        if config.sink.is_empty() {
+            return Ok(None);
+        }
+        let sinks = config.sink.iter().map(|s| Sink::new(s.clone())).collect::<Result<Vec<_>, _>>()?;
+        let gather = Gather::new(config)?;
+        let (sender, receiver) = sync_channel(QUEUE);
+        let thread = std::thread::Builder::new()
+            .name("sidetap-alerts".into())
+            .spawn(move || run(&receiver, gather, &sinks, &clock))
+            .map_err(|e| ConfigError::Value(format!("alerts: {e}")))?;
+        Ok(Some(Alerter { sender, thread, shed: 0 }))
+    }
+
+    /// Hands verdicts over, as policy decided them; never waits.
+    pub fn hear(&mut self, verdicts: &[VerdictRow]) {
+        if let Err(TrySendError::Full(_)) = self.sender.try_send(verdicts.to_vec()) {
+            self.shed += 1;
+        }
+    }
+
+    /// Sends what is left; gives what went wrong.
+    pub fn end(self) -> Vec<String> {
+        drop(self.sender);
+        let mut lost = self.thread.join().unwrap_or_else(|_| vec!["alerts ended early".to_owned()]);
+        if self.shed > 0 {
+            lost.push(format!("{} batches of verdicts came with no alert: too many at once", self.shed));
+        }
+        lost
+    }
+}
+
+fn run(
+    receiver: &Receiver<Vec<VerdictRow>>,
+    mut gather: Gather,
+    sinks: &[Sink],
+    clock: &Arc<dyn Fn() -> i64 + Send + Sync>,
+) -> Vec<String> {
+    let mut lost = Vec::new();
+    loop {
+        let (verdicts, last) = match receiver.recv_timeout(TICK) {
+            Ok(verdicts) => (verdicts, false),
+            Err(RecvTimeoutError::Timeout) => (Vec::new(), false),
+            Err(RecvTimeoutError::Disconnected) => (Vec::new(), true),
+        };
+        let now = clock();
+        let mut alerts = gather.hear(&verdicts, now);
+        alerts.extend(gather.digest(now, last));
+        for alert in &alerts {
+            for sink in sinks {
+                if let Some(why) = tell(sink, alert, now)
+                    && lost.len() < 20
+                    && !lost.contains(&why)
+                {
+                    tracing::warn!(alerts = sink.name(), error = %why, "not told");
+                    lost.push(why);
+                }
+            }
+        }
+        if last {
+            return lost;
+        }
+    }
+}
+
+fn tell(sink: &Sink, alert: &Alert, now: i64) -> Option<String> {
+    let mut why = None;
+    for _ in 0..TRIES {
+        match sink.send(alert, now) {
+            Ok(()) => return None,
+            Err(e) => why = Some(format!("alerts to {}: {e}", sink.name())),
+        }
+    }
+    why
+}

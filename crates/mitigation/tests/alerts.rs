@@ -1,0 +1,194 @@
+//! People are told: in groups, within a budget, by the real rsyslog and by stand-ins for services.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use sidetap_mitigation::alert::{Alert, AlertConfig, Alerter, Gather, Sink};
+use sidetap_model::SubjectKind;
+use sidetap_model::rows::VerdictRow;
+use support::{Process, free_port, serve, tool, until, verdict, wall};
+
+const SECRET: &str = "a-secret-of-the-service";
+/// Noon of a day.
+const NOON: i64 = 1_795_262_400;
+
+fn of(id: &str, ip: &str, campaign: Option<&str>, score: u8) -> VerdictRow {
+    let campaign = campaign.map(str::to_owned);
+    VerdictRow { campaign, score, ..verdict(id, SubjectKind::Ip, ip, "block", 600) }
+}
+
+fn gather(text: &str) -> Gather {
+    Gather::new(&toml::from_str::<AlertConfig>(text).unwrap()).unwrap()
+}
+
+#[test]
+fn a_campaign_is_one_alert_until_it_becomes_worse() {
+    let mut g = gather("");
+    let first =
+        g.hear(&[of("v1", "203.0.113.1", Some("c1"), 80), of("v2", "203.0.113.2", Some("c1"), 75)], NOON);
+    assert_eq!((first.len(), first[0].group.as_str(), first[0].members), (1, "c1", 2));
+    assert_eq!(first[0].subjects, ["203.0.113.1", "203.0.113.2"]);
+    assert!(g.hear(&[of("v3", "203.0.113.3", Some("c1"), 85)], NOON + 60).is_empty(), "told already");
+    let worse = g.hear(&[of("v4", "203.0.113.4", Some("c1"), 95)], NOON + 120);
+    assert_eq!((worse.len(), worse[0].members, worse[0].score), (1, 4, 95));
+    assert!(g.hear(&[of("v4", "203.0.113.4", Some("c1"), 95)], NOON + 86_000).is_empty());
+    assert_eq!(
+        g.hear(&[of("v4", "203.0.113.4", Some("c1"), 95)], NOON + 90_000).len(),
+        1,
+        "it goes on the next day"
+    );
+    assert_eq!(g.hear(&[of("v9", "203.0.113.9", None, 80)], NOON).len(), 1, "somebody alone is a group too");
+}
+
+#[test]
+fn what_is_over_the_budget_or_of_little_harm_comes_with_the_digest() {
+    let mut g = gather("budget_per_day = 2\ndigest = \"1h\"\n");
+    let many: Vec<VerdictRow> =
+        (0..5).map(|n| of(&format!("v{n}"), &format!("203.0.113.{n}"), None, 80)).collect();
+    assert_eq!(g.hear(&many, NOON).len(), 2);
+    assert!(g.hear(&[of("w", "203.0.113.99", None, 50)], NOON).is_empty());
+    assert_eq!(g.digest(NOON + 1_800, false), None);
+    let digest = g.digest(NOON + 3_600, false).unwrap();
+    assert_eq!((digest.text.lines().count(), digest.score), (4, 80), "{digest:?}");
+    assert_eq!(g.digest(NOON + 7_200, false), None, "nothing is said where there is nothing");
+    assert_eq!(g.hear(&[of("x", "198.51.100.1", None, 80)], NOON + 86_400).len(), 1, "a new day");
+    assert!(g.hear(&[of("y", "198.51.100.2", None, 50)], NOON + 86_400).is_empty());
+    assert!(g.digest(NOON + 86_401, true).is_some(), "at the end all is told");
+}
+
+#[test]
+fn silence_is_kept() {
+    let mut g = gather(&format!(
+        "[[silence]]\nclass = \"credential-stuffing\"\nuntil = {}\n[[silence]]\nsubject = \"203.0.113.7\"\n[[silence]]\n",
+        NOON + 100
+    ));
+    assert!(g.hear(&[of("v1", "203.0.113.1", None, 90)], NOON).is_empty());
+    assert_eq!(g.hear(&[of("v1", "203.0.113.1", None, 90)], NOON + 100).len(), 1, "until then only");
+    assert!(g.hear(&[of("v2", "203.0.113.7", None, 90)], NOON + 200).is_empty());
+    let mut quiet = of("v3", "203.0.113.8", None, 90);
+    quiet.response = "none".into();
+    assert!(g.hear(&[quiet], NOON + 200).is_empty(), "policy does nothing about it");
+}
+
+fn sample() -> Alert {
+    let mut alert = gather("").hear(&[of("v1", "203.0.113.1", Some("c \"1\"]"), 95)], NOON).remove(0);
+    alert.text.push_str("<script> & {noformat} \"quoted\"\nsecond line\n");
+    alert
+}
+
+fn sink(dir: &tempfile::TempDir, text: &str) -> Sink {
+    std::fs::write(dir.path().join("secret"), SECRET).unwrap();
+    let secret = format!("{{ file = \"{}\" }}", dir.path().join("secret").display());
+    Sink::new(toml::from_str(&text.replace("SECRET", &secret)).unwrap()).unwrap()
+}
+
+/// Path, authorization, signature and body of a request.
+type Told = (String, String, String, Value);
+
+#[test]
+fn services_are_told_in_their_own_forms() {
+    let dir = tempfile::tempdir().unwrap();
+    let seen: Arc<Mutex<Vec<Told>>> = Arc::default();
+    let shared = Arc::clone(&seen);
+    let at = serve(move |r| {
+        let entry = (r.path.clone(), r.header("authorization"), r.header("sidetap-signature"), r.json());
+        shared.lock().unwrap().push(entry);
+        (201, "{}".into())
+    });
+    let alert = sample();
+    for rest in [
+        "kind = \"slack\"\n",
+        "kind = \"pagerduty\"\nsecret = SECRET\n",
+        "kind = \"jira\"\nsecret = SECRET\nuser = \"bot\"\nproject = \"SEC\"\n",
+        "kind = \"servicenow\"\nsecret = SECRET\nuser = \"bot\"\n",
+        "kind = \"webhook\"\nsecret = SECRET\n",
+    ] {
+        sink(&dir, &format!("name = \"a\"\nurl = \"http://{at}\"\n{rest}")).send(&alert, wall()).unwrap();
+    }
+    let seen = seen.lock().unwrap();
+    let paths: Vec<&str> = seen.iter().map(|s| s.0.as_str()).collect();
+    assert_eq!(paths, ["/", "/v2/enqueue", "/rest/api/2/issue", "/api/now/table/incident", "/"]);
+    let [slack, pagerduty, jira, servicenow, webhook] = seen.as_slice() else { unreachable!() };
+    assert!(slack.3["blocks"][1]["text"]["text"].as_str().unwrap().contains("&lt;script&gt; &amp;"));
+    let event = &pagerduty.3;
+    assert_eq!(
+        (event["routing_key"].as_str(), event["event_action"].as_str()),
+        (Some(SECRET), Some("trigger"))
+    );
+    assert_eq!(
+        (event["payload"]["severity"].as_str(), event["dedup_key"].as_str()),
+        (Some("critical"), Some("sidetap-c \"1\"]"))
+    );
+    let fields = &jira.3["fields"];
+    assert_eq!(
+        (fields["project"]["key"].as_str(), fields["labels"][1].as_str()),
+        (Some("SEC"), Some("c-\"1\"]"))
+    );
+    assert!(jira.1.starts_with("Basic ") && servicenow.1 == jira.1);
+    assert_eq!(
+        (servicenow.3["urgency"].as_str(), servicenow.3["correlation_id"].as_str()),
+        (Some("1"), Some("sidetap-c \"1\"]"))
+    );
+    assert!(webhook.2.starts_with("v1=") && webhook.3["group"] == "c \"1\"]");
+}
+
+#[test]
+fn rsyslog_reads_what_is_sent_to_it() {
+    let Some(program) = tool("rsyslogd") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (at, port) = (dir.path().display().to_string(), free_port());
+    let conf = format!(
+        "module(load=\"imtcp\")\nmodule(load=\"imudp\")\ntemplate(name=\"j\" type=\"string\" \
+         string=\"%pri%|%app-name%|%msgid%|%structured-data%|%msg%\\n\")\nruleset(name=\"r\") {{ action(type=\"omfile\" file=\"{at}/out\" template=\"j\") }}\n\
+         input(type=\"imtcp\" address=\"127.0.0.1\" port=\"{port}\" ruleset=\"r\")\ninput(type=\"imudp\" address=\"127.0.0.1\" port=\"{port}\" ruleset=\"r\")\n"
+    );
+    std::fs::write(dir.path().join("conf"), conf).unwrap();
+    let mut command = Command::new(program);
+    command.args(["-n", "-f", &format!("{at}/conf"), "-i", &format!("{at}/pid")]);
+    let _rsyslog = Process::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+    until("rsyslog listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    for scheme in ["tcp", "udp"] {
+        let text = format!(
+            "name = \"siem\"\nkind = \"syslog\"\nurl = \"{scheme}://127.0.0.1:{port}\"\nhost = \"sensor1\"\n"
+        );
+        sink(&dir, &text).send(&sample(), wall()).unwrap();
+    }
+    let out = dir.path().join("out");
+    until("both are there", || std::fs::read_to_string(&out).unwrap_or_default().lines().count() == 2);
+    for line in std::fs::read_to_string(&out).unwrap().lines() {
+        assert!(
+            line.starts_with(
+                "130|sidetap|alert|[sidetap@32473 group=\"c \\\"1\\\"\\]\" class=\"credential-stuffing\""
+            ),
+            "{line}"
+        );
+        assert!(line.contains("second line") && line.contains("credential-stuffing: 1 client"), "{line}");
+    }
+}
+
+#[test]
+fn the_thread_tells_and_says_whom_it_could_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let heard: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let shared = Arc::clone(&heard);
+    let at = serve(move |r| {
+        shared.lock().unwrap().push(r.json());
+        (200, "{}".into())
+    });
+    std::fs::write(dir.path().join("secret"), SECRET).unwrap();
+    let text = format!(
+        "[[sink]]\nname = \"chat\"\nkind = \"slack\"\nurl = \"http://{at}/\"\n[[sink]]\nname = \"gone\"\nkind = \"slack\"\nurl = \"http://127.0.0.1:1/\"\n"
+    );
+    let config: AlertConfig = toml::from_str(&text).unwrap();
+    let mut alerter = Alerter::start(&config, Arc::new(wall)).unwrap().unwrap();
+    alerter.hear(&[of("v1", "203.0.113.1", Some("c1"), 90), of("v2", "203.0.113.2", None, 30)]);
+    let lost = alerter.end();
+    assert_eq!((heard.lock().unwrap().len(), lost.len()), (2, 1), "an alert and a digest; {lost:?}");
+    assert!(lost[0].starts_with("alerts to gone: cannot be reached"), "{lost:?}");
+    assert!(Alerter::start(&AlertConfig::default(), Arc::new(wall)).unwrap().is_none());
+}

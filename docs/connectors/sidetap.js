@@ -1,0 +1,122 @@
+// Fingerprints of a client, as Sidetap computes them (docs/fingerprints.md), for nginx with njs 0.5 and later:
+// `a1` of its agent, `s2` of its head. Whatever goes wrong here gives an empty text, and the request goes on.
+// Numbers of 64 bits are lists of four 16-bit limbs, the lowest first.
+
+const BASIS = [0x2325, 0x8422, 0x9ce4, 0xcbf2];
+const PRIME = [0x01b3, 0x0000, 0x0100, 0x0000];
+const GOLDEN = [0x7c15, 0x7f4a, 0x79b9, 0x9e37];
+const FIRST = [0x8ccd, 0xed55, 0xafd7, 0xff51];
+const SECOND = [0xec53, 0x1a85, 0xb9fe, 0xc4ce];
+
+function times(a, b) {
+    const out = [0, 0, 0, 0];
+    for (let i = 0; i < 4; i++) {
+        let carry = 0;
+        for (let j = 0; i + j < 4; j++) {
+            const sum = out[i + j] + a[i] * b[j] + carry;
+            out[i + j] = sum % 65536;
+            carry = Math.floor(sum / 65536);
+        }
+    }
+    return out;
+}
+
+function xor(a, b) {
+    return [a[0] ^ b[0], a[1] ^ b[1], a[2] ^ b[2], a[3] ^ b[3]];
+}
+
+// a >> n, for n from 17 to 47.
+function right(a, n) {
+    const limbs = Math.floor(n / 16), bits = n % 16;
+    const out = [0, 0, 0, 0];
+    for (let i = 0; i + limbs < 4; i++) {
+        const high = i + limbs + 1 < 4 ? a[i + limbs + 1] : 0;
+        out[i] = ((a[i + limbs] >> bits) | (high << (16 - bits))) & 0xffff;
+    }
+    return out;
+}
+
+function finish(h) {
+    h = xor(h, right(h, 33));
+    h = times(h, FIRST);
+    h = xor(h, right(h, 33));
+    h = times(h, SECOND);
+    return xor(h, right(h, 33));
+}
+
+function word(h, w) {
+    h = times(xor(h, w), GOLDEN);
+    return xor(h, right(h, 29));
+}
+
+// Bytes one by one, with a byte 0xff after them.
+function bytes(h, text) {
+    const all = Buffer.from(text);
+    for (let i = 0; i < all.length; i++) {
+        h = times(xor(h, [all[i], 0, 0, 0]), PRIME);
+    }
+    return times(xor(h, [0xff, 0, 0, 0]), PRIME);
+}
+
+// Bytes eight at a time, with their number.
+function text(h, value) {
+    const all = Buffer.from(value);
+    const whole = all.length - all.length % 8;
+    const limb = (at) => (at < all.length ? all[at] : 0) | (at + 1 < all.length ? all[at + 1] << 8 : 0);
+    for (let i = 0; i < whole; i += 8) {
+        h = word(h, [limb(i), limb(i + 2), limb(i + 4), limb(i + 6)]);
+    }
+    const last = [limb(whole), limb(whole + 2), limb(whole + 4), limb(whole + 6)];
+    last[3] ^= (all.length % 256) << 8;
+    return word(h, last);
+}
+
+function hex(h) {
+    return [3, 2, 1, 0].map((i) => ('000' + h[i].toString(16)).slice(-4)).join('');
+}
+
+// Fields that come and go by request, or that hops add.
+const LEFT_OUT = ['sec-fetch-user', 'referer', 'cookie', 'if-none-match', 'if-modified-since', 'if-match', 'if-range',
+    'content-length', 'transfer-encoding', 'authorization', 'expect', 'range', 'date', 'traceparent', 'tracestate',
+    'x-request-id', 'x-correlation-id', 'x-amzn-trace-id', 'x-b3-traceid', 'x-b3-spanid', 'x-forwarded-for', 'forwarded',
+    'x-real-ip', 'true-client-ip', 'cf-connecting-ip', 'x-forwarded-proto', 'x-forwarded-host', 'x-forwarded-port', 'via'];
+
+function open(compute) {
+    return function (r) {
+        try {
+            const fields = {};
+            let order = BASIS, size = 0;
+            r.rawHeadersIn.forEach((field) => {
+                const low = field[0].toLowerCase();
+                size += field[0].length + field[1].length;
+                fields[low] = field[1];
+                if (size <= 4096 && LEFT_OUT.indexOf(low) < 0) {
+                    order = text(order, field[0]);
+                }
+            });
+            // Longer ones cost time, and are nobody's fingerprint.
+            return size > 4096 ? '' : compute(fields, order);
+        } catch (e) {
+            return '';
+        }
+    };
+}
+
+function agent(fields) {
+    const h = bytes(bytes(BASIS, fields['user-agent'] || ''), fields['accept-language'] || '');
+    return 'a1-' + hex(finish(h));
+}
+
+function head(fields, order) {
+    let h = BASIS;
+    ['accept', 'accept-encoding', 'connection'].forEach((name) => {
+        h = text(h, fields[name] === undefined ? '-' : fields[name]);
+    });
+    h = word(h, finish(order));
+    const media = fields['content-type'] === undefined ? '-' : fields['content-type'];
+    const shape = finish(text(h, media.split(';')[0]));
+    // How a JSON body is spaced goes in too, and bodies are not read here: as if it were written without spaces.
+    return 's2-' + hex(finish(word(word(BASIS, shape), [0, 0, 0, 0])));
+}
+
+export default { agent: open(agent), head: open(head) };
