@@ -336,3 +336,29 @@ fn a_verdict_that_comes_again_unchanged_costs_nothing() {
     store.save_verdicts("live", &verdicts, at(701)).unwrap();
     assert_eq!(store.verdict_list(&wanted(1)).unwrap(), before);
 }
+
+#[test]
+fn a_store_keeps_to_its_bound() {
+    let (dir, mut store) = store();
+    let limits =
+        sidetap_store::Limits { limit_bytes: 3 << 20, evidence_bytes: 64 << 20, ..Default::default() };
+    store.set_limits(&limits).unwrap();
+    let size = |name: &str| std::fs::metadata(dir.path().join(name)).map_or(0, |m| m.len());
+    let evidence = |n: i64| sidetap_store::EvidenceRow {
+        id: format!("e-{n}"),
+        at: at(n),
+        exchange: json!({"url": "x".repeat(4_000)}),
+    };
+    let mut refused = 0;
+    for batch in 0..40 {
+        let rows: Vec<_> = (batch * 50..batch * 50 + 50).map(evidence).collect();
+        refused += u32::from(store.record_evidence(&rows, &limits.evidence()).is_err());
+        store.keep_limits(at(5_000)).unwrap();
+        store.checkpoint().unwrap();
+        assert!(size("s.db") <= limits.limit_bytes, "{} in batch {batch}", size("s.db"));
+    }
+    assert!(refused <= 1, "room is made before it is needed: {refused}");
+    assert!(store.counter("bound.evidence").unwrap() > 0);
+    let sizes = store.sizes().unwrap();
+    assert_eq!((sizes["verdicts"], sizes["findings"]), (20, 6), "what matters more stays");
+}

@@ -146,6 +146,8 @@ fn keep(
     evidence: Vec<Evidence>,
 ) -> Result<()> {
     let mut store = Store::open(file)?;
+    // Room is made before it is needed: a store that is full takes nothing in.
+    store.keep_limits(clock::now())?;
     match begun {
         None => store.save_run(run, clock::now())?,
         Some(_) => {

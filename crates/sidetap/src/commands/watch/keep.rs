@@ -65,6 +65,8 @@ impl Keeping {
         for input in &mut summary.inputs {
             input.last_ts = progress.now;
         }
+        // Room is made before it is needed: a store that is full takes nothing in.
+        self.store.keep_limits(clock::now())?;
         self.store.save_found(&run, clock::now())?;
         keep_documents(&mut self.store, &openapi)?;
         let rows: Vec<EvidenceRow> =
