@@ -29,6 +29,14 @@ hostile *ARGS:
 honest *ARGS:
     scripts/honest.sh {{ARGS}}
 
+# What each part of the judgement is worth, beside a model over features of the log; --capture and --truth for traffic of one's own
+ablation *ARGS:
+    scripts/ablation.sh {{ARGS}}
+
+# Memory that a million clients known at the same time take
+clients *ARGS:
+    scripts/clients.sh {{ARGS}}
+
 # Random input for the decoders, longer than the tests do it
 proptest CASES="20000":
     PROPTEST_CASES={{CASES}} cargo test --release --locked -p sidetap-wire -p sidetap-capture -p sidetap-sensitive

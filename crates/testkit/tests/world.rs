@@ -113,7 +113,7 @@ fn labels_cover_the_mission_and_agree_with_the_rows() {
 
 #[test]
 fn perf_captures_hold_the_exchanges_that_they_say() {
-    for profile in [Profile::Api, Profile::Small] {
+    for profile in [Profile::Api, Profile::Small, Profile::Crowd] {
         let options = PerfOptions { profile, bytes: 3_000_000, clients: 100, ..PerfOptions::default() };
         let mut out = PcapWriter::new(Vec::new(), LinkKind::Ethernet, PcapForm::Micros).unwrap();
         let truth = write_perf(&options, &mut out).unwrap();

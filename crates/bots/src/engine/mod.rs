@@ -94,8 +94,8 @@ impl Config {
 
     /// Makes the tables fit into so many bytes, about.
     pub fn set_memory(&mut self, bytes: u64) {
-        let clients = usize::try_from(bytes / 2048).unwrap_or(usize::MAX);
-        self.max_clients = clients.clamp(4096, 1 << 20);
+        let clients = usize::try_from(bytes / 1536).unwrap_or(usize::MAX);
+        self.max_clients = clients.clamp(4096, 1 << 21);
         self.max_endpoints = (clients / 16).clamp(1024, 16_384);
     }
 

@@ -63,11 +63,11 @@ pub(crate) struct Unit {
     pub(crate) minute: i64,
     pub(crate) in_minute: u32,
     pub(crate) peak: u32,
-    pub(crate) calls: SmallVec<[Call; 4]>,
+    pub(crate) calls: SmallVec<[Call; 1]>,
     pub(crate) calls_over: u32,
-    pub(crate) sessions: SmallVec<[Token; 2]>,
+    pub(crate) sessions: SmallVec<[Token; 1]>,
     pub(crate) sessions_over: u32,
-    pub(crate) timeline: SmallVec<[(i64, u32); 4]>,
+    pub(crate) timeline: SmallVec<[(i64, u32); 1]>,
     pub(crate) evidence: SmallVec<[ExchangeId; 3]>,
     pub(crate) judged: u32,
     /// Where it comes from and who it is.
@@ -306,7 +306,7 @@ impl Unit {
 
     /// Joins calls whose slots became one.
     pub(crate) fn resolve_slots(&mut self, resolve: impl Fn(u32) -> u32) {
-        let mut joined: SmallVec<[Call; 4]> = SmallVec::new();
+        let mut joined: SmallVec<[Call; 1]> = SmallVec::new();
         for mut call in self.calls.drain(..) {
             call.slot = resolve(call.slot);
             match joined.iter_mut().find(|c| c.slot == call.slot) {
@@ -325,7 +325,7 @@ pub(crate) struct Session {
     pub(crate) n: u32,
     pub(crate) first: Ts,
     pub(crate) last: Ts,
-    pub(crate) calls: SmallVec<[Call; 2]>,
+    pub(crate) calls: SmallVec<[Call; 1]>,
     pub(crate) calls_over: u32,
     pub(crate) units: SmallVec<[u64; 2]>,
     pub(crate) judged: u32,
@@ -363,9 +363,10 @@ pub(crate) struct Units {
 
 #[derive(Debug, Default)]
 struct Shard {
-    units: Map<u64, Unit>,
+    /// In boxes: tables of hashes are half empty at times.
+    units: Map<u64, Box<Unit>>,
     addresses: Map<u64, Address>,
-    sessions: Map<u64, Session>,
+    sessions: Map<u64, Box<Session>>,
 }
 
 /// Clients of one address kept apart by their agent; more share one record.
@@ -435,7 +436,7 @@ impl Units {
                 self.evicted_clients += shard.evict_units(cap);
             }
         }
-        let unit = shard.units.entry(key).or_insert_with(|| Unit::new(key, o));
+        let unit = shard.units.entry(key).or_insert_with(|| Box::new(Unit::new(key, o)));
         unit.shared |= proxy;
         Some(unit)
     }
@@ -447,15 +448,17 @@ impl Units {
         if shard.sessions.len() >= cap && !shard.sessions.contains_key(&token.hash) {
             self.evicted_sessions += shard.evict_sessions(cap);
         }
-        let session = shard.sessions.entry(token.hash).or_insert_with(|| Session {
-            token: *token,
-            n: 0,
-            first: o.ts,
-            last: o.ts,
-            calls: SmallVec::new(),
-            calls_over: 0,
-            units: SmallVec::new(),
-            judged: 0,
+        let session = shard.sessions.entry(token.hash).or_insert_with(|| {
+            Box::new(Session {
+                token: *token,
+                n: 0,
+                first: o.ts,
+                last: o.ts,
+                calls: SmallVec::new(),
+                calls_over: 0,
+                units: SmallVec::new(),
+                judged: 0,
+            })
         });
         if !session.units.contains(&unit) && session.units.len() < 16 {
             session.units.push(unit);
@@ -464,19 +467,19 @@ impl Units {
     }
 
     pub(crate) fn get(&self, key: u64) -> Option<&Unit> {
-        self.shards.get((key & 0xff) as usize)?.units.get(&key)
+        self.shards.get((key & 0xff) as usize)?.units.get(&key).map(|unit| &**unit)
     }
 
     pub(crate) fn get_mut(&mut self, key: u64) -> Option<&mut Unit> {
-        self.shards.get_mut((key & 0xff) as usize)?.units.get_mut(&key)
+        self.shards.get_mut((key & 0xff) as usize)?.units.get_mut(&key).map(|unit| &mut **unit)
     }
 
     pub(crate) fn get_session(&self, hash: u64) -> Option<&Session> {
-        self.shards.get((hash & 0xff) as usize)?.sessions.get(&hash)
+        self.shards.get((hash & 0xff) as usize)?.sessions.get(&hash).map(|session| &**session)
     }
 
     pub(crate) fn get_session_mut(&mut self, hash: u64) -> Option<&mut Session> {
-        self.shards.get_mut((hash & 0xff) as usize)?.sessions.get_mut(&hash)
+        self.shards.get_mut((hash & 0xff) as usize)?.sessions.get_mut(&hash).map(|session| &mut **session)
     }
 
     /// The clients at the address of `unit`.
@@ -561,7 +564,8 @@ mod tests {
 
     #[test]
     fn a_client_fits_into_what_memory_is_counted_for_it() {
-        assert!(size_of::<Unit>() <= 1792, "{}", size_of::<Unit>());
+        assert!(size_of::<Unit>() <= 1100, "{}", size_of::<Unit>());
+        assert!(size_of::<Session>() <= 320, "{}", size_of::<Session>());
         assert!(size_of::<Habits>() <= 320, "{}", size_of::<Habits>());
     }
 }

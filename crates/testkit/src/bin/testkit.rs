@@ -123,6 +123,7 @@ fn perf(args: &[String]) -> Result<(), String> {
                 options.profile = match value()?.as_str() {
                     "api" => Profile::Api,
                     "small" => Profile::Small,
+                    "crowd" => Profile::Crowd,
                     other => return Err(format!("{other} is no profile")),
                 }
             }
@@ -208,7 +209,7 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
 const USAGE: &str =
     "usage: testkit synthesize OUT.pcap [--seed N] [--seconds S] [--scale F] [--public] [--peaceful] [--situations] [--hard] [--behind-edge]
                          [--from S] [--lose N] [--reorder N] [--duplicate N]   (N in a thousand packets)
-       testkit perf OUT.pcap [--profile api|small] [--bytes N] [--seed N] [--clients N] [--one-address SHARE]
+       testkit perf OUT.pcap [--profile api|small|crowd] [--bytes N] [--seed N] [--clients N] [--one-address SHARE]
        testkit hostile KIND OUT.pcap [--size N]   (testkit hostile --list: the kinds)
        testkit seeds DIALOGUES OUT   (for the fuzz targets)
        testkit dialogue IN.http OUT.pcap";

@@ -83,7 +83,7 @@ impl Content {
     }
 
     fn request(&self, e: &Endpoint, client: usize, rng: &mut Rng, truth: &mut PerfTruth) -> Vec<u8> {
-        let small = self.profile == Profile::Small;
+        let small = self.profile != Profile::Api;
         let mut out = format!("{} ", e.method);
         self.push_target(&mut out, e, rng);
         let lines = self.clients.get(client).map(|c| c.lines.as_str()).unwrap_or_default();
@@ -123,7 +123,7 @@ impl Content {
     }
 
     fn response(&self, e: &Endpoint, status: u16, rng: &mut Rng, truth: &mut PerfTruth) -> Vec<u8> {
-        let small = self.profile == Profile::Small;
+        let small = self.profile != Profile::Api;
         let body = match status {
             204 | 304 => String::new(),
             400.. if small => format!("{{\"error\":{status},\"trace\":\"{}\"}}", rng.hex(16)),
@@ -246,7 +246,10 @@ fn status(method: &str, rng: &mut Rng) -> u16 {
 }
 
 fn client(profile: Profile, n: usize, rng: &mut Rng) -> Client {
-    let ip = [198, 18, (n / 250) as u8, (n % 250) as u8 + 2].into();
+    let ip = match profile {
+        Profile::Crowd => [20 + (n / 62_500) as u8, (n / 250 % 250) as u8, 7, (n % 250) as u8 + 2].into(),
+        _ => [198, 18, (n / 250) as u8, (n % 250) as u8 + 2].into(),
+    };
     let mut lines = format!("User-Agent: {}\r\n", rng.pick(AGENTS));
     if profile == Profile::Small {
         lines.push_str(&format!("Accept: application/json\r\nX-Api-Key: {}\r\n", rng.hex(32)));

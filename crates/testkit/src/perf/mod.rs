@@ -21,6 +21,8 @@ pub enum Profile {
     Api,
     /// 0.5 KB an exchange.
     Small,
+    /// 0.5 KB an exchange, one to three a client, each client once after the other.
+    Crowd,
 }
 
 /// What to write.
@@ -135,15 +137,18 @@ impl Maker {
         let each = match (self.truth.exchanges, self.options.profile) {
             (2000.., _) => self.truth.bytes / self.truth.exchanges,
             (_, Profile::Api) => 5600,
-            (_, Profile::Small) => 500,
+            (_, Profile::Small | Profile::Crowd) => 500,
         };
-        self.truth.bytes + self.planned * each >= self.options.bytes
+        let all =
+            self.options.profile == Profile::Crowd && self.truth.connections >= self.options.clients as u64;
+        all || self.truth.bytes + self.planned * each >= self.options.bytes
     }
 
     fn start(&mut self) {
         let (rate, mean) = match self.options.profile {
             Profile::Api => (220.0, 7.5),
             Profile::Small => (120.0, 99.5),
+            Profile::Crowd => (4000.0, 0.9),
         };
         let at = self.next_start;
         self.next_start = at.plus(nanos(self.rng.wait(1.0 / rate)));
@@ -151,6 +156,9 @@ impl Maker {
         let (mut client, host) =
             (self.content.draw_client(&mut self.rng), self.content.draw_host(&mut self.rng));
         // Nothing is drawn where nothing is asked for, so that captures stay as they were.
+        if self.options.profile == Profile::Crowd {
+            client = self.truth.connections as usize % self.options.clients.max(1);
+        }
         if self.options.one_address > 0.0 && self.rng.unit() < self.options.one_address {
             client = 0;
         }
@@ -159,7 +167,7 @@ impl Maker {
         let talk = Conversation::new(addr, server, Framing::default(), self.rng.next_u64());
         let rtt = nanos(match self.options.profile {
             Profile::Api => self.rng.between(0.002, 0.06),
-            Profile::Small => self.rng.between(0.0003, 0.002),
+            Profile::Small | Profile::Crowd => self.rng.between(0.0003, 0.002),
         });
         let mut connection =
             Connection { talk, client, host, left, queue: VecDeque::new(), at, rtt, closed: false };
@@ -219,7 +227,7 @@ impl Maker {
     }
 
     fn exchange(&mut self, c: &mut Connection, out: &mut Vec<Packet>) {
-        let small = self.options.profile == Profile::Small;
+        let small = self.options.profile != Profile::Api;
         let pause = if small { self.rng.between(0.004, 0.03) } else { self.rng.wait(0.9) + 0.005 };
         let exchange = self.content.exchange(c.client, c.host, &mut self.rng, &mut self.truth);
         let at = c.at.plus(nanos(pause));
