@@ -437,6 +437,7 @@ function Configuration() {
                 ["Host names", <T key="h">{data.hosts.join(", ")}</T>],
                 ["Reads packets", data.live ? "Yes" : "No, it shows what was stored"],
                 ["Session ends", duration(12 * 3600)],
+                ["Libraries", <a key="li" href="/licenses.txt">Licences of what the pages are built from</a>],
               ]}
             />
           </Card>
