@@ -119,11 +119,13 @@ impl IpsetConnector {
     }
 
     /// A set made anew beside the old one and put in its place: nobody sees half of it.
-    fn restore(&self, v6: bool, elements: &BTreeMap<String, String>, script: &mut String) {
+    fn restore(&self, v6: bool, is_there: bool, elements: &BTreeMap<String, String>, script: &mut String) {
         let (set, beside) = (self.set(v6), format!("{}{}.new", self.config.set, if v6 { 6 } else { 4 }));
         let family = if v6 { "inet6" } else { "inet" };
         let room = self.config.capacity.max(64);
-        for name in [&set, &beside] {
+        // A set that is there may have been made for another number of entries: it stays until the new one takes its place.
+        let missing = (!is_there).then_some(&set);
+        for name in missing.into_iter().chain([&beside]) {
             let _ = writeln!(
                 script,
                 "create -exist {name} hash:net family {family} maxelem {room} timeout 0 comment"
@@ -195,7 +197,11 @@ impl Connector for IpsetConnector {
             if changes.find(here).is_none() && !plan.repair.iter().any(|r| r.ends_with(&name)) {
                 continue;
             }
-            let lines = self.saved(v6)?.unwrap_or_default();
+            let saved = self.saved(v6)?;
+            let is_there = saved.is_some();
+            let lines = saved.unwrap_or_default();
+            // One that a change left that broke off; mostly there is none.
+            drop(self.ipset(&["destroy", &format!("{name}.new")], ""));
             let others = lines.iter().filter_map(|l| element(l)).filter(|(k, r)| own(k, r, now).is_none());
             let mut elements: BTreeMap<String, String> =
                 others.map(|(k, r)| (k.to_owned(), r.to_owned())).collect();
@@ -204,7 +210,7 @@ impl Connector for IpsetConnector {
                 let rest = format!("timeout {left} comment \"{MARK}{}\"", e.verdict);
                 elements.entry(e.key.to_string()).or_insert(rest);
             }
-            self.restore(v6, &elements, &mut script);
+            self.restore(v6, is_there, &elements, &mut script);
         }
         self.ipset(&["restore"], &script)?;
         Ok(Answer { text: format!("{} entries", plan.target.len()) })
