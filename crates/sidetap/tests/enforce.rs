@@ -99,7 +99,7 @@ impl Scene {
     }
 
     /// The attack, its end, and that it can be taken back.
-    fn play(self, device: &str, config: &str, _device: Running) {
+    fn play(self, device: &str, config: &str, _running: Running) {
         self.place.write("sidetap.toml", config.as_bytes());
         assert_eq!((self.status("a"), self.status("c")), ("200".into(), "200".into()));
         let watch = self.net.watch(&self.place, &["-i", PORT, "--store", "db/store.db", "--enforce"]);

@@ -1,4 +1,5 @@
 //! A client and a server joined by a bridge, and a third port of it as the mirror: namespaces that a test makes and removes.
+#![allow(dead_code)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
