@@ -45,7 +45,7 @@ pub(crate) fn finish(plan: Plan, mut outcome: Outcome, started: Instant, answer:
     let run = &mut outcome.run;
     let id = run_id(&stored_as(run, begun));
     if let (Some(file), Some(cells)) = (&store, &cells)
-        && let Err(e) = cells.store(file, &id, begun.is_none())
+        && let Err(e) = make_room(file).and_then(|()| cells.store(file, &id, begun.is_none()))
     {
         lost.push(format!("the requests could not be kept in {}: {e:#}", file.display()));
     }
@@ -137,6 +137,13 @@ fn stored_as(run: &RunData, begun: Option<Ts>) -> Summary {
     summary
 }
 
+/// Room is made before it is needed: a store that is full takes nothing in. What the run itself brings comes after, as what belongs
+/// to no run goes.
+fn make_room(file: &Path) -> Result<()> {
+    Store::open(file)?.keep_limits(clock::now())?;
+    Ok(())
+}
+
 /// Saves a run in a store; a live one under the id that its verdicts had from the beginning.
 fn keep(
     file: &Path,
@@ -146,8 +153,6 @@ fn keep(
     evidence: Vec<Evidence>,
 ) -> Result<()> {
     let mut store = Store::open(file)?;
-    // Room is made before it is needed: a store that is full takes nothing in.
-    store.keep_limits(clock::now())?;
     match begun {
         None => store.save_run(run, clock::now())?,
         Some(_) => {
