@@ -1,3 +1,5 @@
+import crypto from 'crypto';
+
 // Fingerprints of a client, as Sidetap computes them (docs/fingerprints.md), for nginx with njs 0.5 and later:
 // `a1` of its agent, `s2` of its head. Whatever goes wrong here gives an empty text, and the request goes on.
 // Numbers of 64 bits are lists of four 16-bit limbs, the lowest first.
@@ -119,4 +121,37 @@ function head(fields, order) {
     return 's2-' + hex(finish(word(word(BASIS, shape), [0, 0, 0, 0])));
 }
 
-export default { agent: open(agent), head: open(head) };
+// What shows that a browser was asked: of one address and agent, for this hour or the last.
+function pass(r, hours) {
+    const hour = Math.floor(Date.now() / 3600000) - hours;
+    const text = [hour, r.variables.remote_addr, r.headersIn['User-Agent'] || ''].join('|');
+    return crypto.createHmac('sha256', r.variables.st_secret).update(text).digest('hex').slice(0, 32);
+}
+
+// '1' where a request is to solve a challenge and has not yet.
+function ask(r) {
+    try {
+        if (r.variables.st_do !== 'challenge' || r.variables.st_secret.length < 16) {
+            return '';
+        }
+        const shown = r.variables.cookie_st_pass;
+        return shown && (shown === pass(r, 0) || shown === pass(r, 1)) ? '' : '1';
+    } catch (e) {
+        return '';
+    }
+}
+
+// A page whose script sets the cookie and asks again. It turns the text round: who runs no script does not come by it.
+function challenge(r) {
+    const turned = pass(r, 0).split('').reverse().join('');
+    r.headersOut['Content-Type'] = 'text/html; charset=utf-8';
+    r.headersOut['Cache-Control'] = 'no-store';
+    r.return(403, '<!doctype html><html lang="en"><title>One moment</title>' +
+        '<p>One moment: this page looks whether you use a browser, and goes on by itself.</p>' +
+        '<noscript><p>It needs JavaScript and cookies for that.</p></noscript><script>' +
+        'var token = "' + turned + '".split("").reverse().join("");' +
+        'document.cookie = "st_pass=" + token + "; path=/; max-age=3600; SameSite=Lax";' +
+        'if (document.cookie.indexOf(token) >= 0) { location.reload(); }</script></html>');
+}
+
+export default { agent: open(agent), head: open(head), ask: ask, challenge: challenge };

@@ -1,4 +1,5 @@
 # What Varnish 6 and later needs so that Sidetap can act through it. `acl.vcl` holds an access list; to begin with: acl sidetap { }
+# `places.vcl` holds conditions for responses to hosts and endpoints; to begin with: sub sidetap_here { }
 vcl 4.1;
 
 import std;
@@ -9,11 +10,15 @@ backend default {
 }
 
 include "/etc/varnish/sidetap/acl.vcl";
+include "/etc/varnish/sidetap/places.vcl";
 
 sub vcl_recv {
     # Clients connect themselves: client.ip. Behind a balancer that adds the client's address at the end of X-Forwarded-For it is
     # the last but one there, since Varnish has added the balancer's before this is run:
-    if (std.ip(regsub(req.http.X-Forwarded-For, "^(?:.*,)?\s*([^,\s]+)\s*,[^,]*$", "\1"), client.ip) ~ sidetap) {
+    set req.http.X-Sidetap-Client = std.ip(regsub(req.http.X-Forwarded-For, "^(?:.*,)?\s*([^,\s]+)\s*,[^,]*$", "\1"), client.ip);
+    if (std.ip(req.http.X-Sidetap-Client, client.ip) ~ sidetap) {
         return (synth(403));
     }
+    call sidetap_here;
+    unset req.http.X-Sidetap-Client;
 }

@@ -98,8 +98,23 @@ pub(crate) fn shortened(text: &str) -> String {
     line.chars().take(200).collect()
 }
 
-/// The methods that connectors with a `config` and a `sees` have alike.
+/// The methods that connectors with a `config` and a `sees` have alike; those with a `canary`, and with an interval in their
+/// configuration, say so.
 macro_rules! basics {
+    ($kind:literal, canary) => {
+        basics!($kind);
+
+        fn canary(&self) -> Option<&Canary> {
+            self.canary.as_ref()
+        }
+    };
+    ($kind:literal, canary, interval) => {
+        basics!($kind, canary);
+
+        fn min_interval_s(&self) -> u64 {
+            self.config.min_interval_s
+        }
+    };
     ($kind:literal) => {
         fn name(&self) -> &str {
             &self.config.name

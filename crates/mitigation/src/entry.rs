@@ -30,6 +30,17 @@ pub enum AddressSeen {
     Forwarded,
 }
 
+/// Whether a device can hold a response to hosts and endpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Places {
+    /// It sees none, or its lists have no room for them.
+    #[default]
+    No,
+    /// Hosts, methods and paths.
+    Yes,
+}
+
 /// What a device sees of a client and what it can do: nothing else is sent to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Sees {
@@ -43,6 +54,10 @@ pub struct Sees {
     pub prints: &'static [&'static str],
     /// Whether it computes the keyed hashes of sessions and API keys.
     pub tokens: bool,
+    /// Headers whose values it compares, in lower case; `*` stands for all.
+    pub headers: Vec<String>,
+    /// Whether it can hold a response to hosts and endpoints, and for whom.
+    pub places: Places,
     /// Shortest prefixes that it is ever told of, IPv4 and IPv6.
     pub min_prefix: (u8, u8),
     /// What it can do.
@@ -70,6 +85,8 @@ impl Sees {
             ipv6: true,
             prints: &[],
             tokens: false,
+            headers: Vec::new(),
+            places: Places::No,
             min_prefix: (16, 32),
             responses,
             capacity,
@@ -85,10 +102,11 @@ impl Sees {
     pub fn matches(&self, key: &Key) -> bool {
         match key {
             Key::Net(_) => true,
-            Key::At(_, print) | Key::Print(print) => {
-                print.split_once('-').is_some_and(|(kind, _)| self.prints.contains(&kind))
-            }
+            Key::At(_, other) => self.matches(other),
+            Key::Print(print) => print.split_once('-').is_some_and(|(kind, _)| self.prints.contains(&kind)),
             Key::Token(..) => self.tokens,
+            Key::Header(name, _) => self.headers.iter().any(|h| h == "*" || h == name),
+            Key::Within(who, _) => self.places != Places::No && self.matches(who),
         }
     }
 }

@@ -1,13 +1,17 @@
 //! Files that a server on this machine reads: written whole, tested, and taken back where the server does not like them.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use sidetap_policy::Response;
+
 use crate::command;
-use crate::connector::ConnectorError;
+use crate::connector::{ConnectorError, Observed};
 use crate::entry::Entry;
 use crate::key::Key;
 use crate::ledger::write_whole;
+use crate::place::Spread;
 
 /// What the comment of every line of ours begins with.
 pub(crate) const MARK: &str = "sidetap:";
@@ -121,11 +125,76 @@ pub(crate) fn lines(text: &str) -> (Vec<Entry>, Vec<&str>) {
     (entries, others)
 }
 
+/// An entry for a place has its key behind the verdict: its lines are told apart by cells. Of several for one cell those that do
+/// not count are comments.
 fn entry(line: &str) -> Option<Entry> {
-    let (body, expires_at, verdict) = cut(line)?;
+    let (body, expires_at, mark) = cut(line)?;
+    let body = body.strip_prefix("# ").unwrap_or(body);
     let (key, value) = body.trim_end_matches(';').split_once(' ')?;
+    let (verdict, key) = mark.split_once(' ').unwrap_or((&mark, key));
     let (key, response) = (key.parse::<Key>().ok()?, value.parse().ok()?);
-    Some(Entry { key, response, expires_at, verdict, priority: (0, 0) })
+    Some(Entry { key, response, expires_at, verdict: verdict.to_owned(), priority: (0, 0) })
+}
+
+/// The lines of entries that are no addresses, each `KEY RESPONSE` with `end`, for a server that looks keys up.
+pub(crate) fn key_lines(spread: &Spread<'_, ()>, end: &str) -> String {
+    let mut text = String::new();
+    let mut last = "";
+    for (key, entry, ()) in &spread.lines {
+        let place = entry.key.who_and_place().1.map(|_| format!(" {}", entry.key)).unwrap_or_default();
+        let off = if key == last { "# " } else { "" };
+        text.push_str(&format!("{off}{key} {}{end} # {}{place}\n", entry.response, mark_of(entry)));
+        last = key;
+    }
+    text
+}
+
+/// The comment that records an entry of a file of conditions.
+pub(crate) fn record(entry: &Entry) -> String {
+    format!("# {} {}\n", mark_of(entry), entry.key)
+}
+
+/// A file of conditions for entries that hold at places: it is made whole from them, each of which it records.
+pub(crate) struct Conditions<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) render: fn(&[Entry]) -> String,
+}
+
+impl Conditions<'_> {
+    /// The entries that it records, and whether it is as they need it.
+    pub(crate) fn observe(&self, observed: &mut Observed) -> Result<(), ConnectorError> {
+        let text = read(self.path)?;
+        let recorded = |line: &str| {
+            let (_, expires_at, mark) = cut(line)?;
+            let (verdict, key) = mark.split_once(' ')?;
+            let (key, verdict) = (key.parse().ok()?, verdict.to_owned());
+            Some(Entry { key, response: Response::Block, expires_at, verdict, priority: (0, 0) })
+        };
+        let entries: Vec<Entry> = text.lines().filter_map(recorded).collect();
+        if (self.render)(&entries) != text {
+            observed.drift.push(self.path.display().to_string());
+        }
+        observed.entries.extend(entries);
+        Ok(())
+    }
+
+    /// The file for those of the entries that hold at places.
+    pub(crate) fn file(&self, entries: &[Entry]) -> (PathBuf, String) {
+        let placed: Vec<Entry> = entries.iter().filter(|e| e.key.net().is_none()).cloned().collect();
+        (self.path.to_owned(), (self.render)(&placed))
+    }
+}
+
+/// Entries that are told by a line each, and those of places, whose lines are several, once.
+pub(crate) fn once(mut entries: Vec<Entry>) -> Vec<Entry> {
+    let mut seen = BTreeSet::new();
+    entries.retain(|e| e.key.who_and_place().1.is_none() || seen.insert(e.key.clone()));
+    entries
+}
+
+/// The lines of others, as they are.
+pub(crate) fn foreign_text(text: &str) -> String {
+    lines(text).1.iter().map(|l| format!("{l}\n")).collect()
 }
 
 /// How many lines of others say something.

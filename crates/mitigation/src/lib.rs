@@ -37,6 +37,7 @@ pub mod nftables;
 pub mod nginx;
 pub mod nginx_plus;
 mod pace;
+mod place;
 mod plan;
 mod report;
 mod resolve;
@@ -50,10 +51,11 @@ pub use config::{Config, ConfigError};
 pub use connector::{Answer, Connector, ConnectorError, Observed};
 pub use desired::{Desired, DesiredOptions, Held, Want, desired};
 pub use enforcer::{Enforcer, PushOptions, Selector};
-pub use entry::{AddressSeen, Entry, Sees, tag_of};
+pub use entry::{AddressSeen, Entry, Places, Sees, tag_of};
 pub use http::HttpOptions;
 pub use key::{Key, NoKey};
 pub use ledger::{Ledger, LedgerEntry};
+pub use place::Place;
 pub use plan::{Plan, Refusal, plan};
 pub use report::{
     ConnectorPlan, ConnectorResult, ConnectorStatus, Mode, PlanReport, PushReport, StatusReport,

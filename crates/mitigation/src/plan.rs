@@ -160,6 +160,8 @@ mod tests {
             ipv6: true,
             prints: &[],
             tokens: false,
+            headers: Vec::new(),
+            places: crate::entry::Places::No,
             min_prefix: (16, 32),
             responses: vec![Response::Block, Response::RateLimit],
             capacity,

@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
-use sidetap_policy::{Caps, Change, Response, Traffic, never_blockable};
+use sidetap_model::{Scope, rows::Subject};
+use sidetap_policy::{Caps, Change, Response, Traffic, never_blockable, who_and_where};
 
 use crate::canary::CANARY;
 use crate::connector::{Connector, ConnectorError, Observed};
 use crate::desired::Want;
 use crate::enforcer::Selector;
-use crate::entry::{Entry, Sees, tag_of};
+use crate::entry::{Entry, Places, Sees, tag_of};
 use crate::key::Key;
 use crate::ledger::{Ledger, LedgerEntry};
+use crate::place::Place;
 use crate::plan::{Plan, Refusal, plan};
 use crate::report::ConnectorPlan;
 
@@ -45,7 +47,7 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
             _ => express(want, term, c, push.allow),
         };
         match expressed {
-            Ok(entry) => wanted.push(entry),
+            Ok(entries) => wanted.extend(entries),
             Err(why) => refused.push(Refusal {
                 verdict: want.verdict.clone(),
                 subject: want.subject.value.clone(),
@@ -98,31 +100,29 @@ fn plan_against(
     (ConnectorPlan { name: c.name().to_owned(), kind: c.kind(), error: told, guard: None, plan, keep }, error)
 }
 
-/// The entry that says a want in the device's terms, or why there is none.
+/// The entries that say a want in the device's terms, one for each place of its scope; or why there are none.
 pub(crate) fn express(
     want: &Want,
     term: &LedgerEntry,
     c: &dyn Connector,
     allow: &[IpNet],
-) -> Result<Entry, String> {
+) -> Result<Vec<Entry>, String> {
     let sees = c.sees();
     if !c.zones().is_empty() && !c.zones().contains(&want.zone) {
         return Err(format!("it stands outside of zone {}", want.zone));
     }
     let mut cannot = Vec::new();
     let response = response_of(want, sees, &mut cannot);
-    if !want.measures.scope.is_everywhere() && !want.measures.scope.widen {
-        return Err("it cannot hold a response to hosts and endpoints".to_owned());
-    }
-    let key = key_of(want, sees, allow, &mut cannot);
-    let (Some(response), Some(key)) = (response, key) else { return Err(cannot.join("; ")) };
-    Ok(Entry {
+    let keys = keys_of(want, sees, allow, &mut cannot);
+    let (Some(response), Some(keys)) = (response, keys) else { return Err(cannot.join("; ")) };
+    let entry = |key| Entry {
         key,
         response,
         expires_at: term.expires_at,
         verdict: tag_of(&want.verdict),
         priority: (want.score, want.last_seen.secs()),
-    })
+    };
+    Ok(keys.into_iter().map(entry).collect())
 }
 
 /// The first response that the device can do.
@@ -137,28 +137,50 @@ fn response_of(want: &Want, sees: &Sees, cannot: &mut Vec<String>) -> Option<Res
     })
 }
 
-/// The first way of saying whom that the device can compare and may be told of.
-fn key_of(want: &Want, sees: &Sees, allow: &[IpNet], cannot: &mut Vec<String>) -> Option<Key> {
+/// The first way of saying whom, and where, that the device can compare and may be told of.
+fn keys_of(want: &Want, sees: &Sees, allow: &[IpNet], cannot: &mut Vec<String>) -> Option<Vec<Key>> {
     let own = std::slice::from_ref(&want.subject);
     let subjects = if want.measures.subjects.is_empty() { own } else { &want.measures.subjects };
-    subjects.iter().find_map(|subject| {
-        let key = Key::of(subject).filter(|k| sees.matches(k)).ok_or_else(|| {
-            format!("a subject of kind {} cannot be matched here: {}", subject.kind, sees.cannot)
-        });
-        let checked = key.and_then(|key| match key.within() {
-            Some(net) => check_net(&net, sees, allow).map(|()| key),
-            None => Ok(key),
-        });
-        match checked {
-            Ok(key) => Some(key),
-            Err(why) => {
-                if !cannot.contains(&why) {
-                    cannot.push(why);
-                }
-                None
+    subjects.iter().find_map(|subject| match keys_of_subject(subject, want, sees, allow) {
+        Ok(keys) => Some(keys),
+        Err(why) => {
+            if !cannot.contains(&why) {
+                cannot.push(why);
             }
+            None
         }
     })
+}
+
+fn keys_of_subject(subject: &Subject, want: &Want, sees: &Sees, allow: &[IpNet]) -> Result<Vec<Key>, String> {
+    let unmatched = || format!("a subject of kind {} cannot be matched here: {}", subject.kind, sees.cannot);
+    let (who, at) = who_and_where(subject);
+    let key = who.as_ref().and_then(Key::of).filter(|k| sees.matches(k)).ok_or_else(unmatched)?;
+    if let Some(net) = key.within() {
+        check_net(&net, sees, allow)?;
+    }
+    let scope = &want.measures.scope;
+    if scope.is_everywhere() && at.is_everywhere() {
+        return Ok(vec![key]);
+    }
+    if sees.places == Places::No {
+        // What the subject itself says cannot be left out, what the rule adds may be.
+        return match scope.widen && at.is_everywhere() {
+            true => Ok(vec![key]),
+            false => Err("it cannot hold a response to hosts and endpoints".to_owned()),
+        };
+    }
+    let many = || "its hosts and endpoints are too many, or cannot be compared".to_owned();
+    let of = |scope: &Scope| Place::of_scope(scope).ok_or_else(many);
+    let places = match (scope.is_everywhere(), at.is_everywhere()) {
+        (false, false) => Place::of_both(&of(scope)?, &of(&at)?),
+        (false, true) => of(scope)?,
+        _ => of(&at)?,
+    };
+    if places.is_empty() {
+        return Err("nothing is at the hosts and endpoints of its scope".to_owned());
+    }
+    Ok(places.into_iter().map(|place| key.clone().within_place(place)).collect())
 }
 
 /// Refuses addresses that no device may be told of, or that this one could not match.

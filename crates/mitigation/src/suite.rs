@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use sidetap_policy::Response;
 
 use crate::connector::{Connector, Observed};
-use crate::entry::{Entry, Sees};
+use crate::entry::{Entry, Places, Sees};
 use crate::key::Key;
 use crate::plan::{Plan, plan};
 
@@ -58,6 +58,7 @@ pub fn run(device: &mut dyn Device) -> Result<(), String> {
     expires(device)?;
     keeps_foreign_entries(device)?;
     repairs_after_a_flush(device)?;
+    holds_at_places(device)?;
     is_brought_up_to_date_after_an_absence(device)?;
     heals_after_a_change_that_broke_off(device)?;
     stands_a_clock_that_jumps(device)?;
@@ -129,6 +130,34 @@ fn repairs_after_a_flush(device: &mut dyn Device) -> Result<(), String> {
     let lost = told(&wanted, device.connector().sees()).len();
     expect(repair.add.len() == lost, || format!("a flush was not noticed: {repair:?}"))?;
     reach(device, &wanted, "after a flush")
+}
+
+/// Entries for hosts and endpoints, where the device can hold them: beside one that holds everywhere, overlapping, after a flush.
+fn holds_at_places(device: &mut dyn Device) -> Result<(), String> {
+    if device.connector().sees().places == Places::No {
+        return Ok(());
+    }
+    let end = device.now() + 600;
+    let at = |key: &str| key.parse::<Key>().map(|key| Entry { key, ..entry("192.0.2.50/32", end, 90) });
+    let keys = [
+        "192.0.2.50@POST,shop.example/login",
+        "192.0.2.50@*,*.shop.example/api/*/items",
+        "192.0.2.51",
+        "192.0.2.51@GET,/api/v1/**",
+        "198.51.100.0/24@*,shop.example/**",
+        "198.51.100.0/25@*,/login",
+        "2001:db8::51@*,shop.example/**",
+    ];
+    let wanted: Vec<Entry> = keys.iter().flat_map(|k| at(k)).collect();
+    expect(wanted.len() == keys.len(), || "a key of the suite is none".to_owned())?;
+    reach(device, &wanted, "places")?;
+    let again = planned(device, &wanted)?;
+    expect(again.is_empty(), || format!("places: a second plan is not empty: {again:?}"))?;
+    device.flush();
+    reach(device, &wanted, "places after a flush")?;
+    let fewer: Vec<Entry> = wanted.into_iter().skip(2).collect();
+    reach(device, &fewer, "fewer places")?;
+    reach(device, &[], "no places")
 }
 
 fn obeys_its_capacity(device: &mut dyn Device) -> Result<(), String> {
@@ -273,7 +302,10 @@ fn plan_for(device: &mut dyn Device, wanted: &[Entry], observed: &Observed) -> P
 /// Those of the entries that the device can be told.
 fn told(wanted: &[Entry], sees: &Sees) -> Vec<Entry> {
     let fits = |e: &&Entry| {
-        (sees.networks || !e.key.is_wide()) && (sees.ipv6 || !matches!(e.key.net(), Some(IpNet::V6(_))))
+        let (who, _) = e.key.who_and_place();
+        sees.matches(&e.key)
+            && (sees.networks || !who.is_wide())
+            && (sees.ipv6 || !matches!(who.net(), Some(IpNet::V6(_))))
     };
     wanted.iter().filter(fits).cloned().collect()
 }

@@ -18,7 +18,9 @@ use support::{Process, desired, free_port, tool, until, verdict, wall, wall_ts};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-const MAPS: [&str; 6] = ["block", "block-keys", "rate", "decoy", "tag", "allow"];
+const MAPS: [&str; 10] =
+    ["block", "keys", "places", "nets", "rate", "tarpit", "challenge", "decoy", "tag", "allow"];
+const HASH_KEY: [u8; 16] = *b"0123456789abcdef";
 
 struct Haproxy {
     program: PathBuf,
@@ -37,6 +39,13 @@ impl Haproxy {
             std::fs::write(dir.path().join(format!("{map}.map")), "").unwrap();
         }
         std::fs::write(dir.path().join("sidetap.lua"), include_str!("../../../docs/connectors/sidetap.lua"))
+            .unwrap();
+        std::fs::write(
+            dir.path().join("challenge.html"),
+            include_str!("../../../docs/connectors/challenge.html"),
+        )
+        .unwrap();
+        std::fs::write(dir.path().join("hash.key"), sidetap_model::HashKey::from_bytes(HASH_KEY).to_text())
             .unwrap();
         let mut haproxy = Haproxy { program, dir, peer, forwarded, process: None };
         std::fs::write(haproxy.file("haproxy.cfg"), haproxy.configuration()).unwrap();
@@ -65,6 +74,7 @@ impl Haproxy {
         let text = include_str!("../../../docs/connectors/haproxy.cfg");
         let text = text.replace("/run/haproxy/sidetap.sock", &self.file("sock").display().to_string());
         let text = text.replace("/etc/haproxy/sidetap/", &format!("{}/", self.dir.path().display()));
+        let text = text.replace("SIDETAP_DELAY_MS 3000", "SIDETAP_DELAY_MS 700");
         let text = text.replace("bind :80\n", &format!("bind {}\n", self.peer));
         let text = text.replace("bind :8080", &format!("bind {}", self.forwarded));
         text.replace(
@@ -76,12 +86,16 @@ impl Haproxy {
     fn config(&self, address: AddressSeen) -> HaproxyConfig {
         let map = |name: &str| self.file(&format!("{name}.map")).display().to_string();
         let text = format!(
-            "name = \"edge\"\nsocket = \"{}\"\nblock_map = \"{}\"\nblock_keys_map = \"{}\"\nrate_limit_map = \"{}\"\ndeceive_map = \"{}\"\n\
-             tag_map = \"{}\"\nallow_map = \"{}\"\naddress = \"{}\"\ncapacity = 500\nbatch_bytes = 2000\n",
+            "name = \"edge\"\nsocket = \"{}\"\nblock_map = \"{}\"\nkeys_map = \"{}\"\nplaces_map = \"{}\"\nnets_map = \"{}\"\n\
+             tokens = true\nrate_limit_map = \"{}\"\ntarpit_map = \"{}\"\nchallenge_map = \"{}\"\ndeceive_map = \"{}\"\ntag_map = \"{}\"\nallow_map = \"{}\"\naddress = \"{}\"\ncapacity = 500\nbatch_bytes = 2000\n",
             self.file("sock").display(),
             map("block"),
-            map("block-keys"),
+            map("keys"),
+            map("places"),
+            map("nets"),
             map("rate"),
+            map("tarpit"),
+            map("challenge"),
             map("decoy"),
             map("tag"),
             map("allow"),
@@ -153,7 +167,7 @@ async fn the_next_request_is_refused_and_let_go() {
     let mut enforcer = Enforcer::with_connectors(vec![Box::new(haproxy.connector(AddressSeen::Forwarded))]);
     let verdicts = [
         verdict("v1", SubjectKind::Ip, attacker, "block", 600),
-        verdict("v2", SubjectKind::Session, "abcdef…#0011223344556677", "block", 600),
+        verdict("v2", SubjectKind::Account, "#0011223344556677", "block", 600),
         verdict("v3", SubjectKind::Cidr, "198.51.100.0/24", "deceive", 600),
         verdict("v4", SubjectKind::Ip, "192.0.2.66", "rate-limit", 600),
         verdict("v5", SubjectKind::Ip, "192.0.2.7", "block", 600),
@@ -173,7 +187,7 @@ async fn the_next_request_is_refused_and_let_go() {
     assert!(want.held.iter().any(|h| h.verdict == "v5" && h.why.contains("allow list")), "{:?}", want.held);
     let plan = enforcer.plan(&want, wall_ts(), false);
     let refused = &plan.connectors[0].plan.refused;
-    assert!(refused.iter().any(|r| r.verdict == "v2" && r.why.contains("session")), "{refused:?}");
+    assert!(refused.iter().any(|r| r.verdict == "v2" && r.why.contains("account")), "{refused:?}");
 
     assert_eq!(
         ask(&mut open, attacker, "keep-alive").await.0,
@@ -295,6 +309,174 @@ fn a_fingerprint_is_computed_at_the_door() {
     assert_eq!((evil("203.0.113.10"), evil("198.51.100.1")), (403, 403));
     assert_eq!(support::get(haproxy.forwarded, "198.51.100.1", &[]).0, 200, "no agent at all");
     assert_eq!(ask("203.0.113.9", &"x".repeat(5000), "de"), 200, "fails open");
+}
+
+/// A subject of several parts.
+fn compound(id: &str, parts: &[(SubjectKind, &str)], response: &str) -> sidetap_model::rows::VerdictRow {
+    let part = |(kind, value): &(SubjectKind, &str)| sidetap_model::rows::SubjectPart {
+        kind: *kind,
+        value: (*value).to_owned(),
+    };
+    let mut v = verdict(id, SubjectKind::Ip, "x", response, 600);
+    v.subject = sidetap_model::rows::Subject::of_parts(parts.iter().map(part).collect());
+    v
+}
+
+#[test]
+fn sessions_keys_and_headers_are_compared_without_being_told() {
+    let Some(haproxy) = Haproxy::start() else { return };
+    let mut enforcer = Enforcer::with_connectors(vec![Box::new(haproxy.connector(AddressSeen::Forwarded))]);
+    let key = sidetap_model::HashKey::from_bytes(HASH_KEY);
+    let hash = |domain: &str, value: &str| format!("#{:016x}", key.hash64(domain, value.as_bytes()));
+    let signature = "c2lnbmF0dXJlLW9mLWEtand0";
+    let verdicts = [
+        verdict("v1", SubjectKind::Session, &hash("session", "s3ss10n-of-the-bot"), "block", 600),
+        verdict("v2", SubjectKind::ApiKey, &hash("api-key", "sk_live_0123456789"), "deceive", 600),
+        verdict("v3", SubjectKind::Session, &hash("session", signature), "block", 600),
+        verdict("v4", SubjectKind::Header, "user-agent: evil tool/1.0 (ä)", "tag", 600),
+        compound(
+            "v5",
+            &[
+                (SubjectKind::Ip, "203.0.113.9"),
+                (SubjectKind::Session, &hash("session", "shared-kiosk-session")),
+            ],
+            "block",
+        ),
+    ];
+    let report = enforcer.push(&desired(&verdicts, &[]), wall_ts(), &PushOptions::new(Mode::Enforce));
+    assert_eq!(
+        (report.connectors[0].outcome.as_str(), report.connectors[0].added),
+        ("done", 5),
+        "{report:?}"
+    );
+    let ask = |from: &str, headers: &[(&str, &str)]| support::get(haproxy.forwarded, from, headers);
+    let cookie = |from: &str, value: &str| ask(from, &[("Cookie", value)]).0;
+    assert_eq!(cookie("198.51.100.1", "lang=de; JSESSIONID=s3ss10n-of-the-bot"), 403);
+    assert_eq!(cookie("198.51.100.1", "lang=de; JSESSIONID=s3ss10n-of-another"), 200);
+    assert_eq!(ask("198.51.100.1", &[("X-Api-Key", "sk_live_0123456789")]), (200, "{}".into()), "a decoy");
+    assert_eq!(ask("198.51.100.1", &[("Authorization", "ApiKey sk_live_0123456789")]).1, "{}");
+    assert_eq!(ask("198.51.100.1", &[("X-Api-Key", "sk_live_0123456780")]).1, "app");
+    let bearer = |token: &str| ask("198.51.100.1", &[("Authorization", &format!("Bearer {token}"))]).0;
+    assert_eq!(bearer(&format!("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{signature}")), 403);
+    assert_eq!(bearer("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJlLW9mLWFub3RoZXI"), 200);
+    assert_eq!(ask("198.51.100.1", &[("User-Agent", "evil tool/1.0 (ä)")]).0, 200);
+    assert_eq!(cookie("203.0.113.9", "sid=shared-kiosk-session"), 403);
+    assert_eq!(
+        cookie("203.0.113.10", "sid=shared-kiosk-session"),
+        200,
+        "another address with the same session"
+    );
+    let shown = haproxy.runtime(&format!("show map {}", haproxy.file("keys.map").display()));
+    assert!(!shown.contains("s3ss10n") && !shown.contains("sk_live"), "no secret on the device: {shown}");
+}
+
+#[test]
+fn a_response_holds_at_its_hosts_and_endpoints_only() {
+    let Some(mut haproxy) = Haproxy::start() else { return };
+    let mut enforcer = Enforcer::with_connectors(vec![Box::new(haproxy.connector(AddressSeen::Forwarded))]);
+    let scoped = |id: &str, kind, value: &str, hosts: &[&str], endpoints: &[&str]| {
+        let own = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect();
+        let scope = sidetap_model::Scope { hosts: own(hosts), endpoints: own(endpoints), widen: false };
+        let measures = sidetap_model::Measures { scope, ..sidetap_model::Measures::default() };
+        let mut v = verdict(id, kind, value, "block", 600);
+        v.measures = Some(Box::new(measures));
+        v
+    };
+    let verdicts = [
+        scoped(
+            "v1",
+            SubjectKind::Ip,
+            "203.0.113.9",
+            &["*.shop.example"],
+            &["POST /login", "/api/v1/orders/{id}"],
+        ),
+        scoped("v2", SubjectKind::Cidr, "198.51.100.0/24", &["shop.example"], &[]),
+        scoped("v3", SubjectKind::Fingerprint, &agent_print("evil/1", ""), &[], &["www.shop.example/login"]),
+    ];
+    let want = desired(&verdicts, &[]);
+    let report = enforcer.push(&want, wall_ts(), &PushOptions::new(Mode::Enforce));
+    assert_eq!(
+        (report.connectors[0].outcome.as_str(), report.connectors[0].added),
+        ("done", 4),
+        "{report:?}"
+    );
+    let check = |to: SocketAddr| {
+        let at = |from: &str, method: &str, host: &str, path: &str| {
+            support::ask_at(to, from, (method, host, path), "x")
+        };
+        assert_eq!(at("203.0.113.9", "POST", "www.shop.example", "/login?x=1"), 403);
+        assert_eq!(
+            at("203.0.113.9", "POST", "WWW.shop.example:8080", "/./%6cogin"),
+            403,
+            "the same in other words"
+        );
+        assert_eq!(at("203.0.113.9", "GET", "www.shop.example", "/login"), 200);
+        assert_eq!(
+            at("203.0.113.9", "POST", "shop.example", "/login"),
+            200,
+            "the host itself is not below it"
+        );
+        assert_eq!(at("203.0.113.9", "GET", "a.shop.example", "/api/v1/orders/77"), 403);
+        assert_eq!(at("203.0.113.9", "GET", "a.shop.example", "/api/v1/orders/77/items"), 200);
+        assert_eq!(at("203.0.113.10", "POST", "www.shop.example", "/login"), 200, "somebody else");
+        assert_eq!(at("198.51.100.77", "GET", "shop.example", "/any/where"), 403);
+        assert_eq!(at("198.51.100.77", "GET", "www.shop.example", "/any/where"), 200);
+        let evil = |path: &str| support::ask_at(to, "192.0.2.1", ("GET", "www.shop.example", path), "evil/1");
+        assert_eq!((evil("/login"), evil("/other")), (403, 200));
+    };
+    check(haproxy.forwarded);
+    let again = enforcer.push(&want, wall_ts(), &PushOptions::new(Mode::Enforce));
+    assert_eq!(again.connectors[0].outcome, "unchanged", "{again:?}");
+    haproxy.runtime(&format!("clear map {}", haproxy.file("places.map").display()));
+    assert_eq!(
+        support::ask_at(haproxy.forwarded, "203.0.113.9", ("POST", "www.shop.example", "/login"), "x"),
+        200
+    );
+    let repaired = enforcer.push(&want, wall_ts(), &PushOptions::new(Mode::Enforce));
+    assert_eq!(repaired.connectors[0].outcome, "done", "a map that was emptied is noticed: {repaired:?}");
+    check(haproxy.forwarded);
+    haproxy.restart();
+    enforcer.push(&want, wall_ts(), &PushOptions::new(Mode::Enforce));
+    check(haproxy.forwarded);
+    enforcer.undo(&Selector::All, wall_ts(), &PushOptions::new(Mode::Enforce));
+    assert_eq!(
+        support::ask_at(haproxy.forwarded, "203.0.113.9", ("POST", "www.shop.example", "/login"), "x"),
+        200
+    );
+}
+
+#[test]
+fn late_answers_and_challenges() {
+    let Some(haproxy) = Haproxy::start() else { return };
+    let mut enforcer = Enforcer::with_connectors(vec![Box::new(haproxy.connector(AddressSeen::Forwarded))]);
+    let verdicts = [
+        verdict("v1", SubjectKind::Ip, "203.0.113.9", "tarpit", 600),
+        verdict("v2", SubjectKind::Ip, "203.0.113.11", "challenge", 600),
+        verdict("v3", SubjectKind::Fingerprint, &agent_print("evil/1", ""), "challenge", 600),
+    ];
+    let report = enforcer.push(&desired(&verdicts, &[]), wall_ts(), &PushOptions::new(Mode::Enforce));
+    assert_eq!(
+        (report.connectors[0].outcome.as_str(), report.connectors[0].added),
+        ("done", 3),
+        "{report:?}"
+    );
+    let ask = |from: &str, headers: &[(&str, &str)]| support::get(haproxy.forwarded, from, headers);
+    let start = std::time::Instant::now();
+    assert_eq!(ask("203.0.113.9", &[]), (200, "app".into()), "late, and by the application");
+    assert!(start.elapsed() >= Duration::from_millis(700), "{:?}", start.elapsed());
+    let agent = ("User-Agent", "browser/1");
+    let (status, page) = ask("203.0.113.11", &[agent]);
+    assert_eq!(status, 403);
+    let turned = page.split('"').find(|p| p.len() == 16 && p.bytes().all(|b| b.is_ascii_hexdigit())).unwrap();
+    let token: String = turned.chars().rev().collect();
+    let with = |from: &str, token: &str, agent: (&str, &str)| {
+        ask(from, &[agent, ("Cookie", &format!("a=b; st_pass={token}"))]).0
+    };
+    assert_eq!(with("203.0.113.11", &token, agent), 200, "a browser goes on");
+    assert_eq!(with("203.0.113.11", turned, agent), 403, "who copies the page does not");
+    assert_eq!(with("203.0.113.11", &token, ("User-Agent", "other/1")), 403, "a pass is not handed on");
+    assert_eq!(ask("198.51.100.1", &[("User-Agent", "evil/1")]).0, 403, "a fingerprint is asked too");
+    assert_eq!(ask("198.51.100.1", &[agent]).0, 200);
 }
 
 #[test]

@@ -176,15 +176,16 @@ fn behind_haproxy() {
     let text = text.replace("/etc/haproxy/sidetap/", &s.path(""));
     s.place.write("haproxy.cfg", text.as_bytes());
     s.place.write("sidetap.lua", page("sidetap.lua").as_bytes());
-    for map in ["block", "block-keys", "rate", "decoy", "tag", "allow"] {
+    s.place.write("challenge.html", page("challenge.html").as_bytes());
+    for map in ["block", "keys", "places", "nets", "rate", "tarpit", "challenge", "decoy", "tag", "allow"] {
         s.place.write(&format!("{map}.map"), b"");
     }
     let device = s.device("haproxy", &["-db", "-f", &s.path("haproxy.cfg")]);
     let config = format!(
-        "[[mitigation.haproxy]]\nsocket = \"{}\"\nblock_map = \"{}\"\nblock_keys_map = \"{}\"\nallow_map = \"{}\"\n",
+        "[[mitigation.haproxy]]\nsocket = \"{}\"\nblock_map = \"{}\"\nkeys_map = \"{}\"\nallow_map = \"{}\"\n",
         s.path("sock"),
         s.path("block.map"),
-        s.path("block-keys.map"),
+        s.path("keys.map"),
         s.path("allow.map")
     );
     s.play("haproxy", &config, device);
@@ -200,6 +201,7 @@ fn behind_modsecurity() {
     let rules = page("modsecurity.conf").replace("/etc/nginx/sidetap/", &s.path(""));
     s.place.write("rules.conf", rules.as_bytes());
     s.place.write("blocked.data", b"");
+    s.place.write("places.conf", b"");
     let text = format!(
         "load_module {so};\nevents {{}}\nhttp {{ TEMPORARY access_log off; modsecurity on; modsecurity_rules_file {};\n\
          server {{ listen {SERVER}:80; location / {{ proxy_pass http://127.0.0.1:9000; }} }} }}\n",

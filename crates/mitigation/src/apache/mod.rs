@@ -7,9 +7,10 @@ use sidetap_policy::Response;
 
 use crate::canary::{Canary, CanaryConfig};
 use crate::config::{ConfigError, check_name};
-use crate::connector::{Answer, Connector, ConnectorError, Observed};
-use crate::entry::{AddressSeen, Entry, Sees};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
+use crate::entry::{AddressSeen, Entry, Places, Sees};
 use crate::hosted::{self, Server};
+use crate::place::{Cell, Spread};
 use crate::plan::Plan;
 
 /// A web server: `[[mitigation.apache]]`.
@@ -21,6 +22,18 @@ pub struct ApacheConfig {
     pub name: String,
     /// The map (`RewriteMap sidetap txt:…`).
     pub map: PathBuf,
+    /// The file of conditions for hosts and endpoints, which the configuration includes; Apache is reloaded when it changes.
+    #[serde(default)]
+    pub places: Option<PathBuf>,
+    /// Says whether Apache would take its configuration.
+    #[serde(default = "default_test")]
+    pub test: Vec<String>,
+    /// Has Apache read its configuration.
+    #[serde(default = "default_reload")]
+    pub reload: Vec<String>,
+    /// Seconds that one command may take.
+    #[serde(default = "default_timeout")]
+    pub timeout_s: u64,
     /// What the configuration knows how to do.
     #[serde(default = "default_responses")]
     pub responses: Vec<Response>,
@@ -46,6 +59,18 @@ fn default_responses() -> Vec<Response> {
     vec![Response::Block]
 }
 
+fn default_test() -> Vec<String> {
+    ["apachectl", "-t"].map(str::to_owned).to_vec()
+}
+
+fn default_reload() -> Vec<String> {
+    ["apachectl", "graceful"].map(str::to_owned).to_vec()
+}
+
+fn default_timeout() -> u64 {
+    20
+}
+
 fn default_capacity() -> usize {
     20_000
 }
@@ -68,55 +93,69 @@ impl ApacheConnector {
             networks: false,
             open_connections: "the next request on it is treated so",
             delay: "milliseconds: the map is read anew when it changes",
-            cannot: "its text maps hold single addresses",
+            places: if config.places.is_some() { Places::Yes } else { Places::No },
+            cannot: "its text maps hold single addresses, and with `places` hosts and endpoints",
             ..Sees::addresses(config.responses.clone(), config.capacity)
         };
         Ok(ApacheConnector { config, canary, sees })
     }
 }
 
-fn line(entry: &Entry) -> String {
-    format!("{} {} # {}\n", entry.key, entry.response, hosted::mark_of(entry))
+/// The conditions that say in which cell a request is: the first that fits.
+fn conditions(cells: &[Cell]) -> String {
+    let rule = |c: &Cell| {
+        format!(
+            "RewriteCond %{{ENV:ST_CELL}} ^$\nRewriteCond \"%{{REQUEST_METHOD}},%{{SERVER_NAME}}%{{REQUEST_URI}}\" \"{}\"\n\
+             RewriteRule ^ - [E=ST_CELL:{}]\n",
+            c.place.pattern(),
+            c.name
+        )
+    };
+    cells.iter().map(rule).collect()
+}
+
+fn spread(entries: &[Entry]) -> Result<Spread<'_, ()>, ConnectorError> {
+    Spread::of(&entries.iter().map(|e| (e, ())).collect::<Vec<_>>())
 }
 
 impl Connector for ApacheConnector {
-    fn name(&self) -> &str {
-        &self.config.name
-    }
-
-    fn kind(&self) -> &'static str {
-        "apache"
-    }
-
-    fn sees(&self) -> &Sees {
-        &self.sees
-    }
-
-    fn zones(&self) -> &[String] {
-        &self.config.zones
-    }
+    basics!("apache", canary);
 
     /// Apache looks at the time of the map's last change, in seconds.
     fn min_interval_s(&self) -> u64 {
         1
     }
 
-    fn canary(&self) -> Option<&Canary> {
-        self.canary.as_ref()
-    }
-
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let text = hosted::read(&self.config.map)?;
         let (entries, others) = hosted::lines(&text);
-        Ok(Observed { entries, foreign: hosted::count_foreign(&others), ..Observed::default() })
+        let entries = hosted::once(entries);
+        let mut drift = Vec::new();
+        if let Some(path) = &self.config.places {
+            let spread = spread(&entries)?;
+            let right = text.ends_with(&hosted::key_lines(&spread, ""))
+                && hosted::read(path)? == conditions(&spread.cells);
+            if !right || hosted::is_untold(path) {
+                drift.push(path.display().to_string());
+            }
+        }
+        Ok(Observed { entries, foreign: hosted::count_foreign(&others), drift, ..Observed::default() })
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
         let old = hosted::read(&self.config.map)?;
-        let (_, others) = hosted::lines(&old);
         let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
-        let text = hosted::text(&others, &live, line);
+        let spread = spread(&live)?;
+        if let Some(path) = &self.config.places {
+            let text = conditions(&spread.cells);
+            if hosted::read(path)? != text || hosted::is_untold(path) {
+                let c = &self.config;
+                let server = Server { test: &c.test, reload: &c.reload, timeout_s: c.timeout_s };
+                hosted::put(&[(path.clone(), text)], &server)?;
+            }
+        }
+        let text = format!("{}{}", hosted::foreign_text(&old), hosted::key_lines(&spread, ""));
         hosted::put(&[(self.config.map.clone(), text)], &Server { test: &[], reload: &[], timeout_s: 1 })?;
-        Ok(Answer { text: format!("{} lines", live.len()) })
+        Ok(Answer { text: format!("{} lines", spread.lines.len()) })
     }
 }

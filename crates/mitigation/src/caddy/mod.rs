@@ -10,10 +10,11 @@ use sidetap_policy::Response;
 use crate::canary::{Canary, CanaryConfig};
 use crate::config::{ConfigError, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
-use crate::entry::{AddressSeen, Entry, Sees};
+use crate::entry::{AddressSeen, Entry, Places, Sees};
 use crate::http::{Ask, Http, HttpOptions, check_url};
 use crate::key::Key;
 use crate::memory::Memory;
+use crate::place::{Place, by_place};
 use crate::plan::Plan;
 
 /// A web server: `[[mitigation.caddy]]`.
@@ -29,6 +30,9 @@ pub struct CaddyConfig {
     /// Where the ranges stand in the configuration.
     #[serde(default = "default_path")]
     pub path: String,
+    /// Where the sets of matchers stand, of which the one of `path` is the first: responses to hosts and endpoints need it.
+    #[serde(default)]
+    pub places: Option<String>,
     /// Where it is remembered which ranges are ours.
     pub memory: PathBuf,
     /// Whether the matcher looks at the connection's address or a forwarded one.
@@ -94,15 +98,16 @@ impl CaddyConnector {
             address: config.address,
             open_connections: "closed, those of everybody: Caddy begins anew with every change",
             delay: "milliseconds",
-            cannot: "its matcher compares addresses",
+            places: if config.places.is_some() { Places::Yes } else { Places::No },
+            cannot: "its matchers compare addresses, and with `places` hosts and endpoints",
             ..Sees::addresses(vec![Response::Block], config.capacity)
         };
         let (http, memory) = (Http::new(&config.http)?, Memory::new(&config.memory));
         Ok(CaddyConnector { http, memory, canary, sees, config })
     }
 
-    fn call(&self, method: &str, body: Option<&Value>) -> Result<Vec<u8>, ConnectorError> {
-        let url = format!("{}{}", self.config.url, self.config.path);
+    fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Vec<u8>, ConnectorError> {
+        let url = format!("{}{path}", self.config.url);
         let body = body.map(Value::to_string);
         let headers = [("Content-Type", "application/json")];
         let ask = Ask { method, url: &url, headers: &headers, body: body.as_deref().map(str::as_bytes) };
@@ -110,45 +115,99 @@ impl CaddyConnector {
     }
 
     fn ranges(&self) -> Result<BTreeSet<String>, ConnectorError> {
-        let said: Option<Vec<String>> = serde_json::from_slice(&self.call("GET", None)?)
+        let said: Option<Vec<String>> = serde_json::from_slice(&self.call("GET", &self.config.path, None)?)
             .map_err(|e| ConnectorError::Answer(format!("ranges: {e}")))?;
         Ok(said.unwrap_or_default().into_iter().filter(|r| r != NOBODY).collect())
     }
+
+    /// The sets of matchers: the one of addresses, and all others.
+    fn sets(&self, path: &str) -> Result<(Value, Vec<Value>), ConnectorError> {
+        let said: Vec<Value> = serde_json::from_slice(&self.call("GET", path, None)?)
+            .map_err(|e| ConnectorError::Answer(format!("matchers: {e}")))?;
+        let mut sets = said.into_iter();
+        let first = sets.next().ok_or_else(|| ConnectorError::Missing(format!("{path} is empty")))?;
+        Ok((first, sets.collect()))
+    }
+
+    /// Entries that hold at places, as far as their sets are there.
+    fn observe_places(&self, path: &str, observed: &mut Observed) -> Result<(), ConnectorError> {
+        let (first, sets) = self.sets(path)?;
+        let known: Vec<Entry> = self.memory.read()?.into_iter().filter(|e| e.key.net().is_none()).collect();
+        let ours = placed(&first, &known);
+        let there: BTreeSet<&Place> =
+            ours.iter().filter(|(_, s)| sets.contains(s)).map(|(p, _)| *p).collect();
+        observed.foreign += sets.iter().filter(|s| !ours.iter().any(|(_, o)| o == *s)).count();
+        let is_there = |e: &&Entry| e.key.who_and_place().1.is_some_and(|p| there.contains(p));
+        observed.entries.extend(known.iter().filter(is_there).cloned());
+        Ok(())
+    }
+
+    fn apply_places(&self, path: &str, before: &[Entry], live: &[&Entry]) -> Result<(), ConnectorError> {
+        let (first, sets) = self.sets(path)?;
+        let before: Vec<Entry> = before.iter().filter(|e| e.key.net().is_none()).cloned().collect();
+        let live: Vec<Entry> = live.iter().filter(|e| e.key.net().is_none()).map(|e| (*e).clone()).collect();
+        let ours = placed(&first, &before);
+        let mut told = vec![first.clone()];
+        told.extend(sets.iter().filter(|s| !ours.iter().any(|(_, o)| o == *s)).cloned());
+        told.extend(placed(&first, &live).into_iter().map(|(_, set)| set));
+        if told.get(1..) != Some(sets.as_slice()) {
+            self.call("PATCH", path, Some(&Value::Array(told)))?;
+        }
+        Ok(())
+    }
+}
+
+/// A set of matchers for each place, which looks at addresses as the first one does.
+fn placed<'a>(first: &Value, entries: &'a [Entry]) -> Vec<(&'a Place, Value)> {
+    let set = |(place, whos): (&'a Place, Vec<&Key>)| {
+        let mut remote = first.get("remote_ip").cloned().unwrap_or_else(|| json!({}));
+        let ranges: BTreeSet<String> = whos.into_iter().map(Key::to_string).collect();
+        if let Some(remote) = remote.as_object_mut() {
+            remote.insert("ranges".to_owned(), json!(ranges));
+        }
+        let mut set = json!({"remote_ip": remote});
+        let mut add =
+            |name: &str, value: Value| set.as_object_mut().map(|s| s.insert(name.to_owned(), value));
+        place.method().map(|m| add("method", json!([m])));
+        place.host_field().map(|h| add("header_regexp", json!({"Host": {"pattern": h}})));
+        place.path_pattern().map(|p| add("path_regexp", json!({"pattern": p})));
+        (place, set)
+    };
+    by_place(entries).into_iter().map(set).collect()
 }
 
 impl Connector for CaddyConnector {
-    basics!("caddy");
-
-    fn min_interval_s(&self) -> u64 {
-        self.config.min_interval_s
-    }
-
-    fn canary(&self) -> Option<&Canary> {
-        self.canary.as_ref()
-    }
+    basics!("caddy", canary, interval);
 
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let ranges = self.ranges()?;
         let keys: BTreeSet<Key> = ranges.iter().filter_map(|r| r.parse().ok()).collect();
         let mut observed = self.memory.observed(&keys)?;
         observed.foreign += ranges.len() - keys.len();
+        if let Some(path) = &self.config.places {
+            self.observe_places(path, &mut observed)?;
+        }
         Ok(observed)
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
-        let ours: BTreeSet<Key> = self.memory.read()?.into_iter().map(|e| e.key).collect();
+        let remembered = self.memory.read()?;
+        let ours: BTreeSet<&Key> = remembered.iter().map(|e| &e.key).collect();
         self.memory.intend(&plan.target)?;
         let live: Vec<&Entry> = plan.target.iter().filter(|e| e.expires_at > now).collect();
         let before = self.ranges()?;
         let is_ours = |r: &str| r.parse::<Key>().is_ok_and(|k| ours.contains(&k));
         let mut ranges: BTreeSet<String> = before.iter().filter(|r| !is_ours(r)).cloned().collect();
-        ranges.extend(live.iter().map(|e| e.key.to_string()));
+        ranges.extend(live.iter().filter(|e| e.key.net().is_some()).map(|e| e.key.to_string()));
         if ranges != before {
             let told: Vec<&str> = match ranges.is_empty() {
                 true => vec![NOBODY],
                 false => ranges.iter().map(String::as_str).collect(),
             };
-            self.call("PATCH", Some(&json!(told)))?;
+            self.call("PATCH", &self.config.path, Some(&json!(told)))?;
+        }
+        if let Some(path) = &self.config.places {
+            self.apply_places(path, &remembered, &live)?;
         }
         self.memory.write(&plan.target)?;
         Ok(Answer { text: format!("{} ranges", live.len()) })

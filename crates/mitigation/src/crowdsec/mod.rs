@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sidetap_policy::Response;
 
 use crate::config::{ConfigError, check_name};
-use crate::connector::{Answer, Connector, ConnectorError, Observed};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{AddressSeen, Entry, Sees};
 use crate::http::{Ask, Http, HttpOptions, Reply, check_url};
 use crate::key::Key;
@@ -252,21 +252,7 @@ fn seconds(text: &str) -> Option<f64> {
 }
 
 impl Connector for CrowdsecConnector {
-    fn name(&self) -> &str {
-        &self.config.name
-    }
-
-    fn kind(&self) -> &'static str {
-        "crowdsec"
-    }
-
-    fn sees(&self) -> &Sees {
-        &self.sees
-    }
-
-    fn zones(&self) -> &[String] {
-        &self.config.zones
-    }
+    basics!("crowdsec");
 
     fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
         let mut best: BTreeMap<Key, Entry> = BTreeMap::new();

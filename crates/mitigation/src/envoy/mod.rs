@@ -3,6 +3,7 @@
 //! The user's own route configuration stays in a file of the user's; Sidetap writes the one that Envoy reads, which is the
 //! user's with the addresses put in.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -12,10 +13,11 @@ use sidetap_policy::Response;
 
 use crate::canary::{Canary, CanaryConfig};
 use crate::config::{ConfigError, check_name};
-use crate::connector::{Answer, Connector, ConnectorError, Observed};
-use crate::entry::{AddressSeen, Entry, Sees};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
+use crate::entry::{AddressSeen, Entry, Places, Sees};
 use crate::hosted::{self, Server};
 use crate::memory::Memory;
+use crate::place::{Cell, Place, Spread, by_place};
 use crate::plan::Plan;
 
 /// A proxy: `[[mitigation.envoy]]`.
@@ -81,14 +83,16 @@ impl EnvoyConnector {
             address: config.address,
             open_connections: "stay; the next request on it is refused",
             delay: "tenths of a second",
-            cannot: "its filter looks up addresses",
+            places: Places::Yes,
+            cannot: "its filter looks up addresses, hosts and endpoints",
             ..Sees::addresses(vec![Response::Block], config.capacity)
         };
         Ok(EnvoyConnector { memory: Memory::new(&config.memory), canary, sees, config })
     }
 
-    /// The user's route configuration with these networks refused in every virtual host.
-    fn render(&self, nets: &[IpNet]) -> Result<String, ConnectorError> {
+    /// The user's route configuration with what these entries name refused in every virtual host.
+    fn render(&self, entries: &[Entry]) -> Result<String, ConnectorError> {
+        let rules = per_route(entries)?;
         let text = hosted::read(&self.config.template)?;
         let at = self.config.template.display();
         let mut routes: Value = serde_json::from_str(&text)
@@ -101,7 +105,7 @@ impl EnvoyConnector {
                 let Some(host) = host.as_object_mut() else { continue };
                 let filters = host.entry("typed_per_filter_config").or_insert_with(|| json!({}));
                 if let Some(filters) = filters.as_object_mut() {
-                    filters.insert(self.config.filter.clone(), per_route(nets));
+                    filters.insert(self.config.filter.clone(), rules.clone());
                     hosts += 1;
                 }
             }
@@ -114,58 +118,83 @@ impl EnvoyConnector {
 }
 
 /// The filter's configuration for one virtual host (`envoy.extensions.filters.http.rbac.v3.RBACPerRoute`).
-fn per_route(nets: &[IpNet]) -> Value {
-    let action = |action: &str| {
-        json!({"action": {"name": action, "typed_config": {
-            "@type": "type.googleapis.com/envoy.config.rbac.v3.Action", "name": "sidetap", "action": action}}})
+///
+/// Addresses are looked up first, then where the request is: the first cell that fits knows who is refused there.
+fn per_route(entries: &[Entry]) -> Result<Value, ConnectorError> {
+    let all: Vec<(&Entry, ())> = entries.iter().map(|e| (e, ())).collect();
+    let cells = Spread::of(&all)?.cells;
+    let placed = by_place(entries);
+    let at_cell = |cell: &Cell| {
+        let whos = cell.of.iter().flat_map(|p| placed.get(p).into_iter().flatten());
+        let nets: BTreeSet<IpNet> = whos.filter_map(|w| w.net()).collect();
+        let refused = addresses(nets.into_iter(), action("ALLOW"));
+        json!({"predicate": predicate(&cell.place), "on_match": {"matcher": refused}})
     };
-    let ranges: Vec<Value> = nets
-        .iter()
-        .map(|n| json!({"address_prefix": n.addr().to_string(), "prefix_len": n.prefix_len()}))
-        .collect();
-    let matcher = if ranges.is_empty() {
-        json!({"on_no_match": action("ALLOW")})
-    } else {
-        json!({
-            "matcher_tree": {
-                "input": {"name": "source", "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.matching.common_inputs.network.v3.SourceIPInput"}},
-                "custom_match": {"name": "ip", "typed_config": {
-                    "@type": "type.googleapis.com/xds.type.matcher.v3.IPMatcher",
-                    "range_matchers": [{"ranges": ranges, "on_match": action("DENY")}]}},
-            },
-            "on_no_match": action("ALLOW"),
-        })
+    let matchers: Vec<Value> = cells.iter().map(at_cell).collect();
+    let elsewhere = match matchers.is_empty() {
+        true => action("ALLOW"),
+        false => {
+            json!({"matcher": {"matcher_list": {"matchers": matchers}, "on_no_match": action("ALLOW")}})
+        }
     };
-    json!({"@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBACPerRoute", "rbac": {"matcher": matcher}})
+    let matcher = addresses(entries.iter().filter_map(|e| e.key.net()), elsewhere);
+    let kind = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBACPerRoute";
+    Ok(json!({"@type": kind, "rbac": {"matcher": matcher}}))
+}
+
+fn action(action: &str) -> Value {
+    json!({"action": {"name": action, "typed_config": {
+        "@type": "type.googleapis.com/envoy.config.rbac.v3.Action", "name": "sidetap", "action": action}}})
+}
+
+/// Refuses these networks, by a trie; what is done with all others is said by `others`.
+fn addresses(nets: impl Iterator<Item = IpNet>, others: Value) -> Value {
+    let ranges: Vec<Value> =
+        nets.map(|n| json!({"address_prefix": n.addr().to_string(), "prefix_len": n.prefix_len()})).collect();
+    if ranges.is_empty() {
+        return others.get("matcher").cloned().unwrap_or_else(|| json!({"on_no_match": others}));
+    }
+    json!({
+        "matcher_tree": {
+            "input": {"name": "source", "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.matching.common_inputs.network.v3.SourceIPInput"}},
+            "custom_match": {"name": "ip", "typed_config": {
+                "@type": "type.googleapis.com/xds.type.matcher.v3.IPMatcher",
+                "range_matchers": [{"ranges": ranges, "on_match": action("DENY")}]}},
+        },
+        "on_no_match": others,
+    })
+}
+
+/// Whether a request is at a place.
+fn predicate(place: &Place) -> Value {
+    let field = |name: &str, regex: String| {
+        json!({"single_predicate": {
+            "input": {"name": name, "typed_config": {
+                "@type": "type.googleapis.com/envoy.type.matcher.v3.HttpRequestHeaderMatchInput", "header_name": name}},
+            "value_match": {"safe_regex": {"google_re2": {}, "regex": regex}}}})
+    };
+    let method = place.method().map(|m| field(":method", m.to_owned()));
+    let host = place.host_field().map(|h| field(":authority", h));
+    let path = place.target_pattern().map(|p| field(":path", p));
+    let mut all: Vec<Value> = [method, host, path].into_iter().flatten().collect();
+    match (all.pop(), all.is_empty()) {
+        (None, _) => field(":method", ".*".to_owned()),
+        (Some(only), true) => only,
+        (Some(last), false) => {
+            all.push(last);
+            json!({"and_matcher": {"predicate": all}})
+        }
+    }
 }
 
 impl Connector for EnvoyConnector {
-    fn name(&self) -> &str {
-        &self.config.name
-    }
-
-    fn kind(&self) -> &'static str {
-        "envoy"
-    }
-
-    fn sees(&self) -> &Sees {
-        &self.sees
-    }
-
-    fn zones(&self) -> &[String] {
-        &self.config.zones
-    }
-
-    fn canary(&self) -> Option<&Canary> {
-        self.canary.as_ref()
-    }
+    basics!("envoy", canary);
 
     /// The file is compared with what it should be, so a template that changed is drift too.
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let entries = self.memory.read()?;
-        let nets: Vec<IpNet> = entries.iter().filter_map(|e| e.key.net()).collect();
-        if hosted::read(&self.config.routes)? == self.render(&nets)? {
+        if hosted::read(&self.config.routes)? == self.render(&entries)? {
             return Ok(Observed { entries, ..Observed::default() });
         }
         Ok(Observed { drift: vec!["route configuration".to_owned()], ..Observed::default() })
@@ -173,8 +202,7 @@ impl Connector for EnvoyConnector {
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
         let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
-        let nets: Vec<IpNet> = live.iter().filter_map(|e| e.key.net()).collect();
-        let text = self.render(&nets)?;
+        let text = self.render(&live)?;
         hosted::put(&[(self.config.routes.clone(), text)], &Server { test: &[], reload: &[], timeout_s: 1 })?;
         self.memory.write(&live)?;
         Ok(Answer { text: format!("{} addresses", live.len()) })

@@ -7,7 +7,7 @@ use sidetap_policy::Response;
 
 use crate::command;
 use crate::config::{ConfigError, check_name};
-use crate::connector::{Answer, Connector, ConnectorError, Observed, shortened};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, shortened};
 use crate::entry::{AddressSeen, Sees};
 use crate::memory::Memory;
 use crate::plan::Plan;
@@ -88,21 +88,7 @@ impl ExecConnector {
 }
 
 impl Connector for ExecConnector {
-    fn name(&self) -> &str {
-        &self.config.name
-    }
-
-    fn kind(&self) -> &'static str {
-        "exec"
-    }
-
-    fn sees(&self) -> &Sees {
-        &self.sees
-    }
-
-    fn zones(&self) -> &[String] {
-        &self.config.zones
-    }
+    basics!("exec");
 
     fn min_interval_s(&self) -> u64 {
         self.config.min_interval_s

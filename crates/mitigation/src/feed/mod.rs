@@ -12,7 +12,7 @@ use serde::Deserialize;
 use sidetap_policy::Response;
 
 use crate::config::{ConfigError, check_name};
-use crate::connector::{Answer, Connector, ConnectorError, Observed};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{AddressSeen, Sees};
 use crate::plan::Plan;
 use crate::secret::SecretRef;
@@ -78,6 +78,8 @@ impl FeedConnector {
             ipv6: true,
             prints: &[],
             tokens: false,
+            headers: Vec::new(),
+            places: crate::entry::Places::No,
             min_prefix: (16, 32),
             responses: vec![Response::Block],
             capacity: config.capacity,
@@ -92,21 +94,7 @@ impl FeedConnector {
 }
 
 impl Connector for FeedConnector {
-    fn name(&self) -> &str {
-        &self.config.name
-    }
-
-    fn kind(&self) -> &'static str {
-        "feed"
-    }
-
-    fn sees(&self) -> &Sees {
-        &self.sees
-    }
-
-    fn zones(&self) -> &[String] {
-        &self.config.zones
-    }
+    basics!("feed");
 
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let list = FeedList::read(&self.config.path)?;

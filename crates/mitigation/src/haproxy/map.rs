@@ -9,8 +9,8 @@ use crate::key::Key;
 /// A line of a map: ours or of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct MapLine {
-    key: String,
-    value: String,
+    pub(super) key: String,
+    pub(super) value: String,
 }
 
 impl MapLine {

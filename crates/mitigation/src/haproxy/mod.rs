@@ -1,18 +1,22 @@
 //! HAProxy through its Runtime API: one map for each response, replaced as a whole under a version.
 //!
 //! A value of a map is the end of the entry in seconds since 1970 and Sidetap's mark, so that HAProxy itself lets go when the
-//! time is over (the configuration compares it with its clock). Lines of others in the same maps are carried over.
+//! time is over (the configuration compares it with its clock). Lines of others in the same maps are carried over. What is no address
+//! stands in a map of its own, which a Lua script looks up.
 
+mod keys;
 mod map;
 mod socket;
+
+use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 use serde::Deserialize;
 use sidetap_policy::Response;
 
 use crate::config::{ConfigError, check_name};
-use crate::connector::{Answer, Connector, ConnectorError, Observed};
-use crate::entry::{AddressSeen, Sees};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
+use crate::entry::{AddressSeen, Entry, Places, Sees};
 use crate::plan::Plan;
 
 use map::MapLine;
@@ -30,12 +34,30 @@ pub struct HaproxyConfig {
     /// The map of blocked addresses, as `show map` names it.
     #[serde(default)]
     pub block_map: Option<String>,
-    /// The map of blocked fingerprints, alone and with an address; only with the Lua script that computes them.
+    /// The map of all that is no address, which the Lua script looks up.
     #[serde(default)]
-    pub block_keys_map: Option<String>,
+    pub keys_map: Option<String>,
+    /// The map from requests to places, Sidetap's own: responses to hosts and endpoints need it, `nets_map` and `keys_map`.
+    #[serde(default)]
+    pub places_map: Option<String>,
+    /// The map of networks that are acted against at places only, Sidetap's own.
+    #[serde(default)]
+    pub nets_map: Option<String>,
+    /// Whether the script has the site's hash key, so that it knows sessions and API keys.
+    #[serde(default)]
+    pub tokens: bool,
+    /// Headers whose values the script compares, in lower case.
+    #[serde(default = "default_headers")]
+    pub headers: Vec<String>,
     /// The map of rate-limited addresses.
     #[serde(default)]
     pub rate_limit_map: Option<String>,
+    /// The map of addresses that are answered late.
+    #[serde(default)]
+    pub tarpit_map: Option<String>,
+    /// The map of addresses that have to solve a challenge.
+    #[serde(default)]
+    pub challenge_map: Option<String>,
     /// The map of addresses that a decoy answers.
     #[serde(default)]
     pub deceive_map: Option<String>,
@@ -69,6 +91,10 @@ fn default_name() -> String {
     "haproxy".to_owned()
 }
 
+fn default_headers() -> Vec<String> {
+    vec!["user-agent".to_owned()]
+}
+
 fn default_owner() -> String {
     "sidetap".to_owned()
 }
@@ -85,6 +111,9 @@ fn default_timeout() -> u64 {
     10
 }
 
+/// What is said where the maps of keys, places and networks do not fit each other.
+const PLACES: &str = "keys and places";
+
 /// The connector to a load balancer.
 #[derive(Debug)]
 pub struct HaproxyConnector {
@@ -100,18 +129,24 @@ impl HaproxyConnector {
         let given = [
             (Response::Tag, &config.tag_map),
             (Response::RateLimit, &config.rate_limit_map),
+            (Response::Tarpit, &config.tarpit_map),
+            (Response::Challenge, &config.challenge_map),
             (Response::Deceive, &config.deceive_map),
             (Response::Block, &config.block_map),
         ];
         let maps: Vec<(Response, String)> =
             given.into_iter().filter_map(|(r, m)| m.clone().map(|m| (r, m))).collect();
         check_maps(&config, &maps)?;
+        let keys = config.keys_map.is_some();
+        let places = keys && config.places_map.is_some() && config.nets_map.is_some();
         let sees = Sees {
             address: config.address,
             networks: true,
             ipv6: true,
-            prints: if config.block_keys_map.is_some() { &["a1"] } else { &[] },
-            tokens: false,
+            prints: if keys { &["a1"] } else { &[] },
+            tokens: keys && config.tokens,
+            headers: if keys { config.headers.clone() } else { Vec::new() },
+            places: if places { Places::Yes } else { Places::No },
             min_prefix: (16, 32),
             responses: maps.iter().map(|(r, _)| *r).collect(),
             capacity: config.capacity,
@@ -119,7 +154,7 @@ impl HaproxyConnector {
             allow_list: config.allow_map.is_some(),
             open_connections: "the next request on it is treated so; one that is being answered is finished",
             delay: "milliseconds",
-            cannot: "it compares addresses, and with the Lua script fingerprints of agents (a1); of sessions, keys and accounts Sidetap keeps keyed hashes only",
+            cannot: "it compares addresses, and with the Lua script fingerprints of agents (a1), headers that are configured, and with the site's key sessions and API keys",
         };
         Ok(HaproxyConnector { config, maps, sees })
     }
@@ -128,10 +163,56 @@ impl HaproxyConnector {
         Socket { address: &self.config.socket, timeout_s: self.config.timeout_s }
     }
 
-    /// Every map with what is done to what stands in it.
-    fn all_maps(&self) -> impl Iterator<Item = (Response, &str)> {
-        let keys = self.config.block_keys_map.as_deref().map(|name| (Response::Block, name));
-        self.maps.iter().map(|(r, name)| (*r, name.as_str())).chain(keys)
+    /// The map of addresses of each response.
+    fn address_maps(&self) -> impl Iterator<Item = (Response, &str)> {
+        self.maps.iter().map(|(r, name)| (*r, name.as_str()))
+    }
+
+    /// The maps that are Sidetap's own, whoever's entries they serve: of places, and of networks.
+    fn own_maps(&self) -> Option<(&str, &str)> {
+        self.config.places_map.as_deref().zip(self.config.nets_map.as_deref())
+    }
+
+    /// Own entries of the map of keys, and what of it, or of the maps of places and networks, is not as they need it.
+    fn observe_keys(&self, name: &str, observed: &mut Observed) -> Result<(), ConnectorError> {
+        let lines = map::show(&self.socket(), name)?;
+        let held = keys::Held::of(&lines, &self.config.owner);
+        let should = held.render(held.own.clone())?;
+        let same = |a: &[MapLine], b: &[MapLine]| {
+            let sorted =
+                |l: &[MapLine]| l.iter().map(|l| (l.key.clone(), l.value.clone())).collect::<BTreeSet<_>>();
+            a.len() == b.len() && sorted(a) == sorted(b)
+        };
+        let mut right = same(&lines, &should.keys);
+        if let Some((places, nets)) = self.own_maps() {
+            // Of places the order counts: the first that fits is taken.
+            right &= map::show(&self.socket(), places)? == should.places;
+            right &= same(&map::show(&self.socket(), nets)?, &should.nets);
+        }
+        if !right {
+            observed.drift.push(PLACES.to_owned());
+        }
+        observed.foreign += held.foreign();
+        observed.entries.extend(held.own);
+        Ok(())
+    }
+
+    fn apply_keys(&self, name: &str, plan: &Plan, now: i64) -> Result<Option<String>, ConnectorError> {
+        let ours = |e: &&Entry| e.key.net().is_none();
+        let mut changes = plan.add.iter().chain(&plan.refresh).chain(&plan.remove);
+        if !changes.any(|e| ours(&e)) && !plan.repair.iter().any(|r| r == PLACES) {
+            return Ok(None);
+        }
+        let held = keys::Held::of(&map::show(&self.socket(), name)?, &self.config.owner);
+        let live = plan.target.iter().filter(ours).filter(|e| e.expires_at > now).cloned();
+        let should = held.render(live.collect())?;
+        // A place whose entries are not there yet is no harm; an entry whose place is not known has no effect.
+        if let Some((places, nets)) = self.own_maps() {
+            self.replace(places, &should.places)?;
+            self.replace(nets, &should.nets)?;
+        }
+        self.replace(name, &should.keys)?;
+        Ok(Some(format!("{name}: {} lines", should.keys.len())))
     }
 
     fn replace(&self, name: &str, lines: &[MapLine]) -> Result<(), ConnectorError> {
@@ -147,8 +228,11 @@ fn check_maps(config: &HaproxyConfig, maps: &[(Response, String)]) -> Result<(),
     let mut names: Vec<&str> = maps
         .iter()
         .map(|(_, m)| m.as_str())
-        .chain(config.allow_map.as_deref())
-        .chain(config.block_keys_map.as_deref())
+        .chain(
+            [&config.allow_map, &config.keys_map, &config.places_map, &config.nets_map]
+                .into_iter()
+                .filter_map(|m| m.as_deref()),
+        )
         .collect();
     if names.iter().any(|n| n.is_empty() || n.bytes().any(|b| b <= b' ' || b == b';' || b == b'\\')) {
         return refuse("a map's name has no spaces and no `;`");
@@ -167,31 +251,20 @@ fn check_maps(config: &HaproxyConfig, maps: &[(Response, String)]) -> Result<(),
 }
 
 impl Connector for HaproxyConnector {
-    fn name(&self) -> &str {
-        &self.config.name
-    }
-
-    fn kind(&self) -> &'static str {
-        "haproxy"
-    }
-
-    fn sees(&self) -> &Sees {
-        &self.sees
-    }
-
-    fn zones(&self) -> &[String] {
-        &self.config.zones
-    }
+    basics!("haproxy");
 
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let mut observed = Observed::default();
-        for (response, name) in self.all_maps() {
+        for (response, name) in self.address_maps() {
             for line in map::show(&self.socket(), name)? {
                 match line.entry(response, &self.config.owner) {
                     Some(entry) => observed.entries.push(entry),
                     None => observed.foreign += 1,
                 }
             }
+        }
+        if let Some(name) = &self.config.keys_map {
+            self.observe_keys(name, &mut observed)?;
         }
         if let Some(name) = &self.config.allow_map {
             let lines = map::show(&self.socket(), name)?;
@@ -210,9 +283,8 @@ impl Connector for HaproxyConnector {
             self.replace(name, &lines)?;
             text.push(format!("{name}: {} lines", lines.len()));
         }
-        for (response, name) in self.all_maps() {
-            let keys = self.config.block_keys_map.as_deref() == Some(name);
-            let changed = |e: &&crate::Entry| e.response == response && e.key.net().is_none() == keys;
+        for (response, name) in self.address_maps() {
+            let changed = |e: &&Entry| e.response == response && e.key.net().is_some();
             let mut changes = plan.add.iter().chain(&plan.refresh).chain(&plan.remove);
             if changes.find(changed).is_none() {
                 continue;
@@ -223,6 +295,9 @@ impl Connector for HaproxyConnector {
             lines.extend(live.map(|e| MapLine::of(e, &self.config.owner)));
             self.replace(name, &lines)?;
             text.push(format!("{name}: {} lines", lines.len()));
+        }
+        if let Some(name) = &self.config.keys_map {
+            text.extend(self.apply_keys(name, plan, now)?);
         }
         Ok(Answer { text: text.join(", ") })
     }

@@ -9,7 +9,7 @@ use sidetap_policy::Response;
 
 use crate::command;
 use crate::config::{ConfigError, check_name};
-use crate::connector::{Answer, Connector, ConnectorError, Observed};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{AddressSeen, Entry, Sees};
 use crate::plan::Plan;
 
@@ -155,21 +155,7 @@ fn own(key: &str, rest: &str, now: i64) -> Option<Entry> {
 }
 
 impl Connector for IpsetConnector {
-    fn name(&self) -> &str {
-        &self.config.name
-    }
-
-    fn kind(&self) -> &'static str {
-        "ipset"
-    }
-
-    fn sees(&self) -> &Sees {
-        &self.sees
-    }
-
-    fn zones(&self) -> &[String] {
-        &self.config.zones
-    }
+    basics!("ipset");
 
     fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
         let mut observed = Observed::default();

@@ -8,10 +8,11 @@ use sidetap_policy::Response;
 
 use crate::canary::{Canary, CanaryConfig};
 use crate::config::{ConfigError, check_name};
-use crate::connector::{Answer, Connector, ConnectorError, Observed};
-use crate::entry::{AddressSeen, Entry, Sees};
-use crate::hosted::{self, Server, UNTOLD};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
+use crate::entry::{AddressSeen, Entry, Places, Sees};
+use crate::hosted::{self, Conditions, Server, UNTOLD};
 use crate::key::Key;
+use crate::place::by_place;
 use crate::plan::Plan;
 
 /// A web application firewall: `[[mitigation.modsecurity]]`.
@@ -23,6 +24,9 @@ pub struct ModsecurityConfig {
     pub name: String,
     /// The file of blocked addresses.
     pub data: PathBuf,
+    /// The file of rules for responses to hosts and endpoints, which the configuration includes.
+    #[serde(default)]
+    pub places: Option<PathBuf>,
     /// Says whether the server would take its configuration.
     #[serde(default = "default_test")]
     pub test: Vec<String>,
@@ -93,11 +97,49 @@ impl ModsecurityConnector {
             address: config.address,
             open_connections: "idle ones are closed by the reload; long answers are finished by old workers",
             delay: "about a second: the reload compiles all rules",
+            places: if config.places.is_some() { Places::Yes } else { Places::No },
             cannot: "its data file holds addresses",
             ..Sees::addresses(vec![Response::Block], config.capacity)
         };
         Ok(ModsecurityConnector { config, canary, sees })
     }
+
+    fn conditions(&self) -> Option<Conditions<'_>> {
+        self.config.places.as_deref().map(|path| Conditions { path, render })
+    }
+}
+
+/// The number of the first rule for a place: of the range for local use.
+const FIRST_RULE: usize = 99_100;
+
+/// A chain of rules for each place: the address, and where it is.
+fn render(entries: &[Entry]) -> String {
+    let mut text: String = entries.iter().map(hosted::record).collect();
+    for (n, (place, whos)) in by_place(entries).into_iter().enumerate() {
+        let nets: Vec<String> = whos.into_iter().map(Key::to_string).collect();
+        let mut rules = vec![format!("REMOTE_ADDR \"@ipMatch {}\"", nets.join(","))];
+        rules.extend(place.method().map(|m| format!("REQUEST_METHOD \"@streq {m}\"")));
+        rules.extend(place.host_field().map(|h| format!("REQUEST_HEADERS:Host \"@rx {h}\"")));
+        rules.extend(place.path_pattern().map(|p| format!("REQUEST_FILENAME \"@rx {p}\"")));
+        let last = rules.len() - 1;
+        for (i, rule) in rules.into_iter().enumerate() {
+            let path = rule.starts_with("REQUEST_FILENAME");
+            let change = if path { "t:none,t:urlDecodeUni,t:normalizePath" } else { "t:none" };
+            let mut actions = vec![change.to_owned()];
+            if i == 0 {
+                let id = FIRST_RULE + n;
+                actions.push(format!(
+                    "id:{id},phase:1,deny,status:403,log,msg:'Refused by Sidetap',tag:'sidetap'"
+                ));
+            }
+            if i < last {
+                actions.push("chain".to_owned());
+            }
+            let actions = actions.join(",");
+            text.push_str(&format!("SecRule {rule} \"{actions}\"\n"));
+        }
+    }
+    text
 }
 
 /// An own address stands under a comment with its mark; a line of others under none.
@@ -124,36 +166,19 @@ fn read(text: &str) -> (Vec<Entry>, Vec<&str>) {
 }
 
 impl Connector for ModsecurityConnector {
-    fn name(&self) -> &str {
-        &self.config.name
-    }
-
-    fn kind(&self) -> &'static str {
-        "modsecurity"
-    }
-
-    fn sees(&self) -> &Sees {
-        &self.sees
-    }
-
-    fn zones(&self) -> &[String] {
-        &self.config.zones
-    }
-
-    fn min_interval_s(&self) -> u64 {
-        self.config.min_interval_s
-    }
-
-    fn canary(&self) -> Option<&Canary> {
-        self.canary.as_ref()
-    }
+    basics!("modsecurity", canary, interval);
 
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let text = hosted::read(&self.config.data)?;
         let (entries, others) = read(&text);
         let drift = hosted::is_untold(&self.config.data).then(|| UNTOLD.to_owned());
         let foreign = hosted::count_foreign(&others);
-        Ok(Observed { entries, foreign, drift: drift.into_iter().collect(), ..Observed::default() })
+        let mut observed =
+            Observed { entries, foreign, drift: drift.into_iter().collect(), ..Observed::default() };
+        if let Some(conditions) = self.conditions() {
+            conditions.observe(&mut observed)?;
+        }
+        Ok(observed)
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
@@ -168,10 +193,13 @@ impl Connector for ModsecurityConnector {
             )));
         }
         let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
-        let text = hosted::text(&others, &live, |e| format!("# {}\n{}\n", hosted::mark_of(e), e.key));
+        let everywhere: Vec<Entry> = live.iter().filter(|e| e.key.net().is_some()).cloned().collect();
+        let text = hosted::text(&others, &everywhere, |e| format!("# {}\n{}\n", hosted::mark_of(e), e.key));
+        let mut files = vec![(self.config.data.clone(), text)];
+        files.extend(self.conditions().map(|c| c.file(&live)));
         let server =
             Server { test: &self.config.test, reload: &self.config.reload, timeout_s: self.config.timeout_s };
-        hosted::put(&[(self.config.data.clone(), text)], &server)?;
+        hosted::put(&files, &server)?;
         Ok(Answer { text: format!("{} addresses, reloaded", live.len()) })
     }
 }

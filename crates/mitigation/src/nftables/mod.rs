@@ -12,7 +12,7 @@ use sidetap_policy::Response;
 
 use crate::command;
 use crate::config::{ConfigError, check_name};
-use crate::connector::{Answer, Connector, ConnectorError, Observed};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{AddressSeen, Sees};
 use crate::plan::Plan;
 
@@ -106,6 +106,8 @@ impl NftablesConnector {
             ipv6: true,
             prints: &[],
             tokens: false,
+            headers: Vec::new(),
+            places: crate::entry::Places::No,
             min_prefix: (16, 32),
             responses: vec![Response::RateLimit, Response::Block],
             capacity: config.capacity,
@@ -120,21 +122,7 @@ impl NftablesConnector {
 }
 
 impl Connector for NftablesConnector {
-    fn name(&self) -> &str {
-        &self.config.name
-    }
-
-    fn kind(&self) -> &'static str {
-        "nftables"
-    }
-
-    fn sees(&self) -> &Sees {
-        &self.sees
-    }
-
-    fn zones(&self) -> &[String] {
-        &self.config.zones
-    }
+    basics!("nftables");
 
     fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
         let wanted = ruleset::Layout::new(&self.config);

@@ -1,15 +1,16 @@
 //! nginx: files that its `geo` and `map` blocks include, then a test and a reload.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use sidetap_policy::Response;
 
 use crate::canary::{Canary, CanaryConfig};
 use crate::config::{ConfigError, check_name};
-use crate::connector::{Answer, Connector, ConnectorError, Observed};
-use crate::entry::{AddressSeen, Entry, Sees};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
+use crate::entry::{AddressSeen, Entry, Places, Sees};
 use crate::hosted::{self, Server, UNTOLD};
+use crate::place::{Cell, Spread};
 use crate::plan::Plan;
 
 /// A web server: `[[mitigation.nginx]]`.
@@ -24,9 +25,18 @@ pub struct NginxConfig {
     /// The file of addresses that are never touched, which a `geo` block includes.
     #[serde(default)]
     pub allow: Option<PathBuf>,
-    /// The file of fingerprints, which a `map` block includes; only with the njs script that computes them.
+    /// The file of all that is no address, which `map` blocks include.
     #[serde(default)]
     pub keys: Option<PathBuf>,
+    /// The file of places, which a `map` block includes; responses to hosts and endpoints need it, `nets` and `keys`.
+    #[serde(default)]
+    pub places: Option<PathBuf>,
+    /// The file of networks that are acted against at places only, which a `geo` block includes.
+    #[serde(default)]
+    pub nets: Option<PathBuf>,
+    /// Whether the njs script is loaded that computes fingerprints.
+    #[serde(default = "default_fingerprints")]
+    pub fingerprints: bool,
     /// What the configuration knows how to do.
     #[serde(default = "default_responses")]
     pub responses: Vec<Response>,
@@ -58,6 +68,10 @@ pub struct NginxConfig {
 
 fn default_name() -> String {
     "nginx".to_owned()
+}
+
+fn default_fingerprints() -> bool {
+    true
 }
 
 fn default_responses() -> Vec<Response> {
@@ -112,11 +126,15 @@ impl NginxConnector {
         let canary = config.canary.clone().map(|c| Canary::new(&config.name, c)).transpose()?;
         let sees = Sees {
             address: config.address,
-            prints: if config.keys.is_some() { &["a1", "s2"] } else { &[] },
+            prints: if config.keys.is_some() && config.fingerprints { &["a1", "s2"] } else { &[] },
+            places: match (&config.keys, &config.places, &config.nets) {
+                (Some(_), Some(_), Some(_)) => Places::Yes,
+                _ => Places::No,
+            },
             allow_list: config.allow.is_some(),
             open_connections: "idle ones are closed by the reload; long answers are finished by old workers",
             delay: "about a tenth of a second; more where the configuration is large",
-            cannot: "its maps hold addresses, and fingerprints where the njs script is loaded",
+            cannot: "its maps hold addresses, hosts and endpoints, and fingerprints where the njs script is loaded",
             ..Sees::addresses(config.responses.clone(), config.capacity)
         };
         Ok(NginxConnector { config, canary, sees })
@@ -127,20 +145,23 @@ impl NginxConnector {
         Server { test: &c.test, reload: &c.reload, timeout_s: c.timeout_s }
     }
 
-    /// The files with what each of them should hold.
-    fn files(&self, plan: &Plan, now: i64) -> Result<Vec<(PathBuf, String)>, ConnectorError> {
-        let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
-        let (nets, keys): (Vec<Entry>, Vec<Entry>) = live.into_iter().partition(|e| e.key.net().is_some());
-        let mut files = Vec::new();
-        let given = [(Some(&self.config.addresses), nets), (self.config.keys.as_ref(), keys)];
-        for (path, entries) in given.into_iter().filter_map(|(p, e)| p.map(|p| (p, e))) {
-            let old = hosted::read(path)?;
-            let (_, others) = hosted::lines(&old);
-            files.push((path.clone(), hosted::text(&others, &entries, line)));
+    /// The files with what each of them should hold for these entries.
+    fn files(&self, entries: &[Entry]) -> Result<Vec<(PathBuf, String)>, ConnectorError> {
+        let (nets, others): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(|e| e.key.net().is_some());
+        let kept = |path: &Path| hosted::read(path).map(|old| hosted::foreign_text(&old));
+        let addresses: String = nets.into_iter().map(line).collect();
+        let mut files =
+            vec![(self.config.addresses.clone(), format!("{}{addresses}", kept(&self.config.addresses)?))];
+        let spread = Spread::of(&others.into_iter().map(|e| (e, ())).collect::<Vec<_>>())?;
+        if let Some(path) = &self.config.keys {
+            files.push((path.clone(), format!("{}{}", kept(path)?, hosted::key_lines(&spread, ";"))));
         }
-        if let Some(path) = &self.config.allow {
-            let text: String = plan.allow.iter().map(|n| format!("{n} 1;\n")).collect();
-            files.push((path.clone(), text));
+        if let Some(path) = &self.config.places {
+            let line = |c: &Cell| format!("\"~{}\" {};\n", c.place.pattern(), c.name);
+            files.push((path.clone(), spread.cells.iter().map(line).collect()));
+        }
+        if let Some(path) = &self.config.nets {
+            files.push((path.clone(), spread.nets.iter().map(|n| format!("{n} {n};\n")).collect()));
         }
         Ok(files)
     }
@@ -151,36 +172,14 @@ fn line(entry: &Entry) -> String {
 }
 
 impl Connector for NginxConnector {
-    fn name(&self) -> &str {
-        &self.config.name
-    }
-
-    fn kind(&self) -> &'static str {
-        "nginx"
-    }
-
-    fn sees(&self) -> &Sees {
-        &self.sees
-    }
-
-    fn zones(&self) -> &[String] {
-        &self.config.zones
-    }
-
-    fn min_interval_s(&self) -> u64 {
-        self.config.min_interval_s
-    }
-
-    fn canary(&self) -> Option<&Canary> {
-        self.canary.as_ref()
-    }
+    basics!("nginx", canary, interval);
 
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let mut observed = Observed::default();
         for path in std::iter::once(&self.config.addresses).chain(&self.config.keys) {
             let text = hosted::read(path)?;
             let (entries, others) = hosted::lines(&text);
-            observed.entries.extend(entries);
+            observed.entries.extend(hosted::once(entries));
             observed.foreign += hosted::count_foreign(&others);
         }
         if let Some(path) = &self.config.allow {
@@ -191,11 +190,23 @@ impl Connector for NginxConnector {
         if hosted::is_untold(&self.config.addresses) {
             observed.drift.push(UNTOLD.to_owned());
         }
+        if self.sees.places == Places::Yes {
+            let own = self.files(&observed.entries)?.into_iter().skip(1);
+            for (path, text) in own {
+                if hosted::read(&path)? != text {
+                    observed.drift.push(path.display().to_string());
+                }
+            }
+        }
         Ok(observed)
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
-        let files = self.files(plan, now)?;
+        let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
+        let mut files = self.files(&live)?;
+        if let Some(path) = &self.config.allow {
+            files.push((path.clone(), plan.allow.iter().map(|n| format!("{n} 1;\n")).collect()));
+        }
         hosted::put(&files, &self.server())?;
         Ok(Answer { text: format!("{} entries, reloaded", plan.target.len()) })
     }

@@ -8,9 +8,11 @@ use sidetap_policy::Response;
 use crate::canary::{Canary, CanaryConfig};
 use crate::command;
 use crate::config::{ConfigError, check_name};
-use crate::connector::{Answer, Connector, ConnectorError, Observed};
-use crate::entry::{AddressSeen, Entry, Sees};
-use crate::hosted::{self, UNTOLD};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
+use crate::entry::{AddressSeen, Entry, Places, Sees};
+use crate::hosted::{self, Conditions, UNTOLD};
+use crate::key::Key;
+use crate::place::by_place;
 use crate::plan::Plan;
 
 /// A cache: `[[mitigation.varnish]]`.
@@ -22,6 +24,9 @@ pub struct VarnishConfig {
     pub name: String,
     /// The file with the access list, which the configuration includes.
     pub acl: PathBuf,
+    /// The file with `sub sidetap_here`, which the configuration includes and calls: responses to hosts and endpoints.
+    #[serde(default)]
+    pub places: Option<PathBuf>,
     /// The configuration that is loaded.
     pub vcl: PathBuf,
     /// The command that is `varnishadm` there.
@@ -87,10 +92,15 @@ impl VarnishConnector {
             address: config.address,
             open_connections: "the next request on it is refused",
             delay: "about a second: the configuration is compiled",
+            places: if config.places.is_some() { Places::Yes } else { Places::No },
             cannot: "its access lists hold addresses",
             ..Sees::addresses(vec![Response::Block], config.capacity)
         };
         Ok(VarnishConnector { config, canary, sees })
+    }
+
+    fn conditions(&self) -> Option<Conditions<'_>> {
+        self.config.places.as_deref().map(|path| Conditions { path, render })
     }
 
     fn adm(&self, args: &[&str]) -> Result<String, ConnectorError> {
@@ -149,36 +159,34 @@ fn line(entry: &Entry) -> String {
     format!("    \"{}\"/{}; # {}\n", net.addr(), net.prefix_len(), hosted::mark_of(entry))
 }
 
+/// An access list for each place, and the subroutine that asks them.
+fn render(entries: &[Entry]) -> String {
+    let mut text: String = entries.iter().map(hosted::record).collect();
+    let mut sub = String::new();
+    for (n, (place, whos)) in by_place(entries).into_iter().enumerate() {
+        let nets = whos.into_iter().filter_map(Key::net);
+        let lines: String = nets.map(|n| format!("    \"{}\"/{};\n", n.addr(), n.prefix_len())).collect();
+        text.push_str(&format!("acl sidetap_at_{n} {{\n{lines}}}\n"));
+        let mut all = vec![format!("std.ip(req.http.X-Sidetap-Client, client.ip) ~ sidetap_at_{n}")];
+        all.extend(place.method().map(|m| format!("req.method == \"{m}\"")));
+        all.extend(place.host_field().map(|h| format!("req.http.Host ~ \"{h}\"")));
+        all.extend(place.target_pattern().map(|p| format!("req.url ~ \"{p}\"")));
+        sub.push_str(&format!("    if ({}) {{\n        return (synth(403));\n    }}\n", all.join(" && ")));
+    }
+    format!("{text}sub sidetap_here {{\n{sub}}}\n")
+}
+
 impl Connector for VarnishConnector {
-    fn name(&self) -> &str {
-        &self.config.name
-    }
-
-    fn kind(&self) -> &'static str {
-        "varnish"
-    }
-
-    fn sees(&self) -> &Sees {
-        &self.sees
-    }
-
-    fn zones(&self) -> &[String] {
-        &self.config.zones
-    }
-
-    fn min_interval_s(&self) -> u64 {
-        self.config.min_interval_s
-    }
-
-    fn canary(&self) -> Option<&Canary> {
-        self.canary.as_ref()
-    }
+    basics!("varnish", canary, interval);
 
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let text = hosted::read(&self.config.acl)?;
         let (entries, others) = read(&text);
         let mut observed =
             Observed { entries, foreign: hosted::count_foreign(&others), ..Observed::default() };
+        if let Some(conditions) = self.conditions() {
+            conditions.observe(&mut observed)?;
+        }
         // After a restart Varnish has the configuration that it was started with, which may be of any age.
         if hosted::is_untold(&self.config.acl) || !self.loaded()?.iter().any(|(_, active)| *active) {
             observed.drift.push(UNTOLD.to_owned());
@@ -190,9 +198,11 @@ impl Connector for VarnishConnector {
         let old = hosted::read(&self.config.acl)?;
         let (_, others) = read(&old);
         let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
-        let inner = hosted::text(&others, &live, line);
-        let text = format!("{}\n{inner}{}\n", FRAME[0], FRAME[1]);
-        hosted::put_and(&[(self.config.acl.clone(), text)], || self.load(now))?;
+        let everywhere: Vec<Entry> = live.iter().filter(|e| e.key.net().is_some()).cloned().collect();
+        let inner = hosted::text(&others, &everywhere, line);
+        let mut files = vec![(self.config.acl.clone(), format!("{}\n{inner}{}\n", FRAME[0], FRAME[1]))];
+        files.extend(self.conditions().map(|c| c.file(&live)));
+        hosted::put_and(&files, || self.load(now))?;
         Ok(Answer { text: format!("{} addresses, compiled", live.len()) })
     }
 }

@@ -9,8 +9,8 @@ use sha2::Sha256;
 use sidetap_policy::Response;
 
 use crate::config::{ConfigError, check_name};
-use crate::connector::{Answer, Connector, ConnectorError, Observed};
-use crate::entry::{AddressSeen, Entry, Sees};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
+use crate::entry::{AddressSeen, Entry, Places, Sees};
 use crate::http::{Ask, Http, HttpOptions, check_url};
 use crate::memory::Memory;
 use crate::plan::Plan;
@@ -112,9 +112,11 @@ pub(crate) fn sees_all(address: AddressSeen, keys: bool, responses: Vec<Response
         address,
         prints: if keys { &["a1", "h1", "n1", "s2"] } else { &[] },
         tokens: keys,
+        headers: if keys { vec!["*".to_owned()] } else { Vec::new() },
+        places: if keys { Places::Yes } else { Places::No },
         open_connections: "as the receiver does",
         delay: "as the receiver does",
-        cannot: "with `keys = true` it is told of fingerprints and keyed hashes too",
+        cannot: "with `keys = true` it is told of fingerprints, keyed hashes, headers and places too",
         ..Sees::addresses(responses, capacity)
     }
 }
@@ -172,21 +174,7 @@ pub(crate) fn read(said: &Value) -> Result<Observed, ConnectorError> {
 }
 
 impl Connector for WebhookConnector {
-    fn name(&self) -> &str {
-        &self.config.name
-    }
-
-    fn kind(&self) -> &'static str {
-        "webhook"
-    }
-
-    fn sees(&self) -> &Sees {
-        &self.sees
-    }
-
-    fn zones(&self) -> &[String] {
-        &self.config.zones
-    }
+    basics!("webhook");
 
     fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
         match &self.config.observe_url {

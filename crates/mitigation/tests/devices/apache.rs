@@ -6,8 +6,8 @@ use sidetap_mitigation::Connector;
 use sidetap_mitigation::apache::ApacheConnector;
 use sidetap_policy::Response;
 
-use crate::rig::{Rig, acts, contract, entry, many, measure};
-use crate::support::{Process, application, free_port, get, loopback, tool, until, wall};
+use crate::rig::{Rig, acts, contract, entry, holds_at_places, many, measure};
+use crate::support::{Process, application, ask_at, free_port, get, loopback, tool, until, wall};
 
 struct Apache {
     dir: tempfile::TempDir,
@@ -53,11 +53,20 @@ impl Apache {
         self.dir.path().join(name)
     }
 
+    fn command(&self, args: &[&str]) -> Vec<String> {
+        let conf = self.file("httpd.conf").display().to_string();
+        let program = tool("apache2").unwrap().display().to_string();
+        [program.as_str(), "-f", conf.as_str()].iter().chain(args).map(|s| (*s).to_owned()).collect()
+    }
+
     fn connector_of(&self, map: &str) -> ApacheConnector {
         let text = format!(
-            "map = \"{}\"\nresponses = [\"block\", \"deceive\", \"tag\"]\naddress = \"forwarded\"\ncapacity = 100\n\
+            "map = \"{}\"\nplaces = \"{}\"\ntest = {:?}\nreload = {:?}\nresponses = [\"block\", \"deceive\", \"tag\"]\naddress = \"forwarded\"\ncapacity = 100\n\
              canary = {{ url = \"http://{}/\" }}\n",
             self.file(map).display(),
+            self.file(if map == "map.txt" { "places.conf" } else { "other.conf" }).display(),
+            self.command(&["-t"]),
+            self.command(&["-k", "graceful"]),
             self.to
         );
         ApacheConnector::new(toml::from_str(&crate::rig::room(&text)).unwrap()).unwrap()
@@ -86,8 +95,13 @@ impl Rig for Apache {
         get(self.to, from, &[]).0
     }
 
+    fn request_at(&self, from: &str, method: &str, host: &str, path: &str) -> u16 {
+        ask_at(self.to, from, (method, host, path), "x")
+    }
+
     fn flush(&mut self) {
         std::fs::write(self.file("map.txt"), "").unwrap();
+        std::fs::write(self.file("places.conf"), "").unwrap();
     }
 
     fn add_foreign(&mut self) -> bool {
@@ -109,6 +123,12 @@ impl Rig for Apache {
 fn keeps_the_contract() {
     let Some(apache) = Apache::start() else { return };
     contract(apache);
+}
+
+#[test]
+fn a_response_holds_at_its_hosts_and_endpoints_only() {
+    let Some(device) = Apache::start() else { return };
+    holds_at_places(device);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use sidetap_mitigation::Connector;
 use sidetap_mitigation::caddy::CaddyConnector;
 
-use crate::rig::{Rig, acts, contract, measure};
-use crate::support::{Process, application, free_port, get, loopback, tool, until};
+use crate::rig::{Rig, acts, contract, holds_at_places, measure};
+use crate::support::{Process, application, ask_at, free_port, get, loopback, tool, until};
 
 struct Caddy {
     dir: tempfile::TempDir,
@@ -44,7 +44,7 @@ impl Caddy {
 
     fn connector_of(&self, memory: &str) -> CaddyConnector {
         let text = format!(
-            "url = \"http://127.0.0.1:{}\"\nmemory = \"{}\"\naddress = \"forwarded\"\ncapacity = 100\nmin_interval_s = 0\n\
+            "url = \"http://127.0.0.1:{}\"\nplaces = \"/id/sidetap_block/match\"\nmemory = \"{}\"\naddress = \"forwarded\"\ncapacity = 100\nmin_interval_s = 0\n\
              canary = {{ url = \"http://{}/\" }}\n",
             self.admin,
             self.dir.path().join(memory).display(),
@@ -71,6 +71,10 @@ impl Rig for Caddy {
 
     fn request(&self, from: &str) -> u16 {
         get(self.to, from, &[]).0
+    }
+
+    fn request_at(&self, from: &str, method: &str, host: &str, path: &str) -> u16 {
+        ask_at(self.to, from, (method, host, path), "x")
     }
 
     fn flush(&mut self) {
@@ -106,6 +110,12 @@ impl Rig for Caddy {
 fn keeps_the_contract() {
     let Some(caddy) = Caddy::start() else { return };
     contract(caddy);
+}
+
+#[test]
+fn a_response_holds_at_its_hosts_and_endpoints_only() {
+    let Some(device) = Caddy::start() else { return };
+    holds_at_places(device);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use sidetap_mitigation::Connector;
 use sidetap_mitigation::envoy::EnvoyConnector;
 
-use crate::rig::{Rig, acts, contract, many, measure};
-use crate::support::{Process, application, free_port, get, loopback, tool, until};
+use crate::rig::{Rig, acts, contract, holds_at_places, many, measure};
+use crate::support::{Process, application, ask_at, free_port, get, loopback, tool, until};
 
 struct Envoy {
     dir: tempfile::TempDir,
@@ -74,6 +74,10 @@ impl Rig for Envoy {
         get(self.to, from, &[]).0
     }
 
+    fn request_at(&self, from: &str, method: &str, host: &str, path: &str) -> u16 {
+        ask_at(self.to, from, (method, host, path), "x")
+    }
+
     /// Somebody copies the template over the file.
     fn flush(&mut self) {
         std::fs::copy(self.file("template.json"), self.file("watched/new")).unwrap();
@@ -91,6 +95,12 @@ impl Rig for Envoy {
 fn keeps_the_contract() {
     let Some(envoy) = Envoy::start() else { return };
     contract(envoy);
+}
+
+#[test]
+fn a_response_holds_at_its_hosts_and_endpoints_only() {
+    let Some(device) = Envoy::start() else { return };
+    holds_at_places(device);
 }
 
 #[test]

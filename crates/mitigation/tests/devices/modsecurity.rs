@@ -2,8 +2,8 @@ use sidetap_mitigation::Connector;
 use sidetap_mitigation::modsecurity::ModsecurityConnector;
 
 use crate::nginx::Nginx;
-use crate::rig::{Rig, acts, contract, many, measure};
-use crate::support::{get, skip};
+use crate::rig::{Rig, acts, contract, holds_at_places, many, measure};
+use crate::support::{ask_at, get, skip};
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_http_modsecurity_module.so";
 
@@ -24,15 +24,16 @@ impl Modsecurity {
              server {{\n        listen 80;\n        location / {{ proxy_pass http://127.0.0.1:9000; }}\n    }}\n}}\n"
         );
         let rules = include_str!("../../../../docs/connectors/modsecurity.conf");
-        let nginx = Nginx::with(&text, &[("blocked.data", ""), ("rules.conf", rules)])?;
+        let nginx = Nginx::with(&text, &[("blocked.data", ""), ("places.conf", ""), ("rules.conf", rules)])?;
         Some(Modsecurity(nginx))
     }
 
     fn connector_of(&self, data: &str) -> ModsecurityConnector {
         let text = format!(
-            "data = \"{}\"\naddress = \"forwarded\"\ncapacity = 100\nmin_interval_s = 0\ntest = {:?}\nreload = {:?}\n\
+            "data = \"{}\"\nplaces = \"{}\"\naddress = \"forwarded\"\ncapacity = 100\nmin_interval_s = 0\ntest = {:?}\nreload = {:?}\n\
              canary = {{ url = \"http://{}/\" }}\n",
             self.0.file(data).display(),
+            self.0.file(if data == "blocked.data" { "places.conf" } else { "other.conf" }).display(),
             self.0.command(&["-t", "-q"]),
             self.0.command(&["-s", "reload"]),
             self.0.to,
@@ -50,8 +51,13 @@ impl Rig for Modsecurity {
         get(self.0.to, from, &[("User-Agent", "Mozilla/5.0"), ("Accept", "*/*")]).0
     }
 
+    fn request_at(&self, from: &str, method: &str, host: &str, path: &str) -> u16 {
+        ask_at(self.0.to, from, (method, host, path), "x")
+    }
+
     fn flush(&mut self) {
         std::fs::write(self.0.file("blocked.data"), "").unwrap();
+        std::fs::write(self.0.file("places.conf"), "").unwrap();
     }
 
     fn add_foreign(&mut self) -> bool {
@@ -79,6 +85,12 @@ impl Rig for Modsecurity {
 fn keeps_the_contract() {
     let Some(device) = Modsecurity::start() else { return };
     contract(device);
+}
+
+#[test]
+fn a_response_holds_at_its_hosts_and_endpoints_only() {
+    let Some(device) = Modsecurity::start() else { return };
+    holds_at_places(device);
 }
 
 #[test]

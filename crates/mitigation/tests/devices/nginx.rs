@@ -6,15 +6,15 @@ use sidetap_mitigation::Connector;
 use sidetap_mitigation::nginx::NginxConnector;
 use sidetap_policy::Response;
 
-use crate::rig::{ATTACKER, Rig, acts, contract, entry, many, measure};
+use crate::rig::{ATTACKER, Rig, acts, contract, entry, holds_at_places, many, measure};
 use crate::support::{
-    Process, application, desired, fickle, free_port, get, loopback, tool, until, verdict, wall,
+    Process, application, ask_at, desired, fickle, free_port, get, loopback, tool, until, verdict, wall,
 };
 
 pub(crate) struct Nginx {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) to: SocketAddr,
-    _process: Process,
+    process: Process,
 }
 
 impl Nginx {
@@ -22,7 +22,9 @@ impl Nginx {
         let text = include_str!("../../../../docs/connectors/nginx.conf");
         let text = text.replace("#set_real_ip_from 10.0.0.0/8", "set_real_ip_from 127.0.0.1");
         let text = text.replace("#real_ip_header", "real_ip_header");
-        Nginx::with(&text, &[("addresses.conf", ""), ("allow.conf", "")])
+        let files =
+            ["addresses.conf", "allow.conf", "keys.conf", "places.conf", "nets.conf"].map(|f| (f, ""));
+        Nginx::with(&text, &files)
     }
 
     /// nginx with this configuration, whose files stand in the directory of the test.
@@ -55,7 +57,7 @@ impl Nginx {
         let log = std::fs::File::create(dir.path().join("start.log")).unwrap();
         let process = Process::start(command.stdout(Stdio::null()).stderr(log));
         until("nginx listens", || std::net::TcpStream::connect(to).is_ok());
-        Some(Nginx { dir, to, _process: process })
+        Some(Nginx { dir, to, process })
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
@@ -77,12 +79,17 @@ impl Nginx {
     }
 
     fn connector_of(&self, addresses: &str) -> NginxConnector {
+        let prefix = if addresses == "addresses.conf" { "" } else { "other-" };
         let text = format!(
-            "addresses = \"{}\"\nallow = \"{}\"\nresponses = [\"block\", \"rate-limit\", \"deceive\", \"tag\"]\n\
+            "addresses = \"{}\"\nallow = \"{}\"\nkeys = \"{}\"\nplaces = \"{}\"\nnets = \"{}\"\nfingerprints = false\n\
+             responses = [\"block\", \"rate-limit\", \"tarpit\", \"deceive\", \"tag\"]\n\
              address = \"forwarded\"\ncapacity = 100\nmin_interval_s = 0\ntest = {:?}\nreload = {:?}\n\
              canary = {{ url = \"http://{}/\" }}\n",
             self.file(addresses).display(),
             self.file("allow.conf").display(),
+            self.file(&format!("{prefix}keys.conf")).display(),
+            self.file(&format!("{prefix}places.conf")).display(),
+            self.file(&format!("{prefix}nets.conf")).display(),
             self.command(&["-t", "-q"]),
             self.command(&["-s", "reload"]),
             self.to,
@@ -99,11 +106,17 @@ fn is_mine(meta: &std::fs::Metadata) -> bool {
 impl Drop for Nginx {
     fn drop(&mut self) {
         // Workers go with their master where it is asked to stop.
-        let stop = self.command(&["-s", "stop"]);
-        let _ = Command::new(&stop[0]).args(&stop[1..]).stderr(Stdio::null()).status();
-        let pid = self.file("pid");
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(2);
-        while pid.exists() && std::time::Instant::now() < end {
+        let master = self.process.0.id().to_string();
+        let children = format!("/proc/{master}/task/{master}/children");
+        let workers = std::fs::read_to_string(children).unwrap_or_default();
+        let _ = Command::new("kill").arg(&master).status();
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while self.process.0.try_wait().is_ok_and(|done| done.is_none()) {
+            if std::time::Instant::now() > end {
+                // A master that is killed leaves its workers behind.
+                let _ = Command::new("kill").arg("-9").args(workers.split_whitespace()).status();
+                return;
+            }
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
     }
@@ -118,8 +131,14 @@ impl Rig for Nginx {
         get(self.to, from, &[]).0
     }
 
+    fn request_at(&self, from: &str, method: &str, host: &str, path: &str) -> u16 {
+        ask_at(self.to, from, (method, host, path), "x")
+    }
+
     fn flush(&mut self) {
-        std::fs::write(self.file("addresses.conf"), "").unwrap();
+        for file in ["addresses.conf", "keys.conf", "places.conf"] {
+            std::fs::write(self.file(file), "").unwrap();
+        }
     }
 
     fn add_foreign(&mut self) -> bool {
@@ -183,6 +202,28 @@ fn slows_deceives_and_tags_and_keeps_the_allow_list() {
     assert!(calm.iter().all(|s| *s == 200), "others are not slowed: {calm:?}");
 }
 
+#[test]
+fn a_response_holds_at_its_hosts_and_endpoints_only() {
+    let Some(nginx) = Nginx::start() else { return };
+    holds_at_places(nginx);
+}
+
+#[test]
+fn late_answers() {
+    let Some(nginx) = Nginx::start() else { return };
+    let mut connector = nginx.connector();
+    let wanted = [entry("198.51.100.1", Response::Tarpit), entry("203.0.113.0/24", Response::Block)];
+    let plan = sidetap_mitigation::plan(&wanted, &connector.observe(wall()).unwrap(), &[], connector.sees());
+    connector.apply(&plan, wall()).unwrap();
+    until("it has an effect", || nginx.request(ATTACKER) == 403);
+    until("old workers are gone", || nginx.workers() == 1);
+    assert_eq!(nginx.request("198.51.100.1"), 200);
+    let start = std::time::Instant::now();
+    assert_eq!(nginx.request("198.51.100.1"), 200, "late, and by the application");
+    assert!(start.elapsed() > std::time::Duration::from_millis(1500), "{:?}", start.elapsed());
+    assert_eq!(nginx.request("198.51.100.2"), 200);
+}
+
 /// What `sidetap replay` says of these heads, read from a capture of them.
 const AGENT: &str = "a1-2223ba5f97f4b8df";
 const HEAD: &str = "s2-95aa53b6a5dc0e3c";
@@ -212,12 +253,19 @@ fn fingerprints_are_computed_at_the_door() {
     let text = text.replace("#set_real_ip_from 10.0.0.0/8", "set_real_ip_from 127.0.0.1");
     let text = text.replace("#real_ip_header", "real_ip_header");
     let script = include_str!("../../../../docs/connectors/sidetap.js");
-    let files = [("addresses.conf", ""), ("allow.conf", ""), ("keys.conf", ""), ("sidetap.js", script)];
+    let text = text.replace(
+        "map \"\" $st_secret { default \"\"; }",
+        "map \"\" $st_secret { default \"0123456789abcdef\"; }",
+    );
+    let empty = ["addresses.conf", "allow.conf", "keys.conf", "places.conf", "nets.conf"].map(|f| (f, ""));
+    let files: Vec<(&str, &str)> = empty.into_iter().chain([("sidetap.js", script)]).collect();
     let Some(nginx) = Nginx::with(&text, &files) else { return };
     let text = format!(
-        "addresses = \"{}\"\nkeys = \"{}\"\naddress = \"forwarded\"\nmin_interval_s = 0\ntest = {:?}\nreload = {:?}\n",
+        "addresses = \"{}\"\nkeys = \"{}\"\nplaces = \"{}\"\nnets = \"{}\"\nresponses = [\"block\", \"challenge\"]\naddress = \"forwarded\"\nmin_interval_s = 0\ntest = {:?}\nreload = {:?}\n",
         nginx.file("addresses.conf").display(),
         nginx.file("keys.conf").display(),
+        nginx.file("places.conf").display(),
+        nginx.file("nets.conf").display(),
         nginx.command(&["-t", "-q"]),
         nginx.command(&["-s", "reload"]),
     );
@@ -241,6 +289,24 @@ fn fingerprints_are_computed_at_the_door() {
     until("the head is refused wherever it comes from", || head_of(nginx.to, "198.51.100.1", "") == 403);
     until("old workers are gone", || nginx.workers() == 1);
     assert_eq!(head_of(nginx.to, "198.51.100.1", "X-More: 1\r\n"), 200, "another head");
+    push(&[entry(&format!("{HEAD}@GET,127.0.0.1/a"), Response::Block)]);
+    until("old workers are gone", || nginx.workers() == 1);
+    until("the head is refused there", || head_of(nginx.to, "198.51.100.1", "") == 403);
+    push(&[entry(&format!("{HEAD}@GET,127.0.0.1/b"), Response::Block)]);
+    until("the head is let go there", || head_of(nginx.to, "198.51.100.1", "") == 200);
+
+    push(&[entry("203.0.113.9", Response::Challenge)]);
+    let agent = ("User-Agent", "browser/1");
+    until("he is asked", || get(nginx.to, "203.0.113.9", &[agent]).0 == 403);
+    until("old workers are gone", || nginx.workers() == 1);
+    let (_, page) = get(nginx.to, "203.0.113.9", &[agent]);
+    let turned = page.split('"').find(|p| p.len() == 32).unwrap();
+    let token: String = turned.chars().rev().collect();
+    let with = |from: &str, token: &str| {
+        get(nginx.to, from, &[agent, ("Cookie", &format!("a=b; st_pass={token}"))]).0
+    };
+    assert_eq!((with("203.0.113.9", &token), with("203.0.113.9", turned)), (200, 403));
+    assert_eq!(get(nginx.to, "198.51.100.9", &[agent]).0, 200, "nobody else is asked");
 }
 
 #[test]

@@ -23,6 +23,11 @@ pub(crate) trait Rig {
         200
     }
 
+    /// The status of a request of this client with this method, to this host and path.
+    fn request_at(&self, _from: &str, _method: &str, _host: &str, _path: &str) -> u16 {
+        0
+    }
+
     fn flush(&mut self);
 
     fn add_foreign(&mut self) -> bool {
@@ -122,6 +127,45 @@ pub(crate) fn many<R: Rig>(rig: R) {
 pub(crate) fn entry(key: &str, response: Response) -> Entry {
     let key = key.parse().unwrap();
     Entry { key, response, expires_at: wall() + 600, verdict: "v1".into(), priority: (90, 0) }
+}
+
+/// Entries for hosts and endpoints have an effect there, and nowhere else.
+pub(crate) fn holds_at_places<R: Rig>(rig: R) {
+    let mut connector = rig.connector();
+    let networks = connector.sees().networks;
+    let mut keys = vec!["203.0.113.9@POST,*.shop.example/login", "203.0.113.9@*,/api/*/items"];
+    if networks {
+        keys.push("198.51.100.0/24@*,shop.example/**");
+    }
+    let mut push = |keys: &[&str]| {
+        let wanted: Vec<Entry> = keys.iter().map(|k| entry(k, Response::Block)).collect();
+        let observed = connector.observe(wall()).unwrap();
+        let plan = sidetap_mitigation::plan(&wanted, &observed, &[], connector.sees());
+        connector.apply(&plan, wall()).unwrap();
+        let held = connector.observe(wall()).unwrap();
+        assert_eq!((held.entries.len(), held.drift), (keys.len(), Vec::<String>::new()));
+    };
+    push(&keys);
+    let at = |from: &str, method: &str, host: &str, path: &str| rig.request_at(from, method, host, path);
+    until("it has an effect", || at("203.0.113.9", "POST", "www.shop.example", "/login") == 403);
+    // Workers of before the change may still take a connection.
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(at("203.0.113.9", "POST", "www.shop.example", "/login?next=/x"), 403);
+    assert_eq!(at("203.0.113.9", "POST", "WWW.shop.example", "/login"), 403, "hosts have no case");
+    assert_eq!(at("203.0.113.9", "GET", "www.shop.example", "/login"), 200, "another method");
+    assert_eq!(at("203.0.113.9", "POST", "www.shop.example", "/login/x"), 200, "another path");
+    assert_eq!(at("203.0.113.9", "POST", "shop.example", "/login"), 200, "another host");
+    assert_eq!(at("203.0.113.10", "POST", "www.shop.example", "/login"), 200, "somebody else");
+    assert_eq!(at("203.0.113.9", "GET", "any.example", "/api/v2/items"), 403);
+    assert_eq!(at("203.0.113.9", "GET", "any.example", "/api/v2/items/7"), 200);
+    if networks {
+        assert_eq!(at("198.51.100.77", "GET", "shop.example", "/any/where"), 403);
+        assert_eq!(at("198.51.100.77", "GET", "www.shop.example", "/any/where"), 200);
+    }
+    push(&["203.0.113.9"]);
+    until("it holds everywhere", || at("203.0.113.9", "GET", "www.shop.example", "/login") == 403);
+    push(&[]);
+    until("it is let go", || at("203.0.113.9", "POST", "www.shop.example", "/login") == 200);
 }
 
 /// Runs the contract.

@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 use sidetap_mitigation::Connector;
 use sidetap_mitigation::varnish::VarnishConnector;
 
-use crate::rig::{Rig, acts, contract, measure};
-use crate::support::{Process, application, fickle, free_port, get, loopback, tool, until};
+use crate::rig::{Rig, acts, contract, holds_at_places, measure};
+use crate::support::{Process, application, ask_at, fickle, free_port, get, loopback, tool, until};
 
 struct Varnish {
     dir: tempfile::TempDir,
@@ -26,6 +26,7 @@ impl Varnish {
         for list in ["acl.vcl", "other.vcl"] {
             std::fs::write(dir.path().join(list), "acl sidetap {\n}\n").unwrap();
         }
+        std::fs::write(dir.path().join("places.vcl"), "sub sidetap_here {\n}\n").unwrap();
         let mut command = Command::new(program);
         command
             .args(["-F", "-j", "none", "-a"])
@@ -58,9 +59,10 @@ impl Varnish {
 
     fn connector_of(&self, acl: &str) -> VarnishConnector {
         let text = format!(
-            "acl = \"{}\"\nvcl = \"{}\"\ncommand = {:?}\naddress = \"forwarded\"\ncapacity = 100\nmin_interval_s = 0\n\
+            "acl = \"{}\"\nplaces = \"{}\"\nvcl = \"{}\"\ncommand = {:?}\naddress = \"forwarded\"\ncapacity = 100\nmin_interval_s = 0\n\
              canary = {{ url = \"http://{}/\" }}\n",
             self.file(acl).display(),
+            self.file(if acl == "acl.vcl" { "places.vcl" } else { "other-places.vcl" }).display(),
             self.file("main.vcl").display(),
             self.command(),
             self.to
@@ -85,8 +87,13 @@ impl Rig for Varnish {
         get(self.to, from, &[]).0
     }
 
+    fn request_at(&self, from: &str, method: &str, host: &str, path: &str) -> u16 {
+        ask_at(self.to, from, (method, host, path), "x")
+    }
+
     fn flush(&mut self) {
         std::fs::write(self.file("acl.vcl"), "acl sidetap {\n}\n").unwrap();
+        std::fs::write(self.file("places.vcl"), "sub sidetap_here {\n}\n").unwrap();
     }
 
     fn add_foreign(&mut self) -> bool {
@@ -120,6 +127,12 @@ impl Rig for Varnish {
 fn keeps_the_contract() {
     let Some(varnish) = Varnish::start() else { return };
     contract(varnish);
+}
+
+#[test]
+fn a_response_holds_at_its_hosts_and_endpoints_only() {
+    let Some(device) = Varnish::start() else { return };
+    holds_at_places(device);
 }
 
 #[test]

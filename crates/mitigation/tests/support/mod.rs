@@ -106,6 +106,26 @@ pub(crate) fn get(to: SocketAddr, forwarded: &str, headers: &[(&str, &str)]) -> 
     (status, text.split_once("\r\n\r\n").map(|(_, b)| b.to_owned()).unwrap_or_default())
 }
 
+/// The status of one request with this method, host and path, and agent, in the name of a forwarded address.
+pub(crate) fn ask_at(
+    to: SocketAddr,
+    from: &str,
+    (method, host, path): (&str, &str, &str),
+    agent: &str,
+) -> u16 {
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-For: {from}\r\nUser-Agent: {agent}\r\n\
+         Content-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    let mut bytes = Vec::new();
+    let _ = TcpStream::connect_timeout(&to, Duration::from_secs(2)).and_then(|mut s| {
+        s.set_read_timeout(Some(Duration::from_secs(5)))?;
+        s.write_all(request.as_bytes())?;
+        s.read_to_end(&mut bytes)
+    });
+    String::from_utf8_lossy(&bytes).split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0)
+}
+
 /// A request as a server of a test sees it.
 pub(crate) struct Request {
     pub(crate) method: String,

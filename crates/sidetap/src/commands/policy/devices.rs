@@ -1,7 +1,7 @@
 //! What devices can express: the configured ones, and the kinds that there are.
 
 use anyhow::Result;
-use sidetap_mitigation::Sees;
+use sidetap_mitigation::{Places, Sees};
 use sidetap_model::SubjectKind;
 use sidetap_policy::{Device, Reach, Response};
 
@@ -64,7 +64,11 @@ pub(crate) fn reach_of(sees: &Sees) -> Reach {
         reach.prints = sees.prints.iter().map(|p| (*p).to_owned()).collect();
     }
     if sees.tokens {
-        reach.kinds.extend([SubjectKind::Session, SubjectKind::ApiKey]);
+        reach.kinds.extend([SubjectKind::Session, SubjectKind::ApiKey, SubjectKind::Compound]);
     }
+    if !sees.headers.is_empty() {
+        reach.kinds.extend([SubjectKind::Header, SubjectKind::Compound]);
+    }
+    reach.scopes = sees.places != Places::No;
     reach
 }

@@ -1,0 +1,426 @@
+//! Where an entry holds: hosts, methods and paths, as devices that see requests compare them.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use sidetap_model::{Scope, SubjectKind, rows::SubjectPart};
+
+use crate::connector::ConnectorError;
+use crate::entry::Entry;
+use crate::key::{Key, NoKey};
+
+/// Most places that one scope may have: each one is an entry of its own.
+const MOST_PLACES: usize = 64;
+/// Most cells that the places of one device may have.
+const MOST_CELLS: usize = 1_024;
+
+/// Requests of one method (or any) to one host (or those below one, or any) with paths of one shape.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// `POST`; none: any.
+    method: Option<String>,
+    /// `shop.example`, `*.shop.example`; empty: any.
+    host: String,
+    /// Parts of the path; `*` is any one part, `**` at the end any rest.
+    path: Vec<String>,
+}
+
+impl Place {
+    /// The place that an endpoint of a policy is: `POST shop.example/api/orders/{id}`.
+    pub fn of_endpoint(text: &str) -> Option<Place> {
+        let (method, at) = text.split_once(' ').unwrap_or(("*", text));
+        let (host, path) = at.find('/').map_or((at, "/**"), |i| at.split_at(i));
+        Place::of(method, host, path)
+    }
+
+    fn of(method: &str, host: &str, path: &str) -> Option<Place> {
+        let named = |m: &str| !m.is_empty() && m.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-');
+        let method = match method {
+            "*" => None,
+            m if named(m) => Some(m.to_ascii_uppercase()),
+            _ => return None,
+        };
+        let fits = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
+        let host = host.to_ascii_lowercase();
+        if !host.strip_prefix("*.").unwrap_or(&host).bytes().all(fits) {
+            return None;
+        }
+        let mut parts = Vec::new();
+        for part in path.strip_prefix('/')?.split('/') {
+            match part {
+                "**" => {
+                    parts.push(part.to_owned());
+                    break;
+                }
+                p if p == "*" || p.contains('{') && p.ends_with('}') => parts.push("*".to_owned()),
+                p if p.bytes().all(is_plain) => parts.push(p.to_owned()),
+                _ => return None,
+            }
+        }
+        Some(Place { method, host, path: parts })
+    }
+
+    /// The places of a scope; none where there are too many, or one cannot be compared.
+    pub fn of_scope(scope: &Scope) -> Option<Vec<Place>> {
+        let endpoints: Option<Vec<Place>> = scope.endpoints.iter().map(|e| Place::of_endpoint(e)).collect();
+        let hosts: Option<Vec<Place>> = scope.hosts.iter().map(|h| Place::of("*", h, "/**")).collect();
+        let (endpoints, hosts) = (endpoints?, hosts?);
+        let all: BTreeSet<Place> = match (endpoints.is_empty(), hosts.is_empty()) {
+            (false, false) => both(&endpoints, &hosts),
+            (true, _) => hosts.into_iter().collect(),
+            (_, true) => endpoints.into_iter().collect(),
+        };
+        (all.len() <= MOST_PLACES).then(|| all.into_iter().collect())
+    }
+
+    /// The places that are in both lists.
+    pub(crate) fn of_both(a: &[Place], b: &[Place]) -> Vec<Place> {
+        both(a, b).into_iter().take(MOST_PLACES).collect()
+    }
+
+    /// What is in both; none where nothing is.
+    fn and(&self, other: &Place) -> Option<Place> {
+        let method = match (&self.method, &other.method) {
+            (Some(a), Some(b)) if a != b => return None,
+            (a, b) => a.clone().or_else(|| b.clone()),
+        };
+        let host = and_host(&self.host, &other.host)?;
+        Some(Place { method, host, path: and_path(&self.path, &other.path)? })
+    }
+
+    /// Whether every request here is also there.
+    fn is_within(&self, other: &Place) -> bool {
+        self.and(other).as_ref() == Some(self)
+    }
+
+    /// Grows with every restriction, so that of two places one of which is in the other the inner one has more.
+    fn narrowness(&self) -> usize {
+        let host = match self.host.strip_prefix("*.") {
+            Some(parent) => 1 + parent.split('.').count(),
+            None if self.host.is_empty() => 0,
+            None => 1_000,
+        };
+        let parts = self.path.iter().map(|p| match p.as_str() {
+            "**" => 0,
+            "*" => 2,
+            _ => 3,
+        });
+        let whole = usize::from(self.path.last().is_none_or(|p| p != "**"));
+        usize::from(self.method.is_some()) + host + parts.sum::<usize>() + whole
+    }
+
+    /// The method; none for any.
+    pub(crate) fn method(&self) -> Option<&str> {
+        self.method.as_deref()
+    }
+
+    /// A regular expression (of PCRE and RE2 alike) for the `Host` field as it is sent; none for any.
+    pub(crate) fn host_field(&self) -> Option<String> {
+        (!self.host.is_empty()).then(|| format!("(?i)^{}(:[0-9]+)?$", self.host_body()))
+    }
+
+    /// The same for a path without its query; none for any.
+    pub(crate) fn path_pattern(&self) -> Option<String> {
+        (self.path.first().is_none_or(|p| p != "**")).then(|| format!("^{}$", self.path_body()))
+    }
+
+    /// The same for a path with its query.
+    pub(crate) fn target_pattern(&self) -> Option<String> {
+        (self.path.first().is_none_or(|p| p != "**")).then(|| format!(r"^{}(\?.*)?$", self.path_body()))
+    }
+
+    /// The same for `METHOD,host/path`.
+    pub(crate) fn pattern(&self) -> String {
+        let method = self.method.as_deref().unwrap_or("[A-Za-z-]+");
+        format!("^{method},{}{}$", self.host_body(), self.path_body())
+    }
+
+    fn host_body(&self) -> String {
+        match self.host.strip_prefix("*.") {
+            Some(parent) => format!(r"[^/,]+\.{}", escaped(parent)),
+            None if self.host.is_empty() => "[^/,]*".to_owned(),
+            None => escaped(&self.host),
+        }
+    }
+
+    fn path_body(&self) -> String {
+        let part = |p: &String| match p.as_str() {
+            "**" => "(/.*)?".to_owned(),
+            "*" => "/[^/]+".to_owned(),
+            p => format!("/{}", escaped(p)),
+        };
+        self.path.iter().map(part).collect()
+    }
+
+    /// The parts of a subject that say the same; those that a subject cannot say are left out, which makes it wider.
+    pub(crate) fn parts(&self) -> Vec<SubjectPart> {
+        let mut parts = Vec::new();
+        let mut add = |kind, value: String| parts.push(SubjectPart { kind, value });
+        if let Some(method) = &self.method {
+            add(SubjectKind::Method, method.clone());
+        }
+        if !self.host.is_empty() {
+            add(SubjectKind::Host, self.host.clone());
+        }
+        if self.path_pattern().is_some() {
+            add(SubjectKind::Path, self.path_text());
+        }
+        parts
+    }
+
+    fn path_text(&self) -> String {
+        self.path.iter().map(|p| format!("/{p}")).collect()
+    }
+}
+
+/// Characters of a part of a path that no format of a device gives a meaning; anything else is percent-encoded on the wire.
+fn is_plain(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"-._~:+=$!,".contains(&b)
+}
+
+fn both(a: &[Place], b: &[Place]) -> BTreeSet<Place> {
+    a.iter().flat_map(|x| b.iter().filter_map(|y| x.and(y))).collect()
+}
+
+fn and_host(a: &str, b: &str) -> Option<String> {
+    let below = |name: &str, at: &str| {
+        at.strip_prefix("*.").is_some_and(|p| name.strip_suffix(p).is_some_and(|n| n.ends_with('.')))
+    };
+    if a.is_empty() || a == b || below(b, a) {
+        return Some(b.to_owned());
+    }
+    (b.is_empty() || below(a, b)).then(|| a.to_owned())
+}
+
+fn and_path(a: &[String], b: &[String]) -> Option<Vec<String>> {
+    let mut out = Vec::new();
+    let (mut x, mut y) = (a.iter(), b.iter());
+    loop {
+        let (one, other) = (x.next(), y.next());
+        match (one.map(String::as_str), other.map(String::as_str)) {
+            (None, None) => break,
+            (Some("**"), _) => {
+                out.extend(other.into_iter().chain(y).cloned());
+                break;
+            }
+            (_, Some("**")) => {
+                out.extend(one.into_iter().chain(x).cloned());
+                break;
+            }
+            (Some("*"), Some(p)) | (Some(p), Some("*")) if !p.is_empty() => out.push(p.to_owned()),
+            (Some(p), Some(q)) if p == q => out.push(p.to_owned()),
+            _ => return None,
+        }
+    }
+    Some(out)
+}
+
+fn escaped(text: &str) -> String {
+    let special = |c: char| !(c.is_ascii_alphanumeric() || "-_~:=!,".contains(c));
+    text.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{},{}{}", self.method.as_deref().unwrap_or("*"), self.host, self.path_text())
+    }
+}
+
+impl FromStr for Place {
+    type Err = NoKey;
+
+    fn from_str(text: &str) -> Result<Self, NoKey> {
+        let (method, at) = text.split_once(',').ok_or(NoKey)?;
+        let (host, path) = at.find('/').map(|i| at.split_at(i)).ok_or(NoKey)?;
+        Place::of(method, host, path).ok_or(NoKey)
+    }
+}
+
+/// One of the disjoint answers to "where is this request?".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cell {
+    /// How it is called on devices: of its own place, so that it means the same after any other change.
+    pub(crate) name: String,
+    /// Its place, without those of the cells before it.
+    pub(crate) place: Place,
+    /// The given places that it lies in.
+    pub(crate) of: Vec<Place>,
+}
+
+/// Cells for these places: a device takes the first that fits a request, and then knows all places that the request is at.
+///
+/// The places are closed under intersection and the inner ones come first, so the first that fits is the one that lies in all others
+/// that fit. None where there would be too many.
+pub(crate) fn cells<'a>(places: impl IntoIterator<Item = &'a Place>) -> Option<Vec<Cell>> {
+    let given: BTreeSet<&Place> = places.into_iter().collect();
+    let mut all: BTreeSet<Place> = given.iter().map(|p| (*p).clone()).collect();
+    let mut fresh: Vec<Place> = all.iter().cloned().collect();
+    while let Some(place) = fresh.pop() {
+        let met: Vec<Place> = given.iter().filter_map(|g| g.and(&place)).collect();
+        fresh.extend(met.into_iter().filter(|p| all.insert(p.clone())));
+        if all.len() > MOST_CELLS {
+            return None;
+        }
+    }
+    let mut all: Vec<Place> = all.into_iter().collect();
+    all.sort_by_cached_key(|p| (usize::MAX - p.narrowness(), p.clone()));
+    let cell = |place: Place| {
+        let of = given.iter().filter(|g| place.is_within(g)).map(|g| (*g).clone()).collect();
+        Cell { name: name_of(&place), of, place }
+    };
+    Some(all.into_iter().map(cell).collect())
+}
+
+/// Entries spread over cells, for devices that look texts up: each line is found by one look-up.
+pub(crate) struct Spread<'a, T> {
+    /// What a request is looked up by (`192.0.2.1@CELL`, or the entry's own key where it holds everywhere), the entry, and what came
+    /// with it. Of several lines of one key the first counts.
+    pub(crate) lines: Vec<(String, &'a Entry, T)>,
+    /// The cells, in the order in which a device has to try them.
+    pub(crate) cells: Vec<Cell>,
+    /// Networks by which addresses are looked up: a device takes the narrowest that an address is in.
+    pub(crate) nets: BTreeSet<IpNet>,
+}
+
+impl<'a, T: Copy + Ord> Spread<'a, T> {
+    pub(crate) fn of(all: &[(&'a Entry, T)]) -> Result<Self, ConnectorError> {
+        let cells = cells(all.iter().filter_map(|(e, _)| e.key.who_and_place().1)).ok_or_else(|| {
+            ConnectorError::Missing("the scopes of the policies overlap in too many ways".to_owned())
+        })?;
+        let nets: BTreeSet<IpNet> = all.iter().filter_map(|(e, _)| scoped_net(&e.key)).collect();
+        let mut lines: Vec<(String, &Entry, T)> = Vec::new();
+        for (entry, with) in all {
+            let (who, Some(place)) = entry.key.who_and_place() else {
+                lines.push((entry.key.to_string(), entry, *with));
+                continue;
+            };
+            // An address is found by its narrowest network, so what stands for a wider one stands for those in it too.
+            let within = nets.iter().filter(|n| who.net().is_some_and(|w| w.contains(*n)));
+            let mut names: BTreeSet<String> = within.map(|n| Key::Net(*n).to_string()).collect();
+            names.insert(who.to_string());
+            for cell in cells.iter().filter(|c| c.of.contains(place)) {
+                lines.extend(names.iter().map(|name| (format!("{name}@{}", cell.name), *entry, *with)));
+            }
+        }
+        lines.sort_by(|(a, x, with_x), (b, y, with_y)| {
+            let first = |key, e: &Entry| (key, Reverse((e.response, e.expires_at)));
+            first(a, x).cmp(&first(b, y)).then(x.key.cmp(&y.key)).then(with_x.cmp(with_y))
+        });
+        Ok(Spread { lines, cells, nets })
+    }
+}
+
+/// The network, of more than one address, that an entry for a place is limited to.
+fn scoped_net(key: &Key) -> Option<IpNet> {
+    let (who, place) = key.who_and_place();
+    place.and(who.net()).filter(|_| who.is_wide())
+}
+
+/// Entries that hold at places, by place, for devices that take conditions.
+pub(crate) fn by_place(entries: &[Entry]) -> BTreeMap<&Place, Vec<&Key>> {
+    let mut out: BTreeMap<&Place, Vec<&Key>> = BTreeMap::new();
+    for (who, place) in entries.iter().map(|e| e.key.who_and_place()) {
+        if let Some(place) = place {
+            out.entry(place).or_default().push(who);
+        }
+    }
+    out
+}
+
+/// FNV-1a of the text with a final mix.
+fn name_of(place: &Place) -> String {
+    let mut h = 0xcbf2_9ce4_8422_2325_u64;
+    for b in place.to_string().bytes() {
+        h = (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3);
+    }
+    h = (h ^ (h >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    format!("p{:016x}", h ^ (h >> 33))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sidetap_policy::covers;
+
+    fn place(text: &str) -> Place {
+        Place::of_endpoint(text).unwrap()
+    }
+
+    #[test]
+    fn places_are_read_as_they_are_written() {
+        for text in ["POST,shop.example/api/*/items", "*,/login/**", "GET,*.shop.example/", "*,[::1]:8080/**"]
+        {
+            assert_eq!(text.parse::<Place>().map(|p| p.to_string()), Ok(text.to_owned()));
+        }
+        for text in ["", "POST", "POST,host", "PO ST,a/b", "*,a b/", "*,a/b;c", "*,a/b@c"] {
+            assert_eq!(text.parse::<Place>(), Err(NoKey), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_in_both_is_found() {
+        let and = |a: &str, b: &str| place(a).and(&place(b)).map(|p| p.to_string());
+        assert_eq!(
+            and("POST shop.example/**", "*.example/login").as_deref(),
+            Some("POST,shop.example/login")
+        );
+        assert_eq!(and("/a/{id}", "/a/b").as_deref(), Some("*,/a/b"));
+        assert_eq!(and("/a/{id}/**", "/{x}/b").as_deref(), Some("*,/a/b"));
+        assert_eq!(and("/a/**", "/a").as_deref(), Some("*,/a"), "the rest may be nothing");
+        assert_eq!(and("/a/{id}", "/a/"), None, "an empty part is no part");
+        assert_eq!(and("GET /a", "POST /a"), None);
+        assert_eq!(and("shop.example/a", "*.shop.example/a"), None, "the host itself is not below it");
+    }
+
+    /// The first cell that fits a request says of every place whether the request is there, as policy's own comparison does.
+    #[test]
+    fn the_first_cell_that_fits_says_it_all() {
+        let texts = [
+            "POST shop.example/login",
+            "/login",
+            "*.example/**",
+            "shop.example/api/{v}/items/{id}",
+            "/api/v1/**",
+            "GET /api/{v}/items/{id}",
+            "*.shop.example/api/**",
+        ];
+        let places: Vec<Place> = texts.iter().map(|t| place(t)).collect();
+        let cells = cells(&places).unwrap();
+        let patterns: Vec<regex::Regex> =
+            cells.iter().map(|c| regex::Regex::new(&c.place.pattern()).unwrap()).collect();
+        let mut some = 0;
+        for method in ["GET", "POST"] {
+            for host in ["shop.example", "a.shop.example", "example", "x.example", "other.test"] {
+                for path in
+                    ["/", "/login", "/login/", "/api/v1/items/7", "/api/v2/items/7", "/api/v1", "/api/v1/x/y"]
+                {
+                    let request = format!("{method},{host}{path}");
+                    let first = patterns.iter().position(|p| p.is_match(&request)).map(|i| &cells[i].of);
+                    for (text, place) in texts.iter().zip(&places) {
+                        let scope = Scope { endpoints: vec![(*text).to_owned()], ..Scope::default() };
+                        let there = covers(&scope, Some(method), host, path);
+                        some += usize::from(there);
+                        assert_eq!(first.is_some_and(|of| of.contains(place)), there, "{request} at {text}");
+                    }
+                }
+            }
+        }
+        assert!(some > 40, "{some}");
+    }
+
+    #[test]
+    fn scopes_become_places() {
+        let scope = Scope {
+            hosts: vec!["*.shop.example".into(), "shop.example".into()],
+            endpoints: vec!["POST /login".into(), "GET other.example/x".into()],
+            widen: false,
+        };
+        let places: Vec<String> = Place::of_scope(&scope).unwrap().iter().map(Place::to_string).collect();
+        assert_eq!(places, ["POST,*.shop.example/login", "POST,shop.example/login"]);
+        let odd = Scope { endpoints: vec!["GET a/b c".into()], ..Scope::default() };
+        assert_eq!(Place::of_scope(&odd), None);
+    }
+}
