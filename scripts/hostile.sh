@@ -1,20 +1,21 @@
 #!/bin/sh
-# hostile.sh [--memory-limit SIZE] [--workers N] [--dir DIR] [--bin DIR] [KIND...]: what traffic against the sensor itself costs it.
+# hostile.sh [--memory-limit SIZE] [--workers N] [--dir DIR] [--bin DIR] [KIND...] [-- OPTION...]: what traffic against the sensor itself costs it.
 #
 # Builds a release (or takes the programs in --bin), writes a capture of each kind (testkit hostile --list), analyses it, and prints a table: packets, seconds,
-# peak resident memory beside its bound, and what was refused, by the counters of summary.json. Fails where a run ends otherwise than well,
-# goes over the bound, or loses count. The bound is the memory limit and 80 MB for the process itself, its code and its buffers.
+# peak resident memory beside the limit, and what was refused, by the counters of summary.json. Fails where a run ends otherwise than well,
+# goes over the limit, or loses count. What follows `--` goes to `sidetap replay` as it is: `-- --exchanges`.
 set -eu
 cd "$(dirname "$0")/.."
 
-limit=256M workers=2 dir="${CARGO_TARGET_DIR:-target}/hostile" bin= kinds=
+limit=256M workers=2 dir="${CARGO_TARGET_DIR:-target}/hostile" bin= kinds= more=
 while [ $# -gt 0 ]; do
   case "$1" in
     --memory-limit) limit=$2; shift 2 ;;
     --workers) workers=$2; shift 2 ;;
     --dir) dir=$2; shift 2 ;;
     --bin) bin=$2; shift 2 ;;
-    -*) echo "usage: hostile.sh [--memory-limit SIZE] [--workers N] [--dir DIR] [--bin DIR] [KIND...]" >&2; exit 2 ;;
+    --) shift; more=$*; break ;;
+    -*) echo "usage: hostile.sh [--memory-limit SIZE] [--workers N] [--dir DIR] [--bin DIR] [KIND...] [-- OPTION...]" >&2; exit 2 ;;
     *) kinds="$kinds $1"; shift ;;
   esac
 done
@@ -24,14 +25,14 @@ if [ -z "$bin" ]; then
 fi
 [ -n "$kinds" ] || kinds=$("$bin/testkit" hostile --list)
 mkdir -p "$dir"
-export limit workers dir bin kinds
+export limit workers dir bin kinds more
 exec python3 - <<'PY'
 import datetime, json, os, shutil, statistics, subprocess, sys, time
 
 limit, workers, dir, bin = (os.environ[k] for k in ("limit", "workers", "dir", "bin"))
-OVERHEAD = 80 << 20
+always = os.environ["more"].split()
 units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-bound = (int(limit[:-1]) * units[limit[-1]] if limit[-1] in units else int(limit)) + OVERHEAD
+bound = (int(limit[:-1]) * units[limit[-1]] if limit[-1] in units else int(limit))
 sidetap, testkit = os.path.join(bin, "sidetap"), os.path.join(bin, "testkit")
 out, capture = os.path.join(dir, "out"), os.path.join(dir, "hostile.pcap")
 sample = "pcaps/sample.pcap.zst"
@@ -39,7 +40,7 @@ sample = "pcaps/sample.pcap.zst"
 def run(inputs, *more):
     """summary, seconds, CPU seconds, peak resident bytes"""
     shutil.rmtree(out, ignore_errors=True)
-    command = [sidetap, "replay", *inputs, "--out", out, "--hash-key", os.path.join(dir, "key"), "--memory-limit", limit, "--workers", workers, *more]
+    command = [sidetap, "replay", *inputs, "--out", out, "--hash-key", os.path.join(dir, "key"), "--memory-limit", limit, "--workers", workers, *always, *more]
     began = time.monotonic()
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     error = child.stderr.read().decode("utf-8", "replace")

@@ -105,6 +105,7 @@ impl Analyzer {
             // A request that is shown early has its line when it is over.
             let line = (self.lines && stage != Stage::Request).then(|| self.line(ex, &client, None, None))?;
             let whole = Whole {
+                hop,
                 discovery: None,
                 sightings: vec![],
                 attempts: vec![],
@@ -112,7 +113,7 @@ impl Analyzer {
                 line: Some(line),
             };
             let zone = ex.zone;
-            return Some(Item::new(order, zone, None, None, hop, Some(Box::new(whole))));
+            return Some(Item::new(order, zone, None, None, None, Some(Box::new(whole))));
         }
         let found = self.hosts.locate(ex, world);
         let visit = found.as_ref().map_or(Visit::Light, |f| f.visit(ex.flow_id, ex.seq));
@@ -147,16 +148,17 @@ impl Analyzer {
                 e.template = String::from_utf8_lossy(&shown).into();
             }
         }
+        let (open, hop) = if stage == Stage::Request { (hop.map(Box::new), None) } else { (None, hop) };
         let whole = (stage != Stage::Request).then(|| {
             let line = self.lines.then(|| {
                 let actors = bots.as_ref().map(|b| b.actors());
                 self.line(ex, &client, endpoint.as_ref(), actors.as_ref())
             });
             let discovery = endpoint.as_ref().and_then(|e| self.discovered(ex, e, &client, visit));
-            Box::new(Whole { discovery, sightings, attempts, source: source_seen(ex), line })
+            Box::new(Whole { hop, discovery, sightings, attempts, source: source_seen(ex), line })
         });
         let zone = ex.zone;
-        Some(Item::new(order, zone, endpoint, bots, hop, whole))
+        Some(Item::new(order, zone, endpoint, bots, open, whole))
     }
 
     /// Shows the head and both bodies to everybody, in one pass each.

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use sidetap_model::{ClientAddr, Exchange, FlowId, Headers, IpSource, Ts};
 use sidetap_wire::body::hash_bytes;
 use sidetap_wire::{forward, target};
@@ -41,7 +41,7 @@ pub(crate) struct Mark {
 
 impl Mark {
     /// The mark of an exchange; nothing where there is no request.
-    pub(crate) fn of(ex: &Exchange, client: &ClientAddr, open: bool) -> Option<Box<Mark>> {
+    pub(crate) fn of(ex: &Exchange, client: &ClientAddr, open: bool) -> Option<Mark> {
         let request = ex.request.as_ref()?;
         let split = target::split(&request.method, &request.target);
         let path = split.path?;
@@ -60,7 +60,7 @@ impl Mark {
         let answered = ex.response.as_ref().map_or(0, |r| first_id(&r.headers, &REQUEST_IDS));
         let hops = forward::hops(&request.headers);
         let nearest = hops.x_forwarded_for.last().or_else(|| hops.forwarded.last());
-        Some(Box::new(Mark {
+        Some(Mark {
             key,
             path: [tail(0), tail(two)],
             ids: [first_id(&request.headers, &REQUEST_IDS), trace(&request.headers), answered],
@@ -71,7 +71,7 @@ impl Mark {
             believed: client.source != IpSource::Connection && !client.claimed,
             ts: ex.ts,
             end: (!open).then_some(ex.end),
-        }))
+        })
     }
 
     /// True where it may be a later hop of another.
@@ -138,7 +138,7 @@ struct Seen {
 ///
 /// The one nearest to the client counts; later hops stand in `exchanges.ndjson` with its id. Exchanges come in the run's total order, so
 /// the answer depends on nothing else. Remembers the last half minute of packet time, at most [`Hops::CAP`] requests; nothing
-/// while no request carries an id or a forwarded address.
+/// while no request could be a later hop: carries an id or a forwarded address, and comes from a server or a trusted proxy.
 #[derive(Debug, Default)]
 pub(crate) struct Hops {
     seen: VecDeque<Seen>,
@@ -151,6 +151,8 @@ pub(crate) struct Hops {
     open: HashMap<Id, Id, Fixed>,
     /// Until when requests are remembered.
     armed: Option<Ts>,
+    /// Servers of this run, as many as there is room for: none of them asks for anything where there are no later hops.
+    listening: HashSet<IpAddr, Fixed>,
     /// Exchanges that were found to be later hops.
     pub(crate) joined: u64,
     /// Requests forgotten before their time.
@@ -166,21 +168,20 @@ impl Hops {
     const HOPS_EACH: u8 = 2;
     /// Requests with the same key that are compared with one.
     const TRIES: usize = 32;
+    /// Servers told apart; where there are more, whoever carries an id may be one.
+    const LISTENING: usize = 4_096;
 
     /// Looks for later hops among items that are in order; each gives up what would count twice.
     pub(crate) fn join(&mut self, items: &mut [Item]) {
-        let last = items
-            .iter()
-            .filter(|i| i.hop.as_ref().is_some_and(|m| m.may_be_inner()))
-            .map(|i| i.order.ts)
-            .next_back();
-        self.armed = self.armed.max(last.map(|ts| ts.plus(Self::WINDOW)));
+        self.armed = self.armed.max(self.last_inner(items).map(|ts| ts.plus(Self::WINDOW)));
         for item in items {
             let id = (item.order.flow, item.order.seq);
-            let root = match item.hop.take() {
-                Some(mark) if self.armed.is_some_and(|until| item.order.ts <= until) => self.place(id, *mark),
+            let armed = self.armed.is_some_and(|until| item.order.ts <= until);
+            let mark = if armed { item.take_mark() } else { None };
+            let root = match mark {
+                Some(mark) => self.place(id, mark),
                 // The late answer of a request that was joined when it came.
-                None if item.whole.is_some() && !self.open.is_empty() => self.open.remove(&id),
+                None if item.is_late_answer() && !self.open.is_empty() => self.open.remove(&id),
                 _ => None,
             };
             if let Some(root) = root {
@@ -188,6 +189,21 @@ impl Hops {
                 item.join(root);
             }
         }
+    }
+
+    /// When the last of these came that may be a later hop.
+    fn last_inner(&mut self, items: &[Item]) -> Option<Ts> {
+        let mut server = None;
+        for mark in items.iter().filter_map(Item::mark) {
+            let same = server.replace(mark.server) == Some(mark.server);
+            if !same && self.listening.len() < Self::LISTENING {
+                self.listening.insert(mark.server);
+            }
+        }
+        let crowded = self.listening.len() >= Self::LISTENING;
+        let comes_from_server = |m: &Mark| m.believed || crowded || self.listening.contains(&m.source);
+        let may_be = |i: &&Item| i.mark().is_some_and(|m| m.may_be_inner() && comes_from_server(m));
+        items.iter().rev().find(may_be).map(|i| i.order.ts)
     }
 
     /// Remembers a request; gives the exchange that it is a later hop of.
@@ -335,7 +351,9 @@ mod tests {
                 claimed: false,
             };
             let line = br#"{"sidetap":{"hop_of":null,"endpoint":"#.to_vec();
+            let hop = Mark::of(&ex, &client, self.open);
             let whole = Whole {
+                hop: if self.open { None } else { hop.clone() },
                 discovery: None,
                 sightings: vec![],
                 attempts: vec![],
@@ -343,7 +361,7 @@ mod tests {
                 line: Some((line, None)),
             };
             let order = Order { ts: ex.ts, flow: ex.flow_id, seq: 0, stage: u8::from(!self.open) };
-            let hop = Mark::of(&ex, &client, self.open);
+            let hop = hop.filter(|_| self.open).map(Box::new);
             Item::new(order, Zone::default(), None, None, hop, (!self.open).then(|| Box::new(whole)))
         }
     }
@@ -431,7 +449,7 @@ mod tests {
         hops.join(&mut [outer.item(), inner.item()]);
         assert_eq!((hops.joined, hops.open.len()), (0, 1));
         let mut answer = Talk { open: false, ..inner }.item();
-        answer.hop = None;
+        answer.take_mark();
         hops.join(std::slice::from_mut(&mut answer));
         assert_eq!((hops.joined, hops.open.len()), (1, 0));
         let mut many: Vec<Item> =

@@ -15,8 +15,8 @@ pub(crate) struct Item {
     /// Where it went; `None` where there is no request.
     pub(crate) endpoint: Option<EndpointRef>,
     pub(crate) bots: Option<Box<sidetap_bots::Observation>>,
-    /// Whether it may be a later hop of another, or another of it; `None` also of a late answer.
-    pub(crate) hop: Option<Box<Mark>>,
+    /// The mark of a request whose answer is open; that of a finished exchange stands in `whole`.
+    open: Option<Box<Mark>>,
     /// What only a finished exchange has.
     pub(crate) whole: Option<Box<Whole>>,
 }
@@ -31,19 +31,35 @@ impl Item {
         zone: Zone,
         endpoint: Option<EndpointRef>,
         bots: Option<Box<sidetap_bots::Observation>>,
-        hop: Option<Box<Mark>>,
+        open: Option<Box<Mark>>,
         whole: Option<Box<Whole>>,
     ) -> Self {
         let seen = bots.as_deref().map_or(0, sidetap_bots::Observation::heap_bytes);
         let own = endpoint.as_ref().map_or(0, EndpointRef::heap_bytes);
         let bytes = seen + own + whole.as_deref().map_or(0, Whole::heap_bytes);
         let weight = 1 + u32::try_from(bytes / Self::USUAL).unwrap_or(u32::MAX - 1);
-        Item { weight, order, zone, endpoint, bots, hop, whole }
+        Item { weight, order, zone, endpoint, bots, open, whole }
     }
 
     /// How many items of usual size it takes the room of: lines, paths and names are as long as those who ask make them.
     pub(crate) const fn weight(&self) -> usize {
         self.weight as usize
+    }
+
+    /// What tells whether it may be a later hop of another, or another of it; none of a late answer.
+    pub(crate) fn mark(&self) -> Option<&Mark> {
+        self.open.as_deref().or_else(|| self.whole.as_ref()?.hop.as_ref())
+    }
+
+    /// True of the answer to a request that was shown while it was open.
+    pub(crate) fn is_late_answer(&self) -> bool {
+        self.whole.is_some() && self.mark().is_none()
+    }
+
+    /// Takes out its mark.
+    pub(crate) fn take_mark(&mut self) -> Option<Mark> {
+        let open = self.open.take().map(|mark| *mark);
+        open.or_else(|| self.whole.as_mut()?.hop.take())
     }
 
     /// Makes it a later hop of `root`: what that one told is not counted again, and its line says so.
@@ -63,6 +79,8 @@ impl Item {
 /// The part of an item that comes once, when the exchange is finished.
 #[derive(Debug)]
 pub(crate) struct Whole {
+    /// What it has in common with other hops; of a late answer nothing, that stood in its request's.
+    pub(crate) hop: Option<Mark>,
     pub(crate) discovery: Option<sidetap_discovery::Observation>,
     pub(crate) sightings: Vec<sidetap_sensitive::Sighting>,
     pub(crate) attempts: Vec<sidetap_threats::Attempt>,
@@ -113,7 +131,14 @@ mod tests {
 
     #[test]
     fn an_item_weighs_what_it_carries_whether_it_has_a_line_or_not() {
-        let whole = |line| Whole { discovery: None, sightings: vec![], attempts: vec![], source: None, line };
+        let whole = |line| Whole {
+            hop: None,
+            discovery: None,
+            sightings: vec![],
+            attempts: vec![],
+            source: None,
+            line,
+        };
         assert_eq!(item(None, None).weight(), 1);
         assert_eq!(item(None, Some(whole(Some((vec![0; 1000], None))))).weight(), 1);
         let long = EndpointRef::new(EndpointId(1), "host", "GET", "/a".repeat(30_000).as_str());

@@ -21,9 +21,11 @@ use crate::snapshot::Snapshots;
 use crate::state::{Clock, State};
 use crate::worker::{Part, Worker};
 
-/// Batches that may wait for a worker, live and in a replay; each holds at most a quarter of a MiB and a segment. Live they are room for
-/// what comes at once; a file waits, and what lies less long is nearer when the worker comes to it.
-const QUEUE: [usize; 2] = [32, 6];
+/// Batches that may wait for each worker live: room for what comes at once. A batch holds at most a quarter of a MiB and a segment.
+const LIVE_QUEUE: usize = 32;
+/// Batches that may wait for all workers of a replay, two to six for each: a file waits, and what lies less long is nearer when a
+/// worker comes to it.
+const QUEUED: usize = 16;
 
 /// Takes a source to its end (or until [`Hooks::stop`]) and gives what was found.
 ///
@@ -53,7 +55,7 @@ pub fn run_readers(
     let (read, tally, bots) = std::thread::scope(|scope| {
         let closer = CloseOnDrop(&snapshots);
         let (parts_tx, parts_rx) = bounded(workers * 2);
-        let queue = if options.live { QUEUE[0] } else { QUEUE[1] };
+        let queue = if options.live { LIVE_QUEUE } else { (QUEUED / workers).clamp(2, 6) };
         let (recycle_tx, recycle_rx) = bounded(workers * queue);
         let mut inputs = Vec::new();
         let mut handles = Vec::new();

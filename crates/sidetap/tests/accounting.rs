@@ -115,7 +115,7 @@ fn accounting_closes_over_random_streams_with_faults() {
         let packets = faulty(seed);
         place.write("a.pcap", &pcap_bytes(&packets, LinkKind::Ethernet, PcapForm::Nanos));
         for workers in ["1", "2", "8"] {
-            let limit = if seed % 4 == 0 { "1M" } else { "64M" };
+            let limit = if seed % 4 == 0 { "2M" } else { "128M" };
             let args =
                 ["replay", "a.pcap", "--out", workers, "--exchanges", "--hash-key", "key", "--no-analysis"];
             place.run(&[&args[..], &["--workers", workers, "--memory-limit", limit]].concat()).is(0);

@@ -9,9 +9,10 @@ use serde_json::Value;
 use sidetap_testkit::hostile::{Hostile, write_hostile};
 use sidetap_testkit::{LinkKind, PcapForm, PcapWriter};
 
-/// What the process takes besides the memory limit: code, buffers, threads' stacks. Unoptimised code takes more than a release's.
+/// What the process takes besides its tables: code, patterns, buffers, threads' stacks. Unoptimised code takes more than a release's.
 const PROCESS: u64 = 120 << 20;
-const LIMIT: u64 = 32 << 20;
+/// Too small to be kept: half of it is for tables, so that small captures fill them.
+const LIMIT: u64 = 64 << 20;
 
 /// A small size of each kind, and a counter that then shows what was refused.
 fn small(kind: Hostile) -> (u64, &'static str) {
@@ -71,7 +72,7 @@ fn attacked_within(kind: Hostile, limit: u64) {
     assert_eq!(n("/exchanges/total"), n("/exchanges/complete") + n("/exchanges/incomplete"), "{kind:?}");
     assert!(n(counter) > 0, "{kind:?}: {counter} in {summary:#}");
     let peak = n("/peak_rss_bytes");
-    assert!(peak > 0 && peak <= limit + PROCESS, "{kind:?}: {} MB", peak >> 20);
+    assert!(peak > 0 && peak <= (limit / 2 + PROCESS).max(limit), "{kind:?}: {} MB", peak >> 20);
 }
 
 /// What is due at once is handed in by steps: the same ones whoever owns the flows.
@@ -129,7 +130,7 @@ fn requests_that_cost_more_than_they_weigh() {
     for kind in
         [Hostile::Pipelined, Hostile::LongTargets, Hostile::Tabs, Hostile::Connects, Hostile::Leftovers]
     {
-        attacked_within(kind, 8 * LIMIT);
+        attacked_within(kind, 4 * LIMIT);
     }
 }
 

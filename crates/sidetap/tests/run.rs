@@ -53,7 +53,7 @@ fn the_same_for_any_number_of_workers() {
 fn the_same_under_memory_pressure() {
     let place = Place::new();
     for workers in ["1", "3"] {
-        replay(&place, workers, &["--workers", workers, "--memory-limit", "4M"]);
+        replay(&place, workers, &["--workers", workers, "--memory-limit", "8M"]);
     }
     let (one, three) = (comparable(&place.path("1")), comparable(&place.path("3")));
     for (name, bytes) in &one {

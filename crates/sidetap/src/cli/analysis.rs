@@ -30,10 +30,10 @@ pub(crate) struct AnalysisArgs {
     /// Also write every exchange to DIR/exchanges.ndjson
     #[arg(long)]
     pub(crate) exchanges: bool,
-    /// Worker threads [default: one a core]
+    /// Worker threads, at most one for each 80M of the memory limit [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) workers: Option<u16>,
-    /// Memory that tables may take, like 512M [default: 512M]
+    /// Resident memory to stay under, like 512M; 256M and more are kept [default: 512M]
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory_limit: Option<Size>,
     /// Networks whose forwarding headers are believed

@@ -10,6 +10,7 @@ mod gate;
 mod indicators;
 mod intel;
 mod inventory;
+mod limit;
 mod mitigation;
 mod policy;
 mod prepare;

@@ -14,12 +14,12 @@ use sidetap_seal::SealError;
 
 use super::cells::Cells;
 use super::policy::{Policies, policies};
-use super::{indicators, intel, sensitive};
+use super::{indicators, intel, limit, sensitive};
 use crate::cli::AnalysisArgs;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::exit::Usage;
 use crate::hash_key;
-use crate::output::RunDir;
+use crate::output::{RunDir, note};
 use crate::report::Devices;
 
 /// How a run is to go, and where its results go.
@@ -59,9 +59,15 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
     let limit = config.analysis.memory_limit;
     if limit.0 < 1 << 20 {
         return Err(Usage(format!(
-            "--memory-limit {limit}: at least 1M (it bounds the tables; the process takes about 80M besides)"
+            "--memory-limit {limit}: at least 1M (the process alone takes about 80M: 256M and more are kept)"
         ))
         .into());
+    }
+    let (asked, carried) = (config.analysis.workers, limit::workers(limit.0));
+    if usize::from(asked) > carried {
+        note(&format!(
+            "--workers {asked}: {carried} are started, as many as --memory-limit {limit} carries (80M each)"
+        ));
     }
     let key = hash_key::load_or_make(config.analysis.hash_key.as_deref())?;
     let policies = policies(config)?.hashed(&key);
@@ -72,8 +78,8 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
         config.output.directory.as_deref().map(|dir| run_dir(dir, &mut not_written)).transpose()?.flatten();
     let cells = config.store.is_some().then(|| intel::table(config).map(Cells::new)).transpose()?;
     let mut options = Options {
-        workers: workers(config.analysis.workers),
-        memory_limit: config.analysis.memory_limit.0,
+        workers: workers(&config.analysis),
+        memory_limit: limit::tables(config.analysis.memory_limit.0),
         trusted_proxies: config.analysis.trusted_proxies.clone(),
         client_headers: config.analysis.client_headers.clone(),
         analysis: !args.no_analysis,
@@ -156,8 +162,8 @@ pub(crate) fn bare_options(config: &Config, hash_key: HashKey) -> Result<Options
         ..sidetap_bots::Config::new(Arc::new(indicators::pack(config)?), Arc::new(Agents::builtin()?))
     };
     Ok(Options {
-        workers: workers(config.analysis.workers),
-        memory_limit: config.analysis.memory_limit.0,
+        workers: workers(&config.analysis),
+        memory_limit: limit::tables(config.analysis.memory_limit.0),
         trusted_proxies: Vec::new(),
         client_headers: Vec::new(),
         hash_key,
@@ -214,11 +220,13 @@ fn overlay(args: &AnalysisArgs, config: &mut Config) {
 }
 
 /// 0 is one a core.
-fn workers(asked: u16) -> usize {
-    match asked {
-        0 => std::thread::available_parallelism().map_or(1, usize::from).min(256),
+/// Threads: as many as asked for, or one a core; no more than the memory limit carries.
+fn workers(analysis: &config::Analysis) -> usize {
+    let asked = match analysis.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => usize::from(n),
-    }
+    };
+    asked.min(limit::workers(analysis.memory_limit.0))
 }
 
 fn specs(files: &[PathBuf]) -> Result<Vec<Spec>> {

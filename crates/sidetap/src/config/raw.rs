@@ -123,9 +123,10 @@ tables! {
     }
     /// How traffic is analysed.
     Analysis "analysis" {
-        /// Worker threads; 0 is one a core. Results do not depend on it.
+        /// Worker threads, at most one for each 80M of the memory limit; 0 is one a core. Results do not depend on it.
         workers: u16 = "0",
-        /// Memory that tables may take. Full tables give up their oldest entries and count them.
+        /// Resident memory to stay under: 112 MiB are for the process itself, the rest for tables; full ones give up their oldest
+        /// entries and count them. Less than 256M is not kept: tables then get half, and the process what it needs.
         memory_limit: Size = "\"512M\"",
         /// Networks whose `Forwarded` and `X-Forwarded-For` headers are believed.
         trusted_proxies: Vec<Network> = "[]",
