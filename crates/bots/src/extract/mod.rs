@@ -1,10 +1,12 @@
 //! Stateless work on one exchange: from heads and body tokens to an [`Observation`].
 
+mod answer;
 mod compare;
 mod fields;
 mod finder;
 mod headers;
 pub(crate) mod path;
+mod robots;
 mod surface;
 mod words;
 
@@ -18,7 +20,8 @@ use sidetap_wire::cookies;
 use sidetap_wire::names::NameSet;
 use smallvec::SmallVec;
 
-use self::fields::{AnswerFields, RequestFields};
+use self::answer::AnswerFields;
+use self::fields::RequestFields;
 use self::headers::{AnswerHead, Head};
 use self::surface::{anomalies, surface};
 use self::words::Said;

@@ -1,0 +1,275 @@
+//! What the body of an answer says about how a call went.
+
+use sidetap_wire::body::{Location, Scalar};
+
+use super::robots::robots;
+use super::words::{self, Said};
+use crate::observation::Robots;
+
+/// What the body of an answer says.
+#[derive(Debug)]
+pub(crate) struct AnswerFields {
+    pub(crate) said: Said,
+    /// It hands out a token.
+    pub(crate) grants: bool,
+    /// A field says that it did not work.
+    pub(crate) refuses: bool,
+    pub(crate) html: bool,
+    pub(crate) robots: Option<Box<Robots>>,
+    /// Fields that are null.
+    pub(crate) nulls: u32,
+    /// It tells a price.
+    pub(crate) priced: bool,
+    fields: u32,
+}
+
+impl Default for AnswerFields {
+    fn default() -> Self {
+        AnswerFields {
+            said: Said::Nothing,
+            grants: false,
+            refuses: false,
+            html: false,
+            robots: None,
+            nulls: 0,
+            priced: false,
+            fields: 0,
+        }
+    }
+}
+
+impl AnswerFields {
+    pub(crate) fn clear(&mut self) {
+        *self = AnswerFields::default();
+    }
+
+    pub(crate) fn body(&mut self, body: &[u8]) {
+        let head = body.get(..body.len().min(64)).unwrap_or(body).trim_ascii_start();
+        self.html = head.first() == Some(&b'<');
+        if !matches!(head.first(), Some(b'u' | b'U' | b'#')) {
+            return;
+        }
+        let text = head.to_ascii_lowercase();
+        if text.starts_with(b"user-agent:") || text.starts_with(b"# ") || text.starts_with(b"#\n") {
+            self.robots = robots(body);
+        }
+    }
+
+    /// Reads what a page says that answers a form: its short texts, not its programs.
+    pub(crate) fn page(&mut self, body: &[u8], scratch: &mut String) {
+        const MOST: usize = 256 << 10;
+        const SHORT: usize = 200;
+        let mut rest = body.get(..body.len().min(MOST)).unwrap_or(body);
+        while let Some(at) = memchr::memchr(b'<', rest) {
+            let (text, tag) = rest.split_at(at);
+            let text = text.trim_ascii();
+            if (4..=SHORT).contains(&text.len())
+                && let Ok(text) = std::str::from_utf8(text)
+            {
+                match words::said(text, scratch) {
+                    Said::Nothing => {}
+                    said => {
+                        self.said = said;
+                        return;
+                    }
+                }
+            }
+            let end: &[u8] = match tag {
+                [b'<', b'!', b'-', b'-', ..] => b"-->",
+                _ if starts(tag, b"<script") => b"</script",
+                _ if starts(tag, b"<style") => b"</style",
+                _ => b">",
+            };
+            rest = memchr::memmem::find(tag, end).and_then(|n| tag.get(n + end.len()..)).unwrap_or_default();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn container(&mut self, at: &Location<'_>) {
+        // An element counts, not the list: many applications always send one.
+        self.refuses |= match at.key {
+            "error" | "errors" => at.depth <= 2,
+            "userErrors" | "customerUserErrors" | "accountErrors" => at.depth <= 5,
+            "Fault" | "soap:Fault" | "SOAP-ENV:Fault" | "env:Fault" => at.depth <= 3,
+            _ => false,
+        };
+        self.priced |= at.depth <= 3 && at.key == "price";
+    }
+
+    #[inline]
+    pub(crate) fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, scratch: &mut String) {
+        self.fields += 1;
+        if self.fields > 48 {
+            return;
+        }
+        if at.depth <= 2 {
+            self.outer(at, value, scratch);
+        } else if at.depth <= 5
+            && let Scalar::Str(text) = value
+        {
+            self.inner(at, text, scratch);
+        }
+    }
+
+    /// What GraphQL says further in: codes of errors, and types that are errors (GraphQL §7.1.2; errors as data), and what a SOAP
+    /// fault says.
+    fn inner(&mut self, at: &Location<'_>, text: &str, scratch: &mut String) {
+        // `{"data":{"signIn":{"token":…}}}`
+        self.grants |= at.depth <= 4 && is_token(at.key) && text.len() >= 8;
+        let is_error = ["Error", "Failure", "Exception", "Problem"].iter().any(|end| text.ends_with(end));
+        let told = match at.key {
+            "__typename" if is_error => {
+                self.refuses = true;
+                Some(text)
+            }
+            "code" | "message" | "classification" | "faultstring" | "faultcode" | "reason"
+                if self.refuses =>
+            {
+                Some(text)
+            }
+            _ => None,
+        };
+        if let Some(text) = told.filter(|t| t.len() <= 512) {
+            self.said = self.said.or(words::said(&spaced(text), scratch));
+        }
+    }
+
+    fn outer(&mut self, at: &Location<'_>, value: Scalar<'_>, scratch: &mut String) {
+        self.priced |= at.key == "price" || at.key == "unit_price";
+        self.nulls += u32::from(matches!(value, Scalar::Null));
+        match value {
+            Scalar::Str(text) => self.text(at, text, scratch),
+            Scalar::Bool(false) => {
+                self.refuses |= matches!(at.key, "success" | "ok" | "valid" | "authenticated");
+            }
+            _ => {}
+        }
+    }
+
+    fn text(&mut self, at: &Location<'_>, text: &str, scratch: &mut String) {
+        let tells = matches!(
+            at.key.as_bytes(),
+            b"message"
+                | b"msg"
+                | b"error"
+                | b"errors"
+                | b"status"
+                | b"detail"
+                | b"reason"
+                | b"result"
+                | b"description"
+                | b"error_description"
+                | b"error_message"
+                | b"code"
+                | b"title"
+                | b"errorMessage"
+                | b"errorCode"
+                | b""
+        );
+        if tells && text.len() <= 65_536 && matches!(self.said, Said::Nothing | Said::Failed) {
+            let said = match at.key.as_bytes() {
+                b"code" | b"error" | b"status" | b"reason" | b"errorCode" if is_code(text) => {
+                    words::said(&spaced(text), scratch)
+                }
+                _ => words::said(text, scratch),
+            };
+            self.said = self.said.or(said);
+        }
+        self.grants |= is_token(at.key) && text.len() >= 8;
+    }
+}
+
+/// Names under which an answer hands out what opens a session.
+fn is_token(key: &str) -> bool {
+    matches!(
+        key,
+        "token"
+            | "access_token"
+            | "auth_token"
+            | "accessToken"
+            | "id_token"
+            | "idToken"
+            | "jwt"
+            | "session"
+            | "session_id"
+            | "sessionToken"
+            | "session_token"
+            | "authToken"
+            | "refresh_token"
+            | "refreshToken"
+            | "sid"
+    )
+}
+
+fn starts(bytes: &[u8], word: &[u8]) -> bool {
+    bytes.get(..word.len()).is_some_and(|b| b.eq_ignore_ascii_case(word))
+}
+
+/// True of words that are joined by underscores or capitals.
+fn is_code(text: &str) -> bool {
+    text.len() <= 64
+        && !text.contains(' ')
+        && text.bytes().skip(1).any(|b| b == b'_' || b.is_ascii_uppercase())
+}
+
+/// A code as words: `USER_NOT_FOUND` and `UserNotFound` say the same as `user not found`.
+fn spaced(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    let mut lower = false;
+    for c in text.chars() {
+        if lower && c.is_ascii_uppercase() {
+            out.push(' ');
+        }
+        lower = c.is_ascii_lowercase();
+        out.push(if c == '_' { ' ' } else { c });
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use sidetap_model::HashKey;
+    use sidetap_wire::body::{self, Kind, WalkLimits, WalkScratch};
+
+    use super::*;
+
+    #[test]
+    fn answers_of_graphql_tell_how_a_call_went() {
+        let read = |json: &str| {
+            let mut of = crate::Extractor::new(
+                HashKey::from_bytes([7; 16]),
+                std::sync::Arc::new(crate::Agents::builtin().unwrap()),
+            );
+            of.response_body(json.as_bytes());
+            let (kind, limits, mut scratch) = (Kind::Json, WalkLimits::default(), WalkScratch::default());
+            body::walk(kind, None, json.as_bytes(), &limits, &mut scratch, &mut of);
+            (of.answer.refuses, of.answer.grants, of.answer.said)
+        };
+        let wrong = r#"{"data":{"signIn":null},"errors":[{"message":"email or password is wrong"}]}"#;
+        assert_eq!(read(wrong), (true, false, Said::Failed));
+        let right = r#"{"data":{"signIn":{"token":"0123456789abcdef","user":{"id":"4"}}},"errors":[]}"#;
+        assert_eq!(read(right), (false, true, Said::Nothing));
+        let taken = r#"{"data":{"customerCreate":{"customer":null,"customerUserErrors":[{"message":"Email has already been taken"}]}}}"#;
+        assert!(read(taken).0);
+    }
+
+    #[test]
+    fn a_page_is_read_for_what_it_tells_its_reader() {
+        let said = |page: &str| {
+            let mut answer = AnswerFields::default();
+            answer.page(page.as_bytes(), &mut String::new());
+            answer.said
+        };
+        let around = "<div class=x>Menu</div>".repeat(900);
+        assert_eq!(
+            said(&format!("{around}<p class=e>E-Mail-Adresse oder Passwort ist falsch.</p>")),
+            Said::Failed
+        );
+        assert_eq!(said(&format!("{around}<li>Unknown e-mail address</li>{around}")), Said::Missing);
+        assert_eq!(
+            said("<script>if (invalid) { fail() }</script><!-- wrong --><p>Welcome back</p>"),
+            Said::Nothing
+        );
+        assert_eq!(said("<p>invalid"), Said::Nothing, "a text that nothing ends may be cut");
+    }
+}
