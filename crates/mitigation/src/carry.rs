@@ -34,6 +34,7 @@ pub(crate) fn carry_out(
         refreshed: plan.refresh.len(),
         removed: plan.remove.len(),
         refused: plan.refused.len(),
+        waiting: planned.waiting,
         ..ConnectorResult::of(c, "unchanged", String::new())
     };
     if let Some(e) = &planned.error {
@@ -55,6 +56,21 @@ pub(crate) fn carry_out(
                 (result.outcome, result.answer) = ("failed".to_owned(), e.to_string());
                 error = Some(e);
             }
+        }
+    }
+    if planned.stale > 0 && matches!(result.outcome.as_str(), "unchanged" | "planned" | "done") {
+        let comma = if result.answer.is_empty() { "" } else { ", " };
+        result.answer += &format!(
+            "{comma}{} that nobody asks for any more stay until they are over: the list would shrink by more than max_shrink (push with force)",
+            planned.stale
+        );
+    }
+    if planned.waiting > 0 && matches!(result.outcome.as_str(), "unchanged" | "planned" | "done") {
+        let comma = if result.answer.is_empty() { "" } else { ", " };
+        result.answer +=
+            &format!("{comma}{} more wait for the next minute (max_adds_per_minute)", planned.waiting);
+        if result.outcome == "unchanged" {
+            result.outcome = "waiting".to_owned();
         }
     }
     let rows = rows_of(&result, plan, now, options, why);

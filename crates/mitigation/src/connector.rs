@@ -24,6 +24,12 @@ pub trait Connector: Send {
         0
     }
 
+    /// Of the entries whose time is not over, the share in a hundred that one push may take out without force: less than 100 for
+    /// devices that would take a lost store for an order to let everybody in.
+    fn max_shrink(&self) -> u8 {
+        100
+    }
+
     /// What proves that its entries have an effect, where that is set up.
     fn canary(&self) -> Option<&Canary> {
         None

@@ -11,6 +11,7 @@ use crate::config::{Config, ConfigError};
 use crate::connector::{Connector, ConnectorError, Observed};
 use crate::desired::{Desired, Held, Want};
 use crate::entry::tag_of;
+use crate::geography::Geography;
 use crate::ledger::{Ledger, LedgerEntry};
 use crate::pace::Pace;
 use crate::report::{ConnectorResult, ConnectorStatus, Mode, PlanReport, PushReport, StatusReport};
@@ -26,6 +27,7 @@ pub struct Enforcer {
     caps: Option<Caps>,
     traffic: Option<Arc<Traffic>>,
     tried: BTreeSet<String>,
+    geography: Option<Arc<dyn Geography>>,
 }
 
 /// A connector and how often its device is asked.
@@ -98,6 +100,7 @@ impl Enforcer {
             caps: None,
             traffic: None,
             tried: BTreeSet::new(),
+            geography: None,
         }
     }
 
@@ -111,6 +114,11 @@ impl Enforcer {
     /// Holds pushes to these caps from now on, by this traffic.
     pub fn cap(&mut self, caps: Caps, traffic: Option<Arc<Traffic>>) {
         (self.caps, self.traffic) = (Some(caps), traffic);
+    }
+
+    /// Tells countries and networks as addresses, by these tables.
+    pub fn know(&mut self, geography: Arc<dyn Geography>) {
+        self.geography = Some(geography);
     }
 
     /// Connectors of these names are only ever told in dry runs.
@@ -149,6 +157,7 @@ impl Enforcer {
             max_adds: self.max_adds,
             caps: self.caps.as_ref(),
             traffic: self.traffic.as_deref(),
+            geography: self.geography.as_deref(),
             force,
             now: now.secs(),
         };
@@ -179,6 +188,7 @@ impl Enforcer {
             max_adds: self.max_adds,
             caps: self.caps.as_ref(),
             traffic: self.traffic.as_deref(),
+            geography: self.geography.as_deref(),
             force: options.force,
             now: now.secs(),
         };
@@ -192,6 +202,7 @@ impl Enforcer {
             report.connectors.push(result);
             report.actions.extend(rows);
         }
+        self.count_added(&mut report, now.secs());
         report
     }
 
@@ -299,7 +310,7 @@ impl Enforcer {
         let told = |want: &Want, term: &LedgerEntry| {
             self.all().any(|c| {
                 let undone = self.ledger.is_undone(c.name(), &tag_of(&want.verdict));
-                !undone && express(want, term, c, allow).is_ok()
+                !undone && express(want, term, c, allow, self.geography.as_deref()).is_ok()
             })
         };
         let with_term = wants.iter().filter_map(|w| terms.get(&w.verdict).map(|t| (w, t)));
@@ -314,6 +325,18 @@ impl Enforcer {
         self.ledger.entries.extend(terms);
         self.ledger.prune(now);
         self.save()
+    }
+
+    /// Counts what devices were told of, for the next minute.
+    fn count_added(&mut self, report: &mut PushReport, now: i64) {
+        let told = report.connectors.iter().filter(|c| c.outcome == "done" && c.added > 0);
+        let told: Vec<(String, usize)> = told.map(|c| (c.name.clone(), c.added)).collect();
+        told.iter().for_each(|(name, added)| self.ledger.count_added(name, now, *added));
+        if !told.is_empty()
+            && let Err(e) = self.save()
+        {
+            report.held.push(Held { verdict: String::new(), subject: "ledger".into(), why: e.to_string() });
+        }
     }
 
     fn save(&self) -> std::io::Result<()> {

@@ -10,6 +10,8 @@ use crate::entry::tag_of;
 
 /// Seconds that a push which is over is remembered, so that an old verdict is not pushed again.
 const REMEMBER_S: i64 = 90 * 86_400;
+/// The time in which a device is told of so many entries only: of a minute, both ends of which are whole seconds.
+const MINUTE_S: i64 = 59;
 /// Most pushes that are remembered.
 const MAX_ENTRIES: usize = 500_000;
 
@@ -22,6 +24,9 @@ pub struct Ledger {
     /// Verdicts that were taken back, by connector; `*` stands for all. They stay so until [`crate::Enforcer::redo`].
     #[serde(default)]
     pub undone: BTreeMap<String, BTreeSet<String>>,
+    /// How many entries each device was told of lately, by the second of the push.
+    #[serde(default)]
+    pub added: BTreeMap<String, BTreeMap<i64, usize>>,
 }
 
 /// One push.
@@ -65,6 +70,20 @@ impl Ledger {
 
     pub(crate) fn undo(&mut self, connector: &str, verdict: &str) {
         self.undone.entry(connector.to_owned()).or_default().insert(verdict.to_owned());
+    }
+
+    /// How many entries a device was told of in the minute before `now`.
+    pub(crate) fn added_lately(&self, connector: &str, now: i64) -> usize {
+        let minute = now.saturating_sub(MINUTE_S)..=now;
+        let counts = self.added.get(connector);
+        counts.into_iter().flat_map(|c| c.iter()).filter(|(at, _)| minute.contains(*at)).map(|(_, n)| n).sum()
+    }
+
+    /// Counts entries that a device was told of.
+    pub(crate) fn count_added(&mut self, connector: &str, now: i64, entries: usize) {
+        let counts = self.added.entry(connector.to_owned()).or_default();
+        counts.retain(|at, _| (now.saturating_sub(MINUTE_S)..=now).contains(at));
+        *counts.entry(now).or_default() += entries;
     }
 
     /// Forgets pushes that are long over, and of too many that were taken back those.

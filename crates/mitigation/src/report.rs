@@ -77,6 +77,12 @@ pub struct ConnectorPlan {
     pub error: Option<String>,
     /// Why the plan is not carried out as it is, where a guard holds it.
     pub guard: Option<String>,
+    /// New entries that wait for the next minute.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub waiting: usize,
+    /// Entries that nobody asks for any more and that stay until they are over, since the list would shrink too much at once.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub stale: usize,
     /// The plan.
     #[serde(flatten)]
     pub plan: Plan,
@@ -125,6 +131,9 @@ pub struct ConnectorResult {
     pub removed: usize,
     /// Entries not sent, with the reason.
     pub refused: usize,
+    /// Of these, new ones that wait for the next minute.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub waiting: usize,
     /// Own entries on the device afterwards, as read back; none where nothing was changed.
     pub verified: Option<usize>,
     /// Milliseconds until the canary was refused, where there is one.
@@ -143,8 +152,13 @@ impl ConnectorResult {
             refreshed: 0,
             removed: 0,
             refused: 0,
+            waiting: 0,
             verified: None,
             effect_ms: None,
         }
     }
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }

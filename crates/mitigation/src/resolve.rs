@@ -6,11 +6,13 @@ use ipnet::IpNet;
 use sidetap_model::{Scope, rows::Subject};
 use sidetap_policy::{Caps, Change, Response, Traffic, never_blockable, who_and_where};
 
+use crate::budget::{keep_from_collapse, trim};
 use crate::canary::CANARY;
 use crate::connector::{Connector, ConnectorError, Observed};
 use crate::desired::Want;
 use crate::enforcer::Selector;
 use crate::entry::{Entry, Places, Sees, tag_of};
+use crate::geography::{Fence, Geography, fence, is_area, networks};
 use crate::key::Key;
 use crate::ledger::{Ledger, LedgerEntry};
 use crate::place::Place;
@@ -30,6 +32,7 @@ pub(crate) struct Push<'a> {
     pub(crate) max_adds: usize,
     pub(crate) caps: Option<&'a Caps>,
     pub(crate) traffic: Option<&'a Traffic>,
+    pub(crate) geography: Option<&'a dyn Geography>,
     pub(crate) force: bool,
     pub(crate) now: i64,
 }
@@ -44,7 +47,7 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
         let expressed = match (undone, waits) {
             (true, _) => Err("taken back".to_owned()),
             (_, true) => Err("it waits for approval (`sidetap mitigation approvals`)".to_owned()),
-            _ => express(want, term, c, push.allow),
+            _ => express(want, term, c, push.allow, push.geography),
         };
         match expressed {
             Ok(entries) => wanted.extend(entries),
@@ -59,6 +62,14 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
     let (mut planned, error) =
         plan_against(c, push.now, |observed, sees| plan(&wanted, observed, push.allow, sees));
     planned.plan.refused.splice(0..0, refused);
+    if let Some(caps) = push.caps.filter(|_| !push.force) {
+        let lately = push.ledger.added_lately(c.name(), push.now);
+        planned.waiting = trim(&mut planned.plan, caps.room(lately));
+    }
+    let share = c.max_shrink();
+    if share < 100 && !push.force {
+        planned.stale = keep_from_collapse(&mut planned.plan, push.allow, share, push.now);
+    }
     if planned.plan.add.len() > push.max_adds && !push.force {
         let n = planned.plan.add.len();
         planned.guard =
@@ -74,12 +85,10 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
 fn capped(planned: &ConnectorPlan, push: &Push<'_>) -> Option<String> {
     let caps = push.caps?;
     let subjects = |entries: &[Entry]| entries.iter().filter_map(|e| e.key.subject()).collect::<Vec<_>>();
-    let lately =
-        push.ledger.entries.values().filter(|e| e.pushed_at < push.now && e.pushed_at > push.now - 60);
     let plan = &planned.plan;
     let change = Change {
         held: planned.keep + plan.refresh.len() + plan.remove.len(),
-        added_lately: if plan.add.is_empty() { 0 } else { lately.count() },
+        added_lately: 0,
         adds: &subjects(&plan.add),
         all: &subjects(&plan.target),
     };
@@ -97,7 +106,19 @@ fn plan_against(
     };
     let keep = plan.target.len().saturating_sub(plan.add.len() + plan.refresh.len());
     let told = error.as_ref().map(ConnectorError::to_string);
-    (ConnectorPlan { name: c.name().to_owned(), kind: c.kind(), error: told, guard: None, plan, keep }, error)
+    (
+        ConnectorPlan {
+            name: c.name().to_owned(),
+            kind: c.kind(),
+            error: told,
+            guard: None,
+            waiting: 0,
+            stale: 0,
+            plan,
+            keep,
+        },
+        error,
+    )
 }
 
 /// The entries that say a want in the device's terms, one for each place of its scope; or why there are none.
@@ -106,14 +127,15 @@ pub(crate) fn express(
     term: &LedgerEntry,
     c: &dyn Connector,
     allow: &[IpNet],
+    geography: Option<&dyn Geography>,
 ) -> Result<Vec<Entry>, String> {
     let sees = c.sees();
     if !c.zones().is_empty() && !c.zones().contains(&want.zone) {
         return Err(format!("it stands outside of zone {}", want.zone));
     }
     let mut cannot = Vec::new();
-    let response = response_of(want, sees, &mut cannot);
-    let keys = keys_of(want, sees, allow, &mut cannot);
+    let keys = keys_of(want, sees, &(allow, geography), &mut cannot);
+    let response = response_of(want, sees, keys.as_deref(), geography, &mut cannot);
     let (Some(response), Some(keys)) = (response, keys) else { return Err(cannot.join("; ")) };
     let entry = |key| Entry {
         key,
@@ -125,23 +147,46 @@ pub(crate) fn express(
     Ok(keys.into_iter().map(entry).collect())
 }
 
-/// The first response that the device can do.
-fn response_of(want: &Want, sees: &Sees, cannot: &mut Vec<String>) -> Option<Response> {
-    let mut wanted = std::iter::once(want.response).chain(want.measures.instead.iter().copied());
-    wanted.find(|r| {
-        let can = sees.responses.contains(r);
-        if !can {
-            cannot.push(format!("it cannot {r}"));
+/// The first response that the device can do. A geo-fence of one address is a block or nothing, by where the address is.
+fn response_of(
+    want: &Want,
+    sees: &Sees,
+    keys: Option<&[Key]>,
+    geography: Option<&dyn Geography>,
+    cannot: &mut Vec<String>,
+) -> Option<Response> {
+    for response in std::iter::once(want.response).chain(want.measures.instead.iter().copied()) {
+        if sees.responses.contains(&response) {
+            return Some(response);
         }
-        can
-    })
+        let address = keys.and_then(|k| k.first()).and_then(Key::within);
+        let address = address.filter(|n| n.prefix_len() == n.max_prefix_len());
+        match address.filter(|_| response == Response::GeoFence && sees.responses.contains(&Response::Block))
+        {
+            None => cannot.push(format!("it cannot {response}")),
+            Some(net) => match fence(net.addr(), geography, &want.measures.countries) {
+                Fence::Refuses => return Some(Response::Block),
+                Fence::LetsThrough => {
+                    cannot.push("its address is in a country that the geo-fence lets through".to_owned());
+                    return None;
+                }
+                Fence::Unknown => {
+                    cannot.push("it cannot geo-fence, and no installed table knows the address".to_owned());
+                }
+            },
+        }
+    }
+    None
 }
 
+/// The allow list, and what is known of where addresses are.
+type Known<'a> = (&'a [IpNet], Option<&'a dyn Geography>);
+
 /// The first way of saying whom, and where, that the device can compare and may be told of.
-fn keys_of(want: &Want, sees: &Sees, allow: &[IpNet], cannot: &mut Vec<String>) -> Option<Vec<Key>> {
+fn keys_of(want: &Want, sees: &Sees, known: &Known<'_>, cannot: &mut Vec<String>) -> Option<Vec<Key>> {
     let own = std::slice::from_ref(&want.subject);
     let subjects = if want.measures.subjects.is_empty() { own } else { &want.measures.subjects };
-    subjects.iter().find_map(|subject| match keys_of_subject(subject, want, sees, allow) {
+    subjects.iter().find_map(|subject| match keys_of_subject(subject, want, sees, known) {
         Ok(keys) => Some(keys),
         Err(why) => {
             if !cannot.contains(&why) {
@@ -152,21 +197,35 @@ fn keys_of(want: &Want, sees: &Sees, allow: &[IpNet], cannot: &mut Vec<String>) 
     })
 }
 
-fn keys_of_subject(subject: &Subject, want: &Want, sees: &Sees, allow: &[IpNet]) -> Result<Vec<Key>, String> {
+fn keys_of_subject(
+    subject: &Subject,
+    want: &Want,
+    sees: &Sees,
+    (allow, geography): &Known<'_>,
+) -> Result<Vec<Key>, String> {
     let unmatched = || format!("a subject of kind {} cannot be matched here: {}", subject.kind, sees.cannot);
     let (who, at) = who_and_where(subject);
-    let key = who.as_ref().and_then(Key::of).filter(|k| sees.matches(k)).ok_or_else(unmatched)?;
-    if let Some(net) = key.within() {
-        check_net(&net, sees, allow)?;
-    }
+    let keys = match who.as_ref().filter(|w| is_area(w)) {
+        Some(area) => {
+            let least = (MIN_PREFIX.0.max(sees.min_prefix.0), MIN_PREFIX.1.max(sees.min_prefix.1));
+            networks(area, *geography, least, sees, allow)?.into_iter().map(Key::Net).collect()
+        }
+        None => {
+            let key = who.as_ref().and_then(Key::of).filter(|k| sees.matches(k)).ok_or_else(unmatched)?;
+            if let Some(net) = key.within() {
+                check_net(&net, sees, allow)?;
+            }
+            vec![key]
+        }
+    };
     let scope = &want.measures.scope;
     if scope.is_everywhere() && at.is_everywhere() {
-        return Ok(vec![key]);
+        return Ok(keys);
     }
     if sees.places == Places::No {
         // What the subject itself says cannot be left out, what the rule adds may be.
         return match scope.widen && at.is_everywhere() {
-            true => Ok(vec![key]),
+            true => Ok(keys),
             false => Err("it cannot hold a response to hosts and endpoints".to_owned()),
         };
     }
@@ -180,7 +239,8 @@ fn keys_of_subject(subject: &Subject, want: &Want, sees: &Sees, allow: &[IpNet])
     if places.is_empty() {
         return Err("nothing is at the hosts and endpoints of its scope".to_owned());
     }
-    Ok(places.into_iter().map(|place| key.clone().within_place(place)).collect())
+    let placed = |key: &Key| places.iter().map(|p| key.clone().within_place(p.clone())).collect::<Vec<_>>();
+    Ok(keys.iter().flat_map(placed).collect())
 }
 
 /// Refuses addresses that no device may be told of, or that this one could not match.

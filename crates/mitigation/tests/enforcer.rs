@@ -10,6 +10,7 @@ use sidetap_mitigation::feed::{FeedConnector, FeedList};
 use sidetap_mitigation::{Config, Connector, Enforcer, Mode, PushOptions, Selector};
 use sidetap_model::rows::VerdictRow;
 use sidetap_model::{SubjectKind, Ts};
+use sidetap_policy::Caps;
 use support::{desired, verdict, wall, wall_ts};
 
 fn options() -> PushOptions {
@@ -250,4 +251,109 @@ fn a_hundred_thousand_entries_are_planned_and_pushed() {
     let want = desired(&verdicts, &[]);
     let report = enforcer.push(&want, wall_ts(), &PushOptions { force: true, ..options() });
     assert_eq!((report.connectors[0].verified, report.connectors[0].refused), (Some(90_000), 10_000));
+}
+
+#[test]
+fn what_a_minute_has_no_room_for_waits_and_the_most_urgent_goes_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut enforcer = Enforcer::with_connectors(vec![feed(dir.path(), "a")]);
+    enforcer.cap(Caps { adds_per_minute: 10, ..Caps::default() }, None);
+    let scored = |n: u8| VerdictRow { score: n, ..block(&format!("v{n}"), &format!("203.0.113.{n}")) };
+    let rows: Vec<VerdictRow> = (1..=25).map(scored).collect();
+    let at = |s: i64| Ts::from_parts(wall_ts().secs() + s, 0);
+    let want = desired(&rows, &[]);
+    let first = enforcer.push(&want, at(0), &options());
+    let told = &first.connectors[0];
+    assert_eq!((told.outcome.as_str(), told.added, told.waiting), ("done", 10, 15), "{first:?}");
+    assert!(told.answer.contains("15 more wait for the next minute"), "{}", told.answer);
+    let there = lines(dir.path(), "a");
+    assert!((16..=25).all(|n| there.contains(&format!("203.0.113.{n}"))), "{there:?}");
+    let plan = enforcer.plan(&want, at(30), false);
+    let why = &plan.connectors[0].plan.refused[0].why;
+    assert!(why.contains("leaves room for 0 now"), "{why}");
+    let soon = enforcer.push(&want, at(30), &options());
+    assert_eq!((soon.connectors[0].outcome.as_str(), soon.connectors[0].added), ("waiting", 0));
+    assert!(soon.is_ok());
+    // A response that changes while there is no room: the old one stands until then.
+    let mut changed = rows.clone();
+    changed[24].response = "none".into();
+    let less = enforcer.push(&desired(&changed, &[]), at(31), &options());
+    assert_eq!(less.connectors[0].removed, 1, "who is let go is let go at once: {less:?}");
+    for (second, there) in [(60, 19), (61, 19), (119, 19), (120, 25)] {
+        enforcer.push(&want, at(second), &options());
+        assert_eq!(lines(dir.path(), "a").len(), there, "{second}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut enforcer = Enforcer::with_connectors(vec![feed(dir.path(), "a")]);
+    enforcer.cap(Caps { adds_per_minute: 10, ..Caps::default() }, None);
+    let forced = enforcer.push(&want, at(0), &PushOptions { force: true, ..options() });
+    assert_eq!(forced.connectors[0].added, 25);
+}
+
+struct Map;
+
+impl sidetap_mitigation::Geography for Map {
+    fn country(&self, ip: std::net::IpAddr) -> Option<String> {
+        let text = ip.to_string();
+        let code = if text.starts_with("203.0.113.") { "DE" } else { "FR" };
+        (!text.starts_with("198.51.100.")).then(|| code.to_owned())
+    }
+
+    fn networks(&self, kind: SubjectKind, value: &str) -> Vec<ipnet::IpNet> {
+        let texts: &[&str] = match (kind, value) {
+            (SubjectKind::Network, "AS64496") => {
+                &["203.0.112.0/25", "203.0.112.128/25", "100.128.0.0/15", "2001:db8::/32"]
+            }
+            (SubjectKind::Country, "DE") => &["203.0.113.0/24"],
+            _ => &[],
+        };
+        texts.iter().map(|t| t.parse().unwrap()).collect()
+    }
+}
+
+#[test]
+fn networks_and_countries_are_told_as_addresses() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut enforcer = Enforcer::with_connectors(vec![feed(dir.path(), "a")]);
+    let rows = [
+        verdict("v1", SubjectKind::Network, "AS64496", "block", 600),
+        verdict("v2", SubjectKind::Country, "DE", "block", 600),
+        verdict("v3", SubjectKind::Network, "AS64499", "block", 600),
+    ];
+    let want = desired(&rows, &["100.129.0.0/24"]);
+    let plan = enforcer.plan(&want, wall_ts(), false);
+    assert!(plan.connectors[0].plan.refused[0].why.contains("no installed table"), "{plan:?}");
+    enforcer.know(std::sync::Arc::new(Map));
+    let report = enforcer.push(&want, wall_ts(), &options());
+    assert_eq!(
+        lines(dir.path(), "a"),
+        ["100.128.0.0/16", "203.0.112.0/24", "203.0.113.0/24", "2001:db8::/32"],
+        "{report:?}"
+    );
+    let undone = enforcer.undo(&Selector::Verdict("v1".into()), wall_ts(), &options());
+    assert_eq!((undone.connectors[0].removed, lines(dir.path(), "a").len()), (3, 1));
+}
+
+#[test]
+fn a_geo_fence_of_an_address_is_a_block_or_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut enforcer = Enforcer::with_connectors(vec![feed(dir.path(), "a")]);
+    enforcer.know(std::sync::Arc::new(Map));
+    let fenced = |id: &str, ip: &str| {
+        let countries = vec!["DE".to_owned()];
+        let measures = sidetap_model::Measures { countries, ..sidetap_model::Measures::default() };
+        let mut v = verdict(id, SubjectKind::Ip, ip, "geo-fence", 600);
+        v.measures = Some(Box::new(measures));
+        v
+    };
+    let rows = [fenced("v1", "203.0.113.9"), fenced("v2", "100.128.0.1"), fenced("v3", "198.51.100.1")];
+    let want = desired(&rows, &[]);
+    enforcer.push(&want, wall_ts(), &options());
+    assert_eq!(lines(dir.path(), "a"), ["100.128.0.1"]);
+    let refused = enforcer.plan(&want, wall_ts(), false).connectors[0].plan.refused.clone();
+    let why = |id: &str| refused.iter().find(|r| r.verdict == id).unwrap().why.clone();
+    assert!(
+        why("v1").contains("lets through") && why("v3").contains("no installed table knows"),
+        "{refused:?}"
+    );
 }

@@ -67,7 +67,7 @@ async fn a_device_fetches_what_was_pushed() {
     let config = config(dir.path(), "");
     let clock = Arc::new(AtomicI64::new(wall()));
     let to = serve(&config, &clock).await;
-    assert_eq!(get(to, "/feed", &[]).await.body, "");
+    assert_eq!(get(to, "/feed", &[]).await.status, 503, "before the first push devices keep what they have");
 
     let mut enforcer = Enforcer::with_connectors(vec![Box::new(FeedConnector::new(config).unwrap())]);
     let verdicts = [
@@ -122,6 +122,7 @@ async fn a_token_keeps_others_out() {
     std::fs::write(&secret, format!("{TOKEN}\n")).unwrap();
     let mut config = config(dir.path(), &format!("[token]\nfile = \"{}\"\n", secret.display()));
     assert!(!format!("{config:?}").contains(TOKEN));
+    sidetap_mitigation::feed::FeedList::default().write(&config.path).unwrap();
     let to = serve(&config, &Arc::new(AtomicI64::new(wall()))).await;
     let basic = |user: &str| base64::engine::general_purpose::STANDARD.encode(format!("{user}:{TOKEN}"));
     for good in [format!("Bearer {TOKEN}"), format!("bearer {TOKEN}"), format!("Basic {}", basic("firewall"))]
@@ -147,13 +148,99 @@ async fn a_list_that_cannot_be_read_is_no_empty_list() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path(), "sentinel = \"192.0.2.1\"\n");
     let to = serve(&config, &Arc::new(AtomicI64::new(wall()))).await;
+    sidetap_mitigation::feed::FeedList::default().write(&config.path).unwrap();
     assert_eq!(get(to, "/feed", &[]).await.body, "192.0.2.1\n");
-    assert_eq!(get(to, "/feed/v6", &[]).await.body, "");
+    assert_eq!(get(to, "/feed/v6", &[]).await.body, "2001:db8::1\n");
+    assert_eq!(get(to, "/feed/checkpoint", &[]).await.body.lines().count(), 2);
     std::fs::write(&config.path, "not json").unwrap();
     let answer = get(to, "/feed", &[]).await;
     assert_eq!(answer.status, 503, "{}", answer.body);
     let error = FeedConnector::new(config).unwrap().observe(wall()).unwrap_err();
     assert!(error.to_string().contains("is no feed list"), "{error}");
+}
+
+/// What each vendor's devices are served, to the letter.
+#[tokio::test]
+async fn each_vendor_gets_its_own_shape() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path(), "");
+    let to = serve(&config, &Arc::new(AtomicI64::new(wall()))).await;
+    let mut enforcer = Enforcer::with_connectors(vec![Box::new(FeedConnector::new(config).unwrap())]);
+    let verdicts = [
+        verdict("v1", SubjectKind::Ip, "203.0.113.10", "block", 600),
+        verdict("v2", SubjectKind::Cidr, "198.51.100.0/24", "block", 600),
+        verdict("v3", SubjectKind::Ip, "2001:db8::9", "block", 600),
+        verdict("v4", SubjectKind::Cidr, "2001:db8:1::/64", "block", 600),
+    ];
+    enforcer.push(&desired(&verdicts, &[]), wall_ts(), &PushOptions::new(Mode::Enforce));
+    let plain = "198.51.100.0/24\n203.0.113.10\n2001:db8::9\n2001:db8:1::/64\n";
+    let check_point = "# UNIQ-NAME,VALUE,TYPE,CONFIDENCE,SEVERITY,PRODUCT,COMMENT\n\
+        sidetap-198-51-100-0-24,198.51.100.0-198.51.100.255,IP Range,high,high,AB,v2\n\
+        sidetap-203-0-113-10,203.0.113.10,IP,high,high,AB,v1\n";
+    for (path, body) in [
+        ("/feed", plain.to_owned()),
+        ("/feed/pan-os.txt", plain.to_owned()),
+        ("/feed/fortigate", plain.to_owned()),
+        ("/feed/cisco.txt", format!("# Sidetap\n{plain}")),
+        ("/feed/checkpoint", check_point.to_owned()),
+        ("/feed/fortigate/v6", "2001:db8::9\n2001:db8:1::/64\n".to_owned()),
+        ("/feed/checkpoint/v4.txt", check_point.to_owned()),
+    ] {
+        let answer = get(to, path, &[]).await;
+        assert_eq!((answer.status, answer.body), (200, body), "{path}");
+    }
+    // What a device would leave out is the least urgent.
+    let many: Vec<sidetap_mitigation::Entry> = (0..50_010_u32)
+        .map(|n| sidetap_mitigation::Entry {
+            key: sidetap_mitigation::Key::Net(std::net::IpAddr::V4((0x0a00_0000 + n).into()).into()),
+            response: sidetap_policy::Response::Block,
+            expires_at: wall() + 600,
+            verdict: "v".into(),
+            priority: (if n < 10 { 1 } else { 90 }, 0),
+        })
+        .collect();
+    sidetap_mitigation::feed::FeedList { entries: many }.write(&dir.path().join("edge.json")).unwrap();
+    let body = get(to, "/feed/pan-os", &[]).await.body;
+    assert_eq!((body.lines().count(), body.lines().next()), (50_000, Some("10.0.0.10")));
+}
+
+#[tokio::test]
+async fn a_list_never_collapses_by_accident() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path(), "");
+    let clock = Arc::new(AtomicI64::new(wall()));
+    let to = serve(&config, &clock).await;
+    let fresh = || Enforcer::with_connectors(vec![Box::new(FeedConnector::new(config.clone()).unwrap())]);
+    let block = |n: u8| verdict(&format!("v{n}"), SubjectKind::Ip, &format!("203.0.113.{n}"), "block", 600);
+    let all: Vec<_> = (1..=60).map(block).collect();
+    let options = PushOptions::new(Mode::Enforce);
+    fresh().push(&desired(&all, &[]), wall_ts(), &options);
+    let lines = |body: &str| body.lines().count();
+    assert_eq!(lines(&get(to, "/feed", &[]).await.body), 60);
+
+    // The store is lost: a Sidetap that knows nothing of before pushes what it knows.
+    let known = [block(1), block(100)];
+    let report = fresh().push(&desired(&known, &["203.0.113.2/32"]), wall_ts(), &options);
+    assert!(report.connectors[0].answer.contains("stay until they are over"), "{report:?}");
+    let body = get(to, "/feed", &[]).await.body;
+    assert_eq!(lines(&body), 60, "what is new is there, and what is allowed by now is gone");
+    assert!(body.contains("203.0.113.100\n") && !body.contains("203.0.113.2\n"));
+    let again = fresh().push(&desired(&known, &["203.0.113.2/32"]), wall_ts(), &options);
+    assert_eq!(again.connectors[0].outcome, "unchanged", "{again:?}");
+
+    // The list itself is lost.
+    std::fs::remove_file(&config.path).unwrap();
+    assert_eq!(lines(&get(to, "/feed", &[]).await.body), 60, "the last one is served");
+    std::fs::remove_file(dir.path().join("edge.json.last")).unwrap();
+    assert_eq!(get(to, "/feed", &[]).await.status, 503, "devices keep what they have");
+
+    fresh().push(&desired(&all, &[]), wall_ts(), &options);
+    let forced = PushOptions { force: true, ..options.clone() };
+    fresh().push(&desired(&known, &[]), wall_ts(), &forced);
+    assert_eq!(lines(&get(to, "/feed", &[]).await.body), 2, "who means it says so");
+    fresh().push(&desired(&all, &[]), wall_ts(), &options);
+    fresh().undo(&Selector::All, wall_ts(), &options);
+    assert_eq!(get(to, "/feed", &[]).await.body, "192.0.2.1\n", "and an undo is one");
 }
 
 struct UnderTest {

@@ -1,6 +1,6 @@
 //! CrowdSec: decisions in its local API, which all its bouncers follow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -280,12 +280,16 @@ impl Connector for CrowdsecConnector {
             self.ask("POST", "/v1/alerts", Some(&self.alert(batch, now)))?;
         }
         let goes: Vec<String> = plan.remove.iter().chain(&plan.refresh).map(|e| e.key.to_string()).collect();
-        let goes: std::collections::BTreeSet<&str> = goes.iter().map(String::as_str).collect();
-        let mut gone = 0;
-        for decision in old.iter().filter(|d| d.scenario.starts_with(MARK) && goes.contains(d.value.as_str()))
-        {
-            self.ask("DELETE", &format!("/v1/decisions/{}", decision.id), None)?;
-            gone += 1;
+        let goes: BTreeSet<&str> = goes.iter().map(String::as_str).collect();
+        let is_over = |d: &Decision| d.scenario.starts_with(MARK) && goes.contains(d.value.as_str());
+        let gone = old.iter().filter(|d| is_over(d)).count();
+        if new.is_empty() && plan.target.is_empty() && gone == old.len() && gone > 1 {
+            // All of the origin's, and none is to stay or of somebody else: one request.
+            self.ask("DELETE", &format!("/v1/decisions?origin={}", self.config.origin), None)?;
+        } else {
+            for decision in old.iter().filter(|d| is_over(d)) {
+                self.ask("DELETE", &format!("/v1/decisions/{}", decision.id), None)?;
+            }
         }
         Ok(Answer { text: format!("{} decisions made, {gone} deleted", new.len()) })
     }

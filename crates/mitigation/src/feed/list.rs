@@ -1,6 +1,6 @@
 use std::io::ErrorKind;
-use std::net::IpAddr;
-use std::path::Path;
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -41,25 +41,116 @@ impl FeedList {
             .map_err(|e| ConnectorError::Missing(format!("{} is no feed list: {e}", path.display())))
     }
 
-    /// Writes a list, whole or not at all.
-    pub fn write(&self, path: &Path) -> Result<(), ConnectorError> {
-        let bytes = serde_json::to_vec(self).map_err(|e| ConnectorError::Answer(e.to_string()))?;
-        write_whole(path, &bytes).map_err(|e| ConnectorError::Unreachable(format!("{}: {e}", path.display())))
+    /// The list that is to be served: where it is lost, the copy of the last one that was written. None where there never was one.
+    pub fn to_serve(path: &Path) -> Result<Option<Self>, ConnectorError> {
+        let copy = copy_of(path);
+        let found = [path, &copy].into_iter().find(|p| p.exists());
+        found.map(FeedList::read).transpose()
     }
 
-    /// One address or CIDR a line, without what is over at `now`; the sentinel where there would be none.
-    pub fn render(&self, family: Family, now: i64, sentinel: Option<IpAddr>) -> String {
-        let fits = |net: &IpNet| match family {
-            Family::Both => true,
-            Family::V4 => matches!(net, IpNet::V4(_)),
-            Family::V6 => matches!(net, IpNet::V6(_)),
+    /// Writes a list, whole or not at all, and a copy beside it.
+    pub fn write(&self, path: &Path) -> Result<(), ConnectorError> {
+        let bytes = serde_json::to_vec(self).map_err(|e| ConnectorError::Answer(e.to_string()))?;
+        for path in [path, &copy_of(path)] {
+            write_whole(path, &bytes)
+                .map_err(|e| ConnectorError::Unreachable(format!("{}: {e}", path.display())))?;
+        }
+        Ok(())
+    }
+
+    /// The list in a device's form, without what is over at `now`; the sentinel where there would be no line.
+    pub fn render(&self, shape: Shape, family: Family, now: i64, sentinel: Option<IpAddr>) -> String {
+        let fits = |net: &IpNet| match net {
+            IpNet::V4(_) => family != Family::V6,
+            IpNet::V6(_) => family != Family::V4 && shape != Shape::CheckPoint,
         };
-        let live =
-            self.entries.iter().filter(|e| e.expires_at > now).filter_map(|e| e.key.net()).filter(fits);
-        let text: String = live.map(|net| format!("{}\n", Key::Net(net))).collect();
-        match sentinel {
-            Some(ip) if text.is_empty() && fits(&IpNet::from(ip)) => format!("{ip}\n"),
-            _ => text,
+        let mut live: Vec<(&Entry, IpNet)> = self
+            .entries
+            .iter()
+            .filter(|e| e.expires_at > now)
+            .filter_map(|e| e.key.net().filter(fits).map(|n| (e, n)))
+            .collect();
+        if live.len() > shape.most_lines() {
+            live.sort_by(|a, b| b.0.priority.cmp(&a.0.priority).then(a.1.cmp(&b.1)));
+            live.truncate(shape.most_lines());
+            live.sort_by_key(|(_, net)| *net);
+        }
+        let mut lines: Vec<(IpNet, &str)> = live.iter().map(|(e, n)| (*n, e.verdict.as_str())).collect();
+        let nobody = sentinel.map(|ip| match family {
+            Family::V6 if ip.is_ipv4() => IpNet::from(NOBODY_V6),
+            _ => IpNet::from(ip),
+        });
+        if lines.is_empty() {
+            lines.extend(nobody.filter(fits).map(|n| (n, "sentinel")));
+        }
+        shape.text(&lines)
+    }
+}
+
+/// Of the range for documentation (RFC 3849): nobody's.
+const NOBODY_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
+
+/// How a device wants its list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// One address or CIDR a line.
+    Plain,
+    /// The same, with as many lines as every PAN-OS device takes of all its lists.
+    PanOs,
+    /// The same, with as many lines as every FortiGate takes of a feed.
+    FortiGate,
+    /// The same, after a comment.
+    Cisco,
+    /// Indicators as Check Point's gateways read them: comma-separated, IPv4 only, networks as ranges.
+    CheckPoint,
+}
+
+impl Shape {
+    /// Each with the path at which it is served.
+    pub const ALL: [(&'static str, Shape); 5] = [
+        ("/feed", Shape::Plain),
+        ("/feed/pan-os", Shape::PanOs),
+        ("/feed/fortigate", Shape::FortiGate),
+        ("/feed/cisco", Shape::Cisco),
+        ("/feed/checkpoint", Shape::CheckPoint),
+    ];
+
+    /// Lines beyond which devices leave out what comes last, most of them silently.
+    fn most_lines(self) -> usize {
+        match self {
+            Shape::PanOs => 50_000,
+            Shape::FortiGate => 131_072,
+            Shape::CheckPoint => 2_000_000,
+            Shape::Plain | Shape::Cisco => usize::MAX,
         }
     }
+
+    fn text(self, lines: &[(IpNet, &str)]) -> String {
+        let head = match self {
+            Shape::Cisco => "# Sidetap\n",
+            Shape::CheckPoint => "# UNIQ-NAME,VALUE,TYPE,CONFIDENCE,SEVERITY,PRODUCT,COMMENT\n",
+            _ => "",
+        };
+        let line = |(net, verdict): &(IpNet, &str)| match self {
+            Shape::CheckPoint => indicator(net, verdict),
+            _ => format!("{}\n", Key::Net(*net)),
+        };
+        std::iter::once(head.to_owned()).chain(lines.iter().map(line)).collect()
+    }
+}
+
+/// A name of its own, the value, its type, how sure, how bad, for which engine, why.
+fn indicator(net: &IpNet, verdict: &str) -> String {
+    let name = Key::Net(*net).to_string().replace(['.', '/', ':'], "-");
+    let (value, kind) = match net.prefix_len() == net.max_prefix_len() {
+        true => (net.addr().to_string(), "IP"),
+        false => (format!("{}-{}", net.network(), net.broadcast()), "IP Range"),
+    };
+    format!("sidetap-{name},{value},{kind},high,high,AB,{verdict}\n")
+}
+
+fn copy_of(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".last");
+    path.with_file_name(name)
 }

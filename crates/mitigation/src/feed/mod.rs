@@ -17,7 +17,7 @@ use crate::entry::{AddressSeen, Sees};
 use crate::plan::Plan;
 use crate::secret::SecretRef;
 
-pub use list::{Family, FeedList};
+pub use list::{Family, FeedList, Shape};
 pub use server::{FeedError, Server, WallClock, system_clock};
 
 /// A feed: `[[mitigation.feed]]`.
@@ -38,9 +38,12 @@ pub struct FeedConfig {
     /// Most lines: what the weakest device that fetches it can hold.
     #[serde(default = "default_capacity")]
     pub capacity: usize,
-    /// The address that stands in a list that would be empty, for devices that keep no empty list.
-    #[serde(default)]
+    /// The address that stands in a list that would be empty, for devices that keep no empty list: nobody's.
+    #[serde(default = "default_sentinel")]
     pub sentinel: Option<IpAddr>,
+    /// Of the lines whose time is not over, the share in a hundred that one push may take out; what is beyond stays until it is over.
+    #[serde(default = "default_shrink")]
+    pub max_shrink: u8,
     /// Whether the devices compare the connection's address or a forwarded one.
     #[serde(default)]
     pub address: AddressSeen,
@@ -55,6 +58,14 @@ fn default_name() -> String {
 
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8089))
+}
+
+fn default_sentinel() -> Option<IpAddr> {
+    Some(IpAddr::from([192, 0, 2, 1]))
+}
+
+fn default_shrink() -> u8 {
+    50
 }
 
 fn default_capacity() -> usize {
@@ -72,6 +83,9 @@ impl FeedConnector {
     /// The connector of this configuration.
     pub fn new(config: FeedConfig) -> Result<Self, ConfigError> {
         check_name(&config.name)?;
+        if config.max_shrink > 100 {
+            return Err(ConfigError::Value(format!("{}: max_shrink is a share of a hundred", config.name)));
+        }
         let sees = Sees {
             address: config.address,
             networks: true,
@@ -95,6 +109,10 @@ impl FeedConnector {
 
 impl Connector for FeedConnector {
     basics!("feed");
+
+    fn max_shrink(&self) -> u8 {
+        self.config.max_shrink
+    }
 
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let list = FeedList::read(&self.config.path)?;

@@ -13,7 +13,7 @@ use base64::Engine;
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 
-use super::{Family, FeedConfig, FeedList};
+use super::{Family, FeedConfig, FeedList, Shape};
 use crate::secret::{Secret, SecretError};
 
 /// Tells the wall clock in seconds since 1970.
@@ -62,7 +62,7 @@ pub enum FeedError {
     Serve(#[from] std::io::Error),
 }
 
-/// Serves a feed's list: `/feed`, `/feed/v4`, `/feed/v6` (each also with `.txt`) and `/healthz`.
+/// Serves a feed's list: `/feed` and the shapes of [`Shape::ALL`], each also with `/v4` and `/v6` and with `.txt`, and `/healthz`.
 ///
 /// The file is read for each request, so another process may write it; a list that cannot be read is an error and never an
 /// empty list, which some devices would take for an order to let everybody in.
@@ -104,11 +104,15 @@ impl Server {
     /// Serves until `shutdown` is done.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), FeedError> {
         let mut router = Router::new().route("/healthz", get(|| async { "ok\n" }));
-        for (path, family) in [("/feed", Family::Both), ("/feed/v4", Family::V4), ("/feed/v6", Family::V6)] {
+        let families = [("", Family::Both), ("/v4", Family::V4), ("/v6", Family::V6)];
+        let lists = Shape::ALL
+            .into_iter()
+            .flat_map(|(at, shape)| families.map(|(f, family)| (format!("{at}{f}"), shape, family)));
+        for (path, shape, family) in lists {
             let handler = move |state: State<Arc<Feed>>, query: RawQuery, headers: HeaderMap| async move {
-                answer(&state.0, family, query.0.as_deref(), &headers)
+                answer(&state.0, (shape, family), query.0.as_deref(), &headers)
             };
-            router = router.route(path, get(handler)).route(&format!("{path}.txt"), get(handler));
+            router = router.route(&format!("{path}.txt"), get(handler)).route(&path, get(handler));
         }
         let service = router.with_state(self.feed).into_make_service();
         axum::serve(self.listener, service).with_graceful_shutdown(shutdown).await?;
@@ -116,19 +120,25 @@ impl Server {
     }
 }
 
-fn answer(feed: &Feed, family: Family, query: Option<&str>, headers: &HeaderMap) -> Response {
+fn answer(
+    feed: &Feed,
+    (shape, family): (Shape, Family),
+    query: Option<&str>,
+    headers: &HeaderMap,
+) -> Response {
     if !allowed(feed.token.as_ref(), query, headers) {
         let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"sidetap feed\"")];
         return (StatusCode::UNAUTHORIZED, challenge, "a token is needed\n").into_response();
     }
-    let list = match FeedList::read(&feed.path) {
-        Ok(list) => list,
+    let list = match FeedList::to_serve(&feed.path) {
+        Ok(Some(list)) => list,
+        Ok(None) => return (StatusCode::SERVICE_UNAVAILABLE, "no list was written yet\n").into_response(),
         Err(e) => {
             tracing::warn!(error = %e, "feed not served");
             return (StatusCode::SERVICE_UNAVAILABLE, "the list cannot be read\n").into_response();
         }
     };
-    let body = list.render(family, (feed.clock)(), feed.sentinel);
+    let body = list.render(shape, family, (feed.clock)(), feed.sentinel);
     let etag = etag_of(&body);
     let fresh = [
         (header::ETAG, etag.clone()),

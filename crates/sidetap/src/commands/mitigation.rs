@@ -7,15 +7,17 @@ use std::sync::Arc;
 use anyhow::Result;
 use serde_json::json;
 use sidetap_mitigation::{
-    ConnectorStatus, Desired, DesiredOptions, Enforcer, Held, Mode, PlanReport, PushOptions, PushReport,
-    Selector, desired,
+    ConnectorStatus, Desired, DesiredOptions, Enforcer, Geography, Held, Mode, PlanReport, PushOptions,
+    PushReport, Selector, desired,
 };
+use sidetap_model::SubjectKind;
 use sidetap_model::rows::VerdictRow;
 use sidetap_policy::Traffic;
 use sidetap_store::Store;
 
 use super::approvals;
 use super::gate::{self, Approving};
+use super::intel;
 use super::policy::{Policies, known_of, policies};
 use super::source::Source;
 use crate::cli::{GlobalArgs, MitigationArgs, MitigationCommand, PushArgs, SourceArgs, UndoArgs};
@@ -106,7 +108,26 @@ pub(crate) fn enforcer(config: &mut Config, source: &SourceArgs) -> Result<Enfor
     }
     let mut enforcer = Enforcer::new(&settings)?;
     enforcer.only_try(config.policy.dry_run.iter().cloned());
+    enforcer.know(Arc::new(Where(intel::table(config)?)));
     Ok(enforcer)
+}
+
+/// Countries and networks by the installed tables.
+struct Where(Arc<sidetap_intel::Table>);
+
+impl Geography for Where {
+    fn country(&self, ip: std::net::IpAddr) -> Option<String> {
+        self.0.origin(ip, clock::now()).country().map(str::to_owned)
+    }
+
+    fn networks(&self, kind: SubjectKind, value: &str) -> Vec<ipnet::IpNet> {
+        let number = value.strip_prefix("AS").and_then(|n| n.parse::<u32>().ok()).filter(|n| *n != 0);
+        self.0.networks_where(clock::now(), |found| match kind {
+            SubjectKind::Network => number == Some(found.origin.asn),
+            SubjectKind::Country => found.origin.country() == Some(value),
+            _ => false,
+        })
+    }
 }
 
 fn ledger_file(config: &Config, source: &SourceArgs) -> Option<PathBuf> {
