@@ -120,7 +120,7 @@ facts! {
     Requests = "client.requests", "requests of the client";
     Peak = "client.peak-per-minute", "most requests in one minute";
     GapMedian = "client.gap-ms", "median gap between requests in milliseconds";
-    GapRegular = "client.gap-regular", "share of gaps in the most used quarter octave";
+    GapRegular = "client.gap-regular", "share of gaps that are about as long as most";
     Pages = "client.pages", "documents asked for";
     AssetShare = "client.asset-share", "assets for each page";
     HeadShare = "client.head-share", "share of HEAD requests";
@@ -244,6 +244,10 @@ facts! {
     Stepping = "part.stepping", "share of a client's steps that go to a neighbouring number";
     Span = "part.span-s", "seconds between first and last request";
     PerMinute = "part.per-minute", "requests a minute";
+    Hoppers = "part.hoppers", "share of clients that fail with three accounts and more and get into none";
+    Channels = "part.channels", "endpoints of one function through which one account is tried";
+    Tokens = "part.tokens", "different sessions and tokens presented";
+    TokensPerClient = "part.tokens-per-client", "different sessions and tokens that each client presents";
     Secrets = "part.secrets", "different passwords";
     PartAccounts = "part.accounts", "different accounts";
     SecretsPerAccount = "part.secrets-per-account", "passwords for each account";
@@ -384,7 +388,13 @@ impl Fact {
             return name.map_or_else(|| "no".to_owned(), |name| format!("the head of {name}"));
         }
         let text = self.meaning();
+        // No number is told as less than nothing, and nothing is counted by halves.
+        let value = if value == 0.0 { 0.0 } else { value };
+        let value = if text.starts_with("different ") { value.round() } else { value };
         match self.kind() {
+            Telling::Mark if self == Fact::AgentVerified && value < 0.5 => {
+                "its operator publishes other addresses".to_owned()
+            }
             Telling::Mark if value < 0.5 => "no".to_owned(),
             Telling::Mark => text.trim_start_matches("1 where ").to_owned(),
             Telling::Share => {
@@ -480,6 +490,9 @@ mod tests {
         );
         assert_eq!(Fact::AgentLibrary.told(1.0), "the agent is an HTTP library");
         assert_eq!(Fact::AgentLibrary.told(0.0), "no");
+        assert_eq!(Fact::AgentVerified.told(0.0), "its operator publishes other addresses");
+        assert_eq!(Fact::GapEntropy.told(-0.0), "0 bits of entropy of the gaps between requests");
+        assert!(Fact::MissingPaths.told(71.04).starts_with("71 different"));
         assert_eq!(Fact::Resembles.told(1.0), "the head of python-requests");
     }
 }

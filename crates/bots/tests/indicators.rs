@@ -506,6 +506,21 @@ fn crowds(w: &mut World) {
     }
 }
 
+/// Driven browsers that fail with account after account; one account guessed through the site and the app.
+fn doors(w: &mut World) {
+    for n in 0..30u32 {
+        for i in 0..3u32 {
+            let body = format!("{{\"username\":\"hop{n}-{i}\",\"password\":\"l{n}\"}}");
+            let c = post(n, "/api/login").chrome().body(body).status(401);
+            w.at(30_000 + i64::from(n) * 6_000 + i64::from(i) * 19_000, &c);
+        }
+        let body = format!("{{\"username\":\"director\",\"password\":\"g{n}\"}}");
+        let c =
+            if n % 2 == 0 { post(200 + n, "/api/login").chrome() } else { post(200 + n, "/m/login").app() };
+        w.at(33_000 + i64::from(n) * 6_000, &c.body(body).status(401));
+    }
+}
+
 #[test]
 fn every_indicator_fires_for_some_traffic() {
     let mut seen = BTreeSet::new();
@@ -523,6 +538,7 @@ fn every_indicator_fires_for_some_traffic() {
     fired(&mut seen, true, guesses);
     fired(&mut seen, true, walks);
     fired(&mut seen, true, crowds);
+    fired(&mut seen, true, doors);
     let pack = Pack::builtin().unwrap();
     for id in OF_TABLES.into_iter().chain(["anomaly-extreme"]) {
         assert!(pack.indicators().iter().any(|i| i.id == id), "{id}");

@@ -1,14 +1,13 @@
 //! What a client or a session did on one endpoint.
 
 use sidetap_model::Ts;
-use smallvec::SmallVec;
 
 use super::sketch::Distinct;
 use super::unit::ExchangeId;
 use crate::observation::{Observation, Outcome, Part};
 
 /// What a client or a session did on one endpoint.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) slot: u32,
     pub(crate) n: u32,
@@ -18,13 +17,8 @@ pub(crate) struct Call {
     pub(crate) refused: u32,
     pub(crate) targets: Distinct,
     pub(crate) shape: u64,
-    pub(crate) last_number: u64,
-    pub(crate) steps: u32,
-    pub(crate) near: u32,
-    /// Steps to a greater number, and those as wide as the one before.
-    pub(crate) up: u32,
-    pub(crate) even: u32,
-    stride: i64,
+    /// Comes with the first number that is asked for.
+    walk: Option<Box<Walk>>,
     pub(crate) first: Ts,
     pub(crate) last: Ts,
     pub(crate) evidence: ExchangeId,
@@ -32,8 +26,44 @@ pub(crate) struct Call {
     pub(crate) next: u32,
 }
 
+/// Steps from one number that was asked for to the next.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Walk {
+    last: u64,
+    pub(crate) steps: u32,
+    /// To a number not far away.
+    pub(crate) near: u32,
+    /// To a greater number, and those as wide as the one before.
+    pub(crate) up: u32,
+    pub(crate) even: u32,
+    stride: i64,
+}
+
+impl Walk {
+    fn step(&mut self, number: u64) {
+        if self.last != 0 && number != self.last {
+            self.steps += 1;
+            self.near += u32::from(number.abs_diff(self.last) <= 8);
+            let stride = number.wrapping_sub(self.last).cast_signed();
+            self.up += u32::from(stride > 0);
+            self.even += u32::from(stride == self.stride);
+            self.stride = stride;
+        }
+        self.last = number;
+    }
+
+    fn merge(&mut self, other: &Walk) {
+        self.steps += other.steps;
+        self.near += other.near;
+        self.up += other.up;
+        self.even += other.even;
+    }
+}
+
 /// Calls kept apart for one client; more are only counted.
 const CALLS: usize = 48;
+/// As long as there are so few, no room is kept for more: most clients do no more.
+const TIGHT: usize = 4;
 
 impl Call {
     fn new(slot: u32, o: &Observation) -> Self {
@@ -46,12 +76,7 @@ impl Call {
             refused: 0,
             targets: Distinct::default(),
             shape: o.prints.shape,
-            last_number: 0,
-            steps: 0,
-            near: 0,
-            up: 0,
-            even: 0,
-            stride: 0,
+            walk: None,
             first: o.ts,
             last: o.ts,
             evidence: (o.flow_id, o.seq),
@@ -69,7 +94,7 @@ impl Call {
             if let Some(target) = o.target {
                 self.targets.insert(target.hash);
                 if let Some(number) = target.number {
-                    self.step(number);
+                    self.walk.get_or_insert_default().step(number);
                 }
             }
         }
@@ -83,16 +108,9 @@ impl Call {
         before
     }
 
-    fn step(&mut self, number: u64) {
-        if self.last_number != 0 && number != self.last_number {
-            self.steps += 1;
-            self.near += u32::from(number.abs_diff(self.last_number) <= 8);
-            let stride = number.wrapping_sub(self.last_number).cast_signed();
-            self.up += u32::from(stride > 0);
-            self.even += u32::from(stride == self.stride);
-            self.stride = stride;
-        }
-        self.last_number = number;
+    /// The steps between the numbers that were asked for.
+    pub(crate) fn walk(&self) -> Walk {
+        self.walk.as_deref().copied().unwrap_or_default()
     }
 
     pub(crate) const fn fails(&self) -> u32 {
@@ -106,34 +124,27 @@ impl Call {
         self.missing += other.missing;
         self.refused += other.refused;
         self.targets.merge(&other.targets);
-        self.steps += other.steps;
-        self.near += other.near;
-        self.up += other.up;
-        self.even += other.even;
+        if let Some(theirs) = &other.walk {
+            self.walk.get_or_insert_default().merge(theirs);
+        }
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
     }
 }
 
 /// Adds to the call record of a slot; gives the count before, nothing where the list is full.
-pub(super) fn add_call<const N: usize>(
-    calls: &mut SmallVec<[Call; N]>,
-    over: &mut u32,
-    slot: u32,
-    o: &Observation,
-) -> Option<u32>
-where
-    [Call; N]: smallvec::Array<Item = Call>,
-{
+pub(super) fn add_call(calls: &mut Vec<Call>, slot: u32, o: &Observation) -> Option<u32> {
     if let Some(call) = calls.iter_mut().find(|c| c.slot == slot) {
         return Some(call.add(o));
     }
     if calls.len() >= CALLS {
-        *over += 1;
         return None;
     }
     let mut call = Call::new(slot, o);
     let before = call.add(o);
+    if calls.len() < TIGHT {
+        calls.reserve_exact(1);
+    }
     calls.push(call);
     Some(before)
 }

@@ -49,7 +49,7 @@ fn timeline(f: &mut Facts, unit: &Unit) {
     if unit.timeline.len() < BUCKETS {
         return;
     }
-    let spans = (last - first + 1).max(1) as f64;
+    let spans = (f64::from(*last) - f64::from(*first) + 1.0).max(1.0);
     f.set(Fact::ActiveShare, (unit.timeline.len() as f64 / spans).min(1.0));
     let mean = counts().sum::<f64>() / spans;
     let squares = counts().map(|n| n * n).sum::<f64>() / spans;
@@ -72,28 +72,29 @@ fn path(f: &mut Facts, unit: &Unit) {
     if h.connections > 0 && !unit.any.has(Traits::RELAYED) {
         f.set(Fact::PerConnection, f64::from(unit.n) / f64::from(h.connections));
     }
-    if h.referers >= 4 {
-        f.set(Fact::RefererUnseen, ratio(h.unseen_referers, h.referers));
+    let seldom = h.seldom();
+    if seldom.referers >= 4 {
+        f.set(Fact::RefererUnseen, ratio(seldom.unseen_referers, seldom.referers));
     }
-    f.set(Fact::RefererSame, f64::from(h.same_referer));
-    f.set(Fact::PageSteps, f64::from(h.page_steps));
-    f.set(Fact::DeepestPage, f64::from(h.deepest));
+    f.set(Fact::RefererSame, f64::from(seldom.same_referer));
+    f.set(Fact::PageSteps, f64::from(seldom.page_steps));
+    f.set(Fact::DeepestPage, f64::from(seldom.deepest));
     f.set(Fact::DeepCalls, f64::from(h.deep));
     f.flag(Fact::RobotsFirst, h.robots_first);
     f.set(Fact::Keys, h.keys.count());
     f.set(Fact::WriteShare, ratio(h.writes, unit.n));
-    f.set(Fact::Busters, f64::from(h.busters));
-    if h.foreign > 0 {
-        f.flag(Fact::PreflightMissing, h.preflights == 0 && h.foreign >= 4);
+    f.set(Fact::Busters, f64::from(seldom.busters));
+    if seldom.foreign > 0 {
+        f.flag(Fact::PreflightMissing, seldom.preflights == 0 && seldom.foreign >= 4);
     }
-    let sessions = unit.sessions.len() as f64 + f64::from(unit.sessions_over);
+    let sessions = unit.sessions.len() as f64 + f64::from(unit.rare().sessions_over);
     if sessions > 0.0 {
         f.set(Fact::PerSession, f64::from(unit.n) / sessions);
     }
 }
 
 fn caches(f: &mut Facts, unit: &Unit) {
-    let h = &unit.habits;
+    let h = unit.habits.caches();
     f.set(Fact::Redirects, f64::from(h.redirects));
     if h.redirects > 0 {
         f.set(Fact::FollowedShare, ratio(h.followed.min(h.redirects), h.redirects));
@@ -106,15 +107,16 @@ fn caches(f: &mut Facts, unit: &Unit) {
 
 fn acts(f: &mut Facts, unit: &Unit, peers: &Peers<'_>) {
     let h = &unit.habits;
-    f.set(Fact::Acts, f64::from(h.acts));
+    let acts = h.acts();
+    f.set(Fact::Acts, f64::from(acts.n));
     f.set(Fact::ClientSecrets, h.secrets.count());
-    if h.acts > 0 && peers.sees_assets() {
-        f.set(Fact::BlindShare, ratio(h.blind_acts, h.acts));
+    if acts.n > 0 && peers.sees_assets() {
+        f.set(Fact::BlindShare, ratio(acts.blind, acts.n));
     }
-    if let Some(ms) = h.form_ms {
+    if let Some(ms) = acts.form_ms {
         f.set(Fact::FormMs, f64::from(ms));
     }
-    if let Some(ms) = h.first_act_ms {
+    if let Some(ms) = acts.first_ms {
         f.set(Fact::FirstActMs, f64::from(ms));
     }
     if peers.sees_assets() && unit.agent.kind == AgentKind::Browser {
@@ -129,9 +131,9 @@ fn answers(f: &mut Facts, unit: &Unit) {
     }
     f.set(Fact::RefusedShare, ratio(h.refused, unit.answers));
     f.set(Fact::UnauthorizedShare, ratio(h.unauthorized, unit.answers));
-    f.set(Fact::ErrorShare, ratio(unit.errors, unit.answers));
-    f.set(Fact::Hasty, f64::from(h.hasty));
-    f.set(Fact::LoggedIn, f64::from(h.logged_in));
+    f.set(Fact::ErrorShare, ratio(unit.rare().errors, unit.answers));
+    f.set(Fact::Hasty, f64::from(h.seldom().hasty));
+    f.set(Fact::LoggedIn, f64::from(h.acts().logged_in));
     let seconds = h.wait_ms as f64 / 1000.0;
     f.set(Fact::ServerSeconds, seconds);
     f.set(Fact::ServerLoad, seconds / (unit.last.since(unit.first) as f64 / 1e9).max(10.0));

@@ -4,8 +4,8 @@
 use smallvec::SmallVec;
 
 use super::Engine;
-use super::convict::Sign;
 use super::endpoint::Member;
+use super::join::Sign;
 use super::part::Found;
 use super::slice::Slice;
 use super::unit::{ExchangeId, Unit};
@@ -60,9 +60,14 @@ impl Engine {
         }
         let slice = Slice::of_bare(&members, targets, slot.roles().any(Roles::LOGIN));
         let Some(Found { rule, fired, facts }) = self.class_of(slot, &slice) else { return };
-        if self.too_weak(&self.view_at(slot), rule, &fired)
-            || facts.get(Fact::MissingSteps).is_none_or(|n| n < 1.0)
-        {
+        // Where others come with their pages, and got in while these did not, the steps that these leave out are the pages.
+        let beside = || {
+            slot.roles().any(Roles::LOGIN)
+                && facts.get(Fact::RestNoAssets).is_some_and(|share| share <= 0.3)
+                && self.alone_failed(slot, &members) >= 0.6
+        };
+        let steps = facts.get(Fact::MissingSteps).is_some_and(|n| n >= 1.0);
+        if self.too_weak(&self.view_at(slot), rule, &fired) || !steps && !beside() {
             return;
         }
         let (zone, host) = (slot.zone.clone(), slot.endpoint.host.to_string());
@@ -127,6 +132,6 @@ impl Engine {
         let template = self.slots.get(at as usize).map(|s| &s.endpoint.template);
         let of_it =
             |slot: u32| slot == at || self.slots.get(slot as usize).map(|s| &s.endpoint.template) == template;
-        unit.assets == 0 && unit.calls_over == 0 && unit.calls.iter().all(|c| of_it(c.slot))
+        unit.assets == 0 && unit.rare().calls_over == 0 && unit.calls.iter().all(|c| of_it(c.slot))
     }
 }

@@ -113,6 +113,8 @@ pub(crate) struct Part {
     pub(crate) declined: u32,
     pub(crate) keyed: u32,
     pub(crate) sessions: u32,
+    /// Sessions and tokens presented.
+    pub(crate) tokens: Distinct,
     /// Between requests, whoever sends them.
     pub(crate) gaps: Gaps,
     last_number: u64,
@@ -399,6 +401,7 @@ impl Part {
             }
             self.keyed += u32::from(o.traits.has(Traits::KEYED));
             self.sessions += u32::from(o.traits.has(Traits::SESSION));
+            o.sessions.iter().filter(|t| t.login).for_each(|t| self.tokens.insert(t.hash));
             self.values(o);
         }
         match o.outcome.basic() {
@@ -509,6 +512,7 @@ impl Part {
         }
         self.keyed += other.keyed;
         self.sessions += other.sessions;
+        self.tokens.merge(&other.tokens);
         self.mail_digits += other.mail_digits;
         self.disposable += other.disposable;
         self.first = self.first.min(other.first);

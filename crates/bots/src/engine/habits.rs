@@ -7,21 +7,11 @@ use crate::hash;
 use crate::observation::{Observation, Outcome, Surface, Traits};
 use crate::role::Roles;
 
-/// Habits of one client.
+/// Habits of one client. What most clients never show stands in boxes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Habits {
     /// Connections whose first request it was.
     pub(crate) connections: u32,
-    pub(crate) redirects: u32,
-    /// Redirects whose location was asked for next.
-    pub(crate) followed: u32,
-    location: u32,
-    /// Answers that can be validated again, and what they were of: the last four.
-    pub(crate) validators: u32,
-    visited: [u32; 4],
-    /// Requests for what could have been validated, and those that did not ask to.
-    pub(crate) revisits: u32,
-    pub(crate) unconditional: u32,
     /// Hours of the day with a request, a bit each.
     pub(crate) hours: u32,
     /// Requests for the endpoint of the one before.
@@ -35,8 +25,58 @@ pub(crate) struct Habits {
     pub(crate) hosts: Few,
     pub(crate) keys: Few,
     pub(crate) secrets: Few,
-    /// Paths asked for, and Referers of this host that name none of them.
+    /// Paths asked for.
     paths: Distinct,
+    /// Answers of 4xx, and of 401 and 403 among them.
+    pub(crate) refused: u32,
+    pub(crate) unauthorized: u32,
+    pub(crate) wait_ms: u64,
+    pub(crate) writes: u32,
+    page_at: Ts,
+    pub(crate) deep: u32,
+    limited: bool,
+    pub(crate) robots_first: bool,
+    /// Which library's head it sends under another name.
+    pub(crate) resembles: u8,
+    /// The way through endpoints by threes, and what was asked for.
+    pub(crate) route: Least,
+    pub(crate) aims: Least,
+    caches: Option<Box<Caches>>,
+    acts: Option<Box<Acts>>,
+    seldom: Option<Box<Seldom>>,
+}
+
+/// How a client deals with redirects and with what it has already.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Caches {
+    pub(crate) redirects: u32,
+    /// Redirects whose location was asked for next.
+    pub(crate) followed: u32,
+    location: u32,
+    /// Answers that can be validated again, and what they were of: the last four.
+    pub(crate) validators: u32,
+    visited: [u32; 4],
+    /// Requests for what could have been validated, and those that did not ask to.
+    pub(crate) revisits: u32,
+    pub(crate) unconditional: u32,
+}
+
+/// Calls of login, sign-up, purchase and the like.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Acts {
+    pub(crate) n: u32,
+    /// Without a page before.
+    pub(crate) blind: u32,
+    /// Milliseconds from a page to one at least, from the client's first request to the first.
+    pub(crate) form_ms: Option<u32>,
+    pub(crate) first_ms: Option<u32>,
+    pub(crate) logged_in: u32,
+}
+
+/// What few clients do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seldom {
+    /// Referers of this host, and those that name no path asked for.
     pub(crate) referers: u32,
     pub(crate) unseen_referers: u32,
     last_referer: u32,
@@ -45,33 +85,12 @@ pub(crate) struct Habits {
     /// Steps from a page of a list to the next.
     pub(crate) page_steps: u32,
     pub(crate) deepest: u32,
-    /// Answers of 4xx, and of 401 and 403 among them.
-    pub(crate) refused: u32,
-    pub(crate) unauthorized: u32,
     /// Requests within a second of an answer of 429.
     pub(crate) hasty: u32,
-    limited: bool,
-    pub(crate) wait_ms: u64,
-    pub(crate) writes: u32,
     pub(crate) preflights: u32,
     /// Writes from a page of another site.
     pub(crate) foreign: u32,
     pub(crate) busters: u32,
-    /// Calls of login, sign-up, purchase and the like; those without a page before; milliseconds from a page to one at least,
-    /// from the client's first request to the first.
-    pub(crate) acts: u32,
-    pub(crate) blind_acts: u32,
-    pub(crate) form_ms: Option<u32>,
-    pub(crate) first_act_ms: Option<u32>,
-    page_at: Ts,
-    pub(crate) logged_in: u32,
-    pub(crate) robots_first: bool,
-    pub(crate) deep: u32,
-    /// Which library's head it sends under another name.
-    pub(crate) resembles: u8,
-    /// The way through endpoints by threes, and what was asked for.
-    pub(crate) route: Least,
-    pub(crate) aims: Least,
 }
 
 impl Habits {
@@ -88,21 +107,26 @@ impl Habits {
             return;
         }
         let path = o.path as u32;
-        if self.location != 0 {
-            self.followed += u32::from(self.location == path);
-            self.location = 0;
+        if let Some(caches) = &mut self.caches {
+            caches.request(o, path);
         }
-        self.hasty += u32::from(self.limited && gap < 1_000_000_000);
+        let hasty = self.limited && gap < 1_000_000_000;
         self.limited = false;
         self.heads.insert(o.prints.shape);
-        self.validate(o, path);
         self.refer(o);
         self.walk(o, at);
         self.act(o, age);
         self.writes += u32::from(o.traits.has(Traits::WRITES));
-        self.preflights += u32::from(o.traits.has(Traits::OPTIONS));
-        self.foreign += u32::from(o.traits.has(Traits::ORIGIN_FOREIGN) && o.traits.has(Traits::WRITES));
-        self.busters += u32::from(o.traits.has(Traits::CACHE_BUSTER));
+        let foreign = o.traits.has(Traits::ORIGIN_FOREIGN) && o.traits.has(Traits::WRITES);
+        let marks = [hasty, o.traits.has(Traits::OPTIONS), foreign, o.traits.has(Traits::CACHE_BUSTER)];
+        if marks.contains(&true) {
+            let seldom = self.seldom.get_or_insert_default();
+            let [hasty, preflight, foreign, buster] = marks.map(u32::from);
+            seldom.hasty += hasty;
+            seldom.preflights += preflight;
+            seldom.foreign += foreign;
+            seldom.busters += buster;
+        }
         if let Some(secret) = o.secret {
             self.secrets.insert(secret);
         }
@@ -111,30 +135,26 @@ impl Habits {
         }
     }
 
-    fn validate(&mut self, o: &Observation, path: u32) {
-        if self.validators > 0 && o.traits.has(Traits::GET) && self.visited.contains(&path) {
-            self.revisits += 1;
-            self.unconditional += u32::from(!o.traits.has(Traits::CONDITIONAL));
-        }
-    }
-
     fn refer(&mut self, o: &Observation) {
         self.paths.insert(o.path);
         if o.referer == 0 {
             return;
         }
-        self.referers += 1;
-        self.unseen_referers += u32::from(!self.paths.may_have(o.referer));
+        let unseen = !self.paths.may_have(o.referer);
+        let seldom = self.seldom.get_or_insert_default();
+        seldom.referers += 1;
+        seldom.unseen_referers += u32::from(unseen);
         let referer = o.referer as u32;
-        self.same_referer = if referer == self.last_referer { self.same_referer + 1 } else { 0 };
-        self.last_referer = referer;
+        seldom.same_referer = if referer == seldom.last_referer { seldom.same_referer + 1 } else { 0 };
+        seldom.last_referer = referer;
     }
 
     fn walk(&mut self, o: &Observation, at: Option<(u64, u64)>) {
         if o.page > 0 {
-            self.page_steps += u32::from(o.page == self.page + 1);
-            self.page = o.page;
-            self.deepest = self.deepest.max(o.page);
+            let seldom = self.seldom.get_or_insert_default();
+            seldom.page_steps += u32::from(o.page == seldom.page.saturating_add(1));
+            seldom.page = o.page;
+            seldom.deepest = seldom.deepest.max(o.page);
         }
         if let Some(target) = o.target {
             self.aims.insert(target.hash);
@@ -160,33 +180,69 @@ impl Habits {
             return;
         }
         let ms = |nanos: i64| u32::try_from(nanos / 1_000_000).unwrap_or(u32::MAX);
-        self.acts += 1;
-        self.first_act_ms.get_or_insert(ms(age.max(0)));
+        let acts = self.acts.get_or_insert_default();
+        acts.n += 1;
+        acts.first_ms.get_or_insert(ms(age.max(0)));
         if self.page_at == Ts::default() {
-            self.blind_acts += 1;
+            acts.blind += 1;
         } else {
             let since = ms(o.ts.since(self.page_at).max(0));
-            self.form_ms = Some(self.form_ms.map_or(since, |known| known.min(since)));
+            acts.form_ms = Some(acts.form_ms.map_or(since, |known| known.min(since)));
         }
     }
 
     /// Takes an answer in.
     pub(crate) fn answer(&mut self, o: &Observation) {
         self.wait_ms += u64::from(o.wait_ms);
-        if o.traits.has(Traits::REDIRECT) && o.location != 0 {
+        let leads = o.traits.has(Traits::REDIRECT) && o.location != 0;
+        let validates = o.traits.has(Traits::VALIDATOR) && o.surface != Surface::Asset;
+        if leads || validates {
+            self.caches.get_or_insert_default().answer(o, leads, validates);
+        }
+        self.refused += u32::from((400..500).contains(&o.status));
+        self.unauthorized += u32::from(matches!(o.status, 401 | 403));
+        self.limited = o.outcome == Outcome::Limited;
+        if o.outcome == Outcome::Success && o.roles.any(Roles::LOGIN) {
+            self.acts.get_or_insert_default().logged_in += 1;
+        }
+    }
+
+    pub(crate) fn caches(&self) -> Caches {
+        self.caches.as_deref().copied().unwrap_or_default()
+    }
+
+    pub(crate) fn acts(&self) -> Acts {
+        self.acts.as_deref().copied().unwrap_or_default()
+    }
+
+    pub(crate) fn seldom(&self) -> Seldom {
+        self.seldom.as_deref().copied().unwrap_or_default()
+    }
+}
+
+impl Caches {
+    fn request(&mut self, o: &Observation, path: u32) {
+        if self.location != 0 {
+            self.followed += u32::from(self.location == path);
+            self.location = 0;
+        }
+        if self.validators > 0 && o.traits.has(Traits::GET) && self.visited.contains(&path) {
+            self.revisits += 1;
+            self.unconditional += u32::from(!o.traits.has(Traits::CONDITIONAL));
+        }
+    }
+
+    fn answer(&mut self, o: &Observation, leads: bool, validates: bool) {
+        if leads {
             self.redirects += 1;
             self.location = o.location as u32;
         }
-        if o.traits.has(Traits::VALIDATOR) && o.surface != Surface::Asset {
+        if validates {
             let at = (self.validators % 4) as usize;
             if let Some(slot) = self.visited.get_mut(at) {
                 *slot = o.path as u32;
             }
             self.validators += 1;
         }
-        self.refused += u32::from((400..500).contains(&o.status));
-        self.unauthorized += u32::from(matches!(o.status, 401 | 403));
-        self.limited = o.outcome == Outcome::Limited;
-        self.logged_in += u32::from(o.outcome == Outcome::Success && o.roles.any(Roles::LOGIN));
     }
 }

@@ -45,7 +45,7 @@ impl Engine {
     }
 
     pub(super) fn client_facts(&self, unit: &Unit) -> Facts {
-        let mut f = Facts::default();
+        let (mut f, rare) = (Facts::default(), unit.rare());
         agent_facts(&mut f, unit);
         unit.standing.facts(&mut f, &self.knowledge());
         let peers = self.population.peers(unit);
@@ -60,7 +60,7 @@ impl Engine {
             f.set(Fact::GapRegular, share);
         }
         f.set(Fact::Pages, f64::from(unit.pages));
-        f.set(Fact::ApiNavigations, f64::from(unit.api_navigations));
+        f.set(Fact::ApiNavigations, f64::from(rare.api_navigations));
         if unit.pages > 0 && peers.sees_assets() {
             f.set(Fact::AssetShare, f64::from(unit.assets) / f64::from(unit.pages));
         }
@@ -69,26 +69,26 @@ impl Engine {
         f.flag(Fact::CookieIgnored, unit.set_cookies >= 3 && unit.cookies == 0);
         f.set(Fact::Endpoints, f64::from(unit.breadth()));
         if unit.answers > 0 {
-            f.set(Fact::MissingPaths, unit.missing.count());
-            f.set(Fact::MissingRatio, ratio(unit.missing_n, unit.answers));
-            f.set(Fact::ServerErrors, f64::from(unit.errors));
-            f.set(Fact::Limited, f64::from(unit.limited));
-            f.set(Fact::LoginFails, f64::from(unit.login_fails));
+            f.set(Fact::MissingPaths, rare.missing.count());
+            f.set(Fact::MissingRatio, ratio(rare.missing_n, unit.answers));
+            f.set(Fact::ServerErrors, f64::from(rare.errors));
+            f.set(Fact::Limited, f64::from(rare.limited));
+            f.set(Fact::LoginFails, f64::from(rare.login_fails));
         }
-        f.set(Fact::Attempts, f64::from(unit.attempts));
-        f.set(Fact::AttemptKinds, f64::from((unit.attempt_kinds & !(1 << 3)).count_ones()));
-        f.set(Fact::AttemptSqli, f64::from(unit.sqli));
-        if unit.attempts > 0 {
-            f.set(Fact::SqliShare, ratio(unit.sqli, unit.attempts));
+        f.set(Fact::Attempts, f64::from(rare.attempts));
+        f.set(Fact::AttemptKinds, f64::from((rare.attempt_kinds & !(1 << 3)).count_ones()));
+        f.set(Fact::AttemptSqli, f64::from(rare.sqli));
+        if rare.attempts > 0 {
+            f.set(Fact::SqliShare, ratio(rare.sqli, rare.attempts));
         }
-        f.set(Fact::SensitiveFiles, f64::from(unit.sensitive_files));
+        f.set(Fact::SensitiveFiles, f64::from(rare.sensitive_files));
         f.set(Fact::Accounts, unit.accounts.count());
-        f.set(Fact::Sessions, unit.sessions.len() as f64 + f64::from(unit.sessions_over));
+        f.set(Fact::Sessions, unit.sessions.len() as f64 + f64::from(rare.sessions_over));
         if let Some(address) = self.units.at_address_of(unit).filter(|_| !self.config.without.addresses) {
             f.set(Fact::AgentsOnAddress, address.agents.count());
         }
         if unit.agent.is_declared() {
-            f.set(Fact::RobotsViolations, f64::from(unit.robots_violations));
+            f.set(Fact::RobotsViolations, f64::from(rare.robots_violations));
         }
         f.flag(Fact::RobotsRead, unit.robots_read);
         f.set(Fact::Keyed, ratio(unit.keyed, unit.n));
@@ -217,7 +217,7 @@ fn head_facts(f: &mut Facts, unit: &Unit, peers: &Peers<'_>) {
     if !usual.has(Traits::BODY_SPACED) {
         f.flag(Fact::BodySpaced, unit.any.has(Traits::BODY_SPACED) && spaced_is_odd(unit));
     }
-    f.flag(Fact::NoCache, unit.pages > 0 && unit.page_all.has(Traits::NO_CACHE));
+    f.flag(Fact::NoCache, unit.pages > 0 && unit.uncached);
     let mut learned = |fact: Fact, value: Option<bool>| {
         if let Some(value) = value {
             f.flag(fact, value);

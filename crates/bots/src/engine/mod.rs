@@ -8,10 +8,13 @@ mod anomaly;
 mod call;
 mod campaign;
 mod conduct;
+mod contrast;
 mod convict;
 mod crowd;
+mod doors;
 mod endpoint;
 mod habits;
+mod join;
 mod judge;
 mod origins;
 mod part;
@@ -37,6 +40,7 @@ use sidetap_model::{EndpointId, EndpointRef, HashKey, Ts};
 
 use self::anomaly::Anomaly;
 use self::campaign::{Campaign, Convictions};
+use self::doors::Doors;
 use self::endpoint::Slot;
 use self::population::Population;
 use self::slice::Slice;
@@ -133,6 +137,8 @@ pub struct Engine {
     anomaly: Anomaly,
     campaigns: Vec<Campaign>,
     convictions: Convictions,
+    /// Failed sign-ins by account.
+    doors: Doors,
     due_units: Vec<u64>,
     due_parts: Vec<(u32, u64)>,
     due_sessions: Vec<u64>,
@@ -177,6 +183,7 @@ impl Engine {
             anomaly: Anomaly::default(),
             campaigns: Vec::new(),
             convictions: Convictions::default(),
+            doors: Doors::default(),
             due_units: Vec::new(),
             due_parts: Vec::new(),
             due_sessions: Vec::new(),
@@ -244,6 +251,7 @@ impl Engine {
     /// Entries that tables gave up for their caps.
     pub fn evictions(&self) -> BTreeMap<String, u64> {
         BTreeMap::from([
+            ("bots-accounts".to_owned(), self.doors.evicted),
             ("bots-clients".to_owned(), self.units.evicted_clients),
             ("bots-endpoints".to_owned(), self.evicted_endpoints),
             ("bots-parts".to_owned(), self.evicted_parts),
@@ -377,7 +385,9 @@ impl Engine {
         }
         let before = unit.add(o, slot, place);
         let good = !o.attempts.is_empty() && (unit.trusted || unit.established) && !unit.tool;
-        unit.robots_violations += u32::from(violation);
+        if violation {
+            unit.rare_mut().robots_violations += 1;
+        }
         let key = unit.key;
         let delay_ms = u32::try_from(o.ts.since(unit.first) / 1_000_000).unwrap_or(0);
         if is_due(unit, o) {
@@ -416,6 +426,9 @@ impl Engine {
         }
         if slot.n >= slot.next {
             self.due_slots.push(at);
+        }
+        if o.account.is_some() && o.roles.any(crate::Roles::LOGIN) {
+            self.doors.take(o, at, slot.function(), key);
         }
         if slot.add(o, key, delay_ms, &mut self.evicted_parts) {
             self.due_parts.push((at, o.prints.shape));

@@ -23,6 +23,15 @@ const UNUSUAL: &str = "learned-anomaly";
 /// Addresses listed in one verdict.
 const ADDRESSES: usize = 1000;
 
+/// What a verdict rests on: the indicators that fired, what they saw, and the class that they mean.
+#[derive(Clone, Copy, Debug)]
+struct Grounds<'a> {
+    fired: &'a [usize],
+    shown: &'a [Shown],
+    evidence: &'a [ExchangeId],
+    rule: Option<usize>,
+}
+
 impl Engine {
     /// All verdicts, in a fixed order: by when they were said, then by subject.
     pub fn verdicts(&self) -> Vec<VerdictRow> {
@@ -119,7 +128,8 @@ impl Engine {
             let conviction = self.convictions.units.get(&key);
             let automated = conviction.is_none() && unit.automation >= AUTOMATED;
             for (bucket, n) in &unit.timeline {
-                let point = points.entry(*bucket).or_default();
+                let bucket = i64::from(*bucket);
+                let point = points.entry(bucket).or_default();
                 point.ts = Ts::from_parts(bucket * BUCKET_S, 0);
                 let n = u64::from(*n);
                 match conviction {
@@ -150,7 +160,9 @@ impl Engine {
         let evidence =
             conviction.evidence.into_iter().chain(unit.evidence.iter().copied()).collect::<Vec<_>>();
         let subject = self.subject(unit, conviction);
-        let mut row = self.row(subject, unit, &fired, &shown, &asked, &evidence);
+        let rule = Some(conviction.rule);
+        let grounds = Grounds { fired: &fired, shown: &shown, evidence: &evidence, rule };
+        let mut row = self.row(subject, unit, &asked, &grounds);
         let rule = self.pack.rules().get(conviction.rule);
         row.class = rule.map(|r| r.id.clone());
         row.oat = rule.map(|r| r.oat.clone()).unwrap_or_default();
@@ -160,20 +172,13 @@ impl Engine {
         row.phase = phase(conviction.retrospective);
         row.detected_at = conviction.detected;
         if conviction.shape != 0 {
-            row.prints = prints(conviction.shape, unit.agent_print);
+            row.prints = prints(conviction.shape, unit.prints.agent);
         }
         row
     }
 
-    fn row(
-        &self,
-        subject: Subject,
-        unit: &Unit,
-        fired: &[usize],
-        shown: &[Shown],
-        asked: &Asked,
-        evidence: &[ExchangeId],
-    ) -> VerdictRow {
+    fn row(&self, subject: Subject, unit: &Unit, asked: &Asked, grounds: &Grounds<'_>) -> VerdictRow {
+        let Grounds { fired, shown, evidence, rule } = *grounds;
         let view = self.client_view(unit);
         let id = hash::words(&[hash::of(unit.zone.as_str().as_bytes()), hash::of(subject.value.as_bytes())]);
         VerdictRow {
@@ -194,7 +199,7 @@ impl Engine {
             detected_at: unit.last,
             last_seen: unit.last,
             requests: u64::from(unit.n),
-            reasons: self.reasons(&view, fired, shown, evidence, Some(unit)),
+            reasons: self.reasons(&view, fired, shown, evidence, Some(unit), rule),
             response: "none".into(),
             ttl_s: self.config.ttl_s,
             hosts: self.hosts(unit),
@@ -202,7 +207,7 @@ impl Engine {
             agent: Some(self.identity(unit)),
             policy: None,
             measures: None,
-            prints: prints(unit.main_shape, unit.agent_print),
+            prints: prints(unit.main_shape, unit.prints.agent),
         }
     }
 
@@ -237,7 +242,8 @@ impl Engine {
         let mut shown = Vec::new();
         show(&self.pack, &asked.fired, &facts, &mut shown);
         let subject = self.unit_subject(unit, 0);
-        let mut row = self.row(subject, unit, &asked.fired, &shown, &asked, &unit.evidence);
+        let grounds = Grounds { fired: &asked.fired, shown: &shown, evidence: &unit.evidence, rule: None };
+        let mut row = self.row(subject, unit, &asked, &grounds);
         row.intent = "automated".into();
         row.score = row.score.min(39);
         Some(row)
@@ -256,11 +262,13 @@ impl Engine {
         if let [only] = units.as_slice()
             && self.is_alone(only)
             && only.sessions.len() <= 2
-            && only.sessions_over == 0
+            && only.rare().sessions_over == 0
         {
             subject = ip_subject(only.ip);
         }
-        let mut row = self.row(subject, unit, &fired, &shown, &asked, &evidence);
+        let rule = Some(conviction.rule);
+        let grounds = Grounds { fired: &fired, shown: &shown, evidence: &evidence, rule };
+        let mut row = self.row(subject, unit, &asked, &grounds);
         let ips: BTreeSet<IpAddr> = units.iter().map(|u| u.ip).collect();
         row.client_ips = ips.iter().copied().take(ADDRESSES).collect();
         row.client_ip = (ips.len() == 1).then_some(unit.ip);
@@ -301,13 +309,13 @@ impl Engine {
         }
         let same_agent = self.units.at_address_of(unit).is_some_and(|a| {
             a.units.iter().any(|k| {
-                *k != unit.key && self.units.get(*k).is_some_and(|u| u.agent_print == unit.agent_print)
+                *k != unit.key && self.units.get(*k).is_some_and(|u| u.prints.agent == unit.prints.agent)
             })
         });
         let print = if shape != 0 && (same_agent || unit.shared) {
             shape_spelled(shape)
         } else {
-            agent_spelled(unit.agent_print)
+            agent_spelled(unit.prints.agent)
         };
         let parts = vec![
             SubjectPart { kind: SubjectKind::Ip, value: unit.ip.to_string() },
@@ -335,9 +343,11 @@ impl Engine {
         shown: &[Shown],
         evidence: &[ExchangeId],
         unit: Option<&Unit>,
+        rule: Option<usize>,
     ) -> Vec<Reason> {
+        let rule = rule.and_then(|at| self.pack.rules().get(at));
         let ids: Vec<String> = dedup_ids(evidence);
-        let mut reasons: Vec<Reason> = shown
+        let mut reasons: Vec<(bool, Reason)> = shown
             .iter()
             .filter(|s| fired.contains(&s.indicator))
             .filter_map(|s| {
@@ -353,18 +363,23 @@ impl Engine {
                 if let Some(unit) = unit.filter(|_| indicator.family == UNUSUAL) {
                     print = format!("; {}", self.anomaly.told(unit, &self.client_facts(unit)));
                 }
-                Some(Reason {
+                let minor = !rule.is_some_and(|r| r.names(s.indicator));
+                let reason = Reason {
                     indicator: indicator.id.clone(),
                     weight: (view.weight(s.indicator) * 100.0).round() / 100.0,
                     observed: format!("{} ({seen}{print})", indicator.description.trim_end_matches('.')),
                     baseline,
                     evidence: ids.clone(),
-                })
+                };
+                Some((minor, reason))
             })
             .collect();
-        reasons.sort_by(|a, b| b.weight.total_cmp(&a.weight).then_with(|| a.indicator.cmp(&b.indicator)));
+        // First what the class is made of, then what weighs most.
+        reasons.sort_by(|(x, a), (y, b)| {
+            (x.cmp(y)).then_with(|| b.weight.total_cmp(&a.weight)).then_with(|| a.indicator.cmp(&b.indicator))
+        });
         reasons.truncate(16);
-        reasons
+        reasons.into_iter().map(|(_, reason)| reason).collect()
     }
 
     fn campaign_row(
@@ -386,7 +401,7 @@ impl Engine {
             });
             requests += u64::from(unit.n);
             for (bucket, n) in &unit.timeline {
-                *timeline.entry(*bucket).or_default() += u64::from(*n);
+                *timeline.entry(i64::from(*bucket)).or_default() += u64::from(*n);
             }
         }
         let covered: BTreeSet<u64> = units.iter().map(|(u, _)| u.key).collect();
@@ -436,6 +451,7 @@ impl Engine {
                 &campaign.fired,
                 &campaign.evidence,
                 units.first().map(|(u, _)| *u),
+                Some(campaign.rule),
             ),
             members,
             timeline: timeline.into_iter().map(|(b, n)| (Ts::from_parts(b * BUCKET_S, 0), n)).collect(),

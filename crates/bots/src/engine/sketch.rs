@@ -3,37 +3,102 @@
 use std::hash::{BuildHasher, Hasher};
 
 /// Counts distinct values by linear counting over 256 bits: exact enough to some 600, saturating there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Distinct([u64; 4]);
+///
+/// The first bits that are set stand in a list, the bit map comes with the fifteenth: most clients never need it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Distinct {
+    /// So many bits, and which: in order.
+    Few(u8, [u8; Distinct::LISTED]),
+    /// All of them.
+    Many(Box<[u64; 4]>),
+}
+
+impl Default for Distinct {
+    fn default() -> Self {
+        Distinct::Few(0, [0; Distinct::LISTED])
+    }
+}
 
 impl Distinct {
+    const LISTED: usize = 14;
+
     pub(crate) fn insert(&mut self, hash: u64) {
-        let bit = hash >> 56;
-        if let Some(word) = self.0.get_mut((bit >> 6) as usize) {
-            *word |= 1 << (bit & 63);
+        self.set((hash >> 56) as u8);
+    }
+
+    fn set(&mut self, bit: u8) {
+        match self {
+            Distinct::Many(words) => set_bit(words, bit),
+            Distinct::Few(n, listed) => {
+                let used = usize::from(*n).min(Self::LISTED);
+                let at = listed.get(..used).unwrap_or_default().partition_point(|b| *b < bit);
+                if listed.get(..used).and_then(|l| l.get(at)) == Some(&bit) {
+                    return;
+                }
+                if used < Self::LISTED {
+                    listed.copy_within(at..used, at + 1);
+                    if let Some(place) = listed.get_mut(at) {
+                        *place = bit;
+                    }
+                    *n += 1;
+                    return;
+                }
+                let mut words = Box::new([0; 4]);
+                listed.iter().chain([&bit]).for_each(|b| set_bit(&mut words, *b));
+                *self = Distinct::Many(words);
+            }
+        }
+    }
+
+    fn listed(&self) -> &[u8] {
+        match self {
+            Distinct::Few(n, listed) => listed.get(..usize::from(*n)).unwrap_or_default(),
+            Distinct::Many(_) => &[],
         }
     }
 
     /// False where a value was certainly not inserted.
     pub(crate) fn may_have(&self, hash: u64) -> bool {
-        let bit = hash >> 56;
-        self.0.get((bit >> 6) as usize).is_some_and(|word| word >> (bit & 63) & 1 == 1)
+        let bit = (hash >> 56) as u8;
+        match self {
+            Distinct::Few(..) => self.listed().binary_search(&bit).is_ok(),
+            Distinct::Many(words) => {
+                words.get(usize::from(bit >> 6)).is_some_and(|word| word >> (bit & 63) & 1 == 1)
+            }
+        }
     }
 
     pub(crate) fn merge(&mut self, other: &Distinct) {
-        for (mine, theirs) in self.0.iter_mut().zip(other.0) {
-            *mine |= theirs;
+        if let Distinct::Many(theirs) = other {
+            let mut words = theirs.clone();
+            if let Distinct::Many(mine) = self {
+                words.iter_mut().zip(mine.iter()).for_each(|(to, from)| *to |= from);
+            }
+            self.listed().iter().for_each(|b| set_bit(&mut words, *b));
+            *self = Distinct::Many(words);
+        }
+        for bit in other.listed() {
+            self.set(*bit);
         }
     }
 
     /// Estimate of how many.
     pub(crate) fn count(&self) -> f64 {
-        let set: u32 = self.0.iter().map(|w| w.count_ones()).sum();
+        let set: u32 = match self {
+            Distinct::Few(n, _) => u32::from(*n),
+            Distinct::Many(words) => words.iter().map(|w| w.count_ones()).sum(),
+        };
         if set <= 8 {
             return f64::from(set);
         }
         let zero = f64::from(256 - set.min(255));
         -256.0 * (zero / 256.0).ln()
+    }
+}
+
+fn set_bit(words: &mut [u64; 4], bit: u8) {
+    if let Some(word) = words.get_mut(usize::from(bit >> 6)) {
+        *word |= 1 << (bit & 63);
     }
 }
 
@@ -89,43 +154,43 @@ impl Least {
     }
 }
 
-/// Gaps between requests in quarter octaves of milliseconds, 1 ms to 18 minutes.
+/// Gaps between requests in half octaves of milliseconds, 1 ms to 18 minutes.
+///
+/// They come with the first gap: who asks once takes no room for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Gaps(Option<Box<Bins>>);
+
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Gaps {
+struct Bins {
     bins: [u8; 40],
     n: u32,
     /// Gaps that are whole seconds.
     whole: u32,
 }
 
-impl Default for Gaps {
-    fn default() -> Self {
-        Gaps { bins: [0; 40], n: 0, whole: 0 }
-    }
-}
-
 impl Gaps {
     pub(crate) fn add(&mut self, nanos: i64) {
+        let known = self.0.get_or_insert_with(|| Box::new(Bins { bins: [0; 40], n: 0, whole: 0 }));
         let ms = u64::try_from(nanos / 1_000_000).unwrap_or(0).max(1);
         let octave = 63 - ms.leading_zeros();
         let half = if octave == 0 { 0 } else { (ms >> (octave - 1)) & 1 };
         let bin = (octave as usize * 2 + half as usize).min(39);
-        self.n = self.n.saturating_add(1);
-        self.whole = self.whole.saturating_add(u32::from(ms >= 980 && !(21..980).contains(&(ms % 1000))));
-        if let Some(b) = self.bins.get_mut(bin) {
+        known.n = known.n.saturating_add(1);
+        known.whole = known.whole.saturating_add(u32::from(ms >= 980 && !(21..980).contains(&(ms % 1000))));
+        if let Some(b) = known.bins.get_mut(bin) {
             *b += 1;
             if *b == u8::MAX {
-                self.halve();
+                known.bins.iter_mut().for_each(|b| *b /= 2);
             }
         }
     }
 
-    fn halve(&mut self) {
-        self.bins.iter_mut().for_each(|b| *b /= 2);
+    fn bins(&self) -> &[u8] {
+        self.0.as_ref().map_or(&[], |known| &known.bins)
     }
 
     fn total(&self) -> u32 {
-        self.bins.iter().map(|b| u32::from(*b)).sum()
+        self.bins().iter().map(|b| u32::from(*b)).sum()
     }
 
     /// Median in milliseconds, where there are four gaps and more.
@@ -135,7 +200,7 @@ impl Gaps {
             return None;
         }
         let mut seen = 0;
-        for (i, b) in self.bins.iter().enumerate() {
+        for (i, b) in self.bins().iter().enumerate() {
             seen += u32::from(*b);
             if seen * 2 >= total {
                 let low = f64::from(1u32 << (i / 2).min(30));
@@ -152,7 +217,7 @@ impl Gaps {
             let p = f64::from(*b) / total;
             -p * p.log2()
         };
-        (total >= 24.0).then(|| self.bins.iter().filter(|b| **b > 0).map(bits).sum::<f64>().max(0.0))
+        (total >= 24.0).then(|| self.bins().iter().filter(|b| **b > 0).map(bits).sum::<f64>().max(0.0))
     }
 
     /// Octaves between the gap that a tenth stays under and the one that nine tenths do, where there are 24 gaps and more.
@@ -163,7 +228,7 @@ impl Gaps {
         }
         let at = |tenths: u32| {
             let mut seen = 0;
-            self.bins.iter().position(|b| {
+            self.bins().iter().position(|b| {
                 seen += u32::from(*b);
                 seen * 10 >= total * tenths
             })
@@ -173,7 +238,8 @@ impl Gaps {
 
     /// Share of gaps that are whole seconds, where there are 24 gaps and more.
     pub(crate) fn whole(&self) -> Option<f64> {
-        (self.n >= 24).then(|| f64::from(self.whole) / f64::from(self.n))
+        let known = self.0.as_ref().filter(|known| known.n >= 24)?;
+        Some(f64::from(known.whole) / f64::from(known.n))
     }
 
     /// Share of gaps below 64 ms and of those above 65 s, where there are 24 gaps and more.
@@ -181,7 +247,7 @@ impl Gaps {
         let total = self.total();
         let sum = |bins: Option<&[u8]>| bins.unwrap_or_default().iter().map(|b| u32::from(*b)).sum::<u32>();
         let share = |n: u32| f64::from(n) / f64::from(total);
-        (total >= 24).then(|| (share(sum(self.bins.get(..12))), share(sum(self.bins.get(32..)))))
+        (total >= 24).then(|| (share(sum(self.bins().get(..12))), share(sum(self.bins().get(32..)))))
     }
 
     /// The median's half octave, the share of the most used one in tenths and the octaves between short and long gaps;
@@ -189,7 +255,7 @@ impl Gaps {
     pub(crate) fn spelled(&self) -> Option<String> {
         let total = self.total();
         let mut seen = 0;
-        let median = self.bins.iter().position(|b| {
+        let median = self.bins().iter().position(|b| {
             seen += u32::from(*b);
             seen * 2 >= total
         })?;
@@ -201,7 +267,7 @@ impl Gaps {
     /// Share of gaps in the most used half octave.
     pub(crate) fn regular(&self) -> Option<f64> {
         let total = self.total();
-        let most = self.bins.iter().max().copied().unwrap_or(0);
+        let most = self.bins().iter().max().copied().unwrap_or(0);
         (total >= 8).then(|| f64::from(most) / f64::from(total))
     }
 }
@@ -334,6 +400,29 @@ mod tests {
             d.insert(crate::hash::words(&[i]));
         }
         assert!((80.0..120.0).contains(&d.count()), "{}", d.count());
+    }
+
+    #[test]
+    fn values_are_counted_alike_in_a_list_and_in_a_map() {
+        let words = |n: u64| (0..n).map(|i| crate::hash::words(&[i]));
+        for n in [0, 3, 14, 15, 40, 700] {
+            let mut whole = Distinct::default();
+            let mut bits = std::collections::BTreeSet::new();
+            words(n).for_each(|w| whole.insert(w));
+            bits.extend(words(n).map(|w| w >> 56));
+            let (mut one, mut two) = (Distinct::default(), Distinct::default());
+            words(n).enumerate().for_each(|(i, w)| if i % 3 == 0 { one.insert(w) } else { two.insert(w) });
+            let mut joined = two.clone();
+            joined.merge(&one);
+            one.merge(&two);
+            assert_eq!(one.count(), whole.count());
+            assert_eq!(joined.count(), whole.count());
+            for w in words(2000) {
+                assert_eq!(whole.may_have(w), bits.contains(&(w >> 56)));
+                assert_eq!(one.may_have(w), whole.may_have(w));
+            }
+        }
+        assert_eq!(size_of::<Distinct>(), 16);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(crate) struct Slice<'a> {
     pub(crate) agents: usize,
     pub(crate) keyed: f64,
     pub(crate) sessions: f64,
+    /// Different sessions and tokens.
+    pub(crate) tokens: f64,
     pub(crate) mail_digits: f64,
     pub(crate) disposable: f64,
     /// Numbers that were asked for.
@@ -35,6 +37,10 @@ pub(crate) struct Slice<'a> {
     pub(crate) quick: Option<f64>,
     /// Clients that send to one and the same receiver.
     pub(crate) one_receiver: Option<usize>,
+    /// Share of clients that fail with several accounts and get into none.
+    pub(crate) hoppers: Option<f64>,
+    /// Endpoints through which one account is tried.
+    pub(crate) channels: Option<usize>,
     /// Left out of the rest: a fingerprint, or a client with its calls.
     pub(crate) without_shape: Option<u64>,
     pub(crate) without_calls: Option<&'a Call>,
@@ -95,7 +101,7 @@ pub(crate) fn ratio(a: u32, b: u32) -> f64 {
 }
 
 impl<'a> Slice<'a> {
-    fn new(who: Who<'a>) -> Self {
+    pub(super) fn new(who: Who<'a>) -> Self {
         Slice {
             n: 0,
             ok: 0,
@@ -109,6 +115,7 @@ impl<'a> Slice<'a> {
             agents: 0,
             keyed: 0.0,
             sessions: 0.0,
+            tokens: 0.0,
             mail_digits: 0.0,
             disposable: 0.0,
             numbers: None,
@@ -117,6 +124,8 @@ impl<'a> Slice<'a> {
             who,
             quick: None,
             one_receiver: None,
+            hoppers: None,
+            channels: None,
             without_shape: None,
             without_calls: None,
             outlier: None,
@@ -147,6 +156,7 @@ impl<'a> Slice<'a> {
             agents: part.agents.len(),
             keyed: ratio(part.keyed, part.n),
             sessions: ratio(part.sessions, part.n),
+            tokens: part.tokens.count(),
             mail_digits: f64::from(part.mail_digits) / accounts,
             disposable: f64::from(part.disposable) / accounts,
             numbers: Some(&part.numbers),
@@ -191,6 +201,7 @@ impl<'a> Slice<'a> {
         }
         slice.keyed = ratio(unit.keyed, unit.n);
         slice.sessions = f64::from(u8::from(unit.sessions.iter().any(|t| t.login)));
+        slice.tokens = f64::from(unit.logins().min(call.n));
         slice.outlier = Some((false, call.n));
         slice
     }
@@ -198,11 +209,13 @@ impl<'a> Slice<'a> {
     pub(crate) fn of_session(call: &'a Call, session: &'a Session) -> Self {
         let mut slice = Self::of_calls(call, &session.units);
         slice.sessions = 1.0;
+        slice.tokens = 1.0;
         slice.outlier = Some((true, call.n));
         slice
     }
 
     fn of_calls(call: &'a Call, units: &'a [u64]) -> Self {
+        let walk = call.walk();
         Slice {
             n: call.n,
             ok: call.ok,
@@ -212,9 +225,9 @@ impl<'a> Slice<'a> {
             clients: 1,
             targets: call.targets.count().min(f64::from(call.n)),
             agents: 1,
-            stepping: (call.steps >= 8).then(|| ratio(call.near, call.steps)),
-            ascending: (call.steps >= 8).then(|| ratio(call.up, call.steps)),
-            even: (call.steps >= 8).then(|| ratio(call.even, call.steps)),
+            stepping: (walk.steps >= 8).then(|| ratio(walk.near, walk.steps)),
+            ascending: (walk.steps >= 8).then(|| ratio(walk.up, walk.steps)),
+            even: (walk.steps >= 8).then(|| ratio(walk.even, walk.steps)),
             span_s: call.last.since(call.first) as f64 / 1e9,
             without_calls: Some(call),
             ..Slice::new(Who::Units(units))

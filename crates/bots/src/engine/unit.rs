@@ -28,7 +28,6 @@ pub(crate) struct Unit {
     /// The network of the source whose mere word its address is, hashed; 0 where it is more than that.
     pub(crate) via: u32,
     pub(crate) agent: Arc<Agent>,
-    pub(crate) agent_print: u64,
     pub(crate) main_shape: u64,
     pub(crate) host: u64,
     pub(crate) first: Ts,
@@ -37,37 +36,27 @@ pub(crate) struct Unit {
     pub(crate) any: Traits,
     pub(crate) all: Traits,
     pub(crate) pages: u32,
-    pub(crate) page_all: Traits,
+    /// Every page was asked for past all caches.
+    pub(crate) uncached: bool,
     pub(crate) assets: u32,
     pub(crate) heads: u32,
     pub(crate) referers: u32,
     pub(crate) set_cookies: u32,
     pub(crate) cookies: u32,
     pub(crate) answers: u32,
-    pub(crate) errors: u32,
-    pub(crate) limited: u32,
     pub(crate) keyed: u32,
-    pub(crate) missing: Distinct,
-    pub(crate) missing_n: u32,
-    pub(crate) attempts: u32,
-    pub(crate) sqli: u32,
-    pub(crate) sensitive_files: u32,
-    pub(crate) attempt_kinds: u8,
     pub(crate) accounts: Distinct,
-    pub(crate) login_fails: u32,
-    pub(crate) robots_violations: u32,
+    rare: Option<Box<Rare>>,
     pub(crate) robots_read: bool,
-    pub(crate) api_navigations: u32,
     pub(crate) bytes: u64,
     pub(crate) gaps: Gaps,
-    pub(crate) minute: i64,
+    pub(crate) minute: i32,
     pub(crate) in_minute: u32,
     pub(crate) peak: u32,
-    pub(crate) calls: SmallVec<[Call; 1]>,
-    pub(crate) calls_over: u32,
+    pub(crate) calls: Vec<Call>,
     pub(crate) sessions: SmallVec<[Token; 1]>,
-    pub(crate) sessions_over: u32,
-    pub(crate) timeline: SmallVec<[(i64, u32); 1]>,
+    /// Requests in each ten seconds.
+    pub(crate) timeline: SmallVec<[(i32, u32); 2]>,
     pub(crate) evidence: SmallVec<[ExchangeId; 3]>,
     pub(crate) judged: u32,
     /// Where it comes from and who it is.
@@ -81,9 +70,32 @@ pub(crate) struct Unit {
     /// Automation when it was judged last, 1 to 99.
     pub(crate) automation: u8,
     pub(crate) habits: Habits,
-    /// Fingerprints of its first request that is not for an asset.
+    /// Fingerprints of its first request, or of the first with a body or cookies; of the agent always the first's.
     pub(crate) prints: Prints,
 }
+
+/// What few clients do.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rare {
+    /// Answers that nothing is at the path, and of how many paths.
+    pub(crate) missing_n: u32,
+    pub(crate) missing: Distinct,
+    pub(crate) attempts: u32,
+    pub(crate) sqli: u32,
+    pub(crate) sensitive_files: u32,
+    pub(crate) attempt_kinds: u8,
+    pub(crate) robots_violations: u32,
+    pub(crate) errors: u32,
+    pub(crate) limited: u32,
+    pub(crate) login_fails: u32,
+    pub(crate) api_navigations: u32,
+    /// Calls and sessions of which no record is kept.
+    pub(crate) calls_over: u32,
+    pub(crate) sessions_over: u32,
+}
+
+/// Of who did nothing of the kind.
+static NOTHING: std::sync::LazyLock<Rare> = std::sync::LazyLock::new(Rare::default);
 
 /// What is known of the place that an observation is about.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +111,12 @@ pub(crate) struct Place {
 /// Width of a timeline's bucket in seconds.
 pub(crate) const BUCKET_S: i64 = 10;
 
+/// The bucket of a timeline that a time is in.
+pub(crate) fn bucket(ts: Ts) -> i32 {
+    let bucket = ts.secs().div_euclid(BUCKET_S);
+    i32::try_from(bucket).unwrap_or(if bucket < 0 { i32::MIN } else { i32::MAX })
+}
+
 impl Unit {
     fn new(key: u64, o: &Observation) -> Self {
         Unit {
@@ -108,7 +126,6 @@ impl Unit {
             shared: o.client.shared,
             via: via(o),
             agent: Arc::clone(&o.agent),
-            agent_print: o.prints.agent,
             main_shape: o.prints.shape,
             host: hash::of(o.endpoint.host.as_bytes()),
             first: o.ts,
@@ -117,36 +134,24 @@ impl Unit {
             any: Traits::NONE,
             all: Traits(u128::MAX),
             pages: 0,
-            page_all: Traits(u128::MAX),
+            uncached: true,
             assets: 0,
             heads: 0,
             referers: 0,
             set_cookies: 0,
             cookies: 0,
             answers: 0,
-            errors: 0,
-            limited: 0,
             keyed: 0,
-            missing: Distinct::default(),
-            missing_n: 0,
-            attempts: 0,
-            sqli: 0,
-            sensitive_files: 0,
-            attempt_kinds: 0,
             accounts: Distinct::default(),
-            login_fails: 0,
-            robots_violations: 0,
+            rare: None,
             robots_read: false,
-            api_navigations: 0,
             bytes: 0,
             gaps: Gaps::default(),
-            minute: i64::MIN,
+            minute: i32::MIN,
             in_minute: 0,
             peak: 0,
-            calls: SmallVec::new(),
-            calls_over: 0,
+            calls: Vec::new(),
             sessions: SmallVec::new(),
-            sessions_over: 0,
             timeline: SmallVec::new(),
             evidence: SmallVec::new(),
             judged: 0,
@@ -171,7 +176,12 @@ impl Unit {
             }
         }
         self.answer(o, place.unknown);
-        slot.and_then(|slot| add_call(&mut self.calls, &mut self.calls_over, slot, o))
+        let slot = slot?;
+        let before = add_call(&mut self.calls, slot, o);
+        if before.is_none() {
+            self.rare_mut().calls_over += 1;
+        }
+        before
     }
 
     fn request(&mut self, o: &Observation, at: Option<(u64, u64)>) {
@@ -181,7 +191,7 @@ impl Unit {
         }
         self.habits.request(o, self.n, gap, o.ts.since(self.first), at);
         if o.prints.body != 0 && self.prints.body == 0 || o.prints.cookies != 0 && self.prints.cookies == 0 {
-            self.prints = o.prints;
+            self.prints = Prints { agent: self.prints.agent, ..o.prints };
         }
         self.n += 1;
         if o.surface != Surface::Asset {
@@ -192,13 +202,15 @@ impl Unit {
         match o.surface {
             Surface::Page => {
                 self.pages += 1;
-                self.page_all.0 &= o.traits.0;
+                self.uncached &= o.traits.has(Traits::NO_CACHE);
             }
             Surface::Asset => self.assets += 1,
             Surface::Robots => self.robots_read = true,
             Surface::Api => {}
         }
-        self.api_navigations += u32::from(o.surface == Surface::Api && o.traits.has(Traits::NAVIGATES));
+        if o.surface == Surface::Api && o.traits.has(Traits::NAVIGATES) {
+            self.rare_mut().api_navigations += 1;
+        }
         self.heads += u32::from(o.traits.has(Traits::HEAD));
         self.referers += u32::from(o.traits.has(Traits::REFERER));
         self.cookies += u32::from(o.traits.has(Traits::COOKIE));
@@ -208,7 +220,11 @@ impl Unit {
         }
         for token in &o.sessions {
             if !self.sessions.iter().any(|t| t.hash == token.hash) {
-                if self.sessions.len() < 8 { self.sessions.push(*token) } else { self.sessions_over += 1 }
+                if self.sessions.len() < 8 {
+                    self.sessions.push(*token);
+                } else {
+                    self.rare_mut().sessions_over += 1;
+                }
             }
         }
         self.rate(o.ts);
@@ -218,14 +234,14 @@ impl Unit {
     }
 
     fn rate(&mut self, ts: Ts) {
-        let minute = ts.secs().div_euclid(60);
+        let minute = bucket(ts).div_euclid(6);
         if minute != self.minute {
             self.minute = minute;
             self.in_minute = 0;
         }
         self.in_minute += 1;
         self.peak = self.peak.max(self.in_minute);
-        let bucket = ts.secs().div_euclid(BUCKET_S);
+        let bucket = bucket(ts);
         let room = self.timeline.len() < 512;
         match self.timeline.iter_mut().rev().take(2).find(|(b, _)| *b == bucket) {
             Some((_, n)) => *n += 1,
@@ -242,20 +258,30 @@ impl Unit {
         if o.attempts.is_empty() {
             return;
         }
+        let rare = self.rare.get_or_insert_default();
         let mut real = false;
         for attempt in &o.attempts {
-            self.attempt_kinds |= 1 << (*attempt as u8);
-            self.sqli += u32::from(*attempt == Attempt::Sqli);
-            self.sensitive_files += u32::from(*attempt == Attempt::SensitiveFile);
+            rare.attempt_kinds |= 1 << (*attempt as u8);
+            rare.sqli += u32::from(*attempt == Attempt::Sqli);
+            rare.sensitive_files += u32::from(*attempt == Attempt::SensitiveFile);
             real |= *attempt != Attempt::SensitiveFile;
         }
-        self.attempts += u32::from(real);
+        rare.attempts += u32::from(real);
         if self.evidence.len() == 3
-            && self.attempts <= 3
+            && rare.attempts <= 3
             && let Some(last) = self.evidence.last_mut()
         {
             *last = (o.flow_id, o.seq);
         }
+    }
+
+    /// What few clients do.
+    pub(crate) fn rare(&self) -> &Rare {
+        self.rare.as_deref().unwrap_or(&NOTHING)
+    }
+
+    pub(crate) fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 
     fn answer(&mut self, o: &Observation, probe: bool) {
@@ -268,25 +294,26 @@ impl Unit {
         self.set_cookies += u32::from(o.traits.has(Traits::SET_COOKIE));
         match o.outcome.basic() {
             Outcome::NotFound if probe => {
-                self.missing_n += 1;
-                self.missing.insert(hash::words(&[o.path]));
+                let rare = self.rare_mut();
+                rare.missing_n += 1;
+                rare.missing.insert(hash::words(&[o.path]));
             }
-            Outcome::Error => self.errors += 1,
-            Outcome::Limited => self.limited += 1,
-            Outcome::Denied if o.roles.any(crate::Roles::LOGIN) => self.login_fails += 1,
+            Outcome::Error => self.rare_mut().errors += 1,
+            Outcome::Limited => self.rare_mut().limited += 1,
+            Outcome::Denied if o.roles.any(crate::Roles::LOGIN) => self.rare_mut().login_fails += 1,
             _ => {}
         }
     }
 
     /// Endpoints called, assets aside.
     pub(crate) fn breadth(&self) -> u32 {
-        u32::try_from(self.calls.len()).unwrap_or(u32::MAX).saturating_add(self.calls_over)
+        u32::try_from(self.calls.len()).unwrap_or(u32::MAX).saturating_add(self.rare().calls_over)
     }
 
     /// Sessions presented: three and more mean that several people are behind the address and the agent.
     pub(crate) fn logins(&self) -> u32 {
         let known = self.sessions.iter().filter(|t| t.login).count();
-        u32::try_from(known).unwrap_or(u32::MAX).saturating_add(self.sessions_over)
+        u32::try_from(known).unwrap_or(u32::MAX).saturating_add(self.rare().sessions_over)
     }
 
     /// True where its address is nothing but the word of a source that looks like a proxy.
@@ -306,7 +333,7 @@ impl Unit {
 
     /// Joins calls whose slots became one.
     pub(crate) fn resolve_slots(&mut self, resolve: impl Fn(u32) -> u32) {
-        let mut joined: SmallVec<[Call; 1]> = SmallVec::new();
+        let mut joined: Vec<Call> = Vec::with_capacity(self.calls.len());
         for mut call in self.calls.drain(..) {
             call.slot = resolve(call.slot);
             match joined.iter_mut().find(|c| c.slot == call.slot) {
@@ -325,7 +352,7 @@ pub(crate) struct Session {
     pub(crate) n: u32,
     pub(crate) first: Ts,
     pub(crate) last: Ts,
-    pub(crate) calls: SmallVec<[Call; 1]>,
+    pub(crate) calls: Vec<Call>,
     pub(crate) calls_over: u32,
     pub(crate) units: SmallVec<[u64; 2]>,
     pub(crate) judged: u32,
@@ -454,7 +481,7 @@ impl Units {
                 n: 0,
                 first: o.ts,
                 last: o.ts,
-                calls: SmallVec::new(),
+                calls: Vec::new(),
                 calls_over: 0,
                 units: SmallVec::new(),
                 judged: 0,
@@ -526,7 +553,9 @@ impl Session {
             self.n += 1;
             self.last = self.last.max(o.ts);
         }
-        add_call(&mut self.calls, &mut self.calls_over, slot, o)
+        let before = add_call(&mut self.calls, slot, o);
+        self.calls_over += u32::from(before.is_none());
+        before
     }
 }
 
@@ -564,8 +593,9 @@ mod tests {
 
     #[test]
     fn a_client_fits_into_what_memory_is_counted_for_it() {
-        assert!(size_of::<Unit>() <= 1100, "{}", size_of::<Unit>());
-        assert!(size_of::<Session>() <= 320, "{}", size_of::<Session>());
-        assert!(size_of::<Habits>() <= 320, "{}", size_of::<Habits>());
+        assert!(size_of::<Unit>() <= 640, "{}", size_of::<Unit>());
+        assert!(size_of::<Session>() <= 160, "{}", size_of::<Session>());
+        assert!(size_of::<Habits>() <= 200, "{}", size_of::<Habits>());
+        assert!(size_of::<Call>() <= 96, "{}", size_of::<Call>());
     }
 }

@@ -6,6 +6,7 @@ mod fields;
 mod finder;
 mod headers;
 pub(crate) mod path;
+mod redirect;
 mod robots;
 mod surface;
 mod words;
@@ -23,6 +24,7 @@ use smallvec::SmallVec;
 use self::answer::AnswerFields;
 use self::fields::RequestFields;
 use self::headers::{AnswerHead, Head};
+use self::redirect::Redirect;
 use self::surface::{anomalies, surface};
 use self::words::Said;
 use crate::agent::{Agent, Agents};
@@ -78,6 +80,8 @@ enum Side {
 
 /// Endpoints where something can be declined.
 const PAYS: Roles = Roles(Roles::PAYMENT.0 | Roles::CHECKOUT.0 | Roles::TRANSFER.0 | Roles::GIFT_CARD.0);
+/// Forms that are often answered by a redirect, whatever came of them.
+const FORMS: Roles = Roles(PAYS.0 | Roles::SIGN_UP.0 | Roles::RESET.0 | Roles::COUPON.0);
 /// Agent strings kept read; the cache is emptied when it is full.
 const AGENT_CACHE: usize = 4096;
 /// Bytes of an agent string with its languages that are kept.
@@ -357,6 +361,9 @@ impl Extractor {
                     o.account = Some(self.key.hash64("account", user));
                 }
                 Credential::Bearer(token) | Credential::Jwt(token) => {
+                    if is_placeholder(token) {
+                        continue;
+                    }
                     o.traits.insert(Traits::SESSION);
                     o.traits.set(Traits::JWT_UNSIGNED, token.ends_with(b".") && token.starts_with(b"eyJ"));
                     push(&mut o.sessions, Token::of(&self.key, "session", token, true));
@@ -526,7 +533,7 @@ impl Extractor {
                 self.page_after_login(o)
             }
             200..=299 | 304 => Outcome::Success,
-            300..=399 => self.redirected(o, response, session),
+            300..=399 => self.redirected(o, response, head),
             401 => Outcome::Denied,
             403 if credentials => Outcome::Denied,
             404 | 410 => Outcome::NotFound,
@@ -547,15 +554,21 @@ impl Extractor {
         }
     }
 
-    fn redirected(&self, o: &Observation, response: &Response, session: bool) -> Outcome {
-        if !o.roles.any(Roles::LOGIN) {
-            return Outcome::Other;
+    fn redirected(&self, o: &Observation, response: &Response, head: &AnswerHead<'_>) -> Outcome {
+        let acts = o.traits.has(Traits::BODY);
+        let redirect = Redirect {
+            to: response.headers.get("location").unwrap_or_default(),
+            same: acts && o.location != 0 && o.location == o.path,
+            session: head.session,
+            sets: head.sets,
+            known: o.traits.has(Traits::COOKIE),
+            secret: acts && self.request.secret_seen,
+        };
+        match o.roles {
+            r if r.any(Roles::LOGIN) || acts && r.any(Roles::OTP) => redirect.of_credentials(),
+            r if acts && r.any(FORMS) => redirect.of_form(),
+            _ => Outcome::Other,
         }
-        let to = response.headers.get("location").unwrap_or_default().to_ascii_lowercase();
-        let back = ["login", "signin", "error", "fail", "denied"]
-            .iter()
-            .any(|w| to.windows(w.len()).any(|x| x == w.as_bytes()));
-        if back && !session { Outcome::Denied } else { Outcome::Success }
     }
 }
 
@@ -568,6 +581,14 @@ fn asked(query: &str) -> Roles {
         }
     }
     roles
+}
+
+/// True of what a client sends that has no token: nothing, or the word for it in its language.
+fn is_placeholder(token: &[u8]) -> bool {
+    const WORDS: [&[u8]; 9] =
+        [b"", b"null", b"undefined", b"none", b"nil", b"nan", b"false", b"(null)", b"[object object]"];
+    let token = token.trim_ascii();
+    WORDS.iter().any(|word| token.eq_ignore_ascii_case(word))
 }
 
 /// The part of a cookie's name that is the same for everybody: up to its first digit.
@@ -667,6 +688,14 @@ impl Visitor for Extractor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_for_nothing_is_no_token() {
+        for word in ["", " ", "null", "undefined", "None", "[object Object]"] {
+            assert!(is_placeholder(word.as_bytes()), "{word}");
+        }
+        assert!(!is_placeholder(b"nullable7"));
+    }
 
     #[test]
     fn numbers_at_the_end_are_read() {

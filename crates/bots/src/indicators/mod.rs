@@ -263,6 +263,7 @@ impl Indicator {
                 Op::AtMost | Op::Below | Op::Unequal => "above",
             };
             match c.fact.kind() {
+                _ if c.fact == Fact::Resembles => "not so with others".to_owned(),
                 Telling::Mark => "not so with others".to_owned(),
                 Telling::Share => format!("usually {op} {} %", short(c.value * 100.0)),
                 Telling::Number => format!("usually {op} {}", short(c.value)),

@@ -397,6 +397,12 @@ impl Rule {
     }
 
     /// True where what fired means this class.
+    /// True of an indicator that the class is made of.
+    pub(crate) fn names(&self, indicator: usize) -> bool {
+        self.all.contains(&indicator) || self.any.contains(&indicator)
+    }
+
+    /// True where these indicators together mean the class.
     pub(crate) fn holds(&self, fired: &[usize]) -> bool {
         self.all.iter().all(|n| fired.contains(n))
             && self.any.iter().filter(|n| fired.contains(n)).count() >= self.least
