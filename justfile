@@ -84,3 +84,7 @@ kill-loop *ARGS:
 # Connectors against the devices that are installed: from a verdict to its effect, and 100,000 entries
 connectors *ARGS:
     cargo nextest run -p sidetap-mitigation --run-ignored only --test-threads 1 --success-output immediate {{ARGS}}
+
+# What 100,000 entries take on each device that runs here, as a table (docs/benchmarks.md).
+connectors-full:
+    scripts/connectors-full.sh

@@ -357,3 +357,39 @@ fn a_geo_fence_of_an_address_is_a_block_or_nothing() {
         "{refused:?}"
     );
 }
+
+#[test]
+fn a_device_that_is_away_for_ten_minutes_is_asked_ever_more_rarely_and_then_brought_up_to_date() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut enforcer = Enforcer::with_connectors(vec![feed(dir.path(), "a"), feed(dir.path(), "b")]);
+    let start = wall();
+    let at = |s: i64| Ts::from_parts(start + s, 0);
+    let long = |id: &str, ip: &str, ttl: u64| verdict(id, SubjectKind::Ip, ip, "block", ttl);
+    let before = vec![long("v1", "203.0.113.1", 7_200), long("v2", "203.0.113.2", 300)];
+    enforcer.push(&desired(&before, &[]), at(0), &options());
+    let list = dir.path().join("a");
+    support::out_of_reach(&list, true);
+    let mut rows = before.clone();
+    rows.push(long("v3", "203.0.113.3", 7_200));
+    let (mut asked, mut last) = (0, 0);
+    for second in (5..=600).step_by(5) {
+        let report = enforcer.push(&desired(&rows, &[]), at(second), &options());
+        assert_ne!(report.connectors[1].outcome, "failed", "the other one is not kept back");
+        if report.connectors[0].outcome == "failed" {
+            (asked, last) = (asked + 1, second);
+        }
+    }
+    assert!((5..=20).contains(&asked) && last > 400, "asked {asked} times, last after {last} s");
+    assert_eq!(lines(dir.path(), "b"), ["203.0.113.1", "203.0.113.3"]);
+    support::out_of_reach(&list, false);
+    let back = (605..=730).step_by(5).find(|s| {
+        let report = enforcer.push(&desired(&rows, &[]), at(*s), &options());
+        report.connectors[0].outcome == "done"
+    });
+    assert!(back.is_some(), "asked again within two minutes");
+    assert_eq!(
+        lines(dir.path(), "a"),
+        ["203.0.113.1", "203.0.113.3"],
+        "what came meanwhile, without what is over"
+    );
+}

@@ -299,3 +299,10 @@ fn keeps_the_contract() {
     let connector = FeedConnector::new(config(dir.path(), "capacity = 100\n")).unwrap();
     suite::run(&mut UnderTest { dir, connector, later: 0 }).unwrap();
 }
+
+#[test]
+#[ignore = "measures"]
+fn measure_a_hundred_thousand() {
+    let dir = tempfile::tempdir().unwrap();
+    support::measure(&mut FeedConnector::new(config(dir.path(), "capacity = 100000\n")).unwrap());
+}

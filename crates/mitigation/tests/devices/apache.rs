@@ -7,7 +7,9 @@ use sidetap_mitigation::apache::ApacheConnector;
 use sidetap_policy::Response;
 
 use crate::rig::{Rig, acts, contract, entry, holds_at_places, many, measure};
-use crate::support::{Process, application, ask_at, free_port, get, loopback, tool, until, wall};
+use crate::support::{
+    Process, application, ask_at, free_port, get, loopback, out_of_reach, tool, until, wall,
+};
 
 struct Apache {
     dir: tempfile::TempDir,
@@ -112,6 +114,11 @@ impl Rig for Apache {
 
     fn foreign_is_there(&mut self) -> bool {
         std::fs::read_to_string(self.file("map.txt")).unwrap().contains("192.0.2.200 block\n")
+    }
+
+    fn away(&mut self, away: bool) -> bool {
+        out_of_reach(&self.file("map.txt"), away);
+        true
     }
 
     fn second(&mut self) -> Option<Box<dyn Connector>> {

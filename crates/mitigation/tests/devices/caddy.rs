@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 use sidetap_mitigation::Connector;
 use sidetap_mitigation::caddy::CaddyConnector;
 
-use crate::rig::{Rig, acts, contract, holds_at_places, measure};
-use crate::support::{Process, application, ask_at, free_port, get, loopback, tool, until};
+use crate::rig::{Rig, acts, contract, holds_at_places, many_of, measure};
+use crate::support::{Process, TcpRelay, application, ask_at, free_port, get, loopback, tool, until};
 
 struct Caddy {
     dir: tempfile::TempDir,
     to: SocketAddr,
     admin: u16,
+    relay: TcpRelay,
     process: Option<Process>,
 }
 
@@ -24,8 +25,12 @@ impl Caddy {
         let text = text.replace("127.0.0.1:2019", &format!("127.0.0.1:{admin}"));
         let text = text.replace("\":80\"", &format!("\"{to}\""));
         let text = text.replace("127.0.0.1:9000", &format!("127.0.0.1:{}", application()));
+        let relay = TcpRelay::start(admin);
+        let through =
+            format!("{{\"origins\": [\"127.0.0.1:{admin}\", \"127.0.0.1:{}\"], \"listen\"", relay.port);
+        let text = text.replace("{\"listen\": \"127", &format!("{through}: \"127"));
         std::fs::write(dir.path().join("caddy.json"), text).unwrap();
-        let mut caddy = Caddy { dir, to, admin, process: None };
+        let mut caddy = Caddy { dir, to, admin, relay, process: None };
         caddy.run();
         Some(caddy)
     }
@@ -46,11 +51,11 @@ impl Caddy {
         let text = format!(
             "url = \"http://127.0.0.1:{}\"\nplaces = \"/id/sidetap_block/match\"\nmemory = \"{}\"\naddress = \"forwarded\"\ncapacity = 100\nmin_interval_s = 0\n\
              canary = {{ url = \"http://{}/\" }}\n",
-            self.admin,
+            self.relay.port,
             self.dir.path().join(memory).display(),
             self.to
         );
-        CaddyConnector::new(toml::from_str(&text).unwrap()).unwrap()
+        CaddyConnector::new(toml::from_str(&crate::rig::room(&text)).unwrap()).unwrap()
     }
 
     fn ranges(&self, method: &str, body: &Value) -> Value {
@@ -101,6 +106,11 @@ impl Rig for Caddy {
         true
     }
 
+    fn break_next(&mut self) -> bool {
+        self.relay.lose_next_change();
+        true
+    }
+
     fn second(&mut self) -> Option<Box<dyn Connector>> {
         Some(Box::new(self.connector_of("other.json")))
     }
@@ -129,4 +139,11 @@ fn acts_on_requests() {
 fn measure_effect() {
     let Some(caddy) = Caddy::start() else { return };
     measure(caddy, 30);
+}
+
+#[test]
+#[ignore = "measures"]
+fn measure_a_hundred_thousand() {
+    let Some(device) = Caddy::start() else { return };
+    many_of(device, 2_000);
 }

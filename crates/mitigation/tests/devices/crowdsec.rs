@@ -5,7 +5,7 @@ use sidetap_mitigation::Connector;
 use sidetap_mitigation::crowdsec::CrowdsecConnector;
 
 use crate::rig::{Rig, acts, contract, many};
-use crate::support::{Process, free_port, tool, until};
+use crate::support::{Process, TcpRelay, free_port, tool, until};
 
 const PASSWORD: &str = "a-password-of-a-machine";
 
@@ -15,6 +15,7 @@ pub(crate) struct Crowdsec {
     cscli: PathBuf,
     crowdsec: PathBuf,
     pub(crate) port: u16,
+    relay: TcpRelay,
     process: Option<Process>,
 }
 
@@ -42,7 +43,7 @@ impl Crowdsec {
         ] {
             std::fs::write(dir.path().join(name), text).unwrap();
         }
-        let mut device = Crowdsec { dir, cscli, crowdsec, port, process: None };
+        let mut device = Crowdsec { dir, cscli, crowdsec, port, relay: TcpRelay::start(port), process: None };
         device.cscli(&["machines", "add", "sidetap", "--password", PASSWORD, "-f", "/dev/null"]);
         device.cscli(&[
             "machines",
@@ -80,7 +81,7 @@ impl Crowdsec {
     fn connector_of(&self, origin: &str, password: &str) -> CrowdsecConnector {
         let text = format!(
             "url = \"http://127.0.0.1:{}\"\npassword = {{ file = \"{}\" }}\norigin = \"{origin}\"\ncapacity = 100\n",
-            self.port,
+            self.relay.port,
             self.file(password).display()
         );
         CrowdsecConnector::new(toml::from_str(&crate::rig::room(&text)).unwrap()).unwrap()
@@ -119,6 +120,11 @@ impl Rig for Crowdsec {
         } else {
             self.run();
         }
+        true
+    }
+
+    fn break_next(&mut self) -> bool {
+        self.relay.lose_next_change();
         true
     }
 

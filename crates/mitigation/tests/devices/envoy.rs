@@ -84,6 +84,18 @@ impl Rig for Envoy {
         std::fs::rename(self.file("watched/new"), self.file("watched/routes.json")).unwrap();
     }
 
+    /// With a listener and files of its own.
+    fn second(&mut self) -> Option<Box<dyn Connector>> {
+        std::fs::copy(self.file("template.json"), self.file("other.json")).unwrap();
+        let text = format!(
+            "routes = \"{}\"\ntemplate = \"{}\"\nmemory = \"{}\"\nfilter = \"other\"\ncapacity = 100\n",
+            self.file("other.json").display(),
+            self.file("template.json").display(),
+            self.file("other-memory.json").display(),
+        );
+        Some(Box::new(EnvoyConnector::new(toml::from_str(&text).unwrap()).unwrap()))
+    }
+
     fn away(&mut self, away: bool) -> bool {
         let (file, aside) = (self.file("template.json"), self.file("aside"));
         std::fs::rename(if away { &file } else { &aside }, if away { &aside } else { &file }).unwrap();

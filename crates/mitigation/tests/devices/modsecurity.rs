@@ -3,7 +3,7 @@ use sidetap_mitigation::modsecurity::ModsecurityConnector;
 
 use crate::nginx::Nginx;
 use crate::rig::{Rig, acts, contract, holds_at_places, many, measure};
-use crate::support::{ask_at, get, skip};
+use crate::support::{ask_at, get, out_of_reach, skip};
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_http_modsecurity_module.so";
 
@@ -69,6 +69,11 @@ impl Rig for Modsecurity {
 
     fn foreign_is_there(&mut self) -> bool {
         std::fs::read_to_string(self.0.file("blocked.data")).unwrap().contains("# of our own\n192.0.2.200\n")
+    }
+
+    fn away(&mut self, away: bool) -> bool {
+        out_of_reach(&self.0.file("blocked.data"), away);
+        true
     }
 
     fn break_next(&mut self) -> bool {

@@ -8,7 +8,8 @@ use sidetap_policy::Response;
 
 use crate::rig::{ATTACKER, Rig, acts, contract, entry, holds_at_places, many, measure};
 use crate::support::{
-    Process, application, ask_at, desired, fickle, free_port, get, loopback, tool, until, verdict, wall,
+    Process, application, ask_at, desired, fickle, free_port, get, loopback, out_of_reach, tool, until,
+    verdict, wall,
 };
 
 pub(crate) struct Nginx {
@@ -152,6 +153,11 @@ impl Rig for Nginx {
         std::fs::read_to_string(self.file("addresses.conf"))
             .unwrap()
             .contains("# of our own\n192.0.2.200 block;\n")
+    }
+
+    fn away(&mut self, away: bool) -> bool {
+        out_of_reach(&self.file("addresses.conf"), away);
+        true
     }
 
     fn break_next(&mut self) -> bool {

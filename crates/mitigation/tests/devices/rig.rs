@@ -118,7 +118,12 @@ pub(crate) fn room(text: &str) -> String {
 
 /// Prints what a hundred thousand entries, or as many as the device is meant for, take.
 pub(crate) fn many<R: Rig>(rig: R) {
-    ROOM.store(100_000, Ordering::SeqCst);
+    many_of(rig, 100_000);
+}
+
+/// The same for a device that is meant for fewer.
+pub(crate) fn many_of<R: Rig>(rig: R, most: usize) {
+    ROOM.store(most, Ordering::SeqCst);
     crate::support::measure(rig.connector().as_mut());
     ROOM.store(100, Ordering::SeqCst);
 }

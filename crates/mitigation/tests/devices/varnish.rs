@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use sidetap_mitigation::Connector;
 use sidetap_mitigation::varnish::VarnishConnector;
 
-use crate::rig::{Rig, acts, contract, holds_at_places, measure};
+use crate::rig::{Rig, acts, contract, holds_at_places, many_of, measure};
 use crate::support::{Process, application, ask_at, fickle, free_port, get, loopback, tool, until};
 
 struct Varnish {
@@ -67,7 +67,7 @@ impl Varnish {
             self.command(),
             self.to
         );
-        VarnishConnector::new(toml::from_str(&text).unwrap()).unwrap()
+        VarnishConnector::new(toml::from_str(&crate::rig::room(&text)).unwrap()).unwrap()
     }
 }
 
@@ -146,4 +146,11 @@ fn acts_on_requests() {
 fn measure_effect() {
     let Some(varnish) = Varnish::start() else { return };
     measure(varnish, 10);
+}
+
+#[test]
+#[ignore = "measures"]
+fn measure_a_hundred_thousand() {
+    let Some(device) = Varnish::start() else { return };
+    many_of(device, 5_000);
 }

@@ -296,8 +296,10 @@ pub(crate) fn desired(verdicts: &[VerdictRow], allow: &[&str]) -> sidetap_mitiga
     sidetap_mitigation::desired(verdicts, &options)
 }
 
-/// Pushes 100,000 entries, then one change, then takes all back; prints what each took.
+/// Pushes a hundred thousand entries (or as many as the device is meant for), then one change, then takes all back; prints what each
+/// took, reading the device included, and the most memory that was used for it, as a row of a table.
 pub(crate) fn measure(connector: &mut dyn sidetap_mitigation::Connector) {
+    let n = connector.sees().capacity.min(100_000) as u32;
     let entry = |n: u32| sidetap_mitigation::Entry {
         key: sidetap_mitigation::Key::Net(
             std::net::IpAddr::V4(std::net::Ipv4Addr::from(0x0a00_0000 + n * 3)).into(),
@@ -307,19 +309,86 @@ pub(crate) fn measure(connector: &mut dyn sidetap_mitigation::Connector) {
         verdict: format!("v-{n:08x}"),
         priority: (90, 0),
     };
-    let full: Vec<sidetap_mitigation::Entry> = (0..100_000).map(entry).collect();
-    for (what, wanted) in [("100,000 adds", &full[..]), ("one removal", &full[1..]), ("all removed", &[])] {
+    let full: Vec<sidetap_mitigation::Entry> = (0..n).map(entry).collect();
+    let mut row = format!("| {} | {n} |", connector.kind());
+    let before = memory("VmRSS");
+    // Forgets the peak (proc(5)).
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    for wanted in [&full[..], &full[1..], &[]] {
         let start = Instant::now();
         let observed = connector.observe(wall()).unwrap();
-        let seen = start.elapsed();
         let plan = sidetap_mitigation::plan(wanted, &observed, &[], connector.sees());
-        let planned = start.elapsed() - seen;
         connector.apply(&plan, wall()).unwrap();
-        let all = start.elapsed();
-        println!(
-            "{}: {what}: observe {seen:?}, plan {planned:?}, apply {:?}, all {all:?}",
-            connector.kind(),
-            all - seen - planned
-        );
+        row += &format!(" {:.2} s |", start.elapsed().as_secs_f64());
+        assert_eq!(connector.observe(wall()).unwrap().entries.len(), wanted.len());
     }
+    println!("{row} {} MB |", (memory("VmHWM").saturating_sub(before)) / 1024);
+}
+
+/// A line of what the kernel knows of this process, in kB.
+fn memory(name: &str) -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'));
+    line.and_then(|l| l.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+/// Keeps a file from being read, or lets it be read again.
+pub(crate) fn out_of_reach(path: &Path, away: bool) {
+    let aside = path.with_extension("aside");
+    if away {
+        std::fs::rename(path, &aside).unwrap();
+        std::fs::create_dir(path).unwrap();
+    } else {
+        std::fs::remove_dir(path).unwrap();
+        std::fs::rename(aside, path).unwrap();
+    }
+}
+
+/// A relay before a device's port that can lose a connection.
+pub(crate) struct TcpRelay {
+    pub(crate) port: u16,
+    left: Arc<AtomicI64>,
+}
+
+impl TcpRelay {
+    pub(crate) fn start(upstream: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let left = Arc::new(AtomicI64::new(i64::MAX));
+        let counter = Arc::clone(&left);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let Ok(device) = TcpStream::connect(("127.0.0.1", upstream)) else { continue };
+                let counter = Arc::clone(&counter);
+                std::thread::spawn(move || relay(client, device, &counter));
+            }
+        });
+        TcpRelay { port, left }
+    }
+
+    /// Loses the connection on which the next request of one of these kinds comes, before the device hears of it.
+    pub(crate) fn lose_next_change(&self) {
+        self.left.store(1, Ordering::SeqCst);
+    }
+}
+
+fn relay(mut client: TcpStream, mut device: TcpStream, counter: &AtomicI64) {
+    let (mut from, mut to) = (device.try_clone().unwrap(), client.try_clone().unwrap());
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(std::net::Shutdown::Both);
+    });
+    let mut buffer = vec![0; 1 << 16];
+    while let Ok(n) = client.read(&mut buffer) {
+        let read = buffer.get(..n).unwrap_or_default();
+        let changes = [&b"POST /v1/alerts"[..], b"PATCH ", b"DELETE "].iter().any(|m| read.starts_with(m));
+        if n == 0 || changes && counter.compare_exchange(1, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            break;
+        }
+        if device.write_all(read).is_err() {
+            break;
+        }
+    }
+    let _ = client.shutdown(std::net::Shutdown::Both);
+    let _ = device.shutdown(std::net::Shutdown::Both);
 }

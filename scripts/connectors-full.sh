@@ -1,0 +1,12 @@
+#!/bin/sh
+# connectors-full.sh: what a hundred thousand entries (or as many as a device is meant for) take on each device that runs here, as a
+# table: a full push, one change, taking all back, and the most memory that Sidetap used for it. Devices that are not installed are
+# left out, and named.
+set -eu
+cd "$(dirname "$0")/.."
+CARGO_PROFILE_RELEASE_LTO=${CARGO_PROFILE_RELEASE_LTO:-off}
+export CARGO_PROFILE_RELEASE_LTO
+echo "| device | entries | push | one change | all back | memory |"
+echo "|---|---|---|---|---|---|"
+cargo test -q --release -p sidetap-mitigation --test haproxy --test nftables --test feed --test devices -- \
+    --ignored --nocapture --test-threads 1 measure_a_hundred_thousand | grep -aoE '(\| [a-z_-]+ \| [0-9]+ \|.*|skipped: .*)$'
