@@ -166,3 +166,69 @@ pub(crate) fn check_name(name: &str) -> Result<(), ConfigError> {
     }
     Ok(())
 }
+
+/// The configuration of a server on this machine: what all of them have, its own fields, and what those are where nothing is said.
+macro_rules! server_config {
+    (
+        $(#[$doc:meta])* $name:ident($kind:literal, capacity: $capacity:literal, interval_s: $interval:literal, timeout_s: $timeout:literal)
+        { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            /// Its name.
+            #[serde(default = "defaults::name")]
+            pub name: String,
+            $($(#[$field_doc])* pub $field: $type,)*
+            /// Whether it compares the connection's address or a forwarded one.
+            #[serde(default)]
+            pub address: crate::entry::AddressSeen,
+            /// Most entries.
+            #[serde(default = "defaults::capacity")]
+            pub capacity: usize,
+            /// Seconds between two changes at least: each one costs something.
+            #[serde(default = "defaults::interval")]
+            pub min_interval_s: u64,
+            /// Seconds that one command may take.
+            #[serde(default = "defaults::timeout")]
+            pub timeout_s: u64,
+            /// A request through it that proves that entries have an effect.
+            #[serde(default)]
+            pub canary: Option<crate::canary::CanaryConfig>,
+            /// Zones whose clients reach it; empty means all.
+            #[serde(default)]
+            pub zones: Vec<String>,
+        }
+
+        impl $name {
+            /// Its canary; refuses a name or a time that cannot be used, and where what it needs (`needs`) is not there.
+            fn checked(&self, there: bool, needs: &str) -> Result<Option<crate::canary::Canary>, ConfigError> {
+                crate::config::check_name(&self.name)?;
+                if !there || self.timeout_s == 0 {
+                    return Err(ConfigError::Value(format!("{}: {needs} and timeout_s are not empty", self.name)));
+                }
+                self.canary.clone().map(|c| crate::canary::Canary::new(&self.name, c)).transpose()
+            }
+        }
+
+        mod defaults {
+            pub(super) fn name() -> String {
+                $kind.to_owned()
+            }
+
+            pub(super) fn capacity() -> usize {
+                $capacity
+            }
+
+            pub(super) fn interval() -> u64 {
+                $interval
+            }
+
+            pub(super) fn timeout() -> u64 {
+                $timeout
+            }
+        }
+    };
+}
+pub(crate) use server_config;

@@ -98,6 +98,31 @@ impl Sees {
         }
     }
 
+    /// What it compares requests with, in words.
+    pub fn compares(&self) -> String {
+        let seen = match self.address {
+            AddressSeen::Peer => "the connection's address",
+            AddressSeen::Forwarded => "a forwarded address",
+        };
+        let mut all = vec![seen.to_owned()];
+        all.extend(self.networks.then(|| "networks".to_owned()));
+        if !self.prints.is_empty() {
+            all.push(format!("fingerprints ({})", self.prints.join(", ")));
+        }
+        all.extend(self.tokens.then(|| "sessions, API keys".to_owned()));
+        match self.headers.iter().any(|h| h == "*") {
+            true => all.push("headers".to_owned()),
+            false => all.extend(self.headers.iter().map(|h| format!("header {h}"))),
+        }
+        all.extend((self.places != Places::No).then(|| "hosts and endpoints".to_owned()));
+        all.join(", ")
+    }
+
+    /// Responses that act and that it cannot do.
+    pub fn cannot_do(&self) -> Vec<Response> {
+        Response::ALL.into_iter().filter(|r| r.acts() && !self.responses.contains(r)).collect()
+    }
+
     /// Whether it can compare requests with this kind of key.
     pub fn matches(&self, key: &Key) -> bool {
         match key {

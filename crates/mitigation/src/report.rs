@@ -4,7 +4,7 @@ use sidetap_model::ActionRow;
 use crate::connector::Connector;
 use crate::desired::Held;
 use crate::entry::Sees;
-use crate::plan::Plan;
+use crate::plan::{Plan, Refusal};
 
 /// Whether devices are changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +83,9 @@ pub struct ConnectorPlan {
     /// Entries that nobody asks for any more and that stay until they are over, since the list would shrink too much at once.
     #[serde(skip_serializing_if = "is_zero")]
     pub stale: usize,
+    /// Verdicts that are sent in another form than was preferred, with what the device cannot do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub weaker: Vec<Refusal>,
     /// The plan.
     #[serde(flatten)]
     pub plan: Plan,

@@ -39,7 +39,7 @@ pub(crate) struct Push<'a> {
 
 /// The plan for one device: what of the desired state it can be told, against what it holds.
 pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan, Option<ConnectorError>) {
-    let (mut wanted, mut refused) = (Vec::new(), Vec::new());
+    let (mut wanted, mut refused, mut weaker) = (Vec::new(), Vec::new(), Vec::new());
     for want in push.wants {
         let Some(term) = push.terms.get(&want.verdict) else { continue };
         let undone = push.ledger.is_undone(c.name(), &tag_of(&want.verdict));
@@ -49,19 +49,23 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
             (_, true) => Err("it waits for approval (`sidetap mitigation approvals`)".to_owned()),
             _ => express(want, term, c, push.allow, push.geography),
         };
+        let told = |why| Refusal { verdict: want.verdict.clone(), subject: want.subject.value.clone(), why };
         match expressed {
-            Ok(entries) => wanted.extend(entries),
-            Err(why) => refused.push(Refusal {
-                verdict: want.verdict.clone(),
-                subject: want.subject.value.clone(),
-                why,
-            }),
+            Ok((entries, cannot)) => {
+                let first = cannot.zip(entries.first());
+                weaker.extend(
+                    first.map(|(why, e)| told(format!("sent as {} of {}: {why}", e.response, e.key))),
+                );
+                wanted.extend(entries);
+            }
+            Err(why) => refused.push(told(why)),
         }
     }
     wanted.extend(c.canary().map(|canary| canary.entry(push.now)));
     let (mut planned, error) =
         plan_against(c, push.now, |observed, sees| plan(&wanted, observed, push.allow, sees));
     planned.plan.refused.splice(0..0, refused);
+    planned.weaker = weaker;
     if let Some(caps) = push.caps.filter(|_| !push.force) {
         let lately = push.ledger.added_lately(c.name(), push.now);
         planned.waiting = trim(&mut planned.plan, caps.room(lately));
@@ -114,6 +118,7 @@ fn plan_against(
             guard: None,
             waiting: 0,
             stale: 0,
+            weaker: Vec::new(),
             plan,
             keep,
         },
@@ -121,14 +126,15 @@ fn plan_against(
     )
 }
 
-/// The entries that say a want in the device's terms, one for each place of its scope; or why there are none.
+/// The entries that say a want in the device's terms, one for each place of its scope, with what of it the device cannot say; or why
+/// there are none.
 pub(crate) fn express(
     want: &Want,
     term: &LedgerEntry,
     c: &dyn Connector,
     allow: &[IpNet],
     geography: Option<&dyn Geography>,
-) -> Result<Vec<Entry>, String> {
+) -> Result<(Vec<Entry>, Option<String>), String> {
     let sees = c.sees();
     if !c.zones().is_empty() && !c.zones().contains(&want.zone) {
         return Err(format!("it stands outside of zone {}", want.zone));
@@ -144,7 +150,8 @@ pub(crate) fn express(
         verdict: tag_of(&want.verdict),
         priority: (want.score, want.last_seen.secs()),
     };
-    Ok(keys.into_iter().map(entry).collect())
+    let said = (!cannot.is_empty()).then(|| cannot.join("; "));
+    Ok((keys.into_iter().map(entry).collect(), said))
 }
 
 /// The first response that the device can do. A geo-fence of one address is a block or nothing, by where the address is.

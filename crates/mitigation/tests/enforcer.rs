@@ -393,3 +393,23 @@ fn a_device_that_is_away_for_ten_minutes_is_asked_ever_more_rarely_and_then_brou
         "what came meanwhile, without what is over"
     );
 }
+
+#[test]
+fn what_a_device_cannot_say_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut enforcer = Enforcer::with_connectors(vec![feed(dir.path(), "a")]);
+    let mut v = verdict("v1", SubjectKind::Ip, "203.0.113.1", "deceive", 600);
+    let instead = vec![sidetap_policy::Response::Block];
+    v.measures = Some(Box::new(sidetap_model::Measures { instead, ..sidetap_model::Measures::default() }));
+    let scope =
+        sidetap_model::Scope { hosts: vec!["shop.example".into()], ..sidetap_model::Scope::default() };
+    let mut scoped = block("v2", "203.0.113.2");
+    scoped.measures = Some(Box::new(sidetap_model::Measures { scope, ..sidetap_model::Measures::default() }));
+    let plan = enforcer.plan(&desired(&[v, scoped], &[]), wall_ts(), false);
+    let told = &plan.connectors[0];
+    assert_eq!(told.weaker[0].why, "sent as block of 203.0.113.1: it cannot deceive");
+    assert!(told.plan.refused[0].why.contains("hosts and endpoints"), "{:?}", told.plan.refused);
+    let status = enforcer.status(wall_ts());
+    assert_eq!(status.connectors[0].sees.compares(), "the connection's address, networks");
+    assert!(status.connectors[0].sees.cannot_do().contains(&sidetap_policy::Response::Tarpit));
+}

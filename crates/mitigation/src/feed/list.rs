@@ -51,10 +51,13 @@ impl FeedList {
     /// Writes a list, whole or not at all, and a copy beside it.
     pub fn write(&self, path: &Path) -> Result<(), ConnectorError> {
         let bytes = serde_json::to_vec(self).map_err(|e| ConnectorError::Answer(e.to_string()))?;
-        for path in [path, &copy_of(path)] {
-            write_whole(path, &bytes)
-                .map_err(|e| ConnectorError::Unreachable(format!("{}: {e}", path.display())))?;
-        }
+        let at = |e: std::io::Error| ConnectorError::Unreachable(format!("{}: {e}", path.display()));
+        write_whole(path, &bytes).map_err(at)?;
+        // The same bytes under two names; where the file system knows no links, twice.
+        let (copy, beside) = (copy_of(path), copy_of(&copy_of(path)));
+        let _ = std::fs::remove_file(&beside);
+        let linked = std::fs::hard_link(path, &beside).and_then(|()| std::fs::rename(&beside, &copy));
+        linked.or_else(|_| write_whole(&copy, &bytes)).map_err(at)?;
         Ok(())
     }
 

@@ -3,58 +3,32 @@
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use serde::Deserialize;
 use sidetap_policy::Response;
 
-use crate::canary::{Canary, CanaryConfig};
-use crate::config::{ConfigError, check_name};
+use crate::canary::Canary;
+use crate::config::{ConfigError, server_config};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
-use crate::entry::{AddressSeen, Entry, Places, Sees};
+use crate::entry::{Entry, Places, Sees};
 use crate::hosted::{self, Conditions, Server, UNTOLD};
 use crate::key::Key;
 use crate::place::by_place;
 use crate::plan::Plan;
 
-/// A web application firewall: `[[mitigation.modsecurity]]`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModsecurityConfig {
-    /// Its name.
-    #[serde(default = "default_name")]
-    pub name: String,
-    /// The file of blocked addresses.
-    pub data: PathBuf,
-    /// The file of rules for responses to hosts and endpoints, which the configuration includes.
-    #[serde(default)]
-    pub places: Option<PathBuf>,
-    /// Says whether the server would take its configuration.
-    #[serde(default = "default_test")]
-    pub test: Vec<String>,
-    /// Has the server read its configuration.
-    #[serde(default = "default_reload")]
-    pub reload: Vec<String>,
-    /// Whether it compares the connection's address or a forwarded one.
-    #[serde(default)]
-    pub address: AddressSeen,
-    /// Most entries.
-    #[serde(default = "default_capacity")]
-    pub capacity: usize,
-    /// Seconds between two reloads at least: rules are compiled anew.
-    #[serde(default = "default_interval")]
-    pub min_interval_s: u64,
-    /// Seconds that one command may take.
-    #[serde(default = "default_timeout")]
-    pub timeout_s: u64,
-    /// A request through it that proves that entries have an effect.
-    #[serde(default)]
-    pub canary: Option<CanaryConfig>,
-    /// Zones whose clients reach it; empty means all.
-    #[serde(default)]
-    pub zones: Vec<String>,
-}
-
-fn default_name() -> String {
-    "modsecurity".to_owned()
+server_config! {
+    /// A web application firewall: `[[mitigation.modsecurity]]`.
+    ModsecurityConfig("modsecurity", capacity: 50_000, interval_s: 5, timeout_s: 60) {
+        /// The file of blocked addresses.
+        data: PathBuf,
+        /// The file of rules for responses to hosts and endpoints, which the configuration includes.
+        #[serde(default)]
+        places: Option<PathBuf>,
+        /// Says whether the server would take its configuration.
+        #[serde(default = "default_test")]
+        test: Vec<String>,
+        /// Has the server read its configuration.
+        #[serde(default = "default_reload")]
+        reload: Vec<String>,
+    }
 }
 
 fn default_test() -> Vec<String> {
@@ -63,18 +37,6 @@ fn default_test() -> Vec<String> {
 
 fn default_reload() -> Vec<String> {
     ["nginx", "-s", "reload"].map(str::to_owned).to_vec()
-}
-
-fn default_capacity() -> usize {
-    50_000
-}
-
-fn default_interval() -> u64 {
-    5
-}
-
-fn default_timeout() -> u64 {
-    60
 }
 
 /// The connector to a web application firewall.
@@ -88,11 +50,7 @@ pub struct ModsecurityConnector {
 impl ModsecurityConnector {
     /// The connector of this configuration.
     pub fn new(config: ModsecurityConfig) -> Result<Self, ConfigError> {
-        check_name(&config.name)?;
-        if config.reload.is_empty() || config.timeout_s == 0 {
-            return Err(ConfigError::Value(format!("{}: reload and timeout_s are not empty", config.name)));
-        }
-        let canary = config.canary.clone().map(|c| Canary::new(&config.name, c)).transpose()?;
+        let canary = config.checked(!config.reload.is_empty(), "reload")?;
         let sees = Sees {
             address: config.address,
             open_connections: "idle ones are closed by the reload; long answers are finished by old workers",

@@ -2,72 +2,46 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use sidetap_policy::Response;
 
-use crate::canary::{Canary, CanaryConfig};
-use crate::config::{ConfigError, check_name};
+use crate::canary::Canary;
+use crate::config::{ConfigError, server_config};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
-use crate::entry::{AddressSeen, Entry, Places, Sees};
+use crate::entry::{Entry, Places, Sees};
 use crate::hosted::{self, Server, UNTOLD};
 use crate::place::{Cell, Spread};
 use crate::plan::Plan;
 
-/// A web server: `[[mitigation.nginx]]`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NginxConfig {
-    /// Its name.
-    #[serde(default = "default_name")]
-    pub name: String,
-    /// The file of addresses, which a `geo` block includes.
-    pub addresses: PathBuf,
-    /// The file of addresses that are never touched, which a `geo` block includes.
-    #[serde(default)]
-    pub allow: Option<PathBuf>,
-    /// The file of all that is no address, which `map` blocks include.
-    #[serde(default)]
-    pub keys: Option<PathBuf>,
-    /// The file of places, which a `map` block includes; responses to hosts and endpoints need it, `nets` and `keys`.
-    #[serde(default)]
-    pub places: Option<PathBuf>,
-    /// The file of networks that are acted against at places only, which a `geo` block includes.
-    #[serde(default)]
-    pub nets: Option<PathBuf>,
-    /// Whether the njs script is loaded that computes fingerprints.
-    #[serde(default = "default_fingerprints")]
-    pub fingerprints: bool,
-    /// What the configuration knows how to do.
-    #[serde(default = "default_responses")]
-    pub responses: Vec<Response>,
-    /// Says whether nginx would take its configuration.
-    #[serde(default = "default_test")]
-    pub test: Vec<String>,
-    /// Has nginx read its configuration.
-    #[serde(default = "default_reload")]
-    pub reload: Vec<String>,
-    /// Whether it compares the connection's address or (with the realip module) a forwarded one.
-    #[serde(default)]
-    pub address: AddressSeen,
-    /// Most entries.
-    #[serde(default = "default_capacity")]
-    pub capacity: usize,
-    /// Seconds between two reloads at least.
-    #[serde(default = "default_interval")]
-    pub min_interval_s: u64,
-    /// Seconds that one command may take.
-    #[serde(default = "default_timeout")]
-    pub timeout_s: u64,
-    /// A request through it that proves that entries have an effect.
-    #[serde(default)]
-    pub canary: Option<CanaryConfig>,
-    /// Zones whose clients reach it; empty means all.
-    #[serde(default)]
-    pub zones: Vec<String>,
-}
-
-fn default_name() -> String {
-    "nginx".to_owned()
+server_config! {
+    /// A web server: `[[mitigation.nginx]]`.
+    NginxConfig("nginx", capacity: 100_000, interval_s: 2, timeout_s: 20) {
+        /// The file of addresses, which a `geo` block includes.
+        addresses: PathBuf,
+        /// The file of addresses that are never touched, which a `geo` block includes.
+        #[serde(default)]
+        allow: Option<PathBuf>,
+        /// The file of all that is no address, which `map` blocks include.
+        #[serde(default)]
+        keys: Option<PathBuf>,
+        /// The file of places, which a `map` block includes; responses to hosts and endpoints need it, `nets` and `keys`.
+        #[serde(default)]
+        places: Option<PathBuf>,
+        /// The file of networks that are acted against at places only, which a `geo` block includes.
+        #[serde(default)]
+        nets: Option<PathBuf>,
+        /// Whether the njs script is loaded that computes fingerprints.
+        #[serde(default = "default_fingerprints")]
+        fingerprints: bool,
+        /// What the configuration knows how to do.
+        #[serde(default = "default_responses")]
+        responses: Vec<Response>,
+        /// Says whether nginx would take its configuration.
+        #[serde(default = "default_test")]
+        test: Vec<String>,
+        /// Has nginx read its configuration.
+        #[serde(default = "default_reload")]
+        reload: Vec<String>,
+    }
 }
 
 fn default_fingerprints() -> bool {
@@ -90,18 +64,6 @@ fn default_reload() -> Vec<String> {
     words("nginx -s reload")
 }
 
-fn default_capacity() -> usize {
-    100_000
-}
-
-fn default_interval() -> u64 {
-    2
-}
-
-fn default_timeout() -> u64 {
-    20
-}
-
 /// The connector to a web server.
 #[derive(Debug)]
 pub struct NginxConnector {
@@ -113,17 +75,11 @@ pub struct NginxConnector {
 impl NginxConnector {
     /// The connector of this configuration.
     pub fn new(config: NginxConfig) -> Result<Self, ConfigError> {
-        check_name(&config.name)?;
-        if config.reload.is_empty() || config.timeout_s == 0 || config.responses.is_empty() {
-            return Err(ConfigError::Value(format!(
-                "{}: reload, timeout_s and responses are not empty",
-                config.name
-            )));
-        }
+        let canary =
+            config.checked(!config.reload.is_empty() && !config.responses.is_empty(), "reload, responses")?;
         if let Some(r) = config.responses.iter().find(|r| !r.acts()) {
             return Err(ConfigError::Value(format!("{}: `{r}` is nothing that a device does", config.name)));
         }
-        let canary = config.canary.clone().map(|c| Canary::new(&config.name, c)).transpose()?;
         let sees = Sees {
             address: config.address,
             prints: if config.keys.is_some() && config.fingerprints { &["a1", "s2"] } else { &[] },

@@ -2,74 +2,36 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
 use sidetap_policy::Response;
 
-use crate::canary::{Canary, CanaryConfig};
+use crate::canary::Canary;
 use crate::command;
-use crate::config::{ConfigError, check_name};
+use crate::config::{ConfigError, server_config};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
-use crate::entry::{AddressSeen, Entry, Places, Sees};
+use crate::entry::{Entry, Places, Sees};
 use crate::hosted::{self, Conditions, UNTOLD};
 use crate::key::Key;
 use crate::place::by_place;
 use crate::plan::Plan;
 
-/// A cache: `[[mitigation.varnish]]`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct VarnishConfig {
-    /// Its name.
-    #[serde(default = "default_name")]
-    pub name: String,
-    /// The file with the access list, which the configuration includes.
-    pub acl: PathBuf,
-    /// The file with `sub sidetap_here`, which the configuration includes and calls: responses to hosts and endpoints.
-    #[serde(default)]
-    pub places: Option<PathBuf>,
-    /// The configuration that is loaded.
-    pub vcl: PathBuf,
-    /// The command that is `varnishadm` there.
-    #[serde(default = "default_command")]
-    pub command: Vec<String>,
-    /// Whether the configuration compares the connection's address or a forwarded one.
-    #[serde(default)]
-    pub address: AddressSeen,
-    /// Most entries.
-    #[serde(default = "default_capacity")]
-    pub capacity: usize,
-    /// Seconds between two changes at least: each one compiles the configuration.
-    #[serde(default = "default_interval")]
-    pub min_interval_s: u64,
-    /// Seconds that one command may take.
-    #[serde(default = "default_timeout")]
-    pub timeout_s: u64,
-    /// A request through it that proves that entries have an effect.
-    #[serde(default)]
-    pub canary: Option<CanaryConfig>,
-    /// Zones whose clients reach it; empty means all.
-    #[serde(default)]
-    pub zones: Vec<String>,
-}
-
-fn default_name() -> String {
-    "varnish".to_owned()
+server_config! {
+    /// A cache: `[[mitigation.varnish]]`.
+    VarnishConfig("varnish", capacity: 5_000, interval_s: 5, timeout_s: 60) {
+        /// The file with the access list, which the configuration includes.
+        acl: PathBuf,
+        /// The file with `sub sidetap_here`, which the configuration includes and calls: responses to hosts and endpoints.
+        #[serde(default)]
+        places: Option<PathBuf>,
+        /// The configuration that is loaded.
+        vcl: PathBuf,
+        /// The command that is `varnishadm` there.
+        #[serde(default = "default_command")]
+        command: Vec<String>,
+    }
 }
 
 fn default_command() -> Vec<String> {
     vec!["varnishadm".to_owned()]
-}
-
-fn default_capacity() -> usize {
-    5_000
-}
-
-fn default_interval() -> u64 {
-    5
-}
-
-fn default_timeout() -> u64 {
-    60
 }
 
 /// The connector to a cache.
@@ -83,11 +45,7 @@ pub struct VarnishConnector {
 impl VarnishConnector {
     /// The connector of this configuration.
     pub fn new(config: VarnishConfig) -> Result<Self, ConfigError> {
-        check_name(&config.name)?;
-        if config.command.is_empty() || config.timeout_s == 0 {
-            return Err(ConfigError::Value(format!("{}: command and timeout_s are not empty", config.name)));
-        }
-        let canary = config.canary.clone().map(|c| Canary::new(&config.name, c)).transpose()?;
+        let canary = config.checked(!config.command.is_empty(), "command")?;
         let sees = Sees {
             address: config.address,
             open_connections: "the next request on it is refused",

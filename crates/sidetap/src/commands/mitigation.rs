@@ -302,7 +302,14 @@ fn show_status(connectors: &[ConnectorStatus], terminal: &Terminal) -> Result<St
             &state,
         ]);
     }
-    print(&table.render(terminal))?;
+    let mut text = table.render(terminal);
+    for c in connectors {
+        let cannot: Vec<&str> = c.sees.cannot_do().iter().map(|r| r.name()).collect();
+        let cannot =
+            if cannot.is_empty() { String::new() } else { format!("; cannot {}", cannot.join(", ")) };
+        text.push_str(&format!("  {} compares {}{cannot}\n", plain(&c.name), plain(&c.sees.compares())));
+    }
+    print(&text)?;
     Ok(if connectors.iter().any(|c| c.error.is_some()) { Status::Lost } else { Status::Done })
 }
 
@@ -321,7 +328,12 @@ fn show_plan(report: &PlanReport, held: &[Held], terminal: &Terminal) -> Result<
         Column::flexible("NOTE"),
     ]);
     for c in &report.connectors {
-        let note = c.error.as_ref().or(c.guard.as_ref()).cloned().unwrap_or_else(|| c.plan.repair.join(", "));
+        let note = c.error.as_ref().or(c.guard.as_ref()).cloned().unwrap_or_else(|| {
+            let later =
+                (c.waiting > 0).then(|| format!("{} wait for the next minute", count(c.waiting as u64)));
+            let stale = (c.stale > 0).then(|| format!("{} stay that nobody asks for", count(c.stale as u64)));
+            c.plan.repair.iter().cloned().chain(later).chain(stale).collect::<Vec<_>>().join(", ")
+        });
         let n = |n: usize| count(n as u64);
         let plan = &c.plan;
         table.row([
@@ -345,6 +357,9 @@ fn show_plan(report: &PlanReport, held: &[Held], terminal: &Terminal) -> Result<
                 e.response,
                 plain(&e.verdict)
             ));
+        }
+        for r in c.weaker.iter().take(10) {
+            text.push_str(&format!("  {} ~ {}: {}\n", plain(&c.name), plain(&r.subject), plain(&r.why)));
         }
         for r in c.plan.refused.iter().take(10) {
             text.push_str(&format!("  {} ! {}: {}\n", plain(&c.name), plain(&r.subject), plain(&r.why)));
