@@ -251,6 +251,7 @@ facts! {
     Secrets = "part.secrets", "different passwords";
     PartAccounts = "part.accounts", "different accounts";
     SecretsPerAccount = "part.secrets-per-account", "passwords for each account";
+    KeyClaimed = "part.key-claimed", "share of requests with an API key, signature or Basic authentication, also where others need none";
     PartKeyed = "part.keyed", "share of requests with an API key, signature or Basic authentication";
     PartSessions = "part.sessions", "share of requests with a session";
     Share = "part.share", "share of the endpoint's requests";

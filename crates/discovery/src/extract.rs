@@ -22,6 +22,7 @@ const MAX_PATHS: usize = 16 << 10;
 static SPEECH: NameSet = NameSet::new(&[
     b"jsonrpc",
     b"method",
+    b"methodName",
     b"name",
     b"operationName",
     b"query",
@@ -107,6 +108,8 @@ struct Grown {
     model: bool,
     messages: bool,
     soap: Option<Box<str>>,
+    /// The method of an XML-RPC call.
+    xml_method: Option<Box<str>>,
 }
 
 impl Grown {
@@ -126,7 +129,7 @@ impl Grown {
         }
         match &self.graphql {
             Some(shape) => Some(join_operation(shape, self.operation.as_deref())),
-            None => self.soap.clone(),
+            None => self.soap.clone().or_else(|| self.xml_method.clone()),
         }
     }
 }
@@ -273,6 +276,7 @@ impl Extractor {
                     g.graphql = graphql_operation(text);
                 }
             }
+            "$.methodCall.methodName" => g.xml_method = identifier(text),
             "$.model" => g.model = true,
             "$.messages[*].role" | "$.prompt" | "$.input" => g.messages = true,
             _ => {}
@@ -353,6 +357,9 @@ impl Extractor {
         }
         if hint == Protocol::Soap || g.soap.is_some() {
             return (Protocol::Soap, soap.or(g.soap));
+        }
+        if g.xml_method.is_some() {
+            return (hint, g.xml_method);
         }
         if hint == Protocol::Rest && g.model && g.messages {
             return (Protocol::Llm, None);

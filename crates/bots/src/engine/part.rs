@@ -184,6 +184,7 @@ impl Engine {
         let others =
             (slot.n.saturating_sub(slice.n), f64::from(slot.keyed) - slice.keyed * f64::from(slice.n));
         let usual = others.0 < 5 || others.1 >= 0.5 * f64::from(others.0);
+        f.set(Fact::KeyClaimed, slice.keyed);
         f.set(Fact::PartKeyed, if usual { slice.keyed } else { 0.0 });
         f.set(Fact::PartSessions, slice.sessions);
         f.set(Fact::Span, slice.span_s);

@@ -20,6 +20,8 @@ pub(crate) struct AnswerFields {
     pub(crate) nulls: u32,
     /// It tells a price.
     pub(crate) priced: bool,
+    /// A fault of a remote procedure call (XML-RPC): its texts stand further in.
+    fault: bool,
     fields: u32,
 }
 
@@ -33,6 +35,7 @@ impl Default for AnswerFields {
             robots: None,
             nulls: 0,
             priced: false,
+            fault: false,
             fields: 0,
         }
     }
@@ -94,6 +97,10 @@ impl AnswerFields {
             _ => false,
         };
         self.priced |= at.depth <= 3 && at.key == "price";
+        if at.key == "fault" && at.depth <= 3 {
+            self.refuses = true;
+            self.fault = true;
+        }
     }
 
     #[inline]
@@ -108,6 +115,11 @@ impl AnswerFields {
             && let Scalar::Str(text) = value
         {
             self.inner(at, text, scratch);
+        } else if self.fault
+            && at.key == "string"
+            && let Scalar::Str(text) = value
+        {
+            self.said = self.said.or(words::said(text, scratch));
         }
     }
 

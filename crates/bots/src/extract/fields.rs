@@ -37,6 +37,9 @@ pub(crate) struct RequestFields {
     receiver: bool,
     /// What a field that names the action asks for.
     asked: Roles,
+    /// The first texts that a remote procedure is called with (XML-RPC): its parameters have places, not names.
+    placed: SmallVec<[String; 2]>,
+    remote: bool,
     /// Values of `u` and `p`, as some forms name them: told by the action that is asked for.
     short: (Option<String>, Option<String>),
 }
@@ -146,6 +149,8 @@ impl RequestFields {
         match at.key {
             "u" | "n" => self.short.0 = Some(text.into()),
             "p" => self.short.1 = Some(text.into()),
+            "methodName" => self.remote = true,
+            "string" | "value" if self.remote && self.placed.len() < 2 => self.placed.push(text.into()),
             _ => {}
         }
         if at.key == "query" && text.contains('{') {
@@ -206,6 +211,21 @@ impl RequestFields {
         }
     }
 
+    /// What a remote procedure was called with is a name and a secret, for the answer says that they are wrong.
+    pub(crate) fn were_credentials(&mut self, roles: &mut Roles) {
+        let mut placed = std::mem::take(&mut self.placed).into_iter();
+        if let (Some(name), Some(secret), None) = (placed.next(), placed.next(), &self.account) {
+            self.account = Some(name);
+            self.note(Field::Secret, &secret);
+            roles.insert(Roles::LOGIN);
+        }
+    }
+
+    /// True where a secret is given twice: who makes an account or changes it does, who logs in does not.
+    pub(crate) const fn asks_twice(&self) -> bool {
+        self.secrets >= 2 && self.account.is_some()
+    }
+
     /// Adds and takes away what the body's fields say about the endpoint.
     pub(crate) fn roles(&mut self, roles: &mut Roles, changing: bool) {
         if !changing || self.fields == 0 {
@@ -218,6 +238,13 @@ impl RequestFields {
                 self.account.get_or_insert(name);
                 self.note(Field::Secret, &secret);
             }
+        }
+        if self.asks_twice()
+            && roles.any(Roles::LOGIN)
+            && !roles.any(Roles(Roles::SIGN_UP.0 | Roles::RESET.0))
+        {
+            roles.remove(Roles::LOGIN);
+            roles.insert(Roles::SIGN_UP);
         }
         let named = roles.any(Roles::SENSITIVE);
         if self.secret_seen && self.account.is_some() && !named {
@@ -339,6 +366,13 @@ fn decorated(low: &[u8]) -> Field {
             return field;
         }
     }
+    // `registration-email`: a form among others on a page.
+    if let Some((_, last)) = low.iter().rposition(|b| *b == b'-').and_then(|at| low.split_at_checked(at + 1))
+        && last != b"agent"
+        && let field @ (Field::Account | Field::Mail | Field::Secret) = plainly(last)
+    {
+        return field;
+    }
     for _ in 0..3 {
         let cut = BEFORE.iter().find_map(|start| core.strip_prefix(*start)).filter(|rest| rest.len() >= 3);
         let Some(rest) = cut else { break };
@@ -459,6 +493,10 @@ mod tests {
             ("user_id", Field::Account),
             ("user_agent", Field::Other),
             ("form_id", Field::Id),
+            ("registration-password1", Field::Secret),
+            ("registration-email", Field::Mail),
+            ("user-agent", Field::Other),
+            ("zip-code", Field::Other),
             ("colour", Field::Other),
             ("newsletter", Field::Other),
         ] {

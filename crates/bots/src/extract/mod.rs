@@ -206,7 +206,7 @@ impl Extractor {
         head.traits.set(Traits::TYPE_MISMATCH, self.request.contradicts(head.content_type));
         head.traits.set(Traits::BODY_SPACED, self.request.spaced);
         anomalies(&mut head.traits, &exchange.anomalies);
-        let operation = self.operation.take();
+        let mut operation = self.operation.take();
         let acts = changing && !operation.as_deref().is_some_and(|op| op.starts_with("query "));
         let (mut roles, stated) = self.roles_of(&endpoint, acts);
         if let Some(query) = place.query.filter(|_| acts) {
@@ -215,8 +215,25 @@ impl Extractor {
         if let Some(operation) = operation.as_deref() {
             roles.insert(words::roles_of_operation(operation, acts));
         }
+        let path_roles = roles;
         self.request.roles(&mut roles, acts);
+        if path_roles.any(Roles::LOGIN) && !roles.any(Roles::LOGIN) && operation.is_none() {
+            // Two forms that are sent to one path.
+            operation = Some("sign-up".into());
+        }
+        if matches!(self.answer.said, Said::Failed | Said::Missing | Said::Locked) {
+            self.request.were_credentials(&mut roles);
+        }
+        let refused = matches!(response.map(|r| r.status), Some(401));
+        let basic = head.credentials.iter().any(|c| matches!(c, Credential::Basic { .. }));
+        if basic && refused {
+            roles.insert(Roles::LOGIN);
+        }
         roles.set(Roles::PRICE, !acts && self.answer.priced);
+        roles.set(Roles::PAYMENT, acts && matches!(response.map(|r| r.status), Some(402)));
+        if let Some(query) = place.query.filter(|_| !acts) {
+            roles.set(Roles::INVENTORY, names_place(query));
+        }
         if let Some(stated) = stated {
             roles = stated.roles(roles);
         }
@@ -261,6 +278,12 @@ impl Extractor {
         o.prints.shape = hash::words(&[o.prints.shape, u64::from(self.request.spaced)]);
         o.prints.body = self.request.template();
         self.identities(&mut o, &head);
+        if basic && refused {
+            // Who is turned away with them is not known by them: he tries.
+            o.traits.remove(Traits::KEYED);
+            let tried = request.headers.get("authorization").unwrap_or_default();
+            o.secret = o.secret.or_else(|| Some(self.key.hash64("secret", tried)));
+        }
         let named = self.key_headers.iter().find_map(|name| request.headers.get(name));
         if let Some(value) = named.filter(|v| !v.is_empty()) {
             o.traits.insert(Traits::KEYED);
@@ -589,6 +612,32 @@ fn is_placeholder(token: &[u8]) -> bool {
         [b"", b"null", b"undefined", b"none", b"nil", b"nan", b"false", b"(null)", b"[object object]"];
     let token = token.trim_ascii();
     WORDS.iter().any(|word| token.eq_ignore_ascii_case(word))
+}
+
+/// True where a query asks what there is around a place.
+fn names_place(query: &str) -> bool {
+    static NAMES: NameSet = NameSet::new(&[
+        b"zip",
+        b"zipcode",
+        b"zip_code",
+        b"postcode",
+        b"post_code",
+        b"postal",
+        b"postalcode",
+        b"postal_code",
+        b"plz",
+        b"cep",
+        b"codepostal",
+        b"code_postal",
+        b"pincode",
+        b"lat",
+        b"latitude",
+        b"radius",
+    ]);
+    query.split('&').take(16).any(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        NAMES.has(name.as_bytes())
+    })
 }
 
 /// The part of a cookie's name that is the same for everybody: up to its first digit.

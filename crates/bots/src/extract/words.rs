@@ -144,6 +144,11 @@ const SEGMENTS: &[(&str, Roles)] = &[
     ("negozi", Roles::INVENTORY),
     ("winkels", Roles::INVENTORY),
     ("branches", Roles::INVENTORY),
+    ("stores", Roles::INVENTORY),
+    ("dealers", Roles::INVENTORY),
+    ("outlets", Roles::INVENTORY),
+    ("standorte", Roles::INVENTORY),
+    ("pickup-point", Roles::INVENTORY),
     ("verfuegbarkeit", Roles::INVENTORY),
     ("disponibilite", Roles::INVENTORY),
     ("seats", Roles::INVENTORY),
@@ -220,7 +225,7 @@ static SEGMENT_WORDS: Finder = {
 const WHOLE: &[&str] = &[
     "sim", "esim", "buy", "book", "pay", "post", "find", "wire", "like", "otp", "2fa", "mfa", "ofx", "card",
     "query", "cart", "slots", "seats", "price", "stock", "event", "reply", "poll", "vote", "fare", "quote",
-    "rates", "track",
+    "rates", "track", "stores", "dealers",
 ];
 
 /// Roles that the words of a path (template) suggest; `state_changing` is false for GET and HEAD.
@@ -243,7 +248,15 @@ pub(crate) fn roles_of_path(path: &str, state_changing: bool) -> Roles {
     if roles.any(Roles::GIFT_CARD) {
         roles.remove(Roles::PAYMENT);
     }
+    if roles.any(Roles::SENSITIVE) {
+        // `/events/{id}/reservations`: what is booked is no telemetry.
+        roles.remove(Roles::TELEMETRY);
+    }
     if !state_changing {
+        // Events that are read are what a calendar or a ticket shop has.
+        if roles.any(Roles::TELEMETRY) && path.split('/').any(|s| matches!(s, "event" | "events")) {
+            roles.remove(Roles::TELEMETRY);
+        }
         let acts = Roles::SIGN_UP.0 | Roles::RESET.0 | Roles::CHECKOUT.0 | Roles::CART.0 | Roles::TRANSFER.0;
         let acts =
             acts | Roles::SIM_SWAP.0 | Roles::PAYMENT.0 | Roles::POSTING.0 | Roles::VOTE.0 | Roles::LOGIN.0;
