@@ -17,10 +17,10 @@ local places = PLACES and Map.new(PLACES, Map._reg)
 local nets = NETS and Map.new(NETS, Map._ip)
 
 local RANK = { tag = 1, ["rate-limit"] = 2, tarpit = 3, challenge = 4, ["geo-fence"] = 5, deceive = 6, block = 7 }
--- Longer heads cost time, and are nobody's fingerprint.
+-- Longer values cost time, and are nobody's fingerprint, session or key.
 local MOST_BYTES = 4096
--- Values of one request that are hashed.
-local MOST_SECRETS = 24
+-- Values of one request that are hashed; HAProxy's buffer bounds the bytes of all.
+local MOST_SECRETS = 256
 
 -- Reads a file at the start, as the user that starts HAProxy.
 local function read(path)
@@ -103,18 +103,6 @@ local function last(headers, name)
     return all[#all] or ""
 end
 
-local function size(headers)
-    local n = 0
-    for name, found in pairs(headers) do
-        local i = 0
-        while found[i] do
-            n = n + #name + #found[i]
-            i = i + 1
-        end
-    end
-    return n
-end
-
 -- A JWT is known by its signature.
 local function plain(value)
     local signature = value:match("^eyJ[^.]*%.[^.]*%.([^.]*)$")
@@ -126,7 +114,7 @@ local function secrets(headers, query)
     local all = {}
     local function add(domain, value)
         value = value:match('^%s*"?(.-)"?%s*$')
-        if #value >= 8 and #value <= 4096 and #all < MOST_SECRETS then
+        if #value >= 8 and #value <= MOST_BYTES and #all < MOST_SECRETS then
             all[#all + 1] = string.format("%s:%016x", domain, siphash(K0, K1, domain .. "\0" .. plain(value)))
         end
     end
@@ -160,13 +148,16 @@ end
 
 -- Who a request is of, besides its address.
 local function whos(headers, query)
-    local all = { string.format("a1-%016x", fnv({ last(headers, "user-agent"), last(headers, "accept-language") })) }
+    local all, agent, language = {}, last(headers, "user-agent"), last(headers, "accept-language")
+    if #agent + #language <= MOST_BYTES then
+        all[1] = string.format("a1-%016x", fnv({ agent, language }))
+    end
     if K0 then
         for _, secret in ipairs(secrets(headers, query)) do all[#all + 1] = secret end
     end
     for name in HEADERS:gmatch("[^,%s]+") do
         local value = last(headers, name)
-        if value ~= "" then all[#all + 1] = "header:" .. name .. "=" .. escaped(value) end
+        if value ~= "" and #value <= 512 then all[#all + 1] = "header:" .. name .. "=" .. escaped(value) end
     end
     return all
 end
@@ -197,7 +188,7 @@ core.register_action("sidetap", { "http-req" }, function(txn)
     local done, what = pcall(function()
         local ip = txn:get_var("txn.st_ip")
         local headers = txn.http:req_get_headers()
-        if not keys or size(headers) > MOST_BYTES * 4 then return nil end
+        if not keys then return nil end
         local now, best = core.now().sec, nil
         -- A value is `END:RESPONSE:OWNER:VERDICT…`.
         local function try(key)
@@ -212,7 +203,7 @@ core.register_action("sidetap", { "http-req" }, function(txn)
             try(key)
             if cell then try(key .. "@" .. cell) end
         end
-        for _, who in ipairs(size(headers) <= MOST_BYTES and whos(headers, txn.sf:query()) or {}) do
+        for _, who in ipairs(whos(headers, txn.sf:query())) do
             here(who)
             if ip then here(ip .. "|" .. who) end
         end

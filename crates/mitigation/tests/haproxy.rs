@@ -353,6 +353,12 @@ fn sessions_keys_and_headers_are_compared_without_being_told() {
     let cookie = |from: &str, value: &str| ask(from, &[("Cookie", value)]).0;
     assert_eq!(cookie("198.51.100.1", "lang=de; JSESSIONID=s3ss10n-of-the-bot"), 403);
     assert_eq!(cookie("198.51.100.1", "lang=de; JSESSIONID=s3ss10n-of-another"), 200);
+    let padded: String = (0..100).map(|n| format!("pad{n}=padding-of-the-head-{n}; ")).collect();
+    assert_eq!(
+        cookie("198.51.100.1", &format!("{padded}JSESSIONID=s3ss10n-of-the-bot")),
+        403,
+        "padding hides nothing"
+    );
     assert_eq!(ask("198.51.100.1", &[("X-Api-Key", "sk_live_0123456789")]), (200, "{}".into()), "a decoy");
     assert_eq!(ask("198.51.100.1", &[("Authorization", "ApiKey sk_live_0123456789")]).1, "{}");
     assert_eq!(ask("198.51.100.1", &[("X-Api-Key", "sk_live_0123456780")]).1, "app");

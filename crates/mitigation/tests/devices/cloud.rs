@@ -16,7 +16,7 @@ use sidetap_mitigation::nginx_plus::NginxPlusConnector;
 use sidetap_mitigation::{Connector, ConnectorError};
 
 use crate::rig::{Rig, acts, contract};
-use crate::support::{Process, Request, free_port, loopback, serve, tool, until, wall};
+use crate::support::{Process, Request, TcpRelay, free_port, loopback, serve, tool, until, wall};
 
 const SECRET: &str = "a-secret-of-the-api";
 const WRONG: &str = "not-the-secret-of-it";
@@ -70,13 +70,15 @@ impl Fake {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("secret"), SECRET).unwrap();
         std::fs::write(dir.path().join("wrong"), WRONG).unwrap();
+        std::fs::write(dir.path().join("second"), SECRET).unwrap();
         Fake { dir, at, state, make, foreign }
     }
 
     fn text(&self, secret: &str, rest: &str) -> String {
         let at = self.dir.path().display();
         let rest = rest.replace("SECRET", &format!("{{ file = \"{at}/{secret}\" }}"));
-        rest.replace("URL", &format!("http://{}", self.at)).replace("MEMORY", &format!("{at}/memory.json"))
+        let memory = format!("{at}/memory-{}.json", if secret == "second" { "second" } else { "first" });
+        rest.replace("URL", &format!("http://{}", self.at)).replace("MEMORY", &memory)
     }
 }
 
@@ -122,6 +124,12 @@ impl Rig for Fake {
 
     fn intruder(&mut self) -> Option<(Box<dyn Connector>, String)> {
         Some(((self.make)(self, "wrong"), WRONG.into()))
+    }
+
+    /// Where ownership is remembered; where it is a mark in the list, a second Sidetap has a list of its own.
+    fn second(&mut self) -> Option<Box<dyn Connector>> {
+        let second = (self.make)(self, "second");
+        (second.kind() == "akamai").then_some(second)
     }
 }
 
@@ -433,6 +441,7 @@ fn what_a_service_asks_for_is_heeded() {
 struct Moto {
     dir: tempfile::TempDir,
     port: u16,
+    relay: TcpRelay,
     sets: [String; 2],
     _process: Process,
 }
@@ -454,7 +463,8 @@ impl Moto {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let process = Process::start(&mut command);
-        let mut moto = Moto { dir, port, sets: Default::default(), _process: process };
+        let mut moto =
+            Moto { dir, port, relay: TcpRelay::start(port), sets: Default::default(), _process: process };
         until("moto listens", || std::net::TcpStream::connect(loopback(port)).is_ok());
         moto.sets = [("four", "IPV4"), ("six", "IPV6")].map(|(name, version)| moto.make(name, version));
         Some(moto)
@@ -512,7 +522,7 @@ impl Moto {
             "region = \"us-east-1\"\nset_v4 = \"{}\"\nset_v6 = \"{}\"\naccess_key_id = {{ file = \"{at}/id\" }}\n\
              secret_access_key = {{ file = \"{at}/secret\" }}\nmemory = \"{at}/{memory}\"\nendpoint = \"http://127.0.0.1:{}\"\n\
              capacity = 100\nmin_interval_s = 0\n",
-            self.sets[0], self.sets[1], self.port
+            self.sets[0], self.sets[1], self.relay.port
         );
         AwsWafConnector::new(toml::from_str(&text).unwrap()).unwrap()
     }
@@ -548,6 +558,16 @@ impl Rig for Moto {
 
     fn foreign_is_there(&mut self) -> bool {
         self.get()["IPSet"]["Addresses"].to_string().contains("192.0.2.200/32")
+    }
+
+    fn away(&mut self, away: bool) -> bool {
+        self.relay.away(away);
+        true
+    }
+
+    fn break_next(&mut self) -> bool {
+        self.relay.lose_next_change();
+        true
     }
 
     fn second(&mut self) -> Option<Box<dyn Connector>> {

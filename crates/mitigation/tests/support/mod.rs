@@ -14,7 +14,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use sidetap_model::rows::{Reason, Subject, VerdictRow};
@@ -348,6 +348,7 @@ pub(crate) fn out_of_reach(path: &Path, away: bool) {
 pub(crate) struct TcpRelay {
     pub(crate) port: u16,
     left: Arc<AtomicI64>,
+    away: Arc<AtomicBool>,
 }
 
 impl TcpRelay {
@@ -355,15 +356,24 @@ impl TcpRelay {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let left = Arc::new(AtomicI64::new(i64::MAX));
-        let counter = Arc::clone(&left);
+        let away = Arc::new(AtomicBool::new(false));
+        let (counter, gone) = (Arc::clone(&left), Arc::clone(&away));
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
+                if gone.load(Ordering::SeqCst) {
+                    continue;
+                }
                 let Ok(device) = TcpStream::connect(("127.0.0.1", upstream)) else { continue };
-                let counter = Arc::clone(&counter);
-                std::thread::spawn(move || relay(client, device, &counter));
+                let (counter, gone) = (Arc::clone(&counter), Arc::clone(&gone));
+                std::thread::spawn(move || relay(client, device, &counter, &gone));
             }
         });
-        TcpRelay { port, left }
+        TcpRelay { port, left, away }
+    }
+
+    /// Takes no connections and drops those that are used.
+    pub(crate) fn away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
     }
 
     /// Loses the connection on which the next request of one of these kinds comes, before the device hears of it.
@@ -372,7 +382,7 @@ impl TcpRelay {
     }
 }
 
-fn relay(mut client: TcpStream, mut device: TcpStream, counter: &AtomicI64) {
+fn relay(mut client: TcpStream, mut device: TcpStream, counter: &AtomicI64, gone: &AtomicBool) {
     let (mut from, mut to) = (device.try_clone().unwrap(), client.try_clone().unwrap());
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut from, &mut to);
@@ -381,8 +391,12 @@ fn relay(mut client: TcpStream, mut device: TcpStream, counter: &AtomicI64) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(n) = client.read(&mut buffer) {
         let read = buffer.get(..n).unwrap_or_default();
-        let changes = [&b"POST /v1/alerts"[..], b"PATCH ", b"DELETE "].iter().any(|m| read.starts_with(m));
-        if n == 0 || changes && counter.compare_exchange(1, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+        let changes = [&b"POST /v1/alerts"[..], b"PATCH ", b"DELETE "].iter().any(|m| read.starts_with(m))
+            || read.windows(12).any(|w| w == b".UpdateIPSet");
+        if n == 0
+            || gone.load(Ordering::SeqCst)
+            || changes && counter.compare_exchange(1, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        {
             break;
         }
         if device.write_all(read).is_err() {

@@ -44,10 +44,12 @@ fn kinds() -> Vec<Device> {
         SubjectKind::Compound,
     ]);
     door.prints = vec!["a1".into(), "s2".into()];
+    let mut proxies = addresses(&balancer);
+    proxies.scopes = true;
     vec![
         device("feed, BGP, cloud lists", addresses(&block)),
         device("nftables", addresses(&[Response::Block, Response::RateLimit])),
-        device("HAProxy, nginx", addresses(&balancer)),
+        device("HAProxy, nginx", proxies),
         device("fingerprints at the door", door),
     ]
 }
