@@ -47,7 +47,7 @@ impl Engine {
                 out.extend(e.operations.iter().map(|(op, stat)| operation_row(&row, op, stat)));
                 out.push(row);
             }
-            out.extend(host.unproven_rows());
+            host.add_unproven(&mut out);
         }
         for row in &mut out {
             row.roles = roles.get(&row.id).cloned().unwrap_or_default();
@@ -186,13 +186,25 @@ fn statuses(list: &[(u16, u64)]) -> BTreeMap<String, u64> {
 }
 
 impl Host {
-    /// Endpoints that only ever refused or redirected, and of which nothing says that they do not exist.
-    fn unproven_rows(&self) -> Vec<EndpointRow> {
-        self.unproven
-            .iter()
-            .filter(|(_, u)| self.is_credible(u))
-            .map(|(k, u)| self.unproven_row(k, u))
-            .collect()
+    /// Adds endpoints that only ever refused or redirected, and of which nothing says that they do not exist. What one of those in
+    /// the inventory refused before it was proven is its own.
+    fn add_unproven(&self, rows: &mut Vec<EndpointRow>) {
+        let proven: BTreeMap<EndpointId, usize> = rows.iter().enumerate().map(|(at, r)| (r.id, at)).collect();
+        for (key, unproven) in &self.unproven {
+            let row = self.unproven_row(key, unproven);
+            match proven.get(&row.id).and_then(|at| rows.get_mut(*at)) {
+                Some(known) => {
+                    known.calls += row.calls;
+                    known.first_seen = known.first_seen.min(row.first_seen);
+                    known.last_seen = known.last_seen.max(row.last_seen);
+                    for (status, n) in row.status_codes {
+                        *known.status_codes.entry(status).or_default() += n;
+                    }
+                }
+                None if self.is_credible(unproven) => rows.push(row),
+                None => {}
+            }
+        }
     }
 
     fn is_credible(&self, u: &Unproven) -> bool {

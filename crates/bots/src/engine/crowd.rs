@@ -14,6 +14,8 @@ use crate::role::Roles;
 
 /// Bare clients from which on they are judged together.
 const BARE: usize = 20;
+/// The same for clients that ask for things that are not there, and find none.
+const BARE_GUESSERS: usize = 12;
 /// The same for clients that only read, each again and again.
 const BARE_READERS: usize = 6;
 /// Calls from which on a client reads again and again.
@@ -26,7 +28,7 @@ const AT_ONCE_MS: u32 = 15_000;
 const SETTLE_NS: i64 = 90_000_000_000;
 
 impl Engine {
-    /// Clients that call one endpoint and nothing else, a sensitive one or one that tells prices or shows pages, where nearly all others come through the application:
+    /// Clients that call one endpoint and nothing else, a sensitive one or one that tells prices or shows pages (or look up what is not there), where nearly all others come through the application:
     /// rotating addresses behind requests that cannot be told from those of the application.
     pub(super) fn judge_bare(&mut self, at: u32) {
         if self.config.without.campaigns {
@@ -36,7 +38,9 @@ impl Engine {
         let roles = slot.roles();
         let reads = !roles.any(Roles(Roles::SENSITIVE.0 | Roles::INVENTORY.0));
         let judged = !reads || roles.any(Roles::PRICE) || slot.pages > slot.n / 2;
-        if !judged || slot.n < slot.next && !self.retrospective {
+        // Of an endpoint that only looks things up those are judged who found nothing.
+        let guessed = !judged && roles.any(Roles::ID_LOOKUP);
+        if !judged && !guessed || slot.n < slot.next && !self.retrospective {
             return;
         }
         slot.next = slot.n + (slot.n / 6).max(12);
@@ -47,7 +51,8 @@ impl Engine {
         for part in slot.order.iter().filter_map(|s| slot.parts.get(s)).filter(|p| p.campaign.is_none()) {
             for member in &part.members {
                 let Some(unit) = self.units.get(member.unit) else { continue };
-                let enough = !reads || member.n >= READS;
+                let nothing_found = member.ok == 0 && member.fails > 0;
+                let enough = if guessed { nothing_found } else { !reads || member.n >= READS };
                 if enough && self.lives_for(unit, at) && unit.first >= settled {
                     let call = unit.calls.iter().find(|c| c.slot == at);
                     targets += call.map_or(0.0, |c| c.targets.count().min(f64::from(c.n)));
@@ -55,10 +60,16 @@ impl Engine {
                 }
             }
         }
-        if members.len() < if reads { BARE_READERS } else { BARE } {
+        let least = match (guessed, reads) {
+            (true, _) => BARE_GUESSERS,
+            (false, true) => BARE_READERS,
+            (false, false) => BARE,
+        };
+        if members.len() < least {
             return;
         }
         let slice = Slice::of_bare(&members, targets, slot.roles().any(Roles::LOGIN));
+        let slice = if guessed { slice.that_found_nothing() } else { slice };
         let Some(Found { rule, fired, facts }) = self.class_of(slot, &slice) else { return };
         // Where others come with their pages, and got in while these did not, the steps that these leave out are the pages.
         let beside = || {

@@ -192,6 +192,12 @@ impl<'a> Slice<'a> {
         }
     }
 
+    /// What was refused was not there.
+    pub(crate) fn that_found_nothing(mut self) -> Self {
+        self.missing = std::mem::take(&mut self.denied);
+        self
+    }
+
     pub(crate) fn of_call(call: &'a Call, unit: &'a Unit, roles: Roles) -> Self {
         let mut slice = Self::of_calls(call, std::slice::from_ref(&unit.key));
         if roles.any(Roles::LOGIN) {

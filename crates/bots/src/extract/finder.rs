@@ -30,11 +30,17 @@ impl Finder {
     /// case of ASCII aside.
     #[inline]
     pub(crate) fn each(&self, text: &[u8], mut hit: impl FnMut(usize)) {
+        self.each_at(text, |_, n| hit(n));
+    }
+
+    /// Like [`each`](Finder::each), with the place where the word begins.
+    #[inline]
+    pub(crate) fn each_at(&self, text: &[u8], mut hit: impl FnMut(usize, usize)) {
         for (at, pair) in text.windows(2).enumerate() {
             let [a, b] = *pair else { return };
             let begin = usize::from(a & 31);
             if self.pairs.get(begin).is_some_and(|p| p >> (b & 31) & 1 == 1) {
-                self.at(begin, text.get(at..).unwrap_or_default(), &mut hit);
+                self.at(begin, text.get(at..).unwrap_or_default(), &mut |n| hit(at, n));
             }
         }
     }

@@ -491,8 +491,16 @@ pub(crate) fn said(text: &str, scratch: &mut String) -> Said {
         scratch.as_str()
     };
     let mut found = [false; 4];
-    ANSWERS.each(text.as_bytes(), |n| {
+    ANSWERS.each_at(text.as_bytes(), |at, n| {
         let kind = [LOCKED, DECLINED, FAILED].iter().filter(|from| n >= **from).count();
+        // `Cookies are blocked` locks nobody out.
+        let inside = at
+            .checked_sub(1)
+            .and_then(|before| text.as_bytes().get(before))
+            .is_some_and(u8::is_ascii_lowercase);
+        if kind == 1 && inside {
+            return;
+        }
         if let Some(found) = found.get_mut(kind) {
             *found = true;
         }
