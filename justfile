@@ -77,6 +77,10 @@ openapi:
 api *ARGS:
     scripts/api.sh {{ARGS}}
 
+# Log in to the console by a real provider of OpenID Connect (npm's oidc-provider), on loopback
+sso *ARGS:
+    scripts/sso.sh {{ARGS}}
+
 # Kill a replay with enforcement again and again; is the store whole, do actions and audit agree with the device: TIMES
 kill-loop *ARGS:
     scripts/kill-loop.sh {{ARGS}}

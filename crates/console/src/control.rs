@@ -41,9 +41,49 @@ pub trait Control: Send + Sync + 'static {
         Err(Refused::without("approvals"))
     }
 
-    /// Devices and how they are.
-    fn devices(&self) -> Done {
+    /// Devices, how they are and how they are told.
+    fn devices(&self, _store: &Store) -> Done {
         Err(Refused::without("devices"))
+    }
+
+    /// Asks one device how it is.
+    fn test_device(&self, _name: &str) -> Done {
+        Err(Refused::without("devices"))
+    }
+
+    /// Changes how a device is told: `dry-run`, `approve`, `enforce`, or as configured.
+    fn set_mode(&self, _store: &mut Store, _name: &str, _mode: Option<&str>) -> Done {
+        Err(Refused::without("devices"))
+    }
+
+    /// Descriptions of APIs that were given.
+    fn specs(&self, _store: &Store) -> Done {
+        Err(Refused::without("descriptions"))
+    }
+
+    /// What was seen against what a description says.
+    fn conformance(&self, _store: &Store, _name: &str) -> Done {
+        Err(Refused::without("descriptions"))
+    }
+
+    /// Keeps a description of an API.
+    fn put_spec(&self, _store: &mut Store, _spec: &SpecSave) -> Done {
+        Err(Refused::without("descriptions"))
+    }
+
+    /// Keeps a description no more.
+    fn remove_spec(&self, _store: &mut Store, _name: &str) -> Done {
+        Err(Refused::without("descriptions"))
+    }
+
+    /// Sources of network intelligence: which are installed, and how old they are.
+    fn intel(&self) -> Done {
+        Err(Refused::without("network intelligence"))
+    }
+
+    /// Fetches the sources whose licences were agreed to.
+    fn update_intel(&self) -> Done {
+        Err(Refused::without("network intelligence"))
     }
 
     /// What is on the devices.
@@ -115,6 +155,17 @@ pub struct PolicySave {
     pub comment: String,
     /// The version that it was edited from.
     pub version: u64,
+    /// Who.
+    pub by: String,
+}
+
+/// A description of an API to keep.
+#[derive(Clone, Debug)]
+pub struct SpecSave {
+    /// What it is called.
+    pub name: String,
+    /// OpenAPI, as JSON or YAML.
+    pub text: String,
     /// Who.
     pub by: String,
 }

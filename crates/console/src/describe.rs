@@ -46,7 +46,7 @@ pub(crate) fn describe(routes: &[Route]) -> Value {
 fn answer_type(answer: &Answer) -> Option<&TypeOf> {
     match answer {
         Answer::One(t) | Answer::Created(t) | Answer::Page(t) => Some(t),
-        Answer::Empty | Answer::Object | Answer::Objects | Answer::Raw(_) => None,
+        Answer::Empty | Answer::Object | Answer::Objects | Answer::Elsewhere | Answer::Raw(_) => None,
     }
 }
 
@@ -169,6 +169,7 @@ fn responses(route: &Route) -> Value {
         Answer::Page(t) => ("200", "A part of the list", Some(page(reference(&t.name)))),
         Answer::Object => ("200", "The thing", Some(json_of(json!({"type": "object"})))),
         Answer::Objects => ("200", "A part of the list", Some(page(json!({"type": "object"})))),
+        Answer::Elsewhere => ("303", "A browser goes on elsewhere", None),
         Answer::Raw(kind) => ("200", "The thing", Some(json!({*kind: {"schema": {"type": "string"}}}))),
     };
     let mut good = json!({"description": description});

@@ -22,8 +22,9 @@ mod serve;
 mod table;
 mod tls;
 
+pub use access::{Fetch, Form, Oidc};
 pub use app::Clock;
-pub use control::{Control, Decision, Done, Order, PolicySave, Refused, StoreOnly, Undo};
+pub use control::{Control, Decision, Done, Order, PolicySave, Refused, SpecSave, StoreOnly, Undo};
 pub use error::ConsoleError;
 pub use live::{Live, LiveStats};
 pub use serve::{Console, Options, Page, RouteInfo, openapi, routes};

@@ -16,7 +16,7 @@ use sidetap_model::rows::RunData;
 use sidetap_store::Store;
 use tokio::net::TcpListener;
 
-use crate::access::{Access, Peer, Role, Secret, authorize};
+use crate::access::{Access, Oidc, Peer, Role, Secret, authorize};
 use crate::app::{About, App, Clock, Readers, Shared, Writer};
 use crate::connection;
 use crate::control::{Control, StoreOnly};
@@ -46,6 +46,8 @@ pub struct Options {
     pub hosts: Vec<String>,
     /// Certificate chain and key (PEM) for TLS.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// The provider that people log in by, besides passwords.
+    pub oidc: Option<Oidc>,
     /// Policy, devices, the site's key.
     pub control: Arc<dyn Control>,
     /// The report.
@@ -66,6 +68,7 @@ impl Options {
             listen,
             hosts: Vec::new(),
             tls: None,
+            oidc: None,
             control: Arc::new(StoreOnly),
             page: Arc::new(|_| String::new()),
             live: LiveStats::default(),
@@ -114,7 +117,7 @@ impl Console {
         let refused = |source| ConsoleError::Listen { listen: options.listen, source };
         let listener = TcpListener::bind(options.listen).await.map_err(refused)?;
         let listen = listener.local_addr().map_err(refused)?;
-        let access = Access::new();
+        let access = Access::new(options.oidc.clone());
         let setup = match store.has_no_users()? {
             true => {
                 let secret = Secret::random("")?;

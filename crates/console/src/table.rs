@@ -62,6 +62,8 @@ pub(crate) enum Answer {
     Object,
     /// 200 with a page of such objects.
     Objects,
+    /// 303 to another place.
+    Elsewhere,
     /// 200 with something that is not JSON.
     Raw(&'static str),
 }

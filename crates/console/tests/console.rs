@@ -429,3 +429,46 @@ async fn a_store_that_is_served_again_needs_no_second_set_up() {
     assert!(second.token.is_empty());
     assert_eq!(second.log_in("admin", PASSWORD).await.get("/api/v1/endpoints").await.status, 200);
 }
+
+#[tokio::test]
+async fn endpoints_are_merged_and_told_apart_by_templates() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let path = "/api/v1/templates";
+    let body = |template: &str| json!({"host": "shop.example", "method": "GET", "template": template, "reason": "one thing"});
+    let made = admin.send("POST", path, &body("/items/{sku}")).await;
+    assert_eq!(
+        (made.status, made.json()["kind"].as_str(), made.json()["by"].as_str()),
+        (201, Some("merge"), Some("admin"))
+    );
+    assert_eq!(admin.send("POST", path, &body("/items/{sku}")).await.status, 409, "it is set already");
+    assert_eq!(admin.send("POST", path, &body("/items/special")).await.json()["kind"], "split");
+    for bad in ["items", "/a b", "/{a}{b}", "/}a{", "/x?y", ""] {
+        assert_eq!(admin.send("POST", path, &body(bad)).await.status, 400, "{bad}");
+    }
+    assert_eq!(admin.get(path).await.json()["total"], 2);
+    let one = format!("{path}/{}", made.json()["id"]);
+    assert_eq!(admin.send("DELETE", &one, &Value::Null).await.status, 204);
+    assert_eq!(admin.send("DELETE", &one, &Value::Null).await.status, 404);
+    let audit = admin.get("/api/v1/audit?action=template").await.json();
+    assert_eq!(audit["total"], 3, "{audit}");
+}
+
+#[tokio::test]
+async fn evidence_says_of_how_many_it_was_chosen() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let all = admin.get("/api/v1/findings/f001/exchanges").await.json();
+    assert_eq!((all["sample"].is_null(), all["rows"][0]["weight"].as_f64()), (true, Some(1.0)), "{all}");
+    served.sample("finding:f001", 40, &["x-1"]);
+    let all = admin.get("/api/v1/findings/f001/exchanges").await.json();
+    assert_eq!(
+        (all["sample"]["seen"].as_u64(), all["sample"]["kept"].as_u64()),
+        (Some(40), Some(1)),
+        "{all}"
+    );
+    assert_eq!(
+        (all["rows"][0]["weight"].as_f64(), all["rows"][0]["why"][0].as_str()),
+        (Some(40.0), Some("sample-of-finding"))
+    );
+}

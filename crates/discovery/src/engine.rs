@@ -72,6 +72,8 @@ impl Default for Config {
 pub struct Engine {
     pub(crate) config: Config,
     pub(crate) specs: Vec<Spec>,
+    /// Paths that people say are one endpoint each: they shape the trie and document nothing.
+    pub(crate) shapes: Vec<Spec>,
     /// Time of the first exchange.
     pub(crate) began: Ts,
     pub(crate) methods: Vec<Arc<str>>,
@@ -101,6 +103,7 @@ impl Engine {
         Engine {
             config,
             specs: Vec::new(),
+            shapes: Vec::new(),
             began: Ts::default(),
             methods: Vec::new(),
             hosts: Vec::new(),
@@ -320,7 +323,8 @@ impl Engine {
         let mut host = Host::new(zone, Arc::clone(&o.endpoint.host));
         let methods = &mut self.methods;
         let mut slots = 0;
-        for spec in self.specs.iter().filter(|s| s.names_host(&o.endpoint.host) || s.is_hostless()) {
+        let shapes = self.shapes.iter().chain(&self.specs);
+        for spec in shapes.filter(|s| s.names_host(&o.endpoint.host) || s.is_hostless()) {
             let most = self.config.max_nodes_per_host;
             seed(&mut host.root, spec, most, &mut slots, &mut |m| number(methods, m));
         }

@@ -97,6 +97,20 @@ impl Spec {
         Ok(Spec { name: name.to_owned(), servers, operations })
     }
 
+    /// One template of one host, as if a description named it.
+    pub fn of_template(host: &str, method: &str, template: &str) -> Spec {
+        let operation = SpecOperation {
+            method: method.to_owned(),
+            path: template.to_owned(),
+            deprecated: false,
+            secured: false,
+            parameters: BTreeSet::new(),
+            statuses: BTreeSet::new(),
+        };
+        let server = Server { host: Some(host.to_owned()), base: String::new() };
+        Spec { name: template.to_owned(), servers: vec![server], operations: vec![operation] }
+    }
+
     /// Its operations.
     pub fn operations(&self) -> &[SpecOperation] {
         &self.operations

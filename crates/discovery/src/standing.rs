@@ -22,6 +22,13 @@ impl Engine {
         self
     }
 
+    /// Has paths told apart, or taken for one endpoint, as these templates say, whatever is learned; nothing is documented by it.
+    #[must_use]
+    pub fn with_shapes(mut self, shapes: Vec<Spec>) -> Self {
+        self.shapes = shapes;
+        self
+    }
+
     /// The descriptions that speak of `host`: those that name it; those that name no host that was seen.
     pub(crate) fn specs_of<'a>(&'a self, host: &'a Host) -> impl Iterator<Item = &'a Spec> {
         self.specs

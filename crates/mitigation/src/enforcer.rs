@@ -121,9 +121,18 @@ impl Enforcer {
         self.geography = Some(geography);
     }
 
-    /// Connectors of these names are only ever told in dry runs.
+    /// From now on connectors of these names, and no others, are only told in dry runs.
     pub fn only_try(&mut self, names: impl IntoIterator<Item = String>) {
-        self.tried.extend(names);
+        self.tried = names.into_iter().collect();
+    }
+
+    /// Which connectors could be told of a want, or why not; no device is asked.
+    pub fn able(&self, want: &Want, allow: &[IpNet]) -> Vec<(String, Result<(), String>)> {
+        let term = LedgerEntry { pushed_at: 0, expires_at: 0, last_seen: want.last_seen };
+        let one = |c: &dyn Connector| {
+            (c.name().to_owned(), express(want, &term, c, allow, self.geography.as_deref()).map(|_| ()))
+        };
+        self.all().map(one).collect()
     }
 
     /// What was pushed and taken back.

@@ -119,6 +119,24 @@ impl Http {
     }
 }
 
+/// What asks servers that are no devices: gets an address, or posts a form to it with an `Authorization` where one is given.
+pub type Asks = dyn Fn(&str, Option<(&str, Option<&str>)>) -> Result<Vec<u8>, String> + Send + Sync;
+
+/// Something that asks servers within these limits; an answer that is none of success is an error that says what it was.
+pub fn asker(options: &HttpOptions) -> Result<Arc<Asks>, ConfigError> {
+    let http = Http::new(options)?;
+    Ok(Arc::new(move |url, form| {
+        let mut headers = vec![("Accept", "application/json")];
+        let mut ask = Ask { method: "GET", url, ..Ask::default() };
+        if let Some((body, authorization)) = form {
+            headers.push(("Content-Type", "application/x-www-form-urlencoded"));
+            headers.extend(authorization.map(|a| ("Authorization", a)));
+            ask = Ask { method: "POST", body: Some(body.as_bytes()), ..ask };
+        }
+        http.ok(&Ask { headers: &headers, ..ask }).map(|r| r.body).map_err(|e| e.to_string())
+    }))
+}
+
 impl Reply {
     pub(crate) fn json(&self) -> Result<Value, ConnectorError> {
         serde_json::from_slice(&self.body).map_err(|e| ConnectorError::Answer(format!("no JSON: {e}")))

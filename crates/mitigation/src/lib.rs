@@ -55,7 +55,7 @@ pub use desired::{Desired, DesiredOptions, Held, Want, desired};
 pub use enforcer::{Enforcer, PushOptions, Selector};
 pub use entry::{AddressSeen, Entry, Places, Sees, tag_of};
 pub use geography::Geography;
-pub use http::HttpOptions;
+pub use http::{Asks, HttpOptions, asker};
 pub use key::{Key, NoKey};
 pub use ledger::{Ledger, LedgerEntry};
 pub use place::Place;

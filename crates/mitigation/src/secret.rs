@@ -64,7 +64,7 @@ impl Secret {
     }
 
     /// The credential itself, for whom it is meant only.
-    pub(crate) fn expose(&self) -> &str {
+    pub fn expose(&self) -> &str {
         &self.0
     }
 

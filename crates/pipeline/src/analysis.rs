@@ -10,11 +10,13 @@ use sidetap_wire::forward;
 use sidetap_wire::target::{self, Target};
 
 use crate::hops::Mark;
-use crate::item::{Item, Order, SourceSeen, Whole};
+use crate::item::{Item, Order, Seen as Kept, SourceSeen, Whole};
+use crate::masked::Raw;
 use crate::options::Options;
 use crate::proxies::ProxyRules;
 use crate::redact;
 use crate::row::{self, Shown};
+use crate::sample::names_of;
 use crate::snapshot::World;
 use crate::spool::LookupKey;
 
@@ -35,6 +37,7 @@ pub(crate) struct Analyzer {
     analysis: bool,
     answer_sample: u16,
     lines: bool,
+    evidence: bool,
     world: Option<World>,
     hosts: Hosts,
     eyes: Eyes,
@@ -60,6 +63,7 @@ impl Analyzer {
             analysis: options.analysis,
             answer_sample: options.answer_sample,
             lines: options.exchanges.is_some() || options.evidence,
+            evidence: options.evidence,
             world: None,
             hosts: Hosts::default(),
             eyes: Eyes {
@@ -111,6 +115,7 @@ impl Analyzer {
                 attempts: vec![],
                 source: None,
                 line: Some(line),
+                seen: None,
             };
             let zone = ex.zone;
             return Some(Item::new(order, zone, None, None, None, Some(Box::new(whole))));
@@ -150,12 +155,14 @@ impl Analyzer {
         }
         let (open, hop) = if stage == Stage::Request { (hop.map(Box::new), None) } else { (None, hop) };
         let whole = (stage != Stage::Request).then(|| {
-            let line = self.lines.then(|| {
-                let actors = bots.as_ref().map(|b| b.actors());
-                self.line(ex, &client, endpoint.as_ref(), actors.as_ref())
+            let actors = bots.as_ref().filter(|_| self.lines).map(|b| b.actors());
+            let line = self.lines.then(|| self.line(ex, &client, endpoint.as_ref(), actors.as_ref()));
+            let seen = self.evidence.then(|| {
+                let names = actors.as_ref().map(names_of).unwrap_or_default();
+                Box::new(Kept { raw: Raw::of(ex), names })
             });
             let discovery = endpoint.as_ref().and_then(|e| self.discovered(ex, e, &client, visit));
-            Box::new(Whole { hop, discovery, sightings, attempts, source: source_seen(ex), line })
+            Box::new(Whole { hop, discovery, sightings, attempts, source: source_seen(ex), line, seen })
         });
         let zone = ex.zone;
         Some(Item::new(order, zone, endpoint, bots, open, whole))

@@ -4,7 +4,8 @@ use sidetap_model::rows::{RunData, VerdictRow};
 use sidetap_model::{EndpointId, EndpointRef, FlowId, Ts};
 
 use crate::alias::{Aliases, Operations};
-use crate::evidence::{EvidenceRing, what};
+use crate::calls::Calls;
+use crate::evidence::{EvidenceRing, Recent, what};
 use crate::flagged::Flagged;
 use crate::hops::Hops;
 use crate::item::{Item, Whole};
@@ -27,6 +28,8 @@ pub(crate) struct Coordinator {
     pub(crate) hops: Hops,
     pub(crate) spool: Option<Spool>,
     pub(crate) evidence: Option<EvidenceRing>,
+    /// Of a replay into a store; a live run tells its calls as it goes on.
+    pub(crate) calls: Option<Calls>,
     listener: Option<Listener>,
     pub(crate) flagged: Option<Flagged>,
     /// Items that came after their second was judged.
@@ -59,7 +62,11 @@ impl Coordinator {
             operations: Operations::default(),
             hops: Hops::default(),
             spool: options.exchanges.as_deref().map(Spool::create),
-            evidence: options.evidence.then(EvidenceRing::default),
+            evidence: options.evidence.then(|| {
+                let (sensitive, threats) = (&options.sensitive, &options.threats);
+                EvidenceRing::new(options.memory_limit, sensitive, threats, &options.hash_key)
+            }),
+            calls: (options.evidence && !options.live).then(Calls::default),
             listener: options.listener.clone(),
             flagged: options.flagged.clone().map(Flagged::new),
             late_items: 0,
@@ -136,11 +143,14 @@ impl Coordinator {
         findings.extend(self.discovery.risks(&sensitive));
         let run = RunData { endpoints, sensitive, findings, campaigns, traffic, ..RunData::default() };
         let names = self.discovery.snapshot();
-        let evidence = self.evidence.as_mut().map(|ring| {
-            ring.keep_run(&run);
-            ring.hand_over(|k| known_id(&names, k))
-        });
-        Some(Found { run, openapi: self.discovery.openapi(), evidence: evidence.unwrap_or_default() })
+        let (evidence, samples) = match self.evidence.as_mut() {
+            Some(ring) => {
+                ring.keep_run(&run);
+                (ring.hand_over(|k| known_id(&names, k)), ring.samples(&run))
+            }
+            None => Default::default(),
+        };
+        Some(Found { run, openapi: self.discovery.openapi(), evidence, samples })
     }
 
     /// Outputs that cannot be written any more, each once.
@@ -201,6 +211,9 @@ impl Coordinator {
         }
         if let Some(endpoint) = &item.endpoint {
             let id: (FlowId, u32) = (item.order.flow, item.order.seq);
+            if let (Some(calls), Some(_)) = (&mut self.calls, &whole.discovery) {
+                calls.add(endpoint.id, item.order.ts);
+            }
             if !whole.sightings.is_empty() {
                 self.sensitive.add(endpoint, item.order.ts, id, &whole.sightings);
             }
@@ -217,13 +230,16 @@ impl Coordinator {
         }
         if let (Some(ring), Some((line, key))) = (&mut self.evidence, line) {
             let id = (item.order.flow, item.order.seq);
-            ring.push(id, item.order.ts, line, key);
+            ring.push(id, Recent { ts: item.order.ts, head: line, key, seen: whole.seen.take() });
             let endpoint = item.endpoint.as_ref().map_or(0, |e| e.id.0);
             for s in &whole.sightings {
                 ring.keep_first(id, what(endpoint, &s.location, u64::from(s.kind.0)));
             }
             for a in &whole.attempts {
                 ring.keep_first(id, what(endpoint, a.class(), u64::from(a.rule().0)));
+            }
+            if let Some(endpoint) = &item.endpoint {
+                ring.sample(id, endpoint, &whole.attempts);
             }
         }
     }
@@ -235,6 +251,12 @@ impl Coordinator {
         self.aliases.extend(&fresh);
         self.sensitive.rename(&fresh);
         self.threats.rename(&fresh);
+        if let Some(ring) = &mut self.evidence {
+            ring.rename(&fresh);
+        }
+        if let Some(calls) = &mut self.calls {
+            calls.rename(&fresh);
+        }
         self.renames.extend(fresh);
     }
 }

@@ -359,6 +359,7 @@ mod tests {
                 attempts: vec![],
                 source: None,
                 line: Some((line, None)),
+                seen: None,
             };
             let order = Order { ts: ex.ts, flow: ex.flow_id, seq: 0, stage: u8::from(!self.open) };
             let hop = hop.filter(|_| self.open).map(Box::new);

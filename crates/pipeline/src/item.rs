@@ -3,6 +3,7 @@ use std::net::IpAddr;
 use sidetap_model::{EndpointRef, FlowId, Ts, Zone};
 
 use crate::hops::Mark;
+use crate::masked::Raw;
 use crate::row;
 use crate::spool::LookupKey;
 
@@ -69,6 +70,7 @@ impl Item {
             whole.discovery = None;
             whole.sightings.clear();
             whole.attempts.clear();
+            whole.seen = None;
             if let Some((line, _)) = &mut whole.line {
                 row::set_hop_of(line, root);
             }
@@ -86,7 +88,21 @@ pub(crate) struct Whole {
     pub(crate) attempts: Vec<sidetap_threats::Attempt>,
     pub(crate) source: Option<SourceSeen>,
     pub(crate) line: Option<(Vec<u8>, Option<LookupKey>)>,
+    /// What evidence may be made of.
+    pub(crate) seen: Option<Box<Seen>>,
 }
+
+/// An exchange for the ring of recent ones.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) raw: Raw,
+    /// Everything that its client is known by.
+    pub(crate) names: Vec<Name>,
+}
+
+/// One of the names of somebody who acts, by its hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Name(pub(crate) u64);
 
 impl Whole {
     fn heap_bytes(&self) -> usize {
@@ -95,7 +111,8 @@ impl Whole {
         let attempts = self.attempts.iter().map(|a| size_of_val(a) + a.heap_bytes()).sum::<usize>();
         let line = self.line.as_ref();
         let line = line.map_or(0, |(line, key)| line.len() + key.as_ref().map_or(0, LookupKey::heap_bytes));
-        discovery + sightings + attempts + line
+        let seen = self.seen.as_ref().map_or(0, |s| s.raw.heap_bytes() + s.names.len() * size_of::<Name>());
+        discovery + sightings + attempts + line + seen
     }
 }
 
@@ -138,6 +155,7 @@ mod tests {
             attempts: vec![],
             source: None,
             line,
+            seen: None,
         };
         assert_eq!(item(None, None).weight(), 1);
         assert_eq!(item(None, Some(whole(Some((vec![0; 1000], None))))).weight(), 1);

@@ -39,6 +39,8 @@ pub struct Options {
     pub bots: sidetap_bots::Config,
     /// API descriptions to compare with.
     pub specs: Vec<sidetap_discovery::Spec>,
+    /// Templates that people set: endpoints merged or told apart.
+    pub shapes: Vec<sidetap_discovery::Spec>,
     /// What an earlier run learned (`--state`): the bytes that [`Outcome::state`] was.
     pub state: Option<Vec<u8>>,
     /// True where [`Outcome::state`] is wanted.
@@ -76,6 +78,10 @@ pub struct Outcome {
     pub state: Option<Vec<u8>>,
     /// Exchanges that findings and verdicts name, as far as they were still there.
     pub evidence: Vec<crate::Evidence>,
+    /// Of how many exchanges which ones stand for a campaign or finding, where evidence was kept.
+    pub samples: Vec<crate::Sampled>,
+    /// Calls of endpoints by time, of a replay that keeps evidence.
+    pub calls: Vec<(sidetap_model::EndpointId, Ts, u64)>,
     /// Outputs that could not be written, with the reason.
     pub write_errors: Vec<sidetap_model::rows::NotWritten>,
     /// Sources that were recognised as proxies though nothing was configured.
@@ -91,6 +97,8 @@ pub struct Found {
     pub openapi: Vec<(String, serde_json::Value)>,
     /// Exchanges that were named since the last time.
     pub evidence: Vec<crate::Evidence>,
+    /// Of how many exchanges which ones stand for a campaign or finding, where evidence was kept.
+    pub samples: Vec<crate::Sampled>,
 }
 
 /// How far a run is.

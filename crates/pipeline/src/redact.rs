@@ -107,6 +107,27 @@ pub(crate) fn agent<'a>(scanner: &mut Scanner, raw: &'a [u8]) -> Cow<'a, [u8]> {
     if cuts.is_empty() { Cow::Borrowed(raw) } else { Cow::Owned(apply(raw, cuts)) }
 }
 
+/// A value under a name as outputs may show it, where something in it had to be hidden.
+pub(crate) fn text(scanner: &mut Scanner, name: &str, text: &str) -> Option<String> {
+    if text.len() > LONGEST || text.contains(['=', ':']) && names_a_secret(text) {
+        return Some("***".to_owned());
+    }
+    let mut cuts = Vec::new();
+    let mut eye = Eye { scanner, hits: Hits::new(), cuts: &mut cuts };
+    eye.scanner.value(name, text, &mut eye.hits);
+    eye.masked(text, Names::Fields)
+}
+
+/// True of types that outputs may show.
+pub(crate) fn is_shown(kind: &str) -> bool {
+    SHOWN.contains(&kind)
+}
+
+/// True where a parameter's name alone says that its value is an account or a secret.
+pub(crate) fn is_private_name(name: &str) -> bool {
+    PRIVATE.iter().any(|a| name.eq_ignore_ascii_case(a))
+}
+
 /// True where a target has no part that could hold something sensitive: the common case, for little.
 pub(crate) fn is_plain(split: &Target<'_>, raw: &[u8]) -> bool {
     let short = |path: &[u8]| !path.contains(&b';') && !path.split(|b| *b == b'/').any(|s| s.len() > 8);
@@ -220,8 +241,12 @@ impl Eye<'_> {
             if SHOWN.contains(&&*kind.id) || names == Names::Neighbours && BY_NAME.contains(&&*kind.id) {
                 continue;
             }
-            out.push_str(text.get(from..hit.span.start)?);
-            out.push_str(&kind.masked(text.get(hit.span.clone())?));
+            let (Some(before), Some(hidden)) = (text.get(from..hit.span.start), text.get(hit.span.clone()))
+            else {
+                return Some("***".to_owned());
+            };
+            out.push_str(before);
+            out.push_str(&kind.masked(hidden));
             from = hit.span.end;
         }
         if from == 0 {
@@ -234,7 +259,7 @@ impl Eye<'_> {
 
 /// True where a parameter's name says that its value is an account, a credential or a session.
 fn is_private(name: &str, value: &str) -> bool {
-    PRIVATE.iter().any(|a| name.eq_ignore_ascii_case(a))
+    is_private_name(name)
         || is_credential_parameter(name.as_bytes())
         || is_session(name.as_bytes(), value.as_bytes())
 }

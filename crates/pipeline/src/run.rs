@@ -124,7 +124,8 @@ pub fn run_readers(
 
 fn prepare(options: &Options) -> Result<Coordinator, PipelineError> {
     let mut discovery = sidetap_discovery::Engine::new(discovery_config(options), options.hash_key.clone())
-        .with_specs(options.specs.clone());
+        .with_specs(options.specs.clone())
+        .with_shapes(options.shapes.clone());
     let mut bots_config = options.bots.clone();
     bots_config.set_memory(options.memory_limit * 3 / 10);
     let mut bots = sidetap_bots::Engine::new(bots_config, options.hash_key.clone());
@@ -339,7 +340,9 @@ fn outcome(
         ring.keep_run(&run);
         let names = c.discovery.snapshot();
         out.evidence = ring.take(|k| known_id(&names, k));
+        out.samples = ring.samples(&run);
     }
+    out.calls = c.calls.take().map(|mut calls| calls.take()).unwrap_or_default();
     if options.keep_state {
         let (discovery, bots) = (c.discovery.export_state(), bots.export_state());
         out.state = Some(State { until: c.learned.unwrap_or_default(), discovery, bots }.write());

@@ -18,6 +18,27 @@ pub struct EvidenceRow {
     pub exchange: serde_json::Value,
 }
 
+/// Which exchanges stand for all of a campaign or finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SampleRow {
+    /// `campaign:` or `finding:` and the id.
+    pub thing: String,
+    /// Exchanges that they were chosen from.
+    pub seen: u64,
+    /// Ids of those chosen.
+    pub ids: Vec<String>,
+}
+
+/// What is kept of a sample.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Sample {
+    /// Exchanges that were looked at.
+    pub seen: u64,
+    /// Those of the chosen ones that are kept; each stands for as many as `seen` divided by this.
+    pub kept: u64,
+}
+
 /// How much evidence is kept; the oldest goes first, and what goes is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EvidenceLimits {
@@ -35,6 +56,9 @@ impl Default for EvidenceLimits {
     }
 }
 
+/// Exchanges that are written in one transaction.
+const PART: usize = 50;
+
 impl Store {
     /// Keeps evidence within the limits; gives how many exchanges went for it.
     pub fn record_evidence(
@@ -42,15 +66,26 @@ impl Store {
         rows: &[EvidenceRow],
         limits: &EvidenceLimits,
     ) -> Result<u64, StoreError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let sql = "INSERT OR REPLACE INTO evidence (id, at, bytes, row) VALUES (?1, ?2, ?3, ?4)";
-        for row in rows {
-            let text = json(&row.exchange, "evidence")?;
-            transaction.prepare_cached(sql)?.execute(params![row.id, row.at.0, text.len() as i64, text])?;
+        for part in rows.chunks(PART) {
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for row in part {
+                let text = json(&row.exchange, "evidence")?;
+                transaction.prepare_cached(sql)?.execute(params![
+                    row.id,
+                    row.at.0,
+                    text.len() as i64,
+                    text
+                ])?;
+            }
+            transaction.commit()?;
+            self.settle()?;
         }
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let evicted = evict(&transaction, limits)?;
         count(&transaction, "evidence.evicted", evicted)?;
         transaction.commit()?;
+        self.settle()?;
         Ok(evicted)
     }
 
@@ -68,21 +103,69 @@ impl Store {
         Ok(out)
     }
 
-    /// The same exchanges as the API gives them: with `weight`, of how many like it each was kept, and `why`.
-    pub fn exchanges(&self, ids: &[String]) -> Result<Vec<(String, serde_json::Value)>, StoreError> {
-        let sql = "SELECT row, weight, why FROM evidence WHERE id = ?1";
+    /// Keeps which exchanges stand for what, in place of what was said of the same things before.
+    pub fn record_samples(&mut self, rows: &[SampleRow], now: Ts) -> Result<(), StoreError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for row in rows {
+            let sql = "INSERT OR REPLACE INTO samples (thing, at, seen) VALUES (?1, ?2, ?3)";
+            transaction.prepare_cached(sql)?.execute(params![
+                row.thing,
+                now.0,
+                crate::save::count(row.seen)
+            ])?;
+            transaction.prepare_cached("DELETE FROM sampled WHERE thing = ?1")?.execute([&row.thing])?;
+            let mut add = transaction
+                .prepare_cached("INSERT OR IGNORE INTO sampled (thing, exchange) VALUES (?1, ?2)")?;
+            for id in &row.ids {
+                add.execute([&row.thing, id])?;
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// The sample of a campaign (`campaign:ID`) or finding: how large it is, and ids of what is kept of it, the earliest first.
+    pub fn sample(&self, thing: &str) -> Result<(Sample, Vec<String>), StoreError> {
+        let seen = "SELECT seen FROM samples WHERE thing = ?1";
+        let mut seen = self.connection.prepare_cached(seen)?;
+        let seen = seen.query_map([thing], |r| r.get::<_, i64>(0))?.next().transpose()?;
+        let sql = "SELECT e.id FROM sampled s JOIN evidence e ON e.id = s.exchange WHERE s.thing = ?1 ORDER BY e.at, e.id";
         let mut statement = self.connection.prepare_cached(sql)?;
+        let ids: Vec<String> = statement.query_map([thing], |r| r.get(0))?.collect::<Result<_, _>>()?;
+        Ok((Sample { seen: seen.map_or(0, i64::unsigned_abs), kept: ids.len() as u64 }, ids))
+    }
+
+    /// The same exchanges as the API gives them: with `weight`, of how many like it each was kept, and `why`. One that is in no
+    /// sample was named by a reason or finding, and stands for itself.
+    pub fn exchanges(&self, ids: &[String]) -> Result<Vec<(String, serde_json::Value)>, StoreError> {
+        let mut statement = self.connection.prepare_cached("SELECT row FROM evidence WHERE id = ?1")?;
+        let mut samples = self.connection.prepare_cached(
+            "SELECT s.thing, t.seen, (SELECT count(*) FROM sampled o JOIN evidence e ON e.id = o.exchange WHERE o.thing = s.thing)
+             FROM sampled s JOIN samples t ON t.thing = s.thing WHERE s.exchange = ?1 ORDER BY s.thing LIMIT 8",
+        )?;
         let mut out = Vec::new();
         for id in ids {
             let mut rows = statement.query([id])?;
-            if let Some(row) = rows.next()? {
-                let mut exchange: serde_json::Value = parse(&row.get::<_, String>(0)?, "evidence")?;
-                if let Some(fields) = exchange.as_object_mut() {
-                    fields.insert("weight".to_owned(), row.get::<_, i64>(1)?.into());
-                    fields.insert("why".to_owned(), parse(&row.get::<_, String>(2)?, "evidence")?);
-                }
-                out.push((id.clone(), exchange));
+            let Some(row) = rows.next()? else { continue };
+            let mut exchange: serde_json::Value = parse(&row.get::<_, String>(0)?, "evidence")?;
+            let mut weight = 1.0_f64;
+            let mut why = Vec::new();
+            let mut of = samples.query([id])?;
+            while let Some(row) = of.next()? {
+                let thing: String = row.get(0)?;
+                let (seen, kept): (i64, i64) = (row.get(1)?, row.get(2)?);
+                weight = weight.max(seen as f64 / kept.max(1) as f64);
+                why.push(format!("sample-of-{}", thing.split(':').next().unwrap_or_default()));
             }
+            if why.is_empty() {
+                why.push("named-as-proof".to_owned());
+            }
+            why.dedup();
+            if let Some(fields) = exchange.as_object_mut() {
+                fields.insert("weight".to_owned(), number(weight));
+                fields.insert("why".to_owned(), why.into());
+            }
+            out.push((id.clone(), exchange));
         }
         Ok(out)
     }
@@ -93,6 +176,12 @@ impl Store {
         let mut rows = statement.query_map([name], |r| r.get::<_, i64>(0))?;
         Ok(rows.next().transpose()?.map_or(0, i64::unsigned_abs))
     }
+}
+
+/// A weight to two places, without them where it is whole.
+fn number(weight: f64) -> serde_json::Value {
+    let rounded = (weight * 100.0).round() / 100.0;
+    if rounded.fract() == 0.0 { serde_json::Value::from(rounded as u64) } else { rounded.into() }
 }
 
 fn evict(transaction: &Transaction<'_>, limits: &EvidenceLimits) -> Result<u64, StoreError> {
@@ -107,6 +196,10 @@ fn evict(transaction: &Transaction<'_>, limits: &EvidenceLimits) -> Result<u64, 
          ) WHERE n > ?1 OR total > ?2)",
         params![limit(limits.rows), limit(limits.bytes)],
     )?;
+    if gone > 0 {
+        transaction.execute("DELETE FROM sampled WHERE exchange NOT IN (SELECT id FROM evidence)", [])?;
+        transaction.execute("DELETE FROM samples WHERE thing NOT IN (SELECT thing FROM sampled)", [])?;
+    }
     Ok(gone as u64)
 }
 

@@ -66,7 +66,7 @@ impl Store {
         let members = "DELETE FROM members WHERE value = ?1 OR instr(value, ?1 || ' + ') > 0 OR instr(value, ' + ' || ?1) > 0";
         note("members", transaction.execute(members, [value])?);
         let named = quoted_json(value);
-        note("evidence", transaction.execute("DELETE FROM evidence WHERE instr(row, ?1) > 0", [&named])?);
+        note("evidence", forget_evidence(&transaction, value)?);
         note(
             "allowed",
             transaction
@@ -232,6 +232,36 @@ fn quoted_json(value: &str) -> String {
 /// An address as devices spell it, `203.0.113.1/32`: up to its prefix.
 fn prefix(value: &str) -> String {
     format!("\"{value}/")
+}
+
+/// Removes exchanges that name somebody anywhere in them, heads and bodies too.
+fn forget_evidence(transaction: &Transaction<'_>, value: &str) -> Result<usize, StoreError> {
+    let named: Vec<String> = {
+        let mut statement = transaction.prepare("SELECT id, row FROM evidence WHERE instr(row, ?1) > 0")?;
+        let mut rows = statement.query([value])?;
+        let mut named = Vec::new();
+        while let Some(row) = rows.next()? {
+            if stands_in(row.get_ref(1)?.as_str().unwrap_or_default(), value) {
+                named.push(row.get(0)?);
+            }
+        }
+        named
+    };
+    for id in &named {
+        transaction.prepare_cached("DELETE FROM evidence WHERE id = ?1")?.execute([id])?;
+        transaction.prepare_cached("DELETE FROM sampled WHERE exchange = ?1")?.execute([id])?;
+    }
+    Ok(named.len())
+}
+
+/// True where a value stands in a text as itself, not as a part of a longer one.
+fn stands_in(text: &str, value: &str) -> bool {
+    let goes_on = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_');
+    text.match_indices(value).any(|(at, found)| {
+        let before = text.get(..at).and_then(|t| t.chars().next_back());
+        let after = text.get(at + found.len()..).and_then(|t| t.chars().next());
+        !before.is_some_and(goes_on) && !after.is_some_and(goes_on)
+    })
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ mod query;
 mod retain;
 mod save;
 mod schema;
+mod site;
 mod sums;
 mod work;
 
@@ -33,7 +34,7 @@ pub use allowed::AllowedRow;
 pub use approvals::{Approval, Which};
 pub use cells::CellRow;
 pub use error::StoreError;
-pub use evidence::{EvidenceLimits, EvidenceRow};
+pub use evidence::{EvidenceLimits, EvidenceRow, Sample, SampleRow};
 pub use items::{
     ActionItem, AuditItem, CampaignItem, Change, EndpointItem, FindingItem, Hit, HostItem, MemberItem,
     SensitiveItem, VerdictItem, Work,
@@ -49,5 +50,6 @@ pub use retain::{Removed, Retention};
 pub use rusqlite::types::Value;
 pub use save::run_id;
 pub use schema::Table;
+pub use site::{ShapeRow, SpecRow};
 pub use sums::{CallPoint, ClassCount, FindingCounts, RiskBands, SensitiveCounts, Totals, TypeCount};
 pub use work::{Notes, Scope, WorkChange, WorkLine};

@@ -31,7 +31,7 @@ pub struct Limits {
     pub evidence_age_s: u64,
     /// Evidence: bytes of its text.
     pub evidence_bytes: u64,
-    /// Bytes of the file.
+    /// Bytes of the file and the log beside it.
     pub limit_bytes: u64,
 }
 
@@ -50,6 +50,16 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Bytes of the bound that the log beside the file may take.
+    fn log_bytes(&self) -> u64 {
+        (self.limit_bytes / 4).min(128 << 20)
+    }
+
+    /// Bytes of the bound that are the file's.
+    fn file_bytes(&self) -> u64 {
+        self.limit_bytes - self.log_bytes()
+    }
+
     /// What of them is about rows.
     pub fn retention(&self) -> Retention {
         Retention {
@@ -93,10 +103,11 @@ impl Store {
             }
         };
         add("evidence", evidence);
-        let most = (limits.limit_bytes as f64 * FILL) as u64;
+        let most = (limits.file_bytes() as f64 * FILL) as u64;
         for (table, sql) in VICTIMS {
             while self.filled()? > most {
                 let n = self.evict(table, sql)?;
+                self.settle()?;
                 add(table, n);
                 if n == 0 {
                     break;
@@ -106,11 +117,28 @@ impl Store {
         Ok(removed)
     }
 
-    /// Makes SQLite refuse to grow the file beyond its bound.
+    /// Makes SQLite refuse to grow the file beyond its bound, of which the log beside it has its share.
     pub(crate) fn bind(&self) -> Result<(), StoreError> {
         let page: i64 = self.connection.pragma_query_value(None, "page_size", |r| r.get(0))?;
-        let pages = i64::try_from(self.limits()?.limit_bytes).unwrap_or(i64::MAX) / page.max(1);
+        let limits = self.limits()?;
+        let pages = i64::try_from(limits.file_bytes()).unwrap_or(i64::MAX) / page.max(1);
         self.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+        let often = i64::try_from(limits.log_bytes() / 4).unwrap_or(i64::MAX) / page.max(1);
+        self.connection.query_row(
+            &format!("PRAGMA wal_autocheckpoint = {}", often.clamp(16, 1_000)),
+            [],
+            |_| Ok(()),
+        )?;
+        Ok(())
+    }
+
+    /// Writes the log beside the file back and cuts it off where it has used up half of its share; readers that are at it are waited
+    /// for a moment, not longer.
+    pub(crate) fn settle(&self) -> Result<(), StoreError> {
+        let log = self.log_len();
+        if log > (16 << 20) || log > self.limits()?.log_bytes() / 2 {
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        }
         Ok(())
     }
 
@@ -139,9 +167,10 @@ impl Store {
 }
 
 /// What goes where the file is nearly full, in this order.
-const VICTIMS: [(&str, &str); 4] = [
+const VICTIMS: [(&str, &str); 5] = [
     ("evidence", "DELETE FROM evidence WHERE id IN (SELECT id FROM evidence ORDER BY at, id LIMIT ?1) RETURNING id"),
     ("history", "DELETE FROM history WHERE seq IN (SELECT seq FROM history ORDER BY seq LIMIT ?1) RETURNING seq"),
+    ("calls", "DELETE FROM calls WHERE (endpoint, ts, run) IN (SELECT endpoint, ts, run FROM calls ORDER BY ts LIMIT ?1) RETURNING ts"),
     ("traffic", "DELETE FROM traffic WHERE (run, ts) IN (SELECT run, ts FROM traffic ORDER BY ts LIMIT ?1) RETURNING ts"),
     (
         "verdicts",

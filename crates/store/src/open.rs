@@ -74,10 +74,14 @@ impl Store {
 
     /// Bytes of the file and of the log beside it.
     pub fn bytes(&self) -> u64 {
-        let size = |path: &Path| std::fs::metadata(path).map_or(0, |m| m.len());
+        std::fs::metadata(&self.path).map_or(0, |m| m.len()) + self.log_len()
+    }
+
+    /// Bytes of the log beside the file.
+    pub(crate) fn log_len(&self) -> u64 {
         let mut log = self.path.as_os_str().to_owned();
         log.push("-wal");
-        size(&self.path) + size(Path::new(&log))
+        std::fs::metadata(Path::new(&log)).map_or(0, |m| m.len())
     }
 
     /// The file.

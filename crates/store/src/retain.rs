@@ -55,10 +55,9 @@ impl Store {
         trim_rows::<VerdictRow>(&transaction, &mut removed, trim)?;
         let traffic = remove_old(&transaction, "traffic", "ts", now, age)?;
         note(&transaction, &mut removed, "traffic", traffic)?;
-        let calls = transaction.execute(
-            "DELETE FROM calls WHERE ts < ?1 OR endpoint NOT IN (SELECT id FROM now_endpoints)",
-            [now.0.saturating_sub(age)],
-        )?;
+        let mut calls = remove_old(&transaction, "calls", "ts", now, age)?;
+        calls += transaction
+            .execute("DELETE FROM calls WHERE endpoint NOT IN (SELECT id FROM now_endpoints)", [])?;
         note(&transaction, &mut removed, "calls", calls)?;
         let cells = remove_old(&transaction, "cells", "last", now, nanos(retention.cells_age_s))?;
         note(&transaction, &mut removed, "cells", cells)?;

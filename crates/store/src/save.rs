@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Transaction, TransactionBehavior, params};
 use serde::Serialize;
-use sidetap_model::Ts;
 use sidetap_model::rows::{CampaignRow, RunData, SensitiveRow, Summary, TrafficPoint, VerdictRow};
+use sidetap_model::{EndpointId, Ts};
 
 use crate::error::StoreError;
 use crate::now::{self, Kept};
@@ -27,40 +27,75 @@ pub fn run_id(summary: &Summary) -> String {
 }
 
 impl Store {
-    /// Saves all that a run found, in one transaction, in place of what the same run said before; gives the run's id.
+    /// Saves all that a run found in place of what the same run said before; gives the run's id. One transaction, but for a run of
+    /// many rows: that is saved in parts, so that the log beside the file stays within its share of the bound.
     ///
     /// What did not change is not written again, so a live watch may call it as often as it likes.
     pub fn save_run(&mut self, data: &RunData, now: Ts) -> Result<String, StoreError> {
         let run = run_id(&data.summary);
+        let rows = rows_in(data) + data.verdicts.len();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         save_summary(&transaction, &run, &data.summary, now)?;
-        save_rows(&transaction, &run, &data.endpoints)?;
-        save_rows(&transaction, &run, &data.sensitive)?;
-        save_rows(&transaction, &run, &data.findings)?;
-        save_rows(&transaction, &run, &data.campaigns)?;
-        save_rows(&transaction, &run, &data.verdicts)?;
-        save_members(&transaction, &run, &data.campaigns)?;
+        if rows <= PART {
+            save_found_rows(&transaction, &run, data)?;
+            save_rows(&transaction, &run, &data.verdicts)?;
+        }
         save_traffic(&transaction, &run, &data.traffic)?;
         now::trim_history(&transaction)?;
         transaction.commit()?;
+        if rows > PART {
+            self.save_in_parts(&run, data)?;
+            self.save_rows_in_parts(&run, &data.verdicts)?;
+        }
+        self.settle()?;
         Ok(run)
     }
 
     /// Saves what a live run has found so far; verdicts, which come as they change, stay as they are. Gives the run's id.
     pub fn save_found(&mut self, data: &RunData, now: Ts) -> Result<String, StoreError> {
         let run = run_id(&data.summary);
+        let whole = rows_in(data) <= PART;
+        if !whole {
+            self.save_in_parts(&run, data)?;
+        }
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         save_summary(&transaction, &run, &data.summary, now)?;
-        save_rows(&transaction, &run, &data.endpoints)?;
-        save_rows(&transaction, &run, &data.sensitive)?;
-        save_rows(&transaction, &run, &data.findings)?;
-        save_rows(&transaction, &run, &data.campaigns)?;
-        save_members(&transaction, &run, &data.campaigns)?;
+        if whole {
+            save_found_rows(&transaction, &run, data)?;
+        }
         save_traffic(&transaction, &run, &data.traffic)?;
         save_calls(&transaction, &run, data, now)?;
         now::trim_history(&transaction)?;
         transaction.commit()?;
+        self.settle()?;
         Ok(run)
+    }
+
+    fn save_in_parts(&mut self, run: &str, data: &RunData) -> Result<(), StoreError> {
+        self.save_rows_in_parts(run, &data.endpoints)?;
+        self.save_rows_in_parts(run, &data.sensitive)?;
+        self.save_rows_in_parts(run, &data.findings)?;
+        self.save_rows_in_parts(run, &data.campaigns)?;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        save_members(&transaction, run, &data.campaigns)?;
+        transaction.commit()?;
+        self.settle()
+    }
+
+    fn save_rows_in_parts<T: Kept>(&mut self, run: &str, rows: &[T]) -> Result<(), StoreError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        remove_gone(&transaction, run, rows)?;
+        transaction.commit()?;
+        self.settle()?;
+        for part in rows.chunks(PART) {
+            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for row in part {
+                now::write(&transaction, run, row)?;
+            }
+            transaction.commit()?;
+            self.settle()?;
+        }
+        Ok(())
     }
 
     /// Adds or replaces verdicts of a run as they come, without touching its other ones.
@@ -73,6 +108,20 @@ impl Store {
         for row in verdicts {
             now::write(&transaction, run, row)?;
         }
+        transaction.commit()?;
+        self.settle()
+    }
+
+    /// Saves calls of endpoints over time of a run, in place of what it had.
+    pub fn save_calls(&mut self, run: &str, calls: &[(EndpointId, Ts, u64)]) -> Result<(), StoreError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute("DELETE FROM calls WHERE run = ?1", [run])?;
+        let sql = "INSERT OR REPLACE INTO calls (run, endpoint, ts, n) VALUES (?1, ?2, ?3, ?4)";
+        let mut insert = transaction.prepare_cached(sql)?;
+        for (endpoint, at, n) in calls {
+            insert.execute(params![run, endpoint.to_string(), at.0, count(*n)])?;
+        }
+        drop(insert);
         transaction.commit()?;
         Ok(())
     }
@@ -119,7 +168,32 @@ fn save_summary(
     Ok(())
 }
 
+/// Rows that are saved in one transaction.
+const PART: usize = 1_000;
+
+fn rows_in(data: &RunData) -> usize {
+    let members: usize = data.campaigns.iter().map(|c| c.members.len()).sum();
+    data.endpoints.len() + data.sensitive.len() + data.findings.len() + data.campaigns.len() + members
+}
+
+fn save_found_rows(transaction: &Transaction<'_>, run: &str, data: &RunData) -> Result<(), StoreError> {
+    save_rows(transaction, run, &data.endpoints)?;
+    save_rows(transaction, run, &data.sensitive)?;
+    save_rows(transaction, run, &data.findings)?;
+    save_rows(transaction, run, &data.campaigns)?;
+    save_members(transaction, run, &data.campaigns)
+}
+
 fn save_rows<T: Kept>(transaction: &Transaction<'_>, run: &str, rows: &[T]) -> Result<(), StoreError> {
+    remove_gone(transaction, run, rows)?;
+    for row in rows {
+        now::write(transaction, run, row)?;
+    }
+    Ok(())
+}
+
+/// Removes rows of a run that it says no more.
+fn remove_gone<T: Kept>(transaction: &Transaction<'_>, run: &str, rows: &[T]) -> Result<(), StoreError> {
     let kept: BTreeSet<String> = rows.iter().map(|r| r.key().0).collect();
     let name = T::TABLE.name();
     let gone: Vec<String> = {
@@ -132,11 +206,7 @@ fn save_rows<T: Kept>(transaction: &Transaction<'_>, run: &str, rows: &[T]) -> R
         delete.execute(params![id, run])?;
     }
     drop(delete);
-    now::refresh::<T>(transaction, &gone)?;
-    for row in rows {
-        now::write(transaction, run, row)?;
-    }
-    Ok(())
+    now::refresh::<T>(transaction, &gone)
 }
 
 fn save_members(

@@ -316,8 +316,16 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Ids of exchanges that show a campaign: its own and its verdicts'.
+    /// Ids of exchanges that show a campaign: those that stand for it, and those that its reasons and its verdicts' name.
     pub fn exchanges_of(&self, campaign: &CampaignRow) -> Result<Vec<String>, StoreError> {
+        let (_, mut ids) = self.sample(&format!("campaign:{}", campaign.id))?;
+        ids.extend(self.proofs_of(campaign)?);
+        let mut seen = BTreeSet::new();
+        ids.retain(|id| seen.insert(id.clone()));
+        Ok(ids)
+    }
+
+    fn proofs_of(&self, campaign: &CampaignRow) -> Result<Vec<String>, StoreError> {
         let mut ids: Vec<String> = campaign.reasons.iter().flat_map(|r| r.evidence.clone()).collect();
         let sql = "SELECT coalesce(n.row, (SELECT b.row FROM verdicts b WHERE b.id = n.id LIMIT 1)) FROM now_verdicts n
             WHERE n.campaign = ?1 ORDER BY n.requests DESC, n.id LIMIT 200";
@@ -328,8 +336,6 @@ impl Store {
                 crate::load::parse(&row.get::<_, String>(0)?, "verdicts")?;
             ids.extend(verdict.reasons.into_iter().flat_map(|r| r.evidence));
         }
-        let mut seen = BTreeSet::new();
-        ids.retain(|id| seen.insert(id.clone()));
         Ok(ids)
     }
 

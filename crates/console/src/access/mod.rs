@@ -2,13 +2,16 @@
 
 mod caller;
 mod lockout;
+mod oidc;
 mod password;
 mod secret;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use caller::{Caller, Credential, Peer, Role, authorize, clear_cookie, cookie};
 pub(crate) use lockout::Lockout;
+pub use oidc::{Fetch, Form, Oidc};
+pub(crate) use oidc::{PENDING_S, Person, Sso, SsoError};
 pub(crate) use password::Passwords;
 pub(crate) use secret::{Secret, same};
 
@@ -21,12 +24,19 @@ pub(crate) const IDLE_S: i64 = 3_600;
 pub(crate) struct Access {
     pub(crate) passwords: Passwords,
     pub(crate) lockout: Lockout,
+    /// The provider that people log in by, where there is one.
+    pub(crate) sso: Option<Arc<Sso>>,
     setup: Mutex<Option<[u8; 32]>>,
 }
 
 impl Access {
-    pub(crate) fn new() -> Self {
-        Access { passwords: Passwords::new(), lockout: Lockout::default(), setup: Mutex::new(None) }
+    pub(crate) fn new(oidc: Option<Oidc>) -> Self {
+        Access {
+            passwords: Passwords::new(),
+            lockout: Lockout::default(),
+            sso: oidc.map(|o| Arc::new(Sso::new(o))),
+            setup: Mutex::new(None),
+        }
     }
 
     /// Awaits this one-time token.

@@ -7,8 +7,8 @@ use axum::response::Response;
 use axum::routing::{get, patch, post};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sidetap_model::SubjectKind;
 use sidetap_model::rows::CampaignRow;
+use sidetap_model::{SubjectKind, Ts};
 use sidetap_store::{
     CAMPAIGNS, CampaignItem, FINDINGS, FindingItem, MEMBERS, MemberItem, Part, Store, Test, Wanted,
 };
@@ -84,7 +84,8 @@ struct CampaignPage {
     verdicts: u64,
     /// Verdicts by response.
     responses: BTreeMap<String, u64>,
-    /// Fingerprints that its members share; the campaign's own and those of its findings over time.
+    /// Fingerprints by set of tools, in the order in which they were first seen (`phase_of`) in what is kept of its exchanges; where
+    /// that is one set, what its members share.
     fingerprints: Vec<BTreeMap<String, String>>,
     findings: Vec<FindingItem>,
     actions: ActionRows,
@@ -140,7 +141,9 @@ async fn campaign(State(app): State<App>, Segment(id): Segment) -> Result<Json<C
             }));
         }
         Ok(CampaignPage {
-            fingerprints: vec![prints(&row.signature)],
+            fingerprints: Some(phases(store, &id)?)
+                .filter(|p| p.len() > 1)
+                .unwrap_or_else(|| vec![prints(&row.signature)]),
             verdicts: responses.values().sum(),
             actions: actions_of(store, &verdict_ids(store, &id)?)?,
             members_total,
@@ -152,6 +155,53 @@ async fn campaign(State(app): State<App>, Segment(id): Segment) -> Result<Json<C
         })
     };
     app.read(read).await.map(Json)
+}
+
+/// Parts of a fingerprint by how they are spelled.
+const PARTS: [(&str, &str); 6] = [
+    ("s2-", "fingerprint"),
+    ("a1-", "agent"),
+    ("h1-", "header-order"),
+    ("n1-", "negotiation"),
+    ("b1-", "body"),
+    ("c1-", "cookies"),
+];
+/// Sets of tools that are shown side by side.
+const PHASES: usize = 8;
+
+/// The sets of tools that a campaign used, by what is kept of it: those used most, the earliest first.
+fn phases(store: &Store, id: &str) -> Result<Vec<BTreeMap<String, String>>, Problem> {
+    let (_, ids) = store.sample(&format!("campaign:{id}"))?;
+    let mut tools: Vec<(BTreeMap<String, String>, Ts, u64)> = Vec::new();
+    for row in store.evidence(&ids)? {
+        let prints = row.exchange.pointer("/sidetap/actor/fingerprint").and_then(Value::as_array);
+        let texts = || prints.into_iter().flatten().filter_map(Value::as_str);
+        let of = |prefix: &str| texts().find(|t| t.starts_with(prefix)).map(str::to_owned);
+        let mut set: BTreeMap<String, String> =
+            PARTS.iter().filter_map(|(prefix, name)| Some(((*name).to_owned(), of(prefix)?))).collect();
+        // What is sent differs from request to request; tools are told by how they send it.
+        let (body, cookies) = (set.remove("body"), set.remove("cookies"));
+        match tools.iter_mut().find(|(known, ..)| set.iter().all(|(k, v)| known.get(k) == Some(v))) {
+            Some((_, _, n)) => *n += 1,
+            None if set.is_empty() => {}
+            None => {
+                set.extend(body.map(|v| ("body".to_owned(), v)));
+                set.extend(cookies.map(|v| ("cookies".to_owned(), v)));
+                let agent = row.exchange.pointer("/user_agent/original").and_then(Value::as_str);
+                set.extend(agent.map(|v| ("user-agent".to_owned(), v.to_owned())));
+                tools.push((set, row.at, 1));
+            }
+        }
+    }
+    tools.sort_by(|a, b| b.2.cmp(&a.2).then(a.1.cmp(&b.1)));
+    tools.truncate(PHASES);
+    tools.sort_by_key(|(_, at, _)| *at);
+    let phase = |(mut set, at, n): (BTreeMap<String, String>, Ts, u64)| {
+        set.insert("phase_of".to_owned(), at.to_string());
+        set.insert("exchanges-kept".to_owned(), n.to_string());
+        set
+    };
+    Ok(tools.into_iter().map(phase).collect())
 }
 
 fn known(store: &Store, id: &str) -> Result<CampaignRow, Problem> {
@@ -187,7 +237,7 @@ async fn evidence(
 ) -> Result<Json<Exchanges>, Problem> {
     let what = id.clone();
     let ids = app.read(move |store| Ok(store.exchanges_of(&known(store, &id)?)?)).await?;
-    exchanges(&app, &caller, json!({ "campaign": what }), ids).await.map(Json)
+    exchanges(&app, &caller, Some(("campaign", what)), ids).await.map(Json)
 }
 
 async fn suggestion(State(app): State<App>, Segment(id): Segment) -> Result<Json<Value>, Problem> {

@@ -18,17 +18,17 @@ use crate::list::{Asked, Pairs, PartOf};
 use crate::problem::Problem;
 use crate::table::{Answer, Kind, Params, Route, of};
 
+/// Parameters of a list that is made in memory.
+pub(super) const PAGED: &[(&str, Kind)] = &[
+    ("limit", Kind::Integer),
+    ("cursor", Kind::Text),
+    ("q", Kind::Text),
+    ("sort", Kind::Text),
+    ("format", Kind::Text),
+];
+
 pub(crate) fn routes() -> Vec<Route> {
     let policies = "/api/v1/policies";
-    let paged = || {
-        Params::Named(&[
-            ("limit", Kind::Integer),
-            ("cursor", Kind::Text),
-            ("q", Kind::Text),
-            ("sort", Kind::Text),
-            ("format", Kind::Text),
-        ])
-    };
     vec![
         Route::new("GET", policies, Role::Viewer, get(rules)).says("The rules in force"),
         Route::new("PUT", policies, Role::Operator, put(save)).says("Save a pack").body(of::<Save>()).large(),
@@ -42,7 +42,7 @@ pub(crate) fn routes() -> Vec<Route> {
             .large(),
         Route::new("GET", "/api/v1/policies/versions", Role::Viewer, get(versions))
             .says("Packs that were saved")
-            .query(paged())
+            .query(Params::Named(PAGED))
             .gives(Answer::Objects),
         Route::new("GET", "/api/v1/approvals", Role::Viewer, get(approvals))
             .says("What waits for somebody's word")
@@ -95,7 +95,7 @@ pub(crate) fn routes() -> Vec<Route> {
             .gives(Answer::Page(of::<AuditItem>())),
         Route::new("GET", "/api/v1/allow", Role::Viewer, get(allowed))
             .says("Whom nothing is ever done against")
-            .query(paged())
+            .query(Params::Named(PAGED))
             .gives(Answer::Page(of::<Allowed>())),
         Route::new("POST", "/api/v1/allow", Role::Operator, post(allow))
             .says("Allow somebody")
@@ -217,7 +217,7 @@ struct Allowed {
 }
 
 /// Asks policy or devices, reading the store.
-async fn ask(
+pub(super) async fn ask(
     app: &App,
     f: impl FnOnce(&dyn Control, &Store) -> Done + Send + 'static,
 ) -> Result<Json<Value>, Problem> {
@@ -226,7 +226,7 @@ async fn ask(
 }
 
 /// Has policy or devices changed, and writes down who did: before it is tried, and what came of it.
-async fn order(
+pub(super) async fn order(
     app: &App,
     caller: &Caller,
     action: &'static str,
@@ -319,7 +319,7 @@ async fn decide(
 }
 
 async fn devices(State(app): State<App>) -> Result<Json<Value>, Problem> {
-    ask(&app, |c, _| c.devices()).await
+    ask(&app, |c, store| c.devices(store)).await
 }
 
 async fn entries(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
@@ -400,7 +400,7 @@ async fn allowed(State(app): State<App>, pairs: Pairs) -> Result<Response, Probl
     Ok(part.answer(&rows, "allow"))
 }
 
-fn rows_of(all: Value) -> Vec<Value> {
+pub(super) fn rows_of(all: Value) -> Vec<Value> {
     match all {
         Value::Array(rows) => rows,
         _ => Vec::new(),

@@ -1,8 +1,11 @@
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::State;
 use axum::routing::get;
 use serde::Serialize;
 use serde_json::{Value, json};
+use sidetap_store::Sample;
 
 use crate::access::{Caller, Role};
 use crate::app::App;
@@ -32,6 +35,8 @@ pub(crate) struct Exchanges {
     rows: Vec<Value>,
     /// Ids of those that are not kept, or not any more.
     missing: Vec<String>,
+    /// Of a campaign or finding: of how many exchanges these were chosen fairly; null where it was not sampled.
+    sample: Option<Sample>,
 }
 
 async fn several(State(app): State<App>, caller: Caller, pairs: Pairs) -> Result<Json<Exchanges>, Problem> {
@@ -46,32 +51,42 @@ async fn several(State(app): State<App>, caller: Caller, pairs: Pairs) -> Result
     if ids.len() > MAX_IDS {
         return Err(Problem::bad_query(format!("ids: at most {MAX_IDS}")));
     }
-    exchanges(&app, &caller, json!({}), ids).await.map(Json)
+    exchanges(&app, &caller, None, ids).await.map(Json)
 }
 
 async fn one(State(app): State<App>, caller: Caller, Segment(id): Segment) -> Result<Json<Value>, Problem> {
-    let found = exchanges(&app, &caller, json!({}), vec![id]).await?;
+    let found = exchanges(&app, &caller, None, vec![id]).await?;
     found.rows.into_iter().next().map(Json).ok_or_else(|| Problem::not_found("exchange"))
 }
 
-/// Exchanges of these ids; that somebody looked is written down before they see anything.
+/// The sample of a thing, where one is named, and exchanges of these ids; that somebody looked is written down before they see
+/// anything.
 pub(crate) async fn exchanges(
     app: &App,
     caller: &Caller,
-    mut of: Value,
-    mut ids: Vec<String>,
+    of: Option<(&'static str, String)>,
+    named: Vec<String>,
 ) -> Result<Exchanges, Problem> {
+    let thing = of.as_ref().map(|(kind, id)| format!("{kind}:{id}"));
+    let (sample, mut ids) = match thing {
+        Some(thing) => app.read(move |store| Ok(store.sample(&thing)?)).await?,
+        None => Default::default(),
+    };
+    let mut known: BTreeSet<String> = ids.iter().cloned().collect();
+    ids.extend(named.into_iter().filter(|id| known.insert(id.clone())));
     ids.truncate(MAX_IDS);
-    if let Some(fields) = of.as_object_mut() {
-        fields.insert("exchanges".to_owned(), json!(ids));
+    let mut detail = json!({ "exchanges": ids });
+    if let (Some(fields), Some((kind, id))) = (detail.as_object_mut(), of) {
+        fields.insert(kind.to_owned(), id.into());
     }
-    let audit = caller.audit(app.now(), "evidence.read", of);
+    let audit = caller.audit(app.now(), "evidence.read", detail);
     app.write(move |store| Ok(store.record_audit(&audit)?)).await?;
     app.read(move |store| {
         let rows = store.exchanges(&ids)?;
-        let kept: Vec<&str> = rows.iter().map(|(id, _)| id.as_str()).collect();
-        let missing = ids.iter().filter(|id| !kept.contains(&id.as_str())).cloned().collect();
-        Ok(Exchanges { rows: rows.into_iter().map(|(_, exchange)| exchange).collect(), missing })
+        let kept: BTreeSet<&str> = rows.iter().map(|(id, _)| id.as_str()).collect();
+        let missing = ids.iter().filter(|id| !kept.contains(id.as_str())).cloned().collect();
+        let rows = rows.into_iter().map(|(_, exchange)| exchange).collect();
+        Ok(Exchanges { rows, missing, sample: Some(sample).filter(|s| s.seen > 0) })
     })
     .await
 }

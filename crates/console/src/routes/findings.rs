@@ -237,7 +237,7 @@ async fn evidence(
 ) -> Result<Json<Exchanges>, Problem> {
     let what = id.clone();
     let finding = app.read(move |store| known(store, &id)).await?;
-    exchanges(&app, &caller, json!({ "finding": what }), finding.row.evidence).await.map(Json)
+    exchanges(&app, &caller, Some(("finding", what)), finding.row.evidence).await.map(Json)
 }
 
 fn known(store: &Store, id: &str) -> Result<FindingItem, Problem> {

@@ -2,6 +2,7 @@
 
 mod campaigns;
 mod control;
+mod devices;
 mod endpoints;
 mod events;
 mod evidence;
@@ -13,6 +14,8 @@ mod search;
 mod sensitive;
 mod session;
 mod settings;
+mod site;
+mod sso;
 mod verdicts;
 
 use crate::table::Route;
@@ -24,6 +27,7 @@ pub(crate) use health::metrics;
 pub(crate) fn all() -> Vec<Route> {
     [
         session::routes(),
+        sso::routes(),
         overview::routes(),
         endpoints::routes(),
         campaigns::routes(),
@@ -32,6 +36,8 @@ pub(crate) fn all() -> Vec<Route> {
         findings::routes(),
         evidence::routes(),
         control::routes(),
+        devices::routes(),
+        site::routes(),
         search::routes(),
         settings::routes(),
         people::routes(),

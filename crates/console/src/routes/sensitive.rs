@@ -2,7 +2,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
-use serde_json::json;
 use sidetap_store::{SENSITIVE, SensitiveCounts, SensitiveItem, Store};
 
 use super::evidence::{Exchanges, exchanges};
@@ -44,5 +43,5 @@ async fn evidence(
     let what = id.clone();
     let item = app.read(move |store| Ok(store.sensitive_item(&id)?)).await?;
     let Some(item) = item else { return Err(Problem::not_found("place of sensitive data")) };
-    exchanges(&app, &caller, json!({ "sensitive": what }), vec![item.row.evidence]).await.map(Json)
+    exchanges(&app, &caller, Some(("sensitive", what)), vec![item.row.evidence]).await.map(Json)
 }

@@ -85,7 +85,8 @@ struct User {
 }
 
 async fn setup(State(app): State<App>) -> Json<Value> {
-    Json(json!({ "required": app.access.awaits_setup() }))
+    let sso = app.access.sso.as_ref().map(|s| s.oidc.name.clone());
+    Json(json!({ "required": app.access.awaits_setup(), "sso": sso }))
 }
 
 async fn set_up(
@@ -144,7 +145,12 @@ async fn log_in(
 }
 
 /// Begins a session and says so.
-async fn begin(app: &App, name: String, role: Role, action: &'static str) -> Result<Response, Problem> {
+pub(super) async fn begin(
+    app: &App,
+    name: String,
+    role: Role,
+    action: &'static str,
+) -> Result<Response, Problem> {
     let random = |prefix| {
         Secret::random(prefix).map_err(|_| {
             let detail = "the system gave no random numbers";

@@ -3,7 +3,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sidetap_model::ActionRow;
 use sidetap_model::rows::VerdictRow;
 use sidetap_store::{ACTIONS, CampaignItem, Filter, Store, Test, VERDICTS, VerdictItem, Wanted};
@@ -102,7 +102,7 @@ async fn evidence(
     let what = id.clone();
     let row = app.read(move |store| known(store, &id)).await?;
     let ids = row.reasons.into_iter().flat_map(|r| r.evidence).collect();
-    exchanges(&app, &caller, json!({ "verdict": what }), ids).await.map(Json)
+    exchanges(&app, &caller, Some(("verdict", what)), ids).await.map(Json)
 }
 
 fn known(store: &Store, id: &str) -> Result<VerdictRow, Problem> {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sidetap_console::{Clock, Console, Options};
 use sidetap_model::rows::{FindingRow, InputSummary, RunData};
 use sidetap_model::{ActionRow, Ts};
-use sidetap_store::{EvidenceRow, Store};
+use sidetap_store::{EvidenceRow, SampleRow, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -112,6 +112,12 @@ async fn start(dir: Arc<tempfile::TempDir>) -> Served {
 }
 
 impl Served {
+    /// Says which exchanges stand for a thing, as a watch beside it would.
+    pub(crate) fn sample(&self, thing: &str, seen: u64, ids: &[&str]) {
+        let row = SampleRow { thing: thing.into(), seen, ids: ids.iter().map(|i| (*i).to_owned()).collect() };
+        Store::open(&self.dir.path().join("sidetap.db")).unwrap().record_samples(&[row], Ts(9)).unwrap();
+    }
+
     /// The same with an administrator.
     pub(crate) async fn with_admin(self) -> Self {
         let body = json!({"token": self.token, "name": "admin", "password": PASSWORD});

@@ -49,7 +49,7 @@ function useEnter() {
     try {
       const session = await api.post<Session>(path, body);
       setCsrf(session.csrf);
-      client.setQueryData(["setup"], { required: false });
+      client.setQueryData(["setup"], (known: object | undefined) => ({ sso: null, ...known, required: false }));
       client.setQueryData(["session"], session);
     } catch (problem) {
       setError(problem);
@@ -71,7 +71,29 @@ function Refused({ error }: { error: unknown }) {
   ) : null;
 }
 
-function Login() {
+const SSO_SAYS: Record<string, string> = {
+  provider: "The provider could not be asked. The log of Sidetap says why.",
+  refused: "The log-in by the provider was not accepted. The log of Sidetap says why.",
+  "no-role": "The provider knows you, and gives you no role here. Whoever runs Sidetap can change that.",
+};
+
+function Sso({ name }: { name: string }) {
+  const said = SSO_SAYS[new URLSearchParams(window.location.search).get("sso") ?? ""];
+  return (
+    <div className="stack">
+      {said ? (
+        <p className="notice bad" role="alert">
+          {said}
+        </p>
+      ) : null}
+      <a className="btn" href="/api/v1/session/sso">
+        Log in with {name}
+      </a>
+    </div>
+  );
+}
+
+function Login({ sso }: { sso: string | null }) {
   const { enter, error, busy } = useEnter();
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
@@ -88,6 +110,7 @@ function Login() {
           {busy ? "Logging in…" : "Log in"}
         </button>
       </form>
+      {sso ? <Sso name={sso} /> : null}
     </Box>
   );
 }
@@ -128,7 +151,7 @@ function Setup() {
 
 /** Lets in who is logged in; asks the others. */
 export function Gate({ children }: { children: ReactNode }) {
-  const setup = useQuery({ queryKey: ["setup"], queryFn: () => api.get<{ required: boolean }>("/setup"), staleTime: Infinity });
+  const setup = useQuery({ queryKey: ["setup"], queryFn: () => api.get<{ required: boolean; sso: string | null }>("/setup"), staleTime: Infinity });
   const session = useQuery({ queryKey: ["session"], queryFn: whoIs, enabled: setup.data?.required === false, staleTime: Infinity });
   const failed = setup.error ?? session.error;
   if (failed) {
@@ -149,6 +172,6 @@ export function Gate({ children }: { children: ReactNode }) {
       </main>
     );
   }
-  if (session.data === null) return <Login />;
+  if (session.data === null) return <Login sso={setup.data?.sso ?? null} />;
   return <SessionContext.Provider value={session.data}>{children}</SessionContext.Provider>;
 }

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use sidetap_model::Ts;
 use sidetap_model::rows::{Counts, InputSummary, NotWritten, RunData, Summary};
-use sidetap_pipeline::{Evidence, Outcome};
-use sidetap_store::{EvidenceRow, Store, run_id};
+use sidetap_model::{EndpointId, Ts};
+use sidetap_pipeline::{Evidence, Outcome, Sampled};
+use sidetap_store::{EvidenceRow, SampleRow, Store, run_id};
 
 use super::inventory::keep_documents;
 use super::policy::known_of;
@@ -54,8 +54,13 @@ pub(crate) fn finish(plan: Plan, mut outcome: Outcome, started: Instant, answer:
     run.summary.not_written = [not_written, std::mem::take(&mut outcome.write_errors)].concat();
     let room = out.as_ref().and_then(|out| out.reserve_summary(run));
     let mut failed = Vec::new();
+    let told = Told {
+        evidence: std::mem::take(&mut outcome.evidence),
+        samples: std::mem::take(&mut outcome.samples),
+        calls: std::mem::take(&mut outcome.calls),
+    };
     if let Some(file) = &store
-        && let Err(e) = keep(file, run, begun, &outcome.openapi, std::mem::take(&mut outcome.evidence))
+        && let Err(e) = keep(file, run, begun, &outcome.openapi, told)
     {
         failed.push(NotWritten::new(
             format_args!("the results into {}", file.display()),
@@ -144,27 +149,46 @@ fn make_room(file: &Path) -> Result<()> {
     Ok(())
 }
 
+/// What a run tells a store besides its rows.
+struct Told {
+    evidence: Vec<Evidence>,
+    samples: Vec<Sampled>,
+    calls: Vec<(EndpointId, Ts, u64)>,
+}
+
 /// Saves a run in a store; a live one under the id that its verdicts had from the beginning.
 fn keep(
     file: &Path,
     run: &RunData,
     begun: Option<Ts>,
     openapi: &[(String, serde_json::Value)],
-    evidence: Vec<Evidence>,
+    told: Told,
 ) -> Result<()> {
     let mut store = Store::open(file)?;
     match begun {
-        None => store.save_run(run, clock::now())?,
-        Some(_) => {
-            store.save_run(&RunData { summary: stored_as(run, begun), ..run.clone() }, clock::now())?
+        None => {
+            let id = store.save_run(run, clock::now())?;
+            store.save_calls(&id, &told.calls)?;
         }
-    };
+        Some(_) => {
+            store.save_run(&RunData { summary: stored_as(run, begun), ..run.clone() }, clock::now())?;
+        }
+    }
     keep_documents(&mut store, openapi)?;
+    keep_evidence(&mut store, told.evidence, told.samples)?;
+    store.keep_limits(clock::now())?;
+    Ok(())
+}
+
+/// Keeps exchanges, and which of them stand for what.
+pub(super) fn keep_evidence(store: &mut Store, evidence: Vec<Evidence>, samples: Vec<Sampled>) -> Result<()> {
     let rows: Vec<EvidenceRow> =
         evidence.into_iter().map(|e| EvidenceRow { id: e.id, at: e.ts, exchange: e.exchange }).collect();
+    let samples: Vec<SampleRow> =
+        samples.into_iter().map(|s| SampleRow { thing: s.thing, seen: s.seen, ids: s.ids }).collect();
+    store.record_samples(&samples, clock::now())?;
     let limits = store.limits()?.evidence();
     store.record_evidence(&rows, &limits)?;
-    store.keep_limits(clock::now())?;
     Ok(())
 }
 

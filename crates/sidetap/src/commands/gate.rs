@@ -56,6 +56,42 @@ pub(crate) fn resume(switch: &Path) -> Result<bool> {
     }
 }
 
+/// The name under which a store keeps what the console says of connectors.
+const MODES: &str = "mitigation.modes";
+
+/// What the console says of connectors: how each is told, in place of what the configuration says.
+pub(crate) fn modes(store: &Store) -> BTreeMap<String, Mode> {
+    let kept = store.state(MODES).ok().flatten();
+    kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
+/// Changes how a connector is told; without a mode it is as the configuration says.
+pub(crate) fn set_mode(store: &mut Store, connector: &str, mode: Option<Mode>) -> Result<()> {
+    let mut all = modes(store);
+    match mode {
+        Some(mode) => _ = all.insert(connector.to_owned(), mode),
+        None => _ = all.remove(connector),
+    }
+    Ok(store.put_state(MODES, &serde_json::to_vec(&all)?)?)
+}
+
+/// How a connector is told by configuration and console.
+pub(crate) fn mode_of(config: &Config, modes: &BTreeMap<String, Mode>, connector: &str) -> Mode {
+    let configured = || match &config.policy {
+        p if p.dry_run.iter().any(|c| c == connector) => Mode::DryRun,
+        p if p.approve.iter().any(|c| c == connector) => Mode::Approve,
+        _ => Mode::Enforce,
+    };
+    modes.get(connector).copied().unwrap_or_else(configured)
+}
+
+/// Connectors of these names that are told in this mode.
+pub(crate) fn in_mode(config: &Config, modes: &BTreeMap<String, Mode>, mode: Mode) -> Vec<String> {
+    let policy = &config.policy;
+    let named: BTreeSet<&String> = policy.dry_run.iter().chain(&policy.approve).chain(modes.keys()).collect();
+    named.into_iter().filter(|c| mode_of(config, modes, c) == mode).cloned().collect()
+}
+
 /// Holds what must not be pushed: everything while the kill switch is on, what its rule only tries out, and what nobody has
 /// approved yet. With `ask`, approvals are asked for.
 pub(crate) fn hold(
@@ -115,14 +151,15 @@ pub(crate) struct Approving {
 }
 
 impl Approving {
-    /// As configured, now.
-    pub(crate) fn of(config: &Config, ask: bool) -> Self {
+    /// As configured and said in the console, now.
+    pub(crate) fn of(config: &Config, store: Option<&Store>, ask: bool) -> Self {
         let policy = &config.policy;
+        let modes = store.map(modes).unwrap_or_default();
         Approving {
             ask,
             now: clock::now(),
             expiry_s: policy.approval_expiry,
-            connectors: policy.approve.clone(),
+            connectors: in_mode(config, &modes, Mode::Approve),
         }
     }
 }

@@ -172,29 +172,66 @@ fn agreed() -> Result<bool> {
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
+/// Every source, those that are configured first; true for them.
+fn all_sources(config: &Intel) -> Vec<(&Source, bool)> {
+    let unwanted = catalog().iter().filter(|s| !config.sources.iter().any(|c| c.name == s.name));
+    config.sources.iter().map(|s| (s, true)).chain(unwanted.map(|s| (s, false))).collect()
+}
+
+/// Every source: what it is, and what is installed of it.
+pub(crate) fn sources(config: &Intel) -> Result<Vec<serde_json::Value>> {
+    let library = library(config)?;
+    let table = library.table()?;
+    let entries = |name: &str| {
+        table.as_ref().and_then(|t| t.sources().iter().find(|s| s.name == name)).map(|s| s.entries)
+    };
+    let row = |(s, wanted): (&Source, bool)| {
+        let installed = library.installed(&s.name);
+        json!({
+            "name": s.name, "what": s.what, "configured": wanted, "from": s.place.told(),
+            "licence": s.licence, "licence_url": s.licence_url, "attribution": s.attribution,
+            "accepted": library.is_accepted(s),
+            "entries": entries(&s.name), "version": installed.as_ref().map(|i| &i.version),
+            "fetched": installed.as_ref().map(|i| Ts::from_parts(i.fetched, 0)),
+        })
+    };
+    Ok(all_sources(config).into_iter().map(row).collect())
+}
+
+/// Fetches every configured source whose licence somebody agreed to before; gives what came of each.
+pub(crate) fn update_accepted(config: &Intel) -> Result<Vec<serde_json::Value>> {
+    let library = library(config)?;
+    let registry = config.registry.clone().or_else(environment_registry);
+    let fetcher = Fetcher::new(registry.as_deref().unwrap_or("https://registry.npmjs.org"));
+    let mut out = Vec::new();
+    for source in &config.sources {
+        let (outcome, detail) = if !library.is_accepted(source) {
+            ("left-out", "nobody agreed to its licence yet: `sidetap intel update` asks".to_owned())
+        } else {
+            match library.update(&fetcher, source, clock::now().secs()) {
+                Update::New(installed) => {
+                    ("fetched", format!("{} bytes{}", installed.bytes, version(&installed.version)))
+                }
+                Update::Unchanged => ("unchanged", String::new()),
+                Update::Failed(error, _) => ("failed", error.to_string()),
+            }
+        };
+        out.push(json!({ "name": source.name, "outcome": outcome, "detail": detail }));
+    }
+    let (_, left_out) = library.compile(&config.sources)?;
+    out.extend(left_out.iter().map(|e| json!({ "name": "", "outcome": "failed", "detail": e.to_string() })));
+    Ok(out)
+}
+
 fn list(config: &Intel, format: RowFormat, terminal: &Terminal) -> Result<Status> {
     let library = library(config)?;
     let table = library.table()?;
-    let unwanted = catalog().iter().filter(|s| !config.sources.iter().any(|c| c.name == s.name));
-    let all: Vec<(&Source, bool)> =
-        config.sources.iter().map(|s| (s, true)).chain(unwanted.map(|s| (s, false))).collect();
+    let all = all_sources(config);
     let entries = |name: &str| {
         table.as_ref().and_then(|t| t.sources().iter().find(|s| s.name == name)).map(|s| s.entries)
     };
     if format == RowFormat::Ndjson {
-        let rows: Vec<serde_json::Value> = all
-            .iter()
-            .map(|(s, wanted)| {
-                let installed = library.installed(&s.name);
-                json!({
-                    "name": s.name, "what": s.what, "configured": wanted, "from": s.place.told(),
-                    "licence": s.licence, "licence_url": s.licence_url, "attribution": s.attribution,
-                    "entries": entries(&s.name), "version": installed.as_ref().map(|i| &i.version),
-                    "fetched": installed.as_ref().map(|i| Ts::from_parts(i.fetched, 0)),
-                })
-            })
-            .collect();
-        return print_rows(&rows);
+        return print_rows(&sources(config)?);
     }
     let mut out = Table::new(&[
         Column::text("SOURCE"),

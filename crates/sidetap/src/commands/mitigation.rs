@@ -11,7 +11,7 @@ use sidetap_mitigation::{
     PushReport, Selector, desired,
 };
 use sidetap_model::SubjectKind;
-use sidetap_model::rows::VerdictRow;
+use sidetap_model::rows::{RunData, VerdictRow};
 use sidetap_policy::Traffic;
 use sidetap_store::Store;
 
@@ -107,8 +107,11 @@ pub(crate) fn enforcer(config: &mut Config, source: &SourceArgs) -> Result<Enfor
         settings.state = ledger_file(config, source);
     }
     let mut enforcer = Enforcer::new(&settings)?;
-    enforcer.only_try(config.policy.dry_run.iter().cloned());
     enforcer.know(Arc::new(Where(intel::table(config)?)));
+    let modes = Source::of(source, config).ok().and_then(|s| s.store().map(Path::to_owned));
+    let modes =
+        modes.and_then(|file| Store::open_read_only(&file).ok()).map(|s| gate::modes(&s)).unwrap_or_default();
+    enforcer.only_try(gate::in_mode(config, &modes, sidetap_model::Mode::DryRun));
     Ok(enforcer)
 }
 
@@ -144,19 +147,31 @@ fn ledger_file(config: &Config, source: &SourceArgs) -> Option<PathBuf> {
 /// What verdicts, by the present policy, and rules over requests ask for, without what waits, is only tried out, or is held by the kill switch; and the
 /// traffic that it is measured by. With `ask`, approvals are asked for.
 fn wanted(config: &Config, source: &SourceArgs, ask: bool) -> Result<(Desired, Option<Traffic>)> {
-    let mut run = Source::of(source, config)?.load()?;
+    let run = Source::of(source, config)?.load()?;
     let store_file = Source::of(source, config)?.store().map(Path::to_owned);
     let policies = policies(config)?.hashed_by(config)?;
-    let known = known_of(&run, "", store_file.as_deref(), config.policy.measured_span);
+    let mut store = store_file.map(|file| Store::open(&file)).transpose()?;
+    let switch = gate::switch_of(config, ledger_of(config, source).as_deref());
+    wanted_of(config, &policies, run, store.as_mut(), switch.as_deref(), ask)
+}
+
+/// The same of verdicts and rules that are at hand.
+pub(crate) fn wanted_of(
+    config: &Config,
+    policies: &Policies,
+    mut run: RunData,
+    store: Option<&mut Store>,
+    switch: Option<&Path>,
+    ask: bool,
+) -> Result<(Desired, Option<Traffic>)> {
+    let known = known_of(&run, "", store.as_deref().map(Store::path), config.policy.measured_span);
     policies.apply(&mut run, &known);
     let traffic = known.traffic;
     let mut verdicts = run.verdicts;
     verdicts.extend(policies.set().standing(clock::now(), traffic.as_ref()));
-    let mut desired = desired_of(&verdicts, &policies, config)?;
-    let mut store = store_file.map(|file| Store::open(&file)).transpose()?;
-    let switch = gate::switch_of(config, ledger_of(config, source).as_deref());
-    let approving = Approving::of(config, ask);
-    gate::hold(&mut desired, &verdicts, switch.as_deref(), store.as_mut(), &approving);
+    let mut desired = desired_of(&verdicts, policies, config)?;
+    let approving = Approving::of(config, store.as_deref(), ask);
+    gate::hold(&mut desired, &verdicts, switch, store, &approving);
     Ok((desired, traffic))
 }
 

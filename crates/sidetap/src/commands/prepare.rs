@@ -13,6 +13,7 @@ use sidetap_pipeline::{FlaggedOptions, Options};
 use sidetap_seal::SealError;
 
 use super::cells::Cells;
+use super::console::site::given;
 use super::policy::{Policies, policies};
 use super::{indicators, intel, limit, sensitive};
 use crate::cli::AnalysisArgs;
@@ -71,7 +72,9 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
     }
     let key = hash_key::load_or_make(config.analysis.hash_key.as_deref())?;
     let policies = policies(config)?.hashed(&key);
-    let specs = specs(&config.analysis.specs)?;
+    let mut specs = specs(&config.analysis.specs)?;
+    let (described, shapes) = given(config.store.as_deref());
+    specs.extend(described);
     let state = config.analysis.state.clone();
     let mut not_written = Vec::new();
     let out =
@@ -85,6 +88,7 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
         analysis: !args.no_analysis,
         exchanges: out.as_ref().filter(|_| config.output.exchanges).map(RunDir::exchanges),
         specs,
+        shapes,
         state: state.as_deref().map(read_state).transpose()?.flatten(),
         keep_state: state.is_some(),
         evidence: config.store.is_some(),
@@ -178,6 +182,7 @@ pub(crate) fn bare_options(config: &Config, hash_key: HashKey) -> Result<Options
         threats: Arc::new(exploit_patterns(config)?),
         bots,
         specs: Vec::new(),
+        shapes: Vec::new(),
         state: None,
         keep_state: false,
         state_max_age_s: config.analysis.state_max_age,

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use sidetap_console::{Console, LiveStats, Options, Page};
-use sidetap_mitigation::feed;
+use sidetap_console::{Console, LiveStats, Oidc, Options, Page};
+use sidetap_mitigation::{HttpOptions, asker, feed};
 use tokio::runtime::Runtime;
 
 use super::console::{Commands, Devices};
@@ -14,6 +14,7 @@ use super::policy::policies;
 use super::progress::Stop;
 use crate::cli::{GlobalArgs, ServeArgs};
 use crate::clock;
+use crate::config::sso::Sso;
 use crate::config::{self, Config, reachable};
 use crate::exit::{Status, Usage};
 use crate::output::note;
@@ -55,6 +56,7 @@ impl Bound {
         let options = Options {
             hosts: config.console.hosts.clone(),
             tls: config.console.tls.clone(),
+            oidc: config.console.sso.as_ref().map(provider).transpose()?,
             control: Arc::new(Commands::new(config, store, devices)?),
             page: report_page(config)?,
             live,
@@ -107,6 +109,25 @@ impl Bound {
             .spawn(move || self.serve(stop))
             .context("cannot start the console")
     }
+}
+
+/// The provider that people log in by.
+fn provider(sso: &Sso) -> Result<Oidc> {
+    let secret = sso.secret.as_ref().map(|s| s.resolve()).transpose().context("[sso] client_secret")?;
+    let ask = asker(&HttpOptions { ca: sso.ca.clone(), ..HttpOptions::default() }).context("[sso]")?;
+    Ok(Oidc {
+        name: sso.name.clone(),
+        issuer: sso.issuer.clone(),
+        client_id: sso.client_id.clone(),
+        secret: secret.map(|s| s.expose().to_owned()),
+        url: sso.url.clone(),
+        scopes: sso.scopes.clone(),
+        name_claim: sso.name_claim.clone(),
+        role_claim: sso.role_claim.clone(),
+        roles: sso.roles.clone(),
+        default_role: sso.default_role.clone(),
+        fetch: Arc::new(move |url, form| ask(url, form.map(|f| (f.body, f.authorization)))),
+    })
 }
 
 /// Says where the console is, and with what its administrator is made.

@@ -5,6 +5,7 @@ mod error;
 mod intel;
 mod raw;
 mod reference;
+pub(crate) mod sso;
 mod words;
 mod zones;
 
@@ -129,6 +130,8 @@ pub(crate) struct Console {
     pub(crate) hosts: Vec<String>,
     /// Certificate chain and key.
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
+    /// A provider to log in by.
+    pub(crate) sso: Option<sso::Sso>,
 }
 
 /// Reads the named file, or `sidetap.toml` of the working directory if there is one; else gives the defaults.
@@ -182,7 +185,12 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
         output: output(raw.output, &bad)?,
         store: raw.store.path,
         policy,
-        console: Console { listen, hosts: raw.console.hosts.unwrap_or_default(), tls },
+        console: Console {
+            listen,
+            hosts: raw.console.hosts.unwrap_or_default(),
+            tls,
+            sso: sso::sso(raw.sso, &bad)?,
+        },
         mitigation,
     })
 }

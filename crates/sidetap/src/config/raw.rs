@@ -68,6 +68,8 @@ pub(crate) struct File {
     pub(crate) policy: Policy,
     /// `[console]`
     pub(crate) console: Console,
+    /// `[sso]`
+    pub(crate) sso: Sso,
     /// `[intel]`
     pub(crate) intel: Intel,
     /// `[[partners]]`
@@ -220,6 +222,31 @@ tables! {
         key: PathBuf = "",
         /// Names that it answers to, besides `localhost` and its addresses: its own in the network, or by which a proxy asks for it.
         hosts: Vec<String> = "[]",
+    }
+    /// Log-in to the console by a provider of OpenID Connect, besides passwords (docs/console.md).
+    Sso "sso" {
+        /// The provider's issuer; below it is `/.well-known/openid-configuration`.
+        issuer: String = "",
+        /// What the page calls it.
+        name: String = "\"single sign-on\"",
+        /// The console's id there.
+        client_id: String = "",
+        /// The console's secret there, where it has one: { file = "…" } or { env = "…" }.
+        client_secret: sidetap_mitigation::SecretRef = "",
+        /// The console as browsers see it; the provider sends them back to `/api/v1/session/sso/callback` below it.
+        url: String = "",
+        /// What is asked for besides `openid`.
+        scopes: Vec<String> = "[\"profile\"]",
+        /// The claim that names somebody.
+        name_claim: String = "\"preferred_username\"",
+        /// The claim that says what somebody may: a text or a list; `realm_access.roles` goes into an object.
+        role_claim: String = "\"groups\"",
+        /// Values of that claim with the role that they give: { "soc" = "analyst" }. The highest one holds.
+        roles: std::collections::BTreeMap<String, String> = "",
+        /// The role of who has none of them. Without it they are not let in.
+        default_role: String = "",
+        /// Certificate authorities (PEM) that are believed; the system's without it.
+        ca: PathBuf = "",
     }
 }
 

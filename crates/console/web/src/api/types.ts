@@ -529,10 +529,70 @@ export interface Approval {
   note: string | null;
 }
 
+/** A description of an API. */
+export interface Spec {
+  name: string;
+  at: Time;
+  by: string;
+  bytes: number;
+  operations: number;
+  error: string | null;
+}
+
+export interface Difference {
+  host: string;
+  method: string;
+  template: string;
+  what?: string;
+  calls: number;
+}
+
+export interface Conformance {
+  operations: number;
+  documented_endpoints: number;
+  undocumented_endpoints: Difference[];
+  undocumented_methods: Difference[];
+  unseen_operations: Difference[];
+  undocumented_parameters: Difference[];
+  undocumented_statuses: Difference[];
+  deprecated_calls: Difference[];
+}
+
+/** Endpoints merged, or one told from the others. */
+export interface Template {
+  id: number;
+  kind: "merge" | "split";
+  host: string;
+  method: string;
+  template: string;
+  reason: string;
+  by: string;
+  at: Time;
+}
+
+export interface IntelSource {
+  name: string;
+  what: string;
+  configured: boolean;
+  accepted: boolean;
+  from: string;
+  licence: string;
+  entries: number | null;
+  version: string | null;
+  fetched: Time | null;
+}
+
+export interface IntelUpdate {
+  name: string;
+  outcome: string;
+  detail: string;
+}
+
 export interface Device {
   name: string;
   kind: string;
   mode: string;
+  configured_mode: string;
   ok: boolean | null;
   error: string | null;
   entries: number | null;

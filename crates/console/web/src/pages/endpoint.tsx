@@ -12,6 +12,7 @@ import { Card, Empty, Shown } from "../ui/state";
 import { Badge, Bars, ClassName, EndpointName, Facts, Score, Span, T, Word } from "../ui/text";
 import { ChangeLine } from "./columns";
 import { Notes } from "./notes";
+import { Reshape } from "./site";
 
 export function EndpointPage() {
   const id = useId();
@@ -40,9 +41,12 @@ export function EndpointPage() {
       }
       actions={
         row ? (
-          <a className="btn" href={apiUrl(`/hosts/${encodeURIComponent(row.host)}/openapi`)} download>
-            OpenAPI of this host
-          </a>
+          <>
+            <Reshape host={row.host} method={row.method} template={row.template} />
+            <a className="btn" href={apiUrl(`/hosts/${encodeURIComponent(row.host)}/openapi`)} download>
+              OpenAPI of this host
+            </a>
+          </>
         ) : null
       }
     >

@@ -13,6 +13,7 @@ import { Card, Empty, Shown } from "../ui/state";
 import { Badge, EndpointName, Score, T, Time, Word } from "../ui/text";
 import { endpointColumns } from "./columns";
 import { METHODS, PROTOCOLS, STANDINGS } from "./options";
+import { Specs, Templates } from "./site";
 
 export function InventoryPage() {
   const { search } = useUrl();
@@ -27,9 +28,11 @@ export function InventoryPage() {
           { id: "hosts", name: "Hosts" },
           { id: "map", name: "Site map" },
           { id: "table", name: "All endpoints" },
+          { id: "specs", name: "Descriptions" },
+          { id: "templates", name: "Merged by hand" },
         ]}
       />
-      {view === "table" ? <Table /> : view === "map" ? <SiteMap host={search["host"] ?? ""} /> : <Hosts />}
+      {view === "specs" ? <Specs /> : view === "templates" ? <Templates /> : view === "table" ? <Table /> : view === "map" ? <SiteMap host={search["host"] ?? ""} /> : <Hosts />}
     </Page>
   );
 }

@@ -145,7 +145,7 @@ function Devices({ data }: { data: Mitigation }) {
     return (
       <Card>
         <Empty title="No device is configured">
-          Name one in <code>sidetap.toml</code> under <code>[connectors]</code>: HAProxy, nginx, nftables, a pull feed for firewalls, and others. Until then verdicts are shown and nothing is blocked.
+          Name one in <code>sidetap.toml</code>, as <code>[[mitigation.haproxy]]</code>: HAProxy, nginx, nftables, a pull feed for firewalls, and others. Until then verdicts are shown and nothing is blocked.
         </Empty>
       </Card>
     );
@@ -202,7 +202,6 @@ function DeviceCard({ device }: { device: Device }) {
         <Facts
           of={[
             ["Kind", words(device.kind)],
-            ["Mode", words(device.mode)],
             ["Own entries", <A key="e" href={to("/mitigation", { tab: "entries", device: device.name })}>{n(device.entries)}</A>],
             ["Wanted", n(device.wanted)],
             ["Missing", device.missing ? <Badge key="m" kind="warn">{n(device.missing)}</Badge> : n(device.missing)],
@@ -213,8 +212,42 @@ function DeviceCard({ device }: { device: Device }) {
             ["It answered", <T key="a">{device.last_answer}</T>],
           ]}
         />
+        <HowTold device={device} />
       </div>
     </Card>
+  );
+}
+
+const MODES = ["dry-run", "approve", "enforce"];
+const MODE_SAYS: Record<string, string> = {
+  "dry-run": "Nothing is changed on it; reports say what would be.",
+  approve: "It is changed once somebody has approved it.",
+  enforce: "It is changed as policy asks.",
+};
+
+/** How a device is told, and asking it how it is. */
+function HowTold({ device }: { device: Device }) {
+  const path = `/mitigation/devices/${encodeURIComponent(device.name)}`;
+  const change = useAct((mode: string) => api.put<{ mode: string }>(`${path}/mode`, { mode: mode === device.configured_mode ? null : mode }), { done: (out) => `${device.name}: ${words(out.mode)}`, touches: TOUCHES });
+  const test = useAct(() => api.post<Device>(`${path}/test`), { done: (out) => (out.ok ? `${device.name} answers; it holds ${n(out.entries ?? 0)} entries` : `${device.name}: ${out.error ?? "it does not hold what it should"}`), touches: TOUCHES });
+  const may = useMay("operator");
+  return (
+    <div className="row" style={{ alignItems: "flex-end" }}>
+      <Field label="Mode" hint={`${MODE_SAYS[device.mode] ?? ""}${device.mode === device.configured_mode ? "" : ` The configuration says ${words(device.configured_mode)}.`}`}>
+        {(id) => (
+          <select id={id} value={device.mode} disabled={!may || change.isPending} title={may ? undefined : "Needs the role operator"} onChange={(event) => change.mutate(event.target.value)}>
+            {MODES.map((mode) => (
+              <option key={mode} value={mode}>
+                {words(mode)}
+              </option>
+            ))}
+          </select>
+        )}
+      </Field>
+      <Act needs="operator" disabled={test.isPending} onClick={() => test.mutate(undefined)}>
+        Test
+      </Act>
+    </div>
   );
 }
 

@@ -14,6 +14,7 @@ import { List } from "../ui/list";
 import { Page, Tabs } from "../ui/page";
 import { Card, Empty, Shown } from "../ui/state";
 import { Badge, Bars, Facts, Meter, T, Time } from "../ui/text";
+import { Intel } from "./intel";
 
 export function SettingsPage() {
   const { search } = useUrl();
@@ -23,6 +24,7 @@ export function SettingsPage() {
     { id: "store", name: "Store and retention" },
     { id: "account", name: "Account and tokens" },
     ...(admin ? [{ id: "users", name: "Users" }] : []),
+    { id: "intelligence", name: "Intelligence" },
     { id: "configuration", name: "Configuration" },
   ];
   const tab = tabs.some((one) => one.id === search["tab"]) ? (search["tab"] ?? "capture") : "capture";
@@ -33,6 +35,7 @@ export function SettingsPage() {
       {tab === "store" ? <Store /> : null}
       {tab === "account" ? <Account /> : null}
       {tab === "users" ? <Users /> : null}
+      {tab === "intelligence" ? <Intel /> : null}
       {tab === "configuration" ? <Configuration /> : null}
     </Page>
   );

@@ -158,6 +158,8 @@ function Reader({ rows }: { rows: Exchange[] }) {
 interface Kept {
   rows: Exchange[];
   missing: string[];
+  /** Of how many exchanges these were chosen fairly. */
+  sample: { seen: number; kept: number } | null;
 }
 
 function KeptExchanges({ data }: { data: Kept }) {
@@ -166,6 +168,14 @@ function KeptExchanges({ data }: { data: Kept }) {
       {data.missing.length > 0 ? (
         <p className="notice warn">
           {n(data.missing.length)} of {n(data.rows.length + data.missing.length)} are not kept any more.
+        </p>
+      ) : null}
+      {data.sample ? (
+        <p className="notice info">
+          {data.sample.kept === data.sample.seen
+            ? `All ${n(data.sample.seen)} exchanges that were looked at.`
+            : `${n(data.sample.kept)} of ${n(data.sample.seen)} exchanges, each as likely to be chosen as any other: one stands for ${n(Math.round((data.sample.seen / Math.max(1, data.sample.kept)) * 10) / 10)}.`}
+          {data.rows.length > data.sample.kept ? " Those that reasons name come after them." : ""}
         </p>
       ) : null}
       {data.rows.length > 0 ? (

@@ -266,10 +266,12 @@ impl Acting {
             Ok(wanted) => wanted,
             Err(e) => return self.lose(format!("{e:#}")),
         };
-        let approving = Approving::of(&self.config, self.mode == Mode::Enforce);
         let store = self.store.as_mut().map(|(store, ..)| store);
+        let approving = Approving::of(&self.config, store.as_deref(), self.mode == Mode::Enforce);
+        let modes = store.as_deref().map(gate::modes).unwrap_or_default();
         gate::hold(&mut wanted, &verdicts, self.switch.as_deref(), store, &approving);
         let Some(enforcer) = &mut self.enforcer else { return };
+        enforcer.only_try(gate::in_mode(&self.config, &modes, sidetap_model::Mode::DryRun));
         let options = PushOptions { actor: "watch".to_owned(), ..PushOptions::new(self.mode) };
         let report = enforcer.push(&wanted, clock::now(), &options);
         self.account(&report);

@@ -7,10 +7,11 @@ use std::thread::JoinHandle;
 use anyhow::{Context, Result};
 use sidetap_model::Ts;
 use sidetap_pipeline::{Found, Progress};
-use sidetap_store::{EvidenceRow, Store};
+use sidetap_store::Store;
 
 use super::live_inputs;
 use crate::clock;
+use crate::commands::finish::keep_evidence;
 use crate::commands::inventory::keep_documents;
 use crate::output::warn;
 
@@ -54,7 +55,7 @@ impl Keeping {
     }
 
     fn keep(&mut self, found: Found, progress: Progress) -> Result<()> {
-        let Found { mut run, openapi, evidence } = found;
+        let Found { mut run, openapi, evidence, samples } = found;
         let summary = &mut run.summary;
         summary.version = env!("CARGO_PKG_VERSION").to_owned();
         summary.inputs = live_inputs(self.interfaces.iter().cloned(), self.begun);
@@ -69,10 +70,7 @@ impl Keeping {
         self.store.keep_limits(clock::now())?;
         self.store.save_found(&run, clock::now())?;
         keep_documents(&mut self.store, &openapi)?;
-        let rows: Vec<EvidenceRow> =
-            evidence.into_iter().map(|e| EvidenceRow { id: e.id, at: e.ts, exchange: e.exchange }).collect();
-        let limits = self.store.limits()?.evidence();
-        self.store.record_evidence(&rows, &limits)?;
+        keep_evidence(&mut self.store, evidence, samples)?;
         self.store.keep_limits(clock::now())?;
         Ok(())
     }

@@ -1,5 +1,9 @@
 //! What the console has done that its crate does not know how to do: policy, devices, indicators, the site's key.
 
+mod devices;
+mod simulate;
+pub(super) mod site;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,29 +11,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Result;
 use serde_json::{Value, json};
 use sidetap_bots::{Pack, account_name};
-use sidetap_console::{Control, Decision, Done, Order, PolicySave, Refused, Undo};
-use sidetap_mitigation::{Mode, PushOptions, PushReport, Selector};
+use sidetap_console::{Control, Decision, Done, Order, PolicySave, Refused, SpecSave, Undo};
+use sidetap_mitigation::{Mode, PushOptions, PushReport};
+use sidetap_model::HashKey;
 use sidetap_model::rows::VerdictRow;
-use sidetap_model::{HashKey, Ts};
 use sidetap_policy::{
     AllowEntry, AllowKind, AllowList, FIELDS, PolicyError, PolicySet, SuggestOptions, suggested_pack,
 };
 use sidetap_store::{Approval, Store, Which};
 
-use super::gate::{self, Approving};
 use super::indicators;
-use super::mitigation::{cap, desired_of, enforcer, ledger_of};
+use super::mitigation::{cap, enforcer};
 use super::policy::{Policies, known_of, policies, policies_of};
 use crate::cli::SourceArgs;
 use crate::clock;
 use crate::config::Config;
 use crate::hash_key;
 use crate::output::write_atomically;
+use simulate::{moved, simulation};
 
 /// Packs that were saved and are remembered.
 const VERSIONS: usize = 100;
-/// Changed verdicts that a simulation names.
-const CHANGED: usize = 200;
 /// The name under which a store keeps packs that were saved.
 const SAVED: &str = "policy.versions";
 /// The name under which a store keeps that nothing may change devices.
@@ -127,7 +129,7 @@ impl Control for Commands {
             "fields": value(&FIELDS)?,
             "editable": text.is_some() && self.devices == Devices::Reached,
             "path": self.file().map(|p| p.display().to_string()),
-            "version": saved(store)?.len(),
+            "version": version(&saved(store)?, text.as_deref()),
             "text": text,
         }))
     }
@@ -170,17 +172,21 @@ impl Control for Commands {
         };
         PolicySet::parse(&save.text, "policy").map_err(|e| bad(&e))?;
         let mut versions = saved(store)?;
-        let version = versions.len() as u64;
-        if version != save.version {
+        let before = std::fs::read_to_string(path).unwrap_or_default();
+        let present = version(&versions, Some(&before));
+        if present != save.version {
             return Err(Refused::Conflict(format!(
-                "it was saved by somebody else meanwhile: this is version {version}"
+                "it was changed by somebody else meanwhile: this is version {present}"
             )));
         }
-        if versions.is_empty() {
-            let before = std::fs::read_to_string(path).unwrap_or_default();
-            versions.push(json!({ "version": 0, "at": clock::now(), "by": "", "comment": "as it was found", "text": before }));
+        if text_of(versions.last()) != Some(before.as_str()) {
+            let found =
+                if versions.is_empty() { "as it was found" } else { "changed outside of the console" };
+            versions.push(
+                json!({ "version": present, "at": clock::now(), "by": "", "comment": found, "text": before }),
+            );
         }
-        let now = versions.len();
+        let now = present + 1;
         versions.push(json!({ "version": now, "at": clock::now(), "by": save.by, "comment": save.comment, "text": save.text }));
         let forget = versions.len().saturating_sub(VERSIONS);
         for old in versions.iter_mut().take(forget) {
@@ -188,7 +194,7 @@ impl Control for Commands {
         }
         write_atomically(path, |w| w.write_all(save.text.as_bytes())).map_err(failed)?;
         store.put_state(SAVED, &serde_json::to_vec(&versions).map_err(failed)?)?;
-        Ok(json!({ "version": versions.len() }))
+        Ok(json!({ "version": now }))
     }
 
     fn policy_versions(&self, store: &Store) -> Done {
@@ -245,69 +251,82 @@ impl Control for Commands {
             "recall": m.recall(),
             "malicious": { "hit": m.campaign_requests, "all": m.campaign_total },
             "honest": { "hit": m.honest_requests, "all": m.honest_total },
-            "devices": [],
+            "devices": self.able(row, &best.subject)?,
             "notes": more,
         }))
     }
 
-    fn devices(&self) -> Done {
-        if self.devices == Devices::Beside {
-            return Ok(json!({ "mode": "watch", "killed": false, "devices": [] }));
-        }
-        let mut config = self.config.clone();
-        let mut enforcer = enforcer(&mut config, &self.source).map_err(failed)?;
-        let status = enforcer.status(clock::now());
-        let devices: Vec<Value> = status
-            .connectors
-            .iter()
-            .map(|c| {
-                json!({
-                    "name": c.name, "kind": c.kind, "mode": "enforce", "ok": c.error.is_none() && c.drift.is_empty(),
-                    "error": c.error, "entries": c.entries, "foreign": c.foreign, "wanted": c.entries + c.drift.len(),
-                    "missing": c.drift.len(), "drift": c.drift, "sees": value(&c.sees).unwrap_or_default(),
-                    "can": c.sees.responses.iter().map(|r| r.name()).collect::<Vec<_>>(),
-                    "last_push": null, "last_answer": null,
-                })
-            })
-            .collect();
-        Ok(json!({
-            "mode": "enforce", "killed": false, "devices": devices, "active": status.active, "undone": status.undone,
-        }))
+    fn devices(&self, store: &Store) -> Done {
+        self.device_cards(store)
+    }
+
+    fn test_device(&self, name: &str) -> Done {
+        self.tested(name)
+    }
+
+    fn set_mode(&self, store: &mut Store, name: &str, mode: Option<&str>) -> Done {
+        self.change_mode(store, name, mode)
+    }
+
+    fn specs(&self, store: &Store) -> Done {
+        site::specs(store)
+    }
+
+    fn conformance(&self, store: &Store, name: &str) -> Done {
+        site::conformance(store, name)
+    }
+
+    fn put_spec(&self, store: &mut Store, spec: &SpecSave) -> Done {
+        site::put_spec(store, spec)
+    }
+
+    fn remove_spec(&self, store: &mut Store, name: &str) -> Done {
+        site::remove_spec(store, name)
+    }
+
+    fn intel(&self) -> Done {
+        super::intel::sources(&self.config.intel).map(Value::Array).map_err(failed)
+    }
+
+    fn update_intel(&self) -> Done {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        super::intel::update_accepted(&self.config.intel)
+            .map(|lines| json!({ "sources": lines }))
+            .map_err(failed)
     }
 
     fn entries(&self, store: &Store) -> Done {
-        Ok(Value::Array(entries(store, clock::now())?))
+        Ok(Value::Array(devices::entries(store, clock::now())?))
     }
 
     fn plan(&self, store: &Store, force: bool) -> Done {
         self.reach()?;
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut config = self.config.clone();
-        let wanted =
-            desired_of(&store.load()?.verdicts, &self.rules(store)?, &self.config).map_err(failed)?;
         let mut enforcer = enforcer(&mut config, &self.source).map_err(failed)?;
+        let rules = self.rules(store)?;
+        let mut own = Store::open_read_only(store.path())?;
+        let (wanted, traffic) = self.wanted(&rules, &mut own)?;
+        cap(&mut enforcer, &rules, traffic);
         value(&enforcer.plan(&wanted, clock::now(), force))
     }
 
     fn push(&self, store: &mut Store, order: &Order) -> Done {
-        if !order.dry_run && store.state(KILLED)?.is_some() {
+        if !order.dry_run && self.killed(store)? {
             return Err(Refused::Conflict("the kill switch is on: nothing is pushed".to_owned()));
         }
         let options = PushOptions { force: order.force, ..options(order) };
-        self.order(store, |enforcer, store| {
-            let verdicts = store.load()?.verdicts;
-            let rules = self.rules(store)?;
-            let mut wanted = desired_of(&verdicts, &rules, &self.config).map_err(failed)?;
-            let switch = gate::switch_of(&self.config, ledger_of(&self.config, &self.source).as_deref());
-            let approving = Approving::of(&self.config, false);
-            gate::hold(&mut wanted, &verdicts, switch.as_deref(), None, &approving);
-            cap(enforcer, &rules, None);
+        self.reach()?;
+        let rules = self.rules(store)?;
+        let (wanted, traffic) = self.wanted(&rules, store)?;
+        self.order(store, |enforcer, _| {
+            cap(enforcer, &rules, traffic);
             Ok(enforcer.push(&wanted, clock::now(), &options))
         })
     }
 
     fn undo(&self, store: &mut Store, order: &Order, what: &Undo) -> Done {
-        let selectors = selectors(store, what)?;
+        let selectors = devices::selectors(store, what)?;
         let options = options(order);
         let mut answers = Vec::new();
         for selector in selectors {
@@ -400,131 +419,25 @@ fn kind_name(kind: AllowKind) -> String {
     serde_json::to_value(kind).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
+/// The version of a text: that of the last one saved, or the next where it is not that one any more.
+fn version(saved: &[Value], text: Option<&str>) -> u64 {
+    let Some(last) = saved.last() else { return 0 };
+    let number = last.get("version").and_then(Value::as_u64).unwrap_or_default();
+    if text_of(Some(last)) == text { number } else { number + 1 }
+}
+
+fn text_of(saved: Option<&Value>) -> Option<&str> {
+    saved?.get("text")?.as_str()
+}
+
 fn saved(store: &Store) -> Result<Vec<Value>, Refused> {
     let bytes = store.state(SAVED)?.unwrap_or_else(|| b"[]".to_vec());
     serde_json::from_slice(&bytes).map_err(failed)
 }
 
-/// What is on devices by what was done to them: entries that were put there, not taken back and have not run out.
-fn entries(store: &Store, now: Ts) -> Result<Vec<Value>, Refused> {
-    let mut on: BTreeMap<(String, String, String), Value> = BTreeMap::new();
-    let mut done = store.actions(100_000, 0)?;
-    done.reverse();
-    for a in done.into_iter().filter(|a| a.mode == "enforce" && a.outcome == "done") {
-        let key = (a.connector.clone(), a.subject.clone(), a.response.clone());
-        match a.kind.as_str() {
-            "add" | "refresh" => {
-                let since = on.get(&key).and_then(|e| e.get("since").cloned()).unwrap_or_else(|| json!(a.at));
-                let policy = a
-                    .verdict
-                    .as_deref()
-                    .map(|v| store.verdict(v))
-                    .transpose()?
-                    .flatten()
-                    .and_then(|v| v.policy);
-                let entry = json!({
-                    "device": a.connector, "subject": a.subject, "response": a.response, "verdict": a.verdict,
-                    "policy": policy, "since": since, "expires_at": a.expires_at, "state": "on-device",
-                });
-                on.insert(key, entry);
-            }
-            _ => _ = on.remove(&key),
-        }
-    }
-    let runs_out =
-        |e: &Value| e.get("expires_at").and_then(Value::as_str).and_then(Ts::parse).is_some_and(|t| t <= now);
-    let mut rows: Vec<Value> = on.into_values().filter(|e| !runs_out(e)).collect();
-    rows.sort_by(|a, b| b["since"].as_str().cmp(&a["since"].as_str()));
-    Ok(rows)
-}
-
-fn selectors(store: &Store, what: &Undo) -> Result<Vec<Selector>, Refused> {
-    let verdicts = || -> Result<Vec<VerdictRow>, Refused> { Ok(store.load()?.verdicts) };
-    let of = |ids: Vec<String>| ids.into_iter().map(Selector::Verdict).collect();
-    Ok(match what {
-        Undo::All => vec![Selector::All],
-        Undo::Verdict(id) => vec![Selector::Verdict(id.clone())],
-        Undo::Policy(id) => {
-            of(verdicts()?.into_iter().filter(|v| v.policy.as_ref() == Some(id)).map(|v| v.id).collect())
-        }
-        Undo::Campaign(id) => {
-            of(verdicts()?.into_iter().filter(|v| v.campaign.as_ref() == Some(id)).map(|v| v.id).collect())
-        }
-        Undo::Since(since) => {
-            let late = store.actions(100_000, 0)?.into_iter().filter(|a| a.at >= *since && a.kind == "add");
-            let ids: std::collections::BTreeSet<String> = late.filter_map(|a| a.verdict).collect();
-            of(ids.into_iter().collect())
-        }
-    })
-}
-
 fn options(order: &Order) -> PushOptions {
     let mode = if order.dry_run { Mode::DryRun } else { Mode::Enforce };
     PushOptions { actor: order.by.clone(), ..PushOptions::new(mode) }
-}
-
-/// What rules would do with verdicts, beside what the present ones do.
-fn simulation(was: &[VerdictRow], is: &[VerdictRow]) -> Value {
-    let mut responses: BTreeMap<&str, [u64; 4]> = BTreeMap::new();
-    let mut rules: BTreeMap<(&str, &str), [u64; 2]> = BTreeMap::new();
-    let mut held: BTreeMap<&str, u64> = BTreeMap::new();
-    for v in is {
-        let sums = responses.entry(v.response.as_str()).or_default();
-        let honest = v.intent != "malicious";
-        let add = [1, v.requests, if honest { 0 } else { v.requests }, if honest { v.requests } else { 0 }];
-        sums.iter_mut().zip(add).for_each(|(s, n)| *s += n);
-        let policy = v.policy.as_deref().unwrap_or_default();
-        match policy.strip_prefix("guard:") {
-            Some(guard) => *held.entry(guard).or_default() += 1,
-            None => {
-                let [verdicts, requests] = rules.entry((policy, v.response.as_str())).or_default();
-                *verdicts += 1;
-                *requests += v.requests;
-            }
-        }
-    }
-    let before: BTreeMap<&str, &VerdictRow> = was.iter().map(|v| (v.id.as_str(), v)).collect();
-    let changed: Vec<Value> = is
-        .iter()
-        .filter_map(|v| {
-            let old = before.get(v.id.as_str()).filter(|o| o.response != v.response)?;
-            Some(json!({
-                "verdict": v.id, "subject": v.subject.value, "was": old.response, "would": v.response, "rule": v.policy,
-            }))
-        })
-        .collect();
-    let responses: BTreeMap<&str, Value> = responses
-        .into_iter()
-        .map(|(response, [verdicts, requests, malicious, honest])| {
-            let sums = json!({
-                "verdicts": verdicts, "requests": requests, "malicious_requests": malicious, "honest_requests": honest,
-            });
-            (response, sums)
-        })
-        .collect();
-    let by_rule: Vec<Value> = rules
-        .into_iter()
-        .map(|((rule, response), [verdicts, requests])| {
-            json!({ "rule": rule, "response": response, "verdicts": verdicts, "requests": requests })
-        })
-        .collect();
-    let held: Vec<Value> = held.into_iter().map(|(why, n)| json!({ "why": why, "verdicts": n })).collect();
-    json!({
-        "verdicts": is.len(),
-        "responses": responses,
-        "by_rule": by_rule,
-        "changed_total": changed.len(),
-        "changed": changed.into_iter().take(CHANGED).collect::<Vec<_>>(),
-        "held": held,
-        "detail": {},
-    })
-}
-
-/// A score of 1 to 99 moved by log-odds.
-fn moved(score: u8, by: f64) -> u8 {
-    let p = f64::from(score.clamp(1, 99)) / 100.0;
-    let odds = (p / (1.0 - p)).ln() + by;
-    (100.0 / (1.0 + (-odds).exp())).round().clamp(1.0, 99.0) as u8
 }
 
 fn bad(errors: &[PolicyError]) -> Refused {
@@ -544,16 +457,4 @@ fn value<T: serde::Serialize + ?Sized>(value: &T) -> Done {
 
 fn failed(error: impl std::fmt::Display) -> Refused {
     Refused::Failed(format!("{error:#}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn scores_move_by_log_odds() {
-        assert_eq!(moved(50, 0.0), 50);
-        assert_eq!((moved(99, -100.0), moved(1, 100.0)), (1, 99));
-        assert!(moved(92, -2.0) < 92 && moved(92, -2.0) > 50);
-    }
 }

@@ -1,0 +1,534 @@
+//! Heads and bodies as evidence may show them: every value by way of the scanner, and what looks like a secret struck out.
+
+use std::ops::Range;
+
+use serde::Serialize;
+use sidetap_model::{AnomalySet, Body, Exchange, HashKey, Headers};
+use sidetap_sensitive::{Dir, Pack, Scanner};
+use sidetap_wire::auth::is_credential_parameter;
+use sidetap_wire::body::{self, Kind, Location, Scalar, Visitor, WalkLimits, WalkScratch};
+use sidetap_wire::coding::{self, CodingLimits, CodingScratch};
+
+use crate::redact;
+
+/// Bytes of heads that are kept of a message.
+const HEAD: usize = 2 << 10;
+/// Bytes of a body that are kept, as sent.
+const BODY: usize = 1 << 10;
+/// Of that, what a coding may make of it.
+const CODING: CodingLimits = CodingLimits { size: 4 << 10, ratio: 200, layers: 2, window: 18 };
+const WALK: WalkLimits = WalkLimits { depth: 32, tokens: 120 };
+/// Characters of one value.
+const VALUE: usize = 240;
+
+/// Both messages of an exchange as they were sent: what the ring of recent exchanges holds, and nothing else ever sees.
+#[derive(Default)]
+pub(crate) struct Raw {
+    request: Option<Message>,
+    response: Option<Message>,
+}
+
+struct Message {
+    headers: Headers,
+    body: Vec<u8>,
+    whole: bool,
+}
+
+impl std::fmt::Debug for Raw {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Raw").finish_non_exhaustive()
+    }
+}
+
+impl Raw {
+    /// The beginning of both messages.
+    pub(crate) fn of(ex: &Exchange) -> Self {
+        Raw {
+            request: ex.request.as_ref().map(|r| Message::of(&r.headers, &r.body)),
+            response: ex.response.as_ref().map(|r| Message::of(&r.headers, &r.body)),
+        }
+    }
+
+    /// Bytes it takes.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let of = |m: &Message| {
+            m.body.capacity() + m.headers.iter().map(|(n, v)| n.len() + v.len() + 16).sum::<usize>()
+        };
+        self.request.as_ref().map_or(0, of) + self.response.as_ref().map_or(0, of) + size_of::<Raw>()
+    }
+}
+
+impl Message {
+    fn of(headers: &Headers, body: &Body) -> Self {
+        let mut kept = Headers::with_capacity(headers.len().min(64), HEAD);
+        let mut room = HEAD;
+        for (name, value) in headers.iter() {
+            let Some(left) = room.checked_sub(name.len() + value.len()) else { continue };
+            room = left;
+            kept.push(name, value);
+        }
+        let certain = body.gap_at.map_or(body.bytes.len(), |at| at as usize).min(body.bytes.len());
+        let bytes = body.bytes.get(..certain.min(BODY)).unwrap_or_default();
+        Message { headers: kept, body: bytes.to_vec(), whole: bytes.len() as u64 == body.len }
+    }
+}
+
+/// Both messages, masked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Shown {
+    pub(crate) request: Option<Part>,
+    pub(crate) response: Option<Part>,
+}
+
+impl Shown {
+    /// Bytes it takes.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let of = |p: &Part| {
+            let fields = p.headers.iter().map(|(n, v)| n.len() + v.len() + 48).sum::<usize>();
+            fields + p.content.as_ref().map_or(0, String::len)
+        };
+        self.request.as_ref().map_or(0, of) + self.response.as_ref().map_or(0, of)
+    }
+}
+
+/// One message, masked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Part {
+    pub(crate) headers: Vec<(String, String)>,
+    /// A line a value, by its place: `$.user.name: A***`.
+    pub(crate) content: Option<String>,
+}
+
+/// Masks messages.
+pub(crate) struct Masker {
+    scanner: Scanner,
+    coding: CodingScratch,
+    walk: WalkScratch,
+}
+
+impl std::fmt::Debug for Masker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Masker").finish_non_exhaustive()
+    }
+}
+
+impl Masker {
+    /// One with these types of sensitive data.
+    pub(crate) fn new(pack: &std::sync::Arc<Pack>, key: HashKey) -> Self {
+        Masker {
+            scanner: Scanner::new(pack, key),
+            coding: CodingScratch::default(),
+            walk: WalkScratch::default(),
+        }
+    }
+
+    /// What may be shown of both messages.
+    pub(crate) fn show(&mut self, raw: &Raw) -> Shown {
+        Shown {
+            request: raw.request.as_ref().map(|m| self.part(m, Dir::Request)),
+            response: raw.response.as_ref().map(|m| self.part(m, Dir::Response)),
+        }
+    }
+
+    fn part(&mut self, message: &Message, direction: Dir) -> Part {
+        let fields = message.headers.iter();
+        let headers = fields.map(|(n, v)| (lossy(n), self.field(&lossy(n), v))).collect();
+        Part { headers, content: self.body(message, direction) }
+    }
+
+    fn field(&mut self, name: &str, value: &[u8]) -> String {
+        let text = lossy(value);
+        let lower = name.to_ascii_lowercase();
+        match lower.as_str() {
+            "authorization" | "proxy-authorization" => match text.split_once(' ') {
+                Some((scheme, _))
+                    if scheme.len() <= 16 && scheme.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-') =>
+                {
+                    format!("{scheme} ***")
+                }
+                _ => "***".to_owned(),
+            },
+            "cookie" => cookies(&text, usize::MAX),
+            "set-cookie" => cookies(&text, 1),
+            "user-agent" => lossy(&redact::agent(&mut self.scanner, value)),
+            "referer" | "origin" | "location" | "content-location" => {
+                lossy(redact::target(&mut self.scanner, b"GET", value).as_deref().unwrap_or(value))
+            }
+            lower if DESCRIBING.contains(&lower) => {
+                cut(redact::text(&mut self.scanner, "", &text).unwrap_or(text))
+            }
+            _ => self.value(name, &text),
+        }
+    }
+
+    fn body(&mut self, message: &Message, direction: Dir) -> Option<String> {
+        let (headers, mut ignored) = (&message.headers, AnomalySet::default());
+        let bytes = coding::decode(headers, &message.body, &CODING, &mut self.coding, &mut ignored);
+        let content_type = headers.get("content-type");
+        let kind = body::kind_of(content_type, bytes);
+        if matches!(kind, Kind::Empty | Kind::Binary) {
+            return None;
+        }
+        let mut seen = Values::default();
+        self.scanner.begin(direction);
+        let walked =
+            body::walk(kind, content_type, bytes, &WALK, &mut self.walk, &mut (&mut self.scanner, &mut seen));
+        let sensitive: Vec<String> =
+            self.scanner.take().into_iter().filter(|s| !self.may_show(s.kind)).map(|s| s.location).collect();
+        let whole = message.whole && walked.complete && !walked.malformed;
+        if !whole {
+            // A value that was cut could be a secret that nobody can tell any more.
+            seen.0.pop();
+        }
+        let mut out = String::new();
+        for value in &seen.0 {
+            let shown = match self.value(&value.key, &value.text) {
+                shown if shown == value.text && sensitive.contains(&value.path) => "***".to_owned(),
+                shown => shown,
+            };
+            let place = self.value("", &value.path);
+            out.push_str(&format!("{place}: {shown}\n"));
+        }
+        if !whole {
+            out.push_str("…\n");
+        }
+        Some(out)
+    }
+
+    fn may_show(&self, kind: sidetap_sensitive::TypeId) -> bool {
+        self.scanner.pack().get(kind).is_some_and(|t| redact::is_shown(&t.id))
+    }
+
+    /// A value under a name: struck out where the name says that it is private, else masked where it holds what is.
+    fn value(&mut self, name: &str, text: &str) -> String {
+        if is_private(name) && !text.is_empty() {
+            return "***".to_owned();
+        }
+        let masked = redact::text(&mut self.scanner, name, text).unwrap_or_else(|| text.to_owned());
+        let masked = if masked.contains([':', '=']) { self.named_in(&masked) } else { masked };
+        cut(runs_hidden(&masked))
+    }
+
+    /// A text with values that stand behind a name of their own in it (`dni: …`, `token=…`) masked as of that name.
+    fn named_in(&mut self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        for part in text.split_inclusive([',', ';', '\n', '&']) {
+            let Some((at, sign)) = part.match_indices([':', '=']).next() else {
+                out.push_str(part);
+                continue;
+            };
+            let (name, value) =
+                (part.get(..at).unwrap_or_default(), part.get(at + sign.len()..).unwrap_or_default());
+            let bare =
+                value.trim_matches(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '&' | '"' | '\''));
+            let word = name.trim().trim_matches(['"', '\'']);
+            let hidden = match bare.is_empty() || word.is_empty() {
+                true => None,
+                false if is_private(word) => Some("***".to_owned()),
+                false => redact::text(&mut self.scanner, word, bare),
+            };
+            out.push_str(name);
+            out.push_str(sign);
+            match hidden {
+                Some(hidden) => out.push_str(&value.replacen(bare, &hidden, 1)),
+                None => out.push_str(value),
+            }
+        }
+        out
+    }
+}
+
+/// Header fields that describe the message.
+const DESCRIBING: [&str; 20] = [
+    "host",
+    "accept",
+    "accept-language",
+    "accept-encoding",
+    "connection",
+    "content-type",
+    "content-length",
+    "content-encoding",
+    "cache-control",
+    "date",
+    "expires",
+    "last-modified",
+    "vary",
+    "server",
+    "transfer-encoding",
+    "pragma",
+    "via",
+    "allow",
+    "upgrade-insecure-requests",
+    "content-language",
+];
+
+/// Words of names whose values are accounts, credentials or sessions.
+const PRIVATE_WORDS: [&str; 44] = [
+    "pass",
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "pwd",
+    "pw",
+    "secret",
+    "token",
+    "tok",
+    "auth",
+    "authorization",
+    "bearer",
+    "credential",
+    "credentials",
+    "session",
+    "sess",
+    "sid",
+    "otp",
+    "pin",
+    "cvv",
+    "cvc",
+    "ssn",
+    "user",
+    "username",
+    "login",
+    "account",
+    "email",
+    "mail",
+    "phone",
+    "msisdn",
+    "mobile",
+    "cookie",
+    "key",
+    "apikey",
+    "signature",
+    "sig",
+    "iban",
+    "card",
+    "pan",
+    "csrf",
+    "xsrf",
+    "jwt",
+    "nonce",
+];
+
+/// Words that say so in whatever word they stand.
+const PRIVATE_PARTS: [&str; 7] = ["passw", "secret", "token", "credential", "session", "apikey", "username"];
+
+/// True where a name, or a word of it, says that its value is private.
+fn is_private(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    if PRIVATE_PARTS.iter().any(|p| lower.contains(p)) {
+        return true;
+    }
+    is_credential_parameter(name.as_bytes())
+        || redact::is_private_name(name)
+        || words(name).any(|w| PRIVATE_WORDS.iter().any(|p| w.eq_ignore_ascii_case(p)))
+}
+
+/// The words of a name: `userName`, `user_name`, `X-User-Name`.
+fn words(name: &str) -> impl Iterator<Item = &str> {
+    let parts = name.split(|c: char| !c.is_alphanumeric());
+    parts.flat_map(|part| {
+        let bytes = part.as_bytes();
+        let starts = (1..bytes.len()).filter(|at| {
+            let (before, here) = (bytes.get(at - 1), bytes.get(*at));
+            before.is_some_and(u8::is_ascii_lowercase) && here.is_some_and(u8::is_ascii_uppercase)
+        });
+        let mut ends: Vec<usize> = starts.collect();
+        ends.push(part.len());
+        let mut from = 0;
+        ends.into_iter().filter_map(move |end| {
+            let word = part.get(from..end);
+            from = end;
+            word
+        })
+    })
+}
+
+/// Cookies by name; of the first `values` of them the values are struck out, what follows are attributes.
+fn cookies(text: &str, values: usize) -> String {
+    let shown = text.split(';').enumerate().map(|(n, cookie)| {
+        let (name, value) = cookie.trim().split_once('=').unwrap_or(("", cookie.trim()));
+        match value {
+            "" => runs_hidden(name),
+            _ if n < values => format!("{}=***", runs_hidden(name)),
+            _ if name.is_empty() => runs_hidden(value),
+            _ => format!("{name}={}", runs_hidden(value)),
+        }
+    });
+    cut(shown.collect::<Vec<_>>().join("; "))
+}
+
+/// Runs of letters and digits that nobody would remember, and long numbers: all but their beginning is struck out.
+fn runs_hidden(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut from = 0;
+    let mut at = text.char_indices().peekable();
+    while let Some((start, c)) = at.next() {
+        if !c.is_alphanumeric() {
+            continue;
+        }
+        let (mut end, mut digits, mut letters) = (start + c.len_utf8(), u32::from(c.is_ascii_digit()), 0_u32);
+        letters += 1 - digits;
+        while let Some((next, c)) = at.next_if(|(_, c)| c.is_alphanumeric()) {
+            end = next + c.len_utf8();
+            digits += u32::from(c.is_ascii_digit());
+            letters += u32::from(!c.is_ascii_digit());
+        }
+        let show = match (digits, letters) {
+            (9.., 0) => 2,
+            (1.., 1..) if digits + letters >= 16 => 4,
+            (0, 32..) => 4,
+            _ => continue,
+        };
+        out.push_str(text.get(from..start).unwrap_or_default());
+        out.extend(text.get(start..end).unwrap_or_default().chars().take(show));
+        out.push_str("***");
+        from = end;
+    }
+    out.push_str(text.get(from..).unwrap_or_default());
+    out
+}
+
+fn cut(mut text: String) -> String {
+    if let Some((at, _)) = text.char_indices().nth(VALUE) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The values of a body, by place.
+#[derive(Default)]
+struct Values(Vec<Value>);
+
+struct Value {
+    path: String,
+    key: String,
+    text: String,
+}
+
+impl Visitor for Values {
+    fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, _: Range<usize>) {
+        let text = match value {
+            Scalar::Str(text) | Scalar::Num(text) => text.to_owned(),
+            Scalar::Bool(value) => value.to_string(),
+            Scalar::Null => "null".to_owned(),
+        };
+        self.0.push(Value { path: at.path(), key: at.key.to_owned(), text });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn masker() -> Masker {
+        Masker::new(&Arc::new(Pack::builtin().unwrap()), HashKey::from_bytes([1; 16]))
+    }
+
+    fn message(headers: &[(&str, &str)], body: &str) -> Message {
+        let mut h = Headers::default();
+        headers.iter().for_each(|(n, v)| h.push(n.as_bytes(), v.as_bytes()));
+        let body = Body { bytes: body.as_bytes().to_vec(), len: body.len() as u64, gap_at: None };
+        Message::of(&h, &body)
+    }
+
+    fn shown(headers: &[(&str, &str)], body: &str) -> String {
+        let part = masker().part(&message(headers, body), Dir::Request);
+        format!("{:?}\n{}", part.headers, part.content.unwrap_or_default())
+    }
+
+    #[test]
+    fn no_type_of_sensitive_data_gets_through_in_whatever_it_stands() {
+        let pack = Arc::new(Pack::builtin().unwrap());
+        let all: Vec<_> = (0..u16::MAX).map_while(|n| pack.get(sidetap_sensitive::TypeId(n))).collect();
+        assert!(all.len() > 40);
+        let json = |v: &str| serde_json::to_string(v).unwrap();
+        let mut through = Vec::new();
+        for kind in all.iter().filter(|k| !redact::is_shown(&k.id)) {
+            for example in &kind.examples.find {
+                let (key, value) = example.split_once(": ").unwrap_or(("", example));
+                let name = if key.is_empty() { "note" } else { key };
+                let bodies = [
+                    ("application/json", format!("{{\"a\":{{{}:{}}}}}", json(name), json(value))),
+                    ("application/json", format!("[{{{}:{}}}", json(name), json(value))),
+                    ("text/plain", format!("{name}: {value}\n")),
+                ];
+                let cased = bodies.iter().map(|(t, body)| shown(&[("Content-Type", t)], body));
+                let field =
+                    std::iter::once(shown(&[(&format!("X-{}", name.replace([' ', '_'], "-")), value)], ""));
+                for out in cased.chain(field) {
+                    if value.len() >= 6 && out.contains(value) {
+                        through.push(format!("{}: {example} is shown as {out}", kind.id));
+                    }
+                }
+            }
+        }
+        assert!(through.is_empty(), "{} of them:\n{}", through.len(), through.join("\n"));
+    }
+
+    #[test]
+    fn credentials_sessions_and_accounts_are_struck_out() {
+        let secrets = [
+            shown(
+                &[("Authorization", "Bearer hunter2hunter"), ("Cookie", "sid=hunter2hunter; theme=hunter2b")],
+                "",
+            ),
+            shown(
+                &[("Set-Cookie", "sid=hunter2hunter; Path=/; HttpOnly"), ("X-Api-Key", "hunter2hunter")],
+                "",
+            ),
+            shown(
+                &[("Content-Type", "application/x-www-form-urlencoded")],
+                "userName=hunter2hunter&pass=hunter2hunter",
+            ),
+            shown(
+                &[("Content-Type", "application/json")],
+                r#"{"auth":{"refreshToken":"hunter2hunter"},"n":"{\"password\":\"hunter2hunter\"}"}"#,
+            ),
+            shown(&[("Content-Type", "text/xml")], "<a><password>hunter2hunter</password></a>"),
+            shown(&[("Referer", "https://h.example/?password=hunter2hunter")], ""),
+        ];
+        for out in &secrets {
+            assert!(!out.contains("hunter2") && out.contains("***"), "{out}");
+        }
+        assert!(secrets[0].contains("Bearer ***") && secrets[0].contains("theme=***"), "{}", secrets[0]);
+        assert!(secrets[1].contains("HttpOnly"), "{}", secrets[1]);
+    }
+
+    #[test]
+    fn what_was_cut_is_not_shown_to_its_last_bit() {
+        let long = format!("{{\"a\":\"{}\",\"card\":\"4111111111111111\"}}", "x".repeat(BODY - 25));
+        let out = shown(&[("Content-Type", "application/json")], &long);
+        assert!(!out.contains("4111") && out.ends_with("…\n"), "{out}");
+    }
+
+    #[test]
+    fn what_says_what_was_asked_stays() {
+        let out = shown(
+            &[
+                ("Content-Type", "application/json"),
+                ("User-Agent", "curl/8.5.0"),
+                ("X-Forwarded-For", "203.0.113.9"),
+            ],
+            r#"{"sku":"A-17","amount":3,"gift":true,"note":"two of them"}"#,
+        );
+        for part in [
+            "application/json",
+            "curl/8.5.0",
+            "203.0.113.9",
+            "$.sku: A-17",
+            "$.amount: 3",
+            "$.gift: true",
+            "two of them",
+        ] {
+            assert!(out.contains(part), "{part} is not in {out}");
+        }
+    }
+}

@@ -1,0 +1,260 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashbrown::{HashMap, HashSet};
+use sidetap_model::rows::{FindingRow, VerdictRow};
+use sidetap_model::{EndpointId, EndpointRef, FlowId, SubjectKind};
+use sidetap_wire::body::hash_str;
+
+use crate::item::Name;
+
+type Fixed = foldhash::fast::FixedState;
+pub(crate) type Id = (FlowId, u32);
+
+/// Which exchanges stand for all of a campaign or finding, and for how many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sampled {
+    /// `campaign:` or `finding:` and the id.
+    pub thing: String,
+    /// Exchanges of it that were looked at.
+    pub seen: u64,
+    /// Ids of those that were chosen, each as likely as any other.
+    pub ids: Vec<String>,
+}
+
+/// Those of all that were seen whose keyed hashes are the smallest: a fair choice that is the same in every run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sample {
+    pub(crate) seen: u64,
+    chosen: BTreeSet<(u64, Id)>,
+}
+
+/// What became of an exchange that was offered to a sample.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Chosen {
+    /// It is not in it.
+    No,
+    /// It is, and another one may have gone for it.
+    For(Option<Id>),
+}
+
+impl Sample {
+    /// Takes one more into account.
+    fn offer(&mut self, rank: u64, id: Id, most: usize) -> Chosen {
+        self.seen += 1;
+        if self.chosen.len() >= most && self.chosen.last().is_some_and(|last| *last <= (rank, id)) {
+            return Chosen::No;
+        }
+        self.chosen.insert((rank, id));
+        let over = self.chosen.len() > most;
+        Chosen::For(if over { self.chosen.pop_last().map(|(_, id)| id) } else { None })
+    }
+
+    /// Two samples as one, as if all had been offered to it.
+    fn join(&mut self, other: &Sample, most: usize) {
+        self.seen += other.seen;
+        self.chosen.extend(&other.chosen);
+        while self.chosen.len() > most {
+            self.chosen.pop_last();
+        }
+    }
+
+    fn of(&self, thing: String) -> Sampled {
+        let ids = self.chosen.iter().map(|(_, (flow, seq))| format!("{flow}-{seq}")).collect();
+        Sampled { thing, seen: self.seen, ids }
+    }
+}
+
+/// An exploit rule at an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    host: String,
+    rule: String,
+    endpoint: u64,
+}
+
+/// Samples of campaigns and of findings.
+#[derive(Debug, Default)]
+pub(crate) struct Samples {
+    campaigns: Vec<(String, Sample)>,
+    numbers: BTreeMap<String, u32>,
+    /// By one of its names: what else somebody is known by, and his campaign.
+    members: HashMap<Name, Vec<(Vec<Name>, u32)>, Fixed>,
+    known: HashSet<u64, Fixed>,
+    findings: BTreeMap<Place, Sample>,
+}
+
+impl Samples {
+    /// Exchanges that stand for a campaign.
+    const OF_CAMPAIGN: usize = 48;
+    /// Exchanges that stand for a finding.
+    const OF_FINDING: usize = 8;
+    const CAMPAIGNS: usize = 4_096;
+    const MEMBERS: usize = 65_536;
+    const FINDINGS: usize = 8_192;
+
+    /// Learns from verdicts who is of which campaign; true where that is more than was known.
+    pub(crate) fn learn(&mut self, verdicts: &[VerdictRow]) -> bool {
+        let before = self.known.len();
+        for verdict in verdicts {
+            let harmful = matches!(verdict.intent.as_str(), "malicious" | "suspicious");
+            let Some(number) = verdict.campaign.as_ref().filter(|_| harmful).and_then(|c| self.number(c))
+            else {
+                continue;
+            };
+            if verdict.subject.kind == SubjectKind::Cidr {
+                for ip in &verdict.client_ips {
+                    self.member(vec![name_of(SubjectKind::Ip, &ip.to_string())], number);
+                }
+            } else {
+                let parts = verdict.subject.each_part();
+                self.member(parts.iter().map(|p| name_of(p.kind, &p.value)).collect(), number);
+            }
+        }
+        self.known.len() > before
+    }
+
+    fn number(&mut self, campaign: &str) -> Option<u32> {
+        if let Some(number) = self.numbers.get(campaign) {
+            return Some(*number);
+        }
+        let number = u32::try_from(self.campaigns.len()).ok().filter(|n| (*n as usize) < Self::CAMPAIGNS)?;
+        self.campaigns.push((campaign.to_owned(), Sample::default()));
+        self.numbers.insert(campaign.to_owned(), number);
+        Some(number)
+    }
+
+    fn member(&mut self, mut names: Vec<Name>, campaign: u32) {
+        names.sort_unstable();
+        let whole =
+            names.iter().fold(u64::from(campaign), |h, n| (h ^ n.0).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        if self.known.len() < Self::MEMBERS && self.known.insert(whole) {
+            let Some(first) = names.pop() else { return };
+            self.members.entry(first).or_default().push((names, campaign));
+        }
+    }
+
+    /// The campaigns of who is known by these names, in order.
+    pub(crate) fn campaigns_of(&self, names: &[Name]) -> Vec<u32> {
+        let with = names.iter().filter_map(|n| self.members.get(n)).flatten();
+        let mut of: Vec<u32> =
+            with.filter(|(rest, _)| rest.iter().all(|n| names.contains(n))).map(|(_, c)| *c).collect();
+        of.sort_unstable();
+        of.dedup();
+        of
+    }
+
+    /// Offers an exchange to a campaign.
+    pub(crate) fn offer(&mut self, campaign: u32, rank: u64, id: Id) -> Chosen {
+        match self.campaigns.get_mut(campaign as usize) {
+            Some((_, sample)) => sample.offer(rank, id, Self::OF_CAMPAIGN),
+            None => Chosen::No,
+        }
+    }
+
+    /// Offers an exchange to what a rule found at an endpoint.
+    pub(crate) fn offer_to_rule(&mut self, endpoint: &EndpointRef, rule: &str, rank: u64, id: Id) -> Chosen {
+        let place = Place { host: endpoint.host.to_string(), rule: rule.to_owned(), endpoint: endpoint.id.0 };
+        if self.findings.len() >= Self::FINDINGS && !self.findings.contains_key(&place) {
+            return Chosen::No;
+        }
+        self.findings.entry(place).or_default().offer(rank, id, Self::OF_FINDING)
+    }
+
+    /// Endpoints that got other names or became one.
+    pub(crate) fn rename(&mut self, renames: &[(EndpointId, EndpointRef)]) {
+        let to: BTreeMap<u64, &EndpointRef> = renames.iter().map(|(old, new)| (old.0, new)).collect();
+        let moved: Vec<Place> =
+            self.findings.keys().filter(|p| to.contains_key(&p.endpoint)).cloned().collect();
+        for place in moved {
+            let (Some(sample), Some(new)) = (self.findings.remove(&place), to.get(&place.endpoint)) else {
+                continue;
+            };
+            let place = Place { host: new.host.to_string(), rule: place.rule, endpoint: new.id.0 };
+            self.findings.entry(place).or_default().join(&sample, Self::OF_FINDING);
+        }
+    }
+
+    /// What stands for each campaign and for each of these findings.
+    pub(crate) fn of(&self, findings: &[FindingRow]) -> Vec<Sampled> {
+        let campaigns = self.campaigns.iter().map(|(id, sample)| sample.of(format!("campaign:{id}")));
+        let findings = findings.iter().filter(|f| f.kind == "exploit").filter_map(|f| {
+            let about = |what| f.subject.get(what).map_or("", String::as_str);
+            let fits = |p: &Place| {
+                about("endpoint").is_empty() || about("endpoint") == EndpointId(p.endpoint).to_string()
+            };
+            let from = Place { host: about("host").to_owned(), rule: f.rule.clone(), endpoint: 0 };
+            let same = |p: &Place| p.host == from.host && p.rule == from.rule;
+            let mut whole = Sample::default();
+            let all = self.findings.range(from.clone()..).take_while(|(p, _)| same(p));
+            all.filter(|(p, _)| fits(p)).for_each(|(_, sample)| whole.join(sample, Self::OF_FINDING));
+            (whole.seen > 0).then(|| whole.of(format!("finding:{}", f.id)))
+        });
+        campaigns.chain(findings).filter(|s| s.seen > 0).collect()
+    }
+}
+
+/// Everything that the client of an exchange is known by.
+pub(crate) fn names_of(actors: &sidetap_bots::Actors) -> Vec<Name> {
+    let all = |kind, values: &[String]| values.iter().map(|v| name_of(kind, v)).collect::<Vec<_>>();
+    let mut names = vec![name_of(SubjectKind::Ip, &actors.ip)];
+    names.extend(all(SubjectKind::Session, &actors.session));
+    names.extend(all(SubjectKind::Fingerprint, &actors.fingerprint));
+    names.extend(actors.account.iter().map(|v| name_of(SubjectKind::Account, v)));
+    names.extend(actors.api_key.iter().map(|v| name_of(SubjectKind::ApiKey, v)));
+    names
+}
+
+fn name_of(kind: SubjectKind, value: &str) -> Name {
+    Name(hash_str(value) ^ hash_str(kind.name()).rotate_left(21))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offered(ranks: impl Iterator<Item = u64>) -> Sample {
+        let mut sample = Sample::default();
+        for (n, rank) in ranks.enumerate() {
+            sample.offer(rank, (FlowId(1), n as u32), 4);
+        }
+        sample
+    }
+
+    #[test]
+    fn a_sample_is_the_same_in_whatever_parts_it_was_taken() {
+        let rank = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let whole = offered((0..1000).map(rank));
+        assert_eq!((whole.seen, whole.chosen.len()), (1000, 4));
+        let mut smallest: Vec<u64> = (0..1000).map(rank).collect();
+        smallest.sort_unstable();
+        assert_eq!(whole.chosen.iter().map(|(r, _)| *r).collect::<Vec<_>>(), smallest[..4]);
+        let mut parts = offered((0..300).map(rank));
+        let mut rest = Sample::default();
+        (300..1000).for_each(|n| _ = rest.offer(rank(n), (FlowId(1), n as u32), 4));
+        parts.join(&rest, 4);
+        assert_eq!((parts.seen, parts.chosen), (whole.seen, whole.chosen));
+    }
+
+    #[test]
+    fn whoever_goes_makes_room_for_one() {
+        let mut sample = Sample::default();
+        let id = |n| (FlowId(1), n);
+        assert_eq!(sample.offer(5, id(0), 2), Chosen::For(None));
+        assert_eq!(sample.offer(9, id(1), 2), Chosen::For(None));
+        assert_eq!(sample.offer(7, id(2), 2), Chosen::For(Some(id(1))));
+        assert_eq!(sample.offer(8, id(3), 2), Chosen::No);
+        assert_eq!(sample.seen, 4);
+    }
+
+    #[test]
+    fn a_compound_is_known_by_all_its_names() {
+        let mut samples = Samples::default();
+        let number = samples.number("c").unwrap();
+        let names = |n: &[u64]| n.iter().map(|n| Name(*n)).collect::<Vec<_>>();
+        samples.member(names(&[1, 2]), number);
+        assert!(
+            samples.campaigns_of(&names(&[1])).is_empty() && samples.campaigns_of(&names(&[2])).is_empty()
+        );
+        assert_eq!(samples.campaigns_of(&names(&[3, 2, 1])), [number]);
+    }
+}

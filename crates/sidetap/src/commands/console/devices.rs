@@ -1,0 +1,199 @@
+//! Devices: how they are, how they are told, what is on them.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use sidetap_console::{Done, Refused, Undo};
+use sidetap_mitigation::{ConnectorStatus, Desired, DesiredOptions, Selector, desired};
+use sidetap_model::rows::{CampaignRow, Subject, VerdictRow};
+use sidetap_model::{ActionRow, Mode, Ts};
+use sidetap_policy::Traffic;
+use sidetap_store::Store;
+
+use super::{Commands, Devices, KILLED, failed, value};
+use crate::clock;
+use crate::commands::gate;
+use crate::commands::mitigation::{enforcer, ledger_of, wanted_of};
+use crate::commands::policy::Policies;
+
+/// Actions that are looked through for what a device was told last.
+const LATEST: usize = 5_000;
+
+impl Commands {
+    /// Whether the kill switch is on, here or in its file.
+    pub(super) fn killed(&self, store: &Store) -> Result<bool, Refused> {
+        let switch = gate::switch_of(&self.config, ledger_of(&self.config, &self.source).as_deref());
+        Ok(store.state(KILLED)?.is_some() || gate::stopped(switch.as_deref()).is_some())
+    }
+
+    /// What verdicts, by these rules and by what was approved, ask devices for.
+    pub(super) fn wanted(
+        &self,
+        rules: &Policies,
+        store: &mut Store,
+    ) -> Result<(Desired, Option<Traffic>), Refused> {
+        let switch = gate::switch_of(&self.config, ledger_of(&self.config, &self.source).as_deref());
+        let run = store.load()?;
+        wanted_of(&self.config, rules, run, Some(store), switch.as_deref(), false).map_err(failed)
+    }
+
+    /// A card for each device.
+    pub(super) fn device_cards(&self, store: &Store) -> Done {
+        let killed = self.killed(store)?;
+        let mut config = self.config.clone();
+        let mut enforcer = enforcer(&mut config, &self.source).map_err(failed)?;
+        let modes = gate::modes(store);
+        let latest = latest(store)?;
+        let card = |name: &str, kind: &str, status: Option<&ConnectorStatus>| {
+            let last = latest.get(name);
+            let configured = gate::mode_of(&self.config, &BTreeMap::new(), name);
+            let mut card = json!({
+                "name": name, "kind": kind, "mode": gate::mode_of(&self.config, &modes, name).name(),
+                "configured_mode": configured.name(), "ok": null, "error": null, "entries": null, "foreign": null,
+                "wanted": null, "missing": null, "drift": [], "sees": [], "can": [],
+                "last_push": last.map(|a| a.at), "last_answer": last.map(|a| a.answer.clone()),
+            });
+            if let (Some(c), Some(fields)) = (status, card.as_object_mut()) {
+                fields.extend(read(c));
+            }
+            card
+        };
+        if self.devices == Devices::Beside {
+            // The process that reads packets may not reach devices: what is known of them is what was done.
+            let cards: Vec<Value> =
+                enforcer.connectors().iter().map(|(name, kind)| card(name, kind, None)).collect();
+            return Ok(json!({ "mode": "watch", "killed": killed, "devices": cards }));
+        }
+        let status = enforcer.status(clock::now());
+        let cards: Vec<Value> = status.connectors.iter().map(|c| card(&c.name, c.kind, Some(c))).collect();
+        Ok(json!({
+            "mode": "enforce", "killed": killed, "devices": cards, "active": status.active, "undone": status.undone,
+        }))
+    }
+
+    /// Asks one device how it is; nothing is changed on it.
+    pub(super) fn tested(&self, name: &str) -> Done {
+        self.reach()?;
+        let mut config = self.config.clone();
+        let mut enforcer = enforcer(&mut config, &self.source).map_err(failed)?;
+        let status = enforcer.status(clock::now());
+        let Some(c) = status.connectors.iter().find(|c| c.name == name) else {
+            return Err(Refused::NotFound(format!("there is no device {name}")));
+        };
+        let mut answer = serde_json::Map::from_iter([
+            ("name".to_owned(), json!(name)),
+            ("kind".to_owned(), json!(c.kind)),
+        ]);
+        answer.extend(read(c));
+        Ok(Value::Object(answer))
+    }
+
+    /// Changes how a device is told.
+    pub(super) fn change_mode(&self, store: &mut Store, name: &str, mode: Option<&str>) -> Done {
+        let mut config = self.config.clone();
+        let known = enforcer(&mut config, &self.source).map_err(failed)?;
+        if !known.connectors().iter().any(|(n, _)| n == name) {
+            return Err(Refused::NotFound(format!("there is no device {name}")));
+        }
+        let mode = mode.and_then(|m| Mode::ALL.into_iter().find(|known| known.name() == m));
+        gate::set_mode(store, name, mode).map_err(failed)?;
+        let now = gate::mode_of(&self.config, &gate::modes(store), name);
+        Ok(json!({ "name": name, "mode": now.name() }))
+    }
+
+    /// Which devices could be told of a campaign's subject.
+    pub(super) fn able(&self, campaign: &CampaignRow, subject: &Subject) -> Done {
+        let mut config = self.config.clone();
+        let enforcer = enforcer(&mut config, &self.source).map_err(failed)?;
+        let verdict: VerdictRow = serde_json::from_value(json!({
+            "id": campaign.id, "zone": "default", "subject": subject, "client_ip": null, "client_ips": [], "intent": "malicious",
+            "class": campaign.class, "oat": campaign.oat, "score": campaign.score, "automation": 99, "coverage": {},
+            "campaign": campaign.id, "phase": campaign.phase, "first_seen": campaign.first_seen, "detected_at": campaign.detected_at,
+            "last_seen": campaign.last_seen, "requests": campaign.requests, "reasons": campaign.reasons, "response": "block", "ttl_s": 3600,
+        }))
+        .map_err(failed)?;
+        let options = DesiredOptions { now: clock::now(), max_age_s: u64::MAX, ..DesiredOptions::default() };
+        let wanted = desired(&[verdict], &options);
+        let Some(want) = wanted.wants.first() else { return Ok(json!([])) };
+        let devices = enforcer.able(want, &wanted.allow);
+        Ok(devices
+            .into_iter()
+            .map(|(name, can)| json!({ "name": name, "can": can.is_ok(), "why": can.err() }))
+            .collect())
+    }
+}
+
+/// What reading a device told.
+fn read(c: &ConnectorStatus) -> serde_json::Map<String, Value> {
+    let fields = json!({
+        "ok": c.error.is_none() && c.drift.is_empty(), "error": c.error, "entries": c.entries, "foreign": c.foreign,
+        "wanted": c.entries + c.drift.len(), "missing": c.drift.len(), "drift": c.drift, "sees": value(&c.sees).unwrap_or_default(),
+        "can": c.sees.responses.iter().map(|r| r.name()).collect::<Vec<_>>(),
+    });
+    if let Value::Object(fields) = fields { fields } else { serde_json::Map::new() }
+}
+
+/// What each device was told last.
+fn latest(store: &Store) -> Result<BTreeMap<String, ActionRow>, Refused> {
+    let mut latest: BTreeMap<String, ActionRow> = BTreeMap::new();
+    for action in store.actions(LATEST, 0)?.into_iter().filter(|a| a.mode == "enforce") {
+        match latest.get(&action.connector) {
+            Some(known) if known.at >= action.at => {}
+            _ => _ = latest.insert(action.connector.clone(), action),
+        }
+    }
+    Ok(latest)
+}
+
+/// What is on devices by what was done to them: entries that were put there, not taken back and have not run out.
+pub(super) fn entries(store: &Store, now: Ts) -> Result<Vec<Value>, Refused> {
+    let mut on: BTreeMap<(String, String, String), Value> = BTreeMap::new();
+    let mut done = store.actions(100_000, 0)?;
+    done.reverse();
+    for a in done.into_iter().filter(|a| a.mode == "enforce" && a.outcome == "done") {
+        let key = (a.connector.clone(), a.subject.clone(), a.response.clone());
+        match a.kind.as_str() {
+            "add" | "refresh" => {
+                let since = on.get(&key).and_then(|e| e.get("since").cloned()).unwrap_or_else(|| json!(a.at));
+                let policy = a
+                    .verdict
+                    .as_deref()
+                    .map(|v| store.verdict(v))
+                    .transpose()?
+                    .flatten()
+                    .and_then(|v| v.policy);
+                let entry = json!({
+                    "device": a.connector, "subject": a.subject, "response": a.response, "verdict": a.verdict,
+                    "policy": policy, "since": since, "expires_at": a.expires_at, "state": "on-device",
+                });
+                on.insert(key, entry);
+            }
+            _ => _ = on.remove(&key),
+        }
+    }
+    let runs_out =
+        |e: &Value| e.get("expires_at").and_then(Value::as_str).and_then(Ts::parse).is_some_and(|t| t <= now);
+    let mut rows: Vec<Value> = on.into_values().filter(|e| !runs_out(e)).collect();
+    rows.sort_by(|a, b| b["since"].as_str().cmp(&a["since"].as_str()));
+    Ok(rows)
+}
+
+pub(super) fn selectors(store: &Store, what: &Undo) -> Result<Vec<Selector>, Refused> {
+    let verdicts = || -> Result<Vec<VerdictRow>, Refused> { Ok(store.load()?.verdicts) };
+    let of = |ids: Vec<String>| ids.into_iter().map(Selector::Verdict).collect();
+    Ok(match what {
+        Undo::All => vec![Selector::All],
+        Undo::Verdict(id) => vec![Selector::Verdict(id.clone())],
+        Undo::Policy(id) => {
+            of(verdicts()?.into_iter().filter(|v| v.policy.as_ref() == Some(id)).map(|v| v.id).collect())
+        }
+        Undo::Campaign(id) => {
+            of(verdicts()?.into_iter().filter(|v| v.campaign.as_ref() == Some(id)).map(|v| v.id).collect())
+        }
+        Undo::Since(since) => {
+            let late = store.actions(100_000, 0)?.into_iter().filter(|a| a.at >= *since && a.kind == "add");
+            let ids: std::collections::BTreeSet<String> = late.filter_map(|a| a.verdict).collect();
+            of(ids.into_iter().collect())
+        }
+    })
+}
