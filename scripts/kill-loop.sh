@@ -1,18 +1,28 @@
 #!/bin/sh
-# Kills replays into a store and pushes to a device (a feed's file) at any moment, and looks each time whether the store is whole; at
-# the end one push that is not killed must leave device and audit of one mind.
-#   scripts/kill-loop.sh [TIMES] [BINARY]
+# Kills replays into a store and pushes to a device at any moment, and looks each time whether the store is whole; at the end one push
+# that is not killed must leave device, actions and audit of one mind. The device is a feed's file, or, as root, a real packet filter in a
+# network namespace of its own.
+#   scripts/kill-loop.sh [TIMES] [BINARY] [feed|nftables]
 set -eu
 cd "$(dirname "$0")/.."
 times=${1:-50}
 sidetap=${2:-target/release/sidetap}
+device=${3:-feed}
 [ -x "$sidetap" ] || cargo build --release --locked -p sidetap
 sidetap=$(realpath "$sidetap")
-capture=$(realpath pcaps/sample.pcap.zst)
+capture=$(realpath "${KILL_CAPTURE:-pcaps/sample.pcap.zst}")
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+space=sidetap-kill-$$
+trap 'rm -rf "$work"; [ "$device" != nftables ] || ip netns delete "$space" 2>/dev/null || true' EXIT
 cd "$work"
-printf '[store]\npath = "s.db"\n[[mitigation.feed]]\nname = "edge"\npath = "feed.txt"\nlisten = "127.0.0.1:0"\n' >sidetap.toml
+printf '[store]\npath = "s.db"\n' >sidetap.toml
+case $device in
+nftables)
+    ip netns add "$space"
+    printf '[[mitigation.nftables]]\nname = "edge"\ncommand = ["ip", "netns", "exec", "%s", "nft"]\n' "$space" >>sidetap.toml
+    ;;
+*) printf '[[mitigation.feed]]\nname = "edge"\npath = "feed.txt"\nlisten = "127.0.0.1:0"\n' >>sidetap.toml ;;
+esac
 "$sidetap" replay --hash-key key "$capture" >/dev/null
 n=0
 while [ "$n" -lt "$times" ]; do
@@ -31,4 +41,22 @@ while [ "$n" -lt "$times" ]; do
 done
 "$sidetap" mitigation push --enforce --force >/dev/null
 "$sidetap" mitigation status
+if [ "$device" = nftables ]; then
+    ip netns exec "$space" nft list table inet sidetap >on-device.txt
+    python3 - <<'PY'
+import json, re, sqlite3
+on = {m for m in re.findall(r'([0-9a-f.:/]+)(?: timeout \S+)? expires \S+ comment "sidetap:', open("on-device.txt").read())}
+store = sqlite3.connect("file:s.db?mode=ro", uri=True)
+told = {}
+for (row,) in store.execute("SELECT row FROM actions ORDER BY seq"):
+    a = json.loads(row)
+    if a["mode"] == "enforce" and a["outcome"] == "done":
+        told[a["subject"]] = a["kind"]
+bare = lambda s: s.removesuffix("/32").removesuffix("/128")
+said = {bare(s) for s, kind in told.items() if kind in ("add", "refresh")}
+extra, missing = {bare(s) for s in on} - said, said - {bare(s) for s in on}
+print(f"{len(on)} entries on the device; {len(extra)} of them without an action, {len(missing)} actions without an entry")
+raise SystemExit(1 if extra or missing or not on else 0)
+PY
+fi
 echo "killed $times times; the store is whole; what the device holds stands above"

@@ -1,10 +1,11 @@
 //! Connections: how many, how slow, and over what.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -24,6 +25,8 @@ use crate::access::Peer;
 
 /// Connections at once; more are closed as they come.
 const CONNECTIONS: usize = 2_048;
+/// Of these, those of one address: nobody takes up all of them.
+const OF_ONE: usize = 256;
 /// For a handshake, and for the head of a request: also how long a connection may be idle.
 const HEAD: Duration = Duration::from_secs(15);
 /// Bytes of a head.
@@ -42,6 +45,7 @@ pub(crate) async fn serve(
 ) {
     let acceptor = tls.map(TlsAcceptor::from);
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Places::default();
     let (end, ended) = watch::channel(false);
     let mut shutdown = pin!(shutdown);
     loop {
@@ -54,16 +58,47 @@ pub(crate) async fn serve(
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
+        let Some(place) = Place::take(&places, peer.ip()) else { continue };
         let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { continue };
         let (app, acceptor, ended) = (app.clone(), acceptor.clone(), ended.clone());
         tokio::spawn(async move {
             connection(stream, peer, acceptor, app, ended).await;
-            drop(permit);
+            drop((permit, place));
         });
     }
     let _ = end.send(true);
     let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
     let _ = tokio::time::timeout(END, permits.acquire_many(all)).await;
+}
+
+/// Connections by address.
+type Places = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
+/// A connection's place among those of its address.
+struct Place(Places, IpAddr);
+
+impl Place {
+    fn take(places: &Places, ip: IpAddr) -> Option<Self> {
+        let mut of = places.lock().unwrap_or_else(PoisonError::into_inner);
+        let n = of.entry(ip).or_default();
+        if *n >= OF_ONE {
+            return None;
+        }
+        *n += 1;
+        Some(Place(Arc::clone(places), ip))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut of = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(n) = of.get_mut(&self.1) {
+            *n -= 1;
+            if *n == 0 {
+                of.remove(&self.1);
+            }
+        }
+    }
 }
 
 async fn connection(

@@ -7,6 +7,8 @@ mod common;
 use common::{PASSWORD, Served, serve, serve_at};
 use serde_json::{Value, json};
 use sidetap_console::{Console, ConsoleError, Options};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
 
 #[tokio::test]
 async fn the_first_start_makes_one_administrator() {
@@ -471,4 +473,34 @@ async fn evidence_says_of_how_many_it_was_chosen() {
         (all["rows"][0]["weight"].as_f64(), all["rows"][0]["why"][0].as_str()),
         (Some(40.0), Some("sample-of-finding"))
     );
+}
+
+#[tokio::test]
+async fn one_address_does_not_take_up_all_connections() {
+    let served = serve().await;
+    let mut open = Vec::new();
+    for _ in 0..300 {
+        open.push(TcpStream::connect(served.to).await.unwrap());
+    }
+    // Those above its share are closed without a word; who comes from elsewhere is answered.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = socket.connect(served.to).await.unwrap();
+    let head = format!("GET /healthz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", served.to);
+    other.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    other.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let mut closed = 0;
+    for stream in &mut open {
+        let mut byte = [0];
+        closed += u32::from(matches!(stream.try_read(&mut byte), Ok(0)));
+        if closed == 0 {
+            // The kernel may not have told yet.
+            let wait = std::time::Duration::from_millis(1);
+            closed +=
+                u32::from(matches!(tokio::time::timeout(wait, stream.read(&mut byte)).await, Ok(Ok(0))));
+        }
+    }
+    assert!(closed >= 1, "{closed} of 300 were closed");
 }

@@ -177,13 +177,18 @@ async fn by_session(app: &App, headers: &HeaderMap, reads: bool) -> Result<Calle
 
 /// The session's secret; where several cookies have its name nobody can say which one is meant, and none is taken.
 fn session_cookie(headers: &HeaderMap) -> Option<&str> {
+    cookie_named(headers, COOKIE)
+}
+
+/// The value of a cookie; of one that is there twice nobody can say which is meant.
+pub(crate) fn cookie_named<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok());
     let mut found = cookies
         .flat_map(|c| c.split(';'))
         .filter_map(|c| c.trim().split_once('='))
-        .filter(|(n, _)| *n == COOKIE);
+        .filter(|(n, _)| *n == name);
     match (found.next(), found.next()) {
-        (Some((_, secret)), None) => Some(secret),
+        (Some((_, value)), None) => Some(value),
         _ => None,
     }
 }

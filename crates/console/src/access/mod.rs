@@ -8,7 +8,7 @@ mod secret;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub(crate) use caller::{Caller, Credential, Peer, Role, authorize, clear_cookie, cookie};
+pub(crate) use caller::{Caller, Credential, Peer, Role, authorize, clear_cookie, cookie, cookie_named};
 pub(crate) use lockout::Lockout;
 pub use oidc::{Fetch, Form, Oidc};
 pub(crate) use oidc::{PENDING_S, Person, Sso, SsoError};

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::session::begin;
-use crate::access::{PENDING_S, Person, Sso, SsoError, same};
+use crate::access::{PENDING_S, Person, Sso, SsoError, cookie_named, same};
 use crate::app::App;
 use crate::list::Pairs;
 use crate::problem::Problem;
@@ -70,7 +70,8 @@ async fn callback(State(app): State<App>, headers: HeaderMap, pairs: Pairs) -> R
     if !error.is_empty() {
         return Ok(failed(&SsoError::Refused(format!("the provider says {error}"))));
     }
-    let known = cookie_of(&headers).is_some_and(|c| same(c.as_bytes(), state.as_bytes()));
+    let known =
+        cookie_named(&headers, COOKIE).is_some_and(|c| !c.is_empty() && same(c.as_bytes(), state.as_bytes()));
     if !known || code.is_empty() {
         return Ok(failed(&SsoError::Refused("it was not this browser that went to log in".to_owned())));
     }
@@ -139,16 +140,4 @@ fn sent(to: &str, cookie: Option<&str>) -> Response {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response
-}
-
-fn cookie_of(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok());
-    let mut found = cookies
-        .flat_map(|c| c.split(';'))
-        .filter_map(|c| c.trim().split_once('='))
-        .filter(|(n, _)| *n == COOKIE);
-    match (found.next(), found.next()) {
-        (Some((_, state)), None) if !state.is_empty() => Some(state),
-        _ => None,
-    }
 }

@@ -188,6 +188,10 @@ test("a campaign is read: story, members, fingerprints, reasons with evidence, e
     await looks(`campaign-${tab.toLowerCase()}`);
   }
   await page.getByText("1 of").first().waitFor();
+  // Each exchange has masked heads and bodies, and says of how many it was chosen.
+  const { rows, sample } = await ask(`/campaigns/${page.url().match(/campaigns\/([^/?]+)/)[1]}/exchanges`);
+  assert.ok(sample.seen >= sample.kept && sample.kept > 5, JSON.stringify(sample));
+  assert.ok(rows.some((row) => row.http.request.headers.length > 2 && row.http.response.body.content));
 });
 
 test("an actor's score is explained, and asked what if", async () => {
@@ -307,6 +311,43 @@ test("what policy asks for is pushed from a campaign, seen on the device, and un
   }
 });
 
+test("a description is held against what was seen, and an endpoint is merged by hand", async () => {
+  await go("/inventory?view=specs", "specs-empty");
+  const [{ host, method, template }] = (await ask("/endpoints?limit=1&sort=-calls")).rows;
+  await page.getByRole("button", { name: "Give a description…" }).click();
+  const described = { openapi: "3.1.0", info: { title: "Shop", version: "1" }, servers: [{ url: `https://${host}` }], paths: { [template]: { [method.toLowerCase()]: { responses: { 200: { description: "ok" } } } }, "/never": { get: { responses: {} } } } };
+  await page.getByLabel("Name").fill("shop");
+  await page.getByLabel("Text").fill(JSON.stringify(described));
+  await looks("spec-form");
+  await page.getByRole("button", { name: "Keep it" }).click();
+  await page.getByText(/Kept with 2 operations/).waitFor();
+  await page.locator("tbody").getByRole("link", { name: "shop" }).click();
+  await page.getByRole("heading", { name: /^Endpoints that it does not describe/ }).waitFor();
+  assert.match(await page.locator("main").innerText(), /Described, and not seen 1/);
+  await looks("specs");
+  const { rows } = await ask(`/endpoints?limit=1&host=${host}&sort=-risk`);
+  await go(`/inventory/endpoints/${rows[0].id}`, "endpoint-to-merge");
+  await page.getByRole("button", { name: "Merge or tell apart…" }).click();
+  await page.getByLabel(/^Path of/).fill("/by-hand/{thing}");
+  await page.getByLabel("Why").fill("They are one");
+  await looks("merge");
+  await page.getByRole("button", { name: "Merge", exact: true }).click();
+  await page.getByText(/^Merged/).waitFor();
+  await go("/inventory?view=templates", "templates");
+  await page.getByText("/by-hand/{thing}").waitFor();
+});
+
+test("how a device is told is changed, and it is asked how it is", async () => {
+  await go("/mitigation", "devices");
+  await page.getByLabel("Mode").selectOption("dry-run");
+  await page.getByText("edge: dry-run").or(page.getByText("edge: dry run")).first().waitFor();
+  assert.equal((await ask("/mitigation")).devices[0].mode, "dry-run");
+  await page.getByRole("button", { name: "Test" }).click();
+  await page.getByText(/^edge answers/).waitFor();
+  await page.getByLabel("Mode").selectOption("enforce");
+  await page.waitForFunction(async () => (await (await fetch("/api/v1/mitigation")).json()).devices[0].mode === "enforce");
+});
+
 test("every other page is whole and accessible, in light colours and on a phone too", async () => {
   for (const [name, path] of Object.entries({
     approvals: "/policies?tab=approvals",
@@ -316,6 +357,7 @@ test("every other page is whole and accessible, in light colours and on a phone 
     account: "/settings?tab=account",
     users: "/settings?tab=users",
     configuration: "/settings?tab=configuration",
+    intelligence: "/settings?tab=intelligence",
     missing: "/no-such-page",
   })) {
     await go(path, name);

@@ -166,8 +166,8 @@ function KeptExchanges({ data }: { data: Kept }) {
   return (
     <div className="stack">
       {data.missing.length > 0 ? (
-        <p className="notice warn">
-          {n(data.missing.length)} of {n(data.rows.length + data.missing.length)} are not kept any more.
+        <p className={data.rows.length > 0 ? "muted" : "notice warn"}>
+          {n(data.missing.length)} that reasons name are not kept: they were over before anybody knew, or there was no room for them.
         </p>
       ) : null}
       {data.sample ? (
