@@ -2,9 +2,10 @@
 //! collapse not all at once.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
+use sidetap_policy::Response;
 
 use crate::canary::CANARY;
 use crate::entry::Entry;
@@ -18,6 +19,28 @@ pub(crate) fn trim(plan: &mut Plan, room: usize) -> usize {
     if plan.add.len() <= room {
         return 0;
     }
+    let why = format!("it waits for the next minute: max_adds_per_minute leaves room for {room} now");
+    leave_out(plan, room, &why)
+}
+
+/// Takes out of a plan that a guard holds what would act against more: new entries, and later ends of those that the device has
+/// (`before`). What lets go stays in it. Gives how many those are.
+pub(crate) fn hold_back(plan: &mut Plan, before: &[Entry], guard: &str) -> usize {
+    let old: BTreeMap<(&Key, Response), &Entry> = before.iter().map(|e| ((&e.key, e.response), e)).collect();
+    let of = |e: &Entry| old.get(&(&e.key, e.response)).filter(|o| o.expires_at < e.expires_at).copied();
+    let (longer, shorter): (Vec<Entry>, Vec<Entry>) =
+        std::mem::take(&mut plan.refresh).into_iter().partition(|e| of(e).is_some());
+    plan.refresh = shorter;
+    for entry in &mut plan.target {
+        if let Some(old) = of(entry) {
+            *entry = old.clone();
+        }
+    }
+    longer.len() + leave_out(plan, 0, guard)
+}
+
+/// Takes the least urgent new entries beyond `room` out of a plan.
+fn leave_out(plan: &mut Plan, room: usize, why: &str) -> usize {
     let mut adds = std::mem::take(&mut plan.add);
     adds.sort_by(|a, b| {
         let rank = |e: &Entry| Reverse((e.verdict == CANARY, e.priority));
@@ -43,20 +66,27 @@ pub(crate) fn trim(plan: &mut Plan, room: usize) -> usize {
         }
     }
     plan.target.sort_by(|a, b| a.key.cmp(&b.key));
-    let why = format!("it waits for the next minute: max_adds_per_minute leaves room for {room} now");
     let refusal =
-        |e: &Entry| Refusal { verdict: e.verdict.clone(), subject: e.key.to_string(), why: why.clone() };
+        |e: &Entry| Refusal { verdict: e.verdict.clone(), subject: e.key.to_string(), why: why.to_owned() };
     plan.refused.extend(waits.iter().map(refusal));
     waits.len()
 }
 
 /// Puts back into a plan's target what it would take out of a device before its time, where that is more than `share` in a hundred
-/// of what the device holds; gives how many entries that are. What is allowed by now goes all the same.
-pub(crate) fn keep_from_collapse(plan: &mut Plan, allow: &[IpNet], share: u8, now: i64) -> usize {
+/// of what the device holds; gives how many entries that are. What is allowed by now, and what was taken back (`undone`), goes all the
+/// same.
+pub(crate) fn keep_from_collapse(
+    plan: &mut Plan,
+    allow: &[IpNet],
+    share: u8,
+    now: i64,
+    undone: impl Fn(&Entry) -> bool,
+) -> usize {
     let target: BTreeSet<&Key> = plan.target.iter().map(|e| &e.key).collect();
     let is_allowed =
         |e: &Entry| e.key.within().is_some_and(|n| allow.iter().any(|a| a.contains(&n) || n.contains(a)));
-    let is_lost = |e: &Entry| e.expires_at > now && !target.contains(&e.key) && e.verdict != CANARY;
+    let is_lost =
+        |e: &Entry| e.expires_at > now && !target.contains(&e.key) && e.verdict != CANARY && !undone(e);
     let lost = plan.remove.iter().filter(|e| is_lost(e)).count();
     let held = lost + plan.target.len() - plan.add.len().min(plan.target.len());
     if lost <= FEW || lost * 100 <= held * usize::from(share) {

@@ -39,8 +39,6 @@ pub(crate) fn carry_out(
     };
     if let Some(e) = &planned.error {
         (result.outcome, result.answer) = ("failed".to_owned(), e.clone());
-    } else if let Some(guard) = &planned.guard {
-        (result.outcome, result.answer) = ("held".to_owned(), guard.clone());
     } else if !plan.is_empty() && options.mode == Mode::DryRun {
         result.outcome = "planned".to_owned();
     } else if options.mode == Mode::Enforce {
@@ -73,7 +71,12 @@ pub(crate) fn carry_out(
             result.outcome = "waiting".to_owned();
         }
     }
-    let rows = rows_of(&result, plan, now, options, why);
+    let mut rows = rows_of(&result, plan, now, options, why);
+    if let Some(guard) = planned.guard.as_ref().filter(|_| result.outcome != "failed") {
+        let rest = if plan.is_empty() { "" } else { "; what lets go is not held" };
+        (result.outcome, result.answer) = ("held".to_owned(), format!("{guard}{rest}"));
+        rows.push(row_of_failure(&result, planned.held, now, options, "refused"));
+    }
     (result, error, rows)
 }
 
@@ -121,7 +124,6 @@ fn rows_of(
     let outcome = match result.outcome.as_str() {
         "done" => "done",
         "planned" | "unchanged" => "planned",
-        "held" => "refused",
         _ => "failed",
     };
     let row = |kind: &str, e: &Entry| ActionRow {
@@ -138,8 +140,9 @@ fn rows_of(
         answer: result.answer.clone(),
     };
     let removal = if why == "undo" { "undo" } else { "remove" };
-    if matches!(outcome, "failed" | "refused") {
-        return vec![row_of_failure(result, now, options, outcome)];
+    if outcome == "failed" {
+        let entries = result.added + result.refreshed + result.removed;
+        return vec![row_of_failure(result, entries, now, options, outcome)];
     }
     let adds = plan.add.iter().map(|e| row("add", e));
     let rest =
@@ -148,14 +151,20 @@ fn rows_of(
 }
 
 /// One row for a push that changed nothing, however many entries it had: a device that is away must not flood the audit.
-fn row_of_failure(result: &ConnectorResult, now: Ts, options: &PushOptions, outcome: &str) -> ActionRow {
+fn row_of_failure(
+    result: &ConnectorResult,
+    entries: usize,
+    now: Ts,
+    options: &PushOptions,
+    outcome: &str,
+) -> ActionRow {
     ActionRow {
         at: now,
         actor: options.actor.clone(),
         connector: result.name.clone(),
         kind: "push".to_owned(),
         mode: options.mode.name().to_owned(),
-        subject: format!("{} entries", result.added + result.refreshed + result.removed),
+        subject: format!("{entries} entries"),
         response: String::new(),
         verdict: None,
         expires_at: None,

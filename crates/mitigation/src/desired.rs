@@ -18,6 +18,12 @@ pub struct Desired {
     /// Verdicts that wait for somebody's yes before these connectors are told of them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub waiting: BTreeMap<String, BTreeSet<String>>,
+    /// Verdicts of before of which nothing is known any more: what devices hold for them stays until it is over.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub keep: BTreeSet<String>,
+    /// The kill switch is on: devices are emptied, whatever guards a list from shrinking and whatever is only tried out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
 }
 
 /// What one verdict asks for.

@@ -155,14 +155,17 @@ impl Enforcer {
 
     /// What a push would do.
     pub fn plan(&mut self, desired: &Desired, now: Ts, force: bool) -> PlanReport {
+        let force = force || desired.stopped;
         let (terms, held) = self.terms(desired, now.secs(), force);
         let allow = self.allow_of(desired);
+        let keep: BTreeSet<String> = desired.keep.iter().map(|id| tag_of(id)).collect();
         let push = Push {
             wants: &desired.wants,
             waiting: &desired.waiting,
             terms: &terms,
             ledger: &self.ledger,
             allow: &allow,
+            keep: &keep,
             max_adds: self.max_adds,
             caps: self.caps.as_ref(),
             traffic: self.traffic.as_deref(),
@@ -179,8 +182,10 @@ impl Enforcer {
     /// One device that fails, or is slow, does not keep the others from being changed. The same desired state pushed again changes
     /// nothing, except that what others removed is put back and what is over is let go.
     pub fn push(&mut self, desired: &Desired, now: Ts, options: &PushOptions) -> PushReport {
+        let options = &PushOptions { force: options.force || desired.stopped, ..options.clone() };
         let (terms, held) = self.terms(desired, now.secs(), options.force);
         let allow = self.allow_of(desired);
+        let keep: BTreeSet<String> = desired.keep.iter().map(|id| tag_of(id)).collect();
         let mut report = PushReport { mode: options.mode, connectors: Vec::new(), held, actions: Vec::new() };
         if options.mode == Mode::Enforce
             && let Err(e) = self.remember(self.sendable(&desired.wants, &terms, &allow), now.secs())
@@ -194,6 +199,7 @@ impl Enforcer {
             terms: &terms,
             ledger: &self.ledger,
             allow: &allow,
+            keep: &keep,
             max_adds: self.max_adds,
             caps: self.caps.as_ref(),
             traffic: self.traffic.as_deref(),
@@ -204,7 +210,8 @@ impl Enforcer {
         let careful = PushOptions { mode: Mode::DryRun, ..options.clone() };
         let tried = &self.tried;
         let results = each(&mut self.slots, |slot| {
-            let options = if tried.contains(slot.connector.name()) { &careful } else { options };
+            let only_tried = tried.contains(slot.connector.name()) && !desired.stopped;
+            let options = if only_tried { &careful } else { options };
             push_one(slot, &push, now, options)
         });
         for (result, rows) in results {
@@ -403,6 +410,7 @@ fn note(pace: &mut Pace, now: i64, result: &ConnectorResult, error: Option<&Conn
         None if matches!(result.outcome.as_str(), "unchanged" | "done") => {
             pace.went_well(now, result.outcome == "done");
         }
+        None if result.outcome == "held" => pace.went_well(now, result.verified.is_some()),
         None => {}
     }
 }

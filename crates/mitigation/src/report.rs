@@ -77,6 +77,9 @@ pub struct ConnectorPlan {
     pub error: Option<String>,
     /// Why the plan is not carried out as it is, where a guard holds it.
     pub guard: Option<String>,
+    /// New and longer entries that it holds; what lets go, and the allow list, it does not.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub held: usize,
     /// New entries that wait for the next minute.
     #[serde(skip_serializing_if = "is_zero")]
     pub waiting: usize,

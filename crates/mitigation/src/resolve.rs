@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use sidetap_model::{Scope, rows::Subject};
 use sidetap_policy::{Caps, Change, Response, Traffic, never_blockable, who_and_where};
 
-use crate::budget::{keep_from_collapse, trim};
+use crate::budget::{hold_back, keep_from_collapse, trim};
 use crate::canary::CANARY;
 use crate::connector::{Connector, ConnectorError, Observed};
 use crate::desired::Want;
@@ -29,6 +29,8 @@ pub(crate) struct Push<'a> {
     pub(crate) terms: &'a BTreeMap<String, LedgerEntry>,
     pub(crate) ledger: &'a Ledger,
     pub(crate) allow: &'a [IpNet],
+    /// Tags of verdicts of before whose entries stay.
+    pub(crate) keep: &'a BTreeSet<String>,
     pub(crate) max_adds: usize,
     pub(crate) caps: Option<&'a Caps>,
     pub(crate) traffic: Option<&'a Traffic>,
@@ -62,8 +64,21 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
         }
     }
     wanted.extend(c.canary().map(|canary| canary.entry(push.now)));
-    let (mut planned, error) =
-        plan_against(c, push.now, |observed, sees| plan(&wanted, observed, push.allow, sees));
+    let name = c.name().to_owned();
+    let stays = |e: &&Entry| {
+        let free = e.key.within().is_none_or(|n| !push.allow.iter().any(|a| a.contains(&n) || n.contains(a)));
+        push.keep.contains(&e.verdict)
+            && e.expires_at > push.now
+            && free
+            && !push.ledger.is_undone(&name, &e.verdict)
+    };
+    let mut before = Vec::new();
+    let (mut planned, error) = plan_against(c, push.now, |observed, sees| {
+        wanted.extend(observed.entries.iter().filter(stays).cloned());
+        let plan = plan(&wanted, observed, push.allow, sees);
+        before = refreshed(&plan, observed);
+        plan
+    });
     planned.plan.refused.splice(0..0, refused);
     planned.weaker = weaker;
     if let Some(caps) = push.caps.filter(|_| !push.force) {
@@ -72,17 +87,28 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
     }
     let share = c.max_shrink();
     if share < 100 && !push.force {
-        planned.stale = keep_from_collapse(&mut planned.plan, push.allow, share, push.now);
+        let goes = |e: &Entry| push.ledger.is_undone(c.name(), &e.verdict);
+        planned.stale = keep_from_collapse(&mut planned.plan, push.allow, share, push.now, goes);
     }
-    if planned.plan.add.len() > push.max_adds && !push.force {
-        let n = planned.plan.add.len();
-        planned.guard =
-            Some(format!("{n} entries to add, more than max_adds = {}; push with force", push.max_adds));
+    if !push.force {
+        planned.guard = too_many(&planned.plan, push.max_adds).or_else(|| capped(&planned, push));
     }
-    if planned.guard.is_none() && !push.force {
-        planned.guard = capped(&planned, push);
+    if let Some(guard) = &planned.guard {
+        planned.held = hold_back(&mut planned.plan, &before, guard);
     }
     (planned, error)
+}
+
+/// The entries of a device whose end a plan changes.
+fn refreshed(plan: &Plan, observed: &Observed) -> Vec<Entry> {
+    let keys: BTreeSet<(&Key, Response)> = plan.refresh.iter().map(|e| (&e.key, e.response)).collect();
+    observed.entries.iter().filter(|e| keys.contains(&(&e.key, e.response))).cloned().collect()
+}
+
+fn too_many(plan: &Plan, max_adds: usize) -> Option<String> {
+    let n = plan.add.len();
+    let why = || format!("{n} entries to add, more than max_adds = {max_adds}; push with force");
+    (n > max_adds).then(why)
 }
 
 /// Why a plan is too much at once.
@@ -102,7 +128,7 @@ fn capped(planned: &ConnectorPlan, push: &Push<'_>) -> Option<String> {
 fn plan_against(
     c: &mut dyn Connector,
     now: i64,
-    make: impl Fn(&Observed, &Sees) -> Plan,
+    make: impl FnOnce(&Observed, &Sees) -> Plan,
 ) -> (ConnectorPlan, Option<ConnectorError>) {
     let (plan, error) = match c.observe(now) {
         Ok(observed) => (make(&observed, c.sees()), None),
@@ -116,6 +142,7 @@ fn plan_against(
             kind: c.kind(),
             error: told,
             guard: None,
+            held: 0,
             waiting: 0,
             stale: 0,
             weaker: Vec::new(),
