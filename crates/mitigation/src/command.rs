@@ -1,14 +1,19 @@
 //! Running other programs, with a time limit.
 
 use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::connector::{ConnectorError, shortened};
 
 /// Most bytes of an answer that are read: a table of a million elements.
 const MAX_ANSWER: u64 = 256 << 20;
+/// For how long after its end more of its answer is waited for, from what it left running.
+const AFTERWARDS: Duration = Duration::from_secs(1);
 
 /// Runs a command with more arguments and this input; gives what it wrote. It ends after `timeout_s` seconds.
 pub(crate) fn run(
@@ -33,21 +38,23 @@ pub(crate) fn run_with(
         .args(before)
         .args(args)
         .envs(variables.iter().copied())
+        // A group of its own, so that all that it starts can be ended with it.
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|e| ConnectorError::Unreachable(format!("{program}: {e}")))?;
     let (out, err) = (reader(child.stdout.take()), reader(child.stderr.take()));
-    let writer = child.stdin.take().map(|mut stdin| {
+    if let Some(mut stdin) = child.stdin.take() {
         let input = input.to_vec();
-        std::thread::spawn(move || drop(stdin.write_all(&input)))
-    });
-    let status = wait(&mut child, timeout_s)?;
-    if let Some(writer) = writer {
-        let _ = writer.join();
+        std::thread::spawn(move || drop(stdin.write_all(&input)));
     }
-    let (out, err) = (text(out), text(err));
+    let end = Instant::now() + Duration::from_secs(timeout_s);
+    let status = wait(&mut child, timeout_s, end)?;
+    // What it started, and left running, may hold its pipes open for ever.
+    let end = end.min(Instant::now() + AFTERWARDS);
+    let (out, err) = (text(&out, end), text(&err, end));
     if status {
         return Ok(out);
     }
@@ -57,22 +64,33 @@ pub(crate) fn run_with(
     Err(ConnectorError::Refused { command: shortened(&command), answer: shortened(&said) })
 }
 
-fn reader(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+/// What a pipe gives, piece by piece: the sender is gone at its end.
+fn reader(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = channel();
     std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(pipe) = pipe {
-            let _ = pipe.take(MAX_ANSWER).read_to_end(&mut bytes);
+        let Some(pipe) = pipe else { return };
+        let mut pipe = pipe.take(MAX_ANSWER);
+        let mut piece = vec![0; 1 << 16];
+        while let Ok(n @ 1..) = pipe.read(&mut piece) {
+            if sender.send(piece.get(..n).unwrap_or_default().to_vec()).is_err() {
+                return;
+            }
         }
-        bytes
-    })
+    });
+    receiver
 }
 
-fn text(thread: JoinHandle<Vec<u8>>) -> String {
-    String::from_utf8_lossy(&thread.join().unwrap_or_default()).into_owned()
+/// All that a pipe gave, to its end or until `end`.
+fn text(pieces: &Receiver<Vec<u8>>, end: Instant) -> String {
+    let mut bytes = Vec::new();
+    while let Ok(piece) = pieces.recv_timeout(end.saturating_duration_since(Instant::now())) {
+        bytes.extend(piece);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn wait(child: &mut Child, timeout_s: u64) -> Result<bool, ConnectorError> {
-    let end = Instant::now() + Duration::from_secs(timeout_s);
+/// Waits for its end; what is not over by then is killed with all that it started.
+fn wait(child: &mut Child, timeout_s: u64, end: Instant) -> Result<bool, ConnectorError> {
     let mut pause = Duration::from_millis(1);
     while Instant::now() < end {
         match child.try_wait() {
@@ -82,7 +100,42 @@ fn wait(child: &mut Child, timeout_s: u64) -> Result<bool, ConnectorError> {
         }
         pause = (pause * 2).min(Duration::from_millis(20));
     }
+    let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
     let _ = child.kill();
     let _ = child.wait();
     Err(ConnectorError::Timeout(timeout_s))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, timeout_s: u64) -> (Result<String, ConnectorError>, Duration) {
+        let begin = Instant::now();
+        let command = ["sh", "-c", script].map(str::to_owned);
+        (run(&command, &[], b"", timeout_s), begin.elapsed())
+    }
+
+    #[test]
+    fn what_a_program_leaves_running_does_not_keep_it() {
+        let (said, took) = shell("echo yes; sleep 45 & exit 0", 30);
+        assert_eq!(said.unwrap(), "yes\n");
+        assert!(took < Duration::from_secs(20), "{took:?}");
+    }
+
+    #[test]
+    fn a_program_that_takes_too_long_ends_with_all_that_it_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let pid = dir.path().join("pid");
+        let (said, took) = shell(&format!("sleep 45 & echo $! > {}; sleep 45", pid.display()), 1);
+        assert!(matches!(said, Err(ConnectorError::Timeout(1))), "{said:?}");
+        assert!(took < Duration::from_secs(20), "{took:?}");
+        let stat = format!("/proc/{}/stat", std::fs::read_to_string(&pid).unwrap().trim());
+        let ended = || std::fs::read_to_string(&stat).map_or(true, |s| s.contains(") Z "));
+        let end = Instant::now() + Duration::from_secs(20);
+        while !ended() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(ended());
+    }
 }
