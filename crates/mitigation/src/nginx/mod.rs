@@ -123,6 +123,13 @@ impl NginxConnector {
     }
 }
 
+/// What every allow line of ours ends with; lines without it are somebody else's, and stay.
+const OWN_ALLOW: &str = "# sidetap:allow";
+
+fn is_own_allow(line: &str) -> bool {
+    line.trim_end().ends_with(OWN_ALLOW)
+}
+
 fn line(entry: &Entry) -> String {
     format!("{} {}; # {}\n", entry.key, entry.response, hosted::mark_of(entry))
 }
@@ -140,8 +147,8 @@ impl Connector for NginxConnector {
         }
         if let Some(path) = &self.config.allow {
             let text = hosted::read(path)?;
-            let nets = text.lines().filter_map(|l| l.split_once(' ')?.0.parse().ok());
-            observed.allow = nets.collect();
+            let own = text.lines().filter(|l| is_own_allow(l));
+            observed.allow = own.filter_map(|l| l.split_once(' ')?.0.parse().ok()).collect();
         }
         if hosted::is_untold(&self.config.addresses) {
             observed.drift.push(UNTOLD.to_owned());
@@ -161,9 +168,41 @@ impl Connector for NginxConnector {
         let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
         let mut files = self.files(&live)?;
         if let Some(path) = &self.config.allow {
-            files.push((path.clone(), plan.allow.iter().map(|n| format!("{n} 1;\n")).collect()));
+            let text = hosted::read(path)?;
+            let others = text.lines().filter(|l| !is_own_allow(l)).map(|l| format!("{l}\n"));
+            let own = plan.allow.iter().map(|n| format!("{n} 1; {OWN_ALLOW}\n"));
+            files.push((path.clone(), others.chain(own).collect()));
         }
         hosted::put(&files, &self.server())?;
         Ok(Answer { text: format!("{} entries, reloaded", plan.target.len()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn allow_lines_of_others_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("allow"), "198.51.100.7 1; # partner, put here by hand\n").unwrap();
+        let text = format!(
+            "addresses = \"{}\"\nallow = \"{}\"\ntest = [\"true\"]\nreload = [\"true\"]\n",
+            at("addresses").display(),
+            at("allow").display()
+        );
+        let mut nginx = NginxConnector::new(toml::from_str(&text).unwrap()).unwrap();
+        let mut push = |allow: &[ipnet::IpNet]| {
+            let plan = crate::plan::plan(&[], &nginx.observe(1).unwrap(), allow, nginx.sees());
+            nginx.apply(&plan, 1).unwrap();
+            let again = crate::plan::plan(&[], &nginx.observe(1).unwrap(), allow, nginx.sees());
+            assert!(!again.allow_changes);
+            std::fs::read_to_string(at("allow")).unwrap()
+        };
+        let hand = "198.51.100.7 1; # partner, put here by hand\n";
+        let both = push(&["192.0.2.0/24".parse().unwrap()]);
+        assert_eq!(both, format!("{hand}192.0.2.0/24 1; # sidetap:allow\n"));
+        assert_eq!(push(&[]), hand);
     }
 }
