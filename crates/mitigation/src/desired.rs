@@ -78,14 +78,24 @@ pub struct DesiredOptions {
 pub fn desired(verdicts: &[VerdictRow], options: &DesiredOptions) -> Desired {
     let mut out = Desired { allow: options.allow.nets(), ..Desired::default() };
     for v in verdicts {
-        let Some(response) = v.response.parse::<Response>().ok().filter(|r| r.acts()) else { continue };
+        let held = |why| Held { verdict: v.id.clone(), subject: v.subject.value.clone(), why };
+        let Some(response) = v.response.parse::<Response>().ok().filter(|r| r.acts()) else {
+            out.held.extend(guarded(v).map(held));
+            continue;
+        };
         match refusal(v, options) {
-            Some(why) => out.held.push(Held { verdict: v.id.clone(), subject: v.subject.value.clone(), why }),
+            Some(why) => out.held.push(held(why)),
             None => out.wants.push(want(v, response, options)),
         }
     }
     out.wants.sort_by(|a, b| (b.score, b.last_seen, &a.verdict).cmp(&(a.score, a.last_seen, &b.verdict)));
     out
+}
+
+/// Why nothing is done about a verdict that a rule would act on, where one of policy's guards holds it.
+fn guarded(v: &VerdictRow) -> Option<String> {
+    let guard = v.policy.as_ref()?.strip_prefix("guard:")?;
+    Some(format!("policy guards it: {}", guard.trim()))
 }
 
 fn refusal(v: &VerdictRow, options: &DesiredOptions) -> Option<String> {

@@ -2,7 +2,7 @@
 //!
 //! The classes are those of the contract (`verdicts.ndjson`). In every scene people and phones use the site as it is meant; none of
 //! them may be accused.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 mod common;
 #[path = "common/scene.rs"]

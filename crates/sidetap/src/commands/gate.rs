@@ -101,8 +101,14 @@ pub(crate) fn hold(
     store: Option<&mut Store>,
     approving: &Approving,
 ) {
-    let said = store.as_ref().is_some_and(|s| s.state(KILLED).is_ok_and(|k| k.is_some()));
-    if let Some(why) = stopped(switch).or_else(|| said.then(|| format!("{STOPPED}, in the console"))) {
+    let said = store.as_ref().map(|s| s.state(KILLED));
+    let said = said.and_then(|said| match said {
+        Ok(said) => said.map(|_| format!("{STOPPED}, in the console")),
+        Err(e) => Some(format!("{STOPPED}, as far as can be told ({e})")),
+    });
+    if let Some(why) = stopped(switch).or(said) {
+        desired.stopped = true;
+        desired.keep.clear();
         let wants = std::mem::take(&mut desired.wants);
         desired.held.extend(wants.iter().map(|w| held(w, &why)));
         return;
@@ -270,7 +276,9 @@ mod tests {
         stop(&switch, "wrong campaign").unwrap();
         let d = go(&mut store, true, now);
         assert!(
-            d.wants.is_empty() && d.held.iter().all(|h| h.why == "the kill switch is on: wrong campaign")
+            d.stopped
+                && d.wants.is_empty()
+                && d.held.iter().all(|h| h.why == "the kill switch is on: wrong campaign")
         );
         assert!(resume(&switch).unwrap() && !resume(&switch).unwrap());
         assert_eq!(go(&mut store, true, now).wants.len(), 2);

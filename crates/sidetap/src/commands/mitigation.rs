@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde_json::json;
 use sidetap_mitigation::{
     ConnectorStatus, Desired, DesiredOptions, Enforcer, Geography, Held, Mode, PlanReport, PushOptions,
@@ -16,6 +16,7 @@ use sidetap_policy::Traffic;
 use sidetap_store::Store;
 
 use super::approvals;
+use super::console::KILLED;
 use super::gate::{self, Approving};
 use super::intel;
 use super::policy::{Policies, known_of, policies};
@@ -73,7 +74,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &MitigationArgs) -> Result<Status> 
         MitigationCommand::Stop { reason } => stop(&mut config, &args.source, reason, &terminal),
         MitigationCommand::Resume => {
             let switch = switch(&config, &args.source)?;
-            let was_on = gate::resume(&switch)?;
+            let was_on = released_in_console(&config, &args.source)? | gate::resume(&switch)?;
             if was_on {
                 approvals::note(&config, &args.source, "mitigation.resume", json!({}));
             }
@@ -102,12 +103,18 @@ fn mode(enforce: bool) -> Mode {
 
 /// The enforcer; where no ledger is configured it stands beside the store, or else beside the run directory's files.
 pub(crate) fn enforcer(config: &mut Config, source: &SourceArgs) -> Result<Enforcer> {
+    let mut enforcer = bare_enforcer(config, source)?;
+    enforcer.know(Arc::new(Where(intel::table(config)?)));
+    Ok(enforcer)
+}
+
+/// The same without the tables of countries, which nothing needs that only takes back.
+fn bare_enforcer(config: &Config, source: &SourceArgs) -> Result<Enforcer> {
     let mut settings = config.mitigation.clone();
     if settings.state.is_none() {
         settings.state = ledger_file(config, source);
     }
     let mut enforcer = Enforcer::new(&settings)?;
-    enforcer.know(Arc::new(Where(intel::table(config)?)));
     let modes = Source::of(source, config).ok().and_then(|s| s.store().map(Path::to_owned));
     let modes =
         modes.and_then(|file| Store::open_read_only(&file).ok()).map(|s| gate::modes(&s)).unwrap_or_default();
@@ -198,6 +205,19 @@ pub(crate) fn ledger_of(config: &Config, source: &SourceArgs) -> Option<PathBuf>
     config.mitigation.state.clone().or_else(|| ledger_file(config, source))
 }
 
+/// Turns the console's switch off, which is the same one; says whether it was on.
+fn released_in_console(config: &Config, source: &SourceArgs) -> Result<bool> {
+    let Some(file) = Source::of(source, config)?.store().filter(|f| f.is_file()).map(Path::to_owned) else {
+        return Ok(false);
+    };
+    let mut store = Store::open(&file)?;
+    let was_on = store.state(KILLED)?.is_some();
+    if was_on {
+        store.remove_state(KILLED)?;
+    }
+    Ok(was_on)
+}
+
 /// Turns the kill switch on and takes everything off the devices at once.
 fn stop(config: &mut Config, source: &SourceArgs, reason: &str, terminal: &Terminal) -> Result<Status> {
     let switch = switch(config, source)?;
@@ -207,10 +227,14 @@ fn stop(config: &mut Config, source: &SourceArgs, reason: &str, terminal: &Termi
         "  the kill switch is on ({}); `sidetap mitigation resume` turns it off\n",
         switch.display()
     ))?;
-    let allow = policies(config)?.set().allow().nets();
-    let nothing = Desired { allow, ..Desired::default() };
+    // A policy that cannot be read may be why somebody pulls the switch.
+    let allow = policies(config).map(|p| p.set().allow().nets()).unwrap_or_else(|e| {
+        warn(&format!("devices get the configured allow list only: {e:#}"));
+        Vec::new()
+    });
+    let nothing = Desired { allow, stopped: true, ..Desired::default() };
     let options = PushOptions { force: true, actor: actor(), ..PushOptions::new(Mode::Enforce) };
-    let report = enforcer(config, source)?.push(&nothing, clock::now(), &options);
+    let report = bare_enforcer(config, source)?.push(&nothing, clock::now(), &options);
     record(config, source, &report);
     show_push(&report, &[], terminal)
 }
@@ -218,6 +242,10 @@ fn stop(config: &mut Config, source: &SourceArgs, reason: &str, terminal: &Termi
 /// The pushes that are named; all where none is.
 fn selector(which: &UndoArgs, enforcer: &Enforcer, config: &Config, source: &SourceArgs) -> Result<Selector> {
     if let Some(id) = &which.verdict {
+        let ledger = enforcer.ledger();
+        if !ledger.entries.contains_key(id) && !ledger.undone.values().any(|set| set.contains(id)) {
+            bail!("nothing was pushed for a verdict named `{}`", plain(id));
+        }
         return Ok(Selector::Verdict(id.clone()));
     }
     if let Some(name) = &which.connector {
@@ -243,7 +271,12 @@ fn selector(which: &UndoArgs, enforcer: &Enforcer, config: &Config, source: &Sou
             (_, policy) => v.policy == *policy || now.policy == *policy,
         });
     let mut ids: BTreeSet<String> = named.map(|(v, _)| v.id.clone()).collect();
-    ids.extend(which.policy.as_ref().map(|rule| format!("p-{rule}")));
+    let standing = which.policy.as_ref().map(|rule| format!("p-{rule}"));
+    ids.extend(standing.filter(|id| enforcer.ledger().entries.contains_key(id)));
+    if ids.is_empty() {
+        let name = which.campaign.as_ref().or(which.policy.as_ref()).map_or("", |n| n.as_str());
+        bail!("nothing that is kept names a campaign or rule `{}`", plain(name));
+    }
     Ok(Selector::Verdicts(ids))
 }
 
@@ -434,4 +467,66 @@ fn reasons<'a>(held: impl Iterator<Item = &'a Held>) -> String {
         *sums.entry(&h.why).or_default() += 1;
     }
     sums.iter().map(|(why, n)| format!("  {} not sent: {}\n", count(*n), plain(why))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use sidetap_mitigation::Want;
+    use sidetap_model::Measures;
+    use sidetap_model::rows::Subject;
+    use sidetap_policy::Response;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn at(dir: &Path, words: &[&str]) -> Result<Status> {
+        let config = dir.join("c.toml").display().to_string();
+        let store = dir.join("s.db").display().to_string();
+        let all = ["sidetap", "--config", &config, "mitigation"].into_iter().chain(words.iter().copied());
+        let cli = Cli::try_parse_from(all.chain(["--store", &store]))?;
+        let Command::Mitigation(args) = &cli.command else { bail!("not mitigation") };
+        run(&cli.global, args)
+    }
+
+    #[test]
+    fn the_switch_empties_devices_with_a_broken_policy_and_a_connector_that_only_tries() {
+        let dir = tempfile::tempdir().unwrap();
+        let (feed, pack) = (dir.path().join("feed"), dir.path().join("pack.yaml"));
+        let text = format!("[[mitigation.feed]]\npath = \"{}\"\n", feed.display());
+        std::fs::write(dir.path().join("c.toml"), &text).unwrap();
+        let mut config = config::load(Some(&dir.path().join("c.toml"))).unwrap();
+        let source = SourceArgs { run: None, store: Some(dir.path().join("s.db")) };
+        drop(Store::open(&dir.path().join("s.db")).unwrap());
+        let want = Want {
+            verdict: "v-1".to_owned(),
+            zone: String::new(),
+            subject: Subject { kind: SubjectKind::Ip, value: "203.0.113.1".to_owned(), parts: Vec::new() },
+            response: Response::Block,
+            ttl_s: 600,
+            score: 90,
+            detected_at: clock::now(),
+            last_seen: clock::now(),
+            stale: false,
+            measures: Measures::default(),
+        };
+        let told = Desired { wants: vec![want], ..Desired::default() };
+        let options = PushOptions::new(Mode::Enforce);
+        enforcer(&mut config, &source).unwrap().push(&told, clock::now(), &options);
+        let lists = || std::fs::read_to_string(&feed).unwrap().contains("203.0.113.1");
+        assert!(lists());
+        for which in [["undo", "--verdict", "nosuch"], ["undo", "--policy", "nosuch"]] {
+            assert!(at(dir.path(), &which).is_err(), "{which:?}");
+        }
+        std::fs::write(&pack, "version: [\n").unwrap();
+        let broken = format!("[policy]\npath = \"{}\"\ndry_run = [\"feed\"]\n{text}", pack.display());
+        std::fs::write(dir.path().join("c.toml"), broken).unwrap();
+        assert!(at(dir.path(), &["plan"]).is_err(), "the policy is broken");
+        assert_eq!(at(dir.path(), &["stop"]).unwrap(), Status::Done);
+        assert!(!lists());
+        let mut store = Store::open(&dir.path().join("s.db")).unwrap();
+        store.put_state(KILLED, b"ada").unwrap();
+        at(dir.path(), &["resume"]).unwrap();
+        assert!(store.state(KILLED).unwrap().is_none(), "the console's switch is the same one");
+    }
 }

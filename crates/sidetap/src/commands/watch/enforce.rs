@@ -1,6 +1,6 @@
 //! Acts on verdicts beside the data path: decides, stores, brings devices to what is asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -59,6 +59,8 @@ pub(super) struct Acting {
     looked: Option<Instant>,
     switch: Option<PathBuf>,
     lost: Vec<String>,
+    /// What devices were told before this watch began.
+    before: BTreeSet<String>,
 }
 
 /// Between two looks at what the store remembers: traffic to measure by, who was acted against before.
@@ -136,12 +138,14 @@ impl Acting {
             looked: None,
             switch: gate::switch_of(&config, ledger_of(&config, &source).as_deref()),
             lost: Vec::new(),
+            before: BTreeSet::new(),
             config,
         })
     }
 
     /// Acts until there are no more verdicts; gives what went wrong.
     pub(super) fn run(mut self, receiver: &Receiver<Vec<VerdictRow>>) -> Vec<String> {
+        self.begin();
         loop {
             match receiver.recv_timeout(RECONCILE) {
                 Ok(batch) => {
@@ -165,6 +169,38 @@ impl Acting {
         }
     }
 
+    /// Takes up what devices were told before this watch began, so that it lets nobody go: verdicts that the store still has, with those
+    /// that were asked about, are decided anew; what is told for others stays until it is over.
+    fn begin(&mut self) {
+        let Some(enforcer) = &self.enforcer else { return };
+        let now = clock::now();
+        let live = enforcer.ledger().entries.iter().filter(|(_, e)| e.expires_at > now.secs());
+        // Rules over requests are told by their rules, which are read anew.
+        self.before = live.map(|(id, _)| id.clone()).filter(|id| !id.starts_with("p-")).collect();
+        self.look();
+        let Some((store, path, run)) = &self.store else { return };
+        let is_open = |state: &str| matches!(state, "pending" | "approved");
+        let earlier = store.approvals(now).and_then(|asked| {
+            let asked = asked.into_iter().filter(|a| is_open(&a.state) && a.expires_at > now);
+            let asked: BTreeSet<String> = asked.map(|a| a.verdict).collect();
+            let rows = store.verdicts_of_others(run)?.into_iter();
+            // Of several runs the last one counts.
+            let rows = rows.filter(|v| self.before.contains(&v.id) || asked.contains(&v.id));
+            Ok(rows.map(|v| (v.id.clone(), v)).collect::<BTreeMap<String, VerdictRow>>())
+        });
+        match earlier {
+            Ok(earlier) => {
+                let mut earlier: Vec<VerdictRow> = earlier.into_values().take(VERDICTS).collect();
+                self.judge(&mut earlier);
+                self.verdicts.extend(earlier.into_iter().map(|v| (v.id.clone(), v)));
+            }
+            Err(e) => warn(&format!(
+                "what was pushed before cannot be decided anew, and stays until it is over: {}: {e}",
+                path.display()
+            )),
+        }
+    }
+
     /// Gives what went wrong, once people have been told what is left.
     fn end(mut self) -> Vec<String> {
         self.lost.extend(self.alerter.take().map(Alerter::end).into_iter().flatten());
@@ -177,10 +213,10 @@ impl Acting {
         if self.looked.is_some_and(|t| t.elapsed() < LOOK) {
             return;
         }
+        let first = self.looked.is_none();
         self.looked = Some(Instant::now());
         let own = RunData { verdicts: self.verdicts.values().cloned().collect(), ..RunData::default() };
         let history = std::mem::take(&mut self.known.history);
-        let first = self.verdicts.is_empty();
         self.known = known_of(&own, run, Some(path), self.config.policy.measured_span);
         if !first {
             self.known.history = history;
@@ -266,6 +302,8 @@ impl Acting {
             Ok(wanted) => wanted,
             Err(e) => return self.lose(format!("{e:#}")),
         };
+        let unknown = self.before.iter().filter(|id| !self.verdicts.contains_key(*id));
+        wanted.keep = unknown.cloned().collect();
         let store = self.store.as_mut().map(|(store, ..)| store);
         let approving = Approving::of(&self.config, store.as_deref(), self.mode == Mode::Enforce);
         let modes = store.as_deref().map(gate::modes).unwrap_or_default();
@@ -311,4 +349,60 @@ fn announce(v: &VerdictRow) {
         v.response,
         plain(why)
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use sidetap_mitigation::{Desired, Want};
+    use sidetap_model::rows::Subject;
+    use sidetap_model::{Measures, SubjectKind};
+    use sidetap_policy::Response;
+
+    use super::*;
+
+    fn want(id: &str, ip: &str) -> Want {
+        Want {
+            verdict: id.to_owned(),
+            zone: String::new(),
+            subject: Subject { kind: SubjectKind::Ip, value: ip.to_owned(), parts: Default::default() },
+            response: Response::Block,
+            ttl_s: 600,
+            score: 90,
+            detected_at: clock::now(),
+            last_seen: clock::now(),
+            stale: false,
+            measures: Measures::default(),
+        }
+    }
+
+    #[test]
+    fn a_watch_that_begins_again_lets_nobody_go_and_the_switch_everybody() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name).display().to_string();
+        let (ledger, feed) = (at("ledger"), at("feed"));
+        let text = format!("[mitigation]\nstate = \"{ledger}\"\n[[mitigation.feed]]\npath = \"{feed}\"\n");
+        std::fs::write(at("c.toml"), text).unwrap();
+        let mut config = crate::config::load(Some(Path::new(&at("c.toml")))).unwrap();
+        config.store = Some(at("s.db").into());
+        let store = config.store.clone();
+        let key = HashKey::from_bytes([7; 16]);
+        let begin = |config: &Config| {
+            let interfaces = ["x0".to_owned()];
+            Acting::new(config, store.as_deref(), &key, clock::now(), &interfaces, true).unwrap()
+        };
+        let source = SourceArgs { run: None, store: config.store.clone() };
+        let wants = vec![want("v-1", "203.0.113.1"), want("v-2", "203.0.113.2")];
+        let told = Desired { wants, ..Desired::default() };
+        let options = PushOptions::new(Mode::Enforce);
+        enforcer(&mut config, &source).unwrap().push(&told, clock::now(), &options);
+        let listed = || std::fs::read_to_string(at("feed")).unwrap().matches("203.0.113.").count();
+        assert_eq!(listed(), 2);
+        let mut acting = begin(&config);
+        acting.begin();
+        acting.push();
+        assert_eq!(listed(), 2, "{:?}", acting.lost);
+        std::fs::write(at("ledger.stop"), "wrong").unwrap();
+        acting.push();
+        assert_eq!(listed(), 0, "{:?}", acting.lost);
+    }
 }
