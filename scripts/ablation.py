@@ -141,9 +141,59 @@ def boosted():
     row("boosted trees, new campaigns", found, None, set(known))
 
 
+def left_out():
+    """Each class without its own rules, and each class and application for a model that never saw it."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    by_client = collections.defaultdict(list)
+    for r in requests:
+        by_client[r["entity"]].append(r)
+    known = sorted(i for i in labels if by_client[i])
+    x = {i: features(by_client[i]) for i in known}
+    host = {i: collections.Counter(r["host"] for r in by_client[i]).most_common(1)[0][0] for i in known}
+
+    def model(test):
+        train = [i for i in known if i not in test]
+        fitted = HistGradientBoostingClassifier(random_state=7).fit([x[i] for i in train], [i in bad for i in train])
+        test = sorted(test)
+        return {i for i, p in zip(test, fitted.predict_proba([x[i] for i in test])[:, 1]) if p >= 0.5}
+
+    honest = sorted(set(known) - bad)
+    print("\n%-28s %8s %22s %22s %14s" % ("class", "clients", "without its own rules", "trees without it", "honest of both"))
+    for name in sorted({labels[i]["class"] for i in bad}):
+        own = {i for i in bad if labels[i]["class"] == name}
+        run = os.path.join(where, "run")
+        args = [sidetap, "replay", capture, "--exchanges", "--out", run, "--hash-key", os.path.join(where, "key"), *options, "--without", name]
+        subprocess.run(args, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        found = convicted(run)[0]
+        half = set(honest[::2])
+        guessed = model((own & set(known)) | half) if model_too else set()
+        print("%-28s %8d %22.3f %22s %8d %5s" % (
+            name, len(own), len(found & own) / len(own), "%.3f" % (len(guessed & own) / len(own)) if model_too else "",
+            len(found - bad), len(guessed - bad) if model_too else ""), flush=True)
+    if not model_too:
+        return
+    everything = convicted_all
+    print("\n%-28s %8s %9s %7s %22s %7s" % ("application", "clients", "precision", "recall", "trees without it: prec.", "recall"))
+    for name in sorted(set(host.values())):
+        there = {i for i in known if host[i] == name}
+        own = there & bad
+        if not own:
+            continue
+        found, guessed = everything & there, model(there)
+        share = lambda a, b: len(a) / max(1, len(b))
+        print("%-28s %8d %9.3f %7.3f %22.3f %7.3f" % (
+            name, len(there), share(found & own, found), share(found & own, own), share(guessed & own, guessed), share(guessed & own, own)), flush=True)
+
+
 print("%-28s %9s %7s %7s %7s  %s" % ("", "precision", "recall", "honest", "least", "campaigns"))
+model_too = model == "1"
 replay("all of it", None)
+convicted_all = convicted(os.path.join(where, "run"))[0]
+if os.environ.get("LEFT_OUT"):
+    left_out()
+    sys.exit()
 for part in PARTS:
     replay(f"without {part}", part)
-if model == "1":
+if model_too:
     boosted()

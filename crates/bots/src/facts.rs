@@ -244,6 +244,7 @@ facts! {
     Stepping = "part.stepping", "share of a client's steps that go to a neighbouring number";
     Span = "part.span-s", "seconds between first and last request";
     PerMinute = "part.per-minute", "requests a minute";
+    Open = "part.open", "share of clients whose agent names a library or a robot, and no browser";
     Hoppers = "part.hoppers", "share of clients that fail with three accounts and more and get into none";
     Channels = "part.channels", "endpoints of one function through which one account is tried";
     Tokens = "part.tokens", "different sessions and tokens presented";

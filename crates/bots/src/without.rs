@@ -19,7 +19,42 @@ pub struct Without {
     pub intelligence: bool,
     /// Learned anomaly.
     pub anomaly: bool,
+    /// The rules of these classes: a bit each, in the order of their names.
+    classes: u32,
 }
+
+/// Every class, by its id.
+const CLASSES: [&str; 29] = [
+    "account-takeover",
+    "ai-crawler",
+    "api-scraping",
+    "app-dos",
+    "ato-transfer-fraud",
+    "bola",
+    "carding",
+    "cash-out",
+    "content-scraping",
+    "coupon-abuse",
+    "credential-cracking",
+    "credential-stuffing",
+    "directory-bruteforce",
+    "fake-account-creation",
+    "fake-crawler",
+    "giftcard-bruteforce",
+    "hype-sale-bot",
+    "id-enumeration",
+    "inventory-hoarding",
+    "inventory-scraping",
+    "otp-abuse",
+    "password-reset-enumeration",
+    "price-scraping",
+    "sim-swap-abuse",
+    "skewing",
+    "spam",
+    "sqli",
+    "token-cracking",
+    "vuln-scan",
+];
 
 impl Without {
     /// The names of all parts.
@@ -45,6 +80,11 @@ impl Without {
         self.pillars >> (pillar as u8) & 1 == 1
     }
 
+    /// True where the rules of a class are left out.
+    pub(crate) fn lacks_class(self, id: &str) -> bool {
+        CLASSES.iter().position(|c| *c == id).is_some_and(|at| self.classes >> at & 1 == 1)
+    }
+
     /// Leaves out another part.
     #[must_use]
     pub fn and(mut self, other: Without) -> Self {
@@ -54,6 +94,7 @@ impl Without {
         self.addresses |= other.addresses;
         self.intelligence |= other.intelligence;
         self.anomaly |= other.anomaly;
+        self.classes |= other.classes;
         self
     }
 }
@@ -67,13 +108,17 @@ impl FromStr for Without {
             without.pillars = 1 << (*pillar as u8);
             return Ok(without);
         }
+        if let Some(at) = CLASSES.iter().position(|id| *id == name) {
+            without.classes = 1 << at;
+            return Ok(without);
+        }
         match name {
             "campaigns" => without.campaigns = true,
             "contrast" => without.contrast = true,
             "addresses" => without.addresses = true,
             "intelligence" => without.intelligence = true,
             "anomaly" => without.anomaly = true,
-            _ => return Err(format!("`{name}` is no part: {}", Without::NAMES.join(", "))),
+            _ => return Err(format!("`{name}` is no part: {}, or the id of a class", Without::NAMES.join(", "))),
         }
         Ok(without)
     }
@@ -91,5 +136,16 @@ mod tests {
         let both = "tools".parse::<Without>().unwrap().and("contrast".parse().unwrap());
         assert!(both.lacks(Pillar::Tools) && both.contrast && !both.lacks(Pillar::Behaviour));
         assert!("tool".parse::<Without>().is_err());
+        let sqli = "sqli".parse::<Without>().unwrap().and("spam".parse().unwrap());
+        assert!(sqli.lacks_class("sqli") && sqli.lacks_class("spam") && !sqli.lacks_class("skewing"));
+    }
+
+    #[test]
+    fn every_class_of_the_pack_can_be_left_out() {
+        let pack = crate::Pack::builtin().unwrap();
+        for rule in pack.rules() {
+            let without: Without = rule.id.parse().unwrap();
+            assert!(pack.lacking(without).rules().iter().all(|r| r.id != rule.id), "{}", rule.id);
+        }
     }
 }

@@ -322,3 +322,21 @@ fn changes_are_told_once() {
     assert!(engine.take_changes().len() >= 59);
     assert!(engine.take_changes().is_empty());
 }
+
+/// The catalogue, page after page every five seconds, by a program that says what it is: automated, and no offence.
+#[test]
+fn a_feed_that_says_what_it_is_and_takes_its_time_is_not_convicted() {
+    let feed = |gap: i64| {
+        let mut world = World::new();
+        world.honest();
+        for n in 0..120 {
+            let c = call(ip(3, 0, 1), "GET", "/items/{item}").path(format!("/items/{}", 1000 + n));
+            world.at(20_000 + i64::from(n) * gap, &c.java().html());
+        }
+        world.judge()
+    };
+    let slow = feed(5_000);
+    assert_eq!(convicted(&slow), []);
+    assert!(slow.verdicts().iter().all(|v| v.intent != "suspicious"));
+    assert_eq!(convicted(&feed(700)).len(), 1, "a hundred pages in a minute are another matter");
+}

@@ -5,9 +5,12 @@ mod common;
 #[path = "common/site.rs"]
 mod site;
 
+use std::collections::BTreeSet;
+
 use common::{Place, json, lines};
 use serde_json::Value;
 use sidetap_model::Ts;
+use sidetap_testkit::{LinkKind, PcapForm, pcap_bytes};
 use site::Site;
 
 const A: i64 = 1_790_000_000;
@@ -71,6 +74,57 @@ fn an_attack_from_the_first_second_is_found_earlier_by_who_has_learned() {
         "what is learned depends on the number of workers"
     );
     assert_eq!(common::comparable(&place.path("learned")), common::comparable(&place.path("three")));
+}
+
+/// Addresses that a run's verdicts convict.
+fn convicted(place: &Place, dir: &str) -> BTreeSet<String> {
+    let verdicts = lines(&place.path(dir).join("verdicts.ndjson"));
+    let malicious = verdicts.iter().filter(|v| v["intent"] == "malicious");
+    let ips = malicious.flat_map(|v| v["client_ips"].as_array().unwrap());
+    ips.map(|ip| ip.as_str().unwrap().to_owned()).collect()
+}
+
+/// The same day in one run, and in two with a restart between them that only the state outlives.
+#[test]
+fn a_restart_with_the_state_carried_on_convicts_whom_one_run_convicts() {
+    let place = Place::new();
+    let options = sidetap_testkit::world::Options {
+        seed: 5,
+        scale: 0.4,
+        ranges: sidetap_testkit::world::Ranges::Public,
+        ..Default::default()
+    };
+    let record = sidetap_testkit::world::synthesize(&options);
+    let middle = record.packets.first().unwrap().ts.plus(300 * 1_000_000_000);
+    let at = record.packets.partition_point(|p| p.ts < middle);
+    let write = |name: &str, packets: &[sidetap_testkit::Packet]| {
+        place.write(name, &pcap_bytes(packets, LinkKind::Ethernet, PcapForm::Micros));
+    };
+    write("whole.pcap", &record.packets);
+    write("before.pcap", &record.packets[..at]);
+    write("after.pcap", &record.packets[at..]);
+    let edge = ["--trusted-proxies", "198.51.100.0/24", "--hash-key", "key"];
+    let run = |file: &str, out: &str, more: &[&str]| {
+        place.run(&[&["replay", file, "--out", out], &edge[..], more].concat()).is(0);
+    };
+    run("whole.pcap", "whole", &[]);
+    run("before.pcap", "before", &["--state", "state"]);
+    std::fs::copy(place.path("state"), place.path("again")).unwrap();
+    run("after.pcap", "after", &["--state", "state", "--workers", "1"]);
+    run("after.pcap", "after2", &["--state", "again", "--workers", "3"]);
+    assert_eq!(common::comparable(&place.path("after")), common::comparable(&place.path("after2")));
+    assert_eq!(
+        std::fs::read(place.path("state")).unwrap(),
+        std::fs::read(place.path("again")).unwrap(),
+        "the same state and the same packets leave another state"
+    );
+    let whole = convicted(&place, "whole");
+    let parts: BTreeSet<String> = &convicted(&place, "before") | &convicted(&place, "after");
+    let attackers: BTreeSet<String> =
+        record.labels.iter().filter(|l| l.label == "malicious").map(|l| l.src_ip.to_string()).collect();
+    assert!(parts.is_subset(&attackers), "{:?}", parts.difference(&attackers).collect::<Vec<_>>());
+    let (all, both) = (whole.len(), whole.intersection(&parts).count());
+    assert!(all > 200 && both * 100 >= all * 97, "{both} of {all}; lost {:?}", whole.difference(&parts));
 }
 
 #[test]

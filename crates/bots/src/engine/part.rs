@@ -12,6 +12,7 @@ use super::origins::Origins;
 use super::sketch::{Map, Ready};
 use super::slice::{SAMPLE, Slice, ratio, sequential};
 use super::unit::Unit;
+use crate::agent::AgentKind;
 use crate::facts::{Fact, Facts};
 use crate::indicators::Scope;
 use crate::role::Roles;
@@ -31,6 +32,7 @@ const OF_CROWD: &[Fact] = &[
     Fact::Tools,
     Fact::SingleUse,
     Fact::Declared,
+    Fact::Open,
     Fact::PaceMs,
     Fact::PartHosting,
     Fact::PartAnonymous,
@@ -85,6 +87,7 @@ pub(super) struct Crowd {
     pub(super) tools: f64,
     single: f64,
     declared: f64,
+    open: f64,
     cookieless: f64,
     refererless: f64,
     settled: f64,
@@ -233,6 +236,7 @@ impl Engine {
         f.set(Fact::Tools, crowd.tools);
         f.set(Fact::SingleUse, crowd.single);
         f.set(Fact::Declared, crowd.declared);
+        f.set(Fact::Open, crowd.open);
         if let Some(pace) = crowd.pace {
             f.set(Fact::PaceMs, pace);
         }
@@ -274,6 +278,8 @@ impl Engine {
             c.tools += f64::from(u8::from(unit.tool));
             c.single += f64::from(u8::from(unit.n <= 4));
             c.declared += f64::from(u8::from(unit.agent.is_declared()));
+            let open = unit.agent.is_declared() || matches!(unit.agent.kind, AgentKind::Library | AgentKind::ApiClient);
+            c.open += f64::from(u8::from(open));
             c.cookieless += f64::from(u8::from(unit.cookies == 0));
             c.refererless += f64::from(u8::from(unit.referers == 0));
             c.settled += f64::from(u8::from(unit.trusted));
@@ -292,6 +298,7 @@ impl Engine {
             &mut c.tools,
             &mut c.single,
             &mut c.declared,
+            &mut c.open,
             &mut c.cookieless,
             &mut c.refererless,
             &mut c.settled,

@@ -80,8 +80,10 @@ enum Side {
 
 /// Endpoints where something can be declined.
 const PAYS: Roles = Roles(Roles::PAYMENT.0 | Roles::CHECKOUT.0 | Roles::TRANSFER.0 | Roles::GIFT_CARD.0);
-/// Forms that are often answered by a redirect, whatever came of them.
-const FORMS: Roles = Roles(PAYS.0 | Roles::SIGN_UP.0 | Roles::RESET.0 | Roles::COUPON.0);
+/// Forms that are often answered by a redirect: those that lead on where it worked, and those that lead to one place either way.
+const LEADS_ON: Roles =
+    Roles(Roles::SIGN_UP.0 | Roles::CHECKOUT.0 | Roles::PAYMENT.0 | Roles::TRANSFER.0);
+const LEADS_BACK: Roles = Roles(Roles::RESET.0 | Roles::COUPON.0 | Roles::GIFT_CARD.0);
 /// Agent strings kept read; the cache is emptied when it is full.
 const AGENT_CACHE: usize = 4096;
 /// Bytes of an agent string with its languages that are kept.
@@ -589,7 +591,8 @@ impl Extractor {
         };
         match o.roles {
             r if r.any(Roles::LOGIN) || acts && r.any(Roles::OTP) => redirect.of_credentials(),
-            r if acts && r.any(FORMS) => redirect.of_form(),
+            r if acts && r.any(LEADS_BACK) => Redirect { same: true, ..redirect }.of_form(),
+            r if acts && r.any(LEADS_ON) => redirect.of_form(),
             _ => Outcome::Other,
         }
     }

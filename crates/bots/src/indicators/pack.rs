@@ -190,6 +190,7 @@ impl Pack {
                 (live.enabled, indicator.enabled) = (false, false);
             }
         }
+        pack.classes.retain(|rule| !without.lacks_class(&rule.id));
         let first = |f: &First| pack.live.get(usize::from(f.at)).map_or(*f, |live| First::of(f.at, live));
         (pack.of_client, pack.of_part) =
             (self.of_client.iter().map(first).collect(), self.of_part.iter().map(first).collect());

@@ -151,6 +151,13 @@ impl Call {
             .header("Accept-Language", "en-US")
             .header("Accept-Encoding", "gzip, deflate, br")
     }
+    /// A library's head under its own name.
+    pub fn java(self) -> Self {
+        self.header("Host", "shop.test")
+            .header("User-Agent", "Java/17.0.9")
+            .header("Accept", "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2")
+            .header("Connection", "keep-alive")
+    }
     /// The head that python-requests writes, under a browser's name.
     pub fn script(self) -> Self {
         let post = self.method == "POST";
