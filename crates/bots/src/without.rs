@@ -118,7 +118,12 @@ impl FromStr for Without {
             "addresses" => without.addresses = true,
             "intelligence" => without.intelligence = true,
             "anomaly" => without.anomaly = true,
-            _ => return Err(format!("`{name}` is no part: {}, or the id of a class", Without::NAMES.join(", "))),
+            _ => {
+                return Err(format!(
+                    "`{name}` is no part: {}, or the id of a class",
+                    Without::NAMES.join(", ")
+                ));
+            }
         }
         Ok(without)
     }

@@ -514,7 +514,10 @@ fn doors(w: &mut World) {
             let c = post(n, "/api/login").chrome().body(body).status(401);
             w.at(30_000 + i64::from(n) * 6_000 + i64::from(i) * 19_000, &c);
         }
-        w.at(31_000 + i64::from(n) * 6_000, &get(400, "/items/{item}").path(format!("/items/{n}")).java().html());
+        w.at(
+            31_000 + i64::from(n) * 6_000,
+            &get(400, "/items/{item}").path(format!("/items/{n}")).java().html(),
+        );
         let body = format!("{{\"username\":\"director\",\"password\":\"g{n}\"}}");
         let c =
             if n % 2 == 0 { post(200 + n, "/api/login").chrome() } else { post(200 + n, "/m/login").app() };

@@ -137,8 +137,16 @@ fn attacks_that_give_little_away_are_found_among_crowds_that_look_like_them() {
     let honest: Vec<_> =
         labels.iter().filter(|l| l.label != "malicious").filter(hit).map(|l| (l.class, l.src_ip)).collect();
     assert!(honest.is_empty(), "{honest:?}");
-    let campaigns =
-        ["once-each", "human-pace", "headless", "impersonated", "new-tools", "other-channel", "neighbours", "forged-hops"];
+    let campaigns = [
+        "once-each",
+        "human-pace",
+        "headless",
+        "impersonated",
+        "new-tools",
+        "other-channel",
+        "neighbours",
+        "forged-hops",
+    ];
     for campaign in campaigns {
         let members: Vec<_> = labels.iter().filter(|l| l.campaign == campaign).collect();
         let found = members.iter().filter(|l| hit(l)).count();

@@ -278,7 +278,8 @@ impl Engine {
             c.tools += f64::from(u8::from(unit.tool));
             c.single += f64::from(u8::from(unit.n <= 4));
             c.declared += f64::from(u8::from(unit.agent.is_declared()));
-            let open = unit.agent.is_declared() || matches!(unit.agent.kind, AgentKind::Library | AgentKind::ApiClient);
+            let open = unit.agent.is_declared()
+                || matches!(unit.agent.kind, AgentKind::Library | AgentKind::ApiClient);
             c.open += f64::from(u8::from(open));
             c.cookieless += f64::from(u8::from(unit.cookies == 0));
             c.refererless += f64::from(u8::from(unit.referers == 0));

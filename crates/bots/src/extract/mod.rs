@@ -81,8 +81,7 @@ enum Side {
 /// Endpoints where something can be declined.
 const PAYS: Roles = Roles(Roles::PAYMENT.0 | Roles::CHECKOUT.0 | Roles::TRANSFER.0 | Roles::GIFT_CARD.0);
 /// Forms that are often answered by a redirect: those that lead on where it worked, and those that lead to one place either way.
-const LEADS_ON: Roles =
-    Roles(Roles::SIGN_UP.0 | Roles::CHECKOUT.0 | Roles::PAYMENT.0 | Roles::TRANSFER.0);
+const LEADS_ON: Roles = Roles(Roles::SIGN_UP.0 | Roles::CHECKOUT.0 | Roles::PAYMENT.0 | Roles::TRANSFER.0);
 const LEADS_BACK: Roles = Roles(Roles::RESET.0 | Roles::COUPON.0 | Roles::GIFT_CARD.0);
 /// Agent strings kept read; the cache is emptied when it is full.
 const AGENT_CACHE: usize = 4096;
