@@ -82,6 +82,14 @@ impl Actor {
         }
     }
 
+    /// Says at once that it ended early.
+    pub(super) fn look_after(&mut self) {
+        if !self.gone && !matches!(self.child.try_wait(), Ok(None)) {
+            self.gone = true;
+            warn(ENDED);
+        }
+    }
+
     /// Has it finish, and gives what went wrong.
     pub(super) fn end(self) -> Vec<String> {
         let Actor { mut child, input, output, gone } = self;
@@ -129,4 +137,23 @@ pub(crate) fn act(global: &GlobalArgs, args: &ActArgs) -> Result<Status> {
     let lost = acting.run(&receiver);
     print(&lost.iter().map(|line| line.replace('\n', " ") + "\n").collect::<String>())?;
     Ok(Status::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_that_nobody_asked_for_is_noticed_without_a_verdict() {
+        let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let mut actor = Actor { child, input, output, gone: false };
+        actor.look_after();
+        assert!(!actor.gone);
+        actor.child.kill().unwrap();
+        actor.child.wait().unwrap();
+        actor.look_after();
+        assert!(actor.gone);
+        assert_eq!(actor.end(), [ENDED]);
+    }
 }

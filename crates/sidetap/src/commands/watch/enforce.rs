@@ -32,6 +32,9 @@ pub(super) const QUEUE: usize = 64;
 /// Verdicts that are remembered for devices at most.
 const VERDICTS: usize = 100_000;
 
+/// Between two looks at whether the process that acts is still there.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
+
 /// A thread that acts, itself or by way of another process.
 pub(super) struct Enforcement {
     sender: SyncSender<Vec<VerdictRow>>,
@@ -85,12 +88,13 @@ impl Enforcement {
         let (sender, receiver) = sync_channel(QUEUE);
         let act = move || match actors {
             Actors::Here(acting) => acting.run(&receiver),
-            Actors::Beside(mut actor) => {
-                for verdicts in receiver {
-                    actor.send(&verdicts);
+            Actors::Beside(mut actor) => loop {
+                match receiver.recv_timeout(LOOK_AFTER) {
+                    Ok(verdicts) => actor.send(&verdicts),
+                    Err(RecvTimeoutError::Timeout) => actor.look_after(),
+                    Err(RecvTimeoutError::Disconnected) => return actor.end(),
                 }
-                actor.end()
-            }
+            },
         };
         let thread = std::thread::Builder::new()
             .name("sidetap-enforce".into())
