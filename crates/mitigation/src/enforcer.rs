@@ -188,7 +188,7 @@ impl Enforcer {
         let keep: BTreeSet<String> = desired.keep.iter().map(|id| tag_of(id)).collect();
         let mut report = PushReport { mode: options.mode, connectors: Vec::new(), held, actions: Vec::new() };
         if options.mode == Mode::Enforce
-            && let Err(e) = self.remember(self.sendable(&desired.wants, &terms, &allow), now.secs())
+            && let Err(e) = self.remember(self.sendable(desired, &terms, &allow), now.secs())
         {
             report.connectors = self.all().map(|c| failed(c, &e.to_string())).collect();
             return report;
@@ -316,20 +316,25 @@ impl Enforcer {
         (terms, held)
     }
 
-    /// The terms of those wants that at least one device can be told.
+    /// The terms of those wants that at least one device can be told now: time runs from then, not from a question or a trial.
     fn sendable(
         &self,
-        wants: &[Want],
+        desired: &Desired,
         terms: &BTreeMap<String, LedgerEntry>,
         allow: &[IpNet],
     ) -> Vec<(String, LedgerEntry)> {
         let told = |want: &Want, term: &LedgerEntry| {
             self.all().any(|c| {
                 let undone = self.ledger.is_undone(c.name(), &tag_of(&want.verdict));
-                !undone && express(want, term, c, allow, self.geography.as_deref()).is_ok()
+                let waits = desired.waiting.get(c.name()).is_some_and(|w| w.contains(&want.verdict));
+                let tried = self.tried.contains(c.name());
+                !undone
+                    && !waits
+                    && !tried
+                    && express(want, term, c, allow, self.geography.as_deref()).is_ok()
             })
         };
-        let with_term = wants.iter().filter_map(|w| terms.get(&w.verdict).map(|t| (w, t)));
+        let with_term = desired.wants.iter().filter_map(|w| terms.get(&w.verdict).map(|t| (w, t)));
         with_term.filter(|(w, t)| told(w, t)).map(|(w, t)| (w.verdict.clone(), *t)).collect()
     }
 

@@ -123,3 +123,18 @@ fn a_plan_that_a_guard_holds_lets_go_all_the_same() {
     };
     assert_eq!((told("remove", "done"), told("push", "refused"), told("add", "done")), (2, 1, 0));
 }
+
+#[test]
+fn time_to_live_runs_from_the_yes() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = wall();
+    let at = |s: i64| Ts::from_parts(start + s, 0);
+    let mut enforcer = enforcer(dir.path(), 100);
+    let asked = desired(&blocks(1..2), &[]);
+    let waiting = [("a".to_owned(), ["v1".to_owned()].into())].into();
+    let report = enforcer.push(&Desired { waiting, ..asked.clone() }, at(0), &options());
+    assert_eq!((report.connectors[0].added, enforcer.ledger().entries.len()), (0, 0));
+    enforcer.push(&asked, at(700), &options());
+    assert_eq!(enforcer.ledger().entries["v1"].expires_at, start + 1300);
+    assert_eq!(lines(dir.path()), ["203.0.113.1"]);
+}

@@ -25,6 +25,9 @@ pub struct Approval {
     pub subject: Subject,
     /// What would be done.
     pub response: String,
+    /// All that a yes is to: what is done to whom, where and for how long, in a form to compare.
+    #[serde(default)]
+    pub asks: String,
     /// Which rule asks.
     pub policy: String,
     /// The campaign.
@@ -70,7 +73,8 @@ impl Which {
 const WAITING: i64 = 10_000;
 
 impl Store {
-    /// Asks for approvals; what waits already, or was rejected and is not over, is not asked again. Gives how many were added.
+    /// Asks for approvals; what waits already, or was rejected and is not over, is not asked again. A question that waits for the same
+    /// verdict and asks something else is over. Gives how many were added.
     pub fn ask(&mut self, asked: &[Approval]) -> Result<usize, StoreError> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut room: i64 = WAITING
@@ -80,11 +84,18 @@ impl Store {
         let mut added = 0;
         for a in asked {
             let known: i64 = transaction
-                .prepare_cached("SELECT count(*) FROM approvals WHERE verdict = ?1 AND expires_at > ?2")?
-                .query_row(params![a.verdict, a.at.0], |r| r.get(0))?;
+                .prepare_cached(
+                    "SELECT count(*) FROM approvals WHERE verdict = ?1 AND expires_at > ?2 AND state <> 'expired' AND coalesce(json_extract(row, '$.asks'), '') = ?3",
+                )?
+                .query_row(params![a.verdict, a.at.0, a.asks], |r| r.get(0))?;
             if known > 0 || room <= 0 {
                 continue;
             }
+            transaction
+                .prepare_cached(
+                    "UPDATE approvals SET state = 'expired' WHERE verdict = ?1 AND state = 'pending'",
+                )?
+                .execute(params![a.verdict])?;
             transaction
                 .prepare_cached(
                     "INSERT INTO approvals (at, expires_at, verdict, state, row) VALUES (?1, ?2, ?3, 'pending', ?4)",

@@ -17,6 +17,7 @@ fn asked(verdict: &str, campaign: &str) -> Approval {
         expires_at: at(3600),
         verdict: verdict.into(),
         subject: Subject { kind: SubjectKind::Ip, value: "203.0.113.1".into(), parts: Vec::new() },
+        asks: String::new(),
         response: "block".into(),
         policy: "scraping.bulk".into(),
         campaign: Some(campaign.into()),

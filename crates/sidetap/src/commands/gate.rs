@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use sidetap_mitigation::{Desired, Held, Want};
 use sidetap_model::rows::VerdictRow;
-use sidetap_model::{Mode, Ts};
+use sidetap_model::{Measures, Mode, Ts};
 use sidetap_store::{Approval, Store};
 
 use super::console::KILLED;
@@ -157,6 +157,10 @@ pub(crate) struct Approving {
 }
 
 impl Approving {
+    fn expiry_ns(&self) -> i64 {
+        i64::try_from(self.expiry_s).unwrap_or(i64::MAX).saturating_mul(1_000_000_000)
+    }
+
     /// As configured and said in the console, now.
     pub(crate) fn of(config: &Config, store: Option<&Store>, ask: bool) -> Self {
         let policy = &config.policy;
@@ -178,7 +182,13 @@ fn approved_in(
     approving: &Approving,
     asks: impl Fn(&Want) -> bool,
 ) -> Result<BTreeSet<String>, sidetap_store::StoreError> {
-    let holds = |a: &Approval| a.state == "approved" && a.expires_at > approving.now;
+    let wants: BTreeMap<&str, &Want> = desired.wants.iter().map(|w| (w.verdict.as_str(), w)).collect();
+    // A yes is to what was asked, and holds from when it was said.
+    let holds = |a: &Approval| {
+        let since = a.decided_at.unwrap_or(a.at).plus(approving.expiry_ns());
+        let same = || wants.get(a.verdict.as_str()).is_some_and(|w| asks_of(w) == a.asks);
+        a.state == "approved" && since > approving.now && same()
+    };
     let approved: BTreeSet<String> =
         store.approvals(approving.now)?.into_iter().filter(holds).map(|a| a.verdict).collect();
     if approving.ask {
@@ -194,15 +204,22 @@ fn approved_in(
     Ok(approved)
 }
 
+/// What a yes to a want is to: whom, what, where and for how long.
+fn asks_of(want: &Want) -> String {
+    // What was measured, and how often before, is no part of it.
+    let measures = Measures { mode: None, again: 0, good_ppm: None, ..want.measures.clone() };
+    json!([want.subject, want.response, want.ttl_s, measures]).to_string()
+}
+
 fn approval(want: &Want, v: &VerdictRow, approving: &Approving) -> Approval {
-    let wait = i64::try_from(approving.expiry_s).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
     Approval {
         id: 0,
         at: approving.now,
-        expires_at: approving.now.plus(wait),
+        expires_at: approving.now.plus(approving.expiry_ns()),
         verdict: want.verdict.clone(),
         subject: want.subject.clone(),
         response: want.response.name().to_owned(),
+        asks: asks_of(want),
         policy: v.policy.clone().unwrap_or_default(),
         campaign: v.campaign.clone(),
         reason: v.reasons.first().map(|r| r.observed.clone()).unwrap_or_default(),
@@ -223,8 +240,7 @@ mod tests {
     fn verdict(id: &str, mode: Option<Mode>) -> VerdictRow {
         let mut v = crate::report::fixture::run().verdicts.into_iter().next().unwrap();
         v.id = id.to_owned();
-        v.measures =
-            mode.map(|mode| Box::new(sidetap_model::Measures { mode: Some(mode), ..Default::default() }));
+        v.measures = mode.map(|mode| Box::new(Measures { mode: Some(mode), ..Default::default() }));
         v
     }
 
@@ -273,6 +289,12 @@ mod tests {
         both.wants.sort_by(|a, b| a.verdict.cmp(&b.verdict));
         assert_eq!(ids(&both), ["asks", "free"]);
         assert_eq!(ids(&go(&mut store, false, later)), ["free"], "a yes does not hold for ever");
+        let mut other = desired_of(&verdicts);
+        other.wants.iter_mut().for_each(|w| w.ttl_s += 1);
+        hold(&mut other, &verdicts, Some(&switch), Some(&mut store), &approving(true, now));
+        assert_eq!(ids(&other), ["free"], "a yes is to what was asked");
+        let states: Vec<String> = store.approvals(now).unwrap().into_iter().map(|a| a.state).collect();
+        assert_eq!(states, ["pending", "approved"], "what is asked now is asked anew");
         stop(&switch, "wrong campaign").unwrap();
         let d = go(&mut store, true, now);
         assert!(
