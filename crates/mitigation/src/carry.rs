@@ -18,13 +18,13 @@ pub(crate) struct Planned {
     pub(crate) error: Option<ConnectorError>,
 }
 
-/// Applies a plan where the mode says so; `why` is `undo` where the removals are one.
+/// Applies a plan where the mode says so, once the journal has it; `why` is `undo` where the removals are one.
 pub(crate) fn carry_out(
     c: &mut dyn Connector,
     planned: &Planned,
     now: Ts,
     options: &PushOptions,
-    why: &str,
+    (why, journal): (&str, Option<&Journal>),
 ) -> (ConnectorResult, Option<ConnectorError>, Vec<ActionRow>) {
     let Planned { plan: planned, error } = planned;
     let mut error = error.clone();
@@ -42,6 +42,9 @@ pub(crate) fn carry_out(
     } else if !plan.is_empty() && options.mode == Mode::DryRun {
         result.outcome = "planned".to_owned();
     } else if options.mode == Mode::Enforce {
+        if let Some(journal) = journal.filter(|_| !plan.is_empty()) {
+            (journal.0)(&intent_of(&result, plan, now, options, why));
+        }
         match apply_and_verify(c, plan, now.secs()) {
             Ok(_) if plan.is_empty() => {}
             Ok(done) => {
@@ -75,9 +78,37 @@ pub(crate) fn carry_out(
     if let Some(guard) = planned.guard.as_ref().filter(|_| result.outcome != "failed") {
         let rest = if plan.is_empty() { "" } else { "; what lets go is not held" };
         (result.outcome, result.answer) = ("held".to_owned(), format!("{guard}{rest}"));
-        rows.push(row_of_failure(&result, planned.held, now, options, "refused"));
+        rows.push(row_of_failure(&result, why, planned.held, now, options, "refused"));
     }
     (result, error, rows)
+}
+
+/// Who writes down what is about to be done to a device, before it is.
+pub(crate) struct Journal(pub(crate) Box<dyn Fn(&ActionRow) + Send + Sync>);
+
+/// Most entries that an intent names; how many there are it says always.
+const NAMED: usize = 1000;
+
+/// What is about to be done, in one row.
+fn intent_of(result: &ConnectorResult, plan: &Plan, now: Ts, options: &PushOptions, why: &str) -> ActionRow {
+    let removal = if why == "undo" { "undo" } else { "remove" };
+    let all = plan.add.iter().map(|e| ("add", e));
+    let all = all.chain(plan.refresh.iter().map(|e| ("refresh", e)));
+    let all = all.chain(plan.remove.iter().map(|e| (removal, e)));
+    let named: Vec<String> =
+        all.take(NAMED).map(|(kind, e)| format!("{kind} {} {} {}", e.key, e.response, e.verdict)).collect();
+    ActionRow {
+        kind: "intent".to_owned(),
+        subject: format!(
+            "{} to add, {} to refresh, {} to {removal}",
+            plan.add.len(),
+            plan.refresh.len(),
+            plan.remove.len()
+        ),
+        outcome: "intended".to_owned(),
+        answer: named.join("; "),
+        ..row_of_failure(result, why, 0, now, options, "")
+    }
 }
 
 /// What came of a plan that was applied.
@@ -142,7 +173,7 @@ fn rows_of(
     let removal = if why == "undo" { "undo" } else { "remove" };
     if outcome == "failed" {
         let entries = result.added + result.refreshed + result.removed;
-        return vec![row_of_failure(result, entries, now, options, outcome)];
+        return vec![row_of_failure(result, why, entries, now, options, outcome)];
     }
     let adds = plan.add.iter().map(|e| row("add", e));
     let rest =
@@ -153,6 +184,7 @@ fn rows_of(
 /// One row for a push that changed nothing, however many entries it had: a device that is away must not flood the audit.
 fn row_of_failure(
     result: &ConnectorResult,
+    why: &str,
     entries: usize,
     now: Ts,
     options: &PushOptions,
@@ -162,7 +194,7 @@ fn row_of_failure(
         at: now,
         actor: options.actor.clone(),
         connector: result.name.clone(),
-        kind: "push".to_owned(),
+        kind: if why == "undo" { "undo" } else { "push" }.to_owned(),
         mode: options.mode.name().to_owned(),
         subject: format!("{entries} entries"),
         response: String::new(),

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use sidetap_model::{ActionRow, Ts};
 use sidetap_policy::{Caps, Traffic};
 
-use crate::carry::{Planned, carry_out, failed};
+use crate::carry::{Journal, Planned, carry_out, failed};
 use crate::config::{Config, ConfigError};
 use crate::connector::{Connector, ConnectorError, Observed};
 use crate::desired::{Desired, Held, Want};
@@ -28,6 +28,7 @@ pub struct Enforcer {
     traffic: Option<Arc<Traffic>>,
     tried: BTreeSet<String>,
     geography: Option<Arc<dyn Geography>>,
+    journal: Option<Journal>,
 }
 
 /// A connector and how often its device is asked.
@@ -101,6 +102,7 @@ impl Enforcer {
             traffic: None,
             tried: BTreeSet::new(),
             geography: None,
+            journal: None,
         }
     }
 
@@ -119,6 +121,11 @@ impl Enforcer {
     /// Tells countries and networks as addresses, by these tables.
     pub fn know(&mut self, geography: Arc<dyn Geography>) {
         self.geography = Some(geography);
+    }
+
+    /// Hands each row that says what is about to be done to a device to this, before it is done; what came of it is in the report.
+    pub fn announce(&mut self, journal: impl Fn(&ActionRow) + Send + Sync + 'static) {
+        self.journal = Some(Journal(Box::new(journal)));
     }
 
     /// From now on connectors of these names, and no others, are only told in dry runs.
@@ -208,11 +215,11 @@ impl Enforcer {
             now: now.secs(),
         };
         let careful = PushOptions { mode: Mode::DryRun, ..options.clone() };
-        let tried = &self.tried;
+        let (tried, journal) = (&self.tried, self.journal.as_ref());
         let results = each(&mut self.slots, |slot| {
             let only_tried = tried.contains(slot.connector.name()) && !desired.stopped;
             let options = if only_tried { &careful } else { options };
-            push_one(slot, &push, now, options)
+            push_one(slot, &push, now, options, journal)
         });
         for (result, rows) in results {
             report.connectors.push(result);
@@ -254,7 +261,8 @@ impl Enforcer {
                 let scope = if matches!(selector, Selector::Connector(_)) { c.name() } else { "*" };
                 planned.plan.plan.remove.iter().for_each(|e| self.ledger.undo(scope, &e.verdict));
             }
-            let (result, error, rows) = carry_out(c.as_mut(), &planned, now, options, "undo");
+            let (result, error, rows) =
+                carry_out(c.as_mut(), &planned, now, options, ("undo", self.journal.as_ref()));
             note(pace, now.secs(), &result, error.as_ref());
             report.connectors.push(result);
             report.actions.extend(rows);
@@ -390,6 +398,7 @@ fn push_one(
     push: &Push<'_>,
     now: Ts,
     options: &PushOptions,
+    journal: Option<&Journal>,
 ) -> (ConnectorResult, Vec<ActionRow>) {
     let Slot { connector: c, pace } = slot;
     let enforce = options.mode == Mode::Enforce && !options.force;
@@ -404,7 +413,8 @@ fn push_one(
         let why = format!("changes come together: the next one in {rest} s");
         return (ConnectorResult::of(c.as_ref(), "waiting", why), Vec::new());
     }
-    let (result, error, rows) = carry_out(c.as_mut(), &Planned { plan, error }, now, options, "add");
+    let (result, error, rows) =
+        carry_out(c.as_mut(), &Planned { plan, error }, now, options, ("add", journal));
     note(pace, now.secs(), &result, error.as_ref());
     (result, rows)
 }

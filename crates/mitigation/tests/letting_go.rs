@@ -138,3 +138,30 @@ fn time_to_live_runs_from_the_yes() {
     assert_eq!(enforcer.ledger().entries["v1"].expires_at, start + 1300);
     assert_eq!(lines(dir.path()), ["203.0.113.1"]);
 }
+
+#[test]
+fn what_is_about_to_be_done_is_written_down_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = Ts::from_parts(wall(), 0);
+    let mut enforcer = enforcer(dir.path(), 100);
+    let (list, (sender, rows)) = (dir.path().join("a"), std::sync::mpsc::channel());
+    enforcer.announce(move |row| {
+        let there = FeedList::read(&list).unwrap().entries.len();
+        sender.send((row.kind.clone(), row.subject.clone(), row.answer.clone(), there)).unwrap();
+    });
+    let want = desired(&blocks(1..2), &[]);
+    enforcer.push(&want, now, &PushOptions::new(Mode::DryRun));
+    enforcer.push(&want, now, &options());
+    enforcer.push(&want, now, &options());
+    enforcer.undo(&Selector::All, now, &options());
+    let told: Vec<_> = rows.try_iter().collect();
+    let row =
+        |what: &str, named: &str, there| ("intent".to_owned(), what.to_owned(), named.to_owned(), there);
+    assert_eq!(
+        told,
+        [
+            row("1 to add, 0 to refresh, 0 to remove", "add 203.0.113.1 block v1", 0),
+            row("0 to add, 0 to refresh, 1 to undo", "undo 203.0.113.1 block v1", 1),
+        ]
+    );
+}

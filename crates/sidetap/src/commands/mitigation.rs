@@ -1,6 +1,7 @@
 //! `sidetap mitigation`: what devices hold, should hold, and are brought to hold.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,8 +11,8 @@ use sidetap_mitigation::{
     ConnectorStatus, Desired, DesiredOptions, Enforcer, Geography, Held, Mode, PlanReport, PushOptions,
     PushReport, Selector, desired,
 };
-use sidetap_model::SubjectKind;
 use sidetap_model::rows::{RunData, VerdictRow};
+use sidetap_model::{ActionRow, SubjectKind};
 use sidetap_policy::Traffic;
 use sidetap_store::Store;
 
@@ -119,6 +120,9 @@ fn bare_enforcer(config: &Config, source: &SourceArgs) -> Result<Enforcer> {
     let modes =
         modes.and_then(|file| Store::open_read_only(&file).ok()).map(|s| gate::modes(&s)).unwrap_or_default();
     enforcer.only_try(gate::in_mode(config, &modes, sidetap_model::Mode::DryRun));
+    if let Ok(source) = Source::of(source, config) {
+        enforcer.announce(move |row| intend(&source, row));
+    }
     Ok(enforcer)
 }
 
@@ -305,15 +309,47 @@ fn push_all(
     show_push(&report, &wanted.held, terminal)
 }
 
-/// Keeps what was done in the store's audit; a failure is said and does not undo what was done.
+/// Keeps what is about to be done, so that the audit has it whatever happens meanwhile; a failure is said and holds nothing.
+fn intend(source: &Source, row: &ActionRow) {
+    let kept = match source {
+        Source::Directory(dir) => append(dir, std::slice::from_ref(row)),
+        Source::Store(file) => intend_in(file, row),
+    };
+    if let Err(e) = kept {
+        warn(&format!("the audit could not be written: {e:#}"));
+    }
+}
+
+fn intend_in(file: &Path, row: &ActionRow) -> Result<()> {
+    let detail = serde_json::to_value(row)?;
+    Ok(Store::open(file)?.note(&row.actor, "mitigation.intent", detail, row.at)?)
+}
+
+/// Appends to the audit of a run directory, `audit.ndjson`.
+fn append(dir: &Path, rows: &[ActionRow]) -> Result<()> {
+    let mut text = Vec::new();
+    for row in rows {
+        serde_json::to_writer(&mut text, row)?;
+        text.push(b'\n');
+    }
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("audit.ndjson"))?;
+    Ok(file.write_all(&text)?)
+}
+
+/// Keeps what was done in the audit, of the store or of the run directory; a failure is said and does not undo what was done.
 pub(crate) fn record(config: &Config, source: &SourceArgs, report: &PushReport) {
-    let Ok(Source::Store(file)) = Source::of(source, config) else { return };
+    let Ok(source) = Source::of(source, config) else { return };
     if report.mode == Mode::DryRun {
         return;
     }
-    let kept = Store::open(&file).and_then(|mut store| store.record_actions(&report.actions));
+    let kept = match &source {
+        Source::Directory(dir) => append(dir, &report.actions),
+        Source::Store(file) => Store::open(file)
+            .and_then(|mut store| store.record_actions(&report.actions))
+            .map_err(anyhow::Error::from),
+    };
     if let Err(e) = kept {
-        warn(&format!("the audit in {} could not be written: {e}", file.display()));
+        warn(&format!("the audit could not be written: {e:#}"));
     }
 }
 
@@ -524,6 +560,10 @@ mod tests {
         assert!(at(dir.path(), &["plan"]).is_err(), "the policy is broken");
         assert_eq!(at(dir.path(), &["stop"]).unwrap(), Status::Done);
         assert!(!lists());
+        let audit = Store::open(&dir.path().join("s.db")).unwrap().audit(10, 0).unwrap();
+        let told: Vec<&str> = audit.iter().map(|r| r.action.as_str()).collect();
+        let expected = ["mitigation.remove", "mitigation.intent", "mitigation.stop", "mitigation.intent"];
+        assert_eq!(told, expected, "what is intended stands before what was done");
         let mut store = Store::open(&dir.path().join("s.db")).unwrap();
         store.put_state(KILLED, b"ada").unwrap();
         at(dir.path(), &["resume"]).unwrap();
