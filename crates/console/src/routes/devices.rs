@@ -82,7 +82,9 @@ async fn mode(
 async fn sources(State(app): State<App>, pairs: Pairs) -> Result<axum::response::Response, Problem> {
     let part = PartOf::of(pairs, &[], &["name", "fetched", "entries"])?;
     let Json(all) = ask(&app, |c, _| c.intel()).await?;
-    Ok(part.answer(&rows_of(all), "intel"))
+    let mut rows = rows_of(all);
+    rows.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
+    Ok(part.answer(&rows, "intel"))
 }
 
 /// Fetching takes its time: it is done beside the store's writer, not in it.

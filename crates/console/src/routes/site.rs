@@ -113,7 +113,8 @@ async fn conformance(State(app): State<App>, Segment(name): Segment) -> Result<J
 
 async fn templates(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
     let part = PartOf::of(pairs, &[], &["at", "host", "template", "id"])?;
-    let rows = app.read(|store| Ok(store.shapes()?)).await?;
+    let mut rows = app.read(|store| Ok(store.shapes()?)).await?;
+    rows.reverse();
     Ok(part.answer(&rows, "templates"))
 }
 

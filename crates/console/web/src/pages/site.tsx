@@ -4,7 +4,7 @@ import { api } from "../api/client";
 import type { Conformance, Difference, Spec, Template } from "../api/types";
 import { bytes, n } from "../lib/format";
 import { useApi } from "../lib/use";
-import { to, useUrl } from "../lib/url";
+import { A, to, useUrl } from "../lib/url";
 import { Act, Confirm, Dialog, Field, useAct } from "../ui/act";
 import type { Column } from "../ui/list";
 import { List } from "../ui/list";
@@ -14,7 +14,7 @@ import { Badge, Facts, T, Time } from "../ui/text";
 const NEXT_RUN = "The next replay, or the next start of a watch, goes by it.";
 
 const specColumns: Column<Spec>[] = [
-  { id: "name", name: "Description", sort: "name", wide: true, cell: (row) => <T>{row.name}</T> },
+  { id: "name", name: "Description", sort: "name", wide: true, cell: (row) => <A href={to("/inventory", { view: "specs", spec: row.name })}><T>{row.name}</T></A> },
   { id: "operations", name: "Operations", num: true, cell: (row) => n(row.operations) },
   { id: "bytes", name: "Size", num: true, cell: (row) => bytes(row.bytes) },
   { id: "at", name: "Given", sort: "-at", cell: (row) => <Time at={row.at} /> },
