@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +11,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::access::Access;
 use crate::control::Control;
+use crate::devices::Devices;
 use crate::live::LiveStats;
 use crate::problem::Problem;
 use crate::serve::Page;
@@ -18,6 +20,8 @@ use crate::serve::Page;
 const READERS: usize = 4;
 /// Changes that wait for the writer at most.
 const WAITING: usize = 256;
+/// Orders to devices that wait at most.
+const ORDERS: usize = 16;
 
 /// What every request can reach.
 pub(crate) type App = Arc<Shared>;
@@ -26,6 +30,9 @@ pub(crate) type App = Arc<Shared>;
 pub(crate) struct Shared {
     pub(crate) readers: Readers,
     pub(crate) writer: Writer,
+    /// Talks to devices, which may take long: nothing else waits for it.
+    pub(crate) orders: Writer,
+    pub(crate) devices: Devices,
     pub(crate) control: Arc<dyn Control>,
     pub(crate) access: Access,
     pub(crate) live: LiveStats,
@@ -69,6 +76,14 @@ impl Shared {
     ) -> Result<T, Problem> {
         self.writer.run(self.now(), work).await
     }
+
+    /// Has devices asked or changed: one at a time, by a thread and a connection to the store of its own.
+    pub(crate) async fn act<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Store) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.orders.run(self.now(), work).await
+    }
 }
 
 /// Connections that read.
@@ -96,7 +111,8 @@ impl Readers {
             let result = match &store {
                 Some(store) => {
                     store.set_now(now);
-                    work(store)
+                    // A panic ends this request, not the connection that others need.
+                    catch_unwind(AssertUnwindSafe(|| work(store))).unwrap_or_else(|_| Err(stopped()))
                 }
                 None => Err(stopped()),
             };
@@ -116,11 +132,25 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread, which ends with the last sender.
-    pub(crate) fn start(mut store: Store) -> std::io::Result<Self> {
-        let (jobs, queue) = sync_channel::<Job>(WAITING);
-        let work = move || queue.into_iter().for_each(|job| job(&mut store));
-        std::thread::Builder::new().name("sidetap-writer".into()).spawn(work)?;
+    /// Starts the thread that changes the store, which ends with the last sender.
+    pub(crate) fn start(store: Store) -> std::io::Result<Self> {
+        Writer::of(store, "sidetap-writer", WAITING)
+    }
+
+    /// Starts the thread that talks to devices.
+    pub(crate) fn start_orders(store: Store) -> std::io::Result<Self> {
+        Writer::of(store, "sidetap-orders", ORDERS)
+    }
+
+    fn of(mut store: Store, name: &str, waiting: usize) -> std::io::Result<Self> {
+        let (jobs, queue) = sync_channel::<Job>(waiting);
+        let work = move || {
+            for job in queue {
+                // A panic ends this change, which its transaction takes back, not the thread that others need.
+                let _ = catch_unwind(AssertUnwindSafe(|| job(&mut store)));
+            }
+        };
+        std::thread::Builder::new().name(name.into()).spawn(work)?;
         Ok(Writer { jobs })
     }
 

@@ -46,6 +46,11 @@ pub trait Control: Send + Sync + 'static {
         Err(Refused::without("devices"))
     }
 
+    /// Why nothing is pushed, where the kill switch is on.
+    fn killed(&self, _store: &Store) -> Result<Option<String>, Refused> {
+        Err(Refused::without("devices"))
+    }
+
     /// Asks one device how it is.
     fn test_device(&self, _name: &str) -> Done {
         Err(Refused::without("devices"))
@@ -92,7 +97,7 @@ pub trait Control: Send + Sync + 'static {
     }
 
     /// What a push would change.
-    fn plan(&self, _store: &Store, _force: bool) -> Done {
+    fn plan(&self, _store: &mut Store, _force: bool) -> Done {
         Err(Refused::without("devices"))
     }
 
@@ -124,6 +129,15 @@ pub trait Control: Send + Sync + 'static {
     /// What indicators are, by id.
     fn indicators(&self, _ids: &[String]) -> Value {
         Value::Object(serde_json::Map::new())
+    }
+
+    /// A value of the allow list as outputs spell it, so that it matches them and no raw name or key is kept; refused where the list
+    /// would refuse it.
+    fn allow_value(&self, kind: &str, value: &str) -> Result<String, Refused> {
+        match kind {
+            "account" | "session" | "api-key" => Err(Refused::without("the site's key")),
+            _ => Ok(value.to_owned()),
+        }
     }
 
     /// Account names as outputs spell them.

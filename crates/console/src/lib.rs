@@ -9,6 +9,7 @@ mod app;
 mod connection;
 mod control;
 mod describe;
+mod devices;
 mod doctor;
 mod error;
 mod guard;

@@ -21,6 +21,7 @@ use crate::app::{About, App, Clock, Readers, Shared, Writer};
 use crate::connection;
 use crate::control::{Control, StoreOnly};
 use crate::describe::describe;
+use crate::devices::Devices;
 use crate::error::ConsoleError;
 use crate::guard::{Names, guard};
 use crate::live::LiveStats;
@@ -94,6 +95,7 @@ pub struct Console {
     tls: Option<Arc<ServerConfig>>,
     readers: Readers,
     store: Store,
+    orders: Store,
     access: Access,
     setup: Option<Secret>,
     options: Options,
@@ -112,6 +114,7 @@ impl Console {
             Store::open_read_only(&options.store)?;
         }
         let store = Store::open(&options.store)?;
+        let orders = Store::open(&options.store)?;
         let readers = Readers::open(&options.store)?;
         let tls = options.tls.as_ref().map(|(certificate, key)| tls::config(certificate, key)).transpose()?;
         let refused = |source| ConsoleError::Listen { listen: options.listen, source };
@@ -126,7 +129,7 @@ impl Console {
             }
             false => None,
         };
-        Ok(Console { listener, listen, tls, readers, store, access, setup, options })
+        Ok(Console { listener, listen, tls, readers, store, orders, access, setup, options })
     }
 
     /// Where it listens.
@@ -151,7 +154,7 @@ impl Console {
 
     /// Serves until `shutdown` is done.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), ConsoleError> {
-        let Console { listener, listen, tls, readers, store, access, setup: _, options } = self;
+        let Console { listener, listen, tls, readers, store, orders, access, setup: _, options } = self;
         let names = Arc::new(Names::new(listen, options.hosts.clone()));
         let about = About {
             version: options.version,
@@ -163,6 +166,8 @@ impl Console {
         let app = Arc::new(Shared {
             readers,
             writer: Writer::start(store)?,
+            orders: Writer::start_orders(orders)?,
+            devices: Devices::new(),
             control: options.control,
             access,
             live: options.live,

@@ -13,6 +13,7 @@ use sidetap_store::{ACTIONS, AUDIT, ActionItem, AllowedRow, AuditItem, Store};
 use crate::access::{Caller, Role};
 use crate::app::App;
 use crate::control::{Control, Decision, Done, Order, PolicySave, Refused, Undo};
+use crate::devices::Devices;
 use crate::input::{Input, Segment};
 use crate::list::{Asked, Pairs, PartOf};
 use crate::problem::Problem;
@@ -72,7 +73,7 @@ pub(crate) fn routes() -> Vec<Route> {
                 ("format", Kind::Text),
             ]))
             .gives(Answer::Objects),
-        Route::new("POST", "/api/v1/mitigation/plan", Role::Viewer, post(plan))
+        Route::new("POST", "/api/v1/mitigation/plan", Role::Analyst, post(plan))
             .says("What a push would change")
             .body(of::<Push>()),
         Route::new("POST", "/api/v1/mitigation/push", Role::Operator, post(push))
@@ -225,7 +226,7 @@ pub(super) async fn ask(
     app.read(move |store| Ok(f(&*control, store)?)).await.map(Json)
 }
 
-/// Has policy or devices changed, and writes down who did: before it is tried, and what came of it.
+/// Has policy changed, and writes down who did and what came of it.
 pub(super) async fn order(
     app: &App,
     caller: &Caller,
@@ -236,15 +237,46 @@ pub(super) async fn order(
     let (control, now, caller) = (Arc::clone(&app.control), app.now(), caller.clone());
     app.write(move |store| {
         let result = f(&*control, store);
-        let mut detail = detail;
-        if let (Some(fields), Err(e)) = (detail.as_object_mut(), &result) {
-            fields.insert("refused".to_owned(), json!(e.to_string()));
-        }
-        store.record_audit(&caller.audit(now, action, detail))?;
+        store.record_audit(&caller.audit(now, action, with(detail, "refused", why_not(&result))))?;
         Ok(result?)
     })
     .await
     .map(Json)
+}
+
+/// Has devices changed, which may take long, and writes down who did: before the first device is told, and what came of it.
+async fn order_devices(
+    app: &App,
+    caller: &Caller,
+    action: &'static str,
+    detail: Value,
+    f: impl FnOnce(&dyn Control, &mut Store) -> Done + Send + 'static,
+) -> Result<Json<Value>, Problem> {
+    let (control, clock, caller) = (Arc::clone(&app.control), Arc::clone(&app.clock), caller.clone());
+    let asked = caller.audit(app.now(), action, with(detail.clone(), "stage", Some("ordered".to_owned())));
+    app.write(move |store| Ok(store.record_audit(&asked)?)).await?;
+    let (shared, end) = (App::clone(app), Arc::clone(&clock));
+    app.act(move |store| {
+        store.set_now(clock());
+        let result = f(&*control, store);
+        shared.devices.changed();
+        let detail = with(detail, "stage", Some("ended".to_owned()));
+        store.record_audit(&caller.audit(end(), action, with(detail, "refused", why_not(&result))))?;
+        Ok(result?)
+    })
+    .await
+    .map(Json)
+}
+
+fn why_not(result: &Done) -> Option<String> {
+    result.as_ref().err().map(ToString::to_string)
+}
+
+fn with(mut detail: Value, key: &str, value: Option<String>) -> Value {
+    if let (Some(fields), Some(value)) = (detail.as_object_mut(), value) {
+        fields.insert(key.to_owned(), json!(value));
+    }
+    detail
 }
 
 async fn rules(State(app): State<App>) -> Result<Json<Value>, Problem> {
@@ -319,7 +351,14 @@ async fn decide(
 }
 
 async fn devices(State(app): State<App>) -> Result<Json<Value>, Problem> {
-    ask(&app, |c, store| c.devices(store)).await
+    let control = Arc::clone(&app.control);
+    let killed = app.read(move |store| Ok(control.killed(store)?)).await?;
+    let mut said = Devices::say(&app).await?;
+    if let Some(fields) = said.as_object_mut() {
+        fields.insert("killed".to_owned(), json!(killed.is_some()));
+        fields.insert("killed_why".to_owned(), json!(killed));
+    }
+    Ok(Json(said))
 }
 
 async fn entries(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
@@ -329,7 +368,8 @@ async fn entries(State(app): State<App>, pairs: Pairs) -> Result<Response, Probl
 }
 
 async fn plan(State(app): State<App>, Input(body): Input<Push>) -> Result<Json<Value>, Problem> {
-    ask(&app, move |c, store| c.plan(store, body.force)).await
+    let control = Arc::clone(&app.control);
+    app.act(move |store| Ok(control.plan(store, body.force)?)).await.map(Json)
 }
 
 async fn push(
@@ -339,7 +379,7 @@ async fn push(
 ) -> Result<Json<Value>, Problem> {
     let order_ = Order { force: body.force, dry_run: body.dry_run, by: caller.name.clone() };
     let detail = json!({ "force": body.force, "dry_run": body.dry_run });
-    order(&app, &caller, "mitigation.order", detail, move |c, store| c.push(store, &order_)).await
+    order_devices(&app, &caller, "mitigation.order", detail, move |c, store| c.push(store, &order_)).await
 }
 
 async fn undo(
@@ -361,7 +401,10 @@ async fn undo(
     };
     let detail = json!({ "what": format!("{what:?}"), "dry_run": dry_run });
     let order_ = Order { force: false, dry_run, by: caller.name.clone() };
-    order(&app, &caller, "mitigation.undo-order", detail, move |c, store| c.undo(store, &order_, &what)).await
+    order_devices(&app, &caller, "mitigation.undo-order", detail, move |c, store| {
+        c.undo(store, &order_, &what)
+    })
+    .await
 }
 
 async fn kill(
@@ -439,6 +482,10 @@ async fn allow(
         return Err(Problem::bad_body("reason: 1 to 1000 bytes"));
     }
     let now = app.now();
+    if expires_at.is_some_and(|t| t <= now) {
+        return Err(Problem::bad_body("expires_at: that is over already"));
+    }
+    let value = app.control.allow_value(kind.name(), &value)?;
     let mut row = AllowedRow {
         id: 0,
         kind: kind.name().to_owned(),

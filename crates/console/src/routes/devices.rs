@@ -63,7 +63,8 @@ async fn test(
     Segment(name): Segment,
 ) -> Result<Json<Value>, Problem> {
     let detail = json!({ "device": name });
-    let answer = ask(&app, move |c, _| c.test_device(&name)).await?;
+    let control = std::sync::Arc::clone(&app.control);
+    let answer = app.act(move |_| Ok(control.test_device(&name)?)).await.map(Json)?;
     note(&app, &caller, "mitigation.test", detail).await?;
     Ok(answer)
 }
@@ -76,7 +77,9 @@ async fn mode(
 ) -> Result<Json<Value>, Problem> {
     let mode = body.mode.map(DeviceMode::name);
     let detail = json!({ "device": name, "mode": mode });
-    order(&app, &caller, "mitigation.mode", detail, move |c, store| c.set_mode(store, &name, mode)).await
+    order(&app, &caller, "mitigation.mode", detail, move |c, store| c.set_mode(store, &name, mode))
+        .await
+        .inspect(|_| app.devices.changed())
 }
 
 async fn sources(State(app): State<App>, pairs: Pairs) -> Result<axum::response::Response, Problem> {

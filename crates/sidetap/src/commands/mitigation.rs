@@ -20,7 +20,7 @@ use super::approvals;
 use super::console::KILLED;
 use super::gate::{self, Approving};
 use super::intel;
-use super::policy::{Policies, known_of, policies};
+use super::policy::{Policies, known_of, policies, said};
 use super::source::Source;
 use crate::cli::{GlobalArgs, MitigationArgs, MitigationCommand, PushArgs, SourceArgs, UndoArgs};
 use crate::clock;
@@ -160,8 +160,12 @@ fn ledger_file(config: &Config, source: &SourceArgs) -> Option<PathBuf> {
 fn wanted(config: &Config, source: &SourceArgs, ask: bool) -> Result<(Desired, Option<Traffic>)> {
     let run = Source::of(source, config)?.load()?;
     let store_file = Source::of(source, config)?.store().map(Path::to_owned);
-    let policies = policies(config)?.hashed_by(config)?;
     let mut store = store_file.map(|file| Store::open(&file)).transpose()?;
+    let mut policies = policies(config)?;
+    if let Some(store) = &store {
+        policies = policies.with_allow(&said(&store.allowed(clock::now())?));
+    }
+    let policies = policies.hashed_by(config)?;
     let switch = gate::switch_of(config, ledger_of(config, source).as_deref());
     wanted_of(config, &policies, run, store.as_mut(), switch.as_deref(), ask)
 }
@@ -264,17 +268,10 @@ fn selector(which: &UndoArgs, enforcer: &Enforcer, config: &Config, source: &Sou
         return Ok(Selector::All);
     }
     let run = Source::of(source, config)?.load()?;
-    // A rule is named as it was when verdicts were stored, or as it is now.
-    let mut now = run.clone();
     let store = Source::of(source, config)?.store().map(Path::to_owned);
-    let known = known_of(&run, "", store.as_deref(), config.policy.measured_span);
-    policies(config)?.hashed_by(config)?.apply(&mut now, &known);
-    let named =
-        run.verdicts.iter().zip(&now.verdicts).filter(|(v, now)| match (&which.campaign, &which.policy) {
-            (Some(id), _) => v.campaign.as_deref() == Some(id),
-            (_, policy) => v.policy == *policy || now.policy == *policy,
-        });
-    let mut ids: BTreeSet<String> = named.map(|(v, _)| v.id.clone()).collect();
+    let rules = policies(config)?.hashed_by(config)?;
+    let (campaign, policy) = (which.campaign.as_deref(), which.policy.as_deref());
+    let mut ids = selected(run, &rules, config, store.as_deref(), campaign, policy);
     let standing = which.policy.as_ref().map(|rule| format!("p-{rule}"));
     ids.extend(standing.filter(|id| enforcer.ledger().entries.contains_key(id)));
     if ids.is_empty() {
@@ -282,6 +279,25 @@ fn selector(which: &UndoArgs, enforcer: &Enforcer, config: &Config, source: &Sou
         bail!("nothing that is kept names a campaign or rule `{}`", plain(name));
     }
     Ok(Selector::Verdicts(ids))
+}
+
+/// What a campaign's verdicts, or else a rule, asked for. A rule is named as it was when verdicts were stored, or as it is now.
+pub(crate) fn selected(
+    run: RunData,
+    rules: &Policies,
+    config: &Config,
+    store: Option<&Path>,
+    campaign: Option<&str>,
+    policy: Option<&str>,
+) -> BTreeSet<String> {
+    let mut now = run.clone();
+    let known = known_of(&run, "", store, config.policy.measured_span);
+    rules.apply(&mut now, &known);
+    let named = run.verdicts.iter().zip(&now.verdicts).filter(|(v, now)| match (campaign, policy) {
+        (Some(id), _) => v.campaign.as_deref() == Some(id),
+        (_, policy) => v.policy.as_deref() == policy || now.policy.as_deref() == policy,
+    });
+    named.map(|(v, _)| v.id.clone()).collect()
 }
 
 /// What devices should be doing about these verdicts.

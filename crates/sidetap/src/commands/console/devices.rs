@@ -1,6 +1,7 @@
 //! Devices: how they are, how they are told, what is on them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use sidetap_console::{Done, Refused, Undo};
@@ -10,36 +11,55 @@ use sidetap_model::{ActionRow, Mode, Ts};
 use sidetap_policy::Traffic;
 use sidetap_store::Store;
 
-use super::{Commands, Devices, KILLED, failed, value};
+use super::{Commands, Devices, failed, value};
 use crate::clock;
 use crate::commands::gate;
-use crate::commands::mitigation::{enforcer, ledger_of, wanted_of};
+use crate::commands::mitigation::{enforcer, ledger_of, selected, wanted_of};
 use crate::commands::policy::Policies;
 
 /// Actions that are looked through for what a device was told last.
 const LATEST: usize = 5_000;
 
 impl Commands {
-    /// Whether the kill switch is on, here or in its file.
-    pub(super) fn killed(&self, store: &Store) -> Result<bool, Refused> {
-        let switch = gate::switch_of(&self.config, ledger_of(&self.config, &self.source).as_deref());
-        Ok(store.state(KILLED)?.is_some() || gate::stopped(switch.as_deref()).is_some())
+    /// The file of the kill switch.
+    pub(super) fn switch(&self) -> Option<PathBuf> {
+        gate::switch_of(&self.config, ledger_of(&self.config, &self.source).as_deref())
     }
 
-    /// What verdicts, by these rules and by what was approved, ask devices for.
+    /// What verdicts, by these rules and by what was approved, ask devices for; with `ask`, approvals are asked for.
     pub(super) fn wanted(
         &self,
         rules: &Policies,
         store: &mut Store,
+        ask: bool,
     ) -> Result<(Desired, Option<Traffic>), Refused> {
-        let switch = gate::switch_of(&self.config, ledger_of(&self.config, &self.source).as_deref());
-        let run = store.load()?;
-        wanted_of(&self.config, rules, run, Some(store), switch.as_deref(), false).map_err(failed)
+        let (run, switch) = (store.load()?, self.switch());
+        wanted_of(&self.config, rules, run, Some(store), switch.as_deref(), ask).map_err(failed)
+    }
+
+    /// What is to be taken back, as one order.
+    pub(super) fn selector(&self, store: &Store, what: &Undo) -> Result<Selector, Refused> {
+        let of = |campaign, policy| -> Result<Selector, Refused> {
+            let rules = self.rules(store)?;
+            let mut ids = selected(store.load()?, &rules, &self.config, Some(store.path()), campaign, policy);
+            ids.extend(policy.map(|rule| format!("p-{rule}")));
+            Ok(Selector::Verdicts(ids))
+        };
+        Ok(match what {
+            Undo::All => Selector::All,
+            Undo::Verdict(id) => Selector::Verdict(id.clone()),
+            Undo::Policy(id) => of(None, Some(id.as_str()))?,
+            Undo::Campaign(id) => of(Some(id.as_str()), None)?,
+            Undo::Since(since) => {
+                let done = store.actions(100_000, 0)?.into_iter();
+                let late = done.filter(|a| a.at >= *since && a.kind == "add");
+                Selector::Verdicts(late.filter_map(|a| a.verdict).collect())
+            }
+        })
     }
 
     /// A card for each device.
     pub(super) fn device_cards(&self, store: &Store) -> Done {
-        let killed = self.killed(store)?;
         let mut config = self.config.clone();
         let mut enforcer = enforcer(&mut config, &self.source).map_err(failed)?;
         let modes = gate::modes(store);
@@ -62,12 +82,12 @@ impl Commands {
             // The process that reads packets may not reach devices: what is known of them is what was done.
             let cards: Vec<Value> =
                 enforcer.connectors().iter().map(|(name, kind)| card(name, kind, None)).collect();
-            return Ok(json!({ "mode": "watch", "killed": killed, "devices": cards }));
+            return Ok(json!({ "mode": "watch", "devices": cards }));
         }
         let status = enforcer.status(clock::now());
         let cards: Vec<Value> = status.connectors.iter().map(|c| card(&c.name, c.kind, Some(c))).collect();
         Ok(json!({
-            "mode": "enforce", "killed": killed, "devices": cards, "active": status.active, "undone": status.undone,
+            "mode": "enforce", "devices": cards, "active": status.active, "undone": status.undone,
         }))
     }
 
@@ -176,24 +196,4 @@ pub(super) fn entries(store: &Store, now: Ts) -> Result<Vec<Value>, Refused> {
     let mut rows: Vec<Value> = on.into_values().filter(|e| !runs_out(e)).collect();
     rows.sort_by(|a, b| b["since"].as_str().cmp(&a["since"].as_str()));
     Ok(rows)
-}
-
-pub(super) fn selectors(store: &Store, what: &Undo) -> Result<Vec<Selector>, Refused> {
-    let verdicts = || -> Result<Vec<VerdictRow>, Refused> { Ok(store.load()?.verdicts) };
-    let of = |ids: Vec<String>| ids.into_iter().map(Selector::Verdict).collect();
-    Ok(match what {
-        Undo::All => vec![Selector::All],
-        Undo::Verdict(id) => vec![Selector::Verdict(id.clone())],
-        Undo::Policy(id) => {
-            of(verdicts()?.into_iter().filter(|v| v.policy.as_ref() == Some(id)).map(|v| v.id).collect())
-        }
-        Undo::Campaign(id) => {
-            of(verdicts()?.into_iter().filter(|v| v.campaign.as_ref() == Some(id)).map(|v| v.id).collect())
-        }
-        Undo::Since(since) => {
-            let late = store.actions(100_000, 0)?.into_iter().filter(|a| a.at >= *since && a.kind == "add");
-            let ids: std::collections::BTreeSet<String> = late.filter_map(|a| a.verdict).collect();
-            of(ids.into_iter().collect())
-        }
-    })
 }

@@ -20,9 +20,10 @@ use sidetap_policy::{
 };
 use sidetap_store::{Approval, Store, Which};
 
+use super::gate;
 use super::indicators;
 use super::mitigation::{cap, enforcer};
-use super::policy::{Policies, known_of, policies, policies_of};
+use super::policy::{Policies, known_of, policies, policies_of, said};
 use crate::cli::SourceArgs;
 use crate::clock;
 use crate::config::Config;
@@ -72,8 +73,8 @@ impl Commands {
 
     /// The rules in force, with what people allowed on the console.
     fn rules(&self, store: &Store) -> Result<Policies, Refused> {
-        let set = policies(&self.config).map_err(failed)?.hashed(&self.key);
-        Ok(set.with_allow(&allowed(store)?))
+        let set = policies(&self.config).map_err(failed)?;
+        Ok(set.with_allow(&allowed(store)?).hashed(&self.key))
     }
 
     fn file(&self) -> Option<&PathBuf> {
@@ -150,8 +151,8 @@ impl Control for Commands {
                 Some(
                     policies_of(set, &self.config)
                         .map_err(failed)?
-                        .hashed(&self.key)
-                        .with_allow(&allowed(store)?),
+                        .with_allow(&allowed(store)?)
+                        .hashed(&self.key),
                 )
             }
         };
@@ -299,47 +300,56 @@ impl Control for Commands {
         Ok(Value::Array(devices::entries(store, clock::now())?))
     }
 
-    fn plan(&self, store: &Store, force: bool) -> Done {
+    fn killed(&self, store: &Store) -> Result<Option<String>, Refused> {
+        let said = store.state(KILLED)?;
+        let by = |b: Vec<u8>| format!("{} (turned on by {})", gate::STOPPED, String::from_utf8_lossy(&b));
+        Ok(said.map(by).or_else(|| gate::stopped(self.switch().as_deref())))
+    }
+
+    fn plan(&self, store: &mut Store, force: bool) -> Done {
         self.reach()?;
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut config = self.config.clone();
         let mut enforcer = enforcer(&mut config, &self.source).map_err(failed)?;
         let rules = self.rules(store)?;
-        let mut own = Store::open_read_only(store.path())?;
-        let (wanted, traffic) = self.wanted(&rules, &mut own)?;
+        let (wanted, traffic) = self.wanted(&rules, store, false)?;
         cap(&mut enforcer, &rules, traffic);
-        value(&enforcer.plan(&wanted, clock::now(), force))
+        let mut report = enforcer.plan(&wanted, clock::now(), force);
+        report.held.extend(wanted.held);
+        value(&report)
     }
 
     fn push(&self, store: &mut Store, order: &Order) -> Done {
-        if !order.dry_run && self.killed(store)? {
-            return Err(Refused::Conflict("the kill switch is on: nothing is pushed".to_owned()));
+        if let Some(why) = self.killed(store)?.filter(|_| !order.dry_run) {
+            return Err(Refused::Conflict(format!("{why}: nothing is pushed")));
         }
         let options = PushOptions { force: order.force, ..options(order) };
         self.reach()?;
         let rules = self.rules(store)?;
-        let (wanted, traffic) = self.wanted(&rules, store)?;
+        let (wanted, traffic) = self.wanted(&rules, store, !order.dry_run)?;
         self.order(store, |enforcer, _| {
             cap(enforcer, &rules, traffic);
-            Ok(enforcer.push(&wanted, clock::now(), &options))
+            let mut report = enforcer.push(&wanted, clock::now(), &options);
+            report.held.extend(wanted.held);
+            Ok(report)
         })
     }
 
     fn undo(&self, store: &mut Store, order: &Order, what: &Undo) -> Done {
-        let selectors = devices::selectors(store, what)?;
+        self.reach()?;
+        let selector = self.selector(store, what)?;
         let options = options(order);
-        let mut answers = Vec::new();
-        for selector in selectors {
-            answers
-                .push(self.order(store, |enforcer, _| Ok(enforcer.undo(&selector, clock::now(), &options)))?);
-        }
-        Ok(json!({ "undone": answers }))
+        let answer = self.order(store, |enforcer, _| Ok(enforcer.undo(&selector, clock::now(), &options)))?;
+        Ok(json!({ "undone": [answer] }))
     }
 
     fn kill_switch(&self, store: &mut Store, on: bool, by: &str) -> Done {
         if on {
             store.put_state(KILLED, by.as_bytes())?;
         } else {
+            if let Some(file) = self.switch() {
+                gate::resume(&file).map_err(failed)?;
+            }
             store.remove_state(KILLED)?;
         }
         Ok(json!({ "on": on }))
@@ -382,6 +392,18 @@ impl Control for Commands {
         json!(known)
     }
 
+    fn allow_value(&self, kind: &str, value: &str) -> Result<String, Refused> {
+        let wrong = || Refused::Bad { detail: format!("value: not one of kind {kind}"), errors: json!([]) };
+        let known = serde_json::from_value(Value::String(kind.to_owned())).map_err(|_| wrong())?;
+        let value = match known {
+            AllowKind::Account => value.trim().to_lowercase(),
+            _ => value.trim().to_owned(),
+        };
+        let entry = AllowEntry { kind: known, value, reason: None };
+        let list = AllowList::new(vec![entry]).map_err(|_| wrong())?.hashed(&self.key);
+        Ok(list.entries().first().map(|e| e.value.clone()).unwrap_or_default())
+    }
+
     fn account_names(&self, names: &[String]) -> Result<Vec<String>, Refused> {
         Ok(names.iter().map(|n| account_name(&self.key, n)).collect())
     }
@@ -405,13 +427,8 @@ fn approval(a: &Approval) -> Value {
 }
 
 /// Whom people allowed on the console.
-pub(crate) fn allowed(store: &Store) -> Result<AllowList, Refused> {
-    let mut list = AllowList::default();
-    for row in store.allowed(clock::now())? {
-        let Ok(kind) = serde_json::from_value(Value::String(row.kind)) else { continue };
-        let _ = list.push(AllowEntry { kind, value: row.value, reason: Some(row.reason) });
-    }
-    Ok(list)
+fn allowed(store: &Store) -> Result<AllowList, Refused> {
+    Ok(said(&store.allowed(clock::now())?))
 }
 
 /// How a kind is spelled.
@@ -457,4 +474,120 @@ fn value<T: serde::Serialize + ?Sized>(value: &T) -> Done {
 
 fn failed(error: impl std::fmt::Display) -> Refused {
     Refused::Failed(format!("{error:#}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use sidetap_model::Ts;
+
+    use super::*;
+
+    /// A console over a store with the fixture's verdicts, a feed in a file, and this rule.
+    fn place(rule: &str) -> (tempfile::TempDir, Commands, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let config = format!(
+            "[analysis]\nhash_key = {:?}\n[policy]\npath = {:?}\n[[mitigation.feed]]\npath = {:?}\n",
+            at("key"),
+            at("p.yaml"),
+            at("feed.json")
+        );
+        std::fs::write(at("p.yaml"), rule).unwrap();
+        let config = crate::config::parse(Path::new("x"), &config).unwrap();
+        let mut run = crate::report::fixture::run();
+        run.verdicts.truncate(1);
+        let v = run.verdicts.first_mut().unwrap();
+        v.intent = "malicious".into();
+        (v.subject.value, v.client_ip, v.client_ips) = ("203.0.113.7".into(), None, Vec::new());
+        let mut store = Store::open(&at("s.db")).unwrap();
+        store.save_run(&run, Ts(1)).unwrap();
+        let commands = Commands::new(&config, &at("s.db"), Devices::Reached).unwrap();
+        (dir, commands, store)
+    }
+
+    fn rule(response: &str, mode: &str) -> String {
+        format!(
+            "version: 1\nrules:\n  - id: it\n    when: intent == \"malicious\"\n    response: {response}\n    ttl: 1h\n{mode}"
+        )
+    }
+
+    fn forced() -> Order {
+        Order { force: true, dry_run: false, by: "ada".into() }
+    }
+
+    fn added(report: &Value) -> u64 {
+        report["connectors"][0]["added"].as_u64().unwrap()
+    }
+
+    #[test]
+    fn a_push_goes_by_the_present_rules_and_waits_for_approval() {
+        let (dir, commands, mut store) = place(&rule("alert", ""));
+        let save = |text: &str| std::fs::write(dir.path().join("p.yaml"), text).unwrap();
+        let planned = |store: &mut Store| {
+            let plan = commands.plan(store, true).unwrap();
+            plan["connectors"][0]["add"].as_array().unwrap().len()
+        };
+        assert_eq!(planned(&mut store), 0, "the rule only alerts, whatever was stored");
+        assert_eq!(added(&commands.push(&mut store, &forced()).unwrap()), 0);
+        save(&rule("block", "    mode: approve\n"));
+        assert_eq!(planned(&mut store), 0);
+        assert!(store.approvals(clock::now()).unwrap().is_empty(), "a plan asks nobody");
+        let report = commands.push(&mut store, &forced()).unwrap();
+        assert_eq!(added(&report), 0);
+        assert!(report["held"][0]["why"].as_str().unwrap().contains("waits for approval"), "{report}");
+        let asked = store.approvals(clock::now()).unwrap();
+        assert_eq!(asked.len(), 1);
+        let decision = Decision { id: asked[0].id as u64, approve: true, note: None, by: "bob".into() };
+        commands.decide(&mut store, &decision).unwrap();
+        assert_eq!(added(&commands.push(&mut store, &forced()).unwrap()), 1);
+        let undone = commands.undo(&mut store, &forced(), &Undo::Policy("it".into())).unwrap();
+        assert_eq!(undone["undone"][0]["connectors"][0]["removed"], 1, "{undone}");
+    }
+
+    #[test]
+    fn the_kill_switch_is_seen_and_let_go() {
+        let (dir, commands, mut store) = place(&rule("block", ""));
+        assert_eq!(commands.killed(&store).unwrap(), None);
+        commands.kill_switch(&mut store, true, "ada").unwrap();
+        assert!(commands.killed(&store).unwrap().unwrap().contains("ada"));
+        assert!(matches!(commands.push(&mut store, &forced()), Err(Refused::Conflict(_))));
+        commands.kill_switch(&mut store, false, "ada").unwrap();
+        assert_eq!(commands.killed(&store).unwrap(), None);
+        std::fs::write(dir.path().join("s.db.mitigation.json.stop"), "by hand\n").unwrap();
+        assert!(commands.killed(&store).unwrap().unwrap().contains("by hand"));
+        commands.kill_switch(&mut store, false, "ada").unwrap();
+        assert_eq!(added(&commands.push(&mut store, &forced()).unwrap()), 1);
+    }
+
+    #[test]
+    fn what_is_allowed_is_kept_as_outputs_spell_it_and_is_let_alone() {
+        let (_dir, commands, mut store) = place(&rule("block", ""));
+        let spelled = commands.allow_value("api-key", "sk_live_0123456789abcdef").unwrap();
+        assert!(spelled.starts_with("sk_liv…#"), "{spelled}");
+        assert_eq!(commands.allow_value("api-key", &spelled).unwrap(), spelled, "once");
+        assert_eq!(commands.allow_value("account", " Ada@Example.test").unwrap().len(), 17);
+        assert_eq!(commands.allow_value("cidr", "203.0.113.9/24").unwrap(), "203.0.113.9/24");
+        assert!(matches!(commands.allow_value("ip", "203.0.113.0/24"), Err(Refused::Bad { .. })));
+        assert!(matches!(commands.allow_value("cidr", "everyone"), Err(Refused::Bad { .. })));
+        let mut run = store.load().unwrap();
+        let v = run.verdicts.first_mut().unwrap();
+        (v.subject.kind, v.subject.value) = (sidetap_model::SubjectKind::ApiKey, spelled);
+        store.save_run(&run, Ts(2)).unwrap();
+        // As somebody's earlier store has it, raw.
+        let row = sidetap_store::AllowedRow {
+            id: 0,
+            kind: "api-key".into(),
+            value: "sk_live_0123456789abcdef".into(),
+            reason: "ours".into(),
+            by: "ada".into(),
+            at: Ts(1),
+            expires_at: None,
+        };
+        let blocked = |store: &Store| {
+            commands.simulate(store, None).unwrap()["responses"]["block"]["verdicts"].as_u64().unwrap_or(0)
+        };
+        let before = blocked(&store);
+        store.allow(&row).unwrap();
+        assert_eq!(blocked(&store), before - 1);
+    }
 }

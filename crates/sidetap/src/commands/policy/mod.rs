@@ -25,6 +25,7 @@ use crate::exit::{Status, Usage};
 use crate::hash_key;
 use crate::output::{Terminal, print, warn};
 use crate::report::{Column, Table};
+pub(crate) use never::said;
 
 /// The rules in force, and what stands around them whatever they say.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ fn beyond(config: &Config) -> Result<Beyond> {
     let mut allow = never::never(config)?;
     if let Some(file) = config.store.as_deref().filter(|f| f.is_file()) {
         match Store::open_read_only(file).and_then(|s| s.allowed(clock::now())) {
-            Ok(rows) => allow.extend(&never::said(&rows)),
+            Ok(rows) => allow.extend(&said(&rows)),
             Err(e) => warn(&format!("the allow list of the store cannot be read: {e}")),
         }
     }

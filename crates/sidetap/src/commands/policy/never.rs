@@ -53,7 +53,7 @@ pub(super) fn shared(config: &Config) -> Result<Vec<IpNet>> {
 }
 
 /// Entries that were made while running.
-pub(super) fn said(rows: &[AllowedRow]) -> AllowList {
+pub(crate) fn said(rows: &[AllowedRow]) -> AllowList {
     let mut list = AllowList::default();
     for row in rows {
         let kind = match row.kind.as_str() {
