@@ -19,7 +19,7 @@ const specColumns: Column<Spec>[] = [
   { id: "bytes", name: "Size", num: true, cell: (row) => bytes(row.bytes) },
   { id: "at", name: "Given", sort: "-at", cell: (row) => <Time at={row.at} /> },
   { id: "by", name: "By", cell: (row) => <T>{row.by}</T> },
-  { id: "error", name: "", cell: (row) => (row.error ? <Badge kind="bad">{row.error}</Badge> : null) },
+  { id: "error", name: "Readable", cell: (row) => (row.error ? <Badge kind="bad">{row.error}</Badge> : "yes") },
 ];
 
 /** Descriptions that were given, and what was seen against one of them. */
@@ -183,7 +183,7 @@ export function Templates() {
     { id: "at", name: "Since", sort: "-at", cell: (row) => <Time at={row.at} /> },
     {
       id: "remove",
-      name: "",
+      name: "Undo",
       cell: (row) => <Confirm needs="analyst" label="Take back" question="Take this template back?" detail={<p className="muted">{NEXT_RUN}</p>} yes="Take back" act={() => remove.mutate(row.id)} />,
     },
   ];
