@@ -306,3 +306,18 @@ fn measure_a_hundred_thousand() {
     let dir = tempfile::tempdir().unwrap();
     support::measure(&mut FeedConnector::new(config(dir.path(), "capacity = 100000\n")).unwrap());
 }
+
+#[tokio::test]
+async fn the_kill_switch_alone_empties_what_is_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path(), "sentinel = \"192.0.2.1\"\n");
+    let switch = dir.path().join("stop");
+    let server = Server::bind(&config, Arc::new(wall)).await.unwrap().stopped_by(Some(switch.clone()));
+    let to = server.local_addr().unwrap();
+    tokio::spawn(server.run(std::future::pending()));
+    assert_eq!(get(to, "/feed", &[]).await.status, 503, "no list was written yet");
+    std::fs::write(&switch, "").unwrap();
+    assert_eq!(get(to, "/feed", &[]).await.body, "192.0.2.1\n");
+    std::fs::remove_file(&switch).unwrap();
+    assert_eq!(get(to, "/feed", &[]).await.status, 503);
+}

@@ -68,7 +68,7 @@ pub enum FeedError {
 /// empty list, which some devices would take for an order to let everybody in.
 pub struct Server {
     listener: TcpListener,
-    feed: Arc<Feed>,
+    feed: Feed,
 }
 
 struct Feed {
@@ -76,6 +76,7 @@ struct Feed {
     token: Option<Secret>,
     sentinel: Option<IpAddr>,
     clock: WallClock,
+    switch: Option<PathBuf>,
 }
 
 impl Server {
@@ -92,8 +93,15 @@ impl Server {
             listen: config.listen,
             source,
         })?;
-        let feed = Feed { path: config.path.clone(), token, sentinel: config.sentinel, clock };
-        Ok(Server { listener, feed: Arc::new(feed) })
+        let feed = Feed { path: config.path.clone(), token, sentinel: config.sentinel, clock, switch: None };
+        Ok(Server { listener, feed })
+    }
+
+    /// The same server, which serves an empty list while this file, the kill switch, is there.
+    #[must_use]
+    pub fn stopped_by(mut self, switch: Option<PathBuf>) -> Self {
+        self.feed.switch = switch;
+        self
     }
 
     /// Where it listens.
@@ -114,7 +122,7 @@ impl Server {
             };
             router = router.route(&format!("{path}.txt"), get(handler)).route(&path, get(handler));
         }
-        let service = router.with_state(self.feed).into_make_service();
+        let service = router.with_state(Arc::new(self.feed)).into_make_service();
         axum::serve(self.listener, service).with_graceful_shutdown(shutdown).await?;
         Ok(())
     }
@@ -130,7 +138,9 @@ fn answer(
         let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"sidetap feed\"")];
         return (StatusCode::UNAUTHORIZED, challenge, "a token is needed\n").into_response();
     }
-    let list = match FeedList::to_serve(&feed.path) {
+    let stopped = feed.switch.as_ref().is_some_and(|file| file.exists());
+    let read = if stopped { Ok(Some(FeedList::default())) } else { FeedList::to_serve(&feed.path) };
+    let list = match read {
         Ok(Some(list)) => list,
         Ok(None) => return (StatusCode::SERVICE_UNAVAILABLE, "no list was written yet\n").into_response(),
         Err(e) => {

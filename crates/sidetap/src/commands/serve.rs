@@ -10,9 +10,11 @@ use sidetap_mitigation::{HttpOptions, asker, feed};
 use tokio::runtime::Runtime;
 
 use super::console::{Commands, Devices};
+use super::gate;
+use super::mitigation::ledger_of;
 use super::policy::policies;
 use super::progress::Stop;
-use crate::cli::{GlobalArgs, ServeArgs};
+use crate::cli::{GlobalArgs, ServeArgs, SourceArgs};
 use crate::clock;
 use crate::config::sso::Sso;
 use crate::config::{self, Config, reachable};
@@ -67,8 +69,10 @@ impl Bound {
             let console = Console::bind(options).await?;
             welcome(&console);
             let mut feeds = Vec::new();
+            let source = SourceArgs { run: None, store: Some(store.to_owned()) };
+            let switch = gate::switch_of(config, ledger_of(config, &source).as_deref());
             for feed in &config.mitigation.feed {
-                let server = feed::Server::bind(feed, feed::system_clock()).await?;
+                let server = feed::Server::bind(feed, feed::system_clock()).await?.stopped_by(switch.clone());
                 let address = server.local_addr().context("feed")?;
                 note(&format!("feed {}: http://{address}/", feed.name));
                 feeds.push(server);
