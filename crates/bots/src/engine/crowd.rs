@@ -69,6 +69,9 @@ impl Engine {
             return;
         }
         let slice = Slice::of_bare(&members, targets, slot.roles().any(Roles::LOGIN));
+        if guessed && !slot.others_find(&members) {
+            return;
+        }
         let slice = if guessed { slice.that_found_nothing() } else { slice };
         let Some(Found { rule, fired, facts }) = self.class_of(slot, &slice) else { return };
         // Where others come with their pages, and got in while these did not, the steps that these leave out are the pages.

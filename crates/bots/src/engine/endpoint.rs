@@ -171,6 +171,14 @@ const MEMBERS: usize = 65_536;
 const VALUES: usize = 4096;
 
 impl Slot {
+    /// True where those that are not `members` find two thirds of what they ask for.
+    pub(crate) fn others_find(&self, members: &[Member]) -> bool {
+        let sum = |pick: fn(&Member) -> u32| members.iter().map(pick).fold(0u32, u32::saturating_add);
+        let n = self.n.saturating_sub(sum(|m| m.n));
+        let ok = self.ok.saturating_sub(sum(|m| m.ok));
+        ok > 0 && ok / 2 >= n.saturating_sub(ok)
+    }
+
     pub(crate) fn new(o: &Observation) -> Self {
         Slot::learned(o.endpoint.clone(), o.zone.as_str().into(), [0; 3], &[])
     }

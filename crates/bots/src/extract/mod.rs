@@ -210,17 +210,23 @@ impl Extractor {
         let mut operation = self.operation.take();
         let acts = changing && !operation.as_deref().is_some_and(|op| op.starts_with("query "));
         let (mut roles, stated) = self.roles_of(&endpoint, acts);
+        let of_path = roles;
         if let Some(query) = place.query.filter(|_| acts) {
-            roles.insert(asked(query));
+            let asked = asked(query);
+            roles.insert(asked);
+            // `wp-login.php?action=register`: the script's name says less than what is asked of it.
+            if asked.any(Roles(Roles::SIGN_UP.0 | Roles::RESET.0)) && !asked.any(Roles::LOGIN) {
+                roles.remove(Roles::LOGIN);
+            }
         }
         if let Some(operation) = operation.as_deref() {
             roles.insert(words::roles_of_operation(operation, acts));
         }
-        let path_roles = roles;
         self.request.roles(&mut roles, acts);
-        if path_roles.any(Roles::LOGIN) && !roles.any(Roles::LOGIN) && operation.is_none() {
+        if of_path.any(Roles::LOGIN) && !roles.any(Roles::LOGIN) && operation.is_none() {
             // Two forms that are sent to one path.
-            operation = Some("sign-up".into());
+            let form = if roles.any(Roles::SIGN_UP) { "sign-up" } else { "password-reset" };
+            operation = Some(form.into());
         }
         if matches!(self.answer.said, Said::Failed | Said::Missing | Said::Locked) {
             self.request.were_credentials(&mut roles);
@@ -558,6 +564,8 @@ impl Extractor {
             }
             200..=299 | 304 => Outcome::Success,
             300..=399 => self.redirected(o, response, head),
+            // Nothing was tried: the server asks for credentials.
+            401 if self.brings_nothing(o) => Outcome::Other,
             401 => Outcome::Denied,
             403 if credentials => Outcome::Denied,
             404 | 410 => Outcome::NotFound,
@@ -567,6 +575,12 @@ impl Extractor {
             500..=599 => Outcome::Error,
             _ => Outcome::Other,
         };
+    }
+
+    /// True of a request without credentials of any kind and without a body.
+    fn brings_nothing(&self, o: &Observation) -> bool {
+        let known = o.account.is_some() || o.api_key.is_some() || !o.sessions.is_empty();
+        !known && o.secret.is_none() && !o.traits.has(Traits::KEYED) && !o.traits.has(Traits::BODY)
     }
 
     /// A form login that is answered with a page instead of a redirect or a session did not work.
