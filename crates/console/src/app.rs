@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) access: Access,
     pub(crate) live: LiveStats,
     pub(crate) streams: Arc<Semaphore>,
+    /// Copies of the store that are made at once.
+    pub(crate) copies: Arc<Semaphore>,
     pub(crate) clock: Clock,
     pub(crate) page: Page,
     pub(crate) about: About,

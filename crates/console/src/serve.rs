@@ -172,6 +172,7 @@ impl Console {
             access,
             live: options.live,
             streams: routes::streams(),
+            copies: Arc::new(tokio::sync::Semaphore::new(1)),
             clock: options.clock,
             page: options.page,
             about,

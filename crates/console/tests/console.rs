@@ -88,6 +88,35 @@ async fn guessing_locks_out() {
 }
 
 #[tokio::test]
+async fn guesses_at_once_are_no_more_than_one_after_another() {
+    let served = serve().await.with_admin().await;
+    let guess = json!({"name": "admin", "password": "not the password"});
+    let at_once = (0..30).map(|_| served.post("/api/v1/session", &guess));
+    let answers = futures_util::future::join_all(at_once).await;
+    let looked_at = answers.iter().filter(|a| a.status == 401).count();
+    assert_eq!(looked_at, 10);
+    assert!(answers.iter().all(|a| matches!(a.status, 401 | 429)));
+}
+
+#[tokio::test]
+async fn what_is_asked_leaves_no_more_than_it_is_in_the_audit() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let rows = async || admin.get("/api/v1/audit?limit=1").await.json()["total"].as_u64().unwrap();
+    let before = rows().await;
+    let ids: Vec<String> = (0..500).map(|n| format!("{n:01000}")).collect();
+    let bulk = json!({"ids": ids, "note": "x"});
+    let answer = admin.send("POST", "/api/v1/findings/bulk", &bulk).await;
+    assert_eq!((answer.status, answer.json()["changed"].as_u64()), (200, Some(0)), "{}", answer.body);
+    assert_eq!(rows().await, before, "nothing was done");
+    let long = "9".repeat(8_000);
+    admin.get(&format!("/api/v1/exchanges?ids={long}")).await;
+    assert!(admin.get("/api/v1/audit?limit=1").await.body.len() < 2_000);
+    let wide = admin.get("/api/v1/traffic?bucket_s=9223372036854775807").await;
+    assert_eq!(wide.status, 400, "{}", wide.body);
+}
+
+#[tokio::test]
 async fn each_role_may_what_the_table_says_and_no_more() {
     let served = serve().await.with_admin().await;
     let admin = served.log_in("admin", PASSWORD).await;

@@ -20,6 +20,9 @@ pub struct AuditRow {
     pub detail: serde_json::Value,
 }
 
+/// Bytes of an audit row's particulars; of longer ones the beginning is kept, and how long they were.
+const DETAIL: usize = 16 << 10;
+
 impl Store {
     /// Appends actions, and for each that was not only planned a row of the audit, in one transaction.
     pub fn record_actions(&mut self, actions: &[ActionRow]) -> Result<(), StoreError> {
@@ -41,7 +44,11 @@ impl Store {
 
     /// Appends a row to the audit.
     pub fn record_audit(&mut self, row: &AuditRow) -> Result<(), StoreError> {
-        let detail = json(&row.detail, "audit")?;
+        let mut detail = json(&row.detail, "audit")?;
+        if detail.len() > DETAIL {
+            let begin: String = detail.chars().take(DETAIL / 8).collect();
+            detail = json(&serde_json::json!({ "cut": begin, "bytes": detail.len() }), "audit")?;
+        }
         let sql = "INSERT INTO audit (at, actor, action, detail) VALUES (?1, ?2, ?3, ?4)";
         self.connection.execute(sql, params![row.at.0, row.actor, row.action, detail])?;
         Ok(())

@@ -163,6 +163,7 @@ fn work(
         Scope::Rule => String::new(),
     };
     match status.as_str() {
+        _ if change.status.is_none() => 0,
         "false-positive" => transaction.execute(
             "INSERT OR REPLACE INTO taught (rule, endpoint, at, by, note) VALUES (?1, ?2, ?3, ?4, ?5)",
             params![rule, place, now.0, by, note],

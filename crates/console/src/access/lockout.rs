@@ -23,38 +23,59 @@ struct Failures {
 }
 
 impl Lockout {
-    /// Seconds until one of these may try again; nothing where all may now.
-    pub(crate) fn wait(&self, keys: &[String], now: Ts) -> Option<u64> {
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let waits = keys.iter().filter_map(|k| failures.get(k)).filter(|f| f.count >= FAILURES);
-        let left = waits.map(|f| WINDOW_S - now.since(f.first) / 1_000_000_000).max()?;
-        u64::try_from(left).ok().filter(|s| *s > 0)
-    }
-
-    /// Counts a failure of each; a window that is over begins anew, and the tenth failure begins the time of being locked out.
-    pub(crate) fn failed(&self, keys: &[String], now: Ts) {
+    /// Counts an attempt of each as a failure before it is known what comes of it, so that many at once are no more than one after
+    /// another; or says in how many seconds one of these may try again.
+    pub(crate) fn attempt(&self, keys: &[String], now: Ts) -> Result<(), u64> {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        for key in keys {
-            let known = failures.entry(key.clone()).or_insert(Failures { first: now, count: 0 });
-            if now.since(known.first) >= WINDOW_S * 1_000_000_000 {
-                *known = Failures { first: now, count: 0 };
-            }
-            known.count = known.count.saturating_add(1);
-            if known.count == FAILURES {
-                known.first = now;
+        match wait(&failures, keys, now) {
+            Some(seconds) => Err(seconds),
+            None => {
+                count(&mut failures, keys, now);
+                Ok(())
             }
         }
-        while failures.len() > REMEMBERED {
-            let Some(oldest) = failures.iter().min_by_key(|(_, f)| f.first).map(|(k, _)| k.clone()) else {
-                return;
-            };
-            failures.remove(&oldest);
+    }
+
+    /// The attempt that was counted was none: it worked, or nothing was looked at.
+    pub(crate) fn take_back(&self, keys: &[String]) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        for key in keys {
+            if let Some(known) = failures.get_mut(key) {
+                known.count = known.count.saturating_sub(1);
+            }
         }
     }
 
     /// A log-in that worked clears its name.
     pub(crate) fn worked(&self, name: &str) {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+}
+
+/// Seconds until one of these may try again; nothing where all may now.
+fn wait(failures: &BTreeMap<String, Failures>, keys: &[String], now: Ts) -> Option<u64> {
+    let waits = keys.iter().filter_map(|k| failures.get(k)).filter(|f| f.count >= FAILURES);
+    let left = waits.map(|f| WINDOW_S - now.since(f.first) / 1_000_000_000).max()?;
+    u64::try_from(left).ok().filter(|s| *s > 0)
+}
+
+/// Counts a failure of each; a window that is over begins anew, and the tenth failure begins the time of being locked out.
+fn count(failures: &mut BTreeMap<String, Failures>, keys: &[String], now: Ts) {
+    for key in keys {
+        let known = failures.entry(key.clone()).or_insert(Failures { first: now, count: 0 });
+        if now.since(known.first) >= WINDOW_S * 1_000_000_000 {
+            *known = Failures { first: now, count: 0 };
+        }
+        known.count = known.count.saturating_add(1);
+        if known.count == FAILURES {
+            known.first = now;
+        }
+    }
+    while failures.len() > REMEMBERED {
+        let Some(oldest) = failures.iter().min_by_key(|(_, f)| f.first).map(|(k, _)| k.clone()) else {
+            return;
+        };
+        failures.remove(&oldest);
     }
 }
 
@@ -67,23 +88,30 @@ mod tests {
         let (lockout, keys) = (Lockout::default(), ["name:anna".to_owned()]);
         let at = |s| Ts::from_parts(s, 0);
         for n in 0..9 {
-            lockout.failed(&keys, at(n));
+            assert_eq!(lockout.attempt(&keys, at(n)), Ok(()));
         }
-        assert_eq!(lockout.wait(&keys, at(9)), None);
-        lockout.failed(&keys, at(10));
-        assert_eq!(lockout.wait(&keys, at(10)), Some(900));
-        assert_eq!(lockout.wait(&["name:bert".to_owned()], at(10)), None);
-        assert_eq!(lockout.wait(&keys, at(909)), Some(1));
-        assert_eq!(lockout.wait(&keys, at(910)), None);
-        lockout.failed(&keys, at(911));
-        assert_eq!(lockout.wait(&keys, at(911)), None, "a new window");
+        assert_eq!(lockout.attempt(&keys, at(10)), Ok(()));
+        assert_eq!(lockout.attempt(&keys, at(10)), Err(900));
+        assert_eq!(lockout.attempt(&["name:bert".to_owned()], at(10)), Ok(()));
+        assert_eq!(lockout.attempt(&keys, at(909)), Err(1));
+        assert_eq!(lockout.attempt(&keys, at(911)), Ok(()));
+        assert_eq!(lockout.attempt(&keys, at(911)), Ok(()), "a new window");
+    }
+
+    #[test]
+    fn what_worked_is_no_failure() {
+        let (lockout, keys) = (Lockout::default(), ["ip:192.0.2.1".to_owned()]);
+        for _ in 0..100 {
+            assert_eq!(lockout.attempt(&keys, Ts(0)), Ok(()));
+            lockout.take_back(&keys);
+        }
     }
 
     #[test]
     fn it_remembers_only_so_many() {
         let lockout = Lockout::default();
         for n in 0..REMEMBERED as i64 + 10 {
-            lockout.failed(&[format!("name:{n}")], Ts(n));
+            let _ = lockout.attempt(&[format!("name:{n}")], Ts(n));
         }
         assert_eq!(lockout.failures.lock().unwrap().len(), REMEMBERED);
     }

@@ -10,17 +10,23 @@ use crate::problem::Problem;
 
 /// Passwords that are hashed at once: each takes 19 MiB and some tens of milliseconds.
 const AT_ONCE: usize = 2;
+/// Passwords that wait for that at most.
+const WAITING: usize = 32;
 /// Shortest and longest password.
 const LENGTH: std::ops::RangeInclusive<usize> = 12..=1_024;
 
 /// Passwords as argon2id hashes.
 pub(crate) struct Passwords {
     permits: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
 }
 
 impl Passwords {
     pub(crate) fn new() -> Self {
-        Passwords { permits: Arc::new(Semaphore::new(AT_ONCE)) }
+        Passwords {
+            permits: Arc::new(Semaphore::new(AT_ONCE)),
+            waiting: Arc::new(Semaphore::new(AT_ONCE + WAITING)),
+        }
     }
 
     /// The hash of a password, where it is long enough.
@@ -45,6 +51,7 @@ impl Passwords {
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
+        let Ok(_place) = self.waiting.try_acquire() else { return Err(busy()) };
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| failed())?;
         let task = tokio::task::spawn_blocking(move || {
             let result = work();
@@ -73,4 +80,9 @@ fn matches(password: &str, hashed: &str) -> bool {
 
 fn failed() -> Problem {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", "failed", "the password could not be hashed")
+}
+
+fn busy() -> Problem {
+    let detail = "too many log-ins at once; try again in a moment";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-available", "too many log-ins", detail)
 }

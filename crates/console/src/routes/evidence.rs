@@ -75,7 +75,8 @@ pub(crate) async fn exchanges(
     let mut known: BTreeSet<String> = ids.iter().cloned().collect();
     ids.extend(named.into_iter().filter(|id| known.insert(id.clone())));
     ids.truncate(MAX_IDS);
-    let mut detail = json!({ "exchanges": ids });
+    let some: Vec<&String> = ids.iter().filter(|id| id.len() <= 64).take(100).collect();
+    let mut detail = json!({ "exchanges": some, "asked": ids.len() });
     if let (Some(fields), Some((kind, id))) = (detail.as_object_mut(), of) {
         fields.insert(kind.to_owned(), id.into());
     }

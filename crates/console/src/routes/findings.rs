@@ -217,13 +217,17 @@ fn apply(
     now: Ts,
 ) -> Result<u64, Problem> {
     let changed = store.work_on(ids, change, &caller.name, now)?;
+    if changed == 0 {
+        return Ok(0);
+    }
     let scope = match change.scope {
         Scope::Finding => "finding",
         Scope::Endpoint => "endpoint",
         Scope::Rule => "rule",
     };
+    let some: Vec<&String> = ids.iter().filter(|id| id.len() <= 64).take(100).collect();
     let detail = json!({
-        "findings": ids, "status": change.status, "assignee": change.assignee, "expires_at": change.expires_at,
+        "findings": some, "changed": changed, "status": change.status, "assignee": change.assignee, "expires_at": change.expires_at,
         "note": change.note, "scope": scope,
     });
     store.record_audit(&caller.audit(now, "finding.work", detail))?;

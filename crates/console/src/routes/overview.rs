@@ -137,8 +137,8 @@ async fn traffic(
     query: Result<Query<TrafficQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<Traffic>, Problem> {
     let Query(q) = query.map_err(|e| Problem::bad_query(e.body_text()))?;
-    if q.bucket_s == Some(0) {
-        return Err(Problem::bad_query("bucket_s: at least 1"));
+    if q.bucket_s.is_some_and(|n| !(1..=BUCKET_S).contains(&n)) {
+        return Err(Problem::bad_query(format!("bucket_s: 1 to {BUCKET_S}")));
     }
     app.read(move |store| traffic_of(store, q.from, q.to, q.bucket_s, MAX_POINTS)).await.map(Json)
 }
@@ -166,6 +166,9 @@ fn traffic_of(
     };
     Ok(Traffic { bucket_s, points: store.traffic_between(from, to, bucket_s)? })
 }
+
+/// Seconds of the longest bucket: ten years.
+const BUCKET_S: u64 = 315_360_000;
 
 async fn changes(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
     Asked::of(&CHANGES, pairs, &[])?.answer(&app, "changes", Store::change_list).await

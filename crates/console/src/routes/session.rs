@@ -98,12 +98,12 @@ async fn set_up(
         return Err(Problem::conflict("the administrator is made already"));
     }
     let keys = keys("set-up", peer);
-    refuse_locked(&app, &keys)?;
+    attempt(&app, &keys)?;
     if !app.access.is_setup(body.token.trim()) {
-        app.access.lockout.failed(&keys, app.now());
         let detail = "this is not the token that the first start printed";
         return Err(Problem::new(StatusCode::FORBIDDEN, "setup-required", "wrong token", detail));
     }
+    app.access.lockout.take_back(&keys);
     let name = valid_name(&body.name)?;
     let hashed = app.access.passwords.hash(body.password).await?;
     let now = app.now();
@@ -124,14 +124,14 @@ async fn log_in(
     Input(body): Input<LogIn>,
 ) -> Result<Response, Problem> {
     let keys = keys(&body.name, peer);
-    refuse_locked(&app, &keys)?;
+    attempt(&app, &keys)?;
     let name = body.name.clone();
     let hashed = app.read(move |store| Ok(store.password(&name)?)).await?;
-    if !app.access.passwords.verify(body.password, hashed).await? {
-        app.access.lockout.failed(&keys, app.now());
+    if !tried(&app, &keys, app.access.passwords.verify(body.password, hashed).await)? {
         let detail = "there is no such user, or the password is another one";
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "not-logged-in", "not logged in", detail));
     }
+    app.access.lockout.take_back(&keys);
     if let Some(key) = keys.first() {
         app.access.lockout.worked(key);
     }
@@ -199,11 +199,10 @@ async fn change_password(
     Input(body): Input<NewPassword>,
 ) -> Result<StatusCode, Problem> {
     let keys = keys(&caller.name, peer);
-    refuse_locked(&app, &keys)?;
+    attempt(&app, &keys)?;
     let name = caller.name.clone();
     let hashed = app.read(move |store| Ok(store.password(&name)?)).await?;
-    if !app.access.passwords.verify(body.old, hashed).await? {
-        app.access.lockout.failed(&keys, app.now());
+    if !tried(&app, &keys, app.access.passwords.verify(body.old, hashed).await)? {
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
             "role",
@@ -211,6 +210,7 @@ async fn change_password(
             "the old password is another one",
         ));
     }
+    app.access.lockout.take_back(&keys);
     let hashed = app.access.passwords.hash(body.new).await?;
     let now = app.now();
     let audit = caller.audit(now, "user.password", json!({ "user": caller.name }));
@@ -250,11 +250,14 @@ fn keys(name: &str, Peer(peer): Peer) -> Vec<String> {
     keys
 }
 
-fn refuse_locked(app: &App, keys: &[String]) -> Result<(), Problem> {
-    match app.access.lockout.wait(keys, app.now()) {
-        Some(seconds) => Err(Problem::locked_out(seconds)),
-        None => Ok(()),
-    }
+/// Counts an attempt before anything is looked at.
+fn attempt(app: &App, keys: &[String]) -> Result<(), Problem> {
+    app.access.lockout.attempt(keys, app.now()).map_err(Problem::locked_out)
+}
+
+/// What came of an attempt; where nothing could be looked at it was none.
+fn tried(app: &App, keys: &[String], result: Result<bool, Problem>) -> Result<bool, Problem> {
+    result.inspect_err(|_| app.access.lockout.take_back(keys))
 }
 
 /// A user's name: letters, digits and `. _ - @`, at most 64.

@@ -1,19 +1,28 @@
+use std::fs::File;
+use std::io::Read as _;
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post};
+use futures_util::stream::Stream;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sidetap_model::SubjectKind;
 use sidetap_store::{Limits, Removed, Store};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::access::{Caller, Role};
 use crate::app::App;
 use crate::input::Input;
 use crate::problem::Problem;
 use crate::table::{Answer, Route, of};
+
+/// Bytes of a backup that are read at once.
+const PIECE: u64 = 256 << 10;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
@@ -162,10 +171,13 @@ async fn retention(
 }
 
 async fn backup(State(app): State<App>, caller: Caller) -> Result<Response, Problem> {
+    let Ok(permit) = Arc::clone(&app.copies).try_acquire_owned() else {
+        return Err(Problem::conflict("a copy is being made already; one at a time"));
+    };
     let audit = caller.audit(app.now(), "store.backup", json!({}));
     app.write(move |store| Ok(store.record_audit(&audit)?)).await?;
-    let file = app.read(|store| Ok(store.backup_bytes()?)).await?;
-    let mut response = Body::from(file).into_response();
+    let file = app.read(|store| Ok(store.backup_file()?)).await?;
+    let mut response = Body::from_stream(pieces(file, permit)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/vnd.sqlite3"));
     headers.insert(
@@ -174,6 +186,18 @@ async fn backup(State(app): State<App>, caller: Caller) -> Result<Response, Prob
     );
     *response.status_mut() = StatusCode::OK;
     Ok(response)
+}
+
+/// A file in pieces, each read when the one before it was sent.
+fn pieces(file: File, permit: OwnedSemaphorePermit) -> impl Stream<Item = std::io::Result<Vec<u8>>> {
+    futures_util::stream::try_unfold((file, permit), |(mut file, permit)| async move {
+        let read = tokio::task::spawn_blocking(move || {
+            let mut piece = Vec::new();
+            (&mut file).take(PIECE).read_to_end(&mut piece).map(|_| (file, piece))
+        });
+        let (file, piece) = read.await.map_err(std::io::Error::other)??;
+        Ok((!piece.is_empty()).then_some((piece, (file, permit))))
+    })
 }
 
 async fn forget(

@@ -1,5 +1,6 @@
 //! The form of a pack, and its reading: raw (serde) to valid.
 
+mod depth;
 mod raw;
 mod request;
 mod rule;
@@ -38,6 +39,9 @@ pub(crate) struct Pack {
 pub(crate) fn read(text: &str, file: &str) -> Result<Pack, Vec<PolicyError>> {
     if text.len() > MAX_BYTES {
         return Err(vec![at(file, (0, 0), format!("larger than {} MiB", MAX_BYTES >> 20), None)]);
+    }
+    if let Some(line) = depth::too_deep(text) {
+        return Err(vec![at(file, (line, 1), "nested too deep".to_owned(), None)]);
     }
     let raw: RawPack = serde_yaml_ng::from_str(text).map_err(|e| vec![yaml_error(file, &e)])?;
     let mut reader = Reader { text, file, errors: Vec::new() };
