@@ -45,6 +45,10 @@ proptest CASES="20000":
 live *ARGS:
     scripts/live.sh {{ARGS}}
 
+# What attacks from ever new addresses achieve against a shop: without enforcement, by addresses, by fingerprints at HAProxy and nginx (root)
+outcome *ARGS:
+    scripts/outcome.sh {{ARGS}}
+
 # CPU time, rate and memory of the whole process beside other tools
 bench *ARGS:
     scripts/bench.sh {{ARGS}}

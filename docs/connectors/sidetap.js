@@ -1,7 +1,7 @@
 import crypto from 'crypto';
 
 // Fingerprints of a client, as Sidetap computes them (docs/fingerprints.md), for nginx with njs 0.5 and later:
-// `a1` of its agent, `s2` of its head. Whatever goes wrong here gives an empty text, and the request goes on.
+// `a1` of its agent, `d1` and `s2` of its head. Whatever goes wrong here gives an empty text, and the request goes on.
 // Numbers of 64 bits are lists of four 16-bit limbs, the lowest first.
 
 const BASIS = [0x2325, 0x8422, 0x9ce4, 0xcbf2];
@@ -83,21 +83,27 @@ const LEFT_OUT = ['sec-fetch-user', 'referer', 'cookie', 'if-none-match', 'if-mo
     'x-request-id', 'x-correlation-id', 'x-amzn-trace-id', 'x-b3-traceid', 'x-b3-spanid', 'x-forwarded-for', 'forwarded',
     'x-real-ip', 'true-client-ip', 'cf-connecting-ip', 'x-forwarded-proto', 'x-forwarded-host', 'x-forwarded-port', 'via'];
 
+// Fields between two hops, which a balancer takes for itself.
+const BETWEEN = ['connection', 'keep-alive', 'proxy-connection', 'te', 'upgrade', 'trailer'];
+
 function open(compute) {
     return function (r) {
         try {
             const fields = {};
-            let order = BASIS, size = 0;
+            let order = BASIS, folded = BASIS, size = 0;
             r.rawHeadersIn.forEach((field) => {
                 const low = field[0].toLowerCase();
                 size += field[0].length + field[1].length;
                 fields[low] = field[1];
                 if (size <= 4096 && LEFT_OUT.indexOf(low) < 0) {
                     order = text(order, field[0]);
+                    if (BETWEEN.indexOf(low) < 0) {
+                        folded = text(folded, low.slice(0, 32));
+                    }
                 }
             });
             // Longer ones cost time, and are nobody's fingerprint.
-            return size > 4096 ? '' : compute(fields, order);
+            return size > 4096 ? '' : compute(fields, order, folded);
         } catch (e) {
             return '';
         }
@@ -119,6 +125,12 @@ function head(fields, order) {
     const shape = finish(text(h, media.split(';')[0]));
     // How a JSON body is spaced goes in too, and bodies are not read here: as if it were written without spaces.
     return 's2-' + hex(finish(word(word(BASIS, shape), [0, 0, 0, 0])));
+}
+
+function door(fields, order, folded) {
+    const or = (name) => fields[name] === undefined ? '-' : fields[name];
+    const h = text(text(folded, or('accept')), or('accept-encoding'));
+    return 'd1-' + hex(finish(text(h, or('content-type').split(';')[0])));
 }
 
 // What shows that a browser was asked: of one address and agent, for this hour or the last.
@@ -154,4 +166,4 @@ function challenge(r) {
         'if (document.cookie.indexOf(token) >= 0) { location.reload(); }</script></html>');
 }
 
-export default { agent: open(agent), head: open(head), ask: ask, challenge: challenge };
+export default { agent: open(agent), head: open(head), door: open(door), ask: ask, challenge: challenge };

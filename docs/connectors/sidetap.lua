@@ -1,5 +1,5 @@
--- What Sidetap's entries are compared with besides addresses, for HAProxy 2.4 and later: the fingerprint of a client's agent (`a1-`,
--- docs/fingerprints.md), the site's keyed hashes of sessions and API keys, values of headers, and where a request is.
+-- What Sidetap's entries are compared with besides addresses, for HAProxy 2.4 and later: the fingerprints of a client's agent and
+-- head (`a1-`, `d1-`, docs/fingerprints.md), the site's keyed hashes of sessions and API keys, values of headers, and where a request is.
 --
 -- `http-request lua.sidetap` sets txn.st_do to the strongest response that stands for the request, if any; `lua.sidetap_delay` has it
 -- wait; `lua.sidetap_pass` sets txn.st_passed where the client has solved a challenge, and txn.st_token to what solves it.
@@ -87,6 +87,28 @@ local function fnv(parts)
     return h ~ (h >> 33)
 end
 
+-- Fields that come and go by request, that hops add, or that are between two hops.
+local LEFT_OUT = {}
+for name in ([[sec-fetch-user referer cookie if-none-match if-modified-since if-match if-range content-length transfer-encoding
+    authorization expect range date traceparent tracestate x-request-id x-correlation-id x-amzn-trace-id x-b3-traceid x-b3-spanid
+    x-forwarded-for forwarded x-real-ip true-client-ip cf-connecting-ip x-forwarded-proto x-forwarded-host x-forwarded-port via
+    connection keep-alive proxy-connection te upgrade trailer]]):gmatch("%S+") do
+    LEFT_OUT[name] = true
+end
+
+-- Takes bytes into a hash eight at a time, with their number.
+local function mixed(h, text)
+    local whole = #text - #text % 8
+    for i = 1, whole, 8 do
+        h = (h ~ (string.unpack("<i8", text, i))) * 0x9e3779b97f4a7c15
+        h = h ~ (h >> 29)
+    end
+    local rest = text:sub(whole + 1)
+    local last_word = string.unpack("<i8", rest .. ("\0"):rep(8 - #rest)) ~ (#text << 56)
+    h = (h ~ last_word) * 0x9e3779b97f4a7c15
+    return h ~ (h >> 29)
+end
+
 -- The values of a header, as the wire has them.
 local function values(headers, name)
     local all, found = {}, headers[name]
@@ -101,6 +123,24 @@ end
 local function last(headers, name)
     local all = values(headers, name)
     return all[#all] or ""
+end
+
+-- The head as a balancer still has it: names in their order and lower case, and a few values.
+local function door(headers, names)
+    local h = 0xcbf29ce484222325
+    for name in names:gmatch("[^,]+") do
+        if not LEFT_OUT[name] then h = mixed(h, name:sub(1, 32)) end
+    end
+    local function given(name)
+        local all = values(headers, name)
+        return all[#all] or "-"
+    end
+    local accept, encoding, media = given("accept"), given("accept-encoding"), given("content-type"):match("^[^;]*")
+    if #accept + #encoding + #media > MOST_BYTES then return nil end
+    h = mixed(mixed(mixed(h, accept), encoding), media)
+    h = (h ~ (h >> 33)) * 0xff51afd7ed558ccd
+    h = (h ~ (h >> 33)) * 0xc4ceb9fe1a85ec53
+    return h ~ (h >> 33)
 end
 
 -- A JWT is known by its signature.
@@ -147,11 +187,13 @@ local function escaped(value)
 end
 
 -- Who a request is of, besides its address.
-local function whos(headers, query)
+local function whos(headers, names, query)
     local all, agent, language = {}, last(headers, "user-agent"), last(headers, "accept-language")
     if #agent + #language <= MOST_BYTES then
         all[1] = string.format("a1-%016x", fnv({ agent, language }))
     end
+    local head = names and door(headers, names)
+    if head then all[#all + 1] = string.format("d1-%016x", head) end
     if K0 then
         for _, secret in ipairs(secrets(headers, query)) do all[#all + 1] = secret end
     end
@@ -203,7 +245,7 @@ core.register_action("sidetap", { "http-req" }, function(txn)
             try(key)
             if cell then try(key .. "@" .. cell) end
         end
-        for _, who in ipairs(whos(headers, txn.sf:query())) do
+        for _, who in ipairs(whos(headers, txn.sf:req_hdr_names(","), txn.sf:query())) do
             here(who)
             if ip then here(ip .. "|" .. who) end
         end

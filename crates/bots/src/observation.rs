@@ -200,6 +200,9 @@ pub struct Prints {
     /// Header names in order and case, volatile ones left out, with the values of Accept, Accept-Encoding and Connection,
     /// the content type and the spacing of a JSON body.
     pub shape: u64,
+    /// The head as a balancer or gateway still has it: names in order and lower case, those between two hops left out too, with the
+    /// values of Accept and Accept-Encoding and the content type.
+    pub door: u64,
     /// The agent string with its languages.
     pub agent: u64,
     /// Header names in order and case, volatile ones left out.
@@ -608,6 +611,11 @@ pub(crate) fn shape_spelled(hash: u64) -> String {
     format!("s2-{hash:016x}")
 }
 
+/// The head's fingerprint at the door.
+pub(crate) fn door_spelled(hash: u64) -> String {
+    format!("d1-{hash:016x}")
+}
+
 /// The agent's fingerprint.
 pub(crate) fn agent_spelled(hash: u64) -> String {
     format!("a1-{hash:016x}")
@@ -618,6 +626,7 @@ impl Prints {
     pub fn spelled(&self) -> Vec<String> {
         let mut all = vec![
             shape_spelled(self.shape),
+            door_spelled(self.door),
             agent_spelled(self.agent),
             format!("h1-{:016x}", self.order),
             format!("n1-{:016x}", self.negotiation),

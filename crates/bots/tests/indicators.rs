@@ -578,8 +578,9 @@ fn fingerprints_are_the_same_in_every_version() {
     assert_eq!(world.observations[0].actors().fingerprint, GOLDEN);
 }
 
-const GOLDEN: [&str; 6] = [
+const GOLDEN: [&str; 7] = [
     "s2-ed23e57a5b5c1479",
+    "d1-3df04aa7fd8f1b32",
     "a1-230906bb7fe3bb01",
     "h1-5944bd50b881369c",
     "n1-46e112adbc6f7ec9",

@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -36,6 +37,8 @@ macro_rules! connectors {
             pub max_age: String,
             /// Most entries that one push may add to one device without force.
             pub max_adds: usize,
+            /// How often devices are looked at without news, and repaired: `30s`.
+            pub reconcile: String,
             /// Networks that no device may touch, besides those of the policy's allow list.
             pub allow: Vec<IpNet>,
             /// Where it is remembered what was pushed and taken back.
@@ -50,6 +53,7 @@ macro_rules! connectors {
                 Config {
                     max_age: "24h".to_owned(),
                     max_adds: 10_000,
+                    reconcile: "30s".to_owned(),
                     allow: Vec::new(),
                     state: None,
                     alerts: AlertConfig::default(),
@@ -142,6 +146,12 @@ impl Config {
     /// `max_age` in seconds.
     pub fn max_age_s(&self) -> Result<u64, ConfigError> {
         sidetap_policy::parse_ttl(&self.max_age).map_err(|e| ConfigError::Value(format!("max_age: {e}")))
+    }
+
+    /// `reconcile` as a time.
+    pub fn reconcile(&self) -> Result<Duration, ConfigError> {
+        let seconds = sidetap_policy::parse_ttl(&self.reconcile);
+        seconds.map(Duration::from_secs).map_err(|e| ConfigError::Value(format!("reconcile: {e}")))
     }
 
     /// The connectors, in the order of their names.

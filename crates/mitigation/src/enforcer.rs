@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -12,7 +11,7 @@ use crate::connector::{Connector, ConnectorError, Observed};
 use crate::desired::{Desired, Held, Want};
 use crate::entry::tag_of;
 use crate::geography::Geography;
-use crate::ledger::{Ledger, LedgerEntry};
+use crate::ledger::{Ledger, LedgerEntry, LedgerFile};
 use crate::pace::Pace;
 use crate::report::{ConnectorResult, ConnectorStatus, Mode, PlanReport, PushReport, StatusReport};
 use crate::resolve::{Push, express, plan_one, undo_plan};
@@ -21,7 +20,7 @@ use crate::resolve::{Push, express, plan_one, undo_plan};
 pub struct Enforcer {
     slots: Vec<Slot>,
     ledger: Ledger,
-    state: Option<PathBuf>,
+    file: Option<LedgerFile>,
     allow: Vec<IpNet>,
     max_adds: usize,
     caps: Option<Caps>,
@@ -71,16 +70,15 @@ pub enum Selector {
 impl Enforcer {
     /// The enforcer of this configuration, with the ledger of its state file.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
-        let ledger = match &config.state {
-            None => Ledger::default(),
-            Some(path) => Ledger::read(path).map_err(|e| ConfigError::State {
+        let mut enforcer = Enforcer::with_connectors(config.connectors()?);
+        if let Some(path) = &config.state {
+            let mut file = LedgerFile::new(path);
+            file.look(&mut enforcer.ledger).map_err(|e| ConfigError::State {
                 path: path.display().to_string(),
                 detail: e.to_string(),
-            })?,
-        };
-        let mut enforcer = Enforcer::with_connectors(config.connectors()?);
-        enforcer.ledger = ledger;
-        enforcer.state = config.state.clone();
+            })?;
+            enforcer.file = Some(file);
+        }
         enforcer.allow = config.allow.clone();
         enforcer.max_adds = config.max_adds;
         Ok(enforcer)
@@ -95,7 +93,7 @@ impl Enforcer {
         Enforcer {
             slots,
             ledger,
-            state: None,
+            file: None,
             allow: Vec::new(),
             max_adds,
             caps: None,
@@ -190,12 +188,15 @@ impl Enforcer {
     /// nothing, except that what others removed is put back and what is over is let go.
     pub fn push(&mut self, desired: &Desired, now: Ts, options: &PushOptions) -> PushReport {
         let options = &PushOptions { force: options.force || desired.stopped, ..options.clone() };
+        let looked = self.look();
         let (terms, held) = self.terms(desired, now.secs(), options.force);
         let allow = self.allow_of(desired);
         let keep: BTreeSet<String> = desired.keep.iter().map(|id| tag_of(id)).collect();
         let mut report = PushReport { mode: options.mode, connectors: Vec::new(), held, actions: Vec::new() };
-        if options.mode == Mode::Enforce
-            && let Err(e) = self.remember(self.sendable(desired, &terms, &allow), now.secs())
+        let sendable = self.sendable(desired, &terms, &allow);
+        let enforce = options.mode == Mode::Enforce;
+        if let Err(e) =
+            looked.and_then(|()| if enforce { self.remember(sendable, now.secs()) } else { Ok(()) })
         {
             report.connectors = self.all().map(|c| failed(c, &e.to_string())).collect();
             return report;
@@ -241,9 +242,8 @@ impl Enforcer {
             return report;
         }
         if options.mode == Mode::Enforce {
-            self.mark_undone(selector, now.secs());
             // What the devices hold besides is added and saved below; a crash in between must not push this again.
-            if let Err(e) = self.save() {
+            if let Err(e) = self.change(|ledger| mark_undone(ledger, selector, now.secs())) {
                 report.held.push(Held {
                     verdict: String::new(),
                     subject: "ledger".into(),
@@ -251,6 +251,7 @@ impl Enforcer {
                 });
             }
         }
+        let mut removed: Vec<(String, String)> = Vec::new();
         for Slot { connector: c, pace } in &mut self.slots {
             if matches!(selector, Selector::Connector(name) if name != c.name()) {
                 continue;
@@ -259,7 +260,8 @@ impl Enforcer {
             let planned = Planned { plan: planned, error };
             if options.mode == Mode::Enforce {
                 let scope = if matches!(selector, Selector::Connector(_)) { c.name() } else { "*" };
-                planned.plan.plan.remove.iter().for_each(|e| self.ledger.undo(scope, &e.verdict));
+                removed
+                    .extend(planned.plan.plan.remove.iter().map(|e| (scope.to_owned(), e.verdict.clone())));
             }
             let (result, error, rows) =
                 carry_out(c.as_mut(), &planned, now, options, ("undo", self.journal.as_ref()));
@@ -268,7 +270,8 @@ impl Enforcer {
             report.actions.extend(rows);
         }
         if options.mode == Mode::Enforce
-            && let Err(e) = self.save()
+            && let Err(e) =
+                self.change(|ledger| removed.iter().for_each(|(scope, id)| ledger.undo(scope, id)))
         {
             report.held.push(Held { verdict: String::new(), subject: "ledger".into(), why: e.to_string() });
         }
@@ -277,39 +280,24 @@ impl Enforcer {
 
     /// Lets later pushes push again what was taken back.
     pub fn redo(&mut self, selector: &Selector) -> std::io::Result<()> {
-        match selector {
-            Selector::All => self.ledger.undone.clear(),
-            Selector::Connector(name) => drop(self.ledger.undone.remove(name)),
+        self.change(|ledger| match selector {
+            Selector::All => ledger.undone.clear(),
+            Selector::Connector(name) => drop(ledger.undone.remove(name)),
             Selector::Verdict(id) => {
-                for set in self.ledger.undone.values_mut() {
+                for set in ledger.undone.values_mut() {
                     set.remove(&tag_of(id));
                 }
             }
             Selector::Verdicts(ids) => {
-                for set in self.ledger.undone.values_mut() {
+                for set in ledger.undone.values_mut() {
                     ids.iter().for_each(|id| _ = set.remove(&tag_of(id)));
                 }
             }
-        }
-        self.save()
+        })
     }
 
     fn all(&self) -> impl Iterator<Item = &dyn Connector> {
         self.slots.iter().map(|s| s.connector.as_ref())
-    }
-
-    fn mark_undone(&mut self, selector: &Selector, now: i64) {
-        match selector {
-            Selector::Verdict(id) => self.ledger.undo("*", &tag_of(id)),
-            Selector::Verdicts(ids) => ids.iter().for_each(|id| self.ledger.undo("*", &tag_of(id))),
-            Selector::Connector(_) | Selector::All => {
-                let scope =
-                    if let Selector::Connector(name) = selector { name.clone() } else { "*".to_owned() };
-                let active = self.ledger.entries.iter().filter(|(_, e)| e.expires_at > now);
-                let ids: Vec<String> = active.map(|(id, _)| tag_of(id)).collect();
-                ids.iter().for_each(|id| self.ledger.undo(&scope, id));
-            }
-        }
     }
 
     /// Until when each want holds; the wants that hold no more, or not yet, apart.
@@ -351,25 +339,40 @@ impl Enforcer {
         if terms.iter().all(|(id, term)| self.ledger.entries.get(id) == Some(term)) {
             return Ok(());
         }
-        self.ledger.entries.extend(terms);
-        self.ledger.prune(now);
-        self.save()
+        self.change(|ledger| {
+            ledger.entries.extend(terms);
+            ledger.prune(now);
+        })
     }
 
     /// Counts what devices were told of, for the next minute.
     fn count_added(&mut self, report: &mut PushReport, now: i64) {
         let told = report.connectors.iter().filter(|c| c.outcome == "done" && c.added > 0);
         let told: Vec<(String, usize)> = told.map(|c| (c.name.clone(), c.added)).collect();
-        told.iter().for_each(|(name, added)| self.ledger.count_added(name, now, *added));
+        let count = |ledger: &mut Ledger| {
+            told.iter().for_each(|(name, added)| ledger.count_added(name, now, *added));
+        };
         if !told.is_empty()
-            && let Err(e) = self.save()
+            && let Err(e) = self.change(count)
         {
             report.held.push(Held { verdict: String::new(), subject: "ledger".into(), why: e.to_string() });
         }
     }
 
-    fn save(&self) -> std::io::Result<()> {
-        self.state.as_ref().map_or(Ok(()), |path| self.ledger.write(path))
+    /// Takes in what another process took back or pushed since the last look.
+    fn look(&mut self) -> std::io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), |file| file.look(&mut self.ledger))
+    }
+
+    /// Changes the ledger, and its file where it has one.
+    fn change(&mut self, change: impl FnOnce(&mut Ledger)) -> std::io::Result<()> {
+        match &mut self.file {
+            Some(file) => file.change(&mut self.ledger, change),
+            None => {
+                change(&mut self.ledger);
+                Ok(())
+            }
+        }
     }
 
     fn allow_of(&self, desired: &Desired) -> Vec<IpNet> {
@@ -379,6 +382,19 @@ impl Enforcer {
         let all = allow.clone();
         allow.retain(|n| !all.iter().any(|o| o != n && o.contains(n)));
         allow
+    }
+}
+
+fn mark_undone(ledger: &mut Ledger, selector: &Selector, now: i64) {
+    match selector {
+        Selector::Verdict(id) => ledger.undo("*", &tag_of(id)),
+        Selector::Verdicts(ids) => ids.iter().for_each(|id| ledger.undo("*", &tag_of(id))),
+        Selector::Connector(_) | Selector::All => {
+            let scope = if let Selector::Connector(name) = selector { name.as_str() } else { "*" };
+            let active = ledger.entries.iter().filter(|(_, e)| e.expires_at > now);
+            let ids: Vec<String> = active.map(|(id, _)| tag_of(id)).collect();
+            ids.iter().for_each(|id| ledger.undo(scope, id));
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sidetap_model::Ts;
@@ -44,7 +45,7 @@ pub struct LedgerEntry {
 impl Ledger {
     /// Until when a want holds if it is pushed at `now`; or why it is not pushed.
     ///
-    /// A push holds for its time to live. Who is at it again later is pushed anew, or longer; a verdict whose time is over
+    /// A push holds for its time to live, or for less from the moment that policy gives less. Who is at it again later is pushed anew, or longer; a verdict whose time is over
     /// and who was not seen since, is not.
     pub(crate) fn term(&self, want: &Want, now: i64, force: bool) -> Result<LedgerEntry, &'static str> {
         let ttl = i64::try_from(want.ttl_s).unwrap_or(i64::MAX);
@@ -61,7 +62,8 @@ impl Ledger {
         if again && gain > (ttl / 10).max(5) {
             return Ok(LedgerEntry { pushed_at: old.pushed_at, ..fresh });
         }
-        Ok(*old)
+        // Where policy gives less time now than it did, that counts from now on.
+        Ok(LedgerEntry { expires_at: old.expires_at.min(fresh.expires_at), ..*old })
     }
 
     /// Whether a verdict was taken back on this connector.
@@ -102,6 +104,18 @@ impl Ledger {
         }
     }
 
+    /// Takes in what another process wrote: all that it took back, how much it told devices, and what it pushed later than is known here.
+    fn take_in(&mut self, newer: Ledger) {
+        self.undone = newer.undone;
+        self.added = newer.added;
+        for (id, entry) in newer.entries {
+            let known = self.entries.entry(id).or_insert(entry);
+            if entry.expires_at > known.expires_at {
+                *known = entry;
+            }
+        }
+    }
+
     /// Reads the ledger of a file; a file that does not exist is an empty ledger.
     pub fn read(path: &Path) -> std::io::Result<Self> {
         match std::fs::read(path) {
@@ -117,15 +131,66 @@ impl Ledger {
     }
 }
 
+/// The file of a ledger. Several processes keep one: a watch that pushes, and the command that takes back while it does.
+#[derive(Debug)]
+pub(crate) struct LedgerFile {
+    path: PathBuf,
+    seen: Option<Stamp>,
+}
+
+/// What tells one written ledger from the next: number of the file, its time and its length.
+type Stamp = (u64, i64, i64, u64);
+
+impl LedgerFile {
+    /// The ledger of this file.
+    pub(crate) fn new(path: &Path) -> Self {
+        LedgerFile { path: path.to_owned(), seen: None }
+    }
+
+    /// Takes in what another process wrote since the last look.
+    pub(crate) fn look(&mut self, ledger: &mut Ledger) -> std::io::Result<()> {
+        let there = self.stamp();
+        if there.is_some() && there != self.seen {
+            ledger.take_in(Ledger::read(&self.path)?);
+            self.seen = there;
+        }
+        Ok(())
+    }
+
+    /// Changes the ledger and writes it; one process at a time, so that none loses what another wrote.
+    pub(crate) fn change(
+        &mut self,
+        ledger: &mut Ledger,
+        change: impl FnOnce(&mut Ledger),
+    ) -> std::io::Result<()> {
+        let turn = File::create(beside(&self.path, ".lock"))?;
+        turn.lock()?;
+        self.look(ledger)?;
+        change(ledger);
+        ledger.write(&self.path)?;
+        self.seen = self.stamp();
+        Ok(())
+    }
+
+    fn stamp(&self) -> Option<Stamp> {
+        let there = std::fs::metadata(&self.path).ok()?;
+        Some((there.ino(), there.mtime(), there.mtime_nsec(), there.len()))
+    }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(ending);
+    path.with_file_name(name)
+}
+
 /// Writes a file beside its place and moves it there, so that a reader or a crash sees the old one or the new one.
 ///
 /// What is there keeps its mode and, as far as the process may, its owner; of a link the file that it leads to is written.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let beside = path.with_file_name(name);
-    let mut file = std::fs::File::create(&beside)?;
+    let beside = beside(path, &format!(".{}.new", std::process::id()));
+    let mut file = File::create(&beside)?;
     if let Ok(old) = std::fs::metadata(path) {
         let _ = std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()));
         file.set_permissions(old.permissions())?;

@@ -75,7 +75,8 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
     let mut before = Vec::new();
     let (mut planned, error) = plan_against(c, push.now, |observed, sees| {
         wanted.extend(observed.entries.iter().filter(stays).cloned());
-        let plan = plan(&wanted, observed, push.allow, sees);
+        let mut plan = plan(&wanted, observed, push.allow, sees);
+        only_gains(&mut plan, observed, push.now);
         before = refreshed(&plan, observed);
         plan
     });
@@ -109,6 +110,21 @@ fn too_many(plan: &Plan, max_adds: usize) -> Option<String> {
     let n = plan.add.len();
     let why = || format!("{n} entries to add, more than max_adds = {max_adds}; push with force");
     (n > max_adds).then(why)
+}
+
+/// Leaves out refreshes that give an entry less than a tenth of its time more. Verdict after verdict names the tool of a campaign: each
+/// alone is no reason to change a device.
+fn only_gains(plan: &mut Plan, observed: &Observed, now: i64) {
+    if plan.refresh.is_empty() {
+        return;
+    }
+    let have: BTreeMap<(&Key, Response), i64> =
+        observed.entries.iter().map(|e| ((&e.key, e.response), e.expires_at)).collect();
+    plan.refresh.retain(|e| {
+        let old = have.get(&(&e.key, e.response)).copied().unwrap_or(i64::MIN);
+        let gain = e.expires_at.saturating_sub(old);
+        gain < 0 || gain.saturating_mul(10) > e.expires_at.saturating_sub(now)
+    });
 }
 
 /// Why a plan is too much at once.

@@ -129,6 +129,30 @@ fn an_undo_takes_back_one_verdict_one_connector_or_all() {
 }
 
 #[test]
+fn what_one_process_takes_back_another_that_goes_on_pushing_leaves_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!(
+        "state = \"{0}/ledger.json\"\n[[feed]]\nname = \"a\"\npath = \"{0}/a\"\n",
+        dir.path().display()
+    );
+    let open = || Enforcer::new(&toml::from_str::<Config>(&text).unwrap()).unwrap();
+    let (first, second) = (block("v1", "203.0.113.1"), block("v2", "203.0.113.2"));
+    let mut watch = open();
+    watch.push(&desired(&[first.clone()], &[]), wall_ts(), &options());
+    assert_eq!(lines(dir.path(), "a"), ["203.0.113.1"]);
+    open().undo(&Selector::Verdict("v1".into()), wall_ts(), &options());
+    let both = desired(&[first, second], &[]);
+    for _ in 0..2 {
+        watch.push(&both, wall_ts(), &options());
+        assert_eq!(lines(dir.path(), "a"), ["203.0.113.2"]);
+    }
+    assert!(open().ledger().entries.contains_key("v2"), "and none loses what another wrote");
+    open().redo(&Selector::All).unwrap();
+    watch.push(&both, wall_ts(), &options());
+    assert_eq!(lines(dir.path(), "a").len(), 2);
+}
+
+#[test]
 fn guards_hold_and_one_device_that_fails_does_not_stop_others() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("a"), "damaged").unwrap();

@@ -309,6 +309,18 @@ fn a_fingerprint_is_computed_at_the_door() {
     assert_eq!((evil("203.0.113.10"), evil("198.51.100.1")), (403, 403));
     assert_eq!(support::get(haproxy.forwarded, "198.51.100.1", &[]).0, 200, "no agent at all");
     assert_eq!(ask("203.0.113.9", &"x".repeat(5000), "de"), 200, "fails open");
+
+    // What `sidetap replay` says of this head.
+    let head = verdict("v3", SubjectKind::Fingerprint, "d1-6649267bceab189e", "block", 600);
+    enforcer.push(&desired(&[head], &[]), wall_ts(), &PushOptions::new(Mode::Enforce));
+    let ask = |names: [&str; 3], agent: &str| {
+        let [accept, language, odd] = names;
+        let fields = [("User-Agent", agent), (accept, "*/*"), (language, "de"), (odd, "1")];
+        support::get(haproxy.forwarded, "198.51.100.1", &fields).0
+    };
+    assert_eq!(ask(["Accept", "Accept-Language", "X-Odd"], "any/1"), 403);
+    assert_eq!(ask(["accept", "accept-language", "x-odd"], "any/2"), 403, "whatever its letter case");
+    assert_eq!(ask(["Accept", "X-Odd", "Accept-Language"], "any/1"), 200, "another order");
 }
 
 /// A subject of several parts.

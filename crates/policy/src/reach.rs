@@ -36,7 +36,7 @@ impl Reach {
 
     /// A device that knows all that a policy can say.
     pub fn everything() -> Self {
-        let prints = ["s2", "a1", "h1", "n1"].map(str::to_owned).to_vec();
+        let prints = ["d1", "s2", "a1", "h1", "n1"].map(str::to_owned).to_vec();
         let responses = Response::ALL.into_iter().filter(|r| r.acts()).collect();
         Reach { kinds: SubjectKind::ALL.to_vec(), prints, ipv6: true, responses, scopes: true }
     }

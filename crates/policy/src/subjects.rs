@@ -57,6 +57,9 @@ impl Bounds<'_> {
         if address && traffic.good_clients(subject) > 1 {
             return Some(Hold::Shared);
         }
+        if !narrow && !traffic.tells(subject) {
+            return Some(Hold::Unmeasured);
+        }
         if !narrow && traffic.share_within(own, subject) < ENOUGH {
             return Some(Hold::Misses);
         }
@@ -77,17 +80,24 @@ pub(crate) fn subjects_of(
     let own = [Choice::Verdict];
     let choices = if choices.is_empty() { &own[..] } else { choices };
     for choice in choices {
-        let subject = match choice {
-            Choice::Verdict => Some(v.subject.clone()),
-            Choice::Prefix => None,
+        let subjects = match choice {
+            Choice::Verdict => vec![v.subject.clone()],
+            Choice::Prefix => Vec::new(),
             Choice::Parts(kinds) => compose(kinds, v, campaign),
         };
-        let Some(subject) = subject.filter(|s| !out.passed.contains(s)) else { continue };
-        match bounds.hold(&subject, &v.subject) {
-            None => out.passed.push(subject),
-            Some(hold) => {
-                out.notes.push(format!("not {}: {}", choice.name(), hold.name()));
-                out.hold.get_or_insert(hold);
+        for subject in subjects {
+            if out.passed.contains(&subject) {
+                continue;
+            }
+            match bounds.hold(&subject, &v.subject) {
+                None => out.passed.push(subject),
+                Some(hold) => {
+                    let note = format!("not {}: {}", choice.name(), hold.name());
+                    if !out.notes.contains(&note) {
+                        out.notes.push(note);
+                    }
+                    out.hold.get_or_insert(hold);
+                }
             }
         }
     }
@@ -103,10 +113,42 @@ fn is_within(subject: &Subject, own: &Subject) -> bool {
     own.each_part().iter().all(|p| parts.contains(p))
 }
 
-fn compose(kinds: &[SubjectKind], v: &VerdictRow, campaign: Option<&CampaignRow>) -> Option<Subject> {
-    let part = |kind: &SubjectKind| Some(SubjectPart { kind: *kind, value: value_of(*kind, v, campaign)? });
-    let parts: Option<Vec<SubjectPart>> = kinds.iter().map(part).collect();
-    parts.map(Subject::of_parts)
+/// The subjects that have these parts: one for each fingerprint of the verdict where that is asked for, since devices compute
+/// different ones.
+fn compose(kinds: &[SubjectKind], v: &VerdictRow, campaign: Option<&CampaignRow>) -> Vec<Subject> {
+    let print = |p: &String| Some(p.clone());
+    let prints: Vec<Option<String>> = match kinds.contains(&SubjectKind::Fingerprint) {
+        true => prints_of(v, campaign).iter().map(print).collect(),
+        false => vec![None],
+    };
+    let with = |print: Option<String>| {
+        let part = |kind: &SubjectKind| {
+            let value = match kind {
+                SubjectKind::Fingerprint => print.clone(),
+                other => value_of(*other, v, campaign),
+            };
+            Some(SubjectPart { kind: *kind, value: value? })
+        };
+        let parts: Option<Vec<SubjectPart>> = kinds.iter().map(part).collect();
+        parts.map(Subject::of_parts)
+    };
+    prints.into_iter().filter_map(with).collect()
+}
+
+/// Kinds of fingerprints that name a tool, those that most devices compute as the sensor does first.
+const PRINTS: [&str; 3] = ["d1-", "s2-", "a1-"];
+
+/// The fingerprints of a verdict: what it names itself, or else those of its requests, or of its campaign.
+fn prints_of(v: &VerdictRow, campaign: Option<&CampaignRow>) -> Vec<String> {
+    if let Some(own) = v.subject.each_part().into_iter().find(|p| p.kind == SubjectKind::Fingerprint) {
+        return vec![own.value];
+    }
+    let of = |family: &&str| v.prints.iter().find(|p| p.starts_with(family)).cloned();
+    let own: Vec<String> = PRINTS.iter().filter_map(of).collect();
+    match own.is_empty() {
+        true => campaign.and_then(|c| c.signature.get("fingerprint")).cloned().into_iter().collect(),
+        false => own,
+    }
 }
 
 fn value_of(kind: SubjectKind, v: &VerdictRow, campaign: Option<&CampaignRow>) -> Option<String> {
@@ -125,10 +167,6 @@ fn value_of(kind: SubjectKind, v: &VerdictRow, campaign: Option<&CampaignRow>) -
     });
     match kind {
         SubjectKind::Ip => v.client_ip.map(|ip| ip.to_string()),
-        SubjectKind::Fingerprint => {
-            let own = v.prints.iter().find(|p| p.starts_with("s2-"));
-            own.or_else(|| signature("fingerprint").filter(|f| f.starts_with("s2-"))).cloned()
-        }
         SubjectKind::Header => {
             let agent = signature("agent").filter(|_| signature("agents").is_some_and(|n| n == "1"))?;
             Some(format!("user-agent: {agent}"))

@@ -31,7 +31,7 @@ pub struct SuggestOptions {
 
 impl Default for SuggestOptions {
     fn default() -> Self {
-        let prints = vec!["s2".to_owned(), "a1".to_owned()];
+        let prints = ["d1", "s2", "a1"].map(str::to_owned).to_vec();
         let reach = Reach { prints, ..Reach::everything() };
         SuggestOptions { reach, honest_ppm: 0, rules: 3, parts: 4 }
     }

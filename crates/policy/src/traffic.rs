@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use sidetap_model::rows::{Subject, VerdictRow};
 use sidetap_model::{SubjectKind, Ts};
 
+use crate::Response;
 use crate::net::{canonical, parse_net};
 use crate::seen::{Index, Seen};
 
@@ -48,6 +49,8 @@ pub struct Traffic {
     ips: BTreeMap<IpAddr, Vec<u32>>,
     values: HashMap<Arc<str>, Vec<u32>>,
     good: u64,
+    /// Good requests that carry a fingerprint of each kind.
+    carry: BTreeMap<String, u64>,
     left_out: u64,
     measured: Arc<Mutex<HashMap<Subject, Measure>>>,
 }
@@ -115,6 +118,12 @@ impl Traffic {
         }
         if cell.behind == Behind::Good {
             self.good += cell.requests;
+            for print in &cell.seen.prints {
+                match self.carry.get_mut(family(print)) {
+                    Some(n) => *n += cell.requests,
+                    None => _ = self.carry.insert(family(print).to_owned(), cell.requests),
+                }
+            }
         }
         self.cells.push(cell);
     }
@@ -132,6 +141,15 @@ impl Traffic {
     /// Requests that had no room in cells.
     pub fn left_out(&self) -> u64 {
         self.left_out
+    }
+
+    /// Whether fingerprints as in this subject were taken of nearly all good requests that are stored: those of an older version
+    /// may lack a kind, and say nothing about whom it would hit.
+    pub fn tells(&self, subject: &Subject) -> bool {
+        subject.each_part().iter().filter(|p| p.kind == SubjectKind::Fingerprint).all(|p| {
+            let carry = self.carry.get(family(&p.value)).copied().unwrap_or(0);
+            carry.saturating_mul(10) >= self.good.saturating_mul(9)
+        })
     }
 
     /// Good requests that these subjects would have hit, each counted once.
@@ -212,6 +230,11 @@ impl Traffic {
     }
 }
 
+/// The kind of a fingerprint: `s2`.
+fn family(print: &str) -> &str {
+    print.split_once('-').map_or(print, |(family, _)| family)
+}
+
 /// Says who is behind requests, by the verdicts of the run that they are of.
 #[derive(Clone, Debug, Default)]
 pub struct Attribution {
@@ -231,6 +254,20 @@ impl Attribution {
             };
             out.index.add(&v.subject);
             out.verdicts.push((behind, v.campaign.as_deref().map(Arc::from), v.zone.clone()));
+        }
+        out
+    }
+
+    /// The same, where what policy decided to act against is nobody's good traffic either: it was measured clean when that was decided,
+    /// and of what a device refuses since, nobody can say who it was.
+    pub fn of_decided<'a>(verdicts: impl IntoIterator<Item = &'a VerdictRow> + Clone) -> Self {
+        let mut out = Attribution::of(verdicts.clone());
+        for v in verdicts {
+            let acts = v.response.parse::<Response>().is_ok_and(Response::acts);
+            for subject in v.measures.iter().filter(|_| acts).flat_map(|m| &m.subjects) {
+                out.index.add(subject);
+                out.verdicts.push((Behind::Suspicious, v.campaign.as_deref().map(Arc::from), v.zone.clone()));
+            }
         }
         out
     }

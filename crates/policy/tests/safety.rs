@@ -8,7 +8,8 @@ use common::{ip, request, traffic, verdict};
 use sidetap_model::SubjectKind;
 use sidetap_model::rows::{IdentityRow, Subject, SubjectPart};
 use sidetap_policy::{
-    AllowEntry, AllowKind, AllowList, Around, CapHit, Caps, Change, Hold, PolicySet, Response,
+    AllowEntry, AllowKind, AllowList, Around, Attribution, Behind, CapHit, Caps, Change, Hold, PolicySet,
+    Reach, Response, Seen,
 };
 
 fn everyone(subjects: &str) -> PolicySet {
@@ -97,6 +98,50 @@ fn what_reaches_beyond_the_verdict_is_measured_or_not_done() {
     let mut v = verdict("malicious", ip("203.0.113.1"));
     let held = everyone(fingerprint).decide_in(&mut v, &Around { traffic: Some(&shared), ..around });
     assert_eq!((held.response, held.held), (Response::Alert, Some(Hold::GoodTraffic { ppm: 999 })));
+}
+
+#[test]
+fn each_device_gets_the_fingerprint_that_it_computes_where_that_hits_nobody() {
+    let mut v = verdict("malicious", ip("203.0.113.1"));
+    v.prints = ["s2-7", "d1-7", "a1-7"].map(str::to_owned).to_vec();
+    let good =
+        |n: u32, prints: &[&str]| request(&format!("10.1.{}.{}", n / 250, n % 250), "Browser", "/", prints);
+    let reach = |prints: &[&str]| Reach {
+        kinds: vec![SubjectKind::Fingerprint],
+        prints: prints.iter().map(|p| (*p).to_owned()).collect(),
+        ..Reach::addresses(&[Response::Block])
+    };
+    let chosen = |stored: &[Seen]| {
+        let stored = traffic(stored);
+        let mut v = v.clone();
+        everyone("[fingerprint]").decide_in(&mut v, &Around { traffic: Some(&stored), ..Around::default() });
+        let told = |prints: &[&str]| reach(prints).choose(&v).ok().map(|c| c.subject.value);
+        [told(&["a1"]), told(&["s2"]), told(&["d1", "s2"])]
+    };
+    let at = |p: &str| Some(p.to_owned());
+    let clean: Vec<Seen> = (0..1000).map(|n| good(n, &["s2-8", "d1-8", "a1-8"])).collect();
+    assert_eq!(chosen(&clean), [at("a1-7"), at("s2-7"), at("d1-7")]);
+    let mut shared = clean.clone();
+    shared.push(good(1000, &["s2-8", "d1-8", "a1-7"]));
+    assert_eq!(chosen(&shared), [None, at("s2-7"), at("d1-7")], "an agent that people have too");
+    let old: Vec<Seen> = (0..1000).map(|n| good(n, &["s2-8", "a1-8"])).collect();
+    assert_eq!(chosen(&old), [at("a1-7"), at("s2-7"), at("s2-7")], "what was not taken then says nothing");
+}
+
+#[test]
+fn what_is_acted_against_is_no_measure_of_itself() {
+    let mut v = verdict("malicious", ip("203.0.113.1"));
+    v.prints = vec!["s2-7".into()];
+    let clean =
+        traffic(&(0..250).map(|n| request(&format!("10.1.0.{n}"), "B", "/", &["s2-8"])).collect::<Vec<_>>());
+    everyone("[fingerprint]").decide_in(&mut v, &Around { traffic: Some(&clean), ..Around::default() });
+    assert_eq!(v.response, "block");
+    // The next address of the tool is refused by the device, so nothing convicts it.
+    let next = request("198.51.100.9", "B", "/", &["s2-7"]);
+    assert_eq!(Attribution::of(&[v.clone()]).behind(&next).0, Behind::Good);
+    assert_eq!(Attribution::of_decided(&[v.clone()]).behind(&next).0, Behind::Suspicious);
+    v.response = "alert".into();
+    assert_eq!(Attribution::of_decided(&[v]).behind(&next).0, Behind::Good, "only what a device is told of");
 }
 
 #[test]

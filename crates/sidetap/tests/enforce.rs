@@ -1,5 +1,6 @@
 //! From packets to walls: `watch --enforce` on the mirror port of a network that the tests make, with a real device before a real
-//! application. One client stuffs credentials, another works; he is refused within seconds and nobody else ever is.
+//! application. One client stuffs credentials, another works; he is refused within seconds and nobody else ever is. What empties the
+//! device is repaired, what is taken back lets go though the watch goes on, and so does what is over; policy is read again at SIGHUP.
 //! They need root, nginx, wrk, curl and the device.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)]
 
@@ -9,18 +10,24 @@ mod common;
 mod net;
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Place, lines};
+use common::{Place, ended, lines};
 use net::{CLIENT, Net, PORT, Running, SERVER, find, until};
 
 const ATTACKER: &str = "10.91.0.66";
+/// A proxy in front, as the site sees it.
+const PROXY: &str = "10.91.0.9";
 
 /// A network with an attacker, and the application behind the device's place.
 struct Scene {
     net: Net,
     place: Place,
+    /// Where clients find the application, and which address of the attacker is seen there.
+    site: &'static str,
+    attacker: &'static str,
+    client: &'static str,
     _app: Running,
 }
 
@@ -43,7 +50,29 @@ impl Scene {
              location / { default_type application/json; return 200 '{\"id\":1}'; } } }\n",
             "127.0.0.1:9000",
         );
-        Some(Scene { net, place, _app: app })
+        Some(Scene { net, place, site: SERVER, attacker: ATTACKER, client: CLIENT, _app: app })
+    }
+
+    /// A proxy that clients connect to, by a network of theirs that is not mirrored; it adds their addresses.
+    fn behind_proxy(&mut self) -> Running {
+        let (hub, proxy) = (self.net.space("h"), self.net.space("p"));
+        self.net.must(&format!("-n {hub} link add br1 type bridge"));
+        self.net.must(&format!("-n {hub} link set br1 up"));
+        self.net.must(&format!("netns add {proxy}"));
+        self.net.plug("p", "eth0");
+        self.net.must(&format!("-n {proxy} addr add {PROXY}/24 dev eth0"));
+        (self.site, self.attacker, self.client) = ("10.93.0.9", "10.93.0.66", "10.93.0.1");
+        for (space, address) in [("p", self.site), ("a", self.attacker), ("c", self.client)] {
+            self.net.plug_to("br1", space, "eth1");
+            self.net.must(&format!("-n {} addr add {address}/24 dev eth1", self.net.space(space)));
+        }
+        let text = format!(
+            "events {{}}\nhttp {{ TEMPORARY access_log off; server {{ listen {}:80; location / {{ proxy_pass http://{SERVER}:8080; \
+             proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_set_header Host $host; \
+             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }} }} }}\n",
+            self.site
+        );
+        nginx_in(&self.net, "p", &self.place, "proxy", &text, &format!("{}:80", self.site))
     }
 
     fn device(&self, program: &str, args: &[&str]) -> Running {
@@ -63,7 +92,7 @@ impl Scene {
 
     /// What a request of somebody is answered with.
     fn status(&self, space: &str) -> String {
-        let url = format!("http://{SERVER}/api/orders");
+        let url = format!("http://{}/api/orders", self.site);
         let mut command = self.net.at(space, &find("curl").unwrap());
         let out = command
             .args(["-s", "-m", "2", "-o", "/dev/null", "-w", "%{http_code}", "-A", "app/1", &url])
@@ -86,9 +115,9 @@ impl Scene {
         let file = self.place.write(&format!("{space}.lua"), script.as_bytes());
         let mut command = self.net.at(space, &find("wrk").unwrap());
         command
-            .args(["-t1", "-c4", "-d30", "--timeout", "1", "-s"])
+            .args(["-t1", "-c4", "-d90", "--timeout", "1", "-s"])
             .arg(&file)
-            .arg(format!("http://{SERVER}/"));
+            .arg(format!("http://{}/", self.site));
         Running(Some(command.stdout(Stdio::null()).spawn().unwrap()))
     }
 
@@ -98,11 +127,28 @@ impl Scene {
         log.lines().filter(|l| l.starts_with(&format!("{space} "))).count()
     }
 
-    /// The attack, its end, and that it can be taken back.
-    fn play(self, device: &str, config: &str, _running: Running) {
+    /// A command of the operator's, where the watch runs.
+    fn operate(&self, args: &[&str]) {
+        let mut command = self.net.at("m", Path::new(env!("CARGO_BIN_EXE_sidetap")));
+        command.args(args).args(["--store", "db/store.db"]);
+        command.current_dir(self.place.path(".")).env("HOME", self.place.path("."));
+        ended(command.output().unwrap()).is(0);
+    }
+
+    /// The attack, its end, and all that lets go of it. `empty` takes everything from the device, as a restart or a hasty hand does.
+    fn play(self, config: &str, mut device: Device<'_>) {
+        let policy = |ttl: &str| {
+            format!(
+                "version: 1\nrevision: ttl-{ttl}\nextends: default\nrules:\n  - id: all\n    when: intent == \"malicious\"\n    response: block\n    ttl: {ttl}\n"
+            )
+        };
+        self.place.write("policy.yaml", policy("1h").as_bytes());
+        let config = format!("[policy]\npath = \"policy.yaml\"\n[mitigation]\nreconcile = \"1s\"\n{config}");
         self.place.write("sidetap.toml", config.as_bytes());
         assert_eq!((self.status("a"), self.status("c")), ("200".into(), "200".into()));
-        let watch = self.net.watch(&self.place, &["-i", PORT, "--store", "db/store.db", "--enforce"]);
+        let mut args = vec!["-i", PORT, "--store", "db/store.db", "--listen", "127.0.0.1:0", "--enforce"];
+        args.extend(device.args);
+        let watch = self.net.watch(&self.place, &args);
         let honest = self.traffic("c", false);
         let begin = Instant::now();
         let bad = self.traffic("a", true);
@@ -116,28 +162,57 @@ impl Scene {
         }
         let after = self.answered("a") - before;
         assert!(self.answered("c") > worked + 10, "the honest client goes on");
-        drop((honest, bad));
+        drop(bad);
+
+        (device.empty)(&self);
+        std::thread::sleep(Duration::from_millis(1500));
+        until("what was emptied is filled again", || self.status("a") != "200");
+
+        self.operate(&["mitigation", "undo", "--enforce"]);
+        until("what was taken back lets him in", || self.status("a") == "200");
+        std::thread::sleep(Duration::from_millis(2500));
+        assert_eq!(self.status("a"), "200", "and the watch, which goes on, leaves it so");
+        self.operate(&["mitigation", "redo"]);
+        until("until that is taken back too", || self.status("a") != "200");
+
+        self.place.write("policy.yaml", policy("2s").as_bytes());
+        watch.signal("-HUP");
         let log = || std::fs::read_to_string(self.place.path("log.txt")).unwrap();
+        until("the policy is read again", || log().contains("policy read again: policy.yaml ttl-2s"));
+        until("what is over lets him in", || self.status("a") == "200");
+        assert_eq!(self.status("c"), "200");
+        drop(honest);
         assert_eq!(watch.stop(), 0, "{}", log());
         let verdicts = lines(&self.place.path("run/verdicts.ndjson"));
-        let said = verdicts.iter().find(|v| v["client_ip"] == ATTACKER && v["intent"] == "malicious");
+        let said = verdicts.iter().find(|v| v["client_ip"] == self.attacker && v["intent"] == "malicious");
         let said = said.unwrap_or_else(|| panic!("{verdicts:?}"));
         assert!(
-            !verdicts.iter().any(|v| v["client_ip"] == CLIENT && v["intent"] == "malicious"),
+            !verdicts.iter().any(|v| v["client_ip"] == self.client && v["intent"] == "malicious"),
             "{verdicts:?}"
         );
         eprintln!(
-            "{device}: first packet of the attack to its effect {effect:?} (verdict: first {} said {}); answered before {before}, after {after}",
-            said["first_seen"], said["detected_at"]
+            "{}: first packet of the attack to its effect {effect:?} (verdict: first {} said {}); answered before {before}, after {after}",
+            device.name, said["first_seen"], said["detected_at"]
         );
         assert!(after * 20 <= before, "{after} attempts got through after {before}");
-        self.place.run(&["mitigation", "undo", "--enforce", "--store", "db/store.db"]).is(0);
-        until("what was taken back lets him in", || self.status("a") == "200");
     }
+}
+
+/// What stands before the application.
+struct Device<'a> {
+    name: &'a str,
+    /// What `watch` is told besides.
+    args: &'a [&'a str],
+    /// Takes everything of Sidetap's from it.
+    empty: Box<dyn FnMut(&Scene) + 'a>,
 }
 
 /// nginx in the server's namespace with this configuration, in a directory of its own.
 fn nginx(net: &Net, place: &Place, name: &str, text: &str, listens: &str) -> Running {
+    nginx_in(net, "s", place, name, text, listens)
+}
+
+fn nginx_in(net: &Net, space: &str, place: &Place, name: &str, text: &str, listens: &str) -> Running {
     let dir = place.path(name);
     std::fs::create_dir_all(&dir).unwrap();
     let at = dir.display().to_string();
@@ -148,10 +223,10 @@ fn nginx(net: &Net, place: &Place, name: &str, text: &str, listens: &str) -> Run
     let text = text.replace("TEMPORARY", &temporary).replace("DIR", &at);
     let text = format!("user root; pid {at}/pid; error_log {at}/error.log;\n{text}");
     std::fs::write(dir.join("nginx.conf"), text).unwrap();
-    let mut command = net.at("s", &find("nginx").unwrap());
+    let mut command = net.at(space, &find("nginx").unwrap());
     command.arg("-c").arg(dir.join("nginx.conf")).args(["-g", "daemon off;"]);
     let running = Running(Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()));
-    until("nginx listens", || net.output("s", &["ss", "-ltn"]).contains(listens));
+    until("nginx listens", || net.output(space, &["ss", "-ltn"]).contains(listens));
     running
 }
 
@@ -172,6 +247,19 @@ fn module(path: &str) -> bool {
 #[test]
 fn behind_haproxy() {
     let Some(s) = Scene::make("watch --enforce with HAProxy", &["haproxy"]) else { return };
+    haproxy(s, "haproxy", "peer", &[]);
+}
+
+#[test]
+fn behind_haproxy_behind_a_proxy_that_tells_addresses() {
+    let Some(mut s) = Scene::make("watch --enforce with HAProxy behind a proxy", &["haproxy"]) else {
+        return;
+    };
+    let _proxy = s.behind_proxy();
+    haproxy(s, "haproxy behind a proxy", "forwarded", &["--trusted-proxies", PROXY]);
+}
+
+fn haproxy(s: Scene, name: &str, address: &str, more: &[&str]) {
     let text = page("haproxy.cfg").replace("/run/haproxy/sidetap.sock", &s.path("sock"));
     let text = text.replace("/etc/haproxy/sidetap/", &s.path(""));
     s.place.write("haproxy.cfg", text.as_bytes());
@@ -180,15 +268,22 @@ fn behind_haproxy() {
     for map in ["block", "keys", "places", "nets", "rate", "tarpit", "challenge", "decoy", "tag", "allow"] {
         s.place.write(&format!("{map}.map"), b"");
     }
-    let device = s.device("haproxy", &["-db", "-f", &s.path("haproxy.cfg")]);
+    let args = [String::from("-db"), "-f".into(), s.path("haproxy.cfg")];
+    let start = |s: &Scene| s.device("haproxy", &args.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut device = Some(start(&s));
     let config = format!(
-        "[[mitigation.haproxy]]\nsocket = \"{}\"\nblock_map = \"{}\"\nkeys_map = \"{}\"\nallow_map = \"{}\"\n",
+        "[[mitigation.haproxy]]\nsocket = \"{}\"\nblock_map = \"{}\"\nkeys_map = \"{}\"\nallow_map = \"{}\"\naddress = \"{address}\"\n",
         s.path("sock"),
         s.path("block.map"),
         s.path("keys.map"),
         s.path("allow.map")
     );
-    s.play("haproxy", &config, device);
+    // Maps that were changed at run time are lost by a restart.
+    let empty = Box::new(|s: &Scene| {
+        drop(device.take());
+        device = Some(start(s));
+    });
+    s.play(&config, Device { name, args: more, empty });
 }
 
 #[test]
@@ -207,7 +302,7 @@ fn behind_modsecurity() {
          server {{ listen {SERVER}:80; location / {{ proxy_pass http://127.0.0.1:9000; }} }} }}\n",
         s.path("rules.conf")
     );
-    let device = nginx(&s.net, &s.place, "edge", &text, &format!("{SERVER}:80"));
+    let _device = nginx(&s.net, &s.place, "edge", &text, &format!("{SERVER}:80"));
     // nginx tests its configuration by taking the addresses in it, which are there in its own namespace only.
     let conf = s.path("edge/nginx.conf");
     let ip = find("ip").unwrap().display().to_string();
@@ -222,7 +317,12 @@ fn behind_modsecurity() {
         run(&["-t", "-q"]),
         run(&["-s", "reload"])
     );
-    s.play("modsecurity", &config, device);
+    let empty = Box::new(|s: &Scene| {
+        s.place.write("blocked.data", b"");
+        let reload = run(&["-s", "reload"]);
+        assert!(Command::new(&reload[0]).args(&reload[1..]).status().unwrap().success());
+    });
+    s.play(&config, Device { name: "modsecurity", args: &[], empty });
 }
 
 #[test]
@@ -239,7 +339,7 @@ fn behind_envoy() {
         s.place.write(name, page("envoy-routes.json").as_bytes());
     }
     let id = (std::process::id() % 30_000 * 16 + 15).to_string();
-    let device = s.device(
+    let _device = s.device(
         "envoy",
         &["-c", &s.path("envoy.yaml"), "--concurrency", "1", "-l", "error", "--base-id", &id],
     );
@@ -249,7 +349,11 @@ fn behind_envoy() {
         s.path("template.json"),
         s.path("memory.json")
     );
-    s.play("envoy", &config, device);
+    let empty = Box::new(|s: &Scene| {
+        s.place.write("watched/new", page("envoy-routes.json").as_bytes());
+        std::fs::rename(s.place.path("watched/new"), s.place.path("watched/routes.json")).unwrap();
+    });
+    s.play(&config, Device { name: "envoy", args: &[], empty });
 }
 
 #[test]
@@ -272,7 +376,96 @@ fn behind_apache() {
     // Its workers run under another account.
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(at, open).unwrap();
-    let device = s.device("apache2", &["-f", &s.path("httpd.conf"), "-DFOREGROUND"]);
+    let _device = s.device("apache2", &["-f", &s.path("httpd.conf"), "-DFOREGROUND"]);
     let config = format!("[[mitigation.apache]]\nmap = \"{}\"\n", s.path("map.txt"));
-    s.play("apache", &config, device);
+    let empty = Box::new(|s: &Scene| _ = s.place.write("map.txt", b""));
+    s.play(&config, Device { name: "apache", args: &[], empty });
+}
+
+/// The application's own front, for devices that stand before it on the network.
+fn front(s: &Scene) -> Running {
+    let text = format!(
+        "events {{}}\nhttp {{ TEMPORARY access_log off; server {{ listen {SERVER}:80; location / {{ proxy_pass http://127.0.0.1:9000; }} }} }}\n"
+    );
+    nginx(&s.net, &s.place, "front", &text, &format!("{SERVER}:80"))
+}
+
+#[test]
+fn behind_nftables() {
+    let Some(s) = Scene::make("watch --enforce with nftables", &["nft"]) else { return };
+    let _front = front(&s);
+    let nft = find("nft").unwrap().display().to_string();
+    let ip = find("ip").unwrap().display().to_string();
+    let command = [ip.as_str(), "netns", "exec", &s.net.space("s"), &nft].map(str::to_owned);
+    let config = format!("[[mitigation.nftables]]\ncommand = {command:?}\n");
+    let empty = Box::new(|s: &Scene| _ = s.net.output("s", &["nft", "flush", "ruleset"]));
+    s.play(&config, Device { name: "nftables", args: &[], empty });
+}
+
+#[test]
+fn behind_crowdsecs_firewall_bouncer() {
+    let programs = ["crowdsec", "cscli", "crowdsec-firewall-bouncer", "nft"];
+    let Some(s) = Scene::make("watch --enforce with CrowdSec's firewall bouncer", &programs) else { return };
+    let _front = front(&s);
+    // The sensor's own way to the local API, apart from what it watches.
+    let (m, server) = (s.net.space("m"), s.net.space("s"));
+    s.net.must(&format!("-n {m} link add manage0 type veth peer name manage0 netns {server}"));
+    for (space, address) in [(&m, "10.92.0.1"), (&server, "10.92.0.2")] {
+        s.net.must(&format!("-n {space} addr add {address}/24 dev manage0"));
+        s.net.must(&format!("-n {space} link set manage0 up"));
+    }
+    const SECRET: &str = "a-password-of-a-machine";
+    let at = s.path("cs");
+    std::fs::create_dir(&at).unwrap();
+    let write = |name: &str, text: String| std::fs::write(format!("{at}/{name}"), text).unwrap();
+    write(
+        "config.yaml",
+        format!(
+            "common: {{daemonize: false, log_media: stdout, log_level: error}}\n\
+             config_paths: {{config_dir: {at}, data_dir: {at}, hub_dir: {at}, simulation_path: {at}/empty.yaml, index_path: {at}/.index.json, \
+             notification_dir: {at}, plugin_dir: {at}}}\n\
+             crowdsec_service: {{enable: false}}\ncscli: {{output: raw}}\n\
+             db_config: {{type: sqlite, db_path: {at}/crowdsec.db, use_wal: true}}\n\
+             api:\n  client: {{credentials_path: {at}/local.yaml}}\n\
+             \x20 server: {{listen_uri: \"10.92.0.2:8080\", profiles_path: {at}/profiles.yaml, log_level: error}}\n\
+             prometheus: {{enabled: false}}\n"
+        ),
+    );
+    write("profiles.yaml", "name: p\nfilters: [\"Alert.Remediation == true\"]\ndecisions: [{type: ban, duration: 4h}]\non_success: break\n".into());
+    write("empty.yaml", String::new());
+    write("password", SECRET.into());
+    let config = format!("{at}/config.yaml");
+    let cscli = |s: &Scene, args: &[&str]| {
+        let words: Vec<&str> = ["cscli", "-c", &config].into_iter().chain(args.iter().copied()).collect();
+        s.net.output("s", &words)
+    };
+    cscli(&s, &["machines", "add", "sidetap", "--password", SECRET, "-f", "/dev/null"]);
+    cscli(&s, &["machines", "add", "local", "--password", SECRET, "-f", &format!("{at}/local.yaml")]);
+    cscli(&s, &["bouncers", "add", "fw", "-k", SECRET]);
+    write(
+        "bouncer.yaml",
+        format!(
+            "mode: nftables\npid_dir: {at}\nupdate_frequency: 1s\ndaemonize: false\nlog_mode: stdout\nlog_level: info\n\
+             api_url: http://10.92.0.2:8080/\napi_key: {SECRET}\ndisable_ipv6: true\ndeny_action: DROP\nsupported_decisions_types: [ban]\n\
+             blacklists_ipv4: crowdsec-blacklists\nnftables:\n  ipv4: {{enabled: true, set-only: false, table: crowdsec, chain: crowdsec-chain}}\n\
+             \x20 ipv6: {{enabled: false}}\nprometheus: {{enabled: false}}\n"
+        ),
+    );
+    let start = |program: &str, args: &[&str]| {
+        let mut command = s.net.at("s", &find(program).unwrap());
+        let log = std::fs::File::create(format!("{at}/{program}.log")).unwrap();
+        command.args(args).stdout(log.try_clone().unwrap()).stderr(log);
+        Running(Some(command.spawn().unwrap()))
+    };
+    let _api = start("crowdsec", &["-c", &config, "-no-cs"]);
+    until("the local API listens", || s.net.output("s", &["ss", "-ltn"]).contains("10.92.0.2:8080"));
+    let _bouncer = start("crowdsec-firewall-bouncer", &["-c", &format!("{at}/bouncer.yaml")]);
+    until("the bouncer has its table", || {
+        s.net.output("s", &["nft", "list", "ruleset"]).contains("crowdsec-chain")
+    });
+    let connector = format!(
+        "[[mitigation.crowdsec]]\nurl = \"http://10.92.0.2:8080\"\nmachine = \"sidetap\"\npassword = {{ file = \"{at}/password\" }}\n"
+    );
+    let empty = Box::new(|s: &Scene| _ = cscli(s, &["decisions", "delete", "--all"]));
+    s.play(&connector, Device { name: "crowdsec-firewall-bouncer", args: &[], empty });
 }

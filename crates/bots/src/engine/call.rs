@@ -17,6 +17,7 @@ pub(crate) struct Call {
     pub(crate) refused: u32,
     pub(crate) targets: Distinct,
     pub(crate) shape: u64,
+    pub(crate) door: u64,
     /// Comes with the first number that is asked for.
     walk: Option<Box<Walk>>,
     pub(crate) first: Ts,
@@ -76,6 +77,7 @@ impl Call {
             refused: 0,
             targets: Distinct::default(),
             shape: o.prints.shape,
+            door: o.prints.door,
             walk: None,
             first: o.ts,
             last: o.ts,
@@ -91,6 +93,7 @@ impl Call {
             self.n += 1;
             self.last = o.ts;
             self.shape = o.prints.shape;
+            self.door = o.prints.door;
             if let Some(target) = o.target {
                 self.targets.insert(target.hash);
                 if let Some(number) = target.number {

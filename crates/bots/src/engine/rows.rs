@@ -14,7 +14,7 @@ use super::story::Cast;
 use super::unit::{BUCKET_S, ExchangeId, Session, Unit};
 use crate::hash;
 use crate::indicators::{Asked, Pillar, View, short};
-use crate::observation::{agent_spelled, shape_spelled};
+use crate::observation::{agent_spelled, door_spelled, shape_spelled};
 
 /// Automation at which a client that does no harm is told of.
 pub(super) const AUTOMATED: u8 = 80;
@@ -172,7 +172,7 @@ impl Engine {
         row.phase = phase(conviction.retrospective);
         row.detected_at = conviction.detected;
         if conviction.shape != 0 {
-            row.prints = prints(conviction.shape, unit.prints.agent);
+            row.prints = prints(unit, conviction.shape);
         }
         row
     }
@@ -207,7 +207,7 @@ impl Engine {
             agent: Some(self.identity(unit)),
             policy: None,
             measures: None,
-            prints: prints(unit.main_shape, unit.prints.agent),
+            prints: prints(unit, unit.main_shape),
         }
     }
 
@@ -570,8 +570,10 @@ fn join_subjects(rows: Vec<VerdictRow>) -> Vec<VerdictRow> {
     }
     by_subject.into_values().collect()
 }
-/// Fingerprints of heads and of agents, as outputs spell them.
-fn prints(shape: u64, agent: u64) -> Vec<String> {
-    let shape = (shape != 0).then(|| shape_spelled(shape));
-    shape.into_iter().chain((agent != 0).then(|| agent_spelled(agent))).collect()
+/// Fingerprints of a client: of its head of this shape, and of its agent.
+fn prints(unit: &Unit, shape: u64) -> Vec<String> {
+    let there = |hash: u64, spell: fn(u64) -> String| (hash != 0).then(|| spell(hash));
+    let door = there(unit.door_of(shape), door_spelled);
+    let all = [there(shape, shape_spelled), door, there(unit.prints.agent, agent_spelled)];
+    all.into_iter().flatten().collect()
 }

@@ -29,6 +29,7 @@ pub(crate) struct Unit {
     pub(crate) via: u32,
     pub(crate) agent: Arc<Agent>,
     pub(crate) main_shape: u64,
+    pub(crate) main_door: u64,
     pub(crate) host: u64,
     pub(crate) first: Ts,
     pub(crate) last: Ts,
@@ -118,6 +119,13 @@ pub(crate) fn bucket(ts: Ts) -> i32 {
 }
 
 impl Unit {
+    /// What of a head with this shape a balancer still has; 0 where it is not known any more.
+    pub(crate) fn door_of(&self, shape: u64) -> u64 {
+        let calls = self.calls.iter().map(|c| (c.shape, c.door));
+        let mut known = std::iter::once((self.main_shape, self.main_door)).chain(calls);
+        known.find(|(s, _)| *s == shape).map_or(0, |(_, door)| door)
+    }
+
     fn new(key: u64, o: &Observation) -> Self {
         Unit {
             key,
@@ -127,6 +135,7 @@ impl Unit {
             via: via(o),
             agent: Arc::clone(&o.agent),
             main_shape: o.prints.shape,
+            main_door: o.prints.door,
             host: hash::of(o.endpoint.host.as_bytes()),
             first: o.ts,
             last: o.ts,

@@ -72,18 +72,24 @@ pub(super) enum Name {
 /// Reads the head of a request.
 pub(crate) fn read(request: &Request) -> Head<'_> {
     let mut head = Head::default();
-    let mut order = Mix::new();
+    let mut orders = Orders { own: Mix::new(), folded: Mix::new() };
     head.names.sorted = true;
     for (name, value) in request.headers.iter() {
-        field(&mut head, &mut order, name, value);
+        field(&mut head, &mut orders, name, value);
     }
     let state_changing = !matches!(request.method.as_slice(), b"GET" | b"HEAD" | b"OPTIONS");
     let json = head.content_type.is_some_and(|t| t.starts_with(b"application/json"));
-    finish(&mut head, order, request, state_changing && json);
+    finish(&mut head, orders, request, state_changing && json);
     head
 }
 
-fn field<'a>(head: &mut Head<'a>, order: &mut Mix, name: &'a [u8], value: &'a [u8]) {
+/// The names of a head in their order: as written, and in lower case without those that are between two hops.
+struct Orders {
+    own: Mix,
+    folded: Mix,
+}
+
+fn field<'a>(head: &mut Head<'a>, orders: &mut Orders, name: &'a [u8], value: &'a [u8]) {
     let mut low = [0u8; 32];
     let Some(slot) = low.get_mut(..name.len().min(32)) else { return };
     for (to, from) in slot.iter_mut().zip(name) {
@@ -215,7 +221,13 @@ fn field<'a>(head: &mut Head<'a>, order: &mut Mix, name: &'a [u8], value: &'a [u
         head.names.push(code);
     }
     if !volatile {
-        order.text(name);
+        orders.own.text(name);
+        if !matches!(
+            &*slot,
+            b"connection" | b"keep-alive" | b"proxy-connection" | b"te" | b"upgrade" | b"trailer"
+        ) {
+            orders.folded.text(slot);
+        }
     }
 }
 
@@ -318,17 +330,22 @@ impl Names {
     }
 }
 
-/// The fingerprints of a head whose names in order come to `order`.
-fn prints(head: &mut Head<'_>, order: Mix) {
-    let order = order.finish();
+/// The fingerprints of a head whose names in order come to `orders`.
+fn prints(head: &mut Head<'_>, orders: Orders) {
+    let order = orders.own.finish();
+    let media = head.content_type.unwrap_or(b"-").split(|b| *b == b';').next().unwrap_or_default();
+    let mut door = orders.folded;
+    for value in [head.accept.unwrap_or(b"-"), head.encoding.unwrap_or(b"-"), media] {
+        door.text(value);
+    }
+    head.prints.door = door.finish();
     let mut asked = Mix::new();
     for value in [head.accept, head.encoding, head.connection] {
         asked.text(value.unwrap_or(b"-"));
     }
     let mut shape = asked;
     shape.word(order);
-    let media = head.content_type.unwrap_or(b"-");
-    shape.text(media.split(|b| *b == b';').next().unwrap_or_default());
+    shape.text(media);
     head.prints.shape = shape.finish();
     head.prints.order = order;
     let there = [
@@ -362,8 +379,8 @@ fn language_shape(value: &[u8]) -> u64 {
     u64::from(shape)
 }
 
-fn finish(head: &mut Head<'_>, order: Mix, request: &Request, json_call: bool) {
-    prints(head, order);
+fn finish(head: &mut Head<'_>, orders: Orders, request: &Request, json_call: bool) {
+    prints(head, orders);
     let t = &mut head.traits;
     t.set(Traits::AGENT_MISSING, head.agent.is_none());
     t.set(Traits::ACCEPT_MISSING, head.accept.is_none());

@@ -143,7 +143,7 @@ impl HaproxyConnector {
             address: config.address,
             networks: true,
             ipv6: true,
-            prints: if keys { &["a1"] } else { &[] },
+            prints: if keys { &["a1", "d1"] } else { &[] },
             tokens: keys && config.tokens,
             headers: if keys { config.headers.clone() } else { Vec::new() },
             places: if places { Places::Yes } else { Places::No },
@@ -154,7 +154,7 @@ impl HaproxyConnector {
             allow_list: config.allow_map.is_some(),
             open_connections: "the next request on it is treated so; one that is being answered is finished",
             delay: "milliseconds",
-            cannot: "it compares addresses, and with the Lua script fingerprints of agents (a1), headers that are configured, and with the site's key sessions and API keys",
+            cannot: "it compares addresses, and with the Lua script fingerprints of agents and heads (a1, d1), headers that are configured, and with the site's key sessions and API keys",
         };
         Ok(HaproxyConnector { config, maps, sees })
     }

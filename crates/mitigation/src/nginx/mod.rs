@@ -82,7 +82,7 @@ impl NginxConnector {
         }
         let sees = Sees {
             address: config.address,
-            prints: if config.keys.is_some() && config.fingerprints { &["a1", "s2"] } else { &[] },
+            prints: if config.keys.is_some() && config.fingerprints { &["a1", "d1", "s2"] } else { &[] },
             places: match (&config.keys, &config.places, &config.nets) {
                 (Some(_), Some(_), Some(_)) => Places::Yes,
                 _ => Places::No,

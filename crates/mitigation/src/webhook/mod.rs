@@ -110,7 +110,7 @@ impl WebhookConnector {
 pub(crate) fn sees_all(address: AddressSeen, keys: bool, responses: Vec<Response>, capacity: usize) -> Sees {
     Sees {
         address,
-        prints: if keys { &["a1", "h1", "n1", "s2"] } else { &[] },
+        prints: if keys { &["a1", "d1", "h1", "n1", "s2"] } else { &[] },
         tokens: keys,
         headers: if keys { vec!["*".to_owned()] } else { Vec::new() },
         places: if keys { Places::Yes } else { Places::No },

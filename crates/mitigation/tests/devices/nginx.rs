@@ -233,6 +233,7 @@ fn late_answers() {
 /// What `sidetap replay` says of these heads, read from a capture of them.
 const AGENT: &str = "a1-2223ba5f97f4b8df";
 const HEAD: &str = "s2-95aa53b6a5dc0e3c";
+const DOOR: &str = "d1-6649267bceab189e";
 
 /// One request as it was in that capture, but for where it goes; with one field more where it is asked for.
 fn head_of(to: SocketAddr, from: &str, more: &str) -> u16 {
@@ -282,7 +283,7 @@ fn fingerprints_are_computed_at_the_door() {
         connector.apply(&plan, wall()).unwrap();
         assert_eq!(connector.observe(wall()).unwrap().entries.len(), wanted.len());
     };
-    for key in [format!("203.0.113.9|{AGENT}"), format!("203.0.113.9|{HEAD}")] {
+    for key in [AGENT, HEAD, DOOR].map(|print| format!("203.0.113.9|{print}")) {
         push(&[entry(&key, Response::Block)]);
         until("he is refused", || head_of(nginx.to, "203.0.113.9", "") == 403);
         until("old workers are gone", || nginx.workers() == 1);
@@ -291,10 +292,12 @@ fn fingerprints_are_computed_at_the_door() {
         let long = format!("X-Long: {}\r\n", "x".repeat(5000));
         assert_eq!(head_of(nginx.to, "203.0.113.9", &long), 200, "fails open");
     }
-    push(&[entry(HEAD, Response::Block)]);
-    until("the head is refused wherever it comes from", || head_of(nginx.to, "198.51.100.1", "") == 403);
-    until("old workers are gone", || nginx.workers() == 1);
-    assert_eq!(head_of(nginx.to, "198.51.100.1", "X-More: 1\r\n"), 200, "another head");
+    for head in [HEAD, DOOR] {
+        push(&[entry(head, Response::Block)]);
+        until("the head is refused wherever it comes from", || head_of(nginx.to, "198.51.100.1", "") == 403);
+        until("old workers are gone", || nginx.workers() == 1);
+        assert_eq!(head_of(nginx.to, "198.51.100.1", "X-More: 1\r\n"), 200, "another head");
+    }
     push(&[entry(&format!("{HEAD}@GET,127.0.0.1/a"), Response::Block)]);
     until("old workers are gone", || nginx.workers() == 1);
     until("the head is refused there", || head_of(nginx.to, "198.51.100.1", "") == 403);

@@ -63,11 +63,16 @@ impl Net {
         Some(net)
     }
 
-    /// Joins a namespace to the bridge.
+    /// Joins a namespace to the bridge that is mirrored.
     pub(crate) fn plug(&self, space: &str, end: &str) {
+        self.plug_to("br0", space, end);
+    }
+
+    /// Joins a namespace to a bridge.
+    pub(crate) fn plug_to(&self, bridge: &str, space: &str, end: &str) {
         let (hub, there) = (self.space("h"), self.space(space));
         self.must(&format!("-n {hub} link add v{end}{space} type veth peer name {end} netns {there}"));
-        self.must(&format!("-n {hub} link set v{end}{space} master br0 up"));
+        self.must(&format!("-n {hub} link set v{end}{space} master {bridge} up"));
         self.must(&format!("-n {there} link set lo up"));
         self.must(&format!("-n {there} link set {end} up"));
     }
@@ -167,7 +172,7 @@ impl Net {
 
 impl Drop for Net {
     fn drop(&mut self) {
-        for space in ["a", "c", "s", "m", "h"] {
+        for space in ["a", "c", "p", "s", "m", "h"] {
             self.ip(&format!("netns del {}", self.space(space)));
         }
     }

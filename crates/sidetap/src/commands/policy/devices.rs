@@ -43,7 +43,7 @@ fn kinds() -> Vec<Device> {
         SubjectKind::ApiKey,
         SubjectKind::Compound,
     ]);
-    door.prints = vec!["a1".into(), "s2".into()];
+    door.prints = vec!["a1".into(), "d1".into(), "s2".into()];
     let mut proxies = addresses(&balancer);
     proxies.scopes = true;
     vec![

@@ -183,7 +183,7 @@ fn read_stored(file: &Path, span_s: u64, newer: Option<(&str, &RunData)>) -> Res
     }
     let mut attributions: BTreeMap<String, Attribution> = BTreeMap::new();
     if let Some((id, run)) = newer {
-        attributions.insert(id.to_owned(), Attribution::of(&run.verdicts));
+        attributions.insert(id.to_owned(), Attribution::of_decided(&run.verdicts));
     }
     let mut builder = TrafficBuilder::default();
     let mut reader = LineReader::default();
@@ -192,7 +192,7 @@ fn read_stored(file: &Path, span_s: u64, newer: Option<(&str, &RunData)>) -> Res
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(fresh) => {
                 let verdicts = store.verdicts_of(fresh.key())?;
-                fresh.insert(Attribution::of(&verdicts))
+                fresh.insert(Attribution::of_decided(&verdicts))
             }
         };
         let Some(seen) = reader.cell(&row.cell) else { continue };

@@ -17,7 +17,7 @@ use sidetap_policy::{Known, Places};
 use sidetap_store::{Store, run_id};
 
 use super::act::Actor;
-use super::{RECONCILE, live_inputs};
+use super::live_inputs;
 use crate::cli::{ActArgs, GlobalArgs, SourceArgs};
 use crate::clock;
 use crate::commands::gate::{self, Approving};
@@ -57,17 +57,31 @@ pub(super) struct Acting {
     enforcer: Option<Enforcer>,
     alerter: Option<Alerter>,
     mode: Mode,
+    reconcile: Duration,
     verdicts: BTreeMap<String, VerdictRow>,
     known: Known,
-    looked: Option<Instant>,
+    looked: Option<Looked>,
+    /// Somebody was convicted since the last look.
+    news: bool,
     switch: Option<PathBuf>,
     lost: Vec<String>,
     /// What devices were told before this watch began.
     before: BTreeSet<String>,
 }
 
+/// When the store was looked at, and how long that took.
+#[derive(Clone, Copy)]
+struct Looked {
+    at: Instant,
+    took: Duration,
+}
+
 /// Between two looks at what the store remembers: traffic to measure by, who was acted against before.
 const LOOK: Duration = Duration::from_secs(300);
+/// The same where somebody was convicted meanwhile, whose requests counted as good before.
+const LOOK_SOON: Duration = Duration::from_secs(5);
+/// Of the time, a look takes one part of so many at most.
+const LOOK_SHARE: u32 = 20;
 
 impl Actors {
     /// Makes ready, without a thread: rights can be given up after it.
@@ -137,9 +151,11 @@ impl Acting {
             enforcer: (!enforcer.connectors().is_empty()).then_some(enforcer),
             alerter: Alerter::start(&config.mitigation.alerts, system_clock())?,
             mode: if enforce { Mode::Enforce } else { Mode::DryRun },
+            reconcile: config.mitigation.reconcile()?,
             verdicts: BTreeMap::new(),
             known: Known::default(),
             looked: None,
+            news: false,
             switch: gate::switch_of(&config, ledger_of(&config, &source).as_deref()),
             lost: Vec::new(),
             before: BTreeSet::new(),
@@ -151,7 +167,7 @@ impl Acting {
     pub(super) fn run(mut self, receiver: &Receiver<Vec<VerdictRow>>) -> Vec<String> {
         self.begin();
         loop {
-            match receiver.recv_timeout(RECONCILE) {
+            match receiver.recv_timeout(self.reconcile) {
                 Ok(batch) => {
                     let mut asked = batch.is_empty();
                     let mut changed = batch;
@@ -159,12 +175,12 @@ impl Acting {
                         asked |= more.is_empty();
                         changed.extend(more);
                     }
-                    self.look();
+                    self.look(&changed);
                     self.reread(asked);
                     self.decide(changed);
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    self.look();
+                    self.look(&[]);
                     self.reread(false);
                 }
                 Err(RecvTimeoutError::Disconnected) => return self.end(),
@@ -211,15 +227,18 @@ impl Acting {
         self.lost
     }
 
-    /// Looks at what the store remembers, now and then.
-    fn look(&mut self) {
+    /// Looks at what the store remembers, now and then; sooner where these verdicts, or some since the last look, convict somebody.
+    fn look(&mut self, changed: &[VerdictRow]) {
+        self.news |= changed.iter().any(|v| self.is_news(v));
         let Some((store, path, run)) = &self.store else { return };
-        if self.looked.is_some_and(|t| t.elapsed() < LOOK) {
+        let pause = |took: Duration| if self.news { LOOK_SOON.max(took * LOOK_SHARE) } else { LOOK };
+        if self.looked.is_some_and(|l| l.at.elapsed() < pause(l.took)) {
             return;
         }
         let first = self.looked.is_none();
-        self.looked = Some(Instant::now());
-        let own = RunData { verdicts: self.verdicts.values().cloned().collect(), ..RunData::default() };
+        let begun = Instant::now();
+        let verdicts = self.verdicts.values().chain(changed).cloned().collect();
+        let own = RunData { verdicts, ..RunData::default() };
         let history = std::mem::take(&mut self.known.history);
         self.known = known_of(&own, run, Some(path), self.config.policy.measured_span);
         if !first {
@@ -232,6 +251,22 @@ impl Acting {
         if let Some(enforcer) = &mut self.enforcer {
             cap(enforcer, &self.policies, self.known.traffic.clone());
         }
+        self.looked = Some(Looked { at: Instant::now(), took: begun.elapsed() });
+        self.news = false;
+        self.judge_held();
+    }
+
+    fn is_news(&self, v: &VerdictRow) -> bool {
+        v.intent == "malicious" && self.verdicts.get(&v.id).is_none_or(|old| old.intent != "malicious")
+    }
+
+    /// Decides those again that a guard held by the traffic known before. Others keep what was decided: once a device refuses a tool,
+    /// nobody with that tool can be told from the honest any more.
+    fn judge_held(&mut self) {
+        let held = |v: &&VerdictRow| v.policy.as_deref().is_some_and(|p| p.starts_with("guard:"));
+        let mut again: Vec<VerdictRow> = self.verdicts.values().filter(held).cloned().collect();
+        self.judge(&mut again);
+        self.verdicts.extend(again.into_iter().map(|v| (v.id.clone(), v)));
     }
 
     /// Reads the policy again where its files changed, or where somebody asks; between two batches, so that one epoch is decided by
@@ -274,8 +309,7 @@ impl Acting {
         self.judge(&mut changed);
         for verdict in &changed {
             self.known.history.record(verdict);
-            let old = self.verdicts.get(&verdict.id);
-            if verdict.intent == "malicious" && old.is_none_or(|o| o.intent != "malicious") {
+            if self.is_news(verdict) {
                 announce(verdict);
             }
         }
@@ -320,8 +354,16 @@ impl Acting {
     }
 
     fn account(&mut self, report: &PushReport) {
-        for c in report.connectors.iter().filter(|c| c.outcome == "failed" || c.outcome == "held") {
-            self.lose(format!("{}: {}: {}", c.name, c.outcome, c.answer));
+        for c in &report.connectors {
+            match c.outcome.as_str() {
+                "failed" | "held" => self.lose(format!("{}: {}: {}", c.name, c.outcome, c.answer)),
+                // What was in the way is over: the device is as it should be.
+                "done" | "unchanged" => {
+                    let own = format!("{}: ", c.name);
+                    self.lost.retain(|line| !line.starts_with(&own));
+                }
+                _ => {}
+            }
         }
         if report.mode == Mode::Enforce
             && let Some((store, path, _)) = &mut self.store

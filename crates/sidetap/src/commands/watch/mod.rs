@@ -9,7 +9,7 @@ mod view;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 use sidetap_capture::{Source, open_live_readers};
@@ -146,6 +146,3 @@ fn listen(args: &WatchArgs, config: &Config) -> Result<Option<SocketAddr>> {
 pub(crate) fn live_inputs(interfaces: impl Iterator<Item = String>, begun: Ts) -> Vec<InputSummary> {
     interfaces.map(|path| InputSummary { path, first_ts: Some(begun), ..InputSummary::default() }).collect()
 }
-
-/// Between two reconciles of the devices without news.
-const RECONCILE: Duration = Duration::from_secs(30);
