@@ -49,6 +49,10 @@ live *ARGS:
 outcome *ARGS:
     scripts/outcome.sh {{ARGS}}
 
+# From the first packet of an attack to the verdict, and on to its effect, by device (root): ROUNDS
+latency *ARGS:
+    scripts/latency.sh {{ARGS}}
+
 # CPU time, rate and memory of the whole process beside other tools
 bench *ARGS:
     scripts/bench.sh {{ARGS}}

@@ -152,8 +152,12 @@ impl Scene {
         let honest = self.traffic("c", false);
         let begin = Instant::now();
         let bad = self.traffic("a", true);
-        until("the attacker is refused", || self.status("a") != "200");
-        let effect = begin.elapsed();
+        // The moment at which the first request was sent that is refused.
+        let mut effect = Duration::ZERO;
+        until("the attacker is refused", || {
+            effect = begin.elapsed();
+            self.status("a") != "200"
+        });
         std::thread::sleep(Duration::from_millis(500));
         let (before, worked) = (self.answered("a"), self.answered("c"));
         for _ in 0..10 {
@@ -190,9 +194,13 @@ impl Scene {
             !verdicts.iter().any(|v| v["client_ip"] == self.client && v["intent"] == "malicious"),
             "{verdicts:?}"
         );
+        let at = |field: &str| serde_json::from_value::<sidetap_model::Ts>(said[field].clone()).unwrap();
+        let verdict = at("detected_at").since(at("first_seen")) / 1_000_000;
+        // What `scripts/latency.sh` reads.
         eprintln!(
-            "{}: first packet of the attack to its effect {effect:?} (verdict: first {} said {}); answered before {before}, after {after}",
-            device.name, said["first_seen"], said["detected_at"]
+            "LATENCY {} verdict_ms {verdict} effect_ms {} answered {before} then {after}",
+            device.name.replace(' ', "-"),
+            effect.as_millis()
         );
         assert!(after * 20 <= before, "{after} attempts got through after {before}");
     }

@@ -76,6 +76,33 @@ fn suggestions_separate_campaigns_and_are_a_pack() {
     assert_eq!(everything(&report).2, 0);
 }
 
+#[test]
+fn whom_guards_hold_no_device_is_told_of_and_a_push_says_why() {
+    let place = &Place::new();
+    std::fs::copy(replayed().path("s.db"), place.path("s.db")).unwrap();
+    let config = "[store]\npath = \"s.db\"\n[policy]\npath = \"p.yaml\"\n[mitigation]\nmax_age = \"90d\"\n[[mitigation.feed]]\npath = \"feed.json\"\n";
+    place.write("sidetap.toml", config.as_bytes());
+    let push = |guards: &str| {
+        let rule = "rules:\n  - id: all\n    when: intent == \"malicious\"\n    response: block\n    ttl: 1h\n    subjects: [address]\n";
+        place.write("p.yaml", format!("version: 1\n{guards}{rule}").as_bytes());
+        place.run(&["mitigation", "push", "--enforce", "--force"]).is(0).stdout
+    };
+    push("");
+    let list: Value = serde_json::from_slice(&std::fs::read(place.path("feed.json")).unwrap()).unwrap();
+    let keys: Vec<String> =
+        list["entries"].as_array().unwrap().iter().map(|e| e["key"].as_str().unwrap().to_owned()).collect();
+    let [a, b, c, ..] = keys.as_slice() else { panic!("{keys:?}") };
+    let said = push(&format!(
+        "allow:\n  - {{cidr: {a}, reason: the office}}\nguards:\n  own_networks: [{b}]\n  shared_networks: [{c}]\n"
+    ));
+    for guard in ["allow-list", "own-network", "shared-address"] {
+        assert!(said.contains(&format!("not sent: held by guard {guard}")), "{said}");
+    }
+    let left = std::fs::read_to_string(place.path("feed.json")).unwrap();
+    assert!([a, b, c].iter().all(|k| !left.contains(&format!("\"{k}\""))), "{left}");
+    assert_eq!(listed(place), keys.len() - 3, "and what stood there is taken away");
+}
+
 /// Entries of the feed's list.
 fn listed(place: &Place) -> usize {
     let list = std::fs::read(place.path("feed.json")).unwrap_or_else(|_| b"{\"entries\":[]}".to_vec());

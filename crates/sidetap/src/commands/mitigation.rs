@@ -187,7 +187,15 @@ pub(crate) fn wanted_of(
     let mut desired = desired_of(&verdicts, policies, config)?;
     let approving = Approving::of(config, store.as_deref(), ask);
     gate::hold(&mut desired, &verdicts, switch, store, &approving);
+    desired.held.extend(verdicts.iter().filter_map(guarded));
     Ok((desired, traffic))
+}
+
+/// What a guard holds of a conviction, and which.
+fn guarded(v: &VerdictRow) -> Option<Held> {
+    let guard = v.policy.as_deref()?.strip_prefix("guard:").filter(|_| v.intent == "malicious")?;
+    let why = format!("held by guard {guard} (docs/policy.md)");
+    Some(Held { verdict: v.id.clone(), subject: v.subject.value.clone(), why })
 }
 
 /// Holds pushes to the caps of policy.

@@ -1,0 +1,39 @@
+#!/bin/sh
+# latency.sh [ROUNDS]: from the first packet of an attack to the verdict, and on to its effect, by device.
+#
+# Plays crates/sidetap/tests/enforce.rs (network namespaces, a real device, `sidetap watch --enforce` on the mirror port) ROUNDS times (10 if
+# nothing is said), one device after the other, and prints the median and the 99th percentile (of few rounds: the worst). Needs root.
+# What is not installed is left out; `just test` installs it.
+set -eu
+cd "$(dirname "$0")/.."
+[ "$(id -u)" -eq 0 ] || { echo "latency.sh: needs root" >&2; exit 1; }
+rounds=${1:-10}
+target=${CARGO_TARGET_DIR:-target}
+PATH="$PATH:/usr/sbin:/sbin"
+for dir in "$target/test-venv/bin" "$target/test-crowdsec/usr/bin"; do
+  [ ! -d "$dir" ] || PATH="$PATH:$(cd "$dir" && pwd)"
+done
+export PATH
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+cargo test --locked -p sidetap --test enforce --no-run
+n=0
+while [ "$n" -lt "$rounds" ]; do
+  n=$((n + 1))
+  cargo test --quiet --locked -p sidetap --test enforce -- --nocapture --test-threads 1 2>&1 | grep '^LATENCY' >>"$out" || true
+  echo "round $n of $rounds" >&2
+done
+python3 - "$out" <<'PY'
+import collections, sys
+rows = collections.defaultdict(list)
+for line in open(sys.argv[1]):
+    _, device, _, verdict, _, effect, *_ = line.split()
+    rows[device].append((int(verdict), int(effect)))
+pick = lambda values, share: sorted(values)[min(len(values) - 1, int(share * len(values)))] / 1000
+print("| device | rounds | packet to verdict p50 | p99 | verdict to effect p50 | p99 | packet to effect p50 | p99 |")
+print("|---|---|---|---|---|---|---|---|")
+for device, values in sorted(rows.items()):
+    columns = [[v for v, _ in values], [max(0, e - v) for v, e in values], [e for _, e in values]]
+    cells = [f"{pick(column, share):.1f} s" for column in columns for share in (0.5, 0.99)]
+    print(f"| {device} | {len(values)} | " + " | ".join(cells) + " |")
+PY
