@@ -138,7 +138,7 @@ fn what_one_process_takes_back_another_that_goes_on_pushing_leaves_so() {
     let open = || Enforcer::new(&toml::from_str::<Config>(&text).unwrap()).unwrap();
     let (first, second) = (block("v1", "203.0.113.1"), block("v2", "203.0.113.2"));
     let mut watch = open();
-    watch.push(&desired(&[first.clone()], &[]), wall_ts(), &options());
+    watch.push(&desired(std::slice::from_ref(&first), &[]), wall_ts(), &options());
     assert_eq!(lines(dir.path(), "a"), ["203.0.113.1"]);
     open().undo(&Selector::Verdict("v1".into()), wall_ts(), &options());
     let both = desired(&[first, second], &[]);
