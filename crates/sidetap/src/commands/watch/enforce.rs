@@ -197,7 +197,7 @@ impl Acting {
         let live = enforcer.ledger().entries.iter().filter(|(_, e)| e.expires_at > now.secs());
         // Rules over requests are told by their rules, which are read anew.
         self.before = live.map(|(id, _)| id.clone()).filter(|id| !id.starts_with("p-")).collect();
-        self.look();
+        self.look(&[]);
         let Some((store, path, run)) = &self.store else { return };
         let is_open = |state: &str| matches!(state, "pending" | "approved");
         let earlier = store.approvals(now).and_then(|asked| {
