@@ -117,6 +117,18 @@ async fn what_is_asked_leaves_no_more_than_it_is_in_the_audit() {
 }
 
 #[tokio::test]
+async fn forgetting_a_name_leaves_who_changed_users() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let body = json!({"name": "mallory", "role": "admin", "password": PASSWORD});
+    assert_eq!(admin.send("POST", "/api/v1/users", &body).await.status, 201);
+    let forget = json!({"kind": "account", "value": "mallory"});
+    assert_eq!(admin.send("POST", "/api/v1/settings/forget", &forget).await.status, 200);
+    let audit = admin.get("/api/v1/audit").await.body;
+    assert!(audit.contains("user.add") && audit.contains("mallory"), "{audit}");
+}
+
+#[tokio::test]
 async fn each_role_may_what_the_table_says_and_no_more() {
     let served = serve().await.with_admin().await;
     let admin = served.log_in("admin", PASSWORD).await;

@@ -91,10 +91,14 @@ impl Store {
                 params![named, prefix(value)],
             )?,
         );
+        note("approvals", transaction.execute("DELETE FROM approvals WHERE instr(row, ?1) > 0", [&named])?);
+        note("cells", transaction.execute("DELETE FROM cells WHERE instr(cell, ?1) > 0", [&named])?);
         note("history", transaction.execute("DELETE FROM history WHERE instr(title, ?1) > 0", [value])?);
         let audit = crate::retain::prune_where(
             &transaction,
-            "instr(detail, ?1) > 0 OR instr(detail, ?2) > 0",
+            // Who changed users, tokens, settings and policies stays, whatever they are called.
+            "(instr(detail, ?1) > 0 OR instr(detail, ?2) > 0)
+             AND substr(action, 1, instr(action, '.')) NOT IN ('user.', 'token.', 'session.', 'settings.', 'policy.', 'store.')",
             params![named, prefix(value)],
         )?;
         note("audit", audit);
