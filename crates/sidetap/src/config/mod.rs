@@ -379,7 +379,7 @@ mod tests {
     fn the_reference_shows_every_key_of_the_connectors() {
         let parsed = parse(Path::new("reference"), &uncommented()).unwrap().mitigation;
         let least = "[[mitigation.feed]]\npath = \"/var/lib/sidetap/feed.json\"\n[[mitigation.nftables]]\n\
-                     [[mitigation.haproxy]]\nsocket = \"/run/haproxy/admin.sock\"\nblock_map = \"/etc/haproxy/sidetap-block.map\"\n";
+                     [[mitigation.haproxy]]\nsocket = \"/run/haproxy/admin.sock\"\nblock_map = \"/etc/haproxy/sidetap/block.map\"\n";
         let least = parse(Path::new("least"), least).unwrap().mitigation;
         assert_eq!(format!("{parsed:#?}"), format!("{least:#?}"));
         let text = format!("{parsed:?}");
