@@ -605,6 +605,6 @@ mod tests {
         assert!(size_of::<Unit>() <= 656, "{}", size_of::<Unit>());
         assert!(size_of::<Session>() <= 160, "{}", size_of::<Session>());
         assert!(size_of::<Habits>() <= 200, "{}", size_of::<Habits>());
-        assert!(size_of::<Call>() <= 96, "{}", size_of::<Call>());
+        assert!(size_of::<Call>() <= 104, "{}", size_of::<Call>());
     }
 }
