@@ -763,6 +763,12 @@ mod tests {
     }
 
     #[test]
+    fn places_are_asked_for_by_name() {
+        assert!(names_place("zip=8001&page=2") && names_place("r=5&lat=43.1&lng=1.2"));
+        assert!(!names_place("q=zip") && !names_place(""));
+    }
+
+    #[test]
     fn numbers_at_the_end_are_read() {
         assert_eq!(trailing_number("SKU-100546"), Some(100_546));
         assert_eq!(trailing_number("42"), Some(42));

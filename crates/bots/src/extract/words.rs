@@ -519,6 +519,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_blocked_is_not_locked_and_what_is_booked_is_no_telemetry() {
+        let mut scratch = String::new();
+        assert_eq!(said("Your account is locked", &mut scratch), Said::Locked);
+        assert_ne!(said("Cookies are blocked", &mut scratch), Said::Locked);
+        assert!(roles_of_path("/v1/events", true).any(Roles::TELEMETRY));
+        assert!(!roles_of_path("/v1/events", false).any(Roles::TELEMETRY));
+        assert!(!roles_of_path("/events/{id}/checkout", true).any(Roles::TELEMETRY));
+    }
+
+    #[test]
     fn actions_tell_their_roles() {
         for (action, role) in [
             ("login", Roles::LOGIN),
