@@ -3,11 +3,11 @@
 #
 # Makes a capture of N clients, one to three exchanges each, 4,000 new ones a second (testkit perf --profile crowd), replays it and prints how
 # many clients were known at the end, how many were given up for the cap, and the greatest resident memory of the whole process. Exit status 1
-# where clients were given up or more than BYTES (2 GiB) were taken.
+# where clients were given up or more than BYTES (2 GB) were taken.
 set -eu
 cd "$(dirname "$0")/.."
 
-clients=1000000 limit=2147483648 bin= dir="${CARGO_TARGET_DIR:-target}/clients"
+clients=1000000 limit=2000000000 bin= dir="${CARGO_TARGET_DIR:-target}/clients"
 while [ $# -gt 0 ]; do
   case "$1" in
     --clients) clients=$2; shift 2 ;;

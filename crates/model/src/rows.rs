@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -185,16 +186,20 @@ pub struct FindingRow {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Reason {
-    /// Id of the indicator.
-    pub indicator: String,
+    /// Id of the indicator. Texts are shared: members of a campaign are judged for the same reasons.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub indicator: Arc<str>,
     /// What it added, in log-odds, after the cap of its family.
     pub weight: f64,
     /// What was observed, in words with numbers.
-    pub observed: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub observed: Arc<str>,
     /// What is usual, in words with numbers.
-    pub baseline: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub baseline: Arc<str>,
     /// Ids of exchanges that show it.
-    pub evidence: Vec<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub evidence: Arc<[String]>,
 }
 
 /// A member of a campaign.
@@ -395,7 +400,8 @@ pub struct VerdictRow {
     /// Is it a machine? 1 to 99.
     pub automation: u8,
     /// By pillar (`tools`, `credentials`, `infrastructure`, `behaviour`): indicators that answered of those that could not.
-    pub coverage: BTreeMap<String, String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, String>))]
+    pub coverage: Arc<BTreeMap<String, String>>,
     /// The campaign it belongs to.
     pub campaign: Option<String>,
     /// `online` (what live would have said, and when) or `retrospective`.

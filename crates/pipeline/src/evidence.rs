@@ -200,7 +200,7 @@ impl EvidenceRing {
 
     /// Keeps what verdicts name, and learns from them who is of which campaign.
     pub(crate) fn keep_verdicts(&mut self, verdicts: &[VerdictRow]) {
-        let names = verdicts.iter().flat_map(|v| &v.reasons).flat_map(|r| &r.evidence);
+        let names = verdicts.iter().flat_map(|v| &v.reasons).flat_map(|r| r.evidence.iter());
         names.for_each(|name| self.keep_named(name));
         if self.samples.learn(verdicts) {
             let order = std::mem::take(&mut self.order);
@@ -212,7 +212,7 @@ impl EvidenceRing {
     /// Keeps what the rows of a run name and is still there.
     pub(crate) fn keep_run(&mut self, run: &RunData) {
         let findings = run.findings.iter().flat_map(|f| &f.evidence);
-        let campaigns = run.campaigns.iter().flat_map(|c| &c.reasons).flat_map(|r| &r.evidence);
+        let campaigns = run.campaigns.iter().flat_map(|c| &c.reasons).flat_map(|r| r.evidence.iter());
         findings.chain(campaigns).for_each(|name| self.keep_named(name));
         run.sensitive.iter().for_each(|s| self.keep_named(&s.evidence));
         self.keep_verdicts(&run.verdicts);

@@ -410,9 +410,9 @@ fn standing_verdict(rule: &Standing, now: Ts, bounds: &Bounds<'_>) -> VerdictRow
     let reason = Reason {
         indicator: "policy".into(),
         weight: 0.0,
-        observed: rule.description.clone(),
-        baseline: rule.source.clone(),
-        evidence: Vec::new(),
+        observed: rule.description.as_str().into(),
+        baseline: rule.source.as_str().into(),
+        evidence: Default::default(),
     };
     let policy = held.as_ref().map_or_else(|| rule.id.clone(), |h| format!("guard:{}", h.name()));
     VerdictRow {

@@ -95,7 +95,7 @@ fn values(v: &VerdictRow, around: &Around<'_>) -> [(&'static str, Value); FIELDS
     let endpoints = campaign.map(|c| c.endpoints.as_slice()).unwrap_or_default();
     let nowhere = OriginRow::default();
     let origin = v.origin.as_ref().unwrap_or(&nowhere);
-    let indicators: Vec<String> = v.reasons.iter().map(|r| r.indicator.clone()).collect();
+    let indicators: Vec<String> = v.reasons.iter().map(|r| r.indicator.to_string()).collect();
     [
         ("intent", Value::from(v.intent.as_str())),
         ("class", text(v.class.as_deref())),

@@ -44,7 +44,7 @@ fn verdict(intent: &str, class: Option<&str>, score: u8) -> VerdictRow {
         weight: 3.0,
         observed: "40 of 40".into(),
         baseline: "3 %".into(),
-        evidence: vec!["a-1".into()],
+        evidence: ["a-1".to_owned()].into(),
     };
     VerdictRow {
         id: "v1".into(),

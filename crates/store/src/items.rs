@@ -248,8 +248,8 @@ impl From<VerdictRow> for VerdictItem {
         let addresses = crate::kept::Addresses::addresses(&row).len() as u64;
         VerdictItem {
             addresses,
-            indicators: row.reasons.iter().take(5).map(|r| r.indicator.clone()).collect(),
-            why: row.reasons.first().map(|r| r.observed.clone()).unwrap_or_default(),
+            indicators: row.reasons.iter().take(5).map(|r| r.indicator.to_string()).collect(),
+            why: row.reasons.first().map(|r| r.observed.to_string()).unwrap_or_default(),
             id: row.id,
             zone: row.zone,
             subject: row.subject,

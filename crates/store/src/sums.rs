@@ -326,7 +326,7 @@ impl Store {
     }
 
     fn proofs_of(&self, campaign: &CampaignRow) -> Result<Vec<String>, StoreError> {
-        let mut ids: Vec<String> = campaign.reasons.iter().flat_map(|r| r.evidence.clone()).collect();
+        let mut ids: Vec<String> = campaign.reasons.iter().flat_map(|r| r.evidence.to_vec()).collect();
         let sql = "SELECT coalesce(n.row, (SELECT b.row FROM verdicts b WHERE b.id = n.id LIMIT 1)) FROM now_verdicts n
             WHERE n.campaign = ?1 ORDER BY n.requests DESC, n.id LIMIT 200";
         let mut statement = self.connection.prepare_cached(sql)?;
@@ -334,7 +334,7 @@ impl Store {
         while let Some(row) = rows.next()? {
             let verdict: sidetap_model::rows::VerdictRow =
                 crate::load::parse(&row.get::<_, String>(0)?, "verdicts")?;
-            ids.extend(verdict.reasons.into_iter().flat_map(|r| r.evidence));
+            ids.extend(verdict.reasons.into_iter().flat_map(|r| r.evidence.to_vec()));
         }
         Ok(ids)
     }

@@ -81,7 +81,7 @@ impl Call {
             walk: None,
             first: o.ts,
             last: o.ts,
-            evidence: (o.flow_id, o.seq),
+            evidence: ExchangeId::of(o),
             next: 0,
         }
     }

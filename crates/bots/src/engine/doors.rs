@@ -113,7 +113,7 @@ impl Tries {
         if !self.slots.contains(&slot) && self.slots.len() < 8 {
             self.slots.push(slot);
         }
-        self.evidence.get_or_insert((o.flow_id, o.seq));
+        self.evidence.get_or_insert(ExchangeId::of(o));
     }
 
     fn is_many(&self) -> bool {

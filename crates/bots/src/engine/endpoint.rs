@@ -227,7 +227,7 @@ impl Slot {
         }
         let members = self.receivers.entry(target.hash).or_default();
         if members.len() < 256 && !members.iter().any(|m| m.unit == unit) {
-            let (first, last, evidence) = (o.ts, o.ts, (o.flow_id, o.seq));
+            let (first, last, evidence) = (o.ts, o.ts, ExchangeId::of(o));
             members.push(Member { unit, n: 1, ok: 0, fails: 0, first, last, delay_ms, evidence });
         }
     }
@@ -429,7 +429,7 @@ impl Part {
             _ => {}
         }
         if self.evidence.len() < 5 && (o.outcome.is_failure() || self.n <= 2) && request {
-            self.evidence.push((o.flow_id, o.seq));
+            self.evidence.push(ExchangeId::of(o));
         }
         self.member(o, unit, delay_ms, evicted);
         let due = self.n >= self.next || (self.campaign.is_some() && !self.fresh.is_empty());
@@ -469,7 +469,7 @@ impl Part {
             None => {
                 let at = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
                 self.index.insert(unit, at);
-                let evidence = (o.flow_id, o.seq);
+                let evidence = ExchangeId::of(o);
                 self.members.push(Member {
                     unit,
                     n: 0,

@@ -22,6 +22,7 @@ mod past;
 mod population;
 mod rhythm;
 mod rows;
+mod shared;
 mod signature;
 mod sketch;
 mod slice;
@@ -347,12 +348,12 @@ impl Engine {
                     self.evicted_unheard += self.unheard.len() as u64;
                     self.unheard.clear();
                 }
-                self.unheard.insert((o.flow_id, o.seq));
+                self.unheard.insert(unit::ExchangeId::of(o));
             }
             return;
         }
         // Nothing said that the server had the request until it answered: it counts from now on.
-        let heard = o.part == Part::Answer && self.unheard.remove(&(o.flow_id, o.seq));
+        let heard = o.part == Part::Answer && self.unheard.remove(&unit::ExchangeId::of(o));
         let whole = heard.then(|| Observation { part: Part::Whole, ..o.clone() });
         let o = whole.as_ref().unwrap_or(o);
         self.now = self.now.max(o.ts);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use sidetap_model::rows::{
     CampaignRow, IdentityRow, Member, Reason, Subject, SubjectPart, TrafficPoint, VerdictRow,
@@ -10,10 +11,11 @@ use sidetap_model::{SubjectKind, Ts};
 
 use super::Engine;
 use super::campaign::{Campaign, Conviction, Shown, show};
+use super::shared::Shared;
 use super::story::Cast;
 use super::unit::{BUCKET_S, ExchangeId, Session, Unit};
 use crate::hash;
-use crate::indicators::{Asked, Pillar, View, short};
+use crate::indicators::{Asked, View, short};
 use crate::observation::{agent_spelled, door_spelled, shape_spelled};
 
 /// Automation at which a client that does no harm is told of.
@@ -41,16 +43,17 @@ impl Engine {
     /// Verdicts on these clients, by their keys in order, and on all sessions.
     fn verdicts_of(&self, units: impl IntoIterator<Item = u64>) -> Vec<VerdictRow> {
         let mut rows = Vec::new();
+        let shared = &mut Shared::default();
         for key in units {
             let Some(unit) = self.units.get(key) else { continue };
             match self.convictions.units.get(&key) {
-                Some(conviction) => rows.push(self.unit_row(unit, conviction)),
-                None => rows.extend(self.automated_row(unit)),
+                Some(conviction) => rows.push(self.unit_row(unit, conviction, shared)),
+                None => rows.extend(self.automated_row(unit, shared)),
             }
         }
         for (hash, conviction) in &self.convictions.sessions {
             if let Some(session) = self.units.get_session(*hash) {
-                rows.extend(self.session_row(session, conviction));
+                rows.extend(self.session_row(session, conviction, shared));
             }
         }
         let mut rows = join_subjects(rows);
@@ -143,7 +146,7 @@ impl Engine {
         points.into_values().collect()
     }
 
-    fn unit_row(&self, unit: &Unit, conviction: &Conviction) -> VerdictRow {
+    fn unit_row(&self, unit: &Unit, conviction: &Conviction, shared: &mut Shared) -> VerdictRow {
         let (facts, asked) = self.ask_client(unit);
         let mut shown: Vec<Shown> = Vec::new();
         show(&self.pack, &asked.fired, &facts, &mut shown);
@@ -162,7 +165,7 @@ impl Engine {
         let subject = self.subject(unit, conviction);
         let rule = Some(conviction.rule);
         let grounds = Grounds { fired: &fired, shown: &shown, evidence: &evidence, rule };
-        let mut row = self.row(subject, unit, &asked, &grounds);
+        let mut row = self.row(subject, unit, &asked, &grounds, shared);
         let rule = self.pack.rules().get(conviction.rule);
         row.class = rule.map(|r| r.id.clone());
         row.oat = rule.map(|r| r.oat.clone()).unwrap_or_default();
@@ -177,7 +180,14 @@ impl Engine {
         row
     }
 
-    fn row(&self, subject: Subject, unit: &Unit, asked: &Asked, grounds: &Grounds<'_>) -> VerdictRow {
+    fn row(
+        &self,
+        subject: Subject,
+        unit: &Unit,
+        asked: &Asked,
+        grounds: &Grounds<'_>,
+        shared: &mut Shared,
+    ) -> VerdictRow {
         let Grounds { fired, shown, evidence, rule } = *grounds;
         let view = self.client_view(unit);
         let id = hash::words(&[hash::of(unit.zone.as_str().as_bytes()), hash::of(subject.value.as_bytes())]);
@@ -192,14 +202,14 @@ impl Engine {
             oat: Vec::new(),
             score: harm(&view, fired),
             automation: automation(&view, fired),
-            coverage: coverage(asked),
+            coverage: shared.coverage(asked),
             campaign: None,
             phase: phase(false),
             first_seen: unit.first,
             detected_at: unit.last,
             last_seen: unit.last,
             requests: u64::from(unit.n),
-            reasons: self.reasons(&view, fired, shown, evidence, Some(unit), rule),
+            reasons: self.reasons(&view, fired, (shown, evidence), Some(unit), rule, shared),
             response: "none".into(),
             ttl_s: self.config.ttl_s,
             hosts: self.hosts(unit),
@@ -231,7 +241,7 @@ impl Engine {
         }
     }
 
-    fn automated_row(&self, unit: &Unit) -> Option<VerdictRow> {
+    fn automated_row(&self, unit: &Unit, shared: &mut Shared) -> Option<VerdictRow> {
         if unit.n < 3 || unit.automation < AUTOMATED {
             return None;
         }
@@ -243,13 +253,18 @@ impl Engine {
         show(&self.pack, &asked.fired, &facts, &mut shown);
         let subject = self.unit_subject(unit, 0);
         let grounds = Grounds { fired: &asked.fired, shown: &shown, evidence: &unit.evidence, rule: None };
-        let mut row = self.row(subject, unit, &asked, &grounds);
+        let mut row = self.row(subject, unit, &asked, &grounds, shared);
         row.intent = "automated".into();
         row.score = row.score.min(39);
         Some(row)
     }
 
-    fn session_row(&self, session: &Session, conviction: &Conviction) -> Option<VerdictRow> {
+    fn session_row(
+        &self,
+        session: &Session,
+        conviction: &Conviction,
+        shared: &mut Shared,
+    ) -> Option<VerdictRow> {
         let units: Vec<&Unit> = session.units.iter().filter_map(|k| self.units.get(*k)).collect();
         let unit = units.first()?;
         let own = self.campaigns.get(conviction.campaign as usize);
@@ -268,7 +283,7 @@ impl Engine {
         }
         let rule = Some(conviction.rule);
         let grounds = Grounds { fired: &fired, shown: &shown, evidence: &evidence, rule };
-        let mut row = self.row(subject, unit, &asked, &grounds);
+        let mut row = self.row(subject, unit, &asked, &grounds, shared);
         let ips: BTreeSet<IpAddr> = units.iter().map(|u| u.ip).collect();
         row.client_ips = ips.iter().copied().take(ADDRESSES).collect();
         row.client_ip = (ips.len() == 1).then_some(unit.ip);
@@ -340,13 +355,13 @@ impl Engine {
         &self,
         view: &View<'_>,
         fired: &[usize],
-        shown: &[Shown],
-        evidence: &[ExchangeId],
+        (shown, evidence): (&[Shown], &[ExchangeId]),
         unit: Option<&Unit>,
         rule: Option<usize>,
+        shared: &mut Shared,
     ) -> Vec<Reason> {
         let rule = rule.and_then(|at| self.pack.rules().get(at));
-        let ids: Vec<String> = dedup_ids(evidence);
+        let ids: Arc<[String]> = dedup_ids(evidence).into();
         let mut reasons: Vec<(bool, Reason)> = shown
             .iter()
             .filter(|s| fired.contains(&s.indicator))
@@ -365,10 +380,11 @@ impl Engine {
                 }
                 let minor = !rule.is_some_and(|r| r.names(s.indicator));
                 let reason = Reason {
-                    indicator: indicator.id.clone(),
+                    indicator: shared.text(&indicator.id),
                     weight: (view.weight(s.indicator) * 100.0).round() / 100.0,
-                    observed: format!("{} ({seen}{print})", indicator.description.trim_end_matches('.')),
-                    baseline,
+                    observed: shared
+                        .text(&format!("{} ({seen}{print})", indicator.description.trim_end_matches('.'))),
+                    baseline: shared.text(&baseline),
                     evidence: ids.clone(),
                 };
                 Some((minor, reason))
@@ -379,7 +395,9 @@ impl Engine {
             (x.cmp(y)).then_with(|| b.weight.total_cmp(&a.weight)).then_with(|| a.indicator.cmp(&b.indicator))
         });
         reasons.truncate(16);
-        reasons.into_iter().map(|(_, reason)| reason).collect()
+        let mut all = Vec::with_capacity(reasons.len());
+        all.extend(reasons.into_iter().map(|(_, reason)| reason));
+        all
     }
 
     fn campaign_row(
@@ -448,10 +466,10 @@ impl Engine {
             reasons: self.reasons(
                 &view,
                 &fired,
-                &campaign.fired,
-                &campaign.evidence,
+                (&campaign.fired, &campaign.evidence),
                 units.first().map(|(u, _)| *u),
                 Some(campaign.rule),
+                &mut Shared::default(),
             ),
             members,
             timeline: timeline.into_iter().map(|(b, n)| (Ts::from_parts(b * BUCKET_S, 0), n)).collect(),
@@ -526,17 +544,9 @@ fn percent(log_odds: f64) -> u8 {
     p.round().clamp(1.0, 99.0) as u8
 }
 
-fn coverage(asked: &Asked) -> BTreeMap<String, String> {
-    Pillar::ALL
-        .iter()
-        .zip(asked.answered.iter().zip(asked.could))
-        .map(|(p, (a, c))| (p.name().to_owned(), format!("{a} of {c}")))
-        .collect()
-}
-
 fn dedup_ids(ids: &[ExchangeId]) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
-    for (flow, seq) in ids {
+    for &ExchangeId { flow, seq } in ids {
         let id = format!("{flow}-{seq}");
         if !out.contains(&id) && out.len() < 5 {
             out.push(id);
@@ -546,30 +556,27 @@ fn dedup_ids(ids: &[ExchangeId]) -> Vec<String> {
 }
 
 /// One row a subject: of clients with one spelling the worse and earlier verdict stays, with all their requests.
-fn join_subjects(rows: Vec<VerdictRow>) -> Vec<VerdictRow> {
-    let mut by_subject: BTreeMap<(String, Subject), VerdictRow> = BTreeMap::new();
-    for row in rows {
-        let key = (row.zone.clone(), row.subject.clone());
-        match by_subject.get_mut(&key) {
-            None => {
-                by_subject.insert(key, row);
+fn join_subjects(mut rows: Vec<VerdictRow>) -> Vec<VerdictRow> {
+    let rank = |r: &VerdictRow| match r.intent.as_str() {
+        "malicious" => 0,
+        "suspicious" => 1,
+        _ => 2,
+    };
+    rows.sort_by(|a, b| (&a.zone, &a.subject).cmp(&(&b.zone, &b.subject)));
+    rows.dedup_by(|row, known| {
+        let same = row.zone == known.zone && row.subject == known.subject;
+        if same {
+            let requests = known.requests.max(row.requests);
+            if (rank(row), row.detected_at) < (rank(known), known.detected_at) {
+                std::mem::swap(row, known);
             }
-            Some(known) => {
-                let rank = |r: &VerdictRow| match r.intent.as_str() {
-                    "malicious" => 0,
-                    "suspicious" => 1,
-                    _ => 2,
-                };
-                let requests = known.requests.max(row.requests);
-                if (rank(&row), row.detected_at) < (rank(known), known.detected_at) {
-                    *known = row;
-                }
-                known.requests = requests;
-            }
+            known.requests = requests;
         }
-    }
-    by_subject.into_values().collect()
+        same
+    });
+    rows
 }
+
 /// Fingerprints of a client: of its head of this shape, and of its agent.
 fn prints(unit: &Unit, shape: u64) -> Vec<String> {
     let there = |hash: u64, spell: fn(u64) -> String| (hash != 0).then(|| spell(hash));

@@ -15,8 +15,20 @@ use crate::agent::{Agent, AgentKind};
 use crate::hash;
 use crate::observation::{Attempt, Observation, Outcome, Part, Prints, Surface, Token, Traits};
 
-/// Names an exchange.
-pub(crate) type ExchangeId = (FlowId, u32);
+/// Names an exchange; packed, for each client and each of its calls has some.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(C, packed(4))]
+pub(crate) struct ExchangeId {
+    pub(crate) flow: FlowId,
+    pub(crate) seq: u32,
+}
+
+impl ExchangeId {
+    /// The exchange of an observation.
+    pub(crate) const fn of(o: &Observation) -> Self {
+        ExchangeId { flow: o.flow_id, seq: o.seq }
+    }
+}
 
 /// What one client did.
 #[derive(Clone, Debug)]
@@ -52,8 +64,8 @@ pub(crate) struct Unit {
     pub(crate) bytes: u64,
     pub(crate) gaps: Gaps,
     pub(crate) minute: i32,
-    pub(crate) in_minute: u32,
-    pub(crate) peak: u32,
+    pub(crate) in_minute: u16,
+    pub(crate) peak: u16,
     pub(crate) calls: Vec<Call>,
     pub(crate) sessions: SmallVec<[Token; 1]>,
     /// Requests in each ten seconds.
@@ -238,7 +250,7 @@ impl Unit {
         }
         self.rate(o.ts);
         if self.evidence.len() < 3 {
-            self.evidence.push((o.flow_id, o.seq));
+            self.evidence.push(ExchangeId::of(o));
         }
     }
 
@@ -248,7 +260,7 @@ impl Unit {
             self.minute = minute;
             self.in_minute = 0;
         }
-        self.in_minute += 1;
+        self.in_minute = self.in_minute.saturating_add(1);
         self.peak = self.peak.max(self.in_minute);
         let bucket = bucket(ts);
         let room = self.timeline.len() < 512;
@@ -280,7 +292,7 @@ impl Unit {
             && rare.attempts <= 3
             && let Some(last) = self.evidence.last_mut()
         {
-            *last = (o.flow_id, o.seq);
+            *last = ExchangeId::of(o);
         }
     }
 
@@ -602,9 +614,9 @@ mod tests {
 
     #[test]
     fn a_client_fits_into_what_memory_is_counted_for_it() {
-        assert!(size_of::<Unit>() <= 656, "{}", size_of::<Unit>());
+        assert!(size_of::<Unit>() <= 640, "{}", size_of::<Unit>());
         assert!(size_of::<Session>() <= 160, "{}", size_of::<Session>());
         assert!(size_of::<Habits>() <= 200, "{}", size_of::<Habits>());
-        assert!(size_of::<Call>() <= 104, "{}", size_of::<Call>());
+        assert!(size_of::<Call>() <= 96, "{}", size_of::<Call>());
     }
 }

@@ -61,7 +61,7 @@ async fn verdict(State(app): State<App>, Segment(id): Segment) -> Result<Json<Ve
     let control = std::sync::Arc::clone(&app.control);
     let read = move |store: &Store| {
         let row = known(store, &id)?;
-        let ids: Vec<String> = row.reasons.iter().map(|r| r.indicator.clone()).collect();
+        let ids: Vec<String> = row.reasons.iter().map(|r| r.indicator.to_string()).collect();
         let campaign = row.campaign.as_deref().map(|c| store.campaign_item(c)).transpose()?.flatten();
         let addresses: Vec<String> =
             row.client_ip.iter().chain(&row.client_ips).take(ADDRESSES).map(ToString::to_string).collect();
@@ -101,7 +101,7 @@ async fn evidence(
 ) -> Result<Json<Exchanges>, Problem> {
     let what = id.clone();
     let row = app.read(move |store| known(store, &id)).await?;
-    let ids = row.reasons.into_iter().flat_map(|r| r.evidence).collect();
+    let ids = row.reasons.into_iter().flat_map(|r| r.evidence.to_vec()).collect();
     exchanges(&app, &caller, Some(("verdict", what)), ids).await.map(Json)
 }
 

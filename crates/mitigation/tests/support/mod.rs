@@ -257,7 +257,7 @@ pub(crate) fn verdict(id: &str, kind: SubjectKind, value: &str, response: &str, 
         weight: 3.0,
         observed: "40 of 40".into(),
         baseline: "3 %".into(),
-        evidence: vec!["a-1".into()],
+        evidence: ["a-1".to_owned()].into(),
     };
     VerdictRow {
         id: id.into(),

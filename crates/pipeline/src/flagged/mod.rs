@@ -75,7 +75,7 @@ impl Convicted {
         let mut all = Convicted::default();
         for v in verdicts.iter().filter(|v| v.intent == "malicious") {
             let why: Arc<str> = v.class.as_deref().unwrap_or("malicious").into();
-            let evidence = v.reasons.iter().flat_map(|r| &r.evidence);
+            let evidence = v.reasons.iter().flat_map(|r| r.evidence.iter());
             all.flows.extend(evidence.filter_map(|id| Some((flow_of(id)?, why.clone()))));
             if v.subject.kind == sidetap_model::SubjectKind::Ip && known.insert(v.id.clone()) {
                 let addresses = v.client_ips.iter().take(Self::ADDRESSES);

@@ -18,7 +18,7 @@ pub(crate) fn verdict(intent: &str, subject: Subject) -> VerdictRow {
         weight: 3.0,
         observed: "40 of 40".into(),
         baseline: "3 %".into(),
-        evidence: vec!["a-1".into()],
+        evidence: ["a-1".to_owned()].into(),
     };
     let address = subject.each_part().iter().find(|p| p.kind == SubjectKind::Ip).map(|p| p.value.clone());
     let address = address.and_then(|a| a.parse().ok());

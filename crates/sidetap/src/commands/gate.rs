@@ -222,7 +222,7 @@ fn approval(want: &Want, v: &VerdictRow, approving: &Approving) -> Approval {
         asks: asks_of(want),
         policy: v.policy.clone().unwrap_or_default(),
         campaign: v.campaign.clone(),
-        reason: v.reasons.first().map(|r| r.observed.clone()).unwrap_or_default(),
+        reason: v.reasons.first().map(|r| r.observed.to_string()).unwrap_or_default(),
         state: "pending".to_owned(),
         decided_at: None,
         decided_by: None,

@@ -298,7 +298,7 @@ fn reason(indicator: &str, weight: f64, observed: &str, baseline: &str) -> Reaso
         weight,
         observed: observed.into(),
         baseline: baseline.into(),
-        evidence: words(&["000000000000002a-3"]),
+        evidence: words(&["000000000000002a-3"]).into(),
     }
 }
 
@@ -325,7 +325,7 @@ fn verdict(id: &str, kind: SubjectKind, value: &str, intent: &str, response: &st
         oat: words(&["OAT-008"]),
         score: if intent == "malicious" { 97 } else { 40 },
         automation: 92,
-        coverage: texts(&[("tools", "12/14"), ("behaviour", "20/21")]),
+        coverage: texts(&[("tools", "12/14"), ("behaviour", "20/21")]).into(),
         campaign: (intent == "malicious").then(|| "c1".into()),
         phase: "online".into(),
         first_seen: at(240),

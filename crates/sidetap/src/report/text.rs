@@ -318,7 +318,7 @@ impl Page<'_> {
         }
         for (i, r) in c.reasons.iter().take(3).enumerate() {
             let label = if i == 0 { "known by" } else { "        " };
-            let usual = match r.baseline.as_str() {
+            let usual = match &*r.baseline {
                 "" => String::new(),
                 said if said.starts_with("usually") => format!(" ({said})"),
                 said => format!(" (usual: {said})"),
@@ -338,7 +338,7 @@ impl Page<'_> {
         ]);
         for v in rows.iter().take(ROWS) {
             let who = format!("{} {}", v.subject.kind, v.subject.value);
-            let why = v.reasons.first().map_or("", |r| r.observed.as_str());
+            let why = v.reasons.first().map_or("", |r| &*r.observed);
             let style = if v.intent == "malicious" { Style::Bad } else { Style::Warn };
             table.styled([
                 (&v.intent, Some(style)),

@@ -356,7 +356,7 @@ impl Control for Commands {
     }
 
     fn what_if(&self, verdict: &VerdictRow, without: &[String]) -> Done {
-        let all: Vec<&str> = verdict.reasons.iter().map(|r| r.indicator.as_str()).collect();
+        let all: Vec<&str> = verdict.reasons.iter().map(|r| &*r.indicator).collect();
         let left: Vec<&str> = all.iter().copied().filter(|i| !without.iter().any(|w| w == i)).collect();
         let (was, would) = (self.pack.scores(&all), self.pack.scores(&left));
         let score = moved(verdict.score, would.harm - was.harm);
@@ -366,7 +366,7 @@ impl Control for Commands {
             "malicious" if lost || score < 50 => "suspicious",
             other => other,
         };
-        let kept: Vec<_> = verdict.reasons.iter().filter(|r| left.contains(&r.indicator.as_str())).collect();
+        let kept: Vec<_> = verdict.reasons.iter().filter(|r| left.contains(&&*r.indicator)).collect();
         Ok(json!({
             "score": { "was": verdict.score, "would": score },
             "automation": { "was": verdict.automation, "would": automation },

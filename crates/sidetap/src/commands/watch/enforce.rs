@@ -384,7 +384,7 @@ impl Acting {
 }
 
 fn announce(v: &VerdictRow) {
-    let why = v.reasons.first().map_or("", |r| r.observed.as_str());
+    let why = v.reasons.first().map_or("", |r| &*r.observed);
     warn(&format!(
         "{} {} {} harm {} {} ({}): {}",
         v.detected_at,

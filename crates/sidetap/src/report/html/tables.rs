@@ -203,7 +203,7 @@ pub(super) fn verdicts(out: &mut String, run: &RunData) {
             html(v.class.as_deref().unwrap_or("–")),
             count(v.requests),
             clock(v.detected_at),
-            html(v.reasons.first().map_or("", |r| r.observed.as_str())),
+            html(v.reasons.first().map_or("", |r| &*r.observed)),
             html(&v.response),
         );
     }
