@@ -232,7 +232,18 @@ fn site(host: &[u8]) -> &[u8] {
 
 fn by_media(media: &[u8], success: bool, request: Option<&Request>) -> Protocol {
     let get = request.is_some_and(|r| r.method == b"GET" || r.method == b"HEAD");
-    if starts(media, b"text/html") && success && get {
+    let html = starts(media, b"text/html");
+    if html && success && get {
+        return Protocol::Page;
+    }
+    let form = |r: &Request| {
+        let sent = r.headers.get("content-type").unwrap_or_default();
+        let encoded =
+            starts(sent, b"application/x-www-form-urlencoded") || starts(sent, b"multipart/form-data");
+        r.method == b"POST" && encoded && r.headers.get("accept").is_some_and(|a| contains(a, b"text/html"))
+    };
+    // What a browser sends from a page, and gets a page for or is sent to one.
+    if (html || media.is_empty()) && request.is_some_and(form) {
         return Protocol::Page;
     }
     const ASSETS: [&[u8]; 8] = [
@@ -245,7 +256,15 @@ fn by_media(media: &[u8], success: bool, request: Option<&Request>) -> Protocol 
         b"application/font",
         b"video/",
     ];
-    if get && ASSETS.iter().any(|a| starts(media, a)) {
+    const FILES: [&[u8]; 12] = [
+        b".ico", b".png", b".jpg", b".jpeg", b".gif", b".svg", b".webp", b".css", b".js", b".mjs", b".woff",
+        b".woff2",
+    ];
+    let named = |r: &Request| {
+        let path = r.target.split(|b| *b == b'?').next().unwrap_or_default();
+        FILES.iter().any(|f| path.ends_with(f))
+    };
+    if get && (ASSETS.iter().any(|a| starts(media, a)) || media.is_empty() && request.is_some_and(named)) {
         return Protocol::Asset;
     }
     if starts(media, b"application/grpc") {

@@ -28,6 +28,10 @@ const SHARED_NAMES: usize = 2;
 const SURE_HITS: u32 = 32;
 /// Siblings with the same names below from which on they are taken for values.
 const LIKES: usize = 24;
+/// Siblings of a few hexadecimal digits from which on they are taken for buckets of a hash.
+const BUCKETS: usize = 8;
+/// As many are enough where numbers stand beside them.
+const SOME_BUCKETS: usize = 2;
 /// Most bits that their number speaks for each.
 const MOST_LIKE: f64 = 16.0;
 const PRIOR: f64 = -6.0;
@@ -186,6 +190,9 @@ fn merge_level(
     if depth == Depth::AsIs {
         crowd_of_leaves(&mut candidates, node, known);
         crowd_of_likes(&mut candidates, node);
+        let numbers =
+            existing.and_then(|i| node.params.get(i)).is_some_and(|p| p.shapes & Shape::Int.bit() != 0);
+        crowd_of_buckets(&mut candidates, if numbers { SOME_BUCKETS } else { BUCKETS });
     }
     candidates.sort_by(|a, b| b.own.total_cmp(&a.own).then_with(|| a.name.cmp(&b.name)));
     let joined = existing
@@ -284,6 +291,24 @@ fn crowd_of_likes(candidates: &mut [Candidate], node: &Node) {
     let bits = ((many as f64).log2() * 2.5).min(MOST_LIKE);
     for (c, _) in candidates.iter_mut().zip(alike).filter(|(_, alike)| *alike) {
         c.own += bits;
+    }
+}
+
+/// Gives bits to siblings that are buckets of a hash: many, all of one to three hexadecimal digits, of one length.
+fn crowd_of_buckets(candidates: &mut [Candidate], least: usize) {
+    let is_bucket = |c: &Candidate, len: usize| {
+        c.name.len() == len && c.name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    for len in 1..=3 {
+        let (mut all, mut mixed) = (0, 0);
+        for c in candidates.iter().filter(|c| is_bucket(c, len)) {
+            all += 1;
+            mixed += usize::from(len == 1 || c.name.bytes().any(|b| b.is_ascii_digit()));
+        }
+        // Of words of these letters some would stand beside, and none has digits.
+        if all >= least && mixed * 3 >= all && all * 4 >= candidates.len() * 3 {
+            candidates.iter_mut().filter(|c| is_bucket(c, len)).for_each(|c| c.own += MOST_LIKE);
+        }
     }
 }
 

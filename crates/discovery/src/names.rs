@@ -5,7 +5,7 @@
 use crate::segment::{STRONG, Shape, read_whole};
 
 /// What stands for a name that is a value.
-const KEY: &str = "{key}";
+pub(crate) const KEY: &str = "{key}";
 
 /// True where a name reads as a value and not as what somebody calls a field.
 pub(crate) fn is_value(name: &str) -> bool {
@@ -46,6 +46,22 @@ pub(crate) fn public_path(path: &str) -> Option<String> {
         rest = after;
     }
     changed.then_some(out)
+}
+
+/// The byte ranges of a path's names, each with what leads to it and behind it: `$.rooms['!x'][*].n` has three.
+pub(crate) fn steps(path: &str) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let mut rest = path;
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let start = path.len() - rest.len();
+            let (lead, name, tail, after) = next(rest);
+            rest = after;
+            if !name.is_empty() && lead != "$" {
+                return Some(start..start + lead.len() + name.len() + tail.len());
+            }
+        }
+        None
+    })
 }
 
 /// The next name of a path with what stands before and behind it, and the rest.
@@ -96,6 +112,13 @@ mod tests {
         {
             assert!(is_value(name), "{name}");
         }
+    }
+
+    #[test]
+    fn paths_have_steps() {
+        let path = "$.rooms.join['!x:h'].events[*].a";
+        let steps: Vec<&str> = steps(path).map(|s| &path[s]).collect();
+        assert_eq!(steps, [".rooms", ".join", "['!x:h']", ".events", ".a"]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::endpoint::Endpoint;
 use crate::engine::Engine;
 use crate::host::Host;
 use crate::inventory::{field_type, path_shapes};
+use crate::names::KEY;
 use crate::observe::{AUTH_KINDS, Kinds, Protocol};
 use crate::schema::{FieldStat, Schema};
 
@@ -246,12 +247,18 @@ fn render(place: &Place<'_>, depth: usize) -> Value {
         let required: Vec<Value> = place
             .names
             .iter()
-            .filter(|(_, p)| of > 0 && p.stat.is_some_and(|s| s.count >= of))
+            .filter(|(n, p)| **n != KEY && of > 0 && p.stat.is_some_and(|s| s.count >= of))
             .map(|(n, _)| Value::from(*n))
             .collect();
+        let own = place.names.iter().filter(|(n, _)| **n != KEY);
         let properties: Map<String, Value> =
-            place.names.iter().map(|(n, p)| ((*n).to_owned(), render(p, depth + 1))).collect();
-        out.insert("properties".to_owned(), properties.into());
+            own.map(|(n, p)| ((*n).to_owned(), render(p, depth + 1))).collect();
+        if !properties.is_empty() {
+            out.insert("properties".to_owned(), properties.into());
+        }
+        if let Some(values) = place.names.get(KEY) {
+            out.insert("additionalProperties".to_owned(), render(values, depth + 1));
+        }
         if !required.is_empty() {
             out.insert("required".to_owned(), required.into());
         }

@@ -169,7 +169,7 @@ fn data_rules(at: At<'_>, data: &[&SensitiveRow], out: &mut Vec<FindingRow>) {
     let in_url = |r: &&&SensitiveRow| r.location.starts_with("query:") || r.location.starts_with("path:");
     let answers: Vec<&&SensitiveRow> =
         data.iter().filter(|r| r.direction == "response" && r.confidence >= 0.6).collect();
-    let login = is_login(at.name);
+    let login = is_login(at.name) || is_enrolment(at.name);
     let open = |r: &&SensitiveRow| at.e.secured_successes == 0 || at.e.answers_openly(&r.location);
     let meant = |r: &&SensitiveRow| {
         login && (r.class.iter().any(|c| c == "SECRET") || at.e.protocol() == Protocol::Page)
@@ -204,7 +204,36 @@ fn data_rules(at: At<'_>, data: &[&SensitiveRow], out: &mut Vec<FindingRow>) {
 fn is_weighty(r: &SensitiveRow) -> bool {
     let light =
         ["ip-v4", "ip-v6", "mac", "email", "phone", "person-name", "postal-code"].contains(&r.kind.as_str());
-    !light && !r.class.is_empty()
+    let of_place = r.kind == "postal-address" && is_of_place(&r.location);
+    !light && !of_place && !r.class.is_empty()
+}
+
+/// True where a field tells of a place that people go to, whose address is public: a venue, a shop, a branch.
+fn is_of_place(location: &str) -> bool {
+    const PLACES: [&str; 19] = [
+        "venue",
+        "store",
+        "shop",
+        "branch",
+        "location",
+        "company",
+        "dealer",
+        "restaurant",
+        "hotel",
+        "office",
+        "warehouse",
+        "station",
+        "pickup",
+        "clinic",
+        "school",
+        "theater",
+        "theatre",
+        "cinema",
+        "seller",
+    ];
+    let lower = location.to_ascii_lowercase();
+    let mut names = lower.split(|c: char| !c.is_ascii_alphabetic() && c != '_');
+    names.any(|n| PLACES.contains(&n.strip_suffix('s').unwrap_or(n)))
 }
 
 fn shape_rules(at: At<'_>, neighbours: &BTreeMap<String, (u32, u32)>, out: &mut Vec<FindingRow>) {
@@ -240,6 +269,27 @@ fn shape_rules(at: At<'_>, neighbours: &BTreeMap<String, (u32, u32)>, out: &mut 
     }
 }
 
+/// True of what hands out credentials besides a log-in: sign-up, another factor, renewal.
+fn is_enrolment(name: &EndpointRef) -> bool {
+    const WORDS: [&str; 13] = [
+        "signup",
+        "sign-up",
+        "sign_up",
+        "register",
+        "registration",
+        "activate",
+        "refresh",
+        "renew",
+        "2fa",
+        "mfa",
+        "oauth",
+        "oauth2",
+        "exchange",
+    ];
+    let path = name.template.to_ascii_lowercase();
+    &*name.method == "POST" && path.split('/').rev().take(2).any(|s| WORDS.contains(&s))
+}
+
 fn is_login(name: &EndpointRef) -> bool {
     const WORDS: [&str; 12] = [
         "login",
@@ -261,7 +311,7 @@ fn is_login(name: &EndpointRef) -> bool {
 
 /// True of what people without an account use on purpose: sign-up, password reset, measurements, health.
 fn is_for_anyone(name: &EndpointRef) -> bool {
-    const WORDS: [&str; 22] = [
+    const WORDS: [&str; 30] = [
         "signup",
         "sign-up",
         "sign_up",
@@ -284,8 +334,17 @@ fn is_for_anyone(name: &EndpointRef) -> bool {
         "status",
         "config",
         "contact",
+        "version",
+        "versions",
+        "capabilities",
+        "jwks",
+        "jwks.json",
+        "livez",
+        "readyz",
+        "ready",
     ];
-    name.template.to_ascii_lowercase().split('/').rev().take(2).any(|s| WORDS.contains(&s))
+    let path = name.template.to_ascii_lowercase();
+    path.split('/').rev().take(2).any(|s| WORDS.contains(&s)) || path.contains("/.well-known/")
 }
 
 /// Endpoints are neighbours where their first two literals agree.
@@ -402,6 +461,8 @@ pub(crate) fn score(
     sensitive: &[&SensitiveRow],
 ) -> (u8, Vec<String>) {
     let mut terms: Vec<(u32, String)> = Vec::new();
+    // A browser asks what it may do before it shows who it is (Fetch Standard, CORS-preflight fetch).
+    let open = !matches!(e.protocol(), Protocol::Page | Protocol::Asset) && &*name.method != "OPTIONS";
     let page = matches!(e.protocol(), Protocol::Page | Protocol::Asset);
     let weighty = sensitive.iter().filter(|r| is_weighty(r) && r.confidence >= 0.6);
     let mut kinds: Vec<&str> = weighty.clone().map(|r| r.kind.as_str()).collect();
@@ -412,7 +473,7 @@ pub(crate) fn score(
         let points = (10 + 5 * kinds.len() as u32).min(30);
         terms.push((points, format!("sensitive data: {}", kinds.join(", "))));
     }
-    if e.open_successes > 0 && !page {
+    if e.open_successes > 0 && open {
         let points = if answered { 30 } else { 8 };
         terms.push((points, "answers without credentials".to_owned()));
     }
@@ -428,7 +489,8 @@ pub(crate) fn score(
         terms.push((4, "writes".to_owned()));
     }
     for (sign, scope, rule) in &BY_SIGN {
-        if *scope == Scope::Endpoint && e.has(*sign) && *sign != Signs::DEPRECATED {
+        let own = *scope == Scope::Endpoint || *sign == Signs::BASIC;
+        if own && e.has(*sign) && *sign != Signs::DEPRECATED {
             let points = match rule.severity {
                 "critical" => 40,
                 "high" => 20,
@@ -472,3 +534,30 @@ const DOCS: [&str; 10] = [
     "/swagger",
     "/graphiql",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_that_people_go_to_have_public_addresses() {
+        for at in ["$.events[*].venue.address", "$.stores[*].address.street", "$.Hotel.address"] {
+            assert!(is_of_place(at), "{at}");
+        }
+        for at in ["$.customer.address", "$.user.location_address", "$.shipping.address"] {
+            assert!(!is_of_place(at), "{at}");
+        }
+    }
+
+    #[test]
+    fn what_everybody_may_ask_and_what_hands_out_tokens_is_known_by_name() {
+        let name = |method: &str, template: &str| EndpointRef::new(EndpointId(1), "h", method, template);
+        for open in ["/_matrix/client/versions", "/a/.well-known/openid-configuration", "/api/health"] {
+            assert!(is_for_anyone(&name("GET", open)), "{open}");
+        }
+        assert!(!is_for_anyone(&name("GET", "/api/orders")));
+        assert!(
+            is_enrolment(&name("POST", "/client/v3/register")) && !is_enrolment(&name("GET", "/register"))
+        );
+    }
+}

@@ -57,7 +57,7 @@ pub(crate) const BY_SIGN: [(Signs, Scope, Rule); 24] = [
     ),
     (
         Signs::BASIC,
-        Scope::Endpoint,
+        Scope::Host,
         rule!(
             "basic-in-clear",
             "high",

@@ -386,6 +386,9 @@ fn read_token(s: &str, look: Look) -> Reading {
         let best = r.max(whole).max(tail_digits(b, digits));
         return Reading::of(if best >= 50 { Shape::Token } else { Shape::Word }, best);
     }
+    if seen & DOT != 0 && is_series(b) {
+        return Reading::of(Shape::Token, 85);
+    }
     if seen & DOT != 0 && is_domain(s) {
         return Reading::of(Shape::Domain, 20);
     }
@@ -461,6 +464,15 @@ fn tail_digits(b: &[u8], digits: usize) -> u8 {
         (LONG_NUMBER.., true) if is_mark(b, tail) => 85,
         _ => 45,
     }
+}
+
+/// A long number with a mark before and a counter behind, `m1795267541303.1`.
+fn is_series(b: &[u8]) -> bool {
+    let Some(dot) = b.iter().rposition(|c| *c == b'.') else { return false };
+    let (head, counter) = (b.get(..dot).unwrap_or_default(), b.get(dot + 1..).unwrap_or_default());
+    let digits = head.iter().rev().take_while(|c| c.is_ascii_digit()).count();
+    let counts = (1..=4).contains(&counter.len()) && counter.iter().all(u8::is_ascii_digit);
+    digits >= LONG_NUMBER + 2 && is_mark(head, digits) && counts
 }
 
 /// At most a few letters stand before `tail` digits.
@@ -608,6 +620,7 @@ mod tests {
             "pi_45J04yIA2dZYmD",
             "PW123456789",
             "ord100045",
+            "m1795267541303.1",
         ] {
             assert!(score(s) >= STRONG, "{s} {}", score(s));
         }
@@ -636,6 +649,8 @@ mod tests {
             "iso8859",
             "summer2024",
             "version20240101",
+            "v10.15.1",
+            "release2024.1",
         ] {
             assert!(score(s) < 50, "{s} {}", score(s));
         }

@@ -275,6 +275,23 @@ fn numbers_with_a_mark_before_them_are_values_at_first_sight() {
     assert_eq!(f.templates().len(), 1, "{:#?}", f.templates());
 }
 
+#[test]
+fn buckets_of_a_hash_are_values_and_few_short_words_are_not() {
+    let mut f = Feed::new();
+    for i in 0..160_u32 {
+        let hash = format!("{:08x}", i.wrapping_mul(0x9e37_79b9));
+        f.send("GET", &format!("/media/cache/{}/{}/{hash}{hash}.jpg", &hash[..2], &hash[2..4]), 200);
+    }
+    assert_eq!(f.templates(), ["GET /media/cache/{}/{}/{}.jpg"]);
+    let mut f = Feed::new();
+    let words = ["ad", "be", "fa", "cab", "bad", "dad", "fee", "ace", "de"];
+    for i in 0..180 {
+        let (name, page) = (words[i % words.len()], ["list", "index"][i / words.len() % 2]);
+        f.send("GET", &format!("/{name}/{name}-{page}"), 200);
+    }
+    assert_eq!(f.templates().len(), 18, "{:#?}", f.templates());
+}
+
 /// Words as a shop would join them to slugs.
 fn slugs(n: usize) -> Vec<String> {
     let words =

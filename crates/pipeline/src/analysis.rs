@@ -371,7 +371,11 @@ impl Hosts {
                 known.field.extend_from_slice(field);
             }
             known.host = match named {
-                Some((host, Some(port))) if port != 80 && port != 443 => format!("{host}:{port}"),
+                Some((host, Some(port))) if port != 80 && port != 443 => match host.contains(':') {
+                    // An IPv6 address (RFC 3986 section 3.2.2).
+                    true => format!("[{host}]:{port}"),
+                    false => format!("{host}:{port}"),
+                },
                 Some((host, _)) => host,
                 None => ex.flow.server.ip.to_string(),
             };

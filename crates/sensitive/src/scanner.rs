@@ -403,6 +403,8 @@ fn is_expected(name: &[u8]) -> bool {
         b"cookie",
         b"set-cookie",
         b"host",
+        // Who runs a robot (RFC 9110 section 10.1.2), not whom the API tells of.
+        b"from",
         b"user-agent",
         b"accept",
         b"date",

@@ -314,6 +314,10 @@ impl Extractor {
         if self.roles.len() >= AGENT_CACHE {
             self.roles.clear();
         }
+        if &*endpoint.method == "OPTIONS" {
+            // A browser asks whether it may call; the call follows.
+            return (Roles::default(), None);
+        }
         let stated = (!self.stated.is_empty())
             .then(|| self.stated.of(&endpoint.host, &endpoint.method, &endpoint.template));
         let roles = (words::roles_of_path(&endpoint.template, changing), stated);
