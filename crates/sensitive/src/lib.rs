@@ -9,6 +9,7 @@ mod context;
 mod document;
 mod error;
 mod find;
+mod headers;
 mod inventory;
 mod mask;
 mod pack;

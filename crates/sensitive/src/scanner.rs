@@ -3,12 +3,12 @@ use std::sync::Arc;
 
 use sidetap_model::{HashKey, Headers};
 use sidetap_wire::body::{Location, Places, Scalar, Visitor, WalkScratch, hash_str, walk_query};
-use sidetap_wire::names::NameSet;
 use smallvec::SmallVec;
 
 use crate::clean::Clean;
 use crate::context::Naming;
 use crate::find::Finder;
+use crate::headers::is_expected;
 use crate::pack::{Find, Pack, TypeId};
 
 /// A part of a value that reads as a type.
@@ -393,61 +393,6 @@ fn parent_of<'p>(path: &'p str, key: &str) -> &'p str {
         .trim_end_matches("[*]")
         .trim_end_matches("']");
     outer.rsplit(['.', '\'']).next().unwrap_or_default()
-}
-
-/// Fields in which credentials and addresses are expected, and those that only describe the message.
-fn is_expected(name: &[u8]) -> bool {
-    static EXPECTED: NameSet = NameSet::new(&[
-        b"authorization",
-        b"proxy-authorization",
-        b"cookie",
-        b"set-cookie",
-        b"host",
-        // Who runs a robot (RFC 9110 section 10.1.2), not whom the API tells of.
-        b"from",
-        b"user-agent",
-        b"accept",
-        b"date",
-        b"accept-language",
-        b"accept-encoding",
-        b"connection",
-        b"content-type",
-        b"content-length",
-        b"content-encoding",
-        b"content-security-policy",
-        b"etag",
-        b"if-none-match",
-        b"last-modified",
-        b"if-modified-since",
-        b"expires",
-        b"age",
-        b"cache-control",
-        b"server",
-        b"via",
-        b"forwarded",
-        b"x-forwarded-for",
-        b"x-real-ip",
-        b"true-client-ip",
-        b"cf-connecting-ip",
-        b"x-client-ip",
-        b"x-cluster-client-ip",
-        b"traceparent",
-        b"tracestate",
-        b"sec-websocket-key",
-        b"sec-websocket-accept",
-        b"strict-transport-security",
-        b"report-to",
-        b"nel",
-        b"alt-svc",
-        b"x-request-id",
-        b"x-trace-id",
-        b"x-amz-date",
-        b"x-amz-content-sha256",
-        b"x-amz-security-token",
-        b"sec-ch-ua",
-        b"permissions-policy",
-    ]);
-    sidetap_wire::auth::is_key_header(name) || EXPECTED.has(name)
 }
 
 #[cfg(test)]
