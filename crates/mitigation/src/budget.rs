@@ -52,17 +52,18 @@ fn leave_out(plan: &mut Plan, room: usize, why: &str) -> usize {
     plan.add = adds;
     let waiting: BTreeSet<_> = waits.iter().map(|e| &e.key).collect();
     plan.target.retain(|e| !waiting.contains(&e.key));
-    let stands_for = |old: &Entry| waiting.contains(&old.key) || waits.iter().any(|w| is_in(old, w));
-    let wide: bool = waits.iter().any(|w| w.key.is_wide());
-    let stays = |old: &Entry| if wide { stands_for(old) } else { waiting.contains(&old.key) };
+    let wide: BTreeSet<IpNet> =
+        waits.iter().filter(|w| w.key.is_wide()).filter_map(|w| w.key.net()).collect();
+    let stays = |old: &Entry| waiting.contains(&old.key) || old.key.net().is_some_and(|n| is_in(n, &wide));
     let (kept, removed): (Vec<Entry>, Vec<Entry>) =
         std::mem::take(&mut plan.remove).into_iter().partition(stays);
     plan.remove = removed;
     // A device may hold one thing twice: it stays once.
+    let mut there: BTreeSet<Key> = plan.target.iter().map(|e| e.key.clone()).collect();
     for old in kept {
-        match plan.target.iter().any(|e| e.key == old.key) {
-            true => plan.remove.push(old),
-            false => plan.target.push(old),
+        match there.insert(old.key.clone()) {
+            true => plan.target.push(old),
+            false => plan.remove.push(old),
         }
     }
     plan.target.sort_by(|a, b| a.key.cmp(&b.key));
@@ -105,6 +106,8 @@ pub(crate) fn keep_from_collapse(
 /// So many entries may go from any list.
 const FEW: usize = 20;
 
-fn is_in(old: &Entry, wider: &Entry) -> bool {
-    old.key.net().zip(wider.key.net()).is_some_and(|(o, w)| w.contains(&o))
+/// Whether a network is one of these or inside of one.
+fn is_in(net: IpNet, wide: &BTreeSet<IpNet>) -> bool {
+    let above = std::iter::successors(Some(net), IpNet::supernet);
+    !wide.is_empty() && above.into_iter().any(|n| wide.contains(&n.trunc()))
 }

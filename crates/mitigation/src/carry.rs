@@ -1,6 +1,7 @@
 //! Carrying a plan out, and saying what came of it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use sidetap_model::{ActionRow, Ts};
 
@@ -11,6 +12,7 @@ use crate::entry::Entry;
 use crate::key::Key;
 use crate::plan::Plan;
 use crate::report::{ConnectorPlan, ConnectorResult, Mode};
+use crate::settle::Intended;
 
 /// A plan for one device, or why there is none.
 pub(crate) struct Planned {
@@ -43,7 +45,7 @@ pub(crate) fn carry_out(
         result.outcome = "planned".to_owned();
     } else if options.mode == Mode::Enforce {
         if let Some(journal) = journal.filter(|_| !plan.is_empty()) {
-            (journal.0)(&intent_of(&result, plan, now, options, why));
+            (journal.0)(&intents_of(&result, plan, now, options, why));
         }
         match apply_and_verify(c, plan, now.secs()) {
             Ok(_) if plan.is_empty() => {}
@@ -84,20 +86,28 @@ pub(crate) fn carry_out(
 }
 
 /// Who writes down what is about to be done to a device, before it is.
-pub(crate) struct Journal(pub(crate) Box<dyn Fn(&ActionRow) + Send + Sync>);
+#[derive(Clone)]
+pub(crate) struct Journal(pub(crate) Arc<Write>);
 
-/// Most entries that an intent names; how many there are it says always.
-const NAMED: usize = 1000;
+type Write = dyn Fn(&[ActionRow]) + Send + Sync;
 
-/// What is about to be done, in one row.
-fn intent_of(result: &ConnectorResult, plan: &Plan, now: Ts, options: &PushOptions, why: &str) -> ActionRow {
+/// Most entries that one row names.
+const NAMED: usize = 100;
+
+/// What is about to be done, in rows that name every entry: what was meant can be told from what there is if nothing is heard of it again.
+fn intents_of(
+    result: &ConnectorResult,
+    plan: &Plan,
+    now: Ts,
+    options: &PushOptions,
+    why: &str,
+) -> Vec<ActionRow> {
     let removal = if why == "undo" { "undo" } else { "remove" };
     let all = plan.add.iter().map(|e| ("add", e));
     let all = all.chain(plan.refresh.iter().map(|e| ("refresh", e)));
     let all = all.chain(plan.remove.iter().map(|e| (removal, e)));
-    let named: Vec<String> =
-        all.take(NAMED).map(|(kind, e)| format!("{kind} {} {} {}", e.key, e.response, e.verdict)).collect();
-    ActionRow {
+    let named: Vec<String> = all.map(|(kind, e)| Intended::of(kind, e).to_string()).collect();
+    let row = |names: &[String]| ActionRow {
         kind: "intent".to_owned(),
         subject: format!(
             "{} to add, {} to refresh, {} to {removal}",
@@ -106,9 +116,13 @@ fn intent_of(result: &ConnectorResult, plan: &Plan, now: Ts, options: &PushOptio
             plan.remove.len()
         ),
         outcome: "intended".to_owned(),
-        answer: named.join("; "),
+        answer: names.join("; "),
         ..row_of_failure(result, why, 0, now, options, "")
+    };
+    if named.is_empty() {
+        return vec![row(&[])];
     }
+    named.chunks(NAMED).map(row).collect()
 }
 
 /// What came of a plan that was applied.

@@ -51,8 +51,10 @@ pub struct Observed {
     pub entries: Vec<Entry>,
     /// Entries of others in the places where ours are: never touched.
     pub foreign: usize,
-    /// The allow list on the device, where it holds one.
+    /// Sidetap's part of the allow list on the device, where it holds one.
     pub allow: Vec<IpNet>,
+    /// What others put there, where the device takes no network that overlaps another: never touched.
+    pub allowed_by_others: Vec<IpNet>,
     /// What is missing or was changed by others and has to be made anew: a table, a chain, a set.
     pub drift: Vec<String>,
 }

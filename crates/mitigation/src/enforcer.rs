@@ -15,6 +15,7 @@ use crate::ledger::{Ledger, LedgerEntry, LedgerFile};
 use crate::pace::Pace;
 use crate::report::{ConnectorResult, ConnectorStatus, Mode, PlanReport, PushReport, StatusReport};
 use crate::resolve::{Push, express, plan_one, undo_plan};
+use crate::settle::{by_connector, settle};
 
 /// Brings devices to the desired state, and back.
 pub struct Enforcer {
@@ -122,8 +123,38 @@ impl Enforcer {
     }
 
     /// Hands each row that says what is about to be done to a device to this, before it is done; what came of it is in the report.
-    pub fn announce(&mut self, journal: impl Fn(&ActionRow) + Send + Sync + 'static) {
-        self.journal = Some(Journal(Box::new(journal)));
+    pub fn announce(&mut self, journal: impl Fn(&[ActionRow]) + Send + Sync + 'static) {
+        self.journal = Some(Journal(Arc::new(journal)));
+    }
+
+    /// Looks at devices for what came of these intents, which nobody wrote down; gives the rows that say so. Of devices that cannot be
+    /// read, or that there are no more, there are none.
+    pub fn settle(&mut self, open: &[ActionRow], now: Ts, actor: &str) -> Vec<ActionRow> {
+        let open = by_connector(open);
+        let settled = each(&mut self.slots, |slot| {
+            let rows = open.get(slot.connector.name())?;
+            settle(slot.connector.as_mut(), rows, now, actor)
+        });
+        settled.into_iter().flatten().flatten().collect()
+    }
+
+    /// An enforcer for each connector, so that none waits for another; what is remembered they share by the ledger's file.
+    pub fn apart(self) -> Vec<Enforcer> {
+        let Enforcer { slots, ledger, file, allow, max_adds, caps, traffic, tried, geography, journal } =
+            self;
+        let alone = |slot| Enforcer {
+            slots: vec![slot],
+            ledger: ledger.clone(),
+            file: file.clone(),
+            allow: allow.clone(),
+            max_adds,
+            caps,
+            traffic: traffic.clone(),
+            tried: tried.clone(),
+            geography: geography.clone(),
+            journal: journal.clone(),
+        };
+        slots.into_iter().map(alone).collect()
     }
 
     /// From now on connectors of these names, and no others, are only told in dry runs.
@@ -421,17 +452,20 @@ fn push_one(
     if let Some(wait) = pace.wait_s(now.secs()).filter(|_| enforce) {
         let away = if pace.is_open() { "it failed often, " } else { "" };
         let why = format!("{away}it is asked again in {wait} s");
-        return (ConnectorResult::of(c.as_ref(), "waiting", why), Vec::new());
+        let again_s = Some(wait);
+        return (ConnectorResult { again_s, ..ConnectorResult::of(c.as_ref(), "waiting", why) }, Vec::new());
     }
     let (plan, error) = plan_one(c.as_mut(), push);
     let rest = pace.rest_s(now.secs(), c.min_interval_s()).filter(|_| enforce && !plan.plan.is_empty());
     if let Some(rest) = rest {
         let why = format!("changes come together: the next one in {rest} s");
-        return (ConnectorResult::of(c.as_ref(), "waiting", why), Vec::new());
+        let again_s = Some(rest);
+        return (ConnectorResult { again_s, ..ConnectorResult::of(c.as_ref(), "waiting", why) }, Vec::new());
     }
-    let (result, error, rows) =
+    let (mut result, error, rows) =
         carry_out(c.as_mut(), &Planned { plan, error }, now, options, ("add", journal));
     note(pace, now.secs(), &result, error.as_ref());
+    result.again_s = pace.wait_s(now.secs()).filter(|_| enforce);
     (result, rows)
 }
 

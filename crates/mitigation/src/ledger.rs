@@ -132,7 +132,7 @@ impl Ledger {
 }
 
 /// The file of a ledger. Several processes keep one: a watch that pushes, and the command that takes back while it does.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LedgerFile {
     path: PathBuf,
     seen: Option<Stamp>,

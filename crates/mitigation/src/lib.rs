@@ -44,6 +44,7 @@ mod plan;
 mod report;
 mod resolve;
 mod secret;
+mod settle;
 pub mod suite;
 pub mod varnish;
 pub mod webhook;

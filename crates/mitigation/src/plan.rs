@@ -26,8 +26,11 @@ pub struct Plan {
     /// All own entries that it holds afterwards, sorted by key.
     #[serde(skip)]
     pub target: Vec<Entry>,
-    /// The allow list that it holds afterwards.
+    /// Sidetap's part of the allow list that it holds afterwards.
     pub allow: Vec<IpNet>,
+    /// The same before.
+    #[serde(skip)]
+    pub allow_before: Vec<IpNet>,
     /// Whether the allow list changes.
     pub allow_changes: bool,
     /// What is made anew.
@@ -83,14 +86,26 @@ pub fn plan(wanted: &[Entry], observed: &Observed, allow: &[IpNet], sees: &Sees)
     }
     out.target = target.into_values().collect();
     if sees.allow_list {
-        out.allow = allow.to_vec();
+        out.allow = allow.iter().flat_map(|net| without(*net, &observed.allowed_by_others)).collect();
         out.allow.sort_unstable();
-        let mut on_device = observed.allow.clone();
-        on_device.sort_unstable();
-        out.allow_changes = out.allow != on_device;
+        out.allow_before = observed.allow.clone();
+        out.allow_before.sort_unstable();
+        out.allow_changes = out.allow != out.allow_before;
     }
     out.repair = observed.drift.clone();
     out
+}
+
+/// What of a network is outside of all the others, as networks.
+fn without(net: IpNet, others: &[IpNet]) -> Vec<IpNet> {
+    if others.iter().any(|o| o.contains(&net)) {
+        return Vec::new();
+    }
+    let within: Vec<IpNet> = others.iter().filter(|o| net.contains(*o)).copied().collect();
+    match net.subnets(net.prefix_len().saturating_add(1)) {
+        Ok(halves) if !within.is_empty() => halves.flat_map(|half| without(half, &within)).collect(),
+        _ => vec![net],
+    }
 }
 
 fn choose(wanted: &[Entry], room: usize, refused: &mut Vec<Refusal>) -> BTreeMap<Key, Entry> {
@@ -237,6 +252,18 @@ mod tests {
         ];
         let p = plan(&wanted, &Observed::default(), &[], &sees(10));
         assert_eq!(nets(&p.target), ["192.0.2.0/24", "192.0.2.7", "198.51.100.0/24"]);
+    }
+
+    #[test]
+    fn what_others_allow_is_left_out_of_the_allow_list() {
+        let net = |t: &str| t.parse::<IpNet>().unwrap();
+        let others = vec![net("198.51.100.64/26"), net("203.0.113.7/32")];
+        let observed = Observed { allowed_by_others: others, ..Observed::default() };
+        let p = plan(&[], &observed, &[net("203.0.113.7/32"), net("198.51.100.0/24")], &sees(10));
+        assert_eq!(p.allow, [net("198.51.100.0/26"), net("198.51.100.128/25")]);
+        let reached = Observed { allow: p.allow, ..observed };
+        let p = plan(&[], &reached, &[net("203.0.113.7/32"), net("198.51.100.0/24")], &sees(10));
+        assert!(p.is_empty() && p.allow_before == p.allow);
     }
 
     #[test]

@@ -144,6 +144,9 @@ pub struct ConnectorResult {
     pub verified: Option<usize>,
     /// Milliseconds until the canary was refused, where there is one.
     pub effect_ms: Option<u64>,
+    /// Seconds after which it can be asked again, where it is left alone until then.
+    #[serde(skip)]
+    pub again_s: Option<u64>,
 }
 
 impl ConnectorResult {
@@ -161,6 +164,7 @@ impl ConnectorResult {
             waiting: 0,
             verified: None,
             effect_ms: None,
+            again_s: None,
         }
     }
 }

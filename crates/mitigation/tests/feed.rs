@@ -130,6 +130,12 @@ async fn a_token_keeps_others_out() {
         assert_eq!(get(to, "/feed", &[("Authorization", &good)]).await.status, 200, "{good}");
     }
     assert_eq!(get(to, &format!("/feed?x=1&token={TOKEN}"), &[]).await.status, 200);
+    let escaped = TOKEN.replace('-', "%2d");
+    assert_eq!(
+        get(to, &format!("/feed?token={escaped}"), &[]).await.status,
+        200,
+        "as a firewall may encode it"
+    );
     for bad in ["", "Bearer", "Bearer a-token-of-the-site-0002", "Basic ????", TOKEN] {
         let answer = get(to, "/feed", &[("Authorization", bad)]).await;
         assert_eq!((answer.status, answer.body.contains(TOKEN)), (401, false), "{bad}");

@@ -145,8 +145,9 @@ fn what_is_about_to_be_done_is_written_down_first() {
     let now = Ts::from_parts(wall(), 0);
     let mut enforcer = enforcer(dir.path(), 100);
     let (list, (sender, rows)) = (dir.path().join("a"), std::sync::mpsc::channel());
-    enforcer.announce(move |row| {
+    enforcer.announce(move |rows| {
         let there = FeedList::read(&list).unwrap().entries.len();
+        let row = &rows[0];
         sender.send((row.kind.clone(), row.subject.clone(), row.answer.clone(), there)).unwrap();
     });
     let want = desired(&blocks(1..2), &[]);
@@ -155,13 +156,39 @@ fn what_is_about_to_be_done_is_written_down_first() {
     enforcer.push(&want, now, &options());
     enforcer.undo(&Selector::All, now, &options());
     let told: Vec<_> = rows.try_iter().collect();
+    let end = now.secs() + 600;
     let row =
         |what: &str, named: &str, there| ("intent".to_owned(), what.to_owned(), named.to_owned(), there);
     assert_eq!(
         told,
         [
-            row("1 to add, 0 to refresh, 0 to remove", "add 203.0.113.1 block v1", 0),
-            row("0 to add, 0 to refresh, 1 to undo", "undo 203.0.113.1 block v1", 1),
+            row("1 to add, 0 to refresh, 0 to remove", &format!("add 203.0.113.1 block {end} v1"), 0),
+            row("0 to add, 0 to refresh, 1 to undo", &format!("undo 203.0.113.1 block {end} v1"), 1),
         ]
     );
+}
+
+/// Killed between the device and the audit: what was meant is compared with what is there.
+#[test]
+fn what_broke_off_is_settled_by_what_the_device_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = Ts::from_parts(wall(), 0);
+    let mut enforcer = enforcer(dir.path(), 1_000);
+    let (sender, rows) = std::sync::mpsc::channel();
+    enforcer.announce(move |rows| sender.send(rows.to_vec()).unwrap());
+    enforcer.push(&desired(&blocks(1..251), &[]), now, &options());
+    let open = rows.recv().unwrap();
+    assert_eq!(open.len(), 3, "every entry is named, a hundred in a row");
+    let half = desired(&blocks(1..101), &[]);
+    enforcer.push(&half, now, &PushOptions { force: true, ..options() });
+    let settled = enforcer.settle(&open, now, "watch");
+    let (done, last) = settled.split_at(settled.len() - 1);
+    assert_eq!(done.len(), 100);
+    assert!(done.iter().all(|r| r.kind == "add" && r.outcome == "done" && r.verdict.is_some()));
+    assert_eq!(
+        (last[0].kind.as_str(), last[0].subject.as_str()),
+        ("settle", "100 of 250 changes that were begun are on the device")
+    );
+    std::fs::write(dir.path().join("a"), "not a list").unwrap();
+    assert!(enforcer.settle(&open, now, "watch").is_empty(), "a device that cannot be read says nothing");
 }

@@ -261,6 +261,25 @@ fn time_to_live_allow_list_and_rate_hold_in_the_kernel() {
     );
     assert!(net.reach("10.123.45.130", SERVER), "the allow list is the first rule on the device too");
 
+    net.nft(&[
+        "add",
+        "element",
+        "inet",
+        "sidetap",
+        "allow4",
+        "{ 10.123.45.6 comment \"partner\", 10.8.0.0/30 }",
+    ]);
+    let other = ["10.123.45.130/32", "10.9.0.0/24", "10.8.0.0/24"];
+    push(&mut enforcer, &wide, &other);
+    let again = enforcer.push(&desired(&wide, &other), wall_ts(), &PushOptions::new(Mode::Enforce));
+    assert_eq!(again.connectors[0].outcome, "unchanged", "{again:?}");
+    assert!(net.reach("10.123.45.6", SERVER) && !net.reach("10.123.45.5", SERVER));
+    push(&mut enforcer, &wide, &[]);
+    let left = net.nft(&["list", "set", "inet", "sidetap", "allow4"]);
+    assert!(left.contains("10.123.45.6 comment \"partner\"") && left.contains("10.8.0.0/30"), "{left}");
+    assert!(!left.contains("sidetap:allow"), "{left}");
+    net.nft(&["delete", "element", "inet", "sidetap", "allow4", "{ 10.123.45.6 }"]);
+
     push(&mut enforcer, &[verdict("v3", SubjectKind::Ip, "10.123.45.6", "rate-limit", 600)], &[]);
     let through = (0..12).filter(|_| net.reach("10.123.45.6", SERVER)).count();
     assert!((1..12).contains(&through), "{through} of 12 at three a second");

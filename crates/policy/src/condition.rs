@@ -49,6 +49,20 @@ impl Condition {
         &self.text
     }
 
+    /// The texts that `class` is compared with.
+    pub(crate) fn classes(&self) -> Vec<&str> {
+        let mut all = Vec::new();
+        for (at, _) in self.text.match_indices("class") {
+            let rest = self.text.get(at + "class".len()..).unwrap_or_default().trim_start();
+            let Some(rest) = ["==", "!=", "in"].iter().find_map(|op| rest.strip_prefix(op)) else { continue };
+            let rest = rest.trim_start();
+            let list = rest.strip_prefix('[').and_then(|r| r.split_once(']')).map(|(list, _)| list);
+            let literals = list.unwrap_or(rest).split('"').skip(1).step_by(2);
+            all.extend(literals.take(if list.is_some() { usize::MAX } else { 1 }));
+        }
+        all
+    }
+
     fn try_out(&self) -> Result<(), Refused> {
         let tried = facts::samples()
             .iter()
@@ -162,6 +176,8 @@ mod tests {
         );
         assert!(error("score > 50 && class > 3").message.contains("does not go together"));
         assert!(error("score + 1").message.contains("true or false"));
+        let c = Condition::compile(r#"class in ["sqli", "bola"] && (class != "spam" || score > 3)"#).unwrap();
+        assert_eq!(c.classes(), ["sqli", "bola", "spam"]);
         let e = error("score >=");
         assert!(e.message.contains("does not parse") && e.column > 1, "{e:?}");
         assert!(error("shout(class)").message.contains("cannot be worked out"));

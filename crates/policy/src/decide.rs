@@ -7,7 +7,7 @@ use sidetap_model::rows::{CampaignRow, Reason, VerdictRow};
 use sidetap_model::{Measures, Mode, SubjectKind, Ts};
 
 use crate::error::PolicyError;
-use crate::facts::{self, Around};
+use crate::facts::{self, Around, CLASSES};
 use crate::guard::{Guards, Hold};
 use crate::history::History;
 use crate::pack::{self, Choice, Pack, Rule, Standing};
@@ -15,7 +15,7 @@ use crate::places::Places;
 use crate::reach::who_and_where;
 use crate::subjects::{Bounds, Subjects, prefixes, subjects_of};
 use crate::traffic::Traffic;
-use crate::{AllowList, Response, builtin};
+use crate::{AllowList, Response, builtin, nearest};
 
 /// Rules in the order in which they are tried, with the allow list and the guards around them.
 #[derive(Debug)]
@@ -116,6 +116,23 @@ impl PolicySet {
     pub fn parse(text: &str, file: &str) -> Result<Self, Vec<PolicyError>> {
         let pack = pack::read(text, file)?;
         Ok(PolicySet::with_default(vec![pack]))
+    }
+
+    /// What a rule says that can be meant and is likely not: a class that nobody finds, a schedule that is over.
+    pub fn remarks(&self, now: Ts) -> Vec<String> {
+        let mut remarks = Vec::new();
+        for rule in self.rules.iter().filter(|r| r.enabled) {
+            let mut say = |what: String| remarks.push(format!("{}: rule `{}`: {what}", rule.source, rule.id));
+            for class in rule.when.classes().into_iter().filter(|c| !c.is_empty() && !CLASSES.contains(c)) {
+                let hint =
+                    nearest(class, CLASSES).map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
+                say(format!("no built-in class is called `{class}`{hint}"));
+            }
+            if rule.schedule.as_ref().is_some_and(|s| s.is_over(now)) {
+                say("the last date of its schedule is over: it never holds again".to_owned());
+            }
+        }
+        remarks
     }
 
     /// Reads a pack, or all packs (`*.yaml`, `*.yml`) of a directory in the order of their names.

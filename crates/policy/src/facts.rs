@@ -57,6 +57,39 @@ pub const FIELDS: [Field; 28] = [
     field("network_kinds", "list", "what its address is used for: hosting, mobile, vpn, tor, …"),
 ];
 
+/// The classes of abuse that detection names.
+pub const CLASSES: [&str; 29] = [
+    "account-takeover",
+    "ai-crawler",
+    "api-scraping",
+    "app-dos",
+    "ato-transfer-fraud",
+    "bola",
+    "carding",
+    "cash-out",
+    "content-scraping",
+    "coupon-abuse",
+    "credential-cracking",
+    "credential-stuffing",
+    "directory-bruteforce",
+    "fake-account-creation",
+    "fake-crawler",
+    "giftcard-bruteforce",
+    "hype-sale-bot",
+    "id-enumeration",
+    "inventory-hoarding",
+    "inventory-scraping",
+    "otp-abuse",
+    "password-reset-enumeration",
+    "price-scraping",
+    "sim-swap-abuse",
+    "skewing",
+    "spam",
+    "sqli",
+    "token-cracking",
+    "vuln-scan",
+];
+
 const fn field(name: &'static str, kind: &'static str, description: &'static str) -> Field {
     Field { name, kind, description }
 }

@@ -38,21 +38,39 @@ const DAYS: [(&str, Weekday); 7] = [
 ];
 
 impl Schedule {
-    /// Reads a schedule; what is wrong comes back with the key that it stands under, and a hint.
-    pub(crate) fn read(raw: &RawSchedule) -> Result<Self, (&'static str, String, Option<String>)> {
-        let zone = zone(raw.zone.as_deref().unwrap_or("UTC")).map_err(|(m, h)| ("zone", m, h))?;
-        let days = raw.days.iter().map(|d| day(d)).collect::<Result<_, _>>();
-        let dates = raw.dates.iter().map(|d| dates(d)).collect::<Result<_, _>>();
-        let from = hour(raw.from.as_deref(), Time::midnight()).map_err(|m| ("from", m, clock()))?;
-        let to = hour(raw.to.as_deref(), Time::midnight()).map_err(|m| ("to", m, clock()))?;
-        Ok(Schedule {
-            zone,
-            days: days.map_err(|(m, h)| ("days", m, h))?,
-            dates: dates
-                .map_err(|m| ("dates", m, Some("2026-11-27 or 2026-11-27..2026-11-30".to_owned())))?,
-            from,
-            to,
-        })
+    /// Reads a schedule; all that is wrong comes back with the key that it stands under, and a hint.
+    pub(crate) fn read(raw: &RawSchedule) -> Result<Self, Vec<WrongKey>> {
+        let mut wrong = Vec::new();
+        let zone = zone(raw.zone.as_deref().unwrap_or("UTC"));
+        let zone = zone.map_err(|(m, h)| wrong.push(("zone", m, h))).ok();
+        let mut days = Vec::new();
+        for text in &raw.days {
+            _ = day(text).map(|d| days.push(d)).map_err(|(m, h)| wrong.push(("days", m, h)));
+        }
+        let mut spans = Vec::new();
+        for text in &raw.dates {
+            let hint = Some("2026-11-27 or 2026-11-27..2026-11-30".to_owned());
+            _ = dates(text).map(|d| spans.push(d)).map_err(|m| wrong.push(("dates", m, hint)));
+        }
+        let mut time = |key, text: &Option<String>| {
+            let time = hour(text.as_deref(), Time::midnight());
+            time.map_err(|m| wrong.push((key, m, clock()))).ok()
+        };
+        let (from, to) = (time("from", &raw.from), time("to", &raw.to));
+        match (zone, from, to) {
+            (Some(zone), Some(from), Some(to)) if wrong.is_empty() => {
+                Ok(Schedule { zone, days, dates: spans, from, to })
+            }
+            _ => Err(wrong),
+        }
+    }
+
+    /// Whether its last date is over: it never holds again.
+    pub(crate) fn is_over(&self, now: Ts) -> bool {
+        let Ok(stamp) = Timestamp::from_second(now.secs()) else { return false };
+        let today = stamp.to_zoned(self.zone.clone()).date();
+        let over = |last: &Date| last.checked_add(1.day()).is_ok_and(|after| after < today);
+        !self.dates.is_empty() && self.dates.iter().all(|(_, last)| over(last))
     }
 
     /// The end of the window that this time falls in; none where it falls in none.
@@ -77,6 +95,8 @@ impl Schedule {
 }
 
 type Wrong = (String, Option<String>);
+/// The key under which something wrong stands, what it is, and a hint.
+pub(crate) type WrongKey = (&'static str, String, Option<String>);
 
 /// A name of the time zone database, or an offset like `+02:00`.
 fn zone(text: &str) -> Result<TimeZone, Wrong> {
@@ -176,7 +196,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_with_a_hint() {
-        let read = |raw: RawSchedule| Schedule::read(&raw).unwrap_err();
+        let read = |raw: RawSchedule| Schedule::read(&raw).unwrap_err().remove(0);
         let (key, message, hint) =
             read(RawSchedule { zone: Some("Europe/Berln".into()), ..RawSchedule::default() });
         assert_eq!((key, message.as_str()), ("zone", "there is no time zone `Europe/Berln`"));
@@ -184,5 +204,15 @@ mod tests {
         assert_eq!(read(RawSchedule { days: vec!["today".into()], ..RawSchedule::default() }).0, "days");
         assert_eq!(read(RawSchedule { from: Some("25:00".into()), ..RawSchedule::default() }).0, "from");
         assert_eq!(read(RawSchedule { dates: vec!["27.11.".into()], ..RawSchedule::default() }).0, "dates");
+        let all = RawSchedule {
+            zone: Some("Mars/Olympus".into()),
+            days: vec!["today".into()],
+            from: Some("25:00".into()),
+            ..RawSchedule::default()
+        };
+        let keys: Vec<&str> = Schedule::read(&all).unwrap_err().into_iter().map(|(key, ..)| key).collect();
+        assert_eq!(keys, ["zone", "days", "from"], "all of it at once");
+        let sale = schedule("UTC", &[], &["2026-11-27"], "00:00", "24:00");
+        assert!(sale.is_over(at("2026-11-30T00:00:00Z")) && !sale.is_over(at("2026-11-28T12:00:00Z")));
     }
 }

@@ -69,6 +69,68 @@ fn a_rule_says_how_a_response_is_carried_out() {
 }
 
 #[test]
+fn what_can_never_hold_is_refused_where_it_stands() {
+    let rule = |rest: &str| {
+        format!("version: 1\nrules:\n  - id: a\n    when: 'true'\n    response: alert\n    {rest}\n")
+    };
+    let scope = |scope: &str| errors(&rule(&format!("scope: {scope}")));
+    assert_eq!(
+        scope("{hosts: [a.example], endpoints: [\"POST b.example/login\"]}"),
+        [
+            "p.yaml:6:12: the scope can never hold: `b.example` is none of its hosts (name the host in `hosts` too, or only the endpoint)"
+        ]
+    );
+    assert_eq!(
+        errors(&rule(
+            "scope:\n      hosts: [a.example]\n      roles: [logn]\n      channels: [carrier-pigeon]"
+        )),
+        [
+            "p.yaml:8:14: there is no role `logn` (did you mean `login`?)",
+            "p.yaml:9:17: there is no channel `carrier-pigeon` (one of web, mobile, api)",
+        ]
+    );
+    assert!(scope(r#"{hosts: ["a.example;\n}"]}"#)[0].contains("is no host"));
+    assert!(scope(r#"{endpoints: ["POST a.example/x\r\ny"]}"#)[0].contains("is no endpoint"));
+    let fits = "scope: {hosts: ['*.a.example'], endpoints: ['POST www.a.example/x', '* /y'], roles: [login]}";
+    assert!(PolicySet::parse(&rule(fits), "p.yaml").is_ok());
+    let all = errors(&rule("schedule: {zone: Mars/Olympus, days: [today], dates: [x], from: '25:00'}"));
+    assert_eq!(all.len(), 4, "{all:?}");
+    assert!(all.iter().all(|e| e.starts_with("p.yaml:6:15: ")), "{all:?}");
+    let request = |m: &str| {
+        errors(&format!(
+            "version: 1\nrequests:\n  - id: a\n    match: {m}\n    response: block\n    ttl: 1h\n"
+        ))
+        .concat()
+    };
+    assert!(request("{network: 0.0.0.0/1}").contains("`0.0.0.0/1` is no network"));
+    assert!(request(r#"{path: "/x\r\ny"}"#).contains("is no path"));
+    assert!(request(r#"{header: "a: b\r\nc"}"#).contains("is no header"));
+    assert!(request("{country: de}").contains("is no country"));
+    let guards = errors("version: 1\nguards:\n  min_prefix_v4: 24\n  own_networks: [x]\n");
+    assert_eq!(guards, ["p.yaml:4:3: `x` is not an address or network"]);
+}
+
+#[test]
+fn what_is_likely_not_meant_is_remarked() {
+    let set = parse(
+        "  - id: a\n    when: 'class == \"credential-stufing\" || class in [\"bola\", \"sqly\"]'\n    response: alert\n    schedule: {dates: [2020-01-01]}\n",
+    );
+    let remarks = set.remarks(Ts::from_parts(1_700_000_000, 0));
+    assert_eq!(
+        remarks,
+        [
+            "p.yaml: rule `a`: no built-in class is called `credential-stufing`; did you mean `credential-stuffing`?",
+            "p.yaml: rule `a`: no built-in class is called `sqly`; did you mean `sqli`?",
+            "p.yaml: rule `a`: the last date of its schedule is over: it never holds again",
+        ]
+    );
+    for name in builtin::NAMES {
+        let set = PolicySet::parse(&format!("version: 1\nextends: {name}\n"), "own.yaml").unwrap();
+        assert_eq!(set.remarks(Ts::from_parts(1_700_000_000, 0)), [""; 0]);
+    }
+}
+
+#[test]
 fn who_comes_back_gets_more() {
     let set = parse(
         "  - id: a\n    when: 'true'\n    response: rate-limit\n    ttl: 10m\n    escalate:\n      within: 1d\n      steps: [{response: block, ttl: 1h}, {ttl: 7d}]\n",

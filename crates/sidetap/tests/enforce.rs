@@ -113,9 +113,11 @@ impl Scene {
             if attack { 5 } else { 50 }
         );
         let file = self.place.write(&format!("{space}.lua"), script.as_bytes());
+        // The honest client works on for as long as attacks are measured.
+        let duration = format!("-d{}", 90 + 30 * u64::from(rounds().unwrap_or(0)));
         let mut command = self.net.at(space, &find("wrk").unwrap());
         command
-            .args(["-t1", "-c4", "-d90", "--timeout", "1", "-s"])
+            .args(["-t1", "-c4", duration.as_str(), "--timeout", "1", "-s"])
             .arg(&file)
             .arg(format!("http://{}/", self.site));
         Running(Some(command.stdout(Stdio::null()).spawn().unwrap()))
@@ -135,6 +137,35 @@ impl Scene {
         ended(command.output().unwrap()).is(0);
     }
 
+    /// Attack after attack, each from another address, with how long the verdict and its effect took.
+    fn measure(self, device: &str, rounds: u8, watch: Running) {
+        let (end, net) = if self.site == SERVER { ("eth0", "10.91.0") } else { ("eth1", "10.93.0") };
+        let space = self.net.space("a");
+        let mut took = Vec::new();
+        for round in 0..rounds {
+            let address = format!("{net}.{}", 100 + round);
+            self.net.must(&format!("-n {space} addr flush dev {end}"));
+            self.net.must(&format!("-n {space} addr add {address}/24 dev {end}"));
+            assert_eq!(self.status("a"), "200", "nobody knows {address} yet");
+            let begin = Instant::now();
+            let bad = self.traffic("a", true);
+            let mut effect = Duration::ZERO;
+            until("the attacker is refused", || {
+                effect = begin.elapsed();
+                self.status("a") != "200"
+            });
+            assert_eq!(self.status("c"), "200");
+            drop(bad);
+            took.push((address, effect));
+        }
+        assert_eq!(watch.stop(), 0);
+        let verdicts = lines(&self.place.path("run/verdicts.ndjson"));
+        for (address, effect) in took {
+            let said = verdicts.iter().find(|v| v["client_ip"] == *address && v["intent"] == "malicious");
+            print_latency(device, said.unwrap_or_else(|| panic!("no verdict on {address}")), effect, "");
+        }
+    }
+
     /// The attack, its end, and all that lets go of it. `empty` takes everything from the device, as a restart or a hasty hand does.
     fn play(self, config: &str, mut device: Device<'_>) {
         let policy = |ttl: &str| {
@@ -150,6 +181,9 @@ impl Scene {
         args.extend(device.args);
         let watch = self.net.watch(&self.place, &args);
         let honest = self.traffic("c", false);
+        if let Some(rounds) = rounds() {
+            return self.measure(device.name, rounds, watch);
+        }
         let begin = Instant::now();
         let bad = self.traffic("a", true);
         // The moment at which the first request was sent that is refused.
@@ -194,16 +228,22 @@ impl Scene {
             !verdicts.iter().any(|v| v["client_ip"] == self.client && v["intent"] == "malicious"),
             "{verdicts:?}"
         );
-        let at = |field: &str| serde_json::from_value::<sidetap_model::Ts>(said[field].clone()).unwrap();
-        let verdict = at("detected_at").since(at("first_seen")) / 1_000_000;
-        // What `scripts/latency.sh` reads.
-        eprintln!(
-            "LATENCY {} verdict_ms {verdict} effect_ms {} answered {before} then {after}",
-            device.name.replace(' ', "-"),
-            effect.as_millis()
-        );
+        print_latency(device.name, said, effect, &format!(" answered {before} then {after}"));
         assert!(after * 20 <= before, "{after} attempts got through after {before}");
     }
+}
+
+/// How many attacks `scripts/latency.sh` asks for, where it asks.
+fn rounds() -> Option<u8> {
+    std::env::var("SIDETAP_LATENCY_ROUNDS").ok()?.parse().ok().map(|n: u8| n.clamp(1, 100))
+}
+
+/// What `scripts/latency.sh` reads.
+fn print_latency(device: &str, said: &serde_json::Value, effect: Duration, more: &str) {
+    let at = |field: &str| serde_json::from_value::<sidetap_model::Ts>(said[field].clone()).unwrap();
+    let verdict = at("detected_at").since(at("first_seen")) / 1_000_000;
+    let device = device.replace(' ', "-");
+    eprintln!("LATENCY {device} verdict_ms {verdict} effect_ms {}{more}", effect.as_millis());
 }
 
 /// What stands before the application.

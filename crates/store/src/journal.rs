@@ -23,6 +23,11 @@ pub struct AuditRow {
 /// Bytes of an audit row's particulars; of longer ones the beginning is kept, and how long they were.
 const DETAIL: usize = 16 << 10;
 
+/// What intents are called.
+const INTENT: &str = "mitigation.intent";
+/// Rows of the audit that are looked through for open intents.
+const LATEST: i64 = 500_000;
+
 impl Store {
     /// Appends actions, and for each that was not only planned a row of the audit, in one transaction.
     pub fn record_actions(&mut self, actions: &[ActionRow]) -> Result<(), StoreError> {
@@ -40,6 +45,36 @@ impl Store {
         }
         transaction.commit()?;
         Ok(())
+    }
+
+    /// Appends what is about to be done to devices to the audit, in one transaction and uncut: what came of it may have to be found out.
+    pub fn record_intents(&mut self, intents: &[ActionRow]) -> Result<(), StoreError> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for i in intents {
+            transaction
+                .prepare_cached("INSERT INTO audit (at, actor, action, detail) VALUES (?1, ?2, ?3, ?4)")?
+                .execute(params![i.at.0, i.actor, INTENT, json(i, "audit")?])?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Intents that nothing came of, as far as the audit knows: whoever wrote them was ended before saying so, or is still at it.
+    pub fn open_intents(&self) -> Result<Vec<ActionRow>, StoreError> {
+        let sql = "SELECT i.detail FROM audit i WHERE i.action = ?1 AND i.seq > (SELECT max(seq) FROM audit) - ?2 \
+            AND NOT EXISTS (SELECT 1 FROM audit l WHERE l.seq > i.seq AND l.action LIKE 'mitigation.%' AND l.action <> ?1 \
+            AND json_extract(l.detail, '$.connector') = json_extract(i.detail, '$.connector')) ORDER BY i.seq";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(params![INTENT, LATEST])?;
+        let mut out = Vec::new();
+        while let Some(row) = rows.next()? {
+            // Of what an older version cut nothing can be told.
+            out.extend(
+                serde_json::from_str::<ActionRow>(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)
+                    .ok(),
+            );
+        }
+        Ok(out)
     }
 
     /// Appends a row to the audit.

@@ -121,7 +121,7 @@ impl Sink {
         let place = c.url_secret.as_ref().map(resolve).transpose()?;
         let base = place.as_ref().map(Secret::expose).or(c.url.as_deref()).unwrap_or_default();
         if c.kind == SinkKind::Syslog {
-            return syslog::send(base, &syslog::message(alert, &c.host));
+            return syslog::send(base, &syslog::message(alert, &c.host, syslog::most(base)));
         }
         let secret = c.secret.as_ref().map(resolve).transpose()?;
         let secret = secret.as_ref();

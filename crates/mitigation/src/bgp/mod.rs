@@ -10,7 +10,7 @@ use sidetap_policy::Response;
 
 use crate::command;
 use crate::config::{ConfigError, check_name};
-use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, shortened};
 use crate::entry::{Entry, Sees};
 use crate::key::Key;
 use crate::memory::Memory;
@@ -149,8 +149,7 @@ impl BgpConnector {
         let mut all = Vec::new();
         for v6 in [false, true] {
             let text = self.gobgp(&["-j", "global", "rib", "-a", self.family(v6)])?;
-            let said: Value = serde_json::from_str(text.trim()).unwrap_or_default();
-            for (prefix, paths) in said.as_object().into_iter().flatten() {
+            for (prefix, paths) in &routes(&text)? {
                 let source = match self.config.mode {
                     BgpMode::Flowspec => source_of(paths),
                     BgpMode::Rtbh => Some(prefix.as_str()),
@@ -214,6 +213,23 @@ impl BgpConnector {
     }
 }
 
+/// How the speaker says that it has no routes.
+const NO_ROUTES: &str = "Network not in table";
+
+/// The routes that the speaker named; what is neither a list nor the word for none is not taken for an empty one, since what is believed
+/// to be gone is never withdrawn.
+fn routes(text: &str) -> Result<serde_json::Map<String, Value>, ConnectorError> {
+    let text = text.trim();
+    if text.is_empty() || text == NO_ROUTES {
+        return Ok(serde_json::Map::new());
+    }
+    let wrong = || ConnectorError::Answer(format!("gobgp global rib: {}", shortened(text)));
+    match serde_json::from_str(text) {
+        Ok(Value::Object(routes)) => Ok(routes),
+        _ => Err(wrong()),
+    }
+}
+
 /// The source prefix of a flow specification (component type 2, RFC 8955 §4.2.2.2).
 fn source_of(paths: &Value) -> Option<&str> {
     let components = paths.pointer("/0/nlri/value")?.as_array()?;
@@ -245,5 +261,19 @@ impl Connector for BgpConnector {
         }
         self.memory.write(&plan.target)?;
         Ok(Answer { text: format!("{told} announcements changed") })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_no_list_is_not_an_empty_one() {
+        assert!(routes("{}\n").unwrap().is_empty() && routes("Network not in table\n").unwrap().is_empty());
+        assert_eq!(routes(r#"{"192.0.2.1/32": []}"#).unwrap().len(), 1);
+        for text in ["connection refused", "[]", "{\"192.0.2.1/32\": ["] {
+            assert!(matches!(routes(text), Err(ConnectorError::Answer(_))), "{text}");
+        }
     }
 }

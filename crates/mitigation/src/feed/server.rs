@@ -185,7 +185,24 @@ fn allowed(token: Option<&Secret>, query: Option<&str>, headers: &HeaderMap) -> 
         _ => false,
     };
     let asked = query.unwrap_or_default().split('&').filter_map(|p| p.strip_prefix("token="));
-    shown | asked.map(|t| token.matches(t.as_bytes())).fold(false, |a, b| a | b)
+    // As it is written, or as a form would write it: firewalls do either.
+    let ways = |t: &str| [t.as_bytes().to_vec(), unescaped(t, false), unescaped(t, true)];
+    shown | asked.flat_map(ways).map(|t| token.matches(&t)).fold(false, |a, b| a | b)
+}
+
+/// What `%41` and, in a form, `+` stand for; what is no escape stands for itself.
+fn unescaped(text: &str, form: bool) -> Vec<u8> {
+    let bytes = text.as_bytes();
+    let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
+    while let Some(&b) = bytes.get(at) {
+        let hex = text.get(at + 1..at + 3).filter(|_| b == b'%').and_then(|h| u8::from_str_radix(h, 16).ok());
+        match hex {
+            Some(byte) => out.push(byte),
+            None => out.push(if form && b == b'+' { b' ' } else { b }),
+        }
+        at += if hex.is_some() { 3 } else { 1 };
+    }
+    out
 }
 
 fn basic_password(value: &str) -> Option<Vec<u8>> {

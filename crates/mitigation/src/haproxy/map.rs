@@ -70,10 +70,13 @@ pub(super) fn show(socket: &Socket<'_>, name: &str) -> Result<Vec<MapLine>, Conn
 }
 
 /// Puts these lines in place of all that a map holds: prepared under a new version, shown to traffic by the commit only.
+///
+/// A commit takes the place of what others put there since the map was read as `before`. So it is read once more right before, and left
+/// alone where it is another by then.
 pub(super) fn replace(
     socket: &Socket<'_>,
     name: &str,
-    lines: &[MapLine],
+    (before, lines): (&[MapLine], &[MapLine]),
     batch_bytes: usize,
 ) -> Result<(), ConnectorError> {
     let command = format!("prepare map {name}");
@@ -85,6 +88,10 @@ pub(super) fn replace(
     };
     for batch in batches(lines, batch_bytes) {
         silent(socket, &format!("add map @{version} {name} <<\n{batch}\n"))?;
+    }
+    if show(socket, name)? != before {
+        silent(socket, &format!("clear map @{version} {name}\n"))?;
+        return Err(ConnectorError::Conflict(format!("map {name}")));
     }
     silent(socket, &format!("commit map @{version} {name}\n"))
 }
@@ -129,6 +136,38 @@ mod tests {
         assert_eq!(line.entry(Response::Block, "sidetap"), Some(entry));
         let foreign = MapLine { key: "192.0.2.1".into(), value: "deny".into() };
         assert_eq!(foreign.entry(Response::Block, "sidetap"), None);
+    }
+
+    #[test]
+    fn what_others_add_meanwhile_is_not_replaced() {
+        use std::io::{Read, Write};
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let device = std::thread::spawn(move || {
+            let mut heard = Vec::new();
+            for mut stream in listener.incoming().flatten().take(4) {
+                let mut buffer = [0; 4096];
+                let n = stream.read(&mut buffer).unwrap();
+                let command = String::from_utf8_lossy(&buffer[..n]).into_owned();
+                let answer = match command.split(' ').next().unwrap() {
+                    "prepare" => "New version created: 7\n",
+                    "show" => "0x1 192.0.2.9 mine\n",
+                    _ => "\n",
+                };
+                stream.write_all(answer.as_bytes()).unwrap();
+                heard.push(command);
+            }
+            heard
+        });
+        let address = path.display().to_string();
+        let socket = Socket { address: &address, timeout_s: 5 };
+        let lines = [MapLine { key: "192.0.2.1".into(), value: "1:sidetap:v".into() }];
+        let done = replace(&socket, "m", (&[], &lines), 1024);
+        assert!(matches!(done, Err(ConnectorError::Conflict(_))), "{done:?}");
+        let heard = device.join().unwrap();
+        assert_eq!(heard.last().unwrap(), "clear map @7 m\n");
     }
 
     #[test]

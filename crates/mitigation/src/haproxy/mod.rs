@@ -203,20 +203,21 @@ impl HaproxyConnector {
         if !changes.any(|e| ours(&e)) && !plan.repair.iter().any(|r| r == PLACES) {
             return Ok(None);
         }
-        let held = keys::Held::of(&map::show(&self.socket(), name)?, &self.config.owner);
+        let before = map::show(&self.socket(), name)?;
+        let held = keys::Held::of(&before, &self.config.owner);
         let live = plan.target.iter().filter(ours).filter(|e| e.expires_at > now).cloned();
         let should = held.render(live.collect())?;
         // A place whose entries are not there yet is no harm; an entry whose place is not known has no effect.
         if let Some((places, nets)) = self.own_maps() {
-            self.replace(places, &should.places)?;
-            self.replace(nets, &should.nets)?;
+            self.replace(places, &map::show(&self.socket(), places)?, &should.places)?;
+            self.replace(nets, &map::show(&self.socket(), nets)?, &should.nets)?;
         }
-        self.replace(name, &should.keys)?;
+        self.replace(name, &before, &should.keys)?;
         Ok(Some(format!("{name}: {} lines", should.keys.len())))
     }
 
-    fn replace(&self, name: &str, lines: &[MapLine]) -> Result<(), ConnectorError> {
-        map::replace(&self.socket(), name, lines, self.config.batch_bytes)
+    fn replace(&self, name: &str, before: &[MapLine], lines: &[MapLine]) -> Result<(), ConnectorError> {
+        map::replace(&self.socket(), name, (before, lines), self.config.batch_bytes)
     }
 }
 
@@ -277,10 +278,11 @@ impl Connector for HaproxyConnector {
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
         let mut text = Vec::new();
         if let Some(name) = self.config.allow_map.as_ref().filter(|_| plan.allow_changes) {
-            let mut lines: Vec<MapLine> = map::show(&self.socket(), name)?;
+            let before = map::show(&self.socket(), name)?;
+            let mut lines = before.clone();
             lines.retain(|l| !l.is_allow(&self.config.owner));
             lines.extend(plan.allow.iter().map(|n: &IpNet| MapLine::allow(n, &self.config.owner)));
-            self.replace(name, &lines)?;
+            self.replace(name, &before, &lines)?;
             text.push(format!("{name}: {} lines", lines.len()));
         }
         for (response, name) in self.address_maps() {
@@ -289,11 +291,12 @@ impl Connector for HaproxyConnector {
             if changes.find(changed).is_none() {
                 continue;
             }
-            let mut lines: Vec<MapLine> = map::show(&self.socket(), name)?;
+            let before = map::show(&self.socket(), name)?;
+            let mut lines = before.clone();
             lines.retain(|l| l.entry(response, &self.config.owner).is_none());
             let live = plan.target.iter().filter(changed).filter(|e| e.expires_at > now);
             lines.extend(live.map(|e| MapLine::of(e, &self.config.owner)));
-            self.replace(name, &lines)?;
+            self.replace(name, &before, &lines)?;
             text.push(format!("{name}: {} lines", lines.len()));
         }
         if let Some(name) = &self.config.keys_map {

@@ -49,6 +49,37 @@ pub(super) fn changes(table: &str, plan: &Plan, there: Option<&Observed>, now: i
     commands
 }
 
+/// What stands behind the mark in comments of the allow list.
+const ALLOWED: &str = "allow";
+
+/// Commands that turn one allow list into another, by what differs only: what both have is allowed all the time.
+pub(super) fn allow(table: &str, before: &[IpNet], after: &[IpNet]) -> Vec<Value> {
+    let (old, new): (BTreeSet<&IpNet>, BTreeSet<&IpNet>) = (before.iter().collect(), after.iter().collect());
+    let mark = format!("{MARK}{ALLOWED}");
+    let marked = |n: &IpNet| json!({"elem": {"val": value(n), "comment": mark}});
+    let mut commands = Vec::new();
+    for (verb, nets) in [("delete", &old - &new), ("add", &new - &old)] {
+        for (name, v6) in [("allow4", false), ("allow6", true)] {
+            let own = nets.iter().filter(|n| matches!(n, IpNet::V6(_)) == v6);
+            let elements: Vec<Value> =
+                own.map(|n| if verb == "add" { marked(n) } else { value(n) }).collect();
+            commands.extend(commands_of(verb, table, name, &elements));
+        }
+    }
+    commands
+}
+
+fn commands_of<'a>(
+    verb: &'a str,
+    table: &'a str,
+    name: &'a str,
+    elements: &'a [Value],
+) -> impl Iterator<Item = Value> + 'a {
+    elements.chunks(BATCH).map(move |chunk| {
+        json!({ verb: {"element": {"family": "inet", "table": table, "name": name, "elem": chunk}} })
+    })
+}
+
 fn per_set(verb: &str, table: &str, entries: &[&Entry], form: impl Fn(&Entry) -> Value) -> Vec<Value> {
     let mut sets: BTreeMap<&str, BTreeMap<&Key, Value>> = BTreeMap::new();
     for entry in entries {
@@ -57,10 +88,7 @@ fn per_set(verb: &str, table: &str, entries: &[&Entry], form: impl Fn(&Entry) ->
     let mut commands = Vec::new();
     for (name, elements) in sets {
         let elements: Vec<Value> = elements.into_values().collect();
-        for chunk in elements.chunks(BATCH) {
-            let body = json!({"element": {"family": "inet", "table": table, "name": name, "elem": chunk}});
-            commands.push(json!({ verb: body }));
-        }
+        commands.extend(commands_of(verb, table, name, &elements));
     }
     commands
 }
@@ -93,7 +121,14 @@ pub(super) fn read(listing: &Value, now: i64) -> Observed {
                 }
             }
         } else if name.starts_with("allow") {
-            observed.allow.extend(elements.iter().flat_map(nets_of));
+            for e in elements {
+                match own_allow(e) {
+                    Some(nets) => observed.allow.extend(nets),
+                    None => {
+                        observed.allowed_by_others.extend(nets_of(e.pointer("/elem/val").unwrap_or(e)));
+                    }
+                }
+            }
         }
     }
     observed
@@ -105,6 +140,13 @@ fn own(element: &Value, response: Response, now: i64) -> Option<Entry> {
     let [net] = nets_of(elem.get("val")?).try_into().ok()?;
     let left = elem.get("expires").and_then(Value::as_i64)?;
     Some(Entry { key: net.into(), response, expires_at: now.saturating_add(left), verdict, priority: (0, 0) })
+}
+
+/// The networks of an element of the allow list that carries the mark.
+fn own_allow(element: &Value) -> Option<Vec<IpNet>> {
+    let elem = element.get("elem")?;
+    elem.get("comment")?.as_str()?.strip_prefix(MARK).filter(|m| *m == ALLOWED)?;
+    Some(nets_of(elem.get("val")?))
 }
 
 /// The networks that a value is: one for an address or prefix, several for a range that the listing joined from neighbours.
@@ -130,5 +172,25 @@ fn nets_of(value: &Value) -> Vec<IpNet> {
             ipnet::Ipv6Subnets::new(a, b, 0).map(IpNet::V6).collect()
         }
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn allow_lists_change_by_what_differs_only() {
+        let nets = |all: &[&str]| all.iter().map(|n| n.parse().unwrap()).collect::<Vec<IpNet>>();
+        let (before, after) = (
+            nets(&["192.0.2.1/32", "198.51.100.0/24"]),
+            nets(&["198.51.100.0/24", "203.0.113.9/32", "2001:db8::/32"]),
+        );
+        let told: Vec<String> = allow("sidetap", &before, &after).iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 3, "{told:?}");
+        assert!(told[0].contains("delete") && told[0].contains("192.0.2.1"), "{told:?}");
+        assert!(told[1].contains("203.0.113.9") && told[2].contains("allow6"), "{told:?}");
+        assert!(!told.iter().any(|t| t.contains("198.51.100.0")), "what stays is not touched: {told:?}");
+        assert!(allow("sidetap", &after, &after).is_empty());
     }
 }

@@ -170,9 +170,8 @@ impl NftablesConnector {
         if !plan.repair.is_empty() {
             commands.extend(layout.create(&plan.repair));
         }
-        if plan.allow_changes || !plan.repair.is_empty() {
-            commands.extend(layout.allow(&plan.allow));
-        }
+        let before = there.map_or(&plan.allow_before, |o| &o.allow);
+        commands.extend(elements::allow(&self.config.table, before, &plan.allow));
         commands.extend(elements::changes(&self.config.table, plan, there, now));
         let n = commands.len();
         let text = serde_json::json!({ "nftables": commands }).to_string();

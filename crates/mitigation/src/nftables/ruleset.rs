@@ -1,4 +1,3 @@
-use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::NftablesConfig;
@@ -42,22 +41,6 @@ impl<'a> Layout<'a> {
             "type": "filter", "hook": "prerouting", "prio": -150, "policy": "accept"}}}));
         commands.push(json!({"flush": {"chain": {"family": "inet", "table": table, "name": "prerouting"}}}));
         commands.extend(self.rules().into_iter().map(|rule| json!({"add": {"rule": rule}})));
-        commands
-    }
-
-    /// Commands that set the allow list.
-    pub(super) fn allow(&self, nets: &[IpNet]) -> Vec<Value> {
-        let mut commands = Vec::new();
-        for (name, v6) in [("allow4", false), ("allow6", true)] {
-            commands.push(json!({"flush": {"set": {"family": "inet", "table": self.table, "name": name}}}));
-            let elem: Vec<Value> =
-                nets.iter().filter(|n| matches!(n, IpNet::V6(_)) == v6).map(super::elements::value).collect();
-            if !elem.is_empty() {
-                commands.push(
-                    json!({"add": {"element": {"family": "inet", "table": self.table, "name": name, "elem": elem}}}),
-                );
-            }
-        }
         commands
     }
 

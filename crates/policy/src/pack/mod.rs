@@ -4,6 +4,7 @@ mod depth;
 mod raw;
 mod request;
 mod rule;
+mod scope;
 
 use ipnet::IpNet;
 use sidetap_model::of_item;
@@ -12,6 +13,7 @@ use self::raw::{RawAllow, RawGuards, RawPack};
 pub use self::request::Measured;
 pub(crate) use self::request::Standing;
 pub(crate) use self::rule::{Choice, Prefix, Rule};
+pub use self::scope::{CHANNELS, ROLES};
 use crate::caps::{Caps, percent};
 use crate::error::PolicyError;
 use crate::net::parse_net;
@@ -121,15 +123,16 @@ impl Reader<'_> {
         let min_prefix_v4 = raw.min_prefix_v4.unwrap_or(default.min_prefix_v4);
         let min_prefix_v6 = raw.min_prefix_v6.unwrap_or(default.min_prefix_v6);
         if !(8..=32).contains(&min_prefix_v4) || !(16..=128).contains(&min_prefix_v6) {
-            let line = self.line_of("guards");
+            let key = if (8..=32).contains(&min_prefix_v4) { "min_prefix_v6" } else { "min_prefix_v4" };
+            let line = self.line_of_key("guards", key);
             let hint = "min_prefix_v4 is from 8 to 32, min_prefix_v6 from 16 to 128";
             self.tell(line, "a guard that would let through half the Internet".into(), Some(hint.into()));
         }
         Guards {
             min_prefix_v4,
             min_prefix_v6,
-            own_networks: self.nets(&raw.own_networks),
-            shared_networks: self.nets(&raw.shared_networks),
+            own_networks: self.nets("own_networks", &raw.own_networks),
+            shared_networks: self.nets("shared_networks", &raw.shared_networks),
             caps: self.caps(&raw),
         }
     }
@@ -160,13 +163,13 @@ impl Reader<'_> {
         }
     }
 
-    fn nets(&mut self, raw: &[String]) -> Vec<IpNet> {
+    fn nets(&mut self, key: &str, raw: &[String]) -> Vec<IpNet> {
         let mut nets = Vec::with_capacity(raw.len());
         for text in raw {
             match parse_net(text) {
                 Some(net) => nets.push(net),
                 None => {
-                    let line = self.line_of("guards");
+                    let line = self.line_of_key("guards", key);
                     self.tell(line, format!("`{text}` is not an address or network"), None);
                 }
             }

@@ -7,6 +7,7 @@ use sidetap_model::{Mode, SubjectKind, of_item};
 use super::Reader;
 use super::raw::{RawMatch, RawRequest};
 use super::rule::How;
+use super::scope::is_host;
 use crate::Response;
 use crate::net::parse_net;
 
@@ -57,6 +58,9 @@ impl Measured {
         ratio(self.campaign_requests, self.campaign_total)
     }
 }
+
+/// A field, what it says, whether that can be, and how it is written.
+type Check<'a> = (&'a str, &'a Option<String>, &'a dyn Fn(&String) -> bool, &'a str);
 
 fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
@@ -120,6 +124,36 @@ impl Reader<'_> {
             }
             None => None,
         };
+        let plain = |t: &String| !t.chars().any(char::is_control);
+        let number = |n: &String| {
+            let digits = n.strip_prefix("AS").unwrap_or(n);
+            digits.parse::<u32>().is_ok_and(|n| n != 0)
+        };
+        let country = |c: &String| c.len() == 2 && c.bytes().all(|b| b.is_ascii_uppercase());
+        let host = |h: &String| is_host(h);
+        let path = |p: &String| p.starts_with('/') && plain(p);
+        let method = |m: &String| !m.is_empty() && m.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-');
+        let checks: [Check<'_>; 6] = [
+            ("header", &header, &plain, "a name and a value in one line"),
+            ("country", &raw.country, &country, "two capital letters: DE"),
+            (
+                "network",
+                &raw.network,
+                &number,
+                "the number of an autonomous system, AS64496; networks go under `address`",
+            ),
+            ("host", &raw.host, &host, "shop.example, or *.shop.example"),
+            ("path", &raw.path, &path, "/login, or /api/**"),
+            ("method", &raw.method, &method, "GET, POST, …"),
+        ];
+        for (key, value, fits, hint) in checks {
+            if let Some(value) = value.as_ref().filter(|v| !fits(v)) {
+                let here = self.within_of("requests", index, "match", key);
+                let message = format!("`{}` is no {key}", value.escape_debug());
+                self.tell(here, message, Some(hint.to_owned()));
+                return None;
+            }
+        }
         let lower = |t: Option<String>| t.map(|t| t.to_lowercase());
         let rest = [
             (SubjectKind::Session, raw.session),

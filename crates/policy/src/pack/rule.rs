@@ -3,7 +3,7 @@
 use sidetap_model::{Decoy, Mode, Rate, SubjectKind, Tag, of_item};
 
 use super::Reader;
-use super::raw::{OneOrMore, RawDecoy, RawEscalation, RawPrefix, RawRule, RawScope};
+use super::raw::{OneOrMore, RawDecoy, RawEscalation, RawPrefix, RawRule};
 use crate::condition::Condition;
 use crate::duration::{format_ttl, parse_ttl};
 use crate::places::RuleScope;
@@ -144,7 +144,7 @@ impl Reader<'_> {
             source: self.file.to_owned(),
             subjects,
             prefix,
-            scope: self.scope(raw.scope),
+            scope: self.scope(index, raw.scope),
             schedule,
             escalation: steps.flatten(),
             mode,
@@ -311,24 +311,27 @@ impl Reader<'_> {
         prefix
     }
 
-    fn scope(&mut self, raw: RawScope) -> RuleScope {
-        let hosts = raw.hosts.iter().map(|h| h.to_lowercase()).collect();
-        RuleScope {
-            hosts,
-            endpoints: raw.endpoints,
-            roles: raw.roles,
-            channels: raw.channels,
-            widen: raw.widen,
-        }
-    }
-
     fn schedule(&mut self, index: usize, raw: &RawSchedule) -> Option<Schedule> {
         Schedule::read(raw)
-            .map_err(|(key, message, hint)| {
-                let here = of_item(self.text, "rules", index, key);
-                self.tell(here, message, hint);
+            .map_err(|wrong| {
+                for (key, message, hint) in wrong {
+                    let here = self.within(index, "schedule", key);
+                    self.tell(here, message, hint);
+                }
             })
             .ok()
+    }
+
+    /// Where a key of a rule's part stands; the part itself where it is written in one line.
+    pub(super) fn within(&self, index: usize, part: &str, key: &str) -> (usize, usize) {
+        self.within_of("rules", index, part, key)
+    }
+
+    /// The same in another list.
+    pub(super) fn within_of(&self, list: &str, index: usize, part: &str, key: &str) -> (usize, usize) {
+        let of = |key: &str| of_item(self.text, list, index, key);
+        let (nowhere, here) = (of("\u{0}"), of(key));
+        if here == nowhere { of(part) } else { here }
     }
 
     pub(super) fn mode(&mut self, (list, index): (&str, usize), raw: Option<&str>) -> Option<Mode> {

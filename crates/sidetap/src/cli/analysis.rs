@@ -122,7 +122,7 @@ pub(crate) struct LiveArgs {
 }
 
 /// `sidetap act`: the process beside `watch` that changes devices. `watch` starts it.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct ActArgs {
     /// The site's key
     #[arg(long, value_name = "FILE")]
@@ -139,6 +139,9 @@ pub(crate) struct ActArgs {
     /// Change devices
     #[arg(long)]
     pub(crate) enforce: bool,
+    /// Do the work, and do not look after who does it
+    #[arg(long)]
+    pub(crate) worker: bool,
 }
 
 /// `sidetap doctor`.

@@ -219,7 +219,10 @@ pub(crate) struct PushArgs {
     /// Really change the devices
     #[arg(long)]
     pub(crate) enforce: bool,
-    /// Push verdicts that are older than the configured age too
+    /// Push verdicts that are older than the configured age too; all guards and caps hold
+    #[arg(long)]
+    pub(crate) old: bool,
+    /// The same, and pass all caps on how much changes at once
     #[arg(long)]
     pub(crate) force: bool,
 }

@@ -183,11 +183,14 @@ fn approved_in(
     asks: impl Fn(&Want) -> bool,
 ) -> Result<BTreeSet<String>, sidetap_store::StoreError> {
     let wants: BTreeMap<&str, &Want> = desired.wants.iter().map(|w| (w.verdict.as_str(), w)).collect();
-    // A yes is to what was asked, and holds from when it was said.
+    // A yes is to what was asked, and holds from when it was said: at least for the time that what was asked takes.
     let holds = |a: &Approval| {
-        let since = a.decided_at.unwrap_or(a.at).plus(approving.expiry_ns());
-        let same = || wants.get(a.verdict.as_str()).is_some_and(|w| asks_of(w) == a.asks);
-        a.state == "approved" && since > approving.now && same()
+        let same = wants.get(a.verdict.as_str()).filter(|w| asks_of(w) == a.asks);
+        let until = |w: &Want| {
+            let term_ns = i64::try_from(w.ttl_s).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
+            a.decided_at.unwrap_or(a.at).plus(approving.expiry_ns().max(term_ns))
+        };
+        a.state == "approved" && same.is_some_and(|w| until(w) > approving.now)
     };
     let approved: BTreeSet<String> =
         store.approvals(approving.now)?.into_iter().filter(holds).map(|a| a.verdict).collect();
@@ -288,7 +291,10 @@ mod tests {
         let mut both = go(&mut store, true, now);
         both.wants.sort_by(|a, b| a.verdict.cmp(&b.verdict));
         assert_eq!(ids(&both), ["asks", "free"]);
-        assert_eq!(ids(&go(&mut store, false, later)), ["free"], "a yes does not hold for ever");
+        let ttl_s = both.wants[0].ttl_s as i64;
+        let over = |s: i64| now.plus((ttl_s.max(3_600) + s) * 1_000_000_000);
+        assert_eq!(ids(&go(&mut store, false, over(-1))).len(), 2, "a yes holds as long as what it is to");
+        assert_eq!(ids(&go(&mut store, false, over(1))), ["free"], "a yes does not hold for ever");
         let mut other = desired_of(&verdicts);
         other.wants.iter_mut().for_each(|w| w.ttl_s += 1);
         hold(&mut other, &verdicts, Some(&switch), Some(&mut store), &approving(true, now));

@@ -20,7 +20,7 @@ use super::approvals;
 use super::console::KILLED;
 use super::gate::{self, Approving};
 use super::intel;
-use super::policy::{Policies, known_of, policies, said};
+use super::policy::{Policies, known_of, operator_is_unknown, policies, said};
 use super::source::Source;
 use crate::cli::{GlobalArgs, MitigationArgs, MitigationCommand, PushArgs, SourceArgs, UndoArgs};
 use crate::clock;
@@ -39,7 +39,8 @@ pub(crate) fn run(global: &GlobalArgs, args: &MitigationArgs) -> Result<Status> 
             show_status(&status.connectors, &terminal)
         }
         MitigationCommand::Plan(push) => {
-            let (wanted, known) = wanted(&config, &args.source, false)?;
+            let (mut wanted, known) = wanted(&config, &args.source, false)?;
+            renew(&mut wanted, push);
             let mut enforcer = enforcer(&mut config, &args.source)?;
             cap(&mut enforcer, &policies(&config)?, known);
             let report = enforcer.plan(&wanted, clock::now(), push.force);
@@ -50,6 +51,9 @@ pub(crate) fn run(global: &GlobalArgs, args: &MitigationArgs) -> Result<Status> 
             let options = PushOptions { actor: actor(), ..PushOptions::new(mode(*enforce)) };
             let mut enforcer = enforcer(&mut config, &args.source)?;
             let selector = selector(which, &enforcer, &config, &args.source)?;
+            if *enforce {
+                settle_of(&mut enforcer, &config, &args.source);
+            }
             let report = enforcer.undo(&selector, clock::now(), &options);
             record(&config, &args.source, &report);
             show_push(&report, &[], &terminal)
@@ -121,7 +125,7 @@ fn bare_enforcer(config: &Config, source: &SourceArgs) -> Result<Enforcer> {
         modes.and_then(|file| Store::open_read_only(&file).ok()).map(|s| gate::modes(&s)).unwrap_or_default();
     enforcer.only_try(gate::in_mode(config, &modes, sidetap_model::Mode::DryRun));
     if let Ok(source) = Source::of(source, config) {
-        enforcer.announce(move |row| intend(&source, row));
+        enforcer.announce(move |rows| intend(&source, rows));
     }
     Ok(enforcer)
 }
@@ -324,29 +328,73 @@ fn push_all(
     push: &PushArgs,
     terminal: &Terminal,
 ) -> Result<Status> {
-    let (wanted, traffic) = wanted(config, source, push.enforce)?;
+    let (mut wanted, traffic) = wanted(config, source, push.enforce)?;
+    renew(&mut wanted, push);
     let mut enforcer = enforcer(config, source)?;
     cap(&mut enforcer, &policies(config)?, traffic);
+    if push.enforce {
+        warn_of_operator(config);
+        settle_of(&mut enforcer, config, source);
+    }
     let options = PushOptions { force: push.force, actor: actor(), ..PushOptions::new(mode(push.enforce)) };
     let report = enforcer.push(&wanted, clock::now(), &options);
     record(config, source, &report);
     show_push(&report, &wanted.held, terminal)
 }
 
+/// Takes old verdicts for new ones, where that is asked for.
+fn renew(wanted: &mut Desired, push: &PushArgs) {
+    if push.old {
+        wanted.wants.iter_mut().for_each(|w| w.stale = false);
+    }
+}
+
+/// Says that nobody knows whose address must not be blocked, where nobody does.
+pub(crate) fn warn_of_operator(config: &Config) {
+    if operator_is_unknown(config) {
+        warn(
+            "nobody is logged in from elsewhere and [policy] operator is empty: your own address is not kept from being blocked",
+        );
+    }
+}
+
 /// Keeps what is about to be done, so that the audit has it whatever happens meanwhile; a failure is said and holds nothing.
-fn intend(source: &Source, row: &ActionRow) {
+fn intend(source: &Source, rows: &[ActionRow]) {
     let kept = match source {
-        Source::Directory(dir) => append(dir, std::slice::from_ref(row)),
-        Source::Store(file) => intend_in(file, row),
+        Source::Directory(dir) => append(dir, rows),
+        Source::Store(file) => {
+            Store::open(file).and_then(|mut store| store.record_intents(rows)).map_err(anyhow::Error::from)
+        }
     };
     if let Err(e) = kept {
         warn(&format!("the audit could not be written: {e:#}"));
     }
 }
 
-fn intend_in(file: &Path, row: &ActionRow) -> Result<()> {
-    let detail = serde_json::to_value(row)?;
-    Ok(Store::open(file)?.note(&row.actor, "mitigation.intent", detail, row.at)?)
+/// Closes what a process left open that was ended while it changed devices: the audit then says what they hold.
+pub(crate) fn settle(enforcer: &mut Enforcer, store: &mut Store, actor: &str) {
+    let settled = store.open_intents().and_then(|open| match open.is_empty() {
+        true => Ok(0),
+        false => {
+            let rows = enforcer.settle(&open, clock::now(), actor);
+            store.record_actions(&rows).map(|()| rows.iter().filter(|r| r.kind == "settle").count())
+        }
+    });
+    match settled {
+        Ok(0) => {}
+        Ok(n) => warn(&format!(
+            "{n} devices were being changed when a process ended; the audit has what they hold now"
+        )),
+        Err(e) => warn(&format!("the audit cannot be brought up to date: {e}")),
+    }
+}
+
+/// The same for a command, where it has a store.
+fn settle_of(enforcer: &mut Enforcer, config: &Config, source: &SourceArgs) {
+    let store = Source::of(source, config).ok().and_then(|s| s.store().map(Path::to_owned));
+    if let Some(Ok(mut store)) = store.map(|file| Store::open(&file)) {
+        settle(enforcer, &mut store, &actor());
+    }
 }
 
 /// Appends to the audit of a run directory, `audit.ndjson`.

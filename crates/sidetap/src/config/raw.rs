@@ -207,7 +207,7 @@ tables! {
         dry_run: Vec<String> = "[]",
         /// Connectors that are told nothing which nobody has approved, whatever a rule says.
         approve: Vec<String> = "[]",
-        /// How long something waits for approval, and how long a yes holds.
+        /// How long something waits for approval; a yes holds so long, and at least for the time to live of what it is to.
         approval_expiry: Span = "\"24h\"",
         /// Recent traffic that responses are measured by, as far as it is stored.
         measured_span: Span = "\"24h\"",

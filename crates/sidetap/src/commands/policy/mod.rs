@@ -25,7 +25,7 @@ use crate::exit::{Status, Usage};
 use crate::hash_key;
 use crate::output::{Terminal, print, warn};
 use crate::report::{Column, Table};
-pub(crate) use never::said;
+pub(crate) use never::{operator_is_unknown, said};
 
 /// The rules in force, and what stands around them whatever they say.
 #[derive(Debug)]
@@ -239,14 +239,18 @@ fn list(policies: &Policies, terminal: &Terminal) -> Result<Status> {
 
 fn check(files: &[PathBuf], config: &Config) -> Result<Status> {
     if files.is_empty() {
-        let rules = policies(config)?.set().list().len();
-        print(&format!("policy: ok, {rules} rules\n"))?;
+        let policies = policies(config)?;
+        print(&format!("policy: ok, {} rules\n", policies.set().list().len()))?;
+        policies.set().remarks(clock::now()).iter().for_each(|r| warn(r));
         return Ok(Status::Done);
     }
     let mut status = Status::Done;
     for file in files {
         match PolicySet::load(file) {
-            Ok(set) => print(&format!("{}: ok, {} rules\n", file.display(), set.list().len()))?,
+            Ok(set) => {
+                print(&format!("{}: ok, {} rules\n", file.display(), set.list().len()))?;
+                set.remarks(clock::now()).iter().for_each(|r| warn(r));
+            }
             Err(errors) => {
                 errors.iter().for_each(|e| warn(&e.to_string()));
                 status = Status::Refused;

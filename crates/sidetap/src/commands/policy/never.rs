@@ -72,14 +72,52 @@ pub(crate) fn said(rows: &[AllowedRow]) -> AllowList {
     list
 }
 
-/// The client of the session that this was started in.
+/// Whether somebody is to enforce of whom it is not known where he is: neither configured nor logged in.
+pub(crate) fn operator_is_unknown(config: &Config) -> bool {
+    config.policy.operator.is_empty() && logged_in().is_empty()
+}
+
+/// Where those come from who are logged in here: of this very session, of every session that other processes are of, and as the
+/// system remembers. `sudo` and service managers keep the session from their children.
+///
+/// Only who has logged in counts: whoever only opens a connection to this machine could else keep himself from being blocked.
 fn logged_in() -> Vec<IpNet> {
     let names = ["SSH_CONNECTION", "SSH_CLIENT"];
     let said = names.into_iter().filter_map(|n| std::env::var(n).ok());
-    let ips = said.filter_map(|v| v.split_whitespace().next().and_then(|ip| ip.parse::<IpAddr>().ok()));
-    let mut nets: Vec<IpNet> = ips.filter(|ip| !ip.is_loopback()).map(IpNet::from).collect();
-    nets.dedup();
-    nets
+    let ip = |text: &str| text.split_whitespace().next().and_then(|ip| ip.parse::<IpAddr>().ok());
+    let mut ips: Vec<IpAddr> = said.filter_map(|v| ip(&v)).collect();
+    for dir in std::fs::read_dir("/proc").into_iter().flatten().flatten().take(PROCESSES) {
+        let environment = std::fs::read(dir.path().join("environ")).unwrap_or_default();
+        ips.extend(session_of(&environment).and_then(|text| ip(&text)));
+    }
+    ips.extend(remembered(&std::fs::read("/run/utmp").unwrap_or_default()));
+    ips.retain(|ip| !ip.is_loopback() && !ip.is_unspecified());
+    ips.sort_unstable();
+    ips.dedup();
+    ips.into_iter().map(IpNet::from).collect()
+}
+
+/// Processes that are asked for their session.
+const PROCESSES: usize = 20_000;
+
+/// What an environment says of the connection that its session came by.
+fn session_of(environment: &[u8]) -> Option<String> {
+    let value = environment.split(|b| *b == 0).find_map(|v| v.strip_prefix(b"SSH_CONNECTION="))?;
+    String::from_utf8(value.to_vec()).ok()
+}
+
+/// Where users come from by `utmp`(5): records of 384 bytes, of which those of type 7 are users.
+fn remembered(utmp: &[u8]) -> Vec<IpAddr> {
+    let users = utmp.chunks_exact(384).filter(|r| r.get(..2) == Some(&7u16.to_le_bytes()));
+    let address = |r: &[u8]| -> Option<IpAddr> {
+        let bytes: [u8; 16] = r.get(348..364)?.try_into().ok()?;
+        let [a, b, c, d, rest @ ..] = bytes;
+        Some(match rest.iter().all(|b| *b == 0) {
+            true => IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
+            false => IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical(),
+        })
+    };
+    users.filter_map(address).collect()
 }
 
 /// Addresses of this machine, as Linux tells; none elsewhere.
@@ -117,14 +155,35 @@ fn gateways() -> Vec<IpNet> {
         (bits != 0).then(|| IpNet::from(IpAddr::V4(Ipv4Addr::from(bits.to_le_bytes()))))
     });
     let mut nets: Vec<IpNet> = gateways.collect();
+    nets.extend(gateways_v6(&std::fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default()));
     nets.sort_unstable();
     nets.dedup();
     nets
 }
 
+/// Next hops of `/proc/net/ipv6_route`; those of this link only are left out, no packet of a client has them.
+fn gateways_v6(table: &str) -> Vec<IpNet> {
+    let hops = table.lines().filter_map(|l| hex_v6(l.split_whitespace().nth(4)?));
+    let beyond = |ip: &Ipv6Addr| !ip.is_unspecified() && !ip.is_unicast_link_local() && !ip.is_loopback();
+    hops.filter(beyond).map(|ip| IpNet::from(IpAddr::V6(ip))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_logged_in_is_known_whoever_started_this() {
+        let environment = b"PATH=/bin\0SSH_CONNECTION=203.0.113.7 50022 192.0.2.1 22\0USER=ada\0";
+        assert_eq!(session_of(environment).as_deref(), Some("203.0.113.7 50022 192.0.2.1 22"));
+        let mut utmp = vec![0; 384 * 3];
+        (utmp[0], utmp[384]) = (7, 8);
+        utmp[348..352].copy_from_slice(&[203, 0, 113, 9]);
+        utmp[384 + 348..384 + 352].copy_from_slice(&[203, 0, 113, 10]);
+        assert_eq!(remembered(&utmp)[..], ["203.0.113.9".parse::<IpAddr>().unwrap()]);
+        let route = "00000000000000000000000000000000 00 00000000000000000000000000000000 00 20010db8000000000000000000000001 00000400 00000001 00000000 00000003 eth0\n";
+        assert_eq!(gateways_v6(route), ["2001:db8::1/128".parse().unwrap()]);
+    }
 
     #[test]
     fn the_machines_own_addresses_are_read() {

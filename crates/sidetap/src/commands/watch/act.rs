@@ -3,7 +3,8 @@
 //! Devices need what a reader of hostile packets must not have: other programs (`nft`, `ssh`), sockets, keys. So where connectors are
 //! configured, `watch` starts itself once more as `sidetap act` before it gives anything up. That process keeps the rights it was
 //! started with and never sees a packet: only verdicts, a line of JSON each batch, on its standard input. At its end it acts on
-//! what is left and says on its standard output what went wrong.
+//! what is left and says on its standard output what went wrong. The work is done by a child of that process (`--worker`), which it
+//! starts anew whenever it ends early, with the verdicts that it had not taken up.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
@@ -15,6 +16,7 @@ use sidetap_model::Ts;
 use sidetap_model::rows::VerdictRow;
 
 use super::enforce::{Acting, QUEUE};
+use super::tend;
 use crate::cli::{ActArgs, GlobalArgs};
 use crate::commands::progress::Stop;
 use crate::config;
@@ -23,7 +25,9 @@ use crate::hash_key;
 use crate::output::{print, warn};
 
 /// Said once everything is ready.
-const READY: &str = "ready";
+pub(super) const READY: &str = "ready";
+/// Said of so many batches once they are kept and devices are told.
+pub(super) const TAKEN: &str = "taken";
 const ENDED: &str = "the process that acts on verdicts ended early: nothing changes on devices any more";
 
 /// `sidetap act`, running.
@@ -32,43 +36,18 @@ pub(super) struct Actor {
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     gone: bool,
+    enforces: bool,
 }
 
 impl Actor {
     /// Starts it, and waits until it is ready.
     pub(super) fn start(global: &GlobalArgs, args: &ActArgs) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe().context("cannot find this program")?);
-        if let Some(config) = &global.config {
-            command.arg("--config").arg(config);
-        }
-        command.arg("act").arg("--begun").arg(args.begun.to_string());
-        for (option, file) in [("--hash-key", &args.hash_key), ("--store", &args.store)] {
-            if let Some(file) = file {
-                command.arg(option).arg(file);
-            }
-        }
-        args.interfaces.iter().for_each(|i| _ = command.arg("-i").arg(i));
-        if args.enforce {
-            command.arg("--enforce");
-        }
-        // A group of its own: Ctrl-C is for the watch, which has this process finish.
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-        let mut child = command.spawn().context("cannot start the process that acts on verdicts")?;
-        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-            bail!("cannot talk to the process that acts on verdicts");
-        };
-        let mut output = BufReader::new(output);
-        let mut first = String::new();
-        output.read_line(&mut first).context("the process that acts on verdicts")?;
-        if first.trim_end() != READY {
-            let _ = child.wait();
-            bail!("the process that acts on verdicts did not start");
-        }
-        Ok(Actor { child, input, output, gone: false })
+        let (child, input, output) = start(global, args)?;
+        Ok(Actor { child, input, output, gone: false, enforces: args.enforce })
     }
 
     /// Hands verdicts on.
-    pub(super) fn send(&mut self, verdicts: &[VerdictRow]) {
+    pub(super) fn send(&mut self, verdicts: &[VerdictRow], stop: &Stop) {
         if self.gone {
             return;
         }
@@ -77,22 +56,28 @@ impl Actor {
             self.input.write_all(&line)
         });
         if sent.is_err() {
-            self.gone = true;
-            warn(ENDED);
+            self.lost_it(stop);
         }
     }
 
-    /// Says at once that it ended early.
-    pub(super) fn look_after(&mut self) {
+    /// Says at once that it ended early. A watch that was to change devices is asked to end then.
+    pub(super) fn look_after(&mut self, stop: &Stop) {
         if !self.gone && !matches!(self.child.try_wait(), Ok(None)) {
-            self.gone = true;
-            warn(ENDED);
+            self.lost_it(stop);
+        }
+    }
+
+    fn lost_it(&mut self, stop: &Stop) {
+        self.gone = true;
+        warn(ENDED);
+        if self.enforces {
+            stop.ask();
         }
     }
 
     /// Has it finish, and gives what went wrong.
     pub(super) fn end(self) -> Vec<String> {
-        let Actor { mut child, input, output, gone } = self;
+        let Actor { mut child, input, output, gone, .. } = self;
         drop(input);
         let mut lost: Vec<String> = output.lines().map_while(Result::ok).collect();
         let ended = child.wait();
@@ -103,10 +88,50 @@ impl Actor {
     }
 }
 
+/// Starts `sidetap act`, and waits until it is ready.
+pub(super) fn start(
+    global: &GlobalArgs,
+    args: &ActArgs,
+) -> Result<(Child, ChildStdin, BufReader<ChildStdout>)> {
+    let mut command = Command::new(std::env::current_exe().context("cannot find this program")?);
+    if let Some(config) = &global.config {
+        command.arg("--config").arg(config);
+    }
+    command.arg("act").arg("--begun").arg(args.begun.to_string());
+    for (option, file) in [("--hash-key", &args.hash_key), ("--store", &args.store)] {
+        if let Some(file) = file {
+            command.arg(option).arg(file);
+        }
+    }
+    args.interfaces.iter().for_each(|i| _ = command.arg("-i").arg(i));
+    for (option, is) in [("--enforce", args.enforce), ("--worker", args.worker)] {
+        if is {
+            command.arg(option);
+        }
+    }
+    // A group of its own: Ctrl-C is for the watch, which has this process finish.
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+    let mut child = command.spawn().context("cannot start the process that acts on verdicts")?;
+    let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+        bail!("cannot talk to the process that acts on verdicts");
+    };
+    let mut output = BufReader::new(output);
+    let mut first = String::new();
+    output.read_line(&mut first).context("the process that acts on verdicts")?;
+    if first.trim_end() != READY {
+        let _ = child.wait();
+        bail!("the process that acts on verdicts did not start");
+    }
+    Ok((child, input, output))
+}
+
 /// `sidetap act`.
 pub(crate) fn act(global: &GlobalArgs, args: &ActArgs) -> Result<Status> {
     // Signals are for the watch: this process ends when its input does. They are listened to and not heeded.
     let _stop = Stop::unheeded()?;
+    if !args.worker {
+        return tend::tend(global, args);
+    }
     let mut config = config::load(global.config.as_deref())?;
     if args.store.is_some() {
         config.store.clone_from(&args.store);
@@ -120,13 +145,12 @@ pub(crate) fn act(global: &GlobalArgs, args: &ActArgs) -> Result<Status> {
     let (sender, receiver) = sync_channel(QUEUE);
     let read = move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-            match serde_json::from_str::<Vec<VerdictRow>>(&line) {
-                Ok(verdicts) => {
-                    if sender.send(verdicts).is_err() {
-                        return;
-                    }
-                }
-                Err(e) => warn(&format!("not verdicts: {e}")),
+            let verdicts = serde_json::from_str::<Vec<VerdictRow>>(&line).unwrap_or_else(|e| {
+                warn(&format!("not verdicts: {e}"));
+                Vec::new()
+            });
+            if sender.send(verdicts).is_err() {
+                return;
             }
         }
     };
@@ -134,7 +158,7 @@ pub(crate) fn act(global: &GlobalArgs, args: &ActArgs) -> Result<Status> {
         .name("sidetap-verdicts".into())
         .spawn(read)
         .context("cannot start a thread")?;
-    let lost = acting.run(&receiver);
+    let lost = acting.run(&receiver, |batches| _ = print(&format!("{TAKEN} {batches}\n")));
     print(&lost.iter().map(|line| line.replace('\n', " ") + "\n").collect::<String>())?;
     Ok(Status::Done)
 }
@@ -147,13 +171,14 @@ mod tests {
     fn an_end_that_nobody_asked_for_is_noticed_without_a_verdict() {
         let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        let mut actor = Actor { child, input, output, gone: false };
-        actor.look_after();
-        assert!(!actor.gone);
+        let mut actor = Actor { child, input, output, gone: false, enforces: true };
+        let stop = Stop::default();
+        actor.look_after(&stop);
+        assert!(!actor.gone && !stop.is_asked());
         actor.child.kill().unwrap();
         actor.child.wait().unwrap();
-        actor.look_after();
-        assert!(actor.gone);
+        actor.look_after(&stop);
+        assert!(actor.gone && stop.is_asked());
         assert_eq!(actor.end(), [ENDED]);
     }
 }

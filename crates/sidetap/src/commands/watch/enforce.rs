@@ -1,7 +1,9 @@
 //! Acts on verdicts beside the data path: decides, stores, brings devices to what is asked.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -10,20 +12,22 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use sidetap_mitigation::alert::Alerter;
 use sidetap_mitigation::feed::system_clock;
-use sidetap_mitigation::{Enforcer, Mode, PushOptions, PushReport};
+use sidetap_mitigation::{Enforcer, Mode};
 use sidetap_model::rows::{RunData, Summary, VerdictRow};
 use sidetap_model::{HashKey, Ts};
-use sidetap_policy::{Known, Places};
-use sidetap_store::{Store, run_id};
+use sidetap_policy::{Known, Places, Response, Traffic};
+use sidetap_store::{Store, StoreError, run_id};
 
 use super::act::Actor;
+use super::devices::{Devices, Lost, Order};
 use super::live_inputs;
 use crate::cli::{ActArgs, GlobalArgs, SourceArgs};
 use crate::clock;
 use crate::commands::gate::{self, Approving};
-use crate::commands::mitigation::{cap, desired_of, enforcer, ledger_of};
+use crate::commands::mitigation::{desired_of, enforcer, ledger_of};
 use crate::commands::policy::{Policies, known_of, policies};
 use crate::commands::prepare::Plan;
+use crate::commands::progress::Stop;
 use crate::config::Config;
 use crate::output::{plain, warn};
 
@@ -31,6 +35,8 @@ use crate::output::{plain, warn};
 pub(super) const QUEUE: usize = 64;
 /// Verdicts that are remembered for devices at most.
 const VERDICTS: usize = 100_000;
+/// Of these, those that go at once where there is no room for one more.
+const GO: usize = VERDICTS / 50;
 
 /// Between two looks at whether the process that acts is still there.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
@@ -55,18 +61,31 @@ pub(super) struct Acting {
     policies: Policies,
     store: Option<(Store, PathBuf, String)>,
     enforcer: Option<Enforcer>,
+    devices: Option<Devices>,
     alerter: Option<Alerter>,
     mode: Mode,
     reconcile: Duration,
     verdicts: BTreeMap<String, VerdictRow>,
+    forgotten: u64,
     known: Known,
+    traffic: Option<Arc<Traffic>>,
     looked: Option<Looked>,
+    looking: Option<JoinHandle<Look>>,
     /// Somebody was convicted since the last look.
     news: bool,
     switch: Option<PathBuf>,
-    lost: Vec<String>,
+    lost: Lost,
     /// What devices were told before this watch began.
     before: BTreeSet<String>,
+}
+
+/// What a look at the store found.
+struct Look {
+    known: Known,
+    traffic: Option<Arc<Traffic>>,
+    /// Verdicts of before, at the first look only.
+    earlier: Vec<VerdictRow>,
+    took: Duration,
 }
 
 /// When the store was looked at, and how long that took.
@@ -82,6 +101,8 @@ const LOOK: Duration = Duration::from_secs(300);
 const LOOK_SOON: Duration = Duration::from_secs(5);
 /// Of the time, a look takes one part of so many at most.
 const LOOK_SHARE: u32 = 20;
+/// Between two questions whether a look is done.
+const LOOKING: Duration = Duration::from_millis(100);
 
 impl Actors {
     /// Makes ready, without a thread: rights can be given up after it.
@@ -98,14 +119,17 @@ impl Actors {
 
 impl Enforcement {
     /// Starts the thread.
-    pub(super) fn start(actors: Actors) -> Result<Self> {
+    ///
+    /// Where the process that changes devices ends early, whatever was to bring it back included, `stop` is asked for: a service manager
+    /// then starts both anew.
+    pub(super) fn start(actors: Actors, stop: Stop) -> Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE);
         let act = move || match actors {
-            Actors::Here(acting) => acting.run(&receiver),
+            Actors::Here(acting) => acting.run(&receiver, |_| ()),
             Actors::Beside(mut actor) => loop {
                 match receiver.recv_timeout(LOOK_AFTER) {
-                    Ok(verdicts) => actor.send(&verdicts),
-                    Err(RecvTimeoutError::Timeout) => actor.look_after(),
+                    Ok(verdicts) => actor.send(&verdicts, &stop),
+                    Err(RecvTimeoutError::Timeout) => actor.look_after(&stop),
                     Err(RecvTimeoutError::Disconnected) => return actor.end(),
                 }
             },
@@ -149,111 +173,148 @@ impl Acting {
             policies: policies(&config)?.hashed(key),
             store,
             enforcer: (!enforcer.connectors().is_empty()).then_some(enforcer),
+            devices: None,
             alerter: Alerter::start(&config.mitigation.alerts, system_clock())?,
             mode: if enforce { Mode::Enforce } else { Mode::DryRun },
             reconcile: config.mitigation.reconcile()?,
             verdicts: BTreeMap::new(),
+            forgotten: 0,
             known: Known::default(),
+            traffic: None,
             looked: None,
+            looking: None,
             news: false,
             switch: gate::switch_of(&config, ledger_of(&config, &source).as_deref()),
-            lost: Vec::new(),
+            lost: Lost::default(),
             before: BTreeSet::new(),
             config,
         })
     }
 
-    /// Acts until there are no more verdicts; gives what went wrong.
-    pub(super) fn run(mut self, receiver: &Receiver<Vec<VerdictRow>>) -> Vec<String> {
+    /// Acts until there are no more verdicts; gives what went wrong. `taken` is told of each batch once it is kept and devices are told.
+    pub(super) fn run(mut self, receiver: &Receiver<Vec<VerdictRow>>, taken: impl Fn(usize)) -> Vec<String> {
         self.begin();
+        let mut next = Instant::now() + self.reconcile;
         loop {
-            match receiver.recv_timeout(self.reconcile) {
+            let left = next.saturating_duration_since(Instant::now());
+            let patience = if self.looking.is_some() { left.min(LOOKING) } else { left };
+            match receiver.recv_timeout(patience) {
                 Ok(batch) => {
-                    let mut asked = batch.is_empty();
+                    let (mut asked, mut batches) = (batch.is_empty(), 1);
                     let mut changed = batch;
                     for more in receiver.try_iter() {
                         asked |= more.is_empty();
                         changed.extend(more);
+                        batches += 1;
                     }
+                    self.take_look();
                     self.look(&changed);
                     self.reread(asked);
                     self.decide(changed);
+                    self.push();
+                    taken(batches);
                 }
                 Err(RecvTimeoutError::Timeout) => {
+                    let looked = self.take_look();
+                    if !looked && Instant::now() < next {
+                        continue;
+                    }
                     self.look(&[]);
                     self.reread(false);
+                    self.push();
                 }
                 Err(RecvTimeoutError::Disconnected) => return self.end(),
             }
-            self.push();
+            next = Instant::now() + self.reconcile;
         }
     }
 
-    /// Takes up what devices were told before this watch began, so that it lets nobody go: verdicts that the store still has, with those
-    /// that were asked about, are decided anew; what is told for others stays until it is over.
+    /// Takes up what devices were told before this watch began, so that it lets nobody go: it stays until it is over; verdicts that the
+    /// store still has, with those that were asked about, are decided anew once the store has been looked at.
     fn begin(&mut self) {
-        let Some(enforcer) = &self.enforcer else { return };
+        let Some(enforcer) = self.enforcer.take() else { return };
         let now = clock::now();
         let live = enforcer.ledger().entries.iter().filter(|(_, e)| e.expires_at > now.secs());
         // Rules over requests are told by their rules, which are read anew.
         self.before = live.map(|(id, _)| id.clone()).filter(|id| !id.starts_with("p-")).collect();
-        self.look(&[]);
-        let Some((store, path, run)) = &self.store else { return };
-        let is_open = |state: &str| matches!(state, "pending" | "approved");
-        let earlier = store.approvals(now).and_then(|asked| {
-            let asked = asked.into_iter().filter(|a| is_open(&a.state) && a.expires_at > now);
-            let asked: BTreeSet<String> = asked.map(|a| a.verdict).collect();
-            let rows = store.verdicts_of_others(run)?.into_iter();
-            // Of several runs the last one counts.
-            let rows = rows.filter(|v| self.before.contains(&v.id) || asked.contains(&v.id));
-            Ok(rows.map(|v| (v.id.clone(), v)).collect::<BTreeMap<String, VerdictRow>>())
-        });
-        match earlier {
-            Ok(earlier) => {
-                let mut earlier: Vec<VerdictRow> = earlier.into_values().take(VERDICTS).collect();
-                self.judge(&mut earlier);
-                self.verdicts.extend(earlier.into_iter().map(|v| (v.id.clone(), v)));
-            }
-            Err(e) => warn(&format!(
-                "what was pushed before cannot be decided anew, and stays until it is over: {}: {e}",
-                path.display()
-            )),
+        let store = self.store.as_ref().map(|(_, path, _)| path.as_path());
+        match Devices::start(enforcer, store, self.mode, &self.lost) {
+            Ok(devices) => self.devices = Some(devices),
+            Err(e) => self.lost.say(format!("devices are not told: {e:#}")),
         }
+        self.look(&[]);
     }
 
-    /// Gives what went wrong, once people have been told what is left.
+    /// Gives what went wrong, once the last orders are carried out and people have been told what is left.
     fn end(mut self) -> Vec<String> {
-        self.lost.extend(self.alerter.take().map(Alerter::end).into_iter().flatten());
-        self.lost
+        if self.looking.take().is_some_and(|look| look.join().is_ok_and(|look| self.take_up(look))) {
+            self.push();
+        }
+        if let Some(devices) = self.devices.take() {
+            devices.end();
+        }
+        let mut lost = self.lost.take();
+        lost.extend(self.alerter.take().map(Alerter::end).into_iter().flatten());
+        lost
     }
 
-    /// Looks at what the store remembers, now and then; sooner where these verdicts, or some since the last look, convict somebody.
+    /// Has the store looked at, now and then; sooner where these verdicts, or some since the last look, convict somebody. Nobody waits
+    /// for it: what is decided meanwhile is decided by what was known before.
     fn look(&mut self, changed: &[VerdictRow]) {
         self.news |= changed.iter().any(|v| self.is_news(v));
-        let Some((store, path, run)) = &self.store else { return };
+        let Some((_, path, run)) = &self.store else { return };
         let pause = |took: Duration| if self.news { LOOK_SOON.max(took * LOOK_SHARE) } else { LOOK };
-        if self.looked.is_some_and(|l| l.at.elapsed() < pause(l.took)) {
+        if self.looking.is_some() || self.looked.is_some_and(|l| l.at.elapsed() < pause(l.took)) {
             return;
         }
-        let first = self.looked.is_none();
-        let begun = Instant::now();
+        let (path, run, span) = (path.clone(), run.clone(), self.config.policy.measured_span);
         let verdicts = self.verdicts.values().chain(changed).cloned().collect();
         let own = RunData { verdicts, ..RunData::default() };
-        let history = std::mem::take(&mut self.known.history);
-        self.known = known_of(&own, run, Some(path), self.config.policy.measured_span);
-        if !first {
-            self.known.history = history;
+        let before = self.looked.is_none().then(|| self.before.clone());
+        let look = move || look_at(&path, &run, &own, span, before);
+        if self.devices.is_none() {
+            self.news = false;
+            self.take_up(look());
+            return;
         }
-        match store.load_endpoints() {
-            Ok(endpoints) => self.known.places = Places::of(&endpoints),
-            Err(e) => tracing::debug!(error = %e, "no endpoints in the store"),
+        match std::thread::Builder::new().name("sidetap-look".into()).spawn(look) {
+            Ok(thread) => (self.looking, self.news) = (Some(thread), false),
+            Err(e) => self.lost.say(format!("cannot start a thread: {e}")),
         }
-        if let Some(enforcer) = &mut self.enforcer {
-            cap(enforcer, &self.policies, self.known.traffic.clone());
+    }
+
+    /// Takes up what a look found, where it is done; says whether it is.
+    fn take_look(&mut self) -> bool {
+        if !self.looking.as_ref().is_some_and(JoinHandle::is_finished) {
+            return false;
         }
-        self.looked = Some(Looked { at: Instant::now(), took: begun.elapsed() });
-        self.news = false;
-        self.judge_held();
+        let look = self.looking.take().map(JoinHandle::join);
+        look.is_some_and(|look| look.is_ok_and(|look| self.take_up(look)))
+    }
+
+    fn take_up(&mut self, look: Look) -> bool {
+        let first = self.looked.is_none();
+        let history = std::mem::replace(&mut self.known, look.known);
+        if first {
+            // What was decided while the first look went on is part of what is remembered.
+            self.verdicts.values().for_each(|v| self.known.history.record(v));
+        } else {
+            self.known.history = history.history;
+        }
+        self.traffic = look.traffic;
+        self.looked = Some(Looked { at: Instant::now(), took: look.took });
+        if first {
+            let earlier = look.earlier.into_iter().map(|v| (v.id.clone(), v));
+            let later = std::mem::take(&mut self.verdicts);
+            let own: Vec<String> = later.keys().cloned().collect();
+            self.verdicts = earlier.take(VERDICTS).chain(later).collect();
+            self.judge_all();
+            let own: Vec<VerdictRow> = own.iter().filter_map(|id| self.verdicts.get(id).cloned()).collect();
+            self.keep(&own);
+        } else {
+            self.judge_held();
+        }
+        true
     }
 
     fn is_news(&self, v: &VerdictRow) -> bool {
@@ -289,12 +350,12 @@ impl Acting {
         if let Some((store, path, _)) = &mut self.store
             && let Err(e) = store.note("watch", action, detail, clock::now())
         {
-            let line = format!("cannot write the audit to {}: {e}", path.display());
-            self.lose(line);
+            self.lost.say(format!("cannot write the audit to {}: {e}", path.display()));
         }
-        if let Some(enforcer) = &mut self.enforcer {
-            cap(enforcer, &self.policies, self.known.traffic.clone());
-        }
+        self.judge_all();
+    }
+
+    fn judge_all(&mut self) {
         let mut all: Vec<VerdictRow> = self.verdicts.values().cloned().collect();
         self.judge(&mut all);
         self.verdicts = all.into_iter().map(|v| (v.id.clone(), v)).collect();
@@ -313,32 +374,54 @@ impl Acting {
                 announce(verdict);
             }
         }
-        if let Some((store, path, run)) = &mut self.store
-            && let Err(e) = store.save_verdicts(run, &changed, clock::now())
-        {
-            let line = format!("cannot keep verdicts in {}: {e}", path.display());
-            self.lose(line);
-        }
+        self.keep(&changed);
         if let Some(alerter) = &mut self.alerter {
             alerter.hear(&changed);
         }
-        for verdict in changed {
-            if self.verdicts.len() < VERDICTS || self.verdicts.contains_key(&verdict.id) {
-                self.verdicts.insert(verdict.id.clone(), verdict);
-            }
+        self.verdicts.extend(changed.into_iter().map(|v| (v.id.clone(), v)));
+        if self.verdicts.len() > VERDICTS {
+            self.forget(VERDICTS - GO, clock::now());
         }
     }
 
-    /// Brings devices to what all verdicts so far ask for; in a dry run only what would be done is worked out.
-    fn push(&mut self) {
-        if self.enforcer.is_none() {
-            return;
+    fn keep(&mut self, verdicts: &[VerdictRow]) {
+        if let Some((store, path, run)) = &mut self.store
+            && !verdicts.is_empty()
+            && let Err(e) = store.save_verdicts(run, verdicts, clock::now())
+        {
+            self.lost.say(format!("cannot keep verdicts in {}: {e}", path.display()));
         }
+    }
+
+    /// Forgets verdicts until so many are left: first those that ask for nothing any more, then those of least harm that are longest ago.
+    fn forget(&mut self, left: usize, now: Ts) {
+        let acts = |v: &VerdictRow| {
+            let over = v.last_seen.max(v.detected_at).secs().saturating_add_unsigned(v.ttl_s) < now.secs();
+            v.response.parse::<Response>().is_ok_and(|r| r.acts()) && !over
+        };
+        let rank = |v: &VerdictRow| (acts(v), v.score, v.last_seen);
+        let mut ranks: Vec<_> = self.verdicts.values().map(|v| (Reverse(rank(v)), v.id.clone())).collect();
+        ranks.sort_unstable();
+        let go = ranks.get(left..).unwrap_or_default();
+        let blind = go.iter().filter(|(Reverse((acts, ..)), _)| *acts).count();
+        go.iter().for_each(|(_, id)| _ = self.verdicts.remove(id));
+        self.forgotten += blind as u64;
+        if blind > 0 {
+            warn(&format!(
+                "more than {VERDICTS} verdicts: {} of least harm that should act are forgotten so far, and leave devices",
+                self.forgotten
+            ));
+        }
+    }
+
+    /// Has devices brought to what all verdicts so far ask for; in a dry run only what would be done is worked out.
+    fn push(&mut self) {
+        let Some(devices) = &self.devices else { return };
         let mut verdicts: Vec<VerdictRow> = self.verdicts.values().cloned().collect();
         verdicts.extend(self.policies.set().standing(clock::now(), self.known.traffic.as_ref()));
         let mut wanted = match desired_of(&verdicts, &self.policies, &self.config) {
             Ok(wanted) => wanted,
-            Err(e) => return self.lose(format!("{e:#}")),
+            Err(e) => return self.lost.say(format!("{e:#}")),
         };
         let unknown = self.before.iter().filter(|id| !self.verdicts.contains_key(*id));
         wanted.keep = unknown.cloned().collect();
@@ -346,41 +429,50 @@ impl Acting {
         let approving = Approving::of(&self.config, store.as_deref(), self.mode == Mode::Enforce);
         let modes = store.as_deref().map(gate::modes).unwrap_or_default();
         gate::hold(&mut wanted, &verdicts, self.switch.as_deref(), store, &approving);
-        let Some(enforcer) = &mut self.enforcer else { return };
-        enforcer.only_try(gate::in_mode(&self.config, &modes, sidetap_model::Mode::DryRun));
-        let options = PushOptions { actor: "watch".to_owned(), ..PushOptions::new(self.mode) };
-        let report = enforcer.push(&wanted, clock::now(), &options);
-        self.account(&report);
+        devices.tell(Order {
+            wanted,
+            mode: self.mode,
+            tried: gate::in_mode(&self.config, &modes, sidetap_model::Mode::DryRun),
+            caps: self.policies.set().guards().caps,
+            traffic: self.traffic.clone(),
+        });
     }
+}
 
-    fn account(&mut self, report: &PushReport) {
-        for c in &report.connectors {
-            match c.outcome.as_str() {
-                "failed" | "held" => self.lose(format!("{}: {}: {}", c.name, c.outcome, c.answer)),
-                // What was in the way is over: the device is as it should be.
-                "done" | "unchanged" => {
-                    let own = format!("{}: ", c.name);
-                    self.lost.retain(|line| !line.starts_with(&own));
-                }
-                _ => {}
-            }
+/// What the store remembers: traffic, who was acted against before, endpoints; with the ids of what devices hold, their verdicts, and
+/// those that were asked about.
+fn look_at(path: &Path, run: &str, own: &RunData, span_s: u64, before: Option<BTreeSet<String>>) -> Look {
+    let begun = Instant::now();
+    let mut known = known_of(own, run, Some(path), span_s);
+    let mut earlier = Vec::new();
+    let read = Store::open_read_only(path).and_then(|store| {
+        known.places = Places::of(&store.load_endpoints()?);
+        if let Some(before) = before {
+            earlier = earlier_in(&store, run, &before)?;
         }
-        if report.mode == Mode::Enforce
-            && let Some((store, path, _)) = &mut self.store
-            && let Err(e) = store.record_actions(&report.actions)
-        {
-            let line = format!("cannot write the audit to {}: {e}", path.display());
-            self.lose(line);
-        }
+        Ok(())
+    });
+    if let Err(e) = read {
+        let path = path.display();
+        warn(&format!(
+            "what was pushed before cannot be decided anew, and stays until it is over: {path}: {e}"
+        ));
     }
+    Look { traffic: known.traffic.clone().map(Arc::new), known, earlier, took: begun.elapsed() }
+}
 
-    /// Says what went wrong once.
-    fn lose(&mut self, line: String) {
-        if !self.lost.contains(&line) && self.lost.len() < 20 {
-            warn(&line);
-            self.lost.push(line);
-        }
-    }
+/// Verdicts of before that devices were told of or somebody was asked about, and those that this run has already: whoever kept them
+/// ended early.
+fn earlier_in(store: &Store, run: &str, before: &BTreeSet<String>) -> Result<Vec<VerdictRow>, StoreError> {
+    let now = clock::now();
+    let is_open = |state: &str| matches!(state, "pending" | "approved");
+    let asked = store.approvals(now)?.into_iter().filter(|a| is_open(&a.state) && a.expires_at > now);
+    let asked: BTreeSet<String> = asked.map(|a| a.verdict).collect();
+    // Of several runs the last one counts.
+    let rows = store.verdicts_of_others(run)?.into_iter();
+    let rows =
+        rows.filter(|v| before.contains(&v.id) || asked.contains(&v.id)).chain(store.verdicts_of(run)?);
+    Ok(rows.map(|v| (v.id.clone(), v)).collect::<BTreeMap<String, VerdictRow>>().into_values().collect())
 }
 
 fn announce(v: &VerdictRow) {
@@ -399,10 +491,9 @@ fn announce(v: &VerdictRow) {
 
 #[cfg(test)]
 mod tests {
-    use sidetap_mitigation::{Desired, Want};
+    use sidetap_mitigation::{Desired, PushOptions, Want};
     use sidetap_model::rows::Subject;
     use sidetap_model::{Measures, SubjectKind};
-    use sidetap_policy::Response;
 
     use super::*;
 
@@ -445,10 +536,18 @@ mod tests {
         assert_eq!(listed(), 2);
         let mut acting = begin(&config);
         acting.begin();
-        acting.push();
+        let push = |acting: &mut Acting| {
+            acting.push();
+            acting.devices.as_ref().unwrap().wait();
+        };
+        push(&mut acting);
+        assert_eq!(listed(), 2, "before the store has been looked at: {:?}", acting.lost);
+        let look = acting.looking.take().unwrap().join().unwrap();
+        acting.take_up(look);
+        push(&mut acting);
         assert_eq!(listed(), 2, "{:?}", acting.lost);
         std::fs::write(at("ledger.stop"), "wrong").unwrap();
-        acting.push();
+        push(&mut acting);
         assert_eq!(listed(), 0, "{:?}", acting.lost);
     }
 }

@@ -1,10 +1,12 @@
 //! `sidetap watch`: a mirror port, live, with verdicts to store and devices as they come.
 
 mod act;
+mod devices;
 mod enforce;
 mod hooks;
 mod keep;
 mod rights;
+mod tend;
 mod view;
 
 use std::net::SocketAddr;
@@ -24,6 +26,7 @@ use self::hooks::LiveHooks;
 use self::keep::Keeping;
 use super::doctor::live_options;
 use super::finish::{Answer, finish};
+use super::mitigation::warn_of_operator;
 use super::prepare::plan;
 use super::progress::Stop;
 use super::serve::Bound;
@@ -44,6 +47,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
     plan.options.live = true;
     if args.enforce {
         plan.devices = Devices::Changed;
+        warn_of_operator(&config);
     }
     let filter = Some(config.capture.filter.as_str()).filter(|f| !f.is_empty());
     let readers = usize::from(config.capture.fanout);
@@ -67,12 +71,13 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
         begun: begun.0,
         interfaces: interfaces.clone(),
         enforce: args.enforce,
+        worker: false,
     };
     let actors = Actors::ready(global, &config, &plan, &acting)?;
     rights::give_up(&config, &plan)?;
     let stop = Stop::on_signals_and_hangups()?;
     let console = console.map(|bound| bound.start(stop.clone())).transpose()?;
-    let enforcement = Enforcement::start(actors)?;
+    let enforcement = Enforcement::start(actors, stop.clone())?;
     let until = args.duration.map(|d| started + d.0);
     let mut hooks = LiveHooks::new(stop.clone(), until, enforcement.sender(), live)
         .keeping(plan.state.clone())?
