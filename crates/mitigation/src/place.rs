@@ -117,6 +117,16 @@ impl Place {
         self.method.as_deref()
     }
 
+    /// The host, `*.` before those below it; empty for any.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The parts of the path; `*` is any one part, `**` at the end any rest.
+    pub(crate) fn path(&self) -> &[String] {
+        &self.path
+    }
+
     /// A regular expression (of PCRE and RE2 alike) for the `Host` field as it is sent; none for any.
     pub(crate) fn host_field(&self) -> Option<String> {
         (!self.host.is_empty()).then(|| format!("(?i)^{}(:[0-9]+)?$", self.host_body()))
@@ -177,7 +187,7 @@ impl Place {
 }
 
 /// Characters of a part of a path that no format of a device gives a meaning; anything else is percent-encoded on the wire.
-fn is_plain(b: u8) -> bool {
+pub(crate) fn is_plain(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"-._~:+=$!,".contains(&b)
 }
 

@@ -50,25 +50,48 @@ pub trait Device {
     fn wait(&mut self, seconds: i64);
 }
 
-/// Runs all checks; the first that fails says what was expected and what was found.
-pub fn run(device: &mut dyn Device) -> Result<(), String> {
-    adds_and_is_idempotent(device)?;
-    refreshes(device)?;
-    changes_widths(device)?;
-    expires(device)?;
-    keeps_foreign_entries(device)?;
-    repairs_after_a_flush(device)?;
-    holds_at_places(device)?;
-    is_brought_up_to_date_after_an_absence(device)?;
-    heals_after_a_change_that_broke_off(device)?;
-    stands_a_clock_that_jumps(device)?;
-    shows_no_credential(device)?;
-    shares_the_device(device)?;
-    obeys_its_capacity(device)?;
-    takes_everything_back(device)
+/// Whether a check could be made of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    Yes,
+    /// The device, or the test, has nothing of the kind.
+    LeftOut,
 }
 
-fn adds_and_is_idempotent(device: &mut dyn Device) -> Result<(), String> {
+type Check = fn(&mut dyn Device) -> Result<Done, String>;
+
+/// Every check with its name, in the order in which they are made.
+const CHECKS: [(&str, Check); 14] = [
+    ("adding twice", adds_and_is_idempotent),
+    ("refreshing", refreshes),
+    ("overlapping networks", changes_widths),
+    ("expiry", expires),
+    ("entries of others", keeps_foreign_entries),
+    ("repair after a flush", repairs_after_a_flush),
+    ("hosts and endpoints", holds_at_places),
+    ("away for ten minutes", is_brought_up_to_date_after_an_absence),
+    ("a change that breaks off", heals_after_a_change_that_broke_off),
+    ("a clock that jumps", stands_a_clock_that_jumps),
+    ("a wrong credential", shows_no_credential),
+    ("two Sidetaps", shares_the_device),
+    ("over capacity", obeys_its_capacity),
+    ("undo", takes_everything_back),
+];
+
+/// Runs all checks; the first that fails says what was expected and what was found. Gives the names of those that could not be made of
+/// this device.
+pub fn run(device: &mut dyn Device) -> Result<Vec<&'static str>, String> {
+    let mut left_out = Vec::new();
+    for (name, check) in CHECKS {
+        match check(device).map_err(|e| format!("{name}: {e}"))? {
+            Done::Yes => {}
+            Done::LeftOut => left_out.push(name),
+        }
+    }
+    Ok(left_out)
+}
+
+fn adds_and_is_idempotent(device: &mut dyn Device) -> Result<Done, String> {
     let end = device.now() + 600;
     let wanted = [
         entry("192.0.2.1/32", end, 90),
@@ -77,38 +100,42 @@ fn adds_and_is_idempotent(device: &mut dyn Device) -> Result<(), String> {
     ];
     reach(device, &wanted, "add")?;
     let again = planned(device, &wanted)?;
-    expect(again.is_empty(), || format!("applied twice: a second plan is not empty: {again:?}"))
+    expect(again.is_empty(), || format!("applied twice: a second plan is not empty: {again:?}"))?;
+    Ok(Done::Yes)
 }
 
-fn refreshes(device: &mut dyn Device) -> Result<(), String> {
+fn refreshes(device: &mut dyn Device) -> Result<Done, String> {
     let end = device.now() + 1_200;
     let wanted = [entry("192.0.2.1/32", end, 90), entry("198.51.100.0/24", end, 80)];
     reach(device, &wanted, "refresh and remove")?;
     let observed = observe(device)?;
     let near = observed.entries.iter().all(|e| e.expires_at.abs_diff(end) <= 5);
-    expect(near, || format!("refresh: ends are not {end}: {:?}", observed.entries))
+    expect(near, || format!("refresh: ends are not {end}: {:?}", observed.entries))?;
+    Ok(Done::Yes)
 }
 
 /// Networks that overlap what is there, in place of it.
-fn changes_widths(device: &mut dyn Device) -> Result<(), String> {
+fn changes_widths(device: &mut dyn Device) -> Result<Done, String> {
     let end = device.now() + 600;
     for net in ["198.51.100.0/24", "198.51.100.0/25", "198.51.96.0/20", "198.51.100.128/25", "2001:db8::/48"]
     {
         reach(device, &[entry(net, end, 90)], net)?;
     }
-    reach(device, &[entry("2001:db8::/56", end, 90), entry("2001:db8:0:100::/56", end, 90)], "neighbours")
+    reach(device, &[entry("2001:db8::/56", end, 90), entry("2001:db8:0:100::/56", end, 90)], "neighbours")?;
+    Ok(Done::Yes)
 }
 
-fn expires(device: &mut dyn Device) -> Result<(), String> {
+fn expires(device: &mut dyn Device) -> Result<Done, String> {
     let now = device.now();
     reach(device, &[entry("192.0.2.1/32", now + 2, 90), entry("192.0.2.2/32", now + 600, 90)], "short life")?;
     device.wait(4);
-    reach(device, &[entry("192.0.2.2/32", now + 600, 90)], "expiry")
+    reach(device, &[entry("192.0.2.2/32", now + 600, 90)], "expiry")?;
+    Ok(Done::Yes)
 }
 
-fn keeps_foreign_entries(device: &mut dyn Device) -> Result<(), String> {
+fn keeps_foreign_entries(device: &mut dyn Device) -> Result<Done, String> {
     if !device.add_foreign() {
-        return Ok(());
+        return Ok(Done::LeftOut);
     }
     let end = device.now() + 600;
     reach(
@@ -118,10 +145,11 @@ fn keeps_foreign_entries(device: &mut dyn Device) -> Result<(), String> {
     )?;
     reach(device, &[], "removal beside a foreign entry")?;
     let there = device.foreign_is_there();
-    expect(there, || "an entry that is not Sidetap's is gone".to_owned())
+    expect(there, || "an entry that is not Sidetap's is gone".to_owned())?;
+    Ok(Done::Yes)
 }
 
-fn repairs_after_a_flush(device: &mut dyn Device) -> Result<(), String> {
+fn repairs_after_a_flush(device: &mut dyn Device) -> Result<Done, String> {
     let end = device.now() + 600;
     let wanted = [entry("192.0.2.4/32", end, 90), entry("2001:db8:1::/64", end, 90)];
     reach(device, &wanted, "before a flush")?;
@@ -129,13 +157,14 @@ fn repairs_after_a_flush(device: &mut dyn Device) -> Result<(), String> {
     let repair = planned(device, &wanted)?;
     let lost = told(&wanted, device.connector().sees()).len();
     expect(repair.add.len() == lost, || format!("a flush was not noticed: {repair:?}"))?;
-    reach(device, &wanted, "after a flush")
+    reach(device, &wanted, "after a flush")?;
+    Ok(Done::Yes)
 }
 
 /// Entries for hosts and endpoints, where the device can hold them: beside one that holds everywhere, overlapping, after a flush.
-fn holds_at_places(device: &mut dyn Device) -> Result<(), String> {
+fn holds_at_places(device: &mut dyn Device) -> Result<Done, String> {
     if device.connector().sees().places == Places::No {
-        return Ok(());
+        return Ok(Done::LeftOut);
     }
     let end = device.now() + 600;
     let at = |key: &str| key.parse::<Key>().map(|key| Entry { key, ..entry("192.0.2.50/32", end, 90) });
@@ -157,10 +186,11 @@ fn holds_at_places(device: &mut dyn Device) -> Result<(), String> {
     reach(device, &wanted, "places after a flush")?;
     let fewer: Vec<Entry> = wanted.into_iter().skip(2).collect();
     reach(device, &fewer, "fewer places")?;
-    reach(device, &[], "no places")
+    reach(device, &[], "no places")?;
+    Ok(Done::Yes)
 }
 
-fn obeys_its_capacity(device: &mut dyn Device) -> Result<(), String> {
+fn obeys_its_capacity(device: &mut dyn Device) -> Result<Done, String> {
     let end = device.now() + 600;
     let foreign = observe(device)?.foreign;
     let capacity = device.connector().sees().capacity;
@@ -179,10 +209,11 @@ fn obeys_its_capacity(device: &mut dyn Device) -> Result<(), String> {
     let highest = wanted.last().map(|e| &e.key);
     expect(observed.entries.iter().any(|e| Some(&e.key) == highest), || {
         "the most urgent entry was evicted".to_owned()
-    })
+    })?;
+    Ok(Done::Yes)
 }
 
-fn is_brought_up_to_date_after_an_absence(device: &mut dyn Device) -> Result<(), String> {
+fn is_brought_up_to_date_after_an_absence(device: &mut dyn Device) -> Result<Done, String> {
     let now = device.now();
     // A device that keeps the time itself is away for as long as a test can wait, any other one for ten minutes.
     let away_s = if device.connector().sees().native_ttl { 3 } else { 600 };
@@ -190,25 +221,26 @@ fn is_brought_up_to_date_after_an_absence(device: &mut dyn Device) -> Result<(),
     let short = entry("192.0.2.11/32", now + away_s - 1, 90);
     reach(device, &[gone, short], "before an absence")?;
     if !device.away(true) {
-        return Ok(());
+        return Ok(Done::LeftOut);
     }
     let blind = observe(device);
     expect(blind.is_err(), || format!("a device that is away was read: {blind:?}"))?;
     device.wait(away_s);
     device.away(false);
     let now = device.now();
-    reach(device, &[entry("192.0.2.12/32", now + 600, 90)], "after an absence")
+    reach(device, &[entry("192.0.2.12/32", now + 600, 90)], "after an absence")?;
+    Ok(Done::Yes)
 }
 
 /// What is wanted before and after is there all the time, and the next reconcile makes the rest good.
-fn heals_after_a_change_that_broke_off(device: &mut dyn Device) -> Result<(), String> {
+fn heals_after_a_change_that_broke_off(device: &mut dyn Device) -> Result<Done, String> {
     let end = device.now() + 600;
     let stays = entry("192.0.2.20/32", end, 90);
     reach(device, &[stays.clone(), entry("192.0.2.21/32", end, 80)], "before a change that breaks off")?;
     let wanted = [stays.clone(), entry("192.0.2.22/32", end, 80), entry("2001:db8::22/128", end, 80)];
     let plan = planned(device, &wanted)?;
     if !device.break_next() {
-        return Ok(());
+        return Ok(Done::LeftOut);
     }
     let broken = apply(device, &plan);
     expect(broken.is_err(), || "a change that broke off was told as done".to_owned())?;
@@ -218,10 +250,11 @@ fn heals_after_a_change_that_broke_off(device: &mut dyn Device) -> Result<(), St
     })?;
     reach(device, &wanted, "after a change that broke off")?;
     let again = planned(device, &wanted)?;
-    expect(again.is_empty(), || format!("there is still something to do: {again:?}"))
+    expect(again.is_empty(), || format!("there is still something to do: {again:?}"))?;
+    Ok(Done::Yes)
 }
 
-fn stands_a_clock_that_jumps(device: &mut dyn Device) -> Result<(), String> {
+fn stands_a_clock_that_jumps(device: &mut dyn Device) -> Result<Done, String> {
     let now = device.now();
     let wanted = [entry("192.0.2.30/32", now + 7_200, 90), entry("198.51.100.0/24", now + 7_200, 90)];
     reach(device, &wanted, "before the clock jumps")?;
@@ -234,19 +267,20 @@ fn stands_a_clock_that_jumps(device: &mut dyn Device) -> Result<(), String> {
         let near = observed.entries.iter().all(|e| e.expires_at.abs_diff(now + 7_200) <= 10);
         expect(near, || format!("a clock that jumped {jump} s left wrong ends: {:?}", observed.entries))?;
     }
-    Ok(())
+    Ok(Done::Yes)
 }
 
-fn shows_no_credential(device: &mut dyn Device) -> Result<(), String> {
+fn shows_no_credential(device: &mut dyn Device) -> Result<Done, String> {
     let now = device.now();
-    let Some((mut intruder, secret)) = device.intruder() else { return Ok(()) };
+    let Some((mut intruder, secret)) = device.intruder() else { return Ok(Done::LeftOut) };
     let Err(e) = intruder.observe(now) else { return Err("a wrong credential was taken".to_owned()) };
     let shown = format!("{e} {e:?}");
-    expect(!shown.contains(&secret), || "an error shows the credential".to_owned())
+    expect(!shown.contains(&secret), || "an error shows the credential".to_owned())?;
+    Ok(Done::Yes)
 }
 
-fn shares_the_device(device: &mut dyn Device) -> Result<(), String> {
-    let Some(mut second) = device.second() else { return Ok(()) };
+fn shares_the_device(device: &mut dyn Device) -> Result<Done, String> {
+    let Some(mut second) = device.second() else { return Ok(Done::LeftOut) };
     let now = device.now();
     let (ours, theirs) = ([entry("192.0.2.40/32", now + 600, 90)], [entry("192.0.2.41/32", now + 600, 90)]);
     let push = |second: &mut dyn Connector, wanted: &[Entry]| {
@@ -263,13 +297,15 @@ fn shares_the_device(device: &mut dyn Device) -> Result<(), String> {
     reach(device, &[], "removal beside a second Sidetap")?;
     let left = second.observe(now).map_err(|e| e.to_string())?.entries;
     expect(left.len() == 1, || format!("the second Sidetap's entries are {left:?}"))?;
-    push(second.as_mut(), &[])
+    push(second.as_mut(), &[])?;
+    Ok(Done::Yes)
 }
 
-fn takes_everything_back(device: &mut dyn Device) -> Result<(), String> {
+fn takes_everything_back(device: &mut dyn Device) -> Result<Done, String> {
     reach(device, &[], "undo")?;
     let plan = planned(device, &[])?;
-    expect(plan.is_empty(), || format!("after an undo there is something to do: {plan:?}"))
+    expect(plan.is_empty(), || format!("after an undo there is something to do: {plan:?}"))?;
+    Ok(Done::Yes)
 }
 
 impl Entry {

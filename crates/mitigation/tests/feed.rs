@@ -303,7 +303,11 @@ impl Device for UnderTest {
 fn keeps_the_contract() {
     let dir = tempfile::tempdir().unwrap();
     let connector = FeedConnector::new(config(dir.path(), "capacity = 100\n")).unwrap();
-    suite::run(&mut UnderTest { dir, connector, later: 0 }).unwrap();
+    let left_out = suite::run(&mut UnderTest { dir, connector, later: 0 }).unwrap();
+    assert_eq!(
+        left_out,
+        ["entries of others", "hosts and endpoints", "a change that breaks off", "a wrong credential"]
+    );
 }
 
 #[test]

@@ -579,7 +579,8 @@ fn keeps_the_contract() {
     let relay = support::Relay::start(haproxy.file("sock"), haproxy.file("relay"));
     config.socket = haproxy.file("relay").display().to_string();
     let connector = HaproxyConnector::new(config).unwrap();
-    suite::run(&mut UnderTest { haproxy, relay, connector }).unwrap();
+    let left_out = suite::run(&mut UnderTest { haproxy, relay, connector }).unwrap();
+    assert_eq!(left_out, ["a wrong credential"]);
 }
 
 #[test]

@@ -404,7 +404,8 @@ fn keeps_the_contract() {
     let mut config = net.config();
     config.command = support::fickle(&config.command, "-f", &fail, &gone);
     let connector = NftablesConnector::new(config).unwrap();
-    suite::run(&mut UnderTest { net, connector, _dir: dir, fail, gone }).unwrap();
+    let left_out = suite::run(&mut UnderTest { net, connector, _dir: dir, fail, gone }).unwrap();
+    assert_eq!(left_out, ["hosts and endpoints", "a wrong credential"]);
 }
 
 #[test]

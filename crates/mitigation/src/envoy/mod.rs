@@ -1,7 +1,11 @@
 //! Envoy: a route configuration that it watches, whose RBAC filter looks addresses up in a trie.
 //!
+//! Where the listener has a Lua filter for it, a script in the same configuration marks, limits and deceives.
+//!
 //! The user's own route configuration stays in a file of the user's; Sidetap writes the one that Envoy reads, which is the
 //! user's with the addresses put in.
+
+mod script;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -34,6 +38,18 @@ pub struct EnvoyConfig {
     /// The name of the RBAC filter in the listener.
     #[serde(default = "default_filter")]
     pub filter: String,
+    /// The name of the Lua filter in the listener, where there is one: it can tag, rate-limit and deceive.
+    #[serde(default)]
+    pub script: Option<String>,
+    /// Requests a second that a rate-limited address may send to each of Envoy's threads.
+    #[serde(default = "default_rate")]
+    pub rate_per_s: u32,
+    /// The header that tells the application of a tagged request, in lower case.
+    #[serde(default = "default_tag")]
+    pub tag_header: String,
+    /// What deceived clients are answered.
+    #[serde(default)]
+    pub decoy: EnvoyDecoy,
     /// Where it is remembered what it was told.
     pub memory: PathBuf,
     /// Whether it compares the connection's address or a forwarded one.
@@ -50,8 +66,34 @@ pub struct EnvoyConfig {
     pub zones: Vec<String>,
 }
 
+/// An answer that looks like success.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EnvoyDecoy {
+    /// Its status.
+    pub status: u16,
+    /// Its media type.
+    pub content_type: String,
+    /// Its body.
+    pub body: String,
+}
+
+impl Default for EnvoyDecoy {
+    fn default() -> Self {
+        EnvoyDecoy { status: 200, content_type: "application/json".to_owned(), body: "{}".to_owned() }
+    }
+}
+
 fn default_name() -> String {
     "envoy".to_owned()
+}
+
+fn default_rate() -> u32 {
+    5
+}
+
+fn default_tag() -> String {
+    "x-sidetap-tag".to_owned()
 }
 
 fn default_filter() -> String {
@@ -78,21 +120,42 @@ impl EnvoyConnector {
         if config.routes == config.template {
             return Err(ConfigError::Value(format!("{}: routes and template are two files", config.name)));
         }
+        let is_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let plain = |text: &str| !text.bytes().any(|b| b.is_ascii_control());
+        if config.rate_per_s == 0
+            || config.tag_header.is_empty()
+            || !config.tag_header.bytes().all(is_name)
+            || !(200..600).contains(&config.decoy.status)
+            || !plain(&config.decoy.content_type)
+        {
+            let why = "rate_per_s is not 0, tag_header a name in lower case, decoy an answer";
+            return Err(ConfigError::Value(format!("{}: {why}", config.name)));
+        }
+        if config.script.as_ref() == Some(&config.filter) {
+            return Err(ConfigError::Value(format!("{}: filter and script are two filters", config.name)));
+        }
         let canary = config.canary.clone().map(|c| Canary::new(&config.name, c)).transpose()?;
+        let mut responses = vec![Response::Block];
+        if config.script.is_some() {
+            responses.extend([Response::Tag, Response::RateLimit, Response::Deceive]);
+        }
         let sees = Sees {
             address: config.address,
             open_connections: "stay; the next request on it is refused",
             delay: "tenths of a second",
             places: Places::Yes,
-            cannot: "its filter looks up addresses, hosts and endpoints",
-            ..Sees::addresses(vec![Response::Block], config.capacity)
+            cannot: "its filters look up addresses, hosts and endpoints",
+            ..Sees::addresses(responses, config.capacity)
         };
         Ok(EnvoyConnector { memory: Memory::new(&config.memory), canary, sees, config })
     }
 
     /// The user's route configuration with what these entries name refused in every virtual host.
     fn render(&self, entries: &[Entry]) -> Result<String, ConnectorError> {
-        let rules = per_route(entries)?;
+        let (refused, others): (Vec<&Entry>, Vec<&Entry>) =
+            entries.iter().partition(|e| e.response == Response::Block);
+        let rules = per_route(&refused.into_iter().cloned().collect::<Vec<_>>())?;
+        let script = self.config.script.as_ref().map(|name| (name, script::per_route(&self.config, &others)));
         let text = hosted::read(&self.config.template)?;
         let at = self.config.template.display();
         let mut routes: Value = serde_json::from_str(&text)
@@ -106,6 +169,9 @@ impl EnvoyConnector {
                 let filters = host.entry("typed_per_filter_config").or_insert_with(|| json!({}));
                 if let Some(filters) = filters.as_object_mut() {
                     filters.insert(self.config.filter.clone(), rules.clone());
+                    if let Some((name, script)) = &script {
+                        filters.insert((*name).clone(), script.clone());
+                    }
                     hosts += 1;
                 }
             }

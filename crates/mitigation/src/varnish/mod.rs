@@ -11,7 +11,7 @@ use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{Entry, Places, Sees};
 use crate::hosted::{self, Conditions, UNTOLD};
 use crate::key::Key;
-use crate::place::by_place;
+use crate::place::{by_place, is_plain};
 use crate::plan::Plan;
 
 server_config! {
@@ -128,11 +128,39 @@ fn render(entries: &[Entry]) -> String {
         let mut all = vec![format!("std.ip(req.http.X-Sidetap-Client, client.ip) ~ sidetap_at_{n}")];
         all.extend(place.method().map(|m| format!("req.method == \"{m}\"")));
         all.extend(place.host_field().map(|h| format!("req.http.Host ~ \"{h}\"")));
-        all.extend(place.target_pattern().map(|p| format!("req.url ~ \"{p}\"")));
+        all.extend(place.path_pattern().map(|p| format!("req.http.X-Sidetap-Path ~ \"{p}\"")));
         sub.push_str(&format!("    if ({}) {{\n        return (synth(403));\n    }}\n", all.join(" && ")));
+    }
+    if !sub.is_empty() {
+        sub = format!("{}{sub}    unset req.http.X-Sidetap-Path;\n", path_as_read());
     }
     format!("{text}sub sidetap_here {{\n{sub}}}\n")
 }
+
+/// Statements that take the path as applications read it: without its query and host, escapes of what needs none undone, slashes and dots
+/// as they are meant.
+fn path_as_read() -> String {
+    let set = |of: &str| format!("set req.http.X-Sidetap-Path = {of};\n");
+    let path = "req.http.X-Sidetap-Path";
+    let undo = |b: u8| {
+        let (byte, c) = (format!("%{b:02x}"), char::from(b));
+        format!("        {}", set(&format!("regsuball({path}, \"(?i){byte}\", \"{c}\")")))
+    };
+    let escapes: String = (b'!'..=b'~').filter(|b| is_plain(*b)).map(undo).collect();
+    let step =
+        |from: &str, to: &str| format!("    {}", set(&format!("regsuball({path}, \"{from}\", \"{to}\")")));
+    let up = format!("        {}", set(&format!("regsub({path}, \"/[^/]+/\\.\\.(/|$)\", \"/\")")));
+    format!(
+        "    {}    if ({path} ~ \"%\") {{\n{escapes}    }}\n{}{}    if ({path} ~ \"/\\.\\.(/|$)\") {{\n{}    }}\n",
+        set("regsub(regsub(req.url, \"[?#].*$\", \"\"), \"^[a-zA-Z]+://[^/]+\", \"\")"),
+        step("//+", "/"),
+        step("(/\\.)+(/|$)", "/"),
+        up.repeat(UPS),
+    )
+}
+
+/// Steps up (`..`) in one path that are followed.
+const UPS: usize = 8;
 
 impl Connector for VarnishConnector {
     basics!("varnish", canary, interval);

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use sidetap_mitigation::Connector;
 use sidetap_mitigation::envoy::EnvoyConnector;
+use sidetap_policy::Response;
 
-use crate::rig::{Rig, acts, contract, holds_at_places, many, measure};
-use crate::support::{Process, application, ask_at, free_port, get, loopback, tool, until};
+use crate::rig::{Rig, acts, contract, entry, holds_at_places, many, measure};
+use crate::support::{Process, application, ask_at, free_port, get, loopback, tool, until, wall};
 
 struct Envoy {
     dir: tempfile::TempDir,
@@ -60,7 +61,7 @@ impl Envoy {
 impl Rig for Envoy {
     fn connector(&self) -> Box<dyn Connector> {
         let text = format!(
-            "routes = \"{}\"\ntemplate = \"{}\"\nmemory = \"{}\"\naddress = \"forwarded\"\ncapacity = 100\n\
+            "routes = \"{}\"\ntemplate = \"{}\"\nmemory = \"{}\"\naddress = \"forwarded\"\ncapacity = 100\nscript = \"sidetap-script\"\n\
              canary = {{ url = \"http://{}/\" }}\n",
             self.file("watched/routes.json").display(),
             self.file("template.json").display(),
@@ -119,6 +120,48 @@ fn a_response_holds_at_its_hosts_and_endpoints_only() {
 fn acts_on_requests() {
     let Some(envoy) = Envoy::start() else { return };
     acts(envoy);
+}
+
+#[test]
+fn marks_limits_and_deceives_whom_it_is_told_and_nobody_else() {
+    let Some(device) = Envoy::start() else { return };
+    let mut connector = device.connector();
+    let mut push = |keys: &[(&str, Response)]| {
+        let wanted: Vec<_> = keys.iter().map(|(k, r)| entry(k, *r)).collect();
+        let observed = connector.observe(wall()).unwrap();
+        let plan = sidetap_mitigation::plan(&wanted, &observed, &[], connector.sees());
+        connector.apply(&plan, wall()).unwrap();
+        assert_eq!(connector.observe(wall()).unwrap().entries.len(), keys.len());
+    };
+    push(&[
+        ("203.0.113.1", Response::Tag),
+        ("203.0.113.2", Response::Deceive),
+        ("203.0.113.3", Response::RateLimit),
+        ("198.51.100.0/25", Response::Deceive),
+        ("2001:db8:7::/48", Response::Deceive),
+        ("203.0.113.5@POST,*.shop.example/api/*/items", Response::Deceive),
+        ("203.0.113.6", Response::Block),
+    ]);
+    let ask = |from: &str| get(device.to, from, &[("x-sidetap-tag", "1")]);
+    let body = |from: &str| ask(from).1;
+    until("it has an effect", || ask("203.0.113.6").0 == 403);
+    assert_eq!((body("203.0.113.1").as_str(), body("203.0.113.9").as_str()), ("tagged", "app"));
+    let answer = |from: &str| body(from) == "{}";
+    let told =
+        ["203.0.113.2", "198.51.100.77", "2001:db8:7:8::9", "198.51.100.177", "2001:db8:8::9", "203.0.113.5"];
+    assert_eq!(told.map(answer), [true, true, true, false, false, false]);
+    let at = |method: &str, host: &str, path: &str| {
+        let body = crate::support::body_at(device.to, "203.0.113.5", (method, host, path));
+        body.trim() == "{}"
+    };
+    assert!(at("POST", "WWW.shop.example:80", "/api/v1/items?x=1"));
+    assert!(!at("GET", "www.shop.example", "/api/v1/items") && !at("POST", "shop.example", "/api/v1/items"));
+    assert!(
+        !at("POST", "www.shop.example", "/api/v1/items/7") && !at("POST", "www.shop.example", "/api//items")
+    );
+    let refused = (0..30).filter(|_| ask("203.0.113.3").0 == 429).count();
+    assert!((5..=25).contains(&refused), "{refused} of 30 at five a second");
+    assert_eq!((0..30).filter(|_| ask("203.0.113.9").0 != 200).count(), 0, "and nobody else");
 }
 
 #[test]

@@ -107,12 +107,16 @@ pub(crate) fn get(to: SocketAddr, forwarded: &str, headers: &[(&str, &str)]) -> 
 }
 
 /// The status of one request with this method, host and path, and agent, in the name of a forwarded address.
-pub(crate) fn ask_at(
-    to: SocketAddr,
-    from: &str,
-    (method, host, path): (&str, &str, &str),
-    agent: &str,
-) -> u16 {
+pub(crate) fn ask_at(to: SocketAddr, from: &str, at: (&str, &str, &str), agent: &str) -> u16 {
+    answer_at(to, from, at, agent).split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0)
+}
+
+/// The body of the answer.
+pub(crate) fn body_at(to: SocketAddr, from: &str, at: (&str, &str, &str)) -> String {
+    answer_at(to, from, at, "x").split_once("\r\n\r\n").map_or_else(String::new, |(_, body)| body.to_owned())
+}
+
+fn answer_at(to: SocketAddr, from: &str, (method, host, path): (&str, &str, &str), agent: &str) -> String {
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-For: {from}\r\nUser-Agent: {agent}\r\n\
          Content-Length: 0\r\nConnection: close\r\n\r\n"
@@ -123,7 +127,7 @@ pub(crate) fn ask_at(
         s.write_all(request.as_bytes())?;
         s.read_to_end(&mut bytes)
     });
-    String::from_utf8_lossy(&bytes).split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0)
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A request as a server of a test sees it.
