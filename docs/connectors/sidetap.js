@@ -149,6 +149,96 @@ function pass(r, hours) {
     return crypto.createHmac('sha256', r.variables.st_secret).update(text).digest('hex').slice(0, 32);
 }
 
+// The value of the header that is named in $st_header_name, spelled as an entry spells it.
+function header(r) {
+    try {
+        const name = r.variables.st_header_name, value = r.headersIn[name];
+        if (value === undefined || value.length > 512) {
+            return '';
+        }
+        let out = 'header:' + name + '=';
+        Buffer.from(value).forEach((byte) => {
+            const c = String.fromCharCode(byte);
+            out += /[A-Za-z0-9._~\/-]/.test(c) ? c : '%' + ('0' + byte.toString(16).toUpperCase()).slice(-2);
+        });
+        return out;
+    } catch (e) {
+        return '';
+    }
+}
+
+// SipHash-2-4 with 128 bits, of which the upper half; words are halves of 32 bits, the lower one first.
+function siphash(key, all) {
+    let al = key[0] ^ 0x70736575, ah = key[1] ^ 0x736f6d65, bl = key[2] ^ 0x6e646f6d ^ 0xee, bh = key[3] ^ 0x646f7261;
+    let cl = key[0] ^ 0x6e657261, ch = key[1] ^ 0x6c796765, dl = key[2] ^ 0x79746573, dh = key[3] ^ 0x74656462;
+    function rounds(n) {
+        let low, high;
+        for (let i = 0; i < n; i++) {
+            low = (al >>> 0) + (bl >>> 0); ah = (ah + bh + (low > 4294967295 ? 1 : 0)) | 0; al = low | 0;
+            low = (bl << 13 | bh >>> 19) ^ al; bh = (bh << 13 | bl >>> 19) ^ ah; bl = low;
+            low = al; al = ah; ah = low;
+            low = (cl >>> 0) + (dl >>> 0); ch = (ch + dh + (low > 4294967295 ? 1 : 0)) | 0; cl = low | 0;
+            low = (dl << 16 | dh >>> 16) ^ cl; dh = (dh << 16 | dl >>> 16) ^ ch; dl = low;
+            low = (al >>> 0) + (dl >>> 0); ah = (ah + dh + (low > 4294967295 ? 1 : 0)) | 0; al = low | 0;
+            low = (dl << 21 | dh >>> 11) ^ al; dh = (dh << 21 | dl >>> 11) ^ ah; dl = low;
+            low = (cl >>> 0) + (bl >>> 0); ch = (ch + bh + (low > 4294967295 ? 1 : 0)) | 0; cl = low | 0;
+            low = (bl << 17 | bh >>> 15) ^ cl; high = (bh << 17 | bl >>> 15) ^ ch; bl = low; bh = high;
+            low = cl; cl = ch; ch = low;
+        }
+    }
+    const size = all.length;
+    const at = (i) => (i < size ? all[i] : 0);
+    const half = (i) => at(i) | at(i + 1) << 8 | at(i + 2) << 16 | at(i + 3) << 24;
+    for (let i = 0; i <= size - size % 8; i += 8) {
+        const low = half(i), high = half(i + 4) | (i + 8 > size ? size << 24 : 0);
+        dl ^= low; dh ^= high; rounds(2); al ^= low; ah ^= high;
+    }
+    cl ^= 0xee; rounds(4);
+    bl ^= 0xdd; rounds(4);
+    const word = (w) => ('0000000' + (w >>> 0).toString(16)).slice(-8);
+    return word(ah ^ bh ^ ch ^ dh) + word(al ^ bl ^ cl ^ dl);
+}
+
+// The keyed hash of a secret, as entries name it; nothing without the site's key.
+function hashed(r, domain, value) {
+    const given = /^sidetap-key-v1:([0-9a-f]{32})$/.exec(r.variables.st_hash_key || '');
+    if (given === null || value === undefined) {
+        return '';
+    }
+    value = value.trim().replace(/^"(.*)"$/, '$1');
+    // A JWT is known by its signature.
+    const signed = /^eyJ[^.]*\.[^.]*\.([^.]{16,})$/.exec(value);
+    const plain = signed === null ? value : signed[1];
+    if (value.length < 8 || value.length > 4096) {
+        return '';
+    }
+    const word = (i) => parseInt(given[1].substr(i, 8).replace(/(..)(..)(..)(..)/, '$4$3$2$1'), 16);
+    return domain + ':' + siphash([0, 8, 16, 24].map(word), Buffer.from(domain + '\0' + plain));
+}
+
+function credential(r) {
+    const given = /^(\S+)\s*(.*)$/.exec((r.headersIn['Authorization'] || '').trim());
+    return given === null ? undefined : given[2] || given[1];
+}
+
+// The session: the cookie that is named in $st_session_cookie, or else the credential.
+function session(r) {
+    try {
+        return hashed(r, 'session', r.variables['cookie_' + r.variables.st_session_cookie] || credential(r));
+    } catch (e) {
+        return '';
+    }
+}
+
+// The API key: the header that is named in $st_key_header, or else the credential.
+function key(r) {
+    try {
+        return hashed(r, 'api-key', r.headersIn[r.variables.st_key_header] || credential(r));
+    } catch (e) {
+        return '';
+    }
+}
+
 // '1' where a request is to solve a challenge and has not yet.
 function ask(r) {
     try {
@@ -175,4 +265,4 @@ function challenge(r) {
         'if (document.cookie.indexOf(token) >= 0) { location.reload(); }</script></html>');
 }
 
-export default { agent: open(agent), head: open(head), door: open(door), ask: ask, challenge: challenge };
+export default { agent: open(agent), head: open(head), door: open(door), header: header, session: session, key: key, ask: ask, challenge: challenge };

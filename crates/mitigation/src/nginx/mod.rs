@@ -32,6 +32,12 @@ server_config! {
         /// Whether the njs script is loaded that computes fingerprints.
         #[serde(default = "default_fingerprints")]
         fingerprints: bool,
+        /// The header whose values the njs script compares, in lower case, as the configuration names it.
+        #[serde(default)]
+        header: Option<String>,
+        /// Whether the script has the site's hash key, and so compares sessions and API keys.
+        #[serde(default)]
+        tokens: bool,
         /// What the configuration knows how to do.
         #[serde(default = "default_responses")]
         responses: Vec<Response>,
@@ -80,9 +86,15 @@ impl NginxConnector {
         if let Some(r) = config.responses.iter().find(|r| !r.acts()) {
             return Err(ConfigError::Value(format!("{}: `{r}` is nothing that a device does", config.name)));
         }
+        let is_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if config.header.as_ref().is_some_and(|h| h.is_empty() || !h.bytes().all(is_name)) {
+            return Err(ConfigError::Value(format!("{}: header: one name in lower case", config.name)));
+        }
         let sees = Sees {
             address: config.address,
             prints: if config.keys.is_some() && config.fingerprints { &["a1", "d1", "s2"] } else { &[] },
+            tokens: config.tokens && config.keys.is_some() && config.fingerprints,
+            headers: config.header.iter().filter(|_| config.keys.is_some()).cloned().collect(),
             places: match (&config.keys, &config.places, &config.nets) {
                 (Some(_), Some(_), Some(_)) => Places::Yes,
                 _ => Places::No,
@@ -90,7 +102,7 @@ impl NginxConnector {
             allow_list: config.allow.is_some(),
             open_connections: "idle ones are closed by the reload; long answers are finished by old workers",
             delay: "about a tenth of a second; more where the configuration is large",
-            cannot: "its maps hold addresses, hosts and endpoints, and fingerprints where the njs script is loaded",
+            cannot: "its maps hold addresses, hosts and endpoints, and where the njs script is loaded fingerprints, one header, and with the site's key a session and an API key",
             ..Sees::addresses(config.responses.clone(), config.capacity)
         };
         Ok(NginxConnector { config, canary, sees })

@@ -38,6 +38,7 @@ fn default_command() -> Vec<String> {
 #[derive(Debug)]
 pub struct VarnishConnector {
     config: VarnishConfig,
+    tables: Option<bool>,
     canary: Option<Canary>,
     sees: Sees,
 }
@@ -54,11 +55,26 @@ impl VarnishConnector {
             cannot: "its access lists hold addresses",
             ..Sees::addresses(vec![Response::Block], config.capacity)
         };
-        Ok(VarnishConnector { config, canary, sees })
+        Ok(VarnishConnector { config, tables: None, canary, sees })
     }
 
-    fn conditions(&self) -> Option<Conditions<'_>> {
+    fn conditions(&mut self) -> Option<Conditions<'_>> {
+        let render =
+            if self.has_tables() { |e: &[Entry]| render(e, TABLE) } else { |e: &[Entry]| render(e, "") };
         self.config.places.as_deref().map(|path| Conditions { path, render })
+    }
+
+    /// Whether this Varnish makes tables of access lists, as 7 and later do: code of a long one takes minutes to compile.
+    fn has_tables(&mut self) -> bool {
+        if let Some(known) = self.tables {
+            return known;
+        }
+        let Ok(banner) = self.adm(&["banner"]) else { return false };
+        let version = banner.split("varnish-").nth(1).unwrap_or_default();
+        let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
+        let has = digits.parse::<u32>().is_ok_and(|n| n >= 7);
+        self.tables = Some(has);
+        has
     }
 
     fn adm(&self, args: &[&str]) -> Result<String, ConnectorError> {
@@ -96,7 +112,7 @@ const PREFIX: &str = "sidetap_";
 /// The access list: own lines, and those of others as they are.
 fn read(text: &str) -> (Vec<Entry>, Vec<&str>) {
     let (mut entries, mut others) = (Vec::new(), Vec::new());
-    for line in text.lines().filter(|l| !FRAME.contains(&l.trim())) {
+    for line in text.lines().filter(|l| !is_frame(l.trim())) {
         let own = hosted::cut(line).and_then(|(body, expires_at, verdict)| {
             let key = body.trim_end_matches(';').replace('"', "").parse().ok()?;
             Some(Entry { key, response: Response::Block, expires_at, verdict, priority: (0, 0) })
@@ -109,8 +125,13 @@ fn read(text: &str) -> (Vec<Entry>, Vec<&str>) {
     (entries, others)
 }
 
-/// What stands around the lines.
-const FRAME: [&str; 2] = ["acl sidetap {", "}"];
+/// Whether this stands around the lines.
+fn is_frame(line: &str) -> bool {
+    line == "}" || line.starts_with("acl sidetap ") && line.ends_with('{')
+}
+
+/// How an access list is made a table.
+const TABLE: &str = "+table ";
 
 fn line(entry: &Entry) -> String {
     let net = entry.key.net().unwrap_or_default();
@@ -118,13 +139,13 @@ fn line(entry: &Entry) -> String {
 }
 
 /// An access list for each place, and the subroutine that asks them.
-fn render(entries: &[Entry]) -> String {
+fn render(entries: &[Entry], table: &str) -> String {
     let mut text: String = entries.iter().map(hosted::record).collect();
     let mut sub = String::new();
     for (n, (place, whos)) in by_place(entries).into_iter().enumerate() {
         let nets = whos.into_iter().filter_map(Key::net);
         let lines: String = nets.map(|n| format!("    \"{}\"/{};\n", n.addr(), n.prefix_len())).collect();
-        text.push_str(&format!("acl sidetap_at_{n} {{\n{lines}}}\n"));
+        text.push_str(&format!("acl sidetap_at_{n} {table}{{\n{lines}}}\n"));
         let mut all = vec![format!("std.ip(req.http.X-Sidetap-Client, client.ip) ~ sidetap_at_{n}")];
         all.extend(place.method().map(|m| format!("req.method == \"{m}\"")));
         all.extend(place.host_field().map(|h| format!("req.http.Host ~ \"{h}\"")));
@@ -184,9 +205,10 @@ impl Connector for VarnishConnector {
         let old = hosted::read(&self.config.acl)?;
         let (_, others) = read(&old);
         let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
+        let table = if self.has_tables() { TABLE } else { "" };
         let everywhere: Vec<Entry> = live.iter().filter(|e| e.key.net().is_some()).cloned().collect();
         let inner = hosted::text(&others, &everywhere, line);
-        let mut files = vec![(self.config.acl.clone(), format!("{}\n{inner}{}\n", FRAME[0], FRAME[1]))];
+        let mut files = vec![(self.config.acl.clone(), format!("acl sidetap {table}{{\n{inner}}}\n"))];
         files.extend(self.conditions().map(|c| c.file(&live)));
         hosted::put_and(&files, || self.load(now))?;
         Ok(Answer { text: format!("{} addresses, compiled", live.len()) })

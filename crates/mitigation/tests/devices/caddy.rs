@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sidetap_mitigation::Connector;
 use sidetap_mitigation::caddy::CaddyConnector;
 
-use crate::rig::{Rig, acts, contract, holds_at_places, many_of, measure};
+use crate::rig::{Rig, acts, contract, holds_at_places, many, measure};
 use crate::support::{Process, TcpRelay, application, ask_at, free_port, get, loopback, tool, until};
 
 struct Caddy {
@@ -145,5 +145,5 @@ fn measure_effect() {
 #[ignore = "measures"]
 fn measure_a_hundred_thousand() {
     let Some(device) = Caddy::start() else { return };
-    many_of(device, 2_000);
+    many(device);
 }

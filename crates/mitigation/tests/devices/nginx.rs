@@ -265,10 +265,13 @@ fn fingerprints_are_computed_at_the_door() {
         "map \"\" $st_secret { default \"0123456789abcdef\"; }",
     );
     let empty = ["addresses.conf", "allow.conf", "keys.conf", "places.conf", "nets.conf"].map(|f| (f, ""));
-    let files: Vec<(&str, &str)> = empty.into_iter().chain([("sidetap.js", script)]).collect();
+    let site = sidetap_model::HashKey::from_bytes([0xa7; 16]);
+    let hash_key = format!("default \"{}\";\n", site.to_text().trim());
+    let files: Vec<(&str, &str)> =
+        empty.into_iter().chain([("sidetap.js", script), ("hash_key.conf", &hash_key)]).collect();
     let Some(nginx) = Nginx::with(&text, &files) else { return };
     let text = format!(
-        "addresses = \"{}\"\nkeys = \"{}\"\nplaces = \"{}\"\nnets = \"{}\"\nresponses = [\"block\", \"challenge\"]\naddress = \"forwarded\"\nmin_interval_s = 0\ntest = {:?}\nreload = {:?}\n",
+        "addresses = \"{}\"\nkeys = \"{}\"\nplaces = \"{}\"\nnets = \"{}\"\nheader = \"user-agent\"\ntokens = true\nresponses = [\"block\", \"challenge\"]\naddress = \"forwarded\"\nmin_interval_s = 0\ntest = {:?}\nreload = {:?}\n",
         nginx.file("addresses.conf").display(),
         nginx.file("keys.conf").display(),
         nginx.file("places.conf").display(),
@@ -303,6 +306,43 @@ fn fingerprints_are_computed_at_the_door() {
     until("the head is refused there", || head_of(nginx.to, "198.51.100.1", "") == 403);
     push(&[entry(&format!("{HEAD}@GET,127.0.0.1/b"), Response::Block)]);
     until("the head is let go there", || head_of(nginx.to, "198.51.100.1", "") == 200);
+
+    push(&[entry(
+        "header:user-agent=odd%20%28%22tool%22%29%2F1.0%3B%20%7B%C3%A9%7D".replace("%2F", "/").as_str(),
+        Response::Block,
+    )]);
+    let odd = |from: &str, agent: &str| get(nginx.to, from, &[("User-Agent", agent)]).0;
+    until("the agent is refused", || odd("198.51.100.1", "odd (\"tool\")/1.0; {é}") == 403);
+    until("old workers are gone", || nginx.workers() == 1);
+    assert_eq!(odd("198.51.100.1", "odd (\"tool\")/1.1; {é}"), 200);
+    push(&[entry("203.0.113.9|header:user-agent=curl/8.5", Response::Block)]);
+    until("his agent is refused", || odd("203.0.113.9", "curl/8.5") == 403);
+    until("old workers are gone", || nginx.workers() == 1);
+    assert_eq!((odd("203.0.113.9", "curl/8.6"), odd("203.0.113.10", "curl/8.5")), (200, 200));
+
+    let secret = |domain: &str, value: &str| {
+        entry(&format!("{domain}:{:016x}", site.hash64(domain, value.as_bytes())), Response::Block)
+    };
+    let signature = "c2lnbmF0dXJlLW9mLWEtand0";
+    push(&[
+        secret("session", "s3ss10n-of-the-bot"),
+        secret("session", signature),
+        secret("api-key", "sk_live_0123456789"),
+    ]);
+    let with = |name: &str, value: &str| get(nginx.to, "198.51.100.1", &[(name, value)]).0;
+    until("the session is refused", || with("Cookie", "lang=de; session=s3ss10n-of-the-bot") == 403);
+    until("old workers are gone", || nginx.workers() == 1);
+    assert_eq!(with("Cookie", "lang=de; session=s3ss10n-of-another"), 200);
+    assert_eq!(
+        (with("X-Api-Key", "sk_live_0123456789"), with("X-Api-Key", "sk_live_0123456780")),
+        (403, 200)
+    );
+    assert_eq!(with("Authorization", "ApiKey sk_live_0123456789"), 403);
+    let bearer =
+        |token: &str| with("Authorization", &format!("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{token}"));
+    assert_eq!((bearer(signature), bearer("c2lnbmF0dXJlLW9mLWFub3RoZXI")), (403, 200));
+    let told = std::fs::read_to_string(nginx.file("keys.conf")).unwrap();
+    assert!(!told.contains("s3ss10n") && !told.contains("sk_live"), "no secret on the device: {told}");
 
     push(&[entry("203.0.113.9", Response::Challenge)]);
     let agent = ("User-Agent", "browser/1");

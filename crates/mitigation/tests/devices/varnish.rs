@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use sidetap_mitigation::Connector;
 use sidetap_mitigation::varnish::VarnishConnector;
 
-use crate::rig::{Rig, acts, contract, holds_at_places, many_of, measure};
+use crate::rig::{Rig, acts, contract, holds_at_places, many, measure};
 use crate::support::{Process, application, ask_at, fickle, free_port, get, loopback, tool, until};
 
 struct Varnish {
@@ -98,7 +98,7 @@ impl Rig for Varnish {
 
     fn add_foreign(&mut self) -> bool {
         let text = std::fs::read_to_string(self.file("acl.vcl")).unwrap();
-        let text = text.replace("acl sidetap {\n", "acl sidetap {\n    \"192.0.2.200\"; // ours\n");
+        let text = text.replacen("{\n", "{\n    \"192.0.2.200\"; // ours\n", 1);
         std::fs::write(self.file("acl.vcl"), text).unwrap();
         true
     }
@@ -152,5 +152,5 @@ fn measure_effect() {
 #[ignore = "measures"]
 fn measure_a_hundred_thousand() {
     let Some(device) = Varnish::start() else { return };
-    many_of(device, 5_000);
+    many(device);
 }

@@ -303,6 +303,14 @@ pub(crate) fn desired(verdicts: &[VerdictRow], allow: &[&str]) -> sidetap_mitiga
 /// Pushes a hundred thousand entries (or as many as the device is meant for), then one change, then takes all back; prints what each
 /// took, reading the device included, and the most memory that was used for it, as a row of a table.
 pub(crate) fn measure(connector: &mut dyn sidetap_mitigation::Connector) {
+    measure_with(connector, || Duration::ZERO);
+}
+
+/// The same, with the median of ten requests (`ask`) while the device has all of it, on standard error.
+pub(crate) fn measure_with(
+    connector: &mut dyn sidetap_mitigation::Connector,
+    mut ask: impl FnMut() -> Duration,
+) {
     let n = connector.sees().capacity.min(100_000) as u32;
     let entry = |n: u32| sidetap_mitigation::Entry {
         key: sidetap_mitigation::Key::Net(
@@ -325,6 +333,11 @@ pub(crate) fn measure(connector: &mut dyn sidetap_mitigation::Connector) {
         connector.apply(&plan, wall()).unwrap();
         row += &format!(" {:.2} s |", start.elapsed().as_secs_f64());
         assert_eq!(connector.observe(wall()).unwrap().entries.len(), wanted.len());
+        if wanted.len() == full.len() {
+            let mut asked: Vec<Duration> = (0..10).map(|_| ask()).collect();
+            asked.sort_unstable();
+            eprintln!("{}: a request with {n} entries: {:?}", connector.kind(), asked[5]);
+        }
     }
     println!("{row} {} MB |", (memory("VmHWM").saturating_sub(before)) / 1024);
 }

@@ -210,8 +210,13 @@ impl Acting {
                     self.take_look();
                     self.look(&changed);
                     self.reread(asked);
-                    self.decide(changed);
+                    let decided = self.decide(changed);
+                    // Devices first: a store that is busy keeps nobody waiting.
                     self.push();
+                    self.keep(&decided);
+                    if let Some(alerter) = &mut self.alerter {
+                        alerter.hear(&decided);
+                    }
                     taken(batches);
                 }
                 Err(RecvTimeoutError::Timeout) => {
@@ -366,7 +371,8 @@ impl Acting {
         self.policies.set().apply_in(verdicts, &[], &self.known);
     }
 
-    fn decide(&mut self, mut changed: Vec<VerdictRow>) {
+    /// Decides these verdicts; gives them with what was decided.
+    fn decide(&mut self, mut changed: Vec<VerdictRow>) -> Vec<VerdictRow> {
         self.judge(&mut changed);
         for verdict in &changed {
             self.known.history.record(verdict);
@@ -374,14 +380,11 @@ impl Acting {
                 announce(verdict);
             }
         }
-        self.keep(&changed);
-        if let Some(alerter) = &mut self.alerter {
-            alerter.hear(&changed);
-        }
-        self.verdicts.extend(changed.into_iter().map(|v| (v.id.clone(), v)));
+        self.verdicts.extend(changed.iter().map(|v| (v.id.clone(), v.clone())));
         if self.verdicts.len() > VERDICTS {
             self.forget(VERDICTS - GO, clock::now());
         }
+        changed
     }
 
     fn keep(&mut self, verdicts: &[VerdictRow]) {
