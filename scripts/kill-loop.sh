@@ -1,7 +1,7 @@
 #!/bin/sh
-# Kills replays into a store and pushes to a device at any moment, and looks each time whether the store is whole; at the end one push
-# that is not killed must leave device, actions and audit of one mind. The device is a feed's file, or, as root, a real packet filter in a
-# network namespace of its own.
+# Kills a replay into a store, and the push to a device beside it, at any moment, and looks each time whether the store is whole; at the
+# end one push that is not killed must leave device, actions and audit of one mind. The device is a feed's file, or, as root, a real
+# packet filter in a network namespace of its own.
 #   scripts/kill-loop.sh [TIMES] [BINARY] [feed|nftables]
 set -eu
 cd "$(dirname "$0")/.."
@@ -11,6 +11,7 @@ device=${3:-feed}
 [ -x "$sidetap" ] || cargo build --release --locked -p sidetap
 sidetap=$(realpath "$sidetap")
 capture=$(realpath "${KILL_CAPTURE:-pcaps/sample.pcap.zst}")
+agree=$(realpath scripts/kill-loop.py)
 work=$(mktemp -d)
 space=sidetap-kill-$$
 trap 'rm -rf "$work"; [ "$device" != nftables ] || ip netns delete "$space" 2>/dev/null || true' EXIT
@@ -21,42 +22,39 @@ nftables)
     ip netns add "$space"
     printf '[[mitigation.nftables]]\nname = "edge"\ncommand = ["ip", "netns", "exec", "%s", "nft"]\n' "$space" >>sidetap.toml
     ;;
-*) printf '[[mitigation.feed]]\nname = "edge"\npath = "feed.txt"\nlisten = "127.0.0.1:0"\n' >>sidetap.toml ;;
+*) printf '[[mitigation.feed]]\nname = "edge"\npath = "feed.json"\nlisten = "127.0.0.1:0"\n' >>sidetap.toml ;;
 esac
+now() { date +%s.%N; }
+# How long each takes here, so that kills fall anywhere within it.
+begun=$(now)
 "$sidetap" replay --hash-key key "$capture" >/dev/null
+between=$(now)
+"$sidetap" mitigation push --enforce --force >/dev/null
+ended=$(now)
 n=0
 while [ "$n" -lt "$times" ]; do
     n=$((n + 1))
-    case $((n % 3)) in
-    0) set -- replay --hash-key key "$capture" ;;
-    *) set -- mitigation push --enforce --force ;;
-    esac
-    "$sidetap" "$@" >/dev/null 2>&1 &
-    pid=$!
-    sleep "$(awk -v n="$n" 'BEGIN { srand(n); printf "%.3f", rand() * (n % 3 ? 0.4 : 12) }')"
-    kill -9 "$pid" 2>/dev/null || true
-    wait "$pid" 2>/dev/null || true
+    # Something to push and to take back.
+    [ $((n % 2)) -eq 0 ] || "$sidetap" mitigation undo --enforce >/dev/null
+    [ $((n % 2)) -eq 0 ] || "$sidetap" mitigation redo >/dev/null
+    "$sidetap" replay --hash-key key "$capture" >/dev/null 2>&1 &
+    replay=$!
+    # Every third time the push begins near the end of the replay, when its rows are written.
+    set -- $(awk -v n="$n" -v a="$begun" -v b="$between" -v c="$ended" 'BEGIN {
+        srand(n); replay = b - a; push = c - b
+        print n % 3 ? 0 : replay * (0.5 + 0.5 * rand()), rand() * 1.2 * push
+    }')
+    sleep "$1"
+    "$sidetap" mitigation push --enforce --force >/dev/null 2>&1 &
+    push=$!
+    sleep "$2"
+    kill -9 "$push" "$replay" 2>/dev/null || true
+    wait "$push" "$replay" 2>/dev/null || true
     "$sidetap" store check >check.txt || { echo "kill $n: the store is not whole"; cat check.txt; exit 1; }
-    [ $((n % 3)) -ne 1 ] || "$sidetap" mitigation undo --enforce >/dev/null
 done
+"$sidetap" replay --hash-key key "$capture" >/dev/null
 "$sidetap" mitigation push --enforce --force >/dev/null
 "$sidetap" mitigation status
-if [ "$device" = nftables ]; then
-    ip netns exec "$space" nft list table inet sidetap >on-device.txt
-    python3 - <<'PY'
-import json, re, sqlite3
-on = {m for m in re.findall(r'([0-9a-f.:/]+)(?: timeout \S+)? expires \S+ comment "sidetap:', open("on-device.txt").read())}
-store = sqlite3.connect("file:s.db?mode=ro", uri=True)
-told = {}
-for (row,) in store.execute("SELECT row FROM actions ORDER BY seq"):
-    a = json.loads(row)
-    if a["mode"] == "enforce" and a["outcome"] == "done":
-        told[a["subject"]] = a["kind"]
-bare = lambda s: s.removesuffix("/32").removesuffix("/128")
-said = {bare(s) for s, kind in told.items() if kind in ("add", "refresh")}
-extra, missing = {bare(s) for s in on} - said, said - {bare(s) for s in on}
-print(f"{len(on)} entries on the device; {len(extra)} of them without an action, {len(missing)} actions without an entry")
-raise SystemExit(1 if extra or missing or not on else 0)
-PY
-fi
-echo "killed $times times; the store is whole; what the device holds stands above"
+[ "$device" != nftables ] || ip netns exec "$space" nft list table inet sidetap >on-device.txt
+python3 "$agree" s.db "$([ "$device" = nftables ] && echo on-device.txt || echo feed.json)"
+echo "killed $times times; the store is whole"

@@ -217,4 +217,5 @@ def main():
     sys.exit(0 if table(results, seconds) else 1)
 
 
-main()
+if __name__ == "__main__":
+    main()

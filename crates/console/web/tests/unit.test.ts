@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { apiUrl } from "../src/api/client";
 import { band, bytes, duration, percent } from "../src/lib/format";
 import { className, pieces, plain, words } from "../src/lib/text";
+import { joined } from "../src/pages/draft";
 import { parseSearch, stringifySearch, to } from "../src/lib/url";
 
 test("text that turns around or hides is made visible", () => {
@@ -47,4 +48,16 @@ test("the address keeps a view whole", () => {
 
 test("the API is asked without parameters that say nothing", () => {
   assert.equal(apiUrl("/endpoints", { q: "a b", sort: "", host: undefined, limit: 5 }), "/api/v1/endpoints?q=a+b&limit=5");
+});
+
+test("suggested rules come before those of the present policy, which says the rest", () => {
+  const suggested = "# Measured.\nversion: 1\nextends: default\nrequests:\n  - id: s-1\n    response: block\n";
+  assert.equal(joined("version: 1\nrules: []\n", suggested), "version: 1\nrules: []\nrequests:\n  - id: s-1\n    response: block\n");
+  const own = "version: 1\nextends: default\nrequests:\n  - id: own\n    response: alert\nrevision: x";
+  assert.equal(
+    joined(own, suggested),
+    "version: 1\nextends: default\nrequests:\n  - id: s-1\n    response: block\n  - id: own\n    response: alert\nrevision: x\n",
+  );
+  assert.equal(joined("requests:\n- id: own\n", suggested), "requests:\n- id: s-1\n  response: block\n- id: own\n");
+  assert.equal(joined("version: 1\nrequests: [] # none\nrevision: x\n", suggested), "version: 1\nrequests:\n  - id: s-1\n    response: block\nrevision: x\n");
 });

@@ -12,3 +12,36 @@ export function readDraft(): string | null {
 export function dropDraft(): void {
   window.sessionStorage.removeItem(KEY);
 }
+
+/** Sections of a pack that hold rules. */
+const SECTIONS = ["rules", "requests"];
+
+/** Lines of each section of a pack that holds rules, without the section's own line. */
+function sections(text: string): Map<string, string[]> {
+  const found = new Map<string, string[]>();
+  let into: string[] | undefined;
+  for (const line of text.split("\n")) {
+    const key = /^([a-z_]+):/.exec(line)?.[1];
+    if (key !== undefined) {
+      into = SECTIONS.includes(key) ? [] : undefined;
+      if (into) found.set(key, into);
+    } else if (into && line.trim() !== "") {
+      into.push(line);
+    }
+  }
+  return found;
+}
+
+/** A pack with the rules of a suggested one before its own; what it says otherwise stays. */
+export function joined(present: string, suggested: string): string {
+  let text = present.endsWith("\n") || present === "" ? present : `${present}\n`;
+  for (const [key, lines] of sections(suggested)) {
+    // Lists of lists stand indented or not: as they do in what is there.
+    const flat = new RegExp(`^${key}:.*\\n(#.*\\n)*- `, "m").test(text);
+    const more = `${key}:\n${lines.map((line) => (flat ? line.replace(/^ {2}/, "") : line)).join("\n")}\n`;
+    const own = new RegExp(`^${key}:[ \\t]*(\\[\\s*\\])?[ \\t]*(#.*)?\\n`, "m");
+    if (own.test(text)) text = text.replace(own, () => more);
+    else text += more;
+  }
+  return text;
+}

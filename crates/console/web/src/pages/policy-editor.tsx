@@ -9,7 +9,7 @@ import { A, pathTo, useUrl } from "../lib/url";
 import { Act, Dialog, Field, messageOf, useAct, useSay } from "../ui/act";
 import { Card, Empty } from "../ui/state";
 import { Badge, T } from "../ui/text";
-import { dropDraft, readDraft } from "./draft";
+import { dropDraft, joined, readDraft } from "./draft";
 
 const START = `version: 1
 extends: default        # own rules first, then the built-in ones
@@ -25,7 +25,8 @@ rules:
 /** The policy as text: checked while it is written, simulated before it is saved. */
 export function Editor({ data }: { data: Policies }) {
   const { search, set } = useUrl();
-  const suggestion = search["draft"] === "suggestion" ? readDraft() : null;
+  const drawn = search["draft"] === "suggestion" ? readDraft() : null;
+  const suggestion = drawn !== null && data.text !== null ? joined(data.text, drawn) : drawn;
   const saved = data.text ?? START;
   const [text, setText] = useState(suggestion ?? saved);
   const [settled, setSettled] = useState(text);

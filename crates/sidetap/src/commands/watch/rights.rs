@@ -108,7 +108,9 @@ fn writable(plan: &Plan) -> Vec<PathBuf> {
 fn readable(config: &Config) -> Vec<PathBuf> {
     let system = ["/proc/self", "/sys/class/net", "/sys/devices", "/dev/urandom", "/dev/null"];
     let feeds = config.mitigation.feed.iter().map(|f| parent(&f.path));
-    system.into_iter().map(PathBuf::from).chain(config.policy.path.clone()).chain(feeds).collect()
+    // Who saves a policy puts a new file in place of the old one: a right to the old one would be none to it.
+    let policy = config.policy.path.as_deref().map(parent);
+    system.into_iter().map(PathBuf::from).chain(policy).chain(feeds).collect()
 }
 
 fn parent(file: &Path) -> PathBuf {

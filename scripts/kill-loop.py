@@ -1,0 +1,27 @@
+"""Whether a device, the actions of a store and its audit are of one mind: STORE, what is on the device (a feed's file, or `nft list`)."""
+
+import json
+import re
+import sqlite3
+import sys
+
+store = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
+text = open(sys.argv[2]).read()
+bare = lambda s: s.removesuffix("/32").removesuffix("/128")
+if "table inet" in text:
+    on = set(re.findall(r"([0-9a-f.:/]+)(?: timeout \S+)? expires \S+ comment \"sidetap:", text))
+else:
+    on = set(re.findall(r"\b\d{1,3}(?:\.\d{1,3}){3}(?:/\d+)?\b", text))
+on = {bare(s) for s in on}
+told, done, said = {}, [], [json.loads(d) for (d,) in store.execute("SELECT detail FROM audit WHERE action LIKE 'mitigation.%'")]
+for (row,) in store.execute("SELECT row FROM actions ORDER BY seq"):
+    action = json.loads(row)
+    if action["outcome"] != "planned":
+        done.append(action)
+    if action["mode"] == "enforce" and action["outcome"] == "done":
+        told[action["subject"]] = action["kind"]
+there = {bare(s) for s, kind in told.items() if kind in ("add", "refresh")}
+unaudited = sum(a not in said for a in done)
+print(f"{len(on)} entries on the device; {len(on - there)} of them without an action, {len(there - on)} actions without an entry; "
+      f"{len(done)} actions, {unaudited} without a row of the audit")
+sys.exit(1 if on != there or unaudited or not on else 0)
