@@ -1,25 +1,30 @@
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::StatusCode;
 use sidetap_model::Ts;
 use sidetap_store::{Store, StoreError};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::access::Access;
 use crate::control::Control;
 use crate::devices::Devices;
 use crate::live::LiveStats;
 use crate::problem::Problem;
+use crate::routes::Streams;
 use crate::serve::Page;
 
 /// Statements that read at once.
 const READERS: usize = 4;
 /// Changes that wait for the writer at most.
 const WAITING: usize = 256;
+/// Requests that need much of a processor (packs that are read, simulations, reports): at once, and that wait.
+const HEAVY: usize = 1;
+const HEAVY_WAITING: usize = 8;
 /// Orders to devices that wait at most.
 const ORDERS: usize = 16;
 
@@ -36,9 +41,12 @@ pub(crate) struct Shared {
     pub(crate) control: Arc<dyn Control>,
     pub(crate) access: Access,
     pub(crate) live: LiveStats,
-    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) streams: Streams,
+    pub(crate) heavy: Heavy,
     /// Copies of the store that are made at once.
     pub(crate) copies: Arc<Semaphore>,
+    /// Whether the store's pages fitted together when they were looked at last.
+    pub(crate) whole: AtomicBool,
     pub(crate) clock: Clock,
     pub(crate) page: Page,
     pub(crate) about: About,
@@ -71,8 +79,31 @@ impl Shared {
         self.readers.run(self.now(), work).await
     }
 
-    /// Changes the store by way of its one writer.
+    /// Reads the store for what takes long: one request at a time, so that others always find a reader free.
+    pub(crate) async fn read_heavy<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let permit = self.heavy.turn().await?;
+        self.readers
+            .run(self.now(), move |store| {
+                let result = work(store);
+                drop(permit);
+                result
+            })
+            .await
+    }
+
+    /// Changes the store by way of its one writer: all that the work does, with what the audit says of it, or none of it.
     pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Store) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.writer.run(self.now(), |store| store.atomically(work)).await
+    }
+
+    /// Changes the store by way of its one writer, each change by itself.
+    pub(crate) async fn write_apart<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Store) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
@@ -85,6 +116,45 @@ impl Shared {
         work: impl FnOnce(&mut Store) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         self.orders.run(self.now(), work).await
+    }
+}
+
+/// Whose turn it is to need much of a processor.
+pub(crate) struct Heavy {
+    turns: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+}
+
+impl Heavy {
+    pub(crate) fn new() -> Self {
+        Heavy {
+            turns: Arc::new(Semaphore::new(HEAVY)),
+            waiting: Arc::new(Semaphore::new(HEAVY + HEAVY_WAITING)),
+        }
+    }
+
+    /// Waits for a turn, which ends when what it gives is dropped; refused where too many wait.
+    pub(crate) async fn turn(&self) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), Problem> {
+        let Ok(place) = Arc::clone(&self.waiting).try_acquire_owned() else {
+            let detail = "too many requests of this kind wait; try again in a moment";
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-available", "busy", detail));
+        };
+        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| stopped())?;
+        Ok((turn, place))
+    }
+
+    /// Does what takes long and needs no store, on a thread that may.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let turn = self.turn().await?;
+        let task = tokio::task::spawn_blocking(move || {
+            let result = work();
+            drop(turn);
+            result
+        });
+        task.await.unwrap_or_else(|_| Err(stopped()))
     }
 }
 

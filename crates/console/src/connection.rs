@@ -22,6 +22,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::access::Peer;
+use crate::patient::Patient;
 
 /// Connections at once; more are closed as they come.
 const CONNECTIONS: usize = 2_048;
@@ -109,6 +110,7 @@ async fn connection(
     ended: watch::Receiver<bool>,
 ) {
     let _ = stream.set_nodelay(true);
+    let stream = Patient::new(stream);
     match acceptor {
         None => http(stream, peer, app, ended).await,
         Some(acceptor) => {

@@ -21,7 +21,7 @@ pub trait Control: Send + Sync + 'static {
         Err(Refused::without("policies"))
     }
 
-    /// Puts a pack in place of the present one, which was of this version.
+    /// Puts a pack, which was checked, in place of the present one, which was of this version.
     fn save_policy(&self, _store: &mut Store, _save: &PolicySave) -> Done {
         Err(Refused::without("a policy file"))
     }
@@ -71,7 +71,12 @@ pub trait Control: Send + Sync + 'static {
         Err(Refused::without("descriptions"))
     }
 
-    /// Keeps a description of an API.
+    /// Reads a description of an API, which may take a while; gives what keeping it answers.
+    fn read_spec(&self, _spec: &SpecSave) -> Done {
+        Err(Refused::without("descriptions"))
+    }
+
+    /// Keeps a description of an API that was read.
     fn put_spec(&self, _store: &mut Store, _spec: &SpecSave) -> Done {
         Err(Refused::without("descriptions"))
     }

@@ -36,6 +36,12 @@ impl Names {
     }
 }
 
+/// Whether a `Host` is this machine by itself: `localhost` or an address of loopback.
+pub(crate) fn is_own(host: &str) -> bool {
+    let (name, _) = split(host);
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
 /// Name and port of a `Host`; brackets of IPv6 are taken off, and a port that is no number is one that fits nowhere.
 fn split(host: &str) -> (&str, Option<u16>) {
     let port = |p: &str| if p.is_empty() { None } else { Some(p.parse().unwrap_or(0)) };

@@ -17,6 +17,7 @@ mod input;
 mod list;
 mod live;
 mod pages;
+mod patient;
 mod problem;
 mod routes;
 mod serve;

@@ -177,11 +177,6 @@ impl PartOf {
         Ok(part)
     }
 
-    /// The first value of a filter.
-    pub(crate) fn filter(&self, name: &str) -> Option<String> {
-        self.filters.iter().find(|(n, _)| n == name).and_then(|(_, v)| v.first().cloned())
-    }
-
     /// Answers with the part, or with all rows as a download called `name`.
     pub(crate) fn answer<T: Serialize>(&self, rows: &[T], name: &'static str) -> Response {
         let mut rows: Vec<serde_json::Value> =
@@ -298,9 +293,20 @@ fn filter(list: &'static List, name: &str, value: &str) -> Result<Filter, Proble
             if values.len() > MAX_VALUES {
                 return Err(Problem::bad_query(format!("{name}: at most {MAX_VALUES} values")));
             }
+            if column.kind == ColumnKind::Addresses && !values.iter().all(|v| is_address(v)) {
+                return Err(Problem::bad_query(format!("{name}: an address, or a network")));
+            }
             of(column, Test::Any(values))
         }
     }
+}
+
+/// An address, or a network: an address and how many of its bits count.
+fn is_address(value: &str) -> bool {
+    let (base, bits) = value.split_once('/').map_or((value, None), |(base, bits)| (base, Some(bits)));
+    let Ok(base) = base.parse::<std::net::IpAddr>() else { return false };
+    let most = if base.is_ipv4() { 32 } else { 128 };
+    bits.is_none_or(|b| b.parse::<u8>().is_ok_and(|b| b <= most))
 }
 
 fn time(name: &str, value: &str) -> Result<Value, Problem> {

@@ -53,6 +53,10 @@ impl Problem {
     /// What the store said goes to the log; whoever asks learns only that it failed.
     pub(crate) fn of_store(error: &StoreError) -> Self {
         tracing::warn!(error = %error, "store not read");
+        if error.is_full() {
+            let detail = "there is no room in the store or on its disk; GET /api/v1/health says which";
+            return Problem::new(StatusCode::INSUFFICIENT_STORAGE, "store-full", "store full", detail);
+        }
         let detail = "the store could not be read; the log says why";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "store", "store failed", detail)
     }

@@ -2,10 +2,11 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
@@ -14,16 +15,16 @@ use rustls::ServerConfig;
 use serde_json::Value;
 use sidetap_model::rows::RunData;
 use sidetap_store::Store;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::access::{Access, Oidc, Peer, Role, Secret, authorize};
-use crate::app::{About, App, Clock, Readers, Shared, Writer};
+use crate::app::{About, App, Clock, Heavy, Readers, Shared, Writer};
 use crate::connection;
 use crate::control::{Control, StoreOnly};
 use crate::describe::describe;
 use crate::devices::Devices;
 use crate::error::ConsoleError;
-use crate::guard::{Names, guard};
+use crate::guard::{Names, guard, is_own};
 use crate::live::LiveStats;
 use crate::pages;
 use crate::problem::Problem;
@@ -36,6 +37,11 @@ pub type Page = Arc<dyn Fn(&RunData) -> String + Send + Sync>;
 
 /// For a request with its body, but for streams.
 const REQUEST: Duration = Duration::from_secs(60);
+
+/// Between two looks at all pages of the store.
+const DAY: Duration = Duration::from_secs(86_400);
+/// Bytes that wait in the kernel to be sent to a peer.
+const SEND: u32 = 128 << 10;
 
 /// How a console is to serve.
 pub struct Options {
@@ -113,12 +119,13 @@ impl Console {
         if !options.store.is_file() {
             Store::open_read_only(&options.store)?;
         }
-        let store = Store::open(&options.store)?;
+        let store = Store::open_checked(&options.store)?;
+        store.keep_space();
         let orders = Store::open(&options.store)?;
         let readers = Readers::open(&options.store)?;
         let tls = options.tls.as_ref().map(|(certificate, key)| tls::config(certificate, key)).transpose()?;
         let refused = |source| ConsoleError::Listen { listen: options.listen, source };
-        let listener = TcpListener::bind(options.listen).await.map_err(refused)?;
+        let listener = listen_on(options.listen).map_err(refused)?;
         let listen = listener.local_addr().map_err(refused)?;
         let access = Access::new(options.oidc.clone());
         let setup = match store.has_no_users()? {
@@ -171,13 +178,19 @@ impl Console {
             control: options.control,
             access,
             live: options.live,
-            streams: routes::streams(),
+            streams: routes::Streams::default(),
+            heavy: Heavy::new(),
             copies: Arc::new(tokio::sync::Semaphore::new(1)),
+            whole: AtomicBool::new(true),
             clock: options.clock,
             page: options.page,
             about,
         });
-        let router = router(&app).layer(from_fn_with_state(names, guard));
+        tokio::spawn(check_daily(App::clone(&app)));
+        let mut router = router(&app).layer(from_fn_with_state(names, guard));
+        if app.about.tls {
+            router = router.layer(from_fn(only_by_tls));
+        }
         connection::serve(listener, tls, router, shutdown).await;
         Ok(())
     }
@@ -203,6 +216,39 @@ pub fn routes() -> Vec<RouteInfo> {
 /// The OpenAPI description of the API.
 pub fn openapi() -> Value {
     describe(&routes::all())
+}
+
+/// Tells browsers to come by TLS only from now on.
+async fn only_by_tls(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let year = HeaderValue::from_static("max-age=31536000");
+    response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, year);
+    response
+}
+
+/// Looks every day whether the store's pages still fit together, on a connection of its own.
+async fn check_daily(app: App) {
+    loop {
+        tokio::time::sleep(DAY).await;
+        let path = app.about.store.clone();
+        let check = move || Store::open_read_only(&path).and_then(|s| s.check_pages());
+        if let Ok(checked) = tokio::task::spawn_blocking(check).await {
+            if let Err(error) = &checked {
+                tracing::error!(%error, "the store's pages do not fit together");
+            }
+            app.whole.store(checked.is_ok(), Relaxed);
+        }
+    }
+}
+
+/// Takes the address. What waits to be sent to a peer is bounded, so that one who takes it at a few KB/s is seen to take some of it.
+fn listen_on(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND)?;
+    socket.bind(address)?;
+    socket.listen(1_024)
 }
 
 fn router(app: &App) -> Router {
@@ -234,18 +280,22 @@ async fn in_time(request: Request, next: Next) -> Response {
     }
 }
 
-/// Lets metrics be read from this machine, and else by who has a token.
+/// Lets metrics be read from this machine by an address of its own, and else by who has a token. Where other names are configured a
+/// proxy may stand before the console, and then all the world comes from this machine.
 async fn local_or_known(State(app): State<App>, request: Request, next: Next) -> Response {
     let local = request.extensions().get::<Peer>().is_some_and(|p| p.0.ip().is_loopback());
     let proxied = ["forwarded", "x-forwarded-for"].iter().any(|h| request.headers().contains_key(*h));
-    match local && !proxied {
+    let host = request.headers().get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
+    let own = app.about.hosts.is_empty() && is_own(host);
+    match local && own && !proxied {
         true => next.run(request).await,
         false => authorize(State((app, Role::Viewer)), request, next).await,
     }
 }
 
 async fn ready(State(app): State<App>) -> Result<&'static str, Response> {
-    match app.read(|store| Ok(store.marks()?)).await {
+    let written = app.write_apart(|_| Ok(())).await;
+    match app.read(move |store| written.and(Ok(store.marks()?))).await {
         Ok(_) => Ok("ready\n"),
         Err(problem) => {
             let mut response = problem.into_response();
@@ -257,5 +307,5 @@ async fn ready(State(app): State<App>) -> Result<&'static str, Response> {
 
 async fn report(State(app): State<App>) -> Result<Html<String>, Problem> {
     let page = Arc::clone(&app.page);
-    app.read(move |store| Ok(Html(page(&store.load()?)))).await
+    app.read_heavy(move |store| Ok(Html(page(&store.load()?)))).await
 }

@@ -1,6 +1,6 @@
 //! Who may log in: users, sessions, tokens. Secrets are kept as hashes that the caller makes.
 
-use rusqlite::{OptionalExtension, Row, TransactionBehavior, params};
+use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use sidetap_model::Ts;
 
@@ -105,14 +105,20 @@ impl Store {
     /// Makes a user; false where there is one of this name.
     pub fn add_user(&mut self, name: &str, role: &str, password: &str, now: Ts) -> Result<bool, StoreError> {
         let sql = "INSERT OR IGNORE INTO users (name, role, password, created_at) VALUES (?1, ?2, ?3, ?4)";
-        Ok(self.connection.execute(sql, params![name, role, password, now.0])? == 1)
+        let change = self.begin_vital()?;
+        let made = change.execute(sql, params![name, role, password, now.0])? == 1;
+        change.commit()?;
+        Ok(made)
     }
 
     /// Makes the first user; false where there is one already.
     pub fn add_first_user(&mut self, name: &str, password: &str, now: Ts) -> Result<bool, StoreError> {
         let sql = "INSERT INTO users (name, role, password, created_at) SELECT ?1, 'admin', ?2, ?3
             WHERE NOT EXISTS (SELECT 1 FROM users)";
-        Ok(self.connection.execute(sql, params![name, password, now.0])? == 1)
+        let change = self.begin_vital()?;
+        let made = change.execute(sql, params![name, password, now.0])? == 1;
+        change.commit()?;
+        Ok(made)
     }
 
     /// The hash of a user's password, where the user may log in.
@@ -131,7 +137,7 @@ impl Store {
         disabled: Option<bool>,
         password: Option<&str>,
     ) -> Result<bool, StoreError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.begin_vital()?;
         let n = transaction.execute(
             "UPDATE users SET role = coalesce(?2, role), disabled = coalesce(?3, disabled), password = coalesce(?4, password) WHERE name = ?1",
             params![name, role, disabled, password],
@@ -147,7 +153,7 @@ impl Store {
 
     /// Removes a user with sessions and tokens; false where there is none, or it is the last administrator.
     pub fn remove_user(&mut self, name: &str) -> Result<bool, StoreError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.begin_vital()?;
         let n = transaction.execute("DELETE FROM users WHERE name = ?1", [name])?;
         transaction.execute("DELETE FROM sessions WHERE user = ?1", [name])?;
         transaction.execute("DELETE FROM tokens WHERE user = ?1", [name])?;
@@ -161,7 +167,7 @@ impl Store {
 
     /// Removes all users with their sessions and tokens, so that the first one can be made anew; gives how many there were.
     pub fn remove_users(&mut self, by: &str, now: Ts) -> Result<u64, StoreError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.begin_vital()?;
         transaction.execute("DELETE FROM sessions", [])?;
         transaction.execute("DELETE FROM tokens", [])?;
         let users = transaction.execute("DELETE FROM users", [])? as u64;
@@ -175,7 +181,7 @@ impl Store {
 
     /// Begins a session; those that have ended go, and the oldest of a user who has too many.
     pub fn add_session(&mut self, session: &NewSession<'_>, now: Ts) -> Result<(), StoreError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.begin_vital()?;
         transaction.execute("DELETE FROM sessions WHERE expires_at <= ?1", [now.0])?;
         transaction.execute(
             "INSERT INTO sessions (hash, user, csrf, created_at, expires_at, used_at) VALUES (?1, ?2, ?3, ?4, ?5, ?4)",
@@ -222,7 +228,8 @@ impl Store {
 
     /// Keeps a token under the hash of its secret.
     pub fn add_token(&mut self, token: &TokenRow, hash: &[u8]) -> Result<(), StoreError> {
-        self.connection.execute(
+        let change = self.begin_vital()?;
+        change.execute(
             "INSERT INTO tokens (id, hash, user, name, role, read_only, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             params![
                 token.id,
@@ -235,7 +242,7 @@ impl Store {
                 token.expires_at.map(|t| t.0)
             ],
         )?;
-        Ok(())
+        change.commit()
     }
 
     /// The token of this hash with the role of who made it, where it has not ended and that user may log in.

@@ -1,6 +1,6 @@
 //! Whom people said never to act against.
 
-use rusqlite::{TransactionBehavior, params};
+use rusqlite::params;
 use serde::{Deserialize, Serialize};
 use sidetap_model::Ts;
 
@@ -49,7 +49,7 @@ impl Store {
 
     /// Adds an entry, in place of one of the same kind and value; its number is a new one. What has expired goes.
     pub fn allow(&mut self, entry: &AllowedRow) -> Result<u64, StoreError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.begin_vital()?;
         transaction.execute("DELETE FROM allowed WHERE expires_at <= ?1", [entry.at.0])?;
         transaction.execute(
             "INSERT OR REPLACE INTO allowed (kind, value, reason, by, at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",

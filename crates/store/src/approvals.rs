@@ -1,4 +1,4 @@
-use rusqlite::{TransactionBehavior, params};
+use rusqlite::params;
 use serde::{Deserialize, Serialize};
 use sidetap_model::Ts;
 use sidetap_model::rows::Subject;
@@ -76,7 +76,7 @@ impl Store {
     /// Asks for approvals; what waits already, or was rejected and is not over, is not asked again. A question that waits for the same
     /// verdict and asks something else is over. Gives how many were added.
     pub fn ask(&mut self, asked: &[Approval]) -> Result<usize, StoreError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.begin_vital()?;
         let mut room: i64 = WAITING
             - transaction.query_row("SELECT count(*) FROM approvals WHERE state = 'pending'", [], |r| {
                 r.get::<_, i64>(0)
@@ -137,7 +137,7 @@ impl Store {
         let waiting = self.approvals(now)?.into_iter().filter(|a| a.state == "pending" && which.names(a));
         let mut decided: Vec<Approval> = waiting.collect();
         let state = if yes { "approved" } else { "rejected" };
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.begin_vital()?;
         for a in &mut decided {
             transaction
                 .prepare_cached(

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use rusqlite::{TransactionBehavior, params};
+use rusqlite::params;
 use sidetap_model::Ts;
 use sidetap_model::rows::{EndpointRow, VerdictRow};
 
@@ -31,7 +31,7 @@ const CELLS: usize = 50_000;
 impl Store {
     /// Adds requests to the cells of a run. What has no room in its hour is left out; gives how many requests that were.
     pub fn add_cells(&mut self, run: &str, cells: &[CellRow]) -> Result<u64, StoreError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.begin()?;
         let mut left_out = 0;
         let mut room: BTreeMap<i64, i64> = BTreeMap::new();
         for c in cells {

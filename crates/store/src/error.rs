@@ -33,6 +33,16 @@ pub enum StoreError {
         /// Why.
         detail: String,
     },
+    /// The disk has no room for what is not vital.
+    #[error(
+        "{path}: the disk is full ({free} bytes are free): only verdicts, actions, audit and decisions are still written"
+    )]
+    Full {
+        /// The file.
+        path: String,
+        /// Bytes that are free.
+        free: u64,
+    },
     /// A statement failed.
     #[error("store: {0}")]
     Sql(#[from] rusqlite::Error),
@@ -44,4 +54,15 @@ pub enum StoreError {
         /// Why.
         detail: String,
     },
+}
+
+impl StoreError {
+    /// Whether it failed for want of space, of the disk or of the store's bound.
+    pub fn is_full(&self) -> bool {
+        match self {
+            StoreError::Full { .. } => true,
+            StoreError::Sql(e) => e.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
+            _ => false,
+        }
+    }
 }

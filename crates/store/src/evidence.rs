@@ -1,4 +1,4 @@
-use rusqlite::{Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 use sidetap_model::Ts;
 
@@ -68,7 +68,7 @@ impl Store {
     ) -> Result<u64, StoreError> {
         let sql = "INSERT OR REPLACE INTO evidence (id, at, bytes, row) VALUES (?1, ?2, ?3, ?4)";
         for part in rows.chunks(PART) {
-            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let transaction = self.begin()?;
             for row in part {
                 let text = json(&row.exchange, "evidence")?;
                 transaction.prepare_cached(sql)?.execute(params![
@@ -81,7 +81,7 @@ impl Store {
             transaction.commit()?;
             self.settle()?;
         }
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.begin()?;
         let evicted = evict(&transaction, limits)?;
         count(&transaction, "evidence.evicted", evicted)?;
         transaction.commit()?;
@@ -105,7 +105,7 @@ impl Store {
 
     /// Keeps which exchanges stand for what, in place of what was said of the same things before.
     pub fn record_samples(&mut self, rows: &[SampleRow], now: Ts) -> Result<(), StoreError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.begin()?;
         for row in rows {
             let sql = "INSERT OR REPLACE INTO samples (thing, at, seen) VALUES (?1, ?2, ?3)";
             transaction.prepare_cached(sql)?.execute(params![
@@ -184,7 +184,7 @@ fn number(weight: f64) -> serde_json::Value {
     if rounded.fract() == 0.0 { serde_json::Value::from(rounded as u64) } else { rounded.into() }
 }
 
-fn evict(transaction: &Transaction<'_>, limits: &EvidenceLimits) -> Result<u64, StoreError> {
+fn evict(transaction: &Connection, limits: &EvidenceLimits) -> Result<u64, StoreError> {
     let limit = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let age = limit(limits.age_s).saturating_mul(1_000_000_000);
     let mut gone =
@@ -203,7 +203,7 @@ fn evict(transaction: &Transaction<'_>, limits: &EvidenceLimits) -> Result<u64, 
     Ok(gone as u64)
 }
 
-pub(crate) fn count(transaction: &Transaction<'_>, name: &str, n: u64) -> Result<(), StoreError> {
+pub(crate) fn count(transaction: &Connection, name: &str, n: u64) -> Result<(), StoreError> {
     if n > 0 {
         transaction.execute(
             "INSERT INTO counters (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = value + ?2",

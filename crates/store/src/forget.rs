@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use rusqlite::backup::{Backup, StepResult};
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, params};
+use serde_json::Value;
 use sidetap_model::rows::{CampaignRow, EndpointRow, FindingRow, SensitiveRow, VerdictRow};
 use sidetap_model::{SubjectKind, Ts};
 
@@ -55,7 +56,8 @@ impl Store {
     }
 
     /// Removes all that tells of one account, address, session or key, spelled as outputs spell it: its verdicts, memberships and
-    /// allow-list entries, and exchanges, findings and sensitive data whose rows name it. The audit keeps that, not whom, it forgot.
+    /// allow-list entries, and exchanges, findings and sensitive data whose rows name it. A name of one kind is not taken for one of
+    /// another. The audit keeps that, not whom, it forgot; where older rows of it name somebody the name is taken out.
     pub fn forget(
         &mut self,
         kind: SubjectKind,
@@ -63,45 +65,35 @@ impl Store {
         by: &str,
         now: Ts,
     ) -> Result<Removed, StoreError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let who = Who { kind, value };
+        let transaction = self.begin_vital()?;
         let mut removed = Removed::default();
-        forget_rows::<VerdictRow>(&transaction, &mut removed, value, Naming::Rewrite)?;
-        forget_rows::<CampaignRow>(&transaction, &mut removed, value, Naming::Rewrite)?;
-        forget_rows::<FindingRow>(&transaction, &mut removed, value, Naming::Remove)?;
-        forget_rows::<SensitiveRow>(&transaction, &mut removed, value, Naming::Remove)?;
-        forget_rows::<EndpointRow>(&transaction, &mut removed, value, Naming::Rewrite)?;
+        forget_rows::<VerdictRow>(&transaction, &mut removed, who, Naming::Rewrite)?;
+        forget_rows::<CampaignRow>(&transaction, &mut removed, who, Naming::Rewrite)?;
+        forget_rows::<FindingRow>(&transaction, &mut removed, who, Naming::Remove)?;
+        forget_rows::<SensitiveRow>(&transaction, &mut removed, who, Naming::Remove)?;
+        forget_rows::<EndpointRow>(&transaction, &mut removed, who, Naming::Rewrite)?;
         let mut note = |table: &str, n: usize| {
             if n > 0 {
                 removed.0.insert(table.to_owned(), n as u64);
             }
         };
-        let members = "DELETE FROM members WHERE value = ?1 OR instr(value, ?1 || ' + ') > 0 OR instr(value, ' + ' || ?1) > 0";
-        note("members", transaction.execute(members, [value])?);
-        let named = quoted_json(value);
-        note("evidence", forget_evidence(&transaction, value)?);
-        note(
-            "allowed",
-            transaction
-                .execute("DELETE FROM allowed WHERE kind = ?1 AND value = ?2", params![kind.name(), value])?,
-        );
-        note(
-            "actions",
-            transaction.execute(
-                "DELETE FROM actions WHERE instr(row, ?1) > 0 OR instr(row, ?2) > 0",
-                params![named, prefix(value)],
-            )?,
-        );
-        note("approvals", transaction.execute("DELETE FROM approvals WHERE instr(row, ?1) > 0", [&named])?);
-        note("cells", transaction.execute("DELETE FROM cells WHERE instr(cell, ?1) > 0", [&named])?);
-        note("history", transaction.execute("DELETE FROM history WHERE instr(title, ?1) > 0", [value])?);
-        let audit = crate::retain::prune_where(
-            &transaction,
-            // Who changed users, tokens, settings and policies stays, whatever they are called.
-            "(instr(detail, ?1) > 0 OR instr(detail, ?2) > 0)
-             AND substr(action, 1, instr(action, '.')) NOT IN ('user.', 'token.', 'session.', 'settings.', 'policy.', 'store.')",
-            params![named, prefix(value)],
-        )?;
-        note("audit", audit);
+        let members = "DELETE FROM members WHERE (kind = ?2 AND value = ?1)
+            OR (kind = 'compound' AND (instr(value, ?1 || ' + ') > 0 OR instr(value, ' + ' || ?1) > 0))";
+        note("members", transaction.execute(members, params![value, kind.name()])?);
+        let allowed = "DELETE FROM allowed WHERE kind = ?1 AND value = ?2";
+        note("allowed", transaction.execute(allowed, params![kind.name(), value])?);
+        for (table, text) in
+            [("evidence", "row"), ("actions", "row"), ("approvals", "row"), ("cells", "cell")]
+        {
+            note(table, forget_where_named(&transaction, table, text, who)?);
+        }
+        transaction.execute("DELETE FROM sampled WHERE exchange NOT IN (SELECT id FROM evidence)", [])?;
+        if who.is_plain() {
+            let titles = "DELETE FROM history WHERE instr(title, ?1) > 0";
+            note("history", transaction.execute(titles, [value])?);
+        }
+        note("audit", forget_in_audit(&transaction, who)?);
         let detail = serde_json::json!({ "kind": kind.name(), "removed": removed.0 }).to_string();
         transaction.execute(
             "INSERT INTO audit (at, actor, action, detail) VALUES (?1, ?2, 'store.forget', ?3)",
@@ -137,6 +129,48 @@ fn open_failed(path: &Path, error: &std::io::Error) -> StoreError {
     StoreError::Open { path: path.display().to_string(), detail }
 }
 
+/// Who is forgotten.
+#[derive(Clone, Copy)]
+struct Who<'a> {
+    kind: SubjectKind,
+    value: &'a str,
+}
+
+impl Who<'_> {
+    /// Whether the value can be nothing else wherever it stands: an address, or a name as it is spelled once it is hashed.
+    fn is_plain(&self) -> bool {
+        match self.kind {
+            SubjectKind::Ip => true,
+            _ => self
+                .value
+                .split_once('#')
+                .is_some_and(|(_, hash)| hash.len() >= 16 && hash.bytes().all(|b| b.is_ascii_hexdigit())),
+        }
+    }
+
+    /// Whether something that says its kind is of this one.
+    fn is_of(&self, kind: &str) -> bool {
+        kind == self.kind.name() || kind == "compound" || (self.kind == SubjectKind::Ip && kind == "cidr")
+    }
+
+    /// Whether a field holds names of this kind.
+    fn is_field(&self, field: &str) -> bool {
+        let fields: &[&str] = match self.kind {
+            SubjectKind::Ip => &["ip", "ips", "client_ip", "client_ips", "i"],
+            SubjectKind::Account => &["account", "accounts", "u"],
+            SubjectKind::Session => &["session", "sessions", "s"],
+            SubjectKind::ApiKey => &["api_key", "api_keys", "k"],
+            _ => &[],
+        };
+        fields.contains(&field)
+    }
+
+    /// Whether a text in this field names them.
+    fn is_in(&self, field: &str, text: &str) -> bool {
+        (self.is_plain() || self.is_field(field)) && has_word(text, self.value)
+    }
+}
+
 /// What becomes of a row that names somebody.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Naming {
@@ -147,28 +181,24 @@ enum Naming {
 }
 
 fn forget_rows<T: Kept>(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     removed: &mut Removed,
-    value: &str,
+    who: Who<'_>,
     naming: Naming,
 ) -> Result<(), StoreError> {
     let name = T::TABLE.name();
     let named: Vec<(String, String, String)> = {
         let sql = format!("SELECT id, run, row FROM {name} WHERE instr(row, ?1) > 0");
         let mut statement = transaction.prepare(&sql)?;
-        let rows = statement.query_map([value], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
+        let rows = statement.query_map([who.value], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
         rows.collect::<Result<_, _>>()?
     };
     let mut ids = Vec::new();
     for (id, run, text) in named {
-        let kept = match naming {
-            Naming::Remove if names(&text, value) => None,
-            Naming::Remove => continue,
-            Naming::Rewrite => match without(&text, value) {
-                Rewritten::Same => continue,
-                Rewritten::Gone => None,
-                Rewritten::Kept(text) => Some(text),
-            },
+        let kept = match (naming, without(&text, who)) {
+            (_, Rewritten::Same) => continue,
+            (Naming::Rewrite, Rewritten::Kept(text)) => Some(text),
+            (Naming::Remove, _) | (_, Rewritten::Gone) => None,
         };
         match kept {
             Some(text) => transaction.execute(
@@ -190,56 +220,54 @@ enum Rewritten {
     Kept(String),
 }
 
-fn names(text: &str, value: &str) -> bool {
-    matches!(without(text, value), Rewritten::Gone | Rewritten::Kept(_))
-}
-
 /// A row's text without the name: members and addresses go, texts in which it is a word have it taken out; a row whose subject it
 /// is goes whole.
-fn without(text: &str, value: &str) -> Rewritten {
-    let Ok(mut row) = serde_json::from_str::<serde_json::Value>(text) else { return Rewritten::Same };
-    if let Some(subject) = row.get("subject")
-        && mentions(subject, value)
-    {
+fn without(text: &str, who: Who<'_>) -> Rewritten {
+    let Ok(mut row) = serde_json::from_str::<Value>(text) else { return Rewritten::Same };
+    if row.get("subject").is_some_and(|s| mentions(s, who)) {
         return Rewritten::Gone;
     }
-    match strip(&mut row, value) {
+    match strip(&mut row, "", who) {
         true => serde_json::to_string(&row).map_or(Rewritten::Gone, Rewritten::Kept),
         false => Rewritten::Same,
     }
 }
 
-fn mentions(part: &serde_json::Value, value: &str) -> bool {
-    match part {
-        serde_json::Value::String(text) => has_word(text, value),
-        serde_json::Value::Array(items) => items.iter().any(|i| mentions(i, value)),
-        serde_json::Value::Object(fields) => fields.values().any(|f| mentions(f, value)),
-        _ => false,
+/// Whether something that has a kind and a value, or a text, is about them.
+fn mentions(part: &Value, who: Who<'_>) -> bool {
+    match (part.get("kind").and_then(Value::as_str), part.get("value").and_then(Value::as_str)) {
+        (Some(kind), Some(value)) => who.is_of(kind) && has_word(value, who.value),
+        _ => part.as_str().is_some_and(|text| who.is_in("", text)),
     }
 }
 
-fn strip(part: &mut serde_json::Value, value: &str) -> bool {
+fn strip(part: &mut Value, field: &str, who: Who<'_>) -> bool {
     match part {
-        serde_json::Value::String(text) if has_word(text, value) => {
-            *text = text.replace(value, "(forgotten)");
+        Value::String(text) if who.is_in(field, text) => {
+            *text = text.replace(who.value, "(forgotten)");
             true
         }
-        serde_json::Value::Array(items) => {
+        Value::Array(items) => {
             let before = items.len();
-            items.retain(|i| {
-                i.as_str() != Some(value)
-                    && i.get("value").and_then(|v| v.as_str()).is_none_or(|v| !has_word(v, value))
-            });
+            let whole = |i: &Value| i.as_str() == Some(who.value) && who.is_in(field, who.value);
+            items.retain(|i| !(whole(i) || i.is_object() && mentions(i, who)));
             let gone = items.len() != before;
-            items.iter_mut().map(|i| u32::from(strip(i, value))).sum::<u32>() > 0 || gone
+            items.iter_mut().map(|i| u32::from(strip(i, field, who))).sum::<u32>() > 0 || gone
         }
-        serde_json::Value::Object(fields) => {
-            if fields.get("client_ip").and_then(|v| v.as_str()) == Some(value) {
-                fields.insert("client_ip".to_owned(), serde_json::Value::Null);
-                fields.values_mut().for_each(|f| _ = strip(f, value));
-                return true;
+        Value::Object(fields) => {
+            let kind = fields.get("kind").and_then(Value::as_str).map(str::to_owned);
+            let of_another =
+                kind.is_some_and(|k| SubjectKind::ALL.iter().any(|s| s.name() == k) && !who.is_of(&k));
+            let mut found = 0;
+            for (name, value) in fields.iter_mut() {
+                if name == "client_ip" && who.kind == SubjectKind::Ip && value.as_str() == Some(who.value) {
+                    *value = Value::Null;
+                    found += 1;
+                } else if !(of_another && name == "value") {
+                    found += u32::from(strip(value, name, who));
+                }
             }
-            fields.values_mut().map(|f| u32::from(strip(f, value))).sum::<u32>() > 0
+            found > 0
         }
         _ => false,
     }
@@ -258,33 +286,66 @@ fn has_word(text: &str, value: &str) -> bool {
     })
 }
 
-fn quoted_json(value: &str) -> String {
-    serde_json::Value::String(value.to_owned()).to_string()
-}
-
-/// An address as devices spell it, `203.0.113.1/32`: up to its prefix.
-fn prefix(value: &str) -> String {
-    format!("\"{value}/")
-}
-
-/// Removes exchanges that name somebody anywhere in them, heads and bodies too.
-fn forget_evidence(transaction: &Transaction<'_>, value: &str) -> Result<usize, StoreError> {
-    let named: Vec<String> = {
-        let mut statement = transaction.prepare("SELECT id, row FROM evidence WHERE instr(row, ?1) > 0")?;
-        let mut rows = statement.query([value])?;
-        let mut named = Vec::new();
+/// Removes rows of which the text, a JSON value, names somebody anywhere in it.
+fn forget_where_named(
+    transaction: &Connection,
+    table: &str,
+    text: &str,
+    who: Who<'_>,
+) -> Result<usize, StoreError> {
+    let mut gone = 0;
+    let found: Vec<String> = {
+        let sql = format!("SELECT DISTINCT {text} FROM {table} WHERE instr({text}, ?1) > 0");
+        let mut statement = transaction.prepare(&sql)?;
+        let mut rows = statement.query([who.value])?;
+        let mut found = Vec::new();
         while let Some(row) = rows.next()? {
-            if stands_in(row.get_ref(1)?.as_str().unwrap_or_default(), value) {
-                named.push(row.get(0)?);
+            let text = row.get_ref(0)?.as_str().unwrap_or_default();
+            if names(text, who) {
+                found.push(text.to_owned());
             }
         }
-        named
+        found
     };
-    for id in &named {
-        transaction.prepare_cached("DELETE FROM evidence WHERE id = ?1")?.execute([id])?;
-        transaction.prepare_cached("DELETE FROM sampled WHERE exchange = ?1")?.execute([id])?;
+    let sql = format!("DELETE FROM {table} WHERE {text} = ?1");
+    for text in found {
+        gone += transaction.prepare_cached(&sql)?.execute([text])?;
     }
-    Ok(named.len())
+    Ok(gone)
+}
+
+fn names(text: &str, who: Who<'_>) -> bool {
+    match who.is_plain() {
+        true => stands_in(text, who.value),
+        false => !matches!(without(text, who), Rewritten::Same),
+    }
+}
+
+/// Takes a name out of the audit's rows about traffic and about what was done to it. Who changed users, tokens, settings and policies
+/// stays, whatever they are called.
+fn forget_in_audit(transaction: &Connection, who: Who<'_>) -> Result<usize, StoreError> {
+    let found: Vec<(i64, String)> = {
+        let sql = "SELECT seq, detail FROM audit WHERE instr(detail, ?1) > 0 AND substr(action, 1, instr(action, '.'))
+            NOT IN ('user.', 'token.', 'session.', 'settings.', 'policy.', 'store.')";
+        let mut statement = transaction.prepare(sql)?;
+        let rows = statement.query_map([who.value], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        rows.collect::<Result<_, _>>()?
+    };
+    let found: Vec<_> = found.into_iter().filter(|(_, detail)| names(detail, who)).collect();
+    if found.is_empty() {
+        return Ok(0);
+    }
+    transaction.execute_batch("DROP TRIGGER audit_is_not_changed")?;
+    for (seq, detail) in &found {
+        let rest = detail.replace(who.value, "(forgotten)");
+        transaction
+            .prepare_cached("UPDATE audit SET detail = ?2 WHERE seq = ?1")?
+            .execute(params![seq, rest])?;
+    }
+    transaction.execute_batch(
+        "CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END",
+    )?;
+    Ok(found.len())
 }
 
 /// True where a value stands in a text as itself, not as a part of a longer one.
@@ -300,6 +361,24 @@ fn stands_in(text: &str, value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_of_one_kind_is_none_of_another() {
+        let row = r##"{"subject":{"kind":"session","value":"anna"},"intent":"malicious","ips":["203.0.113.1"],
+            "members":[{"kind":"account","value":"anna"},{"kind":"session","value":"anna"}],"accounts":["anna","bert"]}"##;
+        let (account, session) = (SubjectKind::Account, SubjectKind::Session);
+        assert!(matches!(without(row, Who { kind: session, value: "anna" }), Rewritten::Gone));
+        let Rewritten::Kept(left) = without(row, Who { kind: account, value: "anna" }) else {
+            panic!("kept")
+        };
+        let left: Value = serde_json::from_str(&left).unwrap();
+        assert_eq!(left["subject"]["value"], "anna", "the session of that name");
+        assert_eq!(left["members"], serde_json::json!([{"kind": "session", "value": "anna"}]));
+        assert_eq!(left["accounts"], serde_json::json!(["bert"]));
+        for (kind, value) in [(account, "malicious"), (session, "malicious"), (session, "203.0.113.1")] {
+            assert!(matches!(without(row, Who { kind, value }), Rewritten::Same), "{} {value}", kind.name());
+        }
+    }
 
     #[test]
     fn a_name_is_found_by_itself_only() {

@@ -1,4 +1,4 @@
-use rusqlite::{TransactionBehavior, params};
+use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 use sidetap_model::{ActionRow, Ts};
 
@@ -21,7 +21,7 @@ pub struct AuditRow {
 }
 
 /// Bytes of an audit row's particulars; of longer ones the beginning is kept, and how long they were.
-const DETAIL: usize = 16 << 10;
+const DETAIL: usize = 4 << 10;
 
 /// What intents are called.
 const INTENT: &str = "mitigation.intent";
@@ -31,7 +31,7 @@ const LATEST: i64 = 500_000;
 impl Store {
     /// Appends actions, and for each that was not only planned a row of the audit, in one transaction.
     pub fn record_actions(&mut self, actions: &[ActionRow]) -> Result<(), StoreError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.begin_vital()?;
         for a in actions {
             let row = json(a, "actions")?;
             transaction
@@ -49,7 +49,7 @@ impl Store {
 
     /// Appends what is about to be done to devices to the audit, in one transaction and uncut: what came of it may have to be found out.
     pub fn record_intents(&mut self, intents: &[ActionRow]) -> Result<(), StoreError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.begin_vital()?;
         for i in intents {
             transaction
                 .prepare_cached("INSERT INTO audit (at, actor, action, detail) VALUES (?1, ?2, ?3, ?4)")?
@@ -77,16 +77,19 @@ impl Store {
         Ok(out)
     }
 
+    /// Appends a row about a look at evidence, which there is no look without: not where the store is full, so that looks leave room for
+    /// what changes something.
+    pub fn record_look(&mut self, row: &AuditRow) -> Result<(), StoreError> {
+        let change = self.begin()?;
+        append(&change, row)?;
+        change.commit()
+    }
+
     /// Appends a row to the audit.
     pub fn record_audit(&mut self, row: &AuditRow) -> Result<(), StoreError> {
-        let mut detail = json(&row.detail, "audit")?;
-        if detail.len() > DETAIL {
-            let begin: String = detail.chars().take(DETAIL / 8).collect();
-            detail = json(&serde_json::json!({ "cut": begin, "bytes": detail.len() }), "audit")?;
-        }
-        let sql = "INSERT INTO audit (at, actor, action, detail) VALUES (?1, ?2, ?3, ?4)";
-        self.connection.execute(sql, params![row.at.0, row.actor, row.action, detail])?;
-        Ok(())
+        let change = self.begin_vital()?;
+        append(&change, row)?;
+        change.commit()
     }
 
     /// Actions, newest first.
@@ -122,4 +125,15 @@ impl Store {
         let (actions, audit): (i64, i64) = (count("actions")?, count("audit")?);
         Ok((actions.unsigned_abs(), audit.unsigned_abs()))
     }
+}
+
+fn append(connection: &Connection, row: &AuditRow) -> Result<(), StoreError> {
+    let mut detail = json(&row.detail, "audit")?;
+    if detail.len() > DETAIL {
+        let begin: String = detail.chars().take(DETAIL / 8).collect();
+        detail = json(&serde_json::json!({ "cut": begin, "bytes": detail.len() }), "audit")?;
+    }
+    let sql = "INSERT INTO audit (at, actor, action, detail) VALUES (?1, ?2, ?3, ?4)";
+    connection.execute(sql, params![row.at.0, row.actor, row.action, detail])?;
+    Ok(())
 }

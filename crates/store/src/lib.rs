@@ -7,6 +7,7 @@ mod access;
 mod allowed;
 mod approvals;
 mod cells;
+mod change;
 mod error;
 mod evidence;
 mod forget;
@@ -33,6 +34,7 @@ pub use access::{NewSession, SessionRow, TokenRow, UserRow};
 pub use allowed::AllowedRow;
 pub use approvals::{Approval, Which};
 pub use cells::CellRow;
+pub use change::Room;
 pub use error::StoreError;
 pub use evidence::{EvidenceLimits, EvidenceRow, Sample, SampleRow};
 pub use items::{

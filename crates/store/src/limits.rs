@@ -1,9 +1,9 @@
 //! How large a store may grow, and what goes first.
 
-use rusqlite::TransactionBehavior;
 use serde::{Deserialize, Serialize};
 use sidetap_model::Ts;
 
+use crate::change::Weight;
 use crate::error::StoreError;
 use crate::evidence::{EvidenceLimits, count};
 use crate::open::Store;
@@ -11,8 +11,10 @@ use crate::retain::{Removed, Retention};
 
 /// The name under which a store keeps its limits.
 const STATE: &str = "limits";
-/// Share of the bound that is filled before the oldest goes.
-const FILL: f64 = 0.9;
+/// Bytes that are left for what comes next at least.
+const ROOM: u64 = 512 << 10;
+/// Bytes of the file that are kept back at most.
+const RESERVE: u64 = 16 << 20;
 /// Rows that go in one step.
 const STEP: i64 = 5_000;
 
@@ -60,6 +62,18 @@ impl Limits {
         self.limit_bytes - self.log_bytes()
     }
 
+    /// Bytes of the file that what was seen may take; the rest is for verdicts, actions, audit and what people decide.
+    pub(crate) fn ordinary_bytes(&self) -> u64 {
+        let file = self.file_bytes();
+        file - (file / 8).min(RESERVE)
+    }
+
+    /// Bytes that are filled before the oldest goes: a tenth is left for what comes next, of a small store more.
+    fn filled_bytes(&self) -> u64 {
+        let all = self.ordinary_bytes();
+        all - (all / 10).max(ROOM).min(all / 4)
+    }
+
     /// What of them is about rows.
     pub fn retention(&self) -> Retention {
         Retention {
@@ -94,6 +108,8 @@ impl Store {
     /// Keeps to all limits: what is too old or too much goes, and counts say how much. Evidence goes first, then history, traffic and
     /// the verdicts that harm least; the audit goes by its age alone.
     pub fn keep_limits(&mut self, now: Ts) -> Result<Removed, StoreError> {
+        // Somebody else may have changed them since this connection was opened.
+        self.bind()?;
         let limits = self.limits()?;
         let mut removed = self.retain(now, &limits.retention())?;
         let evidence = self.record_evidence(&[], &limits.evidence())?;
@@ -103,7 +119,7 @@ impl Store {
             }
         };
         add("evidence", evidence);
-        let most = (limits.file_bytes() as f64 * FILL) as u64;
+        let most = limits.filled_bytes();
         for (table, sql) in VICTIMS {
             while self.filled()? > most {
                 let n = self.evict(table, sql)?;
@@ -121,14 +137,23 @@ impl Store {
     pub(crate) fn bind(&self) -> Result<(), StoreError> {
         let page: i64 = self.connection.pragma_query_value(None, "page_size", |r| r.get(0))?;
         let limits = self.limits()?;
-        let pages = i64::try_from(limits.file_bytes()).unwrap_or(i64::MAX) / page.max(1);
-        self.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+        let pages = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX) / page.max(1);
+        self.pages.set((pages(limits.ordinary_bytes()), pages(limits.file_bytes())));
+        self.let_grow(Weight::Ordinary)?;
         let often = i64::try_from(limits.log_bytes() / 4).unwrap_or(i64::MAX) / page.max(1);
         self.connection.query_row(
             &format!("PRAGMA wal_autocheckpoint = {}", often.clamp(16, 1_000)),
             [],
             |_| Ok(()),
         )?;
+        Ok(())
+    }
+
+    /// Lets the file grow as far as a change of this weight may. A file that is larger already grows no further.
+    pub(crate) fn let_grow(&self, weight: Weight) -> Result<(), StoreError> {
+        let (ordinary, vital) = self.pages.get();
+        let pages = if weight == Weight::Vital { vital } else { ordinary };
+        self.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
         Ok(())
     }
 
@@ -143,14 +168,14 @@ impl Store {
     }
 
     /// Bytes of pages that hold something.
-    fn filled(&self) -> Result<u64, StoreError> {
+    pub(crate) fn filled(&self) -> Result<u64, StoreError> {
         let number = |pragma: &str| self.connection.pragma_query_value(None, pragma, |r| r.get::<_, i64>(0));
         let used = number("page_count")?.saturating_sub(number("freelist_count")?);
         Ok(used.saturating_mul(number("page_size")?).unsigned_abs())
     }
 
     fn evict(&mut self, table: &str, sql: &str) -> Result<u64, StoreError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.begin_vital()?;
         let ids: Vec<String> = {
             let mut statement = transaction.prepare(sql)?;
             let rows = statement.query_map([STEP], |r| r.get::<_, rusqlite::types::Value>(0))?;

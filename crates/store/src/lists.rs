@@ -23,6 +23,7 @@ pub static ENDPOINTS: List = List {
     select: "coalesce(n.row, (SELECT b.row FROM endpoints b WHERE b.id = n.id LIMIT 1)), o.labels, o.owner,
         (SELECT count(*) FROM now_findings f LEFT JOIN work w ON w.finding = f.id
             WHERE f.endpoint = n.id AND coalesce(w.status, 'open') IN ('open', 'assigned'))",
+    by_id: true,
     words: Words::Search("endpoint", "n.id"),
     columns: &[
         Column::of("risk", "n.risk", Integer).sorted(),
@@ -52,6 +53,7 @@ pub static SENSITIVE: List = List {
     from: "now_sensitive n",
     id: "n.sid",
     select: "coalesce(n.row, (SELECT b.row FROM sensitive b WHERE b.id = n.id LIMIT 1))",
+    by_id: true,
     words: Words::Search("sensitive", "n.sid"),
     columns: &[
         Column::of("count", "n.count", Integer).sorted(),
@@ -91,6 +93,7 @@ pub static FINDINGS: List = List {
         status!(),
         ", w.status IS NULL, w.assignee, w.expires_at, w.note, w.updated_at, w.updated_by"
     ),
+    by_id: true,
     words: Words::Search("finding", "n.id"),
     columns: &[
         Column::of("severity", "n.rank", Integer).sorted(),
@@ -117,6 +120,7 @@ pub static CAMPAIGNS: List = List {
     from: "now_campaigns n LEFT JOIN notes o ON o.kind = 'campaign' AND o.id = n.id",
     id: "n.id",
     select: "n.brief, o.labels",
+    by_id: true,
     words: Words::Search("campaign", "n.id"),
     columns: &[
         Column::of("score", "n.score", Integer).sorted(),
@@ -141,6 +145,7 @@ pub static VERDICTS: List = List {
     from: "now_verdicts n",
     id: "n.id",
     select: "coalesce(n.row, (SELECT b.row FROM verdicts b WHERE b.id = n.id LIMIT 1))",
+    by_id: true,
     words: Words::Search("verdict", "n.id"),
     columns: &[
         Column::of("score", "n.score", Integer).sorted(),
@@ -171,12 +176,10 @@ pub static VERDICTS: List = List {
 
 /// `GET /campaigns/{id}/members`.
 pub static MEMBERS: List = List {
-    from: "members n JOIN now_campaigns c ON c.id = n.campaign AND n.run = (SELECT m.run FROM members m LEFT JOIN runs r ON r.id = m.run
-        WHERE m.campaign = n.campaign ORDER BY r.saved_at DESC, m.run DESC LIMIT 1)",
+    from: "members n",
     id: "n.kind || ' ' || n.value",
-    select: "n.kind, n.value, n.first_seen, n.requests,
-        (SELECT v.id || char(31) || v.country || char(31) || v.organization FROM now_verdicts v
-            WHERE v.campaign = n.campaign AND v.kind = n.kind AND v.subject = n.value LIMIT 1)",
+    select: "n.kind, n.value, n.first_seen, n.requests",
+    by_id: false,
     words: Words::Text("n.value"),
     columns: &[
         Column::of("requests", "n.requests", Integer).sorted(),
@@ -192,6 +195,7 @@ pub static ACTIONS: List = List {
     from: "actions n",
     id: "n.seq",
     select: "n.seq, n.row",
+    by_id: true,
     words: Words::Text("n.row"),
     columns: &[
         Column::of("at", "n.at", Time).sorted(),
@@ -212,6 +216,7 @@ pub static AUDIT: List = List {
     from: "audit n",
     id: "n.seq",
     select: "n.seq, n.at, n.actor, n.action, n.detail",
+    by_id: true,
     words: Words::Text("n.actor || ' ' || n.action || ' ' || n.detail"),
     columns: &[
         Column::of("at", "n.at", Time).sorted(),
@@ -227,6 +232,7 @@ pub static CHANGES: List = List {
     from: "history n",
     id: "n.seq",
     select: "n.seq, n.at, n.kind, n.id, n.change, n.title, n.host, n.before, n.after",
+    by_id: true,
     words: Words::Text("n.title || ' ' || coalesce(n.after, '')"),
     columns: &[
         Column::of("at", "n.at", Time).sorted(),
@@ -269,10 +275,32 @@ impl Store {
         self.part(&CAMPAIGNS, wanted, &[(by, Value::Text(member.to_owned()))], campaign_item)
     }
 
-    /// Members of a campaign.
+    /// Members of a campaign, as the run that was saved last has them.
     pub fn member_list(&self, campaign: &str, wanted: &Wanted) -> Result<Part<MemberItem>, StoreError> {
-        let fixed = [("n.campaign = ?", Value::Text(campaign.to_owned()))];
-        self.part(&MEMBERS, wanted, &fixed, member_item)
+        let sql = "SELECT c.run FROM campaigns c LEFT JOIN runs r ON r.id = c.run WHERE c.id = ?1
+            ORDER BY r.saved_at DESC, c.run DESC LIMIT 1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let run: Option<String> = statement.query_map([campaign], |r| r.get(0))?.next().transpose()?;
+        let own = |v: &str| Value::Text(v.to_owned());
+        let fixed =
+            [("n.campaign = ?", own(campaign)), ("n.run = ?", own(run.as_deref().unwrap_or_default()))];
+        let mut part = self.part(&MEMBERS, wanted, &fixed, member_item)?;
+        for item in &mut part.rows {
+            self.know_member(campaign, item)?;
+        }
+        Ok(part)
+    }
+
+    /// Adds to a member what its verdict says.
+    fn know_member(&self, campaign: &str, item: &mut MemberItem) -> Result<(), StoreError> {
+        let sql = "SELECT id, country, organization FROM now_verdicts WHERE campaign = ?1 AND kind = ?2 AND subject = ?3 LIMIT 1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query([campaign, item.member.kind.name(), &item.member.value])?;
+        if let Some(row) = rows.next()? {
+            let said = |n: usize| Ok::<_, StoreError>(Some(text(row, n)?).filter(|t| !t.is_empty()));
+            (item.verdict, item.country, item.organization) = (said(0)?, said(1)?, said(2)?);
+        }
+        Ok(())
     }
 
     /// Verdicts.
@@ -414,10 +442,7 @@ fn member_item(r: &Row<'_>) -> Result<MemberItem, StoreError> {
     let kind = serde_json::from_value(kind)
         .map_err(|e| StoreError::Row { table: "members", detail: e.to_string() })?;
     let member = Member { kind, value: text(r, 3)?, first_seen: Ts(r.get(4)?), requests: unsigned(r, 5)? };
-    let known: Option<String> = r.get(6)?;
-    let mut parts = known.iter().flat_map(|k| k.split('\u{1f}')).map(str::to_owned);
-    let mut next = || parts.next().filter(|p| !p.is_empty());
-    Ok(MemberItem { member, verdict: next(), country: next(), organization: next() })
+    Ok(MemberItem { member, verdict: None, country: None, organization: None })
 }
 
 /// The words of a column of several: `|a|b|`.

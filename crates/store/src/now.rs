@@ -2,7 +2,7 @@
 //! search and, where something changed that a person cares about, a line of history.
 
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, Transaction, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sidetap_model::Ts;
@@ -55,7 +55,7 @@ pub(crate) struct Changed {
 }
 
 /// Writes a row of a run, or replaces it, and brings what is known now of the thing to it; true where anything changed.
-pub(crate) fn write<T: Kept>(transaction: &Transaction<'_>, run: &str, row: &T) -> Result<bool, StoreError> {
+pub(crate) fn write<T: Kept>(transaction: &Connection, run: &str, row: &T) -> Result<bool, StoreError> {
     let name = T::TABLE.name();
     let (id, last_seen) = row.key();
     let text = json(row, name)?;
@@ -80,7 +80,7 @@ pub(crate) fn write<T: Kept>(transaction: &Transaction<'_>, run: &str, row: &T) 
 }
 
 /// Brings what is known now of these ids to what the runs say, after rows of them were removed.
-pub(crate) fn refresh<T: Kept>(transaction: &Transaction<'_>, ids: &[String]) -> Result<(), StoreError> {
+pub(crate) fn refresh<T: Kept>(transaction: &Connection, ids: &[String]) -> Result<(), StoreError> {
     for id in ids {
         let rows: Vec<T> = rows_of(transaction, id)?;
         let several = rows.len() > 1;
@@ -93,7 +93,7 @@ pub(crate) fn refresh<T: Kept>(transaction: &Transaction<'_>, ids: &[String]) ->
 }
 
 /// Fills what is known now of one table anew from all runs.
-fn rebuild<T: Kept>(transaction: &Transaction<'_>) -> Result<(), StoreError> {
+fn rebuild<T: Kept>(transaction: &Connection) -> Result<(), StoreError> {
     let ids = {
         let mut all = transaction.prepare(&format!("SELECT DISTINCT id FROM {}", T::TABLE.name()))?;
         all.query_map([], |r| r.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?
@@ -102,7 +102,7 @@ fn rebuild<T: Kept>(transaction: &Transaction<'_>) -> Result<(), StoreError> {
 }
 
 /// Fills all that is known now anew.
-pub(crate) fn rebuild_all(transaction: &Transaction<'_>) -> Result<(), StoreError> {
+pub(crate) fn rebuild_all(transaction: &Connection) -> Result<(), StoreError> {
     rebuild::<EndpointRow>(transaction)?;
     rebuild::<SensitiveRow>(transaction)?;
     rebuild::<FindingRow>(transaction)?;
@@ -111,12 +111,12 @@ pub(crate) fn rebuild_all(transaction: &Transaction<'_>) -> Result<(), StoreErro
 }
 
 /// Keeps the history within its bound.
-pub(crate) fn trim_history(transaction: &Transaction<'_>) -> Result<usize, StoreError> {
+pub(crate) fn trim_history(transaction: &Connection) -> Result<usize, StoreError> {
     let sql = "DELETE FROM history WHERE seq <= (SELECT max(seq) FROM history) - ?1";
     Ok(transaction.execute(sql, [HISTORY])?)
 }
 
-fn rows_of<T: Kept>(transaction: &Transaction<'_>, id: &str) -> Result<Vec<T>, StoreError> {
+fn rows_of<T: Kept>(transaction: &Connection, id: &str) -> Result<Vec<T>, StoreError> {
     let name = T::TABLE.name();
     let mut statement = transaction.prepare_cached(&format!(
         "SELECT t.row FROM {name} t LEFT JOIN runs r ON r.id = t.run WHERE t.id = ?1 ORDER BY r.saved_at, t.run"
@@ -130,7 +130,7 @@ fn rows_of<T: Kept>(transaction: &Transaction<'_>, id: &str) -> Result<Vec<T>, S
 }
 
 /// The thing as it is known.
-fn known<T: Kept>(transaction: &Transaction<'_>, id: &str) -> Result<Option<T>, StoreError> {
+fn known<T: Kept>(transaction: &Connection, id: &str) -> Result<Option<T>, StoreError> {
     let name = T::TABLE.name();
     let sql = format!(
         "SELECT coalesce(n.row, (SELECT b.row FROM {name} b WHERE b.id = n.id LIMIT 1)) FROM now_{name} n WHERE n.id = ?1"
@@ -139,12 +139,7 @@ fn known<T: Kept>(transaction: &Transaction<'_>, id: &str) -> Result<Option<T>, 
     text.map(|t| parse(&t, name)).transpose()
 }
 
-fn put<T: Kept>(
-    transaction: &Transaction<'_>,
-    id: &str,
-    row: &T,
-    merged: Option<&T>,
-) -> Result<(), StoreError> {
+fn put<T: Kept>(transaction: &Connection, id: &str, row: &T, merged: Option<&T>) -> Result<(), StoreError> {
     let name = T::TABLE.name();
     let mut values = vec![Value::Text(id.to_owned())];
     values.extend(row.values()?);
@@ -169,7 +164,7 @@ fn insert_sql<T: Kept>() -> String {
 }
 
 /// Writes down what became different.
-fn note<T: Kept>(transaction: &Transaction<'_>, row: &T, before: Option<&T>) -> Result<(), StoreError> {
+fn note<T: Kept>(transaction: &Connection, row: &T, before: Option<&T>) -> Result<(), StoreError> {
     if T::TABLE == Table::Verdicts {
         return Ok(());
     }
@@ -205,7 +200,7 @@ fn note<T: Kept>(transaction: &Transaction<'_>, row: &T, before: Option<&T>) -> 
     Ok(())
 }
 
-fn take_away<T: Kept>(transaction: &Transaction<'_>, id: &str) -> Result<(), StoreError> {
+fn take_away<T: Kept>(transaction: &Connection, id: &str) -> Result<(), StoreError> {
     let name = T::TABLE.name();
     transaction.prepare_cached(&format!("DELETE FROM now_{name} WHERE id = ?1"))?.execute([id])?;
     let public = match T::TABLE {

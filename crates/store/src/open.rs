@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -16,18 +17,32 @@ const LOG: i64 = 16 << 20;
 /// How long a writer waits for another one.
 const BUSY: Duration = Duration::from_secs(10);
 
+/// Until the limits are read: as many pages as SQLite takes.
+const UNBOUND: (i64, i64) = (0xffff_fffe, 0xffff_fffe);
+
 /// An open store.
 #[derive(Debug)]
 pub struct Store {
     pub(crate) connection: Connection,
     path: PathBuf,
     clock: Arc<AtomicI64>,
+    /// Most pages of the file: for what was seen, and for what is vital.
+    pub(crate) pages: Cell<(i64, i64)>,
 }
 
 impl Store {
+    /// Opens a store to read and write, once it has looked whether all of its pages fit together, which takes a second for each few
+    /// hundred megabytes: for the start of a program.
+    pub fn open_checked(path: &Path) -> Result<Self, StoreError> {
+        if path.exists() {
+            Store::open_read_only(path)?.check_pages()?;
+        }
+        Store::open(path)
+    }
+
     /// Opens a store to read and write; makes it where there is no file, and brings an older one to this schema.
     ///
-    /// A file that is something else, damaged, or of a newer Sidetap is refused and not touched.
+    /// A file that is something else, or of a newer Sidetap, is refused and not touched.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         if path.exists() {
             drop(Store::open_read_only(path)?);
@@ -43,9 +58,19 @@ impl Store {
         })?;
         restrict(path);
         let clock = functions(&connection)?;
-        let store = Store { connection, path: path.to_owned(), clock };
+        let store = Store { connection, path: path.to_owned(), clock, pages: Cell::new(UNBOUND) };
         store.bind()?;
         Ok(store)
+    }
+
+    /// Looks whether all pages fit together.
+    pub fn check_pages(&self) -> Result<(), StoreError> {
+        let said = self.connection.pragma_query_value(None, "quick_check", |r| r.get::<_, String>(0));
+        let detail = said.map_err(|e| open_error(&self.path, e))?;
+        match detail.as_str() {
+            "ok" => Ok(()),
+            _ => Err(StoreError::Damaged { path: self.path.display().to_string(), detail }),
+        }
     }
 
     /// Opens a store that exists, to read only.
@@ -57,9 +82,11 @@ impl Store {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(|e| open_error(path, e))?;
         connection.busy_timeout(BUSY)?;
+        // Sorted rows wait in memory: a confined process has no other place, and what a store holds goes to none.
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
         check(&connection, path)?;
         let clock = functions(&connection)?;
-        Ok(Store { connection, path: path.to_owned(), clock })
+        Ok(Store { connection, path: path.to_owned(), clock, pages: Cell::new(UNBOUND) })
     }
 
     /// A number that changes when another process or connection changed the file, so that what was read can be kept.
@@ -115,7 +142,7 @@ fn functions(connection: &Connection) -> Result<Arc<AtomicI64>, rusqlite::Error>
     Ok(clock)
 }
 
-/// Whether the file is a store of a known schema whose pages fit together. An empty file is one that is not written yet.
+/// Whether the file is a store of a known schema. An empty file is one that is not written yet.
 fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let name = path.display().to_string();
     let number = |pragma: &str| connection.pragma_query_value(None, pragma, |r| r.get::<_, i64>(0));
@@ -128,9 +155,7 @@ fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     if found > SCHEMA {
         return Err(StoreError::Newer { path: name, found, known: SCHEMA });
     }
-    let detail: String =
-        connection.pragma_query_value(None, "quick_check", |r| r.get(0)).map_err(|e| open_error(path, e))?;
-    if detail == "ok" { Ok(()) } else { Err(StoreError::Damaged { path: name, detail }) }
+    Ok(())
 }
 
 fn open_error(path: &Path, error: rusqlite::Error) -> StoreError {
@@ -153,3 +178,18 @@ pub(crate) fn restrict(path: &Path) {
 
 #[cfg(not(unix))]
 pub(crate) fn restrict(_: &Path) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_needs_no_place_for_what_it_sorts() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.db");
+        for store in [Store::open(&path).unwrap(), Store::open_read_only(&path).unwrap()] {
+            let place: i64 = store.connection.pragma_query_value(None, "temp_store", |r| r.get(0)).unwrap();
+            assert_eq!(place, 2, "in memory: a confined process cannot make files elsewhere");
+        }
+    }
+}

@@ -67,6 +67,8 @@ pub struct List {
     pub(crate) id: &'static str,
     /// What of a row is read.
     pub(crate) select: &'static str,
+    /// Whether a row is found fast by its id.
+    pub(crate) by_id: bool,
     /// The kind of thing, for words; of those without, words are looked for in this column.
     pub(crate) words: Words,
     /// Columns.
@@ -216,13 +218,16 @@ impl Store {
             conditions.push(format!("({by}, {id}) {than} (?, ?)"), [place.value.clone(), place.id.clone()]);
         }
         let direction = if sort.descending { "DESC" } else { "ASC" };
-        let sql = format!(
-            "SELECT {by}, {id}, {} FROM {}{} ORDER BY {by} {direction}, {id} {direction} LIMIT {}",
-            list.select,
-            list.from,
-            conditions.clause(),
-            wanted.limit.saturating_add(1)
-        );
+        let (select, from, limit) = (list.select, list.from, wanted.limit.saturating_add(1));
+        let (clause, order) = (conditions.clause(), format!("{by} {direction}, {id} {direction}"));
+        // Which rows come first is found out before any of them is read whole: a sort carries only what it sorts by.
+        let sql = match list.by_id {
+            true => format!(
+                "SELECT p.k, {id}, {select} FROM (SELECT {by} AS k, {id} AS i FROM {from}{clause} ORDER BY {order} LIMIT {limit}) p
+                 CROSS JOIN {from} WHERE {id} = p.i ORDER BY p.k {direction}, p.i {direction}"
+            ),
+            false => format!("SELECT {by}, {id}, {select} FROM {from}{clause} ORDER BY {order} LIMIT {limit}"),
+        };
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(conditions.values))?;
         let mut out = Vec::new();

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use rusqlite::{Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, params};
 use serde::Serialize;
 use sidetap_model::Ts;
 use sidetap_model::rows::{CampaignRow, EndpointRow, FindingRow, SensitiveRow, VerdictRow};
@@ -44,7 +44,7 @@ impl Store {
     pub fn retain(&mut self, now: Ts, retention: &Retention) -> Result<Removed, StoreError> {
         let nanos = |s: u64| i64::try_from(s).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
         let journal = now.0.saturating_sub(nanos(retention.journal_age_s));
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.begin_vital()?;
         let mut removed = Removed::default();
         let age = nanos(retention.age_s);
         let trim = (now, age, retention.rows);
@@ -86,7 +86,7 @@ const EMPTY_RUNS: &str = "DELETE FROM runs WHERE saved_at < ?1
 
 /// Removes rows of which the time since their run was saved and the time from them to its last packet are together too long.
 fn remove_old(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     table: &str,
     time: &str,
     now: Ts,
@@ -100,7 +100,7 @@ fn remove_old(
 }
 
 fn trim_rows<T: Kept>(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     removed: &mut Removed,
     (now, age, rows): (Ts, i64, u64),
 ) -> Result<(), StoreError> {
@@ -122,7 +122,7 @@ fn trim_rows<T: Kept>(
 }
 
 fn ids_of(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     sql: &str,
     values: impl rusqlite::Params,
 ) -> Result<Vec<String>, StoreError> {
@@ -132,7 +132,7 @@ fn ids_of(
 }
 
 /// Removes rows of the audit by age, and says so in a row of it.
-fn prune_audit(transaction: &Transaction<'_>, before: i64, now: Ts) -> Result<usize, StoreError> {
+fn prune_audit(transaction: &Connection, before: i64, now: Ts) -> Result<usize, StoreError> {
     let removed = prune_where(transaction, "at < ?1", params![before])?;
     if removed > 0 {
         let detail = serde_json::json!({ "removed": removed, "before": Ts(before).to_string() }).to_string();
@@ -146,7 +146,7 @@ fn prune_audit(transaction: &Transaction<'_>, before: i64, now: Ts) -> Result<us
 
 /// The audit is append-only: its guard is lifted within this transaction only, and the caller leaves a row.
 pub(crate) fn prune_where(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     condition: &str,
     values: &[&dyn rusqlite::ToSql],
 ) -> Result<usize, StoreError> {
@@ -161,12 +161,7 @@ pub(crate) fn prune_where(
     Ok(removed)
 }
 
-fn note(
-    transaction: &Transaction<'_>,
-    removed: &mut Removed,
-    table: &str,
-    n: usize,
-) -> Result<(), StoreError> {
+fn note(transaction: &Connection, removed: &mut Removed, table: &str, n: usize) -> Result<(), StoreError> {
     if n > 0 {
         removed.0.insert(table.to_owned(), n as u64);
         count(transaction, &format!("retained.{table}"), n as u64)?;

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use rusqlite::{Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, params};
 use serde::Serialize;
 use sidetap_model::rows::{CampaignRow, RunData, SensitiveRow, Summary, TrafficPoint, VerdictRow};
 use sidetap_model::{EndpointId, Ts};
@@ -31,24 +31,36 @@ impl Store {
     /// many rows: that is saved in parts, so that the log beside the file stays within its share of the bound.
     ///
     /// What did not change is not written again, so a live watch may call it as often as it likes.
+    /// Where there is no room for all of it the verdicts are saved, and the error is given.
     pub fn save_run(&mut self, data: &RunData, now: Ts) -> Result<String, StoreError> {
         let run = run_id(&data.summary);
-        let rows = rows_in(data) + data.verdicts.len();
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        save_summary(&transaction, &run, &data.summary, now)?;
-        if rows <= PART {
-            save_found_rows(&transaction, &run, data)?;
-            save_rows(&transaction, &run, &data.verdicts)?;
+        match self.save_all(&run, data, now) {
+            Err(e) if e.is_full() => {
+                for part in data.verdicts.chunks(PART) {
+                    self.save_verdicts(&run, part, now)?;
+                }
+                Err(e)
+            }
+            saved => saved.map(|()| run),
         }
-        save_traffic(&transaction, &run, &data.traffic)?;
+    }
+
+    fn save_all(&mut self, run: &str, data: &RunData, now: Ts) -> Result<(), StoreError> {
+        let rows = rows_in(data) + data.verdicts.len();
+        let transaction = self.begin()?;
+        save_summary(&transaction, run, &data.summary, now)?;
+        if rows <= PART {
+            save_found_rows(&transaction, run, data)?;
+            save_rows(&transaction, run, &data.verdicts)?;
+        }
+        save_traffic(&transaction, run, &data.traffic)?;
         now::trim_history(&transaction)?;
         transaction.commit()?;
         if rows > PART {
-            self.save_in_parts(&run, data)?;
-            self.save_rows_in_parts(&run, &data.verdicts)?;
+            self.save_in_parts(run, data)?;
+            self.save_rows_in_parts(run, &data.verdicts)?;
         }
-        self.settle()?;
-        Ok(run)
+        self.settle()
     }
 
     /// Saves what a live run has found so far; verdicts, which come as they change, stay as they are. Gives the run's id.
@@ -58,7 +70,7 @@ impl Store {
         if !whole {
             self.save_in_parts(&run, data)?;
         }
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.begin()?;
         save_summary(&transaction, &run, &data.summary, now)?;
         if whole {
             save_found_rows(&transaction, &run, data)?;
@@ -76,19 +88,19 @@ impl Store {
         self.save_rows_in_parts(run, &data.sensitive)?;
         self.save_rows_in_parts(run, &data.findings)?;
         self.save_rows_in_parts(run, &data.campaigns)?;
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.begin()?;
         save_members(&transaction, run, &data.campaigns)?;
         transaction.commit()?;
         self.settle()
     }
 
     fn save_rows_in_parts<T: Kept>(&mut self, run: &str, rows: &[T]) -> Result<(), StoreError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.begin()?;
         remove_gone(&transaction, run, rows)?;
         transaction.commit()?;
         self.settle()?;
         for part in rows.chunks(PART) {
-            let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let transaction = self.begin()?;
             for row in part {
                 now::write(&transaction, run, row)?;
             }
@@ -100,7 +112,7 @@ impl Store {
 
     /// Adds or replaces verdicts of a run as they come, without touching its other ones.
     pub fn save_verdicts(&mut self, run: &str, verdicts: &[VerdictRow], now: Ts) -> Result<(), StoreError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.begin_vital()?;
         transaction.execute(
             "INSERT INTO runs (id, saved_at, summary) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO UPDATE SET saved_at = ?2",
             params![run, now.0, json(&Summary::default(), "runs")?],
@@ -114,7 +126,7 @@ impl Store {
 
     /// Saves calls of endpoints over time of a run, in place of what it had.
     pub fn save_calls(&mut self, run: &str, calls: &[(EndpointId, Ts, u64)]) -> Result<(), StoreError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.begin()?;
         transaction.execute("DELETE FROM calls WHERE run = ?1", [run])?;
         let sql = "INSERT OR REPLACE INTO calls (run, endpoint, ts, n) VALUES (?1, ?2, ?3, ?4)";
         let mut insert = transaction.prepare_cached(sql)?;
@@ -130,8 +142,9 @@ impl Store {
     pub fn put_state(&mut self, name: &str, value: &[u8]) -> Result<(), StoreError> {
         let sql =
             "INSERT INTO states (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2";
-        self.connection.execute(sql, params![name, value])?;
-        Ok(())
+        let change = self.begin_vital()?;
+        change.execute(sql, params![name, value])?;
+        change.commit()
     }
 
     /// Keeps no state under a name any more.
@@ -153,12 +166,7 @@ pub(crate) fn sensitive_id(r: &SensitiveRow) -> String {
     format!("{}\u{1f}{}\u{1f}{}\u{1f}{}", r.endpoint.id, r.direction, r.location, r.kind)
 }
 
-fn save_summary(
-    transaction: &Transaction<'_>,
-    run: &str,
-    summary: &Summary,
-    now: Ts,
-) -> Result<(), StoreError> {
+fn save_summary(transaction: &Connection, run: &str, summary: &Summary, now: Ts) -> Result<(), StoreError> {
     let first = summary.inputs.iter().filter_map(|i| i.first_ts).min().map(|t| t.0);
     let last = summary.inputs.iter().filter_map(|i| i.last_ts).max().map(|t| t.0);
     transaction.execute(
@@ -176,7 +184,7 @@ fn rows_in(data: &RunData) -> usize {
     data.endpoints.len() + data.sensitive.len() + data.findings.len() + data.campaigns.len() + members
 }
 
-fn save_found_rows(transaction: &Transaction<'_>, run: &str, data: &RunData) -> Result<(), StoreError> {
+fn save_found_rows(transaction: &Connection, run: &str, data: &RunData) -> Result<(), StoreError> {
     save_rows(transaction, run, &data.endpoints)?;
     save_rows(transaction, run, &data.sensitive)?;
     save_rows(transaction, run, &data.findings)?;
@@ -184,7 +192,7 @@ fn save_found_rows(transaction: &Transaction<'_>, run: &str, data: &RunData) -> 
     save_members(transaction, run, &data.campaigns)
 }
 
-fn save_rows<T: Kept>(transaction: &Transaction<'_>, run: &str, rows: &[T]) -> Result<(), StoreError> {
+fn save_rows<T: Kept>(transaction: &Connection, run: &str, rows: &[T]) -> Result<(), StoreError> {
     remove_gone(transaction, run, rows)?;
     for row in rows {
         now::write(transaction, run, row)?;
@@ -193,7 +201,7 @@ fn save_rows<T: Kept>(transaction: &Transaction<'_>, run: &str, rows: &[T]) -> R
 }
 
 /// Removes rows of a run that it says no more.
-fn remove_gone<T: Kept>(transaction: &Transaction<'_>, run: &str, rows: &[T]) -> Result<(), StoreError> {
+fn remove_gone<T: Kept>(transaction: &Connection, run: &str, rows: &[T]) -> Result<(), StoreError> {
     let kept: BTreeSet<String> = rows.iter().map(|r| r.key().0).collect();
     let name = T::TABLE.name();
     let gone: Vec<String> = {
@@ -209,11 +217,7 @@ fn remove_gone<T: Kept>(transaction: &Transaction<'_>, run: &str, rows: &[T]) ->
     now::refresh::<T>(transaction, &gone)
 }
 
-fn save_members(
-    transaction: &Transaction<'_>,
-    run: &str,
-    campaigns: &[CampaignRow],
-) -> Result<(), StoreError> {
+fn save_members(transaction: &Connection, run: &str, campaigns: &[CampaignRow]) -> Result<(), StoreError> {
     transaction.execute("DELETE FROM members WHERE run = ?1", [run])?;
     let mut insert = transaction.prepare_cached(
         "INSERT OR REPLACE INTO members (campaign, run, kind, value, first_seen, requests) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -227,11 +231,7 @@ fn save_members(
     Ok(())
 }
 
-fn save_traffic(
-    transaction: &Transaction<'_>,
-    run: &str,
-    traffic: &[TrafficPoint],
-) -> Result<(), StoreError> {
+fn save_traffic(transaction: &Connection, run: &str, traffic: &[TrafficPoint]) -> Result<(), StoreError> {
     transaction.execute("DELETE FROM traffic WHERE run = ?1", [run])?;
     let mut insert = transaction.prepare_cached(
         "INSERT OR REPLACE INTO traffic (run, ts, benign, automated, suspicious, malicious) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -245,7 +245,7 @@ fn save_traffic(
 }
 
 /// Calls of endpoints since they were saved last, in the minute of this save.
-fn save_calls(transaction: &Transaction<'_>, run: &str, data: &RunData, now: Ts) -> Result<(), StoreError> {
+fn save_calls(transaction: &Connection, run: &str, data: &RunData, now: Ts) -> Result<(), StoreError> {
     let minute = now.0 - now.0.rem_euclid(60_000_000_000);
     let mut known = transaction
         .prepare_cached("SELECT coalesce(sum(n), 0) FROM calls WHERE endpoint = ?1 AND run = ?2")?;

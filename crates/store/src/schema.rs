@@ -7,11 +7,12 @@ use crate::now;
 pub(crate) const APPLICATION_ID: i64 = 0x5354_4150;
 
 /// What brings a store from one schema to the next; the schema is `user_version`.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("schema/001.sql"),
     include_str!("schema/002.sql"),
     include_str!("schema/003.sql"),
     include_str!("schema/004.sql"),
+    include_str!("schema/005.sql"),
 ];
 
 /// The schema that this program writes.

@@ -14,6 +14,9 @@ use crate::open::Store;
 use crate::query::quoted;
 use crate::schema::Table;
 
+/// Things with a word, of which more are not all looked at.
+const OFTEN: i64 = 10_000;
+
 /// How many of each there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -327,8 +330,9 @@ impl Store {
 
     fn proofs_of(&self, campaign: &CampaignRow) -> Result<Vec<String>, StoreError> {
         let mut ids: Vec<String> = campaign.reasons.iter().flat_map(|r| r.evidence.to_vec()).collect();
-        let sql = "SELECT coalesce(n.row, (SELECT b.row FROM verdicts b WHERE b.id = n.id LIMIT 1)) FROM now_verdicts n
-            WHERE n.campaign = ?1 ORDER BY n.requests DESC, n.id LIMIT 200";
+        let sql = "SELECT coalesce(n.row, (SELECT b.row FROM verdicts b WHERE b.id = n.id LIMIT 1)) FROM
+            (SELECT id AS i, requests AS k FROM now_verdicts WHERE campaign = ?1 ORDER BY requests DESC, id LIMIT 200) p
+            CROSS JOIN now_verdicts n WHERE n.id = p.i ORDER BY p.k DESC, p.i";
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query([&campaign.id])?;
         while let Some(row) = rows.next()? {
@@ -352,15 +356,31 @@ impl Store {
         Ok(out)
     }
 
-    /// Things that all these words are in, the best first.
+    /// Things that all these words are in, the best first. Of verdicts that very many words are in only the newest are looked at.
     pub fn search(&self, words: &[String], limit: usize) -> Result<Vec<Hit>, StoreError> {
         let mut hits = self.hosts_like(words)?;
         let (long, short): (Vec<&String>, Vec<&String>) = words.iter().partition(|w| w.chars().count() >= 3);
         let mut conditions = vec!["true".to_owned()];
         let mut values: Vec<String> = Vec::new();
         if !long.is_empty() {
-            conditions.push("t.n IN (SELECT s.rowid FROM search s WHERE s.search MATCH ?)".to_owned());
-            values.push(long.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" AND "));
+            let words = long.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" AND ");
+            match self.is_found_often(&words)? {
+                false => {
+                    conditions
+                        .push("t.n IN (SELECT s.rowid FROM search s WHERE s.search MATCH ?)".to_owned());
+                    values.push(words);
+                }
+                true => {
+                    let others =
+                        vec!["instr(lower(t.title || ' ' || t.detail), ?) > 0"; long.len()].join(" AND ");
+                    conditions.push(format!(
+                        "(t.n IN (SELECT s.rowid FROM search s WHERE s.search MATCH ? ORDER BY s.rowid DESC LIMIT {OFTEN})
+                          OR (t.kind IN ('campaign', 'endpoint', 'finding', 'sensitive') AND {others}))"
+                    ));
+                    values.push(words);
+                    values.extend(long.iter().map(|w| w.to_lowercase()));
+                }
+            }
         }
         for word in short {
             conditions.push("instr(lower(t.title || ' ' || t.detail), ?) > 0".to_owned());
@@ -381,6 +401,15 @@ impl Store {
         }
         hits.truncate(limit);
         Ok(hits)
+    }
+
+    /// Whether there are so many things with these words that to look at all of them takes long.
+    fn is_found_often(&self, words: &str) -> Result<bool, StoreError> {
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM search s WHERE s.search MATCH ?1 LIMIT {OFTEN} + 1)"
+        );
+        let n: i64 = self.connection.prepare_cached(&sql)?.query_row([words], |r| r.get(0))?;
+        Ok(n > OFTEN)
     }
 
     fn hosts_like(&self, words: &[String]) -> Result<Vec<Hit>, StoreError> {

@@ -1,6 +1,6 @@
 //! What people say of things and do about findings.
 
-use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use sidetap_model::Ts;
 
@@ -73,7 +73,7 @@ impl Store {
         by: &str,
         now: Ts,
     ) -> Result<u64, StoreError> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.begin()?;
         let mut changed = 0;
         for id in ids {
             changed += u64::from(work(&transaction, id, change, by, now)?);
@@ -122,7 +122,7 @@ impl Store {
 }
 
 fn work(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     id: &str,
     change: &WorkChange,
     by: &str,

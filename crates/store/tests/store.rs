@@ -269,7 +269,7 @@ fn a_damaged_file_is_told() {
     let middle = bytes.len() / 2;
     bytes[middle..middle + 20_000].fill(0xa5);
     std::fs::write(&path, bytes).unwrap();
-    let error = Store::open(&path).unwrap_err();
+    let error = Store::open_checked(&path).unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
 }
 

@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use sidetap_model::Ts;
-use sidetap_store::AuditRow;
+use sidetap_store::{AuditRow, Store, StoreError};
 
 use super::{IDLE_S, Secret, same};
 use crate::app::App;
@@ -70,7 +70,7 @@ pub(crate) enum Credential {
     /// A session, by the hash of its secret.
     Session { hash: [u8; 32], csrf: String, expires_at: Ts },
     /// A token, by its id.
-    Token { id: String, read_only: bool },
+    Token { id: String, hash: [u8; 32], read_only: bool },
 }
 
 impl Caller {
@@ -82,6 +82,24 @@ impl Caller {
         };
         AuditRow { at, actor, action: action.to_owned(), detail }
     }
+}
+
+impl Caller {
+    /// Whether they still may what they might: what they came by has not ended, nor have they, nor is their role a lower one.
+    pub(crate) fn is_still(&self, store: &Store, now: Ts) -> Result<bool, StoreError> {
+        let role = match &self.credential {
+            Credential::Session { hash, .. } => {
+                store.session(hash, now)?.filter(|s| is_in_use(s.used_at, now)).map(|s| s.role)
+            }
+            Credential::Token { hash, .. } => store.token(hash, now)?.map(|(_, owner)| owner),
+        };
+        Ok(role.and_then(|r| r.parse::<Role>().ok()).is_some_and(|role| role >= self.role))
+    }
+}
+
+/// Whether a session was used so lately that it goes on.
+fn is_in_use(used_at: Ts, now: Ts) -> bool {
+    now.since(used_at) < IDLE_S * 1_000_000_000
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
@@ -149,9 +167,9 @@ async fn by_token(app: &App, secret: &Secret) -> Result<Caller, Problem> {
     };
     if token.last_used.is_none_or(|t| now.since(t) > NOTE_USE) {
         let id = token.id.clone();
-        app.write(move |store| Ok(store.use_token(&id, now)?)).await?;
+        app.write_apart(move |store| Ok(store.use_token(&id, now)?)).await?;
     }
-    let credential = Credential::Token { id: token.id, read_only: token.read_only };
+    let credential = Credential::Token { id: token.id, hash, read_only: token.read_only };
     Ok(Caller { name: token.user, role: role.min(owner), credential })
 }
 
@@ -159,7 +177,7 @@ async fn by_session(app: &App, headers: &HeaderMap, reads: bool) -> Result<Calle
     let Some(secret) = session_cookie(headers) else { return Err(nobody()) };
     let (hash, now) = (Secret::of(secret).hash(), app.now());
     let found = app.read(move |store| Ok(store.session(&hash, now)?)).await?;
-    let Some(session) = found.filter(|s| now.since(s.used_at) < IDLE_S * 1_000_000_000) else {
+    let Some(session) = found.filter(|s| is_in_use(s.used_at, now)) else {
         return Err(nobody());
     };
     let Ok(role) = session.role.parse() else { return Err(nobody()) };
@@ -169,7 +187,7 @@ async fn by_session(app: &App, headers: &HeaderMap, reads: bool) -> Result<Calle
         return Err(Problem::new(StatusCode::FORBIDDEN, "csrf", "not from the console", detail));
     }
     if now.since(session.used_at) > NOTE_USE {
-        app.write(move |store| Ok(store.use_session(&hash, now)?)).await?;
+        app.write_apart(move |store| Ok(store.use_session(&hash, now)?)).await?;
     }
     let credential = Credential::Session { hash, csrf: session.csrf, expires_at: session.expires_at };
     Ok(Caller { name: session.user, role, credential })

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use sidetap_model::Ts;
@@ -14,12 +15,15 @@ const REMEMBERED: usize = 10_000;
 #[derive(Debug, Default)]
 pub(crate) struct Lockout {
     failures: Mutex<BTreeMap<String, Failures>>,
+    /// All that failed since the start.
+    all: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Failures {
     first: Ts,
     count: u32,
+    told: bool,
 }
 
 impl Lockout {
@@ -46,6 +50,25 @@ impl Lockout {
         }
     }
 
+    /// An attempt failed; gives who is locked out by it, each once.
+    pub(crate) fn failed(&self, keys: &[String]) -> Vec<String> {
+        self.all.fetch_add(1, Relaxed);
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut locked = Vec::new();
+        for key in keys {
+            if let Some(known) = failures.get_mut(key).filter(|f| f.count >= FAILURES && !f.told) {
+                known.told = true;
+                locked.push(key.clone());
+            }
+        }
+        locked
+    }
+
+    /// How many failed since the start.
+    pub(crate) fn failures(&self) -> u64 {
+        self.all.load(Relaxed)
+    }
+
     /// A log-in that worked clears its name.
     pub(crate) fn worked(&self, name: &str) {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
@@ -62,9 +85,9 @@ fn wait(failures: &BTreeMap<String, Failures>, keys: &[String], now: Ts) -> Opti
 /// Counts a failure of each; a window that is over begins anew, and the tenth failure begins the time of being locked out.
 fn count(failures: &mut BTreeMap<String, Failures>, keys: &[String], now: Ts) {
     for key in keys {
-        let known = failures.entry(key.clone()).or_insert(Failures { first: now, count: 0 });
+        let known = failures.entry(key.clone()).or_insert(Failures { first: now, count: 0, told: false });
         if now.since(known.first) >= WINDOW_S * 1_000_000_000 {
-            *known = Failures { first: now, count: 0 };
+            *known = Failures { first: now, count: 0, told: false };
         }
         known.count = known.count.saturating_add(1);
         if known.count == FAILURES {

@@ -246,7 +246,7 @@ async fn suggestion(State(app): State<App>, Segment(id): Segment) -> Result<Json
         known(store, &id)?;
         Ok(control.suggestion(store, &id)?)
     };
-    app.read(read).await.map(Json)
+    app.read_heavy(read).await.map(Json)
 }
 
 async fn match_accounts(
@@ -262,7 +262,7 @@ async fn match_accounts(
     let now = app.now();
     let audit = caller.audit(now, "accounts.match", json!({ "campaign": id, "given": body.accounts.len() }));
     let touched = app.read(move |store| accounts_of(store, &known(store, &id)?)).await?;
-    app.write(move |store| Ok(store.record_audit(&audit)?)).await?;
+    app.write_apart(move |store| Ok(store.record_look(&audit)?)).await?;
     let matched =
         spelled.iter().enumerate().filter(|(_, name)| touched.contains(*name)).map(|(n, _)| n).collect();
     Ok(Json(Matched { matched, touched: touched.len() }))

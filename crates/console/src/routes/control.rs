@@ -52,6 +52,8 @@ pub(crate) fn routes() -> Vec<Route> {
                 ("limit", Kind::Integer),
                 ("cursor", Kind::Text),
                 ("q", Kind::Text),
+                ("sort", Kind::Text),
+                ("format", Kind::Text),
             ]))
             .gives(Answer::Objects),
         Route::new("POST", "/api/v1/approvals/{id}/approve", Role::Operator, post(approve))
@@ -235,13 +237,14 @@ pub(super) async fn order(
     f: impl FnOnce(&dyn Control, &mut Store) -> Done + Send + 'static,
 ) -> Result<Json<Value>, Problem> {
     let (control, now, caller) = (Arc::clone(&app.control), app.now(), caller.clone());
-    app.write(move |store| {
-        let result = f(&*control, store);
-        store.record_audit(&caller.audit(now, action, with(detail, "refused", why_not(&result))))?;
-        Ok(result?)
-    })
-    .await
-    .map(Json)
+    let result = app
+        .write(move |store| {
+            let result = store.atomically(|store| f(&*control, store));
+            store.record_audit(&caller.audit(now, action, with(detail, "refused", why_not(&result))))?;
+            Ok(result)
+        })
+        .await?;
+    Ok(Json(result?))
 }
 
 /// Has devices changed, which may take long, and writes down who did: before the first device is told, and what came of it.
@@ -284,11 +287,13 @@ async fn rules(State(app): State<App>) -> Result<Json<Value>, Problem> {
 }
 
 async fn check(State(app): State<App>, Input(body): Input<Check>) -> Result<Json<Value>, Problem> {
-    ask(&app, move |c, _| c.check_policy(&body.text)).await
+    let control = Arc::clone(&app.control);
+    app.heavy.run(move || Ok(control.check_policy(&body.text)?)).await.map(Json)
 }
 
 async fn simulate(State(app): State<App>, Input(body): Input<Simulate>) -> Result<Json<Value>, Problem> {
-    ask(&app, move |c, store| c.simulate(store, body.text.as_deref())).await
+    let control = Arc::clone(&app.control);
+    app.read_heavy(move |store| Ok(control.simulate(store, body.text.as_deref())?)).await.map(Json)
 }
 
 async fn save(
@@ -299,6 +304,13 @@ async fn save(
     let Save { text, comment, version } = body;
     if comment.len() > 1_000 {
         return Err(Problem::bad_body("comment: at most 1000 bytes"));
+    }
+    // It is read before it gets to the writer, for whom everybody waits.
+    let (control, asked) = (Arc::clone(&app.control), text.clone());
+    let said = app.heavy.run(move || Ok(control.check_policy(&asked)?)).await?;
+    if said.get("ok") == Some(&Value::Bool(false)) {
+        let errors = said.get("errors").cloned().unwrap_or_default();
+        return Err(Refused::Bad { detail: "the pack cannot be read".to_owned(), errors }.into());
     }
     let detail = json!({ "comment": comment, "from": version });
     let save = PolicySave { text, comment, version, by: caller.name.clone() };
@@ -313,8 +325,7 @@ async fn versions(State(app): State<App>, pairs: Pairs) -> Result<Response, Prob
 
 async fn approvals(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
     let part = PartOf::of(pairs, &["status"], &["at", "expires_at", "id"])?;
-    let status = part.filter("status");
-    let Json(all) = ask(&app, move |c, store| c.approvals(store, status.as_deref())).await?;
+    let Json(all) = ask(&app, |c, store| c.approvals(store, None)).await?;
     Ok(part.answer(&rows_of(all), "approvals"))
 }
 

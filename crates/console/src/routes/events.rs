@@ -1,5 +1,6 @@
+use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -10,16 +11,17 @@ use axum::routing::get;
 use futures_util::stream::{self, Stream, StreamExt};
 use serde::Serialize;
 use serde_json::json;
-use sidetap_store::{Marks, News};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use sidetap_store::{Marks, News, Store};
 
-use crate::access::Role;
+use crate::access::{Caller, Role};
 use crate::app::App;
 use crate::problem::Problem;
 use crate::table::{Answer, Route};
 
 /// Streams at once.
-pub(crate) const STREAMS: usize = 64;
+const STREAMS: usize = 64;
+/// Of these, those of one user.
+const OF_ONE: usize = 8;
 /// Between two looks at the store.
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -31,36 +33,62 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn events(State(app): State<App>, headers: HeaderMap) -> Response {
-    let Ok(permit) = Arc::clone(&app.streams).try_acquire_owned() else {
-        let detail = format!("at most {STREAMS} streams at once");
+async fn events(State(app): State<App>, caller: Caller, headers: HeaderMap) -> Response {
+    let Some(place) = app.streams.take(&caller.name) else {
+        let detail = format!("at most {STREAMS} streams at once, {OF_ONE} of a user");
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-available", "too many streams", detail)
             .into_response();
     };
     let last = headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(marks);
-    Sse::new(follow(app, last, permit))
+    Sse::new(follow(app, caller, last, place))
         .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
         .into_response()
 }
 
-/// Streams that may still begin.
-pub(crate) fn permits() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(STREAMS))
+/// Streams that are open, by user.
+#[derive(Clone, Default)]
+pub(crate) struct Streams(Arc<Mutex<BTreeMap<String, usize>>>);
+
+/// A stream's place among them.
+struct Place(Streams, String);
+
+impl Streams {
+    fn take(&self, user: &str) -> Option<Place> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = open.get(user).copied().unwrap_or_default();
+        if own >= OF_ONE || open.values().sum::<usize>() >= STREAMS {
+            return None;
+        }
+        open.insert(user.to_owned(), own + 1);
+        Some(Place(self.clone(), user.to_owned()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match open.get_mut(&self.1) {
+            Some(own) if *own > 1 => *own -= 1,
+            _ => _ = open.remove(&self.1),
+        }
+    }
 }
 
 struct State_ {
     app: App,
+    caller: Caller,
     marks: Option<Marks>,
     greeted: bool,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 fn follow(
     app: App,
+    caller: Caller,
     marks: Option<Marks>,
-    permit: OwnedSemaphorePermit,
+    place: Place,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
-    let state = State_ { app, marks, greeted: false, _permit: permit };
+    let state = State_ { app, caller, marks, greeted: false, _place: place };
     stream::unfold(state, |mut state| async move {
         let batch = match state.greeted {
             false => {
@@ -73,7 +101,7 @@ fn follow(
             }
             true => {
                 tokio::time::sleep(PERIOD).await;
-                look(&mut state).await
+                look(&mut state).await?
             }
         };
         Some((stream::iter(batch.into_iter().map(Ok)), state))
@@ -81,16 +109,21 @@ fn follow(
     .flatten()
 }
 
-async fn look(state: &mut State_) -> Vec<Event> {
+/// What is new; nothing any more where the right that opened the stream has ended: the session or token, its user, its time.
+async fn look(state: &mut State_) -> Option<Vec<Event>> {
     let mut batch = Vec::new();
     if let Some(live) = state.app.live.get() {
         batch.push(event("stats", &live));
     }
     let since = state.marks.unwrap_or_default();
-    let Ok(News { marks, verdicts, campaigns, actions, changed }) =
-        state.app.read(move |store| Ok(store.news(&since)?)).await
-    else {
-        return batch;
+    let (caller, now) = (state.caller.clone(), state.app.now());
+    let read = move |store: &Store| match caller.is_still(store, now)? {
+        true => Ok(Some(store.news(&since)?)),
+        false => Ok(None),
+    };
+    let News { marks, verdicts, campaigns, actions, changed } = match state.app.read(read).await {
+        Ok(news) => news?,
+        Err(_) => return Some(batch),
     };
     state.marks = Some(marks);
     let id = format!(
@@ -109,7 +142,7 @@ async fn look(state: &mut State_) -> Vec<Event> {
     if !changed.is_empty() {
         batch.push(event("changed", &json!({ "tables": changed })).id(&id));
     }
-    batch
+    Some(batch)
 }
 
 fn event<T: Serialize>(name: &str, data: &T) -> Event {
@@ -127,4 +160,23 @@ fn marks(id: &str) -> Option<Marks> {
         findings: next()?,
         sensitive: next()?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_takes_all_streams() {
+        let streams = Streams::default();
+        let mut held: Vec<Place> = (0..OF_ONE).filter_map(|_| streams.take("anna")).collect();
+        assert_eq!(held.len(), OF_ONE);
+        assert!(streams.take("anna").is_none());
+        held.pop();
+        assert!(streams.take("anna").is_some_and(|p| p.1 == "anna"));
+        let others: Vec<Place> = (0..200).filter_map(|n| streams.take(&format!("user{n}"))).collect();
+        assert_eq!(held.len() + others.len(), STREAMS);
+        drop((held, others));
+        assert!(streams.0.lock().unwrap().is_empty(), "places are given back");
+    }
 }

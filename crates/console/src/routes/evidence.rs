@@ -81,7 +81,7 @@ pub(crate) async fn exchanges(
         fields.insert(kind.to_owned(), id.into());
     }
     let audit = caller.audit(app.now(), "evidence.read", detail);
-    app.write(move |store| Ok(store.record_audit(&audit)?)).await?;
+    app.write_apart(move |store| Ok(store.record_look(&audit)?)).await?;
     app.read(move |store| {
         let rows = store.exchanges(&ids)?;
         let kept: BTreeSet<&str> = rows.iter().map(|(id, _)| id.as_str()).collect();

@@ -161,10 +161,11 @@ async fn work(
     Segment(id): Segment,
     Input(change): Input<FindingChange>,
 ) -> Result<Json<FindingItem>, Problem> {
-    let change = checked(change)?;
     let now = app.now();
+    let change = checked(change, now)?;
     app.write(move |store| {
         known(store, &id)?;
+        is_user(store, &change, now)?;
         apply(store, &caller, std::slice::from_ref(&id), &change, now)?;
         known(store, &id)
     })
@@ -181,14 +182,34 @@ async fn bulk(
     if ids.len() > MAX_IDS {
         return Err(Problem::bad_body(format!("ids: at most {MAX_IDS}")));
     }
-    let change = checked(FindingChange { status, assignee, expires_at, note, scope })?;
     let now = app.now();
-    let changed = app.write(move |store| apply(store, &caller, &ids, &change, now)).await?;
+    let change = checked(FindingChange { status, assignee, expires_at, note, scope }, now)?;
+    let changed = app
+        .write(move |store| {
+            is_user(store, &change, now)?;
+            apply(store, &caller, &ids, &change, now)
+        })
+        .await?;
     Ok(Json(Changed { changed }))
 }
 
-fn checked(change: FindingChange) -> Result<WorkChange, Problem> {
+/// Whoever is to work on it can log in.
+fn is_user(store: &Store, change: &WorkChange, now: Ts) -> Result<(), Problem> {
+    let Some(Some(name)) = &change.assignee else { return Ok(()) };
+    match store.users(now)?.iter().any(|u| u.name == *name) {
+        true => Ok(()),
+        false => Err(Problem::bad_body("assignee: there is no such user")),
+    }
+}
+
+fn checked(change: FindingChange, now: Ts) -> Result<WorkChange, Problem> {
     let until = change.expires_at.flatten();
+    if until.is_some_and(|t| t <= now) {
+        return Err(Problem::bad_body("expires_at: that is over already"));
+    }
+    if matches!(change.status, Some(Status::Assigned)) && change.assignee == Some(None) {
+        return Err(Problem::bad_body("assigned: to whom? name an assignee"));
+    }
     if matches!(change.status, Some(Status::Accepted)) && until.is_none() {
         return Err(Problem::bad_body("accepted: until when? say expires_at"));
     }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::atomic::Ordering::Relaxed;
 
 use axum::Json;
 use axum::extract::State;
@@ -9,7 +10,7 @@ use axum::routing::get;
 use serde::Serialize;
 use sidetap_model::Ts;
 use sidetap_model::rows::{ExchangeCounts, InputSummary, PacketCounts, StreamCounts, Summary};
-use sidetap_store::Store;
+use sidetap_store::{Room, Store};
 
 use crate::access::Role;
 use crate::app::App;
@@ -66,17 +67,27 @@ struct StoreHealth {
     rows: BTreeMap<String, u64>,
     /// What went for bounds and age.
     evicted: BTreeMap<String, u64>,
+    /// Whether there is room for what is seen.
+    room: Room,
+    /// Whether its pages fitted together at the start and at each day's look.
+    whole: bool,
 }
 
 async fn health(State(app): State<App>) -> Result<Json<Health>, Problem> {
     let live = app.live.get();
-    app.read(move |store| health_of(store, live)).await.map(Json)
+    let whole = app.whole.load(Relaxed);
+    let mut health = app.read(move |store| health_of(store, live)).await?;
+    if !whole {
+        (health.store.whole, health.status) = (false, "bad".to_owned());
+    }
+    Ok(Json(health))
 }
 
 /// How a store and what it was filled from are.
 pub(crate) fn health_of(store: &Store, live: Option<Live>) -> Result<Health, Problem> {
     let Summary { packets, streams, exchanges, anomalies, evictions, clock, .. } = store.summary_of_all()?;
     let doctor = advise(&packets, &streams, &exchanges, &evictions, live.as_ref());
+    let room = store.room()?;
     let worst = doctor.iter().map(|a| a.severity).max();
     let mut runs = store.runs()?;
     runs.reverse();
@@ -85,7 +96,7 @@ pub(crate) fn health_of(store: &Store, live: Option<Live>) -> Result<Health, Pro
         Ok(Run { id: r.id, saved_at: r.saved_at, first_ts: r.first_ts, last_ts: r.last_ts, inputs })
     });
     Ok(Health {
-        status: worst.map_or("ok", |w| w.status()).to_owned(),
+        status: if room == Room::Enough { worst.map_or("ok", |w| w.status()) } else { "bad" }.to_owned(),
         runs: runs.collect::<Result<_, Problem>>()?,
         packets,
         streams,
@@ -101,6 +112,8 @@ pub(crate) fn health_of(store: &Store, live: Option<Live>) -> Result<Health, Pro
             limit_bytes: store.limits()?.limit_bytes,
             rows: store.sizes()?,
             evicted: store.counters()?,
+            room,
+            whole: true,
         },
     })
 }
@@ -108,7 +121,12 @@ pub(crate) fn health_of(store: &Store, live: Option<Live>) -> Result<Health, Pro
 /// `GET /metrics`: Prometheus text.
 pub(crate) async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, Problem> {
     let live = app.live.get();
-    let text = app.read(move |store| metrics_of(store, live)).await?;
+    let mut text = app.read(move |store| metrics_of(store, live)).await?;
+    let failed = app.access.lockout.failures();
+    let _ = writeln!(
+        text,
+        "# HELP sidetap_log_ins_failed Log-ins that failed since the start.\n# TYPE sidetap_log_ins_failed counter\nsidetap_log_ins_failed {failed}"
+    );
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text))
 }
 
@@ -141,6 +159,11 @@ fn metrics_of(store: &Store, live: Option<Live>) -> Result<String, Problem> {
     gauge("sidetap_stream_gap_bytes", "Bytes of streams that never came.", &one(summary.streams.gap_bytes));
     gauge("sidetap_exchanges", "Exchanges of all runs.", &one(summary.exchanges.total));
     gauge("sidetap_exchanges_incomplete", "Exchanges not seen whole.", &one(summary.exchanges.incomplete));
+    gauge(
+        "sidetap_store_full",
+        "1 where the store or its disk has no room for what is seen.",
+        &one(u64::from(store.room()? != Room::Enough)),
+    );
     let findings = store.finding_counts()?;
     gauge("sidetap_findings_open", "Open findings by severity.", &by("severity", &findings.by_severity));
     gauge("sidetap_verdicts_malicious", "Malicious verdicts.", &one(store.totals()?.malicious));

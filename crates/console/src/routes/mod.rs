@@ -20,7 +20,7 @@ mod verdicts;
 
 use crate::table::Route;
 
-pub(crate) use events::permits as streams;
+pub(crate) use events::Streams;
 pub(crate) use health::metrics;
 
 /// All routes of the API.

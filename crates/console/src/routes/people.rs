@@ -7,20 +7,21 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sidetap_store::{Store, TokenRow, UserRow};
 
+use super::control::PAGED;
 use super::session::valid_name;
 use crate::access::{Caller, Credential, Role, Secret};
 use crate::app::App;
 use crate::input::{Input, Segment};
-use crate::list::{self, Page, Pairs};
+use crate::list::{Pairs, PartOf};
 use crate::problem::Problem;
-use crate::table::{Answer, Kind, Params, Route, of};
+use crate::table::{Answer, Params, Route, of};
 
 /// Longest life of a token that ends, in seconds.
 const MAX_LIFE: u64 = 10 * 366 * 86_400;
 
 pub(crate) fn routes() -> Vec<Route> {
     let (user, token) = ("/api/v1/users/{name}", "/api/v1/tokens/{id}");
-    let paged = || Params::Named(&[("limit", Kind::Integer), ("cursor", Kind::Text)]);
+    let paged = || Params::Named(PAGED);
     vec![
         Route::new("GET", "/api/v1/users", Role::Admin, get(users))
             .says("Users")
@@ -91,11 +92,11 @@ struct MadeToken {
     token: String,
 }
 
-async fn users(State(app): State<App>, pairs: Pairs) -> Result<Json<Page<UserRow>>, Problem> {
-    let (limit, offset) = part(pairs)?;
+async fn users(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
+    let part = PartOf::of(pairs, &["role"], &["name", "role", "created_at", "last_login"])?;
     let now = app.now();
     let rows = app.read(move |store| Ok(store.users(now)?)).await?;
-    Ok(Json(list::page_of(rows, limit, offset)))
+    Ok(part.answer(&rows, "users"))
 }
 
 async fn add_user(
@@ -171,14 +172,10 @@ fn exists(store: &Store, name: &str, now: sidetap_model::Ts) -> Result<(), Probl
     }
 }
 
-async fn tokens(
-    State(app): State<App>,
-    caller: Caller,
-    pairs: Pairs,
-) -> Result<Json<Page<TokenRow>>, Problem> {
-    let (limit, offset) = part(pairs)?;
+async fn tokens(State(app): State<App>, caller: Caller, pairs: Pairs) -> Result<Response, Problem> {
+    let part = PartOf::of(pairs, &["user", "role"], &["name", "user", "created_at", "last_used"])?;
     let rows = app.read(move |store| Ok(store.tokens(own(&caller))?)).await?;
-    Ok(Json(list::page_of(rows, limit, offset)))
+    Ok(part.answer(&rows, "tokens"))
 }
 
 async fn add_token(
@@ -252,17 +249,4 @@ async fn remove_token(
 /// Whose tokens they may see and remove; nothing: everybody's.
 fn own(caller: &Caller) -> Option<&str> {
     (caller.role != Role::Admin).then_some(caller.name.as_str())
-}
-
-fn part(pairs: Pairs) -> Result<(usize, usize), Problem> {
-    let axum::extract::Query(pairs) = pairs.map_err(|e| Problem::bad_query(e.body_text()))?;
-    let (mut limit, mut offset) = (100, 0);
-    for (name, value) in pairs {
-        match name.as_str() {
-            "limit" => limit = list::limit(&value)?,
-            "cursor" => offset = list::offset(&value)?,
-            _ => return Err(Problem::bad_query(format!("{name}: this list has no such parameter"))),
-        }
-    }
-    Ok((limit, offset))
 }

@@ -8,7 +8,7 @@ use axum::{Json, http::HeaderMap};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sidetap_model::Ts;
-use sidetap_store::NewSession;
+use sidetap_store::{AuditRow, NewSession, Store};
 
 use crate::access::{Caller, Credential, Peer, Role, SESSION_S, Secret, clear_cookie, cookie};
 use crate::app::App;
@@ -108,12 +108,15 @@ async fn set_up(
     let hashed = app.access.passwords.hash(body.password).await?;
     let now = app.now();
     let user = name.clone();
-    let made = app.write(move |store| Ok(store.add_first_user(&user, &hashed, now)?)).await?;
-    app.access.end_setup();
-    if !made {
-        return Err(Problem::conflict("the administrator is made already"));
+    let first = move |store: &mut Store| match store.add_first_user(&user, &hashed, now)? {
+        true => Ok(()),
+        false => Err(Problem::conflict("the administrator is made already")),
+    };
+    let begun = begin(&app, name, Role::Admin, "session.set-up", first).await;
+    if app.read(|store| Ok(!store.has_no_users()?)).await? {
+        app.access.end_setup();
     }
-    let mut response = begin(&app, name, Role::Admin, "session.set-up").await?;
+    let mut response = begun?;
     *response.status_mut() = StatusCode::CREATED;
     Ok(response)
 }
@@ -128,6 +131,7 @@ async fn log_in(
     let name = body.name.clone();
     let hashed = app.read(move |store| Ok(store.password(&name)?)).await?;
     if !tried(&app, &keys, app.access.passwords.verify(body.password, hashed).await)? {
+        told(&app, &keys).await?;
         let detail = "there is no such user, or the password is another one";
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "not-logged-in", "not logged in", detail));
     }
@@ -139,17 +143,18 @@ async fn log_in(
     let now = app.now();
     let user = app.read(move |store| Ok(store.users(now)?.into_iter().find(|u| u.name == name))).await?;
     match user.and_then(|u| u.role.parse().ok()) {
-        Some(role) => begin(&app, body.name, role, "session.log-in").await,
+        Some(role) => begin(&app, body.name, role, "session.log-in", |_| Ok(())).await,
         None => Err(Problem::conflict("the user was removed meanwhile")),
     }
 }
 
-/// Begins a session and says so.
+/// Begins a session and says so, once what comes before it is done.
 pub(super) async fn begin(
     app: &App,
     name: String,
     role: Role,
     action: &'static str,
+    first: impl FnOnce(&mut Store) -> Result<(), Problem> + Send + 'static,
 ) -> Result<Response, Problem> {
     let random = |prefix| {
         Secret::random(prefix).map_err(|_| {
@@ -165,6 +170,7 @@ pub(super) async fn begin(
     let audit = caller.audit(now, action, json!({ "role": role.name() }));
     let (user, token) = (caller.name.clone(), csrf.clone());
     app.write(move |store| {
+        first(store)?;
         store.add_session(&NewSession { hash: &hash, user: &user, csrf: &token, expires_at }, now)?;
         Ok(store.record_audit(&audit)?)
     })
@@ -198,6 +204,10 @@ async fn change_password(
     Extension(peer): Extension<Peer>,
     Input(body): Input<NewPassword>,
 ) -> Result<StatusCode, Problem> {
+    if !matches!(caller.credential, Credential::Session { .. }) {
+        let detail = "a token changes no password: log in";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "role", "not allowed", detail));
+    }
     let keys = keys(&caller.name, peer);
     attempt(&app, &keys)?;
     let name = caller.name.clone();
@@ -253,6 +263,21 @@ fn keys(name: &str, Peer(peer): Peer) -> Vec<String> {
 /// Counts an attempt before anything is looked at.
 fn attempt(app: &App, keys: &[String]) -> Result<(), Problem> {
     app.access.lockout.attempt(keys, app.now()).map_err(Problem::locked_out)
+}
+
+/// Writes down who is locked out from now on, once.
+async fn told(app: &App, keys: &[String]) -> Result<(), Problem> {
+    let locked = app.access.lockout.failed(keys);
+    if locked.is_empty() {
+        return Ok(());
+    }
+    let audit = AuditRow {
+        at: app.now(),
+        actor: "console".to_owned(),
+        action: "session.locked-out".to_owned(),
+        detail: json!({ "who": locked }),
+    };
+    app.write_apart(move |store| Ok(store.record_audit(&audit)?)).await
 }
 
 /// What came of an attempt; where nothing could be looked at it was none.

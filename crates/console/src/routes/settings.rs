@@ -17,6 +17,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::access::{Caller, Role};
 use crate::app::App;
+use crate::control::Refused;
 use crate::input::Input;
 use crate::problem::Problem;
 use crate::table::{Answer, Route, of};
@@ -217,9 +218,14 @@ async fn forget(
     {
         return Err(Problem::bad_body("value: an address, or a name as outputs spell it"));
     }
+    let value = match app.control.allow_value(kind.name(), &body.value) {
+        Ok(spelled) => spelled,
+        Err(Refused::NotAvailable(_)) => body.value,
+        Err(other) => return Err(other.into()),
+    };
     let now = app.now();
-    app.write(move |store| {
-        Ok(Json(Forgotten { removed: store.forget(kind, &body.value, &caller.name, now)? }))
+    app.write_apart(move |store| {
+        Ok(Json(Forgotten { removed: store.forget(kind, &value, &caller.name, now)? }))
     })
     .await
 }

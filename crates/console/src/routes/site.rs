@@ -1,5 +1,7 @@
 //! What the site says of its APIs: descriptions, and endpoints merged or told apart. The next run goes by it.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -93,7 +95,10 @@ async fn put_spec(
     }
     let detail = json!({ "name": name, "bytes": body.text.len() });
     let save = SpecSave { name, text: body.text, by: caller.name.clone() };
-    order(&app, &caller, "spec.save", detail, move |c, store| c.put_spec(store, &save)).await
+    let (control, read) = (Arc::clone(&app.control), save.clone());
+    let said = app.heavy.run(move || Ok(control.read_spec(&read)?)).await?;
+    let kept = order(&app, &caller, "spec.save", detail, move |c, store| c.put_spec(store, &save)).await;
+    kept.map(|_| Json(said))
 }
 
 async fn remove_spec(

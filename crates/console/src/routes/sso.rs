@@ -7,6 +7,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use serde_json::json;
+use sidetap_store::AuditRow;
+
 use super::session::begin;
 use crate::access::{PENDING_S, Person, Sso, SsoError, cookie_named, same};
 use crate::app::App;
@@ -84,7 +87,7 @@ async fn callback(State(app): State<App>, headers: HeaderMap, pairs: Pairs) -> R
     if !admit(&app, person).await? {
         return Ok(failed(&SsoError::Refused(format!("{name} is disabled, or the name of another user"))));
     }
-    let session = begin(&app, name, role, "session.sso").await?;
+    let session = begin(&app, name, role, "session.sso", |_| Ok(())).await?;
     let mut response = sent("/", Some(&format!("{COOKIE}=; Path={PATH}; HttpOnly; SameSite=Lax; Max-Age=0")));
     for cookie in session.headers().get_all(header::SET_COOKIE) {
         response.headers_mut().append(header::SET_COOKIE, cookie.clone());
@@ -97,7 +100,14 @@ async fn admit(app: &App, person: Person) -> Result<bool, Problem> {
     let now = app.now();
     app.write(move |store| {
         let Person { name, role, mark } = person;
+        let said = |action: &str, user: &str| AuditRow {
+            at: now,
+            actor: "single sign-on".to_owned(),
+            action: action.to_owned(),
+            detail: json!({ "user": user, "role": role.name() }),
+        };
         if store.add_user(&name, role.name(), &mark, now)? {
+            store.record_audit(&said("user.add", &name))?;
             return Ok(true);
         }
         if store.password(&name)?.as_deref() != Some(&mark) {
@@ -106,7 +116,13 @@ async fn admit(app: &App, person: Person) -> Result<bool, Problem> {
         let known = store.users(now)?.into_iter().find(|u| u.name == name);
         match known {
             Some(user) if user.role == role.name() => Ok(true),
-            Some(_) => Ok(store.change_user(&name, Some(role.name()), None, None)?),
+            Some(_) => {
+                let changed = store.change_user(&name, Some(role.name()), None, None)?;
+                if changed {
+                    store.record_audit(&said("user.change", &name))?;
+                }
+                Ok(changed)
+            }
             None => Ok(false),
         }
     })

@@ -257,6 +257,17 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// Waits until it ends, as long as a test may take.
+    pub(crate) async fn ended(&mut self) {
+        let wait = async {
+            let mut buffer = [0; 4096];
+            while self.stream.read(&mut buffer).await.unwrap() > 0 {}
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(30), wait).await.expect("it goes on");
+    }
+}
+
 /// What came back.
 pub(crate) struct Answer {
     pub(crate) status: u16,

@@ -145,7 +145,7 @@ fn stored_as(run: &RunData, begun: Option<Ts>) -> Summary {
 /// Room is made before it is needed: a store that is full takes nothing in. What the run itself brings comes after, as what belongs
 /// to no run goes.
 fn make_room(file: &Path) -> Result<()> {
-    Store::open(file)?.keep_limits(clock::now())?;
+    Store::open_checked(file)?.keep_limits(clock::now())?;
     Ok(())
 }
 

@@ -59,6 +59,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &StoreArgs) -> Result<Status> {
 }
 
 fn check(store: &Store) -> Result<Status> {
+    store.check_pages()?;
     let limits = store.limits()?;
     let mut text = format!("whole; {} of at most {}\n", bytes(store.bytes()), bytes(limits.limit_bytes));
     for (table, n) in store.sizes()? {

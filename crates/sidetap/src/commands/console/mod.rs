@@ -171,7 +171,6 @@ impl Control for Commands {
                     .to_owned(),
             ));
         };
-        PolicySet::parse(&save.text, "policy").map_err(|e| bad(&e))?;
         let mut versions = saved(store)?;
         let before = std::fs::read_to_string(path).unwrap_or_default();
         let present = version(&versions, Some(&before));
@@ -275,6 +274,10 @@ impl Control for Commands {
 
     fn conformance(&self, store: &Store, name: &str) -> Done {
         site::conformance(store, name)
+    }
+
+    fn read_spec(&self, spec: &SpecSave) -> Done {
+        site::read_spec(spec)
     }
 
     fn put_spec(&self, store: &mut Store, spec: &SpecSave) -> Done {

@@ -43,9 +43,14 @@ pub(super) fn conformance(store: &Store, name: &str) -> Done {
     Ok(answer)
 }
 
-/// Keeps a description; the next run holds the inventory against it.
-pub(super) fn put_spec(store: &mut Store, save: &SpecSave) -> Done {
+/// Reads a description.
+pub(super) fn read_spec(save: &SpecSave) -> Done {
     let spec = Spec::load(&save.name, &save.text).map_err(|e| refused(&e))?;
+    Ok(json!({ "name": save.name, "operations": spec.operations().len() }))
+}
+
+/// Keeps a description that was read; the next run holds the inventory against it.
+pub(super) fn put_spec(store: &mut Store, save: &SpecSave) -> Done {
     let known = store.specs()?;
     if known.len() >= SPECS && !known.iter().any(|s| s.name == save.name) {
         return Err(Refused::Conflict(format!("at most {SPECS} descriptions are kept: remove one first")));
@@ -56,7 +61,7 @@ pub(super) fn put_spec(store: &mut Store, save: &SpecSave) -> Done {
         by: save.by.clone(),
         text: save.text.clone(),
     })?;
-    Ok(json!({ "name": save.name, "operations": spec.operations().len() }))
+    Ok(json!({ "name": save.name }))
 }
 
 /// Keeps a description no more.

@@ -31,7 +31,9 @@ pub(super) struct Keeping {
 impl Keeping {
     /// Opens the store.
     pub(super) fn ready(store: &Path, interfaces: &[String], begun: Ts) -> Result<Self> {
-        Ok(Keeping { store: Store::open(store)?, interfaces: interfaces.to_vec(), begun })
+        let store = Store::open_checked(store)?;
+        store.keep_space();
+        Ok(Keeping { store, interfaces: interfaces.to_vec(), begun })
     }
 
     /// Starts the thread.

@@ -1,0 +1,162 @@
+//! What somebody may ends when it ends, and what they change is written down with it or not done.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use common::{Client, PASSWORD, Served, serve};
+use serde_json::{Value, json};
+use sidetap_store::{EvidenceRow, Store};
+
+async fn user(served: &Served, admin: &Client, name: &str, role: &str) -> Client {
+    let body = json!({"name": name, "role": role, "password": PASSWORD});
+    assert_eq!(admin.send("POST", "/api/v1/users", &body).await.status, 201);
+    served.log_in(name, PASSWORD).await
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_right_that_opened_it() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let mut open = Vec::new();
+    let ways: [(&str, &str, &str, Value); 4] = [
+        ("out", "DELETE", "/api/v1/session", Value::Null),
+        ("off", "PATCH", "/api/v1/users/off", json!({"disabled": true})),
+        ("less", "PATCH", "/api/v1/users/less", json!({"role": "viewer"})),
+        ("gone", "DELETE", "/api/v1/users/gone", Value::Null),
+    ];
+    for (name, method, path, body) in &ways {
+        let session = user(&served, &admin, name, "analyst").await;
+        let mut stream = session.open("/api/v1/events").await;
+        stream.until("event: hello").await;
+        let who = if *name == "out" { &session } else { &admin };
+        assert_eq!(who.send(method, path, body).await.status, 204, "{name}");
+        open.push(stream);
+    }
+    let bert = user(&served, &admin, "bert", "viewer").await;
+    let ask = json!({"name": "ci", "role": "viewer", "read_only": true});
+    let made = bert.send("POST", "/api/v1/tokens", &ask).await.json();
+    let token = served.with_token(made["token"].as_str().unwrap());
+    let mut by_token = token.open("/api/v1/events").await;
+    by_token.until("event: hello").await;
+    let id = made["id"].as_str().unwrap();
+    assert_eq!(bert.send("DELETE", &format!("/api/v1/tokens/{id}"), &Value::Null).await.status, 204);
+    open.push(by_token);
+    for stream in &mut open {
+        stream.ended().await;
+    }
+    let mut late = bert.open("/api/v1/events").await;
+    late.until("event: hello").await;
+    served.advance(13 * 3_600);
+    late.ended().await;
+}
+
+#[tokio::test]
+async fn a_user_has_a_few_streams_and_leaves_others_theirs() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let bert = user(&served, &admin, "bert", "viewer").await;
+    let mut open = Vec::new();
+    for _ in 0..8 {
+        let mut stream = bert.open("/api/v1/events").await;
+        stream.until("event: hello").await;
+        open.push(stream);
+    }
+    assert_eq!(bert.get("/api/v1/events").await.status, 503);
+    admin.open("/api/v1/events").await.until("event: hello").await;
+}
+
+#[tokio::test]
+async fn what_the_audit_cannot_take_is_not_done() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let path = served.dir.path().join("sidetap.db");
+    let beside = rusqlite::Connection::open(&path).unwrap();
+    let guard = "CREATE TRIGGER no_audit BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no'); END";
+    beside.execute_batch(guard).unwrap();
+    let changes = [
+        ("POST", "/api/v1/users", json!({"name": "eve", "role": "admin", "password": PASSWORD})),
+        ("POST", "/api/v1/allow", json!({"kind": "ip", "value": "203.0.113.7", "reason": "r"})),
+        ("POST", "/api/v1/tokens", json!({"name": "ci", "role": "viewer"})),
+        ("PATCH", "/api/v1/findings/f001", json!({"status": "fixed"})),
+        (
+            "POST",
+            "/api/v1/templates",
+            json!({"host": "h", "method": "GET", "template": "/x/{y}", "reason": "r"}),
+        ),
+        ("PATCH", "/api/v1/settings/retention", json!({"rows": 5000})),
+        ("DELETE", "/api/v1/session", Value::Null),
+    ];
+    for (method, path, body) in &changes {
+        assert_eq!(admin.send(method, path, body).await.status, 500, "{method} {path}");
+    }
+    beside.execute_batch("DROP TRIGGER no_audit").unwrap();
+    for (path, what) in [("users", "total"), ("allow", "total"), ("tokens", "total"), ("templates", "total")]
+    {
+        let total = if path == "users" { 1 } else { 0 };
+        assert_eq!(admin.get(&format!("/api/v1/{path}")).await.json()[what], total, "{path}");
+    }
+    assert_ne!(admin.get("/api/v1/findings/f001").await.json()["work"]["status"], "fixed");
+    assert_eq!(admin.get("/api/v1/settings").await.json()["retention"]["rows"], 1_000_000);
+}
+
+#[tokio::test]
+async fn a_full_store_still_takes_what_people_decide_and_says_that_it_is_full() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let small = json!({"limit_bytes": 64 << 20});
+    assert_eq!(admin.send("PATCH", "/api/v1/settings/retention", &small).await.status, 200);
+    let mut store = Store::open(&served.dir.path().join("sidetap.db")).unwrap();
+    // First by large pieces, then by small ones, until nothing at all fits.
+    for bytes in [100_000, 3_000] {
+        let row = |n| EvidenceRow {
+            id: format!("full-{bytes}-{n}"),
+            at: sidetap_model::Ts(9),
+            exchange: json!({"body": "x".repeat(bytes)}),
+        };
+        let mut keep = |n| store.record_evidence(&[row(n)], &Default::default()).err();
+        let full = (0..1_000).find_map(&mut keep).unwrap();
+        assert!(full.is_full(), "{full}");
+    }
+    let health = admin.get("/api/v1/health").await.json();
+    assert_eq!((health["store"]["room"].as_str(), health["status"].as_str()), (Some("bound"), Some("bad")));
+    for n in 0..200 {
+        let allow = json!({"kind": "ip", "value": format!("203.0.113.{n}"), "reason": "r".repeat(900)});
+        assert_eq!(admin.send("POST", "/api/v1/allow", &allow).await.status, 201, "{n}");
+    }
+    served.log_in("admin", PASSWORD).await;
+    // A look is written down before it is had; where nothing more fits there is none.
+    let look = (0..40).map(|n| format!("{n:060}")).collect::<Vec<_>>().join(",");
+    let mut refused = 0;
+    for _ in 0..200 {
+        let status = admin.get(&format!("/api/v1/exchanges?ids={look}")).await.status;
+        assert!([200, 507].contains(&status), "{status}");
+        refused += u32::from(status == 507);
+    }
+    assert!(refused > 0, "looks fill what is kept for changes");
+}
+
+#[tokio::test]
+async fn every_route_has_its_line_in_the_table_of_roles() {
+    let said: Vec<String> = include_str!("roles.txt").lines().map(str::to_owned).collect();
+    let is =
+        |r: sidetap_console::RouteInfo| format!("{} {} {}", r.method, r.path, r.role.unwrap_or("anybody"));
+    let mut routes: Vec<String> = sidetap_console::routes().into_iter().map(is).collect();
+    routes.sort();
+    if std::env::var_os("SIDETAP_BLESS").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/roles.txt");
+        return std::fs::write(path, routes.join("\n") + "\n").unwrap();
+    }
+    assert_eq!(
+        said, routes,
+        "tests/roles.txt says who may what; a route that it does not know is not reviewed"
+    );
+    let description = sidetap_console::openapi();
+    let mut described = Vec::new();
+    for (path, methods) in description["paths"].as_object().unwrap() {
+        described.extend(methods.as_object().unwrap().keys().map(|m| format!("{} {path}", m.to_uppercase())));
+    }
+    described.sort();
+    let known: Vec<&str> = routes.iter().filter_map(|r| r.rsplit_once(' ')).map(|(r, _)| r).collect();
+    assert_eq!(described, known, "what is described is what there is");
+}
