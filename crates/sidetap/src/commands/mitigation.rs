@@ -383,7 +383,7 @@ pub(crate) fn settle(enforcer: &mut Enforcer, store: &mut Store, actor: &str) {
     match settled {
         Ok(0) => {}
         Ok(n) => warn(&format!(
-            "{n} devices were being changed when a process ended; the audit has what they hold now"
+            "what a process was doing to {n} device(s) when it ended was settled: the audit has what they hold now"
         )),
         Err(e) => warn(&format!("the audit cannot be brought up to date: {e}")),
     }

@@ -71,8 +71,10 @@ pub(super) struct Acting {
     traffic: Option<Arc<Traffic>>,
     looked: Option<Looked>,
     looking: Option<JoinHandle<Look>>,
-    /// Somebody was convicted since the last look.
-    news: bool,
+    /// Who was convicted since the last look, and by what was known before it.
+    news: BTreeSet<String>,
+    /// The same before the look that goes on: they are decided anew once it is done.
+    awaited: BTreeSet<String>,
     switch: Option<PathBuf>,
     lost: Lost,
     /// What devices were told before this watch began.
@@ -98,9 +100,9 @@ struct Looked {
 /// Between two looks at what the store remembers: traffic to measure by, who was acted against before.
 const LOOK: Duration = Duration::from_secs(300);
 /// The same where somebody was convicted meanwhile, whose requests counted as good before.
-const LOOK_SOON: Duration = Duration::from_secs(5);
+const LOOK_SOON: Duration = Duration::from_secs(2);
 /// Of the time, a look takes one part of so many at most.
-const LOOK_SHARE: u32 = 20;
+const LOOK_SHARE: u32 = 5;
 /// Between two questions whether a look is done.
 const LOOKING: Duration = Duration::from_millis(100);
 
@@ -183,7 +185,8 @@ impl Acting {
             traffic: None,
             looked: None,
             looking: None,
-            news: false,
+            news: BTreeSet::new(),
+            awaited: BTreeSet::new(),
             switch: gate::switch_of(&config, ledger_of(&config, &source).as_deref()),
             lost: Lost::default(),
             before: BTreeSet::new(),
@@ -197,7 +200,12 @@ impl Acting {
         let mut next = Instant::now() + self.reconcile;
         loop {
             let left = next.saturating_duration_since(Instant::now());
-            let patience = if self.looking.is_some() { left.min(LOOKING) } else { left };
+            // A look that goes on, and one that is to be taken soon, are not waited for until the next reconcile.
+            let patience = match (self.looking.is_some(), self.news.is_empty()) {
+                (true, _) => left.min(LOOKING),
+                (false, false) => left.min(LOOK_SOON),
+                _ => left,
+            };
             match receiver.recv_timeout(patience) {
                 Ok(batch) => {
                     let (mut asked, mut batches) = (batch.is_empty(), 1);
@@ -221,7 +229,8 @@ impl Acting {
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     let looked = self.take_look();
-                    if !looked && Instant::now() < next {
+                    let waits = self.looking.is_some() || self.news.is_empty();
+                    if !looked && waits && Instant::now() < next {
                         continue;
                     }
                     self.look(&[]);
@@ -266,9 +275,15 @@ impl Acting {
     /// Has the store looked at, now and then; sooner where these verdicts, or some since the last look, convict somebody. Nobody waits
     /// for it: what is decided meanwhile is decided by what was known before.
     fn look(&mut self, changed: &[VerdictRow]) {
-        self.news |= changed.iter().any(|v| self.is_news(v));
-        let Some((_, path, run)) = &self.store else { return };
-        let pause = |took: Duration| if self.news { LOOK_SOON.max(took * LOOK_SHARE) } else { LOOK };
+        let convicted: Vec<String> =
+            changed.iter().filter(|v| self.is_news(v)).map(|v| v.id.clone()).collect();
+        self.news.extend(convicted);
+        let Some((_, path, run)) = &self.store else {
+            self.news.clear();
+            return;
+        };
+        let pause =
+            |took: Duration| if !self.news.is_empty() { LOOK_SOON.max(took * LOOK_SHARE) } else { LOOK };
         if self.looking.is_some() || self.looked.is_some_and(|l| l.at.elapsed() < pause(l.took)) {
             return;
         }
@@ -277,13 +292,13 @@ impl Acting {
         let own = RunData { verdicts, ..RunData::default() };
         let before = self.looked.is_none().then(|| self.before.clone());
         let look = move || look_at(&path, &run, &own, span, before);
+        self.awaited = std::mem::take(&mut self.news);
         if self.devices.is_none() {
-            self.news = false;
             self.take_up(look());
             return;
         }
         match std::thread::Builder::new().name("sidetap-look".into()).spawn(look) {
-            Ok(thread) => (self.looking, self.news) = (Some(thread), false),
+            Ok(thread) => self.looking = Some(thread),
             Err(e) => self.lost.say(format!("cannot start a thread: {e}")),
         }
     }
@@ -317,8 +332,9 @@ impl Acting {
             let own: Vec<VerdictRow> = own.iter().filter_map(|id| self.verdicts.get(id).cloned()).collect();
             self.keep(&own);
         } else {
-            self.judge_held();
+            self.judge_again();
         }
+        self.awaited.clear();
         true
     }
 
@@ -326,11 +342,13 @@ impl Acting {
         v.intent == "malicious" && self.verdicts.get(&v.id).is_none_or(|old| old.intent != "malicious")
     }
 
-    /// Decides those again that a guard held by the traffic known before. Others keep what was decided: once a device refuses a tool,
-    /// nobody with that tool can be told from the honest any more.
-    fn judge_held(&mut self) {
-        let held = |v: &&VerdictRow| v.policy.as_deref().is_some_and(|p| p.starts_with("guard:"));
-        let mut again: Vec<VerdictRow> = self.verdicts.values().filter(held).cloned().collect();
+    /// Decides those again that a guard held by the traffic known before, and those who were convicted since it was looked at: by it nobody
+    /// could say whom more than their address would hit. Others keep what was decided: once a device refuses a tool, nobody with that
+    /// tool can be told from the honest any more.
+    fn judge_again(&mut self) {
+        let held = |v: &VerdictRow| v.policy.as_deref().is_some_and(|p| p.starts_with("guard:"));
+        let again = self.verdicts.values().filter(|v| held(v) || self.awaited.contains(&v.id));
+        let mut again: Vec<VerdictRow> = again.cloned().collect();
         self.judge(&mut again);
         self.verdicts.extend(again.into_iter().map(|v| (v.id.clone(), v)));
     }
@@ -552,5 +570,40 @@ mod tests {
         std::fs::write(at("ledger.stop"), "wrong").unwrap();
         push(&mut acting);
         assert_eq!(listed(), 0, "{:?}", acting.lost);
+    }
+
+    #[test]
+    fn who_was_convicted_since_the_store_was_looked_at_is_decided_again_and_nobody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = format!("[[mitigation.feed]]\npath = \"{}\"\n", dir.path().join("feed").display());
+        std::fs::write(dir.path().join("c.toml"), text).unwrap();
+        let config = crate::config::load(Some(&dir.path().join("c.toml"))).unwrap();
+        let key = HashKey::from_bytes([7; 16]);
+        let mut acting = Acting::new(&config, None, &key, clock::now(), &[], true).unwrap();
+        let mut v = crate::report::fixture::run().verdicts.remove(0);
+        v.response = "unset".to_owned();
+        for id in ["old", "new"] {
+            acting.verdicts.insert(id.to_owned(), VerdictRow { id: id.to_owned(), ..v.clone() });
+        }
+        acting.awaited.insert("new".to_owned());
+        acting.judge_again();
+        assert_eq!(acting.verdicts["old"].response, "unset");
+        assert_ne!(acting.verdicts["new"].response, "unset");
+        let strong = |n: u64| VerdictRow {
+            id: format!("s{n}"),
+            score: 99,
+            last_seen: clock::now(),
+            response: "block".to_owned(),
+            ttl_s: 3_600,
+            ..v.clone()
+        };
+        acting.verdicts.extend((0..3).map(strong).map(|v| (v.id.clone(), v)));
+        acting.forget(2, clock::now());
+        assert_eq!(
+            (acting.verdicts.len(), acting.forgotten),
+            (2, 1),
+            "what no longer asks for anything goes first"
+        );
+        assert!(acting.verdicts.keys().all(|id| id.starts_with('s')));
     }
 }
