@@ -441,6 +441,23 @@ mod tests {
     }
 
     #[test]
+    fn requests_are_remembered_only_while_a_server_asks_too() {
+        let id: &[_] = &[("X-Request-ID", "0b9c3f6e-77aa")];
+        let outer = |flow, ms| Talk { flow, ms, fields: id, ..DIRECT }.item();
+        let mut hops = Hops::default();
+        let stranger = Talk { flow: 2, from: "198.51.100.7", ms: (5, 90), fields: id, ..DIRECT };
+        hops.join(&mut [outer(1, (0, 100)), stranger.item()]);
+        assert_eq!((hops.joined, hops.seen.len()), (0, 0), "no server of this run asks for anything");
+        let inner = Talk { flow: 4, from: EDGE, to: "10.0.0.9", ms: (205, 290), fields: id, ..DIRECT };
+        hops.join(&mut [outer(3, (200, 300)), inner.item()]);
+        assert_eq!((hops.joined, hops.seen.len()), (1, 2), "the edge does");
+        hops.join(&mut [outer(5, (20_000, 20_100))]);
+        assert_eq!(hops.seen.len(), 3, "for half a minute");
+        hops.join(&mut [outer(6, (40_000, 40_100))]);
+        assert_eq!(hops.seen.len(), 3, "and no longer");
+    }
+
+    #[test]
     fn slow_ones_are_joined_before_their_answer_and_the_table_is_bounded() {
         let id: &[_] = &[("X-Request-ID", "0b9c3f6e-77aa")];
         let outer = Talk { fields: id, open: true, ..DIRECT };
