@@ -221,7 +221,9 @@ impl Agents {
             agent.family = family.into();
             agent.major = major;
         } else if generic_robot(&low) {
-            agent.kind = AgentKind::Crawler;
+            // Who declares himself a robot says whose: a name alone is a program's like any other.
+            let says_whose = low.contains("http") || low.contains("www.") || low.contains('@');
+            agent.kind = if says_whose { AgentKind::Crawler } else { AgentKind::Library };
             agent.family = product(&low);
         } else {
             agent.kind = if looks_like_app(&low) { AgentKind::AppLibrary } else { AgentKind::Other };
@@ -295,7 +297,7 @@ fn number_after(low: &str, mark: &str) -> Option<u16> {
 }
 
 fn generic_robot(low: &str) -> bool {
-    ["bot/", "bot;", "bot ", "crawler", "spider", "crawl/", "slurp", "archiver", "fetcher", "+http"]
+    ["bot/", "bot;", "bot ", "bot)", "crawler", "spider", "crawl/", "slurp", "archiver", "fetcher", "+http"]
         .iter()
         .any(|t| low.contains(t))
         || low.ends_with("bot")

@@ -230,8 +230,11 @@ facts! {
     TargetRatio = "part.target-ratio", "different things for each request";
     TargetsPerClient = "part.targets-per-client", "different things for each client";
     RestTargetsPerClient = "rest.targets-per-client", "requests for each client that 95 % of the rest stay under";
+    ActExcess = "part.act-excess", "how many times more than half of the others a client calls, whatever it asks for";
     TargetExcess = "part.target-excess", "how many times more things than 95 % of the rest";
     Narrow = "part.narrow", "share of clients that call little else and load no assets";
+    HostClients = "host.clients", "clients of the host that are looked at where nobody else is known to call the endpoint";
+    HostNarrow = "host.narrow", "share of them that call little else and load no assets";
     RestNarrow = "rest.narrow", "share of the rest's clients that call little else and load no assets";
     NoAssets = "part.no-assets", "share of clients that load no assets";
     RestNoAssets = "rest.no-assets", "share of the rest's clients that load no assets";
@@ -249,6 +252,7 @@ facts! {
     Channels = "part.channels", "endpoints of one function through which one account is tried";
     Tokens = "part.tokens", "different sessions and tokens presented";
     TokensPerClient = "part.tokens-per-client", "different sessions and tokens that each client presents";
+    SecretsPerRequest = "part.secrets-per-request", "different passwords for each request";
     Secrets = "part.secrets", "different passwords";
     PartAccounts = "part.accounts", "different accounts";
     SecretsPerAccount = "part.secrets-per-account", "passwords for each account";

@@ -74,6 +74,26 @@ fn stuffing_behind_the_head_of_a_real_browser() {
 }
 
 #[test]
+fn nobody_is_told_what_another_client_of_the_campaign_did() {
+    let engine = among_people(|w| {
+        for n in 0..90u32 {
+            let body = format!("{{\"username\": \"victim{n}\", \"password\": \"leaked{n}\"}}");
+            let who = if n < 30 { bad(1) } else { bad(n) };
+            let c = call(who, "POST", "/api/login").script().body(body).status(401);
+            w.at(100_000 + i64::from(n) * 900, &c);
+        }
+    });
+    expect(&engine, "credential-stuffing", 60);
+    let of = |who| {
+        let rows = engine.verdicts();
+        let row = rows.into_iter().find(|v| v.client_ip == Some(who)).unwrap();
+        row.reasons.into_iter().map(|r| r.indicator).collect::<Vec<_>>()
+    };
+    assert!(of(bad(1)).iter().any(|i| &**i == "username-fanout"), "{:?}", of(bad(1)));
+    assert!(!of(bad(50)).iter().any(|i| &**i == "username-fanout"), "{:?}", of(bad(50)));
+}
+
+#[test]
 fn credential_cracking_of_one_account() {
     let engine = among_people(|w| {
         for n in 0..60 {

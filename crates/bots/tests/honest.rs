@@ -195,6 +195,37 @@ fn what_two_logins_behind_one_address_open_is_not_added_up() {
     assert_eq!(convicted(&w.judge()), []);
 }
 
+/// The invoice of a member, opened in the application's pages by who has logged in.
+fn invoice(who: std::net::IpAddr, member: u32, session: &str) -> world::Call {
+    let path = format!("/api/orders/{member}");
+    let c = call(who, "GET", "/api/orders/{order}").path(path).chrome();
+    c.header("Authorization", format!("Bearer {session}"))
+}
+
+#[test]
+fn staff_who_open_what_customers_ask_them_about_are_no_attackers() {
+    let opened = |stepping: bool, who: fn(u8) -> std::net::IpAddr| {
+        let mut w = World::new();
+        w.honest();
+        for desk in 0..1u8 {
+            w.at(5_000, &call(who(desk), "GET", "/desk").chrome().html());
+            for asset in ["/app.js", "/main.css", "/logo.png", "/vendor.js"] {
+                w.at(5_100, &call(who(desk), "GET", asset).chrome());
+            }
+            for n in 0..30u32 {
+                let other = (n * 7_919 + u32::from(desk) * 331) % 900;
+                let member = 70_000 + if stepping { 40 * u32::from(desk) + n } else { other };
+                let t = 9_000 + i64::from(n) * 8_000 + i64::from(other) * 3;
+                w.at(t, &invoice(who(desk), member, &format!("desk0123456789abcdef{desk}")));
+            }
+        }
+        convicted(&w.judge())
+    };
+    assert_eq!(opened(false, |n| ip(9, 0, n)), []);
+    let walker = opened(true, |n| bad(u32::from(n)));
+    assert!(walker.iter().any(|(_, class)| class == "bola"), "who walks through them does: {walker:?}");
+}
+
 #[test]
 fn what_nobody_answered_convicts_nobody() {
     let mut w = World::new();

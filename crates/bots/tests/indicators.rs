@@ -372,6 +372,21 @@ fn logins(w: &mut World) {
     repeat(w, 20, 900, |n| login(3, 1, n, 401));
 }
 
+/// Many log-ins in each request, and a site taken page by page.
+fn bulk(w: &mut World) {
+    repeat(w, 8, 2_000, |n| {
+        let each = |i| format!("{{\"user\": \"boss\", \"password\": \"pear{}\"}}", n * 6 + i);
+        let calls: Vec<String> = (0..6).map(each).collect();
+        post(91, "/api/batch/login").script().body(format!("[{}]", calls.join(","))).status(401)
+    });
+    let kinds = ["/items/{item}", "/tags/{tag}", "/news/{id}", "/authors/{id}", "/feeds/{id}", "/help/{id}"];
+    repeat(w, 72, 900, |n| {
+        let template = kinds[n as usize % kinds.len()];
+        let path = format!("{}{n}", template.split('{').next().unwrap());
+        get(92, template).path(path).html().header("Host", "shop.test").header("User-Agent", "HTTrack 3.0x")
+    });
+}
+
 fn sprays(w: &mut World) {
     repeat(w, 60, 900, |n| {
         let body = format!("{{\"username\": \"victim{n}\", \"password\": \"Summer{}\"}}", n % 2);
@@ -539,6 +554,7 @@ fn every_indicator_fires_for_some_traffic() {
     fired(&mut seen, false, strangers);
     fired(&mut seen, true, logins);
     fired(&mut seen, true, sprays);
+    fired(&mut seen, true, bulk);
     fired(&mut seen, true, guesses);
     fired(&mut seen, true, walks);
     fired(&mut seen, true, crowds);

@@ -14,6 +14,8 @@ use super::unit::{ExchangeId, Unit};
 use crate::facts::Facts;
 use crate::indicators::{Asked, Scope, View};
 
+/// Calls below which a robot that says what it is is not convicted for the company it keeps.
+const ROBOT: u32 = 20;
 /// Agent strings at the address of an office or a carrier, at least.
 const OFFICE: f64 = 12.0;
 
@@ -163,7 +165,8 @@ impl Engine {
             return;
         }
         fired.extend(self.ask_client(unit).1.fired);
-        let suspicious = self.too_weak(&self.view_at(slot), rule, &fired);
+        let by_hand = || self.class(rule) == "bola" && self.works_by_hand(std::slice::from_ref(&key), call);
+        let suspicious = self.too_weak(&self.view_at(slot), rule, &fired) || by_hand();
         let (zone, agent) = (unit.zone.as_str().to_owned(), unit.agent.text.clone());
         let host = slot.endpoint.host.to_string();
         let sign = Sign {
@@ -210,6 +213,17 @@ impl Engine {
         unit.logins() >= 2 && logins.map(of_it).all(|n| n * 5 < call.n * 4)
     }
 
+    /// True where objects are opened one by one in the application's pages, seconds apart and in no order: whose job it is does so, and
+    /// an insider who does too is no more than suspicious.
+    fn works_by_hand(&self, units: &[u64], call: &super::unit::Call) -> bool {
+        const PAUSE_NS: i64 = 4_000_000_000;
+        let walk = call.walk();
+        let steps = walk.steps >= 8 && walk.near * 10 >= walk.steps * 3;
+        let pause = call.last.since(call.first) / i64::from(call.n.max(2) - 1);
+        let mut units = units.iter().filter_map(|k| self.units.get(*k)).peekable();
+        pause >= PAUSE_NS && !steps && units.peek().is_some() && units.all(|u| u.trusted && !u.tool)
+    }
+
     fn judge_session(&mut self, hash: u64) {
         let all = self.retrospective;
         let Some(session) = self.units.get_session_mut(hash) else { return };
@@ -227,7 +241,8 @@ impl Engine {
         };
         let slice = self.slice_of_session(call, session);
         let Some(Found { rule, fired, facts }) = self.class_of(slot, &slice) else { return };
-        let suspicious = self.too_weak(&self.view_at(slot), rule, &fired);
+        let by_hand = || self.class(rule) == "bola" && self.works_by_hand(&session.units, call);
+        let suspicious = self.too_weak(&self.view_at(slot), rule, &fired) || by_hand();
         let Some(unit) = session.units.first().and_then(|k| self.units.get(*k)) else { return };
         let (zone, agent) = (unit.zone.as_str().to_owned(), unit.agent.text.clone());
         let host = slot.endpoint.host.to_string();
@@ -285,8 +300,15 @@ impl Engine {
         }
         if let Some(campaign) = part.campaign {
             let fresh = std::mem::take(&mut part.fresh);
-            let members: Vec<Member> =
-                fresh.iter().filter_map(|i| part.members.get(*i as usize).copied()).collect();
+            // In the end all are asked again whose failures count: who seemed to try his own account may have gone on to others.
+            let rule = self.campaigns.get(campaign as usize).map(|c| c.rule);
+            let again = self.retrospective
+                && rule.and_then(|r| self.pack.rules().get(r)).is_some_and(|r| is_by_failures(&r.id));
+            let members: Vec<Member> = if again {
+                part.members.clone()
+            } else {
+                fresh.iter().filter_map(|i| part.members.get(*i as usize).copied()).collect()
+            };
             self.convict_members(campaign, shape, &members);
         }
         if due {
@@ -303,7 +325,10 @@ impl Engine {
         }
         if let ("bola", [only]) = (self.class(rule), part.members.as_slice())
             && let Some(unit) = self.units.get(only.unit)
-            && unit.calls.iter().any(|c| self.resolve(c.slot) == at && self.is_spread_over_logins(unit, c))
+            && unit.calls.iter().any(|c| {
+                let spread = || self.is_spread_over_logins(unit, c);
+                self.resolve(c.slot) == at && (spread() || self.works_by_hand(&[only.unit], c))
+            })
         {
             return;
         }
@@ -325,6 +350,7 @@ impl Engine {
                 None => return,
             },
         };
+        self.name_again(campaign, rule, shape);
         self.note(campaign, &fired, &facts, &evidence);
         if let Some(c) = self.campaigns.get_mut(campaign as usize) {
             c.numbers = numbers;
@@ -334,6 +360,25 @@ impl Engine {
             part.campaign = Some(campaign);
         }
         self.convict_members(campaign, shape, &members);
+    }
+
+    /// In the end a campaign of one part has the class that all of the part's calls show: goods held without a purchase look like a
+    /// sale's bots as long as there are few.
+    fn name_again(&mut self, campaign: u32, rule: usize, shape: u64) {
+        let known = self.campaigns.get(campaign as usize).filter(|c| c.shapes.as_slice() == [shape]);
+        let Some(old) =
+            known.map(|c| c.rule).filter(|old| self.retrospective && self.class(*old) != self.class(rule))
+        else {
+            return;
+        };
+        if let Some(c) = self.campaigns.get_mut(campaign as usize) {
+            c.rule = rule;
+        }
+        for conviction in self.convictions.units.values_mut() {
+            if conviction.campaign == campaign && conviction.rule == old {
+                conviction.rule = rule;
+            }
+        }
     }
 
     fn main_agent(&self, members: &[Member]) -> String {
@@ -358,7 +403,9 @@ impl Engine {
             let by_conduct = !unit.trusted && (bare || stubborn) && !owner();
             // What was taken for a tool when little was known of the site's own applications may be one of them.
             let tool = unit.tool && (by_conduct || self.shows_tool(unit, &self.ask_client(unit).1));
-            if (tool || by_conduct) && !self.is_good(unit) {
+            // A robot that says what it is shares its library with others: what it does itself is what counts.
+            let robot = unit.agent.is_declared() && member.n < ROBOT && !stubborn;
+            if (tool || by_conduct) && !robot && !self.is_good(unit) {
                 let (weak, by_tool) = (!tool && !stubborn, tool && !by_conduct);
                 self.convict_unit(member.unit, campaign, rule, suspicious, shape, Some(member.evidence));
                 self.mark(member.unit, weak, by_tool);
@@ -368,7 +415,7 @@ impl Engine {
 
     /// True where a client tries one account again and again, in a campaign over many accounts: its owner does that, while nobody
     /// can sign in or because the password is forgotten.
-    fn acts_for_one(&self, unit: &Unit, campaign: u32) -> bool {
+    pub(super) fn acts_for_one(&self, unit: &Unit, campaign: u32) -> bool {
         let Some(campaign) = self.campaigns.get(campaign as usize) else { return false };
         let over_many =
             matches!(self.class(campaign.rule), "credential-stuffing" | "password-reset-enumeration");
@@ -425,7 +472,7 @@ impl Engine {
         let mut new = self.conviction(campaign, rule, suspicious, shape, evidence);
         if let Some(known) = self.convictions.units.get(&key) {
             let stronger = known.suspicious && !suspicious;
-            let better = !suspicious && self.is_exploit(rule) && self.is_scraping(known.rule);
+            let better = !suspicious && self.says_more(rule, known.rule);
             if !stronger && !better {
                 return;
             }
@@ -437,7 +484,7 @@ impl Engine {
         self.convictions.units.insert(key, new);
     }
 
-    fn mark(&mut self, key: u64, weak: bool, by_tool: bool) {
+    pub(super) fn mark(&mut self, key: u64, weak: bool, by_tool: bool) {
         if let Some(conviction) = self.convictions.units.get_mut(&key) {
             conviction.weak = weak;
             conviction.by_tool = by_tool;
@@ -455,10 +502,14 @@ impl Engine {
         let Some(campaign) = self.convictions.units.get(&key).filter(|c| c.weak).map(|c| c.campaign) else {
             return;
         };
+        let wide = |u: &Unit| {
+            let slots = self.campaigns.get(campaign as usize).map_or(&[][..], |c| &c.slots);
+            u.breadth() > 4 && !slots.iter().any(|at| self.lives_for(u, self.resolve(*at)))
+        };
         let grown = self
             .units
             .get(key)
-            .is_some_and(|u| u.trusted || u.assets > 0 || u.breadth() > 4 || self.acts_for_one(u, campaign));
+            .is_some_and(|u| u.trusted || u.assets > 0 || wide(u) || self.acts_for_one(u, campaign));
         if grown {
             self.convictions.units.remove(&key);
         }
@@ -468,20 +519,32 @@ impl Engine {
         self.pack.rules().get(rule).map_or("", |r| r.id.as_str())
     }
 
+    /// True where a class says more of a client than the one that it is known for: who looks for holes also reads, and asks for what
+    /// is not there.
+    fn says_more(&self, rule: usize, known: usize) -> bool {
+        let attacks = matches!(self.class(rule), "sqli" | "vuln-scan");
+        let reads = self.is_scraping(known);
+        (self.is_exploit(rule) || self.class(rule) == "ai-crawler") && reads
+            || attacks && self.class(known) == "directory-bruteforce"
+    }
+
     fn is_exploit(&self, rule: usize) -> bool {
         matches!(self.class(rule), "sqli" | "vuln-scan" | "fake-crawler" | "directory-bruteforce")
     }
 
-    /// Classes that show in refusals: who was not refused did nothing of the kind, unless a tool shows.
-    fn is_by_failures(&self, rule: usize) -> bool {
-        let class = self.class(rule);
-        class.starts_with("credential")
-            || class.ends_with("cracking")
-            || class.ends_with("enumeration")
-            || class.ends_with("bruteforce")
+    pub(super) fn is_by_failures(&self, rule: usize) -> bool {
+        is_by_failures(self.class(rule))
     }
 
     fn is_scraping(&self, rule: usize) -> bool {
         self.class(rule).ends_with("scraping") || self.class(rule) == "id-enumeration"
     }
+}
+
+/// Classes that show in refusals: who was not refused did nothing of the kind, unless a tool shows.
+fn is_by_failures(class: &str) -> bool {
+    class.starts_with("credential")
+        || class.ends_with("cracking")
+        || class.ends_with("enumeration")
+        || class.ends_with("bruteforce")
 }

@@ -1,14 +1,16 @@
 //! Crowds that no fingerprint tells from the application's own callers: clients that do one thing only, and clients that
 //! all give to one receiver.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use smallvec::SmallVec;
 
 use super::Engine;
-use super::endpoint::Member;
+use super::endpoint::{Member, Part, Slot};
 use super::join::Sign;
 use super::part::Found;
 use super::slice::Slice;
-use super::unit::{ExchangeId, Unit};
+use super::unit::{Call, ExchangeId, Unit};
 use crate::facts::Fact;
 use crate::role::Roles;
 
@@ -18,6 +20,10 @@ const BARE: usize = 20;
 const BARE_GUESSERS: usize = 12;
 /// The same for clients that only read, each again and again.
 const BARE_READERS: usize = 6;
+/// The same for clients that post what others read.
+const BARE_POSTERS: usize = 8;
+/// Free clients that are worth being judged beside those that are convicted.
+const FREE: usize = 2;
 /// Calls from which on a client reads again and again.
 const READS: u32 = 8;
 /// Clients that give to one receiver from which on they are judged together.
@@ -28,52 +34,92 @@ const AT_ONCE_MS: u32 = 15_000;
 const SETTLE_NS: i64 = 90_000_000_000;
 
 impl Engine {
-    /// Clients that call one endpoint and nothing else, a sensitive one or one that tells prices or shows pages (or look up what is not there), where nearly all others come through the application:
-    /// rotating addresses behind requests that cannot be told from those of the application.
+    /// Clients that call one endpoint and nothing else, where nearly all others come through the application: rotating addresses
+    /// behind requests that cannot be told from those of the application. Asked of endpoints that do something sensitive, tell prices,
+    /// show pages or take what others read; and, wherever something may be guessed, of clients that found nothing.
     pub(super) fn judge_bare(&mut self, at: u32) {
         if self.config.without.campaigns {
             return;
         }
         let Some(slot) = self.slots.get_mut(at as usize) else { return };
-        let roles = slot.roles();
-        let reads = !roles.any(Roles(Roles::SENSITIVE.0 | Roles::INVENTORY.0));
-        let judged = !reads || roles.any(Roles::PRICE) || slot.pages > slot.n / 2;
-        // Of an endpoint that only looks things up those are judged who found nothing.
-        let guessed = !judged && roles.any(Roles::ID_LOOKUP);
-        if !judged && !guessed || slot.n < slot.next && !self.retrospective {
+        let kinds = BareKind::at(slot);
+        if kinds.is_empty() || slot.n < slot.next && !self.retrospective {
             return;
         }
         slot.next = slot.n + (slot.n / 6).max(12);
-        let Some(slot) = self.slots.get(at as usize) else { return };
-        let mut members: Vec<Member> = Vec::new();
-        let mut targets = 0.0;
+        for kind in kinds {
+            let (members, known) = self.bare_members(at, kind);
+            if !known.members.is_empty() && self.judge_crowd(at, kind, &members, &known)
+                || self.judge_crowd(at, kind, &members, &KnownCrowd::default())
+            {
+                return;
+            }
+        }
+    }
+
+    /// Bare clients of an endpoint that are free, and those that are convicted of the same already.
+    fn bare_members(&self, at: u32, kind: BareKind) -> (Vec<BareMember>, KnownCrowd) {
+        let (mut members, mut known) = (Vec::new(), KnownCrowd::default());
+        let Some(slot) = self.slots.get(at as usize) else { return (members, known) };
         let settled = self.start.plus(SETTLE_NS);
-        for part in slot.order.iter().filter_map(|s| slot.parts.get(s)).filter(|p| p.campaign.is_none()) {
+        let mut seen: BTreeSet<u64> = BTreeSet::new();
+        for part in slot.order.iter().filter_map(|s| slot.parts.get(s)) {
             for member in &part.members {
                 let Some(unit) = self.units.get(member.unit) else { continue };
-                let nothing_found = member.ok == 0 && member.fails > 0;
-                let enough = if guessed { nothing_found } else { !reads || member.n >= READS };
-                if enough && self.lives_for(unit, at) && unit.first >= settled {
-                    let call = unit.calls.iter().find(|c| c.slot == at);
-                    targets += call.map_or(0.0, |c| c.targets.count().min(f64::from(c.n)));
-                    members.push(*member);
+                let bare = self.lives_for(unit, at) || kind.may_stray() && unit.is_narrow();
+                if !kind.takes(member) || unit.first < settled || !bare {
+                    continue;
+                }
+                if !seen.insert(member.unit) {
+                    continue;
+                }
+                let call = unit.calls.iter().find(|c| self.resolve(c.slot) == at);
+                let targets = call.map_or(0.0, |c| c.targets.count().min(f64::from(c.n)));
+                let signed = unit.sessions.iter().any(|t| t.login);
+                let bare = BareMember { member: *member, targets, signed, apart: part.campaign.is_some() };
+                match self.convictions.units.get(&member.unit).filter(|c| !c.suspicious) {
+                    Some(conviction) => known.add(self.final_campaign(conviction.campaign), bare),
+                    None => members.push(bare),
                 }
             }
         }
-        let least = match (guessed, reads) {
-            (true, _) => BARE_GUESSERS,
-            (false, true) => BARE_READERS,
-            (false, false) => BARE,
-        };
-        if members.len() < least {
-            return;
+        (members, known)
+    }
+
+    /// Judges bare clients together, with those of whom the same is known; true where they are convicted.
+    fn judge_crowd(&mut self, at: u32, kind: BareKind, free: &[BareMember], known: &KnownCrowd) -> bool {
+        let Some(slot) = self.slots.get(at as usize) else { return false };
+        let least = if known.members.is_empty() { kind.least() } else { kind.least().max(FREE) };
+        if free.len() + known.members.len() < least || free.len() < FREE {
+            return false;
         }
-        let slice = Slice::of_bare(&members, targets, slot.roles().any(Roles::LOGIN));
-        if guessed && !slot.others_find(&members) {
-            return;
+        let all: Vec<&BareMember> = free.iter().chain(&known.members).collect();
+        let members: Vec<Member> = all.iter().map(|m| m.member).collect();
+        let targets = all.iter().map(|m| m.targets).sum();
+        let mut slice = Slice::of_bare(&members, targets, slot.roles().any(Roles::LOGIN));
+        slice.bare = true;
+        slice.apart = all
+            .iter()
+            .filter(|m| m.apart)
+            .fold([0; 3], |[n, ok, fails], m| [n + m.member.n, ok + m.member.ok, fails + m.member.fails]);
+        if kind == BareKind::Posts {
+            slice.sessions = all.iter().filter(|m| m.signed).count() as f64 / all.len().max(1) as f64;
+            slice.disposable = self.throw_away(slot, &members) / slice.targets.max(1.0);
+            slice.accounts = targets;
         }
-        let slice = if guessed { slice.that_found_nothing() } else { slice };
-        let Some(Found { rule, fired, facts }) = self.class_of(slot, &slice) else { return };
+        if kind == BareKind::Guesses {
+            if !slot.others_find(&members) {
+                return false;
+            }
+            slice = if slot.roles().any(Roles::LOGIN) { slice } else { slice.that_found_nothing() };
+        }
+        let Some(Found { rule, fired, facts }) = self.class_of(slot, &slice) else { return false };
+        let campaign = known.campaign(|at| {
+            self.campaigns.get(at as usize).is_some_and(|c| self.class(c.rule) == self.class(rule))
+        });
+        if campaign.is_none() && !known.members.is_empty() {
+            return false;
+        }
         // Where others come with their pages, and got in while these did not, the steps that these leave out are the pages.
         let beside = || {
             slot.roles().any(Roles::LOGIN)
@@ -81,16 +127,49 @@ impl Engine {
                 && self.alone_failed(slot, &members) >= 0.6
         };
         let steps = facts.get(Fact::MissingSteps).is_some_and(|n| n >= 1.0);
-        if self.too_weak(&self.view_at(slot), rule, &fired) || !steps && !beside() {
-            return;
+        let at_most = |fact, most| facts.get(fact).is_some_and(|share| share <= most);
+        // Where guesses or posts stand beside callers that do much besides, or nobody else calls a busy host's endpoint.
+        let strays = || {
+            (kind.may_stray() && at_most(Fact::RestNarrow, 0.4) || at_most(Fact::HostNarrow, 0.4))
+                && (!slot.roles().any(Roles::LOGIN) || self.alone_failed(slot, &members) >= 0.6)
+        };
+        if self.too_weak(&self.view_at(slot), rule, &fired) || !steps && !beside() && !strays() {
+            return false;
         }
         let (zone, host) = (slot.zone.clone(), slot.endpoint.host.to_string());
         let sign =
             Sign { rule, zone: &zone, host: &host, shape: 0, slot: Some(at), agent: "", by_part: true };
-        let Some(campaign) = self.campaign(&sign, false) else { return };
-        let evidence: SmallVec<[ExchangeId; 5]> = members.iter().take(5).map(|m| m.evidence).collect();
+        let Some(campaign) = campaign.or_else(|| self.campaign(&sign, false)) else { return false };
+        let evidence: SmallVec<[ExchangeId; 5]> = free.iter().take(5).map(|m| m.member.evidence).collect();
         self.note(campaign, &fired, &facts, &evidence);
-        self.convict_members(campaign, 0, &members);
+        let free: Vec<Member> = free.iter().map(|m| m.member).collect();
+        self.convict_bare(campaign, &free);
+        true
+    }
+
+    /// Throw-away mail addresses named in parts of which these clients are most.
+    fn throw_away(&self, slot: &Slot, members: &[Member]) -> f64 {
+        let own: BTreeSet<u64> = members.iter().map(|m| m.unit).collect();
+        let of_them =
+            |p: &&Part| p.members.iter().filter(|m| own.contains(&m.unit)).count() * 2 >= p.members.len();
+        slot.parts.values().filter(of_them).map(|p| f64::from(p.disposable)).sum()
+    }
+
+    /// Convicts clients for the one thing that they do, as long as they do nothing else.
+    fn convict_bare(&mut self, campaign: u32, members: &[Member]) {
+        let Some(rule) = self.campaigns.get(campaign as usize).map(|c| c.rule) else { return };
+        let by_failures = self.is_by_failures(rule);
+        for member in members {
+            let Some(unit) = self.units.get(member.unit) else { continue };
+            let failed = member.fails > 0 && member.fails >= member.ok;
+            let lets_go =
+                unit.trusted && !unit.tool || self.is_good(unit) || self.acts_for_one(unit, campaign);
+            if !lets_go && (failed || !by_failures) {
+                let (tool, stubborn) = (unit.tool, member.fails >= 3 && member.fails > 2 * member.ok);
+                self.convict_unit(member.unit, campaign, rule, false, 0, Some(member.evidence));
+                self.mark(member.unit, !tool && !stubborn, false);
+            }
+        }
     }
 
     /// Clients that each come, log in and at once send money to, or add, one and the same receiver.
@@ -141,11 +220,105 @@ impl Engine {
         }
     }
 
-    /// True where the client calls this endpoint and nothing else but the form that leads to it.
-    fn lives_for(&self, unit: &Unit, at: u32) -> bool {
+    /// True where the client calls this endpoint and nothing else but the form, or the pages, that lead to it.
+    pub(super) fn lives_for(&self, unit: &Unit, at: u32) -> bool {
         let template = self.slots.get(at as usize).map(|s| &s.endpoint.template);
-        let of_it =
-            |slot: u32| slot == at || self.slots.get(slot as usize).map(|s| &s.endpoint.template) == template;
-        unit.assets == 0 && unit.rare().calls_over == 0 && unit.calls.iter().all(|c| of_it(c.slot))
+        let Some(own) = unit.calls.iter().find(|c| self.resolve(c.slot) == at) else { return false };
+        let of_it = |c: &Call| {
+            let slot = self.resolve(c.slot);
+            slot == at
+                || self.slots.get(slot as usize).map(|s| &s.endpoint.template) == template
+                || c.n <= own.n && c.targets.is_within(&own.targets)
+        };
+        unit.assets == 0 && unit.rare().calls_over == 0 && unit.calls.iter().all(of_it)
+    }
+}
+
+/// What crowds of bare clients are looked for at an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum BareKind {
+    /// That do something sensitive.
+    Acts,
+    /// That read, each again and again.
+    Reads,
+    /// That post, vote or make accounts.
+    Posts,
+    /// That find nothing.
+    Guesses,
+}
+
+impl BareKind {
+    fn at(slot: &Slot) -> SmallVec<[BareKind; 2]> {
+        let roles = slot.roles();
+        let acts = roles.any(Roles(Roles::SENSITIVE.0 | Roles::INVENTORY.0));
+        let guessed =
+            Roles(Roles::LOGIN.0 | Roles::GIFT_CARD.0 | Roles::COUPON.0 | Roles::OTP.0 | Roles::ID_LOOKUP.0);
+        let mut kinds = SmallVec::new();
+        if acts {
+            kinds.push(BareKind::Acts);
+        } else if roles.any(Roles::PRICE) || slot.pages > slot.n / 2 {
+            kinds.push(BareKind::Reads);
+        }
+        let posts = Roles(Roles::POSTING.0 | Roles::VOTE.0 | Roles::SIGN_UP.0);
+        if roles.any(posts) && slot.reads * 2 <= slot.n {
+            kinds.push(BareKind::Posts);
+        }
+        if roles.any(guessed) {
+            kinds.push(BareKind::Guesses);
+        }
+        kinds
+    }
+
+    fn takes(self, member: &Member) -> bool {
+        match self {
+            BareKind::Acts | BareKind::Posts => true,
+            BareKind::Reads => member.n >= READS,
+            BareKind::Guesses => member.ok == 0 && member.fails > 0,
+        }
+    }
+
+    /// Who is led on after the act, or asks for a page before, is still bare.
+    const fn may_stray(self) -> bool {
+        matches!(self, BareKind::Posts | BareKind::Guesses)
+    }
+
+    const fn least(self) -> usize {
+        match self {
+            BareKind::Acts => BARE,
+            BareKind::Reads => BARE_READERS,
+            BareKind::Posts => BARE_POSTERS,
+            BareKind::Guesses => BARE_GUESSERS,
+        }
+    }
+}
+
+/// A bare client at an endpoint.
+#[derive(Clone, Copy, Debug)]
+struct BareMember {
+    member: Member,
+    targets: f64,
+    /// It shows a session.
+    signed: bool,
+    /// It is of a part that is convicted.
+    apart: bool,
+}
+
+/// Bare clients that are convicted already, with how many are of each campaign.
+#[derive(Debug, Default)]
+struct KnownCrowd {
+    members: Vec<BareMember>,
+    campaigns: BTreeMap<u32, usize>,
+}
+
+impl KnownCrowd {
+    fn add(&mut self, campaign: u32, member: BareMember) {
+        *self.campaigns.entry(campaign).or_default() += 1;
+        self.members.push(member);
+    }
+
+    /// The campaign that most of them are of, among those that `fits`.
+    fn campaign(&self, fits: impl Fn(u32) -> bool) -> Option<u32> {
+        let fitting = self.campaigns.iter().filter(|(at, _)| fits(**at));
+        fitting.max_by_key(|(at, n)| (**n, std::cmp::Reverse(**at))).map(|(at, _)| *at)
     }
 }

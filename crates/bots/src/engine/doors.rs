@@ -106,6 +106,7 @@ impl Tries {
         self.fails += 1;
         if let Some(secret) = o.secret {
             self.secrets.insert(secret);
+            o.more_secrets.iter().for_each(|secret| self.secrets.insert(*secret));
         }
         if !self.units.contains(&unit) && self.units.len() < MOST {
             self.units.push(unit);

@@ -171,12 +171,14 @@ const MEMBERS: usize = 65_536;
 const VALUES: usize = 4096;
 
 impl Slot {
-    /// True where those that are not `members` find two thirds of what they ask for.
+    /// True where those that are not `members` find two thirds of what they look up, or get in half the time where they are let in.
     pub(crate) fn others_find(&self, members: &[Member]) -> bool {
         let sum = |pick: fn(&Member) -> u32| members.iter().map(pick).fold(0u32, u32::saturating_add);
-        let n = self.n.saturating_sub(sum(|m| m.n));
+        let fails: u32 = self.parts.values().map(Part::fails).fold(0, u32::saturating_add);
         let ok = self.ok.saturating_sub(sum(|m| m.ok));
-        ok > 0 && ok / 2 >= n.saturating_sub(ok)
+        let fails = fails.saturating_sub(sum(|m| m.fails));
+        let let_in = self.roles().any(Roles::SENSITIVE);
+        ok > 0 && (if let_in { ok } else { ok / 2 }) >= fails
     }
 
     pub(crate) fn new(o: &Observation) -> Self {
@@ -449,6 +451,7 @@ impl Part {
         keep(&mut self.targets, o.target.map(|t| t.hash));
         keep(&mut self.numbers, o.target.and_then(|t| t.number));
         keep(&mut self.secrets, o.secret);
+        o.more_secrets.iter().for_each(|secret| keep(&mut self.secrets, Some(*secret)));
         keep(&mut self.agents, Some(o.agent.hash));
         if let Some(account) = o.account
             && self.accounts.len() < VALUES

@@ -129,6 +129,7 @@ impl Habits {
         }
         if let Some(secret) = o.secret {
             self.secrets.insert(secret);
+            o.more_secrets.iter().for_each(|secret| self.secrets.insert(*secret));
         }
         if let Some(key) = &o.api_key {
             self.keys.insert(key.hash);

@@ -59,6 +59,8 @@ pub(super) const OF_REST: &[Fact] = &[
     Fact::FailExcess,
     Fact::KinFailRatio,
     Fact::RestNarrow,
+    Fact::HostClients,
+    Fact::HostNarrow,
     Fact::RestNoAssets,
     Fact::RestTools,
     Fact::RestHosting,
@@ -179,6 +181,7 @@ impl Engine {
         f.set(Fact::Tokens, slice.tokens);
         f.set(Fact::TokensPerClient, slice.tokens / slice.clients.max(1) as f64);
         f.set(Fact::Secrets, slice.secrets);
+        f.set(Fact::SecretsPerRequest, slice.secrets / f64::from(slice.n.max(1)));
         if slice.accounts > 0.0 {
             f.set(Fact::SecretsPerAccount, slice.secrets / slice.accounts);
         }
@@ -215,6 +218,10 @@ impl Engine {
             None => return,
         };
         excess(f, slice, usual);
+        // Against the middle: bots of one kind may be more than one client in twenty.
+        if let Some(middle) = slice.outlier.and_then(|(_, n)| slot.by_client.stay_under(0.5, n)) {
+            f.set(Fact::ActExcess, per_client(slice) / middle.max(1.0));
+        }
     }
 
     /// What the slice's clients are like.
@@ -231,7 +238,7 @@ impl Engine {
             self.networks(f, sample);
         }
         super::rhythm::facts(f, slice);
-        f.set(Fact::Narrow, crowd.narrow);
+        f.set(Fact::Narrow, if slice.bare { 1.0 } else { crowd.narrow });
         f.set(Fact::NoAssets, crowd.bare);
         f.set(Fact::Tools, crowd.tools);
         f.set(Fact::SingleUse, crowd.single);
@@ -335,9 +342,11 @@ impl Engine {
             }
         }
         if slice.without_shape.is_none() && slice.without_calls.is_none() {
-            rest.n = rest.n.saturating_sub(slice.n);
-            rest.ok = rest.ok.saturating_sub(slice.ok);
-            rest.fails = rest.fails.saturating_sub(slice.denied);
+            let [n, ok, fails] = slice.apart;
+            rest.n = rest.n.saturating_sub(slice.n.saturating_sub(n));
+            rest.ok = rest.ok.saturating_sub(slice.ok.saturating_sub(ok));
+            let own = slice.denied + slice.missing;
+            rest.fails = rest.fails.saturating_sub(own.saturating_sub(fails));
         }
         if let Some(call) = slice.without_calls {
             rest.n = rest.n.saturating_sub(call.n);
@@ -381,11 +390,37 @@ impl Engine {
             f.set(Fact::RestErrorRatio, ratio(rest.errors, rest.n));
         } else {
             f.looked_at(&[Fact::MissingSteps]);
+            self.beside_host(f, slot, own);
         }
         if f.get(Fact::FailExcess).is_none() {
             self.beside_kin(f, slot);
         }
         excess_of_rest(f, slot, slice, own);
+    }
+
+    /// What clients of the host's other endpoints are like, where nobody else is known to call this one.
+    fn beside_host(&self, f: &mut Facts, slot: &Slot, own: &[u64]) {
+        let others = self.slots.iter().filter(|s| {
+            s.alias.is_none()
+                && s.host == slot.host
+                && s.zone == slot.zone
+                && s.endpoint.template != slot.endpoint.template
+        });
+        let mut sample: Vec<u64> = Vec::new();
+        for part in others.take(64).flat_map(|s| s.order.iter().filter_map(|shape| s.parts.get(shape))) {
+            let step = part.members.len().div_ceil(16).max(1);
+            sample.extend(part.members.iter().step_by(step).map(|m| m.unit));
+        }
+        sample.sort_unstable();
+        sample.dedup();
+        let convicted = |k: &u64| self.convictions.units.contains_key(k);
+        sample.retain(|k| own.binary_search(k).is_err() && !convicted(k));
+        let step = sample.len().div_ceil(SAMPLE).max(1);
+        let crowd = self.crowd(sample.iter().step_by(step).filter_map(|k| self.units.get(*k)));
+        f.set(Fact::HostClients, crowd.clients as f64);
+        if crowd.clients >= 3 {
+            f.set(Fact::HostNarrow, crowd.narrow);
+        }
     }
 
     /// How often calls fail at the other channels of the function, where nobody else is known to call this one: a new endpoint is

@@ -15,7 +15,7 @@ use super::shared::Shared;
 use super::story::Cast;
 use super::unit::{BUCKET_S, ExchangeId, Session, Unit};
 use crate::hash;
-use crate::indicators::{Asked, View, short};
+use crate::indicators::{Asked, Scope, View, short};
 use crate::observation::{agent_spelled, door_spelled, shape_spelled};
 
 /// Automation at which a client that does no harm is told of.
@@ -154,8 +154,10 @@ impl Engine {
         let campaign = self.campaigns.get(at as usize);
         let own = self.campaigns.get(conviction.campaign as usize);
         let mut fired = asked.fired.clone();
+        // What another client of the campaign showed by himself is no reason to accuse this one.
+        let of_part = |n: usize| self.pack.indicators().get(n).is_some_and(|i| i.scope == Scope::Part);
         for s in own.map_or(&[][..], |c| c.fired.as_slice()) {
-            if !fired.contains(&s.indicator) {
+            if !fired.contains(&s.indicator) && of_part(s.indicator) {
                 fired.push(s.indicator);
                 shown.push(*s);
             }

@@ -68,6 +68,18 @@ impl Distinct {
         }
     }
 
+    /// False where there is a value that `other` certainly does not have.
+    pub(crate) fn is_within(&self, other: &Distinct) -> bool {
+        let has = |bit: u8| other.may_have(u64::from(bit) << 56);
+        match self {
+            Distinct::Few(..) => self.listed().iter().all(|bit| has(*bit)),
+            Distinct::Many(_) => {
+                matches!(other, Distinct::Many(_))
+                    && (0..=u8::MAX).all(|bit| !self.may_have(u64::from(bit) << 56) || has(bit))
+            }
+        }
+    }
+
     pub(crate) fn merge(&mut self, other: &Distinct) {
         if let Distinct::Many(theirs) = other {
             let mut words = theirs.clone();
@@ -328,12 +340,17 @@ impl Histogram {
 
     /// What 95 % of the clients but one (of `without` calls) stay under.
     pub(crate) fn p95_without(&self, without: u32) -> Option<f64> {
+        self.stay_under(0.95, without)
+    }
+
+    /// What a `share` of the clients but one (of `without` calls) stay under.
+    pub(crate) fn stay_under(&self, share: f64, without: u32) -> Option<f64> {
         let skip = Self::bin(without);
         let total = self.total().saturating_sub(1);
         if total < 3 {
             return None;
         }
-        let want = f64::from(total) * 0.95;
+        let want = f64::from(total) * share;
         let mut seen = 0.0;
         for (i, b) in self.bins.iter().enumerate() {
             seen += f64::from(b - u32::from(i == skip && *b > 0));

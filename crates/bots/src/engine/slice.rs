@@ -44,6 +44,10 @@ pub(crate) struct Slice<'a> {
     /// Left out of the rest: a fingerprint, or a client with its calls.
     pub(crate) without_shape: Option<u64>,
     pub(crate) without_calls: Option<&'a Call>,
+    /// Requests, successes and failures of those of its clients that are of convicted parts: the rest does not count them anyway.
+    pub(crate) apart: [u32; 3],
+    /// Its clients are known to do nothing else.
+    pub(crate) bare: bool,
     /// Calls of the one client or session, for the outlier test.
     pub(crate) outlier: Option<(bool, u32)>,
     /// Answers that said to slow down, and those that said that the server failed; nothing where nobody counted.
@@ -128,6 +132,8 @@ impl<'a> Slice<'a> {
             channels: None,
             without_shape: None,
             without_calls: None,
+            apart: [0; 3],
+            bare: false,
             outlier: None,
             limited: None,
             errors: None,

@@ -22,6 +22,8 @@ pub(crate) struct AnswerFields {
     pub(crate) priced: bool,
     /// A fault of a remote procedure call (XML-RPC): its texts stand further in.
     fault: bool,
+    /// It names the steps that are asked for next: nothing was refused yet.
+    pub(crate) asks: bool,
     fields: u32,
 }
 
@@ -36,6 +38,7 @@ impl Default for AnswerFields {
             nulls: 0,
             priced: false,
             fault: false,
+            asks: false,
             fields: 0,
         }
     }
@@ -97,6 +100,7 @@ impl AnswerFields {
             _ => false,
         };
         self.priced |= at.depth <= 3 && at.key == "price";
+        self.asks |= at.depth <= 2 && matches!(at.key, "flows" | "challenges");
         if at.key == "fault" && at.depth <= 3 {
             self.refuses = true;
             self.fault = true;

@@ -11,6 +11,9 @@ use crate::role::Roles;
 /// Fields that make the fingerprint of a body.
 const LISTED: usize = 16;
 
+/// Different secrets kept of one request.
+const BATCH: usize = 64;
+
 /// What the body of a request carries. Raw values live here only until the exchange is finished.
 #[derive(Debug, Default)]
 pub(crate) struct RequestFields {
@@ -30,6 +33,8 @@ pub(crate) struct RequestFields {
     /// Fields that are in the template.
     listed: SmallVec<[u32; LISTED]>,
     fields: u32,
+    /// Different secrets after the first.
+    more: SmallVec<[String; 2]>,
     secrets: u32,
     mail: bool,
     card: bool,
@@ -37,9 +42,13 @@ pub(crate) struct RequestFields {
     receiver: bool,
     /// What a field that names the action asks for.
     asked: Roles,
-    /// The first texts that a remote procedure is called with (XML-RPC): its parameters have places, not names.
-    placed: SmallVec<[String; 2]>,
+    /// The first texts that remote procedures are called with (XML-RPC, JSON-RPC): their parameters have places, not names. Each
+    /// with the number of the call in the request.
+    placed: SmallVec<[(u32, String); 2]>,
     remote: bool,
+    /// Calls that stand in another (`system.multicall`), and whether the next text is the name of one.
+    nested: u32,
+    names_nested: bool,
     /// Values of `u` and `p`, as some forms name them: told by the action that is asked for.
     short: (Option<String>, Option<String>),
 }
@@ -149,8 +158,9 @@ impl RequestFields {
         match at.key {
             "u" | "n" => self.short.0 = Some(text.into()),
             "p" => self.short.1 = Some(text.into()),
-            "methodName" => self.remote = true,
-            "string" | "value" if self.remote && self.placed.len() < 2 => self.placed.push(text.into()),
+            "methodName" | "jsonrpc" => self.remote = true,
+            "name" if self.remote && text == "methodName" => self.names_nested = true,
+            "string" | "value" | "params" | "args" if self.remote => self.place(text),
             _ => {}
         }
         if at.key == "query" && text.contains('{') {
@@ -159,9 +169,17 @@ impl RequestFields {
         }
     }
 
+    fn place(&mut self, text: &str) {
+        if std::mem::take(&mut self.names_nested) {
+            self.nested += 1;
+        } else if self.placed.iter().filter(|(call, _)| *call == self.nested).count() < 3 {
+            self.placed.push((self.nested, text.into()));
+        }
+    }
+
     /// Arguments that stand in the text of a GraphQL request: `signIn(email: "a@b.example", password: "x")`.
     fn literals(&mut self, text: &str) {
-        for at in memchr::memchr_iter(b'"', text.as_bytes()).take(32).step_by(2) {
+        for at in memchr::memchr_iter(b'"', text.as_bytes()).take(128).step_by(2) {
             let (before, value) =
                 (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default());
             let Some(before) = before.trim_end().strip_suffix(':') else { continue };
@@ -186,8 +204,11 @@ impl RequestFields {
             Field::Secret => {
                 self.secrets += 1;
                 self.secret_seen = true;
-                if self.secret.is_none() {
-                    self.secret = Some(text.into());
+                match &self.secret {
+                    None => self.secret = Some(text.into()),
+                    Some(first) if *first == *text || self.more.iter().any(|s| *s == *text) => {}
+                    Some(_) if self.more.len() < BATCH => self.more.push(text.into()),
+                    Some(_) => {}
                 }
             }
             Field::Code => set(&mut self.code, text),
@@ -213,17 +234,30 @@ impl RequestFields {
 
     /// What a remote procedure was called with is a name and a secret, for the answer says that they are wrong.
     pub(crate) fn were_credentials(&mut self, roles: &mut Roles) {
-        let mut placed = std::mem::take(&mut self.placed).into_iter();
-        if let (Some(name), Some(secret), None) = (placed.next(), placed.next(), &self.account) {
-            self.account = Some(name);
-            self.note(Field::Secret, &secret);
-            roles.insert(Roles::LOGIN);
+        if self.account.is_some() {
+            return;
+        }
+        let placed = std::mem::take(&mut self.placed);
+        for call in 0..=self.nested {
+            // Where there are three, the first says which of the server's sites or databases is meant.
+            let mut texts = placed.iter().filter(|(n, _)| *n == call).map(|(_, text)| text).rev();
+            if let (Some(secret), Some(name)) = (texts.next(), texts.next()) {
+                self.account.get_or_insert_with(|| name.clone());
+                self.note(Field::Secret, secret);
+                roles.insert(Roles::LOGIN);
+            }
         }
     }
 
     /// True where a secret is given twice: who makes an account or changes it does, who logs in does not.
     pub(crate) const fn asks_twice(&self) -> bool {
-        self.secrets >= 2 && self.account.is_some()
+        self.secrets >= 2 && self.secrets <= 3 && self.account.is_some()
+    }
+
+    /// The further secrets of a request that carries many log-ins at once; of a form that asks for an old one and a new one nothing.
+    pub(crate) fn batch(&mut self) -> impl Iterator<Item = String> {
+        let many = self.more.len() >= 3;
+        std::mem::take(&mut self.more).into_iter().filter(move |_| many)
     }
 
     /// Adds and takes away what the body's fields say about the endpoint.
@@ -248,17 +282,22 @@ impl RequestFields {
         }
         let named = roles.any(Roles::SENSITIVE);
         if self.secret_seen && self.account.is_some() && !named {
-            let sign_up = self.secrets >= 2 || (self.mail && self.fields >= 4);
+            let sign_up = self.asks_twice() || self.more.len() < 3 && self.mail && self.fields >= 4;
             roles.insert(if sign_up { Roles::SIGN_UP } else { Roles::LOGIN });
         }
         let guessed = Roles(Roles::GIFT_CARD.0 | Roles::COUPON.0 | Roles::SIGN_UP.0 | Roles::LOGIN.0);
         if let Some(code) = self.code.as_deref().filter(|_| !self.card && !roles.any(guessed)) {
-            let short = (3..=8).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_digit());
+            let short = is_pin(code);
             if short && self.number.is_some() && self.fields <= 4 {
                 roles.insert(Roles::GIFT_CARD);
             } else if short && self.fields <= 2 {
                 roles.insert(Roles::OTP);
             }
+        }
+        if roles.any(Roles::COUPON) && self.number.is_some() && self.code.as_deref().is_some_and(is_pin) {
+            // A voucher with a number and a PIN holds money.
+            roles.remove(Roles::COUPON);
+            roles.insert(Roles::GIFT_CARD);
         }
         if self.card && !roles.any(Roles::GIFT_CARD) {
             roles.insert(Roles::PAYMENT);
@@ -316,6 +355,10 @@ fn is_mail(text: &str) -> bool {
                 && domain.contains('.')
                 && !text.bytes().any(|b| b.is_ascii_whitespace() || b == b'/' || b == b':')
         })
+}
+
+fn is_pin(code: &str) -> bool {
+    (3..=8).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_digit())
 }
 
 fn is_long_number(text: &str) -> bool {

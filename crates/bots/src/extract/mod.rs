@@ -59,6 +59,8 @@ pub struct Extractor {
     answer: AnswerFields,
     attempts: SmallVec<[Attempt; 1]>,
     operation: Option<Box<str>>,
+    /// Hash of the request's query.
+    query: u64,
     text: String,
 }
 
@@ -107,6 +109,7 @@ impl Extractor {
             answer: AnswerFields::default(),
             attempts: SmallVec::new(),
             operation: None,
+            query: 0,
             text: String::new(),
         }
     }
@@ -185,6 +188,7 @@ impl Extractor {
         let mut head = headers::read(request);
         let agent = self.claimed(&mut head);
         let place = path::place(&request.target, &endpoint.template);
+        self.query = place.query.map_or(0, |q| hash::quick(q.as_bytes()));
         let response = exchange.response.as_ref();
         let answer = response.map(|r| headers::answer(&r.headers)).unwrap_or_default();
         let surface = surface(place.path, &head, answer.kind);
@@ -264,6 +268,7 @@ impl Extractor {
             api_key: None,
             account: None,
             secret: self.request.secret.take().map(|s| self.key.hash64("secret", s.as_bytes())),
+            more_secrets: self.request.batch().map(|s| self.key.hash64("secret", s.as_bytes())).collect(),
             target: None,
             path: hash::quick(place.path.as_bytes()),
             referer,
@@ -547,6 +552,8 @@ impl Extractor {
         }
         o.outcome = match response.status {
             200..=299 if self.answer.grants || admitted => Outcome::Success,
+            // The first step of several, as in Matrix's user-interactive authentication.
+            401 if self.answer.asks => Outcome::Other,
             429 => Outcome::Limited,
             200..=499 if said == Said::Locked && credentials => Outcome::Locked,
             200..=499 if said == Said::Missing && credentials && response.status != 401 => {
@@ -569,7 +576,7 @@ impl Extractor {
             200..=299 | 304 => Outcome::Success,
             300..=399 => self.redirected(o, response, head),
             // Nothing was tried: the server asks for credentials.
-            401 if self.brings_nothing(o) => Outcome::Other,
+            401 if self.brings_nothing(o, challenges(response)) => Outcome::Other,
             401 => Outcome::Denied,
             403 if credentials => Outcome::Denied,
             404 | 410 => Outcome::NotFound,
@@ -581,10 +588,11 @@ impl Extractor {
         };
     }
 
-    /// True of a request without credentials of any kind and without a body.
-    fn brings_nothing(&self, o: &Observation) -> bool {
+    /// True of a request without credentials of any kind; with a body only where the server asks for HTTP's own (`challenged`).
+    fn brings_nothing(&self, o: &Observation, challenged: bool) -> bool {
         let known = o.account.is_some() || o.api_key.is_some() || !o.sessions.is_empty();
-        !known && o.secret.is_none() && !o.traits.has(Traits::KEYED) && !o.traits.has(Traits::BODY)
+        let plain = challenged || !o.traits.has(Traits::BODY);
+        !known && o.secret.is_none() && !o.traits.has(Traits::KEYED) && plain
     }
 
     /// A form login that is answered with a page instead of a redirect or a session did not work.
@@ -598,8 +606,12 @@ impl Extractor {
 
     fn redirected(&self, o: &Observation, response: &Response, head: &AnswerHead<'_>) -> Outcome {
         let acts = o.traits.has(Traits::BODY);
+        let to = response.headers.get("location").unwrap_or_default();
+        // `wp-login.php?action=register` leads to `wp-login.php?checkemail=registered`: another page of the same script.
+        let query = memchr::memchr(b'?', to).and_then(|at| to.get(at + 1..));
+        let on = query.is_some_and(|q| hash::quick(q) != self.query);
         let redirect = Redirect {
-            to: response.headers.get("location").unwrap_or_default(),
+            to,
             same: acts && o.location != 0 && o.location == o.path,
             session: head.session,
             sets: head.sets,
@@ -609,10 +621,17 @@ impl Extractor {
         match o.roles {
             r if r.any(Roles::LOGIN) || acts && r.any(Roles::OTP) => redirect.of_credentials(),
             r if acts && r.any(LEADS_BACK) => Redirect { same: true, ..redirect }.of_form(),
-            r if acts && r.any(LEADS_ON) => redirect.of_form(),
+            r if acts && r.any(LEADS_ON) => Redirect { same: redirect.same && !on, ..redirect }.of_form(),
             _ => Outcome::Other,
         }
     }
+}
+
+/// True where an answer asks for credentials of HTTP's own kinds (RFC 9110 §11.6.1).
+fn challenges(response: &Response) -> bool {
+    const KINDS: [&[u8]; 4] = [b"basic", b"digest", b"negotiate", b"ntlm"];
+    let asked = response.headers.get("www-authenticate").unwrap_or_default();
+    KINDS.iter().any(|kind| asked.get(..kind.len()).is_some_and(|k| k.eq_ignore_ascii_case(kind)))
 }
 
 /// What the parameters of a query ask a script to do: `index.php?route=account/login`.

@@ -94,10 +94,12 @@ const SEGMENTS: &[(&str, Roles)] = &[
     ("book", Roles::CHECKOUT),
     ("bestellen", Roles::CHECKOUT),
     ("buchen", Roles::CHECKOUT),
-    ("reservar", Roles::CHECKOUT),
-    ("reserver", Roles::CHECKOUT),
-    ("reserve", Roles::CHECKOUT),
-    ("reservation", Roles::CHECKOUT),
+    ("reservar", Roles::CART),
+    ("reserver", Roles::CART),
+    ("reserve", Roles::CART),
+    ("reservation", Roles::CART),
+    ("reservierung", Roles::CART),
+    ("hold", Roles::CART),
     ("cart", Roles::CART),
     ("basket", Roles::CART),
     ("trolley", Roles::CART),
@@ -112,8 +114,10 @@ const SEGMENTS: &[(&str, Roles)] = &[
     ("giftcard", Roles::GIFT_CARD),
     ("gift-card", Roles::GIFT_CARD),
     ("gift_card", Roles::GIFT_CARD),
-    ("voucher", Roles::GIFT_CARD),
-    ("gutschein", Roles::GIFT_CARD),
+    ("voucher", Roles::COUPON),
+    ("gutschein", Roles::COUPON),
+    ("gift-voucher", Roles::GIFT_CARD),
+    ("geschenkgutschein", Roles::GIFT_CARD),
     ("carte-cadeau", Roles::GIFT_CARD),
     ("tarjeta-regalo", Roles::GIFT_CARD),
     ("carta-regalo", Roles::GIFT_CARD),
@@ -225,7 +229,7 @@ static SEGMENT_WORDS: Finder = {
 const WHOLE: &[&str] = &[
     "sim", "esim", "buy", "book", "pay", "post", "find", "wire", "like", "otp", "2fa", "mfa", "ofx", "card",
     "query", "cart", "slots", "seats", "price", "stock", "event", "reply", "poll", "vote", "fare", "quote",
-    "rates", "track", "stores", "dealers",
+    "rates", "track", "stores", "dealers", "hold",
 ];
 
 /// Roles that the words of a path (template) suggest; `state_changing` is false for GET and HEAD.
@@ -245,8 +249,20 @@ pub(crate) fn roles_of_path(path: &str, state_changing: bool) -> Roles {
     if roles.any(Roles::RESET) {
         roles.remove(Roles::LOGIN);
     }
+    if roles.any(Roles::COUPON)
+        && path.split('/').any(|s| matches!(s, "balance" | "saldo" | "guthaben" | "solde"))
+    {
+        // A coupon has no balance.
+        roles.remove(Roles::COUPON);
+        roles.insert(Roles::GIFT_CARD);
+    }
     if roles.any(Roles::GIFT_CARD) {
-        roles.remove(Roles::PAYMENT);
+        roles.remove(Roles(Roles::PAYMENT.0 | Roles::COUPON.0));
+    }
+    if roles.any(Roles::CHECKOUT) {
+        // `/reservations/{id}/checkout`: what was held is bought.
+        let held = |s: &str| s.to_ascii_lowercase().contains("reserv");
+        roles.0 &= if path.split('/').any(held) { !Roles::CART.0 } else { u32::MAX };
     }
     if roles.any(Roles::SENSITIVE) {
         // `/events/{id}/reservations`: what is booked is no telemetry.
@@ -550,7 +566,7 @@ mod tests {
             ("mutation customerAccessTokenCreate", Roles::LOGIN),
             ("mutation requestPasswordReset", Roles::RESET),
             ("query PromoCode", Roles::COUPON),
-            ("mutation redeem_voucher", Roles(Roles::GIFT_CARD.0 | Roles::COUPON.0)),
+            ("mutation redeem_voucher", Roles::COUPON),
             ("account.register", Roles::SIGN_UP),
             ("query Me", Roles::NONE),
         ] {
@@ -566,7 +582,10 @@ mod tests {
         assert_eq!(roles("/api/v1/password-reset"), Roles::RESET);
         assert_eq!(roles("/v1/otp/verify"), Roles::OTP);
         assert_eq!(roles("/konto/anmelden"), Roles::LOGIN);
-        assert_eq!(roles("/warenkorb/gutschein"), Roles(Roles::CART.0 | Roles::GIFT_CARD.0));
+        assert_eq!(roles("/warenkorb/gutschein"), Roles(Roles::CART.0 | Roles::COUPON.0));
+        assert_eq!(roles("/vouchers/{code}/balance"), Roles::GIFT_CARD);
+        assert_eq!(roles("/events/{id}/reservations"), Roles::CART);
+        assert_eq!(roles("/reservations/{id}/checkout"), Roles::CHECKOUT);
         assert_eq!(roles("/kasse"), Roles::CHECKOUT);
         assert_eq!(roles("/api/v1/cart/items"), Roles::CART);
         assert!(roles("/api/giftcards/{code}/balance").any(Roles::GIFT_CARD));

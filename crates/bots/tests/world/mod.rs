@@ -243,7 +243,8 @@ impl World {
             x.attempt(class);
         }
         let limits = WalkLimits::default();
-        let kind = body::kind_of(Some(b"application/json"), c.body.as_bytes());
+        let declared: &[u8] = if c.body.starts_with('<') { b"text/xml" } else { b"application/json" };
+        let kind = body::kind_of(Some(declared), c.body.as_bytes());
         x.request_body(c.body.as_bytes());
         body::walk(kind, None, c.body.as_bytes(), &limits, &mut self.walk, x);
         let kind = body::kind_of(Some(c.kind.as_bytes()), c.answer.as_bytes());
