@@ -75,7 +75,8 @@ fn accounts_made_one_by_one_with_the_head_of_a_browser() {
 fn dav(who: IpAddr, user: u32, password: Option<&str>) -> Call {
     let mut c = call(who, "PROPFIND", "/{id}/").app().path(format!("/singer{user}/"));
     c.body = "<?xml version=\"1.0\"?><propfind xmlns=\"DAV:\"/>".into();
-    c.status = 207;
+    (c.status, c.kind) = (207, "text/xml");
+    c.answer = "<multistatus xmlns=\"DAV:\"><response><propstat><status>HTTP/1.1 404 Not Found</status></propstat></response></multistatus>".into();
     match password {
         None => c.status(401).answers("WWW-Authenticate", "Basic realm=\"dav\""),
         Some(password) => {

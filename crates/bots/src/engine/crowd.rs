@@ -49,7 +49,8 @@ impl Engine {
         slot.next = slot.n + (slot.n / 6).max(12);
         for kind in kinds {
             let (members, known) = self.bare_members(at, kind);
-            if !known.members.is_empty() && self.judge_crowd(at, kind, &members, &known)
+            let whole: Vec<BareMember> = members.iter().copied().filter(|m| m.whole).collect();
+            if !known.members.is_empty() && self.judge_crowd(at, kind, &whole, &known)
                 || self.judge_crowd(at, kind, &members, &KnownCrowd::default())
             {
                 return;
@@ -76,7 +77,13 @@ impl Engine {
                 let call = unit.calls.iter().find(|c| self.resolve(c.slot) == at);
                 let targets = call.map_or(0.0, |c| c.targets.count().min(f64::from(c.n)));
                 let signed = unit.sessions.iter().any(|t| t.login);
-                let bare = BareMember { member: *member, targets, signed, apart: part.campaign.is_some() };
+                let bare = BareMember {
+                    member: *member,
+                    targets,
+                    signed,
+                    apart: part.campaign.is_some(),
+                    whole: !unit.shared && (member.n >= 2 || member.fails > 0),
+                };
                 match self.convictions.units.get(&member.unit).filter(|c| !c.suspicious) {
                     Some(conviction) => known.add(self.final_campaign(conviction.campaign), bare),
                     None => members.push(bare),
@@ -120,6 +127,8 @@ impl Engine {
         if campaign.is_none() && !known.members.is_empty() {
             return false;
         }
+        // Many try one log-in: who of them are one is told by their accounts and addresses.
+        let campaign = campaign.filter(|_| !slot.roles().any(Roles::LOGIN));
         // Where others come with their pages, and got in while these did not, the steps that these leave out are the pages.
         let beside = || {
             slot.roles().any(Roles::LOGIN)
@@ -301,6 +310,8 @@ struct BareMember {
     signed: bool,
     /// It is of a part that is convicted.
     apart: bool,
+    /// What is known of it is more than one request that may be of somebody's who is known otherwise.
+    whole: bool,
 }
 
 /// Bare clients that are convicted already, with how many are of each campaign.

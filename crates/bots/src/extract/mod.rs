@@ -551,6 +551,8 @@ impl Extractor {
             return;
         }
         o.outcome = match response.status {
+            // The statuses that it holds are of properties, not of the call (RFC 4918 §13).
+            207 => Outcome::Success,
             200..=299 if self.answer.grants || admitted => Outcome::Success,
             // The first step of several, as in Matrix's user-interactive authentication.
             401 if self.answer.asks => Outcome::Other,
