@@ -14,6 +14,10 @@ use super::unit::{ExchangeId, Unit};
 use crate::facts::Facts;
 use crate::indicators::{Asked, Scope, View};
 
+/// Calls from which on who rushes at a sale does what people do not: a few tries they make too.
+const REPEATED: u32 = 8;
+/// And so fast at least.
+const RUSH_MS: i64 = 1500;
 /// Calls below which a robot that says what it is is not convicted for the company it keeps.
 const ROBOT: u32 = 20;
 /// Agent strings at the address of an office or a carrier, at least.
@@ -394,15 +398,20 @@ impl Engine {
         let Some(rule) = self.campaigns.get(campaign as usize).map(|c| c.rule) else { return };
         let suspicious = self.pack.rules().get(rule).is_some_and(|r| r.suspicious);
         let by_failures = self.is_by_failures(rule);
+        let class = self.class(rule).to_owned();
+        let by_tools = self.rests_on_tools(rule);
         for member in members {
             let Some(unit) = self.units.get(member.unit) else { continue };
             let failed = member.fails > 0 && member.fails >= member.ok;
             let bare = unit.is_narrow() && (failed || !by_failures);
             let stubborn = member.fails >= 3 && member.fails > 2 * member.ok;
             let owner = || self.acts_for_one(unit, campaign);
-            let by_conduct = !unit.trusted && (bare || stubborn) && !owner();
+            let repeats = repeats(&class, member);
+            let by_conduct = !unit.trusted && repeats && (bare || stubborn) && !owner();
             // What was taken for a tool when little was known of the site's own applications may be one of them.
-            let tool = unit.tool && (by_conduct || self.shows_tool(unit, &self.ask_client(unit).1));
+            let tool = unit.tool
+                && (repeats || by_tools)
+                && (by_conduct || self.shows_tool(unit, &self.ask_client(unit).1));
             // A robot that says what it is shares its library with others: what it does itself is what counts.
             let robot = unit.agent.is_declared() && member.n < ROBOT && !stubborn;
             if (tool || by_conduct) && !robot && !self.is_good(unit) {
@@ -411,6 +420,13 @@ impl Engine {
                 self.mark(member.unit, weak, by_tool);
             }
         }
+    }
+
+    /// True where the rule asks for a tool: one that the site's own applications do not show.
+    fn rests_on_tools(&self, rule: usize) -> bool {
+        let tells = |at: usize| self.pack.indicators().get(at).is_some_and(|i| i.family == "cluster-tool");
+        let rule = self.pack.rules().get(rule);
+        rule.is_some_and(|r| (0..self.pack.indicators().len()).any(|at| r.names(at) && tells(at)))
     }
 
     /// True where a client tries one account again and again, in a campaign over many accounts: its owner does that, while nobody
@@ -547,4 +563,15 @@ fn is_by_failures(class: &str) -> bool {
         || class.ends_with("cracking")
         || class.ends_with("enumeration")
         || class.ends_with("bruteforce")
+}
+
+/// True where a member did often enough what the class is made of: with the head of the site's own app, a few tries at a sale, not
+/// twice a second, and one sign-up are anybody's.
+pub(super) fn repeats(class: &str, member: &Member) -> bool {
+    match class {
+        "hype-sale-bot" => member.n >= REPEATED && member.pace_ms() <= RUSH_MS,
+        "inventory-hoarding" => member.n >= REPEATED,
+        "fake-account-creation" => member.n >= 2,
+        _ => true,
+    }
 }

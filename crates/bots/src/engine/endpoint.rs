@@ -158,6 +158,11 @@ pub(crate) struct Member {
 }
 
 impl Member {
+    /// Milliseconds from one call to the next, on average.
+    pub(crate) fn pace_ms(&self) -> i64 {
+        self.last.since(self.first) / 1_000_000 / i64::from(self.n.saturating_sub(1).max(1))
+    }
+
     const fn is_quick(&self) -> bool {
         self.delay_ms <= 60_000 && self.n > 0
     }

@@ -156,7 +156,23 @@ impl AnswerFields {
         match value {
             Scalar::Str(text) => self.text(at, text, scratch),
             Scalar::Bool(false) => {
-                self.refuses |= matches!(at.key, "success" | "ok" | "valid" | "authenticated");
+                self.refuses |= matches!(
+                    at.key,
+                    "success"
+                        | "ok"
+                        | "valid"
+                        | "authenticated"
+                        | "found"
+                        | "accepted"
+                        | "approved"
+                        | "verified"
+                        | "matched"
+                        | "correct"
+                        | "is_valid"
+                        | "isValid"
+                        | "exists"
+                        | "redeemed"
+                );
             }
             _ => {}
         }
@@ -180,6 +196,35 @@ impl AnswerFields {
                 | b"title"
                 | b"errorMessage"
                 | b"errorCode"
+                | b"errormsg"
+                | b"meldung"
+                | b"fehler"
+                | b"hinweis"
+                | b"mesaj"
+                | b"hata"
+                | b"durum"
+                | b"mensaje"
+                | b"mensagem"
+                | b"messaggio"
+                | b"errore"
+                | b"erreur"
+                | b"erro"
+                | b"estado"
+                | b"estatus"
+                | b"stato"
+                | b"statut"
+                | b"komunikat"
+                | b"blad"
+                | b"chyba"
+                | b"zprava"
+                | b"melding"
+                | b"feilmelding"
+                | b"besked"
+                | b"meddelande"
+                | b"viesti"
+                | b"pesan"
+                | b"soobshenie"
+                | b"oshibka"
                 | b""
         );
         if tells && text.len() <= 65_536 && matches!(self.said, Said::Nothing | Said::Failed) {
@@ -191,8 +236,19 @@ impl AnswerFields {
             };
             self.said = self.said.or(said);
         }
+        // `{"durum": "hata"}`: one word that is no sentence.
+        self.refuses |= tells && is_failure(text);
         self.grants |= is_token(at.key) && text.len() >= 8;
     }
+}
+
+/// One word for failure, in the languages that answers are written in.
+fn is_failure(text: &str) -> bool {
+    const WORDS: [&str; 16] = [
+        "error", "nok", "ko", "fehler", "hata", "erreur", "errore", "erro", "chyba", "blad", "virhe", "fel",
+        "feil", "fejl", "gagal", "fault",
+    ];
+    text.len() <= 8 && WORDS.iter().any(|w| text.eq_ignore_ascii_case(w))
 }
 
 /// Names under which an answer hands out what opens a session.

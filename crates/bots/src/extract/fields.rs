@@ -156,10 +156,10 @@ impl RequestFields {
             self.asked.insert(words::roles_of_action(text, true));
         }
         match at.key {
-            "u" | "n" => self.short.0 = Some(text.into()),
             "p" => self.short.1 = Some(text.into()),
             "methodName" | "jsonrpc" => self.remote = true,
             "name" if self.remote && text == "methodName" => self.names_nested = true,
+            "u" | "n" | "name" | "nom" | "nombre" => self.short.0 = Some(text.into()),
             "string" | "value" | "params" | "args" if self.remote => self.place(text),
             _ => {}
         }
@@ -273,12 +273,28 @@ impl RequestFields {
                 self.note(Field::Secret, &secret);
             }
         }
+        if self.secret_seen && self.account.is_none() && self.fields <= 6 {
+            // `{"name": …, "password": …}`
+            self.account = self.short.0.take();
+        }
         if self.asks_twice()
             && roles.any(Roles::LOGIN)
             && !roles.any(Roles(Roles::SIGN_UP.0 | Roles::RESET.0))
         {
             roles.remove(Roles::LOGIN);
             roles.insert(Roles::SIGN_UP);
+        }
+        let plain = Roles(
+            Roles::LOGIN.0
+                | Roles::SIGN_UP.0
+                | Roles::RESET.0
+                | Roles::OTP.0
+                | Roles::PAYMENT.0
+                | Roles::TRANSFER.0,
+        );
+        if self.secret_seen && self.account.is_some() && self.fields <= 6 && !self.card && !roles.any(plain) {
+            // A name and a secret and little else: whatever the path is called, this is where one signs in.
+            roles.remove(Roles::SENSITIVE);
         }
         let named = roles.any(Roles::SENSITIVE);
         if self.secret_seen && self.account.is_some() && !named {
@@ -400,6 +416,9 @@ fn decorated(low: &[u8]) -> Field {
         b"reg",
         b"inp",
         b"fld",
+        b"wp",
+        b"f_",
+        b"the",
     ];
     let mut core = low.strip_suffix(b"]").unwrap_or(low);
     core = core.rsplit(|b| matches!(b, b'[' | b'.' | b'$' | b':' | b'/')).next().unwrap_or(core);
@@ -419,7 +438,13 @@ fn decorated(low: &[u8]) -> Field {
     for _ in 0..3 {
         let cut = BEFORE.iter().find_map(|start| core.strip_prefix(*start)).filter(|rest| rest.len() >= 3);
         let Some(rest) = cut else { break };
+        let signs_in = [&b"login"[..], b"wp", b"signin", b"auth", b"member", b"os_", b"j_"]
+            .iter()
+            .any(|s| core.starts_with(s));
         core = rest.strip_prefix(b"_").or_else(|| rest.strip_prefix(b"-")).unwrap_or(rest);
+        if signs_in && core == b"name" {
+            return Field::Account;
+        }
         // What is left of `user_id` or `account_code` says less than the whole.
         match plainly(core) {
             field @ (Field::Account | Field::Mail | Field::Secret) if core != b"agent" => return field,
@@ -435,9 +460,14 @@ fn plainly(low: &[u8]) -> Field {
         | b"uname" | b"loginid" | b"login_id" | b"benutzername" | b"benutzer" | b"usuario"
         | b"utilisateur" | b"nutzername" | b"nombre_usuario" | b"identifiant" | b"gebruikersnaam"
         | b"uzytkownik" | b"username_or_email" | b"identifier" | b"handle" | b"log" | b"usr"
-        | b"screen_name" | b"nickname" => Field::Account,
+        | b"screen_name" | b"nickname" | b"kennung" | b"kullanici" | b"kullanici_adi" | b"kullaniciadi"
+        | b"nazwa" | b"uzivatel" | b"brukernavn" | b"brugernavn" | b"anvandarnamn" | b"kayttaja"
+        | b"felhasznalo" | b"utente" | b"nome_utente" | b"usuario_id" | b"logonid" | b"member_id"
+        | b"kundennummer" | b"customer_number" | b"logname" => Field::Account,
         b"email" | b"mail" | b"e-mail" | b"email_address" | b"emailaddress" | b"phone" | b"phone_number"
-        | b"mobile" | b"telefon" | b"correo" | b"tel" | b"telephone" | b"phonenumber" => Field::Mail,
+        | b"mobile" | b"telefon" | b"correo" | b"tel" | b"telephone" | b"phonenumber" | b"eposta"
+        | b"e-posta" | b"e_posta" | b"courriel" | b"telefono" | b"handynummer" | b"rufnummer" | b"cep"
+        | b"gsm" => Field::Mail,
         b"password"
         | b"pass"
         | b"passwd"
@@ -468,13 +498,27 @@ fn plainly(low: &[u8]) -> Field {
         | b"password1"
         | b"current_password"
         | b"plainpassword"
+        | b"parol"
+        | b"heslo"
+        | b"jelszo"
+        | b"salasana"
+        | b"kodeord"
+        | b"passord"
+        | b"losen"
+        | b"sandi"
         | b"pw" => Field::Secret,
         b"code" | b"otp" | b"pin" | b"token" | b"mfa_code" | b"passcode" | b"coupon" | b"voucher"
         | b"promo" | b"promo_code" | b"coupon_code" | b"gift_card" | b"giftcard" | b"gift_card_code"
-        | b"verification_code" | b"sms_code" | b"one_time_code" | b"redeem_code" | b"discount_code" => {
-            Field::Code
-        }
-        b"card_number" | b"cardnumber" | b"card" | b"pan" | b"cc_number" | b"ccnumber" | b"cc" => Field::Card,
+        | b"verification_code" | b"sms_code" | b"one_time_code" | b"redeem_code" | b"discount_code"
+        | b"tan" | b"kod" | b"kode" | b"codigo" | b"codice" | b"kupon" | b"cupon" | b"gutschein"
+        | b"gutscheincode" | b"serial" | b"serial_number" | b"license_key" | b"licence_key"
+        | b"product_key" | b"activation_code" | b"invite" | b"invite_code" | b"referral_code"
+        | b"bonuscode" | b"kart_kodu" | b"couponcode" | b"promocode" | b"vouchercode" | b"card_code"
+        | b"onetimecode" => Field::Code,
+        b"card_number" | b"cardnumber" | b"card" | b"pan" | b"cc_number" | b"ccnumber" | b"cc"
+        | b"kartno" | b"kart_no" | b"kartnummer" | b"kartennummer" | b"numero_tarjeta" | b"numerotarjeta"
+        | b"numero_carte" | b"numcarte" | b"numero_carta" | b"card_no" | b"cardno" | b"card_num"
+        | b"cardnum" | b"ccnum" | b"kaartnummer" => Field::Card,
         b"amount" | b"betrag" | b"montant" | b"importe" | b"value" => Field::Amount,
         b"payee" | b"payee_id" | b"beneficiary" | b"to" | b"to_account" | b"iban" | b"recipient"
         | b"destination" | b"to_account_id" | b"target_account" => Field::Receiver,

@@ -557,6 +557,8 @@ impl Extractor {
             // The first step of several, as in Matrix's user-interactive authentication.
             401 if self.answer.asks => Outcome::Other,
             429 => Outcome::Limited,
+            // SOAP 1.1 answers faults with 500.
+            500 if said != Said::Nothing && credentials && self.answer.refuses => Outcome::Denied,
             200..=499 if said == Said::Locked && credentials => Outcome::Locked,
             200..=499 if said == Said::Missing && credentials && response.status != 401 => {
                 Outcome::UnknownUser
