@@ -398,19 +398,18 @@ impl Engine {
         let Some(rule) = self.campaigns.get(campaign as usize).map(|c| c.rule) else { return };
         let suspicious = self.pack.rules().get(rule).is_some_and(|r| r.suspicious);
         let by_failures = self.is_by_failures(rule);
-        let class = self.class(rule).to_owned();
-        let by_tools = self.rests_on_tools(rule);
+        let by_tools = self.rests_on(rule, "cluster-tool");
         for member in members {
             let Some(unit) = self.units.get(member.unit) else { continue };
             let failed = member.fails > 0 && member.fails >= member.ok;
             let bare = unit.is_narrow() && (failed || !by_failures);
             let stubborn = member.fails >= 3 && member.fails > 2 * member.ok;
             let owner = || self.acts_for_one(unit, campaign);
-            let repeats = repeats(&class, member);
+            let repeats = self.shows_own_part(campaign, unit, member);
             let by_conduct = !unit.trusted && repeats && (bare || stubborn) && !owner();
             // What was taken for a tool when little was known of the site's own applications may be one of them.
             let tool = unit.tool
-                && (repeats || by_tools)
+                && (repeats || by_tools && !by_failures)
                 && (by_conduct || self.shows_tool(unit, &self.ask_client(unit).1));
             // A robot that says what it is shares its library with others: what it does itself is what counts.
             let robot = unit.agent.is_declared() && member.n < ROBOT && !stubborn;
@@ -422,11 +421,32 @@ impl Engine {
         }
     }
 
-    /// True where the rule asks for a tool: one that the site's own applications do not show.
-    fn rests_on_tools(&self, rule: usize) -> bool {
-        let tells = |at: usize| self.pack.indicators().get(at).is_some_and(|i| i.family == "cluster-tool");
-        let rule = self.pack.rules().get(rule);
-        rule.is_some_and(|r| (0..self.pack.indicators().len()).any(|at| r.names(at) && tells(at)))
+    /// True where a member shows itself what its part shows on the whole: with the head of the site's own app a few tries at a
+    /// sale, not twice a second, one sign-up, one code and one forgotten password are anybody's, whoever else has this head.
+    pub(super) fn shows_own_part(&self, campaign: u32, unit: &Unit, member: &Member) -> bool {
+        let Some(campaign) = self.campaigns.get(campaign as usize) else { return true };
+        let own = || {
+            let here = unit.calls.iter().filter(|c| campaign.slots.contains(&self.resolve(c.slot)));
+            here.map(|c| c.targets.count()).fold(0.0, f64::max)
+        };
+        let like_a_browser = unit.loads_like_a_browser();
+        match self.class(campaign.rule) {
+            "hype-sale-bot" => member.n >= REPEATED && member.pace_ms() <= RUSH_MS,
+            "inventory-hoarding" => member.n >= REPEATED,
+            "fake-account-creation" => member.n >= 2,
+            // An owner whose program has an old password says one and the same, again and again.
+            "credential-cracking" => member.n < 3 || unit.habits.secrets.count() > 1.0,
+            // Who mistypes and then gets in.
+            "credential-stuffing" if like_a_browser => member.fails > member.ok,
+            _ => !self.rests_on(campaign.rule, "tries") || own() >= 3.0,
+        }
+    }
+
+    /// True where the rule names an indicator of this family.
+    fn rests_on(&self, rule: usize, family: &str) -> bool {
+        let Some(rule) = self.pack.rules().get(rule) else { return false };
+        let mut all = self.pack.indicators().iter().enumerate();
+        all.any(|(at, indicator)| indicator.family == family && rule.names(at))
     }
 
     /// True where a client tries one account again and again, in a campaign over many accounts: its owner does that, while nobody
@@ -563,15 +583,4 @@ fn is_by_failures(class: &str) -> bool {
         || class.ends_with("cracking")
         || class.ends_with("enumeration")
         || class.ends_with("bruteforce")
-}
-
-/// True where a member did often enough what the class is made of: with the head of the site's own app, a few tries at a sale, not
-/// twice a second, and one sign-up are anybody's.
-pub(super) fn repeats(class: &str, member: &Member) -> bool {
-    match class {
-        "hype-sale-bot" => member.n >= REPEATED && member.pace_ms() <= RUSH_MS,
-        "inventory-hoarding" => member.n >= REPEATED,
-        "fake-account-creation" => member.n >= 2,
-        _ => true,
-    }
 }

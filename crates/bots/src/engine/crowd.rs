@@ -173,7 +173,7 @@ impl Engine {
             let failed = member.fails > 0 && member.fails >= member.ok;
             let lets_go =
                 unit.trusted && !unit.tool || self.is_good(unit) || self.acts_for_one(unit, campaign);
-            if !lets_go && (failed || !by_failures) && super::convict::repeats(self.class(rule), member) {
+            if !lets_go && (failed || !by_failures) && self.shows_own_part(campaign, unit, member) {
                 let (tool, stubborn) = (unit.tool, member.fails >= 3 && member.fails > 2 * member.ok);
                 self.convict_unit(member.unit, campaign, rule, false, 0, Some(member.evidence));
                 self.mark(member.unit, !tool && !stubborn, false);

@@ -243,7 +243,15 @@ impl Engine {
             }
         }
         for unit in guessers {
-            self.convict_unit(unit, campaign, rule, false, 0, tries.evidence);
+            // Whose account it is gets in.
+            let owner = self.units.get(unit).is_some_and(|u| {
+                let here = u.calls.iter().filter(|c| self.resolve(c.slot) == at);
+                let [ok, denied] = here.fold([0, 0], |[ok, no], c| [ok + c.ok, no + c.denied]);
+                ok > 2 * denied
+            });
+            if !owner {
+                self.convict_unit(unit, campaign, rule, false, 0, tries.evidence);
+            }
         }
     }
 

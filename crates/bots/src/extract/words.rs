@@ -836,6 +836,15 @@ mod tests {
         let mut scratch = String::new();
         assert_eq!(said("Your account is locked", &mut scratch), Said::Locked);
         assert_ne!(said("Cookies are blocked", &mut scratch), Said::Locked);
+        for (text, means) in [
+            ("Geçersiz kart kodu", Said::Failed),
+            ("Rezervasyon bulunamadı", Said::Missing),
+            ("Kart bankası tarafından reddedildi", Said::Declined),
+            ("Неверный пароль", Said::Failed),
+            ("Účet je zablokován", Said::Locked),
+        ] {
+            assert_eq!(said(text, &mut scratch), means, "{text}");
+        }
         assert!(roles_of_path("/v1/events", true).any(Roles::TELEMETRY));
         assert!(!roles_of_path("/v1/events", false).any(Roles::TELEMETRY));
         assert!(!roles_of_path("/events/{id}/checkout", true).any(Roles::TELEMETRY));
@@ -884,6 +893,17 @@ mod tests {
         assert_eq!(roles("/events/{id}/reservations"), Roles::CART);
         assert_eq!(roles("/reservations/{id}/checkout"), Roles::CHECKOUT);
         assert_eq!(roles("/kasse"), Roles::CHECKOUT);
+        for (path, role) in [
+            ("/hediye-karti/sorgula", Roles::GIFT_CARD),
+            ("/sifremi-unuttum", Roles::RESET),
+            ("/uye-ol", Roles::SIGN_UP),
+            ("/koszyk/platnosc", Roles(Roles::CART.0 | Roles::PAYMENT.0)),
+            ("/api/v1/sms/send", Roles::OTP),
+            ("/api/v1/serials", Roles::OTP),
+            ("/prihlaseni", Roles::LOGIN),
+        ] {
+            assert_eq!(roles(path), role, "{path}");
+        }
         assert_eq!(roles("/api/v1/cart/items"), Roles::CART);
         assert!(roles("/api/giftcards/{code}/balance").any(Roles::GIFT_CARD));
         assert_eq!(roles("/api/sim/swap"), Roles::SIM_SWAP);

@@ -243,7 +243,12 @@ impl World {
             x.attempt(class);
         }
         let limits = WalkLimits::default();
-        let declared: &[u8] = if c.body.starts_with('<') { b"text/xml" } else { b"application/json" };
+        let form = c.headers.iter().any(|(_, value)| value == "application/x-www-form-urlencoded");
+        let declared: &[u8] = match c.body.as_bytes().first() {
+            Some(b'<') => b"text/xml",
+            _ if form => b"application/x-www-form-urlencoded",
+            _ => b"application/json",
+        };
         let kind = body::kind_of(Some(declared), c.body.as_bytes());
         x.request_body(c.body.as_bytes());
         body::walk(kind, None, c.body.as_bytes(), &limits, &mut self.walk, x);
