@@ -137,6 +137,18 @@ impl Scene {
         ended(command.output().unwrap()).is(0);
     }
 
+    /// Kills the process that drives devices; says whether there was one.
+    fn kill_worker(&self) -> bool {
+        let pids = Command::new(find("ip").unwrap()).args(["netns", "pids", &self.net.space("m")]).output();
+        let pids = String::from_utf8(pids.unwrap().stdout).unwrap();
+        let is_worker = |pid: &&str| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split(|b| *b == 0).any(|word| word == b"--worker")
+        };
+        let found = pids.split_whitespace().find(is_worker);
+        found.is_some_and(|pid| Command::new("kill").args(["-9", pid]).status().unwrap().success())
+    }
+
     /// Attack after attack, each from another address, with how long the verdict and its effect took.
     fn measure(self, device: &str, rounds: u8, watch: Running) {
         let (end, net) = if self.site == SERVER { ("eth0", "10.91.0") } else { ("eth1", "10.93.0") };
@@ -206,6 +218,14 @@ impl Scene {
         std::thread::sleep(Duration::from_millis(1500));
         until("what was emptied is filled again", || self.status("a") != "200");
 
+        // Whoever drives devices is killed, and what follows is done by his successor.
+        assert!(self.kill_worker());
+        let log = || std::fs::read_to_string(self.place.path("log.txt")).unwrap();
+        until("it is started anew", || log().contains("it is started anew"));
+        (device.empty)(&self);
+        std::thread::sleep(Duration::from_millis(1500));
+        until("the successor fills what was emptied", || self.status("a") != "200");
+
         self.operate(&["mitigation", "undo", "--enforce"]);
         until("what was taken back lets him in", || self.status("a") == "200");
         std::thread::sleep(Duration::from_millis(2500));
@@ -215,7 +235,6 @@ impl Scene {
 
         self.place.write("policy.yaml", policy("2s").as_bytes());
         watch.signal("-HUP");
-        let log = || std::fs::read_to_string(self.place.path("log.txt")).unwrap();
         until("the policy is read again", || log().contains("policy read again: policy.yaml ttl-2s"));
         until("what is over lets him in", || self.status("a") == "200");
         assert_eq!(self.status("c"), "200");
