@@ -195,6 +195,24 @@ fn what_two_logins_behind_one_address_open_is_not_added_up() {
     assert_eq!(convicted(&w.judge()), []);
 }
 
+#[test]
+fn people_of_a_new_app_who_mistype_and_give_up_guess_nothing() {
+    for look_around in [true, false] {
+        let mut w = World::new();
+        w.honest();
+        for n in 0..16u8 {
+            let (who, t) = (ip(8, 0, n), 100_000 + i64::from(n) * 5_000);
+            if look_around {
+                w.at(t, &call(who, "GET", "/api/config").app());
+                w.at(t + 9_000, &call(who, "GET", "/api/feed").app());
+            }
+            let body = format!("{{\"username\":\"new{n}\",\"password\":\"mistyped\"}}");
+            w.at(t + 3_000, &call(who, "POST", "/api/login").app().body(body).status(401));
+        }
+        assert_eq!(convicted(&w.judge()), []);
+    }
+}
+
 /// The invoice of a member, opened in the application's pages by who has logged in.
 fn invoice(who: std::net::IpAddr, member: u32, session: &str) -> world::Call {
     let path = format!("/api/orders/{member}");

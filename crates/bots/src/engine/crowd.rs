@@ -63,11 +63,14 @@ impl Engine {
         let (mut members, mut known) = (Vec::new(), KnownCrowd::default());
         let Some(slot) = self.slots.get(at as usize) else { return (members, known) };
         let settled = self.start.plus(SETTLE_NS);
+        let signs_up = slot.roles().any(Roles::SIGN_UP);
         let mut seen: BTreeSet<u64> = BTreeSet::new();
         for part in slot.order.iter().filter_map(|s| slot.parts.get(s)) {
             for member in &part.members {
                 let Some(unit) = self.units.get(member.unit) else { continue };
-                let bare = self.lives_for(unit, at) || kind.may_stray() && unit.is_narrow();
+                // Who makes an account asks for a page before, and is led to one after.
+                let strays = kind == BareKind::Posts && signs_up && unit.is_narrow();
+                let bare = self.lives_for(unit, at) || strays;
                 if !kind.takes(member) || unit.first < settled || !bare {
                     continue;
                 }
@@ -98,6 +101,12 @@ impl Engine {
         let Some(slot) = self.slots.get(at as usize) else { return false };
         let least = if known.members.is_empty() { kind.least() } else { kind.least().max(FREE) };
         if free.len() + known.members.len() < least || free.len() < FREE {
+            return false;
+        }
+        // Of people some mistype, give up and do nothing else: each his one account.
+        let hops: f64 = free.iter().map(|m| m.targets).sum::<f64>() / free.len() as f64;
+        let may_be_people = kind == BareKind::Guesses || !known.members.is_empty();
+        if may_be_people && slot.roles().any(Roles::LOGIN) && hops < 1.5 {
             return false;
         }
         let all: Vec<&BareMember> = free.iter().chain(&known.members).collect();
@@ -139,7 +148,7 @@ impl Engine {
         let at_most = |fact, most| facts.get(fact).is_some_and(|share| share <= most);
         // Where guesses or posts stand beside callers that do much besides, or nobody else calls a busy host's endpoint.
         let strays = || {
-            (kind.may_stray() && at_most(Fact::RestNarrow, 0.4) || at_most(Fact::HostNarrow, 0.4))
+            (kind.stands_out() && at_most(Fact::RestNarrow, 0.4) || at_most(Fact::HostNarrow, 0.4))
                 && (!slot.roles().any(Roles::LOGIN) || self.alone_failed(slot, &members) >= 0.6)
         };
         if self.too_weak(&self.view_at(slot), rule, &fired) || !steps && !beside() && !strays() {
@@ -286,8 +295,8 @@ impl BareKind {
         }
     }
 
-    /// Who is led on after the act, or asks for a page before, is still bare.
-    const fn may_stray(self) -> bool {
+    /// Who stands beside callers that do much besides needs to leave out no step of theirs.
+    const fn stands_out(self) -> bool {
         matches!(self, BareKind::Posts | BareKind::Guesses)
     }
 
