@@ -1,7 +1,7 @@
 #!/bin/sh
-# console.sh [build|check|e2e]: the console's pages. build (the default) makes crates/console/web/dist, which the next `cargo build`
+# console.sh [build|check|e2e|live]: the console's pages. build (the default) makes crates/console/web/dist, which the next `cargo build`
 # takes into the binary; check runs their unit tests; e2e drives Debian's Chromium over a store filled from the sample (SIDETAP_BIN
-# names the binary). Nothing but npm's registry is asked, and only for what the lock file names.
+# names the binary); live plays the story of an attack on a mirror in network namespaces with HAProxy (root). Nothing but npm's registry is asked, and only for what the lock file names.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 web="$here/crates/console/web"
@@ -31,8 +31,9 @@ case "${1:-build}" in
     ;;
   check) npm run --silent unit ;;
   e2e) npm run --silent e2e ;;
+  live) node --test tests/live.e2e.mjs ;;
   *)
-    echo "usage: console.sh [build|check|e2e]" >&2
+    echo "usage: console.sh [build|check|e2e|live]" >&2
     exit 2
     ;;
 esac

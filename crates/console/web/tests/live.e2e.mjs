@@ -103,7 +103,7 @@ after(async () => {
   if (dir && !process.env.SIDETAP_KEEP) rmSync(dir, { recursive: true, force: true });
 });
 
-test("an analyst stops an attack on live traffic, from the page alone, and takes it back", { timeout: 600_000 }, async () => {
+test("an analyst stops an attack on live traffic, from the page alone, and takes it back", { timeout: 1_200_000 }, async () => {
   await page.goto(base);
   await page.getByLabel("One-time token").fill(token);
   await page.getByLabel("Name").fill("anna");
@@ -144,7 +144,7 @@ test("an analyst stops an attack on live traffic, from the page alone, and takes
   await page.getByText(/Saved as version/).waitFor();
 
   // It asks before it acts.
-  await until("somebody is asked", async () => (await ask("/approvals?status=pending")).total > 0);
+  await until("somebody is asked", async () => (await ask("/approvals?status=pending")).total > 0, 400);
   assert.equal(since("attack.log", 0).refused, 0, "nothing is refused before somebody says so");
   await page.goto(`${base}/policies?tab=approvals`);
   await page.getByRole("button", { name: "Approve" }).first().waitFor();
