@@ -107,3 +107,21 @@ fn a_page_asked_for_hundreds_of_times_a_minute() {
     }
     expect(&w.judge(), "app-dos", 1);
 }
+
+#[test]
+fn a_scan_under_ever_new_names_is_one_scan() {
+    let mut w = World::new();
+    w.honest();
+    for n in 0..90_i64 {
+        let agent = format!(
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/{}.0.0.0 Safari/537.36",
+            60 + n % 30
+        );
+        let probe = call(bad(1), "GET", "/{}")
+            .script()
+            .set("user-agent", Some(&agent))
+            .path(format!("/backup{n}.zip"));
+        w.at(60_000 + n * 300, &probe.status(404));
+    }
+    expect(&w.judge(), "directory-bruteforce", 1);
+}

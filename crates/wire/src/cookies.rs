@@ -161,6 +161,11 @@ static SESSIONS: Parts = Parts::new(&[
     b"ci_s",
     b"user_id",
     b"account_id",
+    b"oturum",
+    b"sitzung",
+    b"sesi",
+    b"sesj",
+    b"anmeld",
 ]);
 
 static NOT_SESSIONS: Parts = Parts::new(&[

@@ -39,6 +39,28 @@ impl Engine {
         self.pack.at(&e.host, Some((&e.method, &e.template, slot.roles())))
     }
 
+    /// Paths, answers that nothing is there, and answers of all that one address asks for under ever new names, where it finds
+    /// nearly nothing and this client of it does not either.
+    fn probing(&self, unit: &Unit) -> Option<[f64; 3]> {
+        const NAMES: f64 = 12.0;
+        const LOOKED_AT: usize = 64;
+        let rare = unit.rare();
+        if rare.missing_n == 0 || rare.missing_n * 2 < unit.answers || unit.shared || unit.is_claimed() {
+            return None;
+        }
+        let address = self.units.at_address_of(unit).filter(|_| !self.config.without.addresses)?;
+        if address.proxy || address.agents.count() < NAMES {
+            return None;
+        }
+        let mut all = [0.0; 3];
+        for other in address.units.iter().take(LOOKED_AT).filter_map(|k| self.units.get(*k)) {
+            let theirs = other.rare();
+            let own = [theirs.missing.count(), f64::from(theirs.missing_n), f64::from(other.answers)];
+            all.iter_mut().zip(own).for_each(|(sum, n)| *sum += n);
+        }
+        (all[1] >= 0.8 * all[2]).then_some(all)
+    }
+
     /// True where the client's requests show a tool.
     pub(crate) fn shows_tool(&self, unit: &Unit, asked: &Asked) -> bool {
         self.client_view(unit).automation(&asked.fired, |i| i.pillar == crate::Pillar::Tools) >= TOOL
@@ -69,8 +91,13 @@ impl Engine {
         f.flag(Fact::CookieIgnored, unit.set_cookies >= 3 && unit.cookies == 0);
         f.set(Fact::Endpoints, f64::from(unit.breadth()));
         if unit.answers > 0 {
-            f.set(Fact::MissingPaths, rare.missing.count());
-            f.set(Fact::MissingRatio, ratio(rare.missing_n, unit.answers));
+            let [paths, missing, answers] = self.probing(unit).unwrap_or([
+                rare.missing.count(),
+                f64::from(rare.missing_n),
+                f64::from(unit.answers),
+            ]);
+            f.set(Fact::MissingPaths, paths);
+            f.set(Fact::MissingRatio, missing / answers.max(1.0));
             f.set(Fact::ServerErrors, f64::from(rare.errors));
             f.set(Fact::Limited, f64::from(rare.limited));
             f.set(Fact::LoginFails, f64::from(rare.login_fails));
