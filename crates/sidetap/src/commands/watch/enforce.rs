@@ -100,9 +100,9 @@ struct Looked {
 /// Between two looks at what the store remembers: traffic to measure by, who was acted against before.
 const LOOK: Duration = Duration::from_secs(300);
 /// The same where somebody was convicted meanwhile, whose requests counted as good before.
-const LOOK_SOON: Duration = Duration::from_secs(2);
+const LOOK_SOON: Duration = Duration::from_secs(5);
 /// Of the time, a look takes one part of so many at most.
-const LOOK_SHARE: u32 = 5;
+const LOOK_SHARE: u32 = 20;
 /// Between two questions whether a look is done.
 const LOOKING: Duration = Duration::from_millis(100);
 
@@ -272,8 +272,8 @@ impl Acting {
         lost
     }
 
-    /// Has the store looked at, now and then; sooner where these verdicts, or some since the last look, convict somebody. Nobody waits
-    /// for it: what is decided meanwhile is decided by what was known before.
+    /// Looks at the store, now and then; sooner where these verdicts, or some since the last look, convict somebody. Nobody waits for the
+    /// first look: what is decided meanwhile is decided by what was known before.
     fn look(&mut self, changed: &[VerdictRow]) {
         let convicted: Vec<String> =
             changed.iter().filter(|v| self.is_news(v)).map(|v| v.id.clone()).collect();
@@ -293,7 +293,9 @@ impl Acting {
         let before = self.looked.is_none().then(|| self.before.clone());
         let look = move || look_at(&path, &run, &own, span, before);
         self.awaited = std::mem::take(&mut self.news);
-        if self.devices.is_none() {
+        // What a conviction shows is looked at before it is decided: later, others with the same tool would have come in, not convicted yet,
+        // and count as honest.
+        if self.devices.is_none() || self.looked.is_some() {
             self.take_up(look());
             return;
         }
