@@ -364,6 +364,10 @@ impl Acting {
             Ok(()) => {
                 let packs = self.policies.set().revisions();
                 warn(&format!("policy read again: {}", packs.join(", ")));
+                // Its rules over requests act only where stored traffic says whom else they fit: that is looked at now.
+                if let Some(looked) = &mut self.looked {
+                    looked.at = looked.at.checked_sub(LOOK).unwrap_or(looked.at);
+                }
                 ("policy.load", json!({ "packs": packs }))
             }
             Err(errors) => {
