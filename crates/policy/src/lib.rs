@@ -43,5 +43,5 @@ pub use reach::{Chosen, Reach, who_and_where};
 pub use seen::{ExchangeLine, Index, LineReader, Seen};
 pub use sidetap_model::{Mode, Treatment as Response, nearest};
 pub use simulate::{Device, DeviceReport, Effect, Simulation, Tally};
-pub use suggest::{SuggestOptions, Suggestion, suggested_pack};
+pub use suggest::{SuggestOptions, Suggestion, suggested_id, suggested_pack};
 pub use traffic::{Attribution, Behind, Cell, MAX_CELLS, Traffic, TrafficBuilder};

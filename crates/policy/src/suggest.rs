@@ -112,7 +112,7 @@ fn suggestion(number: usize, campaign: &CampaignRow, subject: Subject, traffic: 
             Behind::Suspicious => {}
         }
     }
-    let id = format!("suggested-{}-{}", campaign.id, number + 1);
+    let id = format!("{}{}", suggested_id(&campaign.id), number + 1);
     Suggestion { id, class: campaign.class.clone(), subject, measured, honest_there: there, ttl_s: 86_400 }
 }
 
@@ -302,6 +302,11 @@ fn cost(kind: SubjectKind, value: &str) -> u32 {
         SubjectKind::Network | SubjectKind::Country => 6,
         _ => 8,
     }
+}
+
+/// What the ids of rules begin with that are suggested for a campaign.
+pub fn suggested_id(campaign: &str) -> String {
+    format!("suggested-{campaign}-")
 }
 
 /// Suggestions as a pack for review.

@@ -117,6 +117,18 @@ impl Store {
         Ok(out)
     }
 
+    /// Whether people decided something that devices depend on since the audit's row `seen`, which moves on to the newest: policy, approvals,
+    /// the allow list, orders.
+    pub fn decided_since(&self, seen: &mut u64) -> Result<bool, StoreError> {
+        let sql = "SELECT ifnull(max(seq), ?1), ifnull(sum(actor != 'watch' AND (action LIKE 'policy.%' OR action LIKE 'approval.%'
+                   OR action LIKE 'allow.%' OR action LIKE 'mitigation.%')), 0) FROM audit WHERE seq > ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let (newest, decided): (i64, i64) =
+            statement.query_row(params![*seen as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        *seen = newest as u64;
+        Ok(decided > 0)
+    }
+
     /// How many actions and rows of the audit there are.
     pub fn journal_len(&self) -> Result<(u64, u64), StoreError> {
         let count = |table: &str| {

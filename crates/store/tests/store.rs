@@ -414,3 +414,20 @@ fn measure_a_large_run() {
         println!("20,000 endpoints and 50,000 verdicts: {what}: {:?}", start.elapsed());
     }
 }
+
+#[test]
+fn what_people_decide_is_seen_once_and_what_the_watch_does_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    let mut seen = 0;
+    let note = |store: &mut Store, actor: &str, action: &str| {
+        let row = AuditRow { at: at(1), actor: actor.into(), action: action.into(), detail: json!({}) };
+        store.record_audit(&row).unwrap();
+    };
+    note(&mut store, "watch", "policy.load");
+    note(&mut store, "anna", "evidence.read");
+    assert!(!store.decided_since(&mut seen).unwrap());
+    note(&mut store, "anna", "approval.approve");
+    assert!(store.decided_since(&mut seen).unwrap());
+    assert!(!store.decided_since(&mut seen).unwrap());
+}

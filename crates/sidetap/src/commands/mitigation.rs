@@ -286,11 +286,19 @@ fn selector(which: &UndoArgs, enforcer: &Enforcer, config: &Config, source: &Sou
     let mut ids = selected(run, &rules, config, store.as_deref(), campaign, policy);
     let standing = which.policy.as_ref().map(|rule| format!("p-{rule}"));
     ids.extend(standing.filter(|id| enforcer.ledger().entries.contains_key(id)));
+    ids.extend(campaign.iter().flat_map(|c| suggested_by(&rules, c)));
     if ids.is_empty() {
         let name = which.campaign.as_ref().or(which.policy.as_ref()).map_or("", |n| n.as_str());
         bail!("nothing that is kept names a campaign or rule `{}`", plain(name));
     }
     Ok(Selector::Verdicts(ids))
+}
+
+/// Rules over requests that were suggested for a campaign and are in force, as devices know them.
+pub(crate) fn suggested_by(rules: &Policies, campaign: &str) -> Vec<String> {
+    let start = format!("p-{}", sidetap_policy::suggested_id(campaign));
+    let standing = rules.set().standing(clock::now(), None).into_iter();
+    standing.map(|v| v.id).filter(|id| id.starts_with(&start)).collect()
 }
 
 /// What a campaign's verdicts, or else a rule, asked for. A rule is named as it was when verdicts were stored, or as it is now.

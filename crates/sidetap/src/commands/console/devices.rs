@@ -14,7 +14,7 @@ use sidetap_store::Store;
 use super::{Commands, Devices, failed, value};
 use crate::clock;
 use crate::commands::gate;
-use crate::commands::mitigation::{enforcer, ledger_of, selected, wanted_of};
+use crate::commands::mitigation::{enforcer, ledger_of, selected, suggested_by, wanted_of};
 use crate::commands::policy::Policies;
 
 /// Actions that are looked through for what a device was told last.
@@ -43,6 +43,7 @@ impl Commands {
             let rules = self.rules(store)?;
             let mut ids = selected(store.load()?, &rules, &self.config, Some(store.path()), campaign, policy);
             ids.extend(policy.map(|rule| format!("p-{rule}")));
+            ids.extend(campaign.iter().flat_map(|c| suggested_by(&rules, c)));
             Ok(Selector::Verdicts(ids))
         };
         Ok(match what {

@@ -79,6 +79,8 @@ pub(super) struct Acting {
     lost: Lost,
     /// What devices were told before this watch began.
     before: BTreeSet<String>,
+    /// The newest row of the audit that was looked at.
+    audited: u64,
 }
 
 /// What a look at the store found.
@@ -105,6 +107,8 @@ const LOOK_SOON: Duration = Duration::from_secs(5);
 const LOOK_SHARE: u32 = 20;
 /// Between two questions whether a look is done.
 const LOOKING: Duration = Duration::from_millis(100);
+/// How often the store is asked whether people decided something.
+const DECIDED: Duration = Duration::from_secs(1);
 
 impl Actors {
     /// Makes ready, without a thread: rights can be given up after it.
@@ -184,6 +188,7 @@ impl Acting {
             known: Known::default(),
             traffic: None,
             looked: None,
+            audited: 0,
             looking: None,
             news: BTreeSet::new(),
             awaited: BTreeSet::new(),
@@ -204,6 +209,7 @@ impl Acting {
             let patience = match (self.looking.is_some(), self.news.is_empty()) {
                 (true, _) => left.min(LOOKING),
                 (false, false) => left.min(LOOK_SOON),
+                _ if self.store.is_some() => left.min(DECIDED),
                 _ => left,
             };
             match receiver.recv_timeout(patience) {
@@ -230,17 +236,24 @@ impl Acting {
                 Err(RecvTimeoutError::Timeout) => {
                     let looked = self.take_look();
                     let waits = self.looking.is_some() || self.news.is_empty();
-                    if !looked && waits && Instant::now() < next {
+                    let decided = self.looking.is_none() && self.people_decided();
+                    if !looked && !decided && waits && Instant::now() < next {
                         continue;
                     }
-                    self.look(&[]);
                     self.reread(false);
+                    self.look(&[]);
                     self.push();
                 }
                 Err(RecvTimeoutError::Disconnected) => return self.end(),
             }
             next = Instant::now() + self.reconcile;
         }
+    }
+
+    /// Says whether people decided something in the console since this was asked last: they need not wait for the next reconcile.
+    fn people_decided(&mut self) -> bool {
+        let Some((store, ..)) = &self.store else { return false };
+        store.decided_since(&mut self.audited).unwrap_or_default()
     }
 
     /// Takes up what devices were told before this watch began, so that it lets nobody go: it stays until it is over; verdicts that the
