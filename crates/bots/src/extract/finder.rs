@@ -1,19 +1,19 @@
 //! Looks for many words in one pass over a short text.
 
-/// Words of two letters and more, at most 512. Nearly all places of a text are passed over by the two bytes that stand there.
+/// Words of two letters and more, at most 64 for each of its `BLOCKS`. Nearly all places of a text are passed over by the two bytes that stand there.
 #[derive(Debug)]
-pub(crate) struct Finder {
+pub(crate) struct Finder<const BLOCKS: usize = 4> {
     words: &'static [&'static str],
     /// By the low five bits of a byte: which words begin with it.
-    first: [[u64; 8]; 32],
+    first: [[u64; BLOCKS]; 32],
     /// By the low five bits of a byte: those of the bytes that follow it where a word begins.
     pairs: [u32; 32],
 }
 
-impl Finder {
+impl<const BLOCKS: usize> Finder<BLOCKS> {
     /// Words in lower case; it does not compile with others than the above.
     pub(crate) const fn new(words: &'static [&'static str]) -> Self {
-        let mut first = [[0; 8]; 32];
+        let mut first = [[0; BLOCKS]; 32];
         let mut pairs = [0; 32];
         let mut at = 0;
         while at < words.len() {

@@ -467,7 +467,7 @@ const SEGMENTS: &[(&str, Roles)] = &[
     ("tarif", Roles::PRICE),
 ];
 
-static SEGMENT_WORDS: Finder = {
+static SEGMENT_WORDS: Finder<8> = {
     const WORDS: [&str; SEGMENTS.len()] = {
         let mut words = [""; SEGMENTS.len()];
         let mut at = 0;
