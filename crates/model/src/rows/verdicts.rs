@@ -112,7 +112,7 @@ pub struct CampaignRow {
     /// Members by country, where network intelligence is installed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub countries: BTreeMap<String, u64>,
-    /// Requests over time, in buckets of a width that [`TrafficPoint`]s of the run share.
+    /// Requests over time, in buckets as wide as those of the run's traffic.
     #[serde(default)]
     pub timeline: Vec<(Ts, u64)>,
 }
