@@ -1,0 +1,245 @@
+//! Words that tell what an endpoint is for and how a call went, in several languages. All lower case.
+
+mod answers;
+mod segments;
+
+pub(crate) use self::answers::{Said, said};
+use self::segments::{SEGMENTS, WHOLE};
+use super::finder::Finder;
+use crate::role::Roles;
+
+static SEGMENT_WORDS: Finder<8> = {
+    const WORDS: [&str; SEGMENTS.len()] = {
+        let mut words = [""; SEGMENTS.len()];
+        let mut at = 0;
+        while at < words.len() {
+            words[at] = SEGMENTS[at].0;
+            at += 1;
+        }
+        words
+    };
+    Finder::new(&WORDS)
+};
+
+/// Roles that the words of a path (template) suggest; `state_changing` is false for GET and HEAD.
+pub(crate) fn roles_of_path(path: &str, state_changing: bool) -> Roles {
+    let mut roles = Roles::NONE;
+    for segment in path.split('/').filter(|s| !s.is_empty() && !s.starts_with('{')) {
+        let segment = segment.to_ascii_lowercase();
+        let segment = segment.split('.').next().unwrap_or_default();
+        SEGMENT_WORDS.each(segment.as_bytes(), |n| {
+            if let Some((word, role)) = SEGMENTS.get(n)
+                && matches(segment, word)
+            {
+                roles.insert(*role);
+            }
+        });
+    }
+    if roles.any(Roles::RESET) {
+        roles.remove(Roles::LOGIN);
+    }
+    if roles.any(Roles::COUPON)
+        && path.split('/').any(|s| matches!(s, "balance" | "saldo" | "guthaben" | "solde"))
+    {
+        // A coupon has no balance.
+        roles.remove(Roles::COUPON);
+        roles.insert(Roles::GIFT_CARD);
+    }
+    if roles.any(Roles::GIFT_CARD) {
+        roles.remove(Roles(Roles::PAYMENT.0 | Roles::COUPON.0));
+    }
+    if roles.any(Roles::CHECKOUT) {
+        // `/reservations/{id}/checkout`: what was held is bought.
+        let held = |s: &str| s.to_ascii_lowercase().contains("reserv");
+        roles.0 &= if path.split('/').any(held) { !Roles::CART.0 } else { u32::MAX };
+    }
+    if roles.any(Roles::SENSITIVE) {
+        // `/events/{id}/reservations`: what is booked is no telemetry.
+        roles.remove(Roles::TELEMETRY);
+    }
+    if !state_changing {
+        // Events that are read are what a calendar or a ticket shop has.
+        if roles.any(Roles::TELEMETRY) && path.split('/').any(|s| matches!(s, "event" | "events")) {
+            roles.remove(Roles::TELEMETRY);
+        }
+        let acts = Roles::SIGN_UP.0 | Roles::RESET.0 | Roles::CHECKOUT.0 | Roles::CART.0 | Roles::TRANSFER.0;
+        let acts =
+            acts | Roles::SIM_SWAP.0 | Roles::PAYMENT.0 | Roles::POSTING.0 | Roles::VOTE.0 | Roles::LOGIN.0;
+        roles.remove(Roles(acts));
+    }
+    roles
+}
+
+/// Roles that the name of an operation suggests: `mutation signIn`, `query promoCode`, `account.register`.
+pub(crate) fn roles_of_operation(operation: &str, state_changing: bool) -> Roles {
+    let name = operation.split_once(' ').map_or(operation, |(_, name)| name);
+    let mut path = String::with_capacity(name.len() + 8);
+    let mut small = false;
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && small {
+            path.push('-');
+        }
+        small = c.is_ascii_lowercase() || c.is_ascii_digit();
+        path.push(match c {
+            '.' | ':' => '/',
+            '_' => '-',
+            c => c.to_ascii_lowercase(),
+        });
+    }
+    roles_of_path(&path, state_changing)
+}
+
+/// Roles that the name of an action suggests: `login`, `user.login`, `account/register`, `user_login_form`.
+pub(crate) fn roles_of_action(action: &str, state_changing: bool) -> Roles {
+    let path: String = action.chars().map(|c| if matches!(c, '.' | ':' | '\\') { '/' } else { c }).collect();
+    let mut roles = roles_of_path(&path, state_changing);
+    // Of an action only what it is that must be guarded: `search` and the like say nothing sure.
+    let sure =
+        Roles::LOGIN.0 | Roles::SIGN_UP.0 | Roles::RESET.0 | Roles::OTP.0 | Roles::CHECKOUT.0 | Roles::CART.0;
+    roles.0 &= sure | Roles::GIFT_CARD.0 | Roles::COUPON.0 | Roles::TRANSFER.0 | Roles::PAYMENT.0;
+    roles
+}
+
+fn matches(segment: &str, word: &str) -> bool {
+    if segment == word {
+        return true;
+    }
+    if let Some(rest) = segment.strip_prefix(word) {
+        if rest == "s" {
+            return true;
+        }
+        if WHOLE.contains(&word) {
+            return rest.starts_with(['-', '_']);
+        }
+        return true;
+    }
+    !WHOLE.contains(&word) && word.len() >= 5 && segment.contains(word)
+        || segment.split(['-', '_']).any(|part| part == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::answers::{ANSWER_WORDS, DECLINED, FAILED, LOCKED};
+    use super::*;
+
+    #[test]
+    fn what_is_blocked_is_not_locked_and_what_is_booked_is_no_telemetry() {
+        let mut scratch = String::new();
+        assert_eq!(said("Your account is locked", &mut scratch), Said::Locked);
+        assert_ne!(said("Cookies are blocked", &mut scratch), Said::Locked);
+        for (text, means) in [
+            ("Geçersiz kart kodu", Said::Failed),
+            ("Rezervasyon bulunamadı", Said::Missing),
+            ("Kart bankası tarafından reddedildi", Said::Declined),
+            ("Неверный пароль", Said::Failed),
+            ("Účet je zablokován", Said::Locked),
+        ] {
+            assert_eq!(said(text, &mut scratch), means, "{text}");
+        }
+        assert!(roles_of_path("/v1/events", true).any(Roles::TELEMETRY));
+        assert!(!roles_of_path("/v1/events", false).any(Roles::TELEMETRY));
+        assert!(!roles_of_path("/events/{id}/checkout", true).any(Roles::TELEMETRY));
+    }
+
+    #[test]
+    fn actions_tell_their_roles() {
+        for (action, role) in [
+            ("login", Roles::LOGIN),
+            ("user.login", Roles::LOGIN),
+            ("account/register", Roles::SIGN_UP),
+            ("user_login_form", Roles::LOGIN),
+            ("lostpassword", Roles::RESET),
+            ("edit", Roles::NONE),
+            ("search", Roles::NONE),
+        ] {
+            assert_eq!(roles_of_action(action, true), role, "{action}");
+        }
+    }
+
+    #[test]
+    fn operations_tell_their_roles() {
+        for (operation, role) in [
+            ("mutation SignIn", Roles::LOGIN),
+            ("mutation customerAccessTokenCreate", Roles::LOGIN),
+            ("mutation requestPasswordReset", Roles::RESET),
+            ("query PromoCode", Roles::COUPON),
+            ("mutation redeem_voucher", Roles::COUPON),
+            ("account.register", Roles::SIGN_UP),
+            ("query Me", Roles::NONE),
+        ] {
+            assert_eq!(roles_of_operation(operation, !operation.starts_with("query")), role, "{operation}");
+        }
+    }
+
+    #[test]
+    fn paths_tell_their_roles() {
+        let roles = |p: &str| roles_of_path(p, true);
+        assert_eq!(roles("/api/v1/login"), Roles::LOGIN);
+        assert_eq!(roles("/users/v1/register"), Roles::SIGN_UP);
+        assert_eq!(roles("/api/v1/password-reset"), Roles::RESET);
+        assert_eq!(roles("/v1/otp/verify"), Roles::OTP);
+        assert_eq!(roles("/konto/anmelden"), Roles::LOGIN);
+        assert_eq!(roles("/warenkorb/gutschein"), Roles(Roles::CART.0 | Roles::COUPON.0));
+        assert_eq!(roles("/vouchers/{code}/balance"), Roles::GIFT_CARD);
+        assert_eq!(roles("/events/{id}/reservations"), Roles::CART);
+        assert_eq!(roles("/reservations/{id}/checkout"), Roles::CHECKOUT);
+        assert_eq!(roles("/kasse"), Roles::CHECKOUT);
+        for (path, role) in [
+            ("/hediye-karti/sorgula", Roles::GIFT_CARD),
+            ("/sifremi-unuttum", Roles::RESET),
+            ("/uye-ol", Roles::SIGN_UP),
+            ("/koszyk/platnosc", Roles(Roles::CART.0 | Roles::PAYMENT.0)),
+            ("/api/v1/sms/send", Roles::OTP),
+            ("/api/v1/serials", Roles::OTP),
+            ("/prihlaseni", Roles::LOGIN),
+        ] {
+            assert_eq!(roles(path), role, "{path}");
+        }
+        assert_eq!(roles("/api/v1/cart/items"), Roles::CART);
+        assert!(roles("/api/giftcards/{code}/balance").any(Roles::GIFT_CARD));
+        assert_eq!(roles("/api/sim/swap"), Roles::SIM_SWAP);
+        assert_eq!(roles("/simple/similar"), Roles::NONE);
+        assert!(roles_of_path("/inventory/search", false).any(Roles::INVENTORY));
+        assert_eq!(roles_of_path("/login", false), Roles::NONE);
+    }
+
+    #[test]
+    fn answers_tell_how_it_went() {
+        let mut s = String::new();
+        assert_eq!(said("Invalid user name or password", &mut s), Said::Failed);
+        assert_eq!(said("Benutzer nicht gefunden", &mut s), Said::Missing);
+        assert_eq!(said("UNGÜLTIGER Code", &mut s), Said::Failed);
+        assert_eq!(said("welcome back", &mut s), Said::Nothing);
+        let of = |from: usize| ANSWER_WORDS.get(from).copied();
+        assert_eq!(
+            (of(LOCKED), of(DECLINED), of(FAILED)),
+            (Some("locked"), Some("declined"), Some("invalid"))
+        );
+    }
+
+    #[test]
+    fn answers_tell_why_in_several_languages() {
+        let mut s = String::new();
+        for text in [
+            "Ihr Konto ist gesperrt",
+            "Compte verrouillé",
+            "Cuenta bloqueada",
+            "ACCOUNT_LOCKED",
+            "Konto zablokowane",
+        ] {
+            assert_eq!(said(text, &mut s), Said::Locked, "{text}");
+        }
+        for text in ["Your card was declined", "Zahlung abgelehnt", "Tarjeta rechazada", "Carta rifiutata"] {
+            assert_eq!(said(text, &mut s), Said::Declined, "{text}");
+        }
+        for text in
+            ["Utilisateur inconnu", "El usuario no existe", "USER_NOT_FOUND", "Deze gebruiker bestaat niet"]
+        {
+            assert_eq!(said(&text.replace('_', " "), &mut s), Said::Missing, "{text}");
+        }
+        for text in ["Mot de passe invalide", "密码错误", "Felaktigt lösenord", "Identifiants incorrects"]
+        {
+            assert_eq!(said(text, &mut s), Said::Failed, "{text}");
+        }
+    }
+}
