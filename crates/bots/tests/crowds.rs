@@ -112,7 +112,7 @@ fn calendars(w: &mut World) {
         w.at(t + 200, &dav(who, n, Some("right")));
         for i in 0..4 {
             let mut c = dav(who, n, Some("right"));
-            (c.template, c.path) = ("/{id}/work/", format!("/singer{n}/work/"));
+            (c.template, c.path) = ("/{id}/tasks/", format!("/singer{n}/tasks/"));
             w.at(t + 3_000 + i * 8_000, &c);
         }
     }

@@ -466,8 +466,9 @@ fn plainly(low: &[u8]) -> Field {
         | b"kundennummer" | b"customer_number" | b"logname" => Field::Account,
         b"email" | b"mail" | b"e-mail" | b"email_address" | b"emailaddress" | b"phone" | b"phone_number"
         | b"mobile" | b"telefon" | b"correo" | b"tel" | b"telephone" | b"phonenumber" | b"eposta"
-        | b"e-posta" | b"e_posta" | b"courriel" | b"telefono" | b"handynummer" | b"rufnummer" | b"cep"
-        | b"gsm" => Field::Mail,
+        | b"e-posta" | b"e_posta" | b"courriel" | b"telefono" | b"handynummer" | b"rufnummer" | b"gsm" => {
+            Field::Mail
+        }
         b"password"
         | b"pass"
         | b"passwd"

@@ -58,6 +58,11 @@ pub(crate) fn roles_of_path(path: &str, state_changing: bool) -> Roles {
         roles.remove(Roles::TELEMETRY);
     }
     if !state_changing {
+        // Who reads a list of messages or of serials guesses no code.
+        const LISTS: [&str; 6] = ["sms", "serial", "serials", "tan", "activate", "activation"];
+        if roles.any(Roles::OTP) && path.split('/').any(|s| LISTS.contains(&s)) {
+            roles.remove(Roles::OTP);
+        }
         // Events that are read are what a calendar or a ticket shop has.
         if roles.any(Roles::TELEMETRY) && path.split('/').any(|s| matches!(s, "event" | "events")) {
             roles.remove(Roles::TELEMETRY);
@@ -184,6 +189,7 @@ mod tests {
         assert_eq!(roles("/events/{id}/reservations"), Roles::CART);
         assert_eq!(roles("/reservations/{id}/checkout"), Roles::CHECKOUT);
         assert_eq!(roles("/kasse"), Roles::CHECKOUT);
+        assert_eq!(roles_of_path("/serials/{id}", false), Roles::NONE);
         for (path, role) in [
             ("/hediye-karti/sorgula", Roles::GIFT_CARD),
             ("/sifremi-unuttum", Roles::RESET),
@@ -192,6 +198,7 @@ mod tests {
             ("/api/v1/sms/send", Roles::OTP),
             ("/api/v1/serials", Roles::OTP),
             ("/prihlaseni", Roles::LOGIN),
+            ("/oauth2/authorize", Roles::NONE),
         ] {
             assert_eq!(roles(path), role, "{path}");
         }
