@@ -1,5 +1,6 @@
 //! `testkit`: makes captures. See docs/testkit.md.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -93,10 +94,16 @@ fn cut(record: &mut Record, seconds: f64) {
     let Some(start) = record.packets.first().map(|p| p.ts.plus((seconds * 1e9) as i64)) else { return };
     record.packets.retain(|p| p.ts >= start);
     record.requests.retain(|r| r.t * 1e9 >= start.0 as f64);
+    let mut left: HashMap<&str, (u32, f64)> = HashMap::new();
+    for request in &record.requests {
+        let (count, first) = left.entry(&*request.entity).or_insert((0, f64::INFINITY));
+        *count += 1;
+        *first = first.min(request.t);
+    }
     for label in &mut record.labels {
-        let own = record.requests.iter().filter(|r| r.entity == label.id);
-        label.n_requests = own.clone().count() as u32;
-        label.start = own.map(|r| r.t).fold(label.end, f64::min);
+        let (count, first) = left.get(label.id.as_str()).copied().unwrap_or((0, f64::INFINITY));
+        label.n_requests = count;
+        label.start = first.min(label.end);
     }
     record.labels.retain(|l| l.n_requests > 0);
 }
