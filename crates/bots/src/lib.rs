@@ -13,6 +13,7 @@ mod observation;
 mod profile;
 mod role;
 mod stated;
+mod traits;
 mod without;
 
 pub use agent::{Agent, AgentKind, Agents, Platform};

@@ -207,7 +207,7 @@ impl Engine {
     /// each by itself.
     fn is_spread_over_logins(&self, unit: &Unit, call: &super::unit::Call) -> bool {
         let logins = unit.sessions.iter().filter(|t| t.login).filter_map(|t| self.units.get_session(t.hash));
-        let of_it = |s: &super::unit::Session| {
+        let of_it = |s: &super::units::Session| {
             s.calls
                 .iter()
                 .filter(|c| self.resolve(c.slot) == self.resolve(call.slot))
@@ -271,7 +271,7 @@ impl Engine {
     pub(super) fn slice_of_session<'a>(
         &self,
         call: &'a super::unit::Call,
-        session: &'a super::unit::Session,
+        session: &'a super::units::Session,
     ) -> Slice<'a> {
         let mut slice = Slice::of_session(call, session);
         slice.spread = Some(self.spread(session)).filter(|_| !self.config.without.addresses);
@@ -279,7 +279,7 @@ impl Engine {
     }
 
     /// Addresses, networks (/16, of IPv6 /32) and agent families that presented a session.
-    fn spread(&self, session: &super::unit::Session) -> [usize; 3] {
+    fn spread(&self, session: &super::units::Session) -> [usize; 3] {
         let units = || session.units.iter().filter_map(|k| self.units.get(*k));
         let network = |u: &Unit| match u.ip {
             std::net::IpAddr::V4(ip) => u64::from(ip.to_bits() >> 16),

@@ -30,6 +30,7 @@ mod standing;
 mod state;
 mod story;
 mod unit;
+mod units;
 mod week;
 
 use std::borrow::BorrowMut;
@@ -46,7 +47,8 @@ use self::endpoint::Slot;
 use self::population::Population;
 use self::slice::Slice;
 use self::standing::Knowledge;
-use self::unit::{Place, Unit, Units};
+use self::unit::{Place, Unit};
+use self::units::Units;
 use crate::agent::{AgentKind, Agents};
 use crate::indicators::{Pack, Scope};
 use crate::observation::{Observation, Part, Surface, Traits};

@@ -2,7 +2,8 @@
 
 use super::endpoint::{Member, Part};
 use super::sketch::{Gaps, Set};
-use super::unit::{Call, Session, Unit};
+use super::unit::{Call, Unit};
+use super::units::Session;
 use crate::role::Roles;
 
 /// Clients of a slice (and of its rest) that are looked at in turn; of more every n-th.

@@ -7,7 +7,8 @@ use sidetap_model::Ts;
 use super::Engine;
 use super::campaign::{Campaign, Conviction};
 use super::sketch::Distinct;
-use super::unit::{Call, Session, Unit};
+use super::unit::{Call, Unit};
+use super::units::Session;
 use crate::role::Roles;
 
 /// Different things up to which a sketch of 256 bits tells them apart well.

@@ -5,32 +5,34 @@ mod compare;
 mod fields;
 mod finder;
 mod headers;
+mod identity;
+mod outcome;
 pub(crate) mod path;
+mod query;
 mod redirect;
 mod robots;
 mod surface;
+mod target;
 mod words;
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use sidetap_model::{ClientAddr, EndpointRef, Exchange, HashKey, Request, Response};
+use sidetap_model::{ClientAddr, EndpointRef, Exchange, HashKey, Request};
 use sidetap_wire::auth::Credential;
 use sidetap_wire::body::{Location, Scalar, Visitor};
-use sidetap_wire::cookies;
-use sidetap_wire::names::NameSet;
 use smallvec::SmallVec;
 
 use self::answer::AnswerFields;
 use self::fields::RequestFields;
-use self::headers::{AnswerHead, Head};
-use self::redirect::Redirect;
+use self::headers::Head;
+use self::query::{asked, names_place};
 use self::surface::{anomalies, surface};
 use self::words::Said;
 use crate::agent::{Agent, Agents};
 use crate::engine::Map;
 use crate::hash;
-use crate::observation::{Attempt, Observation, Outcome, Part, Surface, Target, Token, Traits};
+use crate::observation::{Attempt, Observation, Outcome, Part, Surface, Token, Traits};
 use crate::profile::{Fit, Profiles};
 use crate::role::Roles;
 use crate::stated::{self, BODY, Stated};
@@ -80,11 +82,6 @@ enum Side {
     Answer,
 }
 
-/// Endpoints where something can be declined.
-const PAYS: Roles = Roles(Roles::PAYMENT.0 | Roles::CHECKOUT.0 | Roles::TRANSFER.0 | Roles::GIFT_CARD.0);
-/// Forms that are often answered by a redirect: those that lead on where it worked, and those that lead to one place either way.
-const LEADS_ON: Roles = Roles(Roles::SIGN_UP.0 | Roles::CHECKOUT.0 | Roles::PAYMENT.0 | Roles::TRANSFER.0);
-const LEADS_BACK: Roles = Roles(Roles::RESET.0 | Roles::COUPON.0 | Roles::GIFT_CARD.0);
 /// Agent strings kept read; the cache is emptied when it is full.
 const AGENT_CACHE: usize = 4096;
 /// Bytes of an agent string with its languages that are kept.
@@ -392,124 +389,6 @@ impl Extractor {
         agent
     }
 
-    fn identities(&mut self, o: &mut Observation, head: &Head<'_>) {
-        for credential in &head.credentials {
-            match credential {
-                Credential::Basic { user } => {
-                    o.traits.insert(Traits::KEYED);
-                    o.account = Some(self.key.hash64("account", user));
-                }
-                Credential::Bearer(token) | Credential::Jwt(token) => {
-                    if is_placeholder(token) {
-                        continue;
-                    }
-                    o.traits.insert(Traits::SESSION);
-                    o.traits.set(Traits::JWT_UNSIGNED, token.ends_with(b".") && token.starts_with(b"eyJ"));
-                    push(&mut o.sessions, Token::of(&self.key, "session", token, true));
-                }
-                Credential::ApiKey { value, .. } => {
-                    o.traits.insert(Traits::KEYED);
-                    o.api_key = Some(Token::of(&self.key, "api-key", value, true));
-                }
-                Credential::Signature | Credential::Digest => o.traits.insert(Traits::KEYED),
-                Credential::Other => {}
-            }
-        }
-        if o.api_key.is_none()
-            && let Some(value) = head.own_key
-        {
-            o.traits.insert(Traits::KEYED);
-            o.api_key = Some(Token::of(&self.key, "api-key", value, true));
-        }
-        let mut names = hash::Mix::new();
-        for (name, value) in head.cookies.iter().flat_map(|v| cookies::in_field(v)).take(32) {
-            names.text(plain_name(name));
-            if cookies::is_session(name, value) {
-                o.traits.insert(Traits::SESSION);
-                push(&mut o.sessions, Token::of(&self.key, "session", value, true));
-            }
-        }
-        if !head.cookies.is_empty() {
-            o.prints.cookies = names.finish();
-        }
-        if let Some(device) = head.device {
-            push(&mut o.sessions, Token::of(&self.key, "session", device, false));
-        }
-        if let Some(account) = self.request.account.as_deref() {
-            self.text.clear();
-            self.text.extend(account.trim().chars().flat_map(char::to_lowercase));
-            o.account = Some(self.key.hash64("account", self.text.as_bytes()));
-        }
-    }
-
-    /// An API key in the query: partners of old have theirs there.
-    fn query_key(&self, o: &mut Observation, query: Option<&str>) {
-        let key = query.and_then(|q| {
-            q.split('&').take(32).filter_map(|p| p.split_once('=')).find(|(n, v)| is_key(n) && v.len() >= 12)
-        });
-        if let Some((_, value)) = key {
-            o.traits.insert(Traits::KEYED);
-            o.api_key = Some(Token::of(&self.key, "api-key", value.as_bytes(), true));
-        }
-    }
-
-    /// What the call was about: the code or token it tries, the id in its path, its parameters, the account.
-    fn target(&self, o: &Observation, place: &path::Place<'_>) -> Option<Target> {
-        if let Some(code) = &self.request.code {
-            let number = self.request.number.as_deref().unwrap_or_default();
-            let mut target = self.make_target(code);
-            if !number.is_empty() {
-                target.hash = hash::words(&[target.hash, self.make_target(number).hash]);
-                target.number = trailing_number(number);
-            }
-            return Some(target);
-        }
-        if let Some(value) = place.parameter {
-            return Some(self.make_target(value));
-        }
-        if let Some(query) = place.query
-            && let Some(target) = self.query_target(query)
-        {
-            return Some(target);
-        }
-        if let Some(id) = &self.request.id {
-            return Some(self.make_target(id));
-        }
-        if let Some(account) = o.account {
-            let named = self.request.account.as_deref().filter(|a| is_phone(a));
-            return Some(Target { hash: account, number: named.and_then(trailing_number) });
-        }
-        if path::is_numbered(place.last) {
-            return Some(self.make_target(place.last));
-        }
-        let token = o.sessions.iter().find(|t| t.login).filter(|_| o.roles == Roles::NONE);
-        if let Some(token) = token {
-            return Some(Target { hash: token.hash, number: None });
-        }
-        Some(self.make_target(place.last))
-    }
-
-    fn make_target(&self, value: &str) -> Target {
-        Target { hash: self.key.hash64("target", value.as_bytes()), number: trailing_number(value) }
-    }
-
-    fn query_target(&self, query: &str) -> Option<Target> {
-        let mut m = hash::Mix::new();
-        let mut number = None;
-        let mut any = false;
-        for pair in query.split('&').take(32) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if value.is_empty() || is_presentation(name) || is_key(name) {
-                continue;
-            }
-            any = true;
-            m.bytes(name.as_bytes());
-            m.bytes(value.as_bytes());
-            number = trailing_number(value).or(number);
-        }
-        any.then(|| Target { hash: self.key.hash64("target", &m.finish().to_le_bytes()), number })
-    }
-
     fn mail_traits(&self, o: &mut Observation) {
         if let Some(account) = self.request.account.as_deref() {
             let (name, domain) = account.rsplit_once('@').unwrap_or((account, ""));
@@ -520,244 +399,6 @@ impl Extractor {
         o.traits.set(Traits::INTROSPECTION, self.request.introspection);
         o.traits.set(Traits::PAGE_SIZE, self.request.page_size > 500);
     }
-
-    /// What the site says that the answer means.
-    fn stated_outcome(&self, o: &Observation, response: &Response) -> Option<Outcome> {
-        if self.stated.is_empty() {
-            return None;
-        }
-        let place = (&*o.endpoint.host, &*o.endpoint.method, &*o.endpoint.template);
-        let location = response.headers.get("location").unwrap_or_default();
-        self.stated.meaning(place, response.status, &self.beginning, location)
-    }
-
-    fn judge_answer(&mut self, o: &mut Observation, response: &Response, head: &AnswerHead<'_>) {
-        let session = head.session;
-        o.traits.set(Traits::SET_COOKIE, head.sets);
-        o.traits.set(Traits::VALIDATOR, head.validator && response.status == 200);
-        o.traits.set(Traits::REDIRECT, matches!(response.status, 301 | 302 | 303 | 307 | 308));
-        let credentials = o.roles.any(Roles(Roles::LOGIN.0 | Roles::OTP.0));
-        let guessed = o.roles.any(Roles(Roles::GIFT_CARD.0 | Roles::COUPON.0 | Roles::OTP.0));
-        let said = self.answer.said;
-        // Sites give every newcomer a cookie, with the page that says that it did not work too.
-        let page = self.answer.html && self.request.secret_seen;
-        let admitted =
-            credentials && session && !(page && (said != Said::Nothing || !o.traits.has(Traits::COOKIE)));
-        if o.surface == Surface::Robots && (200..300).contains(&response.status) {
-            o.robots = self.answer.robots.take();
-        }
-        if let Some(stated) = self.stated_outcome(o, response) {
-            o.outcome = stated;
-            return;
-        }
-        o.outcome = match response.status {
-            // The statuses that it holds are of properties, not of the call (RFC 4918 §13).
-            207 => Outcome::Success,
-            200..=299 if self.answer.grants || admitted => Outcome::Success,
-            // The first step of several, as in Matrix's user-interactive authentication.
-            401 if self.answer.asks => Outcome::Other,
-            429 => Outcome::Limited,
-            // SOAP 1.1 answers faults with 500.
-            500 if said != Said::Nothing && credentials && self.answer.refuses => Outcome::Denied,
-            200..=499 if said == Said::Locked && credentials => Outcome::Locked,
-            200..=499 if said == Said::Missing && credentials && response.status != 401 => {
-                Outcome::UnknownUser
-            }
-            423 if credentials => Outcome::Locked,
-            402 => Outcome::Declined,
-            200..=499 if said == Said::Declined && o.roles.any(PAYS) => Outcome::Declined,
-            200..=299 if said == Said::Missing => Outcome::NotFound,
-            200..=299 if said != Said::Nothing || self.answer.refuses || guessed && self.answer.nulls > 0 => {
-                if credentials {
-                    Outcome::Denied
-                } else {
-                    Outcome::Refused
-                }
-            }
-            200..=299 if o.roles.any(Roles::LOGIN) && self.answer.html && !admitted => {
-                self.page_after_login(o)
-            }
-            200..=299 | 304 => Outcome::Success,
-            300..=399 => self.redirected(o, response, head),
-            // Nothing was tried: the server asks for credentials.
-            401 if self.brings_nothing(o, challenges(response)) => Outcome::Other,
-            401 => Outcome::Denied,
-            403 if credentials => Outcome::Denied,
-            404 | 410 => Outcome::NotFound,
-            405 | 406 | 415 | 501 => Outcome::Other,
-            400..=499 if credentials && matches!(response.status, 400 | 422) => Outcome::Denied,
-            400..=499 => Outcome::Refused,
-            500..=599 => Outcome::Error,
-            _ => Outcome::Other,
-        };
-    }
-
-    /// True of a request without credentials of any kind; with a body only where the server asks for HTTP's own (`challenged`).
-    fn brings_nothing(&self, o: &Observation, challenged: bool) -> bool {
-        let known = o.account.is_some() || o.api_key.is_some() || !o.sessions.is_empty();
-        let plain = challenged || !o.traits.has(Traits::BODY);
-        !known && o.secret.is_none() && !o.traits.has(Traits::KEYED) && plain
-    }
-
-    /// A form login that is answered with a page instead of a redirect or a session did not work.
-    fn page_after_login(&self, o: &Observation) -> Outcome {
-        if o.traits.has(Traits::BODY) && (self.request.secret_seen || o.account.is_some()) {
-            Outcome::Denied
-        } else {
-            Outcome::Success
-        }
-    }
-
-    fn redirected(&self, o: &Observation, response: &Response, head: &AnswerHead<'_>) -> Outcome {
-        let acts = o.traits.has(Traits::BODY);
-        let to = response.headers.get("location").unwrap_or_default();
-        // `wp-login.php?action=register` leads to `wp-login.php?checkemail=registered`: another page of the same script.
-        let query = memchr::memchr(b'?', to).and_then(|at| to.get(at + 1..));
-        let on = query.is_some_and(|q| hash::quick(q) != self.query);
-        let redirect = Redirect {
-            to,
-            same: acts && o.location != 0 && o.location == o.path,
-            session: head.session,
-            sets: head.sets,
-            known: o.traits.has(Traits::COOKIE),
-            secret: acts && self.request.secret_seen,
-        };
-        match o.roles {
-            r if r.any(Roles::LOGIN) || acts && r.any(Roles::OTP) => redirect.of_credentials(),
-            r if acts && r.any(LEADS_BACK) => Redirect { same: true, ..redirect }.of_form(),
-            r if acts && r.any(LEADS_ON) => Redirect { same: redirect.same && !on, ..redirect }.of_form(),
-            _ => Outcome::Other,
-        }
-    }
-}
-
-/// True where an answer asks for credentials of HTTP's own kinds (RFC 9110 §11.6.1).
-fn challenges(response: &Response) -> bool {
-    const KINDS: [&[u8]; 4] = [b"basic", b"digest", b"negotiate", b"ntlm"];
-    let asked = response.headers.get("www-authenticate").unwrap_or_default();
-    KINDS.iter().any(|kind| asked.get(..kind.len()).is_some_and(|k| k.eq_ignore_ascii_case(kind)))
-}
-
-/// What the parameters of a query ask a script to do: `index.php?route=account/login`.
-fn asked(query: &str) -> Roles {
-    let mut roles = Roles::NONE;
-    for (name, value) in query.split('&').take(8).filter_map(|pair| pair.split_once('=')) {
-        if value.len() <= 64 && fields::is_action(name) {
-            roles.insert(words::roles_of_action(&value.replace("%2F", "/"), true));
-        }
-    }
-    roles
-}
-
-/// True of what a client sends that has no token: nothing, or the word for it in its language.
-fn is_placeholder(token: &[u8]) -> bool {
-    const WORDS: [&[u8]; 9] =
-        [b"", b"null", b"undefined", b"none", b"nil", b"nan", b"false", b"(null)", b"[object object]"];
-    let token = token.trim_ascii();
-    WORDS.iter().any(|word| token.eq_ignore_ascii_case(word))
-}
-
-/// True where a query asks what there is around a place.
-fn names_place(query: &str) -> bool {
-    static NAMES: NameSet = NameSet::new(&[
-        b"zip",
-        b"zipcode",
-        b"zip_code",
-        b"postcode",
-        b"post_code",
-        b"postal",
-        b"postalcode",
-        b"postal_code",
-        b"plz",
-        b"cep",
-        b"codepostal",
-        b"code_postal",
-        b"pincode",
-        b"lat",
-        b"latitude",
-        b"radius",
-    ]);
-    query.split('&').take(16).any(|pair| {
-        let name = pair.split('=').next().unwrap_or_default();
-        NAMES.has(name.as_bytes())
-    })
-}
-
-/// The part of a cookie's name that is the same for everybody: up to its first digit.
-fn plain_name(name: &[u8]) -> &[u8] {
-    let end = name.iter().position(u8::is_ascii_digit).unwrap_or(name.len()).min(24);
-    name.get(..end).unwrap_or_default()
-}
-
-fn push(list: &mut SmallVec<[Token; 2]>, token: Token) {
-    if list.len() < 4 && !list.iter().any(|t| t.hash == token.hash) {
-        list.push(token);
-    }
-}
-
-/// The number that ends a value (or stands before a last letter group), where it has at most 18 digits.
-fn trailing_number(value: &str) -> Option<u64> {
-    let bytes = value.as_bytes();
-    let end = bytes.iter().rposition(u8::is_ascii_digit)? + 1;
-    let head = bytes.get(..end)?;
-    let start = head.iter().rposition(|b| !b.is_ascii_digit()).map_or(0, |i| i + 1);
-    if start.checked_sub(1).and_then(|i| head.get(i)).is_some_and(|b| !b.is_ascii()) {
-        return None;
-    }
-    let digits = head.get(start..)?;
-    (digits.len() <= 18).then(|| digits.iter().fold(0, |n, d| n * 10 + u64::from(d - b'0')))
-}
-
-/// A number to call: digits, a plus, what separates groups.
-fn is_phone(value: &str) -> bool {
-    let digits = value.bytes().filter(u8::is_ascii_digit).count();
-    digits >= 7 && value.bytes().all(|b| b.is_ascii_digit() || b"+-. ()/".contains(&b))
-}
-
-/// Parameters that hold the caller's key.
-fn is_key(name: &str) -> bool {
-    static NAMES: NameSet = NameSet::new(&[
-        b"apikey",
-        b"api_key",
-        b"api-key",
-        b"key",
-        b"access_key",
-        b"accesskey",
-        b"appkey",
-        b"app_key",
-        b"partner_key",
-        b"client_key",
-        b"subscription-key",
-    ]);
-    NAMES.has(name.as_bytes())
-}
-
-/// Parameters that say how to show, not what.
-fn is_presentation(name: &str) -> bool {
-    static NAMES: NameSet = NameSet::new(&[
-        b"sort",
-        b"order",
-        b"limit",
-        b"per_page",
-        b"pagesize",
-        b"page_size",
-        b"lang",
-        b"locale",
-        b"_",
-        b"t",
-        b"ts",
-        b"v",
-        b"ver",
-        b"format",
-        b"fields",
-        b"view",
-        b"utm_source",
-        b"utm_medium",
-        b"utm_campaign",
-        b"dir",
-        b"size",
-    ]);
-    NAMES.has(name.as_bytes())
 }
 
 impl Visitor for Extractor {
@@ -774,34 +415,5 @@ impl Visitor for Extractor {
         if self.side == Side::Answer {
             self.answer.container(at);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_for_nothing_is_no_token() {
-        for word in ["", " ", "null", "undefined", "None", "[object Object]"] {
-            assert!(is_placeholder(word.as_bytes()), "{word}");
-        }
-        assert!(!is_placeholder(b"nullable7"));
-    }
-
-    #[test]
-    fn places_are_asked_for_by_name() {
-        assert!(names_place("zip=8001&page=2") && names_place("r=5&lat=43.1&lng=1.2"));
-        assert!(!names_place("q=zip") && !names_place(""));
-    }
-
-    #[test]
-    fn numbers_at_the_end_are_read() {
-        assert_eq!(trailing_number("SKU-100546"), Some(100_546));
-        assert_eq!(trailing_number("42"), Some(42));
-        assert_eq!(trailing_number("abc"), None);
-        assert_eq!(trailing_number("x007b"), Some(7));
-        assert_eq!(trailing_number("ü7"), None);
-        assert_eq!(trailing_number("12345678901234567890"), None);
     }
 }

@@ -1,0 +1,126 @@
+//! Who asks: sessions, keys and accounts that a request shows.
+
+use smallvec::SmallVec;
+
+use sidetap_wire::auth::Credential;
+use sidetap_wire::cookies;
+use sidetap_wire::names::NameSet;
+
+use super::Extractor;
+use super::headers::Head;
+use crate::hash;
+use crate::observation::{Observation, Token, Traits};
+
+impl Extractor {
+    pub(super) fn identities(&mut self, o: &mut Observation, head: &Head<'_>) {
+        for credential in &head.credentials {
+            match credential {
+                Credential::Basic { user } => {
+                    o.traits.insert(Traits::KEYED);
+                    o.account = Some(self.key.hash64("account", user));
+                }
+                Credential::Bearer(token) | Credential::Jwt(token) => {
+                    if is_placeholder(token) {
+                        continue;
+                    }
+                    o.traits.insert(Traits::SESSION);
+                    o.traits.set(Traits::JWT_UNSIGNED, token.ends_with(b".") && token.starts_with(b"eyJ"));
+                    push(&mut o.sessions, Token::of(&self.key, "session", token, true));
+                }
+                Credential::ApiKey { value, .. } => {
+                    o.traits.insert(Traits::KEYED);
+                    o.api_key = Some(Token::of(&self.key, "api-key", value, true));
+                }
+                Credential::Signature | Credential::Digest => o.traits.insert(Traits::KEYED),
+                Credential::Other => {}
+            }
+        }
+        if o.api_key.is_none()
+            && let Some(value) = head.own_key
+        {
+            o.traits.insert(Traits::KEYED);
+            o.api_key = Some(Token::of(&self.key, "api-key", value, true));
+        }
+        let mut names = hash::Mix::new();
+        for (name, value) in head.cookies.iter().flat_map(|v| cookies::in_field(v)).take(32) {
+            names.text(plain_name(name));
+            if cookies::is_session(name, value) {
+                o.traits.insert(Traits::SESSION);
+                push(&mut o.sessions, Token::of(&self.key, "session", value, true));
+            }
+        }
+        if !head.cookies.is_empty() {
+            o.prints.cookies = names.finish();
+        }
+        if let Some(device) = head.device {
+            push(&mut o.sessions, Token::of(&self.key, "session", device, false));
+        }
+        if let Some(account) = self.request.account.as_deref() {
+            self.text.clear();
+            self.text.extend(account.trim().chars().flat_map(char::to_lowercase));
+            o.account = Some(self.key.hash64("account", self.text.as_bytes()));
+        }
+    }
+
+    /// An API key in the query: partners of old have theirs there.
+    pub(super) fn query_key(&self, o: &mut Observation, query: Option<&str>) {
+        let key = query.and_then(|q| {
+            q.split('&').take(32).filter_map(|p| p.split_once('=')).find(|(n, v)| is_key(n) && v.len() >= 12)
+        });
+        if let Some((_, value)) = key {
+            o.traits.insert(Traits::KEYED);
+            o.api_key = Some(Token::of(&self.key, "api-key", value.as_bytes(), true));
+        }
+    }
+}
+
+/// True of what a client sends that has no token: nothing, or the word for it in its language.
+fn is_placeholder(token: &[u8]) -> bool {
+    const WORDS: [&[u8]; 9] =
+        [b"", b"null", b"undefined", b"none", b"nil", b"nan", b"false", b"(null)", b"[object object]"];
+    let token = token.trim_ascii();
+    WORDS.iter().any(|word| token.eq_ignore_ascii_case(word))
+}
+
+/// The part of a cookie's name that is the same for everybody: up to its first digit.
+fn plain_name(name: &[u8]) -> &[u8] {
+    let end = name.iter().position(u8::is_ascii_digit).unwrap_or(name.len()).min(24);
+    name.get(..end).unwrap_or_default()
+}
+
+fn push(list: &mut SmallVec<[Token; 2]>, token: Token) {
+    if list.len() < 4 && !list.iter().any(|t| t.hash == token.hash) {
+        list.push(token);
+    }
+}
+
+/// Parameters that hold the caller's key.
+pub(super) fn is_key(name: &str) -> bool {
+    static NAMES: NameSet = NameSet::new(&[
+        b"apikey",
+        b"api_key",
+        b"api-key",
+        b"key",
+        b"access_key",
+        b"accesskey",
+        b"appkey",
+        b"app_key",
+        b"partner_key",
+        b"client_key",
+        b"subscription-key",
+    ]);
+    NAMES.has(name.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_for_nothing_is_no_token() {
+        for word in ["", " ", "null", "undefined", "None", "[object Object]"] {
+            assert!(is_placeholder(word.as_bytes()), "{word}");
+        }
+        assert!(!is_placeholder(b"nullable7"));
+    }
+}
