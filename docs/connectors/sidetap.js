@@ -1,7 +1,10 @@
 import crypto from 'crypto';
+import fs from 'fs';
 
-// Fingerprints of a client, as Sidetap computes them (docs/fingerprints.md), for nginx with njs 0.5 and later:
-// `a1` of its agent, `d1` and `s2` of its head. Whatever goes wrong here gives an empty text, and the request goes on.
+// What Sidetap's entries say of a request, for nginx with njs 0.7.1 and later: `$st_do` is the strongest response that stands for it, by
+// its address, the fingerprints of its agent and head (`a1`, `d1`, `s2`, docs/fingerprints.md), one header, and with the site's key the keyed
+// hashes of its session and API key. Entries are looked up in a folder ($st_entries) for each request, so that a change needs no reload.
+// Whatever goes wrong here gives an empty text, and the request goes on.
 // Numbers of 64 bits are lists of four 16-bit limbs, the lowest first.
 
 const BASIS = [0x2325, 0x8422, 0x9ce4, 0xcbf2];
@@ -105,18 +108,12 @@ function take(r) {
     return { of: r, fields: fields, order: order, folded: folded, size: size };
 }
 
-function open(compute) {
-    return function (r) {
-        try {
-            if (taken === undefined || taken.of !== r) {
-                taken = take(r);
-            }
-            // Longer ones cost time, and are nobody's fingerprint.
-            return taken.size > 4096 ? '' : compute(taken.fields, taken.order, taken.folded);
-        } catch (e) {
-            return '';
-        }
-    };
+// The name of a fingerprint; nothing where the head is long: that costs time, and is nobody's.
+function print(r, compute) {
+    if (taken === undefined || taken.of !== r) {
+        taken = take(r);
+    }
+    return taken.size > 4096 ? '' : compute(taken.fields, taken.order, taken.folded);
 }
 
 function agent(fields) {
@@ -149,22 +146,18 @@ function pass(r, hours) {
     return crypto.createHmac('sha256', r.variables.st_secret).update(text).digest('hex').slice(0, 32);
 }
 
-// The value of the header that is named in $st_header_name, spelled as an entry spells it.
+// The header that is named in $st_header_name, by its name and value as an entry spells them.
 function header(r) {
-    try {
-        const name = r.variables.st_header_name, value = r.headersIn[name];
-        if (value === undefined || value.length > 512) {
-            return '';
-        }
-        let out = 'header:' + name + '=';
-        Buffer.from(value).forEach((byte) => {
-            const c = String.fromCharCode(byte);
-            out += /[A-Za-z0-9._~\/-]/.test(c) ? c : '%' + ('0' + byte.toString(16).toUpperCase()).slice(-2);
-        });
-        return out;
-    } catch (e) {
+    const name = r.variables.st_header_name, value = r.headersIn[name];
+    if (value === undefined || value.length > 512) {
         return '';
     }
+    let out = 'header:' + name + '=';
+    Buffer.from(value).forEach((byte) => {
+        const c = String.fromCharCode(byte);
+        out += /[A-Za-z0-9._~\/-]/.test(c) ? c : '%' + ('0' + byte.toString(16).toUpperCase()).slice(-2);
+    });
+    return 'header-' + crypto.createHash('sha256').update(out).digest('hex').slice(0, 32);
 }
 
 // SipHash-2-4 with 128 bits, of which the upper half; words are halves of 32 bits, the lower one first.
@@ -213,7 +206,7 @@ function hashed(r, domain, value) {
         return '';
     }
     const word = (i) => parseInt(given[1].substr(i, 8).replace(/(..)(..)(..)(..)/, '$4$3$2$1'), 16);
-    return domain + ':' + siphash([0, 8, 16, 24].map(word), Buffer.from(domain + '\0' + plain));
+    return domain + '-' + siphash([0, 8, 16, 24].map(word), Buffer.from(domain + '\0' + plain));
 }
 
 function credential(r) {
@@ -223,17 +216,116 @@ function credential(r) {
 
 // The session: the cookie that is named in $st_session_cookie, or else the credential.
 function session(r) {
-    try {
-        return hashed(r, 'session', r.variables['cookie_' + r.variables.st_session_cookie] || credential(r));
-    } catch (e) {
-        return '';
-    }
+    return hashed(r, 'session', r.variables['cookie_' + r.variables.st_session_cookie] || credential(r));
 }
 
 // The API key: the header that is named in $st_key_header, or else the credential.
 function key(r) {
+    return hashed(r, 'api-key', r.headersIn[r.variables.st_key_header] || credential(r));
+}
+
+// What a request shows of each kind, as the names of files spell it.
+const SHOWN = {
+    'a1': (r) => print(r, agent),
+    'd1': (r) => print(r, door),
+    's2': (r) => print(r, head),
+    'header': header,
+    'session': session,
+    'api-key': key,
+};
+
+// The bytes of the client's address: four, or sixteen.
+function address(r) {
+    const all = r.rawVariables.binary_remote_addr;
+    const mapped = all.length === 16 && all[10] === 255 && all[11] === 255 && all.slice(0, 10).every((b) => b === 0);
+    return mapped ? all.slice(12) : all;
+}
+
+// The first bits of an address.
+function first(bytes, bits) {
+    let out = '';
+    for (let i = 0; i < bytes.length; i++) {
+        const left = bits - 8 * i;
+        const keep = left >= 8 ? 255 : left <= 0 ? 0 : (255 << (8 - left)) & 255;
+        out += ('0' + (bytes[i] & keep).toString(16)).slice(-2);
+    }
+    return out;
+}
+
+const RANK = { 'tag': 1, 'rate-limit': 2, 'tarpit': 3, 'challenge': 4, 'geo-fence': 5, 'deceive': 6, 'block': 7 };
+
+function lines(path) {
+    return fs.statSync(path, { throwIfNoEntry: false }) === undefined ? [] : fs.readFileSync(path, 'utf8').split('\n');
+}
+
+// The names that a request goes by, of the kinds that there are files of.
+function names(r, folder) {
+    const bytes = address(r), whole = first(bytes, 128);
+    const out = [];
+    lines(folder + 'forms').forEach((form) => {
+        const net = /^([46])-([0-9]+)$/.exec(form);
+        if (net !== null) {
+            if (bytes.length === (net[1] === '4' ? 4 : 16)) {
+                out.push(form + '-' + first(bytes, Number(net[2])));
+            }
+            return;
+        }
+        const here = form[0] === '+', shown = SHOWN[here ? form.slice(1) : form];
+        const name = shown === undefined ? '' : shown(r);
+        if (name) {
+            out.push(here ? whole + '+' + name : name);
+        }
+    });
+    return out;
+}
+
+// Whether the never-block list has a client's address.
+function allowed(r, folder) {
+    const bytes = address(r);
+    return lines(folder + 'allow').some((line) => {
+        const net = /^([0-9a-fA-F.:]+)(\/([0-9]+))?( |$)/.exec(line);
+        if (net === null) {
+            return false;
+        }
+        const other = parsed(net[1]), bits = net[3] === undefined ? 128 : Number(net[3]);
+        return other.length === bytes.length && first(other, bits) === first(bytes, bits);
+    });
+}
+
+// The bytes of a written address.
+function parsed(text) {
+    if (text.indexOf(':') < 0) {
+        return text.split('.').map(Number);
+    }
+    const halves = text.split('::').map((half) => half === '' ? [] : half.split(':'));
+    const left = halves[0], right = halves.length > 1 ? halves[1] : [];
+    const groups = left.concat(Array(8 - left.length - right.length).fill('0'), right);
+    const out = [];
+    groups.forEach((group) => {
+        const n = parseInt(group, 16);
+        out.push(n >> 8, n & 255);
+    });
+    return out;
+}
+
+// The strongest response that stands for a request, or nothing. A line is `RESPONSE END PLACE …`: END in seconds since 1970 or 0, PLACE a
+// pattern of method, host and path or `-`.
+function look(r) {
     try {
-        return hashed(r, 'api-key', r.headersIn[r.variables.st_key_header] || credential(r));
+        const folder = r.variables.st_entries, now = Date.now() / 1000;
+        let best = '';
+        names(r, folder).forEach((name) => {
+            lines(folder + name).forEach((line) => {
+                const words = line.split(' '), response = words[0], end = Number(words[1] || 0), place = words[2] || '-';
+                if (RANK[response] === undefined || best !== '' && RANK[best] >= RANK[response] || end !== 0 && end <= now) {
+                    return;
+                }
+                if (place === '-' || new RegExp(place).test(r.method + ',' + r.variables.host + r.variables.uri)) {
+                    best = response;
+                }
+            });
+        });
+        return best !== '' && allowed(r, folder) ? '' : best;
     } catch (e) {
         return '';
     }
@@ -265,4 +357,4 @@ function challenge(r) {
         'if (document.cookie.indexOf(token) >= 0) { location.reload(); }</script></html>');
 }
 
-export default { agent: open(agent), head: open(head), door: open(door), header: header, session: session, key: key, ask: ask, challenge: challenge };
+export default { look: look, ask: ask, challenge: challenge };

@@ -1,12 +1,11 @@
 """live.py SIDETAP PAGES DIR: a shop behind HAProxy with a watch on its mirror, honest people, and one who tries passwords, until the
 standard input ends. Says `ready` when the watch captures. For the console's test on live traffic (crates/console/web/tests/live.e2e.mjs)."""
-import asyncio, json, pathlib, signal, subprocess, sys, time
+import asyncio, json, pathlib, signal, sys, time
 
 from attacks import BROWSERS
 from http1 import CHECKER, Client, Head
-from run import MIRROR, SERVER, Net, haproxy, until
+from stage import HERE, SERVER, Site, haproxy
 
-HERE = pathlib.Path(__file__).parent
 ATTACKER = "20.64.0.66"
 # What the site says of itself: everything else that is seen is a shadow.
 SPEC = {
@@ -39,40 +38,21 @@ async def attack(log):
 
 def main():
     sidetap, pages, dir = (pathlib.Path(a).resolve() for a in sys.argv[1:4])
-    (dir / "db").mkdir()
-    dir.chmod(0o755)
-    net, started = Net(), []
-    try:
-        started.append(net.start("s", dir / "shop.err", sys.executable, HERE / "shop.py", 9000, dir / "shop.log"))
-        device, config = haproxy(dir, pages, net)
-        started.append(device)
-        until("the site listens", lambda: net.listens(80) and net.listens(9000))
+    with Site(dir, pages, haproxy) as site:
         (dir / "shop.json").write_text(json.dumps(SPEC))
         (dir / "policy.yaml").write_text("version: 1\nrevision: empty\nrules: []\n")
-        lines = ["[analysis]", f'hash_key = "{dir}/key"', "[store]", f'path = "{dir}/db/store.db"', "[policy]", f'path = "{dir}/policy.yaml"', *config]
-        (dir / "sidetap.toml").write_text("\n".join(lines) + "\n")
-        log = dir / "watch.log"
-        watch = net.start("m", log, sidetap, "watch", "-i", MIRROR, "--spec", dir / "shop.json", "--enforce", cwd=dir)
-        started.append(watch)
-        until(f"the sensor captures ({log})", lambda: "rights" in log.read_text() or watch.poll() is not None)
-        started.append(net.start("c", dir / "people.err", sys.executable, HERE / "people.py", SERVER, 3600, dir / "people.log"))
+        lines = ["[analysis]", f'hash_key = "{dir}/key"', "[store]", f'path = "{dir}/db/store.db"', "[policy]", f'path = "{dir}/policy.yaml"']
+        (dir / "sidetap.toml").write_text("\n".join([*lines, *site.config]) + "\n")
+        watch = site.watch(sidetap, "--spec", dir / "shop.json", "--enforce")
+        site.people(3600)
         print("ready", flush=True)
         for line in sys.stdin:
             if line.strip() == "attack":
-                started.append(net.start("a", dir / "attack.err", sys.executable, HERE / "live.py", "attack", dir / "attack.log"))
+                site.start("a", "attack.err", sys.executable, HERE / "live.py", "attack", dir / "attack.log")
             elif line.strip() == "sensor?":
                 print(watch.poll(), flush=True)
         watch.send_signal(signal.SIGTERM)
         watch.wait(60)
-    finally:
-        for process in reversed(started):
-            process.terminate()
-        for process in started:
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        net.close()
 
 
 if __name__ == "__main__":

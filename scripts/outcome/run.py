@@ -1,9 +1,9 @@
 """run.py SIDETAP PAGES DIR WARM SECONDS [ROW...]: what four attacks achieve against a shop, by what stands before it. See scripts/outcome.sh."""
-import json, os, pathlib, shutil, signal, subprocess, sys, time
+import json, pathlib, shutil, signal, sys, time
 
 from attacks import NETWORKS
+from stage import HERE, SERVER, Site, haproxy, nginx
 
-HERE = pathlib.Path(__file__).parent
 ROWS = ["none", "addresses", "haproxy", "nginx"]
 TITLES = {
     "none": "no enforcement",
@@ -12,95 +12,9 @@ TITLES = {
     "nginx": "fingerprints (nginx)",
 }
 TAKES = {"stuffing": ("account", "accounts"), "enumeration": ("id", "ids"), "scraping": ("page", "pages"), "hype-sale": ("stock", "stock")}
-SERVER, MIRROR = "10.93.0.2", "mirror0"
 # Who calls by contract is named, as docs/policy.md has it.
 PARTIES = ['[[partners]]', 'name = "carrier"', 'networks = ["20.0.202.7/32"]', '[[monitors]]', 'name = "uptime"', 'networks = ["20.0.203.9/32"]']
 POLICY = "version: 1\nrevision: outcome\nextends: [account-protection, scraping, hype-sale]\nrules: []\n"
-
-
-class Net:
-    """Attackers, honest clients and the site on one bridge, and the sensor on the port of it that sees every frame."""
-
-    def __init__(self):
-        self.id = f"so{os.getpid()}"
-        for space in "hacsm":
-            self.ip("netns", "add", self.id + space)
-            self.run(space, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1")
-            self.ip("-n", self.id + space, "link", "set", "lo", "up")
-        hub = self.id + "h"
-        self.ip("-n", hub, "link", "add", "br0", "type", "bridge", "ageing_time", "0")
-        self.ip("-n", hub, "link", "set", "br0", "up")
-        for space, port in (("a", "eth0"), ("c", "eth0"), ("s", "eth0"), ("m", MIRROR)):
-            self.ip("-n", hub, "link", "add", f"v{space}", "type", "veth", "peer", "name", port, "netns", self.id + space)
-            self.ip("-n", hub, "link", "set", f"v{space}", "master", "br0", "up")
-            self.ip("-n", self.id + space, "link", "set", port, "up")
-        for space, own, whole in (("c", "10.93.0.1", "20.0.0.0/10"), ("a", "10.93.0.3", "20.64.0.0/10")):
-            self.ip("-n", self.id + space, "addr", "add", f"{own}/24", "dev", "eth0")
-            self.ip("-n", self.id + space, "route", "add", "local", whole, "dev", "lo")
-        self.ip("-n", self.id + "s", "addr", "add", f"{SERVER}/24", "dev", "eth0")
-        self.ip("-n", self.id + "s", "route", "add", "20.0.0.0/10", "via", "10.93.0.1")
-        self.ip("-n", self.id + "s", "route", "add", "20.64.0.0/10", "via", "10.93.0.3")
-
-    def ip(self, *words):
-        subprocess.run(["ip", *words], check=True)
-
-    def run(self, space, *words):
-        subprocess.run(self.words(space, *words), check=True)
-
-    def words(self, space, *words):
-        return ["ip", "netns", "exec", self.id + space, *map(str, words)]
-
-    def start(self, space, log, *words, cwd=None):
-        with open(log, "w") as out:
-            return subprocess.Popen(self.words(space, *words), stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=cwd)
-
-    def listens(self, port):
-        return f":{port} " in subprocess.run(self.words("s", "ss", "-ltn"), capture_output=True, text=True).stdout
-
-    def close(self):
-        for space in "hacsm":
-            subprocess.run(["ip", "netns", "del", self.id + space], stderr=subprocess.DEVNULL)
-
-
-def until(what, is_so):
-    for _ in range(600):
-        if is_so():
-            return
-        time.sleep(0.1)
-    sys.exit(f"outcome: not in time: {what}")
-
-
-def haproxy(dir, pages, net):
-    """HAProxy as docs/connectors has it, and what to tell Sidetap of it."""
-    text = (pages / "haproxy.cfg").read_text()
-    text = text.replace("/run/haproxy/sidetap.sock", f"{dir}/sock").replace("/etc/haproxy/sidetap/", f"{dir}/")
-    text = text.replace("backend app\n", "backend app\n    http-request set-header X-Forwarded-For %[src]\n")
-    (dir / "haproxy.cfg").write_text(text)
-    shutil.copy(pages / "sidetap.lua", dir)
-    shutil.copy(pages / "challenge.html", dir)
-    for name in ("block", "keys", "places", "nets", "rate", "tarpit", "challenge", "decoy", "tag", "allow"):
-        (dir / f"{name}.map").touch()
-    device = net.start("s", dir / "device.log", "haproxy", "-db", "-f", dir / "haproxy.cfg")
-    maps = {"block": "block_map", "keys": "keys_map", "places": "places_map", "nets": "nets_map", "allow": "allow_map"}
-    lines = [f'{key} = "{dir}/{name}.map"' for name, key in maps.items()]
-    return device, ["[[mitigation.haproxy]]", 'name = "edge"', f'socket = "{dir}/sock"', *lines]
-
-
-def nginx(dir, pages, net):
-    """nginx with the script for fingerprints, as docs/connectors has it, and what to tell Sidetap of it."""
-    text = (pages / "nginx-fingerprints.conf").read_text().replace("/etc/nginx/sidetap/", f"{dir}/")
-    temporary = "".join(f"{t}_temp_path {dir}/{t};\n" for t in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    text = text.replace("http {\n", f"http {{\n{temporary}access_log off;\n", 1)
-    text = text.replace("proxy_pass http", "proxy_set_header X-Forwarded-For $remote_addr;\nproxy_set_header Host $host;\nproxy_pass http")
-    (dir / "nginx.conf").write_text(f"user root; pid {dir}/pid; error_log {dir}/error.log;\n" + text)
-    shutil.copy(pages / "sidetap.js", dir)
-    for name in ("addresses", "allow", "keys", "places", "nets"):
-        (dir / f"{name}.conf").touch()
-    device = net.start("s", dir / "device.log", "nginx", "-c", dir / "nginx.conf", "-g", "daemon off;")
-    run = net.words("s", "nginx", "-c", dir / "nginx.conf")
-    lines = [f'{key} = "{dir}/{key}.conf"' for key in ("addresses", "allow", "keys", "places", "nets")]
-    lines += [f"test = {json.dumps([*run, '-t', '-q'])}", f"reload = {json.dumps([*run, '-s', 'reload'])}"]
-    return device, ["[[mitigation.nginx]]", 'name = "edge"', *lines]
 
 
 def lines(path):
@@ -111,46 +25,24 @@ def lines(path):
 def play(row, sidetap, pages, dir, warm, seconds):
     """One round: warm-up with the honest alone, then all attacks beside them."""
     shutil.rmtree(dir, ignore_errors=True)
-    (dir / "db").mkdir(parents=True)
-    dir.chmod(0o755)
-    net, started = Net(), []
-    try:
-        started.append(net.start("s", dir / "shop.err", sys.executable, HERE / "shop.py", 9000, dir / "shop.log"))
-        device, config = nginx(dir, pages, net) if row == "nginx" else haproxy(dir, pages, net)
-        started.append(device)
-        until("the site listens", lambda: net.listens(80) and net.listens(9000))
+    with Site(dir, pages, nginx if row == "nginx" else haproxy) as site:
+        config = site.config
         if row == "addresses":
             config = [line for line in config if not line.startswith(("keys_map", "places_map", "nets_map"))]
         config += PARTIES
         (dir / "policy.yaml").write_text(POLICY)
         (dir / "sidetap.toml").write_text("\n".join(['[policy]\npath = "policy.yaml"', *config]) + "\n")
-        args = ["watch", "-i", MIRROR, "--out", "run", "--hash-key", "key", "--store", "db/store.db", "--listen", "127.0.0.1:0"]
-        args += [] if row == "none" else ["--enforce"]
-        log = dir / "watch.log"
-        watch = net.start("m", log, sidetap, *args, cwd=dir)
-        started.append(watch)
-        until(f"the sensor captures ({log})", lambda: "rights" in log.read_text() or watch.poll() is not None)
+        args = ["--out", "run", "--hash-key", "key", "--store", "db/store.db", "--listen", "127.0.0.1:0"]
+        watch = site.watch(sidetap, *args, *([] if row == "none" else ["--enforce"]))
         begin = time.time() + warm
-        honest = net.start("c", dir / "people.err", sys.executable, HERE / "people.py", SERVER, warm + seconds, dir / "people.log")
-        started.append(honest)
+        honest = site.people(warm + seconds)
         time.sleep(max(0, begin - time.time()))
-        attack = net.start("a", dir / "attacks.err", sys.executable, HERE / "attacks.py", SERVER, seconds, dir / "attacks.log")
-        started.append(attack)
-        attack.wait()
+        site.start("a", "attacks.err", sys.executable, HERE / "attacks.py", SERVER, seconds, dir / "attacks.log").wait()
         honest.wait()
         watch.send_signal(signal.SIGTERM)
         if watch.wait() not in (0, 3):
-            sys.exit(f"outcome: the sensor failed: {log}")
+            sys.exit(f"outcome: the sensor failed: {dir / 'watch.log'}")
         return begin
-    finally:
-        for process in reversed(started):
-            process.terminate()
-        for process in started:
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        net.close()
 
 
 def read(dir, begin):

@@ -16,8 +16,10 @@ use crate::key::Key;
 pub(crate) const CANARY: &str = "canary";
 /// Seconds until a change must have an effect.
 const EFFECT_S: u64 = 5;
-/// An entry for the canary lasts up to this long, so that it is rarely set anew.
+/// An entry for the canary lasts twice as long and is set anew when half of that is over, so that it is rarely a change.
 const LIFE_S: i64 = 6 * 3600;
+/// Seconds by which a device's idea of an end may be later.
+const SLACK_S: i64 = 60;
 
 /// A probe of a device's effect: for devices that look up a forwarded address.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -55,12 +57,16 @@ impl Canary {
         Ok(Canary { config, http })
     }
 
-    /// The entry that stops it.
-    pub(crate) fn entry(&self, now: i64) -> Entry {
+    /// The entry that stops it: as the device holds it while that is long enough, so that no push is a change by the hour alone.
+    pub(crate) fn entry(&self, now: i64, held: &[Entry]) -> Entry {
+        let key = Key::Net(self.config.address.into());
+        let fresh = now.saturating_add(2 * LIFE_S);
+        let lasts = |end: &i64| (now.saturating_add(LIFE_S)..=fresh.saturating_add(SLACK_S)).contains(end);
+        let there = held.iter().filter(|e| e.key == key && e.response == Response::Block);
         Entry {
-            key: Key::Net(self.config.address.into()),
+            expires_at: there.map(|e| e.expires_at).filter(lasts).max().unwrap_or(fresh),
+            key,
             response: Response::Block,
-            expires_at: (now.div_euclid(LIFE_S) + 2).saturating_mul(LIFE_S),
             verdict: CANARY.to_owned(),
             priority: (u8::MAX, i64::MAX),
         }
@@ -86,5 +92,27 @@ impl Canary {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_entry_stays_as_it_is_at_every_hour_until_half_of_it_is_over() {
+        let config = CanaryConfig {
+            url: "http://edge.example/".to_owned(),
+            header: default_header(),
+            address: default_address(),
+        };
+        let canary = Canary::new("edge", config).unwrap();
+        let start = 1_790_000_000;
+        let held = canary.entry(start, &[]);
+        assert_eq!(held.expires_at, start + 2 * LIFE_S);
+        let at = |s: i64| canary.entry(start + s, std::slice::from_ref(&held)).expires_at - start;
+        assert!((0..=LIFE_S).all(|s| at(s) == 2 * LIFE_S));
+        assert_eq!(at(LIFE_S + 1), 3 * LIFE_S + 1, "then it is set anew");
+        assert_eq!(at(-3_600), 2 * LIFE_S - 3_600, "and after a clock that jumped back");
     }
 }

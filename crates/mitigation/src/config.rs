@@ -23,6 +23,7 @@ use crate::ipset::{IpsetConfig, IpsetConnector};
 use crate::modsecurity::{ModsecurityConfig, ModsecurityConnector};
 use crate::nftables::{NftablesConfig, NftablesConnector};
 use crate::nginx::{NginxConfig, NginxConnector};
+use crate::nginx_njs::{NginxNjsConfig, NginxNjsConnector};
 use crate::nginx_plus::{NginxPlusConfig, NginxPlusConnector};
 use crate::varnish::{VarnishConfig, VarnishConnector};
 use crate::webhook::{WebhookConfig, WebhookConnector};
@@ -119,6 +120,8 @@ connectors! {
     nftables: NftablesConfig => NftablesConnector,
     /// Web servers.
     nginx: NginxConfig => NginxConnector,
+    /// Web servers whose script looks entries up.
+    nginx_njs: NginxNjsConfig => NginxNjsConnector,
     /// Receivers of signed requests.
     webhook: WebhookConfig => WebhookConnector,
 }

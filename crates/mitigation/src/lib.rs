@@ -37,6 +37,7 @@ mod memory;
 pub mod modsecurity;
 pub mod nftables;
 pub mod nginx;
+pub mod nginx_njs;
 pub mod nginx_plus;
 mod pace;
 mod place;

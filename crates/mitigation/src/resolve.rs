@@ -63,7 +63,7 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
             Err(why) => refused.push(told(why)),
         }
     }
-    wanted.extend(c.canary().map(|canary| canary.entry(push.now)));
+    let canary = c.canary().cloned();
     let name = c.name().to_owned();
     let stays = |e: &&Entry| {
         let free = e.key.within().is_none_or(|n| !push.allow.iter().any(|a| a.contains(&n) || n.contains(a)));
@@ -75,6 +75,7 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
     let mut before = Vec::new();
     let (mut planned, error) = plan_against(c, push.now, |observed, sees| {
         wanted.extend(observed.entries.iter().filter(stays).cloned());
+        wanted.extend(canary.map(|canary| canary.entry(push.now, &observed.entries)));
         let mut plan = plan(&wanted, observed, push.allow, sees);
         only_gains(&mut plan, observed, push.now);
         before = refreshed(&plan, observed);

@@ -165,6 +165,44 @@ async fn a_list_that_cannot_be_read_is_no_empty_list() {
     assert!(error.to_string().contains("is no feed list"), "{error}");
 }
 
+/// A list is parsed when it changed, and not for each who asks; what was lost is served from its copy.
+#[tokio::test]
+async fn a_list_is_read_again_when_it_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path(), "");
+    let to = serve(&config, &Arc::new(AtomicI64::new(wall()))).await;
+    let list = |n: u8| sidetap_mitigation::feed::FeedList {
+        entries: vec![sidetap_mitigation::Entry {
+            key: format!("203.0.113.{n}").parse().unwrap(),
+            response: sidetap_policy::Response::Block,
+            expires_at: wall() + 600,
+            verdict: "v".into(),
+            priority: (90, 0),
+        }],
+    };
+    for n in 1..=9 {
+        list(n).write(&config.path).unwrap();
+        for _ in 0..2 {
+            assert_eq!(get(to, "/feed", &[]).await.body, format!("203.0.113.{n}\n"));
+        }
+    }
+    std::fs::remove_file(&config.path).unwrap();
+    assert_eq!(get(to, "/feed", &[]).await.body, "203.0.113.9\n");
+}
+
+/// Who opens a connection and says nothing is not waited for.
+#[tokio::test]
+async fn a_head_that_does_not_come_is_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let to = serve(&config(dir.path(), ""), &Arc::new(AtomicI64::new(wall()))).await;
+    let mut slow = TcpStream::connect(to).await.unwrap();
+    slow.write_all(b"GET /feed HTTP/1.1\r\nHost:").await.unwrap();
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(40), slow.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "the server hangs up");
+    assert_eq!(get(to, "/healthz", &[]).await.status, 200);
+}
+
 /// What each vendor's devices are served, to the letter.
 #[tokio::test]
 async fn each_vendor_gets_its_own_shape() {

@@ -1,6 +1,7 @@
 //! Envoy: a route configuration that it watches, whose RBAC filter looks addresses up in a trie.
 //!
-//! Where the listener has a Lua filter for it, a script in the same configuration marks, limits and deceives.
+//! Where the listener has a Lua filter for it, a script in the same configuration marks, limits and deceives, and compares what is no
+//! address: fingerprints, sessions, keys, headers.
 //!
 //! The user's own route configuration stays in a file of the user's; Sidetap writes the one that Envoy reads, which is the
 //! user's with the addresses put in.
@@ -41,6 +42,12 @@ pub struct EnvoyConfig {
     /// The name of the Lua filter in the listener, where there is one: it can tag, rate-limit and deceive.
     #[serde(default)]
     pub script: Option<String>,
+    /// A copy of the site's hash key that Envoy can read: the script then compares sessions and API keys.
+    #[serde(default)]
+    pub hash_key: Option<PathBuf>,
+    /// Headers whose values the script compares, in lower case.
+    #[serde(default)]
+    pub headers: Vec<String>,
     /// Requests a second that a rate-limited address may send to each of Envoy's threads.
     #[serde(default = "default_rate")]
     pub rate_per_s: u32,
@@ -127,16 +134,21 @@ impl EnvoyConnector {
             || !config.tag_header.bytes().all(is_name)
             || !(200..600).contains(&config.decoy.status)
             || !plain(&config.decoy.content_type)
+            || config.headers.iter().any(|h| h.is_empty() || !h.bytes().all(is_name))
         {
-            let why = "rate_per_s is not 0, tag_header a name in lower case, decoy an answer";
+            let why = "rate_per_s is not 0, tag_header and headers names in lower case, decoy an answer";
             return Err(ConfigError::Value(format!("{}: {why}", config.name)));
+        }
+        let scripted = config.script.is_some();
+        if !scripted && (config.hash_key.is_some() || !config.headers.is_empty()) {
+            return Err(ConfigError::Value(format!("{}: hash_key and headers need a script", config.name)));
         }
         if config.script.as_ref() == Some(&config.filter) {
             return Err(ConfigError::Value(format!("{}: filter and script are two filters", config.name)));
         }
         let canary = config.canary.clone().map(|c| Canary::new(&config.name, c)).transpose()?;
         let mut responses = vec![Response::Block];
-        if config.script.is_some() {
+        if scripted {
             responses.extend([Response::Tag, Response::RateLimit, Response::Deceive]);
         }
         let sees = Sees {
@@ -144,7 +156,10 @@ impl EnvoyConnector {
             open_connections: "stay; the next request on it is refused",
             delay: "tenths of a second",
             places: Places::Yes,
-            cannot: "its filters look up addresses, hosts and endpoints",
+            prints: if scripted { &["a1", "d1"] } else { &[] },
+            tokens: config.hash_key.is_some(),
+            headers: config.headers.clone(),
+            cannot: "its filters look up addresses, hosts and endpoints, and with the script fingerprints of agent and head, named headers and, with the site's key, sessions and API keys",
             ..Sees::addresses(responses, config.capacity)
         };
         Ok(EnvoyConnector { memory: Memory::new(&config.memory), canary, sees, config })
@@ -152,8 +167,8 @@ impl EnvoyConnector {
 
     /// The user's route configuration with what these entries name refused in every virtual host.
     fn render(&self, entries: &[Entry]) -> Result<String, ConnectorError> {
-        let (refused, others): (Vec<&Entry>, Vec<&Entry>) =
-            entries.iter().partition(|e| e.response == Response::Block);
+        let by_trie = |e: &&Entry| e.response == Response::Block && e.key.who_and_place().0.net().is_some();
+        let (refused, others): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(by_trie);
         let rules = per_route(&refused.into_iter().cloned().collect::<Vec<_>>())?;
         let script = self.config.script.as_ref().map(|name| (name, script::per_route(&self.config, &others)));
         let text = hosted::read(&self.config.template)?;

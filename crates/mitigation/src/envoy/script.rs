@@ -1,10 +1,11 @@
 //! The script for Envoy's Lua filter: what the filter that refuses cannot do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
 use crate::entry::Entry;
+use crate::key::Key;
 use crate::place::Place;
 
 use super::EnvoyConfig;
@@ -15,16 +16,24 @@ const SCRIPT: &str = include_str!("sidetap.lua");
 pub(super) fn per_route(config: &EnvoyConfig, entries: &[&Entry]) -> Value {
     let mut everywhere = String::new();
     let mut placed: BTreeMap<&Place, String> = BTreeMap::new();
+    let mut kinds: BTreeSet<String> = BTreeSet::new();
     for entry in entries {
         let (who, place) = entry.key.who_and_place();
-        let Some(net) = who.net() else { continue };
-        let whom = if who.is_wide() { net.to_string() } else { net.addr().to_string() };
+        kinds.extend(kind_of(who).map(|kind| format!("[{}] = true", quoted(kind))));
+        let whom = who.to_string();
         let list = place.map_or(&mut everywhere, |p| placed.entry(p).or_default());
         list.push_str(&format!("{whom} {}\n", entry.response));
     }
     let places: String = placed.iter().map(|(place, list)| table_of(place, list)).collect();
     let decoy = &config.decoy;
+    let listed = |all: Vec<String>| all.join(", ");
     let script = SCRIPT
+        .replace("IN_USE", &listed(kinds.into_iter().collect()))
+        .replace("NAMES", &listed(config.headers.iter().map(|h| quoted(h)).collect()))
+        .replace(
+            "\"HASH_KEY\"",
+            &quoted(&config.hash_key.as_ref().map_or_else(String::new, |p| p.display().to_string())),
+        )
         .replace("LIST\n", &everywhere)
         .replace("PLACED\n", &places)
         .replace("RATE\n", &format!("{}\n", config.rate_per_s))
@@ -34,6 +43,17 @@ pub(super) fn per_route(config: &EnvoyConfig, entries: &[&Entry]) -> Value {
         .replace("DECOY_BODY", &quoted(&decoy.body));
     let kind = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.LuaPerRoute";
     json!({"@type": kind, "source_code": {"inline_string": script}})
+}
+
+/// What a request has to be looked at for, besides its address.
+fn kind_of(who: &Key) -> Option<&str> {
+    match who {
+        Key::Net(_) => None,
+        Key::At(_, other) | Key::Within(other, _) => kind_of(other),
+        Key::Print(print) => print.split('-').next(),
+        Key::Token(kind, _) => Some(kind.name()),
+        Key::Header(..) => Some("header"),
+    }
 }
 
 fn table_of(place: &Place, list: &str) -> String {

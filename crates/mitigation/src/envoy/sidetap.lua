@@ -1,8 +1,173 @@
 -- What Sidetap tells Envoy besides whom to refuse: written into the route configuration by Sidetap, run by Envoy's Lua filter for each request.
 -- Envoy lets a request through whose script fails.
 
-local RANK = { tag = 1, ["rate-limit"] = 2, deceive = 3 }
+local RANK = { tag = 1, ["rate-limit"] = 2, deceive = 3, block = 4 }
 local MOST = 20000
+-- Longer values cost time, and are nobody's fingerprint, session or key.
+local MOST_BYTES = 4096
+-- Values of one request that are hashed.
+local MOST_SECRETS = 64
+local HEADERS = { NAMES }
+
+local bxor, bor, band, lshift, rshift, rol = bit.bxor, bit.bor, bit.band, bit.lshift, bit.rshift, bit.rol
+
+-- Eight bytes of a text from a place on, the first the lowest; what is beyond its end is nothing.
+local function word(text, at)
+  local a, b, c, d, e, f, g, h = text:byte(at, at + 7)
+  local low = (a or 0) + (b or 0) * 256 + (c or 0) * 65536 + (d or 0) * 16777216
+  local high = (e or 0) + (f or 0) * 256 + (g or 0) * 65536 + (h or 0) * 16777216
+  return bor(1ULL * low, lshift(1ULL * high, 32))
+end
+
+-- The site's key, `sidetap-key-v1:` and 32 hexadecimal digits.
+local K0, K1
+do
+  local file = io.open("HASH_KEY", "rb")
+  local hex = file and (file:read(256) or ""):match("^sidetap%-key%-v1:(%x+)%s*$")
+  if file then file:close() end
+  if hex and #hex == 32 then
+    local bytes = hex:gsub("..", function(d) return string.char(tonumber(d, 16)) end)
+    K0, K1 = word(bytes, 1), word(bytes, 9)
+  end
+end
+
+-- SipHash-2-4 with 128 bits; the upper half.
+local function siphash(text)
+  local v0, v1 = bxor(K0, 0x736f6d6570736575ULL), bxor(K1, 0x646f72616e646f6dULL, 0xeeULL)
+  local v2, v3 = bxor(K0, 0x6c7967656e657261ULL), bxor(K1, 0x7465646279746573ULL)
+  local function rounds(n)
+    for _ = 1, n do
+      v0 = v0 + v1; v1 = bxor(rol(v1, 13), v0); v0 = rol(v0, 32)
+      v2 = v2 + v3; v3 = bxor(rol(v3, 16), v2)
+      v0 = v0 + v3; v3 = bxor(rol(v3, 21), v0)
+      v2 = v2 + v1; v1 = bxor(rol(v1, 17), v2); v2 = rol(v2, 32)
+    end
+  end
+  local whole = #text - #text % 8
+  for i = 1, whole, 8 do
+    local m = word(text, i)
+    v3 = bxor(v3, m); rounds(2); v0 = bxor(v0, m)
+  end
+  local m = bor(word(text, whole + 1), lshift(1ULL * #text, 56))
+  v3 = bxor(v3, m); rounds(2); v0 = bxor(v0, m)
+  v2 = bxor(v2, 0xeeULL); rounds(4)
+  v1 = bxor(v1, 0xddULL); rounds(4)
+  return bxor(v0, v1, v2, v3)
+end
+
+local BASIS = 0xcbf29ce484222325ULL
+
+local function finish(h)
+  h = bxor(h, rshift(h, 33)) * 0xff51afd7ed558ccdULL
+  h = bxor(h, rshift(h, 33)) * 0xc4ceb9fe1a85ec53ULL
+  return bxor(h, rshift(h, 33))
+end
+
+-- FNV-1a over the bytes, with a byte 0xff after each part.
+local function fnv(a, b)
+  local h = BASIS
+  for _, part in ipairs({ a, b }) do
+    for i = 1, #part do h = bxor(h, 1ULL * part:byte(i)) * 0x00000100000001b3ULL end
+    h = bxor(h, 0xffULL) * 0x00000100000001b3ULL
+  end
+  return finish(h)
+end
+
+-- Takes bytes into a hash eight at a time, with their number.
+local function mixed(h, text)
+  local whole = #text - #text % 8
+  for i = 1, whole, 8 do
+    h = bxor(h, word(text, i)) * 0x9e3779b97f4a7c15ULL
+    h = bxor(h, rshift(h, 29))
+  end
+  h = bxor(h, word(text, whole + 1), lshift(1ULL * #text, 56)) * 0x9e3779b97f4a7c15ULL
+  return bxor(h, rshift(h, 29))
+end
+
+-- Fields that come and go by request, that hops add, or that are between two hops.
+local LEFT_OUT = {}
+for name in ([[sec-fetch-user referer cookie if-none-match if-modified-since if-match if-range content-length transfer-encoding
+    authorization expect range date traceparent tracestate x-request-id x-correlation-id x-amzn-trace-id x-b3-traceid x-b3-spanid
+    x-forwarded-for forwarded x-real-ip true-client-ip cf-connecting-ip x-forwarded-proto x-forwarded-host x-forwarded-port via
+    connection keep-alive proxy-connection te upgrade trailer]]):gmatch("%S+") do
+  LEFT_OUT[name] = true
+end
+
+-- The head as a balancer still has it. Envoy keeps no place for Host; clients send it first.
+local function door(fields, names)
+  local h = mixed(BASIS, "host")
+  for _, name in ipairs(names) do
+    if not LEFT_OUT[name] and name:sub(1, 8) ~= "x-envoy-" then h = mixed(h, name:sub(1, 32)) end
+  end
+  local accept, encoding = fields["accept"] or "-", fields["accept-encoding"] or "-"
+  local media = (fields["content-type"] or "-"):match("^[^;]*")
+  if #accept + #encoding + #media > MOST_BYTES then return nil end
+  return finish(mixed(mixed(mixed(h, accept), encoding), media))
+end
+
+-- What may be a secret: cookies, credentials, keys and device ids in headers, keys in the query.
+local function secrets(fields, query, add_to)
+  local n = 0
+  local function add(domain, value)
+    value = value:match('^%s*"?(.-)"?%s*$')
+    if #value >= 8 and #value <= MOST_BYTES and n < MOST_SECRETS then
+      n = n + 1
+      -- A JWT is known by its signature.
+      local signature = value:match("^eyJ[^.]*%.[^.]*%.([^.]*)$")
+      local plain = signature and #signature >= 16 and signature or value
+      add_to(domain .. ":" .. bit.tohex(siphash(domain .. "\0" .. plain), 16))
+    end
+  end
+  for value in (fields["cookie"] or ""):gmatch("[^=;%s]+=([^;]*)") do
+    if #value >= 12 then add("session", value) end
+  end
+  for name, value in pairs(fields) do
+    if name == "authorization" then
+      local scheme, token = value:match("^(%S+)%s*(.-)%s*$")
+      if scheme then
+        add("session", token ~= "" and token or scheme)
+        add("api-key", token)
+      end
+    elseif name:find("key") or name:find("token") or name:find("auth") or name:find("device") or name:find("client") then
+      add("session", value)
+      add("api-key", value)
+    end
+  end
+  for value in query:gmatch("=([^&]+)") do
+    if #value >= 12 then add("api-key", value) end
+  end
+end
+
+-- Who a request is of, besides its address, as far as entries of that kind are there.
+local function whos(headers, kinds)
+  local all, fields, names, target = {}, {}, {}, ""
+  for name, value in pairs(headers) do
+    if name == ":path" then
+      target = value
+    elseif name:sub(1, 1) ~= ":" then
+      names[#names + 1] = name
+      fields[name] = fields[name] and name == "cookie" and fields[name] .. "; " .. value or value
+    end
+  end
+  local function add(who) all[#all + 1] = who end
+  if kinds["a1"] then
+    local agent, language = fields["user-agent"] or "", fields["accept-language"] or ""
+    if #agent + #language <= MOST_BYTES then add("a1-" .. bit.tohex(fnv(agent, language), 16)) end
+  end
+  if kinds["d1"] then
+    local head = door(fields, names)
+    if head then add("d1-" .. bit.tohex(head, 16)) end
+  end
+  if K0 and (kinds["session"] or kinds["api-key"]) then secrets(fields, target:match("%?(.*)$") or "", add) end
+  for _, name in ipairs(kinds["header"] and HEADERS or {}) do
+    local value = fields[name]
+    if value and #value <= 512 then
+      local spelled = value:gsub("[^%w%-._~/]", function(c) return string.format("%%%02X", c:byte()) end)
+      add("header:" .. name .. "=" .. spelled)
+    end
+  end
+  return all
+end
 
 -- An address as a text of bits, after its family.
 local function bits_of(ip)
@@ -26,12 +191,16 @@ local function bits_of(ip)
   return family .. table.concat(out)
 end
 
--- Lines of `ADDRESS[/BITS] RESPONSE`.
+-- Of what kinds entries are that are no addresses.
+local KINDS = { IN_USE }
+local ANY = next(KINDS) ~= nil
+
+-- Lines of `WHO RESPONSE`: an address, a network, or what a request is besides, alone or at one address (`ADDRESS|WHO`).
 local function list_of(text)
   local list = { single = {}, wide = {}, lengths = {} }
   local known = {}
   for net, response in text:gmatch("(%S+) (%S+)") do
-    local address, length = net:match("^(.*)/(%d+)$")
+    local address, length = net:match("^([%x:.]+)/(%d+)$")
     if address then
       local prefix = bits_of(address):sub(1, tonumber(length) + 1)
       list.wide[prefix] = response
@@ -57,8 +226,9 @@ local function stronger(a, b)
   return (RANK[b] or 0) > (RANK[a] or 0) and b or a
 end
 
-local function asked(list, ip, bits, best)
+local function asked(list, ip, bits, who, best)
   best = stronger(best, list.single[ip])
+  for _, one in ipairs(who) do best = stronger(stronger(best, list.single[one]), list.single[ip .. "|" .. one]) end
   if #list.lengths > 0 then
     for _, length in ipairs(list.lengths) do best = stronger(best, list.wide[bits():sub(1, length)]) end
   end
@@ -105,17 +275,20 @@ function envoy_on_request(handle)
     text = text or bits_of(ip)
     return text
   end
-  local best = asked(EVERYWHERE, ip, bits, nil)
+  local who = ANY and whos(headers, KINDS) or {}
+  local best = asked(EVERYWHERE, ip, bits, who, nil)
   if #PLACES > 0 then
     local method, path = headers:get(":method"), {}
     local host = (headers:get(":authority") or ""):lower():gsub(":%d+$", "")
     local target = (headers:get(":path") or "/"):gsub("[?#].*$", ""):gsub("^/", "")
     for part in (target .. "/"):gmatch("([^/]*)/") do path[#path + 1] = part end
     for _, place in ipairs(PLACES) do
-      if is_at(place, method, host, path) then best = asked(place.list, ip, bits, best) end
+      if is_at(place, method, host, path) then best = asked(place.list, ip, bits, who, best) end
     end
   end
-  if best == "tag" then
+  if best == "block" then
+    handle:respond({ [":status"] = "403" }, "")
+  elseif best == "tag" then
     headers:replace("TAG", "1")
   elseif best == "rate-limit" and too_many(ip) then
     handle:respond({ [":status"] = "429" }, "")

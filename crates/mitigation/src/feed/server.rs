@@ -1,8 +1,10 @@
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::SystemTime;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
@@ -10,10 +12,15 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use sha2::{Digest, Sha256};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 use super::{Family, FeedConfig, FeedList, Shape};
+use crate::connector::ConnectorError;
 use crate::secret::{Secret, SecretError};
 
 /// Tells the wall clock in seconds since 1970.
@@ -57,15 +64,13 @@ pub enum FeedError {
         /// Why.
         source: std::io::Error,
     },
-    /// The server stopped.
-    #[error("feed: {0}")]
-    Serve(#[from] std::io::Error),
 }
 
 /// Serves a feed's list: `/feed` and the shapes of [`Shape::ALL`], each also with `/v4` and `/v6` and with `.txt`, and `/healthz`.
 ///
-/// The file is read for each request, so another process may write it; a list that cannot be read is an error and never an
-/// empty list, which some devices would take for an order to let everybody in.
+/// The file is looked at for each request and read again when it changed, so another process may write it; a list that cannot be read is
+/// an error and never an empty list, which some devices would take for an order to let everybody in. Who does not send a request's head
+/// within five seconds, or takes no answer within sixty, is cut off.
 pub struct Server {
     listener: TcpListener,
     feed: Feed,
@@ -77,6 +82,38 @@ struct Feed {
     sentinel: Option<IpAddr>,
     clock: WallClock,
     switch: Option<PathBuf>,
+    read: Mutex<Option<(Stamp, Arc<FeedList>)>>,
+}
+
+/// For the head of a request; what idles between two has as long.
+const HEAD: Duration = Duration::from_secs(5);
+/// For everything on one connection.
+const CONNECTION: Duration = Duration::from_secs(60);
+/// Most connections at a time; others wait.
+const CONNECTIONS: usize = 256;
+
+/// What tells one written list from the next: the file's number, its time and its length.
+type Stamp = (u64, i64, i64, u64);
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let there = std::fs::metadata(path).ok()?;
+    Some((there.ino(), there.mtime(), there.mtime_nsec(), there.len()))
+}
+
+impl Feed {
+    /// The list as it was read last where its file is still the same.
+    fn list(&self) -> Result<Option<Arc<FeedList>>, ConnectorError> {
+        let there = stamp(&self.path);
+        let mut known = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(there), Some((stamp, list))) = (there, known.as_ref())
+            && there == *stamp
+        {
+            return Ok(Some(Arc::clone(list)));
+        }
+        let list = FeedList::to_serve(&self.path)?.map(Arc::new);
+        *known = there.zip(list.clone());
+        Ok(list)
+    }
 }
 
 impl Server {
@@ -93,7 +130,14 @@ impl Server {
             listen: config.listen,
             source,
         })?;
-        let feed = Feed { path: config.path.clone(), token, sentinel: config.sentinel, clock, switch: None };
+        let feed = Feed {
+            path: config.path.clone(),
+            token,
+            sentinel: config.sentinel,
+            clock,
+            switch: None,
+            read: Mutex::new(None),
+        };
         Ok(Server { listener, feed })
     }
 
@@ -110,7 +154,7 @@ impl Server {
     }
 
     /// Serves until `shutdown` is done.
-    pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), FeedError> {
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) {
         let mut router = Router::new().route("/healthz", get(|| async { "ok\n" }));
         let families = [("", Family::Both), ("/v4", Family::V4), ("/v6", Family::V6)];
         let lists = Shape::ALL
@@ -122,9 +166,40 @@ impl Server {
             };
             router = router.route(&format!("{path}.txt"), get(handler)).route(&path, get(handler));
         }
-        let service = router.with_state(Arc::new(self.feed)).into_make_service();
-        axum::serve(self.listener, service).with_graceful_shutdown(shutdown).await?;
-        Ok(())
+        let router = router.with_state(Arc::new(self.feed));
+        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let mut shutdown = pin!(shutdown);
+        loop {
+            let next = async {
+                let place = Arc::clone(&places).acquire_owned().await;
+                self.listener.accept().await.map(|(stream, _)| (stream, place))
+            };
+            let accepted = tokio::select! {
+                accepted = next => accepted,
+                () = shutdown.as_mut() => return,
+            };
+            let Ok((stream, place)) = accepted else {
+                // Out of descriptors: some will be free in a moment.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            let router = router.clone();
+            tokio::spawn(async move {
+                let _ = tokio::time::timeout(CONNECTION, connection(stream, router)).await;
+                drop(place);
+            });
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router) {
+    let service = TowerToHyperService::new(router);
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(e) = served.await {
+        tracing::debug!(error = %e, "feed: a connection broke off");
     }
 }
 
@@ -139,7 +214,7 @@ fn answer(
         return (StatusCode::UNAUTHORIZED, challenge, "a token is needed\n").into_response();
     }
     let stopped = feed.switch.as_ref().is_some_and(|file| file.exists());
-    let read = if stopped { Ok(Some(FeedList::default())) } else { FeedList::to_serve(&feed.path) };
+    let read = if stopped { Ok(Some(Arc::default())) } else { feed.list() };
     let list = match read {
         Ok(Some(list)) => list,
         Ok(None) => return (StatusCode::SERVICE_UNAVAILABLE, "no list was written yet\n").into_response(),

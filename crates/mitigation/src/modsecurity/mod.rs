@@ -16,7 +16,7 @@ use crate::plan::Plan;
 
 server_config! {
     /// A web application firewall: `[[mitigation.modsecurity]]`.
-    ModsecurityConfig("modsecurity", capacity: 50_000, interval_s: 5, timeout_s: 60) {
+    ModsecurityConfig("modsecurity", capacity: 50_000, interval_s: 1, timeout_s: 60) {
         /// The file of blocked addresses.
         data: PathBuf,
         /// The file of rules for responses to hosts and endpoints, which the configuration includes.

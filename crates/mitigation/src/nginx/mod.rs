@@ -20,7 +20,7 @@ server_config! {
         /// The file of addresses that are never touched, which a `geo` block includes.
         #[serde(default)]
         allow: Option<PathBuf>,
-        /// The file of all that is no address, which `map` blocks include.
+        /// The file of whom something is known at places, which `map` blocks include.
         #[serde(default)]
         keys: Option<PathBuf>,
         /// The file of places, which a `map` block includes; responses to hosts and endpoints need it, `nets` and `keys`.
@@ -29,15 +29,6 @@ server_config! {
         /// The file of networks that are acted against at places only, which a `geo` block includes.
         #[serde(default)]
         nets: Option<PathBuf>,
-        /// Whether the njs script is loaded that computes fingerprints.
-        #[serde(default = "default_fingerprints")]
-        fingerprints: bool,
-        /// The header whose values the njs script compares, in lower case, as the configuration names it.
-        #[serde(default)]
-        header: Option<String>,
-        /// Whether the script has the site's hash key, and so compares sessions and API keys.
-        #[serde(default)]
-        tokens: bool,
         /// What the configuration knows how to do.
         #[serde(default = "default_responses")]
         responses: Vec<Response>,
@@ -48,10 +39,6 @@ server_config! {
         #[serde(default = "default_reload")]
         reload: Vec<String>,
     }
-}
-
-fn default_fingerprints() -> bool {
-    true
 }
 
 fn default_responses() -> Vec<Response> {
@@ -86,15 +73,8 @@ impl NginxConnector {
         if let Some(r) = config.responses.iter().find(|r| !r.acts()) {
             return Err(ConfigError::Value(format!("{}: `{r}` is nothing that a device does", config.name)));
         }
-        let is_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        if config.header.as_ref().is_some_and(|h| h.is_empty() || !h.bytes().all(is_name)) {
-            return Err(ConfigError::Value(format!("{}: header: one name in lower case", config.name)));
-        }
         let sees = Sees {
             address: config.address,
-            prints: if config.keys.is_some() && config.fingerprints { &["a1", "d1", "s2"] } else { &[] },
-            tokens: config.tokens && config.keys.is_some() && config.fingerprints,
-            headers: config.header.iter().filter(|_| config.keys.is_some()).cloned().collect(),
             places: match (&config.keys, &config.places, &config.nets) {
                 (Some(_), Some(_), Some(_)) => Places::Yes,
                 _ => Places::No,
@@ -102,7 +82,7 @@ impl NginxConnector {
             allow_list: config.allow.is_some(),
             open_connections: "idle ones are closed by the reload; long answers are finished by old workers",
             delay: "about a tenth of a second; more where the configuration is large",
-            cannot: "its maps hold addresses, hosts and endpoints, and where the njs script is loaded fingerprints, one header, and with the site's key a session and an API key",
+            cannot: "its maps hold addresses, hosts and endpoints",
             ..Sees::addresses(config.responses.clone(), config.capacity)
         };
         Ok(NginxConnector { config, canary, sees })

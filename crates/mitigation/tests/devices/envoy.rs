@@ -7,6 +7,7 @@ use sidetap_mitigation::Connector;
 use sidetap_mitigation::envoy::EnvoyConnector;
 use sidetap_policy::Response;
 
+use crate::nginx_njs::{AGENT, DOOR, head_of, site};
 use crate::rig::{Rig, acts, contract, entry, holds_at_places, many, measure};
 use crate::support::{Process, application, ask_at, free_port, get, loopback, tool, until, wall};
 
@@ -37,6 +38,7 @@ impl Envoy {
         {
             std::fs::write(dir.path().join(name), text).unwrap();
         }
+        std::fs::write(dir.path().join("hash.key"), site().to_text()).unwrap();
         // Envoys on one machine are told apart by this.
         let id = (std::process::id() % 30_000) * 16 + COUNT.fetch_add(1, Ordering::Relaxed);
         let mut command = Command::new(program);
@@ -62,10 +64,12 @@ impl Rig for Envoy {
     fn connector(&self) -> Box<dyn Connector> {
         let text = format!(
             "routes = \"{}\"\ntemplate = \"{}\"\nmemory = \"{}\"\naddress = \"forwarded\"\ncapacity = 100\nscript = \"sidetap-script\"\n\
+             hash_key = \"{}\"\nheaders = [\"user-agent\", \"x-app\"]\n\
              canary = {{ url = \"http://{}/\" }}\n",
             self.file("watched/routes.json").display(),
             self.file("template.json").display(),
             self.file("memory.json").display(),
+            self.file("hash.key").display(),
             self.to
         );
         Box::new(EnvoyConnector::new(toml::from_str(&crate::rig::room(&text)).unwrap()).unwrap())
@@ -162,6 +166,83 @@ fn marks_limits_and_deceives_whom_it_is_told_and_nobody_else() {
     let refused = (0..30).filter(|_| ask("203.0.113.3").0 == 429).count();
     assert!((5..=25).contains(&refused), "{refused} of 30 at five a second");
     assert_eq!((0..30).filter(|_| ask("203.0.113.9").0 != 200).count(), 0, "and nobody else");
+}
+
+/// What is no address: heads and agents, alone, at one address and at places, values of headers, sessions, keys and JWTs by their hashes.
+#[test]
+fn fingerprints_sessions_keys_and_headers_are_compared() {
+    let Some(device) = Envoy::start() else { return };
+    let mut connector = device.connector();
+    // Between two lists an address that nobody has says which one is in force.
+    let mut round = 0;
+    let mut push = |keys: &[(String, Response)]| {
+        round += 1;
+        let mark = format!("203.0.113.{}", 200 + round % 2);
+        let mut wanted: Vec<_> = keys.iter().map(|(k, r)| entry(k, *r)).collect();
+        wanted.push(entry(&mark, Response::Block));
+        let observed = connector.observe(wall()).unwrap();
+        let plan = sidetap_mitigation::plan(&wanted, &observed, &[], connector.sees());
+        connector.apply(&plan, wall()).unwrap();
+        assert_eq!(connector.observe(wall()).unwrap().entries.len(), wanted.len());
+        until("the list is in force", || get(device.to, &mark, &[]).0 == 403);
+    };
+    let head = |from: &str, more: &str| head_of(device.to, from, more);
+    for print in [AGENT, DOOR] {
+        push(&[(format!("203.0.113.9|{print}"), Response::Block)]);
+        assert_eq!(head("203.0.113.9", ""), 403, "{print}");
+        assert_eq!(head("203.0.113.10", ""), 200, "the same elsewhere");
+        assert_eq!(get(device.to, "203.0.113.9", &[("User-Agent", "Mozilla/5.0")]).0, 200, "his neighbour");
+        push(&[(print.to_owned(), Response::Block)]);
+        assert_eq!(head("198.51.100.1", ""), 403, "{print} wherever it comes from");
+        assert_eq!(get(device.to, "198.51.100.1", &[("User-Agent", "Mozilla/5.0")]).0, 200);
+        let more = if print == AGENT { 403 } else { 200 };
+        assert_eq!(head("198.51.100.1", "X-More: 1\r\n"), more, "another head of the same agent");
+    }
+    push(&[
+        (format!("{DOOR}@GET,127.0.0.1/a"), Response::Block),
+        (format!("{AGENT}@GET,/b"), Response::Block),
+    ]);
+    assert_eq!(head("198.51.100.1", ""), 403, "at its place");
+    push(&[(format!("{DOOR}@GET,127.0.0.1/b"), Response::Block)]);
+    assert_eq!(head("198.51.100.1", ""), 200, "and nowhere else");
+
+    let secret = |domain: &str, value: &str| {
+        (format!("{domain}:{:016x}", site().hash64(domain, value.as_bytes())), Response::Block)
+    };
+    let signature = "c2lnbmF0dXJlLW9mLWEtand0";
+    let spaced = "header:user-agent=odd%20%28%22tool%22%29/1.0%3B%20%7B%C3%A9%7D".to_owned();
+    push(&[
+        secret("session", "s3ss10n-of-the-bot"),
+        secret("session", signature),
+        secret("api-key", "sk_live_0123456789"),
+        (spaced, Response::Block),
+        ("203.0.113.9|header:x-app=old/8".to_owned(), Response::Deceive),
+    ]);
+    let with = |from: &str, name: &str, value: &str| get(device.to, from, &[(name, value)]).0;
+    let anyone = |name: &str, value: &str| with("198.51.100.1", name, value);
+    assert_eq!(anyone("Cookie", "lang=de; session=s3ss10n-of-the-bot"), 403);
+    assert_eq!(anyone("Cookie", "lang=de; session=s3ss10n-of-another"), 200);
+    assert_eq!(
+        (anyone("X-Api-Key", "sk_live_0123456789"), anyone("X-Api-Key", "sk_live_0123456780")),
+        (403, 200)
+    );
+    assert_eq!(anyone("Authorization", "ApiKey sk_live_0123456789"), 403);
+    let bearer = |token: &str| {
+        anyone("Authorization", &format!("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{token}"))
+    };
+    assert_eq!((bearer(signature), bearer("c2lnbmF0dXJlLW9mLWFub3RoZXI")), (403, 200));
+    assert_eq!(anyone("User-Agent", "odd (\"tool\")/1.0; {é}"), 403);
+    assert_eq!(anyone("User-Agent", "odd (\"tool\")/1.1; {é}"), 200);
+    assert_eq!(get(device.to, "203.0.113.9", &[("X-App", "old/8")]), (200, "{}".into()), "deceived");
+    assert_eq!(
+        get(device.to, "203.0.113.10", &[("X-App", "old/8")]),
+        (200, "app".into()),
+        "the same elsewhere"
+    );
+    let told = std::fs::read_to_string(device.file("watched/routes.json")).unwrap();
+    let key = site().to_text();
+    assert!(![key.trim(), "s3ss10n", "sk_live"].iter().any(|s| told.contains(s)), "no secret on the device");
+    assert!(told.contains("api-key:"));
 }
 
 #[test]

@@ -15,5 +15,6 @@ mod hooks;
 mod ipset;
 mod modsecurity;
 mod nginx;
+mod nginx_njs;
 mod rig;
 mod varnish;

@@ -73,7 +73,7 @@ impl Nginx {
     }
 
     /// Workers that run.
-    fn workers(&self) -> usize {
+    pub(crate) fn workers(&self) -> usize {
         let pid = std::fs::read_to_string(self.file("pid")).unwrap();
         let children = format!("/proc/{0}/task/{0}/children", pid.trim());
         std::fs::read_to_string(children).unwrap().split_whitespace().count()
@@ -82,7 +82,7 @@ impl Nginx {
     fn connector_of(&self, addresses: &str) -> NginxConnector {
         let prefix = if addresses == "addresses.conf" { "" } else { "other-" };
         let text = format!(
-            "addresses = \"{}\"\nallow = \"{}\"\nkeys = \"{}\"\nplaces = \"{}\"\nnets = \"{}\"\nfingerprints = false\n\
+            "addresses = \"{}\"\nallow = \"{}\"\nkeys = \"{}\"\nplaces = \"{}\"\nnets = \"{}\"\n\
              responses = [\"block\", \"rate-limit\", \"tarpit\", \"deceive\", \"tag\"]\n\
              address = \"forwarded\"\ncapacity = 100\nmin_interval_s = 0\ntest = {:?}\nreload = {:?}\n\
              canary = {{ url = \"http://{}/\" }}\n",
@@ -228,134 +228,6 @@ fn late_answers() {
     assert_eq!(nginx.request("198.51.100.1"), 200, "late, and by the application");
     assert!(start.elapsed() > std::time::Duration::from_millis(1500), "{:?}", start.elapsed());
     assert_eq!(nginx.request("198.51.100.2"), 200);
-}
-
-/// What `sidetap replay` says of these heads, read from a capture of them.
-const AGENT: &str = "a1-2223ba5f97f4b8df";
-const HEAD: &str = "s2-95aa53b6a5dc0e3c";
-const DOOR: &str = "d1-6649267bceab189e";
-
-/// One request as it was in that capture, but for where it goes; with one field more where it is asked for.
-fn head_of(to: SocketAddr, from: &str, more: &str) -> u16 {
-    use std::io::{Read, Write};
-    let mut stream = std::net::TcpStream::connect(to).unwrap();
-    let request = format!(
-        "GET /a HTTP/1.1\r\nHost: 127.0.0.1:18999\r\nUser-Agent: python-requests/2.32\r\nAccept: */*\r\nAccept-Language: de\r\n\
-         X-Odd: 1\r\n{more}X-Forwarded-For: {from}\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut buffer = [0; 4096];
-    let n = stream.read(&mut buffer).unwrap();
-    String::from_utf8_lossy(&buffer[..n]).split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0)
-}
-
-#[test]
-fn fingerprints_are_computed_at_the_door() {
-    const MODULE: &str = "/usr/lib/nginx/modules/ngx_http_js_module.so";
-    if !Path::new(MODULE).exists() {
-        crate::support::skip(&format!("{MODULE} is not installed"));
-        return;
-    }
-    let text = include_str!("../../../../docs/connectors/nginx-fingerprints.conf");
-    let text = text.replace("#set_real_ip_from 10.0.0.0/8", "set_real_ip_from 127.0.0.1");
-    let text = text.replace("#real_ip_header", "real_ip_header");
-    let script = include_str!("../../../../docs/connectors/sidetap.js");
-    let text = text.replace(
-        "map \"\" $st_secret { default \"\"; }",
-        "map \"\" $st_secret { default \"0123456789abcdef\"; }",
-    );
-    let empty = ["addresses.conf", "allow.conf", "keys.conf", "places.conf", "nets.conf"].map(|f| (f, ""));
-    let site = sidetap_model::HashKey::from_bytes([0xa7; 16]);
-    let hash_key = format!("default \"{}\";\n", site.to_text().trim());
-    let files: Vec<(&str, &str)> =
-        empty.into_iter().chain([("sidetap.js", script), ("hash_key.conf", &hash_key)]).collect();
-    let Some(nginx) = Nginx::with(&text, &files) else { return };
-    let text = format!(
-        "addresses = \"{}\"\nkeys = \"{}\"\nplaces = \"{}\"\nnets = \"{}\"\nheader = \"user-agent\"\ntokens = true\nresponses = [\"block\", \"challenge\"]\naddress = \"forwarded\"\nmin_interval_s = 0\ntest = {:?}\nreload = {:?}\n",
-        nginx.file("addresses.conf").display(),
-        nginx.file("keys.conf").display(),
-        nginx.file("places.conf").display(),
-        nginx.file("nets.conf").display(),
-        nginx.command(&["-t", "-q"]),
-        nginx.command(&["-s", "reload"]),
-    );
-    let mut connector = NginxConnector::new(toml::from_str(&text).unwrap()).unwrap();
-    let mut push = |wanted: &[sidetap_mitigation::Entry]| {
-        let plan =
-            sidetap_mitigation::plan(wanted, &connector.observe(wall()).unwrap(), &[], connector.sees());
-        connector.apply(&plan, wall()).unwrap();
-        assert_eq!(connector.observe(wall()).unwrap().entries.len(), wanted.len());
-    };
-    for key in [AGENT, HEAD, DOOR].map(|print| format!("203.0.113.9|{print}")) {
-        push(&[entry(&key, Response::Block)]);
-        until("he is refused", || head_of(nginx.to, "203.0.113.9", "") == 403);
-        until("old workers are gone", || nginx.workers() == 1);
-        assert_eq!(head_of(nginx.to, "203.0.113.10", ""), 200, "the same elsewhere");
-        assert_eq!(get(nginx.to, "203.0.113.9", &[("User-Agent", "Mozilla/5.0")]).0, 200, "his neighbour");
-        let long = format!("X-Long: {}\r\n", "x".repeat(5000));
-        assert_eq!(head_of(nginx.to, "203.0.113.9", &long), 200, "fails open");
-    }
-    for head in [HEAD, DOOR] {
-        push(&[entry(head, Response::Block)]);
-        until("the head is refused wherever it comes from", || head_of(nginx.to, "198.51.100.1", "") == 403);
-        until("old workers are gone", || nginx.workers() == 1);
-        assert_eq!(head_of(nginx.to, "198.51.100.1", "X-More: 1\r\n"), 200, "another head");
-    }
-    push(&[entry(&format!("{HEAD}@GET,127.0.0.1/a"), Response::Block)]);
-    until("old workers are gone", || nginx.workers() == 1);
-    until("the head is refused there", || head_of(nginx.to, "198.51.100.1", "") == 403);
-    push(&[entry(&format!("{HEAD}@GET,127.0.0.1/b"), Response::Block)]);
-    until("the head is let go there", || head_of(nginx.to, "198.51.100.1", "") == 200);
-
-    push(&[entry(
-        "header:user-agent=odd%20%28%22tool%22%29%2F1.0%3B%20%7B%C3%A9%7D".replace("%2F", "/").as_str(),
-        Response::Block,
-    )]);
-    let odd = |from: &str, agent: &str| get(nginx.to, from, &[("User-Agent", agent)]).0;
-    until("the agent is refused", || odd("198.51.100.1", "odd (\"tool\")/1.0; {é}") == 403);
-    until("old workers are gone", || nginx.workers() == 1);
-    assert_eq!(odd("198.51.100.1", "odd (\"tool\")/1.1; {é}"), 200);
-    push(&[entry("203.0.113.9|header:user-agent=curl/8.5", Response::Block)]);
-    until("his agent is refused", || odd("203.0.113.9", "curl/8.5") == 403);
-    until("old workers are gone", || nginx.workers() == 1);
-    assert_eq!((odd("203.0.113.9", "curl/8.6"), odd("203.0.113.10", "curl/8.5")), (200, 200));
-
-    let secret = |domain: &str, value: &str| {
-        entry(&format!("{domain}:{:016x}", site.hash64(domain, value.as_bytes())), Response::Block)
-    };
-    let signature = "c2lnbmF0dXJlLW9mLWEtand0";
-    push(&[
-        secret("session", "s3ss10n-of-the-bot"),
-        secret("session", signature),
-        secret("api-key", "sk_live_0123456789"),
-    ]);
-    let with = |name: &str, value: &str| get(nginx.to, "198.51.100.1", &[(name, value)]).0;
-    until("the session is refused", || with("Cookie", "lang=de; session=s3ss10n-of-the-bot") == 403);
-    until("old workers are gone", || nginx.workers() == 1);
-    assert_eq!(with("Cookie", "lang=de; session=s3ss10n-of-another"), 200);
-    assert_eq!(
-        (with("X-Api-Key", "sk_live_0123456789"), with("X-Api-Key", "sk_live_0123456780")),
-        (403, 200)
-    );
-    assert_eq!(with("Authorization", "ApiKey sk_live_0123456789"), 403);
-    let bearer =
-        |token: &str| with("Authorization", &format!("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{token}"));
-    assert_eq!((bearer(signature), bearer("c2lnbmF0dXJlLW9mLWFub3RoZXI")), (403, 200));
-    let told = std::fs::read_to_string(nginx.file("keys.conf")).unwrap();
-    assert!(!told.contains("s3ss10n") && !told.contains("sk_live"), "no secret on the device: {told}");
-
-    push(&[entry("203.0.113.9", Response::Challenge)]);
-    let agent = ("User-Agent", "browser/1");
-    until("he is asked", || get(nginx.to, "203.0.113.9", &[agent]).0 == 403);
-    until("old workers are gone", || nginx.workers() == 1);
-    let (_, page) = get(nginx.to, "203.0.113.9", &[agent]);
-    let turned = page.split('"').find(|p| p.len() == 32).unwrap();
-    let token: String = turned.chars().rev().collect();
-    let with = |from: &str, token: &str| {
-        get(nginx.to, from, &[agent, ("Cookie", &format!("a=b; st_pass={token}"))]).0
-    };
-    assert_eq!((with("203.0.113.9", &token), with("203.0.113.9", turned)), (200, 403));
-    assert_eq!(get(nginx.to, "198.51.100.9", &[agent]).0, 200, "nobody else is asked");
 }
 
 #[test]

@@ -188,7 +188,7 @@ pub(crate) fn contract<R: Rig>(rig: R) {
 fn may_be_left_out(kind: &str) -> &'static [&'static str] {
     // Devices that know no places hold none; those that nobody logs in to have no credential that could be wrong.
     match kind {
-        "caddy" | "nginx" | "modsecurity" | "varnish" => &["a wrong credential"],
+        "caddy" | "nginx" | "nginx-njs" | "modsecurity" | "varnish" => &["a wrong credential"],
         "apache" => &["a change that breaks off", "a wrong credential"],
         "envoy" => &["entries of others", "a change that breaks off", "a wrong credential"],
         "bgp" | "ipset" | "aws-waf" => &["hosts and endpoints", "a wrong credential"],

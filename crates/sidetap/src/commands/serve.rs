@@ -100,7 +100,7 @@ impl Bound {
             }
             console.run(async move { stop.wait().await }).await?;
             while let Some(ended) = serving.join_next().await {
-                ended.context("feed")??;
+                ended.context("feed")?;
             }
             Ok(())
         })

@@ -1,0 +1,128 @@
+//! nginx with njs: a folder of entries that a script at the door looks into for each request, without a reload.
+
+mod folder;
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use sidetap_policy::Response;
+
+use crate::canary::{Canary, CanaryConfig};
+use crate::config::{ConfigError, check_name};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
+use crate::entry::{AddressSeen, Entry, Places, Sees};
+use crate::plan::Plan;
+
+use folder::{ALLOW, Folder};
+
+/// A web server whose script looks entries up: `[[mitigation.nginx_njs]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NginxNjsConfig {
+    /// Its name.
+    #[serde(default = "default_name")]
+    pub name: String,
+    /// The folder that the script looks into.
+    pub entries: PathBuf,
+    /// What the configuration knows how to do.
+    #[serde(default = "default_responses")]
+    pub responses: Vec<Response>,
+    /// The header whose values the script compares, in lower case, as the configuration names it.
+    #[serde(default)]
+    pub header: Option<String>,
+    /// Whether the script has the site's hash key, and so compares sessions and API keys.
+    #[serde(default)]
+    pub tokens: bool,
+    /// Whether it compares the connection's address or a forwarded one.
+    #[serde(default)]
+    pub address: AddressSeen,
+    /// Most entries.
+    #[serde(default = "default_capacity")]
+    pub capacity: usize,
+    /// A request through it that proves that entries have an effect.
+    #[serde(default)]
+    pub canary: Option<CanaryConfig>,
+    /// Zones whose clients reach it; empty means all.
+    #[serde(default)]
+    pub zones: Vec<String>,
+}
+
+fn default_name() -> String {
+    "nginx-njs".to_owned()
+}
+
+fn default_responses() -> Vec<Response> {
+    vec![Response::Block]
+}
+
+fn default_capacity() -> usize {
+    100_000
+}
+
+/// The connector to a web server whose script looks entries up.
+#[derive(Debug)]
+pub struct NginxNjsConnector {
+    config: NginxNjsConfig,
+    folder: Folder,
+    canary: Option<Canary>,
+    sees: Sees,
+}
+
+impl NginxNjsConnector {
+    /// The connector of this configuration.
+    pub fn new(config: NginxNjsConfig) -> Result<Self, ConfigError> {
+        check_name(&config.name)?;
+        if config.responses.is_empty() || config.responses.iter().any(|r| !r.acts()) {
+            return Err(ConfigError::Value(format!("{}: responses: what a device does", config.name)));
+        }
+        let is_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if config.header.as_ref().is_some_and(|h| h.is_empty() || !h.bytes().all(is_name)) {
+            return Err(ConfigError::Value(format!("{}: header: one name in lower case", config.name)));
+        }
+        let canary = config.canary.clone().map(|c| Canary::new(&config.name, c)).transpose()?;
+        let sees = Sees {
+            address: config.address,
+            prints: &["a1", "d1", "s2"],
+            tokens: config.tokens,
+            headers: config.header.iter().cloned().collect(),
+            places: Places::Yes,
+            native_ttl: true,
+            allow_list: true,
+            open_connections: "stay; the next request on one is treated so",
+            delay: "milliseconds",
+            cannot: "its script looks up addresses, fingerprints, hosts and endpoints, one header, and with the site's key a session and an API key",
+            ..Sees::addresses(config.responses.clone(), config.capacity)
+        };
+        Ok(NginxNjsConnector { folder: Folder::new(&config.entries), config, canary, sees })
+    }
+}
+
+/// What every allow line of ours ends with; lines without it are somebody else's, and stay.
+const OWN_ALLOW: &str = "# sidetap:allow";
+
+fn is_own_allow(line: &str) -> bool {
+    line.trim_end().ends_with(OWN_ALLOW)
+}
+
+impl Connector for NginxNjsConnector {
+    basics!("nginx-njs", canary);
+
+    fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
+        let (entries, foreign) = self.folder.read()?;
+        let forms = (!self.folder.forms_are_right()?).then(|| "forms".to_owned());
+        let text = self.folder.text_of(ALLOW)?;
+        let own = text.lines().filter(|l| is_own_allow(l));
+        let allow = own.filter_map(|l| l.split(' ').next()?.parse().ok()).collect();
+        Ok(Observed { entries, foreign, allow, drift: forms.into_iter().collect(), ..Observed::default() })
+    }
+
+    fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
+        let text = self.folder.text_of(ALLOW)?;
+        let others = text.lines().filter(|l| !is_own_allow(l)).map(|l| format!("{l}\n"));
+        let own = plan.allow.iter().map(|n| format!("{n} {OWN_ALLOW}\n"));
+        self.folder.put_if_other(ALLOW, &others.chain(own).collect::<String>())?;
+        let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
+        self.folder.write(&live)?;
+        Ok(Answer { text: format!("{} entries", live.len()) })
+    }
+}

@@ -1,0 +1,359 @@
+//! nginx with the script that looks entries up.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sidetap_mitigation::nginx_njs::NginxNjsConnector;
+use sidetap_mitigation::{Answer, Canary, Connector, ConnectorError, Observed, Plan, Sees};
+use sidetap_model::HashKey;
+use sidetap_policy::Response;
+
+use crate::nginx::Nginx;
+use crate::rig::{ATTACKER, Rig, acts, contract, entry, holds_at_places, many, measure, room};
+use crate::support::{ask_at, get, until, wall};
+
+const MODULE: &str = "/usr/lib/nginx/modules/ngx_http_js_module.so";
+
+struct Njs {
+    nginx: Nginx,
+    breaks: Arc<AtomicBool>,
+}
+
+pub(crate) fn site() -> HashKey {
+    HashKey::from_bytes([0xa7; 16])
+}
+
+impl Njs {
+    fn start() -> Option<Self> {
+        if !Path::new(MODULE).exists() {
+            crate::support::skip(&format!("{MODULE} is not installed"));
+            return None;
+        }
+        let text = include_str!("../../../../docs/connectors/nginx-njs.conf");
+        let text = text.replace("#set_real_ip_from 10.0.0.0/8", "set_real_ip_from 127.0.0.1");
+        let text = text.replace("#real_ip_header", "real_ip_header");
+        let text = text.replace(
+            "map \"\" $st_secret { default \"\"; }",
+            "map \"\" $st_secret { default \"0123456789abcdef\"; }",
+        );
+        let script = include_str!("../../../../docs/connectors/sidetap.js");
+        let hash_key = format!("default \"{}\";\n", site().to_text().trim());
+        let nginx = Nginx::with(&text, &[("sidetap.js", script), ("hash_key.conf", &hash_key)])?;
+        for folder in ["entries", "other"] {
+            std::fs::create_dir(nginx.file(folder)).unwrap();
+        }
+        Some(Njs { nginx, breaks: Arc::default() })
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.nginx.file("entries")
+    }
+
+    fn connector_of(&self, folder: &str) -> NginxNjsConnector {
+        let text = format!(
+            "entries = \"{}\"\nheader = \"user-agent\"\ntokens = true\naddress = \"forwarded\"\ncapacity = 100\n\
+             responses = [\"block\", \"rate-limit\", \"tarpit\", \"deceive\", \"tag\", \"challenge\"]\n\
+             canary = {{ url = \"http://{}/\" }}\n",
+            self.nginx.file(folder).display(),
+            self.nginx.to,
+        );
+        NginxNjsConnector::new(toml::from_str(&room(&text)).unwrap()).unwrap()
+    }
+}
+
+/// The connector, whose next change breaks off where it is asked for: when the entries are there and the script was not told of their kinds.
+struct Breaks {
+    inner: NginxNjsConnector,
+    next: Arc<AtomicBool>,
+    forms: PathBuf,
+}
+
+impl Connector for Breaks {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn kind(&self) -> &'static str {
+        self.inner.kind()
+    }
+
+    fn sees(&self) -> &Sees {
+        self.inner.sees()
+    }
+
+    fn zones(&self) -> &[String] {
+        self.inner.zones()
+    }
+
+    fn canary(&self) -> Option<&Canary> {
+        self.inner.canary()
+    }
+
+    fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
+        self.inner.observe(now)
+    }
+
+    fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
+        if !self.next.swap(false, Ordering::SeqCst) {
+            return self.inner.apply(plan, now);
+        }
+        let aside = self.forms.with_extension("aside");
+        std::fs::rename(&self.forms, &aside).unwrap();
+        std::fs::create_dir(&self.forms).unwrap();
+        let done = self.inner.apply(plan, now);
+        std::fs::remove_dir(&self.forms).unwrap();
+        std::fs::rename(aside, &self.forms).unwrap();
+        done
+    }
+}
+
+impl Rig for Njs {
+    fn connector(&self) -> Box<dyn Connector> {
+        let (inner, next) = (self.connector_of("entries"), Arc::clone(&self.breaks));
+        Box::new(Breaks { inner, next, forms: self.folder().join("forms") })
+    }
+
+    fn request(&self, from: &str) -> u16 {
+        get(self.nginx.to, from, &[]).0
+    }
+
+    fn request_at(&self, from: &str, method: &str, host: &str, path: &str) -> u16 {
+        ask_at(self.nginx.to, from, (method, host, path), "x")
+    }
+
+    fn flush(&mut self) {
+        std::fs::remove_dir_all(self.folder()).unwrap();
+        std::fs::create_dir(self.folder()).unwrap();
+    }
+
+    fn add_foreign(&mut self) -> bool {
+        std::fs::write(self.folder().join("4-32-c00002c8"), "block 0 - by hand\n").unwrap();
+        true
+    }
+
+    fn foreign_is_there(&mut self) -> bool {
+        std::fs::read_to_string(self.folder().join("4-32-c00002c8")).is_ok_and(|t| t == "block 0 - by hand\n")
+    }
+
+    fn away(&mut self, away: bool) -> bool {
+        let aside = self.nginx.file("aside");
+        let (from, to) = if away { (self.folder(), aside) } else { (aside, self.folder()) };
+        std::fs::rename(from, to).unwrap();
+        true
+    }
+
+    fn break_next(&mut self) -> bool {
+        self.breaks.store(true, Ordering::SeqCst);
+        true
+    }
+
+    fn second(&mut self) -> Option<Box<dyn Connector>> {
+        Some(Box::new(self.connector_of("other")))
+    }
+}
+
+#[test]
+fn keeps_the_contract() {
+    let Some(device) = Njs::start() else { return };
+    contract(device);
+}
+
+#[test]
+fn acts_on_requests() {
+    let Some(device) = Njs::start() else { return };
+    acts(device);
+}
+
+#[test]
+fn a_response_holds_at_its_hosts_and_endpoints_only() {
+    let Some(device) = Njs::start() else { return };
+    holds_at_places(device);
+}
+
+fn push(connector: &mut dyn Connector, wanted: &[sidetap_mitigation::Entry], allow: &[ipnet::IpNet]) {
+    let observed = connector.observe(wall()).unwrap();
+    let plan = sidetap_mitigation::plan(wanted, &observed, allow, connector.sees());
+    connector.apply(&plan, wall()).unwrap();
+    assert_eq!(connector.observe(wall()).unwrap().entries.len(), wanted.len());
+}
+
+#[test]
+fn slows_deceives_and_tags_and_keeps_the_allow_list() {
+    let Some(device) = Njs::start() else { return };
+    let wanted = [
+        entry("198.51.100.1", Response::Deceive),
+        entry("198.51.100.2", Response::RateLimit),
+        entry("198.51.100.3", Response::Tag),
+        entry("198.51.100.4", Response::Tarpit),
+        entry("203.0.113.0/24", Response::Block),
+        entry("2001:db8:7::/48", Response::Block),
+    ];
+    let allow = ["203.0.113.77/32", "203.0.113.128/26", "2001:db8:7:1::/64"].map(|n| n.parse().unwrap());
+    std::fs::write(device.folder().join("allow"), "203.0.113.250\n").unwrap();
+    push(device.connector().as_mut(), &wanted, &allow);
+    let status = |from: &str| device.request(from);
+    assert_eq!(status(ATTACKER), 403, "at once");
+    assert_eq!(get(device.nginx.to, "198.51.100.1", &[]), (200, "{}".into()));
+    assert_eq!(get(device.nginx.to, "198.51.100.3", &[]), (200, "tagged".into()));
+    for one in ["203.0.113.77", "203.0.113.129", "203.0.113.250", "2001:db8:7:1::9"] {
+        assert_eq!(status(one), 200, "the allow list wins on the device: {one}");
+    }
+    assert_eq!((status("203.0.113.78"), status("2001:db8:7:2::9"), status("2001:db8:8::9")), (403, 403, 200));
+    let many: Vec<u16> = (0..20).map(|_| status("198.51.100.2")).collect();
+    assert!(many[0] == 200 && many.contains(&429), "{many:?}");
+    assert!((0..20).all(|_| status("198.51.100.9") == 200), "others are not slowed");
+    assert_eq!(status("198.51.100.4"), 200);
+    let start = std::time::Instant::now();
+    assert_eq!(status("198.51.100.4"), 200, "late, and by the application");
+    assert!(start.elapsed() > std::time::Duration::from_millis(1500), "{:?}", start.elapsed());
+}
+
+/// Entries come and go under a connection that is kept, and every request on it is answered as it should be.
+#[test]
+fn no_change_costs_anybody_a_connection() {
+    use std::io::{Read, Write};
+    let Some(device) = Njs::start() else { return };
+    let mut connector = device.connector();
+    let mut kept = std::net::TcpStream::connect(device.nginx.to).unwrap();
+    let mut ask = |from: &str| {
+        let request = format!("GET / HTTP/1.1\r\nHost: shop.example\r\nX-Forwarded-For: {from}\r\n\r\n");
+        kept.write_all(request.as_bytes()).unwrap();
+        let mut buffer = [0; 4096];
+        let n = kept.read(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..n]).split(' ').nth(1).and_then(|s| s.parse::<u16>().ok())
+    };
+    for round in 0..60 {
+        let wanted = [entry(ATTACKER, Response::Block), entry(&format!("192.0.2.{round}"), Response::Block)];
+        push(connector.as_mut(), if round % 2 == 0 { &wanted } else { &wanted[1..] }, &[]);
+        assert_eq!(ask("198.51.100.9"), Some(200), "an honest client");
+        assert_eq!(ask(ATTACKER), Some(if round % 2 == 0 { 403 } else { 200 }), "the next request");
+    }
+}
+
+#[test]
+fn a_script_that_finds_nothing_lets_everybody_through() {
+    let Some(mut device) = Njs::start() else { return };
+    push(device.connector().as_mut(), &[entry(ATTACKER, Response::Block)], &[]);
+    assert_eq!(device.request(ATTACKER), 403);
+    for text in ["4-32\n4-99\nnosuch\n\n+\n", "4-32\n6-64\n"] {
+        std::fs::write(device.folder().join("forms"), text).unwrap();
+        assert_eq!((device.request(ATTACKER), device.request("198.51.100.9")), (403, 200));
+    }
+    for text in ["", "block", "block 1 -", "nonsense 0 -", "block 0 ^(", "\0\0\0\0"] {
+        std::fs::write(device.folder().join("4-32-cb007109"), text).unwrap();
+        let expected = if text == "block" { 403 } else { 200 };
+        assert_eq!(device.request(ATTACKER), expected, "{text:?}");
+    }
+    device.away(true);
+    assert_eq!(device.request(ATTACKER), 200);
+    device.away(false);
+}
+
+/// What `sidetap replay` says of these heads, read from a capture of them.
+pub(crate) const AGENT: &str = "a1-2223ba5f97f4b8df";
+const HEAD: &str = "s2-95aa53b6a5dc0e3c";
+pub(crate) const DOOR: &str = "d1-6649267bceab189e";
+
+/// One request as it was in that capture, but for where it goes; with one field more where it is asked for.
+pub(crate) fn head_of(to: SocketAddr, from: &str, more: &str) -> u16 {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(to).unwrap();
+    let request = format!(
+        "GET /a HTTP/1.1\r\nHost: 127.0.0.1:18999\r\nUser-Agent: python-requests/2.32\r\nAccept: */*\r\nAccept-Language: de\r\n\
+         X-Odd: 1\r\n{more}X-Forwarded-For: {from}\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut buffer = [0; 4096];
+    let n = stream.read(&mut buffer).unwrap();
+    String::from_utf8_lossy(&buffer[..n]).split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn fingerprints_are_computed_at_the_door() {
+    let Some(device) = Njs::start() else { return };
+    let nginx = &device.nginx;
+    let mut connector = device.connector();
+    let mut push = |wanted: &[sidetap_mitigation::Entry]| push(connector.as_mut(), wanted, &[]);
+    for key in [AGENT, HEAD, DOOR].map(|print| format!("203.0.113.9|{print}")) {
+        push(&[entry(&key, Response::Block)]);
+        until("he is refused", || head_of(nginx.to, "203.0.113.9", "") == 403);
+        assert_eq!(head_of(nginx.to, "203.0.113.10", ""), 200, "the same elsewhere");
+        assert_eq!(get(nginx.to, "203.0.113.9", &[("User-Agent", "Mozilla/5.0")]).0, 200, "his neighbour");
+        let long = format!("X-Long: {}\r\n", "x".repeat(5000));
+        assert_eq!(head_of(nginx.to, "203.0.113.9", &long), 200, "fails open");
+    }
+    for head in [HEAD, DOOR] {
+        push(&[entry(head, Response::Block)]);
+        until("the head is refused wherever it comes from", || head_of(nginx.to, "198.51.100.1", "") == 403);
+        assert_eq!(head_of(nginx.to, "198.51.100.1", "X-More: 1\r\n"), 200, "another head");
+    }
+    push(&[entry(&format!("{HEAD}@GET,127.0.0.1/a"), Response::Block)]);
+    until("the head is refused there", || head_of(nginx.to, "198.51.100.1", "") == 403);
+    push(&[entry(&format!("{HEAD}@GET,127.0.0.1/b"), Response::Block)]);
+    until("the head is let go there", || head_of(nginx.to, "198.51.100.1", "") == 200);
+
+    push(&[entry(
+        "header:user-agent=odd%20%28%22tool%22%29%2F1.0%3B%20%7B%C3%A9%7D".replace("%2F", "/").as_str(),
+        Response::Block,
+    )]);
+    let odd = |from: &str, agent: &str| get(nginx.to, from, &[("User-Agent", agent)]).0;
+    until("the agent is refused", || odd("198.51.100.1", "odd (\"tool\")/1.0; {é}") == 403);
+    assert_eq!(odd("198.51.100.1", "odd (\"tool\")/1.1; {é}"), 200);
+    push(&[entry("203.0.113.9|header:user-agent=curl/8.5", Response::Block)]);
+    until("his agent is refused", || odd("203.0.113.9", "curl/8.5") == 403);
+    assert_eq!((odd("203.0.113.9", "curl/8.6"), odd("203.0.113.10", "curl/8.5")), (200, 200));
+
+    let secret = |domain: &str, value: &str| {
+        entry(&format!("{domain}:{:016x}", site().hash64(domain, value.as_bytes())), Response::Block)
+    };
+    let signature = "c2lnbmF0dXJlLW9mLWEtand0";
+    push(&[
+        secret("session", "s3ss10n-of-the-bot"),
+        secret("session", signature),
+        secret("api-key", "sk_live_0123456789"),
+    ]);
+    let with = |name: &str, value: &str| get(nginx.to, "198.51.100.1", &[(name, value)]).0;
+    until("the session is refused", || with("Cookie", "lang=de; session=s3ss10n-of-the-bot") == 403);
+    assert_eq!(with("Cookie", "lang=de; session=s3ss10n-of-another"), 200);
+    assert_eq!(
+        (with("X-Api-Key", "sk_live_0123456789"), with("X-Api-Key", "sk_live_0123456780")),
+        (403, 200)
+    );
+    assert_eq!(with("Authorization", "ApiKey sk_live_0123456789"), 403);
+    let bearer =
+        |token: &str| with("Authorization", &format!("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{token}"));
+    assert_eq!((bearer(signature), bearer("c2lnbmF0dXJlLW9mLWFub3RoZXI")), (403, 200));
+    let files = std::fs::read_dir(device.folder()).unwrap().map(|f| f.unwrap().path());
+    let told: String =
+        files.map(|f| format!("{} {}", f.display(), std::fs::read_to_string(&f).unwrap())).collect();
+    assert!(told.contains("api-key:"), "{told}");
+    assert!(!told.contains("s3ss10n") && !told.contains("sk_live"), "no secret on the device: {told}");
+
+    push(&[entry("203.0.113.9", Response::Challenge)]);
+    let agent = ("User-Agent", "browser/1");
+    until("he is asked", || get(nginx.to, "203.0.113.9", &[agent]).0 == 403);
+    let (_, page) = get(nginx.to, "203.0.113.9", &[agent]);
+    let turned = page.split('"').find(|p| p.len() == 32).unwrap();
+    let token: String = turned.chars().rev().collect();
+    let with = |from: &str, token: &str| {
+        get(nginx.to, from, &[agent, ("Cookie", &format!("a=b; st_pass={token}"))]).0
+    };
+    assert_eq!((with("203.0.113.9", &token), with("203.0.113.9", turned)), (200, 403));
+    assert_eq!(get(nginx.to, "198.51.100.9", &[agent]).0, 200, "nobody else is asked");
+}
+
+#[test]
+#[ignore = "measures"]
+fn measure_effect() {
+    let Some(device) = Njs::start() else { return };
+    measure(device, 30);
+}
+
+#[test]
+#[ignore = "measures"]
+fn measure_a_hundred_thousand() {
+    let Some(device) = Njs::start() else { return };
+    many(device);
+}
