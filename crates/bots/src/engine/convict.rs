@@ -203,8 +203,8 @@ impl Engine {
         })
     }
 
-    /// True where several logins behind one address and agent made the calls, none of them most: what one login opens is asked of
-    /// each by itself.
+    /// True where several logins behind one address and agent made the calls, none of them most, or in an office one and people
+    /// without: what one login opens is asked of each by itself.
     fn is_spread_over_logins(&self, unit: &Unit, call: &super::unit::Call) -> bool {
         let logins = unit.sessions.iter().filter(|t| t.login).filter_map(|t| self.units.get_session(t.hash));
         let of_it = |s: &super::units::Session| {
@@ -214,7 +214,8 @@ impl Engine {
                 .map(|c| c.n)
                 .sum::<u32>()
         };
-        unit.logins() >= 2 && logins.map(of_it).all(|n| n * 5 < call.n * 4)
+        let several = unit.logins() >= 2 || unit.logins() == 1 && self.is_office(unit);
+        several && logins.map(of_it).all(|n| n * 5 < call.n * 4)
     }
 
     /// True where objects are opened one by one in the application's pages, seconds apart and in no order: whose job it is does so, and

@@ -208,6 +208,9 @@ const LEARNED: [(Fact, Traits, In); 35] = [
     (Fact::AbsoluteForm, Traits::ABSOLUTE_FORM, In::Any),
 ];
 
+/// Those of the order and spelling of fields, which a hop may write anew.
+const ORDERS: [Fact; 4] = [Fact::LibraryOrder, Fact::AppOrder, Fact::CaseMixed, Fact::Alphabetical];
+
 /// The same, of what a balancer or proxy writes itself: unknown behind one.
 const OF_CONNECTION: [(Fact, Traits, In); 4] = [
     (Fact::ConnectionClose, Traits::CONNECTION_CLOSE, In::All),
@@ -225,19 +228,19 @@ fn head_facts(f: &mut Facts, unit: &Unit, peers: &Peers<'_>) {
         In::Any => unit.any.has(*mark),
     };
     PLAIN.iter().for_each(|row| f.flag(row.0, shown(row)));
-    for row in LEARNED.iter().filter(|row| !usual.has(row.1)) {
-        f.flag(row.0, shown(row));
-    }
+    // A hop may have written the order anew: then those of good standing must be known to compare with.
+    let ordered = !relayed || peers.known(unit);
+    let learned = LEARNED.iter().filter(|row| !usual.has(row.1) && (ordered || !ORDERS.contains(&row.0)));
+    learned.for_each(|row| f.flag(row.0, shown(row)));
     if !relayed {
         for row in OF_CONNECTION.iter().filter(|row| !usual.has(row.1)) {
             f.flag(row.0, shown(row));
         }
     }
-    // A hop may have written the order anew: then those of good standing must be known to compare with.
-    if (!relayed || peers.known(unit)) && !usual.has(Traits::PROFILE_ORDER) {
+    if ordered && !usual.has(Traits::PROFILE_ORDER) {
         f.flag(Fact::ProfileOrder, unit.all.has(Traits::PROFILE_ORDER));
     }
-    if (!relayed || peers.known(unit)) && !usual.has(Traits::RESEMBLES) {
+    if ordered && !usual.has(Traits::RESEMBLES) {
         let of = if unit.all.has(Traits::RESEMBLES) { unit.habits.resembles } else { 0 };
         f.set(Fact::Resembles, f64::from(of));
     }

@@ -137,11 +137,15 @@ impl Head<'_> {
         self.traits.set(Traits::BOUNDARY_LIBRARY, hex || mail);
     }
 
-    /// OkHttp writes Host, Connection, Accept-Encoding itself, in this order, after the app's own fields.
+    /// OkHttp writes Host, Connection, Accept-Encoding itself, in this order, after the app's own fields. Every hop takes
+    /// Connection off (RFC 9110 §7.6.1), and HTTP/2 has none.
     fn compare_app(&mut self, agent: &Agent) {
         let n = &self.names;
         if agent.family == "okhttp" {
-            let own = n.position(Name::Host).is_some_and(|i| n.at(i + 1) == Name::Connection);
+            let own = n.position(Name::Host).is_some_and(|i| match n.at(i + 1) {
+                Name::Connection => true,
+                next => next == Name::Encoding && n.position(Name::Connection).is_none(),
+            });
             let unknown = n.position(Name::Host).is_none();
             self.traits.set(Traits::APP_ORDER, !own && !unknown);
         } else if agent.family == "cfnetwork" || agent.family == "alamofire" {
