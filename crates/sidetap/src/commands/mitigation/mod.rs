@@ -1,18 +1,19 @@
 //! `sidetap mitigation`: what devices hold, should hold, and are brought to hold.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
+mod audit;
+mod show;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use serde_json::json;
 use sidetap_mitigation::{
-    ConnectorStatus, Desired, DesiredOptions, Enforcer, Geography, Held, Mode, PlanReport, PushOptions,
-    PushReport, Selector, desired,
+    Desired, DesiredOptions, Enforcer, Geography, Held, Mode, PushOptions, Selector, desired,
 };
+use sidetap_model::SubjectKind;
 use sidetap_model::rows::{RunData, VerdictRow};
-use sidetap_model::{ActionRow, SubjectKind};
 use sidetap_policy::Traffic;
 use sidetap_store::Store;
 
@@ -25,9 +26,12 @@ use super::source::Source;
 use crate::cli::{GlobalArgs, MitigationArgs, MitigationCommand, PushArgs, SourceArgs, UndoArgs};
 use crate::clock;
 use crate::config::{self, Config};
-use crate::exit::{Lost, Status, Usage};
+use crate::exit::{Status, Usage};
 use crate::output::{Terminal, plain, print, warn};
-use crate::report::{Column, Table, count};
+
+use audit::{intend, settle_of};
+pub(crate) use audit::{record, settle};
+use show::{show_plan, show_push, show_status};
 
 /// Reads or changes devices.
 pub(crate) fn run(global: &GlobalArgs, args: &MitigationArgs) -> Result<Status> {
@@ -364,225 +368,6 @@ pub(crate) fn warn_of_operator(config: &Config) {
             "nobody is logged in from elsewhere and [policy] operator is empty: your own address is not kept from being blocked",
         );
     }
-}
-
-/// Keeps what is about to be done, so that the audit has it whatever happens meanwhile; a failure is said and holds nothing.
-fn intend(source: &Source, rows: &[ActionRow]) {
-    let kept = match source {
-        Source::Directory(dir) => append(dir, rows),
-        Source::Store(file) => {
-            Store::open(file).and_then(|mut store| store.record_intents(rows)).map_err(anyhow::Error::from)
-        }
-    };
-    if let Err(e) = kept {
-        warn(&format!("the audit could not be written: {e:#}"));
-    }
-}
-
-/// Closes what a process left open that was ended while it changed devices: the audit then says what they hold.
-pub(crate) fn settle(enforcer: &mut Enforcer, store: &mut Store, actor: &str) {
-    let settled = store.open_intents().and_then(|open| match open.is_empty() {
-        true => Ok(0),
-        false => {
-            let rows = enforcer.settle(&open, clock::now(), actor);
-            store.record_actions(&rows).map(|()| rows.iter().filter(|r| r.kind == "settle").count())
-        }
-    });
-    match settled {
-        Ok(0) => {}
-        Ok(n) => warn(&format!(
-            "what a process was doing to {n} device(s) when it ended was settled: the audit has what they hold now"
-        )),
-        Err(e) => warn(&format!("the audit cannot be brought up to date: {e}")),
-    }
-}
-
-/// The same for a command, where it has a store.
-fn settle_of(enforcer: &mut Enforcer, config: &Config, source: &SourceArgs) {
-    let store = Source::of(source, config).ok().and_then(|s| s.store().map(Path::to_owned));
-    if let Some(Ok(mut store)) = store.map(|file| Store::open(&file)) {
-        settle(enforcer, &mut store, &actor());
-    }
-}
-
-/// Appends to the audit of a run directory, `audit.ndjson`.
-fn append(dir: &Path, rows: &[ActionRow]) -> Result<()> {
-    let mut text = Vec::new();
-    for row in rows {
-        serde_json::to_writer(&mut text, row)?;
-        text.push(b'\n');
-    }
-    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("audit.ndjson"))?;
-    Ok(file.write_all(&text)?)
-}
-
-/// Keeps what was done in the audit, of the store or of the run directory; a failure is said and does not undo what was done.
-pub(crate) fn record(config: &Config, source: &SourceArgs, report: &PushReport) {
-    let Ok(source) = Source::of(source, config) else { return };
-    if report.mode == Mode::DryRun {
-        return;
-    }
-    let kept = match &source {
-        Source::Directory(dir) => append(dir, &report.actions),
-        Source::Store(file) => Store::open(file)
-            .and_then(|mut store| store.record_actions(&report.actions))
-            .map_err(anyhow::Error::from),
-    };
-    if let Err(e) = kept {
-        warn(&format!("the audit could not be written: {e:#}"));
-    }
-}
-
-fn no_connectors() -> Result<Status> {
-    print("no connector is configured (docs/connectors says which there are: [[mitigation.nginx]], …)\n")?;
-    Ok(Status::Done)
-}
-
-fn show_status(connectors: &[ConnectorStatus], terminal: &Terminal) -> Result<Status> {
-    if connectors.is_empty() {
-        return no_connectors();
-    }
-    let mut table = Table::new(&[
-        Column::text("CONNECTOR"),
-        Column::text("KIND"),
-        Column::number("ENTRIES"),
-        Column::number("OTHERS'"),
-        Column::flexible("CAN"),
-        Column::flexible("STATE"),
-    ]);
-    for c in connectors {
-        let can: Vec<&str> = c.sees.responses.iter().map(|r| r.name()).collect();
-        let state = match (&c.error, c.drift.is_empty()) {
-            (Some(e), _) => e.clone(),
-            (None, true) => "as it should be".to_owned(),
-            (None, false) => format!("to be repaired: {}", c.drift.join(", ")),
-        };
-        table.row([
-            &c.name,
-            c.kind,
-            &count(c.entries as u64),
-            &count(c.foreign as u64),
-            &can.join(" "),
-            &state,
-        ]);
-    }
-    let mut text = table.render(terminal);
-    for c in connectors {
-        let cannot: Vec<&str> = c.sees.cannot_do().iter().map(|r| r.name()).collect();
-        let cannot =
-            if cannot.is_empty() { String::new() } else { format!("; cannot {}", cannot.join(", ")) };
-        text.push_str(&format!("  {} compares {}{cannot}\n", plain(&c.name), plain(&c.sees.compares())));
-    }
-    print(&text)?;
-    Ok(if connectors.iter().any(|c| c.error.is_some()) { Status::Lost } else { Status::Done })
-}
-
-fn show_plan(report: &PlanReport, held: &[Held], terminal: &Terminal) -> Result<Status> {
-    if report.connectors.is_empty() {
-        return no_connectors();
-    }
-    let mut table = Table::new(&[
-        Column::text("CONNECTOR"),
-        Column::text("KIND"),
-        Column::number("ADD"),
-        Column::number("REFRESH"),
-        Column::number("REMOVE"),
-        Column::number("KEEP"),
-        Column::number("NOT SENT"),
-        Column::flexible("NOTE"),
-    ]);
-    for c in &report.connectors {
-        let note = c.error.as_ref().or(c.guard.as_ref()).cloned().unwrap_or_else(|| {
-            let later =
-                (c.waiting > 0).then(|| format!("{} wait for the next minute", count(c.waiting as u64)));
-            let stale = (c.stale > 0).then(|| format!("{} stay that nobody asks for", count(c.stale as u64)));
-            c.plan.repair.iter().cloned().chain(later).chain(stale).collect::<Vec<_>>().join(", ")
-        });
-        let n = |n: usize| count(n as u64);
-        let plan = &c.plan;
-        table.row([
-            &c.name,
-            c.kind,
-            &n(plan.add.len()),
-            &n(plan.refresh.len()),
-            &n(plan.remove.len()),
-            &n(c.keep),
-            &n(plan.refused.len()),
-            &note,
-        ]);
-    }
-    let mut text = table.render(terminal);
-    for c in &report.connectors {
-        for e in c.plan.add.iter().take(20) {
-            text.push_str(&format!(
-                "  {} + {} {} ({})\n",
-                plain(&c.name),
-                e.key,
-                e.response,
-                plain(&e.verdict)
-            ));
-        }
-        for r in c.weaker.iter().take(10) {
-            text.push_str(&format!("  {} ~ {}: {}\n", plain(&c.name), plain(&r.subject), plain(&r.why)));
-        }
-        for r in c.plan.refused.iter().take(10) {
-            text.push_str(&format!("  {} ! {}: {}\n", plain(&c.name), plain(&r.subject), plain(&r.why)));
-        }
-    }
-    text.push_str(&reasons(report.held.iter().chain(held)));
-    print(&text)?;
-    Ok(if report.connectors.iter().any(|c| c.error.is_some()) { Status::Lost } else { Status::Done })
-}
-
-fn show_push(report: &PushReport, held: &[Held], terminal: &Terminal) -> Result<Status> {
-    if report.connectors.is_empty() {
-        return no_connectors();
-    }
-    let mut table = Table::new(&[
-        Column::text("CONNECTOR"),
-        Column::text("KIND"),
-        Column::text("OUTCOME"),
-        Column::number("ADDED"),
-        Column::number("REFRESHED"),
-        Column::number("REMOVED"),
-        Column::number("NOT SENT"),
-        Column::text("ON DEVICE"),
-        Column::flexible("ANSWER"),
-    ]);
-    for c in &report.connectors {
-        let n = |n: usize| count(n as u64);
-        let there = c.verified.map_or_else(|| "-".to_owned(), n);
-        table.row([
-            &c.name,
-            c.kind,
-            &c.outcome,
-            &n(c.added),
-            &n(c.refreshed),
-            &n(c.removed),
-            &n(c.refused),
-            &there,
-            &c.answer,
-        ]);
-    }
-    let mut text = table.render(terminal);
-    text.push_str(&reasons(report.held.iter().chain(held)));
-    if report.mode == Mode::DryRun {
-        text.push_str("  nothing was changed; --enforce does it\n");
-    }
-    print(&text)?;
-    match report.is_ok() {
-        true => Ok(Status::Done),
-        false => Err(Lost("not every device is as it should be".to_owned()).into()),
-    }
-}
-
-/// Verdicts that go nowhere, counted by reason.
-fn reasons<'a>(held: impl Iterator<Item = &'a Held>) -> String {
-    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
-    for h in held {
-        *sums.entry(&h.why).or_default() += 1;
-    }
-    sums.iter().map(|(why, n)| format!("  {} not sent: {}\n", count(*n), plain(why))).collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,162 @@
+//! What devices hold, should hold and were brought to hold, as tables.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use sidetap_mitigation::{ConnectorStatus, Held, Mode, PlanReport, PushReport};
+
+use crate::exit::{Lost, Status};
+use crate::output::{Terminal, plain, print};
+use crate::report::{Column, Table, count};
+
+fn no_connectors() -> Result<Status> {
+    print("no connector is configured (docs/connectors says which there are: [[mitigation.nginx]], …)\n")?;
+    Ok(Status::Done)
+}
+
+pub(super) fn show_status(connectors: &[ConnectorStatus], terminal: &Terminal) -> Result<Status> {
+    if connectors.is_empty() {
+        return no_connectors();
+    }
+    let mut table = Table::new(&[
+        Column::text("CONNECTOR"),
+        Column::text("KIND"),
+        Column::number("ENTRIES"),
+        Column::number("OTHERS'"),
+        Column::flexible("CAN"),
+        Column::flexible("STATE"),
+    ]);
+    for c in connectors {
+        let can: Vec<&str> = c.sees.responses.iter().map(|r| r.name()).collect();
+        let state = match (&c.error, c.drift.is_empty()) {
+            (Some(e), _) => e.clone(),
+            (None, true) => "as it should be".to_owned(),
+            (None, false) => format!("to be repaired: {}", c.drift.join(", ")),
+        };
+        table.row([
+            &c.name,
+            c.kind,
+            &count(c.entries as u64),
+            &count(c.foreign as u64),
+            &can.join(" "),
+            &state,
+        ]);
+    }
+    let mut text = table.render(terminal);
+    for c in connectors {
+        let cannot: Vec<&str> = c.sees.cannot_do().iter().map(|r| r.name()).collect();
+        let cannot =
+            if cannot.is_empty() { String::new() } else { format!("; cannot {}", cannot.join(", ")) };
+        text.push_str(&format!("  {} compares {}{cannot}\n", plain(&c.name), plain(&c.sees.compares())));
+    }
+    print(&text)?;
+    Ok(if connectors.iter().any(|c| c.error.is_some()) { Status::Lost } else { Status::Done })
+}
+
+pub(super) fn show_plan(report: &PlanReport, held: &[Held], terminal: &Terminal) -> Result<Status> {
+    if report.connectors.is_empty() {
+        return no_connectors();
+    }
+    let mut table = Table::new(&[
+        Column::text("CONNECTOR"),
+        Column::text("KIND"),
+        Column::number("ADD"),
+        Column::number("REFRESH"),
+        Column::number("REMOVE"),
+        Column::number("KEEP"),
+        Column::number("NOT SENT"),
+        Column::flexible("NOTE"),
+    ]);
+    for c in &report.connectors {
+        let note = c.error.as_ref().or(c.guard.as_ref()).cloned().unwrap_or_else(|| {
+            let later =
+                (c.waiting > 0).then(|| format!("{} wait for the next minute", count(c.waiting as u64)));
+            let stale = (c.stale > 0).then(|| format!("{} stay that nobody asks for", count(c.stale as u64)));
+            c.plan.repair.iter().cloned().chain(later).chain(stale).collect::<Vec<_>>().join(", ")
+        });
+        let n = |n: usize| count(n as u64);
+        let plan = &c.plan;
+        table.row([
+            &c.name,
+            c.kind,
+            &n(plan.add.len()),
+            &n(plan.refresh.len()),
+            &n(plan.remove.len()),
+            &n(c.keep),
+            &n(plan.refused.len()),
+            &note,
+        ]);
+    }
+    let mut text = table.render(terminal);
+    for c in &report.connectors {
+        for e in c.plan.add.iter().take(20) {
+            text.push_str(&format!(
+                "  {} + {} {} ({})\n",
+                plain(&c.name),
+                e.key,
+                e.response,
+                plain(&e.verdict)
+            ));
+        }
+        for r in c.weaker.iter().take(10) {
+            text.push_str(&format!("  {} ~ {}: {}\n", plain(&c.name), plain(&r.subject), plain(&r.why)));
+        }
+        for r in c.plan.refused.iter().take(10) {
+            text.push_str(&format!("  {} ! {}: {}\n", plain(&c.name), plain(&r.subject), plain(&r.why)));
+        }
+    }
+    text.push_str(&reasons(report.held.iter().chain(held)));
+    print(&text)?;
+    Ok(if report.connectors.iter().any(|c| c.error.is_some()) { Status::Lost } else { Status::Done })
+}
+
+pub(super) fn show_push(report: &PushReport, held: &[Held], terminal: &Terminal) -> Result<Status> {
+    if report.connectors.is_empty() {
+        return no_connectors();
+    }
+    let mut table = Table::new(&[
+        Column::text("CONNECTOR"),
+        Column::text("KIND"),
+        Column::text("OUTCOME"),
+        Column::number("ADDED"),
+        Column::number("REFRESHED"),
+        Column::number("REMOVED"),
+        Column::number("NOT SENT"),
+        Column::text("ON DEVICE"),
+        Column::flexible("ANSWER"),
+    ]);
+    for c in &report.connectors {
+        let n = |n: usize| count(n as u64);
+        let there = c.verified.map_or_else(|| "-".to_owned(), n);
+        table.row([
+            &c.name,
+            c.kind,
+            &c.outcome,
+            &n(c.added),
+            &n(c.refreshed),
+            &n(c.removed),
+            &n(c.refused),
+            &there,
+            &c.answer,
+        ]);
+    }
+    let mut text = table.render(terminal);
+    text.push_str(&reasons(report.held.iter().chain(held)));
+    if report.mode == Mode::DryRun {
+        text.push_str("  nothing was changed; --enforce does it\n");
+    }
+    print(&text)?;
+    match report.is_ok() {
+        true => Ok(Status::Done),
+        false => Err(Lost("not every device is as it should be".to_owned()).into()),
+    }
+}
+
+/// Verdicts that go nowhere, counted by reason.
+fn reasons<'a>(held: impl Iterator<Item = &'a Held>) -> String {
+    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+    for h in held {
+        *sums.entry(&h.why).or_default() += 1;
+    }
+    sums.iter().map(|(why, n)| format!("  {} not sent: {}\n", count(*n), plain(why))).collect()
+}
