@@ -21,11 +21,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
-use crate::access::Peer;
+use crate::access::{Authorized, Peer};
 use crate::patient::Patient;
+use crate::seats::{Seat, Seats, Watched};
 
-/// Connections at once; more are closed as they come.
-const CONNECTIONS: usize = 2_048;
+/// Connections at once, where there are descriptors for so many; for one more the one goes that asks for nothing the longest.
+pub(crate) const CONNECTIONS: usize = 2_048;
+/// Descriptors that are left for other things than connections.
+const OTHERS: usize = 128;
 /// Of these, those of one address: nobody takes up all of them.
 const OF_ONE: usize = 256;
 /// For a handshake, and for the head of a request: also how long a connection may be idle.
@@ -42,10 +45,13 @@ pub(crate) async fn serve(
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
     app: Router,
+    most: usize,
     shutdown: impl Future<Output = ()>,
 ) {
     let acceptor = tls.map(TlsAcceptor::from);
-    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    let most = most.min(connections(most_descriptors()));
+    let permits = Arc::new(Semaphore::new(most));
+    let seats = Seats::new(most);
     let places = Places::default();
     let (end, ended) = watch::channel(false);
     let mut shutdown = pin!(shutdown);
@@ -56,20 +62,52 @@ pub(crate) async fn serve(
         };
         let Ok((stream, peer)) = accepted else {
             // Out of descriptors: some will be free in a moment.
+            seats.make_room();
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
         let Some(place) = Place::take(&places, peer.ip()) else { continue };
-        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { continue };
+        let seat = seats.take();
+        let permit = Arc::clone(&permits);
         let (app, acceptor, ended) = (app.clone(), acceptor.clone(), ended.clone());
         tokio::spawn(async move {
-            connection(stream, peer, acceptor, app, ended).await;
-            drop((permit, place));
+            // Whoever had to leave for it is gone in a moment.
+            let Ok(Ok(permit)) = tokio::time::timeout(END, permit.acquire_owned()).await else { return };
+            tokio::select! {
+                () = connection(stream, peer, acceptor, app, (ended, &seat)) => {}
+                () = seat.called() => {}
+            }
+            drop((permit, place, seat));
         });
     }
     let _ = end.send(true);
-    let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
+    let all = u32::try_from(most).unwrap_or(u32::MAX);
     let _ = tokio::time::timeout(END, permits.acquire_many(all)).await;
+}
+
+/// How many connections there may be with so many descriptors.
+fn connections(descriptors: usize) -> usize {
+    descriptors.saturating_sub(OTHERS).max(64)
+}
+
+/// How many files this process may have open, raised as far as it goes or is of use.
+#[cfg(unix)]
+fn most_descriptors() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = u64::try_from(CONNECTIONS + OTHERS).unwrap_or(u64::MAX);
+    let now = limit.current.unwrap_or(u64::MAX);
+    let most = limit.maximum.unwrap_or(u64::MAX).min(wanted);
+    if now >= most {
+        return usize::try_from(now).unwrap_or(usize::MAX);
+    }
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum });
+    usize::try_from(if raised.is_ok() { most } else { now }).unwrap_or(usize::MAX)
+}
+
+#[cfg(not(unix))]
+fn most_descriptors() -> usize {
+    CONNECTIONS + OTHERS
 }
 
 /// Connections by address.
@@ -107,32 +145,37 @@ async fn connection(
     peer: SocketAddr,
     acceptor: Option<TlsAcceptor>,
     app: Router,
-    ended: watch::Receiver<bool>,
+    (ended, seat): (watch::Receiver<bool>, &Seat),
 ) {
     let _ = stream.set_nodelay(true);
     let stream = Patient::new(stream);
     match acceptor {
-        None => http(stream, peer, app, ended).await,
+        None => http(stream, peer, app, ended, seat).await,
         Some(acceptor) => {
             if let Ok(Ok(stream)) = tokio::time::timeout(HEAD, acceptor.accept(stream)).await {
-                http(stream, peer, app, ended).await;
+                http(stream, peer, app, ended, seat).await;
             }
         }
     }
 }
 
-async fn http<S>(stream: S, peer: SocketAddr, app: Router, mut ended: watch::Receiver<bool>)
+async fn http<S>(stream: S, peer: SocketAddr, app: Router, mut ended: watch::Receiver<bool>, seat: &Seat)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
-        let app = app.clone();
+        let (app, work) = (app.clone(), seat.work());
         async move {
-            let request = request.map(Body::new);
+            let request = request.map(|body| Body::new(Watched::request(body, Arc::clone(&work))));
             let response = match tower_service(app, request).await {
                 Ok(response) => response,
                 Err(never) => match never {},
+            };
+            // What is sent to somebody who may ask for it is not cut off for the next connection.
+            let response = match response.extensions().get::<Authorized>() {
+                Some(_) => response.map(|body| Body::new(Watched::answer(body, work))),
+                None => response,
             };
             Ok::<_, Infallible>(response)
         }

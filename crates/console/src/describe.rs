@@ -149,11 +149,12 @@ fn responses(route: &Route) -> Value {
     let page = |row: Value| {
         let mut content = json_of(json!({
             "type": "object",
-            "required": ["rows", "next", "total"],
+            "required": ["rows", "next", "total", "more"],
             "properties": {
                 "rows": {"type": "array", "items": row},
                 "next": {"type": ["string", "null"]},
-                "total": {"type": "integer", "minimum": 0},
+                "total": {"type": "integer", "minimum": 0, "description": "Rows that the filters let through, as far as they were counted"},
+                "more": {"type": "boolean", "description": "Whether there are more than were counted"},
             },
         }));
         if let Some(kinds) = content.as_object_mut() {

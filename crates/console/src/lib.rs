@@ -20,6 +20,7 @@ mod pages;
 mod patient;
 mod problem;
 mod routes;
+mod seats;
 mod serve;
 mod table;
 mod tls;

@@ -36,8 +36,10 @@ pub(crate) struct Page<T> {
     pub(crate) rows: Vec<T>,
     /// The cursor of the next part; null where there is none.
     pub(crate) next: Option<String>,
-    /// Rows that the filters let through.
+    /// Rows that the filters let through, as far as they were counted.
     pub(crate) total: u64,
+    /// Whether there are more than were counted: filters that let many through are counted to 10,000.
+    pub(crate) more: bool,
 }
 
 /// What is asked of a list.
@@ -100,7 +102,7 @@ impl Asked {
     /// A part of a list as a page of this order.
     pub(crate) fn page<T>(&self, part: Part<T>) -> Page<T> {
         let next = part.next.map(|p| cursor(&p, &self.sort));
-        Page { rows: part.rows, next, total: part.total }
+        Page { rows: part.rows, next, total: part.total, more: part.more }
     }
 
     /// Answers with a page, or with all rows as a download called `name`.
@@ -128,7 +130,7 @@ pub(crate) fn page_of<T>(mut rows: Vec<T>, limit: usize, offset: usize) -> Page<
     let rows: Vec<T> = rows.drain(offset.min(total)..offset.saturating_add(limit).min(total)).collect();
     let end = offset.saturating_add(rows.len());
     let next = (end < total).then(|| URL_SAFE_NO_PAD.encode(end.to_string()));
-    Page { rows, next, total: total as u64 }
+    Page { rows, next, total: total as u64, more: false }
 }
 
 /// What part of a list that is all at hand is wanted, in which order and form.
@@ -197,12 +199,16 @@ impl PartOf {
         if self.format == Format::Page {
             return Json(page_of(rows, self.limit, self.offset)).into_response();
         }
-        let mut text = Rows { csv: self.format == Format::Csv, columns: None };
-        let body = Body::from(text.write(&rows));
-        let mut response = body.into_response();
-        name_file(&mut response, self.format, name);
-        response
+        file(&rows, self.format, name)
     }
+}
+
+/// Rows that are all at hand as a download called `name`.
+pub(crate) fn file<T: Serialize>(rows: &[T], form: Format, name: &str) -> Response {
+    let mut text = Rows { csv: form == Format::Csv, columns: None };
+    let mut response = Body::from(text.write(rows)).into_response();
+    name_file(&mut response, form, name);
+    response
 }
 
 /// Numbers by size, texts by letters, what is not there first.
@@ -234,7 +240,7 @@ pub(crate) fn words(value: &str) -> Result<Vec<String>, Problem> {
     Ok(words)
 }
 
-fn format(value: &str) -> Result<Format, Problem> {
+pub(crate) fn format(value: &str) -> Result<Format, Problem> {
     match value {
         "csv" => Ok(Format::Csv),
         "ndjson" => Ok(Format::Ndjson),
@@ -376,7 +382,7 @@ where
     let work = async move {
         let mut rows = Rows { csv: asked.format == Format::Csv, columns: None };
         let read = std::sync::Arc::new(std::sync::Mutex::new(read));
-        let mut wanted = Wanted { limit: MAX_LIMIT, ..asked.wanted };
+        let mut wanted = Wanted { limit: MAX_LIMIT, uncounted: true, ..asked.wanted };
         let mut given = 0;
         while given < MAX_DOWNLOAD {
             let (read, now) = (std::sync::Arc::clone(&read), wanted.clone());

@@ -17,7 +17,7 @@ use sidetap_model::rows::RunData;
 use sidetap_store::Store;
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::access::{Access, Oidc, Peer, Role, Secret, authorize};
+use crate::access::{Access, Browsers, Oidc, Peer, Role, Secret, authorize};
 use crate::app::{About, App, Clock, Heavy, Readers, Shared, Writer};
 use crate::connection;
 use crate::control::{Control, StoreOnly};
@@ -65,6 +65,8 @@ pub struct Options {
     pub clock: Clock,
     /// Sidetap's version.
     pub version: String,
+    /// Connections at once, where the process may have so many.
+    pub connections: usize,
 }
 
 impl Options {
@@ -81,6 +83,7 @@ impl Options {
             live: LiveStats::default(),
             clock,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            connections: connection::CONNECTIONS,
         }
     }
 }
@@ -119,7 +122,7 @@ impl Console {
         if !options.store.is_file() {
             Store::open_read_only(&options.store)?;
         }
-        let store = Store::open_checked(&options.store)?;
+        let mut store = Store::open_checked(&options.store)?;
         store.keep_space();
         let orders = Store::open(&options.store)?;
         let readers = Readers::open(&options.store)?;
@@ -127,7 +130,7 @@ impl Console {
         let refused = |source| ConsoleError::Listen { listen: options.listen, source };
         let listener = listen_on(options.listen).map_err(refused)?;
         let listen = listener.local_addr().map_err(refused)?;
-        let access = Access::new(options.oidc.clone());
+        let access = Access::new(options.oidc.clone(), Browsers::of(&mut store)?);
         let setup = match store.has_no_users()? {
             true => {
                 let secret = Secret::random("")?;
@@ -191,7 +194,7 @@ impl Console {
         if app.about.tls {
             router = router.layer(from_fn(only_by_tls));
         }
-        connection::serve(listener, tls, router, shutdown).await;
+        connection::serve(listener, tls, router, options.connections, shutdown).await;
         Ok(())
     }
 }

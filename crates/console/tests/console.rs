@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{PASSWORD, Served, serve, serve_at};
+use common::{PASSWORD, Served, serve, serve_at, serve_with};
 use serde_json::{Value, json};
 use sidetap_console::{Console, ConsoleError, Options};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -85,6 +85,66 @@ async fn guessing_locks_out() {
     assert!(locked.has("retry-after: 9"), "{}", locked.head);
     served.advance(15 * 60 + 1);
     assert_eq!(served.post("/api/v1/session", &right).await.status, 200);
+}
+
+#[tokio::test]
+async fn who_knows_a_name_cannot_lock_its_owner_out_of_a_known_browser() {
+    let served = serve().await.with_admin().await;
+    let right = json!({"name": "admin", "password": PASSWORD});
+    let answer = served.post("/api/v1/session", &right).await;
+    let mark = answer.head.lines().find_map(|l| l.split_once("sidetap_known=")).unwrap().1;
+    let browser = served.with_cookie(&format!("sidetap_known={}", mark.split(';').next().unwrap()));
+    let guess = json!({"name": "admin", "password": "not the password"});
+    for _ in 0..12 {
+        served.post("/api/v1/session", &guess).await;
+    }
+    assert_eq!(served.post("/api/v1/session", &right).await.status, 429);
+    assert_eq!(browser.send("POST", "/api/v1/session", &right).await.status, 200);
+    // What a browser may that is known is to guess ten times as well.
+    for _ in 0..10 {
+        assert_eq!(browser.send("POST", "/api/v1/session", &guess).await.status, 401);
+    }
+    assert_eq!(browser.send("POST", "/api/v1/session", &right).await.status, 429);
+}
+
+#[tokio::test]
+async fn a_new_password_takes_tokens_along_where_it_is_asked_to() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let user = json!({"name": "bert", "role": "viewer", "password": PASSWORD});
+    assert_eq!(admin.send("POST", "/api/v1/users", &user).await.status, 201);
+    let bert = served.log_in("bert", PASSWORD).await;
+    let made = bert.send("POST", "/api/v1/tokens", &json!({"name": "ci", "role": "viewer"})).await;
+    let token = served.with_token(made.json()["token"].as_str().unwrap());
+    let change = |remove: bool| json!({"old": PASSWORD, "new": PASSWORD, "remove_tokens": remove});
+    let path = "/api/v1/session/password";
+    assert_eq!(token.send("PUT", path, &change(false)).await.status, 403, "a token changes no password");
+    assert_eq!(bert.send("PUT", path, &change(false)).await.status, 204);
+    assert_eq!(token.get("/api/v1/endpoints").await.status, 200);
+    assert_eq!(bert.send("PUT", path, &change(true)).await.status, 204);
+    assert_eq!(token.get("/api/v1/endpoints").await.status, 401);
+    let made = bert.send("POST", "/api/v1/tokens", &json!({"name": "ci", "role": "viewer"})).await;
+    let token = served.with_token(made.json()["token"].as_str().unwrap());
+    let reset = json!({"password": PASSWORD, "remove_tokens": true});
+    assert_eq!(admin.send("PATCH", "/api/v1/users/bert", &reset).await.status, 204);
+    assert_eq!(token.get("/api/v1/endpoints").await.status, 401);
+}
+
+#[tokio::test]
+async fn a_search_can_be_downloaded() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let page = admin.get("/api/v1/search?q=finding&limit=7").await.json();
+    assert_eq!((page["rows"].as_array().unwrap().len(), &page["next"]), (7, &Value::Null));
+    let csv = admin.get("/api/v1/search?q=finding&format=csv").await;
+    assert!(
+        csv.has("filename=\"search.csv\"") && csv.body.starts_with("kind,id,title,detail\r\n"),
+        "{}",
+        csv.body
+    );
+    assert_eq!(csv.body.lines().count(), 251);
+    assert_eq!(admin.get("/api/v1/search?q=finding&format=ndjson").await.body.lines().count(), 250);
+    assert_eq!(admin.get("/api/v1/search?q=finding&format=xml").await.status, 400);
 }
 
 #[tokio::test]
@@ -544,4 +604,33 @@ async fn one_address_does_not_take_up_all_connections() {
         }
     }
     assert!(closed >= 1, "{closed} of 300 were closed");
+}
+
+#[tokio::test]
+async fn who_sends_slowly_or_nothing_makes_way_for_who_asks() {
+    let served = serve_with(|options| options.connections = 24).await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let mut stream = admin.open("/api/v1/events").await;
+    stream.until("text/event-stream").await;
+    let head = format!(
+        "POST /api/v1/session HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n",
+        served.to
+    );
+    let mut slow = Vec::new();
+    for n in 0..120 {
+        let mut one = TcpStream::connect(served.to).await.unwrap();
+        let sent = match n % 3 {
+            0 => String::new(),
+            1 => head.clone(),
+            _ => format!("{head}\r\n{{"),
+        };
+        let _ = one.write_all(sent.as_bytes()).await;
+        slow.push(one);
+        if n % 10 == 9 {
+            assert_eq!(served.get("/healthz").await.status, 200, "after {n} others");
+        }
+    }
+    assert_eq!(admin.get("/api/v1/findings?limit=1").await.status, 200);
+    served.save_finding(900);
+    stream.until("event: changed").await;
 }

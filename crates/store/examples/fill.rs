@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sidetap_model::rows::{RunData, VerdictRow};
 use sidetap_model::{ActionRow, EndpointId, SubjectKind, Ts};
-use sidetap_store::{AuditRow, EvidenceRow, SampleRow, Store, Wanted};
+use sidetap_store::{AuditRow, CellRow, EvidenceRow, SampleRow, Store, Wanted};
 
 type Failed = Box<dyn std::error::Error>;
 
@@ -54,6 +54,7 @@ fn main() -> Result<(), Failed> {
 struct Template {
     run: RunData,
     calls: Vec<(EndpointId, Ts, u64)>,
+    cells: Vec<CellRow>,
     evidence: Vec<EvidenceRow>,
     samples: Vec<SampleRow>,
 }
@@ -67,6 +68,7 @@ impl Template {
             let points = store.calls(&endpoint.id.to_string())?;
             calls.extend(points.into_iter().map(|p| (endpoint.id, p.ts, p.calls)));
         }
+        let cells = store.cells(u64::MAX)?.into_iter().map(|(_, cell)| cell).collect();
         let (mut ids, mut samples) = (Vec::new(), Vec::new());
         for item in store.campaign_list(&Wanted { limit: 1_000, ..Wanted::default() })?.rows {
             let thing = format!("campaign:{}", item.id);
@@ -78,7 +80,7 @@ impl Template {
         ids.sort();
         ids.dedup();
         let evidence = store.evidence(&ids)?;
-        Ok(Template { run, calls, evidence, samples })
+        Ok(Template { run, calls, cells, evidence, samples })
     }
 
     /// Makes one campaign of a run one of very many clients.
@@ -127,6 +129,17 @@ impl Template {
         let calls: Result<Vec<_>, Failed> =
             self.calls.iter().map(|(e, t, n)| Ok((site.of(e)?, own.of(t)?, *n))).collect();
         store.save_calls(&id, &calls?)?;
+        let cells = self.cells.iter().map(|c| {
+            let [hour, first, last] = [c.hour, c.first, c.last].map(|t| own.of(&t));
+            Ok(CellRow {
+                hour: hour?,
+                first: first?,
+                last: last?,
+                cell: own.text(&c.cell),
+                requests: c.requests,
+            })
+        });
+        store.add_cells(&id, &cells.collect::<Result<Vec<_>, Failed>>()?)?;
         let samples = self.samples.iter().map(|s| SampleRow {
             thing: own.text(&s.thing),
             seen: s.seen,

@@ -274,6 +274,11 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Removes all tokens of a user; gives how many there were.
+    pub fn remove_tokens_of(&mut self, user: &str) -> Result<usize, StoreError> {
+        Ok(self.connection.execute("DELETE FROM tokens WHERE user = ?1", [user])?)
+    }
+
     /// Removes a token, of this user where one is named; false where there is none.
     pub fn remove_token(&mut self, id: &str, user: Option<&str>) -> Result<bool, StoreError> {
         let sql = "DELETE FROM tokens WHERE id = ?1 AND (?2 IS NULL OR user = ?2)";

@@ -189,18 +189,28 @@ fn evict(transaction: &Connection, limits: &EvidenceLimits) -> Result<u64, Store
     let age = limit(limits.age_s).saturating_mul(1_000_000_000);
     let mut gone =
         transaction.execute("DELETE FROM evidence WHERE at < (SELECT max(at) FROM evidence) - ?1", [age])?;
-    gone += transaction.execute(
-        "DELETE FROM evidence WHERE id IN (SELECT id FROM (
-             SELECT id, row_number() OVER newest AS n, sum(bytes) OVER newest AS total FROM evidence
-             WINDOW newest AS (ORDER BY at DESC, id DESC ROWS UNBOUNDED PRECEDING)
-         ) WHERE n > ?1 OR total > ?2)",
-        params![limit(limits.rows), limit(limits.bytes)],
-    )?;
+    let sizes = "SELECT count(*), coalesce(sum(bytes), 0) FROM evidence";
+    let (rows, bytes): (i64, i64) =
+        transaction.prepare_cached(sizes)?.query_row([], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    if rows > limit(limits.rows) || bytes > limit(limits.bytes) {
+        gone += evict_oldest(transaction, limits)?;
+    }
     if gone > 0 {
         transaction.execute("DELETE FROM sampled WHERE exchange NOT IN (SELECT id FROM evidence)", [])?;
         transaction.execute("DELETE FROM samples WHERE thing NOT IN (SELECT thing FROM sampled)", [])?;
     }
     Ok(gone as u64)
+}
+
+fn evict_oldest(transaction: &Connection, limits: &EvidenceLimits) -> Result<usize, StoreError> {
+    let limit = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    Ok(transaction.execute(
+        "DELETE FROM evidence WHERE id IN (SELECT id FROM (
+             SELECT id, row_number() OVER newest AS n, sum(bytes) OVER newest AS total FROM evidence
+             WINDOW newest AS (ORDER BY at DESC, id DESC ROWS UNBOUNDED PRECEDING)
+         ) WHERE n > ?1 OR total > ?2)",
+        params![limit(limits.rows), limit(limits.bytes)],
+    )?)
 }
 
 pub(crate) fn count(transaction: &Connection, name: &str, n: u64) -> Result<(), StoreError> {

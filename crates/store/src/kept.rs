@@ -4,11 +4,12 @@ use std::net::IpAddr;
 
 use rusqlite::types::Value;
 use sidetap_model::Ts;
-use sidetap_model::rows::{CampaignRow, EndpointRow, FindingRow, SensitiveRow, VerdictRow};
+use sidetap_model::rows::{CampaignRow, EndpointRow, FindingRow, Member, SensitiveRow, VerdictRow};
 
 use crate::error::StoreError;
 use crate::items::CampaignItem;
 use crate::merge;
+use crate::net;
 use crate::now::{Changed, Found, Kept, public_id};
 use crate::save::{count, json, sensitive_id};
 use crate::schema::Table;
@@ -286,6 +287,10 @@ impl Kept for CampaignRow {
         }
     }
 
+    fn members(&self) -> Option<&[Member]> {
+        Some(&self.members)
+    }
+
     fn changes(&self, before: &Self) -> Vec<Changed> {
         let phase = ("phase", before.phase.clone(), self.phase.clone());
         changed(phase).into_iter().collect()
@@ -367,6 +372,14 @@ impl Kept for VerdictRow {
             host: String::new(),
             since: self.first_seen,
         }
+    }
+
+    fn places(&self) -> Vec<String> {
+        let mut places: Vec<String> = self.addresses().into_iter().map(net::place).collect();
+        places.extend(self.hosts.iter().map(|h| net::host_place(&h.replace('|', " "))));
+        places.sort_unstable();
+        places.dedup();
+        places
     }
 
     fn changes(&self, _: &Self) -> Vec<Changed> {

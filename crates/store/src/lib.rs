@@ -22,6 +22,7 @@ mod net;
 mod news;
 mod now;
 mod open;
+mod packs;
 mod query;
 mod retain;
 mod save;
@@ -47,6 +48,7 @@ pub use lists::{ACTIONS, AUDIT, CAMPAIGNS, CHANGES, ENDPOINTS, FINDINGS, MEMBERS
 pub use load::RunInfo;
 pub use news::{Marks, News};
 pub use open::Store;
+pub use packs::PackRow;
 pub use query::{Column, ColumnKind, Filter, List, Part, Place, Sort, Test, Wanted};
 pub use retain::{Removed, Retention};
 pub use rusqlite::types::Value;

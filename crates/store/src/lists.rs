@@ -13,6 +13,7 @@ use crate::items::{
 use crate::load::parse;
 use crate::open::Store;
 use crate::query::{Column, ColumnKind, List, Part, Wanted, Words};
+use crate::schema::Table;
 
 use ColumnKind::{Addresses, Integer, Real, Time};
 
@@ -24,7 +25,7 @@ pub static ENDPOINTS: List = List {
         (SELECT count(*) FROM now_findings f LEFT JOIN work w ON w.finding = f.id
             WHERE f.endpoint = n.id AND coalesce(w.status, 'open') IN ('open', 'assigned'))",
     by_id: true,
-    words: Words::Search("endpoint", "n.id"),
+    words: Words::Search(Table::Endpoints, "n.id"),
     columns: &[
         Column::of("risk", "n.risk", Integer).sorted(),
         Column::of("calls", "n.calls", Integer).sorted(),
@@ -54,7 +55,7 @@ pub static SENSITIVE: List = List {
     id: "n.sid",
     select: "coalesce(n.row, (SELECT b.row FROM sensitive b WHERE b.id = n.id LIMIT 1))",
     by_id: true,
-    words: Words::Search("sensitive", "n.sid"),
+    words: Words::Search(Table::Sensitive, "n.sid"),
     columns: &[
         Column::of("count", "n.count", Integer).sorted(),
         Column::of("confidence", "n.confidence", Real).sorted(),
@@ -94,7 +95,7 @@ pub static FINDINGS: List = List {
         ", w.status IS NULL, w.assignee, w.expires_at, w.note, w.updated_at, w.updated_by"
     ),
     by_id: true,
-    words: Words::Search("finding", "n.id"),
+    words: Words::Search(Table::Findings, "n.id"),
     columns: &[
         Column::of("severity", "n.rank", Integer).sorted(),
         Column::of("last_seen", "n.last_seen", Time).sorted(),
@@ -121,7 +122,7 @@ pub static CAMPAIGNS: List = List {
     id: "n.id",
     select: "n.brief, o.labels",
     by_id: true,
-    words: Words::Search("campaign", "n.id"),
+    words: Words::Search(Table::Campaigns, "n.id"),
     columns: &[
         Column::of("score", "n.score", Integer).sorted(),
         Column::of("last_seen", "n.last_seen", Time).sorted(),
@@ -146,7 +147,7 @@ pub static VERDICTS: List = List {
     id: "n.id",
     select: "coalesce(n.row, (SELECT b.row FROM verdicts b WHERE b.id = n.id LIMIT 1))",
     by_id: true,
-    words: Words::Search("verdict", "n.id"),
+    words: Words::Search(Table::Verdicts, "n.id"),
     columns: &[
         Column::of("score", "n.score", Integer).sorted(),
         Column::of("automation", "n.automation", Integer).sorted(),
@@ -167,9 +168,9 @@ pub static VERDICTS: List = List {
         Column::text("zone", "n.zone"),
         Column::text("country", "n.country"),
         Column::text("organization", "n.organization"),
-        Column::set("host", "n.hosts"),
+        Column::set("host", "n.hosts").placed(),
         Column::set("indicator", "n.indicators"),
-        Column::of("ip", "n.ips", Addresses),
+        Column::of("ip", "n.ips", Addresses).placed(),
     ],
     default_sort: "score",
 };
@@ -354,8 +355,16 @@ impl Store {
 
     /// An endpoint, by its id or one that it had before.
     pub fn endpoint(&self, id: &str) -> Result<Option<EndpointItem>, StoreError> {
-        let by = "n.id = (SELECT e.id FROM now_endpoints e WHERE e.id = ?1 OR instr(e.aliases, '|' || ?1 || '|') > 0 ORDER BY e.id = ?1 DESC LIMIT 1)";
-        one(self.part(&ENDPOINTS, &first(), &[(by, Value::Text(id.to_owned()))], endpoint_item)?)
+        let own = |id: &str| [("n.id = ?", Value::Text(id.to_owned()))];
+        if let Some(item) = one(self.part(&ENDPOINTS, &first(), &own(id), endpoint_item)?)? {
+            return Ok(Some(item));
+        }
+        let sql = "SELECT id FROM now_endpoints WHERE aliases <> '|' AND instr(aliases, '|' || ?1 || '|') > 0 ORDER BY id LIMIT 1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let Some(id) = statement.query_map([id], |r| r.get::<_, String>(0))?.next().transpose()? else {
+            return Ok(None);
+        };
+        one(self.part(&ENDPOINTS, &first(), &own(&id), endpoint_item)?)
     }
 
     /// A finding.
@@ -403,7 +412,7 @@ impl Store {
 }
 
 fn first() -> Wanted {
-    Wanted { limit: 1, ..Wanted::default() }
+    Wanted { limit: 1, uncounted: true, ..Wanted::default() }
 }
 
 fn one<T>(part: Part<T>) -> Result<Option<T>, StoreError> {

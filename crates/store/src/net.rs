@@ -1,30 +1,45 @@
+//! Addresses and endpoints as places by which verdicts are found: an address by its bits, so that a network is all that lies between
+//! two places.
+
 use std::net::IpAddr;
 
-/// Whether one of the addresses of a column (`|a|b|`) is this one, or lies in this network in CIDR notation.
-pub(crate) fn any_within(addresses: &str, net: &str) -> bool {
-    let (base, length) = net.split_once('/').map_or((net, None), |(base, length)| (base, Some(length)));
-    let Ok(base) = base.parse::<IpAddr>() else { return false };
-    let length = match length {
-        None => 128,
-        Some(text) => match text.parse::<u32>() {
-            Ok(length) => length,
-            Err(_) => return false,
-        },
-    };
-    addresses.split('|').filter_map(|a| a.parse().ok()).any(|a| within(a, base, length))
-}
-
-fn within(address: IpAddr, base: IpAddr, length: u32) -> bool {
-    match (address, base) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => same(u128::from(a.to_bits()), u128::from(b.to_bits()), 32, length),
-        (IpAddr::V6(a), IpAddr::V6(b)) => same(a.to_bits(), b.to_bits(), 128, length),
-        _ => false,
+/// The place of an address.
+pub(crate) fn place(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(a) => format!("i4{:08x}", a.to_bits()),
+        IpAddr::V6(a) => format!("i6{:032x}", a.to_bits()),
     }
 }
 
-fn same(a: u128, b: u128, width: u32, length: u32) -> bool {
-    let rest = width.saturating_sub(length);
-    rest >= width || (a ^ b) >> rest == 0
+/// The place of an endpoint, as verdicts name it: `host/template`.
+pub(crate) fn host_place(host: &str) -> String {
+    format!("h{host}")
+}
+
+/// Whether one of the addresses of a column (`|a|b|`) is this one, or lies in this network in CIDR notation.
+pub(crate) fn any_within(addresses: &str, net: &str) -> bool {
+    let Some((first, last)) = places_within(net) else { return false };
+    let places = addresses.split('|').filter_map(|a| a.parse().ok()).map(place);
+    places.into_iter().any(|p| p >= first && p <= last)
+}
+
+/// The first and the last place of an address, or of a network in CIDR notation; nothing where it is neither.
+pub(crate) fn places_within(net: &str) -> Option<(String, String)> {
+    let (base, length) = net.split_once('/').map_or((net, None), |(base, length)| (base, Some(length)));
+    let base = base.parse::<IpAddr>().ok()?;
+    let width: u32 = if base.is_ipv4() { 32 } else { 128 };
+    let length = length.map_or(Some(width), |text| text.parse::<u32>().ok())?.min(width);
+    let rest = width - length;
+    let free = if rest == 128 { u128::MAX } else { (1 << rest) - 1 };
+    Some(match base {
+        IpAddr::V4(a) => {
+            let free = u32::try_from(free).unwrap_or(u32::MAX);
+            (place(IpAddr::V4((a.to_bits() & !free).into())), place(IpAddr::V4((a.to_bits() | free).into())))
+        }
+        IpAddr::V6(a) => {
+            (place(IpAddr::V6((a.to_bits() & !free).into())), place(IpAddr::V6((a.to_bits() | free).into())))
+        }
+    })
 }
 
 #[cfg(test)]
@@ -33,14 +48,14 @@ mod tests {
 
     #[test]
     fn addresses_lie_in_networks() {
-        let all = "|203.0.113.7|2001:db8::1|";
+        let within = |net: &str| any_within("|203.0.113.7|2001:db8::1|", net);
         for net in ["203.0.113.7", "203.0.113.0/24", "0.0.0.0/0", "2001:db8::/32", "::/0", "203.0.113.7/32"] {
-            assert!(any_within(all, net), "{net}");
+            assert!(within(net), "{net}");
         }
         for net in ["203.0.113.8", "203.0.112.0/24", "2001:db9::/32", "x", "203.0.113.0/y", "203.0.113.6/32"]
         {
-            assert!(!any_within(all, net), "{net}");
+            assert!(!within(net), "{net}");
         }
-        assert!(!any_within("|", "0.0.0.0/0"));
+        assert!(!any_within("|", "0.0.0.0/0") && !any_within("|::1|", "0.0.0.0/0"));
     }
 }

@@ -6,10 +6,11 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sidetap_model::Ts;
-use sidetap_model::rows::{CampaignRow, EndpointRow, FindingRow, SensitiveRow, VerdictRow};
+use sidetap_model::rows::{CampaignRow, EndpointRow, FindingRow, Member, SensitiveRow, VerdictRow};
 
 use crate::error::StoreError;
 use crate::load::parse;
+use crate::net;
 use crate::save::json;
 use crate::schema::Table;
 
@@ -31,6 +32,14 @@ pub(crate) trait Kept: Serialize + DeserializeOwned + Clone {
     fn values(&self) -> Result<Vec<Value>, StoreError>;
     /// What the search shows and looks through.
     fn found_by(&self) -> Found;
+    /// Where it was seen, where rows are found by that.
+    fn places(&self) -> Vec<String> {
+        Vec::new()
+    }
+    /// Who takes part, where it is something that somebody takes part in.
+    fn members(&self) -> Option<&[Member]> {
+        None
+    }
     /// What became different, for people.
     fn changes(&self, before: &Self) -> Vec<Changed>;
 }
@@ -144,17 +153,61 @@ fn put<T: Kept>(transaction: &Connection, id: &str, row: &T, merged: Option<&T>)
     let mut values = vec![Value::Text(id.to_owned())];
     values.extend(row.values()?);
     values.push(merged.map(|m| json(m, name)).transpose()?.map_or(Value::Null, Value::Text));
+    put_places(transaction, id, row)?;
     transaction.prepare_cached(&insert_sql::<T>())?.execute(params_from_iter(values))?;
     let found = row.found_by();
-    let sql = "INSERT INTO things (kind, id, title, detail) VALUES (?1, ?2, ?3, ?4)
+    let (above, below) = T::TABLE.numbers();
+    let sql = "INSERT INTO things (n, kind, id, title, detail)
+         VALUES ((SELECT coalesce(max(n), ?5) + 1 FROM things WHERE n > ?5 AND n < ?6), ?1, ?2, ?3, ?4)
          ON CONFLICT (kind, id) DO UPDATE SET title = ?3, detail = ?4 WHERE title <> ?3 OR detail <> ?4";
     transaction.prepare_cached(sql)?.execute(params![
         T::TABLE.thing(),
         found.id,
         found.title,
-        found.detail
+        found.detail,
+        above,
+        below
     ])?;
     Ok(())
+}
+
+/// Keeps where a verdict was seen, in place of what was kept of it before.
+fn put_places<T: Kept>(transaction: &Connection, id: &str, row: &T) -> Result<(), StoreError> {
+    let places = row.places();
+    let before = take_places::<T>(transaction, id, &places)?;
+    let mut add =
+        transaction.prepare_cached("INSERT OR IGNORE INTO verdict_at (place, id) VALUES (?1, ?2)")?;
+    for place in places.iter().filter(|p| !before.contains(p)) {
+        add.execute(params![place, id])?;
+    }
+    Ok(())
+}
+
+/// Where a verdict was seen so far; what of it is not among `kept` goes.
+fn take_places<T: Kept>(
+    transaction: &Connection,
+    id: &str,
+    kept: &[String],
+) -> Result<Vec<String>, StoreError> {
+    if T::TABLE != Table::Verdicts {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT ips, hosts FROM now_verdicts WHERE id = ?1";
+    let columns: Option<(String, String)> =
+        transaction.prepare_cached(sql)?.query_row([id], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
+    let before = columns.map(|(ips, hosts)| places(&ips, &hosts)).unwrap_or_default();
+    let mut remove = transaction.prepare_cached("DELETE FROM verdict_at WHERE place = ?1 AND id = ?2")?;
+    for place in before.iter().filter(|p| !kept.contains(p)) {
+        remove.execute(params![place, id])?;
+    }
+    Ok(before)
+}
+
+/// The places of columns of addresses and of endpoints, `|a|b|`, as they are found: addresses by their bits.
+pub(crate) fn places(ips: &str, hosts: &str) -> Vec<String> {
+    let ips = ips.split('|').filter_map(|a| a.parse().ok()).map(net::place);
+    let hosts = hosts.split('|').filter(|h| !h.is_empty()).map(net::host_place);
+    ips.chain(hosts).collect()
 }
 
 fn insert_sql<T: Kept>() -> String {
@@ -202,6 +255,10 @@ fn note<T: Kept>(transaction: &Connection, row: &T, before: Option<&T>) -> Resul
 
 fn take_away<T: Kept>(transaction: &Connection, id: &str) -> Result<(), StoreError> {
     let name = T::TABLE.name();
+    take_places::<T>(transaction, id, &[])?;
+    if T::TABLE == Table::Endpoints {
+        transaction.prepare_cached("DELETE FROM calls WHERE endpoint = ?1")?.execute([id])?;
+    }
     transaction.prepare_cached(&format!("DELETE FROM now_{name} WHERE id = ?1"))?.execute([id])?;
     let public = match T::TABLE {
         Table::Sensitive => public_id(id),

@@ -1,10 +1,12 @@
 //! Lists with filters, an order and cursors.
 
 use rusqlite::types::Value;
-use rusqlite::{Row, params_from_iter};
+use rusqlite::{Row, params, params_from_iter};
 
 use crate::error::StoreError;
+use crate::net;
 use crate::open::Store;
+use crate::schema::Table;
 
 /// A list's column that can be filtered or sorted by.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +19,8 @@ pub struct Column {
     pub kind: ColumnKind,
     /// Whether the list can be in its order.
     pub sortable: bool,
+    /// Whether rows are found by its values as places.
+    at: bool,
 }
 
 /// What a column holds.
@@ -39,22 +43,27 @@ pub enum ColumnKind {
 impl Column {
     /// A word to filter by.
     pub(crate) const fn text(name: &'static str, sql: &'static str) -> Self {
-        Column { name, sql, kind: ColumnKind::Text, sortable: false }
+        Column { name, sql, kind: ColumnKind::Text, sortable: false, at: false }
     }
 
     /// Several words to filter by.
     pub(crate) const fn set(name: &'static str, sql: &'static str) -> Self {
-        Column { name, sql, kind: ColumnKind::Set, sortable: false }
+        Column { name, sql, kind: ColumnKind::Set, sortable: false, at: false }
     }
 
     /// Something of this kind.
     pub(crate) const fn of(name: &'static str, sql: &'static str, kind: ColumnKind) -> Self {
-        Column { name, sql, kind, sortable: false }
+        Column { name, sql, kind, sortable: false, at: false }
     }
 
     /// The same, and the list can be in its order.
     pub(crate) const fn sorted(self) -> Self {
         Column { sortable: true, ..self }
+    }
+
+    /// The same, and rows are found by its values as places.
+    pub(crate) const fn placed(self) -> Self {
+        Column { at: true, ..self }
     }
 }
 
@@ -80,8 +89,8 @@ pub struct List {
 /// Where words are looked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Words {
-    /// In the search, under this kind, by this column.
-    Search(&'static str, &'static str),
+    /// In the search, among things of this table, by this column.
+    Search(Table, &'static str),
     /// In this expression.
     Text(&'static str),
 }
@@ -106,6 +115,8 @@ pub struct Wanted {
     pub limit: usize,
     /// After which row.
     pub after: Option<Place>,
+    /// Whether nobody asks how many there are.
+    pub uncounted: bool,
 }
 
 /// An order.
@@ -157,14 +168,17 @@ pub struct Part<T> {
     pub rows: Vec<T>,
     /// Where the next part begins; nothing where there is none.
     pub next: Option<Place>,
-    /// Rows that the filters let through.
+    /// Rows that the filters let through, as far as they were counted.
     pub total: u64,
+    /// Whether there are more of them than were counted.
+    pub more: bool,
 }
 
 impl<T> Part<T> {
     /// The same part with its rows turned into something else.
     pub fn map<U>(self, f: impl FnMut(T) -> U) -> Part<U> {
-        Part { rows: self.rows.into_iter().map(f).collect(), next: self.next, total: self.total }
+        let rows = self.rows.into_iter().map(f).collect();
+        Part { rows, next: self.next, total: self.total, more: self.more }
     }
 }
 
@@ -202,14 +216,21 @@ impl Store {
         for (sql, value) in fixed {
             conditions.push(*sql, [value.clone()]);
         }
-        wanted.filters.iter().for_each(|f| filter(&mut conditions, f));
-        wanted.words.iter().for_each(|w| word(&mut conditions, list.words, w));
-        let total = self.count(list, &conditions)?;
+        for f in &wanted.filters {
+            match f.column.at {
+                true => self.at(&mut conditions, list, f)?,
+                false => filter(&mut conditions, f),
+            }
+        }
+        self.words(&mut conditions, list.words, &wanted.words)?;
+        let total = if wanted.uncounted { 0 } else { self.count(list, &conditions)? };
+        let more = !conditions.sql.is_empty() && total > COUNTED;
+        let total = if more { COUNTED } else { total };
         let sort = match wanted.sort {
             Some(sort) => sort,
             None => match list.column(list.default_sort) {
                 Some(by) => Sort { by, descending: true },
-                None => return Ok(Part { rows: Vec::new(), next: None, total }),
+                None => return Ok(Part { rows: Vec::new(), next: None, total, more }),
             },
         };
         let (by, id) = (sort.by.sql, list.id);
@@ -234,21 +255,108 @@ impl Store {
         let mut last = None;
         while let Some(row) = rows.next()? {
             if out.len() == wanted.limit {
-                return Ok(Part { rows: out, next: last, total });
+                return Ok(Part { rows: out, next: last, total, more });
             }
             last = Some(Place { value: row.get(0)?, id: row.get(1)? });
             out.push(read(row)?);
         }
-        Ok(Part { rows: out, next: None, total })
+        Ok(Part { rows: out, next: None, total, more })
     }
 
     fn count(&self, list: &List, conditions: &Conditions) -> Result<u64, StoreError> {
-        let sql = format!("SELECT count(*) FROM {}{}", list.from, conditions.clause());
+        let sql = match conditions.sql.is_empty() {
+            true => format!("SELECT count(*) FROM {}", list.from),
+            false => format!(
+                "SELECT count(*) FROM (SELECT 1 FROM {}{} LIMIT {COUNTED} + 1)",
+                list.from,
+                conditions.clause()
+            ),
+        };
         let mut statement = self.connection.prepare_cached(&sql)?;
         let n: i64 = statement.query_row(params_from_iter(conditions.values.iter()), |r| r.get(0))?;
         Ok(n.unsigned_abs())
     }
+
+    /// Rows that were seen at one of the values of a filter: found by the place where those are few, looked for in the rows where they
+    /// are many, which the order then ends soon.
+    fn at(&self, conditions: &mut Conditions, list: &List, asked: &Filter) -> Result<(), StoreError> {
+        let Test::Any(values) = &asked.test else {
+            filter(conditions, asked);
+            return Ok(());
+        };
+        let places: Vec<(String, String)> = match asked.column.kind {
+            ColumnKind::Addresses => values.iter().filter_map(|v| net::places_within(v)).collect(),
+            _ => values.iter().map(|v| net::host_place(v)).map(|p| (p.clone(), p)).collect(),
+        };
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM verdict_at WHERE place BETWEEN ?1 AND ?2 LIMIT {OFTEN} + 1)"
+        );
+        let mut count = self.connection.prepare_cached(&sql)?;
+        let mut all: i64 = 0;
+        for place in &places {
+            all += count.query_row(params![place.0, place.1], |r| r.get::<_, i64>(0))?;
+        }
+        if all > OFTEN {
+            filter(conditions, asked);
+            return Ok(());
+        }
+        let each = vec!["place BETWEEN ? AND ?"; places.len()].join(" OR ");
+        let each = if places.is_empty() { "false" } else { &each };
+        let bounds = places.into_iter().flat_map(|(a, b)| [Value::Text(a), Value::Text(b)]);
+        conditions.push(format!("{} IN (SELECT id FROM verdict_at WHERE {each})", list.id), bounds);
+        Ok(())
+    }
+
+    /// Rows that all these words are in.
+    fn words(&self, conditions: &mut Conditions, words: Words, asked: &[String]) -> Result<(), StoreError> {
+        let (table, id) = match words {
+            Words::Search(table, id) => (table, id),
+            Words::Text(sql) => {
+                for word in asked {
+                    let word = Value::Text(word.to_lowercase());
+                    conditions.push(format!("instr(lower({sql}), ?) > 0"), [word]);
+                }
+                return Ok(());
+            }
+        };
+        let (above, below) = table.numbers();
+        let (long, mut short): (Vec<&String>, Vec<&String>) =
+            asked.iter().partition(|w| w.chars().count() >= 3);
+        let all = long.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" AND ");
+        if !long.is_empty() && self.is_found_often(&all, (above, below))? {
+            short.extend(&long);
+        } else if !long.is_empty() {
+            let sql = format!(
+                "{id} IN (SELECT t.id FROM things t WHERE t.n IN
+                   (SELECT s.rowid FROM search s WHERE s.search MATCH ? AND s.rowid > {above} AND s.rowid < {below}))"
+            );
+            conditions.push(sql, [Value::Text(all)]);
+        }
+        if !short.is_empty() {
+            let each = vec!["instr(lower(t.title || ' ' || t.detail), ?) > 0"; short.len()].join(" AND ");
+            let kind = table.thing();
+            let sql =
+                format!("EXISTS (SELECT 1 FROM things t WHERE t.kind = '{kind}' AND t.id = {id} AND {each})");
+            conditions.push(sql, short.iter().map(|w| Value::Text(w.to_lowercase())));
+        }
+        Ok(())
+    }
+
+    /// Whether so many things between two numbers have these words that to look at all of them takes long.
+    pub(crate) fn is_found_often(&self, words: &str, (above, below): (i64, i64)) -> Result<bool, StoreError> {
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM search s WHERE s.search MATCH ?1 AND s.rowid > ?2 AND s.rowid < ?3 LIMIT {OFTEN} + 1)"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let n: i64 = statement.query_row(params![words, above, below], |r| r.get(0))?;
+        Ok(n > OFTEN)
+    }
 }
+
+/// Rows with a word or at a place, of which more are not all looked at.
+pub(crate) const OFTEN: i64 = if cfg!(test) { 8 } else { 10_000 };
+/// Rows that a condition lets through, of which more are not counted.
+const COUNTED: u64 = if cfg!(test) { 12 } else { 10_000 };
 
 fn filter(conditions: &mut Conditions, filter: &Filter) {
     let sql = filter.column.sql;
@@ -278,27 +386,90 @@ fn filter(conditions: &mut Conditions, filter: &Filter) {
     }
 }
 
-fn word(conditions: &mut Conditions, words: Words, word: &str) {
-    match words {
-        Words::Search(kind, id) if word.chars().count() >= 3 => conditions.push(
-            format!(
-                "{id} IN (SELECT t.id FROM things t JOIN search s ON s.rowid = t.n WHERE t.kind = '{kind}' AND s.search MATCH ?)"
-            ),
-            [Value::Text(quoted(word))],
-        ),
-        Words::Search(kind, id) => conditions.push(
-            format!(
-                "{id} IN (SELECT t.id FROM things t WHERE t.kind = '{kind}' AND instr(lower(t.title || ' ' || t.detail), ?) > 0)"
-            ),
-            [Value::Text(word.to_lowercase())],
-        ),
-        Words::Text(sql) => {
-            conditions.push(format!("instr(lower({sql}), ?) > 0"), [Value::Text(word.to_lowercase())]);
-        }
-    }
-}
-
 /// A word as the search takes it: nothing in it has a meaning of its own.
 pub(crate) fn quoted(word: &str) -> String {
     format!("\"{}\"", word.replace('"', "\"\"").replace('\0', ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use sidetap_model::Ts;
+    use sidetap_model::rows::RunData;
+
+    use super::*;
+    use crate::VERDICTS;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&dir.path().join("s.db")).unwrap();
+        let verdict = |n: u32| {
+            let ip = format!("198.51.{}.{n}", 100 + n / 16);
+            serde_json::from_value(json!({
+                "id": format!("v-{n:03}"), "zone": "default", "subject": {"kind": "ip", "value": ip}, "client_ip": ip,
+                "client_ips": [ip, "2001:db8::7"], "intent": "malicious", "class": "bola", "oat": [], "score": 10 + n, "automation": 50,
+                "coverage": {}, "campaign": null, "phase": "online", "first_seen": "2026-10-13T09:00:00Z",
+                "detected_at": "2026-10-13T09:00:00Z", "last_seen": "2026-10-13T09:00:00Z", "requests": n, "reasons": [],
+                "response": "block", "ttl_s": 60, "hosts": [if n == 3 { "a.test/rare" } else { "a.test/often" }, "a.test/x"],
+            }))
+            .unwrap()
+        };
+        let run = RunData { verdicts: (0..40).map(verdict).collect(), ..RunData::default() };
+        store.save_run(&run, Ts(1)).unwrap();
+        (dir, store)
+    }
+
+    fn asked(store: &Store, column: &str, value: &str, limit: usize) -> (Vec<String>, u64, bool) {
+        let column = VERDICTS.column(column).unwrap();
+        let filters = vec![Filter { column, test: Test::Any(vec![value.to_owned()]) }];
+        said(store, Wanted { filters, limit, ..Wanted::default() })
+    }
+
+    fn said(store: &Store, wanted: Wanted) -> (Vec<String>, u64, bool) {
+        let part = store.verdict_list(&wanted).unwrap();
+        (part.rows.into_iter().map(|v| v.id).collect(), part.total, part.more)
+    }
+
+    #[test]
+    fn few_are_found_by_where_they_were_seen_and_many_in_order() {
+        let (_dir, store) = store();
+        let one = |id: &str| (vec![id.to_owned()], 1, false);
+        assert_eq!(asked(&store, "ip", "198.51.100.3", 5), one("v-003"));
+        assert_eq!(asked(&store, "host", "a.test/rare", 5), one("v-003"));
+        assert_eq!(asked(&store, "host", "a.test/rar", 5).1, 0);
+        let last = vec!["v-039".to_owned(), "v-038".to_owned()];
+        for (column, value) in [("host", "a.test/often"), ("ip", "2001:db8::/64"), ("ip", "198.51.0.0/16")] {
+            assert_eq!(asked(&store, column, value, 2), (last.clone(), 12, true), "{value}");
+        }
+        assert_eq!(asked(&store, "ip", "198.51.102.0/24", 9).1, 8);
+        assert_eq!(asked(&store, "ip", "198.51.101.0/24", 99).0.len(), 16);
+    }
+
+    #[test]
+    fn words_that_are_often_there_find_the_same() {
+        let (_dir, store) = store();
+        let asked = |words: &[&str], limit| {
+            let words = words.iter().map(|w| (*w).to_owned()).collect();
+            said(&store, Wanted { words, limit, ..Wanted::default() })
+        };
+        assert_eq!(asked(&["a.test/rare"], 5), (vec!["v-003".to_owned()], 1, false));
+        assert_eq!(asked(&["Malicious"], 1), (vec!["v-039".to_owned()], 12, true));
+        assert_eq!(asked(&["malicious", "198.51.100.3"], 5).0, ["v-003"]);
+        assert_eq!(asked(&["malicious", "v-"], 99).0.len(), 40);
+        assert_eq!(asked(&["malicious", "nothing"], 5).1, 0);
+    }
+
+    #[test]
+    fn places_follow_the_verdict() {
+        let (_dir, mut store) = store();
+        let mut verdict = store.verdict("v-003").unwrap().unwrap();
+        verdict.hosts = vec!["b.test/new".into()];
+        store.save_verdicts("r", &[verdict], Ts(2)).unwrap();
+        assert_eq!(asked(&store, "host", "a.test/rare", 5).1, 0);
+        assert_eq!(asked(&store, "host", "b.test/new", 5).1, 1);
+        store.save_run(&RunData::default(), Ts(3)).unwrap();
+        let left: i64 =
+            store.connection.query_row("SELECT count(*) FROM verdict_at", [], |r| r.get(0)).unwrap();
+        assert_eq!(left, 3, "of the one that another run has");
+    }
 }

@@ -9,6 +9,7 @@ use crate::error::StoreError;
 use crate::evidence::count;
 use crate::now::{self, Kept};
 use crate::open::Store;
+use crate::schema::Table;
 
 /// What is kept, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,20 +56,16 @@ impl Store {
         trim_rows::<VerdictRow>(&transaction, &mut removed, trim)?;
         let traffic = remove_old(&transaction, "traffic", "ts", now, age)?;
         note(&transaction, &mut removed, "traffic", traffic)?;
-        let mut calls = remove_old(&transaction, "calls", "ts", now, age)?;
-        calls += transaction
-            .execute("DELETE FROM calls WHERE endpoint NOT IN (SELECT id FROM now_endpoints)", [])?;
+        let calls = remove_old(&transaction, "calls", "ts", now, age)?;
         note(&transaction, &mut removed, "calls", calls)?;
-        let cells = remove_old(&transaction, "cells", "last", now, nanos(retention.cells_age_s))?;
+        // Their hour is over before its last request is too old.
+        let cells_age = nanos(retention.cells_age_s.saturating_add(3_600));
+        let cells = remove_old(&transaction, "cells", "hour", now, cells_age)?;
         note(&transaction, &mut removed, "cells", cells)?;
-        let orphans = transaction.execute("DELETE FROM cells WHERE run NOT IN (SELECT id FROM runs)", [])?;
+        let orphans = transaction.execute(CELLS_OF_NONE, [])?;
         note(&transaction, &mut removed, "cells", orphans)?;
         let approvals = transaction.execute("DELETE FROM approvals WHERE expires_at < ?1", [journal])?;
         note(&transaction, &mut removed, "approvals", approvals)?;
-        transaction.execute(
-            "DELETE FROM members WHERE NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.id = campaign AND c.run = members.run)",
-            [],
-        )?;
         let actions = transaction.execute("DELETE FROM actions WHERE at < ?1", [journal])?;
         note(&transaction, &mut removed, "actions", actions)?;
         let audit = prune_audit(&transaction, journal, now)?;
@@ -81,10 +78,17 @@ impl Store {
 }
 
 const EMPTY_RUNS: &str = "DELETE FROM runs WHERE saved_at < ?1
-    AND id NOT IN (SELECT run FROM endpoints UNION SELECT run FROM sensitive UNION SELECT run FROM findings
-        UNION SELECT run FROM campaigns UNION SELECT run FROM verdicts UNION SELECT run FROM traffic)";
+    AND NOT EXISTS (SELECT 1 FROM endpoints t WHERE t.run = runs.id) AND NOT EXISTS (SELECT 1 FROM sensitive t WHERE t.run = runs.id)
+    AND NOT EXISTS (SELECT 1 FROM findings t WHERE t.run = runs.id) AND NOT EXISTS (SELECT 1 FROM campaigns t WHERE t.run = runs.id)
+    AND NOT EXISTS (SELECT 1 FROM verdicts t WHERE t.run = runs.id) AND NOT EXISTS (SELECT 1 FROM traffic t WHERE t.run = runs.id)";
 
-/// Removes rows of which the time since their run was saved and the time from them to its last packet are together too long.
+/// Runs are gone through from one to the next, not cell by cell.
+const CELLS_OF_NONE: &str = "WITH RECURSIVE of(run) AS (
+        SELECT min(run) FROM cells UNION ALL SELECT (SELECT min(c.run) FROM cells c WHERE c.run > of.run) FROM of WHERE of.run IS NOT NULL
+    ) DELETE FROM cells WHERE run IN (SELECT run FROM of WHERE run NOT IN (SELECT id FROM runs))";
+
+/// Removes rows of which the time since their run was saved and the time from them to its last packet are together too long: of each
+/// run the oldest, so that what stays is not looked at.
 fn remove_old(
     transaction: &Connection,
     table: &str,
@@ -92,11 +96,21 @@ fn remove_old(
     now: Ts,
     age: i64,
 ) -> Result<usize, StoreError> {
-    let sql = format!(
-        "DELETE FROM {table} WHERE {time} < (SELECT coalesce(r.last_ts, r.saved_at) - ?1 + (?2 - r.saved_at)
-             FROM runs r WHERE r.id = {table}.run)"
-    );
-    Ok(transaction.execute(&sql, [age, now.0])?)
+    let mut delete =
+        transaction.prepare_cached(&format!("DELETE FROM {table} WHERE run = ?1 AND {time} < ?2"))?;
+    let mut gone = 0;
+    for (run, before) in bounds(transaction, now, age)? {
+        gone += delete.execute(params![run, before])?;
+    }
+    Ok(gone)
+}
+
+/// For each run, before which time its rows are too old.
+fn bounds(transaction: &Connection, now: Ts, age: i64) -> Result<Vec<(String, i64)>, StoreError> {
+    let sql = "SELECT id, coalesce(last_ts, saved_at) - ?1 + (?2 - saved_at) FROM runs";
+    let mut statement = transaction.prepare_cached(sql)?;
+    let rows = statement.query_map(params![age, now.0], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 fn trim_rows<T: Kept>(
@@ -105,19 +119,26 @@ fn trim_rows<T: Kept>(
     (now, age, rows): (Ts, i64, u64),
 ) -> Result<(), StoreError> {
     let table = T::TABLE.name();
-    let old = format!(
-        "DELETE FROM {table} WHERE last_seen < (SELECT coalesce(r.last_ts, r.saved_at) - ?1 + (?2 - r.saved_at)
-             FROM runs r WHERE r.id = {table}.run) RETURNING id"
-    );
-    let many = format!(
-        "DELETE FROM {table} WHERE (id, run) IN
-         (SELECT id, run FROM {table} ORDER BY last_seen DESC, id, run LIMIT -1 OFFSET ?1) RETURNING id"
-    );
-    let mut gone = ids_of(transaction, &old, params![age, now.0])?;
-    gone.extend(ids_of(transaction, &many, params![crate::save::count(rows)])?);
+    let old = format!("DELETE FROM {table} WHERE run = ?1 AND last_seen < ?2 RETURNING id");
+    let mut gone = Vec::new();
+    for (run, before) in bounds(transaction, now, age)? {
+        gone.extend(ids_of(transaction, &old, params![run, before])?);
+    }
+    let have: i64 =
+        transaction.prepare_cached(&format!("SELECT count(*) FROM {table}"))?.query_row([], |r| r.get(0))?;
+    if have > crate::save::count(rows) {
+        let many = format!(
+            "DELETE FROM {table} WHERE (id, run) IN
+             (SELECT id, run FROM {table} ORDER BY last_seen DESC, id, run LIMIT -1 OFFSET ?1) RETURNING id"
+        );
+        gone.extend(ids_of(transaction, &many, params![crate::save::count(rows)])?);
+    }
     note(transaction, removed, table, gone.len())?;
     gone.sort_unstable();
     gone.dedup();
+    if T::TABLE == Table::Campaigns {
+        crate::save::remove_members(transaction, &gone)?;
+    }
     now::refresh::<T>(transaction, &gone)
 }
 

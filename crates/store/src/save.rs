@@ -2,12 +2,13 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, params};
 use serde::Serialize;
-use sidetap_model::rows::{CampaignRow, RunData, SensitiveRow, Summary, TrafficPoint, VerdictRow};
+use sidetap_model::rows::{Member, RunData, SensitiveRow, Summary, TrafficPoint, VerdictRow};
 use sidetap_model::{EndpointId, Ts};
 
 use crate::error::StoreError;
 use crate::now::{self, Kept};
 use crate::open::Store;
+use crate::schema::Table;
 
 /// The id of a run: its inputs and when their packets begin. The same capture replayed again is the same run; a live watch
 /// keeps its id from its first packet on.
@@ -87,11 +88,7 @@ impl Store {
         self.save_rows_in_parts(run, &data.endpoints)?;
         self.save_rows_in_parts(run, &data.sensitive)?;
         self.save_rows_in_parts(run, &data.findings)?;
-        self.save_rows_in_parts(run, &data.campaigns)?;
-        let transaction = self.begin()?;
-        save_members(&transaction, run, &data.campaigns)?;
-        transaction.commit()?;
-        self.settle()
+        self.save_rows_in_parts(run, &data.campaigns)
     }
 
     fn save_rows_in_parts<T: Kept>(&mut self, run: &str, rows: &[T]) -> Result<(), StoreError> {
@@ -101,9 +98,7 @@ impl Store {
         self.settle()?;
         for part in rows.chunks(PART) {
             let transaction = self.begin()?;
-            for row in part {
-                now::write(&transaction, run, row)?;
-            }
+            write_rows(&transaction, run, part)?;
             transaction.commit()?;
             self.settle()?;
         }
@@ -188,14 +183,19 @@ fn save_found_rows(transaction: &Connection, run: &str, data: &RunData) -> Resul
     save_rows(transaction, run, &data.endpoints)?;
     save_rows(transaction, run, &data.sensitive)?;
     save_rows(transaction, run, &data.findings)?;
-    save_rows(transaction, run, &data.campaigns)?;
-    save_members(transaction, run, &data.campaigns)
+    save_rows(transaction, run, &data.campaigns)
 }
 
 fn save_rows<T: Kept>(transaction: &Connection, run: &str, rows: &[T]) -> Result<(), StoreError> {
     remove_gone(transaction, run, rows)?;
+    write_rows(transaction, run, rows)
+}
+
+fn write_rows<T: Kept>(transaction: &Connection, run: &str, rows: &[T]) -> Result<(), StoreError> {
     for row in rows {
-        now::write(transaction, run, row)?;
+        if now::write(transaction, run, row)? {
+            save_members(transaction, run, &row.key().0, row.members())?;
+        }
     }
     Ok(())
 }
@@ -214,19 +214,41 @@ fn remove_gone<T: Kept>(transaction: &Connection, run: &str, rows: &[T]) -> Resu
         delete.execute(params![id, run])?;
     }
     drop(delete);
+    if T::TABLE == Table::Campaigns {
+        remove_members(transaction, &gone)?;
+    }
     now::refresh::<T>(transaction, &gone)
 }
 
-fn save_members(transaction: &Connection, run: &str, campaigns: &[CampaignRow]) -> Result<(), StoreError> {
-    transaction.execute("DELETE FROM members WHERE run = ?1", [run])?;
+/// Removes members of campaigns, of the runs that say them no more.
+pub(crate) fn remove_members(transaction: &Connection, campaigns: &[String]) -> Result<(), StoreError> {
+    let mut delete = transaction.prepare_cached(
+        "DELETE FROM members WHERE campaign = ?1
+         AND NOT EXISTS (SELECT 1 FROM campaigns c WHERE c.id = campaign AND c.run = members.run)",
+    )?;
+    for campaign in campaigns {
+        delete.execute([campaign])?;
+    }
+    Ok(())
+}
+
+/// Keeps the members of a campaign as a run has them; of another thing there are none.
+fn save_members(
+    transaction: &Connection,
+    run: &str,
+    campaign: &str,
+    members: Option<&[Member]>,
+) -> Result<(), StoreError> {
+    let Some(members) = members else { return Ok(()) };
+    transaction
+        .prepare_cached("DELETE FROM members WHERE campaign = ?1 AND run = ?2")?
+        .execute(params![campaign, run])?;
     let mut insert = transaction.prepare_cached(
         "INSERT OR REPLACE INTO members (campaign, run, kind, value, first_seen, requests) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
-    for campaign in campaigns {
-        for m in &campaign.members {
-            let requests = count(m.requests);
-            insert.execute(params![campaign.id, run, m.kind.name(), m.value, m.first_seen.0, requests])?;
-        }
+    for m in members {
+        let requests = count(m.requests);
+        insert.execute(params![campaign, run, m.kind.name(), m.value, m.first_seen.0, requests])?;
     }
     Ok(())
 }

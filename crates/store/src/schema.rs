@@ -7,12 +7,13 @@ use crate::now;
 pub(crate) const APPLICATION_ID: i64 = 0x5354_4150;
 
 /// What brings a store from one schema to the next; the schema is `user_version`.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("schema/001.sql"),
     include_str!("schema/002.sql"),
     include_str!("schema/003.sql"),
     include_str!("schema/004.sql"),
     include_str!("schema/005.sql"),
+    include_str!("schema/006.sql"),
 ];
 
 /// The schema that this program writes.
@@ -59,7 +60,22 @@ impl Table {
             Table::Verdicts => "verdict",
         }
     }
+
+    /// The numbers that its things have in the search: below the first there is none, above the last neither.
+    pub(crate) const fn numbers(self) -> (i64, i64) {
+        let kind: i64 = match self {
+            Table::Endpoints => 1,
+            Table::Sensitive => 2,
+            Table::Findings => 3,
+            Table::Campaigns => 4,
+            Table::Verdicts => 5,
+        };
+        (kind << 40, (kind + 1) << 40)
+    }
 }
+
+/// The schema before which what is known now has to be filled anew.
+const FILLED: i64 = 6;
 
 /// Applies the migrations that are missing, each with its version in one transaction.
 pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
@@ -70,7 +86,7 @@ pub(crate) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
         transaction.pragma_update(None, "user_version", n as i64 + 1)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    if from == 1 {
+    if from > 0 && from < FILLED {
         now::rebuild_all(&transaction)?;
     }
     transaction.commit()?;

@@ -11,11 +11,8 @@ use crate::error::StoreError;
 use crate::items::{Hit, HostItem};
 use crate::lists::{labels, status};
 use crate::open::Store;
-use crate::query::quoted;
+use crate::query::{OFTEN, quoted};
 use crate::schema::Table;
-
-/// Things with a word, of which more are not all looked at.
-const OFTEN: i64 = 10_000;
 
 /// How many of each there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -356,40 +353,46 @@ impl Store {
         Ok(out)
     }
 
-    /// Things that all these words are in, the best first. Of verdicts that very many words are in only the newest are looked at.
+    /// Things that all these words are in, the best first. Where very many of a kind have them only the newest are looked at.
     pub fn search(&self, words: &[String], limit: usize) -> Result<Vec<Hit>, StoreError> {
         let mut hits = self.hosts_like(words)?;
-        let (long, short): (Vec<&String>, Vec<&String>) = words.iter().partition(|w| w.chars().count() >= 3);
-        let mut conditions = vec!["true".to_owned()];
-        let mut values: Vec<String> = Vec::new();
-        if !long.is_empty() {
-            let words = long.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" AND ");
-            match self.is_found_often(&words)? {
-                false => {
-                    conditions
-                        .push("t.n IN (SELECT s.rowid FROM search s WHERE s.search MATCH ?)".to_owned());
-                    values.push(words);
-                }
-                true => {
-                    let others =
-                        vec!["instr(lower(t.title || ' ' || t.detail), ?) > 0"; long.len()].join(" AND ");
-                    conditions.push(format!(
-                        "(t.n IN (SELECT s.rowid FROM search s WHERE s.search MATCH ? ORDER BY s.rowid DESC LIMIT {OFTEN})
-                          OR (t.kind IN ('campaign', 'endpoint', 'finding', 'sensitive') AND {others}))"
-                    ));
-                    values.push(words);
-                    values.extend(long.iter().map(|w| w.to_lowercase()));
-                }
+        for table in [Table::Campaigns, Table::Endpoints, Table::Findings, Table::Verdicts, Table::Sensitive]
+        {
+            if hits.len() < limit {
+                self.find_in(table, words, limit - hits.len(), &mut hits)?;
             }
+        }
+        hits.truncate(limit);
+        Ok(hits)
+    }
+
+    fn find_in(
+        &self,
+        table: Table,
+        words: &[String],
+        limit: usize,
+        hits: &mut Vec<Hit>,
+    ) -> Result<(), StoreError> {
+        let (above, below) = table.numbers();
+        let (long, short): (Vec<&String>, Vec<&String>) = words.iter().partition(|w| w.chars().count() >= 3);
+        let mut conditions = Vec::new();
+        let mut values: Vec<String> = Vec::new();
+        let newest = format!("ORDER BY 1 DESC LIMIT {OFTEN}");
+        if long.is_empty() {
+            let all = format!("SELECT n FROM things WHERE n > {above} AND n < {below} {newest}");
+            conditions.push(format!("t.n IN ({all})"));
+        } else {
+            values.push(long.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" AND "));
+            conditions.push(format!(
+                "t.n IN (SELECT s.rowid FROM search s WHERE s.search MATCH ? AND s.rowid > {above} AND s.rowid < {below} {newest})"
+            ));
         }
         for word in short {
             conditions.push("instr(lower(t.title || ' ' || t.detail), ?) > 0".to_owned());
             values.push(word.to_lowercase());
         }
         let sql = format!(
-            "SELECT t.kind, t.id, t.title, t.detail FROM things t WHERE {} ORDER BY
-             CASE t.kind WHEN 'campaign' THEN 0 WHEN 'endpoint' THEN 1 WHEN 'finding' THEN 2 WHEN 'verdict' THEN 3 ELSE 4 END,
-             length(t.title), t.n LIMIT {limit}",
+            "SELECT t.kind, t.id, t.title, t.detail FROM things t WHERE {} ORDER BY length(t.title), t.n LIMIT {limit}",
             conditions.join(" AND ")
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
@@ -399,17 +402,7 @@ impl Store {
         for hit in rows {
             hits.push(hit?);
         }
-        hits.truncate(limit);
-        Ok(hits)
-    }
-
-    /// Whether there are so many things with these words that to look at all of them takes long.
-    fn is_found_often(&self, words: &str) -> Result<bool, StoreError> {
-        let sql = format!(
-            "SELECT count(*) FROM (SELECT 1 FROM search s WHERE s.search MATCH ?1 LIMIT {OFTEN} + 1)"
-        );
-        let n: i64 = self.connection.prepare_cached(&sql)?.query_row([words], |r| r.get(0))?;
-        Ok(n > OFTEN)
+        Ok(())
     }
 
     fn hosts_like(&self, words: &[String]) -> Result<Vec<Hit>, StoreError> {

@@ -14,8 +14,11 @@ use super::{IDLE_S, Secret, same};
 use crate::app::App;
 use crate::problem::Problem;
 
-/// The cookie of a session.
-const COOKIE: &str = "sidetap_session";
+/// The cookie of a session, over TLS under a name that browsers take from no other host and over nothing else.
+const fn cookie_name(tls: bool) -> &'static str {
+    if tls { "__Host-sidetap_session" } else { "sidetap_session" }
+}
+
 /// What a change in a session carries.
 const CSRF: HeaderName = HeaderName::from_static("x-sidetap-csrf");
 /// Nanoseconds between two notes of a session's or token's use.
@@ -55,6 +58,10 @@ impl FromStr for Role {
         Role::ALL.into_iter().find(|r| r.name() == text).ok_or(())
     }
 }
+
+/// An answer to somebody who may ask for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Authorized;
 
 /// Who asks.
 #[derive(Clone, Debug)]
@@ -123,7 +130,9 @@ pub(crate) async fn authorize(
     match identify(&app, request.headers(), request.method(), wanted).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            let mut response = next.run(request).await;
+            response.extensions_mut().insert(Authorized);
+            response
         }
         Err(problem) => problem.into_response(),
     }
@@ -174,7 +183,7 @@ async fn by_token(app: &App, secret: &Secret) -> Result<Caller, Problem> {
 }
 
 async fn by_session(app: &App, headers: &HeaderMap, reads: bool) -> Result<Caller, Problem> {
-    let Some(secret) = session_cookie(headers) else { return Err(nobody()) };
+    let Some(secret) = cookie_named(headers, cookie_name(app.about.tls)) else { return Err(nobody()) };
     let (hash, now) = (Secret::of(secret).hash(), app.now());
     let found = app.read(move |store| Ok(store.session(&hash, now)?)).await?;
     let Some(session) = found.filter(|s| is_in_use(s.used_at, now)) else {
@@ -191,11 +200,6 @@ async fn by_session(app: &App, headers: &HeaderMap, reads: bool) -> Result<Calle
     }
     let credential = Credential::Session { hash, csrf: session.csrf, expires_at: session.expires_at };
     Ok(Caller { name: session.user, role, credential })
-}
-
-/// The session's secret; where several cookies have its name nobody can say which one is meant, and none is taken.
-fn session_cookie(headers: &HeaderMap) -> Option<&str> {
-    cookie_named(headers, COOKIE)
 }
 
 /// The value of a cookie; of one that is there twice nobody can say which is meant.
@@ -215,7 +219,8 @@ pub(crate) fn cookie_named<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h
 pub(crate) fn cookie(secret: &Secret, tls: bool) -> String {
     let secure = if tls { "; Secure" } else { "" };
     format!(
-        "{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}{secure}",
+        "{}={}; Path=/; HttpOnly; SameSite=Strict; Max-Age={}{secure}",
+        cookie_name(tls),
         secret.show(),
         super::SESSION_S
     )
@@ -224,9 +229,24 @@ pub(crate) fn cookie(secret: &Secret, tls: bool) -> String {
 /// The `Set-Cookie` that takes it back.
 pub(crate) fn clear_cookie(tls: bool) -> String {
     let secure = if tls { "; Secure" } else { "" };
-    format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0{secure}")
+    format!("{}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0{secure}", cookie_name(tls))
 }
 
 pub(crate) fn nobody() -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "not-logged-in", "not logged in", "log in, or send an API token")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn over_tls_the_session_is_this_hosts_only() {
+        let secret = Secret::of("s");
+        for set in [cookie(&secret, true), clear_cookie(true)] {
+            assert!(set.starts_with("__Host-sidetap_session=") && set.ends_with("; Secure"), "{set}");
+            assert!(set.contains("; Path=/;") && !set.contains("Domain"), "{set}");
+        }
+        assert!(!cookie(&secret, false).contains("__Host-"), "browsers take that over TLS only");
+    }
 }

@@ -1,6 +1,7 @@
 //! Who is asking, and what they may.
 
 mod caller;
+mod known;
 mod lockout;
 mod oidc;
 mod password;
@@ -8,8 +9,11 @@ mod secret;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub(crate) use caller::{Caller, Credential, Peer, Role, authorize, clear_cookie, cookie, cookie_named};
-pub(crate) use lockout::Lockout;
+pub(crate) use caller::{
+    Authorized, Caller, Credential, Peer, Role, authorize, clear_cookie, cookie, cookie_named,
+};
+pub(crate) use known::{Browsers, KNOWN};
+pub(crate) use lockout::{Key, Lockout};
 pub use oidc::{Fetch, Form, Oidc};
 pub(crate) use oidc::{PENDING_S, Person, Sso, SsoError};
 pub(crate) use password::Passwords;
@@ -24,16 +28,18 @@ pub(crate) const IDLE_S: i64 = 3_600;
 pub(crate) struct Access {
     pub(crate) passwords: Passwords,
     pub(crate) lockout: Lockout,
+    pub(crate) browsers: Browsers,
     /// The provider that people log in by, where there is one.
     pub(crate) sso: Option<Arc<Sso>>,
     setup: Mutex<Option<[u8; 32]>>,
 }
 
 impl Access {
-    pub(crate) fn new(oidc: Option<Oidc>) -> Self {
+    pub(crate) fn new(oidc: Option<Oidc>, browsers: Browsers) -> Self {
         Access {
             passwords: Passwords::new(),
             lockout: Lockout::default(),
+            browsers,
             sso: oidc.map(|o| Arc::new(Sso::new(o))),
             setup: Mutex::new(None),
         }

@@ -68,6 +68,10 @@ struct UserChange {
     role: Option<Role>,
     disabled: Option<bool>,
     password: Option<String>,
+    /// Whether the user's API tokens go.
+    #[serde(default)]
+    #[schema(required = false)]
+    remove_tokens: bool,
 }
 
 /// A token to make.
@@ -140,8 +144,10 @@ async fn change_user(
         if !store.change_user(&name, role, body.disabled, hashed.as_deref())? {
             return Err(Problem::conflict("the last administrator stays one"));
         }
-        let detail =
-            json!({ "user": name, "role": role, "disabled": body.disabled, "password": hashed.is_some() });
+        let tokens = if body.remove_tokens { store.remove_tokens_of(&name)? } else { 0 };
+        let detail = json!({
+            "user": name, "role": role, "disabled": body.disabled, "password": hashed.is_some(), "tokens_removed": tokens,
+        });
         Ok(store.record_audit(&caller.audit(now, "user.change", detail))?)
     })
     .await?;

@@ -1,7 +1,7 @@
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use serde::Serialize;
 use sidetap_store::Hit;
 
 use crate::access::Role;
@@ -10,36 +10,38 @@ use crate::list::{self, Pairs};
 use crate::problem::Problem;
 use crate::table::{Answer, Kind, Params, Route, of};
 
-/// Hits in one answer.
+/// Hits in one answer, and in a download.
 const MAX_HITS: usize = 50;
+const MAX_DOWNLOAD: usize = 1_000;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::new("GET", "/api/v1/search", Role::Viewer, get(search))
             .says("Look through everything")
-            .query(Params::Named(&[("q", Kind::Text), ("limit", Kind::Integer)]))
-            .gives(Answer::One(of::<Hits>())),
+            .query(Params::Named(&[("q", Kind::Text), ("limit", Kind::Integer), ("format", Kind::Text)]))
+            .gives(Answer::Page(of::<Hit>())),
     ]
 }
 
-/// What was found.
-#[derive(Serialize, utoipa::ToSchema)]
-struct Hits {
-    rows: Vec<Hit>,
-}
-
-async fn search(State(app): State<App>, pairs: Pairs) -> Result<Json<Hits>, Problem> {
+async fn search(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
     let axum::extract::Query(pairs) = pairs.map_err(|e| Problem::bad_query(e.body_text()))?;
-    let (mut words, mut limit) = (Vec::new(), MAX_HITS);
+    let (mut words, mut limit, mut form) = (Vec::new(), None, list::Format::Page);
     for (name, value) in pairs {
         match name.as_str() {
             "q" => words = list::words(&value)?,
-            "limit" => limit = list::limit(&value)?.min(MAX_HITS),
+            "limit" => limit = Some(list::limit(&value)?.min(MAX_HITS)),
+            "format" => form = list::format(&value)?,
             _ => return Err(Problem::bad_query(format!("{name}: no such parameter"))),
         }
     }
     if words.iter().all(|w| w.chars().count() < 3) {
         return Err(Problem::bad_query("q: a word of three characters or more"));
     }
-    app.read(move |store| Ok(Hits { rows: store.search(&words, limit)? })).await.map(Json)
+    let page = form == list::Format::Page;
+    let most = if page { limit.unwrap_or(MAX_HITS) } else { MAX_DOWNLOAD };
+    let hits = app.read(move |store| Ok(store.search(&words, most)?)).await?;
+    Ok(match page {
+        true => Json(list::page_of(hits, most, 0)).into_response(),
+        false => list::file(&hits, form, "search"),
+    })
 }

@@ -1,5 +1,3 @@
-use std::net::IpAddr;
-
 use axum::extract::{Extension, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -10,7 +8,9 @@ use serde_json::{Value, json};
 use sidetap_model::Ts;
 use sidetap_store::{AuditRow, NewSession, Store};
 
-use crate::access::{Caller, Credential, Peer, Role, SESSION_S, Secret, clear_cookie, cookie};
+use crate::access::{
+    Caller, Credential, KNOWN, Key, Peer, Role, SESSION_S, Secret, clear_cookie, cookie, cookie_named,
+};
 use crate::app::App;
 use crate::input::Input;
 use crate::problem::Problem;
@@ -63,6 +63,10 @@ struct LogIn {
 struct NewPassword {
     old: String,
     new: String,
+    /// Whether the user's API tokens go too; they hold on otherwise.
+    #[serde(default)]
+    #[schema(required = false)]
+    remove_tokens: bool,
 }
 
 /// Who is logged in.
@@ -97,7 +101,8 @@ async fn set_up(
     if !app.access.awaits_setup() {
         return Err(Problem::conflict("the administrator is made already"));
     }
-    let keys = keys("set-up", peer);
+    let mut keys = vec![Key::SetUp];
+    keys.extend(address(peer));
     attempt(&app, &keys)?;
     if !app.access.is_setup(body.token.trim()) {
         let detail = "this is not the token that the first start printed";
@@ -107,7 +112,7 @@ async fn set_up(
     let name = valid_name(&body.name)?;
     let hashed = app.access.passwords.hash(body.password).await?;
     let now = app.now();
-    let user = name.clone();
+    let (user, by) = (name.clone(), name.clone());
     let first = move |store: &mut Store| match store.add_first_user(&user, &hashed, now)? {
         true => Ok(()),
         false => Err(Problem::conflict("the administrator is made already")),
@@ -117,6 +122,7 @@ async fn set_up(
         app.access.end_setup();
     }
     let mut response = begun?;
+    be_known(&app, &mut response, &by, None);
     *response.status_mut() = StatusCode::CREATED;
     Ok(response)
 }
@@ -124,9 +130,11 @@ async fn set_up(
 async fn log_in(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
     Input(body): Input<LogIn>,
 ) -> Result<Response, Problem> {
-    let keys = keys(&body.name, peer);
+    let known = known(&app, &headers, &body.name);
+    let keys = keys(&body.name, peer, known.clone());
     attempt(&app, &keys)?;
     let name = body.name.clone();
     let hashed = app.read(move |store| Ok(store.password(&name)?)).await?;
@@ -136,14 +144,16 @@ async fn log_in(
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "not-logged-in", "not logged in", detail));
     }
     app.access.lockout.take_back(&keys);
-    if let Some(key) = keys.first() {
-        app.access.lockout.worked(key);
-    }
-    let name = body.name.clone();
+    app.access.lockout.worked(&keys);
+    let (name, by) = (body.name.clone(), body.name.clone());
     let now = app.now();
     let user = app.read(move |store| Ok(store.users(now)?.into_iter().find(|u| u.name == name))).await?;
     match user.and_then(|u| u.role.parse().ok()) {
-        Some(role) => begin(&app, body.name, role, "session.log-in", |_| Ok(())).await,
+        Some(role) => {
+            let mut response = begin(&app, body.name, role, "session.log-in", |_| Ok(())).await?;
+            be_known(&app, &mut response, &by, known);
+            Ok(response)
+        }
         None => Err(Problem::conflict("the user was removed meanwhile")),
     }
 }
@@ -202,13 +212,14 @@ async fn change_password(
     State(app): State<App>,
     caller: Caller,
     Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
     Input(body): Input<NewPassword>,
 ) -> Result<StatusCode, Problem> {
     if !matches!(caller.credential, Credential::Session { .. }) {
         let detail = "a token changes no password: log in";
         return Err(Problem::new(StatusCode::FORBIDDEN, "role", "not allowed", detail));
     }
-    let keys = keys(&caller.name, peer);
+    let keys = keys(&caller.name, peer, known(&app, &headers, &caller.name));
     attempt(&app, &keys)?;
     let name = caller.name.clone();
     let hashed = app.read(move |store| Ok(store.password(&name)?)).await?;
@@ -223,9 +234,11 @@ async fn change_password(
     app.access.lockout.take_back(&keys);
     let hashed = app.access.passwords.hash(body.new).await?;
     let now = app.now();
-    let audit = caller.audit(now, "user.password", json!({ "user": caller.name }));
     app.write(move |store| {
         store.change_user(&caller.name, None, None, Some(&hashed))?;
+        let tokens = if body.remove_tokens { store.remove_tokens_of(&caller.name)? } else { 0 };
+        let detail = json!({ "user": caller.name, "tokens_removed": tokens });
+        let audit = caller.audit(now, "user.password", detail);
         if let Credential::Session { hash, csrf, expires_at } = &caller.credential {
             store
                 .add_session(&NewSession { hash, user: &caller.name, csrf, expires_at: *expires_at }, now)?;
@@ -251,22 +264,47 @@ fn set_cookie(headers: &mut HeaderMap, value: &str) {
     }
 }
 
-/// By what failures are counted: the name and, where it is not this machine's own (a proxy's), the address.
-fn keys(name: &str, Peer(peer): Peer) -> Vec<String> {
+/// By what failures are counted: a browser in which the name has logged in before by itself, everybody else by name and address.
+fn keys(name: &str, peer: Peer, known: Option<String>) -> Vec<Key> {
+    if let Some(browser) = known {
+        return vec![Key::Known(browser)];
+    }
     let name: String = name.chars().take(100).collect();
-    let ip: IpAddr = peer.ip();
-    let mut keys = vec![format!("name:{name}")];
-    keys.extend((!ip.is_loopback()).then(|| format!("ip:{ip}")));
+    let mut keys = vec![Key::From(name.clone(), peer.0.ip()), Key::Name(name)];
+    keys.extend(address(peer));
     keys
 }
 
+/// The address, where it is not this machine's own (a proxy's).
+fn address(Peer(peer): Peer) -> Option<Key> {
+    (!peer.ip().is_loopback()).then(|| Key::Address(peer.ip()))
+}
+
+/// Which of the name's browsers asks, where it is one.
+fn known(app: &App, headers: &HeaderMap, name: &str) -> Option<String> {
+    app.access.browsers.which(name, cookie_named(headers, KNOWN)?)
+}
+
+/// Makes the browser known from now on, where it is not.
+fn be_known(app: &App, response: &mut Response, name: &str, known: Option<String>) {
+    if known.is_some() {
+        return;
+    }
+    let Ok(number) = Secret::random("") else { return };
+    let number: String = number.show().chars().filter(|c| *c != '.').take(12).collect();
+    let cookie = app.access.browsers.cookie(name, &number, app.about.tls);
+    if let Ok(value) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+}
+
 /// Counts an attempt before anything is looked at.
-fn attempt(app: &App, keys: &[String]) -> Result<(), Problem> {
+fn attempt(app: &App, keys: &[Key]) -> Result<(), Problem> {
     app.access.lockout.attempt(keys, app.now()).map_err(Problem::locked_out)
 }
 
 /// Writes down who is locked out from now on, once.
-async fn told(app: &App, keys: &[String]) -> Result<(), Problem> {
+async fn told(app: &App, keys: &[Key]) -> Result<(), Problem> {
     let locked = app.access.lockout.failed(keys);
     if locked.is_empty() {
         return Ok(());
@@ -281,7 +319,7 @@ async fn told(app: &App, keys: &[String]) -> Result<(), Problem> {
 }
 
 /// What came of an attempt; where nothing could be looked at it was none.
-fn tried(app: &App, keys: &[String], result: Result<bool, Problem>) -> Result<bool, Problem> {
+fn tried(app: &App, keys: &[Key], result: Result<bool, Problem>) -> Result<bool, Problem> {
     result.inspect_err(|_| app.access.lockout.take_back(keys))
 }
 

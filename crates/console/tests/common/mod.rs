@@ -82,21 +82,28 @@ pub(crate) struct Served {
 pub(crate) async fn serve() -> Served {
     let dir = Arc::new(tempfile::tempdir().unwrap());
     fill(&dir.path().join("sidetap.db"));
-    start(dir).await
+    start(dir, |_| {}).await
+}
+
+/// The same with other options.
+pub(crate) async fn serve_with(change: impl FnOnce(&mut Options)) -> Served {
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    fill(&dir.path().join("sidetap.db"));
+    start(dir, change).await
 }
 
 /// Serves the store of another one.
 pub(crate) async fn serve_at(dir: &Path) -> Served {
     let copy = Arc::new(tempfile::tempdir().unwrap());
     Store::open_read_only(&dir.join("sidetap.db")).unwrap().backup(&copy.path().join("sidetap.db")).unwrap();
-    start(copy).await
+    start(copy, |_| {}).await
 }
 
-async fn start(dir: Arc<tempfile::TempDir>) -> Served {
+async fn start(dir: Arc<tempfile::TempDir>, change: impl FnOnce(&mut Options)) -> Served {
     let path = dir.path().join("sidetap.db");
     let clock = Arc::new(AtomicI64::new(START));
     let told = Arc::clone(&clock);
-    let options = Options {
+    let mut options = Options {
         hosts: vec!["sensor.example".into()],
         page: Arc::new(|data| format!("<!doctype html><p>{} findings", data.findings.len())),
         ..Options::new(
@@ -105,6 +112,7 @@ async fn start(dir: Arc<tempfile::TempDir>) -> Served {
             Arc::new(move || Ts::from_parts(told.load(Relaxed), 0)),
         )
     };
+    change(&mut options);
     let console = Console::bind(options).await.unwrap();
     let (to, token) = (console.local_addr(), console.setup_token().unwrap_or_default().to_owned());
     tokio::spawn(console.run(std::future::pending()));

@@ -18,6 +18,8 @@ export interface Page<T> {
   rows: T[];
   next: string | null;
   total: number;
+  /** There are more than were counted. */
+  more?: boolean;
 }
 
 export interface Session {

@@ -271,6 +271,7 @@ export function List<T>(props: ListProps<T>) {
         <div className="list-foot">
           <span aria-live="polite">
             {n(rows.length)} of {n(total ?? rows.length)}
+            {query.data?.pages[0]?.more ? " or more" : ""}
           </span>
           {query.hasNextPage ? (
             <button type="button" className="btn" disabled={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>

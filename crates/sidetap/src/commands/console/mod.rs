@@ -18,7 +18,7 @@ use sidetap_model::rows::VerdictRow;
 use sidetap_policy::{
     AllowEntry, AllowKind, AllowList, FIELDS, PolicyError, PolicySet, SuggestOptions, suggested_pack,
 };
-use sidetap_store::{Approval, Store, Which};
+use sidetap_store::{Approval, PackRow, Store, Which};
 
 use super::gate;
 use super::indicators;
@@ -31,10 +31,6 @@ use crate::hash_key;
 use crate::output::write_atomically;
 use simulate::{moved, simulation};
 
-/// Packs that were saved and are remembered.
-const VERSIONS: usize = 100;
-/// The name under which a store keeps packs that were saved.
-const SAVED: &str = "policy.versions";
 /// The name under which a store keeps that nothing may change devices.
 pub(super) const KILLED: &str = "mitigation.killed";
 
@@ -130,7 +126,7 @@ impl Control for Commands {
             "fields": value(&FIELDS)?,
             "editable": text.is_some() && self.devices == Devices::Reached,
             "path": self.file().map(|p| p.display().to_string()),
-            "version": version(&saved(store)?, text.as_deref()),
+            "version": version(store.last_pack()?.as_ref(), text.as_deref()),
             "text": text,
         }))
     }
@@ -171,36 +167,38 @@ impl Control for Commands {
                     .to_owned(),
             ));
         };
-        let mut versions = saved(store)?;
+        let last = store.last_pack()?;
         let before = std::fs::read_to_string(path).unwrap_or_default();
-        let present = version(&versions, Some(&before));
+        let present = version(last.as_ref(), Some(&before));
         if present != save.version {
             return Err(Refused::Conflict(format!(
                 "it was changed by somebody else meanwhile: this is version {present}"
             )));
         }
-        if text_of(versions.last()) != Some(before.as_str()) {
-            let found =
-                if versions.is_empty() { "as it was found" } else { "changed outside of the console" };
-            versions.push(
-                json!({ "version": present, "at": clock::now(), "by": "", "comment": found, "text": before }),
-            );
+        if last.as_ref().and_then(|p| p.text.as_deref()) != Some(before.as_str()) {
+            let found = if last.is_none() { "as it was found" } else { "changed outside of the console" };
+            store.put_pack(&PackRow {
+                version: present,
+                at: clock::now(),
+                by: String::new(),
+                comment: found.to_owned(),
+                text: Some(before),
+            })?;
         }
         let now = present + 1;
-        versions.push(json!({ "version": now, "at": clock::now(), "by": save.by, "comment": save.comment, "text": save.text }));
-        let forget = versions.len().saturating_sub(VERSIONS);
-        for old in versions.iter_mut().take(forget) {
-            old["text"] = Value::Null;
-        }
+        store.put_pack(&PackRow {
+            version: now,
+            at: clock::now(),
+            by: save.by.clone(),
+            comment: save.comment.clone(),
+            text: Some(save.text.clone()),
+        })?;
         write_atomically(path, |w| w.write_all(save.text.as_bytes())).map_err(failed)?;
-        store.put_state(SAVED, &serde_json::to_vec(&versions).map_err(failed)?)?;
         Ok(json!({ "version": now }))
     }
 
     fn policy_versions(&self, store: &Store) -> Done {
-        let mut versions = saved(store)?;
-        versions.reverse();
-        Ok(Value::Array(versions))
+        value(&store.packs()?)
     }
 
     fn approvals(&self, store: &Store, status: Option<&str>) -> Done {
@@ -440,19 +438,9 @@ fn kind_name(kind: AllowKind) -> String {
 }
 
 /// The version of a text: that of the last one saved, or the next where it is not that one any more.
-fn version(saved: &[Value], text: Option<&str>) -> u64 {
-    let Some(last) = saved.last() else { return 0 };
-    let number = last.get("version").and_then(Value::as_u64).unwrap_or_default();
-    if text_of(Some(last)) == text { number } else { number + 1 }
-}
-
-fn text_of(saved: Option<&Value>) -> Option<&str> {
-    saved?.get("text")?.as_str()
-}
-
-fn saved(store: &Store) -> Result<Vec<Value>, Refused> {
-    let bytes = store.state(SAVED)?.unwrap_or_else(|| b"[]".to_vec());
-    serde_json::from_slice(&bytes).map_err(failed)
+fn version(last: Option<&PackRow>, text: Option<&str>) -> u64 {
+    let Some(last) = last else { return 0 };
+    if last.text.as_deref() == text { last.version } else { last.version + 1 }
 }
 
 fn options(order: &Order) -> PushOptions {
