@@ -7,7 +7,7 @@ mod support;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
@@ -15,7 +15,7 @@ use sidetap_mitigation::feed::{FeedConfig, FeedConnector, FeedError, Server};
 use sidetap_mitigation::suite::{self, Device};
 use sidetap_mitigation::{Connector, Enforcer, Mode, PushOptions, Selector};
 use sidetap_model::SubjectKind;
-use support::{desired, verdict, wall, wall_ts};
+use support::{Breaks, desired, verdict, wall, wall_ts};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -289,7 +289,8 @@ async fn a_list_never_collapses_by_accident() {
 
 struct UnderTest {
     dir: tempfile::TempDir,
-    connector: FeedConnector,
+    connector: Breaks,
+    breaks: Arc<AtomicBool>,
     later: i64,
 }
 
@@ -321,6 +322,11 @@ impl Device for UnderTest {
         true
     }
 
+    fn break_next(&mut self) -> bool {
+        self.breaks.store(true, Ordering::Relaxed);
+        true
+    }
+
     fn second(&mut self) -> Option<Box<dyn Connector>> {
         let mut config = config(self.dir.path(), "");
         config.path = self.dir.path().join("other.json");
@@ -341,11 +347,10 @@ impl Device for UnderTest {
 fn keeps_the_contract() {
     let dir = tempfile::tempdir().unwrap();
     let connector = FeedConnector::new(config(dir.path(), "capacity = 100\n")).unwrap();
-    let left_out = suite::run(&mut UnderTest { dir, connector, later: 0 }).unwrap();
-    assert_eq!(
-        left_out,
-        ["entries of others", "hosts and endpoints", "a change that breaks off", "a wrong credential"]
-    );
+    let breaks = Arc::default();
+    let connector = Breaks::new(Box::new(connector), dir.path().join("edge.json"), &breaks);
+    let left_out = suite::run(&mut UnderTest { dir, connector, breaks, later: 0 }).unwrap();
+    assert_eq!(left_out, ["entries of others", "hosts and endpoints", "a wrong credential"]);
 }
 
 #[test]

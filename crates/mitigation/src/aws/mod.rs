@@ -179,6 +179,9 @@ impl AwsWafConnector {
             "UnrecognizedClient",
             "InvalidClientTokenId",
             "SignatureDoesNotMatch",
+            "InvalidSignature",
+            "IncompleteSignature",
+            "MissingAuthenticationToken",
             "ExpiredToken",
         ]) {
             return Err(ConnectorError::Denied(format!("{action}: {}", reply.status)));

@@ -116,6 +116,8 @@ fn default_capacity() -> usize {
 pub struct EnvoyConnector {
     config: EnvoyConfig,
     memory: Memory,
+    /// What it is about to be told.
+    next: Memory,
     canary: Option<Canary>,
     sees: Sees,
 }
@@ -162,7 +164,8 @@ impl EnvoyConnector {
             cannot: "its filters look up addresses, hosts and endpoints, and with the script fingerprints of agent and head, named headers and, with the site's key, sessions and API keys",
             ..Sees::addresses(responses, config.capacity)
         };
-        Ok(EnvoyConnector { memory: Memory::new(&config.memory), canary, sees, config })
+        let (memory, next) = (&config.memory, config.memory.with_extension("next"));
+        Ok(EnvoyConnector { memory: Memory::new(memory), next: Memory::new(&next), canary, sees, config })
     }
 
     /// The user's route configuration with what these entries name refused in every virtual host.
@@ -274,9 +277,13 @@ impl Connector for EnvoyConnector {
 
     /// The file is compared with what it should be, so a template that changed is drift too.
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
-        let entries = self.memory.read()?;
-        if hosted::read(&self.config.routes)? == self.render(&entries)? {
-            return Ok(Observed { entries, ..Observed::default() });
+        let routes = hosted::read(&self.config.routes)?;
+        // A change that broke off left either of them.
+        for memory in [&self.memory, &self.next] {
+            let entries = memory.read()?;
+            if routes == self.render(&entries)? {
+                return Ok(Observed { entries, ..Observed::default() });
+            }
         }
         Ok(Observed { drift: vec!["route configuration".to_owned()], ..Observed::default() })
     }
@@ -284,6 +291,7 @@ impl Connector for EnvoyConnector {
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
         let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
         let text = self.render(&live)?;
+        self.next.write(&live)?;
         hosted::put(&[(self.config.routes.clone(), text)], &Server { test: &[], reload: &[], timeout_s: 1 })?;
         self.memory.write(&live)?;
         Ok(Answer { text: format!("{} addresses", live.len()) })

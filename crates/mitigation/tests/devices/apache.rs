@@ -1,6 +1,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sidetap_mitigation::Connector;
 use sidetap_mitigation::apache::ApacheConnector;
@@ -8,13 +10,14 @@ use sidetap_policy::Response;
 
 use crate::rig::{Rig, acts, contract, entry, holds_at_places, many, measure};
 use crate::support::{
-    Process, application, ask_at, free_port, get, loopback, out_of_reach, tool, until, wall,
+    Breaks, Process, application, ask_at, free_port, get, loopback, out_of_reach, tool, until, wall,
 };
 
 struct Apache {
     dir: tempfile::TempDir,
     to: SocketAddr,
     process: Process,
+    breaks: Arc<AtomicBool>,
 }
 
 impl Apache {
@@ -42,7 +45,8 @@ impl Apache {
         std::fs::write(dir.path().join("httpd.conf"), conf).unwrap();
         std::fs::write(dir.path().join("map.txt"), "").unwrap();
         std::fs::write(dir.path().join("decoy.json"), "{}").unwrap();
-        let mut apache = Apache { process: Process::start(&mut Command::new("true")), dir, to };
+        let mut apache =
+            Apache { process: Process::start(&mut Command::new("true")), dir, to, breaks: Arc::default() };
         readable(&apache.dir);
         let mut command = Command::new(program);
         command.arg("-f").arg(apache.file("httpd.conf")).arg("-DFOREGROUND");
@@ -90,7 +94,7 @@ impl Drop for Apache {
 
 impl Rig for Apache {
     fn connector(&self) -> Box<dyn Connector> {
-        Box::new(self.connector_of("map.txt"))
+        Box::new(Breaks::new(Box::new(self.connector_of("map.txt")), self.file("map.txt"), &self.breaks))
     }
 
     fn request(&self, from: &str) -> u16 {
@@ -104,6 +108,11 @@ impl Rig for Apache {
     fn flush(&mut self) {
         std::fs::write(self.file("map.txt"), "").unwrap();
         std::fs::write(self.file("places.conf"), "").unwrap();
+    }
+
+    fn break_next(&mut self) -> bool {
+        self.breaks.store(true, Ordering::SeqCst);
+        true
     }
 
     fn add_foreign(&mut self) -> bool {

@@ -25,6 +25,8 @@ const WRONG: &str = "not-the-secret-of-it";
 #[derive(Default)]
 struct State {
     items: BTreeMap<String, Value>,
+    /// Those of a second list, which a second Sidetap has where ownership is a mark in the list.
+    others: BTreeMap<String, Value>,
     counter: u64,
     away: bool,
     fail: bool,
@@ -47,10 +49,14 @@ struct Fake {
     state: Arc<Mutex<State>>,
     make: Make,
     foreign: (&'static str, Value),
+    lists: Lists,
 }
 
+/// How a list is called in the interface, and a second one.
+type Lists = (&'static str, &'static str);
+
 impl Fake {
-    fn start(answer: Answer, make: Make, foreign: (&'static str, Value)) -> Self {
+    fn start(answer: Answer, make: Make, foreign: (&'static str, Value), lists: Lists) -> Self {
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
         let at = serve(move |request| {
@@ -61,7 +67,18 @@ impl Fake {
             if request.method != "GET" && std::mem::take(&mut state.fail) {
                 return (500, "broke off".into());
             }
-            let (status, body) = answer(request, &mut state);
+            let (first, second) = lists;
+            let is_second = first != second && request.path.contains(second);
+            let mut request = request.clone();
+            request.path = request.path.replace(second, first);
+            let swap = |s: &mut State| {
+                if is_second {
+                    std::mem::swap(&mut s.items, &mut s.others);
+                }
+            };
+            swap(&mut state);
+            let (status, body) = answer(&request, &mut state);
+            swap(&mut state);
             if status == 400 {
                 state.refused.push(format!("{} {}: {body}", request.method, request.path));
             }
@@ -71,13 +88,15 @@ impl Fake {
         std::fs::write(dir.path().join("secret"), SECRET).unwrap();
         std::fs::write(dir.path().join("wrong"), WRONG).unwrap();
         std::fs::write(dir.path().join("second"), SECRET).unwrap();
-        Fake { dir, at, state, make, foreign }
+        Fake { dir, at, state, make, foreign, lists }
     }
 
     fn text(&self, secret: &str, rest: &str) -> String {
         let at = self.dir.path().display();
         let rest = rest.replace("SECRET", &format!("{{ file = \"{at}/{secret}\" }}"));
         let memory = format!("{at}/memory-{}.json", if secret == "second" { "second" } else { "first" });
+        let (first, second) = self.lists;
+        let rest = if secret == "second" { rest.replace(first, second) } else { rest };
         rest.replace("URL", &format!("http://{}", self.at)).replace("MEMORY", &memory)
     }
 }
@@ -126,10 +145,9 @@ impl Rig for Fake {
         Some(((self.make)(self, "wrong"), WRONG.into()))
     }
 
-    /// Where ownership is remembered; where it is a mark in the list, a second Sidetap has a list of its own.
+    /// On the same list where ownership is remembered, on one of its own where it is a mark in the list.
     fn second(&mut self) -> Option<Box<dyn Connector>> {
-        let second = (self.make)(self, "second");
-        (second.kind() == "akamai").then_some(second)
+        Some((self.make)(self, "second"))
     }
 }
 
@@ -188,15 +206,19 @@ fn cloudflare(r: &Request, s: &mut State) -> (u16, String) {
 
 fn start_cloudflare() -> Fake {
     let make: Make = |f, secret| {
-        let ids = format!("account = \"{}\"\nlist = \"{}\"\n", "a".repeat(32), "b".repeat(32));
+        let ids = format!("account = \"{}\"\nlist = \"{}\"\n", "a".repeat(32), B);
         let text = f.text(
             secret,
             &format!("{ids}token = SECRET\nurl = \"URL\"\ncapacity = 100\nmin_interval_s = 0\n"),
         );
         Box::new(CloudflareConnector::new(toml::from_str(&text).unwrap()).unwrap())
     };
-    Fake::start(cloudflare, make, ("f", json!({"id": "f", "ip": "192.0.2.200", "comment": "ours"})))
+    Fake::start(cloudflare, make, ("f", json!({"id": "f", "ip": "192.0.2.200", "comment": "ours"})), (B, C))
 }
+
+/// Lists by their numbers.
+const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+const C: &str = "cccccccccccccccccccccccccccccccc";
 
 /// Entries of a Fastly access control list (`bulkUpdateAclEntriesRequest`).
 fn fastly(r: &Request, s: &mut State) -> (u16, String) {
@@ -239,6 +261,7 @@ fn start_fastly() -> Fake {
         fastly,
         make,
         ("f", json!({"id": "f", "ip": "192.0.2.200", "subnet": null, "negated": "0", "comment": ""})),
+        ("6tUXdegLTf5BCig0zGFrU3", "7tUXdegLTf5BCig0zGFrU4"),
     )
 }
 
@@ -271,10 +294,18 @@ fn f5(r: &Request, s: &mut State) -> (u16, String) {
 
 fn start_f5() -> Fake {
     let make: Make = |f, secret| {
-        let text = f.text(secret, "url = \"URL\"\nuser = \"admin\"\npassword = SECRET\ncapacity = 100\n");
+        let text = f.text(
+            secret,
+            "url = \"URL\"\nuser = \"admin\"\npassword = SECRET\ngroup = \"/Common/sidetap\"\ncapacity = 100\n",
+        );
         Box::new(F5Connector::new(toml::from_str(&text).unwrap()).unwrap())
     };
-    Fake::start(f5, make, ("192.0.2.200/32", json!({"name": "192.0.2.200/32", "data": "ours"})))
+    Fake::start(
+        f5,
+        make,
+        ("192.0.2.200/32", json!({"name": "192.0.2.200/32", "data": "ours"})),
+        ("sidetap", "other"),
+    )
 }
 
 /// A key-value zone of NGINX Plus: POST refuses keys that are there (409), PATCH takes one key.
@@ -319,11 +350,11 @@ fn nginx_plus(r: &Request, s: &mut State) -> (u16, String) {
 }
 
 fn start_nginx_plus() -> Fake {
-    let make: Make = |f, _| {
-        let text = f.text("secret", "url = \"URL/api/9\"\ncapacity = 100\n");
+    let make: Make = |f, which| {
+        let text = f.text(which, "url = \"URL/api/9\"\nzone = \"sidetap\"\ncapacity = 100\n");
         Box::new(NginxPlusConnector::new(toml::from_str(&text).unwrap()).unwrap())
     };
-    Fake::start(nginx_plus, make, ("192.0.2.200", json!({"value": "ours"})))
+    Fake::start(nginx_plus, make, ("192.0.2.200", json!({"value": "ours"})), ("sidetap", "other"))
 }
 
 /// A network list of Akamai: a wrong synchronisation point is a conflict; what is changed has to be activated.
@@ -372,7 +403,7 @@ fn start_akamai() -> Fake {
                     memory = \"MEMORY\"\ncapacity = 100\nmin_interval_s = 0\n";
         Box::new(AkamaiConnector::new(toml::from_str(&f.text(secret, text)).unwrap()).unwrap())
     };
-    Fake::start(akamai, make, ("192.0.2.200", json!("192.0.2.200")))
+    Fake::start(akamai, make, ("192.0.2.200", json!("192.0.2.200")), ("12345_SIDETAP", "12345_SIDETAP"))
 }
 
 #[test]
@@ -412,6 +443,10 @@ impl Rig for Open {
 
     fn break_next(&mut self) -> bool {
         self.0.break_next()
+    }
+
+    fn second(&mut self) -> Option<Box<dyn Connector>> {
+        self.0.second()
     }
 }
 
@@ -517,12 +552,16 @@ impl Moto {
 
 impl Moto {
     fn connector_of(&self, memory: &str) -> AwsWafConnector {
+        self.connector_at(memory, loopback(self.relay.port))
+    }
+
+    fn connector_at(&self, memory: &str, to: SocketAddr) -> AwsWafConnector {
         let at = self.dir.path().display();
         let text = format!(
             "region = \"us-east-1\"\nset_v4 = \"{}\"\nset_v6 = \"{}\"\naccess_key_id = {{ file = \"{at}/id\" }}\n\
-             secret_access_key = {{ file = \"{at}/secret\" }}\nmemory = \"{at}/{memory}\"\nendpoint = \"http://127.0.0.1:{}\"\n\
+             secret_access_key = {{ file = \"{at}/secret\" }}\nmemory = \"{at}/{memory}\"\nendpoint = \"http://{to}\"\n\
              capacity = 100\nmin_interval_s = 0\n",
-            self.sets[0], self.sets[1], self.relay.port
+            self.sets[0], self.sets[1]
         );
         AwsWafConnector::new(toml::from_str(&text).unwrap()).unwrap()
     }
@@ -572,6 +611,14 @@ impl Rig for Moto {
 
     fn second(&mut self) -> Option<Box<dyn Connector>> {
         Some(Box::new(self.connector_of("other.json")))
+    }
+
+    /// Against a stand-in that answers as AWS does: moto looks at no credential.
+    fn intruder(&mut self) -> Option<(Box<dyn Connector>, String)> {
+        let said = json!({"__type": "InvalidSignatureException", "message": "The request signature we calculated does not match"});
+        let at = serve(move |_| (400, said.to_string()));
+        let secret = std::fs::read_to_string(self.dir.path().join("secret")).unwrap();
+        Some((Box::new(self.connector_at("intruder.json", at)), secret))
     }
 }
 

@@ -1,7 +1,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use sidetap_mitigation::Connector;
 use sidetap_mitigation::envoy::EnvoyConnector;
@@ -9,12 +10,13 @@ use sidetap_policy::Response;
 
 use crate::nginx_njs::{AGENT, DOOR, head_of, site};
 use crate::rig::{Rig, acts, contract, entry, holds_at_places, many, measure};
-use crate::support::{Process, application, ask_at, free_port, get, loopback, tool, until, wall};
+use crate::support::{Breaks, Process, application, ask_at, free_port, get, loopback, tool, until, wall};
 
 struct Envoy {
     dir: tempfile::TempDir,
     to: SocketAddr,
     _process: Process,
+    breaks: Arc<AtomicBool>,
 }
 
 impl Envoy {
@@ -52,7 +54,7 @@ impl Envoy {
         command.arg(id.to_string()).stdout(Stdio::null()).stderr(Stdio::null());
         let process = Process::start(&mut command);
         until("envoy answers", || get(to, "192.0.2.9", &[]).0 == 200);
-        Some(Envoy { dir, to, _process: process })
+        Some(Envoy { dir, to, _process: process, breaks: Arc::default() })
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -72,7 +74,9 @@ impl Rig for Envoy {
             self.file("hash.key").display(),
             self.to
         );
-        Box::new(EnvoyConnector::new(toml::from_str(&crate::rig::room(&text)).unwrap()).unwrap())
+        let inner = EnvoyConnector::new(toml::from_str(&crate::rig::room(&text)).unwrap()).unwrap();
+        // When Envoy has its routes and it is not yet remembered.
+        Box::new(Breaks::new(Box::new(inner), self.file("memory.json"), &self.breaks))
     }
 
     fn request(&self, from: &str) -> u16 {
@@ -99,6 +103,11 @@ impl Rig for Envoy {
             self.file("other-memory.json").display(),
         );
         Some(Box::new(EnvoyConnector::new(toml::from_str(&text).unwrap()).unwrap()))
+    }
+
+    fn break_next(&mut self) -> bool {
+        self.breaks.store(true, Ordering::SeqCst);
+        true
     }
 
     fn away(&mut self, away: bool) -> bool {

@@ -15,6 +15,8 @@ const SECRET: &str = "correct-horse-battery";
 #[derive(Default)]
 struct State {
     entries: Vec<Value>,
+    /// Of a second Sidetap, which comes by a path of its own.
+    others: Vec<Value>,
     away: bool,
     fail: bool,
     seen: Vec<String>,
@@ -37,11 +39,11 @@ impl Receiver {
         Receiver { dir, at, state }
     }
 
-    fn connector_with(&self, secret: &str) -> WebhookConnector {
+    fn connector_with(&self, secret: &str, path: &str) -> WebhookConnector {
         let at = self.dir.path().display();
         let text = format!(
-            "url = \"http://{0}/hook\"\nobserve_url = \"http://{0}/hook\"\nsecret = {{ file = \"{at}/{secret}\" }}\n\
-             key_id = \"k1\"\nmemory = \"{at}/memory.json\"\ncapacity = 100\n",
+            "url = \"http://{0}/{path}\"\nobserve_url = \"http://{0}/{path}\"\nsecret = {{ file = \"{at}/{secret}\" }}\n\
+             key_id = \"k1\"\nmemory = \"{at}/{path}.json\"\ncapacity = 100\n",
             self.at
         );
         WebhookConnector::new(toml::from_str(&text).unwrap()).unwrap()
@@ -50,6 +52,19 @@ impl Receiver {
 
 fn answer(request: &Request, state: &Mutex<State>) -> (u16, String) {
     let mut state = state.lock().unwrap();
+    let second = request.path == "/second";
+    let swap = |state: &mut State| {
+        if second {
+            std::mem::swap(&mut state.entries, &mut state.others);
+        }
+    };
+    swap(&mut state);
+    let said = answer_first(request, &mut state);
+    swap(&mut state);
+    said
+}
+
+fn answer_first(request: &Request, state: &mut State) -> (u16, String) {
     let (stamp, signature) = (request.header("sidetap-timestamp"), request.header("sidetap-signature"));
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
     mac.update(format!("{stamp}.").as_bytes());
@@ -76,7 +91,7 @@ fn answer(request: &Request, state: &Mutex<State>) -> (u16, String) {
 
 impl Rig for Receiver {
     fn connector(&self) -> Box<dyn Connector> {
-        Box::new(self.connector_with("secret"))
+        Box::new(self.connector_with("secret", "hook"))
     }
 
     fn request(&self, from: &str) -> u16 {
@@ -109,7 +124,11 @@ impl Rig for Receiver {
 
     fn intruder(&mut self) -> Option<(Box<dyn Connector>, String)> {
         std::fs::write(self.dir.path().join("wrong"), "not-the-right-secret").unwrap();
-        Some((Box::new(self.connector_with("wrong")), "not-the-right-secret".into()))
+        Some((Box::new(self.connector_with("wrong", "hook")), "not-the-right-secret".into()))
+    }
+
+    fn second(&mut self) -> Option<Box<dyn Connector>> {
+        Some(Box::new(self.connector_with("secret", "second")))
     }
 }
 

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use sidetap_mitigation::Connector;
 use sidetap_mitigation::nginx_njs::NginxNjsConnector;
-use sidetap_mitigation::{Answer, Canary, Connector, ConnectorError, Observed, Plan, Sees};
 use sidetap_model::HashKey;
 use sidetap_policy::Response;
 
 use crate::nginx::Nginx;
 use crate::rig::{ATTACKER, Rig, acts, contract, entry, holds_at_places, many, measure, room};
-use crate::support::{ask_at, get, until, wall};
+use crate::support::{Breaks, ask_at, get, until, wall};
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_http_js_module.so";
 
@@ -63,56 +63,11 @@ impl Njs {
     }
 }
 
-/// The connector, whose next change breaks off where it is asked for: when the entries are there and the script was not told of their kinds.
-struct Breaks {
-    inner: NginxNjsConnector,
-    next: Arc<AtomicBool>,
-    forms: PathBuf,
-}
-
-impl Connector for Breaks {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn kind(&self) -> &'static str {
-        self.inner.kind()
-    }
-
-    fn sees(&self) -> &Sees {
-        self.inner.sees()
-    }
-
-    fn zones(&self) -> &[String] {
-        self.inner.zones()
-    }
-
-    fn canary(&self) -> Option<&Canary> {
-        self.inner.canary()
-    }
-
-    fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
-        self.inner.observe(now)
-    }
-
-    fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
-        if !self.next.swap(false, Ordering::SeqCst) {
-            return self.inner.apply(plan, now);
-        }
-        let aside = self.forms.with_extension("aside");
-        std::fs::rename(&self.forms, &aside).unwrap();
-        std::fs::create_dir(&self.forms).unwrap();
-        let done = self.inner.apply(plan, now);
-        std::fs::remove_dir(&self.forms).unwrap();
-        std::fs::rename(aside, &self.forms).unwrap();
-        done
-    }
-}
-
 impl Rig for Njs {
     fn connector(&self) -> Box<dyn Connector> {
-        let (inner, next) = (self.connector_of("entries"), Arc::clone(&self.breaks));
-        Box::new(Breaks { inner, next, forms: self.folder().join("forms") })
+        let inner = Box::new(self.connector_of("entries"));
+        // When the entries are there and the script was not told of their kinds.
+        Box::new(Breaks::new(inner, self.folder().join("forms"), &self.breaks))
     }
 
     fn request(&self, from: &str) -> u16 {

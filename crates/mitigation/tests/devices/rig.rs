@@ -188,13 +188,12 @@ pub(crate) fn contract<R: Rig>(rig: R) {
 fn may_be_left_out(kind: &str) -> &'static [&'static str] {
     // Devices that know no places hold none; those that nobody logs in to have no credential that could be wrong.
     match kind {
-        "caddy" | "nginx" | "nginx-njs" | "modsecurity" | "varnish" => &["a wrong credential"],
-        "apache" => &["a change that breaks off", "a wrong credential"],
-        "envoy" => &["entries of others", "a change that breaks off", "a wrong credential"],
-        "bgp" | "ipset" | "aws-waf" => &["hosts and endpoints", "a wrong credential"],
-        "crowdsec" | "akamai" => &["hosts and endpoints"],
-        "cloudflare" | "fastly" | "f5" | "webhook" => &["hosts and endpoints", "two Sidetaps"],
-        "nginx-plus" => &["hosts and endpoints", "a wrong credential", "two Sidetaps"],
+        "apache" | "caddy" | "nginx" | "nginx-njs" | "modsecurity" | "varnish" => &["a wrong credential"],
+        "envoy" => &["entries of others", "a wrong credential"],
+        "bgp" | "ipset" | "nginx-plus" => &["hosts and endpoints", "a wrong credential"],
+        "aws-waf" | "crowdsec" | "akamai" | "cloudflare" | "fastly" | "f5" | "webhook" => {
+            &["hosts and endpoints"]
+        }
         // A program that is only told, and does not say what it holds, is not seen to be away either.
         "exec" => &[
             "entries of others",

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use sidetap_mitigation::{Answer, Canary, Connector, ConnectorError, Observed, Plan, Sees};
 use sidetap_model::rows::{Reason, Subject, VerdictRow};
 use sidetap_model::{SubjectKind, Ts};
 use sidetap_policy::AllowList;
@@ -131,6 +132,7 @@ fn answer_at(to: SocketAddr, from: &str, (method, host, path): (&str, &str, &str
 }
 
 /// A request as a server of a test sees it.
+#[derive(Clone)]
 pub(crate) struct Request {
     pub(crate) method: String,
     /// With its query.
@@ -302,15 +304,12 @@ pub(crate) fn desired(verdicts: &[VerdictRow], allow: &[&str]) -> sidetap_mitiga
 
 /// Pushes a hundred thousand entries (or as many as the device is meant for), then one change, then takes all back; prints what each
 /// took, reading the device included, and the most memory that was used for it, as a row of a table.
-pub(crate) fn measure(connector: &mut dyn sidetap_mitigation::Connector) {
+pub(crate) fn measure(connector: &mut dyn Connector) {
     measure_with(connector, || Duration::ZERO);
 }
 
 /// The same, with the median of ten requests (`ask`) while the device has all of it, on standard error.
-pub(crate) fn measure_with(
-    connector: &mut dyn sidetap_mitigation::Connector,
-    mut ask: impl FnMut() -> Duration,
-) {
+pub(crate) fn measure_with(connector: &mut dyn Connector, mut ask: impl FnMut() -> Duration) {
     let n = connector.sees().capacity.min(100_000) as u32;
     let entry = |n: u32| sidetap_mitigation::Entry {
         key: sidetap_mitigation::Key::Net(
@@ -358,6 +357,59 @@ pub(crate) fn out_of_reach(path: &Path, away: bool) {
     } else {
         std::fs::remove_dir(path).unwrap();
         std::fs::rename(aside, path).unwrap();
+    }
+}
+
+/// A connector whose next change breaks off, where that is asked for, when it comes to this file: a directory stands in its place.
+pub(crate) struct Breaks {
+    inner: Box<dyn Connector>,
+    file: PathBuf,
+    next: Arc<AtomicBool>,
+}
+
+impl Breaks {
+    pub(crate) fn new(inner: Box<dyn Connector>, file: PathBuf, next: &Arc<AtomicBool>) -> Self {
+        Breaks { inner, file, next: Arc::clone(next) }
+    }
+}
+
+impl Connector for Breaks {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn kind(&self) -> &'static str {
+        self.inner.kind()
+    }
+
+    fn sees(&self) -> &Sees {
+        self.inner.sees()
+    }
+
+    fn zones(&self) -> &[String] {
+        self.inner.zones()
+    }
+
+    fn min_interval_s(&self) -> u64 {
+        self.inner.min_interval_s()
+    }
+
+    fn canary(&self) -> Option<&Canary> {
+        self.inner.canary()
+    }
+
+    fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
+        self.inner.observe(now)
+    }
+
+    fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
+        if !self.next.swap(false, Ordering::SeqCst) {
+            return self.inner.apply(plan, now);
+        }
+        out_of_reach(&self.file, true);
+        let done = self.inner.apply(plan, now);
+        out_of_reach(&self.file, false);
+        done
     }
 }
 
