@@ -393,6 +393,26 @@ fn behind_modsecurity() {
 }
 
 #[test]
+fn behind_nginx_with_njs() {
+    if !module("/usr/lib/nginx/modules/ngx_http_js_module.so") {
+        return;
+    }
+    let Some(s) = Scene::make("watch --enforce with nginx and its script", &[]) else { return };
+    s.place.write("sidetap.js", page("sidetap.js").as_bytes());
+    std::fs::create_dir(s.place.path("entries")).unwrap();
+    let text = page("nginx-njs.conf").replace("/etc/nginx/sidetap/", &s.path(""));
+    let text = text.replace("listen 80;", &format!("listen {SERVER}:80;"));
+    let text = text.replacen("http {\n", "http {\n    TEMPORARY access_log off;\n", 1);
+    let _device = nginx(&s.net, &s.place, "edge", &text, &format!("{SERVER}:80"));
+    let config = format!("[[mitigation.nginx_njs]]\nentries = \"{}\"\n", s.path("entries"));
+    let empty = Box::new(|s: &Scene| {
+        let files = std::fs::read_dir(s.place.path("entries")).unwrap().flatten();
+        files.for_each(|f| _ = std::fs::remove_file(f.path()));
+    });
+    s.play(&config, Device { name: "nginx with njs", args: &[], empty });
+}
+
+#[test]
 fn behind_envoy() {
     let Some(s) = Scene::make("watch --enforce with Envoy", &["envoy"]) else { return };
     std::fs::create_dir(s.place.path("watched")).unwrap();

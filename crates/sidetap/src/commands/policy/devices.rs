@@ -44,13 +44,14 @@ fn kinds() -> Vec<Device> {
         SubjectKind::Compound,
     ]);
     door.prints = vec!["a1".into(), "d1".into(), "s2".into()];
+    door.scopes = true;
     let mut proxies = addresses(&balancer);
     proxies.scopes = true;
     vec![
         device("feed, BGP, cloud lists", addresses(&block)),
         device("nftables", addresses(&[Response::Block, Response::RateLimit])),
-        device("HAProxy, nginx", proxies),
-        device("fingerprints at the door", door),
+        device("nginx; HAProxy, Envoy without scripts", proxies),
+        device("HAProxy, Envoy, nginx with scripts", door),
     ]
 }
 
