@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{ACK, PSH, SYN, Seg, Wire, run_with};
+use common::{ACK, PSH, RST, SYN, Seg, Wire, run_with};
 use sidetap_capture::{FlowLimits, FlowTable};
 use sidetap_model::{Anomaly, Completeness, Exchange};
 
@@ -175,4 +175,203 @@ fn tunnels_in_tunnels_without_end_are_read_to_a_depth() {
     // A worker's stack is no larger.
     let small = std::thread::Builder::new().stack_size(1 << 20).spawn(move || run(&segs).0.len()).unwrap();
     assert!((4..10).contains(&small.join().unwrap()));
+}
+
+/// A body's segments that would each be a request.
+fn lines(n: usize) -> Vec<Vec<u8>> {
+    (0..n).map(|n| format!("GET /made-up/{n} HTTP/1.1\r\nHost: h\r\n\r\n").into_bytes()).collect()
+}
+
+fn made_up(seen: &[Exchange]) -> Vec<&Exchange> {
+    let is = |e: &&Exchange| e.request.as_ref().is_some_and(|r| r.target.starts_with(b"/made-up"));
+    seen.iter().filter(is).collect()
+}
+
+#[test]
+fn the_content_of_an_answer_is_no_request_of_the_server() {
+    let down = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n";
+    for case in ["joined late", "heads lost", "tunnel", "server first"] {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        match case {
+            "joined late" => wire.segs.clear(),
+            "heads lost" => {
+                wire.send(true, b"GET /download HTTP/1.1\r\nHost: h\r\n\r\n");
+                wire.send(false, down);
+                wire.segs.truncate(3);
+            }
+            "tunnel" => {
+                wire.send(true, b"CONNECT h:80 HTTP/1.1\r\nHost: h:80\r\n\r\n");
+                wire.send(false, b"HTTP/1.1 200 OK\r\n\r\n");
+            }
+            _ => {}
+        }
+        for line in lines(4) {
+            wire.send(false, &line);
+            wire.ack(true);
+        }
+        assert!(made_up(&run(&wire.segs).0).is_empty(), "{case}");
+        // What the client really asks on it is read.
+        if case == "joined late" {
+            secret(&mut wire);
+            let seen = run(&wire.segs).0;
+            assert_eq!(targets(&seen), ["/secret"]);
+            assert!(seen[0].response.is_some());
+        }
+    }
+}
+
+#[test]
+fn who_accepted_a_connection_may_ask_on_it_where_both_sides_say_so() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    wire.send(true, b"\x05\x01\x00");
+    wire.send(false, b"\x05\x00");
+    wire.send(false, SECRET);
+    wire.ack(true);
+    wire.send(true, OK);
+    let (seen, _) = run(&wire.segs);
+    assert_eq!(targets(&seen), ["/secret"]);
+    assert!(seen[0].response.is_some());
+}
+
+#[test]
+fn the_content_of_an_upload_whose_head_was_lost_convicts_nobody() {
+    for n in [1, 2, 6] {
+        for rest in [&b""[..], b"and more that is no request\n"] {
+            let mut wire = Wire::open([1000, 2000], 1448);
+            let lines = lines(n);
+            let len = lines.iter().map(Vec::len).sum::<usize>() + rest.len();
+            wire.send(
+                true,
+                format!("POST /logs HTTP/1.1\r\nHost: h\r\nContent-Length: {len}\r\n\r\n").as_bytes(),
+            );
+            wire.segs.pop();
+            lines.iter().for_each(|line| wire.send(true, line));
+            if !rest.is_empty() {
+                wire.send(true, rest);
+            }
+            wire.ack(false);
+            wire.send(false, b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
+            secret(&mut wire);
+            let (seen, _) = run(&wire.segs);
+            let made_up = made_up(&seen);
+            assert_eq!(made_up.len(), n);
+            for e in made_up {
+                let flags: Vec<_> = e.completeness.names().collect();
+                let told = if e.response.is_some() { "pairing-uncertain" } else { "resynchronised" };
+                assert!(flags.contains(&told), "{n} {flags:?}");
+                assert!(!e.acknowledged || e.response.is_some(), "{n}");
+            }
+            assert!(
+                rest.is_empty()
+                    || seen.iter().all(|e| e.request.is_none()
+                        || e.response.is_none()
+                        || targets(&[e.clone()]) == ["/secret"]),
+                "{n}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_reset_that_no_receiver_heeds_ends_nothing() {
+    for by in [1, 5000, 900_000] {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        for _ in 0..4 {
+            wire.segs.push(ahead(&wire, RST, by, b""));
+            wire.ts += 12_000_000_000;
+            wire.send(true, b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+            wire.ack(false);
+            wire.send(false, OK);
+        }
+        secret(&mut wire);
+        let seen = assert_seen(&wire, &by.to_string());
+        assert!(seen.iter().all(|e| e.response.is_some() && e.completeness.is_whole()), "{by}");
+        assert!(seen.iter().any(|e| e.anomalies.contains(Anomaly::TcpResetIgnored)), "{by}");
+    }
+}
+
+#[test]
+fn a_connection_whose_syn_was_lost_is_known_by_its_handshake() {
+    for closed in [false, true] {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        wire.send(true, b"GET /first HTTP/1.1\r\nHost: h\r\n\r\n");
+        wire.send(false, OK);
+        if closed {
+            wire.close(true);
+        }
+        let mut again = Wire::open([0x5000_0000, 0x6000_0000], 1448);
+        secret(&mut again);
+        // Its SYN was lost; of a closed one its SYN-ACK too.
+        again.segs.drain(..if closed { 3 } else { 1 });
+        wire.segs.extend(again.segs.into_iter().map(|s| Seg { ts: s.ts + 5_000_000_000, ..s }));
+        let (seen, _) = run(&wire.segs);
+        assert_eq!(targets(&seen), ["/first", "/secret"], "{closed}");
+        assert!(seen.iter().all(|e| e.response.is_some()), "{closed}");
+    }
+}
+
+#[test]
+fn empty_lines_hide_nothing_however_many_segments_they_come_in() {
+    for n in [1, 33, 34, 40, 200] {
+        for line in [&b"\r\n"[..], b"\n", b"\r\n\r\n\r\n"] {
+            let mut wire = Wire::open([1000, 2000], 1448);
+            (0..n).for_each(|_| wire.send(true, line));
+            secret(&mut wire);
+            let seen = assert_seen(&wire, &n.to_string());
+            assert!(seen[0].anomalies.contains(Anomaly::LeadingEmptyLine), "{n}");
+        }
+    }
+}
+
+#[test]
+fn a_request_line_longer_than_any_is_told_as_far_as_it_is_kept() {
+    for len in [60_000, 66_000, 80_000, 300_000, 700_000] {
+        for first in [true, false] {
+            let mut wire = Wire::open([1000, 2000], 1448);
+            if !first {
+                wire.send(true, b"GET /first HTTP/1.1\r\nHost: h\r\n\r\n");
+                wire.ack(false);
+                wire.send(false, OK);
+            }
+            let pad = "a".repeat(len);
+            wire.send(true, format!("GET /long?pad={pad} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
+            wire.ack(false);
+            wire.send(false, b"HTTP/1.1 414 URI Too Long\r\nContent-Length: 0\r\n\r\n");
+            let (seen, _) = run(&wire.segs);
+            let long = targets(&seen).into_iter().find(|t| t.starts_with("/long?pad=aaa"));
+            assert!(long.is_some(), "{len} {first} {:?}", seen.len());
+            let told = seen.iter().any(|e| e.anomalies.contains(Anomaly::TargetTooLong));
+            assert!(told, "{len} {first}");
+            assert!(
+                seen.iter().any(|e| e.response.as_ref().is_some_and(|r| r.status == 414)),
+                "{len} {first}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_goes_through_a_tunnel_is_counted_as_what_it_is() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    wire.send(true, b"CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n");
+    wire.send(false, b"HTTP/1.1 200 OK\r\n\r\n");
+    let mut hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec();
+    hello.resize(517, 7);
+    wire.send(true, &hello);
+    wire.send(false, &hello);
+    let (_, table) = run(&wire.segs);
+    let streams = table.counters().streams();
+    assert_eq!(streams.flows["http"], 1);
+    assert_eq!(streams.bytes_by_protocol["tls"], 2 * 517);
+}
+
+#[test]
+fn a_stray_interim_answer_belongs_to_nothing() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    wire.send(true, b"GET /first HTTP/1.1\r\nHost: h\r\n\r\n");
+    wire.send(false, OK);
+    wire.send(false, b"HTTP/1.1 100 Continue\r\n\r\n");
+    secret(&mut wire);
+    let seen = assert_seen(&wire, "100");
+    assert!(seen.iter().all(|e| e.completeness.is_whole() && e.interim == 0));
 }

@@ -33,7 +33,11 @@ impl Completeness {
     /// Request and response belong together by all that was seen, but a request of before may have been hidden.
     pub const PAIRING_UNCERTAIN: Self = Completeness(1 << 11);
 
-    const NAMES: [(Self, &'static str); 12] = [
+    /// The request was found by looking for the beginning of a message after a loss, and no answer proves it: it may be the
+    /// content of another message.
+    pub const RESYNCHRONISED: Self = Completeness(1 << 12);
+
+    const NAMES: [(Self, &'static str); 13] = [
         (Self::REQUEST_GAP, "request-gap"),
         (Self::RESPONSE_GAP, "response-gap"),
         (Self::REQUEST_TRUNCATED, "request-truncated"),
@@ -46,6 +50,7 @@ impl Completeness {
         (Self::EVICTED, "evicted"),
         (Self::IDLE, "idle"),
         (Self::PAIRING_UNCERTAIN, "pairing-uncertain"),
+        (Self::RESYNCHRONISED, "resynchronised"),
     ];
 
     /// True where nothing was missed.

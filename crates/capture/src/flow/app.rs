@@ -22,6 +22,11 @@ const PATIENCE: u64 = 256 << 10;
 /// The same, of a flow that was joined late: a message that began before may be long.
 const PATIENCE_JOINED: u64 = 64 << 20;
 
+/// Systems give clients no lower ports unless they are told to.
+const LOWEST_DYNAMIC: u16 = 10_000;
+/// Ports from here on are given to clients by most systems; few servers have one.
+const HIGHEST_SERVICE: u16 = 32_768;
+
 /// The ends of a flow in the order of their addresses, and its name.
 pub(super) struct Ends {
     pub(super) zone: Zone,
@@ -44,9 +49,17 @@ pub(super) struct App {
     /// The two ends in the order of their addresses.
     ends: [Addr; 2],
     client: Option<Side>,
+    /// The handshake showed who the client is.
+    opened: bool,
+    /// For each side, whether it seemed to ask, and to be answered, though it hardly is the client.
+    contrary: [[bool; 2]; 2],
     facts: Facts,
     state: State,
     kind: Kind,
+    /// What goes through it since it was handed over.
+    inner: Option<Kind>,
+    /// Up to where a side sent nothing but empty lines, from its first byte on.
+    blank: [u64; 2],
     /// Anomalies that no exchange has taken with it yet.
     odd: AnomalySet,
     acked: [u64; 2],
@@ -105,9 +118,13 @@ impl App {
             address: Address { zone: ends.zone, flow, flow_id: ends.id, proxied_for: None },
             ends: ends.ends,
             client: None,
+            opened: false,
+            contrary: [[false; 2]; 2],
             facts: Facts::default(),
             state: State::Opening(Default::default(), 0),
             kind: Kind::Unknown,
+            inner: None,
+            blank: [BASE; 2],
             odd: AnomalySet::default(),
             acked: [BASE; 2],
             seq: 0,
@@ -118,6 +135,11 @@ impl App {
 
     pub(super) fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// What goes through it since CONNECT or Upgrade handed it over.
+    pub(super) fn inner(&self) -> Option<Kind> {
+        self.inner
     }
 
     const fn is_tunnelled(&self) -> bool {
@@ -132,10 +154,11 @@ impl App {
         }
     }
 
-    /// The handshake, or the first message, shows who opened the connection.
+    /// The handshake shows who opened the connection.
     pub(super) fn opened_by(&mut self, side: Side) {
         if self.client.is_none() {
             self.orient(side);
+            self.opened = true;
         }
     }
 
@@ -290,6 +313,7 @@ impl App {
     /// After CONNECT or Upgrade the bytes are of another protocol, which may be HTTP again.
     fn hand_over(&mut self, handover: Handover, cx: &mut Cx<'_>) {
         self.tunnels = self.tunnels.saturating_add(1);
+        self.inner = Some(handover.kind);
         self.facts.lost_opening = false;
         if handover.kind == Kind::Tunnel && self.tunnels <= MOST_TUNNELS {
             self.state = State::Opening(Default::default(), 0);
@@ -325,6 +349,10 @@ impl App {
         opening.bytes.extend_from_slice(bytes);
         if opening.bytes.len() > LONGEST_BLANK && opening.bytes.iter().all(|b| matches!(b, b'\r' | b'\n')) {
             // Empty lines before a request go for nothing, however many (RFC 9112 §2.2).
+            let end = mark.off + bytes.len() as u64;
+            if opening.at.is_some_and(|at| at.off == self.blank[side & 1]) {
+                self.blank[side & 1] = end;
+            }
             *opening = Opening::default();
             return self.odd(Anomaly::LeadingEmptyLine);
         }
@@ -334,6 +362,13 @@ impl App {
             Verdict::Unsure if held.len() <= LONGEST_OPENING => {
                 if let State::Opening(sides, _) = &mut self.state {
                     sides[side & 1] = Opening::new(held, at);
+                }
+            }
+            // A first line that is longer than servers take: what is there of it is told.
+            Verdict::Unsure if likely_request(held.trim_ascii_start()) => {
+                match self.begins(side, Message::Request, 0) {
+                    Verdict::Http { skip } => self.become_http(side, &held, skip, at, cx),
+                    _ => self.refuse(side, worn_out),
                 }
             }
             Verdict::Other(kind) => self.become_other(kind),
@@ -361,15 +396,16 @@ impl App {
     }
 
     fn become_other(&mut self, kind: Kind) {
-        if !self.is_tunnelled() {
-            self.kind = kind;
+        match &mut self.inner {
+            Some(inner) => *inner = kind,
+            None => self.kind = kind,
         }
         self.state = State::Other;
     }
 
     /// What the first bytes of a direction are.
     fn judge(&mut self, side: Side, bytes: &[u8], mark: Mark) -> Verdict {
-        let start = mark.off == BASE;
+        let start = mark.off == self.blank[side & 1];
         let mut skip = 0;
         if start && !self.is_tunnelled() {
             match proxy::parse(bytes) {
@@ -390,28 +426,47 @@ impl App {
             (Probe::Certain | Probe::Unsure, _)
                 if !(start && self.facts.from_start)
                     && rest.len() > LONGEST_PREFIX
-                    && !likely_request(rest) =>
+                    && !likely_request(rest.trim_ascii_start()) =>
             {
                 Verdict::Refused
             }
-            (Probe::Certain, _) => {
-                self.orient(side);
-                Verdict::Http { skip }
-            }
-            (_, Probe::Certain) => {
-                self.orient(side ^ 1);
-                Verdict::Http { skip }
-            }
+            (Probe::Certain, _) => self.begins(side, Message::Request, skip),
+            (_, Probe::Certain) => self.begins(side, Message::Response, skip),
             (Probe::No, Probe::No) => Verdict::Refused,
             _ => Verdict::Unsure,
         }
     }
 
+    /// A direction seems to begin with a message: whether it is one, and not the content of one that goes the other way.
+    ///
+    /// Who opened the connection is its client, and whoever asked for a tunnel is that within it. Where the handshake was not seen, a
+    /// port below those that clients are given, opposite one that servers hardly have (RFC 6335 §6), is the server's. It is the
+    /// other way round only where both directions say so.
+    fn begins(&mut self, side: Side, what: Message, skip: usize) -> Verdict {
+        let client = if what == Message::Request { side } else { side ^ 1 };
+        let other = self.client.is_some_and(|known| known & 1 != client & 1);
+        if self.is_tunnelled() && other {
+            return Verdict::Refused;
+        }
+        let [own, peer] = [self.ends[client & 1].port, self.ends[(client ^ 1) & 1].port];
+        let unlikely = if self.opened { other } else { own < LOWEST_DYNAMIC && peer >= HIGHEST_SERVICE };
+        if unlikely {
+            let told = &mut self.contrary[client & 1];
+            told[what as usize & 1] = true;
+            if told.contains(&false) {
+                return Verdict::Unsure;
+            }
+        }
+        self.orient(client);
+        Verdict::Http { skip }
+    }
+
     fn become_http(&mut self, side: Side, bytes: &[u8], skip: usize, mark: Mark, cx: &mut Cx<'_>) {
         let State::Opening(sides, _) = &mut self.state else { return };
         let other = std::mem::take(&mut sides[(side ^ 1) & 1]);
-        if !self.is_tunnelled() {
-            self.kind = Kind::Http;
+        match &mut self.inner {
+            Some(inner) => *inner = Kind::Http,
+            None => self.kind = Kind::Http,
         }
         let refused_before = other.refused;
         let beginning = match self.client {
@@ -432,8 +487,8 @@ impl App {
             let Some(at) = opening.at else { continue };
             let known =
                 [&b"GET /"[..], b"POST /", b"HEAD /", b"PUT /", b"DELETE /", b"OPTIONS /", b"PATCH /"];
-            if known.iter().any(|k| opening.bytes.starts_with(k)) {
-                self.orient(side);
+            let begins = known.iter().any(|k| opening.bytes.starts_with(k));
+            if begins && matches!(self.begins(side, Message::Request, 0), Verdict::Http { .. }) {
                 self.kind = Kind::Http;
                 self.state = State::Http(Box::new(Http::new(Beginning::Unknown)));
                 self.data(side, &opening.bytes, at, cx);
@@ -442,6 +497,13 @@ impl App {
         }
         false
     }
+}
+
+/// What a message is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Message {
+    Request,
+    Response,
 }
 
 enum Verdict {

@@ -114,11 +114,15 @@ impl FlowCounters {
         }
     }
 
-    pub(crate) fn flow(&mut self, kind: Kind, bytes: u64) {
-        let at = kind as usize;
-        if let (Some(n), Some(b)) = (self.flows.get_mut(at), self.flow_bytes.get_mut(at)) {
+    /// A flow is over: what it carried, and what was handed over within it.
+    pub(crate) fn flow(&mut self, (kind, bytes, inner): (Kind, u64, Option<(Kind, u64)>)) {
+        if let Some(n) = self.flows.get_mut(kind as usize) {
             *n += 1;
-            *b += bytes;
+        }
+        for (kind, bytes) in [Some((kind, bytes)), inner].into_iter().flatten() {
+            if let Some(b) = self.flow_bytes.get_mut(kind as usize) {
+                *b += bytes;
+            }
         }
     }
 

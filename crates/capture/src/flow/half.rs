@@ -98,6 +98,11 @@ impl Half {
         self.certain || !self.started
     }
 
+    /// It was reset, and all that it sent before is there or was received.
+    pub(super) fn is_reset(&self) -> bool {
+        self.reset.is_some_and(|at| at <= self.next.max(self.acked))
+    }
+
     pub(super) fn is_started(&self) -> bool {
         self.started
     }

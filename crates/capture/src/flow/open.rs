@@ -32,18 +32,34 @@ impl Flow {
         if seg.flags.syn() && !seg.flags.ack() {
             return self.fit_syn(side, seg.seq);
         }
-        if let Some((syn_side, seq)) = self.resyn {
+        if let Some((syn_side, seq, answer)) = self.resyn {
+            // The handshake's third segment, or what follows it: both numbers are those of the new connection.
+            let third = side == syn_side
+                && !seg.flags.rst()
+                && seg.flags.ack()
+                && answer.is_some_and(|answer| {
+                    seg.seq == seq.wrapping_add(1) && seg.ack == answer.wrapping_add(1)
+                });
             let answers = side != syn_side && self.answers(syn_side, seq, seg);
             // Where the other side was never seen nobody can be heard to answer.
             let heard = self.half[(syn_side ^ 1) & 1].seen;
             let continues = side == syn_side && !heard && !seg.flags.rst() && seg.seq == seq.wrapping_add(1);
-            if answers || continues {
+            if answers || continues || third {
                 return Fit::NewSince(syn_side, seq);
             }
         }
         if seg.flags.syn() && half.is_started() && half.syn != Some(seg.seq) && !half.may_begin_with(seg.seq)
         {
-            return if self.is_closed() { Fit::New } else { Fit::Ignore };
+            if self.is_closed() {
+                return Fit::New;
+            }
+            self.resyn = Some((side ^ 1, seg.ack.wrapping_sub(1), Some(seg.seq)));
+            return Fit::Ignore;
+        }
+        // Behind the end of a connection only what may belong to it does.
+        let over = self.half.iter().all(|h| h.eof) && half.is_started() && !seg.payload.is_empty();
+        if over && half.place(seg.seq).is_none() {
+            return Fit::New;
         }
         // Who sends what cannot be may do so alone; with the other side's acknowledgement it is another connection.
         let agreed = half.acked_astray || !self.half[(side ^ 1) & 1].seen;
@@ -75,7 +91,7 @@ impl Flow {
         if self.is_closed() || !established {
             return Fit::New;
         }
-        self.resyn = Some((side, seq));
+        self.resyn = Some((side, seq, None));
         Fit::Ignore
     }
 

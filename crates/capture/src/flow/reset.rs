@@ -11,8 +11,9 @@ pub(super) const BELIEVABLE: u64 = 1 << 20;
 impl Flow {
     /// Takes a reset (RFC 9293 §3.5.2, RFC 5961 §3).
     ///
-    /// Believed where it stands at the next byte, at what was acknowledged, or beyond bytes that the capture may lack; a blind
-    /// one from elsewhere changes nothing. Its payload is no part of the stream. Traffic is read on behind it: should the
+    /// Believed where it stands at the next byte, at what was acknowledged, or beyond bytes that the capture may lack: then the flow is
+    /// over once nothing comes for as long as of an open one, for a receiver heeds none but that at its next byte (RFC 5961 §3.2).
+    /// A blind one from elsewhere changes nothing. Its payload is no part of the stream. Traffic is read on behind it: should the
     /// receiver acknowledge some, it did not heed the reset either.
     pub(super) fn reset(&mut self, side: Side, seg: &Segment<'_>, cx: &mut Cx<'_>) {
         if !seg.payload.is_empty() {

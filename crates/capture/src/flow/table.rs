@@ -8,7 +8,6 @@ use sidetap_model::{Addr, Anomaly, Exchange, FlowId, Ts, Zone};
 
 use super::app::Ends;
 use super::counters::{Discard, Ended, FlowCounters};
-use super::kind::Kind;
 use super::list::{Links, List, NIL};
 use super::open::Fit;
 use super::track::{Flow, Side};
@@ -429,8 +428,7 @@ impl FlowTable {
         self.map.remove(&slot.key);
         self.free.push(index);
         flow.flow_anomalies().iter().for_each(|a| self.counters.anomaly(a));
-        let kind = if flow.has_data { flow.app.kind() } else { Kind::Empty };
-        self.counters.flow(kind, flow.bytes);
+        self.counters.flow(flow.carried());
         self.counters.flows_unanswered += u64::from(!flow.is_answered());
         self.counters.ended(by_itself.unwrap_or(match how {
             How::Reused => Ended::Reused,

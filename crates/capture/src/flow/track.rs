@@ -3,6 +3,7 @@ use sidetap_model::{Anomaly, AnomalySet, Completeness, Ts};
 use super::app::{App, Ends};
 use super::counters::{Discard, Ended};
 use super::half::{Half, Piece};
+use super::kind::Kind;
 use super::{Cx, Mark};
 use crate::decode::Segment;
 
@@ -19,14 +20,17 @@ pub(crate) type Side = usize;
 pub(super) struct Flow {
     pub(super) half: [Half; 2],
     pub(super) app: App,
-    /// A SYN that does not fit: the addresses are perhaps used again.
-    pub(super) resyn: Option<(Side, u32)>,
+    /// A SYN that does not fit, or the one that an answer that does not fit names, and that answer's number: the addresses are
+    /// perhaps used again.
+    pub(super) resyn: Option<(Side, u32, Option<u32>)>,
     /// Data of a SYN, until it shows whether the other side took it.
     pub(super) syn_data: Option<Box<(Side, Piece)>>,
     packets: u32,
     /// Since when pieces wait that nothing moves.
     stall: Option<(u32, Ts)>,
     pub(super) bytes: u64,
+    /// Those up to where it was handed over to another protocol.
+    handed: Option<u64>,
     pub(super) has_data: bool,
     closed: bool,
     /// The server sent last.
@@ -43,6 +47,7 @@ impl Flow {
             packets: 0,
             stall: None,
             bytes: 0,
+            handed: None,
             has_data: false,
             closed: false,
             answering: false,
@@ -51,7 +56,7 @@ impl Flow {
 
     /// Both directions are at their end, or one was reset.
     pub(super) fn is_closed(&self) -> bool {
-        self.closed || self.half.iter().any(|h| h.reset.is_some()) || self.half.iter().all(|h| h.eof)
+        self.closed || self.half.iter().any(Half::is_reset) || self.half.iter().all(|h| h.eof)
     }
 
     /// Bytes that it holds.
@@ -76,6 +81,13 @@ impl Flow {
     /// Packets of both sides were seen.
     pub(super) fn is_answered(&self) -> bool {
         self.half.iter().all(|h| h.seen)
+    }
+
+    /// What it carried, and how much of it: before it was handed over, and since.
+    pub(super) fn carried(&self) -> (Kind, u64, Option<(Kind, u64)>) {
+        let kind = if self.has_data { self.app.kind() } else { Kind::Empty };
+        let before = self.handed.unwrap_or(self.bytes);
+        (kind, before, self.app.inner().map(|inner| (inner, self.bytes - before)))
     }
 
     /// It was silent too long.
@@ -128,6 +140,9 @@ impl Flow {
         }
         self.ending(side, seg, off);
         self.settle(seg.ts, cx);
+        if self.handed.is_none() && self.app.inner().is_some() {
+            self.handed = Some(self.bytes);
+        }
     }
 
     fn unplaced(&mut self, side: Side, seg: &Segment<'_>, cx: &mut Cx<'_>) {
@@ -153,6 +168,12 @@ impl Flow {
             cx.counters.discard(if probe { Discard::KeepAlive } else { Discard::Retransmitted }, data.len());
             return;
         }
+        if half.reset.is_some_and(|at| end <= at) {
+            // Who resets a connection says nothing more on it.
+            half.reset = None;
+            self.app.odd(Anomaly::TcpResetIgnored);
+        }
+        let half = &mut self.half[side & 1];
         if half.eof || half.reset.is_some_and(|at| end > at) {
             self.app.odd(Anomaly::TcpDataAfterClose);
             if self.half.iter().all(|h| h.eof) {

@@ -17,6 +17,16 @@ pub(super) fn whole_lines(held: &[u8]) -> Option<Vec<u8>> {
     (known && words == 2).then(|| [held, rest, b"\r\n\r\n"].concat())
 }
 
+/// Of a request line that is too long to have an end: as much of its target as servers take (RFC 9112 §3), and the rest of a head.
+pub(super) fn cut_line(held: &[u8]) -> Option<Vec<u8>> {
+    const TARGET: usize = 16 << 10;
+    let line = held.trim_ascii_start();
+    let method = line.iter().position(|b| *b == b' ')?;
+    let target = line.get(method + 1..)?;
+    let end = target.iter().position(|b| *b == b' ').unwrap_or(target.len()).min(TARGET);
+    Some([line.get(..method)?, b" ", target.get(..end)?, b" HTTP/1.1\r\n\r\n"].concat())
+}
+
 /// What a message said that the next one of its side is held against.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Said {

@@ -15,9 +15,9 @@ impl Http {
     ) {
         self.held = self.held.saturating_sub(asked.size);
         let mut exchange = blank(asked.seq, asked.ts, out);
-        exchange.acknowledged = answer.is_some() || out.facts.acked_up >= asked.end;
+        exchange.acknowledged = answer.is_some() || !asked.found && out.facts.acked_up >= asked.end;
         exchange.end = asked.last;
-        let (asked_after_loss, traits) = (asked.hidden, asked.traits);
+        let (asked_after_loss, traits, found) = (asked.hidden, asked.traits, asked.found);
         exchange.request = Some(asked.request);
         exchange.completeness = asked.completeness | flag;
         exchange.gap_bytes = asked.gap_bytes;
@@ -35,6 +35,9 @@ impl Http {
             None => {
                 exchange.completeness.insert(Completeness::NO_RESPONSE);
                 exchange.completeness.insert(alone(out));
+                if found {
+                    exchange.completeness.insert(Completeness::RESYNCHRONISED);
+                }
             }
         }
         out.done.push(exchange);
@@ -81,7 +84,10 @@ impl Http {
         exchange.anomalies = asked.anomalies.clone();
         exchange.completeness = asked.completeness | Completeness::NO_RESPONSE;
         exchange.gap_bytes = asked.gap_bytes;
-        exchange.acknowledged = out.facts.acked_up >= asked.end;
+        exchange.acknowledged = !asked.found && out.facts.acked_up >= asked.end;
+        if asked.found {
+            exchange.completeness.insert(Completeness::RESYNCHRONISED);
+        }
         Some(exchange)
     }
 }

@@ -64,6 +64,8 @@ pub(crate) struct Http {
     pipelined: bool,
     /// Responses may have been lost since the flow became loose.
     lost_answers: bool,
+    /// Where the client's messages begin was found by looking for it, and no answer has proven it yet.
+    found: bool,
     interim: Option<Interim>,
     certainty: Certainty,
     /// What the last message of each side said of its connection: the client's, the server's.
@@ -99,6 +101,7 @@ impl Http {
             loose: beginning != Beginning::Seen,
             pipelined: false,
             lost_answers: false,
+            found: beginning != Beginning::Seen,
             interim: None,
             certainty: Certainty::new(beginning == Beginning::Seen),
             said: Default::default(),
@@ -140,7 +143,10 @@ impl Http {
                     self.up.resume();
                     0
                 }
-                Wants::Skip => bytes.len(),
+                Wants::Skip => {
+                    self.doubt_last();
+                    bytes.len()
+                }
                 Wants::Hold => {
                     self.up.keep_held(bytes, mark);
                     bytes.len()
@@ -262,6 +268,7 @@ impl Http {
             self.finish_request(flag, 0, last, out);
         }
         self.up.skip();
+        self.found = true;
         self.certainty.lose();
         self.push_gap(Lost::Perhaps);
     }

@@ -46,6 +46,10 @@ pub(super) struct Asked {
     pub(super) upgrades: bool,
     /// Another request, not seen, may have been open when it began.
     pub(super) hidden: bool,
+    /// It was found by looking for the beginning of a message.
+    pub(super) found: bool,
+    /// The client sent more before the next message that can be read: it may all be content.
+    pub(super) doubted: bool,
     /// What only its answer can be.
     pub(super) traits: Traits,
     pub(super) completeness: Completeness,
@@ -70,6 +74,8 @@ impl Asked {
             expects_continue: false,
             upgrades: false,
             hidden: false,
+            found: false,
+            doubted: false,
             traits: Traits::default(),
             completeness: Completeness::WHOLE,
             gap_bytes: 0,
@@ -204,6 +210,10 @@ impl Http {
     }
 
     pub(super) fn on_interim(&mut self, status: u16, start: u64, end: u64) {
+        if !self.loose && self.is_all_answered() {
+            // It belongs to no request, and to none that comes.
+            return;
+        }
         let new = Interim { start, end, count: 0, continues: 0 };
         let before = self.interim.filter(|i| i.end == start).unwrap_or(new);
         self.interim = Some(Interim {
@@ -239,9 +249,21 @@ impl Http {
     pub(super) fn push_request(&mut self, mut asked: Asked, out: &mut Out<'_>) {
         self.held += asked.size;
         asked.hidden = self.certainty.is_hidden();
+        asked.found = self.found;
         self.queue.push_back(Entry::Asked(Box::new(asked)));
         if self.queue.len() > out.limits.open_requests {
             self.forget_one(out);
+        }
+    }
+
+    /// The client's bytes behind the last request are none that can be read.
+    pub(super) fn doubt_last(&mut self) {
+        let last = self.queue.iter_mut().rev().find_map(|e| match e {
+            Entry::Asked(asked) => Some(asked),
+            _ => None,
+        });
+        if let Some(asked) = last {
+            asked.doubted = asked.found;
         }
     }
 
@@ -390,6 +412,7 @@ impl Http {
         if proven && clean && !self.pipelined && self.down.is_between() {
             self.loose = false;
             self.lost_answers = false;
+            self.found = false;
         }
     }
 
@@ -402,7 +425,7 @@ impl Http {
 
     fn proven_answer(&mut self, asked: &Asked, next_seen: Option<u64>) -> Option<Box<Answer>> {
         let (start, end) = (asked.seen_down?, next_seen?);
-        if self.pipelined || start >= end {
+        if self.pipelined || asked.doubted || start >= end {
             return None;
         }
         let at = self.lone.iter().position(|a| a.start == start && a.end == end)?;

@@ -7,7 +7,7 @@ use sidetap_wire::http1::{
 };
 
 use super::Http;
-use super::checks::{check_request, whole_lines};
+use super::checks::{check_request, cut_line, whole_lines};
 use super::pair::{Asked, Entry};
 use super::reader::{BodyStep, HeadStep, Wants};
 use crate::flow::{Kind, Mark, Out};
@@ -118,7 +118,9 @@ impl Http {
         let end = at.plus(held.len());
         let mut odd = AnomalySet::default();
         let limits = HeadLimits { fields: out.limits.fields };
-        let parsed = whole_lines(held).map(|head| request_head(&head, &limits, &mut odd));
+        let long = held.len() > out.limits.head;
+        let lines = whole_lines(held).or_else(|| if long { cut_line(held) } else { None });
+        let parsed = lines.map(|head| request_head(&head, &limits, &mut odd));
         self.up.forget_head();
         let Some(Parsed::Complete(head, _)) = parsed else { return };
         let RequestHead { method, target, version, headers, .. } = head;

@@ -57,8 +57,8 @@ const METHODS: [&[u8]; 41] = [
     b"RPC_OUT_DATA",
 ];
 
-/// A request line may be this long before it is given up as something else.
-const LONGEST_LINE: usize = 64 << 10;
+/// A request line may be this long before it is given up as something else: longer than any that is kept, with a segment more.
+const LONGEST_LINE: usize = 256 << 10;
 const LONGEST_METHOD: usize = 64;
 
 /// Whether `bytes` begin a request: a line with a version of HTTP at its end, or one of HTTP/0.9 with a plain GET.
