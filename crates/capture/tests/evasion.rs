@@ -265,7 +265,7 @@ fn the_content_of_an_upload_whose_head_was_lost_convicts_nobody() {
                 rest.is_empty()
                     || seen.iter().all(|e| e.request.is_none()
                         || e.response.is_none()
-                        || targets(&[e.clone()]) == ["/secret"]),
+                        || targets(std::slice::from_ref(e)) == ["/secret"]),
                 "{n}"
             );
         }
