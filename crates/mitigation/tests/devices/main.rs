@@ -6,6 +6,7 @@
 mod support;
 
 mod apache;
+mod aws;
 mod bgp;
 mod caddy;
 mod cloud;

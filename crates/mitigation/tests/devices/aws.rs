@@ -1,0 +1,168 @@
+//! AWS WAF, which moto plays.
+
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use sidetap_mitigation::Connector;
+use sidetap_mitigation::aws::AwsWafConnector;
+
+use crate::rig::{Rig, acts, contract};
+use crate::support::{Process, TcpRelay, free_port, loopback, serve, tool, until};
+
+/// AWS WAF as moto plays it.
+struct Moto {
+    dir: tempfile::TempDir,
+    port: u16,
+    relay: TcpRelay,
+    sets: [String; 2],
+    _process: Process,
+}
+
+impl Moto {
+    fn start() -> Option<Self> {
+        let program = tool("moto_server")?;
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in
+            [("id", "AKIDEXAMPLEAKIDEXAMPLE"), ("secret", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")]
+        {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        let port = free_port();
+        let mut command = Command::new(program);
+        command
+            .args(["-H", "127.0.0.1", "-p"])
+            .arg(port.to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let process = Process::start(&mut command);
+        let mut moto =
+            Moto { dir, port, relay: TcpRelay::start(port), sets: Default::default(), _process: process };
+        until("moto listens", || std::net::TcpStream::connect(loopback(port)).is_ok());
+        moto.sets = [("four", "IPV4"), ("six", "IPV6")].map(|(name, version)| moto.make(name, version));
+        Some(moto)
+    }
+
+    fn ask(&self, action: &str, body: &Value) -> Value {
+        let url = format!("http://127.0.0.1:{}/", self.port);
+        let credential = "Authorization: AWS4-HMAC-SHA256 Credential=AKID/20260101/us-east-1/wafv2/aws4_request, SignedHeaders=host, Signature=00";
+        let target = format!("X-Amz-Target: AWSWAF_20190729.{action}");
+        let out = Command::new("curl")
+            .args([
+                "-s",
+                "-H",
+                credential,
+                "-H",
+                &target,
+                "-H",
+                "Content-Type: application/x-amz-json-1.1",
+                "-d",
+                &body.to_string(),
+                &url,
+            ])
+            .output()
+            .unwrap();
+        serde_json::from_slice(&out.stdout).unwrap_or_default()
+    }
+
+    fn make(&self, name: &str, version: &str) -> String {
+        let said = self.ask(
+            "CreateIPSet",
+            &json!({"Name": name, "Scope": "REGIONAL", "IPAddressVersion": version, "Addresses": []}),
+        );
+        format!("{name}/{}", said["Summary"]["Id"].as_str().unwrap())
+    }
+
+    fn get(&self) -> Value {
+        let (name, id) = self.sets[0].split_once('/').unwrap();
+        self.ask("GetIPSet", &json!({"Name": name, "Id": id, "Scope": "REGIONAL"}))
+    }
+
+    fn put(&self, addresses: &Value) {
+        let (name, id) = self.sets[0].split_once('/').unwrap();
+        let lock = self.get()["LockToken"].clone();
+        self.ask(
+            "UpdateIPSet",
+            &json!({"Name": name, "Id": id, "Scope": "REGIONAL", "Addresses": addresses, "LockToken": lock}),
+        );
+    }
+}
+
+impl Moto {
+    fn connector_of(&self, memory: &str) -> AwsWafConnector {
+        self.connector_at(memory, loopback(self.relay.port))
+    }
+
+    fn connector_at(&self, memory: &str, to: SocketAddr) -> AwsWafConnector {
+        let at = self.dir.path().display();
+        let text = format!(
+            "region = \"us-east-1\"\nset_v4 = \"{}\"\nset_v6 = \"{}\"\naccess_key_id = {{ file = \"{at}/id\" }}\n\
+             secret_access_key = {{ file = \"{at}/secret\" }}\nmemory = \"{at}/{memory}\"\nendpoint = \"http://{to}\"\n\
+             capacity = 100\nmin_interval_s = 0\n",
+            self.sets[0], self.sets[1]
+        );
+        AwsWafConnector::new(toml::from_str(&text).unwrap()).unwrap()
+    }
+}
+
+impl Rig for Moto {
+    fn connector(&self) -> Box<dyn Connector> {
+        Box::new(self.connector_of("memory.json"))
+    }
+
+    fn request(&self, from: &str) -> u16 {
+        let held = self.get()["IPSet"]["Addresses"].to_string();
+        if held.contains(&format!("\"{from}/32\"")) { 403 } else { 200 }
+    }
+
+    fn flush(&mut self) {
+        self.put(&json!([]));
+        let (name, id) = self.sets[1].split_once('/').unwrap();
+        let named = json!({"Name": name, "Id": id, "Scope": "REGIONAL"});
+        let lock = self.ask("GetIPSet", &named)["LockToken"].clone();
+        self.ask(
+            "UpdateIPSet",
+            &json!({"Name": name, "Id": id, "Scope": "REGIONAL", "Addresses": [], "LockToken": lock}),
+        );
+    }
+
+    fn add_foreign(&mut self) -> bool {
+        let mut held = self.get()["IPSet"]["Addresses"].as_array().unwrap().clone();
+        held.push(json!("192.0.2.200/32"));
+        self.put(&json!(held));
+        true
+    }
+
+    fn foreign_is_there(&mut self) -> bool {
+        self.get()["IPSet"]["Addresses"].to_string().contains("192.0.2.200/32")
+    }
+
+    fn away(&mut self, away: bool) -> bool {
+        self.relay.away(away);
+        true
+    }
+
+    fn break_next(&mut self) -> bool {
+        self.relay.lose_next_change();
+        true
+    }
+
+    fn second(&mut self) -> Option<Box<dyn Connector>> {
+        Some(Box::new(self.connector_of("other.json")))
+    }
+
+    /// Against a stand-in that answers as AWS does: moto looks at no credential.
+    fn intruder(&mut self) -> Option<(Box<dyn Connector>, String)> {
+        let said = json!({"__type": "InvalidSignatureException", "message": "The request signature we calculated does not match"});
+        let at = serve(move |_| (400, said.to_string()));
+        let secret = std::fs::read_to_string(self.dir.path().join("secret")).unwrap();
+        Some((Box::new(self.connector_at("intruder.json", at)), secret))
+    }
+}
+
+#[test]
+fn keeps_the_contract_and_acts() {
+    let (Some(moto), Some(_)) = (Moto::start(), tool("curl")) else { return };
+    contract(moto);
+    acts(Moto::start().unwrap());
+}
