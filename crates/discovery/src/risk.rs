@@ -101,7 +101,7 @@ fn live(host: &Host) -> impl Iterator<Item = (&Endpoint, &EndpointRef)> {
 
 fn sign_rules(at: At<'_>, out: &mut Vec<FindingRow>) {
     for (sign, scope, rule) in &BY_SIGN {
-        if *scope != Scope::Endpoint {
+        if *scope != Scope::Endpoint || at.e.is_guessed(*sign) {
             continue;
         }
         for bit in sign.bits() {

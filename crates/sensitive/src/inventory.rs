@@ -47,6 +47,21 @@ struct Entry {
     first: (Ts, FlowId, u32),
 }
 
+/// Parameters seen once or twice from which on they are somebody's guesses.
+const GUESSES: usize = 8;
+
+impl Endpoint {
+    /// True where so many different parameters were sent once or twice that they were guessed: the endpoint has none of them.
+    fn is_guessed(&self) -> bool {
+        self.entries.iter().filter(|(key, entry)| is_guess(&key.1, entry)).count() >= GUESSES
+    }
+}
+
+/// True of a parameter of the query that was sent once or twice.
+fn is_guess(location: &str, entry: &Entry) -> bool {
+    entry.count <= 2 && location.starts_with("query:") && location != "query:*"
+}
+
 impl Entry {
     fn merge(&mut self, other: Entry) {
         self.alternatives.extend(other.alternatives);
@@ -128,7 +143,13 @@ impl Inventory {
         let mut rows: Vec<_> = self
             .endpoints
             .values()
-            .flat_map(|e| e.entries.iter().filter_map(|(key, entry)| self.row(&e.name, key, entry)))
+            .flat_map(|e| {
+                let guessed = e.is_guessed();
+                let real = move |(key, entry): &(&(Dir, String, TypeId), &Entry)| {
+                    !guessed || !is_guess(&key.1, entry)
+                };
+                e.entries.iter().filter(real).filter_map(|(key, entry)| self.row(&e.name, key, entry))
+            })
             .collect();
         rows.sort_by(|a, b| {
             (
@@ -278,5 +299,28 @@ mod tests {
         let rows = inventory.rows();
         assert_eq!(rows.len(), 1);
         assert_eq!((rows[0].count, rows[0].first_seen, rows[0].location.as_str()), (4, Ts(10), "path:id"));
+    }
+
+    #[test]
+    fn parameters_that_were_guessed_are_none_of_the_endpoint() {
+        let pack = Arc::new(Pack::builtin().unwrap());
+        let password = pack.id_of("password").unwrap();
+        let rows = |guesses: usize| {
+            let mut inventory = Inventory::new(&pack, InventoryLimits::default());
+            let real = Sighting { count: 9, ..sighting("query:pwd", password) };
+            inventory.add(
+                &endpoint(1, "/a"),
+                Ts(1),
+                (FlowId(1), 0),
+                &[real, sighting("$.password", password)],
+            );
+            for n in 0..guesses {
+                let guess =
+                    sighting(&format!("query:pass{}", ["a", "b", "c", "d", "e", "f", "g", "h"][n]), password);
+                inventory.add(&endpoint(1, "/a"), Ts(2), (FlowId(2), 0), &[guess]);
+            }
+            inventory.rows().len()
+        };
+        assert_eq!([rows(7), rows(8)], [9, 2]);
     }
 }
