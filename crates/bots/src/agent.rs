@@ -225,6 +225,10 @@ impl Agents {
             let says_whose = low.contains("http") || low.contains("www.") || low.contains('@');
             agent.kind = if says_whose { AgentKind::Crawler } else { AgentKind::Library };
             agent.family = product(&low);
+        } else if ["github.com/", "gitlab.com/", "npmjs.com/", "pypi.org/"].iter().any(|h| low.contains(h)) {
+            // It names where its code is, and nobody whose it is.
+            agent.kind = AgentKind::Library;
+            agent.family = product(&low);
         } else {
             agent.kind = if looks_like_app(&low) { AgentKind::AppLibrary } else { AgentKind::Other };
             agent.family = product(&low);
@@ -387,6 +391,7 @@ mod tests {
             AgentKind::Crawler
         );
         assert_eq!(kind("python-requests/2.32"), AgentKind::Library);
+        assert_eq!(kind("copier (https://github.com/someone/copier)"), AgentKind::Library);
         assert_eq!(kind("sqlmap/1.7"), AgentKind::Scanner);
         assert_eq!(
             kind("MyShop/7.4 (com.my.shop; build:22; iOS 18.7.0) Alamofire/5.9.1"),

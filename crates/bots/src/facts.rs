@@ -191,6 +191,7 @@ facts! {
     ErrorShare = "client.error-share", "share of answers of 5xx";
     Hasty = "client.hasty", "requests within a second of an answer that said to slow down";
     ServerSeconds = "client.server-seconds", "seconds that servers worked on its requests";
+    CostExcess = "client.cost-excess", "times longer that servers work on its main call than on the same call of others";
     ServerLoad = "client.server-load", "requests that servers work on for it at any moment, on average";
     WriteShare = "client.write-share", "share of requests that change something";
     PreflightMissing = "client.preflight-missing", "1 where JSON is sent from another site's page without any preflight";
@@ -207,6 +208,8 @@ facts! {
     DeepCalls = "client.deep-calls", "calls that change something or name an object by number";
     NoUi = "client.no-ui", "1 where a browser calls APIs and never opens a page or an asset though others do";
     HostSessions = "host.sessions", "sessions seen on the host";
+    Operation = "endpoint.operation", "1 where it is an operation among others that share a path";
+    PrivateObjects = "endpoint.private", "share of the objects opened more than once that only one client opened";
     Anomaly = "client.anomaly", "powers of ten by which so unusual a client is rarer than another of its kind";
     AnomalyFeatures = "client.anomaly-features", "features in which it is unusual for its kind";
     HourExcess = "endpoint.hour-excess", "times the calls that the endpoint usually has in this hour of the week";
@@ -258,6 +261,7 @@ facts! {
     SecretsPerAccount = "part.secrets-per-account", "passwords for each account";
     KeyClaimed = "part.key-claimed", "share of requests with an API key, signature or Basic authentication, also where others need none";
     PartKeyed = "part.keyed", "share of requests with an API key, signature or Basic authentication";
+    SignedIn = "part.signed-in", "share of clients that were seen to sign in";
     PartSessions = "part.sessions", "share of requests with a session";
     Share = "part.share", "share of the endpoint's requests";
     MissingSteps = "part.missing-steps", "endpoints that the rest call first and the part does not";

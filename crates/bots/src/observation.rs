@@ -58,6 +58,8 @@ pub struct Observation {
     pub more_secrets: Box<[u64]>,
     /// What the call was about (keyed hash of ids, codes, parameters).
     pub target: Option<Target>,
+    /// What the further calls of a request that carries many of one kind were about.
+    pub more_targets: Box<[Target]>,
     /// Hash of the path as sent.
     pub path: u64,
     /// Hash of the path that the Referer names, 0 where there is none of the same host.
@@ -96,6 +98,8 @@ impl Observation {
             + signed
             + path
             + operation
+            + size_of_val(&*self.more_targets)
+            + size_of_val(&*self.more_secrets)
             + spilled(&self.sessions)
             + spilled(&self.attempts)
     }

@@ -227,6 +227,10 @@ traits! {
     REFERER_OWN = 102,
     /// A balancer or proxy made the connection.
     RELAYED = 103,
+    /// It runs an operation that only reads, whatever its method.
+    READS = 104,
+    /// An application was given a token for credentials of its own (RFC 6749 §4.4).
+    SERVICE = 105,
 }
 
 impl Traits {

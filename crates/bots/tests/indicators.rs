@@ -459,6 +459,13 @@ fn guesses(w: &mut World) {
 }
 
 fn walks(w: &mut World) {
+    for n in 0..40u32 {
+        let light =
+            call(ip(67, 0, (n % 8) as u8), "GET", "/api/find").path(format!("/api/find?q=w{n}")).app();
+        w.at(500_000 + i64::from(n) * 700, &light);
+        let dear = get(77, "/api/find").path(format!("/api/find?q=%2A&deep={n}")).script();
+        w.at(500_000 + i64::from(n) * 200, &Call { wait_ms: 900, ..dear });
+    }
     repeat(w, 120, 500, |n| {
         let path = format!("/api/meetings/{}", 100_000 + n);
         get(n % 20, "/api/meetings/{id}").path(path).script().status(404)
@@ -484,6 +491,16 @@ fn walks(w: &mut World) {
             .script()
             .header("Authorization", format!("Bearer fedcba98765432100000{n:04}"));
         w.at(300_000 + i64::from(n) * 900, &c);
+    }
+    for n in 0..120u32 {
+        let c = get(n % 12, "/api/bookings/{booking}").path(format!("/api/bookings/{}", 4_000 + n % 12));
+        let own = format!("Bearer 00112233445566778899{:04}", n % 12);
+        let c = c.app().html().header("Authorization", own);
+        w.at(
+            400_000 + i64::from(n) * 900,
+            &Call { kind: "text/html", ..c }.header("Upgrade-Insecure-Requests", "1"),
+        );
+        w.at(400_400 + i64::from(n) * 900, &post(n % 3, "/graphql#query.Booking").app().body("{}"));
     }
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct Walk {
     pub(crate) up: u32,
     pub(crate) even: u32,
     stride: i64,
+    /// Things asked for beside the first of each request.
+    pub(crate) further: u32,
 }
 
 impl Walk {
@@ -58,6 +60,7 @@ impl Walk {
         self.near += other.near;
         self.up += other.up;
         self.even += other.even;
+        self.further += other.further;
     }
 }
 
@@ -98,6 +101,14 @@ impl Call {
                 self.targets.insert(target.hash);
                 if let Some(number) = target.number {
                     self.walk.get_or_insert_default().step(number);
+                }
+            }
+            for target in &o.more_targets {
+                self.targets.insert(target.hash);
+                let walk = self.walk.get_or_insert_default();
+                walk.further += 1;
+                if let Some(number) = target.number {
+                    walk.step(number);
                 }
             }
         }

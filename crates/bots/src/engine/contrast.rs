@@ -145,6 +145,13 @@ pub(super) fn role_facts(f: &mut Facts, slot: &Slot) {
     for (fact, role) in facts {
         f.flag(fact, roles.any(role));
     }
+    // Asked for where objects are pages: elsewhere no rule needs it.
+    if slot.pages * 2 > slot.n
+        && let Some(share) = slot.owners.private()
+    {
+        f.set(Fact::PrivateObjects, share);
+    }
+    f.flag(Fact::Operation, slot.endpoint.template.contains('#'));
     f.flag(Fact::RoleRead, slot.reads * 2 > slot.n);
     f.flag(Fact::RolePage, slot.pages * 2 > slot.n);
 }

@@ -14,10 +14,6 @@ use super::unit::{ExchangeId, Unit};
 use crate::facts::Facts;
 use crate::indicators::{Asked, Scope, View};
 
-/// Calls from which on who rushes at a sale does what people do not: a few tries they make too.
-const REPEATED: u32 = 8;
-/// And so fast at least.
-const RUSH_MS: i64 = 1500;
 /// Calls below which a robot that says what it is is not convicted for the company it keeps.
 const ROBOT: u32 = 20;
 /// Agent strings at the address of an office or a carrier, at least.
@@ -165,7 +161,9 @@ impl Engine {
         }
         let slice = Slice::of_call(call, unit, slot.roles());
         let Some(Found { rule, mut fired, facts }) = self.class_of(slot, &slice) else { return };
-        if self.class(rule) == "bola" && self.is_spread_over_logins(unit, call) {
+        if self.class(rule) == "bola" && self.is_spread_over_logins(unit, call)
+            || self.is_service(std::slice::from_ref(&key), rule)
+        {
             return;
         }
         fired.extend(self.ask_client(unit).1.fired);
@@ -218,17 +216,6 @@ impl Engine {
         several && logins.map(of_it).all(|n| n * 5 < call.n * 4)
     }
 
-    /// True where objects are opened one by one in the application's pages, seconds apart and in no order: whose job it is does so, and
-    /// an insider who does too is no more than suspicious.
-    fn works_by_hand(&self, units: &[u64], call: &super::unit::Call) -> bool {
-        const PAUSE_NS: i64 = 4_000_000_000;
-        let walk = call.walk();
-        let steps = walk.steps >= 8 && walk.near * 10 >= walk.steps * 3;
-        let pause = call.last.since(call.first) / i64::from(call.n.max(2) - 1);
-        let mut units = units.iter().filter_map(|k| self.units.get(*k)).peekable();
-        pause >= PAUSE_NS && !steps && units.peek().is_some() && units.all(|u| u.trusted && !u.tool)
-    }
-
     fn judge_session(&mut self, hash: u64) {
         let all = self.retrospective;
         let Some(session) = self.units.get_session_mut(hash) else { return };
@@ -246,6 +233,9 @@ impl Engine {
         };
         let slice = self.slice_of_session(call, session);
         let Some(Found { rule, fired, facts }) = self.class_of(slot, &slice) else { return };
+        if self.is_service(&session.units, rule) {
+            return;
+        }
         let by_hand = || self.class(rule) == "bola" && self.works_by_hand(&session.units, call);
         let suspicious = self.too_weak(&self.view_at(slot), rule, &fired) || by_hand();
         let Some(unit) = session.units.first().and_then(|k| self.units.get(*k)) else { return };
@@ -328,6 +318,11 @@ impl Engine {
         if self.too_weak(&self.view_at(slot), rule, &fired) {
             return;
         }
+        if let [only] = part.members.as_slice()
+            && self.is_service(&[only.unit], rule)
+        {
+            return;
+        }
         if let ("bola", [only]) = (self.class(rule), part.members.as_slice())
             && let Some(unit) = self.units.get(only.unit)
             && unit.calls.iter().any(|c| {
@@ -400,8 +395,12 @@ impl Engine {
         let suspicious = self.pack.rules().get(rule).is_some_and(|r| r.suspicious);
         let by_failures = self.is_by_failures(rule);
         let by_tools = self.rests_on(rule, "cluster-tool");
+        let lets_in = self.lets_in(campaign, rule, shape);
         for member in members {
             let Some(unit) = self.units.get(member.unit) else { continue };
+            if lets_in && member.fails == 0 {
+                continue;
+            }
             let failed = member.fails > 0 && member.fails >= member.ok;
             let bare = unit.is_narrow() && (failed || !by_failures);
             let stubborn = member.fails >= 3 && member.fails > 2 * member.ok;
@@ -422,43 +421,17 @@ impl Engine {
         }
     }
 
-    /// True where a member shows itself what its part shows on the whole: with the head of the site's own app a few tries at a
-    /// sale, not twice a second, one sign-up, one code and one forgotten password are anybody's, whoever else has this head.
-    pub(super) fn shows_own_part(&self, campaign: u32, unit: &Unit, member: &Member) -> bool {
-        let Some(campaign) = self.campaigns.get(campaign as usize) else { return true };
-        let own = || {
-            let here = unit.calls.iter().filter(|c| campaign.slots.contains(&self.resolve(c.slot)));
-            here.map(|c| c.targets.count()).fold(0.0, f64::max)
-        };
-        let like_a_browser = unit.loads_like_a_browser();
-        match self.class(campaign.rule) {
-            "hype-sale-bot" => member.n >= REPEATED && member.pace_ms() <= RUSH_MS,
-            "inventory-hoarding" => member.n >= REPEATED,
-            "fake-account-creation" => member.n >= 2,
-            // An owner whose program has an old password says one and the same, again and again.
-            "credential-cracking" => member.n < 3 || unit.habits.secrets.count() > 1.0,
-            // Who mistypes and then gets in.
-            "credential-stuffing" if like_a_browser => member.fails > member.ok,
-            _ => !self.rests_on(campaign.rule, "tries") || own() >= 3.0,
-        }
+    /// True of the rules that coupons are guessed by: who was given all that he asked for guessed none.
+    pub(super) fn guesses(&self, rule: usize) -> bool {
+        let at = self.pack.indicators().iter().position(|i| i.id == "coupon-guess");
+        at.zip(self.pack.rules().get(rule)).is_some_and(|(at, rule)| rule.names(at))
     }
 
     /// True where the rule names an indicator of this family.
-    fn rests_on(&self, rule: usize, family: &str) -> bool {
+    pub(super) fn rests_on(&self, rule: usize, family: &str) -> bool {
         let Some(rule) = self.pack.rules().get(rule) else { return false };
         let mut all = self.pack.indicators().iter().enumerate();
         all.any(|(at, indicator)| indicator.family == family && rule.names(at))
-    }
-
-    /// True where a client tries one account again and again, in a campaign over many accounts: its owner does that, while nobody
-    /// can sign in or because the password is forgotten.
-    pub(super) fn acts_for_one(&self, unit: &Unit, campaign: u32) -> bool {
-        let Some(campaign) = self.campaigns.get(campaign as usize) else { return false };
-        let over_many =
-            matches!(self.class(campaign.rule), "credential-stuffing" | "password-reset-enumeration");
-        let mut calls =
-            unit.calls.iter().filter(|c| campaign.slots.contains(&self.resolve(c.slot))).peekable();
-        over_many && calls.peek().is_some() && calls.all(|c| c.n >= 2 && c.targets.count() <= 1.0)
     }
 
     /// Known to the site or to the world: a verified robot, a partner, a monitor, an agent that signs.
@@ -570,7 +543,7 @@ impl Engine {
     }
 
     pub(super) fn is_by_failures(&self, rule: usize) -> bool {
-        is_by_failures(self.class(rule))
+        is_by_failures(self.class(rule)) || self.guesses(rule)
     }
 
     fn is_scraping(&self, rule: usize) -> bool {

@@ -240,12 +240,18 @@ impl Engine {
 
     /// True where the client calls this endpoint and nothing else but the form, or the pages, that lead to it.
     pub(super) fn lives_for(&self, unit: &Unit, at: u32) -> bool {
-        let template = self.slots.get(at as usize).map(|s| &s.endpoint.template);
+        // The page of a form that a script takes under the name of an operation has the script's path alone.
+        let template = self.slots.get(at as usize).map(|s| &*s.endpoint.template);
+        let script = template.and_then(|t| t.split_once('#')).map(|(path, _)| path);
         let Some(own) = unit.calls.iter().find(|c| self.resolve(c.slot) == at) else { return false };
         let of_it = |c: &Call| {
             let slot = self.resolve(c.slot);
             slot == at
-                || self.slots.get(slot as usize).map(|s| &s.endpoint.template) == template
+                || self
+                    .slots
+                    .get(slot as usize)
+                    .map(|s| &*s.endpoint.template)
+                    .is_some_and(|t| Some(t) == template || Some(t) == script)
                 || c.n <= own.n && c.targets.is_within(&own.targets)
         };
         unit.assets == 0 && unit.rare().calls_over == 0 && unit.calls.iter().all(of_it)

@@ -209,6 +209,8 @@ impl Engine {
             .iter()
             .filter_map(|k| self.units.get(*k))
             .filter(guesses)
+            // Who has a life besides and tries a few is the one whose account it is, locked out by the others.
+            .filter(|u| u.tool || u.is_narrow() || u.habits.secrets.count() >= 4.0)
             .filter(|u| {
                 u.calls.iter().filter(|c| channels.contains(&self.resolve(c.slot))).all(|c| c.ok == 0)
             })

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use sidetap_model::{EndpointRef, Ts};
 use smallvec::SmallVec;
 
+use super::owners::Owners;
 use super::past::Past;
+use super::shares::Shares;
 use super::sketch::{Distinct, Gaps, Histogram, Map, Set};
 use super::unit::ExchangeId;
 use super::week::Week;
@@ -28,6 +30,9 @@ pub(crate) struct Slot {
     pub(crate) reads: u32,
     pub(crate) ok: u32,
     pub(crate) keyed: u32,
+    /// Answers, and milliseconds that they took.
+    pub(crate) answered: u32,
+    pub(crate) wait_ms: u64,
     /// Clients of good standing whose calls look like attacks: then it is the endpoint's content.
     pub(crate) false_alarms: Distinct,
     votes: [u32; 32],
@@ -50,50 +55,8 @@ pub(crate) struct Slot {
     /// Calls by the fingerprint of their body, and by that of their cookies.
     pub(crate) bodies: Shares,
     pub(crate) cookies: Shares,
-}
-
-/// How often each of a few hundred fingerprints was seen.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Shares {
-    counts: Map<u64, u32>,
-    n: u32,
-}
-
-impl Shares {
-    fn add(&mut self, print: u64) {
-        if print == 0 {
-            return;
-        }
-        self.n += 1;
-        let room = self.counts.len() < PARTS;
-        match self.counts.get_mut(&print) {
-            Some(n) => *n += 1,
-            None if room => {
-                self.counts.insert(print, 1);
-            }
-            None => {}
-        }
-    }
-
-    fn merge(&mut self, other: Shares) {
-        self.n += other.n;
-        let mut theirs: Vec<(u64, u32)> = other.counts.into_iter().collect();
-        theirs.sort_unstable();
-        for (print, n) in theirs {
-            if self.counts.len() < PARTS || self.counts.contains_key(&print) {
-                *self.counts.entry(print).or_default() += n;
-            }
-        }
-    }
-
-    /// Share of the calls of others that have the fingerprint of most calls of a part; nothing where either has few.
-    pub(crate) fn elsewhere(&self, part: &[(u64, u32)]) -> Option<f64> {
-        let own: u32 = part.iter().map(|(_, n)| n).sum();
-        let (print, n) = part.iter().max_by_key(|(print, n)| (*n, *print))?;
-        let others = self.n.saturating_sub(own);
-        let same = self.counts.get(print).map_or(0, |all| all.saturating_sub(*n));
-        (n * 4 >= own * 3 && own >= 4 && others >= 10).then(|| f64::from(same) / f64::from(others))
-    }
+    /// Whose its objects are.
+    pub(super) owners: Owners,
 }
 
 /// The traffic of one endpoint that has one fingerprint.
@@ -196,7 +159,8 @@ impl Slot {
             self.n += 1;
             self.pages += u32::from(o.surface == Surface::Page);
             self.keyed += u32::from(o.traits.has(Traits::KEYED));
-            self.reads += u32::from(o.traits.has(Traits::GET) || o.traits.has(Traits::HEAD));
+            let reads = [Traits::GET, Traits::HEAD, Traits::READS].iter().any(|t| o.traits.has(*t));
+            self.reads += u32::from(reads);
             let mut roles = o.roles.0;
             while roles != 0 {
                 if let Some(vote) = self.votes.get_mut(roles.trailing_zeros() as usize) {
@@ -209,7 +173,14 @@ impl Slot {
             self.bodies.add(o.prints.body);
             self.cookies.add(o.prints.cookies);
         }
+        if o.part != Whole::RequestOnly {
+            self.answered += 1;
+            self.wait_ms += u64::from(o.wait_ms);
+        }
         self.receiver(o, unit, delay_ms);
+        if o.surface == Surface::Page && (self.parameters || o.roles.any(Roles::ID_LOOKUP)) {
+            self.owners.add(o, unit);
+        }
         self.ok += u32::from(o.outcome == Outcome::Success);
         let shape = o.prints.shape;
         if !self.parts.contains_key(&shape) {
@@ -291,6 +262,8 @@ impl Slot {
             reads,
             ok: 0,
             keyed: 0,
+            answered: 0,
+            wait_ms: 0,
             false_alarms: Distinct::default(),
             votes,
             by_client: Histogram::default(),
@@ -305,6 +278,7 @@ impl Slot {
             stated: Said::default(),
             bodies: Shares::default(),
             cookies: Shares::default(),
+            owners: Owners::default(),
         }
     }
 
@@ -331,6 +305,8 @@ impl Slot {
         self.reads += other.reads;
         self.ok += other.ok;
         self.keyed += other.keyed;
+        self.answered += other.answered;
+        self.wait_ms += other.wait_ms;
         for (mine, theirs) in self.votes.iter_mut().zip(other.votes) {
             *mine += theirs;
         }
@@ -342,6 +318,7 @@ impl Slot {
         }
         self.bodies.merge(other.bodies);
         self.cookies.merge(other.cookies);
+        self.owners.merge(other.owners);
         self.by_client.merge(&other.by_client);
         self.by_session.merge(&other.by_session);
         let mut parts = other.parts;
@@ -455,6 +432,10 @@ impl Part {
         };
         keep(&mut self.targets, o.target.map(|t| t.hash));
         keep(&mut self.numbers, o.target.and_then(|t| t.number));
+        for target in &o.more_targets {
+            keep(&mut self.targets, Some(target.hash));
+            keep(&mut self.numbers, target.number);
+        }
         keep(&mut self.secrets, o.secret);
         o.more_secrets.iter().for_each(|secret| keep(&mut self.secrets, Some(*secret)));
         keep(&mut self.agents, Some(o.agent.hash));

@@ -61,6 +61,22 @@ impl Engine {
         (all[1] >= 0.8 * all[2]).then_some(all)
     }
 
+    /// How many times longer servers work on a client's main call than on the same call of others, where it does little else and five
+    /// others and more are known.
+    fn cost_excess(&self, unit: &Unit) -> Option<f64> {
+        const CALLS: u32 = 20;
+        const LEAST_MS: f64 = 5.0;
+        let main = unit.calls.iter().max_by_key(|c| c.n).filter(|c| c.n >= CALLS && c.n * 5 >= unit.n * 4)?;
+        let slot = self.slots.get(self.resolve(main.slot) as usize)?;
+        let (others, wait) =
+            (slot.answered.checked_sub(main.n)?, slot.wait_ms.checked_sub(unit.habits.wait_ms)?);
+        if others < CALLS || slot.by_client.total() < 6 {
+            return None;
+        }
+        let usual = wait as f64 / f64::from(others);
+        Some(unit.habits.wait_ms as f64 / f64::from(unit.answers.max(1)) / usual.max(LEAST_MS))
+    }
+
     /// True where the client's requests show a tool.
     pub(crate) fn shows_tool(&self, unit: &Unit, asked: &Asked) -> bool {
         self.client_view(unit).automation(&asked.fired, |i| i.pillar == crate::Pillar::Tools) >= TOOL
@@ -122,6 +138,9 @@ impl Engine {
         f.set(Fact::Megabytes, unit.bytes as f64 / 1e6);
         f.set(Fact::Duration, unit.last.since(unit.first) as f64 / 1e9);
         super::conduct::facts(&mut f, unit, &peers, self.quiet);
+        if let Some(times) = self.cost_excess(unit) {
+            f.set(Fact::CostExcess, times);
+        }
         if !self.config.without.anomaly {
             self.anomaly.facts(unit, &mut f);
         }

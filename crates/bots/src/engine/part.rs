@@ -45,6 +45,7 @@ const OF_CROWD: &[Fact] = &[
     Fact::Cookieless,
     Fact::Refererless,
     Fact::Settled,
+    Fact::SignedIn,
     Fact::OneHead,
     Fact::Unvisited,
     Fact::EqualCounts,
@@ -93,6 +94,7 @@ pub(super) struct Crowd {
     cookieless: f64,
     refererless: f64,
     settled: f64,
+    signed_in: f64,
     blind: f64,
     /// Of those with ten calls and more.
     one_head: Option<f64>,
@@ -230,6 +232,7 @@ impl Engine {
         f.set(Fact::Cookieless, crowd.cookieless);
         f.set(Fact::Refererless, crowd.refererless);
         f.set(Fact::Settled, crowd.settled);
+        f.set(Fact::SignedIn, crowd.signed_in);
         f.set(Fact::Unvisited, crowd.blind);
         if let Some(share) = crowd.one_head {
             f.set(Fact::OneHead, share);
@@ -291,6 +294,7 @@ impl Engine {
             c.cookieless += f64::from(u8::from(unit.cookies == 0));
             c.refererless += f64::from(u8::from(unit.referers == 0));
             c.settled += f64::from(u8::from(unit.trusted));
+            c.signed_in += f64::from(u8::from(unit.habits.acts().logged_in > 0));
             c.blind += f64::from(u8::from(unit.habits.acts().blind > 0));
             let calls = unit.n.saturating_sub(unit.assets) >= 10;
             callers += u32::from(calls);
@@ -310,6 +314,7 @@ impl Engine {
             &mut c.cookieless,
             &mut c.refererless,
             &mut c.settled,
+            &mut c.signed_in,
             &mut c.blind,
         ] {
             *share /= n;

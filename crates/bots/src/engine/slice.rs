@@ -236,7 +236,7 @@ impl<'a> Slice<'a> {
             missing: call.missing,
             refused: call.refused,
             clients: 1,
-            targets: call.targets.count().min(f64::from(call.n)),
+            targets: call.targets.count().min(f64::from(call.n) + f64::from(walk.further)),
             agents: 1,
             stepping: (walk.steps >= 8).then(|| ratio(walk.near, walk.steps)),
             ascending: (walk.steps >= 8).then(|| ratio(walk.up, walk.steps)),

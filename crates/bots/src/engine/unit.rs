@@ -307,6 +307,7 @@ impl Unit {
     }
 
     fn answer(&mut self, o: &Observation, probe: bool) {
+        self.any.set(Traits::SERVICE, o.traits.has(Traits::SERVICE));
         if o.status == 0 {
             return;
         }

@@ -51,7 +51,7 @@ impl AnswerFields {
 
     pub(crate) fn body(&mut self, body: &[u8]) {
         let head = body.get(..body.len().min(64)).unwrap_or(body).trim_ascii_start();
-        self.html = head.first() == Some(&b'<');
+        self.html = head.first() == Some(&b'<') && !is_xml(body);
         if !matches!(head.first(), Some(b'u' | b'U' | b'#')) {
             return;
         }
@@ -113,6 +113,11 @@ impl AnswerFields {
         if self.fields > 48 {
             return;
         }
+        if at.key == "name" && matches!(value, Scalar::Str("faultCode")) {
+            // A fault among the answers to several calls (XML-RPC, `system.multicall`).
+            self.refuses = true;
+            self.fault = true;
+        }
         if at.depth <= 2 {
             self.outer(at, value, scratch);
         } else if at.depth <= 5
@@ -155,6 +160,22 @@ impl AnswerFields {
         self.nulls += u32::from(matches!(value, Scalar::Null));
         match value {
             Scalar::Str(text) => self.text(at, text, scratch),
+            Scalar::Bool(true) => {
+                self.refuses |=
+                    matches!(at.key, "error" | "hasError" | "has_error" | "isError" | "is_error" | "failed");
+            }
+            // The status that HTTP's own hides.
+            Scalar::Num(n)
+                if matches!(
+                    at.key,
+                    "status" | "code" | "statusCode" | "status_code" | "httpStatus" | "errorCode"
+                ) =>
+            {
+                self.refuses |= matches!(n, "400" | "401" | "403" | "409" | "422");
+                if n == "404" {
+                    self.said = self.said.or(Said::Missing);
+                }
+            }
             Scalar::Bool(false) => {
                 self.refuses |= matches!(
                     at.key,
@@ -172,7 +193,13 @@ impl AnswerFields {
                         | "isValid"
                         | "exists"
                         | "redeemed"
-                );
+                        | "isSuccess"
+                        | "is_success"
+                        | "succeeded"
+                        | "basarili"
+                        | "exito"
+                        | "sucesso"
+                ) || at.depth == 1 && at.key == "status";
             }
             _ => {}
         }
@@ -244,9 +271,9 @@ impl AnswerFields {
 
 /// One word for failure, in the languages that answers are written in.
 fn is_failure(text: &str) -> bool {
-    const WORDS: [&str; 16] = [
+    const WORDS: [&str; 20] = [
         "error", "nok", "ko", "fehler", "hata", "erreur", "errore", "erro", "chyba", "blad", "virhe", "fel",
-        "feil", "fejl", "gagal", "fault",
+        "feil", "fejl", "gagal", "fault", "fail", "ng", "err", "nack",
     ];
     text.len() <= 8 && WORDS.iter().any(|w| text.eq_ignore_ascii_case(w))
 }
@@ -270,7 +297,22 @@ fn is_token(key: &str) -> bool {
             | "refresh_token"
             | "refreshToken"
             | "sid"
+            | "sitzung"
+            | "sessionKey"
+            | "session_key"
+            | "ticket"
     )
+}
+
+/// True of XML that is no page: envelopes, answers of remote procedures, data. Pages may be XML as well (XHTML).
+fn is_xml(body: &[u8]) -> bool {
+    let head = body.get(..body.len().min(512)).unwrap_or(body).trim_ascii_start();
+    let page =
+        || head.windows(5).any(|w| w.eq_ignore_ascii_case(b"<html") || w.eq_ignore_ascii_case(b"<!doc"));
+    let root =
+        head.get(1..).and_then(|h| h.split(|b| matches!(b, b' ' | b'>' | b'\n' | b'\r' | b'/')).next());
+    starts(head, b"<?xml") && !page()
+        || root.is_some_and(|r| r.ends_with(b":Envelope") || r == b"Envelope" || r == b"methodResponse")
 }
 
 fn starts(bytes: &[u8], word: &[u8]) -> bool {
@@ -323,6 +365,32 @@ mod tests {
         assert_eq!(read(right), (false, true, Said::Nothing));
         let taken = r#"{"data":{"customerCreate":{"customer":null,"customerUserErrors":[{"message":"Email has already been taken"}]}}}"#;
         assert!(read(taken).0);
+        for hidden in
+            ["{\"status\":403}", "{\"status\":false}", "{\"error\":true}", "{\"code\":401,\"msg\":\"x\"}"]
+        {
+            assert!(read(hidden).0, "{hidden}");
+        }
+        assert_eq!(read("{\"code\":404,\"data\":null}").2, Said::Missing);
+        assert!(!read("{\"status\":200,\"code\":0,\"error\":false}").0);
+    }
+
+    #[test]
+    fn an_envelope_is_no_page() {
+        let html = |body: &str| {
+            let mut answer = AnswerFields::default();
+            answer.body(body.as_bytes());
+            answer.html
+        };
+        assert!(html("<!doctype html><html><body>Hello") && html("<div class=x>part of a page</div>"));
+        assert!(html("<?xml version=\"1.0\"?>\n<!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1.0\"><html>"));
+        for xml in [
+            "<?xml version=\"1.0\"?><soap:Envelope xmlns:soap=\"x\"><soap:Body/>",
+            "<soap:Envelope xmlns:soap=\"x\">",
+            "<methodResponse><params/>",
+            "<?xml version=\"1.0\"?>\n<answer><token>7</token></answer>",
+        ] {
+            assert!(!html(xml), "{xml}");
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@ use sidetap_wire::body::{Location, Scalar};
 
 use smallvec::SmallVec;
 
+use super::calls::{self, Arguments};
+use super::names::{Field, field_of, is_pin};
 use super::words;
 use crate::hash::Mix;
 use crate::role::Roles;
@@ -51,21 +53,20 @@ pub(crate) struct RequestFields {
     names_nested: bool,
     /// Values of `u` and `p`, as some forms name them: told by the action that is asked for.
     short: (Option<String>, Option<String>),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Field {
-    Account,
-    Mail,
-    Secret,
-    Code,
-    Card,
-    Id,
-    Number,
-    Amount,
-    Receiver,
-    PageSize,
-    Other,
+    /// The outermost `id`: of a remote procedure call it numbers the call.
+    outer_id: Option<String>,
+    /// What the calls of operations that share a path are asked with.
+    pub(crate) arguments: Arguments,
+    /// It holds arguments of an operation: its values are read as such.
+    holds_arguments: bool,
+    /// A text with words and a link to elsewhere: what is posted for others to read.
+    links: bool,
+    /// Which operation of a script is asked for.
+    pub(crate) action: Option<Box<str>>,
+    /// It asks for a token with an application's own credentials (RFC 6749 §4.4, RFC 7523).
+    pub(crate) service: bool,
+    /// The name and the secret in the header of an envelope (WS-Security): who asks, not what is asked.
+    sender: (Option<String>, Option<String>),
 }
 
 impl RequestFields {
@@ -145,17 +146,51 @@ impl RequestFields {
 
     fn early(&mut self, at: &Location<'_>, text: &str) {
         if text.is_empty() || text.len() > 512 {
+            self.links |= at.key != "query" && links(text.get(..text.len().min(4096)).unwrap_or_default());
             if at.key == "query" {
                 self.introspection |= text.contains("__schema");
                 self.literals(text.get(..text.len().min(4096)).unwrap_or_default());
             }
             return;
         }
-        self.note(field_of(at.key, text), text);
+        let field = field_of(at.key, text);
+        self.links |= text.len() >= 20 && links(text);
+        if self.begins == b'<'
+            && matches!(field, Field::Account | Field::Secret)
+            && at.path().contains("Header.")
+        {
+            let place = if field == Field::Secret { &mut self.sender.1 } else { &mut self.sender.0 };
+            *place = Some(text.into());
+            return;
+        }
+        let outer = u16::from(self.begins == b'[') + 1;
+        if at.key == "id" && at.depth <= outer {
+            self.outer_id.get_or_insert_with(|| text.into());
+        } else {
+            self.note(field, text);
+        }
+        if (self.holds_arguments || self.begins == b'<')
+            && at.depth > outer
+            && !matches!(field, Field::Secret | Field::Account | Field::Mail | Field::PageSize)
+        {
+            self.arguments.add(at.key, text, field == Field::Id);
+        }
         if is_action(at.key) && text.len() <= 64 {
             self.asked.insert(words::roles_of_action(text, true));
+            if at.depth <= 1 && calls::names_operation(at.key) {
+                self.action = calls::action(text);
+            }
+        }
+        if at.depth <= outer && is_protocol(at.key) {
+            self.arguments.protocol += 1;
+            if outer == 2 && matches!(at.key, "method" | "operationName") {
+                self.arguments.call(text);
+            }
         }
         match at.key {
+            "grant_type" => {
+                self.service = text == "client_credentials" || text.ends_with(":grant-type:jwt-bearer");
+            }
             "p" => self.short.1 = Some(text.into()),
             "methodName" | "jsonrpc" => self.remote = true,
             "name" if self.remote && text == "methodName" => self.names_nested = true,
@@ -169,6 +204,12 @@ impl RequestFields {
         }
     }
 
+    /// A list or object begins in the body.
+    #[inline]
+    pub(crate) fn container(&mut self, at: &Location<'_>) {
+        self.holds_arguments |= matches!(at.key, "params" | "variables" | "args" | "arguments" | "input");
+    }
+
     fn place(&mut self, text: &str) {
         if std::mem::take(&mut self.names_nested) {
             self.nested += 1;
@@ -179,16 +220,31 @@ impl RequestFields {
 
     /// Arguments that stand in the text of a GraphQL request: `signIn(email: "a@b.example", password: "x")`.
     fn literals(&mut self, text: &str) {
-        for at in memchr::memchr_iter(b'"', text.as_bytes()).take(128).step_by(2) {
-            let (before, value) =
-                (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default());
-            let Some(before) = before.trim_end().strip_suffix(':') else { continue };
-            let name = before.trim_end().rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next();
-            let value = value.split('"').next().unwrap_or_default();
-            if let Some(name) = name.filter(|n| !n.is_empty() && !value.is_empty()) {
-                self.note(field_of(name, value), value);
-                self.fields += 1;
+        for at in memchr::memchr_iter(b':', text.as_bytes()).take(128) {
+            let before = text.get(..at).unwrap_or_default().trim_end();
+            let after = text.get(at + 1..).unwrap_or_default().trim_start();
+            let name = before.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next();
+            let Some(name) = name.filter(|n| n.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'))
+            else {
+                continue;
+            };
+            let value = match after.strip_prefix('"') {
+                Some(quoted) => quoted.split('"').next().unwrap_or_default(),
+                None => {
+                    let end = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+                    after.get(..end).unwrap_or_default()
+                }
+            };
+            if value.is_empty() {
+                continue;
             }
+            let field = field_of(name, value);
+            self.note(field, value);
+            if !matches!(field, Field::Secret | Field::Account | Field::Mail | Field::PageSize) {
+                self.arguments.add(name, value, field == Field::Id);
+                self.arguments.call(name);
+            }
+            self.fields += 1;
         }
     }
 
@@ -249,6 +305,28 @@ impl RequestFields {
         }
     }
 
+    /// The id that the body names; `operation` says that it is one of several that share the path, whose outermost id numbers calls.
+    pub(crate) fn id(&self) -> Option<&str> {
+        self.outer_id.as_deref().filter(|_| !self.remote).or(self.id.as_deref())
+    }
+
+    /// Who an envelope says that he is; where the answer says that this is wrong, he tried to be.
+    pub(crate) fn sender(&mut self, wrong: bool) {
+        if let (Some(name), Some(secret)) = (self.sender.0.take(), self.sender.1.take())
+            && self.account.is_none()
+        {
+            self.account = Some(name);
+            if wrong {
+                self.note(Field::Secret, &secret);
+            }
+        }
+    }
+
+    /// True where the fields say that something is bought, sent or proved: then nothing is looked up.
+    pub(crate) fn commits(&self) -> bool {
+        self.secret_seen || self.card || self.amount || self.receiver
+    }
+
     /// True where a secret is given twice: who makes an account or changes it does, who logs in does not.
     pub(crate) const fn asks_twice(&self) -> bool {
         self.secrets >= 2 && self.secrets <= 3 && self.account.is_some()
@@ -273,7 +351,10 @@ impl RequestFields {
                 self.note(Field::Secret, &secret);
             }
         }
-        if self.secret_seen && self.account.is_none() && self.fields <= 6 {
+        if self.secret_seen
+            && self.account.is_none()
+            && self.fields.saturating_sub(self.arguments.protocol) <= 6
+        {
             // `{"name": …, "password": …}`
             self.account = self.short.0.take();
         }
@@ -297,6 +378,9 @@ impl RequestFields {
             roles.remove(Roles::SENSITIVE);
         }
         let named = roles.any(Roles::SENSITIVE);
+        if self.links && !named && !self.secret_seen && !roles.any(Roles::TELEMETRY) {
+            roles.insert(Roles::POSTING);
+        }
         if self.secret_seen && self.account.is_some() && !named {
             let sign_up = self.asks_twice() || self.more.len() < 3 && self.mail && self.fields >= 4;
             roles.insert(if sign_up { Roles::SIGN_UP } else { Roles::LOGIN });
@@ -306,7 +390,7 @@ impl RequestFields {
             let short = is_pin(code);
             if short && self.number.is_some() && self.fields <= 4 {
                 roles.insert(Roles::GIFT_CARD);
-            } else if short && self.fields <= 2 {
+            } else if short && self.fields.saturating_sub(self.arguments.protocol) <= 2 {
                 roles.insert(Roles::OTP);
             }
         }
@@ -322,6 +406,19 @@ impl RequestFields {
             roles.insert(Roles::TRANSFER);
         }
     }
+}
+
+/// True of a text with words and a link.
+fn links(text: &str) -> bool {
+    let text = text.as_bytes();
+    let link = memchr::memchr_iter(b':', text)
+        .any(|at| text.get(at + 1..).is_some_and(|rest| rest.starts_with(b"//")));
+    link && memchr::memchr(b' ', text).is_some()
+}
+
+/// Names of the fields that are of GraphQL's and JSON-RPC's protocols.
+fn is_protocol(key: &str) -> bool {
+    matches!(key, "jsonrpc" | "method" | "id" | "operationName" | "query" | "extensions")
 }
 
 /// Names of fields and parameters that say which of its actions a script is to take.
@@ -353,242 +450,4 @@ pub(super) fn is_action(key: &str) -> bool {
 
 fn set(slot: &mut Option<String>, text: &str) {
     *slot = Some(text.into());
-}
-
-/// What a field holds, by its name, else by its value's shape.
-fn field_of(key: &str, text: &str) -> Field {
-    match classify(key) {
-        Field::Other if is_mail(text) => Field::Mail,
-        Field::Other if is_long_number(text) => Field::Number,
-        field => field,
-    }
-}
-
-fn is_mail(text: &str) -> bool {
-    text.len() <= 128
-        && text.split_once('@').is_some_and(|(name, domain)| {
-            !name.is_empty()
-                && domain.contains('.')
-                && !text.bytes().any(|b| b.is_ascii_whitespace() || b == b'/' || b == b':')
-        })
-}
-
-fn is_pin(code: &str) -> bool {
-    (3..=8).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_digit())
-}
-
-fn is_long_number(text: &str) -> bool {
-    (10..=22).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
-}
-
-fn classify(key: &str) -> Field {
-    let mut low = [0u8; 48];
-    let n = key.len().min(48);
-    for (to, from) in low.iter_mut().zip(key.bytes()) {
-        *to = from.to_ascii_lowercase();
-    }
-    let low = low.get(..n).unwrap_or_default();
-    match plainly(low) {
-        Field::Other => decorated(low),
-        field => field,
-    }
-}
-
-/// A name as frameworks write it: `user[password]`, `_username`, `j_password`, `ctl00$main$txtEmail`, `LoginForm.email`.
-fn decorated(low: &[u8]) -> Field {
-    const BEFORE: &[&[u8]] = &[
-        b"_",
-        b"os_",
-        b"j_",
-        b"txt",
-        b"tb",
-        b"input",
-        b"form",
-        b"login",
-        b"signin",
-        b"auth",
-        b"user",
-        b"customer",
-        b"account",
-        b"member",
-        b"your",
-        b"new",
-        b"reg",
-        b"inp",
-        b"fld",
-        b"wp",
-        b"f_",
-        b"the",
-    ];
-    let mut core = low.strip_suffix(b"]").unwrap_or(low);
-    core = core.rsplit(|b| matches!(b, b'[' | b'.' | b'$' | b':' | b'/')).next().unwrap_or(core);
-    if core.len() < low.len() {
-        let field = plainly(core);
-        if field != Field::Other {
-            return field;
-        }
-    }
-    // `registration-email`: a form among others on a page.
-    if let Some((_, last)) = low.iter().rposition(|b| *b == b'-').and_then(|at| low.split_at_checked(at + 1))
-        && last != b"agent"
-        && let field @ (Field::Account | Field::Mail | Field::Secret) = plainly(last)
-    {
-        return field;
-    }
-    for _ in 0..3 {
-        let cut = BEFORE.iter().find_map(|start| core.strip_prefix(*start)).filter(|rest| rest.len() >= 3);
-        let Some(rest) = cut else { break };
-        let signs_in = [&b"login"[..], b"wp", b"signin", b"auth", b"member", b"os_", b"j_"]
-            .iter()
-            .any(|s| core.starts_with(s));
-        core = rest.strip_prefix(b"_").or_else(|| rest.strip_prefix(b"-")).unwrap_or(rest);
-        if signs_in && core == b"name" {
-            return Field::Account;
-        }
-        // What is left of `user_id` or `account_code` says less than the whole.
-        match plainly(core) {
-            field @ (Field::Account | Field::Mail | Field::Secret) if core != b"agent" => return field,
-            _ => {}
-        }
-    }
-    Field::Other
-}
-
-fn plainly(low: &[u8]) -> Field {
-    match low {
-        b"username" | b"user" | b"login" | b"user_name" | b"userid" | b"user_id" | b"account" | b"agent"
-        | b"uname" | b"loginid" | b"login_id" | b"benutzername" | b"benutzer" | b"usuario"
-        | b"utilisateur" | b"nutzername" | b"nombre_usuario" | b"identifiant" | b"gebruikersnaam"
-        | b"uzytkownik" | b"username_or_email" | b"identifier" | b"handle" | b"log" | b"usr"
-        | b"screen_name" | b"nickname" | b"kennung" | b"kullanici" | b"kullanici_adi" | b"kullaniciadi"
-        | b"nazwa" | b"uzivatel" | b"brukernavn" | b"brugernavn" | b"anvandarnamn" | b"kayttaja"
-        | b"felhasznalo" | b"utente" | b"nome_utente" | b"usuario_id" | b"logonid" | b"member_id"
-        | b"kundennummer" | b"customer_number" | b"logname" => Field::Account,
-        b"email" | b"mail" | b"e-mail" | b"email_address" | b"emailaddress" | b"phone" | b"phone_number"
-        | b"mobile" | b"telefon" | b"correo" | b"tel" | b"telephone" | b"phonenumber" | b"eposta"
-        | b"e-posta" | b"e_posta" | b"courriel" | b"telefono" | b"handynummer" | b"rufnummer" | b"gsm" => {
-            Field::Mail
-        }
-        b"password"
-        | b"pass"
-        | b"passwd"
-        | b"pwd"
-        | b"passwort"
-        | b"contrasena"
-        | b"motdepasse"
-        | b"senha"
-        | b"password2"
-        | b"password_confirmation"
-        | b"confirm_password"
-        | b"passphrase"
-        | b"user_password"
-        | b"secret"
-        | b"phrase"
-        | b"kennwort"
-        | b"clave"
-        | b"mot_de_passe"
-        | b"mdp"
-        | b"parola"
-        | b"haslo"
-        | b"wachtwoord"
-        | b"losenord"
-        | b"adgangskode"
-        | b"sifre"
-        | b"psw"
-        | b"userpass"
-        | b"password1"
-        | b"current_password"
-        | b"plainpassword"
-        | b"parol"
-        | b"heslo"
-        | b"jelszo"
-        | b"salasana"
-        | b"kodeord"
-        | b"passord"
-        | b"losen"
-        | b"sandi"
-        | b"pw" => Field::Secret,
-        b"code" | b"otp" | b"pin" | b"token" | b"mfa_code" | b"passcode" | b"coupon" | b"voucher"
-        | b"promo" | b"promo_code" | b"coupon_code" | b"gift_card" | b"giftcard" | b"gift_card_code"
-        | b"verification_code" | b"sms_code" | b"one_time_code" | b"redeem_code" | b"discount_code"
-        | b"tan" | b"kod" | b"kode" | b"codigo" | b"codice" | b"kupon" | b"cupon" | b"gutschein"
-        | b"gutscheincode" | b"serial" | b"serial_number" | b"license_key" | b"licence_key"
-        | b"product_key" | b"activation_code" | b"invite" | b"invite_code" | b"referral_code"
-        | b"bonuscode" | b"kart_kodu" | b"couponcode" | b"promocode" | b"vouchercode" | b"card_code"
-        | b"onetimecode" => Field::Code,
-        b"card_number" | b"cardnumber" | b"card" | b"pan" | b"cc_number" | b"ccnumber" | b"cc"
-        | b"kartno" | b"kart_no" | b"kartnummer" | b"kartennummer" | b"numero_tarjeta" | b"numerotarjeta"
-        | b"numero_carte" | b"numcarte" | b"numero_carta" | b"card_no" | b"cardno" | b"card_num"
-        | b"cardnum" | b"ccnum" | b"kaartnummer" => Field::Card,
-        b"amount" | b"betrag" | b"montant" | b"importe" | b"value" => Field::Amount,
-        b"payee" | b"payee_id" | b"beneficiary" | b"to" | b"to_account" | b"iban" | b"recipient"
-        | b"destination" | b"to_account_id" | b"target_account" => Field::Receiver,
-        b"limit" | b"per_page" | b"page_size" | b"pagesize" | b"first" => Field::PageSize,
-        b"id" | b"sku" | b"msisdn" | b"subscriber" | b"item" | b"product" | b"slug" | b"zip" | b"postal" => {
-            Field::Id
-        }
-        _ if low.ends_with(b"_id") || low.ends_with(b"id") && low.len() <= 12 => Field::Id,
-        _ => Field::Other,
-    }
-}
-
-/// A few of the mail services whose addresses nobody keeps.
-pub(crate) fn is_disposable(domain: &str) -> bool {
-    const DOMAINS: &[&str] = &[
-        "mailinator.com",
-        "yopmail.com",
-        "guerrillamail.com",
-        "10minutemail.com",
-        "temp-mail.org",
-        "tempmail.com",
-        "trashmail.com",
-        "sharklasers.com",
-        "getnada.com",
-        "maildrop.cc",
-        "dispostable.com",
-        "throwawaymail.com",
-        "fakeinbox.com",
-        "mintemail.com",
-        "moakt.com",
-        "mohmal.com",
-        "emailondeck.com",
-        "tempr.email",
-        "discard.email",
-        "spamgourmet.com",
-        "mailnesia.com",
-        "mytemp.email",
-        "burnermail.io",
-        "33mail.com",
-        "inboxkitten.com",
-    ];
-    DOMAINS.iter().any(|d| domain.eq_ignore_ascii_case(d))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_read_through_what_frameworks_put_around_them() {
-        for (name, field) in [
-            ("user[password]", Field::Secret),
-            ("_username", Field::Account),
-            ("j_password", Field::Secret),
-            ("ctl00$main$txtEmail", Field::Mail),
-            ("LoginForm.email", Field::Mail),
-            ("os_username", Field::Account),
-            ("loginPassword", Field::Secret),
-            ("user_id", Field::Account),
-            ("user_agent", Field::Other),
-            ("form_id", Field::Id),
-            ("registration-password1", Field::Secret),
-            ("registration-email", Field::Mail),
-            ("user-agent", Field::Other),
-            ("zip-code", Field::Other),
-            ("colour", Field::Other),
-            ("newsletter", Field::Other),
-        ] {
-            assert_eq!(classify(name), field, "{name}");
-        }
-    }
 }

@@ -52,6 +52,12 @@ impl Extractor {
         if !head.cookies.is_empty() {
             o.prints.cookies = names.finish();
         }
+        if o.operation.is_some()
+            && let Some(session) = self.request.arguments.session.take()
+        {
+            o.traits.insert(Traits::SESSION);
+            push(&mut o.sessions, Token::of(&self.key, "session", session.as_bytes(), true));
+        }
         if let Some(device) = head.device {
             push(&mut o.sessions, Token::of(&self.key, "session", device, false));
         }

@@ -1,11 +1,13 @@
 //! Stateless work on one exchange: from heads and body tokens to an [`Observation`].
 
 mod answer;
+mod calls;
 mod compare;
 mod fields;
 mod finder;
 mod headers;
 mod identity;
+mod names;
 mod outcome;
 pub(crate) mod path;
 mod query;
@@ -210,6 +212,10 @@ impl Extractor {
         anomalies(&mut head.traits, &exchange.anomalies);
         let mut operation = self.operation.take();
         let acts = changing && !operation.as_deref().is_some_and(|op| op.starts_with("query "));
+        if operation.is_none() && acts {
+            let asked = || place.query.and_then(query::operation);
+            operation = self.request.action.take().or_else(asked);
+        }
         let (mut roles, stated) = self.roles_of(&endpoint, acts);
         let of_path = roles;
         if let Some(query) = place.query.filter(|_| acts) {
@@ -229,9 +235,19 @@ impl Extractor {
             let form = if roles.any(Roles::SIGN_UP) { "sign-up" } else { "password-reset" };
             operation = Some(form.into());
         }
-        if matches!(self.answer.said, Said::Failed | Said::Missing | Said::Locked) {
+        let wrong = matches!(self.answer.said, Said::Failed | Said::Missing | Said::Locked);
+        if wrong {
             self.request.were_credentials(&mut roles);
         }
+        self.request.sender(wrong);
+        let look_up = self.request.arguments.look_up() && !self.request.commits();
+        let reads = operation.as_deref().is_some_and(|op| calls::reads(op, look_up));
+        let elsewhere = Roles(Roles::SENSITIVE.0 | Roles::VOTE.0 | Roles::POSTING.0 | Roles::TELEMETRY.0);
+        let by_name = acts && operation.is_some() && look_up && reads
+            || !acts && operation.is_some() && look_up
+            || head.traits.has(Traits::GET) && place.query.is_some_and(query::names_object);
+        roles.set(Roles::ID_LOOKUP, by_name && !roles.any(elsewhere));
+        head.traits.set(Traits::READS, reads);
         let refused = matches!(response.map(|r| r.status), Some(401));
         let basic = head.credentials.iter().any(|c| matches!(c, Credential::Basic { .. }));
         if basic && refused {
@@ -265,6 +281,7 @@ impl Extractor {
             api_key: None,
             account: None,
             secret: self.request.secret.take().map(|s| self.key.hash64("secret", s.as_bytes())),
+            more_targets: Box::default(),
             more_secrets: self.request.batch().map(|s| self.key.hash64("secret", s.as_bytes())).collect(),
             target: None,
             path: hash::quick(place.path.as_bytes()),
@@ -299,11 +316,14 @@ impl Extractor {
             o.api_key = Some(Token::of(&self.key, "api-key", value, true));
         }
         o.target = self.target(&o, &place);
+        o.more_targets = self.more_targets(&o);
         self.mail_traits(&mut o);
         if part != Part::RequestOnly
             && let Some(response) = response
         {
             self.judge_answer(&mut o, response, &answer);
+            let given = o.outcome == Outcome::Success && self.answer.grants;
+            o.traits.set(Traits::SERVICE, self.request.service && given);
         }
         Some(o)
     }
@@ -392,7 +412,7 @@ impl Extractor {
     fn mail_traits(&self, o: &mut Observation) {
         if let Some(account) = self.request.account.as_deref() {
             let (name, domain) = account.rsplit_once('@').unwrap_or((account, ""));
-            o.traits.set(Traits::DISPOSABLE_MAIL, fields::is_disposable(domain));
+            o.traits.set(Traits::DISPOSABLE_MAIL, names::is_disposable(domain));
             let digits = name.chars().rev().take_while(char::is_ascii_digit).count();
             o.traits.set(Traits::MAIL_DIGITS, digits >= 3);
         }
@@ -412,8 +432,16 @@ impl Visitor for Extractor {
 
     #[inline]
     fn begin_object(&mut self, at: &Location<'_>) {
-        if self.side == Side::Answer {
-            self.answer.container(at);
+        match self.side {
+            Side::Request => self.request.container(at),
+            Side::Answer => self.answer.container(at),
+        }
+    }
+
+    #[inline]
+    fn begin_array(&mut self, at: &Location<'_>) {
+        if self.side == Side::Request {
+            self.request.container(at);
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::role::Roles;
 const PAYS: Roles = Roles(Roles::PAYMENT.0 | Roles::CHECKOUT.0 | Roles::TRANSFER.0 | Roles::GIFT_CARD.0);
 /// Forms that are often answered by a redirect: those that lead on where it worked, and those that lead to one place either way.
 const LEADS_ON: Roles = Roles(Roles::SIGN_UP.0 | Roles::CHECKOUT.0 | Roles::PAYMENT.0 | Roles::TRANSFER.0);
+const LOOKS_UP: Roles = Roles(Roles::ID_LOOKUP.0 | Roles::COUPON.0 | Roles::GIFT_CARD.0);
 const LEADS_BACK: Roles = Roles(Roles::RESET.0 | Roles::COUPON.0 | Roles::GIFT_CARD.0);
 
 impl Extractor {
@@ -121,6 +122,13 @@ impl Extractor {
         match o.roles {
             r if r.any(Roles::LOGIN) || acts && r.any(Roles::OTP) => redirect.of_credentials(),
             r if acts && r.any(LEADS_BACK) => Redirect { same: true, ..redirect }.of_form(),
+            // Where a link is followed that names something: to a place that says that there is no such thing.
+            r if !acts
+                && (r.any(LOOKS_UP) || o.endpoint.template.contains('{'))
+                && redirect.says_failed() =>
+            {
+                Outcome::NotFound
+            }
             r if acts && r.any(LEADS_ON) => Redirect { same: redirect.same && !on, ..redirect }.of_form(),
             _ => Outcome::Other,
         }

@@ -47,6 +47,24 @@ const FAILED: &[&str] = &[
     "incorrecto",
     "invalido",
     "fout",
+    "gecersiz",
+    "hata",
+    "bulunamad",
+    "ungueltig",
+    "ungultig",
+    "unbekannt",
+    "abgelaufen",
+    "expired",
+    "invalide",
+    "introuvable",
+    "inconnu",
+    "desconocid",
+    "sconosciut",
+    "niepopraw",
+    "neplatn",
+    "ogiltig",
+    "ugyldig",
+    "ongeldig",
 ];
 /// Words of the path of a page that asks for credentials.
 const ASKS: &[&str] = &[
@@ -85,6 +103,11 @@ impl Redirect<'_> {
             (false, true) => Outcome::Other,
             (false, false) => Outcome::Success,
         }
+    }
+
+    /// True where the place that it leads to says that it did not work.
+    pub(crate) fn says_failed(self) -> bool {
+        self.says(FAILED)
     }
 
     fn says(self, words: &[&str]) -> bool {

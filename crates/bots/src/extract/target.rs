@@ -11,6 +11,11 @@ use crate::role::Roles;
 impl Extractor {
     /// What the call was about: the code or token it tries, the id in its path, its parameters, the account.
     pub(super) fn target(&self, o: &Observation, place: &path::Place<'_>) -> Option<Target> {
+        let signs_in = Roles(Roles::LOGIN.0 | Roles::SIGN_UP.0 | Roles::RESET.0);
+        if let Some(account) = o.account.filter(|_| o.roles.any(signs_in) && !o.roles.any(Roles::OTP)) {
+            let named = self.request.account.as_deref().filter(|a| is_phone(a));
+            return Some(Target { hash: account, number: named.and_then(trailing_number) });
+        }
         if let Some(code) = &self.request.code {
             let number = self.request.number.as_deref().unwrap_or_default();
             let mut target = self.make_target(code);
@@ -28,8 +33,20 @@ impl Extractor {
         {
             return Some(target);
         }
-        if let Some(id) = &self.request.id {
+        if o.operation.is_some() {
+            let named = self.request.arguments.leading().or_else(|| self.request.arguments.only());
+            if let Some(name) = named {
+                return Some(self.make_target(name));
+            }
+        }
+        if let Some(id) = self.request.id() {
             return Some(self.make_target(id));
+        }
+        if o.account.is_none()
+            && o.operation.is_some()
+            && let Some(print) = self.request.arguments.print()
+        {
+            return Some(Target { hash: self.key.hash64("target", &print.to_le_bytes()), number: None });
         }
         if let Some(account) = o.account {
             let named = self.request.account.as_deref().filter(|a| is_phone(a));
@@ -43,6 +60,12 @@ impl Extractor {
             return Some(Target { hash: token.hash, number: None });
         }
         Some(self.make_target(place.last))
+    }
+
+    /// What the further calls of a request that carries many were about.
+    pub(super) fn more_targets(&self, o: &Observation) -> Box<[Target]> {
+        let further = self.request.arguments.further().iter().filter(|_| o.operation.is_some());
+        further.map(|name| self.make_target(name)).collect()
     }
 
     fn make_target(&self, value: &str) -> Target {
@@ -87,7 +110,7 @@ fn is_phone(value: &str) -> bool {
 }
 
 /// Parameters that say how to show, not what.
-fn is_presentation(name: &str) -> bool {
+pub(super) fn is_presentation(name: &str) -> bool {
     static NAMES: NameSet = NameSet::new(&[
         b"sort",
         b"order",

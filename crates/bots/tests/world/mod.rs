@@ -37,6 +37,8 @@ pub struct Call {
     pub wait_ms: i64,
     /// Position on the connection.
     pub seq: u32,
+    /// What the body asks for by name.
+    pub operation: Option<&'static str>,
 }
 
 pub struct World {
@@ -71,6 +73,7 @@ pub fn call(ip: IpAddr, method: &'static str, template: &'static str) -> Call {
         size: 0,
         wait_ms: 4,
         seq: 0,
+        operation: None,
     }
 }
 
@@ -105,6 +108,10 @@ impl Call {
     }
     pub fn answers(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.answer_headers.push((name, value.into()));
+        self
+    }
+    pub fn asks(mut self, operation: &'static str) -> Self {
+        self.operation = Some(operation);
         self
     }
     pub fn html(mut self) -> Self {
@@ -255,6 +262,7 @@ impl World {
         let kind = body::kind_of(Some(c.kind.as_bytes()), c.answer.as_bytes());
         x.response_body(c.answer.as_bytes());
         body::walk(kind, None, c.answer.as_bytes(), &limits, &mut self.walk, x);
+        x.operation(c.operation.map(Into::into));
         let endpoint = EndpointRef::new(
             EndpointId::of("default", c.host, c.method, c.template),
             c.host,

@@ -57,6 +57,25 @@ pub(crate) fn roles_of_path(path: &str, state_changing: bool) -> Roles {
         // `/events/{id}/reservations`: what is booked is no telemetry.
         roles.remove(Roles::TELEMETRY);
     }
+    // Who follows an invitation shows its code; who sends one has none.
+    const INVITES: [&str; 12] = [
+        "invite",
+        "invites",
+        "invitation",
+        "invitations",
+        "einladung",
+        "davet",
+        "parrainage",
+        "invito",
+        "convite",
+        "zaproszenie",
+        "pozvanka",
+        "uitnodiging",
+    ];
+    let named = path.rsplit('/').find(|s| !s.is_empty()).is_some_and(|s| s.starts_with('{'));
+    if !state_changing && named && path.split('/').any(|s| INVITES.contains(&s)) {
+        roles.insert(Roles::COUPON);
+    }
     if !state_changing {
         // Who reads a list of messages or of serials guesses no code.
         const LISTS: [&str; 6] = ["sms", "serial", "serials", "tan", "activate", "activation"];
@@ -208,6 +227,9 @@ mod tests {
         assert_eq!(roles("/simple/similar"), Roles::NONE);
         assert!(roles_of_path("/inventory/search", false).any(Roles::INVENTORY));
         assert_eq!(roles_of_path("/login", false), Roles::NONE);
+        assert_eq!(roles_of_path("/davet/{davet}", false), Roles::COUPON);
+        assert_eq!(roles_of_path("/invitations", false), Roles::NONE);
+        assert_eq!(roles_of_path("/teams/{id}/invitations", true), Roles::NONE);
     }
 
     #[test]

@@ -1,0 +1,83 @@
+//! Who is let alone though a rule holds for the company he keeps, or for what he does: owners, staff, services, and members that do
+//! not show themselves what their part shows.
+
+use super::Engine;
+use super::endpoint::Member;
+use super::unit::{Call, Unit};
+use crate::observation::Traits;
+
+/// Calls from which on who rushes at a sale does what people do not: a few tries they make too.
+const REPEATED: u32 = 8;
+/// And so fast at least.
+const RUSH_MS: i64 = 1500;
+/// Objects that a member of a part that opens others' has opened itself.
+const OPENED: f64 = 12.0;
+
+impl Engine {
+    /// True where objects are opened one by one in the application's pages, seconds apart and in no order: whose job it is does so, and
+    /// an insider who does too is no more than suspicious.
+    pub(super) fn works_by_hand(&self, units: &[u64], call: &Call) -> bool {
+        const PAUSE_NS: i64 = 4_000_000_000;
+        let walk = call.walk();
+        let steps = walk.steps >= 8 && walk.near * 10 >= walk.steps * 3;
+        let pause = call.last.since(call.first) / i64::from(call.n.max(2) - 1);
+        let mut units = units.iter().filter_map(|k| self.units.get(*k)).peekable();
+        pause >= PAUSE_NS && !steps && units.peek().is_some() && units.all(|u| u.trusted && !u.tool)
+    }
+
+    /// True where sign-ins are attacked and a quarter of the convicted part's clients always got in: then others than attackers have its head, and who was never
+    /// refused is one of them.
+    pub(super) fn lets_in(&self, campaign: u32, rule: usize, shape: u64) -> bool {
+        if !self.class(rule).starts_with("credential") {
+            return false;
+        }
+        let slots = self.campaigns.get(campaign as usize).map_or(&[][..], |c| &c.slots);
+        let here = slots.iter().filter_map(|at| self.slots.get(self.resolve(*at) as usize));
+        let members = || here.clone().filter_map(|s| s.parts.get(&shape)).flat_map(|p| &p.members);
+        let always = members().filter(|m| m.ok > 0 && m.fails == 0).count();
+        always > 0 && always * 4 >= members().count()
+    }
+
+    /// True where a member shows itself what its part shows on the whole: with the head of the site's own app a few tries at a
+    /// sale, not twice a second, one sign-up, one code and one forgotten password are anybody's, whoever else has this head.
+    pub(super) fn shows_own_part(&self, campaign: u32, unit: &Unit, member: &Member) -> bool {
+        let Some(campaign) = self.campaigns.get(campaign as usize) else { return true };
+        let own = || {
+            let here = unit.calls.iter().filter(|c| campaign.slots.contains(&self.resolve(c.slot)));
+            here.map(|c| c.targets.count()).fold(0.0, f64::max)
+        };
+        let like_a_browser = unit.loads_like_a_browser();
+        match self.class(campaign.rule) {
+            "hype-sale-bot" => member.n >= REPEATED && member.pace_ms() <= RUSH_MS,
+            "inventory-hoarding" => member.n >= REPEATED,
+            "fake-account-creation" => member.n >= 2,
+            "bola" => own() >= OPENED,
+            // One code may be mistyped, or have run out.
+            "coupon-abuse" if self.guesses(campaign.rule) => own() >= 2.0 || unit.tool,
+            // An owner whose program has an old password says one and the same, again and again.
+            "credential-cracking" => member.n < 3 || unit.habits.secrets.count() > 1.0,
+            // Who mistypes and then gets in.
+            "credential-stuffing" if like_a_browser => member.fails > member.ok,
+            _ => !self.rests_on(campaign.rule, "tries") || own() >= 3.0,
+        }
+    }
+
+    /// True where a client tries one account again and again, in a campaign over many accounts: its owner does that, while nobody
+    /// can sign in or because the password is forgotten.
+    pub(super) fn acts_for_one(&self, unit: &Unit, campaign: u32) -> bool {
+        let Some(campaign) = self.campaigns.get(campaign as usize) else { return false };
+        let over_many =
+            matches!(self.class(campaign.rule), "credential-stuffing" | "password-reset-enumeration");
+        let mut calls =
+            unit.calls.iter().filter(|c| campaign.slots.contains(&self.resolve(c.slot))).peekable();
+        over_many && calls.peek().is_some() && calls.all(|c| c.n >= 2 && c.targets.count() <= 1.0)
+    }
+
+    /// True of a service to which the site's own log-in gave a token for credentials of its own (RFC 6749 §4.4): it may read what it
+    /// was made to read.
+    pub(super) fn is_service(&self, units: &[u64], rule: usize) -> bool {
+        let reads = self.class(rule) == "bola" || self.class(rule).ends_with("scraping");
+        let mut units = units.iter().filter_map(|k| self.units.get(*k)).peekable();
+        reads && units.peek().is_some() && units.all(|u| u.any.has(Traits::SERVICE))
+    }
+}

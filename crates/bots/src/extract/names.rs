@@ -1,0 +1,255 @@
+//! What fields hold, by their names.
+
+/// What a field holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Field {
+    Account,
+    Mail,
+    Secret,
+    Code,
+    Card,
+    Id,
+    Number,
+    Amount,
+    Receiver,
+    PageSize,
+    Other,
+}
+
+/// What a field holds, by its name, else by its value's shape.
+pub(super) fn field_of(key: &str, text: &str) -> Field {
+    match classify(key) {
+        Field::Other if is_mail(text) => Field::Mail,
+        Field::Other if is_long_number(text) => Field::Number,
+        field => field,
+    }
+}
+
+fn is_mail(text: &str) -> bool {
+    text.len() <= 128
+        && text.split_once('@').is_some_and(|(name, domain)| {
+            !name.is_empty()
+                && domain.contains('.')
+                && !text.bytes().any(|b| b.is_ascii_whitespace() || b == b'/' || b == b':')
+        })
+}
+
+pub(super) fn is_pin(code: &str) -> bool {
+    (3..=8).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn is_long_number(text: &str) -> bool {
+    (10..=22).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn classify(key: &str) -> Field {
+    let mut low = [0u8; 48];
+    let n = key.len().min(48);
+    for (to, from) in low.iter_mut().zip(key.bytes()) {
+        *to = from.to_ascii_lowercase();
+    }
+    let low = low.get(..n).unwrap_or_default();
+    match plainly(low) {
+        Field::Other => decorated(low),
+        field => field,
+    }
+}
+
+/// A name as frameworks write it: `user[password]`, `_username`, `j_password`, `ctl00$main$txtEmail`, `LoginForm.email`.
+fn decorated(low: &[u8]) -> Field {
+    const BEFORE: &[&[u8]] = &[
+        b"_",
+        b"os_",
+        b"j_",
+        b"txt",
+        b"tb",
+        b"input",
+        b"form",
+        b"login",
+        b"signin",
+        b"auth",
+        b"user",
+        b"customer",
+        b"account",
+        b"member",
+        b"your",
+        b"new",
+        b"reg",
+        b"inp",
+        b"fld",
+        b"wp",
+        b"f_",
+        b"the",
+    ];
+    let mut core = low.strip_suffix(b"]").unwrap_or(low);
+    core = core.rsplit(|b| matches!(b, b'[' | b'.' | b'$' | b':' | b'/')).next().unwrap_or(core);
+    if core.len() < low.len() {
+        let field = plainly(core);
+        if field != Field::Other {
+            return field;
+        }
+    }
+    // `registration-email`: a form among others on a page.
+    if let Some((_, last)) = low.iter().rposition(|b| *b == b'-').and_then(|at| low.split_at_checked(at + 1))
+        && last != b"agent"
+        && let field @ (Field::Account | Field::Mail | Field::Secret) = plainly(last)
+    {
+        return field;
+    }
+    for _ in 0..3 {
+        let cut = BEFORE.iter().find_map(|start| core.strip_prefix(*start)).filter(|rest| rest.len() >= 3);
+        let Some(rest) = cut else { break };
+        let signs_in = [&b"login"[..], b"wp", b"signin", b"auth", b"member", b"os_", b"j_"]
+            .iter()
+            .any(|s| core.starts_with(s));
+        core = rest.strip_prefix(b"_").or_else(|| rest.strip_prefix(b"-")).unwrap_or(rest);
+        if signs_in && core == b"name" {
+            return Field::Account;
+        }
+        // What is left of `user_id` or `account_code` says less than the whole.
+        match plainly(core) {
+            field @ (Field::Account | Field::Mail | Field::Secret) if core != b"agent" => return field,
+            _ => {}
+        }
+    }
+    Field::Other
+}
+
+fn plainly(low: &[u8]) -> Field {
+    match low {
+        b"username" | b"user" | b"login" | b"user_name" | b"userid" | b"user_id" | b"account" | b"agent"
+        | b"uname" | b"loginid" | b"login_id" | b"benutzername" | b"benutzer" | b"usuario"
+        | b"utilisateur" | b"nutzername" | b"nombre_usuario" | b"identifiant" | b"gebruikersnaam"
+        | b"uzytkownik" | b"username_or_email" | b"identifier" | b"handle" | b"log" | b"usr"
+        | b"screen_name" | b"nickname" | b"kennung" | b"kullanici" | b"kullanici_adi" | b"kullaniciadi"
+        | b"nazwa" | b"uzivatel" | b"brukernavn" | b"brugernavn" | b"anvandarnamn" | b"kayttaja"
+        | b"felhasznalo" | b"utente" | b"nome_utente" | b"usuario_id" | b"logonid" | b"member_id"
+        | b"kundennummer" | b"customer_number" | b"logname" => Field::Account,
+        b"email" | b"mail" | b"e-mail" | b"email_address" | b"emailaddress" | b"phone" | b"phone_number"
+        | b"mobile" | b"telefon" | b"correo" | b"tel" | b"telephone" | b"phonenumber" | b"eposta"
+        | b"e-posta" | b"e_posta" | b"courriel" | b"telefono" | b"handynummer" | b"rufnummer" | b"gsm" => {
+            Field::Mail
+        }
+        b"password"
+        | b"pass"
+        | b"passwd"
+        | b"pwd"
+        | b"passwort"
+        | b"contrasena"
+        | b"motdepasse"
+        | b"senha"
+        | b"password2"
+        | b"password_confirmation"
+        | b"confirm_password"
+        | b"passphrase"
+        | b"user_password"
+        | b"secret"
+        | b"phrase"
+        | b"kennwort"
+        | b"clave"
+        | b"mot_de_passe"
+        | b"mdp"
+        | b"parola"
+        | b"haslo"
+        | b"wachtwoord"
+        | b"losenord"
+        | b"adgangskode"
+        | b"sifre"
+        | b"psw"
+        | b"userpass"
+        | b"password1"
+        | b"current_password"
+        | b"plainpassword"
+        | b"parol"
+        | b"heslo"
+        | b"jelszo"
+        | b"salasana"
+        | b"kodeord"
+        | b"passord"
+        | b"losen"
+        | b"sandi"
+        | b"pw" => Field::Secret,
+        b"code" | b"otp" | b"pin" | b"token" | b"mfa_code" | b"passcode" | b"coupon" | b"voucher"
+        | b"promo" | b"promo_code" | b"coupon_code" | b"gift_card" | b"giftcard" | b"gift_card_code"
+        | b"verification_code" | b"sms_code" | b"one_time_code" | b"redeem_code" | b"discount_code"
+        | b"tan" | b"kod" | b"kode" | b"codigo" | b"codice" | b"kupon" | b"cupon" | b"gutschein"
+        | b"gutscheincode" | b"serial" | b"serial_number" | b"license_key" | b"licence_key"
+        | b"product_key" | b"activation_code" | b"invite" | b"invite_code" | b"referral_code"
+        | b"bonuscode" | b"kart_kodu" | b"couponcode" | b"promocode" | b"vouchercode" | b"card_code"
+        | b"onetimecode" => Field::Code,
+        b"card_number" | b"cardnumber" | b"card" | b"pan" | b"cc_number" | b"ccnumber" | b"cc"
+        | b"kartno" | b"kart_no" | b"kartnummer" | b"kartennummer" | b"numero_tarjeta" | b"numerotarjeta"
+        | b"numero_carte" | b"numcarte" | b"numero_carta" | b"card_no" | b"cardno" | b"card_num"
+        | b"cardnum" | b"ccnum" | b"kaartnummer" => Field::Card,
+        b"amount" | b"betrag" | b"montant" | b"importe" | b"value" => Field::Amount,
+        b"payee" | b"payee_id" | b"beneficiary" | b"to" | b"to_account" | b"iban" | b"recipient"
+        | b"destination" | b"to_account_id" | b"target_account" => Field::Receiver,
+        b"limit" | b"per_page" | b"page_size" | b"pagesize" | b"first" => Field::PageSize,
+        b"id" | b"sku" | b"msisdn" | b"subscriber" | b"item" | b"product" | b"slug" | b"zip" | b"postal" => {
+            Field::Id
+        }
+        _ if low.ends_with(b"_id") || low.ends_with(b"id") && low.len() <= 12 => Field::Id,
+        _ => Field::Other,
+    }
+}
+
+/// A few of the mail services whose addresses nobody keeps.
+pub(crate) fn is_disposable(domain: &str) -> bool {
+    const DOMAINS: &[&str] = &[
+        "mailinator.com",
+        "yopmail.com",
+        "guerrillamail.com",
+        "10minutemail.com",
+        "temp-mail.org",
+        "tempmail.com",
+        "trashmail.com",
+        "sharklasers.com",
+        "getnada.com",
+        "maildrop.cc",
+        "dispostable.com",
+        "throwawaymail.com",
+        "fakeinbox.com",
+        "mintemail.com",
+        "moakt.com",
+        "mohmal.com",
+        "emailondeck.com",
+        "tempr.email",
+        "discard.email",
+        "spamgourmet.com",
+        "mailnesia.com",
+        "mytemp.email",
+        "burnermail.io",
+        "33mail.com",
+        "inboxkitten.com",
+    ];
+    DOMAINS.iter().any(|d| domain.eq_ignore_ascii_case(d))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_through_what_frameworks_put_around_them() {
+        for (name, field) in [
+            ("user[password]", Field::Secret),
+            ("_username", Field::Account),
+            ("j_password", Field::Secret),
+            ("ctl00$main$txtEmail", Field::Mail),
+            ("LoginForm.email", Field::Mail),
+            ("os_username", Field::Account),
+            ("loginPassword", Field::Secret),
+            ("user_id", Field::Account),
+            ("user_agent", Field::Other),
+            ("form_id", Field::Id),
+            ("registration-password1", Field::Secret),
+            ("registration-email", Field::Mail),
+            ("user-agent", Field::Other),
+            ("zip-code", Field::Other),
+            ("colour", Field::Other),
+            ("newsletter", Field::Other),
+        ] {
+            assert_eq!(classify(name), field, "{name}");
+        }
+    }
+}
