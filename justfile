@@ -45,7 +45,7 @@ proptest CASES="20000":
 live *ARGS:
     scripts/live.sh {{ARGS}}
 
-# What attacks from ever new addresses achieve against a shop: without enforcement, by addresses, by fingerprints at HAProxy and nginx (root)
+# What attacks from ever new addresses achieve against a shop: without enforcement, by addresses, by fingerprints at HAProxy, nginx and Envoy (root)
 outcome *ARGS:
     scripts/outcome.sh {{ARGS}}
 

@@ -1,7 +1,7 @@
 #!/bin/sh
-# outcome.sh [--warm SECONDS] [--seconds SECONDS] [--dir DIR] [--bin SIDETAP] [none|addresses|haproxy|nginx ...]: what attacks achieve.
+# outcome.sh [--warm SECONDS] [--seconds SECONDS] [--dir DIR] [--bin SIDETAP] [none|addresses|haproxy|nginx|envoy ...]: what attacks achieve.
 #
-# In network namespaces: a small shop (scripts/outcome/shop.py) behind HAProxy or nginx, configured as docs/connectors has it; Sidetap on the
+# In network namespaces: a small shop (scripts/outcome/shop.py) behind HAProxy, nginx or Envoy (where it is installed), configured as docs/connectors has it; Sidetap on the
 # mirror with --enforce; some sixty honest clients (browsers, an office behind one address, an app, a partner, a monitor); and after
 # a warm-up four attacks at once from ever new addresses (credential stuffing, enumeration of parcels, scraping, a sale's stock bought out).
 # Played once for each thing that stands before the shop: nothing that acts, a device that is told addresses only, and devices that compute
@@ -12,6 +12,8 @@ cd "$(dirname "$0")/.."
 # shellcheck source=scripts/packages.sh
 . scripts/packages.sh
 PATH="$PATH:/usr/sbin:/sbin"
+venv="${CARGO_TARGET_DIR:-target}/test-venv/bin"
+[ ! -d "$venv" ] || PATH="$PATH:$(cd "$venv" && pwd)"
 export PATH
 
 warm=90 seconds=150 dir="" bin=""

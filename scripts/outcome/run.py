@@ -2,14 +2,16 @@
 import json, pathlib, shutil, signal, sys, time
 
 from attacks import NETWORKS
-from stage import HERE, SERVER, Site, haproxy, nginx
+from stage import HERE, SERVER, Site, envoy, haproxy, nginx
 
-ROWS = ["none", "addresses", "haproxy", "nginx"]
+ROWS = ["none", "addresses", "haproxy", "nginx", "envoy"]
+DEVICES = {"nginx": nginx, "envoy": envoy}
 TITLES = {
     "none": "no enforcement",
     "addresses": "addresses (HAProxy)",
     "haproxy": "fingerprints (HAProxy)",
     "nginx": "fingerprints (nginx)",
+    "envoy": "fingerprints (Envoy)",
 }
 TAKES = {"stuffing": ("account", "accounts"), "enumeration": ("id", "ids"), "scraping": ("page", "pages"), "hype-sale": ("stock", "stock")}
 # Who calls by contract is named, as docs/policy.md has it.
@@ -25,7 +27,7 @@ def lines(path):
 def play(row, sidetap, pages, dir, warm, seconds):
     """One round: warm-up with the honest alone, then all attacks beside them."""
     shutil.rmtree(dir, ignore_errors=True)
-    with Site(dir, pages, nginx if row == "nginx" else haproxy) as site:
+    with Site(dir, pages, DEVICES.get(row, haproxy)) as site:
         config = site.config
         if row == "addresses":
             config = [line for line in config if not line.startswith(("keys_map", "places_map", "nets_map"))]
@@ -102,7 +104,7 @@ def main():
     sidetap, pages, dir = (pathlib.Path(p).resolve() for p in sys.argv[1:4])
     warm, seconds = int(sys.argv[4]), int(sys.argv[5])
     results = {}
-    for row in sys.argv[6:] or ROWS:
+    for row in sys.argv[6:] or [r for r in ROWS if r != "envoy" or shutil.which("envoy")]:
         begin = play(row, sidetap, pages, dir / row, warm, seconds)
         results[row] = read(dir / row, begin)
         print(f"played: {TITLES[row]}", file=sys.stderr)

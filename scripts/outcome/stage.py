@@ -86,6 +86,22 @@ def nginx(dir, pages, net):
     return device, ["[[mitigation.nginx_njs]]", 'name = "edge"', f'entries = "{dir}/entries"']
 
 
+def envoy(dir, pages, net):
+    """Envoy with its Lua filter, as docs/connectors has it, and what to tell Sidetap of it."""
+    (dir / "watched").mkdir()
+    text = (pages / "envoy.yaml").read_text().replace("/etc/envoy/sidetap", f"{dir}/watched")
+    # Clients connect themselves.
+    own = [line for line in text.splitlines() if "original_ip_detection" not in line]
+    text = "\n".join(own).replace("stat_prefix: www", "stat_prefix: www\n          use_remote_address: true")
+    (dir / "envoy.yaml").write_text(text + "\n")
+    for name in ("template.json", "watched/routes.json"):
+        shutil.copy(pages / "envoy-routes.json", dir / name)
+    words = ("-c", dir / "envoy.yaml", "--concurrency", "1", "-l", "error", "--base-id", os.getpid() % 30000 * 16 + 13)
+    device = net.start("s", dir / "device.log", shutil.which("envoy"), *words)
+    lines = [f'routes = "{dir}/watched/routes.json"', f'template = "{dir}/template.json"', f'memory = "{dir}/memory.json"', 'script = "sidetap-script"']
+    return device, ["[[mitigation.envoy]]", 'name = "edge"', *lines]
+
+
 class Site:
     """A shop behind a device, with a place for a sensor on its mirror; all that was started ends with it."""
 

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use sidetap_policy::Response;
 
-use crate::connector::{Connector, Observed};
+use crate::connector::{Connector, ConnectorError, Observed};
 use crate::entry::{Entry, Places, Sees};
 use crate::key::Key;
 use crate::plan::{Plan, plan};
@@ -274,6 +274,7 @@ fn shows_no_credential(device: &mut dyn Device) -> Result<Done, String> {
     let now = device.now();
     let Some((mut intruder, secret)) = device.intruder() else { return Ok(Done::LeftOut) };
     let Err(e) = intruder.observe(now) else { return Err("a wrong credential was taken".to_owned()) };
+    expect(matches!(e, ConnectorError::Denied(_)), || format!("a wrong credential is told as {e:?}"))?;
     let shown = format!("{e} {e:?}");
     expect(!shown.contains(&secret), || "an error shows the credential".to_owned())?;
     Ok(Done::Yes)

@@ -20,6 +20,8 @@ const FORMS: &str = "forms";
 pub(super) const ALLOW: &str = "allow";
 /// What the name of a file ends with that is being written.
 const NEW: &str = ".new";
+/// Seconds after which nobody is still writing it.
+const LEFT_S: i64 = 60;
 
 /// A folder of entries, with what was read of it.
 #[derive(Debug)]
@@ -81,8 +83,9 @@ impl Folder {
 
     /// Brings what is ours to these entries. A file is moved into place whole; those that come first, then what the script looks for,
     /// then those that go: after a crash in between the next reconcile makes the rest good.
-    pub(super) fn write(&mut self, entries: &[Entry]) -> Result<(), ConnectorError> {
+    pub(super) fn write(&mut self, entries: &[Entry], now: i64) -> Result<(), ConnectorError> {
         self.read()?;
+        self.sweep(now);
         let mut wanted: BTreeMap<String, Vec<&Entry>> = BTreeMap::new();
         for entry in entries {
             wanted.entry(name_of(entry.key.who_and_place().0)).or_default().push(entry);
@@ -117,6 +120,16 @@ impl Folder {
             }
         }
         Ok(())
+    }
+
+    /// Takes away what somebody who was ended in the middle of writing left a minute ago or longer.
+    fn sweep(&self, now: i64) {
+        let files = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
+        for file in files.filter(|f| f.file_name().to_string_lossy().ends_with(NEW)) {
+            if file.metadata().is_ok_and(|about| about.mtime() < now - LEFT_S) {
+                let _ = std::fs::remove_file(file.path());
+            }
+        }
     }
 
     /// The text of a file of the folder.
@@ -263,7 +276,7 @@ mod tests {
         ];
         std::fs::write(at("4-32-c0000201"), "block 0 - by hand\n").unwrap();
         std::fs::write(at("4-32-c0000209"), "block\n").unwrap();
-        folder.write(&all).unwrap();
+        folder.write(&all, 0).unwrap();
         let sorted = |mut entries: Vec<Entry>| {
             entries.sort_by(|a, b| a.key.cmp(&b.key));
             entries
@@ -276,11 +289,17 @@ mod tests {
         // What nobody changed is not written again.
         let inode = |name: &str| std::fs::metadata(at(name)).unwrap().ino();
         let before = inode("4-32-c0000201");
-        folder.write(&all).unwrap();
+        folder.write(&all, 0).unwrap();
         assert_eq!(inode("4-32-c0000201"), before);
-        folder.write(&[]).unwrap();
+        folder.write(&[], 0).unwrap();
         assert_eq!(folder.read().unwrap(), (Vec::new(), 2));
         assert_eq!(std::fs::read_to_string(at("4-32-c0000201")).unwrap(), "block 0 - by hand\n");
+        std::fs::write(at("a1-0.77.new"), "half").unwrap();
+        let later = std::fs::metadata(at("a1-0.77.new")).unwrap().mtime() + 2 * LEFT_S;
+        folder.write(&[], later - 2 * LEFT_S).unwrap();
+        assert!(at("a1-0.77.new").exists(), "somebody may be writing it");
+        folder.write(&[], later).unwrap();
+        assert!(!at("a1-0.77.new").exists());
         std::fs::write(at("forms"), "").unwrap();
         assert!(!folder.forms_are_right().unwrap(), "the script would not look for it");
     }

@@ -122,7 +122,7 @@ impl Connector for NginxNjsConnector {
         let own = plan.allow.iter().map(|n| format!("{n} {OWN_ALLOW}\n"));
         self.folder.put_if_other(ALLOW, &others.chain(own).collect::<String>())?;
         let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
-        self.folder.write(&live)?;
+        self.folder.write(&live, now)?;
         Ok(Answer { text: format!("{} entries", live.len()) })
     }
 }
