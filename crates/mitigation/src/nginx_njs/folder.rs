@@ -106,10 +106,8 @@ impl Folder {
         }
         for (name, entries) in &wanted {
             let known = self.known.get(name);
-            let new = text(entries, known.map_or(&[], |k| &k.others));
-            let old = known.map(|k| text(&k.entries.iter().collect::<Vec<_>>(), &k.others));
-            if old.as_ref() != Some(&new) {
-                self.put(name, &new)?;
+            if !known.is_some_and(|k| says(&k.entries, entries)) {
+                self.put(name, &text(entries, known.map_or(&[], |k| &k.others)))?;
             }
         }
         self.put_if_other(FORMS, &forms(names.into_iter()))?;
@@ -164,6 +162,16 @@ fn line(entry: &Entry) -> String {
     let place = entry.key.who_and_place().1.map_or("-".to_owned(), |p| p.pattern());
     let verdict = if entry.verdict.is_empty() { "-" } else { &entry.verdict };
     format!("{} {} {place} {}{verdict} {}\n", entry.response, entry.expires_at, hosted::MARK, entry.key)
+}
+
+/// Whether what a file has of ours says just this.
+fn says(there: &[Entry], wanted: &[&Entry]) -> bool {
+    let parts = |e: &Entry| (e.response, e.expires_at);
+    there.len() == wanted.len()
+        && there
+            .iter()
+            .zip(wanted)
+            .all(|(a, b)| parts(a) == parts(b) && a.verdict == b.verdict && a.key == b.key)
 }
 
 fn text(entries: &[&Entry], others: &[String]) -> String {
@@ -230,9 +238,12 @@ fn hex_of(ip: IpAddr) -> String {
 fn forms<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let form = |name: &'a str| {
         let (plus, rest) = name.split_once('+').map_or(("", name), |(_, rest)| ("+", rest));
-        rest.rsplit_once('-').map(|(form, _)| format!("{plus}{form}\n"))
+        rest.rsplit_once('-').map(|(form, _)| (plus, form))
     };
-    names.filter_map(form).collect::<BTreeSet<String>>().into_iter().collect()
+    let all: BTreeSet<(&str, &str)> = names.filter_map(form).collect();
+    let mut lines: Vec<String> = all.into_iter().map(|(plus, form)| format!("{plus}{form}\n")).collect();
+    lines.sort_unstable();
+    lines.concat()
 }
 
 #[cfg(test)]
