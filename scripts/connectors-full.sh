@@ -14,6 +14,6 @@ for target in haproxy nftables feed devices; do
     # A process each: memory that one has freed would hide what the next one takes.
     for test in $tests; do
         cargo test -q --release -p sidetap-mitigation --test $target -- \
-            --ignored --nocapture --exact "$test" 2>/dev/null | grep -aoE '(\| [a-z_-]+ \| [0-9]+ \|.*|skipped: .*)$' || true
+            --ignored --nocapture --exact "$test" 2>/dev/null | grep -aoE '(\| [a-z0-9_-]+ \| [0-9]+ \|.*|skipped: .*)$' || true
     done
 done

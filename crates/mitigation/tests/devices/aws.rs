@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sidetap_mitigation::Connector;
 use sidetap_mitigation::aws::AwsWafConnector;
 
-use crate::rig::{Rig, acts, contract};
+use crate::rig::{Rig, acts, contract, many_up_to, room};
 use crate::support::{Process, TcpRelay, free_port, loopback, serve, tool, until};
 
 /// AWS WAF as moto plays it.
@@ -101,7 +101,7 @@ impl Moto {
              capacity = 100\nmin_interval_s = 0\n",
             self.sets[0], self.sets[1]
         );
-        AwsWafConnector::new(toml::from_str(&text).unwrap()).unwrap()
+        AwsWafConnector::new(toml::from_str(&room(&text)).unwrap()).unwrap()
     }
 }
 
@@ -165,4 +165,11 @@ fn keeps_the_contract_and_acts() {
     let (Some(moto), Some(_)) = (Moto::start(), tool("curl")) else { return };
     contract(moto);
     acts(Moto::start().unwrap());
+}
+
+#[test]
+#[ignore = "measures"]
+fn measure_a_hundred_thousand() {
+    let (Some(moto), Some(_)) = (Moto::start(), tool("curl")) else { return };
+    many_up_to(moto, 10_000);
 }

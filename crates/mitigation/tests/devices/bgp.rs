@@ -3,7 +3,7 @@ use std::process::{Command, Stdio};
 use sidetap_mitigation::Connector;
 use sidetap_mitigation::bgp::BgpConnector;
 
-use crate::rig::{Rig, acts, contract};
+use crate::rig::{Rig, acts, capacity, contract, many_up_to};
 use crate::support::{Process, fickle, free_port, tool, until};
 
 /// A speaker without neighbours: what it would announce is read from it.
@@ -50,10 +50,12 @@ impl Gobgp {
         let command = ["gobgp", "-p", &self.port.to_string()].map(str::to_owned);
         let (fail, gone) = (self.dir.path().join("fail"), self.dir.path().join("gone"));
         let text = format!(
-            "command = {:?}\nmode = \"{}\"\ndestinations = [\"10.77.0.0/24\", \"2001:db8:1::/48\"]\nmemory = \"{}\"\ncapacity = 20\n",
+            "command = {:?}\nmode = \"{}\"\ndestinations = [\"10.77.0.0/24\", \"2001:db8:1::/48\"]\nmemory = \"{}\"\ncapacity = {}\n",
             fickle(&command, "add", &fail, &gone),
             self.mode,
-            self.dir.path().join(memory).display()
+            self.dir.path().join(memory).display(),
+            // Each route is a command.
+            capacity(20),
         );
         BgpConnector::new(toml::from_str(&text).unwrap()).unwrap()
     }
@@ -121,4 +123,11 @@ fn routes_come_and_go() {
         let Some(device) = Gobgp::start(mode) else { return };
         acts(device);
     }
+}
+
+#[test]
+#[ignore = "measures"]
+fn measure_a_hundred_thousand() {
+    let Some(device) = Gobgp::start("flowspec") else { return };
+    many_up_to(device, 500);
 }

@@ -13,7 +13,7 @@ use sidetap_mitigation::fastly::FastlyConnector;
 use sidetap_mitigation::nginx_plus::NginxPlusConnector;
 use sidetap_mitigation::{Connector, ConnectorError};
 
-use crate::rig::{Rig, acts, contract};
+use crate::rig::{Rig, acts, contract, many_up_to, room};
 use crate::support::{Request, serve, wall};
 
 const SECRET: &str = "a-secret-of-the-api";
@@ -95,7 +95,7 @@ impl Fake {
         let memory = format!("{at}/memory-{}.json", if secret == "second" { "second" } else { "first" });
         let (first, second) = self.lists;
         let rest = if secret == "second" { rest.replace(first, second) } else { rest };
-        rest.replace("URL", &format!("http://{}", self.at)).replace("MEMORY", &memory)
+        room(&rest.replace("URL", &format!("http://{}", self.at)).replace("MEMORY", &memory))
     }
 }
 
@@ -227,7 +227,16 @@ fn fastly(r: &Request, s: &mut State) -> (u16, String) {
         return (404, String::new());
     }
     if r.method == "GET" {
-        return (200, Value::from_iter(s.items.values().cloned()).to_string());
+        let asked = |name: &str| {
+            let query = r.path.split_once('?').map_or("", |(_, q)| q);
+            query.split('&').find_map(|p| p.strip_prefix(name)?.parse::<usize>().ok())
+        };
+        let (per_page, page) = (asked("per_page=").unwrap_or(20), asked("page=").unwrap_or(1));
+        let items = s.items.values().skip(per_page * (page - 1)).take(per_page);
+        return (200, Value::from_iter(items.cloned()).to_string());
+    }
+    if r.json()["entries"].as_array().is_some_and(|ops| ops.len() > 1_000) {
+        return (400, "more than 1,000 entries".into());
     }
     for op in r.json()["entries"].as_array().cloned().unwrap_or_default() {
         if !words(&op, &["op", "id", "ip", "subnet", "negated", "comment"]) || r.method != "PATCH" {
@@ -484,4 +493,23 @@ fn a_set_that_somebody_changed_in_between_is_read_again() {
     let mut connector = fake.connector();
     let error = connector.apply(&plan, wall()).unwrap_err();
     assert!(matches!(error, ConnectorError::Conflict(_)), "{error}");
+}
+
+/// What as many entries take as the makers let a list have.
+macro_rules! measured {
+    ($($name:ident: $start:expr, $most:literal;)*) => {
+        $(#[test]
+        #[ignore = "measures"]
+        fn $name() {
+            many_up_to($start, $most);
+        })*
+    };
+}
+
+measured! {
+    akamai_measure_a_hundred_thousand: start_akamai(), 50_000;
+    cloudflare_measure_a_hundred_thousand: start_cloudflare(), 10_000;
+    f5_measure_a_hundred_thousand: start_f5(), 5_000;
+    fastly_measure_a_hundred_thousand: start_fastly(), 1_000;
+    nginx_plus_measure_a_hundred_thousand: Open(start_nginx_plus()), 8_000;
 }

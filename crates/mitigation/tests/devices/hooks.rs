@@ -7,7 +7,7 @@ use sidetap_mitigation::Connector;
 use sidetap_mitigation::exec::ExecConnector;
 use sidetap_mitigation::webhook::WebhookConnector;
 
-use crate::rig::{ATTACKER, Rig, acts, contract};
+use crate::rig::{ATTACKER, Rig, acts, contract, many, room};
 use crate::support::{Request, serve};
 
 const SECRET: &str = "correct-horse-battery";
@@ -46,7 +46,7 @@ impl Receiver {
              key_id = \"k1\"\nmemory = \"{at}/{path}.json\"\ncapacity = 100\n",
             self.at
         );
-        WebhookConnector::new(toml::from_str(&text).unwrap()).unwrap()
+        WebhookConnector::new(toml::from_str(&room(&text)).unwrap()).unwrap()
     }
 }
 
@@ -180,7 +180,7 @@ impl Rig for Program {
             "command = [\"sh\", \"{at}/hook.sh\"]\nobserve = {}\nmemory = \"{at}/memory.json\"\ncapacity = 100\n",
             self.observes
         );
-        Box::new(ExecConnector::new(toml::from_str(&text).unwrap()).unwrap())
+        Box::new(ExecConnector::new(toml::from_str(&room(&text)).unwrap()).unwrap())
     }
 
     fn request(&self, from: &str) -> u16 {
@@ -223,4 +223,16 @@ fn a_program_acts() {
     let program = Program::start(true);
     assert_eq!(program.request(ATTACKER), 200);
     acts(program);
+}
+
+#[test]
+#[ignore = "measures"]
+fn webhook_measure_a_hundred_thousand() {
+    many(Receiver::start());
+}
+
+#[test]
+#[ignore = "measures"]
+fn exec_measure_a_hundred_thousand() {
+    many(Program::start(true));
 }

@@ -116,9 +116,22 @@ pub(crate) fn room(text: &str) -> String {
     text.replace("capacity = 100\n", &format!("capacity = {}\n", ROOM.load(Ordering::SeqCst)))
 }
 
+/// The usual room of a device, or what the test wants.
+pub(crate) fn capacity(usual: usize) -> usize {
+    match ROOM.load(Ordering::SeqCst) {
+        100 => usual,
+        wanted => wanted,
+    }
+}
+
 /// Prints what a hundred thousand entries take, and how long one more request does then.
 pub(crate) fn many<R: Rig>(rig: R) {
-    ROOM.store(100_000, Ordering::SeqCst);
+    many_up_to(rig, 100_000);
+}
+
+/// The same with as many as the device is meant for.
+pub(crate) fn many_up_to<R: Rig>(rig: R, most: usize) {
+    ROOM.store(most, Ordering::SeqCst);
     crate::support::measure_with(rig.connector().as_mut(), || {
         let start = Instant::now();
         rig.request(HONEST);
