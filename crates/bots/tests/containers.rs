@@ -328,6 +328,37 @@ fn costly_calls_side_by_side_are_denial_of_service_and_an_export_is_none() {
     expect(&w.judge(), "app-dos", 1);
 }
 
+/// The same before any code is known to be right: paths of which no template is known.
+#[test]
+fn invitations_that_lead_nowhere_are_one_place() {
+    let mut w = World::new();
+    w.honest();
+    let paths: Vec<&'static str> =
+        (0..72u32).map(|n| &*format!("/davet/{:06x}7", n * 7_919).leak()).collect();
+    for (n, path) in paths.into_iter().enumerate() {
+        let c = call(bad(n as u32 % 24), "GET", path).chrome().html();
+        let c = Call { status: 302, answer: String::new(), ..c }.answers("Location", "/?davet=gecersiz");
+        w.at(120_000 + n as i64 * 1_500, &c);
+    }
+    expect(&w.judge(), "coupon-abuse", 20);
+}
+
+#[test]
+fn a_copier_that_names_its_program_is_a_scraper_and_a_crawler_that_names_its_operator_is_none() {
+    let mut w = World::new();
+    w.honest();
+    let page = |from: IpAddr, agent: &str, n: u32| {
+        let c = call(from, "GET", "/otel/{otel}").path(format!("/otel/{n}")).java().html();
+        c.set("User-Agent", Some(agent))
+    };
+    for n in 0..45u32 {
+        let at = 120_000 + i64::from(n) * 300;
+        w.at(at, &page(bad(1), "site-copier (https://github.com/someone/site-copier)", 300 + n * 7));
+        w.at(at, &page(ip(3, 13, 1), "ExampleBot/1.0 (+https://bot.example/about)", 300 + n * 7));
+    }
+    expect(&w.judge(), "content-scraping", 1);
+}
+
 #[test]
 fn texts_with_links_are_postings_whatever_takes_them() {
     let mut w = World::new();

@@ -460,7 +460,12 @@ impl Engine {
         let known_shape = o.endpoint.template.contains('{');
         let missing = o.outcome == crate::Outcome::NotFound && !known_shape;
         if missing {
-            endpoint.template = "(not found)".into();
+            // Codes whose miss is a redirect are of one place, before any is known to be right.
+            let above = endpoint.template.rsplit_once('/').filter(|(above, _)| {
+                (300..400).contains(&o.status) && !above.is_empty() && o.roles.any(crate::Roles::COUPON)
+            });
+            let codes = above.map(|(above, _)| format!("{above}/{{}}").into());
+            endpoint.template = codes.unwrap_or_else(|| "(not found)".into());
             endpoint.id =
                 EndpointId::of(o.zone.as_str(), &endpoint.host, &endpoint.method, &endpoint.template);
             if let Some(at) = self.index.get(&endpoint.id) {

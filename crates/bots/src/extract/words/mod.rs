@@ -72,7 +72,10 @@ pub(crate) fn roles_of_path(path: &str, state_changing: bool) -> Roles {
         "pozvanka",
         "uitnodiging",
     ];
-    let named = path.rsplit('/').find(|s| !s.is_empty()).is_some_and(|s| s.starts_with('{'));
+    let code = |s: &str| {
+        s.starts_with('{') || s.len() >= 5 && s.bytes().any(|b| b.is_ascii_digit()) && !s.contains('.')
+    };
+    let named = path.rsplit('/').find(|s| !s.is_empty()).is_some_and(code);
     if !state_changing && named && path.split('/').any(|s| INVITES.contains(&s)) {
         roles.insert(Roles::COUPON);
     }
