@@ -313,16 +313,23 @@ impl Endpoint {
         self.has(Signs::DEPRECATED)
     }
 
-    /// True of a sign of the query that guesses at parameters left: seen a few times, where a dozen parameters were sent once or
-    /// twice each.
+    /// True of a sign of the query that guesses at parameters left: a dozen were sent once or twice each, and none that is sent more
+    /// often is named as what the sign is about.
     pub(crate) fn is_guessed(&self, sign: Signs) -> bool {
         const GUESSES: usize = 12;
-        let of_query = sign == Signs::CREDENTIAL_IN_URL || sign == Signs::SESSION_IN_URL;
-        let few = || sign.bits().all(|b| self.signs.get(&(b as u8)).is_none_or(|s| s.count <= 4));
-        of_query && few() && self.query.values().filter(|q| q.calls <= 2).count() >= GUESSES
+        let about: fn(&str) -> bool = match sign {
+            Signs::CREDENTIAL_IN_URL => |name| sidetap_wire::auth::is_credential_parameter(name.as_bytes()),
+            Signs::SESSION_IN_URL => |name| {
+                let name = name.to_ascii_lowercase();
+                name.contains("session") || name.contains("sess") || name.ends_with("sid")
+            },
+            _ => return false,
+        };
+        let guess = |q: &QueryStat| q.calls <= 2;
+        self.query.values().filter(|q| guess(q)).count() >= GUESSES
+            && !self.query.iter().any(|(name, q)| !guess(q) && about(name))
     }
 
-    /// True where the sign was seen.
     pub(crate) fn has(&self, sign: Signs) -> bool {
         !self.is_guessed(sign) && sign.bits().any(|b| self.signs.contains_key(&(b as u8)))
     }
@@ -422,5 +429,25 @@ pub(crate) fn is_public(ip: IpAddr) -> bool {
             let first = a.segments().first().copied().unwrap_or(0);
             !(a.is_loopback() || a.is_unspecified() || first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfe80)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guesses_at_parameters_leave_no_sign() {
+        let endpoint = |guesses: usize, real: Option<&str>| {
+            let mut e = Endpoint::default();
+            let seen = |calls| QueryStat { calls, shapes: 0 };
+            e.query.extend((0..guesses).map(|n| (format!("guess{n}").into(), seen(1))));
+            e.query.extend(real.map(|name| (name.into(), seen(9))));
+            e.signs.insert(Signs::CREDENTIAL_IN_URL.bits().next().unwrap() as u8, SignStat::default());
+            e.has(Signs::CREDENTIAL_IN_URL)
+        };
+        assert!(!endpoint(12, Some("page")));
+        assert!(endpoint(11, Some("page")), "too few to be guesses");
+        assert!(endpoint(12, Some("password")), "one that is sent again and again is real");
     }
 }
