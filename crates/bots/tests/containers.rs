@@ -191,6 +191,29 @@ fn bookings_of_others_in_pages_are_bola() {
     expect(&w.judge(), "bola", 1);
 }
 
+/// Staff who work a queue off, ticket after ticket, in the pages that customers see theirs in.
+#[test]
+fn staff_with_a_queue_of_tickets_open_them_in_order() {
+    let mut w = World::new();
+    w.honest();
+    for n in 0..40u32 {
+        for i in 0..3 {
+            w.at(i64::from(n) * PAUSE + i * 15_000, &booking(ip(3, 4, n as u8), n, 5_000 + n * 7));
+        }
+    }
+    let staff = ip(3, 14, 1);
+    w.at(90_000, &call(staff, "GET", "/").chrome().html());
+    for (i, asset) in ["/app.js", "/main.css", "/logo.png", "/vendor.js"].into_iter().enumerate() {
+        w.at(90_100 + i as i64 * 30, &call(staff, "GET", asset).chrome());
+    }
+    let log_in = "{\"username\":\"staff\",\"password\":\"own\"}";
+    w.at(95_000, &call(staff, "POST", "/api/login").chrome().body(log_in));
+    for n in 0..40u32 {
+        w.at(100_000 + i64::from(n) * 7_000, &booking(staff, 900, 5_000 + n));
+    }
+    assert_eq!(convicted(&w.judge()), []);
+}
+
 #[test]
 fn who_reads_much_of_what_everybody_may_read_opens_nothing_of_others() {
     let mut w = World::new();
