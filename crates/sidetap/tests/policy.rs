@@ -61,7 +61,7 @@ fn a_simulation_counts_whom_policy_would_have_hit() {
 }
 
 #[test]
-fn suggestions_separate_campaigns_and_are_a_pack() {
+fn suggestions_separate_campaigns_are_a_pack_and_act_where_they_are_adopted() {
     let place = replayed();
     let found = place.run(&["policy", "suggest", "--run", "out", "--json", "--out", "s.yaml"]).is(0).stdout;
     let found = json(&found);
@@ -74,6 +74,33 @@ fn suggestions_separate_campaigns_and_are_a_pack() {
     place.run(&["policy", "check", "s.yaml"]).is(0);
     let report = json(&place.run(&["policy", "simulate", "s.yaml", "--run", "out", "--json"]).is(0).stdout);
     assert_eq!(everything(&report).2, 0);
+    what_is_adopted_acts_and_what_is_suggested_asks();
+}
+
+/// What `--adopt` writes beside the site's own pack acts at the next push; without it the same rules ask first.
+fn what_is_adopted_acts_and_what_is_suggested_asks() {
+    let place = &Place::new();
+    std::fs::copy(replayed().path("s.db"), place.path("s.db")).unwrap();
+    for dir in ["policy.d", "entries"] {
+        std::fs::create_dir(place.path(dir)).unwrap();
+    }
+    let config = "[store]\npath = \"s.db\"\n[policy]\npath = \"policy.d\"\n[mitigation]\nmax_age = \"90d\"\n[[mitigation.nginx_njs]]\nentries = \"entries\"\n";
+    place.write("sidetap.toml", config.as_bytes());
+    place.write(
+        "policy.d/10-own.yaml",
+        b"version: 1\nrules:\n  - id: nothing\n    when: 'true'\n    response: none\n",
+    );
+    let told = |more: &[&str]| {
+        let suggest = ["policy", "suggest", "--out", "policy.d/90-suggested.yaml"];
+        place.run(&[&suggest, more].concat()).is(0);
+        place.run(&["mitigation", "push", "--enforce"]).is(0);
+        let files = std::fs::read_dir(place.path("entries")).unwrap().flatten();
+        let names = files.map(|f| f.file_name().into_string().unwrap());
+        names.filter(|n| n.contains('-')).collect::<Vec<String>>()
+    };
+    assert_eq!(told(&[]), Vec::<String>::new(), "they wait for a yes");
+    let adopted = told(&["--adopt"]);
+    assert!(adopted.iter().any(|n| n.starts_with("d1-") || n.starts_with("a1-")), "{adopted:?}");
 }
 
 #[test]
