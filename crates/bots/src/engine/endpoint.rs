@@ -135,6 +135,34 @@ impl Member {
 const PARTS: usize = 256;
 /// Clients kept in one part.
 const MEMBERS: usize = 65_536;
+/// So many of every part, however many there are in all.
+const MEMBERS_OF_ANY: usize = 1024;
+
+/// Room for the members of all parts.
+#[derive(Debug)]
+pub(crate) struct Room {
+    /// Members of all parts.
+    pub(crate) members: usize,
+    most: usize,
+    /// Members that were not taken.
+    pub(crate) refused: u64,
+}
+
+impl Room {
+    pub(crate) const fn new(most: usize) -> Self {
+        Room { members: 0, most, refused: 0 }
+    }
+
+    /// Members that a part may have now.
+    const fn of_part(&self) -> usize {
+        if self.members < self.most { MEMBERS } else { MEMBERS_OF_ANY }
+    }
+
+    /// They should be counted anew: parts that were given up took theirs with them.
+    pub(crate) const fn is_tight(&self) -> bool {
+        self.members >= self.most / 8 * 7
+    }
+}
 /// Values kept in one part's sets.
 const VALUES: usize = 4096;
 
@@ -154,7 +182,7 @@ impl Slot {
     }
 
     /// Takes an observation in; true where a part has to be judged.
-    pub(crate) fn add(&mut self, o: &Observation, unit: u64, delay_ms: u32, evicted: &mut u64) -> bool {
+    pub(crate) fn add(&mut self, o: &Observation, unit: u64, delay_ms: u32, room: &mut Room) -> bool {
         if o.part != Whole::Answer {
             self.n += 1;
             self.pages += u32::from(o.surface == Surface::Page);
@@ -186,7 +214,7 @@ impl Slot {
         if !self.parts.contains_key(&shape) {
             if self.parts.len() >= PARTS {
                 self.give_up_smallest();
-                *evicted += 1;
+                room.refused += 1;
             }
             self.order.push(shape);
         }
@@ -194,7 +222,7 @@ impl Slot {
         if o.part != Whole::Answer && part.campaign.is_none() {
             self.week.add(o.ts);
         }
-        part.add(o, unit, delay_ms, evicted)
+        part.add(o, unit, delay_ms, room)
     }
 
     fn receiver(&mut self, o: &Observation, unit: u64, delay_ms: u32) {
@@ -208,6 +236,11 @@ impl Slot {
             let (first, last, evidence) = (o.ts, o.ts, ExchangeId::of(o));
             members.push(Member { unit, n: 1, ok: 0, fails: 0, first, last, delay_ms, evidence });
         }
+    }
+
+    /// Members of all its parts.
+    pub(crate) fn members(&self) -> usize {
+        self.parts.values().map(|part| part.members.len()).sum()
     }
 
     fn give_up_smallest(&mut self) {
@@ -376,7 +409,7 @@ impl Part {
         Part { shape: o.prints.shape, first: o.ts, last: o.ts, next: 6, ..Part::default() }
     }
 
-    fn add(&mut self, o: &Observation, unit: u64, delay_ms: u32, evicted: &mut u64) -> bool {
+    fn add(&mut self, o: &Observation, unit: u64, delay_ms: u32, room: &mut Room) -> bool {
         let request = o.part != Whole::Answer;
         if request {
             if self.n > 0 {
@@ -415,7 +448,7 @@ impl Part {
         if self.evidence.len() < 5 && (o.outcome.is_failure() || self.n <= 2) && request {
             self.evidence.push(ExchangeId::of(o));
         }
-        self.member(o, unit, delay_ms, evicted);
+        self.member(o, unit, delay_ms, room);
         let due = self.n >= self.next || (self.campaign.is_some() && !self.fresh.is_empty());
         let queue = due && !self.queued;
         self.queued |= queue;
@@ -448,14 +481,15 @@ impl Part {
         }
     }
 
-    fn member(&mut self, o: &Observation, unit: u64, delay_ms: u32, evicted: &mut u64) {
+    fn member(&mut self, o: &Observation, unit: u64, delay_ms: u32, room: &mut Room) {
         let at = match self.index.get(&unit) {
             Some(at) => *at,
-            None if self.members.len() >= MEMBERS => {
-                *evicted += 1;
+            None if self.members.len() >= room.of_part() => {
+                room.refused += 1;
                 return;
             }
             None => {
+                room.members += 1;
                 let at = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
                 self.index.insert(unit, at);
                 let evidence = ExchangeId::of(o);

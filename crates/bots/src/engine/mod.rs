@@ -63,6 +63,8 @@ pub use self::state::StateError;
 
 /// Requests that wait for a sign that the server had them, at most.
 const UNHEARD: usize = 16_384;
+/// Memberships in parts of endpoints for which there is room, for each client.
+const MEMBERSHIPS: usize = 4;
 
 /// How much the engine may keep, and with which packs it judges.
 #[derive(Clone, Debug)]
@@ -156,7 +158,7 @@ pub struct Engine {
     /// The site's quietest hours of the day, a bit each.
     quiet: Option<u32>,
     evicted_endpoints: u64,
-    evicted_parts: u64,
+    room: endpoint::Room,
     /// Requests told before anything said that the server had them.
     unheard: sketch::Set<unit::ExchangeId>,
     evicted_unheard: u64,
@@ -180,6 +182,7 @@ impl Engine {
             pack: Arc::clone(&config.pack),
             agents: Arc::clone(&config.agents),
             units: Units::new(&key, config.max_clients),
+            room: endpoint::Room::new(config.max_clients.saturating_mul(MEMBERSHIPS)),
             config,
             slots: Vec::new(),
             index: Map::default(),
@@ -199,7 +202,6 @@ impl Engine {
             start: Ts(i64::MAX),
             quiet: None,
             evicted_endpoints: 0,
-            evicted_parts: 0,
             unheard: sketch::Set::default(),
             evicted_unheard: 0,
             now: Ts::default(),
@@ -222,6 +224,9 @@ impl Engine {
             let observation = observation.borrow_mut();
             self.public_key(observation);
             self.take(observation);
+        }
+        if self.room.is_tight() {
+            self.room.members = self.slots.iter().map(Slot::members).sum();
         }
         self.quiet = self.population.quiet();
         self.sort_functions(false);
@@ -260,7 +265,7 @@ impl Engine {
             ("bots-accounts".to_owned(), self.doors.evicted),
             ("bots-clients".to_owned(), self.units.evicted_clients),
             ("bots-endpoints".to_owned(), self.evicted_endpoints),
-            ("bots-parts".to_owned(), self.evicted_parts),
+            ("bots-parts".to_owned(), self.room.refused),
             ("bots-sessions".to_owned(), self.units.evicted_sessions),
             ("bots-unheard".to_owned(), self.evicted_unheard),
         ])
@@ -389,7 +394,9 @@ impl Engine {
         if !self.config.without.intelligence {
             unit.standing.learn(o, &Knowledge { table, known, keys, agents });
         }
+        let calls = unit.calls.len();
         let before = unit.add(o, slot, place);
+        let calls = unit.calls.len() - calls;
         let good = !o.attempts.is_empty() && (unit.trusted || unit.established) && !unit.tool;
         if violation {
             unit.rare_mut().robots_violations += 1;
@@ -400,6 +407,7 @@ impl Engine {
             unit.queued = true;
             self.due_units.push(key);
         }
+        self.units.calls += calls;
         let Some(at) = slot else { return };
         if let Some(token) = o.sessions.iter().find(|t| t.login)
             && o.outcome == crate::Outcome::Success
@@ -436,7 +444,7 @@ impl Engine {
         if o.account.is_some() && o.roles.any(crate::Roles::LOGIN) {
             self.doors.take(o, at, slot.function(), key);
         }
-        if slot.add(o, key, delay_ms, &mut self.evicted_parts) {
+        if slot.add(o, key, delay_ms, &mut self.room) {
             self.due_parts.push((at, o.prints.shape));
         }
     }

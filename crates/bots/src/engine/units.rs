@@ -50,6 +50,8 @@ pub(crate) struct Units {
     shards: Vec<Shard>,
     salt: u64,
     cap: usize,
+    /// Endpoints that all clients called, each by itself.
+    pub(crate) calls: usize,
     pub(crate) evicted_clients: u64,
     pub(crate) evicted_sessions: u64,
 }
@@ -62,6 +64,8 @@ struct Shard {
     sessions: Map<u64, Box<Session>>,
 }
 
+/// Endpoints that a client calls, of which so many are room for on the average.
+const CALLS_EACH: usize = 8;
 /// Clients of one address kept apart by their agent; more share one record.
 const CLIENTS_OF_ADDRESS: usize = 96;
 /// The same where the address is known to stand for many.
@@ -72,7 +76,24 @@ impl Units {
         let mut shards = Vec::new();
         shards.resize_with(256, Shard::default);
         let cap = (cap / 256).max(16);
-        Units { shards, salt: key.hash64("unit", b""), cap, evicted_clients: 0, evicted_sessions: 0 }
+        Units {
+            shards,
+            salt: key.hash64("unit", b""),
+            cap,
+            calls: 0,
+            evicted_clients: 0,
+            evicted_sessions: 0,
+        }
+    }
+
+    /// Clients that a shard may have now: fewer, where they call more endpoints than clients usually do.
+    fn room(&self) -> usize {
+        let most = self.cap.saturating_mul(self.shards.len()).saturating_mul(CALLS_EACH);
+        if self.calls <= most {
+            self.cap
+        } else {
+            (self.cap as u64 * most as u64 / self.calls as u64).max(16) as usize
+        }
     }
 
     fn address_key(&self, zone: Zone, ip: IpAddr, via: u32) -> u64 {
@@ -108,7 +129,7 @@ impl Units {
     /// The client of an observation, made where it is new.
     pub(crate) fn of(&mut self, o: &Observation) -> Option<&mut Unit> {
         let address = self.address_key(o.zone, o.client.ip, via(o));
-        let cap = self.cap;
+        let cap = self.room();
         let shard = self.shards.get_mut((address & 0xff) as usize)?;
         let device = o.sessions.iter().find(|t| !t.login).map_or(0, |t| t.hash);
         let session = if o.client.shared { o.sessions.first().map_or(0, |t| t.hash) } else { 0 };
@@ -126,7 +147,9 @@ impl Units {
                 known.units.push(key);
             }
             if shard.units.len() >= cap && !shard.units.contains_key(&key) {
-                self.evicted_clients += shard.evict_units(cap);
+                let (clients, calls) = shard.evict_units(cap);
+                self.evicted_clients += clients;
+                self.calls = self.calls.saturating_sub(calls);
             }
         }
         let unit = shard.units.entry(key).or_insert_with(|| Box::new(Unit::new(key, o)));
@@ -226,20 +249,21 @@ impl Session {
 }
 
 impl Shard {
-    /// Gives up the quarter of the clients that was idle longest.
-    fn evict_units(&mut self, cap: usize) -> u64 {
+    /// Gives up the clients that were idle longest, so that a quarter of the room is free: how many, and what they called.
+    fn evict_units(&mut self, cap: usize) -> (u64, usize) {
         let mut ages: Vec<(Ts, u64)> = self.units.values().map(|u| (u.last, u.key)).collect();
         ages.sort_unstable();
-        let gone = (cap / 4).max(1).min(ages.len());
+        let gone = ages.len().saturating_sub(cap - (cap / 4).max(1));
+        let mut calls = 0;
         for (_, key) in ages.iter().take(gone) {
-            self.units.remove(key);
+            calls += self.units.remove(key).map_or(0, |unit| unit.calls.len());
         }
         let units = &self.units;
         self.addresses.retain(|_, a| {
             a.units.retain(|k| units.contains_key(k));
             !a.units.is_empty()
         });
-        gone as u64
+        (gone as u64, calls)
     }
 
     fn evict_sessions(&mut self, cap: usize) -> u64 {

@@ -8,11 +8,12 @@ const KEPT: u64 = 256 << 20;
 /// What the process takes besides its tables: code, patterns, buffers, stacks, and pages that threads hold for later.
 const PROCESS: u64 = 112 << 20;
 /// A worker thread for each so many bytes of the limit: what it frees stays with it for a while, in pages of its own.
-const WORKER: u64 = 80 << 20;
+const WORKER: u64 = 112 << 20;
 
-/// Bytes that tables may take of a limit. Results depend on it, so it hangs on nothing else: not on the number of workers.
+/// Bytes that tables may take of a limit: three tenths of what the process leaves is for what allocators hold back while all of them are
+/// full at once. Results depend on it, so it hangs on nothing else: not on the number of workers.
 pub(super) fn tables(limit: u64) -> u64 {
-    limit.saturating_sub(PROCESS).max(limit / 2)
+    if limit < KEPT { limit / 2 } else { limit.saturating_sub(PROCESS) / 10 * 7 }
 }
 
 /// Worker threads that a limit carries; any number where it is not kept anyway.
@@ -26,8 +27,8 @@ mod tests {
 
     #[test]
     fn the_process_gets_its_part_and_a_small_limit_is_halved() {
-        assert_eq!((tables(512 << 20) >> 20, workers(512 << 20)), (400, 6));
-        assert_eq!((tables(256 << 20) >> 20, workers(256 << 20)), (144, 3));
+        assert_eq!((tables(512 << 20) >> 20, workers(512 << 20)), (280, 4));
+        assert_eq!((tables(256 << 20) >> 20, workers(256 << 20)), (100, 2));
         assert_eq!((tables(100 << 20) >> 20, workers(100 << 20)), (50, 256));
         assert_eq!((tables(1), workers(u64::MAX)), (0, 256));
     }
