@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// Lines of `exchanges.ndjson` that wait for their final endpoint names.
 ///
 /// While a run goes on, templates still merge; so each line is kept in a file beside the output with the key of its endpoint, and
-/// written out when the last epoch has closed. The first error is kept, and nothing more is written after it.
+/// written out when the last epoch has closed. The first error is kept, and nothing more is written after it; what was, is kept.
 #[derive(Debug)]
 pub(crate) struct Spool {
     output: PathBuf,
@@ -60,20 +60,24 @@ impl Spool {
         Some(format!("cannot write {}: {error}; exchanges are no longer listed", self.output.display()))
     }
 
-    /// Writes the output with the ids that `id_of` gives, and removes the spool.
+    /// Writes the output with the ids that `id_of` gives, and removes the spool. Where there is no room for both, the spool becomes the
+    /// output; after an error it has the lines that were written whole before.
     pub(crate) fn finish(
         mut self,
         mut id_of: impl FnMut(&LookupKey) -> Option<String>,
     ) -> Result<(), (PathBuf, io::Error)> {
         let result = self.write_out(&mut id_of);
         if fs::remove_file(&self.spool).is_err() {
-            tracing::debug!(path = %self.spool.display(), "spool was gone already");
+            tracing::debug!(path = %self.spool.display(), "spool is gone already");
         }
         result.map_err(|e| (self.output, e))
     }
 
     fn write_out(&mut self, id_of: &mut impl FnMut(&LookupKey) -> Option<String>) -> io::Result<()> {
         if let Some(e) = self.error.take() {
+            if let Err(e) = self.become_output(id_of) {
+                tracing::debug!(path = %self.spool.display(), error = %e, "no line is kept");
+            }
             return Err(e);
         }
         if let Some(mut file) = self.file.take() {
@@ -86,7 +90,48 @@ impl Spool {
         if written.is_err() && fs::remove_file(&partial).is_err() {
             tracing::debug!(path = %partial.display(), "nothing to remove");
         }
-        written
+        written.or_else(|_| self.become_output(id_of))
+    }
+
+    /// Turns the spool into the output in its own place.
+    fn become_output(&self, id_of: &mut impl FnMut(&LookupKey) -> Option<String>) -> io::Result<()> {
+        let mut from = Counted { file: BufReader::with_capacity(1 << 18, File::open(&self.spool)?), read: 0 };
+        let mut to = File::options().write(true).open(&self.spool)?;
+        let (mut written, mut lines, mut head) = (0u64, Vec::new(), Vec::new());
+        // A record that was cut is the last one.
+        while let Ok(Some(key)) = read_record(&mut from, &mut head) {
+            put_line(&mut lines, &head, key, id_of)?;
+            // A line may be longer than its record: never over what was not read yet.
+            if lines.len() >= 1 << 18 {
+                let n = lines.len().min(usize::try_from(from.read - written).unwrap_or(usize::MAX));
+                to.write_all(lines.get(..n).unwrap_or_default())?;
+                written += n as u64;
+                lines.drain(..n);
+            }
+        }
+        let mut last = lines.len();
+        if to.write_all(&lines).is_err() {
+            // There is no room for more than was there before.
+            let room = usize::try_from(from.read - written).unwrap_or(usize::MAX).min(lines.len());
+            last = lines.get(..room).and_then(|l| l.iter().rposition(|b| *b == b'\n')).map_or(0, |at| at + 1);
+        }
+        to.set_len(written + last as u64)?;
+        drop(to);
+        fs::rename(&self.spool, &self.output)
+    }
+}
+
+/// Counts what is read of a file, what is read ahead left out.
+struct Counted {
+    file: BufReader<File>,
+    read: u64,
+}
+
+impl Read for Counted {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read(into)?;
+        self.read += n as u64;
+        Ok(n)
     }
 }
 
@@ -98,13 +143,22 @@ fn copy_lines(
     let mut to = BufWriter::with_capacity(1 << 18, File::create(to)?);
     let mut head = Vec::new();
     while let Some(key) = read_record(from, &mut head)? {
-        to.write_all(&head)?;
-        match key.and_then(|key| id_of(&key)) {
-            Some(id) => writeln!(to, "\"{id}\"}}}}")?,
-            None => to.write_all(b"null}}\n")?,
-        }
+        put_line(&mut to, &head, key, id_of)?;
     }
     to.flush()
+}
+
+fn put_line(
+    to: &mut impl Write,
+    head: &[u8],
+    key: Option<LookupKey>,
+    id_of: &mut impl FnMut(&LookupKey) -> Option<String>,
+) -> io::Result<()> {
+    to.write_all(head)?;
+    match key.and_then(|key| id_of(&key)) {
+        Some(id) => writeln!(to, "\"{id}\"}}}}"),
+        None => to.write_all(b"null}}\n"),
+    }
 }
 
 fn write_record(file: &mut impl Write, head: &[u8], key: Option<&LookupKey>) -> io::Result<()> {
@@ -187,6 +241,34 @@ mod tests {
             text,
             "{\"n\":1,\"sidetap\":{\"endpoint\":\"h!\"}}\n{\"n\":2,\"sidetap\":{\"endpoint\":null}}\n"
         );
+        assert!(!out.with_extension("ndjson.partial").exists());
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn what_was_written_before_an_error_is_kept() {
+        let dir = std::env::temp_dir().join(format!("sidetap-spool-cut-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let out = dir.join("exchanges.ndjson");
+        let mut spool = Spool::create(&out);
+        let key =
+            LookupKey { zone: "z".into(), host: "h".into(), method: "GET".into(), path: b"/a".to_vec() };
+        let head = |n: u32| format!("{{\"n\":{n},\"sidetap\":{{\"endpoint\":").into_bytes();
+        (0..40_000).for_each(|n| spool.push(&head(n), (n % 7 == 0).then_some(&key)));
+        // The disk is full in the middle of a record.
+        spool.file.take().unwrap().flush().unwrap();
+        let whole = fs::metadata(&spool.spool).unwrap().len();
+        File::options().write(true).open(&spool.spool).unwrap().set_len(whole - 3).unwrap();
+        spool.error = Some(io::ErrorKind::StorageFull.into());
+        let (path, error) =
+            spool.finish(|k| Some(format!("{}-0123456789abcdef0123456789", k.host))).unwrap_err();
+        assert_eq!((path, error.kind()), (out.clone(), io::ErrorKind::StorageFull));
+        let text = fs::read_to_string(&out).unwrap();
+        assert_eq!(text.lines().count(), 39_999);
+        for (n, line) in text.lines().enumerate() {
+            let id = if n % 7 == 0 { "\"h-0123456789abcdef0123456789\"" } else { "null" };
+            assert_eq!(line, format!("{{\"n\":{n},\"sidetap\":{{\"endpoint\":{id}}}}}"));
+        }
         assert!(!out.with_extension("ndjson.partial").exists());
         fs::remove_dir_all(&dir).unwrap();
     }

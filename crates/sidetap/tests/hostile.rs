@@ -41,6 +41,7 @@ fn small(kind: Hostile) -> (u64, &'static str) {
         Hostile::LongTargets => (1_500, "/anomalies/http-target-too-long"),
         Hostile::FullTargets => (8_000, "/evictions/items-hurried"),
         Hostile::Unanswered => (100_000, "/exchanges/incomplete_reasons/no-response"),
+        Hostile::ManyEach => (8_000, "/evictions/bots-clients"),
         // White space is no value: nothing to refuse.
         Hostile::Tabs => (40, "/exchanges/complete"),
         Hostile::Connects => (4, "/exchanges/complete"),
@@ -127,9 +128,14 @@ fn messages_without_end() {
 #[test]
 fn requests_that_cost_more_than_they_weigh() {
     // Under a small limit their connections are cut before they cost anything.
-    for kind in
-        [Hostile::Pipelined, Hostile::LongTargets, Hostile::Tabs, Hostile::Connects, Hostile::Leftovers]
-    {
+    for kind in [
+        Hostile::Pipelined,
+        Hostile::LongTargets,
+        Hostile::ManyEach,
+        Hostile::Tabs,
+        Hostile::Connects,
+        Hostile::Leftovers,
+    ] {
         attacked_within(kind, 4 * LIMIT);
     }
 }

@@ -64,6 +64,19 @@ pub(super) fn unanswered<W: Write>(tape: &mut Tape<'_, W>, size: u64) -> io::Res
     Ok(())
 }
 
+/// Clients that ask for a dozen endpoints at once, each with a field value of its own, and are answered once.
+pub(super) fn many_each<W: Write>(tape: &mut Tape<'_, W>, size: u64) -> io::Result<()> {
+    const EACH: u64 = 12;
+    for n in 0..size {
+        let mut talk = tape.open(n)?;
+        let head = format!("HTTP/1.1\r\nHost: shop.example\r\nX-Request: {n:x}\r\n\r\n");
+        let requests: String = (0..EACH).map(|at| format!("GET /api/part{at}/list {head}")).collect();
+        tape.send(&mut talk, Direction::Up, requests.as_bytes())?;
+        tape.send(&mut talk, Direction::Down, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")?;
+    }
+    Ok(())
+}
+
 /// Requests with white space without end in a field.
 pub(super) fn tabs<W: Write>(tape: &mut Tape<'_, W>, size: u64) -> io::Result<()> {
     let tabs = "\t ".repeat(30_000);

@@ -67,6 +67,8 @@ pub enum Hostile {
     FullTargets,
     /// 250,000 requests that nobody answers, a few on each of many connections, that are all due at once; then all end at once.
     Unanswered,
+    /// 40,000 connections of another client each, with a dozen requests for a dozen endpoints in one segment, of which one is answered.
+    ManyEach,
     /// 500 heads with 60 KB of tabs.
     Tabs,
     /// 100 connections of a CONNECT in the other's tunnel, 2,000 deep.
@@ -77,7 +79,7 @@ pub enum Hostile {
 
 impl Hostile {
     /// Every kind.
-    pub const ALL: [Hostile; 27] = [
+    pub const ALL: [Hostile; 28] = [
         Hostile::SynFlood,
         Hostile::HalfOpen,
         Hostile::OutOfOrder,
@@ -102,6 +104,7 @@ impl Hostile {
         Hostile::LongTargets,
         Hostile::FullTargets,
         Hostile::Unanswered,
+        Hostile::ManyEach,
         Hostile::Tabs,
         Hostile::Connects,
         Hostile::Leftovers,
@@ -134,6 +137,7 @@ impl Hostile {
             Hostile::LongTargets => "long-targets",
             Hostile::FullTargets => "full-targets",
             Hostile::Unanswered => "unanswered",
+            Hostile::ManyEach => "many-each",
             Hostile::Tabs => "tabs",
             Hostile::Connects => "connects",
             Hostile::Leftovers => "leftovers",
@@ -166,6 +170,7 @@ impl Hostile {
             Hostile::LongTargets => 4_000,
             Hostile::FullTargets => 30_000,
             Hostile::Unanswered => 250_000,
+            Hostile::ManyEach => 40_000,
             Hostile::Tabs => 500,
             Hostile::Connects => 100,
             Hostile::Leftovers => 400,
@@ -204,6 +209,7 @@ pub fn write_hostile<W: Write>(kind: Hostile, size: u64, out: &mut PcapWriter<W>
         Hostile::LongTargets => messages::targets(&mut tape, size, 59_400),
         Hostile::FullTargets => messages::targets(&mut tape, size, 7_900),
         Hostile::Unanswered => messages::unanswered(&mut tape, size),
+        Hostile::ManyEach => messages::many_each(&mut tape, size),
         Hostile::Tabs => messages::tabs(&mut tape, size),
         Hostile::Connects => messages::connects(&mut tape, size),
         Hostile::Leftovers => floods::leftovers(&mut tape, size),
