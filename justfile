@@ -81,6 +81,14 @@ demo *FILES:
 openapi:
     SIDETAP_BLESS=1 cargo test --locked -p sidetap-console --test console committed
 
+# A store with the findings of 10 million exchanges: what each page waits for, and its first paint: EXCHANGES, ROUNDS
+console-large *ARGS:
+    scripts/console-large.sh {{ARGS}}
+
+# The console under 5,000 connections that say nothing or trickle: URL, CONNECTIONS, SECONDS
+slow-clients *ARGS:
+    scripts/slow-clients.py {{ARGS}}
+
 # Ask the console's API everything its description allows, and what it does not (schemathesis): SECONDS
 api *ARGS:
     scripts/api.sh {{ARGS}}

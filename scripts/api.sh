@@ -36,7 +36,7 @@ url=$(sed -n 's/.*console: \(http[^ ]*\)\/$/\1/p' "$work/said" | head -n 1)
 token=$(sed -n 's/.*one-time token: //p' "$work/said")
 json() { curl -s -o "$work/answer" -D "$work/head" -H 'Content-Type: application/json' "$@"; }
 json -d "{\"token\":\"$token\",\"name\":\"admin\",\"password\":\"correct horse battery\"}" "$url/api/v1/setup"
-cookie=$(sed -n 's/^set-cookie: \([^;]*\).*/\1/p' "$work/head" | tr -d '\r')
+cookie=$(sed -n 's/^set-cookie: \([^;]*\).*/\1/p' "$work/head" | tr -d '\r' | head -n 1)
 csrf=$(sed -n 's/.*"csrf":"\([^"]*\)".*/\1/p' "$work/answer")
 json -H "Cookie: $cookie" -H "X-Sidetap-CSRF: $csrf" -d '{"name":"schemathesis","role":"admin"}' "$url/api/v1/tokens"
 api=$(sed -n 's/.*"token":"\([^"]*\)".*/\1/p' "$work/answer")

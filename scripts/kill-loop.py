@@ -1,5 +1,6 @@
 """Whether a device, the actions of a store and its audit are of one mind: STORE, what is on the device (a feed's file, or `nft list`)."""
 
+import ipaddress
 import json
 import re
 import sqlite3
@@ -7,11 +8,22 @@ import sys
 
 store = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
 text = open(sys.argv[2]).read()
+
+
+def is_address(value):
+    try:
+        return bool(ipaddress.ip_network(value, strict=False))
+    except ValueError:
+        return False
+
+
 bare = lambda s: s.removesuffix("/32").removesuffix("/128")
 if "table inet" in text:
     on = set(re.findall(r"([0-9a-f.:/]+)(?: timeout \S+)? expires \S+ comment \"sidetap:", text))
 else:
-    on = set(re.findall(r"\b\d{1,3}(?:\.\d{1,3}){3}(?:/\d+)?\b", text))
+    on = set()
+    for entry in json.loads(text)["entries"]:
+        on |= {v for v in entry.values() if isinstance(v, str) and is_address(v)}
 on = {bare(s) for s in on}
 told, done, said = {}, [], [json.loads(d) for (d,) in store.execute("SELECT detail FROM audit WHERE action LIKE 'mitigation.%'")]
 for (row,) in store.execute("SELECT row FROM actions ORDER BY seq"):

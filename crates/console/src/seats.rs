@@ -10,6 +10,9 @@ use axum::body::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::Notify;
 
+/// Bytes of a piece of a body that is small beside the buffer it was read into.
+const SMALL: usize = 4 << 10;
+
 /// The connections there are, and for how many there is room.
 #[derive(Clone, Debug)]
 pub(crate) struct Seats {
@@ -161,7 +164,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
             self.whole = true;
             self.work.begin();
         }
-        frame
+        frame.map_ok(|f| f.map_data(own))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -171,6 +174,11 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Watched<B> {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// A piece by itself: a byte that came alone would hold all of the buffer it was read into.
+fn own(piece: Bytes) -> Bytes {
+    if piece.len() < SMALL { Bytes::copy_from_slice(&piece) } else { piece }
 }
 
 #[cfg(test)]
@@ -197,6 +205,14 @@ mod tests {
         let e = seats.take();
         assert!(is_called(&c), "it waits longer than the one that asked for something");
         assert!(![&a, &d, &e].into_iter().any(is_called));
+    }
+
+    #[test]
+    fn a_byte_that_comes_alone_holds_no_buffer() {
+        let buffer = Bytes::from(vec![0; 2 * SMALL]);
+        let within = |piece: &Bytes| buffer.as_ptr_range().contains(&piece.as_ptr());
+        assert!(!within(&own(buffer.slice(5..6))));
+        assert!(within(&own(buffer.slice(..SMALL))), "a large one is not copied");
     }
 
     #[test]

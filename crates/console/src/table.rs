@@ -14,6 +14,8 @@ use crate::app::App;
 
 /// Bytes of a body.
 const BODY: usize = 1 << 20;
+/// Bytes of a body by somebody who need not say who he is.
+const OPEN_BODY: usize = 16 << 10;
 /// Bytes of a policy.
 pub(crate) const LARGE_BODY: usize = 8 << 20;
 
@@ -132,7 +134,11 @@ impl Route {
 /// The router of a table.
 pub(crate) fn router(app: &App, routes: Vec<Route>) -> Router<App> {
     routes.into_iter().fold(Router::new(), |router, route| {
-        let limit = DefaultBodyLimit::max(if route.large { LARGE_BODY } else { BODY });
+        let limit = DefaultBodyLimit::max(match (route.large, route.role) {
+            (true, _) => LARGE_BODY,
+            (false, Some(_)) => BODY,
+            (false, None) => OPEN_BODY,
+        });
         let handler = route.handler.layer(limit);
         let handler = match route.role {
             Some(role) => handler.route_layer(from_fn_with_state((App::clone(app), role), authorize)),

@@ -384,6 +384,8 @@ async fn errors_are_problems() {
     }
     let large = format!("{{\"note\":\"{}\"}}", "x".repeat(2 << 20));
     assert_eq!(admin.send_text("PATCH", "/api/v1/findings/f001", &large).await.status, 413);
+    let open = json!({"name": "x".repeat(20 << 10), "password": "x"});
+    assert_eq!(served.post("/api/v1/session", &open).await.status, 413, "of who has not said who he is");
     let deep = "[".repeat(100_000);
     assert_eq!(admin.send_text("PATCH", "/api/v1/findings/f001", &deep).await.status, 400);
     assert_eq!(admin.send("POST", "/api/v1/endpoints", &json!({})).await.status, 405);

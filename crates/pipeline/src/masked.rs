@@ -263,17 +263,19 @@ const DESCRIBING: [&str; 20] = [
 ];
 
 /// Words of names whose values are accounts, credentials or sessions.
-const PRIVATE_WORDS: [&str; 44] = [
+const PRIVATE_WORDS: [&str; 46] = [
     "pass",
     "password",
     "passwd",
     "passphrase",
+    "phrase",
     "passcode",
     "pwd",
     "pw",
     "secret",
     "token",
     "tok",
+    "refresh",
     "auth",
     "authorization",
     "bearer",
@@ -367,6 +369,17 @@ fn runs_hidden(text: &str) -> String {
         if !c.is_alphanumeric() {
             continue;
         }
+        let rest = text.get(start..).unwrap_or_default();
+        let whole =
+            rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-'))).unwrap_or(rest.len());
+        if is_drawn(rest.get(..whole).unwrap_or_default()) {
+            out.push_str(text.get(from..start).unwrap_or_default());
+            out.extend(rest.chars().take(4));
+            out.push_str("***");
+            from = start + whole;
+            while at.next_if(|(next, _)| *next < from).is_some() {}
+            continue;
+        }
         let (mut end, mut digits, mut letters) = (start + c.len_utf8(), u32::from(c.is_ascii_digit()), 0_u32);
         letters += 1 - digits;
         while let Some((next, c)) = at.next_if(|(_, c)| c.is_alphanumeric()) {
@@ -387,6 +400,26 @@ fn runs_hidden(text: &str) -> String {
     }
     out.push_str(text.get(from..).unwrap_or_default());
     out
+}
+
+/// Whether letters of both cases and digits follow each other as nobody writes them: base64url, of which `-` and `_` are a part.
+fn is_drawn(run: &str) -> bool {
+    if run.len() < 20 {
+        return false;
+    }
+    let bytes = run.as_bytes();
+    let has = |is: fn(&u8) -> bool| bytes.iter().any(is);
+    let turns = bytes.windows(2).filter(|pair| match pair {
+        [a, b] if a.is_ascii_alphabetic() => {
+            b.is_ascii_digit() || a.is_ascii_lowercase() && b.is_ascii_uppercase()
+        }
+        [a, b] => a.is_ascii_digit() && b.is_ascii_alphabetic(),
+        _ => false,
+    });
+    has(u8::is_ascii_uppercase)
+        && has(u8::is_ascii_lowercase)
+        && has(u8::is_ascii_digit)
+        && turns.count() >= 5
 }
 
 fn cut(mut text: String) -> String {
@@ -427,6 +460,23 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+
+    #[test]
+    fn what_was_drawn_at_random_is_struck_out_under_any_name() {
+        for drawn in ["DYOBzzdJhwwLgKCD_D7urxDn7Sq1U2u_nWuPDCfuQbUgdEpv", "aB3-x9Qz_T4mK-7wLp2R"] {
+            let hidden = runs_hidden(&format!("go: {drawn}; on"));
+            assert_eq!(hidden, format!("go: {}***; on", &drawn[..4]));
+        }
+        for written in [
+            "Summer-Sale-2024-Shoes-Red",
+            "getUserAccountListByNameOrId",
+            "550e8400-e29b-41d4-a716-4466554400ab",
+            "two-days-2026-10-13",
+        ] {
+            assert_eq!(runs_hidden(written), written);
+        }
+        assert!(is_private("refresh") && is_private("phrase"));
+    }
 
     fn masker() -> Masker {
         Masker::new(&Arc::new(Pack::builtin().unwrap()), HashKey::from_bytes([1; 16]))

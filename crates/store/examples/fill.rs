@@ -2,8 +2,10 @@
 //! hours, half of the hosts' endpoints anew and the rest seen again. By the store's own writer, as a replay and a watch use it.
 //!
 //! ```text
-//! fill FROM TO RUNS EXCHANGES
+//! fill FROM TO RUNS EXCHANGES [AFTER]
 //! ```
+//!
+//! RUNS runs of EXCHANGES exchanges in all; the first AFTER of them are there already.
 
 use std::path::Path;
 use std::time::Instant;
@@ -23,14 +25,15 @@ const CROWD: u32 = 20_000;
 
 fn main() -> Result<(), Failed> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [from, to, runs, exchanges] = args.as_slice() else {
-        return Err("fill FROM TO RUNS EXCHANGES".into());
+    let [from, to, runs, exchanges, after @ ..] = args.as_slice() else {
+        return Err("fill FROM TO RUNS EXCHANGES [AFTER]".into());
     };
     let (runs, exchanges): (u64, u64) = (runs.parse()?, exchanges.parse()?);
+    let after: u64 = after.first().map_or(Ok(0), |n| n.parse())?;
     let (template, mut store) = (Template::of(Path::new(from))?, Store::open(Path::new(to))?);
     let begun = Instant::now();
     let mut slowest = 0.0_f64;
-    for n in 0..runs {
+    for n in after..runs {
         let one = Instant::now();
         template.save(&mut store, n, exchanges / runs)?;
         slowest = slowest.max(one.elapsed().as_secs_f64());
@@ -39,8 +42,9 @@ fn main() -> Result<(), Failed> {
     let sizes = store.sizes()?;
     let rows: u64 = sizes.values().sum();
     let mut out = format!(
-        "{runs} runs of {exchanges} exchanges in {took:.1} s (the slowest {slowest:.2} s): {:.0} exchanges/s; {rows} rows, {} MiB\n",
-        exchanges as f64 / took,
+        "{} of {runs} runs of {exchanges} exchanges in {took:.1} s (the slowest {slowest:.2} s): {:.0} exchanges/s; {rows} rows, {} MiB\n",
+        runs - after,
+        exchanges as f64 * (runs - after) as f64 / runs as f64 / took,
         store.bytes() >> 20
     );
     for (table, n) in sizes {

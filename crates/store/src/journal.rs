@@ -92,6 +92,26 @@ impl Store {
         change.commit()
     }
 
+    /// Actions after this one with their numbers, the first one first; of more than so many the last ones.
+    pub fn actions_after(&self, seq: i64, most: usize) -> Result<Vec<(i64, ActionRow)>, StoreError> {
+        let sql = "SELECT seq, row FROM (SELECT seq, row FROM actions WHERE seq > ?1 ORDER BY seq DESC LIMIT ?2) ORDER BY seq";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(params![seq, most as i64])?;
+        let mut out = Vec::new();
+        while let Some(row) = rows.next()? {
+            let text = row.get_ref(1)?;
+            let text = text.as_str().map_err(rusqlite::Error::from)?;
+            out.push((row.get(0)?, parse(text, "actions")?));
+        }
+        Ok(out)
+    }
+
+    /// How many actions there are.
+    pub fn action_count(&self) -> Result<u64, StoreError> {
+        let mut statement = self.connection.prepare_cached("SELECT count(*) FROM actions")?;
+        Ok(statement.query_row([], |r| r.get::<_, i64>(0))?.unsigned_abs())
+    }
+
     /// Actions, newest first.
     pub fn actions(&self, limit: usize, offset: usize) -> Result<Vec<ActionRow>, StoreError> {
         let sql = "SELECT row FROM actions ORDER BY seq DESC LIMIT ?1 OFFSET ?2";

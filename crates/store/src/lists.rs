@@ -25,6 +25,7 @@ pub static ENDPOINTS: List = List {
         (SELECT count(*) FROM now_findings f LEFT JOIN work w ON w.finding = f.id
             WHERE f.endpoint = n.id AND coalesce(w.status, 'open') IN ('open', 'assigned'))",
     by_id: true,
+    ordered: false,
     words: Words::Search(Table::Endpoints, "n.id"),
     columns: &[
         Column::of("risk", "n.risk", Integer).sorted(),
@@ -55,6 +56,7 @@ pub static SENSITIVE: List = List {
     id: "n.sid",
     select: "coalesce(n.row, (SELECT b.row FROM sensitive b WHERE b.id = n.id LIMIT 1))",
     by_id: true,
+    ordered: false,
     words: Words::Search(Table::Sensitive, "n.sid"),
     columns: &[
         Column::of("count", "n.count", Integer).sorted(),
@@ -95,6 +97,7 @@ pub static FINDINGS: List = List {
         ", w.status IS NULL, w.assignee, w.expires_at, w.note, w.updated_at, w.updated_by"
     ),
     by_id: true,
+    ordered: false,
     words: Words::Search(Table::Findings, "n.id"),
     columns: &[
         Column::of("severity", "n.rank", Integer).sorted(),
@@ -122,6 +125,7 @@ pub static CAMPAIGNS: List = List {
     id: "n.id",
     select: "n.brief, o.labels",
     by_id: true,
+    ordered: false,
     words: Words::Search(Table::Campaigns, "n.id"),
     columns: &[
         Column::of("score", "n.score", Integer).sorted(),
@@ -147,6 +151,7 @@ pub static VERDICTS: List = List {
     id: "n.id",
     select: "coalesce(n.row, (SELECT b.row FROM verdicts b WHERE b.id = n.id LIMIT 1))",
     by_id: true,
+    ordered: true,
     words: Words::Search(Table::Verdicts, "n.id"),
     columns: &[
         Column::of("score", "n.score", Integer).sorted(),
@@ -181,6 +186,7 @@ pub static MEMBERS: List = List {
     id: "n.kind || ' ' || n.value",
     select: "n.kind, n.value, n.first_seen, n.requests",
     by_id: false,
+    ordered: false,
     words: Words::Text("n.value"),
     columns: &[
         Column::of("requests", "n.requests", Integer).sorted(),
@@ -197,6 +203,7 @@ pub static ACTIONS: List = List {
     id: "n.seq",
     select: "n.seq, n.row",
     by_id: true,
+    ordered: false,
     words: Words::Text("n.row"),
     columns: &[
         Column::of("at", "n.at", Time).sorted(),
@@ -218,6 +225,7 @@ pub static AUDIT: List = List {
     id: "n.seq",
     select: "n.seq, n.at, n.actor, n.action, n.detail",
     by_id: true,
+    ordered: false,
     words: Words::Text("n.actor || ' ' || n.action || ' ' || n.detail"),
     columns: &[
         Column::of("at", "n.at", Time).sorted(),
@@ -234,6 +242,7 @@ pub static CHANGES: List = List {
     id: "n.seq",
     select: "n.seq, n.at, n.kind, n.id, n.change, n.title, n.host, n.before, n.after",
     by_id: true,
+    ordered: false,
     words: Words::Text("n.title || ' ' || coalesce(n.after, '')"),
     columns: &[
         Column::of("at", "n.at", Time).sorted(),
@@ -387,6 +396,14 @@ impl Store {
     /// A campaign as lists show it.
     pub fn campaign_item(&self, id: &str) -> Result<Option<CampaignItem>, StoreError> {
         one(self.part(&CAMPAIGNS, &first(), &[("n.id = ?", Value::Text(id.to_owned()))], campaign_item)?)
+    }
+
+    /// The rule by which a verdict was answered, where one was.
+    pub fn policy_of(&self, verdict: &str) -> Result<Option<String>, StoreError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT policy FROM now_verdicts WHERE id = ?1")?;
+        let policy: Option<String> = statement.query_map([verdict], |r| r.get(0))?.next().transpose()?;
+        Ok(policy.filter(|p| !p.is_empty()))
     }
 
     /// A verdict, all of it.

@@ -106,16 +106,17 @@ async fn overview(State(app): State<App>) -> Result<Json<Overview>, Problem> {
         campaigns
             .sort_by(|a, b| b.score.cmp(&a.score).then(b.requests.cmp(&a.requests)).then(a.id.cmp(&b.id)));
         campaigns.truncate(FEW);
+        let findings = store.finding_counts()?;
         Ok(Overview {
             generated_at: now,
             span: Span { from: span.map(|s| s.0), to: span.map(|s| s.1) },
-            totals: store.totals()?,
+            totals: store.totals_with(&findings)?,
             intents,
             traffic,
             changes: store.change_list(&Wanted { limit: 20, ..Wanted::default() })?.rows,
             campaigns,
             endpoints: store.endpoint_list(&few)?.rows,
-            findings: store.finding_counts()?,
+            findings,
             risk: store.risk_bands()?,
             actions: store.actions(10, 0)?,
             health: health_of(store, live)?,

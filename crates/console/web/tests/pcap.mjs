@@ -87,5 +87,14 @@ export function hostile() {
       });
     }
   }
+  // In the names and values of header fields, in cookies, in the account that logs in, in what the answer says of itself.
+  for (let round = 0; round < 3; round += 1) {
+    const body = JSON.stringify({ username: `${SCRIPT}${round}`, password: "Hidden-1234" });
+    const answer = JSON.stringify({ error: SCRIPT });
+    exchanges.push({
+      request: `POST /login?next=%3Cscript%3Ewindow.hacked=1%3C/script%3E HTTP/1.1\r\nHost: hostile.example\r\nUser-Agent: ${SCRIPT}\r\nX-<img/src=x/onerror=window.hacked=1>: ${SCRIPT}\r\nReferer: javascript:window.hacked=1\r\nCookie: <b>name</b>=<i>value</i>\r\nAuthorization: Basic ${Buffer.from(`${SCRIPT}:Hidden-1234`).toString("base64")}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+      response: `HTTP/1.1 401 ${SCRIPT}\r\nContent-Type: application/json\r\nServer: ${SCRIPT}\r\nX-Powered-By: <svg/onload=window.hacked=1>\r\nContent-Length: ${Buffer.byteLength(answer)}\r\n\r\n${answer}`,
+    });
+  }
   return exchanges;
 }

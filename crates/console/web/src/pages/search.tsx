@@ -1,3 +1,4 @@
+import { apiUrl } from "../api/client";
 import type { SearchHit } from "../api/types";
 import { words } from "../lib/text";
 import { useApi } from "../lib/use";
@@ -52,7 +53,19 @@ export function SearchPage() {
           </Empty>
         </Card>
       ) : (
-        <Card title={`Found for “${q}”`}>
+        <Card
+          title={`Found for “${q}”`}
+          more={
+            <span>
+              <a className="btn" href={apiUrl("/search", { q, format: "csv" })} download title="All that was found, as CSV">
+                CSV
+              </a>{" "}
+              <a className="btn" href={apiUrl("/search", { q, format: "ndjson" })} download title="All that was found, one JSON object a line">
+                NDJSON
+              </a>
+            </span>
+          }
+        >
           <Shown query={query}>
             {(data) =>
               data.rows.length === 0 ? (

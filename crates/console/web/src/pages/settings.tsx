@@ -323,19 +323,22 @@ function NewToken() {
 }
 
 function Password() {
-  const change = useAct((body: { old: string; new: string }) => api.put<void>("/session/password", body), { done: "Changed; your other sessions have ended" });
+  const change = useAct((body: { old: string; new: string; remove_tokens: boolean }) => api.put<void>("/session/password", body), { done: "Changed; your other sessions have ended" });
   return (
     <form
       className="stack"
       onSubmit={(event) => {
         event.preventDefault();
         const form = new FormData(event.currentTarget);
-        change.mutate({ old: String(form.get("old")), new: String(form.get("new")) });
+        change.mutate({ old: String(form.get("old")), new: String(form.get("new")), remove_tokens: form.get("tokens") !== null });
         event.currentTarget.reset();
       }}
     >
       <Field label="Present password">{(id) => <input id={id} name="old" type="password" autoComplete="current-password" required />}</Field>
       <Field label="New password" hint="12 characters or more.">{(id) => <input id={id} name="new" type="password" autoComplete="new-password" minLength={12} required />}</Field>
+      <label className="check">
+        <input type="checkbox" name="tokens" /> Remove my API tokens too
+      </label>
       <div className="row end">
         <button type="submit" className="btn" disabled={change.isPending}>
           Change password

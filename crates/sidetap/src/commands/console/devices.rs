@@ -166,35 +166,116 @@ fn latest(store: &Store) -> Result<BTreeMap<String, ActionRow>, Refused> {
     Ok(latest)
 }
 
-/// What is on devices by what was done to them: entries that were put there, not taken back and have not run out.
-pub(super) fn entries(store: &Store, now: Ts) -> Result<Vec<Value>, Refused> {
-    let mut on: BTreeMap<(String, String, String), Value> = BTreeMap::new();
-    let mut done = store.actions(100_000, 0)?;
-    done.reverse();
-    for a in done.into_iter().filter(|a| a.mode == "enforce" && a.outcome == "done") {
+/// What is on devices by what was done to them, as far as that was read: what comes later is added, so that it is not all read each
+/// time.
+#[derive(Default)]
+pub(super) struct OnDevices {
+    /// The last action that was read, and how many there were.
+    last: i64,
+    read: u64,
+    on: BTreeMap<(String, String, String), Entry>,
+}
+
+/// What was put there, and how it stands.
+struct Entry {
+    verdict: Option<String>,
+    since: Ts,
+    expires_at: Option<Ts>,
+}
+
+impl OnDevices {
+    /// Entries that were put there, not taken back and have not run out; the newest first.
+    pub(super) fn entries(&mut self, store: &Store, now: Ts) -> Result<Vec<Value>, Refused> {
+        self.read_on(store)?;
+        let on = self.on.iter().filter(|(_, e)| e.expires_at.is_none_or(|t| t > now));
+        let mut on: Vec<_> = on.collect();
+        on.sort_by_key(|(_, e)| std::cmp::Reverse(e.since));
+        let rows = on.into_iter().map(|((device, subject, response), e)| {
+            let policy = e.verdict.as_deref().map(|v| store.policy_of(v)).transpose()?.flatten();
+            Ok(json!({
+                "device": device, "subject": subject, "response": response, "verdict": e.verdict, "policy": policy,
+                "since": e.since, "expires_at": e.expires_at, "state": "on-device",
+            }))
+        });
+        rows.collect()
+    }
+
+    /// Reads what was done since; all of it where rows have gone since then, for their age or because somebody is forgotten.
+    fn read_on(&mut self, store: &Store) -> Result<(), Refused> {
+        let more = store.actions_after(self.last, ACTIONS)?;
+        if self.read + more.len() as u64 != store.action_count()? {
+            *self = OnDevices::default();
+            let all = store.actions_after(0, ACTIONS)?;
+            all.iter().for_each(|(seq, a)| self.hear(*seq, a));
+            self.read = store.action_count()?;
+            return Ok(());
+        }
+        more.iter().for_each(|(seq, a)| self.hear(*seq, a));
+        self.read += more.len() as u64;
+        Ok(())
+    }
+
+    fn hear(&mut self, seq: i64, a: &ActionRow) {
+        self.last = self.last.max(seq);
+        if a.mode != "enforce" || a.outcome != "done" {
+            return;
+        }
         let key = (a.connector.clone(), a.subject.clone(), a.response.clone());
-        match a.kind.as_str() {
-            "add" | "refresh" => {
-                let since = on.get(&key).and_then(|e| e.get("since").cloned()).unwrap_or_else(|| json!(a.at));
-                let policy = a
-                    .verdict
-                    .as_deref()
-                    .map(|v| store.verdict(v))
-                    .transpose()?
-                    .flatten()
-                    .and_then(|v| v.policy);
-                let entry = json!({
-                    "device": a.connector, "subject": a.subject, "response": a.response, "verdict": a.verdict,
-                    "policy": policy, "since": since, "expires_at": a.expires_at, "state": "on-device",
-                });
-                on.insert(key, entry);
-            }
-            _ => _ = on.remove(&key),
+        if !matches!(a.kind.as_str(), "add" | "refresh") {
+            self.on.remove(&key);
+            return;
+        }
+        let since = self.on.get(&key).map_or(a.at, |e| e.since);
+        self.on.insert(key, Entry { verdict: a.verdict.clone(), since, expires_at: a.expires_at });
+    }
+}
+
+/// Actions that are looked back at for what is on devices; of more the newest.
+const ACTIONS: usize = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn action(at: i64, kind: &str, subject: &str) -> ActionRow {
+        ActionRow {
+            at: Ts(at),
+            actor: "watch".into(),
+            connector: "edge".into(),
+            kind: kind.into(),
+            mode: "enforce".into(),
+            subject: subject.into(),
+            response: "block".into(),
+            verdict: None,
+            expires_at: Some(Ts(at + 2_500)),
+            outcome: "done".into(),
+            answer: "ok".into(),
         }
     }
-    let runs_out =
-        |e: &Value| e.get("expires_at").and_then(Value::as_str).and_then(Ts::parse).is_some_and(|t| t <= now);
-    let mut rows: Vec<Value> = on.into_values().filter(|e| !runs_out(e)).collect();
-    rows.sort_by(|a, b| b["since"].as_str().cmp(&a["since"].as_str()));
-    Ok(rows)
+
+    #[test]
+    fn what_is_on_devices_follows_what_is_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&dir.path().join("s.db")).unwrap();
+        let mut on = OnDevices::default();
+        let mut said = |store: &Store, now: i64| -> Vec<(String, i64)> {
+            let of = |e: &Value| {
+                (
+                    e["subject"].as_str().unwrap().to_owned(),
+                    Ts::parse(e["since"].as_str().unwrap()).unwrap().0,
+                )
+            };
+            on.entries(store, Ts(now)).unwrap().iter().map(of).collect()
+        };
+        let entry = |subject: &str, since: i64| (subject.to_owned(), since * 1_000);
+        let done = |at: i64, kind: &str, subject: &str| action(at * 1_000, kind, subject);
+        store.record_actions(&[done(1, "add", "192.0.2.1"), done(2, "add", "192.0.2.2")]).unwrap();
+        assert_eq!(said(&store, 2_000), [entry("192.0.2.2", 2), entry("192.0.2.1", 1)]);
+        store.record_actions(&[done(3, "remove", "192.0.2.2"), done(3, "refresh", "192.0.2.1")]).unwrap();
+        assert_eq!(said(&store, 3_000), [entry("192.0.2.1", 1)], "since it was put there first");
+        assert_eq!(said(&store, 5_600), [], "it ran out");
+        store.record_actions(&[done(4, "add", "192.0.2.3")]).unwrap();
+        store.forget(sidetap_model::SubjectKind::Ip, "192.0.2.1", "admin", Ts(4_000)).unwrap();
+        assert_eq!(said(&store, 4_000), [entry("192.0.2.3", 4)], "who is forgotten is not remembered here");
+    }
 }

@@ -52,6 +52,7 @@ pub(crate) struct Commands {
     devices: Devices,
     /// One order at a time.
     turn: Mutex<()>,
+    on_devices: Mutex<devices::OnDevices>,
 }
 
 impl Commands {
@@ -64,6 +65,7 @@ impl Commands {
             config: config.clone(),
             devices,
             turn: Mutex::new(()),
+            on_devices: Mutex::default(),
         })
     }
 
@@ -298,7 +300,8 @@ impl Control for Commands {
     }
 
     fn entries(&self, store: &Store) -> Done {
-        Ok(Value::Array(devices::entries(store, clock::now())?))
+        let mut on = self.on_devices.lock().unwrap_or_else(PoisonError::into_inner);
+        on.entries(store, clock::now()).map(Value::Array)
     }
 
     fn killed(&self, store: &Store) -> Result<Option<String>, Refused> {
