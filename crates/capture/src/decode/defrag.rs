@@ -93,6 +93,11 @@ impl Defrag {
         }
     }
 
+    /// Datagrams that are not whole.
+    pub(super) fn waiting(&self) -> u64 {
+        self.table.len() as u64
+    }
+
     /// Adds a fragment; gives what the datagram carries where `out` now holds all of it.
     pub(super) fn add(
         &mut self,

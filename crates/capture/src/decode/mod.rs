@@ -155,9 +155,13 @@ impl Decoder {
         DecodeCounters { checksum_sources_forgotten, ..self.judge.counters.clone() }
     }
 
-    /// Entries that tables gave up, by table and reason.
+    /// Entries that tables gave up, by table and reason; those that wait for the rest of a datagram will not get it any more.
     pub fn evictions(&self) -> BTreeMap<String, u64> {
-        let all = [("fragments-expired", self.defrag.expired), ("fragments-evicted", self.defrag.evicted)];
+        let all = [
+            ("fragments-expired", self.defrag.expired),
+            ("fragments-evicted", self.defrag.evicted),
+            ("fragments-unfinished", self.defrag.waiting()),
+        ];
         all.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)).collect()
     }
 }

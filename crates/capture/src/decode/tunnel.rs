@@ -293,15 +293,18 @@ pub(super) fn mpls<'a>(walk: Walk<'a>, cx: &mut Context<'_>) -> Step<'a> {
     }
 }
 
-/// True where an IP header at `at` agrees with what is there.
+/// True where an IP header at `at` agrees with what is there: its length is all of it, or the rest may be the padding of a minimal frame.
+/// Addresses of Ethernet may begin with the same digits.
 fn looks_like_ip(walk: Walk<'_>, at: usize) -> bool {
+    const MINIMAL: usize = 64;
     let left = walk.data.len().saturating_sub(at) + walk.cut as usize;
+    let agrees = |total: usize| total == left || total < left && left <= MINIMAL;
     match walk.data.u8(at) {
         Some(first) if first >> 4 == 4 => {
             let total = usize::from(walk.data.u16(at + 2).unwrap_or(0));
-            first & 0xf >= 5 && (total == 0 || (20..=left).contains(&total))
+            first & 0xf >= 5 && (total == 0 || total >= 20 && agrees(total))
         }
-        Some(first) if first >> 4 == 6 => 40 + usize::from(walk.data.u16(at + 4).unwrap_or(0)) <= left,
+        Some(first) if first >> 4 == 6 => agrees(40 + usize::from(walk.data.u16(at + 4).unwrap_or(0))),
         _ => false,
     }
 }

@@ -10,6 +10,11 @@ const PROCESS: u64 = 112 << 20;
 /// A worker thread for each so many bytes of the limit: what it frees stays with it for a while, in pages of its own.
 const WORKER: u64 = 112 << 20;
 
+/// A limit that is kept as resident memory.
+pub(super) const fn is_kept(limit: u64) -> bool {
+    limit >= KEPT
+}
+
 /// Bytes that tables may take of a limit: three tenths of what the process leaves is for what allocators hold back while all of them are
 /// full at once. Results depend on it, so it hangs on nothing else: not on the number of workers.
 pub(super) fn tables(limit: u64) -> u64 {

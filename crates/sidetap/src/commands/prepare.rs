@@ -64,10 +64,15 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
         ))
         .into());
     }
+    if !limit::is_kept(limit.0) {
+        note(&format!(
+            "--memory-limit {limit}: below 256M tables get half of it, and the process takes what it needs besides (about 80M)"
+        ));
+    }
     let (asked, carried) = (config.analysis.workers, limit::workers(limit.0));
     if usize::from(asked) > carried {
         note(&format!(
-            "--workers {asked}: {carried} are started, as many as --memory-limit {limit} carries (80M each)"
+            "--workers {asked}: {carried} are started, as many as --memory-limit {limit} carries (112M each)"
         ));
     }
     let key = hash_key::load_or_make(config.analysis.hash_key.as_deref())?;
