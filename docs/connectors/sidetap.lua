@@ -149,24 +149,39 @@ local function plain(value)
     return signature and #signature >= 16 and signature or value
 end
 
+-- Without white space around. Clients choose how long values are: nothing here may cost more than in proportion to them, as patterns
+-- with two repetitions do.
+local function trimmed(value)
+    local from, to = value:find("%S"), #value
+    if not from then return "" end
+    while value:find("^%s", to) do to = to - 1 end
+    return value:sub(from, to)
+end
+
 -- What may be a secret: cookies, credentials, keys and device ids in headers, keys in the query.
 local function secrets(headers, query)
     local all = {}
     local function add(domain, value)
-        value = value:match('^%s*"?(.-)"?%s*$')
+        if #value > 2 * MOST_BYTES then return end
+        value = trimmed(value)
+        if value:sub(1, 1) == '"' then value = value:sub(2) end
+        if value:sub(-1) == '"' then value = value:sub(1, -2) end
         if #value >= 8 and #value <= MOST_BYTES and #all < MOST_SECRETS then
             all[#all + 1] = string.format("%s:%016x", domain, siphash(K0, K1, domain .. "\0" .. plain(value)))
         end
     end
     for _, field in ipairs(values(headers, "cookie")) do
-        for value in field:gmatch("[^=;%s]+=([^;]*)") do
-            if #value >= 12 then add("session", value) end
+        for pair in field:gmatch("[^;]+") do
+            local at = pair:find("=", 1, true)
+            if at and at > 1 and #pair - at >= 12 then add("session", pair:sub(at + 1)) end
         end
     end
     for name in pairs(headers) do
         if name == "authorization" then
-            local scheme, token = last(headers, name):match("^(%S+)%s*(.-)%s*$")
+            local value = trimmed(last(headers, name))
+            local scheme = value:match("^%S+")
             if scheme then
+                local token = trimmed(value:sub(#scheme + 1))
                 add("session", token ~= "" and token or scheme)
                 add("api-key", token)
             end

@@ -27,22 +27,42 @@ pub(super) fn per_route(config: &EnvoyConfig, entries: &[&Entry]) -> Value {
     let places: String = placed.iter().map(|(place, list)| table_of(place, list)).collect();
     let decoy = &config.decoy;
     let listed = |all: Vec<String>| all.join(", ");
-    let script = SCRIPT
-        .replace("IN_USE", &listed(kinds.into_iter().collect()))
-        .replace("NAMES", &listed(config.headers.iter().map(|h| quoted(h)).collect()))
-        .replace(
-            "\"HASH_KEY\"",
-            &quoted(&config.hash_key.as_ref().map_or_else(String::new, |p| p.display().to_string())),
-        )
-        .replace("LIST\n", &everywhere)
-        .replace("PLACED\n", &places)
-        .replace("RATE\n", &format!("{}\n", config.rate_per_s))
-        .replace("\"TAG\"", &quoted(&config.tag_header))
-        .replace("\"DECOY_STATUS\"", &quoted(&decoy.status.to_string()))
-        .replace("\"DECOY_TYPE\"", &quoted(&decoy.content_type))
-        .replace("DECOY_BODY", &quoted(&decoy.body));
+    let hash_key = config.hash_key.as_ref().map_or_else(String::new, |p| p.display().to_string());
+    let script = filled(
+        SCRIPT,
+        &[
+            ("IN_USE", listed(kinds.into_iter().collect())),
+            ("NAMES", listed(config.headers.iter().map(|h| quoted(h)).collect())),
+            ("\"HASH_KEY\"", quoted(&hash_key)),
+            ("LIST\n", everywhere),
+            ("PLACED\n", places),
+            ("RATE\n", format!("{}\n", config.rate_per_s)),
+            ("\"TAG\"", quoted(&config.tag_header)),
+            ("\"DECOY_STATUS\"", quoted(&decoy.status.to_string())),
+            ("\"DECOY_TYPE\"", quoted(&decoy.content_type)),
+            ("DECOY_BODY", quoted(&decoy.body)),
+        ],
+    );
     let kind = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.LuaPerRoute";
     json!({"@type": kind, "source_code": {"inline_string": script}})
+}
+
+/// The template with each mark replaced, in one pass: what is put in holds no marks, whatever it looks like.
+fn filled(template: &str, marks: &[(&str, String)]) -> String {
+    let mut out = String::new();
+    let mut rest = template;
+    let next = |rest: &str| {
+        let found = marks.iter().filter_map(|(mark, value)| Some((rest.find(mark)?, *mark, value)));
+        found.min_by_key(|(at, ..)| *at)
+    };
+    while let Some((at, mark, value)) = next(rest) {
+        let (before, from) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        out.push_str(before);
+        out.push_str(value);
+        rest = from.strip_prefix(mark).unwrap_or_default();
+    }
+    out.push_str(rest);
+    out
 }
 
 /// What a request has to be looked at for, besides its address.
@@ -83,5 +103,13 @@ mod tests {
     #[test]
     fn texts_are_written_so_that_none_ends_early() {
         assert_eq!(quoted("a\"b\n]]{}"), "\"a\\034b\\010\\093\\093\\123\\125\"");
+    }
+
+    #[test]
+    fn what_is_put_in_holds_no_marks() {
+        let marks =
+            [("ONE", "TWO ONE".to_owned()), ("\"TWO\"", "2".to_owned()), ("THREE\n", "ONE\n".to_owned())];
+        assert_eq!(filled("a ONE b \"TWO\" ONE\nTHREE\nend", &marks), "a TWO ONE b 2 TWO ONE\nONE\nend");
+        assert_eq!(filled("", &marks), "");
     }
 }

@@ -105,11 +105,23 @@ local function door(fields, names)
   return finish(mixed(mixed(mixed(h, accept), encoding), media))
 end
 
+-- Without white space around. Clients choose how long values are: nothing here may cost more than in proportion to them, as patterns
+-- with two repetitions do.
+local function trimmed(value)
+  local from, to = value:find("%S"), #value
+  if not from then return "" end
+  while value:find("^%s", to) do to = to - 1 end
+  return value:sub(from, to)
+end
+
 -- What may be a secret: cookies, credentials, keys and device ids in headers, keys in the query.
 local function secrets(fields, query, add_to)
   local n = 0
   local function add(domain, value)
-    value = value:match('^%s*"?(.-)"?%s*$')
+    if #value > 2 * MOST_BYTES then return end
+    value = trimmed(value)
+    if value:sub(1, 1) == '"' then value = value:sub(2) end
+    if value:sub(-1) == '"' then value = value:sub(1, -2) end
     if #value >= 8 and #value <= MOST_BYTES and n < MOST_SECRETS then
       n = n + 1
       -- A JWT is known by its signature.
@@ -118,13 +130,16 @@ local function secrets(fields, query, add_to)
       add_to(domain .. ":" .. bit.tohex(siphash(domain .. "\0" .. plain), 16))
     end
   end
-  for value in (fields["cookie"] or ""):gmatch("[^=;%s]+=([^;]*)") do
-    if #value >= 12 then add("session", value) end
+  for pair in (fields["cookie"] or ""):gmatch("[^;]+") do
+    local at = pair:find("=", 1, true)
+    if at and at > 1 and #pair - at >= 12 then add("session", pair:sub(at + 1)) end
   end
   for name, value in pairs(fields) do
     if name == "authorization" then
-      local scheme, token = value:match("^(%S+)%s*(.-)%s*$")
+      local given = trimmed(value)
+      local scheme = given:match("^%S+")
       if scheme then
+        local token = trimmed(given:sub(#scheme + 1))
         add("session", token ~= "" and token or scheme)
         add("api-key", token)
       end

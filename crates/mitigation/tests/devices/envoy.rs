@@ -226,6 +226,9 @@ fn fingerprints_sessions_keys_and_headers_are_compared() {
         secret("api-key", "sk_live_0123456789"),
         (spaced, Response::Block),
         ("203.0.113.9|header:x-app=old/8".to_owned(), Response::Deceive),
+        // As the script's own marks look.
+        ("header:x-app=DECOY_BODY".to_owned(), Response::Block),
+        ("header:x-app=old/7@GET,/HASH_KEY".to_owned(), Response::Block),
     ]);
     let with = |from: &str, name: &str, value: &str| get(device.to, from, &[(name, value)]).0;
     let anyone = |name: &str, value: &str| with("198.51.100.1", name, value);
@@ -248,6 +251,10 @@ fn fingerprints_sessions_keys_and_headers_are_compared() {
         (200, "app".into()),
         "the same elsewhere"
     );
+    assert_eq!(anyone("X-App", "DECOY_BODY"), 403);
+    for (name, value) in crate::support::endless(50_000) {
+        assert_eq!(anyone(name, &value), 200, "{name} takes nobody down");
+    }
     let told = std::fs::read_to_string(device.file("watched/routes.json")).unwrap();
     let key = site().to_text();
     assert!(![key.trim(), "s3ss10n", "sk_live"].iter().any(|s| told.contains(s)), "no secret on the device");

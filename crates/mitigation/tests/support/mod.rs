@@ -475,3 +475,16 @@ fn relay(mut client: TcpStream, mut device: TcpStream, counter: &AtomicI64, gone
     let _ = client.shutdown(std::net::Shutdown::Both);
     let _ = device.shutdown(std::net::Shutdown::Both);
 }
+
+/// Values over which a pattern with two repetitions takes time by the square of their length.
+pub fn endless(length: usize) -> Vec<(&'static str, String)> {
+    let spaces = " ".repeat(length);
+    vec![
+        ("Authorization", format!("Bearer a{spaces}b")),
+        ("X-Token", format!("a{spaces}b")),
+        ("Cookie", "a".repeat(length)),
+        ("Cookie", ";".repeat(length)),
+        ("Cookie", "a=".repeat(length / 2)),
+        ("X-Api-Key", "\"".repeat(length)),
+    ]
+}
