@@ -10,9 +10,11 @@ use crate::apache::{ApacheConfig, ApacheConnector};
 use crate::aws::{AwsWafConfig, AwsWafConnector};
 use crate::bgp::{BgpConfig, BgpConnector};
 use crate::caddy::{CaddyConfig, CaddyConnector};
+use crate::canary::{Canary, CanaryConfig};
 use crate::cloudflare::{CloudflareConfig, CloudflareConnector};
 use crate::connector::Connector;
 use crate::crowdsec::{CrowdsecConfig, CrowdsecConnector};
+use crate::entry::AddressSeen;
 use crate::envoy::{EnvoyConfig, EnvoyConnector};
 use crate::exec::{ExecConfig, ExecConnector};
 use crate::f5::{F5Config, F5Connector};
@@ -180,6 +182,21 @@ pub(crate) fn check_name(name: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
+/// The canary of a connector, where there is one; it says by a header who it is, and so needs a device that looks at that.
+pub(crate) fn canary_of(
+    name: &str,
+    canary: Option<&CanaryConfig>,
+    address: AddressSeen,
+) -> Result<Option<Canary>, ConfigError> {
+    let Some(canary) = canary else { return Ok(None) };
+    if address == AddressSeen::Peer {
+        return Err(ConfigError::Value(format!(
+            "{name}: canary: needs address = \"forwarded\"; a device that compares the connection's address never takes it for who it says it is"
+        )));
+    }
+    Canary::new(name, canary.clone()).map(Some)
+}
+
 /// The configuration of a server on this machine: what all of them have, its own fields, and what those are where nothing is said.
 macro_rules! server_config {
     (
@@ -221,7 +238,7 @@ macro_rules! server_config {
                 if !there || self.timeout_s == 0 {
                     return Err(ConfigError::Value(format!("{}: {needs} and timeout_s are not empty", self.name)));
                 }
-                self.canary.clone().map(|c| crate::canary::Canary::new(&self.name, c)).transpose()
+                crate::config::canary_of(&self.name, self.canary.as_ref(), self.address)
             }
         }
 
@@ -245,3 +262,27 @@ macro_rules! server_config {
     };
 }
 pub(crate) use server_config;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_canary_needs_a_device_that_looks_at_forwarded_addresses() {
+        let canary = "canary = { url = \"http://127.0.0.1/healthz\" }";
+        for device in [
+            "[[nginx_njs]]\nentries = \"e\"",
+            "[[nginx]]\naddresses = \"a\"\nallow = \"b\"\nreload = [\"true\"]",
+            "[[apache]]\nmap = \"m\"",
+        ] {
+            let of = |more: &str| {
+                let config: Config = toml::from_str(&format!("{device}\n{more}\n")).unwrap();
+                config.connectors().map(|all| all.len())
+            };
+            assert_eq!(of(""), Ok(1));
+            assert_eq!(of(&format!("address = \"forwarded\"\n{canary}")), Ok(1));
+            let refused = of(canary).unwrap_err().to_string();
+            assert!(refused.contains("canary: needs address = \"forwarded\""), "{refused}");
+        }
+    }
+}

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use sidetap_policy::Response;
 
 use crate::canary::{Canary, CanaryConfig};
-use crate::config::{ConfigError, check_name};
+use crate::config::{ConfigError, canary_of, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{AddressSeen, Entry, Places, Sees};
 use crate::hosted::{self, Server};
@@ -87,7 +87,7 @@ impl ApacheConnector {
     /// The connector of this configuration.
     pub fn new(config: ApacheConfig) -> Result<Self, ConfigError> {
         check_name(&config.name)?;
-        let canary = config.canary.clone().map(|c| Canary::new(&config.name, c)).transpose()?;
+        let canary = canary_of(&config.name, config.canary.as_ref(), config.address)?;
         let sees = Sees {
             address: config.address,
             networks: false,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sidetap_policy::Response;
 
 use crate::canary::{Canary, CanaryConfig};
-use crate::config::{ConfigError, check_name};
+use crate::config::{ConfigError, canary_of, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{AddressSeen, Entry, Places, Sees};
 use crate::http::{Ask, Http, HttpOptions, check_url};
@@ -93,7 +93,7 @@ impl CaddyConnector {
     pub fn new(config: CaddyConfig) -> Result<Self, ConfigError> {
         check_name(&config.name)?;
         check_url(&config.name, &format!("{}{}", config.url, config.path))?;
-        let canary = config.canary.clone().map(|c| Canary::new(&config.name, c)).transpose()?;
+        let canary = canary_of(&config.name, config.canary.as_ref(), config.address)?;
         let sees = Sees {
             address: config.address,
             open_connections: "closed, those of everybody: Caddy begins anew with every change",

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use sidetap_policy::Response;
 
 use crate::canary::{Canary, CanaryConfig};
-use crate::config::{ConfigError, check_name};
+use crate::config::{ConfigError, canary_of, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{AddressSeen, Entry, Places, Sees};
 use crate::hosted::{self, Server};
@@ -148,7 +148,7 @@ impl EnvoyConnector {
         if config.script.as_ref() == Some(&config.filter) {
             return Err(ConfigError::Value(format!("{}: filter and script are two filters", config.name)));
         }
-        let canary = config.canary.clone().map(|c| Canary::new(&config.name, c)).transpose()?;
+        let canary = canary_of(&config.name, config.canary.as_ref(), config.address)?;
         let mut responses = vec![Response::Block];
         if scripted {
             responses.extend([Response::Tag, Response::RateLimit, Response::Deceive]);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use sidetap_policy::Response;
 
 use crate::canary::{Canary, CanaryConfig};
-use crate::config::{ConfigError, check_name};
+use crate::config::{ConfigError, canary_of, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{AddressSeen, Entry, Places, Sees};
 use crate::plan::Plan;
@@ -79,7 +79,7 @@ impl NginxNjsConnector {
         if config.header.as_ref().is_some_and(|h| h.is_empty() || !h.bytes().all(is_name)) {
             return Err(ConfigError::Value(format!("{}: header: one name in lower case", config.name)));
         }
-        let canary = config.canary.clone().map(|c| Canary::new(&config.name, c)).transpose()?;
+        let canary = canary_of(&config.name, config.canary.as_ref(), config.address)?;
         let sees = Sees {
             address: config.address,
             prints: &["a1", "d1", "s2"],
