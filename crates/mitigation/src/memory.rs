@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::connector::{ConnectorError, Observed};
@@ -19,6 +20,9 @@ pub(crate) struct Memory {
 #[derive(Default, Serialize, Deserialize)]
 struct File {
     entries: Vec<Entry>,
+    /// Of a device that holds the allow list too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    allow: Vec<IpNet>,
 }
 
 impl Memory {
@@ -28,21 +32,32 @@ impl Memory {
 
     /// What it holds; nothing where there is no file yet.
     pub(crate) fn read(&self) -> Result<Vec<Entry>, ConnectorError> {
+        self.read_all().map(|(entries, _)| entries)
+    }
+
+    /// The same, with the allow list that the device was told.
+    pub(crate) fn read_all(&self) -> Result<(Vec<Entry>, Vec<IpNet>), ConnectorError> {
         let at = |e: &dyn std::fmt::Display| format!("{}: {e}", self.path.display());
         match std::fs::read(&self.path) {
             Ok(bytes) => serde_json::from_slice::<File>(&bytes)
-                .map(|f| f.entries)
+                .map(|f| (f.entries, f.allow))
                 .map_err(|e| ConnectorError::Missing(at(&e))),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Default::default()),
             Err(e) => Err(ConnectorError::Unreachable(at(&e))),
         }
     }
 
     /// Keeps these and no others.
     pub(crate) fn write(&self, entries: &[Entry]) -> Result<(), ConnectorError> {
+        self.write_all(entries, &[])
+    }
+
+    /// Keeps these, and this allow list.
+    pub(crate) fn write_all(&self, entries: &[Entry], allow: &[IpNet]) -> Result<(), ConnectorError> {
         let at =
             |e: &dyn std::fmt::Display| ConnectorError::Unreachable(format!("{}: {e}", self.path.display()));
-        let bytes = serde_json::to_vec(&File { entries: entries.to_vec() }).map_err(|e| at(&e))?;
+        let bytes = serde_json::to_vec(&File { entries: entries.to_vec(), allow: allow.to_vec() })
+            .map_err(|e| at(&e))?;
         write_whole(&self.path, &bytes).map_err(|e| at(&e))
     }
 

@@ -161,6 +161,7 @@ impl EnvoyConnector {
             prints: if scripted { &["a1", "d1"] } else { &[] },
             tokens: config.hash_key.is_some(),
             headers: config.headers.clone(),
+            allow_list: scripted,
             cannot: "its filters look up addresses, hosts and endpoints, and with the script fingerprints of agent and head, named headers and, with the site's key, sessions and API keys",
             ..Sees::addresses(responses, config.capacity)
         };
@@ -169,11 +170,12 @@ impl EnvoyConnector {
     }
 
     /// The user's route configuration with what these entries name refused in every virtual host.
-    fn render(&self, entries: &[Entry]) -> Result<String, ConnectorError> {
+    fn render(&self, entries: &[Entry], allow: &[IpNet]) -> Result<String, ConnectorError> {
         let by_trie = |e: &&Entry| e.response == Response::Block && e.key.who_and_place().0.net().is_some();
         let (refused, others): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(by_trie);
         let rules = per_route(&refused.into_iter().cloned().collect::<Vec<_>>())?;
-        let script = self.config.script.as_ref().map(|name| (name, script::per_route(&self.config, &others)));
+        let script =
+            self.config.script.as_ref().map(|name| (name, script::per_route(&self.config, &others, allow)));
         let text = hosted::read(&self.config.template)?;
         let at = self.config.template.display();
         let mut routes: Value = serde_json::from_str(&text)
@@ -280,9 +282,9 @@ impl Connector for EnvoyConnector {
         let routes = hosted::read(&self.config.routes)?;
         // A change that broke off left either of them.
         for memory in [&self.memory, &self.next] {
-            let entries = memory.read()?;
-            if routes == self.render(&entries)? {
-                return Ok(Observed { entries, ..Observed::default() });
+            let (entries, allow) = memory.read_all()?;
+            if routes == self.render(&entries, &allow)? {
+                return Ok(Observed { entries, allow, ..Observed::default() });
             }
         }
         Ok(Observed { drift: vec!["route configuration".to_owned()], ..Observed::default() })
@@ -290,10 +292,10 @@ impl Connector for EnvoyConnector {
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
         let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
-        let text = self.render(&live)?;
-        self.next.write(&live)?;
+        let text = self.render(&live, &plan.allow)?;
+        self.next.write_all(&live, &plan.allow)?;
         hosted::put(&[(self.config.routes.clone(), text)], &Server { test: &[], reload: &[], timeout_s: 1 })?;
-        self.memory.write(&live)?;
+        self.memory.write_all(&live, &plan.allow)?;
         Ok(Answer { text: format!("{} addresses", live.len()) })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use crate::entry::Entry;
@@ -13,7 +14,7 @@ use super::EnvoyConfig;
 const SCRIPT: &str = include_str!("sidetap.lua");
 
 /// The filter's configuration for one virtual host (`envoy.extensions.filters.http.lua.v3.LuaPerRoute`).
-pub(super) fn per_route(config: &EnvoyConfig, entries: &[&Entry]) -> Value {
+pub(super) fn per_route(config: &EnvoyConfig, entries: &[&Entry], allow: &[IpNet]) -> Value {
     let mut everywhere = String::new();
     let mut placed: BTreeMap<&Place, String> = BTreeMap::new();
     let mut kinds: BTreeSet<String> = BTreeSet::new();
@@ -25,6 +26,9 @@ pub(super) fn per_route(config: &EnvoyConfig, entries: &[&Entry]) -> Value {
         list.push_str(&format!("{whom} {}\n", entry.response));
     }
     let places: String = placed.iter().map(|(place, list)| table_of(place, list)).collect();
+    let whole = |net: &IpNet| net.prefix_len() == net.max_prefix_len();
+    let name = |net: &IpNet| if whole(net) { net.addr().to_string() } else { net.to_string() };
+    let never: String = allow.iter().map(|net| format!("{} allow\n", name(net))).collect();
     let decoy = &config.decoy;
     let listed = |all: Vec<String>| all.join(", ");
     let hash_key = config.hash_key.as_ref().map_or_else(String::new, |p| p.display().to_string());
@@ -36,6 +40,7 @@ pub(super) fn per_route(config: &EnvoyConfig, entries: &[&Entry]) -> Value {
             ("\"HASH_KEY\"", quoted(&hash_key)),
             ("LIST\n", everywhere),
             ("PLACED\n", places),
+            ("NEVER\n", never),
             ("RATE\n", format!("{}\n", config.rate_per_s)),
             ("\"TAG\"", quoted(&config.tag_header)),
             ("\"DECOY_STATUS\"", quoted(&decoy.status.to_string())),

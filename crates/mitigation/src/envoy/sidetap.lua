@@ -236,6 +236,10 @@ LIST
 local PLACES = {
 PLACED
 }
+-- Whoever is never refused, whatever else stands for him.
+local ALLOWED = list_of([[
+NEVER
+]])
 
 local function stronger(a, b)
   return (RANK[b] or 0) > (RANK[a] or 0) and b or a
@@ -248,6 +252,14 @@ local function asked(list, ip, bits, who, best)
     for _, length in ipairs(list.lengths) do best = stronger(best, list.wide[bits():sub(1, length)]) end
   end
   return best
+end
+
+local function is_allowed(ip, bits)
+  if ALLOWED.single[ip] then return true end
+  for _, length in ipairs(ALLOWED.lengths) do
+    if ALLOWED.wide[bits():sub(1, length)] then return true end
+  end
+  return false
 end
 
 local function is_at(place, method, host, path)
@@ -301,6 +313,7 @@ function envoy_on_request(handle)
       if is_at(place, method, host, path) then best = asked(place.list, ip, bits, who, best) end
     end
   end
+  if best and is_allowed(ip, bits) then return end
   if best == "block" then
     handle:respond({ [":status"] = "403" }, "")
   elseif best == "tag" then

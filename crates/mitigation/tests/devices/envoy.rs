@@ -184,15 +184,18 @@ fn fingerprints_sessions_keys_and_headers_are_compared() {
     let mut connector = device.connector();
     // Between two lists an address that nobody has says which one is in force.
     let mut round = 0;
+    let never: Vec<ipnet::IpNet> =
+        ["203.0.113.77/32", "2001:db8:7::/48", "192.0.2.128/25"].map(|n| n.parse().unwrap()).to_vec();
     let mut push = |keys: &[(String, Response)]| {
         round += 1;
         let mark = format!("203.0.113.{}", 200 + round % 2);
         let mut wanted: Vec<_> = keys.iter().map(|(k, r)| entry(k, *r)).collect();
         wanted.push(entry(&mark, Response::Block));
         let observed = connector.observe(wall()).unwrap();
-        let plan = sidetap_mitigation::plan(&wanted, &observed, &[], connector.sees());
+        let plan = sidetap_mitigation::plan(&wanted, &observed, &never, connector.sees());
         connector.apply(&plan, wall()).unwrap();
-        assert_eq!(connector.observe(wall()).unwrap().entries.len(), wanted.len());
+        let told = connector.observe(wall()).unwrap();
+        assert_eq!((told.entries.len(), told.allow.len()), (wanted.len(), 3));
         until("the list is in force", || get(device.to, &mark, &[]).0 == 403);
     };
     let head = |from: &str, more: &str| head_of(device.to, from, more);
@@ -203,6 +206,9 @@ fn fingerprints_sessions_keys_and_headers_are_compared() {
         assert_eq!(get(device.to, "203.0.113.9", &[("User-Agent", "Mozilla/5.0")]).0, 200, "his neighbour");
         push(&[(print.to_owned(), Response::Block)]);
         assert_eq!(head("198.51.100.1", ""), 403, "{print} wherever it comes from");
+        for free in ["203.0.113.77", "192.0.2.200", "2001:db8:7::1"] {
+            assert_eq!(head(free, ""), 200, "{print}: the allow list wins");
+        }
         assert_eq!(get(device.to, "198.51.100.1", &[("User-Agent", "Mozilla/5.0")]).0, 200);
         let more = if print == AGENT { 403 } else { 200 };
         assert_eq!(head("198.51.100.1", "X-More: 1\r\n"), more, "another head of the same agent");

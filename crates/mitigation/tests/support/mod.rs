@@ -477,7 +477,7 @@ fn relay(mut client: TcpStream, mut device: TcpStream, counter: &AtomicI64, gone
 }
 
 /// Values over which a pattern with two repetitions takes time by the square of their length.
-pub fn endless(length: usize) -> Vec<(&'static str, String)> {
+pub(crate) fn endless(length: usize) -> Vec<(&'static str, String)> {
     let spaces = " ".repeat(length);
     vec![
         ("Authorization", format!("Bearer a{spaces}b")),
