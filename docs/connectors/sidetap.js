@@ -254,42 +254,60 @@ function first(bytes, bits) {
 
 const RANK = { 'tag': 1, 'rate-limit': 2, 'tarpit': 3, 'challenge': 4, 'geo-fence': 5, 'deceive': 6, 'block': 7 };
 
+function has(table, name) {
+    return Object.prototype.hasOwnProperty.call(table, name);
+}
+
+// What `compute` gives, or `otherwise` where it fails: one odd file or line stands for nothing, and the others hold.
+function tried(compute, otherwise) {
+    try {
+        return compute();
+    } catch (e) {
+        return otherwise;
+    }
+}
+
+function exists(path) {
+    return fs.statSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
 function lines(path) {
-    return fs.statSync(path, { throwIfNoEntry: false }) === undefined ? [] : fs.readFileSync(path, 'utf8').split('\n');
+    return exists(path) ? fs.readFileSync(path, 'utf8').split('\n') : [];
 }
 
-// The names that a request goes by, of the kinds that there are files of.
-function names(r, folder) {
-    const bytes = address(r), whole = first(bytes, 128);
-    const out = [];
-    lines(folder + 'forms').forEach((form) => {
-        const net = /^([46])-([0-9]+)$/.exec(form);
-        if (net !== null) {
-            if (bytes.length === (net[1] === '4' ? 4 : 16)) {
-                out.push(form + '-' + first(bytes, Number(net[2])));
-            }
-            return;
-        }
-        const here = form[0] === '+', shown = SHOWN[here ? form.slice(1) : form];
-        const name = shown === undefined ? '' : shown(r);
-        if (name) {
-            out.push(here ? whole + '+' + name : name);
-        }
-    });
-    return out;
+// The name of the network of a form (`4-24`) that an address is in; nothing where the form is none.
+function network(bytes, form) {
+    const net = /^([46])-([0-9]{1,3})$/.exec(form);
+    return net === null || bytes.length !== (net[1] === '4' ? 4 : 16) ? '' : form + '-' + first(bytes, Number(net[2]));
 }
 
-// Whether the never-block list has a client's address.
-function allowed(r, folder) {
-    const bytes = address(r);
-    return lines(folder + 'allow').some((line) => {
-        const net = /^([0-9a-fA-F.:]+)(\/([0-9]+))?( |$)/.exec(line);
-        if (net === null) {
-            return false;
-        }
-        const other = parsed(net[1]), bits = net[3] === undefined ? 128 : Number(net[3]);
-        return other.length === bytes.length && first(other, bits) === first(bytes, bits);
+// The name that a request goes by of a kind that there are files of, or nothing.
+function name(r, bytes, form) {
+    const here = form[0] === '+', kind = here ? form.slice(1) : form;
+    if (!has(SHOWN, kind)) {
+        return network(bytes, form);
+    }
+    const shown = SHOWN[kind](r);
+    return shown && here ? first(bytes, 128) + '+' + shown : shown;
+}
+
+// Whether the never-block list has a client's address: an empty file for each network of Sidetap's, and lines of `allow` by hand.
+function allowed(bytes, forms, folder) {
+    const listed = forms.some((form) => {
+        const net = form.slice(0, 6) === 'allow-' ? network(bytes, form.slice(6)) : '';
+        return net !== '' && exists(folder + 'allow-' + net);
     });
+    return listed || lines(folder + 'allow').some((line) => tried(() => covers(line, bytes), false));
+}
+
+// Whether a line of `allow` has an address.
+function covers(line, bytes) {
+    const net = /^([0-9a-fA-F.:]+)(\/([0-9]+))?( |$)/.exec(line);
+    if (net === null) {
+        return false;
+    }
+    const other = parsed(net[1]), bits = net[3] === undefined ? 128 : Number(net[3]);
+    return other.length === bytes.length && first(other, bits) === first(bytes, bits);
 }
 
 // The bytes of a written address.
@@ -308,24 +326,28 @@ function parsed(text) {
     return out;
 }
 
-// The strongest response that stands for a request, or nothing. A line is `RESPONSE END PLACE …`: END in seconds since 1970 or 0, PLACE a
-// pattern of method, host and path or `-`.
+// What a line says of a request, where that is stronger than `best`, or else that. It is `RESPONSE END PLACE …`: END in seconds since 1970 or 0, PLACE a pattern of method,
+// host and path or `-`.
+function stronger(r, line, now, best) {
+    const words = line.split(' '), response = words[0], end = Number(words[1] || 0), place = words[2] || '-';
+    if (!has(RANK, response) || best !== '' && RANK[best] >= RANK[response] || end !== 0 && end <= now) {
+        return best;
+    }
+    return place === '-' || new RegExp(place).test(r.method + ',' + r.variables.host + r.variables.uri) ? response : best;
+}
+
+// The strongest response that stands for a request, or nothing.
 function look(r) {
     try {
-        const folder = r.variables.st_entries, now = Date.now() / 1000;
+        const folder = r.variables.st_entries, now = Date.now() / 1000, bytes = address(r), forms = lines(folder + 'forms');
         let best = '';
-        names(r, folder).forEach((name) => {
-            lines(folder + name).forEach((line) => {
-                const words = line.split(' '), response = words[0], end = Number(words[1] || 0), place = words[2] || '-';
-                if (RANK[response] === undefined || best !== '' && RANK[best] >= RANK[response] || end !== 0 && end <= now) {
-                    return;
-                }
-                if (place === '-' || new RegExp(place).test(r.method + ',' + r.variables.host + r.variables.uri)) {
-                    best = response;
-                }
+        forms.forEach((form) => {
+            const file = tried(() => name(r, bytes, form), '');
+            (file ? tried(() => lines(folder + file), []) : []).forEach((line) => {
+                best = tried(() => stronger(r, line, now, best), best);
             });
         });
-        return best !== '' && allowed(r, folder) ? '' : best;
+        return best !== '' && allowed(bytes, forms, folder) ? '' : best;
     } catch (e) {
         return '';
     }

@@ -1,11 +1,12 @@
 //! The folder that the script looks into: a file for each of whom something is known, named so that it is found by one look.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use sidetap_model::SubjectKind;
 
@@ -18,10 +19,17 @@ use crate::key::Key;
 const FORMS: &str = "forms";
 /// The file of networks that are never touched.
 pub(super) const ALLOW: &str = "allow";
+/// Kinds that are known by 64 bits.
+const KINDS: [&str; 5] = ["a1", "d1", "s2", "session", "api-key"];
 /// What the name of a file ends with that is being written.
 const NEW: &str = ".new";
 /// Seconds after which nobody is still writing it.
 const LEFT_S: i64 = 60;
+
+/// What the name of a file begins with that stands for a network that is never touched: one of Sidetap's is empty.
+const FREE: &str = "allow-";
+/// Errors of the system that say that there is no room: of the device, of who writes.
+const NO_ROOM: [i32; 2] = [28, 122];
 
 /// A folder of entries, with what was read of it.
 #[derive(Debug)]
@@ -37,124 +45,205 @@ struct Known {
     entries: Vec<Entry>,
     /// Lines that are not ours.
     others: Vec<String>,
+    /// Whether it is no text, or cannot be read: nothing of ours is in it, and it is left alone.
+    odd: bool,
 }
 
 /// What tells one written file from the next: its number, its time and its length.
 type Stamp = (u64, i64, i64, u64);
+
+impl Known {
+    fn is_of_others(&self) -> bool {
+        self.odd || !self.others.is_empty()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty() && !self.is_of_others()
+    }
+}
 
 impl Folder {
     pub(super) fn new(path: &Path) -> Self {
         Folder { path: path.to_owned(), known: BTreeMap::new() }
     }
 
-    /// Reads what is there, as far as it changed since the last time; gives our entries and how many lines are of others.
+    /// Reads what is there, as far as it changed since the last time; gives our entries and how many lines are of others. Files that
+    /// the script can never look for are none of its business; one that cannot be read is somebody else's.
     pub(super) fn read(&mut self) -> Result<(Vec<Entry>, usize), ConnectorError> {
         let mut now = BTreeMap::new();
         let files = std::fs::read_dir(&self.path).map_err(|e| self.broken(&e))?;
         for file in files {
             let file = file.map_err(|e| self.broken(&e))?;
             let Ok(name) = file.file_name().into_string() else { continue };
-            if name == FORMS || name == ALLOW || name.ends_with(NEW) {
+            if form_of(&name).is_none() {
                 continue;
             }
-            let about = match file.metadata() {
-                Ok(about) if about.is_file() => about,
-                Ok(_) => continue,
-                Err(e) if e.kind() == ErrorKind::NotFound => continue,
-                Err(e) => return Err(self.broken(&e)),
-            };
+            let Ok(about) = file.metadata() else { continue };
+            if !about.is_file() {
+                continue;
+            }
             let stamp = (about.ino(), about.mtime(), about.mtime_nsec(), about.len());
-            let known = match self.known.remove(&name).filter(|k| k.stamp == stamp) {
+            // What cannot be read may be made readable without another stamp.
+            let known = match self.known.remove(&name).filter(|k| k.stamp == stamp && !k.odd) {
                 Some(known) => known,
-                None => parse(&name, stamp, &hosted::read(&file.path())?),
+                None if about.len() == 0 => parse(&name, stamp, ""),
+                None => match std::fs::read_to_string(file.path()) {
+                    Ok(text) => parse(&name, stamp, &text),
+                    Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                    Err(_) => Known { stamp, entries: Vec::new(), others: Vec::new(), odd: true },
+                },
             };
             now.insert(name, known);
         }
         self.known = now;
         let entries = self.known.values().flat_map(|k| k.entries.iter().cloned()).collect();
-        Ok((entries, self.known.values().map(|k| k.others.len()).sum()))
+        Ok((entries, self.known.values().map(|k| k.others.len() + usize::from(k.odd)).sum()))
+    }
+
+    /// The networks of Sidetap's that are never touched, as they were read.
+    pub(super) fn allow(&self) -> Vec<IpNet> {
+        self.known.iter().filter(|(_, k)| k.is_empty()).filter_map(|(name, _)| free_net(name)).collect()
     }
 
     /// Whether the script looks for all names that there are.
-    pub(super) fn forms_are_right(&self) -> Result<bool, ConnectorError> {
-        let names = self.known.iter().filter(|(_, k)| !k.entries.is_empty() || !k.others.is_empty());
-        Ok(hosted::read(&self.path.join(FORMS))? == forms(names.map(|(name, _)| name.as_str())))
+    pub(super) fn forms_are_right(&self) -> bool {
+        let names = self.known.iter().filter(|(name, k)| !k.is_empty() || free_net(name).is_some());
+        self.text_of(FORMS).unwrap_or_default() == forms(names.map(|(name, _)| name.as_str()))
     }
 
-    /// Brings what is ours to these entries. A file is moved into place whole; those that come first, then what the script looks for,
-    /// then those that go: after a crash in between the next reconcile makes the rest good.
-    pub(super) fn write(&mut self, entries: &[Entry], now: i64) -> Result<(), ConnectorError> {
+    /// Brings what is ours to these entries and these networks that are never touched.
+    ///
+    /// What goes, goes first, and whatever else fails: on a full disk too. Then come the networks, what the script looks for, and at
+    /// last new entries, so that none is in force before what it must not touch is. A file is moved into place whole; after a crash or
+    /// an error in between the next reconcile makes the rest good.
+    pub(super) fn write(
+        &mut self,
+        entries: &[Entry],
+        allow: &[IpNet],
+        now: i64,
+    ) -> Result<(), ConnectorError> {
         self.read()?;
         self.sweep(now);
         let mut wanted: BTreeMap<String, Vec<&Entry>> = BTreeMap::new();
         for entry in entries {
             wanted.entry(name_of(entry.key.who_and_place().0)).or_default().push(entry);
         }
-        let mut names: BTreeSet<&str> = wanted.keys().map(String::as_str).collect();
-        let mut gone = Vec::new();
-        for (name, known) in &self.known {
-            match (wanted.contains_key(name), known.others.is_empty()) {
-                (true, _) => {}
-                (false, true) => gone.push(name.clone()),
-                (false, false) => {
-                    names.insert(name);
-                    if !known.entries.is_empty() {
-                        self.put(name, &text(&[], &known.others))?;
-                    }
-                }
-            }
-        }
-        for (name, entries) in &wanted {
-            let known = self.known.get(name);
-            if !known.is_some_and(|k| says(&k.entries, entries)) {
-                self.put(name, &text(entries, known.map_or(&[], |k| &k.others)))?;
-            }
-        }
-        self.put_if_other(FORMS, &forms(names.into_iter()))?;
-        for name in gone {
-            match std::fs::remove_file(self.path.join(&name)) {
-                Err(e) if e.kind() != ErrorKind::NotFound => return Err(self.broken(&e)),
-                _ => {}
-            }
-        }
-        Ok(())
+        let free: BTreeSet<String> = allow.iter().map(free_name).collect();
+        let taken = self.take_away(&wanted);
+        let ready = self.make_ready(&wanted, &free);
+        let written = ready.and_then(|()| self.bring(&wanted));
+        let left = self.known.iter().filter(|(name, k)| k.is_empty() && free_net(name).is_some());
+        let bound = left.filter(|(name, _)| !free.contains(*name)).map(|(name, _)| self.remove(name));
+        let bound = bound.fold(Ok(()), Result::and);
+        taken.and(written).and(bound)
     }
 
-    /// Takes away what somebody who was ended in the middle of writing left a minute ago or longer.
+    /// Takes all entries away that are no longer wanted; gives the first error after it has tried all.
+    fn take_away(&self, wanted: &BTreeMap<String, Vec<&Entry>>) -> Result<(), ConnectorError> {
+        let mut done = Ok(());
+        for (name, known) in self.known.iter().filter(|(_, k)| !k.entries.is_empty()) {
+            let all = wanted.get(name).map_or(&[][..], Vec::as_slice);
+            let stay: Vec<&Entry> =
+                known.entries.iter().filter(|e| all.iter().any(|w| w.key == e.key)).collect();
+            done = done.and(
+                match (stay.len() == known.entries.len(), stay.is_empty() && !known.is_of_others()) {
+                    (true, _) => Ok(()),
+                    (false, true) => self.remove(name),
+                    (false, false) => self.put(name, &text(&stay, &known.others)),
+                },
+            );
+        }
+        done
+    }
+
+    /// Has the script look for all that is to be there, and never-block networks stand before entries do.
+    fn make_ready(
+        &self,
+        wanted: &BTreeMap<String, Vec<&Entry>>,
+        free: &BTreeSet<String>,
+    ) -> Result<(), ConnectorError> {
+        for name in free.iter().filter(|name| !self.known.contains_key(*name)) {
+            self.put(name, "")?;
+        }
+        let of_others = self.known.iter().filter(|(_, k)| k.is_of_others()).map(|(name, _)| name);
+        let names = wanted.keys().chain(free).chain(of_others);
+        self.put_if_other(FORMS, &forms(names.map(String::as_str)))
+    }
+
+    /// Writes the entries that are not there as they should be; gives the first error after it has tried all.
+    fn bring(&self, wanted: &BTreeMap<String, Vec<&Entry>>) -> Result<(), ConnectorError> {
+        let mut done = Ok(());
+        for (name, entries) in wanted {
+            done = done.and(match self.known.get(name) {
+                Some(known) if says(&known.entries, entries) => Ok(()),
+                Some(known) if known.odd => Err(ConnectorError::Unreachable(format!(
+                    "{}: somebody else's, and cannot be read",
+                    self.path.join(name).display()
+                ))),
+                known => self.put(name, &text(entries, known.map_or(&[], |k| &k.others))),
+            });
+        }
+        done
+    }
+
+    fn remove(&self, name: &str) -> Result<(), ConnectorError> {
+        match std::fs::remove_file(self.path.join(name)) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(self.broken(&e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes away what a Sidetap that was ended in the middle of writing left a minute ago or longer.
     fn sweep(&self, now: i64) {
         let files = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
-        for file in files.filter(|f| f.file_name().to_string_lossy().ends_with(NEW)) {
+        for file in files.filter(|f| is_half(&f.file_name().to_string_lossy())) {
             if file.metadata().is_ok_and(|about| about.mtime() < now - LEFT_S) {
                 let _ = std::fs::remove_file(file.path());
             }
         }
     }
 
-    /// The text of a file of the folder.
-    pub(super) fn text_of(&self, name: &str) -> Result<String, ConnectorError> {
-        hosted::read(&self.path.join(name))
+    /// The text of a file of the folder, where there is one that can be read.
+    pub(super) fn text_of(&self, name: &str) -> Option<String> {
+        std::fs::read_to_string(self.path.join(name)).ok()
     }
 
     /// Writes a file of the folder where it is not as it should be.
     pub(super) fn put_if_other(&self, name: &str, text: &str) -> Result<(), ConnectorError> {
-        if self.text_of(name)? == text { Ok(()) } else { self.put(name, text) }
+        if self.text_of(name).unwrap_or_default() == text { Ok(()) } else { self.put(name, text) }
     }
 
     /// Moves a file into place, readable for the server's workers. It is not waited for until the disk has it: what a power failure takes
-    /// is told again.
+    /// is told again. Where there is no room and it becomes no longer, it is written over.
     fn put(&self, name: &str, text: &str) -> Result<(), ConnectorError> {
-        let new = self.path.join(format!("{name}.{}{NEW}", std::process::id()));
+        let (path, new) =
+            (self.path.join(name), self.path.join(format!("{name}.{}{NEW}", std::process::id())));
         let all = || {
             std::fs::write(&new, text)?;
             std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o644))?;
-            std::fs::rename(&new, self.path.join(name))
+            std::fs::rename(&new, &path)
         };
-        all().map_err(|e| self.broken(&e))
+        let Err(e) = all() else { return Ok(()) };
+        let _ = std::fs::remove_file(&new);
+        let full = e.raw_os_error().is_some_and(|n| NO_ROOM.contains(&n));
+        if full && write_over(&path, text).is_ok() { Ok(()) } else { Err(self.broken(&e)) }
     }
 
     fn broken(&self, e: &std::io::Error) -> ConnectorError {
         ConnectorError::Unreachable(format!("{}: {e}", self.path.display()))
     }
+}
+
+/// Writes a text over that of a file that is there and is not shorter, which takes no room.
+fn write_over(path: &Path, text: &str) -> std::io::Result<()> {
+    let length = text.len() as u64;
+    let about = std::fs::symlink_metadata(path)?;
+    if !about.is_file() || about.len() < length {
+        return Err(ErrorKind::InvalidInput.into());
+    }
+    let mut file = std::fs::OpenOptions::new().write(true).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.set_len(length)
 }
 
 /// A line of ours: what is done, until when, where, and what it is of.
@@ -180,7 +269,7 @@ fn text(entries: &[&Entry], others: &[String]) -> String {
 }
 
 fn parse(name: &str, stamp: Stamp, text: &str) -> Known {
-    let mut known = Known { stamp, entries: Vec::new(), others: Vec::new() };
+    let mut known = Known { stamp, entries: Vec::new(), others: Vec::new(), odd: false };
     for line in text.lines() {
         match entry(name, line) {
             Some(entry) => known.entries.push(entry),
@@ -208,10 +297,7 @@ fn entry(name: &str, text: &str) -> Option<Entry> {
 /// The name of the file of somebody; the script makes the same of a request.
 fn name_of(who: &Key) -> String {
     match who {
-        Key::Net(net) => {
-            let family = if net.addr().is_ipv4() { 4 } else { 6 };
-            format!("{family}-{}-{}", net.prefix_len(), hex_of(net.network()))
-        }
+        Key::Net(net) => net_name(net),
         Key::At(ip, other) => format!("{}+{}", hex_of(*ip), name_of(other)),
         Key::Print(print) => print.clone(),
         Key::Token(kind, hash) => {
@@ -226,6 +312,28 @@ fn name_of(who: &Key) -> String {
     }
 }
 
+fn net_name(net: &IpNet) -> String {
+    let family = if net.addr().is_ipv4() { 4 } else { 6 };
+    format!("{family}-{}-{}", net.prefix_len(), hex_of(net.network()))
+}
+
+/// The name of the file that stands for a network that is never touched.
+fn free_name(net: &IpNet) -> String {
+    format!("{FREE}{}", net_name(net))
+}
+
+/// The network that is never touched of a file of this name.
+fn free_net(name: &str) -> Option<IpNet> {
+    let (form, hex) = name.strip_prefix(FREE)?.rsplit_once('-')?;
+    let (family, prefix) = form.split_once('-')?;
+    let ip = match family {
+        "4" => IpAddr::from(u32::from_str_radix(hex, 16).ok()?.to_be_bytes()),
+        _ => IpAddr::from(u128::from_str_radix(hex, 16).ok()?.to_be_bytes()),
+    };
+    let net = IpNet::new(ip, prefix.parse().ok()?).ok()?;
+    (free_name(&net) == name).then_some(net)
+}
+
 fn hex_of(ip: IpAddr) -> String {
     let bytes = match ip {
         IpAddr::V4(v4) => v4.octets().to_vec(),
@@ -234,16 +342,43 @@ fn hex_of(ip: IpAddr) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// What kinds these names are of: all before the last `-`, with a `+` for those at one address.
+/// What kinds these names are of.
 fn forms<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let form = |name: &'a str| {
-        let (plus, rest) = name.split_once('+').map_or(("", name), |(_, rest)| ("+", rest));
-        rest.rsplit_once('-').map(|(form, _)| (plus, form))
+    let all: BTreeSet<String> = names.filter_map(form_of).collect();
+    all.iter().map(|form| format!("{form}\n")).collect()
+}
+
+/// The kind that a name is of: all before the last `-`, with a `+` for those at one address. None of a name that the script never
+/// looks for.
+fn form_of(name: &str) -> Option<String> {
+    let is_hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if name.starts_with(FREE) {
+        free_net(name)?;
+        return name.rsplit_once('-').map(|(form, _)| form.to_owned());
+    }
+    let (at, rest) = name.split_once('+').map_or(("", name), |(at, rest)| (at, rest));
+    let (form, hex) = rest.rsplit_once('-')?;
+    let length = match form.split_once('-') {
+        Some(("4", bits)) if at.is_empty() && is_prefix(bits, 32) => 8,
+        Some(("6", bits)) if at.is_empty() && is_prefix(bits, 128) => 32,
+        _ if form == "header" => 32,
+        _ if KINDS.contains(&form) => 16,
+        _ => return None,
     };
-    let all: BTreeSet<(&str, &str)> = names.filter_map(form).collect();
-    let mut lines: Vec<String> = all.into_iter().map(|(plus, form)| format!("{plus}{form}\n")).collect();
-    lines.sort_unstable();
-    lines.concat()
+    let here = matches!(at.len(), 0 | 8 | 32) && is_hex(at) && hex.len() == length && is_hex(hex);
+    here.then(|| format!("{}{form}", if at.is_empty() && !name.starts_with('+') { "" } else { "+" }))
+}
+
+fn is_prefix(bits: &str, most: u8) -> bool {
+    bits.parse().is_ok_and(|n: u8| n <= most && n.to_string() == bits)
+}
+
+/// Whether a file of this name is one of Sidetap's that was not moved into place.
+fn is_half(name: &str) -> bool {
+    let whole = name.strip_suffix(NEW).and_then(|name| name.rsplit_once('.'));
+    whole.is_some_and(|(name, pid)| {
+        (name == FORMS || name == ALLOW || form_of(name).is_some()) && pid.parse::<u32>().is_ok()
+    })
 }
 
 #[cfg(test)]
@@ -271,8 +406,22 @@ mod tests {
         }
         let long = format!("header:user-agent={}", "x".repeat(512));
         assert_eq!(name_of(&long.parse().unwrap()).len(), 39);
-        let names = ["c0000201+a1-0", "4-32-c0000201", "api-key-1", "s2-2", "4-24-c6336400", "s2-3", "odd"];
-        assert_eq!(forms(names.into_iter()), "+a1\n4-24\n4-32\napi-key\ns2\n");
+        let of = |form: &str| format!("{form}-0123456789abcdef");
+        let names =
+            [of("c0000201+a1"), "4-32-c0000201".into(), of("api-key"), of("s2"), "4-24-c6336400".into()];
+        let none = ["odd", "__proto__-1", "4-33-c0000201", "4-032-c0000201", "4-32-c00002", "4-32-C0000201"];
+        let swap = [
+            ".4-32-c0000201.swp",
+            "4-32-c0000201~",
+            "+",
+            "-",
+            "",
+            "allow-4-24-c6336401",
+            "x+a1-0",
+            "6-32-c0000201",
+        ];
+        let names = names.iter().map(String::as_str).chain(none).chain(swap).chain(["allow-4-24-c6336400"]);
+        assert_eq!(forms(names), "+a1\n4-24\n4-32\nallow-4-24\napi-key\ns2\n");
     }
 
     #[test]
@@ -287,31 +436,107 @@ mod tests {
         ];
         std::fs::write(at("4-32-c0000201"), "block 0 - by hand\n").unwrap();
         std::fs::write(at("4-32-c0000209"), "block\n").unwrap();
-        folder.write(&all, 0).unwrap();
+        folder.write(&all, &[], 0).unwrap();
         let sorted = |mut entries: Vec<Entry>| {
             entries.sort_by(|a, b| a.key.cmp(&b.key));
             entries
         };
         let (entries, others) = folder.read().unwrap();
         assert_eq!((sorted(entries), others), (sorted(all.to_vec()), 2));
-        assert!(folder.forms_are_right().unwrap());
+        assert!(folder.forms_are_right());
         assert_eq!(std::fs::read_to_string(at("forms")).unwrap(), "+header\n4-32\n");
 
         // What nobody changed is not written again.
         let inode = |name: &str| std::fs::metadata(at(name)).unwrap().ino();
         let before = inode("4-32-c0000201");
-        folder.write(&all, 0).unwrap();
+        folder.write(&all, &[], 0).unwrap();
         assert_eq!(inode("4-32-c0000201"), before);
-        folder.write(&[], 0).unwrap();
+        folder.write(&[], &[], 0).unwrap();
         assert_eq!(folder.read().unwrap(), (Vec::new(), 2));
         assert_eq!(std::fs::read_to_string(at("4-32-c0000201")).unwrap(), "block 0 - by hand\n");
-        std::fs::write(at("a1-0.77.new"), "half").unwrap();
-        let later = std::fs::metadata(at("a1-0.77.new")).unwrap().mtime() + 2 * LEFT_S;
-        folder.write(&[], later - 2 * LEFT_S).unwrap();
-        assert!(at("a1-0.77.new").exists(), "somebody may be writing it");
-        folder.write(&[], later).unwrap();
-        assert!(!at("a1-0.77.new").exists());
         std::fs::write(at("forms"), "").unwrap();
-        assert!(!folder.forms_are_right().unwrap(), "the script would not look for it");
+        assert!(!folder.forms_are_right(), "the script would not look for it");
+    }
+
+    #[test]
+    fn only_what_sidetap_left_half_written_is_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let mut folder = Folder::new(dir.path());
+        let ours = ["4-32-c0000201.77.new", "forms.77.new", "allow.77.new", "allow-4-32-c0000201.77.new"];
+        let others = ["mine.new", "4-32-c0000201.new", "mine.77.new", "forms.old.new"];
+        for name in ours.iter().chain(&others) {
+            std::fs::write(at(name), "half").unwrap();
+        }
+        let written = std::fs::metadata(at(ours[0])).unwrap().mtime();
+        folder.write(&[], &[], written).unwrap();
+        assert!(ours.iter().all(|name| at(name).exists()), "somebody may be writing it");
+        folder.write(&[], &[], written + 2 * LEFT_S).unwrap();
+        assert!(!ours.iter().any(|name| at(name).exists()));
+        assert!(others.iter().all(|name| at(name).exists()));
+    }
+
+    #[test]
+    fn odd_files_of_others_hinder_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let mut folder = Folder::new(dir.path());
+        let (here, there) = (of("192.0.2.1", Response::Block), of("192.0.2.2", Response::Block));
+        folder.write(&[here.clone(), there.clone()], &[], 0).unwrap();
+        for name in [".4-32-c0000201.swp", "__proto__-1", "4-32-c0000209", "allow"] {
+            std::fs::write(at(name), b"b\xff\xfe").unwrap();
+        }
+        std::fs::create_dir(at("4-32-c000020a")).unwrap();
+        assert_eq!(folder.read().unwrap(), (vec![here.clone(), there], 1));
+        assert!(folder.forms_are_right(), "no kind that the script does not know");
+        let taken = of("192.0.2.9", Response::Block);
+        assert!(folder.write(&[here.clone(), taken], &[], 0).is_err(), "that one is not ours to write");
+        assert_eq!(folder.read().unwrap().0, [here], "and the others are as they should be");
+        folder.write(&[], &[], 0).unwrap();
+        assert_eq!(folder.read().unwrap(), (Vec::new(), 1));
+        assert_eq!(std::fs::read(at("4-32-c0000209")).unwrap(), b"b\xff\xfe");
+    }
+
+    #[test]
+    fn what_goes_goes_where_nothing_can_be_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let mut folder = Folder::new(dir.path());
+        let (old, new) = (of("192.0.2.1", Response::Block), of("198.51.100.0/24", Response::Block));
+        folder.write(&[old], &[], 0).unwrap();
+        std::fs::remove_file(at("forms")).unwrap();
+        std::fs::create_dir(at("forms")).unwrap();
+        assert!(folder.write(std::slice::from_ref(&new), &[], 0).is_err());
+        assert_eq!(
+            folder.read().unwrap().0,
+            [],
+            "gone, and nothing in force that the allow list may not hold for"
+        );
+        std::fs::remove_dir(at("forms")).unwrap();
+        folder.write(std::slice::from_ref(&new), &[], 0).unwrap();
+        assert_eq!(folder.read().unwrap().0, [new]);
+
+        write_over(&at("forms"), "4\n").unwrap();
+        assert_eq!(folder.text_of("forms").unwrap(), "4\n");
+        assert!(write_over(&at("forms"), "longer").is_err() && write_over(&at("none"), "").is_err());
+    }
+
+    #[test]
+    fn networks_that_are_never_touched_are_files_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut folder = Folder::new(dir.path());
+        let mut allow: Vec<IpNet> =
+            ["0.0.0.0/0", "203.0.113.0/24", "2001:db8::/33"].map(|n| n.parse().unwrap()).to_vec();
+        for _ in 0..4 {
+            folder.write(&[], &allow, 0).unwrap();
+            assert_eq!(folder.read().unwrap(), (Vec::new(), 0));
+            assert_eq!(folder.allow(), allow);
+            assert!(folder.forms_are_right());
+            allow.pop();
+        }
+        std::fs::write(dir.path().join("allow-4-32-c0000201"), "by hand\n").unwrap();
+        folder.write(&[], &[], 0).unwrap();
+        assert_eq!((folder.read().unwrap().1, folder.allow()), (1, Vec::new()));
+        assert_eq!(folder.text_of("forms").unwrap(), "allow-4-32\n");
     }
 }

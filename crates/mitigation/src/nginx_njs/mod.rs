@@ -97,7 +97,8 @@ impl NginxNjsConnector {
     }
 }
 
-/// What every allow line of ours ends with; lines without it are somebody else's, and stay.
+/// What the allow lines end with that Sidetap wrote into one file before each network had a file; those without it are somebody else's, and
+/// stay.
 const OWN_ALLOW: &str = "# sidetap:allow";
 
 fn is_own_allow(line: &str) -> bool {
@@ -109,20 +110,23 @@ impl Connector for NginxNjsConnector {
 
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let (entries, foreign) = self.folder.read()?;
-        let forms = (!self.folder.forms_are_right()?).then(|| "forms".to_owned());
-        let text = self.folder.text_of(ALLOW)?;
-        let own = text.lines().filter(|l| is_own_allow(l));
-        let allow = own.filter_map(|l| l.split(' ').next()?.parse().ok()).collect();
-        Ok(Observed { entries, foreign, allow, drift: forms.into_iter().collect(), ..Observed::default() })
+        let mut drift = Vec::new();
+        if !self.folder.forms_are_right() {
+            drift.push("forms".to_owned());
+        }
+        if self.folder.text_of(ALLOW).is_some_and(|text| text.lines().any(is_own_allow)) {
+            drift.push(ALLOW.to_owned());
+        }
+        Ok(Observed { entries, foreign, allow: self.folder.allow(), drift, ..Observed::default() })
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
-        let text = self.folder.text_of(ALLOW)?;
-        let others = text.lines().filter(|l| !is_own_allow(l)).map(|l| format!("{l}\n"));
-        let own = plan.allow.iter().map(|n| format!("{n} {OWN_ALLOW}\n"));
-        self.folder.put_if_other(ALLOW, &others.chain(own).collect::<String>())?;
         let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
-        self.folder.write(&live, now)?;
+        self.folder.write(&live, &plan.allow, now)?;
+        if let Some(text) = self.folder.text_of(ALLOW).filter(|text| text.lines().any(is_own_allow)) {
+            let others = text.lines().filter(|l| !is_own_allow(l)).map(|l| format!("{l}\n"));
+            self.folder.put_if_other(ALLOW, &others.collect::<String>())?;
+        }
         Ok(Answer { text: format!("{} entries", live.len()) })
     }
 }

@@ -206,6 +206,74 @@ fn a_script_that_finds_nothing_lets_everybody_through() {
     device.away(false);
 }
 
+#[test]
+fn odd_files_open_nothing() {
+    let Some(device) = Njs::start() else { return };
+    let mut connector = device.connector();
+    let wanted = [entry(ATTACKER, Response::Block), entry("198.51.100.0/24", Response::Block)];
+    push(connector.as_mut(), &wanted, &[]);
+    let refused = |what: &str| {
+        assert_eq!((device.request(ATTACKER), device.request("203.0.113.10")), (403, 200), "{what}");
+    };
+    let at = |name: &str| device.folder().join(name);
+    let forms = std::fs::read_to_string(at("forms")).unwrap();
+    std::fs::write(at("forms"), format!("__proto__\nconstructor\n+toString\nallow-\nallow-4-x\n{forms}"))
+        .unwrap();
+    std::fs::write(at("__proto__-1"), "block 0\n").unwrap();
+    refused("kinds that every object of the script has");
+    connector.observe(wall()).unwrap();
+    push(connector.as_mut(), &wanted, &[]);
+    assert_eq!(std::fs::read_to_string(at("forms")).unwrap(), forms, "known kinds only");
+    refused("the same after a reconcile");
+    let own = std::fs::read_to_string(at("4-32-cb007109")).unwrap();
+    std::fs::write(
+        at("4-32-cb007109"),
+        format!("__proto__ 0 -\nconstructor 0\nblock 0 ^(\n{own}__proto__ 0 -\n"),
+    )
+    .unwrap();
+    refused("responses that there are none of");
+    std::fs::write(at("4-32-cb007109"), own).unwrap();
+    std::fs::write(at("4-24-cb007100"), b"b\xff\xfe").unwrap();
+    std::fs::write(at("allow"), b"\xff\xfe\n1.2.3\n::g/\n[/3\n").unwrap();
+    refused("files that are no text");
+    std::fs::remove_file(at("4-24-cb007100")).unwrap();
+    std::fs::create_dir(at("4-24-cb007100")).unwrap();
+    refused("a folder");
+    push(connector.as_mut(), &[], &[]);
+    assert_eq!(device.request(ATTACKER), 200, "and nothing keeps what goes");
+}
+
+/// Each refusal looks for a network of each length once, however many there are: the list of ten thousand is in no file that is read.
+#[test]
+fn a_long_allow_list_is_looked_up_and_not_read() {
+    let Some(device) = Njs::start() else { return };
+    let mut allow: Vec<ipnet::IpNet> = (0..10_000_u32)
+        .map(|n| ipnet::Ipv4Net::new((0x0a00_0000 + 2 * n).into(), 32).unwrap().into())
+        .chain(["203.0.113.128/26", "203.0.113.77/32"].map(|n| n.parse().unwrap()))
+        .collect();
+    allow.sort_unstable();
+    std::fs::write(device.folder().join("allow"), "203.0.113.250\n10.0.0.0/8 # sidetap:allow\n").unwrap();
+    let mut connector = device.connector();
+    let wanted = [entry("203.0.113.0/24", Response::Block), entry("10.0.0.0/16", Response::Block)];
+    push(connector.as_mut(), &wanted, &allow);
+    let mut observed = connector.observe(wall()).unwrap();
+    observed.allow.sort_unstable();
+    assert!(observed.allow == allow && observed.drift.is_empty(), "{:?}", observed.drift);
+    assert_eq!(std::fs::read_to_string(device.folder().join("allow")).unwrap(), "203.0.113.250\n");
+    for (from, status) in [
+        ("203.0.113.77", 200),
+        ("203.0.113.129", 200),
+        ("203.0.113.250", 200),
+        ("10.0.39.14", 200),
+        ("10.0.39.15", 403),
+        ("203.0.113.78", 403),
+    ] {
+        assert_eq!(device.request(from), status, "{from}");
+    }
+    push(connector.as_mut(), &wanted, &[]);
+    assert_eq!((device.request("203.0.113.77"), device.request("203.0.113.250")), (403, 200));
+}
+
 /// What `sidetap replay` says of these heads, read from a capture of them.
 pub(crate) const AGENT: &str = "a1-2223ba5f97f4b8df";
 const HEAD: &str = "s2-95aa53b6a5dc0e3c";
