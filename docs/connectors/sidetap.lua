@@ -20,7 +20,7 @@ local RANK = { tag = 1, ["rate-limit"] = 2, tarpit = 3, challenge = 4, ["geo-fen
 -- Longer values cost time, and are nobody's fingerprint, session or key.
 local MOST_BYTES = 4096
 -- Values of one request that are hashed; HAProxy's buffer bounds the bytes of all.
-local MOST_SECRETS = 256
+local MOST_SECRETS = 1100
 
 -- Reads a file at the start, as the user that starts HAProxy.
 local function read(path)
@@ -170,25 +170,30 @@ local function secrets(headers, query)
             all[#all + 1] = string.format("%s:%016x", domain, siphash(K0, K1, domain .. "\0" .. plain(value)))
         end
     end
+    for name in pairs(headers) do
+        if name == "authorization" then
+            for _, value in ipairs(values(headers, name)) do
+                value = trimmed(value)
+                local scheme = value:match("^%S+")
+                if scheme then
+                    local token = trimmed(value:sub(#scheme + 1))
+                    add("session", token ~= "" and token or scheme)
+                    add("api-key", token)
+                end
+            end
+        elseif name:find("key") or name:find("token") or name:find("auth") or name:find("device")
+            or name:find("client") then
+            -- An application may take any of several.
+            for _, value in ipairs(values(headers, name)) do
+                add("session", value)
+                add("api-key", value)
+            end
+        end
+    end
     for _, field in ipairs(values(headers, "cookie")) do
         for pair in field:gmatch("[^;]+") do
             local at = pair:find("=", 1, true)
             if at and at > 1 and #pair - at >= 12 then add("session", pair:sub(at + 1)) end
-        end
-    end
-    for name in pairs(headers) do
-        if name == "authorization" then
-            local value = trimmed(last(headers, name))
-            local scheme = value:match("^%S+")
-            if scheme then
-                local token = trimmed(value:sub(#scheme + 1))
-                add("session", token ~= "" and token or scheme)
-                add("api-key", token)
-            end
-        elseif name:find("key") or name:find("token") or name:find("auth") or name:find("device")
-            or name:find("client") then
-            add("session", last(headers, name))
-            add("api-key", last(headers, name))
         end
     end
     for value in (query or ""):gmatch("=([^&]+)") do

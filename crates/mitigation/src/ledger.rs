@@ -190,14 +190,22 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let beside = beside(path, &format!(".{}.new", std::process::id()));
-    let mut file = File::create(&beside)?;
-    if let Ok(old) = std::fs::metadata(path) {
+    let written = write_to(&beside, path, bytes).and_then(|()| std::fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&beside);
+    }
+    written
+}
+
+/// Writes a file as `like` may be read and written.
+fn write_to(path: &Path, like: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = File::create(path)?;
+    if let Ok(old) = std::fs::metadata(like) {
         let _ = std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()));
         file.set_permissions(old.permissions())?;
     }
     file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)
+    file.sync_all()
 }
 
 #[cfg(test)]

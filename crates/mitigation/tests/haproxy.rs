@@ -377,6 +377,12 @@ fn sessions_keys_and_headers_are_compared_without_being_told() {
     assert_eq!(ask("198.51.100.1", &[("X-Api-Key", "sk_live_0123456789")]), (200, "{}".into()), "a decoy");
     assert_eq!(ask("198.51.100.1", &[("Authorization", "ApiKey sk_live_0123456789")]).1, "{}");
     assert_eq!(ask("198.51.100.1", &[("X-Api-Key", "sk_live_0123456780")]).1, "app");
+    let (key, junk) = (("X-Api-Key", "sk_live_0123456789"), ("X-Api-Key", "sk_live_junkjunkj"));
+    assert_eq!(ask("198.51.100.1", &[key, junk]).1, "{}", "another key behind it hides nothing");
+    assert_eq!(ask("198.51.100.1", &[junk, key]).1, "{}");
+    let cookies: String = (0..400).map(|n| format!("c{n}=junk-cookie-{n}; ")).collect();
+    assert_eq!(ask("198.51.100.1", &[("Cookie", &cookies), key]).1, "{}", "nor do cookies");
+    assert_eq!(cookie("198.51.100.1", &format!("{cookies}JSESSIONID=s3ss10n-of-the-bot")), 403);
     let bearer = |token: &str| ask("198.51.100.1", &[("Authorization", &format!("Bearer {token}"))]).0;
     assert_eq!(bearer(&format!("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{signature}")), 403);
     assert_eq!(bearer("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJlLW9mLWFub3RoZXI"), 200);

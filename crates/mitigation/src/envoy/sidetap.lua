@@ -6,7 +6,7 @@ local MOST = 20000
 -- Longer values cost time, and are nobody's fingerprint, session or key.
 local MOST_BYTES = 4096
 -- Values of one request that are hashed.
-local MOST_SECRETS = 64
+local MOST_SECRETS = 256
 local HEADERS = { NAMES }
 
 local bxor, bor, band, lshift, rshift, rol = bit.bxor, bit.bor, bit.band, bit.lshift, bit.rshift, bit.rol
@@ -130,10 +130,6 @@ local function secrets(fields, query, add_to)
       add_to(domain .. ":" .. bit.tohex(siphash(domain .. "\0" .. plain), 16))
     end
   end
-  for pair in (fields["cookie"] or ""):gmatch("[^;]+") do
-    local at = pair:find("=", 1, true)
-    if at and at > 1 and #pair - at >= 12 then add("session", pair:sub(at + 1)) end
-  end
   for name, value in pairs(fields) do
     if name == "authorization" then
       local given = trimmed(value)
@@ -147,6 +143,10 @@ local function secrets(fields, query, add_to)
       add("session", value)
       add("api-key", value)
     end
+  end
+  for pair in (fields["cookie"] or ""):gmatch("[^;]+") do
+    local at = pair:find("=", 1, true)
+    if at and at > 1 and #pair - at >= 12 then add("session", pair:sub(at + 1)) end
   end
   for value in query:gmatch("=([^&]+)") do
     if #value >= 12 then add("api-key", value) end

@@ -40,10 +40,11 @@ pub(crate) fn stopped(switch: Option<&Path>) -> Option<String> {
     }
 }
 
-/// Turns the kill switch on.
+/// Turns the kill switch on: where there is no room for the reason, without it.
 pub(crate) fn stop(switch: &Path, reason: &str) -> Result<()> {
     let line = reason.replace(['\n', '\r'], " ") + "\n";
     write_atomically(switch, |w| w.write_all(line.as_bytes()))
+        .or_else(|e| std::fs::File::create(switch).map(drop).map_err(|_| e))
         .with_context(|| format!("cannot write {}", switch.display()))
 }
 

@@ -245,12 +245,18 @@ fn released_in_console(config: &Config, source: &SourceArgs) -> Result<bool> {
 /// Turns the kill switch on and takes everything off the devices at once.
 fn stop(config: &mut Config, source: &SourceArgs, reason: &str, terminal: &Terminal) -> Result<Status> {
     let switch = switch(config, source)?;
-    gate::stop(&switch, reason)?;
+    // Whatever else fails, what is on the devices comes off.
+    let kept = gate::stop(&switch, reason);
     approvals::note(config, source, "mitigation.stop", json!({ "reason": reason }));
-    print(&format!(
-        "  the kill switch is on ({}); `sidetap mitigation resume` turns it off\n",
-        switch.display()
-    ))?;
+    match &kept {
+        Ok(()) => print(&format!(
+            "  the kill switch is on ({}); `sidetap mitigation resume` turns it off\n",
+            switch.display()
+        ))?,
+        Err(e) => {
+            warn(&format!("the kill switch cannot be kept on, so the next push puts things back: {e:#}"))
+        }
+    }
     // A policy that cannot be read may be why somebody pulls the switch.
     let allow = policies(config).map(|p| p.set().allow().nets()).unwrap_or_else(|e| {
         warn(&format!("devices get the configured allow list only: {e:#}"));
@@ -260,7 +266,8 @@ fn stop(config: &mut Config, source: &SourceArgs, reason: &str, terminal: &Termi
     let options = PushOptions { force: true, actor: actor(), ..PushOptions::new(Mode::Enforce) };
     let report = bare_enforcer(config, source)?.push(&nothing, clock::now(), &options);
     record(config, source, &report);
-    show_push(&report, &[], terminal)
+    let status = show_push(&report, &[], terminal)?;
+    kept.map(|()| status)
 }
 
 /// The pushes that are named; all where none is.
@@ -413,6 +420,7 @@ mod tests {
         };
         let told = Desired { wants: vec![want], ..Desired::default() };
         let options = PushOptions::new(Mode::Enforce);
+        let told_again = told.clone();
         enforcer(&mut config, &source).unwrap().push(&told, clock::now(), &options);
         let lists = || std::fs::read_to_string(&feed).unwrap().contains("203.0.113.1");
         assert!(lists());
@@ -433,5 +441,13 @@ mod tests {
         store.put_state(KILLED, b"ada").unwrap();
         at(dir.path(), &["resume"]).unwrap();
         assert!(store.state(KILLED).unwrap().is_none(), "the console's switch is the same one");
+
+        // Where the switch cannot be written, what is on the devices comes off all the same.
+        let nowhere = format!("[policy]\nkill_switch = \"{}\"\n{text}", feed.join("stop").display());
+        std::fs::write(dir.path().join("c.toml"), nowhere).unwrap();
+        enforcer(&mut config, &source).unwrap().push(&told_again, clock::now(), &options);
+        assert!(lists());
+        assert!(at(dir.path(), &["stop"]).is_err());
+        assert!(!lists());
     }
 }
