@@ -254,7 +254,7 @@ fn stop(config: &mut Config, source: &SourceArgs, reason: &str, terminal: &Termi
             switch.display()
         ))?,
         Err(e) => {
-            warn(&format!("the kill switch cannot be kept on, so the next push puts things back: {e:#}"))
+            warn(&format!("the kill switch cannot be kept on, so the next push puts things back: {e:#}"));
         }
     }
     // A policy that cannot be read may be why somebody pulls the switch.
