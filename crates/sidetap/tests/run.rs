@@ -287,6 +287,10 @@ fn devices_change_only_when_told_to() {
     mitigation(&["push", "--enforce", "--force"]);
     assert_eq!(listed(&place), addresses);
     assert!(mitigation(&["status"]).contains("as it should be"));
+    let full = std::fs::read(place.path("feed.json")).unwrap();
+    std::fs::remove_file(place.path("feed.json")).unwrap();
+    assert!(mitigation(&["status"]).contains("empty, though"), "somebody else emptied it");
+    place.write("feed.json", &full);
     mitigation(&["undo"]);
     assert_eq!(listed(&place), addresses, "a dry run is the default");
     mitigation(&["undo", "--enforce"]);

@@ -40,7 +40,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &MitigationArgs) -> Result<Status> 
     match &args.command {
         MitigationCommand::Status => {
             let status = enforcer(&mut config, &args.source)?.status(clock::now());
-            show_status(&status.connectors, &terminal)
+            show_status(&status, &terminal)
         }
         MitigationCommand::Plan(push) => {
             let (mut wanted, known) = wanted(&config, &args.source, false)?;

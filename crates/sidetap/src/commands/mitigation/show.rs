@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use sidetap_mitigation::{ConnectorStatus, Held, Mode, PlanReport, PushReport};
+use sidetap_mitigation::{Held, Mode, PlanReport, PushReport, StatusReport};
 
 use crate::exit::{Lost, Status};
 use crate::output::{Terminal, plain, print};
-use crate::report::{Column, Table, count};
+use crate::report::{Column, Table, count, plural};
 
 fn no_connectors() -> Result<Status> {
     print("no connector is configured (docs/connectors says which there are: [[mitigation.nginx]], …)\n")?;
     Ok(Status::Done)
 }
 
-pub(super) fn show_status(connectors: &[ConnectorStatus], terminal: &Terminal) -> Result<Status> {
+pub(super) fn show_status(status: &StatusReport, terminal: &Terminal) -> Result<Status> {
+    let connectors = &status.connectors;
     if connectors.is_empty() {
         return no_connectors();
     }
@@ -30,6 +31,12 @@ pub(super) fn show_status(connectors: &[ConnectorStatus], terminal: &Terminal) -
         let can: Vec<&str> = c.sees.responses.iter().map(|r| r.name()).collect();
         let state = match (&c.error, c.drift.is_empty()) {
             (Some(e), _) => e.clone(),
+            (None, true) if c.entries == 0 && status.active > 0 => {
+                format!(
+                    "empty, though {} went to devices: a push tells what belongs here",
+                    plural(status.active as u64, "verdict")
+                )
+            }
             (None, true) => "as it should be".to_owned(),
             (None, false) => format!("to be repaired: {}", c.drift.join(", ")),
         };
