@@ -203,6 +203,70 @@ async fn a_head_that_does_not_come_is_not_waited_for() {
     assert_eq!(get(to, "/healthz", &[]).await.status, 200);
 }
 
+/// Who has no token gets one answer a connection.
+#[tokio::test]
+async fn who_shows_no_token_keeps_no_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("token");
+    std::fs::write(&secret, TOKEN).unwrap();
+    let config = config(dir.path(), &format!("[token]\nfile = \"{}\"\n", secret.display()));
+    sidetap_mitigation::feed::FeedList::default().write(&config.path).unwrap();
+    let to = serve(&config, &Arc::new(AtomicI64::new(wall()))).await;
+    for (target, status) in [("/healthz", 200), ("/feed", 401), ("/", 404)] {
+        let mut stream = TcpStream::connect(to).await.unwrap();
+        stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: {to}\r\n\r\n").as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert!(text.starts_with(&format!("HTTP/1.1 {status}")), "{text}");
+        assert!(text.to_lowercase().contains("connection: close"), "{target}: {text}");
+    }
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    for target in ["/healthz", "/feed"] {
+        let request = format!("GET {target}?token={TOKEN} HTTP/1.1\r\nHost: {to}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut buffer = [0; 4096];
+        let n = stream.read(&mut buffer).await.unwrap();
+        let text = String::from_utf8_lossy(&buffer[..n]).to_lowercase();
+        assert!(text.starts_with("http/1.1 200") && !text.contains("connection: close"), "{text}");
+    }
+}
+
+/// However many connections one address opens, another gets in.
+#[tokio::test]
+async fn one_address_does_not_take_all_connections() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path(), "");
+    config.listen = "127.0.0.1:0".parse().unwrap();
+    let to = serve(&config, &Arc::new(AtomicI64::new(wall()))).await;
+    let mut greedy = Vec::new();
+    for _ in 0..300 {
+        let mut stream = TcpStream::connect(to).await.unwrap();
+        // One that is over its share may be reset by now.
+        let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n").await;
+        greedy.push(stream);
+    }
+    let other = tokio::net::TcpSocket::new_v4().unwrap();
+    other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = other.connect(to).await.unwrap();
+    let asked = async {
+        other.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut text = String::new();
+        other.read_to_string(&mut text).await.unwrap();
+        text
+    };
+    let text = asked.await;
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    let mut open = 0;
+    for stream in &mut greedy {
+        let mut byte = [0; 1];
+        let closed = stream
+            .try_read(&mut byte)
+            .map_or_else(|e| e.kind() != std::io::ErrorKind::WouldBlock, |n| n == 0);
+        open += usize::from(!closed);
+    }
+    assert!(open <= 16, "{open} connections of one address");
+}
+
 /// What each vendor's devices are served, to the letter.
 #[tokio::test]
 async fn each_vendor_gets_its_own_shape() {

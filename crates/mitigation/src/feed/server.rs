@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
@@ -70,7 +71,8 @@ pub enum FeedError {
 ///
 /// The file is looked at for each request and read again when it changed, so another process may write it; a list that cannot be read is
 /// an error and never an empty list, which some devices would take for an order to let everybody in. Who does not send a request's head
-/// within five seconds, or takes no answer within sixty, is cut off.
+/// within five seconds, or takes no answer within sixty, is cut off; who shows no token has one answer a connection, and no address has
+/// more than 16 connections at a time.
 pub struct Server {
     listener: TcpListener,
     feed: Feed,
@@ -91,6 +93,8 @@ const HEAD: Duration = Duration::from_secs(5);
 const CONNECTION: Duration = Duration::from_secs(60);
 /// Most connections at a time; others wait.
 const CONNECTIONS: usize = 256;
+/// Most of them from one address (of IPv6 from one /64); more are closed at once.
+const OF_ONE: usize = 16;
 
 /// What tells one written list from the next: the file's number, its time and its length.
 type Stamp = (u64, i64, i64, u64);
@@ -155,7 +159,13 @@ impl Server {
 
     /// Serves until `shutdown` is done.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) {
-        let mut router = Router::new().route("/healthz", get(|| async { "ok\n" }));
+        let health = move |state: State<Arc<Feed>>, query: RawQuery, headers: HeaderMap| async move {
+            let known = allowed(state.0.token.as_ref(), query.0.as_deref(), &headers);
+            if known { "ok\n".into_response() } else { last("ok\n".into_response()) }
+        };
+        let mut router = Router::new()
+            .route("/healthz", get(health))
+            .fallback(|| async { last(StatusCode::NOT_FOUND.into_response()) });
         let families = [("", Family::Both), ("/v4", Family::V4), ("/v6", Family::V6)];
         let lists = Shape::ALL
             .into_iter()
@@ -168,28 +178,77 @@ impl Server {
         }
         let router = router.with_state(Arc::new(self.feed));
         let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let shares = Arc::new(Shares::default());
         let mut shutdown = pin!(shutdown);
         loop {
             let next = async {
                 let place = Arc::clone(&places).acquire_owned().await;
-                self.listener.accept().await.map(|(stream, _)| (stream, place))
+                self.listener.accept().await.map(|(stream, from)| (stream, from, place))
             };
             let accepted = tokio::select! {
                 accepted = next => accepted,
                 () = shutdown.as_mut() => return,
             };
-            let Ok((stream, place)) = accepted else {
+            let Ok((stream, from, place)) = accepted else {
                 // Out of descriptors: some will be free in a moment.
                 tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            let Some(share) = Shares::take(&shares, from.ip()) else {
+                tracing::debug!(from = %from.ip(), "feed: too many connections of one address");
                 continue;
             };
             let router = router.clone();
             tokio::spawn(async move {
                 let _ = tokio::time::timeout(CONNECTION, connection(stream, router)).await;
-                drop(place);
+                drop((share, place));
             });
         }
     }
+}
+
+/// How many connections each address has: an address is here while it has one, so there are never more than [`CONNECTIONS`].
+#[derive(Default)]
+struct Shares(Mutex<BTreeMap<IpAddr, usize>>);
+
+/// One connection of an address, until it is dropped.
+struct Share {
+    of: Arc<Shares>,
+    source: IpAddr,
+}
+
+impl Shares {
+    fn take(of: &Arc<Self>, from: IpAddr) -> Option<Share> {
+        let source = match from.to_canonical() {
+            IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) >> 64 << 64).into()),
+            v4 => v4,
+        };
+        let mut open = of.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let n = open.entry(source).or_insert(0);
+        if *n >= OF_ONE {
+            return None;
+        }
+        *n += 1;
+        Some(Share { of: Arc::clone(of), source })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut open = self.of.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(n) = open.get_mut(&self.source) {
+            *n -= 1;
+            if *n == 0 {
+                open.remove(&self.source);
+            }
+        }
+    }
+}
+
+/// The last answer of its connection: who shows no token keeps no place.
+fn last(mut answer: Response) -> Response {
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
 }
 
 async fn connection(stream: TcpStream, router: Router) {
@@ -211,7 +270,7 @@ fn answer(
 ) -> Response {
     if !allowed(feed.token.as_ref(), query, headers) {
         let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"sidetap feed\"")];
-        return (StatusCode::UNAUTHORIZED, challenge, "a token is needed\n").into_response();
+        return last((StatusCode::UNAUTHORIZED, challenge, "a token is needed\n").into_response());
     }
     let stopped = feed.switch.as_ref().is_some_and(|file| file.exists());
     let read = if stopped { Ok(Some(Arc::default())) } else { feed.list() };
