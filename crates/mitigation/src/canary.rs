@@ -1,8 +1,9 @@
 //! A request through the device itself that has to be refused: the proof that entries have an effect.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use serde::Deserialize;
 use sidetap_policy::Response;
 
@@ -16,6 +17,10 @@ use crate::key::Key;
 pub(crate) const CANARY: &str = "canary";
 /// Seconds until a change must have an effect.
 const EFFECT_S: u64 = 5;
+/// Seconds that a device that was just changed has to let the control through.
+const CONTROL_S: u64 = 1;
+/// Between two requests.
+const PAUSE: Duration = Duration::from_millis(5);
 /// An entry for the canary lasts twice as long and is set anew when half of that is over, so that it is rarely a change.
 const LIFE_S: i64 = 6 * 3600;
 /// Seconds by which a device's idea of an end may be later.
@@ -33,6 +38,9 @@ pub struct CanaryConfig {
     /// Who the canary says it is: an address that nobody has.
     #[serde(default = "default_address")]
     pub address: IpAddr,
+    /// Who the control says it is, the same request that has to be let through: 192.0.2.2 or 2001:db8::2 without it.
+    #[serde(default)]
+    pub control: Option<IpAddr>,
 }
 
 fn default_header() -> String {
@@ -53,6 +61,9 @@ pub struct Canary {
 impl Canary {
     pub(crate) fn new(name: &str, config: CanaryConfig) -> Result<Self, ConfigError> {
         check_url(name, &config.url)?;
+        if config.control == Some(config.address) {
+            return Err(ConfigError::Value(format!("{name}: canary.control is the canary's own address")));
+        }
         let http = Http::new(&HttpOptions { timeout_s: EFFECT_S, ca: None })?;
         Ok(Canary { config, http })
     }
@@ -72,17 +83,29 @@ impl Canary {
         }
     }
 
-    /// Sends it until it is refused; gives how long that took.
-    pub(crate) fn send(&self) -> Result<Duration, ConnectorError> {
+    /// Sends it until it is refused, once somebody else was let through; gives how long that took.
+    ///
+    /// `allow` is what the device lets through whoever asks. A device that is down, or an address that answers nobody, proves nothing:
+    /// the same request for an address that is on no list has to be answered with a status below 400, before and, where the refusal
+    /// is none of the client's making (5xx, a connection that breaks off), after it as well.
+    pub(crate) fn send(&self, allow: &[IpNet]) -> Result<Duration, ConnectorError> {
+        let address = self.config.address;
+        if allow.iter().any(|net| net.contains(&address)) {
+            return Err(ConnectorError::Unproved(format!(
+                "its address {address} is on the never-block list; give it another (`canary.address`)"
+            )));
+        }
         let start = Instant::now();
-        let address = self.config.address.to_string();
-        let headers = [(self.config.header.as_str(), address.as_str())];
-        let ask = Ask { method: "GET", url: &self.config.url, headers: &headers, body: None };
+        self.control(Duration::from_secs(CONTROL_S))?;
         loop {
-            let status = match self.http.ask(&ask) {
-                Ok(reply) if reply.status < 400 => reply.status,
+            let status = match self.ask(address) {
+                Ok(status) if status < 400 => status,
+                Ok(400..=499) => return Ok(start.elapsed()),
                 // A device may also close or reset the connection of whom it blocks.
-                Ok(_) | Err(ConnectorError::Unreachable(_)) => return Ok(start.elapsed()),
+                Ok(_) | Err(ConnectorError::Unreachable(_)) => {
+                    let took = start.elapsed();
+                    return self.control(Duration::ZERO).map(|()| took);
+                }
                 Err(e) => return Err(e),
             };
             if start.elapsed() > Duration::from_secs(EFFECT_S) {
@@ -90,13 +113,60 @@ impl Canary {
                     "it says yes, but a request of {address} is still answered with {status}"
                 )));
             }
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(PAUSE);
         }
+    }
+
+    /// Sends the control until it is let through, for this long at most.
+    fn control(&self, patience: Duration) -> Result<(), ConnectorError> {
+        let start = Instant::now();
+        let address = self.control_address();
+        loop {
+            let said = match self.ask(address) {
+                Ok(status) if status < 400 => return Ok(()),
+                Ok(status) => format!("is answered with {status}"),
+                Err(e) => format!("is not answered ({e})"),
+            };
+            if start.elapsed() >= patience {
+                return Err(ConnectorError::Unproved(format!(
+                    "the same request of {address}, which is on no list, {said} too; `canary.url` has to be an address behind the \
+                     device that answers anybody with a status below 400"
+                )));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Whom the control says it is: another address that nobody has.
+    fn control_address(&self) -> IpAddr {
+        let nobody: [IpAddr; 2] = match self.config.address {
+            IpAddr::V4(_) => [Ipv4Addr::new(192, 0, 2, 2).into(), Ipv4Addr::new(192, 0, 2, 3).into()],
+            IpAddr::V6(_) => [
+                Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2).into(),
+                Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 3).into(),
+            ],
+        };
+        let [first, second] = nobody;
+        let other = if first == self.config.address { second } else { first };
+        self.config.control.unwrap_or(other)
+    }
+
+    /// The status that a request in the name of an address is answered with; on a connection of its own, since a device that was
+    /// loaded anew closes those of before.
+    fn ask(&self, address: IpAddr) -> Result<u16, ConnectorError> {
+        let address = address.to_string();
+        let headers = [(self.config.header.as_str(), address.as_str()), ("Connection", "close")];
+        let ask = Ask { method: "GET", url: &self.config.url, headers: &headers, body: None };
+        self.http.ask(&ask).map(|reply| reply.status)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
 
     #[test]
@@ -105,6 +175,7 @@ mod tests {
             url: "http://edge.example/".to_owned(),
             header: default_header(),
             address: default_address(),
+            control: None,
         };
         let canary = Canary::new("edge", config).unwrap();
         let start = 1_790_000_000;
@@ -114,5 +185,70 @@ mod tests {
         assert!((0..=LIFE_S).all(|s| at(s) == 2 * LIFE_S));
         assert_eq!(at(LIFE_S + 1), 3 * LIFE_S + 1, "then it is set anew");
         assert_eq!(at(-3_600), 2 * LIFE_S - 3_600, "and after a clock that jumped back");
+    }
+
+    /// A canary against a server that answers each request with what `answer` says to the address in whose name it is; with none it
+    /// hangs up.
+    fn sent(answer: fn(&str) -> Option<u16>, allow: &[&str], address: &str) -> Result<Duration, String> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/healthz", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut buffer = [0; 4096];
+                let n = stream.read(&mut buffer).unwrap_or(0);
+                let text = String::from_utf8_lossy(&buffer[..n]).to_lowercase();
+                let who = text.lines().find_map(|l| l.strip_prefix("x-forwarded-for: ")).unwrap_or_default();
+                if let Some(status) = answer(who) {
+                    let head =
+                        format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                    let _ = stream.write_all(head.as_bytes());
+                }
+            }
+        });
+        canary_at(&url, address)
+            .send(&allow.iter().map(|a| a.parse().unwrap()).collect::<Vec<_>>())
+            .map_err(|e| e.to_string())
+    }
+
+    fn canary_at(url: &str, address: &str) -> Canary {
+        let text = format!("url = \"{url}\"\naddress = \"{address}\"\n");
+        Canary::new("edge", toml::from_str(&text).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn it_proves_something_only_where_somebody_else_is_let_through() {
+        let refused = |who: &str| Some(if who == "192.0.2.1" { 403 } else { 200 });
+        assert!(sent(refused, &[], "192.0.2.1").is_ok());
+        assert!(sent(|who| (who != "192.0.2.1").then_some(204), &[], "192.0.2.1").is_ok(), "by hanging up");
+        let unproved = |answer, what: &str| {
+            let why = sent(answer, &[], "192.0.2.1").unwrap_err();
+            assert!(why.starts_with("the canary proves nothing") && why.contains(what), "{why}");
+        };
+        unproved(|_| Some(404), "192.0.2.2, which is on no list, is answered with 404");
+        unproved(|_| Some(502), "answered with 502");
+        unproved(|_| None, "not answered");
+        let listed = sent(refused, &["192.0.2.0/24"], "192.0.2.1").unwrap_err();
+        assert!(listed.contains("192.0.2.1 is on the never-block list"), "{listed}");
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let away = canary_at(&format!("http://{nobody}/"), "192.0.2.1").send(&[]).unwrap_err();
+        assert!(matches!(away, ConnectorError::Unproved(_)), "{away}");
+    }
+
+    #[test]
+    fn what_breaks_between_the_two_requests_proves_nothing() {
+        static ASKED: AtomicU32 = AtomicU32::new(0);
+        let dies = |_: &str| Some(if ASKED.fetch_add(1, Ordering::Relaxed) == 0 { 200 } else { 503 });
+        assert!(sent(dies, &[], "192.0.2.1").unwrap_err().contains("proves nothing"));
+    }
+
+    #[test]
+    fn the_control_is_never_the_canary() {
+        let of = |address: &str| canary_at("http://edge.example/", address).control_address().to_string();
+        assert_eq!(
+            ["192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2"].map(of),
+            ["192.0.2.2", "192.0.2.3", "2001:db8::2", "2001:db8::3"]
+        );
+        let same = "url = \"http://edge.example/\"\ncontrol = \"192.0.2.1\"\n";
+        assert!(Canary::new("edge", toml::from_str(same).unwrap()).is_err());
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use sidetap_model::{ActionRow, Ts};
 
-use crate::canary::Canary;
 use crate::connector::{Connector, ConnectorError};
 use crate::enforcer::PushOptions;
 use crate::entry::Entry;
@@ -55,7 +54,7 @@ pub(crate) fn carry_out(
                     (done.answer, Some(done.entries), done.effect_ms);
             }
             Err(e) => {
-                tracing::warn!(connector = %planned.name, error = %e, "device not changed");
+                tracing::warn!(connector = %planned.name, error = %e, "device not changed, or not known to be");
                 (result.outcome, result.answer) = ("failed".to_owned(), e.to_string());
                 error = Some(e);
             }
@@ -135,7 +134,7 @@ struct Done {
 /// Applies a plan and reads the device back: what should be there has to be, and a canary has to be stopped.
 fn apply_and_verify(c: &mut dyn Connector, plan: &Plan, now: i64) -> Result<Done, ConnectorError> {
     if plan.is_empty() {
-        c.canary().map(Canary::send).transpose()?;
+        c.canary().map(|canary| canary.send(&plan.allow)).transpose()?;
         return Ok(Done { answer: String::new(), entries: plan.target.len(), effect_ms: None });
     }
     let answer = c.apply(plan, now)?;
@@ -149,9 +148,20 @@ fn apply_and_verify(c: &mut dyn Connector, plan: &Plan, now: i64) -> Result<Done
             "{missing} entries are missing and {left} left after it said yes"
         )));
     }
-    let effect = c.canary().map(Canary::send).transpose()?;
-    let effect_ms = effect.and_then(|took| u64::try_from(took.as_millis()).ok());
-    Ok(Done { answer: answer.text, entries: observed.entries.len(), effect_ms })
+    let done = Done { answer: answer.text, entries: observed.entries.len(), effect_ms: None };
+    let lets_go = plan.add.is_empty() && plan.refresh.is_empty();
+    match c.canary().map(|canary| canary.send(&plan.allow)).transpose() {
+        Ok(effect) => {
+            let effect_ms = effect.and_then(|took| u64::try_from(took.as_millis()).ok());
+            Ok(Done { effect_ms, ..done })
+        }
+        // That an entry is gone was read back: a canary, which is to be refused, could not have proved it.
+        Err(e @ ConnectorError::Unproved(_)) if lets_go => {
+            let comma = if done.answer.is_empty() { "" } else { ", " };
+            Ok(Done { answer: format!("{}{comma}{e}", done.answer), ..done })
+        }
+        Err(e) => Err(e),
+    }
 }
 
 /// The result of a device that was not asked, since the push could not be written down first.

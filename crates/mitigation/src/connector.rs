@@ -98,6 +98,9 @@ pub enum ConnectorError {
     /// Something that the user has to set up is not there.
     #[error("not set up: {0}")]
     Missing(String),
+    /// It says yes, and whether that has an effect cannot be told.
+    #[error("the canary proves nothing: {0}")]
+    Unproved(String),
 }
 
 /// The first line of a device's words, of bounded length.

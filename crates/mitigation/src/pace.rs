@@ -53,8 +53,11 @@ impl Pace {
     }
 
     /// It failed; gives the seconds until it is asked again.
+    ///
+    /// A device that does what it is asked to, and only cannot be proved to, is not kept waiting for longer and longer.
     pub(crate) fn failed(&mut self, now: i64, error: &ConnectorError) -> u64 {
-        self.failures = self.failures.saturating_add(1);
+        let unproved = matches!(error, ConnectorError::Unproved(_));
+        self.failures = if unproved { 1 } else { self.failures.saturating_add(1) };
         let wait = match error {
             ConnectorError::Later(s) => (*s).clamp(1, 3600),
             ConnectorError::Conflict(_) => 1,
