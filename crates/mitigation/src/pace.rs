@@ -116,6 +116,13 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_is_only_unproved_is_never_away() {
+        let mut pace = Pace::of("edge");
+        let unproved = ConnectorError::Unproved("x".into());
+        assert!((0..20).all(|n| pace.failed(1_000 + 10 * n, &unproved) <= 4 && !pace.is_open()));
+    }
+
+    #[test]
     fn what_the_device_asks_for_is_heeded() {
         let mut pace = Pace::of("a");
         pace.failed(1_000, &ConnectorError::Later(77));

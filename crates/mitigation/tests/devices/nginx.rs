@@ -251,6 +251,29 @@ fn a_canary_that_gets_through_is_a_failure() {
 }
 
 #[test]
+fn a_canary_proves_nothing_where_nobody_is_let_through() {
+    let Some(nginx) = Nginx::start() else { return };
+    let conf = std::fs::read_to_string(nginx.file("nginx.conf")).unwrap();
+    std::fs::write(nginx.file("nginx.conf"), conf.replace("location / {", "location / { return 404;"))
+        .unwrap();
+    let reload = nginx.command(&["-s", "reload"]);
+    assert!(Command::new(&reload[0]).args(&reload[1..]).status().unwrap().success());
+    until("nobody is let through", || nginx.request(ATTACKER) == 404 && nginx.workers() == 1);
+    let mut enforcer = sidetap_mitigation::Enforcer::with_connectors(vec![nginx.connector()]);
+    let want = desired(&[verdict("v1", sidetap_model::SubjectKind::Ip, ATTACKER, "block", 600)], &[]);
+    let options = sidetap_mitigation::PushOptions::new(sidetap_mitigation::Mode::Enforce);
+    let report = enforcer.push(&want, crate::support::wall_ts(), &options);
+    let result = &report.connectors[0];
+    assert!(result.outcome == "failed" && result.answer.contains("the canary proves nothing"), "{report:?}");
+    assert!(result.answer.contains("192.0.2.2, which is on no list, is answered with 404"), "{report:?}");
+    let one = sidetap_mitigation::Selector::Verdict("v1".into());
+    let undone = enforcer.undo(&one, crate::support::wall_ts(), &options);
+    let result = &undone.connectors[0];
+    assert!(result.outcome == "done" && result.removed == 1, "what lets go is read back: {undone:?}");
+    assert!(result.answer.contains("the canary proves nothing"), "{undone:?}");
+}
+
+#[test]
 #[ignore = "measures"]
 fn measure_effect() {
     let Some(nginx) = Nginx::start() else { return };
