@@ -375,3 +375,170 @@ fn a_stray_interim_answer_belongs_to_nothing() {
     let seen = assert_seen(&wire, "100");
     assert!(seen.iter().all(|e| e.completeness.is_whole() && e.interim == 0));
 }
+
+/// Requests on one connection, each sent when one before it is still open.
+fn kept_on_the_way(wire: &mut Wire, n: usize) {
+    let target = |k: usize| format!("GET /secret{k} HTTP/1.1\r\nHost: h\r\n\r\n");
+    wire.send(true, target(0).as_bytes());
+    wire.ack(false);
+    for k in 1..n {
+        wire.send(true, target(k).as_bytes());
+        wire.ack(false);
+        wire.send(false, OK);
+        wire.ack(true);
+    }
+    wire.send(false, OK);
+    wire.ack(true);
+}
+
+#[test]
+fn a_head_longer_than_any_that_is_kept_ends_where_it_ends() {
+    let pad: String = (0..40).map(|n| format!("X-{n}: {}\r\n", "a".repeat(8000))).collect();
+    for (last, body) in [
+        ("", ""),
+        ("Content-Length: 5\r\n", "GET /"),
+        ("Transfer-Encoding: chunked\r\n", "3\r\nGET\r\n0\r\n\r\n"),
+    ] {
+        for mss in [1448, 16_000, 1 << 20] {
+            let mut wire = Wire::open([1000, 2000], mss);
+            wire.send(true, format!("POST /long HTTP/1.1\r\nHost: h\r\n{pad}{last}\r\n{body}").as_bytes());
+            wire.ack(false);
+            wire.send(false, OK);
+            wire.ack(true);
+            kept_on_the_way(&mut wire, 20);
+            let (seen, _) = run(&wire.segs);
+            assert_eq!(seen.len(), 21, "{last} {mss}");
+            assert_eq!(targets(&seen)[0], "/long");
+            let [told, whole] = [Completeness::REQUEST_TRUNCATED, Completeness::WHOLE];
+            for (n, e) in seen.iter().enumerate() {
+                let flags = if n == 0 && mss < 1 << 20 { told } else { whole };
+                assert!(e.response.is_some() && e.completeness == flags && e.acknowledged, "{n} {mss}");
+            }
+            assert_eq!(seen[0].anomalies.contains(Anomaly::HeadTooLong), mss < 1 << 20);
+        }
+    }
+    // The same of an answer, and one that comes before the head's end.
+    let mut wire = Wire::open([1000, 2000], 1448);
+    wire.send(true, b"GET /first HTTP/1.1\r\nHost: h\r\n\r\n");
+    wire.send(false, format!("HTTP/1.1 200 OK\r\n{pad}Content-Length: 2\r\n\r\nok").as_bytes());
+    wire.send(true, format!("GET /long HTTP/1.1\r\n{pad}").as_bytes());
+    wire.ack(false);
+    wire.send(false, b"HTTP/1.1 431 Too Large\r\nContent-Length: 0\r\n\r\n");
+    wire.close(false);
+    let (seen, _) = run(&wire.segs);
+    assert_eq!(targets(&seen), ["/first", "/long"]);
+    let status: Vec<_> = seen.iter().map(|e| e.response.as_ref().map(|r| (r.status, r.body.len))).collect();
+    assert_eq!(status, [Some((200, 2)), Some((431, 0))]);
+}
+
+#[test]
+fn requests_kept_on_the_way_do_not_stay_unbelieved_after_a_loss() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    wire.send(true, b"POST /lost HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello");
+    wire.segs.pop();
+    wire.ack(false);
+    wire.send(false, OK);
+    kept_on_the_way(&mut wire, 60);
+    let (seen, _) = run(&wire.segs);
+    let believed = seen.iter().filter(|e| e.request.is_some() && e.acknowledged).count();
+    assert!(believed >= 40, "{believed}");
+    assert!(targets(&seen).len() == 60);
+}
+
+#[test]
+fn empty_lines_of_any_length_hide_nothing() {
+    for (n, size) in [(200, 1448), (20, 16_000), (5, 65_000)] {
+        let mut wire = Wire::open([1000, 2000], size);
+        (0..n).for_each(|_| wire.send(true, "\r\n".repeat(size / 2).as_bytes()));
+        secret(&mut wire);
+        assert_seen(&wire, &n.to_string());
+        // In one segment with what follows.
+        let mut wire = Wire::open([1000, 2000], 1 << 20);
+        wire.send(true, &[&b"\r\n".repeat(40_000)[..], &SECRET[..20]].concat());
+        wire.send(true, &SECRET[20..]);
+        wire.ack(false);
+        wire.send(false, OK);
+        wire.close(true);
+        assert_seen(&wire, "one segment");
+    }
+}
+
+#[test]
+fn a_reset_that_never_arrives_does_not_make_a_syn_a_new_connection() {
+    for flags in [SYN, SYN | ACK] {
+        for each in [true, false] {
+            let mut wire = Wire::open([1000, 2000], 1448);
+            for n in 0..12 {
+                if each || n == 0 {
+                    wire.segs.push(ahead(&wire, RST | ACK, 0, b""));
+                    wire.segs.push(ahead(&wire, flags, 0x6000_0000, b""));
+                }
+                wire.send(true, format!("GET /secret{n} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
+                wire.ack(false);
+                wire.send(false, OK);
+                wire.ack(true);
+            }
+            let (seen, _) = run(&wire.segs);
+            assert_eq!(targets(&seen).len(), 12, "{flags} {each}");
+            assert!(seen.iter().all(|e| e.response.is_some() && e.completeness.is_whole()), "{flags} {each}");
+        }
+    }
+}
+
+#[test]
+fn whoever_asks_and_is_answered_is_the_client_whatever_the_ports() {
+    use sidetap_model::{Ts, Zone};
+    for (client, server) in
+        [(41_000, 30_080), (20_000, 8_080), (5_000, 3_000), (41_000, 10_443), (41_000, 80)]
+    {
+        for (content, from_server) in
+            [("GET /made-up HTTP/1.1\r\nHost: h\r\n\r\n", true), ("HTTP/1.1 200 OK\r\n\r\n", false)]
+        {
+            for (count, heard) in [(3, true), (3, false), (300, true)] {
+                let mut wire = Wire::open([1000, 2000], 1448);
+                wire.segs.clear();
+                for _ in 0..count {
+                    wire.send(!from_server, format!("{content}{}", "p".repeat(1000)).as_bytes());
+                    if heard {
+                        wire.ack(from_server);
+                    }
+                }
+                for n in 0..5 {
+                    let body = "b".repeat(if n == 0 { 100_000 } else { 0 });
+                    wire.ts += 1_000_000_000;
+                    wire.send(
+                        true,
+                        format!("POST /real{n} HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+                            .as_bytes(),
+                    );
+                    wire.ack(false);
+                    wire.send(false, OK);
+                    wire.ack(true);
+                }
+                let mut table =
+                    FlowTable::new(0, &FlowLimits::default(), std::sync::Arc::from([Zone::default()]));
+                let mut seen = Vec::new();
+                table.tick(Ts(0), &mut |_| {});
+                for seg in &wire.segs {
+                    table.segment(&seg.segment(common::addr(1, client), common::addr(2, server)), &mut |e| {
+                        seen.push(e);
+                    });
+                }
+                table.finish(&mut |e| seen.push(e));
+                let what = format!("{client} {server} {from_server} {count} {heard}");
+                let real: Vec<_> = seen
+                    .iter()
+                    .filter(|e| e.request.as_ref().is_some_and(|r| r.target.starts_with(b"/real")))
+                    .collect();
+                // Behind content of its own that seems to be answers, the first request may be content too.
+                assert!(real.len() == 5 || (!from_server && real.len() == 4), "{what} {}", real.len());
+                assert!(real.iter().all(|e| e.flow.client.port == client), "{what}");
+                assert!(real.iter().skip(1).all(|e| e.response.is_some()), "{what}");
+                assert!(
+                    made_up(&seen).iter().all(|e| !e.acknowledged && !e.completeness.is_whole()),
+                    "{what}"
+                );
+            }
+        }
+    }
+}

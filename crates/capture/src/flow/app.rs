@@ -1,6 +1,7 @@
 use sidetap_model::{Addr, Anomaly, AnomalySet, Completeness, Exchange, FlowId, FlowKey, Ts, Zone};
 use sidetap_wire::http1::{Probe, likely_request, probe_request, probe_response};
 
+use super::doubt::Doubt;
 use super::kind::Kind;
 use super::track::Side;
 use super::{BASE, Cx, FlowLimits, Mark};
@@ -8,7 +9,7 @@ use crate::http::{Beginning, Facts, Http};
 use crate::proxy;
 
 /// Bytes of one direction kept while it is not clear what they begin.
-const LONGEST_OPENING: usize = 64 << 10;
+pub(super) const LONGEST_OPENING: usize = 64 << 10;
 /// So many bytes of a message's first word may come alone.
 const LONGEST_PREFIX: usize = 16;
 /// Beyond so many bytes more of a first line without an end changes nothing.
@@ -48,13 +49,13 @@ pub(super) struct App {
     address: Address,
     /// The two ends in the order of their addresses.
     ends: [Addr; 2],
-    client: Option<Side>,
+    pub(super) client: Option<Side>,
     /// The handshake showed who the client is.
     opened: bool,
     /// For each side, whether it seemed to ask, and to be answered, though it hardly is the client.
     contrary: [[bool; 2]; 2],
     facts: Facts,
-    state: State,
+    pub(super) state: State,
     kind: Kind,
     /// What goes through it since it was handed over.
     inner: Option<Kind>,
@@ -69,9 +70,11 @@ pub(super) struct App {
     tunnels: u8,
     /// Sides whose first bytes were lost.
     lost: [bool; 2],
+    /// Who the client is was taken from one request, and nothing else speaks for it yet.
+    pub(super) doubt: Option<Box<Doubt>>,
 }
 
-enum State {
+pub(super) enum State {
     /// Not known yet what it is.
     Opening([Opening; 2], u64),
     Http(Box<Http>),
@@ -82,7 +85,7 @@ enum State {
 
 /// The first bytes of a direction, while they may still become a message.
 #[derive(Default)]
-struct Opening {
+pub(super) struct Opening {
     bytes: Vec<u8>,
     at: Option<Mark>,
     refused: bool,
@@ -130,6 +133,7 @@ impl App {
             seq: 0,
             tunnels: 0,
             lost: [false; 2],
+            doubt: None,
         }
     }
 
@@ -149,7 +153,7 @@ impl App {
     pub(super) fn held(&self) -> usize {
         match &self.state {
             State::Opening(sides, _) => sides.iter().map(|s| s.bytes.capacity()).sum(),
-            State::Http(http) => http.held(),
+            State::Http(http) => http.held() + self.doubt.as_ref().map_or(0, |d| d.held()),
             State::Other | State::Finished => 0,
         }
     }
@@ -167,7 +171,7 @@ impl App {
         self.client.is_some_and(|client| client != side)
     }
 
-    fn orient(&mut self, client: Side) {
+    pub(super) fn orient(&mut self, client: Side) {
         self.client = Some(client);
         self.address.flow.client = self.ends[client & 1];
         self.address.flow.server = self.ends[(client ^ 1) & 1];
@@ -204,6 +208,9 @@ impl App {
 
     /// Bytes of a direction, in order.
     pub(super) fn data(&mut self, side: Side, bytes: &[u8], mark: Mark, cx: &mut Cx<'_>) {
+        if self.doubt.is_some() && self.turns_round(side, bytes, mark, cx) {
+            return;
+        }
         match &mut self.state {
             State::Http(_) => self.http(side, cx, |http, up, out| match up {
                 true => http.up(bytes, mark, out),
@@ -278,7 +285,12 @@ impl App {
     }
 
     /// Lets the HTTP reader work and sends on what it completed.
-    fn http(&mut self, side: Side, cx: &mut Cx<'_>, work: impl FnOnce(&mut Http, bool, &mut Out<'_>)) {
+    pub(super) fn http(
+        &mut self,
+        side: Side,
+        cx: &mut Cx<'_>,
+        work: impl FnOnce(&mut Http, bool, &mut Out<'_>),
+    ) {
         let State::Http(http) = &mut self.state else { return };
         let client = self.client.unwrap_or(0);
         let mut done = std::mem::take(cx.done);
@@ -330,7 +342,9 @@ impl App {
 
     fn opening(&mut self, side: Side, bytes: &[u8], mark: Mark, cx: &mut Cx<'_>) {
         let State::Opening(sides, total) = &mut self.state else { return };
-        *total += bytes.len() as u64;
+        if !bytes.iter().all(|b| matches!(b, b'\r' | b'\n')) {
+            *total += bytes.len() as u64;
+        }
         let patience = if self.facts.from_start { PATIENCE } else { PATIENCE_JOINED };
         let worn_out = *total > patience;
         let opening = &mut sides[side & 1];
@@ -449,6 +463,8 @@ impl App {
             return Verdict::Refused;
         }
         let [own, peer] = [self.ends[client & 1].port, self.ends[(client ^ 1) & 1].port];
+        let likely = own >= HIGHEST_SERVICE && peer < LOWEST_DYNAMIC;
+        let doubtful = !self.opened && !likely && !self.is_tunnelled();
         let unlikely = if self.opened { other } else { own < LOWEST_DYNAMIC && peer >= HIGHEST_SERVICE };
         if unlikely {
             let told = &mut self.contrary[client & 1];
@@ -457,6 +473,7 @@ impl App {
                 return Verdict::Unsure;
             }
         }
+        self.doubt = (doubtful && !unlikely).then(|| Box::new(Doubt::new(what == Message::Request)));
         self.orient(client);
         Verdict::Http { skip }
     }

@@ -2,6 +2,7 @@
 
 mod app;
 mod counters;
+mod doubt;
 mod half;
 mod kind;
 mod limits;

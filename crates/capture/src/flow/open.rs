@@ -50,14 +50,14 @@ impl Flow {
         }
         if seg.flags.syn() && half.is_started() && half.syn != Some(seg.seq) && !half.may_begin_with(seg.seq)
         {
-            if self.is_closed() {
+            if self.is_over() {
                 return Fit::New;
             }
             self.resyn = Some((side ^ 1, seg.ack.wrapping_sub(1), Some(seg.seq)));
             return Fit::Ignore;
         }
         // Behind the end of a connection only what may belong to it does.
-        let over = self.half.iter().all(|h| h.eof) && half.is_started() && !seg.payload.is_empty();
+        let over = self.is_over() && half.is_started() && !seg.payload.is_empty();
         if over && half.place(seg.seq).is_none() {
             return Fit::New;
         }
@@ -81,6 +81,11 @@ impl Flow {
         }
     }
 
+    /// Both sides ended it. A reset does not: its receiver may never have seen it.
+    fn is_over(&self) -> bool {
+        self.half.iter().all(|h| h.eof)
+    }
+
     fn fit_syn(&mut self, side: Side, seq: u32) -> Fit {
         let half = &self.half[side & 1];
         let used = half.syn == Some(seq) && half.next > BASE && self.half.iter().all(|h| h.eof);
@@ -88,7 +93,7 @@ impl Flow {
             return Fit::Same;
         }
         let established = self.has_data || self.half.iter().all(|h| h.syn.is_some());
-        if self.is_closed() || !established {
+        if self.is_over() || !established {
             return Fit::New;
         }
         self.resyn = Some((side, seq, None));

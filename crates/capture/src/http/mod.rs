@@ -7,10 +7,12 @@
 mod certain;
 mod checks;
 mod emit;
+mod long;
 mod pair;
 mod reader;
 mod request;
 mod response;
+mod trail;
 
 use std::collections::VecDeque;
 
@@ -22,6 +24,7 @@ use certain::Certainty;
 use checks::Said;
 use pair::{Answer, Entry, Interim, Lost};
 use reader::{Gap, Reader, Wants};
+use trail::Trail;
 
 /// What the flow knows that exchanges must say.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,6 +69,7 @@ pub(crate) struct Http {
     lost_answers: bool,
     /// Where the client's messages begin was found by looking for it, and no answer has proven it yet.
     found: bool,
+    trail: Trail,
     interim: Option<Interim>,
     certainty: Certainty,
     /// What the last message of each side said of its connection: the client's, the server's.
@@ -102,6 +106,7 @@ impl Http {
             pipelined: false,
             lost_answers: false,
             found: beginning != Beginning::Seen,
+            trail: Trail::default(),
             interim: None,
             certainty: Certainty::new(beginning == Beginning::Seen),
             said: Default::default(),
@@ -139,6 +144,7 @@ impl Http {
                     0
                 }
                 Wants::Body => self.read_request_body(bytes, mark, out),
+                Wants::LongHead => self.read_long_request(bytes, mark, out),
                 Wants::Skip if likely_request(bytes) => {
                     self.up.resume();
                     0
@@ -164,6 +170,7 @@ impl Http {
             let used = match self.down.wants() {
                 Wants::Head => self.read_response(bytes, mark, out),
                 Wants::Body => self.read_response_body(bytes, mark, out),
+                Wants::LongHead => self.read_long_response(bytes, mark, out),
                 Wants::Skip if likely_response(bytes) => {
                     self.down.resume();
                     0
@@ -269,6 +276,7 @@ impl Http {
         }
         self.up.skip();
         self.found = true;
+        self.trail = Trail::anew(self.queue.len());
         self.certainty.lose();
         self.push_gap(Lost::Perhaps);
     }

@@ -249,6 +249,7 @@ impl Http {
     pub(super) fn push_request(&mut self, mut asked: Asked, out: &mut Out<'_>) {
         self.held += asked.size;
         asked.hidden = self.certainty.is_hidden();
+        self.found = self.found && !self.trail.request(asked.start);
         asked.found = self.found;
         self.queue.push_back(Entry::Asked(Box::new(asked)));
         if self.queue.len() > out.limits.open_requests {
@@ -265,6 +266,7 @@ impl Http {
         if let Some(asked) = last {
             asked.doubted = asked.found;
         }
+        self.trail.breaks();
     }
 
     /// How many requests at the front of the queue were given up: nothing else stands before the last of them.
@@ -329,6 +331,9 @@ impl Http {
 
     /// A response is over: it goes where it belongs.
     pub(super) fn place(&mut self, mut answer: Box<Answer>, out: &mut Out<'_>) {
+        if self.found {
+            self.trail.answer(answer.seen_up);
+        }
         match answer.target {
             Target::Request(seq) => {
                 let asked = self.queue.iter_mut().find_map(|e| match e {

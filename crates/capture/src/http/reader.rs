@@ -1,10 +1,13 @@
 use sidetap_model::{AnomalySet, Body};
 use sidetap_wire::http1::{ChunkEnd, Chunked, Framing, Parsed, head_end};
 
+use super::long::LongHead;
 use crate::flow::Mark;
 
 /// Room taken for a body before its bytes come, at most: a length is only a claim.
 const CLAIMED_ROOM: u64 = 32 << 10;
+/// Empty lines before a message that are kept with it, in bytes.
+const MOST_BLANK: usize = 64;
 /// Bytes kept behind a CONNECT request while its answer is due.
 const MOST_HELD: usize = 64 << 10;
 
@@ -28,6 +31,8 @@ enum State {
     Length(u64),
     Chunked(Box<Chunked>),
     UntilClose,
+    /// Reads on to the end of a head that is too long to be kept.
+    Long(Box<LongHead>),
     /// Looks for the beginning of a message.
     Skip,
     /// Keeps what comes behind a CONNECT request: what it is depends on the answer.
@@ -38,6 +43,7 @@ enum State {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Wants {
     Head,
+    LongHead,
     Body,
     Skip,
     Hold,
@@ -86,14 +92,19 @@ impl Reader {
     }
 
     pub(super) fn held(&self) -> usize {
-        let chunked = if let State::Chunked(c) = &self.state { c.held() } else { 0 };
-        self.head.capacity() + self.kept.capacity() + chunked
+        let state = match &self.state {
+            State::Chunked(chunked) => chunked.held(),
+            State::Long(head) => head.held(),
+            _ => 0,
+        };
+        self.head.capacity() + self.kept.capacity() + state
     }
 
     pub(super) fn wants(&self) -> Wants {
         match self.state {
             State::Head => Wants::Head,
             State::Length(_) | State::Chunked(_) | State::UntilClose => Wants::Body,
+            State::Long(_) => Wants::LongHead,
             State::Skip => Wants::Skip,
             State::Hold => Wants::Hold,
         }
@@ -104,8 +115,9 @@ impl Reader {
         matches!(self.state, State::Head) && self.head.is_empty()
     }
 
+    /// In a message whose beginning was read.
     pub(super) fn reads_body(&self) -> bool {
-        self.wants() == Wants::Body
+        matches!(self.wants(), Wants::Body | Wants::LongHead)
     }
 
     pub(super) fn reads_until_close(&self) -> bool {
@@ -114,7 +126,7 @@ impl Reader {
 
     /// In a body of which nothing came yet.
     pub(super) fn awaits_body(&self) -> bool {
-        self.reads_body() && self.len == 0
+        self.wants() == Wants::Body && self.len == 0
     }
 
     /// Parses a head from the start of `bytes`, or from what is held with `bytes` behind it.
@@ -131,8 +143,11 @@ impl Reader {
             if bytes.iter().all(|b| matches!(b, b'\r' | b'\n')) {
                 return HeadStep::Partial;
             }
+            let blank = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+            let skipped = if blank > MOST_BLANK { blank - 2 } else { 0 };
+            let (bytes, mark) = (bytes.get(skipped..).unwrap_or_default(), mark.plus(skipped));
             return match parser(bytes) {
-                Parsed::Complete(head, used) => HeadStep::Complete(head, used, mark),
+                Parsed::Complete(head, used) => HeadStep::Complete(head, skipped + used, mark),
                 Parsed::Partial if bytes.len() > limit => HeadStep::TooLong,
                 Parsed::Partial => {
                     self.head.extend_from_slice(bytes);
@@ -185,6 +200,22 @@ impl Reader {
         self.has_line = false;
     }
 
+    /// Reads on to the end of a head of which no more is kept.
+    pub(super) fn start_long(&mut self, head: LongHead) {
+        self.forget_head();
+        self.state = State::Long(Box::new(head));
+    }
+
+    /// Reads on to the end of a long head: how many bytes that took and the head, where the end is among them.
+    pub(super) fn long_head(&mut self, bytes: &[u8]) -> Option<(usize, Box<LongHead>)> {
+        let State::Long(head) = &mut self.state else { return None };
+        let used = head.feed(bytes)?;
+        match std::mem::replace(&mut self.state, State::Head) {
+            State::Long(head) => Some((used, head)),
+            _ => None,
+        }
+    }
+
     /// Goes on to a body.
     pub(super) fn start_body(&mut self, framing: Framing, limit: usize) {
         self.state = match framing {
@@ -218,7 +249,7 @@ impl Reader {
                 body.add(bytes);
                 BodyStep::More(bytes.len())
             }
-            State::Head | State::Skip | State::Hold => BodyStep::Done(0),
+            State::Head | State::Long(_) | State::Skip | State::Hold => BodyStep::Done(0),
         }
     }
 
@@ -284,7 +315,7 @@ impl Reader {
                 }
             }
             State::UntilClose => Gap::Bridged,
-            State::Head | State::Skip | State::Hold => Gap::Lost,
+            State::Head | State::Long(_) | State::Skip | State::Hold => Gap::Lost,
         };
         if inside != Gap::Lost {
             self.len += len;

@@ -8,6 +8,7 @@ use sidetap_wire::http1::{
 
 use super::Http;
 use super::checks::{check_request, cut_line, whole_lines};
+use super::long::LongHead;
 use super::pair::{Asked, Entry};
 use super::reader::{BodyStep, HeadStep, Wants};
 use crate::flow::{Kind, Mark, Out};
@@ -38,9 +39,10 @@ impl Http {
             HeadStep::Partial => bytes.len(),
             HeadStep::TooLong => {
                 self.up.adopt_head(bytes, mark);
-                self.salvage_request(Completeness::REQUEST_TRUNCATED, None, out);
-                self.request_odd(Anomaly::HeadTooLong, out);
-                self.lose_up(Completeness::REQUEST_TRUNCATED, mark.ts, out);
+                if !self.begin_long_request(out) {
+                    self.request_odd(Anomaly::HeadTooLong, out);
+                    self.lose_up(Completeness::REQUEST_TRUNCATED, mark.ts, out);
+                }
                 bytes.len()
             }
             HeadStep::Invalid => {
@@ -79,14 +81,36 @@ impl Http {
     pub(super) fn on_request(
         &mut self,
         head: RequestHead,
-        mut odd: AnomalySet,
+        odd: AnomalySet,
         at: Mark,
         end: Mark,
         out: &mut Out<'_>,
     ) {
         let framing = request_framing(&head.hints);
-        check_request(&head, framing, out.address.flow.server.port, &mut self.said, &mut odd);
         let connects = head.method == b"CONNECT";
+        let asked = self.asked_by(head, odd, at, end, out);
+        self.push_request(asked, out);
+        if framing == Framing::None {
+            self.finish_request(Completeness::WHOLE, end.off, end.ts, out);
+            if connects {
+                self.up.hold();
+            }
+        } else {
+            self.up.start_body(framing, out.body);
+        }
+    }
+
+    /// The request that begins with this head.
+    fn asked_by(
+        &mut self,
+        head: RequestHead,
+        mut odd: AnomalySet,
+        at: Mark,
+        end: Mark,
+        out: &mut Out<'_>,
+    ) -> Asked {
+        let framing = request_framing(&head.hints);
+        check_request(&head, framing, out.address.flow.server.port, &mut self.said, &mut odd);
         let expects_continue = head.hints.expect_continue;
         let upgrades = head.hints.upgrade;
         let traits = self.certainty.request(&head.headers, expects_continue);
@@ -98,15 +122,47 @@ impl Http {
         asked.expects_continue = expects_continue;
         asked.upgrades = upgrades;
         asked.traits = traits;
-        self.push_request(asked, out);
-        if framing == Framing::None {
-            self.finish_request(Completeness::WHOLE, end.off, end.ts, out);
-            if connects {
-                self.up.hold();
+        asked
+    }
+
+    /// Takes what is held of a head that is too long for a request, whose head goes on; false where it is none.
+    fn begin_long_request(&mut self, out: &mut Out<'_>) -> bool {
+        let Some((held, at)) = self.up.unfinished_head() else { return false };
+        let (end, long) = (at.plus(held.len()), LongHead::new(held));
+        let mut odd = AnomalySet::default();
+        let limits = HeadLimits { fields: out.limits.fields };
+        let parsed =
+            whole_lines(held).or_else(|| cut_line(held)).map(|head| request_head(&head, &limits, &mut odd));
+        let Some(Parsed::Complete(head, _)) = parsed else { return false };
+        odd.insert(Anomaly::HeadTooLong);
+        let asked = self.asked_by(head, odd, at, end, out);
+        self.push_request(Asked { completeness: Completeness::REQUEST_TRUNCATED, ..asked }, out);
+        self.up.start_long(long);
+        true
+    }
+
+    /// Reads on to the end of a head that is too long; what is behind it is where that says.
+    pub(super) fn read_long_request(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) -> usize {
+        let end = self.up.long_head(bytes);
+        let mut odd = AnomalySet::default();
+        let framing = end.as_ref().map(|(_, head)| request_framing(&head.hints(&mut odd)));
+        let used = end.map_or(bytes.len(), |(used, _)| used);
+        let Some(asked) = self.reading_request() else { return used };
+        asked.last = asked.last.max(mark.ts);
+        asked.end = mark.off + used as u64;
+        asked.anomalies.extend(&odd);
+        let (end, connects) = (asked.end, asked.request.method == b"CONNECT");
+        match framing {
+            None => {}
+            Some(Framing::None) => {
+                self.finish_request(Completeness::WHOLE, end, mark.ts, out);
+                if connects {
+                    self.up.hold();
+                }
             }
-        } else {
-            self.up.start_body(framing, out.body);
+            Some(framing) => self.up.start_body(framing, out.body),
         }
+        used
     }
 
     /// The head of a request that breaks off is still a request, as far as its first line is whole.

@@ -7,6 +7,7 @@ use sidetap_wire::http1::{
 
 use super::Http;
 use super::checks::{check_response, whole_lines};
+use super::long::LongHead;
 use super::pair::{Answer, Entry, Target};
 use super::reader::{BodyStep, HeadStep, Wants};
 use crate::flow::{Kind, Mark, Out};
@@ -27,8 +28,9 @@ impl Http {
             }
             HeadStep::TooLong => {
                 self.down.adopt_head(bytes, mark);
-                self.salvage_response(Completeness::RESPONSE_TRUNCATED, None, out);
-                self.lose_down(Completeness::RESPONSE_TRUNCATED, mark.ts, out);
+                if !self.begin_long_response(out) {
+                    self.lose_down(Completeness::RESPONSE_TRUNCATED, mark.ts, out);
+                }
                 bytes.len()
             }
             HeadStep::Invalid if !self.loose && self.is_all_answered() => {
@@ -66,40 +68,45 @@ impl Http {
         }
     }
 
-    pub(super) fn on_response(
-        &mut self,
-        head: ResponseHead,
-        mut odd: AnomalySet,
-        at: Mark,
-        end: Mark,
-        out: &mut Out<'_>,
-    ) {
+    /// Takes what is held of a head that is too long for a response, whose head goes on; false where it is none.
+    fn begin_long_response(&mut self, out: &mut Out<'_>) -> bool {
+        let Some((held, at)) = self.down.unfinished_head() else { return false };
+        let (end, mut long) = (at.plus(held.len()), LongHead::new(held));
+        let mut odd = AnomalySet::default();
+        let limits = HeadLimits { fields: out.limits.fields };
+        let parsed = whole_lines(held).map(|head| response_head(&head, &limits, &mut odd));
+        let Some(Parsed::Complete(head, _)) = parsed else { return false };
         if matches!(head.status, 100 | 102..=199) {
-            self.on_interim(head.status, at.off, end.off);
-            return;
+            return false;
         }
-        let interim = self.interim.take();
-        self.certainty.answer_begins(at.ts);
-        check_response(&head, &mut self.said[1], &mut odd);
-        let start = interim.filter(|i| i.end == at.off).map_or(at.off, |i| i.start);
-        let (target, method) = self.target_of(start, at, out);
-        if head.status == 101 && self.is_unasked_upgrade(target) {
-            odd.insert(Anomaly::UpgradeUnasked);
+        odd.insert(Anomaly::HeadTooLong);
+        let (answer, method) = self.answered_by(head, odd, at, end, out, |head, method| {
+            long.next = hands_over(head, method);
+        });
+        long.answers = method;
+        self.begin_answer(Answer { completeness: Completeness::RESPONSE_TRUNCATED, ..answer });
+        self.down.start_long(long);
+        true
+    }
+
+    /// Reads on to the end of a head that is too long; what is behind it is where that says.
+    pub(super) fn read_long_response(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) -> usize {
+        let end = self.down.long_head(bytes);
+        let used = end.as_ref().map_or(bytes.len(), |(used, _)| *used);
+        let Some(answer) = &mut self.answer else { return used };
+        answer.last = answer.last.max(mark.ts);
+        answer.end = mark.off + used as u64;
+        let (status, end_at) = (answer.response.status, mark.plus(used));
+        if let Some((_, head)) = end {
+            let hints = head.hints(&mut answer.anomalies);
+            let framing = response_framing(head.answers.as_deref(), status, &hints);
+            self.read_behind(framing, head.next, end_at, out);
         }
-        let framing = response_framing(method.as_deref(), head.status, &head.hints);
-        let next = hands_over(&head, method.as_deref());
-        let ResponseHead { status, version, headers, .. } = head;
-        let response = Response { status, version, headers, body: Body::default() };
-        let mut answer = Answer::new(target, at, end, response, odd);
-        answer.start = start;
-        if let Some(interim) = interim {
-            answer.interim = interim.count;
-            answer.continued = interim.continues > 0;
-            if interim.continues > 1 {
-                answer.anomalies.insert(Anomaly::ContinueRepeated);
-            }
-        }
-        self.begin_answer(answer);
+        used
+    }
+
+    /// Goes on behind the head of a response, which ends at `end`.
+    fn read_behind(&mut self, framing: Framing, next: Option<Kind>, end: Mark, out: &mut Out<'_>) {
         if framing == Framing::None {
             self.finish_response(Completeness::WHOLE, end.off, end.ts, out);
         } else {
@@ -112,6 +119,60 @@ impl Http {
             Some(kind) => self.hand_over(kind, out),
             None => self.go_on_after_connect(out),
         }
+    }
+
+    pub(super) fn on_response(
+        &mut self,
+        head: ResponseHead,
+        odd: AnomalySet,
+        at: Mark,
+        end: Mark,
+        out: &mut Out<'_>,
+    ) {
+        if matches!(head.status, 100 | 102..=199) {
+            self.on_interim(head.status, at.off, end.off);
+            return;
+        }
+        let mut behind = (Framing::None, None);
+        let (answer, _) = self.answered_by(head, odd, at, end, out, |head, method| {
+            let framing = response_framing(method, head.status, &head.hints);
+            behind = (framing, hands_over(head, method));
+        });
+        self.begin_answer(answer);
+        self.read_behind(behind.0, behind.1, end, out);
+    }
+
+    /// The answer that begins with this head, and the method that decides on its framing; `look` sees both first.
+    fn answered_by(
+        &mut self,
+        head: ResponseHead,
+        mut odd: AnomalySet,
+        at: Mark,
+        end: Mark,
+        out: &mut Out<'_>,
+        look: impl FnOnce(&ResponseHead, Option<&[u8]>),
+    ) -> (Answer, Option<Vec<u8>>) {
+        let interim = self.interim.take();
+        self.certainty.answer_begins(at.ts);
+        check_response(&head, &mut self.said[1], &mut odd);
+        let start = interim.filter(|i| i.end == at.off).map_or(at.off, |i| i.start);
+        let (target, method) = self.target_of(start, at, out);
+        if head.status == 101 && self.is_unasked_upgrade(target) {
+            odd.insert(Anomaly::UpgradeUnasked);
+        }
+        look(&head, method.as_deref());
+        let ResponseHead { status, version, headers, .. } = head;
+        let response = Response { status, version, headers, body: Body::default() };
+        let mut answer = Answer::new(target, at, end, response, odd);
+        answer.start = start;
+        if let Some(interim) = interim {
+            answer.interim = interim.count;
+            answer.continued = interim.continues > 0;
+            if interim.continues > 1 {
+                answer.anomalies.insert(Anomaly::ContinueRepeated);
+            }
+        }
+        (answer, method)
     }
 
     /// The request that a 101 answers asked for no other protocol (RFC 9110 §15.2.2).

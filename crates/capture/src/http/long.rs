@@ -1,0 +1,98 @@
+//! Heads that are longer than what is kept of them: they have an end, and behind it the connection goes on.
+
+use sidetap_model::AnomalySet;
+use sidetap_wire::http1::{HeadLimits, Hints, Parsed, request_head};
+
+use crate::flow::Kind;
+
+/// Bytes kept of a line while it comes: more than any has that says something on framing.
+const LINE: usize = 512;
+/// Bytes kept of such lines in all.
+const MOST: usize = 8 << 10;
+
+/// What the rest of a head says on framing and connection, read line by line; nothing else of it is kept.
+#[derive(Default)]
+pub(super) struct LongHead {
+    lines: Vec<u8>,
+    line: Vec<u8>,
+    /// The line before was kept: one that folds it is too.
+    kept: bool,
+    /// A response: the method that decides on its framing, and what it hands over to.
+    pub(super) answers: Option<Vec<u8>>,
+    pub(super) next: Option<Kind>,
+}
+
+impl LongHead {
+    /// Takes the beginning of a head that has no end in it.
+    pub(super) fn new(held: &[u8]) -> Self {
+        let mut head = LongHead::default();
+        head.feed(held.trim_ascii_start());
+        head
+    }
+
+    pub(super) fn held(&self) -> usize {
+        self.lines.capacity() + self.line.capacity()
+    }
+
+    /// Reads on; how many bytes up to the end of the head, where that is among them.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut used = 0;
+        for part in bytes.split_inclusive(|b| *b == b'\n') {
+            used += part.len();
+            let room = LINE.saturating_sub(self.line.len());
+            self.line.extend_from_slice(part.get(..room).unwrap_or(part));
+            if !part.ends_with(b"\n") {
+                break;
+            }
+            let line = std::mem::take(&mut self.line);
+            let line = line.strip_suffix(b"\n").unwrap_or(&line);
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if line.is_empty() {
+                return Some(used);
+            }
+            let folds = self.kept && matches!(line.first(), Some(b' ' | b'\t'));
+            self.kept = (folds || frames(line)) && self.lines.len() + line.len() < MOST;
+            if self.kept {
+                self.lines.extend_from_slice(line);
+                self.lines.extend_from_slice(b"\r\n");
+            }
+        }
+        None
+    }
+
+    /// What all of the head says.
+    pub(super) fn hints(&self, odd: &mut AnomalySet) -> Hints {
+        let head = [&b"POST / HTTP/1.1\r\n"[..], &self.lines, b"\r\n"].concat();
+        match request_head(&head, &HeadLimits::default(), odd) {
+            Parsed::Complete(head, _) => head.hints,
+            Parsed::Partial | Parsed::Invalid => Hints::default(),
+        }
+    }
+}
+
+/// A field that says where the message ends.
+fn frames(line: &[u8]) -> bool {
+    [&b"content-length"[..], b"transfer-encoding"].iter().any(|name| {
+        line.get(..name.len()).is_some_and(|n| n.eq_ignore_ascii_case(name))
+            && line.get(name.len()).is_some_and(|b| matches!(b, b':' | b' ' | b'\t'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_and_the_framing_are_found_wherever_the_head_is_cut() {
+        let pad = format!("X-Pad: {}\r\n", "Content-Length: 9 ".repeat(100));
+        let head = format!("POST /a HTTP/1.1\r\n{pad}cOntent-length : 7\r\n{pad}\r\nGET");
+        let end = head.len() - 3;
+        for cut in 1..end {
+            let mut long = LongHead::new(&head.as_bytes()[..cut]);
+            assert_eq!(long.feed(&head.as_bytes()[cut..]), Some(end - cut));
+            let hints = long.hints(&mut AnomalySet::default());
+            assert_eq!(hints.content_length, Some(7), "{cut}");
+            assert!(long.held() < 4 * LINE);
+        }
+    }
+}
