@@ -40,6 +40,7 @@ struct Head {
     flags: TcpFlags,
     window: u16,
     urgent: u16,
+    stamp: Option<u32>,
     snapped: u32,
     /// Of `blocks`, or [`Batch::OWN`].
     block: u32,
@@ -69,6 +70,7 @@ impl Batch {
             flags: s.flags,
             window: s.window,
             urgent: s.urgent,
+            stamp: s.stamp,
             snapped: s.snapped,
             block,
             start,
@@ -159,6 +161,7 @@ impl Batch {
                 payload,
                 snapped: h.snapped,
                 urgent: h.urgent,
+                stamp: h.stamp,
             };
             (h.shard, segment)
         })

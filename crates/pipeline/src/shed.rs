@@ -71,6 +71,7 @@ mod tests {
             payload,
             snapped: 0,
             urgent: 0,
+            stamp: None,
         }
     }
 

@@ -27,6 +27,8 @@ pub struct Segment<'a> {
     pub snapped: u32,
     /// Urgent pointer; means something where the URG flag is set.
     pub urgent: u16,
+    /// The sender's clock, where the segment has the timestamps option (RFC 7323 §3).
+    pub stamp: Option<u32>,
 }
 
 impl Segment<'_> {

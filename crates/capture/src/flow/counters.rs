@@ -19,9 +19,10 @@ pub(crate) enum Discard {
     Urgent,
     ResetData,
     SynData,
+    Unacceptable,
 }
 
-const DISCARDS: [&str; 11] = [
+const DISCARDS: [&str; 12] = [
     "retransmitted",
     "overlap",
     "keep-alive",
@@ -33,6 +34,7 @@ const DISCARDS: [&str; 11] = [
     "urgent",
     "reset-data",
     "syn-data",
+    "unacceptable",
 ];
 
 /// How a flow came to its end.

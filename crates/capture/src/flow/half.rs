@@ -28,6 +28,9 @@ pub(super) struct Piece {
     pub(super) snapped: u32,
     pub(super) ts: Ts,
     pub(super) ack: Option<u64>,
+    /// Its segment is one that a receiver drops: it counts once the receiver says that it has these bytes, and goes where others come
+    /// for them.
+    pub(super) doubtful: bool,
 }
 
 impl Piece {
@@ -37,6 +40,11 @@ impl Piece {
 
     pub(super) fn reach(&self) -> u64 {
         self.end() + u64::from(self.snapped)
+    }
+
+    /// What it takes.
+    pub(super) fn room(&self) -> usize {
+        self.data.len() + PIECE
     }
 }
 
@@ -81,6 +89,10 @@ pub(super) struct Half {
     pub(super) acked_astray: bool,
     /// When it was last acknowledged.
     pub(super) acked_at: Ts,
+    /// It sent an acknowledgement before.
+    pub(super) acks: bool,
+    /// Its clock, as its receiver knows it (`TS.Recent` of RFC 7323 §4.3); nothing where its SYN had none.
+    pub(super) stamp: Option<u32>,
 }
 
 impl Half {
@@ -213,6 +225,7 @@ impl Half {
         mark: Mark,
         data: &[u8],
         mut snapped: u32,
+        doubtful: bool,
         counters: &mut FlowCounters,
     ) -> bool {
         let mut differs = false;
@@ -229,7 +242,7 @@ impl Half {
             let (there_off, there_end) = (there.off, there.end());
             if off < there_off {
                 let (front, behind) = rest.split_at(((there_off - off) as usize).min(rest.len()));
-                self.insert(at, Mark { off, ..mark }, front, 0);
+                self.insert(at, Mark { off, ..mark }, front, 0, doubtful);
                 (off, rest) = (there_off, behind);
                 at += 1;
                 continue;
@@ -251,14 +264,14 @@ impl Half {
             }
             at += 1;
         }
-        self.insert(at, Mark { off, ..mark }, rest, snapped);
+        self.insert(at, Mark { off, ..mark }, rest, snapped, doubtful);
         differs
     }
 
-    fn insert(&mut self, at: usize, mark: Mark, data: &[u8], snapped: u32) {
+    fn insert(&mut self, at: usize, mark: Mark, data: &[u8], snapped: u32, doubtful: bool) {
         self.held += data.len() + PIECE;
         let Mark { off, ts, ack } = mark;
-        self.pending.insert(at, Piece { off, data: data.into(), snapped, ts, ack });
+        self.pending.insert(at, Piece { off, data: data.into(), snapped, ts, ack, doubtful });
     }
 
     /// Lets the furthest piece go, but never the first one.
@@ -314,12 +327,12 @@ mod tests {
         let (mut half, mut counters) = (Half::default(), FlowCounters::default());
         // Each segment reaches one byte further; then one fills the holes between others.
         for n in 0..500 {
-            half.keep(mark(BASE + n), &[b'x'; 20_000], 0, &mut counters);
+            half.keep(mark(BASE + n), &[b'x'; 20_000], 0, false, &mut counters);
         }
         for n in 0..500 {
-            half.keep(mark(BASE + 100_000 + 2 * n), b"x", 0, &mut counters);
+            half.keep(mark(BASE + 100_000 + 2 * n), b"x", 0, false, &mut counters);
         }
-        half.keep(mark(BASE + 100_000), &[b'x'; 20_000], 0, &mut counters);
+        half.keep(mark(BASE + 100_000), &[b'x'; 20_000], 0, false, &mut counters);
         let taken: usize = half.pending.iter().map(|p| p.data.capacity() + PIECE).sum();
         assert_eq!(taken, half.held);
         assert_eq!(half.pending.iter().map(|p| p.data.len()).sum::<usize>(), 20_499 + 20_000);
@@ -328,9 +341,9 @@ mod tests {
     #[test]
     fn what_is_cut_off_inside_a_piece_that_is_there_hides_nothing_behind_it() {
         let (mut half, mut counters) = (Half::default(), FlowCounters::default());
-        half.keep(mark(BASE + 5), b"5678901", 0, &mut counters);
-        half.keep(mark(BASE + 10), b"", 4, &mut counters);
-        assert!(!half.keep(mark(BASE + 11), b"1234", 0, &mut counters));
+        half.keep(mark(BASE + 5), b"5678901", 0, false, &mut counters);
+        half.keep(mark(BASE + 10), b"", 4, false, &mut counters);
+        assert!(!half.keep(mark(BASE + 11), b"1234", 0, false, &mut counters));
         let ends: Vec<_> = half.pending.iter().map(|p| (p.off - BASE, p.end() - BASE, p.snapped)).collect();
         assert_eq!(ends, [(5, 12, 0), (12, 12, 2), (12, 15, 0)]);
     }
@@ -338,9 +351,9 @@ mod tests {
     #[test]
     fn what_is_there_stays_and_what_differs_is_told() {
         let (mut half, mut counters) = (Half::default(), FlowCounters::default());
-        assert!(!half.keep(mark(BASE + 2), b"cd", 0, &mut counters));
-        assert!(!half.keep(mark(BASE + 6), b"gh", 0, &mut counters));
-        assert!(half.keep(mark(BASE), b"abCdefghij", 3, &mut counters));
+        assert!(!half.keep(mark(BASE + 2), b"cd", 0, false, &mut counters));
+        assert!(!half.keep(mark(BASE + 6), b"gh", 0, false, &mut counters));
+        assert!(half.keep(mark(BASE), b"abCdefghij", 3, false, &mut counters));
         let all: Vec<u8> = half.pending.iter().flat_map(|p| p.data.clone()).collect();
         assert_eq!(all, b"abcdefghij");
         assert_eq!(half.pending.back().map(|p| (p.off, p.snapped)), Some((BASE + 8, 3)));

@@ -12,6 +12,7 @@ mod recent;
 mod reset;
 mod table;
 mod track;
+mod unacceptable;
 
 pub use counters::FlowCounters;
 pub use limits::FlowLimits;

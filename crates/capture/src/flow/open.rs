@@ -159,7 +159,8 @@ impl Flow {
             cx.counters.discard(Discard::Retransmitted, seg.payload.len());
             return;
         }
-        let piece = Piece { off, data: seg.payload.to_vec(), snapped: seg.snapped, ts: seg.ts, ack: None };
+        let (data, snapped) = (seg.payload.to_vec(), seg.snapped);
+        let piece = Piece { off, data, snapped, ts: seg.ts, ack: None, doubtful: false };
         self.syn_data = Some(Box::new((side, piece)));
         if self.half[side & 1].acked > off {
             self.take_syn_data(cx);
@@ -189,7 +190,7 @@ impl Flow {
         let Some((side, piece)) = self.syn_data.take().map(|b| *b) else { return };
         self.has_data = true;
         let mark = Mark { off: piece.off, ts: piece.ts, ack: piece.ack };
-        if self.half[side & 1].keep(mark, &piece.data, piece.snapped, cx.counters) {
+        if self.half[side & 1].keep(mark, &piece.data, piece.snapped, false, cx.counters) {
             self.app.odd(Anomaly::TcpOverlapDiffers);
         }
     }

@@ -534,6 +534,7 @@ mod tests {
                     payload,
                     snapped: 0,
                     urgent: 0,
+                    stamp: None,
                 };
                 table.segment(&segment, &mut |_| {});
             }
@@ -561,6 +562,7 @@ mod tests {
                 payload: b"GET / HTTP/1.1\r\n\r\n",
                 snapped: 0,
                 urgent: 0,
+                stamp: None,
             };
             table.segment(&segment, &mut |_| {});
         }

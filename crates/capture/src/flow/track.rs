@@ -131,12 +131,13 @@ impl Flow {
             return;
         };
         self.half[side & 1].astray = 0;
+        let doubtful = self.is_unacceptable(side, seg, off);
         if has_bytes && seg.flags.syn() && !seg.flags.ack() {
             self.hold_syn_data(side, seg, off, cx);
         } else if has_bytes {
             self.has_data = true;
             let mark = Mark { off, ts: seg.ts, ack };
-            self.payload(side, seg, mark, cx);
+            self.payload(side, seg, mark, doubtful, cx);
         }
         self.ending(side, seg, off);
         self.settle(seg.ts, cx);
@@ -155,13 +156,13 @@ impl Flow {
         }
     }
 
-    fn payload(&mut self, side: Side, seg: &Segment<'_>, mark: Mark, cx: &mut Cx<'_>) {
+    fn payload(&mut self, side: Side, seg: &Segment<'_>, mark: Mark, doubtful: bool, cx: &mut Cx<'_>) {
         let half = &mut self.half[side & 1];
         let (mut data, mut mark) = (seg.payload, mark);
         let end = mark.off + data.len() as u64;
         if end + u64::from(seg.snapped) <= half.next {
-            // A keep-alive probe may carry one byte of anything (RFC 9293 §3.8.4).
-            let probe = data.len() == 1 && end == half.next;
+            // A keep-alive probe may carry one byte of anything (RFC 9293 §3.8.4); who sends one has had all acknowledged.
+            let probe = data.len() == 1 && end == half.next && half.acked >= end;
             if !probe && half.recent.differs(mark.off, data) {
                 self.app.odd(Anomaly::TcpOverlapDiffers);
             }
@@ -197,11 +198,15 @@ impl Flow {
             data = data.get(old..).unwrap_or_default();
             mark.off = half.next;
         }
-        if mark.off == half.next && half.pending.is_empty() && self.is_due(side, mark.ack) {
+        if !doubtful && !self.half[side & 1].pending.is_empty() {
+            self.oust(side, data, mark, cx);
+        }
+        let half = &self.half[side & 1];
+        if !doubtful && mark.off == half.next && half.pending.is_empty() && self.is_due(side, mark.ack) {
             self.deliver(side, data, seg.snapped, mark, cx);
             return;
         }
-        if self.half[side & 1].keep(mark, data, seg.snapped, cx.counters) {
+        if self.half[side & 1].keep(mark, data, seg.snapped, doubtful, cx.counters) {
             self.app.odd(Anomaly::TcpOverlapDiffers);
         }
     }
@@ -320,7 +325,9 @@ impl Flow {
 
     fn deliver_due(&mut self, side: Side, cx: &mut Cx<'_>) -> bool {
         let half = &self.half[side & 1];
-        let due = half.first_pending().is_some_and(|p| p.off <= half.next && self.is_due(side, p.ack));
+        let due = half.first_pending().is_some_and(|p| {
+            p.off <= half.next && self.is_due(side, p.ack) && (!p.doubtful || p.end() <= half.acked)
+        });
         if due && let Some((piece, differs)) = self.half[side & 1].take_first(cx.counters) {
             if differs {
                 self.app.odd(Anomaly::TcpOverlapDiffers);
@@ -394,6 +401,14 @@ impl Flow {
             }
             return false;
         }
+        if let Some(first) = self.half[side & 1].pending.front_mut()
+            && std::mem::take(&mut first.doubtful)
+        {
+            // Whoever is to take it says nothing on it any more.
+            first.doubtful = force == Force::Acknowledged;
+            return !first.doubtful;
+        }
+        let other = &self.half[(side ^ 1) & 1];
         let ack = ack.unwrap_or(0);
         match other.first_pending().map(|p| p.off) {
             Some(beyond) if beyond > other.next && beyond <= ack && !other.leads_astray() => {

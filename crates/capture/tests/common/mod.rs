@@ -67,6 +67,7 @@ impl Seg {
             payload: &self.data,
             snapped: self.snapped,
             urgent: 0,
+            stamp: None,
         }
     }
 }
