@@ -12,131 +12,139 @@ const GOLDEN = [0x7c15, 0x7f4a, 0x79b9, 0x9e37];
 const FIRST = [0x8ccd, 0xed55, 0xafd7, 0xff51];
 const SECOND = [0xec53, 0x1a85, 0xb9fe, 0xc4ce];
 
+// Bytes that one fingerprint, and that all hashed secrets of a request, are made of: clients choose how long all is, and what is longer is
+// nobody's. What goes into no hash is not counted: that would be a way by.
+const MOST_PRINT = 1536;
+const MOST_SECRET = { 'session': 4096, 'api-key': 1024 };
+// Values of one cookie or header that are compared besides the last: applications take the first or the last.
+const MOST_VALUES = 8;
+
 function times(a, b) {
     const a0 = a[0], a1 = a[1], a2 = a[2], b0 = b[0], b1 = b[1], b2 = b[2];
     const p0 = a0 * b0;
-    const p1 = a0 * b1 + a1 * b0 + Math.floor(p0 / 65536);
-    const p2 = a0 * b2 + a1 * b1 + a2 * b0 + Math.floor(p1 / 65536);
-    const p3 = a0 * b[3] + a1 * b2 + a2 * b1 + a[3] * b0 + Math.floor(p2 / 65536);
-    return [p0 % 65536, p1 % 65536, p2 % 65536, p3 % 65536];
+    const p1 = a0 * b1 + a1 * b0 + (p0 / 65536 | 0);
+    const p2 = a0 * b2 + a1 * b1 + a2 * b0 + (p1 / 65536 | 0);
+    const p3 = a0 * b[3] + a1 * b2 + a2 * b1 + a[3] * b0 + (p2 / 65536 | 0);
+    return [p0 & 65535, p1 & 65535, p2 & 65535, p3 & 65535];
 }
 
-function xor(a, b) {
-    return [a[0] ^ b[0], a[1] ^ b[1], a[2] ^ b[2], a[3] ^ b[3]];
-}
-
-// a >> n, for n from 17 to 47.
-function right(a, n) {
-    const limbs = Math.floor(n / 16), bits = n % 16;
-    const out = [0, 0, 0, 0];
-    for (let i = 0; i + limbs < 4; i++) {
-        const high = i + limbs + 1 < 4 ? a[i + limbs + 1] : 0;
-        out[i] = ((a[i + limbs] >> bits) | (high << (16 - bits))) & 0xffff;
-    }
-    return out;
+// a ^ a >> 33
+function folded(a) {
+    return [a[0] ^ (a[2] >> 1 | a[3] << 15 & 65535), a[1] ^ a[3] >> 1, a[2], a[3]];
 }
 
 function finish(h) {
-    h = xor(h, right(h, 33));
-    h = times(h, FIRST);
-    h = xor(h, right(h, 33));
-    h = times(h, SECOND);
-    return xor(h, right(h, 33));
+    return folded(times(folded(times(folded(h), FIRST)), SECOND));
 }
 
 function word(h, w) {
-    h = times(xor(h, w), GOLDEN);
-    return xor(h, right(h, 29));
+    const a = times([h[0] ^ w[0], h[1] ^ w[1], h[2] ^ w[2], h[3] ^ w[3]], GOLDEN);
+    // a ^ a >> 29
+    return [a[0] ^ (a[1] >> 13 | a[2] << 3 & 65535), a[1] ^ (a[2] >> 13 | a[3] << 3 & 65535), a[2] ^ a[3] >> 13, a[3]];
 }
 
 // Bytes one by one, with a byte 0xff after them: times 0x100000001b3, in halves of 32 bits.
-function bytes(h, text) {
-    const all = Buffer.from(text);
+function bytes(h, all) {
+    const size = all.length;
     let low = h[0] + h[1] * 65536, high = h[2] + h[3] * 65536;
-    for (let i = 0; i <= all.length; i++) {
-        const from = (low ^ (i < all.length ? all[i] : 0xff)) >>> 0;
-        const product = from * 0x1b3;
+    for (let i = 0; i <= size; i++) {
+        low = (low ^ (i < size ? all[i] : 255)) >>> 0;
+        const product = low * 0x1b3;
+        high = (high * 0x1b3 + (product / 4294967296 | 0) + (low << 8 >>> 0)) % 4294967296;
         low = product % 4294967296;
-        high = (high * 0x1b3 + Math.floor(product / 4294967296) + from % 16777216 * 256) % 4294967296;
     }
-    return [low % 65536, Math.floor(low / 65536), high % 65536, Math.floor(high / 65536)];
+    return [low & 65535, low >>> 16, high & 65535, high >>> 16];
 }
 
 // Bytes eight at a time, with their number.
-function text(h, value) {
-    const all = Buffer.from(value);
-    const whole = all.length - all.length % 8;
-    const limb = (at) => (at < all.length ? all[at] : 0) | (at + 1 < all.length ? all[at + 1] << 8 : 0);
+function text(h, all) {
+    const size = all.length, whole = size - size % 8;
+    const g0 = GOLDEN[0], g1 = GOLDEN[1], g2 = GOLDEN[2], g3 = GOLDEN[3];
+    let h0 = h[0], h1 = h[1], h2 = h[2], h3 = h[3];
     for (let i = 0; i < whole; i += 8) {
-        h = word(h, [limb(i), limb(i + 2), limb(i + 4), limb(i + 6)]);
+        // As `word`, without a list for each.
+        h0 ^= all[i] | all[i + 1] << 8;
+        h1 ^= all[i + 2] | all[i + 3] << 8;
+        h2 ^= all[i + 4] | all[i + 5] << 8;
+        h3 ^= all[i + 6] | all[i + 7] << 8;
+        const p0 = h0 * g0;
+        const p1 = h0 * g1 + h1 * g0 + (p0 / 65536 | 0);
+        const p2 = h0 * g2 + h1 * g1 + h2 * g0 + (p1 / 65536 | 0);
+        h3 = h0 * g3 + h1 * g2 + h2 * g1 + h3 * g0 + (p2 / 65536 | 0) & 65535;
+        h0 = p0 & 65535 ^ (p1 >> 13 & 7 | p2 << 3 & 65535);
+        h1 = p1 & 65535 ^ (p2 >> 13 & 7 | h3 << 3 & 65535);
+        h2 = p2 & 65535 ^ h3 >> 13;
     }
-    const last = [limb(whole), limb(whole + 2), limb(whole + 4), limb(whole + 6)];
-    last[3] ^= (all.length % 256) << 8;
-    return word(h, last);
+    const at = (i) => (i < size ? all[i] : 0);
+    const limb = (i) => at(whole + i) | at(whole + i + 1) << 8;
+    return word([h0, h1, h2, h3], [limb(0), limb(2), limb(4), limb(6) ^ (size & 255) << 8]);
 }
 
 function hex(h) {
     return [3, 2, 1, 0].map((i) => ('000' + h[i].toString(16)).slice(-4)).join('');
 }
 
-// Fields that come and go by request, or that hops add.
-const LEFT_OUT = ['sec-fetch-user', 'referer', 'cookie', 'if-none-match', 'if-modified-since', 'if-match', 'if-range',
+// Fields that come and go by request, or that hops add; and fields between two hops, which a balancer takes for itself.
+const LEFT_OUT = {}, BETWEEN = {};
+['sec-fetch-user', 'referer', 'cookie', 'if-none-match', 'if-modified-since', 'if-match', 'if-range',
     'content-length', 'transfer-encoding', 'authorization', 'expect', 'range', 'date', 'traceparent', 'tracestate',
     'x-request-id', 'x-correlation-id', 'x-amzn-trace-id', 'x-b3-traceid', 'x-b3-spanid', 'x-forwarded-for', 'forwarded',
-    'x-real-ip', 'true-client-ip', 'cf-connecting-ip', 'x-forwarded-proto', 'x-forwarded-host', 'x-forwarded-port', 'via'];
+    'x-real-ip', 'true-client-ip', 'cf-connecting-ip', 'x-forwarded-proto', 'x-forwarded-host', 'x-forwarded-port', 'via',
+].forEach((name) => { LEFT_OUT[name] = true; });
+['connection', 'keep-alive', 'proxy-connection', 'te', 'upgrade', 'trailer'].forEach((name) => { BETWEEN[name] = true; });
 
-// Fields between two hops, which a balancer takes for itself.
-const BETWEEN = ['connection', 'keep-alive', 'proxy-connection', 'te', 'upgrade', 'trailer'];
-
-// What the fingerprints of one request are made of, taken once for all of them.
-let taken;
-
-function take(r) {
-    const fields = {};
-    let order = BASIS, folded = BASIS, size = 0;
-    r.rawHeadersIn.forEach((field) => {
-        const low = field[0].toLowerCase();
-        size += field[0].length + field[1].length;
-        fields[low] = field[1];
-        if (size <= 4096 && LEFT_OUT.indexOf(low) < 0) {
-            order = text(order, field[0]);
-            if (BETWEEN.indexOf(low) < 0) {
-                folded = text(folded, low.slice(0, 32));
-            }
-        }
-    });
-    return { of: r, fields: fields, order: order, folded: folded, size: size };
+// The bytes of a header, by the name of its variable.
+function given(r, name, otherwise) {
+    const value = r.rawVariables['http_' + name];
+    return value === undefined || value === null || value.length === 0 ? Buffer.from(otherwise) : value;
 }
 
-// The name of a fingerprint; nothing where the head is long: that costs time, and is nobody's.
-function print(r, compute) {
-    if (taken === undefined || taken.of !== r) {
-        taken = take(r);
+// The bytes of these headers, `-` for one that is not there; nothing where they are long.
+function values(r, names) {
+    const all = names.map((name) => given(r, name, '-'));
+    return all.reduce((size, value) => size + value.length, 0) > MOST_PRINT ? undefined : all;
+}
+
+// The media type alone.
+function media(value) {
+    const end = value.indexOf(';');
+    return end < 0 ? value : value.slice(0, end);
+}
+
+// The names of a head in their order, as `spell` gives them, or nothing where they are long; names that are left out are none.
+function names(r, spell) {
+    let h = BASIS, size = 0;
+    const fields = r.rawHeadersIn;
+    for (let i = 0; i < fields.length && size <= MOST_PRINT; i++) {
+        const name = fields[i][0], low = name.toLowerCase(), spelled = has(LEFT_OUT, low) ? '' : spell(name, low);
+        // A short name costs as much as eight bytes do.
+        size += spelled === '' ? 0 : 8 + spelled.length;
+        h = spelled === '' || size > MOST_PRINT ? h : text(h, Buffer.from(spelled));
     }
-    return taken.size > 4096 ? '' : compute(taken.fields, taken.order, taken.folded);
+    return size > MOST_PRINT ? undefined : h;
 }
 
-function agent(fields) {
-    const h = bytes(bytes(BASIS, fields['user-agent'] || ''), fields['accept-language'] || '');
-    return 'a1-' + hex(finish(h));
+function agent(r) {
+    const own = given(r, 'user_agent', ''), language = given(r, 'accept_language', '');
+    return own.length + language.length > MOST_PRINT ? '' : 'a1-' + hex(finish(bytes(bytes(BASIS, own), language)));
 }
 
-function head(fields, order) {
-    let h = BASIS;
-    ['accept', 'accept-encoding', 'connection'].forEach((name) => {
-        h = text(h, fields[name] === undefined ? '-' : fields[name]);
-    });
-    h = word(h, finish(order));
-    const media = fields['content-type'] === undefined ? '-' : fields['content-type'];
-    const shape = finish(text(h, media.split(';')[0]));
+function head(r) {
+    const all = values(r, ['accept', 'accept_encoding', 'connection', 'content_type']);
+    const order = all === undefined ? undefined : names(r, (name) => name);
+    if (order === undefined) {
+        return '';
+    }
+    const h = word(all.slice(0, 3).reduce(text, BASIS), finish(order));
+    const shape = finish(text(h, media(all[3])));
     // How a JSON body is spaced goes in too, and bodies are not read here: as if it were written without spaces.
     return 's2-' + hex(finish(word(word(BASIS, shape), [0, 0, 0, 0])));
 }
 
-function door(fields, order, folded) {
-    const or = (name) => fields[name] === undefined ? '-' : fields[name];
-    const h = text(text(folded, or('accept')), or('accept-encoding'));
-    return 'd1-' + hex(finish(text(h, or('content-type').split(';')[0])));
+function door(r) {
+    const all = values(r, ['accept', 'accept_encoding', 'content_type']);
+    const order = all === undefined ? undefined : names(r, (name, low) => has(BETWEEN, low) ? '' : low.slice(0, 32));
+    return order === undefined ? '' : 'd1-' + hex(finish(text(text(text(order, all[0]), all[1]), media(all[2]))));
 }
 
 // What shows that a browser was asked: of one address and agent, for this hour or the last.
@@ -164,9 +172,24 @@ function header(r) {
 function siphash(key, all) {
     let al = key[0] ^ 0x70736575, ah = key[1] ^ 0x736f6d65, bl = key[2] ^ 0x6e646f6d ^ 0xee, bh = key[3] ^ 0x646f7261;
     let cl = key[0] ^ 0x6e657261, ch = key[1] ^ 0x6c796765, dl = key[2] ^ 0x79746573, dh = key[3] ^ 0x74656462;
-    function rounds(n) {
-        let low, high;
-        for (let i = 0; i < n; i++) {
+    const size = all.length, whole = size - size % 8;
+    const at = (i) => (i < size ? all[i] : 0);
+    for (let i = 0; i < whole + 24; i += 8) {
+        // The words, and then two times four rounds.
+        let ml = 0, mh = 0, rounds = 2, low;
+        if (i < whole) {
+            ml = all[i] | all[i + 1] << 8 | all[i + 2] << 16 | all[i + 3] << 24;
+            mh = all[i + 4] | all[i + 5] << 8 | all[i + 6] << 16 | all[i + 7] << 24;
+        } else if (i === whole) {
+            ml = at(i) | at(i + 1) << 8 | at(i + 2) << 16 | at(i + 3) << 24;
+            mh = at(i + 4) | at(i + 5) << 8 | at(i + 6) << 16 | size << 24;
+        } else {
+            rounds = 4;
+            if (i === whole + 8) { cl ^= 0xee; } else { bl ^= 0xdd; }
+        }
+        dl ^= ml;
+        dh ^= mh;
+        while (rounds-- > 0) {
             low = (al >>> 0) + (bl >>> 0); ah = (ah + bh + (low > 4294967295 ? 1 : 0)) | 0; al = low | 0;
             low = (bl << 13 | bh >>> 19) ^ al; bh = (bh << 13 | bl >>> 19) ^ ah; bl = low;
             low = al; al = ah; ah = low;
@@ -175,63 +198,110 @@ function siphash(key, all) {
             low = (al >>> 0) + (dl >>> 0); ah = (ah + dh + (low > 4294967295 ? 1 : 0)) | 0; al = low | 0;
             low = (dl << 21 | dh >>> 11) ^ al; dh = (dh << 21 | dl >>> 11) ^ ah; dl = low;
             low = (cl >>> 0) + (bl >>> 0); ch = (ch + bh + (low > 4294967295 ? 1 : 0)) | 0; cl = low | 0;
-            low = (bl << 17 | bh >>> 15) ^ cl; high = (bh << 17 | bl >>> 15) ^ ch; bl = low; bh = high;
+            low = (bl << 17 | bh >>> 15) ^ cl; bh = (bh << 17 | bl >>> 15) ^ ch; bl = low;
             low = cl; cl = ch; ch = low;
         }
+        al ^= ml;
+        ah ^= mh;
     }
-    const size = all.length;
-    const at = (i) => (i < size ? all[i] : 0);
-    const half = (i) => at(i) | at(i + 1) << 8 | at(i + 2) << 16 | at(i + 3) << 24;
-    for (let i = 0; i <= size - size % 8; i += 8) {
-        const low = half(i), high = half(i + 4) | (i + 8 > size ? size << 24 : 0);
-        dl ^= low; dh ^= high; rounds(2); al ^= low; ah ^= high;
-    }
-    cl ^= 0xee; rounds(4);
-    bl ^= 0xdd; rounds(4);
     const word = (w) => ('0000000' + (w >>> 0).toString(16)).slice(-8);
     return word(ah ^ bh ^ ch ^ dh) + word(al ^ bl ^ cl ^ dl);
 }
 
-// The keyed hash of a secret, as entries name it; nothing without the site's key.
-function hashed(r, domain, value) {
-    const given = /^sidetap-key-v1:([0-9a-f]{32})$/.exec(r.variables.st_hash_key || '');
-    if (given === null || value === undefined) {
-        return '';
-    }
-    value = value.trim().replace(/^"(.*)"$/, '$1');
-    // A JWT is known by its signature.
-    const signed = /^eyJ[^.]*\.[^.]*\.([^.]{16,})$/.exec(value);
-    const plain = signed === null ? value : signed[1];
+// The site's key as words; nothing without one.
+function site_key(r) {
+    const found = /^sidetap-key-v1:([0-9a-f]{32})$/.exec(r.variables.st_hash_key || '');
+    const word = (i) => parseInt(found[1].substr(i, 8).replace(/(..)(..)(..)(..)/, '$4$3$2$1'), 16);
+    return found === null ? undefined : [0, 8, 16, 24].map(word);
+}
+
+// What of a value is hashed: without quotes around, and of a JWT its signature; nothing of what is too short or long.
+function plain(value) {
+    value = value.trim();
     if (value.length < 8 || value.length > 4096) {
         return '';
     }
-    const word = (i) => parseInt(given[1].substr(i, 8).replace(/(..)(..)(..)(..)/, '$4$3$2$1'), 16);
-    return domain + '-' + siphash([0, 8, 16, 24].map(word), Buffer.from(domain + '\0' + plain));
+    value = value.replace(/^"(.*)"$/, '$1');
+    const signed = /^eyJ[^.]*\.[^.]*\.([^.]{16,})$/.exec(value);
+    return value.length < 8 ? '' : signed === null ? value : signed[1];
+}
+
+// The names that a variable lists, with spaces between.
+function listed(r, variable) {
+    return (r.variables[variable] || '').split(/[ ,]+/).filter((name) => name !== '').slice(0, 4);
+}
+
+// The first values of a cookie, and the last, which is looked for in ever longer ends of the field.
+function cookies(r, name) {
+    const all = r.headersIn['Cookie'] || '', found = [];
+    const one = new RegExp('(?:^|[;,])\\s*' + name.replace(/[^A-Za-z0-9_-]/g, '\\$&') + '\\s*=([^;]{8,})', 'gi');
+    let match, last = '';
+    while (found.length < MOST_VALUES && (match = one.exec(all)) !== null) {
+        found.push(match[1]);
+    }
+    for (let end = 512; last === '' && found.length === MOST_VALUES; end *= 2) {
+        for (one.lastIndex = Math.max(0, all.length - end); (match = one.exec(all)) !== null;) {
+            last = match[1];
+        }
+    }
+    return found.concat(last);
+}
+
+// The first values of a header, and the last; nginx has those of several lines as one text, with commas between.
+function keys(r, name) {
+    const value = r.headersIn[name] || '';
+    if (value.indexOf(',') < 0) {
+        return [value];
+    }
+    const parts = value.split(',', MOST_VALUES).concat(value.slice(value.lastIndexOf(',') + 1));
+    return value.length > 512 ? parts : parts.concat(value);
 }
 
 function credential(r) {
-    const given = /^(\S+)\s*(.*)$/.exec((r.headersIn['Authorization'] || '').trim());
-    return given === null ? undefined : given[2] || given[1];
+    const found = /^(\S+)\s*(.*)$/.exec((r.headersIn['Authorization'] || '').trim());
+    return found === null ? '' : found[2] || found[1];
 }
 
-// The session: the cookie that is named in $st_session_cookie, or else the credential.
-function session(r) {
-    return hashed(r, 'session', r.variables['cookie_' + r.variables.st_session_cookie] || credential(r));
+// The keyed hashes of all values, as entries name them: short ones first, so that a long one beside them is no way by.
+function hashed(r, domain, all) {
+    const key = site_key(r), seen = {};
+    let left = MOST_SECRET[domain];
+    if (key === undefined) {
+        return [];
+    }
+    return all.map(plain).filter((value) => value !== '').sort((a, b) => a.length - b.length).map((value) => {
+        const secret = Buffer.from(domain + '\0' + value), fresh = !has(seen, value);
+        seen[value] = true;
+        left -= fresh ? value.length : 0;
+        return fresh && left >= 0 && secret.length <= 4096 + 8 ? domain + '-' + siphash(key, secret) : '';
+    });
 }
 
-// The API key: the header that is named in $st_key_header, or else the credential.
-function key(r) {
-    return hashed(r, 'api-key', r.headersIn[r.variables.st_key_header] || credential(r));
+// All values of the cookies or headers that a variable names.
+function gathered(r, variable, values) {
+    let all = [];
+    listed(r, variable).forEach((name) => { all = all.concat(values(r, name)); });
+    return all;
+}
+
+// What may be a key: the headers that $st_key_header names, and the credential.
+function all_keys(r) {
+    return [credential(r)].concat(gathered(r, 'st_key_header', keys));
+}
+
+// What may be a session: besides these the cookies that $st_session_cookie names.
+function all_sessions(r) {
+    return all_keys(r).concat(gathered(r, 'st_session_cookie', cookies));
 }
 
 // What a request shows of each kind, as the names of files spell it.
 const SHOWN = {
-    'a1': (r) => print(r, agent),
-    'd1': (r) => print(r, door),
-    's2': (r) => print(r, head),
-    'header': header,
-    'session': session,
-    'api-key': key,
+    'a1': (r) => [agent(r)],
+    'd1': (r) => [door(r)],
+    's2': (r) => [head(r)],
+    'header': (r) => [header(r)],
+    'session': (r) => hashed(r, 'session', all_sessions(r)),
+    'api-key': (r) => hashed(r, 'api-key', all_keys(r)),
 };
 
 // The bytes of the client's address: four, or sixteen.
@@ -267,8 +337,10 @@ function tried(compute, otherwise) {
     }
 }
 
+// Whether there is a file of that name: what waits to be written to would be waited for.
 function exists(path) {
-    return fs.statSync(path, { throwIfNoEntry: false }) !== undefined;
+    const about = fs.statSync(path, { throwIfNoEntry: false });
+    return about !== undefined && about.isFile();
 }
 
 function lines(path) {
@@ -281,14 +353,16 @@ function network(bytes, form) {
     return net === null || bytes.length !== (net[1] === '4' ? 4 : 16) ? '' : form + '-' + first(bytes, Number(net[2]));
 }
 
-// The name that a request goes by of a kind that there are files of, or nothing.
-function name(r, bytes, form) {
+// The names that a request goes by of a kind that there are files of; `known` has what was found of a kind, which is hashed once.
+function called(r, bytes, form, known) {
     const here = form[0] === '+', kind = here ? form.slice(1) : form;
     if (!has(SHOWN, kind)) {
-        return network(bytes, form);
+        return [network(bytes, form)].filter((name) => name !== '');
     }
-    const shown = SHOWN[kind](r);
-    return shown && here ? first(bytes, 128) + '+' + shown : shown;
+    if (!has(known, kind)) {
+        known[kind] = tried(() => SHOWN[kind](r).filter((name) => name !== ''), []);
+    }
+    return here ? known[kind].map((name) => first(bytes, 128) + '+' + name) : known[kind];
 }
 
 // Whether the never-block list has a client's address: an empty file for each network of Sidetap's, and lines of `allow` by hand.
@@ -340,13 +414,13 @@ function stronger(r, line, now, best) {
 function look(r) {
     try {
         const folder = r.variables.st_entries, now = Date.now() / 1000, bytes = address(r), forms = lines(folder + 'forms');
+        const known = {};
         let best = '';
-        forms.forEach((form) => {
-            const file = tried(() => name(r, bytes, form), '');
-            (file ? tried(() => lines(folder + file), []) : []).forEach((line) => {
+        forms.forEach((form) => called(r, bytes, form, known).forEach((file) => {
+            tried(() => lines(folder + file), []).forEach((line) => {
                 best = tried(() => stronger(r, line, now, best), best);
             });
-        });
+        }));
         return best !== '' && allowed(bytes, forms, folder) ? '' : best;
     } catch (e) {
         return '';

@@ -2,7 +2,8 @@
 -- head (`a1-`, `d1-`, docs/fingerprints.md), the site's keyed hashes of sessions and API keys, values of headers, and where a request is.
 --
 -- `http-request lua.sidetap` sets txn.st_do to the strongest response that stands for the request, if any; `lua.sidetap_delay` has it
--- wait; `lua.sidetap_pass` sets txn.st_passed where the client has solved a challenge, and txn.st_token to what solves it.
+-- wait; `lua.sidetap_pass` sets txn.st_passed where the client has solved a challenge, and txn.st_token to what solves it. txn.st_over says
+-- that a request has more cookies than are compared.
 -- Whatever goes wrong here leaves the variables unset, and the request goes on. Nothing is written or logged.
 
 local KEYS = os.getenv("SIDETAP_KEYS")
@@ -17,10 +18,101 @@ local places = PLACES and Map.new(PLACES, Map._reg)
 local nets = NETS and Map.new(NETS, Map._ip)
 
 local RANK = { tag = 1, ["rate-limit"] = 2, tarpit = 3, challenge = 4, ["geo-fence"] = 5, deceive = 6, block = 7 }
+
+-- From here to the next such line it runs in LuaJIT too: Sidetap writes it into Envoy's script. [shared]
 -- Longer values cost time, and are nobody's fingerprint, session or key.
 local MOST_BYTES = 4096
--- Values of one request that are hashed; HAProxy's buffer bounds the bytes of all.
-local MOST_SECRETS = 1100
+-- Cookies and keys of one request that are hashed. Browsers keep 180 of a site at most: with more, somebody hides one.
+local MOST_COOKIES = 192
+-- A value of twelve bytes or more after a `=`, in a Cookie field and in a query. Clients choose how long all is: nothing here may cost more
+-- than in proportion to that, as patterns with two repetitions do.
+local COOKIE = "=(" .. ("[^;]"):rep(12) .. "[^;]*)"
+local QUERY_KEY = "[kK][eE][yY]=(" .. ("[^&]"):rep(12) .. "[^&]*)"
+
+-- Fields that come and go by request, that hops add, or that are between two hops.
+local LEFT_OUT = {}
+for name in ([[sec-fetch-user referer cookie if-none-match if-modified-since if-match if-range content-length transfer-encoding
+    authorization expect range date traceparent tracestate x-request-id x-correlation-id x-amzn-trace-id x-b3-traceid x-b3-spanid
+    x-forwarded-for forwarded x-real-ip true-client-ip cf-connecting-ip x-forwarded-proto x-forwarded-host x-forwarded-port via
+    connection keep-alive proxy-connection te upgrade trailer]]):gmatch("%S+") do
+    LEFT_OUT[name] = true
+end
+-- Parts of names of headers that hold a key, or the id of a device or an installation.
+local HOLDERS = { "key", "token", "auth", "device", "client", "install", "udid", "visitor" }
+
+local function trimmed(value)
+    local from = value:find("%S")
+    if not from then return "" end
+    return value:sub(from, #value - value:reverse():find("%S") + 1)
+end
+
+-- What of a value is hashed: without white space and quotes around, and of a JWT its signature; nothing of what is too short or long.
+local function plain(value)
+    if #value > 2 * MOST_BYTES then return nil end
+    if #value < 8 then return nil end
+    -- White space and quotes are no more than 34.
+    if value:byte() <= 34 or value:byte(-1) <= 34 then
+        value = trimmed(value)
+        if value:sub(1, 1) == '"' then value = value:sub(2) end
+        if value:sub(-1) == '"' then value = value:sub(1, -2) end
+    end
+    if #value < 8 or #value > MOST_BYTES then return nil end
+    local signature = value:match("^eyJ[^.]*%.[^.]*%.([^.]*)$")
+    return signature and #signature >= 16 and signature or value
+end
+
+local function is_holder(name)
+    for _, part in ipairs(HOLDERS) do
+        if name:find(part, 1, true) then return true end
+    end
+    return false
+end
+
+-- Tells `hash` of all that may be a secret, by kind and value: credentials, keys and device ids in headers (an application may take any of
+-- several), keys in the query, cookies. `fields` are the lists of values by name. Gives whether there were more cookies than are looked at.
+local function secrets(fields, query, hash)
+    local function tell(session, key)
+        session, key = session and plain(session), key and plain(key)
+        if session then hash("session", session) end
+        if key then hash("api-key", key) end
+    end
+    for name, list in pairs(fields) do
+        if name == "authorization" then
+            for _, value in ipairs(list) do
+                value = trimmed(value)
+                local scheme = value:match("^%S+")
+                local token = scheme and trimmed(value:sub(#scheme + 1))
+                tell(token ~= "" and token or scheme, token)
+            end
+        elseif is_holder(name) then
+            for _, value in ipairs(list) do tell(value, value) end
+        end
+    end
+    local left = MOST_COOKIES
+    for value in query:gmatch(QUERY_KEY) do
+        if left == 0 then break end
+        left = left - 1
+        tell(nil, value)
+    end
+    left = MOST_COOKIES
+    for _, field in ipairs(fields["cookie"] or {}) do
+        for value in field:gmatch(COOKIE) do
+            if left == 0 then return true end
+            left = left - 1
+            tell(value, nil)
+        end
+    end
+    return false
+end
+
+-- How entries spell the value of a header.
+local function spelled(value)
+    return (value:gsub("[^%w%-._~/]", function(c) return string.format("%%%02X", c:byte()) end))
+end
+-- [shared]
+
+-- Paths longer than this are compared as they are sent.
+local MOST_PATH = 4096
 
 -- Reads a file at the start, as the user that starts HAProxy.
 local function read(path)
@@ -52,24 +144,30 @@ random:close()
 local function siphash(k0, k1, text)
     local v0, v1 = k0 ~ 0x736f6d6570736575, k1 ~ 0x646f72616e646f6d ~ 0xee
     local v2, v3 = k0 ~ 0x6c7967656e657261, k1 ~ 0x7465646279746573
-    local function rounds(n)
-        for _ = 1, n do
+    local size = #text
+    local whole = size - size % 8
+    local last_word = string.unpack("<i8", text:sub(whole + 1) .. ("\0"):rep(8 - size % 8)) | size << 56
+    for i = 1, whole + 17, 8 do
+        -- The words, and then two times four rounds.
+        local m, rounds = 0, 4
+        if i <= whole then
+            m, rounds = string.unpack("<i8", text, i), 2
+        elseif i == whole + 1 then
+            m, rounds = last_word, 2
+        elseif i == whole + 9 then
+            v2 = v2 ~ 0xee
+        else
+            v1 = v1 ~ 0xdd
+        end
+        v3 = v3 ~ m
+        for _ = 1, rounds do
             v0 = v0 + v1; v1 = (v1 << 13 | v1 >> 51) ~ v0; v0 = v0 << 32 | v0 >> 32
             v2 = v2 + v3; v3 = (v3 << 16 | v3 >> 48) ~ v2
             v0 = v0 + v3; v3 = (v3 << 21 | v3 >> 43) ~ v0
             v2 = v2 + v1; v1 = (v1 << 17 | v1 >> 47) ~ v2; v2 = v2 << 32 | v2 >> 32
         end
+        v0 = v0 ~ m
     end
-    local whole = #text - #text % 8
-    for i = 1, whole, 8 do
-        local m = string.unpack("<i8", text, i)
-        v3 = v3 ~ m; rounds(2); v0 = v0 ~ m
-    end
-    local rest = text:sub(whole + 1)
-    local m = string.unpack("<i8", rest .. ("\0"):rep(8 - #rest)) | #text << 56
-    v3 = v3 ~ m; rounds(2); v0 = v0 ~ m
-    v2 = v2 ~ 0xee; rounds(4)
-    v1 = v1 ~ 0xdd; rounds(4)
     return v0 ~ v1 ~ v2 ~ v3
 end
 
@@ -87,15 +185,6 @@ local function fnv(parts)
     return h ~ (h >> 33)
 end
 
--- Fields that come and go by request, that hops add, or that are between two hops.
-local LEFT_OUT = {}
-for name in ([[sec-fetch-user referer cookie if-none-match if-modified-since if-match if-range content-length transfer-encoding
-    authorization expect range date traceparent tracestate x-request-id x-correlation-id x-amzn-trace-id x-b3-traceid x-b3-spanid
-    x-forwarded-for forwarded x-real-ip true-client-ip cf-connecting-ip x-forwarded-proto x-forwarded-host x-forwarded-port via
-    connection keep-alive proxy-connection te upgrade trailer]]):gmatch("%S+") do
-    LEFT_OUT[name] = true
-end
-
 -- Takes bytes into a hash eight at a time, with their number.
 local function mixed(h, text)
     local whole = #text - #text % 8
@@ -109,31 +198,33 @@ local function mixed(h, text)
     return h ~ (h >> 29)
 end
 
--- The values of a header, as the wire has them.
-local function values(headers, name)
-    local all, found = {}, headers[name]
-    local n = 0
-    while found and found[n] do
-        all[#all + 1] = found[n]
-        n = n + 1
+-- The values of each header, as the wire has them, by its name in lower case.
+local function lists(headers)
+    local fields = {}
+    for name, found in pairs(headers) do
+        local list, n = {}, 0
+        while found[n] do
+            list[n + 1] = found[n]
+            n = n + 1
+        end
+        fields[name] = list
     end
-    return all
+    return fields
 end
 
-local function last(headers, name)
-    local all = values(headers, name)
-    return all[#all] or ""
+local function last(fields, name)
+    local list = fields[name]
+    return list and list[#list] or ""
 end
 
 -- The head as a balancer still has it: names in their order and lower case, and a few values.
-local function door(headers, names)
+local function door(fields, names)
     local h = 0xcbf29ce484222325
     for name in names:gmatch("[^,]+") do
         if not LEFT_OUT[name] then h = mixed(h, name:sub(1, 32)) end
     end
     local function given(name)
-        local all = values(headers, name)
-        return all[#all] or "-"
+        return fields[name] and last(fields, name) or "-"
     end
     local accept, encoding, media = given("accept"), given("accept-encoding"), given("content-type"):match("^[^;]*")
     if #accept + #encoding + #media > MOST_BYTES then return nil end
@@ -143,89 +234,30 @@ local function door(headers, names)
     return h ~ (h >> 33)
 end
 
--- A JWT is known by its signature.
-local function plain(value)
-    local signature = value:match("^eyJ[^.]*%.[^.]*%.([^.]*)$")
-    return signature and #signature >= 16 and signature or value
-end
-
--- Without white space around. Clients choose how long values are: nothing here may cost more than in proportion to them, as patterns
--- with two repetitions do.
-local function trimmed(value)
-    local from, to = value:find("%S"), #value
-    if not from then return "" end
-    while value:find("^%s", to) do to = to - 1 end
-    return value:sub(from, to)
-end
-
--- What may be a secret: cookies, credentials, keys and device ids in headers, keys in the query.
-local function secrets(headers, query)
-    local all = {}
-    local function add(domain, value)
-        if #value > 2 * MOST_BYTES then return end
-        value = trimmed(value)
-        if value:sub(1, 1) == '"' then value = value:sub(2) end
-        if value:sub(-1) == '"' then value = value:sub(1, -2) end
-        if #value >= 8 and #value <= MOST_BYTES and #all < MOST_SECRETS then
-            all[#all + 1] = string.format("%s:%016x", domain, siphash(K0, K1, domain .. "\0" .. plain(value)))
-        end
-    end
-    for name in pairs(headers) do
-        if name == "authorization" then
-            for _, value in ipairs(values(headers, name)) do
-                value = trimmed(value)
-                local scheme = value:match("^%S+")
-                if scheme then
-                    local token = trimmed(value:sub(#scheme + 1))
-                    add("session", token ~= "" and token or scheme)
-                    add("api-key", token)
-                end
-            end
-        elseif name:find("key") or name:find("token") or name:find("auth") or name:find("device")
-            or name:find("client") then
-            -- An application may take any of several.
-            for _, value in ipairs(values(headers, name)) do
-                add("session", value)
-                add("api-key", value)
-            end
-        end
-    end
-    for _, field in ipairs(values(headers, "cookie")) do
-        for pair in field:gmatch("[^;]+") do
-            local at = pair:find("=", 1, true)
-            if at and at > 1 and #pair - at >= 12 then add("session", pair:sub(at + 1)) end
-        end
-    end
-    for value in (query or ""):gmatch("=([^&]+)") do
-        if #value >= 12 then add("api-key", value) end
-    end
-    return all
-end
-
-local function escaped(value)
-    return (value:gsub("[^%w%-._~/]", function(c) return string.format("%%%02X", c:byte()) end))
-end
-
--- Who a request is of, besides its address.
-local function whos(headers, names, query)
-    local all, agent, language = {}, last(headers, "user-agent"), last(headers, "accept-language")
+-- Who a request is of, besides its address, and whether it has too many cookies.
+local function whos(fields, names, query)
+    local all, agent, language, over = {}, last(fields, "user-agent"), last(fields, "accept-language"), false
     if #agent + #language <= MOST_BYTES then
         all[1] = string.format("a1-%016x", fnv({ agent, language }))
     end
-    local head = names and door(headers, names)
+    local head = names and door(fields, names)
     if head then all[#all + 1] = string.format("d1-%016x", head) end
     if K0 then
-        for _, secret in ipairs(secrets(headers, query)) do all[#all + 1] = secret end
+        over = secrets(fields, query or "", function(kind, value)
+            all[#all + 1] = string.format("%s:%016x", kind, siphash(K0, K1, kind .. "\0" .. value))
+        end)
     end
     for name in HEADERS:gmatch("[^,%s]+") do
-        local value = last(headers, name)
-        if value ~= "" and #value <= 512 then all[#all + 1] = "header:" .. name .. "=" .. escaped(value) end
+        local value = last(fields, name)
+        if value ~= "" and #value <= 512 then all[#all + 1] = "header:" .. name .. "=" .. spelled(value) end
     end
-    return all
+    return all, over
 end
 
 -- A path as the application will read it: escapes decoded, empty and dot parts gone.
 local function normal(path)
+    local odd = path:find("%", 1, true) or path:find("//", 1, true) or path:find("/.", 1, true)
+    if not odd or #path > MOST_PATH then return path end
     path = path:gsub("%%(%x%x)", function(d) return string.char(tonumber(d, 16)) end)
     local parts = {}
     for part in path:gmatch("[^/]+") do
@@ -239,18 +271,17 @@ local function normal(path)
     return "/" .. table.concat(parts, "/") .. slash
 end
 
-local function place(txn, headers)
+local function place(txn, fields)
     local path = txn.sf:path()
     if not places or not path then return nil end
-    local host = last(headers, "host"):lower():gsub(":%d+$", "")
+    local host = last(fields, "host"):lower():gsub(":%d+$", "")
     return places:lookup(txn.sf:method() .. "," .. host .. normal(path))
 end
 
 core.register_action("sidetap", { "http-req" }, function(txn)
-    local done, what = pcall(function()
-        local ip = txn:get_var("txn.st_ip")
-        local headers = txn.http:req_get_headers()
+    local done, what, over = pcall(function()
         if not keys then return nil end
+        local ip, fields = txn:get_var("txn.st_ip"), lists(txn.http:req_get_headers())
         local now, best = core.now().sec, nil
         -- A value is `END:RESPONSE:OWNER:VERDICT…`.
         local function try(key)
@@ -260,12 +291,13 @@ core.register_action("sidetap", { "http-req" }, function(txn)
             local rank = RANK[response]
             if rank and tonumber(over) > now and (not best or rank > RANK[best]) then best = response end
         end
-        local cell = place(txn, headers)
+        local cell = place(txn, fields)
         local function here(key)
             try(key)
             if cell then try(key .. "@" .. cell) end
         end
-        for _, who in ipairs(whos(headers, txn.sf:req_hdr_names(","), txn.sf:query())) do
+        local all, too_many = whos(fields, txn.sf:req_hdr_names(","), txn.sf:query())
+        for _, who in ipairs(all) do
             here(who)
             if ip then here(ip .. "|" .. who) end
         end
@@ -274,11 +306,10 @@ core.register_action("sidetap", { "http-req" }, function(txn)
             local net = nets and nets:lookup(ip)
             if net then try(net .. "@" .. cell) end
         end
-        return best
+        return best, too_many
     end)
-    if done and what then
-        txn:set_var("txn.st_do", what)
-    end
+    if done and what then txn:set_var("txn.st_do", what) end
+    if done and over then txn:set_var("txn.st_over", true) end
 end)
 
 core.register_action("sidetap_delay", { "http-req" }, function()
@@ -287,12 +318,12 @@ end)
 
 core.register_action("sidetap_pass", { "http-req" }, function(txn)
     local done, token, passed = pcall(function()
-        local ip, headers = txn:get_var("txn.st_ip") or "", txn.http:req_get_headers()
+        local ip, fields = txn:get_var("txn.st_ip") or "", lists(txn.http:req_get_headers())
         local function of(hour)
-            return string.format("%016x", siphash(P0, P1, hour .. "|" .. ip .. "|" .. last(headers, "user-agent")))
+            return string.format("%016x", siphash(P0, P1, hour .. "|" .. ip .. "|" .. last(fields, "user-agent")))
         end
         local hour = core.now().sec // 3600
-        local cookies = table.concat(values(headers, "cookie"), "; ")
+        local cookies = table.concat(fields["cookie"] or {}, "; ")
         local shown = cookies:match("st_pass=(%x+)")
         return of(hour), shown ~= nil and (shown == of(hour) or shown == of(hour - 1))
     end)

@@ -12,6 +12,9 @@ use crate::place::Place;
 use super::EnvoyConfig;
 
 const SCRIPT: &str = include_str!("sidetap.lua");
+/// HAProxy's script, which holds between two such marks what both have in common.
+const HAPROXY: &str = include_str!("../../../../docs/connectors/sidetap.lua");
+const MARK: &str = "[shared]\n";
 
 /// The filter's configuration for one virtual host (`envoy.extensions.filters.http.lua.v3.LuaPerRoute`).
 pub(super) fn per_route(config: &EnvoyConfig, entries: &[&Entry], allow: &[IpNet]) -> Value {
@@ -35,6 +38,7 @@ pub(super) fn per_route(config: &EnvoyConfig, entries: &[&Entry], allow: &[IpNet
     let script = filled(
         SCRIPT,
         &[
+            ("SHARED\n", shared().to_owned()),
             ("IN_USE", listed(kinds.into_iter().collect())),
             ("NAMES", listed(config.headers.iter().map(|h| quoted(h)).collect())),
             ("\"HASH_KEY\"", quoted(&hash_key)),
@@ -50,6 +54,11 @@ pub(super) fn per_route(config: &EnvoyConfig, entries: &[&Entry], allow: &[IpNet
     );
     let kind = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.LuaPerRoute";
     json!({"@type": kind, "source_code": {"inline_string": script}})
+}
+
+/// What both scripts have in common.
+fn shared() -> &'static str {
+    HAPROXY.split(MARK).nth(1).unwrap_or_default().trim_end_matches("-- ")
 }
 
 /// The template with each mark replaced, in one pass: what is put in holds no marks, whatever it looks like.
@@ -108,6 +117,12 @@ mod tests {
     #[test]
     fn texts_are_written_so_that_none_ends_early() {
         assert_eq!(quoted("a\"b\n]]{}"), "\"a\\034b\\010\\093\\093\\123\\125\"");
+    }
+
+    #[test]
+    fn what_both_scripts_share_is_there() {
+        assert!(shared().contains("local function secrets(") && !shared().contains("core."));
+        assert!(shared().ends_with("end\n"));
     }
 
     #[test]

@@ -3,12 +3,9 @@
 
 local RANK = { tag = 1, ["rate-limit"] = 2, deceive = 3, block = 4 }
 local MOST = 20000
--- Longer values cost time, and are nobody's fingerprint, session or key.
-local MOST_BYTES = 4096
--- Values of one request that are hashed.
-local MOST_SECRETS = 256
 local HEADERS = { NAMES }
 
+SHARED
 local bxor, bor, band, lshift, rshift, rol = bit.bxor, bit.bor, bit.band, bit.lshift, bit.rshift, bit.rol
 
 -- Eight bytes of a text from a place on, the first the lowest; what is beyond its end is nothing.
@@ -31,27 +28,33 @@ do
   end
 end
 
--- SipHash-2-4 with 128 bits; the upper half.
+-- SipHash-2-4 with 128 bits; the upper half. All in one loop: so it becomes machine code.
 local function siphash(text)
   local v0, v1 = bxor(K0, 0x736f6d6570736575ULL), bxor(K1, 0x646f72616e646f6dULL, 0xeeULL)
   local v2, v3 = bxor(K0, 0x6c7967656e657261ULL), bxor(K1, 0x7465646279746573ULL)
-  local function rounds(n)
-    for _ = 1, n do
+  local size = #text
+  local whole = size - size % 8
+  for i = 1, whole + 17, 8 do
+    -- The words, and then two times four rounds.
+    local m, rounds = 0ULL, 4
+    if i <= whole then
+      m, rounds = word(text, i), 2
+    elseif i == whole + 1 then
+      m, rounds = bor(word(text, i), lshift(1ULL * size, 56)), 2
+    elseif i == whole + 9 then
+      v2 = bxor(v2, 0xeeULL)
+    else
+      v1 = bxor(v1, 0xddULL)
+    end
+    v3 = bxor(v3, m)
+    for _ = 1, rounds do
       v0 = v0 + v1; v1 = bxor(rol(v1, 13), v0); v0 = rol(v0, 32)
       v2 = v2 + v3; v3 = bxor(rol(v3, 16), v2)
       v0 = v0 + v3; v3 = bxor(rol(v3, 21), v0)
       v2 = v2 + v1; v1 = bxor(rol(v1, 17), v2); v2 = rol(v2, 32)
     end
+    v0 = bxor(v0, m)
   end
-  local whole = #text - #text % 8
-  for i = 1, whole, 8 do
-    local m = word(text, i)
-    v3 = bxor(v3, m); rounds(2); v0 = bxor(v0, m)
-  end
-  local m = bor(word(text, whole + 1), lshift(1ULL * #text, 56))
-  v3 = bxor(v3, m); rounds(2); v0 = bxor(v0, m)
-  v2 = bxor(v2, 0xeeULL); rounds(4)
-  v1 = bxor(v1, 0xddULL); rounds(4)
   return bxor(v0, v1, v2, v3)
 end
 
@@ -84,104 +87,53 @@ local function mixed(h, text)
   return bxor(h, rshift(h, 29))
 end
 
--- Fields that come and go by request, that hops add, or that are between two hops.
-local LEFT_OUT = {}
-for name in ([[sec-fetch-user referer cookie if-none-match if-modified-since if-match if-range content-length transfer-encoding
-    authorization expect range date traceparent tracestate x-request-id x-correlation-id x-amzn-trace-id x-b3-traceid x-b3-spanid
-    x-forwarded-for forwarded x-real-ip true-client-ip cf-connecting-ip x-forwarded-proto x-forwarded-host x-forwarded-port via
-    connection keep-alive proxy-connection te upgrade trailer]]):gmatch("%S+") do
-  LEFT_OUT[name] = true
-end
-
 -- The head as a balancer still has it. Envoy keeps no place for Host; clients send it first.
-local function door(fields, names)
+local function door(last, names)
   local h = mixed(BASIS, "host")
   for _, name in ipairs(names) do
     if not LEFT_OUT[name] and name:sub(1, 8) ~= "x-envoy-" then h = mixed(h, name:sub(1, 32)) end
   end
-  local accept, encoding = fields["accept"] or "-", fields["accept-encoding"] or "-"
-  local media = (fields["content-type"] or "-"):match("^[^;]*")
+  local accept, encoding = last("accept") or "-", last("accept-encoding") or "-"
+  local media = (last("content-type") or "-"):match("^[^;]*")
   if #accept + #encoding + #media > MOST_BYTES then return nil end
   return finish(mixed(mixed(mixed(h, accept), encoding), media))
 end
 
--- Without white space around. Clients choose how long values are: nothing here may cost more than in proportion to them, as patterns
--- with two repetitions do.
-local function trimmed(value)
-  local from, to = value:find("%S"), #value
-  if not from then return "" end
-  while value:find("^%s", to) do to = to - 1 end
-  return value:sub(from, to)
-end
-
--- What may be a secret: cookies, credentials, keys and device ids in headers, keys in the query.
-local function secrets(fields, query, add_to)
-  local n = 0
-  local function add(domain, value)
-    if #value > 2 * MOST_BYTES then return end
-    value = trimmed(value)
-    if value:sub(1, 1) == '"' then value = value:sub(2) end
-    if value:sub(-1) == '"' then value = value:sub(1, -2) end
-    if #value >= 8 and #value <= MOST_BYTES and n < MOST_SECRETS then
-      n = n + 1
-      -- A JWT is known by its signature.
-      local signature = value:match("^eyJ[^.]*%.[^.]*%.([^.]*)$")
-      local plain = signature and #signature >= 16 and signature or value
-      add_to(domain .. ":" .. bit.tohex(siphash(domain .. "\0" .. plain), 16))
-    end
-  end
-  for name, value in pairs(fields) do
-    if name == "authorization" then
-      local given = trimmed(value)
-      local scheme = given:match("^%S+")
-      if scheme then
-        local token = trimmed(given:sub(#scheme + 1))
-        add("session", token ~= "" and token or scheme)
-        add("api-key", token)
-      end
-    elseif name:find("key") or name:find("token") or name:find("auth") or name:find("device") or name:find("client") then
-      add("session", value)
-      add("api-key", value)
-    end
-  end
-  for pair in (fields["cookie"] or ""):gmatch("[^;]+") do
-    local at = pair:find("=", 1, true)
-    if at and at > 1 and #pair - at >= 12 then add("session", pair:sub(at + 1)) end
-  end
-  for value in query:gmatch("=([^&]+)") do
-    if #value >= 12 then add("api-key", value) end
-  end
-end
-
--- Who a request is of, besides its address, as far as entries of that kind are there.
+-- Who a request is of, besides its address, as far as entries of that kind are there; and whether it has too many cookies.
 local function whos(headers, kinds)
-  local all, fields, names, target = {}, {}, {}, ""
+  local all, fields, names, target, over = {}, {}, {}, "", false
   for name, value in pairs(headers) do
     if name == ":path" then
       target = value
     elseif name:sub(1, 1) ~= ":" then
       names[#names + 1] = name
-      fields[name] = fields[name] and name == "cookie" and fields[name] .. "; " .. value or value
+      local list = fields[name] or {}
+      fields[name], list[#list + 1] = list, value
     end
+  end
+  local function last(name)
+    local list = fields[name]
+    return list and list[#list]
   end
   local function add(who) all[#all + 1] = who end
   if kinds["a1"] then
-    local agent, language = fields["user-agent"] or "", fields["accept-language"] or ""
+    local agent, language = last("user-agent") or "", last("accept-language") or ""
     if #agent + #language <= MOST_BYTES then add("a1-" .. bit.tohex(fnv(agent, language), 16)) end
   end
   if kinds["d1"] then
-    local head = door(fields, names)
+    local head = door(last, names)
     if head then add("d1-" .. bit.tohex(head, 16)) end
   end
-  if K0 and (kinds["session"] or kinds["api-key"]) then secrets(fields, target:match("%?(.*)$") or "", add) end
-  for _, name in ipairs(kinds["header"] and HEADERS or {}) do
-    local value = fields[name]
-    if value and #value <= 512 then
-      local spelled = value:gsub("[^%w%-._~/]", function(c) return string.format("%%%02X", c:byte()) end)
-      add("header:" .. name .. "=" .. spelled)
-    end
+  if K0 and (kinds["session"] or kinds["api-key"]) then
+    over = secrets(fields, target:match("%?(.*)$") or "", function(kind, value)
+      if kinds[kind] then add(kind .. ":" .. bit.tohex(siphash(kind .. "\0" .. value), 16)) end
+    end)
   end
-  return all
+  for _, name in ipairs(kinds["header"] and HEADERS or {}) do
+    local value = last(name)
+    if value and #value <= 512 then add("header:" .. name .. "=" .. spelled(value)) end
+  end
+  return all, over and kinds["session"]
 end
 
 -- An address as a text of bits, after its family.
@@ -302,7 +254,8 @@ function envoy_on_request(handle)
     text = text or bits_of(ip)
     return text
   end
-  local who = ANY and whos(headers, KINDS) or {}
+  local who, over = {}, false
+  if ANY then who, over = whos(headers, KINDS) end
   local best = asked(EVERYWHERE, ip, bits, who, nil)
   if #PLACES > 0 then
     local method, path = headers:get(":method"), {}
@@ -313,9 +266,11 @@ function envoy_on_request(handle)
       if is_at(place, method, host, path) then best = asked(place.list, ip, bits, who, best) end
     end
   end
-  if best and is_allowed(ip, bits) then return end
+  if (best or over) and is_allowed(ip, bits) then return end
   if best == "block" then
     handle:respond({ [":status"] = "403" }, "")
+  elseif over then
+    handle:respond({ [":status"] = "431" }, "")
   elseif best == "tag" then
     headers:replace("TAG", "1")
   elseif best == "rate-limit" and too_many(ip) then

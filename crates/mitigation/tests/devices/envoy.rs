@@ -261,6 +261,28 @@ fn fingerprints_sessions_keys_and_headers_are_compared() {
     for (name, value) in crate::support::endless(50_000) {
         assert_eq!(anyone(name, &value), 200, "{name} takes nobody down");
     }
+    for byte in [0x80, 0xff] {
+        let status = crate::support::odd_bytes(device.to, "Cookie", byte, 50_000);
+        assert_eq!(status, 200, "bytes {byte:#x} are no text");
+    }
+    let ask = |headers: &[(&str, &str)]| get(device.to, "198.51.100.1", headers).0;
+    let (key, junk) = (("X-Api-Key", "sk_live_0123456789"), ("X-Api-Key", "sk_live_junkjunkj"));
+    assert_eq!(
+        (ask(&[key, junk]), ask(&[junk, key]), ask(&[junk, key, junk])),
+        (403, 403, 403),
+        "any of several"
+    );
+    let cookies: String = (0..150).map(|n| format!("c{n}=junk-cookie-{n}; ")).collect();
+    assert_eq!(ask(&[("Cookie", &cookies), key]), 403, "padding hides nothing");
+    assert_eq!(ask(&[("Cookie", &format!("{cookies}session=s3ss10n-of-the-bot"))]), 403);
+    assert_eq!(ask(&[("Cookie", &cookies)]), 200);
+    let more = format!("{cookies}{}", cookies.replace('c', "d"));
+    assert_eq!(ask(&[("Cookie", &format!("{more}session=s3ss10n-of-the-bot"))]), 431, "no browser's");
+    assert_eq!(with("203.0.113.77", "Cookie", &more), 200, "the allow list wins");
+    let at = |path: &str| ask_at(device.to, "198.51.100.1", ("GET", "a.example", path), "x");
+    let junk = "a=junkjunkjunk&".repeat(500);
+    assert_eq!(at(&format!("/?{junk}api_key=sk_live_0123456789")), 403, "a key in the query");
+    assert_eq!(at(&format!("/?{junk}api_key=sk_live_0123456780")), 200);
     let told = std::fs::read_to_string(device.file("watched/routes.json")).unwrap();
     let key = site().to_text();
     assert!(![key.trim(), "s3ss10n", "sk_live"].iter().any(|s| told.contains(s)), "no secret on the device");

@@ -243,6 +243,16 @@ fn odd_files_open_nothing() {
     assert_eq!(device.request(ATTACKER), 200, "and nothing keeps what goes");
 }
 
+/// A request that waits for a writer would keep its worker for good.
+#[test]
+fn a_pipe_holds_nobody_up() {
+    let Some(device) = Njs::start() else { return };
+    push(device.connector().as_mut(), &[entry(ATTACKER, Response::Block)], &[]);
+    let pipe = device.folder().join("4-32-c6336409");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert_eq!((device.request("198.51.100.9"), device.request(ATTACKER)), (200, 403));
+}
+
 /// Each refusal looks for a network of each length once, however many there are: the list of ten thousand is in no file that is read.
 #[test]
 fn a_long_allow_list_is_looked_up_and_not_read() {
@@ -293,6 +303,30 @@ pub(crate) fn head_of(to: SocketAddr, from: &str, more: &str) -> u16 {
     String::from_utf8_lossy(&buffer[..n]).split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0)
 }
 
+/// Applications take the first or the last of several values: all that may be it are compared.
+fn each_value_is_compared(to: SocketAddr) {
+    let ask = |headers: &[(&str, &str)]| get(to, "198.51.100.1", headers).0;
+    let (session, other) = ("session=s3ss10n-of-the-bot", "session=s3ss10n-of-another");
+    let many = [other].repeat(100).join("; ");
+    for cookies in [
+        format!("{other}; {session}"),
+        format!("{session}; {other}"),
+        format!("{many}; {session}"),
+        format!("{session}; {many}"),
+        format!("{many}; {session}; {}", "xsession=s3ss10n-of-another; ".repeat(100)),
+    ] {
+        assert_eq!(ask(&[("Cookie", &cookies)]), 403, "{cookies}");
+    }
+    assert_eq!(ask(&[("Cookie", other), ("Cookie", session)]), 403, "in two lines");
+    assert_eq!(ask(&[("Cookie", &many)]), 200);
+    let (key, junk) = (("X-Api-Key", "sk_live_0123456789"), ("X-Api-Key", "sk_live_junkjunkj"));
+    assert_eq!((ask(&[key, junk]), ask(&[junk, key]), ask(&[junk, key, junk])), (403, 403, 403));
+    let bearer = ("Authorization", "Bearer s3ss10n-of-the-bot");
+    assert_eq!(ask(&[bearer, junk, ("Cookie", other)]), 403, "the credential besides a cookie and a key");
+    let long = format!("session={}", "x".repeat(3_900));
+    assert_eq!(ask(&[("Cookie", &format!("{long}; {session}"))]), 403, "a long one beside it");
+}
+
 #[test]
 fn fingerprints_are_computed_at_the_door() {
     let Some(device) = Njs::start() else { return };
@@ -304,9 +338,14 @@ fn fingerprints_are_computed_at_the_door() {
         until("he is refused", || head_of(nginx.to, "203.0.113.9", "") == 403);
         assert_eq!(head_of(nginx.to, "203.0.113.10", ""), 200, "the same elsewhere");
         assert_eq!(get(nginx.to, "203.0.113.9", &[("User-Agent", "Mozilla/5.0")]).0, 200, "his neighbour");
-        let long = format!("X-Long: {}\r\n", "x".repeat(5000));
-        assert_eq!(head_of(nginx.to, "203.0.113.9", &long), 200, "fails open");
+        let pad = "x".repeat(5000);
+        let padded = |name: &str| head_of(nginx.to, "203.0.113.9", &format!("{name}: {pad}\r\n"));
+        assert_eq!(padded("Cookie"), 403, "what goes into no fingerprint is no way by");
+        assert_eq!(padded("Accept-Encoding"), if key.ends_with(AGENT) { 403 } else { 200 }, "another head");
     }
+    push(&[entry(AGENT, Response::Block)]);
+    let long = "x".repeat(5000);
+    assert_eq!(get(nginx.to, "198.51.100.1", &[("User-Agent", &long)]).0, 200, "fails open");
     for head in [HEAD, DOOR] {
         push(&[entry(head, Response::Block)]);
         until("the head is refused wherever it comes from", || head_of(nginx.to, "198.51.100.1", "") == 403);
@@ -344,6 +383,14 @@ fn fingerprints_are_computed_at_the_door() {
         (with("X-Api-Key", "sk_live_0123456789"), with("X-Api-Key", "sk_live_0123456780")),
         (403, 200)
     );
+    each_value_is_compared(nginx.to);
+    for (name, value) in crate::support::endless(7_900) {
+        assert_eq!(with(name, &value), 200, "{name} takes nobody down");
+    }
+    for (name, byte) in [("User-Agent", 0x80), ("X-Api-Key", 0xff), ("Cookie", 0x80)] {
+        let status = crate::support::odd_bytes(nginx.to, name, byte, 7_900);
+        assert_eq!(status, 200, "{name} of bytes {byte:#x} is no text");
+    }
     assert_eq!(with("Authorization", "ApiKey sk_live_0123456789"), 403);
     let bearer =
         |token: &str| with("Authorization", &format!("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{token}"));

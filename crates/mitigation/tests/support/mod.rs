@@ -476,7 +476,22 @@ fn relay(mut client: TcpStream, mut device: TcpStream, counter: &AtomicI64, gone
     let _ = device.shutdown(std::net::Shutdown::Both);
 }
 
-/// Values over which a pattern with two repetitions takes time by the square of their length.
+/// The status of a request with a header of nothing but this byte.
+pub(crate) fn odd_bytes(to: SocketAddr, name: &str, byte: u8, length: usize) -> u16 {
+    let mut request = format!("GET / HTTP/1.1\r\nHost: shop.example\r\n{name}: ").into_bytes();
+    request.extend(std::iter::repeat_n(byte, length));
+    request.extend_from_slice(b"\r\nX-Forwarded-For: 198.51.100.1\r\nConnection: close\r\n\r\n");
+    let mut answer = Vec::new();
+    let _ = TcpStream::connect_timeout(&to, Duration::from_secs(2)).and_then(|mut s| {
+        s.set_read_timeout(Some(Duration::from_secs(5)))?;
+        s.write_all(&request)?;
+        s.read_to_end(&mut answer)
+    });
+    String::from_utf8_lossy(&answer).split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0)
+}
+
+/// Values that clients may choose to be costly: over the first ones a pattern with two repetitions takes time by the square of their length,
+/// the others are many, or what is hashed is long.
 pub(crate) fn endless(length: usize) -> Vec<(&'static str, String)> {
     let spaces = " ".repeat(length);
     vec![
@@ -486,5 +501,14 @@ pub(crate) fn endless(length: usize) -> Vec<(&'static str, String)> {
         ("Cookie", ";".repeat(length)),
         ("Cookie", "a=".repeat(length / 2)),
         ("X-Api-Key", "\"".repeat(length)),
+        ("Cookie", format!("session={spaces};session=x")),
+        ("Cookie", "a;".repeat(length / 2)),
+        ("Cookie", "a==;".repeat(length / 4)),
+        ("Cookie", format!("session={}", "x".repeat(length - 8))),
+        ("X-Token", "eyJ".repeat(length / 3)),
+        ("X-Token", format!("eyJ{}", ".".repeat(length - 3))),
+        ("User-Agent", "é".repeat(length / 2)),
+        ("Accept-Language", "a".repeat(length)),
+        ("Content-Type", "a".repeat(length)),
     ]
 }
