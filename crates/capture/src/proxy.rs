@@ -43,12 +43,14 @@ fn line(bytes: &[u8]) -> Header {
     let text = window.get(..end).and_then(|l| std::str::from_utf8(l).ok()).unwrap_or_default();
     let mut words = text.split(' ').skip(1);
     let client = match words.next() {
+        // A method may be called so as well: the next word is one of these three (§2.1).
         Some("TCP4" | "TCP6") => {
             let ip = words.next().and_then(|w| w.parse().ok());
             let port = words.nth(1).and_then(|w| w.parse().ok());
             ip.zip(port).map(|(ip, port)| Addr { ip, port })
         }
-        _ => None,
+        Some("UNKNOWN") => None,
+        _ => return Header::None,
     };
     Header::Complete { len: end + 2, client }
 }
@@ -88,5 +90,6 @@ mod tests {
         assert_eq!(parse(&binary[..20]), Header::Partial);
         assert_eq!(parse(b"\r\nGET / HTTP/1.1"), Header::None);
         assert_eq!(parse(b"GET /"), Header::None);
+        assert_eq!(parse(b"PROXY /f HTTP/1.1\r\n"), Header::None);
     }
 }

@@ -70,6 +70,10 @@ pub(super) struct App {
     tunnels: u8,
     /// Sides whose first bytes were lost.
     lost: [bool; 2],
+    /// Sides that said anything since the connection, or the tunnel, began.
+    pub(super) spoke: [bool; 2],
+    /// What a side seems to speak by its first bytes, while the other one is still to be heard: a protocol takes two.
+    pub(super) claim: Option<(Side, Kind)>,
     /// Who the client is was taken from one request, and nothing else speaks for it yet.
     pub(super) doubt: Option<Box<Doubt>>,
 }
@@ -86,11 +90,11 @@ pub(super) enum State {
 /// The first bytes of a direction, while they may still become a message.
 #[derive(Default)]
 pub(super) struct Opening {
-    bytes: Vec<u8>,
-    at: Option<Mark>,
-    refused: bool,
+    pub(super) bytes: Vec<u8>,
+    pub(super) at: Option<Mark>,
+    pub(super) refused: bool,
     /// It is the beginning of a request line that has no end yet, and long enough to be nothing else.
-    settled: bool,
+    pub(super) settled: bool,
 }
 
 impl Opening {
@@ -133,6 +137,8 @@ impl App {
             seq: 0,
             tunnels: 0,
             lost: [false; 2],
+            spoke: [false; 2],
+            claim: None,
             doubt: None,
         }
     }
@@ -179,6 +185,11 @@ impl App {
 
     pub(super) fn joined(&mut self, from_start: bool) {
         self.facts.from_start = from_start;
+    }
+
+    /// It was seen from its first byte on.
+    pub(super) fn is_seen_whole(&self) -> bool {
+        self.facts.from_start
     }
 
     pub(super) fn sides_seen(&mut self, both: bool) {
@@ -254,7 +265,11 @@ impl App {
     pub(super) fn finish(&mut self, cx: &mut Cx<'_>) {
         if let State::Opening(sides, _) = &mut self.state {
             let sides = std::mem::take(sides);
-            self.last_look(sides, cx);
+            if !self.last_look(sides, cx)
+                && let Some((_, kind)) = self.claim
+            {
+                self.become_other(kind);
+            }
         }
         self.http(0, cx, |http, _, out| http.finish(out));
         self.state = State::Finished;
@@ -329,6 +344,7 @@ impl App {
         self.facts.lost_opening = false;
         if handover.kind == Kind::Tunnel && self.tunnels <= MOST_TUNNELS {
             self.state = State::Opening(Default::default(), 0);
+            self.spoke = [false; 2];
             let client = self.client.unwrap_or(0);
             for (side, rest) in [(client, handover.up), (client ^ 1, handover.down)] {
                 if let Some((mark, bytes)) = rest {
@@ -341,18 +357,23 @@ impl App {
     }
 
     fn opening(&mut self, side: Side, bytes: &[u8], mark: Mark, cx: &mut Cx<'_>) {
-        let State::Opening(sides, total) = &mut self.state else { return };
+        let State::Opening(_, total) = &mut self.state else { return };
         if !bytes.iter().all(|b| matches!(b, b'\r' | b'\n')) {
             *total += bytes.len() as u64;
         }
         let patience = if self.facts.from_start { PATIENCE } else { PATIENCE_JOINED };
         let worn_out = *total > patience;
+        self.spoke[side & 1] = true;
+        if self.claim.is_some() {
+            return self.hear_out(side, bytes, mark, worn_out, cx);
+        }
+        let State::Opening(sides, _) = &mut self.state else { return };
         let opening = &mut sides[side & 1];
         if opening.bytes.is_empty() {
             match self.judge(side, bytes, mark) {
                 Verdict::Http { skip } => return self.become_http(side, bytes, skip, mark, cx),
                 Verdict::Unsure if !worn_out => self.keep_opening(side, bytes, mark),
-                Verdict::Other(kind) => self.become_other(kind),
+                Verdict::Other(kind) => self.seem_other(side, kind, bytes, mark),
                 Verdict::Unsure | Verdict::Refused => self.refuse(side, worn_out),
             }
             return;
@@ -385,12 +406,12 @@ impl App {
                     _ => self.refuse(side, worn_out),
                 }
             }
-            Verdict::Other(kind) => self.become_other(kind),
+            Verdict::Other(kind) => self.seem_other(side, kind, &held, at),
             Verdict::Unsure | Verdict::Refused => self.refuse(side, worn_out),
         }
     }
 
-    fn keep_opening(&mut self, side: Side, bytes: &[u8], mark: Mark) {
+    pub(super) fn keep_opening(&mut self, side: Side, bytes: &[u8], mark: Mark) {
         if let State::Opening(sides, _) = &mut self.state {
             sides[side & 1] = Opening::new(bytes.to_vec(), mark);
         }
@@ -409,7 +430,8 @@ impl App {
         }
     }
 
-    fn become_other(&mut self, kind: Kind) {
+    pub(super) fn become_other(&mut self, kind: Kind) {
+        self.claim = None;
         match &mut self.inner {
             Some(inner) => *inner = kind,
             None => self.kind = kind,
@@ -418,7 +440,10 @@ impl App {
     }
 
     /// What the first bytes of a direction are.
-    fn judge(&mut self, side: Side, bytes: &[u8], mark: Mark) -> Verdict {
+    pub(super) fn judge(&mut self, side: Side, bytes: &[u8], mark: Mark) -> Verdict {
+        if bytes.iter().all(|b| matches!(b, b'\r' | b'\n')) {
+            return Verdict::Unsure;
+        }
         let start = mark.off == self.blank[side & 1];
         let mut skip = 0;
         if start && !self.is_tunnelled() {
@@ -432,10 +457,12 @@ impl App {
             }
         }
         let rest = bytes.get(skip..).unwrap_or_default();
-        if let Some(kind) = Kind::recognise(rest) {
+        let asks = probe_request(rest);
+        let other = if asks == Probe::Certain { Kind::of_preface(rest) } else { Kind::recognise(rest) };
+        if let Some(kind) = other {
             return Verdict::Other(kind);
         }
-        match (probe_request(rest), probe_response(rest)) {
+        match (asks, probe_response(rest)) {
             // Joined late, bytes may stand in the middle of a message.
             (Probe::Certain | Probe::Unsure, _)
                 if !(start && self.facts.from_start)
@@ -478,9 +505,10 @@ impl App {
         Verdict::Http { skip }
     }
 
-    fn become_http(&mut self, side: Side, bytes: &[u8], skip: usize, mark: Mark, cx: &mut Cx<'_>) {
+    pub(super) fn become_http(&mut self, side: Side, bytes: &[u8], skip: usize, mark: Mark, cx: &mut Cx<'_>) {
         let State::Opening(sides, _) = &mut self.state else { return };
         let other = std::mem::take(&mut sides[(side ^ 1) & 1]);
+        self.claim = None;
         match &mut self.inner {
             Some(inner) => *inner = Kind::Http,
             None => self.kind = Kind::Http,
@@ -523,7 +551,7 @@ enum Message {
     Response,
 }
 
-enum Verdict {
+pub(super) enum Verdict {
     Http { skip: usize },
     Unsure,
     Refused,

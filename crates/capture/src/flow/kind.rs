@@ -42,8 +42,7 @@ impl Kind {
 
     /// Recognises protocols that are not HTTP/1 by the first bytes of a direction.
     pub(crate) fn recognise(bytes: &[u8]) -> Option<Kind> {
-        const PREFIXES: [(&[u8], Kind); 13] = [
-            (b"PRI * HTTP/2.0\r\n", Kind::Http2),
+        const PREFIXES: [(&[u8], Kind); 12] = [
             (b"SSH-", Kind::Ssh),
             (b"EHLO ", Kind::Smtp),
             (b"HELO ", Kind::Smtp),
@@ -68,7 +67,12 @@ impl Kind {
             _ => {}
         }
         let by_prefix = PREFIXES.iter().find(|(prefix, _)| bytes.starts_with(prefix)).map(|(_, kind)| *kind);
-        by_prefix.or_else(|| by_request_line(bytes))
+        Kind::of_preface(bytes).or(by_prefix).or_else(|| by_request_line(bytes))
+    }
+
+    /// HTTP/2, whose preface looks like a request (RFC 9113 §3.4).
+    pub(crate) fn of_preface(bytes: &[u8]) -> Option<Kind> {
+        bytes.starts_with(b"PRI * HTTP/2.0\r\n").then_some(Kind::Http2)
     }
 }
 

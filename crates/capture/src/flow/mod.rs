@@ -1,6 +1,7 @@
 //! Connections: who talks to whom, in which order the bytes were sent, and what they carry.
 
 mod app;
+mod claim;
 mod counters;
 mod doubt;
 mod half;

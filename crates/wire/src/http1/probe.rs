@@ -88,6 +88,9 @@ pub fn probe_request(bytes: &[u8]) -> Probe {
     if is_version(word) {
         return if word.len() < line.len() || known { Probe::Certain } else { Probe::No };
     }
+    if is_borrowed_version(method, line) {
+        return Probe::Certain;
+    }
     if known && line.len() > 8 && memchr::memmem::rfind(line, b" HTTP/1.").is_some_and(|at| at > 0) {
         return Probe::Certain;
     }
@@ -129,6 +132,16 @@ fn is_version(word: &[u8]) -> bool {
     }
 }
 
+/// `GET /x RTSP/1.0`: a method that RTSP has not, or a target that is none of its, with its version. llhttp, which Node.js reads
+/// requests with, takes them for HTTP.
+fn is_borrowed_version(method: &[u8], line: &[u8]) -> bool {
+    let version = line.last_chunk::<9>().is_some_and(|v| {
+        matches!(v, [b' ' | b'\t', b'R', b'T', b'S', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit())
+    });
+    version && (matches!(method, b"GET" | b"POST") || method == b"OPTIONS" && line.starts_with(b"/"))
+}
+
 /// Whether `bytes` begin a response: `HTTP/`, a number, white space, a digit.
 pub fn probe_response(bytes: &[u8]) -> Probe {
     let skipped = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
@@ -155,8 +168,12 @@ mod tests {
 
     #[test]
     fn requests_are_told_from_what_looks_like_them() {
-        let cases: [(&[u8], Probe); 13] = [
+        let cases: [(&[u8], Probe); 17] = [
             (b"GET / HTTP/1.1\r\n", Probe::Certain),
+            (b"GET /x RTSP/1.0\r\n", Probe::Certain),
+            (b"OPTIONS /x RTSP/1.1\n", Probe::Certain),
+            (b"OPTIONS rtsp://h/ RTSP/1.0\r\n", Probe::No),
+            (b"EHLO / HTTP/1.1\r\n", Probe::Certain),
             (b"\r\nGET / HTTP/1.1\r\n", Probe::Certain),
             (b"FOO-BAR /x http/1.0\n", Probe::Certain),
             (b"GET /old\r\n", Probe::Certain),

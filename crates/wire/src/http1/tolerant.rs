@@ -155,9 +155,10 @@ fn note_version(version: Version, text: &[u8], anomalies: &mut AnomalySet) {
     }
 }
 
-/// `HTTP/` in any case with numbers, as far as they can be read.
+/// `HTTP/` in any case with numbers, as far as they can be read; or RTSP's version, which some servers take for it.
 fn http_version(word: &[u8]) -> Option<Version> {
-    let number = word.get(5..).filter(|_| word.get(..5).is_some_and(|p| p.eq_ignore_ascii_case(b"HTTP/")))?;
+    let named = |p: &[u8]| p.eq_ignore_ascii_case(b"HTTP/") || p == b"RTSP/";
+    let number = word.get(5..).filter(|_| word.get(..5).is_some_and(named))?;
     let mut parts = number.split(|b| *b == b'.');
     let part = |digits: Option<&[u8]>| {
         let digits = digits.unwrap_or(b"0");

@@ -1,0 +1,56 @@
+use super::app::{App, Opening, State, Verdict};
+use super::kind::Kind;
+use super::track::Side;
+use super::{Cx, Mark};
+
+/// Bytes kept of a side that seems to speak another protocol, until the other side is heard.
+const LONGEST_CLAIM: usize = 16 << 10;
+/// So many bytes of the other side may be the beginning of a status line.
+const LONGEST_PREFIX: usize = 16;
+
+impl App {
+    /// The first bytes of a side are another protocol's: that is what the connection is once the other side says nothing that is
+    /// HTTP. A client may say what it likes to a server of HTTP, which refuses it and reads on.
+    pub(super) fn seem_other(&mut self, side: Side, kind: Kind, bytes: &[u8], mark: Mark) {
+        if self.spoke[(side ^ 1) & 1] || !self.is_seen_whole() {
+            return self.become_other(kind);
+        }
+        self.claim = Some((side, kind));
+        self.keep_claim(side, bytes, mark);
+    }
+
+    /// Takes bytes while one side seems to speak another protocol and the other one was not heard.
+    pub(super) fn hear_out(&mut self, side: Side, bytes: &[u8], mark: Mark, worn_out: bool, cx: &mut Cx<'_>) {
+        let (Some((claimant, kind)), State::Opening(sides, _)) = (self.claim, &mut self.state) else {
+            return;
+        };
+        if claimant == side {
+            return match worn_out {
+                true => self.become_other(kind),
+                false => self.keep_claim(side, bytes, mark),
+            };
+        }
+        let opening = &mut sides[side & 1];
+        opening.bytes.extend_from_slice(bytes);
+        let (said, at) = (std::mem::take(&mut opening.bytes), *opening.at.get_or_insert(mark));
+        match self.judge(side, &said, at) {
+            Verdict::Http { skip } => self.become_http(side, &said, skip, at, cx),
+            Verdict::Unsure if said.len() <= LONGEST_PREFIX => self.keep_opening(side, &said, at),
+            Verdict::Other(kind) => self.become_other(kind),
+            Verdict::Unsure | Verdict::Refused => self.become_other(kind),
+        }
+    }
+
+    /// Keeps what a side says until the other one is heard, as far as it may be text.
+    fn keep_claim(&mut self, side: Side, bytes: &[u8], mark: Mark) {
+        let State::Opening(sides, _) = &mut self.state else { return };
+        let opening = &mut sides[side & 1];
+        let text = !matches!(self.claim, Some((_, Kind::Tls | Kind::Smb)));
+        if text && !opening.refused && opening.bytes.len() + bytes.len() <= LONGEST_CLAIM {
+            opening.at.get_or_insert(mark);
+            opening.bytes.extend_from_slice(bytes);
+        } else {
+            *opening = Opening { refused: true, ..Opening::default() };
+        }
+    }
+}
