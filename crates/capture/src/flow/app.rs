@@ -500,6 +500,8 @@ impl App {
                 return Verdict::Unsure;
             }
         }
+        // It may be all the other side's word: what it was made to send, and an answer to that.
+        self.facts.reversed = unlikely;
         self.doubt = (doubtful && !unlikely).then(|| Box::new(Doubt::new(what == Message::Request)));
         self.orient(client);
         Verdict::Http { skip }

@@ -41,12 +41,13 @@ pub struct FlowTable {
     counters: FlowCounters,
 }
 
-/// Handshakes, flows with data, closed flows: each with its own idle time, evicted in the order of [`EVICT_FIRST`].
-const LISTS: usize = 3;
+/// Handshakes, flows with data, closed flows, connections on which nothing was said yet: each with its own idle time, evicted in the order of [`EVICT_FIRST`].
+const LISTS: usize = 4;
 const HANDSHAKE: usize = 0;
 const OPEN: usize = 1;
 const CLOSED: usize = 2;
-const EVICT_FIRST: [usize; LISTS] = [CLOSED, HANDSHAKE, OPEN];
+const SILENT: usize = 3;
+const EVICT_FIRST: [usize; LISTS] = [CLOSED, HANDSHAKE, SILENT, OPEN];
 
 /// The ends of a flow by size. Numbers instead of addresses: what is put together from parts of other widths is slow to copy.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -207,7 +208,8 @@ impl FlowTable {
             }
         }
         for list in 0..LISTS {
-            let limit = [self.limits.handshake, self.limits.idle, self.limits.closed];
+            let limits = &self.limits;
+            let limit = [limits.handshake, limits.idle, limits.closed, limits.idle];
             let limit = limit.get(list).copied().unwrap_or(i64::MAX);
             while given.get() < self.limits.at_once
                 && let Some(index) = self.oldest(list)
@@ -304,6 +306,8 @@ impl FlowTable {
             CLOSED
         } else if flow.has_data {
             OPEN
+        } else if flow.is_established() {
+            SILENT
         } else {
             HANDSHAKE
         };

@@ -59,6 +59,11 @@ impl Flow {
         self.closed || self.half.iter().any(Half::is_reset) || self.half.iter().all(|h| h.eof)
     }
 
+    /// All three segments of its handshake were seen.
+    pub(super) fn is_established(&self) -> bool {
+        self.half.iter().all(|h| h.syn.is_some() && h.acked_at != Ts::default())
+    }
+
     /// Bytes that it holds.
     pub(super) fn held(&self) -> usize {
         let syn_data = self.syn_data.as_deref().map_or(0, |(_, piece)| piece.data.len());
@@ -157,12 +162,13 @@ impl Flow {
     }
 
     fn payload(&mut self, side: Side, seg: &Segment<'_>, mark: Mark, doubtful: bool, cx: &mut Cx<'_>) {
+        let heard = self.half[(side ^ 1) & 1].seen;
         let half = &mut self.half[side & 1];
         let (mut data, mut mark) = (seg.payload, mark);
         let end = mark.off + data.len() as u64;
         if end + u64::from(seg.snapped) <= half.next {
             // A keep-alive probe may carry one byte of anything (RFC 9293 §3.8.4); who sends one has had all acknowledged.
-            let probe = data.len() == 1 && end == half.next && half.acked >= end;
+            let probe = data.len() == 1 && end == half.next && (half.acked >= end || !heard);
             if !probe && half.recent.differs(mark.off, data) {
                 self.app.odd(Anomaly::TcpOverlapDiffers);
             }

@@ -15,7 +15,8 @@ impl Http {
     ) {
         self.held = self.held.saturating_sub(asked.size);
         let mut exchange = blank(asked.seq, asked.ts, out);
-        exchange.acknowledged = answer.is_some() || !asked.found && out.facts.acked_up >= asked.end;
+        exchange.acknowledged =
+            !out.facts.reversed && (answer.is_some() || !asked.found && out.facts.acked_up >= asked.end);
         exchange.end = asked.last;
         let (asked_after_loss, traits, found) = (asked.hidden, asked.traits, asked.found);
         exchange.request = Some(asked.request);
@@ -30,12 +31,15 @@ impl Http {
                         exchange.completeness.insert(Completeness::PAIRING_UNCERTAIN);
                     }
                 }
+                if out.facts.reversed {
+                    exchange.completeness.insert(Completeness::RESYNCHRONISED);
+                }
                 self.add_answer(&mut exchange, *answer);
             }
             None => {
                 exchange.completeness.insert(Completeness::NO_RESPONSE);
                 exchange.completeness.insert(alone(out));
-                if found {
+                if found || out.facts.reversed {
                     exchange.completeness.insert(Completeness::RESYNCHRONISED);
                 }
             }
@@ -47,7 +51,7 @@ impl Http {
     pub(super) fn emit_lone(&mut self, answer: Answer, flag: Completeness, out: &mut Out<'_>) {
         let seq = std::mem::replace(out.seq, out.seq.wrapping_add(1));
         let mut exchange = blank(seq, answer.ts, out);
-        exchange.acknowledged = true;
+        exchange.acknowledged = !out.facts.reversed;
         exchange.completeness = Completeness::NO_REQUEST | flag | alone(out);
         self.add_answer(&mut exchange, answer);
         out.done.push(exchange);
@@ -84,8 +88,9 @@ impl Http {
         exchange.anomalies = asked.anomalies.clone();
         exchange.completeness = asked.completeness | Completeness::NO_RESPONSE;
         exchange.gap_bytes = asked.gap_bytes;
-        exchange.acknowledged = !asked.found && out.facts.acked_up >= asked.end;
-        if asked.found {
+        let doubted = asked.found || out.facts.reversed;
+        exchange.acknowledged = !doubted && out.facts.acked_up >= asked.end;
+        if doubted {
             exchange.completeness.insert(Completeness::RESYNCHRONISED);
         }
         Some(exchange)

@@ -24,7 +24,7 @@ use certain::Certainty;
 use checks::Said;
 use pair::{Answer, Entry, Interim, Lost};
 use reader::{Gap, Reader, Wants};
-use trail::Trail;
+use trail::{Tally, Trail};
 
 /// What the flow knows that exchanges must say.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,6 +33,8 @@ pub(crate) struct Facts {
     pub(crate) from_start: bool,
     /// Packets of both sides were seen.
     pub(crate) both_sides: bool,
+    /// Whoever accepted the connection asks on it.
+    pub(crate) reversed: bool,
     /// The gap that is being told comes from the snap length.
     pub(crate) snapped: bool,
     /// Why the flow is being given up, where it did not end by itself.
@@ -63,19 +65,24 @@ pub(crate) struct Http {
     /// Loose only: whole responses of which it is not known what they answer.
     lone: VecDeque<Box<Answer>>,
     loose: bool,
-    /// The client sent a request before the one before was answered.
+    /// The client sent a request, one that was not seen perhaps, before the one before was answered.
     pipelined: bool,
+    /// The same of requests that were all seen; until they are all answered.
+    burst: bool,
     /// Responses may have been lost since the flow became loose.
     lost_answers: bool,
     /// Where the client's messages begin was found by looking for it, and no answer has proven it yet.
     found: bool,
     trail: Trail,
+    tally: Tally,
     interim: Option<Interim>,
     certainty: Certainty,
     /// What the last message of each side said of its connection: the client's, the server's.
     said: [Said; 2],
     /// How far the client's bytes were read or are known to be lost.
     up_at: u64,
+    /// The same of the server's.
+    down_at: u64,
     eof_up: Option<u64>,
     eof_down: Option<u64>,
     handover: Option<Handover>,
@@ -104,13 +111,16 @@ impl Http {
             lone: VecDeque::new(),
             loose: beginning != Beginning::Seen,
             pipelined: false,
+            burst: false,
             lost_answers: false,
             found: beginning != Beginning::Seen,
             trail: Trail::default(),
+            tally: Tally::default(),
             interim: None,
             certainty: Certainty::new(beginning == Beginning::Seen),
             said: Default::default(),
             up_at: BASE,
+            down_at: BASE,
             eof_up: None,
             eof_down: None,
             handover: None,
@@ -165,6 +175,7 @@ impl Http {
 
     /// The server's bytes, in order.
     pub(crate) fn down(&mut self, mut bytes: &[u8], mut mark: Mark, out: &mut Out<'_>) {
+        self.down_at = mark.off + bytes.len() as u64;
         self.certainty.down(mark.ts);
         while !bytes.is_empty() && self.handover.is_none() {
             let used = match self.down.wants() {
@@ -216,6 +227,7 @@ impl Http {
 
     /// Server bytes that the capture lacks; it goes on at `at`.
     pub(crate) fn down_gap(&mut self, len: u64, at: u64, out: &mut Out<'_>) {
+        self.down_at = at;
         let flag = gap_flag(Completeness::RESPONSE_GAP, out);
         let inside = self.down.gap(len);
         let last = match &mut self.answer {

@@ -9,7 +9,7 @@
 //! 2. the server had received the beginning of the request when it began the response;
 //! 3. the client's next request began when it had received exactly that response's end, or both sides closed right behind
 //!    request and response;
-//! 4. the client was never seen to pipeline. It was where two requests began at one point of the server's bytes, where a
+//! 4. the client was not seen to pipeline since all that it had asked was answered. It did where two requests began at one point of the server's bytes, where a
 //!    response began elsewhere than its request had seen them to, where a response was begun before the request due for it
 //!    was received, or where lost requests cannot have been answered by what came before the next one.
 //!
@@ -22,6 +22,7 @@ use sidetap_model::{Anomaly, AnomalySet, Completeness, Request, Response, Ts};
 
 use super::Http;
 use super::certain::Traits;
+use super::trail::Tally;
 use crate::flow::{BASE, Mark, Out};
 
 /// Responses held in a loose flow at most.
@@ -205,6 +206,10 @@ impl Http {
     }
 
     pub(super) fn loosen(&mut self) {
+        if !self.loose {
+            let open = |e: &&Entry| !matches!(e, Entry::Asked(a) if a.answer.is_some());
+            self.tally = Tally::of(self.queue.iter().filter(open).count());
+        }
         self.loose = true;
         self.interim = None;
     }
@@ -230,24 +235,31 @@ impl Http {
             let idle = self.down.is_between() && (self.loose || self.queue.is_empty());
             self.certainty.request_begins(at.ts, idle);
         }
+        let quiet = self.down.is_between() && at.ack == Some(self.down_at);
+        if self.burst && self.loose && self.tally.is_even() && quiet {
+            // All that was seen is answered: the client began anew. One that was not seen may be open all the same.
+            self.burst = false;
+            self.certainty.lose();
+        }
         let before = self.queue.iter().rev().find_map(|e| match e {
             Entry::Asked(a) => Some(a.seen_down),
             _ => None,
         });
         if before.is_some_and(|seen| seen.zip(at.ack).is_none_or(|(before, now)| now <= before)) {
-            self.pipelined = true;
+            self.burst = true;
         }
         if self.loose {
             self.resolve(at, out);
         } else if !out.facts.both_sides && !self.queue.is_empty() {
             // Answers are not to be expected; should they come all the same, nothing waits for them any longer.
-            self.flush(Completeness::WHOLE, out);
             self.loosen();
+            self.flush(Completeness::WHOLE, out);
         }
     }
 
     pub(super) fn push_request(&mut self, mut asked: Asked, out: &mut Out<'_>) {
         self.held += asked.size;
+        self.tally.request();
         asked.hidden = self.certainty.is_hidden();
         self.found = self.found && !self.trail.request(asked.start);
         asked.found = self.found;
@@ -331,6 +343,7 @@ impl Http {
 
     /// A response is over: it goes where it belongs.
     pub(super) fn place(&mut self, mut answer: Box<Answer>, out: &mut Out<'_>) {
+        self.tally.answer();
         if self.found {
             self.trail.answer(answer.seen_up);
         }
@@ -344,7 +357,7 @@ impl Http {
                 if !asked.done {
                     answer.anomalies.insert(Anomaly::EarlyResponse);
                 }
-                self.pipelined |= asked.seen_down.is_some_and(|seen| seen != answer.start);
+                self.burst |= asked.seen_down.is_some_and(|seen| seen != answer.start);
                 asked.answer = Some(answer);
                 self.emit_ready(out);
             }
@@ -414,7 +427,7 @@ impl Http {
         }
         self.settle_owed(&mut owed, at.ack, out);
         let clean = self.queue.is_empty() && self.lone.is_empty() && self.answer.is_none();
-        if proven && clean && !self.pipelined && self.down.is_between() {
+        if proven && clean && !self.pipelined && !self.burst && self.down.is_between() {
             self.loose = false;
             self.lost_answers = false;
             self.found = false;
@@ -430,7 +443,7 @@ impl Http {
 
     fn proven_answer(&mut self, asked: &Asked, next_seen: Option<u64>) -> Option<Box<Answer>> {
         let (start, end) = (asked.seen_down?, next_seen?);
-        if self.pipelined || asked.doubted || start >= end {
+        if self.pipelined || self.burst || asked.doubted || start >= end {
             return None;
         }
         let at = self.lone.iter().position(|a| a.start == start && a.end == end)?;

@@ -45,6 +45,30 @@ impl Trail {
     }
 }
 
+/// How many of the requests that were seen in a loose flow may be open: answers to others only make it more.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Tally(u32);
+
+impl Tally {
+    pub(super) fn of(open: usize) -> Self {
+        Tally(u32::try_from(open).unwrap_or(u32::MAX))
+    }
+
+    pub(super) const fn request(&mut self) {
+        self.0 = self.0.saturating_add(1);
+    }
+
+    /// A final answer came.
+    pub(super) const fn answer(&mut self) {
+        self.0 = self.0.saturating_sub(1);
+    }
+
+    /// There were as many answers.
+    pub(super) const fn is_even(self) -> bool {
+        self.0 == 0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
