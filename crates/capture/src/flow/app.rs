@@ -340,6 +340,7 @@ impl App {
     /// After CONNECT or Upgrade the bytes are of another protocol, which may be HTTP again.
     fn hand_over(&mut self, handover: Handover, cx: &mut Cx<'_>) {
         self.tunnels = self.tunnels.saturating_add(1);
+        self.facts.in_last_tunnel = self.tunnels >= MOST_TUNNELS;
         self.inner = Some(handover.kind);
         self.facts.lost_opening = false;
         if handover.kind == Kind::Tunnel && self.tunnels <= MOST_TUNNELS {

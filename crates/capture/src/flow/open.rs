@@ -136,7 +136,7 @@ impl Flow {
         let first = seg.flags.syn() && by.syn == Some(seg.seq);
         let held = self.syn_data.as_deref().map_or(0, |(_, piece)| piece.reach() - piece.off);
         let half = &mut self.half[other & 1];
-        let fresh = half.next == BASE && half.pending.is_empty() && half.acked == BASE;
+        let fresh = half.bare_syn && half.next == BASE && half.pending.is_empty() && half.acked == BASE;
         if !half.is_started() {
             half.start(seg.ack, certain);
         } else if first && fresh && half.place(seg.ack).is_none_or(|off| !(BASE..=BASE + held).contains(&off))

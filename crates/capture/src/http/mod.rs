@@ -43,6 +43,8 @@ pub(crate) struct Facts {
     pub(crate) lost_opening: bool,
     /// How far the server acknowledged the client's bytes.
     pub(crate) acked_up: u64,
+    /// It is in as many tunnels as are looked into: what seems to open one more is a response like others.
+    pub(crate) in_last_tunnel: bool,
 }
 
 /// How much of a connection's beginning was seen.
@@ -149,10 +151,6 @@ impl Http {
         while !bytes.is_empty() && self.handover.is_none() {
             let used = match self.up.wants() {
                 Wants::Head => self.read_request(bytes, mark, out),
-                Wants::Body if self.up.awaits_body() && self.body_was_declined(bytes) => {
-                    self.finish_request(Completeness::WHOLE, mark.off, mark.ts, out);
-                    0
-                }
                 Wants::Body => self.read_request_body(bytes, mark, out),
                 Wants::LongHead => self.read_long_request(bytes, mark, out),
                 Wants::Skip if likely_request(bytes) => {
@@ -270,7 +268,12 @@ impl Http {
         self.salvage_request(Completeness::REQUEST_TRUNCATED | evicted, None, out);
         if self.up.reads_body() {
             let (at, last) = self.reading_request().map_or((0, Ts::default()), |a| (a.end, a.last));
-            self.finish_request(Completeness::REQUEST_TRUNCATED | evicted, at, last, out);
+            let flag = if self.body_was_declined() {
+                Completeness::WHOLE
+            } else {
+                Completeness::REQUEST_TRUNCATED | evicted
+            };
+            self.finish_request(flag, at, last, out);
         }
         self.salvage_response(Completeness::RESPONSE_TRUNCATED | evicted, None, out);
         if self.down.reads_body() {

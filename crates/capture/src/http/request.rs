@@ -2,8 +2,7 @@
 
 use sidetap_model::{Anomaly, AnomalySet, Body, Completeness, Request, Ts, Version};
 use sidetap_wire::http1::{
-    Framing, HeadLimits, Parsed, Probe, RequestHead, probe_request, request_framing, request_head,
-    trailer_fields,
+    Framing, HeadLimits, Parsed, RequestHead, request_framing, request_head, trailer_fields,
 };
 
 use super::Http;
@@ -14,14 +13,13 @@ use super::reader::{BodyStep, HeadStep, Wants};
 use crate::flow::{Kind, Mark, Out};
 
 impl Http {
-    /// The server refused a body that the client announced with `Expect`, and the client went on to its next request
-    /// (RFC 9110 §10.1.1).
-    pub(super) fn body_was_declined(&mut self, bytes: &[u8]) -> bool {
-        let declined = match self.queue.back() {
-            Some(Entry::Asked(a)) => a.expects_continue && a.answer.is_some(),
+    /// The server answered before the body that the client announced with `Expect`, and the client sent none of it
+    /// (RFC 9110 §10.1.1). Whatever it sends on the connection is still the body (RFC 9112 §6.3).
+    pub(super) fn body_was_declined(&self) -> bool {
+        match self.queue.back() {
+            Some(Entry::Asked(a)) => self.up.awaits_body() && a.expects_continue && a.answer.is_some(),
             _ => false,
-        };
-        declined && probe_request(bytes) == Probe::Certain
+        }
     }
 
     pub(super) fn read_request(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) -> usize {

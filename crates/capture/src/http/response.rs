@@ -80,8 +80,9 @@ impl Http {
             return false;
         }
         odd.insert(Anomaly::HeadTooLong);
+        let may_tunnel = !out.facts.in_last_tunnel;
         let (answer, method) = self.answered_by(head, odd, at, end, out, |head, method| {
-            long.next = hands_over(head, method);
+            long.next = hands_over(head, method, may_tunnel);
         });
         long.answers = method;
         self.begin_answer(Answer { completeness: Completeness::RESPONSE_TRUNCATED, ..answer });
@@ -134,9 +135,16 @@ impl Http {
             return;
         }
         let mut behind = (Framing::None, None);
+        let may_tunnel = !out.facts.in_last_tunnel;
         let (answer, _) = self.answered_by(head, odd, at, end, out, |head, method| {
-            let framing = response_framing(method, head.status, &head.hints);
-            behind = (framing, hands_over(head, method));
+            let next = hands_over(head, method, may_tunnel);
+            let framing =
+                match response_framing(method.filter(|m| *m != b"CONNECT"), head.status, &head.hints) {
+                    Framing::UntilClose if method == Some(b"CONNECT") && head.status < 300 => Framing::None,
+                    _ if next.is_some() => Framing::None,
+                    framing => framing,
+                };
+            behind = (framing, next);
         });
         self.begin_answer(answer);
         self.read_behind(behind.0, behind.1, end, out);
@@ -249,13 +257,31 @@ impl Http {
     }
 }
 
-fn hands_over(head: &ResponseHead, method: Option<&[u8]>) -> Option<Kind> {
+/// What the connection goes on as behind a response.
+///
+/// A proxy that opens a tunnel sends no content (RFC 9110 §9.3.6). A server that knows no CONNECT may answer it as any other
+/// request, with content, and reads the next one: so does Go's.
+fn hands_over(head: &ResponseHead, method: Option<&[u8]>, may_tunnel: bool) -> Option<Kind> {
     match head.status {
-        101 => {
-            let websocket = head.headers.get("upgrade").is_some_and(|u| u.eq_ignore_ascii_case(b"websocket"));
-            Some(if websocket { Kind::WebSocket } else { Kind::Http2 })
+        101 => Some(upgraded(head.headers.get("upgrade").unwrap_or_default())),
+        200..=299 if method == Some(b"CONNECT") && may_tunnel => {
+            let content = !matches!(
+                response_framing(None, head.status, &head.hints),
+                Framing::None | Framing::Length(0) | Framing::UntilClose
+            );
+            (!content).then_some(Kind::Tunnel)
         }
-        200..=299 if method == Some(b"CONNECT") => Some(Kind::Tunnel),
         _ => None,
+    }
+}
+
+/// The protocol that `Upgrade` names (RFC 9110 §7.8).
+fn upgraded(to: &[u8]) -> Kind {
+    let name = to.split(|b| *b == b'/').next().unwrap_or_default();
+    match name {
+        n if n.eq_ignore_ascii_case(b"websocket") => Kind::WebSocket,
+        n if n.eq_ignore_ascii_case(b"h2c") => Kind::Http2,
+        n if n.eq_ignore_ascii_case(b"tls") => Kind::Tls,
+        _ => Kind::Unknown,
     }
 }
