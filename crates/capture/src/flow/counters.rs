@@ -116,6 +116,13 @@ impl FlowCounters {
         }
     }
 
+    /// What was discarded is read after all.
+    pub(crate) fn take_back(&mut self, why: Discard, bytes: usize) {
+        if let Some(n) = self.discarded.get_mut(why as usize) {
+            *n = n.saturating_sub(bytes as u64);
+        }
+    }
+
     /// A flow is over: what it carried, and what was handed over within it.
     pub(crate) fn flow(&mut self, (kind, bytes, inner): (Kind, u64, Option<(Kind, u64)>)) {
         if let Some(n) = self.flows.get_mut(kind as usize) {

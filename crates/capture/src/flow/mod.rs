@@ -11,6 +11,7 @@ mod list;
 mod open;
 mod recent;
 mod reset;
+mod stray;
 mod table;
 mod track;
 mod unacceptable;

@@ -19,8 +19,8 @@ pub(super) enum Fit {
     Same,
     /// It opens another connection on the same addresses; the flow is over.
     New,
-    /// As [`Fit::New`], whose SYN came before: that of `Side` with this sequence number.
-    NewSince(Side, u32),
+    /// As [`Fit::New`], whose SYN came before: that of `Side` with this sequence number; and its answer, with that one.
+    NewSince(Side, u32, Option<u32>),
     /// It is held against the flow but says nothing yet.
     Ignore,
 }
@@ -45,7 +45,7 @@ impl Flow {
             let heard = self.half[(syn_side ^ 1) & 1].seen;
             let continues = side == syn_side && !heard && !seg.flags.rst() && seg.seq == seq.wrapping_add(1);
             if answers || continues || third {
-                return Fit::NewSince(syn_side, seq);
+                return Fit::NewSince(syn_side, seq, answer);
             }
         }
         if seg.flags.syn() && half.is_started() && half.syn != Some(seg.seq) && !half.may_begin_with(seg.seq)
@@ -58,7 +58,10 @@ impl Flow {
         }
         // Behind the end of a connection only what may belong to it does.
         let over = self.is_over() && half.is_started() && !seg.payload.is_empty();
-        if over && half.place(seg.seq).is_none() {
+        if over && half.place(seg.seq).is_none_or(|off| off > half.next) {
+            return Fit::New;
+        }
+        if self.agrees_with_stray(side, seg) {
             return Fit::New;
         }
         // Who sends what cannot be may do so alone; with the other side's acknowledgement it is another connection.
@@ -100,12 +103,15 @@ impl Flow {
         Fit::Ignore
     }
 
-    /// Notes the SYN of a connection whose other packets follow.
-    pub(super) fn opened_by(&mut self, side: Side, seq: u32) {
-        let half = &mut self.half[side & 1];
-        half.seen = true;
-        half.syn = Some(seq);
-        half.start(seq.wrapping_add(1), true);
+    /// Notes the SYN of a connection whose other packets follow, and its answer where that was seen.
+    pub(super) fn opened_by(&mut self, side: Side, seq: u32, answer: Option<u32>) {
+        for (side, seq) in [(side, Some(seq)), (side ^ 1, answer)] {
+            let Some(seq) = seq else { continue };
+            let half = &mut self.half[side & 1];
+            half.seen = true;
+            half.syn = Some(seq);
+            half.start(seq.wrapping_add(1), true);
+        }
         self.app.opened_by(side);
     }
 

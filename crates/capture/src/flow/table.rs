@@ -160,19 +160,9 @@ impl FlowTable {
                     }
                     None
                 }
-                Fit::New => {
-                    self.end(index, How::Reused, sink);
-                    self.counters.anomaly(Anomaly::TcpReuse);
-                    Some(self.begin(key, seg, sink))
-                }
-                Fit::NewSince(opener, seq) => {
-                    self.end(index, How::Reused, sink);
-                    self.counters.anomaly(Anomaly::TcpReuse);
-                    let index = self.begin(key, seg, sink);
-                    if let Some(flow) = self.flow(index) {
-                        flow.opened_by(opener, seq);
-                    }
-                    Some(index)
+                Fit::New => Some(self.begin_again(index, key, side, seg, None, sink)),
+                Fit::NewSince(opener, seq, answer) => {
+                    Some(self.begin_again(index, key, side, seg, Some((opener, seq, answer)), sink))
                 }
             },
             // A lone reset or acknowledgement opens nothing.
@@ -347,6 +337,33 @@ impl FlowTable {
             };
             self.stalled.retain(|(_, index, serial)| lives(*index, *serial));
         }
+    }
+
+    /// Another connection on the addresses of `index`: what strayed into that one is its beginning.
+    fn begin_again(
+        &mut self,
+        index: u32,
+        key: Key,
+        side: Side,
+        seg: &Segment<'_>,
+        opened: Option<(Side, u32, Option<u32>)>,
+        sink: &mut dyn FnMut(Exchange),
+    ) -> u32 {
+        let flow = self.slots.get_mut(index as usize).and_then(|s| s.flow.as_deref_mut());
+        let strays = flow.map(|flow| flow.take_strays(&mut self.counters)).unwrap_or_default();
+        self.end(index, How::Reused, sink);
+        self.counters.anomaly(Anomaly::TcpReuse);
+        let index = self.begin(key, seg, sink);
+        if let Some((opener, seq, answer)) = opened
+            && let Some(flow) = self.flow(index)
+        {
+            flow.opened_by(opener, seq, answer);
+        }
+        for stray in strays {
+            let seg = stray.segment(side, seg);
+            self.run(index, sink, |flow, cx| flow.segment(stray.side, &seg, cx));
+        }
+        index
     }
 
     fn begin(&mut self, key: Key, seg: &Segment<'_>, sink: &mut dyn FnMut(Exchange)) -> u32 {

@@ -4,6 +4,7 @@ use super::app::{App, Ends};
 use super::counters::{Discard, Ended};
 use super::half::{Half, Piece};
 use super::kind::Kind;
+use super::stray::Stray;
 use super::{Cx, Mark};
 use crate::decode::Segment;
 
@@ -23,6 +24,8 @@ pub(super) struct Flow {
     /// A SYN that does not fit, or the one that an answer that does not fit names, and that answer's number: the addresses are
     /// perhaps used again.
     pub(super) resyn: Option<(Side, u32, Option<u32>)>,
+    /// Segments whose place cannot be, the last ones.
+    pub(super) strays: Vec<Stray>,
     /// Data of a SYN, until it shows whether the other side took it.
     pub(super) syn_data: Option<Box<(Side, Piece)>>,
     packets: u32,
@@ -43,6 +46,7 @@ impl Flow {
             half: [Half::default(), Half::default()],
             app: App::new(ends),
             resyn: None,
+            strays: Vec::new(),
             syn_data: None,
             packets: 0,
             stall: None,
@@ -67,7 +71,7 @@ impl Flow {
     /// Bytes that it holds.
     pub(super) fn held(&self) -> usize {
         let syn_data = self.syn_data.as_deref().map_or(0, |(_, piece)| piece.data.len());
-        self.half.iter().map(|h| h.held).sum::<usize>() + self.app.held() + syn_data
+        self.half.iter().map(|h| h.held).sum::<usize>() + self.app.held() + syn_data + self.stray_bytes()
     }
 
     /// Bytes of its windows of delivered bytes.
@@ -141,6 +145,7 @@ impl Flow {
             self.hold_syn_data(side, seg, off, cx);
         } else if has_bytes {
             self.has_data = true;
+            self.strays = Vec::new();
             let mark = Mark { off, ts: seg.ts, ack };
             self.payload(side, seg, mark, doubtful, cx);
         }
@@ -157,6 +162,7 @@ impl Flow {
             cx.counters.discard(Discard::OutsideWindow, seg.payload.len());
             if !seg.payload.is_empty() {
                 half.astray = half.astray.saturating_add(1);
+                self.keep_stray(side, seg);
             }
         }
     }
