@@ -4,7 +4,7 @@
 # In the scenes of crates/sidetap/tests/enforce.rs (network namespaces, a real device, `sidetap watch --enforce` on the mirror port) ROUNDS
 # attacks (10 if nothing is said, 100 at most) go by one after the other, each from an address of its own, one device after the other. Prints
 # the median and the 99th percentile (of fewer than 100 rounds: the worst). Needs root. DEVICE: only tests with this in their name.
-# What is not installed is left out; `just test` installs it.
+# What is not installed is left out; `just test` installs it. SIDETAP_LATENCY_STORE: a filled store that each watch begins with (a copy of it).
 set -eu
 cd "$(dirname "$0")/.."
 [ "$(id -u)" -eq 0 ] || { echo "latency.sh: needs root" >&2; exit 1; }

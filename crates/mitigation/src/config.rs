@@ -197,10 +197,10 @@ pub(crate) fn canary_of(
     Canary::new(name, canary.clone()).map(Some)
 }
 
-/// The configuration of a server on this machine: what all of them have, its own fields, and what those are where nothing is said.
-macro_rules! server_config {
+/// The configuration of a device in front of applications: what all of them have, its own fields, and what those are where nothing is said.
+macro_rules! edge_config {
     (
-        $(#[$doc:meta])* $name:ident($kind:literal, capacity: $capacity:literal, interval_s: $interval:literal, timeout_s: $timeout:literal)
+        $(#[$doc:meta])* $name:ident($kind:literal, capacity: $capacity:literal)
         { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }
     ) => {
         $(#[$doc])*
@@ -217,12 +217,6 @@ macro_rules! server_config {
             /// Most entries.
             #[serde(default = "defaults::capacity")]
             pub capacity: usize,
-            /// Seconds between two changes at least: each one costs something.
-            #[serde(default = "defaults::interval")]
-            pub min_interval_s: u64,
-            /// Seconds that one command may take.
-            #[serde(default = "defaults::timeout")]
-            pub timeout_s: u64,
             /// A request through it that proves that entries have an effect.
             #[serde(default)]
             pub canary: Option<crate::canary::CanaryConfig>,
@@ -232,12 +226,9 @@ macro_rules! server_config {
         }
 
         impl $name {
-            /// Its canary; refuses a name or a time that cannot be used, and where what it needs (`needs`) is not there.
-            fn checked(&self, there: bool, needs: &str) -> Result<Option<crate::canary::Canary>, ConfigError> {
+            /// Its canary; refuses a name that cannot be used.
+            fn named_canary(&self) -> Result<Option<crate::canary::Canary>, ConfigError> {
                 crate::config::check_name(&self.name)?;
-                if !there || self.timeout_s == 0 {
-                    return Err(ConfigError::Value(format!("{}: {needs} and timeout_s are not empty", self.name)));
-                }
                 crate::config::canary_of(&self.name, self.canary.as_ref(), self.address)
             }
         }
@@ -250,7 +241,41 @@ macro_rules! server_config {
             pub(super) fn capacity() -> usize {
                 $capacity
             }
+        }
+    };
+}
+pub(crate) use edge_config;
 
+/// The same of a server on this machine that commands are run for.
+macro_rules! server_config {
+    (
+        $(#[$doc:meta])* $name:ident($kind:literal, capacity: $capacity:literal, interval_s: $interval:literal, timeout_s: $timeout:literal)
+        { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }
+    ) => {
+        crate::config::edge_config! {
+            $(#[$doc])* $name($kind, capacity: $capacity) {
+                $($(#[$field_doc])* $field: $type,)*
+                /// Seconds between two changes at least: each one costs something.
+                #[serde(default = "times::interval")]
+                min_interval_s: u64,
+                /// Seconds that one command may take.
+                #[serde(default = "times::timeout")]
+                timeout_s: u64,
+            }
+        }
+
+        impl $name {
+            /// Its canary; refuses a name or a time that cannot be used, and where what it needs (`needs`) is not there.
+            fn checked(&self, there: bool, needs: &str) -> Result<Option<crate::canary::Canary>, ConfigError> {
+                let canary = self.named_canary()?;
+                if !there || self.timeout_s == 0 {
+                    return Err(ConfigError::Value(format!("{}: {needs} and timeout_s are not empty", self.name)));
+                }
+                Ok(canary)
+            }
+        }
+
+        mod times {
             pub(super) fn interval() -> u64 {
                 $interval
             }

@@ -5,6 +5,7 @@ use ipnet::IpNet;
 use sidetap_model::{ActionRow, Ts};
 use sidetap_policy::{Caps, Traffic};
 
+use crate::canary::CANARY;
 use crate::carry::{Journal, Planned, carry_out, failed};
 use crate::config::{Config, ConfigError};
 use crate::connector::{Connector, ConnectorError, Observed};
@@ -489,13 +490,18 @@ fn status_of(c: &mut dyn Connector, now: i64) -> ConnectorStatus {
         Ok(observed) => (observed, None),
         Err(e) => (Observed::default(), Some(e.to_string())),
     };
+    let mut drift = observed.drift;
+    // That its entry is there says nothing of whether requests feel it.
+    if let Some(canary) = c.canary().filter(|_| observed.entries.iter().any(|e| e.verdict == CANARY)) {
+        drift.extend(canary.send(&observed.allow).err().map(|e| e.to_string()));
+    }
     ConnectorStatus {
         name: c.name().to_owned(),
         kind: c.kind(),
         error,
         entries: observed.entries.len(),
         foreign: observed.foreign,
-        drift: observed.drift,
+        drift,
         sees: c.sees().clone(),
     }
 }

@@ -51,7 +51,7 @@ pub struct ConnectorStatus {
     pub entries: usize,
     /// Entries of others beside them.
     pub foreign: usize,
-    /// What is missing on the device.
+    /// What is missing on the device, and where its entries have no effect.
     pub drift: Vec<String>,
     /// What it sees and can do.
     pub sees: Sees,

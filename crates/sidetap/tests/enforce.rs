@@ -189,6 +189,10 @@ impl Scene {
         let config = format!("[policy]\npath = \"policy.yaml\"\n[mitigation]\nreconcile = \"1s\"\n{config}");
         self.place.write("sidetap.toml", config.as_bytes());
         assert_eq!((self.status("a"), self.status("c")), ("200".into(), "200".into()));
+        if let Some(store) = std::env::var_os("SIDETAP_LATENCY_STORE") {
+            std::fs::create_dir_all(self.place.path("db")).unwrap();
+            std::fs::copy(store, self.place.path("db/store.db")).unwrap();
+        }
         let mut args = vec!["-i", PORT, "--store", "db/store.db", "--listen", "127.0.0.1:0", "--enforce"];
         args.extend(device.args);
         let watch = self.net.watch(&self.place, &args);

@@ -2,57 +2,37 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
 use sidetap_policy::Response;
 
-use crate::canary::{Canary, CanaryConfig};
-use crate::config::{ConfigError, canary_of, check_name};
+use crate::canary::Canary;
+use crate::config::{ConfigError, edge_config};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
-use crate::entry::{AddressSeen, Entry, Places, Sees};
+use crate::entry::{Entry, Places, Sees};
 use crate::hosted::{self, Server};
 use crate::place::{Cell, Spread};
 use crate::plan::Plan;
 
-/// A web server: `[[mitigation.apache]]`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ApacheConfig {
-    /// Its name.
-    #[serde(default = "default_name")]
-    pub name: String,
-    /// The map (`RewriteMap sidetap txt:…`).
-    pub map: PathBuf,
-    /// The file of conditions for hosts and endpoints, which the configuration includes; Apache is reloaded when it changes.
-    #[serde(default)]
-    pub places: Option<PathBuf>,
-    /// Says whether Apache would take its configuration.
-    #[serde(default = "default_test")]
-    pub test: Vec<String>,
-    /// Has Apache read its configuration.
-    #[serde(default = "default_reload")]
-    pub reload: Vec<String>,
-    /// Seconds that one command may take.
-    #[serde(default = "default_timeout")]
-    pub timeout_s: u64,
-    /// What the configuration knows how to do.
-    #[serde(default = "default_responses")]
-    pub responses: Vec<Response>,
-    /// Whether it compares the connection's address or (with mod_remoteip) a forwarded one.
-    #[serde(default)]
-    pub address: AddressSeen,
-    /// Most entries.
-    #[serde(default = "default_capacity")]
-    pub capacity: usize,
-    /// A request through it that proves that entries have an effect.
-    #[serde(default)]
-    pub canary: Option<CanaryConfig>,
-    /// Zones whose clients reach it; empty means all.
-    #[serde(default)]
-    pub zones: Vec<String>,
-}
-
-fn default_name() -> String {
-    "apache".to_owned()
+edge_config! {
+    /// A web server: `[[mitigation.apache]]`.
+    ApacheConfig("apache", capacity: 20_000) {
+        /// The map (`RewriteMap sidetap txt:…`).
+        map: PathBuf,
+        /// The file of conditions for hosts and endpoints, which the configuration includes; Apache is reloaded when it changes.
+        #[serde(default)]
+        places: Option<PathBuf>,
+        /// Says whether Apache would take its configuration.
+        #[serde(default = "default_test")]
+        test: Vec<String>,
+        /// Has Apache read its configuration.
+        #[serde(default = "default_reload")]
+        reload: Vec<String>,
+        /// Seconds that one command may take.
+        #[serde(default = "default_timeout")]
+        timeout_s: u64,
+        /// What the configuration knows how to do.
+        #[serde(default = "default_responses")]
+        responses: Vec<Response>,
+    }
 }
 
 fn default_responses() -> Vec<Response> {
@@ -71,10 +51,6 @@ fn default_timeout() -> u64 {
     20
 }
 
-fn default_capacity() -> usize {
-    20_000
-}
-
 /// The connector to a web server.
 #[derive(Debug)]
 pub struct ApacheConnector {
@@ -86,8 +62,7 @@ pub struct ApacheConnector {
 impl ApacheConnector {
     /// The connector of this configuration.
     pub fn new(config: ApacheConfig) -> Result<Self, ConfigError> {
-        check_name(&config.name)?;
-        let canary = canary_of(&config.name, config.canary.as_ref(), config.address)?;
+        let canary = config.named_canary()?;
         let sees = Sees {
             address: config.address,
             networks: false,

@@ -16,61 +16,46 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sidetap_policy::Response;
 
-use crate::canary::{Canary, CanaryConfig};
-use crate::config::{ConfigError, canary_of, check_name};
+use crate::canary::Canary;
+use crate::config::{ConfigError, edge_config};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
-use crate::entry::{AddressSeen, Entry, Places, Sees};
+use crate::entry::{Entry, Places, Sees};
 use crate::hosted::{self, Server};
 use crate::memory::Memory;
 use crate::place::{Cell, Place, Spread, by_place};
 use crate::plan::Plan;
 
-/// A proxy: `[[mitigation.envoy]]`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EnvoyConfig {
-    /// Its name.
-    #[serde(default = "default_name")]
-    pub name: String,
-    /// The file that Envoy watches.
-    pub routes: PathBuf,
-    /// The route configuration of the user's, in the JSON form of a discovery response.
-    pub template: PathBuf,
-    /// The name of the RBAC filter in the listener.
-    #[serde(default = "default_filter")]
-    pub filter: String,
-    /// The name of the Lua filter in the listener, where there is one: it can tag, rate-limit and deceive.
-    #[serde(default)]
-    pub script: Option<String>,
-    /// A copy of the site's hash key that Envoy can read: the script then compares sessions and API keys.
-    #[serde(default)]
-    pub hash_key: Option<PathBuf>,
-    /// Headers whose values the script compares, in lower case.
-    #[serde(default)]
-    pub headers: Vec<String>,
-    /// Requests a second that a rate-limited address may send to each of Envoy's threads.
-    #[serde(default = "default_rate")]
-    pub rate_per_s: u32,
-    /// The header that tells the application of a tagged request, in lower case.
-    #[serde(default = "default_tag")]
-    pub tag_header: String,
-    /// What deceived clients are answered.
-    #[serde(default)]
-    pub decoy: EnvoyDecoy,
-    /// Where it is remembered what it was told.
-    pub memory: PathBuf,
-    /// Whether it compares the connection's address or a forwarded one.
-    #[serde(default)]
-    pub address: AddressSeen,
-    /// Most entries.
-    #[serde(default = "default_capacity")]
-    pub capacity: usize,
-    /// A request through it that proves that entries have an effect.
-    #[serde(default)]
-    pub canary: Option<CanaryConfig>,
-    /// Zones whose clients reach it; empty means all.
-    #[serde(default)]
-    pub zones: Vec<String>,
+edge_config! {
+    /// A proxy: `[[mitigation.envoy]]`.
+    EnvoyConfig("envoy", capacity: 50_000) {
+        /// The file that Envoy watches.
+        routes: PathBuf,
+        /// The route configuration of the user's, in the JSON form of a discovery response.
+        template: PathBuf,
+        /// The name of the RBAC filter in the listener.
+        #[serde(default = "default_filter")]
+        filter: String,
+        /// The name of the Lua filter in the listener, where there is one: it can tag, rate-limit and deceive.
+        #[serde(default)]
+        script: Option<String>,
+        /// A copy of the site's hash key that Envoy can read: the script then compares sessions and API keys.
+        #[serde(default)]
+        hash_key: Option<PathBuf>,
+        /// Headers whose values the script compares, in lower case.
+        #[serde(default)]
+        headers: Vec<String>,
+        /// Requests a second that a rate-limited address may send to each of Envoy's threads.
+        #[serde(default = "default_rate")]
+        rate_per_s: u32,
+        /// The header that tells the application of a tagged request, in lower case.
+        #[serde(default = "default_tag")]
+        tag_header: String,
+        /// What deceived clients are answered.
+        #[serde(default)]
+        decoy: EnvoyDecoy,
+        /// Where it is remembered what it was told.
+        memory: PathBuf,
+    }
 }
 
 /// An answer that looks like success.
@@ -91,10 +76,6 @@ impl Default for EnvoyDecoy {
     }
 }
 
-fn default_name() -> String {
-    "envoy".to_owned()
-}
-
 fn default_rate() -> u32 {
     5
 }
@@ -105,10 +86,6 @@ fn default_tag() -> String {
 
 fn default_filter() -> String {
     "sidetap".to_owned()
-}
-
-fn default_capacity() -> usize {
-    50_000
 }
 
 /// The connector to a proxy.
@@ -125,7 +102,6 @@ pub struct EnvoyConnector {
 impl EnvoyConnector {
     /// The connector of this configuration.
     pub fn new(config: EnvoyConfig) -> Result<Self, ConfigError> {
-        check_name(&config.name)?;
         if config.routes == config.template {
             return Err(ConfigError::Value(format!("{}: routes and template are two files", config.name)));
         }
@@ -148,7 +124,7 @@ impl EnvoyConnector {
         if config.script.as_ref() == Some(&config.filter) {
             return Err(ConfigError::Value(format!("{}: filter and script are two filters", config.name)));
         }
-        let canary = canary_of(&config.name, config.canary.as_ref(), config.address)?;
+        let canary = config.named_canary()?;
         let mut responses = vec![Response::Block];
         if scripted {
             responses.extend([Response::Tag, Response::RateLimit, Response::Deceive]);

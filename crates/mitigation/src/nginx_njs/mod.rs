@@ -4,59 +4,35 @@ mod folder;
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
 use sidetap_policy::Response;
 
-use crate::canary::{Canary, CanaryConfig};
-use crate::config::{ConfigError, canary_of, check_name};
+use crate::canary::Canary;
+use crate::config::{ConfigError, edge_config};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
-use crate::entry::{AddressSeen, Entry, Places, Sees};
+use crate::entry::{Entry, Places, Sees};
 use crate::plan::Plan;
 
 use folder::{ALLOW, Folder};
 
-/// A web server whose script looks entries up: `[[mitigation.nginx_njs]]`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NginxNjsConfig {
-    /// Its name.
-    #[serde(default = "default_name")]
-    pub name: String,
-    /// The folder that the script looks into.
-    pub entries: PathBuf,
-    /// What the configuration knows how to do.
-    #[serde(default = "default_responses")]
-    pub responses: Vec<Response>,
-    /// The header whose values the script compares, in lower case, as the configuration names it.
-    #[serde(default)]
-    pub header: Option<String>,
-    /// Whether the script has the site's hash key, and so compares sessions and API keys.
-    #[serde(default)]
-    pub tokens: bool,
-    /// Whether it compares the connection's address or a forwarded one.
-    #[serde(default)]
-    pub address: AddressSeen,
-    /// Most entries.
-    #[serde(default = "default_capacity")]
-    pub capacity: usize,
-    /// A request through it that proves that entries have an effect.
-    #[serde(default)]
-    pub canary: Option<CanaryConfig>,
-    /// Zones whose clients reach it; empty means all.
-    #[serde(default)]
-    pub zones: Vec<String>,
-}
-
-fn default_name() -> String {
-    "nginx-njs".to_owned()
+edge_config! {
+    /// A web server whose script looks entries up: `[[mitigation.nginx_njs]]`.
+    NginxNjsConfig("nginx-njs", capacity: 100_000) {
+        /// The folder that the script looks into.
+        entries: PathBuf,
+        /// What the configuration knows how to do.
+        #[serde(default = "default_responses")]
+        responses: Vec<Response>,
+        /// The header whose values the script compares, in lower case, as the configuration names it.
+        #[serde(default)]
+        header: Option<String>,
+        /// Whether the script has the site's hash key, and so compares sessions and API keys.
+        #[serde(default)]
+        tokens: bool,
+    }
 }
 
 fn default_responses() -> Vec<Response> {
     vec![Response::Block]
-}
-
-fn default_capacity() -> usize {
-    100_000
 }
 
 /// The connector to a web server whose script looks entries up.
@@ -71,7 +47,6 @@ pub struct NginxNjsConnector {
 impl NginxNjsConnector {
     /// The connector of this configuration.
     pub fn new(config: NginxNjsConfig) -> Result<Self, ConfigError> {
-        check_name(&config.name)?;
         if config.responses.is_empty() || config.responses.iter().any(|r| !r.acts()) {
             return Err(ConfigError::Value(format!("{}: responses: what a device does", config.name)));
         }
@@ -79,7 +54,7 @@ impl NginxNjsConnector {
         if config.header.as_ref().is_some_and(|h| h.is_empty() || !h.bytes().all(is_name)) {
             return Err(ConfigError::Value(format!("{}: header: one name in lower case", config.name)));
         }
-        let canary = canary_of(&config.name, config.canary.as_ref(), config.address)?;
+        let canary = config.named_canary()?;
         let sees = Sees {
             address: config.address,
             prints: &["a1", "d1", "s2"],

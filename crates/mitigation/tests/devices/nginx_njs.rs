@@ -243,6 +243,24 @@ fn odd_files_open_nothing() {
     assert_eq!(device.request(ATTACKER), 200, "and nothing keeps what goes");
 }
 
+/// Entries in a folder that no nginx reads are no effect: a status says so as long as it is so.
+#[test]
+fn a_status_asks_the_canary() {
+    let Some(device) = Njs::start() else { return };
+    let status_of = |folder: &str| {
+        let connector: Box<dyn Connector> = Box::new(device.connector_of(folder));
+        let mut enforcer = sidetap_mitigation::Enforcer::with_connectors(vec![connector]);
+        let verdict = crate::support::verdict("v1", sidetap_model::SubjectKind::Ip, ATTACKER, "block", 600);
+        let options = sidetap_mitigation::PushOptions::new(sidetap_mitigation::Mode::Enforce);
+        let now = crate::support::wall_ts();
+        let report = enforcer.push(&crate::support::desired(&[verdict], &[]), now, &options);
+        (report.is_ok(), enforcer.status(now).connectors.remove(0).drift)
+    };
+    let (done, drift) = status_of("other");
+    assert!(!done && drift.iter().any(|d| d.contains("still answered with 200")), "{done} {drift:?}");
+    assert_eq!(status_of("entries"), (true, Vec::new()));
+}
+
 /// A request that waits for a writer would keep its worker for good.
 #[test]
 fn a_pipe_holds_nobody_up() {

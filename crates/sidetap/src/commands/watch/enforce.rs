@@ -15,17 +15,18 @@ use sidetap_mitigation::feed::system_clock;
 use sidetap_mitigation::{Enforcer, Mode};
 use sidetap_model::rows::{RunData, Summary, VerdictRow};
 use sidetap_model::{HashKey, Ts};
-use sidetap_policy::{Known, Places, Response, Traffic};
-use sidetap_store::{Store, StoreError, run_id};
+use sidetap_policy::{Known, Response, Traffic};
+use sidetap_store::{Store, run_id};
 
 use super::act::Actor;
 use super::devices::{Devices, Lost, Order};
 use super::live_inputs;
+use super::look::{Look, Looked, look_at};
 use crate::cli::{ActArgs, GlobalArgs, SourceArgs};
 use crate::clock;
 use crate::commands::gate::{self, Approving};
 use crate::commands::mitigation::{desired_of, enforcer, ledger_of};
-use crate::commands::policy::{Policies, known_of, policies};
+use crate::commands::policy::{Policies, policies};
 use crate::commands::prepare::Plan;
 use crate::commands::progress::Stop;
 use crate::config::Config;
@@ -81,22 +82,6 @@ pub(super) struct Acting {
     before: BTreeSet<String>,
     /// The newest row of the audit that was looked at.
     audited: u64,
-}
-
-/// What a look at the store found.
-struct Look {
-    known: Known,
-    traffic: Option<Arc<Traffic>>,
-    /// Verdicts of before, at the first look only.
-    earlier: Vec<VerdictRow>,
-    took: Duration,
-}
-
-/// When the store was looked at, and how long that took.
-#[derive(Clone, Copy)]
-struct Looked {
-    at: Instant,
-    took: Duration,
 }
 
 /// Between two looks at what the store remembers: traffic to measure by, who was acted against before.
@@ -477,42 +462,6 @@ impl Acting {
             traffic: self.traffic.clone(),
         });
     }
-}
-
-/// What the store remembers: traffic, who was acted against before, endpoints; with the ids of what devices hold, their verdicts, and
-/// those that were asked about.
-fn look_at(path: &Path, run: &str, own: &RunData, span_s: u64, before: Option<BTreeSet<String>>) -> Look {
-    let begun = Instant::now();
-    let mut known = known_of(own, run, Some(path), span_s);
-    let mut earlier = Vec::new();
-    let read = Store::open_read_only(path).and_then(|store| {
-        known.places = Places::of(&store.load_endpoints()?);
-        if let Some(before) = before {
-            earlier = earlier_in(&store, run, &before)?;
-        }
-        Ok(())
-    });
-    if let Err(e) = read {
-        let path = path.display();
-        warn(&format!(
-            "what was pushed before cannot be decided anew, and stays until it is over: {path}: {e}"
-        ));
-    }
-    Look { traffic: known.traffic.clone().map(Arc::new), known, earlier, took: begun.elapsed() }
-}
-
-/// Verdicts of before that devices were told of or somebody was asked about, and those that this run has already: whoever kept them
-/// ended early.
-fn earlier_in(store: &Store, run: &str, before: &BTreeSet<String>) -> Result<Vec<VerdictRow>, StoreError> {
-    let now = clock::now();
-    let is_open = |state: &str| matches!(state, "pending" | "approved");
-    let asked = store.approvals(now)?.into_iter().filter(|a| is_open(&a.state) && a.expires_at > now);
-    let asked: BTreeSet<String> = asked.map(|a| a.verdict).collect();
-    // Of several runs the last one counts.
-    let rows = store.verdicts_of_others(run)?.into_iter();
-    let rows =
-        rows.filter(|v| before.contains(&v.id) || asked.contains(&v.id)).chain(store.verdicts_of(run)?);
-    Ok(rows.map(|v| (v.id.clone(), v)).collect::<BTreeMap<String, VerdictRow>>().into_values().collect())
 }
 
 fn announce(v: &VerdictRow) {

@@ -5,6 +5,7 @@ mod devices;
 mod enforce;
 mod hooks;
 mod keep;
+mod look;
 mod rights;
 mod tend;
 mod view;
