@@ -85,6 +85,10 @@ openapi:
 console-large *ARGS:
     scripts/console-large.sh {{ARGS}}
 
+# What heads that clients may choose cost a device with a script at its door: PORT PID [BYTES]
+heads *ARGS:
+    scripts/heads.py {{ARGS}}
+
 # The console under 5,000 connections that say nothing or trickle: URL, CONNECTIONS, SECONDS
 slow-clients *ARGS:
     scripts/slow-clients.py {{ARGS}}

@@ -274,8 +274,9 @@ end
 local function place(txn, fields)
     local path = txn.sf:path()
     if not places or not path then return nil end
-    local host = last(fields, "host"):lower():gsub(":%d+$", "")
-    return places:lookup(txn.sf:method() .. "," .. host .. normal(path))
+    -- No longer ones are listed, and each is compared with every place.
+    local host = last(fields, "host"):sub(1, 300):lower():gsub(":%d+$", "")
+    return places:lookup(txn.sf:method():sub(1, 40) .. "," .. host .. normal(path))
 end
 
 core.register_action("sidetap", { "http-req" }, function(txn)

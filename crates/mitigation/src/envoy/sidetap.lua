@@ -197,9 +197,8 @@ local function stronger(a, b)
   return (RANK[b] or 0) > (RANK[a] or 0) and b or a
 end
 
-local function asked(list, ip, bits, who, best)
-  best = stronger(best, list.single[ip])
-  for _, one in ipairs(who) do best = stronger(stronger(best, list.single[one]), list.single[ip .. "|" .. one]) end
+local function asked(list, bits, who, best)
+  for _, one in ipairs(who) do best = stronger(best, list.single[one]) end
   if #list.lengths > 0 then
     for _, length in ipairs(list.lengths) do best = stronger(best, list.wide[bits():sub(1, length)]) end
   end
@@ -213,6 +212,10 @@ local function is_allowed(ip, bits)
   end
   return false
 end
+
+-- Parts of a path that tell whether a request is at a place; of a longer one the rest is not looked at.
+local PARTS = 0
+for _, place in ipairs(PLACES) do PARTS = math.max(PARTS, #place.path + 1) end
 
 local function is_at(place, method, host, path)
   if place.method and place.method ~= method then return false end
@@ -256,14 +259,20 @@ function envoy_on_request(handle)
   end
   local who, over = {}, false
   if ANY then who, over = whos(headers, KINDS) end
-  local best = asked(EVERYWHERE, ip, bits, who, nil)
+  -- Each alone and at the address, and the address.
+  for i = 1, #who do who[#who + 1] = ip .. "|" .. who[i] end
+  who[#who + 1] = ip
+  local best = asked(EVERYWHERE, bits, who, nil)
   if #PLACES > 0 then
     local method, path = headers:get(":method"), {}
     local host = (headers:get(":authority") or ""):lower():gsub(":%d+$", "")
     local target = (headers:get(":path") or "/"):gsub("[?#].*$", ""):gsub("^/", "")
-    for part in (target .. "/"):gmatch("([^/]*)/") do path[#path + 1] = part end
+    for part in (target .. "/"):gmatch("([^/]*)/") do
+      path[#path + 1] = part
+      if #path == PARTS then break end
+    end
     for _, place in ipairs(PLACES) do
-      if is_at(place, method, host, path) then best = asked(place.list, ip, bits, who, best) end
+      if is_at(place, method, host, path) then best = asked(place.list, bits, who, best) end
     end
   end
   if (best or over) and is_allowed(ip, bits) then return end
