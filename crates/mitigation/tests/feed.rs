@@ -167,6 +167,21 @@ async fn a_list_that_cannot_be_read_is_no_empty_list() {
 
 /// A list is parsed when it changed, and not for each who asks; what was lost is served from its copy.
 #[tokio::test]
+async fn a_first_push_of_nothing_is_a_list_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path(), "");
+    let at = serve(&config, &Arc::new(AtomicI64::new(wall()))).await;
+    assert_eq!(get(at, "/feed", &[]).await.status, 503, "nobody said anything yet");
+    let mut enforcer = Enforcer::with_connectors(vec![Box::new(FeedConnector::new(config).unwrap())]);
+    let report = enforcer.push(&desired(&[], &[]), wall_ts(), &PushOptions::new(Mode::Enforce));
+    assert_eq!(report.connectors[0].outcome, "done", "{report:?}");
+    let answer = get(at, "/feed", &[]).await;
+    assert_eq!((answer.status, answer.body.trim()), (200, "192.0.2.1"));
+    let again = enforcer.push(&desired(&[], &[]), wall_ts(), &PushOptions::new(Mode::Enforce));
+    assert_eq!(again.connectors[0].outcome, "unchanged");
+}
+
+#[tokio::test]
 async fn a_list_is_read_again_when_it_changed() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path(), "");

@@ -116,7 +116,9 @@ impl Connector for FeedConnector {
 
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let list = FeedList::read(&self.config.path)?;
-        Ok(Observed { entries: list.entries, ..Observed::default() })
+        // Those who fetch are answered with an error until there is a list, an empty one too.
+        let drift = if self.config.path.exists() { Vec::new() } else { vec!["list".to_owned()] };
+        Ok(Observed { entries: list.entries, drift, ..Observed::default() })
     }
 
     fn apply(&mut self, plan: &Plan, _now: i64) -> Result<Answer, ConnectorError> {
