@@ -94,6 +94,47 @@ fn nobody_is_told_what_another_client_of_the_campaign_did() {
 }
 
 #[test]
+fn clients_of_one_address_are_one_member_with_the_requests_of_all() {
+    let engine = among_people(|w| {
+        for n in 0..240u32 {
+            let body = format!("{{\"username\": \"victim{n}\", \"password\": \"leaked{n}\"}}");
+            let agent = format!("Mozilla/5.0 (Windows NT 10.0) Firefox/{}.0", 90 + n / 60);
+            let c = call(bad(n % 60), "POST", "/api/login").script().set("User-Agent", None);
+            let c = c.header("User-Agent", agent).body(body).status(401);
+            w.at(100_000 + i64::from(n) * 900, &c);
+        }
+    });
+    expect(&engine, "credential-stuffing", 60);
+    let campaigns = engine.campaigns();
+    let members: Vec<_> = campaigns.iter().flat_map(|c| &c.members).collect();
+    assert!(members.len() == 60 && members.iter().all(|m| m.requests == 4), "{members:?}");
+    let verdicts = engine.verdicts();
+    let of_bots: Vec<_> = verdicts.iter().filter(|v| v.intent == "malicious").collect();
+    assert!(of_bots.len() == 60 && of_bots.iter().all(|v| v.requests == 4), "{of_bots:?}");
+    let lasted = |v: &&&sidetap_model::rows::VerdictRow| v.last_seen.since(v.first_seen) > 150_000_000_000;
+    assert_eq!(of_bots.iter().filter(lasted).count(), 60);
+    let story = &campaigns[0].signature["story"];
+    assert!(story.contains("60 clients at 60 addresses sent 240 requests to POST"), "{story}");
+}
+
+#[test]
+fn what_a_session_sent_is_told_in_the_campaign_of_its_client() {
+    let engine = among_people(|w| {
+        let token = |who: u32| format!("Bearer {:032x}", u128::from(who + 1) * 0x1234_5678_9abc_def1_2357);
+        for n in 0..120u32 {
+            let body = format!("{{\"challenge\": \"7\", \"code\": \"{:06}\"}}", n * 7919 % 1_000_000);
+            let c = call(bad(n % 3), "POST", "/api/otp/verify").script().body(body);
+            let c = c.header("Authorization", token(n % 3)).status(403);
+            let c = if n % 2 == 0 { c } else { c.header("X-Trace", "1") };
+            w.at(100_000 + i64::from(n) * 1_000, &c);
+        }
+    });
+    expect(&engine, "token-cracking", 3);
+    let total: u64 = engine.campaigns().iter().map(|c| c.requests).sum();
+    assert_eq!(total, 120);
+}
+
+#[test]
 fn credential_cracking_of_one_account() {
     let engine = among_people(|w| {
         for n in 0..60 {
@@ -211,6 +252,11 @@ fn otp_flood() {
         }
     });
     expect(&engine, "otp-abuse", 3);
+    let campaigns = engine.campaigns();
+    let outcome = &campaigns[0].outcome;
+    assert_eq!(outcome.get("messages-sent"), Some(&60), "{outcome:?}");
+    assert!(outcome.get("receivers").is_some_and(|n| (50..=60).contains(n)), "{outcome:?}");
+    assert!(!outcome.keys().any(|name| name.starts_with("codes")), "{outcome:?}");
 }
 
 #[test]
@@ -453,6 +499,11 @@ fn injections_and_probes() {
     expect(&engine, "sqli", 1);
     expect(&engine, "vuln-scan", 1);
     expect(&engine, "directory-bruteforce", 1);
+    let campaigns = engine.campaigns();
+    let scan = campaigns.iter().find(|c| c.class == "directory-bruteforce").unwrap();
+    assert_eq!(scan.outcome.get("paths-tried"), Some(&26), "{:?}", scan.outcome);
+    let probe = campaigns.iter().find(|c| c.class == "vuln-scan").unwrap();
+    assert_eq!(probe.outcome.get("paths-tried"), Some(&1), "{:?}", probe.outcome);
 }
 
 #[test]

@@ -123,5 +123,9 @@ fn a_scan_under_ever_new_names_is_one_scan() {
             .path(format!("/backup{n}.zip"));
         w.at(60_000 + n * 300, &probe.status(404));
     }
-    expect(&w.judge(), "directory-bruteforce", 1);
+    let engine = w.judge();
+    expect(&engine, "directory-bruteforce", 1);
+    let campaigns = engine.campaigns();
+    let paths = campaigns.iter().filter_map(|c| c.outcome.get("paths-tried"));
+    assert_eq!(paths.sum::<u64>(), 90);
 }

@@ -52,12 +52,14 @@ impl Engine {
                 None => rows.extend(self.automated_row(unit, shared)),
             }
         }
+        // Clients with one spelling are several, what a session sent one of them sent.
+        let mut rows = join_subjects(rows, u64::saturating_add);
         for (hash, conviction) in &self.convictions.sessions {
             if let Some(session) = self.units.get_session(*hash) {
                 rows.extend(self.session_row(session, conviction, shared));
             }
         }
-        let mut rows = join_subjects(rows);
+        let mut rows = join_subjects(rows, u64::max);
         rows.sort_by(|a, b| (a.detected_at, &a.subject).cmp(&(b.detected_at, &b.subject)));
         rows
     }
@@ -104,10 +106,8 @@ impl Engine {
         let mut sessions: BTreeMap<u32, Vec<(&Session, &Conviction)>> = BTreeMap::new();
         for (hash, conviction) in &self.convictions.sessions {
             if let Some(session) = self.units.get_session(*hash).filter(|_| !conviction.suspicious) {
-                sessions
-                    .entry(self.final_campaign(conviction.campaign))
-                    .or_default()
-                    .push((session, conviction));
+                let at = self.campaign_of_session(session, conviction);
+                sessions.entry(at).or_default().push((session, conviction));
             }
         }
         let all: BTreeSet<u32> = members.keys().chain(sessions.keys()).copied().collect();
@@ -122,6 +122,17 @@ impl Engine {
             .collect();
         rows.sort_by(|a, b| (a.first_seen, &a.id).cmp(&(b.first_seen, &b.id)));
         rows
+    }
+
+    /// The campaign of a convicted session: of a client that presented it and is convicted of the same class, where there is one,
+    /// so that its requests are told in one campaign.
+    fn campaign_of_session(&self, session: &Session, conviction: &Conviction) -> u32 {
+        let own = self.final_campaign(conviction.campaign);
+        let Some(class) = self.campaigns.get(own as usize).map(|c| self.class(c.rule)) else { return own };
+        let of_units = session.units.iter().filter_map(|k| self.convictions.units.get(k));
+        let mut others = of_units.filter(|c| !c.suspicious).map(|c| self.final_campaign(c.campaign));
+        let alike = |at: &u32| self.campaigns.get(*at as usize).is_some_and(|c| self.class(c.rule) == class);
+        others.find(alike).unwrap_or(own)
     }
 
     /// Requests over time by the intent of who sent them.
@@ -295,7 +306,7 @@ impl Engine {
         row.oat = rule.map(|r| r.oat.clone()).unwrap_or_default();
         row.intent = if conviction.suspicious { "suspicious" } else { "malicious" }.into();
         row.score = if conviction.suspicious { row.score.clamp(40, 69) } else { row.score.max(75) };
-        let campaign = self.campaigns.get(self.final_campaign(conviction.campaign) as usize);
+        let campaign = self.campaigns.get(self.campaign_of_session(session, conviction) as usize);
         row.campaign = campaign.filter(|_| !conviction.suspicious).map(|c| c.id.clone());
         row.phase = phase(conviction.retrospective);
         row.detected_at = conviction.detected;
@@ -409,38 +420,32 @@ impl Engine {
         units: &[(&Unit, &Conviction)],
         sessions: &[(&Session, &Conviction)],
     ) -> CampaignRow {
-        let mut members: Vec<Member> = Vec::new();
+        let covered: BTreeSet<u64> = units.iter().map(|(u, _)| u.key).collect();
+        let alone = |s: &Session| !s.units.iter().any(|k| covered.contains(k));
+        let sessions: Vec<_> = sessions.iter().copied().filter(|(s, _)| alone(s)).collect();
+        let sessions = sessions.as_slice();
         let mut timeline: BTreeMap<i64, u64> = BTreeMap::new();
-        let mut requests = 0;
+        let mut members: Vec<Member> = Vec::new();
         for (unit, conviction) in units {
-            let subject = self.subject(unit, conviction);
-            members.push(Member {
-                kind: subject.kind,
-                value: subject.value,
-                first_seen: unit.first,
-                requests: u64::from(unit.n),
-            });
-            requests += u64::from(unit.n);
+            let Subject { kind, value, .. } = self.subject(unit, conviction);
+            members.push(Member { kind, value, first_seen: unit.first, requests: u64::from(unit.n) });
             for (bucket, n) in &unit.timeline {
                 *timeline.entry(i64::from(*bucket)).or_default() += u64::from(*n);
             }
         }
-        let covered: BTreeSet<u64> = units.iter().map(|(u, _)| u.key).collect();
-        for (session, _) in sessions.iter().filter(|(s, _)| !s.units.iter().any(|k| covered.contains(k))) {
-            let (value, requests_here) = (session.token.spelled(), u64::from(session.n));
+        for (session, _) in sessions {
             members.push(Member {
                 kind: SubjectKind::Session,
-                value,
+                value: session.token.spelled(),
                 first_seen: session.first,
-                requests: requests_here,
+                requests: u64::from(session.n),
             });
-            requests += requests_here;
             for call in &session.calls {
                 *timeline.entry(call.first.secs().div_euclid(BUCKET_S)).or_default() += u64::from(call.n);
             }
         }
-        members.sort_by(|a, b| (a.first_seen, &a.value).cmp(&(b.first_seen, &b.value)));
-        members.dedup_by(|a, b| a.kind == b.kind && a.value == b.value);
+        let members = join_members(members);
+        let requests = members.iter().map(|m| m.requests).sum();
         let first = members.iter().map(|m| m.first_seen).min().unwrap_or_default();
         let lasts = units.iter().map(|(u, _)| u.last).chain(sessions.iter().map(|(s, _)| s.last));
         let of_sessions = sessions.iter().flat_map(|(s, _)| &s.units).filter_map(|k| self.units.get(*k));
@@ -558,8 +563,25 @@ fn dedup_ids(ids: &[ExchangeId]) -> Vec<String> {
     out
 }
 
-/// One row a subject: of clients with one spelling the worse and earlier verdict stays, with all their requests.
-fn join_subjects(mut rows: Vec<VerdictRow>) -> Vec<VerdictRow> {
+/// One member a spelling, with the requests of all clients that have it, by when they came.
+fn join_members(mut members: Vec<Member>) -> Vec<Member> {
+    let spelling = |a: &Member, b: &Member| (a.kind, &a.value).cmp(&(b.kind, &b.value));
+    members.sort_by(|a, b| spelling(a, b));
+    members.dedup_by(|member, known| {
+        let same = spelling(member, known).is_eq();
+        if same {
+            known.requests = known.requests.saturating_add(member.requests);
+            known.first_seen = known.first_seen.min(member.first_seen);
+        }
+        same
+    });
+    members.sort_by(|a, b| (a.first_seen, &a.value).cmp(&(b.first_seen, &b.value)));
+    members
+}
+
+/// One row a subject: of those with one spelling the worse and earlier verdict stays, with the requests of both by `all` and with
+/// the time that both take.
+fn join_subjects(mut rows: Vec<VerdictRow>, all: fn(u64, u64) -> u64) -> Vec<VerdictRow> {
     let rank = |r: &VerdictRow| match r.intent.as_str() {
         "malicious" => 0,
         "suspicious" => 1,
@@ -569,11 +591,13 @@ fn join_subjects(mut rows: Vec<VerdictRow>) -> Vec<VerdictRow> {
     rows.dedup_by(|row, known| {
         let same = row.zone == known.zone && row.subject == known.subject;
         if same {
-            let requests = known.requests.max(row.requests);
+            let requests = all(known.requests, row.requests);
+            let (first, last) = (known.first_seen.min(row.first_seen), known.last_seen.max(row.last_seen));
             if (rank(row), row.detected_at) < (rank(known), known.detected_at) {
                 std::mem::swap(row, known);
             }
             known.requests = requests;
+            (known.first_seen, known.last_seen) = (first, last);
         }
         same
     });

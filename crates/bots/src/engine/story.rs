@@ -6,13 +6,16 @@ use sidetap_model::Ts;
 
 use super::Engine;
 use super::campaign::{Campaign, Conviction};
-use super::sketch::Distinct;
+use super::sketch::{Distinct, Paths};
 use super::unit::{Call, Unit};
 use super::units::Session;
 use crate::role::Roles;
 
 /// Different things up to which a sketch of 256 bits tells them apart well.
 const SKETCHED: f64 = 300.0;
+
+/// Requests of a campaign to its endpoints; what its members sent besides is not among them.
+const TO_TARGET: &str = "requests-to-target";
 
 /// What is tried on endpoints of a role, and what a success there is, in the words of an outcome.
 ///
@@ -37,12 +40,26 @@ fn reach_of_class(class: &str) -> (&'static str, &'static str) {
     match class {
         "id-enumeration" | "bola" => ("ids-tried", "ids-found"),
         "token-cracking" | "account-takeover" => ("tokens-tried", "tokens-accepted"),
-        "directory-bruteforce" | "vuln-scan" => ("paths-tried", ""),
         "content-scraping" | "api-scraping" | "inventory-scraping" | "price-scraping" | "ai-crawler"
         | "fake-crawler" => ("things-asked-for", ""),
         "skewing" => ("", "votes-cast"),
         _ => ("", ""),
     }
+}
+
+/// What is reached where one-time codes are ordered and none is tried.
+const SENT: (&str, &str) = ("receivers", "messages-sent");
+
+/// True of an endpoint that sends codes, by its name.
+fn sends(template: &str) -> bool {
+    const WORDS: [&str; 6] = ["send", "resend", "request", "start", "issue", "generate"];
+    let last = template.rsplit('/').find(|s| !s.starts_with('{')).unwrap_or_default();
+    last.split(['-', '_', '.', ':']).any(|word| WORDS.contains(&word))
+}
+
+/// True where what was got is of what was tried: the other successes are acts, of which one thing may take many.
+fn is_of_same((tried, got): (&str, &str)) -> bool {
+    !tried.is_empty() && !matches!(got, "" | "messages-sent" | "resets-started" | "cards-accepted")
 }
 
 /// Calls to endpoints of one purpose.
@@ -69,9 +86,20 @@ impl Reach {
         let tried = if together <= SKETCHED { together } else { self.summed.max(together) };
         (tried.round() as u64).min(self.requests)
     }
+
+    /// How many were tried and how many of them were got: never more than were tried. Where the two differ by no more than the
+    /// sketch may be wrong, every one that was got is taken for another.
+    fn both(&self) -> (u64, u64) {
+        let tried = self.tried();
+        if self.succeeded <= tried + tried / 8 {
+            (tried.max(self.succeeded), self.succeeded)
+        } else {
+            (tried, tried)
+        }
+    }
 }
 
-/// Who took part in a campaign.
+/// Who took part in a campaign; of sessions those that none of the clients presented.
 #[derive(Clone, Copy)]
 pub(super) struct Cast<'a> {
     pub(super) units: &'a [(&'a Unit, &'a Conviction)],
@@ -81,8 +109,20 @@ pub(super) struct Cast<'a> {
 impl Cast<'_> {
     fn calls(&self) -> impl Iterator<Item = &Call> {
         let of_units = self.units.iter().flat_map(|(u, _)| &u.calls);
-        let sessions = if self.units.is_empty() { self.sessions } else { &[] };
-        of_units.chain(sessions.iter().flat_map(|(s, _)| &s.calls))
+        of_units.chain(self.sessions.iter().flat_map(|(s, _)| &s.calls))
+    }
+
+    fn requests(&self) -> u64 {
+        let of_units = self.units.iter().map(|(u, _)| u64::from(u.n));
+        of_units.chain(self.sessions.iter().map(|(s, _)| u64::from(s.n))).sum()
+    }
+
+    /// Paths that scanners asked for.
+    fn paths(&self) -> u64 {
+        let mut all = Paths::default();
+        self.units.iter().for_each(|(u, _)| all.merge(&u.rare().paths));
+        let requests = self.units.iter().map(|(u, _)| u64::from(u.n)).sum();
+        all.count().min(requests)
     }
 }
 
@@ -98,7 +138,7 @@ impl Engine {
             let Some(slot) = self.slots.get(at as usize).filter(|_| campaign.slots.contains(&at)) else {
                 continue;
             };
-            *out.entry("requests".into()).or_default() += u64::from(call.n);
+            *out.entry(TO_TARGET.into()).or_default() += u64::from(call.n);
             *out.entry("succeeded".into()).or_default() += u64::from(call.ok);
             *out.entry("refused".into()).or_default() += u64::from(call.fails());
             // The form in front of a login takes nobody over.
@@ -106,15 +146,23 @@ impl Engine {
                 continue;
             }
             let by_role = REACH.iter().find(|(role, ..)| slot.roles().any(*role));
-            let words = by_role.map_or_else(|| reach_of_class(class), |(_, tried, got)| (*tried, *got));
+            let words = match by_role {
+                Some((Roles::OTP, ..)) if class == "otp-abuse" || sends(&slot.endpoint.template) => SENT,
+                Some((_, tried, got)) => (*tried, *got),
+                None => reach_of_class(class),
+            };
             reached.entry(words).or_default().add(call);
         }
-        for ((tried, got), reach) in &reached {
-            for (name, n) in [(tried, reach.tried()), (got, reach.succeeded)] {
+        for (words @ (tried, got), reach) in &reached {
+            let (n, found) = if is_of_same(*words) { reach.both() } else { (reach.tried(), reach.succeeded) };
+            for (name, n) in [(tried, n), (got, found)] {
                 if !name.is_empty() {
                     *out.entry((*name).to_owned()).or_default() += n;
                 }
             }
+        }
+        if matches!(class, "directory-bruteforce" | "vuln-scan") {
+            out.insert("paths-tried".into(), cast.paths());
         }
         let slots = campaign.slots.iter().filter_map(|at| self.slots.get(*at as usize));
         let parts = slots.flat_map(|s| campaign.shapes.iter().filter_map(|shape| s.parts.get(shape)));
@@ -140,9 +188,10 @@ impl Engine {
             (firsts.min().unwrap_or(campaign.detected), lasts.max().unwrap_or(campaign.detected));
         let ips: BTreeSet<_> = cast.units.iter().map(|(u, _)| u.ip).collect();
         let outcome = self.outcome(campaign, cast);
-        let requests = outcome.get("requests").copied().unwrap_or(0);
+        let (requests, there) = (cast.requests(), outcome.get(TO_TARGET).copied().unwrap_or(0));
+        let besides = if there < requests { format!(", {there} of them") } else { String::new() };
         let mut told = vec![format!(
-            "From {first}, for {}, {} at {} sent {} to {}.",
+            "From {first}, for {}, {} at {} sent {}{besides} to {}.",
             lasting(first, last),
             many(members as u64, "client"),
             many(ips.len().max(1) as u64, "address"),
@@ -155,7 +204,7 @@ impl Engine {
         let reached: Vec<String> = outcome
             .iter()
             .filter(|(name, n)| {
-                **n > 0 && !matches!(name.as_str(), "requests" | "bytes" | "succeeded" | "refused")
+                **n > 0 && !matches!(name.as_str(), TO_TARGET | "bytes" | "succeeded" | "refused")
             })
             .map(|(name, n)| format!("{} {n}", name.replace('-', " ")))
             .collect();
@@ -214,6 +263,25 @@ mod tests {
             rotating.summed += targets.count();
         }
         assert_eq!(rotating.tried(), 1500);
+    }
+
+    #[test]
+    fn no_more_is_got_than_was_tried() {
+        let reach = |different: u64, succeeded| {
+            let mut reach = Reach { requests: 200, succeeded, ..Reach::default() };
+            (0..different).for_each(|n| reach.together.insert(crate::hash::of(&n.to_le_bytes())));
+            reach.both()
+        };
+        let (tried, made) = reach(65, 65);
+        assert!(tried >= 65 && made == 65, "{tried} {made}");
+        assert_eq!(reach(3, 40), (3, 3));
+        assert_eq!(reach(8, 2), (8, 2));
+    }
+
+    #[test]
+    fn an_endpoint_that_sends_codes_is_known_by_name() {
+        assert!(sends("/m/2/otp/send") && sends("/otp/resend-code") && sends("/v1/otp/{otp_id}/request"));
+        assert!(!sends("/v1/otp/verify") && !sends("/psd/transfers/{transfer_id}/confirm"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 pub(crate) use super::call::Call;
 use super::call::add_call;
 use super::habits::Habits;
-use super::sketch::{Distinct, Gaps};
+use super::sketch::{Distinct, Gaps, Paths};
 use super::standing::Standing;
 use super::units::via;
 use crate::agent::{Agent, AgentKind};
@@ -94,6 +94,8 @@ pub(crate) struct Rare {
     /// Answers that nothing is at the path, and of how many paths.
     pub(crate) missing_n: u32,
     pub(crate) missing: Distinct,
+    /// Paths asked for from then on.
+    pub(crate) paths: Paths,
     pub(crate) attempts: u32,
     pub(crate) sqli: u32,
     pub(crate) sensitive_files: u32,
@@ -249,6 +251,9 @@ impl Unit {
                 }
             }
         }
+        if let Some(rare) = self.rare.as_deref_mut().filter(|_| o.surface != Surface::Asset) {
+            rare.paths.insert(hash::words(&[o.path]));
+        }
         self.rate(o.ts);
         if self.evidence.len() < 3 {
             self.evidence.push(ExchangeId::of(o));
@@ -289,6 +294,7 @@ impl Unit {
             real |= *attempt != Attempt::SensitiveFile;
         }
         rare.attempts += u32::from(real);
+        rare.paths.insert(hash::words(&[o.path]));
         if self.evidence.len() == 3
             && rare.attempts <= 3
             && let Some(last) = self.evidence.last_mut()
@@ -320,6 +326,7 @@ impl Unit {
                 let rare = self.rare_mut();
                 rare.missing_n += 1;
                 rare.missing.insert(hash::words(&[o.path]));
+                rare.paths.insert(hash::words(&[o.path]));
             }
             Outcome::Error => self.rare_mut().errors += 1,
             Outcome::Limited => self.rare_mut().limited += 1,

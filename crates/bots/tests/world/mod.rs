@@ -394,6 +394,27 @@ pub fn expect(engine: &Engine, class: &str, least: usize) {
         "{hits} of {least} convicted of {class}: {:?}",
         found.iter().take(5).collect::<Vec<_>>()
     );
+    agree(engine);
+}
+
+/// Asserts that campaigns are told in numbers that agree: every member once, their requests the campaign's, and no more reached
+/// than was tried.
+pub fn agree(engine: &Engine) {
+    let mut told = std::collections::BTreeSet::new();
+    for c in engine.campaigns() {
+        let sum: u64 = c.members.iter().map(|m| m.requests).sum();
+        assert_eq!(sum, c.requests, "{} {}", c.class, c.id);
+        let timed: u64 = c.timeline.iter().map(|(_, n)| n).sum();
+        assert_eq!(timed, c.requests, "{} {}", c.class, c.id);
+        for m in &c.members {
+            assert!(told.insert((c.id.clone(), m.value.clone())), "{} twice in {}", m.value, c.class);
+        }
+        let of = |name: &str| c.outcome.get(name).copied().unwrap_or(0);
+        assert!(of("requests-to-target") <= c.requests, "{:?}", c.outcome);
+        for (tried, got) in [("accounts-tried", "accounts-taken"), ("codes-tried", "codes-accepted")] {
+            assert!(of(got) <= of(tried), "{:?}", c.outcome);
+        }
+    }
 }
 
 pub fn is_attacker(ip: IpAddr) -> bool {

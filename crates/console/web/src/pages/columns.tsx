@@ -71,7 +71,7 @@ export const campaignColumns: Column<CampaignItem>[] = [
   { id: "networks", name: "Networks", extra: true, cell: (row) => <T>{pairs(row.networks).map(([name]) => name).join(", ")}</T> },
 ];
 
-const PLAIN_OUTCOMES = new Set(["bytes", "requests", "succeeded", "refused"]);
+const PLAIN_OUTCOMES = new Set(["bytes", "requests", "requests-to-target", "succeeded", "refused"]);
 
 /** What an attack came to, the gravest words first. */
 export function OutcomeLine({ outcome }: { outcome: Record<string, number> }) {
