@@ -111,6 +111,19 @@ fn compression_is_recognised_by_content_also_twice() {
 }
 
 #[test]
+fn of_a_zstd_file_that_is_cut_all_whole_blocks_are_read() {
+    let dir = TempDir::new().unwrap();
+    let sent = packets(1_700_000_000_000_000_000, 1000, 4_000);
+    let plain = pcap_bytes(&sent, LinkKind::Ethernet, PcapForm::Micros);
+    assert!(plain.len() > 2 << 20, "more than a block: {}", plain.len());
+    let whole = ruzstd::encoding::compress_to_vec(&plain[..], ruzstd::encoding::CompressionLevel::Fastest);
+    let (got, inputs) = read(&[write(&dir, "cut.zst", &whole[..whole.len() - 20])]);
+    assert!(got.len() > 3_500 && got.len() < 4_000, "{}", got.len());
+    assert_eq!(got, rows(&sent)[..got.len()]);
+    assert_eq!(inputs[0].error.as_deref(), Some("compressed file cut short"));
+}
+
+#[test]
 fn many_files_come_merged_in_order_of_time() {
     let dir = TempDir::new().unwrap();
     for count in [3, 40] {

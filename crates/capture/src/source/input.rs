@@ -1,17 +1,18 @@
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::read::MultiGzDecoder;
-use ruzstd::decoding::StreamingDecoder;
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder, StreamingDecoder};
 use sidetap_model::Ts;
 
 use super::LinkType;
 use super::pcap::Pcap;
 use super::pcapng::Pcapng;
-use super::stdin::Stdin;
+use super::stdin::Patient;
 use super::window::{Block, Window};
 
 const NESTED_COMPRESSIONS: usize = 3;
@@ -57,8 +58,13 @@ pub(crate) struct Reader {
 impl Reader {
     /// Opens `path` (`-` is standard input), counting what is read of it in `count`.
     pub(crate) fn open(path: &Path, capacity: usize, count: Arc<AtomicU64>) -> Result<Self, ReadError> {
-        let raw: Box<dyn Read + Send> =
-            if path.as_os_str() == "-" { Box::new(Stdin::new()) } else { Box::new(File::open(path)?) };
+        let raw: Box<dyn Read + Send> = if path.as_os_str() == "-" {
+            Box::new(Patient::stdin()?)
+        } else if std::fs::metadata(path)?.file_type().is_fifo() {
+            Box::new(Patient::fifo(path)?)
+        } else {
+            Box::new(File::open(path)?)
+        };
         Reader::new(Box::new(Counted { inner: raw, count }), capacity)
     }
 
@@ -194,7 +200,9 @@ struct Zstd {
 
 enum ZstdState {
     Between(Window),
-    Frame(Box<StreamingDecoder<WindowReader, ruzstd::decoding::FrameDecoder>>),
+    Frame(Box<StreamingDecoder<WindowReader, FrameDecoder>>),
+    /// The file ends in the middle of a frame: what was decoded of it.
+    Cut(io::Cursor<Vec<u8>>),
     Done,
 }
 
@@ -225,6 +233,14 @@ impl Zstd {
     }
 }
 
+/// What a frame that was cut holds back for later blocks to refer to: an empty last block (RFC 8878 §3.1.1.2), with a checksum that
+/// nobody compares, ends it.
+fn decoded(mut frame: FrameDecoder) -> Vec<u8> {
+    const LAST: [u8; 7] = [1, 0, 0, 0, 0, 0, 0];
+    let ended = frame.decode_blocks(&LAST[..], BlockDecodingStrategy::All);
+    ended.ok().and_then(|_| frame.collect()).unwrap_or_default()
+}
+
 fn cut_compressed() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "compressed file cut short")
 }
@@ -244,8 +260,20 @@ impl Read for Zstd {
                         self.state = ZstdState::Frame(decoder);
                         return Ok(n);
                     }
-                    Err(_) if !decoder.into_inner().0.need(1)? => return Err(cut_compressed()),
-                    Err(_) => return Err(io::Error::new(io::ErrorKind::InvalidData, "zstd: damaged data")),
+                    Err(_) => {
+                        let (WindowReader(mut rest), frame) = decoder.into_parts();
+                        if rest.need(1)? {
+                            return Err(io::Error::new(io::ErrorKind::InvalidData, "zstd: damaged data"));
+                        }
+                        self.state = ZstdState::Cut(io::Cursor::new(decoded(frame)));
+                    }
+                },
+                ZstdState::Cut(mut left) => match left.read(buf)? {
+                    0 => return Err(cut_compressed()),
+                    n => {
+                        self.state = ZstdState::Cut(left);
+                        return Ok(n);
+                    }
                 },
             }
         }

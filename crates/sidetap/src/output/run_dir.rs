@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
@@ -18,16 +19,52 @@ pub(crate) struct RunDir {
     path: PathBuf,
     /// The directory itself, locked: the kernel lets go when the process ends, however it ends.
     _lock: fs::File,
+    /// Room for the summary, taken before exchanges may fill the disk.
+    room: Mutex<Option<ReservedSummary>>,
 }
 
 /// Room on disk for `summary.json`, given back when it is dropped.
 pub(crate) struct ReservedSummary {
     file: fs::File,
+    size: usize,
     temporary: PathBuf,
     path: PathBuf,
 }
 
 impl ReservedSummary {
+    /// What nearly all summaries fit in, most, and short ones.
+    const SIZES: [usize; 3] = [64 << 10, 16 << 10, 4 << 10];
+
+    /// Takes room in `dir`; what a run that was killed left of its own is given back.
+    fn take(dir: &Path) -> Option<Self> {
+        for old in fs::read_dir(dir).ok()?.flatten() {
+            let name = old.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(".summary.json.") && name.ends_with(".tmp") {
+                let _ = fs::remove_file(old.path());
+            }
+        }
+        let temporary = dir.join(format!(".summary.json.{}.tmp", std::process::id()));
+        let file = fs::File::create(&temporary).ok()?;
+        let mut reserved = ReservedSummary { file, size: 0, temporary, path: dir.join("summary.json") };
+        for size in Self::SIZES {
+            if reserved.grow(size) {
+                return Some(reserved);
+            }
+        }
+        None
+    }
+
+    /// Takes room for `size` bytes, or keeps what there was.
+    fn grow(&mut self, size: usize) -> bool {
+        let more = vec![b' '; size.saturating_sub(self.size)];
+        let grown = self.file.write_all(&more).is_ok();
+        let kept = if grown { size.max(self.size) } else { self.size };
+        self.size = kept;
+        let at = io::SeekFrom::Start(kept as u64);
+        self.file.set_len(kept as u64).and_then(|()| self.file.seek(at)).is_ok() && grown
+    }
+
     /// Writes the summary into it, wholly or not at all.
     pub(crate) fn write(mut self, text: &str) -> Result<(), NotWritten> {
         let mut fill = || {
@@ -73,7 +110,8 @@ impl RunDir {
                 fs::remove_file(old.path())?;
             }
         }
-        Ok(RunDir { path: path.to_owned(), _lock: lock })
+        let room = Mutex::new(ReservedSummary::take(path));
+        Ok(RunDir { path: path.to_owned(), _lock: lock, room })
     }
 
     /// Where it is.
@@ -110,18 +148,17 @@ impl RunDir {
             .map_err(|e| NotWritten::new(path.display(), e))
     }
 
-    /// Takes the room that the summary needs before other files may fill the disk, and some more for what it will say of them.
-    ///
-    /// Nothing where there is no such room: then the summary is written like any other file.
+    /// Gives the room that was taken for the summary, with as much more as it needs and as there is, and some for what it will say of
+    /// the other files. Nothing where there was none: then the summary is written like any other file.
     pub(crate) fn reserve_summary(&self, run: &RunData) -> Option<ReservedSummary> {
         const FILES: usize = 12;
+        let early = self.room.lock().ok()?.take();
+        let mut reserved = early.or_else(|| ReservedSummary::take(&self.path))?;
         let line = self.path.as_os_str().len() + 160;
-        let room = vec![b' '; summary_text(run).len() + FILES * line];
-        let temporary = self.path.join(format!(".summary.json.{}.tmp", std::process::id()));
-        let path = self.path.join("summary.json");
-        let file = fs::File::create(&temporary).ok()?;
-        let mut reserved = ReservedSummary { file, temporary, path };
-        reserved.file.write_all(&room).ok()?;
+        let wanted = summary_text(run).len() + FILES * line;
+        if !reserved.grow(wanted) {
+            tracing::debug!("no room for all of the summary yet");
+        }
         Some(reserved)
     }
 
