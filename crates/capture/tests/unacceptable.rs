@@ -52,6 +52,7 @@ fn talk(requests: usize, fake: impl Fn(&Wire, Vec<u8>) -> Option<Timed>, clocks:
         out.extend(fake(&wire, decoy(n)));
         wire.send(true, &request(n));
         wire.send(false, OK);
+        wire.ack(true);
         timed(&mut wire, &mut out);
     }
     wire.close(true);
@@ -92,9 +93,15 @@ fn a_segment_that_acknowledges_what_was_never_sent_hides_none() {
 
 #[test]
 fn a_segment_from_the_past_hides_none() {
-    for clock in [1, 4_000] {
-        let segs = talk(20, |wire, data| Some((forged(wire, ACK | PSH, 0, data), Some(clock))), true);
-        assert_all_seen(&segs, &format!("clock {clock}"));
+    for (clock, every) in [(1, 1), (4_000, 1), (1, 3)] {
+        let mut segs = talk(20, |wire, data| Some((forged(wire, ACK | PSH, 0, data), Some(clock))), true);
+        // Some stacks leave the clock out of segments without data.
+        let bare = segs
+            .iter_mut()
+            .enumerate()
+            .filter(|(n, (s, _))| n % every == 0 && s.data.is_empty() && s.flags == ACK);
+        bare.for_each(|(_, (_, clock))| *clock = None);
+        assert_all_seen(&segs, &format!("clock {clock} {every}"));
     }
 }
 

@@ -26,8 +26,8 @@ impl Flow {
             && off <= half.acked
             && (seg.flags.syn() || half.stamp.is_some() || half.syn.is_none())
         {
-            // Only what stands where the receiver is sets its clock.
-            half.stamp = seg.stamp;
+            // Only what stands where the receiver is sets its clock, and nobody takes it away again.
+            half.stamp = seg.stamp.or(half.stamp);
         }
         heard && (mute || stale)
     }
