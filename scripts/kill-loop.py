@@ -1,4 +1,4 @@
-"""Whether a device, the actions of a store and its audit are of one mind: STORE, what is on the device (a feed's file, or `nft list`)."""
+"""Whether a device, the actions of a store and its audit are of one mind: STORE, what is on the device (a feed's file, `nft list`, or `show map`)."""
 
 import ipaddress
 import json
@@ -20,6 +20,8 @@ def is_address(value):
 bare = lambda s: s.removesuffix("/32").removesuffix("/128")
 if "table inet" in text:
     on = set(re.findall(r"([0-9a-f.:/]+)(?: timeout \S+)? expires \S+ comment \"sidetap:", text))
+elif text.startswith("show map"):
+    on = set(re.findall(r"^0x\S+ (\S+) \d+:sidetap:", text, re.M))
 else:
     on = set()
     for entry in json.loads(text)["entries"]:

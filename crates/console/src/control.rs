@@ -145,6 +145,11 @@ pub trait Control: Send + Sync + 'static {
         }
     }
 
+    /// All ways in which outputs may spell somebody's name.
+    fn spellings(&self, _kind: &str, _value: &str) -> Result<Vec<String>, Refused> {
+        Err(Refused::without("site's key"))
+    }
+
     /// Account names as outputs spell them.
     fn account_names(&self, _names: &[String]) -> Result<Vec<String>, Refused> {
         Err(Refused::without("the site's key"))

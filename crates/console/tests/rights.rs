@@ -6,7 +6,8 @@ mod common;
 
 use common::{Client, PASSWORD, Served, serve};
 use serde_json::{Value, json};
-use sidetap_store::{EvidenceRow, Store};
+use sidetap_model::Ts;
+use sidetap_store::{CellRow, Store};
 
 async fn user(served: &Served, admin: &Client, name: &str, role: &str) -> Client {
     let body = json!({"name": name, "role": role, "password": PASSWORD});
@@ -109,12 +110,14 @@ async fn a_full_store_still_takes_what_people_decide_and_says_that_it_is_full() 
     let mut store = Store::open(&served.dir.path().join("sidetap.db")).unwrap();
     // First by large pieces, then by small ones, until nothing at all fits.
     for bytes in [100_000, 3_000] {
-        let row = |n| EvidenceRow {
-            id: format!("full-{bytes}-{n}"),
-            at: sidetap_model::Ts(9),
-            exchange: json!({"body": "x".repeat(bytes)}),
+        let row = |n| CellRow {
+            hour: Ts(0),
+            cell: format!("{bytes}-{n}-{}", "x".repeat(bytes)),
+            requests: 1,
+            first: Ts(1),
+            last: Ts(9),
         };
-        let mut keep = |n| store.record_evidence(&[row(n)], &Default::default()).err();
+        let mut keep = |n: u32| store.add_cells("full", &[row(n)]).err();
         let full = (0..1_000).find_map(&mut keep).unwrap();
         assert!(full.is_full(), "{full}");
     }

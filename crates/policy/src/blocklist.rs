@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 use serde::Serialize;
@@ -31,20 +31,31 @@ pub struct HeldBlock {
 /// A session, account, key, fingerprint or compound gives no line: an address would hurt neighbours. What the allow list
 /// touches has no line either.
 pub fn blocklist(verdicts: &[VerdictRow], allow: &AllowList) -> BlockList {
-    let (mut nets, mut held) = (BTreeMap::new(), Vec::new());
-    for v in verdicts.iter().filter(|v| v.response == Response::Block.name()) {
-        match line_of(v, allow) {
-            Ok(net) => drop(nets.insert(net, ())),
-            Err(why) => held.push(HeldBlock { verdict: v.id.clone(), why }),
+    let (mut nets, mut held) = (BTreeSet::new(), Vec::new());
+    for v in verdicts {
+        match block_line(v, allow) {
+            Some(Ok(net)) => _ = nets.insert(net),
+            Some(Err(why)) => held.push(HeldBlock { verdict: v.id.clone(), why }),
+            None => {}
         }
     }
+    BlockList { nets: outermost(nets), held }
+}
+
+/// The line of one verdict, or why it has none; nothing where its response is not `block`.
+pub fn block_line(v: &VerdictRow, allow: &AllowList) -> Option<Result<IpNet, String>> {
+    (v.response == Response::Block.name()).then(|| line_of(v, allow))
+}
+
+/// Networks without those that lie in another.
+pub fn outermost(nets: BTreeSet<IpNet>) -> Vec<IpNet> {
     let mut kept: Vec<IpNet> = Vec::with_capacity(nets.len());
-    for net in nets.into_keys() {
+    for net in nets {
         if !kept.last().is_some_and(|last| last.contains(&net)) {
             kept.push(net);
         }
     }
-    BlockList { nets: kept, held }
+    kept
 }
 
 fn line_of(v: &VerdictRow, allow: &AllowList) -> Result<IpNet, String> {

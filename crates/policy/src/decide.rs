@@ -11,9 +11,10 @@ use crate::facts::{self, Around, CLASSES};
 use crate::guard::{Guards, Hold};
 use crate::history::History;
 use crate::pack::{self, Choice, Pack, Rule, Standing};
+use crate::parts::{Close, Networks};
 use crate::places::Places;
 use crate::reach::who_and_where;
-use crate::subjects::{Bounds, Subjects, prefixes, subjects_of};
+use crate::subjects::{Bounds, Subjects, subjects_of};
 use crate::traffic::Traffic;
 use crate::{AllowList, Response, builtin, nearest};
 
@@ -43,6 +44,7 @@ impl Known {
     pub fn around<'a>(&'a self, campaign: Option<&'a CampaignRow>) -> Around<'a> {
         Around {
             campaign,
+            members: None,
             places: Some(&self.places),
             history: Some(&self.history),
             traffic: self.traffic.as_ref(),
@@ -267,43 +269,26 @@ impl PolicySet {
         known: &Known,
     ) -> Vec<Decision> {
         let by_id: BTreeMap<&str, &CampaignRow> = campaigns.iter().map(|c| (c.id.as_str(), c)).collect();
-        let judged: Vec<(Decision, Option<&Rule>)> = verdicts
-            .par_iter()
-            .map(|v| {
-                let campaign = v.campaign.as_deref().and_then(|id| by_id.get(id).copied());
-                self.judge(v, &known.around(campaign))
-            })
-            .collect();
-        let networks = self.networks(verdicts, &judged, known);
-        let mut decisions: Vec<Decision> = judged.into_iter().map(|(d, _)| d).collect();
-        for (number, network) in networks {
-            if let (Some(d), Some(v)) = (decisions.get_mut(number), verdicts.get(number)) {
-                if d.measures.subjects.is_empty() {
-                    d.measures.subjects.push(v.subject.clone());
-                }
-                d.measures.subjects.insert(0, network);
-            }
-        }
-        verdicts.par_iter_mut().zip(&decisions).for_each(|(v, d)| write(v, d));
-        decisions
+        let judged = self.judge_all(verdicts, |v| {
+            known.around(v.campaign.as_deref().and_then(|id| by_id.get(id).copied()))
+        });
+        let mut close = Close::default();
+        note_close(verdicts, &judged, &mut close);
+        let networks = close.networks(&self.bounds(known.traffic.as_ref()));
+        write_all(verdicts, judged, &networks)
     }
 
-    /// Networks of verdicts whose rule says `prefix`: rule by rule.
-    fn networks(
+    pub(crate) fn judge_all<'a>(
         &self,
         verdicts: &[VerdictRow],
-        judged: &[(Decision, Option<&Rule>)],
-        known: &Known,
-    ) -> BTreeMap<usize, sidetap_model::rows::Subject> {
-        let mut by_rule: BTreeMap<&str, Vec<_>> = BTreeMap::new();
-        for (number, (v, (decision, rule))) in verdicts.iter().zip(judged).enumerate() {
-            let Some(rule) = rule.filter(|r| r.subjects.contains(&Choice::Prefix)) else { continue };
-            if decision.response.acts() {
-                by_rule.entry(&rule.id).or_default().push((number, v, rule.prefix));
-            }
-        }
-        let bounds = self.bounds(known.traffic.as_ref());
-        by_rule.into_values().flat_map(|asked| prefixes(&asked, &bounds)).collect()
+        around: impl Fn(&VerdictRow) -> Around<'a> + Sync,
+    ) -> Vec<(Decision, Option<&Rule>)> {
+        verdicts.par_iter().map(|v| self.judge(v, &around(v))).collect()
+    }
+
+    /// Whether the networks that rules name depend on all verdicts at once.
+    pub(crate) fn asks_networks(&self) -> bool {
+        self.rules.iter().any(|r| r.enabled && r.subjects.contains(&Choice::Prefix))
     }
 
     pub(crate) fn bounds<'a>(&'a self, traffic: Option<&'a Traffic>) -> Bounds<'a> {
@@ -449,6 +434,36 @@ fn standing_verdict(rule: &Standing, now: Ts, bounds: &Bounds<'_>) -> VerdictRow
         measures: (held.is_none() && !measures.is_plain()).then(|| Box::new(measures)),
         ..facts::sample()
     }
+}
+
+/// Takes in whose rule says `prefix` and acts.
+pub(crate) fn note_close(verdicts: &[VerdictRow], judged: &[(Decision, Option<&Rule>)], close: &mut Close) {
+    for (v, (decision, rule)) in verdicts.iter().zip(judged) {
+        if let Some(rule) = rule.filter(|_| decision.response.acts()) {
+            close.note(rule, &v.subject);
+        }
+    }
+}
+
+/// Writes what was decided into the verdicts, with the networks that stand for them.
+pub(crate) fn write_all(
+    verdicts: &mut [VerdictRow],
+    judged: Vec<(Decision, Option<&Rule>)>,
+    networks: &Networks,
+) -> Vec<Decision> {
+    let with_network = |((mut d, rule), v): ((Decision, Option<&Rule>), &VerdictRow)| {
+        let rule = rule.filter(|_| d.response.acts());
+        if let Some(network) = rule.and_then(|r| networks.of(r, &v.subject)) {
+            if d.measures.subjects.is_empty() {
+                d.measures.subjects.push(v.subject.clone());
+            }
+            d.measures.subjects.insert(0, network.clone());
+        }
+        d
+    };
+    let decisions: Vec<Decision> = judged.into_iter().zip(verdicts.iter()).map(with_network).collect();
+    verdicts.par_iter_mut().zip(&decisions).for_each(|(v, d)| write(v, d));
+    decisions
 }
 
 fn write(v: &mut VerdictRow, decision: &Decision) {

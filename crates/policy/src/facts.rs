@@ -108,6 +108,8 @@ pub(crate) fn context(v: &VerdictRow, around: &Around<'_>) -> Context<'static, '
 pub struct Around<'a> {
     /// Its campaign.
     pub campaign: Option<&'a CampaignRow>,
+    /// How many members it has, where its row does not say who.
+    pub members: Option<u64>,
     /// Which endpoints have which role and channel.
     pub places: Option<&'a Places>,
     /// Who was acted against before.
@@ -147,7 +149,7 @@ fn values(v: &VerdictRow, around: &Around<'_>) -> [(&'static str, Value); FIELDS
         ("endpoints", list(endpoints)),
         ("indicators", list(&indicators)),
         ("campaign", text(v.campaign.as_deref())),
-        ("campaign_size", count(campaign.map_or(0, |c| c.members.len() as u64))),
+        ("campaign_size", count(around.members.or(campaign.map(|c| c.members.len() as u64)).unwrap_or(0))),
         ("campaign_requests", count(campaign.map_or(0, |c| c.requests))),
         ("campaign_score", Value::Int(campaign.map_or(0, |c| i64::from(c.score)))),
         ("roles", list(&roles)),

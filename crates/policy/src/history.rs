@@ -17,14 +17,57 @@ const TIMES: usize = 16;
 /// Somebody who is at it while a response holds is at it still; who is at it after its end is at it again.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    subjects: BTreeMap<(String, SubjectKind, String), Vec<Held>>,
+    subjects: BTreeMap<Key, Vec<Held>>,
     forgotten: u64,
 }
+
+type Key = (String, SubjectKind, String);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Held {
     from: Ts,
     until: Ts,
+}
+
+/// A verdict that was acted on, as far as it is remembered.
+#[derive(Debug)]
+struct Time {
+    detected_at: Ts,
+    id: String,
+    last_seen: Ts,
+    ttl: i64,
+}
+
+impl Time {
+    fn of(v: &VerdictRow) -> Self {
+        let ttl = i64::try_from(v.ttl_s).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
+        Time { detected_at: v.detected_at, id: v.id.clone(), last_seen: v.last_seen, ttl }
+    }
+
+    fn at(&self) -> (Ts, &str) {
+        (self.detected_at, &self.id)
+    }
+
+    fn add_to(&self, times: &mut Vec<Held>) {
+        match times.last_mut() {
+            Some(last) if self.last_seen <= last.until => {}
+            Some(_) => times.push(Held { from: self.last_seen, until: self.last_seen.plus(self.ttl) }),
+            None => times.push(Held { from: self.detected_at, until: self.detected_at.plus(self.ttl) }),
+        }
+        if times.len() > TIMES {
+            times.remove(0);
+        }
+    }
+}
+
+/// Keeps as many subjects as there is room for, those that were acted against first.
+fn forget_last(times: &mut BTreeMap<Key, Vec<Time>>) {
+    let first = |all: &[Time]| all.iter().map(|t| (t.detected_at, t.id.clone())).min();
+    let mut order: Vec<_> = times.iter().map(|(key, all)| (first(all), key.clone())).collect();
+    order.sort();
+    for (_, key) in order.into_iter().skip(SUBJECTS) {
+        times.remove(&key);
+    }
 }
 
 impl History {
@@ -37,6 +80,33 @@ impl History {
         history
     }
 
+    /// The same of verdicts that come in parts, in any order: `parts` is given where each of them is to go. Of equal ones the one that
+    /// came last counts last.
+    pub fn of_parts<E>(parts: impl FnOnce(&mut dyn FnMut(&VerdictRow)) -> Result<(), E>) -> Result<Self, E> {
+        let mut times: BTreeMap<Key, Vec<Time>> = BTreeMap::new();
+        parts(&mut |v| {
+            if v.response.parse::<Response>().is_ok_and(Response::acts) {
+                times.entry(key(&v.zone, &v.subject)).or_default().push(Time::of(v));
+                if times.len() > SUBJECTS * 2 {
+                    forget_last(&mut times);
+                }
+            }
+        })?;
+        let mut forgotten = times.len().saturating_sub(SUBJECTS) as u64;
+        if forgotten > 0 {
+            forget_last(&mut times);
+        }
+        let mut history = History::default();
+        for (key, mut all) in times {
+            all.sort_by(|a, b| a.at().cmp(&b.at()));
+            let mut held = Vec::new();
+            all.iter().for_each(|t| t.add_to(&mut held));
+            history.subjects.insert(key, held);
+        }
+        std::mem::swap(&mut history.forgotten, &mut forgotten);
+        Ok(history)
+    }
+
     /// Remembers what was decided about a verdict.
     pub fn record(&mut self, v: &VerdictRow) {
         if !v.response.parse::<Response>().is_ok_and(Response::acts) {
@@ -47,19 +117,7 @@ impl History {
             self.forgotten += 1;
             return;
         }
-        let times = self.subjects.entry(key).or_default();
-        let ttl = i64::try_from(v.ttl_s).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
-        match times.last_mut() {
-            Some(last) if v.last_seen <= last.until => {}
-            Some(_) => times.push(Held { from: v.last_seen, until: v.last_seen.plus(ttl) }),
-            None => {
-                let from = v.detected_at;
-                times.push(Held { from, until: from.plus(ttl) });
-            }
-        }
-        if times.len() > TIMES {
-            times.remove(0);
-        }
+        Time::of(v).add_to(self.subjects.entry(key).or_default());
     }
 
     /// How often the subject was acted against in the `within_s` seconds before it was at it last, without the response that
@@ -77,7 +135,7 @@ impl History {
     }
 }
 
-fn key(zone: &str, subject: &Subject) -> (String, SubjectKind, String) {
+fn key(zone: &str, subject: &Subject) -> Key {
     (zone.to_owned(), subject.kind, subject.value.clone())
 }
 
@@ -89,6 +147,28 @@ mod tests {
     fn seen(at: i64) -> VerdictRow {
         let ts = Ts::from_parts(at, 0);
         VerdictRow { detected_at: ts, last_seen: ts, response: "block".into(), ttl_s: 600, ..sample() }
+    }
+
+    #[test]
+    fn parts_in_any_order_say_what_all_say_at_once() {
+        let of = |ip: &str, at: i64, last: i64| {
+            let mut v = VerdictRow { id: format!("v-{ip}"), last_seen: Ts::from_parts(last, 0), ..seen(at) };
+            v.subject.value = ip.into();
+            v
+        };
+        let all = [
+            of("192.0.2.1", 1000, 1000),
+            of("192.0.2.2", 900, 4000),
+            of("192.0.2.1", 3000, 3100),
+            of("192.0.2.1", 2000, 2900),
+        ];
+        let whole = History::of(&all);
+        let parts = History::of_parts(|take| {
+            all.iter().rev().for_each(take);
+            Ok::<(), ()>(())
+        });
+        assert_eq!(parts.unwrap().subjects, whole.subjects);
+        assert_eq!(whole.subjects.values().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
     }
 
     #[test]

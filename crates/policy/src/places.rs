@@ -20,17 +20,20 @@ impl Places {
     /// The places of an inventory.
     pub fn of<'a>(endpoints: impl IntoIterator<Item = &'a EndpointRow>) -> Self {
         let mut places = Places::default();
-        for e in endpoints {
-            let name = format!("{} {}{}", e.method, e.host, e.template);
-            for role in &e.roles {
-                places.roles.entry(role.clone()).or_default().insert(name.clone());
-            }
-            for channel in &e.channels {
-                places.channels.entry(channel.clone()).or_default().insert(name.clone());
-            }
-            places.of.insert(name, (e.roles.clone(), e.channels.clone()));
-        }
+        endpoints.into_iter().for_each(|e| places.add(e));
         places
+    }
+
+    /// Adds an endpoint.
+    pub fn add(&mut self, e: &EndpointRow) {
+        let name = format!("{} {}{}", e.method, e.host, e.template);
+        for role in &e.roles {
+            self.roles.entry(role.clone()).or_default().insert(name.clone());
+        }
+        for channel in &e.channels {
+            self.channels.entry(channel.clone()).or_default().insert(name.clone());
+        }
+        self.of.insert(name, (e.roles.clone(), e.channels.clone()));
     }
 
     /// Roles of the endpoints that a campaign went to, each once.

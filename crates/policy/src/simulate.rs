@@ -1,15 +1,18 @@
 //! What policy would have done to traffic that was stored: request by request, device by device.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::Serialize;
 use sidetap_model::Ts;
-use sidetap_model::rows::VerdictRow;
+use sidetap_model::rows::{Subject, VerdictRow};
 
 use crate::places::covers;
 use crate::reach::Reach;
 use crate::seen::{ExchangeLine, Index};
+use crate::sieve::Sieve;
 use crate::traffic::{Behind, Traffic};
 use crate::{PolicySet, Response};
 
@@ -63,23 +66,39 @@ pub struct DeviceReport {
 }
 
 struct Entry {
+    /// Of equal ones the first counts.
+    number: u32,
     response: Response,
     scope: sidetap_model::Scope,
-    zone: Option<String>,
-    rule: String,
+    zone: Option<Arc<str>>,
+    rule: Arc<str>,
     from: Ts,
     until: Ts,
 }
 
 struct Held {
-    index: Index,
-    entries: Vec<Entry>,
+    device: Device,
+    /// By the number of the subject.
+    entries: HashMap<u32, Vec<Entry>>,
+    /// Hashes of all subjects that it would hold.
+    subjects: HashSet<u64>,
     report: DeviceReport,
 }
 
 /// A run of policy over requests.
 pub struct Simulation {
     devices: Vec<Held>,
+    told: Told,
+    among: Option<Arc<Sieve>>,
+}
+
+/// What devices are told of, kept once for all of them.
+#[derive(Default)]
+struct Told {
+    index: Index,
+    subjects: HashMap<Subject, u32>,
+    texts: HashSet<Arc<str>>,
+    entries: u32,
 }
 
 /// What a device would have done to one request.
@@ -101,9 +120,34 @@ impl Simulation {
         traffic: Option<&Traffic>,
         devices: &[Device],
     ) -> Self {
-        let standing = set.standing(Ts::default(), traffic);
-        let devices = devices.iter().map(|d| held(d, verdicts, &standing)).collect();
-        Simulation { devices }
+        let mut simulation = Simulation::on(devices, None);
+        verdicts.iter().for_each(|v| simulation.add(v));
+        simulation.stand(set, traffic);
+        simulation
+    }
+
+    /// One of these devices, that nothing is asked of yet. Entries that no request fits of those that `among` took in are counted
+    /// and not kept.
+    pub fn on(devices: &[Device], among: Option<Arc<Sieve>>) -> Self {
+        let devices = devices.iter().map(Held::of).collect();
+        Simulation { devices, told: Told::default(), among }
+    }
+
+    /// Adds what a verdict asks for, as policy decided it.
+    pub fn add(&mut self, v: &VerdictRow) {
+        self.tell(v, false);
+    }
+
+    /// Adds what rules over requests ask for: after all verdicts.
+    pub fn stand(&mut self, set: &PolicySet, traffic: Option<&Traffic>) {
+        set.standing(Ts::default(), traffic).iter().for_each(|v| self.tell(v, true));
+    }
+
+    fn tell(&mut self, v: &VerdictRow, always: bool) {
+        if v.response.parse::<Response>().is_ok_and(Response::acts) {
+            let among = self.among.as_deref();
+            self.devices.iter_mut().for_each(|d| d.tell(v, always, &mut self.told, among));
+        }
     }
 
     /// Takes a request in; gives what each device would have done.
@@ -119,74 +163,109 @@ impl Simulation {
         behind: Behind,
         class: Option<&str>,
     ) -> Vec<Option<Effect>> {
-        self.devices.iter_mut().map(|d| d.see(line, requests, behind, class)).collect()
+        let fits = self.told.index.matching(&line.seen);
+        self.devices.iter_mut().map(|d| d.see(line, &fits, requests, behind, class)).collect()
     }
 
     /// The sums, in the order of the devices.
     pub fn report(self) -> Vec<DeviceReport> {
-        self.devices.into_iter().map(|d| d.report).collect()
+        let report = |d: Held| DeviceReport { entries: d.subjects.len(), ..d.report };
+        self.devices.into_iter().map(report).collect()
     }
 }
 
-fn held(device: &Device, verdicts: &[VerdictRow], standing: &[VerdictRow]) -> Held {
-    let report = DeviceReport { name: device.name.clone(), ..DeviceReport::default() };
-    let mut held = Held { index: Index::default(), entries: Vec::new(), report };
-    let rows = verdicts.iter().map(|v| (v, false)).chain(standing.iter().map(|v| (v, true)));
-    let mut subjects = BTreeSet::new();
-    for (v, always) in rows.filter(|(v, _)| v.response.parse::<Response>().is_ok_and(Response::acts)) {
-        if !v.zone.is_empty() && !device.zones.is_empty() && !device.zones.contains(&v.zone) {
-            *held.report.cannot.entry(format!("it stands outside of zone {}", v.zone)).or_default() += 1;
-            continue;
-        }
-        match device.reach.choose(v) {
-            Err(why) => *held.report.cannot.entry(why).or_default() += 1,
-            Ok(chosen) => {
-                held.index.add(&chosen.subject);
-                let ttl = i64::try_from(v.ttl_s).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
-                let from = v.detected_at.plus(device.delay_ms.saturating_mul(1_000_000));
-                held.entries.push(Entry {
-                    response: chosen.response,
-                    scope: chosen.scope,
-                    zone: Some(v.zone.clone()).filter(|z| !z.is_empty()),
-                    rule: v.policy.clone().unwrap_or_default(),
-                    from: if always { Ts(i64::MIN) } else { from },
-                    until: if always { Ts(i64::MAX) } else { v.last_seen.max(from).plus(ttl) },
-                });
-                subjects.insert(chosen.subject);
-            }
-        }
+impl Entry {
+    fn beats(&self, other: &Entry) -> bool {
+        self.response > other.response || (self.response == other.response && self.number < other.number)
     }
-    held.report.entries = subjects.len();
-    held
+}
+
+impl Told {
+    fn subject(&mut self, subject: Subject) -> u32 {
+        if let Some(known) = self.subjects.get(&subject) {
+            return *known;
+        }
+        let number = self.index.add(&subject);
+        self.subjects.insert(subject, number);
+        number
+    }
+
+    fn text(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.texts.get(text) {
+            return known.clone();
+        }
+        let fresh: Arc<str> = Arc::from(text);
+        self.texts.insert(fresh.clone());
+        fresh
+    }
 }
 
 impl Held {
+    fn of(device: &Device) -> Self {
+        let report = DeviceReport { name: device.name.clone(), ..DeviceReport::default() };
+        Held { device: device.clone(), entries: HashMap::new(), subjects: HashSet::new(), report }
+    }
+
+    fn tell(&mut self, v: &VerdictRow, always: bool, told: &mut Told, among: Option<&Sieve>) {
+        let device = &self.device;
+        if !v.zone.is_empty() && !device.zones.is_empty() && !device.zones.contains(&v.zone) {
+            *self.report.cannot.entry(format!("it stands outside of zone {}", v.zone)).or_default() += 1;
+            return;
+        }
+        let chosen = match device.reach.choose(v) {
+            Ok(chosen) => chosen,
+            Err(why) => {
+                *self.report.cannot.entry(why).or_default() += 1;
+                return;
+            }
+        };
+        let mut hasher = DefaultHasher::new();
+        chosen.subject.hash(&mut hasher);
+        self.subjects.insert(hasher.finish());
+        if among.is_some_and(|sieve| !sieve.may_fit(&chosen.subject)) {
+            return;
+        }
+        let ttl = i64::try_from(v.ttl_s).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
+        let from = v.detected_at.plus(device.delay_ms.saturating_mul(1_000_000));
+        let entry = Entry {
+            number: told.entries,
+            response: chosen.response,
+            scope: chosen.scope,
+            zone: Some(v.zone.as_str()).filter(|z| !z.is_empty()).map(|z| told.text(z)),
+            rule: told.text(v.policy.as_deref().unwrap_or_default()),
+            from: if always { Ts(i64::MIN) } else { from },
+            until: if always { Ts(i64::MAX) } else { v.last_seen.max(from).plus(ttl) },
+        };
+        told.entries += 1;
+        self.entries.entry(told.subject(chosen.subject)).or_default().push(entry);
+    }
+
     fn see(
         &mut self,
         line: &ExchangeLine,
+        fits: &[u32],
         requests: u64,
         behind: Behind,
         class: Option<&str>,
     ) -> Option<Effect> {
         let seen = &line.seen;
-        let hits = self.index.matching(seen);
-        let hits = hits.into_iter().filter_map(|n| self.entries.get(n as usize)).filter(|e| {
+        let hits = fits.iter().filter_map(|n| self.entries.get(n)).flatten().filter(|e| {
             e.zone.as_ref().is_none_or(|z| **z == *seen.zone)
                 && line.ts < e.until
                 && covers(&e.scope, Some(&seen.method), &seen.host, &seen.path)
         });
         let (mut early, mut live): (Option<&Entry>, Option<&Entry>) = (None, None);
         for e in hits {
-            if early.is_none_or(|old| e.response > old.response) {
+            if early.is_none_or(|old| e.beats(old)) {
                 early = Some(e);
             }
-            if line.ts >= e.from && live.is_none_or(|old| e.response > old.response) {
+            if line.ts >= e.from && live.is_none_or(|old| e.beats(old)) {
                 live = Some(e);
             }
         }
         let effect = live.or(early).map(|e| Effect {
             response: e.response,
-            rule: e.rule.clone(),
+            rule: e.rule.to_string(),
             too_late: live.is_none(),
         });
         self.count(seen.ip, effect.as_ref(), requests, behind, class);

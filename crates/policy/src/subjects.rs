@@ -1,15 +1,12 @@
 //! Whom to act against: the ways of saying it that a rule prefers, as far as a verdict and stored traffic carry them.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use ipnet::IpNet;
 use sidetap_model::SubjectKind;
 use sidetap_model::rows::{CampaignRow, Subject, SubjectPart, VerdictRow};
 
 use crate::AllowList;
 use crate::guard::{Guards, Hold};
-use crate::net::{canonical, never_blockable, subject_net};
-use crate::pack::{Choice, Prefix};
+use crate::net::subject_net;
+use crate::pack::Choice;
 use crate::traffic::Traffic;
 
 /// Of the requests that a verdict is about, the share that another subject in its place has to fit, in a hundred.
@@ -69,7 +66,7 @@ impl Bounds<'_> {
     }
 }
 
-/// The subjects that the choices of a rule give for a verdict, without networks of several ([`prefixes`]).
+/// The subjects that the choices of a rule give for a verdict, without networks of several ([`Close`](crate::parts::Close)).
 pub(crate) fn subjects_of(
     choices: &[Choice],
     v: &VerdictRow,
@@ -178,39 +175,4 @@ fn value_of(kind: SubjectKind, v: &VerdictRow, campaign: Option<&CampaignRow>) -
         SubjectKind::Path => place.and_then(|at| at.find('/').and_then(|i| at.get(i..))).map(str::to_owned),
         _ => None,
     }
-}
-
-/// Addresses of one rule that lie close together, as networks: by the number of the verdict.
-///
-/// A network takes the place of its addresses where enough of them are convicted and no good client was seen in it. One IPv6
-/// address is as good as its network of 64 bits: a host has all of it.
-pub(crate) fn prefixes(
-    asked: &[(usize, &VerdictRow, Prefix)],
-    bounds: &Bounds<'_>,
-) -> BTreeMap<usize, Subject> {
-    let mut groups: BTreeMap<IpNet, (BTreeSet<IpNet>, Vec<usize>, Prefix)> = BTreeMap::new();
-    for (number, v, prefix) in asked {
-        let Some(net) = subject_net(&v.subject).map(canonical) else { continue };
-        let len = if matches!(net, IpNet::V4(_)) { prefix.v4 } else { prefix.v6 };
-        let Some(wide) = IpNet::new(net.addr(), len).ok().filter(|_| len < net.prefix_len()) else {
-            continue;
-        };
-        let group = groups.entry(wide.trunc()).or_insert_with(|| (BTreeSet::new(), Vec::new(), *prefix));
-        group.0.insert(net);
-        group.1.push(*number);
-    }
-    let mut out = BTreeMap::new();
-    for (net, (members, numbers, prefix)) in groups {
-        let own_host = matches!(net, IpNet::V6(_)) && net.prefix_len() >= 64;
-        let subject = Subject { kind: SubjectKind::Cidr, value: net.to_string(), parts: Vec::new() };
-        let refused = never_blockable(&net).is_some()
-            || bounds.guards.hold_net(&net).is_some()
-            || bounds.allow.touches(&net).is_some();
-        let good = bounds.traffic.filter(|t| t.good() > 0).map(|t| t.good_ppm(&subject));
-        let clean = good.map_or(own_host, |ppm| ppm == 0);
-        if !refused && clean && (own_host || members.len() >= prefix.members) {
-            out.extend(numbers.into_iter().map(|n| (n, subject.clone())));
-        }
-    }
-    out
 }

@@ -68,8 +68,10 @@ impl PolicySet {
         campaign: &CampaignRow,
         options: &SuggestOptions,
     ) -> Vec<Suggestion> {
-        let mut left: Vec<&Cell> =
-            traffic.cells().iter().filter(|c| c.campaign.as_deref() == Some(&*campaign.id)).collect();
+        let mut left: Vec<&Cell> = traffic.of_campaign(&campaign.id).collect();
+        if left.is_empty() {
+            return Vec::new();
+        }
         let total: u64 = left.iter().map(|c| c.requests).sum();
         let honest: Vec<&Cell> = traffic.cells().iter().filter(|c| c.behind == Behind::Good).collect();
         let allowed = traffic.good().saturating_mul(u64::from(options.honest_ppm)) / 1_000_000;
@@ -94,7 +96,7 @@ fn suggestion(number: usize, campaign: &CampaignRow, subject: Subject, traffic: 
     let (mut measured, mut there) = (Measured { campaign: campaign.id.clone(), ..Measured::default() }, 0);
     let own = |c: &&Cell| c.campaign.as_deref() == Some(&*campaign.id);
     let place = |c: &Cell| (c.seen.host.clone(), c.seen.method.clone(), c.seen.path.clone());
-    let places: BTreeSet<_> = traffic.cells().iter().filter(own).map(place).collect();
+    let places: BTreeSet<_> = traffic.of_campaign(&campaign.id).map(place).collect();
     for c in traffic.cells() {
         let n = c.requests;
         let fit = if c.seen.fits(&subject) { n } else { 0 };

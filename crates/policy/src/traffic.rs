@@ -11,6 +11,7 @@ use sidetap_model::{SubjectKind, Ts};
 use crate::Response;
 use crate::net::{canonical, parse_net};
 use crate::seen::{Index, Seen};
+use crate::sieve::Sieve;
 
 /// Most cells that are kept; of more, requests are counted without them.
 pub const MAX_CELLS: usize = 400_000;
@@ -48,6 +49,7 @@ pub struct Traffic {
     cells: Vec<Cell>,
     ips: BTreeMap<IpAddr, Vec<u32>>,
     values: HashMap<Arc<str>, Vec<u32>>,
+    campaigns: HashMap<Arc<str>, Vec<u32>>,
     good: u64,
     /// Good requests that carry a fingerprint of each kind.
     carry: BTreeMap<String, u64>,
@@ -116,6 +118,9 @@ impl Traffic {
         for token in tokens.cloned().collect::<HashSet<_>>() {
             self.values.entry(token).or_default().push(number);
         }
+        if let Some(campaign) = &cell.campaign {
+            self.campaigns.entry(campaign.clone()).or_default().push(number);
+        }
         if cell.behind == Behind::Good {
             self.good += cell.requests;
             for print in &cell.seen.prints {
@@ -131,6 +136,12 @@ impl Traffic {
     /// The cells.
     pub fn cells(&self) -> &[Cell] {
         &self.cells
+    }
+
+    /// The cells of a campaign.
+    pub(crate) fn of_campaign(&self, id: &str) -> impl Iterator<Item = &Cell> {
+        let numbers = self.campaigns.get(id).into_iter().flatten();
+        numbers.filter_map(|n| self.cells.get(*n as usize))
     }
 
     /// Good requests.
@@ -239,36 +250,60 @@ fn family(print: &str) -> &str {
 #[derive(Clone, Debug, Default)]
 pub struct Attribution {
     index: Index,
-    verdicts: Vec<(Behind, Option<Arc<str>>, String)>,
+    verdicts: Vec<(Behind, Option<Arc<str>>, Arc<str>)>,
+    /// Campaigns and zones, each kept once.
+    names: HashSet<Arc<str>>,
 }
 
 impl Attribution {
     /// The attribution that these verdicts make.
     pub fn of<'a>(verdicts: impl IntoIterator<Item = &'a VerdictRow>) -> Self {
         let mut out = Attribution::default();
-        for v in verdicts {
-            let behind = match v.intent.as_str() {
-                "malicious" => Behind::Malicious,
-                "suspicious" => Behind::Suspicious,
-                _ => continue,
-            };
-            out.index.add(&v.subject);
-            out.verdicts.push((behind, v.campaign.as_deref().map(Arc::from), v.zone.clone()));
-        }
+        verdicts.into_iter().for_each(|v| out.add(v, None));
         out
+    }
+
+    /// Adds what a verdict says, where some request that `among` took in may fit its subject.
+    pub fn add(&mut self, v: &VerdictRow, among: Option<&Sieve>) {
+        match v.intent.as_str() {
+            "malicious" => self.push(&v.subject, Behind::Malicious, v, among),
+            "suspicious" => self.push(&v.subject, Behind::Suspicious, v, among),
+            _ => {}
+        }
+    }
+
+    /// The same with what policy decided, see [`Attribution::of_decided`].
+    pub fn add_decided(&mut self, v: &VerdictRow, among: Option<&Sieve>) {
+        self.add(v, among);
+        let acts = v.response.parse::<Response>().is_ok_and(Response::acts);
+        for subject in v.measures.iter().filter(|_| acts).flat_map(|m| &m.subjects) {
+            self.push(subject, Behind::Suspicious, v, among);
+        }
+    }
+
+    fn push(&mut self, subject: &Subject, behind: Behind, v: &VerdictRow, among: Option<&Sieve>) {
+        if among.is_none_or(|sieve| sieve.may_fit(subject)) {
+            self.index.add(subject);
+            let campaign = v.campaign.as_deref().map(|c| self.name(c));
+            let zone = self.name(&v.zone);
+            self.verdicts.push((behind, campaign, zone));
+        }
+    }
+
+    fn name(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.names.get(text) {
+            return known.clone();
+        }
+        let name: Arc<str> = Arc::from(text);
+        self.names.insert(name.clone());
+        name
     }
 
     /// The same, where what policy decided to act against is nobody's good traffic either: it was measured clean when that was decided,
     /// and of what a device refuses since, nobody can say who it was.
-    pub fn of_decided<'a>(verdicts: impl IntoIterator<Item = &'a VerdictRow> + Clone) -> Self {
-        let mut out = Attribution::of(verdicts.clone());
-        for v in verdicts {
-            let acts = v.response.parse::<Response>().is_ok_and(Response::acts);
-            for subject in v.measures.iter().filter(|_| acts).flat_map(|m| &m.subjects) {
-                out.index.add(subject);
-                out.verdicts.push((Behind::Suspicious, v.campaign.as_deref().map(Arc::from), v.zone.clone()));
-            }
-        }
+    pub fn of_decided<'a>(verdicts: impl IntoIterator<Item = &'a VerdictRow>) -> Self {
+        let mut out = Attribution::default();
+        verdicts.into_iter().for_each(|v| out.add_decided(v, None));
         out
     }
 

@@ -4,12 +4,14 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{campaign, ip, request, traffic, verdict};
-use sidetap_model::rows::Subject;
+use sidetap_model::rows::{CampaignRow, Member, Subject, VerdictRow};
 use sidetap_model::{Decoy, Mode, Rate, SubjectKind, Ts};
 use sidetap_policy::{
-    Around, Attribution, Behind, Device, ExchangeLine, History, Known, PolicySet, Reach, Response,
-    Simulation, SuggestOptions, TrafficBuilder, builtin, suggested_pack,
+    Around, Attribution, Behind, Campaigns, Device, ExchangeLine, History, Known, PolicySet, Reach, Response,
+    Sieve, Simulation, SuggestOptions, TrafficBuilder, builtin, suggested_pack,
 };
 
 fn parse(rule: &str) -> PolicySet {
@@ -208,6 +210,61 @@ fn line(seq: u32, at: i64, ip: &str, path: &str, print: &str) -> ExchangeLine {
 }
 
 #[test]
+fn verdicts_in_parts_are_decided_and_simulated_as_all_at_once() {
+    let set = parse(
+        "  - id: a\n    when: campaign_size == 1\n    response: block\n    ttl: 1h\n    subjects: [verdict, prefix]\n    prefix: {members: 3}\n",
+    );
+    let rows: Vec<_> = (1..=40)
+        .map(|n| VerdictRow {
+            campaign: Some(if n % 9 == 0 { "none" } else { "c" }.into()),
+            ..verdict("malicious", ip(&format!("203.0.{}.{n}", n % 5)))
+        })
+        .collect();
+    let member =
+        Member { kind: SubjectKind::Ip, value: "203.0.113.1".into(), first_seen: Ts(0), requests: 1 };
+    let campaigns = [CampaignRow { members: vec![member], ..campaign("c", "s2-7") }];
+    let stored = [request("203.0.2.200", "Browser", "/", &[]), request("203.0.1.1", "B", "/", &["s2-7"])];
+    let known = Known { traffic: Some(traffic(&stored)), ..Known::default() };
+    let mut whole = rows.clone();
+    set.apply_in(&mut whole, &campaigns, &known);
+    assert!(whole.iter().any(|v| v.measures.is_some()) && whole.iter().any(|v| v.response != "block"));
+
+    let all: Campaigns = campaigns.into_iter().collect();
+    let networks = set.networks_of(&all, &known, |take| {
+        rows.chunks(7).for_each(take);
+        Ok::<(), ()>(())
+    });
+    let networks = networks.unwrap();
+    let mut parts = rows.clone();
+    parts.chunks_mut(7).for_each(|part| drop(set.apply_part(part, &all, &known, &networks)));
+    assert_eq!(parts, whole);
+
+    let device = |name: &str, reach| Device { name: name.into(), reach, zones: Vec::new(), delay_ms: 1000 };
+    let devices = [device("all", Reach::everything()), device("nets", Reach::addresses(&[Response::Block]))];
+    let at = |n: i64| format!("203.0.{}.{}", n % 5, n + n % 2 * 40);
+    let lines: Vec<_> = (1..9).map(|n| line(1, 70 + n, &at(n), "/login", "s2-7")).collect();
+    let mut sieve = Sieve::default();
+    lines.iter().for_each(|l| sieve.add(&l.seen));
+    let sieve = Arc::new(sieve);
+    let mut once = Simulation::new(&whole, &set, known.traffic.as_ref(), &devices);
+    let mut by_parts = Simulation::on(&devices, Some(sieve.clone()));
+    let (of_all, mut of_parts) = (Attribution::of(&whole), Attribution::default());
+    for v in &parts {
+        by_parts.add(v);
+        of_parts.add(v, Some(&sieve));
+    }
+    by_parts.stand(&set, known.traffic.as_ref());
+    for line in &lines {
+        assert_eq!(of_all.behind(&line.seen), of_parts.behind(&line.seen));
+        let (behind, _) = of_all.behind(&line.seen);
+        assert_eq!(once.see(line, behind, None), by_parts.see(line, behind, None));
+    }
+    let report = once.report();
+    assert!(report[0].malicious.stopped > 0, "{report:?}");
+    assert_eq!(by_parts.report(), report);
+}
+
+#[test]
 fn a_simulation_tells_what_each_device_would_have_done() {
     let set = parse(
         "  - id: a\n    when: 'true'\n    response: [deceive, block]\n    ttl: 10m\n    subjects: [fingerprint+path, address]\n",
@@ -250,7 +307,7 @@ fn a_simulation_tells_what_each_device_would_have_done() {
 #[test]
 fn the_smallest_condition_that_tells_a_campaign_from_the_honest_is_suggested() {
     let mut builder = TrafficBuilder::default();
-    let campaign_id: std::sync::Arc<str> = "c".into();
+    let campaign_id: Arc<str> = "c".into();
     for n in 0..60 {
         let bad = request(&format!("203.0.{n}.9"), "Browser", "/login", &["s2-7", "a1-1"]);
         builder.add(bad, Behind::Malicious, Some(campaign_id.clone()), 5, Ts(0));

@@ -40,6 +40,12 @@ fn a_simulation_counts_whom_policy_would_have_hit() {
     assert_eq!(good, 0);
     let store = json(&place.run(&["policy", "simulate", "--store", "s.db", "--json"]).is(0).stdout);
     assert_eq!(everything(&store), (hit, of, good), "a store remembers all requests");
+    assert_eq!(store["subjects"], directory["subjects"]);
+    let told = |report: &Value| -> Vec<(Value, Value)> {
+        let devices = report["devices"].as_array().unwrap().iter();
+        devices.map(|d| (d["entries"].clone(), d["cannot"].clone())).collect()
+    };
+    assert_eq!(told(&store), told(&directory));
     place.write("hello.pcap", &capture(&[HELLO]));
     let args = ["policy", "simulate", "--capture", "hello.pcap", "--json", "--hash-key", "key"];
     let hello = json(&place.run(&args).is(0).stdout);

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sidetap_model::rows::{RunData, VerdictRow};
 use sidetap_model::{ActionRow, EndpointId, SubjectKind, Ts};
-use sidetap_store::{AuditRow, CellRow, EvidenceRow, SampleRow, Store, Wanted};
+use sidetap_store::{AuditRow, CellRow, EvidenceRow, SampleRow, Store, StoreError, Wanted};
 
 type Failed = Box<dyn std::error::Error>;
 
@@ -72,7 +72,11 @@ impl Template {
             let points = store.calls(&endpoint.id.to_string())?;
             calls.extend(points.into_iter().map(|p| (endpoint.id, p.ts, p.calls)));
         }
-        let cells = store.cells(u64::MAX)?.into_iter().map(|(_, cell)| cell).collect();
+        let mut cells = Vec::new();
+        store.each_cell(u64::MAX, |_, cell| {
+            cells.push(cell);
+            Ok::<(), StoreError>(())
+        })?;
         let (mut ids, mut samples) = (Vec::new(), Vec::new());
         for item in store.campaign_list(&Wanted { limit: 1_000, ..Wanted::default() })?.rows {
             let thing = format!("campaign:{}", item.id);

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use rusqlite::params;
+use rusqlite::{Row, params};
 use sidetap_model::Ts;
 use sidetap_model::rows::{EndpointRow, VerdictRow};
 
@@ -72,25 +72,41 @@ impl Store {
         Ok(())
     }
 
-    /// The cells of the last `span_s` seconds of packet time that are stored, with their runs.
-    pub fn cells(&self, span_s: u64) -> Result<Vec<(String, CellRow)>, StoreError> {
+    /// The cells of the last `span_s` seconds of packet time that are stored, with their runs: the run that was seen last first, and
+    /// of each run its last hour first.
+    pub fn each_cell<E: From<StoreError>>(
+        &self,
+        span_s: u64,
+        mut take: impl FnMut(&str, CellRow) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some((since, runs)) = self.cell_runs(span_s)? else { return Ok(()) };
+        let sql = "SELECT hour, cell, requests, first, last FROM cells WHERE run = ?1 AND last >= ?2 ORDER BY hour DESC, cell DESC";
+        let mut statement = self.connection.prepare_cached(sql).map_err(StoreError::from)?;
+        for run in runs {
+            let mut rows = statement.query(params![run, since]).map_err(StoreError::from)?;
+            while let Some(row) = rows.next().map_err(StoreError::from)? {
+                take(&run, cell_of(row).map_err(StoreError::from)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The runs that have cells of that time, the one that was seen last first, and since when that is.
+    fn cell_runs(&self, span_s: u64) -> Result<Option<(i64, Vec<String>)>, StoreError> {
         let there = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'cells'";
         if self.connection.query_row(there, [], |r| r.get::<_, i64>(0))? == 0 {
-            return Ok(Vec::new());
+            return Ok(None);
         }
-        let newest: Option<i64> =
-            self.connection.query_row("SELECT max(last) FROM cells", [], |r| r.get(0))?;
-        let Some(newest) = newest else { return Ok(Vec::new()) };
+        let mut statement =
+            self.connection.prepare_cached("SELECT run, max(last) FROM cells GROUP BY run")?;
+        let runs = statement.query_map([], |r| Ok((r.get::<_, i64>(1)?, r.get::<_, String>(0)?)))?;
+        let mut runs = runs.collect::<Result<Vec<_>, _>>()?;
+        runs.sort_unstable_by(|a, b| b.cmp(a));
+        let Some((newest, _)) = runs.first() else { return Ok(None) };
         let span = i64::try_from(span_s).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
-        let sql = "SELECT run, hour, cell, requests, first, last FROM cells WHERE last >= ?1 ORDER BY hour, run, cell";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let rows = statement.query_map([newest.saturating_sub(span)], |r| {
-            let requests = u64::try_from(r.get::<_, i64>(3)?).unwrap_or(0);
-            let (first, last) = (Ts(r.get(4)?), Ts(r.get(5)?));
-            let row = CellRow { hour: Ts(r.get(1)?), cell: r.get(2)?, requests, first, last };
-            Ok((r.get(0)?, row))
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let since = newest.saturating_sub(span);
+        let runs = runs.into_iter().filter(|(last, _)| *last >= since).map(|(_, run)| run).collect();
+        Ok(Some((since, runs)))
     }
 
     /// Verdicts of other runs than this one: the same subject may have one in each.
@@ -125,4 +141,10 @@ impl Store {
         }
         Ok(out)
     }
+}
+
+fn cell_of(row: &Row<'_>) -> Result<CellRow, rusqlite::Error> {
+    let requests = u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0);
+    let (first, last) = (Ts(row.get(3)?), Ts(row.get(4)?));
+    Ok(CellRow { hour: Ts(row.get(0)?), cell: row.get(1)?, requests, first, last })
 }

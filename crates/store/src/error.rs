@@ -57,6 +57,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether it failed since the file may not grow any more.
+    pub(crate) fn is_at_bound(&self) -> bool {
+        !matches!(self, StoreError::Full { .. }) && self.is_full()
+    }
+
     /// Whether it failed for want of space, of the disk or of the store's bound.
     pub fn is_full(&self) -> bool {
         match self {

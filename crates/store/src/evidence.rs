@@ -66,19 +66,12 @@ impl Store {
         rows: &[EvidenceRow],
         limits: &EvidenceLimits,
     ) -> Result<u64, StoreError> {
-        let sql = "INSERT OR REPLACE INTO evidence (id, at, bytes, row) VALUES (?1, ?2, ?3, ?4)";
         for part in rows.chunks(PART) {
-            let transaction = self.begin()?;
-            for row in part {
-                let text = json(&row.exchange, "evidence")?;
-                transaction.prepare_cached(sql)?.execute(params![
-                    row.id,
-                    row.at.0,
-                    text.len() as i64,
-                    text
-                ])?;
+            while let Err(e) = self.write_evidence(part) {
+                if !e.is_at_bound() || self.make_way()? == 0 {
+                    return Err(e);
+                }
             }
-            transaction.commit()?;
             self.settle()?;
         }
         let transaction = self.begin()?;
@@ -87,6 +80,18 @@ impl Store {
         transaction.commit()?;
         self.settle()?;
         Ok(evicted)
+    }
+
+    fn write_evidence(&mut self, part: &[EvidenceRow]) -> Result<(), StoreError> {
+        let sql = "INSERT OR REPLACE INTO evidence (id, at, bytes, row) VALUES (?1, ?2, ?3, ?4)";
+        let transaction = self.begin()?;
+        let mut insert = transaction.prepare_cached(sql)?;
+        for row in part {
+            let text = json(&row.exchange, "evidence")?;
+            insert.execute(params![row.id, row.at.0, text.len() as i64, text])?;
+        }
+        drop(insert);
+        transaction.commit()
     }
 
     /// The exchanges of these ids that are kept, in the order asked for.

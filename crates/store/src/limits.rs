@@ -15,8 +15,9 @@ const STATE: &str = "limits";
 const ROOM: u64 = 512 << 10;
 /// Bytes of the file that are kept back at most.
 const RESERVE: u64 = 16 << 20;
-/// Rows that go in one step.
+/// Rows that go in one step; of evidence, whose rows are large, fewer.
 const STEP: i64 = 5_000;
+const STEP_OF_EVIDENCE: i64 = 100;
 
 /// What is kept, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,8 +106,8 @@ impl Store {
         self.bind()
     }
 
-    /// Keeps to all limits: what is too old or too much goes, and counts say how much. Evidence goes first, then history, traffic and
-    /// the verdicts that harm least; the audit goes by its age alone.
+    /// Keeps to all limits: what is too old or too much goes, and counts say how much. Evidence goes first, then history, traffic, cells
+    /// and the verdicts that harm least; the audit goes by its age alone.
     pub fn keep_limits(&mut self, now: Ts) -> Result<Removed, StoreError> {
         // Somebody else may have changed them since this connection was opened.
         self.bind()?;
@@ -174,11 +175,20 @@ impl Store {
         Ok(used.saturating_mul(number("page_size")?).unsigned_abs())
     }
 
+    /// Removes the oldest evidence, so that newer fits; gives how many exchanges went.
+    pub(crate) fn make_way(&mut self) -> Result<u64, StoreError> {
+        let [(table, sql), ..] = VICTIMS;
+        let gone = self.evict(table, sql)?;
+        self.settle()?;
+        Ok(gone)
+    }
+
     fn evict(&mut self, table: &str, sql: &str) -> Result<u64, StoreError> {
+        let step = if table == "evidence" { STEP_OF_EVIDENCE } else { STEP };
         let transaction = self.begin_vital()?;
         let ids: Vec<String> = {
             let mut statement = transaction.prepare(sql)?;
-            let rows = statement.query_map([STEP], |r| r.get::<_, rusqlite::types::Value>(0))?;
+            let rows = statement.query_map([step], |r| r.get::<_, rusqlite::types::Value>(0))?;
             rows.map(|r| r.map(|v| if let rusqlite::types::Value::Text(t) = v { t } else { String::new() }))
                 .collect::<Result<_, _>>()?
         };
@@ -192,11 +202,12 @@ impl Store {
 }
 
 /// What goes where the file is nearly full, in this order.
-const VICTIMS: [(&str, &str); 5] = [
+const VICTIMS: [(&str, &str); 6] = [
     ("evidence", "DELETE FROM evidence WHERE id IN (SELECT id FROM evidence ORDER BY at, id LIMIT ?1) RETURNING id"),
     ("history", "DELETE FROM history WHERE seq IN (SELECT seq FROM history ORDER BY seq LIMIT ?1) RETURNING seq"),
     ("calls", "DELETE FROM calls WHERE (endpoint, ts, run) IN (SELECT endpoint, ts, run FROM calls ORDER BY ts LIMIT ?1) RETURNING ts"),
     ("traffic", "DELETE FROM traffic WHERE (run, ts) IN (SELECT run, ts FROM traffic ORDER BY ts LIMIT ?1) RETURNING ts"),
+    ("cells", "DELETE FROM cells WHERE (run, hour, cell) IN (SELECT run, hour, cell FROM cells ORDER BY hour LIMIT ?1) RETURNING hour"),
     (
         "verdicts",
         "DELETE FROM verdicts WHERE id IN (SELECT id FROM now_verdicts ORDER BY

@@ -10,7 +10,7 @@ use sidetap_model::rows::{
     Subject, Summary, TrafficPoint, VerdictRow,
 };
 use sidetap_model::{ActionRow, EndpointId, SubjectKind, Ts};
-use sidetap_store::{AuditRow, EvidenceLimits, EvidenceRow, Retention, Store, StoreError, run_id};
+use sidetap_store::{AuditRow, EvidenceLimits, EvidenceRow, Limits, Retention, Store, StoreError, run_id};
 
 fn at(s: i64) -> Ts {
     Ts::from_parts(1_795_000_000 + s, 0)
@@ -228,6 +228,44 @@ fn runs_merge_by_id() {
 }
 
 #[test]
+fn parts_are_together_what_is_loaded_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    for (name, range) in [("b.pcap", 0..1_600), ("a.pcap", 900..2_500), ("c.pcap", 1_500..1_501)] {
+        let mut data = run(name, 5);
+        data.verdicts =
+            range.map(|n: i64| verdict(&format!("v-{}", n * 7919 % 2_503), (n % 90) as u8, n % 13)).collect();
+        store.save_run(&data, at(20)).unwrap();
+    }
+    let whole = store.load().unwrap();
+    let (mut verdicts, mut parts) = (Vec::new(), 0);
+    store
+        .each_verdicts(|part| {
+            verdicts.extend(part);
+            parts += 1;
+            Ok::<(), StoreError>(())
+        })
+        .unwrap();
+    assert_eq!(verdicts, whole.verdicts);
+    assert_eq!(parts, 3);
+    let (mut campaigns, mut endpoints) = (Vec::new(), Vec::new());
+    let take = |part| Ok::<(), StoreError>(campaigns.extend::<Vec<CampaignRow>>(part));
+    store.each_campaigns(take).unwrap();
+    store.each_endpoints(|part| Ok::<(), StoreError>(endpoints.extend::<Vec<EndpointRow>>(part))).unwrap();
+    assert_eq!((campaigns, endpoints), (whole.campaigns, whole.endpoints));
+    let other = run_id(&run("b.pcap", 5).summary);
+    let mut of_others = Vec::new();
+    store
+        .each_verdicts_of_others(&other, |part| {
+            Ok::<(), StoreError>(of_others.extend::<Vec<VerdictRow>>(part))
+        })
+        .unwrap();
+    let mut at_once = store.verdicts_of_others(&other).unwrap();
+    at_once.sort_by(|a, b| a.id.cmp(&b.id));
+    assert_eq!(of_others, at_once, "of each id the one that was seen last is last");
+}
+
+#[test]
 fn files_of_others_are_told_and_not_touched() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x");
@@ -336,6 +374,25 @@ fn evidence_stays_within_its_bounds_and_says_what_went() {
     assert_eq!(store.record_evidence(&[row(100)], &age).unwrap(), 2);
     assert_eq!(store.counter("evidence.evicted").unwrap(), 10);
     assert_eq!(store.counter("nothing").unwrap(), 0);
+}
+
+#[test]
+fn at_the_bound_only_as_much_evidence_goes_as_newer_needs() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    let limits = Limits { limit_bytes: 8 << 20, ..Limits::default() };
+    store.set_limits(&limits).unwrap();
+    let rows = |range: std::ops::Range<i64>| -> Vec<EvidenceRow> {
+        let row =
+            |n| EvidenceRow { id: format!("e-{n}"), at: at(n), exchange: json!({"body": "x".repeat(9_000)}) };
+        range.map(row).collect()
+    };
+    store.record_evidence(&rows(0..1_200), &limits.evidence()).unwrap();
+    let kept = |store: &Store, n: i64| store.evidence(&[format!("e-{n}")]).unwrap().len();
+    assert_eq!((kept(&store, 0), kept(&store, 900), kept(&store, 1_199)), (0, 1, 1), "the oldest goes");
+    store.keep_limits(at(2_000)).unwrap();
+    store.keep_limits(at(2_000)).unwrap();
+    assert_eq!((kept(&store, 900), kept(&store, 1_199)), (1, 1), "a tenth is made free, not all");
 }
 
 #[test]

@@ -105,7 +105,8 @@ impl Finding {
         self.count += other.count;
         self.answered += other.answered;
         self.observed += other.observed;
-        if other.first < self.first {
+        let earlier = (other.first, &other.snippet) < (self.first, &self.snippet);
+        if !other.snippet.is_empty() && (earlier || self.snippet.is_empty()) {
             self.snippet.clone_from(&other.snippet);
         }
         self.first = self.first.min(other.first);
@@ -336,10 +337,13 @@ impl Inventory {
             None => "All were refused, or not answered.".to_owned(),
         };
         let times = if finding.count == 1 { "Once".to_owned() } else { format!("{} times", finding.count) };
+        let sent = match finding.snippet.as_str() {
+            "" => String::new(),
+            sent => format!(", as in `{sent}`"),
+        };
         format!(
-            "{times} at {}, as in `{}`{}. {outcome} {description}",
+            "{times} at {}{sent}{}. {outcome} {description}",
             finding.places.join(", "),
-            finding.snippet,
             self.examples(key, finding)
         )
     }

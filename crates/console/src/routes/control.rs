@@ -489,6 +489,13 @@ async fn allow(
     if !fits {
         return Err(Problem::bad_body(format!("value: not one of kind {}", kind.name())));
     }
+    if matches!(kind, AllowKind::Cidr) && is_too_wide(&value) {
+        let why = "value: it would let most attackers in, and devices too; of IPv4 at least /8 and of IPv6 at least /19 is taken";
+        return Err(Problem::bad_body(why));
+    }
+    if matches!(kind, AllowKind::Fingerprint) && !is_fingerprint(&value) {
+        return Err(Problem::bad_body("value: no fingerprint as outputs spell it, like s2-0123456789abcdef"));
+    }
     if reason.is_empty() || reason.len() > 1_000 {
         return Err(Problem::bad_body("reason: 1 to 1000 bytes"));
     }
@@ -515,6 +522,19 @@ async fn allow(
         })
         .await?;
     Ok((StatusCode::CREATED, Json(Allowed { row, source: "console".to_owned() })).into_response())
+}
+
+/// Whether a network is wider than any that is somebody's own.
+fn is_too_wide(value: &str) -> bool {
+    let Some((base, length)) = value.split_once('/') else { return false };
+    let least = if base.contains(':') { 19 } else { 8 };
+    length.parse::<u8>().is_ok_and(|l| l < least)
+}
+
+/// Whether it is `s2-0123456789abcdef`: a kind, and what was hashed.
+fn is_fingerprint(value: &str) -> bool {
+    let Some((kind, hash)) = value.split_once('-') else { return false };
+    kind.len() == 2 && hash.len() >= 8 && hash.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 fn is_network(value: &str) -> bool {

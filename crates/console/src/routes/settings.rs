@@ -218,14 +218,20 @@ async fn forget(
     {
         return Err(Problem::bad_body("value: an address, or a name as outputs spell it"));
     }
-    let value = match app.control.allow_value(kind.name(), &body.value) {
+    let names = match app.control.spellings(kind.name(), &body.value) {
         Ok(spelled) => spelled,
-        Err(Refused::NotAvailable(_)) => body.value,
+        Err(Refused::NotAvailable(_)) => vec![body.value],
         Err(other) => return Err(other.into()),
     };
     let now = app.now();
     app.write_apart(move |store| {
-        Ok(Json(Forgotten { removed: store.forget(kind, &value, &caller.name, now)? }))
+        let mut removed = Removed::default();
+        for name in &names {
+            for (table, n) in store.forget(kind, name, &caller.name, now)?.0 {
+                *removed.0.entry(table).or_default() += n;
+            }
+        }
+        Ok(Json(Forgotten { removed }))
     })
     .await
 }

@@ -21,6 +21,7 @@ mod sensitive;
 mod serve;
 mod shell;
 mod source;
+mod spelled;
 mod store;
 mod unseal;
 mod watch;

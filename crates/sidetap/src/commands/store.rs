@@ -1,13 +1,16 @@
 //! `sidetap store`.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, bail};
-use sidetap_bots::account_name;
 use sidetap_model::SubjectKind;
+use sidetap_policy::AllowKind;
 use sidetap_store::Store;
 
 use crate::cli::{GlobalArgs, StoreArgs, StoreCommand};
 use crate::clock;
-use crate::config;
+use crate::commands::spelled::spellings;
+use crate::config::{self, Config};
 use crate::exit::{Status, Usage};
 use crate::hash_key;
 use crate::output::{print, warn};
@@ -32,17 +35,17 @@ pub(crate) fn run(global: &GlobalArgs, args: &StoreArgs) -> Result<Status> {
             if !file.is_file() {
                 Store::open_read_only(&file)?;
             }
-            let mut spelled = vec![value.clone()];
-            if kind == SubjectKind::Account && !value.starts_with('#') {
-                let key = hash_key::load_or_make(config.analysis.hash_key.as_deref())?;
-                spelled.push(account_name(&key, value));
-            }
             let mut store = Store::open(&file)?;
-            for value in spelled {
-                let removed = store.forget(kind, &value, "cli", clock::now())?;
-                let rows: Vec<String> = removed.0.iter().map(|(t, n)| format!("{} {t}", count(*n))).collect();
-                let rows = if rows.is_empty() { "nothing".to_owned() } else { rows.join(", ") };
-                print(&format!("forgotten: {rows}\n"))?;
+            let mut removed: BTreeMap<String, u64> = BTreeMap::new();
+            for name in names(kind, value, &config)? {
+                for (table, n) in store.forget(kind, &name, "cli", clock::now())?.0 {
+                    *removed.entry(table).or_default() += n;
+                }
+            }
+            let rows: Vec<String> = removed.iter().map(|(t, n)| format!("{} {t}", count(*n))).collect();
+            match rows.as_slice() {
+                [] => print("forgotten: nothing: no row of this store has that name\n")?,
+                rows => print(&format!("forgotten: {}\n", rows.join(", ")))?,
             }
             warn("copies and run directories that were made before still hold what was forgotten here");
             Ok(Status::Done)
@@ -56,6 +59,23 @@ pub(crate) fn run(global: &GlobalArgs, args: &StoreArgs) -> Result<Status> {
             Ok(Status::Done)
         }
     }
+}
+
+/// The name as it was given, and as outputs spell it.
+fn names(kind: SubjectKind, value: &str, config: &Config) -> Result<Vec<String>> {
+    let kind = match kind {
+        SubjectKind::Ip => AllowKind::Ip,
+        SubjectKind::Account => AllowKind::Account,
+        SubjectKind::Session => AllowKind::Session,
+        SubjectKind::ApiKey => AllowKind::ApiKey,
+        _ => return Ok(vec![value.to_owned()]),
+    };
+    let key = hash_key::load_or_make(config.analysis.hash_key.as_deref())?;
+    let mut names = spellings(kind, value, &key);
+    if !names.iter().any(|n| n == value) {
+        names.push(value.to_owned());
+    }
+    Ok(names)
 }
 
 fn check(store: &Store) -> Result<Status> {

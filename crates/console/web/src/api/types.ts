@@ -495,12 +495,15 @@ export interface PolicyCheck {
 export interface Simulation {
   verdicts: number;
   responses: Record<string, { verdicts: number; requests: number; malicious_requests: number; honest_requests: number }>;
-  by_rule: { rule: string; response: string; verdicts: number; requests: number }[];
+  by_rule: { rule: string; response: string; verdicts: number; requests: number; held?: string | null }[];
+  requests: { was: RequestSums; would: RequestSums };
   changed: { verdict: string; subject: string | Subject; was: string; would: string; rule: string | null }[];
   changed_total: number;
   held: { why: string; verdicts: number }[];
-  detail?: unknown;
 }
+
+/** Stored requests by who is behind them, and those that are stopped or slowed. */
+export type RequestSums = Record<"malicious" | "suspicious" | "good", { requests: number; hit: number }>;
 
 export interface PolicyVersion {
   version: number;

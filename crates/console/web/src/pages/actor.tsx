@@ -127,7 +127,7 @@ function Why({ id, data }: { id: string; data: VerdictDetail }) {
             of={[
               ["Requests", n(verdict.requests)],
               ["Addresses", <T key="a" mono>{verdict.client_ips.slice(0, 6).join(", ") + (verdict.client_ips.length > 6 ? `, and ${verdict.client_ips.length - 6} more` : "")}</T>],
-              ["Hosts", <T key="h">{(verdict.hosts ?? []).join(", ")}</T>],
+              ["Hosts", <T key="h">{[...new Set(verdict.hosts ?? [])].join(", ")}</T>],
               ["Country", verdict.origin?.country],
               ["Organization", verdict.origin?.organization ? <T key="o">{verdict.origin.organization}</T> : null],
               ["Network", verdict.origin?.asn ? `AS${verdict.origin.asn}` : null],

@@ -32,7 +32,6 @@ export function CampaignActions({ id, data }: { id: string; data: CampaignDetail
       <Push
         label="Act now"
         question="Push what the policy asks for?"
-        done="Sent to the devices; Mitigation shows their answers"
         detail={
           <div className="stack">
             <p>

@@ -151,7 +151,7 @@ function Where({ data }: { data: CampaignDetail }) {
         ) : null}
         {countries.length === 0 && networks.length === 0 ? (
           <>
-            <h3>Address blocks</h3>
+            <h3>{campaign.members.length < data.members_total ? `Address blocks of the first ${n(campaign.members.length)} of ${n(data.members_total)} members` : "Address blocks"}</h3>
             <Bars of={blocks(campaign.members)} name={(name) => <A href={to("/actors", { ip: name })}>{name}</A>} />
             <p className="muted small">
               Countries and organizations are shown where network intelligence is installed: <code>sidetap intel update</code>.
@@ -299,7 +299,7 @@ function AccountMatch({ id }: { id: string }) {
         </div>
         {found ? (
           <div className="notice info" role="status">
-            {n(found.names.length)} of {n(found.asked)} were touched; the campaign touched {n(found.touched)} in all.
+            At least {n(found.names.length)} of {n(found.asked)} were touched. Compared are the {n(found.touched)} accounts of the campaign's exchanges that are kept; where it tried more, a name that is not among them may have been touched too.
             {found.names.length > 0 ? (
               <pre className="block">
                 <T lines>{found.names.join("\n")}</T>

@@ -35,7 +35,7 @@ export function MitigationPage() {
       meta={
         query.data ? (
           <>
-            <Badge kind={query.data.mode === "enforce" ? "warn" : "info"}>{words(query.data.mode)}</Badge>
+            {query.data.devices.length === 0 ? <Badge>no device</Badge> : <Badge kind={query.data.mode === "enforce" ? "warn" : "info"}>{words(query.data.mode)}</Badge>}
             {query.data.killed ? <Badge kind="bad">kill switch is on: nothing is pushed</Badge> : null}
           </>
         ) : null
@@ -164,7 +164,7 @@ function Devices({ data }: { data: Mitigation }) {
             <Act onClick={() => look.mutate(undefined)} disabled={look.isPending}>
               Show the plan
             </Act>
-            <Push label="Push now" question="Bring the devices to what policy asks for?" detail={<p className="muted">Mode: {data.mode}. Guards apply.</p>} done="Pushed; the actions tell what each device answered" disabled={data.killed} />
+            <Push label="Push now" question="Bring the devices to what policy asks for?" detail={<p className="muted">Mode: {data.mode}. Guards apply.</p>} disabled={data.killed} />
           </span>
         }
       >

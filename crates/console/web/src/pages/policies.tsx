@@ -203,7 +203,7 @@ const allowColumns = (remove: (row: AllowItem) => void): Column<AllowItem>[] => 
   { id: "kind", name: "Kind", cell: (row) => words(row.kind) },
   { id: "reason", name: "Reason", wide: true, cell: (row) => <T>{row.reason}</T> },
   { id: "by", name: "By", cell: (row) => <T>{row.by}</T> },
-  { id: "at", name: "Since", cell: (row) => <Time at={row.at} /> },
+  { id: "at", name: "Since", cell: (row) => (row.source === "configuration" ? "Always" : <Time at={row.at} />) },
   { id: "expires", name: "Until", cell: (row) => (row.expires_at ? <Time at={row.expires_at} /> : "Always") },
   {
     id: "remove",

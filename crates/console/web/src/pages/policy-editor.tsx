@@ -153,7 +153,8 @@ export function Editor({ data }: { data: Policies }) {
 }
 
 function SaveForm({ result, busy, error, save }: { result: Simulation | undefined; busy: boolean; error: unknown; save: (comment: string) => void }) {
-  const honest = Object.entries(result?.responses ?? {}).reduce((sum, [name, row]) => (["none", "alert", "log", "tag"].includes(name) ? sum : sum + row.honest_requests), 0);
+  const convicted = Object.entries(result?.responses ?? {}).reduce((sum, [name, row]) => (["none", "alert", "log", "tag"].includes(name) ? sum : sum + row.honest_requests), 0);
+  const honest = Math.max(convicted, result?.requests.would.good.hit ?? 0);
   return (
     <form
       className="stack"
@@ -164,7 +165,7 @@ function SaveForm({ result, busy, error, save }: { result: Simulation | undefine
     >
       {result ? (
         <p>
-          It changes what is done about {n(result.changed_total)} of {n(result.verdicts)} verdicts.{" "}
+          It changes what is done about {n(result.changed_total)} of {n(result.verdicts)} verdicts, and acts on {n(result.requests.would.malicious.hit)} malicious requests that are stored (now {n(result.requests.was.malicious.hit)}).{" "}
           {honest > 0 ? <Badge kind="bad">{n(honest)} honest requests would be acted against</Badge> : <Badge kind="ok">no honest request is acted against</Badge>}
         </p>
       ) : null}
@@ -235,8 +236,13 @@ function Effect({ result, stale }: { result: Simulation; stale: boolean }) {
         ) : null}
         <div className="stack">
           <h3>
-            {result.changed_total === 0 ? "Nothing changes against the present policy" : `${n(result.changed_total)} verdicts change against the present policy`}
+            {result.changed_total === 0
+              ? sameRequests(result)
+                ? "Nothing changes against the present policy"
+                : "No verdict changes against the present policy, what is done with requests does"
+              : `${n(result.changed_total)} verdicts change against the present policy`}
           </h3>
+          <RequestsTable result={result} />
           {result.changed.length > 0 ? (
             <div className="table-wrap" tabIndex={0} role="region" aria-label="Verdicts that change" style={{ maxHeight: "20rem", overflowY: "auto" }}>
               <table>
@@ -290,6 +296,7 @@ function Effect({ result, stale }: { result: Simulation; stale: boolean }) {
                     <tr key={`${row.rule} ${row.response}`}>
                       <td>
                         <T>{row.rule}</T>
+                        {row.held ? <span className="muted small"> held by guard {row.held}</span> : null}
                       </td>
                       <td>{words(row.response)}</td>
                       <td className="num">{n(row.verdicts)}</td>
@@ -303,6 +310,49 @@ function Effect({ result, stale }: { result: Simulation; stale: boolean }) {
         ) : null}
       </div>
     </Card>
+  );
+}
+
+function sameRequests({ requests: { was, would } }: Simulation): boolean {
+  return (["malicious", "suspicious", "good"] as const).every((who) => was[who].hit === would[who].hit);
+}
+
+/** Stored requests that would be stopped or slowed, rules over requests included. */
+function RequestsTable({ result: { requests } }: { result: Simulation }) {
+  const rows = [
+    { who: "malicious", name: "Malicious" },
+    { who: "suspicious", name: "Suspicious" },
+    { who: "good", name: "Honest" },
+  ] as const;
+  return (
+    <div className="table-wrap" tabIndex={0} role="region" aria-label="Stored requests that are stopped or slowed">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Stored requests</th>
+            <th scope="col" className="num">
+              All
+            </th>
+            <th scope="col" className="num">
+              Stopped or slowed now
+            </th>
+            <th scope="col" className="num">
+              Would be
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map(({ who, name }) => (
+            <tr key={who}>
+              <td>{name}</td>
+              <td className="num">{n(requests.would[who].requests)}</td>
+              <td className="num">{n(requests.was[who].hit)}</td>
+              <td className="num">{who === "good" && requests.would.good.hit > 0 ? <Badge kind="bad">{n(requests.would.good.hit)}</Badge> : n(requests.would[who].hit)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
   );
 }
 

@@ -13,7 +13,7 @@ const LAWS: Record<string, string> = {
   PCI: "Payment cards (PCI DSS)",
   PII: "Personal data",
   PHI: "Health data (HIPAA)",
-  GDPR: "Special categories (GDPR)",
+  GDPR: "Personal data (GDPR)",
   SECRET: "Secrets and credentials",
 };
 

@@ -23,13 +23,14 @@ use sidetap_store::{Approval, PackRow, Store, Which};
 use super::gate;
 use super::indicators;
 use super::mitigation::{cap, enforcer};
-use super::policy::{Policies, known_of, policies, policies_of, said};
+use super::policy::{Policies, known_in, policies, policies_of, said, traffic_in};
+use super::spelled::{spelled, spellings};
 use crate::cli::SourceArgs;
 use crate::clock;
 use crate::config::Config;
 use crate::hash_key;
 use crate::output::write_atomically;
-use simulate::{moved, simulation};
+use simulate::{moved, simulated};
 
 /// The name under which a store keeps that nothing may change devices.
 pub(super) const KILLED: &str = "mitigation.killed";
@@ -154,12 +155,8 @@ impl Control for Commands {
                 )
             }
         };
-        let mut run = store.load()?;
-        let mut was = run.clone();
-        let known = known_of(&run, "", Some(store.path()), self.config.policy.measured_span);
-        present.apply(&mut was, &known);
-        asked.as_ref().unwrap_or(&present).apply(&mut run, &known);
-        Ok(simulation(&was.verdicts, &run.verdicts))
+        let around = known_in(store, self.config.policy.measured_span).map_err(failed)?;
+        simulated(store, &around, present.set(), asked.as_ref().map(Policies::set))
     }
 
     fn save_policy(&self, store: &mut Store, save: &PolicySave) -> Done {
@@ -222,15 +219,14 @@ impl Control for Commands {
     }
 
     fn suggestion(&self, store: &Store, campaign: &str) -> Done {
-        let run = store.load()?;
-        let Some(row) = run.campaigns.iter().find(|c| c.id == campaign) else {
+        let Some(row) = store.campaign(campaign)? else {
             return Err(Refused::NotFound("there is no such campaign".to_owned()));
         };
-        let known = known_of(&run, "", Some(store.path()), self.config.policy.measured_span);
-        let Some(traffic) = known.traffic else {
+        let span_s = self.config.policy.measured_span;
+        let Some(traffic) = traffic_in(store, span_s).map_err(failed)? else {
             return Err(Refused::NotAvailable("stored traffic to measure a condition on".to_owned()));
         };
-        let found = self.rules(store)?.set().suggest(&traffic, row, &SuggestOptions::default());
+        let found = self.rules(store)?.set().suggest(&traffic, &row, &SuggestOptions::default());
         let Some(best) = found.first() else {
             return Err(Refused::NotAvailable(
                 "condition that tells this campaign from the honest traffic that was stored".to_owned(),
@@ -251,7 +247,7 @@ impl Control for Commands {
             "recall": m.recall(),
             "malicious": { "hit": m.campaign_requests, "all": m.campaign_total },
             "honest": { "hit": m.honest_requests, "all": m.honest_total },
-            "devices": self.able(row, &best.subject)?,
+            "devices": self.able(&row, &best.subject)?,
             "notes": more,
         }))
     }
@@ -399,13 +395,13 @@ impl Control for Commands {
     fn allow_value(&self, kind: &str, value: &str) -> Result<String, Refused> {
         let wrong = || Refused::Bad { detail: format!("value: not one of kind {kind}"), errors: json!([]) };
         let known = serde_json::from_value(Value::String(kind.to_owned())).map_err(|_| wrong())?;
-        let value = match known {
-            AllowKind::Account => value.trim().to_lowercase(),
-            _ => value.trim().to_owned(),
-        };
-        let entry = AllowEntry { kind: known, value, reason: None };
-        let list = AllowList::new(vec![entry]).map_err(|_| wrong())?.hashed(&self.key);
-        Ok(list.entries().first().map(|e| e.value.clone()).unwrap_or_default())
+        spelled(known, value, &self.key).ok_or_else(wrong)
+    }
+
+    fn spellings(&self, kind: &str, value: &str) -> Result<Vec<String>, Refused> {
+        let wrong = || Refused::Bad { detail: format!("value: not one of kind {kind}"), errors: json!([]) };
+        let known = serde_json::from_value(Value::String(kind.to_owned())).map_err(|_| wrong())?;
+        Ok(spellings(known, value, &self.key))
     }
 
     fn account_names(&self, names: &[String]) -> Result<Vec<String>, Refused> {
@@ -536,6 +532,41 @@ mod tests {
         assert_eq!(added(&commands.push(&mut store, &forced()).unwrap()), 1);
         let undone = commands.undo(&mut store, &forced(), &Undo::Policy("it".into())).unwrap();
         assert_eq!(undone["undone"][0]["connectors"][0]["removed"], 1, "{undone}");
+    }
+
+    #[test]
+    fn a_simulation_in_parts_says_what_all_verdicts_at_once_say() {
+        let (_dir, commands, mut store) = place(&rule("block", ""));
+        for (name, range) in [("a.pcap", 0..1_300), ("b.pcap", 700..2_100)] {
+            let mut run = crate::report::fixture::run();
+            run.summary.inputs.iter_mut().for_each(|i| i.path = name.to_owned());
+            let like = run.verdicts.remove(0);
+            run.verdicts = range
+                .map(|n: u32| {
+                    let mut v =
+                        VerdictRow { id: format!("v-{:x}", n.wrapping_mul(0x9e37_79b9)), ..like.clone() };
+                    v.subject.value = format!("198.51.{}.{}", n / 250, n % 250);
+                    v.intent = if n % 3 == 0 { "malicious" } else { "automated" }.to_owned();
+                    v
+                })
+                .collect();
+            store.save_run(&run, Ts(2)).unwrap();
+        }
+        let other = rule("tarpit", "");
+        let said = commands.simulate(&store, Some(&other)).unwrap();
+        let mut run = store.load().unwrap();
+        let known = crate::commands::policy::known_of(&run, "", Some(store.path()), 86_400);
+        let mut was = run.clone();
+        commands.rules(&store).unwrap().apply(&mut was, &known);
+        let asked = PolicySet::parse(&other, "policy").unwrap();
+        policies_of(asked, &commands.config).unwrap().hashed(&commands.key).apply(&mut run, &known);
+        let mut at_once = simulate::Decided::default();
+        was.verdicts.iter().zip(&run.verdicts).for_each(|(was, is)| at_once.take(was, is));
+        let at_once = at_once.answer();
+        for (name, value) in at_once.as_object().unwrap() {
+            assert_eq!(&said[name], value, "{name}");
+        }
+        assert!(said["changed_total"].as_u64().unwrap() >= 700, "{said}");
     }
 
     #[test]

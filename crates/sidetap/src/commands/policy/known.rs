@@ -1,18 +1,17 @@
 //! The traffic that policy is asked about: of a run directory, a store or a capture, with who was behind it.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use sidetap_capture::open_files;
 use sidetap_intel::Table as Addresses;
-use sidetap_model::rows::RunData;
+use sidetap_model::rows::{RunData, VerdictRow};
 use sidetap_policy::{
-    Attribution, ExchangeLine, History, Known, LineReader, Places, Traffic, TrafficBuilder,
+    Attribution, Campaigns, ExchangeLine, History, Known, LineReader, Places, Sieve, Traffic, TrafficBuilder,
 };
-use sidetap_store::Store;
+use sidetap_store::{Store, StoreError};
 
 use crate::cli::{SourceArgs, TrafficArgs};
 use crate::commands::intel;
@@ -21,17 +20,22 @@ use crate::commands::progress::{Bar, Stop};
 use crate::commands::source::Source;
 use crate::config::Config;
 use crate::hash_key;
-use crate::output::warn;
+use crate::output::{load_run, warn};
 
 /// What a run found, and its requests where they are there.
 pub(super) struct Asked {
-    pub(super) run: RunData,
+    found: Found,
     exchanges: Option<PathBuf>,
-    store: Option<PathBuf>,
     span_s: u64,
-    addresses: std::sync::Arc<Addresses>,
+    addresses: Arc<Addresses>,
     /// Goes when this does.
     _scratch: Option<Scratch>,
+}
+
+/// What was found: of a run at hand, of a store to be gone through.
+enum Found {
+    Run(Box<RunData>),
+    Store(PathBuf),
 }
 
 /// A directory that is removed with what is in it.
@@ -51,11 +55,39 @@ impl Asked {
             return analyse(args, config, addresses);
         }
         let source = Source::of(source, config)?;
-        let run = source.load()?;
         let exchanges = source.directory().map(|d| d.join("exchanges.ndjson")).filter(|f| f.is_file());
-        let store = source.store().map(Path::to_owned);
-        let span_s = config.policy.measured_span;
-        Ok(Asked { run, exchanges, store, span_s, addresses, _scratch: None })
+        let found = match &source {
+            Source::Directory(dir) => Found::Run(Box::new(load_run(dir)?)),
+            Source::Store(file) => {
+                drop(Store::open_read_only(file)?);
+                Found::Store(file.clone())
+            }
+        };
+        Ok(Asked { found, exchanges, span_s: config.policy.measured_span, addresses, _scratch: None })
+    }
+
+    /// All campaigns, as far as decisions ask about them.
+    pub(super) fn campaigns(&self) -> Result<Campaigns> {
+        match &self.found {
+            Found::Run(run) => Ok(run.campaigns.iter().cloned().collect()),
+            Found::Store(file) => campaigns_in(&Store::open_read_only(file)?),
+        }
+    }
+
+    /// Goes through all verdicts, in parts.
+    pub(super) fn each_verdicts(&self, mut take: impl FnMut(Vec<VerdictRow>) -> Result<()>) -> Result<()> {
+        match &self.found {
+            Found::Run(run) => take(run.verdicts.clone()),
+            Found::Store(file) => Store::open_read_only(file)?.each_verdicts(take),
+        }
+    }
+
+    /// The addresses and tokens that stored requests had; of a run at hand nothing is left out.
+    pub(super) fn sieve(&self) -> Result<Option<Arc<Sieve>>> {
+        match &self.found {
+            Found::Run(_) => Ok(None),
+            Found::Store(file) => Ok(Some(Arc::new(sieve_of(&Store::open_read_only(file)?, self.span_s)?))),
+        }
     }
 
     /// Whether there are requests to go through.
@@ -69,19 +101,22 @@ impl Asked {
     }
 
     /// What is known around its verdicts: traffic in cells, where there is some.
-    pub(super) fn known(&self) -> Result<Known> {
-        let places = Places::of(&self.run.endpoints);
-        let mut known = Known { places, history: History::default(), traffic: None };
-        if self.exchanges.is_some() {
-            known.traffic = Some(self.traffic()?);
-        } else if let Some(file) = &self.store {
-            known.traffic = stored(file, self.span_s, None);
-        }
-        Ok(known)
+    pub(super) fn known(&self, sieve: Option<&Sieve>) -> Result<Known> {
+        let (places, traffic) = match &self.found {
+            Found::Run(run) => {
+                let traffic = self.exchanges.is_some().then(|| self.traffic(run)).transpose()?;
+                (Places::of(&run.endpoints), traffic)
+            }
+            Found::Store(file) => {
+                let places = places_in(&Store::open_read_only(file)?)?;
+                (places, stored(file, self.span_s, None, sieve))
+            }
+        };
+        Ok(Known { places, history: History::default(), traffic })
     }
 
-    fn traffic(&self) -> Result<Traffic> {
-        let attribution = Attribution::of(&self.run.verdicts);
+    fn traffic(&self, run: &RunData) -> Result<Traffic> {
+        let attribution = Attribution::of(&run.verdicts);
         let mut builder = TrafficBuilder::default();
         self.each(|line, n| {
             let (behind, campaign) = attribution.behind(&line.seen);
@@ -91,13 +126,15 @@ impl Asked {
         Ok(builder.build())
     }
 
-    /// Goes through all requests in the order of their times; later hops of one are left out.
+    /// Goes through all requests, of a run in the order of their times; later hops of one are left out.
     ///
-    /// Of a store they come in cells, spread over the time from the first to the last one of each.
+    /// Of a store they come in cells, the newest first, spread over the time from the first to the last one of each.
     pub(super) fn each(&self, mut take: impl FnMut(ExchangeLine, u64) -> Result<()>) -> Result<()> {
-        let Some(path) = &self.exchanges else { return self.each_cell(take) };
+        let (Some(path), Found::Run(run)) = (&self.exchanges, &self.found) else {
+            return self.each_cell(take);
+        };
         let file = std::fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let mut reader = LineReader::new(&self.run.endpoints);
+        let mut reader = LineReader::new(&run.endpoints);
         for line in BufReader::with_capacity(1 << 18, file).lines() {
             let line = line.with_context(|| format!("cannot read {}", path.display()))?;
             let Some(mut line) = reader.read(&line).filter(|l| !l.later_hop) else { continue };
@@ -109,28 +146,37 @@ impl Asked {
         Ok(())
     }
 
-    fn each_cell(&self, mut take: impl FnMut(ExchangeLine, u64) -> Result<()>) -> Result<()> {
-        let Some(file) = &self.store else { return Ok(()) };
-        let mut reader = LineReader::default();
-        for (run, row) in Store::open_read_only(file)?.cells(self.span_s)? {
-            let Some(seen) = reader.cell(&row.cell) else { continue };
-            let steps = row.requests.clamp(1, STEPS);
-            let span = row.last.since(row.first).max(0);
-            for step in 0..steps {
-                let share = row.requests / steps + u64::from(step < row.requests % steps);
-                let ts = row.first.plus(span / steps as i64 * step as i64);
-                let (id, path) = (run.clone(), seen.path.clone());
-                take(ExchangeLine { id, ts, seen: seen.clone(), path, later_hop: false, port: 0 }, share)?;
-            }
+    fn each_cell(&self, take: impl FnMut(ExchangeLine, u64) -> Result<()>) -> Result<()> {
+        let Found::Store(file) = &self.found else { return Ok(()) };
+        each_request(&Store::open_read_only(file)?, self.span_s, take)
+    }
+}
+
+/// Goes through the requests of a store, in cells that are spread over the time from the first to the last request of each.
+pub(crate) fn each_request<E: From<StoreError>>(
+    store: &Store,
+    span_s: u64,
+    mut take: impl FnMut(ExchangeLine, u64) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut reader = LineReader::default();
+    store.each_cell(span_s, |run, row| {
+        let Some(seen) = reader.cell(&row.cell) else { return Ok(()) };
+        let steps = row.requests.clamp(1, STEPS);
+        let span = row.last.since(row.first).max(0);
+        for step in 0..steps {
+            let share = row.requests / steps + u64::from(step < row.requests % steps);
+            let ts = row.first.plus(span / steps as i64 * step as i64);
+            let (id, path) = (run.to_owned(), seen.path.clone());
+            take(ExchangeLine { id, ts, seen: seen.clone(), path, later_hop: false, port: 0 }, share)?;
         }
         Ok(())
-    }
+    })
 }
 
 /// Moments that the requests of a cell are spread over at most.
 const STEPS: u64 = 16;
 
-fn analyse(args: &TrafficArgs, config: &mut Config, addresses: std::sync::Arc<Addresses>) -> Result<Asked> {
+fn analyse(args: &TrafficArgs, config: &mut Config, addresses: Arc<Addresses>) -> Result<Asked> {
     if !args.trusted_proxies.is_empty() {
         config.analysis.trusted_proxies.clone_from(&args.trusted_proxies);
     }
@@ -149,8 +195,8 @@ fn analyse(args: &TrafficArgs, config: &mut Config, addresses: std::sync::Arc<Ad
     let mut bar = Bar::new(Stop::on_signals()?);
     let outcome = sidetap_pipeline::run(&mut source, &options, &mut bar);
     bar.clear();
-    let run = outcome?.run;
-    Ok(Asked { run, exchanges: Some(exchanges), store: None, span_s: 0, addresses, _scratch: Some(scratch) })
+    let found = Found::Run(Box::new(outcome?.run));
+    Ok(Asked { found, exchanges: Some(exchanges), span_s: 0, addresses, _scratch: Some(scratch) })
 }
 
 /// A directory of its own that nobody else can read.
@@ -163,10 +209,57 @@ fn scratch() -> Result<Scratch> {
     made.map(Scratch).with_context(|| format!("cannot make a directory in {}", base.display()))
 }
 
+/// Which endpoints of a store have which role and channel.
+pub(super) fn places_in(store: &Store) -> Result<Places> {
+    let mut places = Places::default();
+    store.each_endpoints(|part| {
+        part.iter().for_each(|e| places.add(e));
+        Ok::<(), StoreError>(())
+    })?;
+    Ok(places)
+}
+
+/// The campaigns of a store, as far as decisions ask about them.
+pub(super) fn campaigns_in(store: &Store) -> Result<Campaigns> {
+    let mut campaigns = Campaigns::default();
+    store.each_campaigns(|part| {
+        part.into_iter().for_each(|c| campaigns.add(c));
+        Ok::<(), StoreError>(())
+    })?;
+    Ok(campaigns)
+}
+
+/// Who was acted against in other runs than this one.
+pub(super) fn history_in(store: &Store, run: &str) -> Result<History, StoreError> {
+    History::of_parts(|take| {
+        store.each_verdicts_of_others(run, |part| {
+            part.iter().for_each(&mut *take);
+            Ok(())
+        })
+    })
+}
+
+/// The addresses and tokens that the stored requests of that time had.
+pub(super) fn sieve_of(store: &Store, span_s: u64) -> Result<Sieve> {
+    let (mut sieve, mut reader) = (Sieve::default(), LineReader::default());
+    store.each_cell(span_s, |_, row| {
+        if let Some(seen) = reader.cell(&row.cell) {
+            sieve.add(&seen);
+        }
+        Ok::<(), StoreError>(())
+    })?;
+    Ok(sieve)
+}
+
 /// The traffic that a store holds, with who was behind it by the verdicts of its runs; none where it holds none. Of one run the
-/// verdicts may be newer than those in the store.
-pub(super) fn stored(file: &Path, span_s: u64, newer: Option<(&str, &RunData)>) -> Option<Traffic> {
-    match read_stored(file, span_s, newer) {
+/// verdicts may be newer than those in the store. With a sieve of the same traffic, verdicts that it lets go are not kept meanwhile.
+pub(super) fn stored(
+    file: &Path,
+    span_s: u64,
+    newer: Option<(&str, &RunData)>,
+    sieve: Option<&Sieve>,
+) -> Option<Traffic> {
+    match read_stored(file, span_s, newer, sieve) {
         Ok(traffic) => traffic,
         Err(e) => {
             warn(&format!("the traffic in {} cannot be read: {e:#}", file.display()));
@@ -175,29 +268,42 @@ pub(super) fn stored(file: &Path, span_s: u64, newer: Option<(&str, &RunData)>) 
     }
 }
 
-fn read_stored(file: &Path, span_s: u64, newer: Option<(&str, &RunData)>) -> Result<Option<Traffic>> {
+fn read_stored(
+    file: &Path,
+    span_s: u64,
+    newer: Option<(&str, &RunData)>,
+    sieve: Option<&Sieve>,
+) -> Result<Option<Traffic>> {
     let store = Store::open_read_only(file)?;
-    let cells = store.cells(span_s)?;
-    if cells.is_empty() {
-        return Ok(None);
-    }
-    let mut attributions: BTreeMap<String, Attribution> = BTreeMap::new();
-    if let Some((id, run)) = newer {
-        attributions.insert(id.to_owned(), Attribution::of_decided(&run.verdicts));
-    }
     let mut builder = TrafficBuilder::default();
     let mut reader = LineReader::default();
-    for (run, row) in cells {
-        let attribution = match attributions.entry(run) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(fresh) => {
-                let verdicts = store.verdicts_of(fresh.key())?;
-                fresh.insert(Attribution::of_decided(&verdicts))
-            }
+    // Cells come run by run: of one run at a time it is known who was behind them.
+    let mut of: Option<(String, Attribution)> = None;
+    store.each_cell(span_s, |run, row| {
+        let attribution = match of.take().filter(|(known, _)| known == run) {
+            Some((_, attribution)) => attribution,
+            None => attribution_of(&store, run, newer, sieve)?,
         };
-        let Some(seen) = reader.cell(&row.cell) else { continue };
-        let (behind, campaign) = attribution.behind(&seen);
-        builder.add(seen, behind, campaign, row.requests, row.last);
+        if let Some(seen) = reader.cell(&row.cell) {
+            let (behind, campaign) = attribution.behind(&seen);
+            builder.add(seen, behind, campaign, row.requests, row.last);
+        }
+        of = Some((run.to_owned(), attribution));
+        Ok::<(), StoreError>(())
+    })?;
+    Ok(of.map(|_| builder.build()))
+}
+
+fn attribution_of(
+    store: &Store,
+    run: &str,
+    newer: Option<(&str, &RunData)>,
+    sieve: Option<&Sieve>,
+) -> Result<Attribution, StoreError> {
+    if let Some((_, found)) = newer.filter(|(id, _)| *id == run) {
+        return Ok(Attribution::of_decided(&found.verdicts));
     }
-    Ok(Some(builder.build()))
+    let mut attribution = Attribution::default();
+    store.each_verdict_of(run, |v| attribution.add_decided(&v, sieve))?;
+    Ok(attribution)
 }

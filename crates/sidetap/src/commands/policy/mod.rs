@@ -7,6 +7,7 @@ mod simulate;
 mod suggest;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Result, anyhow};
@@ -14,7 +15,8 @@ use ipnet::IpNet;
 use sidetap_model::HashKey;
 use sidetap_model::rows::RunData;
 use sidetap_policy::{
-    AllowList, History, Known, Places, PolicyError, PolicySet, blocklist, builtin, format_ttl,
+    AllowList, Campaigns, Known, Places, PolicyError, PolicySet, Sieve, Traffic, blocklist, builtin,
+    format_ttl,
 };
 use sidetap_store::Store;
 
@@ -25,6 +27,7 @@ use crate::exit::{Status, Usage};
 use crate::hash_key;
 use crate::output::{Terminal, print, warn};
 use crate::report::{Column, Table};
+pub(crate) use known::each_request;
 pub(crate) use never::{operator_is_unknown, said};
 
 /// The rules in force, and what stands around them whatever they say.
@@ -106,12 +109,41 @@ fn stamp_of(path: &Path) -> Stamp {
 pub(crate) fn known_of(run: &RunData, id: &str, store: Option<&Path>, span_s: u64) -> Known {
     let mut known = Known { places: Places::of(&run.endpoints), ..Known::default() };
     let Some(file) = store.filter(|f| f.is_file()) else { return known };
-    match Store::open_read_only(file).and_then(|s| s.verdicts_of_others(id)) {
-        Ok(earlier) => known.history = History::of(&earlier),
+    match Store::open_read_only(file).and_then(|s| known::history_in(&s, id)) {
+        Ok(earlier) => known.history = earlier,
         Err(e) => warn(&format!("what the store remembers cannot be read: {e}")),
     }
-    known.traffic = known::stored(file, span_s, Some((id, run)));
+    known.traffic = known::stored(file, span_s, Some((id, run)), None);
     known
+}
+
+/// What is known around the verdicts of a store that is gone through in parts.
+pub(crate) struct StoreAround {
+    /// Places, history and traffic.
+    pub(crate) known: Known,
+    /// Its campaigns.
+    pub(crate) campaigns: Campaigns,
+    /// What its requests had.
+    pub(crate) sieve: Arc<Sieve>,
+    /// Seconds of traffic.
+    pub(crate) span_s: u64,
+}
+
+/// Reads what is known around the verdicts of a store.
+pub(crate) fn known_in(store: &Store, span_s: u64) -> Result<StoreAround> {
+    let sieve = known::sieve_of(store, span_s)?;
+    let known = Known {
+        places: known::places_in(store)?,
+        history: known::history_in(store, "")?,
+        traffic: known::stored(store.path(), span_s, None, Some(&sieve)),
+    };
+    Ok(StoreAround { known, campaigns: known::campaigns_in(store)?, sieve: Arc::new(sieve), span_s })
+}
+
+/// The traffic that a store holds, with who was behind it.
+pub(crate) fn traffic_in(store: &Store, span_s: u64) -> Result<Option<Traffic>> {
+    let sieve = known::sieve_of(store, span_s)?;
+    Ok(known::stored(store.path(), span_s, None, Some(&sieve)))
 }
 
 /// Says all errors but the last, which is the result.

@@ -1,14 +1,19 @@
 //! `sidetap policy simulate`: what rules would have done, to whom, and how much good traffic they would have hit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use ipnet::IpNet;
 use serde::Serialize;
 use serde_json::json;
-use sidetap_model::rows::RunData;
-use sidetap_policy::{Attribution, Behind, Device, DeviceReport, Effect, Known, Simulation};
+use sidetap_model::rows::VerdictRow;
+use sidetap_policy::{
+    AllowList, Attribution, Behind, Campaigns, Device, DeviceReport, Effect, ExchangeLine, Known, PolicySet,
+    Sieve, Simulation, block_line, outermost,
+};
 
 use super::devices::devices;
 use super::known::Asked;
@@ -27,27 +32,29 @@ pub(super) fn run(
     terminal: &Terminal,
 ) -> Result<Status> {
     let asked = Asked::of(source, &args.traffic, config)?;
-    let known = asked.known()?;
+    let sieve = asked.sieve()?;
+    let known = asked.known(sieve.as_deref())?;
     let devices = devices(config)?;
     let present = policies(config)?;
-    let wanted = of_file(args.file.as_deref().or(config.policy.path.as_deref()), config)?;
-    let before = decide(&present, &asked.run, &known);
-    let after = decide(&wanted, &asked.run, &known);
-    let changed = args.file.is_some();
-    let first = simulate(&asked, &wanted, &after, &known, &devices, args.decisions.as_deref())?;
-    let other = match changed && asked.has_requests(&known) {
-        true => Some(simulate(&asked, &present, &before, &known, &devices, None)?),
-        false => None,
-    };
+    let wanted = args.file.as_deref().map(|file| of_file(Some(file), config)).transpose()?;
+    let campaigns = asked.campaigns()?;
+    let mut decided = Decided::on(&devices, wanted.is_some(), sieve);
+    decided.decide(&asked, &campaigns, &known, &present, wanted.as_ref())?;
+    let has_requests = asked.has_requests(&known);
+    drop(known);
+    if has_requests {
+        decided.see(&asked, &campaigns, &devices, args.decisions.as_deref())?;
+    }
+    let Decided { sums, held, nets, first, other, .. } = decided;
+    let (first, other) = (first.report(), other.filter(|_| has_requests).map(Simulation::report));
     if args.json {
-        let report =
-            Report { subjects: subjects(&after, &before), devices: &first, present: other.as_deref() };
+        let report = Report { subjects: subjects(&sums), devices: &first, present: other.as_deref() };
         print(&(serde_json::to_string_pretty(&report)? + "\n"))?;
         return Ok(Status::Done);
     }
-    let mut text = subjects_table(&after, &before, terminal);
-    text.push_str(&guards_text(&after));
-    if asked.has_requests(&known) {
+    let mut text = subjects_table(&sums, terminal);
+    text.push_str(&guards_text(&held));
+    if has_requests {
         text.push_str(&devices_table(&first, terminal));
         text.push_str(&classes_table(&first, terminal));
         if asked.is_rough() {
@@ -61,7 +68,7 @@ pub(super) fn run(
     } else {
         text.push_str("  no requests are stored here (replay with --exchanges): how much good traffic would be hit is not known\n");
     }
-    let lines = wanted.blocklist(&after).len() as u64;
+    let lines = outermost(nets).len() as u64;
     text.push_str(&format!("  {} addresses and networks would be blocked\n", count(lines)));
     print(&text)?;
     Ok(Status::Done)
@@ -75,83 +82,156 @@ struct Report<'a> {
     present: Option<&'a [DeviceReport]>,
 }
 
-fn decide(policies: &Policies, run: &RunData, known: &Known) -> RunData {
-    let mut run = run.clone();
-    policies.apply(&mut run, known);
-    run
+/// What was decided about verdicts that came in parts.
+struct Decided {
+    sums: Sums,
+    /// Verdicts by the guard that holds them.
+    held: BTreeMap<String, u64>,
+    /// What would be blocked.
+    nets: BTreeSet<IpNet>,
+    attribution: Attribution,
+    first: Simulation,
+    /// What the present policy asks for, where another one is asked.
+    other: Option<Simulation>,
+    sieve: Option<Arc<Sieve>>,
 }
 
-fn simulate(
-    asked: &Asked,
-    policies: &Policies,
-    run: &RunData,
-    known: &Known,
-    devices: &[Device],
-    decisions: Option<&Path>,
-) -> Result<Vec<DeviceReport>> {
-    let attribution = Attribution::of(&run.verdicts);
-    let classes: BTreeMap<&str, &str> =
-        run.campaigns.iter().map(|c| (c.id.as_str(), c.class.as_str())).collect();
-    let mut simulation = Simulation::new(&run.verdicts, policies.set(), known.traffic.as_ref(), devices);
-    let mut out = match decisions {
-        None => None,
-        Some(path) => {
-            let file =
-                std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-            Some(BufWriter::new(file))
+impl Decided {
+    fn on(devices: &[Device], another: bool, sieve: Option<Arc<Sieve>>) -> Self {
+        let on = || Simulation::on(devices, sieve.clone());
+        Decided {
+            sums: Sums::new(),
+            held: BTreeMap::new(),
+            nets: BTreeSet::new(),
+            attribution: Attribution::default(),
+            first: on(),
+            other: another.then(on),
+            sieve,
         }
-    };
-    asked.each(|line, n| {
-        let (behind, campaign) = attribution.behind(&line.seen);
-        let class = campaign.as_deref().and_then(|id| classes.get(id).copied());
-        let effects = simulation.see_many(&line, n, behind, class);
-        if let Some(out) = &mut out
-            && effects.iter().any(Option::is_some)
-        {
-            let by: BTreeMap<&str, &Effect> =
-                devices.iter().zip(&effects).filter_map(|(d, e)| Some((d.name.as_str(), e.as_ref()?))).collect();
-            let who = match behind {
-                Behind::Good => "good",
-                Behind::Suspicious => "suspicious",
-                Behind::Malicious => "malicious",
-            };
-            let row = json!({ "id": line.id, "@timestamp": line.ts, "client": line.seen.ip, "port": line.port, "behind": who, "by": by });
-            writeln!(out, "{row}")?;
+    }
+
+    /// Decides by the wanted policy, and beside it by the present one.
+    fn decide(
+        &mut self,
+        asked: &Asked,
+        campaigns: &Campaigns,
+        known: &Known,
+        present: &Policies,
+        wanted: Option<&Policies>,
+    ) -> Result<()> {
+        let set = wanted.unwrap_or(present).set();
+        let networks = |set: &PolicySet| {
+            set.networks_of(campaigns, known, |take| {
+                asked.each_verdicts(|part| {
+                    take(&part);
+                    Ok(())
+                })
+            })
+        };
+        let own = networks(set)?;
+        let others = wanted.map(|_| networks(present.set())).transpose()?;
+        asked.each_verdicts(|mut part| {
+            let mut before = others.as_ref().map(|_| part.clone());
+            set.apply_part(&mut part, campaigns, known, &own);
+            if let (Some(before), Some(others)) = (&mut before, &others) {
+                present.set().apply_part(before, campaigns, known, others);
+            }
+            self.take(&part, before.as_deref(), set.allow());
+            Ok(())
+        })?;
+        self.first.stand(set, known.traffic.as_ref());
+        if let Some(other) = &mut self.other {
+            other.stand(present.set(), known.traffic.as_ref());
         }
         Ok(())
-    })?;
-    if let Some(mut out) = out {
-        out.flush()?;
     }
-    Ok(simulation.report())
+
+    fn take(&mut self, after: &[VerdictRow], before: Option<&[VerdictRow]>, allow: &AllowList) {
+        for (n, v) in after.iter().enumerate() {
+            let old = before.and_then(|b| b.get(n)).unwrap_or(v);
+            let class = v.class.clone().unwrap_or_else(|| v.intent.clone());
+            let rule = v.policy.clone().unwrap_or_else(|| "-".to_owned());
+            let sum = self.sums.entry((v.response.clone(), class, rule)).or_default();
+            sum.0 += 1;
+            sum.1 += v.requests;
+            sum.2 += u64::from(v.response != old.response);
+            if let Some(guard) = v.policy.as_deref().and_then(|p| p.strip_prefix("guard:")) {
+                *self.held.entry(guard.to_owned()).or_default() += 1;
+            }
+            if let Some(Ok(net)) = block_line(v, allow) {
+                self.nets.insert(net);
+            }
+            self.attribution.add(v, self.sieve.as_deref());
+            self.first.add(v);
+            if let Some(other) = &mut self.other {
+                other.add(old);
+            }
+        }
+    }
+
+    /// Goes through the requests.
+    fn see(
+        &mut self,
+        asked: &Asked,
+        campaigns: &Campaigns,
+        devices: &[Device],
+        decisions: Option<&Path>,
+    ) -> Result<()> {
+        let create = |path: &Path| {
+            let file = std::fs::File::create(path);
+            file.map(BufWriter::new).with_context(|| format!("cannot write {}", path.display()))
+        };
+        let mut out = decisions.map(create).transpose()?;
+        asked.each(|line, n| {
+            let (behind, campaign) = self.attribution.behind(&line.seen);
+            let class = campaign.as_deref().and_then(|id| campaigns.class(id));
+            let effects = self.first.see_many(&line, n, behind, class);
+            if let Some(other) = &mut self.other {
+                other.see_many(&line, n, behind, class);
+            }
+            if let Some(out) = out.as_mut().filter(|_| effects.iter().any(Option::is_some)) {
+                writeln!(out, "{}", decision(&line, behind, devices, &effects))?;
+            }
+            Ok(())
+        })?;
+        if let Some(mut out) = out {
+            out.flush()?;
+        }
+        Ok(())
+    }
 }
 
+/// What each device would have done with one request, as a line of `--decisions`.
+fn decision(
+    line: &ExchangeLine,
+    behind: Behind,
+    devices: &[Device],
+    effects: &[Option<Effect>],
+) -> serde_json::Value {
+    let by: BTreeMap<&str, &Effect> =
+        devices.iter().zip(effects).filter_map(|(d, e)| Some((d.name.as_str(), e.as_ref()?))).collect();
+    let who = match behind {
+        Behind::Good => "good",
+        Behind::Suspicious => "suspicious",
+        Behind::Malicious => "malicious",
+    };
+    json!({ "id": line.id, "@timestamp": line.ts, "client": line.seen.ip, "port": line.port, "behind": who, "by": by })
+}
+
+/// Subjects, their requests and how many of them were decided otherwise before: by response, class and rule.
 type Sums = BTreeMap<(String, String, String), (u64, u64, u64)>;
 
-fn sums(after: &RunData, before: &RunData) -> Sums {
-    let mut sums = Sums::new();
-    for (v, old) in after.verdicts.iter().zip(&before.verdicts) {
-        let class = v.class.clone().unwrap_or_else(|| v.intent.clone());
-        let rule = v.policy.clone().unwrap_or_else(|| "-".to_owned());
-        let sum = sums.entry((v.response.clone(), class, rule)).or_default();
-        sum.0 += 1;
-        sum.1 += v.requests;
-        sum.2 += u64::from(v.response != old.response);
-    }
-    sums
-}
-
-fn subjects(after: &RunData, before: &RunData) -> Vec<serde_json::Value> {
+fn subjects(sums: &Sums) -> Vec<serde_json::Value> {
     let row = |((response, class, rule), (subjects, requests, changed)): (
         &(String, String, String),
         &(u64, u64, u64),
     )| {
         json!({ "response": response, "class": class, "rule": rule, "subjects": subjects, "requests": requests, "changed": changed })
     };
-    sums(after, before).iter().map(row).collect()
+    sums.iter().map(row).collect()
 }
 
-fn subjects_table(after: &RunData, before: &RunData, terminal: &Terminal) -> String {
+fn subjects_table(sums: &Sums, terminal: &Terminal) -> String {
     let mut table = Table::new(&[
         Column::text("RESPONSE"),
         Column::text("CLASS"),
@@ -160,20 +240,14 @@ fn subjects_table(after: &RunData, before: &RunData, terminal: &Terminal) -> Str
         Column::number("CHANGED"),
         Column::flexible("BY RULE"),
     ]);
-    for ((response, class, rule), (subjects, requests, changed)) in &sums(after, before) {
+    for ((response, class, rule), (subjects, requests, changed)) in sums {
         table.row([response, class, &count(*subjects), &count(*requests), &count(*changed), rule]);
     }
     table.render(terminal)
 }
 
-fn guards_text(run: &RunData) -> String {
-    let mut held: BTreeMap<&str, u64> = BTreeMap::new();
-    for v in &run.verdicts {
-        if let Some(guard) = v.policy.as_deref().and_then(|p| p.strip_prefix("guard:")) {
-            *held.entry(guard).or_default() += 1;
-        }
-    }
-    let line = |(guard, n): (&&str, &u64)| format!("  {} held by guard {guard}\n", plural(*n, "verdict"));
+fn guards_text(held: &BTreeMap<String, u64>) -> String {
+    let line = |(guard, n): (&String, &u64)| format!("  {} held by guard {guard}\n", plural(*n, "verdict"));
     held.iter().map(line).collect()
 }
 

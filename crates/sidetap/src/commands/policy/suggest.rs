@@ -20,7 +20,8 @@ pub(super) fn run(
     terminal: &Terminal,
 ) -> Result<Status> {
     let asked = Asked::of(source, &args.traffic, config)?;
-    let Some(traffic) = asked.known()?.traffic else {
+    let sieve = asked.sieve()?;
+    let Some(traffic) = asked.known(sieve.as_deref())?.traffic else {
         return Err(Lost("no requests are stored here: replay with --exchanges".to_owned()).into());
     };
     let policies = policies(config)?;
@@ -29,7 +30,8 @@ pub(super) fn run(
         options.reach = Reach::addresses(&[Response::Block]);
     }
     let wanted = |id: &str| args.campaign.as_deref().is_none_or(|c| c == id);
-    let campaigns: Vec<_> = asked.run.campaigns.iter().filter(|c| wanted(&c.id)).collect();
+    let all = asked.campaigns()?;
+    let campaigns: Vec<_> = all.iter().filter(|c| wanted(&c.id)).collect();
     if let (Some(id), []) = (&args.campaign, campaigns.as_slice()) {
         return Err(Usage(format!("there is no campaign {id}")).into());
     }
