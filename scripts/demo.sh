@@ -45,7 +45,7 @@ page="$out/report.html"
 say "The page"
 echo "file://$(cd "$out" && pwd)/report.html"
 say "The console"
-echo "$sidetap serve --store $out/sidetap.db"
+echo "$sidetap serve --store $out/sidetap.db --hash-key $out/hash.key"
 if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] && command -v xdg-open >/dev/null; then
   xdg-open "$page" >/dev/null 2>&1 || true
 fi

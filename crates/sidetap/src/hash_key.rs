@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use sidetap_model::HashKey;
+use sidetap_store::{Store, StoreError};
 
 /// Reads the key from `named`, or from the user's configuration directory; makes it where it is not there.
 pub(crate) fn load_or_make(named: Option<&Path>) -> Result<HashKey> {
@@ -26,6 +27,26 @@ pub(crate) fn load_if_there(named: Option<&Path>) -> Result<Option<HashKey>> {
         Some(path) => load_or_make(Some(&path)).map(Some),
         None => Ok(None),
     }
+}
+
+/// The name under which a store keeps by which key it was written: a hash of nothing, which tells nothing of the key.
+const STATE: &str = "hash-key";
+
+/// Whether a store was written with another key than this one; where it does not say yet, it says so from now on.
+pub(crate) fn is_foreign(store: &mut Store, key: &HashKey) -> Result<bool, StoreError> {
+    if store.state(STATE)?.is_none() {
+        store.put_state(STATE, &mark(key))?;
+    }
+    differs(store, key)
+}
+
+/// The same of a store that is only read.
+pub(crate) fn differs(store: &Store, key: &HashKey) -> Result<bool, StoreError> {
+    Ok(store.state(STATE)?.is_some_and(|known| known != mark(key)))
+}
+
+fn mark(key: &HashKey) -> Vec<u8> {
+    format!("v{} {:016x}", key.version(), key.hash64("store", b"")).into_bytes()
 }
 
 fn default_path() -> Option<PathBuf> {
@@ -70,6 +91,17 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn a_store_knows_the_key_that_it_was_written_with() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&dir.path().join("s.db")).unwrap();
+        let (own, other) = (HashKey::from_bytes([1; 16]), HashKey::from_bytes([2; 16]));
+        assert!(!differs(&store, &other).unwrap(), "it does not say yet");
+        assert!(!is_foreign(&mut store, &own).unwrap());
+        assert!(is_foreign(&mut store, &other).unwrap() && differs(&store, &other).unwrap());
+        assert!(!differs(&store, &own).unwrap());
+    }
 
     #[test]
     fn a_key_is_made_once_and_for_its_owner_only() {

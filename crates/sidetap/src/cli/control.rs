@@ -16,6 +16,9 @@ pub(crate) struct ServeArgs {
     /// Address to listen at [default: 127.0.0.1:8642, or as configured]
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Option<SocketAddr>,
+    /// File with the site's key for hashes, which the store was written with [default: the configured one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hash_key: Option<PathBuf>,
 }
 
 /// `sidetap store`.
@@ -24,6 +27,9 @@ pub(crate) struct StoreArgs {
     /// The store [default: the configured one]
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) store: Option<PathBuf>,
+    /// File with the site's key for hashes, which the store was written with [default: the configured one]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) hash_key: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: StoreCommand,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use sidetap_model::rows::{Counts, InputSummary, NotWritten, RunData, Summary};
-use sidetap_model::{EndpointId, Ts};
+use sidetap_model::{EndpointId, HashKey, Ts};
 use sidetap_pipeline::{Evidence, Outcome, Sampled};
 use sidetap_store::{EvidenceRow, SampleRow, Store, run_id};
 
@@ -15,6 +15,7 @@ use super::prepare::Plan;
 use super::watch::live_inputs;
 use crate::clock;
 use crate::exit::Status;
+use crate::hash_key;
 use crate::output::{RunDir, Terminal, print, summary_text, warn, write_atomically};
 use crate::report::{Report, page, terminal_report};
 
@@ -60,7 +61,7 @@ pub(crate) fn finish(plan: Plan, mut outcome: Outcome, started: Instant, answer:
         calls: std::mem::take(&mut outcome.calls),
     };
     if let Some(file) = &store
-        && let Err(e) = keep(file, run, begun, &outcome.openapi, told)
+        && let Err(e) = keep(file, run, begun, &outcome.openapi, told, &options.hash_key)
     {
         failed.push(NotWritten::new(
             format_args!("the results into {}", file.display()),
@@ -163,8 +164,15 @@ fn keep(
     begun: Option<Ts>,
     openapi: &[(String, serde_json::Value)],
     told: Told,
+    key: &HashKey,
 ) -> Result<()> {
     let mut store = Store::open(file)?;
+    if hash_key::is_foreign(&mut store, key)? {
+        warn(&format!(
+            "{}: earlier runs were kept with another hash key: accounts, sessions and keys of this run are not those of before",
+            file.display()
+        ));
+    }
     match begun {
         None => {
             let id = store.save_run(run, clock::now())?;

@@ -24,7 +24,10 @@ use crate::report::{Report, page};
 
 /// Serves until a signal.
 pub(crate) fn run(global: &GlobalArgs, args: &ServeArgs) -> Result<Status> {
-    let config = config::load(global.config.as_deref())?;
+    let mut config = config::load(global.config.as_deref())?;
+    if args.hash_key.is_some() {
+        config.analysis.hash_key.clone_from(&args.hash_key);
+    }
     let store = args.store.clone().or_else(|| config.store.clone());
     let store = store.ok_or_else(|| Usage("name a store with --store FILE".to_owned()))?;
     let listen = args.listen.unwrap_or(config.console.listen);

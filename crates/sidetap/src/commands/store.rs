@@ -18,7 +18,10 @@ use crate::report::{bytes, count};
 
 /// Checks, copies, forgets.
 pub(crate) fn run(global: &GlobalArgs, args: &StoreArgs) -> Result<Status> {
-    let config = config::load(global.config.as_deref())?;
+    let mut config = config::load(global.config.as_deref())?;
+    if args.hash_key.is_some() {
+        config.analysis.hash_key.clone_from(&args.hash_key);
+    }
     let file = args.store.clone().or_else(|| config.store.clone());
     let file = file.ok_or_else(|| Usage("name a store with --store FILE".to_owned()))?;
     match &args.command {
@@ -37,7 +40,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &StoreArgs) -> Result<Status> {
             }
             let mut store = Store::open(&file)?;
             let mut removed: BTreeMap<String, u64> = BTreeMap::new();
-            for name in names(kind, value, &config)? {
+            for name in names(kind, value, &config, &store)? {
                 for (table, n) in store.forget(kind, &name, "cli", clock::now())?.0 {
                     *removed.entry(table).or_default() += n;
                 }
@@ -62,7 +65,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &StoreArgs) -> Result<Status> {
 }
 
 /// The name as it was given, and as outputs spell it.
-fn names(kind: SubjectKind, value: &str, config: &Config) -> Result<Vec<String>> {
+fn names(kind: SubjectKind, value: &str, config: &Config, store: &Store) -> Result<Vec<String>> {
     let kind = match kind {
         SubjectKind::Ip => AllowKind::Ip,
         SubjectKind::Account => AllowKind::Account,
@@ -71,6 +74,9 @@ fn names(kind: SubjectKind, value: &str, config: &Config) -> Result<Vec<String>>
         _ => return Ok(vec![value.to_owned()]),
     };
     let key = hash_key::load_or_make(config.analysis.hash_key.as_deref())?;
+    if kind != AllowKind::Ip && !value.contains('#') && hash_key::differs(store, &key)? {
+        bail!("the hash key is not the one that this store was written with: name that one with --hash-key");
+    }
     let mut names = spellings(kind, value, &key);
     if !names.iter().any(|n| n == value) {
         names.push(value.to_owned());

@@ -29,7 +29,7 @@ use crate::cli::SourceArgs;
 use crate::clock;
 use crate::config::Config;
 use crate::hash_key;
-use crate::output::write_atomically;
+use crate::output::{warn, write_atomically};
 use simulate::{moved, simulated};
 
 /// The name under which a store keeps that nothing may change devices.
@@ -48,6 +48,8 @@ pub(crate) enum Devices {
 pub(crate) struct Commands {
     config: Config,
     key: HashKey,
+    /// Whether the store was written with another key.
+    foreign: bool,
     pack: Arc<Pack>,
     source: SourceArgs,
     devices: Devices,
@@ -59,8 +61,16 @@ pub(crate) struct Commands {
 impl Commands {
     /// Reads what it needs; nothing is asked of a device.
     pub(crate) fn new(config: &Config, store: &Path, devices: Devices) -> Result<Self> {
+        let key = hash_key::load_or_make(config.analysis.hash_key.as_deref())?;
+        let foreign = store.is_file() && hash_key::differs(&Store::open_read_only(store)?, &key)?;
+        if foreign {
+            warn(
+                "the hash key is not the one that this store was written with: name that one with --hash-key, or nobody can be matched, allowed or forgotten by the name of an account, session or key",
+            );
+        }
         Ok(Commands {
-            key: hash_key::load_or_make(config.analysis.hash_key.as_deref())?,
+            key,
+            foreign,
             pack: Arc::new(indicators::pack(config)?),
             source: SourceArgs { run: None, store: Some(store.to_owned()) },
             config: config.clone(),
@@ -395,21 +405,34 @@ impl Control for Commands {
     fn allow_value(&self, kind: &str, value: &str) -> Result<String, Refused> {
         let wrong = || Refused::Bad { detail: format!("value: not one of kind {kind}"), errors: json!([]) };
         let known = serde_json::from_value(Value::String(kind.to_owned())).map_err(|_| wrong())?;
+        self.own_key(known, value)?;
         spelled(known, value, &self.key).ok_or_else(wrong)
     }
 
     fn spellings(&self, kind: &str, value: &str) -> Result<Vec<String>, Refused> {
         let wrong = || Refused::Bad { detail: format!("value: not one of kind {kind}"), errors: json!([]) };
         let known = serde_json::from_value(Value::String(kind.to_owned())).map_err(|_| wrong())?;
+        self.own_key(known, value)?;
         Ok(spellings(known, value, &self.key))
     }
 
     fn account_names(&self, names: &[String]) -> Result<Vec<String>, Refused> {
+        self.own_key(AllowKind::Account, "")?;
         Ok(names.iter().map(|n| account_name(&self.key, n)).collect())
     }
 }
 
 impl Commands {
+    /// Refuses to hash a name by a key that is not the store's: it would be nobody's there.
+    fn own_key(&self, kind: AllowKind, value: &str) -> Result<(), Refused> {
+        let hashed = matches!(kind, AllowKind::Account | AllowKind::Session | AllowKind::ApiKey);
+        if self.foreign && hashed && !value.contains('#') {
+            let why = "hash key that this store was written with: start it with --hash-key and that file";
+            return Err(Refused::NotAvailable(why.to_owned()));
+        }
+        Ok(())
+    }
+
     fn config_allow(&self) -> Result<Vec<AllowEntry>, Refused> {
         Ok(policies(&self.config).map_err(failed)?.hashed(&self.key).set().allow().entries().to_vec())
     }
@@ -546,7 +569,7 @@ mod tests {
                     let mut v =
                         VerdictRow { id: format!("v-{:x}", n.wrapping_mul(0x9e37_79b9)), ..like.clone() };
                     v.subject.value = format!("198.51.{}.{}", n / 250, n % 250);
-                    v.intent = if n % 3 == 0 { "malicious" } else { "automated" }.to_owned();
+                    v.intent = if n.is_multiple_of(3) { "malicious" } else { "automated" }.to_owned();
                     v
                 })
                 .collect();
