@@ -306,6 +306,8 @@ facts! {
     OneHead = "part.one-head", "share of clients with ten calls and more whose heads never vary";
     Unvisited = "part.blind", "share of clients that act with no page opened before";
     RestUnvisited = "rest.blind", "share of the rest's clients that act with no page opened before";
+    Unread = "part.unread", "share of clients whose Referers name pages that they never asked for";
+    RestUnread = "rest.unread", "share of the rest's clients whose Referers name pages that they never asked for";
     Straight = "part.straight", "share of clients whose first request of all is this";
     RestStraight = "rest.straight", "share of the rest's clients whose first request of all is this";
     EqualCounts = "part.equal-counts", "share of clients with the most usual number of requests";

@@ -576,6 +576,7 @@ fn every_indicator_fires_for_some_traffic() {
     fired(&mut seen, true, walks);
     fired(&mut seen, true, crowds);
     fired(&mut seen, true, doors);
+    fired(&mut seen, true, world::scenes::all);
     let pack = Pack::builtin().unwrap();
     for id in OF_TABLES.into_iter().chain(["anomaly-extreme"]) {
         assert!(pack.indicators().iter().any(|i| i.id == id), "{id}");

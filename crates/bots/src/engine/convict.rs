@@ -48,6 +48,7 @@ impl Engine {
             self.judge_hoppers(at);
             self.judge_bare(at);
             self.judge_receivers(at);
+            self.judge_throw_away(at);
         }
         self.judge_accounts();
         for hash in std::mem::take(&mut self.due_sessions) {
@@ -73,6 +74,7 @@ impl Engine {
             self.judge_hoppers(at);
             self.judge_bare(at);
             self.judge_receivers(at);
+            self.judge_throw_away(at);
         }
         self.judge_accounts();
         for hash in self.units.session_keys() {

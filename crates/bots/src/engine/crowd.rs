@@ -12,6 +12,7 @@ use super::part::Found;
 use super::slice::Slice;
 use super::unit::{Call, ExchangeId, Unit};
 use crate::facts::Fact;
+use crate::observation::Traits;
 use crate::role::Roles;
 
 /// Bare clients from which on they are judged together.
@@ -20,12 +21,22 @@ const BARE: usize = 20;
 const BARE_GUESSERS: usize = 12;
 /// The same for clients that only read, each again and again.
 const BARE_READERS: usize = 6;
+/// The same for clients that read with Referers of pages that they never asked for.
+const BARE_STRANGERS: usize = 6;
+/// The same for clients that post again and again.
+const BARE_REPEATERS: usize = 3;
 /// The same for clients that post what others read.
 const BARE_POSTERS: usize = 8;
 /// Free clients that are worth being judged beside those that are convicted.
 const FREE: usize = 2;
 /// Calls from which on a client reads again and again.
 const READS: u32 = 8;
+/// The same where it names pages that it never asked for.
+const STRANGE_READS: u32 = 5;
+/// Posts from which on a client posts again and again.
+const POSTS: u32 = 4;
+/// Clients with throw-away mail addresses from which on they are judged together.
+const THROW_AWAY: usize = 8;
 /// Clients that give to one receiver from which on they are judged together.
 const GIVERS: usize = 5;
 /// A person does not log in, look and pay in this time.
@@ -71,7 +82,7 @@ impl Engine {
                 // Who makes an account asks for a page before, and is led to one after.
                 let strays = kind == BareKind::Posts && signs_up && unit.is_narrow();
                 let bare = self.lives_for(unit, at) || strays;
-                if !kind.takes(member) || unit.first < settled || !bare {
+                if !kind.takes(member, unit) || unit.first < settled || !bare {
                     continue;
                 }
                 if !seen.insert(member.unit) {
@@ -79,7 +90,9 @@ impl Engine {
                 }
                 let call = unit.calls.iter().find(|c| self.resolve(c.slot) == at);
                 let targets = call.map_or(0.0, |c| c.targets.count().min(f64::from(c.n)));
-                let signed = unit.sessions.iter().any(|t| t.login);
+                // A session that it was given here, and with which it signed in nowhere, is a visitor's.
+                let given = unit.set_cookies > 0 && unit.habits.acts().logged_in == 0;
+                let signed = !given && unit.sessions.iter().any(|t| t.login);
                 let bare = BareMember {
                     member: *member,
                     targets,
@@ -99,7 +112,7 @@ impl Engine {
     /// Judges bare clients together, with those of whom the same is known; true where they are convicted.
     fn judge_crowd(&mut self, at: u32, kind: BareKind, free: &[BareMember], known: &KnownCrowd) -> bool {
         let Some(slot) = self.slots.get(at as usize) else { return false };
-        let least = if known.members.is_empty() { kind.least() } else { kind.least().max(FREE) };
+        let least = kind.least(slot.roles()).max(if known.members.is_empty() { 0 } else { FREE });
         if free.len() + known.members.len() < least || free.len() < FREE {
             return false;
         }
@@ -118,7 +131,7 @@ impl Engine {
             .iter()
             .filter(|m| m.apart)
             .fold([0; 3], |[n, ok, fails], m| [n + m.member.n, ok + m.member.ok, fails + m.member.fails]);
-        if kind == BareKind::Posts {
+        if kind.posts() {
             slice.sessions = all.iter().filter(|m| m.signed).count() as f64 / all.len().max(1) as f64;
             slice.disposable = self.throw_away(slot, &members) / slice.targets.max(1.0);
             slice.accounts = targets;
@@ -163,6 +176,48 @@ impl Engine {
         let free: Vec<Member> = free.iter().map(|m| m.member).collect();
         self.convict_bare(campaign, &free);
         true
+    }
+
+    /// Clients that each make an account with a throw-away mail address and do nothing with it, where a third of all who make
+    /// accounts do: the addresses tell them, whatever their heads are like.
+    pub(super) fn judge_throw_away(&mut self, at: u32) {
+        let Some(slot) = self.slots.get(at as usize) else { return };
+        if self.config.without.campaigns || !slot.roles().any(Roles::SIGN_UP) {
+            return;
+        }
+        let leaves = |m: &&Member| {
+            self.units.get(m.unit).is_some_and(|u| {
+                u.any.has(Traits::DISPOSABLE_MAIL)
+                    && u.breadth() <= 3
+                    && u.n.saturating_sub(u.assets) <= m.n.saturating_mul(4)
+                    && !u.shared
+            })
+        };
+        let parts = slot.order.iter().filter_map(|s| slot.parts.get(s));
+        let all: usize = parts.clone().map(|p| p.members.len()).sum();
+        let members: Vec<Member> = parts.flat_map(|p| p.members.iter().filter(leaves)).copied().collect();
+        if members.len() < THROW_AWAY || members.len() * 3 < all {
+            return;
+        }
+        let targets = members.iter().map(|m| f64::from(m.n)).sum();
+        let mut slice = Slice::of_bare(&members, targets, false);
+        slice.bare = true;
+        (slice.disposable, slice.accounts) = (1.0, targets);
+        let Some(Found { rule, fired, facts }) = self.class_of(slot, &slice) else { return };
+        if self.too_weak(&self.view_at(slot), rule, &fired) {
+            return;
+        }
+        let (zone, host) = (slot.zone.clone(), slot.endpoint.host.to_string());
+        let sign =
+            Sign { rule, zone: &zone, host: &host, shape: 2, slot: Some(at), agent: "", by_part: true };
+        let Some(campaign) = self.campaign(&sign, false) else { return };
+        let evidence: SmallVec<[ExchangeId; 5]> = members.iter().take(5).map(|m| m.evidence).collect();
+        self.note(campaign, &fired, &facts, &evidence);
+        for member in &members {
+            if self.units.get(member.unit).is_some_and(|u| !self.is_good(u)) {
+                self.convict_unit(member.unit, campaign, rule, false, 2, Some(member.evidence));
+            }
+        }
     }
 
     /// Throw-away mail addresses named in parts of which these clients are most.
@@ -267,12 +322,16 @@ enum BareKind {
     Reads,
     /// That post, vote or make accounts.
     Posts,
+    /// That post again and again.
+    Repeats,
+    /// That read what pages lead to, with Referers of pages that they never asked for.
+    Strangers,
     /// That find nothing.
     Guesses,
 }
 
 impl BareKind {
-    fn at(slot: &Slot) -> SmallVec<[BareKind; 2]> {
+    fn at(slot: &Slot) -> SmallVec<[BareKind; 4]> {
         let roles = slot.roles();
         let acts = roles.any(Roles(Roles::SENSITIVE.0 | Roles::INVENTORY.0));
         let guessed =
@@ -286,6 +345,10 @@ impl BareKind {
         let posts = Roles(Roles::POSTING.0 | Roles::VOTE.0 | Roles::SIGN_UP.0);
         if roles.any(posts) && slot.reads * 2 <= slot.n {
             kinds.push(BareKind::Posts);
+            kinds.push(BareKind::Repeats);
+        }
+        if !acts && slot.parameters && slot.reads == slot.n {
+            kinds.push(BareKind::Strangers);
         }
         if roles.any(guessed) {
             kinds.push(BareKind::Guesses);
@@ -293,8 +356,10 @@ impl BareKind {
         kinds
     }
 
-    fn takes(self, member: &Member) -> bool {
+    fn takes(self, member: &Member, unit: &Unit) -> bool {
         match self {
+            BareKind::Repeats => member.n >= POSTS,
+            BareKind::Strangers => member.n >= STRANGE_READS && unit.habits.makes_up_referers(),
             BareKind::Acts | BareKind::Posts => true,
             BareKind::Reads => member.n >= READS,
             BareKind::Guesses => member.ok == 0 && member.fails > 0,
@@ -303,14 +368,21 @@ impl BareKind {
 
     /// Who stands beside callers that do much besides needs to leave out no step of theirs.
     const fn stands_out(self) -> bool {
-        matches!(self, BareKind::Posts | BareKind::Guesses)
+        !matches!(self, BareKind::Acts | BareKind::Reads)
     }
 
-    const fn least(self) -> usize {
+    const fn posts(self) -> bool {
+        matches!(self, BareKind::Posts | BareKind::Repeats)
+    }
+
+    const fn least(self, roles: Roles) -> usize {
         match self {
+            BareKind::Acts if roles.any(Roles::RESET) => BARE_GUESSERS,
             BareKind::Acts => BARE,
             BareKind::Reads => BARE_READERS,
             BareKind::Posts => BARE_POSTERS,
+            BareKind::Repeats => BARE_REPEATERS,
+            BareKind::Strangers => BARE_STRANGERS,
             BareKind::Guesses => BARE_GUESSERS,
         }
     }

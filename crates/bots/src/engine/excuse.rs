@@ -54,12 +54,14 @@ impl Engine {
             "inventory-hoarding" => member.n >= REPEATED,
             "fake-account-creation" => member.n >= 2,
             "bola" => own() >= OPENED,
+            // One forgotten password is anybody's.
+            _ if self.rests_on(campaign.rule, "reset-unknown") => own() >= 2.0,
             // One code may be mistyped, or have run out.
             "coupon-abuse" if self.guesses(campaign.rule) => own() >= 2.0 || unit.tool,
             // An owner whose program has an old password says one and the same, again and again.
             "credential-cracking" => member.n < 3 || unit.habits.secrets.count() > 1.0,
-            // Who mistypes and then gets in.
-            "credential-stuffing" if like_a_browser => member.fails > member.ok,
+            // Who mistypes and then gets in, or gives up.
+            "credential-stuffing" if like_a_browser => member.fails > member.ok && own() >= 2.0,
             _ => !self.rests_on(campaign.rule, "tries") || own() >= 3.0,
         }
     }

@@ -216,6 +216,11 @@ impl Habits {
         self.acts.as_deref().copied().unwrap_or_default()
     }
 
+    /// True where nearly all of its Referers name pages of the host that it never asked for.
+    pub(crate) fn makes_up_referers(&self) -> bool {
+        self.seldom.as_deref().is_some_and(|s| s.referers > 0 && s.unseen_referers * 5 >= s.referers * 4)
+    }
+
     pub(crate) fn seldom(&self) -> Seldom {
         self.seldom.as_deref().copied().unwrap_or_default()
     }

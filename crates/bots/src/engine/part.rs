@@ -48,6 +48,7 @@ const OF_CROWD: &[Fact] = &[
     Fact::SignedIn,
     Fact::OneHead,
     Fact::Unvisited,
+    Fact::Unread,
     Fact::EqualCounts,
     Fact::Straight,
     Fact::ArrivalsEven,
@@ -72,6 +73,7 @@ pub(super) const OF_REST: &[Fact] = &[
     Fact::RestRefererless,
     Fact::RestSettled,
     Fact::RestUnvisited,
+    Fact::RestUnread,
     Fact::RestStraight,
     Fact::RestErrorRatio,
 ];
@@ -96,6 +98,7 @@ pub(super) struct Crowd {
     settled: f64,
     signed_in: f64,
     blind: f64,
+    unread: f64,
     /// Of those with ten calls and more.
     one_head: Option<f64>,
     pace: Option<f64>,
@@ -234,6 +237,7 @@ impl Engine {
         f.set(Fact::Settled, crowd.settled);
         f.set(Fact::SignedIn, crowd.signed_in);
         f.set(Fact::Unvisited, crowd.blind);
+        f.set(Fact::Unread, crowd.unread);
         if let Some(share) = crowd.one_head {
             f.set(Fact::OneHead, share);
         }
@@ -296,6 +300,7 @@ impl Engine {
             c.settled += f64::from(u8::from(unit.trusted));
             c.signed_in += f64::from(u8::from(unit.habits.acts().logged_in > 0));
             c.blind += f64::from(u8::from(unit.habits.acts().blind > 0));
+            c.unread += f64::from(u8::from(unit.habits.makes_up_referers()));
             let calls = unit.n.saturating_sub(unit.assets) >= 10;
             callers += u32::from(calls);
             plain += u32::from(calls && unit.habits.heads.count() <= 1.0);
@@ -316,6 +321,7 @@ impl Engine {
             &mut c.settled,
             &mut c.signed_in,
             &mut c.blind,
+            &mut c.unread,
         ] {
             *share /= n;
         }
@@ -391,6 +397,7 @@ impl Engine {
             f.set(Fact::RestRefererless, crowd.refererless);
             f.set(Fact::RestSettled, crowd.settled);
             f.set(Fact::RestUnvisited, crowd.blind);
+            f.set(Fact::RestUnread, crowd.unread);
             f.set(Fact::RestStraight, ratio(rest.straight, rest.members));
             f.set(Fact::RestErrorRatio, ratio(rest.errors, rest.n));
         } else {

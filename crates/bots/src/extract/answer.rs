@@ -99,7 +99,7 @@ impl AnswerFields {
             "Fault" | "soap:Fault" | "SOAP-ENV:Fault" | "env:Fault" => at.depth <= 3,
             _ => false,
         };
-        self.priced |= at.depth <= 3 && at.key == "price";
+        self.priced |= at.depth <= 3 && is_price(at.key);
         self.asks |= at.depth <= 2 && matches!(at.key, "flows" | "challenges");
         if at.key == "fault" && at.depth <= 3 {
             self.refuses = true;
@@ -156,7 +156,7 @@ impl AnswerFields {
     }
 
     fn outer(&mut self, at: &Location<'_>, value: Scalar<'_>, scratch: &mut String) {
-        self.priced |= at.key == "price" || at.key == "unit_price";
+        self.priced |= is_price(at.key);
         self.nulls += u32::from(matches!(value, Scalar::Null));
         match value {
             Scalar::Str(text) => self.text(at, text, scratch),
@@ -301,6 +301,35 @@ fn is_token(key: &str) -> bool {
             | "sessionKey"
             | "session_key"
             | "ticket"
+    )
+}
+
+/// Names of fields that hold a price, in several languages.
+fn is_price(key: &str) -> bool {
+    matches!(
+        key,
+        "price"
+            | "unit_price"
+            | "unitPrice"
+            | "total_price"
+            | "totalPrice"
+            | "fiyat"
+            | "preis"
+            | "prix"
+            | "precio"
+            | "preco"
+            | "preço"
+            | "prezzo"
+            | "prijs"
+            | "cena"
+            | "pris"
+            | "hinta"
+            | "harga"
+            | "kakaku"
+            | "цена"
+            | "価格"
+            | "价格"
+            | "가격"
     )
 }
 

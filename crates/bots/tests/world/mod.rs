@@ -1,5 +1,7 @@
 //! A small made-up site with honest callers: people in browsers, an app, a partner; and room for attackers.
 
+pub mod scenes;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
