@@ -96,7 +96,7 @@ const LEFT_OUT = {}, BETWEEN = {};
 // The bytes of a header, by the name of its variable.
 function given(r, name, otherwise) {
     const value = r.rawVariables['http_' + name];
-    return value === undefined || value === null || value.length === 0 ? Buffer.from(otherwise) : value;
+    return value === undefined || value === null ? Buffer.from(otherwise) : value;
 }
 
 // The bytes of these headers, `-` for one that is not there; nothing where they are long.
