@@ -36,7 +36,7 @@ macro_rules! connectors {
         #[derive(Clone, Debug, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct Config {
-            /// Verdicts said longer ago than this are not pushed without force: `90s`, `10m`, `24h`.
+            /// Verdicts said longer ago than this are pushed with `--old` only: `90s`, `10m`, `24h`.
             pub max_age: String,
             /// Most entries that one push may add to one device without force.
             pub max_adds: usize,

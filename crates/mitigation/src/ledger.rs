@@ -52,7 +52,11 @@ impl Ledger {
         let fresh =
             LedgerEntry { pushed_at: now, expires_at: now.saturating_add(ttl), last_seen: want.last_seen };
         let Some(old) = self.entries.get(&want.verdict) else {
-            return if want.stale && !force { Err("said too long ago, and not forced") } else { Ok(fresh) };
+            return if want.stale && !force {
+                Err("said too long ago, and not pushed with --old")
+            } else {
+                Ok(fresh)
+            };
         };
         let again = want.last_seen > old.last_seen && !want.stale;
         if now >= old.expires_at {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use sidetap_mitigation::{Held, Mode, PlanReport, PushReport, StatusReport};
+use sidetap_mitigation::{ConnectorStatus, Held, Mode, PlanReport, PushReport, StatusReport};
 
 use crate::exit::{Lost, Status};
 use crate::output::{Terminal, plain, print};
@@ -27,19 +27,14 @@ pub(super) fn show_status(status: &StatusReport, terminal: &Terminal) -> Result<
         Column::flexible("CAN"),
         Column::flexible("STATE"),
     ]);
+    let mut whole = String::new();
     for c in connectors {
         let can: Vec<&str> = c.sees.responses.iter().map(|r| r.name()).collect();
-        let state = match (&c.error, c.drift.is_empty()) {
-            (Some(e), _) => e.clone(),
-            (None, true) if c.entries == 0 && status.active > 0 => {
-                format!(
-                    "empty, though {} went to devices: a push tells what belongs here",
-                    plural(status.active as u64, "verdict")
-                )
-            }
-            (None, true) => "as it should be".to_owned(),
-            (None, false) => format!("to be repaired: {}", c.drift.join(", ")),
-        };
+        let state = state_of(c, status.active as u64);
+        // The table has no room for the whole reason.
+        if c.error.is_some() || !c.drift.is_empty() {
+            whole.push_str(&format!("  {}: {}\n", plain(&c.name), plain(&state)));
+        }
         table.row([
             &c.name,
             c.kind,
@@ -49,7 +44,7 @@ pub(super) fn show_status(status: &StatusReport, terminal: &Terminal) -> Result<
             &state,
         ]);
     }
-    let mut text = table.render(terminal);
+    let mut text = table.render(terminal) + &whole;
     for c in connectors {
         let cannot: Vec<&str> = c.sees.cannot_do().iter().map(|r| r.name()).collect();
         let cannot =
@@ -148,6 +143,10 @@ pub(super) fn show_push(report: &PushReport, held: &[Held], terminal: &Terminal)
         ]);
     }
     let mut text = table.render(terminal);
+    // The table has no room for the whole reason.
+    for c in report.connectors.iter().filter(|c| matches!(c.outcome.as_str(), "failed" | "held")) {
+        text.push_str(&format!("  {}: {}\n", plain(&c.name), plain(&c.answer)));
+    }
     text.push_str(&reasons(report.held.iter().chain(held)));
     if report.mode == Mode::DryRun {
         text.push_str("  nothing was changed; --enforce does it\n");
@@ -157,6 +156,19 @@ pub(super) fn show_push(report: &PushReport, held: &[Held], terminal: &Terminal)
         true => Ok(Status::Done),
         false => Err(Lost("not every device is as it should be".to_owned()).into()),
     }
+}
+
+/// What is wrong with a device, of whose pushed verdicts so many are in force.
+fn state_of(c: &ConnectorStatus, active: u64) -> String {
+    if let Some(error) = &c.error {
+        return error.clone();
+    }
+    let empty = (c.entries == 0 && active > 0).then(|| {
+        format!("empty, though {} went to devices: a push tells what belongs here", plural(active, "verdict"))
+    });
+    let drift = (!c.drift.is_empty()).then(|| format!("to be repaired: {}", c.drift.join(", ")));
+    let wrong: Vec<String> = empty.into_iter().chain(drift).collect();
+    if wrong.is_empty() { "as it should be".to_owned() } else { wrong.join("; ") }
 }
 
 /// Verdicts that go nowhere, counted by reason.
