@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use common::Rng;
 use sidetap_capture::{
-    Checksums, DecodeOptions, Decoded, Decoder, DropReason, Label, LinkType, Packet, TunnelPorts, UdpTunnel,
-    ZoneRule, ZoneRules,
+    Checksums, DecodeOptions, Decoded, Decoder, DropReason, FlowLimits, FlowTable, Label, LinkType, Packet,
+    TunnelPorts, UdpTunnel, ZoneRule, ZoneRules,
 };
 use sidetap_model::{Addr, Direction, Ts};
 use sidetap_testkit::{Conversation, Encapsulation, Framing, LinkKind, tcpip};
@@ -114,6 +114,51 @@ fn fragments_in_any_order_of_outer_and_inner_packets_are_put_together() {
         }
         assert!(pieces.len() > clean.len());
         assert_eq!(clean, segments(&pieces, LinkKind::Raw), "{encapsulations:?}");
+    }
+}
+
+#[test]
+fn fragments_that_overlap_with_other_bytes_mark_the_exchange() {
+    let raw = Framing { link: LinkKind::Raw, ..Framing::default() };
+    for (differs, reversed) in [(false, false), (true, false), (true, true), (false, true)] {
+        let mut decoder = Decoder::new(DecodeOptions::default());
+        let mut table =
+            FlowTable::new(0, &FlowLimits::default(), std::sync::Arc::from([sidetap_model::Zone::default()]));
+        let mut seen = Vec::new();
+        let mut marked = 0;
+        for (n, packet) in conversation(false, raw.clone()).into_iter().enumerate() {
+            let mut data = packet.data.clone();
+            data[4..6].copy_from_slice(&(n as u16).to_be_bytes());
+            tcpip::seal_ipv4(&mut data, 0);
+            let mut parts = tcpip::fragment(&data, 400);
+            if parts.len() > 2 {
+                let mut again = parts[1].clone();
+                let last = again.len() - 1;
+                again[last] ^= u8::from(differs);
+                let at = if reversed { 0 } else { 2 };
+                parts.insert(at, again);
+            }
+            for data in parts {
+                let packet = Packet {
+                    ts: packet.ts,
+                    link: LinkType(101),
+                    interface: 0,
+                    port: "",
+                    data: &data,
+                    orig_len: data.len() as u32,
+                    block: None,
+                };
+                if let Decoded::Segment(s) = decoder.decode(&packet) {
+                    marked += usize::from(s.disputed);
+                    table.segment(&s, &mut |e| seen.push(e));
+                }
+            }
+        }
+        table.finish(&mut |e: sidetap_model::Exchange| seen.push(e));
+        assert_eq!(marked > 0, differs, "{reversed}");
+        let told =
+            |e: &sidetap_model::Exchange| e.anomalies.contains(sidetap_model::Anomaly::IpFragmentsDiffer);
+        assert_eq!(seen.iter().any(told), differs, "{reversed}");
     }
 }
 

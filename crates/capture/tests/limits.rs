@@ -281,3 +281,36 @@ fn random_segments_never_panic_and_add_up() {
     }
     let _ = TcpFlags(0);
 }
+
+#[test]
+fn a_flow_may_hold_the_longest_head_and_a_body_behind_it_at_the_least_memory_that_is_kept() {
+    // What flows get of 256M.
+    let limits = FlowLimits::for_memory(40 << 20);
+    for mss in [100, 1448, 9000] {
+        let mut fed = Fed::new(limits.clone());
+        let mut wire = Wire::open([1000, 2000], mss);
+        let pad: String = (0..10).map(|n| format!("X-{n}: {}\r\n", "a".repeat(6_250))).collect();
+        let body = "b".repeat(100_000);
+        let head = format!("POST /long?{} HTTP/1.1\r\nHost: h\r\n{pad}", "q".repeat(1000));
+        wire.send(true, format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes());
+        wire.ack(false);
+        wire.send(false, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        wire.segs.iter().for_each(|s| fed.seg(s));
+        let (seen, table) = fed.finish();
+        assert!(
+            head.len() > 63_000 && seen.len() == 1 && seen[0].completeness == Completeness::WHOLE,
+            "{mss}"
+        );
+        assert_eq!(seen[0].request.as_ref().unwrap().headers.len(), 12);
+        assert!(table.counters().evictions().keys().all(|why| why == "overlap-windows"), "{mss}");
+    }
+    // Of many requests without answer the oldest are given up, not the connection.
+    let mut fed = Fed::new(limits);
+    let mut wire = Wire::open([1000, 2000], 1448);
+    (0..300).for_each(|_| wire.send(true, b"GET /a HTTP/1.1\r\nHost: h.example\r\nAccept: */*\r\n\r\n"));
+    wire.segs.iter().for_each(|s| fed.seg(s));
+    let (seen, table) = fed.finish();
+    assert_eq!(seen.len(), 300);
+    let evictions = table.counters().evictions();
+    assert!(evictions["open-requests"] > 0 && !evictions.contains_key("flows-over-share"));
+}

@@ -113,6 +113,25 @@ fn bytes_sent_again_are_compared_with_what_was_delivered() {
 }
 
 #[test]
+fn what_is_sent_again_too_late_to_be_compared_is_told_where_it_was_not_received() {
+    for (len, received, told_so) in [(15_000, false, false), (40_000, false, true), (40_000, true, false)] {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        let decoy = format!("POST /decoy HTTP/1.1\r\nContent-Length: {len}\r\n\r\n{}", "a".repeat(len));
+        wire.send(true, decoy.as_bytes());
+        if received {
+            wire.ack(false);
+        }
+        let again = seg(&wire, true, ACK | PSH, decoy.len() as i64, &decoy.as_bytes()[..1448]);
+        wire.segs.push(again);
+        wire.ack(false);
+        wire.send(false, OK);
+        let seen = run(&wire.segs);
+        assert_eq!(told(&seen, Anomaly::TcpOverlapUnchecked), told_so, "{len} {received}");
+        assert!(!told(&seen, Anomaly::TcpOverlapDiffers));
+    }
+}
+
+#[test]
 fn an_overlap_that_reaches_beyond_what_was_delivered_is_cut_and_compared() {
     let mut wire = Wire::open([1000, 2000], 1448);
     wire.send(true, &GET[..10]);

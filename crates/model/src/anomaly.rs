@@ -162,6 +162,10 @@ anomalies! {
     MultipartEpilogue = "multipart-epilogue",
     /// Segments that overlap with other data than was seen first.
     TcpOverlapDiffers = "tcp-overlap-differs",
+    /// Bytes of a client sent again, before they were acknowledged, that could not be compared with those sent first.
+    TcpOverlapUnchecked = "tcp-overlap-unchecked",
+    /// A segment in fragments that overlap with other data than was seen first.
+    IpFragmentsDiffer = "ip-fragments-differ",
     /// Urgent data in the stream.
     TcpUrgent = "tcp-urgent",
     /// Data after FIN or RST.

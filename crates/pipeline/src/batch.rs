@@ -41,6 +41,7 @@ struct Head {
     window: u16,
     urgent: u16,
     stamp: Option<u32>,
+    disputed: bool,
     snapped: u32,
     /// Of `blocks`, or [`Batch::OWN`].
     block: u32,
@@ -71,6 +72,7 @@ impl Batch {
             window: s.window,
             urgent: s.urgent,
             stamp: s.stamp,
+            disputed: s.disputed,
             snapped: s.snapped,
             block,
             start,
@@ -162,6 +164,7 @@ impl Batch {
                 snapped: h.snapped,
                 urgent: h.urgent,
                 stamp: h.stamp,
+                disputed: h.disputed,
             };
             (h.shard, segment)
         })

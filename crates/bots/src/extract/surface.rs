@@ -43,6 +43,7 @@ pub(super) fn anomalies(traits: &mut Traits, seen: &AnomalySet) {
                 Traits::BODY_ANOMALY
             }
             Anomaly::TcpOverlapDiffers
+            | Anomaly::IpFragmentsDiffer
             | Anomaly::TcpSynData
             | Anomaly::TcpSplitHandshake
             | Anomaly::TcpResetData

@@ -63,6 +63,8 @@ struct Datagram {
     protocol: Option<u8>,
     /// Fragments overlapped where they must not: nothing more is made of it.
     refused: bool,
+    /// Fragments overlapped with other bytes, or end it at different places.
+    disputed: bool,
 }
 
 /// Puts IP fragments together.
@@ -76,6 +78,8 @@ pub(super) struct Defrag {
     ages: VecDeque<(Ts, Key, u64)>,
     bytes: usize,
     serial: u64,
+    /// Fragments of the datagram that was given last overlapped with other bytes.
+    pub(super) disputed: bool,
     pub(super) expired: u64,
     pub(super) evicted: u64,
 }
@@ -88,6 +92,7 @@ impl Defrag {
             ages: VecDeque::new(),
             bytes: 0,
             serial: 0,
+            disputed: false,
             expired: 0,
             evicted: 0,
         }
@@ -135,6 +140,7 @@ impl Defrag {
             return Ok(None);
         }
         let protocol = datagram.protocol.unwrap_or(f.protocol);
+        self.disputed = datagram.disputed;
         self.remove(&key);
         counters.reassembled += 1;
         Ok(Some(Layer::Transport { protocol, ends: f.ends }))
@@ -204,6 +210,7 @@ impl Datagram {
             len: None,
             protocol: None,
             refused: false,
+            disputed: false,
         }
     }
 
@@ -215,6 +222,8 @@ impl Datagram {
         }
         let overlaps = self.overlaps(start, end);
         counters.overlapping_fragments += u64::from(overlaps && !v6);
+        self.disputed |= overlaps && self.differs(f, start, end);
+        self.disputed |= self.len.is_some_and(|len| end > len || (!f.more && end != len));
         if self.refused || (v6 && overlaps) {
             self.refuse();
             return Err(DropReason::FragmentOverlap);
@@ -236,6 +245,16 @@ impl Datagram {
 
     fn overlaps(&self, start: usize, end: usize) -> bool {
         self.pieces.get(self.behind(start)).is_some_and(|(offset, _)| (*offset as usize) < end)
+    }
+
+    /// Whether bytes of a fragment differ from those that are there already.
+    fn differs(&self, f: &Fragment<'_>, start: usize, end: usize) -> bool {
+        let there = self.pieces.iter().skip(self.behind(start)).take_while(|(o, _)| (*o as usize) < end);
+        let mut there = there.map(|(o, d)| (*o as usize, d));
+        there.any(|(o, d)| {
+            let (from, to) = (start.max(o), end.min(o + d.len()));
+            f.data.get(from - start..to - start) != d.get(from - o..to - o)
+        })
     }
 
     /// True where exactly this fragment came before.

@@ -131,6 +131,7 @@ impl Decoder {
             Ok(layer) => layer,
             Err(decoded) => return decoded,
         };
+        cx.disputed |= defrag.disputed;
         let fragment = match walk::walk(Step::Into(layer, Walk { data: outer, cut: 0 }), &mut cx) {
             Walked::Tcp(head) => return judge.end(&head, &cx, packet, zones),
             Walked::Fragment(fragment) => fragment,
@@ -141,6 +142,7 @@ impl Decoder {
             Ok(layer) => layer,
             Err(decoded) => return decoded,
         };
+        cx.disputed |= defrag.disputed;
         match walk::walk(Step::Into(layer, Walk { data: inner, cut: 0 }), &mut cx) {
             Walked::Tcp(head) => judge.end(&head, &cx, packet, zones),
             Walked::Fragment(_) => Decoded::Dropped(DropReason::TooManyLayers),
@@ -175,7 +177,10 @@ impl Judge {
         packet: &Packet<'_>,
         zones: &ZoneRules,
     ) -> Decoded<'a> {
-        self.segment(head, cx.mac, &cx.ip, zones.zone(packet.port, &cx.labels), packet)
+        match self.segment(head, cx.mac, &cx.ip, zones.zone(packet.port, &cx.labels), packet) {
+            Decoded::Segment(segment) => Decoded::Segment(Segment { disputed: cx.disputed, ..segment }),
+            other => other,
+        }
     }
 
     #[inline(always)]

@@ -29,6 +29,8 @@ pub struct Segment<'a> {
     pub urgent: u16,
     /// The sender's clock, where the segment has the timestamps option (RFC 7323 §3).
     pub stamp: Option<u32>,
+    /// It came in fragments that overlapped with other bytes.
+    pub disputed: bool,
 }
 
 impl Segment<'_> {

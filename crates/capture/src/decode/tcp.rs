@@ -59,6 +59,7 @@ impl<'a, E: Ends> Head<'a, E> {
             payload: self.walk.data.get(self.header_len..).unwrap_or_default(),
             snapped: self.walk.cut,
             urgent: u16::from_be_bytes([u0, u1]),
+            disputed: false,
             stamp: stamp(self.walk.data.get(20..self.header_len).unwrap_or_default()),
         }
     }

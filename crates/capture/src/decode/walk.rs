@@ -62,6 +62,8 @@ pub(super) struct Context<'o> {
     pub(super) mac: u64,
     /// The innermost IP header.
     pub(super) ip: IpFacts,
+    /// A datagram on the way was put together of fragments that overlapped with other bytes.
+    pub(super) disputed: bool,
 }
 
 /// What matters later of an IP header.
@@ -79,7 +81,7 @@ pub(super) struct IpFacts {
 
 impl<'o> Context<'o> {
     pub(super) fn new(ports: &'o TunnelPorts) -> Self {
-        Context { ports, labels: Labels::default(), mac: 0, ip: IpFacts::default() }
+        Context { ports, labels: Labels::default(), mac: 0, ip: IpFacts::default(), disputed: false }
     }
 
     pub(super) fn label(&mut self, label: Label, value: u32) {

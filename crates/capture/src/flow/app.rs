@@ -5,7 +5,7 @@ use super::doubt::Doubt;
 use super::kind::Kind;
 use super::track::Side;
 use super::{BASE, Cx, FlowLimits, Mark};
-use crate::http::{Beginning, Facts, Http};
+use crate::http::{Beginning, Facts, Http, extend};
 use crate::proxy;
 
 /// Bytes of one direction kept while it is not clear what they begin.
@@ -111,7 +111,7 @@ impl Opening {
         let takes =
             self.settled && self.bytes.len() + more.len() <= LONGEST_OPENING && more.iter().all(plain);
         if takes {
-            self.bytes.extend_from_slice(more);
+            extend(&mut self.bytes, more);
         }
         takes
     }
@@ -382,7 +382,7 @@ impl App {
         if opening.takes(bytes) {
             return;
         }
-        opening.bytes.extend_from_slice(bytes);
+        extend(&mut opening.bytes, bytes);
         if opening.bytes.len() > LONGEST_BLANK && opening.bytes.iter().all(|b| matches!(b, b'\r' | b'\n')) {
             // Empty lines before a request go for nothing, however many (RFC 9112 §2.2).
             let end = mark.off + bytes.len() as u64;

@@ -41,6 +41,10 @@ pub struct FlowLimits {
 }
 
 const SHARDS: u64 = 256;
+/// The longest head that is kept whole.
+const HEAD: u64 = 64 << 10;
+/// What a request of usual size takes that waits for its answer.
+const REQUEST: u64 = 640;
 /// What a flow takes besides what it holds.
 const FLOW_BYTES: u64 = 1536;
 
@@ -56,18 +60,20 @@ impl FlowLimits {
         let shard = bytes / SHARDS;
         let flows = (shard / 4 / FLOW_BYTES).clamp(16, 16_384);
         let held = (shard * 9 / 16).max(64 << 10);
+        // One flow may hold the longest head and the least of a body behind it, as long as others have some room as well.
+        let flow = (held / 4 * 3).max((HEAD + HEAD / 8).min(held / 16 * 15));
         FlowLimits {
             flows: flows as usize,
             bytes: held as usize,
-            flow_bytes: (held / 4 * 3) as usize,
+            flow_bytes: flow as usize,
             windows_each: [16 << 10, 2 << 10],
             windows: (held / 3) as usize,
             direction_bytes: (held / 2).min(1 << 20) as usize,
             direction_pieces: 2048,
-            head: 64 << 10,
+            head: HEAD as usize,
             fields: 512,
             body: (held / 4).min(256 << 10) as usize,
-            open_requests: 256,
+            open_requests: (flow / REQUEST).clamp(64, 256) as usize,
             unanswered: (held / 256).clamp(64, 16_384) as usize,
             at_once: (shard / 6_144).clamp(16, 4_096) as usize,
             idle: 600_000_000_000,

@@ -29,6 +29,11 @@ impl Recent {
         self.to == off
     }
 
+    /// Where what it knows begins.
+    pub(super) const fn from(&self) -> u64 {
+        self.from
+    }
+
     /// Bytes that it knows.
     pub(super) const fn len(&self) -> usize {
         (self.to - self.from) as usize

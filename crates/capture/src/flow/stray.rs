@@ -22,6 +22,7 @@ pub(super) struct Stray {
     urgent: u16,
     snapped: u32,
     stamp: Option<u32>,
+    disputed: bool,
     data: Vec<u8>,
 }
 
@@ -42,6 +43,7 @@ impl Stray {
             snapped: self.snapped,
             urgent: self.urgent,
             stamp: self.stamp,
+            disputed: self.disputed,
         }
     }
 }
@@ -62,6 +64,7 @@ impl Flow {
             urgent: seg.urgent,
             snapped: seg.snapped,
             stamp: seg.stamp,
+            disputed: seg.disputed,
             data: seg.payload.to_vec(),
         });
     }

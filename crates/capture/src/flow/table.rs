@@ -556,6 +556,7 @@ mod tests {
                     snapped: 0,
                     urgent: 0,
                     stamp: None,
+                    disputed: false,
                 };
                 table.segment(&segment, &mut |_| {});
             }
@@ -584,6 +585,7 @@ mod tests {
                 snapped: 0,
                 urgent: 0,
                 stamp: None,
+                disputed: false,
             };
             table.segment(&segment, &mut |_| {});
         }

@@ -129,6 +129,9 @@ impl Flow {
         if self.half[other & 1].reset.is_some() {
             self.doubt_reset(other);
         }
+        if seg.disputed {
+            self.app.odd(Anomaly::IpFragmentsDiffer);
+        }
         let half = &mut self.half[side & 1];
         let first = seg.seq.wrapping_add(u32::from(seg.flags.syn()));
         let has_bytes = !seg.payload.is_empty() || seg.snapped > 0;
@@ -175,8 +178,8 @@ impl Flow {
         if end + u64::from(seg.snapped) <= half.next {
             // A keep-alive probe may carry one byte of anything (RFC 9293 §3.8.4); who sends one has had all acknowledged.
             let probe = data.len() == 1 && end == half.next && (half.acked >= end || !heard);
-            if !probe && half.recent.differs(mark.off, data) {
-                self.app.odd(Anomaly::TcpOverlapDiffers);
+            if !probe {
+                self.compare(side, mark.off, data);
             }
             cx.counters.discard(if probe { Discard::KeepAlive } else { Discard::Retransmitted }, data.len());
             return;
@@ -202,13 +205,11 @@ impl Flow {
             self.app.odd(Anomaly::TcpUrgent);
         }
         if mark.off < half.next {
-            let old = ((half.next - mark.off) as usize).min(data.len());
-            if half.recent.differs(mark.off, data.get(..old).unwrap_or_default()) {
-                self.app.odd(Anomaly::TcpOverlapDiffers);
-            }
-            cx.counters.discard(Discard::Overlap, old);
-            data = data.get(old..).unwrap_or_default();
-            mark.off = half.next;
+            let next = half.next;
+            let (old, new) = data.split_at(((next - mark.off) as usize).min(data.len()));
+            self.compare(side, mark.off, old);
+            cx.counters.discard(Discard::Overlap, old.len());
+            (data, mark.off) = (new, next);
         }
         if !doubtful && !self.half[side & 1].pending.is_empty() {
             self.oust(side, data, mark, cx);
@@ -220,6 +221,19 @@ impl Flow {
         }
         if self.half[side & 1].keep(mark, data, seg.snapped, doubtful, cx.counters) {
             self.app.odd(Anomaly::TcpOverlapDiffers);
+        }
+    }
+
+    /// Compares bytes that stand where others were delivered. Those of a client that its server had not received yet may be what
+    /// it reads instead of them: where they are too far back to be compared, that is told as well.
+    fn compare(&mut self, side: Side, off: u64, data: &[u8]) {
+        let heard = self.half[(side ^ 1) & 1].seen;
+        let half = &self.half[side & 1];
+        let unknown = (off + data.len() as u64).min(half.recent.from());
+        if half.recent.differs(off, data) {
+            self.app.odd(Anomaly::TcpOverlapDiffers);
+        } else if heard && !self.app.is_server(side) && unknown > off.max(half.acked) {
+            self.app.odd(Anomaly::TcpOverlapUnchecked);
         }
     }
 

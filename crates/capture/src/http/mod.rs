@@ -23,6 +23,7 @@ use crate::flow::{BASE, Handover, Kind, Mark, Out};
 use certain::Certainty;
 use checks::Said;
 use pair::{Answer, Entry, Interim, Lost};
+pub(crate) use reader::extend;
 use reader::{Gap, Reader, Wants};
 use trail::{Tally, Trail};
 

@@ -160,7 +160,7 @@ impl Reader {
             };
         }
         let before = self.head.len();
-        self.head.extend_from_slice(bytes);
+        extend(&mut self.head, bytes);
         let from = self.scanned.saturating_sub(3);
         self.scanned = self.head.len();
         let first_line = !self.has_line && bytes.contains(&b'\n');
@@ -326,6 +326,14 @@ impl Reader {
         }
         inside
     }
+}
+
+/// Puts bytes behind others of a head, with an eighth of room more than they need: long heads count by what they take.
+pub(crate) fn extend(head: &mut Vec<u8>, bytes: &[u8]) {
+    if head.capacity() - head.len() < bytes.len() {
+        head.reserve_exact(bytes.len().max(head.len() / 8));
+    }
+    head.extend_from_slice(bytes);
 }
 
 /// A body while it comes.
