@@ -109,7 +109,8 @@ impl CaddyConnector {
     fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Vec<u8>, ConnectorError> {
         let url = format!("{}{path}", self.config.url);
         let body = body.map(Value::to_string);
-        let headers = [("Content-Type", "application/json")];
+        // A change has Caddy end the connections of its admin interface: one that is kept may be gone with the next request.
+        let headers = [("Content-Type", "application/json"), ("Connection", "close")];
         let ask = Ask { method, url: &url, headers: &headers, body: body.as_deref().map(str::as_bytes) };
         self.http.ok(&ask).map(|reply| reply.body)
     }
