@@ -34,7 +34,7 @@ fn replay(place: &Place, out: &str, more: &[&str]) {
 fn the_same_for_any_number_of_workers() {
     let place = Place::new();
     for workers in ["1", "2", "8"] {
-        replay(&place, workers, &["--workers", workers]);
+        replay(&place, workers, &["--workers", workers, "--memory-limit", "2G"]);
     }
     let one = comparable(&place.path("1"));
     for other in ["2", "8"] {

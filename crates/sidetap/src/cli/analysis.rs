@@ -30,7 +30,7 @@ pub(crate) struct AnalysisArgs {
     /// Also write every exchange to DIR/exchanges.ndjson
     #[arg(long)]
     pub(crate) exchanges: bool,
-    /// Worker threads, at most one for each 112M of the memory limit [default: one a core]
+    /// Worker threads, at most one for each 170M of the memory limit [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) workers: Option<u16>,
     /// Resident memory to stay under, like 512M; 256M and more are kept [default: 512M]

@@ -72,7 +72,7 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
     let (asked, carried) = (config.analysis.workers, limit::workers(limit.0));
     if usize::from(asked) > carried {
         note(&format!(
-            "--workers {asked}: {carried} are started, as many as --memory-limit {limit} carries (112M each)"
+            "--workers {asked}: {carried} are started, as many as --memory-limit {limit} carries (170M each)"
         ));
     }
     let key = hash_key::load_or_make(config.analysis.hash_key.as_deref())?;

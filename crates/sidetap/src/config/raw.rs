@@ -125,7 +125,7 @@ tables! {
     }
     /// How traffic is analysed.
     Analysis "analysis" {
-        /// Worker threads, at most one for each 112M of the memory limit; 0 is one a core. Results do not depend on it.
+        /// Worker threads, at most one for each 170M of the memory limit; 0 is one a core. Results do not depend on it.
         workers: u16 = "0",
         /// Resident memory to stay under: 112 MiB are for the process itself, the rest for tables; full ones give up their oldest
         /// entries and count them. Less than 256M is not kept: tables then get half, and the process what it needs.
