@@ -37,6 +37,8 @@ pub type Page = Arc<dyn Fn(&RunData) -> String + Send + Sync>;
 
 /// For a request with its body, but for streams.
 const REQUEST: Duration = Duration::from_secs(60);
+/// For one that goes through all verdicts and requests of the store.
+const LONG_REQUEST: Duration = Duration::from_secs(600);
 
 /// Between two looks at all pages of the store.
 const DAY: Duration = Duration::from_secs(86_400);
@@ -274,7 +276,9 @@ fn router(app: &App) -> Router {
 
 /// What takes too long ends: a body that trickles in, a statement that never does.
 async fn in_time(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(REQUEST, next.run(request)).await {
+    let path = request.uri().path();
+    let long = path.ends_with("/policies/simulate") || path.ends_with("/suggestion");
+    match tokio::time::timeout(if long { LONG_REQUEST } else { REQUEST }, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
             Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "too slow", "the request took too long")
