@@ -39,6 +39,7 @@ fn credential_stuffing_over_many_addresses() {
     for (name, prefix) in [
         ("fingerprint", "s2-"),
         ("header-order", "h1-"),
+        ("door", "d1-"),
         ("negotiation", "n1-"),
         ("body", "b1-"),
         ("timing", "t1-"),

@@ -128,11 +128,8 @@ impl Engine {
             Some(302 | 303) if !matches!(&*o.endpoint.method, "GET" | "HEAD") && self.has_path(o) => {
                 self.prove(o, false);
             }
-            Some(status) if !self.count_known(o) => self.doubt(o, status),
-            Some(_) => {}
-            None => {
-                self.count_known(o);
-            }
+            _ if self.count_known(o) => {}
+            status => self.doubt(o, status.unwrap_or(0)),
         }
     }
 
@@ -223,16 +220,21 @@ impl Engine {
         let cap = self.config.max_unproven_per_host;
         let Some(host) = self.hosts.get_mut(index) else { return };
         let template = stateless(&o.path);
-        let path = hash_str(&template);
-        let refused = matches!(status, 401 | 403 | 300..=399);
-        if refused && !host.suspect(o, template, cap) {
-            self.evict("discovery-unproven");
-        } else if matches!(status, 400 | 404 | 410 | 501)
+        if matches!(status, 401 | 403 | 300..=399) {
+            if !host.suspect(o, template, cap) {
+                self.evict("discovery-unproven");
+            }
+            return;
+        }
+        if matches!(status, 400 | 404 | 410 | 501)
             && host.missing.len() < MAX_MISSING_PER_HOST
             && self.missing < MAX_MISSING
-            && host.missing.insert(path)
+            && host.missing.insert(hash_str(&template))
         {
             self.missing += 1;
+        }
+        if !host.remember(o, template) {
+            self.evict("discovery-early");
         }
     }
 

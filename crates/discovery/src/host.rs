@@ -10,6 +10,7 @@ use sidetap_wire::body::hash_str;
 use smallvec::SmallVec;
 
 use crate::callers::Callers;
+use crate::early::Early;
 use crate::endpoint::{Endpoint, ExchangeId, client_hash, is_public, tally};
 use crate::learn::{Known as Evidence, Learned, learn};
 use crate::observe::Observation;
@@ -35,6 +36,8 @@ pub(crate) struct Host {
     pub(crate) missing: HashSet<u64, FixedState>,
     /// Paths that answered, but proved nothing: by method and template.
     pub(crate) unproven: BTreeMap<(Arc<str>, String), Unproven>,
+    /// Answers of paths that nothing has proven.
+    pub(crate) early: Early,
     /// Ids that workers used this epoch for endpoints that are called otherwise.
     pub(crate) strays: BTreeMap<EndpointId, u32>,
     /// Pages by what they look like: hashes of paths that answer alike.

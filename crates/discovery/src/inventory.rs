@@ -49,6 +49,7 @@ impl Engine {
             }
             host.add_unproven(&mut out);
         }
+        self.add_early(&mut out);
         for row in &mut out {
             row.roles = roles.get(&row.id).cloned().unwrap_or_default();
         }
@@ -181,7 +182,7 @@ fn auth_names(seen: impl Fn(usize) -> bool) -> Vec<String> {
     AUTH_KINDS.iter().enumerate().filter(|(i, _)| seen(*i)).map(|(_, n)| (*n).to_owned()).collect()
 }
 
-fn statuses(list: &[(u16, u64)]) -> BTreeMap<String, u64> {
+pub(crate) fn statuses(list: &[(u16, u64)]) -> BTreeMap<String, u64> {
     list.iter().map(|(s, n)| (if *s == 0 { "none".to_owned() } else { s.to_string() }, *n)).collect()
 }
 

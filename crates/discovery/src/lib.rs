@@ -5,6 +5,7 @@
 
 mod callers;
 mod conform;
+mod early;
 mod endpoint;
 mod engine;
 mod extract;
@@ -32,6 +33,7 @@ pub use engine::{Config, Engine};
 pub use extract::{Context, Extractor, Side, Visit};
 pub use inventory::operation_endpoint;
 pub use observe::{AUTH_KINDS, BodyFacts, Channel, Field, Kinds, Observation, Protocol, QueryParam, Signs};
+pub use risk::add_exploits;
 pub use segment::Shape;
 pub use snapshot::{Found, Snapshot};
 pub use spec::{Spec, SpecError, SpecOperation};

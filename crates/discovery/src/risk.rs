@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sidetap_model::rows::{FindingRow, SensitiveRow};
+use sidetap_model::rows::{EndpointRow, FindingRow, SensitiveRow};
 use sidetap_model::{EndpointId, EndpointRef, Ts};
 use sidetap_wire::body::hash_str;
 
@@ -59,8 +59,7 @@ impl Engine {
                 self.conformance(at, &mut out);
             }
         }
-        let rank = |f: &FindingRow| SEVERITIES.iter().position(|s| *s == f.severity).unwrap_or(0);
-        out.sort_by(|a, b| (rank(b), &a.rule, &a.id).cmp(&(rank(a), &b.rule, &b.id)));
+        out.sort_by(|a, b| (severity(b), &a.rule, &a.id).cmp(&(severity(a), &b.rule, &b.id)));
         out.truncate(MAX_FINDINGS);
         out
     }
@@ -504,6 +503,39 @@ pub(crate) fn score(
     (total as u8, terms.into_iter().map(|(n, t)| format!("+{n} {t}")).collect())
 }
 
+/// Adds to the risk of endpoints what was proven there: attacks whose answers show that they worked.
+///
+/// The gravest counts in full, so that one critical one makes the endpoint critical; each further one adds a little.
+pub fn add_exploits(rows: &mut [EndpointRow], findings: &[FindingRow]) {
+    let mut proven: BTreeMap<&str, Vec<&FindingRow>> = BTreeMap::new();
+    for f in findings.iter().filter(|f| f.kind == "exploit" && f.certainty == "observed") {
+        if let Some(endpoint) = f.subject.get("endpoint") {
+            proven.entry(endpoint).or_default().push(f);
+        }
+    }
+    if proven.is_empty() {
+        return;
+    }
+    for row in rows {
+        let Some(found) = proven.get_mut(row.id.to_string().as_str()) else { continue };
+        found.sort_by_key(|f| (std::cmp::Reverse(severity(f)), &f.rule));
+        for (at, f) in found.iter().enumerate() {
+            let points = if at == 0 { PROVEN.get(severity(f)).copied().unwrap_or(0) } else { FURTHER };
+            let what = f.title.split(": ").next().unwrap_or(&f.rule);
+            row.risk = row.risk.saturating_add(points).min(100);
+            row.risk_terms.push(format!("+{points} proven by answers: {what}"));
+        }
+    }
+}
+
+/// Points of what was proven, by severity, and of each further proof.
+const PROVEN: [u8; 5] = [5, 10, 30, 60, 80];
+const FURTHER: u8 = 5;
+
+fn severity(f: &FindingRow) -> usize {
+    SEVERITIES.iter().position(|s| *s == f.severity).unwrap_or(0)
+}
+
 const EXPOSED: [&str; 16] = [
     "/.env",
     "/.git/",
@@ -547,6 +579,51 @@ mod tests {
         for at in ["$.customer.address", "$.user.location_address", "$.shipping.address"] {
             assert!(!is_of_place(at), "{at}");
         }
+    }
+
+    #[test]
+    fn an_endpoint_where_an_attack_was_proven_is_critical() {
+        let row: EndpointRow = serde_json::from_value(serde_json::json!({
+            "id": EndpointId(7), "zone": "default", "host": "shop.test", "method": "GET", "template": "/find",
+            "protocol": "page", "calls": 9, "first_seen": Ts::default(), "last_seen": Ts::default(),
+            "status_codes": {}, "auth": [], "exposure": "public", "standing": "unknown", "roles": [],
+            "channels": [], "callers": {"count": 1, "countries": {}, "organizations": {}}, "sensitive": [],
+            "risk": 8, "risk_terms": ["+8 called from public addresses"], "parameters": [],
+        }))
+        .unwrap();
+        let found = |severity: &str, certainty: &str| {
+            let subject = BTreeMap::from([("endpoint".to_owned(), EndpointId(7).to_string())]);
+            let seen = Seen {
+                text: String::new(),
+                evidence: Vec::new(),
+                first: Ts::default(),
+                last: Ts::default(),
+                count: 1,
+            };
+            FindingRow {
+                kind: "exploit".to_owned(),
+                severity: severity.to_owned(),
+                certainty: certainty.to_owned(),
+                ..finding(
+                    &rules::SHADOW,
+                    "x",
+                    "SQL injection (UNION): GET shop.test/find".to_owned(),
+                    subject,
+                    seen,
+                )
+            }
+        };
+        let risk = |findings: &[FindingRow]| {
+            let mut rows = [row.clone()];
+            add_exploits(&mut rows, findings);
+            let [row] = rows;
+            (row.risk, row.risk_terms.last().cloned().unwrap_or_default())
+        };
+        let proven = "+80 proven by answers: SQL injection (UNION)".to_owned();
+        assert_eq!(risk(&[found("critical", "observed")]), (88, proven));
+        assert_eq!(risk(&[found("critical", "suspected")]).0, 8);
+        assert_eq!(risk(&[found("low", "observed"), found("critical", "observed")]).0, 93);
+        assert_eq!(risk(&[found("high", "observed")]).0, 68);
     }
 
     #[test]

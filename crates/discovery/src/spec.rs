@@ -13,6 +13,8 @@ const MAX_BYTES: usize = 16 << 20;
 const MAX_VALUES: usize = 1_000_000;
 /// Deepest nesting.
 const MAX_DEPTH: usize = 64;
+/// Brackets left open in the text of one, those in its words included.
+const MAX_OPEN: usize = 4096;
 const MAX_OPERATIONS: usize = 50_000;
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
@@ -304,8 +306,24 @@ fn read(text: &str) -> Result<Value, SpecError> {
         let mut d = serde_json::Deserializer::from_str(text);
         return Limited { left: &mut left, depth: 0 }.deserialize(&mut d).map_err(|e| fault(&e));
     }
+    if is_bottomless(text) {
+        return Err(fault(&"nested too deep"));
+    }
     let d = serde_yaml_ng::Deserializer::from_str(text);
     Limited { left: &mut left, depth: 0 }.deserialize(d).map_err(|e| fault(&e))
+}
+
+/// True of a text that opens far more brackets than it closes: a reader of YAML takes it in whole before anybody counts.
+fn is_bottomless(text: &str) -> bool {
+    let mut open = 0usize;
+    text.bytes().any(|b| {
+        match b {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        open > MAX_OPEN
+    })
 }
 
 /// Reads a value while counting: aliases are written out, so a bomb runs into the limit.
@@ -442,5 +460,7 @@ components:
         assert!(matches!(Spec::load("n", "just: text"), Err(SpecError::Version(_))));
         assert!(matches!(Spec::load("n", "openapi: 3.0.1"), Err(SpecError::NoPaths)));
         assert!(Spec::load("n", "\u{0}").is_err());
+        let brackets = "[".repeat(1_000_000);
+        assert!(Spec::load("n", &brackets).is_err_and(|e| e.to_string().contains("nested too deep")));
     }
 }

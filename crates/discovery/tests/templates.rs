@@ -162,6 +162,22 @@ fn an_endpoint_that_only_refuses_is_kept_when_many_agree() {
 }
 
 #[test]
+fn what_was_answered_before_an_endpoint_was_proven_is_its_own() {
+    let mut f = Feed::new();
+    f.send("GET", "/v1/items/1", 200);
+    for _ in 0..5 {
+        f.send("POST", "/v1/drops/x/claim", 425);
+        f.send("POST", "/v1/nowhere", 404);
+    }
+    f.send("POST", "/v1/drops/x/claim", 200);
+    f.send("POST", "/v1/drops/x/claim", 425);
+    let rows = f.rows();
+    let row = rows.iter().find(|r| r.template == "/v1/drops/x/claim").unwrap();
+    assert_eq!((row.calls, row.status_codes.get("425")), (7, Some(&6)));
+    assert!(row.first_seen < row.last_seen && !rows.iter().any(|r| r.template == "/v1/nowhere"));
+}
+
+#[test]
 fn merges_keep_ids_as_aliases() {
     let mut f = Feed::new();
     f.item("GET", "/people/ada", &["id", "email"]);

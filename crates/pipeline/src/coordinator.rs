@@ -141,6 +141,7 @@ impl Coordinator {
         }
         let mut findings = self.threats.rows();
         findings.extend(self.discovery.risks(&sensitive));
+        sidetap_discovery::add_exploits(&mut endpoints, &findings);
         let run = RunData { endpoints, sensitive, findings, campaigns, traffic, ..RunData::default() };
         let names = self.discovery.snapshot();
         let (evidence, samples) = match self.evidence.as_mut() {

@@ -332,6 +332,7 @@ fn outcome(
         }
         run.findings = c.threats.rows();
         run.findings.extend(c.discovery.risks(&run.sensitive));
+        sidetap_discovery::add_exploits(&mut run.endpoints, &run.findings);
         run.campaigns = bots.campaigns();
         run.verdicts = bots.verdicts();
         out.openapi = c.discovery.openapi();

@@ -136,6 +136,15 @@ impl Finding {
     }
 }
 
+/// What was sent, quoted by what does not stand in it; where nothing of it may be shown, that.
+fn shown(snippet: &str) -> String {
+    match snippet.trim() {
+        "" => ", what was sent is struck out".to_owned(),
+        text if text.contains('`') => format!(", as in “{text}”"),
+        text => format!(", as in `{text}`"),
+    }
+}
+
 /// Keeps the earliest.
 fn keep(list: &mut Vec<(Ts, FlowId, u32)>, id: (Ts, FlowId, u32)) {
     if let Err(at) = list.binary_search(&id)
@@ -337,13 +346,10 @@ impl Inventory {
             None => "All were refused, or not answered.".to_owned(),
         };
         let times = if finding.count == 1 { "Once".to_owned() } else { format!("{} times", finding.count) };
-        let sent = match finding.snippet.as_str() {
-            "" => String::new(),
-            sent => format!(", as in `{sent}`"),
-        };
         format!(
-            "{times} at {}{sent}{}. {outcome} {description}",
+            "{times} at {}{}{}. {outcome} {description}",
             finding.places.join(", "),
+            shown(&finding.snippet),
             self.examples(key, finding)
         )
     }
@@ -429,6 +435,22 @@ mod tests {
             assert_eq!(row.detail.matches("GET /a").count(), EXAMPLE_LIMIT, "{}", row.detail);
         }
         assert!(of_endpoint.iter().all(|r| r.certainty == "observed" && r.count == 1));
+    }
+
+    #[test]
+    fn what_was_sent_is_quoted_or_said_to_be_struck_out() {
+        let told = |snippets: &[&str]| {
+            let mut inventory = Inventory::new(&Arc::new(Pack::builtin().unwrap()));
+            for (n, snippet) in snippets.iter().enumerate() {
+                let sent = Attempt { snippet: (*snippet).into(), ..attempt(0, "query:q", None) };
+                inventory.add(&endpoint(1), &Zone::default(), Ts(n as i64), (FlowId(1), 0), &[sent]);
+            }
+            inventory.rows().remove(0).detail
+        };
+        assert!(told(&["' or 1"]).starts_with("Once at query:q, as in `' or 1`. "));
+        assert!(told(&["", "x"]).starts_with("2 times at query:q, as in `x`. "));
+        assert!(told(&[" "]).starts_with("Once at query:q, what was sent is struck out. "));
+        assert!(told(&["`sleep 6"]).starts_with("Once at query:q, as in “`sleep 6”. "));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::Engine;
 use super::campaign::{Campaign, Conviction};
 use super::sketch::{Gaps, Least};
 use super::unit::Unit;
-use crate::observation::{Prints, Traits};
+use crate::observation::{Prints, Traits, door_spelled};
 
 /// What cannot be seen.
 const UNSEEN: &str = "not observable";
@@ -25,6 +25,7 @@ impl Engine {
         let relayed = units.iter().any(|(u, _)| u.any.has(Traits::RELAYED));
         let spelled = |letter: char, hash: Option<u64>| hash.map(|h| format!("{letter}1-{h:016x}"));
         put("header-order", spelled('h', most(units, |p| p.order)));
+        put("door", most_of(units, Unit::door_of).map(door_spelled));
         put("negotiation", spelled('n', most(units, |p| p.negotiation)));
         put("body", spelled('b', most(units, |p| p.body)));
         put("cookies", spelled('c', most(units, |p| p.cookies)));
@@ -66,9 +67,15 @@ impl Engine {
 
 /// The value that most units have, 0 aside.
 fn most(units: &[(&Unit, &Conviction)], pick: fn(&Prints) -> u64) -> Option<u64> {
+    most_of(units, |unit, _| pick(&unit.prints))
+}
+
+/// The same of what is told of a unit whose part of this fingerprint was convicted.
+fn most_of(units: &[(&Unit, &Conviction)], pick: impl Fn(&Unit, u64) -> u64) -> Option<u64> {
     let mut counts: BTreeMap<u64, u32> = BTreeMap::new();
-    for (unit, _) in units {
-        *counts.entry(pick(&unit.prints)).or_default() += 1;
+    for (unit, conviction) in units {
+        let shape = if conviction.shape == 0 { unit.main_shape } else { conviction.shape };
+        *counts.entry(pick(unit, shape)).or_default() += 1;
     }
     counts.remove(&0);
     counts.into_iter().max_by_key(|(print, n)| (*n, std::cmp::Reverse(*print))).map(|(print, _)| print)

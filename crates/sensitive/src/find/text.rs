@@ -91,10 +91,18 @@ impl Finder<'_> {
                 let found: SmallVec<[usize; 4]> =
                     memchr::memmem::find_iter(self.bytes, word).take(8).collect();
                 for at in found {
-                    self.spoken_after(*id, kind, at + word.len());
+                    if !self.is_attribute(at) {
+                        self.spoken_after(*id, kind, at + word.len());
+                    }
                 }
             }
         }
+    }
+
+    /// True of a word that is the value of something itself, as in `type=password name=…`: markup and programs that name the field.
+    fn is_attribute(&self, at: usize) -> bool {
+        let before = self.text.get(..at).unwrap_or_default();
+        before.trim_end_matches(['"', '\'']).ends_with('=')
     }
 
     fn spoken_after(&mut self, id: TypeId, kind: &Type, from: usize) {

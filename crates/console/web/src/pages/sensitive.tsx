@@ -11,7 +11,7 @@ import { Badge, EndpointName, Meter, T, Time } from "../ui/text";
 
 const LAWS: Record<string, string> = {
   PCI: "Payment cards (PCI DSS)",
-  PII: "Personal data",
+  PII: "Identifies a person (PII)",
   PHI: "Health data (HIPAA)",
   GDPR: "Personal data (GDPR)",
   SECRET: "Secrets and credentials",
