@@ -28,10 +28,11 @@ const MEMBERS_SHOWN: usize = 200;
 /// Names that can be matched at once.
 const NAMES: usize = 10_000;
 /// Parts of a signature that are fingerprints.
-const FINGERPRINTS: [&str; 11] = [
+const FINGERPRINTS: [&str; 12] = [
     "fingerprint",
     "agent",
     "header-order",
+    "door",
     "negotiation",
     "body",
     "cookies",
@@ -158,10 +159,11 @@ async fn campaign(State(app): State<App>, Segment(id): Segment) -> Result<Json<C
 }
 
 /// Parts of a fingerprint by how they are spelled.
-const PARTS: [(&str, &str); 6] = [
+const PARTS: [(&str, &str); 7] = [
     ("s2-", "fingerprint"),
     ("a1-", "agent"),
     ("h1-", "header-order"),
+    ("d1-", "door"),
     ("n1-", "negotiation"),
     ("b1-", "body"),
     ("c1-", "cookies"),

@@ -7,7 +7,7 @@ use sidetap_model::rows::{CampaignRow, Reason, RunData};
 
 use super::super::digest;
 use super::super::words::{clock, count, plural, span};
-use super::charts::legend;
+use super::charts::{legend, span_of};
 use super::tables::{more, tag};
 use crate::output::html;
 
@@ -39,7 +39,7 @@ fn timelines(out: &mut String, run: &RunData, rows: &[&CampaignRow]) {
     let lanes = rows.get(..rows.len().min(LANES)).unwrap_or(rows);
     let first = lanes.iter().map(|c| c.first_seen);
     let last = lanes.iter().map(|c| c.last_seen);
-    let period = digest::period(run);
+    let period = span_of(run).or_else(|| digest::period(run));
     let from = first.chain(period.map(|p| p.0)).min().unwrap_or_default();
     let to = last.chain(period.map(|p| p.1)).max().unwrap_or_default();
     let whole = to.since(from).max(1) as f64;
@@ -86,6 +86,14 @@ fn timelines(out: &mut String, run: &RunData, rows: &[&CampaignRow]) {
         let _ = write!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>", clock(at));
     }
     out.push_str("</svg>\n");
+    if rows.len() > lanes.len() {
+        let _ = write!(
+            out,
+            "<p class=\"dim\">The picture shows {} of {}.</p>",
+            lanes.len(),
+            plural(rows.len() as u64, "campaign")
+        );
+    }
 }
 
 /// A campaign's lane: a cell for each bucket of its timeline; without one a plain bar from first to last request.
@@ -148,8 +156,18 @@ fn campaign(out: &mut String, c: &CampaignRow, open: bool) {
     if !c.outcome.is_empty() {
         fact(out, "Outcome", &digest::tally(&c.outcome, 8));
     }
-    for (name, value) in c.signature.iter().filter(|(name, _)| *name != "story").take(8) {
-        fact(out, &format!("Shared {name}"), value);
+    let agents = c.signature.get("agents").map_or("1", String::as_str);
+    let of_all = |name: &str| match name {
+        "story" | "targets" | "networks" | "countries" => false,
+        "agent" => agents == "1",
+        _ => true,
+    };
+    for (name, value) in c.signature.iter().filter(|(name, _)| of_all(name)).take(8) {
+        match name.as_str() {
+            "agents" => fact(out, "Agents", value),
+            "addresses" => fact(out, "Addresses", value),
+            _ => fact(out, &format!("Shared {name}"), value),
+        }
     }
     fact(out, "Members", &few(c.members.iter().map(|m| m.value.as_str()), 12));
     out.push_str("</dl>");
@@ -175,7 +193,7 @@ fn reasons(out: &mut String, reasons: &[Reason]) {
     if reasons.is_empty() {
         return;
     }
-    out.push_str("<div class=\"inset scroll\"><table><thead><tr><th>Known by</th><th>Observed</th><th>Usual</th><th class=\"n\">Weight</th><th></th></tr></thead><tbody>");
+    out.push_str("<div class=\"inset scroll\"><table><thead><tr><th>Known by</th><th>Observed when it last held</th><th>Usual</th><th class=\"n\">Weight</th><th></th></tr></thead><tbody>");
     for r in reasons.iter().take(12) {
         let _ = write!(
             out,

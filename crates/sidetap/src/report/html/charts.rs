@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use sidetap_model::Ts;
 use sidetap_model::rows::{RunData, TrafficPoint};
 
 use super::super::digest;
@@ -10,7 +11,7 @@ use super::super::words::{clock, count, plural};
 use crate::output::html;
 
 /// Bars of a chart over time at most.
-const BARS: usize = 180;
+const BARS: i64 = 180;
 const WIDTH: f64 = 1160.0;
 const LEFT: f64 = 46.0;
 
@@ -19,7 +20,8 @@ pub(super) fn traffic(out: &mut String, run: &RunData) {
     if run.traffic.is_empty() {
         return;
     }
-    let points = merged(&run.traffic);
+    let Some((from, to)) = span_of(run) else { return };
+    let (points, width) = merged(&run.traffic, from, to);
     let height = 190.0;
     let top = points.iter().map(total).max().unwrap_or(1).max(1);
     out.push_str("<section class=\"card\" id=\"traffic\"><h2>Traffic over time by intent</h2>");
@@ -51,9 +53,11 @@ pub(super) fn traffic(out: &mut String, run: &RunData) {
             short(top * step / 4)
         );
     }
-    let slot = (WIDTH - LEFT) / points.len() as f64;
-    for (i, p) in points.iter().enumerate() {
-        let x = LEFT + slot * i as f64;
+    let whole = to.since(from).max(1) as f64;
+    let slot = (WIDTH - LEFT) * width as f64 / whole;
+    for p in &points {
+        let x = LEFT + (WIDTH - LEFT) * p.ts.since(from) as f64 / whole;
+        let slot = slot.min(WIDTH - x);
         let _ = write!(
             out,
             "<g><title>{}: {} benign, {} automated, {} suspicious, {} malicious</title>",
@@ -83,33 +87,49 @@ pub(super) fn traffic(out: &mut String, run: &RunData) {
         }
         out.push_str("</g>");
     }
-    time_axis(out, &points, slot, 8.0 + height + 18.0);
+    time_axis(out, from, to, 8.0 + height + 18.0);
     out.push_str("</svg></section>\n");
 }
 
-fn time_axis(out: &mut String, points: &[TrafficPoint], slot: f64, y: f64) {
-    let every = points.len().div_ceil(8).max(1);
-    for (i, p) in points.iter().enumerate().step_by(every) {
-        let x = LEFT + slot * i as f64;
-        let _ = write!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", clock(p.ts));
+fn time_axis(out: &mut String, from: Ts, to: Ts, y: f64) {
+    for (step, anchor) in ["start", "middle", "middle", "middle", "end"].into_iter().enumerate() {
+        let share = step as f64 / 4.0;
+        let (x, at) = (LEFT + (WIDTH - LEFT) * share, from.plus((to.since(from) as f64 * share) as i64));
+        let _ = write!(out, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>", clock(at));
     }
 }
 
-/// Neighbours joined until there are few enough to be drawn.
-fn merged(points: &[TrafficPoint]) -> Vec<TrafficPoint> {
-    let group = points.len().div_ceil(BARS).max(1);
-    let join = |chunk: &[TrafficPoint]| {
-        let mut sum =
-            TrafficPoint { ts: chunk.first().map(|p| p.ts).unwrap_or_default(), ..TrafficPoint::default() };
-        for p in chunk {
+/// From the first request to the end of the last bucket: pictures over time show all of it, and no more.
+pub(super) fn span_of(run: &RunData) -> Option<(Ts, Ts)> {
+    let (first, last) = (run.traffic.first()?.ts, run.traffic.last()?.ts);
+    Some((first, last.plus(bucket(&run.traffic))))
+}
+
+/// The width of buckets: the least time between two.
+fn bucket(points: &[TrafficPoint]) -> i64 {
+    let gaps = points.windows(2).filter_map(|w| Some(w.get(1)?.ts.since(w.first()?.ts)));
+    gaps.filter(|g| *g > 0).min().unwrap_or(10_000_000_000)
+}
+
+/// Buckets joined until there are few enough to be drawn, and how wide they are then; those without a request are left out.
+fn merged(points: &[TrafficPoint], from: Ts, to: Ts) -> (Vec<TrafficPoint>, i64) {
+    let bucket = bucket(points);
+    let buckets = to.since(from) / bucket + 1;
+    let width = bucket * (buckets / BARS + 1);
+    let mut bars: Vec<TrafficPoint> = Vec::new();
+    for p in points {
+        let start = from.plus(p.ts.since(from) / width * width);
+        if bars.last().is_none_or(|bar| bar.ts != start) {
+            bars.push(TrafficPoint { ts: start, ..TrafficPoint::default() });
+        }
+        if let Some(sum) = bars.last_mut() {
             sum.benign += p.benign;
             sum.automated += p.automated;
             sum.suspicious += p.suspicious;
             sum.malicious += p.malicious;
         }
-        sum
-    };
-    points.chunks(group).map(join).collect()
+    }
+    (bars, width)
 }
 
 fn total(p: &TrafficPoint) -> u64 {
@@ -247,4 +267,29 @@ fn bar_chart(out: &mut String, label: &str, bars: &[Bar], top: f64) {
         );
     }
     out.push_str("</svg>");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_stand_at_their_time_and_lose_no_request() {
+        let at = |s: i64| Ts::from_parts(1_790_000_000 + s * 10, 0);
+        let of = |starts: &[i64]| -> RunData {
+            let point = |s: &i64| TrafficPoint { ts: at(*s), benign: 2, ..TrafficPoint::default() };
+            RunData { traffic: starts.iter().map(point).collect(), ..RunData::default() }
+        };
+        let gap = of(&[0, 1, 2, 50]);
+        assert_eq!(span_of(&gap), Some((at(0), at(51))));
+        let (bars, width) = merged(&gap.traffic, at(0), at(51));
+        assert_eq!(
+            (bars.iter().map(|b| b.ts).collect::<Vec<_>>(), width),
+            (vec![at(0), at(1), at(2), at(50)], 10_000_000_000)
+        );
+        let long = of(&(0..2000).collect::<Vec<_>>());
+        let (bars, _) = merged(&long.traffic, at(0), at(2000));
+        assert!(bars.len() <= BARS as usize, "{}", bars.len());
+        assert_eq!(bars.iter().map(total).sum::<u64>(), 4000);
+    }
 }
