@@ -523,7 +523,7 @@ pub fn add_exploits(rows: &mut [EndpointRow], findings: &[FindingRow]) {
             let points = if at == 0 { PROVEN.get(severity(f)).copied().unwrap_or(0) } else { FURTHER };
             let what = f.title.split(": ").next().unwrap_or(&f.rule);
             row.risk = row.risk.saturating_add(points).min(100);
-            row.risk_terms.push(format!("+{points} proven by answers: {what}"));
+            row.risk_terms.insert(at, format!("+{points} proven by answers: {what}"));
         }
     }
 }
@@ -617,7 +617,7 @@ mod tests {
             let mut rows = [row.clone()];
             add_exploits(&mut rows, findings);
             let [row] = rows;
-            (row.risk, row.risk_terms.last().cloned().unwrap_or_default())
+            (row.risk, row.risk_terms.first().cloned().unwrap_or_default())
         };
         let proven = "+80 proven by answers: SQL injection (UNION)".to_owned();
         assert_eq!(risk(&[found("critical", "observed")]), (88, proven));
