@@ -8,7 +8,8 @@ use std::net::IpAddr;
 
 use sidetap_bots::Engine;
 use world::scenes::{
-    accounts, cards, flood, forgotten_passwords, guests, holds, nights_without_rooms, offers, reviews,
+    accounts, cards, flood, forgotten_passwords, guests, holds, nights_without_rooms, offers, probes,
+    readers, reviews, stock_of_all,
 };
 use world::{World, bad, convicted, expect, ip};
 
@@ -77,4 +78,19 @@ fn passwords_of_account_after_account_forgotten() {
 fn offers_asked_for_by_who_never_starts_the_app() {
     expect(&judged(|w| offers(w, bad, 10)), "price-scraping", 11);
     assert_eq!(convicted(&judged(|w| offers(w, other, 4))), [], "a few offers that all look at");
+}
+
+#[test]
+fn files_that_only_a_probe_asks_for_are_a_scan_whatever_answers() {
+    expect(&judged(|w| probes(w, bad(1))), "vuln-scan", 1);
+}
+
+#[test]
+fn what_everybody_may_read_is_no_object_of_others() {
+    assert_eq!(convicted(&judged(|w| stock_of_all(w, other(1)))), []);
+}
+
+#[test]
+fn people_who_read_on_where_no_tls_is_spoken() {
+    assert_eq!(convicted(&judged(|w| readers(w, other))), []);
 }

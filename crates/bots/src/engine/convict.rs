@@ -445,6 +445,12 @@ impl Engine {
         self.pack.rules().iter().position(|r| r.scope == scope && r.holds(fired))
     }
 
+    /// The first rule of another class that holds for a part.
+    pub(super) fn matching_but(&self, class: &str, fired: &[usize]) -> Option<usize> {
+        let mut rules = self.pack.rules().iter();
+        rules.position(|r| r.scope == Scope::Part && r.id != class && r.holds(fired))
+    }
+
     /// One pillar without proof raises suspicion, no more.
     pub(super) fn too_weak(&self, view: &View<'_>, rule: usize, fired: &[usize]) -> bool {
         let suspicious = self.pack.rules().get(rule).is_none_or(|r| r.suspicious);

@@ -57,7 +57,9 @@ impl Engine {
         if kinds.is_empty() || slot.n < slot.next && !self.retrospective {
             return;
         }
-        slot.next = slot.n + (slot.n / 6).max(12);
+        // Readers are many: they are looked at half as often.
+        let reads = kinds.iter().all(|k| *k == BareKind::Strangers);
+        slot.next = slot.n + if reads { slot.n / 2 } else { slot.n / 6 }.max(12);
         for kind in kinds {
             let (members, known) = self.bare_members(at, kind);
             let whole: Vec<BareMember> = members.iter().copied().filter(|m| m.whole).collect();
@@ -77,12 +79,12 @@ impl Engine {
         let signs_up = slot.roles().any(Roles::SIGN_UP);
         let mut seen: BTreeSet<u64> = BTreeSet::new();
         for part in slot.order.iter().filter_map(|s| slot.parts.get(s)) {
-            for member in &part.members {
+            for member in part.members.iter().filter(|m| kind.may_take(m)) {
                 let Some(unit) = self.units.get(member.unit) else { continue };
                 // Who makes an account asks for a page before, and is led to one after.
                 let strays = kind == BareKind::Posts && signs_up && unit.is_narrow();
                 let bare = self.lives_for(unit, at) || strays;
-                if !kind.takes(member, unit) || unit.first < settled || !bare {
+                if !kind.takes(unit) || unit.first < settled || !bare {
                     continue;
                 }
                 if !seen.insert(member.unit) {
@@ -194,6 +196,9 @@ impl Engine {
             })
         };
         let parts = slot.order.iter().filter_map(|s| slot.parts.get(s));
+        if parts.clone().map(|p| p.disposable as usize).sum::<usize>() < THROW_AWAY {
+            return;
+        }
         let all: usize = parts.clone().map(|p| p.members.len()).sum();
         let members: Vec<Member> = parts.flat_map(|p| p.members.iter().filter(leaves)).copied().collect();
         if members.len() < THROW_AWAY || members.len() * 3 < all {
@@ -356,10 +361,15 @@ impl BareKind {
         kinds
     }
 
-    fn takes(self, member: &Member, unit: &Unit) -> bool {
+    fn takes(self, unit: &Unit) -> bool {
+        self != BareKind::Strangers || unit.habits.makes_up_referers()
+    }
+
+    /// As far as its counts tell, which cost less than a look at the client.
+    fn may_take(self, member: &Member) -> bool {
         match self {
             BareKind::Repeats => member.n >= POSTS,
-            BareKind::Strangers => member.n >= STRANGE_READS && unit.habits.makes_up_referers(),
+            BareKind::Strangers => member.n >= STRANGE_READS,
             BareKind::Acts | BareKind::Posts => true,
             BareKind::Reads => member.n >= READS,
             BareKind::Guesses => member.ok == 0 && member.fails > 0,
@@ -377,7 +387,7 @@ impl BareKind {
 
     const fn least(self, roles: Roles) -> usize {
         match self {
-            BareKind::Acts if roles.any(Roles::RESET) => BARE_GUESSERS,
+            BareKind::Acts if roles.any(Roles::RESET) => BARE_POSTERS,
             BareKind::Acts => BARE,
             BareKind::Reads => BARE_READERS,
             BareKind::Posts => BARE_POSTERS,

@@ -177,6 +177,14 @@ impl Slot {
         ok > 0 && (if let_in { ok } else { ok / 2 }) >= fails
     }
 
+    /// True where a fifth of what it answered well was asked for by others without a session or key: everybody may read it.
+    pub(crate) fn is_open(&self) -> bool {
+        let free =
+            self.parts.values().filter(|p| (p.sessions.max(p.keyed)) * 10 <= p.n && p.members.len() >= 3);
+        let free: u32 = free.map(|p| p.ok).fold(0, u32::saturating_add);
+        free >= 10 && free.saturating_mul(5) >= self.ok
+    }
+
     pub(crate) fn new(o: &Observation) -> Self {
         Slot::learned(o.endpoint.clone(), o.zone.as_str().into(), [0; 3], &[])
     }

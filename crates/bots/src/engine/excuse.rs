@@ -10,6 +10,8 @@ use crate::observation::Traits;
 const REPEATED: u32 = 8;
 /// And so fast at least.
 const RUSH_MS: i64 = 1500;
+/// Things that a person reads in a day, at most.
+const READ_ON: f64 = 40.0;
 /// Objects that a member of a part that opens others' has opened itself.
 const OPENED: f64 = 12.0;
 
@@ -54,6 +56,8 @@ impl Engine {
             "inventory-hoarding" => member.n >= REPEATED,
             "fake-account-creation" => member.n >= 2,
             "bola" => own() >= OPENED,
+            // Who reads on, page after page with all that belongs to it.
+            class if class.ends_with("scraping") && like_a_browser => own() >= READ_ON,
             // One forgotten password is anybody's.
             _ if self.rests_on(campaign.rule, "reset-unknown") => own() >= 2.0,
             // One code may be mistyped, or have run out.

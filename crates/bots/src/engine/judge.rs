@@ -1,5 +1,7 @@
 //! From counts to facts: a client as a whole.
 
+use smallvec::SmallVec;
+
 use super::Engine;
 use super::endpoint::Slot;
 use super::population::Peers;
@@ -79,7 +81,17 @@ impl Engine {
 
     /// True where the client's requests show a tool.
     pub(crate) fn shows_tool(&self, unit: &Unit, asked: &Asked) -> bool {
-        self.client_view(unit).automation(&asked.fired, |i| i.pillar == crate::Pillar::Tools) >= TOOL
+        // What a browser leaves out where no TLS is spoken shows no tool beside the assets that it loads.
+        let plain = |n: &&usize| {
+            let id = self.pack.indicators().get(**n).map(|i| i.id.as_str());
+            matches!(id, Some("sec-fetch-missing" | "ua-ch-missing" | "accept-encoding-stale"))
+        };
+        let shown: SmallVec<[usize; 32]> = if unit.loads_like_a_browser() {
+            asked.fired.iter().filter(|n| !plain(n)).copied().collect()
+        } else {
+            SmallVec::from_slice(&asked.fired)
+        };
+        self.client_view(unit).automation(&shown, |i| i.pillar == crate::Pillar::Tools) >= TOOL
     }
 
     pub(super) fn client_facts(&self, unit: &Unit) -> Facts {

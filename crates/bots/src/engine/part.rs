@@ -122,7 +122,10 @@ impl Engine {
         let view = self.view_at(slot);
         let facts = self.part_facts(slot, slice, |facts| view.may_match(Scope::Part, facts))?;
         let asked = view.ask(Scope::Part, &facts);
-        let rule = self.matching(Scope::Part, &asked.fired)?;
+        let mut rule = self.matching(Scope::Part, &asked.fired)?;
+        if self.class(rule) == "bola" && slot.is_open() {
+            rule = self.matching_but("bola", &asked.fired)?;
+        }
         Some(Found { rule, fired: asked.fired, facts })
     }
 

@@ -209,6 +209,57 @@ pub fn offers(w: &mut World, who: impl Fn(u32) -> IpAddr, each: u32) {
     }
 }
 
+/// A scan that most of a site's redirects and pages answer.
+pub fn probes(w: &mut World, who: IpAddr) {
+    for n in 0..14 {
+        let c = call(who, "GET", "/(page)").path(format!("/.env.{n}")).script().status(301);
+        w.at(100_000 + n * 2_500, &c.attack(if n % 5 == 0 { "log4shell" } else { "sensitive-file" }));
+    }
+}
+
+/// Phones ask what is in store; `who` is signed in and asks for all of it by a program.
+pub fn stock_of_all(w: &mut World, who: IpAddr) {
+    let stock = |who, n: u32| call(who, "GET", "/api/goods/{id}").path(format!("/api/goods/{}", 300 + n * 7));
+    for n in 0..60u32 {
+        w.at(20_000 + i64::from(n) * 4_000, &stock(ip(2, 0, (n % 30) as u8), n % 9).app());
+    }
+    for n in 0..63u32 {
+        let c = stock(who, n).java().header("Authorization", "Bearer 99998888777766665555");
+        w.at(100_000 + i64::from(n) * 2_000, &c);
+    }
+}
+
+/// The head of a real Chrome where no TLS is spoken.
+fn plainly(c: Call) -> Call {
+    let secure = [
+        "sec-ch-ua",
+        "sec-ch-ua-mobile",
+        "sec-ch-ua-platform",
+        "Sec-Fetch-Site",
+        "Sec-Fetch-Mode",
+        "Sec-Fetch-Dest",
+    ];
+    let c = secure.iter().fold(c.chrome(), |c, name| c.set(name, None));
+    c.set("Accept-Encoding", Some("gzip, deflate"))
+}
+
+/// Twenty people read an article each; `who` read two dozen, with all that belongs to them.
+pub fn readers(w: &mut World, who: impl Fn(u32) -> IpAddr) {
+    let article = |who, n: u32| call(who, "GET", "/news/{id}").path(format!("/news/{n}")).html();
+    for n in 0..20u32 {
+        let (person, t) = (ip(3, 5, n as u8), 95_000 + i64::from(n) * 5_000);
+        visit(w, t, person);
+        w.at(t + 5_000, &article(person, n % 4).chrome());
+    }
+    for n in 0..72u32 {
+        let (reader, t) = (who(n % 3), 100_000 + i64::from(n / 3) * 9_000 + i64::from(n % 3) * 777);
+        w.at(t, &plainly(article(reader, n)));
+        for (i, asset) in ["/app.js", "/main.css", "/logo.png"].into_iter().enumerate() {
+            w.at(t + 100 + i as i64 * 30, &plainly(call(reader, "GET", asset)));
+        }
+    }
+}
+
 /// All of them, each by attackers.
 pub fn all(w: &mut World) {
     guests(w, true);
@@ -220,4 +271,5 @@ pub fn all(w: &mut World) {
     cards(w, |n| bad(310 + n), 6);
     forgotten_passwords(w, |n| bad(320 + n), 3);
     offers(w, |n| bad(340 + n), 10);
+    probes(w, bad(360));
 }
