@@ -162,6 +162,14 @@ fn run(input: &str, calls: u64) -> RunData {
     }
 }
 
+/// Takes parts in, one behind the other.
+fn into<T>(all: &mut Vec<T>) -> impl FnMut(Vec<T>) -> Result<(), StoreError> {
+    |part| {
+        all.extend(part);
+        Ok(())
+    }
+}
+
 fn open(dir: &Path) -> Store {
     Store::open(&dir.join("sidetap.db")).unwrap()
 }
@@ -249,17 +257,12 @@ fn parts_are_together_what_is_loaded_at_once() {
     assert_eq!(verdicts, whole.verdicts);
     assert_eq!(parts, 3);
     let (mut campaigns, mut endpoints) = (Vec::new(), Vec::new());
-    let take = |part| Ok::<(), StoreError>(campaigns.extend::<Vec<CampaignRow>>(part));
-    store.each_campaigns(take).unwrap();
-    store.each_endpoints(|part| Ok::<(), StoreError>(endpoints.extend::<Vec<EndpointRow>>(part))).unwrap();
+    store.each_campaigns(into(&mut campaigns)).unwrap();
+    store.each_endpoints(into(&mut endpoints)).unwrap();
     assert_eq!((campaigns, endpoints), (whole.campaigns, whole.endpoints));
     let other = run_id(&run("b.pcap", 5).summary);
     let mut of_others = Vec::new();
-    store
-        .each_verdicts_of_others(&other, |part| {
-            Ok::<(), StoreError>(of_others.extend::<Vec<VerdictRow>>(part))
-        })
-        .unwrap();
+    store.each_verdicts_of_others(&other, into(&mut of_others)).unwrap();
     let mut at_once = store.verdicts_of_others(&other).unwrap();
     at_once.sort_by(|a, b| a.id.cmp(&b.id));
     assert_eq!(of_others, at_once, "of each id the one that was seen last is last");

@@ -6,8 +6,8 @@ use smallvec::SmallVec;
 
 use super::Engine;
 use super::campaign::Conviction;
-use super::endpoint::Member;
 use super::join::Sign;
+use super::member::Member;
 use super::part::Found;
 use super::slice::Slice;
 use super::unit::{ExchangeId, Unit};

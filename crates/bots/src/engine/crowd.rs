@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use smallvec::SmallVec;
 
 use super::Engine;
-use super::endpoint::{Member, Part, Slot};
+use super::endpoint::{Part, Slot};
 use super::join::Sign;
+use super::member::Member;
 use super::part::Found;
 use super::slice::Slice;
 use super::unit::{Call, ExchangeId, Unit};

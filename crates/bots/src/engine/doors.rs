@@ -7,8 +7,9 @@ use sidetap_model::Ts;
 use smallvec::SmallVec;
 
 use super::Engine;
-use super::endpoint::{Member, Slot};
+use super::endpoint::Slot;
 use super::join::Sign;
+use super::member::Member;
 use super::part::Found;
 use super::sketch::{Distinct, Map};
 use super::slice::{Slice, Who};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sidetap_model::{EndpointRef, Ts};
 use smallvec::SmallVec;
 
+use super::member::{MEMBERS, Member, Room};
 use super::owners::Owners;
 use super::past::Past;
 use super::shares::Shares;
@@ -106,63 +107,8 @@ pub(crate) struct Part {
     pub(crate) fresh: Vec<u32>,
 }
 
-/// A client in a part.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Member {
-    pub(crate) unit: u64,
-    pub(crate) n: u32,
-    pub(crate) ok: u32,
-    pub(crate) fails: u32,
-    pub(crate) first: Ts,
-    pub(crate) last: Ts,
-    /// Milliseconds from the client's first request to its first here.
-    pub(crate) delay_ms: u32,
-    pub(crate) evidence: ExchangeId,
-}
-
-impl Member {
-    /// Milliseconds from one call to the next, on average.
-    pub(crate) fn pace_ms(&self) -> i64 {
-        self.last.since(self.first) / 1_000_000 / i64::from(self.n.saturating_sub(1).max(1))
-    }
-
-    const fn is_quick(&self) -> bool {
-        self.delay_ms <= 60_000 && self.n > 0
-    }
-}
-
 /// Fingerprints kept apart on one endpoint.
 const PARTS: usize = 256;
-/// Clients kept in one part.
-const MEMBERS: usize = 65_536;
-/// So many of every part, however many there are in all.
-const MEMBERS_OF_ANY: usize = 1024;
-
-/// Room for the members of all parts.
-#[derive(Debug)]
-pub(crate) struct Room {
-    /// Members of all parts.
-    pub(crate) members: usize,
-    most: usize,
-    /// Members that were not taken.
-    pub(crate) refused: u64,
-}
-
-impl Room {
-    pub(crate) const fn new(most: usize) -> Self {
-        Room { members: 0, most, refused: 0 }
-    }
-
-    /// Members that a part may have now.
-    const fn of_part(&self) -> usize {
-        if self.members < self.most { MEMBERS } else { MEMBERS_OF_ANY }
-    }
-
-    /// They should be counted anew: parts that were given up took theirs with them.
-    pub(crate) const fn is_tight(&self) -> bool {
-        self.members >= self.most / 8 * 7
-    }
-}
 /// Values kept in one part's sets.
 const VALUES: usize = 4096;
 
@@ -602,6 +548,29 @@ impl Part {
         self.campaign = self.campaign.or(other.campaign);
         self.next = self.next.min(self.n);
     }
+}
+
+/// A template whose last segment is made of words and a number, with the number left open: `/product/lamp-{}.html`.
+///
+/// Nothing for one that is known to have a parameter there, for words alone, and for short names such as `v2`.
+pub(super) fn family(template: &str) -> Option<String> {
+    let (above, last) = template.rsplit_once('/')?;
+    if !crate::extract::path::is_numbered(last) {
+        return None;
+    }
+    let mut open = String::with_capacity(template.len());
+    open.push_str(above);
+    open.push('/');
+    let mut number = false;
+    for c in last.chars() {
+        match c.is_ascii_digit() {
+            true if number => {}
+            true => open.push_str("{}"),
+            false => open.push(c),
+        }
+        number = c.is_ascii_digit();
+    }
+    Some(open)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! not show themselves what their part shows.
 
 use super::Engine;
-use super::endpoint::Member;
+use super::member::Member;
 use super::unit::{Call, Unit};
 use crate::observation::Traits;
 

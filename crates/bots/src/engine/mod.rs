@@ -17,6 +17,8 @@ mod excuse;
 mod habits;
 mod join;
 mod judge;
+mod member;
+mod merged;
 mod origins;
 mod owners;
 mod part;
@@ -158,7 +160,7 @@ pub struct Engine {
     /// The site's quietest hours of the day, a bit each.
     quiet: Option<u32>,
     evicted_endpoints: u64,
-    room: endpoint::Room,
+    room: member::Room,
     /// Requests told before anything said that the server had them.
     unheard: sketch::Set<unit::ExchangeId>,
     evicted_unheard: u64,
@@ -182,7 +184,7 @@ impl Engine {
             pack: Arc::clone(&config.pack),
             agents: Arc::clone(&config.agents),
             units: Units::new(&key, config.max_clients),
-            room: endpoint::Room::new(config.max_clients.saturating_mul(MEMBERSHIPS)),
+            room: member::Room::new(config.max_clients.saturating_mul(MEMBERSHIPS)),
             config,
             slots: Vec::new(),
             index: Map::default(),
@@ -481,7 +483,7 @@ impl Engine {
             }
         }
         let own = endpoint.id;
-        if !missing && let Some(family) = family(&endpoint.template) {
+        if !missing && let Some(family) = endpoint::family(&endpoint.template) {
             endpoint.template = family.into();
             endpoint.id =
                 EndpointId::of(o.zone.as_str(), &endpoint.host, &endpoint.method, &endpoint.template);
@@ -576,26 +578,4 @@ fn is_due(unit: &Unit, o: &Observation) -> bool {
     unit.n >= unit.judged + step
         || !o.attempts.is_empty()
         || (unit.agent.kind == AgentKind::Scanner && unit.n <= 8)
-}
-/// A template whose last segment is made of words and a number, with the number left open: `/product/lamp-{}.html`.
-///
-/// Nothing for one that is known to have a parameter there, for words alone, and for short names such as `v2`.
-fn family(template: &str) -> Option<String> {
-    let (above, last) = template.rsplit_once('/')?;
-    if !crate::extract::path::is_numbered(last) {
-        return None;
-    }
-    let mut open = String::with_capacity(template.len());
-    open.push_str(above);
-    open.push('/');
-    let mut number = false;
-    for c in last.chars() {
-        match c.is_ascii_digit() {
-            true if number => {}
-            true => open.push_str("{}"),
-            false => open.push(c),
-        }
-        number = c.is_ascii_digit();
-    }
-    Some(open)
 }

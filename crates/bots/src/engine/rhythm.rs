@@ -1,6 +1,6 @@
 //! How the clients of a slice come one after another, and how much each of them does.
 
-use super::endpoint::Member;
+use super::member::Member;
 use super::sketch::Gaps;
 use super::slice::{SAMPLE, Slice, Who};
 use crate::facts::{Fact, Facts};

@@ -1,6 +1,7 @@
 //! Slices of an endpoint's traffic: the calls of a fingerprint, of a client, of a session or of a crowd, added up.
 
-use super::endpoint::{Member, Part};
+use super::endpoint::Part;
+use super::member::Member;
 use super::sketch::{Gaps, Set};
 use super::unit::{Call, Unit};
 use super::units::Session;

@@ -99,7 +99,7 @@ impl AnswerFields {
             "Fault" | "soap:Fault" | "SOAP-ENV:Fault" | "env:Fault" => at.depth <= 3,
             _ => false,
         };
-        self.priced |= at.depth <= 3 && is_price(at.key);
+        self.priced = self.priced || at.depth <= 3 && is_price(at.key);
         self.asks |= at.depth <= 2 && matches!(at.key, "flows" | "challenges");
         if at.key == "fault" && at.depth <= 3 {
             self.refuses = true;
@@ -156,7 +156,7 @@ impl AnswerFields {
     }
 
     fn outer(&mut self, at: &Location<'_>, value: Scalar<'_>, scratch: &mut String) {
-        self.priced |= is_price(at.key);
+        self.priced = self.priced || is_price(at.key);
         self.nulls += u32::from(matches!(value, Scalar::Null));
         match value {
             Scalar::Str(text) => self.text(at, text, scratch),
