@@ -56,8 +56,12 @@ fn goods_held_again_and_again() {
 }
 
 #[test]
-fn one_thing_asked_for_twenty_times_a_second() {
-    expect(&judged(|w| flood(w, bad(1), false)), "app-dos", 1);
+fn one_thing_asked_for_twenty_times_a_second_is_no_harm_by_itself() {
+    assert_eq!(
+        convicted(&judged(|w| flood(w, bad(1), false))),
+        [],
+        "a server of the site's own asks another so"
+    );
     assert_eq!(convicted(&judged(|w| flood(w, other(1), true))), [], "a program that tells what it measures");
 }
 

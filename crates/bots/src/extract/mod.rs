@@ -269,7 +269,7 @@ impl Extractor {
             client,
             source: exchange.flow.client.ip,
             part,
-            acknowledged: exchange.acknowledged || response.is_some(),
+            acknowledged: exchange.acknowledged,
             surface,
             prints: head.prints,
             traits: head.traits,

@@ -6,8 +6,9 @@ mod safe;
 mod terminal;
 
 pub(crate) use atomic::write_atomically;
-pub(crate) use run_dir::{RunDir, load_run, openapi_name, summary_text};
+pub(crate) use run_dir::{RunDir, is_summary_room, load_run, openapi_name, summary_text};
 pub(crate) use safe::{html, plain};
 pub(crate) use terminal::{
-    Style, Terminal, is_reader_gone, note, print, stderr_is_coloured, stdout, stream_lines, warn,
+    Style, Terminal, above, is_reader_gone, note, nothing_above, print, stderr_is_coloured, stdout,
+    stream_lines, warn,
 };

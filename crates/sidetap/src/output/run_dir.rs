@@ -31,6 +31,11 @@ pub(crate) struct ReservedSummary {
     path: PathBuf,
 }
 
+/// True of the file that keeps room for a summary.
+pub(crate) fn is_summary_room(name: &str) -> bool {
+    name.starts_with(".summary.json.") && name.ends_with(".tmp")
+}
+
 impl ReservedSummary {
     /// What nearly all summaries fit in, most, and short ones.
     const SIZES: [usize; 3] = [64 << 10, 16 << 10, 4 << 10];
@@ -38,9 +43,7 @@ impl ReservedSummary {
     /// Takes room in `dir`; what a run that was killed left of its own is given back.
     fn take(dir: &Path) -> Option<Self> {
         for old in fs::read_dir(dir).ok()?.flatten() {
-            let name = old.file_name();
-            let name = name.to_string_lossy();
-            if name.starts_with(".summary.json.") && name.ends_with(".tmp") {
+            if is_summary_room(&old.file_name().to_string_lossy()) {
                 let _ = fs::remove_file(old.path());
             }
         }

@@ -2,6 +2,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::io::{self, BufWriter, IsTerminal, Write};
+use std::sync::Mutex;
+
+use indicatif::ProgressBar;
 
 use super::plain;
 use crate::cli::Colour;
@@ -128,7 +131,31 @@ pub(crate) fn note(text: &str) {
     say(&format!("{text}\n"));
 }
 
+/// What is shown on the terminal and drawn anew all the time: lines that are said go above it.
+static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// From now on lines are said above this.
+pub(crate) fn above(bar: &ProgressBar) {
+    *shown() = Some(bar.clone());
+}
+
+/// Nothing is shown any more.
+pub(crate) fn nothing_above() {
+    *shown() = None;
+}
+
+fn shown() -> std::sync::MutexGuard<'static, Option<ProgressBar>> {
+    SHOWN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// Nobody can be told that stderr cannot be written.
 fn say(text: &str) {
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    let write = || {
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    };
+    let bar = shown().clone();
+    match bar.filter(|bar| !bar.is_hidden()) {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    }
 }

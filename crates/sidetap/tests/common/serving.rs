@@ -20,7 +20,8 @@ pub(crate) struct Serving {
 impl Serving {
     /// Serves a store and makes the administrator.
     pub(crate) fn start(place: &Place, store: &str) -> Self {
-        let mut command = place.command(&["serve", "--store", store, "--listen", "127.0.0.1:0"]);
+        let mut command =
+            place.command(&["serve", "--store", store, "--hash-key", "key", "--listen", "127.0.0.1:0"]);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut line = || said.next().unwrap().unwrap();

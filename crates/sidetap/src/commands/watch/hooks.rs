@@ -17,7 +17,7 @@ use super::keep::{Keeper, Keeping};
 use super::view::View;
 use crate::commands::cells::Cells;
 use crate::commands::progress::{Every, Stop};
-use crate::output::{warn, write_atomically};
+use crate::output::{above, nothing_above, warn, write_atomically};
 use crate::report::{bytes, count};
 
 /// Batches of verdicts that wait at most for who acts on them.
@@ -112,6 +112,7 @@ impl LiveHooks {
             ProgressStyle::with_template("  {spinner} {elapsed}  {msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_spinner()),
         );
+        above(&bar);
         LiveHooks {
             bar,
             line: Every::new(Duration::from_secs(1)),
@@ -151,6 +152,7 @@ impl LiveHooks {
     /// Takes the line away and hands on what still waits.
     pub(super) fn end(&mut self) {
         self.bar.finish_and_clear();
+        nothing_above();
         if let Some(writer) = self.state.take() {
             writer.end();
         }
@@ -180,6 +182,29 @@ impl LiveHooks {
             }
         }
     }
+}
+
+/// Columns of the first line that are taken before its text begins.
+const MARGIN: usize = 12;
+
+/// Text of which no line is wider than the terminal: a line that is wrapped would not be taken away again.
+fn fitting(text: &str, width: usize) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (n, line) in text.split('\n').enumerate() {
+        let room = if n == 0 { width.saturating_sub(MARGIN) } else { width.saturating_sub(1) };
+        if n > 0 {
+            out.push('\n');
+        }
+        match line.char_indices().nth(room) {
+            Some((at, _)) => {
+                let end = line.char_indices().nth(room.saturating_sub(1)).map_or(at, |(before, _)| before);
+                out.push_str(line.get(..end).unwrap_or_default());
+                out.push('…');
+            }
+            None => out.push_str(line),
+        }
+    }
+    out
 }
 
 impl Hooks for LiveHooks {
@@ -214,14 +239,16 @@ impl Hooks for LiveHooks {
         if !self.bar.is_hidden() {
             self.bar.tick();
             let line = format!(
-                "{} packets/s  {}/s  {} exchanges  dropped: {} by the kernel, {} for load",
+                "{} pkt/s  {}/s  {} exchanges  dropped {} by kernel, {} for load",
                 count(p.packets.saturating_sub(was.packets)),
                 bytes(p.bytes_read.saturating_sub(was.bytes_read)),
                 count(p.exchanges),
                 count(p.kernel_dropped),
                 count(p.shed),
             );
-            self.bar.set_message(line + &self.view.text());
+            let width =
+                terminal_size::terminal_size_of(std::io::stderr()).map_or(80, |(w, _)| usize::from(w.0));
+            self.bar.set_message(fitting(&(line + &self.view.text()), width));
         } else if kernel + shed > 0 {
             let (kernel, shed) = (count(kernel), count(shed));
             warn(&format!("dropped in the last second: {kernel} packets by the kernel, {shed} for load"));
@@ -229,7 +256,7 @@ impl Hooks for LiveHooks {
     }
 
     fn news(&mut self, line: &str) {
-        self.bar.suspend(|| warn(line));
+        warn(line);
     }
 
     fn state(&mut self, bytes: Vec<u8>) {
@@ -257,5 +284,23 @@ impl Hooks for LiveHooks {
 
     fn stop(&self) -> bool {
         self.stop.is_asked() || self.until.is_some_and(|t| Instant::now() >= t)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let line = "123,456 pkt/s  123.4 MB/s  12,345,678 exchanges  dropped 0 by kernel, 0 for load";
+        let text = format!("{line}\n\n  ATTACKERS  {}\n  short", "ä".repeat(200));
+        for width in [40, 80, 120, 1000] {
+            let fit = fitting(&text, width);
+            assert_eq!(fit.lines().count(), 4);
+            assert!(fit.lines().all(|l| l.chars().count() < width), "{width}: {fit}");
+            assert!(fit.ends_with("\n  short"));
+        }
+        assert_eq!(fitting(line, 1000), line);
     }
 }

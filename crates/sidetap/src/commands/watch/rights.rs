@@ -7,7 +7,7 @@ use sidetap_sys::{Confinement, User, confine, hand_over, may_use};
 
 use crate::commands::prepare::Plan;
 use crate::config::Config;
-use crate::output::{note, warn};
+use crate::output::{is_summary_room, note, warn};
 
 /// The account that has no rights on any system.
 const NOBODY: &str = "nobody";
@@ -73,7 +73,7 @@ fn identity(config: &Config, plan: &Plan, wanted: &Confinement) -> Result<Option
 fn own_directories(plan: &Plan) -> Vec<PathBuf> {
     let mut own = Vec::new();
     if let Some(dir) = plan.out.as_ref().map(|out| out.path()) {
-        let is_run = dir.join("summary.json").is_file() || names(dir).is_empty();
+        let is_run = dir.join("summary.json").is_file() || names(dir).iter().all(|n| is_summary_room(n));
         own.extend(is_run.then(|| dir.to_owned()));
         own.extend(Some(dir.join("openapi")).filter(|d| is_run && d.is_dir()));
     }
