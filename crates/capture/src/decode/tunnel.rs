@@ -298,18 +298,71 @@ pub(super) fn mpls<'a>(walk: Walk<'a>, cx: &mut Context<'_>) -> Step<'a> {
 fn looks_like_ip(walk: Walk<'_>, at: usize) -> bool {
     const MINIMAL: usize = 64;
     let left = walk.data.len().saturating_sub(at) + walk.cut as usize;
-    let agrees = |total: usize| total == left || total < left && left <= MINIMAL;
+    // Padding, and a length that says nothing, are believed where no frame with an IP header in it stands there as well.
+    let framed = || frames_ip(walk, at);
+    let agrees = |total: usize| total == left || total < left && left <= MINIMAL && !framed();
     match walk.data.u8(at) {
         Some(first) if first >> 4 == 4 => {
             let total = usize::from(walk.data.u16(at + 2).unwrap_or(0));
-            first & 0xf >= 5 && (total == 0 || total >= 20 && agrees(total))
+            first & 0xf >= 5 && (total == 0 && !framed() || total >= 20 && agrees(total))
         }
         Some(first) if first >> 4 == 6 => agrees(40 + usize::from(walk.data.u16(at + 4).unwrap_or(0))),
         _ => false,
     }
 }
 
+/// True where an Ethernet header may stand at `at`: its type names the version of IP that follows.
+fn frames_ip(walk: Walk<'_>, at: usize) -> bool {
+    let version = walk.data.u8(at + 14).map(|b| b >> 4);
+    matches!((walk.data.u16(at + 12), version), (Some(0x0800), Some(4)) | (Some(0x86dd), Some(6)))
+}
+
 /// True where a type at its place in an Ethernet header at `at` is one that the decoder goes into, ARP, or a length.
 fn looks_like_ethernet(walk: Walk<'_>, at: usize) -> bool {
     walk.data.u16(at + 12).is_some_and(|t| t < 0x600 || t == 0x0806 || link::is_known_ethertype(t))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame behind labels, sent to `mac`, with an IP header of `version` and `len` bytes in all.
+    fn frame(mac: [u8; 6], version: u8, len: usize) -> Vec<u8> {
+        let mut frame = mac.to_vec();
+        frame.extend([2, 0, 0, 0, 0, 1]);
+        frame.extend(if version == 4 { [0x08, 0x00] } else { [0x86, 0xdd] });
+        frame.push(version << 4 | 5);
+        frame.resize(len, 0);
+        frame
+    }
+
+    #[test]
+    fn a_frame_to_an_address_that_looks_like_ip_is_a_frame() {
+        for mac in [
+            [0x6c, 0x3b, 0x6b, 0, 0, 1],
+            [0x60, 0, 0, 0, 0, 2],
+            [0x45, 0, 0, 0, 0, 2],
+            [0x45, 0, 0, 40, 0, 2],
+        ] {
+            for (version, len) in [(4, 54), (4, 60), (4, 1514), (6, 74)] {
+                let frame = frame(mac, version, len);
+                assert!(!looks_like_ip(Walk { data: &frame, cut: 0 }, 0), "{mac:x?} {version} {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_ip_header_whose_length_agrees_is_one() {
+        let mut v4 = vec![0x45, 0, 0, 40];
+        v4.resize(40, 0);
+        let mut v6 = vec![0x60, 0, 0, 0, 0, 20];
+        v6.resize(60, 0);
+        for mut packet in [v4, v6] {
+            assert!(looks_like_ip(Walk { data: &packet, cut: 0 }, 0));
+            packet.resize(64, 0);
+            assert!(looks_like_ip(Walk { data: &packet, cut: 0 }, 0), "padded");
+            packet.resize(200, 0);
+            assert!(!looks_like_ip(Walk { data: &packet, cut: 0 }, 0), "{packet:?}");
+        }
+    }
 }
