@@ -306,7 +306,9 @@ fn is_token(key: &str) -> bool {
 
 /// Names of fields that hold a price, in several languages.
 fn is_price(key: &str) -> bool {
-    matches!(
+    // Asked for every field: most are told by their first letter.
+    let may = matches!(key.as_bytes().first(), Some(b'p' | b'u' | b't' | b'f' | b'c' | b'h' | b'k' | 0x80..));
+    may && matches!(
         key,
         "price"
             | "unit_price"
