@@ -45,6 +45,10 @@ proptest CASES="20000":
 live *ARGS:
     scripts/live.sh {{ARGS}}
 
+# Odd requests to real servers on loopback (nginx, Node.js): what they say that they served against what Sidetap saw (root)
+differential *ARGS:
+    scripts/differential.py {{ARGS}}
+
 # What attacks from ever new addresses achieve against a shop: without enforcement, by addresses, by fingerprints at HAProxy, nginx and Envoy (root)
 outcome *ARGS:
     scripts/outcome.sh {{ARGS}}
