@@ -70,6 +70,8 @@ pub(super) struct App {
     tunnels: u8,
     /// Sides whose first bytes were lost.
     lost: [bool; 2],
+    /// An exchange came of it.
+    told: bool,
     /// Sides that said anything since the connection, or the tunnel, began.
     pub(super) spoke: [bool; 2],
     /// What a side seems to speak by its first bytes, while the other one is still to be heard: a protocol takes two.
@@ -137,6 +139,7 @@ impl App {
             seq: 0,
             tunnels: 0,
             lost: [false; 2],
+            told: false,
             spoke: [false; 2],
             claim: None,
             doubt: None,
@@ -150,6 +153,11 @@ impl App {
     /// What goes through it since CONNECT or Upgrade handed it over.
     pub(super) fn inner(&self) -> Option<Kind> {
         self.inner
+    }
+
+    /// An exchange came of it.
+    pub(super) const fn has_told(&self) -> bool {
+        self.told
     }
 
     const fn is_tunnelled(&self) -> bool {
@@ -324,6 +332,7 @@ impl App {
         work(http, side == client, &mut out);
         let handover = if http.hands_over() { http.take_handover() } else { None };
         if !done.is_empty() {
+            self.told = true;
             if !self.odd.is_empty()
                 && let Some(first) = done.first_mut()
             {

@@ -41,7 +41,7 @@ pub struct FlowTable {
     counters: FlowCounters,
 }
 
-/// Handshakes, flows with data, closed flows, connections on which nothing was said yet: each with its own idle time, evicted in the order of [`EVICT_FIRST`].
+/// Handshakes, flows of which exchanges came, closed flows, connections of which none came yet (they are silent, or drip): each with its own idle time, evicted in the order of [`EVICT_FIRST`].
 const LISTS: usize = 4;
 const HANDSHAKE: usize = 0;
 const OPEN: usize = 1;
@@ -294,9 +294,9 @@ impl FlowTable {
         slot.held = held;
         let list = if flow.is_closed() {
             CLOSED
-        } else if flow.has_data {
+        } else if flow.app.has_told() {
             OPEN
-        } else if flow.is_established() {
+        } else if flow.has_data || flow.is_established() {
             SILENT
         } else {
             HANDSHAKE
