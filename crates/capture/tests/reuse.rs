@@ -4,20 +4,7 @@
 
 mod common;
 
-use common::{Seg, Wire, run_with};
-use sidetap_capture::{FlowLimits, FlowTable};
-use sidetap_model::Exchange;
-
-const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-
-fn run(segs: &[Seg]) -> (Vec<Exchange>, FlowTable) {
-    run_with(segs, &FlowLimits::default())
-}
-
-fn targets(seen: &[Exchange]) -> Vec<String> {
-    let target = |e: &Exchange| e.request.as_ref().map(|r| String::from_utf8_lossy(&r.target).into_owned());
-    seen.iter().filter_map(target).collect()
-}
+use common::{OK, Seg, Wire, run_usual as run, targets};
 
 /// A connection and, on its addresses, another one of which nothing was seen up to the first data.
 fn used_again(closed: bool, by: [u32; 2], lost: &[usize], requests: usize, pipelined: bool) -> Wire {

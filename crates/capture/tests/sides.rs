@@ -4,20 +4,8 @@
 
 mod common;
 
-use common::{Seg, Wire, run_with};
-use sidetap_capture::{FlowLimits, FlowTable};
+use common::{OK, Seg, Wire, run_usual as run, targets};
 use sidetap_model::{Completeness, Exchange};
-
-const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-
-fn run(segs: &[Seg]) -> (Vec<Exchange>, FlowTable) {
-    run_with(segs, &FlowLimits::default())
-}
-
-fn targets(seen: &[Exchange]) -> Vec<String> {
-    let target = |e: &Exchange| e.request.as_ref().map(|r| String::from_utf8_lossy(&r.target).into_owned());
-    seen.iter().filter_map(target).collect()
-}
 
 fn asks(wire: &mut Wire, line: &str) {
     wire.send(true, format!("{line}\r\nHost: h\r\n\r\n").as_bytes());

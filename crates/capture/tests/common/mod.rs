@@ -73,6 +73,9 @@ impl Seg {
     }
 }
 
+/// An answer.
+pub const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
 /// Both ends of a connection, writing down what they send.
 pub struct Wire {
     pub segs: Vec<Seg>,
@@ -156,6 +159,17 @@ pub fn run_with(segs: &[Seg], limits: &FlowLimits) -> (Vec<Exchange>, FlowTable)
     assert!(table.is_empty() && table.held_bytes() == 0);
     out.sort_by_key(|ex| ex.seq);
     (out, table)
+}
+
+/// The same within the usual limits.
+pub fn run_usual(segs: &[Seg]) -> (Vec<Exchange>, FlowTable) {
+    run_with(segs, &FlowLimits::default())
+}
+
+/// The targets of the requests that were seen.
+pub fn targets(seen: &[Exchange]) -> Vec<String> {
+    let target = |e: &Exchange| e.request.as_ref().map(|r| String::from_utf8_lossy(&r.target).into_owned());
+    seen.iter().filter_map(target).collect()
 }
 
 /// What is compared of an exchange.
