@@ -86,12 +86,27 @@ def ask(port, text):
         return own
 
 
+def stop(servers):
+    for _, process in servers.values():
+        process.terminate()
+        process.wait()
+
+
 def main():
     args = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     args.add_argument("--bin", default="target/release/sidetap")
     args.add_argument("--dir")
     args = args.parse_args()
-    place = args.dir or tempfile.mkdtemp(prefix="sidetap-differential-")
+    if not os.access(args.bin, os.X_OK):
+        print(f"differential.py: no program at {args.bin}: build it (cargo build --release -p sidetap) or name it with --bin", file=sys.stderr)
+        return 2
+    if args.dir:
+        return compare(args.bin, args.dir)
+    with tempfile.TemporaryDirectory(prefix="sidetap-differential-") as place:
+        return compare(args.bin, place)
+
+
+def compare(program, place):
     os.makedirs(f"{place}/html", exist_ok=True)
     for name in ("f", "second1", "second2"):
         open(f"{place}/html/{name}", "w").write("ok")
@@ -105,6 +120,10 @@ def main():
         return 2
     capture = subprocess.Popen([tcpdump, "-i", "lo", "-U", "-s", "0", "-B", "65536", "-w", f"{place}/all.pcap", "tcp port 18480 or tcp port 18481"], stderr=subprocess.DEVNULL)
     time.sleep(1.5)
+    if capture.poll() is not None:
+        stop(servers)
+        print("differential.py: tcpdump does not run: it needs root's rights", file=sys.stderr)
+        return 2
     asked = {}
     try:
         for port in servers:
@@ -112,9 +131,9 @@ def main():
                 asked[ask(port, text)] = (servers[port][0], name)
         time.sleep(1.5)
     finally:
-        for process in [capture] + [s[1] for s in servers.values()]:
-            process.terminate()
-            process.wait()
+        capture.terminate()
+        capture.wait()
+        stop(servers)
     served = {}
     for log in ("nginx.log", "node.log"):
         for line in open(f"{place}/{log}", encoding="latin1"):
@@ -122,7 +141,7 @@ def main():
             if int(port) in asked and status == "200":
                 served.setdefault(int(port), []).append((method, target))
     out = f"{place}/out"
-    done = subprocess.run([args.bin, "replay", f"{place}/all.pcap", "--exchanges", "--no-analysis", "--hash-key", f"{place}/key", "--out", out], stdout=subprocess.DEVNULL)
+    done = subprocess.run([program, "replay", f"{place}/all.pcap", "--exchanges", "--no-analysis", "--hash-key", f"{place}/key", "--out", out], stdout=subprocess.DEVNULL)
     if done.returncode != 0:
         print(f"differential.py: the replay ended with {done.returncode}", file=sys.stderr)
         return 2
