@@ -55,10 +55,14 @@ impl Place {
                     parts.push(part.to_owned());
                     break;
                 }
-                p if p == "*" || p.contains('{') && p.ends_with('}') => parts.push("*".to_owned()),
+                p if p == "*" || is_any(p) => parts.push("*".to_owned()),
                 p if p.bytes().all(is_plain) => parts.push(p.to_owned()),
                 _ => return None,
             }
+        }
+        // A slash at the end says nothing, as in policy.
+        if parts.len() > 1 && parts.last().is_some_and(String::is_empty) {
+            parts.pop();
         }
         Some(Place { method, host, path: parts })
     }
@@ -139,7 +143,8 @@ impl Place {
 
     /// The same for a path with its query.
     pub(crate) fn target_pattern(&self) -> Option<String> {
-        (self.path.first().is_none_or(|p| p != "**")).then(|| format!(r"^{}(\?.*)?$", self.path_body()))
+        (self.path.first().is_none_or(|p| p != "**"))
+            .then(|| format!(r"^{}(/|%2[Ff])*(\?.*)?$", self.path_body()))
     }
 
     /// The same for `METHOD,host/path`.
@@ -148,21 +153,25 @@ impl Place {
         format!("^{method},{}{}$", self.host_body(), self.path_body())
     }
 
+    /// A dot behind the name is the same host (RFC 1034 §3.1).
     fn host_body(&self) -> String {
         match self.host.strip_prefix("*.") {
-            Some(parent) => format!(r"[^/,]+\.{}", escaped(parent)),
+            Some(parent) => format!(r"[^/,]+\.{}\.?", escaped(parent)),
             None if self.host.is_empty() => "[^/,]*".to_owned(),
-            None => escaped(&self.host),
+            None => format!(r"{}\.?", escaped(&self.host)),
         }
     }
 
+    /// As [`sidetap_policy::path_matches`] has it: parameters of parts (`;x=1`) and a slash at the end are the same path. A rest may hold
+    /// any byte, a line feed too. A `;` is written by its number: some devices end a line of theirs with one.
     fn path_body(&self) -> String {
         let part = |p: &String| match p.as_str() {
-            "**" => "(/.*)?".to_owned(),
+            "**" => r"(/[\s\S]*)?".to_owned(),
             "*" => "/[^/]+".to_owned(),
-            p => format!("/{}", escaped(p)),
+            p => format!(r"/{}(\x3b[^/]*)?", escaped(p)),
         };
-        self.path.iter().map(part).collect()
+        let slash = if self.path.last().is_some_and(|p| p == "**" || p.is_empty()) { "" } else { "/?" };
+        self.path.iter().map(part).chain([slash.to_owned()]).collect()
     }
 
     /// The parts of a subject that say the same; those that a subject cannot say are left out, which makes it wider.
@@ -189,6 +198,12 @@ impl Place {
 /// Characters of a part of a path that no format of a device gives a meaning; anything else is percent-encoded on the wire.
 pub(crate) fn is_plain(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"-._~:+=$!,".contains(&b)
+}
+
+/// Whether a part of a template stands for any one part; one that only has a template in it is no place that a device compares.
+fn is_any(part: &str) -> bool {
+    let inner = part.strip_prefix('{').and_then(|p| p.strip_suffix('}'));
+    inner.is_some_and(|name| !name.contains(['{', '}']))
 }
 
 fn both(a: &[Place], b: &[Place]) -> BTreeSet<Place> {
@@ -381,6 +396,8 @@ mod tests {
         assert_eq!(and("/a/{id}/**", "/{x}/b").as_deref(), Some("*,/a/b"));
         assert_eq!(and("/a/**", "/a").as_deref(), Some("*,/a"), "the rest may be nothing");
         assert_eq!(and("/a/{id}", "/a/"), None, "an empty part is no part");
+        assert_eq!(and("/a", "/a/").as_deref(), Some("*,/a"), "a slash at the end says nothing");
+        assert_eq!(place("/").to_string(), "*,/");
         assert_eq!(and("GET /a", "POST /a"), None);
         assert_eq!(and("shop.example/a", "*.shop.example/a"), None, "the host itself is not below it");
     }
@@ -403,10 +420,29 @@ mod tests {
             cells.iter().map(|c| regex::Regex::new(&c.place.pattern()).unwrap()).collect();
         let mut some = 0;
         for method in ["GET", "POST"] {
-            for host in ["shop.example", "a.shop.example", "example", "x.example", "other.test"] {
-                for path in
-                    ["/", "/login", "/login/", "/api/v1/items/7", "/api/v2/items/7", "/api/v1", "/api/v1/x/y"]
-                {
+            for host in [
+                "shop.example",
+                "shop.example.",
+                "a.shop.example",
+                "a.shop.example.",
+                "example",
+                "other.test",
+            ] {
+                for path in [
+                    "/",
+                    "/;x",
+                    "/login",
+                    "/login/",
+                    "/login;x=1",
+                    "/login;x/",
+                    "/logins",
+                    "/api/v1/items/7",
+                    "/api;a/v1;/items/7/",
+                    "/api/v2/items/7",
+                    "/api/v1",
+                    "/api/v1/x/y",
+                    "/api/v1/x\ny",
+                ] {
                     let request = format!("{method},{host}{path}");
                     let first = patterns.iter().position(|p| p.is_match(&request)).map(|i| &cells[i].of);
                     for (text, place) in texts.iter().zip(&places) {

@@ -394,7 +394,7 @@ fn standing_verdict(rule: &Standing, now: Ts, bounds: &Bounds<'_>) -> VerdictRow
         };
         who.each_part().iter().any(|p| narrow(p.kind))
     });
-    let unmeasured = bounds.traffic.is_none_or(|t| t.good() == 0);
+    let unmeasured = bounds.traffic.is_none_or(|t| t.good() == 0 || !t.tells(&rule.subject));
     let hold = bounds.hold(&rule.subject, &rule.subject).or((unmeasured && !one).then_some(Hold::Unmeasured));
     let held = hold.filter(|_| asked.acts());
     let how = &rule.how;

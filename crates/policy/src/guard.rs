@@ -3,7 +3,7 @@ use serde::Serialize;
 use sidetap_model::rows::VerdictRow;
 
 use crate::caps::Caps;
-use crate::net::{never_blockable, overlaps};
+use crate::net::{canonical, never_blockable, overlaps};
 use crate::{AllowList, Response};
 
 /// What no rule can pass.
@@ -130,10 +130,10 @@ impl Guards {
         if never_blockable(net).is_some() {
             return Some(Hold::Reserved);
         }
-        if self.own_networks.iter().any(|n| overlaps(n, net)) {
+        if self.own_networks.iter().any(|n| overlaps(&canonical(*n), net)) {
             return Some(Hold::OwnNetwork);
         }
-        self.shared_networks.iter().any(|n| overlaps(n, net)).then_some(Hold::Shared)
+        self.shared_networks.iter().any(|n| overlaps(&canonical(*n), net)).then_some(Hold::Shared)
     }
 }
 

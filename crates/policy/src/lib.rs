@@ -38,7 +38,7 @@ pub use error::PolicyError;
 pub use facts::{Around, CLASSES, FIELDS, Field};
 pub use guard::{Guards, Hold};
 pub use history::History;
-pub use net::{never_blockable, subject_net};
+pub use net::{canonical, never_blockable, subject_net};
 pub use pack::{CHANNELS, Measured, ROLES};
 pub use parts::{Campaigns, Networks};
 pub use places::{Places, covers, host_matches, path_matches};

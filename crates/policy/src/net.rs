@@ -26,7 +26,7 @@ pub(crate) fn parse_net(text: &str) -> Option<IpNet> {
 }
 
 /// The same network, an IPv4-mapped one as IPv4.
-pub(crate) fn canonical(net: IpNet) -> IpNet {
+pub fn canonical(net: IpNet) -> IpNet {
     let IpNet::V6(v6) = net else { return net };
     let (Some(v4), Some(len)) = (v6.addr().to_ipv4_mapped(), v6.prefix_len().checked_sub(96)) else {
         return net;

@@ -124,8 +124,9 @@ pub fn covers(scope: &sidetap_model::Scope, method: Option<&str>, host: &str, pa
     host_fits && endpoint_fits
 }
 
-/// Whether a host is the named one, or below it where the name begins with `*.`.
+/// Whether a host is the named one, or below it where the name begins with `*.`. A dot behind a name is the same host (RFC 1034 §3.1).
 pub fn host_matches(name: &str, host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
     match name.strip_prefix("*.") {
         Some(parent) => host.strip_suffix(parent).is_some_and(|h| h.ends_with('.')),
         None => name == host,
@@ -134,21 +135,41 @@ pub fn host_matches(name: &str, host: &str) -> bool {
 
 /// Whether a path is one of a pattern: a part in braces is any one part, `**` at the end any rest. A pattern may stand for another
 /// that is as wide.
+///
+/// A slash at the end and parameters of parts (`/login/`, `/login;x=1`; RFC 3986 §3.3) are the same path, since most applications take them
+/// for it. Letter case counts.
 pub fn path_matches(pattern: &str, path: &str) -> bool {
     let path = path.split('?').next().unwrap_or(path);
-    let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
+    let (mut wanted, mut given) = (unslashed(pattern).split('/'), unslashed(path).split('/'));
     loop {
         match (wanted.next(), given.next()) {
             (None, None) => return true,
             (Some("**"), _) => return true,
-            (Some(w), Some(g)) if w == g || is_any(w) && !g.is_empty() => {}
+            (Some(w), Some(g)) if w == g || w == plain(g) || is_any(w) && !g.is_empty() => {}
             _ => return false,
         }
     }
 }
 
+/// A path without the slash at its end; the one of a host is nothing else.
+fn unslashed(path: &str) -> &str {
+    path.strip_suffix('/').filter(|p| !p.is_empty()).unwrap_or(path)
+}
+
+/// A part of a path without its parameters.
+fn plain(part: &str) -> &str {
+    part.split(';').next().unwrap_or(part)
+}
+
+/// Whether a part stands for any one part: as a whole, not only in a piece of it.
 fn is_any(part: &str) -> bool {
-    part == "*" || part.contains('{') && part.ends_with('}')
+    part == "*"
+        || part.strip_prefix('{').and_then(|p| p.strip_suffix('}')).is_some_and(|p| !p.contains(['{', '}']))
+}
+
+/// Whether no path has such a part: it is neither plain nor one in braces.
+pub(crate) fn is_in_pieces(part: &str) -> bool {
+    part.contains(['{', '}']) && !is_any(part)
 }
 
 #[cfg(test)]
@@ -168,6 +189,13 @@ mod tests {
         assert!(!covers(&scope, Some("POST"), "api.shop.example", "/v1/orders/77/items"));
         assert!(covers(&scope, Some("GET"), "www.shop.example", "/login/a/b"));
         assert!(!covers(&scope, Some("GET"), "shop.example", "/login/a"), "the host itself is not below it");
+        for path in ["/v1/orders/77/", "/v1/orders;v=2/77", "/v1;/orders/77;x=1/?y"] {
+            assert!(covers(&scope, Some("POST"), "api.shop.example", path), "{path}");
+        }
+        assert!(covers(&scope, Some("POST"), "api.shop.example.", "/v1/orders/77"), "a dot is the same host");
+        assert!(!covers(&scope, Some("POST"), "api.shop.example", "/V1/orders/77"), "case counts");
+        assert!(!path_matches("/item-{id}", "/other"), "only a part as a whole is any part");
+        assert!(path_matches("/", "/") && path_matches("/a/", "/a") && !path_matches("/", "/a"));
         assert!(covers(&Scope::default(), None, "x", "/"));
     }
 }

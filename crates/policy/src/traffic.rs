@@ -51,7 +51,7 @@ pub struct Traffic {
     values: HashMap<Arc<str>, Vec<u32>>,
     campaigns: HashMap<Arc<str>, Vec<u32>>,
     good: u64,
-    /// Good requests that carry a fingerprint of each kind.
+    /// Good requests that carry a fingerprint of each kind, a country, a network.
     carry: BTreeMap<String, u64>,
     left_out: u64,
     measured: Arc<Mutex<HashMap<Subject, Measure>>>,
@@ -129,6 +129,13 @@ impl Traffic {
                     None => _ = self.carry.insert(family(print).to_owned(), cell.requests),
                 }
             }
+            let origin = [
+                (SubjectKind::Country, cell.seen.country.is_some()),
+                (SubjectKind::Network, cell.seen.network.is_some()),
+            ];
+            for (kind, _) in origin.into_iter().filter(|(_, known)| *known) {
+                *self.carry.entry(kind.name().to_owned()).or_default() += cell.requests;
+            }
         }
         self.cells.push(cell);
     }
@@ -154,12 +161,18 @@ impl Traffic {
         self.left_out
     }
 
-    /// Whether fingerprints as in this subject were taken of nearly all good requests that are stored: those of an older version
-    /// may lack a kind, and say nothing about whom it would hit.
+    /// Whether what this subject names was taken of nearly all good requests that are stored, so that they say whom it would hit: an
+    /// older version may lack a kind of fingerprints, without tables nobody has a country, and of headers agents alone are kept.
     pub fn tells(&self, subject: &Subject) -> bool {
-        subject.each_part().iter().filter(|p| p.kind == SubjectKind::Fingerprint).all(|p| {
-            let carry = self.carry.get(family(&p.value)).copied().unwrap_or(0);
+        let of_nearly_all = |kind: &str| {
+            let carry = self.carry.get(kind).copied().unwrap_or(0);
             carry.saturating_mul(10) >= self.good.saturating_mul(9)
+        };
+        subject.each_part().iter().all(|p| match p.kind {
+            SubjectKind::Fingerprint => of_nearly_all(family(&p.value)),
+            SubjectKind::Country | SubjectKind::Network => of_nearly_all(p.kind.name()),
+            SubjectKind::Header => p.value.starts_with("user-agent: "),
+            _ => true,
         })
     }
 
@@ -341,5 +354,9 @@ mod tests {
         let print = Subject { kind: SubjectKind::Fingerprint, value: "s2-1".into(), parts: Vec::new() };
         assert_eq!(traffic.good_ppm(&print), 1_000_000);
         assert_eq!(traffic.good_clients(&ip("192.0.2.0/24")), 9);
+        let of = |kind, value: &str| Subject { kind, value: value.into(), parts: Vec::new() };
+        assert!(traffic.tells(&print) && traffic.tells(&of(SubjectKind::Header, "user-agent: x")));
+        assert!(!traffic.tells(&of(SubjectKind::Fingerprint, "d1-1")), "a kind that is not stored");
+        assert!(!traffic.tells(&of(SubjectKind::Header, "accept: text/html")), "nobody knows who sends it");
     }
 }

@@ -3,7 +3,7 @@
 use super::Reader;
 use super::raw::RawScope;
 use crate::nearest;
-use crate::places::{RuleScope, host_matches};
+use crate::places::{RuleScope, host_matches, is_in_pieces};
 
 /// What endpoints can be for, as verdicts and inventories name it.
 pub const ROLES: [&str; 19] = [
@@ -56,6 +56,9 @@ impl Reader<'_> {
             if endpoint.chars().any(char::is_control) || host.is_some_and(|h| !is_host(h)) {
                 let hint = "POST shop.example/login, or * /login/**";
                 self.tell(here, format!("`{}` is no endpoint", endpoint.escape_debug()), Some(hint.into()));
+            } else if let Some(part) = endpoint.split('/').skip(1).find(|p| is_in_pieces(p)) {
+                let hint = "braces stand for a part as a whole: /items/{id}, not /item-{id}".to_owned();
+                self.tell(here, format!("`{}` is in no path", part.escape_debug()), Some(hint));
             } else if let Some(host) = host.filter(|h| !could_be(&scope.hosts, h)) {
                 let message = format!("the scope can never hold: `{host}` is none of its hosts");
                 self.tell(here, message, Some("name the host in `hosts` too, or only the endpoint".into()));
