@@ -77,7 +77,7 @@ fn silence_is_kept() {
 
 fn sample() -> Alert {
     let mut alert = gather("").hear(&[of("v1", "203.0.113.1", Some("c \"1\"]"), 95)], NOON).remove(0);
-    alert.text.push_str("<script> & {noformat} \"quoted\"\nsecond line\n");
+    alert.text.push_str("<script> & {noformat} {nofor{noformat}mat} \"quoted\"\nsecond line\n");
     alert
 }
 
@@ -129,6 +129,8 @@ fn services_are_told_in_their_own_forms() {
         (fields["project"]["key"].as_str(), fields["labels"][1].as_str()),
         (Some("SEC"), Some("c-\"1\"]"))
     );
+    let text = fields["description"].as_str().unwrap();
+    assert_eq!(text.matches("{noformat}").count(), 2, "nothing in it ends what stands as it is: {text}");
     assert!(jira.1.starts_with("Basic ") && servicenow.1 == jira.1);
     assert_eq!(
         (servicenow.3["urgency"].as_str(), servicenow.3["correlation_id"].as_str()),
@@ -191,4 +193,66 @@ fn the_thread_tells_and_says_whom_it_could_not() {
     assert_eq!((heard.lock().unwrap().len(), lost.len()), (2, 1), "an alert and a digest; {lost:?}");
     assert!(lost[0].starts_with("alerts to gone: cannot be reached"), "{lost:?}");
     assert!(Alerter::start(&AlertConfig::default(), Arc::new(wall)).unwrap().is_none());
+}
+
+#[test]
+fn an_address_that_is_a_secret_is_not_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = serve(|_| (404, "no_service".into()));
+    let place = dir.path().join("place");
+    std::fs::write(&place, format!("http://{at}/services/T000/B000/hushhush")).unwrap();
+    let text =
+        format!("name = \"chat\"\nkind = \"slack\"\nurl_secret = {{ file = \"{}\" }}\n", place.display());
+    let sink = Sink::new(toml::from_str(&text).unwrap()).unwrap();
+    let why = sink.send(&sample(), wall()).unwrap_err();
+    assert!(why.to_string().contains("404 no_service"), "{why}");
+    assert!(!format!("{why} {why:?}").contains("hushhush"), "{why:?}");
+}
+
+#[test]
+fn what_was_not_taken_is_sent_again() {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    let told: Arc<Mutex<Vec<String>>> = Arc::default();
+    let shared = Arc::clone(&told);
+    let mut asked = 0;
+    // Away at first, then it asks for time (`Retry-After: 7`), then it takes all but one.
+    let at = serve(move |r| {
+        asked += 1;
+        let group = r.json()["group"].as_str().unwrap_or_default().to_owned();
+        let status = match asked {
+            1 => 502,
+            2 => 429,
+            _ if group == "c2" => 400,
+            _ => 200,
+        };
+        if status == 200 {
+            shared.lock().unwrap().push(group);
+        }
+        (status, "{}".into())
+    });
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("secret"), SECRET).unwrap();
+    let text = format!(
+        "[[sink]]\nname = \"soc\"\nkind = \"webhook\"\nurl = \"http://{at}/\"\nsecret = {{ file = \"{}\" }}\n",
+        dir.path().join("secret").display()
+    );
+    let time = Arc::new(AtomicI64::new(NOON));
+    let clock = Arc::clone(&time);
+    let config: AlertConfig = toml::from_str(&text).unwrap();
+    let clock = Arc::new(move || clock.load(Ordering::SeqCst));
+    let mut alerter = Alerter::start(&config, clock).unwrap().unwrap();
+    for (n, campaign) in ["c1", "c2", "c3"].into_iter().enumerate() {
+        alerter.hear(&[of(&format!("v{n}"), "203.0.113.1", Some(campaign), 90)]);
+    }
+    // Each batch that is heard is a look at what waits; time goes on between them.
+    for s in 1..12 {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        time.store(NOON + s * 100, Ordering::SeqCst);
+        alerter.hear(&[]);
+    }
+    until("the others are told", || told.lock().unwrap().len() == 2);
+    assert_eq!(*told.lock().unwrap(), ["c1", "c3"]);
+    let lost = alerter.end();
+    assert!(lost.len() == 1 && lost[0].contains("400") && lost[0].ends_with("(1 not told)"), "{lost:?}");
 }

@@ -46,7 +46,7 @@ pub(super) fn pagerduty(alert: &Alert, routing_key: &str) -> Value {
     })
 }
 
-/// An issue of Jira's REST API v2.
+/// An issue of Jira's REST API v2. Its text stands as it is: no brace in it ends that, in whatever letter case or put together by others.
 pub(super) fn jira(alert: &Alert, project: &str, issue_type: &str) -> Value {
     let label: String = alert.group.chars().map(|c| if c.is_whitespace() { '-' } else { c }).collect();
     let summary: String = alert.title.replace('\n', " ").chars().take(255).collect();
@@ -54,7 +54,7 @@ pub(super) fn jira(alert: &Alert, project: &str, issue_type: &str) -> Value {
         "project": {"key": project},
         "issuetype": {"name": issue_type},
         "summary": summary,
-        "description": format!("{{noformat}}\n{}{{noformat}}", alert.text.replace("{noformat}", "")),
+        "description": format!("{{noformat}}\n{}{{noformat}}", alert.text.replace('{', "{ ")),
         "labels": ["sidetap", label],
     }})
 }

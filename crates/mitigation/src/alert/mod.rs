@@ -2,6 +2,7 @@
 
 mod form;
 mod gather;
+mod outbox;
 mod sink;
 mod syslog;
 
@@ -16,6 +17,8 @@ use sidetap_model::rows::VerdictRow;
 use crate::config::ConfigError;
 use crate::feed::WallClock;
 
+use outbox::Outbox;
+
 pub use gather::{Alert, Gather, Silence};
 pub use sink::{Sink, SinkConfig, SinkKind};
 
@@ -23,9 +26,6 @@ pub use sink::{Sink, SinkConfig, SinkKind};
 const QUEUE: usize = 64;
 /// How often digests are looked at.
 const TICK: Duration = Duration::from_secs(10);
-/// How often an alert is tried again.
-const TRIES: usize = 3;
-
 /// `[mitigation.alerts]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -72,7 +72,7 @@ impl Alerter {
         let (sender, receiver) = sync_channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("sidetap-alerts".into())
-            .spawn(move || run(&receiver, gather, &sinks, &clock))
+            .spawn(move || run(&receiver, gather, sinks, &clock))
             .map_err(|e| ConfigError::Value(format!("alerts: {e}")))?;
         Ok(Some(Alerter { sender, thread, shed: 0 }))
     }
@@ -98,10 +98,10 @@ impl Alerter {
 fn run(
     receiver: &Receiver<Vec<VerdictRow>>,
     mut gather: Gather,
-    sinks: &[Sink],
+    sinks: Vec<Sink>,
     clock: &Arc<dyn Fn() -> i64 + Send + Sync>,
 ) -> Vec<String> {
-    let mut lost = Vec::new();
+    let mut outboxes: Vec<Outbox> = sinks.into_iter().map(Outbox::new).collect();
     loop {
         let (verdicts, last) = match receiver.recv_timeout(TICK) {
             Ok(verdicts) => (verdicts, false),
@@ -111,30 +111,12 @@ fn run(
         let now = clock();
         let mut alerts = gather.hear(&verdicts, now);
         alerts.extend(gather.digest(now, last));
-        for alert in &alerts {
-            for sink in sinks {
-                if let Some(why) = tell(sink, alert, now)
-                    && lost.len() < 20
-                    && !lost.contains(&why)
-                {
-                    tracing::warn!(alerts = sink.name(), error = %why, "not told");
-                    lost.push(why);
-                }
-            }
+        for outbox in &mut outboxes {
+            outbox.take(&alerts);
+            outbox.send(now, last);
         }
         if last {
-            return lost;
+            return outboxes.iter().filter_map(Outbox::lost).collect();
         }
     }
-}
-
-fn tell(sink: &Sink, alert: &Alert, now: i64) -> Option<String> {
-    let mut why = None;
-    for _ in 0..TRIES {
-        match sink.send(alert, now) {
-            Ok(()) => return None,
-            Err(e) => why = Some(format!("alerts to {}: {e}", sink.name())),
-        }
-    }
-    why
 }

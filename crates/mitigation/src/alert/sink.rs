@@ -152,5 +152,12 @@ impl Sink {
         self.http
             .ok(&Ask { method: "POST", url: &url, headers: &headers, body: Some(body.as_bytes()) })
             .map(drop)
+            .map_err(|e| match e {
+                // The path of an address that is a secret is one too.
+                ConnectorError::Refused { answer, .. } if c.url_secret.is_some() => {
+                    ConnectorError::Refused { command: "POST".to_owned(), answer }
+                }
+                e => e,
+            })
     }
 }
