@@ -111,9 +111,6 @@ local function spelled(value)
 end
 -- [shared]
 
--- Paths longer than this are compared as they are sent.
-local MOST_PATH = 4096
-
 -- Reads a file at the start, as the user that starts HAProxy.
 local function read(path)
     local file = path and io.open(path, "rb")
@@ -254,35 +251,49 @@ local function whos(fields, names, query)
     return all, over
 end
 
--- A path as the application will read it: escapes decoded, empty and dot parts gone.
+-- The byte of each two hexadecimal digits, in any letter case.
+local BYTES = {}
+for a in ("0123456789abcdefABCDEF"):gmatch(".") do
+    for b in ("0123456789abcdefABCDEF"):gmatch(".") do BYTES[a .. b] = string.char(tonumber(a .. b, 16)) end
+end
+
+-- A path as the application will read it: escapes decoded, empty and dot parts gone, whatever parameters these have (`/..;x/`, as Tomcat reads
+-- it). In proportion to its length, which HAProxy bounds.
 local function normal(path)
-    local odd = path:find("%", 1, true) or path:find("//", 1, true) or path:find("/.", 1, true)
-    if not odd or #path > MOST_PATH then return path end
-    path = path:gsub("%%(%x%x)", function(d) return string.char(tonumber(d, 16)) end)
-    local parts = {}
+    if not (path:find("%", 1, true) or path:find("//", 1, true) or path:find("/.", 1, true)) then return path end
+    path = path:gsub("%%(%x%x)", BYTES)
+    local parts, size = {}, 0
     for part in path:gmatch("[^/]+") do
-        if part == ".." then
-            table.remove(parts)
-        elseif part ~= "." then
-            parts[#parts + 1] = part
+        local name = part:byte() == 46 and part:match("^[^;]*") or part
+        if name == ".." then
+            parts[size] = nil
+            size = size > 0 and size - 1 or 0
+        elseif name ~= "." then
+            size = size + 1
+            parts[size] = part
         end
     end
-    local slash = path:sub(-1) == "/" and #parts > 0 and "/" or ""
+    local slash = path:sub(-1) == "/" and size > 0 and "/" or ""
     return "/" .. table.concat(parts, "/") .. slash
+end
+
+-- An address as entries spell it: one of IPv4 that came to a socket of both families (`::ffff:192.0.2.1`) is no other.
+local function address(ip)
+    return ip and (ip:match("^::ffff:(%d+%.%d+%.%d+%.%d+)$") or ip)
 end
 
 local function place(txn, fields)
     local path = txn.sf:path()
     if not places or not path then return nil end
-    -- No longer ones are listed, and each is compared with every place.
-    local host = last(fields, "host"):sub(1, 300):lower():gsub(":%d+$", "")
+    -- No longer ones are listed, and each is compared with every place. A dot behind a name is the same host.
+    local host = last(fields, "host"):sub(1, 300):lower():gsub(":%d+$", ""):gsub("%.$", "")
     return places:lookup(txn.sf:method():sub(1, 40) .. "," .. host .. normal(path))
 end
 
 core.register_action("sidetap", { "http-req" }, function(txn)
     local done, what, over = pcall(function()
         if not keys then return nil end
-        local ip, fields = txn:get_var("txn.st_ip"), lists(txn.http:req_get_headers())
+        local ip, fields = address(txn:get_var("txn.st_ip")), lists(txn.http:req_get_headers())
         local now, best = core.now().sec, nil
         -- A value is `END:RESPONSE:OWNER:VERDICT…`.
         local function try(key)
@@ -319,7 +330,7 @@ end)
 
 core.register_action("sidetap_pass", { "http-req" }, function(txn)
     local done, token, passed = pcall(function()
-        local ip, fields = txn:get_var("txn.st_ip") or "", lists(txn.http:req_get_headers())
+        local ip, fields = address(txn:get_var("txn.st_ip")) or "", lists(txn.http:req_get_headers())
         local function of(hour)
             return string.format("%016x", siphash(P0, P1, hour .. "|" .. ip .. "|" .. last(fields, "user-agent")))
         end

@@ -13,9 +13,11 @@ include "/etc/varnish/sidetap/acl.vcl";
 include "/etc/varnish/sidetap/places.vcl";
 
 sub vcl_recv {
-    # Clients connect themselves: client.ip. Behind a balancer that adds the client's address at the end of X-Forwarded-For it is
-    # the last but one there, since Varnish has added the balancer's before this is run:
-    set req.http.X-Sidetap-Client = std.ip(regsub(req.http.X-Forwarded-For, "^(?:.*,)?\s*([^,\s]+)\s*,[^,]*$", "\1"), client.ip);
+    # Clients connect themselves:
+    set req.http.X-Sidetap-Client = client.ip;
+    # Behind a balancer that adds the client's address at the end of X-Forwarded-For, and that nobody can go around, in place of that line
+    # (Varnish has added the balancer's address before this is run, so the client's is the last but one):
+    #set req.http.X-Sidetap-Client = std.ip(regsub(req.http.X-Forwarded-For, "^(?:.*,)?\s*([^,\s]+)\s*,[^,]*$", "\1"), client.ip);
     if (std.ip(req.http.X-Sidetap-Client, client.ip) ~ sidetap) {
         return (synth(403));
     }

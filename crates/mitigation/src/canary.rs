@@ -9,7 +9,7 @@ use sidetap_policy::Response;
 
 use crate::config::ConfigError;
 use crate::connector::ConnectorError;
-use crate::entry::Entry;
+use crate::entry::{AddressSeen, Entry};
 use crate::http::{Ask, Http, HttpOptions, check_url};
 use crate::key::Key;
 
@@ -26,7 +26,20 @@ const LIFE_S: i64 = 6 * 3600;
 /// Seconds by which a device's idea of an end may be later.
 const SLACK_S: i64 = 60;
 
-/// A probe of a device's effect: for devices that look up a forwarded address.
+/// The agent of a canary that is told by it, and of its control.
+const AGENTS: [&str; 2] = ["sidetap-canary/1", "sidetap-control/1"];
+
+/// By what a device knows a canary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CanaryBy {
+    /// By the address in a header: for devices that look up a forwarded address.
+    Address,
+    /// By the fingerprint of its agent (`a1`): for devices whose script computes it, whichever address they look up.
+    Agent,
+}
+
+/// A probe of a device's effect.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CanaryConfig {
@@ -41,6 +54,9 @@ pub struct CanaryConfig {
     /// Who the control says it is, the same request that has to be let through: 192.0.2.2 or 2001:db8::2 without it.
     #[serde(default)]
     pub control: Option<IpAddr>,
+    /// By what it is known: `address` where the device looks up a forwarded one, else `agent`, without it.
+    #[serde(default)]
+    pub by: Option<CanaryBy>,
 }
 
 fn default_header() -> String {
@@ -55,22 +71,66 @@ fn default_address() -> IpAddr {
 #[derive(Clone, Debug)]
 pub struct Canary {
     config: CanaryConfig,
+    by: CanaryBy,
     http: Http,
 }
 
+/// One that asks: the canary itself, or its control.
+#[derive(Clone, Copy)]
+enum Asker {
+    Canary,
+    Control,
+}
+
 impl Canary {
-    pub(crate) fn new(name: &str, config: CanaryConfig) -> Result<Self, ConfigError> {
+    /// The canary of a device that looks at this address and computes these fingerprints.
+    pub(crate) fn new(
+        name: &str,
+        config: CanaryConfig,
+        seen: AddressSeen,
+        prints: &[&str],
+    ) -> Result<Self, ConfigError> {
+        let refuse = |why: &str| Err(ConfigError::Value(format!("{name}: {why}")));
         check_url(name, &config.url)?;
         if config.control == Some(config.address) {
-            return Err(ConfigError::Value(format!("{name}: canary.control is the canary's own address")));
+            return refuse("canary.control is the canary's own address");
+        }
+        let agents = prints.contains(&"a1");
+        let usual = if seen == AddressSeen::Peer && agents { CanaryBy::Agent } else { CanaryBy::Address };
+        let by = config.by.unwrap_or(usual);
+        if by == CanaryBy::Address && seen == AddressSeen::Peer {
+            return refuse(
+                "canary: needs address = \"forwarded\"; a device that compares the connection's address never takes it for who it says it is",
+            );
+        }
+        if by == CanaryBy::Agent && !agents {
+            return refuse("canary: by = \"agent\" needs a device whose script computes fingerprints (a1)");
         }
         let http = Http::new(&HttpOptions { timeout_s: EFFECT_S, ca: None })?;
-        Ok(Canary { config, http })
+        Ok(Canary { config, by, http })
+    }
+
+    /// What it is known by.
+    fn key(&self) -> Key {
+        match self.by {
+            CanaryBy::Address => Key::Net(self.config.address.into()),
+            CanaryBy::Agent => Key::Print(agent_print(AGENTS[0])),
+        }
+    }
+
+    /// Who asks, in words.
+    fn name_of(&self, asker: Asker) -> String {
+        match (self.by, asker) {
+            (CanaryBy::Address, Asker::Canary) => self.config.address.to_string(),
+            (CanaryBy::Address, Asker::Control) => self.control_address().to_string(),
+            (CanaryBy::Agent, Asker::Canary) => format!("agent {}", AGENTS[0]),
+            (CanaryBy::Agent, Asker::Control) => format!("agent {}", AGENTS[1]),
+        }
     }
 
     /// The entry that stops it: as the device holds it while that is long enough, so that no push is a change by the hour alone.
     pub(crate) fn entry(&self, now: i64, held: &[Entry]) -> Entry {
-        let key = Key::Net(self.config.address.into());
+        let key = self.key();
         let fresh = now.saturating_add(2 * LIFE_S);
         let lasts = |end: &i64| (now.saturating_add(LIFE_S)..=fresh.saturating_add(SLACK_S)).contains(end);
         let there = held.iter().filter(|e| e.key == key && e.response == Response::Block);
@@ -90,7 +150,7 @@ impl Canary {
     /// since a device that is loaded anew may begin to answer otherwise in between.
     pub(crate) fn send(&self, allow: &[IpNet]) -> Result<Duration, ConnectorError> {
         let address = self.config.address;
-        if allow.iter().any(|net| net.contains(&address)) {
+        if self.by == CanaryBy::Address && allow.iter().any(|net| net.contains(&address)) {
             return Err(ConnectorError::Unproved(format!(
                 "its address {address} is on the never-block list; give it another (`canary.address`)"
             )));
@@ -98,7 +158,7 @@ impl Canary {
         let start = Instant::now();
         self.control(Duration::from_secs(CONTROL_S))?;
         loop {
-            let status = match self.ask(address) {
+            let status = match self.ask(Asker::Canary) {
                 Ok(status) if status < 400 => status,
                 Ok(_) | Err(ConnectorError::Unreachable(_)) => {
                     let took = start.elapsed();
@@ -108,7 +168,8 @@ impl Canary {
             };
             if start.elapsed() > Duration::from_secs(EFFECT_S) {
                 return Err(ConnectorError::Answer(format!(
-                    "it says yes, but a request of {address} is still answered with {status}"
+                    "it says yes, but a request of {} is still answered with {status}",
+                    self.name_of(Asker::Canary)
                 )));
             }
             std::thread::sleep(PAUSE);
@@ -118,17 +179,17 @@ impl Canary {
     /// Sends the control until it is let through, for this long at most.
     fn control(&self, patience: Duration) -> Result<(), ConnectorError> {
         let start = Instant::now();
-        let address = self.control_address();
         loop {
-            let said = match self.ask(address) {
+            let said = match self.ask(Asker::Control) {
                 Ok(status) if status < 400 => return Ok(()),
                 Ok(status) => format!("is answered with {status}"),
                 Err(e) => format!("is not answered ({e})"),
             };
             if start.elapsed() >= patience {
                 return Err(ConnectorError::Unproved(format!(
-                    "the same request of {address}, which is on no list, {said} too; `canary.url` has to be an address behind the \
-                     device that answers anybody with a status below 400"
+                    "the same request of {}, which is on no list, {said} too; `canary.url` has to be an address behind the \
+                     device that answers anybody with a status below 400",
+                    self.name_of(Asker::Control)
                 )));
             }
             std::thread::sleep(PAUSE);
@@ -149,14 +210,33 @@ impl Canary {
         self.config.control.unwrap_or(other)
     }
 
-    /// The status that a request in the name of an address is answered with; on a connection of its own, since a device that was
-    /// loaded anew closes those of before.
-    fn ask(&self, address: IpAddr) -> Result<u16, ConnectorError> {
+    /// The status that a request of the canary, or of its control, is answered with; on a connection of its own, since a device that was
+    /// loaded anew closes those of before. One that is known by its agent comes from an address that is on no list.
+    fn ask(&self, asker: Asker) -> Result<u16, ConnectorError> {
+        let (address, agent) = match (self.by, asker) {
+            (CanaryBy::Address, Asker::Canary) => (self.config.address, None),
+            (CanaryBy::Address, Asker::Control) => (self.control_address(), None),
+            (CanaryBy::Agent, Asker::Canary) => (self.control_address(), Some(AGENTS[0])),
+            (CanaryBy::Agent, Asker::Control) => (self.control_address(), Some(AGENTS[1])),
+        };
         let address = address.to_string();
-        let headers = [(self.config.header.as_str(), address.as_str()), ("Connection", "close")];
+        let mut headers = vec![(self.config.header.as_str(), address.as_str()), ("Connection", "close")];
+        headers.extend(agent.map(|a| ("User-Agent", a)));
         let ask = Ask { method: "GET", url: &self.config.url, headers: &headers, body: None };
         self.http.ask(&ask).map(|reply| reply.status)
     }
+}
+
+/// The fingerprint `a1` of an agent that names no languages: FNV-1a of both, with a byte 0xff after each, and a final mix.
+fn agent_print(agent: &str) -> String {
+    let mut h = 0xcbf2_9ce4_8422_2325_u64;
+    for b in agent.bytes().chain([0xff, 0xff]) {
+        h = (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3);
+    }
+    for k in [0xff51_afd7_ed55_8ccd_u64, 0xc4ce_b9fe_1a85_ec53] {
+        h = (h ^ (h >> 33)).wrapping_mul(k);
+    }
+    format!("a1-{:016x}", h ^ (h >> 33))
 }
 
 #[cfg(test)]
@@ -174,8 +254,9 @@ mod tests {
             header: default_header(),
             address: default_address(),
             control: None,
+            by: None,
         };
-        let canary = Canary::new("edge", config).unwrap();
+        let canary = Canary::new("edge", config, AddressSeen::Forwarded, &[]).unwrap();
         let start = 1_790_000_000;
         let held = canary.entry(start, &[]);
         assert_eq!(held.expires_at, start + 2 * LIFE_S);
@@ -210,7 +291,7 @@ mod tests {
 
     fn canary_at(url: &str, address: &str) -> Canary {
         let text = format!("url = \"{url}\"\naddress = \"{address}\"\n");
-        Canary::new("edge", toml::from_str(&text).unwrap()).unwrap()
+        Canary::new("edge", toml::from_str(&text).unwrap(), AddressSeen::Forwarded, &[]).unwrap()
     }
 
     #[test]
@@ -247,6 +328,21 @@ mod tests {
             ["192.0.2.2", "192.0.2.3", "2001:db8::2", "2001:db8::3"]
         );
         let same = "url = \"http://edge.example/\"\ncontrol = \"192.0.2.1\"\n";
-        assert!(Canary::new("edge", toml::from_str(same).unwrap()).is_err());
+        assert!(Canary::new("edge", toml::from_str(same).unwrap(), AddressSeen::Forwarded, &[]).is_err());
+    }
+
+    #[test]
+    fn where_the_connection_is_looked_at_it_is_known_by_its_agent() {
+        let of = |more: &str, seen, prints: &[&str]| {
+            let config = toml::from_str(&format!("url = \"http://edge.example/\"\n{more}")).unwrap();
+            Canary::new("edge", config, seen, prints).map(|c| c.key().to_string())
+        };
+        let print = agent_print("sidetap-canary/1");
+        assert_eq!(of("", AddressSeen::Peer, &["a1", "d1"]), Ok(print.clone()));
+        assert_eq!(of("", AddressSeen::Forwarded, &["a1"]), Ok("192.0.2.1".into()));
+        assert_eq!(of("by = \"agent\"", AddressSeen::Forwarded, &["a1"]), Ok(print));
+        assert!(of("", AddressSeen::Peer, &[]).is_err());
+        assert!(of("by = \"agent\"", AddressSeen::Forwarded, &[]).is_err());
+        assert!(of("by = \"address\"", AddressSeen::Peer, &["a1"]).is_err());
     }
 }

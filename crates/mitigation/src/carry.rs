@@ -67,6 +67,13 @@ pub(crate) fn carry_out(
             planned.stale
         );
     }
+    if planned.unknown > 0 && matches!(result.outcome.as_str(), "unchanged" | "planned" | "done") {
+        let comma = if result.answer.is_empty() { "" } else { ", " };
+        result.answer += &format!(
+            "{comma}{} of verdicts that this ledger does not know stay until they are over (push with force)",
+            planned.unknown
+        );
+    }
     if planned.waiting > 0 && matches!(result.outcome.as_str(), "unchanged" | "planned" | "done") {
         let comma = if result.answer.is_empty() { "" } else { ", " };
         result.answer +=

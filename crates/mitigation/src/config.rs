@@ -71,6 +71,19 @@ macro_rules! connectors {
                 true $(&& self.$field.is_empty())*
             }
 
+            /// Leaves out connectors that cannot be made now; gives why.
+            pub fn prune(&mut self) -> Vec<ConfigError> {
+                let mut why = Vec::new();
+                $(self.$field.retain(|config| match <$connector>::new(config.clone()) {
+                    Ok(_) => true,
+                    Err(e) => {
+                        why.push(e);
+                        false
+                    }
+                });)*
+                why
+            }
+
             /// The connectors in the order in which they stand.
             fn listed(&self) -> Result<Vec<Box<dyn Connector>>, ConfigError> {
                 let mut all: Vec<Box<dyn Connector>> = Vec::new();
@@ -182,19 +195,14 @@ pub(crate) fn check_name(name: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// The canary of a connector, where there is one; it says by a header who it is, and so needs a device that looks at that.
+/// The canary of a connector that computes these fingerprints, where there is one.
 pub(crate) fn canary_of(
     name: &str,
     canary: Option<&CanaryConfig>,
     address: AddressSeen,
+    prints: &[&str],
 ) -> Result<Option<Canary>, ConfigError> {
-    let Some(canary) = canary else { return Ok(None) };
-    if address == AddressSeen::Peer {
-        return Err(ConfigError::Value(format!(
-            "{name}: canary: needs address = \"forwarded\"; a device that compares the connection's address never takes it for who it says it is"
-        )));
-    }
-    Canary::new(name, canary.clone()).map(Some)
+    canary.map(|canary| Canary::new(name, canary.clone(), address, prints)).transpose()
 }
 
 /// The configuration of a device in front of applications: what all of them have, its own fields, and what those are where nothing is said.
@@ -226,10 +234,10 @@ macro_rules! edge_config {
         }
 
         impl $name {
-            /// Its canary; refuses a name that cannot be used.
-            fn named_canary(&self) -> Result<Option<crate::canary::Canary>, ConfigError> {
+            /// Its canary, where it computes these fingerprints; refuses a name that cannot be used.
+            fn named_canary(&self, prints: &[&str]) -> Result<Option<crate::canary::Canary>, ConfigError> {
                 crate::config::check_name(&self.name)?;
-                crate::config::canary_of(&self.name, self.canary.as_ref(), self.address)
+                crate::config::canary_of(&self.name, self.canary.as_ref(), self.address, prints)
             }
         }
 
@@ -267,7 +275,7 @@ macro_rules! server_config {
         impl $name {
             /// Its canary; refuses a name or a time that cannot be used, and where what it needs (`needs`) is not there.
             fn checked(&self, there: bool, needs: &str) -> Result<Option<crate::canary::Canary>, ConfigError> {
-                let canary = self.named_canary()?;
+                let canary = self.named_canary(&[])?;
                 if !there || self.timeout_s == 0 {
                     return Err(ConfigError::Value(format!("{}: {needs} and timeout_s are not empty", self.name)));
                 }
@@ -295,11 +303,9 @@ mod tests {
     #[test]
     fn a_canary_needs_a_device_that_looks_at_forwarded_addresses() {
         let canary = "canary = { url = \"http://127.0.0.1/healthz\" }";
-        for device in [
-            "[[nginx_njs]]\nentries = \"e\"",
-            "[[nginx]]\naddresses = \"a\"\nallow = \"b\"\nreload = [\"true\"]",
-            "[[apache]]\nmap = \"m\"",
-        ] {
+        for device in
+            ["[[nginx]]\naddresses = \"a\"\nallow = \"b\"\nreload = [\"true\"]", "[[apache]]\nmap = \"m\""]
+        {
             let of = |more: &str| {
                 let config: Config = toml::from_str(&format!("{device}\n{more}\n")).unwrap();
                 config.connectors().map(|all| all.len())

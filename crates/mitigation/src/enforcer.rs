@@ -9,6 +9,7 @@ use crate::canary::CANARY;
 use crate::carry::{Journal, Planned, carry_out, failed};
 use crate::config::{Config, ConfigError};
 use crate::connector::{Connector, ConnectorError, Observed};
+use crate::contended::{Contended, Strangers, noticed};
 use crate::desired::{Desired, Held, Want};
 use crate::entry::tag_of;
 use crate::geography::Geography;
@@ -184,7 +185,10 @@ impl Enforcer {
 
     /// Reads every device.
     pub fn status(&mut self, now: Ts) -> StatusReport {
-        let connectors = each(&mut self.slots, |s| status_of(s.connector.as_mut(), now.secs()));
+        // A ledger that cannot be read now was read at the start.
+        let _ = self.look();
+        let mut connectors = each(&mut self.slots, |s| status_of(s.connector.as_mut(), now.secs()));
+        connectors.iter_mut().for_each(|c| c.contended = self.contended(&c.name, now.secs()));
         let active = self.ledger.entries.values().filter(|e| e.expires_at > now.secs()).count();
         let undone = self.ledger.undone.values().map(|set| set.len()).sum();
         StatusReport { connectors, active, undone }
@@ -254,11 +258,14 @@ impl Enforcer {
             let options = if only_tried { &careful } else { options };
             push_one(slot, &push, now, options, journal)
         });
-        for (result, rows) in results {
+        let mut found = Vec::new();
+        for (result, rows, strangers) in results {
             report.connectors.push(result);
             report.actions.extend(rows);
+            found.extend(strangers);
         }
         self.count_added(&mut report, now.secs());
+        self.notice(found, &mut report, now, options);
         report
     }
 
@@ -391,6 +398,28 @@ impl Enforcer {
         }
     }
 
+    /// Writes down whom pushes met under our mark, and says so.
+    fn notice(&mut self, found: Vec<Strangers>, report: &mut PushReport, now: Ts, options: &PushOptions) {
+        // Another process of this site may have pushed between the look and the reading of the device.
+        let looked = self.look();
+        let news = noticed(found, &self.ledger, now.secs());
+        if !news.is_empty()
+            && let Err(e) =
+                looked.and_then(|()| self.change(|ledger| news.iter().for_each(|n| n.write(ledger))))
+        {
+            report.held.push(Held { verdict: String::new(), subject: "ledger".into(), why: e.to_string() });
+        }
+        report.actions.extend(news.iter().filter_map(|n| n.row(now, options)));
+        for result in &mut report.connectors {
+            result.contended = self.contended(&result.name, now.secs());
+        }
+    }
+
+    /// That somebody else writes under the mark of a connector, where that is so still.
+    pub fn contended(&self, name: &str, now: i64) -> Option<Contended> {
+        self.ledger.contended.get(name).filter(|c| c.is_now(now)).cloned()
+    }
+
     /// Takes in what another process took back or pushed since the last look.
     fn look(&mut self) -> std::io::Result<()> {
         self.file.as_mut().map_or(Ok(()), |file| file.look(&mut self.ledger))
@@ -408,7 +437,8 @@ impl Enforcer {
     }
 
     fn allow_of(&self, desired: &Desired) -> Vec<IpNet> {
-        let mut allow: Vec<IpNet> = self.allow.iter().chain(&desired.allow).map(IpNet::trunc).collect();
+        let mut allow: Vec<IpNet> =
+            self.allow.iter().chain(&desired.allow).map(|n| sidetap_policy::canonical(*n).trunc()).collect();
         allow.sort_unstable();
         allow.dedup();
         let all = allow.clone();
@@ -447,27 +477,32 @@ fn push_one(
     now: Ts,
     options: &PushOptions,
     journal: Option<&Journal>,
-) -> (ConnectorResult, Vec<ActionRow>) {
+) -> (ConnectorResult, Vec<ActionRow>, Option<Strangers>) {
     let Slot { connector: c, pace } = slot;
     let enforce = options.mode == Mode::Enforce && !options.force;
     if let Some(wait) = pace.wait_s(now.secs()).filter(|_| enforce) {
         let away = if pace.is_open() { "it failed often, " } else { "" };
         let why = format!("{away}it is asked again in {wait} s");
         let again_s = Some(wait);
-        return (ConnectorResult { again_s, ..ConnectorResult::of(c.as_ref(), "waiting", why) }, Vec::new());
+        let result = ConnectorResult { again_s, ..ConnectorResult::of(c.as_ref(), "waiting", why) };
+        return (result, Vec::new(), None);
     }
     let (plan, error) = plan_one(c.as_mut(), push);
     let rest = pace.rest_s(now.secs(), c.min_interval_s()).filter(|_| enforce && !plan.plan.is_empty());
     if let Some(rest) = rest {
         let why = format!("changes come together: the next one in {rest} s");
         let again_s = Some(rest);
-        return (ConnectorResult { again_s, ..ConnectorResult::of(c.as_ref(), "waiting", why) }, Vec::new());
+        let result = ConnectorResult { again_s, ..ConnectorResult::of(c.as_ref(), "waiting", why) };
+        let found = Strangers::of(&plan, &result);
+        return (result, Vec::new(), found);
     }
-    let (mut result, error, rows) =
-        carry_out(c.as_mut(), &Planned { plan, error }, now, options, ("add", journal));
+    let planned = Planned { plan, error };
+    let (mut result, error, rows) = carry_out(c.as_mut(), &planned, now, options, ("add", journal));
     note(pace, now.secs(), &result, error.as_ref());
     result.again_s = pace.wait_s(now.secs()).filter(|_| enforce);
-    (result, rows)
+    // Who only tries leaves nothing there, and takes nobody's away.
+    let found = (options.mode == Mode::Enforce).then(|| Strangers::of(&planned.plan, &result)).flatten();
+    (result, rows, found)
 }
 
 fn note(pace: &mut Pace, now: i64, result: &ConnectorResult, error: Option<&ConnectorError>) {
@@ -502,6 +537,7 @@ fn status_of(c: &mut dyn Connector, now: i64) -> ConnectorStatus {
         entries: observed.entries.len(),
         foreign: observed.foreign,
         drift,
+        contended: None,
         sees: c.sees().clone(),
     }
 }

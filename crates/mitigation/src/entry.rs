@@ -1,3 +1,4 @@
+use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
 use sidetap_policy::Response;
 
@@ -134,6 +135,13 @@ impl Sees {
             Key::Within(who, _) => self.places != Places::No && self.matches(who),
         }
     }
+}
+
+/// A network of IPv4 as IPv6 spells it (`::ffff:192.0.2.0/120`): proxies that listen to both families forward addresses so, and devices
+/// that take them for others have to be told of both.
+pub(crate) fn mapped(net: &IpNet) -> Option<IpNet> {
+    let IpNet::V4(v4) = net else { return None };
+    Ipv6Net::new(v4.addr().to_ipv6_mapped(), v4.prefix_len() + 96).ok().map(IpNet::V6)
 }
 
 /// How a verdict's id is spelled on devices: letters, digits, `-`, `_` and `.`, at most 64 of them.

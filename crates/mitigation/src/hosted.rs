@@ -10,7 +10,7 @@ use crate::command;
 use crate::connector::{ConnectorError, Observed};
 use crate::entry::Entry;
 use crate::key::Key;
-use crate::ledger::write_whole;
+use crate::ledger::{is_full, write_over, write_whole};
 use crate::place::Spread;
 
 /// What the comment of every line of ours begins with.
@@ -61,7 +61,13 @@ pub(crate) fn put_and(
     let Some((first, _)) = files.first() else { return Ok(()) };
     let before: Vec<(&PathBuf, String)> =
         files.iter().map(|(p, _)| read(p).map(|t| (p, t))).collect::<Result<_, _>>()?;
-    write(&marker(first), "the server was not told yet\n")?;
+    match write_whole(&marker(first), b"the server was not told yet\n") {
+        // Nothing that takes room could be written after it either; what lets go needs none.
+        Err(e) if !is_full(&e) => {
+            return Err(ConnectorError::Unreachable(format!("{}: {e}", marker(first).display())));
+        }
+        _ => {}
+    }
     let told = write_all(files).and_then(|()| tell());
     if let Err(e) = told {
         for (path, text) in before {
@@ -90,9 +96,12 @@ fn tell(server: &Server<'_>) -> Result<(), ConnectorError> {
     Ok(())
 }
 
+/// Writes a file whole; where there is no room, and it becomes no longer, over what it is: what lets go has to.
 fn write(path: &Path, text: &str) -> Result<(), ConnectorError> {
-    write_whole(path, text.as_bytes())
-        .map_err(|e| ConnectorError::Unreachable(format!("{}: {e}", path.display())))
+    let written = write_whole(path, text.as_bytes());
+    let written =
+        written.or_else(|e| if is_full(&e) { write_over(path, text).map_err(|_| e) } else { Err(e) });
+    written.map_err(|e| ConnectorError::Unreachable(format!("{}: {e}", path.display())))
 }
 
 fn marker(path: &Path) -> PathBuf {

@@ -1,12 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sidetap_model::Ts;
 
+use crate::contended::Contended;
 use crate::desired::Want;
 use crate::entry::tag_of;
 
@@ -29,6 +30,12 @@ pub struct Ledger {
     /// How many entries each device was told of lately, by the second of the push.
     #[serde(default)]
     pub added: BTreeMap<String, BTreeMap<i64, usize>>,
+    /// Verdicts that are not ours of entries under our mark, as the last push left them on each device.
+    #[serde(default)]
+    pub(crate) left: BTreeMap<String, BTreeSet<String>>,
+    /// Devices on which somebody else writes under our mark.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub contended: BTreeMap<String, Contended>,
 }
 
 /// One push.
@@ -108,10 +115,13 @@ impl Ledger {
         }
     }
 
-    /// Takes in what another process wrote: all that it took back, how much it told devices, and what it pushed later than is known here.
+    /// Takes in what another process wrote: all that it took back, how much it told devices, what it found there, and what it pushed later
+    /// than is known here.
     fn take_in(&mut self, newer: Ledger) {
         self.undone = newer.undone;
         self.added = newer.added;
+        self.left = newer.left;
+        self.contended = newer.contended;
         for (id, entry) in newer.entries {
             let known = self.entries.entry(id).or_insert(entry);
             if entry.expires_at > known.expires_at {
@@ -124,7 +134,7 @@ impl Ledger {
     pub fn read(path: &Path) -> std::io::Result<Self> {
         match std::fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(std::io::Error::other),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Ledger::default()),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Ledger::default()),
             Err(e) => Err(e),
         }
     }
@@ -199,6 +209,23 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         let _ = std::fs::remove_file(&beside);
     }
     written
+}
+
+/// Writes a text over that of a file that is there and is not shorter, which takes no room.
+pub(crate) fn write_over(path: &Path, text: &str) -> std::io::Result<()> {
+    let length = text.len() as u64;
+    let about = std::fs::symlink_metadata(path)?;
+    if !about.is_file() || about.len() < length {
+        return Err(ErrorKind::InvalidInput.into());
+    }
+    let mut file = std::fs::OpenOptions::new().write(true).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.set_len(length)
+}
+
+/// Whether an error says that there is no room: of the device (28), or for who writes (122).
+pub(crate) fn is_full(e: &std::io::Error) -> bool {
+    e.raw_os_error().is_some_and(|n| [28, 122].contains(&n))
 }
 
 /// Writes a file as `like` may be read and written.

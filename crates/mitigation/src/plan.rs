@@ -66,7 +66,7 @@ impl Plan {
 pub fn plan(wanted: &[Entry], observed: &Observed, allow: &[IpNet], sees: &Sees) -> Plan {
     let mut out = Plan::default();
     let room = sees.capacity.saturating_sub(observed.foreign);
-    let target = choose(wanted, room, &mut out.refused);
+    let target = choose(wanted, room, sees.native_ttl, &mut out.refused);
     let mut have: BTreeMap<(&Key, Response), &Entry> = BTreeMap::new();
     for old in &observed.entries {
         let first = *have.entry((&old.key, old.response)).or_insert(old);
@@ -108,7 +108,12 @@ fn without(net: IpNet, others: &[IpNet]) -> Vec<IpNet> {
     }
 }
 
-fn choose(wanted: &[Entry], room: usize, refused: &mut Vec<Refusal>) -> BTreeMap<Key, Entry> {
+fn choose(
+    wanted: &[Entry],
+    room: usize,
+    native_ttl: bool,
+    refused: &mut Vec<Refusal>,
+) -> BTreeMap<Key, Entry> {
     let mut best: BTreeMap<Key, Entry> = BTreeMap::new();
     for entry in wanted {
         match best.get_mut(&entry.key) {
@@ -122,7 +127,7 @@ fn choose(wanted: &[Entry], room: usize, refused: &mut Vec<Refusal>) -> BTreeMap
             None => drop(best.insert(entry.key.clone(), entry.clone())),
         }
     }
-    drop_covered(&mut best, refused);
+    drop_covered(&mut best, native_ttl, refused);
     let mut ranked: Vec<(Key, (u8, i64))> = best.values().map(|e| (e.key.clone(), e.priority)).collect();
     ranked.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
     for (key, _) in ranked.into_iter().skip(room) {
@@ -139,17 +144,25 @@ fn strength(entry: &Entry) -> (Response, i64, Reverse<&str>) {
 }
 
 /// Sorted networks have every one before those inside it, so a stack of the open ones finds all covers in one pass.
-fn drop_covered(best: &mut BTreeMap<Key, Entry>, refused: &mut Vec<Refusal>) {
-    let mut open: Vec<(IpNet, Response)> = Vec::new();
+///
+/// A device that lets go by itself would let a single address go with a network that ends before it does, so that one is told apart.
+fn drop_covered(best: &mut BTreeMap<Key, Entry>, native_ttl: bool, refused: &mut Vec<Refusal>) {
+    let mut open: Vec<(IpNet, Response, i64)> = Vec::new();
     let mut covered = Vec::new();
     for entry in best.values() {
         let Some(net) = entry.key.net() else { continue };
-        while open.last().is_some_and(|(o, _)| !o.contains(&net)) {
+        while open.last().is_some_and(|(o, ..)| !o.contains(&net)) {
             open.pop();
         }
-        match open.iter().find(|(_, response)| *response >= entry.response) {
-            Some((wider, _)) => covered.push((net, *wider)),
-            None => open.push((net, entry.response)),
+        let outlives = |(_, response, end): &(IpNet, Response, i64)| {
+            native_ttl
+                && !entry.key.is_wide()
+                && *response == entry.response
+                && entry.expires_at > *end + SLACK_S
+        };
+        match open.iter().find(|o| o.1 >= entry.response && !outlives(o)) {
+            Some((wider, ..)) => covered.push((net, *wider)),
+            None => open.push((net, entry.response, entry.expires_at)),
         }
     }
     for (net, wider) in covered {
@@ -249,9 +262,17 @@ mod tests {
             entry("192.0.2.8/32", Response::RateLimit, 1000, 90),
             entry("198.51.100.0/24", Response::Block, 1000, 90),
             entry("198.51.100.0/25", Response::Block, 2000, 90),
+            entry("198.51.100.9/32", Response::Block, 2000, 90),
+            entry("198.51.100.10/32", Response::Block, 1000, 90),
         ];
         let p = plan(&wanted, &Observed::default(), &[], &sees(10));
-        assert_eq!(nets(&p.target), ["192.0.2.0/24", "192.0.2.7", "198.51.100.0/24"]);
+        assert_eq!(
+            nets(&p.target),
+            ["192.0.2.0/24", "192.0.2.7", "198.51.100.0/24", "198.51.100.9"],
+            "an address that outlives its network stands for itself where the device lets go"
+        );
+        let swept = Sees { native_ttl: false, ..sees(10) };
+        assert_eq!(plan(&wanted, &Observed::default(), &[], &swept).target.len(), 3);
     }
 
     #[test]

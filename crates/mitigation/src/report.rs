@@ -2,8 +2,9 @@ use serde::{Deserialize, Serialize};
 use sidetap_model::ActionRow;
 
 use crate::connector::Connector;
+use crate::contended::Contended;
 use crate::desired::Held;
-use crate::entry::Sees;
+use crate::entry::{Entry, Sees};
 use crate::plan::{Plan, Refusal};
 
 /// Whether devices are changed.
@@ -53,6 +54,9 @@ pub struct ConnectorStatus {
     pub foreign: usize,
     /// What is missing on the device, and where its entries have no effect.
     pub drift: Vec<String>,
+    /// That somebody else writes under the same mark, and when that was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contended: Option<Contended>,
     /// What it sees and can do.
     pub sees: Sees,
 }
@@ -86,9 +90,15 @@ pub struct ConnectorPlan {
     /// Entries that nobody asks for any more and that stay until they are over, since the list would shrink too much at once.
     #[serde(skip_serializing_if = "is_zero")]
     pub stale: usize,
+    /// Entries of verdicts that this ledger never had, which stay until they are over: the ledger was lost, or another Sidetap writes there.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unknown: usize,
     /// Verdicts that are sent in another form than was preferred, with what the device cannot do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub weaker: Vec<Refusal>,
+    /// Entries under our mark of verdicts that are not ours.
+    #[serde(skip)]
+    pub(crate) strangers: Vec<Entry>,
     /// The plan.
     #[serde(flatten)]
     pub plan: Plan,
@@ -144,6 +154,9 @@ pub struct ConnectorResult {
     pub verified: Option<usize>,
     /// Milliseconds until the canary was refused, where there is one.
     pub effect_ms: Option<u64>,
+    /// That somebody else writes under the same mark, and when that was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contended: Option<Contended>,
     /// Seconds after which it can be asked again, where it is left alone until then.
     #[serde(skip)]
     pub again_s: Option<u64>,
@@ -164,6 +177,7 @@ impl ConnectorResult {
             waiting: 0,
             verified: None,
             effect_ms: None,
+            contended: None,
             again_s: None,
         }
     }

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
-use sidetap_model::{Scope, rows::Subject};
+use sidetap_model::{Measures, Scope, rows::Subject};
 use sidetap_policy::{Caps, Change, Response, Traffic, never_blockable, who_and_where};
 
 use crate::budget::{hold_back, keep_from_collapse, trim};
 use crate::canary::CANARY;
 use crate::connector::{Connector, ConnectorError, Observed};
+use crate::contended::strangers;
 use crate::desired::Want;
 use crate::enforcer::Selector;
 use crate::entry::{Entry, Places, Sees, tag_of};
@@ -65,16 +66,21 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
     }
     let canary = c.canary().cloned();
     let name = c.name().to_owned();
-    let stays = |e: &&Entry| {
+    let stays = |e: &&Entry, unknown: &BTreeSet<&str>| {
         let free = e.key.within().is_none_or(|n| !push.allow.iter().any(|a| a.contains(&n) || n.contains(a)));
-        push.keep.contains(&e.verdict)
+        // What this ledger never had is of a ledger that was lost, or of another Sidetap: neither is a reason to let everybody in.
+        (push.keep.contains(&e.verdict) || !push.force && unknown.contains(e.verdict.as_str()))
             && e.expires_at > push.now
             && free
             && !push.ledger.is_undone(&name, &e.verdict)
     };
-    let mut before = Vec::new();
+    let (mut before, mut found, mut kept) = (Vec::new(), Vec::new(), 0);
     let (mut planned, error) = plan_against(c, push.now, |observed, sees| {
-        wanted.extend(observed.entries.iter().filter(stays).cloned());
+        found = strangers(&observed.entries, push.ledger, push.keep, push.now);
+        let unknown: BTreeSet<&str> = found.iter().map(|e| e.verdict.as_str()).collect();
+        let own = wanted.len();
+        wanted.extend(observed.entries.iter().filter(|e| stays(e, &unknown)).cloned());
+        kept = wanted.iter().skip(own).filter(|e| unknown.contains(e.verdict.as_str())).count();
         wanted.extend(canary.map(|canary| canary.entry(push.now, &observed.entries)));
         let mut plan = plan(&wanted, observed, push.allow, sees);
         only_gains(&mut plan, observed, push.now);
@@ -82,7 +88,7 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
         plan
     });
     planned.plan.refused.splice(0..0, refused);
-    planned.weaker = weaker;
+    (planned.weaker, planned.strangers, planned.unknown) = (weaker, found, kept);
     if let Some(caps) = push.caps.filter(|_| !push.force) {
         let lately = push.ledger.added_lately(c.name(), push.now);
         planned.waiting = trim(&mut planned.plan, caps.room(lately));
@@ -163,6 +169,8 @@ fn plan_against(
             waiting: 0,
             stale: 0,
             weaker: Vec::new(),
+            strangers: Vec::new(),
+            unknown: 0,
             plan,
             keep,
         },
@@ -187,6 +195,7 @@ pub(crate) fn express(
     let keys = keys_of(want, sees, &(allow, geography), &mut cannot);
     let response = response_of(want, sees, keys.as_deref(), geography, &mut cannot);
     let (Some(response), Some(keys)) = (response, keys) else { return Err(cannot.join("; ")) };
+    cannot.extend(own_way(response, &want.measures));
     let entry = |key| Entry {
         key,
         response,
@@ -196,6 +205,28 @@ pub(crate) fn express(
     };
     let said = (!cannot.is_empty()).then(|| cannot.join("; "));
     Ok((keys.into_iter().map(entry).collect(), said))
+}
+
+/// What of how a rule wants a response done no device is told: an entry has no room for it, each device does it as it is configured.
+fn own_way(response: Response, measures: &Measures) -> Option<String> {
+    match response {
+        Response::RateLimit => measures.rate.map(|r| {
+            let rule = format!("{} in {} s", r.requests, r.per_s);
+            format!("to the rate that it is configured with, not the rule's {rule}")
+        }),
+        Response::Tarpit => measures
+            .delay_ms
+            .map(|ms| format!("by the delay that it is configured with, not the rule's {ms} ms")),
+        Response::Deceive => measures
+            .decoy
+            .as_ref()
+            .map(|_| "with the decoy that it is configured with, not the rule's".to_owned()),
+        Response::Tag => measures
+            .tag
+            .as_ref()
+            .map(|t| format!("in the header that it is configured with, not the rule's {}", t.name)),
+        _ => None,
+    }
 }
 
 /// The first response that the device can do. A geo-fence of one address is a block or nothing, by where the address is.

@@ -1,12 +1,18 @@
 //! The contract that every connector keeps, as checks to be run against the real device.
 
 use ipnet::IpNet;
+use sidetap_model::rows::Subject;
+use sidetap_model::{Measures, SubjectKind, Ts};
 use sidetap_policy::Response;
 
 use crate::connector::{Connector, ConnectorError, Observed};
+use crate::contended::Contended;
+use crate::desired::{Desired, Want};
+use crate::enforcer::{Enforcer, PushOptions, Selector};
 use crate::entry::{Entry, Places, Sees};
 use crate::key::Key;
 use crate::plan::{Plan, plan};
+use crate::report::Mode;
 
 /// A device under test: its connector, and what the test does to the device behind the connector's back.
 pub trait Device {
@@ -43,6 +49,11 @@ pub trait Device {
         None
     }
 
+    /// One more connector to the same device under the same mark, as a second Sidetap would have it by mistake.
+    fn twin(&mut self) -> Option<Box<dyn Connector>> {
+        None
+    }
+
     /// The wall clock in seconds since 1970.
     fn now(&mut self) -> i64;
 
@@ -61,7 +72,7 @@ enum Done {
 type Check = fn(&mut dyn Device) -> Result<Done, String>;
 
 /// Every check with its name, in the order in which they are made.
-const CHECKS: [(&str, Check); 14] = [
+const CHECKS: [(&str, Check); 15] = [
     ("adding twice", adds_and_is_idempotent),
     ("refreshing", refreshes),
     ("overlapping networks", changes_widths),
@@ -74,6 +85,7 @@ const CHECKS: [(&str, Check); 14] = [
     ("a clock that jumps", stands_a_clock_that_jumps),
     ("a wrong credential", shows_no_credential),
     ("two Sidetaps", shares_the_device),
+    ("two Sidetaps under one mark", notices_a_twin),
     ("over capacity", obeys_its_capacity),
     ("undo", takes_everything_back),
 ];
@@ -300,6 +312,73 @@ fn shares_the_device(device: &mut dyn Device) -> Result<Done, String> {
     expect(left.len() == 1, || format!("the second Sidetap's entries are {left:?}"))?;
     push(second.as_mut(), &[])?;
     Ok(Done::Yes)
+}
+
+/// Two under one mark leave each other's entries there and are told of it, both; one that is alone is not, whatever becomes of the device.
+fn notices_a_twin(device: &mut dyn Device) -> Result<Done, String> {
+    let (Some(first), Some(second)) = (device.twin(), device.twin()) else { return Ok(Done::LeftOut) };
+    reach(device, &[], "before two Sidetaps under one mark")?;
+    let (mut ours, mut theirs) =
+        (Enforcer::with_connectors(vec![first]), Enforcer::with_connectors(vec![second]));
+    let mut at = device.now();
+    let mut push = |device: &mut dyn Device, enforcer: &mut Enforcer, verdict: &str, ip: &str| {
+        // Later each time, where the device leaves the time to Sidetap: changes may be due some seconds apart.
+        let native = device.connector().sees().native_ttl;
+        if native && device.connector().min_interval_s() > 0 {
+            device.wait(2);
+        }
+        at = if native { device.now() } else { at + 20 };
+        let options = PushOptions::new(Mode::Enforce);
+        let report = enforcer.push(&want(verdict, ip, at), Ts::from_parts(at, 0), &options);
+        let result = report.connectors.into_iter().next().ok_or("no connector")?;
+        expect(matches!(result.outcome.as_str(), "done" | "unchanged"), || format!("{result:?}"))?;
+        let told = report.actions.iter().any(|a| a.kind == "contended");
+        Ok::<_, String>((result.contended, told))
+    };
+    let alone =
+        |c: (Option<Contended>, bool)| expect(c == (None, false), || format!("alone, and told of {c:?}"));
+    alone(push(device, &mut ours, "v-ours", "192.0.2.70")?)?;
+    alone(push(device, &mut ours, "v-ours", "192.0.2.70")?)?;
+    device.flush();
+    alone(push(device, &mut ours, "v-ours", "192.0.2.70")?)?;
+    alone(push(device, &mut theirs, "v-theirs", "192.0.2.71")?)?;
+    let (contended, told) = push(device, &mut ours, "v-ours", "192.0.2.70")?;
+    let verdict = contended.map(|c| c.verdict);
+    expect(verdict.as_deref() == Some("v-theirs") && told, || {
+        format!("a twin was not noticed: {verdict:?}")
+    })?;
+    let there = observe(device)?.entries;
+    let both = ["v-ours", "v-theirs"].iter().all(|v| there.iter().any(|e| e.verdict == *v));
+    expect(both, || format!("one took the other's entries away: {there:?}"))?;
+    push(device, &mut ours, "v-ours-2", "192.0.2.72")?;
+    let (contended, _) = push(device, &mut theirs, "v-theirs", "192.0.2.71")?;
+    expect(contended.is_some(), || "the other did not notice".to_owned())?;
+    let now = Ts::from_parts(device.now(), 0);
+    let status = ours.status(now).connectors.into_iter().next();
+    expect(status.is_some_and(|s| s.contended.is_some()), || "the status does not say so".to_owned())?;
+    let force = PushOptions { force: true, ..PushOptions::new(Mode::Enforce) };
+    theirs.undo(&Selector::All, now, &force);
+    reach(device, &[], "after two Sidetaps under one mark")?;
+    Ok(Done::Yes)
+}
+
+/// The wish of one verdict against an address.
+fn want(verdict: &str, ip: &str, now: i64) -> Desired {
+    let at = Ts::from_parts(now, 0);
+    let subject = Subject { kind: SubjectKind::Ip, value: ip.to_owned(), parts: Vec::new() };
+    let want = Want {
+        verdict: verdict.to_owned(),
+        zone: "default".to_owned(),
+        subject,
+        response: Response::Block,
+        ttl_s: 3_600,
+        score: 90,
+        detected_at: at,
+        last_seen: at,
+        stale: false,
+        measures: Measures::default(),
+    };
+    Desired { wants: vec![want], ..Desired::default() }
 }
 
 fn takes_everything_back(device: &mut dyn Device) -> Result<Done, String> {

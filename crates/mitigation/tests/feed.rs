@@ -406,6 +406,10 @@ impl Device for UnderTest {
         true
     }
 
+    fn twin(&mut self) -> Option<Box<dyn Connector>> {
+        Some(Box::new(FeedConnector::new(config(self.dir.path(), "")).unwrap()))
+    }
+
     fn second(&mut self) -> Option<Box<dyn Connector>> {
         let mut config = config(self.dir.path(), "");
         config.path = self.dir.path().join("other.json");

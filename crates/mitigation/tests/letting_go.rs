@@ -192,3 +192,95 @@ fn what_broke_off_is_settled_by_what_the_device_holds() {
     std::fs::write(dir.path().join("a"), "not a list").unwrap();
     assert!(enforcer.settle(&open, now, "watch").is_empty(), "a device that cannot be read says nothing");
 }
+
+/// An enforcer of the list with a ledger of this name.
+fn with_ledger(dir: &Path, ledger: &str) -> Enforcer {
+    let text = format!(
+        "state = \"{}\"\n[[feed]]\nname = \"a\"\npath = \"{}\"\nmax_shrink = 100\n",
+        dir.join(ledger).display(),
+        dir.join("a").display()
+    );
+    Enforcer::new(&toml::from_str::<Config>(&text).unwrap()).unwrap()
+}
+
+#[test]
+fn a_second_sidetap_under_the_same_mark_is_noticed_and_its_entries_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = wall();
+    let at = |s: i64| Ts::from_parts(start + s, 0);
+    let (mut ours, mut theirs) = (with_ledger(dir.path(), "ours"), with_ledger(dir.path(), "theirs"));
+    let contended = |enforcer: &mut Enforcer, rows: &[VerdictRow], s: i64| {
+        let report = enforcer.push(&desired(rows, &[]), at(s), &options());
+        let row = report.actions.iter().find(|a| a.kind == "contended").map(|a| a.verdict.clone().unwrap());
+        (report.connectors[0].contended.clone(), row)
+    };
+    let (one, other) = (blocks(1..2), blocks(2..3));
+    assert_eq!(contended(&mut ours, &one, 0), (None, None));
+    assert_eq!(
+        contended(&mut theirs, &other, 1),
+        (None, None),
+        "what is found at first may be one's own of before"
+    );
+    let (told, row) = contended(&mut ours, &one, 2);
+    let told = told.unwrap();
+    assert_eq!(
+        (told.verdict.as_str(), told.example.as_str(), row.as_deref()),
+        ("v2", "203.0.113.2", Some("v2"))
+    );
+    assert_eq!(lines(dir.path()), ["203.0.113.1", "203.0.113.2"], "neither takes the other's away");
+    let (still, row) = contended(&mut ours, &one, 3);
+    assert_eq!((still.unwrap(), row), (told.clone(), None), "said once, and kept in mind");
+    let told_to = |s: i64| with_ledger(dir.path(), "ours").status(at(s)).connectors[0].contended.clone();
+    assert_eq!(told_to(10), Some(told), "by a fresh process too");
+    assert_eq!(told_to(100_000), None, "over a day after it was seen last");
+    let (again, row) = contended(&mut theirs, &blocks(3..4), 4_000);
+    assert_eq!((again, row), (None, None), "what is over is nobody's");
+    assert_eq!(
+        contended(&mut ours, &blocks(4..5), 4_001).1.as_deref(),
+        Some("v3"),
+        "an hour later the audit hears again"
+    );
+    ours.push(&Desired { stopped: true, ..Desired::default() }, at(4_002), &options());
+    assert!(lines(dir.path()).is_empty(), "the kill switch empties the device");
+}
+
+#[test]
+fn nobody_is_taken_for_a_second_sidetap() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = wall();
+    let at = |s: i64| Ts::from_parts(start + s, 0);
+    let alone = |enforcer: &mut Enforcer, rows: &[VerdictRow], s: i64| {
+        let report = enforcer.push(&desired(rows, &[]), at(s), &options());
+        let told = report.connectors[0].contended.clone();
+        assert!(told.is_none() && !report.actions.iter().any(|a| a.kind == "contended"), "{told:?}");
+    };
+    // A command beside a watch: both have one ledger.
+    let (mut watch, mut command) = (with_ledger(dir.path(), "l"), with_ledger(dir.path(), "l"));
+    for s in 0..6 {
+        let n = s as u8;
+        alone(&mut watch, &blocks(1..3 + n), 10 * s);
+        alone(&mut command, &blocks(20..22 + n), 10 * s + 1);
+        command.undo(&Selector::Verdict("v20".into()), at(10 * s + 2), &options());
+    }
+    // The device is set back to what it was, emptied, and what is over comes back.
+    let before = std::fs::read(dir.path().join("a")).unwrap();
+    alone(&mut watch, &blocks(50..51), 100);
+    std::fs::write(dir.path().join("a"), &before).unwrap();
+    alone(&mut watch, &blocks(50..51), 101);
+    FeedList::default().write(&dir.path().join("a")).unwrap();
+    alone(&mut watch, &blocks(50..51), 102);
+    // A process that was ended between the ledger and the device, and its successor.
+    std::fs::write(dir.path().join("a"), &before).unwrap();
+    alone(&mut with_ledger(dir.path(), "l"), &blocks(50..51), 103);
+    // A lost ledger: what is there stays until it is over, and is nobody else's.
+    let mut fresh = with_ledger(dir.path(), "new");
+    alone(&mut fresh, &blocks(60..61), 104);
+    assert!(
+        lines(dir.path()).contains(&"203.0.113.50".to_owned())
+            && lines(dir.path()).contains(&"203.0.113.60".to_owned())
+    );
+    alone(&mut fresh, &blocks(60..61), 105);
+    let forced = PushOptions { force: true, ..options() };
+    fresh.push(&desired(&blocks(60..61), &[]), at(106), &forced);
+    assert_eq!(lines(dir.path()), ["203.0.113.60"]);
+}

@@ -316,6 +316,37 @@ fn a_lost_rule_is_put_back_and_refusals_are_told() {
     assert!(error.to_string().starts_with("no answer within 1 s"), "{error}");
 }
 
+/// Whatever lets everybody through, or nobody, is drift and is put right.
+#[test]
+fn what_others_do_to_the_chain_is_noticed() {
+    let Some(net) = Net::make() else { return };
+    let mut enforcer = Enforcer::with_connectors(vec![Box::new(net.connector())]);
+    let want = desired(&[verdict("v1", SubjectKind::Ip, "10.123.45.5", "block", 600)], &[]);
+    let push = |enforcer: &mut Enforcer| {
+        let report = enforcer.push(&want, wall_ts(), &PushOptions::new(Mode::Enforce));
+        assert!(report.is_ok(), "{report:?}");
+        report.connectors[0].outcome.clone()
+    };
+    assert_eq!(push(&mut enforcer), "done");
+    let right = net.nft(&["list", "table", "inet", "sidetap"]);
+    let changes: [&[&str]; 3] = [
+        &["insert", "rule", "inet", "sidetap", "prerouting", "accept"],
+        &["add", "chain", "inet", "sidetap", "prerouting", "{ policy drop; }"],
+        &["add", "table", "inet", "sidetap", "{ flags dormant; }"],
+    ];
+    for change in changes {
+        net.nft(change);
+        let status = enforcer.status(wall_ts());
+        assert_eq!(status.connectors[0].drift.len(), 1, "{change:?}: {:?}", status.connectors[0]);
+        assert_eq!(push(&mut enforcer), "done", "{change:?}");
+        let shape = |text: &str| {
+            text.lines().filter(|l| !l.contains("expires")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(shape(&net.nft(&["list", "table", "inet", "sidetap"])), shape(&right), "{change:?}");
+        assert_eq!(push(&mut enforcer), "unchanged");
+    }
+}
+
 #[test]
 fn an_element_that_times_out_before_its_removal_does_not_stop_the_rest() {
     let Some(net) = Net::make() else { return };
@@ -381,6 +412,10 @@ impl Device for UnderTest {
         true
     }
 
+    fn twin(&mut self) -> Option<Box<dyn Connector>> {
+        Some(Box::new(NftablesConnector::new(self.net.config()).unwrap()))
+    }
+
     fn second(&mut self) -> Option<Box<dyn Connector>> {
         let mut config = self.net.config();
         config.table = "other".into();
@@ -413,6 +448,6 @@ fn keeps_the_contract() {
 fn measure_a_hundred_thousand() {
     let Some(net) = Net::make() else { return };
     let mut config = net.config();
-    config.capacity = 100_000;
+    config.capacity = support::most();
     support::measure(&mut NftablesConnector::new(config).unwrap());
 }

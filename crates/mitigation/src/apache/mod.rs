@@ -62,7 +62,7 @@ pub struct ApacheConnector {
 impl ApacheConnector {
     /// The connector of this configuration.
     pub fn new(config: ApacheConfig) -> Result<Self, ConfigError> {
-        let canary = config.named_canary()?;
+        let canary = config.named_canary(&[])?;
         let sees = Sees {
             address: config.address,
             networks: false,

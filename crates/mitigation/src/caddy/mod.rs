@@ -10,7 +10,7 @@ use sidetap_policy::Response;
 use crate::canary::{Canary, CanaryConfig};
 use crate::config::{ConfigError, canary_of, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
-use crate::entry::{AddressSeen, Entry, Places, Sees};
+use crate::entry::{AddressSeen, Entry, Places, Sees, mapped};
 use crate::http::{Ask, Http, HttpOptions, check_url};
 use crate::key::Key;
 use crate::memory::Memory;
@@ -78,6 +78,9 @@ fn default_interval() -> u64 {
 /// A matcher without ranges would match everybody; this one matches nobody (RFC 5737).
 const NOBODY: &str = "192.0.2.254/32";
 
+/// What is said where networks are told in one spelling only.
+const TWINS: &str = "IPv4 addresses as IPv6 spells them";
+
 /// The connector to a web server.
 #[derive(Debug)]
 pub struct CaddyConnector {
@@ -93,7 +96,7 @@ impl CaddyConnector {
     pub fn new(config: CaddyConfig) -> Result<Self, ConfigError> {
         check_name(&config.name)?;
         check_url(&config.name, &format!("{}{}", config.url, config.path))?;
-        let canary = canary_of(&config.name, config.canary.as_ref(), config.address)?;
+        let canary = canary_of(&config.name, config.canary.as_ref(), config.address, &[])?;
         let sees = Sees {
             address: config.address,
             open_connections: "closed, those of everybody: Caddy begins anew with every change",
@@ -121,6 +124,13 @@ impl CaddyConnector {
         Ok(said.unwrap_or_default().into_iter().filter(|r| r != NOBODY).collect())
     }
 
+    /// How a network is told: where addresses are forwarded, one of IPv4 as IPv6 spells it too.
+    fn spelled(&self, key: &Key) -> Vec<String> {
+        let twin =
+            key.net().and_then(|n| mapped(&n)).filter(|_| self.config.address == AddressSeen::Forwarded);
+        [Some(key.clone()), twin.map(Key::Net)].into_iter().flatten().map(|k| k.to_string()).collect()
+    }
+
     /// The sets of matchers: the one of addresses, and all others.
     fn sets(&self, path: &str) -> Result<(Value, Vec<Value>), ConnectorError> {
         let said: Vec<Value> = serde_json::from_slice(&self.call("GET", path, None)?)
@@ -134,23 +144,43 @@ impl CaddyConnector {
     fn observe_places(&self, path: &str, observed: &mut Observed) -> Result<(), ConnectorError> {
         let (first, sets) = self.sets(path)?;
         let known: Vec<Entry> = self.memory.read()?.into_iter().filter(|e| e.key.net().is_none()).collect();
-        let ours = placed(&first, &known);
+        let ours = self.placed(&first, &known);
         let there: BTreeSet<&Place> =
             ours.iter().filter(|(_, s)| sets.contains(s)).map(|(p, _)| *p).collect();
-        observed.foreign += sets.iter().filter(|s| !ours.iter().any(|(_, o)| o == *s)).count();
+        observed.foreign += sets.iter().filter(|s| !ours.iter().any(|(_, o)| is_ours(s, o))).count();
         let is_there = |e: &&Entry| e.key.who_and_place().1.is_some_and(|p| there.contains(p));
         observed.entries.extend(known.iter().filter(is_there).cloned());
         Ok(())
+    }
+
+    /// A set of matchers for each place, which looks at addresses as the first one does.
+    fn placed<'a>(&self, first: &Value, entries: &'a [Entry]) -> Vec<(&'a Place, Value)> {
+        let matcher = MATCHERS.into_iter().find(|m| first.get(m).is_some()).unwrap_or("remote_ip");
+        let set = |(place, whos): (&'a Place, Vec<&Key>)| {
+            let mut addresses = first.get(matcher).cloned().unwrap_or_else(|| json!({}));
+            let ranges: BTreeSet<String> = whos.into_iter().flat_map(|k| self.spelled(k)).collect();
+            if let Some(addresses) = addresses.as_object_mut() {
+                addresses.insert("ranges".to_owned(), json!(ranges));
+            }
+            let mut set = json!({ matcher: addresses });
+            let mut add =
+                |name: &str, value: Value| set.as_object_mut().map(|s| s.insert(name.to_owned(), value));
+            place.method().map(|m| add("method", json!([m])));
+            place.host_field().map(|h| add("header_regexp", json!({"Host": {"pattern": h}})));
+            place.path_pattern().map(|p| add("path_regexp", json!({"pattern": p})));
+            (place, set)
+        };
+        by_place(entries).into_iter().map(set).collect()
     }
 
     fn apply_places(&self, path: &str, before: &[Entry], live: &[&Entry]) -> Result<(), ConnectorError> {
         let (first, sets) = self.sets(path)?;
         let before: Vec<Entry> = before.iter().filter(|e| e.key.net().is_none()).cloned().collect();
         let live: Vec<Entry> = live.iter().filter(|e| e.key.net().is_none()).map(|e| (*e).clone()).collect();
-        let ours = placed(&first, &before);
+        let ours = self.placed(&first, &before);
         let mut told = vec![first.clone()];
-        told.extend(sets.iter().filter(|s| !ours.iter().any(|(_, o)| o == *s)).cloned());
-        told.extend(placed(&first, &live).into_iter().map(|(_, set)| set));
+        told.extend(sets.iter().filter(|s| !ours.iter().any(|(_, o)| is_ours(s, o))).cloned());
+        told.extend(self.placed(&first, &live).into_iter().map(|(_, set)| set));
         if told.get(1..) != Some(sets.as_slice()) {
             self.call("PATCH", path, Some(&Value::Array(told)))?;
         }
@@ -158,23 +188,19 @@ impl CaddyConnector {
     }
 }
 
-/// A set of matchers for each place, which looks at addresses as the first one does.
-fn placed<'a>(first: &Value, entries: &'a [Entry]) -> Vec<(&'a Place, Value)> {
-    let set = |(place, whos): (&'a Place, Vec<&Key>)| {
-        let mut remote = first.get("remote_ip").cloned().unwrap_or_else(|| json!({}));
-        let ranges: BTreeSet<String> = whos.into_iter().map(Key::to_string).collect();
-        if let Some(remote) = remote.as_object_mut() {
-            remote.insert("ranges".to_owned(), json!(ranges));
-        }
-        let mut set = json!({"remote_ip": remote});
-        let mut add =
-            |name: &str, value: Value| set.as_object_mut().map(|s| s.insert(name.to_owned(), value));
-        place.method().map(|m| add("method", json!([m])));
-        place.host_field().map(|h| add("header_regexp", json!({"Host": {"pattern": h}})));
-        place.path_pattern().map(|p| add("path_regexp", json!({"pattern": p})));
-        (place, set)
+/// Matchers of addresses: of the connection's (and in 2.6 of the first that is forwarded), and from 2.7 on of the one that trusted proxies tell.
+const MATCHERS: [&str; 2] = ["remote_ip", "client_ip"];
+
+/// Whether a set of matchers is this one of ours, or is as an earlier Sidetap wrote it: of the same addresses and method, its place spelled
+/// otherwise.
+fn is_ours(set: &Value, ours: &Value) -> bool {
+    let whom = |set: &Value| {
+        let ranges = MATCHERS.into_iter().find_map(|m| set.get(m)?.get("ranges")?.as_array());
+        let texts = ranges.into_iter().flatten().filter_map(Value::as_str);
+        texts.filter(|r| !r.starts_with("::ffff:")).map(str::to_owned).collect::<BTreeSet<_>>()
     };
-    by_place(entries).into_iter().map(set).collect()
+    let places = |set: &Value| set.get("header_regexp").is_some() || set.get("path_regexp").is_some();
+    set == ours || places(set) && whom(set) == whom(ours) && set.get("method") == ours.get("method")
 }
 
 impl Connector for CaddyConnector {
@@ -184,7 +210,11 @@ impl Connector for CaddyConnector {
         let ranges = self.ranges()?;
         let keys: BTreeSet<Key> = ranges.iter().filter_map(|r| r.parse().ok()).collect();
         let mut observed = self.memory.observed(&keys)?;
-        observed.foreign += ranges.len() - keys.len();
+        let told: BTreeSet<String> = observed.entries.iter().flat_map(|e| self.spelled(&e.key)).collect();
+        observed.foreign = ranges.difference(&told).count();
+        if !told.is_subset(&ranges) {
+            observed.drift.push(TWINS.to_owned());
+        }
         if let Some(path) = &self.config.places {
             self.observe_places(path, &mut observed)?;
         }
@@ -193,13 +223,16 @@ impl Connector for CaddyConnector {
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
         let remembered = self.memory.read()?;
-        let ours: BTreeSet<&Key> = remembered.iter().map(|e| &e.key).collect();
+        let ours: BTreeSet<String> = remembered.iter().flat_map(|e| self.spelled(&e.key)).collect();
         self.memory.intend(&plan.target)?;
         let live: Vec<&Entry> = plan.target.iter().filter(|e| e.expires_at > now).collect();
         let before = self.ranges()?;
-        let is_ours = |r: &str| r.parse::<Key>().is_ok_and(|k| ours.contains(&k));
+        let is_ours = |r: &String| {
+            let key = r.parse::<Key>().map(|k| k.to_string());
+            ours.contains(r) || key.is_ok_and(|k| ours.contains(&k))
+        };
         let mut ranges: BTreeSet<String> = before.iter().filter(|r| !is_ours(r)).cloned().collect();
-        ranges.extend(live.iter().filter(|e| e.key.net().is_some()).map(|e| e.key.to_string()));
+        ranges.extend(live.iter().filter(|e| e.key.net().is_some()).flat_map(|e| self.spelled(&e.key)));
         if ranges != before {
             let told: Vec<&str> = match ranges.is_empty() {
                 true => vec![NOBODY],

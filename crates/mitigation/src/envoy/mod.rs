@@ -19,7 +19,7 @@ use sidetap_policy::Response;
 use crate::canary::Canary;
 use crate::config::{ConfigError, edge_config};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
-use crate::entry::{Entry, Places, Sees};
+use crate::entry::{AddressSeen, Entry, Places, Sees, mapped};
 use crate::hosted::{self, Server};
 use crate::memory::Memory;
 use crate::place::{Cell, Place, Spread, by_place};
@@ -124,7 +124,8 @@ impl EnvoyConnector {
         if config.script.as_ref() == Some(&config.filter) {
             return Err(ConfigError::Value(format!("{}: filter and script are two filters", config.name)));
         }
-        let canary = config.named_canary()?;
+        let prints: &[&str] = if scripted { &["a1", "d1"] } else { &[] };
+        let canary = config.named_canary(prints)?;
         let mut responses = vec![Response::Block];
         if scripted {
             responses.extend([Response::Tag, Response::RateLimit, Response::Deceive]);
@@ -134,7 +135,7 @@ impl EnvoyConnector {
             open_connections: "stay; the next request on it is refused",
             delay: "tenths of a second",
             places: Places::Yes,
-            prints: if scripted { &["a1", "d1"] } else { &[] },
+            prints,
             tokens: config.hash_key.is_some(),
             headers: config.headers.clone(),
             allow_list: scripted,
@@ -149,7 +150,8 @@ impl EnvoyConnector {
     fn render(&self, entries: &[Entry], allow: &[IpNet]) -> Result<String, ConnectorError> {
         let by_trie = |e: &&Entry| e.response == Response::Block && e.key.who_and_place().0.net().is_some();
         let (refused, others): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(by_trie);
-        let rules = per_route(&refused.into_iter().cloned().collect::<Vec<_>>())?;
+        let forwarded = self.config.address == AddressSeen::Forwarded;
+        let rules = per_route(&refused.into_iter().cloned().collect::<Vec<_>>(), forwarded)?;
         let script =
             self.config.script.as_ref().map(|name| (name, script::per_route(&self.config, &others, allow)));
         let text = hosted::read(&self.config.template)?;
@@ -181,14 +183,16 @@ impl EnvoyConnector {
 
 /// The filter's configuration for one virtual host (`envoy.extensions.filters.http.rbac.v3.RBACPerRoute`).
 ///
-/// Addresses are looked up first, then where the request is: the first cell that fits knows who is refused there.
-fn per_route(entries: &[Entry]) -> Result<Value, ConnectorError> {
+/// Addresses are looked up first, then where the request is: the first cell that fits knows who is refused there. Where they are
+/// `forwarded`, those of IPv4 are looked up as IPv6 spells them too.
+fn per_route(entries: &[Entry], forwarded: bool) -> Result<Value, ConnectorError> {
+    let both = |net: IpNet| [Some(net), mapped(&net).filter(|_| forwarded)].into_iter().flatten();
     let all: Vec<(&Entry, ())> = entries.iter().map(|e| (e, ())).collect();
     let cells = Spread::of(&all)?.cells;
     let placed = by_place(entries);
     let at_cell = |cell: &Cell| {
         let whos = cell.of.iter().flat_map(|p| placed.get(p).into_iter().flatten());
-        let nets: BTreeSet<IpNet> = whos.filter_map(|w| w.net()).collect();
+        let nets: BTreeSet<IpNet> = whos.filter_map(|w| w.net()).flat_map(both).collect();
         let refused = addresses(nets.into_iter(), action("ALLOW"));
         json!({"predicate": predicate(&cell.place), "on_match": {"matcher": refused}})
     };
@@ -199,7 +203,7 @@ fn per_route(entries: &[Entry]) -> Result<Value, ConnectorError> {
             json!({"matcher": {"matcher_list": {"matchers": matchers}, "on_no_match": action("ALLOW")}})
         }
     };
-    let matcher = addresses(entries.iter().filter_map(|e| e.key.net()), elsewhere);
+    let matcher = addresses(entries.iter().filter_map(|e| e.key.net()).flat_map(both), elsewhere);
     let kind = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBACPerRoute";
     Ok(json!({"@type": kind, "rbac": {"matcher": matcher}}))
 }

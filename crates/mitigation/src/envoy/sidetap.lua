@@ -215,7 +215,7 @@ end
 
 -- Parts of a path that tell whether a request is at a place; of a longer one the rest is not looked at.
 local PARTS = 0
-for _, place in ipairs(PLACES) do PARTS = math.max(PARTS, #place.path + 1) end
+for _, place in ipairs(PLACES) do PARTS = math.max(PARTS, #place.path + 2) end
 
 local function is_at(place, method, host, path)
   if place.method and place.method ~= method then return false end
@@ -227,7 +227,9 @@ local function is_at(place, method, host, path)
   for i, part in ipairs(place.path) do
     if part == "**" then return true end
     local given = path[i]
-    if given == nil or (part ~= given and (part ~= "*" or given == "")) then return false end
+    if given == nil then return false end
+    -- Parameters of a part (`;x=1`) are the same path.
+    if part ~= given and part ~= given:match("^[^;]*") and (part ~= "*" or given == "") then return false end
   end
   return #place.path == #path
 end
@@ -252,6 +254,8 @@ function envoy_on_request(handle)
   headers:remove("TAG")
   local remote = handle:streamInfo():downstreamRemoteAddress()
   local ip = remote:match("^%[(.*)%]:%d+$") or remote:match("^(.*):%d+$") or remote
+  -- One of IPv4 that a proxy of both families forwards is no other.
+  ip = ip:match("^::ffff:(%d+%.%d+%.%d+%.%d+)$") or ip
   local text
   local function bits()
     text = text or bits_of(ip)
@@ -265,8 +269,20 @@ function envoy_on_request(handle)
   local best = asked(EVERYWHERE, bits, who, nil)
   if #PLACES > 0 then
     local method, path = headers:get(":method"), {}
-    local host = (headers:get(":authority") or ""):lower():gsub(":%d+$", "")
+    local host = (headers:get(":authority") or ""):lower():gsub(":%d+$", ""):gsub("%.$", "")
     local target = (headers:get(":path") or "/"):gsub("[?#].*$", ""):gsub("^/", "")
+    -- Slashes at the end say nothing, however they are written.
+    local size = #target
+    while size > 0 do
+      if target:byte(size) == 47 then
+        size = size - 1
+      elseif target:sub(size - 2, size):lower() == "%2f" then
+        size = size - 3
+      else
+        break
+      end
+    end
+    target = target:sub(1, size)
     for part in (target .. "/"):gmatch("([^/]*)/") do
       path[#path + 1] = part
       if #path == PARTS then break end

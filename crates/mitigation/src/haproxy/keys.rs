@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::map::MapLine;
+use super::map::{MapLine, is_over};
 use crate::connector::ConnectorError;
 use crate::entry::Entry;
 use crate::key::Key;
@@ -30,10 +30,12 @@ pub(super) struct Lines {
 }
 
 impl Held {
-    pub(super) fn of(lines: &[MapLine], owner: &str) -> Self {
+    /// What is over of other Sidetaps is nobody's.
+    pub(super) fn of(lines: &[MapLine], owner: &str, now: i64) -> Self {
         let (mut all, mut foreign) = (BTreeMap::new(), Vec::new());
         for line in lines {
             match read(line) {
+                Some((entry, mark)) if mark != owner && is_over(entry.expires_at, now) => {}
                 Some((entry, mark)) => drop(all.insert((mark.to_owned(), entry.key.clone()), entry)),
                 None => foreign.push(line.clone()),
             }
@@ -118,9 +120,9 @@ mod tests {
         ];
         own.sort_by(|a, b| a.key.cmp(&b.key));
         let mine = MapLine { key: "mine".into(), value: "1".into() };
-        let held = Held::of(std::slice::from_ref(&mine), "sidetap");
+        let held = Held::of(std::slice::from_ref(&mine), "sidetap", 0);
         let lines = held.render(own.clone()).unwrap();
-        let again = Held::of(&lines.keys, "sidetap");
+        let again = Held::of(&lines.keys, "sidetap", 0);
         assert_eq!((again.own.clone(), again.lines.clone()), (own.clone(), vec![mine]));
         assert_eq!(again.render(again.own.clone()).unwrap().keys, lines.keys);
         assert_eq!(lines.nets.len(), 2);
@@ -129,9 +131,11 @@ mod tests {
         let found = lines.keys.iter().find(|l| l.key == format!("192.0.2.0/24@{login}")).unwrap();
         assert!(found.value.contains(":block:"), "the strongest of both networks comes first: {found:?}");
         // Another Sidetap's scopes make other cells, and its lines stay.
-        let other = Held::of(&lines.keys, "other");
+        let other = Held::of(&lines.keys, "other", 0);
         let with = other.render(vec![entry("192.0.2.9@POST,/login", Response::Block)]).unwrap();
-        let back = Held::of(&with.keys, "sidetap");
+        let back = Held::of(&with.keys, "sidetap", 0);
         assert_eq!((back.own, back.others.len()), (own, 1));
+        let later = Held::of(&with.keys, "other", 100);
+        assert_eq!((later.own.len(), later.others.len()), (1, 0), "what is over is nobody's");
     }
 }

@@ -38,9 +38,33 @@ impl MapLine {
         Some(Entry { key, response, expires_at, verdict: verdict.to_owned(), priority: (0, 0) })
     }
 
+    /// When a line of any Sidetap's ends; none of lines that are none.
+    pub(super) fn end(&self) -> Option<i64> {
+        let mut parts = self.value.splitn(3, ':');
+        let (end, owner, _) = (parts.next()?, parts.next()?, parts.next()?);
+        let is_mark = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+        let end = end.parse().ok().filter(|end| *end >= FIRST_END)?;
+        (self.net().is_some() && !owner.is_empty() && owner.bytes().all(is_mark)).then_some(end)
+    }
+
+    /// Whether it is a Sidetap's and its time is over: it stands for nothing, and hides what stands for the same address or a network around it.
+    pub(super) fn is_over(&self, now: i64) -> bool {
+        self.end().is_some_and(|end| is_over(end, now))
+    }
+
     pub(super) fn net(&self) -> Option<IpNet> {
         self.key.parse::<Key>().ok().and_then(|k| k.net())
     }
+}
+
+/// No Sidetap's entry ended before 2001: a smaller number is somebody's own.
+const FIRST_END: i64 = 1_000_000_000;
+/// Seconds by which the clock of another Sidetap may be behind.
+const SLACK_S: i64 = 10;
+
+/// Whether what ends then is over, whoever's clock said so.
+pub(super) fn is_over(end: i64, now: i64) -> bool {
+    end < now.saturating_sub(SLACK_S)
 }
 
 /// The lines of a map.

@@ -8,13 +8,15 @@ mod keys;
 mod map;
 mod socket;
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 use serde::Deserialize;
 use sidetap_policy::Response;
 
-use crate::config::{ConfigError, check_name};
+use crate::canary::{Canary, CanaryConfig};
+use crate::config::{ConfigError, canary_of, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{AddressSeen, Entry, Places, Sees};
 use crate::plan::Plan;
@@ -82,6 +84,9 @@ pub struct HaproxyConfig {
     /// Seconds that one command may take.
     #[serde(default = "default_timeout")]
     pub timeout_s: u64,
+    /// A request through it that proves that entries have an effect.
+    #[serde(default)]
+    pub canary: Option<CanaryConfig>,
     /// Zones whose clients reach it; empty means all.
     #[serde(default)]
     pub zones: Vec<String>,
@@ -119,6 +124,7 @@ const PLACES: &str = "keys and places";
 pub struct HaproxyConnector {
     config: HaproxyConfig,
     maps: Vec<(Response, String)>,
+    canary: Option<Canary>,
     sees: Sees,
 }
 
@@ -139,11 +145,16 @@ impl HaproxyConnector {
         check_maps(&config, &maps)?;
         let keys = config.keys_map.is_some();
         let places = keys && config.places_map.is_some() && config.nets_map.is_some();
+        let prints: &[&str] = if keys { &["a1", "d1"] } else { &[] };
+        let canary = canary_of(&config.name, config.canary.as_ref(), config.address, prints)?;
+        if canary.is_some() && config.block_map.is_none() {
+            return Err(ConfigError::Value(format!("{}: canary: needs block_map", config.name)));
+        }
         let sees = Sees {
             address: config.address,
             networks: true,
             ipv6: true,
-            prints: if keys { &["a1", "d1"] } else { &[] },
+            prints,
             tokens: keys && config.tokens,
             headers: if keys { config.headers.clone() } else { Vec::new() },
             places: if places { Places::Yes } else { Places::No },
@@ -156,7 +167,7 @@ impl HaproxyConnector {
             delay: "milliseconds",
             cannot: "it compares addresses, and with the Lua script fingerprints of agents and heads (a1, d1), headers that are configured, and with the site's key sessions and API keys",
         };
-        Ok(HaproxyConnector { config, maps, sees })
+        Ok(HaproxyConnector { config, maps, canary, sees })
     }
 
     fn socket(&self) -> Socket<'_> {
@@ -174,9 +185,9 @@ impl HaproxyConnector {
     }
 
     /// Own entries of the map of keys, and what of it, or of the maps of places and networks, is not as they need it.
-    fn observe_keys(&self, name: &str, observed: &mut Observed) -> Result<(), ConnectorError> {
+    fn observe_keys(&self, name: &str, observed: &mut Observed, now: i64) -> Result<(), ConnectorError> {
         let lines = map::show(&self.socket(), name)?;
-        let held = keys::Held::of(&lines, &self.config.owner);
+        let held = keys::Held::of(&lines, &self.config.owner, now);
         let should = held.render(held.own.clone())?;
         let same = |a: &[MapLine], b: &[MapLine]| {
             let sorted =
@@ -204,7 +215,7 @@ impl HaproxyConnector {
             return Ok(None);
         }
         let before = map::show(&self.socket(), name)?;
-        let held = keys::Held::of(&before, &self.config.owner);
+        let held = keys::Held::of(&before, &self.config.owner, now);
         let live = plan.target.iter().filter(ours).filter(|e| e.expires_at > now).cloned();
         let should = held.render(live.collect())?;
         // A place whose entries are not there yet is no harm; an entry whose place is not known has no effect.
@@ -219,6 +230,11 @@ impl HaproxyConnector {
     fn replace(&self, name: &str, before: &[MapLine], lines: &[MapLine]) -> Result<(), ConnectorError> {
         map::replace(&self.socket(), name, (before, lines), self.config.batch_bytes)
     }
+}
+
+/// What is said where a map has lines of another Sidetap's that are over.
+fn over_in(map: &str) -> String {
+    format!("lines that are over in {map}")
 }
 
 fn check_maps(config: &HaproxyConfig, maps: &[(Response, String)]) -> Result<(), ConfigError> {
@@ -252,20 +268,25 @@ fn check_maps(config: &HaproxyConfig, maps: &[(Response, String)]) -> Result<(),
 }
 
 impl Connector for HaproxyConnector {
-    basics!("haproxy");
+    basics!("haproxy", canary);
 
-    fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
+    fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
         let mut observed = Observed::default();
         for (response, name) in self.address_maps() {
+            let mut over = false;
             for line in map::show(&self.socket(), name)? {
                 match line.entry(response, &self.config.owner) {
                     Some(entry) => observed.entries.push(entry),
-                    None => observed.foreign += 1,
+                    None => {
+                        observed.foreign += 1;
+                        over |= line.is_over(now);
+                    }
                 }
             }
+            observed.drift.extend(over.then(|| over_in(name)));
         }
         if let Some(name) = &self.config.keys_map {
-            self.observe_keys(name, &mut observed)?;
+            self.observe_keys(name, &mut observed, now)?;
         }
         if let Some(name) = &self.config.allow_map {
             let lines = map::show(&self.socket(), name)?;
@@ -288,14 +309,16 @@ impl Connector for HaproxyConnector {
         for (response, name) in self.address_maps() {
             let changed = |e: &&Entry| e.response == response && e.key.net().is_some();
             let mut changes = plan.add.iter().chain(&plan.refresh).chain(&plan.remove);
-            if changes.find(changed).is_none() {
+            if changes.find(changed).is_none() && !plan.repair.contains(&over_in(name)) {
                 continue;
             }
             let before = map::show(&self.socket(), name)?;
             let mut lines = before.clone();
-            lines.retain(|l| l.entry(response, &self.config.owner).is_none());
+            lines.retain(|l| l.entry(response, &self.config.owner).is_none() && !l.is_over(now));
             let live = plan.target.iter().filter(changed).filter(|e| e.expires_at > now);
             lines.extend(live.map(|e| MapLine::of(e, &self.config.owner)));
+            // HAProxy takes the first line of an address, whoever's: the one that lasts longest.
+            lines.sort_by_key(|l| Reverse(l.end().unwrap_or(i64::MAX)));
             self.replace(name, &before, &lines)?;
             text.push(format!("{name}: {} lines", lines.len()));
         }

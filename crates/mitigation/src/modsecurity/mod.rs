@@ -8,7 +8,7 @@ use sidetap_policy::Response;
 use crate::canary::Canary;
 use crate::config::{ConfigError, server_config};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
-use crate::entry::{Entry, Places, Sees};
+use crate::entry::{Entry, Places, Sees, mapped};
 use crate::hosted::{self, Conditions, Server, UNTOLD};
 use crate::key::Key;
 use crate::place::by_place;
@@ -74,7 +74,7 @@ const FIRST_RULE: usize = 99_100;
 fn render(entries: &[Entry]) -> String {
     let mut text: String = entries.iter().map(hosted::record).collect();
     for (n, (place, whos)) in by_place(entries).into_iter().enumerate() {
-        let nets: Vec<String> = whos.into_iter().map(Key::to_string).collect();
+        let nets: Vec<String> = whos.into_iter().flat_map(spelled).collect();
         let mut rules = vec![format!("REMOTE_ADDR \"@ipMatch {}\"", nets.join(","))];
         rules.extend(place.method().map(|m| format!("REQUEST_METHOD \"@streq {m}\"")));
         rules.extend(place.host_field().map(|h| format!("REQUEST_HEADERS:Host \"@rx {h}\"")));
@@ -82,7 +82,8 @@ fn render(entries: &[Entry]) -> String {
         let last = rules.len() - 1;
         for (i, rule) in rules.into_iter().enumerate() {
             let path = rule.starts_with("REQUEST_FILENAME");
-            let change = if path { "t:none,t:urlDecodeUni,t:normalizePath" } else { "t:none" };
+            // ModSecurity has undone escapes already; to do so again would make a space of a `+`.
+            let change = if path { "t:none,t:normalizePath" } else { "t:none" };
             let mut actions = vec![change.to_owned()];
             if i == 0 {
                 let id = FIRST_RULE + n;
@@ -100,11 +101,25 @@ fn render(entries: &[Entry]) -> String {
     text
 }
 
-/// An own address stands under a comment with its mark; a line of others under none.
+/// A network as it stands in lists: one of IPv4 as IPv6 spells it too, since the server has it so from a socket or proxy of both families.
+fn spelled(key: &Key) -> Vec<String> {
+    let twin = key.net().and_then(|n| mapped(&n)).map(Key::Net);
+    [Some(key.clone()), twin].into_iter().flatten().map(|k| k.to_string()).collect()
+}
+
+/// The lines of an entry: its mark, and below it what it is compared with.
+fn lines(entry: &Entry) -> String {
+    format!("# {}\n{}\n", hosted::mark_of(entry), spelled(&entry.key).join("\n"))
+}
+
+/// An own address stands under a comment with its mark, in all its spellings; a line of others under none.
 fn read(text: &str) -> (Vec<Entry>, Vec<&str>) {
     let (mut entries, mut others) = (Vec::new(), Vec::new());
     let mut mark = None;
     for line in text.lines() {
+        if mark.is_none() && is_twin(entries.last(), line) {
+            continue;
+        }
         match (mark.take(), hosted::cut(line)) {
             (_, Some(("", expires_at, verdict))) => mark = Some((expires_at, verdict)),
             (Some((expires_at, verdict)), _) => match line.trim().parse::<Key>() {
@@ -123,13 +138,21 @@ fn read(text: &str) -> (Vec<Entry>, Vec<&str>) {
     (entries, others)
 }
 
+/// Whether a line is the other spelling of the entry before it.
+fn is_twin(before: Option<&Entry>, line: &str) -> bool {
+    let twin = before.and_then(|e| mapped(&e.key.net()?));
+    twin.is_some_and(|t| line.trim().parse::<Key>() == Ok(Key::Net(t)))
+}
+
 impl Connector for ModsecurityConnector {
     basics!("modsecurity", canary, interval);
 
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let text = hosted::read(&self.config.data)?;
         let (entries, others) = read(&text);
+        let aged = hosted::text(&others, &entries, lines) != text;
         let drift = hosted::is_untold(&self.config.data).then(|| UNTOLD.to_owned());
+        let drift = drift.or(aged.then(|| self.config.data.display().to_string()));
         let foreign = hosted::count_foreign(&others);
         let mut observed =
             Observed { entries, foreign, drift: drift.into_iter().collect(), ..Observed::default() };
@@ -152,7 +175,7 @@ impl Connector for ModsecurityConnector {
         }
         let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
         let everywhere: Vec<Entry> = live.iter().filter(|e| e.key.net().is_some()).cloned().collect();
-        let text = hosted::text(&others, &everywhere, |e| format!("# {}\n{}\n", hosted::mark_of(e), e.key));
+        let text = hosted::text(&others, &everywhere, lines);
         let mut files = vec![(self.config.data.clone(), text)];
         files.extend(self.conditions().map(|c| c.file(&live)));
         let server =

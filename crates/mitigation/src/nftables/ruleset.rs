@@ -61,12 +61,22 @@ impl<'a> Layout<'a> {
             .filter(|name| !named("set", name))
             .map(|name| format!("set {name}"))
             .collect();
-        if !named("chain", "prerouting") {
+        let chains = objects.iter().filter_map(|o| o.get("chain"));
+        let mut ours = chains.filter(|c| c.get("name").and_then(Value::as_str) == Some("prerouting"));
+        let is_right = |c: &Value| {
+            let says = |key: &str, value: &str| c.get(key).and_then(Value::as_str).is_none_or(|v| v == value);
+            says("policy", "accept") && says("hook", "prerouting")
+        };
+        if !ours.next().is_some_and(is_right) {
             missing.push("chain prerouting".to_owned());
         }
+        // The table is made with none; one that is dormant stops nobody (nft 1.0.6 does not spell which it has).
+        if objects.iter().filter_map(|o| o.get("table")).any(|t| t.get("flags").is_some()) {
+            missing.push("flags of the table".to_owned());
+        }
         let comment = |r: &Value| r.get("comment").and_then(Value::as_str).map(str::to_owned);
-        let have: Vec<Option<String>> =
-            objects.iter().filter_map(|o| o.get("rule")).map(comment).filter(Option::is_some).collect();
+        // A rule of somebody else's in the chain may let everybody through.
+        let have: Vec<Option<String>> = objects.iter().filter_map(|o| o.get("rule")).map(comment).collect();
         let want: Vec<Option<String>> = self.rules().iter().map(comment).collect();
         if have != want {
             missing.push("rules of prerouting".to_owned());

@@ -1,7 +1,7 @@
 //! The folder that the script looks into: a file for each of whom something is known, named so that it is found by one look.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use crate::connector::ConnectorError;
 use crate::entry::Entry;
 use crate::hosted;
 use crate::key::Key;
+use crate::ledger::{is_full, write_over};
 
 /// The file that says what kinds of names there are, so that the script looks for no others.
 const FORMS: &str = "forms";
@@ -28,8 +29,6 @@ const LEFT_S: i64 = 60;
 
 /// What the name of a file begins with that stands for a network that is never touched: one of Sidetap's is empty.
 const FREE: &str = "allow-";
-/// Errors of the system that say that there is no room: of the device, of who writes.
-const NO_ROOM: [i32; 2] = [28, 122];
 
 /// A folder of entries, with what was read of it.
 #[derive(Debug)]
@@ -47,6 +46,8 @@ struct Known {
     others: Vec<String>,
     /// Whether it is no text, or cannot be read: nothing of ours is in it, and it is left alone.
     odd: bool,
+    /// Whether a line of ours is not as it is written now: an earlier Sidetap spelled places otherwise.
+    aged: bool,
 }
 
 /// What tells one written file from the next: its number, its time and its length.
@@ -90,7 +91,9 @@ impl Folder {
                 None => match std::fs::read_to_string(file.path()) {
                     Ok(text) => parse(&name, stamp, &text),
                     Err(e) if e.kind() == ErrorKind::NotFound => continue,
-                    Err(_) => Known { stamp, entries: Vec::new(), others: Vec::new(), odd: true },
+                    Err(_) => {
+                        Known { stamp, entries: Vec::new(), others: Vec::new(), odd: true, aged: false }
+                    }
                 },
             };
             now.insert(name, known);
@@ -105,8 +108,11 @@ impl Folder {
         self.known.iter().filter(|(_, k)| k.is_empty()).filter_map(|(name, _)| free_net(name)).collect()
     }
 
-    /// Whether the script looks for all names that there are.
+    /// Whether the script looks for all names that there are, and compares places as they are now.
     pub(super) fn forms_are_right(&self) -> bool {
+        if self.known.values().any(|k| k.aged) {
+            return false;
+        }
         let names = self.known.iter().filter(|(name, k)| !k.is_empty() || free_net(name).is_some());
         self.text_of(FORMS).unwrap_or_default() == forms(names.map(|(name, _)| name.as_str()))
     }
@@ -175,7 +181,7 @@ impl Folder {
         let mut done = Ok(());
         for (name, entries) in wanted {
             done = done.and(match self.known.get(name) {
-                Some(known) if says(&known.entries, entries) => Ok(()),
+                Some(known) if !known.aged && says(&known.entries, entries) => Ok(()),
                 Some(known) if known.odd => Err(ConnectorError::Unreachable(format!(
                     "{}: somebody else's, and cannot be read",
                     self.path.join(name).display()
@@ -225,25 +231,12 @@ impl Folder {
         };
         let Err(e) = all() else { return Ok(()) };
         let _ = std::fs::remove_file(&new);
-        let full = e.raw_os_error().is_some_and(|n| NO_ROOM.contains(&n));
-        if full && write_over(&path, text).is_ok() { Ok(()) } else { Err(self.broken(&e)) }
+        if is_full(&e) && write_over(&path, text).is_ok() { Ok(()) } else { Err(self.broken(&e)) }
     }
 
     fn broken(&self, e: &std::io::Error) -> ConnectorError {
         ConnectorError::Unreachable(format!("{}: {e}", self.path.display()))
     }
-}
-
-/// Writes a text over that of a file that is there and is not shorter, which takes no room.
-fn write_over(path: &Path, text: &str) -> std::io::Result<()> {
-    let length = text.len() as u64;
-    let about = std::fs::symlink_metadata(path)?;
-    if !about.is_file() || about.len() < length {
-        return Err(ErrorKind::InvalidInput.into());
-    }
-    let mut file = std::fs::OpenOptions::new().write(true).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.set_len(length)
 }
 
 /// A line of ours: what is done, until when, where, and what it is of.
@@ -269,10 +262,13 @@ fn text(entries: &[&Entry], others: &[String]) -> String {
 }
 
 fn parse(name: &str, stamp: Stamp, text: &str) -> Known {
-    let mut known = Known { stamp, entries: Vec::new(), others: Vec::new(), odd: false };
+    let mut known = Known { stamp, entries: Vec::new(), others: Vec::new(), odd: false, aged: false };
     for line in text.lines() {
         match entry(name, line) {
-            Some(entry) => known.entries.push(entry),
+            Some(entry) => {
+                known.aged |= self::line(&entry).trim_end() != line;
+                known.entries.push(entry);
+            }
             None => known.others.push(line.to_owned()),
         }
     }
@@ -290,8 +286,7 @@ fn entry(name: &str, text: &str) -> Option<Entry> {
         verdict: if verdict == "-" { String::new() } else { verdict.to_owned() },
         priority: (0, 0),
     };
-    let ours = name_of(entry.key.who_and_place().0) == name && line(&entry).trim_end() == text;
-    ours.then_some(entry)
+    (name_of(entry.key.who_and_place().0) == name).then_some(entry)
 }
 
 /// The name of the file of somebody; the script makes the same of a request.
@@ -456,6 +451,18 @@ mod tests {
         assert_eq!(std::fs::read_to_string(at("4-32-c0000201")).unwrap(), "block 0 - by hand\n");
         std::fs::write(at("forms"), "").unwrap();
         assert!(!folder.forms_are_right(), "the script would not look for it");
+
+        // Lines of an earlier Sidetap, which spelled places otherwise, are its own all the same and are brought up to date.
+        let aged =
+            "block 77 ^POST,/login$ # sidetap:v1 192.0.2.9@POST,/login\n".replace("# sidetap:", hosted::MARK);
+        std::fs::write(at("4-32-c0000209"), aged).unwrap();
+        let (entries, others) = folder.read().unwrap();
+        assert_eq!((entries.len(), others), (1, 1));
+        assert!(!folder.forms_are_right());
+        folder.write(&entries, &[], 0).unwrap();
+        folder.read().unwrap();
+        assert!(folder.forms_are_right());
+        assert_eq!(std::fs::read_to_string(at("4-32-c0000209")).unwrap(), line(&entries[0]));
     }
 
     #[test]

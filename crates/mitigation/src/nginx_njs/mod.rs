@@ -35,6 +35,9 @@ fn default_responses() -> Vec<Response> {
     vec![Response::Block]
 }
 
+/// Fingerprints that the script computes.
+const PRINTS: &[&str] = &["a1", "d1", "s2"];
+
 /// The connector to a web server whose script looks entries up.
 #[derive(Debug)]
 pub struct NginxNjsConnector {
@@ -54,10 +57,10 @@ impl NginxNjsConnector {
         if config.header.as_ref().is_some_and(|h| h.is_empty() || !h.bytes().all(is_name)) {
             return Err(ConfigError::Value(format!("{}: header: one name in lower case", config.name)));
         }
-        let canary = config.named_canary()?;
+        let canary = config.named_canary(PRINTS)?;
         let sees = Sees {
             address: config.address,
-            prints: &["a1", "d1", "s2"],
+            prints: PRINTS,
             tokens: config.tokens,
             headers: config.header.iter().cloned().collect(),
             places: Places::Yes,

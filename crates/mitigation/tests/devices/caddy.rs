@@ -17,7 +17,12 @@ struct Caddy {
 }
 
 impl Caddy {
+    /// Behind a balancer that replaces X-Forwarded-For, as docs/connectors/caddy.md has it.
     fn start() -> Option<Self> {
+        Self::start_with(|text| text.replace("\"remote_ip\": {", "\"remote_ip\": {\"forwarded\": true, "))
+    }
+
+    fn start_with(change: impl Fn(&str) -> String) -> Option<Self> {
         let (_, _) = (tool("caddy")?, tool("curl")?);
         let dir = tempfile::tempdir().unwrap();
         let (to, admin) = (loopback(free_port()), free_port());
@@ -29,7 +34,7 @@ impl Caddy {
         let through =
             format!("{{\"origins\": [\"127.0.0.1:{admin}\", \"127.0.0.1:{}\"], \"listen\"", relay.port);
         let text = text.replace("{\"listen\": \"127", &format!("{through}: \"127"));
-        std::fs::write(dir.path().join("caddy.json"), text).unwrap();
+        std::fs::write(dir.path().join("caddy.json"), change(&text)).unwrap();
         let mut caddy = Caddy { dir, to, admin, relay, process: None };
         caddy.run();
         Some(caddy)
@@ -126,6 +131,19 @@ fn keeps_the_contract() {
 fn a_response_holds_at_its_hosts_and_endpoints_only() {
     let Some(device) = Caddy::start() else { return };
     holds_at_places(device);
+}
+
+/// Where clients connect themselves, nothing that they write makes them somebody else.
+#[test]
+fn a_header_lets_nobody_by() {
+    let Some(caddy) = Caddy::start_with(str::to_owned) else { return };
+    caddy.ranges("PATCH", &json!(["127.0.0.0/8"]));
+    for said in ["203.0.113.9", "8.8.8.8, 127.0.0.1", "::1"] {
+        until("it is refused", || get(caddy.to, said, &[]).0 == 403);
+        assert_eq!(get(caddy.to, said, &[("X-Forwarded-For", "8.8.4.4")]).0, 403, "{said}");
+    }
+    caddy.ranges("PATCH", &json!(["203.0.113.9/32"]));
+    until("it is let in", || get(caddy.to, "203.0.113.9", &[]).0 == 200);
 }
 
 #[test]

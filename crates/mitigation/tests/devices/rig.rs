@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sidetap_mitigation::suite::{self, Device};
-use sidetap_mitigation::{Connector, Enforcer, Entry, Mode, PushOptions, Selector};
+use sidetap_mitigation::{AddressSeen, Connector, Enforcer, Entry, Mode, PushOptions, Selector};
 use sidetap_model::{SubjectKind, Ts};
 use sidetap_policy::Response;
 
@@ -95,6 +95,10 @@ impl<R: Rig> Device for UnderTest<R> {
         self.rig.second()
     }
 
+    fn twin(&mut self) -> Option<Box<dyn Connector>> {
+        Some(self.rig.connector())
+    }
+
     fn now(&mut self) -> i64 {
         wall() + self.later
     }
@@ -126,12 +130,12 @@ pub(crate) fn capacity(usual: usize) -> usize {
 
 /// Prints what a hundred thousand entries take, and how long one more request does then.
 pub(crate) fn many<R: Rig>(rig: R) {
-    many_up_to(rig, 100_000);
+    many_up_to(rig, crate::support::most());
 }
 
 /// The same with as many as the device is meant for.
 pub(crate) fn many_up_to<R: Rig>(rig: R, most: usize) {
-    ROOM.store(most, Ordering::SeqCst);
+    ROOM.store(most.min(crate::support::most()), Ordering::SeqCst);
     crate::support::measure_with(rig.connector().as_mut(), || {
         let start = Instant::now();
         rig.request(HONEST);
@@ -150,6 +154,7 @@ pub(crate) fn entry(key: &str, response: Response) -> Entry {
 pub(crate) fn holds_at_places<R: Rig>(rig: R) {
     let mut connector = rig.connector();
     let networks = connector.sees().networks;
+    let forwarded = connector.sees().address == AddressSeen::Forwarded;
     let mut keys = vec!["203.0.113.9@POST,*.shop.example/login", "203.0.113.9@*,/api/*/items"];
     if networks {
         keys.push("198.51.100.0/24@*,shop.example/**");
@@ -169,6 +174,20 @@ pub(crate) fn holds_at_places<R: Rig>(rig: R) {
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(at("203.0.113.9", "POST", "www.shop.example", "/login?next=/x"), 403);
     assert_eq!(at("203.0.113.9", "POST", "WWW.shop.example", "/login"), 403, "hosts have no case");
+    assert_eq!(
+        at("203.0.113.9", "POST", "www.shop.example.", "/login"),
+        403,
+        "a dot behind it is the same host"
+    );
+    assert_eq!(at("203.0.113.9", "POST", "www.shop.example.:8080", "/login"), 403);
+    for path in ["/login/", "/login//", "/login;x=1", "/login;x=1/?y"] {
+        assert_eq!(at("203.0.113.9", "POST", "www.shop.example", path), 403, "{path} is the same path");
+    }
+    assert_eq!(at("203.0.113.9", "POST", "www.shop.example", "/logins"), 200, "another path");
+    if forwarded {
+        let mapped = "::ffff:203.0.113.9";
+        assert_eq!(at(mapped, "POST", "www.shop.example", "/login"), 403, "the same address");
+    }
     for path in ["/lo%67in", "/%6Cogin?x", "/x/../login", "/./login", "//login"] {
         assert_eq!(at("203.0.113.9", "POST", "www.shop.example", path), 403, "{path} is read as /login");
     }
@@ -180,6 +199,11 @@ pub(crate) fn holds_at_places<R: Rig>(rig: R) {
     assert_eq!(at("203.0.113.9", "GET", "any.example", "/api/v2/items/7"), 200);
     if networks {
         assert_eq!(at("198.51.100.77", "GET", "shop.example", "/any/where"), 403);
+        assert_ne!(
+            at("198.51.100.77", "GET", "shop.example", "/any%0awhere"),
+            200,
+            "whatever is in its path"
+        );
         assert_eq!(at("198.51.100.77", "GET", "www.shop.example", "/any/where"), 200);
     }
     push(&["203.0.113.9"]);
@@ -241,6 +265,14 @@ pub(crate) fn acts<R: Rig>(mut rig: R) {
     assert_eq!(push(&mut enforcer, 0).outcome, "done");
     refused(&rig);
     honest(&rig);
+    if rig.connector().sees().address == AddressSeen::Forwarded {
+        assert_ne!(
+            rig.request(&format!("::ffff:{ATTACKER}")),
+            200,
+            "as a proxy of both families forwards him"
+        );
+        assert_eq!(rig.request(&format!("::ffff:{HONEST}")), 200);
+    }
     assert_eq!(push(&mut enforcer, 10).outcome, "unchanged");
     rig.flush();
     honest(&rig);

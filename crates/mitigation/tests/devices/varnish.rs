@@ -5,8 +5,10 @@ use std::process::{Command, Stdio};
 use sidetap_mitigation::Connector;
 use sidetap_mitigation::varnish::VarnishConnector;
 
-use crate::rig::{Rig, acts, contract, holds_at_places, many, measure};
-use crate::support::{Process, application, ask_at, fickle, free_port, get, loopback, tool, until};
+use sidetap_policy::Response;
+
+use crate::rig::{Rig, acts, contract, entry, holds_at_places, many, measure};
+use crate::support::{Process, application, ask_at, fickle, free_port, get, loopback, tool, until, wall};
 
 struct Varnish {
     dir: tempfile::TempDir,
@@ -15,14 +17,23 @@ struct Varnish {
 }
 
 impl Varnish {
+    /// Behind a balancer: with the line that the configuration has for that.
     fn start() -> Option<Self> {
+        Self::start_with(|text| {
+            let own = "    set req.http.X-Sidetap-Client = client.ip;\n";
+            assert!(text.contains(own) && text.contains("    #set req.http"));
+            text.replace(own, "").replace("    #set req.http", "    set req.http")
+        })
+    }
+
+    fn start_with(change: impl Fn(&str) -> String) -> Option<Self> {
         let (program, _, _) = (tool("varnishd")?, tool("varnishadm")?, tool("gcc")?);
         let dir = tempfile::tempdir().unwrap();
         let to = loopback(free_port());
         let text = include_str!("../../../../docs/connectors/varnish.vcl");
         let text = text.replace("/etc/varnish/sidetap/", &format!("{}/", dir.path().display()));
         let text = text.replace("\"9000\"", &format!("\"{}\"", application()));
-        std::fs::write(dir.path().join("main.vcl"), text).unwrap();
+        std::fs::write(dir.path().join("main.vcl"), change(&text)).unwrap();
         for list in ["acl.vcl", "other.vcl"] {
             std::fs::write(dir.path().join(list), "acl sidetap {\n}\n").unwrap();
         }
@@ -133,6 +144,24 @@ fn keeps_the_contract() {
 fn a_response_holds_at_its_hosts_and_endpoints_only() {
     let Some(device) = Varnish::start() else { return };
     holds_at_places(device);
+}
+
+/// Where clients connect themselves, nothing that they write makes them somebody else.
+#[test]
+fn a_header_lets_nobody_by() {
+    let Some(device) = Varnish::start_with(str::to_owned) else { return };
+    let mut connector = device.connector();
+    let observed = connector.observe(wall()).unwrap();
+    let wanted = [entry("127.0.0.1", Response::Block), entry("203.0.113.9", Response::Block)];
+    let plan = sidetap_mitigation::plan(&wanted, &observed, &[], connector.sees());
+    connector.apply(&plan, wall()).unwrap();
+    for said in ["8.8.8.8", "203.0.113.10", "8.8.8.8, 8.8.4.4"] {
+        assert_eq!(get(device.to, said, &[]).0, 403, "{said}");
+    }
+    let observed = connector.observe(wall()).unwrap();
+    let plan = sidetap_mitigation::plan(&wanted[1..], &observed, &[], connector.sees());
+    connector.apply(&plan, wall()).unwrap();
+    until("it is let in", || get(device.to, "203.0.113.9", &[]).0 == 200);
 }
 
 #[test]

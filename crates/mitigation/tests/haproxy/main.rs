@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod evasion;
 mod script;
 #[path = "../support/mod.rs"]
 mod support;
@@ -34,6 +35,11 @@ struct Haproxy {
 
 impl Haproxy {
     fn start() -> Option<Self> {
+        Self::start_with(str::to_owned)
+    }
+
+    /// One whose configuration was changed before it was started.
+    fn start_with(change: impl Fn(&str) -> String) -> Option<Self> {
         let program = tool("haproxy")?;
         let dir = tempfile::tempdir().unwrap();
         let [peer, forwarded] = [free_port(), free_port()].map(|p| SocketAddr::from(([127, 0, 0, 1], p)));
@@ -53,7 +59,7 @@ impl Haproxy {
         std::fs::write(dir.path().join("hash.key"), sidetap_model::HashKey::from_bytes(HASH_KEY).to_text())
             .unwrap();
         let mut haproxy = Haproxy { program, dir, peer, forwarded, process: None };
-        std::fs::write(haproxy.file("haproxy.cfg"), haproxy.configuration()).unwrap();
+        std::fs::write(haproxy.file("haproxy.cfg"), change(&haproxy.configuration())).unwrap();
         haproxy.restart();
         Some(haproxy)
     }
@@ -338,6 +344,10 @@ impl Device for UnderTest {
         Some(Box::new(HaproxyConnector::new(config).unwrap()))
     }
 
+    fn twin(&mut self) -> Option<Box<dyn Connector>> {
+        Some(Box::new(self.haproxy.connector(AddressSeen::Peer)))
+    }
+
     fn now(&mut self) -> i64 {
         wall()
     }
@@ -367,6 +377,6 @@ fn keeps_the_contract() {
 fn measure_a_hundred_thousand() {
     let Some(haproxy) = Haproxy::start() else { return };
     let mut config = haproxy.config(AddressSeen::Peer);
-    (config.capacity, config.batch_bytes) = (100_000, 12_000);
+    (config.capacity, config.batch_bytes) = (support::most(), 12_000);
     support::measure(&mut HaproxyConnector::new(config).unwrap());
 }

@@ -302,6 +302,11 @@ pub(crate) fn desired(verdicts: &[VerdictRow], allow: &[&str]) -> sidetap_mitiga
     sidetap_mitigation::desired(verdicts, &options)
 }
 
+/// How many entries are measured: a hundred thousand, or `SIDETAP_ENTRIES`.
+pub(crate) fn most() -> usize {
+    std::env::var("SIDETAP_ENTRIES").ok().and_then(|n| n.parse().ok()).unwrap_or(100_000)
+}
+
 /// Pushes a hundred thousand entries (or as many as the device is meant for), then one change, then takes all back; prints what each
 /// took, reading the device included, and the most memory that was used for it, as a row of a table.
 pub(crate) fn measure(connector: &mut dyn Connector) {
@@ -310,7 +315,7 @@ pub(crate) fn measure(connector: &mut dyn Connector) {
 
 /// The same, with the median of ten requests (`ask`) while the device has all of it, on standard error.
 pub(crate) fn measure_with(connector: &mut dyn Connector, mut ask: impl FnMut() -> Duration) {
-    let n = connector.sees().capacity.min(100_000) as u32;
+    let n = connector.sees().capacity.min(most()) as u32;
     let entry = |n: u32| sidetap_mitigation::Entry {
         key: sidetap_mitigation::Key::Net(
             std::net::IpAddr::V4(std::net::Ipv4Addr::from(0x0a00_0000 + n * 3)).into(),
