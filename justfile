@@ -114,5 +114,5 @@ connectors *ARGS:
     cargo nextest run -p sidetap-mitigation --run-ignored only --test-threads 1 --success-output immediate {{ARGS}}
 
 # What 100,000 entries take on each device that runs here, as a table (docs/benchmarks.md).
-connectors-full:
-    scripts/connectors-full.sh
+connectors-full *ARGS:
+    scripts/connectors-full.sh {{ARGS}}
