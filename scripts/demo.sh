@@ -1,6 +1,7 @@
 #!/bin/sh
-# demo.sh [FILE...]: builds Sidetap and analyses captures (without a name the sample in pcaps/), prints the report, shows the page.
-# From a fresh Debian with Rust to the report in one command. SIDETAP_DEMO_OUT names the directory for the results.
+# demo.sh [FILE...]: builds Sidetap and analyses captures (without a name the sample in pcaps/), prints the report, opens the console.
+# From a fresh Debian with Rust to the report and the console in one command; the console is only served where there is a terminal, and
+# not with SIDETAP_DEMO_CONSOLE=no. SIDETAP_DEMO_OUT names the directory for the results.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 start=$(pwd)
@@ -46,7 +47,18 @@ say "The page"
 echo "file://$(cd "$out" && pwd)/report.html"
 say "The console"
 echo "$sidetap serve --store $out/sidetap.db --hash-key $out/hash.key"
-if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] && command -v xdg-open >/dev/null; then
+console=http://127.0.0.1:8642/
+has_desktop() { [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] && command -v xdg-open >/dev/null; }
+if [ -t 0 ] && [ -t 1 ] && [ "${SIDETAP_DEMO_CONSOLE:-}" != no ]; then
+  # The first page asks for the token that it prints.
+  echo "(Ctrl-C ends it)"
+  if has_desktop; then
+    (sleep 1; xdg-open "$console" >/dev/null 2>&1 || true) &
+  fi
+  # Ctrl-C is for the console; how the replay went is still said.
+  trap : INT
+  "$sidetap" serve --store "$out/sidetap.db" --hash-key "$out/hash.key" --listen 127.0.0.1:8642 || status=$?
+elif has_desktop; then
   xdg-open "$page" >/dev/null 2>&1 || true
 fi
 exit "$status"

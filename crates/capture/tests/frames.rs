@@ -149,7 +149,7 @@ fn fragments_that_overlap_with_other_bytes_mark_the_exchange() {
                     block: None,
                 };
                 if let Decoded::Segment(s) = decoder.decode(&packet) {
-                    marked += usize::from(s.disputed);
+                    marked += usize::from(s.carried.disputed);
                     table.segment(&s, &mut |e| seen.push(e));
                 }
             }

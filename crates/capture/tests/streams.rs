@@ -198,7 +198,7 @@ fn joined_anywhere_and_seen_from_one_side_nothing_is_guessed() {
 }
 
 /// The clean exchanges, and whether a differing overlap was told.
-fn with_resent(segs: &[Seg], differing: bool, rng: &mut Rng) -> (Vec<Seen>, bool) {
+fn with_resent(segs: &[Seg], differing: bool, rng: &mut Rng) -> (Vec<Exchange>, bool) {
     let mut out: Vec<Seg> = Vec::new();
     for seg in segs {
         out.push(seg.clone());
@@ -216,19 +216,27 @@ fn with_resent(segs: &[Seg], differing: bool, rng: &mut Rng) -> (Vec<Seen>, bool
     let (exchanges, table) = run_with(&out, &FlowLimits::default());
     let of_flow = table.counters().anomalies().any(|a| a == Anomaly::TcpOverlapDiffers);
     let told = of_flow || exchanges.iter().any(|e| e.anomalies.contains(Anomaly::TcpOverlapDiffers));
-    (shown(&exchanges), told)
+    (exchanges, told)
 }
 
 #[test]
 fn what_is_sent_again_with_other_bytes_changes_nothing_and_is_told() {
     let (mut tried, mut noticed) = (0, 0);
     for seed in 0..seeds(400) {
-        let segs = conversation(seed, STYLES[seed as usize % STYLES.len()]);
+        let style = STYLES[seed as usize % STYLES.len()];
+        let segs = conversation(seed, style);
         let clean = shown(&run(&segs));
         let (same, told) = with_resent(&segs, false, &mut Rng(seed));
-        assert!(same == clean && !told, "seed {seed}: the same bytes again");
+        assert!(shown(&same) == clean && !told, "seed {seed}: the same bytes again");
         let (differing, told) = with_resent(&segs, true, &mut Rng(seed));
-        assert!(differing == clean, "seed {seed}: other bytes won");
+        // Which of them the server read is not certain: what is told of it is right, or says so.
+        check_lossy(&clean, &differing, style, &format!("seed {seed}: other bytes"));
+        let requests = |all: &[Exchange]| -> Vec<_> {
+            all.iter()
+                .filter_map(|e| e.request.as_ref().map(|r| (r.target.clone(), r.body.bytes.clone())))
+                .collect()
+        };
+        assert_eq!(requests(&differing), requests(&run(&segs)), "seed {seed}: other bytes won");
         tried += 1;
         noticed += usize::from(told);
     }

@@ -166,6 +166,8 @@ anomalies! {
     TcpOverlapUnchecked = "tcp-overlap-unchecked",
     /// A segment in fragments that overlap with other data than was seen first.
     IpFragmentsDiffer = "ip-fragments-differ",
+    /// The connection came in a tunnel that is not trusted: anybody may have written both sides of it.
+    TunnelUntrusted = "tunnel-untrusted",
     /// Urgent data in the stream.
     TcpUrgent = "tcp-urgent",
     /// Data after FIN or RST.

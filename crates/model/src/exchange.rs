@@ -137,6 +137,16 @@ impl Headers {
         Headers { bytes: Vec::with_capacity(bytes), fields: Vec::with_capacity(fields), present: 0 }
     }
 
+    /// Bytes that they take.
+    pub fn room(&self) -> usize {
+        self.bytes.capacity() + self.fields.capacity() * size_of::<Field>()
+    }
+
+    /// Gives back what they do not need.
+    pub fn shrink(&mut self) {
+        self.fields.shrink_to_fit();
+    }
+
     /// Fields that stand in `block`, which is kept as one piece; those that do not are copied as [`Headers::push`] does.
     pub fn within<'a>(block: &[u8], fields: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])>) -> Self {
         let mut headers =

@@ -141,7 +141,7 @@ impl Analyzer {
         };
         let bots = endpoint
             .as_ref()
-            .filter(|_| has_whole_heads(ex))
+            .filter(|_| has_whole_heads(ex) && !ex.anomalies.contains(Anomaly::TunnelUntrusted))
             .and_then(|e| self.eyes.bots.finish(ex, client, e.clone(), part))
             .map(Box::new);
         let sightings = self.eyes.sensitive.take();

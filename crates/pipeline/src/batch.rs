@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use sidetap_capture::{Block, Segment, TcpFlags};
+use sidetap_capture::{Block, Carried, Segment, TcpFlags};
 use sidetap_model::{Addr, Ts};
 
 use crate::flagged::Frame;
@@ -41,7 +41,7 @@ struct Head {
     window: u16,
     urgent: u16,
     stamp: Option<u32>,
-    disputed: bool,
+    carried: Carried,
     snapped: u32,
     /// Of `blocks`, or [`Batch::OWN`].
     block: u32,
@@ -72,7 +72,7 @@ impl Batch {
             window: s.window,
             urgent: s.urgent,
             stamp: s.stamp,
-            disputed: s.disputed,
+            carried: s.carried,
             snapped: s.snapped,
             block,
             start,
@@ -164,7 +164,7 @@ impl Batch {
                 snapped: h.snapped,
                 urgent: h.urgent,
                 stamp: h.stamp,
-                disputed: h.disputed,
+                carried: h.carried,
             };
             (h.shard, segment)
         })

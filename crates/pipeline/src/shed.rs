@@ -72,7 +72,7 @@ mod tests {
             snapped: 0,
             urgent: 0,
             stamp: None,
-            disputed: false,
+            carried: Default::default(),
         }
     }
 

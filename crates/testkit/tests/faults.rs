@@ -56,7 +56,9 @@ fn overlaps_with_other_bytes_leave_what_came_first() {
     let (packets, _) = traffic(3);
     let want = said(&read(&packets));
     let overlapped = fault::overlap(&packets, LINK, 300, Overlap::Differs, &mut Rng::new(5));
-    assert_eq!(said(&read(&overlapped)), want);
+    // Which of the two the server read is not certain, and the exchanges say so.
+    let plain = |said: &String| said.replace("\"pairing-uncertain\"", "");
+    assert_eq!(said(&read(&overlapped)).iter().map(plain).collect::<BTreeSet<_>>(), want);
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub struct DecodeCounters {
     pub checksum_sources_forgotten: u64,
     /// Segments that came through a tunnel.
     pub tunnelled: u64,
+    /// Of these, segments of tunnels that are not trusted.
+    pub foreign: u64,
 }
 
 impl DecodeCounters {
@@ -42,6 +44,7 @@ impl DecodeCounters {
             ("checksum-unproven", self.checksum_unproven),
             ("checksum-source-forgotten", self.checksum_sources_forgotten),
             ("tunnelled", self.tunnelled),
+            ("tunnel-untrusted", self.foreign),
         ];
         all.into_iter().filter(|(_, n)| *n > 0).map(|(code, n)| (code.to_owned(), n)).collect()
     }

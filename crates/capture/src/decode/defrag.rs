@@ -46,6 +46,8 @@ impl DefragLimits {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Key {
     zone: u16,
+    /// See [`super::Carried`].
+    foreign: u32,
     ends: (IpAddr, IpAddr),
     id: u32,
     /// IPv4 tells datagrams apart by what they carry too (RFC 791 §3.2); IPv6 does not (RFC 8200 §4.5).
@@ -69,8 +71,8 @@ struct Datagram {
 
 /// Puts IP fragments together.
 ///
-/// Where fragments of IPv4 overlap, the byte that came first stays. An IPv6 datagram whose fragments overlap other than by being
-/// the same again is given up, as its receiver must give it up (RFC 8200 §4.5).
+/// Where fragments of IPv4 overlap, the byte that came first stays. An IPv6 datagram whose fragments overlap is given up, as its receiver must
+/// give it up (RFC 8200 §4.5), but for a fragment that lies in what is there already: receivers drop that one alone.
 pub(super) struct Defrag {
     limits: DefragLimits,
     table: HashMap<Key, Datagram, foldhash::fast::RandomState>,
@@ -107,7 +109,7 @@ impl Defrag {
     pub(super) fn add(
         &mut self,
         f: &Fragment<'_>,
-        zone: u16,
+        (zone, foreign): (u16, u32),
         now: Ts,
         counters: &mut DecodeCounters,
         out: &mut Vec<u8>,
@@ -120,7 +122,7 @@ impl Defrag {
         counters.tiny_fragments += u64::from(f.offset == 0 && f.data.len() < TINY);
         self.expire(now);
         let v6 = f.ends.0.is_ipv6();
-        let key = Key { zone, ends: f.ends, id: f.id, protocol: (!v6).then_some(f.protocol) };
+        let key = Key { zone, foreign, ends: f.ends, id: f.id, protocol: (!v6).then_some(f.protocol) };
         self.make_room(&key, f.data.len() + PIECE)?;
         if !self.table.contains_key(&key) {
             self.serial += 1;
@@ -222,7 +224,13 @@ impl Datagram {
         }
         let overlaps = self.overlaps(start, end);
         counters.overlapping_fragments += u64::from(overlaps && !v6);
-        self.disputed |= overlaps && self.differs(f, start, end);
+        if overlaps && !self.refused && self.covers(start, end) {
+            // Linux drops it alone, whatever it says (`inet_frag_queue_insert`).
+            self.disputed |= self.differs(f, start, end);
+            return Ok(());
+        }
+        // Where it reaches beyond what is there some receivers give the datagram up, and others put it together.
+        self.disputed |= overlaps;
         self.disputed |= self.len.is_some_and(|len| end > len || (!f.more && end != len));
         if self.refused || (v6 && overlaps) {
             self.refuse();
@@ -245,6 +253,18 @@ impl Datagram {
 
     fn overlaps(&self, start: usize, end: usize) -> bool {
         self.pieces.get(self.behind(start)).is_some_and(|(offset, _)| (*offset as usize) < end)
+    }
+
+    /// True where all of it is there.
+    fn covers(&self, start: usize, end: usize) -> bool {
+        let mut reach = start;
+        for (offset, data) in self.pieces.iter().skip(self.behind(start)) {
+            if *offset as usize > reach || reach >= end {
+                break;
+            }
+            reach = *offset as usize + data.len();
+        }
+        reach >= end
     }
 
     /// Whether bytes of a fragment differ from those that are there already.
@@ -339,7 +359,7 @@ mod tests {
 
         fn add(&mut self, f: &Fragment<'_>, seconds: i64) -> Result<Option<Vec<u8>>, DropReason> {
             let now = Ts(seconds * 1_000_000_000);
-            let whole = self.defrag.add(f, 0, now, &mut self.counters, &mut self.out)?;
+            let whole = self.defrag.add(f, (0, 0), now, &mut self.counters, &mut self.out)?;
             Ok(whole.map(|_| self.out.clone()))
         }
     }
@@ -366,8 +386,14 @@ mod tests {
         let mut t = Table::new(DefragLimits::default());
         assert_eq!(t.add(&piece(true, 1, 0, true, b"aaaaaaaaaaaaaaaa"), 0), Ok(None));
         assert_eq!(t.add(&piece(true, 1, 0, true, b"aaaaaaaaaaaaaaaa"), 0), Ok(None));
-        assert_eq!(t.add(&piece(true, 1, 8, true, b"bbbbbbbb"), 0), Err(DropReason::FragmentOverlap));
+        assert_eq!(t.add(&piece(true, 1, 8, true, b"bbbbbbbbbbbbbbbb"), 0), Err(DropReason::FragmentOverlap));
         assert_eq!(t.add(&piece(true, 1, 16, false, b"end"), 0), Err(DropReason::FragmentOverlap));
+        // One that lies in what is there goes alone.
+        assert_eq!(t.add(&piece(true, 3, 0, true, b"aaaaaaaa"), 0), Ok(None));
+        assert_eq!(t.add(&piece(true, 3, 8, true, b"aaaaaaaa"), 0), Ok(None));
+        assert_eq!(t.add(&piece(true, 3, 0, true, b"aaaaaaaabbbbbbbb"), 0), Ok(None));
+        assert_eq!(t.add(&piece(true, 3, 16, false, b"end"), 0), Ok(Some(b"aaaaaaaaaaaaaaaaend".to_vec())));
+        assert!(t.defrag.disputed);
         assert_eq!(t.add(&piece(true, 2, 0, true, b"aaaaaaaa"), 0), Ok(None));
         assert_eq!(t.add(&piece(true, 2, 8, false, b"end"), 0), Ok(Some(b"aaaaaaaaend".to_vec())));
     }
@@ -378,7 +404,8 @@ mod tests {
         let liar = Fragment { protocol: 17, ..piece(true, 1, 8, false, b"end") };
         assert_eq!(t.add(&liar, 0), Ok(None));
         let now = Ts(1);
-        let whole = t.defrag.add(&piece(true, 1, 0, true, b"aaaaaaaa"), 0, now, &mut t.counters, &mut t.out);
+        let whole =
+            t.defrag.add(&piece(true, 1, 0, true, b"aaaaaaaa"), (0, 0), now, &mut t.counters, &mut t.out);
         assert_eq!(whole, Ok(Some(Layer::Transport { protocol: 6, ends: ends(true) })));
     }
 
@@ -407,7 +434,8 @@ mod tests {
     fn zones_with_the_same_addresses_do_not_mix() {
         let mut t = Table::new(DefragLimits::default());
         assert_eq!(t.add(&piece(false, 1, 0, true, b"aaaaaaaa"), 0), Ok(None));
-        let other = t.defrag.add(&piece(false, 1, 8, false, b"end"), 1, Ts(0), &mut t.counters, &mut t.out);
+        let other =
+            t.defrag.add(&piece(false, 1, 8, false, b"end"), (1, 0), Ts(0), &mut t.counters, &mut t.out);
         assert_eq!(other, Ok(None));
     }
     #[test]

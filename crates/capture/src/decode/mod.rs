@@ -14,6 +14,7 @@ mod reason;
 mod recent;
 mod segment;
 mod tcp;
+mod trust;
 mod tunnel;
 mod walk;
 
@@ -30,7 +31,8 @@ pub use options::{Checksums, DecodeOptions, TunnelPorts, UdpTunnel};
 pub use reason::DropReason;
 use recent::{Print, Recent};
 pub(crate) use segment::mix;
-pub use segment::{Segment, TcpFlags};
+pub use segment::{Carried, Segment, TcpFlags};
+pub use trust::TunnelTrust;
 use walk::{Context, IpFacts, Layer, Step, Walk, Walked};
 
 /// Reassembled packets one inside the other, at most.
@@ -58,6 +60,7 @@ pub struct Decoder {
     whole: [Vec<u8>; NESTED_FRAGMENTS],
     judge: Judge,
     ports: TunnelPorts,
+    trust: TunnelTrust,
     zones: ZoneRules,
 }
 
@@ -84,6 +87,7 @@ impl Decoder {
                 counters: DecodeCounters::default(),
             },
             ports: options.ports,
+            trust: options.trust,
             zones: options.zones,
         }
     }
@@ -117,8 +121,8 @@ impl Decoder {
 
     /// Goes through the headers one by one, whatever they are.
     fn layers<'a>(&'a mut self, packet: &Packet<'a>) -> Decoded<'a> {
-        let Decoder { defrag, whole: [outer, inner], judge, ports, zones } = self;
-        let mut cx = Context::new(ports);
+        let Decoder { defrag, whole: [outer, inner], judge, ports, trust, zones } = self;
+        let mut cx = Context::new(ports, trust);
         let cut = packet.orig_len.saturating_sub(u32::try_from(packet.data.len()).unwrap_or(u32::MAX));
         let first = link::first_step(packet.link, Walk { data: packet.data, cut }, &mut cx);
         let fragment = match walk::walk(first, &mut cx) {
@@ -178,7 +182,10 @@ impl Judge {
         zones: &ZoneRules,
     ) -> Decoded<'a> {
         match self.segment(head, cx.mac, &cx.ip, zones.zone(packet.port, &cx.labels), packet) {
-            Decoded::Segment(segment) => Decoded::Segment(Segment { disputed: cx.disputed, ..segment }),
+            Decoded::Segment(mut segment) => {
+                segment.carried.disputed = cx.disputed;
+                Decoded::Segment(segment)
+            }
             other => other,
         }
     }
@@ -212,7 +219,8 @@ impl Judge {
         self.counters.snapped += u64::from(head.walk.cut > 0);
         self.counters.super_frames += u64::from(ip.unsized_ || head.walk.data.len() > LARGEST_FRAME);
         self.counters.tunnelled += u64::from(ip.inner);
-        Decoded::Segment(head.segment(packet.ts, zone))
+        self.counters.foreign += u64::from(ip.foreign != 0);
+        Decoded::Segment(head.segment(packet.ts, zone, ip))
     }
 
     /// Adds a fragment; gives how to go on where `out` now holds the whole datagram.
@@ -238,7 +246,7 @@ impl Judge {
             self.counters.duplicates += 1;
             return Err(Decoded::Other);
         }
-        match defrag.add(fragment, zone, packet.ts, &mut self.counters, out) {
+        match defrag.add(fragment, (zone, cx.ip.foreign), packet.ts, &mut self.counters, out) {
             Ok(whole) => {
                 if let Some(print) = print {
                     self.recent.keep(&print, packet.ts);

@@ -1,5 +1,6 @@
 use super::DefragLimits;
 use super::labels::ZoneRules;
+use super::trust::TunnelTrust;
 
 /// How to decode.
 #[derive(Clone, Debug)]
@@ -8,6 +9,8 @@ pub struct DecodeOptions {
     pub defrag: DefragLimits,
     /// UDP ports of tunnels.
     pub ports: TunnelPorts,
+    /// Which tunnels are believed.
+    pub trust: TunnelTrust,
     /// Which zone a packet belongs to.
     pub zones: ZoneRules,
     /// What to do about wrong checksums.
@@ -23,6 +26,7 @@ impl Default for DecodeOptions {
         DecodeOptions {
             defrag: DefragLimits::default(),
             ports: TunnelPorts::default(),
+            trust: TunnelTrust::default(),
             zones: ZoneRules::default(),
             checksums: Checksums::Auto,
             duplicate_window: 100_000_000,

@@ -82,7 +82,7 @@ impl<'a> Frame<'a> {
         let ends = (Ipv4Addr::new(a, b, c, d), Ipv4Addr::new(e, f, g, h));
         let sound = checksum::is_sound(header);
         let id = u32::from(u16::from_be_bytes([i0, i1]));
-        let ip = IpFacts { id, ttl, sound, unsized_: false, inner: false };
+        let ip = IpFacts { id, ttl, sound, ..IpFacts::default() };
         Some(Inner { head: Head::plain(ends, walk)?, ip })
     }
 
@@ -100,7 +100,7 @@ impl<'a> Frame<'a> {
         let len = payload.min(rest.len());
         let walk = Walk { data: rest.get(..len)?, cut: (payload - len) as u32 };
         let [from, to] = *ends.as_chunks::<16>().0 else { return None };
-        let ip = IpFacts { id: 0, ttl, sound: true, unsized_: false, inner: false };
+        let ip = IpFacts { ttl, sound: true, ..IpFacts::default() };
         Some(Inner { head: Head::plain((Ipv6Addr::from(from), Ipv6Addr::from(to)), walk)?, ip })
     }
 }

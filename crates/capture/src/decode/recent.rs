@@ -111,6 +111,7 @@ impl Print {
         };
         let rest = u32::from_ne_bytes([fixed[16], fixed[17], fixed[18], fixed[19]]);
         let shape = head.walk.data.len() as u64 ^ u64::from(ip.id) << 16 ^ u64::from(zone) << 48;
+        let shape = shape ^ u64::from(ip.foreign).rotate_right(20);
         let mut hash = stir(first ^ seed, second ^ FIRST);
         hash = stir(hash ^ u64::from(rest), head.ends.print(seed) ^ SECOND);
         let data = head.walk.data;
@@ -129,6 +130,7 @@ impl Print {
     ) -> Self {
         let place = u64::from(f.id) << 32 | u64::from(f.offset) << 1 | u64::from(f.more);
         let shape = f.data.len() as u64 ^ u64::from(f.protocol) << 32 ^ u64::from(zone) << 48;
+        let shape = shape ^ u64::from(ip.foreign).rotate_right(20);
         let hash = stir(place ^ seed, f.ends.print(seed) ^ FIRST) ^ shape;
         let data = if whole { all(f.data, seed) } else { last(f.data) };
         Print::new(mix(hash ^ mix(data)), mac, ip)

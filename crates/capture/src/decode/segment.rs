@@ -29,8 +29,22 @@ pub struct Segment<'a> {
     pub urgent: u16,
     /// The sender's clock, where the segment has the timestamps option (RFC 7323 §3).
     pub stamp: Option<u32>,
+    /// How it was carried.
+    pub carried: Carried,
+}
+
+/// What of the headers around a segment matters to its flow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Carried {
+    /// Time to live, or hop limit.
+    pub ttl: u8,
     /// It came in fragments that overlapped with other bytes.
     pub disputed: bool,
+    /// Receivers drop what has such options, unless they are told to take it: a source route (RFC 7126 §4.3), a signature of TCP
+    /// that nobody agreed upon (RFC 2385, RFC 5925).
+    pub unwanted: bool,
+    /// Which tunnel it came in, if one that is not trusted; 0 where it came in none of these.
+    pub foreign: u32,
 }
 
 impl Segment<'_> {
@@ -46,7 +60,7 @@ impl Segment<'_> {
 
     fn flow_hash(&self) -> u64 {
         let hash = endpoint_hash(&self.src).wrapping_add(endpoint_hash(&self.dst));
-        mix(hash ^ u64::from(self.zone))
+        mix(hash ^ u64::from(self.zone) ^ u64::from(self.carried.foreign) << 16)
     }
 }
 

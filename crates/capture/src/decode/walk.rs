@@ -2,6 +2,7 @@ use std::net::IpAddr;
 
 use super::labels::{Label, Labels};
 use super::options::TunnelPorts;
+use super::trust::TunnelTrust;
 use super::{DropReason, ip, link, tcp, tunnel};
 
 /// Headers one inside the other (tags, tunnels, extension headers), at most.
@@ -57,6 +58,9 @@ pub(super) enum Walked<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Context<'o> {
     pub(super) ports: &'o TunnelPorts,
+    trust: &'o TunnelTrust,
+    /// The ends of the innermost IP header.
+    ends: Option<(IpAddr, IpAddr)>,
     pub(super) labels: Labels,
     /// Sender on the innermost link layer that names one; 0 where none does.
     pub(super) mac: u64,
@@ -77,11 +81,33 @@ pub(super) struct IpFacts {
     pub(super) unsized_: bool,
     /// Inside another IP packet.
     pub(super) inner: bool,
+    /// Inside one that is no trusted tunnel's: which, see [`super::Carried`].
+    pub(super) foreign: u32,
+    /// It has a route of its sender's choice, with which receivers drop it.
+    pub(super) unwanted: bool,
 }
 
 impl<'o> Context<'o> {
-    pub(super) fn new(ports: &'o TunnelPorts) -> Self {
-        Context { ports, labels: Labels::default(), mac: 0, ip: IpFacts::default(), disputed: false }
+    pub(super) fn new(ports: &'o TunnelPorts, trust: &'o TunnelTrust) -> Self {
+        Context {
+            ports,
+            trust,
+            ends: None,
+            labels: Labels::default(),
+            mac: 0,
+            ip: IpFacts::default(),
+            disputed: false,
+        }
+    }
+
+    /// Goes into an IP packet with these ends. Gives whether it lies in another one, and in what tunnel where that is not trusted.
+    pub(super) fn enter(&mut self, ends: (IpAddr, IpAddr)) -> (bool, u32) {
+        let foreign = self.ip.foreign;
+        match self.ends.replace(ends) {
+            None => (false, foreign),
+            Some(outer) if self.trust.covers(outer) => (true, foreign),
+            Some(outer) => (true, super::trust::within(foreign, outer)),
+        }
     }
 
     pub(super) fn label(&mut self, label: Label, value: u32) {

@@ -5,7 +5,7 @@ use super::doubt::Doubt;
 use super::kind::Kind;
 use super::track::Side;
 use super::{BASE, Cx, FlowLimits, Mark};
-use crate::http::{Beginning, Facts, Http, extend};
+use crate::http::{Beginning, Facts, Held, Http, extend};
 use crate::proxy;
 
 /// Bytes of one direction kept while it is not clear what they begin.
@@ -20,8 +20,6 @@ const LONGEST_BLANK: usize = 64;
 const MOST_TUNNELS: u8 = 4;
 /// A flow seen from its start that is not HTTP within so many bytes is not looked at any longer.
 const PATIENCE: u64 = 256 << 10;
-/// The same, of a flow that was joined late: a message that began before may be long.
-const PATIENCE_JOINED: u64 = 64 << 20;
 
 /// Systems give clients no lower ports unless they are told to.
 const LOWEST_DYNAMIC: u16 = 10_000;
@@ -34,6 +32,8 @@ pub(super) struct Ends {
     pub(super) zone_index: u16,
     pub(super) ends: [Addr; 2],
     pub(super) id: FlowId,
+    /// It came in a tunnel that is not trusted.
+    pub(super) foreign: bool,
 }
 
 /// What stands on every exchange of a flow.
@@ -129,7 +129,7 @@ impl App {
             client: None,
             opened: false,
             contrary: [[false; 2]; 2],
-            facts: Facts::default(),
+            facts: Facts { foreign: ends.foreign, ..Facts::default() },
             state: State::Opening(Default::default(), 0),
             kind: Kind::Unknown,
             inner: None,
@@ -160,7 +160,7 @@ impl App {
         self.told
     }
 
-    const fn is_tunnelled(&self) -> bool {
+    pub(super) const fn is_tunnelled(&self) -> bool {
         self.tunnels > 0
     }
 
@@ -283,6 +283,11 @@ impl App {
         self.state = State::Finished;
     }
 
+    /// What the client sent may not be what its server read.
+    pub(super) fn contest(&mut self, cx: &mut Cx<'_>) {
+        self.http(0, cx, |http, _, _| http.contest());
+    }
+
     /// The request of this number is complete, has no answer and was not shown.
     pub(super) fn is_unanswered(&self, seq: u32) -> bool {
         matches!(&self.state, State::Http(http) if http.is_unanswered(seq))
@@ -356,10 +361,15 @@ impl App {
             self.state = State::Opening(Default::default(), 0);
             self.spoke = [false; 2];
             let client = self.client.unwrap_or(0);
-            for (side, rest) in [(client, handover.up), (client ^ 1, handover.down)] {
-                if let Some((mark, bytes)) = rest {
-                    self.data(side, &bytes, mark, cx);
+            if let Some(held) = handover.up {
+                let end = held.mark.off + held.bytes.len() as u64;
+                self.data(client, &held.bytes, held.mark, cx);
+                if held.dropped > 0 {
+                    self.gap(client, held.dropped, end + held.dropped, cx);
                 }
+            }
+            if let Some((mark, bytes)) = handover.down {
+                self.data(client ^ 1, &bytes, mark, cx);
             }
         } else {
             self.state = State::Other;
@@ -368,11 +378,11 @@ impl App {
 
     fn opening(&mut self, side: Side, bytes: &[u8], mark: Mark, cx: &mut Cx<'_>) {
         let State::Opening(_, total) = &mut self.state else { return };
-        if !bytes.iter().all(|b| matches!(b, b'\r' | b'\n')) {
+        if !bytes.iter().all(is_blank) {
             *total += bytes.len() as u64;
         }
-        let patience = if self.facts.from_start { PATIENCE } else { PATIENCE_JOINED };
-        let worn_out = *total > patience;
+        // A message that began before a connection was joined may be as long as it likes.
+        let worn_out = *total > PATIENCE && self.facts.from_start;
         self.spoke[side & 1] = true;
         if self.claim.is_some() {
             return self.hear_out(side, bytes, mark, worn_out, cx);
@@ -384,7 +394,7 @@ impl App {
                 Verdict::Http { skip } => return self.become_http(side, bytes, skip, mark, cx),
                 Verdict::Unsure if !worn_out => self.keep_opening(side, bytes, mark),
                 Verdict::Other(kind) => self.seem_other(side, kind, bytes, mark),
-                Verdict::Unsure | Verdict::Refused => self.refuse(side, worn_out),
+                Verdict::Unsure | Verdict::Refused => self.refuse(side, bytes, mark, worn_out),
             }
             return;
         }
@@ -392,8 +402,8 @@ impl App {
             return;
         }
         extend(&mut opening.bytes, bytes);
-        if opening.bytes.len() > LONGEST_BLANK && opening.bytes.iter().all(|b| matches!(b, b'\r' | b'\n')) {
-            // Empty lines before a request go for nothing, however many (RFC 9112 §2.2).
+        if opening.bytes.len() > LONGEST_BLANK && opening.bytes.iter().all(is_blank) {
+            // Empty lines before a request go for nothing, however many (RFC 9112 §2.2), and so does other white space at some servers.
             let end = mark.off + bytes.len() as u64;
             if opening.at.is_some_and(|at| at.off == self.blank[side & 1]) {
                 self.blank[side & 1] = end;
@@ -413,11 +423,11 @@ impl App {
             Verdict::Unsure if likely_request(held.trim_ascii_start()) => {
                 match self.begins(side, Message::Request, 0) {
                     Verdict::Http { skip } => self.become_http(side, &held, skip, at, cx),
-                    _ => self.refuse(side, worn_out),
+                    _ => self.refuse(side, &held, at, worn_out),
                 }
             }
             Verdict::Other(kind) => self.seem_other(side, kind, &held, at),
-            Verdict::Unsure | Verdict::Refused => self.refuse(side, worn_out),
+            Verdict::Unsure | Verdict::Refused => self.refuse(side, &held, at, worn_out),
         }
     }
 
@@ -427,8 +437,12 @@ impl App {
         }
     }
 
-    /// What begins a tunnel and is not HTTP makes the whole tunnel something else (RFC 9110 §9.3.6).
-    fn refuse(&mut self, side: Side, worn_out: bool) {
+    /// What begins a tunnel and is not HTTP makes the whole tunnel something else (RFC 9110 §9.3.6), once the other side does not
+    /// answer it in HTTP: a server that knows no CONNECT may have said 2xx to it.
+    fn refuse(&mut self, side: Side, bytes: &[u8], mark: Mark, worn_out: bool) {
+        if self.is_tunnelled() && !worn_out {
+            return self.seem_other(side, Kind::Tunnel, bytes, mark);
+        }
         if self.is_tunnelled() {
             return self.become_other(Kind::Tunnel);
         }
@@ -442,11 +456,16 @@ impl App {
 
     pub(super) fn become_other(&mut self, kind: Kind) {
         self.claim = None;
+        self.guess(kind);
+        self.state = State::Other;
+    }
+
+    /// What it is, as far as is known.
+    pub(super) fn guess(&mut self, kind: Kind) {
         match &mut self.inner {
             Some(inner) => *inner = kind,
             None => self.kind = kind,
         }
-        self.state = State::Other;
     }
 
     /// What the first bytes of a direction are.
@@ -556,6 +575,11 @@ impl App {
     }
 }
 
+/// White space between messages.
+const fn is_blank(b: &u8) -> bool {
+    matches!(b, b'\r' | b'\n' | b' ' | b'\t')
+}
+
 /// What a message is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Message {
@@ -588,6 +612,6 @@ pub(crate) struct Out<'a> {
 /// The connection stops being HTTP/1: what it becomes, and bytes of it that were read already.
 pub(crate) struct Handover {
     pub(crate) kind: Kind,
-    pub(crate) up: Option<(Mark, Vec<u8>)>,
+    pub(crate) up: Option<Held>,
     pub(crate) down: Option<(Mark, Vec<u8>)>,
 }

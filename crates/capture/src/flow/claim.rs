@@ -11,8 +11,10 @@ const LONGEST_PREFIX: usize = 16;
 impl App {
     /// The first bytes of a side are another protocol's: that is what the connection is once the other side says nothing that is
     /// HTTP. A client may say what it likes to a server of HTTP, which refuses it and reads on.
+    ///
+    /// Where the connection was joined late, what the other side said before is no answer to it.
     pub(super) fn seem_other(&mut self, side: Side, kind: Kind, bytes: &[u8], mark: Mark) {
-        if self.spoke[(side ^ 1) & 1] || !self.is_seen_whole() {
+        if self.spoke[(side ^ 1) & 1] && self.knows_beginning() {
             return self.become_other(kind);
         }
         self.claim = Some((side, kind));
@@ -25,7 +27,7 @@ impl App {
             return;
         };
         if claimant == side {
-            return match worn_out {
+            return match worn_out && self.knows_beginning() {
                 true => self.become_other(kind),
                 false => self.keep_claim(side, bytes, mark),
             };
@@ -37,8 +39,24 @@ impl App {
             Verdict::Http { skip } => self.become_http(side, &said, skip, at, cx),
             Verdict::Unsure if said.len() <= LONGEST_PREFIX => self.keep_opening(side, &said, at),
             Verdict::Other(kind) => self.become_other(kind),
-            Verdict::Unsure | Verdict::Refused => self.become_other(kind),
+            Verdict::Unsure | Verdict::Refused if self.knows_beginning() => self.become_other(kind),
+            // It may be the middle of an answer: what comes after it is looked at.
+            Verdict::Unsure | Verdict::Refused => self.seem_still(kind),
         }
+    }
+
+    /// What was taken for a protocol may be none: both sides are looked at where they go on.
+    fn seem_still(&mut self, kind: Kind) {
+        self.claim = None;
+        self.guess(kind);
+        if let State::Opening(sides, _) = &mut self.state {
+            *sides = [0, 1].map(|_| Opening { refused: true, ..Opening::default() });
+        }
+    }
+
+    /// What the first bytes of its sides are is what it is.
+    fn knows_beginning(&self) -> bool {
+        self.is_seen_whole() || self.is_tunnelled()
     }
 
     /// Keeps what a side says until the other one is heard, as far as it may be text.

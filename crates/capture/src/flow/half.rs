@@ -93,6 +93,10 @@ pub(super) struct Half {
     pub(super) acks: bool,
     /// Its clock, as its receiver knows it (`TS.Recent` of RFC 7323 §4.3); nothing where its SYN had none.
     pub(super) stamp: Option<u32>,
+    /// The time to live of its first segment.
+    pub(super) ttl: Option<u8>,
+    /// The widest window that it offered, without its scale.
+    pub(super) window: u16,
 }
 
 impl Half {
@@ -117,6 +121,11 @@ impl Half {
 
     pub(super) fn is_started(&self) -> bool {
         self.started
+    }
+
+    /// The sequence number of the next byte expected.
+    pub(super) fn next_seq(&self) -> u32 {
+        self.next_seq
     }
 
     /// Takes a direction whose start was guessed for one that starts here, if that is where it was guessed.
@@ -289,7 +298,9 @@ impl Half {
         if piece.off < self.next {
             let old = ((self.next - piece.off) as usize).min(piece.data.len());
             counters.discard(Discard::Overlap, old);
-            differs = self.recent.differs(piece.off, piece.data.get(..old).unwrap_or_default());
+            // A byte alone that came before what it repeats is a probe (RFC 9293 §3.8.4), which may say anything.
+            let probe = piece.data.len() == 1 && piece.snapped == 0;
+            differs = !probe && self.recent.differs(piece.off, piece.data.get(..old).unwrap_or_default());
             piece.data.drain(..old);
             let snapped_old = self.next.saturating_sub(piece.off + old as u64).min(u64::from(piece.snapped));
             piece.off = self.next;

@@ -5,6 +5,7 @@ mod claim;
 mod counters;
 mod doubt;
 mod half;
+mod key;
 mod kind;
 mod limits;
 mod list;

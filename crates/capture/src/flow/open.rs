@@ -53,7 +53,10 @@ impl Flow {
             if self.is_over() {
                 return Fit::New;
             }
-            self.resyn = Some((side ^ 1, seg.ack.wrapping_sub(1), Some(seg.seq)));
+            // With both numbers in the connection it belongs to it, whatever its receiver says to that (RFC 5961 §4).
+            if !self.is_within(side, seg) {
+                self.resyn = Some((side ^ 1, seg.ack.wrapping_sub(1), Some(seg.seq)));
+            }
             return Fit::Ignore;
         }
         // Behind the end of a connection only what may belong to it does.
@@ -62,6 +65,9 @@ impl Flow {
             return Fit::New;
         }
         if self.agrees_with_stray(side, seg) {
+            return Fit::New;
+        }
+        if self.goes_on_before(side, seg) {
             return Fit::New;
         }
         // Who sends what cannot be may do so alone; with the other side's acknowledgement it is another connection.
@@ -82,6 +88,32 @@ impl Flow {
             near if seg.flags.syn() || near > ANSWERED_SOON => false,
             _ => half.place(after).is_none_or(|off| off > half.next),
         }
+    }
+
+    /// Where a side stands, of which nobody was heard to answer.
+    pub(super) fn stands_alone(&self, side: Side) -> Option<(Side, u32)> {
+        let half = &self.half[side & 1];
+        let alone = half.is_started() && !self.half[(side ^ 1) & 1].seen;
+        alone.then(|| (side, half.next_seq()))
+    }
+
+    /// Whether a segment that cannot be of this connection goes on where the one before it stood: then that one is not over. Where one side
+    /// alone is seen, nobody else says which of two places is the right one, and what stands at either is told.
+    fn goes_on_before(&self, side: Side, seg: &Segment<'_>) -> bool {
+        let stood = |next: u32| seg.seq.wrapping_sub(next).cast_signed().unsigned_abs() <= ANSWERED_SOON;
+        !seg.payload.is_empty()
+            && self.stands_alone(side).is_some()
+            && self.former.is_some_and(|(of, next)| of == side && stood(next))
+            && self.half[side & 1].place(seg.seq).is_none()
+    }
+
+    /// Whether both numbers of a segment are such as the connection has now.
+    fn is_within(&self, side: Side, seg: &Segment<'_>) -> bool {
+        let (own, other) = (&self.half[side & 1], &self.half[(side ^ 1) & 1]);
+        let near = |at: u64, now: u64| at.abs_diff(now) <= u64::from(ANSWERED_SOON);
+        let begins = own.place(seg.seq.wrapping_add(1)).is_some_and(|at| near(at, own.next));
+        let acked = other.place(seg.ack).is_some_and(|at| near(at, other.next) && at <= other.furthest());
+        own.is_started() && other.is_started() && begins && acked
     }
 
     /// Both sides ended it. A reset does not: its receiver may never have seen it.

@@ -47,8 +47,10 @@ impl Flow {
     pub(super) fn ending(&mut self, side: Side, seg: &Segment<'_>, off: u64) {
         let half = &mut self.half[side & 1];
         let believable = off.abs_diff(half.next) <= BELIEVABLE || off <= half.furthest();
-        if seg.flags.fin() && believable && half.fin.is_none() {
-            half.fin = Some(off + seg.payload.len() as u64 + u64::from(seg.snapped));
+        let fin = off + seg.payload.len() as u64 + u64::from(seg.snapped);
+        // One that lies in what its receiver has had is dropped by it (RFC 9293 §3.10.7.4).
+        if seg.flags.fin() && believable && half.fin.is_none() && fin >= half.acked {
+            half.fin = Some(fin);
         }
     }
 }

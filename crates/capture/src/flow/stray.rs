@@ -2,7 +2,7 @@ use sidetap_model::Ts;
 
 use super::counters::{Discard, FlowCounters};
 use super::track::{Flow, Side};
-use crate::decode::{Segment, TcpFlags};
+use crate::decode::{Carried, Segment, TcpFlags};
 
 /// Strays of a connection kept at most, and bytes of them.
 const MOST: usize = 16;
@@ -22,7 +22,7 @@ pub(super) struct Stray {
     urgent: u16,
     snapped: u32,
     stamp: Option<u32>,
-    disputed: bool,
+    carried: Carried,
     data: Vec<u8>,
 }
 
@@ -43,7 +43,7 @@ impl Stray {
             snapped: self.snapped,
             urgent: self.urgent,
             stamp: self.stamp,
-            disputed: self.disputed,
+            carried: self.carried,
         }
     }
 }
@@ -64,7 +64,7 @@ impl Flow {
             urgent: seg.urgent,
             snapped: seg.snapped,
             stamp: seg.stamp,
-            disputed: seg.disputed,
+            carried: seg.carried,
             data: seg.payload.to_vec(),
         });
     }

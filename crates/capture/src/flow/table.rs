@@ -1,18 +1,17 @@
 use std::cell::Cell;
-use std::hash::{BuildHasher, Hash, Hasher};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use sidetap_model::{Addr, Anomaly, Exchange, FlowId, Ts, Zone};
+use sidetap_model::{Anomaly, Exchange, Ts, Zone};
 
 use super::app::Ends;
 use super::counters::{Discard, Ended, FlowCounters};
+use super::key::{Key, flow_id, key_of};
 use super::list::{Links, List, NIL};
 use super::open::Fit;
 use super::track::{Flow, Side};
 use super::{Cx, FlowLimits};
-use crate::decode::{Segment, mix};
+use crate::decode::Segment;
 
 /// The connections of one logical shard, from their first packet to their exchanges.
 ///
@@ -41,56 +40,15 @@ pub struct FlowTable {
     counters: FlowCounters,
 }
 
-/// Handshakes, flows of which exchanges came, closed flows, connections of which none came yet (they are silent, or drip): each with its own idle time, evicted in the order of [`EVICT_FIRST`].
+/// Handshakes, flows of which exchanges came, closed flows, connections of which none came yet (they are silent, or drip): each with its own idle time, evicted as [`EVICT_FIRST`] says.
 const LISTS: usize = 4;
 const HANDSHAKE: usize = 0;
 const OPEN: usize = 1;
 const CLOSED: usize = 2;
 const SILENT: usize = 3;
-const EVICT_FIRST: [usize; LISTS] = [CLOSED, HANDSHAKE, SILENT, OPEN];
-
-/// The ends of a flow by size. Numbers instead of addresses: what is put together from parts of other widths is slow to copy.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Key {
-    zone: u16,
-    low: End,
-    high: End,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct End {
-    v6: bool,
-    ip: u128,
-    port: u16,
-}
-
-impl End {
-    fn of(addr: &Addr) -> Self {
-        let (v6, ip) = match addr.ip {
-            IpAddr::V4(ip) => (false, u128::from(u32::from(ip))),
-            IpAddr::V6(ip) => (true, u128::from(ip)),
-        };
-        End { v6, ip, port: addr.port }
-    }
-
-    fn words(self) -> (u64, u64) {
-        let low = self.ip as u64;
-        if self.v6 {
-            ((self.ip >> 64) as u64, low.rotate_left(16) ^ u64::from(self.port))
-        } else {
-            (0, low << 16 | u64::from(self.port))
-        }
-    }
-}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        for (upper, lower) in [self.low.words(), self.high.words()] {
-            state.write_u64(upper ^ u64::from(self.zone) << 48);
-            state.write_u64(lower);
-        }
-    }
-}
+/// Of flows that are not closed the one goes first whose silence weighs most. Who asked nothing yet, or had no answer, has not shown that he is
+/// worth the room; but who has shown it does not keep it for ever by that.
+const EVICT_FIRST: [(usize, i64); LISTS - 1] = [(HANDSHAKE, 16), (SILENT, 4), (OPEN, 1)];
 
 struct Slot {
     key: Key,
@@ -350,10 +308,15 @@ impl FlowTable {
         sink: &mut dyn FnMut(Exchange),
     ) -> u32 {
         let flow = self.slots.get_mut(index as usize).and_then(|s| s.flow.as_deref_mut());
-        let strays = flow.map(|flow| flow.take_strays(&mut self.counters)).unwrap_or_default();
+        let (strays, former) = flow.map_or((Vec::new(), None), |flow| {
+            (flow.take_strays(&mut self.counters), flow.stands_alone(side))
+        });
         self.end(index, How::Reused, sink);
         self.counters.anomaly(Anomaly::TcpReuse);
         let index = self.begin(key, seg, sink);
+        if let Some(flow) = self.flow(index) {
+            flow.former = former;
+        }
         if let Some((opener, seq, answer)) = opened
             && let Some(flow) = self.flow(index)
         {
@@ -376,7 +339,8 @@ impl FlowTable {
         self.serial = self.serial.wrapping_add(1);
         let zone = self.zones.get(usize::from(key.zone)).copied().unwrap_or_default();
         let ends = if seg.src <= seg.dst { [seg.src, seg.dst] } else { [seg.dst, seg.src] };
-        let ends = Ends { zone, zone_index: key.zone, ends, id: flow_id(&key, seg.ts) };
+        let foreign = key.foreign != 0;
+        let ends = Ends { zone, zone_index: key.zone, ends, id: flow_id(&key, seg.ts), foreign };
         let slot = Slot {
             key,
             serial: self.serial,
@@ -422,10 +386,18 @@ impl FlowTable {
     }
 
     fn evict_one(&mut self, but: u32, sink: &mut dyn FnMut(Exchange)) -> bool {
-        let victim = EVICT_FIRST.into_iter().find_map(|list| {
+        let oldest = |list: usize| {
             let oldest = self.oldest(list)?;
             if oldest == but { self.newer_than(oldest) } else { Some(oldest) }
-        });
+        };
+        let silence = |index: u32| {
+            let last = self.slots.get(index as usize).and_then(|s| s.last);
+            self.now.zip(last).map_or(0, |(now, last)| now.since(last)).max(0)
+        };
+        let heads = EVICT_FIRST.into_iter().filter_map(|(list, weight)| oldest(list).map(|i| (i, weight)));
+        // Of those that weigh the same the first one goes.
+        let heaviest = heads.rev().max_by_key(|(i, weight)| silence(*i).saturating_mul(*weight));
+        let victim = oldest(CLOSED).or(heaviest.map(|(index, _)| index));
         let Some(index) = victim else { return false };
         self.end(index, How::Evict, sink);
         true
@@ -514,25 +486,12 @@ enum How {
     Evict,
 }
 
-/// The key of a segment's flow, and which of its ends sent it.
-fn key_of(seg: &Segment<'_>) -> (Key, Side) {
-    let (src, dst) = (End::of(&seg.src), End::of(&seg.dst));
-    if src <= dst {
-        (Key { zone: seg.zone, low: src, high: dst }, 0)
-    } else {
-        (Key { zone: seg.zone, low: dst, high: src }, 1)
-    }
-}
-
-fn flow_id(key: &Key, first: Ts) -> FlowId {
-    let hash = foldhash::quality::FixedState::with_seed(0x7369_6465_7461_7031).hash_one(key);
-    FlowId(mix(hash ^ mix(first.0.cast_unsigned())))
-}
-
 #[cfg(test)]
 mod tests {
+    use sidetap_model::Addr;
+
     use super::*;
-    use crate::decode::TcpFlags;
+    use crate::decode::{Carried, TcpFlags};
 
     #[test]
     fn flows_that_come_and_go_at_one_time_leave_nothing_behind() {
@@ -556,7 +515,7 @@ mod tests {
                     snapped: 0,
                     urgent: 0,
                     stamp: None,
-                    disputed: false,
+                    carried: Carried::default(),
                 };
                 table.segment(&segment, &mut |_| {});
             }
@@ -585,7 +544,7 @@ mod tests {
                 snapped: 0,
                 urgent: 0,
                 stamp: None,
-                disputed: false,
+                carried: Carried::default(),
             };
             table.segment(&segment, &mut |_| {});
         }

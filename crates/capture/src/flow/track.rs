@@ -26,6 +26,8 @@ pub(super) struct Flow {
     pub(super) resyn: Option<(Side, u32, Option<u32>)>,
     /// Segments whose place cannot be, the last ones.
     pub(super) strays: Vec<Stray>,
+    /// Where a side of the connection before this one stood, where nobody was heard to answer either.
+    pub(super) former: Option<(Side, u32)>,
     /// Data of a SYN, until it shows whether the other side took it.
     pub(super) syn_data: Option<Box<(Side, Piece)>>,
     packets: u32,
@@ -47,6 +49,7 @@ impl Flow {
             app: App::new(ends),
             resyn: None,
             strays: Vec::new(),
+            former: None,
             syn_data: None,
             packets: 0,
             stall: None,
@@ -129,8 +132,11 @@ impl Flow {
         if self.half[other & 1].reset.is_some() {
             self.doubt_reset(other);
         }
-        if seg.disputed {
+        if seg.carried.disputed {
             self.app.odd(Anomaly::IpFragmentsDiffer);
+            if !self.app.is_server(side) && !seg.payload.is_empty() {
+                self.app.contest(cx);
+            }
         }
         let half = &mut self.half[side & 1];
         let first = seg.seq.wrapping_add(u32::from(seg.flags.syn()));
@@ -179,7 +185,7 @@ impl Flow {
             // A keep-alive probe may carry one byte of anything (RFC 9293 §3.8.4); who sends one has had all acknowledged.
             let probe = data.len() == 1 && end == half.next && (half.acked >= end || !heard);
             if !probe {
-                self.compare(side, mark.off, data);
+                self.compare(side, mark.off, data, cx);
             }
             cx.counters.discard(if probe { Discard::KeepAlive } else { Discard::Retransmitted }, data.len());
             return;
@@ -207,7 +213,7 @@ impl Flow {
         if mark.off < half.next {
             let next = half.next;
             let (old, new) = data.split_at(((next - mark.off) as usize).min(data.len()));
-            self.compare(side, mark.off, old);
+            self.compare(side, mark.off, old, cx);
             cx.counters.discard(Discard::Overlap, old.len());
             (data, mark.off) = (new, next);
         }
@@ -215,25 +221,37 @@ impl Flow {
             self.oust(side, data, mark, cx);
         }
         let half = &self.half[side & 1];
-        if !doubtful && mark.off == half.next && half.pending.is_empty() && self.is_due(side, mark.ack) {
+        // What is next in order goes whole before what came ahead of it, as receivers take it.
+        let first = half.first_pending().is_none_or(|p| p.off > half.next);
+        if !doubtful && mark.off == half.next && first && self.is_due(side, mark.ack) {
             self.deliver(side, data, seg.snapped, mark, cx);
             return;
         }
         if self.half[side & 1].keep(mark, data, seg.snapped, doubtful, cx.counters) {
-            self.app.odd(Anomaly::TcpOverlapDiffers);
+            self.differs(side, end, cx);
         }
     }
 
     /// Compares bytes that stand where others were delivered. Those of a client that its server had not received yet may be what
     /// it reads instead of them: where they are too far back to be compared, that is told as well.
-    fn compare(&mut self, side: Side, off: u64, data: &[u8]) {
+    fn compare(&mut self, side: Side, off: u64, data: &[u8], cx: &mut Cx<'_>) {
         let heard = self.half[(side ^ 1) & 1].seen;
         let half = &self.half[side & 1];
         let unknown = (off + data.len() as u64).min(half.recent.from());
         if half.recent.differs(off, data) {
-            self.app.odd(Anomaly::TcpOverlapDiffers);
+            self.differs(side, off + data.len() as u64, cx);
         } else if heard && !self.app.is_server(side) && unknown > off.max(half.acked) {
             self.app.odd(Anomaly::TcpOverlapUnchecked);
+        }
+    }
+
+    /// Bytes up to `end` were sent twice, and differ. Those of a client that its server had not received yet may not be what it reads:
+    /// then it is not certain which requests it has, and so which of them an answer is to.
+    pub(super) fn differs(&mut self, side: Side, end: u64, cx: &mut Cx<'_>) {
+        self.app.odd(Anomaly::TcpOverlapDiffers);
+        let known = !self.half[(side ^ 1) & 1].seen || self.half[side & 1].acked >= end;
+        if !known && !self.app.is_server(side) {
+            self.app.contest(cx);
         }
     }
 
@@ -356,7 +374,7 @@ impl Flow {
         });
         if due && let Some((piece, differs)) = self.half[side & 1].take_first(cx.counters) {
             if differs {
-                self.app.odd(Anomaly::TcpOverlapDiffers);
+                self.differs(side, piece.off, cx);
             }
             let mark = Mark { off: piece.off, ts: piece.ts, ack: piece.ack };
             self.deliver(side, &piece.data, piece.snapped, mark, cx);

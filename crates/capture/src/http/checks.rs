@@ -47,11 +47,6 @@ impl Said {
         Said { version: Some(head.version), closes, answers: true }
     }
 
-    /// It was of HTTP/0.9.
-    pub(super) fn is_old(self) -> bool {
-        self.version == Some(Version(0, 9))
-    }
-
     fn check_version(self, version: Version, odd: &mut AnomalySet) {
         if self.version.is_some_and(|before| before != version) {
             odd.insert(Anomaly::VersionChanged);

@@ -1,4 +1,4 @@
-use sidetap_model::{Completeness, Exchange, Protocol, Ts};
+use sidetap_model::{Anomaly, Completeness, Exchange, Protocol, Ts};
 
 use super::Http;
 use super::pair::{Answer, Asked, Entry};
@@ -16,7 +16,7 @@ impl Http {
         self.held = self.held.saturating_sub(asked.size);
         let mut exchange = blank(asked.seq, asked.ts, out);
         exchange.acknowledged =
-            !out.facts.reversed && (answer.is_some() || !asked.found && out.facts.acked_up >= asked.end);
+            is_its_word(out) && (answer.is_some() || !asked.found && out.facts.acked_up >= asked.end);
         exchange.end = asked.last;
         let (asked_after_loss, traits, found) = (asked.hidden, asked.traits, asked.found);
         exchange.request = Some(asked.request);
@@ -44,6 +44,7 @@ impl Http {
                 }
             }
         }
+        note_tunnel(&mut exchange, out);
         out.done.push(exchange);
     }
 
@@ -51,9 +52,10 @@ impl Http {
     pub(super) fn emit_lone(&mut self, answer: Answer, flag: Completeness, out: &mut Out<'_>) {
         let seq = std::mem::replace(out.seq, out.seq.wrapping_add(1));
         let mut exchange = blank(seq, answer.ts, out);
-        exchange.acknowledged = !out.facts.reversed;
+        exchange.acknowledged = is_its_word(out);
         exchange.completeness = Completeness::NO_REQUEST | flag | alone(out);
         self.add_answer(&mut exchange, answer);
+        note_tunnel(&mut exchange, out);
         out.done.push(exchange);
     }
 
@@ -89,11 +91,23 @@ impl Http {
         exchange.completeness = asked.completeness | Completeness::NO_RESPONSE;
         exchange.gap_bytes = asked.gap_bytes;
         let doubted = asked.found || out.facts.reversed;
-        exchange.acknowledged = !doubted && out.facts.acked_up >= asked.end;
+        exchange.acknowledged = !doubted && is_its_word(out) && out.facts.acked_up >= asked.end;
         if doubted {
             exchange.completeness.insert(Completeness::RESYNCHRONISED);
         }
+        note_tunnel(&mut exchange, out);
         Some(exchange)
+    }
+}
+
+/// That the server heard a request is its own word: nobody else wrote both sides, or made it ask.
+const fn is_its_word(out: &Out<'_>) -> bool {
+    !out.facts.reversed && !out.facts.foreign
+}
+
+fn note_tunnel(exchange: &mut Exchange, out: &Out<'_>) {
+    if out.facts.foreign {
+        exchange.anomalies.insert(Anomaly::TunnelUntrusted);
     }
 }
 

@@ -5,10 +5,10 @@ use sidetap_wire::http1::{HeadLimits, Hints, Parsed, request_head};
 
 use crate::flow::Kind;
 
-/// Bytes kept of a line while it comes: more than any has that says something on framing.
+/// Bytes kept of a line while it comes, to see what field it is.
 const LINE: usize = 512;
-/// Bytes kept of such lines in all.
-const MOST: usize = 8 << 10;
+/// Bytes kept of a line that says something on framing, and of all of them.
+const MOST: usize = 64 << 10;
 
 /// What the rest of a head says on framing and connection, read line by line; nothing else of it is kept.
 #[derive(Default)]
@@ -39,8 +39,7 @@ impl LongHead {
         let mut used = 0;
         for part in bytes.split_inclusive(|b| *b == b'\n') {
             used += part.len();
-            let room = LINE.saturating_sub(self.line.len());
-            self.line.extend_from_slice(part.get(..room).unwrap_or(part));
+            self.take(part);
             if !part.ends_with(b"\n") {
                 break;
             }
@@ -60,6 +59,19 @@ impl LongHead {
         None
     }
 
+    /// Takes more of a line, one white space for many.
+    fn take(&mut self, part: &[u8]) {
+        for b in part {
+            let most = if self.line.len() < LINE || !frames(&self.line) { LINE } else { MOST };
+            let again = is_space(*b) && self.line.last().is_some_and(|last| is_space(*last));
+            if self.line.len() < most && !again {
+                self.line.push(*b);
+            } else if *b == b'\n' {
+                self.line.push(b'\n');
+            }
+        }
+    }
+
     /// What all of the head says.
     pub(super) fn hints(&self, odd: &mut AnomalySet) -> Hints {
         let head = [&b"POST / HTTP/1.1\r\n"[..], &self.lines, b"\r\n"].concat();
@@ -68,6 +80,10 @@ impl LongHead {
             Parsed::Partial | Parsed::Invalid => Hints::default(),
         }
     }
+}
+
+const fn is_space(b: u8) -> bool {
+    matches!(b, b' ' | b'\t')
 }
 
 /// A field that says where the message ends.

@@ -17,14 +17,14 @@ mod trail;
 use std::collections::VecDeque;
 
 use sidetap_model::{Completeness, Ts};
-use sidetap_wire::http1::{likely_request, likely_response};
+use sidetap_wire::http1::{Probe, likely_request, likely_response, probe_request};
 
 use crate::flow::{BASE, Handover, Kind, Mark, Out};
 use certain::Certainty;
 use checks::Said;
 use pair::{Answer, Entry, Interim, Lost};
-pub(crate) use reader::extend;
 use reader::{Gap, Reader, Wants};
+pub(crate) use reader::{Held, extend};
 use trail::{Tally, Trail};
 
 /// What the flow knows that exchanges must say.
@@ -44,6 +44,8 @@ pub(crate) struct Facts {
     pub(crate) lost_opening: bool,
     /// How far the server acknowledged the client's bytes.
     pub(crate) acked_up: u64,
+    /// It came in a tunnel that is not trusted: anybody may have written both sides of it.
+    pub(crate) foreign: bool,
     /// It is in as many tunnels as are looked into: what seems to open one more is a response like others.
     pub(crate) in_last_tunnel: bool,
 }
@@ -72,6 +74,10 @@ pub(crate) struct Http {
     pipelined: bool,
     /// The same of requests that were all seen; until they are all answered.
     burst: bool,
+    /// The server may not read the requests that were seen.
+    contested: bool,
+    /// Requests in a row that one answer each fits, in a flow that is loose.
+    fits: u8,
     /// Responses may have been lost since the flow became loose.
     lost_answers: bool,
     /// Where the client's messages begin was found by looking for it, and no answer has proven it yet.
@@ -79,6 +85,8 @@ pub(crate) struct Http {
     trail: Trail,
     tally: Tally,
     interim: Option<Interim>,
+    /// A final answer came since the client said something.
+    answered: bool,
     certainty: Certainty,
     /// What the last message of each side said of its connection: the client's, the server's.
     said: [Said; 2],
@@ -115,11 +123,14 @@ impl Http {
             loose: beginning != Beginning::Seen,
             pipelined: false,
             burst: false,
+            contested: false,
+            fits: 0,
             lost_answers: false,
             found: beginning != Beginning::Seen,
             trail: Trail::default(),
             tally: Tally::default(),
             interim: None,
+            answered: false,
             certainty: Certainty::new(beginning == Beginning::Seen),
             said: Default::default(),
             up_at: BASE,
@@ -149,12 +160,16 @@ impl Http {
     pub(crate) fn up(&mut self, mut bytes: &[u8], mut mark: Mark, out: &mut Out<'_>) {
         self.up_at = mark.off + bytes.len() as u64;
         self.certainty.up(mark.ts);
+        let fresh = std::mem::take(&mut self.answered).then_some(mark.off);
         while !bytes.is_empty() && self.handover.is_none() {
             let used = match self.up.wants() {
                 Wants::Head => self.read_request(bytes, mark, out),
                 Wants::Body => self.read_request_body(bytes, mark, out),
                 Wants::LongHead => self.read_long_request(bytes, mark, out),
-                Wants::Skip if likely_request(bytes) => {
+                Wants::Skip
+                    if likely_request(bytes)
+                        || (fresh == Some(mark.off) && self.begins_anew(bytes, mark)) =>
+                {
                     self.up.resume();
                     0
                 }
@@ -170,6 +185,12 @@ impl Http {
             mark = mark.plus(used);
             bytes = bytes.get(used..).unwrap_or_default();
         }
+    }
+
+    /// Whether a message begins here, whatever its first word is: an answer came since the client said something, the client has had all of
+    /// it, and what it says may be a request.
+    fn begins_anew(&self, bytes: &[u8], mark: Mark) -> bool {
+        self.down.is_between() && mark.ack == Some(self.down_at) && probe_request(bytes) == Probe::Certain
     }
 
     /// The server's bytes, in order.
@@ -297,6 +318,20 @@ impl Http {
         self.push_gap(Lost::Perhaps);
     }
 
+    /// Other bytes came where those of requests had been: the server may have read either, and so other requests than were seen, or more
+    /// of them.
+    pub(crate) fn contest(&mut self) {
+        self.contested = true;
+        for entry in &mut self.queue {
+            if let Entry::Asked(asked) = entry {
+                asked.hidden = true;
+            }
+        }
+        self.certainty.lose();
+        self.found = true;
+        self.trail = Trail::anew(self.queue.len());
+    }
+
     /// The same of the server's bytes.
     fn lose_down(&mut self, flag: Completeness, last: Ts, out: &mut Out<'_>) {
         if self.down.reads_body() {
@@ -318,8 +353,12 @@ impl Http {
         if self.up.wants() != Wants::Hold || self.first_open().is_some() {
             return;
         }
-        if let Some((mark, bytes)) = self.up.take_held() {
-            self.up(&bytes, mark, out);
+        if let Some(held) = self.up.take_held() {
+            let end = held.mark.off + held.bytes.len() as u64;
+            self.up(&held.bytes, held.mark, out);
+            if held.dropped > 0 {
+                self.up_gap(held.dropped, end + held.dropped, out);
+            }
         }
     }
 }

@@ -25,6 +25,8 @@ use super::certain::Traits;
 use super::trail::Tally;
 use crate::flow::{BASE, Mark, Out};
 
+/// So many requests in a row, each answered by itself, are no pipeline any more.
+const FITS: u8 = 4;
 /// Responses held in a loose flow at most.
 const MOST_LONE: usize = 32;
 /// Requests without answer that are remembered of one flow, forgotten ones included; more make it loose.
@@ -56,6 +58,8 @@ pub(super) struct Asked {
     pub(super) completeness: Completeness,
     pub(super) gap_bytes: u64,
     pub(super) anomalies: AnomalySet,
+    /// Final answers since it began, while its content is coming.
+    pub(super) finals: u8,
     pub(super) done: bool,
     pub(super) shown: bool,
     pub(super) answer: Option<Box<Answer>>,
@@ -63,7 +67,9 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn new(seq: u32, at: Mark, end: Mark, request: Request, anomalies: AnomalySet) -> Self {
+    pub(super) fn new(seq: u32, at: Mark, end: Mark, mut request: Request, anomalies: AnomalySet) -> Self {
+        request.headers.shrink();
+        let room = request.method.len() + request.target.len() + request.headers.room();
         Asked {
             seq,
             start: at.off,
@@ -81,10 +87,11 @@ impl Asked {
             completeness: Completeness::WHOLE,
             gap_bytes: 0,
             anomalies,
+            finals: 0,
             done: false,
             shown: false,
             answer: None,
-            size: MESSAGE + (end.off - at.off) as usize,
+            size: MESSAGE + room.max((end.off - at.off) as usize),
         }
     }
 }
@@ -113,9 +120,11 @@ impl Answer {
         target: Target,
         at: Mark,
         end: Mark,
-        response: Response,
+        mut response: Response,
         anomalies: AnomalySet,
     ) -> Self {
+        response.headers.shrink();
+        let room = response.headers.room();
         Answer {
             target,
             start: at.off,
@@ -129,7 +138,7 @@ impl Answer {
             completeness: Completeness::WHOLE,
             gap_bytes: 0,
             anomalies,
-            size: MESSAGE + (end.off - at.off) as usize,
+            size: MESSAGE + room.max((end.off - at.off) as usize),
         }
     }
 }
@@ -241,6 +250,7 @@ impl Http {
             self.burst = false;
             self.certainty.lose();
         }
+        self.settle_contest(quiet);
         let before = self.queue.iter().rev().find_map(|e| match e {
             Entry::Asked(a) => Some(a.seen_down),
             _ => None,
@@ -254,6 +264,29 @@ impl Http {
             // Answers are not to be expected; should they come all the same, nothing waits for them any longer.
             self.loosen();
             self.flush(Completeness::WHOLE, out);
+        }
+    }
+
+    /// A request begins in a flow of which it is not certain that the server reads the requests that were seen. Once all of them are answered
+    /// and nothing else came, it did. Where the client has had all that was said and goes on, though one of them is still open after an
+    /// answer to another, it may be one that nobody reads: then the next answer is not to it.
+    fn settle_contest(&mut self, quiet: bool) {
+        // Servers drop what is sent behind a request for another protocol (RFC 9110 §7.8).
+        if matches!(self.queue.back(), Some(Entry::Asked(a)) if a.upgrades && a.answer.is_none()) {
+            self.contested = true;
+            return;
+        }
+        if !self.contested || self.loose {
+            return;
+        }
+        if self.queue.is_empty() && quiet {
+            self.contested = false;
+        } else if let Some(seen) = self.first_open().map(|a| a.seen_down) {
+            self.certainty.lose();
+            if quiet && seen.is_some_and(|seen| seen < self.down_at) {
+                self.contested = false;
+                self.loosen();
+            }
         }
     }
 
@@ -344,8 +377,13 @@ impl Http {
     /// A response is over: it goes where it belongs.
     pub(super) fn place(&mut self, mut answer: Box<Answer>, out: &mut Out<'_>) {
         self.tally.answer();
+        self.answered = true;
         if self.found {
             self.trail.answer(answer.seen_up);
+        }
+        if self.belies_body(&answer) {
+            // A request has one final answer: what is taken for its content is read otherwise by its server.
+            self.lose_up(Completeness::REQUEST_TRUNCATED, answer.ts, out);
         }
         match answer.target {
             Target::Request(seq) => {
@@ -381,6 +419,18 @@ impl Http {
                 }
             }
         }
+    }
+
+    /// Whether a final answer is the second one since the request began whose content is still coming.
+    fn belies_body(&mut self, answer: &Answer) -> bool {
+        if !self.up.reads_body() {
+            return false;
+        }
+        let Some(asked) = self.reading_request() else { return false };
+        if answer.seen_up.is_some_and(|seen| seen > asked.start) {
+            asked.finals = asked.finals.saturating_add(1);
+        }
+        asked.finals > 1
     }
 
     /// Sends on, in order, the requests at the front that are answered.
@@ -420,7 +470,10 @@ impl Http {
             });
             let answer = match asked.answer.take() {
                 Some(answer) => Some(answer),
-                None => self.proven_answer(&asked, next.unwrap_or(at.ack)),
+                None => {
+                    self.count_fit(&mut asked, next.unwrap_or(at.ack));
+                    self.proven_answer(&asked, next.unwrap_or(at.ack))
+                }
             };
             proven = answer.is_some() && entries.is_empty();
             self.emit(*asked, answer, Completeness::WHOLE, out);
@@ -439,6 +492,21 @@ impl Http {
     fn settle_owed(&mut self, owed: &mut usize, seen: Option<u64>, out: &mut Out<'_>) {
         let lone = self.emit_lone_before(seen, out);
         self.pipelined |= std::mem::take(owed) > lone && !self.lost_answers;
+    }
+
+    /// A request of which the client waited for one answer, and went on when it had just that. After [`FITS`] of them in a row it is not believed
+    /// that it still pipelines: one that was asked behind another was never read. It may be otherwise, and they say so.
+    fn count_fit(&mut self, asked: &mut Asked, next_seen: Option<u64>) {
+        let between = asked.seen_down.zip(next_seen);
+        let fits = between.is_some_and(|(start, end)| {
+            start < end && self.lone.iter().any(|a| a.start == start && a.end == end && heard(asked, a))
+        });
+        self.fits = if fits { self.fits.saturating_add(1) } else { 0 };
+        if self.fits >= FITS && (self.burst || self.pipelined) {
+            (self.burst, self.pipelined) = (false, false);
+            self.certainty.lose();
+            asked.hidden = true;
+        }
     }
 
     fn proven_answer(&mut self, asked: &Asked, next_seen: Option<u64>) -> Option<Box<Answer>> {

@@ -24,6 +24,8 @@ pub(super) struct Reader {
     /// Length of the whole body, kept or not, as far as it came.
     len: u64,
     gap_at: Option<u32>,
+    /// Bytes left out behind those held.
+    dropped: u64,
 }
 
 enum State {
@@ -77,6 +79,14 @@ pub(super) enum Gap {
     Lost,
 }
 
+/// What was kept while it was not clear what it is.
+pub(crate) struct Held {
+    pub(crate) mark: Mark,
+    pub(crate) bytes: Vec<u8>,
+    /// Bytes behind it that were not kept.
+    pub(crate) dropped: u64,
+}
+
 impl Reader {
     pub(super) fn new() -> Self {
         Reader {
@@ -88,6 +98,7 @@ impl Reader {
             kept: Vec::new(),
             len: 0,
             gap_at: None,
+            dropped: 0,
         }
     }
 
@@ -281,19 +292,23 @@ impl Reader {
 
     pub(super) fn keep_held(&mut self, bytes: &[u8], mark: Mark) {
         self.at.get_or_insert(mark);
-        let room = MOST_HELD.saturating_sub(self.head.len());
-        self.head.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        let room = MOST_HELD.saturating_sub(self.head.len()).min(bytes.len());
+        // Behind what was left out nothing is kept: it would stand in a wrong place.
+        let room = if self.dropped > 0 { 0 } else { room };
+        self.head.extend_from_slice(bytes.get(..room).unwrap_or_default());
+        self.dropped += (bytes.len() - room) as u64;
     }
 
     /// What was kept; heads are read again.
-    pub(super) fn take_held(&mut self) -> Option<(Mark, Vec<u8>)> {
+    pub(super) fn take_held(&mut self) -> Option<Held> {
         if !matches!(self.state, State::Hold) {
             return None;
         }
         self.state = State::Head;
         self.scanned = 0;
+        let dropped = std::mem::take(&mut self.dropped);
         let at = self.at.take();
-        at.map(|at| (at, std::mem::take(&mut self.head)))
+        at.map(|mark| Held { mark, bytes: std::mem::take(&mut self.head), dropped })
     }
 
     /// Goes over `len` lost bytes.

@@ -26,7 +26,7 @@ impl Http {
         let limits = HeadLimits { fields: out.limits.fields };
         let mut odd = AnomalySet::default();
         match self.up.parse(bytes, mark, out.limits.head, |b| request_head(b, &limits, &mut odd)) {
-            HeadStep::Complete(head, used, _) if head.version == Version(2, 0) && head.method == b"PRI" => {
+            HeadStep::Complete(head, used, _) if self.is_preface(&head, out) => {
                 self.hand_over(Kind::Http2, out);
                 used
             }
@@ -45,15 +45,18 @@ impl Http {
             }
             HeadStep::Invalid => {
                 self.request_odd(Anomaly::Garbage, out);
-                if self.said[0].is_old() {
-                    // HTTP/0.9 has one request a connection (RFC 1945 §4.1).
-                    self.up.skip();
-                    return bytes.len();
-                }
                 self.lose_up(Completeness::REQUEST_TRUNCATED, mark.ts, out);
                 bytes.len()
             }
         }
+    }
+
+    /// HTTP/2 begins here (RFC 9113 §3.4): the client asked to change to it, and what the server says of that is not to be seen. Where it is,
+    /// its 101 says so; and a client's word alone changes nothing, since servers exist that read it as a request like others.
+    fn is_preface(&self, head: &RequestHead, out: &Out<'_>) -> bool {
+        let asked = || matches!(self.queue.back(), Some(Entry::Asked(a)) if a.upgrades);
+        let preface = head.version == Version(2, 0) && head.method == b"PRI" && head.target == b"*";
+        preface && head.headers.is_empty() && !out.facts.both_sides && asked()
     }
 
     pub(super) fn read_request_body(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) -> usize {
@@ -88,6 +91,10 @@ impl Http {
         let connects = head.method == b"CONNECT";
         let asked = self.asked_by(head, odd, at, end, out);
         self.push_request(asked, out);
+        if connects && framing != Framing::None {
+            // CONNECT has no content (RFC 9110 §9.3.6): some servers read what is announced as such as the next request.
+            self.contest();
+        }
         if framing == Framing::None {
             self.finish_request(Completeness::WHOLE, end.off, end.ts, out);
             if connects {

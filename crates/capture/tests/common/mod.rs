@@ -68,7 +68,7 @@ impl Seg {
             snapped: self.snapped,
             urgent: 0,
             stamp: None,
-            disputed: false,
+            carried: Default::default(),
         }
     }
 }

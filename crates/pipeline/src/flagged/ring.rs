@@ -237,7 +237,7 @@ mod tests {
             snapped: 0,
             urgent: 0,
             stamp: None,
-            disputed: false,
+            carried: Default::default(),
         };
         let data = vec![from; len];
         let frame = Frame { number, ts: segment.ts, link: 1, orig_len: len as u32, data: &data };
@@ -305,7 +305,7 @@ mod tests {
                 snapped: 0,
                 urgent: 0,
                 stamp: None,
-                disputed: false,
+                carried: Default::default(),
             };
             let frame = Frame { number: n as u64, ts: Ts(ts), link: 1, orig_len: 60, data: &[0; 60] };
             ring.push(&segment, &frame, &[Zone::default()]);

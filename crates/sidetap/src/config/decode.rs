@@ -1,7 +1,7 @@
 //! How packets are decoded: what `[capture]` says of it.
 
 use serde::Deserialize;
-use sidetap_capture::{DecodeOptions, TunnelPorts, UdpTunnel};
+use sidetap_capture::{DecodeOptions, TunnelPorts, TunnelTrust, UdpTunnel};
 
 use super::raw;
 
@@ -36,5 +36,8 @@ pub(super) fn options(raw: &raw::Capture) -> DecodeOptions {
         Some(Checksums::Auto) | None => sidetap_capture::Checksums::Auto,
     };
     let window = raw.duplicate_window_ms.map(|ms| i64::from(ms) * 1_000_000);
-    DecodeOptions { ports, checksums, duplicate_window: window.unwrap_or(usual.duplicate_window), ..usual }
+    let trusted = raw.trusted_tunnels.as_ref();
+    let trust = trusted.map_or(usual.trust, |nets| TunnelTrust::new(nets.iter().map(|n| n.0).collect()));
+    let duplicate_window = window.unwrap_or(usual.duplicate_window);
+    DecodeOptions { ports, trust, checksums, duplicate_window, ..DecodeOptions::default() }
 }

@@ -122,6 +122,9 @@ tables! {
         gtp_ports: Vec<u16> = "[2152]",
         /// UDP ports of TZSP.
         tzsp_ports: Vec<u16> = "[37008]",
+        /// Networks both ends of a tunnel have to lie in for what is in it to count like what comes without one; other tunnels are read, but join
+        /// no flow outside of them and convict nobody: anybody can write what is in them. Mirrors and overlays have private ends.
+        trusted_tunnels: Vec<Network> = "[\"10.0.0.0/8\", \"172.16.0.0/12\", \"192.168.0.0/16\", \"100.64.0.0/10\", \"169.254.0.0/16\", \"127.0.0.0/8\", \"fc00::/7\", \"fe80::/10\", \"::1/128\"]",
     }
     /// How traffic is analysed.
     Analysis "analysis" {

@@ -144,7 +144,7 @@ fn collect(
     let block = bytes.get(start..len).unwrap_or_default();
     let headers = Headers::within(block, kept.iter().map(|f| (f.name.as_bytes(), f.value)));
     let mut hints = Hints::default();
-    for field in kept {
+    for field in fields {
         hints.note(field.name.as_bytes(), field.value, anomalies);
     }
     if block.len() > LONGEST_FIELD {

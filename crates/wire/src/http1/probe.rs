@@ -59,7 +59,10 @@ const METHODS: [&[u8]; 41] = [
 
 /// A request line may be this long before it is given up as something else: longer than any that is kept, with a segment more.
 const LONGEST_LINE: usize = 256 << 10;
-const LONGEST_METHOD: usize = 64;
+/// A method may be this long before it is given up as something else: some servers take any that their line has room for.
+const LONGEST_METHOD: usize = 16 << 10;
+/// No method that is in use is longer.
+const LONGEST_KNOWN: usize = 32;
 
 /// Whether `bytes` begin a request: a line with a version of HTTP at its end, or one of HTTP/0.9 with a plain GET.
 pub fn probe_request(bytes: &[u8]) -> Probe {
@@ -101,7 +104,7 @@ pub fn probe_request(bytes: &[u8]) -> Probe {
 /// Whether `bytes` begin a request where nothing tells that a message begins here, as after a loss: a method that is in
 /// use, and a target after it.
 pub fn likely_request(bytes: &[u8]) -> bool {
-    let Some(method_len) = bytes.iter().take(LONGEST_METHOD).position(|b| *b == b' ') else { return false };
+    let Some(method_len) = bytes.iter().take(LONGEST_KNOWN).position(|b| *b == b' ') else { return false };
     let method = bytes.get(..method_len).unwrap_or_default();
     let target = bytes.get(method_len + 1);
     let plausible =

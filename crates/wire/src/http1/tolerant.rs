@@ -24,8 +24,8 @@ pub(super) fn request_head(
     let line = message.get(..line_end).unwrap_or_default();
     let start = request_line(line);
     let (len, fields) = match head_end(message, line_end) {
-        // A request of HTTP/0.9 is its line alone (RFC 1945 §4.1).
-        _ if start.version == Version(0, 9) => (line_end + 1, &[][..]),
+        // A request of HTTP/0.9 is its line alone (RFC 1945 §4.1); one that names a version has a head, whichever that is.
+        _ if start.version_text.is_empty() => (line_end + 1, &[][..]),
         Some(end) => (end, message.get(line_end + 1..end).unwrap_or_default()),
         None => return Parsed::Partial,
     };
@@ -231,11 +231,12 @@ struct Fields<'a> {
 impl Fields<'_> {
     fn close(&mut self, field: Option<(&[u8], Vec<u8>)>, anomalies: &mut AnomalySet) {
         let Some((name, value)) = field else { return };
+        // A server without a limit on their number frames the message by any of them.
+        self.hints.note(name, &value, anomalies);
         if self.headers.len() >= self.limit {
             anomalies.insert(Anomaly::HeadersTooMany);
             return;
         }
-        self.hints.note(name, &value, anomalies);
         self.headers.push(name, &value);
     }
 }
