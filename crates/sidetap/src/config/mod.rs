@@ -146,7 +146,30 @@ pub(crate) fn load(named: Option<&Path>) -> Result<Config, ConfigError> {
 
 /// Reads `text` as the contents of `file`.
 pub(crate) fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
-    let raw: raw::File = toml::from_str(text).map_err(|e| ConfigError::toml(file, text, &e))?;
+    valid(file, text, read(file, text)?)
+}
+
+/// Reads a configuration without the connectors that cannot be made now; gives why they cannot. For emergencies: a certificate that is
+/// gone for one device must not keep the others from being emptied.
+pub(crate) fn load_what_works(named: Option<&Path>) -> Result<(Config, Vec<String>), ConfigError> {
+    let Err(e) = load(named) else { return load(named).map(|config| (config, Vec::new())) };
+    let file = named.unwrap_or(Path::new(DEFAULT_FILE));
+    let text = std::fs::read_to_string(file).map_err(|e| ConfigError::unreadable(file, &e))?;
+    let mut raw = read(file, &text)?;
+    let why: Vec<String> = raw.mitigation.prune().iter().map(ToString::to_string).collect();
+    if why.is_empty() {
+        return Err(e);
+    }
+    // Names of connectors that are left out are those of none.
+    (raw.policy.dry_run, raw.policy.approve) = (None, None);
+    valid(file, &text, raw).map(|config| (config, why))
+}
+
+fn read(file: &Path, text: &str) -> Result<raw::File, ConfigError> {
+    toml::from_str(text).map_err(|e| ConfigError::toml(file, text, &e))
+}
+
+fn valid(file: &Path, text: &str, raw: raw::File) -> Result<Config, ConfigError> {
     let bad = |key: &str, message: String| ConfigError::value(file, text, key, message);
     let analysis = analysis(raw.analysis, &bad)?;
     let listen = raw.console.listen.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8642));
@@ -293,7 +316,7 @@ fn connector_names(
 }
 
 fn networks(written: Option<Vec<raw::Network>>) -> Vec<IpNet> {
-    written.unwrap_or_default().into_iter().map(|n| n.0).collect()
+    written.unwrap_or_default().into_iter().map(|n| sidetap_policy::canonical(n.0)).collect()
 }
 
 /// Certificate and key, both or neither.

@@ -607,6 +607,8 @@ export interface Device {
   /** Words, or which kinds of subjects it sees. */
   sees: unknown;
   can: string[];
+  /** That somebody else writes under the same mark. */
+  contended: { since: Time; last: Time; example: string; verdict: string; text: string } | null;
   last_push: Time | null;
   last_answer: string | null;
 }

@@ -199,6 +199,11 @@ function DeviceCard({ device }: { device: Device }) {
             <T>{device.error}</T>
           </p>
         ) : null}
+        {device.contended ? (
+          <p className="notice warn">
+            <T>{device.contended.text}</T>, since <Time at={device.contended.since} />, last seen <Time at={device.contended.last} />
+          </p>
+        ) : null}
         <Facts
           of={[
             ["Kind", words(device.kind)],

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use sidetap_console::{Done, Refused, Undo};
-use sidetap_mitigation::{ConnectorStatus, Desired, DesiredOptions, Selector, desired};
+use sidetap_mitigation::{ConnectorStatus, Contended, Desired, DesiredOptions, Selector, desired};
 use sidetap_model::rows::{CampaignRow, Subject, VerdictRow};
 use sidetap_model::{ActionRow, Mode, Ts};
 use sidetap_policy::Traffic;
@@ -65,6 +65,10 @@ impl Commands {
         let mut enforcer = enforcer(&mut config, &self.source).map_err(failed)?;
         let modes = gate::modes(store);
         let latest = latest(store)?;
+        let now = clock::now().secs();
+        let names = enforcer.connectors().into_iter().map(|(name, _)| name);
+        let shared: BTreeMap<String, Contended> =
+            names.filter_map(|name| enforcer.contended(&name, now).map(|c| (name, c))).collect();
         let card = |name: &str, kind: &str, status: Option<&ConnectorStatus>| {
             let last = latest.get(name);
             let configured = gate::mode_of(&self.config, &BTreeMap::new(), name);
@@ -72,6 +76,7 @@ impl Commands {
                 "name": name, "kind": kind, "mode": gate::mode_of(&self.config, &modes, name).name(),
                 "configured_mode": configured.name(), "ok": null, "error": null, "entries": null, "foreign": null,
                 "wanted": null, "missing": null, "drift": [], "sees": [], "can": [],
+                "contended": contended(shared.get(name)),
                 "last_push": last.map(|a| a.at), "last_answer": last.map(|a| a.answer.clone()),
             });
             if let (Some(c), Some(fields)) = (status, card.as_object_mut()) {
@@ -144,11 +149,20 @@ impl Commands {
     }
 }
 
+/// That somebody else writes under the mark of a device.
+fn contended(c: Option<&Contended>) -> Value {
+    let at = |s: i64| Ts::from_parts(s, 0);
+    c.map_or(Value::Null, |c| {
+        json!({ "since": at(c.since), "last": at(c.last), "example": c.example, "verdict": c.verdict, "text": c.text() })
+    })
+}
+
 /// What reading a device told.
 fn read(c: &ConnectorStatus) -> serde_json::Map<String, Value> {
     let fields = json!({
         "ok": c.error.is_none() && c.drift.is_empty(), "error": c.error, "entries": c.entries, "foreign": c.foreign,
         "wanted": c.entries + c.drift.len(), "missing": c.drift.len(), "drift": c.drift, "sees": value(&c.sees).unwrap_or_default(),
+        "contended": contended(c.contended.as_ref()),
         "can": c.sees.responses.iter().map(|r| r.name()).collect::<Vec<_>>(),
     });
     if let Value::Object(fields) = fields { fields } else { serde_json::Map::new() }
@@ -157,7 +171,9 @@ fn read(c: &ConnectorStatus) -> serde_json::Map<String, Value> {
 /// What each device was told last.
 fn latest(store: &Store) -> Result<BTreeMap<String, ActionRow>, Refused> {
     let mut latest: BTreeMap<String, ActionRow> = BTreeMap::new();
-    for action in store.actions(LATEST, 0)?.into_iter().filter(|a| a.mode == "enforce") {
+    for action in
+        store.actions(LATEST, 0)?.into_iter().filter(|a| a.mode == "enforce" && a.kind != "contended")
+    {
         match latest.get(&action.connector) {
             Some(known) if known.at >= action.at => {}
             _ => _ = latest.insert(action.connector.clone(), action),

@@ -26,7 +26,7 @@ use super::source::Source;
 use crate::cli::{GlobalArgs, MitigationArgs, MitigationCommand, PushArgs, SourceArgs, UndoArgs};
 use crate::clock;
 use crate::config::{self, Config};
-use crate::exit::{Status, Usage};
+use crate::exit::{Lost, Status, Usage};
 use crate::output::{Terminal, plain, print, warn};
 
 use audit::{intend, settle_of};
@@ -35,8 +35,18 @@ use show::{show_plan, show_push, show_status};
 
 /// Reads or changes devices.
 pub(crate) fn run(global: &GlobalArgs, args: &MitigationArgs) -> Result<Status> {
-    let mut config = config::load(global.config.as_deref())?;
     let terminal = Terminal::of_stdout(global.color);
+    if let MitigationCommand::Stop { reason } = &args.command {
+        let (mut config, without) = config::load_what_works(global.config.as_deref())?;
+        without.iter().for_each(|why| warn(&format!("left as it is, and to be emptied by hand: {why}")));
+        let done = stop(&mut config, &args.source, reason, &terminal)?;
+        return if without.is_empty() {
+            Ok(done)
+        } else {
+            Err(Lost("not every device was emptied".to_owned()).into())
+        };
+    }
+    let mut config = config::load(global.config.as_deref())?;
     match &args.command {
         MitigationCommand::Status => {
             let status = enforcer(&mut config, &args.source)?.status(clock::now());
@@ -80,7 +90,8 @@ pub(crate) fn run(global: &GlobalArgs, args: &MitigationArgs) -> Result<Status> 
         }
         MitigationCommand::Approve(which) => approvals::decide(&config, &args.source, which, true),
         MitigationCommand::Reject(which) => approvals::decide(&config, &args.source, which, false),
-        MitigationCommand::Stop { reason } => stop(&mut config, &args.source, reason, &terminal),
+        // Carried out above, whatever of the configuration works.
+        MitigationCommand::Stop { .. } => Ok(Status::Done),
         MitigationCommand::Resume => {
             let switch = switch(&config, &args.source)?;
             let was_on = released_in_console(&config, &args.source)? | gate::resume(&switch)?;
@@ -119,10 +130,15 @@ pub(crate) fn enforcer(config: &mut Config, source: &SourceArgs) -> Result<Enfor
 
 /// The same without the tables of countries, which nothing needs that only takes back.
 fn bare_enforcer(config: &Config, source: &SourceArgs) -> Result<Enforcer> {
-    let mut settings = config.mitigation.clone();
-    if settings.state.is_none() {
-        settings.state = ledger_file(config, source);
-    }
+    let state = ledger_of(config, source);
+    enforcer_of(sidetap_mitigation::Config { state, ..config.mitigation.clone() }, config, source)
+}
+
+fn enforcer_of(
+    settings: sidetap_mitigation::Config,
+    config: &Config,
+    source: &SourceArgs,
+) -> Result<Enforcer> {
     let mut enforcer = Enforcer::new(&settings)?;
     let modes = Source::of(source, config).ok().and_then(|s| s.store().map(Path::to_owned));
     let modes =
@@ -264,7 +280,13 @@ fn stop(config: &mut Config, source: &SourceArgs, reason: &str, terminal: &Termi
     });
     let nothing = Desired { allow, stopped: true, ..Desired::default() };
     let options = PushOptions { force: true, actor: actor(), ..PushOptions::new(Mode::Enforce) };
-    let report = bare_enforcer(config, source)?.push(&nothing, clock::now(), &options);
+    // What devices hold says what has to go: no ledger is needed for that.
+    let mut enforcer = bare_enforcer(config, source).or_else(|e| {
+        warn(&format!("the ledger cannot be read, and is left as it is: {e:#}"));
+        let settings = sidetap_mitigation::Config { state: None, ..config.mitigation.clone() };
+        enforcer_of(settings, config, source)
+    })?;
+    let report = enforcer.push(&nothing, clock::now(), &options);
     record(config, source, &report);
     let status = show_push(&report, &[], terminal)?;
     kept.map(|()| status)

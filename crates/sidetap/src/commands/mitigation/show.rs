@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use sidetap_mitigation::{ConnectorStatus, Held, Mode, PlanReport, PushReport, StatusReport};
+use sidetap_mitigation::{ConnectorStatus, Contended, Held, Mode, PlanReport, PushReport, StatusReport};
+use sidetap_model::Ts;
 
 use crate::exit::{Lost, Status};
 use crate::output::{Terminal, plain, print};
@@ -45,6 +46,7 @@ pub(super) fn show_status(status: &StatusReport, terminal: &Terminal) -> Result<
         ]);
     }
     let mut text = table.render(terminal) + &whole;
+    text.push_str(&contended(connectors.iter().map(|c| (c.name.as_str(), c.contended.as_ref()))));
     for c in connectors {
         let cannot: Vec<&str> = c.sees.cannot_do().iter().map(|r| r.name()).collect();
         let cannot =
@@ -147,6 +149,7 @@ pub(super) fn show_push(report: &PushReport, held: &[Held], terminal: &Terminal)
     for c in report.connectors.iter().filter(|c| matches!(c.outcome.as_str(), "failed" | "held")) {
         text.push_str(&format!("  {}: {}\n", plain(&c.name), plain(&c.answer)));
     }
+    text.push_str(&contended(report.connectors.iter().map(|c| (c.name.as_str(), c.contended.as_ref()))));
     text.push_str(&reasons(report.held.iter().chain(held)));
     if report.mode == Mode::DryRun {
         text.push_str("  nothing was changed; --enforce does it\n");
@@ -158,6 +161,15 @@ pub(super) fn show_push(report: &PushReport, held: &[Held], terminal: &Terminal)
     }
 }
 
+/// Where somebody else writes under the same mark.
+fn contended<'a>(all: impl Iterator<Item = (&'a str, Option<&'a Contended>)>) -> String {
+    let line = |(name, c): (&str, &Contended)| {
+        let at = |s: i64| Ts::from_parts(s, 0);
+        format!("  {}: {} (from {} to {})\n", plain(name), plain(&c.text()), at(c.since), at(c.last))
+    };
+    all.filter_map(|(name, c)| c.map(|c| (name, c))).map(line).collect()
+}
+
 /// What is wrong with a device, of whose pushed verdicts so many are in force.
 fn state_of(c: &ConnectorStatus, active: u64) -> String {
     if let Some(error) = &c.error {
@@ -167,7 +179,8 @@ fn state_of(c: &ConnectorStatus, active: u64) -> String {
         format!("empty, though {} went to devices: a push tells what belongs here", plural(active, "verdict"))
     });
     let drift = (!c.drift.is_empty()).then(|| format!("to be repaired: {}", c.drift.join(", ")));
-    let wrong: Vec<String> = empty.into_iter().chain(drift).collect();
+    let contended = c.contended.is_some().then(|| "somebody else writes under the same mark".to_owned());
+    let wrong: Vec<String> = empty.into_iter().chain(drift).chain(contended).collect();
     if wrong.is_empty() { "as it should be".to_owned() } else { wrong.join("; ") }
 }
 
