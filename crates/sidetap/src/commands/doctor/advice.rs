@@ -290,6 +290,12 @@ fn encapsulated(f: &Figures) -> Vec<Advice> {
         let change = "a capture filter sees the outer headers: write it for them, or use none";
         list.push(Advice { grade: Grade::Watch, seen, change });
     }
+    if f.untrusted > 0.0 {
+        let seen = format!("{} of segments come in tunnels whose ends are not trusted", percent(f.untrusted));
+        let change = "what is in them convicts nobody, for anybody can write it: if the tunnels are yours, name the networks of their ends in `[capture] trusted_tunnels`";
+        let grade = if f.untrusted > 0.2 { Grade::Mend } else { Grade::Watch };
+        list.push(Advice { grade, seen, change });
+    }
     if f.tagged > 0.0 {
         let seen = format!("{} of segments carry VLAN tags", percent(f.tagged));
         let change = "a capture filter must begin with `vlan` to match them";

@@ -70,6 +70,8 @@ pub(crate) struct Figures {
     pub(super) damaged_checksums: f64,
     pub(super) tagged: f64,
     pub(super) encapsulated: f64,
+    /// Of all segments those of tunnels that are not trusted.
+    pub(super) untrusted: f64,
     pub(super) flows: u64,
     pub(super) one_way_flows: f64,
     pub(super) only_client_side: f64,
@@ -126,6 +128,10 @@ impl<S: Source> Look<S> {
             damaged_checksums,
             tagged: share(seen.tagged, seen.segments),
             encapsulated: share(seen.tunnelled, seen.segments),
+            untrusted: share(
+                summary.packets.noted.get("tunnel-untrusted").copied().unwrap_or(0),
+                seen.segments,
+            ),
             flows: seen.flows.len(),
             one_way_flows: only_requests + only_responses,
             only_client_side: only_requests,
