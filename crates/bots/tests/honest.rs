@@ -372,6 +372,42 @@ fn changes_are_told_once() {
     assert!(engine.take_changes().is_empty());
 }
 
+/// Whether something is said otherwise is told without its whole row: that must agree with the rows, whoever shares an address, a network
+/// or a session with whom.
+#[test]
+fn what_changed_is_what_all_verdicts_say_otherwise_than_before() {
+    let mut w = World::new();
+    w.honest();
+    for n in 0..240u32 {
+        let at = 100_000 + i64::from(n) * 700;
+        let body = format!("{{\"username\": \"victim{n}\", \"password\": \"leaked{n}\"}}");
+        let who = bad(n % 40);
+        let login = call(who, "POST", "/api/login").script().body(body);
+        w.at(at, &login.status(if n % 50 == 49 { 200 } else { 401 }));
+        // Others at the same addresses: one with the same tool, a browser, a session that several present.
+        let session = format!("Bearer fedcba9876543210fedc{:04}", n % 3);
+        w.at(at + 100, &call(who, "GET", "/api/accounts").script().header("Authorization", session));
+        w.at(at + 200, &call(who, "GET", "/").chrome().html());
+        let stock =
+            call(bad(n % 40), "GET", "/api/stock").path(format!("/api/stock?sku=7&zip={:05}", n * 613));
+        w.at(at + 300, &stock.java());
+    }
+    let (mut known, mut told) = (std::collections::BTreeMap::new(), 0);
+    w.judge_each(Config::builtin().unwrap(), |engine| {
+        let mut rows = engine.verdicts();
+        rows.retain(|v| v.intent != "automated");
+        rows.retain(|v| {
+            let mark = (v.intent.clone(), v.class.clone(), v.subject.value.clone());
+            known.insert(v.id.clone(), mark.clone()) != Some(mark)
+        });
+        told += rows.len();
+        assert_eq!(format!("{:#?}", engine.take_changes()), format!("{rows:#?}"));
+    });
+    let kinds: std::collections::BTreeSet<_> =
+        known.values().map(|(intent, class, _)| (intent, class)).collect();
+    assert!(told > known.len() && kinds.len() > 1, "{told} changes of {} verdicts: {kinds:?}", known.len());
+}
+
 /// The catalogue, page after page every five seconds, by a program that says what it is: automated, and no offence.
 #[test]
 fn a_feed_that_says_what_it_is_and_takes_its_time_is_not_convicted() {

@@ -202,11 +202,19 @@ impl EvidenceRing {
     pub(crate) fn keep_verdicts(&mut self, verdicts: &[VerdictRow]) {
         let names = verdicts.iter().flat_map(|v| &v.reasons).flat_map(|r| r.evidence.iter());
         names.for_each(|name| self.keep_named(name));
-        if self.samples.learn(verdicts) {
-            let order = std::mem::take(&mut self.order);
-            order.iter().for_each(|id| self.offer(*id));
-            self.order = order;
+        let fresh = self.samples.learn(verdicts);
+        if fresh.is_empty() {
+            return;
         }
+        // Only who has one of the new names can be of a campaign that he was not offered to.
+        let order = std::mem::take(&mut self.order);
+        for id in &order {
+            let seen = self.recent.get(id).and_then(|line| line.of.seen.as_ref());
+            if seen.is_some_and(|s| s.names.iter().any(|n| fresh.contains(n))) {
+                self.offer(*id);
+            }
+        }
+        self.order = order;
     }
 
     /// Keeps what the rows of a run name and is still there.

@@ -92,9 +92,9 @@ impl Samples {
     const MEMBERS: usize = 65_536;
     const FINDINGS: usize = 8_192;
 
-    /// Learns from verdicts who is of which campaign; true where that is more than was known.
-    pub(crate) fn learn(&mut self, verdicts: &[VerdictRow]) -> bool {
-        let before = self.known.len();
+    /// Learns from verdicts who is of which campaign; gives a name of each that was not known of it.
+    pub(crate) fn learn(&mut self, verdicts: &[VerdictRow]) -> HashSet<Name, Fixed> {
+        let mut fresh = HashSet::default();
         for verdict in verdicts {
             let harmful = matches!(verdict.intent.as_str(), "malicious" | "suspicious");
             let Some(number) = verdict.campaign.as_ref().filter(|_| harmful).and_then(|c| self.number(c))
@@ -103,14 +103,14 @@ impl Samples {
             };
             if verdict.subject.kind == SubjectKind::Cidr {
                 for ip in &verdict.client_ips {
-                    self.member(vec![name_of(SubjectKind::Ip, &ip.to_string())], number);
+                    fresh.extend(self.member(vec![name_of(SubjectKind::Ip, &ip.to_string())], number));
                 }
             } else {
                 let parts = verdict.subject.each_part();
-                self.member(parts.iter().map(|p| name_of(p.kind, &p.value)).collect(), number);
+                fresh.extend(self.member(parts.iter().map(|p| name_of(p.kind, &p.value)).collect(), number));
             }
         }
-        self.known.len() > before
+        fresh
     }
 
     fn number(&mut self, campaign: &str) -> Option<u32> {
@@ -123,14 +123,17 @@ impl Samples {
         Some(number)
     }
 
-    fn member(&mut self, mut names: Vec<Name>, campaign: u32) {
+    /// Keeps that who is known by these names is of a campaign; gives the one by which he is found, where that is new.
+    fn member(&mut self, mut names: Vec<Name>, campaign: u32) -> Option<Name> {
         names.sort_unstable();
         let whole =
             names.iter().fold(u64::from(campaign), |h, n| (h ^ n.0).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        if self.known.len() < Self::MEMBERS && self.known.insert(whole) {
-            let Some(first) = names.pop() else { return };
-            self.members.entry(first).or_default().push((names, campaign));
+        if self.known.len() >= Self::MEMBERS || !self.known.insert(whole) {
+            return None;
         }
+        let first = names.pop()?;
+        self.members.entry(first).or_default().push((names, campaign));
+        Some(first)
     }
 
     /// The campaigns of who is known by these names, in order.

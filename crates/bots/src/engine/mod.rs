@@ -7,6 +7,7 @@
 mod anomaly;
 mod call;
 mod campaign;
+mod changes;
 mod conduct;
 mod contrast;
 mod convict;

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use sidetap_model::rows::{
     CampaignRow, IdentityRow, Member, Reason, Subject, SubjectPart, TrafficPoint, VerdictRow,
 };
-use sidetap_model::{SubjectKind, Ts};
+use sidetap_model::{SubjectKind, Ts, Zone};
 
 use super::Engine;
 use super::campaign::{Campaign, Conviction, Shown, show};
+use super::changes::{intent, verdict_id};
 use super::merged::{join_members, join_subjects};
 use super::shared::Shared;
 use super::story::Cast;
 use super::unit::{BUCKET_S, ExchangeId, Unit};
 use super::units::Session;
-use crate::hash;
 use crate::indicators::{Asked, Scope, View, short};
 use crate::observation::{agent_spelled, door_spelled, shape_spelled};
 
@@ -39,16 +39,26 @@ struct Grounds<'a> {
 impl Engine {
     /// All verdicts, in a fixed order: by when they were said, then by subject.
     pub fn verdicts(&self) -> Vec<VerdictRow> {
-        self.verdicts_of(self.units.keys())
+        self.verdicts_of(self.units.keys(), None)
     }
 
-    /// Verdicts on these clients, by their keys in order, and on all sessions.
-    fn verdicts_of(&self, units: impl IntoIterator<Item = u64>) -> Vec<VerdictRow> {
+    /// Verdicts on these clients, by their keys in order, and on all sessions; where subjects are named, on those only.
+    pub(super) fn verdicts_of(
+        &self,
+        units: impl IntoIterator<Item = u64>,
+        only: Option<&BTreeSet<(Zone, Subject)>>,
+    ) -> Vec<VerdictRow> {
+        let asked =
+            |zone: Zone, subject: &dyn Fn() -> Subject| only.is_none_or(|o| o.contains(&(zone, subject())));
         let mut rows = Vec::new();
         let shared = &mut Shared::default();
         for key in units {
             let Some(unit) = self.units.get(key) else { continue };
-            match self.convictions.units.get(&key) {
+            let conviction = self.convictions.units.get(&key);
+            if !asked(unit.zone, &|| self.unit_subject(unit, conviction.map_or(0, |c| c.shape))) {
+                continue;
+            }
+            match conviction {
                 Some(conviction) => rows.push(self.unit_row(unit, conviction, shared)),
                 None => rows.extend(self.automated_row(unit, shared)),
             }
@@ -56,44 +66,17 @@ impl Engine {
         // Clients with one spelling are several, what a session sent one of them sent.
         let mut rows = join_subjects(rows, u64::saturating_add);
         for (hash, conviction) in &self.convictions.sessions {
-            if let Some(session) = self.units.get_session(*hash) {
-                rows.extend(self.session_row(session, conviction, shared));
+            let session = self.units.get_session(*hash);
+            let named = session.and_then(|s| Some((s, self.session_subject(s)?)));
+            if let Some((session, (unit, subject))) = named
+                && asked(unit.zone, &|| subject.clone())
+            {
+                rows.push(self.session_row(session, (unit, subject), conviction, shared));
             }
         }
         let mut rows = join_subjects(rows, u64::max);
         rows.sort_by(|a, b| (a.detected_at, &a.subject).cmp(&(b.detected_at, &b.subject)));
         rows
-    }
-
-    /// Keys of clients that are convicted, or at an address with one that is or whose session is, in order.
-    fn accused(&self) -> BTreeSet<u64> {
-        let sessions = self.convictions.sessions.keys().filter_map(|hash| self.units.get_session(*hash));
-        let keys = self.convictions.units.keys().chain(sessions.flat_map(|s| &s.units));
-        let mut accused = BTreeSet::new();
-        for unit in keys.filter_map(|key| self.units.get(*key)) {
-            accused.insert(unit.key);
-            accused.extend(self.units.at_address_of(unit).map_or(&[][..], |a| &a.units));
-        }
-        accused
-    }
-
-    /// Verdicts that are new or that changed since the last call.
-    pub fn take_changes(&mut self) -> Vec<VerdictRow> {
-        let mut changed = Vec::new();
-        for row in self.verdicts_of(self.accused()) {
-            if row.intent == "automated" {
-                continue;
-            }
-            let mark = hash::words(&[
-                hash::of(row.intent.as_bytes()),
-                hash::of(row.class.as_deref().unwrap_or_default().as_bytes()),
-                hash::of(row.subject.value.as_bytes()),
-            ]);
-            if self.told.insert(row.id.clone(), mark) != Some(mark) {
-                changed.push(row);
-            }
-        }
-        changed
     }
 
     /// Campaigns, first seen first.
@@ -184,7 +167,7 @@ impl Engine {
         let rule = self.pack.rules().get(conviction.rule);
         row.class = rule.map(|r| r.id.clone());
         row.oat = rule.map(|r| r.oat.clone()).unwrap_or_default();
-        row.intent = if conviction.suspicious { "suspicious" } else { "malicious" }.into();
+        row.intent = intent(conviction).into();
         row.score = if conviction.suspicious { row.score.clamp(40, 69) } else { row.score.max(75) };
         row.campaign = campaign.filter(|_| !conviction.suspicious).map(|c| c.id.clone());
         row.phase = phase(conviction.retrospective);
@@ -205,9 +188,8 @@ impl Engine {
     ) -> VerdictRow {
         let Grounds { fired, shown, evidence, rule } = *grounds;
         let view = self.client_view(unit);
-        let id = hash::words(&[hash::of(unit.zone.as_str().as_bytes()), hash::of(subject.value.as_bytes())]);
         VerdictRow {
-            id: format!("v-{id:016x}"),
+            id: verdict_id(unit.zone, &subject),
             zone: unit.zone.as_str().into(),
             subject,
             client_ip: Some(unit.ip),
@@ -274,38 +256,44 @@ impl Engine {
         Some(row)
     }
 
+    /// Whom a verdict on a session is on, and a client of it.
+    pub(super) fn session_subject(&self, session: &Session) -> Option<(&Unit, Subject)> {
+        let mut units = session.units.iter().filter_map(|k| self.units.get(*k));
+        let unit = units.next()?;
+        if units.next().is_none()
+            && self.is_alone(unit)
+            && unit.sessions.len() <= 2
+            && unit.rare().sessions_over == 0
+        {
+            return Some((unit, ip_subject(unit.ip)));
+        }
+        let value = session.token.spelled();
+        Some((unit, Subject { kind: SubjectKind::Session, value, parts: Vec::new() }))
+    }
+
     fn session_row(
         &self,
         session: &Session,
+        (unit, subject): (&Unit, Subject),
         conviction: &Conviction,
         shared: &mut Shared,
-    ) -> Option<VerdictRow> {
-        let units: Vec<&Unit> = session.units.iter().filter_map(|k| self.units.get(*k)).collect();
-        let unit = units.first()?;
+    ) -> VerdictRow {
+        let units = session.units.iter().filter_map(|k| self.units.get(*k));
+        let ips: BTreeSet<IpAddr> = units.map(|u| u.ip).collect();
         let own = self.campaigns.get(conviction.campaign as usize);
         let shown = own.map(|c| c.fired.clone()).unwrap_or_default();
         let fired: Vec<usize> = shown.iter().map(|s| s.indicator).collect();
         let (_, asked) = self.ask_client(unit);
         let evidence: Vec<ExchangeId> = conviction.evidence.into_iter().collect();
-        let value = session.token.spelled();
-        let mut subject = Subject { kind: SubjectKind::Session, value, parts: Vec::new() };
-        if let [only] = units.as_slice()
-            && self.is_alone(only)
-            && only.sessions.len() <= 2
-            && only.rare().sessions_over == 0
-        {
-            subject = ip_subject(only.ip);
-        }
         let rule = Some(conviction.rule);
         let grounds = Grounds { fired: &fired, shown: &shown, evidence: &evidence, rule };
         let mut row = self.row(subject, unit, &asked, &grounds, shared);
-        let ips: BTreeSet<IpAddr> = units.iter().map(|u| u.ip).collect();
         row.client_ips = ips.iter().copied().take(ADDRESSES).collect();
         row.client_ip = (ips.len() == 1).then_some(unit.ip);
         let rule = self.pack.rules().get(conviction.rule);
         row.class = rule.map(|r| r.id.clone());
         row.oat = rule.map(|r| r.oat.clone()).unwrap_or_default();
-        row.intent = if conviction.suspicious { "suspicious" } else { "malicious" }.into();
+        row.intent = intent(conviction).into();
         row.score = if conviction.suspicious { row.score.clamp(40, 69) } else { row.score.max(75) };
         let campaign = self.campaigns.get(self.campaign_of_session(session, conviction) as usize);
         row.campaign = campaign.filter(|_| !conviction.suspicious).map(|c| c.id.clone());
@@ -314,7 +302,7 @@ impl Engine {
         row.first_seen = session.first;
         row.last_seen = session.last;
         row.requests = u64::from(session.n);
-        Some(row)
+        row
     }
 
     /// True where nobody else was seen at the address who is not convicted.
@@ -328,7 +316,7 @@ impl Engine {
         })
     }
 
-    fn subject(&self, unit: &Unit, conviction: &Conviction) -> Subject {
+    pub(super) fn subject(&self, unit: &Unit, conviction: &Conviction) -> Subject {
         self.unit_subject(unit, conviction.shape)
     }
 

@@ -358,7 +358,12 @@ impl World {
         self.judge_with(Config::builtin().unwrap())
     }
 
-    pub fn judge_with(mut self, config: Config) -> Engine {
+    pub fn judge_with(self, config: Config) -> Engine {
+        self.judge_each(config, |_| ())
+    }
+
+    /// The same, and `each` is shown the engine after each epoch.
+    pub fn judge_each(mut self, config: Config, mut each: impl FnMut(&mut Engine)) -> Engine {
         self.observations.sort_by_key(|o| (o.ts, o.flow_id, o.seq));
         let mut engine = Engine::new(config, HashKey::from_bytes([5; 16]));
         let mut epoch: Vec<Observation> = Vec::new();
@@ -366,13 +371,16 @@ impl World {
         for o in self.observations {
             if second.is_some_and(|s| s != o.ts.secs()) {
                 engine.epoch(o.ts, std::mem::take(&mut epoch), &[]);
+                each(&mut engine);
             }
             second = Some(o.ts.secs());
             epoch.push(o);
         }
         let last = epoch.last().map_or(Ts::default(), |o| o.ts);
         engine.epoch(last, epoch, &[]);
+        each(&mut engine);
         engine.finish(&[]);
+        each(&mut engine);
         engine
     }
 }
