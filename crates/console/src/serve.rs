@@ -314,5 +314,5 @@ async fn ready(State(app): State<App>) -> Result<&'static str, Response> {
 
 async fn report(State(app): State<App>) -> Result<Html<String>, Problem> {
     let page = Arc::clone(&app.page);
-    app.read_heavy(move |store| Ok(Html(page(&store.load()?)))).await
+    app.read_heavy(move |store| Ok(Html(page(&store.load_to_report()?)))).await
 }

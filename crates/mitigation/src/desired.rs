@@ -77,19 +77,32 @@ pub struct DesiredOptions {
 /// The desired state that verdicts, as policy decided them, ask for.
 pub fn desired(verdicts: &[VerdictRow], options: &DesiredOptions) -> Desired {
     let mut out = Desired { allow: options.allow.nets(), ..Desired::default() };
-    for v in verdicts {
-        let held = |why| Held { verdict: v.id.clone(), subject: v.subject.value.clone(), why };
-        let Some(response) = v.response.parse::<Response>().ok().filter(|r| r.acts()) else {
-            out.held.extend(guarded(v).map(held));
-            continue;
-        };
-        match refusal(v, options) {
-            Some(why) => out.held.push(held(why)),
-            None => out.wants.push(want(v, response, options)),
+    out.add(verdicts, options);
+    out.rank();
+    out
+}
+
+impl Desired {
+    /// Adds what these verdicts ask for, behind what others do: [`Desired::rank`] is to follow the last of them.
+    pub fn add(&mut self, verdicts: &[VerdictRow], options: &DesiredOptions) {
+        for v in verdicts {
+            let held = |why| Held { verdict: v.id.clone(), subject: v.subject.value.clone(), why };
+            let Some(response) = v.response.parse::<Response>().ok().filter(|r| r.acts()) else {
+                self.held.extend(guarded(v).map(held));
+                continue;
+            };
+            match refusal(v, options) {
+                Some(why) => self.held.push(held(why)),
+                None => self.wants.push(want(v, response, options)),
+            }
         }
     }
-    out.wants.sort_by(|a, b| (b.score, b.last_seen, &a.verdict).cmp(&(a.score, a.last_seen, &b.verdict)));
-    out
+
+    /// Puts the most urgent first.
+    pub fn rank(&mut self) {
+        let of = |w: &Want| (w.score, w.last_seen);
+        self.wants.sort_by(|a, b| of(b).cmp(&of(a)).then_with(|| a.verdict.cmp(&b.verdict)));
+    }
 }
 
 /// Why nothing is done about a verdict that a rule would act on, where one of policy's guards holds it.

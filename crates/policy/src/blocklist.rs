@@ -75,11 +75,12 @@ fn line_of(v: &VerdictRow, allow: &AllowList) -> Result<IpNet, String> {
 impl BlockList {
     /// One address or CIDR a line; an address without its prefix length.
     pub fn to_text(&self) -> String {
-        self.nets.iter().map(|n| line(n) + "\n").collect()
+        self.nets.iter().map(|n| block_text(n) + "\n").collect()
     }
 }
 
-fn line(net: &IpNet) -> String {
+/// A network as a line of the list says it.
+pub fn block_text(net: &IpNet) -> String {
     if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
 }
 

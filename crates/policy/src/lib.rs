@@ -30,7 +30,7 @@ mod suggest;
 mod traffic;
 
 pub use allow::{AllowEntry, AllowKind, AllowList};
-pub use blocklist::{BlockList, HeldBlock, block_line, blocklist, outermost};
+pub use blocklist::{BlockList, HeldBlock, block_line, block_text, blocklist, outermost};
 pub use caps::{CapHit, Caps, Change};
 pub use decide::{Decision, Known, PolicySet, RuleInfo};
 pub use duration::{format_ttl, parse_ttl};

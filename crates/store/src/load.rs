@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use rusqlite::params;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sidetap_model::rows::{Counts, RunData, Summary, TrafficPoint};
+use sidetap_model::rows::{CampaignRow, Counts, RunData, Summary, TrafficPoint, VerdictRow};
 use sidetap_model::{SubjectKind, Ts};
 
 use crate::error::StoreError;
@@ -29,6 +29,17 @@ impl Store {
     /// counts are added; of a finding, campaign or verdict the newest row stands.
     pub fn load(&self) -> Result<RunData, StoreError> {
         self.load_where(None)
+    }
+
+    /// The same for a report: of a verdict there is who, what and the first reason, since of many there would be no room for all.
+    pub fn load_to_report(&self) -> Result<RunData, StoreError> {
+        let mut verdicts = Vec::new();
+        self.each_verdicts(|part| {
+            verdicts.extend(part.into_iter().map(in_short));
+            Ok::<(), StoreError>(())
+        })?;
+        let campaigns = merge::campaigns(self.rows(Table::Campaigns, None)?);
+        self.load_with(None, campaigns, verdicts)
     }
 
     /// What one run found.
@@ -61,13 +72,24 @@ impl Store {
     }
 
     fn load_where(&self, run: Option<&str>) -> Result<RunData, StoreError> {
+        let campaigns = merge::campaigns(self.rows(Table::Campaigns, run)?);
+        let verdicts = merge::verdicts(self.rows(Table::Verdicts, run)?);
+        self.load_with(run, campaigns, verdicts)
+    }
+
+    fn load_with(
+        &self,
+        run: Option<&str>,
+        campaigns: Vec<CampaignRow>,
+        verdicts: Vec<VerdictRow>,
+    ) -> Result<RunData, StoreError> {
         let mut data = RunData {
             summary: self.summary(run)?,
             endpoints: merge::endpoints(self.rows(Table::Endpoints, run)?),
             sensitive: merge::sensitive(self.rows(Table::Sensitive, run)?),
             findings: merge::findings(self.rows(Table::Findings, run)?),
-            campaigns: merge::campaigns(self.rows(Table::Campaigns, run)?),
-            verdicts: merge::verdicts(self.rows(Table::Verdicts, run)?),
+            campaigns,
+            verdicts,
             traffic: self.traffic(run)?,
         };
         data.summary.counts = Counts {
@@ -124,6 +146,16 @@ impl Store {
         }
         Ok(points.into_values().collect())
     }
+}
+
+/// A verdict without what a report does not say of it.
+fn in_short(mut v: VerdictRow) -> VerdictRow {
+    v.reasons.truncate(1);
+    v.reasons.shrink_to_fit();
+    v.reasons.iter_mut().for_each(|r| r.evidence = Default::default());
+    (v.coverage, v.hosts, v.prints, v.oat) = Default::default();
+    (v.origin, v.agent) = (None, None);
+    v
 }
 
 pub(crate) fn parse<T: DeserializeOwned>(text: &str, table: &'static str) -> Result<T, StoreError> {

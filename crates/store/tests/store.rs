@@ -269,6 +269,32 @@ fn parts_are_together_what_is_loaded_at_once() {
 }
 
 #[test]
+fn a_report_is_given_all_but_the_bulk_of_verdicts() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    for name in ["a.pcap", "b.pcap"] {
+        let mut data = run(name, 3);
+        for v in &mut data.verdicts {
+            let reason = |n: u32| json!({"indicator": "i", "weight": 1.0, "observed": n.to_string(), "baseline": "", "evidence": ["a-1"]});
+            v.reasons =
+                vec![serde_json::from_value(reason(1)).unwrap(), serde_json::from_value(reason(2)).unwrap()];
+            v.hosts = vec!["shop.example.test".into()];
+        }
+        store.save_run(&data, at(10)).unwrap();
+    }
+    let (whole, mut short) = (store.load().unwrap(), store.load_to_report().unwrap());
+    assert!(!whole.verdicts.is_empty() && whole.verdicts.iter().all(|v| v.reasons.len() == 2));
+    for (v, of) in short.verdicts.iter_mut().zip(&whole.verdicts) {
+        assert!(v.reasons.len() == 1 && v.hosts.is_empty());
+        assert_eq!(v.reasons.first().map(|r| &r.observed), of.reasons.first().map(|r| &r.observed));
+        (v.reasons, v.oat, v.hosts, v.prints) =
+            (of.reasons.clone(), of.oat.clone(), of.hosts.clone(), of.prints.clone());
+        (v.coverage, v.origin, v.agent) = (of.coverage.clone(), of.origin.clone(), of.agent.clone());
+    }
+    assert_eq!(short, whole);
+}
+
+#[test]
 fn files_of_others_are_told_and_not_touched() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x");

@@ -97,7 +97,7 @@ pub(crate) fn in_mode(config: &Config, modes: &BTreeMap<String, Mode>, mode: Mod
 /// approved yet. With `ask`, approvals are asked for.
 pub(crate) fn hold(
     desired: &mut Desired,
-    verdicts: &[VerdictRow],
+    ground: impl Fn(&str) -> Option<Ground>,
     switch: Option<&Path>,
     store: Option<&mut Store>,
     approving: &Approving,
@@ -114,18 +114,12 @@ pub(crate) fn hold(
         desired.held.extend(wants.iter().map(|w| held(w, &why)));
         return;
     }
-    let by_id: BTreeMap<&str, &VerdictRow> = verdicts.iter().map(|v| (v.id.as_str(), v)).collect();
-    let mode_of = |w: &Want| {
-        let measures = by_id.get(w.verdict.as_str()).and_then(|v| v.measures.as_ref());
-        measures.and_then(|m| m.mode).unwrap_or(Mode::Enforce)
-    };
     let mut approved = BTreeSet::new();
     let all = !approving.connectors.is_empty();
-    let asks = |w: &Want| mode_of(w) == Mode::Approve || all && mode_of(w) == Mode::Enforce;
-    if desired.wants.iter().any(asks) {
+    if desired.wants.iter().any(|w| approving.asks(w)) {
         approved = match store {
             None => BTreeSet::new(),
-            Some(store) => approved_in(store, desired, &by_id, approving, asks).unwrap_or_else(|e| {
+            Some(store) => approved_in(store, desired, ground, approving).unwrap_or_else(|e| {
                 warn(&format!("approvals cannot be read: {e}"));
                 BTreeSet::new()
             }),
@@ -133,9 +127,10 @@ pub(crate) fn hold(
     }
     let (pass, wait): (Vec<Want>, Vec<Want>) =
         std::mem::take(&mut desired.wants).into_iter().partition(|w| {
-            mode_of(w) == Mode::Enforce || mode_of(w) == Mode::Approve && approved.contains(&w.verdict)
+            mode_of_want(w) == Mode::Enforce
+                || mode_of_want(w) == Mode::Approve && approved.contains(&w.verdict)
         });
-    desired.held.extend(wait.iter().map(|w| match mode_of(w) {
+    desired.held.extend(wait.iter().map(|w| match mode_of_want(w) {
         Mode::Approve => held(w, "it waits for approval (`sidetap mitigation approvals`)"),
         _ => held(w, "its rule only tries it out (mode: dry-run)"),
     }));
@@ -143,6 +138,31 @@ pub(crate) fn hold(
     let unapproved: BTreeSet<String> = if all { unapproved.collect() } else { BTreeSet::new() };
     desired.waiting = approving.connectors.iter().map(|c| (c.clone(), unapproved.clone())).collect();
     desired.wants = pass;
+}
+
+/// What whoever is asked for a yes is told of a verdict, besides what is to be done.
+#[derive(Clone, Debug)]
+pub(crate) struct Ground {
+    policy: String,
+    campaign: Option<String>,
+    reason: String,
+}
+
+impl Ground {
+    /// Of this verdict.
+    pub(crate) fn of(v: &VerdictRow) -> Self {
+        Ground {
+            policy: v.policy.clone().unwrap_or_default(),
+            campaign: v.campaign.clone(),
+            reason: v.reasons.first().map(|r| r.observed.to_string()).unwrap_or_default(),
+        }
+    }
+}
+
+/// The grounds of these verdicts.
+pub(crate) fn grounds(verdicts: &[VerdictRow]) -> impl Fn(&str) -> Option<Ground> {
+    let by_id: BTreeMap<&str, &VerdictRow> = verdicts.iter().map(|v| (v.id.as_str(), v)).collect();
+    move |id| by_id.get(id).map(|v| Ground::of(v))
 }
 
 /// How approvals are asked for.
@@ -157,7 +177,17 @@ pub(crate) struct Approving {
     pub(crate) connectors: Vec<String>,
 }
 
+fn mode_of_want(w: &Want) -> Mode {
+    w.measures.mode.unwrap_or(Mode::Enforce)
+}
+
 impl Approving {
+    /// Whether a want needs somebody's yes, at some connector or at all of them.
+    pub(crate) fn asks(&self, w: &Want) -> bool {
+        let mode = mode_of_want(w);
+        mode == Mode::Approve || !self.connectors.is_empty() && mode == Mode::Enforce
+    }
+
     fn expiry_ns(&self) -> i64 {
         i64::try_from(self.expiry_s).unwrap_or(i64::MAX).saturating_mul(1_000_000_000)
     }
@@ -179,9 +209,8 @@ impl Approving {
 fn approved_in(
     store: &mut Store,
     desired: &Desired,
-    by_id: &BTreeMap<&str, &VerdictRow>,
+    ground: impl Fn(&str) -> Option<Ground>,
     approving: &Approving,
-    asks: impl Fn(&Want) -> bool,
 ) -> Result<BTreeSet<String>, sidetap_store::StoreError> {
     let wants: BTreeMap<&str, &Want> = desired.wants.iter().map(|w| (w.verdict.as_str(), w)).collect();
     // A yes is to what was asked, and holds from when it was said: at least for the time that what was asked takes.
@@ -196,9 +225,9 @@ fn approved_in(
     let approved: BTreeSet<String> =
         store.approvals(approving.now)?.into_iter().filter(holds).map(|a| a.verdict).collect();
     if approving.ask {
-        let missing = desired.wants.iter().filter(|w| asks(w) && !approved.contains(&w.verdict));
+        let missing = desired.wants.iter().filter(|w| approving.asks(w) && !approved.contains(&w.verdict));
         let asked: Vec<Approval> =
-            missing.filter_map(|w| Some(approval(w, by_id.get(w.verdict.as_str())?, approving))).collect();
+            missing.filter_map(|w| Some(approval(w, ground(&w.verdict)?, approving))).collect();
         let added = store.ask(&asked)?;
         if added > 0 {
             let detail = json!({ "asked": added });
@@ -215,7 +244,7 @@ fn asks_of(want: &Want) -> String {
     json!([want.subject, want.response, want.ttl_s, measures]).to_string()
 }
 
-fn approval(want: &Want, v: &VerdictRow, approving: &Approving) -> Approval {
+fn approval(want: &Want, ground: Ground, approving: &Approving) -> Approval {
     Approval {
         id: 0,
         at: approving.now,
@@ -224,9 +253,9 @@ fn approval(want: &Want, v: &VerdictRow, approving: &Approving) -> Approval {
         subject: want.subject.clone(),
         response: want.response.name().to_owned(),
         asks: asks_of(want),
-        policy: v.policy.clone().unwrap_or_default(),
-        campaign: v.campaign.clone(),
-        reason: v.reasons.first().map(|r| r.observed.to_string()).unwrap_or_default(),
+        policy: ground.policy,
+        campaign: ground.campaign,
+        reason: ground.reason,
         state: "pending".to_owned(),
         decided_at: None,
         decided_by: None,
@@ -275,7 +304,7 @@ mod tests {
         let approving = |ask, now| Approving { ask, now, expiry_s: 3600, connectors: Vec::new() };
         let go = |store: &mut Store, ask, now| {
             let mut d = desired_of(&verdicts);
-            hold(&mut d, &verdicts, Some(&switch), Some(store), &approving(ask, now));
+            hold(&mut d, grounds(&verdicts), Some(&switch), Some(store), &approving(ask, now));
             d
         };
         let d = go(&mut store, false, now);
@@ -298,7 +327,7 @@ mod tests {
         assert_eq!(ids(&go(&mut store, false, over(1))), ["free"], "a yes does not hold for ever");
         let mut other = desired_of(&verdicts);
         other.wants.iter_mut().for_each(|w| w.ttl_s += 1);
-        hold(&mut other, &verdicts, Some(&switch), Some(&mut store), &approving(true, now));
+        hold(&mut other, grounds(&verdicts), Some(&switch), Some(&mut store), &approving(true, now));
         assert_eq!(ids(&other), ["free"], "a yes is to what was asked");
         let states: Vec<String> = store.approvals(now).unwrap().into_iter().map(|a| a.state).collect();
         assert_eq!(states, ["pending", "approved"], "what is asked now is asked anew");
@@ -313,7 +342,7 @@ mod tests {
         assert_eq!(go(&mut store, true, now).wants.len(), 2);
         let mut careful = desired_of(&verdicts);
         let edge = Approving { connectors: vec!["edge".into()], ..approving(true, now) };
-        hold(&mut careful, &verdicts, None, Some(&mut store), &edge);
+        hold(&mut careful, grounds(&verdicts), None, Some(&mut store), &edge);
         let waiting: Vec<&String> = careful.waiting["edge"].iter().collect();
         assert_eq!(waiting, ["free"], "what is approved may go, all else waits at this connector");
         assert_eq!(careful.wants.len(), 2, "and goes to others");

@@ -35,11 +35,11 @@ impl Source {
         }
     }
 
-    /// All its rows.
+    /// All its rows; of verdicts in a store what a report says.
     pub(crate) fn load(&self) -> Result<RunData> {
         match self {
             Source::Directory(dir) => load_run(dir),
-            Source::Store(file) => Ok(Store::open_read_only(file)?.load()?),
+            Source::Store(file) => Ok(Store::open_read_only(file)?.load_to_report()?),
         }
     }
 

@@ -14,7 +14,7 @@ use sidetap_store::Store;
 use super::{Commands, Devices, failed, value};
 use crate::clock;
 use crate::commands::gate;
-use crate::commands::mitigation::{enforcer, ledger_of, selected, suggested_by, wanted_of};
+use crate::commands::mitigation::{Found, enforcer, ledger_of, selected, suggested_by, wanted_in};
 use crate::commands::policy::Policies;
 
 /// Actions that are looked through for what a device was told last.
@@ -33,15 +33,15 @@ impl Commands {
         store: &mut Store,
         ask: bool,
     ) -> Result<(Desired, Option<Traffic>), Refused> {
-        let (run, switch) = (store.load()?, self.switch());
-        wanted_of(&self.config, rules, run, Some(store), switch.as_deref(), ask).map_err(failed)
+        wanted_in(&self.config, rules, store, self.switch().as_deref(), ask).map_err(failed)
     }
 
     /// What is to be taken back, as one order.
     pub(super) fn selector(&self, store: &Store, what: &Undo) -> Result<Selector, Refused> {
         let of = |campaign, policy| -> Result<Selector, Refused> {
             let rules = self.rules(store)?;
-            let mut ids = selected(store.load()?, &rules, &self.config, Some(store.path()), campaign, policy);
+            let ids = selected(Found::Store(store), &rules, &self.config, campaign, policy);
+            let mut ids = ids.map_err(failed)?;
             ids.extend(policy.map(|rule| format!("p-{rule}")));
             ids.extend(campaign.iter().flat_map(|c| suggested_by(&rules, c)));
             Ok(Selector::Verdicts(ids))

@@ -2,36 +2,34 @@
 
 mod audit;
 mod show;
+mod wanted;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use serde_json::json;
-use sidetap_mitigation::{
-    Desired, DesiredOptions, Enforcer, Geography, Held, Mode, PushOptions, Selector, desired,
-};
+use sidetap_mitigation::{Desired, Enforcer, Geography, Mode, PushOptions, Selector};
 use sidetap_model::SubjectKind;
-use sidetap_model::rows::{RunData, VerdictRow};
 use sidetap_policy::Traffic;
 use sidetap_store::Store;
 
 use super::approvals;
 use super::console::KILLED;
-use super::gate::{self, Approving};
+use super::gate;
 use super::intel;
-use super::policy::{Policies, known_of, operator_is_unknown, policies, said};
+use super::policy::{Policies, operator_is_unknown, policies, said};
 use super::source::Source;
 use crate::cli::{GlobalArgs, MitigationArgs, MitigationCommand, PushArgs, SourceArgs, UndoArgs};
 use crate::clock;
 use crate::config::{self, Config};
 use crate::exit::{Lost, Status, Usage};
-use crate::output::{Terminal, plain, print, warn};
+use crate::output::{Terminal, load_run, plain, print, warn};
 
 use audit::{intend, settle_of};
 pub(crate) use audit::{record, settle};
 use show::{show_plan, show_push, show_status};
+pub(crate) use wanted::{Found, desired_of, selected, wanted_in};
 
 /// Reads or changes devices.
 pub(crate) fn run(global: &GlobalArgs, args: &MitigationArgs) -> Result<Status> {
@@ -109,8 +107,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &MitigationArgs) -> Result<Status> 
             approvals::audit(&config, &args.source, *limit, *format, &terminal)
         }
         MitigationCommand::Feed => {
-            let run = Source::of(&args.source, &config)?.load()?;
-            let lines = policies(&config)?.blocklist(&run);
+            let lines = in_found(&args.source, &config, |f| wanted::lines(f, &policies(&config)?))?;
             print(&lines.iter().map(|l| format!("{l}\n")).collect::<String>())?;
             Ok(Status::Done)
         }
@@ -182,44 +179,20 @@ fn ledger_file(config: &Config, source: &SourceArgs) -> Option<PathBuf> {
 /// What verdicts, by the present policy, and rules over requests ask for, without what waits, is only tried out, or is held by the kill switch; and the
 /// traffic that it is measured by. With `ask`, approvals are asked for.
 fn wanted(config: &Config, source: &SourceArgs, ask: bool) -> Result<(Desired, Option<Traffic>)> {
-    let run = Source::of(source, config)?.load()?;
-    let store_file = Source::of(source, config)?.store().map(Path::to_owned);
-    let mut store = store_file.map(|file| Store::open(&file)).transpose()?;
-    let mut policies = policies(config)?;
-    if let Some(store) = &store {
-        policies = policies.with_allow(&said(&store.allowed(clock::now())?));
-    }
-    let policies = policies.hashed_by(config)?;
     let switch = gate::switch_of(config, ledger_of(config, source).as_deref());
-    wanted_of(config, &policies, run, store.as_mut(), switch.as_deref(), ask)
-}
-
-/// The same of verdicts and rules that are at hand.
-pub(crate) fn wanted_of(
-    config: &Config,
-    policies: &Policies,
-    mut run: RunData,
-    store: Option<&mut Store>,
-    switch: Option<&Path>,
-    ask: bool,
-) -> Result<(Desired, Option<Traffic>)> {
-    let known = known_of(&run, "", store.as_deref().map(Store::path), config.policy.measured_span);
-    policies.apply(&mut run, &known);
-    let traffic = known.traffic;
-    let mut verdicts = run.verdicts;
-    verdicts.extend(policies.set().standing(clock::now(), traffic.as_ref()));
-    let mut desired = desired_of(&verdicts, policies, config)?;
-    let approving = Approving::of(config, store.as_deref(), ask);
-    gate::hold(&mut desired, &verdicts, switch, store, &approving);
-    desired.held.extend(verdicts.iter().filter_map(guarded));
-    Ok((desired, traffic))
-}
-
-/// What a guard holds of a conviction, and which.
-fn guarded(v: &VerdictRow) -> Option<Held> {
-    let guard = v.policy.as_deref()?.strip_prefix("guard:").filter(|_| v.intent == "malicious")?;
-    let why = format!("held by guard {guard} (docs/policy.md)");
-    Some(Held { verdict: v.id.clone(), subject: v.subject.value.clone(), why })
+    let policies = policies(config)?;
+    match Source::of(source, config)? {
+        Source::Directory(dir) => {
+            let policies = policies.hashed_by(config)?;
+            wanted::wanted_of(config, &policies, &load_run(&dir)?, switch.as_deref(), ask)
+        }
+        Source::Store(file) => {
+            drop(Store::open_read_only(&file)?);
+            let mut store = Store::open(&file)?;
+            let policies = policies.with_allow(&said(&store.allowed(clock::now())?)).hashed_by(config)?;
+            wanted_in(config, &policies, &mut store, switch.as_deref(), ask)
+        }
+    }
 }
 
 /// Holds pushes to the caps of policy.
@@ -312,11 +285,9 @@ fn selector(which: &UndoArgs, enforcer: &Enforcer, config: &Config, source: &Sou
     if which.campaign.is_none() && which.policy.is_none() {
         return Ok(Selector::All);
     }
-    let run = Source::of(source, config)?.load()?;
-    let store = Source::of(source, config)?.store().map(Path::to_owned);
     let rules = policies(config)?.hashed_by(config)?;
     let (campaign, policy) = (which.campaign.as_deref(), which.policy.as_deref());
-    let mut ids = selected(run, &rules, config, store.as_deref(), campaign, policy);
+    let mut ids = in_found(source, config, |found| selected(found, &rules, config, campaign, policy))?;
     let standing = which.policy.as_ref().map(|rule| format!("p-{rule}"));
     ids.extend(standing.filter(|id| enforcer.ledger().entries.contains_key(id)));
     ids.extend(campaign.iter().flat_map(|c| suggested_by(&rules, c)));
@@ -327,40 +298,19 @@ fn selector(which: &UndoArgs, enforcer: &Enforcer, config: &Config, source: &Sou
     Ok(Selector::Verdicts(ids))
 }
 
+/// Asks what was found where the command line, or else the configuration, says.
+fn in_found<T>(source: &SourceArgs, config: &Config, ask: impl FnOnce(Found<'_>) -> Result<T>) -> Result<T> {
+    match Source::of(source, config)? {
+        Source::Directory(dir) => ask(Found::Run(&load_run(&dir)?)),
+        Source::Store(file) => ask(Found::Store(&Store::open_read_only(&file)?)),
+    }
+}
+
 /// Rules over requests that were suggested for a campaign and are in force, as devices know them.
 pub(crate) fn suggested_by(rules: &Policies, campaign: &str) -> Vec<String> {
     let start = format!("p-{}", sidetap_policy::suggested_id(campaign));
     let standing = rules.set().standing(clock::now(), None).into_iter();
     standing.map(|v| v.id).filter(|id| id.starts_with(&start)).collect()
-}
-
-/// What a campaign's verdicts, or else a rule, asked for. A rule is named as it was when verdicts were stored, or as it is now.
-pub(crate) fn selected(
-    run: RunData,
-    rules: &Policies,
-    config: &Config,
-    store: Option<&Path>,
-    campaign: Option<&str>,
-    policy: Option<&str>,
-) -> BTreeSet<String> {
-    let mut now = run.clone();
-    let known = known_of(&run, "", store, config.policy.measured_span);
-    rules.apply(&mut now, &known);
-    let named = run.verdicts.iter().zip(&now.verdicts).filter(|(v, now)| match (campaign, policy) {
-        (Some(id), _) => v.campaign.as_deref() == Some(id),
-        (_, policy) => v.policy.as_deref() == policy || now.policy.as_deref() == policy,
-    });
-    named.map(|(v, _)| v.id.clone()).collect()
-}
-
-/// What devices should be doing about these verdicts.
-pub(crate) fn desired_of(verdicts: &[VerdictRow], policies: &Policies, config: &Config) -> Result<Desired> {
-    let options = DesiredOptions {
-        now: clock::now(),
-        max_age_s: config.mitigation.max_age_s()?,
-        allow: policies.set().allow().clone(),
-    };
-    Ok(desired(verdicts, &options))
 }
 
 fn push_all(

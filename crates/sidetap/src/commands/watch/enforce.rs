@@ -453,7 +453,7 @@ impl Acting {
         let store = self.store.as_mut().map(|(store, ..)| store);
         let approving = Approving::of(&self.config, store.as_deref(), self.mode == Mode::Enforce);
         let modes = store.as_deref().map(gate::modes).unwrap_or_default();
-        gate::hold(&mut wanted, &verdicts, self.switch.as_deref(), store, &approving);
+        gate::hold(&mut wanted, gate::grounds(&verdicts), self.switch.as_deref(), store, &approving);
         devices.tell(Order {
             wanted,
             mode: self.mode,
