@@ -10,11 +10,13 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::sync_channel;
+use std::thread::JoinHandle;
 
 use anyhow::{Context, Result, bail};
 use sidetap_model::Ts;
 use sidetap_model::rows::VerdictRow;
 
+use super::deeds::{self, Deeds};
 use super::enforce::{Acting, QUEUE};
 use super::tend;
 use crate::cli::{ActArgs, GlobalArgs};
@@ -34,7 +36,9 @@ const ENDED: &str = "the process that acts on verdicts ended early: nothing chan
 pub(super) struct Actor {
     child: Child,
     input: ChildStdin,
-    output: BufReader<ChildStdout>,
+    output: Option<BufReader<ChildStdout>>,
+    /// Hears its output, once rights are gone; gives what went wrong.
+    listener: Option<JoinHandle<Vec<String>>>,
     gone: bool,
     enforces: bool,
 }
@@ -43,7 +47,16 @@ impl Actor {
     /// Starts it, and waits until it is ready.
     pub(super) fn start(global: &GlobalArgs, args: &ActArgs) -> Result<Self> {
         let (child, input, output) = start(global, args)?;
-        Ok(Actor { child, input, output, gone: false, enforces: args.enforce })
+        Ok(Actor { child, input, output: Some(output), listener: None, gone: false, enforces: args.enforce })
+    }
+
+    /// Hears what it does, on a thread of its own.
+    pub(super) fn listen(&mut self, deeds: Deeds) -> Result<()> {
+        let Some(output) = self.output.take() else { return Ok(()) };
+        let hear = move || output.lines().map_while(Result::ok).filter_map(|line| deeds.hear(line)).collect();
+        let thread = std::thread::Builder::new().name("sidetap-deeds".into()).spawn(hear);
+        self.listener = Some(thread.context("cannot start a thread")?);
+        Ok(())
     }
 
     /// Hands verdicts on.
@@ -77,9 +90,9 @@ impl Actor {
 
     /// Has it finish, and gives what went wrong.
     pub(super) fn end(self) -> Vec<String> {
-        let Actor { mut child, input, output, gone, .. } = self;
+        let Actor { mut child, input, listener, gone, .. } = self;
         drop(input);
-        let mut lost: Vec<String> = output.lines().map_while(Result::ok).collect();
+        let mut lost = listener.and_then(|thread| thread.join().ok()).unwrap_or_default();
         let ended = child.wait();
         if gone || !ended.is_ok_and(|status| status.success()) {
             lost.push(ENDED.to_owned());
@@ -140,7 +153,8 @@ pub(crate) fn act(global: &GlobalArgs, args: &ActArgs) -> Result<Status> {
     let key = hash_key::load_or_make(named)?;
     let store = config.store.clone();
     let acting =
-        Acting::new(&config, store.as_deref(), &key, Ts(args.begun), &args.interfaces, args.enforce)?;
+        Acting::new(&config, store.as_deref(), &key, Ts(args.begun), &args.interfaces, args.enforce)?
+            .telling(deeds::tell);
     print(&format!("{READY}\n"))?;
     let (sender, receiver) = sync_channel(QUEUE);
     let read = move || {
@@ -171,7 +185,9 @@ mod tests {
     fn an_end_that_nobody_asked_for_is_noticed_without_a_verdict() {
         let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        let mut actor = Actor { child, input, output, gone: false, enforces: true };
+        let mut actor =
+            Actor { child, input, output: Some(output), listener: None, gone: false, enforces: true };
+        actor.listen(Deeds::default()).unwrap();
         let stop = Stop::default();
         actor.look_after(&stop);
         assert!(!actor.gone && !stop.is_asked());

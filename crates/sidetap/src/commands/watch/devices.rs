@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use sidetap_mitigation::{Desired, Enforcer, Mode, PushOptions, PushReport};
+use sidetap_model::ActionRow;
 use sidetap_policy::{Caps, Traffic};
 use sidetap_store::Store;
 
@@ -75,16 +76,26 @@ struct Worker {
     enforcer: Enforcer,
     store: Option<(Store, PathBuf)>,
     lost: Lost,
+    told: Told,
 }
+
+/// Who is told of what was done, or in a dry run would have been.
+pub(super) type Told = Arc<dyn Fn(&[ActionRow]) + Send + Sync>;
 
 impl Devices {
     /// Starts the threads; where devices are to be changed, what a process left half done before is written down first.
-    pub(super) fn start(enforcer: Enforcer, store: Option<&Path>, mode: Mode, lost: &Lost) -> Result<Self> {
+    pub(super) fn start(
+        enforcer: Enforcer,
+        store: Option<&Path>,
+        mode: Mode,
+        lost: &Lost,
+        told: &Told,
+    ) -> Result<Self> {
         let mut devices = Vec::new();
         for enforcer in enforcer.apart() {
             let store = store.map(|path| Store::open(path).map(|s| (s, path.to_owned()))).transpose()?;
             let desk = Arc::new(Desk::default());
-            let mut worker = Worker { enforcer, store, lost: lost.clone() };
+            let mut worker = Worker { enforcer, store, lost: lost.clone(), told: Arc::clone(told) };
             let at = Arc::clone(&desk);
             let work = move || {
                 if let Some((store, _)) = worker.store.as_mut().filter(|_| mode == Mode::Enforce) {
@@ -184,6 +195,7 @@ impl Worker {
                 _ => {}
             }
         }
+        (self.told)(&report.actions);
         if report.mode == Mode::Enforce
             && let Some((store, path)) = &mut self.store
             && let Err(e) = store.record_actions(&report.actions)

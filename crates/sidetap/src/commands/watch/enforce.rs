@@ -14,12 +14,13 @@ use sidetap_mitigation::alert::Alerter;
 use sidetap_mitigation::feed::system_clock;
 use sidetap_mitigation::{Enforcer, Mode};
 use sidetap_model::rows::{RunData, Summary, VerdictRow};
-use sidetap_model::{HashKey, Ts};
+use sidetap_model::{ActionRow, HashKey, Ts};
 use sidetap_policy::{Known, Response, Traffic};
 use sidetap_store::{Store, run_id};
 
 use super::act::Actor;
-use super::devices::{Devices, Lost, Order};
+use super::deeds::Deeds;
+use super::devices::{Devices, Lost, Order, Told};
 use super::live_inputs;
 use super::look::{Look, Looked, look_at};
 use crate::cli::{ActArgs, GlobalArgs, SourceArgs};
@@ -78,6 +79,7 @@ pub(super) struct Acting {
     awaited: BTreeSet<String>,
     switch: Option<PathBuf>,
     lost: Lost,
+    told: Told,
     /// What devices were told before this watch began.
     before: BTreeSet<String>,
     /// The newest row of the audit that was looked at.
@@ -113,8 +115,11 @@ impl Enforcement {
     ///
     /// Where the process that changes devices ends early, whatever was to bring it back included, `stop` is asked for: a service manager
     /// then starts both anew.
-    pub(super) fn start(actors: Actors, stop: Stop) -> Result<Self> {
+    pub(super) fn start(mut actors: Actors, stop: Stop, deeds: Deeds) -> Result<Self> {
         let (sender, receiver) = sync_channel(QUEUE);
+        if let Actors::Beside(actor) = &mut actors {
+            actor.listen(deeds)?;
+        }
         let act = move || match actors {
             Actors::Here(acting) => acting.run(&receiver, |_| ()),
             Actors::Beside(mut actor) => loop {
@@ -179,9 +184,16 @@ impl Acting {
             awaited: BTreeSet::new(),
             switch: gate::switch_of(&config, ledger_of(&config, &source).as_deref()),
             lost: Lost::default(),
+            told: Arc::new(|_: &[ActionRow]| ()),
             before: BTreeSet::new(),
             config,
         })
+    }
+
+    /// The same, and who is told of what is done.
+    pub(super) fn telling(mut self, told: impl Fn(&[ActionRow]) + Send + Sync + 'static) -> Self {
+        self.told = Arc::new(told);
+        self
     }
 
     /// Acts until there are no more verdicts; gives what went wrong. `taken` is told of each batch once it is kept and devices are told.
@@ -250,7 +262,7 @@ impl Acting {
         // Rules over requests are told by their rules, which are read anew.
         self.before = live.map(|(id, _)| id.clone()).filter(|id| !id.starts_with("p-")).collect();
         let store = self.store.as_ref().map(|(_, path, _)| path.as_path());
-        match Devices::start(enforcer, store, self.mode, &self.lost) {
+        match Devices::start(enforcer, store, self.mode, &self.lost, &self.told) {
             Ok(devices) => self.devices = Some(devices),
             Err(e) => self.lost.say(format!("devices are not told: {e:#}")),
         }

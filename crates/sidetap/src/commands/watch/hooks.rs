@@ -13,6 +13,7 @@ use sidetap_model::Ts;
 use sidetap_model::rows::VerdictRow;
 use sidetap_pipeline::{Found, Hooks, Progress};
 
+use super::deeds::Deeds;
 use super::keep::{Keeper, Keeping};
 use super::view::View;
 use crate::commands::cells::Cells;
@@ -131,6 +132,12 @@ impl LiveHooks {
         }
     }
 
+    /// The same, and what is done to devices is shown on a terminal.
+    pub(super) fn showing(mut self, deeds: Deeds) -> Self {
+        self.view = self.view.with(deeds);
+        self
+    }
+
     /// The same, and what is learned goes to this file now and then.
     pub(super) fn keeping(mut self, state: Option<PathBuf>) -> Result<Self> {
         self.state = state.map(StateWriter::start).transpose()?;
@@ -246,9 +253,9 @@ impl Hooks for LiveHooks {
                 count(p.kernel_dropped),
                 count(p.shed),
             );
-            let width =
-                terminal_size::terminal_size_of(std::io::stderr()).map_or(80, |(w, _)| usize::from(w.0));
-            self.bar.set_message(fitting(&(line + &self.view.text()), width));
+            let size = terminal_size::terminal_size_of(std::io::stderr());
+            let (width, height) = size.map_or((80, 24), |(w, h)| (usize::from(w.0), usize::from(h.0)));
+            self.bar.set_message(fitting(&(line + &self.view.text(height)), width));
         } else if kernel + shed > 0 {
             let (kernel, shed) = (count(kernel), count(shed));
             warn(&format!("dropped in the last second: {kernel} packets by the kernel, {shed} for load"));

@@ -1,6 +1,7 @@
 //! `sidetap watch`: a mirror port, live, with verdicts to store and devices as they come.
 
 mod act;
+mod deeds;
 mod devices;
 mod enforce;
 mod hooks;
@@ -22,6 +23,7 @@ use sidetap_model::rows::{InputSummary, Summary};
 use sidetap_store::run_id;
 
 pub(crate) use self::act::act;
+use self::deeds::Deeds;
 use self::enforce::{Actors, Enforcement};
 use self::hooks::LiveHooks;
 use self::keep::Keeping;
@@ -78,9 +80,11 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
     rights::give_up(&config, &plan)?;
     let stop = Stop::on_signals_and_hangups()?;
     let console = console.map(|bound| bound.start(stop.clone())).transpose()?;
-    let enforcement = Enforcement::start(actors, stop.clone())?;
+    let deeds = Deeds::default();
+    let enforcement = Enforcement::start(actors, stop.clone(), deeds.clone())?;
     let until = args.duration.map(|d| started + d.0);
     let mut hooks = LiveHooks::new(stop.clone(), until, enforcement.sender(), live)
+        .showing(deeds)
         .keeping(plan.state.clone())?
         .saving(keeping)?;
     if let (Some(cells), Some(store)) = (&plan.cells, &plan.store) {

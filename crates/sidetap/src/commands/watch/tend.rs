@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::act::{READY, TAKEN, start};
+use super::deeds::DID;
 use super::enforce::QUEUE;
 use crate::cli::{ActArgs, GlobalArgs};
 use crate::exit::Status;
@@ -84,6 +85,10 @@ fn read_input(events: std::sync::mpsc::SyncSender<Event>) -> Result<()> {
 fn listen(number: u64, output: BufReader<ChildStdout>, events: Sender<Event>) -> Result<()> {
     let read = move || {
         for line in output.lines().map_while(Result::ok) {
+            if line.starts_with(DID) {
+                let _ = print(&(line + "\n"));
+                continue;
+            }
             let taken = line.strip_prefix(TAKEN).and_then(|n| n.trim().parse().ok());
             let event = match taken {
                 Some(n) => Event::Taken(number, n),

@@ -1,15 +1,18 @@
-//! What a terminal shows while a watch goes on: endpoints, campaigns and verdicts, below the line of rates.
+//! What a terminal shows while a watch goes on: endpoints, campaigns, verdicts and actions, below the line of rates.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use sidetap_model::rows::{RunData, VerdictRow};
 
+use super::deeds::Deeds;
 use crate::output::plain;
 use crate::report::count;
 
-/// Endpoints, campaigns and verdicts that are shown.
+/// Endpoints, campaigns, verdicts and actions that are shown at most.
 const ROWS: usize = 5;
+/// Lines that are no row of a part: rates, and an empty line and a heading for each part.
+const HEADS: usize = 1 + 4 * 2;
 /// Columns of a name.
 const WIDTH: usize = 60;
 
@@ -22,12 +25,19 @@ pub(super) struct View {
     known: BTreeMap<String, String>,
     responses: BTreeMap<String, u64>,
     calls: BTreeMap<String, u64>,
+    deeds: Deeds,
 }
 
 /// Verdicts whose last response is remembered.
 const KNOWN: usize = 100_000;
 
 impl View {
+    /// The same, with what is done to devices.
+    pub(super) fn with(mut self, deeds: Deeds) -> Self {
+        self.deeds = deeds;
+        self
+    }
+
     /// Takes in what was found so far: endpoints called most since the last time, and the worst campaigns.
     pub(super) fn take(&mut self, run: &RunData) {
         let name = |e: &sidetap_model::rows::EndpointRow| format!("{} {}{}", e.method, e.host, e.template);
@@ -68,18 +78,19 @@ impl View {
         self.latest.truncate(ROWS);
     }
 
-    /// Lines below the line of rates; nothing where there is nothing to show.
-    pub(super) fn text(&self) -> String {
+    /// Lines below the line of rates, no more than a terminal of this height has; nothing where there is nothing to show.
+    pub(super) fn text(&self, height: usize) -> String {
+        let rows = (height.saturating_sub(HEADS + 1) / 4).clamp(1, ROWS);
         let mut out = String::new();
         if !self.endpoints.is_empty() {
             out.push_str("\n\n  BUSIEST ENDPOINTS, last half minute");
-            for (calls, name) in &self.endpoints {
+            for (calls, name) in self.endpoints.iter().take(rows) {
                 let _ = write!(out, "\n  {:>9}  {}", count(*calls), cut(name));
             }
         }
         if !self.campaigns.is_empty() {
             out.push_str("\n\n  CAMPAIGNS   harm  requests  members");
-            for (score, what, requests, members) in &self.campaigns {
+            for (score, what, requests, members) in self.campaigns.iter().take(rows) {
                 let (requests, members) = (count(*requests), count(*members as u64));
                 let _ = write!(out, "\n  {score:>15}  {requests:>8}  {members:>7}  {}", cut(what));
             }
@@ -92,10 +103,11 @@ impl View {
                 .map(|(c, n)| format!("{} {c}", count(*n)))
                 .collect();
             let _ = write!(out, "\n\n  ATTACKERS  {}", sums.join(", "));
-            for line in &self.latest {
+            for line in self.latest.iter().take(rows) {
                 let _ = write!(out, "\n  {}", cut(line));
             }
         }
+        out.push_str(&self.deeds.text(rows, cut));
         out
     }
 }
