@@ -1,5 +1,7 @@
+use std::collections::BTreeSet;
+
 use serde_json::Value;
-use sidetap_model::rows::VerdictRow;
+use sidetap_model::rows::{CampaignRow, VerdictRow};
 use sidetap_store::Store;
 
 /// What the console can have done that it does not know how to do: policy, devices, the site's key.
@@ -150,6 +152,11 @@ pub trait Control: Send + Sync + 'static {
         Err(Refused::without("site's key"))
     }
 
+    /// Accounts that the stored requests of a campaign's members name.
+    fn accounts_named(&self, _store: &Store, _campaign: &CampaignRow) -> Result<Named, Refused> {
+        Ok(Named::default())
+    }
+
     /// Account names as outputs spell them.
     fn account_names(&self, _names: &[String]) -> Result<Vec<String>, Refused> {
         Err(Refused::without("the site's key"))
@@ -205,6 +212,15 @@ pub struct Decision {
     pub note: Option<String>,
     /// Who.
     pub by: String,
+}
+
+/// What requests name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// Accounts, as outputs spell them.
+    pub accounts: BTreeSet<String>,
+    /// Requests that were looked at.
+    pub requests: u64,
 }
 
 /// How devices are to be changed.

@@ -27,7 +27,7 @@ mod tls;
 
 pub use access::{Fetch, Form, Oidc};
 pub use app::Clock;
-pub use control::{Control, Decision, Done, Order, PolicySave, Refused, SpecSave, StoreOnly, Undo};
+pub use control::{Control, Decision, Done, Named, Order, PolicySave, Refused, SpecSave, StoreOnly, Undo};
 pub use error::ConsoleError;
 pub use live::{Live, LiveStats};
 pub use serve::{Console, Options, Page, RouteInfo, openapi, routes};

@@ -91,6 +91,23 @@ impl Store {
         Ok(())
     }
 
+    /// The cells of a run with requests between two moments.
+    pub fn each_cell_between<E: From<StoreError>>(
+        &self,
+        run: &str,
+        first: Ts,
+        last: Ts,
+        mut take: impl FnMut(CellRow) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let sql = "SELECT hour, cell, requests, first, last FROM cells WHERE run = ?1 AND last >= ?2 AND first <= ?3";
+        let mut statement = self.connection.prepare_cached(sql).map_err(StoreError::from)?;
+        let mut rows = statement.query(params![run, first.0, last.0]).map_err(StoreError::from)?;
+        while let Some(row) = rows.next().map_err(StoreError::from)? {
+            take(cell_of(row).map_err(StoreError::from)?)?;
+        }
+        Ok(())
+    }
+
     /// The runs that have cells of that time, the one that was seen last first, and since when that is.
     fn cell_runs(&self, span_s: u64) -> Result<Option<(i64, Vec<String>)>, StoreError> {
         let there = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'cells'";

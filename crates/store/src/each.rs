@@ -69,6 +69,29 @@ impl Store {
         Ok(())
     }
 
+    /// What is known now of the verdicts of a campaign, in no order.
+    pub fn each_verdict_in(
+        &self,
+        campaign: &str,
+        mut take: impl FnMut(VerdictRow),
+    ) -> Result<(), StoreError> {
+        let sql = "SELECT coalesce(n.row, (SELECT b.row FROM verdicts b WHERE b.id = n.id LIMIT 1)) FROM now_verdicts n WHERE n.campaign = ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query([campaign])?;
+        while let Some(row) = rows.next()? {
+            take(parse(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?, "verdicts")?);
+        }
+        Ok(())
+    }
+
+    /// The runs that know a campaign.
+    pub fn runs_of_campaign(&self, campaign: &str) -> Result<Vec<String>, StoreError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT run FROM campaigns WHERE id = ?1 ORDER BY run")?;
+        let runs = statement.query_map([campaign], |r| r.get(0))?;
+        Ok(runs.collect::<Result<_, _>>()?)
+    }
+
     fn each<T: Kept, E: From<StoreError>>(
         &self,
         as_one: impl Fn(Vec<Of<T>>, &mut Vec<T>),

@@ -33,7 +33,7 @@ mod sums;
 mod work;
 
 pub use access::{NewSession, SessionRow, TokenRow, UserRow};
-pub use allowed::AllowedRow;
+pub use allowed::{AllowedRow, LetGo};
 pub use approvals::{Approval, Which};
 pub use cells::CellRow;
 pub use change::Room;

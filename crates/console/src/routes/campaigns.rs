@@ -107,6 +107,10 @@ struct Matched {
     matched: Vec<usize>,
     /// Accounts that the campaign touched and the store knows.
     touched: usize,
+    /// Requests of its members that are stored and were looked at.
+    looked_at: u64,
+    /// Its requests. Where as many were looked at, no account is missing.
+    requests: u64,
 }
 
 async fn campaigns(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
@@ -263,11 +267,19 @@ async fn match_accounts(
     let spelled = app.control.account_names(&body.accounts)?;
     let now = app.now();
     let audit = caller.audit(now, "accounts.match", json!({ "campaign": id, "given": body.accounts.len() }));
-    let touched = app.read(move |store| accounts_of(store, &known(store, &id)?)).await?;
+    let control = std::sync::Arc::clone(&app.control);
+    let look = move |store: &Store| {
+        let campaign = known(store, &id)?;
+        let named = control.accounts_named(store, &campaign)?;
+        let mut touched = accounts_of(store, &campaign)?;
+        touched.extend(named.accounts);
+        Ok((touched, named.requests, campaign.requests))
+    };
+    let (touched, looked_at, requests) = app.read_heavy(look).await?;
     app.write_apart(move |store| Ok(store.record_look(&audit)?)).await?;
     let matched =
         spelled.iter().enumerate().filter(|(_, name)| touched.contains(*name)).map(|(n, _)| n).collect();
-    Ok(Json(Matched { matched, touched: touched.len() }))
+    Ok(Json(Matched { matched, touched: touched.len(), looked_at, requests }))
 }
 
 /// Accounts that a campaign touched, as far as the store knows: members, and accounts of the exchanges that were kept.

@@ -8,7 +8,7 @@ use axum::routing::{delete, get, post, put};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sidetap_model::Ts;
-use sidetap_store::{ACTIONS, AUDIT, ActionItem, AllowedRow, AuditItem, Store};
+use sidetap_store::{ACTIONS, AUDIT, ActionItem, AllowedRow, AuditItem, LetGo, Store};
 
 use crate::access::{Caller, Role};
 use crate::app::App;
@@ -210,6 +210,9 @@ impl AllowKind {
     }
 }
 
+/// Entries of the allow list of which it is counted what they let go.
+const LET_GO: usize = 200;
+
 /// Who is allowed.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Allowed {
@@ -217,6 +220,8 @@ struct Allowed {
     row: AllowedRow,
     /// `console` or `configuration`; what the configuration says has the id 0 and cannot be taken back here.
     source: String,
+    /// Convictions that it lets go; of a list of very many entries only the first are counted.
+    let_go: Option<LetGo>,
 }
 
 /// Asks policy or devices, reading the store.
@@ -444,11 +449,18 @@ async fn allowed(State(app): State<App>, pairs: Pairs) -> Result<Response, Probl
     let (now, control) = (app.now(), Arc::clone(&app.control));
     let rows = app
         .read(move |store| {
-            let own =
-                store.allowed(now)?.into_iter().map(|row| Allowed { row, source: "console".to_owned() });
+            let own = store.allowed(now)?.into_iter().map(|row| Allowed {
+                row,
+                source: "console".to_owned(),
+                let_go: None,
+            });
             let policies = control.policies(store).unwrap_or_default();
             let listed = policies.get("allow").and_then(Value::as_array).cloned().unwrap_or_default();
-            Ok(own.chain(listed.iter().map(of_configuration)).collect::<Vec<_>>())
+            let mut rows: Vec<_> = own.chain(listed.iter().map(of_configuration)).collect();
+            for entry in rows.iter_mut().take(LET_GO) {
+                entry.let_go = Some(store.let_go(&entry.row.kind, &entry.row.value)?);
+            }
+            Ok(rows)
         })
         .await?;
     Ok(part.answer(&rows, "allow"))
@@ -472,7 +484,7 @@ fn of_configuration(entry: &Value) -> Allowed {
         at: Ts(0),
         expires_at: None,
     };
-    Allowed { row, source: "configuration".to_owned() }
+    Allowed { row, source: "configuration".to_owned(), let_go: None }
 }
 
 async fn allow(
@@ -521,7 +533,7 @@ async fn allow(
             Ok(row)
         })
         .await?;
-    Ok((StatusCode::CREATED, Json(Allowed { row, source: "console".to_owned() })).into_response())
+    Ok((StatusCode::CREATED, Json(Allowed { row, source: "console".to_owned(), let_go: None })).into_response())
 }
 
 /// Whether a network is wider than any that is somebody's own.

@@ -639,6 +639,8 @@ export interface AllowItem {
   at: Time | null;
   expires_at: Time | null;
   source: string;
+  /** Convictions that it lets go; nothing where they were not counted. */
+  let_go: { verdicts: number; requests: number; more: boolean } | null;
 }
 
 export interface SearchHit {

@@ -277,13 +277,28 @@ function Actions({ rows }: { rows: ActionRow[] }) {
   );
 }
 
+interface Matched {
+  matched: number[];
+  touched: number;
+  looked_at: number;
+  requests: number;
+}
+
+/** What a comparison says, and of how much. */
+function compared(found: Matched & { names: string[]; asked: number }): string {
+  const whole = found.looked_at >= found.requests;
+  const of = `${whole ? "" : "At least "}${n(found.names.length)} of ${n(found.asked)} were touched. Compared are the ${n(found.touched)} accounts that requests of its members name`;
+  if (whole) return `${of}; all ${n(found.requests)} requests are stored, so none is missing.`;
+  return `${of}; ${n(found.looked_at)} of ${n(found.requests)} requests are stored, so a name that is not among them may have been touched too.`;
+}
+
 /** Which names of a list are accounts that the campaign touched; names are hashed on the server and not kept. */
 function AccountMatch({ id }: { id: string }) {
   const [names, setNames] = useState("");
-  const [found, setFound] = useState<{ names: string[]; touched: number; asked: number } | null>(null);
+  const [found, setFound] = useState<(Matched & { names: string[]; asked: number }) | null>(null);
   const list = names.split(/[\n,;]/).map((name) => name.trim()).filter((name) => name !== "");
-  const match = useAct((accounts: string[]) => api.post<{ matched: number[]; touched: number }>(`/campaigns/${encodeURIComponent(id)}/accounts/match`, { accounts }), {
-    then: (out) => setFound({ names: out.matched.map((at) => list[at] ?? ""), touched: out.touched, asked: list.length }),
+  const match = useAct((accounts: string[]) => api.post<Matched>(`/campaigns/${encodeURIComponent(id)}/accounts/match`, { accounts }), {
+    then: (out) => setFound({ ...out, names: out.matched.map((at) => list[at] ?? ""), asked: list.length }),
   });
   return (
     <details>
@@ -299,7 +314,7 @@ function AccountMatch({ id }: { id: string }) {
         </div>
         {found ? (
           <div className="notice info" role="status">
-            At least {n(found.names.length)} of {n(found.asked)} were touched. Compared are the {n(found.touched)} accounts of the campaign's exchanges that are kept; where it tried more, a name that is not among them may have been touched too.
+            {compared(found)}
             {found.names.length > 0 ? (
               <pre className="block">
                 <T lines>{found.names.join("\n")}</T>

@@ -202,6 +202,7 @@ const allowColumns = (remove: (row: AllowItem) => void): Column<AllowItem>[] => 
   { id: "value", name: "Who", wide: true, cell: (row) => <T mono>{row.value}</T> },
   { id: "kind", name: "Kind", cell: (row) => words(row.kind) },
   { id: "reason", name: "Reason", wide: true, cell: (row) => <T>{row.reason}</T> },
+  { id: "let_go", name: "Lets go", num: true, cell: (row) => <LetGo row={row} /> },
   { id: "by", name: "By", cell: (row) => <T>{row.by}</T> },
   { id: "at", name: "Since", cell: (row) => (row.source === "configuration" ? "Always" : <Time at={row.at} />) },
   { id: "expires", name: "Until", cell: (row) => (row.expires_at ? <Time at={row.expires_at} /> : "Always") },
@@ -216,6 +217,20 @@ const allowColumns = (remove: (row: AllowItem) => void): Column<AllowItem>[] => 
       ),
   },
 ];
+
+/** Convictions that an entry lets go. */
+function LetGo({ row }: { row: AllowItem }) {
+  const { let_go } = row;
+  if (!let_go) return <>–</>;
+  const many = `${n(let_go.verdicts)}${let_go.more ? "+" : ""}`;
+  const by: Record<string, string> = row.kind === "ip" || row.kind === "cidr" ? { ip: row.value } : { kind: row.kind, q: row.value };
+  if (let_go.verdicts === 0) return <>{many}</>;
+  return (
+    <A href={to("/actors", { ...by, intent: "malicious" })} title={`${n(let_go.requests)} requests of attackers`}>
+      {many}
+    </A>
+  );
+}
 
 function Allow() {
   const remove = useAct((row: AllowItem) => api.delete<void>(`/allow/${encodeURIComponent(row.id)}`), { done: "Removed", touches: ["allow", "policies"] });

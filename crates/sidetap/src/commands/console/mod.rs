@@ -1,8 +1,11 @@
 //! What the console has done that its crate does not know how to do: policy, devices, indicators, the site's key.
 
 mod devices;
+mod named;
 mod simulate;
 pub(super) mod site;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,10 +14,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Result;
 use serde_json::{Value, json};
 use sidetap_bots::{Pack, account_name};
-use sidetap_console::{Control, Decision, Done, Order, PolicySave, Refused, SpecSave, Undo};
+use sidetap_console::{Control, Decision, Done, Named, Order, PolicySave, Refused, SpecSave, Undo};
 use sidetap_mitigation::{Mode, PushOptions, PushReport};
 use sidetap_model::HashKey;
-use sidetap_model::rows::VerdictRow;
+use sidetap_model::rows::{CampaignRow, VerdictRow};
 use sidetap_policy::{
     AllowEntry, AllowKind, AllowList, FIELDS, PolicyError, PolicySet, SuggestOptions, suggested_pack,
 };
@@ -416,6 +419,10 @@ impl Control for Commands {
         Ok(spellings(known, value, &self.key))
     }
 
+    fn accounts_named(&self, store: &Store, campaign: &CampaignRow) -> Result<Named, Refused> {
+        named::accounts_named(store, campaign)
+    }
+
     fn account_names(&self, names: &[String]) -> Result<Vec<String>, Refused> {
         self.own_key(AllowKind::Account, "")?;
         Ok(names.iter().map(|n| account_name(&self.key, n)).collect())
@@ -487,155 +494,4 @@ fn value<T: serde::Serialize + ?Sized>(value: &T) -> Done {
 
 fn failed(error: impl std::fmt::Display) -> Refused {
     Refused::Failed(format!("{error:#}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use sidetap_model::Ts;
-
-    use super::*;
-
-    /// A console over a store with the fixture's verdicts, a feed in a file, and this rule.
-    fn place(rule: &str) -> (tempfile::TempDir, Commands, Store) {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name);
-        let config = format!(
-            "[analysis]\nhash_key = {:?}\n[policy]\npath = {:?}\n[[mitigation.feed]]\npath = {:?}\n",
-            at("key"),
-            at("p.yaml"),
-            at("feed.json")
-        );
-        std::fs::write(at("p.yaml"), rule).unwrap();
-        let config = crate::config::parse(Path::new("x"), &config).unwrap();
-        let mut run = crate::report::fixture::run();
-        run.verdicts.truncate(1);
-        let v = run.verdicts.first_mut().unwrap();
-        v.intent = "malicious".into();
-        (v.subject.value, v.client_ip, v.client_ips) = ("203.0.113.7".into(), None, Vec::new());
-        let mut store = Store::open(&at("s.db")).unwrap();
-        store.save_run(&run, Ts(1)).unwrap();
-        let commands = Commands::new(&config, &at("s.db"), Devices::Reached).unwrap();
-        (dir, commands, store)
-    }
-
-    fn rule(response: &str, mode: &str) -> String {
-        format!(
-            "version: 1\nrules:\n  - id: it\n    when: intent == \"malicious\"\n    response: {response}\n    ttl: 1h\n{mode}"
-        )
-    }
-
-    fn forced() -> Order {
-        Order { force: true, dry_run: false, by: "ada".into() }
-    }
-
-    fn added(report: &Value) -> u64 {
-        report["connectors"][0]["added"].as_u64().unwrap()
-    }
-
-    #[test]
-    fn a_push_goes_by_the_present_rules_and_waits_for_approval() {
-        let (dir, commands, mut store) = place(&rule("alert", ""));
-        let save = |text: &str| std::fs::write(dir.path().join("p.yaml"), text).unwrap();
-        let planned = |store: &mut Store| {
-            let plan = commands.plan(store, true).unwrap();
-            plan["connectors"][0]["add"].as_array().unwrap().len()
-        };
-        assert_eq!(planned(&mut store), 0, "the rule only alerts, whatever was stored");
-        assert_eq!(added(&commands.push(&mut store, &forced()).unwrap()), 0);
-        save(&rule("block", "    mode: approve\n"));
-        assert_eq!(planned(&mut store), 0);
-        assert!(store.approvals(clock::now()).unwrap().is_empty(), "a plan asks nobody");
-        let report = commands.push(&mut store, &forced()).unwrap();
-        assert_eq!(added(&report), 0);
-        assert!(report["held"][0]["why"].as_str().unwrap().contains("waits for approval"), "{report}");
-        let asked = store.approvals(clock::now()).unwrap();
-        assert_eq!(asked.len(), 1);
-        let decision = Decision { id: asked[0].id as u64, approve: true, note: None, by: "bob".into() };
-        commands.decide(&mut store, &decision).unwrap();
-        assert_eq!(added(&commands.push(&mut store, &forced()).unwrap()), 1);
-        let undone = commands.undo(&mut store, &forced(), &Undo::Policy("it".into())).unwrap();
-        assert_eq!(undone["undone"][0]["connectors"][0]["removed"], 1, "{undone}");
-    }
-
-    #[test]
-    fn a_simulation_in_parts_says_what_all_verdicts_at_once_say() {
-        let (_dir, commands, mut store) = place(&rule("block", ""));
-        for (name, range) in [("a.pcap", 0..1_300), ("b.pcap", 700..2_100)] {
-            let mut run = crate::report::fixture::run();
-            run.summary.inputs.iter_mut().for_each(|i| i.path = name.to_owned());
-            let like = run.verdicts.remove(0);
-            run.verdicts = range
-                .map(|n: u32| {
-                    let mut v =
-                        VerdictRow { id: format!("v-{:x}", n.wrapping_mul(0x9e37_79b9)), ..like.clone() };
-                    v.subject.value = format!("198.51.{}.{}", n / 250, n % 250);
-                    v.intent = if n.is_multiple_of(3) { "malicious" } else { "automated" }.to_owned();
-                    v
-                })
-                .collect();
-            store.save_run(&run, Ts(2)).unwrap();
-        }
-        let other = rule("tarpit", "");
-        let said = commands.simulate(&store, Some(&other)).unwrap();
-        let mut run = store.load().unwrap();
-        let known = crate::commands::policy::known_of(&run, "", Some(store.path()), 86_400);
-        let mut was = run.clone();
-        commands.rules(&store).unwrap().apply(&mut was, &known);
-        let asked = PolicySet::parse(&other, "policy").unwrap();
-        policies_of(asked, &commands.config).unwrap().hashed(&commands.key).apply(&mut run, &known);
-        let mut at_once = simulate::Decided::default();
-        was.verdicts.iter().zip(&run.verdicts).for_each(|(was, is)| at_once.take(was, is));
-        let at_once = at_once.answer();
-        for (name, value) in at_once.as_object().unwrap() {
-            assert_eq!(&said[name], value, "{name}");
-        }
-        assert!(said["changed_total"].as_u64().unwrap() >= 700, "{said}");
-    }
-
-    #[test]
-    fn the_kill_switch_is_seen_and_let_go() {
-        let (dir, commands, mut store) = place(&rule("block", ""));
-        assert_eq!(commands.killed(&store).unwrap(), None);
-        commands.kill_switch(&mut store, true, "ada").unwrap();
-        assert!(commands.killed(&store).unwrap().unwrap().contains("ada"));
-        assert!(matches!(commands.push(&mut store, &forced()), Err(Refused::Conflict(_))));
-        commands.kill_switch(&mut store, false, "ada").unwrap();
-        assert_eq!(commands.killed(&store).unwrap(), None);
-        std::fs::write(dir.path().join("s.db.mitigation.json.stop"), "by hand\n").unwrap();
-        assert!(commands.killed(&store).unwrap().unwrap().contains("by hand"));
-        commands.kill_switch(&mut store, false, "ada").unwrap();
-        assert_eq!(added(&commands.push(&mut store, &forced()).unwrap()), 1);
-    }
-
-    #[test]
-    fn what_is_allowed_is_kept_as_outputs_spell_it_and_is_let_alone() {
-        let (_dir, commands, mut store) = place(&rule("block", ""));
-        let spelled = commands.allow_value("api-key", "sk_live_0123456789abcdef").unwrap();
-        assert!(spelled.starts_with("sk_liv…#"), "{spelled}");
-        assert_eq!(commands.allow_value("api-key", &spelled).unwrap(), spelled, "once");
-        assert_eq!(commands.allow_value("account", " Ada@Example.test").unwrap().len(), 17);
-        assert_eq!(commands.allow_value("cidr", "203.0.113.9/24").unwrap(), "203.0.113.9/24");
-        assert!(matches!(commands.allow_value("ip", "203.0.113.0/24"), Err(Refused::Bad { .. })));
-        assert!(matches!(commands.allow_value("cidr", "everyone"), Err(Refused::Bad { .. })));
-        let mut run = store.load().unwrap();
-        let v = run.verdicts.first_mut().unwrap();
-        (v.subject.kind, v.subject.value) = (sidetap_model::SubjectKind::ApiKey, spelled);
-        store.save_run(&run, Ts(2)).unwrap();
-        // As somebody's earlier store has it, raw.
-        let row = sidetap_store::AllowedRow {
-            id: 0,
-            kind: "api-key".into(),
-            value: "sk_live_0123456789abcdef".into(),
-            reason: "ours".into(),
-            by: "ada".into(),
-            at: Ts(1),
-            expires_at: None,
-        };
-        let blocked = |store: &Store| {
-            commands.simulate(store, None).unwrap()["responses"]["block"]["verdicts"].as_u64().unwrap_or(0)
-        };
-        let before = blocked(&store);
-        store.allow(&row).unwrap();
-        assert_eq!(blocked(&store), before - 1);
-    }
 }

@@ -1,0 +1,203 @@
+use sidetap_model::Ts;
+
+use super::*;
+
+/// A console over a store with the fixture's verdicts, a feed in a file, and this rule.
+fn place(rule: &str) -> (tempfile::TempDir, Commands, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let config = format!(
+        "[analysis]\nhash_key = {:?}\n[policy]\npath = {:?}\n[[mitigation.feed]]\npath = {:?}\n",
+        at("key"),
+        at("p.yaml"),
+        at("feed.json")
+    );
+    std::fs::write(at("p.yaml"), rule).unwrap();
+    let config = crate::config::parse(Path::new("x"), &config).unwrap();
+    let mut run = crate::report::fixture::run();
+    run.verdicts.truncate(1);
+    let v = run.verdicts.first_mut().unwrap();
+    v.intent = "malicious".into();
+    (v.subject.value, v.client_ip, v.client_ips) = ("203.0.113.7".into(), None, Vec::new());
+    let mut store = Store::open(&at("s.db")).unwrap();
+    store.save_run(&run, Ts(1)).unwrap();
+    let commands = Commands::new(&config, &at("s.db"), Devices::Reached).unwrap();
+    (dir, commands, store)
+}
+
+fn rule(response: &str, mode: &str) -> String {
+    format!(
+        "version: 1\nrules:\n  - id: it\n    when: intent == \"malicious\"\n    response: {response}\n    ttl: 1h\n{mode}"
+    )
+}
+
+fn forced() -> Order {
+    Order { force: true, dry_run: false, by: "ada".into() }
+}
+
+fn added(report: &Value) -> u64 {
+    report["connectors"][0]["added"].as_u64().unwrap()
+}
+
+#[test]
+fn a_push_goes_by_the_present_rules_and_waits_for_approval() {
+    let (dir, commands, mut store) = place(&rule("alert", ""));
+    let save = |text: &str| std::fs::write(dir.path().join("p.yaml"), text).unwrap();
+    let planned = |store: &mut Store| {
+        let plan = commands.plan(store, true).unwrap();
+        plan["connectors"][0]["add"].as_array().unwrap().len()
+    };
+    assert_eq!(planned(&mut store), 0, "the rule only alerts, whatever was stored");
+    assert_eq!(added(&commands.push(&mut store, &forced()).unwrap()), 0);
+    save(&rule("block", "    mode: approve\n"));
+    assert_eq!(planned(&mut store), 0);
+    assert!(store.approvals(clock::now()).unwrap().is_empty(), "a plan asks nobody");
+    let report = commands.push(&mut store, &forced()).unwrap();
+    assert_eq!(added(&report), 0);
+    assert!(report["held"][0]["why"].as_str().unwrap().contains("waits for approval"), "{report}");
+    let asked = store.approvals(clock::now()).unwrap();
+    assert_eq!(asked.len(), 1);
+    let decision = Decision { id: asked[0].id as u64, approve: true, note: None, by: "bob".into() };
+    commands.decide(&mut store, &decision).unwrap();
+    assert_eq!(added(&commands.push(&mut store, &forced()).unwrap()), 1);
+    let undone = commands.undo(&mut store, &forced(), &Undo::Policy("it".into())).unwrap();
+    assert_eq!(undone["undone"][0]["connectors"][0]["removed"], 1, "{undone}");
+}
+
+/// Two runs with 2,100 verdicts, of which 600 are in both and every third one is malicious.
+fn fill(store: &mut Store) {
+    for (name, range) in [("a.pcap", 0..1_300), ("b.pcap", 700..2_100)] {
+        let mut run = crate::report::fixture::run();
+        run.summary.inputs.iter_mut().for_each(|i| i.path = name.to_owned());
+        let like = run.verdicts.remove(0);
+        run.verdicts = range
+            .map(|n: u32| {
+                let mut v = VerdictRow { id: format!("v-{:x}", n.wrapping_mul(0x9e37_79b9)), ..like.clone() };
+                v.subject.value = format!("198.51.{}.{}", n / 250, n % 250);
+                v.intent = if n.is_multiple_of(3) { "malicious" } else { "automated" }.to_owned();
+                v
+            })
+            .collect();
+        store.save_run(&run, Ts(2)).unwrap();
+    }
+}
+
+#[test]
+fn what_is_wanted_in_parts_is_what_all_verdicts_at_once_want() {
+    let near = "    subjects: [verdict, prefix]\n    prefix: {members: 3}\n";
+    let (_dir, commands, mut store) = place(&rule("block", near));
+    fill(&mut store);
+    let rules = commands.rules(&store).unwrap();
+    let (parts, _) = commands.wanted(&rules, &mut store, false).unwrap();
+    let mut run = store.load().unwrap();
+    let known = crate::commands::policy::known_of(&run, "", Some(store.path()), 86_400);
+    rules.apply(&mut run, &known);
+    let at_once = crate::commands::mitigation::desired_of(&run.verdicts, &rules, &commands.config).unwrap();
+    assert_eq!((parts.wants.len(), parts.wants == at_once.wants), (701, true));
+    assert_eq!(parts.allow, at_once.allow);
+
+    let ids = |of: &dyn Fn(&VerdictRow) -> bool| -> Vec<String> {
+        run.verdicts.iter().filter(|v| of(v)).map(|v| v.id.clone()).collect()
+    };
+    let selected = |campaign: Option<&str>, policy: Option<&str>| -> Vec<String> {
+        let found = crate::commands::mitigation::Found::Store(&store);
+        let ids = crate::commands::mitigation::selected(found, &rules, &commands.config, campaign, policy);
+        ids.unwrap().into_iter().collect()
+    };
+    assert_eq!(selected(None, Some("it")), ids(&|v| v.policy.as_deref() == Some("it")));
+    assert_eq!(selected(Some("c1"), None), ids(&|v| v.campaign.as_deref() == Some("c1")));
+    assert_eq!(selected(None, Some("none")), [""; 0]);
+}
+
+#[test]
+fn accounts_are_those_of_all_stored_requests_of_the_members() {
+    let (_dir, commands, mut store) = place(&rule("block", ""));
+    let campaign = store.load().unwrap().campaigns.into_iter().find(|c| c.id == "c1").unwrap();
+    let run = store.runs_of_campaign("c1").unwrap().remove(0);
+    let cell = |ip: &str, account: &str, requests: u64, at: Ts| {
+        sidetap_store::CellRow {
+        hour: Ts(0),
+        cell: json!({ "z": "default", "i": ip, "h": "shop.example", "m": "POST", "p": "/login", "a": "", "u": account }).to_string(),
+        requests,
+        first: at,
+        last: at,
+    }
+    };
+    let (at, after) = (campaign.first_seen, campaign.last_seen.plus(1));
+    let mut cells: Vec<_> = (0..300).map(|n| cell("203.0.113.7", &format!("#{n:016x}"), 5, at)).collect();
+    cells.push(cell("198.51.100.200", "#someone-else", 5, at));
+    cells.push(cell("203.0.113.7", "#later", 5, after));
+    store.add_cells(&run, &cells).unwrap();
+    let named = commands.accounts_named(&store, &campaign).unwrap();
+    assert_eq!((named.accounts.len(), named.requests), (300, 1_500));
+    assert!(named.accounts.contains("#0000000000000007") && !named.accounts.contains("#someone-else"));
+    assert_eq!(campaign.requests, 2_000, "so it is known that some are missing");
+}
+
+#[test]
+fn a_simulation_in_parts_says_what_all_verdicts_at_once_say() {
+    let (_dir, commands, mut store) = place(&rule("block", ""));
+    fill(&mut store);
+    let other = rule("tarpit", "");
+    let said = commands.simulate(&store, Some(&other)).unwrap();
+    let mut run = store.load().unwrap();
+    let known = crate::commands::policy::known_of(&run, "", Some(store.path()), 86_400);
+    let mut was = run.clone();
+    commands.rules(&store).unwrap().apply(&mut was, &known);
+    let asked = PolicySet::parse(&other, "policy").unwrap();
+    policies_of(asked, &commands.config).unwrap().hashed(&commands.key).apply(&mut run, &known);
+    let mut at_once = simulate::Decided::default();
+    was.verdicts.iter().zip(&run.verdicts).for_each(|(was, is)| at_once.take(was, is));
+    let at_once = at_once.answer();
+    for (name, value) in at_once.as_object().unwrap() {
+        assert_eq!(&said[name], value, "{name}");
+    }
+    assert!(said["changed_total"].as_u64().unwrap() >= 700, "{said}");
+}
+
+#[test]
+fn the_kill_switch_is_seen_and_let_go() {
+    let (dir, commands, mut store) = place(&rule("block", ""));
+    assert_eq!(commands.killed(&store).unwrap(), None);
+    commands.kill_switch(&mut store, true, "ada").unwrap();
+    assert!(commands.killed(&store).unwrap().unwrap().contains("ada"));
+    assert!(matches!(commands.push(&mut store, &forced()), Err(Refused::Conflict(_))));
+    commands.kill_switch(&mut store, false, "ada").unwrap();
+    assert_eq!(commands.killed(&store).unwrap(), None);
+    std::fs::write(dir.path().join("s.db.mitigation.json.stop"), "by hand\n").unwrap();
+    assert!(commands.killed(&store).unwrap().unwrap().contains("by hand"));
+    commands.kill_switch(&mut store, false, "ada").unwrap();
+    assert_eq!(added(&commands.push(&mut store, &forced()).unwrap()), 1);
+}
+
+#[test]
+fn what_is_allowed_is_kept_as_outputs_spell_it_and_is_let_alone() {
+    let (_dir, commands, mut store) = place(&rule("block", ""));
+    let spelled = commands.allow_value("api-key", "sk_live_0123456789abcdef").unwrap();
+    assert!(spelled.starts_with("sk_liv…#"), "{spelled}");
+    assert_eq!(commands.allow_value("api-key", &spelled).unwrap(), spelled, "once");
+    assert_eq!(commands.allow_value("account", " Ada@Example.test").unwrap().len(), 17);
+    assert_eq!(commands.allow_value("cidr", "203.0.113.9/24").unwrap(), "203.0.113.9/24");
+    assert!(matches!(commands.allow_value("ip", "203.0.113.0/24"), Err(Refused::Bad { .. })));
+    assert!(matches!(commands.allow_value("cidr", "everyone"), Err(Refused::Bad { .. })));
+    let mut run = store.load().unwrap();
+    let v = run.verdicts.first_mut().unwrap();
+    (v.subject.kind, v.subject.value) = (sidetap_model::SubjectKind::ApiKey, spelled);
+    store.save_run(&run, Ts(2)).unwrap();
+    // As somebody's earlier store has it, raw.
+    let row = sidetap_store::AllowedRow {
+        id: 0,
+        kind: "api-key".into(),
+        value: "sk_live_0123456789abcdef".into(),
+        reason: "ours".into(),
+        by: "ada".into(),
+        at: Ts(1),
+        expires_at: None,
+    };
+    let blocked = |store: &Store| {
+        commands.simulate(store, None).unwrap()["responses"]["block"]["verdicts"].as_u64().unwrap_or(0)
+    };
+    let before = blocked(&store);
+    store.allow(&row).unwrap();
+    assert_eq!(blocked(&store), before - 1);
+}
