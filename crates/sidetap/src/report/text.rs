@@ -7,7 +7,7 @@ use sidetap_model::rows::{CampaignRow, RunData, VerdictRow};
 
 use super::digest;
 use super::table::{Column, Table, fit};
-use super::words::{bytes, clock, count, moment, percent, plural, span};
+use super::words::{band, bytes, clock, count, moment, percent, plural, span, standing};
 use super::{Devices, Report, proxy_advice};
 use crate::output::{Style, Terminal, plain};
 
@@ -126,10 +126,10 @@ impl Page<'_> {
             plural(run.endpoints.len() as u64, "endpoint"),
             plural(hosts.len() as u64, "host")
         );
-        for standing in ["shadow", "deprecated", "orphan"] {
-            let n = digest::of_standing(run, standing);
+        for id in ["shadow", "deprecated", "orphan"] {
+            let n = digest::of_standing(run, id);
             if n > 0 {
-                let _ = write!(rest, ", {} {standing}", count(n));
+                let _ = write!(rest, ", {} {id}", count(n));
             }
         }
         let open = digest::open_endpoints(run);
@@ -162,7 +162,7 @@ impl Page<'_> {
                 (&count(e.calls), None),
                 (&name, None),
                 (&e.auth.join(" "), None),
-                (&e.standing, None),
+                (standing(&e.standing), None),
                 (&notes.join("; "), Some(Style::Dim)),
             ]);
         }
@@ -406,9 +406,9 @@ impl Page<'_> {
 }
 
 fn risk_style(risk: u8) -> Option<Style> {
-    match risk {
-        70.. => Some(Style::Bad),
-        40..70 => Some(Style::Warn),
+    match band(risk) {
+        "critical" | "high" => Some(Style::Bad),
+        "medium" => Some(Style::Warn),
         _ => None,
     }
 }

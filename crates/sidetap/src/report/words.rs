@@ -51,6 +51,48 @@ pub(crate) fn percent(part: u64, whole: u64) -> String {
     }
 }
 
+/// The band of a risk from 0 to 100, with the console's limits.
+pub(crate) fn band(risk: u8) -> &'static str {
+    match risk {
+        80.. => "critical",
+        60..80 => "high",
+        30..60 => "medium",
+        1..30 => "low",
+        0 => "none",
+    }
+}
+
+/// How an endpoint stands to descriptions of its API: nobody knows where there are none.
+pub(crate) fn standing(id: &str) -> &str {
+    if id == "unknown" { "not described" } else { id }
+}
+
+/// `credential-stuffing` as `Credential stuffing`.
+pub(crate) fn words(id: &str) -> String {
+    let text = id.replace(['-', '_'], " ");
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// A class as the console says it.
+pub(crate) fn class_name(id: &str) -> String {
+    let name = match id {
+        "" => "Unclassified",
+        "ato-transfer-fraud" => "Account takeover with transfer",
+        "giftcard-bruteforce" => "Gift card brute force",
+        "sim-swap-abuse" => "SIM swap abuse",
+        "otp-abuse" => "One-time code abuse",
+        "app-dos" => "Application denial of service",
+        "ai-crawler" => "AI crawler",
+        "api-scraping" => "API scraping",
+        "id-enumeration" => "Id enumeration",
+        "bola" => "Broken object level authorization",
+        "sqli" => "SQL injection",
+        other => return words(other),
+    };
+    name.to_owned()
+}
+
 /// A length of packet time: `850 ms`, `12 s`, `17 min 6 s`, `3 h 5 min`, `2 d 4 h`.
 pub(crate) fn span(nanos: i64) -> String {
     let ms = nanos.max(0) / 1_000_000;
@@ -86,6 +128,26 @@ pub(crate) fn clock(ts: Ts) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The pages of the console have their own copy: the same thing has one name.
+    #[test]
+    fn classes_are_called_as_in_the_console() {
+        let pages = include_str!("../../../console/web/src/lib/text.ts");
+        let names = pages.split("CLASS_NAMES").nth(1).unwrap().split('}').next().unwrap();
+        let mut seen = 0;
+        for line in names.lines().filter(|l| l.trim_end().ends_with("\",")) {
+            let (id, name) = line.trim().trim_end_matches(',').split_once(": ").unwrap();
+            assert_eq!(class_name(id.trim_matches('"')), name.trim_matches('"'));
+            seen += 1;
+        }
+        assert_eq!(seen, 10);
+        assert_eq!(class_name("credential-stuffing"), "Credential stuffing");
+        let bands = include_str!("../../../console/web/src/lib/format.ts");
+        for (least, name) in [(80, "critical"), (60, "high"), (30, "medium")] {
+            assert!(bands.contains(&format!("if (risk >= {least}) return \"{name}\"")), "{name}");
+            assert_eq!((band(least), band(least - 1) == name), (name, false));
+        }
+    }
 
     #[test]
     fn numbers_read_well() {

@@ -6,7 +6,7 @@ use sidetap_model::Ts;
 use sidetap_model::rows::{CampaignRow, Reason, RunData};
 
 use super::super::digest;
-use super::super::words::{clock, count, plural, span};
+use super::super::words::{class_name, clock, count, plural, span};
 use super::charts::{legend, span_of};
 use super::tables::{more, tag};
 use crate::output::html;
@@ -57,12 +57,12 @@ fn timelines(out: &mut String, run: &RunData, rows: &[&CampaignRow]) {
         let _ = write!(
             out,
             "<g><title>{}: {} from {} to {}</title><text class=\"name\" x=\"0\" y=\"{:.1}\">{}</text><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text><rect class=\"track\" x=\"{left}\" y=\"{:.1}\" width=\"{room}\" height=\"14\" rx=\"3\"/>",
-            html(&c.class),
+            html(&class_name(&c.class)),
             plural(c.requests, "request"),
             clock(c.first_seen),
             clock(c.last_seen),
             y + 16.0,
-            html(&c.class),
+            html(&class_name(&c.class)),
             left - 10.0,
             y + 16.0,
             count(c.requests),
@@ -137,7 +137,7 @@ fn campaign(out: &mut String, c: &CampaignRow, open: bool) {
         out,
         "<details class=\"campaign\"{}><summary><h3>{}</h3>{}<span class=\"risk bad\">harm {}</span><span class=\"dim\">{} · {}</span></summary>",
         if open { " open" } else { "" },
-        html(&c.class),
+        html(&class_name(&c.class)),
         c.oat.iter().map(|o| tag("", o)).collect::<Vec<_>>().join(" "),
         c.score,
         html(&digest::members(&c.members)),
@@ -154,7 +154,7 @@ fn campaign(out: &mut String, c: &CampaignRow, open: bool) {
     fact(out, "When", &format!("{} – {}, {known}", clock(c.first_seen), clock(c.last_seen)));
     fact(out, "Target", &few(c.endpoints.iter().map(String::as_str), 6));
     if !c.outcome.is_empty() {
-        fact(out, "Outcome", &digest::tally(&c.outcome, 8));
+        fact(out, "How far it got", &digest::tally(&c.outcome, 8).replace('-', " "));
     }
     let agents = c.signature.get("agents").map_or("1", String::as_str);
     let of_all = |name: &str| match name {

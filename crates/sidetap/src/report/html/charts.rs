@@ -7,7 +7,7 @@ use sidetap_model::rows::{RunData, TrafficPoint};
 
 use super::super::digest;
 use super::super::table::fit;
-use super::super::words::{clock, count, plural};
+use super::super::words::{band, clock, count, plural};
 use crate::output::html;
 
 /// Bars of a chart over time at most.
@@ -184,9 +184,9 @@ pub(super) fn risk(out: &mut String, run: &RunData) {
 }
 
 fn risk_class(risk: u8) -> &'static str {
-    match risk {
-        70.. => "malicious",
-        40..70 => "suspicious",
+    match band(risk) {
+        "critical" | "high" => "malicious",
+        "medium" => "suspicious",
         _ => "benign",
     }
 }

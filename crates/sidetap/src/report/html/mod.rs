@@ -63,7 +63,7 @@ fn head(out: &mut String, run: &RunData) {
          <title>Sidetap report</title>\n<style>\n{}</style>\n</head>\n<body>\n\
          <header><div class=\"wrap\">{LOGO}<div><h1>Sidetap <small>{}</small></h1><div class=\"where\">{place}</div></div>\
          <nav><a href=\"#campaigns\">Attacks</a><a href=\"#endpoints\">Endpoints</a><a href=\"#sensitive\">Sensitive data</a>\
-         <a href=\"#findings\">Findings</a><a href=\"#verdicts\">Verdicts</a><a href=\"#blocklist\">Block list</a></nav></div></header>\n",
+         <a href=\"#findings\">Findings</a><a href=\"#verdicts\">Actors</a><a href=\"#blocklist\">Block list</a></nav></div></header>\n",
         include_str!("style.css"),
         html(&run.summary.version),
     );
@@ -86,13 +86,13 @@ fn numbers(out: &mut String, report: &Report<'_>) {
     number(
         out,
         if leaking > 0 { "bad" } else { "ok" },
-        "Sensitive places",
+        "Places with sensitive data",
         run.sensitive.len() as u64,
         &places,
     );
     let graves = format!("{} high or critical", count(grave));
     number(out, if grave > 0 { "bad" } else { "ok" }, "Findings", run.findings.len() as u64, &graves);
-    let malicious = format!("{} malicious", plural(convicted, "subject"));
+    let malicious = plural(convicted, "malicious actor");
     number(
         out,
         if convicted > 0 { "bad" } else { "ok" },

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use sidetap_model::rows::RunData;
 
-use super::super::words::{bytes, clock, count};
+use super::super::words::{band, bytes, class_name, clock, count, standing};
 use super::super::{Devices, digest};
 use super::ROWS;
 use crate::output::html;
@@ -49,9 +49,9 @@ fn endpoint_name(method: &str, host: &str, template: &str) -> String {
 }
 
 fn risk_cell(n: u8) -> String {
-    let class = match n {
-        70.. => "bad",
-        40..70 => "warn",
+    let class = match band(n) {
+        "critical" | "high" => "bad",
+        "medium" => "warn",
         _ => "good",
     };
     format!("<span class=\"risk {class}\">{n}</span>")
@@ -90,7 +90,7 @@ pub(super) fn endpoints(out: &mut String, run: &RunData) {
             count(e.calls),
             count(e.callers.count),
             html(&e.auth.join(", ")),
-            tag(class, &e.standing),
+            tag(class, standing(&e.standing)),
             notes.join(" "),
         );
     }
@@ -170,7 +170,7 @@ pub(super) fn findings(out: &mut String, run: &RunData) {
     close(out, rows.len(), "findings.ndjson");
 }
 
-/// Verdicts.
+/// Actors: the verdicts.
 pub(super) fn verdicts(out: &mut String, run: &RunData) {
     let columns = [
         ("", "Intent"),
@@ -183,7 +183,13 @@ pub(super) fn verdicts(out: &mut String, run: &RunData) {
         ("", "First reason"),
         ("", "Response"),
     ];
-    open(out, "verdicts", "Verdicts", "one subject each; harm and automation are two scores", &columns);
+    open(
+        out,
+        "verdicts",
+        "Actors",
+        "a verdict on each subject; harm and automation are two scores",
+        &columns,
+    );
     let rows = digest::verdicts(run);
     for v in rows.iter().take(ROWS) {
         let class = match v.intent.as_str() {
@@ -200,7 +206,7 @@ pub(super) fn verdicts(out: &mut String, run: &RunData) {
             v.automation,
             v.subject.kind,
             html(&v.subject.value),
-            html(v.class.as_deref().unwrap_or("–")),
+            html(&class_name(v.class.as_deref().unwrap_or_default())),
             count(v.requests),
             clock(v.detected_at),
             html(v.reasons.first().map_or("", |r| &*r.observed)),
