@@ -24,7 +24,7 @@ impl Engine {
 
     /// Verdicts that are new or that changed since the last call.
     ///
-    /// Whom a verdict is on and what it is comes first, as [`join_subjects`] has it: a whole row takes long, and is made only of what is
+    /// Whom a verdict is on and what it is comes first, as rows of one subject are joined: a whole row takes long, and is made only of what is
     /// said for the first time or otherwise than before.
     pub fn take_changes(&mut self) -> Vec<VerdictRow> {
         let mut said: BTreeMap<(Zone, Subject), &Conviction> = BTreeMap::new();
