@@ -7,7 +7,7 @@ use sidetap_model::rows::{CampaignRow, RunData, VerdictRow};
 
 use super::digest;
 use super::table::{Column, Table, fit};
-use super::words::{band, bytes, clock, count, moment, percent, plural, span, standing};
+use super::words::{band, bytes, clock, count, moment, percent, plural, span};
 use super::{Devices, Report, proxy_advice};
 use crate::output::{Style, Terminal, plain};
 
@@ -162,7 +162,7 @@ impl Page<'_> {
                 (&count(e.calls), None),
                 (&name, None),
                 (&e.auth.join(" "), None),
-                (standing(&e.standing), None),
+                (&e.standing, None),
                 (&notes.join("; "), Some(Style::Dim)),
             ]);
         }
