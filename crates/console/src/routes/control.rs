@@ -533,7 +533,8 @@ async fn allow(
             Ok(row)
         })
         .await?;
-    Ok((StatusCode::CREATED, Json(Allowed { row, source: "console".to_owned(), let_go: None })).into_response())
+    Ok((StatusCode::CREATED, Json(Allowed { row, source: "console".to_owned(), let_go: None }))
+        .into_response())
 }
 
 /// Whether a network is wider than any that is somebody's own.
