@@ -1,5 +1,5 @@
 //! What goes through a whole store has a part of it in memory: the real binary over verdicts that are many times as large.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, clippy::print_stdout)]
 
 mod common;
 
