@@ -24,8 +24,8 @@ pub use indicators::{
     Answer, ClassRule, Condition, Examples, Expression, Indicator, Kind, Pack, Pillar, Scope, Scores,
 };
 pub use observation::{
-    Actors, Attempt, Observation, Outcome, Part, Prints, Robots, RobotsGroup, Surface, Target, Token, Traits,
-    account_name,
+    Actors, Attempt, Gives, Observation, Outcome, Part, Prints, Robots, RobotsGroup, Surface, Target, Token,
+    Traits, account_name,
 };
 pub use profile::Profiles;
 pub use role::Roles;

@@ -80,11 +80,18 @@ pub struct Observation {
     pub signed: Option<Box<sidetap_intel::Signed>>,
     /// The path, where it may matter for robots.txt (page requests of crawlers).
     pub crawler_path: Option<Box<str>>,
+    /// What looks like credentials though nothing says so, and what the answer gave for them.
+    pub gives: Option<Box<Gives>>,
     /// What the body asks for by name, where many calls share one path: `mutation SignIn`.
     pub operation: Option<Box<str>>,
 }
 
 impl Observation {
+    /// Calls beside the first that came in the same request.
+    pub(crate) fn further(&self) -> u32 {
+        u32::try_from(self.more_targets.len().max(self.more_secrets.len())).unwrap_or(u32::MAX)
+    }
+
     /// Bytes that it holds besides its own size: what whoever asks can make long.
     ///
     /// A name that others share counts in full.
@@ -100,6 +107,7 @@ impl Observation {
             + operation
             + size_of_val(&*self.more_targets)
             + size_of_val(&*self.more_secrets)
+            + self.gives.as_deref().map_or(0, |g| size_of_val(g) + spilled(&g.tokens))
             + spilled(&self.sessions)
             + spilled(&self.attempts)
     }
@@ -108,6 +116,17 @@ impl Observation {
 /// Bytes of a small vector that has no room for its elements in itself.
 fn spilled<A: smallvec::Array>(of: &SmallVec<A>) -> usize {
     if of.spilled() { size_of_val(of.as_slice()) } else { 0 }
+}
+
+/// Two texts that were sent and what the answer gave: credentials and a session, as it may turn out.
+#[derive(Clone, Debug, Default)]
+pub struct Gives {
+    /// The first text (keyed hash as of an account).
+    pub account: u64,
+    /// The second (keyed hash as of a secret).
+    pub secret: u64,
+    /// What the answer gave that nobody can guess (keyed hashes as of sessions).
+    pub tokens: SmallVec<[u64; 2]>,
 }
 
 /// Which part of an exchange an observation stands for.

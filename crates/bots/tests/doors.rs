@@ -131,3 +131,96 @@ fn a_form_that_answers_everything_with_a_redirect_is_protected() {
     }
     expect(&w.judge(), "credential-stuffing", 110);
 }
+
+/// A log-in whose path and fields say nothing: what it gives is a session from then on.
+fn gate(from: std::net::IpAddr, who: &str, word: &str) -> Call {
+    let c = call(from, "POST", "/api/v2/aanvang").body(format!("{{\"wie\":\"{who}\",\"wat\":\"{word}\"}}"));
+    Call { answer: "{\"resultaat\":\"neen\"}".into(), ..c }
+}
+
+fn through(c: Call, n: u32) -> Call {
+    Call { answer: format!("{{\"sleutel\":\"0a1b2c3d4e5f60718293{n:04}\",\"lang\":\"nl\"}}"), ..c }
+}
+
+/// Callers of an application whose words nobody knows.
+fn strangers(w: &mut World) {
+    for n in 0..30u32 {
+        let (from, at) = (ip(3, 20, n as u8), i64::from(n) * 5_000);
+        w.at(at, &call(from, "GET", "/api/v2/begin").app());
+        if n.is_multiple_of(6) {
+            w.at(at + 2_000, &Call { status: 400, ..gate(from, &format!("wie{n}"), "mis") }.app());
+        }
+        w.at(at + 5_000, &through(gate(from, &format!("wie{n}"), &format!("wat{n}")), n).app());
+        for (i, path) in (0u32..).zip(["/api/v2/mijn", "/api/v2/lijst", "/api/v2/nieuws"]) {
+            let token = format!("Bearer 0a1b2c3d4e5f60718293{n:04}");
+            w.at(
+                at + 7_000 + i64::from(i) * 2_000,
+                &call(from, "GET", path).app().header("Authorization", token),
+            );
+        }
+    }
+}
+
+#[test]
+fn a_log_in_of_unknown_words_is_known_by_the_session_that_it_gives() {
+    let mut w = World::new();
+    w.honest();
+    strangers(&mut w);
+    for n in 0..80u32 {
+        let c = Call { status: 400, ..gate(bad(n), &format!("slachtoffer{n}"), &format!("gelekt{n}")) };
+        w.at(160_000 + i64::from(n) * 900, &c.script());
+    }
+    expect(&w.judge(), "credential-stuffing", 70);
+}
+
+/// Two texts that give something else, among much that is refused: a search that makes a share link, which nobody presents.
+#[test]
+fn two_texts_that_give_no_session_are_no_log_in() {
+    let mut w = World::new();
+    w.honest();
+    for n in 0..40u32 {
+        let from = ip(3, 21, n as u8);
+        let body = format!("{{\"van\":\"Utrecht{n}\",\"naar\":\"Zwolle\"}}");
+        let c = call(from, "POST", "/api/v2/reis").app().body(body);
+        let at = i64::from(n) * 5_000;
+        w.at(at, &call(from, "GET", "/api/v2/begin").app());
+        for i in 0..4 {
+            w.at(
+                at + 1_000 + i * 3_000,
+                &Call { status: if i == 3 { 200 } else { 422 }, ..through(c.clone(), n) },
+            );
+        }
+    }
+    assert_eq!(convicted(&w.judge()), []);
+}
+
+#[test]
+fn a_member_whose_try_succeeds_stays_one() {
+    let mut w = World::new();
+    w.honest();
+    for n in 0..60u32 {
+        let body = format!("{{\"username\":\"victim{n}\",\"password\":\"leaked{n}\"}}");
+        // The head of a tool that the site's own callers do not have, of whom no tool shows otherwise.
+        let c = call(bad(n), "POST", "/api/login").chrome().set("sec-ch-ua-platform", None).body(body);
+        let c = if n % 20 == 7 { c } else { c.status(401) };
+        w.at(120_000 + i64::from(n) * 1_500, &c);
+    }
+    w.at(320_000, &call(ip(3, 22, 1), "GET", "/api/feed").app());
+    expect(&w.judge(), "credential-stuffing", 60);
+}
+
+#[test]
+fn refusals_of_unusual_kinds_are_refusals() {
+    for status in [406, 409, 422, 451] {
+        let mut w = World::new();
+        w.honest();
+        for n in 0..60u32 {
+            let body = format!("{{\"username\":\"victim{n}\",\"password\":\"leaked{n}\"}}");
+            w.at(
+                120_000 + i64::from(n) * 900,
+                &call(bad(n), "POST", "/api/login").script().body(body).status(status),
+            );
+        }
+        expect(&w.judge(), "credential-stuffing", 58);
+    }
+}

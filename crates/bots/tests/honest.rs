@@ -425,3 +425,49 @@ fn a_feed_that_says_what_it_is_and_takes_its_time_is_not_convicted() {
     assert!(slow.verdicts().iter().all(|v| v.intent != "suspicious"));
     assert_eq!(convicted(&feed(700)).len(), 1, "a hundred pages in a minute are another matter");
 }
+
+/// The stock list of a shop, page by page, asked for by a program; signed in or not.
+fn list_taken_along(signed_in: bool) -> Vec<(std::net::IpAddr, String)> {
+    let mut w = World::new();
+    w.honest();
+    let list = |who: std::net::IpAddr, page: u32| {
+        let c = call(who, "GET", "/backoffice/stock").path(format!("/backoffice/stock?page={page}"));
+        world::Call { answer: "{\"items\":[{\"sku\":\"A1\",\"price\":\"9.50\",\"stock\":4}]}".into(), ..c }
+    };
+    for n in 0..20u8 {
+        let who = ip(9, 20, n);
+        let t = i64::from(n) * 6_000;
+        if signed_in {
+            let log_in = format!("{{\"username\":\"seller{n}\",\"password\":\"own\"}}");
+            w.at(t, &call(who, "POST", "/api/login").chrome().body(log_in));
+        }
+        for page in 1..3 {
+            let c = list(who, page).chrome();
+            let session = format!("Bearer 5e11e50123456789abcd{n:04}");
+            w.at(
+                t + 4_000 * i64::from(page),
+                &if signed_in { c.header("Authorization", session) } else { c },
+            );
+        }
+    }
+    let who = if signed_in { ip(9, 21, 1) } else { bad(1) };
+    if signed_in {
+        w.at(
+            99_000,
+            &call(who, "POST", "/api/login").script().body("{\"username\":\"s\",\"password\":\"own\"}"),
+        );
+    }
+    for page in 1..90u32 {
+        let c = list(who, page).script();
+        let c = if signed_in { c.header("Authorization", "Bearer 5e11e50123456789abcd9999") } else { c };
+        w.at(100_000 + i64::from(page) * 700, &c);
+    }
+    convicted(&w.judge())
+}
+
+#[test]
+fn who_takes_along_what_is_listed_for_him_scrapes_nothing() {
+    assert_eq!(list_taken_along(true), []);
+    let scraped = list_taken_along(false);
+    assert!(scraped.iter().any(|(who, class)| *who == bad(1) && class.ends_with("scraping")), "{scraped:?}");
+}

@@ -11,7 +11,7 @@ use world::scenes::{
     accounts, cards, flood, forgotten_passwords, guests, holds, nights_without_rooms, offers, probes,
     readers, reviews, stock_of_all,
 };
-use world::{World, bad, convicted, expect, ip};
+use world::{World, bad, call, convicted, expect, ip};
 
 /// What is judged of honest callers and of `more`.
 fn judged(more: impl FnOnce(&mut World)) -> Engine {
@@ -97,4 +97,98 @@ fn what_everybody_may_read_is_no_object_of_others() {
 #[test]
 fn people_who_read_on_where_no_tls_is_spoken() {
     assert_eq!(convicted(&judged(|w| readers(w, other))), []);
+}
+
+/// Seats asked for by ninety addresses, each a few times, with the Referer of pages that they never opened; beside people who did.
+fn seats(page: bool) -> Vec<(IpAddr, String)> {
+    let mut w = World::new();
+    w.honest();
+    let seats = |who: IpAddr, event: u32| {
+        let c = call(who, "GET", "/api/zaseki/{event}").path(format!("/api/zaseki/{event}")).chrome();
+        c.set("Referer", Some(&format!("https://shop.test/koen/{event}")))
+    };
+    let koen = |who: IpAddr, event: u32| {
+        call(who, "GET", "/koen/{event}").path(format!("/koen/{event}")).chrome().html()
+    };
+    for n in 0..20u32 {
+        let who = ip(9, 30, n as u8);
+        let t = i64::from(n) * 9_000;
+        for (i, asset) in ["/app.js", "/main.css", "/logo.png"].into_iter().enumerate() {
+            w.at(t + 10 * i as i64, &call(who, "GET", asset).chrome());
+        }
+        w.at(t, &call(who, "GET", "/").chrome().html());
+        w.at(t + 3_000, &call(who, "GET", "/api/nieuws").chrome());
+        for i in 0..2 {
+            let event = (n * 7 + i * 3) % 60;
+            w.at(t + 6_000 + i64::from(i) * 9_000, &koen(who, event));
+            w.at(t + 6_500 + i64::from(i) * 9_000, &seats(who, event));
+        }
+    }
+    for n in 0..180u32 {
+        let (who, at) =
+            (if page { ip(9, 31, (n / 2) as u8) } else { bad(n / 2) }, 150_000 + i64::from(n) * 2_500);
+        if page {
+            w.at(at - 500, &koen(who, n % 60));
+        }
+        w.at(at, &seats(who, n % 60));
+    }
+    convicted(&w.judge())
+}
+
+#[test]
+fn a_swarm_that_reads_what_pages_lead_to_and_opened_none_scrapes() {
+    let found = seats(false);
+    let hits =
+        found.iter().filter(|(who, class)| world::is_attacker(*who) && class.ends_with("scraping")).count();
+    assert!(hits >= 80 && found.len() == hits, "{found:?}");
+    assert_eq!(seats(true), [], "who opened the page was led there");
+}
+
+/// Gift cards tried three an address by clients that ask for the form and load nothing with it; every answer is the same page.
+fn gift_cards(careful: bool) -> Vec<(IpAddr, String)> {
+    let mut w = World::new();
+    w.honest();
+    let form = |who: IpAddr| call(who, "GET", "/tarjeta-regalo").chrome().html();
+    let tried = |who: IpAddr, code: u32| {
+        call(who, "POST", "/tarjeta-regalo")
+            .chrome()
+            .html()
+            .body(format!("{{\"codigo\":\"TR{:08}\"}}", code * 7_919))
+    };
+    for n in 0..12u32 {
+        let (who, t) = (ip(9, 32, n as u8), i64::from(n) * 9_000);
+        for (i, asset) in ["/app.js", "/main.css", "/logo.png"].into_iter().enumerate() {
+            w.at(t + 10 * i as i64, &call(who, "GET", asset).chrome());
+        }
+        w.at(t, &form(who));
+        w.at(t + 2_000, &call(who, "GET", "/tienda").chrome().html());
+        w.at(t + 9_000, &tried(who, n + 900));
+    }
+    for n in 0..40u32 {
+        let (who, t) = (if careful { ip(9, 33, n as u8) } else { bad(n) }, 130_000 + i64::from(n) * 5_000);
+        w.at(t, &call(who, "GET", "/").chrome().html());
+        w.at(t + 3_000, &form(who));
+        for i in 0..3u32 {
+            // A person who mistypes corrects one and the same card, and his browser has loaded the form's page whole.
+            let code = if careful { n } else { n * 3 + i };
+            w.at(t + 8_000 + i64::from(i) * 9_000, &tried(who, 5_000 + code));
+        }
+        if careful {
+            for asset in ["/app.js", "/main.css", "/logo.png"] {
+                w.at(t + 20, &call(who, "GET", asset).chrome());
+            }
+        }
+    }
+    convicted(&w.judge())
+}
+
+#[test]
+fn cards_tried_three_an_address_whatever_is_answered() {
+    let found = gift_cards(false);
+    let hits = found
+        .iter()
+        .filter(|(who, class)| world::is_attacker(*who) && class == "giftcard-bruteforce")
+        .count();
+    assert!(hits >= 36 && found.len() == hits, "{found:?}");
+    assert_eq!(gift_cards(true), [], "people have one card");
 }

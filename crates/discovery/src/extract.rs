@@ -12,6 +12,7 @@ use crate::head;
 use crate::names;
 use crate::observe::{BodyFacts, Field, Kinds, Observation, Protocol, QueryParam, Signs, shape_bit};
 use crate::segment::{self, Shape};
+use crate::spoken;
 
 /// Most fields of one body that are told apart.
 pub(crate) const MAX_FIELDS: usize = 192;
@@ -100,7 +101,8 @@ struct Grown {
     rpc: bool,
     rpc_method: Option<Box<str>>,
     tool: Option<Box<str>>,
-    graphql: Option<Box<str>>,
+    /// The operation of a document, and whether it is named by its one root field.
+    graphql: Option<(Box<str>, bool)>,
     operation: Option<Box<str>>,
     introspection: bool,
     schema_answer: bool,
@@ -128,7 +130,8 @@ impl Grown {
             };
         }
         match &self.graphql {
-            Some(shape) => Some(join_operation(shape, self.operation.as_deref())),
+            Some((shape, true)) => Some(shape.clone()),
+            Some((shape, false)) => Some(join_operation(shape, self.operation.as_deref())),
             None => self.soap.clone().or_else(|| self.xml_method.clone()),
         }
     }
@@ -273,7 +276,7 @@ impl Extractor {
                 g.batch |= path.starts_with("$[") && g.graphql.is_some();
                 g.introspection |= text.contains("__schema") || text.contains("__type");
                 if g.graphql.is_none() {
-                    g.graphql = graphql_operation(text);
+                    g.graphql = spoken::graphql_operation(text);
                 }
             }
             "$.methodCall.methodName" => g.xml_method = identifier(text),
@@ -487,23 +490,8 @@ fn join_operation(shape: &str, name: Option<&str>) -> Box<str> {
     format!("{kind} {name}").into_boxed_str()
 }
 
-/// `query Name`, or `query firstField` of one without a name.
-fn graphql_operation(text: &str) -> Option<Box<str>> {
-    let text = text.trim_start();
-    let kind = ["mutation", "subscription"].into_iter().find(|k| text.starts_with(k)).unwrap_or("query");
-    let rest = text.strip_prefix(kind).unwrap_or(text).trim_start();
-    let named = rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();
-    let name = if named.is_empty() {
-        let inner = rest.split_once('{')?.1.trim_start();
-        inner.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default()
-    } else {
-        named
-    };
-    identifier(name).map(|n| format!("{kind} {n}").into_boxed_str())
-}
-
 /// A name as it may stand in outputs: at most 64 letters, digits and `_ . - /`.
-fn identifier(text: &str) -> Option<Box<str>> {
+pub(crate) fn identifier(text: &str) -> Option<Box<str>> {
     let fits = !text.is_empty()
         && text.len() <= 64
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'/'));
@@ -587,4 +575,28 @@ pub(crate) fn only_shape(mask: u32) -> Option<Shape> {
     [Int, Uuid, Ulid, Hex, Date, Email, Ip, Domain, Prefixed, Token, Jwt, Number, IssueKey, Text, Word]
         .into_iter()
         .find(|s| s.bit() == mask)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_are_named_by_what_they_ask_for_not_by_what_clients_call_them() {
+        for (text, named, operation) in [
+            ("query Foo { invoice(id: 17) { total } }", Some("Foo"), "query invoice"),
+            ("{ a: invoice(id: 1) { total } b: invoice(id: 2) { total } }", None, "query invoice"),
+            ("mutation X { signIn(email: \"a\", password: \"b\") { token } }", Some("Y"), "mutation signIn"),
+            ("query Home { me { id } basket { sum } }", Some("Home"), "query Home"),
+            ("{ me { id } basket { sum } }", None, "query me"),
+        ] {
+            let grown = Grown {
+                graphql: spoken::graphql_operation(text),
+                operation: named.map(Into::into),
+                ..Grown::default()
+            };
+            assert_eq!(grown.operation().as_deref(), Some(operation), "{text}");
+        }
+        assert_eq!(spoken::graphql_operation("{\"name\": 1}"), None);
+    }
 }

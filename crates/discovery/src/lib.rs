@@ -23,6 +23,7 @@ mod schema;
 mod segment;
 mod snapshot;
 mod spec;
+mod spoken;
 mod standing;
 mod state;
 mod trie;

@@ -5,6 +5,7 @@ pub mod body;
 pub mod coding;
 pub mod cookies;
 pub mod forward;
+pub mod graphql;
 pub mod http1;
 pub mod names;
 pub mod target;

@@ -89,9 +89,14 @@ impl Call {
         }
     }
 
-    /// Takes a request or an answer in; gives how many requests there were before.
+    /// Calls: those that came together in one request each by itself.
+    pub(crate) fn all(&self) -> u32 {
+        self.n.saturating_add(self.walk.as_deref().map_or(0, |w| w.further))
+    }
+
+    /// Takes a request or an answer in; gives how many calls there were before.
     fn add(&mut self, o: &Observation) -> u32 {
-        let before = self.n;
+        let before = self.all();
         if o.part != Part::Answer {
             self.n += 1;
             self.last = o.ts;
@@ -103,10 +108,12 @@ impl Call {
                     self.walk.get_or_insert_default().step(number);
                 }
             }
+            if o.further() > 0 {
+                self.walk.get_or_insert_default().further += o.further();
+            }
             for target in &o.more_targets {
                 self.targets.insert(target.hash);
                 let walk = self.walk.get_or_insert_default();
-                walk.further += 1;
                 if let Some(number) = target.number {
                     walk.step(number);
                 }

@@ -19,14 +19,14 @@ const ROBOT: u32 = 20;
 /// Agent strings at the address of an office or a carrier, at least.
 const OFFICE: f64 = 12.0;
 
-/// The calls with at least `least` requests that grew by an eighth since they were judged.
+/// The calls of at least `least` that grew by an eighth since they were judged.
 fn due_calls(calls: &[super::unit::Call], least: u32, all: bool) -> SmallVec<[super::unit::Call; 4]> {
-    calls.iter().filter(|c| c.n >= least && (all || c.n >= c.next)).cloned().collect()
+    calls.iter().filter(|c| c.all() >= least && (all || c.n >= c.next)).cloned().collect()
 }
 
 /// Puts those calls off until they have grown again.
 fn put_off(calls: &mut [super::unit::Call], least: u32) {
-    for call in calls.iter_mut().filter(|c| c.n >= least && c.n >= c.next) {
+    for call in calls.iter_mut().filter(|c| c.all() >= least && c.n >= c.next) {
         call.next = call.n + (call.n / 8).max(2);
     }
 }
@@ -130,6 +130,10 @@ impl Engine {
         let welcome =
             |u: &Unit| if self.class(rule) == "ai-crawler" { u.standing.is_party() } else { self.is_good(u) };
         let Some(unit) = self.units.get(key).filter(|u| !welcome(u)) else { return };
+        let main = unit.calls.iter().max_by_key(|c| c.n);
+        if main.is_some_and(|call| self.exports_its_own(&[key], call, rule)) {
+            return;
+        }
         let suspicious = self.too_weak(&self.client_view(unit), rule, &asked.fired);
         let (zone, shape, agent) = (unit.zone.as_str().to_owned(), unit.main_shape, unit.agent.text.clone());
         let evidence = unit.evidence.clone();
@@ -163,8 +167,10 @@ impl Engine {
         }
         let slice = Slice::of_call(call, unit, slot.roles());
         let Some(Found { rule, mut fired, facts }) = self.class_of(slot, &slice) else { return };
-        if self.class(rule) == "bola" && self.is_spread_over_logins(unit, call)
+        let own = || self.opens_its_own(std::slice::from_ref(&key), None, call);
+        if self.class(rule) == "bola" && (self.is_spread_over_logins(unit, call) || own())
             || self.is_service(std::slice::from_ref(&key), rule)
+            || self.exports_its_own(std::slice::from_ref(&key), call, rule)
         {
             return;
         }
@@ -235,7 +241,9 @@ impl Engine {
         };
         let slice = self.slice_of_session(call, session);
         let Some(Found { rule, fired, facts }) = self.class_of(slot, &slice) else { return };
-        if self.is_service(&session.units, rule) {
+        let own = || self.opens_its_own(&session.units, Some(hash), call);
+        let export = || self.exports_its_own(&session.units, call, rule);
+        if self.is_service(&session.units, rule) || self.class(rule) == "bola" && own() || export() {
             return;
         }
         let by_hand = || self.class(rule) == "bola" && self.works_by_hand(&session.units, call);
@@ -320,16 +328,21 @@ impl Engine {
         if self.too_weak(&self.view_at(slot), rule, &fired) {
             return;
         }
-        if let [only] = part.members.as_slice()
-            && self.is_service(&[only.unit], rule)
-        {
-            return;
+        if let [only] = part.members.as_slice() {
+            let call =
+                self.units.get(only.unit).and_then(|u| u.calls.iter().find(|c| self.resolve(c.slot) == at));
+            if self.is_service(&[only.unit], rule)
+                || call.is_some_and(|call| self.exports_its_own(&[only.unit], call, rule))
+            {
+                return;
+            }
         }
         if let ("bola", [only]) = (self.class(rule), part.members.as_slice())
             && let Some(unit) = self.units.get(only.unit)
             && unit.calls.iter().any(|c| {
                 let spread = || self.is_spread_over_logins(unit, c);
-                self.resolve(c.slot) == at && (spread() || self.works_by_hand(&[only.unit], c))
+                let own = || self.opens_its_own(&[only.unit], None, c);
+                self.resolve(c.slot) == at && (spread() || own() || self.works_by_hand(&[only.unit], c))
             })
         {
             return;
@@ -404,7 +417,8 @@ impl Engine {
                 continue;
             }
             let failed = member.fails > 0 && member.fails >= member.ok;
-            let bare = unit.is_narrow() && (failed || !by_failures);
+            let got_in = || self.got_in(campaign, rule, shape, unit, member);
+            let bare = unit.is_narrow() && (failed || !by_failures || got_in());
             let stubborn = member.fails >= 3 && member.fails > 2 * member.ok;
             let owner = || self.acts_for_one(unit, campaign);
             let repeats = self.shows_own_part(campaign, unit, member);
@@ -520,14 +534,23 @@ impl Engine {
         let Some(campaign) = self.convictions.units.get(&key).filter(|c| c.weak).map(|c| c.campaign) else {
             return;
         };
+        // Who tried three accounts and got into one does with it what its owner would.
+        let tried = |u: &Unit| {
+            let slots = self.campaigns.get(campaign as usize).map_or(&[][..], |c| &c.slots);
+            let here = u.calls.iter().filter(|c| slots.contains(&self.resolve(c.slot)));
+            here.map(|c| c.targets.count()).fold(0.0, f64::max) >= 3.0
+        };
+        let guessed = self
+            .campaigns
+            .get(campaign as usize)
+            .is_some_and(|c| self.class(c.rule) == "credential-stuffing");
         let wide = |u: &Unit| {
             let slots = self.campaigns.get(campaign as usize).map_or(&[][..], |c| &c.slots);
             u.breadth() > 4 && !slots.iter().any(|at| self.lives_for(u, self.resolve(*at)))
         };
-        let grown = self
-            .units
-            .get(key)
-            .is_some_and(|u| u.trusted || u.assets > 0 || wide(u) || self.acts_for_one(u, campaign));
+        let grown = self.units.get(key).is_some_and(|u| {
+            u.trusted || u.assets > 0 || wide(u) && !(guessed && tried(u)) || self.acts_for_one(u, campaign)
+        });
         if grown {
             self.convictions.units.remove(&key);
         }

@@ -24,6 +24,10 @@ const BARE_GUESSERS: usize = 12;
 const BARE_READERS: usize = 6;
 /// The same for clients that read with Referers of pages that they never asked for.
 const BARE_STRANGERS: usize = 6;
+/// The same for such that read a few times each.
+const BARE_PASSERS: usize = 20;
+/// Codes from which on a client tries one after another.
+const CODES: u32 = 3;
 /// The same for clients that post again and again.
 const BARE_REPEATERS: usize = 3;
 /// The same for clients that post what others read.
@@ -59,7 +63,7 @@ impl Engine {
             return;
         }
         // Readers are many: they are looked at half as often.
-        let reads = kinds.iter().all(|k| *k == BareKind::Strangers);
+        let reads = kinds.iter().all(|k| matches!(k, BareKind::Strangers | BareKind::Passers));
         slot.next = slot.n + if reads { slot.n / 2 } else { slot.n / 6 }.max(12);
         for kind in kinds {
             let (members, known) = self.bare_members(at, kind);
@@ -83,7 +87,8 @@ impl Engine {
             for member in part.members.iter().filter(|m| kind.may_take(m)) {
                 let Some(unit) = self.units.get(member.unit) else { continue };
                 // Who makes an account asks for a page before, and is led to one after.
-                let strays = kind == BareKind::Posts && signs_up && unit.is_narrow();
+                let strays =
+                    (kind == BareKind::Posts && signs_up || kind == BareKind::Codes) && unit.is_narrow();
                 let bare = self.lives_for(unit, at) || strays;
                 if !kind.takes(unit) || unit.first < settled || !bare {
                     continue;
@@ -134,8 +139,10 @@ impl Engine {
             .iter()
             .filter(|m| m.apart)
             .fold([0; 3], |[n, ok, fails], m| [n + m.member.n, ok + m.member.ok, fails + m.member.fails]);
-        if kind.posts() {
+        if kind.posts() || kind == BareKind::Codes {
             slice.sessions = all.iter().filter(|m| m.signed).count() as f64 / all.len().max(1) as f64;
+        }
+        if kind.posts() {
             slice.disposable = self.throw_away(slot, &members) / slice.targets.max(1.0);
             slice.accounts = targets;
         }
@@ -177,7 +184,7 @@ impl Engine {
         let evidence: SmallVec<[ExchangeId; 5]> = free.iter().take(5).map(|m| m.member.evidence).collect();
         self.note(campaign, &fired, &facts, &evidence);
         let free: Vec<Member> = free.iter().map(|m| m.member).collect();
-        self.convict_bare(campaign, &free);
+        self.convict_bare(campaign, &free, kind == BareKind::Codes);
         true
     }
 
@@ -234,10 +241,11 @@ impl Engine {
         slot.parts.values().filter(of_them).map(|p| f64::from(p.disposable)).sum()
     }
 
-    /// Convicts clients for the one thing that they do, as long as they do nothing else.
-    fn convict_bare(&mut self, campaign: u32, members: &[Member]) {
+    /// Convicts clients for the one thing that they do, as long as they do nothing else; those that guess only where they were refused,
+    /// unless it is done `whatever` the answers say.
+    fn convict_bare(&mut self, campaign: u32, members: &[Member], whatever: bool) {
         let Some(rule) = self.campaigns.get(campaign as usize).map(|c| c.rule) else { return };
-        let by_failures = self.is_by_failures(rule);
+        let by_failures = self.is_by_failures(rule) && !whatever;
         for member in members {
             let Some(unit) = self.units.get(member.unit) else { continue };
             let failed = member.fails > 0 && member.fails >= member.ok;
@@ -332,8 +340,12 @@ enum BareKind {
     Repeats,
     /// That read what pages lead to, with Referers of pages that they never asked for.
     Strangers,
+    /// The same once or a few times each, where they are many.
+    Passers,
     /// That find nothing.
     Guesses,
+    /// That try one code after another, whatever is answered, and load nothing of the form's page.
+    Codes,
 }
 
 impl BareKind {
@@ -355,15 +367,19 @@ impl BareKind {
         }
         if !acts && slot.parameters && slot.reads == slot.n {
             kinds.push(BareKind::Strangers);
+            kinds.push(BareKind::Passers);
         }
         if roles.any(guessed) {
             kinds.push(BareKind::Guesses);
+        }
+        if roles.any(Roles(Roles::GIFT_CARD.0 | Roles::COUPON.0)) {
+            kinds.push(BareKind::Codes);
         }
         kinds
     }
 
     fn takes(self, unit: &Unit) -> bool {
-        self != BareKind::Strangers || unit.habits.makes_up_referers()
+        !matches!(self, BareKind::Strangers | BareKind::Passers) || unit.habits.makes_up_referers()
     }
 
     /// As far as its counts tell, which cost less than a look at the client.
@@ -371,7 +387,8 @@ impl BareKind {
         match self {
             BareKind::Repeats => member.n >= POSTS,
             BareKind::Strangers => member.n >= STRANGE_READS,
-            BareKind::Acts | BareKind::Posts => true,
+            BareKind::Acts | BareKind::Posts | BareKind::Passers => true,
+            BareKind::Codes => member.n >= CODES,
             BareKind::Reads => member.n >= READS,
             BareKind::Guesses => member.ok == 0 && member.fails > 0,
         }
@@ -394,6 +411,8 @@ impl BareKind {
             BareKind::Posts => BARE_POSTERS,
             BareKind::Repeats => BARE_REPEATERS,
             BareKind::Strangers => BARE_STRANGERS,
+            BareKind::Passers => BARE_PASSERS,
+            BareKind::Codes => BARE_GUESSERS,
             BareKind::Guesses => BARE_GUESSERS,
         }
     }

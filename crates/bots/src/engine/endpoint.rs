@@ -160,8 +160,10 @@ impl Slot {
             self.wait_ms += u64::from(o.wait_ms);
         }
         self.receiver(o, unit, delay_ms);
-        if o.surface == Surface::Page && (self.parameters || o.roles.any(Roles::ID_LOOKUP)) {
-            self.owners.add(o, unit);
+        if (self.parameters && o.surface != Surface::Asset || o.roles.any(Roles::ID_LOOKUP))
+            && self.owners.add(o, unit, room.has_objects())
+        {
+            room.objects += 1;
         }
         self.ok += u32::from(o.outcome == Outcome::Success);
         let shape = o.prints.shape;
@@ -190,6 +192,11 @@ impl Slot {
             let (first, last, evidence) = (o.ts, o.ts, ExchangeId::of(o));
             members.push(Member { unit, n: 1, ok: 0, fails: 0, first, last, delay_ms, evidence });
         }
+    }
+
+    /// Objects whose openers are followed.
+    pub(crate) fn objects(&self) -> usize {
+        self.owners.len()
     }
 
     /// Members of all its parts.

@@ -1,6 +1,8 @@
 //! Who is let alone though a rule holds for the company he keeps, or for what he does: owners, staff, services, and members that do
 //! not show themselves what their part shows.
 
+use smallvec::SmallVec;
+
 use super::Engine;
 use super::member::Member;
 use super::unit::{Call, Unit};
@@ -29,6 +31,39 @@ impl Engine {
         pause >= PAUSE_NS && !steps && units.peek().is_some() && units.all(|u| u.trusted && !u.tool)
     }
 
+    /// True where objects are nobody's; or those that are named in bodies and queries are one's own, or one's work: of a program that
+    /// syncs, a dashboard, a clerk.
+    ///
+    /// Of what is nobody's a quarter is seen to be opened by others as well. Of one's own nearly nothing is refused, and either hardly any of the objects is somebody else's, or lies between theirs, where whose they
+    /// are is known of several others; or they are opened at the pace of people, in no order, among other things that the application does.
+    pub(super) fn opens_its_own(&self, units: &[u64], session: Option<u64>, call: &Call) -> bool {
+        const PAUSE_NS: i64 = 4_000_000_000;
+        let Some(slot) = self.slots.get(self.resolve(call.slot) as usize) else { return false };
+        let units = || units.iter().filter_map(|k| self.units.get(*k));
+        let tokens = units().flat_map(|u| &u.sessions).filter(|t| t.login).map(|t| t.hash as u32);
+        let own: SmallVec<[u32; 8]> = match session {
+            Some(hash) => SmallVec::from_slice(&[hash as u32]),
+            None => tokens.collect(),
+        };
+        let contrast = slot.owners.contrast(&own);
+        if contrast.is_common() {
+            return true;
+        }
+        if slot.parameters || slot.pages * 2 > slot.n || call.fails() >= 3 && call.fails() * 20 >= call.n {
+            return false;
+        }
+        if !own.is_empty() && contrast.known >= 5 && contrast.others + contrast.amid <= 2 {
+            return true;
+        }
+        let walk = call.walk();
+        let steps = walk.steps >= 8 && walk.near * 10 >= walk.steps * 3;
+        let pause = call.last.since(call.first) / i64::from(call.n.max(2) - 1);
+        pause >= PAUSE_NS
+            && !steps
+            && units().next().is_some()
+            && units().all(|u| !u.tool && u.breadth() >= 3)
+    }
+
     /// True where sign-ins are attacked and a quarter of the convicted part's clients always got in: then others than attackers have its head, and who was never
     /// refused is one of them.
     pub(super) fn lets_in(&self, campaign: u32, rule: usize, shape: u64) -> bool {
@@ -40,6 +75,60 @@ impl Engine {
         let members = || here.clone().filter_map(|s| s.parts.get(&shape)).flat_map(|p| &p.members);
         let always = members().filter(|m| m.ok > 0 && m.fails == 0).count();
         always > 0 && always * 4 >= members().count()
+    }
+
+    /// True of a member that got in at its first try and then did nothing, long ago: where nine in ten members of a part that attacks
+    /// sign-ins were refused, what it shows is that the attack works.
+    pub(super) fn got_in(
+        &self,
+        campaign: u32,
+        rule: usize,
+        shape: u64,
+        unit: &Unit,
+        member: &Member,
+    ) -> bool {
+        const SINCE_NS: i64 = 60_000_000_000;
+        const MEMBERS: usize = 20;
+        if self.class(rule) != "credential-stuffing"
+            || member.ok == 0
+            || self.now.since(member.last) < SINCE_NS
+        {
+            return false;
+        }
+        let slots = self.campaigns.get(campaign as usize).map_or(&[][..], |c| &c.slots);
+        let here = slots.iter().map(|at| self.resolve(*at));
+        if !here.clone().any(|at| self.lives_for(unit, at)) {
+            return false;
+        }
+        let parts = here.filter_map(|at| self.slots.get(at as usize)).filter_map(|s| s.parts.get(&shape));
+        let (all, always) = parts.flat_map(|p| &p.members).fold((0usize, 0usize), |(all, always), m| {
+            (all + 1, always + usize::from(m.ok > 0 && m.fails == 0))
+        });
+        all >= MEMBERS && always * 10 <= all
+    }
+
+    /// True where a signed-in person or program takes along what is listed for them, page after page: an export. What others read
+    /// without signing in is nobody's own.
+    pub(super) fn exports_its_own(&self, units: &[u64], call: &Call, rule: usize) -> bool {
+        const OTHERS: usize = 3;
+        let Some(slot) = self.slots.get(self.resolve(call.slot) as usize) else { return false };
+        let signed_in = |u: &Unit| u.habits.acts().logged_in > 0 && u.sessions.iter().any(|t| t.login);
+        let pages = |u: &Unit| u.habits.seldom().page_steps.saturating_mul(2) >= call.n;
+        let mut own = units.iter().filter_map(|k| self.units.get(*k)).peekable();
+        if !self.class(rule).ends_with("scraping")
+            || call.fails() * 20 > call.n
+            || own.peek().is_none()
+            || !own.all(|u| signed_in(u) && pages(u))
+        {
+            return false;
+        }
+        let members =
+            slot.order.iter().filter_map(|s| slot.parts.get(s)).flat_map(|p| p.members.iter().take(64));
+        let free = members.filter(|m| m.ok > 0 && !units.contains(&m.unit));
+        free.filter(|m| self.units.get(m.unit).is_some_and(|u| u.habits.acts().logged_in == 0))
+            .take(OTHERS)
+            .count()
+            < OTHERS
     }
 
     /// True where a member shows itself what its part shows on the whole: with the head of the site's own app a few tries at a

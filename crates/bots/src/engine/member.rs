@@ -39,6 +39,8 @@ impl Member {
 pub(crate) struct Room {
     /// Members of all parts.
     pub(crate) members: usize,
+    /// Objects of all endpoints whose openers are followed.
+    pub(crate) objects: usize,
     most: usize,
     /// Members that were not taken.
     pub(crate) refused: u64,
@@ -46,12 +48,17 @@ pub(crate) struct Room {
 
 impl Room {
     pub(crate) const fn new(most: usize) -> Self {
-        Room { members: 0, most, refused: 0 }
+        Room { members: 0, objects: 0, most, refused: 0 }
     }
 
     /// Members that a part may have now.
     pub(super) const fn of_part(&self) -> usize {
         if self.members < self.most { MEMBERS } else { MEMBERS_OF_ANY }
+    }
+
+    /// True where one more object may be followed.
+    pub(super) const fn has_objects(&self) -> bool {
+        self.objects < self.most / 8
     }
 
     /// They should be counted anew: parts that were given up took theirs with them.

@@ -15,6 +15,7 @@ mod crowd;
 mod doors;
 mod endpoint;
 mod excuse;
+mod gates;
 mod habits;
 mod join;
 mod judge;
@@ -150,6 +151,8 @@ pub struct Engine {
     convictions: Convictions,
     /// Failed sign-ins by account.
     doors: Doors,
+    /// Where sessions are given.
+    gates: gates::Gates,
     due_units: Vec<u64>,
     due_parts: Vec<(u32, u64)>,
     due_sessions: Vec<u64>,
@@ -196,6 +199,7 @@ impl Engine {
             campaigns: Vec::new(),
             convictions: Convictions::default(),
             doors: Doors::default(),
+            gates: gates::Gates::default(),
             due_units: Vec::new(),
             due_parts: Vec::new(),
             due_sessions: Vec::new(),
@@ -226,10 +230,12 @@ impl Engine {
         for mut observation in observations {
             let observation = observation.borrow_mut();
             self.public_key(observation);
+            self.gate(observation);
             self.take(observation);
         }
         if self.room.is_tight() {
             self.room.members = self.slots.iter().map(Slot::members).sum();
+            self.room.objects = self.slots.iter().map(Slot::objects).sum();
         }
         self.quiet = self.population.quiet();
         self.sort_functions(false);
@@ -268,6 +274,7 @@ impl Engine {
             ("bots-accounts".to_owned(), self.doors.evicted),
             ("bots-clients".to_owned(), self.units.evicted_clients),
             ("bots-endpoints".to_owned(), self.evicted_endpoints),
+            ("bots-gifts".to_owned(), self.gates.evicted),
             ("bots-parts".to_owned(), self.room.refused),
             ("bots-sessions".to_owned(), self.units.evicted_sessions),
             ("bots-unheard".to_owned(), self.evicted_unheard),
@@ -412,6 +419,7 @@ impl Engine {
         }
         self.units.calls += calls;
         let Some(at) = slot else { return };
+        let further = o.further();
         if let Some(token) = o.sessions.iter().find(|t| t.login)
             && o.outcome == crate::Outcome::Success
         {
@@ -431,7 +439,7 @@ impl Engine {
             if let (Some(n), true) = (n, o.part != Part::Answer)
                 && let Some(slot) = self.slots.get_mut(at as usize)
             {
-                slot.by_session.step(n);
+                (n..=n.saturating_add(further)).for_each(|n| slot.by_session.step(n));
             }
         }
         let Some(slot) = self.slots.get_mut(at as usize) else { return };
@@ -439,7 +447,7 @@ impl Engine {
             slot.false_alarms.insert(key);
         }
         if let (Some(n), true) = (before, o.part != Part::Answer) {
-            slot.by_client.step(n);
+            (n..=n.saturating_add(further)).for_each(|n| slot.by_client.step(n));
         }
         if slot.n >= slot.next {
             self.due_slots.push(at);

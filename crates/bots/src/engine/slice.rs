@@ -210,13 +210,16 @@ impl<'a> Slice<'a> {
         let mut slice = Self::of_calls(call, std::slice::from_ref(&unit.key));
         if roles.any(Roles::LOGIN) {
             slice.accounts = unit.accounts.count().min(slice.targets.max(1.0));
+            // Of one client they count where requests carry several: a person may try a few passwords, one at a time.
+            let secrets = unit.habits.secrets.count();
+            slice.secrets = if secrets >= 3.0 * f64::from(call.n) { secrets } else { 0.0 };
         } else if roles.any(Roles(Roles::SIGN_UP.0 | Roles::RESET.0 | Roles::OTP.0)) {
             slice.accounts = slice.targets;
         }
         slice.keyed = ratio(unit.keyed, unit.n);
         slice.sessions = f64::from(u8::from(unit.sessions.iter().any(|t| t.login)));
         slice.tokens = f64::from(unit.logins().min(call.n));
-        slice.outlier = Some((false, call.n));
+        slice.outlier = Some((false, call.all()));
         slice
     }
 
@@ -224,7 +227,7 @@ impl<'a> Slice<'a> {
         let mut slice = Self::of_calls(call, &session.units);
         slice.sessions = 1.0;
         slice.tokens = 1.0;
-        slice.outlier = Some((true, call.n));
+        slice.outlier = Some((true, call.all()));
         slice
     }
 

@@ -1,6 +1,7 @@
 //! What the body of an answer says about how a call went.
 
 use sidetap_wire::body::{Location, Scalar};
+use smallvec::SmallVec;
 
 use super::robots::robots;
 use super::words::{self, Said};
@@ -25,6 +26,9 @@ pub(crate) struct AnswerFields {
     /// It names the steps that are asked for next: nothing was refused yet.
     pub(crate) asks: bool,
     fields: u32,
+    /// Values that nobody can guess, kept where `keeps` says so.
+    pub(crate) gifts: SmallVec<[Box<str>; 2]>,
+    pub(crate) keeps: bool,
 }
 
 impl Default for AnswerFields {
@@ -40,6 +44,8 @@ impl Default for AnswerFields {
             fault: false,
             asks: false,
             fields: 0,
+            gifts: SmallVec::new(),
+            keeps: false,
         }
     }
 }
@@ -112,6 +118,14 @@ impl AnswerFields {
         self.fields += 1;
         if self.fields > 48 {
             return;
+        }
+        if self.keeps
+            && at.depth <= 4
+            && self.gifts.len() < 2
+            && let Scalar::Str(text) = value
+            && is_gift(text)
+        {
+            self.gifts.push(text.into());
         }
         if at.key == "name" && matches!(value, Scalar::Str("faultCode")) {
             // A fault among the answers to several calls (XML-RPC, `system.multicall`).
@@ -267,6 +281,14 @@ impl AnswerFields {
         self.refuses |= tells && is_failure(text);
         self.grants |= is_token(at.key) && text.len() >= 8;
     }
+}
+
+/// True of what may open a session from then on: long, of one word, with letters and digits.
+fn is_gift(text: &str) -> bool {
+    (16..=4096).contains(&text.len())
+        && text.bytes().any(|b| b.is_ascii_digit())
+        && text.bytes().any(|b| b.is_ascii_alphabetic())
+        && !text.bytes().any(|b| b.is_ascii_whitespace() || matches!(b, b':' | b'@' | b',' | b'"'))
 }
 
 /// One word for failure, in the languages that answers are written in.

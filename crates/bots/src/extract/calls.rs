@@ -53,6 +53,12 @@ impl Arguments {
         }
     }
 
+    /// Forgets the values that were taken in.
+    pub(crate) fn forget(&mut self) {
+        let (session, protocol) = (self.session.take(), self.protocol);
+        *self = Arguments { session, protocol, ..Arguments::default() };
+    }
+
     /// A call among several says what it is for.
     pub(crate) fn call(&mut self, name: &str) {
         let hash = crate::hash::of(name.as_bytes());
@@ -102,12 +108,33 @@ pub(crate) fn reads(operation: &str, look_up: bool) -> bool {
     if operation.starts_with("mutation ") || operation.starts_with("subscription ") {
         return false;
     }
-    let mut words = words(operation);
-    if words.clone().any(|w| ACTS.iter().any(|verb| w.eq_ignore_ascii_case(verb))) {
+    let words = words(operation);
+    let is_read = |w: &str| READS.iter().any(|verb| w.eq_ignore_ascii_case(verb));
+    let acts = |w: &str| ACTS.iter().any(|verb| w.eq_ignore_ascii_case(verb));
+    let first = words.clone().next().unwrap_or_default();
+    // `GetOrder`, `order.get`: what is ordered, booked or reported is read.
+    let noun = NOUNS.iter().any(|n| first.eq_ignore_ascii_case(n));
+    let rest = || words.clone().skip(1);
+    if is_read(first) && !rest().any(|w| acts(w) && !NOUNS.iter().any(|n| w.eq_ignore_ascii_case(n))) {
+        return true;
+    }
+    if noun && words.clone().last().is_some_and(is_read) {
+        return !rest().any(acts);
+    }
+    if words.clone().any(acts) {
         return false;
     }
-    look_up || words.any(|w| READS.iter().any(|verb| w.eq_ignore_ascii_case(verb)))
+    look_up || words.clone().any(is_read)
 }
+
+/// True where a name says that something is done.
+pub(super) fn acts(name: &str) -> bool {
+    words(name).any(|w| ACTS.iter().any(|verb| w.eq_ignore_ascii_case(verb)))
+}
+
+/// Verbs that name things as well.
+const NOUNS: [&str; 12] =
+    ["order", "book", "report", "post", "log", "store", "track", "register", "ping", "set", "new", "open"];
 
 /// The words of a name: `getClaim`, `claim.get`, `get_claim`.
 fn words(name: &str) -> impl Iterator<Item = &str> + Clone {
@@ -284,7 +311,7 @@ fn is_unguessable(value: &str) -> bool {
 }
 
 /// Arguments that say which part of a list is wanted.
-fn is_paging(key: &str) -> bool {
+pub(super) fn is_paging(key: &str) -> bool {
     const NAMES: [&str; 14] = [
         "first", "last", "after", "before", "cursor", "offset", "page", "skip", "take", "top", "count",
         "max", "currency", "timezone",
@@ -308,6 +335,10 @@ mod tests {
             ("VertragRequest", false, false),
             ("ueberweisung.anlegen", true, false),
             ("deleteUser", true, false),
+            ("GetOrder", false, true),
+            ("order.get", false, true),
+            ("order.cancel", true, false),
+            ("getAndDelete", true, false),
         ] {
             assert_eq!(reads(operation, look_up), is, "{operation}");
         }

@@ -6,12 +6,17 @@ use smallvec::SmallVec;
 
 use super::calls::{self, Arguments};
 use super::names::{Field, field_of, is_pin};
+use super::plain::Plain;
 use super::words;
 use crate::hash::Mix;
 use crate::role::Roles;
 
 /// Fields that make the fingerprint of a body.
 const LISTED: usize = 16;
+
+/// Bytes kept of a GraphQL document, and variables.
+const DOCUMENT: usize = 16 << 10;
+const VARIABLES: usize = 128;
 
 /// Different secrets kept of one request.
 const BATCH: usize = 64;
@@ -34,7 +39,7 @@ pub(crate) struct RequestFields {
     template: Mix,
     /// Fields that are in the template.
     listed: SmallVec<[u32; LISTED]>,
-    fields: u32,
+    pub(super) fields: u32,
     /// Different secrets after the first.
     more: SmallVec<[String; 2]>,
     secrets: u32,
@@ -57,8 +62,17 @@ pub(crate) struct RequestFields {
     outer_id: Option<String>,
     /// What the calls of operations that share a path are asked with.
     pub(crate) arguments: Arguments,
+    /// What a body without an operation is asked with.
+    pub(crate) plain: Plain,
     /// It holds arguments of an operation: its values are read as such.
     holds_arguments: bool,
+    /// The first texts of a body: credentials, as it may turn out.
+    pub(super) pair: SmallVec<[Box<str>; 2]>,
+    texts: u32,
+    /// A GraphQL document, and the values of its variables.
+    pub(super) document: Option<Box<str>>,
+    has_variables: bool,
+    pub(super) variables: Vec<(Box<str>, Box<str>)>,
     /// A text with words and a link to elsewhere: what is posted for others to read.
     links: bool,
     /// Which operation of a script is asked for.
@@ -97,9 +111,37 @@ impl RequestFields {
         self.fields += 1;
         if self.fields <= 64 {
             self.list(at, &value);
+            if let Scalar::Str(text) = value {
+                self.text(at, text);
+            }
             if let Scalar::Str(text) | Scalar::Num(text) = value {
                 self.early(at, text);
             }
+        }
+    }
+
+    /// Keeps the first two texts, what guards a form against other sites aside.
+    #[inline]
+    fn text(&mut self, at: &Location<'_>, text: &str) {
+        const GUARDS: [&str; 4] = ["csrf", "xsrf", "token", "nonce"];
+        if self.texts > 4 || at.depth > 3 || !(3..=128).contains(&text.len()) {
+            return;
+        }
+        let key = at.key.as_bytes();
+        let guard = |g: &&str| key.windows(g.len()).any(|w| w.eq_ignore_ascii_case(g.as_bytes()));
+        if !is_action(at.key) && !is_protocol_but_id(at.key) && !GUARDS.iter().any(guard) {
+            self.texts += 1;
+            if self.pair.len() < 2 {
+                self.pair.push(text.into());
+            }
+        }
+    }
+
+    /// Two texts of a body with few, which may be a name and a secret.
+    pub(super) fn two_texts(&self) -> Option<(&str, &str)> {
+        match self.pair.as_slice() {
+            [first, second] if self.texts <= 4 && self.fields <= 8 => Some((first, second)),
+            _ => None,
         }
     }
 
@@ -148,8 +190,7 @@ impl RequestFields {
         if text.is_empty() || text.len() > 512 {
             self.links |= at.key != "query" && links(text.get(..text.len().min(4096)).unwrap_or_default());
             if at.key == "query" {
-                self.introspection |= text.contains("__schema");
-                self.literals(text.get(..text.len().min(4096)).unwrap_or_default());
+                self.document(text);
             }
             return;
         }
@@ -175,6 +216,9 @@ impl RequestFields {
         {
             self.arguments.add(at.key, text, field == Field::Id);
         }
+        if at.depth <= 4 && !is_protocol_but_id(at.key) {
+            self.plain.add(at.key, text, field);
+        }
         if is_action(at.key) && text.len() <= 64 {
             self.asked.insert(words::roles_of_action(text, true));
             if at.depth <= 1 && calls::names_operation(at.key) {
@@ -199,14 +243,25 @@ impl RequestFields {
             _ => {}
         }
         if at.key == "query" && text.contains('{') {
-            self.introspection |= text.contains("__schema");
-            self.literals(text);
+            self.document(text);
+        } else if self.has_variables && self.variables.len() < VARIABLES {
+            self.variables.push((at.key.into(), text.into()));
+        }
+    }
+
+    /// Keeps a GraphQL document until its variables are known.
+    fn document(&mut self, text: &str) {
+        self.introspection |= text.contains("__schema");
+        if self.document.is_none() {
+            let end = (0..=text.len().min(DOCUMENT)).rev().find(|at| text.is_char_boundary(*at));
+            self.document = text.get(..end.unwrap_or(0)).map(Into::into);
         }
     }
 
     /// A list or object begins in the body.
     #[inline]
     pub(crate) fn container(&mut self, at: &Location<'_>) {
+        self.has_variables |= at.key == "variables";
         self.holds_arguments |= matches!(at.key, "params" | "variables" | "args" | "arguments" | "input");
     }
 
@@ -218,37 +273,7 @@ impl RequestFields {
         }
     }
 
-    /// Arguments that stand in the text of a GraphQL request: `signIn(email: "a@b.example", password: "x")`.
-    fn literals(&mut self, text: &str) {
-        for at in memchr::memchr_iter(b':', text.as_bytes()).take(128) {
-            let before = text.get(..at).unwrap_or_default().trim_end();
-            let after = text.get(at + 1..).unwrap_or_default().trim_start();
-            let name = before.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next();
-            let Some(name) = name.filter(|n| n.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'))
-            else {
-                continue;
-            };
-            let value = match after.strip_prefix('"') {
-                Some(quoted) => quoted.split('"').next().unwrap_or_default(),
-                None => {
-                    let end = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
-                    after.get(..end).unwrap_or_default()
-                }
-            };
-            if value.is_empty() {
-                continue;
-            }
-            let field = field_of(name, value);
-            self.note(field, value);
-            if !matches!(field, Field::Secret | Field::Account | Field::Mail | Field::PageSize) {
-                self.arguments.add(name, value, field == Field::Id);
-                self.arguments.call(name);
-            }
-            self.fields += 1;
-        }
-    }
-
-    fn note(&mut self, field: Field, text: &str) {
+    pub(super) fn note(&mut self, field: Field, text: &str) {
         match field {
             Field::Account => set(&mut self.account, text),
             Field::Mail => {
@@ -419,6 +444,11 @@ fn links(text: &str) -> bool {
 /// Names of the fields that are of GraphQL's and JSON-RPC's protocols.
 fn is_protocol(key: &str) -> bool {
     matches!(key, "jsonrpc" | "method" | "id" | "operationName" | "query" | "extensions")
+}
+
+/// The same without the id, which names an object where nothing else says that the body is of such a protocol.
+fn is_protocol_but_id(key: &str) -> bool {
+    key != "id" && is_protocol(key)
 }
 
 /// Names of fields and parameters that say which of its actions a script is to take.

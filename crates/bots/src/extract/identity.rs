@@ -1,5 +1,6 @@
 //! Who asks: sessions, keys and accounts that a request shows.
 
+use sidetap_model::Response;
 use smallvec::SmallVec;
 
 use sidetap_wire::auth::Credential;
@@ -9,7 +10,8 @@ use sidetap_wire::names::NameSet;
 use super::Extractor;
 use super::headers::Head;
 use crate::hash;
-use crate::observation::{Observation, Token, Traits};
+use crate::observation::{Gives, Observation, Token, Traits};
+use crate::role::Roles;
 
 impl Extractor {
     pub(super) fn identities(&mut self, o: &mut Observation, head: &Head<'_>) {
@@ -66,6 +68,38 @@ impl Extractor {
             self.text.extend(account.trim().chars().flat_map(char::to_lowercase));
             o.account = Some(self.key.hash64("account", self.text.as_bytes()));
         }
+    }
+
+    /// What may be credentials, where nothing says what a call is for, and what was given for them.
+    pub(super) fn gives(&self, o: &Observation, acts: bool, answer: Option<&Response>) -> Option<Box<Gives>> {
+        let other = Roles(Roles::SENSITIVE.0 | Roles::POSTING.0 | Roles::VOTE.0 | Roles::TELEMETRY.0);
+        if !acts
+            || o.roles.any(other)
+            || o.sessions
+                .iter()
+                .any(|t| t.login && o.traits.has(Traits::SESSION) && !o.traits.has(Traits::COOKIE))
+        {
+            return None;
+        }
+        let (account, secret) = self.request.two_texts()?;
+        let folded = account.trim().to_lowercase();
+        let mut gives = Gives {
+            account: self.key.hash64("account", folded.as_bytes()),
+            secret: self.key.hash64("secret", secret.as_bytes()),
+            ..Gives::default()
+        };
+        let session = |value: &[u8]| Token::of(&self.key, "session", value, true).hash;
+        let Some(answer) = answer.filter(|a| (200..400).contains(&a.status)) else {
+            return Some(Box::new(gives));
+        };
+        gives.tokens.extend(self.answer.gifts.iter().map(|g| session(g.as_bytes())));
+        // Sites give every newcomer a cookie: it counts where there was one before.
+        if o.traits.has(Traits::COOKIE) {
+            let set = answer.headers.all("set-cookie").filter_map(cookies::set_in).filter(|c| !c.removed);
+            let given = set.filter(|c| cookies::is_session(c.name, c.value));
+            gives.tokens.extend(given.take(2).map(|c| session(c.value)));
+        }
+        Some(Box::new(gives))
     }
 
     /// An API key in the query: partners of old have theirs there.

@@ -5,11 +5,13 @@ mod calls;
 mod compare;
 mod fields;
 mod finder;
+mod graphql;
 mod headers;
 mod identity;
 mod names;
 mod outcome;
 pub(crate) mod path;
+mod plain;
 mod query;
 mod redirect;
 mod robots;
@@ -146,6 +148,7 @@ impl Extractor {
     /// What is visited from now on is of the answer; `body` is the decoded body.
     pub fn response_body(&mut self, body: &[u8]) {
         self.side = Side::Answer;
+        self.answer.keeps = self.request.two_texts().is_some();
         if self.stated.reads_bodies() {
             self.beginning.extend(body.iter().take(BODY));
         }
@@ -211,7 +214,11 @@ impl Extractor {
         head.traits.set(Traits::BODY_SPACED, self.request.spaced);
         anomalies(&mut head.traits, &exchange.anomalies);
         let mut operation = self.operation.take();
-        let acts = changing && !operation.as_deref().is_some_and(|op| op.starts_with("query "));
+        self.request.settle();
+        // `POST /api/GetInvoice {"id": 17}` reads as a GET does.
+        let method = changing && operation.is_none() && !self.request.commits();
+        let told = method && (plain::method_reads(place.path) || self.request.plain.was_told(place.path));
+        let acts = changing && !told && !operation.as_deref().is_some_and(|op| op.starts_with("query "));
         if operation.is_none() && acts {
             let asked = || place.query.and_then(query::operation);
             operation = self.request.action.take().or_else(asked);
@@ -245,9 +252,15 @@ impl Extractor {
         let elsewhere = Roles(Roles::SENSITIVE.0 | Roles::VOTE.0 | Roles::POSTING.0 | Roles::TELEMETRY.0);
         let by_name = acts && operation.is_some() && look_up && reads
             || !acts && operation.is_some() && look_up
+            || told && operation.is_none() && self.request.plain.look_up()
             || head.traits.has(Traits::GET) && place.query.is_some_and(query::names_object);
         roles.set(Roles::ID_LOOKUP, by_name && !roles.any(elsewhere));
-        head.traits.set(Traits::READS, reads);
+        head.traits.set(Traits::READS, reads || told);
+        let looked_up = (told && by_name).then(|| self.request.plain.named()).flatten();
+        if looked_up.is_some() {
+            // Whose account is read is no account that is named to sign in.
+            self.request.account = None;
+        }
         let refused = matches!(response.map(|r| r.status), Some(401));
         let basic = head.credentials.iter().any(|c| matches!(c, Credential::Basic { .. }));
         if basic && refused {
@@ -282,6 +295,7 @@ impl Extractor {
             account: None,
             secret: self.request.secret.take().map(|s| self.key.hash64("secret", s.as_bytes())),
             more_targets: Box::default(),
+            gives: None,
             more_secrets: self.request.batch().map(|s| self.key.hash64("secret", s.as_bytes())).collect(),
             target: None,
             path: hash::quick(place.path.as_bytes()),
@@ -315,13 +329,20 @@ impl Extractor {
             o.traits.insert(Traits::KEYED);
             o.api_key = Some(Token::of(&self.key, "api-key", value, true));
         }
-        o.target = self.target(&o, &place);
+        o.target = match looked_up {
+            Some(name) if place.parameter.is_none() => Some(self.make_target(&name)),
+            _ => self.target(&o, &place),
+        };
         o.more_targets = self.more_targets(&o);
         self.mail_traits(&mut o);
+        if part == Part::RequestOnly {
+            o.gives = self.gives(&o, acts, None);
+        }
         if part != Part::RequestOnly
             && let Some(response) = response
         {
             self.judge_answer(&mut o, response, &answer);
+            o.gives = self.gives(&o, acts, Some(response));
             let given = o.outcome == Outcome::Success && self.answer.grants;
             o.traits.set(Traits::SERVICE, self.request.service && given);
         }
@@ -426,7 +447,14 @@ impl Visitor for Extractor {
     fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, _span: Range<usize>) {
         match self.side {
             Side::Request => self.request.scalar(at, value),
-            Side::Answer => self.answer.scalar(at, value, &mut self.text),
+            Side::Answer => {
+                if at.depth <= 3
+                    && let Scalar::Str(text) | Scalar::Num(text) = value
+                {
+                    self.request.plain.answered(text);
+                }
+                self.answer.scalar(at, value, &mut self.text);
+            }
         }
     }
 

@@ -81,6 +81,9 @@ impl Extractor {
             401 => Outcome::Denied,
             403 if credentials => Outcome::Denied,
             404 | 410 => Outcome::NotFound,
+            // What was sent with it was not accepted; without a body it is the form of the answer that is not.
+            406 if credentials => Outcome::Denied,
+            406 if o.traits.has(Traits::BODY) || said != Said::Nothing => Outcome::Refused,
             405 | 406 | 415 | 501 => Outcome::Other,
             400..=499 if credentials && matches!(response.status, 400 | 422) => Outcome::Denied,
             400..=499 => Outcome::Refused,

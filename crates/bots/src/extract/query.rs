@@ -2,7 +2,7 @@
 
 use sidetap_wire::names::NameSet;
 
-use super::{calls, fields, words};
+use super::{calls, fields, plain, words};
 use crate::role::Roles;
 
 /// What the parameters of a query ask a script to do: `index.php?route=account/login`.
@@ -100,6 +100,12 @@ pub(super) fn names_object(query: &str) -> bool {
         .take(8)
         .filter_map(|p| p.split_once('='))
         .any(|(name, v)| name.len() <= 32 && object(name) && value(v))
+        || has_json(query) && !plain::named_in_query(query).is_empty()
+}
+
+/// True where a value of a query may be JSON.
+pub(super) fn has_json(query: &str) -> bool {
+    query.contains("=%7B") || query.contains("=%7b") || query.contains("={")
 }
 
 #[cfg(test)]

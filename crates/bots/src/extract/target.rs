@@ -3,7 +3,8 @@
 use sidetap_wire::names::NameSet;
 
 use super::identity::is_key;
-use super::{Extractor, path};
+use super::query::has_json;
+use super::{Extractor, path, plain};
 use crate::hash;
 use crate::observation::{Observation, Target};
 use crate::role::Roles;
@@ -27,6 +28,12 @@ impl Extractor {
         }
         if let Some(value) = place.parameter {
             return Some(self.make_target(value));
+        }
+        if let Some(query) = place.query.filter(|q| has_json(q)) {
+            let names = plain::named_in_query(query);
+            if !names.is_empty() {
+                return Some(self.make_target(&names.join("/")));
+            }
         }
         if let Some(query) = place.query
             && let Some(target) = self.query_target(query)
@@ -68,7 +75,7 @@ impl Extractor {
         further.map(|name| self.make_target(name)).collect()
     }
 
-    fn make_target(&self, value: &str) -> Target {
+    pub(super) fn make_target(&self, value: &str) -> Target {
         Target { hash: self.key.hash64("target", value.as_bytes()), number: trailing_number(value) }
     }
 
