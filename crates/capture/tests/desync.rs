@@ -30,6 +30,25 @@ fn has_all(seen: &[Exchange], what: &str) {
     assert!(LATER.iter().all(|t| all.iter().any(|seen| seen == t)), "{what}: {all:?}");
 }
 
+/// A request of a number, and its answer, which names it.
+fn asked(n: usize) -> Vec<u8> {
+    format!("GET /{n} HTTP/1.1\r\nHost: h\r\nX-Id: {n}\r\n\r\n").into_bytes()
+}
+
+fn answer(n: usize) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Id: {n}\r\n\r\nok").into_bytes()
+}
+
+/// Requests of these numbers one after the other, each answered.
+fn ask_numbers(wire: &mut Wire, numbers: std::ops::Range<usize>) {
+    for n in numbers {
+        wire.send(true, &asked(n));
+        wire.ack(false);
+        wire.send(false, &answer(n));
+        wire.ack(true);
+    }
+}
+
 /// Whether the answer is to this request, by the number that both have.
 fn is_right(e: &Exchange) -> bool {
     let asked = request_id(e).map(|id| id.trim_start_matches('/').to_owned());
@@ -157,20 +176,12 @@ fn a_second_answer_ends_what_was_taken_for_content() {
 #[test]
 fn what_stands_behind_a_request_for_another_protocol_pairs_with_nothing_unmarked() {
     let up = b"GET /up HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
-    let answer =
-        |n: usize| format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Id: {n}\r\n\r\nok").into_bytes();
-    let asked = |n: usize| format!("GET /{n} HTTP/1.1\r\nHost: h\r\nX-Id: {n}\r\n\r\n").into_bytes();
     let mut wire = Wire::open([1000, 2000], 1448);
     wire.send(true, &[&up[..], &get("/dropped")].concat());
     wire.ack(false);
     wire.send(false, OK);
     wire.ack(true);
-    for n in 0..12 {
-        wire.send(true, &asked(n));
-        wire.ack(false);
-        wire.send(false, &answer(n));
-        wire.ack(true);
-    }
+    ask_numbers(&mut wire, 0..12);
     wire.close(true);
     let (seen, _) = run(&wire.segs);
     assert_unmarked_pairs_are_right(&seen);
@@ -181,9 +192,6 @@ fn what_stands_behind_a_request_for_another_protocol_pairs_with_nothing_unmarked
 /// A decoy that only its sender and the mirror see, with two requests where the server reads one.
 #[test]
 fn after_a_decoy_no_pair_is_wrong_without_a_mark() {
-    let answer =
-        |n: usize| format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Id: {n}\r\n\r\nok").into_bytes();
-    let asked = |n: usize| format!("GET /{n} HTTP/1.1\r\nHost: h\r\nX-Id: {n}\r\n\r\n").into_bytes();
     let real = format!("GET /{} HTTP/1.1\r\nHost: h\r\nX-Id: 0\r\n\r\n", "r".repeat(60)).into_bytes();
     let decoy =
         b"GET /1 HTTP/1.1\r\nHost: h\r\nX-Id: d\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\nX-Id: e\r\n".to_vec();
@@ -204,12 +212,7 @@ fn after_a_decoy_no_pair_is_wrong_without_a_mark() {
     wire.ack(false);
     wire.send(false, &answer(0));
     wire.ack(true);
-    for n in 1..12 {
-        wire.send(true, &asked(n));
-        wire.ack(false);
-        wire.send(false, &answer(n));
-        wire.ack(true);
-    }
+    ask_numbers(&mut wire, 1..12);
     wire.close(true);
     let (seen, _) = run(&wire.segs);
     assert_unmarked_pairs_are_right(&seen);
@@ -393,9 +396,6 @@ fn of_two_places_where_one_side_alone_goes_on_both_are_told() {
 fn content_of_connect_may_be_the_next_request_and_pairs_say_so() {
     let inner = get("/inner");
     let head = format!("CONNECT x:80 HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", inner.len());
-    let answer =
-        |n: usize| format!("HTTP/1.1 404 No\r\nContent-Length: 2\r\nX-Id: {n}\r\n\r\nok").into_bytes();
-    let asked = |n: usize| format!("GET /{n} HTTP/1.1\r\nHost: h\r\nX-Id: {n}\r\n\r\n").into_bytes();
     let mut wire = Wire::open([1000, 2000], 1448);
     wire.send(true, &[head.as_bytes(), &inner, &asked(0)].concat());
     wire.ack(false);
@@ -404,12 +404,7 @@ fn content_of_connect_may_be_the_next_request_and_pairs_say_so() {
         &[b"HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\nno".to_vec(), answer(78), answer(0)].concat(),
     );
     wire.ack(true);
-    for n in 1..6 {
-        wire.send(true, &asked(n));
-        wire.ack(false);
-        wire.send(false, &answer(n));
-        wire.ack(true);
-    }
+    ask_numbers(&mut wire, 1..6);
     wire.close(true);
     assert_unmarked_pairs_are_right(&run(&wire.segs).0);
 }

@@ -85,7 +85,7 @@ fn operations_inside_bodies_are_named() {
     let json = &[("Content-Type", "application/json")][..];
     let post = |sent| see(&Talk { method: "POST", request: json, sent, ..PLAIN });
     let o = post(r#"{"query":"mutation Pay($x: Int) { pay(x: $x) { id } }","variables":{"x":1}}"#);
-    assert_eq!((o.protocol, o.operation.as_deref()), (Protocol::Graphql, Some("mutation Pay")));
+    assert_eq!((o.protocol, o.operation.as_deref()), (Protocol::Graphql, Some("mutation pay")));
     let o = post(r#"{"query":"{ me { id } }"}"#);
     assert_eq!(o.operation.as_deref(), Some("query me"));
     let o = post(r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[]}"#);

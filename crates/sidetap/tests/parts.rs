@@ -11,7 +11,7 @@ use sidetap_store::Store;
 
 /// Verdicts, and bytes of the reason of each.
 const VERDICTS: u32 = 8_000;
-const REASON: usize = 16_000;
+const REASON: usize = 32_000;
 
 /// A store of two runs whose verdicts have a reason each that is long, half of them seen in both; every one names an address of its own.
 fn filled(place: &Place) {
@@ -73,7 +73,8 @@ fn devices_are_told_of_a_store_of_which_a_part_is_in_memory() {
         let (ended, most) = measured(&place, &words);
         let ended = ended.is(0);
         println!("{words:?}: {} MB of {} MB", most / 1_000_000, whole / 1_000_000);
-        assert!(most > 0 && most < whole, "{words:?}: {most} bytes of {whole}");
+        // What the program takes with a small store comes to it.
+        assert!(most > 0 && most < whole / 4 * 3, "{words:?}: {most} bytes of {whole}");
         ended
     };
     let on_device = || -> usize {
