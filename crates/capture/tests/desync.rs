@@ -408,3 +408,87 @@ fn content_of_connect_may_be_the_next_request_and_pairs_say_so() {
     wire.close(true);
     assert_unmarked_pairs_are_right(&run(&wire.segs).0);
 }
+
+#[test]
+fn a_fin_that_the_mirror_shows_behind_its_acknowledgement_ends_the_direction() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    wire.send(true, &get("/a"));
+    wire.ack(false);
+    wire.send(false, b"HTTP/1.0 200 OK\r\n\r\nuntil the close");
+    wire.fin(false);
+    wire.ack(true);
+    wire.fin(true);
+    wire.ack(false);
+    let n = wire.segs.len();
+    wire.segs.swap(n - 4, n - 3);
+    wire.segs.swap(n - 2, n - 1);
+    let (seen, _) = run(&wire.segs);
+    assert_eq!(targets(&seen), ["/a"]);
+    assert!(seen[0].completeness.is_whole() && seen[0].response.is_some(), "{:?}", seen[0].completeness);
+}
+
+#[test]
+fn answers_to_requests_before_an_upload_say_nothing_of_it() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    let upload = b"POST /up HTTP/1.1\r\nHost: h\r\nContent-Length: 3000\r\n\r\n";
+    wire.send(true, &[&get("/a")[..], &get("/b"), upload, &[b'x'; 100]].concat());
+    wire.ack(false);
+    wire.send(false, &OK.repeat(2));
+    wire.ack(true);
+    wire.send(true, &[b'x'; 2000]);
+    wire.send(true, &[&[b'x'; 900][..], &get("/c")].concat());
+    wire.ack(false);
+    wire.send(false, &OK.repeat(2));
+    wire.ack(true);
+    ask(&mut wire, &["/d"]);
+    wire.close(true);
+    let (seen, _) = run(&wire.segs);
+    has_all(&seen, "upload");
+    assert!(seen.iter().all(|e| e.response.is_some() && e.completeness.is_whole()), "{:?}", targets(&seen));
+}
+
+#[test]
+fn where_one_side_alone_is_seen_half_a_line_makes_no_other_protocol() {
+    for late in [false, true] {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        if late {
+            wire.segs.clear();
+        }
+        wire.send(true, b"USER /z");
+        wire.send(true, b" HTTP/1.1\r\nHost: h\r\n\r\n");
+        for target in LATER {
+            wire.send(true, &get(target));
+        }
+        wire.segs.retain(|s| s.up);
+        has_all(&run(&wire.segs).0, "one side");
+    }
+}
+
+/// What may not arrive is believed like any other: else who repeats what arrived hides it.
+#[test]
+fn what_came_first_stays_whatever_is_odd_of_it() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    ask(&mut wire, &["/first"]);
+    let real = get("/a");
+    let (seq, ts) = (wire.next[0], wire.ts);
+    wire.send(true, &real);
+    let again = [&b"GET /x"[..], &real[6..]].concat();
+    wire.segs.push(Seg {
+        up: true,
+        seq,
+        ack: wire.next[1],
+        flags: ACK | PSH,
+        data: again,
+        ts: ts + 10,
+        snapped: 0,
+    });
+    wire.ack(false);
+    wire.send(false, OK);
+    wire.ack(true);
+    ask(&mut wire, &["/b", "/c", "/d"]);
+    wire.close(true);
+    let (seen, _) = run(&wire.segs);
+    has_all(&seen, "first");
+    assert!(!targets(&seen).iter().any(|t| t == "/x"));
+    assert!(seen[1].completeness.contains(Completeness::PAIRING_UNCERTAIN));
+}

@@ -227,6 +227,11 @@ impl Datagram {
         if overlaps && !self.refused && self.covers(start, end) {
             // Linux drops it alone, whatever it says (`inet_frag_queue_insert`).
             self.disputed |= self.differs(f, start, end);
+            if !f.more {
+                // But not before it took the end from it.
+                self.disputed = true;
+                self.len = self.len.or(Some(end));
+            }
             return Ok(());
         }
         // Where it reaches beyond what is there some receivers give the datagram up, and others put it together.

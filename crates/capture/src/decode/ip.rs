@@ -64,7 +64,6 @@ fn v4<'a>(walk: Walk<'a>, cx: &mut Context<'_>) -> Step<'a> {
         unsized_: total == 0,
         inner,
         foreign,
-        unwanted: has_source_route(head.slice()),
     };
     if offset == 0 && !more {
         return Step::Into(Layer::Transport { protocol, ends }, Walk { data, cut });
@@ -92,30 +91,11 @@ fn v6<'a>(walk: Walk<'a>, cx: &mut Context<'_>) -> Step<'a> {
     let ends = (IpAddr::V6(head.source_addr()), IpAddr::V6(head.destination_addr()));
     let (inner, foreign) = cx.enter(ends);
     let (ttl, unsized_) = (head.hop_limit(), payload == 0);
-    cx.ip = IpFacts { id: 0, ttl, sound: true, unsized_, inner, foreign, unwanted: false };
-    extensions(head.next_header().0, ends, Walk { data, cut }, cx)
+    cx.ip = IpFacts { id: 0, ttl, sound: true, unsized_, inner, foreign };
+    extensions(head.next_header().0, ends, Walk { data, cut })
 }
 
-/// Loose and strict source and record route among the options (RFC 791 §3.1).
-fn has_source_route(header: &[u8]) -> bool {
-    let mut options = header.get(20..).unwrap_or_default();
-    // Each round takes a byte at least, and there are 40 at most.
-    loop {
-        options = match options {
-            [0x83 | 0x89, ..] => return true,
-            [1, rest @ ..] => rest,
-            [0, ..] | [] | [_] => return false,
-            [_, len, ..] => options.get(usize::from((*len).max(2))..).unwrap_or_default(),
-        };
-    }
-}
-
-fn extensions<'a>(
-    mut protocol: u8,
-    ends: (IpAddr, IpAddr),
-    mut walk: Walk<'a>,
-    cx: &mut Context<'_>,
-) -> Step<'a> {
+fn extensions(mut protocol: u8, ends: (IpAddr, IpAddr), mut walk: Walk<'_>) -> Step<'_> {
     for _ in 0..EXTENSION_HEADERS {
         let len = match protocol {
             // Hop-by-hop, routing, destination options, mobility, HIP, shim6.
@@ -126,8 +106,6 @@ fn extensions<'a>(
             _ => return Step::Into(Layer::Transport { protocol, ends }, walk),
         };
         let (Some(len), Some(next)) = (len, walk.data.u8(0)) else { return TRUNCATED };
-        // Type 0 with a way still to go is dropped wherever it arrives (RFC 5095 §3).
-        cx.ip.unwanted |= protocol == 43 && walk.data.u8(2) == Some(0) && walk.data.u8(3) != Some(0);
         let Some(data) = walk.data.get(len..) else { return TRUNCATED };
         protocol = next;
         walk.data = data;
@@ -153,11 +131,6 @@ fn fragment6(ends: (IpAddr, IpAddr), walk: Walk<'_>) -> Step<'_> {
 }
 
 /// Extension headers met where a transport was due: in a reassembled IPv6 datagram, or AH over IPv4.
-pub(super) fn extension_as_transport<'a>(
-    protocol: u8,
-    ends: (IpAddr, IpAddr),
-    walk: Walk<'a>,
-    cx: &mut Context<'_>,
-) -> Step<'a> {
-    extensions(protocol, ends, walk, cx)
+pub(super) fn extension_as_transport(protocol: u8, ends: (IpAddr, IpAddr), walk: Walk<'_>) -> Step<'_> {
+    extensions(protocol, ends, walk)
 }

@@ -36,13 +36,8 @@ pub struct Segment<'a> {
 /// What of the headers around a segment matters to its flow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Carried {
-    /// Time to live, or hop limit.
-    pub ttl: u8,
     /// It came in fragments that overlapped with other bytes.
     pub disputed: bool,
-    /// Receivers drop what has such options, unless they are told to take it: a source route (RFC 7126 §4.3), a signature of TCP
-    /// that nobody agreed upon (RFC 2385, RFC 5925).
-    pub unwanted: bool,
     /// Which tunnel it came in, if one that is not trusted; 0 where it came in none of these.
     pub foreign: u32,
 }

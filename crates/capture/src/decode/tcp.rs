@@ -46,8 +46,7 @@ impl<'a, E: Ends> Head<'a, E> {
     #[inline]
     pub(super) fn segment(&self, ts: Ts, zone: u16, ip: &IpFacts) -> Segment<'a> {
         let (src, dst) = self.ends.pair();
-        let (stamp, signed) = options(self.walk.data.get(20..self.header_len).unwrap_or_default());
-        let IpFacts { ttl, foreign, .. } = *ip;
+
         let [s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, _, flags, w0, w1, _, _, u0, u1] = self.fixed();
         Segment {
             zone,
@@ -61,44 +60,31 @@ impl<'a, E: Ends> Head<'a, E> {
             payload: self.walk.data.get(self.header_len..).unwrap_or_default(),
             snapped: self.walk.cut,
             urgent: u16::from_be_bytes([u0, u1]),
-            stamp,
-            carried: Carried { ttl, foreign, disputed: false, unwanted: ip.unwanted || signed },
+            stamp: stamp(self.walk.data.get(20..self.header_len).unwrap_or_default()),
+            carried: Carried { foreign: ip.foreign, disputed: false },
         }
     }
 }
 
-/// The sender's clock among the options of a segment (RFC 7323 §3.2), most often alone behind two of padding (its appendix A), and
-/// whether it is signed.
+/// The sender's clock among the options of a segment (RFC 7323 §3.2), most often the first behind two of padding (its appendix A).
 #[inline]
-fn options(options: &[u8]) -> (Option<u32>, bool) {
+fn stamp(options: &[u8]) -> Option<u32> {
     match options {
-        [] => (None, false),
-        [1, 1, 8, 10, a, b, c, d, _, _, _, _] => (Some(u32::from_be_bytes([*a, *b, *c, *d])), false),
-        _ => each_option(options),
+        [] => None,
+        [1, 1, 8, 10, a, b, c, d, ..] => Some(u32::from_be_bytes([*a, *b, *c, *d])),
+        _ => stamp_behind_others(options),
     }
 }
 
-fn each_option(mut options: &[u8]) -> (Option<u32>, bool) {
-    let (mut stamp, mut signed) = (None, false);
+fn stamp_behind_others(mut options: &[u8]) -> Option<u32> {
     // Each round takes a byte at least, and there are 40 at most.
     loop {
-        let len = match options {
-            [1, rest @ ..] => {
-                options = rest;
-                continue;
-            }
-            [0, ..] | [] | [_] => return (stamp, signed),
-            [kind, len, value @ ..] => {
-                match (kind, len, value) {
-                    (8, 10, [a, b, c, d, ..]) => stamp = stamp.or(Some(u32::from_be_bytes([*a, *b, *c, *d]))),
-                    // MD5 (RFC 2385) and the authentication option (RFC 5925).
-                    (19 | 29, ..) => signed = true,
-                    _ => {}
-                }
-                usize::from((*len).max(2))
-            }
+        options = match options {
+            [8, 10, a, b, c, d, ..] => return Some(u32::from_be_bytes([*a, *b, *c, *d])),
+            [1, rest @ ..] => rest,
+            [0, ..] | [] | [_] => return None,
+            [_, len, ..] => options.get(usize::from((*len).max(2))..)?,
         };
-        options = options.get(len..).unwrap_or_default();
     }
 }
 
@@ -110,26 +96,14 @@ mod tests {
     fn the_clock_is_found_wherever_it_stands() {
         let clock = [8, 10, 1, 2, 3, 4, 0, 0, 0, 0];
         let (mss, sack, scale) = ([2, 4, 5, 180], [4, 2], [3, 3, 7]);
-        let of = |parts: &[&[u8]]| options(&parts.concat()).0;
+        let of = |parts: &[&[u8]]| stamp(&parts.concat());
         assert_eq!(of(&[&[1, 1], &clock]), Some(0x0102_0304));
         assert_eq!(of(&[&mss, &sack, &clock, &[1], &scale]), Some(0x0102_0304));
         assert_eq!(of(&[&[1, 1], &clock, &[1, 1, 5, 10, 0, 0, 0, 0, 0, 0, 0, 0]]), Some(0x0102_0304));
         for none in
             [&[][..], &mss, &[0, 8, 10, 1, 2, 3, 4], &[8, 10, 1, 2], &[9, 0, 0], &[1, 1, 8], &[7, 255]]
         {
-            assert_eq!(options(none).0, None, "{none:?}");
-        }
-    }
-
-    #[test]
-    fn signatures_are_found_wherever_they_stand() {
-        let clock = [1, 1, 8, 10, 1, 2, 3, 4, 0, 0, 0, 0];
-        let md5 = [&[19, 18][..], &[7; 16]].concat();
-        for signed in [&md5[..], &[&clock[..], &md5, &[1, 1]].concat(), &[1, 29, 4, 0, 0]] {
-            assert!(options(signed).1, "{signed:?}");
-        }
-        for plain in [&clock[..], &[], &[1, 1, 5, 10, 19, 29, 19, 29, 19, 29, 19, 29], &[0, 19, 18]] {
-            assert!(!options(plain).1, "{plain:?}");
+            assert_eq!(stamp(none), None, "{none:?}");
         }
     }
 }

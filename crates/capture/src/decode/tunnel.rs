@@ -24,7 +24,7 @@ pub(super) fn transport<'a>(
         // EtherIP (RFC 3378).
         97 => walk.skip(2, Layer::Ethernet),
         137 => Step::Into(Layer::Mpls, walk),
-        0 | 43 | 44 | 51 | 60 | 135 | 139 | 140 => ip::extension_as_transport(protocol, ends, walk, cx),
+        0 | 43 | 44 | 51 | 60 | 135 | 139 | 140 => ip::extension_as_transport(protocol, ends, walk),
         _ => Step::Other,
     }
 }

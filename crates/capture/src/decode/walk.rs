@@ -83,8 +83,6 @@ pub(super) struct IpFacts {
     pub(super) inner: bool,
     /// Inside one that is no trusted tunnel's: which, see [`super::Carried`].
     pub(super) foreign: u32,
-    /// It has a route of its sender's choice, with which receivers drop it.
-    pub(super) unwanted: bool,
 }
 
 impl<'o> Context<'o> {

@@ -195,6 +195,11 @@ impl App {
         self.facts.from_start = from_start;
     }
 
+    /// Nothing of the other side is to be seen.
+    pub(super) const fn is_one_sided(&self) -> bool {
+        !self.facts.both_sides
+    }
+
     /// It was seen from its first byte on.
     pub(super) fn is_seen_whole(&self) -> bool {
         self.facts.from_start

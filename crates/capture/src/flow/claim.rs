@@ -1,3 +1,5 @@
+use sidetap_wire::http1::likely_request;
+
 use super::app::{App, Opening, State, Verdict};
 use super::kind::Kind;
 use super::track::Side;
@@ -23,9 +25,13 @@ impl App {
 
     /// Takes bytes while one side seems to speak another protocol and the other one was not heard.
     pub(super) fn hear_out(&mut self, side: Side, bytes: &[u8], mark: Mark, worn_out: bool, cx: &mut Cx<'_>) {
+        let alone = self.is_one_sided();
         let (Some((claimant, kind)), State::Opening(sides, _)) = (self.claim, &mut self.state) else {
             return;
         };
+        if claimant == side && alone {
+            return self.hear_alone(side, bytes, mark, cx);
+        }
         if claimant == side {
             return match worn_out && self.knows_beginning() {
                 true => self.become_other(kind),
@@ -42,6 +48,25 @@ impl App {
             Verdict::Unsure | Verdict::Refused if self.knows_beginning() => self.become_other(kind),
             // It may be the middle of an answer: what comes after it is looked at.
             Verdict::Unsure | Verdict::Refused => self.seem_still(kind),
+        }
+    }
+
+    /// Where the other side is not to be heard, what comes tells whether the first bytes were half a request line, or a request follows them.
+    fn hear_alone(&mut self, side: Side, bytes: &[u8], mark: Mark, cx: &mut Cx<'_>) {
+        self.keep_claim(side, bytes, mark);
+        let State::Opening(sides, _) = &mut self.state else { return };
+        let opening = &mut sides[side & 1];
+        let (held, at) = (std::mem::take(&mut opening.bytes), opening.at.unwrap_or(mark));
+        if let Verdict::Http { skip } = self.judge(side, &held, at) {
+            return self.become_http(side, &held, skip, at, cx);
+        }
+        if likely_request(bytes)
+            && let Verdict::Http { skip } = self.judge(side, bytes, mark)
+        {
+            return self.become_http(side, bytes, skip, mark, cx);
+        }
+        if let State::Opening(sides, _) = &mut self.state {
+            sides[side & 1].bytes = held;
         }
     }
 

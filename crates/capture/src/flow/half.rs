@@ -93,10 +93,6 @@ pub(super) struct Half {
     pub(super) acks: bool,
     /// Its clock, as its receiver knows it (`TS.Recent` of RFC 7323 §4.3); nothing where its SYN had none.
     pub(super) stamp: Option<u32>,
-    /// The time to live of its first segment.
-    pub(super) ttl: Option<u8>,
-    /// The widest window that it offered, without its scale.
-    pub(super) window: u16,
 }
 
 impl Half {
@@ -298,8 +294,9 @@ impl Half {
         if piece.off < self.next {
             let old = ((self.next - piece.off) as usize).min(piece.data.len());
             counters.discard(Discard::Overlap, old);
-            // A byte alone that came before what it repeats is a probe (RFC 9293 §3.8.4), which may say anything.
-            let probe = piece.data.len() == 1 && piece.snapped == 0;
+            // A byte alone that came before what it repeats, and is the last of, is a probe (RFC 9293 §3.8.4), which may say anything.
+            let probe =
+                piece.reach() == piece.off + 1 && self.next == piece.off + 1 && self.pending.is_empty();
             differs = !probe && self.recent.differs(piece.off, piece.data.get(..old).unwrap_or_default());
             piece.data.drain(..old);
             let snapped_old = self.next.saturating_sub(piece.off + old as u64).min(u64::from(piece.snapped));

@@ -48,8 +48,10 @@ impl Flow {
         let half = &mut self.half[side & 1];
         let believable = off.abs_diff(half.next) <= BELIEVABLE || off <= half.furthest();
         let fin = off + seg.payload.len() as u64 + u64::from(seg.snapped);
-        // One that lies in what its receiver has had is dropped by it (RFC 9293 §3.10.7.4).
-        if seg.flags.fin() && believable && half.fin.is_none() && fin >= half.acked {
+        // One with bytes behind it that its receiver has had is dropped by it (RFC 9293 §3.10.7.4); its own number may be acknowledged before
+        // the mirror shows it.
+        let old = half.acked > fin + 1 || half.next > fin;
+        if seg.flags.fin() && believable && half.fin.is_none() && !old {
             half.fin = Some(fin);
         }
     }

@@ -6,20 +6,18 @@ use super::{Cx, Mark};
 use crate::decode::Segment;
 
 impl Flow {
-    /// Whether a receiver drops the segment, or never gets it, though its bytes are in order: it acknowledges nothing where all before it did
-    /// (RFC 9293 §3.10.7.4), or what is longer ago than a window (RFC 5961 §5.2); its clock is behind what its receiver knows of it
-    /// (RFC 7323 §5.3); it has options that receivers do not take; or it began with a shorter time to live than the connection did, and may
-    /// not have lived as long as the way is.
+    /// Whether a receiver drops the segment, though its bytes are in order: it acknowledges nothing where all before it did
+    /// (RFC 9293 §3.10.7.4), or its clock is behind what its receiver knows of it (RFC 7323 §5.3).
+    ///
+    /// Others only some receivers drop (with a source route, a signature, an old acknowledgement), or may never get (with a shorter time to
+    /// live): these are believed like any, since who repeats what all receivers took first would else hide it. What differs is told.
     ///
     /// Who sends such a segment right before another on the same numbers shows two requests, of which the server reads the second.
     /// A clock may have been set forward by a segment that never arrived, and a mirror sees no more than that: therefore these
     /// bytes are not thrown away, but wait until the receiver acknowledges them.
     pub(super) fn is_unacceptable(&mut self, side: Side, seg: &Segment<'_>, off: u64) -> bool {
         let heard = self.half[(side ^ 1) & 1].seen;
-        let old = self.is_old_news(side, seg);
         let half = &mut self.half[side & 1];
-        let short = seg.carried.ttl < *half.ttl.get_or_insert(seg.carried.ttl);
-        half.window = half.window.max(seg.window);
         let mute = !seg.flags.ack() && !seg.flags.syn() && half.acks;
         half.acks |= seg.flags.ack();
         let stale = match (half.stamp, seg.stamp) {
@@ -36,15 +34,7 @@ impl Flow {
             // Only what stands where the receiver is sets its clock, not what it has had, and nobody takes it away again.
             half.stamp = seg.stamp.or(half.stamp);
         }
-        heard && (mute || stale || old || short || seg.carried.unwanted)
-    }
-
-    /// Whether a segment acknowledges less than its sender did before, by more than the widest window that it offered: its scale is left
-    /// out of account, since it only costs these bytes that they wait to be acknowledged.
-    fn is_old_news(&self, side: Side, seg: &Segment<'_>) -> bool {
-        let (own, other) = (&self.half[side & 1], &self.half[(side ^ 1) & 1]);
-        let behind = || other.place(seg.ack).map_or(0, |ack| other.acked.saturating_sub(ack));
-        seg.flags.ack() && other.is_started() && behind() > u64::from(own.window)
+        heard && (mute || stale)
     }
 
     /// Makes room for a segment that a receiver takes: pieces that wait where it stands and that no receiver takes go. Their

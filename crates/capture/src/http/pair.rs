@@ -421,9 +421,13 @@ impl Http {
         }
     }
 
-    /// Whether a final answer is the second one since the request began whose content is still coming.
+    /// Whether a final answer is the second one since the request began whose content is still coming, no other being due before it.
     fn belies_body(&mut self, answer: &Answer) -> bool {
         if !self.up.reads_body() {
+            return false;
+        }
+        let due = |e: &&Entry| !matches!(e, Entry::Asked(a) if a.answer.is_some() || !a.done);
+        if self.queue.iter().any(|e| due(&e)) {
             return false;
         }
         let Some(asked) = self.reading_request() else { return false };
