@@ -44,7 +44,8 @@ impl App {
         match self.judge(side, &said, at) {
             Verdict::Http { skip } => self.become_http(side, &said, skip, at, cx),
             Verdict::Unsure if said.len() <= LONGEST_PREFIX => self.keep_opening(side, &said, at),
-            Verdict::Other(kind) => self.become_other(kind),
+            Verdict::Other(kind) if self.knows_beginning() => self.become_other(kind),
+            Verdict::Other(kind) => self.seem_still(kind),
             Verdict::Unsure | Verdict::Refused if self.knows_beginning() => self.become_other(kind),
             // It may be the middle of an answer: what comes after it is looked at.
             Verdict::Unsure | Verdict::Refused => self.seem_still(kind),

@@ -51,7 +51,8 @@ impl LongHead {
             }
             let folds = self.kept && matches!(line.first(), Some(b' ' | b'\t'));
             self.kept = (folds || frames(line)) && self.lines.len() + line.len() < MOST;
-            if self.kept {
+            let again = self.lines.strip_suffix(b"\r\n").is_some_and(|all| all.ends_with(line));
+            if self.kept && (folds || !again) {
                 self.lines.extend_from_slice(line);
                 self.lines.extend_from_slice(b"\r\n");
             }
@@ -64,6 +65,10 @@ impl LongHead {
         for b in part {
             let most = if self.line.len() < LINE || !frames(&self.line) { LINE } else { MOST };
             let again = is_space(*b) && self.line.last().is_some_and(|last| is_space(*last));
+            if b.is_ascii_digit() && matches!(self.line.as_slice(), [.., b':' | b' ' | b'\t', b'0']) {
+                // Zeros in front of a number say nothing, however many.
+                self.line.pop();
+            }
             if self.line.len() < most && !again {
                 self.line.push(*b);
             } else if *b == b'\n' {

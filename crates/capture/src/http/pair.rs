@@ -383,6 +383,7 @@ impl Http {
         }
         if self.belies_body(&answer) {
             // A request has one final answer: what is taken for its content is read otherwise by its server.
+            self.up.end_known_body();
             self.lose_up(Completeness::REQUEST_TRUNCATED, answer.ts, out);
         }
         match answer.target {

@@ -311,6 +311,11 @@ impl Reader {
         at.map(|mark| Held { mark, bytes: std::mem::take(&mut self.head), dropped })
     }
 
+    /// What was read of a body so far is as far as it is known to go.
+    pub(super) fn end_known_body(&mut self) {
+        self.gap_at.get_or_insert(u32::try_from(self.kept.len()).unwrap_or(u32::MAX));
+    }
+
     /// Goes over `len` lost bytes.
     pub(super) fn gap(&mut self, len: u64) -> Gap {
         let inside = match &mut self.state {
