@@ -104,8 +104,11 @@ impl Analyzer {
         };
         // Without analysis only finished exchanges go on: the late answer is the first that is seen of one.
         let is_first = stage != Stage::Answer || !self.analysis;
-        let hop = if is_first { Mark::of(ex, &client, stage == Stage::Request) } else { None };
-        if !self.analysis {
+        // Anybody can have written what comes in a tunnel that is not trusted: it has its line, and nobody learns from it, nor takes
+        // another exchange for a later hop of it.
+        let is_hearsay = ex.anomalies.contains(Anomaly::TunnelUntrusted);
+        let hop = if is_first && !is_hearsay { Mark::of(ex, &client, stage == Stage::Request) } else { None };
+        if !self.analysis || is_hearsay {
             // A request that is shown early has its line when it is over.
             let line = (self.lines && stage != Stage::Request).then(|| self.line(ex, &client, None, None))?;
             let whole = Whole {
@@ -141,7 +144,7 @@ impl Analyzer {
         };
         let bots = endpoint
             .as_ref()
-            .filter(|_| has_whole_heads(ex) && !ex.anomalies.contains(Anomaly::TunnelUntrusted))
+            .filter(|_| has_whole_heads(ex))
             .and_then(|e| self.eyes.bots.finish(ex, client, e.clone(), part))
             .map(Box::new);
         let sightings = self.eyes.sensitive.take();

@@ -43,7 +43,7 @@ pub struct Carried {
 }
 
 impl Segment<'_> {
-    /// The logical shard of its flow: the same for both directions and for every run.
+    /// The logical shard of its flow: the same for both directions and for every run, and for whatever tunnel it came in.
     pub fn shard(&self) -> u8 {
         (self.flow_hash() >> 56) as u8
     }
@@ -55,7 +55,7 @@ impl Segment<'_> {
 
     fn flow_hash(&self) -> u64 {
         let hash = endpoint_hash(&self.src).wrapping_add(endpoint_hash(&self.dst));
-        mix(hash ^ u64::from(self.zone) ^ u64::from(self.carried.foreign) << 16)
+        mix(hash ^ u64::from(self.zone))
     }
 }
 

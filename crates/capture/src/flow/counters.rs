@@ -20,9 +20,10 @@ pub(crate) enum Discard {
     ResetData,
     SynData,
     Unacceptable,
+    TunnelCopy,
 }
 
-const DISCARDS: [&str; 12] = [
+const DISCARDS: [&str; 13] = [
     "retransmitted",
     "overlap",
     "keep-alive",
@@ -35,6 +36,7 @@ const DISCARDS: [&str; 12] = [
     "reset-data",
     "syn-data",
     "unacceptable",
+    "tunnel-copy",
 ];
 
 /// How a flow came to its end.
@@ -46,9 +48,10 @@ pub(crate) enum Ended {
     Reused,
     Evicted,
     Input,
+    Copied,
 }
 
-const ENDS: [&str; 6] = ["closed", "reset", "idle", "reused", "evicted", "end-of-input"];
+const ENDS: [&str; 7] = ["closed", "reset", "idle", "reused", "evicted", "end-of-input", "tunnel-copy"];
 
 /// What a flow table counted.
 #[derive(Clone, Debug, Default)]

@@ -42,6 +42,13 @@ impl End {
     }
 }
 
+impl Key {
+    /// That of the same ends outside of any tunnel that is not trusted.
+    pub(super) const fn bare(self) -> Self {
+        Key { foreign: 0, ..self }
+    }
+}
+
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
         for (upper, lower) in [self.low.words(), self.high.words()] {

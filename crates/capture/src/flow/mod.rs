@@ -15,6 +15,7 @@ mod reset;
 mod stray;
 mod table;
 mod track;
+mod twin;
 mod unacceptable;
 
 pub use counters::FlowCounters;

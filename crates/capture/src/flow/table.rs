@@ -10,6 +10,7 @@ use super::key::{Key, flow_id, key_of};
 use super::list::{Links, List, NIL};
 use super::open::Fit;
 use super::track::{Flow, Side};
+use super::twin::Twins;
 use super::{Cx, FlowLimits};
 use crate::decode::Segment;
 
@@ -20,7 +21,7 @@ use crate::decode::Segment;
 pub struct FlowTable {
     limits: FlowLimits,
     zones: Arc<[Zone]>,
-    map: HashMap<Key, u32, foldhash::fast::RandomState>,
+    pub(super) map: HashMap<Key, u32, foldhash::fast::RandomState>,
     slots: Vec<Slot>,
     free: Vec<u32>,
     lists: [List; LISTS],
@@ -37,7 +38,8 @@ pub struct FlowTable {
     /// Room that the flow at work uses.
     done: Vec<Exchange>,
     serial: u32,
-    counters: FlowCounters,
+    pub(super) twins: Twins,
+    pub(super) counters: FlowCounters,
 }
 
 /// Handshakes, flows of which exchanges came, closed flows, connections of which none came yet (they are silent, or drip): each with its own idle time, evicted as [`EVICT_FIRST`] says.
@@ -79,6 +81,7 @@ impl FlowTable {
             fresh: Vec::new(),
             done: Vec::new(),
             serial: 0,
+            twins: Twins::default(),
             counters: FlowCounters::default(),
         }
     }
@@ -108,6 +111,14 @@ impl FlowTable {
         self.counters.bytes += seg.payload.len() as u64;
         let (key, side) = key_of(seg);
         let found = self.map.get(&key).copied();
+        // Tunnels that are not trusted are seldom: nothing is asked where there are none.
+        let found = match self.twins.is_empty() && key.foreign == 0 {
+            true => found,
+            false => match self.twin_of(found, key, side, seg, sink) {
+                Some(found) => found,
+                None => return,
+            },
+        };
         let index = match found {
             Some(index) => match self.fit(index, side, seg) {
                 Fit::Same => Some(index),
@@ -222,8 +233,12 @@ impl FlowTable {
         self.flow(index).map_or(Fit::Same, |flow| flow.fit(side, seg))
     }
 
-    fn flow(&mut self, index: u32) -> Option<&mut Flow> {
+    pub(super) fn flow(&mut self, index: u32) -> Option<&mut Flow> {
         self.slots.get_mut(index as usize)?.flow.as_deref_mut()
+    }
+
+    pub(super) fn key(&self, index: u32) -> Option<Key> {
+        self.slots.get(index as usize).map(|s| s.key)
     }
 
     fn slot(&mut self, index: u32, serial: u32) -> Option<&mut Slot> {
@@ -329,7 +344,7 @@ impl FlowTable {
         index
     }
 
-    fn begin(&mut self, key: Key, seg: &Segment<'_>, sink: &mut dyn FnMut(Exchange)) -> u32 {
+    pub(super) fn begin(&mut self, key: Key, seg: &Segment<'_>, sink: &mut dyn FnMut(Exchange)) -> u32 {
         while self.map.len() >= self.limits.flows.max(1) {
             if !self.evict_one(NIL, sink) {
                 break;
@@ -364,6 +379,9 @@ impl FlowTable {
             }
         };
         self.map.insert(key, index);
+        if key.foreign != 0 {
+            self.twins.begins(key, index);
+        }
         self.link(index, HANDSHAKE);
         index
     }
@@ -403,15 +421,15 @@ impl FlowTable {
         true
     }
 
-    fn end(&mut self, index: u32, how: How, sink: &mut dyn FnMut(Exchange)) {
-        let by_itself = self.flow(index).and_then(|flow| flow.ended());
+    pub(super) fn end(&mut self, index: u32, how: How, sink: &mut dyn FnMut(Exchange)) {
+        let by_itself = self.flow(index).and_then(|flow| flow.ended()).filter(|_| how != How::Copied);
         self.run(index, sink, |flow, cx| match how {
             How::Evict => flow.evict(cx),
             How::Idle => {
                 flow.idled();
                 flow.finish(cx);
             }
-            How::Reused | How::Input => flow.finish(cx),
+            How::Reused | How::Input | How::Copied => flow.finish(cx),
         });
         self.unlink(index);
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
@@ -419,6 +437,11 @@ impl FlowTable {
         self.held -= std::mem::take(&mut slot.held);
         self.room += flow.windows();
         self.map.remove(&slot.key);
+        if slot.key.foreign != 0
+            && let Some(other) = self.twins.ends(slot.key, index)
+        {
+            self.map.remove(&other);
+        }
         self.free.push(index);
         flow.flow_anomalies().iter().for_each(|a| self.counters.anomaly(a));
         self.counters.flow(flow.carried());
@@ -428,6 +451,7 @@ impl FlowTable {
             How::Idle => Ended::Idle,
             How::Evict => Ended::Evicted,
             How::Input => Ended::Input,
+            How::Copied => Ended::Copied,
         }));
     }
 
@@ -475,7 +499,7 @@ impl FlowTable {
 
 /// How a flow ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum How {
+pub(super) enum How {
     /// Another connection begins on the same addresses.
     Reused,
     /// It was silent too long.
@@ -484,6 +508,8 @@ enum How {
     Input,
     /// It must make room.
     Evict,
+    /// What it carried comes without its tunnel too.
+    Copied,
 }
 
 #[cfg(test)]
