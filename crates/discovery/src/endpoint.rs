@@ -85,9 +85,8 @@ pub(crate) struct SignStat {
 pub(crate) enum Settled {
     #[default]
     No,
-    Yes,
-    /// For a long time; its answers are usually like this.
-    Long(Usual),
+    /// Its answers are usually like this.
+    Yes(Usual),
 }
 
 /// What most answers of an endpoint are like.
@@ -96,14 +95,36 @@ pub(crate) struct Usual {
     statuses: [u16; 4],
     /// Bits of the length of its longest answer.
     bits: u8,
-    /// How many times fewer of them are read than of the answers of an endpoint that has just become well known.
-    pub(crate) thinned: u8,
+    known: WellKnown,
+}
+
+/// For how many calls an endpoint has been settled, in steps: the more, the fewer of its answers are read whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum WellKnown {
+    #[default]
+    Just,
+    Twice,
+    Well,
+    Long,
+    VeryLong,
 }
 
 impl Usual {
     /// An answer with a status that is seldom here, or longer than all before, is not.
     pub(crate) fn is(&self, status: u16, len: u64) -> bool {
         self.statuses.contains(&status) && bits(len) <= self.bits
+    }
+
+    /// One in how many of them is read whole, where one in `sample` is of an endpoint that is well known.
+    pub(crate) fn one_in(&self, sample: u16) -> u32 {
+        let sample = u32::from(sample.max(1));
+        match self.known {
+            WellKnown::Just => sample.min(2),
+            WellKnown::Twice => sample.min(4),
+            WellKnown::Well => sample,
+            WellKnown::Long => 2 * sample,
+            WellKnown::VeryLong => 4 * sample,
+        }
     }
 }
 
@@ -207,8 +228,7 @@ impl Endpoint {
         op.callers.add(client_hash(o.client));
     }
 
-    /// How well it is known: settled where its schemas have not changed for `after` bodies each, well known after four
-    /// times as many calls.
+    /// How well it is known: settled where its schemas have not changed for `after` bodies each.
     pub(crate) fn known(&self, after: u32) -> Settled {
         let settled = self.calls >= u64::from(after)
             && self
@@ -216,20 +236,18 @@ impl Endpoint {
                 .iter()
                 .filter(|((side, _), _)| matches!(side, 0 | 2))
                 .all(|(_, s)| s.unchanged >= after);
-        match settled {
-            false => Settled::No,
-            true if self.calls < 4 * u64::from(after) => Settled::Yes,
-            true => Settled::Long(self.usual(after)),
-        }
+        if settled { Settled::Yes(self.usual(after)) } else { Settled::No }
     }
 
     fn usual(&self, after: u32) -> Usual {
-        let thinned = match self.calls / u64::from(after.max(1)) {
-            0..16 => 1,
-            16..64 => 2,
-            _ => 4,
+        let known = match self.calls / u64::from(after.max(1)) {
+            0..2 => WellKnown::Just,
+            2..4 => WellKnown::Twice,
+            4..16 => WellKnown::Well,
+            16..64 => WellKnown::Long,
+            _ => WellKnown::VeryLong,
         };
-        let mut usual = Usual { bits: bits(self.largest_response), thinned, ..Usual::default() };
+        let mut usual = Usual { bits: bits(self.largest_response), known, ..Usual::default() };
         let often = self.statuses.iter().filter(|(status, n)| *status > 0 && *n >= u64::from(after));
         for (place, (status, _)) in usual.statuses.iter_mut().zip(often) {
             *place = *status;

@@ -23,9 +23,9 @@ const MAX_PATHS: usize = 16 << 10;
 static SPEECH: NameSet = NameSet::new(&[
     b"jsonrpc",
     b"method",
-    b"methodName",
+    b"methodname",
     b"name",
-    b"operationName",
+    b"operationname",
     b"query",
     b"model",
     b"role",

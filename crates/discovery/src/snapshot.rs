@@ -66,17 +66,17 @@ impl Found {
         }
     }
 
-    /// How many answers this one stands for: of those of an endpoint that has long been settled one in `sample` is read
-    /// whole, after four times as many calls one in twice and after 16 times one in four times `sample`, chosen by the
-    /// exchange's id and so alike in every run. 0 for one that need not be. A sample of 1 reads all.
+    /// How many answers this one stands for: of those of a settled endpoint one in two is read whole, of a well known
+    /// one one in `sample`, of one known for longer one in twice and four times that, chosen by the exchange's id and
+    /// so alike in every run. 0 for one that need not be. A sample of 1 reads all.
     ///
     /// An answer with a `status` that is seldom there, or of more bytes than any before, is always read.
     pub fn stands_for(&self, flow: FlowId, seq: u32, sample: u16, status: u16, len: u64) -> u32 {
-        let Settled::Long(usual) = self.settled else { return 1 };
+        let Settled::Yes(usual) = self.settled else { return 1 };
         if sample <= 1 || !usual.is(status, len) {
             return 1;
         }
-        let sample = u32::from(sample) * u32::from(usual.thinned);
+        let sample = usual.one_in(sample);
         if mixed(flow, seq).is_multiple_of(u64::from(sample)) { sample } else { 0 }
     }
 }

@@ -1,11 +1,11 @@
 //! Fields of bodies: credentials, codes and ids that a request carries, and what an answer says about it.
 
-use sidetap_wire::body::{Location, Scalar};
+use sidetap_wire::body::{Location, Places, Scalar};
 
 use smallvec::SmallVec;
 
 use super::calls::{self, Arguments};
-use super::names::{Field, field_of, is_pin};
+use super::names::{Field, classify, field_named, is_pin};
 use super::plain::Plain;
 use super::words;
 use crate::hash::Mix;
@@ -81,11 +81,13 @@ pub(crate) struct RequestFields {
     pub(crate) service: bool,
     /// The name and the secret in the header of an envelope (WS-Security): who asks, not what is asked.
     sender: (Option<String>, Option<String>),
+    /// What the names of places say, from one exchange to the next.
+    named: Places<Field>,
 }
 
 impl RequestFields {
     pub(crate) fn clear(&mut self) {
-        *self = RequestFields::default();
+        *self = RequestFields { named: std::mem::take(&mut self.named), ..RequestFields::default() };
     }
 
     /// Notes how a JSON body is written: browsers and apps write no spaces, many libraries do.
@@ -194,7 +196,8 @@ impl RequestFields {
             }
             return;
         }
-        let field = field_of(at.key, text);
+        let named = self.named.get_or_insert_with(at, || classify(at.key));
+        let field = field_named(named.copied().unwrap_or(Field::Other), text);
         self.links |= text.len() >= 20 && links(text);
         if self.begins == b'<'
             && matches!(field, Field::Account | Field::Secret)

@@ -18,7 +18,12 @@ pub(super) enum Field {
 
 /// What a field holds, by its name, else by its value's shape.
 pub(super) fn field_of(key: &str, text: &str) -> Field {
-    match classify(key) {
+    field_named(classify(key), text)
+}
+
+/// The same where it is known what the name says ([`classify`]).
+pub(super) fn field_named(named: Field, text: &str) -> Field {
+    match named {
         Field::Other if is_mail(text) => Field::Mail,
         Field::Other if is_long_number(text) => Field::Number,
         field => field,
@@ -42,7 +47,8 @@ fn is_long_number(text: &str) -> bool {
     (10..=22).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-fn classify(key: &str) -> Field {
+/// What a field of this name holds.
+pub(super) fn classify(key: &str) -> Field {
     let mut low = [0u8; 48];
     let n = key.len().min(48);
     for (to, from) in low.iter_mut().zip(key.bytes()) {

@@ -16,6 +16,9 @@ impl Finder<'_> {
         if let Some(end) = phone.then(|| self.phone(run.start - 1)).flatten() {
             return end;
         }
+        if self.is_small(&run) {
+            return run.end;
+        }
         let groups = Groups::read(self.bytes, run);
         if let Some(end) = groups.extension {
             let mut readings = Readings::new();
@@ -56,6 +59,15 @@ impl Finder<'_> {
         groups.end(groups.len() - 1)
     }
 
+    /// True of digits that stand alone, so few or so many that nothing is written with them: parts of names, counts.
+    #[inline]
+    fn is_small(&self, run: &Range<usize>) -> bool {
+        let joins = matches!(self.byte(run.end), Some(b' ' | b'-' | b'.' | b'/' | b'+'))
+            && self.byte(run.end + 1).is_some_and(|b| b.is_ascii_digit());
+        let total = run.len();
+        !joins && !(7..=15).contains(&total) && self.pack.by_digits.get(total).is_none_or(SmallVec::is_empty)
+    }
+
     fn number_readings(&self, groups: &Groups, from: usize, to: usize) -> Readings {
         let mut readings = Readings::new();
         let (lengths, separators) = groups.window(from, to);
@@ -64,15 +76,18 @@ impl Finder<'_> {
         if total > DIGIT_LIMIT {
             return readings;
         }
-        let mut compact = [0_u8; DIGIT_LIMIT];
-        let all = self.bytes.get(span.clone()).unwrap_or_default().iter().filter(|b| b.is_ascii_digit());
-        compact.iter_mut().zip(all).for_each(|(to, from)| *to = *from);
-        let compact = compact.get(..total).and_then(|b| std::str::from_utf8(b).ok()).unwrap_or_default();
+        let mut digits = [0_u8; DIGIT_LIMIT];
+        let mut compact = None;
         let mut naming = None;
         for (id, shape) in self.pack.by_digits.get(total).into_iter().flatten() {
             let Some(kind) = self.pack.get(*id) else { continue };
             let Some(shape) = kind.shapes.get(usize::from(*shape)) else { continue };
-            if shape.fits(lengths, separators) && kind.is_valid(compact) {
+            if !shape.fits(lengths, separators) {
+                continue;
+            }
+            let len = *compact.get_or_insert_with(|| groups.compact(self.bytes, from..to + 1, &mut digits));
+            let compact = digits.get(..len).and_then(|b| std::str::from_utf8(b).ok()).unwrap_or_default();
+            if kind.is_valid(compact) {
                 let naming = naming.get_or_insert_with(|| self.naming_of(&span));
                 if !shape.named_only || naming.names(*id) {
                     readings.push(self.reading(*id, kind, naming, shape.is_formatted()));
@@ -218,6 +233,19 @@ impl Groups {
 
     fn end(&self, at: usize) -> usize {
         self.spans.get(at).map_or(0, |s| s.end)
+    }
+
+    /// Writes the digits of some groups into `room`, without what stands between them; gives how many.
+    fn compact(&self, bytes: &[u8], groups: Range<usize>, room: &mut [u8]) -> usize {
+        let mut used = 0;
+        for span in self.spans.get(groups).unwrap_or_default() {
+            let digits = bytes.get(span.clone()).unwrap_or_default();
+            if let Some(to) = room.get_mut(used..used + digits.len()) {
+                to.copy_from_slice(digits);
+                used += digits.len();
+            }
+        }
+        used
     }
 
     fn separator(&self, at: usize) -> u8 {
