@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use super::calls::{self, Arguments};
 use super::names::{Field, classify, field_named, is_pin};
+use super::pins::Pins;
 use super::plain::Plain;
 use super::words;
 use crate::hash::Mix;
@@ -43,9 +44,12 @@ pub(crate) struct RequestFields {
     /// Different secrets after the first.
     more: SmallVec<[String; 2]>,
     secrets: u32,
-    mail: bool,
-    card: bool,
-    amount: bool,
+    pub(super) mail: bool,
+    /// A person's name, as sign-ups ask for it.
+    pub(super) person: bool,
+    pub(super) pins: Pins,
+    pub(super) card: bool,
+    pub(super) amount: bool,
     receiver: bool,
     /// What a field that names the action asks for.
     asked: Roles,
@@ -80,7 +84,7 @@ pub(crate) struct RequestFields {
     /// It asks for a token with an application's own credentials (RFC 6749 §4.4, RFC 7523).
     pub(crate) service: bool,
     /// The name and the secret in the header of an envelope (WS-Security): who asks, not what is asked.
-    sender: (Option<String>, Option<String>),
+    pub(super) sender: (Option<String>, Option<String>),
     /// What the names of places say, from one exchange to the next.
     named: Places<Field>,
 }
@@ -207,6 +211,9 @@ impl RequestFields {
             *place = Some(text.into());
             return;
         }
+        if !is_protocol(at.key) {
+            self.pins.add(at.key, field, text);
+        }
         let outer = u16::from(self.begins == b'[') + 1;
         if at.key == "id" && at.depth <= outer {
             self.outer_id.get_or_insert_with(|| text.into());
@@ -307,6 +314,7 @@ impl RequestFields {
             }
             Field::Number => self.number = Some(text.into()),
             Field::Amount => self.amount = true,
+            Field::Person => self.person = true,
             Field::Receiver => {
                 self.receiver = true;
                 set(&mut self.id, text);
@@ -338,21 +346,37 @@ impl RequestFields {
         self.outer_id.as_deref().filter(|_| !self.remote).or(self.id.as_deref())
     }
 
-    /// Who an envelope says that he is; where the answer says that this is wrong, he tried to be.
-    pub(crate) fn sender(&mut self, wrong: bool) {
-        if let (Some(name), Some(secret)) = (self.sender.0.take(), self.sender.1.take())
-            && self.account.is_none()
-        {
-            self.account = Some(name);
-            if wrong {
-                self.note(Field::Secret, &secret);
-            }
+    /// True of a body of XML.
+    pub(super) fn is_xml(&self) -> bool {
+        self.begins == b'<'
+    }
+
+    /// Who an envelope says that he is; where the answer says that this is wrong, he tried to be: then true.
+    pub(crate) fn sender(&mut self, wrong: bool) -> bool {
+        let (Some(name), Some(secret)) = (self.sender.0.take(), self.sender.1.take()) else { return false };
+        if self.account.is_some() {
+            return false;
         }
+        self.account = Some(name);
+        if wrong {
+            self.note(Field::Secret, &secret);
+        }
+        wrong
     }
 
     /// True where the fields say that something is bought, sent or proved: then nothing is looked up.
     pub(crate) fn commits(&self) -> bool {
         self.secret_seen || self.card || self.amount || self.receiver
+    }
+
+    /// The one text that stands beside the secret of a body with little else: whoever is named there.
+    fn beside_secret(&self) -> Option<String> {
+        let secret = self.secret.as_deref()?;
+        match self.two_texts().filter(|_| self.texts == 2)? {
+            (name, other) if other == secret && name != secret => Some(name.into()),
+            (other, name) if other == secret && name != secret => Some(name.into()),
+            _ => None,
+        }
     }
 
     /// True where a secret is given twice: who makes an account or changes it does, who logs in does not.
@@ -372,6 +396,7 @@ impl RequestFields {
             return;
         }
         roles.insert(self.asked);
+        self.read_pin(*roles);
         if roles.any(Roles(Roles::LOGIN.0 | Roles::SIGN_UP.0)) && !self.secret_seen {
             let (name, secret) = std::mem::take(&mut self.short);
             if let (Some(name), Some(secret)) = (name, secret) {
@@ -384,7 +409,8 @@ impl RequestFields {
             && self.fields.saturating_sub(self.arguments.protocol) <= 6
         {
             // `{"name": …, "password": …}`
-            self.account = self.short.0.take();
+            self.account =
+                self.short.0.take().or_else(|| self.beside_secret().filter(|_| roles.any(Roles::LOGIN)));
         }
         if self.asks_twice()
             && roles.any(Roles::LOGIN)
@@ -410,7 +436,8 @@ impl RequestFields {
             roles.insert(Roles::POSTING);
         }
         if self.secret_seen && self.account.is_some() && !named {
-            let sign_up = self.asks_twice() || self.more.len() < 3 && self.mail && self.fields >= 4;
+            let sign_up = self.asks_twice()
+                || self.more.len() < 3 && self.mail && (self.fields >= 4 || self.fields >= 3 && self.person);
             roles.insert(if sign_up { Roles::SIGN_UP } else { Roles::LOGIN });
         }
         let guessed = Roles(Roles::GIFT_CARD.0 | Roles::COUPON.0 | Roles::SIGN_UP.0 | Roles::LOGIN.0);

@@ -11,6 +11,7 @@ mod identity;
 mod names;
 mod outcome;
 pub(crate) mod path;
+mod pins;
 mod plain;
 mod query;
 mod redirect;
@@ -246,7 +247,11 @@ impl Extractor {
         if wrong {
             self.request.were_credentials(&mut roles);
         }
-        self.request.sender(wrong);
+        if self.request.sender(wrong) {
+            // Who asks is tried: a log-in, whatever else the call is for. Those that work are what it is for.
+            roles = Roles::LOGIN;
+            operation = Some("log-in".into());
+        }
         let look_up = self.request.arguments.look_up() && !self.request.commits();
         let reads = operation.as_deref().is_some_and(|op| calls::reads(op, look_up));
         let elsewhere = Roles(Roles::SENSITIVE.0 | Roles::VOTE.0 | Roles::POSTING.0 | Roles::TELEMETRY.0);

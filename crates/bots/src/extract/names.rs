@@ -12,6 +12,8 @@ pub(super) enum Field {
     Number,
     Amount,
     Receiver,
+    /// A person's name or date of birth, as sign-ups ask for it.
+    Person,
     PageSize,
     Other,
 }
@@ -24,7 +26,8 @@ pub(super) fn field_of(key: &str, text: &str) -> Field {
 /// The same where it is known what the name says ([`classify`]).
 pub(super) fn field_named(named: Field, text: &str) -> Field {
     match named {
-        Field::Other if is_mail(text) => Field::Mail,
+        Field::Other | Field::Person if is_mail(text) => Field::Mail,
+        Field::Other if is_called(text) => Field::Mail,
         Field::Other if is_long_number(text) => Field::Number,
         field => field,
     }
@@ -37,6 +40,15 @@ fn is_mail(text: &str) -> bool {
                 && domain.contains('.')
                 && !text.bytes().any(|b| b.is_ascii_whitespace() || b == b'/' || b == b':')
         })
+}
+
+/// A phone number as it is dialled from abroad (E.164), whatever its field is called.
+fn is_called(text: &str) -> bool {
+    let Some(number) = text.strip_prefix('+') else { return false };
+    let digits = number.bytes().filter(u8::is_ascii_digit).count();
+    (8..=15).contains(&digits)
+        && number.len() <= 24
+        && number.bytes().all(|b| b.is_ascii_digit() || b" -()./".contains(&b))
 }
 
 pub(super) fn is_pin(code: &str) -> bool {
@@ -133,9 +145,10 @@ fn plainly(low: &[u8]) -> Field {
         | b"kundennummer" | b"customer_number" | b"logname" => Field::Account,
         b"email" | b"mail" | b"e-mail" | b"email_address" | b"emailaddress" | b"phone" | b"phone_number"
         | b"mobile" | b"telefon" | b"correo" | b"tel" | b"telephone" | b"phonenumber" | b"eposta"
-        | b"e-posta" | b"e_posta" | b"courriel" | b"telefono" | b"handynummer" | b"rufnummer" | b"gsm" => {
-            Field::Mail
-        }
+        | b"e-posta" | b"e_posta" | b"courriel" | b"telefono" | b"handynummer" | b"handy" | b"handynr"
+        | b"mobil" | b"mobilnummer" | b"movil" | b"celular" | b"cellphone" | b"cell" | b"cell_phone"
+        | b"mobile_number" | b"mobilenumber" | b"phone_no" | b"phoneno" | b"portable" | b"cellulare"
+        | b"puhelin" | b"telefoon" | b"rufnummer" | b"gsm" => Field::Mail,
         b"password"
         | b"pass"
         | b"passwd"
@@ -175,14 +188,14 @@ fn plainly(low: &[u8]) -> Field {
         | b"losen"
         | b"sandi"
         | b"pw" => Field::Secret,
-        b"code" | b"otp" | b"pin" | b"token" | b"mfa_code" | b"passcode" | b"coupon" | b"voucher"
-        | b"promo" | b"promo_code" | b"coupon_code" | b"gift_card" | b"giftcard" | b"gift_card_code"
-        | b"verification_code" | b"sms_code" | b"one_time_code" | b"redeem_code" | b"discount_code"
-        | b"tan" | b"kod" | b"kode" | b"codigo" | b"codice" | b"kupon" | b"cupon" | b"gutschein"
-        | b"gutscheincode" | b"serial" | b"serial_number" | b"license_key" | b"licence_key"
-        | b"product_key" | b"activation_code" | b"invite" | b"invite_code" | b"referral_code"
-        | b"bonuscode" | b"kart_kodu" | b"couponcode" | b"promocode" | b"vouchercode" | b"card_code"
-        | b"onetimecode" => Field::Code,
+        b"code" | b"otp" | b"pin" | b"user_pin" | b"userpin" | b"mpin" | b"token" | b"mfa_code"
+        | b"passcode" | b"coupon" | b"voucher" | b"promo" | b"promo_code" | b"coupon_code" | b"gift_card"
+        | b"giftcard" | b"gift_card_code" | b"verification_code" | b"sms_code" | b"one_time_code"
+        | b"redeem_code" | b"discount_code" | b"tan" | b"kod" | b"kode" | b"codigo" | b"codice"
+        | b"kupon" | b"cupon" | b"gutschein" | b"gutscheincode" | b"serial" | b"serial_number"
+        | b"license_key" | b"licence_key" | b"product_key" | b"activation_code" | b"invite"
+        | b"invite_code" | b"referral_code" | b"bonuscode" | b"kart_kodu" | b"couponcode" | b"promocode"
+        | b"vouchercode" | b"card_code" | b"onetimecode" => Field::Code,
         b"card_number" | b"cardnumber" | b"card" | b"pan" | b"cc_number" | b"ccnumber" | b"cc"
         | b"kartno" | b"kart_no" | b"kartnummer" | b"kartennummer" | b"numero_tarjeta" | b"numerotarjeta"
         | b"numero_carte" | b"numcarte" | b"numero_carta" | b"card_no" | b"cardno" | b"card_num"
@@ -190,6 +203,12 @@ fn plainly(low: &[u8]) -> Field {
         b"amount" | b"betrag" | b"montant" | b"importe" | b"value" => Field::Amount,
         b"payee" | b"payee_id" | b"beneficiary" | b"to" | b"to_account" | b"iban" | b"recipient"
         | b"destination" | b"to_account_id" | b"target_account" => Field::Receiver,
+        b"name" | b"first_name" | b"firstname" | b"last_name" | b"lastname" | b"full_name" | b"fullname"
+        | b"given_name" | b"givenname" | b"family_name" | b"familyname" | b"surname" | b"forename"
+        | b"display_name" | b"displayname" | b"vorname" | b"nachname" | b"prenom" | b"nom" | b"nombre"
+        | b"apellido" | b"apellidos" | b"nome" | b"cognome" | b"sobrenome" | b"imie" | b"nazwisko"
+        | b"fornavn" | b"fornamn" | b"voornaam" | b"birthdate" | b"birth_date" | b"birthday" | b"dob"
+        | b"date_of_birth" | b"dateofbirth" | b"geburtsdatum" => Field::Person,
         b"limit" | b"per_page" | b"page_size" | b"pagesize" | b"first" => Field::PageSize,
         b"id" | b"sku" | b"msisdn" | b"subscriber" | b"item" | b"product" | b"slug" | b"zip" | b"postal" => {
             Field::Id

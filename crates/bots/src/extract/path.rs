@@ -78,7 +78,9 @@ pub(crate) fn asks(query: &str) -> Asks {
             "page" | "p" | "pg" | "pagenumber" | "page_number" | "pageNumber" | "paged" => {
                 asks.page = number();
             }
-            "offset" | "start" | "skip" | "from" => asks.page = number() / 10,
+            "offset" | "start" | "skip" | "$skip" | "startIndex" | "start_index" | "from" => {
+                asks.page = number() / 10;
+            }
             "_" | "cb" | "rnd" | "rand" | "nocache" | "cachebuster" | "bust" => {
                 asks.buster |= value.len() >= 7 && value.bytes().all(|b| b.is_ascii_alphanumeric());
             }

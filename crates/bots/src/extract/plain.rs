@@ -108,6 +108,8 @@ pub(crate) fn named_in_query(query: &str) -> SmallVec<[String; 1]> {
         let starts = value.starts_with(['{', '['])
             || value.get(..3).is_some_and(|h| h.eq_ignore_ascii_case("%7B") || h.eq_ignore_ascii_case("%5B"));
         if starts && value.len() <= 4096 {
+            // A plus is a space there, if it is not encoded.
+            let value = value.replace('+', " ");
             let text = sidetap_wire::target::percent_decoded(value.as_bytes());
             collect(&text, &mut names);
         }
@@ -161,6 +163,7 @@ mod tests {
     fn json_in_a_query_names_objects() {
         let of = |query: &str| named_in_query(query).into_vec();
         assert_eq!(of("batch=1&input=%7B%220%22%3A%7B%22json%22%3A%7B%22id%22%3A17%7D%7D%7D"), ["17"]);
+        assert_eq!(of("input=%7B%220%22%3A+%7B%22json%22%3A+%7B%22nr%22%3A+5300%7D%7D%7D"), ["5300"]);
         assert_eq!(of("message={\"invoiceId\":\"inv_9\",\"limit\":20}"), ["inv_9"]);
         assert_eq!(of("input={\"0\":{\"id\":1},\"1\":{\"id\":2}}"), ["1", "2"]);
         assert!(of("q=17&x={\"from\":\"2026-11-01\"}").is_empty());

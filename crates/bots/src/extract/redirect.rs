@@ -89,7 +89,9 @@ impl Redirect<'_> {
     pub(crate) fn of_credentials(self) -> Outcome {
         // Who comes without a cookie is given one with the page that says that it did not work, too.
         let admitted = self.session && self.known;
-        if self.says(FAILED) || (self.asks() || self.same) && !admitted {
+        // Frameworks that keep the session in its cookie write it anew with every answer.
+        let back = self.same && self.asks();
+        if self.says(FAILED) || back || (self.asks() || self.same) && !admitted {
             return Outcome::Denied;
         }
         // Nothing is handed out that the next request could show: nobody was let in.

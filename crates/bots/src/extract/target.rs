@@ -26,6 +26,9 @@ impl Extractor {
             }
             return Some(target);
         }
+        if let Some(number) = self.request.number.as_deref().filter(|_| o.roles.any(Roles::OTP)) {
+            return Some(self.make_target(number));
+        }
         if let Some(value) = place.parameter {
             return Some(self.make_target(value));
         }

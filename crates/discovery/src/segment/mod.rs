@@ -200,7 +200,7 @@ pub(crate) fn read(segment: &str, previous: Option<&str>, depth: usize) -> Readi
     }
     let look = Look::of(bytes);
     let whole = read_as(segment, look);
-    if whole.score >= STRONG || look.seen & (DOT | COLON) == 0 {
+    if whole.score >= STRONG || look.seen & (DOT | COLON) == 0 && !segment.ends_with(')') {
         return whole;
     }
     read_affixed(segment).filter(|r| r.score > whole.score).unwrap_or(whole)
@@ -401,8 +401,11 @@ fn read_token(s: &str, look: Look) -> Reading {
     Reading::WORD
 }
 
-/// `sha256:…`, `{id}.json`, `@name`, `report-….pdf`: a variable part between literals.
+/// `sha256:…`, `{id}.json`, `@name`, `report-….pdf`, `Orders(17)`: a variable part between literals.
 fn read_affixed(s: &str) -> Option<Reading> {
+    if let Some(keyed) = read_key(s) {
+        return Some(keyed);
+    }
     if let Some((head, tail)) = s.rsplit_once(':')
         && (2..=12).contains(&head.len())
         && head.bytes().all(|c| c.is_ascii_alphanumeric())
@@ -421,6 +424,27 @@ fn read_affixed(s: &str) -> Option<Reading> {
             .then_some(Reading { suffix: ext.len() + 1, ..inner });
     }
     None
+}
+
+/// The key of an entity behind the name of its set, as OData writes it (OData 4.01 URL Conventions §4.3.1): `Orders(17)`,
+/// `Parts('A-9')`, `Lines(Order=17,No=2)`.
+fn read_key(s: &str) -> Option<Reading> {
+    let (head, key) = s.strip_suffix(')')?.split_once('(')?;
+    let name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.');
+    let named = head.len() >= 2
+        && head.bytes().all(name)
+        && head.bytes().next().is_some_and(|b| b.is_ascii_alphabetic());
+    let open = key.contains(['(', ')', '$', '@']);
+    if !named || key.is_empty() || open {
+        return None;
+    }
+    let quoted = key.len() > 2 && key.starts_with('\'') && key.ends_with('\'');
+    let shape = match read_whole(key) {
+        inner if inner.score >= STRONG => inner.shape,
+        _ if quoted || key.contains('=') => Shape::Text,
+        _ => return None,
+    };
+    Some(Reading { shape, score: 95, prefix: head.len() + 1, suffix: 1 })
 }
 
 /// Extension of a file name with its dot, `.json`.
@@ -528,6 +552,19 @@ mod tests {
             read("sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", Some("blobs"), 3);
         assert_eq!((r.prefix, r.shape), (7, Shape::Hex));
         assert_eq!(extension("thumbnail.jpg"), Some(".jpg"));
+        for (key, shape) in [
+            ("Orders(17)", Shape::Int),
+            ("Parts('A-9')", Shape::Text),
+            ("Lines(Order=17,No=2)", Shape::Text),
+            ("Orders(6f1c2d3e-0a1b-4c2d-8e3f-112233445566)", Shape::Uuid),
+        ] {
+            let r = read(key, Some("v4"), 2);
+            assert_eq!((r.suffix, r.shape, r.score), (1, shape, 95), "{key}");
+            assert!(key.get(..r.prefix).is_some_and(|p| p.ends_with('(')), "{key}");
+        }
+        for word in ["Today()", "f(x)", "(17)", "Lines(Order=@o)", "Orders(new)"] {
+            assert!(score(word) < STRONG, "{word}");
+        }
     }
 
     #[test]

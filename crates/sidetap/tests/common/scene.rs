@@ -9,7 +9,7 @@ use sidetap_testkit::{Conversation, Framing, LinkKind, Packet, PcapForm, pcap_by
 
 use super::common::{Place, lines};
 
-const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/154.0.0.0 Safari/537.36";
+pub(crate) const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/154.0.0.0 Safari/537.36";
 const APP: &str = "MyShop/3.1 (com.my.shop; build:9; iOS 18.1) Alamofire/5.9";
 
 /// One request and its answer.
@@ -73,6 +73,22 @@ impl Ask {
     pub(crate) fn plain(mut self, body: &str) -> Self {
         self.kind = "text/plain";
         self.answer = body.into();
+        self
+    }
+
+    /// Answered with XML.
+    pub(crate) fn xml(mut self, body: impl Into<String>) -> Self {
+        self.kind = "text/xml";
+        self.answer = body.into();
+        self
+    }
+
+    /// Asked for from another page than the first.
+    pub(crate) fn referred(mut self, page: &str) -> Self {
+        let line = format!("Referer: http://shop.example{page}");
+        for field in self.head.iter_mut().filter(|l| l.starts_with("Referer:")) {
+            field.clone_from(&line);
+        }
         self
     }
 
@@ -152,8 +168,11 @@ impl Ask {
         if self.method != "POST" {
             return;
         }
-        let form = !self.body.starts_with('{');
-        let kind = if form { "application/x-www-form-urlencoded" } else { "application/json" };
+        let kind = match self.body.as_bytes().first() {
+            Some(b'{') => "application/json",
+            Some(b'<') => "text/xml; charset=utf-8",
+            _ => "application/x-www-form-urlencoded",
+        };
         head.push(format!("Content-Type: {kind}"));
         if origin {
             head.push("Origin: http://shop.example".into());

@@ -24,16 +24,20 @@ static SEGMENT_WORDS: Finder<8> = {
 /// Roles that the words of a path (template) suggest; `state_changing` is false for GET and HEAD.
 pub(crate) fn roles_of_path(path: &str, state_changing: bool) -> Roles {
     let mut roles = Roles::NONE;
+    let method = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     for segment in path.split('/').filter(|s| !s.is_empty() && !s.starts_with('{')) {
-        let segment = segment.to_ascii_lowercase();
-        let segment = segment.split('.').next().unwrap_or_default();
-        SEGMENT_WORDS.each(segment.as_bytes(), |n| {
-            if let Some((word, role)) = SEGMENTS.get(n)
-                && matches(segment, word)
-            {
-                roles.insert(*role);
+        let whole = segment.to_ascii_lowercase();
+        let mut parts = whole.split('.');
+        let name = parts.next().unwrap_or_default();
+        roles_of_word(name, &mut roles);
+        if state_changing && std::ptr::eq(segment, method) {
+            // `/rpc/cart.reserve`: a method behind its service. Of extensions none says anything.
+            parts.filter(|p| p.len() >= 3 && !is_extension(p)).for_each(|p| roles_of_word(p, &mut roles));
+            // `/shop.Tickets/HoldSeat`: the verb stands in the name of the method alone.
+            if !segment.contains(['.', '-', '_']) && has_humps(segment) {
+                roles_of_word(&split_humps(segment), &mut roles);
             }
-        });
+        }
     }
     if roles.any(Roles::RESET) {
         roles.remove(Roles::LOGIN);
@@ -95,6 +99,45 @@ pub(crate) fn roles_of_path(path: &str, state_changing: bool) -> Roles {
         roles.remove(Roles(acts));
     }
     roles
+}
+
+fn roles_of_word(segment: &str, roles: &mut Roles) {
+    SEGMENT_WORDS.each(segment.as_bytes(), |n| {
+        if let Some((word, role)) = SEGMENTS.get(n)
+            && matches(segment, word)
+        {
+            roles.insert(*role);
+        }
+    });
+}
+
+/// Extensions of scripts and of formats.
+fn is_extension(part: &str) -> bool {
+    const SCRIPTS: [&str; 14] = [
+        "php", "php5", "asp", "aspx", "ashx", "asmx", "jsp", "jspx", "cgi", "html", "json", "xml", "action",
+        "svc",
+    ];
+    SCRIPTS.contains(&part)
+}
+
+fn has_humps(name: &str) -> bool {
+    name.as_bytes()
+        .windows(2)
+        .any(|w| matches!(w, [a, b] if a.is_ascii_lowercase() && b.is_ascii_uppercase()))
+}
+
+/// `HoldSeat` as `hold-seat`.
+fn split_humps(name: &str) -> String {
+    let mut words = String::with_capacity(name.len() + 4);
+    let mut small = false;
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && small {
+            words.push('-');
+        }
+        small = c.is_ascii_lowercase() || c.is_ascii_digit();
+        words.push(c.to_ascii_lowercase());
+    }
+    words
 }
 
 /// Roles that the name of an operation suggests: `mutation signIn`, `query promoCode`, `account.register`.

@@ -1,0 +1,68 @@
+//! Who is named beside a PIN: numbers of members, customers and cards have no customary names.
+
+use super::fields::RequestFields;
+use super::names::Field;
+use crate::role::Roles;
+
+/// A PIN and what stands beside it.
+#[derive(Debug, Default)]
+pub(super) struct Pins {
+    pin: Option<String>,
+    /// The first other value that may name somebody, and how many other values there are.
+    beside: Option<String>,
+    others: u32,
+    /// The account that has a customary name.
+    named: bool,
+}
+
+impl Pins {
+    pub(super) fn add(&mut self, key: &str, field: Field, text: &str) {
+        let named = key.get(key.len().saturating_sub(3)..).is_some_and(|end| end.eq_ignore_ascii_case("pin"));
+        if self.pin.is_none() && field == Field::Code && named {
+            self.pin = Some(text.into());
+            return;
+        }
+        self.others += 1;
+        self.named |= field == Field::Account;
+        let names = matches!(field, Field::Account | Field::Id | Field::Other | Field::Person)
+            && (3..=64).contains(&text.len())
+            && text.bytes().any(|b| b.is_ascii_digit());
+        if self.beside.is_none() && (names || field == Field::Account) {
+            self.beside = Some(text.into());
+        }
+    }
+}
+
+impl RequestFields {
+    /// Reads a PIN as the secret that it is: beside one other value, the number of a member or a dealer; beside an address for mail and a
+    /// person's name, of an account to be made. With a phone number or a mail address alone it is a code that was sent there, with a long number that
+    /// of a gift card. In an envelope it says who asks, not what is asked.
+    pub(super) fn read_pin(&mut self, roles: Roles) {
+        let taken =
+            Roles(Roles::OTP.0 | Roles::GIFT_CARD.0 | Roles::COUPON.0 | Roles::PAYMENT.0 | Roles::TRANSFER.0);
+        let Some(pin) = self.pins.pin.take() else { return };
+        if roles.any(taken) || self.card || self.secret_seen || self.amount {
+            return;
+        }
+        let beside = self.pins.beside.take();
+        let signs_up = self.mail && self.person && self.pins.others >= 2;
+        let signs_in = self.pins.others == 1 && beside.is_some() && !self.mail;
+        let envelope = self.is_xml() && self.pins.named && self.pins.others >= 2;
+        if !(signs_up || signs_in || envelope) {
+            return;
+        }
+        if self.code.as_deref() == Some(&pin) {
+            self.code = None;
+        }
+        if envelope {
+            self.account = None;
+            self.sender.0 = self.sender.0.take().or(beside);
+            self.sender.1 = self.sender.1.take().or(Some(pin));
+            return;
+        }
+        if signs_in {
+            self.account = beside;
+        }
+        self.note(Field::Secret, &pin);
+    }
+}
