@@ -308,6 +308,9 @@ facts! {
     RestUnvisited = "rest.blind", "share of the rest's clients that act with no page opened before";
     Unread = "part.unread", "share of clients whose Referers name pages that they never asked for";
     RestUnread = "rest.unread", "share of the rest's clients whose Referers name pages that they never asked for";
+    Typed = "part.typed", "share of pages that a browser opens though no link led there, while it names where it comes from elsewhere";
+    RestTyped = "rest.typed", "share of the others' pages to which no link led";
+    OneForm = "part.one-form", "clients that make accounts whose names and passwords are of one form, and do nothing else";
     Straight = "part.straight", "share of clients whose first request of all is this";
     RestStraight = "rest.straight", "share of the rest's clients whose first request of all is this";
     EqualCounts = "part.equal-counts", "share of clients with the most usual number of requests";

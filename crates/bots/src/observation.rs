@@ -54,6 +54,8 @@ pub struct Observation {
     pub account: Option<u64>,
     /// Password or other secret presented (keyed hash).
     pub secret: Option<u64>,
+    /// The form of an account that is made: of its name and its password (hash); 0 where there is none to speak of.
+    pub form: u64,
     /// The further ones of a request that carries many log-ins at once.
     pub more_secrets: Box<[u64]>,
     /// What the call was about (keyed hash of ids, codes, parameters).

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use sidetap_bots::Engine;
 use world::scenes::{
-    accounts, cards, flood, forgotten_passwords, guests, holds, nights_without_rooms, offers, probes,
-    readers, reviews, stock_of_all,
+    accounts, cards, catalogue, flood, forgotten_passwords, guests, holds, made, nights_without_rooms,
+    offers, probes, readers, reviews, stock_of_all,
 };
 use world::{World, bad, call, convicted, expect, ip};
 
@@ -191,4 +191,16 @@ fn cards_tried_three_an_address_whatever_is_answered() {
         .count();
     assert!(hits >= 36 && found.len() == hits, "{found:?}");
     assert_eq!(gift_cards(true), [], "people have one card");
+}
+
+#[test]
+fn pages_opened_in_order_by_a_driven_browser_that_no_link_led_to() {
+    expect(&judged(|w| catalogue(w, bad, true)), "content-scraping", 3);
+    assert_eq!(convicted(&judged(|w| catalogue(w, other, false))), [], "readers who follow links");
+}
+
+#[test]
+fn accounts_of_one_form_by_browsers_that_do_nothing_else() {
+    expect(&judged(|w| made(w, bad, false)), "fake-account-creation", 18);
+    assert_eq!(convicted(&judged(|w| made(w, other, true))), [], "a site that proposes passwords");
 }

@@ -4,7 +4,7 @@ use sidetap_model::Ts;
 
 use super::sketch::Distinct;
 use super::unit::ExchangeId;
-use crate::observation::{Observation, Outcome, Part};
+use crate::observation::{Observation, Outcome, Part, Surface, Traits};
 
 /// What a client or a session did on one endpoint.
 #[derive(Clone, Debug)]
@@ -38,6 +38,8 @@ pub(crate) struct Walk {
     pub(crate) up: u32,
     pub(crate) even: u32,
     stride: i64,
+    /// Pages opened by their number without a Referer: no link led there.
+    pub(crate) typed: u32,
     /// Things asked for beside the first of each request.
     pub(crate) further: u32,
 }
@@ -60,6 +62,7 @@ impl Walk {
         self.near += other.near;
         self.up += other.up;
         self.even += other.even;
+        self.typed += other.typed;
         self.further += other.further;
     }
 }
@@ -105,7 +108,9 @@ impl Call {
             if let Some(target) = o.target {
                 self.targets.insert(target.hash);
                 if let Some(number) = target.number {
-                    self.walk.get_or_insert_default().step(number);
+                    let walk = self.walk.get_or_insert_default();
+                    walk.step(number);
+                    walk.typed += u32::from(o.surface == Surface::Page && !o.traits.has(Traits::REFERER));
                 }
             }
             if o.further() > 0 {

@@ -81,6 +81,12 @@ pub(super) fn beside(f: &mut Facts, slot: &Slot, slice: &Slice<'_>) {
             f.set(fact, value);
         }
     }
+    if let Some(typed) = slice.typed {
+        f.set(Fact::Typed, of(typed));
+        if let Some(share) = slot.early.typed_by_others(slice.n) {
+            f.set(Fact::RestTyped, share);
+        }
+    }
     f.set(Fact::AgentsPerClient, slice.agents as f64 / slice.clients.max(1) as f64);
     if let Some([addresses, networks, agents]) = slice.spread {
         f.set(Fact::SessionAddresses, addresses as f64);

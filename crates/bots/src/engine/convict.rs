@@ -49,6 +49,7 @@ impl Engine {
             self.judge_bare(at);
             self.judge_receivers(at);
             self.judge_throw_away(at);
+            self.judge_forms(at);
         }
         self.judge_accounts();
         for hash in std::mem::take(&mut self.due_sessions) {
@@ -75,6 +76,7 @@ impl Engine {
             self.judge_bare(at);
             self.judge_receivers(at);
             self.judge_throw_away(at);
+            self.judge_forms(at);
         }
         self.judge_accounts();
         for hash in self.units.session_keys() {
@@ -419,7 +421,7 @@ impl Engine {
             let failed = member.fails > 0 && member.fails >= member.ok;
             let got_in = || self.got_in(campaign, rule, shape, unit, member);
             let bare = unit.is_narrow() && (failed || !by_failures || got_in());
-            let stubborn = member.fails >= 3 && member.fails > 2 * member.ok;
+            let stubborn = member.fails >= self.least_fails(campaign, unit) && member.fails > 2 * member.ok;
             let owner = || self.acts_for_one(unit, campaign);
             let repeats = self.shows_own_part(campaign, unit, member);
             let by_conduct = !unit.trusted && repeats && (bare || stubborn) && !owner();

@@ -44,6 +44,8 @@ const POSTS: u32 = 4;
 const THROW_AWAY: usize = 8;
 /// Clients that give to one receiver from which on they are judged together.
 const GIVERS: usize = 5;
+/// The same for a further receiver of such a crowd.
+const KIN: usize = 2;
 /// A person does not log in, look and pay in this time.
 const AT_ONCE_MS: u32 = 15_000;
 /// Clients first seen in the capture's first minutes may have come through the application before it began.
@@ -87,8 +89,9 @@ impl Engine {
             for member in part.members.iter().filter(|m| kind.may_take(m)) {
                 let Some(unit) = self.units.get(member.unit) else { continue };
                 // Who makes an account asks for a page before, and is led to one after.
-                let strays =
-                    (kind == BareKind::Posts && signs_up || kind == BareKind::Codes) && unit.is_narrow();
+                let strays = (kind == BareKind::Posts && signs_up
+                    || kind == BareKind::Codes && !self.acts_elsewhere(unit, at))
+                    && unit.is_narrow();
                 let bare = self.lives_for(unit, at) || strays;
                 if !kind.takes(unit) || unit.first < settled || !bare {
                     continue;
@@ -115,6 +118,14 @@ impl Engine {
             }
         }
         (members, known)
+    }
+
+    /// True of a client that does something at another endpoint, not only reads there: who tries codes by the list has nothing in his cart.
+    fn acts_elsewhere(&self, unit: &Unit, at: u32) -> bool {
+        let others = unit.calls.iter().map(|c| self.resolve(c.slot)).filter(|slot| *slot != at);
+        others
+            .filter_map(|slot| self.slots.get(slot as usize))
+            .any(|s| s.reads * 2 < s.n && !s.roles().any(Roles(Roles::LOGIN.0 | Roles::TELEMETRY.0)))
     }
 
     /// Judges bare clients together, with those of whom the same is known; true where they are convicted.
@@ -280,8 +291,27 @@ impl Engine {
                 (members.len() >= GIVERS && members.len() * 5 >= crowd.len() * 4).then_some(members)
             })
             .collect();
-        for members in convicted {
+        for mut members in convicted {
+            self.join_kin(at, &mut members);
             self.convict_givers(at, &members);
+        }
+    }
+
+    /// Those that do the same with the same tool for another receiver, two and more: who is paid changes from time to time.
+    fn join_kin(&self, at: u32, members: &mut Vec<Member>) {
+        let shape = |m: &Member| {
+            let unit = self.units.get(m.unit)?;
+            let call = unit.calls.iter().find(|c| self.resolve(c.slot) == at)?;
+            unit.tool.then_some(call.shape)
+        };
+        let shapes: BTreeSet<u64> = members.iter().filter_map(shape).collect();
+        let Some(slot) = self.slots.get(at as usize) else { return };
+        let own: BTreeSet<u64> = members.iter().map(|m| m.unit).collect();
+        for crowd in slot.receivers.values().filter(|m| (KIN..GIVERS).contains(&m.len())) {
+            let kin = |m: &Member| m.delay_ms <= AT_ONCE_MS && shape(m).is_some_and(|s| shapes.contains(&s));
+            if crowd.iter().all(kin) {
+                members.extend(crowd.iter().filter(|m| !own.contains(&m.unit)));
+            }
         }
     }
 

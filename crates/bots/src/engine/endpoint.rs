@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use sidetap_model::{EndpointRef, Ts};
 use smallvec::SmallVec;
 
+use super::forms::Forms;
 use super::member::{MEMBERS, Member, Room};
 use super::owners::Owners;
 use super::past::Past;
 use super::shares::Shares;
+use super::site::site_of;
 use super::sketch::{Distinct, Gaps, Histogram, Map, Set};
 use super::unit::ExchangeId;
 use super::week::Week;
@@ -28,6 +30,8 @@ pub(crate) struct Slot {
     pub(crate) zone: String,
     pub(crate) n: u32,
     pub(crate) pages: u32,
+    /// Of each client's first pages: how many there were, and those to which a link led.
+    pub(super) early: super::led::Led,
     pub(crate) reads: u32,
     pub(crate) ok: u32,
     pub(crate) keyed: u32,
@@ -45,6 +49,8 @@ pub(crate) struct Slot {
     pub(crate) alias: Option<u32>,
     /// Who sends money to whom, or adds him: by keyed hash of the receiver.
     pub(crate) receivers: BTreeMap<u64, Vec<Member>>,
+    /// What accounts are made of.
+    pub(super) forms: Forms,
     /// When its bare calls are looked at next.
     pub(crate) next: u32,
     /// What earlier runs learned of it.
@@ -160,6 +166,7 @@ impl Slot {
             self.wait_ms += u64::from(o.wait_ms);
         }
         self.receiver(o, unit, delay_ms);
+        self.forms.add(o, unit, delay_ms);
         if (self.parameters && o.surface != Surface::Asset || o.roles.any(Roles::ID_LOOKUP))
             && self.owners.add(o, unit, room.has_objects())
         {
@@ -253,6 +260,7 @@ impl Slot {
             zone,
             n,
             pages,
+            early: super::led::Led::default(),
             reads,
             ok: 0,
             keyed: 0,
@@ -266,6 +274,7 @@ impl Slot {
             order: Vec::new(),
             alias: None,
             receivers: BTreeMap::new(),
+            forms: Forms::default(),
             next: 24,
             past: None,
             week: Week::default(),
@@ -296,6 +305,8 @@ impl Slot {
     pub(crate) fn merge(&mut self, other: Slot) {
         self.n += other.n;
         self.pages += other.pages;
+        self.early.merge(other.early);
+        self.forms.merge(other.forms);
         self.reads += other.reads;
         self.ok += other.ok;
         self.keyed += other.keyed;
@@ -329,23 +340,6 @@ impl Slot {
             }
         }
     }
-}
-
-/// The site that a host is of: its last two labels, or three where the last two are such as `co.uk`; an address is its own.
-fn site_of(host: &str) -> &str {
-    let host = host
-        .rsplit_once(':')
-        .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
-        .map_or(host, |(h, _)| h);
-    if host.parse::<std::net::IpAddr>().is_ok() || host.starts_with('[') {
-        return host;
-    }
-    let mut dots = host.rmatch_indices('.').map(|(at, _)| at);
-    let (last, second) = (dots.next(), dots.next());
-    let (Some(last), Some(second)) = (last, second) else { return host };
-    let shared = host.len() - last == 3 && last - second <= 4;
-    let from = if shared { dots.next().map_or(0, |at| at + 1) } else { second + 1 };
-    host.get(from..).unwrap_or(host)
 }
 
 fn count(list: &mut SmallVec<[(u64, u32); 2]>, print: u64) {

@@ -6,7 +6,9 @@ use smallvec::SmallVec;
 use super::Engine;
 use super::member::Member;
 use super::unit::{Call, Unit};
+use crate::agent::AgentKind;
 use crate::observation::Traits;
+use crate::role::Roles;
 
 /// Calls from which on who rushes at a sale does what people do not: a few tries they make too.
 const REPEATED: u32 = 8;
@@ -52,10 +54,15 @@ impl Engine {
         if slot.parameters || slot.pages * 2 > slot.n || call.fails() >= 3 && call.fails() * 20 >= call.n {
             return false;
         }
+        // A program that syncs says what it is: who walks step by step under a browser's name looks for what there is.
+        let walk = call.walk();
+        let disguised = |u: &Unit| u.tool && u.agent.kind == AgentKind::Browser && u.assets == 0;
+        if walk.steps >= 16 && walk.near * 10 >= walk.steps * 9 && units().any(disguised) {
+            return false;
+        }
         if !own.is_empty() && contrast.known >= 5 && contrast.others + contrast.amid <= 2 {
             return true;
         }
-        let walk = call.walk();
         let steps = walk.steps >= 8 && walk.near * 10 >= walk.steps * 3;
         let pause = call.last.since(call.first) / i64::from(call.n.max(2) - 1);
         pause >= PAUSE_NS
@@ -157,6 +164,25 @@ impl Engine {
             "credential-stuffing" if like_a_browser => member.fails > member.ok && own() >= 2.0,
             _ => !self.rests_on(campaign.rule, "tries") || own() >= 3.0,
         }
+    }
+
+    /// Refusals from which on a member is one that guesses: of codes more of who fills a cart and pays besides, with the head of the site's own
+    /// application; people try the vouchers that they find.
+    pub(super) fn least_fails(&self, campaign: u32, unit: &Unit) -> u32 {
+        const FEW: u32 = 3;
+        const MANY: u32 = 8;
+        let Some(campaign) = self.campaigns.get(campaign as usize) else { return FEW };
+        let codes = matches!(self.class(campaign.rule), "coupon-abuse" | "giftcard-bruteforce");
+        let here = |slot: u32| campaign.slots.iter().any(|s| self.resolve(*s) == self.resolve(slot));
+        let customer = |call: &Call| {
+            let slot = self.slots.get(self.resolve(call.slot) as usize);
+            call.ok > 0
+                && slot.is_some_and(|s| {
+                    s.roles().any(Roles(Roles::CART.0 | Roles::CHECKOUT.0 | Roles::PAYMENT.0))
+                })
+        };
+        let buys = || unit.calls.iter().any(|c| !here(c.slot) && customer(c));
+        if codes && !unit.tool && buys() { MANY } else { FEW }
     }
 
     /// True where a client tries one account again and again, in a campaign over many accounts: its owner does that, while nobody

@@ -82,6 +82,7 @@ pub(crate) struct Seldom {
     last_referer: u32,
     pub(crate) same_referer: u32,
     page: u32,
+    stride: u32,
     /// Steps from a page of a list to the next.
     pub(crate) page_steps: u32,
     pub(crate) deepest: u32,
@@ -153,7 +154,11 @@ impl Habits {
     fn walk(&mut self, o: &Observation, at: Option<(u64, u64)>) {
         if o.page > 0 {
             let seldom = self.seldom.get_or_insert_default();
-            seldom.page_steps += u32::from(o.page == seldom.page.saturating_add(1));
+            // Offsets grow by as much as a page holds.
+            let stride = o.page.saturating_sub(seldom.page);
+            let even = (1..=10).contains(&stride) && stride.abs_diff(seldom.stride) <= 1;
+            seldom.page_steps += u32::from(stride == 1 || even);
+            seldom.stride = stride;
             seldom.page = o.page;
             seldom.deepest = seldom.deepest.max(o.page);
         }

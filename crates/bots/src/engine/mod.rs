@@ -15,10 +15,12 @@ mod crowd;
 mod doors;
 mod endpoint;
 mod excuse;
+mod forms;
 mod gates;
 mod habits;
 mod join;
 mod judge;
+mod led;
 mod member;
 mod merged;
 mod origins;
@@ -31,6 +33,7 @@ mod rows;
 mod shared;
 mod shares;
 mod signature;
+mod site;
 mod sketch;
 mod slice;
 mod standing;
@@ -447,6 +450,7 @@ impl Engine {
             slot.false_alarms.insert(key);
         }
         if let (Some(n), true) = (before, o.part != Part::Answer) {
+            slot.early.add(o, n);
             (n..=n.saturating_add(further)).for_each(|n| slot.by_client.step(n));
         }
         if slot.n >= slot.next {

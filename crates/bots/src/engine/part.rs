@@ -207,6 +207,9 @@ impl Engine {
         if let Some(n) = slice.one_receiver {
             f.set(Fact::OneReceiver, n as f64);
         }
+        if let Some(n) = slice.one_form {
+            f.set(Fact::OneForm, n as f64);
+        }
         if let Some(share) = slice.hoppers {
             f.set(Fact::Hoppers, share);
         }

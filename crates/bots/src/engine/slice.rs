@@ -39,6 +39,8 @@ pub(crate) struct Slice<'a> {
     pub(crate) quick: Option<f64>,
     /// Clients that send to one and the same receiver.
     pub(crate) one_receiver: Option<usize>,
+    /// Clients that make accounts of one form.
+    pub(crate) one_form: Option<usize>,
     /// Share of clients that fail with several accounts and get into none.
     pub(crate) hoppers: Option<f64>,
     /// Endpoints through which one account is tried.
@@ -62,6 +64,8 @@ pub(crate) struct Slice<'a> {
     /// Share of steps between numbers that go up, and that are as wide as the one before.
     pub(crate) ascending: Option<f64>,
     pub(crate) even: Option<f64>,
+    /// Pages that a browser opened though no link led there, while it says where it comes from elsewhere.
+    pub(crate) typed: Option<u32>,
     /// Fingerprints of bodies and of cookies.
     pub(crate) bodies: &'a [(u64, u32)],
     pub(crate) cookies: &'a [(u64, u32)],
@@ -130,6 +134,7 @@ impl<'a> Slice<'a> {
             who,
             quick: None,
             one_receiver: None,
+            one_form: None,
             hoppers: None,
             channels: None,
             without_shape: None,
@@ -143,6 +148,7 @@ impl<'a> Slice<'a> {
             gaps: None,
             ascending: None,
             even: None,
+            typed: None,
             bodies: &[],
             cookies: &[],
             spread: None,
@@ -220,6 +226,7 @@ impl<'a> Slice<'a> {
         slice.sessions = f64::from(u8::from(unit.sessions.iter().any(|t| t.login)));
         slice.tokens = f64::from(unit.logins().min(call.n));
         slice.outlier = Some((false, call.all()));
+        slice.typed = (unit.loads_like_a_browser() && unit.referers >= 3).then_some(call.walk().typed);
         slice
     }
 

@@ -5,6 +5,7 @@ mod calls;
 mod compare;
 mod fields;
 mod finder;
+mod form;
 mod graphql;
 mod headers;
 mod identity;
@@ -279,6 +280,7 @@ impl Extractor {
         if let Some(stated) = stated {
             roles = stated.roles(roles);
         }
+        let form = if roles.any(Roles::SIGN_UP) { self.request.form() } else { 0 };
         let mut o = Observation {
             ts: if part == Part::Answer { exchange.response_ts.unwrap_or(exchange.end) } else { exchange.ts },
             flow_id: exchange.flow_id,
@@ -299,6 +301,7 @@ impl Extractor {
             api_key: None,
             account: None,
             secret: self.request.secret.take().map(|s| self.key.hash64("secret", s.as_bytes())),
+            form,
             more_targets: Box::default(),
             gives: None,
             more_secrets: self.request.batch().map(|s| self.key.hash64("secret", s.as_bytes())).collect(),

@@ -260,6 +260,59 @@ pub fn readers(w: &mut World, who: impl Fn(u32) -> IpAddr) {
     }
 }
 
+/// Browsers that load every page with what belongs to it. Twenty people follow links to a few pages each; of each of `who` thirty are
+/// opened, in order and with no link that led there where they are `typed`.
+pub fn catalogue(w: &mut World, who: impl Fn(u32) -> IpAddr, typed: bool) {
+    let product = |who, n: u32, led: bool| {
+        let c = call(who, "GET", "/product/{id}").path(format!("/product/{n}")).html().chrome();
+        if led { c } else { c.set("Referer", None) }
+    };
+    for n in 0..20u32 {
+        let (person, t) = (ip(3, 6, n as u8), 60_000 + i64::from(n) * 7_000);
+        visit(w, t, person);
+        for i in 0..3u32 {
+            let c = product(person, 4_000 + n * 37 % 400 + i * 91, true);
+            w.at(t + 5_000 + i64::from(i) * 8_000, &c);
+        }
+    }
+    for n in 0..90u32 {
+        let (reader, t) = (who(n % 3), 100_000 + i64::from(n / 3) * 3_100 + i64::from(n % 3) * 777);
+        w.at(t, &product(reader, 4_000 + n % 3 * 100 + n / 3 * 2, !typed));
+        for (i, asset) in ["/app.js", "/main.css", "/logo.png"].into_iter().enumerate() {
+            w.at(t + 100 + i as i64 * 30, &call(reader, "GET", asset).chrome());
+        }
+    }
+}
+
+/// Accounts by browsers with the form's page, names and passwords of a program's making; of people, who look around as well, each of his own
+/// where they are not `alike`.
+pub fn made(w: &mut World, who: impl Fn(u32) -> IpAddr, alike: bool) {
+    let join = |from: IpAddr, name: String, secret: String| {
+        let body =
+            format!("{{\"email\":\"{name}@mail.test\",\"password\":\"{secret}\",\"phone\":\"0761000\"}}");
+        call(from, "POST", "/api/register").chrome().body(body)
+    };
+    let names = ["eva", "nils", "karin", "oskar", "maja", "olle"];
+    let name = |n: u32| names.get(n as usize % names.len()).copied().unwrap_or_default();
+    for n in 0..24u32 {
+        let (person, t) = (ip(3, 7, n as u8), 60_000 + i64::from(n) * 9_000);
+        visit(w, t, person);
+        let secret = if alike { format!("Qw{}!er", 100 + n) } else { format!("{}{n}Zz!x", name(n + 1)) };
+        w.at(t + 20_000, &join(person, format!("{}.b{}", name(n), 100 + n), secret));
+        for (i, path) in ["/api/home", "/api/feed", "/api/config"].into_iter().enumerate() {
+            w.at(t + 22_000 + i as i64 * 3_000, &call(person, "GET", path).chrome());
+        }
+    }
+    for n in 0..(if alike { 4 } else { 20u32 }) {
+        let t = 100_000 + i64::from(n) * 7_000;
+        page(w, t, who(n), "/join", "/join");
+        for (i, asset) in ["/app.js", "/main.css", "/logo.png"].into_iter().enumerate() {
+            w.at(t + 100 + i as i64 * 30, &call(who(n), "GET", asset).chrome());
+        }
+        w.at(t + 9_000, &join(who(n), format!("{}.lind{}", name(n), 500 + n), format!("Qw{}!er", 900 + n)));
+    }
+}
+
 /// All of them, each by attackers.
 pub fn all(w: &mut World) {
     guests(w, true);
@@ -272,4 +325,6 @@ pub fn all(w: &mut World) {
     forgotten_passwords(w, |n| bad(320 + n), 3);
     offers(w, |n| bad(340 + n), 10);
     probes(w, bad(360));
+    catalogue(w, |n| bad(361 + n), true);
+    made(w, |n| bad(370 + n), false);
 }

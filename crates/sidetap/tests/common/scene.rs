@@ -92,6 +92,20 @@ impl Ask {
         self
     }
 
+    /// Asked for with no page before it.
+    pub(crate) fn unreferred(mut self) -> Self {
+        self.head.retain(|line| !line.starts_with("Referer:"));
+        self
+    }
+
+    /// The head that curl writes, under this name.
+    pub(crate) fn curl(mut self, agent: &str) -> Self {
+        let mut head =
+            vec!["Host: shop.example".to_owned(), format!("User-Agent: {agent}"), "Accept: */*".into()];
+        head.append(&mut self.head);
+        Ask { head, ..self }
+    }
+
     pub(crate) fn with(mut self, line: impl Into<String>) -> Self {
         self.head.push(line.into());
         self
