@@ -219,6 +219,11 @@ impl AnomalySet {
         self.0.is_empty()
     }
 
+    /// Forgets one of them.
+    pub fn remove(&mut self, anomaly: Anomaly) {
+        self.0.retain(|a| *a != anomaly);
+    }
+
     /// Forgets all.
     pub fn clear(&mut self) {
         self.0.clear();

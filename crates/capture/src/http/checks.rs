@@ -1,8 +1,10 @@
 //! What is to be said of a message beyond its own bytes: against its connection and the messages before it.
 
 use sidetap_model::{Anomaly, AnomalySet, Version};
-use sidetap_wire::http1::{Framing, RequestHead, ResponseHead, note_authority};
+use sidetap_wire::http1::{Framing, Hints, RequestHead, ResponseHead, head_end, note_authority};
 use sidetap_wire::target;
+
+use super::long::LongHead;
 
 /// The whole lines of a head that breaks off, closed as a head. Of a first line that breaks off inside its version the
 /// rest is known.
@@ -25,6 +27,39 @@ pub(super) fn cut_line(held: &[u8]) -> Option<Vec<u8>> {
     let target = line.get(method + 1..)?;
     let end = target.iter().position(|b| *b == b' ').unwrap_or(target.len()).min(TARGET);
     Some([line.get(..method)?, b" ", target.get(..end)?, b" HTTP/1.1\r\n\r\n"].concat())
+}
+
+/// Lines of text where a request should stand.
+pub(super) struct OddHead {
+    /// Its first word, and what follows on its line.
+    pub(super) method: Vec<u8>,
+    pub(super) target: Vec<u8>,
+    /// What its fields say on framing, as far as they are some.
+    pub(super) hints: Hints,
+    /// Bytes that it takes.
+    pub(super) len: usize,
+}
+
+/// True where the first line is of text, as far as it is there.
+pub(super) fn begins_with_text(held: &[u8]) -> bool {
+    !first_line(held).iter().any(|b| matches!(b, 0..=8 | 11 | 14..=31 | 127))
+}
+
+fn first_line(held: &[u8]) -> &[u8] {
+    held.trim_ascii_start().split(|b| *b == b'\n').next().unwrap_or_default().trim_ascii_end()
+}
+
+/// Reads lines of text up to an empty one, or all of them where nothing else is to come; nothing where their end is not there.
+pub(super) fn odd_head(held: &[u8], is_all: bool) -> Option<OddHead> {
+    const WORD: usize = 256;
+    let line = first_line(held);
+    let blank = held.len() - held.trim_ascii_start().len();
+    let line_end = (blank + line.len()).min(held.len());
+    let len = head_end(held, line_end).or(is_all.then_some(held.len()))?;
+    let word = line.iter().position(|b| matches!(b, b' ' | b'\t')).unwrap_or(line.len()).min(WORD);
+    let (method, target) = line.split_at(word);
+    let hints = LongHead::new(held.get(line_end..len)?).hints(Version(1, 1), &mut AnomalySet::default());
+    Some(OddHead { method: method.to_vec(), target: target.trim_ascii().to_vec(), hints, len })
 }
 
 /// What a message said that the next one of its side is held against.

@@ -14,11 +14,20 @@ impl Http {
         out: &mut Out<'_>,
     ) {
         self.held = self.held.saturating_sub(asked.size);
+        let answer = match answer {
+            None if asked.odd => return,
+            // The server took it for no request either.
+            Some(answer) if asked.odd && refuses_message(answer.response.status) => {
+                return self.emit_lone(*answer, Completeness::WHOLE, out);
+            }
+            answer => answer,
+        };
         let mut exchange = blank(asked.seq, asked.ts, out);
+        let found = asked.found && !self.is_own_word(out);
         exchange.acknowledged =
-            is_its_word(out) && (answer.is_some() || !asked.found && out.facts.acked_up >= asked.end);
+            is_its_word(out) && (answer.is_some() || !found && out.facts.acked_up >= asked.end);
         exchange.end = asked.last;
-        let (asked_after_loss, traits, found) = (asked.hidden, asked.traits, asked.found);
+        let (asked_after_loss, traits) = (asked.hidden, asked.traits);
         exchange.request = Some(asked.request);
         exchange.completeness = asked.completeness | flag;
         exchange.gap_bytes = asked.gap_bytes;
@@ -78,6 +87,7 @@ impl Http {
 
     /// The request of this number as an exchange without answer, where it is complete, open and not yet shown.
     pub(crate) fn show_open(&mut self, seq: u32, out: &Out<'_>) -> Option<Exchange> {
+        let own = self.is_own_word(out);
         let from = self.forgotten();
         let asked = self.queue.range_mut(from..).find_map(|e| match e {
             Entry::Asked(a) if a.seq == seq && is_to_show(a) => Some(a),
@@ -90,7 +100,7 @@ impl Http {
         exchange.anomalies = asked.anomalies.clone();
         exchange.completeness = asked.completeness | Completeness::NO_RESPONSE;
         exchange.gap_bytes = asked.gap_bytes;
-        let doubted = asked.found || out.facts.reversed;
+        let doubted = asked.found && !own || out.facts.reversed;
         exchange.acknowledged = !doubted && is_its_word(out) && out.facts.acked_up >= asked.end;
         if doubted {
             exchange.completeness.insert(Completeness::RESYNCHRONISED);
@@ -105,6 +115,11 @@ const fn is_its_word(out: &Out<'_>) -> bool {
     !out.facts.reversed && !out.facts.foreign
 }
 
+/// What servers say to bytes that they cannot read as a request.
+const fn refuses_message(status: u16) -> bool {
+    matches!(status, 400 | 408 | 414 | 431 | 505)
+}
+
 fn note_tunnel(exchange: &mut Exchange, out: &Out<'_>) {
     if out.facts.foreign {
         exchange.anomalies.insert(Anomaly::TunnelUntrusted);
@@ -112,7 +127,7 @@ fn note_tunnel(exchange: &mut Exchange, out: &Out<'_>) {
 }
 
 fn is_to_show(asked: &Asked) -> bool {
-    asked.done && asked.answer.is_none() && !asked.shown
+    asked.done && asked.answer.is_none() && !asked.shown && !asked.odd
 }
 
 /// What is to be said of a message that stands alone.

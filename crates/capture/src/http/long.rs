@@ -1,6 +1,6 @@
 //! Heads that are longer than what is kept of them: they have an end, and behind it the connection goes on.
 
-use sidetap_model::AnomalySet;
+use sidetap_model::{AnomalySet, Version};
 use sidetap_wire::http1::{HeadLimits, Hints, Parsed, request_head};
 
 use crate::flow::Kind;
@@ -77,9 +77,11 @@ impl LongHead {
         }
     }
 
-    /// What all of the head says.
-    pub(super) fn hints(&self, odd: &mut AnomalySet) -> Hints {
-        let head = [&b"POST / HTTP/1.1\r\n"[..], &self.lines, b"\r\n"].concat();
+    /// What all of the head says, of a message of this version.
+    pub(super) fn hints(&self, version: Version, odd: &mut AnomalySet) -> Hints {
+        let line: &[u8] =
+            if version < Version(1, 1) { b"POST / HTTP/1.0\r\n" } else { b"POST / HTTP/1.1\r\n" };
+        let head = [line, &self.lines, b"\r\n"].concat();
         match request_head(&head, &HeadLimits::default(), odd) {
             Parsed::Complete(head, _) => head.hints,
             Parsed::Partial | Parsed::Invalid => Hints::default(),
@@ -91,12 +93,14 @@ const fn is_space(b: u8) -> bool {
     matches!(b, b' ' | b'\t')
 }
 
-/// A field that says where the message ends.
+/// A field that says where the message ends, or what comes behind it.
 fn frames(line: &[u8]) -> bool {
-    [&b"content-length"[..], b"transfer-encoding"].iter().any(|name| {
-        line.get(..name.len()).is_some_and(|n| n.eq_ignore_ascii_case(name))
-            && line.get(name.len()).is_some_and(|b| matches!(b, b':' | b' ' | b'\t'))
-    })
+    [&b"content-length"[..], b"transfer-encoding", b"connection", b"upgrade", b"expect", b"host"].iter().any(
+        |name| {
+            line.get(..name.len()).is_some_and(|n| n.eq_ignore_ascii_case(name))
+                && line.get(name.len()).is_some_and(|b| matches!(b, b':' | b' ' | b'\t'))
+        },
+    )
 }
 
 #[cfg(test)]
@@ -111,7 +115,7 @@ mod tests {
         for cut in 1..end {
             let mut long = LongHead::new(&head.as_bytes()[..cut]);
             assert_eq!(long.feed(&head.as_bytes()[cut..]), Some(end - cut));
-            let hints = long.hints(&mut AnomalySet::default());
+            let hints = long.hints(Version(1, 1), &mut AnomalySet::default());
             assert_eq!(hints.content_length, Some(7), "{cut}");
             assert!(long.held() < 4 * LINE);
         }

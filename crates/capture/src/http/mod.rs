@@ -17,7 +17,7 @@ mod trail;
 use std::collections::VecDeque;
 
 use sidetap_model::{Completeness, Ts};
-use sidetap_wire::http1::{Probe, likely_request, likely_response, probe_request};
+use sidetap_wire::http1::{Probe, begins_method, likely_request, likely_response, probe_request};
 
 use crate::flow::{BASE, Handover, Kind, Mark, Out};
 use certain::Certainty;
@@ -82,6 +82,18 @@ pub(crate) struct Http {
     lost_answers: bool,
     /// Where the client's messages begin was found by looking for it, and no answer has proven it yet.
     found: bool,
+    /// The connection began with a request.
+    begun: bool,
+    /// The server gave a final answer.
+    heard: bool,
+    /// The next request is of such lines.
+    odd_next: bool,
+    /// A message's beginning was guessed from a few bytes.
+    guessed: bool,
+    /// Lines that are no request, but may be for the server, are held: it says nothing on them yet.
+    odd_held: bool,
+    /// Bytes of the client were lost, and with them where its next message began.
+    lost_up: bool,
     trail: Trail,
     tally: Tally,
     interim: Option<Interim>,
@@ -127,6 +139,12 @@ impl Http {
             fits: 0,
             lost_answers: false,
             found: beginning != Beginning::Seen,
+            begun: beginning == Beginning::Seen,
+            heard: false,
+            odd_held: false,
+            odd_next: false,
+            guessed: false,
+            lost_up: beginning == Beginning::LostRequests,
             trail: Trail::default(),
             tally: Tally::default(),
             interim: None,
@@ -163,13 +181,21 @@ impl Http {
         let fresh = std::mem::take(&mut self.answered).then_some(mark.off);
         while !bytes.is_empty() && self.handover.is_none() {
             let used = match self.up.wants() {
+                // What was held was no beginning: here is one.
+                Wants::Head if self.guessed && likely_request(bytes) => {
+                    self.up.forget_head();
+                    self.guessed = false;
+                    0
+                }
                 Wants::Head => self.read_request(bytes, mark, out),
                 Wants::Body => self.read_request_body(bytes, mark, out),
                 Wants::LongHead => self.read_long_request(bytes, mark, out),
                 Wants::Skip
                     if likely_request(bytes)
+                        || begins_method(bytes)
                         || (fresh == Some(mark.off) && self.begins_anew(bytes, mark)) =>
                 {
+                    self.guessed = !likely_request(bytes);
                     self.up.resume();
                     0
                 }
@@ -190,11 +216,14 @@ impl Http {
     /// Whether a message begins here, whatever its first word is: an answer came since the client said something, the client has had all of
     /// it, and what it says may be a request.
     fn begins_anew(&self, bytes: &[u8], mark: Mark) -> bool {
-        self.down.is_between() && mark.ack == Some(self.down_at) && probe_request(bytes) == Probe::Certain
+        self.down.is_between() && mark.ack == Some(self.down_at) && probe_request(bytes) != Probe::No
     }
 
     /// The server's bytes, in order.
     pub(crate) fn down(&mut self, mut bytes: &[u8], mut mark: Mark, out: &mut Out<'_>) {
+        if self.odd_held {
+            self.end_odd_request(out);
+        }
         self.down_at = mark.off + bytes.len() as u64;
         self.certainty.down(mark.ts);
         while !bytes.is_empty() && self.handover.is_none() {
@@ -235,6 +264,7 @@ impl Http {
             Gap::Bridged => {}
             Gap::BodyEnded => self.finish_request(Completeness::WHOLE, at, last, out),
             Gap::Lost => {
+                self.lost_up = true;
                 let between = self.up.is_between();
                 self.salvage_request(flag, Some(len), out);
                 self.lose_up(flag, last, out);
@@ -328,8 +358,20 @@ impl Http {
             }
         }
         self.certainty.lose();
-        self.found = true;
-        self.trail = Trail::anew(self.queue.len());
+    }
+
+    /// Servers differ in what the last request is: those before it are what they seem.
+    pub(crate) fn contest_last(&mut self) {
+        self.contested = true;
+        if let Some(Entry::Asked(asked)) = self.queue.back_mut() {
+            asked.hidden = true;
+        }
+        self.certainty.lose();
+    }
+
+    /// What the client's side says is its opener's own word, wherever its messages begin: all of it was seen, and it speaks HTTP.
+    fn is_own_word(&self, out: &Out<'_>) -> bool {
+        out.facts.from_start && !self.lost_up && (self.begun || self.heard)
     }
 
     /// The same of the server's bytes.
@@ -355,6 +397,8 @@ impl Http {
         }
         if let Some(held) = self.up.take_held() {
             let end = held.mark.off + held.bytes.len() as u64;
+            // Some servers drop what came with it.
+            self.contest_last();
             self.up(&held.bytes, held.mark, out);
             if held.dropped > 0 {
                 self.up_gap(held.dropped, end + held.dropped, out);

@@ -51,6 +51,8 @@ pub(super) struct Asked {
     pub(super) hidden: bool,
     /// It was found by looking for the beginning of a message.
     pub(super) found: bool,
+    /// It is none that can be read: only an answer shows that its server took it for one.
+    pub(super) odd: bool,
     /// The client sent more before the next message that can be read: it may all be content.
     pub(super) doubted: bool,
     /// What only its answer can be.
@@ -82,6 +84,7 @@ impl Asked {
             upgrades: false,
             hidden: false,
             found: false,
+            odd: false,
             doubted: false,
             traits: Traits::default(),
             completeness: Completeness::WHOLE,
@@ -378,6 +381,7 @@ impl Http {
     pub(super) fn place(&mut self, mut answer: Box<Answer>, out: &mut Out<'_>) {
         self.tally.answer();
         self.answered = true;
+        self.heard = true;
         if self.found {
             self.trail.answer(answer.seen_up);
         }
@@ -481,6 +485,15 @@ impl Http {
                 }
             };
             proven = answer.is_some() && entries.is_empty();
+            if answer.is_none()
+                && out.facts.both_sides
+                && out.facts.acked_up < asked.end
+                && self.is_own_word(out)
+            {
+                // Whether the server had it will show.
+                self.queue.push_back(Entry::Asked(asked));
+                continue;
+            }
             self.emit(*asked, answer, Completeness::WHOLE, out);
         }
         self.settle_owed(&mut owed, at.ack, out);

@@ -172,6 +172,17 @@ impl Reader {
         }
         let before = self.head.len();
         extend(&mut self.head, bytes);
+        if before <= MOST_BLANK
+            && self.head.len() > MOST_BLANK
+            && self.head.iter().all(u8::is_ascii_whitespace)
+        {
+            // White space before a message says nothing but that it is there.
+            let over = self.head.len() - 3;
+            self.head.drain(..over);
+            self.at = self.at.map(|at| at.plus(over));
+            self.scanned = 0;
+            return HeadStep::Partial;
+        }
         let from = self.scanned.saturating_sub(3);
         self.scanned = self.head.len();
         let first_line = !self.has_line && bytes.contains(&b'\n');
@@ -201,6 +212,8 @@ impl Reader {
         if self.head.is_empty() {
             self.head.extend_from_slice(bytes);
             self.at = Some(mark);
+            self.scanned = bytes.len();
+            self.has_line = bytes.contains(&b'\n');
         }
     }
 
@@ -262,6 +275,11 @@ impl Reader {
             }
             State::Head | State::Long(_) | State::Skip | State::Hold => BodyStep::Done(0),
         }
+    }
+
+    /// Where the body ends depends on what is taken for the end of a line.
+    pub(super) fn ends_oddly(&self) -> bool {
+        matches!(&self.state, State::Chunked(chunked) if chunked.has_odd_lines())
     }
 
     /// Ends the body: it, and the trailer section behind it. The next message's head is due.

@@ -1,12 +1,12 @@
 //! The client's side: heads, bodies and what is left of them after a loss.
 
-use sidetap_model::{Anomaly, AnomalySet, Body, Completeness, Request, Ts, Version};
+use sidetap_model::{Anomaly, AnomalySet, Body, Completeness, Headers, Request, Ts, Version};
 use sidetap_wire::http1::{
     Framing, HeadLimits, Parsed, RequestHead, request_framing, request_head, trailer_fields,
 };
 
 use super::Http;
-use super::checks::{check_request, cut_line, whole_lines};
+use super::checks::{OddHead, begins_with_text, check_request, cut_line, odd_head, whole_lines};
 use super::long::LongHead;
 use super::pair::{Asked, Entry};
 use super::reader::{BodyStep, HeadStep, Wants};
@@ -31,6 +31,7 @@ impl Http {
                 used
             }
             HeadStep::Complete(head, used, at) => {
+                self.guessed = false;
                 self.on_request(head, odd, at, mark.plus(used), out);
                 used
             }
@@ -43,12 +44,66 @@ impl Http {
                 }
                 bytes.len()
             }
+            HeadStep::Invalid if self.is_certain_boundary() => self.read_odd_request(bytes, mark, out),
             HeadStep::Invalid => {
                 self.request_odd(Anomaly::Garbage, out);
                 self.lose_up(Completeness::REQUEST_TRUNCATED, mark.ts, out);
                 bytes.len()
             }
         }
+    }
+
+    /// Nothing was lost: what comes is where a message begins.
+    fn is_certain_boundary(&self) -> bool {
+        let old = matches!(self.queue.back(), Some(Entry::Asked(a)) if a.request.version == Version(0, 9) && !a.odd);
+        !self.loose && !self.found && !self.lost_up && !old
+    }
+
+    /// Reads lines of text that are no request but stand where one begins: the server may refuse them, or read them as one by rules of its own,
+    /// and goes on behind their end in either case. They are told as a request that the answer belongs to.
+    fn read_odd_request(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) -> usize {
+        let before = self.up.unfinished_head().map_or(0, |(held, _)| held.len().saturating_sub(bytes.len()));
+        self.up.adopt_head(bytes, mark);
+        let held = self.up.unfinished_head().map_or(bytes, |(held, _)| held);
+        if !begins_with_text(held) || held.len() > out.limits.head {
+            self.request_odd(Anomaly::Garbage, out);
+            self.lose_up(Completeness::REQUEST_TRUNCATED, mark.ts, out);
+            return bytes.len();
+        }
+        match self.take_odd_request(false, mark, out) {
+            Some(len) => len.saturating_sub(before).min(bytes.len()),
+            None => {
+                self.odd_held = true;
+                bytes.len()
+            }
+        }
+    }
+
+    /// The server says something: what is held of lines that are no request may be all that it waited for.
+    pub(super) fn end_odd_request(&mut self, out: &mut Out<'_>) {
+        if let Some(mark) =
+            self.up.unfinished_head().filter(|_| self.odd_held).map(|(held, at)| at.plus(held.len()))
+        {
+            self.take_odd_request(true, mark, out);
+        }
+        self.odd_held = false;
+    }
+
+    /// Makes a request of what is held, up to an empty line or, where it `is_all`, up to its end at `mark`; gives how long it is.
+    fn take_odd_request(&mut self, is_all: bool, mark: Mark, out: &mut Out<'_>) -> Option<usize> {
+        let (held, at) = self.up.unfinished_head()?;
+        let OddHead { method, target, hints, len } = odd_head(held, is_all)?;
+        self.up.forget_head();
+        self.odd_held = false;
+        let mut anomalies = AnomalySet::default();
+        anomalies.insert(Anomaly::Garbage);
+        anomalies.insert(Anomaly::RequestLineInvalid);
+        let head = RequestHead { method, target, version: Version(0, 9), headers: Headers::default(), hints };
+        self.request_odd(Anomaly::Garbage, out);
+        self.odd_next = true;
+        self.on_request(head, anomalies, at, Mark { off: at.off + len as u64, ..mark }, out);
+        self.contest_last();
+        Some(len)
     }
 
     /// HTTP/2 begins here (RFC 9113 §3.4): the client asked to change to it, and what the server says of that is not to be seen. Where it is,
@@ -65,6 +120,9 @@ impl Http {
         if let Some(asked) = self.reading_request() {
             asked.anomalies.extend(&odd);
             asked.last = asked.last.max(mark.ts);
+        }
+        if step != BodyStep::More(bytes.len()) && self.up.ends_oddly() {
+            self.contest_last();
         }
         match step {
             BodyStep::More(used) => used,
@@ -90,11 +148,9 @@ impl Http {
         let framing = request_framing(&head.hints);
         let connects = head.method == b"CONNECT";
         let asked = self.asked_by(head, odd, at, end, out);
+        let expects_nothing = asked.anomalies.contains(Anomaly::ExpectWithoutBody);
         self.push_request(asked, out);
-        if connects && framing != Framing::None {
-            // CONNECT has no content (RFC 9110 §9.3.6): some servers read what is announced as such as the next request.
-            self.contest();
-        }
+        self.contest_by_kind(connects, framing, expects_nothing);
         if framing == Framing::None {
             self.finish_request(Completeness::WHOLE, end.off, end.ts, out);
             if connects {
@@ -102,6 +158,18 @@ impl Http {
             }
         } else {
             self.up.start_body(framing, out.body);
+        }
+    }
+
+    /// Servers differ in whether the request that was just read is one, or in what is its content.
+    fn contest_by_kind(&mut self, connects: bool, framing: Framing, expects_nothing: bool) {
+        // CONNECT has no content (RFC 9110 §9.3.6): some read what is announced as such as the next request. Others wait for content
+        // that `Expect` announces, whatever the framing says.
+        if connects && framing != Framing::None {
+            self.contest();
+        }
+        if expects_nothing {
+            self.contest_last();
         }
     }
 
@@ -115,7 +183,11 @@ impl Http {
         out: &mut Out<'_>,
     ) -> Asked {
         let framing = request_framing(&head.hints);
-        check_request(&head, framing, out.address.flow.server.port, &mut self.said, &mut odd);
+        let is_odd = std::mem::take(&mut self.odd_next);
+        if !is_odd {
+            // Lines that are no request have no version that the next one could be held against.
+            check_request(&head, framing, out.address.flow.server.port, &mut self.said, &mut odd);
+        }
         let expects_continue = head.hints.expect_continue;
         let upgrades = head.hints.upgrade;
         let traits = self.certainty.request(&head.headers, expects_continue);
@@ -127,6 +199,7 @@ impl Http {
         asked.expects_continue = expects_continue;
         asked.upgrades = upgrades;
         asked.traits = traits;
+        asked.odd = is_odd;
         asked
     }
 
@@ -140,7 +213,10 @@ impl Http {
             whole_lines(held).or_else(|| cut_line(held)).map(|head| request_head(&head, &limits, &mut odd));
         let Some(Parsed::Complete(head, _)) = parsed else { return false };
         odd.insert(Anomaly::HeadTooLong);
-        let asked = self.asked_by(head, odd, at, end, out);
+        // What the rest of the head says of these is told at its end.
+        odd.remove(Anomaly::HostMissing);
+        let mut asked = self.asked_by(head, odd, at, end, out);
+        asked.anomalies.remove(Anomaly::ExpectWithoutBody);
         self.push_request(Asked { completeness: Completeness::REQUEST_TRUNCATED, ..asked }, out);
         self.up.start_long(long);
         true
@@ -150,13 +226,24 @@ impl Http {
     pub(super) fn read_long_request(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) -> usize {
         let end = self.up.long_head(bytes);
         let mut odd = AnomalySet::default();
-        let framing = end.as_ref().map(|(_, head)| request_framing(&head.hints(&mut odd)));
-        let used = end.map_or(bytes.len(), |(used, _)| used);
+        let used = end.as_ref().map_or(bytes.len(), |(used, _)| *used);
         let Some(asked) = self.reading_request() else { return used };
+        let hints = end.as_ref().map(|(_, head)| head.hints(asked.request.version, &mut odd));
+        let framing = hints.as_ref().map(request_framing);
+        if let Some(hints) = hints {
+            asked.upgrades |= hints.upgrade;
+            asked.expects_continue |= hints.expect_continue;
+            if hints.expect_continue && framing == Some(Framing::None) {
+                odd.insert(Anomaly::ExpectWithoutBody);
+            }
+        }
         asked.last = asked.last.max(mark.ts);
         asked.end = mark.off + used as u64;
         asked.anomalies.extend(&odd);
         let (end, connects) = (asked.end, asked.request.method == b"CONNECT");
+        if let Some(framing) = framing {
+            self.contest_by_kind(connects, framing, odd.contains(Anomaly::ExpectWithoutBody));
+        }
         match framing {
             None => {}
             Some(Framing::None) => {
@@ -174,6 +261,9 @@ impl Http {
     pub(super) fn salvage_request(&mut self, flag: Completeness, gap: Option<u64>, out: &mut Out<'_>) {
         if self.up.wants() != Wants::Head {
             return;
+        }
+        if self.odd_held {
+            return self.end_odd_request(out);
         }
         let Some((held, at)) = self.up.unfinished_head() else { return };
         let end = at.plus(held.len());

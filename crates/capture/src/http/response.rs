@@ -8,7 +8,7 @@ use sidetap_wire::http1::{
 use super::Http;
 use super::checks::{check_response, whole_lines};
 use super::long::LongHead;
-use super::pair::{Answer, Entry, Target};
+use super::pair::{Answer, Asked, Entry, Target};
 use super::reader::{BodyStep, HeadStep, Wants};
 use crate::flow::{Kind, Mark, Out};
 
@@ -81,8 +81,8 @@ impl Http {
         }
         odd.insert(Anomaly::HeadTooLong);
         let may_tunnel = !out.facts.in_last_tunnel;
-        let (answer, method) = self.answered_by(head, odd, at, end, out, |head, method| {
-            long.next = hands_over(head, method, may_tunnel);
+        let (answer, method) = self.answered_by(head, odd, at, end, out, |head, method, asked| {
+            long.next = hands_over(head, method, may_tunnel, asked);
         });
         long.answers = method;
         self.begin_answer(Answer { completeness: Completeness::RESPONSE_TRUNCATED, ..answer });
@@ -99,7 +99,8 @@ impl Http {
         answer.end = mark.off + used as u64;
         let (status, end_at) = (answer.response.status, mark.plus(used));
         if let Some((_, head)) = end {
-            let hints = head.hints(&mut answer.anomalies);
+            let hints = head.hints(answer.response.version, &mut answer.anomalies);
+            answer.anomalies.remove(Anomaly::HostMissing);
             let framing = response_framing(head.answers.as_deref(), status, &hints);
             self.read_behind(framing, head.next, end_at, out);
         }
@@ -136,8 +137,8 @@ impl Http {
         }
         let mut behind = (Framing::None, None);
         let may_tunnel = !out.facts.in_last_tunnel;
-        let (answer, _) = self.answered_by(head, odd, at, end, out, |head, method| {
-            let next = hands_over(head, method, may_tunnel);
+        let (answer, _) = self.answered_by(head, odd, at, end, out, |head, method, asked| {
+            let next = hands_over(head, method, may_tunnel, asked);
             let framing =
                 match response_framing(method.filter(|m| *m != b"CONNECT"), head.status, &head.hints) {
                     Framing::UntilClose if method == Some(b"CONNECT") && head.status < 300 => Framing::None,
@@ -150,7 +151,8 @@ impl Http {
         self.read_behind(behind.0, behind.1, end, out);
     }
 
-    /// The answer that begins with this head, and the method that decides on its framing; `look` sees both first.
+    /// The answer that begins with this head, and the method that decides on its framing; `look` sees both first, and whether it may be the
+    /// answer to a request for another protocol.
     fn answered_by(
         &mut self,
         head: ResponseHead,
@@ -158,17 +160,18 @@ impl Http {
         at: Mark,
         end: Mark,
         out: &mut Out<'_>,
-        look: impl FnOnce(&ResponseHead, Option<&[u8]>),
+        look: impl FnOnce(&ResponseHead, Option<&[u8]>, bool),
     ) -> (Answer, Option<Vec<u8>>) {
         let interim = self.interim.take();
         self.certainty.answer_begins(at.ts);
         check_response(&head, &mut self.said[1], &mut odd);
         let start = interim.filter(|i| i.end == at.off).map_or(at.off, |i| i.start);
         let (target, method) = self.target_of(start, at, out);
-        if head.status == 101 && self.is_unasked_upgrade(target) {
+        let asked = head.status != 101 || self.may_upgrade(target);
+        if !asked {
             odd.insert(Anomaly::UpgradeUnasked);
         }
-        look(&head, method.as_deref());
+        look(&head, method.as_deref(), asked);
         let ResponseHead { status, version, headers, .. } = head;
         let response = Response { status, version, headers, body: Body::default() };
         let mut answer = Answer::new(target, at, end, response, odd);
@@ -183,10 +186,21 @@ impl Http {
         (answer, method)
     }
 
-    /// The request that a 101 answers asked for no other protocol (RFC 9110 §15.2.2).
-    fn is_unasked_upgrade(&self, target: Target) -> bool {
-        let Target::Request(seq) = target else { return false };
-        self.queue.iter().any(|e| matches!(e, Entry::Asked(a) if a.seq == seq && !a.upgrades))
+    /// The request that a 101 answers asked for another protocol (RFC 9110 §15.2.2), or may have: not all of it was seen, or nothing of it.
+    fn may_upgrade(&self, target: Target) -> bool {
+        let mut open = self.queue.iter().filter_map(|e| match e {
+            Entry::Asked(a) if a.answer.is_none() => Some(a),
+            _ => None,
+        });
+        let asks = |a: &Asked| a.upgrades || a.completeness != Completeness::WHOLE;
+        match target {
+            Target::Request(seq) => open.any(|a| a.seq == seq && asks(a)),
+            Target::Nobody => false,
+            Target::Unknown | Target::Forgotten => {
+                let mut open = open.peekable();
+                open.peek().is_none() || open.any(|a| asks(a))
+            }
+        }
     }
 
     /// A response without head, as HTTP/0.9 sends it (RFC 1945 §6): all up to the end of the connection.
@@ -261,9 +275,11 @@ impl Http {
 ///
 /// A proxy that opens a tunnel sends no content (RFC 9110 §9.3.6). A server that knows no CONNECT may answer it as any other
 /// request, with content, and reads the next one: so does Go's.
-fn hands_over(head: &ResponseHead, method: Option<&[u8]>, may_tunnel: bool) -> Option<Kind> {
+///
+/// A 101 that nobody asked for is an answer like others: some servers send the status that their application names, and read on.
+fn hands_over(head: &ResponseHead, method: Option<&[u8]>, may_tunnel: bool, asked: bool) -> Option<Kind> {
     match head.status {
-        101 => Some(upgraded(head.headers.get("upgrade").unwrap_or_default())),
+        101 if asked => Some(upgraded(head.headers.get("upgrade").unwrap_or_default())),
         200..=299 if method == Some(b"CONNECT") && may_tunnel => {
             let content = !matches!(
                 response_framing(None, head.status, &head.hints),

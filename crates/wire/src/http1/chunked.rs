@@ -12,6 +12,8 @@ const LONGEST_SIZE: u32 = 15;
 pub struct Chunked {
     state: State,
     trailer: Vec<u8>,
+    /// A line of the trailer section ended in a bare LF, or had a bare CR in it.
+    odd_lines: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +38,8 @@ enum State {
     DataLf,
     Trailer {
         line: usize,
+        /// The last byte was a CR.
+        cr: bool,
     },
     Done,
     Broken,
@@ -54,7 +58,7 @@ pub enum ChunkEnd {
 
 impl Default for Chunked {
     fn default() -> Self {
-        Chunked { state: State::SizeStart, trailer: Vec::new() }
+        Chunked { state: State::SizeStart, trailer: Vec::new(), odd_lines: false }
     }
 }
 
@@ -107,6 +111,11 @@ impl Chunked {
         &self.trailer
     }
 
+    /// Where its trailer section ends, and with it the message, depends on what is taken for the end of a line.
+    pub fn has_odd_lines(&self) -> bool {
+        self.odd_lines
+    }
+
     /// Bytes that it holds.
     pub fn held(&self) -> usize {
         self.trailer.capacity()
@@ -150,7 +159,7 @@ impl Chunked {
                 b'\n' => self.state = State::SizeStart,
                 _ => return self.no_terminator(anomalies),
             },
-            State::Trailer { line } => self.trailer_byte(line, byte),
+            State::Trailer { line, cr } => self.trailer_byte(line, cr, byte, anomalies),
             State::Data { .. } | State::Done | State::Broken => return false,
         }
         true
@@ -194,7 +203,8 @@ impl Chunked {
     }
 
     fn start_chunk(&mut self, size: u64) {
-        self.state = if size == 0 { State::Trailer { line: 0 } } else { State::Data { left: size } };
+        self.state =
+            if size == 0 { State::Trailer { line: 0, cr: false } } else { State::Data { left: size } };
     }
 
     /// A chunk that no line end follows: where the next one begins is anybody's guess, and servers refuse it.
@@ -204,13 +214,21 @@ impl Chunked {
         false
     }
 
-    fn trailer_byte(&mut self, line: usize, byte: u8) {
-        match byte {
-            b'\n' if line == 0 => self.state = State::Done,
-            b'\n' => self.state = State::Trailer { line: 0 },
-            b'\r' => {}
-            _ => self.state = State::Trailer { line: line.saturating_add(1) },
+    fn trailer_byte(&mut self, line: usize, cr: bool, byte: u8, anomalies: &mut AnomalySet) {
+        if cr && byte != b'\n' {
+            anomalies.insert(Anomaly::BareCr);
+            self.odd_lines = true;
         }
+        if byte == b'\n' && !cr {
+            anomalies.insert(Anomaly::BareLf);
+            self.odd_lines = true;
+        }
+        self.state = match byte {
+            b'\n' if line == 0 => State::Done,
+            b'\n' => State::Trailer { line: 0, cr: false },
+            b'\r' => State::Trailer { line, cr: true },
+            _ => State::Trailer { line: line.saturating_add(1), cr: false },
+        };
         let ends = self.state == State::Done;
         if !ends && self.trailer.len() < LONGEST_TRAILER && (line > 0 || !matches!(byte, b'\r')) {
             self.trailer.push(byte);

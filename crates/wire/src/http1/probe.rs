@@ -101,6 +101,41 @@ pub fn probe_request(bytes: &[u8]) -> Probe {
     if old { Probe::Certain } else { Probe::No }
 }
 
+/// The same on a connection that speaks HTTP: versions of other protocols that llhttp, which Node.js and uvicorn read requests with,
+/// takes for HTTP's are a request's whatever its method and target are.
+pub(super) fn probe_request_of_http(bytes: &[u8]) -> Probe {
+    match probe_request(bytes) {
+        Probe::No if names_borrowed_version(bytes) => Probe::Certain,
+        probe => probe,
+    }
+}
+
+fn names_borrowed_version(bytes: &[u8]) -> bool {
+    let bytes = bytes.trim_ascii_start();
+    let Some(line) = memchr(b'\n', bytes).and_then(|end| bytes.get(..end)) else { return false };
+    let words = line.trim_ascii_end().split(|b| *b == b' ').filter(|w| !w.is_empty());
+    let mut words = words.take(4);
+    let (Some(method), Some(_), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return false;
+    };
+    is_token(method)
+        && BORROWED.iter().any(|name| version.starts_with(name) && is_number(version.get(name.len()..)))
+}
+
+/// Protocols whose versions llhttp takes for HTTP's.
+pub(super) const BORROWED: [&[u8]; 2] = [b"RTSP/", b"ICE/"];
+
+fn is_number(version: Option<&[u8]>) -> bool {
+    matches!(version, Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit())
+}
+
+/// Whether `bytes` are the beginning of a method that is in use, and nothing else.
+pub fn begins_method(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && METHODS.iter().any(|m| m.starts_with(bytes))
+}
+
 /// Whether `bytes` begin a request where nothing tells that a message begins here, as after a loss: a method that is in
 /// use, and a target after it.
 pub fn likely_request(bytes: &[u8]) -> bool {

@@ -6,7 +6,7 @@ use sidetap_model::{Anomaly, AnomalySet, Headers, Version};
 use super::fields::{note_framing_tabs, note_lengths, note_repetition};
 use super::framing::Hints;
 use super::head::{HeadLimits, Parsed, RequestHead, ResponseHead, check_method, check_target, head_end};
-use super::probe::{Probe, probe_request, probe_response};
+use super::probe::{BORROWED, Probe, probe_request_of_http, probe_response};
 
 pub(super) fn request_head(
     bytes: &[u8],
@@ -15,7 +15,7 @@ pub(super) fn request_head(
 ) -> Parsed<RequestHead> {
     let skipped = leading_space(bytes);
     let message = bytes.get(skipped..).unwrap_or_default();
-    match probe_request(message) {
+    match probe_request_of_http(message) {
         Probe::No => return Parsed::Invalid,
         Probe::Unsure => return Parsed::Partial,
         Probe::Certain => {}
@@ -155,10 +155,14 @@ fn note_version(version: Version, text: &[u8], anomalies: &mut AnomalySet) {
     }
 }
 
-/// `HTTP/` in any case with numbers, as far as they can be read; or RTSP's version, which some servers take for it.
+/// `HTTP/` in any case with numbers, as far as they can be read; or a version of another protocol that some servers take for it.
 fn http_version(word: &[u8]) -> Option<Version> {
-    let named = |p: &[u8]| p.eq_ignore_ascii_case(b"HTTP/") || p == b"RTSP/";
-    let number = word.get(5..).filter(|_| word.get(..5).is_some_and(named))?;
+    let own = word
+        .get(..5)
+        .is_some_and(|name| name.eq_ignore_ascii_case(b"HTTP/"))
+        .then(|| word.get(5..))
+        .flatten();
+    let number = own.or_else(|| BORROWED.iter().find_map(|name| word.strip_prefix(*name)))?;
     let mut parts = number.split(|b| *b == b'.');
     let part = |digits: Option<&[u8]>| {
         let digits = digits.unwrap_or(b"0");

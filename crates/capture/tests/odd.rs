@@ -1,0 +1,195 @@
+//! Lines that some servers read and others refuse: what stands behind them is seen, and no pair is wrong without a mark.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use common::{OK, Wire, request_id, response_id, run_usual as run, targets};
+use sidetap_model::{Anomaly, Completeness, Exchange};
+
+fn get(target: &str) -> Vec<u8> {
+    format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").into_bytes()
+}
+
+fn asked(n: usize) -> Vec<u8> {
+    format!("GET /{n} HTTP/1.1\r\nHost: h\r\nX-Id: {n}\r\n\r\n").into_bytes()
+}
+
+fn answer(n: usize) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Id: {n}\r\n\r\nok").into_bytes()
+}
+
+/// What the client says, in one piece or in several, and what is answered.
+fn turn(wire: &mut Wire, said: &[&[u8]], answered: &[u8]) {
+    for piece in said {
+        wire.send(true, piece);
+        wire.ack(false);
+    }
+    wire.send(false, answered);
+    wire.ack(true);
+}
+
+fn assert_unmarked_pairs_are_right(seen: &[Exchange], what: &str) {
+    for e in seen.iter().filter(|e| e.completeness.is_whole()) {
+        let (asked, answered) = (request_id(e), response_id(e));
+        let right = asked.as_ref().map(|id| id.trim_start_matches('/').to_owned()) == answered;
+        assert!(right || answered.is_none(), "{what}: {asked:?} {answered:?}");
+    }
+}
+
+/// After `odd` and its answer four requests come whose first bytes stand in a segment of their own.
+fn secrets_behind(odd: &[&[u8]], answered: &[u8]) -> Vec<Exchange> {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    turn(&mut wire, &[&get("/first")], OK);
+    turn(&mut wire, odd, answered);
+    for n in 0..4 {
+        let secret = get(&format!("/secret{n}"));
+        turn(&mut wire, &[&secret[..2], &secret[2..]], OK);
+    }
+    wire.close(true);
+    run(&wire.segs).0
+}
+
+#[test]
+fn requests_are_seen_behind_lines_that_only_their_server_reads() {
+    let lines: [&[&[u8]]; 6] = [
+        &[b"SOURCE /shape ICE/1.1\r\nHost: h\r\n\r\n"],
+        &[b"DESCRIBE /shape RTSP/1.1\r\nHost: h\r\n\r\n"],
+        &[b"FROB /shape FROB/1.1\r\nHost: h\r\n\r\n"],
+        &[b"FROB /shape FROB/1.1\r\nHost", b": h\r\n\r\n"],
+        &[b"FROB /shape FROB/1.1\r\n"],
+        &[b"POST /shape HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n"],
+    ];
+    for line in lines {
+        let what = String::from_utf8_lossy(line[0]).into_owned();
+        let seen = secrets_behind(line, OK);
+        let all = targets(&seen);
+        assert!((0..4).all(|n| all.contains(&format!("/secret{n}"))), "{what}: {all:?}");
+        assert!(seen.iter().all(|e| e.request.is_some()), "{what}: an answer without its request");
+    }
+}
+
+#[test]
+fn lines_that_a_server_refuses_are_no_request() {
+    let refused = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+    let seen = secrets_behind(&[b"FROB /shape FROB/1.1\r\nHost: h\r\n\r\n"], refused);
+    assert!(!targets(&seen).contains(&"/shape FROB/1.1".to_owned()));
+    let lone: Vec<_> = seen.iter().filter(|e| e.request.is_none()).collect();
+    assert_eq!(lone.len(), 1);
+    assert!(lone[0].completeness.contains(Completeness::NO_REQUEST));
+}
+
+#[test]
+fn bytes_that_are_no_text_are_passed_over() {
+    let seen = secrets_behind(&[b"\0\x01\x02\x03\r\n\r\n"], OK);
+    let all = targets(&seen);
+    assert!((0..4).all(|n| all.contains(&format!("/secret{n}"))), "{all:?}");
+    assert!(seen.iter().any(|e| e.anomalies.contains(Anomaly::Garbage)));
+}
+
+/// A message that some servers take for the end of what they read, or for more than others do; the next request is swallowed.
+fn swallowed(first: &[u8], interim: &[u8]) -> Vec<Exchange> {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    turn(&mut wire, &[&asked(1)], &answer(1));
+    // The server answers the second of these two, and goes on.
+    wire.send(true, first);
+    wire.ack(false);
+    if !interim.is_empty() {
+        wire.send(false, interim);
+        wire.ack(true);
+    }
+    for n in 3..7 {
+        turn(&mut wire, &[&asked(n)], &answer(n));
+    }
+    wire.close(true);
+    run(&wire.segs).0
+}
+
+#[test]
+fn no_pair_is_wrong_unmarked_where_servers_differ_in_what_a_message_is() {
+    let long = [
+        b"GET /2 HTTP/1.1\r\nHost: h\r\nX-Id: 2\r\n".to_vec(),
+        format!("X-Pad: {}\r\n", "p".repeat(1000)).repeat(80).into_bytes(),
+        b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n".to_vec(),
+        asked(9),
+    ]
+    .concat();
+    let post = |end: &str| {
+        format!("POST /2 HTTP/1.1\r\nHost: h\r\nX-Id: 2\r\nTransfer-Encoding: chunked\r\n\r\n{end}")
+            .into_bytes()
+    };
+    let none: &[u8] = b"";
+    let continues: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+    let shapes: [(&str, Vec<u8>, &[u8]); 4] = [
+        (
+            "expect",
+            b"GET /2 HTTP/1.1\r\nHost: h\r\nX-Id: 2\r\nExpect: 100-continue\r\n\r\n".to_vec(),
+            continues,
+        ),
+        ("trailer-lf", post("0\r\nX: y\n\n"), none),
+        ("trailer-cr", post("0\r\n\r\r\n"), none),
+        ("long-upgrade", long, &answer(2)),
+    ];
+    for (what, first, interim) in shapes {
+        let seen = swallowed(&first, interim);
+        assert!((3..7).all(|n| targets(&seen).contains(&format!("/{n}"))), "{what}");
+        assert_unmarked_pairs_are_right(&seen, what);
+    }
+}
+
+#[test]
+fn what_comes_with_a_connect_that_is_answered_with_content_may_never_have_been_read() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    turn(&mut wire, &[&asked(1)], &answer(1));
+    let connect = b"CONNECT /2 HTTP/1.1\r\nHost: h\r\nX-Id: 2\r\n\r\n";
+    turn(&mut wire, &[&[&connect[..], &asked(9)].concat()], &answer(2));
+    for n in 3..7 {
+        turn(&mut wire, &[&asked(n)], &answer(n));
+    }
+    wire.close(true);
+    let (seen, _) = run(&wire.segs);
+    assert!((3..7).all(|n| targets(&seen).contains(&format!("/{n}"))));
+    assert_unmarked_pairs_are_right(&seen, "connect");
+}
+
+#[test]
+fn a_101_that_nobody_asked_for_ends_nothing() {
+    let seen = secrets_behind(&[&get("/status/101")], b"HTTP/1.1 101 Switching Protocols\r\n\r\n");
+    assert_eq!(targets(&seen).len(), 6);
+    assert!(seen.iter().any(|e| e.anomalies.contains(Anomaly::UpgradeUnasked)));
+    assert!(seen.iter().all(|e| e.response.is_some() && e.completeness.is_whole()));
+}
+
+#[test]
+fn white_space_amid_a_connection_costs_nothing_and_hides_nothing() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    turn(&mut wire, &[&get("/first")], OK);
+    wire.send(true, b"\t");
+    for _ in 0..2_000 {
+        wire.send(true, b"\n\r\n");
+    }
+    wire.ack(false);
+    turn(&mut wire, &[&get("/next")], OK);
+    wire.close(true);
+    let (seen, _) = run(&wire.segs);
+    assert_eq!(targets(&seen), ["/first", "/next"]);
+    assert!(seen[1].anomalies.contains(Anomaly::LeadingEmptyLine));
+}
+
+#[test]
+fn what_the_opener_of_a_connection_that_was_seen_whole_says_is_his_word() {
+    let burst = |n: usize| [asked(2 * n), asked(2 * n + 1)].concat();
+    let mut wire = Wire::open([1000, 2000], 1448);
+    turn(&mut wire, &[&asked(0)], &answer(0));
+    // Lines that cannot be read, of which nobody knows what they were: from here on messages are looked for.
+    turn(&mut wire, &[b"\0\x01\x02 /x\r\n\r\n"], b"HTTP/1.1 405 No\r\nContent-Length: 0\r\n\r\n");
+    for n in 1..4 {
+        turn(&mut wire, &[&burst(n)], &[answer(2 * n), answer(2 * n + 1)].concat());
+    }
+    wire.close(true);
+    let (seen, _) = run(&wire.segs);
+    let asked: Vec<_> = seen.iter().filter(|e| e.request.is_some()).collect();
+    assert_eq!(asked.len(), 7);
+    assert!(asked.iter().all(|e| e.acknowledged), "the server had them, and they are the client's own");
+    assert!(asked.iter().all(|e| !e.completeness.contains(Completeness::RESYNCHRONISED)));
+}
