@@ -7,6 +7,7 @@ use sidetap_wire::body::hash_bytes;
 use sidetap_wire::{forward, target};
 
 use crate::item::Item;
+use crate::proxies::is_internal;
 
 type Fixed = foldhash::fast::FixedState;
 /// Names an exchange: its flow and its place there.
@@ -82,7 +83,8 @@ impl Mark {
     /// True where this is `outer` again, at a later hop.
     ///
     /// It lies within the outer one in time, and comes from the outer one's server or from a proxy whose word is taken and which names the
-    /// outer one's source, so that nobody can hide requests behind others by forging headers. It asks for the same; and has an id in
+    /// outer one's source, so that nobody can hide requests behind others by forging headers; and goes on from there, not back to who asked or
+    /// on from where a request left the site, so that nobody hides behind requests that he has it make. It asks for the same; and has an id in
     /// common, or speaks for the outer one's source.
     fn is_hop_of(&self, outer: &Mark) -> bool {
         let within = outer.ts <= self.ts
@@ -92,6 +94,11 @@ impl Mark {
                 (Some(_), None) => false,
             };
         let named = self.believed && self.client == outer.source;
+        // Whoever the site itself asks, as for a hook, is no server of its own that goes on with a request.
+        let leaves = is_internal(outer.source) && !is_internal(outer.server);
+        if leaves || self.server == outer.source {
+            return false;
+        }
         if self.key != outer.key || !within || !(named || self.source == outer.server) {
             return false;
         }
@@ -422,6 +429,12 @@ mod tests {
         // Of somebody who forges headers, and of the client itself once more.
         alone(Talk { from: "203.0.113.66", to: EDGE, fields: forged, ..inner });
         alone(Talk { from: CLIENT, to: EDGE, ..inner });
+        // Of whom the site asked, for a hook of his.
+        let (own, his) = ("203.0.113.1", "198.51.100.66");
+        let asked_by = |from, to| Talk { from, to, fields: id, ..DIRECT };
+        let asks = || Talk { flow: 2, from: his, to: own, ms: (5, 90), fields: id, ..DIRECT };
+        assert_eq!(joined(&[asked_by(own, his), asks()]), [None, None]);
+        assert_eq!(joined(&[asked_by("10.0.0.9", his), asks()]), [None, None]);
         // Without a common id or a forwarded address.
         assert_eq!(joined(&[DIRECT, Talk { fields: &[], ..inner }]), [None, None]);
         // Two behind proxies of one client, of which neither is the other's outer hop.

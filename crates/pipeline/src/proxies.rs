@@ -204,7 +204,7 @@ impl Source {
 }
 
 /// Private, shared (RFC 6598), loopback or unique local.
-fn is_internal(ip: IpAddr) -> bool {
+pub(crate) fn is_internal(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v) => {
             let [a, b, ..] = v.octets();
