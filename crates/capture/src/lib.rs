@@ -17,8 +17,8 @@ mod proxy;
 mod source;
 
 pub use decode::{
-    Carried, Checksums, DecodeCounters, DecodeOptions, Decoded, Decoder, DefragLimits, DropReason, Label,
-    Segment, TcpFlags, TunnelPorts, TunnelTrust, UdpTunnel, ZoneRule, ZoneRules,
+    Carried, Checksums, Clocks, DecodeCounters, DecodeOptions, Decoded, Decoder, DefragLimits, DropReason,
+    Label, Segment, TcpFlags, TunnelPorts, TunnelTrust, UdpTunnel, ZoneRule, ZoneRules,
 };
 pub use error::SourceError;
 pub use flow::{FlowCounters, FlowLimits, FlowTable};

@@ -7,20 +7,26 @@ mod common;
 use std::sync::Arc;
 
 use common::{ACK, PSH, Seg, Wire, addr};
-use sidetap_capture::{FlowLimits, FlowTable};
+use sidetap_capture::{Clocks, FlowLimits, FlowTable};
 use sidetap_model::{Anomaly, Exchange, Zone};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// A segment with the clock of its sender.
+/// A segment with the clock of its sender; what this one has of the other's is filled in.
 type Timed = (Seg, Option<u32>);
 
-fn run(segs: &[Timed]) -> (Vec<Exchange>, u64) {
+fn run(segs: &[Timed], lost: &[usize]) -> (Vec<Exchange>, u64) {
     let mut table = FlowTable::new(0, &FlowLimits::default(), Arc::from([Zone::default()]));
     let mut seen = Vec::new();
-    for (seg, stamp) in segs {
+    let mut known = [0; 2];
+    for (n, (seg, own)) in segs.iter().enumerate() {
         let mut segment = seg.segment(addr(1, 40_000), addr(2, 80));
-        segment.stamp = *stamp;
+        let side = usize::from(!seg.up);
+        segment.clocks = own.map(|own| Clocks { own, heard: known[side ^ 1] });
+        // What a receiver takes is in order, and not behind what it has.
+        if let Some(own) = own.filter(|own| !lost.contains(&n) && *own >= known[side]) {
+            known[side] = own;
+        }
         table.segment(&segment, &mut |ex| seen.push(ex));
     }
     table.finish(&mut |ex| seen.push(ex));
@@ -66,7 +72,7 @@ fn forged(wire: &Wire, flags: u8, beyond: u32, data: Vec<u8>) -> Seg {
 }
 
 fn assert_all_seen(segs: &[Timed], what: &str) {
-    let (seen, dropped) = run(segs);
+    let (seen, dropped) = run(segs, &[]);
     let targets: Vec<String> = seen
         .iter()
         .map(|e| String::from_utf8_lossy(&e.request.as_ref().unwrap().target).into_owned())
@@ -112,7 +118,7 @@ fn a_clock_that_was_set_forward_hides_none() {
     let first = segs.iter().position(|(s, _)| !s.data.is_empty()).unwrap();
     let ahead = (segs[first].0.clone(), Some(0x7000_0000));
     segs.insert(first, ahead);
-    let (seen, _) = run(&segs);
+    let (seen, _) = run(&segs, &[first]);
     assert_eq!(seen.len(), 20);
     assert!(seen.iter().all(|e| e.request.is_some() && e.response.is_some()));
 }
@@ -132,7 +138,24 @@ fn a_byte_that_was_not_acknowledged_is_no_keep_alive() {
     wire.send(false, OK);
     wire.close(true);
     let segs: Vec<Timed> = wire.segs.into_iter().map(|s| (s, None)).collect();
-    let (seen, _) = run(&segs);
+    let (seen, _) = run(&segs, &[]);
     let differs = |e: &Exchange| e.anomalies.contains(Anomaly::TcpOverlapDiffers);
     assert_eq!(seen.iter().map(differs).collect::<Vec<_>>(), [true, false]);
+}
+
+/// A clock that never arrived makes nothing of what does: the receiver says itself which one it has.
+#[test]
+fn a_clock_that_its_receiver_never_had_ousts_nothing() {
+    let mut segs = talk(8, |_, _| None, true);
+    let at = segs.iter().position(|(s, _)| s.data == request(3)).unwrap();
+    let (real, _) = segs[at].clone();
+    let two = [&b"GET /d1 HTTP/1.1\r\n\r\n"[..], b"GET /d HTTP/1.1\r\n\r\n"].concat();
+    let decoy = Seg { data: two[..real.data.len().min(two.len())].to_vec(), ..real.clone() };
+    segs.insert(at, (Seg { data: Vec::new(), ..real }, Some(200_000)));
+    segs.insert(at + 2, (decoy, Some(200_000)));
+    let (seen, _) = run(&segs, &[at, at + 2]);
+    let targets: Vec<_> = seen.iter().map(|e| e.request.as_ref().unwrap().target.clone()).collect();
+    let expected: Vec<_> = (0..8).map(|n| format!("/secret/{n}").into_bytes()).collect();
+    assert_eq!(targets, expected);
+    assert!(seen.iter().all(|e| e.response.is_some()));
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use sidetap_capture::{Block, Carried, Segment, TcpFlags};
+use sidetap_capture::{Block, Carried, Clocks, Segment, TcpFlags};
 use sidetap_model::{Addr, Ts};
 
 use crate::flagged::Frame;
@@ -40,7 +40,7 @@ struct Head {
     flags: TcpFlags,
     window: u16,
     urgent: u16,
-    stamp: Option<u32>,
+    clocks: Option<Clocks>,
     carried: Carried,
     snapped: u32,
     /// Of `blocks`, or [`Batch::OWN`].
@@ -71,7 +71,7 @@ impl Batch {
             flags: s.flags,
             window: s.window,
             urgent: s.urgent,
-            stamp: s.stamp,
+            clocks: s.clocks,
             carried: s.carried,
             snapped: s.snapped,
             block,
@@ -163,7 +163,7 @@ impl Batch {
                 payload,
                 snapped: h.snapped,
                 urgent: h.urgent,
-                stamp: h.stamp,
+                clocks: h.clocks,
                 carried: h.carried,
             };
             (h.shard, segment)

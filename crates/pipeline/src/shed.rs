@@ -71,7 +71,7 @@ mod tests {
             payload,
             snapped: 0,
             urgent: 0,
-            stamp: None,
+            clocks: None,
             carried: Default::default(),
         }
     }

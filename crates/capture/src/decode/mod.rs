@@ -31,7 +31,7 @@ pub use options::{Checksums, DecodeOptions, TunnelPorts, UdpTunnel};
 pub use reason::DropReason;
 use recent::{Print, Recent};
 pub(crate) use segment::mix;
-pub use segment::{Carried, Segment, TcpFlags};
+pub use segment::{Carried, Clocks, Segment, TcpFlags};
 pub use trust::TunnelTrust;
 use walk::{Context, IpFacts, Layer, Step, Walk, Walked};
 
@@ -205,7 +205,8 @@ impl Judge {
             self.counters.duplicates += 1;
             return Decoded::Other;
         }
-        if self.checksums == Checksums::Auto && head.walk.cut == 0 {
+        // Who sends in a tunnel that is not trusted may name any sender: nothing is learned of him.
+        if self.checksums == Checksums::Auto && head.walk.cut == 0 && ip.foreign == 0 {
             match self.offload.judge(source(head.ends, mac, packet), head, ip) {
                 Verdict::Right => {}
                 Verdict::Unproven => self.counters.checksum_unproven += 1,
@@ -235,6 +236,7 @@ impl Judge {
     ) -> Result<Layer, Decoded<'a>> {
         let zone = zones.zone(packet.port, &cx.labels);
         if self.checksums == Checksums::Auto
+            && cx.ip.foreign == 0
             && self.offload.judge_header(source(fragment.ends, cx.mac, packet), &cx.ip) == Verdict::Wrong
         {
             return Err(Decoded::Dropped(DropReason::BadChecksum));

@@ -27,10 +27,19 @@ pub struct Segment<'a> {
     pub snapped: u32,
     /// Urgent pointer; means something where the URG flag is set.
     pub urgent: u16,
-    /// The sender's clock, where the segment has the timestamps option (RFC 7323 §3).
-    pub stamp: Option<u32>,
+    /// Where the segment has the timestamps option.
+    pub clocks: Option<Clocks>,
     /// How it was carried.
     pub carried: Carried,
+}
+
+/// What the timestamps option says (RFC 7323 §3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Clocks {
+    /// The sender's clock.
+    pub own: u32,
+    /// The receiver's clock as the sender has it (`TS.Recent`); means something where the ACK flag is set.
+    pub heard: u32,
 }
 
 /// What of the headers around a segment matters to its flow.

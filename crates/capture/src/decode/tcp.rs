@@ -6,7 +6,7 @@ use sidetap_model::{Addr, Ts};
 
 use super::DropReason;
 use super::ends::Ends;
-use super::segment::{Carried, Segment, TcpFlags};
+use super::segment::{Carried, Clocks, Segment, TcpFlags};
 use super::walk::{IpFacts, Walk};
 
 /// A TCP segment as it lies in its packet.
@@ -60,27 +60,33 @@ impl<'a, E: Ends> Head<'a, E> {
             payload: self.walk.data.get(self.header_len..).unwrap_or_default(),
             snapped: self.walk.cut,
             urgent: u16::from_be_bytes([u0, u1]),
-            stamp: stamp(self.walk.data.get(20..self.header_len).unwrap_or_default()),
+            clocks: clocks(self.walk.data.get(20..self.header_len).unwrap_or_default()),
             carried: Carried { foreign: ip.foreign, disputed: false },
         }
     }
 }
 
-/// The sender's clock among the options of a segment (RFC 7323 §3.2), most often the first behind two of padding (its appendix A).
+/// The clocks among the options of a segment (RFC 7323 §3.2), most often the first behind two of padding (its appendix A).
 #[inline]
-fn stamp(options: &[u8]) -> Option<u32> {
+fn clocks(options: &[u8]) -> Option<Clocks> {
     match options {
         [] => None,
-        [1, 1, 8, 10, a, b, c, d, ..] => Some(u32::from_be_bytes([*a, *b, *c, *d])),
-        _ => stamp_behind_others(options),
+        [1, 1, 8, 10, rest @ ..] => both(rest),
+        _ => clocks_behind_others(options),
     }
 }
 
-fn stamp_behind_others(mut options: &[u8]) -> Option<u32> {
+#[inline]
+fn both(value: &[u8]) -> Option<Clocks> {
+    let [a, b, c, d, e, f, g, h] = *value.first_chunk::<8>()?;
+    Some(Clocks { own: u32::from_be_bytes([a, b, c, d]), heard: u32::from_be_bytes([e, f, g, h]) })
+}
+
+fn clocks_behind_others(mut options: &[u8]) -> Option<Clocks> {
     // Each round takes a byte at least, and there are 40 at most.
     loop {
         options = match options {
-            [8, 10, a, b, c, d, ..] => return Some(u32::from_be_bytes([*a, *b, *c, *d])),
+            [8, 10, rest @ ..] => return both(rest),
             [1, rest @ ..] => rest,
             [0, ..] | [] | [_] => return None,
             [_, len, ..] => options.get(usize::from((*len).max(2))..)?,
@@ -94,16 +100,23 @@ mod tests {
 
     #[test]
     fn the_clock_is_found_wherever_it_stands() {
-        let clock = [8, 10, 1, 2, 3, 4, 0, 0, 0, 0];
+        let clock = [8, 10, 1, 2, 3, 4, 5, 6, 7, 8];
+        let found = Some(Clocks { own: 0x0102_0304, heard: 0x0506_0708 });
         let (mss, sack, scale) = ([2, 4, 5, 180], [4, 2], [3, 3, 7]);
-        let of = |parts: &[&[u8]]| stamp(&parts.concat());
-        assert_eq!(of(&[&[1, 1], &clock]), Some(0x0102_0304));
-        assert_eq!(of(&[&mss, &sack, &clock, &[1], &scale]), Some(0x0102_0304));
-        assert_eq!(of(&[&[1, 1], &clock, &[1, 1, 5, 10, 0, 0, 0, 0, 0, 0, 0, 0]]), Some(0x0102_0304));
-        for none in
-            [&[][..], &mss, &[0, 8, 10, 1, 2, 3, 4], &[8, 10, 1, 2], &[9, 0, 0], &[1, 1, 8], &[7, 255]]
-        {
-            assert_eq!(stamp(none), None, "{none:?}");
+        let of = |parts: &[&[u8]]| clocks(&parts.concat());
+        assert_eq!(of(&[&[1, 1], &clock]), found);
+        assert_eq!(of(&[&mss, &sack, &clock, &[1], &scale]), found);
+        assert_eq!(of(&[&[1, 1], &clock, &[1, 1, 5, 10, 0, 0, 0, 0, 0, 0, 0, 0]]), found);
+        for none in [
+            &[][..],
+            &mss,
+            &[0, 8, 10, 1, 2, 3, 4],
+            &[8, 10, 1, 2, 3, 4, 5, 6],
+            &[9, 0, 0],
+            &[1, 1, 8],
+            &[7, 255],
+        ] {
+            assert_eq!(clocks(none), None, "{none:?}");
         }
     }
 }

@@ -7,6 +7,8 @@ use super::{Cx, Mark};
 
 /// Bytes kept of a side that seems to speak another protocol, until the other side is heard.
 const LONGEST_CLAIM: usize = 16 << 10;
+/// So much of a line that has no end yet is looked at anew with what follows.
+const LONGEST_HALF: usize = 2 << 10;
 /// So many bytes of the other side may be the beginning of a status line.
 const LONGEST_PREFIX: usize = 16;
 
@@ -33,10 +35,12 @@ impl App {
             return self.hear_alone(side, bytes, mark, cx);
         }
         if claimant == side {
-            return match worn_out && self.knows_beginning() {
-                true => self.become_other(kind),
-                false => self.keep_claim(side, bytes, mark),
-            };
+            if worn_out && self.knows_beginning() {
+                self.become_other(kind);
+            } else if !self.completes_line(side, bytes, cx) {
+                self.keep_claim(side, bytes, mark);
+            }
+            return;
         }
         let opening = &mut sides[side & 1];
         opening.bytes.extend_from_slice(bytes);
@@ -54,21 +58,29 @@ impl App {
 
     /// Where the other side is not to be heard, what comes tells whether the first bytes were half a request line, or a request follows them.
     fn hear_alone(&mut self, side: Side, bytes: &[u8], mark: Mark, cx: &mut Cx<'_>) {
-        self.keep_claim(side, bytes, mark);
-        let State::Opening(sides, _) = &mut self.state else { return };
-        let opening = &mut sides[side & 1];
-        let (held, at) = (std::mem::take(&mut opening.bytes), opening.at.unwrap_or(mark));
-        if let Verdict::Http { skip } = self.judge(side, &held, at) {
-            return self.become_http(side, &held, skip, at, cx);
+        if self.completes_line(side, bytes, cx) {
+            return;
         }
         if likely_request(bytes)
             && let Verdict::Http { skip } = self.judge(side, bytes, mark)
         {
             return self.become_http(side, bytes, skip, mark, cx);
         }
-        if let State::Opening(sides, _) = &mut self.state {
-            sides[side & 1].bytes = held;
-        }
+        self.keep_claim(side, bytes, mark);
+    }
+
+    /// What a side seemed to speak it seemed by the first half of a line: with the other half it may be a request, and is read as one then.
+    fn completes_line(&mut self, side: Side, bytes: &[u8], cx: &mut Cx<'_>) -> bool {
+        let State::Opening(sides, _) = &mut self.state else { return false };
+        let Opening { bytes: held, at, .. } = &sides[side & 1];
+        let (Some(at), false) = (*at, held.is_empty() || held.len() > LONGEST_HALF || held.contains(&b'\n'))
+        else {
+            return false;
+        };
+        let line = [held, bytes].concat();
+        let Verdict::Http { skip } = self.judge(side, &line, at) else { return false };
+        self.become_http(side, &line, skip, at, cx);
+        true
     }
 
     /// What was taken for a protocol may be none: both sides are looked at where they go on.

@@ -91,8 +91,8 @@ pub(super) struct Half {
     pub(super) acked_at: Ts,
     /// It sent an acknowledgement before.
     pub(super) acks: bool,
-    /// Its clock, as its receiver knows it (`TS.Recent` of RFC 7323 §4.3); nothing where its SYN had none.
-    pub(super) stamp: Option<u32>,
+    /// Its clock, as its receiver said last that it has it (`TS.Recent` of RFC 7323 §4.3).
+    pub(super) clock: Option<u32>,
 }
 
 impl Half {

@@ -13,10 +13,11 @@ pub(super) struct Links {
 pub(super) struct List {
     pub(super) newest: u32,
     pub(super) oldest: u32,
+    pub(super) len: usize,
 }
 
 impl Default for List {
     fn default() -> Self {
-        List { newest: NIL, oldest: NIL }
+        List { newest: NIL, oldest: NIL, len: 0 }
     }
 }

@@ -53,8 +53,9 @@ impl Flow {
             if self.is_over() {
                 return Fit::New;
             }
-            // With both numbers in the connection it belongs to it, whatever its receiver says to that (RFC 5961 §4).
-            if !self.is_within(side, seg) {
+            // With both numbers in the connection it belongs to it, whatever its receiver says to that (RFC 5961 §4); but a server sends none
+            // unless it is asked to.
+            if !self.is_within(side, seg) || self.app.accepted(side) {
                 self.resyn = Some((side ^ 1, seg.ack.wrapping_sub(1), Some(seg.seq)));
             }
             return Fit::Ignore;
@@ -123,6 +124,11 @@ impl Flow {
 
     fn fit_syn(&mut self, side: Side, seq: u32) -> Fit {
         let half = &self.half[side & 1];
+        // Who sent a SYN-ACK before there was any SYN said nothing by it of who opens the connection.
+        let asked = self.half.iter().any(|h| h.bare_syn) || self.has_data;
+        if half.syn.is_some() && !asked {
+            return Fit::New;
+        }
         let used = half.syn == Some(seq) && half.next > BASE && self.half.iter().all(|h| h.eof);
         if !used && (half.syn == Some(seq) || !half.is_started() || half.may_begin_with(seq)) {
             return Fit::Same;

@@ -19,9 +19,9 @@ impl Recent {
         self.ring.len()
     }
 
-    /// Begins anew: what is known is not compared any longer.
-    pub(super) const fn restart(&mut self) {
-        self.from = self.to;
+    /// Begins anew: what is known before this offset is not compared any longer.
+    pub(super) fn restart(&mut self, at: u64) {
+        self.from = at.clamp(self.from, self.to);
     }
 
     /// It goes on at this offset.

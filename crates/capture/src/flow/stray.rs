@@ -2,7 +2,7 @@ use sidetap_model::Ts;
 
 use super::counters::{Discard, FlowCounters};
 use super::track::{Flow, Side};
-use crate::decode::{Carried, Segment, TcpFlags};
+use crate::decode::{Carried, Clocks, Segment, TcpFlags};
 
 /// Strays of a connection kept at most, and bytes of them.
 const MOST: usize = 16;
@@ -21,7 +21,7 @@ pub(super) struct Stray {
     window: u16,
     urgent: u16,
     snapped: u32,
-    stamp: Option<u32>,
+    clocks: Option<Clocks>,
     carried: Carried,
     data: Vec<u8>,
 }
@@ -42,7 +42,7 @@ impl Stray {
             payload: &self.data,
             snapped: self.snapped,
             urgent: self.urgent,
-            stamp: self.stamp,
+            clocks: self.clocks,
             carried: self.carried,
         }
     }
@@ -63,7 +63,7 @@ impl Flow {
             window: seg.window,
             urgent: seg.urgent,
             snapped: seg.snapped,
-            stamp: seg.stamp,
+            clocks: seg.clocks,
             carried: seg.carried,
             data: seg.payload.to_vec(),
         });

@@ -101,7 +101,7 @@ impl FlowTable {
         self.map.is_empty()
     }
 
-    /// Bytes held by the flows, for checks of the cap.
+    /// Bytes held by the flows.
     pub fn held_bytes(&self) -> usize {
         self.held
     }
@@ -110,15 +110,11 @@ impl FlowTable {
     pub fn segment(&mut self, seg: &Segment<'_>, sink: &mut dyn FnMut(Exchange)) {
         self.counters.bytes += seg.payload.len() as u64;
         let (key, side) = key_of(seg);
-        let found = self.map.get(&key).copied();
-        // Tunnels that are not trusted are seldom: nothing is asked where there are none.
-        let found = match self.twins.is_empty() && key.foreign == 0 {
-            true => found,
-            false => match self.twin_of(found, key, side, seg, sink) {
-                Some(found) => found,
-                None => return,
-            },
-        };
+        let mut found = self.map.get(&key).copied();
+        if !self.twins.is_empty() || key.foreign != 0 {
+            let Some(twin) = self.twin_of(found, key, side, seg, sink) else { return };
+            found = twin;
+        }
         let index = match found {
             Some(index) => match self.fit(index, side, seg) {
                 Fit::Same => Some(index),
@@ -267,7 +263,7 @@ impl FlowTable {
         slot.held = held;
         let list = if flow.is_closed() {
             CLOSED
-        } else if flow.app.has_told() {
+        } else if flow.app.has_told() || flow.waits_for_answer() {
             OPEN
         } else if flow.has_data || flow.is_established() {
             SILENT
@@ -286,6 +282,7 @@ impl FlowTable {
                 self.forget_unanswered();
             }
             self.unanswered.push_back((ts, index, serial, seq));
+            self.fresh.shrink_to(64);
         }
         if moved {
             self.unlink(index);
@@ -415,7 +412,10 @@ impl FlowTable {
         let heads = EVICT_FIRST.into_iter().filter_map(|(list, weight)| oldest(list).map(|i| (i, weight)));
         // Of those that weigh the same the first one goes.
         let heaviest = heads.rev().max_by_key(|(i, weight)| silence(*i).saturating_mul(*weight));
-        let victim = oldest(CLOSED).or(heaviest.map(|(index, _)| index));
+        // So many handshakes are a flood: they make room for each other, young as they are.
+        let flood = self.lists.get(HANDSHAKE).is_some_and(|l| l.len > self.limits.flows / 4);
+        let next = oldest(CLOSED).or_else(|| oldest(HANDSHAKE).filter(|_| flood));
+        let victim = next.or(heaviest.map(|(index, _)| index));
         let Some(index) = victim else { return false };
         self.end(index, How::Evict, sink);
         true
@@ -426,7 +426,10 @@ impl FlowTable {
         self.run(index, sink, |flow, cx| match how {
             How::Evict => flow.evict(cx),
             How::Idle => {
-                flow.idled();
+                // One that is closed was not cut for its silence.
+                if !flow.is_closed() {
+                    flow.idled();
+                }
                 flow.finish(cx);
             }
             How::Reused | How::Input | How::Copied => flow.finish(cx),
@@ -466,6 +469,7 @@ impl FlowTable {
     fn link(&mut self, index: u32, list: usize) {
         let Some(head) = self.lists.get_mut(list) else { return };
         let older = std::mem::replace(&mut head.newest, index);
+        head.len += 1;
         if head.oldest == NIL {
             head.oldest = index;
         }
@@ -482,6 +486,7 @@ impl FlowTable {
         let Some(slot) = self.slots.get(index as usize) else { return };
         let (list, Links { newer, older }) = (slot.list, slot.links);
         let Some(head) = self.lists.get_mut(list) else { return };
+        head.len = head.len.saturating_sub(1);
         if head.newest == index {
             head.newest = older;
         }
@@ -540,7 +545,7 @@ mod tests {
                     payload,
                     snapped: 0,
                     urgent: 0,
-                    stamp: None,
+                    clocks: None,
                     carried: Carried::default(),
                 };
                 table.segment(&segment, &mut |_| {});
@@ -569,7 +574,7 @@ mod tests {
                 payload: b"GET / HTTP/1.1\r\n\r\n",
                 snapped: 0,
                 urgent: 0,
-                stamp: None,
+                clocks: None,
                 carried: Carried::default(),
             };
             table.segment(&segment, &mut |_| {});

@@ -1,7 +1,7 @@
 use sidetap_model::{Anomaly, Completeness, Exchange, Protocol, Ts};
 
 use super::Http;
-use super::pair::{Answer, Asked, Entry};
+use super::entry::{Answer, Asked, Entry};
 use crate::flow::Out;
 
 impl Http {

@@ -15,8 +15,13 @@ const MOST: usize = 64 << 10;
 pub(super) struct LongHead {
     lines: Vec<u8>,
     line: Vec<u8>,
+    /// Whether the line says something on framing, once it is long enough to know.
+    framing: Option<bool>,
     /// The line before was kept: one that folds it is too.
     kept: bool,
+    /// It asks for another protocol, or to be told to go on.
+    pub(super) upgrades: bool,
+    pub(super) expects: bool,
     /// A response: the method that decides on its framing, and what it hands over to.
     pub(super) answers: Option<Vec<u8>>,
     pub(super) next: Option<Kind>,
@@ -44,13 +49,19 @@ impl LongHead {
                 break;
             }
             let line = std::mem::take(&mut self.line);
+            self.framing = None;
             let line = line.strip_suffix(b"\n").unwrap_or(&line);
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if line.is_empty() {
                 return Some(used);
             }
+            self.upgrades |= value_of(line, b"upgrade").is_some();
+            self.expects |=
+                value_of(line, b"expect").is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
             let folds = self.kept && matches!(line.first(), Some(b' ' | b'\t'));
-            self.kept = (folds || frames(line)) && self.lines.len() + line.len() < MOST;
+            // Others must not take the room of what says where the message ends.
+            let room = if frames(line) { MOST } else { 4 * LINE };
+            self.kept = (folds || frames(line) || connects(line)) && self.lines.len() + line.len() < room;
             let again = self.lines.strip_suffix(b"\r\n").is_some_and(|all| all.ends_with(line));
             if self.kept && (folds || !again) {
                 self.lines.extend_from_slice(line);
@@ -62,8 +73,13 @@ impl LongHead {
 
     /// Takes more of a line, one white space for many.
     fn take(&mut self, part: &[u8]) {
-        for b in part {
-            let most = if self.line.len() < LINE || !frames(&self.line) { LINE } else { MOST };
+        for (n, b) in part.iter().enumerate() {
+            if self.framing == Some(false) {
+                // Of a long line that says nothing the end is all that matters.
+                let rest = part.get(n..).unwrap_or_default();
+                return self.line.extend(rest.last().filter(|b| **b == b'\n'));
+            }
+            let most = if self.line.len() < LINE { LINE } else { MOST };
             let again = is_space(*b) && self.line.last().is_some_and(|last| is_space(*last));
             if b.is_ascii_digit() && matches!(self.line.as_slice(), [.., b':' | b' ' | b'\t', b'0']) {
                 // Zeros in front of a number say nothing, however many.
@@ -73,6 +89,9 @@ impl LongHead {
                 self.line.push(*b);
             } else if *b == b'\n' {
                 self.line.push(b'\n');
+            }
+            if self.line.len() >= LINE {
+                self.framing.get_or_insert_with(|| frames(&self.line));
             }
         }
     }
@@ -93,14 +112,25 @@ const fn is_space(b: u8) -> bool {
     matches!(b, b' ' | b'\t')
 }
 
-/// A field that says where the message ends, or what comes behind it.
+/// A field that says where the message ends.
 fn frames(line: &[u8]) -> bool {
-    [&b"content-length"[..], b"transfer-encoding", b"connection", b"upgrade", b"expect", b"host"].iter().any(
-        |name| {
-            line.get(..name.len()).is_some_and(|n| n.eq_ignore_ascii_case(name))
-                && line.get(name.len()).is_some_and(|b| matches!(b, b':' | b' ' | b'\t'))
-        },
-    )
+    [&b"content-length"[..], b"transfer-encoding"].iter().any(|name| begins_with(line, name))
+}
+
+/// A field that says something on its connection.
+fn connects(line: &[u8]) -> bool {
+    [&b"connection"[..], b"upgrade", b"expect", b"host"].iter().any(|name| begins_with(line, name))
+}
+
+fn begins_with(line: &[u8], name: &[u8]) -> bool {
+    line.get(..name.len()).is_some_and(|n| n.eq_ignore_ascii_case(name))
+        && line.get(name.len()).is_some_and(|b| matches!(b, b':' | b' ' | b'\t'))
+}
+
+/// The value of a field of this name.
+fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let rest = line.get(name.len()..).filter(|_| begins_with(line, name))?;
+    Some(rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii())
 }
 
 #[cfg(test)]
@@ -118,6 +148,31 @@ mod tests {
             let hints = long.hints(Version(1, 1), &mut AnomalySet::default());
             assert_eq!(hints.content_length, Some(7), "{cut}");
             assert!(long.held() < 4 * LINE);
+        }
+    }
+
+    #[test]
+    fn lines_of_any_length_are_read_alike_wherever_they_are_cut() {
+        for (line, length) in [
+            (format!("Content-Length: {}7", "0".repeat(2_000)), Some(7)),
+            (format!("Content-Length:{}7", " ".repeat(2_000)), Some(7)),
+            (format!("X-Content-Length: {}7", "5".repeat(2_000)), None),
+            (format!("Upgrade{}: h2c", " ".repeat(600)), None),
+            (format!("{}Content-Length: 7", "Connection: abc\r\nHost: h\r\n".repeat(4_000)), Some(7)),
+        ] {
+            let head = format!("{line}\r\nexpect:  100-Continue\r\n\r\nGET");
+            for step in [1, 7, 511, 512, 513, 5_000] {
+                let mut long = LongHead::new(b"POST /a HTTP/1.1\r\n");
+                let mut at = 0;
+                let end = head.as_bytes().chunks(step).find_map(|part| {
+                    at += part.len();
+                    Some(at - part.len() + long.feed(part)?)
+                });
+                assert_eq!(end, Some(head.len() - 3), "{step}");
+                let hints = long.hints(Version(1, 1), &mut AnomalySet::default());
+                assert_eq!(hints.content_length, length, "{step}");
+                assert!(long.expects && long.upgrades == line.starts_with('U'));
+            }
         }
     }
 }

@@ -7,6 +7,7 @@
 mod certain;
 mod checks;
 mod emit;
+mod entry;
 mod long;
 mod pair;
 mod reader;
@@ -22,7 +23,7 @@ use sidetap_wire::http1::{Probe, begins_method, likely_request, likely_response,
 use crate::flow::{BASE, Handover, Kind, Mark, Out};
 use certain::Certainty;
 use checks::Said;
-use pair::{Answer, Entry, Interim, Lost};
+use entry::{Answer, Entry, Interim, Lost};
 use reader::{Gap, Reader, Wants};
 pub(crate) use reader::{Held, extend};
 use trail::{Tally, Trail};
@@ -162,7 +163,8 @@ impl Http {
 
     /// Bytes that it holds.
     pub(crate) fn held(&self) -> usize {
-        self.held + self.up.held() + self.down.held()
+        let entries = self.queue.capacity() * size_of::<Entry>();
+        self.held + entries + self.up.held() + self.down.held()
     }
 
     /// True where [`Http::take_handover`] gives something.

@@ -18,10 +18,10 @@
 
 use std::collections::VecDeque;
 
-use sidetap_model::{Anomaly, AnomalySet, Completeness, Request, Response, Ts};
+use sidetap_model::{Anomaly, Completeness};
 
 use super::Http;
-use super::certain::Traits;
+use super::entry::{Answer, Asked, Entry, Interim, Lost, Target};
 use super::trail::Tally;
 use crate::flow::{BASE, Mark, Out};
 
@@ -29,163 +29,8 @@ use crate::flow::{BASE, Mark, Out};
 const FITS: u8 = 4;
 /// Responses held in a loose flow at most.
 const MOST_LONE: usize = 32;
-/// Requests without answer that are remembered of one flow, forgotten ones included; more make it loose.
-const MOST_ENTRIES: usize = 8192;
-/// What a message takes besides its bytes.
-const MESSAGE: usize = 384;
-
-/// A request, up to the exchange that it becomes.
-pub(super) struct Asked {
-    pub(super) seq: u32,
-    pub(super) start: u64,
-    pub(super) end: u64,
-    pub(super) ts: Ts,
-    pub(super) last: Ts,
-    /// How far the client had received the server's bytes when it began the request.
-    pub(super) seen_down: Option<u64>,
-    pub(super) request: Request,
-    pub(super) expects_continue: bool,
-    /// It asks for another protocol.
-    pub(super) upgrades: bool,
-    /// Another request, not seen, may have been open when it began.
-    pub(super) hidden: bool,
-    /// It was found by looking for the beginning of a message.
-    pub(super) found: bool,
-    /// It is none that can be read: only an answer shows that its server took it for one.
-    pub(super) odd: bool,
-    /// The client sent more before the next message that can be read: it may all be content.
-    pub(super) doubted: bool,
-    /// What only its answer can be.
-    pub(super) traits: Traits,
-    pub(super) completeness: Completeness,
-    pub(super) gap_bytes: u64,
-    pub(super) anomalies: AnomalySet,
-    /// Final answers since it began, while its content is coming.
-    pub(super) finals: u8,
-    pub(super) done: bool,
-    pub(super) shown: bool,
-    pub(super) answer: Option<Box<Answer>>,
-    pub(super) size: usize,
-}
-
-impl Asked {
-    pub(super) fn new(seq: u32, at: Mark, end: Mark, mut request: Request, anomalies: AnomalySet) -> Self {
-        request.headers.shrink();
-        let room = request.method.len() + request.target.len() + request.headers.room();
-        Asked {
-            seq,
-            start: at.off,
-            end: end.off,
-            ts: at.ts,
-            last: end.ts,
-            seen_down: at.ack,
-            request,
-            expects_continue: false,
-            upgrades: false,
-            hidden: false,
-            found: false,
-            odd: false,
-            doubted: false,
-            traits: Traits::default(),
-            completeness: Completeness::WHOLE,
-            gap_bytes: 0,
-            anomalies,
-            finals: 0,
-            done: false,
-            shown: false,
-            answer: None,
-            size: MESSAGE + room.max((end.off - at.off) as usize),
-        }
-    }
-}
-
-/// A response, up to the exchange that it becomes.
-pub(super) struct Answer {
-    pub(super) target: Target,
-    /// Where it begins, interim responses right before it included.
-    pub(super) start: u64,
-    pub(super) end: u64,
-    pub(super) ts: Ts,
-    pub(super) last: Ts,
-    /// How far the server had received the client's bytes when it began the response.
-    pub(super) seen_up: Option<u64>,
-    pub(super) response: Response,
-    pub(super) interim: u8,
-    pub(super) continued: bool,
-    pub(super) completeness: Completeness,
-    pub(super) gap_bytes: u64,
-    pub(super) anomalies: AnomalySet,
-    pub(super) size: usize,
-}
-
-impl Answer {
-    pub(super) fn new(
-        target: Target,
-        at: Mark,
-        end: Mark,
-        mut response: Response,
-        anomalies: AnomalySet,
-    ) -> Self {
-        response.headers.shrink();
-        let room = response.headers.room();
-        Answer {
-            target,
-            start: at.off,
-            end: end.off,
-            ts: at.ts,
-            last: end.ts,
-            seen_up: at.ack,
-            response,
-            interim: 0,
-            continued: false,
-            completeness: Completeness::WHOLE,
-            gap_bytes: 0,
-            anomalies,
-            size: MESSAGE + room.max((end.off - at.off) as usize),
-        }
-    }
-}
-
-/// What a response answers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Target {
-    /// The request of this number.
-    Request(u32),
-    /// A request that was given up.
-    Forgotten,
-    /// Nothing that was asked.
-    Nobody,
-    /// The flow is loose: it will show.
-    Unknown,
-}
-
-/// What a gap between requests held.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Lost {
-    /// At least one request.
-    Requests,
-    /// Perhaps the rest of a message alone.
-    Perhaps,
-}
-
-/// What the client sent, in order, as far as responses to it may still come.
-pub(super) enum Entry {
-    Asked(Box<Asked>),
-    /// Requests may have been lost here; at least one surely was where the loss began between two messages.
-    Gap(Lost),
-    /// A request that was given up for the cap; its response is still due. True of HEAD.
-    Forgotten(bool),
-}
-
-/// Interim responses that directly precede the next response.
-#[derive(Clone, Copy)]
-pub(super) struct Interim {
-    pub(super) start: u64,
-    pub(super) end: u64,
-    pub(super) count: u8,
-    /// Those that are 100 (Continue).
-    pub(super) continues: u8,
-}
+/// Entries that are remembered of one flow, forgotten ones included; more make it loose.
+const MOST_ENTRIES: usize = 1024;
 
 impl Http {
     /// The request whose body is being read.
@@ -198,10 +43,23 @@ impl Http {
 
     /// The first request without response.
     pub(super) fn first_open(&self) -> Option<&Asked> {
-        self.queue.iter().find_map(|e| match e {
+        self.queue.range(self.forgotten()..).find_map(|e| match e {
             Entry::Asked(a) if a.answer.is_none() => Some(&**a),
             _ => None,
         })
+    }
+
+    /// Whether bytes of the client are content of a known length.
+    pub(crate) fn is_content(&self, from: u64, end: u64) -> bool {
+        let holds = |a: &Asked| {
+            a.content.is_some_and(|at| at <= from) && (end <= a.end || !a.done && self.up.reads_body())
+        };
+        self.queue.iter().rev().any(|e| matches!(e, Entry::Asked(a) if holds(a)))
+    }
+
+    /// The first request is whole, open, and was received up to here.
+    pub(crate) fn waits(&self, acked: u64) -> bool {
+        matches!(self.queue.front(), Some(Entry::Asked(a)) if a.done && a.answer.is_none() && a.end <= acked)
     }
 
     /// No response is due.
@@ -317,22 +175,29 @@ impl Http {
         self.trail.breaks();
     }
 
-    /// How many requests at the front of the queue were given up: nothing else stands before the last of them.
+    /// How many entries at the front of the queue are of requests that were given up: nothing else stands before the last of them.
     pub(super) fn forgotten(&self) -> usize {
-        self.queue.partition_point(|e| matches!(e, Entry::Forgotten(_)))
+        self.queue.partition_point(|e| matches!(e, Entry::Forgotten(..)))
     }
 
     /// Gives up the request that has waited longest, but remembers that a response to it is due.
     fn forget_one(&mut self, out: &mut Out<'_>) {
         let from = self.forgotten();
-        let oldest = self
-            .queue
-            .range_mut(from..)
-            .find(|e| matches!(e, Entry::Asked(a) if a.done && a.answer.is_none()));
-        if let Some(entry) = oldest
-            && let Entry::Asked(mut asked) = std::mem::replace(entry, Entry::Forgotten(false))
+        let oldest = (from..self.queue.len())
+            .find(|at| matches!(self.queue.get(*at), Some(Entry::Asked(a)) if a.done && a.answer.is_none()));
+        if let Some(at) = oldest
+            && let Some(entry) = self.queue.get_mut(at)
+            && let Entry::Asked(mut asked) = std::mem::replace(entry, Entry::Forgotten(false, 1))
         {
-            *entry = Entry::Forgotten(asked.request.method == b"HEAD");
+            let head = asked.request.method == b"HEAD";
+            *entry = Entry::Forgotten(head, 1);
+            match at.checked_sub(1).and_then(|before| self.queue.get_mut(before)) {
+                Some(Entry::Forgotten(same, count)) if *same == head => {
+                    *count = count.saturating_add(1);
+                    self.queue.remove(at);
+                }
+                _ => {}
+            }
             *out.forgotten += 1;
             asked.anomalies.insert(Anomaly::PipeliningExcessive);
             self.emit(*asked, None, Completeness::EVICTED, out);
@@ -355,7 +220,9 @@ impl Http {
                     self.loosen();
                 }
                 None => return (Target::Nobody, None),
-                Some(Entry::Forgotten(head)) => return (Target::Forgotten, head.then(|| b"HEAD".to_vec())),
+                Some(Entry::Forgotten(head, _)) => {
+                    return (Target::Forgotten, head.then(|| b"HEAD".to_vec()));
+                }
                 Some(Entry::Asked(a)) => {
                     if !could_answer(a, start, at.ack, out) {
                         return (Target::Nobody, None);
@@ -405,8 +272,11 @@ impl Http {
                 self.emit_ready(out);
             }
             Target::Forgotten => {
-                if let Some(at) = self.queue.iter().position(|e| matches!(e, Entry::Forgotten(_))) {
-                    self.queue.remove(at);
+                if let Some(at) = self.queue.iter().position(|e| matches!(e, Entry::Forgotten(..))) {
+                    match self.queue.get_mut(at) {
+                        Some(Entry::Forgotten(_, count)) if *count > 1 => *count -= 1,
+                        _ => drop(self.queue.remove(at)),
+                    }
                 }
                 self.emit_lone(*answer, Completeness::EVICTED, out);
                 self.emit_ready(out);
@@ -466,7 +336,7 @@ impl Http {
                     owed += usize::from(lost == Lost::Requests);
                     continue;
                 }
-                Entry::Forgotten(_) => continue,
+                Entry::Forgotten(..) => continue,
             };
             self.settle_owed(&mut owed, asked.seen_down, out);
             if self.answer.as_ref().is_some_and(|a| a.target == Target::Request(asked.seq)) {

@@ -7,8 +7,8 @@ use sidetap_wire::http1::{
 
 use super::Http;
 use super::checks::{OddHead, begins_with_text, check_request, cut_line, odd_head, whole_lines};
+use super::entry::{Asked, Entry};
 use super::long::LongHead;
-use super::pair::{Asked, Entry};
 use super::reader::{BodyStep, HeadStep, Wants};
 use crate::flow::{Kind, Mark, Out};
 
@@ -26,7 +26,9 @@ impl Http {
         let limits = HeadLimits { fields: out.limits.fields };
         let mut odd = AnomalySet::default();
         match self.up.parse(bytes, mark, out.limits.head, |b| request_head(b, &limits, &mut odd)) {
-            HeadStep::Complete(head, used, _) if self.is_preface(&head, out) => {
+            HeadStep::Complete(head, used, _)
+                if self.is_preface(&head, bytes.get(used..).unwrap_or_default(), out) =>
+            {
                 self.hand_over(Kind::Http2, out);
                 used
             }
@@ -107,11 +109,16 @@ impl Http {
     }
 
     /// HTTP/2 begins here (RFC 9113 §3.4): the client asked to change to it, and what the server says of that is not to be seen. Where it is,
-    /// its 101 says so; and a client's word alone changes nothing, since servers exist that read it as a request like others.
-    fn is_preface(&self, head: &RequestHead, out: &Out<'_>) -> bool {
+    /// its 101 says so; and a client's word alone changes nothing, since servers exist that read it as a request like others: the rest of the
+    /// preface has to follow, and the settings that every client begins with, which no server of HTTP/1 reads on behind.
+    fn is_preface(&self, head: &RequestHead, rest: &[u8], out: &Out<'_>) -> bool {
         let asked = || matches!(self.queue.back(), Some(Entry::Asked(a)) if a.upgrades);
         let preface = head.version == Version(2, 0) && head.method == b"PRI" && head.target == b"*";
-        preface && head.headers.is_empty() && !out.facts.both_sides && asked()
+        let settings = || match rest.strip_prefix(b"SM\r\n\r\n").and_then(<[u8]>::first_chunk::<9>) {
+            Some([a, b, c, 4, _, 0, 0, 0, 0]) => u32::from_be_bytes([0, *a, *b, *c]).is_multiple_of(6),
+            _ => false,
+        };
+        preface && head.headers.is_empty() && !out.facts.both_sides && asked() && settings()
     }
 
     pub(super) fn read_request_body(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) -> usize {
@@ -147,7 +154,8 @@ impl Http {
     ) {
         let framing = request_framing(&head.hints);
         let connects = head.method == b"CONNECT";
-        let asked = self.asked_by(head, odd, at, end, out);
+        let mut asked = self.asked_by(head, odd, at, end, out);
+        asked.content = asked.content.filter(|_| framing != Framing::Chunked);
         let expects_nothing = asked.anomalies.contains(Anomaly::ExpectWithoutBody);
         self.push_request(asked, out);
         self.contest_by_kind(connects, framing, expects_nothing);
@@ -228,17 +236,19 @@ impl Http {
         let mut odd = AnomalySet::default();
         let used = end.as_ref().map_or(bytes.len(), |(used, _)| *used);
         let Some(asked) = self.reading_request() else { return used };
+        let says = end.as_ref().map(|(_, head)| (head.upgrades, head.expects)).unwrap_or_default();
         let hints = end.as_ref().map(|(_, head)| head.hints(asked.request.version, &mut odd));
         let framing = hints.as_ref().map(request_framing);
-        if let Some(hints) = hints {
-            asked.upgrades |= hints.upgrade;
-            asked.expects_continue |= hints.expect_continue;
-            if hints.expect_continue && framing == Some(Framing::None) {
+        if hints.is_some() {
+            asked.upgrades |= says.0;
+            asked.expects_continue |= says.1;
+            if says.1 && framing == Some(Framing::None) {
                 odd.insert(Anomaly::ExpectWithoutBody);
             }
         }
         asked.last = asked.last.max(mark.ts);
         asked.end = mark.off + used as u64;
+        asked.content = Some(asked.end).filter(|_| framing != Some(Framing::Chunked));
         asked.anomalies.extend(&odd);
         let (end, connects) = (asked.end, asked.request.method == b"CONNECT");
         if let Some(framing) = framing {

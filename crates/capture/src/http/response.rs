@@ -7,8 +7,8 @@ use sidetap_wire::http1::{
 
 use super::Http;
 use super::checks::{check_response, whole_lines};
+use super::entry::{Answer, Asked, Entry, Target};
 use super::long::LongHead;
-use super::pair::{Answer, Asked, Entry, Target};
 use super::reader::{BodyStep, HeadStep, Wants};
 use crate::flow::{Kind, Mark, Out};
 

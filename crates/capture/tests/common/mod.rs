@@ -67,7 +67,7 @@ impl Seg {
             payload: &self.data,
             snapped: self.snapped,
             urgent: 0,
-            stamp: None,
+            clocks: None,
             carried: Default::default(),
         }
     }

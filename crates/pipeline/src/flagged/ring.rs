@@ -236,7 +236,7 @@ mod tests {
             payload: &[],
             snapped: 0,
             urgent: 0,
-            stamp: None,
+            clocks: None,
             carried: Default::default(),
         };
         let data = vec![from; len];
@@ -304,7 +304,7 @@ mod tests {
                 payload: &[],
                 snapped: 0,
                 urgent: 0,
-                stamp: None,
+                clocks: None,
                 carried: Default::default(),
             };
             let frame = Frame { number: n as u64, ts: Ts(ts), link: 1, orig_len: 60, data: &[0; 60] };

@@ -154,8 +154,7 @@ pub fn likely_response(bytes: &[u8]) -> bool {
 
 /// No white space yet: the beginning of a method may be cut, binary data is none.
 fn probe_method_prefix(bytes: &[u8]) -> Probe {
-    let plausible = bytes.len() <= LONGEST_METHOD
-        && bytes.iter().all(|b| matches!(b, b'A'..=b'Z' | b'-' | b'_' | b'a'..=b'z'));
+    let plausible = bytes.len() <= LONGEST_METHOD && (bytes.is_empty() || is_token(bytes));
     if plausible { Probe::Unsure } else { Probe::No }
 }
 
@@ -206,7 +205,9 @@ mod tests {
 
     #[test]
     fn requests_are_told_from_what_looks_like_them() {
-        let cases: [(&[u8], Probe); 17] = [
+        let cases: [(&[u8], Probe); 19] = [
+            (b"M1", Probe::Unsure),
+            (b"P!", Probe::Unsure),
             (b"GET / HTTP/1.1\r\n", Probe::Certain),
             (b"GET /x RTSP/1.0\r\n", Probe::Certain),
             (b"OPTIONS /x RTSP/1.1\n", Probe::Certain),
