@@ -231,6 +231,10 @@ traits! {
     READS = 104,
     /// An application was given a token for credentials of its own (RFC 6749 §4.4).
     SERVICE = 105,
+    /// The answer gives a token, or a session to who had one before.
+    GIVEN = 106,
+    /// The answer was read as a whole and gives nothing that could be a session.
+    NOTHING_GIVEN = 107,
 }
 
 impl Traits {

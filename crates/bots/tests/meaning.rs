@@ -6,7 +6,7 @@ mod world;
 
 use std::net::IpAddr;
 
-use world::{World, bad, call, expect, ip};
+use world::{World, bad, call, convicted, expect, ip};
 
 const TOKEN: &str = "/realms/kasse/protocol/openid-connect/token";
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -128,4 +128,39 @@ fn a_scan_under_ever_new_names_is_one_scan() {
     let campaigns = engine.campaigns();
     let paths = campaigns.iter().filter_map(|c| c.outcome.get("paths-tried"));
     assert_eq!(paths.sum::<u64>(), 90);
+}
+
+fn sign_in(who: IpAddr, name: &str, word: &str, let_in: Option<u32>) -> world::Call {
+    let asked =
+        call(who, "POST", "/v2/signin").body(format!("{{\"user\":\"{name}\",\"password\":\"{word}\"}}"));
+    let answer = match let_in {
+        Some(n) => format!("{{\"state\":1,\"level\":2,\"token\":\"0f1e2d3c4b5a69780f1e{n:04}\"}}"),
+        None => "{\"state\":7,\"level\":0}".into(),
+    };
+    world::Call { answer, ..asked }
+}
+
+/// Log-ins that are answered alike whether they work or not, but for what those that work are given.
+fn alike(gives: bool) -> Vec<(IpAddr, String)> {
+    let mut w = World::new();
+    w.honest();
+    for n in 0..30u32 {
+        let given = Some(n).filter(|_| gives);
+        w.at(
+            20_000 + i64::from(n) * 5_000,
+            &sign_in(ip(2, 0, n as u8), &format!("own{n}"), &format!("right{n}"), given).app(),
+        );
+    }
+    for n in 0..150u32 {
+        let c = sign_in(bad(n / 3), &format!("leaked{n}"), &format!("word{n}"), None);
+        w.at(100_000 + i64::from(n) * 1_000, &c.script());
+    }
+    convicted(&w.judge())
+}
+
+#[test]
+fn who_is_given_nothing_where_others_are_was_not_let_in() {
+    let found = alike(true);
+    assert!(found.len() >= 45 && found.iter().all(|(_, class)| class.starts_with("credential")), "{found:?}");
+    assert_eq!(alike(false), [], "where nobody is given anything, nothing tells who was let in");
 }

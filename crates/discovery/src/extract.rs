@@ -26,6 +26,8 @@ static SPEECH: NameSet = NameSet::new(&[
     b"methodname",
     b"name",
     b"operationname",
+    b"sha256hash",
+    b"documentid",
     b"query",
     b"model",
     b"role",
@@ -104,6 +106,8 @@ struct Grown {
     /// The operation of a document, and whether it is named by its one root field.
     graphql: Option<(Box<str>, bool)>,
     operation: Option<Box<str>>,
+    /// The document is one that the server keeps: its hash or its number is sent in its place.
+    stored: bool,
     introspection: bool,
     schema_answer: bool,
     batch: bool,
@@ -132,6 +136,7 @@ impl Grown {
         match &self.graphql {
             Some((shape, true)) => Some(shape.clone()),
             Some((shape, false)) => Some(join_operation(shape, self.operation.as_deref())),
+            None if self.stored => self.operation.clone(),
             None => self.soap.clone().or_else(|| self.xml_method.clone()),
         }
     }
@@ -272,6 +277,7 @@ impl Extractor {
             "$.method" | "$[*].method" if g.rpc_method.is_none() => g.rpc_method = identifier(text),
             "$.params.name" => g.tool = identifier(text),
             "$.operationName" | "$[*].operationName" => g.operation = identifier(text),
+            "$.extensions.persistedQuery.sha256Hash" | "$.documentId" => g.stored = true,
             "$.query" | "$[*].query" if text.contains('{') => {
                 g.batch |= path.starts_with("$[") && g.graphql.is_some();
                 g.introspection |= text.contains("__schema") || text.contains("__type");
@@ -355,7 +361,7 @@ impl Extractor {
             let protocol = if g.is_mcp() { Protocol::Mcp } else { Protocol::JsonRpc };
             return (protocol, g.operation());
         }
-        if g.graphql.is_some() && hint != Protocol::Soap {
+        if (g.graphql.is_some() || g.stored) && hint != Protocol::Soap {
             return (Protocol::Graphql, g.operation());
         }
         if hint == Protocol::Soap || g.soap.is_some() {

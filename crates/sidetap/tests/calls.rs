@@ -296,3 +296,64 @@ fn seats_asked_for_by_a_swarm_whose_pages_nobody_opened() {
         }
     });
 }
+
+#[test]
+fn a_log_in_that_answers_two_hundred_alike_is_told_by_what_it_gives() {
+    found(GUESSED, 45, |s| {
+        let login = |name: String, word: &str| {
+            post("/v2/signin", format!("{{\"user\":\"{name}\",\"password\":\"{word}\"}}"))
+        };
+        for n in 0..30 {
+            let told = format!("{{\"state\":1,\"level\":2,\"token\":\"0f1e2d3c4b5a69780f1e{n:04}\"}}");
+            s.at(
+                n * 8_500 + 2_000,
+                &phone(n),
+                &login(format!("own{n}"), &format!("right{n}")).answer(told).app(),
+            );
+        }
+        for n in 0..50 {
+            for i in 0..3 {
+                let ask = login(format!("leaked{}", n * 3 + i), &format!("word{i}"))
+                    .answer("{\"state\":7,\"level\":0}");
+                s.at(100_000 + n * 3_000 + i * 14_000, &bad(n), &ask.script());
+            }
+        }
+    });
+}
+
+#[test]
+fn operations_of_stored_documents_are_told_apart() {
+    let ask = |name: &str, variables: String| {
+        let body = format!(
+            "{{\"operationName\":\"{name}\",\"variables\":{{{variables}}},\"extensions\":{{\"persistedQuery\":{{\"version\":1,\"sha256Hash\":\"5f1c{name}7\"}}}}}}"
+        );
+        post("/graphql", body)
+    };
+    found(&["skewing"], 36, |s| {
+        for n in 0..30 {
+            let t = n * 9_000;
+            let login = ask("Login", format!("\"email\":\"person{n}@mail.test\",\"password\":\"own{n}\""));
+            let told = format!("{{\"data\":{{\"login\":{{\"session\":\"0f1e2d3c4b5a69780f1e{n:04}\"}}}}}}");
+            s.at(t + 21_000, &honest(n), &login.answer(told).chrome());
+            for i in 0..3 {
+                let read = ask("AdDetail", format!("\"id\":\"ad_{}\"", 3_000 + n * 13 + i * 7));
+                s.at(
+                    t + 25_000 + i * 4_000,
+                    &honest(n),
+                    &read.answer("{\"data\":{\"ad\":{\"title\":\"Lamp\"}}}").chrome(),
+                );
+            }
+            if n % 3 == 0 {
+                let vote = ask("Vote", format!("\"id\":\"ad_{}\"", 3_000 + n * 13));
+                s.at(t + 40_000, &honest(n), &vote.answer("{\"data\":{\"vote\":{\"ok\":true}}}").chrome());
+            }
+        }
+        for n in 0..40 {
+            for i in 0..2 {
+                let vote =
+                    ask("Vote", "\"id\":\"ad_3777\"".into()).answer("{\"data\":{\"vote\":{\"ok\":true}}}");
+                s.at(100_000 + n * 3_000 + i * 4_000, &bad(n), &vote.script());
+            }
+        }
+    });
+}

@@ -5,7 +5,7 @@ use sidetap_model::EndpointId;
 
 use super::Engine;
 use super::sketch::{Few, Map};
-use crate::observation::{Gives, Observation, Outcome};
+use crate::observation::{Gives, Observation, Outcome, Traits};
 use crate::role::Roles;
 
 /// Gifts remembered until they are presented, and endpoints that may be gates.
@@ -19,6 +19,8 @@ const PROOFS: f64 = 3.0;
 pub(super) struct Gates {
     gifts: Map<u64, (EndpointId, u64, u64)>,
     gates: Map<EndpointId, Gate>,
+    /// Log-ins that are known by their words, and who was given something there.
+    givers: Map<EndpointId, Gate>,
     /// Gifts forgotten because they were too many.
     pub(super) evicted: u64,
 }
@@ -57,6 +59,25 @@ impl Gates {
         }
     }
 
+    /// True of an answer that gives nothing, where log-ins that work give a token or a session: whatever its status is, and though it says
+    /// nothing, nobody was let in.
+    fn gives_nothing(&mut self, o: &Observation) -> bool {
+        let (Some(account), Some(secret)) = (o.account, o.secret) else { return false };
+        if !o.roles.any(Roles::LOGIN) || o.outcome != Outcome::Success || !(200..300).contains(&o.status) {
+            return false;
+        }
+        let at = o.endpoint.id;
+        if o.traits.has(Traits::GIVEN) {
+            if self.givers.len() < GATES || self.givers.contains_key(&at) {
+                let giver = self.givers.entry(at).or_default();
+                giver.accounts.insert(account);
+                giver.secrets.insert(secret);
+            }
+            return false;
+        }
+        o.traits.has(Traits::NOTHING_GIVEN) && self.givers.get(&at).is_some_and(Gate::is_open)
+    }
+
     fn is_open(&self, at: EndpointId) -> bool {
         self.gates.get(&at).is_some_and(Gate::is_open)
     }
@@ -67,6 +88,9 @@ impl Engine {
     pub(super) fn gate(&mut self, o: &mut Observation) {
         if !self.gates.gifts.is_empty() {
             o.sessions.iter().filter(|t| t.login).for_each(|t| self.gates.present(t.hash));
+        }
+        if self.gates.gives_nothing(o) {
+            o.outcome = Outcome::Denied;
         }
         let Some(gives) = o.gives.take() else { return };
         let at = o.endpoint.id;

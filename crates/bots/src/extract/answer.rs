@@ -55,6 +55,11 @@ impl AnswerFields {
         *self = AnswerFields::default();
     }
 
+    /// True of fields that were all read, of which none could be a session.
+    pub(crate) fn gives_nothing(&self) -> bool {
+        self.keeps && (1..=48).contains(&self.fields) && !self.grants && self.gifts.is_empty()
+    }
+
     pub(crate) fn body(&mut self, body: &[u8]) {
         let head = body.get(..body.len().min(64)).unwrap_or(body).trim_ascii_start();
         self.html = head.first() == Some(&b'<') && !is_xml(body);

@@ -35,6 +35,7 @@ impl Arguments {
             return;
         }
         let space = key.starts_with('@')
+            || is_of_stored(key)
             || key.contains("xmlns")
             || value.contains("://")
             || value.starts_with("urn:");
@@ -280,6 +281,11 @@ const READS: [&str; 40] = [
     "pobierz",
     "hent",
 ];
+
+/// Names of what stands for a document that the server keeps (GraphQL's persisted queries).
+pub(crate) fn is_of_stored(key: &str) -> bool {
+    matches!(key, "sha256Hash" | "documentId" | "version")
+}
 
 /// Names under which a call brings its session along.
 fn is_session(key: &str) -> bool {

@@ -225,6 +225,9 @@ impl Extractor {
             let asked = || place.query.and_then(query::operation);
             operation = self.request.action.take().or_else(asked);
         }
+        if operation.is_none() && !acts {
+            operation = place.query.and_then(query::stored_operation);
+        }
         let (mut roles, stated) = self.roles_of(&endpoint, acts);
         let of_path = roles;
         if let Some(query) = place.query.filter(|_| acts) {
@@ -254,8 +257,10 @@ impl Extractor {
             operation = Some("log-in".into());
         }
         let look_up = self.request.arguments.look_up() && !self.request.commits();
-        let reads = operation.as_deref().is_some_and(|op| calls::reads(op, look_up));
         let elsewhere = Roles(Roles::SENSITIVE.0 | Roles::VOTE.0 | Roles::POSTING.0 | Roles::TELEMETRY.0);
+        // What names one thing is read, unless something is done to it: a vote for it.
+        let names_one = look_up && !roles.any(elsewhere);
+        let reads = operation.as_deref().is_some_and(|op| calls::reads(op, names_one));
         let by_name = acts && operation.is_some() && look_up && reads
             || !acts && operation.is_some() && look_up
             || told && operation.is_none() && self.request.plain.look_up()

@@ -31,6 +31,11 @@ impl Extractor {
     pub(super) fn judge_answer(&mut self, o: &mut Observation, response: &Response, head: &AnswerHead<'_>) {
         let session = head.session;
         o.traits.set(Traits::SET_COOKIE, head.sets);
+        let anew = session && o.traits.has(Traits::COOKIE);
+        o.traits.set(Traits::GIVEN, self.answer.grants || anew);
+        let body = &response.body;
+        let read = body.gap_at.is_none() && body.bytes.len() as u64 == body.len;
+        o.traits.set(Traits::NOTHING_GIVEN, read && !session && !head.sets && self.answer.gives_nothing());
         o.traits.set(Traits::VALIDATOR, head.validator && response.status == 200);
         o.traits.set(Traits::REDIRECT, matches!(response.status, 301 | 302 | 303 | 307 | 308));
         let credentials = o.roles.any(Roles(Roles::LOGIN.0 | Roles::OTP.0));

@@ -129,7 +129,7 @@ fn collect(json: &str, names: &mut SmallVec<[String; 1]>) {
             None => after.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default(),
         };
         let sized = !value.is_empty() && value.len() <= 64 && !value.contains(char::is_whitespace);
-        let paged = is_presentation(key) || calls::is_paging(key);
+        let paged = is_presentation(key) || calls::is_paging(key) || calls::is_of_stored(key);
         if sized && !paged && names.len() < MOST && is_name(value, super::names::field_of(key, value)) {
             names.push(value.into());
         }

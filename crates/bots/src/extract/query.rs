@@ -48,6 +48,18 @@ pub(super) fn operation(query: &str) -> Option<Box<str>> {
     pairs.find(|(name, _)| calls::names_operation(name)).and_then(|(_, value)| calls::action(value))
 }
 
+/// The operation of a document that the server keeps, asked for by GET: `?operationName=AdDetail&variables=…&extensions=…`.
+pub(super) fn stored_operation(query: &str) -> Option<Box<str>> {
+    let pairs = || query.split('&').take(8).filter_map(|pair| pair.split_once('='));
+    let stored = |(name, value): (&str, &str)| {
+        name == "documentId" || name == "extensions" && value.contains("persistedQuery")
+    };
+    if !pairs().any(stored) {
+        return None;
+    }
+    pairs().find(|(name, _)| *name == "operationName").and_then(|(_, value)| calls::action(value))
+}
+
 /// True where a query names one object: `invoice.php?id=17`. Ids of visits, of clicks and of kinds of things do not.
 pub(super) fn names_object(query: &str) -> bool {
     const KINDS: [&str; 27] = [
@@ -134,5 +146,8 @@ mod tests {
         }
         assert_eq!(operation("a=1&action=edit").as_deref(), Some("edit"));
         assert_eq!(operation("view=2"), None);
+        let stored = "operationName=AdDetail&variables=%7B%7D&extensions=%7B%22persistedQuery%22%3A%7B%7D%7D";
+        assert_eq!(stored_operation(stored).as_deref(), Some("AdDetail"));
+        assert_eq!(stored_operation("operationName=AdDetail"), None);
     }
 }
