@@ -164,7 +164,7 @@ fn a_101_that_nobody_asked_for_ends_nothing() {
 fn white_space_amid_a_connection_costs_nothing_and_hides_nothing() {
     let mut wire = Wire::open([1000, 2000], 1448);
     turn(&mut wire, &[&get("/first")], OK);
-    wire.send(true, b"\t");
+    wire.send(true, &[b'\t'; 80]);
     for _ in 0..2_000 {
         wire.send(true, b"\n\r\n");
     }
@@ -192,4 +192,61 @@ fn what_the_opener_of_a_connection_that_was_seen_whole_says_is_his_word() {
     assert_eq!(asked.len(), 7);
     assert!(asked.iter().all(|e| e.acknowledged), "the server had them, and they are the client's own");
     assert!(asked.iter().all(|e| !e.completeness.contains(Completeness::RESYNCHRONISED)));
+}
+
+/// A name, the head of an upload, and answers that come amid it.
+type Upload = (&'static str, &'static [u8], Vec<&'static [u8]>);
+
+/// An upload of lines that read like requests, each at the beginning of a segment, behind `head`; `answers` come before and amid it.
+fn uploaded(head: &[u8], answers: &[&[u8]]) -> Vec<Exchange> {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    turn(&mut wire, &[&get("/first")], OK);
+    wire.send(true, head);
+    wire.ack(false);
+    for n in 0..12 {
+        if let Some(answer) = answers.get(n) {
+            wire.send(false, answer);
+            wire.ack(true);
+        }
+        wire.send(true, &get(&format!("/logged{n}")));
+        wire.ack(false);
+    }
+    wire.close(true);
+    run(&wire.segs).0
+}
+
+#[test]
+fn content_that_reads_like_requests_convicts_nobody_where_a_body_broke_off() {
+    let too_large: &[u8] = b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n";
+    let late: &[u8] = b"HTTP/1.1 408 Timeout\r\nContent-Length: 0\r\n\r\n";
+    let bad: &[u8] = b"HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n";
+    let stream: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n";
+    let shapes: [Upload; 4] = [
+        (
+            "early",
+            b"POST /up HTTP/1.1\r\nHost: h\r\nContent-Length: 90000\r\n\r\nline\n",
+            vec![too_large, late],
+        ),
+        (
+            "chunk",
+            b"POST /up HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nline too long\r\n",
+            vec![bad],
+        ),
+        ("attach", b"POST /attach HTTP/1.1\r\nHost: h\r\n\r\n", vec![stream]),
+        ("nolen", b"POST /up HTTP/1.1\r\nHost: h\r\n\r\nsome lines\r\nof text\r\n\r\n", vec![bad]),
+    ];
+    for (what, head, answers) in shapes {
+        for e in uploaded(head, &answers).iter().filter(|e| e.response.is_none()) {
+            let target = e.request.as_ref().map(|r| String::from_utf8_lossy(&r.target).into_owned());
+            assert!(!e.acknowledged || target.as_deref() == Some("/attach"), "{what}: {target:?}");
+        }
+    }
+}
+
+#[test]
+fn a_101_that_names_no_protocol_ends_nothing() {
+    let asks = b"GET /status/101 HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n";
+    let seen = secrets_behind(&[&asks[..]], b"HTTP/1.1 101 Switching Protocols\r\n\r\n");
+    let all = targets(&seen);
+    assert!((0..4).all(|n| all.contains(&format!("/secret{n}"))), "{all:?}");
 }

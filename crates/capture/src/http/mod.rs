@@ -83,6 +83,8 @@ pub(crate) struct Http {
     lost_answers: bool,
     /// Where the client's messages begin was found by looking for it, and no answer has proven it yet.
     found: bool,
+    /// A body broke off: what comes may still be of it.
+    in_content: bool,
     /// The connection began with a request.
     begun: bool,
     /// The server gave a final answer.
@@ -140,6 +142,7 @@ impl Http {
             fits: 0,
             lost_answers: false,
             found: beginning != Beginning::Seen,
+            in_content: false,
             begun: beginning == Beginning::Seen,
             heard: false,
             odd_held: false,
@@ -340,6 +343,8 @@ impl Http {
 
     /// What the client sends cannot be followed any further: a message that is being read ends who knows where.
     fn lose_up(&mut self, flag: Completeness, last: Ts, out: &mut Out<'_>) {
+        // What follows may be content, and content may be anybody's words.
+        self.in_content |= self.up.reads_body() || self.down.reads_until_close();
         if self.up.reads_body() {
             self.finish_request(flag, 0, last, out);
         }
@@ -371,9 +376,15 @@ impl Http {
         self.certainty.lose();
     }
 
-    /// What the client's side says is its opener's own word, wherever its messages begin: all of it was seen, and it speaks HTTP.
+    /// What the client's side says is its opener's own word, wherever its messages begin: all of it was seen, it speaks HTTP, and none of
+    /// it may be content.
     fn is_own_word(&self, out: &Out<'_>) -> bool {
-        out.facts.from_start && !self.lost_up && (self.begun || self.heard)
+        out.facts.from_start && !self.lost_up && !self.in_content && (self.begun || self.heard)
+    }
+
+    /// Where the client's messages begin is proven.
+    fn proven(&mut self) {
+        (self.found, self.in_content) = (false, false);
     }
 
     /// The same of the server's bytes.

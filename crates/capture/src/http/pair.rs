@@ -155,7 +155,13 @@ impl Http {
         self.held += asked.size;
         self.tally.request();
         asked.hidden = self.certainty.is_hidden();
-        self.found = self.found && !self.trail.request(asked.start);
+        if self.down.reads_until_close() {
+            // The server reads no more requests: it is a stream of something else.
+            (self.found, self.in_content) = (true, true);
+        }
+        if self.found && self.trail.request(asked.start) {
+            self.proven();
+        }
         asked.found = self.found;
         self.queue.push_back(Entry::Asked(Box::new(asked)));
         if self.queue.len() > out.limits.open_requests {
@@ -371,7 +377,7 @@ impl Http {
         if proven && clean && !self.pipelined && !self.burst && self.down.is_between() {
             self.loose = false;
             self.lost_answers = false;
-            self.found = false;
+            self.proven();
         }
     }
 

@@ -21,6 +21,8 @@ pub(super) struct Reader {
     scanned: usize,
     /// A whole line of the head is there.
     has_line: bool,
+    /// What is there of it is white space.
+    blank: bool,
     /// Length of the whole body, kept or not, as far as it came.
     len: u64,
     gap_at: Option<u32>,
@@ -95,6 +97,7 @@ impl Reader {
             at: None,
             scanned: 0,
             has_line: false,
+            blank: false,
             kept: Vec::new(),
             len: 0,
             gap_at: None,
@@ -154,8 +157,8 @@ impl Reader {
             if bytes.iter().all(|b| matches!(b, b'\r' | b'\n')) {
                 return HeadStep::Partial;
             }
-            let blank = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
-            let skipped = if blank > MOST_BLANK { blank - 2 } else { 0 };
+            let blank = bytes.iter().take_while(|b| is_blank(b)).count();
+            let skipped = if blank > MOST_BLANK { blank - 3 } else { 0 };
             let (bytes, mark) = (bytes.get(skipped..).unwrap_or_default(), mark.plus(skipped));
             return match parser(bytes) {
                 Parsed::Complete(head, used) => HeadStep::Complete(head, skipped + used, mark),
@@ -165,6 +168,7 @@ impl Reader {
                     self.at = Some(mark);
                     self.scanned = bytes.len();
                     self.has_line = bytes.contains(&b'\n');
+                    self.blank = bytes.iter().all(is_blank);
                     HeadStep::Partial
                 }
                 Parsed::Invalid => HeadStep::Invalid,
@@ -172,15 +176,9 @@ impl Reader {
         }
         let before = self.head.len();
         extend(&mut self.head, bytes);
-        if before <= MOST_BLANK
-            && self.head.len() > MOST_BLANK
-            && self.head.iter().all(u8::is_ascii_whitespace)
-        {
-            // White space before a message says nothing but that it is there.
-            let over = self.head.len() - 3;
-            self.head.drain(..over);
-            self.at = self.at.map(|at| at.plus(over));
-            self.scanned = 0;
+        self.blank &= bytes.iter().all(is_blank);
+        if self.blank && self.head.len() > MOST_BLANK {
+            self.trim_blank();
             return HeadStep::Partial;
         }
         let from = self.scanned.saturating_sub(3);
@@ -200,6 +198,15 @@ impl Reader {
             Parsed::Partial => HeadStep::Partial,
             Parsed::Invalid => HeadStep::Invalid,
         }
+    }
+
+    /// White space before a message says nothing but that it is there: a little of it is kept.
+    fn trim_blank(&mut self) {
+        let over = self.head.len().saturating_sub(3);
+        self.head.drain(..over);
+        self.at = self.at.map(|at| at.plus(over));
+        self.scanned = 0;
+        self.has_line = false;
     }
 
     /// What is held of a head, and where it began.
@@ -222,6 +229,7 @@ impl Reader {
         self.at = None;
         self.scanned = 0;
         self.has_line = false;
+        self.blank = false;
     }
 
     /// Reads on to the end of a head of which no more is kept.
@@ -364,6 +372,10 @@ impl Reader {
         }
         inside
     }
+}
+
+const fn is_blank(b: &u8) -> bool {
+    matches!(b, b' ' | b'\t' | b'\r' | b'\n')
 }
 
 /// Puts bytes behind others of a head, with an eighth of room more than they need: long heads count by what they take.

@@ -10,6 +10,7 @@ use super::checks::{OddHead, begins_with_text, check_request, cut_line, odd_head
 use super::entry::{Asked, Entry};
 use super::long::LongHead;
 use super::reader::{BodyStep, HeadStep, Wants};
+use super::trail::Trail;
 use crate::flow::{Kind, Mark, Out};
 
 impl Http {
@@ -58,7 +59,7 @@ impl Http {
     /// Nothing was lost: what comes is where a message begins.
     fn is_certain_boundary(&self) -> bool {
         let old = matches!(self.queue.back(), Some(Entry::Asked(a)) if a.request.version == Version(0, 9) && !a.odd);
-        !self.loose && !self.found && !self.lost_up && !old
+        !self.loose && !self.found && !self.lost_up && !old && !self.down.reads_until_close()
     }
 
     /// Reads lines of text that are no request but stand where one begins: the server may refuse them, or read them as one by rules of its own,
@@ -105,6 +106,9 @@ impl Http {
         self.odd_next = true;
         self.on_request(head, anomalies, at, Mark { off: at.off + len as u64, ..mark }, out);
         self.contest_last();
+        // Nobody knows whether it is one, nor whether what follows is.
+        (self.found, self.in_content) = (true, true);
+        self.trail = Trail::anew(self.queue.len());
         Some(len)
     }
 

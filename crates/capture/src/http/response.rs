@@ -167,7 +167,9 @@ impl Http {
         check_response(&head, &mut self.said[1], &mut odd);
         let start = interim.filter(|i| i.end == at.off).map_or(at.off, |i| i.start);
         let (target, method) = self.target_of(start, at, out);
-        let asked = head.status != 101 || self.may_upgrade(target);
+        // Whoever changes to another protocol says to which.
+        let names = head.headers.get("upgrade").is_some();
+        let asked = head.status != 101 || names && self.may_upgrade(target);
         if !asked {
             odd.insert(Anomaly::UpgradeUnasked);
         }
