@@ -97,7 +97,7 @@ heads *ARGS:
 slow-clients *ARGS:
     scripts/slow-clients.py {{ARGS}}
 
-# Ask the console's API everything its description allows, and what it does not (schemathesis): SECONDS
+# Ask the console's API everything its description allows, and what it does not (schemathesis): EXAMPLES of each operation
 api *ARGS:
     scripts/api.sh {{ARGS}}
 

@@ -43,7 +43,8 @@ function axes(): uPlot.Axis[] {
   const line = { stroke: color("--line"), width: 1 };
   const font = `12px ${color("--font") || "sans-serif"}`;
   return [
-    { stroke: color("--muted"), font, grid: { show: false }, ticks: line, values: (_, splits) => labels(splits) },
+    // As far apart as the longest label is wide: hours, minutes and seconds.
+    { stroke: color("--muted"), font, grid: { show: false }, ticks: line, space: 72, values: (_, splits) => labels(splits) },
     { stroke: color("--muted"), font, grid: line, ticks: { show: false }, size: 52 },
   ];
 }
