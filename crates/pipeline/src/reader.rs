@@ -103,6 +103,8 @@ struct Filling {
     epoch: u64,
     epoch_start: Option<Ts>,
     segments: usize,
+    /// Packet time from which on the view of a live source is to be brought up to date.
+    report_at: Ts,
     /// Packets of flows that were left out, and of batches that no queue had room for.
     shed: (u64, u64),
     levels: Vec<Shed>,
@@ -127,6 +129,10 @@ impl Reader<'_> {
     /// How long a live source is read at most after it was told to stop: until what the kernel holds is read.
     const LAST_WORDS: Duration = Duration::from_secs(2);
 
+    /// Packet time between two looks at what a live source brought and whether it is to stop: a port with little traffic
+    /// takes seconds for a round number of packets.
+    const LOOKS: i64 = 200_000_000;
+
     /// How many segments an epoch may have under a memory limit.
     pub(crate) fn epoch_segments(memory_limit: u64) -> usize {
         (memory_limit >> 14).clamp(*Self::EPOCH_SEGMENTS.start(), *Self::EPOCH_SEGMENTS.end()) as usize
@@ -141,6 +147,7 @@ impl Reader<'_> {
             epoch: self.view.epoch.load(Relaxed),
             epoch_start: None,
             segments: 0,
+            report_at: Ts(0),
             shed: (0, 0),
             levels: vec![Shed::NONE; self.workers.len()],
             reported: Reported::default(),
@@ -152,7 +159,9 @@ impl Reader<'_> {
         let mut idle = Idle::default();
         let mut stopping = None;
         loop {
-            if f.counts.total.is_multiple_of(1024) {
+            let now = f.clock.now().filter(|_| self.live);
+            if f.counts.total.is_multiple_of(1024) || now.is_some_and(|now| now >= f.report_at) {
+                f.report_at = now.map_or(f.report_at, |now| now.plus(Self::LOOKS));
                 self.report(&mut f);
                 if self.view.stop.load(Relaxed) {
                     f.interrupted = true;
@@ -460,6 +469,55 @@ mod tests {
         fn bytes_total(&self) -> Option<u64> {
             None
         }
+    }
+
+    /// A port, and of how many packets its reader had told each time that it came for the next.
+    struct Overseen<'a> {
+        port: Port,
+        view: &'a ReaderView,
+        told: Vec<u64>,
+    }
+
+    impl Source for Overseen<'_> {
+        fn next_packet(&mut self) -> Option<Packet<'_>> {
+            self.told.push(self.view.packets.load(Relaxed));
+            self.port.next_packet()
+        }
+
+        fn inputs(&self) -> Vec<InputSummary> {
+            Vec::new()
+        }
+
+        fn bytes_read(&self) -> u64 {
+            0
+        }
+
+        fn bytes_total(&self) -> Option<u64> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_port_with_little_traffic_is_reported_as_often_as_one_with_much() {
+        let (to, _keep_batches) = bounded(1024);
+        let (_keep, recycled) = bounded(1);
+        let view = ReaderView::default();
+        let times = (0..500).map(|n| T.plus(n * 10_000_000)).collect();
+        let port = Port { times, given: 0, steady: false, stays: false };
+        let mut source = Overseen { port, view: &view, told: Vec::new() };
+        Reader {
+            source: &mut source,
+            decoder: Decoder::new(Default::default()),
+            workers: vec![to],
+            recycled,
+            live: true,
+            epoch_segments: 65_536,
+            frames: false,
+            view: &view,
+        }
+        .run();
+        let behind = source.told.iter().zip(0_u64..).map(|(told, is)| is - told).max();
+        assert!(behind.is_some_and(|n| n <= 20), "{behind:?} packets not reported");
     }
 
     /// The times of epochs' ends that a worker is told, until `enough` came or nothing more does.
