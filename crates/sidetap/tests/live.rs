@@ -8,6 +8,7 @@ mod net;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::{HELLO, Place, capture, json, lines, tree};
@@ -235,7 +236,7 @@ fn a_disk_that_fills_up_is_said_at_once_and_the_rest_goes_on() {
     let place = Place::new();
     std::fs::create_dir(place.path("run")).unwrap();
     let run = place.path("run");
-    let mounted = std::process::Command::new("mount")
+    let mounted = Command::new("mount")
         .args(["-t", "tmpfs", "-o", "size=128k", "none"])
         .arg(&run)
         .status()
@@ -249,7 +250,7 @@ fn a_disk_that_fills_up_is_said_at_once_and_the_rest_goes_on() {
     until("it is said while the run goes on", || log(&place).contains("exchanges are no longer listed"));
     let code = watch.stop();
     let report = std::fs::read_to_string(place.path("report.txt")).unwrap();
-    let unmounted = std::process::Command::new("umount").arg(&run).status();
+    let unmounted = Command::new("umount").arg(&run).status();
     assert!(unmounted.is_ok_and(|s| s.success()));
     assert_eq!(code, 3, "{}", log(&place));
     assert!(log(&place).contains("No space left"), "{}", log(&place));
@@ -361,7 +362,7 @@ fn traffic(net: &Net, place: &Place, paced_ms: u32, attack: bool) -> Running {
     let file = place.write(if attack { "attack.lua" } else { "work.lua" }, script.as_bytes());
     let mut command = net.at(if attack { "a" } else { "c" }, &find("wrk").unwrap());
     command.args(["-t1", "-c4", "-d20", "--timeout", "1", "-s"]).arg(&file).arg(format!("http://{SERVER}/"));
-    Running(Some(command.stdout(std::process::Stdio::null()).spawn().unwrap()))
+    Running(Some(command.stdout(Stdio::null()).spawn().unwrap()))
 }
 
 #[test]
@@ -425,7 +426,7 @@ fn packets_are_sealed_without_rights_and_to_the_end_at_sigterm() {
     let file = place.write("exploit.lua", script.as_bytes());
     let mut command = net.at("c", &find("wrk").unwrap());
     command.args(["-t1", "-c4", "-d5", "--timeout", "1", "-s"]).arg(&file).arg(format!("http://{SERVER}/"));
-    assert!(command.stdout(std::process::Stdio::null()).status().unwrap().success());
+    assert!(command.stdout(Stdio::null()).status().unwrap().success());
     assert_eq!(watch.stop(), 0, "{}", log(&place));
     let saved = tree(&place.path("saved"));
     assert!(saved.len() > 1, "{:?}\n{}", saved.keys(), log(&place));
@@ -437,4 +438,43 @@ fn packets_are_sealed_without_rights_and_to_the_end_at_sigterm() {
         assert_eq!(read.ending, sidetap_seal::Ending::Whole, "{name}");
         assert!(plain.starts_with(&[0x0a, 0x0d, 0x0d, 0x0a]), "{name}");
     }
+}
+
+#[test]
+fn only_the_watch_itself_writes_to_its_terminal() {
+    let Some(net) = Net::make("a watch on a terminal", &["script"]) else { return };
+    let place = Place::new();
+    place.write("feed.toml", b"[[mitigation.feed]]\nname = \"edge\"\npath = \"feed.json\"\n");
+    let watch = format!(
+        "{} watch -i {PORT} --config feed.toml --hash-key key --enforce",
+        env!("CARGO_BIN_EXE_sidetap")
+    );
+    let mut command = net.at("m", &find("script").unwrap());
+    command.args(["-qfec", &watch, "shown"]).current_dir(place.path(".")).env("HOME", place.path("."));
+    let mut terminal =
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let shown = || std::fs::read_to_string(place.path("shown")).unwrap_or_default();
+    until("the watch shows its rates", || shown().contains("pkt/s"));
+
+    // Of each process below: its name on the command line, and what it has for its standard error.
+    let mut errors = BTreeMap::new();
+    let mut below = vec![terminal.id()];
+    while let Some(pid) = below.pop() {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+        let children = tasks.map(|t| std::fs::read_to_string(t.path().join("children")).unwrap_or_default());
+        below.extend(children.collect::<String>().split_whitespace().map(|n| n.parse::<u32>().unwrap()));
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+        let to = std::fs::read_link(format!("/proc/{pid}/fd/2")).unwrap();
+        for name in ["watch", "act"] {
+            if line.split(|b| *b == 0).any(|word| word == name.as_bytes()) {
+                errors.entry(name).or_insert_with(BTreeMap::new).insert(pid, to.display().to_string());
+            }
+        }
+    }
+    assert!(errors["watch"].values().all(|to| to.starts_with("/dev/pts/")), "{errors:?}");
+    assert!(errors["act"].values().all(|to| to.starts_with("pipe:")), "{errors:?}");
+    assert!(shown().contains("operator is empty"), "what it says is shown: {}", shown());
+    let kill = |pid: &u32| Command::new("kill").args(["-TERM", &pid.to_string()]).status().unwrap();
+    errors["watch"].keys().for_each(|pid| _ = kill(pid));
+    assert!(terminal.wait().unwrap().success());
 }

@@ -6,11 +6,12 @@
 //! what is left and says on its standard output what went wrong. The work is done by a child of that process (`--worker`), which it
 //! starts anew whenever it ends early, with the verdicts that it had not taken up.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use sidetap_model::Ts;
@@ -24,12 +25,14 @@ use crate::commands::progress::Stop;
 use crate::config;
 use crate::exit::Status;
 use crate::hash_key;
-use crate::output::{print, warn};
+use crate::output::{note, print, warn};
 
 /// Said once everything is ready.
 pub(super) const READY: &str = "ready";
 /// Said of so many batches once they are kept and devices are told.
 pub(super) const TAKEN: &str = "taken";
+/// How long its last words are waited for once it ended: a program that it started may hold its standard error for longer.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 const ENDED: &str = "the process that acts on verdicts ended early: nothing changes on devices any more";
 
 /// `sidetap act`, running.
@@ -39,6 +42,8 @@ pub(super) struct Actor {
     output: Option<BufReader<ChildStdout>>,
     /// Hears its output, once rights are gone; gives what went wrong.
     listener: Option<JoinHandle<Vec<String>>>,
+    /// Says above the view of a terminal what it says on its standard error.
+    speaker: Option<JoinHandle<()>>,
     gone: bool,
     enforces: bool,
 }
@@ -47,7 +52,15 @@ impl Actor {
     /// Starts it, and waits until it is ready.
     pub(super) fn start(global: &GlobalArgs, args: &ActArgs) -> Result<Self> {
         let (child, input, output) = start(global, args)?;
-        Ok(Actor { child, input, output: Some(output), listener: None, gone: false, enforces: args.enforce })
+        Ok(Actor {
+            child,
+            input,
+            output: Some(output),
+            listener: None,
+            speaker: None,
+            gone: false,
+            enforces: args.enforce,
+        })
     }
 
     /// Hears what it does, on a thread of its own.
@@ -56,6 +69,12 @@ impl Actor {
         let hear = move || output.lines().map_while(Result::ok).filter_map(|line| deeds.hear(line)).collect();
         let thread = std::thread::Builder::new().name("sidetap-deeds".into()).spawn(hear);
         self.listener = Some(thread.context("cannot start a thread")?);
+        if let Some(errors) = self.child.stderr.take() {
+            let say =
+                move || BufReader::new(errors).lines().map_while(Result::ok).for_each(|line| note(&line));
+            let thread = std::thread::Builder::new().name("sidetap-says".into()).spawn(say);
+            self.speaker = Some(thread.context("cannot start a thread")?);
+        }
         Ok(())
     }
 
@@ -90,10 +109,14 @@ impl Actor {
 
     /// Has it finish, and gives what went wrong.
     pub(super) fn end(self) -> Vec<String> {
-        let Actor { mut child, input, listener, gone, .. } = self;
+        let Actor { mut child, input, listener, speaker, gone, .. } = self;
         drop(input);
         let mut lost = listener.and_then(|thread| thread.join().ok()).unwrap_or_default();
         let ended = child.wait();
+        let waited = Instant::now();
+        while speaker.as_ref().is_some_and(|s| !s.is_finished()) && waited.elapsed() < LAST_WORDS {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         if gone || !ended.is_ok_and(|status| status.success()) {
             lost.push(ENDED.to_owned());
         }
@@ -124,6 +147,10 @@ pub(super) fn start(
     }
     // A group of its own: Ctrl-C is for the watch, which has this process finish.
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+    // What it writes to a terminal itself would tear the view that the watch keeps there.
+    if std::io::stderr().is_terminal() {
+        command.stderr(Stdio::piped());
+    }
     let mut child = command.spawn().context("cannot start the process that acts on verdicts")?;
     let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
         bail!("cannot talk to the process that acts on verdicts");
@@ -132,10 +159,20 @@ pub(super) fn start(
     let mut first = String::new();
     output.read_line(&mut first).context("the process that acts on verdicts")?;
     if first.trim_end() != READY {
+        if let Some(mut errors) = child.stderr.take() {
+            say_all(&mut errors);
+        }
         let _ = child.wait();
         bail!("the process that acts on verdicts did not start");
     }
     Ok((child, input, output))
+}
+
+/// Says what a process that ends has still to say.
+fn say_all(errors: &mut ChildStderr) {
+    let mut text = String::new();
+    let _ = errors.read_to_string(&mut text);
+    text.lines().for_each(note);
 }
 
 /// `sidetap act`.
@@ -185,8 +222,15 @@ mod tests {
     fn an_end_that_nobody_asked_for_is_noticed_without_a_verdict() {
         let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-        let mut actor =
-            Actor { child, input, output: Some(output), listener: None, gone: false, enforces: true };
+        let mut actor = Actor {
+            child,
+            input,
+            output: Some(output),
+            listener: None,
+            speaker: None,
+            gone: false,
+            enforces: true,
+        };
         actor.listen(Deeds::default()).unwrap();
         let stop = Stop::default();
         actor.look_after(&stop);

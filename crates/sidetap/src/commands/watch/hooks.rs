@@ -191,6 +191,18 @@ impl LiveHooks {
     }
 }
 
+/// What came since `was`, about a second ago, and in all. What was lost stands before what may be cut off.
+fn rates(p: &Progress, was: &Progress) -> String {
+    format!(
+        "{} pkt/s  {}/s  dropped {} by kernel, {} for load  {} exchanges",
+        count(p.packets.saturating_sub(was.packets)),
+        bytes(p.bytes_read.saturating_sub(was.bytes_read)),
+        count(p.kernel_dropped),
+        count(p.shed),
+        count(p.exchanges),
+    )
+}
+
 /// Columns of the first line that are taken before its text begins.
 const MARGIN: usize = 12;
 
@@ -245,14 +257,7 @@ impl Hooks for LiveHooks {
         });
         if !self.bar.is_hidden() {
             self.bar.tick();
-            let line = format!(
-                "{} pkt/s  {}/s  {} exchanges  dropped {} by kernel, {} for load",
-                count(p.packets.saturating_sub(was.packets)),
-                bytes(p.bytes_read.saturating_sub(was.bytes_read)),
-                count(p.exchanges),
-                count(p.kernel_dropped),
-                count(p.shed),
-            );
+            let line = rates(p, &was);
             let size = terminal_size::terminal_size_of(std::io::stderr());
             let (width, height) = size.map_or((80, 24), |(w, h)| (usize::from(w.0), usize::from(h.0)));
             self.bar.set_message(fitting(&(line + &self.view.text(height)), width));
@@ -300,7 +305,7 @@ mod tests {
 
     #[test]
     fn no_line_is_wider_than_the_terminal() {
-        let line = "123,456 pkt/s  123.4 MB/s  12,345,678 exchanges  dropped 0 by kernel, 0 for load";
+        let line = "123,456 pkt/s  123.4 MB/s  dropped 0 by kernel, 0 for load  12,345,678 exchanges";
         let text = format!("{line}\n\n  ATTACKERS  {}\n  short", "ä".repeat(200));
         for width in [40, 80, 120, 1000] {
             let fit = fitting(&text, width);
@@ -309,5 +314,20 @@ mod tests {
             assert!(fit.ends_with("\n  short"));
         }
         assert_eq!(fitting(line, 1000), line);
+    }
+
+    #[test]
+    fn what_was_lost_is_seen_in_80_columns() {
+        let was = Progress { packets: 900_000_000, bytes_read: 1 << 40, ..Progress::default() };
+        let is = Progress {
+            packets: 900_123_456,
+            bytes_read: (1 << 40) + 123_400_000,
+            exchanges: 12_345_678,
+            kernel_dropped: 12_345,
+            shed: 6_789,
+            ..was
+        };
+        let line = fitting(&rates(&is, &was), 80);
+        assert!(line.contains("dropped 12,345 by kernel, 6,789 for load"), "{line}");
     }
 }
