@@ -250,3 +250,97 @@ fn a_101_that_names_no_protocol_ends_nothing() {
     let all = targets(&seen);
     assert!((0..4).all(|n| all.contains(&format!("/secret{n}"))), "{all:?}");
 }
+
+#[test]
+fn the_first_line_of_a_connection_is_told_by_its_answer() {
+    let lines: [&[u8]; 5] = [
+        b"POST /shape\r\nHost: h\r\n\r\n",
+        b"SOURCE /shape ICE/1.1\r\nHost: h\r\n\r\n",
+        b"FOO /shape\r\nHost: h\r\n\r\n",
+        b"GET http://h/shape\r\n",
+        b"GET /shape FROB/1.1\r\nHost: h\r\n\r\n",
+    ];
+    for line in lines {
+        let what = String::from_utf8_lossy(line).into_owned();
+        let mut wire = Wire::open([1000, 2000], 1448);
+        turn(&mut wire, &[line], OK);
+        turn(&mut wire, &[&get("/next")], OK);
+        wire.close(true);
+        let (seen, _) = run(&wire.segs);
+        let all = targets(&seen);
+        assert!(
+            all.iter().any(|t| t.contains("/shape")) && all.contains(&"/next".to_owned()),
+            "{what}: {all:?}"
+        );
+        let first = seen.iter().find(|e| e.request.as_ref().is_some_and(|r| r.target.ends_with(b"shape")));
+        assert!(first.is_none_or(|e| e.response.is_some() && e.acknowledged), "{what}");
+    }
+}
+
+#[test]
+fn a_request_in_pieces_is_not_given_up_for_a_line_in_its_fields() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    turn(&mut wire, &[&get("/first")], OK);
+    turn(
+        &mut wire,
+        &[b"POST /shape HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n;a\r\n\r\n"],
+        OK,
+    );
+    turn(&mut wire, &[b"GE", b"T /secret HTTP/1.1\r\nHost: h\r\nX: ", &get("/decoy")], OK);
+    wire.close(true);
+    let all = targets(&run(&wire.segs).0);
+    assert!(all.contains(&"/secret".to_owned()) && !all.contains(&"/decoy".to_owned()), "{all:?}");
+}
+
+#[test]
+fn lines_without_an_end_take_no_later_request_with_them() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    turn(&mut wire, &[&get("/first")], OK);
+    wire.send(true, b"FROB /shape FROB/1.1\r\n");
+    for _ in 0..72 {
+        wire.send(true, format!("X-Pad: {}\r\n", "p".repeat(1000)).as_bytes());
+    }
+    wire.send(true, b"\r\n");
+    wire.ack(false);
+    let secret = get("/secret");
+    wire.send(true, &secret[..secret.len() - 4]);
+    wire.ack(false);
+    turn(&mut wire, &[], OK);
+    turn(&mut wire, &[&secret[secret.len() - 4..]], OK);
+    turn(&mut wire, &[&get("/next")], OK);
+    wire.close(true);
+    let all = targets(&run(&wire.segs).0);
+    assert!(all.contains(&"/secret".to_owned()) && all.contains(&"/next".to_owned()), "{all:?}");
+}
+
+#[test]
+fn lines_of_text_that_nobody_answers_are_nobody_s_requests() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    for n in 0..20 {
+        wire.send(true, b"<34>Oct 11 22:14:15 host app: a line\n");
+        wire.send(true, &get(&format!("/logged{n}")));
+        wire.ack(false);
+    }
+    wire.close(true);
+    let (seen, _) = run(&wire.segs);
+    assert!(seen.iter().all(|e| !e.acknowledged), "{:?}", targets(&seen));
+}
+
+#[test]
+fn chunks_that_only_their_server_reads_hide_no_bursts_behind_them() {
+    let post = "POST /shape HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for chunks in [";a\r\n\r\n", "\r\n0\r\n\r\n"] {
+        let burst = |n: usize| [asked(2 * n), asked(2 * n + 1)].concat();
+        let mut wire = Wire::open([1000, 2000], 1448);
+        turn(&mut wire, &[format!("{post}{chunks}").as_bytes()], &answer(0));
+        for n in 1..4 {
+            turn(&mut wire, &[&burst(n)], &[answer(2 * n), answer(2 * n + 1)].concat());
+        }
+        wire.close(true);
+        let (seen, _) = run(&wire.segs);
+        let asked: Vec<_> = seen.iter().filter(|e| e.request.is_some()).collect();
+        assert_eq!(asked.len(), 7, "{chunks:?}");
+        assert!(asked.iter().all(|e| e.acknowledged), "{chunks:?}");
+        assert_unmarked_pairs_are_right(&seen[1..], chunks);
+    }
+}

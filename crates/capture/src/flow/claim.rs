@@ -50,7 +50,9 @@ impl App {
             Verdict::Unsure if said.len() <= LONGEST_PREFIX => self.keep_opening(side, &said, at),
             Verdict::Other(kind) if self.knows_beginning() => self.become_other(kind),
             Verdict::Other(kind) => self.seem_still(kind),
-            Verdict::Unsure | Verdict::Refused if self.knows_beginning() => self.become_other(kind),
+            Verdict::Unsure | Verdict::Refused if self.knows_beginning() && kind != Kind::Unknown => {
+                self.become_other(kind);
+            }
             // It may be the middle of an answer: what comes after it is looked at.
             Verdict::Unsure | Verdict::Refused => self.seem_still(kind),
         }
@@ -64,6 +66,10 @@ impl App {
         if likely_request(bytes)
             && let Verdict::Http { skip } = self.judge(side, bytes, mark)
         {
+            if let State::Opening(sides, _) = &mut self.state {
+                // What came before was none, nor is it known what this follows.
+                sides[side & 1].refused = true;
+            }
             return self.become_http(side, bytes, skip, mark, cx);
         }
         self.keep_claim(side, bytes, mark);

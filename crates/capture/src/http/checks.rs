@@ -1,7 +1,9 @@
 //! What is to be said of a message beyond its own bytes: against its connection and the messages before it.
 
-use sidetap_model::{Anomaly, AnomalySet, Version};
-use sidetap_wire::http1::{Framing, Hints, RequestHead, ResponseHead, head_end, note_authority};
+use sidetap_model::{Anomaly, AnomalySet, Headers, Version};
+use sidetap_wire::http1::{
+    Framing, HeadLimits, Hints, RequestHead, ResponseHead, head_end, note_authority, trailer_fields,
+};
 use sidetap_wire::target;
 
 use super::long::LongHead;
@@ -34,14 +36,15 @@ pub(super) struct OddHead {
     /// Its first word, and what follows on its line.
     pub(super) method: Vec<u8>,
     pub(super) target: Vec<u8>,
-    /// What its fields say on framing, as far as they are some.
+    /// Its fields, as far as they are some, and what they say on framing.
+    pub(super) headers: Headers,
     pub(super) hints: Hints,
     /// Bytes that it takes.
     pub(super) len: usize,
 }
 
 /// True where the first line is of text, as far as it is there.
-pub(super) fn begins_with_text(held: &[u8]) -> bool {
+pub(crate) fn begins_with_text(held: &[u8]) -> bool {
     !first_line(held).iter().any(|b| matches!(b, 0..=8 | 11 | 14..=31 | 127))
 }
 
@@ -58,8 +61,11 @@ pub(super) fn odd_head(held: &[u8], is_all: bool) -> Option<OddHead> {
     let len = head_end(held, line_end).or(is_all.then_some(held.len()))?;
     let word = line.iter().position(|b| matches!(b, b' ' | b'\t')).unwrap_or(line.len()).min(WORD);
     let (method, target) = line.split_at(word);
-    let hints = LongHead::new(held.get(line_end..len)?).hints(Version(1, 1), &mut AnomalySet::default());
-    Some(OddHead { method: method.to_vec(), target: target.trim_ascii().to_vec(), hints, len })
+    let lines = held.get(line_end..len)?;
+    let (mut headers, mut odd) = (Headers::default(), AnomalySet::default());
+    trailer_fields(lines.trim_ascii_start(), &mut headers, &HeadLimits::default(), &mut odd);
+    let hints = LongHead::new(lines).hints(Version(1, 1), &mut odd);
+    Some(OddHead { method: method.to_vec(), target: target.trim_ascii().to_vec(), headers, hints, len })
 }
 
 /// What a message said that the next one of its side is held against.

@@ -23,6 +23,7 @@ use sidetap_wire::http1::{Probe, begins_method, likely_request, likely_response,
 use crate::flow::{BASE, Handover, Kind, Mark, Out};
 use certain::Certainty;
 use checks::Said;
+pub(crate) use checks::begins_with_text;
 use entry::{Answer, Entry, Interim, Lost};
 use reader::{Gap, Reader, Wants};
 pub(crate) use reader::{Held, extend};
@@ -187,7 +188,7 @@ impl Http {
         while !bytes.is_empty() && self.handover.is_none() {
             let used = match self.up.wants() {
                 // What was held was no beginning: here is one.
-                Wants::Head if self.guessed && likely_request(bytes) => {
+                Wants::Head if self.guessed && likely_request(bytes) && !self.holds_request_line() => {
                     self.up.forget_head();
                     self.guessed = false;
                     0
@@ -216,6 +217,12 @@ impl Http {
             mark = mark.plus(used);
             bytes = bytes.get(used..).unwrap_or_default();
         }
+    }
+
+    /// What is held of the client's bytes is the beginning of a request.
+    fn holds_request_line(&self) -> bool {
+        let held = self.up.unfinished_head().map(|(held, _)| held);
+        held.is_some_and(|held| likely_request(held) || probe_request(held) == Probe::Certain)
     }
 
     /// Whether a message begins here, whatever its first word is: an answer came since the client said something, the client has had all of
@@ -344,6 +351,7 @@ impl Http {
     /// What the client sends cannot be followed any further: a message that is being read ends who knows where.
     fn lose_up(&mut self, flag: Completeness, last: Ts, out: &mut Out<'_>) {
         // What follows may be content, and content may be anybody's words.
+        self.odd_held = false;
         self.in_content |= self.up.reads_body() || self.down.reads_until_close();
         if self.up.reads_body() {
             self.finish_request(flag, 0, last, out);

@@ -159,7 +159,8 @@ impl Http {
             // The server reads no more requests: it is a stream of something else.
             (self.found, self.in_content) = (true, true);
         }
-        if self.found && self.trail.request(asked.start) {
+        let whole = out.facts.from_start && !self.lost_up;
+        if self.found && self.trail.request(asked.start, whole) {
             self.proven();
         }
         asked.found = self.found;

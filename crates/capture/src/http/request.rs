@@ -1,6 +1,6 @@
 //! The client's side: heads, bodies and what is left of them after a loss.
 
-use sidetap_model::{Anomaly, AnomalySet, Body, Completeness, Headers, Request, Ts, Version};
+use sidetap_model::{Anomaly, AnomalySet, Body, Completeness, Request, Ts, Version};
 use sidetap_wire::http1::{
     Framing, HeadLimits, Parsed, RequestHead, request_framing, request_head, trailer_fields,
 };
@@ -34,7 +34,7 @@ impl Http {
                 used
             }
             HeadStep::Complete(head, used, at) => {
-                self.guessed = false;
+                (self.guessed, self.odd_held) = (false, false);
                 self.on_request(head, odd, at, mark.plus(used), out);
                 used
             }
@@ -95,13 +95,13 @@ impl Http {
     /// Makes a request of what is held, up to an empty line or, where it `is_all`, up to its end at `mark`; gives how long it is.
     fn take_odd_request(&mut self, is_all: bool, mark: Mark, out: &mut Out<'_>) -> Option<usize> {
         let (held, at) = self.up.unfinished_head()?;
-        let OddHead { method, target, hints, len } = odd_head(held, is_all)?;
+        let OddHead { method, target, headers, hints, len } = odd_head(held, is_all)?;
         self.up.forget_head();
         self.odd_held = false;
         let mut anomalies = AnomalySet::default();
         anomalies.insert(Anomaly::Garbage);
         anomalies.insert(Anomaly::RequestLineInvalid);
-        let head = RequestHead { method, target, version: Version(0, 9), headers: Headers::default(), hints };
+        let head = RequestHead { method, target, version: Version(0, 9), headers, hints };
         self.request_odd(Anomaly::Garbage, out);
         self.odd_next = true;
         self.on_request(head, anomalies, at, Mark { off: at.off + len as u64, ..mark }, out);

@@ -200,7 +200,7 @@ impl Http {
             Target::Nobody => false,
             Target::Unknown | Target::Forgotten => {
                 let mut open = open.peekable();
-                open.peek().is_none() || open.any(|a| asks(a))
+                self.lost_up || open.peek().is_none() || open.any(|a| asks(a))
             }
         }
     }

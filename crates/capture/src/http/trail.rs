@@ -6,6 +6,8 @@
 
 /// So many answers make a trail believed, besides those that are due to what came before it.
 const ENOUGH: u32 = 8;
+/// The same where all that the client sent was seen: the answers to one upload, early and late, are no more than two.
+const ENOUGH_WHOLE: u32 = 3;
 
 /// Requests one behind the other since reading began anew, and the answers meanwhile.
 #[derive(Clone, Copy, Default)]
@@ -29,11 +31,11 @@ impl Trail {
         *self = Trail { due: self.due, ..Trail::default() };
     }
 
-    /// A request begins at `start`; true where it is believed to be one.
-    pub(super) fn request(&mut self, start: u64) -> bool {
+    /// A request begins at `start`; true where it is believed to be one. `whole`: nothing of the client was lost.
+    pub(super) fn request(&mut self, start: u64, whole: bool) -> bool {
         self.start.get_or_insert(start);
         self.requests = self.requests.saturating_add(1);
-        let enough = self.answers >= self.due.saturating_add(ENOUGH);
+        let enough = self.answers >= self.due.saturating_add(if whole { ENOUGH_WHOLE } else { ENOUGH });
         enough && self.answers.saturating_mul(2) >= self.requests
     }
 
@@ -76,18 +78,18 @@ mod tests {
     #[test]
     fn only_answers_make_a_trail_believed() {
         let mut trail = Trail::anew(3);
-        assert!((0..100).all(|n| !trail.request(n)), "no answer");
+        assert!((0..100).all(|n| !trail.request(n, false)), "no answer");
         (0..11).for_each(|_| trail.answer(Some(200)));
-        assert!(!trail.request(100), "one answer to nine requests");
+        assert!(!trail.request(100, false), "one answer to nine requests");
         let mut trail = Trail::anew(3);
         for n in 0..11 {
-            assert!(!trail.request(100 + n), "{n}");
+            assert!(!trail.request(100 + n, false), "{n}");
             trail.answer(Some(50));
             trail.answer(Some(100));
             trail.answer(Some(101));
         }
-        assert!(trail.request(300));
+        assert!(trail.request(300, false));
         trail.breaks();
-        assert!(!trail.request(400));
+        assert!(!trail.request(400, false));
     }
 }

@@ -12,7 +12,7 @@ const LONGEST_SIZE: u32 = 15;
 pub struct Chunked {
     state: State,
     trailer: Vec<u8>,
-    /// A line of the trailer section ended in a bare LF, or had a bare CR in it.
+    /// A line ended, or a size was left out, as only some servers take it.
     odd_lines: bool,
 }
 
@@ -111,7 +111,7 @@ impl Chunked {
         &self.trailer
     }
 
-    /// Where its trailer section ends, and with it the message, depends on what is taken for the end of a line.
+    /// Where it ends, and with it the message, servers differ.
     pub fn has_odd_lines(&self) -> bool {
         self.odd_lines
     }
@@ -127,6 +127,16 @@ impl Chunked {
             State::SizeStart => match hex(byte) {
                 Some(digit) => self.state = State::Size { size: digit, digits: u32::from(digit != 0) },
                 None if matches!(byte, b' ' | b'\t') => anomalies.insert(Anomaly::ChunkSizeOdd),
+                // Some servers take an extension without a size for the last chunk, others pass over an empty line before a size.
+                None if byte == b';' => {
+                    anomalies.insert(Anomaly::ChunkSizeInvalid);
+                    self.odd_lines = true;
+                    self.state = State::Extension { size: 0, cr: false };
+                }
+                None if matches!(byte, b'\r' | b'\n') => {
+                    anomalies.insert(Anomaly::ChunkSizeInvalid);
+                    self.odd_lines = true;
+                }
                 None => {
                     anomalies.insert(Anomaly::ChunkSizeInvalid);
                     self.state = State::Broken;

@@ -97,7 +97,9 @@ pub fn probe_request(bytes: &[u8]) -> Probe {
     if known && line.len() > 8 && memchr::memmem::rfind(line, b" HTTP/1.").is_some_and(|at| at > 0) {
         return Probe::Certain;
     }
-    let old = method == b"GET" && line.starts_with(b"/") && !line.contains(&b' ');
+    let absolute = |scheme: &[u8]| line.get(..scheme.len()).is_some_and(|s| s.eq_ignore_ascii_case(scheme));
+    let target = line.starts_with(b"/") || absolute(b"http://") || absolute(b"https://");
+    let old = method == b"GET" && target && !line.contains(&b' ');
     if old { Probe::Certain } else { Probe::No }
 }
 
@@ -205,7 +207,7 @@ mod tests {
 
     #[test]
     fn requests_are_told_from_what_looks_like_them() {
-        let cases: [(&[u8], Probe); 19] = [
+        let cases: [(&[u8], Probe); 20] = [
             (b"M1", Probe::Unsure),
             (b"P!", Probe::Unsure),
             (b"GET / HTTP/1.1\r\n", Probe::Certain),
@@ -216,6 +218,7 @@ mod tests {
             (b"\r\nGET / HTTP/1.1\r\n", Probe::Certain),
             (b"FOO-BAR /x http/1.0\n", Probe::Certain),
             (b"GET /old\r\n", Probe::Certain),
+            (b"GET http://h/old\r\n", Probe::Certain),
             (b"GET /a b HTTP/1.1\r\n", Probe::Certain),
             (b"GE", Probe::Unsure),
             (b"GET /very-lo", Probe::Unsure),

@@ -8,7 +8,7 @@ use super::super::kind::Kind;
 use super::super::track::Side;
 use super::super::{Cx, Mark};
 use super::{App, State};
-use crate::http::{Beginning, Http, extend};
+use crate::http::{Beginning, Http, begins_with_text, extend};
 use crate::proxy;
 
 /// Bytes of one direction kept while it is not clear what they begin.
@@ -129,6 +129,10 @@ impl App {
         if self.is_tunnelled() {
             return self.become_other(Kind::Tunnel);
         }
+        if !worn_out && self.facts.from_start && self.client == Some(side) && begins_with_text(bytes) {
+            // Lines that only its server reads are told by its answer.
+            return self.seem_other(side, Kind::Unknown, bytes, mark);
+        }
         if let State::Opening(sides, _) = &mut self.state {
             sides[side & 1].refused = true;
         }
@@ -234,7 +238,7 @@ impl App {
             Some(inner) => *inner = Kind::Http,
             None => self.kind = Kind::Http,
         }
-        let refused_before = other.refused;
+        let refused_before = other.refused || sides[side & 1].refused && !self.facts.reversed;
         let beginning = match self.client {
             Some(client) if self.lost[client & 1] => Beginning::LostRequests,
             _ if self.facts.from_start && !self.facts.lost_opening && !refused_before => Beginning::Seen,
