@@ -13,6 +13,8 @@ use sidetap_model::Ts;
 use sidetap_store::{
     Column, ColumnKind, Filter, List, Part, Place, Sort, Store, StoreError, Test, Value, Wanted,
 };
+use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 
 use crate::app::App;
 use crate::problem::Problem;
@@ -113,7 +115,7 @@ impl Asked {
         read: F,
     ) -> Result<Response, Problem>
     where
-        T: Serialize + Send + 'static,
+        T: Serialize + ToSchema + Send + 'static,
         F: Fn(&Store, &Wanted) -> Result<Part<T>, StoreError> + Send + 'static,
     {
         if self.format != Format::Page {
@@ -205,8 +207,15 @@ impl PartOf {
 
 /// Rows that are all at hand as a download called `name`.
 pub(crate) fn file<T: Serialize>(rows: &[T], form: Format, name: &str) -> Response {
-    let mut text = Rows { csv: form == Format::Csv, columns: None };
-    let mut response = Body::from(text.write(rows)).into_response();
+    let values: Vec<serde_json::Value> = rows.iter().filter_map(|r| serde_json::to_value(r).ok()).collect();
+    let mut known: Vec<String> = Vec::new();
+    for name in values.iter().filter_map(serde_json::Value::as_object).flat_map(serde_json::Map::keys) {
+        if !known.contains(name) {
+            known.push(name.clone());
+        }
+    }
+    let mut text = Rows { csv: form == Format::Csv, known, columns: None };
+    let mut response = Body::from(text.write(&values)).into_response();
     name_file(&mut response, form, name);
     response
 }
@@ -233,11 +242,22 @@ pub(crate) fn limit(value: &str) -> Result<usize, Problem> {
 
 /// The words of a `q`.
 pub(crate) fn words(value: &str) -> Result<Vec<String>, Problem> {
-    let words: Vec<String> = value.split_whitespace().map(str::to_owned).collect();
+    // SQLite's search would take a NUL for the end of the word, and an empty word is in every row.
+    let apart = |c: char| c.is_whitespace() || c == '\0';
+    let words: Vec<String> = value.split(apart).filter(|w| !w.is_empty()).map(str::to_owned).collect();
     if words.len() > MAX_VALUES || value.len() > 1_000 {
         return Err(Problem::bad_query(format!("q: at most {MAX_VALUES} words and 1000 bytes")));
     }
     Ok(words)
+}
+
+/// The form that is asked for where nothing else may be asked.
+pub(crate) fn only_format(pairs: Pairs) -> Result<Format, Problem> {
+    let Query(pairs) = pairs.map_err(|e| Problem::bad_query(e.body_text()))?;
+    pairs.iter().try_fold(Format::Page, |_, (name, value)| match name.as_str() {
+        "format" => format(value),
+        _ => Err(Problem::bad_query(format!("{name}: no such parameter"))),
+    })
 }
 
 pub(crate) fn format(value: &str) -> Result<Format, Problem> {
@@ -373,14 +393,14 @@ fn place(cursor: &str, sort: &str) -> Result<Place, Problem> {
 
 fn download<T, F>(app: &App, asked: Asked, name: &'static str, read: F) -> Response
 where
-    T: Serialize + Send + 'static,
+    T: Serialize + ToSchema + Send + 'static,
     F: Fn(&Store, &Wanted) -> Result<Part<T>, StoreError> + Send + 'static,
 {
     let form = asked.format;
     let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(4);
     let app = App::clone(app);
     let work = async move {
-        let mut rows = Rows { csv: asked.format == Format::Csv, columns: None };
+        let mut rows = Rows { csv: asked.format == Format::Csv, known: fields_of::<T>(), columns: None };
         let read = std::sync::Arc::new(std::sync::Mutex::new(read));
         let mut wanted = Wanted { limit: MAX_LIMIT, uncounted: true, ..asked.wanted };
         let mut given = 0;
@@ -425,9 +445,31 @@ fn name_file(response: &mut Response, format: Format, name: &str) {
     }
 }
 
-/// Rows as text; the columns of CSV are those of the first row.
+/// All fields that a row of this kind may have, those too that most rows leave out.
+fn fields_of<T: ToSchema>() -> Vec<String> {
+    let mut all = Vec::new();
+    T::schemas(&mut all);
+    let mut names = Vec::new();
+    let mut open = vec![T::schema()];
+    while let Some(schema) = open.pop() {
+        match schema {
+            RefOr::Ref(to) => {
+                let name = to.ref_location.rsplit('/').next().unwrap_or_default();
+                let found = all.iter().position(|(n, _)| n == name);
+                open.extend(found.map(|at| all.swap_remove(at).1));
+            }
+            RefOr::T(Schema::Object(object)) => names.extend(object.properties.into_keys()),
+            RefOr::T(Schema::AllOf(parts)) => open.extend(parts.items),
+            RefOr::T(_) => {}
+        }
+    }
+    names
+}
+
+/// Rows as text; the columns of CSV are those of the first row, then those that later ones may have besides.
 struct Rows {
     csv: bool,
+    known: Vec<String>,
     columns: Option<Vec<String>>,
 }
 
@@ -443,7 +485,8 @@ impl Rows {
             }
             let Some(fields) = value.as_object() else { continue };
             let columns = self.columns.get_or_insert_with(|| {
-                let columns: Vec<String> = fields.keys().cloned().collect();
+                let more = self.known.iter().filter(|name| !fields.contains_key(*name));
+                let columns: Vec<String> = fields.keys().chain(more).cloned().collect();
                 out.push_str(&line(columns.iter().map(|c| cell(&serde_json::Value::String(c.clone())))));
                 columns
             });
@@ -483,6 +526,30 @@ mod tests {
         assert_eq!(cell("=cmd|' /C calc'!A0"), "'=cmd|' /C calc'!A0");
         assert_eq!(cell("a,\"b\""), "\"a,\"\"b\"\"\"");
         assert_eq!(cell("plain"), "plain");
+    }
+
+    #[test]
+    fn a_download_has_columns_for_what_the_first_row_leaves_out() {
+        #[derive(Serialize, ToSchema)]
+        struct Inner {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            rare: Option<u8>,
+        }
+        #[derive(Serialize, ToSchema)]
+        struct Outer {
+            id: u8,
+            #[serde(flatten)]
+            inner: Inner,
+        }
+        let all =
+            [Outer { id: 1, inner: Inner { rare: None } }, Outer { id: 2, inner: Inner { rare: Some(7) } }];
+        let mut rows = Rows { csv: true, known: fields_of::<Outer>(), columns: None };
+        assert_eq!(rows.write(&all), "id,rare\r\n1,\r\n2,7\r\n");
+    }
+
+    #[test]
+    fn a_nul_is_no_word() {
+        assert_eq!(words("\0abc d").unwrap(), ["abc", "d"]);
     }
 
     #[test]

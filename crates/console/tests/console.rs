@@ -118,6 +118,17 @@ async fn rows_come_in_parts_filtered_sorted_and_as_downloads() {
 }
 
 #[tokio::test]
+async fn the_overview_begins_and_ends_with_the_packets_of_its_runs() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let (overview, health) =
+        (admin.get("/api/v1/overview").await.json(), admin.get("/api/v1/health").await.json());
+    assert!(overview["span"]["from"].is_string(), "{overview}");
+    assert_eq!(overview["span"]["from"], health["runs"][0]["first_ts"]);
+    assert_eq!(overview["span"]["to"], health["runs"][0]["last_ts"]);
+}
+
+#[tokio::test]
 async fn errors_are_problems() {
     let served = serve().await.with_admin().await;
     let admin = served.log_in("admin", PASSWORD).await;
@@ -153,6 +164,9 @@ async fn errors_are_problems() {
         );
         assert!(answer.has("content-type: application/problem+json"), "{target} {}", answer.head);
     }
+    let nobody = served.get("/api/v1/findings").await;
+    assert!(nobody.status == 401 && nobody.has("www-authenticate: bearer"), "{}", nobody.head);
+    assert_eq!(admin.get("/api/v1/findings?q=%00zzzz").await.json()["total"], 0, "not every row");
     let bodies = [
         ("{", 400),
         ("[]", 400),

@@ -334,8 +334,13 @@ fn the_console_serves_what_was_stored_until_it_is_told_to_end() {
         let page = get(path, &cookie);
         assert!(page.starts_with("HTTP/1.1 200") && page.contains("/hello"), "{page}");
     }
-    for path in ["/api/v1/policies", "/api/v1/mitigation", "/api/v1/mitigation/entries", "/api/v1/approvals"]
-    {
+    for path in [
+        "/api/v1/policies",
+        "/api/v1/policies?format=csv",
+        "/api/v1/mitigation",
+        "/api/v1/mitigation/entries",
+        "/api/v1/approvals",
+    ] {
         let page = get(path, &cookie);
         assert!(page.starts_with("HTTP/1.1 200"), "{path}: {page}");
     }

@@ -183,9 +183,17 @@ impl Store {
         })?)
     }
 
+    /// First and last packet of all runs.
+    pub fn packet_span(&self) -> Result<Option<(Ts, Ts)>, StoreError> {
+        self.span("SELECT min(first_ts), max(last_ts) FROM runs")
+    }
+
     /// First and last second with traffic.
     pub fn traffic_span(&self) -> Result<Option<(Ts, Ts)>, StoreError> {
-        let sql = "SELECT min(ts), max(ts) FROM traffic";
+        self.span("SELECT min(ts), max(ts) FROM traffic")
+    }
+
+    fn span(&self, sql: &str) -> Result<Option<(Ts, Ts)>, StoreError> {
         let (first, last): (Option<i64>, Option<i64>) =
             self.connection.prepare_cached(sql)?.query_row([], |r| Ok((r.get(0)?, r.get(1)?)))?;
         Ok(first.zip(last).map(|(a, b)| (Ts(a), Ts(b))))

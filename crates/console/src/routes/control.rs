@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::control::{Control, Decision, Done, Order, PolicySave, Refused, Undo};
 use crate::devices::Devices;
 use crate::input::{Input, Segment};
-use crate::list::{Asked, Pairs, PartOf};
+use crate::list::{self, Asked, Format, Pairs, PartOf};
 use crate::problem::Problem;
 use crate::table::{Answer, Kind, Params, Route, of};
 
@@ -31,7 +31,9 @@ pub(super) const PAGED: &[(&str, Kind)] = &[
 pub(crate) fn routes() -> Vec<Route> {
     let policies = "/api/v1/policies";
     vec![
-        Route::new("GET", policies, Role::Viewer, get(rules)).says("The rules in force"),
+        Route::new("GET", policies, Role::Viewer, get(rules))
+            .says("The rules in force")
+            .query(Params::Named(&[("format", Kind::Text)])),
         Route::new("PUT", policies, Role::Operator, put(save)).says("Save a pack").body(of::<Save>()).large(),
         Route::new("POST", "/api/v1/policies/check", Role::Viewer, post(check))
             .says("Whether a pack can be read")
@@ -287,8 +289,14 @@ fn with(mut detail: Value, key: &str, value: Option<String>) -> Value {
     detail
 }
 
-async fn rules(State(app): State<App>) -> Result<Json<Value>, Problem> {
-    ask(&app, |c, store| c.policies(store)).await
+async fn rules(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
+    let form = list::only_format(pairs)?;
+    let Json(all) = ask(&app, |c, store| c.policies(store)).await?;
+    let rules = all.get("rules").and_then(Value::as_array);
+    Ok(match (form, rules) {
+        (Format::Page, _) | (_, None) => Json(all).into_response(),
+        (_, Some(rules)) => list::file(rules, form, "rules"),
+    })
 }
 
 async fn check(State(app): State<App>, Input(body): Input<Check>) -> Result<Json<Value>, Problem> {

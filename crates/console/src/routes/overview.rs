@@ -63,7 +63,7 @@ struct Overview {
     health: Health,
 }
 
-/// From when to when there is traffic.
+/// From when to when there are packets; the points of traffic are requests, which begin later and end earlier.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Span {
     from: Option<Ts>,
@@ -90,7 +90,8 @@ pub(crate) struct Traffic {
 async fn overview(State(app): State<App>) -> Result<Json<Overview>, Problem> {
     let (now, live) = (app.now(), app.live.get());
     let read = move |store: &Store| {
-        let span = store.traffic_span()?;
+        let spans = [store.packet_span()?, store.traffic_span()?];
+        let span = spans.into_iter().flatten().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
         let traffic = traffic_of(store, None, None, None, POINTS)?;
         let mut intents = Intents::default();
         for p in &traffic.points {

@@ -42,7 +42,9 @@ pub(crate) fn fill(path: &Path) {
     let mut store = Store::open(path).unwrap();
     let mut data = RunData { findings: (0..250).map(finding).collect(), ..RunData::default() };
     data.summary.version = "0.1.0".into();
-    data.summary.inputs.push(InputSummary { path: "a.pcap".into(), ..InputSummary::default() });
+    let (first_ts, last_ts) = (Some(Ts::from_parts(START - 60, 0)), Some(Ts::from_parts(START, 0)));
+    let input = InputSummary { path: "a.pcap".into(), first_ts, last_ts, ..InputSummary::default() };
+    data.summary.inputs.push(input);
     store.save_run(&data, Ts(1)).unwrap();
     let exchange = json!({"client": {"ip": "203.0.113.1"}});
     store

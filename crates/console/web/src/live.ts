@@ -16,13 +16,17 @@ const TOUCHES: Record<string, string[]> = {
   allow: ["allow"],
 };
 
+/** How long to wait after a refusal. */
+const AGAIN_MS = 15_000;
+
 /** Listens to what happens: keeps lists fresh and gives the rates of a live capture. */
 export function useLive(): { live: Live | null; connected: boolean } {
   const client = useQueryClient();
   const [live, setLive] = useState<Live | null>(null);
   const [connected, setConnected] = useState(false);
   useEffect(() => {
-    const source = new EventSource("/api/v1/events");
+    let source: EventSource | null = null;
+    let again = 0;
     const waiting = new Set<string>();
     let timer = 0;
     const touch = (tables: string[]) => {
@@ -42,13 +46,23 @@ export function useLive(): { live: Live | null; connected: boolean } {
         return {};
       }
     };
-    source.addEventListener("open", () => setConnected(true));
-    source.addEventListener("error", () => setConnected(false));
-    source.addEventListener("stats", (event) => setLive(read(event) as unknown as Live));
-    source.addEventListener("changed", (event) => touch((read(event)["tables"] as string[] | undefined) ?? []));
-    for (const table of ["verdicts", "campaigns", "actions"]) source.addEventListener(table, () => touch([table]));
+    const listen = () => {
+      source = new EventSource("/api/v1/events");
+      source.addEventListener("open", () => setConnected(true));
+      source.addEventListener("error", () => {
+        setConnected(false);
+        setLive(null);
+        // A browser asks again by itself after a break, not after a refusal: a proxy's, or for too many streams.
+        if (source?.readyState === EventSource.CLOSED) again = window.setTimeout(listen, AGAIN_MS);
+      });
+      source.addEventListener("stats", (event) => setLive(read(event) as unknown as Live));
+      source.addEventListener("changed", (event) => touch((read(event)["tables"] as string[] | undefined) ?? []));
+      for (const table of ["verdicts", "campaigns", "actions"]) source.addEventListener(table, () => touch([table]));
+    };
+    listen();
     return () => {
-      source.close();
+      source?.close();
+      window.clearTimeout(again);
       window.clearTimeout(timer);
     };
   }, [client]);

@@ -10,7 +10,7 @@ import { createRoot } from "react-dom/client";
 
 import { ApiError } from "./api/client";
 import { Gate } from "./gate";
-import { router } from "./router";
+import { fetchPages, router } from "./router";
 import { startTheme } from "./theme";
 
 startTheme();
@@ -42,4 +42,6 @@ if (root) {
       </QueryClientProvider>
     </StrictMode>,
   );
+  // When there is nothing better to do: the first page is what somebody waits for.
+  window.setTimeout(() => void fetchPages(), 2_000);
 }

@@ -17,7 +17,19 @@ function Missing() {
 
 const root = createRootRoute({ component: Shell, notFoundComponent: Missing, validateSearch: (search: Record<string, unknown>) => search as Record<string, string> });
 
-const route = <P extends string>(path: P, component: ReturnType<typeof lazyRouteComponent>) => createRoute({ getParentRoute: () => root, path, component });
+type Lazy = ReturnType<typeof lazyRouteComponent>;
+
+const lazy: Lazy[] = [];
+
+const route = <P extends string>(path: P, component: Lazy) => {
+  lazy.push(component);
+  return createRoute({ getParentRoute: () => root, path, component });
+};
+
+/** Has the other pages at hand, so that each opens at once, and says what is wrong itself where the server has gone. */
+export async function fetchPages(): Promise<void> {
+  for (const one of lazy) await one.preload?.()?.catch(() => undefined);
+}
 
 const tree = root.addChildren([
   route("/", lazyRouteComponent(() => import("./pages/overview"), "OverviewPage")),

@@ -137,6 +137,10 @@ test("the first administrator is made with the token, logs out and in", async ()
 test("the overview tells of traffic, campaigns and capture", async () => {
   await page.getByRole("heading", { name: "Worst campaigns" }).waitFor();
   await looks("overview");
+  // From the first packet to the last, as the report says; no time lies over what it belongs to.
+  assert.match(await page.locator(".lead").innerText(), /^Captured 2026-10-13 09:00:00 – 09:11:11/);
+  const over = await page.locator(".timeline > li").evaluateAll((all) => all.filter((one) => one.querySelector("time").getBoundingClientRect().right > one.children[1].getBoundingClientRect().left).length);
+  assert.equal(over, 0, "times lie over their lines");
   assert.ok((await page.locator(".tile").allInnerTexts()).some((text) => /^2\d\s*campaigns/.test(text)));
   await page.getByText("As a table").click();
   assert.ok((await page.locator("details table tbody tr").count()) > 10);
@@ -217,6 +221,22 @@ test("a finding is accepted for a time and leaves the list", async () => {
   assert.equal((await ask("/findings?limit=1&status=accepted")).total, 1);
 });
 
+test("a rule that was taught to be no finding is taken back where it was taught", async () => {
+  const { total } = await ask("/findings?limit=1");
+  const { id, rule } = (await ask("/findings?q=jwt-no-expiry&limit=1")).rows[0];
+  const say = async (state) => {
+    await go(`/findings/${id}`, `finding-${state}`);
+    await page.getByLabel("State").selectOption(state);
+    await page.getByLabel("How far").selectOption("rule");
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("Saved").waitFor();
+  };
+  await say("false-positive");
+  assert.ok((await ask("/findings?limit=1")).total < total - 5, rule);
+  await say("open");
+  assert.equal((await ask("/findings?limit=1")).total, total);
+});
+
 test("sensitive data is read by law and type", async () => {
   await go("/sensitive", "sensitive");
   await page.getByRole("link", { name: /Payment cards/ }).click();
@@ -235,6 +255,17 @@ test("search finds everywhere", async () => {
 });
 
 test("what traffic says is shown as text, and nothing in it is hidden", async () => {
+  await go("/inventory?view=map&host=hostile.example", "hostile-map");
+  const turned = async (where) => assert.ok(!/[\u202e\u2066\u0000]/.test(await page.evaluate("document.body.innerText + document.title")), where);
+  await turned("the hosts to choose from");
+  await page.goto(`${base}/search?q=abc%00%E2%80%AEdef`);
+  await settled();
+  await turned("what was searched for");
+  await go("/inventory?view=table&q=turned", "turned-endpoint-list");
+  await page.locator("tbody a").first().click();
+  await page.getByRole("heading", { name: "Schema as seen" }).waitFor();
+  await turned("the host above an endpoint, the type of its answer");
+  assert.equal(await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"), 0, "a host of 1,000 letters is wider than the screen");
   await go("/inventory?view=table&host=hostile.example", "hostile-endpoints");
   const links = await page.locator("tbody a").evaluateAll((all) => all.map((one) => one.getAttribute("href")));
   assert.ok(links.length >= 4);
@@ -309,7 +340,7 @@ test("what policy asks for is pushed from a campaign, seen on the device, and un
   await go("/mitigation?tab=entries", "entries");
   assert.ok((await ask("/mitigation/entries?limit=1")).total > 100);
   // By the same links that the lists offer.
-  for (const [path, least] of [["/mitigation/entries?format=csv", 100], ["/hosts?format=ndjson", 9], ["/approvals?format=csv", 0], ["/allow?format=csv", 0]]) {
+  for (const [path, least] of [["/mitigation/entries?format=csv", 100], ["/hosts?format=ndjson", 9], ["/approvals?format=csv", 0], ["/allow?format=csv", 0], ["/policies?format=csv", 30], ["/changes?format=ndjson", 100], ["/users?format=csv", 2]]) {
     const { status, lines } = await page.evaluate(async (path) => {
       const answer = await fetch(`/api/v1${path}`);
       return { status: answer.status, lines: (await answer.text()).trim().split("\n").length };

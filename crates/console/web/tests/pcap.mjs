@@ -96,5 +96,12 @@ export function hostile() {
       response: `HTTP/1.1 401 ${SCRIPT}\r\nContent-Type: application/json\r\nServer: ${SCRIPT}\r\nX-Powered-By: <svg/onload=window.hacked=1>\r\nContent-Length: ${Buffer.byteLength(answer)}\r\n\r\n${answer}`,
     });
   }
+  // A host that turns text around and is wider than any screen.
+  for (let round = 0; round < 3; round += 1) {
+    exchanges.push({
+      request: `GET /turned/${round} HTTP/1.1\r\nHost: \u202egnp.${"h".repeat(1000)}.example\r\nUser-Agent: x\r\n\r\n`,
+      response: `HTTP/1.1 200 OK\r\nContent-Type: text/\u202elmth\r\nContent-Length: 2\r\n\r\n{}`,
+    });
+  }
   return exchanges;
 }

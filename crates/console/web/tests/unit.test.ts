@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { apiUrl } from "../src/api/client";
-import { band, bytes, duration, percent } from "../src/lib/format";
-import { className, pieces, plain, words } from "../src/lib/text";
+import { band, bytes, duration, percent, times } from "../src/lib/format";
+import { className, pieces, plain, sentence, words } from "../src/lib/text";
 import { joined } from "../src/pages/draft";
 import { parseSearch, stringifySearch, to } from "../src/lib/url";
 
@@ -23,6 +23,9 @@ test("line ends stay in text that has lines, other controls do not", () => {
 });
 
 test("ids read as words", () => {
+  assert.equal(times(1), "once");
+  assert.equal(times(1200), "1,200 times");
+  assert.equal(sentence("there is no such campaign"), "There is no such campaign");
   assert.equal(words("credential-stuffing"), "Credential stuffing");
   assert.equal(words("api-key"), "API key");
   assert.equal(className("bola"), "Broken object level authorization");

@@ -6,6 +6,11 @@ export function n(value: number | null | undefined): string {
   return value === null || value === undefined ? "–" : count.format(value);
 }
 
+/** `once`, `12 times`. */
+export function times(value: number): string {
+  return value === 1 ? "once" : `${n(value)} times`;
+}
+
 /** `12.3K`. */
 export function short(value: number | null | undefined): string {
   if (value === null || value === undefined) return "–";

@@ -54,6 +54,11 @@ export function words(id: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
+/** With a great letter at its beginning. */
+export function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 const CLASS_NAMES: Record<string, string> = {
   "ato-transfer-fraud": "Account takeover with transfer",
   "giftcard-bruteforce": "Gift card brute force",

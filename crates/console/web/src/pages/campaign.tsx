@@ -79,6 +79,12 @@ function Part({ id, tab, data }: { id: string; tab: string; data: CampaignDetail
   return <Story id={id} data={data} />;
 }
 
+/** Endpoints of a campaign's place, `GET shop.example/basket`; what was not found has a host and no path. */
+function placeHref(place: string): string {
+  const parts = /^\S+ ([^/(]*)(\/.*)?/.exec(place);
+  return to("/inventory", { view: "table", host: parts?.[1], q: parts?.[2] });
+}
+
 /** The story with its times cut to seconds, as a person writes them. */
 function readable(story: string): string {
   return story.replace(/(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.\d+Z/g, (_, at: string) => `${time(at)} UTC`);
@@ -110,7 +116,7 @@ function Story({ id, data }: { id: string; data: CampaignDetail }) {
           <ul className="stack">
             {campaign.endpoints.map((endpoint) => (
               <li key={endpoint}>
-                <A href={to("/inventory", { view: "table", q: endpoint.replace(/^\S+ [^/]*/, ""), host: endpoint.replace(/^\S+ ([^/]*).*$/, "$1") })}>
+                <A href={placeHref(endpoint)}>
                   <T mono>{endpoint}</T>
                 </A>
               </li>

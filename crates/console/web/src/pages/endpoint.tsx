@@ -2,7 +2,7 @@ import { useMemo } from "react";
 
 import { apiUrl } from "../api/client";
 import type { EndpointDetail, Operation, Schema } from "../api/types";
-import { band, n } from "../lib/format";
+import { band, n, times } from "../lib/format";
 import { words } from "../lib/text";
 import { useApi, useId } from "../lib/use";
 import { A, pathTo, to } from "../lib/url";
@@ -209,7 +209,10 @@ function Contents({ content }: { content: Record<string, { schema?: Schema }> | 
     <>
       {entries.map(([type, media]) => (
         <div key={type} className="schema">
-          <Badge>{type}</Badge> {media.schema ? <SchemaTree schema={media.schema} /> : <span className="muted">no schema</span>}
+          <Badge>
+            <T>{type}</T>
+          </Badge>{" "}
+          {media.schema ? <SchemaTree schema={media.schema} /> : <span className="muted">no schema</span>}
         </div>
       ))}
     </>
@@ -340,7 +343,7 @@ function Findings({ data }: { data: EndpointDetail }) {
                 <T>{finding.title}</T>
               </A>{" "}
               <span className="muted small">
-                {words(finding.kind)}, {finding.certainty}, seen {n(finding.count)} times, {words(finding.work.status).toLowerCase()}
+                {words(finding.kind)}, {finding.certainty}, seen {times(finding.count)}, {words(finding.work.status).toLowerCase()}
               </span>
             </li>
           ))}

@@ -30,12 +30,13 @@ export function WorkForm({ finding, save, busy, scope = true }: { finding?: Find
   const session = useSession();
   const may = useMay("analyst");
   const [status, setStatus] = useState<WorkStatus>(finding?.work.status ?? "assigned");
+  const noted = finding?.work.note ?? "";
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
     const text = (name: string) => String(form.get(name) ?? "").trim();
     const work: Work = { status };
-    if (text("note")) work.note = text("note");
+    if (text("note") !== noted) work.note = text("note");
     if (status === "assigned") work.assignee = text("assignee") || null;
     if (status === "accepted") work.expires_at = `${text("until")}T00:00:00Z`;
     if (scope && (status === "false-positive" || status === "open")) work.scope = text("scope") as Work["scope"];
@@ -56,7 +57,7 @@ export function WorkForm({ finding, save, busy, scope = true }: { finding?: Find
       </Field>
       {status === "assigned" ? <Field label="To">{(id) => <input id={id} name="assignee" defaultValue={finding?.work.assignee ?? session.user.name} />}</Field> : null}
       {status === "accepted" ? <Field label="Until">{(id) => <input id={id} name="until" type="date" required min={inDays(1)} defaultValue={finding?.work.expires_at?.slice(0, 10) ?? inDays(90)} />}</Field> : null}
-      {scope && (status === "false-positive" || (status === "open" && finding?.work.by_rule)) ? (
+      {scope && (status === "false-positive" || (status === "open" && finding?.work.status === "false-positive")) ? (
         <Field label="How far">
           {(id) => (
             <select id={id} name="scope" defaultValue="finding">
@@ -67,7 +68,7 @@ export function WorkForm({ finding, save, busy, scope = true }: { finding?: Find
           )}
         </Field>
       ) : null}
-      <Field label="Note">{(id) => <textarea id={id} name="note" rows={3} defaultValue={finding?.work.note ?? ""} />}</Field>
+      <Field label="Note">{(id) => <textarea id={id} name="note" rows={3} defaultValue={noted} />}</Field>
       <div className="row end">
         <button type="submit" className="btn main" disabled={busy || !may} title={may ? undefined : "Needs the role analyst"}>
           Save

@@ -1,6 +1,6 @@
 import { api } from "../api/client";
 import type { FindingDetail, FindingItem } from "../api/types";
-import { n } from "../lib/format";
+import { times } from "../lib/format";
 import { words } from "../lib/text";
 import { useApi, useId } from "../lib/use";
 import { A, to } from "../lib/url";
@@ -57,7 +57,7 @@ export function FindingPage() {
                       ) : null,
                     ],
                     ["Client", data.finding.subject.ip ? <A key="ip" href={to("/actors", { ip: data.finding.subject.ip })}>{data.finding.subject.ip}</A> : null],
-                    ["Seen", `${n(data.finding.count)} times`],
+                    ["Seen", times(data.finding.count)],
                     ["First seen", <Time key="first" at={data.finding.first_seen} />],
                     ["Last seen", <Time key="last" at={data.finding.last_seen} />],
                   ]}

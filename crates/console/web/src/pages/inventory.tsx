@@ -3,7 +3,7 @@ import { useMemo, useState } from "react";
 import { apiUrl } from "../api/client";
 import type { EndpointRow, HostItem, Page as Rows } from "../api/types";
 import { band, n } from "../lib/format";
-import { words } from "../lib/text";
+import { plain, words } from "../lib/text";
 import { useApi } from "../lib/use";
 import { A, pathTo, to, useUrl } from "../lib/url";
 import type { Column } from "../ui/list";
@@ -219,7 +219,7 @@ function SiteMap({ host }: { host: string }) {
                 <select id="map-host" value={chosen} onChange={(event) => set({ view: "map", host: event.target.value }, true)}>
                   {data.rows.map((one) => (
                     <option key={one.host} value={one.host}>
-                      {one.host}
+                      {plain(one.host)}
                     </option>
                   ))}
                 </select>

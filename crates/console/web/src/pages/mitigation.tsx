@@ -318,12 +318,18 @@ function Actions() {
   );
 }
 
+/** The first of many; the export has all. */
+function few(values: unknown[]): string {
+  const text = values.slice(0, 3).map((value) => (typeof value === "string" ? value : JSON.stringify(value)));
+  return text.join(", ") + (values.length > 3 ? ` and ${n(values.length - 3)} more` : "");
+}
+
 /** What an entry of the audit says, without what other columns have. */
 function told(detail: unknown): string {
   if (detail === null || typeof detail !== "object" || Array.isArray(detail)) return typeof detail === "string" ? detail : JSON.stringify(detail);
   return Object.entries(detail)
     .filter(([name, value]) => name !== "at" && name !== "actor" && value !== null && value !== "")
-    .map(([name, value]) => `${name}: ${typeof value === "string" ? value : JSON.stringify(value)}`)
+    .map(([name, value]) => `${name}: ${Array.isArray(value) ? few(value) : typeof value === "string" ? value : JSON.stringify(value)}`)
     .join(" · ");
 }
 

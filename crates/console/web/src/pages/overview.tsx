@@ -7,6 +7,7 @@ import { words } from "../lib/text";
 import { useApi } from "../lib/use";
 import { A, pathTo, to } from "../lib/url";
 import { TrafficChart } from "../ui/chart";
+import { Exports } from "../ui/list";
 import { Page } from "../ui/page";
 import { Card, Empty, Shown } from "../ui/state";
 import { Badge, ClassName, EndpointName, Facts, Meter, Score, Span, T, Time, Word } from "../ui/text";
@@ -17,7 +18,7 @@ export function OverviewPage() {
   return (
     <Page
       title="Overview"
-      lead={query.data?.span.from && query.data.span.to ? <Span from={query.data.span.from} to={query.data.span.to} /> : undefined}
+      lead={query.data?.span.from && query.data.span.to ? <>Captured <Span from={query.data.span.from} to={query.data.span.to} /></> : undefined}
     >
       <Shown query={query} lines={10}>
         {(data) => (data.totals.exchanges === 0 && data.totals.endpoints === 0 ? <Nothing /> : <Whole data={data} />)}
@@ -155,9 +156,21 @@ function HealthCard({ data }: { data: Overview }) {
   );
 }
 
+/** Among how many of the latest campaigns the server looks for the worst. */
+const LATEST = 50;
+
 function Campaigns({ data }: { data: Overview }) {
   return (
-    <Card title="Worst campaigns" more={<A href="/campaigns">All {n(data.totals.campaigns)}</A>} flush>
+    <Card
+      title="Worst campaigns"
+      more={
+        <span className="row">
+          {data.totals.campaigns > LATEST ? <span className="muted small">of the latest {LATEST}</span> : null}
+          <A href="/campaigns">All {n(data.totals.campaigns)}</A>
+        </span>
+      }
+      flush
+    >
       {data.campaigns.length === 0 ? (
         <Empty title="No campaign was recognised">Actors that act together appear here with what they are after.</Empty>
       ) : (
@@ -292,7 +305,14 @@ function Endpoints({ data }: { data: Overview }) {
 
 function Changes({ data }: { data: Overview }) {
   return (
-    <Card title="What changed">
+    <Card
+      title="What changed"
+      more={
+        <span className="row">
+          <Exports path="/changes" />
+        </span>
+      }
+    >
       {data.changes.length === 0 ? (
         <Empty title="Nothing changed yet">New endpoints, changed authentication, new sensitive data and campaigns are listed here.</Empty>
       ) : (

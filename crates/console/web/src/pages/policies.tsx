@@ -9,7 +9,7 @@ import { A, pathTo, to, useUrl } from "../lib/url";
 import { Act, Confirm, useAct } from "../ui/act";
 import { AllowForm } from "./allow-form";
 import type { Column } from "../ui/list";
-import { List } from "../ui/list";
+import { Exports, List } from "../ui/list";
 import { Page, Tabs } from "../ui/page";
 import { Card, Empty, Shown } from "../ui/state";
 import { Badge, Facts, T, Time, Word } from "../ui/text";
@@ -42,7 +42,16 @@ export function PoliciesPage() {
 function Rules({ data }: { data: Policies }) {
   return (
     <div className="stack loose">
-      <Card title={`Rules, in the order they are tried`} more={<span className="muted">The first that fits decides</span>} flush>
+      <Card
+        title="Rules, in the order they are tried"
+        more={
+          <span className="row">
+            <span className="muted">The first that fits decides</span>
+            <Exports path="/policies" />
+          </span>
+        }
+        flush
+      >
         <div className="table-wrap" tabIndex={0} role="region" aria-label="Rules">
           <table>
             <thead>
@@ -90,7 +99,7 @@ function Rule({ rule }: { rule: PolicyRule }) {
       <td className="nowrap">{words(rule.response)}</td>
       <td className="nowrap">{rule.ttl_s ? duration(rule.ttl_s) : "–"}</td>
       <td className="num">{rule.priority}</td>
-      <td>
+      <td className="nowrap">
         <T>{rule.source}</T>
       </td>
     </tr>
@@ -235,7 +244,7 @@ function LetGo({ row }: { row: AllowItem }) {
 function Allow() {
   const remove = useAct((row: AllowItem) => api.delete<void>(`/allow/${encodeURIComponent(row.id)}`), { done: "Removed", touches: ["allow", "policies"] });
   return (
-    <div className="grid side">
+    <div className="stack loose">
       <Card flush title="Never acted against">
         <List<AllowItem>
           path="/allow"

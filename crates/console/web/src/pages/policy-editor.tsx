@@ -82,7 +82,7 @@ export function Editor({ data }: { data: Policies }) {
         >
           <div className="stack">
             {suggestion ? <p className="notice info">This is the policy that a campaign's page suggested. Nothing is saved yet: simulate it, then save it.</p> : null}
-            {data.editable ? null : <p className="notice warn">This server cannot save policies: it was started without a policy file or store to write to. Checking and simulating work.</p>}
+            {data.editable ? null : <p className="notice warn">This server has no policy file to save to: name one as <code>path</code> under <code>[policy]</code> in its configuration and start it again. Checking and simulating work.</p>}
             <label className="sr" htmlFor="policy-text">
               The policy as YAML
             </label>

@@ -1,8 +1,8 @@
-import { apiUrl } from "../api/client";
 import type { SearchHit } from "../api/types";
 import { words } from "../lib/text";
 import { useApi } from "../lib/use";
 import { A, pathTo, to, useUrl } from "../lib/url";
+import { Exports } from "../ui/list";
 import { Page } from "../ui/page";
 import { Card, Empty, Shown } from "../ui/state";
 import { Badge, T } from "../ui/text";
@@ -54,15 +54,14 @@ export function SearchPage() {
         </Card>
       ) : (
         <Card
-          title={`Found for “${q}”`}
+          title={
+            <>
+              Found for “<T>{q}</T>”
+            </>
+          }
           more={
-            <span>
-              <a className="btn" href={apiUrl("/search", { q, format: "csv" })} download title="All that was found, as CSV">
-                CSV
-              </a>{" "}
-              <a className="btn" href={apiUrl("/search", { q, format: "ndjson" })} download title="All that was found, one JSON object a line">
-                NDJSON
-              </a>
+            <span className="row">
+              <Exports path="/search" params={{ q }} />
             </span>
           }
         >

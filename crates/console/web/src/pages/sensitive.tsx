@@ -90,6 +90,7 @@ export function SensitivePage() {
 function ByLaw({ data }: { data: SensitiveSummary }) {
   const { search } = useUrl();
   const top = Math.max(1, ...data.by_type.map((row) => row.places));
+  if (data.by_type.length === 0) return null;
   return (
     <>
       <div className="tiles">
@@ -104,7 +105,7 @@ function ByLaw({ data }: { data: SensitiveSummary }) {
         ))}
       </div>
       <Card title="By type" flush>
-        <div className="table-wrap" tabIndex={0} role="region" aria-label="Sensitive data by type" style={{ maxHeight: "24rem", overflowY: "auto" }}>
+        <div className="table-wrap" tabIndex={0} role="region" aria-label="Sensitive data by type">
           <table>
             <thead>
               <tr>

@@ -48,6 +48,7 @@ function Capture() {
   return (
     <Shown query={query}>
       {(health) => (
+        <>
         <div className="grid side">
           <div className="stack loose">
             <Card title="How whole it is" more={<Badge kind={health.status}>{STATUS[health.status]}</Badge>}>
@@ -63,50 +64,6 @@ function Capture() {
                   ))}
                 </ul>
               )}
-            </Card>
-            <Card title="Runs" flush>
-              <div className="table-wrap" tabIndex={0} role="region" aria-label="Runs">
-                <table>
-                  <thead>
-                    <tr>
-                      <th scope="col">Input</th>
-                      <th scope="col" className="num">
-                        Packets
-                      </th>
-                      <th scope="col" className="num">
-                        Bytes
-                      </th>
-                      <th scope="col">From</th>
-                      <th scope="col">To</th>
-                      <th scope="col">Kept</th>
-                    </tr>
-                  </thead>
-                  <tbody>
-                    {health.runs.map((run) => (
-                      <tr key={run.id}>
-                        <td className="wide">
-                          {run.inputs.map((input) => (
-                            <div key={input.path}>
-                              <T mono>{input.path}</T> {input.error ? <Badge kind="bad">{input.error}</Badge> : null}
-                            </div>
-                          ))}
-                        </td>
-                        <td className="num">{n(run.inputs.reduce((sum, input) => sum + input.packets, 0))}</td>
-                        <td className="num">{bytes(run.inputs.reduce((sum, input) => sum + input.bytes, 0))}</td>
-                        <td>
-                          <Time at={run.first_ts} />
-                        </td>
-                        <td>
-                          <Time at={run.last_ts} />
-                        </td>
-                        <td>
-                          <Time at={run.saved_at} />
-                        </td>
-                      </tr>
-                    ))}
-                  </tbody>
-                </table>
-              </div>
             </Card>
           </div>
           <div className="stack loose">
@@ -130,8 +87,59 @@ function Capture() {
             <Reasons title="What packet times did" of={health.clock} />
           </div>
         </div>
+        <Runs health={health} />
+        </>
       )}
     </Shown>
+  );
+}
+
+function Runs({ health }: { health: Health }) {
+  return (
+    <Card title="Runs" flush>
+      <div className="table-wrap" tabIndex={0} role="region" aria-label="Runs">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Input</th>
+              <th scope="col" className="num">
+                Packets
+              </th>
+              <th scope="col" className="num">
+                Bytes
+              </th>
+              <th scope="col">From</th>
+              <th scope="col">To</th>
+              <th scope="col">Kept</th>
+            </tr>
+          </thead>
+          <tbody>
+            {health.runs.map((run) => (
+              <tr key={run.id}>
+                <td className="wide">
+                  {run.inputs.map((input) => (
+                    <div key={input.path}>
+                      <T mono>{input.path}</T> {input.error ? <Badge kind="bad">{input.error}</Badge> : null}
+                    </div>
+                  ))}
+                </td>
+                <td className="num">{n(run.inputs.reduce((sum, input) => sum + input.packets, 0))}</td>
+                <td className="num">{bytes(run.inputs.reduce((sum, input) => sum + input.bytes, 0))}</td>
+                <td>
+                  <Time at={run.first_ts} />
+                </td>
+                <td>
+                  <Time at={run.last_ts} />
+                </td>
+                <td>
+                  <Time at={run.saved_at} />
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </Card>
   );
 }
 
@@ -241,7 +249,7 @@ function Forget() {
             </select>
           )}
         </Field>
-        <Field label="Value, as outputs spell it">{(id) => <input id={id} className="mono" value={value} onChange={(event) => setValue(event.target.value)} />}</Field>
+        <Field label="Value" hint="As people write it, or as outputs spell it.">{(id) => <input id={id} className="mono" value={value} onChange={(event) => setValue(event.target.value)} />}</Field>
         <div className="row end">
           <Confirm needs="admin" className="danger" label="Forget…" question="Forget it everywhere?" detail={<T mono>{value}</T>} yes="Forget" act={() => forget.mutate(undefined)} disabled={value.trim() === "" || forget.isPending} />
         </div>

@@ -5,6 +5,7 @@ import { createContext, useCallback, useContext, useEffect, useId, useMemo, useR
 import { ApiError } from "../api/client";
 import type { Role, Session } from "../api/types";
 import { ROLES } from "../api/types";
+import { sentence } from "../lib/text";
 
 export const SessionContext = createContext<Session | null>(null);
 
@@ -58,7 +59,9 @@ export function useSay() {
 export function messageOf(error: unknown): string {
   if (error instanceof ApiError) {
     const { title, detail } = error.problem;
-    return detail && detail !== title ? `${title}: ${detail}` : title;
+    // What was wrong with the words of a person needs no name.
+    if (detail && (error.kind === "bad-body" || error.kind === "bad-query")) return sentence(detail);
+    return detail && detail !== title ? `${sentence(title)}: ${detail}` : sentence(title);
   }
   return error instanceof Error ? error.message : String(error);
 }

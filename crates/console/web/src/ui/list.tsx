@@ -46,7 +46,7 @@ export interface ListProps<T> {
   href?: (row: T) => string | null;
   empty?: ReactNode;
   search?: string;
-  /** Without a field to filter and without exports: a list that is always short. */
+  /** Without a field to filter: a list that is always short. */
   bare?: boolean;
   /** Put before names in the address, where a page has two lists. */
   prefix?: string;
@@ -176,12 +176,7 @@ export function List<T>(props: ListProps<T>) {
         <div className="end">
           {props.tools}
           {columns.length > 4 ? <Columns columns={columns} visible={visible} set={setVisible} /> : null}
-              <a className="btn" href={apiUrl(path, { ...params, format: "csv" })} download title="All rows of this list, as CSV">
-                <Icon name="download" /> CSV
-              </a>
-              <a className="btn" href={apiUrl(path, { ...params, format: "ndjson" })} download title="All rows of this list, one JSON object a line">
-                NDJSON
-              </a>
+          <Exports path={path} params={params} />
         </div>
       </div>
       )}
@@ -273,6 +268,11 @@ export function List<T>(props: ListProps<T>) {
             {n(rows.length)} of {n(total ?? rows.length)}
             {query.data?.pages[0]?.more ? " or more" : ""}
           </span>
+          {props.bare ? (
+            <span className="row">
+              <Exports path={path} params={params} />
+            </span>
+          ) : null}
           {query.hasNextPage ? (
             <button type="button" className="btn" disabled={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
               {query.isFetchingNextPage ? "Loading…" : "Show more"}
@@ -281,6 +281,20 @@ export function List<T>(props: ListProps<T>) {
         </div>
       ) : null}
     </div>
+  );
+}
+
+/** All rows of a list as files. */
+export function Exports({ path, params = {} }: { path: string; params?: Params }) {
+  return (
+    <>
+      <a className="btn" href={apiUrl(path, { ...params, format: "csv" })} download title="All rows of this list, as CSV">
+        <Icon name="download" /> CSV
+      </a>
+      <a className="btn" href={apiUrl(path, { ...params, format: "ndjson" })} download title="All rows of this list, one JSON object a line">
+        NDJSON
+      </a>
+    </>
   );
 }
 

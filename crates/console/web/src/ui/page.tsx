@@ -3,6 +3,7 @@ import { useEffect } from "react";
 
 import { plain } from "../lib/text";
 import { A } from "../lib/url";
+import { T } from "./text";
 
 /** A page's head: where it stands, what it is, what can be done. */
 export function Page({
@@ -31,7 +32,9 @@ export function Page({
         <div>
           {up ? (
             <p className="crumbs">
-              <A href={up.href}>{up.name}</A>
+              <A href={up.href}>
+                <T>{up.name}</T>
+              </A>
             </p>
           ) : null}
           <h1>{heading ?? title}</h1>

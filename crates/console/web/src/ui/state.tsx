@@ -2,6 +2,7 @@ import type { UseQueryResult } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 
 import { ApiError } from "../api/client";
+import { sentence } from "../lib/text";
 
 export function Empty({ title, children }: { title: string; children?: ReactNode }) {
   return (
@@ -35,8 +36,8 @@ export function Failed({ error, retry }: { error: unknown; retry?: () => void })
   const kind = problem.type.split(":").pop() ?? "";
   return (
     <div className="state" role="alert">
-      <strong>{problem.title}</strong>
-      {problem.detail && problem.detail !== problem.title ? <p>{problem.detail}</p> : null}
+      <strong>{sentence(problem.title)}</strong>
+      {problem.detail && problem.detail !== problem.title ? <p>{sentence(problem.detail)}</p> : null}
       {ADVICE[kind] ? <p>{ADVICE[kind]}</p> : null}
       {retry ? (
         <button className="btn" type="button" onClick={retry}>
