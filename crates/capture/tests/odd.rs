@@ -71,12 +71,21 @@ fn requests_are_seen_behind_lines_that_only_their_server_reads() {
 
 #[test]
 fn lines_that_a_server_refuses_are_no_request() {
-    let refused = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+    let refused = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     let seen = secrets_behind(&[b"FROB /shape FROB/1.1\r\nHost: h\r\n\r\n"], refused);
     assert!(!targets(&seen).contains(&"/shape FROB/1.1".to_owned()));
     let lone: Vec<_> = seen.iter().filter(|e| e.request.is_none()).collect();
     assert_eq!(lone.len(), 1);
     assert!(lone[0].completeness.contains(Completeness::NO_REQUEST));
+}
+
+#[test]
+fn lines_that_an_application_refuses_are_requests() {
+    let refused = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+    let seen = secrets_behind(&[b"POST /shape?id=%27\r\nHost: h\r\n\r\n"], refused);
+    let shape = seen.iter().find(|e| e.request.as_ref().is_some_and(|r| r.target == b"/shape?id=%27"));
+    assert_eq!(shape.and_then(|e| e.response.as_ref()).map(|r| r.status), Some(400));
+    assert!(seen.iter().all(|e| e.request.is_some()));
 }
 
 #[test]

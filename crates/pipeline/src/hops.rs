@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use sidetap_model::{ClientAddr, Exchange, FlowId, Headers, IpSource, Ts};
 use sidetap_wire::body::hash_bytes;
 use sidetap_wire::{forward, target};
@@ -84,9 +84,9 @@ impl Mark {
     ///
     /// It lies within the outer one in time, and comes from the outer one's server or from a proxy whose word is taken and which names the
     /// outer one's source, so that nobody can hide requests behind others by forging headers; and goes on from there, not back to who asked or
-    /// on from where a request left the site, so that nobody hides behind requests that he has it make. It asks for the same; and has an id in
-    /// common, or speaks for the outer one's source.
-    fn is_hop_of(&self, outer: &Mark) -> bool {
+    /// on from where a request left the site, so that nobody hides behind requests that he has it make: a server outside, that nobody but
+    /// the site asks, is none of its own (`serves_many`). It asks for the same; and has an id in common, or speaks for the outer one's source.
+    fn is_hop_of(&self, outer: &Mark, serves_many: impl Fn() -> bool) -> bool {
         let within = outer.ts <= self.ts
             && match (outer.end, self.end) {
                 (None, _) => true,
@@ -100,6 +100,9 @@ impl Mark {
             return false;
         }
         if self.key != outer.key || !within || !(named || self.source == outer.server) {
+            return false;
+        }
+        if !named && !is_internal(outer.server) && !is_internal(self.server) && !serves_many() {
             return false;
         }
         let same_path = self.path[0] == outer.path[0];
@@ -128,6 +131,35 @@ fn trace(headers: &Headers) -> u64 {
         other => other.split(|b| matches!(b, b'/' | b';')).next(),
     });
     named.filter(|v| v.len() >= 16).map_or(0, |v| hash_bytes(v) | 1)
+}
+
+/// Networks that a server's requests come from, the first few.
+#[derive(Debug, Default)]
+struct Served {
+    networks: [u64; Served::MANY],
+    count: u8,
+}
+
+impl Served {
+    /// From as many networks nobody makes a site ask him.
+    const MANY: usize = 3;
+
+    fn add(&mut self, source: IpAddr) {
+        let network = match source {
+            IpAddr::V4(ip) => u64::from(u32::from(ip) >> 16),
+            IpAddr::V6(ip) => (u128::from(ip) >> 96) as u64 | 1 << 32,
+        };
+        let count = usize::from(self.count);
+        let known = self.networks.iter().take(count).any(|n| *n == network);
+        if let Some(free) = self.networks.get_mut(count).filter(|_| !known) {
+            *free = network;
+            self.count += 1;
+        }
+    }
+
+    const fn is_many(&self) -> bool {
+        self.count as usize == Self::MANY
+    }
 }
 
 #[derive(Debug)]
@@ -159,7 +191,9 @@ pub(crate) struct Hops {
     /// Until when requests are remembered.
     armed: Option<Ts>,
     /// Servers of this run, as many as there is room for: none of them asks for anything where there are no later hops.
-    listening: HashSet<IpAddr, Fixed>,
+    listening: HashMap<IpAddr, Served, Fixed>,
+    /// There were more.
+    crowded: bool,
     /// Exchanges that were found to be later hops.
     pub(crate) joined: u64,
     /// Requests forgotten before their time.
@@ -200,17 +234,28 @@ impl Hops {
 
     /// When the last of these came that may be a later hop.
     fn last_inner(&mut self, items: &[Item]) -> Option<Ts> {
-        let mut server = None;
+        let mut last = None;
         for mark in items.iter().filter_map(Item::mark) {
-            let same = server.replace(mark.server) == Some(mark.server);
-            if !same && self.listening.len() < Self::LISTENING {
-                self.listening.insert(mark.server);
+            if last.replace((mark.server, mark.source)) != Some((mark.server, mark.source)) {
+                self.listen(mark);
             }
         }
-        let crowded = self.listening.len() >= Self::LISTENING;
-        let comes_from_server = |m: &Mark| m.believed || crowded || self.listening.contains(&m.source);
+        let comes_from_server =
+            |m: &Mark| m.believed || self.crowded || self.listening.contains_key(&m.source);
         let may_be = |i: &&Item| i.mark().is_some_and(|m| m.may_be_inner() && comes_from_server(m));
         items.iter().rev().find(may_be).map(|i| i.order.ts)
+    }
+
+    /// Notes who asks a server. Where there are too many, those go that few ask.
+    fn listen(&mut self, mark: &Mark) {
+        if self.listening.len() >= Self::LISTENING && !self.listening.contains_key(&mark.server) {
+            self.crowded = true;
+            self.listening.retain(|_, served| served.is_many());
+            if self.listening.len() >= Self::LISTENING {
+                return;
+            }
+        }
+        self.listening.entry(mark.server).or_default().add(mark.source);
     }
 
     /// Remembers a request; gives the exchange that it is a later hop of.
@@ -231,9 +276,10 @@ impl Hops {
 
     fn find(&mut self, mark: &Mark) -> Option<Id> {
         let mut next = self.latest.get(&mark.key).copied();
+        let serves_many = || self.listening.get(&mark.source).is_some_and(Served::is_many);
         for _ in 0..Self::TRIES {
             let seen = self.seen.get_mut(usize::try_from(next?.checked_sub(self.base)?).ok()?)?;
-            if seen.hops < Self::HOPS_EACH && mark.is_hop_of(&seen.mark) {
+            if seen.hops < Self::HOPS_EACH && mark.is_hop_of(&seen.mark, serves_many) {
                 seen.hops += 1;
                 return Some(seen.root);
             }
@@ -435,6 +481,14 @@ mod tests {
         let asks = || Talk { flow: 2, from: his, to: own, ms: (5, 90), fields: id, ..DIRECT };
         assert_eq!(joined(&[asked_by(own, his), asks()]), [None, None]);
         assert_eq!(joined(&[asked_by("10.0.0.9", his), asks()]), [None, None]);
+        // Also where the site asks from another address than it is asked at; but a server that many ask is its own.
+        let outside = "203.0.113.9";
+        let hook = || asked_by(outside, his);
+        assert_eq!(joined(&[hook(), asks()]), [None, None]);
+        let another = |flow, from| Talk { flow, from, to: his, ms: (1, 2), target: "/", ..DIRECT };
+        assert_eq!(joined(&[hook(), another(3, outside), another(4, "203.0.8.4"), asks()])[1..], [None; 3]);
+        let many = [hook(), another(3, "192.0.2.1"), another(4, "198.18.0.1"), asks()];
+        assert!(joined(&many).contains(&Some(1)));
         // Without a common id or a forwarded address.
         assert_eq!(joined(&[DIRECT, Talk { fields: &[], ..inner }]), [None, None]);
         // Two behind proxies of one client, of which neither is the other's outer hop.

@@ -72,7 +72,7 @@ pub(super) fn odd_head(held: &[u8], is_all: bool) -> Option<OddHead> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Said {
     version: Option<Version>,
-    closes: bool,
+    pub(super) closes: bool,
     /// A response: to the last request.
     answers: bool,
 }
@@ -83,7 +83,7 @@ impl Said {
         Said { version: Some(head.version), closes, answers: false }
     }
 
-    fn by_response(head: &ResponseHead) -> Said {
+    pub(super) fn by_response(head: &ResponseHead) -> Said {
         let closes = head.hints.close || (head.version < Version(1, 1) && !head.hints.keep_alive);
         Said { version: Some(head.version), closes, answers: true }
     }

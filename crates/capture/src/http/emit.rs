@@ -17,7 +17,7 @@ impl Http {
         let answer = match answer {
             None if asked.odd => return,
             // The server took it for no request either.
-            Some(answer) if asked.odd && refuses_message(answer.response.status) => {
+            Some(answer) if asked.odd && refuses_message(&answer) => {
                 return self.emit_lone(*answer, Completeness::WHOLE, out);
             }
             Some(answer) if asked.odd => {
@@ -120,9 +120,10 @@ const fn is_its_word(out: &Out<'_>) -> bool {
     !out.facts.reversed && !out.facts.foreign
 }
 
-/// What servers say to bytes that they cannot read as a request.
-const fn refuses_message(status: u16) -> bool {
-    matches!(status, 400 | 408 | 414 | 431 | 505)
+/// What servers say to bytes that they cannot read as a request: they cannot read on either, and say that they close. An application that
+/// says the same to a request that was read keeps the connection.
+const fn refuses_message(answer: &Answer) -> bool {
+    answer.closes && matches!(answer.response.status, 400 | 408 | 414 | 431 | 505)
 }
 
 fn note_tunnel(exchange: &mut Exchange, out: &Out<'_>) {

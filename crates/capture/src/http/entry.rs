@@ -89,6 +89,8 @@ pub(super) struct Answer {
     pub(super) response: Response,
     pub(super) interim: u8,
     pub(super) continued: bool,
+    /// It says that nothing follows.
+    pub(super) closes: bool,
     pub(super) completeness: Completeness,
     pub(super) gap_bytes: u64,
     pub(super) anomalies: AnomalySet,
@@ -115,6 +117,7 @@ impl Answer {
             response,
             interim: 0,
             continued: false,
+            closes: true,
             completeness: Completeness::WHOLE,
             gap_bytes: 0,
             anomalies,

@@ -6,7 +6,7 @@ use sidetap_wire::http1::{
 };
 
 use super::Http;
-use super::checks::{check_response, whole_lines};
+use super::checks::{Said, check_response, whole_lines};
 use super::entry::{Answer, Asked, Entry, Target};
 use super::long::LongHead;
 use super::reader::{BodyStep, HeadStep, Wants};
@@ -178,6 +178,7 @@ impl Http {
         let response = Response { status, version, headers, body: Body::default() };
         let mut answer = Answer::new(target, at, end, response, odd);
         answer.start = start;
+        answer.closes = self.said[1].closes;
         if let Some(interim) = interim {
             answer.interim = interim.count;
             answer.continued = interim.continues > 0;
@@ -239,9 +240,11 @@ impl Http {
             return;
         }
         let (target, _) = self.target_of(at.off, at, out);
+        let closes = Said::by_response(&head).closes;
         let ResponseHead { status, version, headers, .. } = head;
         let response = Response { status, version, headers, body: Body::default() };
         let mut answer = Answer::new(target, at, end, response, odd);
+        answer.closes = closes;
         answer.gap_bytes = gap.unwrap_or(0);
         self.begin_answer(answer);
         self.finish_response(flag, end.off, end.ts, out);
