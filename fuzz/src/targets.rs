@@ -252,8 +252,13 @@ struct Flows {
 
 impl Flows {
     fn new() -> Self {
-        let limits =
-            FlowLimits { flows: 16, bytes: 64 << 10, direction_bytes: 16 << 10, ..FlowLimits::default() };
+        let limits = FlowLimits {
+            flows: 16,
+            flows_room: 0,
+            bytes: 64 << 10,
+            direction_bytes: 16 << 10,
+            ..FlowLimits::default()
+        };
         let table = FlowTable::new(0, &limits, Arc::from([Zone::default()]));
         let decoder = Decoder::new(DecodeOptions::default());
         Flows { decoder, table, limits, now: Ts::from_parts(1_790_000_000, 0), exchanges: 0, packets: 0 }

@@ -301,7 +301,7 @@ fn requests_that_are_given_up_take_no_room() {
 /// Room is made by those who wait for nothing before those whose server takes its time.
 #[test]
 fn a_request_that_its_server_has_is_waited_for() {
-    let limits = FlowLimits { flows: 40, ..FlowLimits::default() };
+    let limits = FlowLimits { flows: 40, flows_room: 0, ..FlowLimits::default() };
     let mut table = FlowTable::new(0, &limits, Arc::from([Zone::default()]));
     let mut seen: Vec<Exchange> = Vec::new();
     let mut at = |seconds: i64, port: u16, answered: bool, seen: &mut Vec<Exchange>| {
@@ -406,7 +406,7 @@ fn where_servers_differ_nothing_is_certain() {
 /// Handshakes that nobody answers make room for each other.
 #[test]
 fn a_flood_of_handshakes_evicts_no_connection() {
-    let limits = FlowLimits { flows: 100, ..FlowLimits::default() };
+    let limits = FlowLimits { flows: 100, flows_room: 0, ..FlowLimits::default() };
     let mut table = FlowTable::new(0, &limits, Arc::from([Zone::default()]));
     let mut seen: Vec<Exchange> = Vec::new();
     let mut wires: Vec<(u16, Wire)> = (0..20).map(|n| (1_000 + n, Wire::open([1000, 2000], 1448))).collect();

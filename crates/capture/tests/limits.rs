@@ -48,7 +48,8 @@ impl Fed {
 }
 
 fn small() -> FlowLimits {
-    FlowLimits { flows: 500, bytes: 400_000, direction_bytes: 150_000, ..FlowLimits::default() }
+    let few = FlowLimits { flows: 500, flows_room: 0, ..FlowLimits::default() };
+    FlowLimits { bytes: 400_000, direction_bytes: 150_000, ..few }
 }
 
 fn wire() -> Wire {
@@ -235,6 +236,31 @@ fn the_first_time_told_cuts_nothing() {
     let now = w.segs[0].segment(addr(1, 1), addr(2, 80)).ts.plus(1_000_000_000);
     table.tick(now, &mut |ex| out.push(ex));
     assert_eq!((out.len(), table.len()), (0, 1));
+}
+
+#[test]
+fn flows_beyond_their_share_take_room_that_is_free_and_give_it_back() {
+    let limits = FlowLimits { flows: 16, flows_room: 300_000, ..small() };
+    let mut table = FlowTable::new(0, &limits, Arc::from([Zone::default()]));
+    let mut wire = wire();
+    wire.send(true, b"GET /");
+    let half = new_segs(&mut wire);
+    let client = |n: u32| Addr { ip: IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + n)), port: 40000 };
+    for n in 0..1000 {
+        half.iter().for_each(|seg| table.segment(&seg.segment(client(n), addr(2, 80)), &mut |_| ()));
+    }
+    let most = table.len();
+    assert!(most > 100 && most < 250, "{most}");
+    // One that holds much makes the others go, down to their share.
+    let (mut large, mut at) = (wire, 0u32);
+    large.send(true, &vec![b'a'; 60_000]);
+    for seg in new_segs(&mut large).into_iter().skip(1) {
+        table.segment(&seg.segment(client(2000 + at / 20), addr(2, 80)), &mut |_| ());
+        at += 1;
+        let beyond = table.len().saturating_sub(16) * 1536;
+        assert!(table.held_bytes() + beyond <= limits.bytes, "{} {}", table.held_bytes(), table.len());
+    }
+    assert!(table.len() >= 16);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 /// Caps of one logical shard's flow table. All of them hold for the shard alone, so that results do not depend on threads.
 #[derive(Clone, Debug)]
 pub struct FlowLimits {
-    /// Flows at once.
+    /// Flows at once, whatever they hold.
     pub flows: usize,
+    /// Of `bytes`, what flows beyond these may take while it is free: many that hold little, or a few that hold much.
+    pub flows_room: usize,
     /// Bytes held in all: out-of-order data, heads, bodies, exchanges that wait for their other half. Windows are apart.
     pub bytes: usize,
     /// Bytes held of one flow; over it the flow is cut, however much room is left.
@@ -64,6 +66,7 @@ impl FlowLimits {
         let flow = (held / 4 * 3).max((HEAD + HEAD / 8).min(held / 16 * 15));
         FlowLimits {
             flows: flows as usize,
+            flows_room: (held / 4 * 3) as usize,
             bytes: held as usize,
             flow_bytes: flow as usize,
             windows_each: [16 << 10, 2 << 10],
@@ -82,5 +85,15 @@ impl FlowLimits {
             reorder_packets: 32,
             reorder_time: 200_000_000,
         }
+    }
+
+    /// Bytes that are held, with what flows beyond [`FlowLimits::flows`] take of the same room.
+    pub(super) fn taken(&self, flows: usize, held: usize) -> usize {
+        held + flows.saturating_sub(self.flows) * FLOW_BYTES as usize
+    }
+
+    /// There is no room for another flow.
+    pub(super) fn is_full(&self, flows: usize, held: usize) -> bool {
+        flows >= self.flows.max(1) && self.taken(flows + 1, held) > self.flows_room
     }
 }

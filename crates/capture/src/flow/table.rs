@@ -300,7 +300,7 @@ impl FlowTable {
 
     /// Forgets what flows that are over waited for, where there is more of it than flows can be.
     fn forget_stalls(&mut self) {
-        if self.stalled.len() > 2 * self.limits.flows.max(64) {
+        if self.stalled.len() > 2 * self.map.len().max(64) {
             let slots = &self.slots;
             let lives = |index: u32, serial: u32| {
                 slots.get(index as usize).is_some_and(|s| s.serial == serial && s.flow.is_some())
@@ -342,7 +342,7 @@ impl FlowTable {
     }
 
     pub(super) fn begin(&mut self, key: Key, seg: &Segment<'_>, sink: &mut dyn FnMut(Exchange)) -> u32 {
-        while self.map.len() >= self.limits.flows.max(1) {
+        while self.limits.is_full(self.map.len(), self.held) {
             if !self.evict_one(NIL, sink) {
                 break;
             }
@@ -390,7 +390,7 @@ impl FlowTable {
             self.counters.flows_over_share += 1;
             return;
         }
-        while self.held > self.limits.bytes {
+        while self.limits.taken(self.map.len(), self.held) > self.limits.bytes {
             if !self.evict_one(but, sink) {
                 self.end(but, How::Evict, sink);
                 self.counters.flows_evicted_for_memory += 1;
@@ -526,7 +526,7 @@ mod tests {
 
     #[test]
     fn flows_that_come_and_go_at_one_time_leave_nothing_behind() {
-        let limits = FlowLimits { flows: 64, unanswered: 40, ..FlowLimits::default() };
+        let limits = FlowLimits { flows: 64, flows_room: 0, unanswered: 40, ..FlowLimits::default() };
         let mut table = FlowTable::new(0, &limits, Arc::from([Zone::default()]));
         let server = Addr { ip: [192, 0, 2, 1].into(), port: 80 };
         for n in 0..5_000_u32 {
