@@ -353,3 +353,122 @@ fn chunks_that_only_their_server_reads_hide_no_bursts_behind_them() {
         assert_unmarked_pairs_are_right(&seen[1..], chunks);
     }
 }
+
+const UPGRADE: &[u8] = b"GET /up HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n";
+
+/// A name, what is sent with the first message, and behind it.
+type Shape<'a> = (&'a str, Vec<u8>, Vec<&'a [u8]>);
+
+/// Servers that drop what stands behind a message in its segment read what is announced as content of that as requests.
+#[test]
+fn content_of_what_a_server_may_have_dropped_hides_no_request() {
+    let dummy = b"POST /dummy HTTP/1.1\r\nHost: h\r\nContent-Length: 900000\r\n";
+    let whole = [dummy.as_slice(), b"\r\n"].concat();
+    let chunked = b"POST /dummy HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n";
+    let trailer =
+        b"POST /shape HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\n\n".as_slice();
+    let connect = b"CONNECT /shape HTTP/1.1\r\nHost: h\r\n\r\n".as_slice();
+    let secret = get("/secret");
+    let broken = [b"\r\n".as_slice(), &secret].concat();
+    let shapes: [Shape<'_>; 7] = [
+        ("whole", [UPGRADE, &whole].concat(), vec![&secret]),
+        ("split head", [UPGRADE, dummy].concat(), vec![&broken]),
+        ("split request", [UPGRADE, &whole].concat(), vec![&secret[..2], &secret[2..]]),
+        ("blank lines", [UPGRADE, &whole].concat(), vec![&broken]),
+        ("chunked", [UPGRADE, chunked].concat(), vec![&secret]),
+        ("trailer", [trailer, &whole].concat(), vec![&secret]),
+        ("connect", [connect, &whole].concat(), vec![&secret]),
+    ];
+    for (what, first, then) in shapes {
+        for answered_first in [true, false] {
+            let mut wire = Wire::open([1000, 2000], 1448);
+            if answered_first {
+                turn(&mut wire, &[&first], OK);
+                turn(&mut wire, &then, OK);
+            } else {
+                let all: Vec<&[u8]> = std::iter::once(first.as_slice()).chain(then.iter().copied()).collect();
+                turn(&mut wire, &all, &[OK, OK].concat());
+            }
+            wire.close(true);
+            let seen = run(&wire.segs).0;
+            let secret = seen.iter().find(|e| e.request.as_ref().is_some_and(|r| r.target == b"/secret"));
+            let secret = secret.unwrap_or_else(|| panic!("{what} {answered_first}: {:?}", targets(&seen)));
+            assert!(secret.acknowledged && secret.response.is_some(), "{what} {answered_first}: {secret:?}");
+            for e in seen.iter().filter(|e| targets(std::slice::from_ref(*e)) == ["/dummy"]) {
+                assert!(!e.completeness.is_whole(), "{what}: {e:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_head_that_a_server_may_have_dropped_shifts_no_pair_without_a_mark() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    turn(&mut wire, &[&[UPGRADE, b"GET /dummy HTTP/1.1"].concat()], OK);
+    // What is read: `GET /1`, `GET /2`, ...
+    turn(&mut wire, &[b"\r\n\r\nGE", &asked(1)[2..]], &answer(1));
+    for n in 2..6 {
+        turn(&mut wire, &[&asked(n)], &answer(n));
+    }
+    wire.close(true);
+    assert_unmarked_pairs_are_right(&run(&wire.segs).0, "shift");
+}
+
+#[test]
+fn control_characters_that_servers_read_over_hide_no_request() {
+    let lines: [&[&[u8]]; 3] = [
+        &[b"\x0bGET /shape HTTP/1.1\r\nHost: h\r\n\r\n"],
+        &[b"GET /shape\x01", b" HTTP/1.1\r\nHost: h\r\n\r\n"],
+        &[b"GET /sha\x0bpe", b" HTTP/1.1\r\nHost: h\r\n\r\n"],
+    ];
+    for line in lines {
+        let what = String::from_utf8_lossy(line[0]).into_owned();
+        for first in [true, false] {
+            let mut wire = Wire::open([1000, 2000], 1448);
+            if !first {
+                turn(&mut wire, &[&get("/first")], OK);
+            }
+            turn(&mut wire, line, OK);
+            turn(&mut wire, &[&get("/after")], OK);
+            wire.close(true);
+            let seen = run(&wire.segs).0;
+            let all = targets(&seen);
+            assert!(all.iter().any(|t| t.contains("/sha")), "{what} {first}: {all:?}");
+            assert!(all.contains(&"/after".to_owned()), "{what} {first}: {all:?}");
+        }
+    }
+}
+
+#[test]
+fn a_change_of_protocols_that_nobody_asked_for_may_be_interim() {
+    let interim = b"HTTP/1.1 101 Switching Protocols\r\n\r\n".as_slice();
+    let mut wire = Wire::open([1000, 2000], 1448);
+    let all: Vec<Vec<u8>> = (1..4).map(asked).collect();
+    let answers = [interim, &answer(1), &answer(2), &answer(3)].concat();
+    turn(&mut wire, &[&all.concat()], &answers);
+    wire.close(true);
+    let seen = run(&wire.segs).0;
+    assert_eq!(targets(&seen).len(), 3);
+    assert_unmarked_pairs_are_right(&seen, "interim");
+}
+
+#[test]
+fn content_of_an_unknown_protocol_is_nobody_s_request() {
+    let upgrade = b"POST /attach HTTP/1.1\r\nHost: h\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n";
+    let switched = b"HTTP/1.1 101 UPGRADED\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n";
+    let piped = |answered: &[u8]| {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        turn(&mut wire, &[upgrade], switched);
+        for n in 0..8 {
+            turn(&mut wire, &[&asked(n)], answered);
+        }
+        wire.close(true);
+        run(&wire.segs).0
+    };
+    assert!(
+        piped(b"hello\n").iter().skip(1).all(|e| !e.acknowledged),
+        "an unread request is its sender's word"
+    );
+    let seen = piped(OK);
+    assert_eq!(seen.iter().filter(|e| e.acknowledged && e.response.is_some()).count(), 9, "HTTP after all");
+}

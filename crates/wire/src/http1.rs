@@ -13,5 +13,8 @@ pub use chunked::{ChunkEnd, Chunked};
 pub use fields::note_authority;
 pub use framing::{Framing, Hints, request_framing, response_framing};
 pub use head::{HeadLimits, Parsed, RequestHead, ResponseHead, head_end, request_head, response_head};
-pub use probe::{Probe, begins_method, likely_request, likely_response, probe_request, probe_response};
+pub use probe::{
+    Probe, begins_method, is_mostly_text, likely_request, likely_response, probe_request, probe_response,
+    trim_start,
+};
 pub use tolerant::trailer_fields;

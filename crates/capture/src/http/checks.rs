@@ -2,7 +2,8 @@
 
 use sidetap_model::{Anomaly, AnomalySet, Headers, Version};
 use sidetap_wire::http1::{
-    Framing, HeadLimits, Hints, RequestHead, ResponseHead, head_end, note_authority, trailer_fields,
+    Framing, HeadLimits, Hints, RequestHead, ResponseHead, head_end, is_mostly_text, note_authority,
+    trailer_fields, trim_start,
 };
 use sidetap_wire::target;
 
@@ -24,7 +25,7 @@ pub(super) fn whole_lines(held: &[u8]) -> Option<Vec<u8>> {
 /// Of a request line that is too long to have an end: as much of its target as servers take (RFC 9112 §3), and the rest of a head.
 pub(super) fn cut_line(held: &[u8]) -> Option<Vec<u8>> {
     const TARGET: usize = 16 << 10;
-    let line = held.trim_ascii_start();
+    let line = trim_start(held);
     let method = line.iter().position(|b| *b == b' ')?;
     let target = line.get(method + 1..)?;
     let end = target.iter().position(|b| *b == b' ').unwrap_or(target.len()).min(TARGET);
@@ -43,20 +44,20 @@ pub(super) struct OddHead {
     pub(super) len: usize,
 }
 
-/// True where the first line is of text, as far as it is there.
+/// True where the first line is of text, as far as it is there, but for a control character here and there.
 pub(crate) fn begins_with_text(held: &[u8]) -> bool {
-    !first_line(held).iter().any(|b| matches!(b, 0..=8 | 11 | 14..=31 | 127))
+    is_mostly_text(first_line(held))
 }
 
 fn first_line(held: &[u8]) -> &[u8] {
-    held.trim_ascii_start().split(|b| *b == b'\n').next().unwrap_or_default().trim_ascii_end()
+    trim_start(held).split(|b| *b == b'\n').next().unwrap_or_default().trim_ascii_end()
 }
 
 /// Reads lines of text up to an empty one, or all of them where nothing else is to come; nothing where their end is not there.
 pub(super) fn odd_head(held: &[u8], is_all: bool) -> Option<OddHead> {
     const WORD: usize = 256;
     let line = first_line(held);
-    let blank = held.len() - held.trim_ascii_start().len();
+    let blank = held.len() - trim_start(held).len();
     let line_end = (blank + line.len()).min(held.len());
     let len = head_end(held, line_end).or(is_all.then_some(held.len()))?;
     let word = line.iter().position(|b| matches!(b, b' ' | b'\t')).unwrap_or(line.len()).min(WORD);

@@ -18,13 +18,13 @@ mod trail;
 use std::collections::VecDeque;
 
 use sidetap_model::{Completeness, Ts};
-use sidetap_wire::http1::{Probe, begins_method, likely_request, likely_response, probe_request};
+use sidetap_wire::http1::{Probe, begins_method, likely_request, likely_response, probe_request, trim_start};
 
 use crate::flow::{BASE, Handover, Kind, Mark, Out};
 use certain::Certainty;
 use checks::Said;
 pub(crate) use checks::begins_with_text;
-use entry::{Answer, Entry, Interim, Lost};
+use entry::{Answer, Entry, Interim, Lost, Target};
 use reader::{Gap, Reader, Wants};
 pub(crate) use reader::{Held, extend};
 use trail::{Tally, Trail};
@@ -78,6 +78,8 @@ pub(crate) struct Http {
     burst: bool,
     /// The server may not read the requests that were seen.
     contested: bool,
+    /// Nor the one whose head or content is being read.
+    behind: bool,
     /// Requests in a row that one answer each fits, in a flow that is loose.
     fits: u8,
     /// Responses may have been lost since the flow became loose.
@@ -140,6 +142,7 @@ impl Http {
             pipelined: false,
             burst: false,
             contested: false,
+            behind: false,
             fits: 0,
             lost_answers: false,
             found: beginning != Beginning::Seen,
@@ -193,7 +196,14 @@ impl Http {
                     self.guessed = false;
                     0
                 }
-                Wants::Head => self.read_request(bytes, mark, out),
+                Wants::Head => {
+                    self.note_behind();
+                    self.read_request(bytes, mark, out)
+                }
+                Wants::Body if self.behind && is_read_alone(bytes) => {
+                    self.leave_content(bytes, mark, out);
+                    0
+                }
                 Wants::Body => self.read_request_body(bytes, mark, out),
                 Wants::LongHead => self.read_long_request(bytes, mark, out),
                 Wants::Skip
@@ -216,6 +226,34 @@ impl Http {
             };
             mark = mark.plus(used);
             bytes = bytes.get(used..).unwrap_or_default();
+        }
+    }
+
+    /// A head begins that its server may never read: it drops what is sent behind a request for another protocol (RFC 9110 §7.8).
+    fn note_behind(&mut self) {
+        if self.up.is_between() {
+            self.behind =
+                matches!(self.queue.back(), Some(Entry::Asked(a)) if a.upgrades && a.answer.is_none());
+            if self.behind {
+                self.contested = true;
+                self.certainty.lose();
+            }
+        }
+    }
+
+    /// What a request that its server may never have read has for its content begins as a request: it is read as one, and answered in that
+    /// one's place.
+    fn leave_content(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) {
+        self.up.end_known_body();
+        self.finish_request(Completeness::REQUEST_TRUNCATED, mark.off, mark.ts, out);
+        self.guessed = !likely_request(trim_start(bytes));
+        self.up.resume();
+        self.contested = true;
+        self.certainty.lose();
+        let answered = self.answer.as_ref().map(|a| a.target);
+        let unread = |e: &mut Entry| matches!(e, Entry::Asked(a) if a.done && a.answer.is_none() && answered != Some(Target::Request(a.seq)));
+        if let Some(Entry::Asked(asked)) = self.queue.pop_back_if(unread) {
+            self.emit(*asked, None, Completeness::WHOLE, out);
         }
     }
 
@@ -384,6 +422,11 @@ impl Http {
         self.certainty.lose();
     }
 
+    /// It stands in a stream of another protocol: what reads like requests may be content of that, unless it is answered.
+    pub(crate) fn within_another(&mut self) {
+        (self.found, self.in_content) = (true, true);
+    }
+
     /// What the client's side says is its opener's own word, wherever its messages begin: all of it was seen, it speaks HTTP, and none of
     /// it may be content.
     fn is_own_word(&self, out: &Out<'_>) -> bool {
@@ -426,6 +469,12 @@ impl Http {
             }
         }
     }
+}
+
+/// Whether content, where a segment of it begins, would be the beginning of a request.
+fn is_read_alone(bytes: &[u8]) -> bool {
+    let bytes = trim_start(bytes);
+    likely_request(bytes) || begins_method(bytes)
 }
 
 fn gap_flag(flag: Completeness, out: &Out<'_>) -> Completeness {

@@ -112,6 +112,7 @@ impl Http {
             self.certainty.lose();
         }
         self.settle_contest(quiet);
+        self.behind |= self.contested;
         let before = self.queue.iter().rev().find_map(|e| match e {
             Entry::Asked(a) => Some(a.seen_down),
             _ => None,
@@ -132,12 +133,7 @@ impl Http {
     /// and nothing else came, it did. Where the client has had all that was said and goes on, though one of them is still open after an
     /// answer to another, it may be one that nobody reads: then the next answer is not to it.
     fn settle_contest(&mut self, quiet: bool) {
-        // Servers drop what is sent behind a request for another protocol (RFC 9110 §7.8).
-        if matches!(self.queue.back(), Some(Entry::Asked(a)) if a.upgrades && a.answer.is_none()) {
-            self.contested = true;
-            return;
-        }
-        if !self.contested || self.loose {
+        if self.behind || !self.contested || self.loose {
             return;
         }
         if self.queue.is_empty() && quiet {

@@ -172,6 +172,11 @@ impl Http {
         let asked = head.status != 101 || names && self.may_upgrade(target);
         if !asked {
             odd.insert(Anomaly::UpgradeUnasked);
+            let open = self.queue.iter().filter(|e| matches!(e, Entry::Asked(a) if a.answer.is_none()));
+            if open.count() > 1 {
+                // It may be an interim one like others (RFC 9110 §15.2): then its final answer is not that of the next request.
+                self.contest();
+            }
         }
         look(&head, method.as_deref(), asked);
         let ResponseHead { status, version, headers, .. } = head;

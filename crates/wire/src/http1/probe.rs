@@ -66,8 +66,7 @@ const LONGEST_KNOWN: usize = 32;
 
 /// Whether `bytes` begin a request: a line with a version of HTTP at its end, or one of HTTP/0.9 with a plain GET.
 pub fn probe_request(bytes: &[u8]) -> Probe {
-    let skipped = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n' | b' ' | b'\t')).count();
-    let bytes = bytes.get(skipped..).unwrap_or_default();
+    let bytes = trim_start(bytes);
     let Some(method_len) = bytes.iter().take(LONGEST_METHOD + 1).position(|b| matches!(b, b' ' | b'\t'))
     else {
         return probe_method_prefix(bytes);
@@ -82,8 +81,7 @@ pub fn probe_request(bytes: &[u8]) -> Probe {
     }
     let Some(end) = memchr(b'\n', bytes) else {
         let rest = bytes.get(method_len..).unwrap_or_default();
-        let plausible =
-            (known || is_token(method)) && rest.iter().all(|b| *b >= 0x20 || matches!(b, b'\t' | b'\r'));
+        let plausible = (known || is_token(method)) && is_mostly_text(rest);
         return if plausible && bytes.len() <= LONGEST_LINE { Probe::Unsure } else { Probe::No };
     };
     let line = bytes.get(method_len..end).unwrap_or_default().trim_ascii();
@@ -103,6 +101,18 @@ pub fn probe_request(bytes: &[u8]) -> Probe {
     if old { Probe::Certain } else { Probe::No }
 }
 
+/// What is left behind white space before a message: as some servers skip it, with the vertical tab and the form feed.
+pub fn trim_start(bytes: &[u8]) -> &[u8] {
+    let skipped = bytes.iter().take_while(|b| matches!(b, b'\t'..=b'\r' | b' ')).count();
+    bytes.get(skipped..).unwrap_or_default()
+}
+
+/// Whether bytes may be a line of text: servers read on over a control character here and there.
+pub fn is_mostly_text(bytes: &[u8]) -> bool {
+    let controls = bytes.iter().filter(|b| matches!(b, 0..=8 | 11 | 12 | 14..=31 | 127)).count();
+    controls <= 1 + bytes.len() / 16
+}
+
 /// The same on a connection that speaks HTTP: versions of other protocols that llhttp, which Node.js and uvicorn read requests with,
 /// takes for HTTP's are a request's whatever its method and target are.
 pub(super) fn probe_request_of_http(bytes: &[u8]) -> Probe {
@@ -113,7 +123,7 @@ pub(super) fn probe_request_of_http(bytes: &[u8]) -> Probe {
 }
 
 fn names_borrowed_version(bytes: &[u8]) -> bool {
-    let bytes = bytes.trim_ascii_start();
+    let bytes = trim_start(bytes);
     let Some(line) = memchr(b'\n', bytes).and_then(|end| bytes.get(..end)) else { return false };
     let words = line.trim_ascii_end().split(|b| *b == b' ').filter(|w| !w.is_empty());
     let mut words = words.take(4);
@@ -207,7 +217,7 @@ mod tests {
 
     #[test]
     fn requests_are_told_from_what_looks_like_them() {
-        let cases: [(&[u8], Probe); 20] = [
+        let cases: [(&[u8], Probe); 23] = [
             (b"M1", Probe::Unsure),
             (b"P!", Probe::Unsure),
             (b"GET / HTTP/1.1\r\n", Probe::Certain),
@@ -221,6 +231,9 @@ mod tests {
             (b"GET http://h/old\r\n", Probe::Certain),
             (b"GET /a b HTTP/1.1\r\n", Probe::Certain),
             (b"GE", Probe::Unsure),
+            (b"\x0bGET /vt HTTP/1.1\r\n", Probe::Certain),
+            (b"GET /control\x01", Probe::Unsure),
+            (b"GET \x01\x02\x03", Probe::No),
             (b"GET /very-lo", Probe::Unsure),
             (b"", Probe::Unsure),
             (b"OPTIONS sip:a@b SIP/2.0\r\n", Probe::No),

@@ -1,7 +1,7 @@
 //! What the first bytes of a connection, or of a tunnel within it, are.
 
 use sidetap_model::Anomaly;
-use sidetap_wire::http1::{Probe, likely_request, probe_request, probe_response};
+use sidetap_wire::http1::{Probe, likely_request, probe_request, probe_response, trim_start};
 
 use super::super::doubt::Doubt;
 use super::super::kind::Kind;
@@ -39,7 +39,7 @@ pub(in crate::flow) struct Opening {
 
 impl Opening {
     fn new(bytes: Vec<u8>, at: Mark) -> Self {
-        let line = bytes.trim_ascii_start();
+        let line = trim_start(&bytes);
         let settled =
             bytes.len() > SETTLED && line.first().is_some_and(u8::is_ascii_graphic) && !line.contains(&b'\n');
         Opening { bytes, at: Some(at), refused: false, settled }
@@ -103,7 +103,7 @@ impl App {
                 }
             }
             // A first line that is longer than servers take: what is there of it is told.
-            Verdict::Unsure if likely_request(held.trim_ascii_start()) => {
+            Verdict::Unsure if likely_request(trim_start(&held)) => {
                 match self.begins(side, Message::Request, 0) {
                     Verdict::Http { skip } => self.become_http(side, &held, skip, at, cx),
                     _ => self.refuse(side, &held, at, worn_out),
@@ -183,7 +183,7 @@ impl App {
             (Probe::Certain | Probe::Unsure, _)
                 if !(start && self.facts.from_start)
                     && rest.len() > LONGEST_PREFIX
-                    && !likely_request(rest.trim_ascii_start()) =>
+                    && !likely_request(trim_start(rest)) =>
             {
                 Verdict::Refused
             }
@@ -234,6 +234,7 @@ impl App {
         let State::Opening(sides, _) = &mut self.state else { return };
         let other = std::mem::take(&mut sides[(side ^ 1) & 1]);
         self.claim = None;
+        let changed = self.inner == Some(Kind::Unknown);
         match &mut self.inner {
             Some(inner) => *inner = Kind::Http,
             None => self.kind = Kind::Http,
@@ -247,6 +248,9 @@ impl App {
         let mut http = Box::new(Http::new(beginning));
         if std::mem::take(&mut self.contested) {
             http.contest();
+        }
+        if changed {
+            http.within_another();
         }
         self.state = State::Http(http);
         if let Some(at) = other.at {
