@@ -4,11 +4,12 @@
 
 mod common;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use common::{ACK, OK, PSH, RST, SYN, Seg, Wire, addr, request_id, response_id, run_usual as run, targets};
 use sidetap_capture::{FlowLimits, FlowTable};
-use sidetap_model::{Anomaly, Exchange, Zone};
+use sidetap_model::{Addr, Anomaly, Exchange, Zone};
 
 /// A request of a number, and its answer, which names it.
 fn asked(n: usize) -> Vec<u8> {
@@ -323,6 +324,40 @@ fn a_request_that_its_server_has_is_waited_for() {
     // A flood at 50 s: of those before, the answered ones have been silent for longer.
     (0..39).for_each(|n| at(50, 10_000 + n, true, &mut seen));
     assert!(!seen.iter().any(|e| request_id(e).as_deref() == Some("/5000")), "cut while its server worked");
+}
+
+/// Single segments of made-up senders, which nobody answers, take no connection's room.
+#[test]
+fn a_flood_of_lone_segments_tears_no_connection() {
+    let limits = FlowLimits { flows: 60, flows_room: 0, ..FlowLimits::default() };
+    let mut table = FlowTable::new(0, &limits, Arc::from([Zone::default()]));
+    let mut seen: Vec<Exchange> = Vec::new();
+    let mut honest: Vec<Wire> = (0..30).map(|_| Wire::open([1000, 2000], 1448)).collect();
+    for round in 0..6i64 {
+        for (n, wire) in honest.iter_mut().enumerate() {
+            wire.send(true, &asked(n));
+            wire.ack(false);
+            wire.send(false, &answer(n));
+            wire.ack(true);
+            for mut seg in std::mem::take(&mut wire.segs) {
+                seg.ts = round * 10_000_000_000 + n as i64 * 1_000;
+                let segment = seg.segment(addr(1, 20_000 + n as u16), addr(2, 80));
+                table.tick(segment.ts, &mut |e| seen.push(e));
+                table.segment(&segment, &mut |e| seen.push(e));
+            }
+        }
+        for n in 0..2_000 {
+            let ts = round * 10_000_000_000 + 1_000_000_000 + n * 4_000_000;
+            let data = b"G".to_vec();
+            let seg = Seg { up: true, seq: n as u32, ack: 7, flags: ACK | PSH, data, ts, snapped: 0 };
+            let source = Addr { ip: IpAddr::V4(Ipv4Addr::from(0x0b00_0000 + n as u32)), port: 4000 };
+            let segment = seg.segment(source, addr(2, 80));
+            table.tick(segment.ts, &mut |e| seen.push(e));
+            table.segment(&segment, &mut |e| seen.push(e));
+        }
+    }
+    let whole = seen.iter().filter(|e| e.completeness.is_whole()).count();
+    assert_eq!(whole, 180, "torn");
 }
 
 /// Requests whose method comes in two pieces, behind a line that some servers take for a request.

@@ -65,3 +65,16 @@ fn a_connection_that_began_unseen_on_used_addresses_is_read_from_its_first_reque
         }
     }
 }
+
+/// Coarse clocks give many packets one time: each connection's exchanges have their own id all the same.
+#[test]
+fn connections_of_one_time_on_one_pair_of_ports_have_ids_of_their_own() {
+    let mut wire = used_again(true, [0x5000_0000, 0x9000_0000], &[], 2, false);
+    let third = used_again(true, [0x7000_0000, 0x1000_0000], &[], 2, false);
+    wire.segs.extend(third.segs.into_iter().skip(5));
+    wire.segs.iter_mut().for_each(|s| s.ts = 7_000_000_000);
+    let (seen, _) = run(&wire.segs);
+    let ids: std::collections::BTreeSet<_> = seen.iter().map(|e| (e.flow_id, e.seq)).collect();
+    assert!(seen.len() > 4, "{}", seen.len());
+    assert_eq!(ids.len(), seen.len());
+}

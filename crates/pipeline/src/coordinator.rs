@@ -95,7 +95,7 @@ impl Coordinator {
     pub(crate) fn end_epoch(&mut self, items: Vec<Item>, now: Ts) {
         self.late_items += items.iter().filter(|i| i.order.ts <= self.watermark).count() as u64;
         self.held.extend(items);
-        self.held.sort_unstable_by_key(|i| i.order);
+        self.held.sort_by_key(|i| i.order);
         let watermark = now.plus(-Worker::HOLD);
         let ripe = self.held.partition_point(|i| i.order.ts <= watermark);
         let over = self.held.len().saturating_sub(fitting(&self.held, self.most_held));
@@ -112,7 +112,7 @@ impl Coordinator {
         now: Ts,
     ) -> Result<sidetap_bots::Engine, PipelineError> {
         self.held.extend(items);
-        self.held.sort_unstable_by_key(|i| i.order);
+        self.held.sort_by_key(|i| i.order);
         let released = std::mem::take(&mut self.held);
         let now = released.last().map_or(now, |i| now.max(i.order.ts));
         self.judge(released, now);

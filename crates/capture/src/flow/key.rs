@@ -68,7 +68,31 @@ pub(super) fn key_of(seg: &Segment<'_>) -> (Key, Side) {
     }
 }
 
-pub(super) fn flow_id(key: &Key, first: Ts) -> FlowId {
+fn flow_id(key: &Key, first: Ts) -> FlowId {
     let hash = foldhash::quality::FixedState::with_seed(0x7369_6465_7461_7031).hash_one(key);
     FlowId(mix(hash ^ mix(first.0.cast_unsigned())))
+}
+
+/// Ids that were given at one time of the clock: connections that follow each other on the same addresses within it have their own.
+#[derive(Default)]
+pub(super) struct Given {
+    ts: Ts,
+    ids: hashbrown::HashSet<FlowId, foldhash::fast::FixedState>,
+}
+
+impl Given {
+    /// Ids that are remembered at most.
+    const CAP: usize = 4096;
+
+    pub(super) fn id(&mut self, key: &Key, first: Ts) -> FlowId {
+        if self.ts != first || self.ids.len() >= Self::CAP {
+            self.ts = first;
+            self.ids.clear();
+        }
+        let mut id = flow_id(key, first);
+        while !self.ids.insert(id) {
+            id = FlowId(mix(id.0));
+        }
+        id
+    }
 }

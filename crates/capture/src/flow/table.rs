@@ -1,3 +1,5 @@
+mod evict;
+
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -6,7 +8,7 @@ use sidetap_model::{Anomaly, Exchange, Ts, Zone};
 
 use super::app::Ends;
 use super::counters::{Discard, Ended, FlowCounters};
-use super::key::{Key, flow_id, key_of};
+use super::key::{Given, Key, key_of};
 use super::list::{Links, List, NIL};
 use super::open::Fit;
 use super::track::{Flow, Side};
@@ -38,19 +40,19 @@ pub struct FlowTable {
     /// Room that the flow at work uses.
     done: Vec<Exchange>,
     serial: u32,
+    given: Given,
     pub(super) twins: Twins,
     pub(super) counters: FlowCounters,
 }
 
-/// Handshakes, flows of which exchanges came, closed flows, connections of which none came yet (they are silent, or drip): each with its own idle time, evicted as [`EVICT_FIRST`] says.
-const LISTS: usize = 4;
+/// Handshakes, flows of which exchanges came, closed flows, connections of which none came yet (they are silent, or drip), those of which one
+/// side alone was heard: each with its own idle time, evicted as `evict` says.
+const LISTS: usize = 5;
 const HANDSHAKE: usize = 0;
 const OPEN: usize = 1;
 const CLOSED: usize = 2;
 const SILENT: usize = 3;
-/// Of flows that are not closed the one goes first whose silence weighs most. Who asked nothing yet, or had no answer, has not shown that he is
-/// worth the room; but who has shown it does not keep it for ever by that.
-const EVICT_FIRST: [(usize, i64); LISTS - 1] = [(HANDSHAKE, 16), (SILENT, 4), (OPEN, 1)];
+const LONE: usize = 4;
 
 struct Slot {
     key: Key,
@@ -81,6 +83,7 @@ impl FlowTable {
             fresh: Vec::new(),
             done: Vec::new(),
             serial: 0,
+            given: Given::default(),
             twins: Twins::default(),
             counters: FlowCounters::default(),
         }
@@ -164,7 +167,7 @@ impl FlowTable {
         }
         for list in 0..LISTS {
             let limits = &self.limits;
-            let limit = [limits.handshake, limits.idle, limits.closed, limits.idle];
+            let limit = [limits.handshake, limits.idle, limits.closed, limits.idle, limits.idle];
             let limit = limit.get(list).copied().unwrap_or(i64::MAX);
             while given.get() < self.limits.at_once
                 && let Some(index) = self.oldest(list)
@@ -265,8 +268,10 @@ impl FlowTable {
             CLOSED
         } else if flow.app.has_told() || flow.waits_for_answer() {
             OPEN
-        } else if flow.has_data || flow.is_established() {
+        } else if flow.has_data && flow.both_seen() || flow.is_established() {
             SILENT
+        } else if flow.has_data {
+            LONE
         } else {
             HANDSHAKE
         };
@@ -352,7 +357,7 @@ impl FlowTable {
         let zone = self.zones.get(usize::from(key.zone)).copied().unwrap_or_default();
         let ends = if seg.src <= seg.dst { [seg.src, seg.dst] } else { [seg.dst, seg.src] };
         let foreign = key.foreign != 0;
-        let ends = Ends { zone, zone_index: key.zone, ends, id: flow_id(&key, seg.ts), foreign };
+        let ends = Ends { zone, zone_index: key.zone, ends, id: self.given.id(&key, seg.ts), foreign };
         let slot = Slot {
             key,
             serial: self.serial,
@@ -381,44 +386,6 @@ impl FlowTable {
         }
         self.link(index, HANDSHAKE);
         index
-    }
-
-    /// Ends flows until what is held is within the cap again; `but` goes last.
-    fn shrink(&mut self, but: u32, sink: &mut dyn FnMut(Exchange)) {
-        if self.slots.get(but as usize).is_some_and(|s| s.held > self.limits.flow_bytes) {
-            self.end(but, How::Evict, sink);
-            self.counters.flows_over_share += 1;
-            return;
-        }
-        while self.limits.taken(self.map.len(), self.held) > self.limits.bytes {
-            if !self.evict_one(but, sink) {
-                self.end(but, How::Evict, sink);
-                self.counters.flows_evicted_for_memory += 1;
-                return;
-            }
-            self.counters.flows_evicted_for_memory += 1;
-        }
-    }
-
-    fn evict_one(&mut self, but: u32, sink: &mut dyn FnMut(Exchange)) -> bool {
-        let oldest = |list: usize| {
-            let oldest = self.oldest(list)?;
-            if oldest == but { self.newer_than(oldest) } else { Some(oldest) }
-        };
-        let silence = |index: u32| {
-            let last = self.slots.get(index as usize).and_then(|s| s.last);
-            self.now.zip(last).map_or(0, |(now, last)| now.since(last)).max(0)
-        };
-        let heads = EVICT_FIRST.into_iter().filter_map(|(list, weight)| oldest(list).map(|i| (i, weight)));
-        // Of those that weigh the same the first one goes.
-        let heaviest = heads.rev().max_by_key(|(i, weight)| silence(*i).saturating_mul(*weight));
-        // So many handshakes are a flood: they make room for each other, young as they are.
-        let flood = self.lists.get(HANDSHAKE).is_some_and(|l| l.len > self.limits.flows / 4);
-        let next = oldest(CLOSED).or_else(|| oldest(HANDSHAKE).filter(|_| flood));
-        let victim = next.or(heaviest.map(|(index, _)| index));
-        let Some(index) = victim else { return false };
-        self.end(index, How::Evict, sink);
-        true
     }
 
     pub(super) fn end(&mut self, index: u32, how: How, sink: &mut dyn FnMut(Exchange)) {

@@ -71,6 +71,11 @@ impl Flow {
         self.half.iter().all(|h| h.syn.is_some() && h.acked_at != Ts::default())
     }
 
+    /// Packets of both its sides were seen.
+    pub(super) const fn both_seen(&self) -> bool {
+        self.half[0].seen && self.half[1].seen
+    }
+
     /// Bytes that it holds.
     pub(super) fn held(&self) -> usize {
         let syn_data = self.syn_data.as_deref().map_or(0, |(_, piece)| piece.data.len());
@@ -126,7 +131,7 @@ impl Flow {
         let ack = if seg.flags.ack() && !seg.flags.rst() { self.acknowledge(other, seg) } else { None };
         self.app.acknowledged(self.half[0].acked, self.half[1].acked);
         self.app.joined(self.half.iter().all(Half::is_certain));
-        self.app.sides_seen(self.half[0].seen && self.half[1].seen);
+        self.app.sides_seen(self.both_seen());
         if self.syn_data.is_some() {
             self.settle_syn_data(side, seg, cx);
         }

@@ -161,8 +161,11 @@ impl Http {
         let mut asked = self.asked_by(head, odd, at, end, out);
         asked.content = asked.content.filter(|_| framing != Framing::Chunked);
         let expects_nothing = asked.anomalies.contains(Anomaly::ExpectWithoutBody);
+        let changes = connects || asked.upgrades;
         self.push_request(asked, out);
         self.contest_by_kind(connects, framing, expects_nothing);
+        // Some servers take no content of a request for another protocol or a tunnel, but read it as the next request.
+        self.behind |= changes && framing != Framing::None;
         if framing == Framing::None {
             self.finish_request(Completeness::WHOLE, end.off, end.ts, out);
             if connects {
