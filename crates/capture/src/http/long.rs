@@ -1,19 +1,24 @@
 //! Heads that are longer than what is kept of them: they have an end, and behind it the connection goes on.
 
 use sidetap_model::{AnomalySet, Version};
+use sidetap_wire::body::hash_bytes;
 use sidetap_wire::http1::{HeadLimits, Hints, Parsed, request_head};
 
 use crate::flow::Kind;
 
 /// Bytes kept of a line while it comes, to see what field it is.
 const LINE: usize = 512;
-/// Bytes kept of a line that says something on framing, and of all of them.
+/// Bytes kept of a line that says something on framing, and of all those of one name.
 const MOST: usize = 64 << 10;
+/// Lines of one name that differ, of which the first are kept.
+const DISTINCT: usize = 64;
 
 /// What the rest of a head says on framing and connection, read line by line; nothing else of it is kept.
 #[derive(Default)]
 pub(super) struct LongHead {
     lines: Vec<u8>,
+    /// What was kept of each name that says where the message ends: hashes of its lines, and bytes.
+    said: [(Vec<u64>, usize); FRAMING.len()],
     line: Vec<u8>,
     /// Whether the line says something on framing, once it is long enough to know.
     framing: Option<bool>,
@@ -36,7 +41,8 @@ impl LongHead {
     }
 
     pub(super) fn held(&self) -> usize {
-        self.lines.capacity() + self.line.capacity()
+        let said: usize = self.said.iter().map(|(said, _)| said.capacity() * size_of::<u64>()).sum();
+        self.lines.capacity() + self.line.capacity() + said
     }
 
     /// Reads on; how many bytes up to the end of the head, where that is among them.
@@ -58,17 +64,34 @@ impl LongHead {
             self.upgrades |= value_of(line, b"upgrade").is_some();
             self.expects |=
                 value_of(line, b"expect").is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"));
-            let folds = self.kept && matches!(line.first(), Some(b' ' | b'\t'));
-            // Others must not take the room of what says where the message ends.
-            let room = if frames(line) { MOST } else { 4 * LINE };
-            self.kept = (folds || frames(line) || connects(line)) && self.lines.len() + line.len() < room;
-            let again = self.lines.strip_suffix(b"\r\n").is_some_and(|all| all.ends_with(line));
-            if self.kept && (folds || !again) {
-                self.lines.extend_from_slice(line);
-                self.lines.extend_from_slice(b"\r\n");
-            }
+            self.keep(line);
         }
         None
+    }
+
+    /// Keeps a line where it says something new. Those of one name take no room of the other's, and what is said twice takes none.
+    fn keep(&mut self, line: &[u8]) {
+        let folds = self.kept && matches!(line.first(), Some(b' ' | b'\t'));
+        let name = FRAMING.iter().position(|name| begins_with(line, name));
+        self.kept = match name.and_then(|n| self.said.get_mut(n)) {
+            Some((said, taken)) => {
+                let same: Vec<u8> =
+                    line.iter().filter(|b| !is_space(**b)).map(u8::to_ascii_lowercase).collect();
+                let hash = hash_bytes(&same);
+                let new = said.len() < DISTINCT && *taken + line.len() < MOST && !said.contains(&hash);
+                if new {
+                    said.push(hash);
+                    *taken += line.len();
+                }
+                new
+            }
+            None if folds => self.lines.len() + line.len() < 2 * MOST,
+            None => connects(line) && self.lines.len() + line.len() < 4 * LINE,
+        };
+        if self.kept {
+            self.lines.extend_from_slice(line);
+            self.lines.extend_from_slice(b"\r\n");
+        }
     }
 
     /// Takes more of a line, one white space for many.
@@ -112,9 +135,11 @@ const fn is_space(b: u8) -> bool {
     matches!(b, b' ' | b'\t')
 }
 
-/// A field that says where the message ends.
+/// Fields that say where the message ends.
+const FRAMING: [&[u8]; 2] = [b"content-length", b"transfer-encoding"];
+
 fn frames(line: &[u8]) -> bool {
-    [&b"content-length"[..], b"transfer-encoding"].iter().any(|name| begins_with(line, name))
+    FRAMING.iter().any(|name| begins_with(line, name))
 }
 
 /// A field that says something on its connection.
@@ -152,6 +177,22 @@ mod tests {
     }
 
     #[test]
+    fn one_name_takes_no_room_of_the_other() {
+        for fill in ["Content-Length: 9\r\ncontent-length:9\r\n".repeat(4_000), {
+            (0..4_000).map(|n| format!("Content-Length: {n}\r\n")).collect()
+        }] {
+            let mut long = LongHead::new(b"POST /a HTTP/1.1\r\n");
+            assert_eq!(
+                long.feed(format!("{fill}Transfer-Encoding: chunked\r\n\r\n").as_bytes()).map(|_| ()),
+                Some(())
+            );
+            let mut odd = AnomalySet::default();
+            assert!(long.hints(Version(1, 1), &mut odd).chunked, "{odd:?}");
+            assert!(long.held() < MOST);
+        }
+    }
+
+    #[test]
     fn lines_of_any_length_are_read_alike_wherever_they_are_cut() {
         for (line, length) in [
             (format!("Content-Length: {}7", "0".repeat(2_000)), Some(7)),
@@ -159,6 +200,7 @@ mod tests {
             (format!("X-Content-Length: {}7", "5".repeat(2_000)), None),
             (format!("Upgrade{}: h2c", " ".repeat(600)), None),
             (format!("{}Content-Length: 7", "Connection: abc\r\nHost: h\r\n".repeat(4_000)), Some(7)),
+            (format!("{}Host: h", "Content-Length: 7\r\ncontent-length:7\r\n".repeat(4_000)), Some(7)),
         ] {
             let head = format!("{line}\r\nexpect:  100-Continue\r\n\r\nGET");
             for step in [1, 7, 511, 512, 513, 5_000] {
