@@ -10,7 +10,7 @@ pub enum ConsoleError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The address cannot be taken.
-    #[error("console: {listen}: {source}")]
+    #[error("console: cannot listen at {listen}")]
     Listen {
         /// Where it would listen.
         listen: SocketAddr,

@@ -11,7 +11,7 @@ static FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/pages.rs"))
 
 /// What is shown where the binary was built without pages.
 const PLACEHOLDER: &str = "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Sidetap</title>\n\
-<h1>Sidetap</h1>\n<p>This binary was built without the pages of the console. Build them in crates/console/web, then build Sidetap again.</p>\n\
+<h1>Sidetap</h1>\n<p>This binary was built without the pages of the console. Build them with <code>scripts/console.sh</code>, then build Sidetap again.</p>\n\
 <p>The API is at <a href=\"/api/v1/openapi.json\">/api/v1</a>; who is logged in finds the report at <a href=\"/report\">/report</a>.</p>\n</html>\n";
 
 /// Whether the pages were built in.

@@ -105,6 +105,9 @@ function useKeys(go: (href: string) => void, help: () => void) {
         document.getElementById("search")?.focus();
       } else if (event.key === "?") {
         help();
+      } else if (event.key === "j" && (target === document.body || target.id === "main")) {
+        // From nowhere into the first row; from there rows have the key themselves.
+        document.querySelector<HTMLElement>("main tbody a, main tbody button")?.focus();
       } else if (event.key === "g") {
         since = event.timeStamp;
       } else if (event.timeStamp - since < 1_500) {
@@ -142,6 +145,16 @@ export function Shell() {
     main.current?.focus({ preventScroll: true });
     window.scrollTo(0, 0);
   }, [path]);
+  const menu = useRef<HTMLButtonElement>(null);
+  const rail = useRef<HTMLElement>(null);
+  // On a narrow screen the menu lies over the page: the focus goes into it, and back.
+  useEffect(() => {
+    if (open) rail.current?.querySelector("a")?.focus();
+  }, [open]);
+  const close = () => {
+    setOpen(false);
+    if (open) menu.current?.focus();
+  };
   const find = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const q = String(new FormData(event.currentTarget).get("q") ?? "").trim();
@@ -160,7 +173,7 @@ export function Shell() {
         To the content
       </a>
       <div className="shell">
-        <nav className={`rail${open ? " open" : ""}`} aria-label="Pages" id="rail" onKeyDown={(event) => event.key === "Escape" && setOpen(false)}>
+        <nav className={`rail${open ? " open" : ""}`} aria-label="Pages" id="rail" ref={rail} onKeyDown={(event) => event.key === "Escape" && close()}>
           <A href="/" className="brand">
             <Mark /> Sidetap
           </A>
@@ -195,7 +208,7 @@ export function Shell() {
         </nav>
         <div>
           <header className="bar">
-            <button type="button" className="btn menu" aria-expanded={open} aria-controls="rail" onClick={() => setOpen(!open)}>
+            <button type="button" className="btn menu" ref={menu} aria-expanded={open} aria-controls="rail" onClick={() => setOpen(!open)}>
               <Icon name="menu" />
               <span className="sr">Pages</span>
             </button>

@@ -177,6 +177,11 @@ test("a filtered list is a link, and is exported whole", async () => {
 
 test("a campaign is read: story, members, fingerprints, reasons with evidence, exchanges", async () => {
   await go("/campaigns", "campaigns");
+  await page.evaluate("document.activeElement.blur()");
+  await page.keyboard.press("j");
+  const first = await page.evaluate("document.activeElement.closest('tr')?.rowIndex");
+  await page.keyboard.press("j");
+  assert.deepEqual([first, await page.evaluate("document.activeElement.closest('tr')?.rowIndex")], [1, 2], "rows by j");
   await page.locator("tbody").getByRole("link", { name: /Credential stuffing/ }).first().click();
   await page.getByRole("heading", { name: "What happened" }).waitFor();
   await looks("campaign");
@@ -421,6 +426,15 @@ test("every other page is whole and accessible, in light colours and on a phone 
     const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     assert.equal(over, 0, `${name} is wider than the screen`);
   }
+  // The menu is opened, walked and closed by the keyboard.
+  const inside = () => page.evaluate("document.activeElement.closest('#rail') !== null");
+  await page.getByRole("button", { name: "Pages" }).press("Enter");
+  await page.waitForFunction("document.activeElement.closest('#rail')");
+  await page.keyboard.press("Tab");
+  assert.ok(await inside());
+  await page.keyboard.press("Escape");
+  assert.equal(await page.getByRole("button", { name: "Pages" }).getAttribute("aria-expanded"), "false");
+  assert.ok(!(await inside()));
   await page.setViewportSize({ width: 1360, height: 860 });
   await page.emulateMedia({ colorScheme: "dark" });
 });

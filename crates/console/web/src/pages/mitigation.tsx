@@ -161,7 +161,7 @@ function Devices({ data }: { data: Mitigation }) {
         title="Next push"
         more={
           <span className="row">
-            <Act onClick={() => look.mutate(undefined)} disabled={look.isPending}>
+            <Act needs="analyst" onClick={() => look.mutate(undefined)} disabled={look.isPending}>
               Show the plan
             </Act>
             <Push label="Push now" question="Bring the devices to what policy asks for?" detail={<p className="muted">Mode: {data.mode}. Guards apply.</p>} disabled={data.killed} />
