@@ -2,6 +2,7 @@ use cel::common::ast::{EntryExpr, Expr, IdedExpr};
 use cel::{Context, ExecutionError, Program, Value};
 
 use crate::facts::{self, FIELDS};
+use crate::walk::first_wrong;
 use sidetap_model::nearest;
 
 /// Longest condition in bytes: they are read for every verdict.
@@ -31,6 +32,7 @@ impl Condition {
         }
         let program = parse(text)?;
         check_names(text, &program)?;
+        check_parts(text, &program)?;
         let condition = Condition { text: text.to_owned(), program };
         condition.try_out()?;
         Ok(condition)
@@ -116,6 +118,17 @@ fn check_names(text: &str, program: &Program) -> Result<(), Refused> {
     Err(refused(text, text.find(name), format!("unknown field `{name}` in the condition"), Some(hint)))
 }
 
+/// Tries each part by itself: what another part hides from a trial of the whole is found too.
+fn check_parts(text: &str, program: &Program) -> Result<(), Refused> {
+    for sample in facts::samples() {
+        let context = facts::context(&sample, &facts::Around::default());
+        if let Some(wrong) = first_wrong(text, program.source_info(), program.expression(), &context) {
+            return Err(refused(text, wrong.at, wrong.message, wrong.hint));
+        }
+    }
+    Ok(())
+}
+
 /// Names that comprehensions (`exists`, `all`, `filter`, `map`) bind.
 fn collect_bound<'e>(e: &'e IdedExpr, out: &mut Vec<&'e str>) {
     match &e.expr {
@@ -163,7 +176,6 @@ mod tests {
         assert!(Condition::compile(r#"intent == "malicious" && score >= 80"#).is_ok());
         assert!(Condition::compile(r#"agent.function == "training" && !agent.verified"#).is_ok());
         assert!(Condition::compile(r#""tor" in network_kinds || country in ["XX"]"#).is_ok());
-        assert!(error(r#"agent.functoin == "training""#).message.contains("cannot be worked out"));
         assert!(Condition::compile(r#"hosts.exists(h, h.endsWith(".example"))"#).is_ok());
         assert!(Condition::compile(r#"class in ["sqli", "vuln-scan"] || "OAT-008" in oat"#).is_ok());
         let e = error(r#"score >= 80 && clas == "x""#);
@@ -180,6 +192,44 @@ mod tests {
         assert_eq!(c.classes(), ["sqli", "bola", "spam"]);
         let e = error("score >=");
         assert!(e.message.contains("does not parse") && e.column > 1, "{e:?}");
-        assert!(error("shout(class)").message.contains("cannot be worked out"));
+        assert!(error("shout(class)").message.contains("no `shout`"));
+    }
+
+    #[test]
+    fn what_another_part_hides_is_found_too() {
+        let found = |text: &str| {
+            let e = error(text);
+            (e.line, e.column, e.message, e.hint.unwrap_or_default())
+        };
+        let (line, column, message, hint) = found("false && clietn.x");
+        assert_eq!((line, column, message.as_str()), (1, 10, "unknown field `clietn` in the condition"));
+        assert!(hint.starts_with("known: intent, "), "{hint}");
+        assert_eq!(found("false && scoer > 3").3, "did you mean `score`?");
+        let (_, column, message, hint) = found(r#"intent == "x" && agent.functoin == "training""#);
+        assert_eq!((column, hint.as_str()), (18, "did you mean `agent.function`?"), "{message}");
+        for (text, column, part) in [
+            (r#"intent == "x" && score > "9""#, 24, "does not go together"),
+            (r#"true || shout(class)"#, 9, "no `shout`"),
+            (r#"intent == "x" && score"#, 18, "true or false"),
+            (r#"intent == "x" && (phase == "y" || class > 3)"#, 41, "does not go together"),
+            ("intent == \"x\" &&\n  class > 3", 9, "does not go together"),
+            (r#"intent == "x" ? class > 3 : true"#, 23, "does not go together"),
+            (r#"hosts.exists(h, h > 3)"#, 19, "does not go together"),
+            (r#"hosts.all(h, h.endsWiht(".x"))"#, 16, "endsWiht"),
+        ] {
+            let (_, at, message, _) = found(text);
+            assert!(message.contains(part), "{text}: {message}");
+            assert_eq!(at, column, "{text}: {message}");
+        }
+        for text in [
+            r#"hosts.size() > 0 && hosts[0] == "a""#,
+            r#"requests > 0 && 100 / requests > 3"#,
+            r#"hosts.exists(h, h.endsWith(".x")) || ["a"].filter(x, x != "b").size() > 0"#,
+            r#"hosts.map(h, h + "x").exists_one(h, h == "y")"#,
+            r#"has(agent.kind) && size(class) > 2 && class.matches("a.*")"#,
+            r#"(class == "a" ? 1 : 2) > 1"#,
+        ] {
+            assert_eq!(Condition::compile(text).err(), None, "{text}");
+        }
     }
 }

@@ -57,6 +57,9 @@ pub const FIELDS: [Field; 28] = [
     field("network_kinds", "list", "what its address is used for: hosting, mobile, vpn, tor, …"),
 ];
 
+/// What `agent` has, all of it always.
+pub(crate) const AGENT_KEYS: [&str; 6] = ["kind", "operator", "function", "party", "verified", "refuted"];
+
 /// The classes of abuse that detection names.
 pub const CLASSES: [&str; 29] = [
     "account-takeover",

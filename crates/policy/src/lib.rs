@@ -28,6 +28,7 @@ mod simulate;
 mod subjects;
 mod suggest;
 mod traffic;
+mod walk;
 
 pub use allow::{AllowEntry, AllowKind, AllowList};
 pub use blocklist::{BlockList, HeldBlock, block_line, block_text, blocklist, outermost};
