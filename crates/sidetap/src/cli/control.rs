@@ -252,6 +252,9 @@ pub(crate) struct UndoArgs {
     /// Only this connector's
     #[arg(long, value_name = "NAME")]
     pub(crate) connector: Option<String>,
+    /// Everything, as where nothing is named
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 /// Which approvals.

@@ -61,8 +61,11 @@ pub(crate) fn run(global: &GlobalArgs, args: &MitigationArgs) -> Result<Status> 
         MitigationCommand::Push(push) => push_all(&mut config, &args.source, push, &terminal),
         MitigationCommand::Undo { which, enforce } => {
             let options = PushOptions { actor: actor(), ..PushOptions::new(mode(*enforce)) };
-            let mut enforcer = enforcer(&mut config, &args.source)?;
-            let selector = selector(which, &enforcer, &config, &args.source)?;
+            let (mut enforcer, lost) = enforcer_to_take_back(&config, &args.source)?;
+            let selector = match &lost {
+                None => selector(which, &enforcer, &config, &args.source)?,
+                Some(why) => selector_by_marks(which, why)?,
+            };
             if *enforce {
                 settle_of(&mut enforcer, &config, &args.source);
             }
@@ -129,6 +132,33 @@ pub(crate) fn enforcer(config: &mut Config, source: &SourceArgs) -> Result<Enfor
 fn bare_enforcer(config: &Config, source: &SourceArgs) -> Result<Enforcer> {
     let state = ledger_of(config, source);
     enforcer_of(sidetap_mitigation::Config { state, ..config.mitigation.clone() }, config, source)
+}
+
+/// The same for what only takes back, without a ledger where that cannot be read, and why it cannot: the marks on the devices say what is
+/// Sidetap's.
+fn enforcer_to_take_back(config: &Config, source: &SourceArgs) -> Result<(Enforcer, Option<String>)> {
+    match bare_enforcer(config, source) {
+        Ok(enforcer) => Ok((enforcer, None)),
+        Err(e) => {
+            let settings = sidetap_mitigation::Config { state: None, ..config.mitigation.clone() };
+            let enforcer = enforcer_of(settings, config, source)?;
+            warn(&format!(
+                "the ledger cannot be read, and is left as it is: {e:#}; what comes off the devices now is not remembered as taken back"
+            ));
+            Ok((enforcer, Some(format!("{e:#}"))))
+        }
+    }
+}
+
+/// What an undo takes back where the ledger cannot be read: what the marks on the devices say.
+fn selector_by_marks(which: &UndoArgs, why: &str) -> Result<Selector> {
+    if which.last.is_some() || which.campaign.is_some() || which.policy.is_some() {
+        bail!(
+            "without a ledger only --verdict, --connector and --all can be taken back, by the marks on the devices: {why}"
+        );
+    }
+    let verdict = which.verdict.clone().map(Selector::Verdict);
+    Ok(verdict.or(which.connector.clone().map(Selector::Connector)).unwrap_or(Selector::All))
 }
 
 fn enforcer_of(
@@ -254,11 +284,7 @@ fn stop(config: &mut Config, source: &SourceArgs, reason: &str, terminal: &Termi
     let nothing = Desired { allow, stopped: true, ..Desired::default() };
     let options = PushOptions { force: true, actor: actor(), ..PushOptions::new(Mode::Enforce) };
     // What devices hold says what has to go: no ledger is needed for that.
-    let mut enforcer = bare_enforcer(config, source).or_else(|e| {
-        warn(&format!("the ledger cannot be read, and is left as it is: {e:#}"));
-        let settings = sidetap_mitigation::Config { state: None, ..config.mitigation.clone() };
-        enforcer_of(settings, config, source)
-    })?;
+    let (mut enforcer, _) = enforcer_to_take_back(config, source)?;
     let report = enforcer.push(&nothing, clock::now(), &options);
     record(config, source, &report);
     let status = show_push(&report, &[], terminal)?;
@@ -369,6 +395,57 @@ mod tests {
         run(&cli.global, args)
     }
 
+    fn want(verdict: &str, address: &str) -> Want {
+        Want {
+            verdict: verdict.to_owned(),
+            zone: String::new(),
+            subject: Subject { kind: SubjectKind::Ip, value: address.to_owned(), parts: Vec::new() },
+            response: Response::Block,
+            ttl_s: 600,
+            score: 90,
+            detected_at: clock::now(),
+            last_seen: clock::now(),
+            stale: false,
+            measures: Measures::default(),
+        }
+    }
+
+    #[test]
+    fn what_is_on_the_devices_comes_off_without_a_ledger_or_a_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let feed = dir.path().join("feed");
+        let text = format!("[[mitigation.feed]]\npath = \"{}\"\n", feed.display());
+        std::fs::write(dir.path().join("c.toml"), &text).unwrap();
+        let mut config = config::load(Some(&dir.path().join("c.toml"))).unwrap();
+        let store = dir.path().join("s.db");
+        let source = SourceArgs { run: None, store: Some(store.clone()) };
+        drop(Store::open(&store).unwrap());
+        let wants = vec![want("v-1", "203.0.113.1"), want("v-2", "203.0.113.2"), want("v-3", "203.0.113.3")];
+        let told = Desired { wants, ..Desired::default() };
+        enforcer(&mut config, &source).unwrap().push(&told, clock::now(), &PushOptions::new(Mode::Enforce));
+        let listed = || std::fs::read_to_string(&feed).unwrap().matches("203.0.113.").count();
+        assert_eq!(listed(), 3);
+        let ledger = ledger_of(&config, &source).unwrap();
+        std::fs::write(&ledger, "{ half a led").unwrap();
+        for which in [["undo", "--last=1h"], ["undo", "--policy=x"]] {
+            let said = at(dir.path(), &which).unwrap_err().to_string();
+            assert!(
+                said.contains("without a ledger only") && said.contains("s.db.mitigation.json"),
+                "{said}"
+            );
+        }
+        assert_eq!(at(dir.path(), &["undo", "--verdict", "v-2", "--enforce"]).unwrap(), Status::Done);
+        assert_eq!(listed(), 2, "one verdict by its mark");
+        assert_eq!(at(dir.path(), &["undo", "--all"]).unwrap(), Status::Done);
+        assert_eq!(listed(), 2, "a dry run changes nothing");
+        // The store is as broken as the ledger.
+        std::fs::write(&store, "no data base").unwrap();
+        assert_eq!(at(dir.path(), &["undo", "--all", "--enforce"]).unwrap(), Status::Done);
+        assert_eq!(listed(), 0);
+        assert_eq!(std::fs::read_to_string(&ledger).unwrap(), "{ half a led", "left as it is");
+        assert!(at(dir.path(), &["undo", "--all", "--connector", "feed"]).is_err(), "one or the other");
+    }
+
     #[test]
     fn the_switch_empties_devices_with_a_broken_policy_and_a_connector_that_only_tries() {
         let dir = tempfile::tempdir().unwrap();
@@ -378,19 +455,7 @@ mod tests {
         let mut config = config::load(Some(&dir.path().join("c.toml"))).unwrap();
         let source = SourceArgs { run: None, store: Some(dir.path().join("s.db")) };
         drop(Store::open(&dir.path().join("s.db")).unwrap());
-        let want = Want {
-            verdict: "v-1".to_owned(),
-            zone: String::new(),
-            subject: Subject { kind: SubjectKind::Ip, value: "203.0.113.1".to_owned(), parts: Vec::new() },
-            response: Response::Block,
-            ttl_s: 600,
-            score: 90,
-            detected_at: clock::now(),
-            last_seen: clock::now(),
-            stale: false,
-            measures: Measures::default(),
-        };
-        let told = Desired { wants: vec![want], ..Desired::default() };
+        let told = Desired { wants: vec![want("v-1", "203.0.113.1")], ..Desired::default() };
         let options = PushOptions::new(Mode::Enforce);
         let told_again = told.clone();
         enforcer(&mut config, &source).unwrap().push(&told, clock::now(), &options);
