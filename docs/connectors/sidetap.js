@@ -400,14 +400,14 @@ function parsed(text) {
     return out;
 }
 
-// What a line says of a request, where that is stronger than `best`, or else that. It is `RESPONSE END PLACE …`: END in seconds since 1970 or 0, PLACE a pattern of method,
+// What a line says of a request, where that is stronger than `best`, or else that. It is `RESPONSE END PLACE …`, RESPONSE with `=HOW` where the rule says how: END in seconds since 1970 or 0, PLACE a pattern of method,
 // host and path or `-`.
 function stronger(r, line, now, best) {
-    const words = line.split(' '), response = words[0], end = Number(words[1] || 0), place = words[2] || '-';
-    if (!has(RANK, response) || best !== '' && RANK[best] >= RANK[response] || end !== 0 && end <= now) {
+    const words = line.split(' '), response = words[0].split('=')[0], end = Number(words[1] || 0), place = words[2] || '-';
+    if (!has(RANK, response) || best !== '' && RANK[best.split('=')[0]] >= RANK[response] || end !== 0 && end <= now) {
         return best;
     }
-    return place === '-' || new RegExp(place).test(r.method + ',' + r.variables.host + r.variables.uri) ? response : best;
+    return place === '-' || new RegExp(place).test(r.method + ',' + r.variables.host + r.variables.uri) ? words[0] : best;
 }
 
 // The strongest response that stands for a request, or nothing.

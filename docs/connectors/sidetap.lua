@@ -1,8 +1,10 @@
 -- What Sidetap's entries are compared with besides addresses, for HAProxy 2.4 and later: the fingerprints of a client's agent and
 -- head (`a1-`, `d1-`, docs/fingerprints.md), the site's keyed hashes of sessions and API keys, values of headers, and where a request is.
 --
--- `http-request lua.sidetap` sets txn.st_do to the strongest response that stands for the request, if any; `lua.sidetap_delay` has it
--- wait; `lua.sidetap_pass` sets txn.st_passed where the client has solved a challenge, and txn.st_token to what solves it. txn.st_over says
+-- `http-request lua.sidetap` sets txn.st_do to the strongest response that stands for the request, if any, and txn.st_how to how the rule behind
+-- it wants it done, where it says so: a rate (`5/60`: requests, seconds), milliseconds, a decoy's name, a tag's value. `lua.sidetap_delay` has it
+-- wait, and `lua.sidetap_rate` says in txn.st_limited whether it is one too many: both by txn.st_slow_how and txn.st_rate_how (what stands in the
+-- maps of addresses), or by txn.st_how; `lua.sidetap_pass` sets txn.st_passed where the client has solved a challenge, and txn.st_token to what solves it. txn.st_over says
 -- that a request has more cookies than are compared.
 -- Whatever goes wrong here leaves the variables unset, and the request goes on. Nothing is written or logged.
 
@@ -11,6 +13,8 @@ local PLACES = os.getenv("SIDETAP_PLACES")
 local NETS = os.getenv("SIDETAP_NETS")
 local HASH_KEY = os.getenv("SIDETAP_HASH_KEY")
 local HEADERS = os.getenv("SIDETAP_HEADERS") or "user-agent"
+-- Whose requests are counted by rates of rules.
+local MOST_COUNTED = 20000
 local DELAY_MS = tonumber(os.getenv("SIDETAP_DELAY_MS") or "") or 3000
 
 local keys = KEYS and Map.new(KEYS, Map._str)
@@ -291,41 +295,85 @@ local function place(txn, fields)
 end
 
 core.register_action("sidetap", { "http-req" }, function(txn)
-    local done, what, over = pcall(function()
+    local done, what, over, how, whom = pcall(function()
         if not keys then return nil end
         local ip, fields = address(txn:get_var("txn.st_ip")), lists(txn.http:req_get_headers())
-        local now, best = core.now().sec, nil
-        -- A value is `END:RESPONSE:OWNER:VERDICT…`.
-        local function try(key)
+        local now, best, how, whom = core.now().sec, nil, nil, nil
+        -- A value is `END:RESPONSE:OWNER:VERDICT…`, VERDICT with `=HOW` behind it where the rule says how.
+        local function try(key, who)
             local value = keys:lookup(key)
             if not value then return end
-            local over, response = value:match("^(%d+):([^:]+):")
+            local over, response, rest = value:match("^(%d+):([^:]+):[^:]*:([^:]*)")
             local rank = RANK[response]
-            if rank and tonumber(over) > now and (not best or rank > RANK[best]) then best = response end
+            if rank and tonumber(over) > now and (not best or rank > RANK[best]) then
+                best, how, whom = response, rest:match("=(.+)$"), who
+            end
         end
         local cell = place(txn, fields)
-        local function here(key)
-            try(key)
-            if cell then try(key .. "@" .. cell) end
+        local function here(key, who)
+            try(key, who)
+            if cell then try(key .. "@" .. cell, who) end
         end
         local all, too_many = whos(fields, txn.sf:req_hdr_names(","), txn.sf:query())
         for _, who in ipairs(all) do
-            here(who)
-            if ip then here(ip .. "|" .. who) end
+            here(who, who)
+            if ip then here(ip .. "|" .. who, who) end
         end
         if cell and ip then
             try(ip .. "@" .. cell)
             local net = nets and nets:lookup(ip)
             if net then try(net .. "@" .. cell) end
         end
-        return best, too_many
+        return best, too_many, how, whom
     end)
     if done and what then txn:set_var("txn.st_do", what) end
     if done and over then txn:set_var("txn.st_over", true) end
+    if done and how then
+        txn:set_var("txn.st_how", how)
+        -- A session and a key have a rate of their own, wherever they come from; all else has one for each address.
+        if whom and whom:find("^[%a-]+:") and not whom:find("^header:") then txn:set_var("txn.st_whom", whom) end
+    end
 end)
 
-core.register_action("sidetap_delay", { "http-req" }, function()
-    core.msleep(DELAY_MS)
+-- How a response is done: as the key's entry has it, or that of the address.
+local function way(txn, response, of_address)
+    local mine = txn:get_var("txn.st_do") == response and txn:get_var("txn.st_how")
+    return mine or txn:get_var(of_address)
+end
+
+core.register_action("sidetap_delay", { "http-req" }, function(txn)
+    local ms = tonumber(way(txn, "tarpit", "txn.st_slow_how") or "") or DELAY_MS
+    core.msleep(math.min(ms, 60000))
+end)
+
+-- Requests that were let through, by whom and rate: in this span of its time and in the one before.
+local passed, size = {}, 0
+
+core.register_action("sidetap_rate", { "http-req" }, function(txn)
+    local done, limited = pcall(function()
+        local word = way(txn, "rate-limit", "txn.st_rate_how")
+        local most, span = (word or ""):match("^(%d+)/(%d+)$")
+        most, span = tonumber(most), tonumber(span)
+        if not most or span < 1 then return nil end
+        local whom = txn:get_var("txn.st_do") == "rate-limit" and txn:get_var("txn.st_whom")
+        local name = (whom or address(txn:get_var("txn.st_ip")) or "") .. " " .. word
+        local now, counted = core.now(), passed[name]
+        local at = now.sec // span
+        if not counted then
+            -- Of too many all are forgotten: a limit that begins anew is no harm.
+            if size >= MOST_COUNTED then passed, size = {}, 0 end
+            counted, size = { at = at, n = 0, before = 0 }, size + 1
+            passed[name] = counted
+        elseif counted.at ~= at then
+            counted.before = counted.at == at - 1 and counted.n or 0
+            counted.at, counted.n = at, 0
+        end
+        local left = 1 - (now.sec % span + now.usec / 1e6) / span
+        if counted.n + 1 + counted.before * left > most then return true end
+        counted.n = counted.n + 1
+        return false
+    end)
+    if done and limited ~= nil then txn:set_var("txn.st_limited", limited) end
 end)
 
 core.register_action("sidetap_pass", { "http-req" }, function(txn)

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use sidetap_policy::Response;
 
+use crate::command;
 use crate::config::ConfigError;
 use crate::connector::ConnectorError;
 use crate::entry::{AddressSeen, Entry};
@@ -15,8 +16,8 @@ use crate::key::Key;
 
 /// The verdict of a canary's entry.
 pub(crate) const CANARY: &str = "canary";
-/// Seconds until a change must have an effect.
-const EFFECT_S: u64 = 5;
+/// Seconds that one request, or one run of a program, may take.
+const ASK_S: u64 = 5;
 /// Seconds that a device that was just changed has to let the control through.
 const CONTROL_S: u64 = 1;
 /// Between two requests.
@@ -37,6 +38,8 @@ pub enum CanaryBy {
     Address,
     /// By the fingerprint of its agent (`a1`): for devices whose script computes it, whichever address they look up.
     Agent,
+    /// By an address of its own, which a program asks from: for devices that compare the connection's address and see no request.
+    Probe,
 }
 
 /// A probe of a device's effect.
@@ -44,7 +47,15 @@ pub enum CanaryBy {
 #[serde(deny_unknown_fields)]
 pub struct CanaryConfig {
     /// An address behind the device that anybody may ask for: `http://edge.example/healthz`.
+    #[serde(default)]
     pub url: String,
+    /// Instead of `url` a program that asks for something behind the device from the address that stands for `{}`, and ends with status 0
+    /// where it is answered.
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// Seconds until a change must have an effect.
+    #[serde(default = "default_within")]
+    pub within_s: u64,
     /// The header in which the device takes the client's address.
     #[serde(default = "default_header")]
     pub header: String,
@@ -61,6 +72,10 @@ pub struct CanaryConfig {
 
 fn default_header() -> String {
     "X-Forwarded-For".to_owned()
+}
+
+fn default_within() -> u64 {
+    5
 }
 
 fn default_address() -> IpAddr {
@@ -91,29 +106,43 @@ impl Canary {
         prints: &[&str],
     ) -> Result<Self, ConfigError> {
         let refuse = |why: &str| Err(ConfigError::Value(format!("{name}: {why}")));
-        check_url(name, &config.url)?;
+        if !(1..=60).contains(&config.within_s) {
+            return refuse("canary.within_s is 1 to 60");
+        }
+        if config.command.is_empty() {
+            check_url(name, &config.url)?;
+        } else {
+            if let Err(why) = check_probe(&config) {
+                return refuse(why);
+            }
+            let http = Http::new(&HttpOptions { timeout_s: ASK_S, ca: None })?;
+            return Ok(Canary { config, by: CanaryBy::Probe, http });
+        }
         if config.control == Some(config.address) {
             return refuse("canary.control is the canary's own address");
         }
         let agents = prints.contains(&"a1");
         let usual = if seen == AddressSeen::Peer && agents { CanaryBy::Agent } else { CanaryBy::Address };
         let by = config.by.unwrap_or(usual);
+        if by == CanaryBy::Probe {
+            return refuse("canary: by = \"probe\" needs canary.command");
+        }
         if by == CanaryBy::Address && seen == AddressSeen::Peer {
             return refuse(
-                "canary: needs address = \"forwarded\"; a device that compares the connection's address never takes it for who it says it is",
+                "canary: needs address = \"forwarded\"; a device that compares the connection's address never takes it for who it says it is: there canary.command asks from an address of its own",
             );
         }
         if by == CanaryBy::Agent && !agents {
             return refuse("canary: by = \"agent\" needs a device whose script computes fingerprints (a1)");
         }
-        let http = Http::new(&HttpOptions { timeout_s: EFFECT_S, ca: None })?;
+        let http = Http::new(&HttpOptions { timeout_s: ASK_S, ca: None })?;
         Ok(Canary { config, by, http })
     }
 
     /// What it is known by.
     fn key(&self) -> Key {
         match self.by {
-            CanaryBy::Address => Key::Net(self.config.address.into()),
+            CanaryBy::Address | CanaryBy::Probe => Key::Net(self.config.address.into()),
             CanaryBy::Agent => Key::Print(agent_print(AGENTS[0])),
         }
     }
@@ -121,8 +150,8 @@ impl Canary {
     /// Who asks, in words.
     fn name_of(&self, asker: Asker) -> String {
         match (self.by, asker) {
-            (CanaryBy::Address, Asker::Canary) => self.config.address.to_string(),
-            (CanaryBy::Address, Asker::Control) => self.control_address().to_string(),
+            (CanaryBy::Address | CanaryBy::Probe, Asker::Canary) => self.config.address.to_string(),
+            (CanaryBy::Address | CanaryBy::Probe, Asker::Control) => self.control_address().to_string(),
             (CanaryBy::Agent, Asker::Canary) => format!("agent {}", AGENTS[0]),
             (CanaryBy::Agent, Asker::Control) => format!("agent {}", AGENTS[1]),
         }
@@ -140,6 +169,7 @@ impl Canary {
             response: Response::Block,
             verdict: CANARY.to_owned(),
             priority: (u8::MAX, i64::MAX),
+            way: None,
         }
     }
 
@@ -150,7 +180,7 @@ impl Canary {
     /// since a device that is loaded anew may begin to answer otherwise in between.
     pub(crate) fn send(&self, allow: &[IpNet]) -> Result<Duration, ConnectorError> {
         let address = self.config.address;
-        if self.by == CanaryBy::Address && allow.iter().any(|net| net.contains(&address)) {
+        if self.by != CanaryBy::Agent && allow.iter().any(|net| net.contains(&address)) {
             return Err(ConnectorError::Unproved(format!(
                 "its address {address} is on the never-block list; give it another (`canary.address`)"
             )));
@@ -166,9 +196,10 @@ impl Canary {
                 }
                 Err(e) => return Err(e),
             };
-            if start.elapsed() > Duration::from_secs(EFFECT_S) {
+            if start.elapsed() > Duration::from_secs(self.config.within_s) {
+                let with = if self.by == CanaryBy::Probe { String::new() } else { format!(" with {status}") };
                 return Err(ConnectorError::Answer(format!(
-                    "it says yes, but a request of {} is still answered with {status}",
+                    "it says yes, but a request of {} is still answered{with}",
                     self.name_of(Asker::Canary)
                 )));
             }
@@ -187,12 +218,37 @@ impl Canary {
             };
             if start.elapsed() >= patience {
                 return Err(ConnectorError::Unproved(format!(
-                    "the same request of {}, which is on no list, {said} too; `canary.url` has to be an address behind the \
-                     device that answers anybody with a status below 400",
-                    self.name_of(Asker::Control)
+                    "the same request of {}, which is on no list, {said} too; {}",
+                    self.name_of(Asker::Control),
+                    match self.by {
+                        CanaryBy::Probe => "`canary.command` has to ask for what answers anybody",
+                        _ =>
+                            "`canary.url` has to be an address behind the device that answers anybody with a status below 400",
+                    }
                 )));
             }
             std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Has the program ask. One that is not answered, or not in time, says so by its exit status, or hangs; that it runs at all is shown by
+    /// the control.
+    fn probe(&self, asker: Asker) -> Result<u16, ConnectorError> {
+        let address = match asker {
+            Asker::Canary => self.config.address,
+            Asker::Control => self.control_address(),
+        };
+        let command: Vec<String> =
+            self.config.command.iter().map(|w| w.replace("{}", &address.to_string())).collect();
+        match command::run(&command, &[], b"", ASK_S) {
+            Ok(_) => Ok(200),
+            Err(ConnectorError::Refused { command, answer }) => {
+                Err(ConnectorError::Unreachable(format!("`{command}` ends with an error: {answer}")))
+            }
+            Err(ConnectorError::Timeout(s)) => {
+                Err(ConnectorError::Unreachable(format!("no answer within {s} s")))
+            }
+            Err(e) => Err(e),
         }
     }
 
@@ -213,9 +269,12 @@ impl Canary {
     /// The status that a request of the canary, or of its control, is answered with; on a connection of its own, since a device that was
     /// loaded anew closes those of before. One that is known by its agent comes from an address that is on no list.
     fn ask(&self, asker: Asker) -> Result<u16, ConnectorError> {
+        if self.by == CanaryBy::Probe {
+            return self.probe(asker);
+        }
         let (address, agent) = match (self.by, asker) {
-            (CanaryBy::Address, Asker::Canary) => (self.config.address, None),
-            (CanaryBy::Address, Asker::Control) => (self.control_address(), None),
+            (CanaryBy::Address | CanaryBy::Probe, Asker::Canary) => (self.config.address, None),
+            (CanaryBy::Address | CanaryBy::Probe, Asker::Control) => (self.control_address(), None),
             (CanaryBy::Agent, Asker::Canary) => (self.control_address(), Some(AGENTS[0])),
             (CanaryBy::Agent, Asker::Control) => (self.control_address(), Some(AGENTS[1])),
         };
@@ -224,6 +283,22 @@ impl Canary {
         headers.extend(agent.map(|a| ("User-Agent", a)));
         let ask = Ask { method: "GET", url: &self.config.url, headers: &headers, body: None };
         self.http.ask(&ask).map(|reply| reply.status)
+    }
+}
+
+/// Why a program cannot be what asks.
+fn check_probe(config: &CanaryConfig) -> Result<(), &'static str> {
+    if !config.url.is_empty() || config.by.is_some_and(|by| by != CanaryBy::Probe) {
+        return Err("canary: either command or url");
+    }
+    if !config.command.iter().any(|word| word.contains("{}")) {
+        return Err("canary.command needs `{}` where the address stands that it asks from");
+    }
+    match config.control {
+        Some(control) if control != config.address && config.address != default_address() => Ok(()),
+        _ => Err(
+            "canary.command needs two addresses of the host that asks: canary.address, which is blocked for good, and canary.control",
+        ),
     }
 }
 
@@ -251,6 +326,8 @@ mod tests {
     fn its_entry_stays_as_it_is_at_every_hour_until_half_of_it_is_over() {
         let config = CanaryConfig {
             url: "http://edge.example/".to_owned(),
+            command: Vec::new(),
+            within_s: 5,
             header: default_header(),
             address: default_address(),
             control: None,
@@ -344,5 +421,36 @@ mod tests {
         assert!(of("", AddressSeen::Peer, &[]).is_err());
         assert!(of("by = \"agent\"", AddressSeen::Forwarded, &[]).is_err());
         assert!(of("by = \"address\"", AddressSeen::Peer, &["a1"]).is_err());
+    }
+
+    /// A canary whose program, given `who`, says by its exit status whether it was answered.
+    fn probe(script: &str) -> Result<Canary, ConfigError> {
+        let text = format!(
+            "command = [\"sh\", \"-c\", \"who={{}}; {script}\"]\naddress = \"10.0.0.9\"\ncontrol = \"10.0.0.8\"\nwithin_s = 1\n"
+        );
+        Canary::new("wall", toml::from_str(&text).unwrap(), AddressSeen::Peer, &[])
+    }
+
+    #[test]
+    fn a_program_asks_from_an_address_of_its_own() {
+        let sent = |script: &str, allow: &[IpNet]| {
+            probe(script).unwrap().send(allow).map(|_| ()).map_err(|e| e.to_string())
+        };
+        assert_eq!(sent("test $who = 10.0.0.8", &[]), Ok(()));
+        assert!(sent("true", &[]).unwrap_err().contains("a request of 10.0.0.9 is still answered"));
+        let nobody = sent("echo no route >&2; false", &[]).unwrap_err();
+        assert!(nobody.contains("proves nothing") && nobody.contains("no route"), "{nobody}");
+        let listed = sent("true", &["10.0.0.0/24".parse().unwrap()]).unwrap_err();
+        assert!(listed.contains("never-block list"), "{listed}");
+        let refused = |text: &str| {
+            let config = toml::from_str(text).unwrap();
+            Canary::new("wall", config, AddressSeen::Peer, &[]).unwrap_err().to_string()
+        };
+        let both = "address = \"10.0.0.9\"\ncontrol = \"10.0.0.8\"\n";
+        assert!(refused(&format!("command = [\"true\"]\n{both}")).contains("needs `{}`"));
+        assert!(refused("command = [\"true\", \"{}\"]\n").contains("two addresses"));
+        assert!(
+            refused(&format!("command = [\"x\", \"{{}}\"]\nurl = \"http://x/\"\n{both}")).contains("either")
+        );
     }
 }

@@ -1,8 +1,10 @@
 use ipnet::{IpNet, Ipv6Net};
 use serde::{Deserialize, Serialize};
+use sidetap_model::Measures;
 use sidetap_policy::Response;
 
 use crate::key::Key;
+use crate::way::{Way, Ways};
 
 /// One entry on a device: what it should hold, or holds of ours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +20,9 @@ pub struct Entry {
     /// What goes first where not all fit: the higher stays.
     #[serde(default)]
     pub priority: (u8, i64),
+    /// How the response is done, where the rule says so and the device can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<Way>,
 }
 
 /// Which address of a client a device can compare with.
@@ -63,6 +68,8 @@ pub struct Sees {
     pub min_prefix: (u8, u8),
     /// What it can do.
     pub responses: Vec<Response>,
+    /// What it can be told of how a rule wants them done.
+    pub ways: Ways,
     /// Entries that it can hold, as configured.
     pub capacity: usize,
     /// Whether it lets go by itself when the time to live is over.
@@ -90,6 +97,7 @@ impl Sees {
             places: Places::No,
             min_prefix: (16, 32),
             responses,
+            ways: Ways::default(),
             capacity,
             native_ttl: false,
             allow_list: false,
@@ -117,6 +125,24 @@ impl Sees {
         }
         all.extend((self.places != Places::No).then(|| "hosts and endpoints".to_owned()));
         all.join(", ")
+    }
+
+    /// What of what a rule asks for (the wanted response first) it does otherwise, or not at all; none where it does just that.
+    pub fn otherwise(&self, responses: &[Response], measures: &Measures) -> Option<String> {
+        let acting: Vec<Response> = responses.iter().copied().filter(|r| r.acts()).collect();
+        let names = |all: &[Response]| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let first = acting.first()?;
+        match acting.iter().find(|r| self.responses.contains(r)) {
+            // Of an address a geo-fence is a block, or nothing.
+            None if acting.contains(&Response::GeoFence) && self.responses.contains(&Response::Block) => None,
+            None => Some(format!("not told: it cannot {}", names(&acting))),
+            Some(r) => {
+                let weaker = (r != first).then(|| format!("{r}, since it cannot {first}"));
+                let own = self.ways.told(*r, measures).1.map(|own| format!("{r} {own}"));
+                let both: Vec<String> = weaker.into_iter().chain(own).collect();
+                (!both.is_empty()).then(|| both.join("; "))
+            }
+        }
     }
 
     /// Responses that act and that it cannot do.

@@ -1,6 +1,7 @@
 //! Files that a server on this machine reads: written whole, tested, and taken back where the server does not like them.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -9,9 +10,9 @@ use sidetap_policy::Response;
 use crate::command;
 use crate::connector::{ConnectorError, Observed};
 use crate::entry::Entry;
-use crate::key::Key;
 use crate::ledger::{is_full, write_over, write_whole};
 use crate::place::Spread;
+use crate::way::{read_spelled, spelled};
 
 /// What the comment of every line of ours begins with.
 pub(crate) const MARK: &str = "sidetap:";
@@ -36,6 +37,20 @@ pub(crate) fn read(path: &Path) -> Result<String, ConnectorError> {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(String::new()),
         Err(e) => Err(ConnectorError::Unreachable(format!("{}: {e}", path.display()))),
     }
+}
+
+/// Has other Sidetaps of this machine wait that write files in the same directory, until what it gives is dropped; nobody waits where that
+/// cannot be.
+pub(crate) fn turn(path: &Path) -> Option<File> {
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    locked(directory)
+}
+
+/// The same of what is written by way of this file.
+pub(crate) fn locked(path: &Path) -> Option<File> {
+    let file = File::open(path).ok()?;
+    file.lock().ok()?;
+    Some(file)
 }
 
 /// Whether the server was not told of the last change: a crash, or a reload that failed.
@@ -141,8 +156,15 @@ fn entry(line: &str) -> Option<Entry> {
     let body = body.strip_prefix("# ").unwrap_or(body);
     let (key, value) = body.trim_end_matches(';').split_once(' ')?;
     let (verdict, key) = mark.split_once(' ').unwrap_or((&mark, key));
-    let (key, response) = (key.parse::<Key>().ok()?, value.parse().ok()?);
-    Some(Entry { key, response, expires_at, verdict: verdict.to_owned(), priority: (0, 0) })
+    let (response, way) = read_spelled(value)?;
+    Some(Entry {
+        key: key.parse().ok()?,
+        response,
+        expires_at,
+        verdict: verdict.to_owned(),
+        priority: (0, 0),
+        way,
+    })
 }
 
 /// The lines of entries that are no addresses, each `KEY RESPONSE` with `end`, for a server that looks keys up.
@@ -152,7 +174,8 @@ pub(crate) fn key_lines(spread: &Spread<'_, ()>, end: &str) -> String {
     for (key, entry, ()) in &spread.lines {
         let place = entry.key.who_and_place().1.map(|_| format!(" {}", entry.key)).unwrap_or_default();
         let off = if key == last { "# " } else { "" };
-        text.push_str(&format!("{off}{key} {}{end} # {}{place}\n", entry.response, mark_of(entry)));
+        let response = spelled(entry.response, entry.way.as_ref());
+        text.push_str(&format!("{off}{key} {response}{end} # {}{place}\n", mark_of(entry)));
         last = key;
     }
     text
@@ -164,12 +187,12 @@ pub(crate) fn record(entry: &Entry) -> String {
 }
 
 /// A file of conditions for entries that hold at places: it is made whole from them, each of which it records.
-pub(crate) struct Conditions<'a> {
+pub(crate) struct Conditions<'a, F> {
     pub(crate) path: &'a Path,
-    pub(crate) render: fn(&[Entry]) -> String,
+    pub(crate) render: F,
 }
 
-impl Conditions<'_> {
+impl<F: Fn(&[Entry]) -> String> Conditions<'_, F> {
     /// The entries that it records, and whether it is as they need it.
     pub(crate) fn observe(&self, observed: &mut Observed) -> Result<(), ConnectorError> {
         let text = read(self.path)?;
@@ -177,7 +200,7 @@ impl Conditions<'_> {
             let (_, expires_at, mark) = cut(line)?;
             let (verdict, key) = mark.split_once(' ')?;
             let (key, verdict) = (key.parse().ok()?, verdict.to_owned());
-            Some(Entry { key, response: Response::Block, expires_at, verdict, priority: (0, 0) })
+            Some(Entry { key, response: Response::Block, expires_at, verdict, priority: (0, 0), way: None })
         };
         let entries: Vec<Entry> = text.lines().filter_map(recorded).collect();
         if (self.render)(&entries) != text {
@@ -232,10 +255,12 @@ mod tests {
         for line in [
             "192.0.2.0/24 block; # sidetap:17:v-1",
             "192.0.2.1|a1-0123456789abcdef rate-limit # sidetap:17:v:2",
+            "192.0.2.2 tag=scraper/1; # sidetap:17:v",
         ] {
             let entry = at(line);
             let end = if line.contains(';') { ";" } else { "" };
-            assert_eq!(format!("{} {}{end} # {}", entry.key, entry.response, mark_of(&entry)), line);
+            let response = spelled(entry.response, entry.way.as_ref());
+            assert_eq!(format!("{} {response}{end} # {}", entry.key, mark_of(&entry)), line);
         }
         let (entries, others) = lines("# mine\n10.0.0.0/8 block;\n1.2.3 block; # sidetap:17:v\n");
         assert!(entries.is_empty());

@@ -49,6 +49,7 @@ mod secret;
 mod settle;
 pub mod suite;
 pub mod varnish;
+mod way;
 pub mod webhook;
 
 pub use canary::{Canary, CanaryBy, CanaryConfig};
@@ -68,3 +69,4 @@ pub use report::{
     ConnectorPlan, ConnectorResult, ConnectorStatus, Mode, PlanReport, PushReport, StatusReport,
 };
 pub use secret::{Secret, SecretError, SecretRef};
+pub use way::{Way, Ways};

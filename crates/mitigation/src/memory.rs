@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::connector::{ConnectorError, Observed};
 use crate::entry::Entry;
 use crate::key::Key;
-use crate::ledger::write_whole;
+use crate::ledger::{is_full, write_over, write_whole};
 
 /// A file of entries.
 #[derive(Clone, Debug)]
@@ -58,7 +58,12 @@ impl Memory {
             |e: &dyn std::fmt::Display| ConnectorError::Unreachable(format!("{}: {e}", self.path.display()));
         let bytes = serde_json::to_vec(&File { entries: entries.to_vec(), allow: allow.to_vec() })
             .map_err(|e| at(&e))?;
-        write_whole(&self.path, &bytes).map_err(|e| at(&e))
+        // What lets go is no longer than what it takes the place of, and has to be kept on a full disk too.
+        let over = |e: std::io::Error| match std::str::from_utf8(&bytes) {
+            Ok(text) if is_full(&e) => write_over(&self.path, text).map_err(|_| e),
+            _ => Err(e),
+        };
+        write_whole(&self.path, &bytes).or_else(over).map_err(|e| at(&e))
     }
 
     /// Keeps these besides what it holds: before a device is told of them, so that none is taken for somebody else's

@@ -1,13 +1,14 @@
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 use serde::Serialize;
 use sidetap_policy::Response;
 
-use crate::connector::Observed;
+use crate::connector::{ConnectorError, Observed};
 use crate::entry::{Entry, Sees};
 use crate::key::Key;
+use crate::way::Way;
 
 /// Seconds by which a device's idea of an expiry may differ before it is refreshed.
 const SLACK_S: i64 = 5;
@@ -17,7 +18,7 @@ const SLACK_S: i64 = 5;
 pub struct Plan {
     /// Entries that it lacks.
     pub add: Vec<Entry>,
-    /// Entries whose expiry changes.
+    /// Entries whose expiry, or way of doing it, changes.
     pub refresh: Vec<Entry>,
     /// Own entries that it should not have.
     pub remove: Vec<Entry>,
@@ -49,6 +50,20 @@ pub struct Refusal {
 }
 
 impl Plan {
+    /// Refuses to go on where a device that is told all of a list holds an entry of ours by now that it did not when the plan was made:
+    /// another Sidetap writes under the same mark, and its entry would be lost.
+    pub(crate) fn check_unseen<'a>(
+        &self,
+        there: impl IntoIterator<Item = &'a Entry>,
+        what: &str,
+    ) -> Result<(), ConnectorError> {
+        let known: BTreeSet<&Key> = self.target.iter().chain(&self.remove).map(|e| &e.key).collect();
+        match there.into_iter().find(|e| !known.contains(&e.key)) {
+            Some(new) => Err(ConnectorError::Conflict(format!("{what}: {} came in between", new.key))),
+            None => Ok(()),
+        }
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.add.is_empty()
@@ -61,7 +76,7 @@ impl Plan {
 
 /// The difference between what a device should hold and what it holds. Pure: the same arguments give the same plan.
 ///
-/// Of several entries for one network the strongest response and then the latest expiry stand, with the highest priority; a network inside another
+/// Of several entries for one network the strongest response, then the hardest way of doing it and then the latest expiry stand, with the highest priority; a network inside another
 /// whose response is at least as strong is left out; beyond the device's capacity those of lowest priority are.
 pub fn plan(wanted: &[Entry], observed: &Observed, allow: &[IpNet], sees: &Sees) -> Plan {
     let mut out = Plan::default();
@@ -78,7 +93,10 @@ pub fn plan(wanted: &[Entry], observed: &Observed, allow: &[IpNet], sees: &Sees)
     for entry in target.values() {
         match have.get(&(&entry.key, entry.response)) {
             None => out.add.push(entry.clone()),
-            Some(old) if old.expires_at.abs_diff(entry.expires_at) > SLACK_S.unsigned_abs() => {
+            Some(old)
+                if old.way != entry.way
+                    || old.expires_at.abs_diff(entry.expires_at) > SLACK_S.unsigned_abs() =>
+            {
                 out.refresh.push(entry.clone());
             }
             Some(_) => {}
@@ -139,30 +157,34 @@ fn choose(
 }
 
 /// What stands where two entries name one network; the verdict's name settles what is equal otherwise.
-fn strength(entry: &Entry) -> (Response, i64, Reverse<&str>) {
-    (entry.response, entry.expires_at, Reverse(&entry.verdict))
+fn strength(entry: &Entry) -> (Response, u64, i64, Reverse<&str>) {
+    let hardness = Way::hardness(entry.way.as_ref());
+    (entry.response, hardness, entry.expires_at, Reverse(&entry.verdict))
 }
 
 /// Sorted networks have every one before those inside it, so a stack of the open ones finds all covers in one pass.
 ///
 /// A device that lets go by itself would let a single address go with a network that ends before it does, so that one is told apart.
 fn drop_covered(best: &mut BTreeMap<Key, Entry>, native_ttl: bool, refused: &mut Vec<Refusal>) {
-    let mut open: Vec<(IpNet, Response, i64)> = Vec::new();
+    let mut open: Vec<(IpNet, &Entry)> = Vec::new();
     let mut covered = Vec::new();
     for entry in best.values() {
         let Some(net) = entry.key.net() else { continue };
         while open.last().is_some_and(|(o, ..)| !o.contains(&net)) {
             open.pop();
         }
-        let outlives = |(_, response, end): &(IpNet, Response, i64)| {
+        let outlives = |wider: &Entry| {
             native_ttl
                 && !entry.key.is_wide()
-                && *response == entry.response
-                && entry.expires_at > *end + SLACK_S
+                && wider.response == entry.response
+                && entry.expires_at > wider.expires_at + SLACK_S
         };
-        match open.iter().find(|o| o.1 >= entry.response && !outlives(o)) {
-            Some((wider, ..)) => covered.push((net, *wider)),
-            None => open.push((net, entry.response, entry.expires_at)),
+        let says_it = |wider: &Entry| {
+            wider.response > entry.response || wider.response == entry.response && wider.way == entry.way
+        };
+        match open.iter().find(|(_, wider)| says_it(wider) && !outlives(wider)) {
+            Some((wider, _)) => covered.push((net, *wider)),
+            None => open.push((net, entry)),
         }
     }
     for (net, wider) in covered {
@@ -192,6 +214,7 @@ mod tests {
             places: crate::entry::Places::No,
             min_prefix: (16, 32),
             responses: vec![Response::Block, Response::RateLimit],
+            ways: crate::way::Ways::default(),
             capacity,
             native_ttl: true,
             allow_list: true,
@@ -208,6 +231,7 @@ mod tests {
             expires_at,
             verdict: format!("v-{net}"),
             priority: (score, 0),
+            way: None,
         }
     }
 

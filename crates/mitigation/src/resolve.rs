@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
-use sidetap_model::{Measures, Scope, rows::Subject};
+use sidetap_model::{Scope, rows::Subject};
 use sidetap_policy::{Caps, Change, Response, Traffic, never_blockable, who_and_where};
 
 use crate::budget::{hold_back, keep_from_collapse, trim};
@@ -125,12 +125,14 @@ fn only_gains(plan: &mut Plan, observed: &Observed, now: i64) {
     if plan.refresh.is_empty() {
         return;
     }
-    let have: BTreeMap<(&Key, Response), i64> =
-        observed.entries.iter().map(|e| ((&e.key, e.response), e.expires_at)).collect();
+    let have: BTreeMap<(&Key, Response), &Entry> =
+        observed.entries.iter().map(|e| ((&e.key, e.response), e)).collect();
     plan.refresh.retain(|e| {
-        let old = have.get(&(&e.key, e.response)).copied().unwrap_or(i64::MIN);
-        let gain = e.expires_at.saturating_sub(old);
-        gain < 0 || gain.saturating_mul(10) > e.expires_at.saturating_sub(now)
+        let old = have.get(&(&e.key, e.response));
+        let gain = e.expires_at.saturating_sub(old.map_or(i64::MIN, |o| o.expires_at));
+        gain < 0
+            || old.is_none_or(|o| o.way != e.way)
+            || gain.saturating_mul(10) > e.expires_at.saturating_sub(now)
     });
 }
 
@@ -195,38 +197,18 @@ pub(crate) fn express(
     let keys = keys_of(want, sees, &(allow, geography), &mut cannot);
     let response = response_of(want, sees, keys.as_deref(), geography, &mut cannot);
     let (Some(response), Some(keys)) = (response, keys) else { return Err(cannot.join("; ")) };
-    cannot.extend(own_way(response, &want.measures));
+    let (way, otherwise) = sees.ways.told(response, &want.measures);
+    cannot.extend(otherwise);
     let entry = |key| Entry {
         key,
         response,
         expires_at: term.expires_at,
         verdict: tag_of(&want.verdict),
         priority: (want.score, want.last_seen.secs()),
+        way: way.clone(),
     };
     let said = (!cannot.is_empty()).then(|| cannot.join("; "));
     Ok((keys.into_iter().map(entry).collect(), said))
-}
-
-/// What of how a rule wants a response done no device is told: an entry has no room for it, each device does it as it is configured.
-fn own_way(response: Response, measures: &Measures) -> Option<String> {
-    match response {
-        Response::RateLimit => measures.rate.map(|r| {
-            let rule = format!("{} in {} s", r.requests, r.per_s);
-            format!("to the rate that it is configured with, not the rule's {rule}")
-        }),
-        Response::Tarpit => measures
-            .delay_ms
-            .map(|ms| format!("by the delay that it is configured with, not the rule's {ms} ms")),
-        Response::Deceive => measures
-            .decoy
-            .as_ref()
-            .map(|_| "with the decoy that it is configured with, not the rule's".to_owned()),
-        Response::Tag => measures
-            .tag
-            .as_ref()
-            .map(|t| format!("in the header that it is configured with, not the rule's {}", t.name)),
-        _ => None,
-    }
 }
 
 /// The first response that the device can do. A geo-fence of one address is a block or nothing, by where the address is.

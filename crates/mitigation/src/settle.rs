@@ -129,6 +129,7 @@ mod tests {
             expires_at: 77,
             verdict: "v-1".into(),
             priority: (0, 0),
+            way: None,
         };
         for verdict in ["v-1", ""] {
             let intended = Intended::of("add", &Entry { verdict: verdict.into(), ..entry.clone() });

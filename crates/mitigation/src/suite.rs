@@ -72,7 +72,7 @@ enum Done {
 type Check = fn(&mut dyn Device) -> Result<Done, String>;
 
 /// Every check with its name, in the order in which they are made.
-const CHECKS: [(&str, Check); 15] = [
+const CHECKS: [(&str, Check); 16] = [
     ("adding twice", adds_and_is_idempotent),
     ("refreshing", refreshes),
     ("overlapping networks", changes_widths),
@@ -86,6 +86,7 @@ const CHECKS: [(&str, Check); 15] = [
     ("a wrong credential", shows_no_credential),
     ("two Sidetaps", shares_the_device),
     ("two Sidetaps under one mark", notices_a_twin),
+    ("two Sidetaps at one time", loses_nothing_of_a_twin),
     ("over capacity", obeys_its_capacity),
     ("undo", takes_everything_back),
 ];
@@ -362,6 +363,28 @@ fn notices_a_twin(device: &mut dyn Device) -> Result<Done, String> {
     Ok(Done::Yes)
 }
 
+/// What another wrote under the same mark between the reading of the device and its change is there after it: the change is made beside it, or
+/// not at all.
+fn loses_nothing_of_a_twin(device: &mut dyn Device) -> Result<Done, String> {
+    let Some(mut twin) = device.twin() else { return Ok(Done::LeftOut) };
+    let now = device.now();
+    let (ours, theirs) = (entry("192.0.2.80/32", now + 600, 90), entry("192.0.2.81/32", now + 600, 90));
+    reach(device, &[], "before two Sidetaps at one time")?;
+    let late = planned(device, std::slice::from_ref(&ours))?;
+    let observed = twin.observe(now).map_err(|e| e.to_string())?;
+    let first = plan(std::slice::from_ref(&theirs), &observed, &observed.allow, twin.sees());
+    twin.apply(&first, now).map_err(|e| format!("the other: {e}"))?;
+    let done = device.connector().apply(&late, now);
+    expect(matches!(done, Ok(_) | Err(ConnectorError::Conflict(_))), || format!("the later: {done:?}"))?;
+    let there = observe(device)?.entries;
+    let has = |e: &Entry| there.iter().any(|t| t.key == e.key);
+    expect(has(&theirs), || format!("what the other wrote meanwhile is gone: {there:?}"))?;
+    expect(has(&ours) == done.is_ok(), || format!("{done:?}, and there is {there:?}"))?;
+    reach(device, &[ours, theirs], "both, with the next reconcile")?;
+    reach(device, &[], "after two Sidetaps at one time")?;
+    Ok(Done::Yes)
+}
+
 /// The wish of one verdict against an address.
 fn want(verdict: &str, ip: &str, now: i64) -> Desired {
     let at = Ts::from_parts(now, 0);
@@ -403,6 +426,7 @@ fn entry(net: &str, expires_at: i64, score: u8) -> Entry {
         expires_at,
         verdict: "suite".to_owned(),
         priority: (score, 0),
+        way: None,
     }
 }
 

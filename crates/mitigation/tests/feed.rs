@@ -193,6 +193,7 @@ async fn a_list_is_read_again_when_it_changed() {
             expires_at: wall() + 600,
             verdict: "v".into(),
             priority: (90, 0),
+            way: None,
         }],
     };
     for n in 1..=9 {
@@ -320,6 +321,7 @@ async fn each_vendor_gets_its_own_shape() {
             expires_at: wall() + 600,
             verdict: "v".into(),
             priority: (if n < 10 { 1 } else { 90 }, 0),
+            way: None,
         })
         .collect();
     sidetap_mitigation::feed::FeedList { entries: many }.write(&dir.path().join("edge.json")).unwrap();

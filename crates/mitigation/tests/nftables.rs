@@ -357,6 +357,7 @@ fn an_element_that_times_out_before_its_removal_does_not_stop_the_rest() {
         expires_at: wall() + 600,
         verdict: "v1".into(),
         priority: (90, 0),
+        way: None,
     };
     let apply = |connector: &mut NftablesConnector, wanted: &[Entry], meanwhile: &dyn Fn()| {
         let observed = connector.observe(wall()).unwrap();
@@ -373,6 +374,52 @@ fn an_element_that_times_out_before_its_removal_does_not_stop_the_rest() {
     let left: Vec<String> =
         connector.observe(wall()).unwrap().entries.iter().map(|e| e.key.to_string()).collect();
     assert_eq!(left, ["192.0.2.3"]);
+}
+
+/// A client asks from two addresses of its own: one that is blocked for good, and one that never is.
+#[test]
+fn a_probe_proves_that_packets_are_dropped() {
+    let Some(net) = Net::make() else { return };
+    let server = net.serve();
+    let exe = std::env::current_exe().unwrap();
+    let asks = |to: &str| {
+        let ask = format!(
+            "{} netns exec {} env {ROLE}='once {{}} {to}' {} --exact in_another_role --nocapture | grep -q answered",
+            net.ip.display(),
+            net.client,
+            exe.display()
+        );
+        let text = format!(
+            "command = [\"sh\", \"-c\", \"{ask}\"]\naddress = \"10.123.45.130\"\ncontrol = \"10.123.45.5\"\n"
+        );
+        let mut config = net.config();
+        config.canary = Some(toml::from_str(&text).unwrap());
+        Enforcer::with_connectors(vec![Box::new(NftablesConnector::new(config).unwrap())])
+    };
+    let mut enforcer = asks(SERVER);
+    let want = |id: &str, ip: &str| desired(&[verdict(id, SubjectKind::Ip, ip, "block", 600)], &[]);
+    let options = PushOptions::new(Mode::Enforce);
+    let report = enforcer.push(&want("v1", "10.123.45.6"), wall_ts(), &options);
+    let result = &report.connectors[0];
+    assert_eq!((result.outcome.as_str(), result.verified), ("done", Some(2)), "{report:?}");
+    assert!(result.effect_ms.is_some());
+    assert!(!net.reach("10.123.45.130", SERVER) && net.reach("10.123.45.5", SERVER));
+    assert!(enforcer.status(wall_ts()).connectors[0].drift.is_empty());
+
+    // A path past the packet filter, whose set holds the entry all the same.
+    assert!(net.run(&["-n", &net.client, "link", "set", "lo", "up"]));
+    let past = Process::start(net.role(&net.client, "server").stdout(Stdio::null()));
+    until("the other server listens", || net.reach("10.123.45.5", "10.123.45.6"));
+    let report = asks("10.123.45.6").push(&want("v2", "10.123.45.7"), wall_ts(), &options);
+    let answer = &report.connectors[0].answer;
+    assert!(answer.contains("a request of 10.123.45.130 is still answered"), "{report:?}");
+    drop(past);
+    drop(server);
+    let report = enforcer.push(&want("v3", "10.123.45.8"), wall_ts(), &options);
+    let answer = &report.connectors[0].answer;
+    assert!(answer.contains("the canary proves nothing"), "nobody answers: {report:?}");
+    let drift = &enforcer.status(wall_ts()).connectors[0].drift;
+    assert!(drift.iter().any(|d| d.contains("proves nothing")), "{drift:?}");
 }
 
 struct UnderTest {

@@ -24,6 +24,7 @@ fn entries() -> impl Strategy<Value = Vec<Entry>> {
                 expires_at: 1_000 + end,
                 verdict: format!("v{score}"),
                 priority: (score, end),
+                way: None,
             }
         });
     proptest::collection::vec(one, 0..24)

@@ -107,7 +107,23 @@ pub struct RuleInfo {
     pub source: String,
 }
 
+/// What a rule asks devices for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleAsks {
+    /// The rule.
+    pub id: String,
+    /// The wanted response, then those for devices that cannot do it.
+    pub responses: Vec<Response>,
+    /// How they are done.
+    pub measures: Measures,
+}
+
 impl PolicySet {
+    /// What the rules that are tried ask devices for, in their order.
+    pub fn asked(&self) -> Vec<RuleAsks> {
+        self.rules.iter().filter(|r| r.enabled).map(asks_of).collect()
+    }
+
     /// The rules that come with Sidetap.
     pub fn builtin() -> Self {
         PolicySet::from_packs(vec![builtin_pack("default")])
@@ -507,6 +523,20 @@ fn info(r: &Rule) -> RuleInfo {
         enabled: r.enabled,
         source: r.source.clone(),
     }
+}
+
+/// What a rule wants done and how, without regard to a verdict.
+fn asks_of(r: &Rule) -> RuleAsks {
+    let how = r.how.clone();
+    let measures = Measures {
+        rate: how.rate,
+        delay_ms: how.delay_ms,
+        decoy: how.decoy,
+        tag: how.tag,
+        countries: how.countries,
+        ..Measures::default()
+    };
+    RuleAsks { id: r.id.clone(), responses: r.responses.clone(), measures }
 }
 
 fn files_of(path: &Path) -> Result<Vec<PathBuf>, PolicyError> {

@@ -33,7 +33,7 @@ mod walk;
 pub use allow::{AllowEntry, AllowKind, AllowList};
 pub use blocklist::{BlockList, HeldBlock, block_line, block_text, blocklist, outermost};
 pub use caps::{CapHit, Caps, Change};
-pub use decide::{Decision, Known, PolicySet, RuleInfo};
+pub use decide::{Decision, Known, PolicySet, RuleAsks, RuleInfo};
 pub use duration::{format_ttl, parse_ttl};
 pub use error::PolicyError;
 pub use facts::{Around, CLASSES, FIELDS, Field};

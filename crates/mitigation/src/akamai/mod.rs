@@ -17,6 +17,7 @@ use crate::aws::mac;
 use crate::config::{ConfigError, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{Entry, Sees};
+use crate::hosted;
 use crate::http::{Ask, Http, HttpOptions, check_url};
 use crate::key::Key;
 use crate::memory::Memory;
@@ -210,10 +211,13 @@ impl Connector for AkamaiConnector {
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
-        let ours: BTreeSet<Key> = self.memory.read()?.into_iter().map(|e| e.key).collect();
+        let _turn = hosted::turn(&self.config.memory);
+        let remembered = self.memory.read()?;
+        let ours: BTreeSet<Key> = remembered.iter().map(|e| e.key.clone()).collect();
         self.memory.intend(&plan.target)?;
         let live: Vec<&Entry> = plan.target.iter().filter(|e| e.expires_at > now).collect();
         let held = self.list(now)?;
+        plan.check_unseen(remembered.iter().filter(|e| held.elements.contains(&e.key)), "the list")?;
         let others = held.elements.iter().filter(|k| !ours.contains(k)).filter_map(Key::net);
         let nets: BTreeSet<IpNet> = others.chain(live.iter().filter_map(|e| e.key.net())).collect();
         let before: BTreeSet<IpNet> = held.elements.iter().filter_map(Key::net).collect();

@@ -11,6 +11,7 @@ use crate::entry::{Entry, Places, Sees};
 use crate::hosted::{self, Server};
 use crate::place::{Cell, Spread};
 use crate::plan::Plan;
+use crate::way::Ways;
 
 edge_config! {
     /// A web server: `[[mitigation.apache]]`.
@@ -32,6 +33,12 @@ edge_config! {
         /// What the configuration knows how to do.
         #[serde(default = "default_responses")]
         responses: Vec<Response>,
+        /// Decoys of the configuration that a rule may ask for by name.
+        #[serde(default)]
+        decoys: Vec<String>,
+        /// The header that tells the application of a tagged request, in lower case, where its value is the rule's.
+        #[serde(default)]
+        tag_header: Option<String>,
     }
 }
 
@@ -65,6 +72,7 @@ impl ApacheConnector {
         let canary = config.named_canary(&[])?;
         let sees = Sees {
             address: config.address,
+            ways: Ways::configured(&config.name, &[], &config.decoys, config.tag_header.as_ref())?,
             networks: false,
             open_connections: "the next request on it is treated so",
             delay: "milliseconds: the map is read anew when it changes",
@@ -118,7 +126,9 @@ impl Connector for ApacheConnector {
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
+        let _turn = hosted::turn(&self.config.map);
         let old = hosted::read(&self.config.map)?;
+        plan.check_unseen(&hosted::lines(&old).0, &self.config.map.display().to_string())?;
         let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
         let spread = spread(&live)?;
         if let Some(path) = &self.config.places {

@@ -13,6 +13,7 @@ use sidetap_policy::Response;
 use crate::config::{ConfigError, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{AddressSeen, Entry, Sees};
+use crate::hosted;
 use crate::http::{Ask, Http, HttpOptions, check_url};
 use crate::key::Key;
 use crate::memory::Memory;
@@ -255,12 +256,15 @@ impl Connector for AwsWafConnector {
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
-        let ours: BTreeSet<Key> = self.memory.read()?.into_iter().map(|e| e.key).collect();
+        let _turn = hosted::turn(&self.config.memory);
+        let remembered = self.memory.read()?;
+        let ours: BTreeSet<Key> = remembered.iter().map(|e| e.key.clone()).collect();
         self.memory.intend(&plan.target)?;
         let live: Vec<&Entry> = plan.target.iter().filter(|e| e.expires_at > now).collect();
         for v6 in [false, true] {
             let Some(set) = self.set_of(v6) else { continue };
             let held = self.read(set, now)?;
+            plan.check_unseen(remembered.iter().filter(|e| held.addresses.contains(&e.key)), "the IP set")?;
             let others = held.addresses.iter().filter(|k| !ours.contains(k)).filter_map(Key::net);
             let wanted = live.iter().filter_map(|e| e.key.net()).filter(|n| matches!(n, IpNet::V6(_)) == v6);
             let nets: BTreeSet<IpNet> = others.chain(wanted).collect();

@@ -8,10 +8,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use sidetap_policy::Response;
 
+use crate::canary::{Canary, CanaryConfig};
 use crate::command;
-use crate::config::{ConfigError, check_name};
+use crate::config::{ConfigError, canary_of, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, shortened};
-use crate::entry::{Entry, Sees};
+use crate::entry::{AddressSeen, Entry, Sees};
+use crate::hosted;
 use crate::key::Key;
 use crate::memory::Memory;
 use crate::plan::Plan;
@@ -63,6 +65,9 @@ pub struct BgpConfig {
     /// Zones whose clients reach the routers; empty means all.
     #[serde(default)]
     pub zones: Vec<String>,
+    /// A program that asks from an address of its own, which proves that entries have an effect.
+    #[serde(default)]
+    pub canary: Option<CanaryConfig>,
 }
 
 fn default_name() -> String {
@@ -96,6 +101,7 @@ fn default_timeout() -> u64 {
 /// The connector to a speaker.
 #[derive(Debug)]
 pub struct BgpConnector {
+    canary: Option<Canary>,
     config: BgpConfig,
     memory: Memory,
     sees: Sees,
@@ -128,7 +134,8 @@ impl BgpConnector {
             cannot: "routers see addresses of packets and nothing of HTTP",
             ..Sees::addresses(responses, config.capacity)
         };
-        Ok(BgpConnector { memory: Memory::new(&config.memory), sees, config })
+        let canary = canary_of(&config.name, config.canary.as_ref(), AddressSeen::Peer, &[])?;
+        Ok(BgpConnector { canary, memory: Memory::new(&config.memory), sees, config })
     }
 
     fn gobgp(&self, args: &[&str]) -> Result<String, ConnectorError> {
@@ -238,7 +245,7 @@ fn source_of(paths: &Value) -> Option<&str> {
 }
 
 impl Connector for BgpConnector {
-    basics!("bgp");
+    basics!("bgp", canary);
 
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let there: BTreeSet<Key> = self.announced()?.into_iter().map(Key::Net).collect();
@@ -247,7 +254,9 @@ impl Connector for BgpConnector {
 
     /// Who is announced anew comes first; an announcement of the same source takes the place of the old one.
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
+        let _turn = hosted::turn(&self.config.memory);
         let there: BTreeSet<Key> = self.announced()?.into_iter().map(Key::Net).collect();
+        plan.check_unseen(&self.memory.observed(&there)?.entries, "announcements")?;
         self.memory.intend(&plan.target)?;
         let mut told = 0;
         for entry in plan.add.iter().filter(|e| e.expires_at > now) {

@@ -11,6 +11,7 @@ use crate::canary::{Canary, CanaryConfig};
 use crate::config::{ConfigError, canary_of, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{AddressSeen, Entry, Places, Sees, mapped};
+use crate::hosted;
 use crate::http::{Ask, Http, HttpOptions, check_url};
 use crate::key::Key;
 use crate::memory::Memory;
@@ -222,8 +223,10 @@ impl Connector for CaddyConnector {
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
+        let _turn = hosted::turn(&self.config.memory);
         let remembered = self.memory.read()?;
         let ours: BTreeSet<String> = remembered.iter().flat_map(|e| self.spelled(&e.key)).collect();
+        plan.check_unseen(&self.observe(now)?.entries, "the ranges")?;
         self.memory.intend(&plan.target)?;
         let live: Vec<&Entry> = plan.target.iter().filter(|e| e.expires_at > now).collect();
         let before = self.ranges()?;

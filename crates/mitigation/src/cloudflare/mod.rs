@@ -94,6 +94,7 @@ impl Item {
             expires_at,
             verdict,
             priority: (0, 0),
+            way: None,
         })
     }
 }
@@ -201,6 +202,7 @@ impl Connector for CloudflareConnector {
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
         let live: Vec<&Entry> = plan.target.iter().filter(|e| e.expires_at > now).collect();
         let items = self.items()?;
+        plan.check_unseen(&items.iter().filter_map(Item::entry).collect::<Vec<_>>(), "the list")?;
         if plan.refresh.is_empty() {
             let new: Vec<Value> = plan.add.iter().filter(|e| e.expires_at > now).map(item).collect();
             for batch in new.chunks(PAGE) {

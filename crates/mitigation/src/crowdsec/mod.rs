@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sidetap_policy::Response;
 
-use crate::config::{ConfigError, check_name};
+use crate::canary::{Canary, CanaryConfig};
+use crate::config::{ConfigError, canary_of, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{AddressSeen, Entry, Sees};
 use crate::http::{Ask, Http, HttpOptions, Reply, check_url};
@@ -48,6 +49,9 @@ pub struct CrowdsecConfig {
     /// Zones whose clients reach its bouncers; empty means all.
     #[serde(default)]
     pub zones: Vec<String>,
+    /// A program that asks from an address of its own, which proves that entries have an effect.
+    #[serde(default)]
+    pub canary: Option<CanaryConfig>,
 }
 
 fn default_name() -> String {
@@ -74,6 +78,7 @@ const MARK: &str = "sidetap:";
 /// The connector to a local API.
 #[derive(Debug)]
 pub struct CrowdsecConnector {
+    canary: Option<Canary>,
     config: CrowdsecConfig,
     http: Http,
     token: Option<String>,
@@ -115,7 +120,8 @@ impl CrowdsecConnector {
             cannot: "its bouncers compare addresses and networks",
             ..Sees::addresses(responses, config.capacity)
         };
-        Ok(CrowdsecConnector { http: Http::new(&config.http)?, token: None, sees, config })
+        let canary = canary_of(&config.name, config.canary.as_ref(), config.address, &[])?;
+        Ok(CrowdsecConnector { canary, http: Http::new(&config.http)?, token: None, sees, config })
     }
 
     fn login(&self) -> Result<String, ConnectorError> {
@@ -198,6 +204,7 @@ impl CrowdsecConnector {
             expires_at: now.saturating_add(left.round() as i64),
             verdict: decision.scenario.strip_prefix(MARK)?.to_owned(),
             priority: (0, 0),
+            way: None,
         })
     }
 
@@ -252,7 +259,7 @@ fn seconds(text: &str) -> Option<f64> {
 }
 
 impl Connector for CrowdsecConnector {
-    basics!("crowdsec");
+    basics!("crowdsec", canary);
 
     fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
         let mut best: BTreeMap<Key, Entry> = BTreeMap::new();

@@ -9,7 +9,8 @@
 mod script;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -24,6 +25,7 @@ use crate::hosted::{self, Server};
 use crate::memory::Memory;
 use crate::place::{Cell, Place, Spread, by_place};
 use crate::plan::Plan;
+use crate::way::Ways;
 
 edge_config! {
     /// A proxy: `[[mitigation.envoy]]`.
@@ -130,8 +132,15 @@ impl EnvoyConnector {
         if scripted {
             responses.extend([Response::Tag, Response::RateLimit, Response::Deceive]);
         }
+        let ways = Ways {
+            any_rate: scripted,
+            answers: scripted,
+            tag_header: Some(config.tag_header.clone()).filter(|_| scripted),
+            ..Ways::default()
+        };
         let sees = Sees {
             address: config.address,
+            ways,
             open_connections: "stay; the next request on it is refused",
             delay: "tenths of a second",
             places: Places::Yes,
@@ -254,6 +263,18 @@ fn predicate(place: &Place) -> Value {
     }
 }
 
+/// What tells a file from the one that takes its place.
+fn number(path: &Path) -> Option<u64> {
+    std::fs::metadata(path).ok().map(|about| about.ino())
+}
+
+/// Has Envoy read a file that had to be written over, since there was no room for another: it looks when one is moved into place.
+fn show(routes: &Path) -> Result<(), ConnectorError> {
+    let aside = routes.with_extension("aside");
+    let moved = std::fs::rename(routes, &aside).and_then(|()| std::fs::rename(&aside, routes));
+    moved.map_err(|e| ConnectorError::Unreachable(format!("{}: {e}", routes.display())))
+}
+
 impl Connector for EnvoyConnector {
     basics!("envoy", canary);
 
@@ -271,10 +292,16 @@ impl Connector for EnvoyConnector {
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
+        let _turn = hosted::turn(&self.config.routes);
+        plan.check_unseen(&self.observe(now)?.entries, &self.config.routes.display().to_string())?;
         let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
         let text = self.render(&live, &plan.allow)?;
         self.next.write_all(&live, &plan.allow)?;
+        let before = number(&self.config.routes);
         hosted::put(&[(self.config.routes.clone(), text)], &Server { test: &[], reload: &[], timeout_s: 1 })?;
+        if before.is_some() && before == number(&self.config.routes) {
+            show(&self.config.routes)?;
+        }
         self.memory.write_all(&live, &plan.allow)?;
         Ok(Answer { text: format!("{} addresses", live.len()) })
     }

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 use serde_json::{Value, json};
+use sidetap_model::Decoy;
 
 use crate::entry::Entry;
 use crate::key::Key;
 use crate::place::Place;
+use crate::way::{Way, spelled};
 
 use super::EnvoyConfig;
 
@@ -21,18 +23,33 @@ pub(super) fn per_route(config: &EnvoyConfig, entries: &[&Entry], allow: &[IpNet
     let mut everywhere = String::new();
     let mut placed: BTreeMap<&Place, String> = BTreeMap::new();
     let mut kinds: BTreeSet<String> = BTreeSet::new();
+    let mut answers: BTreeMap<String, usize> = BTreeMap::new();
     for entry in entries {
         let (who, place) = entry.key.who_and_place();
         kinds.extend(kind_of(who).map(|kind| format!("[{}] = true", quoted(kind))));
         let whom = who.to_string();
         let list = place.map_or(&mut everywhere, |p| placed.entry(p).or_default());
-        list.push_str(&format!("{whom} {}\n", entry.response));
+        let how = match &entry.way {
+            Some(Way::Decoy(Decoy::Answer { status, content_type, body })) => {
+                let answer = answer_of(*status, content_type, body);
+                let known = answers.len();
+                let at = *answers.entry(answer).or_insert(known) + 1;
+                format!("{}={at}", entry.response)
+            }
+            way => spelled(entry.response, way.as_ref()),
+        };
+        list.push_str(&format!("{whom} {how}\n"));
     }
     let places: String = placed.iter().map(|(place, list)| table_of(place, list)).collect();
     let whole = |net: &IpNet| net.prefix_len() == net.max_prefix_len();
     let name = |net: &IpNet| if whole(net) { net.addr().to_string() } else { net.to_string() };
     let never: String = allow.iter().map(|net| format!("{} allow\n", name(net))).collect();
-    let decoy = &config.decoy;
+    let mut decoys = vec![String::new(); answers.len()];
+    for (text, at) in answers {
+        if let Some(place) = decoys.get_mut(at) {
+            *place = text;
+        }
+    }
     let listed = |all: Vec<String>| all.join(", ");
     let hash_key = config.hash_key.as_ref().map_or_else(String::new, |p| p.display().to_string());
     let script = filled(
@@ -47,13 +64,17 @@ pub(super) fn per_route(config: &EnvoyConfig, entries: &[&Entry], allow: &[IpNet
             ("NEVER\n", never),
             ("RATE\n", format!("{}\n", config.rate_per_s)),
             ("\"TAG\"", quoted(&config.tag_header)),
-            ("\"DECOY_STATUS\"", quoted(&decoy.status.to_string())),
-            ("\"DECOY_TYPE\"", quoted(&decoy.content_type)),
-            ("DECOY_BODY", quoted(&decoy.body)),
+            ("DECOYS", listed(decoys)),
+            ("DECOY", answer_of(config.decoy.status, &config.decoy.content_type, &config.decoy.body)),
         ],
     );
     let kind = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.LuaPerRoute";
     json!({"@type": kind, "source_code": {"inline_string": script}})
+}
+
+fn answer_of(status: u16, content_type: &str, body: &str) -> String {
+    let (status, kind) = (quoted(&status.to_string()), quoted(content_type));
+    format!("{{ status = {status}, type = {kind}, body = {} }}", quoted(body))
 }
 
 /// What both scripts have in common.

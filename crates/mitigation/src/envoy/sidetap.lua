@@ -193,8 +193,13 @@ local ALLOWED = list_of([[
 NEVER
 ]])
 
+-- `RESPONSE`, or `RESPONSE=HOW` where the rule behind it says how.
+local function rank_of(response)
+  return response and RANK[response:match("^[^=]+")] or 0
+end
+
 local function stronger(a, b)
-  return (RANK[b] or 0) > (RANK[a] or 0) and b or a
+  return rank_of(b) > rank_of(a) and b or a
 end
 
 local function asked(list, bits, who, best)
@@ -234,19 +239,32 @@ local function is_at(place, method, host, path)
   return #place.path == #path
 end
 
--- How many requests of an address came in this second; of too many addresses all are forgotten.
+-- How many requests of one came in this span of seconds and were let through, and in the one before; of too many all are forgotten.
+local CONFIGURED = RATE
 local seen, count = {}, 0
-local function too_many(ip)
-  local now, mine = os.time(), seen[ip]
+local function too_many(whom, how)
+  local most, span = (how or ""):match("^(%d+)/(%d+)$")
+  most, span = tonumber(most) or CONFIGURED, tonumber(span) or 1
+  local name = whom .. " " .. span
+  local now, mine = os.time(), seen[name]
+  local at = math.floor(now / span)
   if mine == nil then
     if count >= MOST then seen, count = {}, 0 end
-    mine, count = { at = now, n = 0 }, count + 1
-    seen[ip] = mine
+    mine, count = { at = at, n = 0, before = 0 }, count + 1
+    seen[name] = mine
+  elseif mine.at ~= at then
+    -- Spans of a second are counted alone: this clock knows no shorter ones.
+    mine.before = span > 1 and mine.at == at - 1 and mine.n or 0
+    mine.at, mine.n = at, 0
   end
-  if mine.at ~= now then mine.at, mine.n = now, 0 end
+  if mine.n + 1 + mine.before * (1 - now % span / span) > most then return true end
   mine.n = mine.n + 1
-  return mine.n > RATE
+  return false
 end
+
+-- What deceived clients are answered: as it is configured, and as rules say it.
+local ANSWER = DECOY
+local ANSWERS = { DECOYS }
 
 function envoy_on_request(handle)
   local headers = handle:headers()
@@ -296,11 +314,15 @@ function envoy_on_request(handle)
     handle:respond({ [":status"] = "403" }, "")
   elseif over then
     handle:respond({ [":status"] = "431" }, "")
-  elseif best == "tag" then
-    headers:replace("TAG", "1")
-  elseif best == "rate-limit" and too_many(ip) then
+    return
+  end
+  local response, how = (best or ""):match("^([^=]*)=?(.*)$")
+  if response == "tag" then
+    headers:replace("TAG", how ~= "" and how or "1")
+  elseif response == "rate-limit" and too_many(ip, how) then
     handle:respond({ [":status"] = "429" }, "")
-  elseif best == "deceive" then
-    handle:respond({ [":status"] = "DECOY_STATUS", ["content-type"] = "DECOY_TYPE" }, DECOY_BODY)
+  elseif response == "deceive" then
+    local answer = ANSWERS[tonumber(how) or 0] or ANSWER
+    handle:respond({ [":status"] = answer.status, ["content-type"] = answer.type }, answer.body)
   end
 end

@@ -9,9 +9,10 @@ use crate::command;
 use crate::config::{ConfigError, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, shortened};
 use crate::entry::{AddressSeen, Sees};
+use crate::hosted;
 use crate::memory::Memory;
 use crate::plan::Plan;
-use crate::webhook::{default_responses, message, read, sees_all};
+use crate::webhook::{default_responses, message, read, sees_all, with_ways};
 
 /// A program: `[[mitigation.exec]]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -101,10 +102,12 @@ impl Connector for ExecConnector {
         let said = self.run("observe", "")?;
         let said =
             serde_json::from_str(&said).map_err(|e| ConnectorError::Answer(format!("no JSON: {e}")))?;
-        read(&said)
+        Ok(with_ways(read(&said)?, &self.memory.read()?))
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
+        let _turn = hosted::turn(&self.config.memory);
+        plan.check_unseen(&self.observe(now)?.entries, "what the program holds")?;
         let said = self.run("apply", &message(&self.config.name, plan, now).to_string())?;
         self.memory.write(&plan.target)?;
         Ok(Answer { text: shortened(&said) })

@@ -110,7 +110,7 @@ fn entry(record: &Value) -> Option<Entry> {
     let (_, expires_at, verdict) =
         hosted::cut(record.get("data")?.as_str()?).filter(|(b, ..)| b.is_empty())?;
     let key = record.get("name")?.as_str()?.parse().ok()?;
-    Some(Entry { key, response: Response::Block, expires_at, verdict, priority: (0, 0) })
+    Some(Entry { key, response: Response::Block, expires_at, verdict, priority: (0, 0), way: None })
 }
 
 impl Connector for F5Connector {
@@ -130,6 +130,7 @@ impl Connector for F5Connector {
     /// The whole array of records is replaced, those of others as they are.
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
         let mut records = self.records()?;
+        plan.check_unseen(&records.iter().filter_map(entry).collect::<Vec<_>>(), "the data group")?;
         records.retain(|r| entry(r).is_none());
         let live: Vec<&Entry> = plan.target.iter().filter(|e| e.expires_at > now).collect();
         records.extend(

@@ -91,7 +91,7 @@ impl Held {
             .is_some_and(|n| !matches!(n.to_string().trim_matches('"'), "0" | "false" | "null"));
         let text = self.subnet.map_or(self.ip.clone(), |s| format!("{}/{s}", self.ip));
         let key: Key = text.parse().ok().filter(|_| !negated)?;
-        Some(Entry { key, response: Response::Block, expires_at, verdict, priority: (0, 0) })
+        Some(Entry { key, response: Response::Block, expires_at, verdict, priority: (0, 0), way: None })
     }
 }
 

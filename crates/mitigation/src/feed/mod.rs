@@ -14,6 +14,7 @@ use sidetap_policy::Response;
 use crate::config::{ConfigError, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{AddressSeen, Sees};
+use crate::hosted;
 use crate::plan::Plan;
 use crate::secret::SecretRef;
 
@@ -87,6 +88,7 @@ impl FeedConnector {
             return Err(ConfigError::Value(format!("{}: max_shrink is a share of a hundred", config.name)));
         }
         let sees = Sees {
+            ways: Default::default(),
             address: config.address,
             networks: true,
             ipv6: true,
@@ -122,6 +124,11 @@ impl Connector for FeedConnector {
     }
 
     fn apply(&mut self, plan: &Plan, _now: i64) -> Result<Answer, ConnectorError> {
+        let _turn = hosted::turn(&self.config.path);
+        plan.check_unseen(
+            &FeedList::read(&self.config.path)?.entries,
+            &self.config.path.display().to_string(),
+        )?;
         let list = FeedList { entries: plan.target.clone() };
         list.write(&self.config.path)?;
         Ok(Answer { text: format!("{} lines written", list.entries.len()) })

@@ -1,11 +1,11 @@
 //! The map of all that is no address, with the maps of places and networks that entries for hosts and endpoints need.
 //!
 //! A line is `KEY END:RESPONSE:OWNER:VERDICT`, and of an entry for a place `WHO@CELL END:RESPONSE:OWNER:VERDICT:WHO@PLACE`, once for
-//! each cell of the place. Cells are those of all Sidetaps' places together, so whoever writes puts the lines of the others right too.
+//! each cell of the place. Where a rule says how a response is done, VERDICT is `VERDICT=WAY`. Cells are those of all Sidetaps' places together, so whoever writes puts the lines of the others right too.
 
 use std::collections::BTreeMap;
 
-use super::map::{MapLine, is_over};
+use super::map::{MapLine, heard, is_over, told};
 use crate::connector::ConnectorError;
 use crate::entry::Entry;
 use crate::key::Key;
@@ -79,7 +79,7 @@ impl Held {
 
 fn line(key: String, entry: &Entry, mark: &str) -> MapLine {
     let place = if entry.key.who_and_place().1.is_some() { format!(":{}", entry.key) } else { String::new() };
-    let value = format!("{}:{}:{mark}:{}{place}", entry.expires_at, entry.response, entry.verdict);
+    let value = format!("{}:{}:{mark}:{}{place}", entry.expires_at, entry.response, told(entry));
     MapLine { key, value }
 }
 
@@ -88,13 +88,9 @@ fn read(line: &MapLine) -> Option<(Entry, &str)> {
     let mut parts = line.value.splitn(5, ':');
     let (end, response, mark, verdict) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let key: Key = parts.next().unwrap_or(&line.key).parse().ok()?;
-    let entry = Entry {
-        key,
-        response: response.parse().ok()?,
-        expires_at: end.parse().ok()?,
-        verdict: verdict.to_owned(),
-        priority: (0, 0),
-    };
+    let response = response.parse().ok()?;
+    let (verdict, way) = heard(response, verdict)?;
+    let entry = Entry { key, response, expires_at: end.parse().ok()?, verdict, priority: (0, 0), way };
     Some((entry, mark))
 }
 
@@ -104,7 +100,14 @@ mod tests {
     use sidetap_policy::Response;
 
     fn entry(key: &str, response: Response) -> Entry {
-        Entry { key: key.parse().unwrap(), response, expires_at: 17, verdict: "v-1".into(), priority: (0, 0) }
+        Entry {
+            key: key.parse().unwrap(),
+            response,
+            expires_at: 17,
+            verdict: "v-1".into(),
+            priority: (0, 0),
+            way: None,
+        }
     }
 
     #[test]
@@ -118,6 +121,7 @@ mod tests {
             entry("2001:db8::1@*,/login", Response::RateLimit),
             entry("header:user-agent=x%20y@*,/login", Response::Block),
         ];
+        own[0].way = Some(crate::way::Way::Value("bot".into()));
         own.sort_by(|a, b| a.key.cmp(&b.key));
         let mine = MapLine { key: "mine".into(), value: "1".into() };
         let held = Held::of(std::slice::from_ref(&mine), "sidetap", 0);

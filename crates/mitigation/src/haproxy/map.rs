@@ -5,6 +5,7 @@ use super::socket::Socket;
 use crate::connector::{ConnectorError, shortened};
 use crate::entry::Entry;
 use crate::key::Key;
+use crate::way::Way;
 
 /// A line of a map: ours or of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,12 +15,9 @@ pub(super) struct MapLine {
 }
 
 impl MapLine {
-    /// The line of an entry: `END:OWNER:VERDICT`.
+    /// The line of an entry: `END:OWNER:VERDICT`, with `=WAY` behind it where the rule says how.
     pub(super) fn of(entry: &Entry, owner: &str) -> Self {
-        MapLine {
-            key: entry.key.to_string(),
-            value: format!("{}:{owner}:{}", entry.expires_at, entry.verdict),
-        }
+        MapLine { key: entry.key.to_string(), value: format!("{}:{owner}:{}", entry.expires_at, told(entry)) }
     }
 
     pub(super) fn allow(net: &IpNet, owner: &str) -> Self {
@@ -33,9 +31,9 @@ impl MapLine {
     /// The entry that the line is, where it is one of ours.
     pub(super) fn entry(&self, response: Response, owner: &str) -> Option<Entry> {
         let (end, rest) = self.value.split_once(':')?;
-        let verdict = rest.strip_prefix(owner)?.strip_prefix(':')?;
+        let (verdict, way) = heard(response, rest.strip_prefix(owner)?.strip_prefix(':')?)?;
         let (expires_at, key) = (end.parse().ok()?, self.key.parse().ok()?);
-        Some(Entry { key, response, expires_at, verdict: verdict.to_owned(), priority: (0, 0) })
+        Some(Entry { key, response, expires_at, verdict, priority: (0, 0), way })
     }
 
     /// When a line of any Sidetap's ends; none of lines that are none.
@@ -54,6 +52,22 @@ impl MapLine {
 
     pub(super) fn net(&self) -> Option<IpNet> {
         self.key.parse::<Key>().ok().and_then(|k| k.net())
+    }
+}
+
+/// An entry's verdict, and how its response is done: `VERDICT=WAY`.
+pub(super) fn told(entry: &Entry) -> String {
+    match entry.way.as_ref().and_then(Way::word) {
+        Some(word) => format!("{}={word}", entry.verdict),
+        None => entry.verdict.clone(),
+    }
+}
+
+/// Reads what [`told`] wrote.
+pub(super) fn heard(response: Response, text: &str) -> Option<(String, Option<Way>)> {
+    match text.split_once('=') {
+        Some((verdict, word)) => Some((verdict.to_owned(), Some(Way::read(response, word)?))),
+        None => Some((text.to_owned(), None)),
     }
 }
 
@@ -154,10 +168,19 @@ mod tests {
             expires_at: 1_795_214_456,
             verdict: "v-1".into(),
             priority: (0, 0),
+            way: None,
         };
         let line = MapLine::of(&entry, "sidetap");
         assert_eq!(line.value, "1795214456:sidetap:v-1");
         assert_eq!(line.entry(Response::Block, "sidetap"), Some(entry));
+        let slow = Entry {
+            response: Response::Tarpit,
+            way: Some(Way::DelayMs(3000)),
+            ..line.entry(Response::Block, "sidetap").unwrap()
+        };
+        let line = MapLine::of(&slow, "sidetap");
+        assert_eq!(line.value, "1795214456:sidetap:v-1=3000");
+        assert_eq!(line.entry(Response::Tarpit, "sidetap"), Some(slow));
         let foreign = MapLine { key: "192.0.2.1".into(), value: "deny".into() };
         assert_eq!(foreign.entry(Response::Block, "sidetap"), None);
     }

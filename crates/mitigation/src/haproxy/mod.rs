@@ -20,6 +20,7 @@ use crate::config::{ConfigError, canary_of, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{AddressSeen, Entry, Places, Sees};
 use crate::plan::Plan;
+use crate::way::Ways;
 
 use map::MapLine;
 use socket::Socket;
@@ -69,6 +70,12 @@ pub struct HaproxyConfig {
     /// The map of addresses that are never touched.
     #[serde(default)]
     pub allow_map: Option<String>,
+    /// Decoys of the configuration that a rule may ask for by name.
+    #[serde(default)]
+    pub decoys: Vec<String>,
+    /// The header that tells the application of a tagged request, in lower case, where its value is the rule's.
+    #[serde(default)]
+    pub tag_header: Option<String>,
     /// The mark of own lines; two Sidetaps on one HAProxy need two.
     #[serde(default = "default_owner")]
     pub owner: String,
@@ -150,8 +157,14 @@ impl HaproxyConnector {
         if canary.is_some() && config.block_map.is_none() {
             return Err(ConfigError::Value(format!("{}: canary: needs block_map", config.name)));
         }
+        let ways = Ways {
+            any_rate: keys,
+            delays: keys,
+            ..Ways::configured(&config.name, &[], &config.decoys, config.tag_header.as_ref())?
+        };
         let sees = Sees {
             address: config.address,
+            ways,
             networks: true,
             ipv6: true,
             prints,
@@ -216,6 +229,7 @@ impl HaproxyConnector {
         }
         let before = map::show(&self.socket(), name)?;
         let held = keys::Held::of(&before, &self.config.owner, now);
+        plan.check_unseen(&held.own, &format!("map {name}"))?;
         let live = plan.target.iter().filter(ours).filter(|e| e.expires_at > now).cloned();
         let should = held.render(live.collect())?;
         // A place whose entries are not there yet is no harm; an entry whose place is not known has no effect.
@@ -313,6 +327,9 @@ impl Connector for HaproxyConnector {
                 continue;
             }
             let before = map::show(&self.socket(), name)?;
+            let own: Vec<Entry> =
+                before.iter().filter_map(|l| l.entry(response, &self.config.owner)).collect();
+            plan.check_unseen(&own, &format!("map {name}"))?;
             let mut lines = before.clone();
             lines.retain(|l| l.entry(response, &self.config.owner).is_none() && !l.is_over(now));
             let live = plan.target.iter().filter(changed).filter(|e| e.expires_at > now);

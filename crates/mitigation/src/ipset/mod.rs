@@ -7,8 +7,9 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use sidetap_policy::Response;
 
+use crate::canary::{Canary, CanaryConfig};
 use crate::command;
-use crate::config::{ConfigError, check_name};
+use crate::config::{ConfigError, canary_of, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{AddressSeen, Entry, Sees};
 use crate::plan::Plan;
@@ -35,6 +36,9 @@ pub struct IpsetConfig {
     /// Zones whose clients reach it; empty means all.
     #[serde(default)]
     pub zones: Vec<String>,
+    /// A program that asks from an address of its own, which proves that entries have an effect.
+    #[serde(default)]
+    pub canary: Option<CanaryConfig>,
 }
 
 fn default_name() -> String {
@@ -65,6 +69,7 @@ const MOST_S: i64 = 2_147_483;
 /// The connector to sets of addresses.
 #[derive(Debug)]
 pub struct IpsetConnector {
+    canary: Option<Canary>,
     config: IpsetConfig,
     sees: Sees,
 }
@@ -94,7 +99,8 @@ impl IpsetConnector {
             cannot: "a packet filter sees the connection's address and nothing of HTTP",
             ..Sees::addresses(vec![Response::Block], config.capacity)
         };
-        Ok(IpsetConnector { config, sees })
+        let canary = canary_of(&config.name, config.canary.as_ref(), AddressSeen::Peer, &[])?;
+        Ok(IpsetConnector { canary, config, sees })
     }
 
     fn ipset(&self, args: &[&str], input: &str) -> Result<String, ConnectorError> {
@@ -151,11 +157,18 @@ fn own(key: &str, rest: &str, now: i64) -> Option<Entry> {
     let verdict = verdict.split('"').next()?.to_owned();
     let left: i64 = rest.split_once("timeout ")?.1.split(' ').next()?.parse().ok()?;
     let expires_at = now.saturating_add(left);
-    Some(Entry { key: key.parse().ok()?, response: Response::Block, expires_at, verdict, priority: (0, 0) })
+    Some(Entry {
+        key: key.parse().ok()?,
+        response: Response::Block,
+        expires_at,
+        verdict,
+        priority: (0, 0),
+        way: None,
+    })
 }
 
 impl Connector for IpsetConnector {
-    basics!("ipset");
+    basics!("ipset", canary);
 
     fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
         let mut observed = Observed::default();
@@ -186,6 +199,9 @@ impl Connector for IpsetConnector {
             let saved = self.saved(v6)?;
             let is_there = saved.is_some();
             let lines = saved.unwrap_or_default();
+            let there: Vec<Entry> =
+                lines.iter().filter_map(|l| element(l)).filter_map(|(k, r)| own(k, r, now)).collect();
+            plan.check_unseen(&there, &format!("set {name}"))?;
             // One that a change left that broke off; mostly there is none.
             drop(self.ipset(&["destroy", &format!("{name}.new")], ""));
             let others = lines.iter().filter_map(|l| element(l)).filter(|(k, r)| own(k, r, now).is_none());

@@ -62,7 +62,7 @@ impl ModsecurityConnector {
         Ok(ModsecurityConnector { config, canary, sees })
     }
 
-    fn conditions(&self) -> Option<Conditions<'_>> {
+    fn conditions(&self) -> Option<Conditions<'_, impl Fn(&[Entry]) -> String>> {
         self.config.places.as_deref().map(|path| Conditions { path, render })
     }
 }
@@ -129,6 +129,7 @@ fn read(text: &str) -> (Vec<Entry>, Vec<&str>) {
                     expires_at,
                     verdict,
                     priority: (0, 0),
+                    way: None,
                 }),
                 Err(_) => others.push(line),
             },
@@ -163,8 +164,10 @@ impl Connector for ModsecurityConnector {
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
+        let _turn = hosted::turn(&self.config.data);
         let old = hosted::read(&self.config.data)?;
-        let (_, others) = read(&old);
+        let (there, others) = read(&old);
+        plan.check_unseen(&there, &self.config.data.display().to_string())?;
         // One line that is no address makes the whole configuration invalid.
         if let Some(bad) = others.iter().find(|l| !is_plain(l)) {
             let line = bad.chars().take(40).collect::<String>();

@@ -139,7 +139,14 @@ fn own(element: &Value, response: Response, now: i64) -> Option<Entry> {
     let verdict = elem.get("comment")?.as_str()?.strip_prefix(MARK)?.to_owned();
     let [net] = nets_of(elem.get("val")?).try_into().ok()?;
     let left = elem.get("expires").and_then(Value::as_i64)?;
-    Some(Entry { key: net.into(), response, expires_at: now.saturating_add(left), verdict, priority: (0, 0) })
+    Some(Entry {
+        key: net.into(),
+        response,
+        expires_at: now.saturating_add(left),
+        verdict,
+        priority: (0, 0),
+        way: None,
+    })
 }
 
 /// The networks of an element of the allow list that carries the mark.

@@ -10,8 +10,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use sidetap_policy::Response;
 
+use crate::canary::{Canary, CanaryConfig};
 use crate::command;
-use crate::config::{ConfigError, check_name};
+use crate::config::{ConfigError, canary_of, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{AddressSeen, Sees};
 use crate::plan::Plan;
@@ -41,6 +42,9 @@ pub struct NftablesConfig {
     /// Zones whose clients reach it; empty means all.
     #[serde(default)]
     pub zones: Vec<String>,
+    /// A program that asks from an address of its own, which proves that entries have an effect.
+    #[serde(default)]
+    pub canary: Option<CanaryConfig>,
 }
 
 fn default_name() -> String {
@@ -77,6 +81,7 @@ const RETRIES: usize = 2;
 /// The connector to a packet filter.
 #[derive(Debug)]
 pub struct NftablesConnector {
+    canary: Option<Canary>,
     config: NftablesConfig,
     sees: Sees,
 }
@@ -101,6 +106,7 @@ impl NftablesConnector {
             )));
         }
         let sees = Sees {
+            ways: Default::default(),
             address: AddressSeen::Peer,
             networks: true,
             ipv6: true,
@@ -117,12 +123,13 @@ impl NftablesConnector {
             delay: "at once",
             cannot: "a packet filter sees the connection's address and nothing of HTTP",
         };
-        Ok(NftablesConnector { config, sees })
+        let canary = canary_of(&config.name, config.canary.as_ref(), AddressSeen::Peer, &[])?;
+        Ok(NftablesConnector { canary, config, sees })
     }
 }
 
 impl Connector for NftablesConnector {
-    basics!("nftables");
+    basics!("nftables", canary);
 
     fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
         let wanted = ruleset::Layout::new(&self.config);

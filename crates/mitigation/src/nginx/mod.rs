@@ -11,6 +11,7 @@ use crate::entry::{Entry, Places, Sees};
 use crate::hosted::{self, Server, UNTOLD};
 use crate::place::{Cell, Spread};
 use crate::plan::Plan;
+use crate::way::{Ways, spelled};
 
 server_config! {
     /// A web server: `[[mitigation.nginx]]`.
@@ -32,6 +33,15 @@ server_config! {
         /// What the configuration knows how to do.
         #[serde(default = "default_responses")]
         responses: Vec<Response>,
+        /// Rates of the configuration that a rule may ask for: `5/60`, requests and seconds.
+        #[serde(default)]
+        rates: Vec<String>,
+        /// Decoys of the configuration that a rule may ask for by name.
+        #[serde(default)]
+        decoys: Vec<String>,
+        /// The header that tells the application of a tagged request, in lower case, where its value is the rule's.
+        #[serde(default)]
+        tag_header: Option<String>,
         /// Says whether nginx would take its configuration.
         #[serde(default = "default_test")]
         test: Vec<String>,
@@ -75,6 +85,7 @@ impl NginxConnector {
         }
         let sees = Sees {
             address: config.address,
+            ways: Ways::configured(&config.name, &config.rates, &config.decoys, config.tag_header.as_ref())?,
             places: match (&config.keys, &config.places, &config.nets) {
                 (Some(_), Some(_), Some(_)) => Places::Yes,
                 _ => Places::No,
@@ -123,7 +134,7 @@ fn is_own_allow(line: &str) -> bool {
 }
 
 fn line(entry: &Entry) -> String {
-    format!("{} {}; # {}\n", entry.key, entry.response, hosted::mark_of(entry))
+    format!("{} {}; # {}\n", entry.key, spelled(entry.response, entry.way.as_ref()), hosted::mark_of(entry))
 }
 
 impl Connector for NginxConnector {
@@ -158,6 +169,10 @@ impl Connector for NginxConnector {
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
         let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
+        let _turn = hosted::turn(&self.config.addresses);
+        for path in std::iter::once(&self.config.addresses).chain(&self.config.keys) {
+            plan.check_unseen(&hosted::lines(&hosted::read(path)?).0, &path.display().to_string())?;
+        }
         let mut files = self.files(&live)?;
         if let Some(path) = &self.config.allow {
             let text = hosted::read(path)?;

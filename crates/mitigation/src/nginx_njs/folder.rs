@@ -15,6 +15,7 @@ use crate::entry::Entry;
 use crate::hosted;
 use crate::key::Key;
 use crate::ledger::{is_full, write_over};
+use crate::way::{read_spelled, spelled};
 
 /// The file that says what kinds of names there are, so that the script looks for no others.
 const FORMS: &str = "forms";
@@ -243,12 +244,13 @@ impl Folder {
 fn line(entry: &Entry) -> String {
     let place = entry.key.who_and_place().1.map_or("-".to_owned(), |p| p.pattern());
     let verdict = if entry.verdict.is_empty() { "-" } else { &entry.verdict };
-    format!("{} {} {place} {}{verdict} {}\n", entry.response, entry.expires_at, hosted::MARK, entry.key)
+    let response = spelled(entry.response, entry.way.as_ref());
+    format!("{response} {} {place} {}{verdict} {}\n", entry.expires_at, hosted::MARK, entry.key)
 }
 
 /// Whether what a file has of ours says just this.
 fn says(there: &[Entry], wanted: &[&Entry]) -> bool {
-    let parts = |e: &Entry| (e.response, e.expires_at);
+    let parts = |e: &Entry| (e.response, e.expires_at, e.way.clone());
     there.len() == wanted.len()
         && there
             .iter()
@@ -279,12 +281,14 @@ fn entry(name: &str, text: &str) -> Option<Entry> {
     let words: Vec<&str> = text.split(' ').collect();
     let [response, end, _, verdict, key] = words.as_slice() else { return None };
     let verdict = verdict.strip_prefix(hosted::MARK)?;
+    let (response, way) = read_spelled(response)?;
     let entry = Entry {
         key: key.parse().ok()?,
-        response: response.parse().ok()?,
+        response,
         expires_at: end.parse().ok()?,
         verdict: if verdict == "-" { String::new() } else { verdict.to_owned() },
         priority: (0, 0),
+        way,
     };
     (name_of(entry.key.who_and_place().0) == name).then_some(entry)
 }
@@ -384,7 +388,7 @@ mod tests {
 
     fn of(key: &str, response: Response) -> Entry {
         let key = key.parse().unwrap();
-        Entry { key, response, expires_at: 77, verdict: "v-1".into(), priority: (0, 0) }
+        Entry { key, response, expires_at: 77, verdict: "v-1".into(), priority: (0, 0), way: None }
     }
 
     #[test]

@@ -10,7 +10,9 @@ use crate::canary::Canary;
 use crate::config::{ConfigError, edge_config};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{Entry, Places, Sees};
+use crate::hosted;
 use crate::plan::Plan;
+use crate::way::Ways;
 
 use folder::{ALLOW, Folder};
 
@@ -22,6 +24,15 @@ edge_config! {
         /// What the configuration knows how to do.
         #[serde(default = "default_responses")]
         responses: Vec<Response>,
+        /// Rates of the configuration that a rule may ask for: `5/60`, requests and seconds.
+        #[serde(default)]
+        rates: Vec<String>,
+        /// Decoys of the configuration that a rule may ask for by name.
+        #[serde(default)]
+        decoys: Vec<String>,
+        /// The header that tells the application of a tagged request, in lower case, where its value is the rule's.
+        #[serde(default)]
+        tag_header: Option<String>,
         /// The header whose values the script compares, in lower case, as the configuration names it.
         #[serde(default)]
         header: Option<String>,
@@ -60,6 +71,7 @@ impl NginxNjsConnector {
         let canary = config.named_canary(PRINTS)?;
         let sees = Sees {
             address: config.address,
+            ways: Ways::configured(&config.name, &config.rates, &config.decoys, config.tag_header.as_ref())?,
             prints: PRINTS,
             tokens: config.tokens,
             headers: config.header.iter().cloned().collect(),
@@ -99,6 +111,8 @@ impl Connector for NginxNjsConnector {
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
+        let _turn = hosted::turn(&self.config.entries.join(ALLOW));
+        plan.check_unseen(&self.folder.read()?.0, &self.config.entries.display().to_string())?;
         let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
         self.folder.write(&live, &plan.allow, now)?;
         if let Some(text) = self.folder.text_of(ALLOW).filter(|text| text.lines().any(is_own_allow)) {

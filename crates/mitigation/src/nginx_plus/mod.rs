@@ -11,6 +11,7 @@ use crate::hosted;
 use crate::http::{Ask, Http, HttpOptions, check_url};
 use crate::key::Key;
 use crate::plan::Plan;
+use crate::way::{Ways, read_spelled, spelled};
 
 /// A key-value zone: `[[mitigation.nginx_plus]]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -27,6 +28,15 @@ pub struct NginxPlusConfig {
     /// What the configuration knows how to do.
     #[serde(default = "default_responses")]
     pub responses: Vec<Response>,
+    /// Rates of the configuration that a rule may ask for: `5/60`, requests and seconds.
+    #[serde(default)]
+    pub rates: Vec<String>,
+    /// Decoys of the configuration that a rule may ask for by name.
+    #[serde(default)]
+    pub decoys: Vec<String>,
+    /// The header that tells the application of a tagged request, in lower case, where its value is the rule's.
+    #[serde(default)]
+    pub tag_header: Option<String>,
     /// Whether it compares the connection's address or a forwarded one.
     #[serde(default)]
     pub address: AddressSeen,
@@ -80,6 +90,7 @@ impl NginxPlusConnector {
         }
         let sees = Sees {
             address: config.address,
+            ways: Ways::configured(&config.name, &config.rates, &config.decoys, config.tag_header.as_ref())?,
             native_ttl: true,
             open_connections: "the next request on it is treated so",
             delay: "at once",
@@ -106,13 +117,14 @@ impl NginxPlusConnector {
 /// `block sidetap:END:VERDICT`; the configuration compares what stands before the space.
 fn value(entry: &Entry, now: i64) -> Value {
     let left_ms = entry.expires_at.saturating_sub(now).max(1).saturating_mul(1_000);
-    json!({"value": format!("{} {}", entry.response, hosted::mark_of(entry)), "expire": left_ms})
+    let response = spelled(entry.response, entry.way.as_ref());
+    json!({"value": format!("{response} {}", hosted::mark_of(entry)), "expire": left_ms})
 }
 
 fn entry(key: &str, value: &Value) -> Option<Entry> {
     let (response, expires_at, verdict) = hosted::cut(value.as_str()?)?;
-    let key: Key = key.parse().ok()?;
-    Some(Entry { key, response: response.parse().ok()?, expires_at, verdict, priority: (0, 0) })
+    let (response, way) = read_spelled(response)?;
+    Some(Entry { key: key.parse::<Key>().ok()?, response, expires_at, verdict, priority: (0, 0), way })
 }
 
 impl Connector for NginxPlusConnector {

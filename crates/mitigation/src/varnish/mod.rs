@@ -22,12 +22,19 @@ server_config! {
         /// The file with `sub sidetap_here`, which the configuration includes and calls: responses to hosts and endpoints.
         #[serde(default)]
         places: Option<PathBuf>,
+        /// The name of the access list; `sub LIST_here` is that of the conditions. A second Sidetap of one Varnish needs another.
+        #[serde(default = "default_list")]
+        list: String,
         /// The configuration that is loaded.
         vcl: PathBuf,
         /// The command that is `varnishadm` there.
         #[serde(default = "default_command")]
         command: Vec<String>,
     }
+}
+
+fn default_list() -> String {
+    "sidetap".to_owned()
 }
 
 fn default_command() -> Vec<String> {
@@ -47,6 +54,11 @@ impl VarnishConnector {
     /// The connector of this configuration.
     pub fn new(config: VarnishConfig) -> Result<Self, ConfigError> {
         let canary = config.checked(!config.command.is_empty(), "command")?;
+        let first = config.list.bytes().next().is_some_and(|b| b.is_ascii_alphabetic());
+        if !first || config.list.bytes().any(|b| !b.is_ascii_alphanumeric() && b != b'_') {
+            let why = "list: letters, digits and `_`, the first a letter";
+            return Err(ConfigError::Value(format!("{}: {why}", config.name)));
+        }
         let sees = Sees {
             address: config.address,
             open_connections: "the next request on it is refused",
@@ -58,10 +70,11 @@ impl VarnishConnector {
         Ok(VarnishConnector { config, tables: None, canary, sees })
     }
 
-    fn conditions(&mut self) -> Option<Conditions<'_>> {
-        let render =
-            if self.has_tables() { |e: &[Entry]| render(e, TABLE) } else { |e: &[Entry]| render(e, "") };
-        self.config.places.as_deref().map(|path| Conditions { path, render })
+    fn conditions(&mut self) -> Option<Conditions<'_, impl Fn(&[Entry]) -> String>> {
+        let table = if self.has_tables() { TABLE } else { "" };
+        let VarnishConfig { places, list, .. } = &self.config;
+        let render = move |entries: &[Entry]| render(entries, list, table);
+        places.as_deref().map(|path| Conditions { path, render })
     }
 
     /// Whether this Varnish makes tables of access lists, as 7 and later do: code of a long one takes minutes to compile.
@@ -93,7 +106,10 @@ impl VarnishConnector {
     }
 
     /// Has Varnish compile the configuration under a new name, put it in use, and throw the old ones of ours away.
+    ///
+    /// Another Sidetap of this Varnish waits meanwhile: what it compiled before our change must not be put in use after it.
     fn load(&self, now: i64) -> Result<(), ConnectorError> {
+        let _turn = hosted::locked(&self.config.vcl);
         let before = self.loaded()?;
         let name =
             (0..).map(|n| format!("{PREFIX}{now}_{n}")).find(|n| before.iter().all(|(old, _)| old != n));
@@ -115,7 +131,7 @@ fn read(text: &str) -> (Vec<Entry>, Vec<&str>) {
     for line in text.lines().filter(|l| !is_frame(l.trim())) {
         let own = hosted::cut(line).and_then(|(body, expires_at, verdict)| {
             let key = body.trim_end_matches(';').replace('"', "").parse().ok()?;
-            Some(Entry { key, response: Response::Block, expires_at, verdict, priority: (0, 0) })
+            Some(Entry { key, response: Response::Block, expires_at, verdict, priority: (0, 0), way: None })
         });
         match own {
             Some(entry) => entries.push(entry),
@@ -127,7 +143,7 @@ fn read(text: &str) -> (Vec<Entry>, Vec<&str>) {
 
 /// Whether this stands around the lines.
 fn is_frame(line: &str) -> bool {
-    line == "}" || line.starts_with("acl sidetap ") && line.ends_with('{')
+    line == "}" || line.starts_with("acl ") && line.ends_with('{')
 }
 
 /// How an access list is made a table.
@@ -139,14 +155,14 @@ fn line(entry: &Entry) -> String {
 }
 
 /// An access list for each place, and the subroutine that asks them.
-fn render(entries: &[Entry], table: &str) -> String {
+fn render(entries: &[Entry], list: &str, table: &str) -> String {
     let mut text: String = entries.iter().map(hosted::record).collect();
     let mut sub = String::new();
     for (n, (place, whos)) in by_place(entries).into_iter().enumerate() {
         let nets = whos.into_iter().filter_map(Key::net);
         let lines: String = nets.map(|n| format!("    \"{}\"/{};\n", n.addr(), n.prefix_len())).collect();
-        text.push_str(&format!("acl sidetap_at_{n} {table}{{\n{lines}}}\n"));
-        let mut all = vec![format!("std.ip(req.http.X-Sidetap-Client, client.ip) ~ sidetap_at_{n}")];
+        text.push_str(&format!("acl {list}_at_{n} {table}{{\n{lines}}}\n"));
+        let mut all = vec![format!("std.ip(req.http.X-Sidetap-Client, client.ip) ~ {list}_at_{n}")];
         all.extend(place.method().map(|m| format!("req.method == \"{m}\"")));
         all.extend(place.host_field().map(|h| format!("req.http.Host ~ \"{h}\"")));
         all.extend(place.path_pattern().map(|p| format!("req.http.X-Sidetap-Path ~ \"{p}\"")));
@@ -155,7 +171,7 @@ fn render(entries: &[Entry], table: &str) -> String {
     if !sub.is_empty() {
         sub = format!("{}{sub}    unset req.http.X-Sidetap-Path;\n", path_as_read());
     }
-    format!("{text}sub sidetap_here {{\n{sub}}}\n")
+    format!("{text}sub {list}_here {{\n{sub}}}\n")
 }
 
 /// Statements that take the path as applications read it: without its query and host, escapes of what needs none undone, slashes and dots
@@ -202,13 +218,16 @@ impl Connector for VarnishConnector {
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
+        let _turn = hosted::turn(&self.config.acl);
         let old = hosted::read(&self.config.acl)?;
-        let (_, others) = read(&old);
+        let (there, others) = read(&old);
+        plan.check_unseen(&there, &self.config.acl.display().to_string())?;
         let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
         let table = if self.has_tables() { TABLE } else { "" };
         let everywhere: Vec<Entry> = live.iter().filter(|e| e.key.net().is_some()).cloned().collect();
         let inner = hosted::text(&others, &everywhere, line);
-        let mut files = vec![(self.config.acl.clone(), format!("acl sidetap {table}{{\n{inner}}}\n"))];
+        let mut files =
+            vec![(self.config.acl.clone(), format!("acl {} {table}{{\n{inner}}}\n", self.config.list))];
         files.extend(self.conditions().map(|c| c.file(&live)));
         hosted::put_and(&files, || self.load(now))?;
         Ok(Answer { text: format!("{} addresses, compiled", live.len()) })

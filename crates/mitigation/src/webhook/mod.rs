@@ -1,5 +1,6 @@
 //! A signed request to an address of the user's with what should be done: for everything that has no connector of its own.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -11,10 +12,13 @@ use sidetap_policy::Response;
 use crate::config::{ConfigError, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{AddressSeen, Entry, Places, Sees};
+use crate::hosted;
 use crate::http::{Ask, Http, HttpOptions, check_url};
+use crate::key::Key;
 use crate::memory::Memory;
 use crate::plan::Plan;
 use crate::secret::{Secret, SecretRef};
+use crate::way::Ways;
 
 /// A receiver of requests: `[[mitigation.webhook]]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -114,6 +118,7 @@ pub(crate) fn sees_all(address: AddressSeen, keys: bool, responses: Vec<Response
         tokens: keys,
         headers: if keys { vec!["*".to_owned()] } else { Vec::new() },
         places: if keys { Places::Yes } else { Places::No },
+        ways: Ways { all: true, ..Ways::default() },
         open_connections: "as the receiver does",
         delay: "as the receiver does",
         cannot: "with `keys = true` it is told of fingerprints, keyed hashes, headers and places too",
@@ -150,12 +155,16 @@ pub(crate) fn message(name: &str, plan: &Plan, now: i64) -> Value {
 }
 
 fn form(entry: &Entry) -> Value {
-    json!({
+    let mut form = json!({
         "key": entry.key,
         "response": entry.response,
         "expires_at": entry.expires_at,
         "verdict": entry.verdict,
-    })
+    });
+    if let (Some(way), Some(form)) = (&entry.way, form.as_object_mut()) {
+        form.insert("way".to_owned(), json!(way));
+    }
+    form
 }
 
 /// What a receiver says that it holds: `{"entries": [{"key", "response", "expires_at", "verdict"}]}`; what else there is in the
@@ -173,17 +182,28 @@ pub(crate) fn read(said: &Value) -> Result<Observed, ConnectorError> {
     Ok(observed)
 }
 
+/// Puts in how entries are done where who says what is there does not repeat it.
+pub(crate) fn with_ways(mut observed: Observed, told: &[Entry]) -> Observed {
+    let told: BTreeMap<(&Key, Response), &Entry> = told.iter().map(|e| ((&e.key, e.response), e)).collect();
+    for entry in observed.entries.iter_mut().filter(|e| e.way.is_none()) {
+        entry.way = told.get(&(&entry.key, entry.response)).and_then(|t| t.way.clone());
+    }
+    observed
+}
+
 impl Connector for WebhookConnector {
     basics!("webhook");
 
     fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
         match &self.config.observe_url {
-            Some(url) => read(&self.send("GET", url, b"", now)?),
+            Some(url) => Ok(with_ways(read(&self.send("GET", url, b"", now)?)?, &self.memory.read()?)),
             None => Ok(Observed { entries: self.memory.read()?, ..Observed::default() }),
         }
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
+        let _turn = hosted::turn(&self.config.memory);
+        plan.check_unseen(&self.observe(now)?.entries, "what the receiver holds")?;
         let body = message(&self.config.name, plan, now).to_string();
         self.send("POST", &self.config.url, body.as_bytes(), now)?;
         self.memory.write(&plan.target)?;

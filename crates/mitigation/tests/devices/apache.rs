@@ -13,15 +13,15 @@ use crate::support::{
     Breaks, Process, application, ask_at, free_port, get, loopback, out_of_reach, tool, until, wall,
 };
 
-struct Apache {
-    dir: tempfile::TempDir,
-    to: SocketAddr,
+pub(crate) struct Apache {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) to: SocketAddr,
     process: Process,
     breaks: Arc<AtomicBool>,
 }
 
 impl Apache {
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let program = tool("apache2")?;
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path().display();
@@ -45,6 +45,7 @@ impl Apache {
         std::fs::write(dir.path().join("httpd.conf"), conf).unwrap();
         std::fs::write(dir.path().join("map.txt"), "").unwrap();
         std::fs::write(dir.path().join("decoy.json"), "{}").unwrap();
+        std::fs::write(dir.path().join("sold_out.json"), r#"{"error":"sold out"}"#).unwrap();
         let mut apache =
             Apache { process: Process::start(&mut Command::new("true")), dir, to, breaks: Arc::default() };
         readable(&apache.dir);
@@ -67,7 +68,7 @@ impl Apache {
 
     fn connector_of(&self, map: &str) -> ApacheConnector {
         let text = format!(
-            "map = \"{}\"\nplaces = \"{}\"\ntest = {:?}\nreload = {:?}\nresponses = [\"block\", \"deceive\", \"tag\"]\naddress = \"forwarded\"\ncapacity = 100\n\
+            "map = \"{}\"\nplaces = \"{}\"\ntest = {:?}\nreload = {:?}\nresponses = [\"block\", \"deceive\", \"tag\"]\ndecoys = [\"sold_out\"]\ntag_header = \"x-sidetap-tag\"\naddress = \"forwarded\"\ncapacity = 100\n\
              canary = {{ url = \"http://{}/\" }}\n",
             self.file(map).display(),
             self.file(if map == "map.txt" { "places.conf" } else { "other.conf" }).display(),

@@ -8,8 +8,8 @@ use sidetap_mitigation::caddy::CaddyConnector;
 use crate::rig::{Rig, acts, contract, holds_at_places, many, measure};
 use crate::support::{Process, TcpRelay, application, ask_at, free_port, get, loopback, tool, until};
 
-struct Caddy {
-    dir: tempfile::TempDir,
+pub(crate) struct Caddy {
+    pub(crate) dir: tempfile::TempDir,
     to: SocketAddr,
     admin: u16,
     relay: TcpRelay,
@@ -18,7 +18,7 @@ struct Caddy {
 
 impl Caddy {
     /// Behind a balancer that replaces X-Forwarded-For, as docs/connectors/caddy.md has it.
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         Self::start_with(|text| text.replace("\"remote_ip\": {", "\"remote_ip\": {\"forwarded\": true, "))
     }
 
@@ -52,7 +52,7 @@ impl Caddy {
         until("caddy answers", || get(to, "192.0.2.9", &[]).0 == 200);
     }
 
-    fn connector_of(&self, memory: &str) -> CaddyConnector {
+    pub(crate) fn connector_of(&self, memory: &str) -> CaddyConnector {
         let text = format!(
             "url = \"http://127.0.0.1:{}\"\nplaces = \"/id/sidetap_block/match\"\nmemory = \"{}\"\naddress = \"forwarded\"\ncapacity = 100\nmin_interval_s = 0\n\
              canary = {{ url = \"http://{}/\" }}\n",

@@ -1,5 +1,5 @@
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -12,15 +12,20 @@ use crate::nginx_njs::{AGENT, DOOR, head_of, site};
 use crate::rig::{Rig, acts, contract, entry, holds_at_places, many, measure};
 use crate::support::{Breaks, Process, application, ask_at, free_port, get, loopback, tool, until, wall};
 
-struct Envoy {
-    dir: tempfile::TempDir,
-    to: SocketAddr,
+pub(crate) struct Envoy {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) to: SocketAddr,
     _process: Process,
     breaks: Arc<AtomicBool>,
 }
 
 impl Envoy {
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
+        Self::start_in(|_| ())
+    }
+
+    /// The same, with something done to the directory that Envoy watches first.
+    pub(crate) fn start_in(prepare: impl FnOnce(&Path)) -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let program = tool("envoy")?;
         let dir = tempfile::tempdir().unwrap();
@@ -35,6 +40,7 @@ impl Envoy {
         let text = text.replace("port_value: 9000", &format!("port_value: {}", application()));
         let routes = include_str!("../../../../docs/connectors/envoy-routes.json");
         std::fs::create_dir(dir.path().join("watched")).unwrap();
+        prepare(&dir.path().join("watched"));
         for (name, text) in
             [("envoy.yaml", text.as_str()), ("template.json", routes), ("watched/routes.json", routes)]
         {
@@ -60,23 +66,27 @@ impl Envoy {
     fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
-}
 
-impl Rig for Envoy {
-    fn connector(&self) -> Box<dyn Connector> {
+    pub(crate) fn connector_of(&self, memory: &str) -> Box<dyn Connector> {
         let text = format!(
             "routes = \"{}\"\ntemplate = \"{}\"\nmemory = \"{}\"\naddress = \"forwarded\"\ncapacity = 100\nscript = \"sidetap-script\"\n\
              hash_key = \"{}\"\nheaders = [\"user-agent\", \"x-app\"]\n\
              canary = {{ url = \"http://{}/\" }}\n",
             self.file("watched/routes.json").display(),
             self.file("template.json").display(),
-            self.file("memory.json").display(),
+            self.file(memory).display(),
             self.file("hash.key").display(),
             self.to
         );
         let inner = EnvoyConnector::new(toml::from_str(&crate::rig::room(&text)).unwrap()).unwrap();
         // When Envoy has its routes and it is not yet remembered.
-        Box::new(Breaks::new(Box::new(inner), self.file("memory.json"), &self.breaks))
+        Box::new(Breaks::new(Box::new(inner), self.file(memory), &self.breaks))
+    }
+}
+
+impl Rig for Envoy {
+    fn connector(&self) -> Box<dyn Connector> {
+        self.connector_of("memory.json")
     }
 
     fn request(&self, from: &str) -> u16 {

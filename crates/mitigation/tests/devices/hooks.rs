@@ -11,6 +11,7 @@ use crate::rig::{ATTACKER, Rig, acts, contract, many, room};
 use crate::support::{Request, serve};
 
 const SECRET: &str = "correct-horse-battery";
+const RESPONSES: &str = r#"["block", "rate-limit", "tarpit", "deceive", "tag"]"#;
 
 #[derive(Default)]
 struct State {
@@ -19,6 +20,7 @@ struct State {
     others: Vec<Value>,
     away: bool,
     fail: bool,
+    forgets: bool,
     seen: Vec<String>,
 }
 
@@ -43,7 +45,7 @@ impl Receiver {
         let at = self.dir.path().display();
         let text = format!(
             "url = \"http://{0}/{path}\"\nobserve_url = \"http://{0}/{path}\"\nsecret = {{ file = \"{at}/{secret}\" }}\n\
-             key_id = \"k1\"\nmemory = \"{at}/{path}.json\"\ncapacity = 100\n",
+             key_id = \"k1\"\nmemory = \"{at}/{path}.json\"\ncapacity = 100\nresponses = {RESPONSES}\n",
             self.at
         );
         WebhookConnector::new(toml::from_str(&room(&text)).unwrap()).unwrap()
@@ -86,6 +88,9 @@ fn answer_first(request: &Request, state: &mut State) -> (u16, String) {
     let said: Value = request.json();
     let foreign: Vec<Value> = state.entries.iter().filter(|e| e["verdict"].is_null()).cloned().collect();
     state.entries = said["entries"].as_array().unwrap().iter().cloned().chain(foreign).collect();
+    if state.forgets {
+        state.entries.iter_mut().filter_map(Value::as_object_mut).for_each(|e| drop(e.remove("way")));
+    }
     (200, "{}".into())
 }
 
@@ -149,6 +154,39 @@ fn a_webhook_acts() {
     assert_eq!((all >= 3, seen.len()), (true, all), "each request has a key of its own");
 }
 
+/// What entries of a receiver or a program say of how they are done, by verdict.
+fn ways(entries: &[Value]) -> Vec<Value> {
+    let of = |id: &str| entries.iter().find(|e| e["verdict"] == id).unwrap()["way"].clone();
+    ["v1", "v2", "v3", "v4", "v5", "v6"].map(of).to_vec()
+}
+
+#[test]
+fn receivers_and_programs_are_told_how_rules_want_it_done() {
+    let told = [
+        json!({"rate": {"requests": 5, "per_s": 60}}),
+        json!({"decoy": {"backend": "sold_out"}}),
+        json!({"decoy": {"answer": {"status": 409, "content_type": "text/plain", "body": "none left"}}}),
+        json!({"tag": {"name": "X-Sidetap-Tag", "value": "scraper/1"}}),
+        json!({"delay-ms": 2000}),
+        Value::Null,
+    ];
+    let receiver = Receiver::start();
+    assert_eq!(crate::ways::push(receiver.connector(), None), "", "nothing is done otherwise");
+    assert_eq!(ways(&receiver.state.lock().unwrap().entries), told);
+    // One that keeps nothing but what it needs is not told again and again.
+    {
+        let mut state = receiver.state.lock().unwrap();
+        state.entries.clear();
+        state.forgets = true;
+    }
+    assert_eq!(crate::ways::push(receiver.connector(), None), "");
+    let program = Program::start(true);
+    assert_eq!(crate::ways::push(program.connector(), None), "");
+    let text = std::fs::read_to_string(program.dir.path().join("state")).unwrap();
+    let said: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(ways(said["entries"].as_array().unwrap()), told);
+}
+
 /// A program that keeps what it is told in a file.
 struct Program {
     dir: tempfile::TempDir,
@@ -177,7 +215,7 @@ impl Rig for Program {
     fn connector(&self) -> Box<dyn Connector> {
         let at = self.dir.path().display();
         let text = format!(
-            "command = [\"sh\", \"{at}/hook.sh\"]\nobserve = {}\nmemory = \"{at}/memory.json\"\ncapacity = 100\n",
+            "command = [\"sh\", \"{at}/hook.sh\"]\nobserve = {}\nmemory = \"{at}/memory.json\"\ncapacity = 100\nresponses = {RESPONSES}\n",
             self.observes
         );
         Box::new(ExecConnector::new(toml::from_str(&room(&text)).unwrap()).unwrap())

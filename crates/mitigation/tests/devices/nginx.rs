@@ -19,7 +19,7 @@ pub(crate) struct Nginx {
 }
 
 impl Nginx {
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let text = include_str!("../../../../docs/connectors/nginx.conf");
         let text = text.replace("#set_real_ip_from 10.0.0.0/8", "set_real_ip_from 127.0.0.1");
         let text = text.replace("#real_ip_header", "real_ip_header");
@@ -84,6 +84,7 @@ impl Nginx {
         let text = format!(
             "addresses = \"{}\"\nallow = \"{}\"\nkeys = \"{}\"\nplaces = \"{}\"\nnets = \"{}\"\n\
              responses = [\"block\", \"rate-limit\", \"tarpit\", \"deceive\", \"tag\"]\n\
+             rates = [\"5/60\"]\ndecoys = [\"sold_out\"]\ntag_header = \"x-sidetap-tag\"\n\
              address = \"forwarded\"\ncapacity = 100\nmin_interval_s = 0\ntest = {:?}\nreload = {:?}\n\
              canary = {{ url = \"http://{}/\" }}\n",
             self.file(addresses).display(),

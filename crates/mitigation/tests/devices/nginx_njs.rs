@@ -16,8 +16,8 @@ use crate::support::{Breaks, ask_at, get, until, wall};
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_http_js_module.so";
 
-struct Njs {
-    nginx: Nginx,
+pub(crate) struct Njs {
+    pub(crate) nginx: Nginx,
     breaks: Arc<AtomicBool>,
 }
 
@@ -26,7 +26,7 @@ pub(crate) fn site() -> HashKey {
 }
 
 impl Njs {
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         if !Path::new(MODULE).exists() {
             crate::support::skip(&format!("{MODULE} is not installed"));
             return None;
@@ -55,6 +55,7 @@ impl Njs {
         let text = format!(
             "entries = \"{}\"\nheader = \"user-agent\"\ntokens = true\naddress = \"forwarded\"\ncapacity = 100\n\
              responses = [\"block\", \"rate-limit\", \"tarpit\", \"deceive\", \"tag\", \"challenge\"]\n\
+             rates = [\"5/60\"]\ndecoys = [\"sold_out\"]\ntag_header = \"x-sidetap-tag\"\n\
              canary = {{ url = \"http://{}/\" }}\n",
             self.nginx.file(folder).display(),
             self.nginx.to,

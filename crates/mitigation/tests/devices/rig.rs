@@ -147,7 +147,7 @@ pub(crate) fn many_up_to<R: Rig>(rig: R, most: usize) {
 /// An entry of this key.
 pub(crate) fn entry(key: &str, response: Response) -> Entry {
     let key = key.parse().unwrap();
-    Entry { key, response, expires_at: wall() + 600, verdict: "v1".into(), priority: (90, 0) }
+    Entry { key, response, expires_at: wall() + 600, verdict: "v1".into(), priority: (90, 0), way: None }
 }
 
 /// Entries for hosts and endpoints have an effect there, and nowhere else.

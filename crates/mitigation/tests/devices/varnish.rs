@@ -38,6 +38,8 @@ impl Varnish {
             std::fs::write(dir.path().join(list), "acl sidetap {\n}\n").unwrap();
         }
         std::fs::write(dir.path().join("places.vcl"), "sub sidetap_here {\n}\n").unwrap();
+        std::fs::write(dir.path().join("second.vcl"), "acl second {\n}\n").unwrap();
+        std::fs::write(dir.path().join("second-places.vcl"), "sub second_here {\n}\n").unwrap();
         let mut command = Command::new(program);
         command
             .args(["-F", "-j", "none", "-a"])
@@ -144,6 +146,53 @@ fn keeps_the_contract() {
 fn a_response_holds_at_its_hosts_and_endpoints_only() {
     let Some(device) = Varnish::start() else { return };
     holds_at_places(device);
+}
+
+/// Both lists are in one configuration, which either of them has Varnish compile: whoever comes last, both are in force.
+#[test]
+fn two_sidetaps_on_one_varnish_hold_both_lists() {
+    let device = Varnish::start_with(|text| {
+        let include = text.lines().find(|l| l.starts_with("include")).unwrap().to_owned();
+        let more = ["second.vcl", "second-places.vcl"].map(|f| include.replace("acl.vcl", f)).join("\n");
+        let text = text.replace(&include, &format!("{include}\n{more}"));
+        let text = text
+            .replace(") ~ sidetap)", ") ~ sidetap || std.ip(req.http.X-Sidetap-Client, client.ip) ~ second)");
+        let text = text.replace("    call sidetap_here;", "    call sidetap_here;\n    call second_here;");
+        let own = "    set req.http.X-Sidetap-Client = client.ip;\n";
+        text.replace(own, "").replace("    #set req.http", "    set req.http")
+    });
+    let Some(device) = device else { return };
+    let text = format!(
+        "acl = \"{}\"\nplaces = \"{}\"\nlist = \"second\"\nvcl = \"{}\"\ncommand = {:?}\naddress = \"forwarded\"\nmin_interval_s = 0\n",
+        device.file("second.vcl").display(),
+        device.file("second-places.vcl").display(),
+        device.file("main.vcl").display(),
+        device.command(),
+    );
+    let second = VarnishConnector::new(toml::from_str(&text).unwrap()).unwrap();
+    let mut both: [Box<dyn Connector>; 2] = [device.connector(), Box::new(second)];
+    let blocks = |who: &str| entry(who, Response::Block);
+    let push = |c: &mut Box<dyn Connector>, wanted: &[sidetap_mitigation::Entry]| {
+        let plan = sidetap_mitigation::plan(wanted, &c.observe(wall()).unwrap(), &[], c.sees());
+        c.apply(&plan, wall()).unwrap();
+        assert_eq!(c.observe(wall()).unwrap().entries.len(), wanted.len());
+    };
+    // At once, over and over: what one compiled before the other's change is never put in use after it.
+    let [first, second] = &mut both;
+    std::thread::scope(|scope| {
+        scope.spawn(|| (1..=5).for_each(|n| push(first, &[blocks(&format!("203.0.113.{n}"))])));
+        scope.spawn(|| {
+            for n in 1..=5 {
+                push(second, &[blocks(&format!("198.51.100.{n}")), blocks("203.0.113.77@POST,/login")]);
+            }
+        });
+    });
+    let status = |from: &str| get(device.to, from, &[]).0;
+    assert_eq!((status("203.0.113.5"), status("198.51.100.5")), (403, 403), "both are in force");
+    assert_eq!((status("203.0.113.4"), status("198.51.100.4")), (200, 200), "and nothing of before");
+    assert_eq!(ask_at(device.to, "203.0.113.77", ("POST", "shop.example", "/login"), "x"), 403);
+    push(first, &[]);
+    assert_eq!((status("203.0.113.5"), status("198.51.100.5")), (200, 403));
 }
 
 /// Where clients connect themselves, nothing that they write makes them somebody else.

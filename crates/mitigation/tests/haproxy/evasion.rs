@@ -18,6 +18,7 @@ fn hold(connector: &mut HaproxyConnector, keys: &[&str]) {
         expires_at: wall() + 600,
         verdict: "v1".into(),
         priority: (90, 0),
+        way: None,
     };
     let wanted: Vec<Entry> = keys.iter().map(entry).collect();
     let observed = connector.observe(wall()).unwrap();

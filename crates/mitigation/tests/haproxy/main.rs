@@ -6,6 +6,7 @@ mod evasion;
 mod script;
 #[path = "../support/mod.rs"]
 mod support;
+mod ways;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -268,6 +269,7 @@ async fn the_peer_address_is_matched_and_the_allow_list_wins_on_the_device() {
         expires_at: wall() + 600,
         verdict: "v1".into(),
         priority: (90, 0),
+        way: None,
     };
     let push = |connector: &mut HaproxyConnector, allow: &[ipnet::IpNet]| {
         let observed = connector.observe(wall()).unwrap();

@@ -245,7 +245,12 @@ pub(crate) fn application() -> u16 {
                 let mut buffer = [0; 8192];
                 while let Ok(n) = stream.read(&mut buffer) {
                     let tag = String::from_utf8_lossy(buffer.get(..n).unwrap_or_default()).to_lowercase();
-                    let body = if tag.contains("x-sidetap-tag: 1") { "tagged" } else { "app" };
+                    let value = tag.split("x-sidetap-tag: ").nth(1).and_then(|v| v.lines().next());
+                    let body = match value.map(str::trim) {
+                        None | Some("") => "app".to_owned(),
+                        Some("1") => "tagged".to_owned(),
+                        Some(value) => format!("tagged {value}"),
+                    };
                     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
                     if n == 0 || stream.write_all(head.as_bytes()).is_err() {
                         return;
@@ -324,6 +329,7 @@ pub(crate) fn measure_with(connector: &mut dyn Connector, mut ask: impl FnMut() 
         expires_at: wall() + 3600,
         verdict: format!("v-{n:08x}"),
         priority: (90, 0),
+        way: None,
     };
     let full: Vec<sidetap_mitigation::Entry> = (0..n).map(entry).collect();
     let mut row = format!("| {} | {n} |", connector.kind());

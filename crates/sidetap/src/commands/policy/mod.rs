@@ -6,6 +6,7 @@ mod never;
 mod simulate;
 mod suggest;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -274,6 +275,7 @@ fn check(files: &[PathBuf], config: &Config) -> Result<Status> {
         let policies = policies(config)?;
         print(&format!("policy: ok, {} rules\n", policies.set().list().len()))?;
         policies.set().remarks(clock::now()).iter().for_each(|r| warn(r));
+        print(&otherwise(policies.set(), config)?)?;
         return Ok(Status::Done);
     }
     let mut status = Status::Done;
@@ -282,6 +284,7 @@ fn check(files: &[PathBuf], config: &Config) -> Result<Status> {
             Ok(set) => {
                 print(&format!("{}: ok, {} rules\n", file.display(), set.list().len()))?;
                 set.remarks(clock::now()).iter().for_each(|r| warn(r));
+                print(&otherwise(&set, config)?)?;
             }
             Err(errors) => {
                 errors.iter().for_each(|e| warn(&e.to_string()));
@@ -292,9 +295,51 @@ fn check(files: &[PathBuf], config: &Config) -> Result<Status> {
     Ok(status)
 }
 
+/// What the configured devices do otherwise than rules ask, or not at all: a line for each rule and all devices of which the same is true.
+fn otherwise(set: &PolicySet, config: &Config) -> Result<String> {
+    let devices = config.mitigation.connectors()?;
+    let mut text = String::new();
+    for asked in set.asked() {
+        let mut said: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for device in &devices {
+            if let Some(why) = device.sees().otherwise(&asked.responses, &asked.measures) {
+                said.entry(why).or_default().push(device.name());
+            }
+        }
+        for (why, names) in said {
+            text.push_str(&format!("  {} on {}: {why}\n", asked.id, names.join(", ")));
+        }
+    }
+    Ok(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_devices_do_otherwise_is_said_when_a_pack_is_checked() {
+        let pack = "version: 1\nrules:\n\
+            \x20 - {id: slow, when: 'true', response: rate-limit, rate: 5/1m, ttl: 1h}\n\
+            \x20 - {id: late, when: 'true', response: [tarpit, block], delay: 3s, ttl: 1h}\n\
+            \x20 - {id: stop, when: 'true', response: block, ttl: 1h}\n\
+            \x20 - {id: tell, when: 'true', response: alert}\n";
+        let set = PolicySet::parse(pack, "p.yaml").unwrap();
+        let text = "[[mitigation.nftables]]\nname = \"wall\"\n[[mitigation.feed]]\nname = \"list\"\npath = \"f\"\n\
+            [[mitigation.haproxy]]\nname = \"edge\"\nsocket = \"s\"\nblock_map = \"b\"\nrate_limit_map = \"r\"\ntarpit_map = \"t\"\nkeys_map = \"k\"\n";
+        let config = config::parse(Path::new("x"), text).unwrap();
+        assert_eq!(
+            otherwise(&set, &config).unwrap(),
+            "  slow on list: not told: it cannot rate-limit\n  \
+             slow on wall: rate-limit to the rate that it is configured with, not the rule's 5 in 60 s\n  \
+             late on list, wall: block, since it cannot tarpit\n"
+        );
+        assert_eq!(
+            otherwise(&set, &config::parse(Path::new("x"), "").unwrap()).unwrap(),
+            "",
+            "no device, nothing to say"
+        );
+    }
 
     #[test]
     fn a_bad_pack_leaves_the_rules_as_they_were() {
