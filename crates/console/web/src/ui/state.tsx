@@ -25,6 +25,7 @@ export function Loading({ lines = 4 }: { lines?: number }) {
 
 const ADVICE: Record<string, string> = {
   role: "Your role does not reach this far. An administrator can change that under Settings.",
+  "bad-query": "Change or clear what is asked for.",
   "not-found": "It may have been forgotten, merged with another, or the link may be mistyped.",
   "not-available": "This server cannot do that: it may be serving a stored run without devices.",
   "locked-out": "Too many wrong passwords. It opens again by itself.",
@@ -34,13 +35,15 @@ const ADVICE: Record<string, string> = {
 export function Failed({ error, retry }: { error: unknown; retry?: () => void }) {
   const problem = error instanceof ApiError ? error.problem : { title: "Something went wrong in the page", detail: String(error), status: -1, type: "" };
   const kind = problem.type.split(":").pop() ?? "";
+  // Asking the same again would be answered the same.
+  const again = kind === "bad-query" ? undefined : retry;
   return (
     <div className="state" role="alert">
       <strong>{sentence(problem.title)}</strong>
       {problem.detail && problem.detail !== problem.title ? <p>{sentence(problem.detail)}</p> : null}
       {ADVICE[kind] ? <p>{ADVICE[kind]}</p> : null}
-      {retry ? (
-        <button className="btn" type="button" onClick={retry}>
+      {again ? (
+        <button className="btn" type="button" onClick={again}>
           Try again
         </button>
       ) : null}
