@@ -150,6 +150,8 @@ facts! {
     AttemptSqli = "client.sqli", "requests that carry SQL injection";
     SqliShare = "client.sqli-share", "share of the attacks that are SQL injection";
     SensitiveFiles = "client.sensitive-files", "requests for files that only probes ask for";
+    ProbedFiles = "client.probed-files", "different files that only probes ask for, under whatever agents the address has";
+    ProbedShare = "client.probed-share", "their share of the requests, where neither assets nor log-ins nor keys go with them";
     ServerErrors = "client.server-errors", "answers of 5xx";
     Limited = "client.limited", "answers of 429";
     Accounts = "client.accounts", "different accounts named";

@@ -68,6 +68,8 @@ pub struct Observation {
     pub referer: u64,
     /// Hash of the path that a redirect leads to, 0 where there is none.
     pub location: u64,
+    /// Hash of the name of the session cookie that the answer sets, 0 where it sets none.
+    pub given: u32,
     /// The number of the page that a query asks for, 0 where it asks for none.
     pub page: u32,
     /// Milliseconds from the request to the answer.

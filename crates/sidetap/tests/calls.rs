@@ -357,3 +357,200 @@ fn operations_of_stored_documents_are_told_apart() {
         }
     });
 }
+
+#[test]
+fn codes_are_sent_to_a_phone_number_that_stands_alone_and_come_back_under_any_name() {
+    let send = |phone: String| post("/v3/codes", format!("{{\"mobile\":\"{phone}\"}}")).status(202);
+    let check = |phone: &str, code: u32| {
+        post("/v3/codes/verification", format!("{{\"mobile\":\"{phone}\",\"saisie\":\"{code:06}\"}}"))
+    };
+    let people = |s: &mut Scene| {
+        for n in 0..30 {
+            let number = format!("06{:08}", 12_345_678 + n * 7_717);
+            s.at(n * 8_500 + 30_000, &phone(n), &send(number.clone()).app());
+            if n % 6 == 0 {
+                s.at(n * 8_500 + 36_000, &phone(n), &check(&number, 111_111).status(400).app());
+            }
+            s.at(n * 8_500 + 42_000, &phone(n), &check(&number, 482_913 + n).app());
+        }
+    };
+    found(&["otp-abuse"], 36, |s| {
+        people(s);
+        for n in 0..40 {
+            for i in 0..3 {
+                let number = format!("+88213{:06}", 100_000 + (n * 3 + i) * 613);
+                s.at(60_000 + n * 5_000 + i * 9_000, &bad(n), &send(number).script());
+            }
+        }
+    });
+    found(&["token-cracking"], 4, |s| {
+        people(s);
+        for n in 0..4 {
+            for i in 0..30 {
+                let guess = check("0612345678", 100_003 + (n * 30 + i) * 37).status(400);
+                s.at(80_000 + n * 20_000 + i * 2_000, &bad(n), &guess.script());
+            }
+        }
+    });
+}
+
+#[test]
+fn a_newcomers_cookie_is_no_log_in_where_the_answer_says_nought() {
+    found(GUESSED, 45, |s| {
+        let login = |name: String, word: &str, right: u32| {
+            post("/ajax/connexion", format!("mel={name}%40mail.test&mdp={word}"))
+                .answer(format!("{{\"ok\":{right}}}"))
+        };
+        for n in 0..30 {
+            let ask = login(format!("own{n}"), &format!("right{n}"), 1);
+            let ask = ask.with(format!("Cookie: sid=00112233445566778899{n:04}"));
+            let ask = ask.answers(format!("Set-Cookie: sid=99887766554433221100{n:04}; HttpOnly"));
+            s.at(n * 9_000 + 15_000, &honest(n), &ask.chrome());
+        }
+        for n in 0..50 {
+            for i in 0..3 {
+                let ask = login(format!("leaked{}", n * 3 + i), &format!("word{i}"), 0);
+                let ask = ask.answers(format!("Set-Cookie: sid=0a1b2c3d4e5f60718293{n:02}{i:02}; HttpOnly"));
+                s.at(100_000 + n * 3_000 + i * 14_000, &bad(n), &ask.script());
+            }
+        }
+    });
+}
+
+#[test]
+fn tokens_to_renew_are_guessed() {
+    found(&["token-cracking"], 1, |s| {
+        let renew = |token: String| post("/v3/session/renewal", format!("{{\"rafraichir\":\"{token}\"}}"));
+        for n in 0..30 {
+            let told = format!("{{\"jeton\":\"aa11bb22cc33dd44ee55{n:04}\"}}");
+            s.at(
+                n * 8_500 + 40_000,
+                &phone(n),
+                &renew(format!("ff00ee11dd22cc33bb44{n:04}")).answer(told).app(),
+            );
+        }
+        // A restart that forgets them: everybody is turned away, each once.
+        for n in 0..30 {
+            let stale = renew(format!("ab00cd11ef22ab33cd44{n:04}")).status(401);
+            s.at(n * 1_100 + 300_000, &phone(n), &stale.app());
+        }
+        for n in 0..80 {
+            s.at(
+                90_000 + n * 900,
+                &bad(0),
+                &renew(format!("zz{:030x}", n * 7_919 + 11)).status(401).script(),
+            );
+        }
+    });
+}
+
+#[test]
+fn numbers_of_cards_are_asked_about_one_after_another() {
+    found(&["id-enumeration", "giftcard-bruteforce"], 9, |s| {
+        let ask = |number: u64, known: bool| {
+            let told = if known { "true,\"type\":\"young\"" } else { "false,\"type\":null" };
+            post("/v3/cartes/verification", format!("{{\"numero\":\"{number}\"}}"))
+                .answer(format!("{{\"numero\":\"{number}\",\"valide\":{told}}}"))
+        };
+        for n in 0..30 {
+            let own = 2_909_100_000_000 + u64::from(n) * 21_013;
+            s.at(n * 8_500 + 31_000, &phone(n), &ask(own, n % 7 != 0).app());
+        }
+        for n in 0..10u32 {
+            for i in 0..25 {
+                let number = 2_909_500_000_000 + u64::from(n * 25 + i) * 7_919_131;
+                s.at(60_000 + n * 9_000 + i * 3_000, &bad(n), &ask(number, false).script());
+            }
+        }
+    });
+}
+
+#[test]
+fn probes_are_found_though_the_site_answers_everything_with_its_first_page() {
+    const FILES: [&str; 6] =
+        ["/.env", "/.git/config", "/.aws/credentials", "/actuator/env", "/phpinfo.php", "/backup.sql"];
+    let classes = &["vuln-scan", "directory-bruteforce"];
+    found(classes, 10, |s| {
+        for n in 0..10u32 {
+            for i in 0..5 {
+                let file = FILES[(n as usize + i as usize) % FILES.len()];
+                s.at(60_000 + n * 20_000 + i * 4_000, &bad(n), &get(file).page().chrome().unreferred());
+            }
+        }
+    });
+    found(classes, 1, |s| {
+        for n in 0..60u32 {
+            let agent = format!(
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{}.0.0.0 Safari/537.36",
+                90 + n
+            );
+            s.at(60_000 + n * 900, &bad(0), &get(FILES[n as usize % FILES.len()]).page().curl(&agent));
+        }
+    });
+}
+
+#[test]
+fn links_to_sign_in_with_are_sent_to_many() {
+    found(&["otp-abuse"], 27, |s| {
+        let send = |mail: String| post("/api/auth/link", format!("{{\"email\":\"{mail}\"}}")).status(202);
+        for n in 0..30 {
+            s.at(n * 9_000 + 15_000, &honest(n), &send(format!("person{n}@mail.test")).chrome());
+        }
+        for n in 0..30 {
+            for i in 0..4 {
+                let mail = format!("victim{}@corp{}.test", n * 4 + i, n % 5);
+                s.at(70_000 + n * 6_000 + i * 8_000, &bad(n), &send(mail).script());
+            }
+        }
+    });
+}
+
+#[test]
+fn a_log_in_that_leads_everybody_to_one_place_is_told_by_the_sessions_of_those_who_try_again() {
+    found(GUESSED, 45, |s| {
+        let login = |name: String, word: &str, sid: &str| {
+            let ask = post("/zaloguj", format!("email={name}%40mail.test&haslo={word}")).status(303);
+            ask.answers("Location: /konto").with(format!("Cookie: sid={sid}"))
+        };
+        let page = |sid: &str| get("/konto").page().answers(format!("Set-Cookie: sid={sid}; HttpOnly"));
+        for n in 0..30 {
+            let sid = format!("00112233445566778899{n:04}");
+            s.at(n * 9_000 + 12_000, &honest(n), &page(&sid).chrome());
+            if n % 3 == 0 {
+                s.at(n * 9_000 + 14_000, &honest(n), &login(format!("own{n}"), "oops", &sid).chrome());
+            }
+            let right = login(format!("own{n}"), &format!("right{n}"), &sid);
+            let right = right.answers(format!("Set-Cookie: sid=99887766554433221100{n:04}; HttpOnly"));
+            s.at(n * 9_000 + 19_000, &honest(n), &right.chrome());
+        }
+        for n in 0..50 {
+            let sid = format!("0a1b2c3d4e5f60718293{n:04}");
+            s.at(140_000 + n * 3_000, &bad(n), &page(&sid).script());
+            for i in 0..3 {
+                let ask = login(format!("leaked{}", n * 3 + i), &format!("word{i}"), &sid);
+                s.at(144_000 + n * 3_000 + i * 14_000, &bad(n), &ask.script());
+            }
+        }
+    });
+}
+
+#[test]
+fn a_log_in_that_answers_alike_is_told_by_a_cookie_that_nobody_else_is_given() {
+    found(GUESSED, 45, |s| {
+        let login = |name: String, word: &str| {
+            post("/x/login", format!("{{\"u\":\"{name}@mail.test\",\"p\":\"{word}\"}}"))
+                .answer("{\"next\":\"/trips\",\"v\":3}")
+        };
+        for n in 0..30 {
+            let right = login(format!("own{n}"), &format!("right{n}"));
+            let right = right.answers(format!("Set-Cookie: sf_auth=99887766554433221100{n:04}; HttpOnly"));
+            s.at(n * 9_000 + 19_000, &honest(n), &right.chrome());
+        }
+        for n in 0..50 {
+            for i in 0..3 {
+                let ask = login(format!("leaked{}", n * 3 + i), &format!("word{i}"));
+                s.at(144_000 + n * 3_000 + i * 14_000, &bad(n), &ask.script());
+            }
+        }
+    });
+}

@@ -32,8 +32,10 @@ fn assets(s: &mut Scene, t: u32, who: &str) {
 }
 
 /// People who follow links to a few products, and clients that open thirty each in order.
-fn catalogue(s: &mut Scene, who: impl Fn(u32) -> String, typed: bool) {
+fn catalogue(s: &mut Scene, who: impl Fn(u32) -> String, typed: bool, cookie: bool) {
     let product = |n: u32| get(format!("/product/{n}")).page().chrome();
+    let own =
+        |n: u32| if cookie { format!("Cookie: sid=0f1e2d3c4b5a69780f1e{n:04}") } else { "X-A: 1".into() };
     for n in 0..20 {
         for i in 0..3 {
             let t = 30_000 + n * 7_000 + i * 8_000;
@@ -42,7 +44,7 @@ fn catalogue(s: &mut Scene, who: impl Fn(u32) -> String, typed: bool) {
     }
     for n in 0..90 {
         let (reader, t) = (who(n % 3), 100_000 + n / 3 * 3_100 + n % 3 * 777);
-        let page = product(4_000 + n % 3 * 100 + n / 3 * 2);
+        let page = product(4_000 + n % 3 * 100 + n / 3 * 2).with(own(n % 3));
         s.at(t, &reader, &if typed { page.unreferred() } else { page.referred("/product/4000") });
         assets(s, t, &reader);
     }
@@ -50,12 +52,13 @@ fn catalogue(s: &mut Scene, who: impl Fn(u32) -> String, typed: bool) {
 
 #[test]
 fn products_opened_in_order_by_a_driven_browser() {
-    found("content-scraping", 3, |s| catalogue(s, bad, true));
+    found("content-scraping", 3, |s| catalogue(s, bad, true, false));
+    found("content-scraping", 3, |s| catalogue(s, bad, true, true));
 }
 
 #[test]
 fn products_that_links_lead_to() {
-    clean(|s| catalogue(s, |n| format!("20.4.0.{}", n + 1), false));
+    clean(|s| catalogue(s, |n| format!("20.4.0.{}", n + 1), false, true));
 }
 
 #[test]
@@ -135,4 +138,38 @@ fn money_that_is_sent_on_to_a_second_receiver_as_well() {
             s.at(t + 4_000, &bad(n), &post("/v2/transfers", body).bearer(&token).script());
         }
     });
+}
+
+/// Fares that phones ask for in the application, and those that others ask for with its head and nothing else.
+fn fares(s: &mut Scene, others: u32, who: impl Fn(u32) -> String, wide: bool) {
+    let fare = |from: u32, to: u32| {
+        get(format!("/v3/fares?from=S{from}&to=S{to}"))
+            .answer("{\"fares\":[{\"price\":{\"second\":19,\"first\":39}}]}")
+            .app()
+    };
+    for n in 0..30 {
+        for i in 0..2 {
+            s.at(
+                n * 8_500 + 20_000 + i * 6_000,
+                &format!("20.2.0.{}", n + 1),
+                &fare(n % 12, (n + i + 1) % 12),
+            );
+        }
+    }
+    for n in 0..others {
+        for i in 0..3 {
+            let to = if wide { n * 3 + i } else { n % 4 };
+            s.at(70_000 + n * 3_000 + i * 5_000, &who(n), &fare(n % 30, 100 + to));
+        }
+    }
+}
+
+#[test]
+fn fares_asked_for_by_a_swarm_with_the_head_of_the_app() {
+    found("price-scraping", 60, |s| fares(s, 70, bad, true));
+}
+
+#[test]
+fn fares_that_are_watched_again_and_again() {
+    clean(|s| fares(s, 12, |n| format!("20.4.0.{}", n + 1), false));
 }

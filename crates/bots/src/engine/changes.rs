@@ -17,7 +17,7 @@ impl Engine {
         let mut accused = BTreeSet::new();
         for unit in keys.filter_map(|key| self.units.get(*key)) {
             accused.insert(unit.key);
-            accused.extend(self.units.at_address_of(unit).map_or(&[][..], |a| &a.units));
+            accused.extend(self.units.at_address_of(unit).map_or(&[][..], |a| a.units.as_slice()));
         }
         accused
     }

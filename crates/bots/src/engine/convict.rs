@@ -278,6 +278,10 @@ impl Engine {
     ) -> Slice<'a> {
         let mut slice = Slice::of_session(call, session);
         slice.spread = Some(self.spread(session)).filter(|_| !self.config.without.addresses);
+        if let [only] = session.units.as_slice() {
+            let browses = |u: &&Unit| u.loads_like_a_browser() && u.referers >= 3;
+            slice.typed = self.units.get(*only).filter(browses).map(|_| call.walk().typed);
+        }
         slice
     }
 

@@ -1,10 +1,13 @@
 //! Log-ins told by what they give: where two texts are sent and what comes back is a session from then on, there one signs in, whatever
 //! path and fields are called.
 
+use std::collections::BTreeSet;
+
 use sidetap_model::EndpointId;
 
 use super::Engine;
 use super::sketch::{Few, Map};
+use crate::hash;
 use crate::observation::{Gives, Observation, Outcome, Traits};
 use crate::role::Roles;
 
@@ -13,6 +16,9 @@ const GIFTS: usize = 8_192;
 const GATES: usize = 1_024;
 /// Accounts, each with a secret of its own, that must have come through.
 const PROOFS: f64 = 3.0;
+/// Names of cookies that hosts give to whoever asks for a page, and accounts of an endpoint that got in nowhere yet.
+const NAMES: usize = 2_048;
+const TRIED: usize = 1_024;
 
 /// What was given for two texts, and where that turned out to be a session.
 #[derive(Debug, Default)]
@@ -21,6 +27,9 @@ pub(super) struct Gates {
     gates: Map<EndpointId, Gate>,
     /// Log-ins that are known by their words, and who was given something there.
     givers: Map<EndpointId, Gate>,
+    /// Session cookies, by host and name, that are given without anybody signing in.
+    everyones: BTreeSet<(u64, u32)>,
+    tried: Map<EndpointId, Tried>,
     /// Gifts forgotten because they were too many.
     pub(super) evicted: u64,
 }
@@ -30,6 +39,14 @@ pub(super) struct Gates {
 struct Gate {
     accounts: Few,
     secrets: Few,
+}
+
+/// Log-ins that gave nothing, by account with the secret, and accounts that were given a session for another secret later: people
+/// mistype, and try again until they are in.
+#[derive(Clone, Debug, Default)]
+struct Tried {
+    without: Map<u64, u64>,
+    later: Few,
 }
 
 impl Gate {
@@ -63,11 +80,17 @@ impl Gates {
     /// nothing, nobody was let in.
     fn gives_nothing(&mut self, o: &Observation) -> bool {
         let (Some(account), Some(secret)) = (o.account, o.secret) else { return false };
-        if !o.roles.any(Roles::LOGIN) || o.outcome != Outcome::Success || !(200..300).contains(&o.status) {
+        if !o.roles.any(Roles::LOGIN) || o.outcome != Outcome::Success || !(200..400).contains(&o.status) {
             return false;
         }
         let at = o.endpoint.id;
-        if o.traits.has(Traits::GIVEN) {
+        let own = o.given != 0 && !self.everyones.contains(&(host_of(o), o.given));
+        if o.traits.has(Traits::GIVEN) || own {
+            if let Some(tried) = self.tried.get_mut(&at)
+                && tried.without.get(&account).is_some_and(|before| *before != secret)
+            {
+                tried.later.insert(account);
+            }
             if self.givers.len() < GATES || self.givers.contains_key(&at) {
                 let giver = self.givers.entry(at).or_default();
                 giver.accounts.insert(account);
@@ -75,12 +98,42 @@ impl Gates {
             }
             return false;
         }
-        o.traits.has(Traits::NOTHING_GIVEN) && self.givers.get(&at).is_some_and(Gate::is_open)
+        if !self.givers.get(&at).is_some_and(Gate::is_open) {
+            return false;
+        }
+        if o.traits.has(Traits::NOTHING_GIVEN) {
+            return true;
+        }
+        // A page or a place that looks alike whether or not one is let in: those who were not came again with another word.
+        if o.given != 0 || !o.traits.has(Traits::COOKIE) {
+            return false;
+        }
+        if self.tried.len() >= GATES && !self.tried.contains_key(&at) {
+            return false;
+        }
+        let tried = self.tried.entry(at).or_default();
+        if tried.without.len() >= TRIED {
+            self.evicted += tried.without.len() as u64;
+            tried.without.clear();
+        }
+        tried.without.insert(account, secret);
+        tried.later.count() >= PROOFS
+    }
+
+    /// Notes which sessions anybody is given.
+    fn everyone(&mut self, o: &Observation) {
+        if o.given != 0 && o.traits.has(Traits::GET) && o.account.is_none() && self.everyones.len() < NAMES {
+            self.everyones.insert((host_of(o), o.given));
+        }
     }
 
     fn is_open(&self, at: EndpointId) -> bool {
         self.gates.get(&at).is_some_and(Gate::is_open)
     }
+}
+
+fn host_of(o: &Observation) -> u64 {
+    hash::of(o.endpoint.host.as_bytes())
 }
 
 impl Engine {
@@ -89,6 +142,7 @@ impl Engine {
         if !self.gates.gifts.is_empty() {
             o.sessions.iter().filter(|t| t.login).for_each(|t| self.gates.present(t.hash));
         }
+        self.gates.everyone(o);
         if self.gates.gives_nothing(o) {
             o.outcome = Outcome::Denied;
         }

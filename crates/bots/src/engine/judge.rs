@@ -55,12 +55,35 @@ impl Engine {
             return None;
         }
         let mut all = [0.0; 3];
-        for other in address.units.iter().take(LOOKED_AT).filter_map(|k| self.units.get(*k)) {
+        for other in address.units.as_slice().iter().take(LOOKED_AT).filter_map(|k| self.units.get(*k)) {
             let theirs = other.rare();
             let own = [theirs.missing.count(), f64::from(theirs.missing_n), f64::from(other.answers)];
             all.iter_mut().zip(own).for_each(|(sum, n)| *sum += n);
         }
         (all[1] >= 0.8 * all[2]).then_some(all)
+    }
+
+    /// Files that only probes ask for, and requests: of a client that shows nothing else, or of an address that does so under ever new
+    /// names. Whatever is answered: many applications answer what they do not have with their first page.
+    fn probed(&self, unit: &Unit) -> Option<[f64; 2]> {
+        const NAMES: f64 = 12.0;
+        const LOOKED_AT: usize = 64;
+        let plain = |u: &Unit| u.assets == 0 && u.keyed == 0 && u.habits.acts().logged_in == 0;
+        if unit.rare().sensitive_files == 0 || unit.shared || unit.is_claimed() || !plain(unit) {
+            return None;
+        }
+        let own = |u: &Unit| [u.rare().probed.count(), f64::from(u.n)];
+        let address = self.units.at_address_of(unit).filter(|_| !self.config.without.addresses);
+        let Some(address) = address.filter(|a| !a.proxy && a.agents.count() >= NAMES) else {
+            return Some(own(unit));
+        };
+        let others = address.units.as_slice().iter().take(LOOKED_AT).filter_map(|k| self.units.get(*k));
+        Some(
+            others
+                .filter(|u| plain(u))
+                .map(own)
+                .fold([0.0; 2], |[f, n], [files, calls]| [f + files, n + calls]),
+        )
     }
 
     /// How many times longer servers work on a client's main call than on the same call of others, where it does little else and five
@@ -137,6 +160,10 @@ impl Engine {
             f.set(Fact::SqliShare, ratio(rare.sqli, rare.attempts));
         }
         f.set(Fact::SensitiveFiles, f64::from(rare.sensitive_files));
+        if let Some([files, calls]) = self.probed(unit) {
+            f.set(Fact::ProbedFiles, files);
+            f.set(Fact::ProbedShare, files / calls.max(1.0));
+        }
         f.set(Fact::Accounts, unit.accounts.count());
         f.set(Fact::Sessions, unit.sessions.len() as f64 + f64::from(rare.sessions_over));
         if let Some(address) = self.units.at_address_of(unit).filter(|_| !self.config.without.addresses) {

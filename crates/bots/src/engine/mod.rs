@@ -4,6 +4,7 @@
 //! Observations come sorted by time, flow and position, so that the state after an epoch does not depend on how they were
 //! made. What is judged is judged at the end of an epoch, against all that was seen until then.
 
+mod address;
 mod anomaly;
 mod call;
 mod campaign;

@@ -309,7 +309,7 @@ impl Engine {
     fn is_alone(&self, unit: &Unit) -> bool {
         let own = !unit.shared && !unit.is_claimed();
         let Some(address) = self.units.at_address_of(unit).filter(|_| own) else { return false };
-        address.units.iter().all(|k| {
+        address.units.as_slice().iter().all(|k| {
             *k == unit.key
                 || self.convictions.units.get(k).is_some_and(|c| !c.suspicious)
                 || self.units.get(*k).is_none()
@@ -326,7 +326,7 @@ impl Engine {
             return ip_subject(unit.ip);
         }
         let same_agent = self.units.at_address_of(unit).is_some_and(|a| {
-            a.units.iter().any(|k| {
+            a.units.as_slice().iter().any(|k| {
                 *k != unit.key && self.units.get(*k).is_some_and(|u| u.prints.agent == unit.prints.agent)
             })
         });

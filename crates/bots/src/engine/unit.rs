@@ -99,6 +99,8 @@ pub(crate) struct Rare {
     pub(crate) attempts: u32,
     pub(crate) sqli: u32,
     pub(crate) sensitive_files: u32,
+    /// Different ones of them.
+    pub(crate) probed: Distinct,
     pub(crate) attempt_kinds: u8,
     pub(crate) robots_violations: u32,
     pub(crate) errors: u32,
@@ -290,7 +292,10 @@ impl Unit {
         for attempt in &o.attempts {
             rare.attempt_kinds |= 1 << (*attempt as u8);
             rare.sqli += u32::from(*attempt == Attempt::Sqli);
-            rare.sensitive_files += u32::from(*attempt == Attempt::SensitiveFile);
+            if *attempt == Attempt::SensitiveFile {
+                rare.sensitive_files += 1;
+                rare.probed.insert(hash::words(&[o.path]));
+            }
             real |= *attempt != Attempt::SensitiveFile;
         }
         rare.attempts += u32::from(real);

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use sidetap_model::{HashKey, Ts, Zone};
 use smallvec::SmallVec;
 
+use super::address::Address;
 use super::call::{Call, add_call};
-use super::sketch::{Distinct, Map};
+use super::sketch::Map;
 use super::unit::Unit;
 use crate::hash;
 use crate::observation::{Observation, Part, Token};
@@ -22,15 +23,6 @@ pub(crate) struct Session {
     pub(crate) calls_over: u32,
     pub(crate) units: SmallVec<[u64; 2]>,
     pub(crate) judged: u32,
-}
-
-/// What is known of an address.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Address {
-    pub(crate) units: SmallVec<[u64; 2]>,
-    pub(crate) agents: Distinct,
-    /// It was seen to name others as those who act: nobody is known by it.
-    pub(crate) proxy: bool,
 }
 
 /// The network (/16, of IPv6 /32) of a source whose word alone the client's address is, hashed: addresses that others name are
@@ -118,12 +110,12 @@ impl Units {
             return SmallVec::new();
         };
         address.proxy = true;
-        for unit in &address.units {
+        for unit in address.units.as_slice() {
             if let Some(unit) = shard.units.get_mut(unit) {
                 unit.shared = true;
             }
         }
-        address.units.clone()
+        address.units.as_slice().into()
     }
 
     /// The client of an observation, made where it is new.
@@ -140,10 +132,11 @@ impl Units {
             proxy = known.proxy;
             let limit = if o.client.shared { CLIENTS_OF_SHARED } else { CLIENTS_OF_ADDRESS };
             known.agents.insert(hash::words(&[o.prints.agent]));
-            if known.units.len() >= limit {
+            let units = known.units.as_slice();
+            if units.len() >= limit {
                 key = hash::words(&[address, o.prints.shape]) & !0xff | address & 0xff;
             }
-            if !known.units.contains(&key) && known.units.len() < limit + 64 {
+            if !units.contains(&key) && units.len() < limit + 64 {
                 known.units.push(key);
             }
             if shard.units.len() >= cap && !shard.units.contains_key(&key) {
@@ -261,7 +254,7 @@ impl Shard {
         let units = &self.units;
         self.addresses.retain(|_, a| {
             a.units.retain(|k| units.contains_key(k));
-            !a.units.is_empty()
+            !a.units.as_slice().is_empty()
         });
         (gone as u64, calls)
     }

@@ -196,30 +196,11 @@ impl AnswerFields {
                 }
             }
             Scalar::Bool(false) => {
-                self.refuses |= matches!(
-                    at.key,
-                    "success"
-                        | "ok"
-                        | "valid"
-                        | "authenticated"
-                        | "found"
-                        | "accepted"
-                        | "approved"
-                        | "verified"
-                        | "matched"
-                        | "correct"
-                        | "is_valid"
-                        | "isValid"
-                        | "exists"
-                        | "redeemed"
-                        | "isSuccess"
-                        | "is_success"
-                        | "succeeded"
-                        | "basarili"
-                        | "exito"
-                        | "sucesso"
-                ) || at.depth == 1 && at.key == "status";
+                self.refuses |= tells_success(at.key) || at.depth == 1 && at.key == "status";
             }
+            // Languages without truth values write 0.
+            Scalar::Num("0") if tells_success(at.key) => self.refuses |= at.depth == 1,
+            Scalar::Num("0" | "0.0" | "0.00") => self.nulls += u32::from(is_worth(at.key)),
             _ => {}
         }
     }
@@ -256,6 +237,7 @@ impl AnswerFields {
                 | b"erreur"
                 | b"erro"
                 | b"estado"
+                | b"etat"
                 | b"estatus"
                 | b"stato"
                 | b"statut"
@@ -294,6 +276,66 @@ fn is_gift(text: &str) -> bool {
         && text.bytes().any(|b| b.is_ascii_digit())
         && text.bytes().any(|b| b.is_ascii_alphabetic())
         && !text.bytes().any(|b| b.is_ascii_whitespace() || matches!(b, b':' | b'@' | b',' | b'"'))
+}
+
+/// Names of fields that say what a card or a code is worth: nothing, where there is no such one.
+fn is_worth(key: &str) -> bool {
+    const NAMES: [&str; 16] = [
+        "balance",
+        "saldo",
+        "solde",
+        "guthaben",
+        "discount",
+        "remise",
+        "reduction",
+        "rabatt",
+        "descuento",
+        "desconto",
+        "sconto",
+        "korting",
+        "rabat",
+        "amount_off",
+        "discountAmount",
+        "discount_amount",
+    ];
+    NAMES.contains(&key)
+}
+
+/// Names of fields that say whether it worked, in the languages that answers are written in.
+fn tells_success(key: &str) -> bool {
+    const NAMES: [&str; 30] = [
+        "success",
+        "ok",
+        "valid",
+        "authenticated",
+        "found",
+        "accepted",
+        "approved",
+        "verified",
+        "matched",
+        "correct",
+        "is_valid",
+        "isValid",
+        "exists",
+        "redeemed",
+        "isSuccess",
+        "is_success",
+        "succeeded",
+        "basarili",
+        "exito",
+        "sucesso",
+        "succes",
+        "valide",
+        "valido",
+        "gueltig",
+        "gefunden",
+        "trouve",
+        "encontrado",
+        "trovato",
+        "geldig",
+        "giltig",
+    ];
+    NAMES.contains(&key)
 }
 
 /// One word for failure, in the languages that answers are written in.

@@ -449,6 +449,7 @@ impl RequestFields {
                 roles.insert(Roles::OTP);
             }
         }
+        roles.set(Roles::OTP, !roles.any(Roles(Roles::SENSITIVE.0 | Roles::POSTING.0)) && self.is_called());
         if roles.any(Roles::COUPON) && self.number.is_some() && self.code.as_deref().is_some_and(is_pin) {
             // A voucher with a number and a PIN holds money.
             roles.remove(Roles::COUPON);

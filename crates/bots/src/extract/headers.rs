@@ -5,7 +5,7 @@ use sidetap_wire::auth::{self, Credential};
 use smallvec::SmallVec;
 
 use super::finder::Finder;
-use crate::hash::Mix;
+use crate::hash::{self, Mix};
 use crate::observation::{Prints, Traits};
 
 /// What one pass over a request's header fields gives.
@@ -488,6 +488,8 @@ pub(crate) struct AnswerHead<'a> {
     pub(crate) sets: bool,
     /// It sets a cookie that looks like a session.
     pub(crate) session: bool,
+    /// Hash of that cookie's name.
+    pub(crate) given: u32,
     /// It can be validated again.
     pub(crate) validator: bool,
     /// Where a redirect leads.
@@ -508,7 +510,10 @@ pub(crate) fn answer(headers: &Headers) -> AnswerHead<'_> {
             (10, b's') if is(b"set-cookie") => {
                 if let Some(cookie) = sidetap_wire::cookies::set_in(value).filter(|c| !c.removed) {
                     head.sets = true;
-                    head.session |= sidetap_wire::cookies::is_session(cookie.name, cookie.value);
+                    if sidetap_wire::cookies::is_session(cookie.name, cookie.value) {
+                        head.session = true;
+                        head.given = hash::quick(super::identity::plain_name(cookie.name)) as u32 | 1;
+                    }
                 }
             }
             _ => {}

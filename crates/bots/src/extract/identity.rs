@@ -123,12 +123,12 @@ fn is_placeholder(token: &[u8]) -> bool {
 }
 
 /// The part of a cookie's name that is the same for everybody: up to its first digit.
-fn plain_name(name: &[u8]) -> &[u8] {
+pub(super) fn plain_name(name: &[u8]) -> &[u8] {
     let end = name.iter().position(u8::is_ascii_digit).unwrap_or(name.len()).min(24);
     name.get(..end).unwrap_or_default()
 }
 
-fn push(list: &mut SmallVec<[Token; 2]>, token: Token) {
+pub(super) fn push(list: &mut SmallVec<[Token; 2]>, token: Token) {
     if list.len() < 4 && !list.iter().any(|t| t.hash == token.hash) {
         list.push(token);
     }

@@ -219,7 +219,9 @@ impl Extractor {
         self.request.settle();
         // `POST /api/GetInvoice {"id": 17}` reads as a GET does.
         let method = changing && operation.is_none() && !self.request.commits();
-        let told = method && (plain::method_reads(place.path) || self.request.plain.was_told(place.path));
+        let checks = || self.request.is_number() && plain::method_checks(place.path);
+        let told = method
+            && (plain::method_reads(place.path) || self.request.plain.was_told(place.path) || checks());
         let acts = changing && !told && !operation.as_deref().is_some_and(|op| op.starts_with("query "));
         if operation.is_none() && acts {
             let asked = || place.query.and_then(query::operation);
@@ -242,6 +244,8 @@ impl Extractor {
             roles.insert(words::roles_of_operation(operation, acts));
         }
         self.request.roles(&mut roles, acts);
+        let linked = acts && !roles.any(Roles::SENSITIVE) && self.request.is_mail_alone();
+        roles.set(Roles::OTP, linked && plain::sends_link(place.path));
         if of_path.any(Roles::LOGIN) && !roles.any(Roles::LOGIN) && operation.is_none() {
             // Two forms that are sent to one path.
             let form = if roles.any(Roles::SIGN_UP) { "sign-up" } else { "password-reset" };
@@ -314,6 +318,7 @@ impl Extractor {
             path: hash::quick(place.path.as_bytes()),
             referer,
             location: answer.location.map_or(0, |to| hash::quick(path::of_url(to))),
+            given: answer.given,
             page: asks.page,
             wait_ms: exchange
                 .response_ts
@@ -355,6 +360,7 @@ impl Extractor {
             && let Some(response) = response
         {
             self.judge_answer(&mut o, response, &answer);
+            self.refused_token(&mut o);
             o.gives = self.gives(&o, acts, Some(response));
             let given = o.outcome == Outcome::Success && self.answer.grants;
             o.traits.set(Traits::SERVICE, self.request.service && given);

@@ -7,7 +7,7 @@ use super::headers::AnswerHead;
 use super::redirect::Redirect;
 use super::words::Said;
 use crate::hash;
-use crate::observation::{Observation, Outcome, Surface, Traits};
+use crate::observation::{Observation, Outcome, Surface, Token, Traits};
 use crate::role::Roles;
 
 /// Endpoints where something can be declined.
@@ -41,10 +41,10 @@ impl Extractor {
         let credentials = o.roles.any(Roles(Roles::LOGIN.0 | Roles::OTP.0));
         let guessed = o.roles.any(Roles(Roles::GIFT_CARD.0 | Roles::COUPON.0 | Roles::OTP.0));
         let said = self.answer.said;
-        // Sites give every newcomer a cookie, with the page that says that it did not work too.
-        let page = self.answer.html && self.request.secret_seen;
-        let admitted =
-            credentials && session && !(page && (said != Said::Nothing || !o.traits.has(Traits::COOKIE)));
+        // Sites give every newcomer a cookie, with the page or the answer that says that it did not work too.
+        let page = (self.answer.html || self.answer.refuses) && self.request.secret_seen;
+        let tells = said != Said::Nothing || self.answer.refuses;
+        let admitted = credentials && session && !(page && (tells || !o.traits.has(Traits::COOKIE)));
         if o.surface == Surface::Robots && (200..300).contains(&response.status) {
             o.robots = self.answer.robots.take();
         }
@@ -72,6 +72,9 @@ impl Extractor {
             200..=299 if said != Said::Nothing || self.answer.refuses || guessed && self.answer.nulls > 0 => {
                 if credentials {
                     Outcome::Denied
+                } else if o.traits.has(Traits::READS) && o.roles.any(Roles::ID_LOOKUP) {
+                    // Who asks whether a number is one, and hears that it is none.
+                    Outcome::NotFound
                 } else {
                     Outcome::Refused
                 }
@@ -95,6 +98,20 @@ impl Extractor {
             500..=599 => Outcome::Error,
             _ => Outcome::Other,
         };
+    }
+
+    /// Notes a token that was to be renewed or redeemed and was not taken, as one of those that stand in a field of the head.
+    pub(super) fn refused_token(&self, o: &mut Observation) {
+        if !matches!(o.status, 400 | 401 | 403 | 410 | 422)
+            || o.surface != Surface::Api
+            || o.roles.any(Roles::SENSITIVE)
+        {
+            return;
+        }
+        let Some(token) = self.request.lone_token() else { return };
+        o.traits.insert(Traits::SESSION);
+        super::identity::push(&mut o.sessions, Token::of(&self.key, "session", token.as_bytes(), true));
+        o.outcome = Outcome::Denied;
     }
 
     /// True of a request without credentials of any kind; with a body only where the server asks for HTTP's own (`challenged`).

@@ -1,7 +1,8 @@
 //! Who is named beside a PIN: numbers of members, customers and cards have no customary names.
 
 use super::fields::RequestFields;
-use super::names::Field;
+use super::names::{Field, is_pin};
+use super::target::is_phone;
 use crate::role::Roles;
 
 /// A PIN and what stands beside it.
@@ -34,6 +35,45 @@ impl Pins {
 }
 
 impl RequestFields {
+    /// True of a phone number alone, and beside a short number of whatever name: a code is sent there, or comes back from there.
+    pub(super) fn is_called(&mut self) -> bool {
+        let bare = !self.secret_seen && !self.card && !self.amount && !self.person;
+        let Some(phone) = self.account.as_deref().filter(|a| self.mail && bare && is_phone(a)) else {
+            return false;
+        };
+        match self.pair.as_slice() {
+            [_] | [] => self.fields == 1,
+            [a, b] if self.fields == 2 && self.code.is_none() => {
+                let beside = if &**a == phone { b } else { a };
+                let pin = is_pin(beside).then(|| beside.to_string());
+                self.code = pin;
+                self.code.is_some()
+            }
+            _ => false,
+        }
+    }
+
+    /// True of a mail address and nothing else.
+    pub(super) fn is_mail_alone(&self) -> bool {
+        let named = self.account.as_deref().is_some_and(|a| a.contains('@'));
+        self.mail && named && self.fields == 1 && !self.secret_seen
+    }
+
+    /// True of one long number and nothing else that says what it is for.
+    pub(super) const fn is_number(&self) -> bool {
+        self.number.is_some() && self.code.is_none() && !self.mail && self.fields <= 2
+    }
+
+    /// The one long word of a body that nobody can guess: a token to renew or to redeem.
+    pub(super) fn lone_token(&self) -> Option<&str> {
+        let [only] = self.pair.as_slice() else { return None };
+        let named = self.account.is_some() || self.number.is_some() || self.card;
+        let long = only.len() >= 16
+            && !only.bytes().any(|b| b.is_ascii_whitespace() || matches!(b, b'@' | b'/' | b':'));
+        let mixed = only.bytes().any(|b| b.is_ascii_digit()) && only.bytes().any(|b| b.is_ascii_alphabetic());
+        (!named && long && mixed && self.fields <= 3).then_some(only)
+    }
+
     /// Reads a PIN as the secret that it is: beside one other value, the number of a member or a dealer; beside an address for mail and a
     /// person's name, of an account to be made. With a phone number or a mail address alone it is a code that was sent there, with a long number that
     /// of a gift card. In an envelope it says who asks, not what is asked.

@@ -93,6 +93,32 @@ pub(crate) fn method_reads(path: &str) -> bool {
     last.len() <= 64 && (calls::reads(last, false) || is_run_together(last))
 }
 
+/// True where the last segment of a path asks whether something is so: `/cards/verification`.
+pub(crate) fn method_checks(path: &str) -> bool {
+    const WORDS: [&str; 12] = [
+        "verification",
+        "verify",
+        "check",
+        "validate",
+        "validation",
+        "verifier",
+        "verificar",
+        "verifica",
+        "pruefen",
+        "pruefung",
+        "comprobar",
+        "controle",
+    ];
+    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    last.split(['-', '_', '.']).any(|part| WORDS.iter().any(|w| part.eq_ignore_ascii_case(w)))
+}
+
+/// True of a path that speaks of a link to sign in with: `/auth/link`, `/magic-link`.
+pub(crate) fn sends_link(path: &str) -> bool {
+    const WORDS: [&str; 4] = ["link", "magic", "passwordless", "magiclink"];
+    path.split(['/', '-', '_', '.']).any(|part| WORDS.iter().any(|w| part.eq_ignore_ascii_case(w)))
+}
+
 /// `getinvoice`: the verb and what it reads in one word.
 fn is_run_together(name: &str) -> bool {
     ["get", "fetch"].iter().any(|verb| {

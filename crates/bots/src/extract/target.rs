@@ -114,7 +114,7 @@ fn trailing_number(value: &str) -> Option<u64> {
 }
 
 /// A number to call: digits, a plus, what separates groups.
-fn is_phone(value: &str) -> bool {
+pub(super) fn is_phone(value: &str) -> bool {
     let digits = value.bytes().filter(u8::is_ascii_digit).count();
     digits >= 7 && value.bytes().all(|b| b.is_ascii_digit() || b"+-. ()/".contains(&b))
 }

@@ -49,6 +49,12 @@ pub(crate) fn roles_of_path(path: &str, state_changing: bool) -> Roles {
         roles.remove(Roles::COUPON);
         roles.insert(Roles::GIFT_CARD);
     }
+    // `/cart/code`: what is shown at a till to pay less.
+    let code = matches!(method, "code" | "codes" | "apply-code" | "kod" | "codigo" | "codice" | "kode");
+    if state_changing && code && roles.any(Roles(Roles::CART.0 | Roles::CHECKOUT.0)) {
+        roles.remove(Roles(Roles::CART.0 | Roles::CHECKOUT.0));
+        roles.insert(Roles::COUPON);
+    }
     if roles.any(Roles::GIFT_CARD) {
         roles.remove(Roles(Roles::PAYMENT.0 | Roles::COUPON.0));
     }
@@ -264,6 +270,9 @@ mod tests {
             ("/api/v1/serials", Roles::OTP),
             ("/prihlaseni", Roles::LOGIN),
             ("/oauth2/authorize", Roles::NONE),
+            ("/panier/code", Roles::COUPON),
+            ("/countries/code", Roles::NONE),
+            ("/mot-de-passe/oubli", Roles::RESET),
         ] {
             assert_eq!(roles(path), role, "{path}");
         }
