@@ -159,7 +159,8 @@ fn fares(s: &mut Scene, others: u32, who: impl Fn(u32) -> String, wide: bool) {
     for n in 0..others {
         for i in 0..3 {
             let to = if wide { n * 3 + i } else { n % 4 };
-            s.at(70_000 + n * 3_000 + i * 5_000, &who(n), &fare(n % 30, 100 + to));
+            let ask = fare(n % 30, 100 + to).with("X-Device: 9f2c");
+            s.at(70_000 + n * 3_000 + i * 5_000, &who(n), &ask);
         }
     }
 }
