@@ -370,7 +370,13 @@ fn content_of_what_a_server_may_have_dropped_hides_no_request() {
     let connect = b"CONNECT /shape HTTP/1.1\r\nHost: h\r\n\r\n".as_slice();
     let secret = get("/secret");
     let broken = [b"\r\n".as_slice(), &secret].concat();
-    let shapes: [Shape<'_>; 7] = [
+    let own = b"POST /dummy HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\nConnection: Upgrade\r\nContent-Length: 900000\r\n\r\n";
+    let source = b"SOURCE /secret ICE/1.1\r\nHost: h\r\n\r\n".as_slice();
+    let any = b"FOO /secret HTTP/1.1\r\nHost: h\r\n\r\n".as_slice();
+    let shapes: [Shape<'_>; 10] = [
+        ("another protocol's version", [UPGRADE, &whole].concat(), vec![source]),
+        ("another method", [trailer, &whole].concat(), vec![any]),
+        ("its own content", own.to_vec(), vec![&secret]),
         ("whole", [UPGRADE, &whole].concat(), vec![&secret]),
         ("split head", [UPGRADE, dummy].concat(), vec![&broken]),
         ("split request", [UPGRADE, &whole].concat(), vec![&secret[..2], &secret[2..]]),
@@ -416,7 +422,9 @@ fn a_head_that_a_server_may_have_dropped_shifts_no_pair_without_a_mark() {
 
 #[test]
 fn control_characters_that_servers_read_over_hide_no_request() {
-    let lines: [&[&[u8]]; 3] = [
+    let many = [b"GET /shape".as_slice(), &[1; 200]].concat();
+    let lines: [&[&[u8]]; 4] = [
+        &[&many, b" HTTP/1.1\r\nHost: h\r\n\r\n"],
         &[b"\x0bGET /shape HTTP/1.1\r\nHost: h\r\n\r\n"],
         &[b"GET /shape\x01", b" HTTP/1.1\r\nHost: h\r\n\r\n"],
         &[b"GET /sha\x0bpe", b" HTTP/1.1\r\nHost: h\r\n\r\n"],
@@ -471,4 +479,42 @@ fn content_of_an_unknown_protocol_is_nobody_s_request() {
     );
     let seen = piped(OK);
     assert_eq!(seen.iter().filter(|e| e.acknowledged && e.response.is_some()).count(), 9, "HTTP after all");
+}
+
+/// Clients that ask for HTTP/2 with their first request send content with it that may consist of anything.
+#[test]
+fn content_of_a_request_that_asks_for_another_protocol_is_its_own() {
+    let content = (0..40).map(|n| format!("GET /line{n} HTTP/1.1\r\nHost: h\r\n\r\n")).collect::<String>();
+    let head = format!(
+        "POST /bulk HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: {}\r\n\r\n",
+        content.len()
+    );
+    let mut wire = Wire::open([1000, 2000], 1448);
+    let pieces: Vec<&[u8]> = std::iter::once(head.as_bytes())
+        .chain(content.as_bytes().chunks(content.len() / 8 / 10 * 10))
+        .collect();
+    turn(&mut wire, &pieces, OK);
+    turn(&mut wire, &[&get("/after")], OK);
+    wire.close(true);
+    let seen = run(&wire.segs).0;
+    assert_eq!(targets(&seen), ["/bulk", "/after"]);
+    assert!(seen[0].completeness.is_whole());
+}
+
+/// More than is kept behind a CONNECT request whose answer is due.
+#[test]
+fn no_length_behind_a_request_for_a_tunnel_hides_what_follows() {
+    let fill =
+        format!("POST /fill HTTP/1.1\r\nHost: h\r\nContent-Length: 80000\r\n\r\n{}", "a".repeat(80_000));
+    let mut wire = Wire::open([1000, 2000], 1448);
+    let mut all: Vec<Vec<u8>> =
+        vec![b"CONNECT slow:80 HTTP/1.1\r\nHost: h\r\n\r\n".to_vec(), fill.into_bytes()];
+    all.extend((0..4).map(|n| get(&format!("/secret{n}"))));
+    let said: Vec<&[u8]> = all.iter().map(Vec::as_slice).collect();
+    turn(&mut wire, &said, &[OK; 6].concat());
+    wire.close(true);
+    let seen = run(&wire.segs).0;
+    let all = targets(&seen);
+    assert!((0..4).all(|n| all.contains(&format!("/secret{n}"))), "{all:?}");
+    assert!(seen.iter().filter(|e| e.request.is_some()).all(|e| e.acknowledged));
 }

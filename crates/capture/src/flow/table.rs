@@ -268,7 +268,7 @@ impl FlowTable {
             CLOSED
         } else if flow.app.has_told() || flow.waits_for_answer() {
             OPEN
-        } else if flow.has_data && flow.both_seen() || flow.is_established() {
+        } else if flow.has_data && flow.is_mutual() || flow.is_established() {
             SILENT
         } else if flow.has_data {
             LONE

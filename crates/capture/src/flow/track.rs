@@ -76,6 +76,11 @@ impl Flow {
         self.half[0].seen && self.half[1].seen
     }
 
+    /// Each side acknowledged what the other one sent: neither is made up.
+    pub(super) fn is_mutual(&self) -> bool {
+        self.half.iter().all(|h| h.seen && h.acked_at != Ts::default())
+    }
+
     /// Bytes that it holds.
     pub(super) fn held(&self) -> usize {
         let syn_data = self.syn_data.as_deref().map_or(0, |(_, piece)| piece.data.len());

@@ -2,7 +2,7 @@
 
 use sidetap_model::{Anomaly, AnomalySet, Headers, Version};
 use sidetap_wire::http1::{
-    Framing, HeadLimits, Hints, RequestHead, ResponseHead, head_end, is_mostly_text, note_authority,
+    Framing, HeadLimits, Hints, RequestHead, ResponseHead, head_end, may_be_line, note_authority,
     trailer_fields, trim_start,
 };
 use sidetap_wire::target;
@@ -44,9 +44,9 @@ pub(super) struct OddHead {
     pub(super) len: usize,
 }
 
-/// True where the first line is of text, as far as it is there, but for a control character here and there.
+/// True where the first line may be a request's, as far as it is there.
 pub(crate) fn begins_with_text(held: &[u8]) -> bool {
-    is_mostly_text(first_line(held))
+    may_be_line(first_line(held))
 }
 
 fn first_line(held: &[u8]) -> &[u8] {

@@ -4,6 +4,7 @@
 //! acknowledged. After a loss that may hide where a message begins the flow is *loose*: a request and a response are taken
 //! for a pair only where acknowledgements prove it (see `pair`); otherwise each stands alone and says so.
 
+mod behind;
 mod certain;
 mod checks;
 mod emit;
@@ -18,13 +19,14 @@ mod trail;
 use std::collections::VecDeque;
 
 use sidetap_model::{Completeness, Ts};
-use sidetap_wire::http1::{Probe, begins_method, likely_request, likely_response, probe_request, trim_start};
+use sidetap_wire::http1::{Probe, begins_method, likely_request, likely_response, probe_request};
 
 use crate::flow::{BASE, Handover, Kind, Mark, Out};
+use behind::Behind;
 use certain::Certainty;
 use checks::Said;
 pub(crate) use checks::begins_with_text;
-use entry::{Answer, Entry, Interim, Lost, Target};
+use entry::{Answer, Entry, Interim, Lost};
 use reader::{Gap, Reader, Wants};
 pub(crate) use reader::{Held, extend};
 use trail::{Tally, Trail};
@@ -78,8 +80,10 @@ pub(crate) struct Http {
     burst: bool,
     /// The server may not read the requests that were seen.
     contested: bool,
-    /// Nor the one whose head or content is being read.
-    behind: bool,
+    /// Nor the one whose head or content is being read, or not as such.
+    behind: Behind,
+    /// Where content of such a one begins as a request, and how much of it is before.
+    within: Option<(Mark, usize)>,
     /// Requests in a row that one answer each fits, in a flow that is loose.
     fits: u8,
     /// Responses may have been lost since the flow became loose.
@@ -142,7 +146,8 @@ impl Http {
             pipelined: false,
             burst: false,
             contested: false,
-            behind: false,
+            behind: Behind::Nothing,
+            within: None,
             fits: 0,
             lost_answers: false,
             found: beginning != Beginning::Seen,
@@ -200,7 +205,7 @@ impl Http {
                     self.note_behind();
                     self.read_request(bytes, mark, out)
                 }
-                Wants::Body if self.behind && is_read_alone(bytes) => {
+                Wants::Body if self.is_request_within(bytes, mark) => {
                     self.leave_content(bytes, mark, out);
                     0
                 }
@@ -219,6 +224,11 @@ impl Http {
                     self.doubt_last();
                     bytes.len()
                 }
+                // More than fits is sent by nobody who waits for his tunnel.
+                Wants::Hold if self.up.is_full_with(bytes) => {
+                    self.go_on_behind_connect(out);
+                    0
+                }
                 Wants::Hold => {
                     self.up.keep_held(bytes, mark);
                     bytes.len()
@@ -226,34 +236,6 @@ impl Http {
             };
             mark = mark.plus(used);
             bytes = bytes.get(used..).unwrap_or_default();
-        }
-    }
-
-    /// A head begins that its server may never read: it drops what is sent behind a request for another protocol (RFC 9110 §7.8).
-    fn note_behind(&mut self) {
-        if self.up.is_between() {
-            self.behind =
-                matches!(self.queue.back(), Some(Entry::Asked(a)) if a.upgrades && a.answer.is_none());
-            if self.behind {
-                self.contested = true;
-                self.certainty.lose();
-            }
-        }
-    }
-
-    /// What a request that its server may never have read has for its content begins as a request: it is read as one, and answered in that
-    /// one's place.
-    fn leave_content(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) {
-        self.up.end_known_body();
-        self.finish_request(Completeness::REQUEST_TRUNCATED, mark.off, mark.ts, out);
-        self.guessed = !likely_request(trim_start(bytes));
-        self.up.resume();
-        self.contested = true;
-        self.certainty.lose();
-        let answered = self.answer.as_ref().map(|a| a.target);
-        let unread = |e: &mut Entry| matches!(e, Entry::Asked(a) if a.done && a.answer.is_none() && answered != Some(Target::Request(a.seq)));
-        if let Some(Entry::Asked(asked)) = self.queue.pop_back_if(unread) {
-            self.emit(*asked, None, Completeness::WHOLE, out);
         }
     }
 
@@ -459,22 +441,20 @@ impl Http {
         if self.up.wants() != Wants::Hold || self.first_open().is_some() {
             return;
         }
-        if let Some(held) = self.up.take_held() {
-            let end = held.mark.off + held.bytes.len() as u64;
-            // Some servers drop what came with it.
-            self.contest_last();
-            self.up(&held.bytes, held.mark, out);
-            if held.dropped > 0 {
-                self.up_gap(held.dropped, end + held.dropped, out);
-            }
+        self.go_on_behind_connect(out);
+    }
+
+    /// Reads what came behind a CONNECT request.
+    fn go_on_behind_connect(&mut self, out: &mut Out<'_>) {
+        let Some(held) = self.up.take_held() else { return };
+        let end = held.mark.off + held.bytes.len() as u64;
+        // Some servers drop what came with it.
+        self.contest_last();
+        self.up(&held.bytes, held.mark, out);
+        if held.dropped > 0 {
+            self.up_gap(held.dropped, end + held.dropped, out);
         }
     }
-}
-
-/// Whether content, where a segment of it begins, would be the beginning of a request.
-fn is_read_alone(bytes: &[u8]) -> bool {
-    let bytes = trim_start(bytes);
-    likely_request(bytes) || begins_method(bytes)
 }
 
 fn gap_flag(flag: Completeness, out: &Out<'_>) -> Completeness {

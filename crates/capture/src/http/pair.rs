@@ -21,6 +21,7 @@ use std::collections::VecDeque;
 use sidetap_model::{Anomaly, Completeness};
 
 use super::Http;
+use super::behind::Behind;
 use super::entry::{Answer, Asked, Entry, Interim, Lost, Target};
 use super::trail::Tally;
 use crate::flow::{BASE, Mark, Out};
@@ -112,7 +113,9 @@ impl Http {
             self.certainty.lose();
         }
         self.settle_contest(quiet);
-        self.behind |= self.contested;
+        if self.contested && self.behind == Behind::Nothing {
+            self.behind = Behind::Contested;
+        }
         let before = self.queue.iter().rev().find_map(|e| match e {
             Entry::Asked(a) => Some(a.seen_down),
             _ => None,
@@ -133,7 +136,7 @@ impl Http {
     /// and nothing else came, it did. Where the client has had all that was said and goes on, though one of them is still open after an
     /// answer to another, it may be one that nobody reads: then the next answer is not to it.
     fn settle_contest(&mut self, quiet: bool) {
-        if self.behind || !self.contested || self.loose {
+        if self.behind == Behind::Upgrade || !self.contested || self.loose {
             return;
         }
         if self.queue.is_empty() && quiet {

@@ -6,6 +6,7 @@ use sidetap_wire::http1::{
 };
 
 use super::Http;
+use super::behind::Behind;
 use super::checks::{OddHead, begins_with_text, check_request, cut_line, odd_head, whole_lines};
 use super::entry::{Asked, Entry};
 use super::long::LongHead;
@@ -165,7 +166,9 @@ impl Http {
         self.push_request(asked, out);
         self.contest_by_kind(connects, framing, expects_nothing);
         // Some servers take no content of a request for another protocol or a tunnel, but read it as the next request.
-        self.behind |= changes && framing != Framing::None;
+        if changes && framing != Framing::None && self.behind == Behind::Nothing {
+            self.behind = Behind::Change;
+        }
         if framing == Framing::None {
             self.finish_request(Completeness::WHOLE, end.off, end.ts, out);
             if connects {

@@ -135,6 +135,7 @@ impl Http {
             self.on_interim(head.status, at.off, end.off);
             return;
         }
+        self.answered_within(at, out);
         let mut behind = (Framing::None, None);
         let may_tunnel = !out.facts.in_last_tunnel;
         let (answer, _) = self.answered_by(head, odd, at, end, out, |head, method, asked| {

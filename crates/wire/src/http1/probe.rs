@@ -81,7 +81,7 @@ pub fn probe_request(bytes: &[u8]) -> Probe {
     }
     let Some(end) = memchr(b'\n', bytes) else {
         let rest = bytes.get(method_len..).unwrap_or_default();
-        let plausible = (known || is_token(method)) && is_mostly_text(rest);
+        let plausible = known || is_token(method) && is_mostly_text(rest.get(..64).unwrap_or(rest));
         return if plausible && bytes.len() <= LONGEST_LINE { Probe::Unsure } else { Probe::No };
     };
     let line = bytes.get(method_len..end).unwrap_or_default().trim_ascii();
@@ -107,15 +107,21 @@ pub fn trim_start(bytes: &[u8]) -> &[u8] {
     bytes.get(skipped..).unwrap_or_default()
 }
 
-/// Whether bytes may be a line of text: servers read on over a control character here and there.
-pub fn is_mostly_text(bytes: &[u8]) -> bool {
+/// Whether bytes may be a line that a server reads: one of text, or one that begins with a method that is in use.
+pub fn may_be_line(bytes: &[u8]) -> bool {
+    let word = bytes.iter().take(LONGEST_KNOWN).position(|b| matches!(b, b' ' | b'\t'));
+    word.and_then(|len| bytes.get(..len)).is_some_and(|word| METHODS.contains(&word)) || is_mostly_text(bytes)
+}
+
+/// Servers read on over a control character here and there.
+fn is_mostly_text(bytes: &[u8]) -> bool {
     let controls = bytes.iter().filter(|b| matches!(b, 0..=8 | 11 | 12 | 14..=31 | 127)).count();
     controls <= 1 + bytes.len() / 16
 }
 
 /// The same on a connection that speaks HTTP: versions of other protocols that llhttp, which Node.js and uvicorn read requests with,
 /// takes for HTTP's are a request's whatever its method and target are.
-pub(super) fn probe_request_of_http(bytes: &[u8]) -> Probe {
+pub fn probe_request_of_http(bytes: &[u8]) -> Probe {
     match probe_request(bytes) {
         Probe::No if names_borrowed_version(bytes) => Probe::Certain,
         probe => probe,
@@ -217,7 +223,7 @@ mod tests {
 
     #[test]
     fn requests_are_told_from_what_looks_like_them() {
-        let cases: [(&[u8], Probe); 23] = [
+        let cases: [(&[u8], Probe); 24] = [
             (b"M1", Probe::Unsure),
             (b"P!", Probe::Unsure),
             (b"GET / HTTP/1.1\r\n", Probe::Certain),
@@ -233,7 +239,8 @@ mod tests {
             (b"GE", Probe::Unsure),
             (b"\x0bGET /vt HTTP/1.1\r\n", Probe::Certain),
             (b"GET /control\x01", Probe::Unsure),
-            (b"GET \x01\x02\x03", Probe::No),
+            (b"GET \x01\x02\x03", Probe::Unsure),
+            (b"M1 \x01\x02\x03", Probe::No),
             (b"GET /very-lo", Probe::Unsure),
             (b"", Probe::Unsure),
             (b"OPTIONS sip:a@b SIP/2.0\r\n", Probe::No),

@@ -41,7 +41,8 @@ impl FlowTable {
         // So many that anybody can make are a flood: they make room for each other, young as they are.
         let flood =
             |list: &usize| self.lists.get(*list).filter(|l| l.len > self.limits.flows / 4).map(|l| l.len);
-        let most = [HANDSHAKE, LONE].into_iter().filter(|l| flood(l).is_some()).max_by_key(|l| flood(l));
+        let most =
+            [HANDSHAKE, LONE, SILENT].into_iter().filter(|l| flood(l).is_some()).max_by_key(|l| flood(l));
         let next = oldest(CLOSED).or_else(|| most.and_then(oldest));
         let victim = next.or(heaviest.map(|(index, _)| index));
         let Some(index) = victim else { return false };
