@@ -166,7 +166,7 @@ fn fares(s: &mut Scene, others: u32, who: impl Fn(u32) -> String, wide: bool) {
 }
 
 #[test]
-fn fares_asked_for_by_a_swarm_with_the_head_of_the_app() {
+fn fares_asked_for_by_a_swarm_whose_head_is_nearly_the_app_s() {
     found("price-scraping", 60, |s| fares(s, 70, bad, true));
 }
 

@@ -48,6 +48,15 @@ fn attackers_are_convicted_and_nobody_else() {
     );
 
     let campaigns = lines(&place.path("out/campaigns.ndjson"));
+    for reason in campaigns.iter().chain(&verdicts).flat_map(|row| row["reasons"].as_array().unwrap()) {
+        // `... (8 different accounts named)`, `usually below 8`
+        let seen =
+            text(reason, "observed").rsplit_once('(').map(|(_, said)| said.split([' ', ')', ';']).next());
+        let seen = seen.flatten().and_then(|n| n.parse::<f64>().ok());
+        let usual =
+            text(reason, "baseline").strip_prefix("usually below ").and_then(|n| n.parse::<f64>().ok());
+        assert!(seen.zip(usual).is_none_or(|(seen, usual)| seen >= usual), "{reason:#}");
+    }
     let largest = campaigns.iter().map(|c| c["members"].as_array().unwrap().len()).max().unwrap();
     assert!(largest >= 300, "stuffing over 330 addresses is one campaign, the largest has {largest} members");
 }

@@ -176,7 +176,9 @@ impl Engine {
         {
             return;
         }
-        fired.extend(self.ask_client(unit).1.fired);
+        let (of_client, asked) = self.ask_client(unit);
+        let of_part = fired.clone();
+        fired.extend(&asked.fired);
         let by_hand = || self.class(rule) == "bola" && self.works_by_hand(std::slice::from_ref(&key), call);
         let suspicious = self.too_weak(&self.view_at(slot), rule, &fired) || by_hand();
         let (zone, agent) = (unit.zone.as_str().to_owned(), unit.agent.text.clone());
@@ -191,7 +193,8 @@ impl Engine {
             by_part: false,
         };
         let Some(campaign) = self.campaign(&sign, suspicious) else { return };
-        self.note(campaign, &fired, &facts, &[call.evidence]);
+        self.note(campaign, &of_part, &facts, &[call.evidence]);
+        self.note(campaign, &asked.fired, &of_client, &[]);
         self.convict_unit(key, campaign, rule, suspicious, call.shape, Some(call.evidence));
     }
 
