@@ -27,7 +27,7 @@ fn small(kind: Hostile) -> (u64, &'static str) {
         Hostile::GzipBomb | Hostile::BrotliBomb | Hostile::ZstdBomb | Hostile::ZstdWindow => {
             (4, "/anomalies/http-content-coding-bomb")
         }
-        Hostile::RandomBytes => (4_000, "/evictions/flows"),
+        Hostile::RandomBytes => (10_000, "/evictions/flows"),
         Hostile::DistinctPaths => (8_000, "/evictions/bots-endpoints"),
         Hostile::DistinctHosts => (8_000, "/evictions/discovery-hosts"),
         Hostile::DistinctAgents => (8_000, "/evictions/bots-clients"),
