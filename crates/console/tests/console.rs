@@ -222,7 +222,7 @@ async fn it_says_why_it_cannot_serve() {
     common::fill(&path);
     let first = bind(&path, "127.0.0.1:0".parse().unwrap()).await.unwrap();
     let taken = bind(&path, first.local_addr()).await.unwrap_err();
-    assert!(taken.to_string().starts_with("console: 127.0.0.1:"), "{taken}");
+    assert!(taken.to_string().starts_with("console: cannot listen at 127.0.0.1:"), "{taken}");
     let options = Options::new(&path, "127.0.0.1:0".parse().unwrap(), common::still());
     let tls = Some((dir.path().join("none.pem"), dir.path().join("none.key")));
     assert!(matches!(Console::bind(Options { tls, ..options }).await, Err(ConsoleError::Tls { .. })));

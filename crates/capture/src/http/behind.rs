@@ -33,7 +33,6 @@ impl Http {
         if matches!(self.queue.back(), Some(Entry::Asked(a)) if a.upgrades && a.answer.is_none()) {
             self.behind = Behind::Upgrade;
             self.contested = true;
-            self.certainty.lose();
         }
     }
 

@@ -29,6 +29,8 @@ pub(super) struct Asked {
     pub(super) found: bool,
     /// It is none that can be read: only an answer shows that its server took it for one.
     pub(super) odd: bool,
+    /// Its server may have dropped it.
+    pub(super) behind: bool,
     /// The client sent more before the next message that can be read: it may all be content.
     pub(super) doubted: bool,
     /// What only its answer can be.
@@ -62,6 +64,7 @@ impl Asked {
             hidden: false,
             found: false,
             odd: false,
+            behind: false,
             doubted: false,
             traits: Traits::default(),
             completeness: Completeness::WHOLE,

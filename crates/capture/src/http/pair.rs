@@ -263,6 +263,9 @@ impl Http {
             self.up.end_known_body();
             self.lose_up(Completeness::REQUEST_TRUNCATED, answer.ts, out);
         }
+        if self.may_be_of_next(&answer) {
+            self.contest();
+        }
         match answer.target {
             Target::Request(seq) => {
                 let asked = self.queue.iter_mut().find_map(|e| match e {
@@ -300,6 +303,15 @@ impl Http {
                 }
             }
         }
+    }
+
+    /// It is due to a request that its server may have dropped, and was begun when the server had more than that.
+    fn may_be_of_next(&self, answer: &Answer) -> bool {
+        let asked = self.queue.iter().find_map(|e| match e {
+            Entry::Asked(a) if answer.target == Target::Request(a.seq) => Some(a),
+            _ => None,
+        });
+        asked.is_some_and(|a| a.behind && answer.seen_up.is_none_or(|seen| seen > a.end))
     }
 
     /// Whether a final answer is the second one since the request began whose content is still coming, no other being due before it.

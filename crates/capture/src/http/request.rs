@@ -218,6 +218,7 @@ impl Http {
         asked.upgrades = upgrades;
         asked.traits = traits;
         asked.odd = is_odd;
+        asked.behind = self.behind == Behind::Upgrade;
         asked
     }
 
