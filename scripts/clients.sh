@@ -22,7 +22,7 @@ if [ -z "$bin" ]; then
 fi
 mkdir -p "$dir"
 "$bin/testkit" perf "$dir/crowd.pcap" --profile crowd --clients "$clients" --bytes 1000000000000 > "$dir/truth.json"
-"$bin/sidetap" replay "$dir/crowd.pcap" --workers 1 --memory-limit 12G --hash-key "$dir/key" --out "$dir/out" > /dev/null
+"$bin/sidetap" replay "$dir/crowd.pcap" --workers 1 --memory-limit 10G --hash-key "$dir/key" --out "$dir/out" > /dev/null
 rm -f "$dir/crowd.pcap"
 python3 - "$dir" "$clients" "$limit" <<'P'
 import json, sys
