@@ -282,6 +282,8 @@ impl Http {
     /// Client bytes that the capture lacks; it goes on at `at`.
     pub(crate) fn up_gap(&mut self, len: u64, at: u64, out: &mut Out<'_>) {
         self.up_at = at;
+        // What is kept of content on both sides of it is no one piece.
+        self.within = None;
         let flag = gap_flag(Completeness::REQUEST_GAP, out);
         let inside = self.up.gap(len);
         let last = match self.reading_request() {
