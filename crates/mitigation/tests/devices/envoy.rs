@@ -182,8 +182,11 @@ fn marks_limits_and_deceives_whom_it_is_told_and_nobody_else() {
     assert!(
         !at("POST", "www.shop.example", "/api/v1/items/7") && !at("POST", "www.shop.example", "/api//items")
     );
-    let refused = (0..30).filter(|_| ask("203.0.113.3").0 == 429).count();
-    assert!((5..=25).contains(&refused), "{refused} of 30 at five a second");
+    let began = std::time::Instant::now();
+    let passed = (0..60).filter(|_| ask("203.0.113.3").0 == 200).count();
+    // Each second on Envoy's clock, also one that had begun or is not over.
+    let room = 5 * (began.elapsed().as_secs() + 2);
+    assert!((5..=room).contains(&(passed as u64)), "{passed} of 60 at five a second, {room} may pass");
     assert_eq!((0..30).filter(|_| ask("203.0.113.9").0 != 200).count(), 0, "and nobody else");
 }
 

@@ -90,18 +90,41 @@ pub(crate) fn fickle(command: &[String], word: &str, fail: &Path, gone: &Path) -
     all
 }
 
+/// What comes as answer to these bytes on a connection of their own: as much as its length says, whenever the server closes
+/// (Envoy holds a refused connection for a second); all until the end where it says none.
+pub(crate) fn exchange(to: SocketAddr, request: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let _ = TcpStream::connect_timeout(&to, Duration::from_secs(2)).and_then(|mut s| {
+        s.set_read_timeout(Some(Duration::from_secs(5)))?;
+        s.write_all(request)?;
+        let mut buffer = [0; 16_384];
+        while !is_whole(&bytes) {
+            let n = s.read(&mut buffer)?;
+            if n == 0 {
+                break;
+            }
+            bytes.extend_from_slice(buffer.get(..n).unwrap_or_default());
+        }
+        Ok(())
+    });
+    bytes
+}
+
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer).to_ascii_lowercase();
+    let Some((head, _)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|l| l.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    let start = answer.windows(4).position(|w| w == b"\r\n\r\n").map_or(0, |n| n + 4);
+    length.is_some_and(|length| answer.len() >= start + length)
+}
+
 /// One request on a connection of its own in the name of a forwarded address; gives status and body, 0 where nothing came.
 pub(crate) fn get(to: SocketAddr, forwarded: &str, headers: &[(&str, &str)]) -> (u16, String) {
     let head: String = headers.iter().map(|(n, v)| format!("{n}: {v}\r\n")).collect();
     let request = format!(
         "GET / HTTP/1.1\r\nHost: shop.example\r\nX-Forwarded-For: {forwarded}\r\n{head}Connection: close\r\n\r\n"
     );
-    let mut bytes = Vec::new();
-    let _ = TcpStream::connect_timeout(&to, Duration::from_secs(2)).and_then(|mut s| {
-        s.set_read_timeout(Some(Duration::from_secs(5)))?;
-        s.write_all(request.as_bytes())?;
-        s.read_to_end(&mut bytes)
-    });
+    let bytes = exchange(to, request.as_bytes());
     let text = String::from_utf8_lossy(&bytes);
     let status = text.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
     (status, text.split_once("\r\n\r\n").map(|(_, b)| b.to_owned()).unwrap_or_default())
@@ -122,12 +145,7 @@ fn answer_at(to: SocketAddr, from: &str, (method, host, path): (&str, &str, &str
         "{method} {path} HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-For: {from}\r\nUser-Agent: {agent}\r\n\
          Content-Length: 0\r\nConnection: close\r\n\r\n"
     );
-    let mut bytes = Vec::new();
-    let _ = TcpStream::connect_timeout(&to, Duration::from_secs(2)).and_then(|mut s| {
-        s.set_read_timeout(Some(Duration::from_secs(5)))?;
-        s.write_all(request.as_bytes())?;
-        s.read_to_end(&mut bytes)
-    });
+    let bytes = exchange(to, request.as_bytes());
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -492,12 +510,7 @@ pub(crate) fn odd_bytes(to: SocketAddr, name: &str, byte: u8, length: usize) -> 
     let mut request = format!("GET / HTTP/1.1\r\nHost: shop.example\r\n{name}: ").into_bytes();
     request.extend(std::iter::repeat_n(byte, length));
     request.extend_from_slice(b"\r\nX-Forwarded-For: 198.51.100.1\r\nConnection: close\r\n\r\n");
-    let mut answer = Vec::new();
-    let _ = TcpStream::connect_timeout(&to, Duration::from_secs(2)).and_then(|mut s| {
-        s.set_read_timeout(Some(Duration::from_secs(5)))?;
-        s.write_all(&request)?;
-        s.read_to_end(&mut answer)
-    });
+    let answer = exchange(to, &request);
     String::from_utf8_lossy(&answer).split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0)
 }
 
