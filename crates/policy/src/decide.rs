@@ -170,17 +170,33 @@ impl PolicySet {
         if errors.is_empty() { Ok(PolicySet::with_default(packs)) } else { Err(errors) }
     }
 
-    fn with_default(mut packs: Vec<Pack>) -> Self {
+    /// The packs, and behind them those that they extend. A file that is called as a built-in pack that another one extends is the user's
+    /// version of it and stands where it would: else a copy of `default.yaml` beside `scraping.yaml` would decide before it.
+    fn with_default(packs: Vec<Pack>) -> Self {
+        let extended = |p: &Pack| packs.iter().any(|o| o.file != p.file && o.extends.iter().any(|n| p.is(n)));
+        let behind: Vec<bool> = packs.iter().map(extended).collect();
+        let (mut packs, mut aside): (Vec<_>, Vec<_>) =
+            packs.into_iter().zip(behind).partition(|(_, behind)| !behind);
+        if packs.is_empty() {
+            std::mem::swap(&mut packs, &mut aside);
+        }
+        let mut packs: Vec<Pack> = packs.into_iter().map(|(p, _)| p).collect();
         let mut names: Vec<String> = Vec::new();
         let mut wanted: Vec<String> = packs.iter().flat_map(|p| p.extends.clone()).collect();
         while !wanted.is_empty() {
             let name = wanted.remove(0);
-            if names.contains(&name) {
-                continue;
+            let pack = match aside.iter().position(|(p, _)| p.is(&name)) {
+                Some(n) => aside.remove(n).0,
+                None if names.contains(&name) => continue,
+                None => builtin_pack(&name),
+            };
+            // A user's version that extends its own name means the built-in one, which comes next.
+            let (itself, others): (Vec<_>, Vec<_>) = pack.extends.iter().cloned().partition(|n| *n == name);
+            if itself.is_empty() {
+                names.push(name);
             }
-            let pack = builtin_pack(&name);
-            wanted.extend(pack.extends.iter().cloned());
-            names.push(name);
+            wanted.splice(0..0, itself);
+            wanted.extend(others);
             packs.push(pack);
         }
         PolicySet::from_packs(packs)

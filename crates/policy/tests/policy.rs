@@ -276,6 +276,32 @@ fn a_directory_is_read_in_order_and_all_its_errors_told() {
 }
 
 #[test]
+fn a_copy_of_a_built_in_pack_stands_where_the_built_in_one_would() {
+    let dir = std::env::temp_dir().join(format!("sidetap-copies-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let ids = || PolicySet::load(&dir).unwrap().list().into_iter().map(|r| r.id).collect::<Vec<_>>();
+    let write = |name: &str, extends: &str, rule: &str| {
+        let text = format!(
+            "version: 1\nextends: {extends}\nrules:\n  - id: {rule}\n    when: \"true\"\n    response: alert\n"
+        );
+        std::fs::write(dir.join(name), text).unwrap();
+    };
+    write("scraping.yaml", "default", "mine");
+    std::fs::write(dir.join("default.yaml"), include_str!("../packs/default.yaml")).unwrap();
+    assert_eq!(ids().first().unwrap(), "mine");
+    // The user's version may go on with the built-in one; what is extended comes in the order in which it is named.
+    write("default.yaml", "[default, hype-sale]", "theirs");
+    let all = ids();
+    let at = |id: &str| all.iter().position(|i| i == id).unwrap();
+    let order = ["mine", "theirs", "credential-stuffing", "hype-sale.bot"].map(at);
+    assert!(order.is_sorted(), "{order:?}");
+    // Two that extend each other are read in the order of their names.
+    write("default.yaml", "scraping", "theirs");
+    assert_eq!(ids().into_iter().take(2).collect::<Vec<_>>(), ["theirs", "mine"]);
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
 fn the_documentation_names_every_field_and_its_packs_are_valid() {
     let text = include_str!("../../../docs/policy.md");
     for field in sidetap_policy::FIELDS {

@@ -37,6 +37,13 @@ pub(crate) struct Pack {
     pub(crate) requests: Vec<Standing>,
 }
 
+impl Pack {
+    /// Its file is called as this built-in pack.
+    pub(crate) fn is(&self, builtin: &str) -> bool {
+        std::path::Path::new(&self.file).file_stem().is_some_and(|stem| stem == builtin)
+    }
+}
+
 /// Reads a pack; all that can be found wrong in it is told at once.
 pub(crate) fn read(text: &str, file: &str) -> Result<Pack, Vec<PolicyError>> {
     if text.len() > MAX_BYTES {
