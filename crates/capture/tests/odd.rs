@@ -81,11 +81,13 @@ fn lines_that_a_server_refuses_are_no_request() {
 
 #[test]
 fn lines_that_an_application_refuses_are_requests() {
-    let refused = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
-    let seen = secrets_behind(&[b"POST /shape?id=%27\r\nHost: h\r\n\r\n"], refused);
-    let shape = seen.iter().find(|e| e.request.as_ref().is_some_and(|r| r.target == b"/shape?id=%27"));
-    assert_eq!(shape.and_then(|e| e.response.as_ref()).map(|r| r.status), Some(400));
-    assert!(seen.iter().all(|e| e.request.is_some()));
+    for closes in ["", "Connection: close\r\n"] {
+        let refused = format!("HTTP/1.1 400 Bad Request\r\n{closes}Content-Length: 0\r\n\r\n");
+        let seen = secrets_behind(&[b"POST /shape?id=%27\r\nHost: h\r\n\r\n"], refused.as_bytes());
+        let shape = seen.iter().find(|e| e.request.as_ref().is_some_and(|r| r.target == b"/shape?id=%27"));
+        assert_eq!(shape.and_then(|e| e.response.as_ref()).map(|r| r.status), Some(400), "{closes}");
+        assert!(seen.iter().all(|e| e.request.is_some()), "{closes}");
+    }
 }
 
 #[test]

@@ -136,6 +136,7 @@ impl Analyzer {
         for attempt in &attempts {
             self.eyes.bots.attempt(attempt.class());
         }
+        let hop = hop.map(|mark| mark.with(attempts.iter().map(|a| a.class())));
         self.eyes.bots.operation(self.eyes.discovery.operation());
         let part = match stage {
             Stage::Whole => Part::Whole,

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use hashbrown::HashMap;
-use sidetap_model::{ClientAddr, Exchange, FlowId, Headers, IpSource, Ts};
+use sidetap_model::{ClientAddr, Exchange, FlowId, Headers, IpSource, Request, Ts};
 use sidetap_wire::body::hash_bytes;
 use sidetap_wire::{forward, target};
 
@@ -25,6 +25,10 @@ pub(crate) struct Mark {
     key: u64,
     /// The whole path, and its last two segments: gateways take off what is before.
     path: [u64; 2],
+    /// Hash of its content; 0 where not all of it is there.
+    content: u64,
+    /// What was attempted with it.
+    attempts: u64,
     /// Hashes of the request's id, its trace, and the id that the answer names; 0 where there is none.
     ids: [u64; 3],
     source: IpAddr,
@@ -64,6 +68,8 @@ impl Mark {
         Some(Mark {
             key,
             path: [tail(0), tail(two)],
+            content: content_of(request),
+            attempts: 0,
             ids: [first_id(&request.headers, &REQUEST_IDS), trace(&request.headers), answered],
             source: ex.flow.client.ip,
             server: ex.flow.server.ip,
@@ -73,6 +79,12 @@ impl Mark {
             ts: ex.ts,
             end: (!open).then_some(ex.end),
         })
+    }
+
+    /// The same with what was attempted with it, as classes of exploits.
+    pub(crate) fn with(self, attempts: impl Iterator<Item = &'static str>) -> Mark {
+        let sum = attempts.fold(0u64, |sum, class| sum.wrapping_add(hash_bytes(class.as_bytes()) | 1));
+        Mark { attempts: sum, ..self }
     }
 
     /// True where it may be a later hop of another.
@@ -102,6 +114,11 @@ impl Mark {
         if self.key != outer.key || !within || !(named || self.source == outer.server) {
             return false;
         }
+        // Another content is another request: else who sends a harmless one beside it hides it behind that, or what he attempts in a field.
+        let differs = self.content != outer.content && self.content != 0 && outer.content != 0;
+        if differs || self.attempts != outer.attempts && self.attempts != 0 {
+            return false;
+        }
         if !named && !is_internal(outer.server) && !is_internal(self.server) && !serves_many() {
             return false;
         }
@@ -115,6 +132,13 @@ impl Mark {
     fn shares_id(&self, outer: &Mark) -> bool {
         self.ids.iter().any(|id| *id != 0 && outer.ids.contains(id))
     }
+}
+
+/// The hash of a request's content; 0 where not all of it was kept.
+fn content_of(request: &Request) -> u64 {
+    let body = &request.body;
+    let whole = body.bytes.len() as u64 == body.len && body.gap_at.is_none();
+    if whole { hash_bytes(&body.bytes) | 1 } else { 0 }
 }
 
 /// The hash of the first of these headers that is there and says something.
@@ -194,6 +218,8 @@ pub(crate) struct Hops {
     listening: HashMap<IpAddr, Served, Fixed>,
     /// There were more.
     crowded: bool,
+    /// As many as there is room for are asked from many networks: no other takes the place of one.
+    full: bool,
     /// Exchanges that were found to be later hops.
     pub(crate) joined: u64,
     /// Requests forgotten before their time.
@@ -250,8 +276,15 @@ impl Hops {
     fn listen(&mut self, mark: &Mark) {
         if self.listening.len() >= Self::LISTENING && !self.listening.contains_key(&mark.server) {
             self.crowded = true;
+            if self.full {
+                return;
+            }
+            let before = self.listening.len();
             self.listening.retain(|_, served| served.is_many());
-            if self.listening.len() >= Self::LISTENING {
+            self.evicted += (before - self.listening.len()) as u64;
+            // What is left stays: nobody has to go through it again.
+            self.full = self.listening.len() >= Self::LISTENING;
+            if self.full {
                 return;
             }
         }
@@ -349,6 +382,8 @@ mod tests {
         ms: (i64, i64),
         believed: Option<&'a str>,
         open: bool,
+        body: &'a [u8],
+        attempt: Option<&'static str>,
     }
 
     const DIRECT: Talk<'_> = Talk {
@@ -361,6 +396,8 @@ mod tests {
         ms: (0, 100),
         believed: None,
         open: false,
+        body: b"",
+        attempt: None,
     };
 
     impl Talk<'_> {
@@ -381,7 +418,11 @@ mod tests {
                     target: self.target.as_bytes().to_vec(),
                     version,
                     headers: headers(self.fields),
-                    body: Default::default(),
+                    body: sidetap_model::Body {
+                        bytes: self.body.to_vec(),
+                        len: self.body.len() as u64,
+                        gap_at: None,
+                    },
                 }),
                 response: Some(Response {
                     status: 200,
@@ -404,7 +445,7 @@ mod tests {
                 claimed: false,
             };
             let line = br#"{"sidetap":{"hop_of":null,"endpoint":"#.to_vec();
-            let hop = Mark::of(&ex, &client, self.open);
+            let hop = Mark::of(&ex, &client, self.open).map(|m| m.with(self.attempt.into_iter()));
             let whole = Whole {
                 hop: if self.open { None } else { hop.clone() },
                 discovery: None,
@@ -467,6 +508,10 @@ mod tests {
         let outer = Talk { fields: id, ..DIRECT };
         let inner = Talk { flow: 2, from: EDGE, to: "10.0.0.9", ms: (5, 90), fields: id, ..DIRECT };
         let alone = |inner: Talk<'_>| assert_eq!(joined(&[Talk { ..outer }, inner]), [None, None]);
+        // A harmless one that is sent beside another, and hides nothing of it.
+        alone(Talk { body: b"id=1' OR 1=1", ..inner });
+        alone(Talk { attempt: Some("sqli"), ..inner });
+        assert_eq!(joined(&[Talk { ..outer }, Talk { ..inner }]), [None, Some(1)]);
         // A call that the application makes for it, in the same trace.
         alone(Talk { target: "/stock/9", ..inner });
         // Before, or after it was over.

@@ -1,11 +1,12 @@
 //! Requests that their server may never have read, and what stands in their content: servers drop what is sent behind a request for another
 //! protocol (RFC 9110 §7.8), take no content of it, or end a message elsewhere. What is announced as content is their next request then.
 
+use memchr::memchr_iter;
 use sidetap_model::Completeness;
-use sidetap_wire::http1::{Probe, likely_request, probe_request_of_http, trim_start};
+use sidetap_wire::http1::{Probe, begins_method, likely_request, probe_request_of_http, trim_start};
 
 use super::Http;
-use super::entry::{Entry, Target};
+use super::entry::{Asked, Entry, Target};
 use super::reader::Wants;
 use super::trail::Trail;
 use crate::flow::{Mark, Out};
@@ -22,42 +23,76 @@ pub(super) enum Behind {
     Upgrade,
 }
 
+/// Where content begins as a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Within {
+    mark: Mark,
+    /// How much of the content is before.
+    before: usize,
+    /// It has a method that is in use and a target.
+    likely: bool,
+}
+
 impl Http {
     /// A head begins.
-    pub(super) fn note_behind(&mut self) {
+    pub(super) fn note_behind(&mut self, mark: Mark, out: &Out<'_>) {
         if !self.up.is_between() {
             return;
         }
         self.within = None;
-        self.behind = Behind::Nothing;
-        if matches!(self.queue.back(), Some(Entry::Asked(a)) if a.upgrades && a.answer.is_none()) {
-            self.behind = Behind::Upgrade;
-            self.contested = true;
+        self.behind = self.behind_change(mark, out);
+        self.contested |= self.behind == Behind::Upgrade;
+    }
+
+    /// Whether a request for another protocol still waits for its answer when this begins: the client had heard nothing since, or all that the
+    /// server said was seen. Where answers were lost, or one side alone is seen, nobody knows whether there was none.
+    fn behind_change(&self, mark: Mark, out: &Out<'_>) -> Behind {
+        let answered = self.answer.as_ref().map(|a| a.target);
+        let waits = |a: &Asked| a.upgrades && a.answer.is_none() && answered != Some(Target::Request(a.seq));
+        let asked = self.queue.iter().find_map(|e| match e {
+            Entry::Asked(a) if waits(a) => Some(a),
+            _ => None,
+        });
+        let Some(asked) = asked else { return Behind::Nothing };
+        let unheard = mark.ack.is_some() && mark.ack == asked.seen_down;
+        let all_seen =
+            !self.loose && out.facts.both_sides && mark.ack.is_some_and(|seen| seen <= self.down_at);
+        match (unheard || all_seen, self.loose) {
+            (true, _) => Behind::Upgrade,
+            (false, true) => Behind::Contested,
+            (false, false) => Behind::Nothing,
         }
     }
 
-    /// Content begins here, in a segment of its own, that would be a request if its server did not take it for content. Nobody but an attacker
-    /// sends something behind a request for another protocol without waiting for the answer; else it is remembered until an answer comes early.
-    pub(super) fn is_request_within(&mut self, bytes: &[u8], mark: Mark) -> bool {
-        if self.behind == Behind::Nothing || probe_request_of_http(trim_start(bytes)) == Probe::No {
-            return false;
-        }
+    /// Where content is to be read as a request, if it is. Nobody but an attacker sends something behind a request for another protocol without
+    /// waiting for the answer: whatever reads like a request is one then, wherever the server went on behind what it dropped. Else it is
+    /// remembered, where a piece begins as one, until answers tell.
+    pub(super) fn request_within(&mut self, bytes: &[u8], mark: Mark) -> Option<usize> {
         if self.behind == Behind::Upgrade {
-            return true;
+            return find_request(bytes);
         }
-        let before = self.up.body_kept();
-        self.within.get_or_insert((mark, before));
-        false
+        let likely = likely_request(trim_start(bytes));
+        if !likely && (self.behind == Behind::Nothing || !may_begin(bytes)) {
+            return None;
+        }
+        if self.within.is_none_or(|within| likely && !within.likely) {
+            self.within = Some(Within { mark, before: self.up.body_kept(), likely });
+        }
+        None
     }
 
-    /// A final answer begins, while content is still to come that its server may have taken for requests: it is read again from there.
+    /// A final answer begins, while content is still to come that its server may have taken for requests: it is read again from there. Of a
+    /// request that its server surely read the first one is its own.
     pub(super) fn answered_within(&mut self, at: Mark, out: &mut Out<'_>) {
-        let Some((mark, from)) = self.within else { return };
+        let Some(Within { mark, before, .. }) = self.within else { return };
         if self.up.wants() != Wants::Body || at.ack.is_none_or(|seen| seen <= mark.off) {
             return;
         }
+        if matches!(self.behind, Behind::Nothing | Behind::Change) && !self.is_answered_early() {
+            return;
+        }
         self.within = None;
-        let kept = self.up.body_from(from);
+        let kept = self.up.body_from(before);
         if kept.is_empty() {
             return;
         }
@@ -72,10 +107,17 @@ impl Http {
         }
     }
 
-    /// What a request that its server may never have read has for its content begins as a request: it is read as one. Behind another one it is
-    /// answered in that one's place.
+    /// The request whose content is coming has had a final answer, and no other is due.
+    fn is_answered_early(&mut self) -> bool {
+        !self.is_other_due() && self.reading_request().is_some_and(|asked| asked.finals > 0)
+    }
+
+    /// What a request that its server may never have read has for its content begins as a request: it is read as one. Behind others that its
+    /// server dropped it is answered in their place.
     pub(super) fn leave_content(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) {
-        let itself = self.behind == Behind::Change;
+        // Those were read all the same.
+        let itself = matches!(self.behind, Behind::Change | Behind::Nothing);
+        let all = self.behind == Behind::Upgrade;
         self.up.end_known_body();
         self.finish_request(Completeness::REQUEST_TRUNCATED, mark.off, mark.ts, out);
         self.guessed = !likely_request(trim_start(bytes));
@@ -84,8 +126,55 @@ impl Http {
         self.certainty.lose();
         let answered = self.answer.as_ref().map(|a| a.target);
         let unread = |e: &mut Entry| matches!(e, Entry::Asked(a) if a.done && a.answer.is_none() && answered != Some(Target::Request(a.seq)));
-        if !itself && let Some(Entry::Asked(asked)) = self.queue.pop_back_if(unread) {
-            self.emit(*asked, None, Completeness::WHOLE, out);
+        if itself {
+            return;
+        }
+        let mut dropped = Vec::from_iter(self.queue.pop_back_if(unread));
+        while all
+            && let Some(entry) =
+                self.queue.pop_back_if(|e| unread(e) && matches!(e, Entry::Asked(a) if a.behind))
+        {
+            dropped.push(entry);
+        }
+        for entry in dropped.into_iter().rev() {
+            if let Entry::Asked(asked) = entry {
+                self.emit(*asked, None, Completeness::WHOLE, out);
+            }
         }
     }
+}
+
+/// Bytes may begin a request that some server reads: of any method, or without a version.
+fn may_begin(bytes: &[u8]) -> bool {
+    let bytes = trim_start(bytes);
+    probe_request_of_http(bytes) != Probe::No || may_be_old(bytes)
+}
+
+/// A word and a path, as servers read them without a version.
+fn may_be_old(bytes: &[u8]) -> bool {
+    let word = bytes.iter().take(32).position(|b| *b == b' ');
+    let Some((method, rest)) = word.and_then(|len| bytes.split_at_checked(len)) else { return false };
+    let is_word =
+        !method.is_empty() && method.iter().all(|b| b.is_ascii_uppercase() || matches!(b, b'-' | b'_'));
+    let target = rest.get(1..).unwrap_or_default();
+    is_word && (target.starts_with(b"/") || target.get(..4).is_some_and(|t| t.eq_ignore_ascii_case(b"http")))
+}
+
+/// Where a request begins in bytes that an attacker sent for content: at their beginning, or behind anything but a letter.
+fn find_request(bytes: &[u8]) -> Option<usize> {
+    let start = bytes.len() - trim_start(bytes).len();
+    let first = bytes.get(start..).unwrap_or_default();
+    if probe_request_of_http(first) == Probe::Certain
+        || likely_request(first)
+        || begins_method(first)
+        || may_be_old(first)
+    {
+        return Some(0);
+    }
+    memchr_iter(b' ', bytes).find_map(|blank| {
+        let word =
+            bytes.get(..blank)?.rsplit(|b| !b.is_ascii_alphabetic() && !matches!(b, b'-' | b'_')).next()?;
+        let from = blank - word.len();
+        likely_request(bytes.get(from..)?).then_some(from)
+    })
 }

@@ -1,4 +1,5 @@
 use sidetap_model::{Anomaly, Completeness, Exchange, Protocol, Ts};
+use sidetap_wire::http1::begins_method;
 
 use super::Http;
 use super::entry::{Answer, Asked, Entry};
@@ -17,7 +18,7 @@ impl Http {
         let answer = match answer {
             None if asked.odd => return,
             // The server took it for no request either.
-            Some(answer) if asked.odd && refuses_message(&answer) => {
+            Some(answer) if asked.odd && !is_old_request(&asked) && refuses_message(&answer) => {
                 return self.emit_lone(*answer, Completeness::WHOLE, out);
             }
             Some(answer) if asked.odd => {
@@ -124,6 +125,11 @@ const fn is_its_word(out: &Out<'_>) -> bool {
 /// says the same to a request that was read keeps the connection.
 const fn refuses_message(answer: &Answer) -> bool {
     answer.closes && matches!(answer.response.status, 400 | 408 | 414 | 431 | 505)
+}
+
+/// It lacks a version alone: servers that read it close behind any answer, also behind one that their application gives.
+fn is_old_request(asked: &Asked) -> bool {
+    begins_method(&asked.request.method) && asked.request.target.starts_with(b"/")
 }
 
 fn note_tunnel(exchange: &mut Exchange, out: &Out<'_>) {

@@ -24,6 +24,12 @@ pub(super) struct LongHead {
     framing: Option<bool>,
     /// The line before was kept: one that folds it is too.
     kept: bool,
+    /// The line before says where the message ends.
+    frames: bool,
+    /// Something that says where the message ends was left out: servers that read it all may find another end.
+    pub(super) unsure: bool,
+    /// The last line on codings that was left out.
+    last: Vec<u8>,
     /// It asks for another protocol, or to be told to go on.
     pub(super) upgrades: bool,
     pub(super) expects: bool,
@@ -42,7 +48,7 @@ impl LongHead {
 
     pub(super) fn held(&self) -> usize {
         let said: usize = self.said.iter().map(|(said, _)| said.capacity() * size_of::<u64>()).sum();
-        self.lines.capacity() + self.line.capacity() + said
+        self.lines.capacity() + self.line.capacity() + self.last.capacity() + said
     }
 
     /// Reads on; how many bytes up to the end of the head, where that is among them.
@@ -71,21 +77,39 @@ impl LongHead {
 
     /// Keeps a line where it says something new. Those of one name take no room of the other's, and what is said twice takes none.
     fn keep(&mut self, line: &[u8]) {
-        let folds = self.kept && matches!(line.first(), Some(b' ' | b'\t'));
+        let goes_on = matches!(line.first(), Some(b' ' | b'\t'));
+        let folds = self.kept && goes_on;
         let name = FRAMING.iter().position(|name| begins_with(line, name));
+        // What was said before is not with this behind it.
+        self.unsure |= goes_on && self.frames && !self.kept;
+        self.frames = name.is_some() || goes_on && self.frames;
         self.kept = match name.and_then(|n| self.said.get_mut(n)) {
             Some((said, taken)) => {
-                let same: Vec<u8> =
-                    line.iter().filter(|b| !is_space(**b)).map(u8::to_ascii_lowercase).collect();
-                let hash = hash_bytes(&same);
-                let new = said.len() < DISTINCT && *taken + line.len() < MOST && !said.contains(&hash);
+                // White space around a value says nothing, inside of it a word that it cuts is no longer the same.
+                let colon = line.iter().position(|b| *b == b':').unwrap_or(line.len());
+                let (field, value) = line.split_at(colon);
+                let said_now =
+                    [field.trim_ascii_end(), b":", value.strip_prefix(b":").unwrap_or_default().trim_ascii()]
+                        .concat();
+                let hash = hash_bytes(&said_now.to_ascii_lowercase());
+                let told = said.contains(&hash);
+                let new = said.len() < DISTINCT && *taken + line.len() < MOST && !told;
                 if new {
                     said.push(hash);
                     *taken += line.len();
                 }
+                if !new && !told {
+                    self.unsure = true;
+                    // The last of the codings decides.
+                    self.last = if name == Some(1) { line.to_vec() } else { std::mem::take(&mut self.last) };
+                }
                 new
             }
-            None if folds => self.lines.len() + line.len() < 2 * MOST,
+            None if folds => {
+                let room = self.lines.len() + line.len() < 2 * MOST;
+                self.unsure |= self.frames && !room;
+                room
+            }
             None => connects(line) && self.lines.len() + line.len() < 4 * LINE,
         };
         if self.kept {
@@ -123,7 +147,8 @@ impl LongHead {
     pub(super) fn hints(&self, version: Version, odd: &mut AnomalySet) -> Hints {
         let line: &[u8] =
             if version < Version(1, 1) { b"POST / HTTP/1.0\r\n" } else { b"POST / HTTP/1.1\r\n" };
-        let head = [line, &self.lines, b"\r\n"].concat();
+        let last: &[u8] = if self.last.is_empty() { b"" } else { b"\r\n" };
+        let head = [line, &self.lines, &self.last, last, b"\r\n"].concat();
         match request_head(&head, &HeadLimits::default(), odd) {
             Parsed::Complete(head, _) => head.hints,
             Parsed::Partial | Parsed::Invalid => Hints::default(),

@@ -22,7 +22,7 @@ use sidetap_model::{Completeness, Ts};
 use sidetap_wire::http1::{Probe, begins_method, likely_request, likely_response, probe_request};
 
 use crate::flow::{BASE, Handover, Kind, Mark, Out};
-use behind::Behind;
+use behind::{Behind, Within};
 use certain::Certainty;
 use checks::Said;
 pub(crate) use checks::begins_with_text;
@@ -82,8 +82,8 @@ pub(crate) struct Http {
     contested: bool,
     /// Nor the one whose head or content is being read, or not as such.
     behind: Behind,
-    /// Where content of such a one begins as a request, and how much of it is before.
-    within: Option<(Mark, usize)>,
+    /// Where content begins as a request.
+    within: Option<Within>,
     /// Requests in a row that one answer each fits, in a flow that is loose.
     fits: u8,
     /// Responses may have been lost since the flow became loose.
@@ -202,14 +202,19 @@ impl Http {
                     0
                 }
                 Wants::Head => {
-                    self.note_behind();
+                    self.note_behind(mark, out);
                     self.read_request(bytes, mark, out)
                 }
-                Wants::Body if self.is_request_within(bytes, mark) => {
-                    self.leave_content(bytes, mark, out);
-                    0
-                }
-                Wants::Body => self.read_request_body(bytes, mark, out),
+                Wants::Body => match self.request_within(bytes, mark) {
+                    Some(0) => {
+                        self.leave_content(bytes, mark, out);
+                        0
+                    }
+                    at => {
+                        let content = at.and_then(|at| bytes.get(..at)).unwrap_or(bytes);
+                        self.read_request_body(content, mark, out)
+                    }
+                },
                 Wants::LongHead => self.read_long_request(bytes, mark, out),
                 Wants::Skip
                     if likely_request(bytes)
@@ -225,7 +230,7 @@ impl Http {
                     bytes.len()
                 }
                 // More than fits is sent by nobody who waits for his tunnel.
-                Wants::Hold if self.up.is_full_with(bytes) => {
+                Wants::Hold if self.up.is_full_with(bytes) || self.is_past_connect(bytes, mark, out) => {
                     self.go_on_behind_connect(out);
                     0
                 }
@@ -285,6 +290,9 @@ impl Http {
         // What is kept of content on both sides of it is no one piece.
         self.within = None;
         let flag = gap_flag(Completeness::REQUEST_GAP, out);
+        if self.up.wants() == Wants::Hold {
+            self.go_on_unheard(out);
+        }
         let inside = self.up.gap(len);
         let last = match self.reading_request() {
             Some(asked) => {
@@ -351,6 +359,7 @@ impl Http {
     /// The flow is over: what is unfinished is cut, what is unpaired stands alone.
     pub(crate) fn finish(&mut self, out: &mut Out<'_>) {
         let evicted = out.facts.cut;
+        self.go_on_unheard(out);
         self.salvage_request(Completeness::REQUEST_TRUNCATED | evicted, None, out);
         if self.up.reads_body() {
             let (at, last) = self.reading_request().map_or((0, Ts::default()), |a| (a.end, a.last));
@@ -440,10 +449,33 @@ impl Http {
 
     /// A refused CONNECT leaves the connection what it was; what came behind the request is read now.
     fn go_on_after_connect(&mut self, out: &mut Out<'_>) {
-        if self.up.wants() != Wants::Hold || self.first_open().is_some() {
+        if self.up.wants() != Wants::Hold || self.first_open().is_some() && !self.is_connect_answered() {
             return;
         }
         self.go_on_behind_connect(out);
+    }
+
+    /// Where it is not known what answers belong to, the one that came when the server had the CONNECT request is taken for that to it.
+    fn is_connect_answered(&self) -> bool {
+        let heard = matches!(self.queue.back(), Some(Entry::Asked(a)) if a.finals > 0);
+        heard && (self.loose || self.contested)
+    }
+
+    /// The server's side is not seen: a request that begins here, when the client has had something, is behind an answer.
+    fn is_past_connect(&self, bytes: &[u8], mark: Mark, out: &Out<'_>) -> bool {
+        let heard =
+            |a: &entry::Asked| mark.ack.is_none_or(|seen| a.seen_down.is_none_or(|before| seen > before));
+        !out.facts.both_sides
+            && likely_request(bytes)
+            && matches!(self.queue.back(), Some(Entry::Asked(a)) if heard(a))
+    }
+
+    /// No answer to a CONNECT request will be known: what came behind it is read where it begins as requests, which it may be.
+    fn go_on_unheard(&mut self, out: &mut Out<'_>) {
+        if self.up.wants() == Wants::Hold && self.up.held_bytes().is_some_and(likely_request) {
+            self.within_another();
+            self.go_on_behind_connect(out);
+        }
     }
 
     /// Reads what came behind a CONNECT request.

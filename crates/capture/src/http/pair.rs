@@ -23,6 +23,7 @@ use sidetap_model::{Anomaly, Completeness};
 use super::Http;
 use super::behind::Behind;
 use super::entry::{Answer, Asked, Entry, Interim, Lost, Target};
+use super::reader::Wants;
 use super::trail::Tally;
 use crate::flow::{BASE, Mark, Out};
 
@@ -107,6 +108,14 @@ impl Http {
             self.certainty.request_begins(at.ts, idle);
         }
         let quiet = self.down.is_between() && at.ack == Some(self.down_at);
+        let waits = |a: &Asked| a.done && !a.hidden;
+        if quiet
+            && self.interim.is_some_and(|i| i.end == self.down_at)
+            && self.first_open().is_some_and(waits)
+        {
+            // Who waits for his final answer and goes on all the same took an interim one for it: some servers send what their application says.
+            self.contest();
+        }
         if self.burst && self.loose && self.tally.is_even() && quiet {
             // All that was seen is answered: the client began anew. One that was not seen may be open all the same.
             self.burst = false;
@@ -258,6 +267,12 @@ impl Http {
         if self.found {
             self.trail.answer(answer.seen_up);
         }
+        if self.up.wants() == Wants::Hold
+            && let Some(Entry::Asked(connect)) = self.queue.back_mut()
+            && answer.seen_up.is_some_and(|seen| seen > connect.start)
+        {
+            connect.finals = connect.finals.saturating_add(1);
+        }
         if self.belies_body(&answer) {
             // A request has one final answer: what is taken for its content is read otherwise by its server.
             self.up.end_known_body();
@@ -319,8 +334,7 @@ impl Http {
         if !self.up.reads_body() {
             return false;
         }
-        let due = |e: &&Entry| !matches!(e, Entry::Asked(a) if a.answer.is_some() || !a.done);
-        if self.queue.iter().any(|e| due(&e)) {
+        if self.is_other_due() {
             return false;
         }
         let Some(asked) = self.reading_request() else { return false };
@@ -328,6 +342,11 @@ impl Http {
             asked.finals = asked.finals.saturating_add(1);
         }
         asked.finals > 1
+    }
+
+    /// Another answer is due than to the request that is being read.
+    pub(super) fn is_other_due(&self) -> bool {
+        self.queue.iter().any(|e| !matches!(e, Entry::Asked(a) if a.answer.is_some() || !a.done))
     }
 
     /// Sends on, in order, the requests at the front that are answered.

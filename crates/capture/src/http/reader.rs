@@ -325,6 +325,11 @@ impl Reader {
         self.dropped += (bytes.len() - room) as u64;
     }
 
+    /// What is held.
+    pub(super) fn held_bytes(&self) -> Option<&[u8]> {
+        self.at.map(|_| self.head.as_slice())
+    }
+
     /// So much more cannot be held.
     pub(super) fn is_full_with(&self, bytes: &[u8]) -> bool {
         !self.head.is_empty() && self.head.len() + bytes.len() > MOST_HELD

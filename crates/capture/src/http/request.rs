@@ -180,13 +180,13 @@ impl Http {
     }
 
     /// Servers differ in whether the request that was just read is one, or in what is its content.
-    fn contest_by_kind(&mut self, connects: bool, framing: Framing, expects_nothing: bool) {
+    fn contest_by_kind(&mut self, connects: bool, framing: Framing, is_odd: bool) {
         // CONNECT has no content (RFC 9110 §9.3.6): some read what is announced as such as the next request. Others wait for content
         // that `Expect` announces, whatever the framing says.
         if connects && framing != Framing::None {
             self.contest();
         }
-        if expects_nothing {
+        if is_odd {
             self.contest_last();
         }
     }
@@ -248,6 +248,7 @@ impl Http {
         let used = end.as_ref().map_or(bytes.len(), |(used, _)| *used);
         let Some(asked) = self.reading_request() else { return used };
         let says = end.as_ref().map(|(_, head)| (head.upgrades, head.expects)).unwrap_or_default();
+        let unsure = end.as_ref().is_some_and(|(_, head)| head.unsure);
         let hints = end.as_ref().map(|(_, head)| head.hints(asked.request.version, &mut odd));
         let framing = hints.as_ref().map(request_framing);
         if hints.is_some() {
@@ -263,7 +264,7 @@ impl Http {
         asked.anomalies.extend(&odd);
         let (end, connects) = (asked.end, asked.request.method == b"CONNECT");
         if let Some(framing) = framing {
-            self.contest_by_kind(connects, framing, odd.contains(Anomaly::ExpectWithoutBody));
+            self.contest_by_kind(connects, framing, unsure || odd.contains(Anomaly::ExpectWithoutBody));
         }
         match framing {
             None => {}

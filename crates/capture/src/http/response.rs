@@ -132,6 +132,11 @@ impl Http {
         out: &mut Out<'_>,
     ) {
         if matches!(head.status, 100 | 102..=199) {
+            let framed = head.hints.content_length.is_some() || head.hints.chunked;
+            if framed || !matches!(head.status, 100 | 102..=104) {
+                // Some servers send the number that their application says, and take it for final.
+                self.contest();
+            }
             self.on_interim(head.status, at.off, end.off);
             return;
         }

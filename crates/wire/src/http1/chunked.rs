@@ -129,13 +129,11 @@ impl Chunked {
                 None if matches!(byte, b' ' | b'\t') => anomalies.insert(Anomaly::ChunkSizeOdd),
                 // Some servers take an extension without a size for the last chunk, others pass over an empty line before a size.
                 None if byte == b';' => {
-                    anomalies.insert(Anomaly::ChunkSizeInvalid);
-                    self.odd_lines = true;
+                    self.odd(Anomaly::ChunkSizeInvalid, anomalies);
                     self.state = State::Extension { size: 0, cr: false };
                 }
                 None if matches!(byte, b'\r' | b'\n') => {
-                    anomalies.insert(Anomaly::ChunkSizeInvalid);
-                    self.odd_lines = true;
+                    self.odd(Anomaly::ChunkSizeInvalid, anomalies);
                 }
                 None => {
                     anomalies.insert(Anomaly::ChunkSizeInvalid);
@@ -147,12 +145,12 @@ impl Chunked {
             State::Extension { size, cr } => {
                 if byte == b'\n' {
                     if !cr {
-                        anomalies.insert(Anomaly::BareLf);
+                        self.odd(Anomaly::BareLf, anomalies);
                     }
                     self.start_chunk(size);
                 } else {
                     if cr {
-                        anomalies.insert(Anomaly::BareCr);
+                        self.odd(Anomaly::BareCr, anomalies);
                     }
                     self.state = State::Extension { size, cr: byte == b'\r' };
                 }
@@ -160,7 +158,7 @@ impl Chunked {
             State::DataEnd => match byte {
                 b'\r' => self.state = State::DataLf,
                 b'\n' => {
-                    anomalies.insert(Anomaly::BareLf);
+                    self.odd(Anomaly::BareLf, anomalies);
                     self.state = State::SizeStart;
                 }
                 _ => return self.no_terminator(anomalies),
@@ -191,7 +189,7 @@ impl Chunked {
         }
         match byte {
             b'\n' => {
-                anomalies.insert(Anomaly::BareLf);
+                self.odd(Anomaly::BareLf, anomalies);
                 self.start_chunk(size);
             }
             b'\r' => self.state = State::Extension { size, cr: true },
@@ -217,6 +215,12 @@ impl Chunked {
             if size == 0 { State::Trailer { line: 0, cr: false } } else { State::Data { left: size } };
     }
 
+    /// Servers differ in where this line ends.
+    fn odd(&mut self, anomaly: Anomaly, anomalies: &mut AnomalySet) {
+        anomalies.insert(anomaly);
+        self.odd_lines = true;
+    }
+
     /// A chunk that no line end follows: where the next one begins is anybody's guess, and servers refuse it.
     fn no_terminator(&mut self, anomalies: &mut AnomalySet) -> bool {
         anomalies.insert(Anomaly::ChunkTerminator);
@@ -226,12 +230,10 @@ impl Chunked {
 
     fn trailer_byte(&mut self, line: usize, cr: bool, byte: u8, anomalies: &mut AnomalySet) {
         if cr && byte != b'\n' {
-            anomalies.insert(Anomaly::BareCr);
-            self.odd_lines = true;
+            self.odd(Anomaly::BareCr, anomalies);
         }
         if byte == b'\n' && !cr {
-            anomalies.insert(Anomaly::BareLf);
-            self.odd_lines = true;
+            self.odd(Anomaly::BareLf, anomalies);
         }
         self.state = match byte {
             b'\n' if line == 0 => State::Done,
