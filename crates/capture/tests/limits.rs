@@ -340,3 +340,47 @@ fn a_flow_may_hold_the_longest_head_and_a_body_behind_it_at_the_least_memory_tha
     let evictions = table.counters().evictions();
     assert!(evictions["open-requests"] > 0 && !evictions.contains_key("flows-over-share"));
 }
+
+/// Whoever has his own connection hold too much says on it what he says: none of it is lost, or taken for another's.
+#[test]
+fn a_connection_over_its_share_goes_on() {
+    let limits = FlowLimits { flow_bytes: 60_000, ..FlowLimits::for_memory(40 << 20) };
+    let get = |target: &str, pad: usize| {
+        format!("GET {target} HTTP/1.1\r\nHost: h\r\nX: {}\r\n\r\n", "y".repeat(pad)).into_bytes()
+    };
+    let (pipelined, amid) = ((0..20).map(|_| get("/f", 15_000)).collect::<Vec<_>>().concat(), {
+        let fields: String = (0..20).map(|n| format!("X-{n}: {}\r\n", "y".repeat(3_000))).collect();
+        format!("POST /f HTTP/1.1\r\nHost: h\r\n{fields}\r\n").into_bytes()
+    });
+    for (what, first) in [("pipelined", pipelined), ("a head", amid)] {
+        let mut fed = Fed::new(limits.clone());
+        let mut wire = Wire::open([1000, 2000], 1448);
+        wire.send(true, &first);
+        wire.ack(false);
+        let answers = if what == "a head" { 1 } else { 20 };
+        let ok = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".repeat(answers);
+        wire.send(false, &ok);
+        wire.ack(true);
+        for n in 0..4 {
+            let two = [get(&format!("/secret{n}a"), 1), get(&format!("/secret{n}b"), 1)].concat();
+            wire.send(true, &two);
+            wire.ack(false);
+            wire.send(false, &b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".repeat(2));
+            wire.ack(true);
+        }
+        wire.close(true);
+        wire.segs.iter().for_each(|s| fed.seg(s));
+        let (seen, table) = fed.finish();
+        assert!(table.counters().evictions().contains_key("flows-over-share"), "{what}");
+        let secrets: Vec<_> = seen
+            .iter()
+            .filter(|e| e.request.as_ref().is_some_and(|r| r.target.starts_with(b"/secret")))
+            .collect();
+        assert_eq!(secrets.len(), 8, "{what}: {:?}", common::targets(&seen));
+        for e in secrets {
+            assert!(e.acknowledged, "{what}: {:?}", e.completeness);
+            let odd = [Completeness::RESYNCHRONISED, Completeness::JOINED_LATE];
+            assert!(!odd.iter().any(|flag| e.completeness.contains(*flag)), "{what}: {:?}", e.completeness);
+        }
+    }
+}

@@ -263,6 +263,17 @@ impl App {
         self.state = State::Finished;
     }
 
+    /// The flow holds too much: what is held of its messages is sent on, cut, and reading begins anew.
+    pub(super) fn shed(&mut self, cx: &mut Cx<'_>) {
+        self.facts.cut = Completeness::EVICTED;
+        self.http(0, cx, |http, _, out| {
+            let next = http.anew();
+            http.finish(out);
+            *http = next;
+        });
+        self.facts.cut = Completeness::WHOLE;
+    }
+
     /// What the client sent may not be what its server read.
     pub(super) fn contest(&mut self, cx: &mut Cx<'_>) {
         self.contested |= matches!(self.state, State::Opening(..));

@@ -536,6 +536,11 @@ impl Flow {
         self.closed = true;
     }
 
+    /// Sends on what it holds of messages, as far as they came.
+    pub(super) fn shed(&mut self, cx: &mut Cx<'_>) {
+        self.app.shed(cx);
+    }
+
     pub(super) fn flow_anomalies(&self) -> &AnomalySet {
         self.app.odd_left()
     }

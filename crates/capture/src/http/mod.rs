@@ -173,6 +173,24 @@ impl Http {
         }
     }
 
+    /// What reads on behind all that is held now: where a message is being read, its end is looked for, and what it still brings may be
+    /// content; else the next one begins here.
+    pub(crate) fn anew(&self) -> Self {
+        let mut next = Http::new(Beginning::Unknown);
+        if self.up.is_between() {
+            next.up.resume();
+        }
+        if self.down.is_between() {
+            next.down.resume();
+        }
+        next.in_content = self.in_content || self.up.reads_body() || self.down.reads_until_close();
+        (next.begun, next.heard, next.lost_up) = (self.begun, self.heard, self.lost_up);
+        (next.said, next.contested, next.lost_answers) = (self.said, true, true);
+        (next.up_at, next.down_at) = (self.up_at, self.down_at);
+        (next.eof_up, next.eof_down) = (self.eof_up, self.eof_down);
+        next
+    }
+
     /// Bytes that it holds.
     pub(crate) fn held(&self) -> usize {
         let entries = self.queue.capacity() * size_of::<Entry>();

@@ -9,11 +9,17 @@ use super::{CLOSED, FlowTable, HANDSHAKE, How, LISTS, LONE, OPEN, SILENT};
 const EVICT_FIRST: [(usize, i64); LISTS - 1] = [(HANDSHAKE, 16), (LONE, 16), (SILENT, 4), (OPEN, 1)];
 
 impl FlowTable {
-    /// Ends flows until what is held is within the cap again; `but` goes last.
+    /// Ends flows until what is held is within the cap again; `but` goes last. Where that alone holds more than its share, what it holds is sent
+    /// on as it is and the connection goes on: who makes his own be cut says the rest of it all the same.
     pub(super) fn shrink(&mut self, but: u32, sink: &mut dyn FnMut(Exchange)) {
-        if self.slots.get(but as usize).is_some_and(|s| s.held > self.limits.flow_bytes) {
-            self.end(but, How::Evict, sink);
+        let share = self.limits.flow_bytes;
+        let takes_more = |table: &Self| table.slots.get(but as usize).is_some_and(|s| s.held > share);
+        if takes_more(self) {
             self.counters.flows_over_share += 1;
+            self.run(but, sink, |flow, cx| flow.shed(cx));
+            if takes_more(self) {
+                self.end(but, How::Evict, sink);
+            }
             return;
         }
         while self.limits.taken(self.map.len(), self.held) > self.limits.bytes {
