@@ -208,6 +208,39 @@ fn chunk_lines_that_only_some_servers_end_shift_no_pair_without_a_mark() {
 }
 
 #[test]
+fn behind_a_chunk_that_only_some_servers_end_requests_are_seen() {
+    let head =
+        b"POST /shape HTTP/1.1\r\nHost: h\r\nContent-Type: image/png\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for answered_first in [true, false] {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        let first = [&head[..], b"5\r\nABCDE\nf000000\r\n\r\n"].concat();
+        if answered_first {
+            turn(&mut wire, &[&first], OK);
+            turn(&mut wire, &[&get("/secret0")], OK);
+        } else {
+            turn(&mut wire, &[&first, &get("/secret0")], &OK.repeat(2));
+        }
+        wire.close(true);
+        let seen = run(&wire.segs).0;
+        has_all(&seen, &secrets(1), "chunk");
+        let told = seen.iter().find(|e| targets(std::slice::from_ref(*e)) == ["/secret0"]).unwrap();
+        assert!(told.acknowledged && told.response.is_some(), "{:?}", told.completeness);
+    }
+}
+
+#[test]
+fn white_space_of_any_kind_ends_a_method() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    turn(&mut wire, &[&get("/first")], OK);
+    turn(&mut wire, &[b"GET\xa0/secret0?id=%27\xa0HTTP/1.1\r\nHost: h\r\n\r\n"], OK);
+    wire.close(true);
+    let seen = run(&wire.segs).0;
+    let odd =
+        seen.iter().filter_map(|e| e.request.as_ref()).find(|r| r.target.starts_with(b"/secret0?id=%27"));
+    assert_eq!(odd.map(|r| r.method.as_slice()), Some(&b"GET"[..]));
+}
+
+#[test]
 fn codings_far_down_a_long_head_end_a_message_as_servers_read_them() {
     let many: String = (0..70).map(|n| format!("Transfer-Encoding: x{n}\r\n")).collect();
     for codings in ["Transfer-Encoding: chun ked\r\n", many.as_str(), "Transfer-Encoding: identity\r\n"] {

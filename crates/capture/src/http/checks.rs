@@ -60,13 +60,27 @@ pub(super) fn odd_head(held: &[u8], is_all: bool) -> Option<OddHead> {
     let blank = held.len() - trim_start(held).len();
     let line_end = (blank + line.len()).min(held.len());
     let len = head_end(held, line_end).or(is_all.then_some(held.len()))?;
-    let word = line.iter().position(|b| matches!(b, b' ' | b'\t')).unwrap_or(line.len()).min(WORD);
+    let word = line.iter().position(is_any_space).unwrap_or(line.len()).min(WORD);
     let (method, target) = line.split_at(word);
     let lines = held.get(line_end..len)?;
     let (mut headers, mut odd) = (Headers::default(), AnomalySet::default());
     trailer_fields(lines.trim_ascii_start(), &mut headers, &HeadLimits::default(), &mut odd);
     let hints = LongHead::new(lines).hints(Version(1, 1), &mut odd);
-    Some(OddHead { method: method.to_vec(), target: target.trim_ascii().to_vec(), headers, hints, len })
+    Some(OddHead { method: method.to_vec(), target: trimmed(target).to_vec(), headers, hints, len })
+}
+
+/// White space of Latin-1, at which some servers end a word (Python's `str.split`).
+const fn is_any_space(b: &u8) -> bool {
+    matches!(b, b'\t'..=b'\r' | 0x1c..=0x1f | b' ' | 0x85 | 0xa0)
+}
+
+fn trimmed(mut bytes: &[u8]) -> &[u8] {
+    while let [b, rest @ ..] = bytes
+        && is_any_space(b)
+    {
+        bytes = rest;
+    }
+    bytes.trim_ascii_end()
 }
 
 /// What a message said that the next one of its side is held against.

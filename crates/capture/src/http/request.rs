@@ -133,8 +133,14 @@ impl Http {
             asked.anomalies.extend(&odd);
             asked.last = asked.last.max(mark.ts);
         }
-        if step != BodyStep::More(bytes.len()) && self.up.ends_oddly() {
-            self.contest_last();
+        if self.up.ends_oddly() {
+            if self.behind == Behind::Nothing {
+                // Servers that end a line elsewhere may have had all of it, and read on.
+                self.behind = Behind::Change;
+            }
+            if step != BodyStep::More(bytes.len()) {
+                self.contest_last();
+            }
         }
         match step {
             BodyStep::More(used) => used,
