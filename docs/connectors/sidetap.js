@@ -400,14 +400,33 @@ function parsed(text) {
     return out;
 }
 
-// What a line says of a request, where that is stronger than `best`, or else that. It is `RESPONSE END PLACE …`, RESPONSE with `=HOW` where the rule says how: END in seconds since 1970 or 0, PLACE a pattern of method,
-// host and path or `-`.
+// How strong what a line says is: its response, how hard the rule's way of it is on who is acted against (few requests in a time, a long
+// delay), and whether it is for a place.
+function strength(response, how, place) {
+    const rate = response === 'rate-limit' ? /^([0-9]+)\/([0-9]+)$/.exec(how) : null;
+    const hard = rate !== null ? Number(rate[2]) / Math.max(Number(rate[1]), 1) : response === 'tarpit' ? Number(how) || 0 : 0;
+    return [RANK[response], how === '' ? 0 : 1 + hard, place === '-' ? 0 : 1];
+}
+
+// Whether the first of two strengths that differ is the greater one.
+function greater(a, b) {
+    const at = a.findIndex((n, i) => n !== b[i]);
+    return at >= 0 && a[at] > b[at];
+}
+
+// What a line says of a request, where that is stronger than `best`, or else that. It is `RESPONSE END PLACE …`, RESPONSE with `=HOW` where
+// the rule says how: END in seconds since 1970 or 0, PLACE a pattern of method, host and path or `-`.
 function stronger(r, line, now, best) {
-    const words = line.split(' '), response = words[0].split('=')[0], end = Number(words[1] || 0), place = words[2] || '-';
-    if (!has(RANK, response) || best !== '' && RANK[best.split('=')[0]] >= RANK[response] || end !== 0 && end <= now) {
+    const words = line.split(' '), said = words[0].split('='), end = Number(words[1] || 0), place = words[2] || '-';
+    if (!has(RANK, said[0]) || end !== 0 && end <= now) {
         return best;
     }
-    return place === '-' || new RegExp(place).test(r.method + ',' + r.variables.host + r.variables.uri) ? words[0] : best;
+    const mine = strength(said[0], said[1] || '', place);
+    if (best.what !== '' && !greater(mine, best.strength)) {
+        return best;
+    }
+    const here = place === '-' || new RegExp(place).test(r.method + ',' + r.variables.host + r.variables.uri);
+    return here ? { what: words[0], strength: mine } : best;
 }
 
 // The strongest response that stands for a request, or nothing.
@@ -415,13 +434,13 @@ function look(r) {
     try {
         const folder = r.variables.st_entries, now = Date.now() / 1000, bytes = address(r), forms = lines(folder + 'forms');
         const known = {};
-        let best = '';
+        let best = { what: '', strength: [] };
         forms.forEach((form) => called(r, bytes, form, known).forEach((file) => {
             tried(() => lines(folder + file), []).forEach((line) => {
                 best = tried(() => stronger(r, line, now, best), best);
             });
         }));
-        return best !== '' && allowed(bytes, forms, folder) ? '' : best;
+        return best.what !== '' && allowed(bytes, forms, folder) ? '' : best.what;
     } catch (e) {
         return '';
     }

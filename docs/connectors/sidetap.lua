@@ -113,6 +113,28 @@ end
 local function spelled(value)
     return (value:gsub("[^%w%-._~/]", function(c) return string.format("%%%02X", c:byte()) end))
 end
+
+-- How hard a response is on who is acted against, as its rule wants it done: few requests in a time, a long delay.
+local function hardness(response, how)
+    if not how or how == "" then return 0 end
+    if response == "rate-limit" then
+        local most, span = how:match("^(%d+)/(%d+)$")
+        return most and 1 + tonumber(span) / math.max(tonumber(most), 1) or 0
+    end
+    return response == "tarpit" and 1 + (tonumber(how) or 0) or 1
+end
+
+-- Whom an address stands for: one of IPv6 for its network of 64 bits, which one client has as a whole.
+local function network(ip)
+    if not ip:find(":", 1, true) then return ip end
+    local head, tail = ip:match("^(.-)::(.*)$")
+    local groups, behind = {}, {}
+    for group in (head or ip):gmatch("%x+") do groups[#groups + 1] = group end
+    for group in (tail or ""):gmatch("%x+") do behind[#behind + 1] = group end
+    for _ = 1, head and 8 - #groups - #behind or 0 do groups[#groups + 1] = "0" end
+    for _, group in ipairs(behind) do groups[#groups + 1] = group end
+    return table.concat(groups, ":", 1, math.min(4, #groups))
+end
 -- [shared]
 
 -- Reads a file at the start, as the user that starts HAProxy.
@@ -261,10 +283,10 @@ for a in ("0123456789abcdefABCDEF"):gmatch(".") do
     for b in ("0123456789abcdefABCDEF"):gmatch(".") do BYTES[a .. b] = string.char(tonumber(a .. b, 16)) end
 end
 
--- A path as the application will read it: escapes decoded, empty and dot parts gone, whatever parameters these have (`/..;x/`, as Tomcat reads
--- it). In proportion to its length, which HAProxy bounds.
+-- A path as the application will read it: escapes decoded, empty and dot parts gone, whatever parameters these have (`/..;x/` and `/;x/`, as
+-- Tomcat reads them). In proportion to its length, which HAProxy bounds.
 local function normal(path)
-    if not (path:find("%", 1, true) or path:find("//", 1, true) or path:find("/.", 1, true)) then return path end
+    if not (path:find("%", 1, true) or path:find("//", 1, true) or path:find("/.", 1, true) or path:find("/;", 1, true)) then return path end
     path = path:gsub("%%(%x%x)", BYTES)
     local parts, size = {}, 0
     for part in path:gmatch("[^/]+") do
@@ -272,7 +294,7 @@ local function normal(path)
         if name == ".." then
             parts[size] = nil
             size = size > 0 and size - 1 or 0
-        elseif name ~= "." then
+        elseif name ~= "." and part:byte() ~= 59 then
             size = size + 1
             parts[size] = part
         end
@@ -289,8 +311,9 @@ end
 local function place(txn, fields)
     local path = txn.sf:path()
     if not places or not path then return nil end
-    -- No longer ones are listed, and each is compared with every place. A dot behind a name is the same host.
-    local host = last(fields, "host"):sub(1, 300):lower():gsub(":%d+$", ""):gsub("%.$", "")
+    -- No longer ones are listed, and each is compared with every place. A port, also one without digits, and a dot behind a name are the same
+    -- host. None has a slash, with which the path begins.
+    local host = last(fields, "host"):sub(1, 300):lower():gsub(":%d*$", ""):gsub("%.$", ""):gsub("/", "_")
     return places:lookup(txn.sf:method():sub(1, 40) .. "," .. host .. normal(path))
 end
 
@@ -298,31 +321,36 @@ core.register_action("sidetap", { "http-req" }, function(txn)
     local done, what, over, how, whom = pcall(function()
         if not keys then return nil end
         local ip, fields = address(txn:get_var("txn.st_ip")), lists(txn.http:req_get_headers())
-        local now, best, how, whom = core.now().sec, nil, nil, nil
-        -- A value is `END:RESPONSE:OWNER:VERDICT…`, VERDICT with `=HOW` behind it where the rule says how.
+        local now, best, how, whom, rank, hard = core.now().sec, nil, nil, nil, 0, 0
+        -- A value is `END:RESPONSE:OWNER:VERDICT…`, VERDICT with `=HOW` behind it where the rule says how. The strongest response stands, and
+        -- of several entries of one the harder way, whichever is found first; of those as hard the first.
         local function try(key, who)
             local value = keys:lookup(key)
             if not value then return end
             local over, response, rest = value:match("^(%d+):([^:]+):[^:]*:([^:]*)")
-            local rank = RANK[response]
-            if rank and tonumber(over) > now and (not best or rank > RANK[best]) then
-                best, how, whom = response, rest:match("=(.+)$"), who
-            end
+            local mine = RANK[response]
+            if not mine or tonumber(over) <= now or mine < rank then return end
+            local word = rest:match("=(.+)$")
+            local harder = hardness(response, word)
+            if mine > rank or harder > hard then best, how, whom, rank, hard = response, word, who, mine, harder end
         end
         local cell = place(txn, fields)
-        local function here(key, who)
-            try(key, who)
-            if cell then try(key .. "@" .. cell, who) end
-        end
         local all, too_many = whos(fields, txn.sf:req_hdr_names(","), txn.sf:query())
-        for _, who in ipairs(all) do
-            here(who, who)
-            if ip then here(ip .. "|" .. who, who) end
-        end
+        -- At a place before everywhere.
         if cell and ip then
             try(ip .. "@" .. cell)
             local net = nets and nets:lookup(ip)
             if net then try(net .. "@" .. cell) end
+        end
+        if cell then
+            for _, who in ipairs(all) do
+                if ip then try(ip .. "|" .. who .. "@" .. cell, who) end
+                try(who .. "@" .. cell, who)
+            end
+        end
+        for _, who in ipairs(all) do
+            if ip then try(ip .. "|" .. who, who) end
+            try(who, who)
         end
         return best, too_many, how, whom
     end)
@@ -335,10 +363,12 @@ core.register_action("sidetap", { "http-req" }, function(txn)
     end
 end)
 
--- How a response is done: as the key's entry has it, or that of the address.
+-- How a response is done: as the key's entry has it, or that of the address, whichever is harder; and whether it is the key's.
 local function way(txn, response, of_address)
-    local mine = txn:get_var("txn.st_do") == response and txn:get_var("txn.st_how")
-    return mine or txn:get_var(of_address)
+    local mine = txn:get_var("txn.st_do") == response and txn:get_var("txn.st_how") or nil
+    local other = txn:get_var(of_address)
+    if mine and hardness(response, mine) >= hardness(response, other) then return mine, true end
+    return other, false
 end
 
 core.register_action("sidetap_delay", { "http-req" }, function(txn)
@@ -346,25 +376,26 @@ core.register_action("sidetap_delay", { "http-req" }, function(txn)
     core.msleep(math.min(ms, 60000))
 end)
 
--- Requests that were let through, by whom and rate: in this span of its time and in the one before.
-local passed, size = {}, 0
+-- Requests that were let through, by whom and rate: in this span of its time and in the one before. Of too many those are forgotten that
+-- did not come lately: nobody who is limited begins anew because others come.
+local passed, older, size = {}, {}, 0
 
 core.register_action("sidetap_rate", { "http-req" }, function(txn)
     local done, limited = pcall(function()
-        local word = way(txn, "rate-limit", "txn.st_rate_how")
+        local word, mine = way(txn, "rate-limit", "txn.st_rate_how")
         local most, span = (word or ""):match("^(%d+)/(%d+)$")
         most, span = tonumber(most), tonumber(span)
         if not most or span < 1 then return nil end
-        local whom = txn:get_var("txn.st_do") == "rate-limit" and txn:get_var("txn.st_whom")
-        local name = (whom or address(txn:get_var("txn.st_ip")) or "") .. " " .. word
+        local whom = mine and txn:get_var("txn.st_whom")
+        local name = (whom or network(address(txn:get_var("txn.st_ip")) or "")) .. " " .. word
         local now, counted = core.now(), passed[name]
         local at = now.sec // span
         if not counted then
-            -- Of too many all are forgotten: a limit that begins anew is no harm.
-            if size >= MOST_COUNTED then passed, size = {}, 0 end
-            counted, size = { at = at, n = 0, before = 0 }, size + 1
+            if size >= MOST_COUNTED then passed, older, size = {}, passed, 0 end
+            counted, size = older[name] or { at = at, n = 0, before = 0 }, size + 1
             passed[name] = counted
-        elseif counted.at ~= at then
+        end
+        if counted.at ~= at then
             counted.before = counted.at == at - 1 and counted.n or 0
             counted.at, counted.n = at, 0
         end

@@ -58,7 +58,9 @@ pub(crate) fn run_with(
     if status {
         return Ok(out);
     }
-    let said = if err.trim().is_empty() { out } else { err };
+    // Some say on one that it went wrong, and on the other why.
+    let lines = err.lines().chain(out.lines()).map(str::trim).filter(|l| !l.is_empty());
+    let said = lines.collect::<Vec<_>>().join("; ");
     let name = program.rsplit('/').next().unwrap_or(program);
     let command = std::iter::once(name).chain(args.iter().copied()).collect::<Vec<_>>().join(" ");
     Err(ConnectorError::Refused { command: shortened(&command), answer: shortened(&said) })

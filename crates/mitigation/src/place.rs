@@ -7,15 +7,20 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 use sidetap_model::{Scope, SubjectKind, rows::SubjectPart};
+use sidetap_policy::Response;
 
 use crate::connector::ConnectorError;
 use crate::entry::Entry;
 use crate::key::{Key, NoKey};
+use crate::way::Way;
 
 /// Most places that one scope may have: each one is an entry of its own.
 const MOST_PLACES: usize = 64;
 /// Most cells that the places of one device may have.
 const MOST_CELLS: usize = 1_024;
+
+/// Parts of a path that are parameters and nothing else, as a regular expression: Tomcat and others read `/;x/login` as `/login`.
+const EMPTY: &str = r"(/\x3b[^/]*)*";
 
 /// Requests of one method (or any) to one host (or those below one, or any) with paths of one shape.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,7 +106,7 @@ impl Place {
     }
 
     /// Grows with every restriction, so that of two places one of which is in the other the inner one has more.
-    fn narrowness(&self) -> usize {
+    pub(crate) fn narrowness(&self) -> usize {
         let host = match self.host.strip_prefix("*.") {
             Some(parent) => 1 + parent.split('.').count(),
             None if self.host.is_empty() => 0,
@@ -133,7 +138,7 @@ impl Place {
 
     /// A regular expression (of PCRE and RE2 alike) for the `Host` field as it is sent; none for any.
     pub(crate) fn host_field(&self) -> Option<String> {
-        (!self.host.is_empty()).then(|| format!("(?i)^{}(:[0-9]+)?$", self.host_body()))
+        (!self.host.is_empty()).then(|| format!("(?i)^{}(:[0-9]*)?$", self.host_body()))
     }
 
     /// The same for a path without its query; none for any.
@@ -149,29 +154,33 @@ impl Place {
 
     /// The same for `METHOD,host/path`.
     pub(crate) fn pattern(&self) -> String {
-        let method = self.method.as_deref().unwrap_or("[A-Za-z-]+");
+        // No method has a comma; hosts, as clients write them, may have.
+        let method = self.method.as_deref().unwrap_or("[^,]+");
         format!("^{method},{}{}$", self.host_body(), self.path_body())
     }
 
     /// A dot behind the name is the same host (RFC 1034 §3.1).
     fn host_body(&self) -> String {
         match self.host.strip_prefix("*.") {
-            Some(parent) => format!(r"[^/,]+\.{}\.?", escaped(parent)),
-            None if self.host.is_empty() => "[^/,]*".to_owned(),
+            Some(parent) => format!(r"[^/]+\.{}\.?", escaped(parent)),
+            None if self.host.is_empty() => "[^/]*".to_owned(),
             None => format!(r"{}\.?", escaped(&self.host)),
         }
     }
 
-    /// As [`sidetap_policy::path_matches`] has it: parameters of parts (`;x=1`) and a slash at the end are the same path. A rest may hold
-    /// any byte, a line feed too. A `;` is written by its number: some devices end a line of theirs with one.
+    /// As [`sidetap_policy::path_matches`] has it: parameters of parts (`;x=1`), parts that are nothing else and a slash at the end are the
+    /// same path. A rest may hold any byte, a line feed too. A `;` is written by its number: some devices end a line of theirs with one.
     fn path_body(&self) -> String {
         let part = |p: &String| match p.as_str() {
             "**" => r"(/[\s\S]*)?".to_owned(),
-            "*" => "/[^/]+".to_owned(),
-            p => format!(r"/{}(\x3b[^/]*)?", escaped(p)),
+            "*" => format!(r"{EMPTY}/[^/\x3b][^/]*"),
+            p => format!(r"{EMPTY}/{}(\x3b[^/]*)?", escaped(p)),
         };
-        let slash = if self.path.last().is_some_and(|p| p == "**" || p.is_empty()) { "" } else { "/?" };
-        self.path.iter().map(part).chain([slash.to_owned()]).collect()
+        let end = match self.path.last().map(String::as_str) {
+            Some("**" | "") => String::new(),
+            _ => format!("{EMPTY}/?"),
+        };
+        self.path.iter().map(part).chain([end]).collect()
     }
 
     /// The parts of a subject that say the same; those that a subject cannot say are left out, which makes it wider.
@@ -331,11 +340,18 @@ impl<'a, T: Copy + Ord> Spread<'a, T> {
             }
         }
         lines.sort_by(|(a, x, with_x), (b, y, with_y)| {
-            let first = |key, e: &Entry| (key, Reverse((e.response, e.expires_at)));
+            let first = |key, e: &Entry| (key, Reverse(standing(e)));
             first(a, x).cmp(&first(b, y)).then(x.key.cmp(&y.key)).then(with_x.cmp(with_y))
         });
         Ok(Spread { lines, cells, nets })
     }
+}
+
+/// Of several entries that stand for a request the one with more of this counts: the stronger response, the harder way of it, the
+/// narrower place, the later end.
+pub(crate) fn standing(entry: &Entry) -> (Response, u64, usize, i64) {
+    let narrowness = entry.key.who_and_place().1.map_or(0, Place::narrowness);
+    (entry.response, Way::hardness(entry.way.as_ref()), narrowness, entry.expires_at)
 }
 
 /// The network, of more than one address, that an entry for a place is limited to.
@@ -419,7 +435,7 @@ mod tests {
         let patterns: Vec<regex::Regex> =
             cells.iter().map(|c| regex::Regex::new(&c.place.pattern()).unwrap()).collect();
         let mut some = 0;
-        for method in ["GET", "POST"] {
+        for method in ["GET", "POST", "X_1"] {
             for host in [
                 "shop.example",
                 "shop.example.",
@@ -427,10 +443,16 @@ mod tests {
                 "a.shop.example.",
                 "example",
                 "other.test",
+                "a,b",
             ] {
                 for path in [
                     "/",
                     "/;x",
+                    "/;x/login",
+                    "/login/;x",
+                    "/;a/;b/login/;c/;d/",
+                    "/api/;x/items/7",
+                    "/api/v1/;x/items/7/;y",
                     "/login",
                     "/login/",
                     "/login;x=1",

@@ -177,10 +177,14 @@ fn drop_covered(best: &mut BTreeMap<Key, Entry>, native_ttl: bool, refused: &mut
             native_ttl
                 && !entry.key.is_wide()
                 && wider.response == entry.response
+                && wider.way == entry.way
                 && entry.expires_at > wider.expires_at + SLACK_S
         };
+        // Devices take the narrowest network of an address: one inside a network that is treated harder must not make it laxer.
+        let hardness = |e: &Entry| Way::hardness(e.way.as_ref());
         let says_it = |wider: &Entry| {
-            wider.response > entry.response || wider.response == entry.response && wider.way == entry.way
+            let same = wider.way == entry.way || hardness(wider) > hardness(entry);
+            wider.response > entry.response || wider.response == entry.response && same
         };
         match open.iter().find(|(_, wider)| says_it(wider) && !outlives(wider)) {
             Some((wider, _)) => covered.push((net, *wider)),
@@ -294,6 +298,22 @@ mod tests {
             nets(&p.target),
             ["192.0.2.0/24", "192.0.2.7", "198.51.100.0/24", "198.51.100.9"],
             "an address that outlives its network stands for itself where the device lets go"
+        );
+        let limited = |net: &str, requests, ends| {
+            let way = Some(Way::Rate(sidetap_model::Rate { requests, per_s: 60 }));
+            Entry { way, ..entry(net, Response::RateLimit, ends, 90) }
+        };
+        let rates = [
+            limited("192.0.2.0/24", 5, 1000),
+            limited("192.0.2.7/32", 100, 2000),
+            limited("192.0.2.8/32", 2, 1000),
+            limited("192.0.2.9/32", 5, 1000),
+        ];
+        let p = plan(&rates, &Observed::default(), &[], &sees(10));
+        assert_eq!(
+            nets(&p.target),
+            ["192.0.2.0/24", "192.0.2.8"],
+            "devices take the narrowest: a laxer one inside goes"
         );
         let swept = Sees { native_ttl: false, ..sees(10) };
         assert_eq!(plan(&wanted, &Observed::default(), &[], &swept).target.len(), 3);

@@ -136,24 +136,35 @@ pub fn host_matches(name: &str, host: &str) -> bool {
 /// Whether a path is one of a pattern: a part in braces is any one part, `**` at the end any rest. A pattern may stand for another
 /// that is as wide.
 ///
-/// A slash at the end and parameters of parts (`/login/`, `/login;x=1`; RFC 3986 §3.3) are the same path, since most applications take them
-/// for it. Letter case counts.
+/// A slash at the end, parameters of parts and parts that are nothing else (`/login/`, `/login;x=1`, `/;x/login`; RFC 3986 §3.3) are the
+/// same path, since most applications take them for it. Letter case counts.
 pub fn path_matches(pattern: &str, path: &str) -> bool {
     let path = path.split('?').next().unwrap_or(path);
-    let (mut wanted, mut given) = (unslashed(pattern).split('/'), unslashed(path).split('/'));
+    let mut wanted = unslashed(pattern).split('/');
+    let mut given = unslashed(path).split('/').filter(|p| !p.starts_with(';'));
     loop {
         match (wanted.next(), given.next()) {
             (None, None) => return true,
             (Some("**"), _) => return true,
             (Some(w), Some(g)) if w == g || w == plain(g) || is_any(w) && !g.is_empty() => {}
+            // That of a host has a slash, which may stand before a part that is nothing.
+            (Some(""), None) => {}
             _ => return false,
         }
     }
 }
 
-/// A path without the slash at its end; the one of a host is nothing else.
+/// A path without the slash at its end, and parts behind it that are parameters and nothing else; the one of a host is nothing else.
 fn unslashed(path: &str) -> &str {
-    path.strip_suffix('/').filter(|p| !p.is_empty()).unwrap_or(path)
+    let slash = |path| str::strip_suffix(path, '/').filter(|p| !p.is_empty()).unwrap_or(path);
+    let mut path = slash(path);
+    while let Some((before, part)) = path.rsplit_once('/') {
+        if before.is_empty() || !part.starts_with(';') {
+            break;
+        }
+        path = slash(before);
+    }
+    path
 }
 
 /// A part of a path without its parameters.
@@ -189,13 +200,15 @@ mod tests {
         assert!(!covers(&scope, Some("POST"), "api.shop.example", "/v1/orders/77/items"));
         assert!(covers(&scope, Some("GET"), "www.shop.example", "/login/a/b"));
         assert!(!covers(&scope, Some("GET"), "shop.example", "/login/a"), "the host itself is not below it");
-        for path in ["/v1/orders/77/", "/v1/orders;v=2/77", "/v1;/orders/77;x=1/?y"] {
+        let odd = ["/;x/v1/orders/77", "/v1/;x/;y/orders/77", "/v1/orders/77/;x", "/v1/orders/77/;x/;y/"];
+        for path in ["/v1/orders/77/", "/v1/orders;v=2/77", "/v1;/orders/77;x=1/?y"].into_iter().chain(odd) {
             assert!(covers(&scope, Some("POST"), "api.shop.example", path), "{path}");
         }
         assert!(covers(&scope, Some("POST"), "api.shop.example.", "/v1/orders/77"), "a dot is the same host");
         assert!(!covers(&scope, Some("POST"), "api.shop.example", "/V1/orders/77"), "case counts");
         assert!(!path_matches("/item-{id}", "/other"), "only a part as a whole is any part");
         assert!(path_matches("/", "/") && path_matches("/a/", "/a") && !path_matches("/", "/a"));
+        assert!(path_matches("/", "/;x") && path_matches("/", "/;x/;y/") && !path_matches("/{a}", "/;x"));
         assert!(covers(&Scope::default(), None, "x", "/"));
     }
 }

@@ -112,6 +112,34 @@ fn what_can_never_hold_is_refused_where_it_stands() {
     assert_eq!(guards, ["p.yaml:4:3: `x` is not an address or network"]);
 }
 
+/// Devices write these into heads and lines of theirs.
+#[test]
+fn what_goes_to_devices_holds_no_control_characters() {
+    let rule = |response: &str, rest: &str| {
+        format!(
+            "version: 1\nrules:\n  - id: a\n    when: 'true'\n    response: {response}\n    ttl: 1h\n    {rest}\n"
+        )
+    };
+    let answer = |kind: &str| {
+        errors(&rule("deceive", &format!("decoy: {{content_type: \"{kind}\", body: \"a\\nb\"}}")))
+    };
+    for kind in ["a\\r\\nSet-Cookie: y=1", "text/plain\\n", "a\\0", "a\\tb", "", " ", "text/plain\\u00e4"] {
+        let said = answer(kind);
+        assert!(said.len() == 1 && said[0].starts_with("p.yaml:7:12: not a decoy ("), "{kind}: {said:?}");
+        assert!(said[0].contains("`content_type` (printable ASCII)"), "{said:?}");
+    }
+    let good = rule("deceive", "decoy: {content_type: text/plain; charset=utf-8, body: \"a\\nb\"}");
+    assert!(PolicySet::parse(&good, "p.yaml").is_ok(), "a body may have lines");
+    let backend = errors(&rule("deceive", "decoy: {backend: \"shop\\r\\n\"}"));
+    assert!(backend.len() == 1 && backend[0].starts_with("p.yaml:7:12: not a decoy"), "{backend:?}");
+    for tag in
+        ["name: \"X-A\\r\", value: b", "name: X-A, value: \"b\\r\\nX: y\"", "name: X-A, value: \"\\u007f\""]
+    {
+        let said = errors(&rule("tag", &format!("tag: {{{tag}}}")));
+        assert!(said.len() == 1 && said[0].starts_with("p.yaml:7:10: not a header ("), "{tag}: {said:?}");
+    }
+}
+
 #[test]
 fn what_is_likely_not_meant_is_remarked() {
     let set = parse(

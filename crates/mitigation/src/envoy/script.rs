@@ -1,5 +1,6 @@
 //! The script for Envoy's Lua filter: what the filter that refuses cannot do.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
@@ -40,6 +41,9 @@ pub(super) fn per_route(config: &EnvoyConfig, entries: &[&Entry], allow: &[IpNet
         };
         list.push_str(&format!("{whom} {how}\n"));
     }
+    // The narrower place first: of responses that are done as hard the first counts.
+    let mut placed: Vec<(&Place, String)> = placed.into_iter().collect();
+    placed.sort_by_key(|(place, _)| Reverse(place.narrowness()));
     let places: String = placed.iter().map(|(place, list)| table_of(place, list)).collect();
     let whole = |net: &IpNet| net.prefix_len() == net.max_prefix_len();
     let name = |net: &IpNet| if whole(net) { net.addr().to_string() } else { net.to_string() };

@@ -198,8 +198,12 @@ local function rank_of(response)
   return response and RANK[response:match("^[^=]+")] or 0
 end
 
+-- The stronger response, and of one response the harder way; of those as hard the one that was found first.
 local function stronger(a, b)
-  return rank_of(b) > rank_of(a) and b or a
+  local old, new = rank_of(a), rank_of(b)
+  if new ~= old then return new > old and b or a end
+  local kind, word = (b or ""):match("^([^=]*)=(.*)$")
+  return kind and hardness(kind, word) > hardness(kind, a:match("=(.*)$")) and b or a
 end
 
 local function asked(list, bits, who, best)
@@ -239,9 +243,10 @@ local function is_at(place, method, host, path)
   return #place.path == #path
 end
 
--- How many requests of one came in this span of seconds and were let through, and in the one before; of too many all are forgotten.
+-- How many requests of one came in this span of seconds and were let through, and in the one before. Of too many those are forgotten that
+-- did not come lately.
 local CONFIGURED = RATE
-local seen, count = {}, 0
+local seen, older, count = {}, {}, 0
 local function too_many(whom, how)
   local most, span = (how or ""):match("^(%d+)/(%d+)$")
   most, span = tonumber(most) or CONFIGURED, tonumber(span) or 1
@@ -249,10 +254,11 @@ local function too_many(whom, how)
   local now, mine = os.time(), seen[name]
   local at = math.floor(now / span)
   if mine == nil then
-    if count >= MOST then seen, count = {}, 0 end
-    mine, count = { at = at, n = 0, before = 0 }, count + 1
+    if count >= MOST then seen, older, count = {}, seen, 0 end
+    mine, count = older[name] or { at = at, n = 0, before = 0 }, count + 1
     seen[name] = mine
-  elseif mine.at ~= at then
+  end
+  if mine.at ~= at then
     -- Spans of a second are counted alone: this clock knows no shorter ones.
     mine.before = span > 1 and mine.at == at - 1 and mine.n or 0
     mine.at, mine.n = at, 0
@@ -284,10 +290,10 @@ function envoy_on_request(handle)
   -- Each alone and at the address, and the address.
   for i = 1, #who do who[#who + 1] = ip .. "|" .. who[i] end
   who[#who + 1] = ip
-  local best = asked(EVERYWHERE, bits, who, nil)
+  local best
   if #PLACES > 0 then
     local method, path = headers:get(":method"), {}
-    local host = (headers:get(":authority") or ""):lower():gsub(":%d+$", ""):gsub("%.$", "")
+    local host = (headers:get(":authority") or ""):lower():gsub(":%d*$", ""):gsub("%.$", "")
     local target = (headers:get(":path") or "/"):gsub("[?#].*$", ""):gsub("^/", "")
     -- Slashes at the end say nothing, however they are written.
     local size = #target
@@ -302,13 +308,16 @@ function envoy_on_request(handle)
     end
     target = target:sub(1, size)
     for part in (target .. "/"):gmatch("([^/]*)/") do
-      path[#path + 1] = part
+      -- One that is parameters and nothing else is none.
+      if part:byte() ~= 59 then path[#path + 1] = part end
       if #path == PARTS then break end
     end
+    if #path == 0 then path[1] = "" end
     for _, place in ipairs(PLACES) do
       if is_at(place, method, host, path) then best = asked(place.list, bits, who, best) end
     end
   end
+  best = asked(EVERYWHERE, bits, who, best)
   if (best or over) and is_allowed(ip, bits) then return end
   if best == "block" then
     handle:respond({ [":status"] = "403" }, "")
@@ -319,7 +328,7 @@ function envoy_on_request(handle)
   local response, how = (best or ""):match("^([^=]*)=?(.*)$")
   if response == "tag" then
     headers:replace("TAG", how ~= "" and how or "1")
-  elseif response == "rate-limit" and too_many(ip, how) then
+  elseif response == "rate-limit" and too_many(network(ip), how) then
     handle:respond({ [":status"] = "429" }, "")
   elseif response == "deceive" then
     local answer = ANSWERS[tonumber(how) or 0] or ANSWER

@@ -1,5 +1,6 @@
 //! The folder that the script looks into: a file for each of whom something is known, named so that it is found by one look.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::net::IpAddr;
@@ -15,6 +16,7 @@ use crate::entry::Entry;
 use crate::hosted;
 use crate::key::Key;
 use crate::ledger::{is_full, write_over};
+use crate::place::Place;
 use crate::way::{read_spelled, spelled};
 
 /// The file that says what kinds of names there are, so that the script looks for no others.
@@ -135,6 +137,7 @@ impl Folder {
         for entry in entries {
             wanted.entry(name_of(entry.key.who_and_place().0)).or_default().push(entry);
         }
+        wanted.values_mut().for_each(|entries| entries.sort_by_key(|e| Reverse(narrowness(e))));
         let free: BTreeSet<String> = allow.iter().map(free_name).collect();
         let taken = self.take_away(&wanted);
         let ready = self.make_ready(&wanted, &free);
@@ -240,6 +243,11 @@ impl Folder {
     }
 }
 
+/// Of responses that are done as hard the script takes the first: narrower places come first.
+fn narrowness(entry: &Entry) -> usize {
+    entry.key.who_and_place().1.map_or(0, Place::narrowness)
+}
+
 /// A line of ours: what is done, until when, where, and what it is of.
 fn line(entry: &Entry) -> String {
     let place = entry.key.who_and_place().1.map_or("-".to_owned(), |p| p.pattern());
@@ -274,6 +282,7 @@ fn parse(name: &str, stamp: Stamp, text: &str) -> Known {
             None => known.others.push(line.to_owned()),
         }
     }
+    known.aged |= !known.entries.is_sorted_by_key(|e| Reverse(narrowness(e)));
     known
 }
 

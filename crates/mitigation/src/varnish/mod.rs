@@ -128,7 +128,7 @@ const PREFIX: &str = "sidetap_";
 /// The access list: own lines, and those of others as they are.
 fn read(text: &str) -> (Vec<Entry>, Vec<&str>) {
     let (mut entries, mut others) = (Vec::new(), Vec::new());
-    for line in text.lines().filter(|l| !is_frame(l.trim())) {
+    for line in text.lines().filter_map(inner) {
         let own = hosted::cut(line).and_then(|(body, expires_at, verdict)| {
             let key = body.trim_end_matches(';').replace('"', "").parse().ok()?;
             Some(Entry { key, response: Response::Block, expires_at, verdict, priority: (0, 0), way: None })
@@ -141,9 +141,23 @@ fn read(text: &str) -> (Vec<Entry>, Vec<&str>) {
     (entries, others)
 }
 
-/// Whether this stands around the lines.
-fn is_frame(line: &str) -> bool {
-    line == "}" || line.starts_with("acl ") && line.ends_with('{')
+/// What of a line stands within the braces of the list, which may be on a line of their own or not (`acl sidetap { }`); none where
+/// nothing does.
+fn inner(line: &str) -> Option<&str> {
+    let text = line.trim();
+    let is_comment = |text: &str| text.starts_with('#') || text.starts_with("//");
+    let (framed, rest) = match text.strip_prefix("acl ") {
+        Some(rest) => (true, rest.split_once('{').map_or("", |(_, rest)| rest.trim())),
+        None => (false, text.strip_prefix(['{', '}']).map_or(text, str::trim)),
+    };
+    match rest
+        .strip_suffix('}')
+        .filter(|_| !is_comment(rest) && !rest.contains("; #") && !rest.contains("; //"))
+    {
+        Some(within) => Some(within.trim()).filter(|w| !w.is_empty()),
+        None if framed || rest.len() < text.len() => Some(rest).filter(|r| !r.is_empty()),
+        None => Some(line),
+    }
 }
 
 /// How an access list is made a table.
@@ -183,12 +197,15 @@ fn path_as_read() -> String {
         let (byte, c) = (format!("%{b:02x}"), char::from(b));
         format!("        {}", set(&format!("regsuball({path}, \"(?i){byte}\", \"{c}\")")))
     };
-    let escapes: String = (b'!'..=b'~').filter(|b| is_plain(*b)).map(undo).collect();
+    let escapes: String = (b'!'..=b'~').filter(|b| is_plain(*b) || b"/;".contains(b)).map(undo).collect();
     let step =
         |from: &str, to: &str| format!("    {}", set(&format!("regsuball({path}, \"{from}\", \"{to}\")")));
+    // Parameters of parts that are nothing else, or dots (`/;x/`, `/..;y/`).
+    let parameters =
+        format!("        {}", set(&format!("regsuball({path}, \"(/\\.?\\.?)\\x3b[^/]*\", \"\\1\")")));
     let up = format!("        {}", set(&format!("regsub({path}, \"/[^/]+/\\.\\.(/|$)\", \"/\")")));
     format!(
-        "    {}    if ({path} ~ \"%\") {{\n{escapes}    }}\n{}{}    if ({path} ~ \"/\\.\\.(/|$)\") {{\n{}    }}\n",
+        "    {}    if ({path} ~ \"%\") {{\n{escapes}    }}\n    if ({path} ~ \"/\\.?\\.?\\x3b\") {{\n{parameters}    }}\n{}{}    if ({path} ~ \"/\\.\\.(/|$)\") {{\n{}    }}\n",
         set("regsub(regsub(req.url, \"[?#].*$\", \"\"), \"^[a-zA-Z]+://[^/]+\", \"\")"),
         step("//+", "/"),
         step("(/\\.)+(/|$)", "/"),

@@ -39,7 +39,7 @@ impl Apache {
         let app = application();
         let conf = format!(
             "ServerRoot {at}\nPidFile {at}/pid\nErrorLog {at}/error.log\nDefaultRuntimeDir {at}\nServerName shop.example\n\
-             Listen {to}\n{load}User #65534\nGroup #65534\n<Directory {at}>\nRequire all granted\n</Directory>\n<VirtualHost *>\n{text}\n\
+             Listen {to}\n{load}User #65534\nGroup #65534\n<Directory />\nAllowOverride None\nRequire all denied\n</Directory>\n<VirtualHost *>\n{text}\n\
              ProxyPass / http://127.0.0.1:{app}/\n</VirtualHost>\n"
         );
         std::fs::write(dir.path().join("httpd.conf"), conf).unwrap();

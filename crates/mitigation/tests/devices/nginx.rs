@@ -20,12 +20,17 @@ pub(crate) struct Nginx {
 
 impl Nginx {
     pub(crate) fn start() -> Option<Self> {
+        Nginx::start_with(str::to_owned)
+    }
+
+    /// One whose configuration was changed before it was started.
+    pub(crate) fn start_with(change: impl Fn(&str) -> String) -> Option<Self> {
         let text = include_str!("../../../../docs/connectors/nginx.conf");
         let text = text.replace("#set_real_ip_from 10.0.0.0/8", "set_real_ip_from 127.0.0.1");
         let text = text.replace("#real_ip_header", "real_ip_header");
         let files =
             ["addresses.conf", "allow.conf", "keys.conf", "places.conf", "nets.conf"].map(|f| (f, ""));
-        Nginx::with(&text, &files)
+        Nginx::with(&change(&text), &files)
     }
 
     /// nginx with this configuration, whose files stand in the directory of the test.

@@ -180,7 +180,18 @@ pub(crate) fn holds_at_places<R: Rig>(rig: R) {
         "a dot behind it is the same host"
     );
     assert_eq!(at("203.0.113.9", "POST", "www.shop.example.:8080", "/login"), 403);
-    for path in ["/login/", "/login//", "/login;x=1", "/login;x=1/?y"] {
+    for host in ["www.shop.example:", "www.shop.example.:"] {
+        assert_ne!(at("203.0.113.9", "POST", host, "/login"), 200, "{host}: no port is the usual one");
+    }
+    for host in ["a,b", "POST,x", "a,b:"] {
+        assert_ne!(at("203.0.113.9", "GET", host, "/api/v2/items"), 200, "whatever the host is: {host}");
+    }
+    for path in ["/api/;x/v2/items", "/;/api/v2/;x/items/;y", "/api;a/v2;b/items;c"] {
+        assert_eq!(at("203.0.113.9", "GET", "any.example", path), 403, "{path}");
+    }
+    for path in
+        ["/login/", "/login//", "/login;x=1", "/login;x=1/?y", "/;x/login", "/login/;x", "/;/;y=1/login/;x/"]
+    {
         assert_eq!(at("203.0.113.9", "POST", "www.shop.example", path), 403, "{path} is the same path");
     }
     assert_eq!(at("203.0.113.9", "POST", "www.shop.example", "/logins"), 200, "another path");
@@ -191,6 +202,10 @@ pub(crate) fn holds_at_places<R: Rig>(rig: R) {
     for path in ["/lo%67in", "/%6Cogin?x", "/x/../login", "/./login", "//login"] {
         assert_eq!(at("203.0.113.9", "POST", "www.shop.example", path), 403, "{path} is read as /login");
     }
+    let escaped = at("203.0.113.9", "POST", "www.shop.example", "/x/..%2flogin");
+    assert!([403, 404].contains(&escaped), "an escaped slash (Apache answers it with 404): {escaped}");
+    let endless = format!("{}/login", "/;".repeat(3_000));
+    assert_ne!(at("203.0.113.9", "POST", "www.shop.example", &endless), 200, "however often");
     assert_eq!(at("203.0.113.9", "GET", "www.shop.example", "/login"), 200, "another method");
     assert_eq!(at("203.0.113.9", "POST", "www.shop.example", "/login/x"), 200, "another path");
     assert_eq!(at("203.0.113.9", "POST", "shop.example", "/login"), 200, "another host");

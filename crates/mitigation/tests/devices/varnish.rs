@@ -35,11 +35,11 @@ impl Varnish {
         let text = text.replace("\"9000\"", &format!("\"{}\"", application()));
         std::fs::write(dir.path().join("main.vcl"), change(&text)).unwrap();
         for list in ["acl.vcl", "other.vcl"] {
-            std::fs::write(dir.path().join(list), "acl sidetap {\n}\n").unwrap();
+            std::fs::write(dir.path().join(list), begin("acl sidetap")).unwrap();
         }
-        std::fs::write(dir.path().join("places.vcl"), "sub sidetap_here {\n}\n").unwrap();
-        std::fs::write(dir.path().join("second.vcl"), "acl second {\n}\n").unwrap();
-        std::fs::write(dir.path().join("second-places.vcl"), "sub second_here {\n}\n").unwrap();
+        std::fs::write(dir.path().join("places.vcl"), begin("sub sidetap_here")).unwrap();
+        std::fs::write(dir.path().join("second.vcl"), begin("acl second")).unwrap();
+        std::fs::write(dir.path().join("second-places.vcl"), begin("sub second_here")).unwrap();
         let mut command = Command::new(program);
         command
             .args(["-F", "-j", "none", "-a"])
@@ -84,6 +84,14 @@ impl Varnish {
     }
 }
 
+/// What the page says that files are to begin with.
+fn begin(what: &str) -> String {
+    let page = include_str!("../../../../docs/connectors/varnish.md");
+    let first = what.replace("second", "sidetap");
+    let text = page.split('`').find(|t| t.starts_with(&first) && t.ends_with('}')).unwrap();
+    format!("{}\n", text.replace(&first, what))
+}
+
 impl Drop for Varnish {
     fn drop(&mut self) {
         let _ = Command::new("kill").arg(self.process.0.id().to_string()).status();
@@ -105,8 +113,8 @@ impl Rig for Varnish {
     }
 
     fn flush(&mut self) {
-        std::fs::write(self.file("acl.vcl"), "acl sidetap {\n}\n").unwrap();
-        std::fs::write(self.file("places.vcl"), "sub sidetap_here {\n}\n").unwrap();
+        std::fs::write(self.file("acl.vcl"), begin("acl sidetap")).unwrap();
+        std::fs::write(self.file("places.vcl"), begin("sub sidetap_here")).unwrap();
     }
 
     fn add_foreign(&mut self) -> bool {
@@ -193,6 +201,36 @@ fn two_sidetaps_on_one_varnish_hold_both_lists() {
     assert_eq!(ask_at(device.to, "203.0.113.77", ("POST", "shop.example", "/login"), "x"), 403);
     push(first, &[]);
     assert_eq!((status("203.0.113.5"), status("198.51.100.5")), (200, 403));
+}
+
+#[test]
+fn lists_that_stand_otherwise_are_read_and_what_does_not_compile_is_told() {
+    let Some(device) = Varnish::start() else { return };
+    let mut connector = device.connector();
+    let mut push = |wanted: &[sidetap_mitigation::Entry]| {
+        let observed = connector.observe(wall())?;
+        let plan = sidetap_mitigation::plan(wanted, &observed, &[], connector.sees());
+        connector.apply(&plan, wall())
+    };
+    let status = |from: &str| get(device.to, from, &[]).0;
+    for list in [
+        "acl sidetap { \"192.0.2.200\"; }\n",
+        "acl sidetap\n{\n  \"192.0.2.200\"; # by hand }\n} # the end\n",
+        "acl sidetap {\"192.0.2.200\";\n// by hand }\n}",
+    ] {
+        std::fs::write(device.file("acl.vcl"), list).unwrap();
+        push(&[entry("203.0.113.9", Response::Block)]).unwrap();
+        assert_eq!(
+            (status("203.0.113.9"), status("192.0.2.200"), status("192.0.2.9")),
+            (403, 403, 200),
+            "{list}"
+        );
+        push(&[]).unwrap();
+        assert_eq!((status("203.0.113.9"), status("192.0.2.200")), (200, 403), "{list}");
+    }
+    std::fs::write(device.file("acl.vcl"), "acl sidetap {\n  by hand;\n}\n").unwrap();
+    let error = push(&[entry("203.0.113.9", Response::Block)]).unwrap_err().to_string();
+    assert!(error.contains("Expected"), "what Varnish says of it: {error}");
 }
 
 /// Where clients connect themselves, nothing that they write makes them somebody else.

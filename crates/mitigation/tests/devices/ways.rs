@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 
-use sidetap_mitigation::{Connector, Enforcer, Mode, PushOptions};
+use sidetap_mitigation::{Connector, Enforcer, Entry, Mode, PushOptions, Way};
 use sidetap_model::rows::VerdictRow;
 use sidetap_model::{Decoy, Measures, Rate, SubjectKind, Tag};
+use sidetap_policy::Response;
 
-use crate::rig::{ATTACKER, Rig};
-use crate::support::{desired, get, until, verdict, wall_ts};
+use crate::rig::{ATTACKER, Rig, entry};
+use crate::support::{ask_at, body_at, desired, get, until, verdict, wall, wall_ts};
 
 const RATE: Rate = Rate { requests: 5, per_s: 60 };
 
@@ -43,6 +44,10 @@ fn all() -> Vec<VerdictRow> {
         with("v3", "198.51.100.3", "deceive", answer("none left")),
         with("v4", "198.51.100.4", "tag", tag("scraper/1")),
         with("v5", "198.51.100.5", "tarpit", Measures { delay_ms: Some(2000), ..Measures::default() }),
+        with("v9", "198.51.100.41", "tag", tag("would-block")),
+        with("v10", "198.51.100.42", "tag", tag("x-deceive")),
+        with("v11", "198.51.100.43", "tag", tag("rate-limit")),
+        with("v12", "198.51.100.44", "tag", tag("a/tarpit.tag")),
         verdict("v6", SubjectKind::Ip, "198.51.100.6", "deceive", 600),
         verdict("v7", SubjectKind::Ip, "198.51.100.7", "tag", 600),
         verdict("v8", SubjectKind::Ip, ATTACKER, "block", 600),
@@ -85,12 +90,119 @@ fn deceives_and_tags(to: SocketAddr) {
 
 fn plain(to: SocketAddr) {
     assert_eq!(get(to, "198.51.100.4", &[("X-Sidetap-Tag", "own")]), (200, "tagged scraper/1".into()));
+    for (from, value) in
+        [("41", "would-block"), ("42", "x-deceive"), ("43", "rate-limit"), ("44", "a/tarpit.tag")]
+    {
+        let said = get(to, &format!("198.51.100.{from}"), &[]);
+        assert_eq!(said, (200, format!("tagged {value}")), "a value is no response");
+    }
     assert_eq!(get(to, "198.51.100.7", &[]), (200, "tagged".into()));
     assert_eq!(
         get(to, "198.51.100.9", &[("X-Sidetap-Tag", "own")]),
         (200, "app".into()),
         "nobody tags himself"
     );
+}
+
+/// Entries of one response with other ways: at a place laxer and stricter than everywhere, and a value of a tag for a place.
+fn several() -> Vec<Entry> {
+    let limited = |key: &str, requests| {
+        let way = Some(Way::Rate(Rate { requests, per_s: 60 }));
+        Entry { way, ..entry(key, Response::RateLimit) }
+    };
+    let tagged = |key: &str, value: &str| {
+        let way = Some(Way::Value(value.into()));
+        Entry { way, ..entry(key, Response::Tag) }
+    };
+    vec![
+        limited("198.51.100.21", 100),
+        limited("198.51.100.21@*,/login", 5),
+        limited("198.51.100.22", 5),
+        limited("198.51.100.22@*,/login", 100),
+        limited("198.51.100.23@*,/**", 5),
+        limited("198.51.100.23@*,shop.example/login", 100),
+        limited("198.51.100.24@*,/**", 100),
+        limited("198.51.100.24@*,shop.example/login", 5),
+        limited("2001:db8:0:77::/64", 5),
+        tagged("198.51.100.25", "wide"),
+        tagged("198.51.100.25@*,shop.example/login", "narrow"),
+        tagged("198.51.100.25@*,shop.example/**", "middle"),
+        entry("198.51.100.26", Response::Tag),
+        entry("198.51.100.26@*,/login", Response::Block),
+        entry(ATTACKER, Response::Block),
+    ]
+}
+
+fn put(mut connector: Box<dyn Connector>, to: SocketAddr, wanted: &[Entry]) {
+    let plan = sidetap_mitigation::plan(wanted, &connector.observe(wall()).unwrap(), &[], connector.sees());
+    connector.apply(&plan, wall()).unwrap();
+    until("it has an effect", || get(to, ATTACKER, &[]).0 == 403);
+    let held = connector.observe(wall()).unwrap();
+    assert_eq!((held.entries.len(), held.drift), (wanted.len(), Vec::<String>::new()));
+}
+
+fn the_stricter_rate_stands(to: SocketAddr) {
+    let at = |from: &str| ask_at(to, from, ("GET", "shop.example", "/login"), "x");
+    for from in 21..=24 {
+        let passed = (0..12).filter(|_| at(&format!("198.51.100.{from}")) == 200).count();
+        assert_eq!(passed, 5, "198.51.100.{from}: five in a minute, whichever entry is found first");
+    }
+    let passed = (0..12).filter(|n| at(&format!("2001:db8:0:77::{n:x}:1")) == 200).count();
+    assert_eq!(passed, 5, "a network of 64 bits is one client");
+}
+
+fn the_narrower_place_stands(to: SocketAddr) {
+    let tagged = |path: &str| body_at(to, "198.51.100.25", ("GET", "shop.example", path));
+    assert_eq!((tagged("/login").as_str(), tagged("/x").as_str()), ("tagged narrow", "tagged middle"));
+    assert_eq!(get(to, "198.51.100.26", &[]), (200, "tagged".into()));
+    let refused = ask_at(to, "198.51.100.26", ("GET", "shop.example", "/login"), "x");
+    assert_eq!(refused, 403, "the stronger response, wherever");
+}
+
+#[test]
+fn of_several_entries_the_stricter_stands_on_envoy() {
+    let Some(device) = crate::envoy::Envoy::start() else { return };
+    put(device.connector(), device.to, &several());
+    the_stricter_rate_stands(device.to);
+    the_narrower_place_stands(device.to);
+}
+
+#[test]
+fn of_several_entries_the_stricter_stands_on_nginx_with_a_script() {
+    let Some(device) = crate::nginx_njs::Njs::start() else { return };
+    put(device.connector(), device.nginx.to, &several());
+    the_stricter_rate_stands(device.nginx.to);
+    the_narrower_place_stands(device.nginx.to);
+}
+
+#[test]
+fn of_several_entries_the_stricter_stands_on_nginx() {
+    let Some(device) = crate::nginx::Nginx::start_with(|text| {
+        let rate =
+            "limit_req_zone $st_rate_key_100_60 zone=sidetap_100_60:1m rate=100r/m;\n    limit_req_zone";
+        let limit =
+            "limit_req zone=sidetap_100_60 burst=99 nodelay;\n            limit_req zone=sidetap_slow";
+        let map = "map \"$st_do $st_address:$st_here:$st_net_here\" $st_rate_key_100_60 {\n        default \"\";\n        \
+                   \"~^rate-limit (?:.*:)?rate-limit=100/60(?::|$)\" $st_whom;\n    }\n    map $st_do $st_slow_key";
+        text.replace("=(?:5/60)", "=(?:5/60|100/60)")
+            .replacen("limit_req_zone", rate, 1)
+            .replace("limit_req zone=sidetap_slow", limit)
+            .replace("map $st_do $st_slow_key", map)
+    }) else {
+        return;
+    };
+    put(device.connector(), device.to, &several());
+    until("old workers are gone", || device.workers() == 1);
+    the_stricter_rate_stands(device.to);
+    the_narrower_place_stands(device.to);
+}
+
+#[test]
+fn of_several_entries_the_stricter_stands_on_apache() {
+    let Some(device) = crate::apache::Apache::start() else { return };
+    let is_tag = |e: &Entry| e.response == Response::Tag || e.response == Response::Block;
+    put(device.connector(), device.to, &several().into_iter().filter(is_tag).collect::<Vec<_>>());
+    the_narrower_place_stands(device.to);
 }
 
 #[test]

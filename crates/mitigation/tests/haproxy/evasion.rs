@@ -70,7 +70,14 @@ fn a_place_is_the_same_in_every_spelling() {
     );
     let at =
         |host: &str, path: &str| support::ask_at(haproxy.forwarded, "203.0.113.9", ("POST", host, path), "x");
-    for host in ["shop.example", "SHOP.example.", "shop.example:80", "shop.example.:80"] {
+    for host in [
+        "shop.example",
+        "SHOP.example.",
+        "shop.example:80",
+        "shop.example.:80",
+        "shop.example:",
+        "shop.example.:",
+    ] {
         assert_eq!(at(host, "/login"), 403, "{host}");
     }
     let long = format!("/{}/%2e%2e/login", "a".repeat(4_200));
@@ -84,6 +91,10 @@ fn a_place_is_the_same_in_every_spelling() {
         "/x/..;/login",
         "/x/..;y/login",
         "/.;/login",
+        "/;x/login",
+        "/;/;y=1//login/;x/",
+        "/login/;x",
+        "/x/..%2flogin",
         &long,
         &deep,
     ];
@@ -95,6 +106,9 @@ fn a_place_is_the_same_in_every_spelling() {
     }
     assert_eq!(at("all.example", "/x%0ay"), 403, "whatever byte is in it");
     assert_eq!((at("any.example", "/a/x;y/b;z/"), at("any.example", "/a//b")), (403, 200));
+    for host in ["a,b", "POST,any.example", "a/b", "a,", ""] {
+        assert_ne!(at(host, "/a/x/b"), 200, "any host: {host}");
+    }
 }
 
 /// Of lines of two Sidetaps HAProxy takes the first of an address and the narrowest of networks, whoever's and whether it is over.

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use sidetap_mitigation::haproxy::HaproxyConnector;
-use sidetap_mitigation::{AddressSeen, Enforcer, Mode, PushOptions};
+use sidetap_mitigation::{AddressSeen, Connector, Enforcer, Entry, Mode, PushOptions, Way};
 use sidetap_model::rows::VerdictRow;
 use sidetap_model::{Decoy, Measures, Rate, SubjectKind, Tag};
+use sidetap_policy::Response;
 
 use crate::support::{self, desired, verdict, wall_ts};
 use crate::{HASH_KEY, Haproxy};
@@ -112,6 +113,88 @@ fn rates_delays_decoys_and_tags_are_those_of_the_rule() {
     assert_eq!(ask("198.51.100.1", &[("User-Agent", "tagged/1")]).1, "tag=bot-2");
     assert_eq!(ask("203.0.113.10", &[]).1, "tag=1");
     assert_eq!(ask("198.51.100.9", &[("X-Sidetap-Tag", "own")]).1, "tag=", "nobody marks himself");
+}
+
+/// Of entries of one response the stricter stands, whichever is found first: of an address, what its client can choose, and at a place.
+#[test]
+fn of_several_entries_the_stricter_stands() {
+    let Some((haproxy, mut connector)) = start() else { return };
+    let done = |key: &str, response, way| Entry {
+        key: key.parse().unwrap(),
+        response,
+        expires_at: support::wall() + 600,
+        verdict: "v1".into(),
+        priority: (90, 0),
+        way: Some(way),
+    };
+    let limited =
+        |key: &str, requests| done(key, Response::RateLimit, Way::Rate(Rate { requests, per_s: 60 }));
+    let late = |key: &str, ms| done(key, Response::Tarpit, Way::DelayMs(ms));
+    let tagged = |key: &str, value: &str| done(key, Response::Tag, Way::Value(value.into()));
+    let wanted = [
+        limited("203.0.113.1", 100),
+        limited("203.0.113.1@*,/login", 5),
+        limited("203.0.113.2", 5),
+        limited("203.0.113.2@*,/login", 100),
+        limited("203.0.113.3@*,/**", 5),
+        limited("203.0.113.3@*,shop.example/login", 100),
+        limited("203.0.113.4", 5),
+        limited("header:user-agent=lax%2F1", 100),
+        limited("203.0.113.5", 100),
+        limited("header:user-agent=strict%2F1", 5),
+        limited("198.51.100.0/24", 5),
+        limited("2001:db8:0:77::/64", 5),
+        late("203.0.113.7", 1500),
+        late("header:user-agent=slow%2F1", 100),
+        tagged("203.0.113.8", "wide"),
+        tagged("203.0.113.8@*,shop.example/login", "narrow"),
+        tagged("203.0.113.8@*,shop.example/**", "middle"),
+    ];
+    let plan = sidetap_mitigation::plan(
+        &wanted,
+        &connector.observe(support::wall()).unwrap(),
+        &[],
+        connector.sees(),
+    );
+    connector.apply(&plan, support::wall()).unwrap();
+    let at = |from: &str, agent: &str| {
+        support::ask_at(haproxy.forwarded, from, ("GET", "shop.example", "/login"), agent)
+    };
+    for (from, agent) in [(1, "x"), (2, "x"), (3, "x"), (4, "lax/1"), (5, "strict/1")] {
+        let passed = (0..12).filter(|_| at(&format!("203.0.113.{from}"), agent) == 200).count();
+        assert_eq!(passed, 5, "203.0.113.{from} as {agent}: five in a minute");
+    }
+    let passed = (0..12).filter(|n| at(&format!("2001:db8:0:77::{n:x}:1"), "x") == 200).count();
+    assert_eq!(passed, 5, "a network of 64 bits is one client");
+    let began = Instant::now();
+    assert_eq!(at("203.0.113.7", "slow/1"), 200);
+    assert!(began.elapsed() >= Duration::from_millis(1500), "{:?}", began.elapsed());
+    let tag = |path: &str| support::body_at(haproxy.forwarded, "203.0.113.8", ("GET", "shop.example", path));
+    assert_eq!((tag("/login").as_str(), tag("/x").as_str()), ("tag=narrow", "tag=middle"));
+}
+
+/// Many others do not make the script forget whoever goes on.
+#[test]
+fn a_crowd_lets_nobody_begin_anew() {
+    let Some((mut haproxy, _)) = start() else { return };
+    let script = std::fs::read_to_string(haproxy.file("sidetap.lua")).unwrap();
+    assert!(script.contains("MOST_COUNTED = 20000"));
+    std::fs::write(haproxy.file("sidetap.lua"), script.replace("MOST_COUNTED = 20000", "MOST_COUNTED = 8"))
+        .unwrap();
+    haproxy.restart();
+    let agent = "user-agent: limited/1";
+    let one = with(verdict("v1", SubjectKind::Header, agent, "rate-limit", 600), rate(2, 600));
+    let mut enforcer = Enforcer::with_connectors(vec![Box::new(haproxy.connector(AddressSeen::Forwarded))]);
+    let report = enforcer.push(&desired(&[one], &[]), wall_ts(), &PushOptions::new(Mode::Enforce));
+    assert_eq!(report.connectors[0].outcome, "done", "{report:?}");
+    let ask = |from: &str| support::get(haproxy.forwarded, from, &[("User-Agent", "limited/1")]).0;
+    assert_eq!([ask("192.0.2.9"), ask("192.0.2.9"), ask("192.0.2.9")], [200, 200, 429]);
+    for n in 1..=40 {
+        assert_eq!(ask(&format!("2001:db8:0:{n:x}::1")), 200);
+        if n % 5 == 0 {
+            assert_eq!(ask("192.0.2.9"), 429, "after {n} others");
+        }
+    }
 }
 
 #[test]

@@ -376,7 +376,7 @@ impl Reader<'_> {
         let decoy = decoy.and_then(|raw| {
             let decoy = read_decoy(raw);
             if decoy.is_none() {
-                let hint = "`backend: NAME`, or `status`, `content_type` and `body` of an answer";
+                let hint = "`backend: NAME` (letters, digits, `-`, `_` and `.`), or `status`, `content_type` (printable ASCII) and `body` of an answer";
                 tell("decoy", "not a decoy".into(), hint);
             }
             decoy
@@ -415,7 +415,10 @@ fn read_decoy(raw: RawDecoy) -> Option<Decoy> {
             let status = status.unwrap_or(200);
             let content_type = raw.content_type.unwrap_or_else(|| "application/json".to_owned());
             let body = raw.body.unwrap_or_default();
-            let fits = (200..600).contains(&status) && body.len() <= 16_384;
+            // Devices write it into the head of the answer.
+            let plain =
+                content_type.bytes().all(|b| (32..127).contains(&b)) && !content_type.trim().is_empty();
+            let fits = (200..600).contains(&status) && plain && body.len() <= 16_384;
             fits.then_some(Decoy::Answer { status, content_type, body })
         }
         _ => None,
