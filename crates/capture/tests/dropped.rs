@@ -129,10 +129,15 @@ fn behind_what_its_server_dropped_a_request_is_seen_however_it_is_written() {
     let filler = vec![b'x'; 900];
     let nul = [&[0; 700][..], &get("/secret0")].concat();
     let old = b"POST /secret0\r\n\r\n".to_vec();
-    let shapes: [Shape<'_>; 8] = [
+    let shapes: [Shape<'_>; 9] = [
         ("two behind", two.clone(), vec![get("/secret0")]),
         ("filler first", two, vec![filler.clone(), get("/secret0")]),
         ("filler behind it", after(DUMMY), vec![filler, get("/secret0")]),
+        (
+            "far behind",
+            [b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", DUMMY].concat(),
+            vec![vec![0; 400_000], get("/secret0")],
+        ),
         ("no version", after(DUMMY), vec![old]),
         ("absolute", after(DUMMY), vec![b"POST http://h/secret0\r\n\r\n".to_vec()]),
         ("an odd method", after(DUMMY), vec![b"SOURCE /secret0\r\n\r\n".to_vec()]),

@@ -7,7 +7,7 @@ use sidetap_wire::http1::{Probe, begins_method, likely_request, probe_request_of
 
 use super::Http;
 use super::entry::{Asked, Entry, Target};
-use super::reader::Wants;
+use super::reader::{Wants, extend};
 use super::trail::Trail;
 use crate::flow::{Mark, Out};
 
@@ -24,13 +24,34 @@ pub(super) enum Behind {
 }
 
 /// Where content begins as a request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Within {
     mark: Mark,
-    /// How much of the content is before.
-    before: usize,
+    /// What came from there on, as far as it is kept: a room of its own, for that of the content may be full.
+    bytes: Vec<u8>,
     /// It has a method that is in use and a target.
     likely: bool,
+}
+
+/// Bytes kept from where content begins as a request.
+const MOST_WITHIN: usize = 64 << 10;
+
+impl Within {
+    fn new(mark: Mark, likely: bool) -> Box<Self> {
+        Box::new(Within { mark, bytes: Vec::new(), likely })
+    }
+
+    pub(super) fn held(&self) -> usize {
+        size_of::<Self>() + self.bytes.capacity()
+    }
+
+    /// Keeps more that comes right behind.
+    fn keep(&mut self, bytes: &[u8], mark: Mark) {
+        if self.mark.off + self.bytes.len() as u64 == mark.off {
+            let room = MOST_WITHIN.saturating_sub(self.bytes.len()).min(bytes.len());
+            extend(&mut self.bytes, bytes.get(..room).unwrap_or_default());
+        }
+    }
 }
 
 impl Http {
@@ -72,11 +93,12 @@ impl Http {
             return find_request(bytes);
         }
         let likely = likely_request(trim_start(bytes));
-        if !likely && (self.behind == Behind::Nothing || !may_begin(bytes)) {
-            return None;
+        let may = likely || self.behind != Behind::Nothing && may_begin(bytes);
+        if may && self.within.as_ref().is_none_or(|within| likely && !within.likely) {
+            self.within = Some(Within::new(mark, likely));
         }
-        if self.within.is_none_or(|within| likely && !within.likely) {
-            self.within = Some(Within { mark, before: self.up.body_kept(), likely });
+        if let Some(within) = &mut self.within {
+            within.keep(bytes, mark);
         }
         None
     }
@@ -84,18 +106,14 @@ impl Http {
     /// A final answer begins, while content is still to come that its server may have taken for requests: it is read again from there. Of a
     /// request that its server surely read the first one is its own.
     pub(super) fn answered_within(&mut self, at: Mark, out: &mut Out<'_>) {
-        let Some(Within { mark, before, .. }) = self.within else { return };
+        let Some(mark) = self.within.as_ref().map(|within| within.mark) else { return };
         if self.up.wants() != Wants::Body || at.ack.is_none_or(|seen| seen <= mark.off) {
             return;
         }
         if matches!(self.behind, Behind::Nothing | Behind::Change) && !self.is_answered_early() {
             return;
         }
-        self.within = None;
-        let kept = self.up.body_from(before);
-        if kept.is_empty() {
-            return;
-        }
+        let Some(kept) = self.within.take().map(|within| within.bytes) else { return };
         let (end, last) = (mark.off + kept.len() as u64, self.up_at);
         self.leave_content(&kept, mark, out);
         // It may be content all the same: only answers prove it.

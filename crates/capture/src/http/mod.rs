@@ -83,7 +83,7 @@ pub(crate) struct Http {
     /// Nor the one whose head or content is being read, or not as such.
     behind: Behind,
     /// Where content begins as a request.
-    within: Option<Within>,
+    within: Option<Box<Within>>,
     /// Requests in a row that one answer each fits, in a flow that is loose.
     fits: u8,
     /// Responses may have been lost since the flow became loose.
@@ -194,7 +194,8 @@ impl Http {
     /// Bytes that it holds.
     pub(crate) fn held(&self) -> usize {
         let entries = self.queue.capacity() * size_of::<Entry>();
-        self.held + entries + self.up.held() + self.down.held()
+        let within = self.within.as_ref().map_or(0, |within| within.held());
+        self.held + entries + within + self.up.held() + self.down.held()
     }
 
     /// True where [`Http::take_handover`] gives something.

@@ -335,16 +335,6 @@ impl Reader {
         !self.head.is_empty() && self.head.len() + bytes.len() > MOST_HELD
     }
 
-    /// Bytes kept of the body.
-    pub(super) fn body_kept(&self) -> usize {
-        self.kept.len()
-    }
-
-    /// Those from one of them on.
-    pub(super) fn body_from(&self, from: usize) -> Vec<u8> {
-        self.kept.get(from..).unwrap_or_default().to_vec()
-    }
-
     /// What was kept; heads are read again.
     pub(super) fn take_held(&mut self) -> Option<Held> {
         if !matches!(self.state, State::Hold) {
