@@ -119,6 +119,19 @@ fn an_interim_answer_that_its_server_takes_for_final_shifts_no_pair_without_a_ma
     }
 }
 
+#[test]
+fn who_goes_on_behind_the_continue_that_he_asked_for_has_his_pairs() {
+    let post =
+        b"POST /0 HTTP/1.1\r\nHost: h\r\nX-Id: 0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nok";
+    let mut wire = Wire::open([1000, 2000], 1448);
+    turn(&mut wire, &[post], b"HTTP/1.1 100 Continue\r\n\r\n");
+    turn(&mut wire, &[&asked(1)], &[answer(0), answer(1)].concat());
+    wire.close(true);
+    let seen = run(&wire.segs).0;
+    assert!(seen.len() == 2 && seen.iter().all(|e| e.completeness.is_whole()), "{:?}", targets(&seen));
+    assert_unmarked_pairs_are_right(&seen, "continue");
+}
+
 /// A name, what is sent in one segment, of which its server reads the beginning, and what comes behind.
 type Shape<'a> = (&'a str, Vec<u8>, Vec<Vec<u8>>);
 

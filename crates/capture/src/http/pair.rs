@@ -108,12 +108,7 @@ impl Http {
             self.certainty.request_begins(at.ts, idle);
         }
         let quiet = self.down.is_between() && at.ack == Some(self.down_at);
-        let waits = |a: &Asked| a.done && !a.hidden;
-        if quiet
-            && self.interim.is_some_and(|i| i.end == self.down_at)
-            && self.first_open().is_some_and(waits)
-        {
-            // Who waits for his final answer and goes on all the same took an interim one for it: some servers send what their application says.
+        if quiet && self.is_answered_for_good() {
             self.contest();
         }
         if self.burst && self.loose && self.tally.is_even() && quiet {
@@ -139,6 +134,14 @@ impl Http {
             self.loosen();
             self.flush(Completeness::WHOLE, out);
         }
+    }
+
+    /// The client waited for its final answer, had an interim one alone, and goes on: some servers send what their application says, and take it
+    /// for final. The one that `Expect` asks for is none of these.
+    fn is_answered_for_good(&self) -> bool {
+        let Some(interim) = self.interim.filter(|i| i.end == self.down_at) else { return false };
+        let due = |a: &Asked| a.expects_continue && interim.count == 1 && interim.continues == 1;
+        self.first_open().is_some_and(|a| a.done && !a.hidden && !due(a))
     }
 
     /// A request begins in a flow of which it is not certain that the server reads the requests that were seen. Once all of them are answered
