@@ -384,3 +384,39 @@ fn a_connection_over_its_share_goes_on() {
         }
     }
 }
+
+/// Somebody outside writes both sides of whole conversations into a tunnel: they make room for each other.
+#[test]
+fn conversations_in_a_tunnel_that_is_not_trusted_push_out_nobody_else() {
+    let limits = FlowLimits { flows: 64, flows_room: 0, ..FlowLimits::default() };
+    let mut fed = Fed::new(limits);
+    let client = |n: u32| Addr { ip: IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + n)), port: 40000 };
+    let talk = |wire: &mut Wire| {
+        wire.send(true, b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
+        wire.ack(false);
+        wire.send(false, common::OK);
+        wire.ack(true);
+    };
+    let mut honest: Vec<Wire> = (0..40).map(|_| wire()).collect();
+    for round in 0..4u32 {
+        for (n, wire) in honest.iter_mut().enumerate() {
+            talk(wire);
+            for seg in new_segs(wire) {
+                fed.segment(&seg.segment(client(n as u32), addr(2, 80)));
+            }
+        }
+        for n in 0..400u32 {
+            let mut forged = wire();
+            talk(&mut forged);
+            for seg in forged.segs {
+                let mut seg = seg.segment(client(1000 + round * 400 + n), addr(2, 80));
+                seg.carried.foreign = 7;
+                fed.segment(&seg);
+            }
+        }
+    }
+    let (seen, _) = fed.finish();
+    let own: Vec<_> = seen.iter().filter(|e| !e.anomalies.contains(Anomaly::TunnelUntrusted)).collect();
+    assert_eq!(own.len(), 160);
+    assert!(own.iter().all(|e| e.completeness.is_whole()));
+}

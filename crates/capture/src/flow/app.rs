@@ -174,6 +174,11 @@ impl App {
         !self.facts.both_sides
     }
 
+    /// It came in a tunnel that is not trusted.
+    pub(super) const fn is_foreign(&self) -> bool {
+        self.facts.foreign
+    }
+
     /// It was seen from its first byte on.
     pub(super) fn is_seen_whole(&self) -> bool {
         self.facts.from_start

@@ -46,13 +46,15 @@ pub struct FlowTable {
 }
 
 /// Handshakes, flows of which exchanges came, closed flows, connections of which none came yet (they are silent, or drip), those of which one
-/// side alone was heard: each with its own idle time, evicted as `evict` says.
-const LISTS: usize = 5;
+/// side alone was heard, and those in tunnels that are not trusted, whatever came of them: one sender may have written both sides. Each has its
+/// own idle time and is evicted as `evict` says.
+const LISTS: usize = 6;
 const HANDSHAKE: usize = 0;
 const OPEN: usize = 1;
 const CLOSED: usize = 2;
 const SILENT: usize = 3;
 const LONE: usize = 4;
+const FOREIGN: usize = 5;
 
 struct Slot {
     key: Key,
@@ -167,7 +169,7 @@ impl FlowTable {
         }
         for list in 0..LISTS {
             let limits = &self.limits;
-            let limit = [limits.handshake, limits.idle, limits.closed, limits.idle, limits.idle];
+            let limit = [limits.handshake, limits.idle, limits.closed, limits.idle, limits.idle, limits.idle];
             let limit = limit.get(list).copied().unwrap_or(i64::MAX);
             while given.get() < self.limits.at_once
                 && let Some(index) = self.oldest(list)
@@ -266,6 +268,8 @@ impl FlowTable {
         slot.held = held;
         let list = if flow.is_closed() {
             CLOSED
+        } else if slot.key.foreign != 0 {
+            FOREIGN
         } else if flow.app.has_told() || flow.waits_for_answer() {
             OPEN
         } else if flow.has_data && flow.is_mutual() || flow.is_established() {

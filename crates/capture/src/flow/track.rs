@@ -312,25 +312,28 @@ impl Flow {
         let [upward, answer] = cx.limits.windows_each;
         // What its receiver has had can not be told otherwise any more.
         let had = if self.half[(side ^ 1) & 1].seen { self.half[side & 1].acked } else { u64::MAX };
-        let recent = &mut self.half[side & 1].recent;
+        // Tunnels that are not trusted leave half of the room to others.
+        let full = self.app.is_foreign() && *cx.room < cx.limits.windows / 2;
+        let (mut none, recent) = (0, &mut self.half[side & 1].recent);
+        let room = if full { &mut none } else { &mut *cx.room };
         let fits = if self.app.is_server(side) {
             if std::mem::replace(&mut self.answering, true) {
                 let left = answer.saturating_sub(recent.len());
                 match data.get(..left.min(data.len())) {
                     Some(first) if !first.is_empty() && recent.ends_at(off) => {
-                        recent.push(off, first, answer, cx.room)
+                        recent.push(off, first, answer, room)
                     }
                     _ => true,
                 }
             } else {
                 recent.restart(u64::MAX);
-                recent.push(off, data.get(..answer).unwrap_or(data), answer, cx.room)
+                recent.push(off, data.get(..answer).unwrap_or(data), answer, room)
             }
         } else {
             if std::mem::replace(&mut self.answering, false) {
                 recent.restart(had);
             }
-            recent.push(off, data, upward, cx.room)
+            recent.push(off, data, upward, room)
         };
         cx.counters.windows_refused += u64::from(!fits);
     }

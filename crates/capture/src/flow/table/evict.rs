@@ -2,11 +2,14 @@
 
 use sidetap_model::Exchange;
 
-use super::{CLOSED, FlowTable, HANDSHAKE, How, LISTS, LONE, OPEN, SILENT};
+use super::{CLOSED, FOREIGN, FlowTable, HANDSHAKE, How, LISTS, LONE, OPEN, SILENT};
 
 /// Of flows that are not closed the one goes first whose silence weighs most. Who asked nothing yet, or had no answer, has not shown that he is
 /// worth the room; but who has shown it does not keep it for ever by that.
-const EVICT_FIRST: [(usize, i64); LISTS - 1] = [(HANDSHAKE, 16), (LONE, 16), (SILENT, 4), (OPEN, 1)];
+const EVICT_FIRST: [(usize, i64); LISTS - 1] =
+    [(FOREIGN, 16), (HANDSHAKE, 16), (LONE, 16), (SILENT, 4), (OPEN, 1)];
+/// Those that anybody can make.
+const CHEAP: [usize; 4] = [HANDSHAKE, LONE, SILENT, FOREIGN];
 
 impl FlowTable {
     /// Ends flows until what is held is within the cap again; `but` goes last. Where that alone holds more than its share, what it holds is sent
@@ -45,10 +48,11 @@ impl FlowTable {
         // Of those that weigh the same the first one goes.
         let heaviest = heads.rev().max_by_key(|(i, weight)| silence(*i).saturating_mul(*weight));
         // So many that anybody can make are a flood: they make room for each other, young as they are.
-        let flood =
-            |list: &usize| self.lists.get(*list).filter(|l| l.len > self.limits.flows / 4).map(|l| l.len);
+        let len = |list: &usize| self.lists.get(*list).map_or(0, |l| l.len);
+        let is_flood = CHEAP.iter().map(len).sum::<usize>() > self.limits.flows / 4;
+        let foreign = len(&FOREIGN) > self.limits.flows / 8;
         let most =
-            [HANDSHAKE, LONE, SILENT].into_iter().filter(|l| flood(l).is_some()).max_by_key(|l| flood(l));
+            if foreign { Some(FOREIGN) } else { CHEAP.into_iter().max_by_key(len).filter(|_| is_flood) };
         let next = oldest(CLOSED).or_else(|| most.and_then(oldest));
         let victim = next.or(heaviest.map(|(index, _)| index));
         let Some(index) = victim else { return false };
