@@ -220,6 +220,14 @@ fn a_response_holds_at_its_hosts_and_endpoints_only() {
     holds_at_places(nginx);
 }
 
+/// Compiled patterns have little room for repetitions: a path with many is none that nothing stands for.
+#[test]
+fn a_response_holds_at_its_places_where_patterns_are_compiled() {
+    let compiled = |text: &str| text.replacen("events {}", "pcre_jit on;\nevents {}", 1);
+    let Some(nginx) = Nginx::start_with(compiled) else { return };
+    holds_at_places(nginx);
+}
+
 #[test]
 fn late_answers() {
     let Some(nginx) = Nginx::start() else { return };
