@@ -20,7 +20,9 @@ const MOST_PLACES: usize = 64;
 const MOST_CELLS: usize = 1_024;
 
 /// Parts of a path that are parameters and nothing else, as a regular expression: Tomcat and others read `/;x/login` as `/login`.
-const EMPTY: &str = r"(/\x3b[^/]*)*";
+const EMPTY: &str = r"(\x3b[^/]*/)*";
+/// A slash at the end, or such a part.
+const END: &str = r"/(\x3b[^/]*)?";
 
 /// Requests of one method (or any) to one host (or those below one, or any) with paths of one shape.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -148,8 +150,8 @@ impl Place {
 
     /// The same for a path with its query.
     pub(crate) fn target_pattern(&self) -> Option<String> {
-        (self.path.first().is_none_or(|p| p != "**"))
-            .then(|| format!(r"^{}(/|%2[Ff])*(\?.*)?$", self.path_body()))
+        let body = self.path_body().replace("[^/", "[^/?");
+        (self.path.first().is_none_or(|p| p != "**")).then(|| format!(r"^{body}(/|%2[Ff])*(\?.*)?$"))
     }
 
     /// The same for `METHOD,host/path`.
@@ -170,17 +172,19 @@ impl Place {
 
     /// As [`sidetap_policy::path_matches`] has it: parameters of parts (`;x=1`), parts that are nothing else and a slash at the end are the
     /// same path. A rest may hold any byte, a line feed too. A `;` is written by its number: some devices end a line of theirs with one.
+    ///
+    /// The next byte always says how it goes on, so that nothing is tried twice in a path of many such parts.
     fn path_body(&self) -> String {
         let part = |p: &String| match p.as_str() {
             "**" => r"(/[\s\S]*)?".to_owned(),
-            "*" => format!(r"{EMPTY}/[^/\x3b][^/]*"),
-            p => format!(r"{EMPTY}/{}(\x3b[^/]*)?", escaped(p)),
+            "*" => format!(r"/{EMPTY}[^/\x3b][^/]*"),
+            p => format!(r"/{EMPTY}{}(\x3b[^/]*)?", escaped(p)),
         };
-        let end = match self.path.last().map(String::as_str) {
-            Some("**" | "") => String::new(),
-            _ => format!("{EMPTY}/?"),
-        };
-        self.path.iter().map(part).chain([end]).collect()
+        match self.path.as_slice() {
+            [root] if root.is_empty() => format!("({END})+"),
+            [.., last] if last == "**" => self.path.iter().map(part).collect(),
+            parts => parts.iter().map(part).chain([format!("({END})*")]).collect(),
+        }
     }
 
     /// The parts of a subject that say the same; those that a subject cannot say are left out, which makes it wider.
