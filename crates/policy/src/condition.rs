@@ -120,13 +120,10 @@ fn check_names(text: &str, program: &Program) -> Result<(), Refused> {
 
 /// Tries each part by itself: what another part hides from a trial of the whole is found too.
 fn check_parts(text: &str, program: &Program) -> Result<(), Refused> {
-    for sample in facts::samples() {
-        let context = facts::context(&sample, &facts::Around::default());
-        if let Some(wrong) = first_wrong(text, program.source_info(), program.expression(), &context) {
-            return Err(refused(text, wrong.at, wrong.message, wrong.hint));
-        }
+    match first_wrong(text, program.source_info(), program.expression(), &facts::filled()) {
+        Some(wrong) => Err(refused(text, wrong.at, wrong.message, wrong.hint)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Names that comprehensions (`exists`, `all`, `filter`, `map`) bind.
@@ -216,6 +213,8 @@ mod tests {
             (r#"intent == "x" ? class > 3 : true"#, 23, "does not go together"),
             (r#"hosts.exists(h, h > 3)"#, 19, "does not go together"),
             (r#"hosts.all(h, h.endsWiht(".x"))"#, 16, "endsWiht"),
+            (r#"intent == "x" && hosts[0] > 3"#, 27, "does not go together"),
+            (r#"intent == "x" && class.matches("(a")"#, 31, "pattern of the condition"),
         ] {
             let (_, at, message, _) = found(text);
             assert!(message.contains(part), "{text}: {message}");
@@ -228,6 +227,15 @@ mod tests {
             r#"hosts.map(h, h + "x").exists_one(h, h == "y")"#,
             r#"has(agent.kind) && size(class) > 2 && class.matches("a.*")"#,
             r#"(class == "a" ? 1 : 2) > 1"#,
+            r#"(class == "a" ? "b" : "c") == "b""#,
+            r#"class == "a" && (class == "a" ? 1 : "x") > 0"#,
+            "duration_s > 0 && double(requests) / double(duration_s) > 3.0",
+            "campaign_size > 0 && double(campaign_requests) / double(campaign_size) > 2.0",
+            "score > 100 && double(score - score) / double(again - again) > 1.0",
+            "hosts.map(h, size(h)).exists(n, n > 20)",
+            r#"hosts.filter(h, h == "a").map(h, size(h)).exists(n, n > 20)"#,
+            "size(hosts) > 3 && size(hosts[3]) > 20",
+            r#"subject.matches("^[0-9]+$") && int(subject) > 100"#,
         ] {
             assert_eq!(Condition::compile(text).err(), None, "{text}");
         }

@@ -106,6 +106,21 @@ pub(crate) fn context(v: &VerdictRow, around: &Around<'_>) -> Context<'static, '
     context
 }
 
+/// A context in which no text and no list is empty and no number zero.
+pub(crate) fn filled() -> Context<'static, 'static> {
+    let mut context = Context::default();
+    for (name, value) in values(&sample(), &Around::default()) {
+        let value = match value {
+            Value::Int(_) => Value::Int(7),
+            Value::String(text) if text.is_empty() => Value::from("x"),
+            Value::List(_) => list(&["x".to_owned()]),
+            other => other,
+        };
+        context.add_variable_from_value(name, value);
+    }
+    context
+}
+
 /// What is known around a verdict.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Around<'a> {

@@ -1,4 +1,7 @@
 //! Tries each part of a condition by itself, so that one that another part hides (`false && scoer > 3`) is checked too.
+//!
+//! They are tried where nothing is empty or zero, since a part may be guarded against that by another: what is wrong there has the wrong
+//! kind, whatever the values are.
 
 use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr, SourceInfo};
 use cel::{Context, ExecutionError, Value};
@@ -23,6 +26,9 @@ pub(crate) fn first_wrong(
 ) -> Option<Wrong> {
     Walk { text, source }.part(e, context, true)
 }
+
+/// Most elements of a list that are tried.
+const ELEMENTS: usize = 8;
 
 struct Walk<'a> {
     text: &'a str,
@@ -70,27 +76,31 @@ impl Walk<'_> {
         }
     }
 
-    /// What `exists`, `all`, `filter` and `map` do with one element: a text, where the list has none to try.
+    /// What `exists`, `all`, `filter` and `map` do with elements: wrong where it is so with each. With none there is nothing to tell.
     fn comprehension(&self, c: &ComprehensionExpr, context: &Context<'_, '_>) -> Option<Wrong> {
         if let Some(wrong) = self.part(&c.iter_range, context, false) {
             return Some(wrong);
         }
-        let start = Value::resolve(&c.accu_init, context).ok()?;
-        let element = match Value::resolve(&c.iter_range, context).ok()? {
-            Value::List(list) => list.iter().next().cloned().unwrap_or_else(|| Value::from("")),
-            _ => Value::from(""),
-        };
-        let mut inner = context.new_inner_scope();
-        inner.add_variable_from_value(c.iter_var.as_str(), element);
-        inner.add_variable_from_value(c.accu_var.as_str(), start);
         if c.iter_var2.is_some() {
             return None;
         }
-        self.part(&c.loop_step, &inner, false)
+        let start = Value::resolve(&c.accu_init, context).ok()?;
+        let Value::List(list) = Value::resolve(&c.iter_range, context).ok()? else { return None };
+        let tried = list.iter().take(ELEMENTS).map(|element| {
+            let mut inner = context.new_inner_scope();
+            inner.add_variable_from_value(c.iter_var.as_str(), element.clone());
+            inner.add_variable_from_value(c.accu_var.as_str(), start.clone());
+            self.part(&c.loop_step, &inner, false)
+        });
+        tried.collect::<Option<Vec<Wrong>>>()?.into_iter().next()
     }
 
     /// What an expression gives by itself.
     fn value(&self, e: &IdedExpr, context: &Context<'_, '_>, whole: bool) -> Option<Wrong> {
+        // What depends on a choice may have another kind for other values.
+        if chooses(e) {
+            return None;
+        }
         let hint = "numbers are compared with numbers and text with text in double quotes";
         let wrong = |message: String, hint: Option<String>| Wrong { at: self.place(e), message, hint };
         match Value::resolve(e, context) {
@@ -105,11 +115,14 @@ impl Walk<'_> {
                 let at = self.text.find(name.as_str()).or_else(|| self.place(e));
                 Some(Wrong { at, ..wrong(format!("there is no `{name}`"), None) })
             }
-            Err(error) if is_of_kinds(&error) => {
+            Err(error) if is_of_kinds(&error) && !has_nan(e, context) => {
                 let message =
                     format!("a part of the condition compares or joins what does not go together: {error}");
                 Some(wrong(message, Some(hint.to_owned())))
             }
+            Err(ExecutionError::FunctionError { function, message }) if is_pattern(e, &function) => Some(
+                wrong(format!("a pattern of the condition cannot be read: {}", last_line(&message)), None),
+            ),
             // What depends on values (a list that is empty, a division by zero) may be guarded by another part.
             Err(_) => None,
         }
@@ -147,4 +160,35 @@ fn is_of_kinds(error: &ExecutionError) -> bool {
             | ExecutionError::UnsupportedIndex(..)
             | ExecutionError::UnsupportedKeyType(_)
     )
+}
+
+/// Whether a choice (`a ? b : c`) is in an expression.
+fn chooses(e: &IdedExpr) -> bool {
+    match &e.expr {
+        Expr::Call(call) => {
+            call.func_name == "_?_:_" || call.target.iter().map(AsRef::as_ref).chain(&call.args).any(chooses)
+        }
+        Expr::Select(select) => chooses(&select.operand),
+        Expr::List(list) => list.elements.iter().any(chooses),
+        Expr::Comprehension(c) => chooses(&c.iter_range) || chooses(&c.loop_step),
+        _ => false,
+    }
+}
+
+/// Whether an operand is no number (`0.0 / 0.0`), which cannot be compared though it is of the right kind.
+fn has_nan(e: &IdedExpr, context: &Context<'_, '_>) -> bool {
+    let Expr::Call(call) = &e.expr else { return false };
+    let mut values = call.args.iter().filter_map(|a| Value::resolve(a, context).ok());
+    values.any(|v| matches!(v, Value::Float(f) if f.is_nan()))
+}
+
+/// Whether an expression compares with a pattern that is written out, which is read or not whatever the values are.
+fn is_pattern(e: &IdedExpr, function: &str) -> bool {
+    let Expr::Call(call) = &e.expr else { return false };
+    function == "matches" && matches!(call.args.last().map(|a| &a.expr), Some(Expr::Literal(_)))
+}
+
+/// The line that says why, below those that show where.
+fn last_line(message: &str) -> &str {
+    message.lines().rfind(|l| !l.trim().is_empty()).unwrap_or(message).trim()
 }
