@@ -6,6 +6,7 @@ use serde::Serialize;
 use sidetap_model::rows::{CampaignRow, Reason, VerdictRow};
 use sidetap_model::{Measures, Mode, SubjectKind, Ts};
 
+use crate::asks::{RuleAsks, of_request, of_rule};
 use crate::error::PolicyError;
 use crate::facts::{self, Around, CLASSES};
 use crate::guard::{Guards, Hold};
@@ -107,21 +108,18 @@ pub struct RuleInfo {
     pub source: String,
 }
 
-/// What a rule asks devices for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RuleAsks {
-    /// The rule.
-    pub id: String,
-    /// The wanted response, then those for devices that cannot do it.
-    pub responses: Vec<Response>,
-    /// How they are done.
-    pub measures: Measures,
-}
-
 impl PolicySet {
-    /// What the rules that are tried ask devices for, in their order.
+    /// What the rules that are tried ask devices for, in their order: those over verdicts with the steps of their escalations, and those
+    /// over requests.
     pub fn asked(&self) -> Vec<RuleAsks> {
-        self.rules.iter().filter(|r| r.enabled).map(asks_of).collect()
+        let mut asked: Vec<RuleAsks> = self.rules.iter().filter(|r| r.enabled).flat_map(of_rule).collect();
+        asked.extend(self.requests.iter().filter(|r| r.enabled).map(of_request));
+        asked
+    }
+
+    /// How many rules over requests there are.
+    pub fn count_requests(&self) -> usize {
+        self.requests.len()
     }
 
     /// The rules that come with Sidetap.
@@ -539,20 +537,6 @@ fn info(r: &Rule) -> RuleInfo {
         enabled: r.enabled,
         source: r.source.clone(),
     }
-}
-
-/// What a rule wants done and how, without regard to a verdict.
-fn asks_of(r: &Rule) -> RuleAsks {
-    let how = r.how.clone();
-    let measures = Measures {
-        rate: how.rate,
-        delay_ms: how.delay_ms,
-        decoy: how.decoy,
-        tag: how.tag,
-        countries: how.countries,
-        ..Measures::default()
-    };
-    RuleAsks { id: r.id.clone(), responses: r.responses.clone(), measures }
 }
 
 fn files_of(path: &Path) -> Result<Vec<PathBuf>, PolicyError> {

@@ -6,6 +6,7 @@
 //! This crate does no IO except [`PolicySet::load`], and reads no clock.
 
 mod allow;
+mod asks;
 mod blocklist;
 pub mod builtin;
 mod caps;
@@ -31,9 +32,10 @@ mod traffic;
 mod walk;
 
 pub use allow::{AllowEntry, AllowKind, AllowList};
+pub use asks::RuleAsks;
 pub use blocklist::{BlockList, HeldBlock, block_line, block_text, blocklist, outermost};
 pub use caps::{CapHit, Caps, Change};
-pub use decide::{Decision, Known, PolicySet, RuleAsks, RuleInfo};
+pub use decide::{Decision, Known, PolicySet, RuleInfo};
 pub use duration::{format_ttl, parse_ttl};
 pub use error::PolicyError;
 pub use facts::{Around, CLASSES, FIELDS, Field};

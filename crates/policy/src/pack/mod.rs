@@ -12,7 +12,7 @@ use sidetap_model::of_item;
 use self::raw::{RawAllow, RawGuards, RawPack};
 pub use self::request::Measured;
 pub(crate) use self::request::Standing;
-pub(crate) use self::rule::{Choice, Prefix, Rule};
+pub(crate) use self::rule::{Choice, How, Prefix, Rule};
 pub use self::scope::{CHANNELS, ROLES};
 use crate::caps::{Caps, percent};
 use crate::error::PolicyError;

@@ -273,7 +273,7 @@ fn list(policies: &Policies, terminal: &Terminal) -> Result<Status> {
 fn check(files: &[PathBuf], config: &Config) -> Result<Status> {
     if files.is_empty() {
         let policies = policies(config)?;
-        print(&format!("policy: ok, {} rules\n", policies.set().list().len()))?;
+        print(&format!("policy: ok, {}\n", counted(policies.set())))?;
         policies.set().remarks(clock::now()).iter().for_each(|r| warn(r));
         print(&otherwise(policies.set(), config)?)?;
         return Ok(Status::Done);
@@ -282,7 +282,7 @@ fn check(files: &[PathBuf], config: &Config) -> Result<Status> {
     for file in files {
         match PolicySet::load(file) {
             Ok(set) => {
-                print(&format!("{}: ok, {} rules\n", file.display(), set.list().len()))?;
+                print(&format!("{}: ok, {}\n", file.display(), counted(&set)))?;
                 set.remarks(clock::now()).iter().for_each(|r| warn(r));
                 print(&otherwise(&set, config)?)?;
             }
@@ -293,6 +293,14 @@ fn check(files: &[PathBuf], config: &Config) -> Result<Status> {
         }
     }
     Ok(status)
+}
+
+/// How many rules there are, over verdicts and over requests.
+fn counted(set: &PolicySet) -> String {
+    match set.count_requests() {
+        0 => format!("{} rules", set.list().len()),
+        n => format!("{} rules over verdicts, {n} over requests", set.list().len()),
+    }
 }
 
 /// What the configured devices do otherwise than rules ask, or not at all: a line for each rule and all devices of which the same is true.
@@ -323,16 +331,22 @@ mod tests {
             \x20 - {id: slow, when: 'true', response: rate-limit, rate: 5/1m, ttl: 1h}\n\
             \x20 - {id: late, when: 'true', response: [tarpit, block], delay: 3s, ttl: 1h}\n\
             \x20 - {id: stop, when: 'true', response: block, ttl: 1h}\n\
-            \x20 - {id: tell, when: 'true', response: alert}\n";
+            \x20 - {id: tell, when: 'true', response: alert}\n\
+            \x20 - {id: more, when: 'true', response: block, ttl: 1h, escalate: {within: 1d, steps: [{response: tarpit}]}}\n\
+            requests:\n\
+            \x20 - {id: tool, match: {address: 198.51.100.9}, response: rate-limit, rate: 7/1m, ttl: 1h}\n";
         let set = PolicySet::parse(pack, "p.yaml").unwrap();
         let text = "[[mitigation.nftables]]\nname = \"wall\"\n[[mitigation.feed]]\nname = \"list\"\npath = \"f\"\n\
-            [[mitigation.haproxy]]\nname = \"edge\"\nsocket = \"s\"\nblock_map = \"b\"\nrate_limit_map = \"r\"\ntarpit_map = \"t\"\nkeys_map = \"k\"\n";
+            [[mitigation.haproxy]]\nname = \"edge\"\nsocket = \"s\"\nblock_map = \"b\"\nrate_limit_map = \"r\"\ntarpit_map = \"t\"\nkeys_map = \"k\"\nallow_map = \"w\"\n";
         let config = config::parse(Path::new("x"), text).unwrap();
         assert_eq!(
             otherwise(&set, &config).unwrap(),
             "  slow on list: not told: it cannot rate-limit\n  \
              slow on wall: rate-limit to the rate that it is configured with, not the rule's 5 in 60 s\n  \
-             late on list, wall: block, since it cannot tarpit\n"
+             late on list, wall: block, since it cannot tarpit\n  \
+             more (step 1 of its escalation) on list, wall: not told: it cannot tarpit\n  \
+             tool on list: not told: it cannot rate-limit\n  \
+             tool on wall: rate-limit to the rate that it is configured with, not the rule's 7 in 60 s\n"
         );
         assert_eq!(
             otherwise(&set, &config::parse(Path::new("x"), "").unwrap()).unwrap(),
