@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use serde::Deserialize;
-use sidetap_policy::Response;
+use sidetap_policy::{Response, never_blockable};
 
 use crate::command;
 use crate::config::ConfigError;
@@ -110,13 +110,24 @@ impl Canary {
             return refuse("canary.within_s is 1 to 60");
         }
         if config.command.is_empty() {
-            check_url(name, &config.url)?;
+            if config.url.is_empty() {
+                return refuse(
+                    "canary: needs canary.url, an address behind the device that answers anybody, or canary.command",
+                );
+            }
+            check_url(&format!("{name}: canary.url"), &config.url)?;
         } else {
             if let Err(why) = check_probe(&config) {
                 return refuse(why);
             }
+            if let Some(why) = forbidden(config.address, &[]) {
+                return refuse(&format!("canary: {why}"));
+            }
             let http = Http::new(&HttpOptions { timeout_s: ASK_S, ca: None })?;
             return Ok(Canary { config, by: CanaryBy::Probe, http });
+        }
+        if let Some(why) = forbidden(config.address, &[]) {
+            return refuse(&format!("canary: {why}"));
         }
         if config.control == Some(config.address) {
             return refuse("canary.control is the canary's own address");
@@ -137,6 +148,21 @@ impl Canary {
         }
         let http = Http::new(&HttpOptions { timeout_s: ASK_S, ca: None })?;
         Ok(Canary { config, by, http })
+    }
+
+    /// The address that it is known by, where it is known by one.
+    fn address(&self) -> Option<IpAddr> {
+        (self.by != CanaryBy::Agent).then_some(self.config.address)
+    }
+
+    /// Why no device may be told of it: nothing is told of its address.
+    pub(crate) fn forbidden(&self, allow: &[IpNet]) -> Option<String> {
+        forbidden(self.address()?, allow)
+    }
+
+    /// The address that has to be seen let through before its entry stands: that a program is not answered may have many reasons.
+    pub(crate) fn probes_from(&self) -> Option<IpAddr> {
+        (self.by == CanaryBy::Probe).then_some(self.config.address)
     }
 
     /// What it is known by.
@@ -179,11 +205,8 @@ impl Canary {
     /// the same request for an address that is on no list has to be answered with a status below 400, before the refusal and after it,
     /// since a device that is loaded anew may begin to answer otherwise in between.
     pub(crate) fn send(&self, allow: &[IpNet]) -> Result<Duration, ConnectorError> {
-        let address = self.config.address;
-        if self.by != CanaryBy::Agent && allow.iter().any(|net| net.contains(&address)) {
-            return Err(ConnectorError::Unproved(format!(
-                "its address {address} is on the never-block list; give it another (`canary.address`)"
-            )));
+        if let Some(why) = self.forbidden(allow) {
+            return Err(ConnectorError::Unproved(why));
         }
         let start = Instant::now();
         self.control(Duration::from_secs(CONTROL_S))?;
@@ -207,25 +230,42 @@ impl Canary {
         }
     }
 
+    /// Sends it where its entry does not stand yet: then it has to be let through.
+    pub(crate) fn before(&self) -> Result<(), ConnectorError> {
+        self.let_through(Asker::Canary, Duration::from_secs(self.config.within_s)).map_err(|said| {
+            ConnectorError::Unproved(format!(
+                "a request of {} {said} before its entry stands, so that it is not set; `canary.command` has to ask from an address of the host that asks, which is let through",
+                self.name_of(Asker::Canary)
+            ))
+        })
+    }
+
     /// Sends the control until it is let through, for this long at most.
     fn control(&self, patience: Duration) -> Result<(), ConnectorError> {
+        self.let_through(Asker::Control, patience).map_err(|said| {
+            ConnectorError::Unproved(format!(
+                "the same request of {}, which is on no list, {said} too; {}",
+                self.name_of(Asker::Control),
+                match self.by {
+                    CanaryBy::Probe => "`canary.command` has to ask for what answers anybody",
+                    _ =>
+                        "`canary.url` has to be an address behind the device that answers anybody with a status below 400",
+                }
+            ))
+        })
+    }
+
+    /// Sends one until it is let through, for this long at most; else what it was answered.
+    fn let_through(&self, asker: Asker, patience: Duration) -> Result<(), String> {
         let start = Instant::now();
         loop {
-            let said = match self.ask(Asker::Control) {
+            let said = match self.ask(asker) {
                 Ok(status) if status < 400 => return Ok(()),
                 Ok(status) => format!("is answered with {status}"),
                 Err(e) => format!("is not answered ({e})"),
             };
             if start.elapsed() >= patience {
-                return Err(ConnectorError::Unproved(format!(
-                    "the same request of {}, which is on no list, {said} too; {}",
-                    self.name_of(Asker::Control),
-                    match self.by {
-                        CanaryBy::Probe => "`canary.command` has to ask for what answers anybody",
-                        _ =>
-                            "`canary.url` has to be an address behind the device that answers anybody with a status below 400",
-                    }
-                )));
+                return Err(said);
             }
             std::thread::sleep(PAUSE);
         }
@@ -284,6 +324,17 @@ impl Canary {
         let ask = Ask { method: "GET", url: &self.config.url, headers: &headers, body: None };
         self.http.ask(&ask).map(|reply| reply.status)
     }
+}
+
+/// Why nothing is told of an address: no device may touch it.
+fn forbidden(address: IpAddr, allow: &[IpNet]) -> Option<String> {
+    let net = sidetap_policy::canonical(address.into());
+    let why = match never_blockable(&net) {
+        Some(why) => format!("a {why} address"),
+        None if allow.iter().any(|a| a.contains(&net)) => "on the never-block list".to_owned(),
+        None => return None,
+    };
+    Some(format!("its address {address} is {why}; give it another (`canary.address`)"))
 }
 
 /// Why a program cannot be what asks.

@@ -1,16 +1,19 @@
 //! Carrying a plan out, and saying what came of it.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use sidetap_model::{ActionRow, Ts};
 
+use crate::canary::CANARY;
 use crate::connector::{Connector, ConnectorError};
 use crate::enforcer::PushOptions;
 use crate::entry::Entry;
 use crate::key::Key;
 use crate::plan::Plan;
-use crate::report::{ConnectorPlan, ConnectorResult, Mode};
+use crate::report::{ConnectorPlan, ConnectorResult, Mode, Proof};
 use crate::settle::Intended;
 
 /// A plan for one device, or why there is none.
@@ -46,12 +49,13 @@ pub(crate) fn carry_out(
         if let Some(journal) = journal.filter(|_| !plan.is_empty()) {
             (journal.0)(&intents_of(&result, plan, now, options, why));
         }
-        match apply_and_verify(c, plan, now.secs()) {
+        match apply_and_verify(c, plan, &planned.proof, now.secs(), &mut result.seen) {
             Ok(_) if plan.is_empty() => {}
             Ok(done) => {
                 result.outcome = "done".to_owned();
                 (result.answer, result.verified, result.effect_ms) =
                     (done.answer, Some(done.entries), done.effect_ms);
+                result.risk = done.risk;
             }
             Err(e) => {
                 tracing::warn!(connector = %planned.name, error = %e, "device not changed, or not known to be");
@@ -134,17 +138,47 @@ fn intents_of(
 /// What came of a plan that was applied.
 struct Done {
     answer: String,
+    risk: Option<String>,
     entries: usize,
     effect_ms: Option<u64>,
 }
 
-/// Applies a plan and reads the device back: what should be there has to be, and a canary has to be stopped.
-fn apply_and_verify(c: &mut dyn Connector, plan: &Plan, now: i64) -> Result<Done, ConnectorError> {
-    if plan.is_empty() {
-        c.canary().map(|canary| canary.send(&plan.allow)).transpose()?;
-        return Ok(Done { answer: String::new(), entries: plan.target.len(), effect_ms: None });
+/// Applies a plan and reads the device back: what should be there has to be, and a canary has to be stopped that was let through before
+/// its entry stood, which `seen` tells.
+fn apply_and_verify(
+    c: &mut dyn Connector,
+    plan: &Plan,
+    proof: &Proof,
+    now: i64,
+    seen: &mut Option<IpAddr>,
+) -> Result<Done, ConnectorError> {
+    let is_canary = |e: &Entry| e.verdict == CANARY;
+    let (mut plan, mut first) = (Cow::Borrowed(plan), None);
+    let mut unproved = match proof {
+        Proof::Withheld(why) => Some(ConnectorError::Unproved(why.clone())),
+        _ => None,
+    };
+    if let Some(canary) = c.canary().filter(|_| *proof == Proof::Unseen && plan.add.iter().any(is_canary)) {
+        match canary.before() {
+            Ok(()) => first = canary.probes_from(),
+            Err(e) => {
+                plan.to_mut().add.retain(|e| !is_canary(e));
+                plan.to_mut().target.retain(|e| !is_canary(e));
+                unproved = Some(e);
+            }
+        }
     }
-    let answer = c.apply(plan, now)?;
+    let prove = |c: &dyn Connector| match (&unproved, c.canary()) {
+        (Some(e), _) => Err(e.clone()),
+        (None, Some(canary)) if plan.target.iter().any(is_canary) => canary.send(&plan.allow).map(Some),
+        _ => Ok(None),
+    };
+    if plan.is_empty() {
+        prove(c)?;
+        return Ok(Done { answer: String::new(), risk: None, entries: plan.target.len(), effect_ms: None });
+    }
+    let answer = c.apply(&plan, now)?;
+    *seen = first;
     let observed = c.observe(now)?;
     let have: BTreeSet<&Key> = observed.entries.iter().map(|e| &e.key).collect();
     let missing = plan.target.iter().filter(|e| e.expires_at > now + 2 && !have.contains(&e.key)).count();
@@ -155,9 +189,10 @@ fn apply_and_verify(c: &mut dyn Connector, plan: &Plan, now: i64) -> Result<Done
             "{missing} entries are missing and {left} left after it said yes"
         )));
     }
-    let done = Done { answer: answer.text, entries: observed.entries.len(), effect_ms: None };
+    let (text, risk) = (answer.text, answer.risk);
+    let done = Done { answer: text, risk, entries: observed.entries.len(), effect_ms: None };
     let lets_go = plan.add.is_empty() && plan.refresh.is_empty();
-    match c.canary().map(|canary| canary.send(&plan.allow)).transpose() {
+    match prove(c) {
         Ok(effect) => {
             let effect_ms = effect.and_then(|took| u64::try_from(took.as_millis()).ok());
             Ok(Done { effect_ms, ..done })

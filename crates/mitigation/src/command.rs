@@ -60,10 +60,13 @@ pub(crate) fn run_with(
     }
     // Some say on one that it went wrong, and on the other why.
     let lines = err.lines().chain(out.lines()).map(str::trim).filter(|l| !l.is_empty());
-    let said = lines.collect::<Vec<_>>().join("; ");
+    let said = match lines.collect::<Vec<_>>().join("; ") {
+        said if said.is_empty() => "it ends with an error and says nothing".to_owned(),
+        said => shortened(&said),
+    };
     let name = program.rsplit('/').next().unwrap_or(program);
     let command = std::iter::once(name).chain(args.iter().copied()).collect::<Vec<_>>().join(" ");
-    Err(ConnectorError::Refused { command: shortened(&command), answer: shortened(&said) })
+    Err(ConnectorError::Refused { command: shortened(&command), answer: said })
 }
 
 /// What a pipe gives, piece by piece: the sender is gone at its end.
@@ -116,6 +119,21 @@ mod tests {
         let begin = Instant::now();
         let command = ["sh", "-c", script].map(str::to_owned);
         (run(&command, &[], b"", timeout_s), begin.elapsed())
+    }
+
+    #[test]
+    fn what_a_program_says_of_its_failure_is_kept() {
+        let said = |script: &str| match shell(script, 10).0 {
+            Err(ConnectorError::Refused { answer, .. }) => answer,
+            other => format!("{other:?}"),
+        };
+        assert_eq!(
+            said("echo code 106 >&2; echo Message:; echo; echo Expected ID; false"),
+            "code 106; Message:; Expected ID"
+        );
+        assert_eq!(said("echo no >&2; false"), "no");
+        assert_eq!(said("echo no; false"), "no");
+        assert_eq!(said("false"), "it ends with an error and says nothing");
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,6 +47,9 @@ macro_rules! connectors {
             pub allow: Vec<IpNet>,
             /// Where it is remembered what was pushed and taken back.
             pub state: Option<PathBuf>,
+            /// Whether what is wrong between connectors is let pass: devices are to be emptied, whatever is in the configuration.
+            #[serde(skip)]
+            pub lenient: bool,
             /// Who is told of what.
             pub alerts: AlertConfig,
             $($(#[$doc])* pub $field: Vec<$config>,)*
@@ -59,6 +63,7 @@ macro_rules! connectors {
                     reconcile: "30s".to_owned(),
                     allow: Vec::new(),
                     state: None,
+                    lenient: false,
                     alerts: AlertConfig::default(),
                     $($field: Vec::new(),)*
                 }
@@ -71,9 +76,10 @@ macro_rules! connectors {
                 true $(&& self.$field.is_empty())*
             }
 
-            /// Leaves out connectors that cannot be made now; gives why.
+            /// Leaves out connectors that cannot be made now; gives why. What is wrong between those that can is let pass.
             pub fn prune(&mut self) -> Vec<ConfigError> {
                 let mut why = Vec::new();
+                self.lenient = true;
                 $(self.$field.retain(|config| match <$connector>::new(config.clone()) {
                     Ok(_) => true,
                     Err(e) => {
@@ -151,7 +157,9 @@ pub enum ConfigError {
     #[error("mitigation: there are two connectors named `{0}`")]
     Name(String),
     /// The ledger cannot be read.
-    #[error("mitigation: {path}: {detail}")]
+    #[error(
+        "mitigation: the ledger {path} cannot be read: {detail}; move it away (`mv {path} {path}.broken`) and push: devices keep what they hold until it is over, and what was taken back before has to be taken back again"
+    )]
     State {
         /// The file.
         path: String,
@@ -180,7 +188,43 @@ impl Config {
             [a, b] if a.name() == b.name() => Some(a.name().to_owned()),
             _ => None,
         });
-        twice.map_or(Ok(all), |name| Err(ConfigError::Name(name)))
+        if let Some(name) = twice {
+            return Err(ConfigError::Name(name));
+        }
+        if !self.lenient {
+            check_targets(&all)?;
+            check_canaries(&all, &self.allow)?;
+        }
+        Ok(all)
+    }
+
+    /// Refuses a canary whose address is on this never-block list: it would be blocked to prove something.
+    pub fn check_canaries(&self, never: &[IpNet]) -> Result<(), ConfigError> {
+        check_canaries(&self.connectors()?, never)
+    }
+}
+
+/// Refuses two connectors that write the same: each would take away what the other puts there, for ever.
+fn check_targets(all: &[Box<dyn Connector>]) -> Result<(), ConfigError> {
+    let mut by: BTreeMap<String, &str> = BTreeMap::new();
+    for c in all {
+        for target in c.targets() {
+            if let Some(other) = by.insert(target.clone(), c.name()).filter(|other| *other != c.name()) {
+                let name = c.name();
+                return Err(ConfigError::Value(format!(
+                    "`{other}` and `{name}` both write {target}: each would take away what the other puts there; leave one out, or give each its own"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_canaries(all: &[Box<dyn Connector>], never: &[IpNet]) -> Result<(), ConfigError> {
+    let wrong = all.iter().find_map(|c| Some((c.name(), c.canary()?.forbidden(never)?)));
+    match wrong {
+        None => Ok(()),
+        Some((name, why)) => Err(ConfigError::Value(format!("{name}: canary: {why}"))),
     }
 }
 

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use ipnet::IpNet;
 use serde::Serialize;
 
@@ -18,6 +20,10 @@ pub trait Connector: Send {
 
     /// The zones whose clients reach it; empty means all.
     fn zones(&self) -> &[String];
+
+    /// What on the device is written by it alone, in words: of two connectors that write the same, each would take away what the other puts
+    /// there.
+    fn targets(&self) -> Vec<String>;
 
     /// Seconds that go by between two changes at least, for devices that a change costs something.
     fn min_interval_s(&self) -> u64 {
@@ -64,6 +70,16 @@ pub struct Observed {
 pub struct Answer {
     /// In its own words, shortened.
     pub text: String,
+    /// At what risk it was changed, where it was at one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub risk: Option<String>,
+}
+
+impl Answer {
+    /// These words, at no risk.
+    pub fn of(text: String) -> Self {
+        Answer { text, risk: None }
+    }
 }
 
 /// Why a device did not do what it was asked to.
@@ -81,6 +97,9 @@ pub enum ConnectorError {
     /// Somebody else changed it in the meantime: it has to be read again.
     #[error("was changed by somebody else in the meantime: {0}")]
     Conflict(String),
+    /// Another process of this machine is changing it, and does not end.
+    #[error("not changed: {0}")]
+    Busy(String),
     /// It did not answer in time.
     #[error("no answer within {0} s")]
     Timeout(u64),
@@ -107,6 +126,15 @@ pub enum ConnectorError {
 pub(crate) fn shortened(text: &str) -> String {
     let line = text.lines().map(str::trim).find(|l| !l.is_empty()).unwrap_or_default();
     line.chars().take(200).collect()
+}
+
+/// Files as targets, however they are spelled.
+pub(crate) fn files<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Vec<String> {
+    let spelled = |path: &PathBuf| {
+        let path = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or(path.clone());
+        path.display().to_string()
+    };
+    paths.into_iter().map(spelled).collect()
 }
 
 /// The methods that connectors with a `config` and a `sees` have alike; those with a `canary`, and with an interval in their

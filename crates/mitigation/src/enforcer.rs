@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -16,7 +17,7 @@ use crate::geography::Geography;
 use crate::ledger::{Ledger, LedgerEntry, LedgerFile};
 use crate::pace::Pace;
 use crate::report::{ConnectorResult, ConnectorStatus, Mode, PlanReport, PushReport, StatusReport};
-use crate::resolve::{Push, express, plan_one, undo_plan};
+use crate::resolve::{Push, UNSEEN, express, plan_one, undo_plan};
 use crate::settle::{by_connector, settle};
 
 /// Brings devices to the desired state, and back.
@@ -187,7 +188,8 @@ impl Enforcer {
     pub fn status(&mut self, now: Ts) -> StatusReport {
         // A ledger that cannot be read now was read at the start.
         let _ = self.look();
-        let mut connectors = each(&mut self.slots, |s| status_of(s.connector.as_mut(), now.secs()));
+        let ledger = &self.ledger;
+        let mut connectors = each(&mut self.slots, |s| status_of(s.connector.as_mut(), ledger, now.secs()));
         connectors.iter_mut().for_each(|c| c.contended = self.contended(&c.name, now.secs()));
         let active = self.ledger.entries.values().filter(|e| e.expires_at > now.secs()).count();
         let undone = self.ledger.undone.values().map(|set| set.len()).sum();
@@ -212,6 +214,7 @@ impl Enforcer {
             traffic: self.traffic.as_deref(),
             geography: self.geography.as_deref(),
             force,
+            stopped: desired.stopped,
             now: now.secs(),
         };
         let connectors = each(&mut self.slots, |s| plan_one(s.connector.as_mut(), &push).0);
@@ -228,7 +231,7 @@ impl Enforcer {
         let (terms, held) = self.terms(desired, now.secs(), options.force);
         let allow = self.allow_of(desired);
         let keep: BTreeSet<String> = desired.keep.iter().map(|id| tag_of(id)).collect();
-        let mut report = PushReport { mode: options.mode, connectors: Vec::new(), held, actions: Vec::new() };
+        let mut report = PushReport::new(options.mode, held);
         let sendable = self.sendable(desired, &terms, &allow);
         let enforce = options.mode == Mode::Enforce;
         if let Err(e) =
@@ -249,6 +252,7 @@ impl Enforcer {
             traffic: self.traffic.as_deref(),
             geography: self.geography.as_deref(),
             force: options.force,
+            stopped: desired.stopped,
             now: now.secs(),
         };
         let careful = PushOptions { mode: Mode::DryRun, ..options.clone() };
@@ -265,14 +269,14 @@ impl Enforcer {
             found.extend(strangers);
         }
         self.count_added(&mut report, now.secs());
+        self.note_canaries(&mut report);
         self.notice(found, &mut report, now, options);
         report
     }
 
     /// Takes back what was pushed, on the devices and for later pushes, until [`Enforcer::redo`].
     pub fn undo(&mut self, selector: &Selector, now: Ts, options: &PushOptions) -> PushReport {
-        let mut report =
-            PushReport { mode: options.mode, connectors: Vec::new(), held: Vec::new(), actions: Vec::new() };
+        let mut report = PushReport::new(options.mode, Vec::new());
         if let Selector::Connector(name) = selector
             && !self.all().any(|c| c.name() == name)
         {
@@ -280,14 +284,12 @@ impl Enforcer {
             report.held.push(Held { verdict: String::new(), subject: name.clone(), why });
             return report;
         }
+        let mut lost = None;
         if options.mode == Mode::Enforce {
             // What the devices hold besides is added and saved below; a crash in between must not push this again.
-            if let Err(e) = self.change(|ledger| mark_undone(ledger, selector, now.secs())) {
-                report.held.push(Held {
-                    verdict: String::new(),
-                    subject: "ledger".into(),
-                    why: e.to_string(),
-                });
+            match self.change_anyway(|ledger| mark_undone(ledger, selector, now.secs())) {
+                Ok(risk) => report.notes.extend(risk),
+                Err(e) => drop(lost.get_or_insert(e)),
             }
         }
         let mut removed: Vec<(String, String)> = Vec::new();
@@ -308,12 +310,18 @@ impl Enforcer {
             report.connectors.push(result);
             report.actions.extend(rows);
         }
-        if options.mode == Mode::Enforce
-            && let Err(e) =
-                self.change(|ledger| removed.iter().for_each(|(scope, id)| ledger.undo(scope, id)))
-        {
-            report.held.push(Held { verdict: String::new(), subject: "ledger".into(), why: e.to_string() });
+        if options.mode == Mode::Enforce {
+            // Written as a whole, so that this makes up for a first time that failed.
+            let mark = |ledger: &mut Ledger| {
+                mark_undone(ledger, selector, now.secs());
+                removed.iter().for_each(|(scope, id)| ledger.undo(scope, id));
+            };
+            match self.change_anyway(mark) {
+                Ok(_) => lost = None,
+                Err(e) => drop(lost.get_or_insert(e)),
+            }
         }
+        lost.iter().for_each(|e| report.forget(e));
         report
     }
 
@@ -394,7 +402,18 @@ impl Enforcer {
         if !told.is_empty()
             && let Err(e) = self.change(count)
         {
-            report.held.push(Held { verdict: String::new(), subject: "ledger".into(), why: e.to_string() });
+            report.notes.push(unwritten(&e));
+        }
+    }
+
+    /// Writes down which canaries were let through before their entry stood.
+    fn note_canaries(&mut self, report: &mut PushReport) {
+        let seen = report.connectors.iter().filter_map(|c| Some((c.name.clone(), c.seen?)));
+        let seen: Vec<(String, IpAddr)> = seen.collect();
+        if !seen.is_empty()
+            && let Err(e) = self.change(|ledger| ledger.let_through.extend(seen))
+        {
+            report.notes.push(unwritten(&e));
         }
     }
 
@@ -407,7 +426,7 @@ impl Enforcer {
             && let Err(e) =
                 looked.and_then(|()| self.change(|ledger| news.iter().for_each(|n| n.write(ledger))))
         {
-            report.held.push(Held { verdict: String::new(), subject: "ledger".into(), why: e.to_string() });
+            report.notes.push(unwritten(&e));
         }
         report.actions.extend(news.iter().filter_map(|n| n.row(now, options)));
         for result in &mut report.connectors {
@@ -427,13 +446,24 @@ impl Enforcer {
 
     /// Changes the ledger, and its file where it has one.
     fn change(&mut self, change: impl FnOnce(&mut Ledger)) -> std::io::Result<()> {
-        match &mut self.file {
-            Some(file) => file.change(&mut self.ledger, change),
-            None => {
-                change(&mut self.ledger);
-                Ok(())
-            }
+        self.change_with(false, change).map(|_| ())
+    }
+
+    /// The same where another process keeps the file to itself; gives what that risks.
+    fn change_anyway(&mut self, change: impl FnOnce(&mut Ledger)) -> std::io::Result<Option<String>> {
+        self.change_with(true, change)
+    }
+
+    fn change_with(
+        &mut self,
+        insists: bool,
+        change: impl FnOnce(&mut Ledger),
+    ) -> std::io::Result<Option<String>> {
+        if let Some(file) = &mut self.file {
+            return file.change(&mut self.ledger, insists, change);
         }
+        change(&mut self.ledger);
+        Ok(None)
     }
 
     fn allow_of(&self, desired: &Desired) -> Vec<IpNet> {
@@ -516,19 +546,30 @@ fn note(pace: &mut Pace, now: i64, result: &ConnectorResult, error: Option<&Conn
     }
 }
 
+/// What is said where the ledger could not be written after a push.
+fn unwritten(e: &std::io::Error) -> String {
+    format!("the ledger cannot be written: {e}; what was counted and noticed at this push is not remembered")
+}
+
 fn held_of(want: &Want, why: &str) -> Held {
     Held { verdict: want.verdict.clone(), subject: want.subject.value.clone(), why: why.to_owned() }
 }
 
-fn status_of(c: &mut dyn Connector, now: i64) -> ConnectorStatus {
+fn status_of(c: &mut dyn Connector, ledger: &Ledger, now: i64) -> ConnectorStatus {
     let (observed, error) = match c.observe(now) {
         Ok(observed) => (observed, None),
         Err(e) => (Observed::default(), Some(e.to_string())),
     };
     let mut drift = observed.drift;
     // That its entry is there says nothing of whether requests feel it.
-    if let Some(canary) = c.canary().filter(|_| observed.entries.iter().any(|e| e.verdict == CANARY)) {
-        drift.extend(canary.send(&observed.allow).err().map(|e| e.to_string()));
+    let stands = observed.entries.iter().any(|e| e.verdict == CANARY);
+    if let Some(canary) = c.canary().filter(|_| !observed.entries.is_empty()) {
+        let proved = match (stands, ledger.knows(c.name(), canary)) {
+            (false, _) => Err(ConnectorError::Unproved("its entry does not stand".to_owned())),
+            (true, false) => Err(ConnectorError::Unproved(UNSEEN.to_owned())),
+            (true, true) => canary.send(&observed.allow).map(|_| ()),
+        };
+        drift.extend(proved.err().map(|e| e.to_string()));
     }
     ConnectorStatus {
         name: c.name().to_owned(),

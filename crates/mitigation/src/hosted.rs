@@ -1,7 +1,6 @@
 //! Files that a server on this machine reads: written whole, tested, and taken back where the server does not like them.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -37,20 +36,6 @@ pub(crate) fn read(path: &Path) -> Result<String, ConnectorError> {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(String::new()),
         Err(e) => Err(ConnectorError::Unreachable(format!("{}: {e}", path.display()))),
     }
-}
-
-/// Has other Sidetaps of this machine wait that write files in the same directory, until what it gives is dropped; nobody waits where that
-/// cannot be.
-pub(crate) fn turn(path: &Path) -> Option<File> {
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    locked(directory)
-}
-
-/// The same of what is written by way of this file.
-pub(crate) fn locked(path: &Path) -> Option<File> {
-    let file = File::open(path).ok()?;
-    file.lock().ok()?;
-    Some(file)
 }
 
 /// Whether the server was not told of the last change: a crash, or a reload that failed.

@@ -1,15 +1,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{ErrorKind, Write};
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sidetap_model::Ts;
 
+use crate::canary::Canary;
 use crate::contended::Contended;
 use crate::desired::Want;
 use crate::entry::tag_of;
+use crate::turn::{PATIENCE, take};
 
 /// Seconds that a push which is over is remembered, so that an old verdict is not pushed again.
 const REMEMBER_S: i64 = 90 * 86_400;
@@ -33,6 +37,9 @@ pub struct Ledger {
     /// Verdicts that are not ours of entries under our mark, as the last push left them on each device.
     #[serde(default)]
     pub(crate) left: BTreeMap<String, BTreeSet<String>>,
+    /// Canaries that were seen let through before their entry stood, by connector.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) let_through: BTreeMap<String, IpAddr>,
     /// Devices on which somebody else writes under our mark.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub contended: BTreeMap<String, Contended>,
@@ -122,12 +129,18 @@ impl Ledger {
         self.added = newer.added;
         self.left = newer.left;
         self.contended = newer.contended;
+        self.let_through = newer.let_through;
         for (id, entry) in newer.entries {
             let known = self.entries.entry(id).or_insert(entry);
             if entry.expires_at > known.expires_at {
                 *known = entry;
             }
         }
+    }
+
+    /// Whether it is known that this canary is let through while its entry does not stand, where that has to be known.
+    pub(crate) fn knows(&self, connector: &str, canary: &Canary) -> bool {
+        canary.probes_from().is_none_or(|address| self.let_through.get(connector) == Some(&address))
     }
 
     /// Reads the ledger of a file; a file that does not exist is an empty ledger.
@@ -150,6 +163,8 @@ impl Ledger {
 pub(crate) struct LedgerFile {
     path: PathBuf,
     seen: Option<Stamp>,
+    /// Whether the last wait for a turn was in vain: the next is a short one.
+    is_taken: bool,
 }
 
 /// What tells one written ledger from the next: number of the file, its time and its length.
@@ -158,7 +173,7 @@ type Stamp = (u64, i64, i64, u64);
 impl LedgerFile {
     /// The ledger of this file.
     pub(crate) fn new(path: &Path) -> Self {
-        LedgerFile { path: path.to_owned(), seen: None }
+        LedgerFile { path: path.to_owned(), seen: None, is_taken: false }
     }
 
     /// Takes in what another process wrote since the last look.
@@ -171,19 +186,27 @@ impl LedgerFile {
         Ok(())
     }
 
-    /// Changes the ledger and writes it; one process at a time, so that none loses what another wrote.
+    /// Changes the ledger and writes it; one process at a time, so that none loses what another wrote. With `insists` it goes on where
+    /// another does not end, and gives what that risks.
     pub(crate) fn change(
         &mut self,
         ledger: &mut Ledger,
+        insists: bool,
         change: impl FnOnce(&mut Ledger),
-    ) -> std::io::Result<()> {
-        let turn = File::create(beside(&self.path, ".lock"))?;
-        turn.lock()?;
+    ) -> std::io::Result<Option<String>> {
+        let taken = take(&self.path, if self.is_taken && insists { Duration::ZERO } else { PATIENCE });
+        self.is_taken = taken.is_err();
+        let (turn, risk) = match taken {
+            Ok(turn) => (turn, None),
+            Err(taken) if insists => (None, Some(format!("{taken}: nothing waited for it"))),
+            Err(taken) => return Err(std::io::Error::other(taken.to_string())),
+        };
         self.look(ledger)?;
         change(ledger);
         ledger.write(&self.path)?;
         self.seen = self.stamp();
-        Ok(())
+        drop(turn);
+        Ok(risk)
     }
 
     fn stamp(&self) -> Option<Stamp> {
@@ -192,7 +215,7 @@ impl LedgerFile {
     }
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(ending);
     path.with_file_name(name)

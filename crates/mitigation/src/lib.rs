@@ -48,6 +48,7 @@ mod resolve;
 mod secret;
 mod settle;
 pub mod suite;
+mod turn;
 pub mod varnish;
 mod way;
 pub mod webhook;

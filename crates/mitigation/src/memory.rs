@@ -35,13 +35,30 @@ impl Memory {
         self.read_all().map(|(entries, _)| entries)
     }
 
-    /// The same, with the allow list that the device was told.
+    /// What a device that cannot say so was told. Where the memory is broken that is nothing, and has to be made anew: who is told all of a
+    /// list then lets go of the rest.
+    pub(crate) fn told(&self) -> Result<Observed, ConnectorError> {
+        match self.read() {
+            Ok(entries) => Ok(Observed { entries, ..Observed::default() }),
+            Err(ConnectorError::Missing(why)) => Ok(Observed { drift: vec![why], ..Observed::default() }),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// The same, with the allow list that the device was told. Of a file that broke in the middle what is whole counts.
     pub(crate) fn read_all(&self) -> Result<(Vec<Entry>, Vec<IpNet>), ConnectorError> {
         let at = |e: &dyn std::fmt::Display| format!("{}: {e}", self.path.display());
         match std::fs::read(&self.path) {
-            Ok(bytes) => serde_json::from_slice::<File>(&bytes)
-                .map(|f| (f.entries, f.allow))
-                .map_err(|e| ConnectorError::Missing(at(&e))),
+            Ok(bytes) => match serde_json::from_slice::<File>(&bytes) {
+                Ok(file) => Ok((file.entries, file.allow)),
+                Err(e) => match salvaged(&String::from_utf8_lossy(&bytes)) {
+                    entries if entries.is_empty() => Err(ConnectorError::Missing(format!(
+                        "{}; move it away, and what the device holds of Sidetap's has to be taken off by hand where it can only be told by this file",
+                        at(&e)
+                    ))),
+                    entries => Ok((entries, Vec::new())),
+                },
+            },
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Default::default()),
             Err(e) => Err(ConnectorError::Unreachable(at(&e))),
         }
@@ -80,5 +97,51 @@ impl Memory {
         entries.retain(|e| there.contains(&e.key));
         let foreign = there.len().saturating_sub(entries.len());
         Ok(Observed { entries, foreign, ..Observed::default() })
+    }
+}
+
+/// The entries of a broken file that are whole, of each key the first.
+fn salvaged(text: &str) -> Vec<Entry> {
+    let mut all = BTreeMap::new();
+    for (at, _) in text.match_indices("{\"key\":") {
+        let rest = text.get(at..).unwrap_or_default();
+        if let Some(Ok(entry)) = serde_json::Deserializer::from_str(rest).into_iter::<Entry>().next() {
+            all.entry(entry.key.clone()).or_insert(entry);
+        }
+    }
+    all.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use sidetap_policy::Response;
+
+    use super::*;
+
+    #[test]
+    fn of_a_file_that_broke_off_what_is_whole_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("memory.json");
+        let memory = Memory::new(&path);
+        let entry = |n: u8| Entry {
+            key: format!("203.0.113.{n}").parse().unwrap(),
+            response: Response::Block,
+            expires_at: 1_790_000_000,
+            verdict: format!("v{n}"),
+            priority: (0, 0),
+            way: None,
+        };
+        let all: Vec<Entry> = (1..5).map(entry).collect();
+        memory.write(&all).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, &text[..text.len() * 2 / 3]).unwrap();
+        assert_eq!(memory.read().unwrap(), all[..2]);
+        for broken in ["", "{\"half"] {
+            std::fs::write(&path, broken).unwrap();
+            let said = memory.read().unwrap_err().to_string();
+            assert!(said.contains("memory.json") && said.contains("move it away"), "{said}");
+            let told = memory.told().unwrap();
+            assert!(told.entries.is_empty() && told.drift.len() == 1, "{told:?}");
+        }
     }
 }

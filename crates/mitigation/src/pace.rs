@@ -60,7 +60,7 @@ impl Pace {
         self.failures = if unproved { 1 } else { self.failures.saturating_add(1) };
         let wait = match error {
             ConnectorError::Later(s) => (*s).clamp(1, 3600),
-            ConnectorError::Conflict(_) => 1,
+            ConnectorError::Conflict(_) | ConnectorError::Busy(_) => 1,
             _ => {
                 let full = FIRST_S.saturating_mul(1 << self.failures.min(OPEN_AFTER)).min(MOST_S);
                 // Between half of it and all of it.

@@ -36,6 +36,9 @@ pub struct Plan {
     pub allow_changes: bool,
     /// What is made anew.
     pub repair: Vec<String>,
+    /// Whether it is an undo or the kill switch, which goes on where anything else would wait.
+    #[serde(skip)]
+    pub insists: bool,
 }
 
 /// An entry that is not sent to a device.

@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 use sidetap_model::ActionRow;
 
@@ -99,6 +101,9 @@ pub struct ConnectorPlan {
     /// Entries under our mark of verdicts that are not ours.
     #[serde(skip)]
     pub(crate) strangers: Vec<Entry>,
+    /// What the canary's proof needs.
+    #[serde(skip)]
+    pub(crate) proof: Proof,
     /// The plan.
     #[serde(flatten)]
     pub plan: Plan,
@@ -117,15 +122,59 @@ pub struct PushReport {
     pub held: Vec<Held>,
     /// Row by row what was done or would be, for the audit.
     pub actions: Vec<ActionRow>,
+    /// What else went wrong: a ledger that could not be written, a lock that was not waited for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// That what was taken back is not remembered as taken back, so that the next push puts it back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub forgotten: bool,
 }
 
 impl PushReport {
     /// Whether every device that was to be changed was.
     pub fn is_ok(&self) -> bool {
-        self.connectors
-            .iter()
-            .all(|c| matches!(c.outcome.as_str(), "unchanged" | "planned" | "waiting" | "done"))
+        let is_well =
+            |c: &ConnectorResult| matches!(c.outcome.as_str(), "unchanged" | "planned" | "waiting" | "done");
+        !self.forgotten && self.connectors.iter().all(is_well)
     }
+
+    /// A report of which nothing is known yet.
+    pub(crate) fn new(mode: Mode, held: Vec<Held>) -> Self {
+        PushReport {
+            mode,
+            connectors: Vec::new(),
+            held,
+            actions: Vec::new(),
+            notes: Vec::new(),
+            forgotten: false,
+        }
+    }
+
+    /// Says that what an undo takes back could not be written down: nothing of it is done, since it comes back.
+    pub(crate) fn forget(&mut self, why: &std::io::Error) {
+        const COMES_BACK: &str = "not remembered as taken back, so the next push puts it back";
+        if self.forgotten {
+            return;
+        }
+        self.forgotten = true;
+        self.notes.push(format!("the ledger cannot be written: {why}; what comes off the devices is {COMES_BACK}: undo again when that is mended, or stop pushes until then (`sidetap mitigation stop`)"));
+        for c in self.connectors.iter_mut().filter(|c| matches!(c.outcome.as_str(), "done" | "unchanged")) {
+            let comma = if c.answer.is_empty() { "" } else { "; " };
+            (c.outcome, c.answer) = ("failed".to_owned(), format!("{}{comma}{COMES_BACK}", c.answer));
+        }
+    }
+}
+
+/// What a canary needs, to prove something.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// Nothing more.
+    #[default]
+    Usual,
+    /// Its entry is not there, and has to be seen to make the difference.
+    Unseen,
+    /// Its entry is not set, for this reason.
+    Withheld(String),
 }
 
 /// What was done to one device.
@@ -152,11 +201,17 @@ pub struct ConnectorResult {
     pub waiting: usize,
     /// Own entries on the device afterwards, as read back; none where nothing was changed.
     pub verified: Option<usize>,
+    /// At what risk it was changed, where it was at one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub risk: Option<String>,
     /// Milliseconds until the canary was refused, where there is one.
     pub effect_ms: Option<u64>,
     /// That somebody else writes under the same mark, and when that was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contended: Option<Contended>,
+    /// The canary's address that was seen let through before its entry stood.
+    #[serde(skip)]
+    pub(crate) seen: Option<IpAddr>,
     /// Seconds after which it can be asked again, where it is left alone until then.
     #[serde(skip)]
     pub again_s: Option<u64>,
@@ -176,8 +231,10 @@ impl ConnectorResult {
             refused: 0,
             waiting: 0,
             verified: None,
+            risk: None,
             effect_ms: None,
             contended: None,
+            seen: None,
             again_s: None,
         }
     }

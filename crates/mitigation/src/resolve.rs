@@ -18,10 +18,13 @@ use crate::key::Key;
 use crate::ledger::{Ledger, LedgerEntry};
 use crate::place::Place;
 use crate::plan::{Plan, Refusal, plan};
-use crate::report::ConnectorPlan;
+use crate::report::{ConnectorPlan, Proof};
 
 /// Shortest prefixes that are ever sent to a device, whatever policy says.
 const MIN_PREFIX: (u8, u8) = (16, 32);
+
+/// What is said of a canary whose entry stands though nobody knows whether it makes the difference.
+pub(crate) const UNSEEN: &str = "it was not seen let through before its entry stood; a push takes the entry off, and the next one sets it anew";
 
 /// What a push has in mind, the same for every device.
 pub(crate) struct Push<'a> {
@@ -37,6 +40,8 @@ pub(crate) struct Push<'a> {
     pub(crate) traffic: Option<&'a Traffic>,
     pub(crate) geography: Option<&'a dyn Geography>,
     pub(crate) force: bool,
+    /// Whether the kill switch is on.
+    pub(crate) stopped: bool,
     pub(crate) now: i64,
 }
 
@@ -64,7 +69,10 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
             Err(why) => refused.push(told(why)),
         }
     }
-    let canary = c.canary().cloned();
+    let canary = c.canary().cloned().filter(|_| !push.stopped);
+    let is_known = canary.as_ref().is_none_or(|canary| push.ledger.knows(c.name(), canary));
+    let forbidden = canary.as_ref().and_then(|canary| canary.forbidden(push.allow));
+    let mut proof = forbidden.map_or(Proof::Usual, Proof::Withheld);
     let name = c.name().to_owned();
     let stays = |e: &&Entry, unknown: &BTreeSet<&str>| {
         let free = e.key.within().is_none_or(|n| !push.allow.iter().any(|a| a.contains(&n) || n.contains(a)));
@@ -81,6 +89,13 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
         let own = wanted.len();
         wanted.extend(observed.entries.iter().filter(|e| stays(e, &unknown)).cloned());
         kept = wanted.iter().skip(own).filter(|e| unknown.contains(e.verdict.as_str())).count();
+        if !is_known && proof == Proof::Usual {
+            proof = match observed.entries.iter().any(|e| e.verdict == CANARY) {
+                true => Proof::Withheld(UNSEEN.to_owned()),
+                false => Proof::Unseen,
+            };
+        }
+        let canary = canary.filter(|_| !matches!(proof, Proof::Withheld(_)));
         wanted.extend(canary.map(|canary| canary.entry(push.now, &observed.entries)));
         let mut plan = plan(&wanted, observed, push.allow, sees);
         only_gains(&mut plan, observed, push.now);
@@ -88,6 +103,8 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
         plan
     });
     planned.plan.refused.splice(0..0, refused);
+    planned.plan.insists = push.stopped;
+    planned.proof = proof;
     (planned.weaker, planned.strangers, planned.unknown) = (weaker, found, kept);
     if let Some(caps) = push.caps.filter(|_| !push.force) {
         let lately = push.ledger.added_lately(c.name(), push.now);
@@ -173,6 +190,7 @@ fn plan_against(
             weaker: Vec::new(),
             strangers: Vec::new(),
             unknown: 0,
+            proof: Proof::Usual,
             plan,
             keep,
         },
@@ -345,6 +363,7 @@ pub(crate) fn undo_plan(
             remove: remove.into_iter().cloned().collect(),
             target: target.into_iter().cloned().collect(),
             allow: observed.allow.clone(),
+            insists: true,
             ..Plan::default()
         }
     };

@@ -106,6 +106,9 @@ pub struct Ways {
     pub all: bool,
     /// Any rate.
     pub any_rate: bool,
+    /// Whether each of its threads counts for itself.
+    #[serde(skip)]
+    pub per_thread: bool,
     /// These rates only, each of which its configuration has.
     pub rates: Vec<Rate>,
     /// Any delay.
@@ -126,7 +129,15 @@ impl Ways {
             return (Some(way), None);
         }
         match way {
-            Way::Rate(rate) if self.any_rate || self.rates.contains(&rate) => (Some(way), None),
+            Way::Rate(rate) if self.any_rate || self.rates.contains(&rate) => {
+                let said = || {
+                    format!(
+                        "to {} in {} s in each of its threads, so that N of them (`--concurrency N`) let N times as much through",
+                        rate.requests, rate.per_s
+                    )
+                };
+                (Some(way), self.per_thread.then(said))
+            }
             Way::DelayMs(_) if self.delays => (Some(way), None),
             Way::Decoy(Decoy::Answer { .. }) if self.answers => (Some(way), None),
             Way::Decoy(Decoy::Backend(ref name)) if self.decoys.contains(name) && is_word(name) => {
@@ -189,27 +200,48 @@ impl Ways {
         let is_header = |h: &String| {
             !h.is_empty() && h.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         };
-        let rates: Option<Vec<Rate>> = rates.iter().map(rate).collect();
-        match rates {
-            Some(rates) if decoys.iter().all(|d| is_word(d)) && tag_header.is_none_or(is_header) => {
-                Ok(Ways {
-                    rates,
-                    decoys: decoys.to_vec(),
-                    tag_header: tag_header.cloned(),
-                    ..Ways::default()
-                })
-            }
-            _ => {
-                let why = "rates are requests and seconds (\"5/60\"), decoys are names, tag_header is one in lower case";
-                Err(ConfigError::Value(format!("{name}: {why}")))
-            }
+        let refuse = |why: String| Err(ConfigError::Value(format!("{name}: {why}")));
+        if let Some(wrong) = rates.iter().find(|text| rate(text).is_none()) {
+            return refuse(format!("rates: `{wrong}` is not requests and seconds, as `5/60` is"));
         }
+        if let Some(wrong) = decoys.iter().find(|d| !is_word(d)) {
+            return refuse(format!("decoys: `{wrong}` is no name of letters, digits, `-`, `_`, `.` and `/`"));
+        }
+        if let Some(wrong) = tag_header.filter(|h| !is_header(h)) {
+            return refuse(format!("tag_header: `{wrong}` is no name of a header in lower case"));
+        }
+        Ok(Ways {
+            rates: rates.iter().filter_map(rate).collect(),
+            decoys: decoys.to_vec(),
+            tag_header: tag_header.cloned(),
+            ..Ways::default()
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_in_a_configuration_is_named() {
+        let refused = |rates: &[&str], decoys: &[&str], header: Option<&str>| {
+            let own = |all: &[&str]| all.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+            let header = header.map(str::to_owned);
+            Ways::configured("edge", &own(rates), &own(decoys), header.as_ref()).unwrap_err().to_string()
+        };
+        assert!(refused(&["5/60", "5 a minute"], &[], None).contains("edge: rates: `5 a minute`"));
+        assert!(refused(&[], &["a b"], None).contains("decoys: `a b`"));
+        assert!(refused(&[], &[], Some("X-Tag")).contains("tag_header: `X-Tag`"));
+    }
+
+    #[test]
+    fn a_rate_that_each_thread_counts_is_said() {
+        let ways = Ways { any_rate: true, per_thread: true, ..Ways::default() };
+        let measures = Measures { rate: Some(Rate { requests: 5, per_s: 60 }), ..Measures::default() };
+        let (way, said) = ways.told(Response::RateLimit, &measures);
+        assert!(way.is_some() && said.unwrap().contains("5 in 60 s in each of its threads"));
+    }
 
     #[test]
     fn words_are_read_as_they_are_written() {

@@ -410,7 +410,8 @@ fn a_probe_proves_that_packets_are_dropped() {
     assert!(net.run(&["-n", &net.client, "link", "set", "lo", "up"]));
     let past = Process::start(net.role(&net.client, "server").stdout(Stdio::null()));
     until("the other server listens", || net.reach("10.123.45.5", "10.123.45.6"));
-    let report = asks("10.123.45.6").push(&want("v2", "10.123.45.7"), wall_ts(), &options);
+    let mut past_it = asks("10.123.45.6").with_ledger(enforcer.ledger().clone());
+    let report = past_it.push(&want("v2", "10.123.45.7"), wall_ts(), &options);
     let answer = &report.connectors[0].answer;
     assert!(answer.contains("a request of 10.123.45.130 is still answered"), "{report:?}");
     drop(past);

@@ -15,14 +15,14 @@ use sidetap_policy::Response;
 
 use crate::aws::mac;
 use crate::config::{ConfigError, check_name};
-use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, files};
 use crate::entry::{Entry, Sees};
-use crate::hosted;
 use crate::http::{Ask, Http, HttpOptions, check_url};
 use crate::key::Key;
 use crate::memory::Memory;
 use crate::plan::Plan;
 use crate::secret::{Secret, SecretRef};
+use crate::turn::turn;
 use crate::webhook::hex;
 
 /// A network list: `[[mitigation.akamai]]`.
@@ -198,6 +198,12 @@ impl AkamaiConnector {
 impl Connector for AkamaiConnector {
     basics!("akamai");
 
+    fn targets(&self) -> Vec<String> {
+        let mut all = files([&self.config.memory]);
+        all.push(format!("list {} of {}", self.config.list, self.config.url));
+        all
+    }
+
     fn min_interval_s(&self) -> u64 {
         self.config.min_interval_s
     }
@@ -211,7 +217,7 @@ impl Connector for AkamaiConnector {
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
-        let _turn = hosted::turn(&self.config.memory);
+        let turn = turn(&self.config.memory, plan)?;
         let remembered = self.memory.read()?;
         let ours: BTreeSet<Key> = remembered.iter().map(|e| e.key.clone()).collect();
         self.memory.intend(&plan.target)?;
@@ -229,7 +235,7 @@ impl Connector for AkamaiConnector {
         }
         self.activate(now)?;
         self.memory.write(&plan.target)?;
-        Ok(Answer { text: format!("{} addresses, being activated", live.len()) })
+        Ok(turn.answer(format!("{} addresses, being activated", live.len())))
     }
 }
 

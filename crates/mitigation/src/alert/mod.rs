@@ -42,6 +42,18 @@ pub struct AlertConfig {
     pub sink: Vec<SinkConfig>,
 }
 
+impl AlertConfig {
+    /// Refuses what nobody could be told by.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.made().map(|_| ())
+    }
+
+    fn made(&self) -> Result<(Vec<Sink>, Gather), ConfigError> {
+        let sinks = self.sink.iter().map(|s| Sink::new(s.clone())).collect::<Result<Vec<_>, _>>()?;
+        Ok((sinks, Gather::new(self)?))
+    }
+}
+
 impl Default for AlertConfig {
     fn default() -> Self {
         AlertConfig {
@@ -67,8 +79,7 @@ impl Alerter {
         if config.sink.is_empty() {
             return Ok(None);
         }
-        let sinks = config.sink.iter().map(|s| Sink::new(s.clone())).collect::<Result<Vec<_>, _>>()?;
-        let gather = Gather::new(config)?;
+        let (sinks, gather) = config.made()?;
         let (sender, receiver) = sync_channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("sidetap-alerts".into())

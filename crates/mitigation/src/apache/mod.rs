@@ -6,11 +6,12 @@ use sidetap_policy::Response;
 
 use crate::canary::Canary;
 use crate::config::{ConfigError, edge_config};
-use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, files};
 use crate::entry::{Entry, Places, Sees};
 use crate::hosted::{self, Server};
 use crate::place::{Cell, Spread};
 use crate::plan::Plan;
+use crate::turn::turn;
 use crate::way::Ways;
 
 edge_config! {
@@ -104,6 +105,10 @@ fn spread(entries: &[Entry]) -> Result<Spread<'_, ()>, ConnectorError> {
 impl Connector for ApacheConnector {
     basics!("apache", canary);
 
+    fn targets(&self) -> Vec<String> {
+        files(std::iter::once(&self.config.map).chain(&self.config.places))
+    }
+
     /// Apache looks at the time of the map's last change, in seconds.
     fn min_interval_s(&self) -> u64 {
         1
@@ -126,7 +131,7 @@ impl Connector for ApacheConnector {
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
-        let _turn = hosted::turn(&self.config.map);
+        let turn = turn(&self.config.map, plan)?;
         let old = hosted::read(&self.config.map)?;
         plan.check_unseen(&hosted::lines(&old).0, &self.config.map.display().to_string())?;
         let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
@@ -141,6 +146,6 @@ impl Connector for ApacheConnector {
         }
         let text = format!("{}{}", hosted::foreign_text(&old), hosted::key_lines(&spread, ""));
         hosted::put(&[(self.config.map.clone(), text)], &Server { test: &[], reload: &[], timeout_s: 1 })?;
-        Ok(Answer { text: format!("{} lines", spread.lines.len()) })
+        Ok(turn.answer(format!("{} lines", spread.lines.len())))
     }
 }

@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use sidetap_policy::Response;
 
 use crate::config::{ConfigError, check_name};
-use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, files};
 use crate::entry::{AddressSeen, Entry, Sees};
-use crate::hosted;
 use crate::http::{Ask, Http, HttpOptions, check_url};
 use crate::key::Key;
 use crate::memory::Memory;
 use crate::plan::Plan;
 use crate::secret::SecretRef;
+use crate::turn::turn;
 
 pub(crate) use sign::mac;
 use sign::{Signer, stamp};
@@ -243,6 +243,15 @@ impl AwsWafConnector {
 impl Connector for AwsWafConnector {
     basics!("aws-waf");
 
+    fn targets(&self) -> Vec<String> {
+        let mut all = files([&self.config.memory]);
+        let sets = [&self.config.set_v4, &self.config.set_v6].into_iter().flatten();
+        all.extend(
+            sets.map(|set| format!("IP set {set} of {} in {}", self.config.scope, self.config.region)),
+        );
+        all
+    }
+
     fn min_interval_s(&self) -> u64 {
         self.config.min_interval_s
     }
@@ -256,7 +265,7 @@ impl Connector for AwsWafConnector {
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
-        let _turn = hosted::turn(&self.config.memory);
+        let turn = turn(&self.config.memory, plan)?;
         let remembered = self.memory.read()?;
         let ours: BTreeSet<Key> = remembered.iter().map(|e| e.key.clone()).collect();
         self.memory.intend(&plan.target)?;
@@ -274,6 +283,6 @@ impl Connector for AwsWafConnector {
             }
         }
         self.memory.write(&plan.target)?;
-        Ok(Answer { text: format!("{} addresses", live.len()) })
+        Ok(turn.answer(format!("{} addresses", live.len())))
     }
 }

@@ -11,12 +11,12 @@ use sidetap_policy::Response;
 use crate::canary::{Canary, CanaryConfig};
 use crate::command;
 use crate::config::{ConfigError, canary_of, check_name};
-use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, shortened};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, files, shortened};
 use crate::entry::{AddressSeen, Entry, Sees};
-use crate::hosted;
 use crate::key::Key;
 use crate::memory::Memory;
 use crate::plan::Plan;
+use crate::turn::turn;
 
 /// What is announced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -247,6 +247,10 @@ fn source_of(paths: &Value) -> Option<&str> {
 impl Connector for BgpConnector {
     basics!("bgp", canary);
 
+    fn targets(&self) -> Vec<String> {
+        files([&self.config.memory])
+    }
+
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let there: BTreeSet<Key> = self.announced()?.into_iter().map(Key::Net).collect();
         self.memory.observed(&there)
@@ -254,7 +258,7 @@ impl Connector for BgpConnector {
 
     /// Who is announced anew comes first; an announcement of the same source takes the place of the old one.
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
-        let _turn = hosted::turn(&self.config.memory);
+        let turn = turn(&self.config.memory, plan)?;
         let there: BTreeSet<Key> = self.announced()?.into_iter().map(Key::Net).collect();
         plan.check_unseen(&self.memory.observed(&there)?.entries, "announcements")?;
         self.memory.intend(&plan.target)?;
@@ -269,7 +273,7 @@ impl Connector for BgpConnector {
             told += 1;
         }
         self.memory.write(&plan.target)?;
-        Ok(Answer { text: format!("{told} announcements changed") })
+        Ok(turn.answer(format!("{told} announcements changed")))
     }
 }
 

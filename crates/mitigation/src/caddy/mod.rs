@@ -9,14 +9,14 @@ use sidetap_policy::Response;
 
 use crate::canary::{Canary, CanaryConfig};
 use crate::config::{ConfigError, canary_of, check_name};
-use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, files};
 use crate::entry::{AddressSeen, Entry, Places, Sees, mapped};
-use crate::hosted;
 use crate::http::{Ask, Http, HttpOptions, check_url};
 use crate::key::Key;
 use crate::memory::Memory;
 use crate::place::{Place, by_place};
 use crate::plan::Plan;
+use crate::turn::turn;
 
 /// A web server: `[[mitigation.caddy]]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -207,6 +207,12 @@ fn is_ours(set: &Value, ours: &Value) -> bool {
 impl Connector for CaddyConnector {
     basics!("caddy", canary, interval);
 
+    fn targets(&self) -> Vec<String> {
+        let mut all = files([&self.config.memory]);
+        all.push(format!("{} of {}", self.config.path, self.config.url));
+        all
+    }
+
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let ranges = self.ranges()?;
         let keys: BTreeSet<Key> = ranges.iter().filter_map(|r| r.parse().ok()).collect();
@@ -223,7 +229,7 @@ impl Connector for CaddyConnector {
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
-        let _turn = hosted::turn(&self.config.memory);
+        let turn = turn(&self.config.memory, plan)?;
         let remembered = self.memory.read()?;
         let ours: BTreeSet<String> = remembered.iter().flat_map(|e| self.spelled(&e.key)).collect();
         plan.check_unseen(&self.observe(now)?.entries, "the ranges")?;
@@ -247,6 +253,6 @@ impl Connector for CaddyConnector {
             self.apply_places(path, &remembered, &live)?;
         }
         self.memory.write(&plan.target)?;
-        Ok(Answer { text: format!("{} ranges", live.len()) })
+        Ok(turn.answer(format!("{} ranges", live.len())))
     }
 }

@@ -183,6 +183,10 @@ fn item(entry: &Entry) -> Value {
 impl Connector for CloudflareConnector {
     basics!("cloudflare");
 
+    fn targets(&self) -> Vec<String> {
+        vec![format!("list {} of account {}", self.config.list, self.config.account)]
+    }
+
     fn min_interval_s(&self) -> u64 {
         self.config.min_interval_s
     }
@@ -220,6 +224,6 @@ impl Connector for CloudflareConnector {
             let all: Vec<Value> = others.chain(live.iter().map(|e| item(e))).collect();
             self.change("PUT", &json!(all))?;
         }
-        Ok(Answer { text: format!("{} items", live.len()) })
+        Ok(Answer::of(format!("{} items", live.len())))
     }
 }

@@ -261,6 +261,10 @@ fn seconds(text: &str) -> Option<f64> {
 impl Connector for CrowdsecConnector {
     basics!("crowdsec", canary);
 
+    fn targets(&self) -> Vec<String> {
+        vec![format!("decisions of origin {} at {}", self.config.origin, self.config.url)]
+    }
+
     fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
         let mut best: BTreeMap<Key, Entry> = BTreeMap::new();
         let mut observed = Observed::default();
@@ -298,7 +302,7 @@ impl Connector for CrowdsecConnector {
                 self.ask("DELETE", &format!("/v1/decisions/{}", decision.id), None)?;
             }
         }
-        Ok(Answer { text: format!("{} decisions made, {gone} deleted", new.len()) })
+        Ok(Answer::of(format!("{} decisions made, {gone} deleted", new.len())))
     }
 }
 

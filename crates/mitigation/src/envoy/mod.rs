@@ -19,12 +19,13 @@ use sidetap_policy::Response;
 
 use crate::canary::Canary;
 use crate::config::{ConfigError, edge_config};
-use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, files};
 use crate::entry::{AddressSeen, Entry, Places, Sees, mapped};
 use crate::hosted::{self, Server};
 use crate::memory::Memory;
 use crate::place::{Cell, Place, Spread, by_place};
 use crate::plan::Plan;
+use crate::turn::turn;
 use crate::way::Ways;
 
 edge_config! {
@@ -134,6 +135,7 @@ impl EnvoyConnector {
         }
         let ways = Ways {
             any_rate: scripted,
+            per_thread: scripted,
             answers: scripted,
             tag_header: Some(config.tag_header.clone()).filter(|_| scripted),
             ..Ways::default()
@@ -163,8 +165,12 @@ impl EnvoyConnector {
         let rules = per_route(&refused.into_iter().cloned().collect::<Vec<_>>(), forwarded)?;
         let script =
             self.config.script.as_ref().map(|name| (name, script::per_route(&self.config, &others, allow)));
-        let text = hosted::read(&self.config.template)?;
         let at = self.config.template.display();
+        if !self.config.template.exists() {
+            let what = "your own route configuration, which the entries are put into (`template`)";
+            return Err(ConnectorError::Missing(format!("{at}: there is no such file: {what}")));
+        }
+        let text = hosted::read(&self.config.template)?;
         let mut routes: Value = serde_json::from_str(&text)
             .map_err(|e| ConnectorError::Missing(format!("{at}: no JSON: {e}")))?;
         let mut hosts = 0;
@@ -278,12 +284,20 @@ fn show(routes: &Path) -> Result<(), ConnectorError> {
 impl Connector for EnvoyConnector {
     basics!("envoy", canary);
 
+    fn targets(&self) -> Vec<String> {
+        files([&self.config.routes, &self.config.memory])
+    }
+
     /// The file is compared with what it should be, so a template that changed is drift too.
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let routes = hosted::read(&self.config.routes)?;
         // A change that broke off left either of them.
         for memory in [&self.memory, &self.next] {
-            let (entries, allow) = memory.read_all()?;
+            // The file is Sidetap's own: without a memory of it it is made anew.
+            let (entries, allow) = match memory.read_all() {
+                Err(ConnectorError::Missing(_)) => continue,
+                read => read?,
+            };
             if routes == self.render(&entries, &allow)? {
                 return Ok(Observed { entries, allow, ..Observed::default() });
             }
@@ -292,7 +306,7 @@ impl Connector for EnvoyConnector {
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
-        let _turn = hosted::turn(&self.config.routes);
+        let turn = turn(&self.config.routes, plan)?;
         plan.check_unseen(&self.observe(now)?.entries, &self.config.routes.display().to_string())?;
         let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
         let text = self.render(&live, &plan.allow)?;
@@ -303,6 +317,6 @@ impl Connector for EnvoyConnector {
             show(&self.config.routes)?;
         }
         self.memory.write_all(&live, &plan.allow)?;
-        Ok(Answer { text: format!("{} addresses", live.len()) })
+        Ok(turn.answer(format!("{} addresses", live.len())))
     }
 }

@@ -7,11 +7,11 @@ use sidetap_policy::Response;
 
 use crate::command;
 use crate::config::{ConfigError, check_name};
-use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, shortened};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, files, shortened};
 use crate::entry::{AddressSeen, Sees};
-use crate::hosted;
 use crate::memory::Memory;
 use crate::plan::Plan;
+use crate::turn::turn;
 use crate::webhook::{default_responses, message, read, sees_all, with_ways};
 
 /// A program: `[[mitigation.exec]]`.
@@ -91,25 +91,29 @@ impl ExecConnector {
 impl Connector for ExecConnector {
     basics!("exec");
 
+    fn targets(&self) -> Vec<String> {
+        files([&self.config.memory])
+    }
+
     fn min_interval_s(&self) -> u64 {
         self.config.min_interval_s
     }
 
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         if !self.config.observe {
-            return Ok(Observed { entries: self.memory.read()?, ..Observed::default() });
+            return self.memory.told();
         }
         let said = self.run("observe", "")?;
         let said =
             serde_json::from_str(&said).map_err(|e| ConnectorError::Answer(format!("no JSON: {e}")))?;
-        Ok(with_ways(read(&said)?, &self.memory.read()?))
+        Ok(with_ways(read(&said)?, &self.memory.told()?.entries))
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
-        let _turn = hosted::turn(&self.config.memory);
+        let turn = turn(&self.config.memory, plan)?;
         plan.check_unseen(&self.observe(now)?.entries, "what the program holds")?;
         let said = self.run("apply", &message(&self.config.name, plan, now).to_string())?;
         self.memory.write(&plan.target)?;
-        Ok(Answer { text: shortened(&said) })
+        Ok(turn.answer(shortened(&said)))
     }
 }

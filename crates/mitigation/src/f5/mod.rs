@@ -116,6 +116,10 @@ fn entry(record: &Value) -> Option<Entry> {
 impl Connector for F5Connector {
     basics!("f5");
 
+    fn targets(&self) -> Vec<String> {
+        vec![format!("data group {} of {}", self.config.group, self.config.url)]
+    }
+
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let mut observed = Observed::default();
         for record in self.records()? {
@@ -139,6 +143,6 @@ impl Connector for F5Connector {
             }),
         );
         self.call("PATCH", Some(&json!({"records": records})))?;
-        Ok(Answer { text: format!("{} records", live.len()) })
+        Ok(Answer::of(format!("{} records", live.len())))
     }
 }

@@ -163,6 +163,10 @@ fn create(entry: &Entry) -> Option<Value> {
 impl Connector for FastlyConnector {
     basics!("fastly");
 
+    fn targets(&self) -> Vec<String> {
+        vec![format!("list {} of service {}", self.config.acl, self.config.service)]
+    }
+
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let mut observed = Observed::default();
         for held in self.held()? {
@@ -190,6 +194,6 @@ impl Connector for FastlyConnector {
         for batch in changes.chunks(BATCH) {
             self.call("PATCH", "", Some(&json!({"entries": batch})))?;
         }
-        Ok(Answer { text: format!("{} changes", changes.len()) })
+        Ok(Answer::of(format!("{} changes", changes.len())))
     }
 }

@@ -12,11 +12,11 @@ use serde::Deserialize;
 use sidetap_policy::Response;
 
 use crate::config::{ConfigError, check_name};
-use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, files};
 use crate::entry::{AddressSeen, Sees};
-use crate::hosted;
 use crate::plan::Plan;
 use crate::secret::SecretRef;
+use crate::turn::turn;
 
 pub use list::{Family, FeedList, Shape};
 pub use server::{FeedError, Server, WallClock, system_clock};
@@ -112,6 +112,10 @@ impl FeedConnector {
 impl Connector for FeedConnector {
     basics!("feed");
 
+    fn targets(&self) -> Vec<String> {
+        files([&self.config.path])
+    }
+
     fn max_shrink(&self) -> u8 {
         self.config.max_shrink
     }
@@ -124,13 +128,13 @@ impl Connector for FeedConnector {
     }
 
     fn apply(&mut self, plan: &Plan, _now: i64) -> Result<Answer, ConnectorError> {
-        let _turn = hosted::turn(&self.config.path);
+        let turn = turn(&self.config.path, plan)?;
         plan.check_unseen(
             &FeedList::read(&self.config.path)?.entries,
             &self.config.path.display().to_string(),
         )?;
         let list = FeedList { entries: plan.target.clone() };
         list.write(&self.config.path)?;
-        Ok(Answer { text: format!("{} lines written", list.entries.len()) })
+        Ok(turn.answer(format!("{} lines written", list.entries.len())))
     }
 }

@@ -265,6 +265,11 @@ fn check_maps(config: &HaproxyConfig, maps: &[(Response, String)]) -> Result<(),
                 .filter_map(|m| m.as_deref()),
         )
         .collect();
+    if config.keys_map.is_some() && config.allow_map.is_none() {
+        return refuse(
+            "keys_map needs allow_map: fingerprints, headers and places say nothing of who comes with them, so that the never-block list has to be on the device",
+        );
+    }
     if names.iter().any(|n| n.is_empty() || n.bytes().any(|b| b <= b' ' || b == b';' || b == b'\\')) {
         return refuse("a map's name has no spaces and no `;`");
     }
@@ -283,6 +288,12 @@ fn check_maps(config: &HaproxyConfig, maps: &[(Response, String)]) -> Result<(),
 
 impl Connector for HaproxyConnector {
     basics!("haproxy", canary);
+
+    fn targets(&self) -> Vec<String> {
+        let maps = self.maps.iter().map(|(_, map)| map).chain(&self.config.keys_map);
+        let HaproxyConfig { owner, socket, .. } = &self.config;
+        maps.map(|map| format!("lines of owner {owner} in map {map} at {socket}")).collect()
+    }
 
     fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
         let mut observed = Observed::default();
@@ -342,6 +353,6 @@ impl Connector for HaproxyConnector {
         if let Some(name) = &self.config.keys_map {
             text.extend(self.apply_keys(name, plan, now)?);
         }
-        Ok(Answer { text: text.join(", ") })
+        Ok(Answer::of(text.join(", ")))
     }
 }

@@ -170,6 +170,10 @@ fn own(key: &str, rest: &str, now: i64) -> Option<Entry> {
 impl Connector for IpsetConnector {
     basics!("ipset", canary);
 
+    fn targets(&self) -> Vec<String> {
+        vec![format!("set {} of `{}`", self.config.set, self.config.command.join(" "))]
+    }
+
     fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
         let mut observed = Observed::default();
         for v6 in [false, true] {
@@ -215,6 +219,6 @@ impl Connector for IpsetConnector {
             self.restore(v6, is_there, &elements, &mut script);
         }
         self.ipset(&["restore"], &script)?;
-        Ok(Answer { text: format!("{} entries", plan.target.len()) })
+        Ok(Answer::of(format!("{} entries", plan.target.len())))
     }
 }

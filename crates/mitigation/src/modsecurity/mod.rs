@@ -7,12 +7,13 @@ use sidetap_policy::Response;
 
 use crate::canary::Canary;
 use crate::config::{ConfigError, server_config};
-use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, files};
 use crate::entry::{Entry, Places, Sees, mapped};
 use crate::hosted::{self, Conditions, Server, UNTOLD};
 use crate::key::Key;
 use crate::place::by_place;
 use crate::plan::Plan;
+use crate::turn::turn;
 
 server_config! {
     /// A web application firewall: `[[mitigation.modsecurity]]`.
@@ -148,6 +149,10 @@ fn is_twin(before: Option<&Entry>, line: &str) -> bool {
 impl Connector for ModsecurityConnector {
     basics!("modsecurity", canary, interval);
 
+    fn targets(&self) -> Vec<String> {
+        files(std::iter::once(&self.config.data).chain(&self.config.places))
+    }
+
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let text = hosted::read(&self.config.data)?;
         let (entries, others) = read(&text);
@@ -164,7 +169,7 @@ impl Connector for ModsecurityConnector {
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
-        let _turn = hosted::turn(&self.config.data);
+        let turn = turn(&self.config.data, plan)?;
         let old = hosted::read(&self.config.data)?;
         let (there, others) = read(&old);
         plan.check_unseen(&there, &self.config.data.display().to_string())?;
@@ -184,7 +189,7 @@ impl Connector for ModsecurityConnector {
         let server =
             Server { test: &self.config.test, reload: &self.config.reload, timeout_s: self.config.timeout_s };
         hosted::put(&files, &server)?;
-        Ok(Answer { text: format!("{} addresses, reloaded", live.len()) })
+        Ok(turn.answer(format!("{} addresses, reloaded", live.len())))
     }
 }
 

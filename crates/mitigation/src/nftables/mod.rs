@@ -131,6 +131,10 @@ impl NftablesConnector {
 impl Connector for NftablesConnector {
     basics!("nftables", canary);
 
+    fn targets(&self) -> Vec<String> {
+        vec![format!("table {} of `{}`", self.config.table, self.config.command.join(" "))]
+    }
+
     fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
         let wanted = ruleset::Layout::new(&self.config);
         let args = ["-j", "list", "table", "inet", &self.config.table];
@@ -183,6 +187,6 @@ impl NftablesConnector {
         let n = commands.len();
         let text = serde_json::json!({ "nftables": commands }).to_string();
         self.nft(&["-j", "-f", "-"], &text)?;
-        Ok(Answer { text: format!("{n} commands in one transaction") })
+        Ok(Answer::of(format!("{n} commands in one transaction")))
     }
 }

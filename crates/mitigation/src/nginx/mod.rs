@@ -6,11 +6,12 @@ use sidetap_policy::Response;
 
 use crate::canary::Canary;
 use crate::config::{ConfigError, server_config};
-use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, files};
 use crate::entry::{Entry, Places, Sees};
 use crate::hosted::{self, Server, UNTOLD};
 use crate::place::{Cell, Spread};
 use crate::plan::Plan;
+use crate::turn::turn;
 use crate::way::{Ways, spelled};
 
 server_config! {
@@ -140,6 +141,11 @@ fn line(entry: &Entry) -> String {
 impl Connector for NginxConnector {
     basics!("nginx", canary, interval);
 
+    fn targets(&self) -> Vec<String> {
+        let NginxConfig { addresses, keys, places, nets, .. } = &self.config;
+        files(std::iter::once(addresses).chain(keys).chain(places).chain(nets))
+    }
+
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let mut observed = Observed::default();
         for path in std::iter::once(&self.config.addresses).chain(&self.config.keys) {
@@ -169,7 +175,7 @@ impl Connector for NginxConnector {
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
         let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
-        let _turn = hosted::turn(&self.config.addresses);
+        let turn = turn(&self.config.addresses, plan)?;
         for path in std::iter::once(&self.config.addresses).chain(&self.config.keys) {
             plan.check_unseen(&hosted::lines(&hosted::read(path)?).0, &path.display().to_string())?;
         }
@@ -181,7 +187,7 @@ impl Connector for NginxConnector {
             files.push((path.clone(), others.chain(own).collect()));
         }
         hosted::put(&files, &self.server())?;
-        Ok(Answer { text: format!("{} entries, reloaded", plan.target.len()) })
+        Ok(turn.answer(format!("{} entries, reloaded", plan.target.len())))
     }
 }
 

@@ -8,10 +8,10 @@ use sidetap_policy::Response;
 
 use crate::canary::Canary;
 use crate::config::{ConfigError, edge_config};
-use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, files};
 use crate::entry::{Entry, Places, Sees};
-use crate::hosted;
 use crate::plan::Plan;
+use crate::turn::turn;
 use crate::way::Ways;
 
 use folder::{ALLOW, Folder};
@@ -98,6 +98,10 @@ fn is_own_allow(line: &str) -> bool {
 impl Connector for NginxNjsConnector {
     basics!("nginx-njs", canary);
 
+    fn targets(&self) -> Vec<String> {
+        files([&self.config.entries])
+    }
+
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let (entries, foreign) = self.folder.read()?;
         let mut drift = Vec::new();
@@ -111,7 +115,7 @@ impl Connector for NginxNjsConnector {
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
-        let _turn = hosted::turn(&self.config.entries.join(ALLOW));
+        let turn = turn(&self.config.entries.join(ALLOW), plan)?;
         plan.check_unseen(&self.folder.read()?.0, &self.config.entries.display().to_string())?;
         let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
         self.folder.write(&live, &plan.allow, now)?;
@@ -119,6 +123,6 @@ impl Connector for NginxNjsConnector {
             let others = text.lines().filter(|l| !is_own_allow(l)).map(|l| format!("{l}\n"));
             self.folder.put_if_other(ALLOW, &others.collect::<String>())?;
         }
-        Ok(Answer { text: format!("{} entries", live.len()) })
+        Ok(turn.answer(format!("{} entries", live.len())))
     }
 }

@@ -130,6 +130,10 @@ fn entry(key: &str, value: &Value) -> Option<Entry> {
 impl Connector for NginxPlusConnector {
     basics!("nginx-plus");
 
+    fn targets(&self) -> Vec<String> {
+        vec![format!("zone {} of {}", self.config.zone, self.config.url)]
+    }
+
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let mut observed = Observed::default();
         for (key, value) in &self.held()? {
@@ -158,6 +162,6 @@ impl Connector for NginxPlusConnector {
         for e in plan.remove.iter().filter(|e| !wanted(e) && held.contains_key(&e.key.to_string())) {
             self.call("PATCH", Some(&json!({e.key.to_string(): null})))?;
         }
-        Ok(Answer { text: format!("{} keys set", new.len()) })
+        Ok(Answer::of(format!("{} keys set", new.len())))
     }
 }

@@ -7,12 +7,13 @@ use sidetap_policy::Response;
 use crate::canary::Canary;
 use crate::command;
 use crate::config::{ConfigError, server_config};
-use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, files};
 use crate::entry::{Entry, Places, Sees};
 use crate::hosted::{self, Conditions, UNTOLD};
 use crate::key::Key;
 use crate::place::{by_place, is_plain};
 use crate::plan::Plan;
+use crate::turn::turn;
 
 server_config! {
     /// A cache: `[[mitigation.varnish]]`.
@@ -108,8 +109,8 @@ impl VarnishConnector {
     /// Has Varnish compile the configuration under a new name, put it in use, and throw the old ones of ours away.
     ///
     /// Another Sidetap of this Varnish waits meanwhile: what it compiled before our change must not be put in use after it.
-    fn load(&self, now: i64) -> Result<(), ConnectorError> {
-        let _turn = hosted::locked(&self.config.vcl);
+    fn load(&self, plan: &Plan, now: i64) -> Result<(), ConnectorError> {
+        let _turn = turn(&self.config.vcl, plan)?;
         let before = self.loaded()?;
         let name =
             (0..).map(|n| format!("{PREFIX}{now}_{n}")).find(|n| before.iter().all(|(old, _)| old != n));
@@ -219,6 +220,10 @@ const UPS: usize = 8;
 impl Connector for VarnishConnector {
     basics!("varnish", canary, interval);
 
+    fn targets(&self) -> Vec<String> {
+        files(std::iter::once(&self.config.acl).chain(&self.config.places))
+    }
+
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let text = hosted::read(&self.config.acl)?;
         let (entries, others) = read(&text);
@@ -235,7 +240,7 @@ impl Connector for VarnishConnector {
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
-        let _turn = hosted::turn(&self.config.acl);
+        let turn = turn(&self.config.acl, plan)?;
         let old = hosted::read(&self.config.acl)?;
         let (there, others) = read(&old);
         plan.check_unseen(&there, &self.config.acl.display().to_string())?;
@@ -246,7 +251,7 @@ impl Connector for VarnishConnector {
         let mut files =
             vec![(self.config.acl.clone(), format!("acl {} {table}{{\n{inner}}}\n", self.config.list))];
         files.extend(self.conditions().map(|c| c.file(&live)));
-        hosted::put_and(&files, || self.load(now))?;
-        Ok(Answer { text: format!("{} addresses, compiled", live.len()) })
+        hosted::put_and(&files, || self.load(plan, now))?;
+        Ok(turn.answer(format!("{} addresses, compiled", live.len())))
     }
 }

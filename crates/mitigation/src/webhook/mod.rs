@@ -10,14 +10,14 @@ use sha2::Sha256;
 use sidetap_policy::Response;
 
 use crate::config::{ConfigError, check_name};
-use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
+use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, files};
 use crate::entry::{AddressSeen, Entry, Places, Sees};
-use crate::hosted;
 use crate::http::{Ask, Http, HttpOptions, check_url};
 use crate::key::Key;
 use crate::memory::Memory;
 use crate::plan::Plan;
 use crate::secret::{Secret, SecretRef};
+use crate::turn::turn;
 use crate::way::Ways;
 
 /// A receiver of requests: `[[mitigation.webhook]]`.
@@ -194,20 +194,26 @@ pub(crate) fn with_ways(mut observed: Observed, told: &[Entry]) -> Observed {
 impl Connector for WebhookConnector {
     basics!("webhook");
 
+    fn targets(&self) -> Vec<String> {
+        files([&self.config.memory])
+    }
+
     fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
         match &self.config.observe_url {
-            Some(url) => Ok(with_ways(read(&self.send("GET", url, b"", now)?)?, &self.memory.read()?)),
-            None => Ok(Observed { entries: self.memory.read()?, ..Observed::default() }),
+            Some(url) => {
+                Ok(with_ways(read(&self.send("GET", url, b"", now)?)?, &self.memory.told()?.entries))
+            }
+            None => self.memory.told(),
         }
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
-        let _turn = hosted::turn(&self.config.memory);
+        let turn = turn(&self.config.memory, plan)?;
         plan.check_unseen(&self.observe(now)?.entries, "what the receiver holds")?;
         let body = message(&self.config.name, plan, now).to_string();
         self.send("POST", &self.config.url, body.as_bytes(), now)?;
         self.memory.write(&plan.target)?;
-        Ok(Answer { text: format!("{} entries taken", plan.target.len()) })
+        Ok(turn.answer(format!("{} entries taken", plan.target.len())))
     }
 }
 

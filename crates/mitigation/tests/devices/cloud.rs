@@ -13,7 +13,7 @@ use sidetap_mitigation::fastly::FastlyConnector;
 use sidetap_mitigation::nginx_plus::NginxPlusConnector;
 use sidetap_mitigation::{Connector, ConnectorError};
 
-use crate::rig::{Rig, acts, contract, many_up_to, room};
+use crate::rig::{ATTACKER, Rig, acts, contract, many_up_to, room};
 use crate::support::{Request, serve, wall};
 
 const SECRET: &str = "a-secret-of-the-api";
@@ -455,6 +455,35 @@ impl Rig for Open {
     fn second(&mut self) -> Option<Box<dyn Connector>> {
         self.0.second()
     }
+}
+
+#[test]
+fn a_zone_of_nginx_plus_is_told_how_rules_want_it() {
+    let fake = start_nginx_plus();
+    let text = fake.text(
+        "secret",
+        "url = \"URL/api/9\"\nzone = \"sidetap\"\nresponses = [\"block\", \"rate-limit\", \"deceive\", \"tag\"]\nrates = [\"5/60\"]\ndecoys = [\"sold_out\"]\ntag_header = \"x-sidetap-tag\"\n",
+    );
+    let said =
+        crate::ways::push(Box::new(NginxPlusConnector::new(toml::from_str(&text).unwrap()).unwrap()), None);
+    assert!(said.contains("v3: ") && !said.contains("v1: ") && !said.contains("v2: "), "{said}");
+    let held: BTreeMap<String, String> = fake.state.lock().unwrap().items.iter().map(spoken).collect();
+    let expected = [
+        ("198.51.100.1", "rate-limit=5/60"),
+        ("198.51.100.2", "deceive=sold_out"),
+        ("198.51.100.3", "deceive"),
+        ("198.51.100.4", "tag=scraper/1"),
+        ("198.51.100.6", "deceive"),
+        ("198.51.100.7", "tag"),
+        (ATTACKER, "block"),
+    ];
+    assert_eq!(held, expected.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
+}
+
+/// What stands before the mark, which is what the configuration compares.
+fn spoken((key, item): (&String, &Value)) -> (String, String) {
+    let value = item["value"].as_str().unwrap_or_default();
+    (key.clone(), value.split(' ').next().unwrap_or_default().to_owned())
 }
 
 #[test]

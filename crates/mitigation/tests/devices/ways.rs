@@ -244,5 +244,6 @@ fn envoy() {
     assert_eq!(get(device.to, "198.51.100.6", &[]), (200, "{}".into()));
     limits_by_its_rate(device.to);
     assert!(said.contains("v2: ") && said.contains("none of the rule's name sold_out"), "{said}");
-    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains("v1: ") && said.contains("in each of its threads"), "{said}");
+    assert_eq!(said.lines().count(), 2, "{said}");
 }

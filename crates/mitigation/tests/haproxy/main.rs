@@ -341,7 +341,6 @@ impl Device for UnderTest {
 
     fn second(&mut self) -> Option<Box<dyn Connector>> {
         let mut config = self.haproxy.config(AddressSeen::Peer);
-        config.allow_map = None;
         config.owner = "other".into();
         Some(Box::new(HaproxyConnector::new(config).unwrap()))
     }

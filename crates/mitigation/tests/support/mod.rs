@@ -419,6 +419,10 @@ impl Connector for Breaks {
         self.inner.zones()
     }
 
+    fn targets(&self) -> Vec<String> {
+        self.inner.targets()
+    }
+
     fn min_interval_s(&self) -> u64 {
         self.inner.min_interval_s()
     }

@@ -157,12 +157,12 @@ pub(crate) fn load_what_works(named: Option<&Path>) -> Result<(Config, Vec<Strin
     let text = std::fs::read_to_string(file).map_err(|e| ConfigError::unreadable(file, &e))?;
     let mut raw = read(file, &text)?;
     let why: Vec<String> = raw.mitigation.prune().iter().map(ToString::to_string).collect();
-    if why.is_empty() {
-        return Err(e);
-    }
     // Names of connectors that are left out are those of none.
     (raw.policy.dry_run, raw.policy.approve) = (None, None);
-    valid(file, &text, raw).map(|config| (config, why))
+    match valid(file, &text, raw) {
+        Err(_) if why.is_empty() => Err(e),
+        valid => valid.map(|config| (config, why)),
+    }
 }
 
 fn read(file: &Path, text: &str) -> Result<raw::File, ConfigError> {
@@ -171,7 +171,6 @@ fn read(file: &Path, text: &str) -> Result<raw::File, ConfigError> {
 
 fn valid(file: &Path, text: &str, raw: raw::File) -> Result<Config, ConfigError> {
     let bad = |key: &str, message: String| ConfigError::value(file, text, key, message);
-    let analysis = analysis(raw.analysis, &bad)?;
     let listen = raw.console.listen.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8642));
     let tls = tls(raw.console.certificate, raw.console.key).map_err(|m| bad("certificate", m))?;
     reachable(listen, tls.is_some()).map_err(|m| bad("listen", m))?;
@@ -186,6 +185,7 @@ fn valid(file: &Path, text: &str, raw: raw::File) -> Result<Config, ConfigError>
         signed_agents: raw.signed_agents,
     };
     let mitigation = mitigation(raw.mitigation, &bad)?;
+    let analysis = analysis(raw.analysis, &bad)?;
     let policy = Policy {
         path: raw.policy.path,
         allow: networks(raw.policy.allow),
@@ -198,8 +198,15 @@ fn valid(file: &Path, text: &str, raw: raw::File) -> Result<Config, ConfigError>
         approval_expiry: raw.policy.approval_expiry.map_or(86_400, |s| s.0.as_secs()),
         measured_span: raw.policy.measured_span.map_or(86_400, |s| s.0.as_secs()),
     };
+    let intel = intel::intel(raw.intel, known, &bad)?;
+    let lists = [&policy.allow, &policy.operator, &policy.own_networks, &analysis.trusted_proxies];
+    let parties = intel.known.iter().map(|(_, party)| &party.networks);
+    let never: Vec<IpNet> = lists.into_iter().chain(parties).flatten().copied().collect();
+    if !mitigation.lenient {
+        mitigation.check_canaries(&never).map_err(|e| bad("[[mitigation", e.to_string()))?;
+    }
     Ok(Config {
-        intel: intel::intel(raw.intel, known, &bad)?,
+        intel,
         stated,
         decode: sidetap_capture::DecodeOptions { zones: rules, ..decode::options(&raw.capture) },
         zones,
@@ -287,7 +294,9 @@ fn mitigation(
     config: sidetap_mitigation::Config,
     bad: Bad<'_>,
 ) -> Result<sidetap_mitigation::Config, ConfigError> {
-    let checked = config.max_age_s().map(|_| ()).and_then(|()| config.connectors().map(|_| ()));
+    let alerts = || if config.lenient { Ok(()) } else { config.alerts.check() };
+    let checked =
+        config.max_age_s().map(|_| ()).and_then(|()| config.connectors().map(|_| ())).and_then(|()| alerts());
     checked.map_err(|e| bad("[[mitigation", e.to_string()))?;
     Ok(config)
 }
@@ -348,6 +357,33 @@ mod tests {
     }
 
     #[test]
+    fn who_cannot_be_told_is_refused_before_there_is_anything_to_tell() {
+        let sink = |more: &str| format!("[[mitigation.alerts.sink]]\nname = \"desk\"\n{more}\n");
+        let said = refused(&sink("kind = \"jira\"\nurl = \"https://jira.example/\""));
+        assert!(said.contains("alerts to desk"), "{said}");
+        let said = refused(&sink("kind = \"syslog\"\nurl = \"logs.example:514\""));
+        assert!(said.contains("alerts to desk"), "{said}");
+    }
+
+    #[test]
+    fn a_canary_that_stands_for_somebody_is_refused() {
+        let canary = "[[mitigation.ipset]]\ncanary = { command = [\"ask\", \"{}\"], address = \"198.51.100.77\", control = \"198.51.100.78\" }\n";
+        assert!(parse(Path::new("x"), canary).is_ok());
+        for never in [
+            "[policy]\noperator = [\"198.51.100.77/32\"]\n",
+            "[policy]\nallow = [\"198.51.100.0/24\"]\n",
+            "[analysis]\ntrusted_proxies = [\"198.51.100.64/26\"]\n",
+            "[[partners]]\nname = \"carrier\"\nnetworks = [\"198.51.100.0/24\"]\n",
+        ] {
+            let said = refused(&format!("{never}{canary}"));
+            assert!(
+                said.contains("ipset: canary: its address 198.51.100.77 is on the never-block list"),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
     fn a_misspelt_key_is_refused_with_its_place_and_the_nearest_one() {
         let text = "[analysis]\nworkers = 2\n  trusted_proxys = [\"10.0.0.0/8\"]\n";
         assert_eq!(
@@ -405,7 +441,8 @@ mod tests {
                      [[mitigation.haproxy]]\nsocket = \"/run/haproxy/admin.sock\"\nblock_map = \"/etc/haproxy/sidetap/block.map\"\n";
         let least = parse(Path::new("least"), least).unwrap().mitigation;
         assert_eq!(format!("{parsed:#?}"), format!("{least:#?}"));
-        let text = format!("{parsed:?}");
+        // Which is no key: what reads the configuration for the kill switch sets it.
+        let text = format!("{parsed:?}").replace("lenient: false, ", "");
         for (key, _) in text.split([' ', '{']).filter_map(|w| w.split_once(':')) {
             if !key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
                 continue;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use serde_json::json;
 use sidetap_mitigation::{Desired, Enforcer, Geography, Mode, PushOptions, Selector};
-use sidetap_model::SubjectKind;
+use sidetap_model::{SubjectKind, nearest};
 use sidetap_policy::Traffic;
 use sidetap_store::Store;
 
@@ -60,18 +60,32 @@ pub(crate) fn run(global: &GlobalArgs, args: &MitigationArgs) -> Result<Status> 
         }
         MitigationCommand::Push(push) => push_all(&mut config, &args.source, push, &terminal),
         MitigationCommand::Undo { which, enforce } => {
+            if let Some(file) = nothing_there(&config, &args.source) {
+                bail!(
+                    "{}: there is no such store, and no ledger beside it, so that nothing would be remembered as taken back; name the store that pushes use, or turn on the kill switch (`sidetap mitigation stop`)",
+                    file.display()
+                );
+            }
             let options = PushOptions { actor: actor(), ..PushOptions::new(mode(*enforce)) };
             let (mut enforcer, lost) = enforcer_to_take_back(&config, &args.source)?;
             let selector = match &lost {
                 None => selector(which, &enforcer, &config, &args.source)?,
-                Some(why) => selector_by_marks(which, why)?,
+                Some(why) => selector_by_marks(which, why, &enforcer)?,
             };
             if *enforce {
                 settle_of(&mut enforcer, &config, &args.source);
             }
             let report = enforcer.undo(&selector, clock::now(), &options);
             record(&config, &args.source, &report);
-            show_push(&report, &[], &terminal)
+            let status = show_push(&report, &[], &terminal)?;
+            match &selector {
+                Selector::Verdict(id)
+                    if lost.is_some() && report.connectors.iter().all(|c| c.removed == 0) =>
+                {
+                    bail!("no device holds an entry of a verdict named `{}`", plain(id))
+                }
+                _ => Ok(status),
+            }
         }
         MitigationCommand::Redo { which } => {
             let mut enforcer = enforcer(&mut config, &args.source)?;
@@ -151,14 +165,32 @@ fn enforcer_to_take_back(config: &Config, source: &SourceArgs) -> Result<(Enforc
 }
 
 /// What an undo takes back where the ledger cannot be read: what the marks on the devices say.
-fn selector_by_marks(which: &UndoArgs, why: &str) -> Result<Selector> {
+fn selector_by_marks(which: &UndoArgs, why: &str, enforcer: &Enforcer) -> Result<Selector> {
     if which.last.is_some() || which.campaign.is_some() || which.policy.is_some() {
         bail!(
             "without a ledger only --verdict, --connector and --all can be taken back, by the marks on the devices: {why}"
         );
     }
-    let verdict = which.verdict.clone().map(Selector::Verdict);
-    Ok(verdict.or(which.connector.clone().map(Selector::Connector)).unwrap_or(Selector::All))
+    if let Some(name) = &which.connector {
+        return known_connector(name, enforcer);
+    }
+    Ok(which.verdict.clone().map_or(Selector::All, Selector::Verdict))
+}
+
+/// A connector by its name, where there is one.
+fn known_connector(name: &str, enforcer: &Enforcer) -> Result<Selector> {
+    let known = enforcer.connectors();
+    let mut names = known.iter().map(|(n, _)| n.as_str());
+    if names.clone().any(|n| n == name) {
+        return Ok(Selector::Connector(name.to_owned()));
+    }
+    let hint = match nearest(name, names.clone()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => names.next().map_or("none is configured".to_owned(), |first| {
+            format!("known: {}", names.fold(first.to_owned(), |all, n| format!("{all}, {n}")))
+        }),
+    };
+    bail!("no connector is called `{}`; {hint}", plain(name))
 }
 
 fn enforcer_of(
@@ -237,6 +269,15 @@ pub(crate) fn actor() -> String {
     name.map_or_else(|| "cli".to_owned(), |n| format!("cli:{n}"))
 }
 
+/// The store that is named, or run directory, where neither it nor a ledger beside it is there: the name is likely misspelt.
+fn nothing_there(config: &Config, source: &SourceArgs) -> Option<PathBuf> {
+    let named = match Source::of(source, config).ok()? {
+        Source::Directory(path) | Source::Store(path) => path,
+    };
+    let ledger = ledger_of(config, source);
+    (!named.exists() && !ledger.is_some_and(|l| l.exists())).then_some(named)
+}
+
 fn switch(config: &Config, source: &SourceArgs) -> Result<PathBuf> {
     gate::switch_of(config, ledger_of(config, source).as_deref()).ok_or_else(|| {
         Usage("name a store with --store, or the file of the kill switch in [policy]".to_owned()).into()
@@ -264,6 +305,7 @@ fn released_in_console(config: &Config, source: &SourceArgs) -> Result<bool> {
 /// Turns the kill switch on and takes everything off the devices at once.
 fn stop(config: &mut Config, source: &SourceArgs, reason: &str, terminal: &Terminal) -> Result<Status> {
     let switch = switch(config, source)?;
+    let nowhere = nothing_there(config, source).filter(|_| config.policy.kill_switch.is_none());
     // Whatever else fails, what is on the devices comes off.
     let kept = gate::stop(&switch, reason);
     approvals::note(config, source, "mitigation.stop", json!({ "reason": reason }));
@@ -288,7 +330,15 @@ fn stop(config: &mut Config, source: &SourceArgs, reason: &str, terminal: &Termi
     let report = enforcer.push(&nothing, clock::now(), &options);
     record(config, source, &report);
     let status = show_push(&report, &[], terminal)?;
-    kept.map(|()| status)
+    kept?;
+    match nowhere {
+        None => Ok(status),
+        Some(file) => Err(Lost(format!(
+            "{}: there is no such store: a watch or a console of another store does not see this switch, and puts back what came off; name the store that they use",
+            file.display()
+        ))
+        .into()),
+    }
 }
 
 /// The pushes that are named; all where none is.
@@ -301,7 +351,7 @@ fn selector(which: &UndoArgs, enforcer: &Enforcer, config: &Config, source: &Sou
         return Ok(Selector::Verdict(id.clone()));
     }
     if let Some(name) = &which.connector {
-        return Ok(Selector::Connector(name.clone()));
+        return known_connector(name, enforcer);
     }
     if let Some(last) = which.last {
         let since = clock::now().secs() - i64::try_from(last.0.as_secs()).unwrap_or(i64::MAX);
@@ -434,6 +484,16 @@ mod tests {
                 "{said}"
             );
         }
+        for (which, why) in [
+            (
+                ["undo", "--verdict=nosuch", "--enforce"],
+                "no device holds an entry of a verdict named `nosuch`",
+            ),
+            (["undo", "--connector=fed", "--enforce"], "no connector is called `fed`; did you mean `feed`?"),
+        ] {
+            let said = at(dir.path(), &which).unwrap_err().to_string();
+            assert_eq!(said, why);
+        }
         assert_eq!(at(dir.path(), &["undo", "--verdict", "v-2", "--enforce"]).unwrap(), Status::Done);
         assert_eq!(listed(), 2, "one verdict by its mark");
         assert_eq!(at(dir.path(), &["undo", "--all"]).unwrap(), Status::Done);
@@ -461,7 +521,13 @@ mod tests {
         enforcer(&mut config, &source).unwrap().push(&told, clock::now(), &options);
         let lists = || std::fs::read_to_string(&feed).unwrap().contains("203.0.113.1");
         assert!(lists());
-        for which in [["undo", "--verdict", "nosuch"], ["undo", "--policy", "nosuch"]] {
+        for which in [
+            ["undo", "--verdict", "nosuch"],
+            ["undo", "--policy", "nosuch"],
+            ["undo", "--campaign", "nosuch"],
+            ["undo", "--connector", "nosuch"],
+            ["redo", "--connector", "nosuch"],
+        ] {
             assert!(at(dir.path(), &which).is_err(), "{which:?}");
         }
         std::fs::write(&pack, "version: [\n").unwrap();
@@ -478,6 +544,31 @@ mod tests {
         store.put_state(KILLED, b"ada").unwrap();
         at(dir.path(), &["resume"]).unwrap();
         assert!(store.state(KILLED).unwrap().is_none(), "the console's switch is the same one");
+
+        // The switch of a store that is not there is seen by nobody.
+        let typo = dir.path().join("typo.db").display().to_string();
+        let elsewhere = |words: &[&str]| {
+            let config = dir.path().join("c.toml").display().to_string();
+            let all = ["sidetap", "--config", &config, "mitigation"].into_iter().chain(words.iter().copied());
+            let cli = Cli::try_parse_from(all.chain(["--store", &typo])).unwrap();
+            let Command::Mitigation(args) = &cli.command else { panic!("not mitigation") };
+            run(&cli.global, args).unwrap_err().to_string()
+        };
+        assert!(elsewhere(&["undo", "--last=1h", "--enforce"]).contains("typo.db: there is no such store"));
+        assert!(!Path::new(&typo).exists() && !Path::new(&format!("{typo}.mitigation.json")).exists());
+        assert!(elsewhere(&["stop"]).contains("does not see this switch"));
+
+        // Nor does it mind a configuration that nothing else takes.
+        at(dir.path(), &["resume"]).unwrap();
+        let twice = format!("{text}[[mitigation.feed]]\nname = \"again\"\npath = \"{}\"\n", feed.display());
+        enforcer(&mut config, &source).unwrap().push(&told_again, clock::now(), &options);
+        std::fs::write(dir.path().join("c.toml"), twice).unwrap();
+        let said = at(dir.path(), &["status"]).unwrap_err().to_string();
+        assert!(said.contains("`again` and `feed` both write"), "{said}");
+        assert!(lists());
+        assert_eq!(at(dir.path(), &["stop"]).unwrap(), Status::Done);
+        assert!(!lists());
+        at(dir.path(), &["resume"]).ok();
 
         // Where the switch cannot be written, what is on the devices comes off all the same.
         let nowhere = format!("[policy]\nkill_switch = \"{}\"\n{text}", feed.join("stop").display());

@@ -7,7 +7,7 @@ use sidetap_mitigation::{ConnectorStatus, Contended, Held, Mode, PlanReport, Pus
 use sidetap_model::Ts;
 
 use crate::exit::{Lost, Status};
-use crate::output::{Terminal, plain, print};
+use crate::output::{Terminal, plain, print, warn};
 use crate::report::{Column, Table, count, plural};
 
 fn no_connectors() -> Result<Status> {
@@ -132,6 +132,9 @@ pub(super) fn show_push(report: &PushReport, held: &[Held], terminal: &Terminal)
     for c in &report.connectors {
         let n = |n: usize| count(n as u64);
         let there = c.verified.map_or_else(|| "-".to_owned(), n);
+        // What a device did not take was neither added nor removed, as far as is known.
+        let n =
+            |of: usize| if c.outcome == "failed" && c.verified.is_none() { "-".to_owned() } else { n(of) };
         table.row([
             &c.name,
             c.kind,
@@ -149,14 +152,21 @@ pub(super) fn show_push(report: &PushReport, held: &[Held], terminal: &Terminal)
     for c in report.connectors.iter().filter(|c| matches!(c.outcome.as_str(), "failed" | "held")) {
         text.push_str(&format!("  {}: {}\n", plain(&c.name), plain(&c.answer)));
     }
+    for (c, risk) in report.connectors.iter().filter_map(|c| Some((c, c.risk.as_ref()?))) {
+        text.push_str(&format!("  {}: {}\n", plain(&c.name), plain(risk)));
+    }
     text.push_str(&contended(report.connectors.iter().map(|c| (c.name.as_str(), c.contended.as_ref()))));
     text.push_str(&reasons(report.held.iter().chain(held)));
+    report.notes.iter().for_each(|note| warn(note));
     if report.mode == Mode::DryRun {
         text.push_str("  nothing was changed; --enforce does it\n");
     }
     print(&text)?;
     match report.is_ok() {
         true => Ok(Status::Done),
+        false if report.forgotten => {
+            Err(Lost("what came off the devices is not remembered as taken back".to_owned()).into())
+        }
         false => Err(Lost("not every device is as it should be".to_owned()).into()),
     }
 }

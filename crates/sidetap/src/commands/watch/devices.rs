@@ -195,6 +195,9 @@ impl Worker {
                 _ => {}
             }
         }
+        let risks =
+            report.connectors.iter().filter_map(|c| Some(format!("{}: {}", c.name, c.risk.as_ref()?)));
+        risks.chain(report.notes.iter().cloned()).for_each(|said| self.lost.say(said));
         (self.told)(&report.actions);
         if report.mode == Mode::Enforce
             && let Some((store, path)) = &mut self.store

@@ -1,0 +1,164 @@
+//! Turns of several Sidetaps of this machine that change one file: one at a time, and none for ever.
+//!
+//! A turn is a lock on a file of our own beside the one that is changed (`FILE.lock`), which nobody else may open. A lock that anybody may
+//! take (on a directory, on a file that all may read) would let any user of the machine keep devices from being emptied.
+
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::connector::{Answer, ConnectorError};
+use crate::ledger::beside;
+use crate::plan::Plan;
+
+/// For how long a turn is waited for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest time between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// That somebody else has the turn and does not end it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    lock: PathBuf,
+    waited: Duration,
+    /// Number and name of the process, where the machine says so.
+    by: Option<(u32, String)>,
+}
+
+impl fmt::Display for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lock = self.lock.display();
+        match &self.by {
+            Some((pid, name)) => write!(f, "{lock} is held by process {pid} ({name})")?,
+            None => write!(f, "{lock} is held by another process (`fuser {lock}` names it)")?,
+        }
+        write!(f, " for more than {} s", self.waited.as_secs())
+    }
+}
+
+/// Waits for the lock of a file for so long; nothing where none can be made (no directory, no room, no right), since what lets go must go
+/// on there too.
+pub(crate) fn take(path: &Path, patience: Duration) -> Result<Option<File>, Taken> {
+    let lock = beside(path, ".lock");
+    let Ok(file) = open(&lock) else { return Ok(None) };
+    let end = Instant::now() + patience;
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::Error(_)) => return Ok(None),
+            Err(TryLockError::WouldBlock) if Instant::now() >= end => {
+                let by = holder(&file);
+                return Err(Taken { lock, waited: patience, by });
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(pause),
+        }
+        pause = (pause * 2).min(PAUSE);
+    }
+}
+
+/// Opens a lock that only its owner may open: who made it, or whose the directory is.
+fn open(lock: &Path) -> std::io::Result<File> {
+    let mut new = OpenOptions::new();
+    new.read(true).write(true).create_new(true).mode(0o600);
+    match new.open(lock) {
+        Ok(file) => {
+            // A service under its own user shares the directory with commands of the administrator's.
+            if let Ok(about) = std::fs::metadata(lock.parent().unwrap_or(Path::new("."))) {
+                let _ = std::os::unix::fs::fchown(&file, Some(about.uid()), Some(about.gid()));
+            }
+            Ok(file)
+        }
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+            let file = OpenOptions::new().read(true).write(true).open(lock)?;
+            let mode = file.metadata()?.permissions().mode();
+            // An earlier Sidetap let everybody read it.
+            if mode & 0o077 != 0 {
+                let _ = file.set_permissions(PermissionsExt::from_mode(0o600));
+            }
+            Ok(file)
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// Who holds a lock, as the kernel lists it.
+fn holder(file: &File) -> Option<(u32, String)> {
+    let inode = format!(":{}", file.metadata().ok()?.ino());
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    // NUMBER: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END; who waits has `->` behind the number.
+    let held = locks.lines().map(|l| l.split_whitespace().collect::<Vec<_>>());
+    let pid = held.filter_map(|words| match words.as_slice() {
+        [_, "FLOCK", _, _, pid, file, ..] if file.ends_with(&inode) => pid.parse::<u32>().ok(),
+        _ => None,
+    });
+    let pid = pid.into_iter().find(|pid| *pid != 0)?;
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some((pid, name.trim().chars().filter(|c| !c.is_control()).collect()))
+}
+
+/// A turn, over when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _lock: Option<File>,
+    risk: Option<String>,
+}
+
+impl Turn {
+    /// What the device answered, and at what risk the turn was not waited for.
+    pub(crate) fn answer(&self, text: String) -> Answer {
+        Answer { text, risk: self.risk.clone() }
+    }
+}
+
+/// Waits for the turn to change a file. An undo, or the kill switch, goes on without it when it waited long enough: what another Sidetap
+/// writes at that moment may be lost or come back, which the next push of either makes good.
+pub(crate) fn turn(path: &Path, plan: &Plan) -> Result<Turn, ConnectorError> {
+    match take(path, PATIENCE) {
+        Ok(lock) => Ok(Turn { _lock: lock, risk: None }),
+        Err(taken) if plan.insists => {
+            let risk = format!(
+                "{taken}: nothing waited for it, so that what another Sidetap wrote meanwhile may be lost"
+            );
+            Ok(Turn { _lock: None, risk: Some(risk) })
+        }
+        Err(taken) => Err(ConnectorError::Busy(taken.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(60);
+
+    #[test]
+    fn a_lock_is_for_its_owner_only_and_not_waited_for_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, lock) = (dir.path().join("list"), dir.path().join("list.lock"));
+        let mode = || std::fs::metadata(&lock).unwrap().permissions().mode() & 0o777;
+        let first = take(&path, SHORT).unwrap();
+        assert_eq!((first.is_some(), mode()), (true, 0o600));
+        let said = take(&path, SHORT).unwrap_err().to_string();
+        let me = format!("held by process {} (", std::process::id());
+        assert!(said.contains("list.lock is ") && (said.contains(&me) || said.contains("fuser")), "{said}");
+        let other = take(&dir.path().join("another"), SHORT).unwrap();
+        assert!(other.is_some(), "of another file it is not");
+        drop(first);
+        std::fs::set_permissions(&lock, PermissionsExt::from_mode(0o644)).unwrap();
+        assert!(take(&path, SHORT).unwrap().is_some());
+        assert_eq!(mode(), 0o600, "that of an earlier Sidetap");
+        assert!(take(&dir.path().join("none/list"), SHORT).unwrap().is_none(), "where none can be");
+    }
+
+    #[test]
+    fn who_holds_a_directory_keeps_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = File::open(dir.path()).unwrap();
+        held.lock().unwrap();
+        assert!(take(&dir.path().join("list"), SHORT).unwrap().is_some());
+    }
+}
