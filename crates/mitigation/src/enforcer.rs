@@ -293,20 +293,14 @@ impl Enforcer {
             }
         }
         let mut removed: Vec<(String, String)> = Vec::new();
-        for Slot { connector: c, pace } in &mut self.slots {
-            if matches!(selector, Selector::Connector(name) if name != c.name()) {
-                continue;
-            }
-            let (planned, error) = undo_plan(c.as_mut(), selector, now.secs());
-            let planned = Planned { plan: planned, error };
-            if options.mode == Mode::Enforce {
-                let scope = if matches!(selector, Selector::Connector(_)) { c.name() } else { "*" };
-                removed
-                    .extend(planned.plan.plan.remove.iter().map(|e| (scope.to_owned(), e.verdict.clone())));
-            }
-            let (result, error, rows) =
-                carry_out(c.as_mut(), &planned, now, options, ("undo", self.journal.as_ref()));
-            note(pace, now.secs(), &result, error.as_ref());
+        let journal = self.journal.as_ref();
+        let undone = each(&mut self.slots, |slot| {
+            let named = !matches!(selector, Selector::Connector(name) if name != slot.connector.name());
+            named.then(|| undo_one(slot, selector, now, options, journal))
+        });
+        for (result, rows, gone) in undone.into_iter().flatten() {
+            let scope = if matches!(selector, Selector::Connector(_)) { &result.name } else { "*" };
+            removed.extend(gone.into_iter().map(|verdict| (scope.to_owned(), verdict)));
             report.connectors.push(result);
             report.actions.extend(rows);
         }
@@ -533,6 +527,23 @@ fn push_one(
     // Who only tries leaves nothing there, and takes nobody's away.
     let found = (options.mode == Mode::Enforce).then(|| Strangers::of(&planned.plan, &result)).flatten();
     (result, rows, found)
+}
+
+/// Takes back what a selector names on one device; gives the verdicts of what was there too.
+fn undo_one(
+    slot: &mut Slot,
+    selector: &Selector,
+    now: Ts,
+    options: &PushOptions,
+    journal: Option<&Journal>,
+) -> (ConnectorResult, Vec<ActionRow>, Vec<String>) {
+    let Slot { connector: c, pace } = slot;
+    let (plan, error) = undo_plan(c.as_mut(), selector, now.secs());
+    let planned = Planned { plan, error };
+    let gone = planned.plan.plan.remove.iter().map(|e| e.verdict.clone()).collect();
+    let (result, error, rows) = carry_out(c.as_mut(), &planned, now, options, ("undo", journal));
+    note(pace, now.secs(), &result, error.as_ref());
+    (result, rows, gone)
 }
 
 fn note(pace: &mut Pace, now: i64, result: &ConnectorResult, error: Option<&ConnectorError>) {

@@ -9,7 +9,7 @@ pub struct Secret(String);
 
 /// Where a credential is read from; a configuration never holds one itself.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "`{ file = \"PATH\" }` or `{ env = \"NAME\" }`")]
 pub struct SecretRef {
     /// A file whose first line it is.
     #[serde(default)]
@@ -88,6 +88,16 @@ impl fmt::Debug for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_credential_that_is_written_out_is_told_how_it_is_named() {
+        let said =
+            toml::from_str::<std::collections::BTreeMap<String, SecretRef>>("token = \"abc\"").unwrap_err();
+        assert!(
+            said.to_string().contains("expected `{ file = \"PATH\" }` or `{ env = \"NAME\" }`"),
+            "{said}"
+        );
+    }
 
     #[test]
     fn secrets_are_compared_whole_and_never_shown() {

@@ -115,6 +115,30 @@ fn a_receiver_that_never_answers_keeps_no_file_beside_its_memory() {
 }
 
 #[test]
+fn an_undo_waits_on_no_device_before_it_comes_to_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("secret"), "0123456789abcdef").unwrap();
+    let mut asked = 0;
+    let receiver = support::serve(move |_| {
+        asked += 1;
+        std::thread::sleep(Duration::from_secs(if asked > 1 { 9 } else { 0 }));
+        (200, "{}".to_owned())
+    });
+    let hook = format!(
+        "{FEED}[[webhook]]\nname = \"a-first\"\nurl = \"http://{receiver}/\"\nsecret = {{ file = \"DIR/secret\" }}\nmemory = \"DIR/hook.json\"\nhttp = {{ timeout_s = 8 }}\n"
+    );
+    let mut both = enforcer(dir.path(), &hook);
+    assert!(both.push(&wanted(), wall_ts(), &options()).is_ok());
+    let undo = std::thread::spawn(move || both.undo(&Selector::All, wall_ts(), &options()));
+    let start = Instant::now();
+    while lines(dir.path()) > 0 && start.elapsed() < Duration::from_secs(30) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert_eq!(undo.join().unwrap().connectors[0].outcome, "failed", "the one that does not answer");
+}
+
+#[test]
 fn an_undo_that_cannot_be_remembered_is_no_success() {
     let dir = tempfile::tempdir().unwrap();
     let mut first = enforcer(dir.path(), FEED);
