@@ -45,7 +45,7 @@ proptest CASES="20000":
 live *ARGS:
     scripts/live.sh {{ARGS}}
 
-# Odd requests to real servers on loopback (nginx, Node.js): what they say that they served against what Sidetap saw (root)
+# Odd requests to real servers on loopback (nginx, Node.js, Apache, Caddy, gunicorn, Go, Python): what they say that they served against what Sidetap saw (root)
 differential *ARGS:
     scripts/differential.py {{ARGS}}
 
