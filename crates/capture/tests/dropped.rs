@@ -142,7 +142,7 @@ fn behind_what_its_server_dropped_a_request_is_seen_however_it_is_written() {
     let filler = vec![b'x'; 900];
     let nul = [&[0; 700][..], &get("/secret0")].concat();
     let old = b"POST /secret0\r\n\r\n".to_vec();
-    let shapes: [Shape<'_>; 9] = [
+    let shapes: [Shape<'_>; 14] = [
         ("two behind", two.clone(), vec![get("/secret0")]),
         ("filler first", two, vec![filler.clone(), get("/secret0")]),
         ("filler behind it", after(DUMMY), vec![filler, get("/secret0")]),
@@ -150,6 +150,23 @@ fn behind_what_its_server_dropped_a_request_is_seen_however_it_is_written() {
             "far behind",
             [b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", DUMMY].concat(),
             vec![vec![0; 400_000], get("/secret0")],
+        ),
+        ("half a head", after(b"GET /d HTTP/1.1\r\nHost: a\r\n"), vec![get("/secret0")]),
+        ("half a value", after(b"GET /d HTTP/1.1\r\nX: a"), vec![get("/secret0")]),
+        (
+            "half a head, split",
+            after(b"GET /d HTTP/1.1\r\nHost: a\r\n"),
+            vec![b"GE".to_vec(), get("/secret0")[2..].to_vec()],
+        ),
+        (
+            "half a head, no version",
+            after(b"GET /d HTTP/1.1\r\nHost: a\r\n"),
+            vec![b"POST /secret0\r\n\r\n".to_vec()],
+        ),
+        (
+            "half a long head",
+            after(format!("GET /d HTTP/1.1\r\nX: {}", "y".repeat(70_000)).as_bytes()),
+            vec![get("/secret0")],
         ),
         ("no version", after(DUMMY), vec![old]),
         ("absolute", after(DUMMY), vec![b"POST http://h/secret0\r\n\r\n".to_vec()]),

@@ -130,34 +130,64 @@ impl Http {
         !self.is_other_due() && self.reading_request().is_some_and(|asked| asked.finals > 0)
     }
 
-    /// What a request that its server may never have read has for its content begins as a request: it is read as one. Behind others that its
-    /// server dropped it is answered in their place.
-    pub(super) fn leave_content(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) {
-        // Those were read all the same.
-        let itself = matches!(self.behind, Behind::Change | Behind::Nothing);
-        let all = self.behind == Behind::Upgrade;
-        self.up.end_known_body();
-        self.finish_request(Completeness::REQUEST_TRUNCATED, mark.off, mark.ts, out);
-        self.guessed = !likely_request(trim_start(bytes));
+    /// A request begins here, though the head of one that its server may have dropped is not at its end: it was dropped with the rest.
+    pub(super) fn begins_behind(&self, bytes: &[u8]) -> bool {
+        matches!(self.behind, Behind::Upgrade)
+            && !self.up.is_between()
+            && (likely_request(bytes)
+                || (self.up.wants() == Wants::LongHead || self.holds_request_line())
+                    && (begins_method(bytes) || may_be_old(bytes)))
+    }
+
+    /// Gives up the head that is being read, as far as it came.
+    pub(super) fn leave_head(&mut self, mark: Mark, out: &mut Out<'_>) {
+        if self.up.wants() == Wants::LongHead {
+            self.finish_request(Completeness::REQUEST_TRUNCATED, mark.off, mark.ts, out);
+        } else {
+            self.salvage_request(Completeness::REQUEST_TRUNCATED, None, out);
+            self.up.forget_head();
+        }
         self.up.resume();
         self.contested = true;
         self.certainty.lose();
+        self.give_up_dropped(out);
+    }
+
+    /// Requests behind one for another protocol whose server goes on behind all of them.
+    fn give_up_dropped(&mut self, out: &mut Out<'_>) {
         let answered = self.answer.as_ref().map(|a| a.target);
-        let unread = |e: &mut Entry| matches!(e, Entry::Asked(a) if a.done && a.answer.is_none() && answered != Some(Target::Request(a.seq)));
-        if itself {
-            return;
-        }
-        let mut dropped = Vec::from_iter(self.queue.pop_back_if(unread));
-        while all
-            && let Some(entry) =
-                self.queue.pop_back_if(|e| unread(e) && matches!(e, Entry::Asked(a) if a.behind))
-        {
+        let unread = |e: &mut Entry| matches!(e, Entry::Asked(a) if a.behind && a.done && a.answer.is_none() && answered != Some(Target::Request(a.seq)));
+        let mut dropped = Vec::new();
+        while let Some(entry) = self.queue.pop_back_if(unread) {
             dropped.push(entry);
         }
         for entry in dropped.into_iter().rev() {
             if let Entry::Asked(asked) = entry {
                 self.emit(*asked, None, Completeness::WHOLE, out);
             }
+        }
+    }
+
+    /// What a request that its server may never have read has for its content begins as a request: it is read as one. Behind others that its
+    /// server dropped it is answered in their place.
+    pub(super) fn leave_content(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) {
+        self.up.end_known_body();
+        self.finish_request(Completeness::REQUEST_TRUNCATED, mark.off, mark.ts, out);
+        self.guessed = !likely_request(trim_start(bytes));
+        self.up.resume();
+        self.contested = true;
+        self.certainty.lose();
+        match self.behind {
+            Behind::Upgrade => self.give_up_dropped(out),
+            Behind::Contested => {
+                let answered = self.answer.as_ref().map(|a| a.target);
+                let unread = |e: &mut Entry| matches!(e, Entry::Asked(a) if a.done && a.answer.is_none() && answered != Some(Target::Request(a.seq)));
+                if let Some(Entry::Asked(asked)) = self.queue.pop_back_if(unread) {
+                    self.emit(*asked, None, Completeness::WHOLE, out);
+                }
+            }
+            // It was read all the same.
+            Behind::Change | Behind::Nothing => {}
         }
     }
 }

@@ -214,6 +214,10 @@ impl Http {
         let fresh = std::mem::take(&mut self.answered).then_some(mark.off);
         while !bytes.is_empty() && self.handover.is_none() {
             let used = match self.up.wants() {
+                Wants::Head | Wants::LongHead if self.begins_behind(bytes) => {
+                    self.leave_head(mark, out);
+                    0
+                }
                 // What was held was no beginning: here is one.
                 Wants::Head if self.guessed && likely_request(bytes) && !self.holds_request_line() => {
                     self.up.forget_head();

@@ -308,6 +308,7 @@ impl Http {
         let seq = std::mem::replace(out.seq, out.seq.wrapping_add(1));
         let mut asked = Asked::new(seq, at, end, request, odd);
         asked.gap_bytes = gap.unwrap_or(0);
+        asked.behind = self.behind == Behind::Upgrade;
         self.push_request(asked, out);
         self.finish_request(flag, end.off, end.ts, out);
     }
