@@ -2,7 +2,7 @@
 
 use sidetap_model::Ts;
 
-use super::sketch::Distinct;
+use super::tally::Tally;
 use super::unit::ExchangeId;
 use crate::observation::{Observation, Outcome, Part, Surface, Traits};
 
@@ -15,7 +15,7 @@ pub(crate) struct Call {
     pub(crate) denied: u32,
     pub(crate) missing: u32,
     pub(crate) refused: u32,
-    pub(crate) targets: Distinct,
+    pub(crate) targets: Tally,
     pub(crate) shape: u64,
     pub(crate) door: u64,
     /// Comes with the first number that is asked for.
@@ -81,7 +81,7 @@ impl Call {
             denied: 0,
             missing: 0,
             refused: 0,
-            targets: Distinct::default(),
+            targets: Tally::default(),
             shape: o.prints.shape,
             door: o.prints.door,
             walk: None,
@@ -132,6 +132,11 @@ impl Call {
             _ => {}
         }
         before
+    }
+
+    /// What it takes of the room for calls: itself, and the list of what it asked for.
+    pub(crate) fn weight(&self) -> usize {
+        1 + self.targets.weight(size_of::<Call>())
     }
 
     /// The steps between the numbers that were asked for.

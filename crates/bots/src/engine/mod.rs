@@ -40,6 +40,7 @@ mod slice;
 mod standing;
 mod state;
 mod story;
+mod tally;
 mod unit;
 mod units;
 mod week;
@@ -408,9 +409,9 @@ impl Engine {
         if !self.config.without.intelligence {
             unit.standing.learn(o, &Knowledge { table, known, keys, agents });
         }
-        let calls = unit.calls.len();
+        let weight = unit.weight_at(slot);
         let before = unit.add(o, slot, place);
-        let calls = unit.calls.len() - calls;
+        let heavier = unit.weight_at(slot).saturating_sub(weight);
         let good = !o.attempts.is_empty() && (unit.trusted || unit.established) && !unit.tool;
         if violation {
             unit.rare_mut().robots_violations += 1;
@@ -421,7 +422,7 @@ impl Engine {
             unit.queued = true;
             self.due_units.push(key);
         }
-        self.units.calls += calls;
+        self.units.calls += heavier;
         let Some(at) = slot else { return };
         let further = o.further();
         if let Some(token) = o.sessions.iter().find(|t| t.login)

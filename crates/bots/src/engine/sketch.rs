@@ -68,18 +68,6 @@ impl Distinct {
         }
     }
 
-    /// False where there is a value that `other` certainly does not have.
-    pub(crate) fn is_within(&self, other: &Distinct) -> bool {
-        let has = |bit: u8| other.may_have(u64::from(bit) << 56);
-        match self {
-            Distinct::Few(..) => self.listed().iter().all(|bit| has(*bit)),
-            Distinct::Many(_) => {
-                matches!(other, Distinct::Many(_))
-                    && (0..=u8::MAX).all(|bit| !self.may_have(u64::from(bit) << 56) || has(bit))
-            }
-        }
-    }
-
     pub(crate) fn merge(&mut self, other: &Distinct) {
         if let Distinct::Many(theirs) = other {
             let mut words = theirs.clone();
@@ -111,79 +99,6 @@ impl Distinct {
 fn set_bit(words: &mut [u64; 4], bit: u8) {
     if let Some(word) = words.get_mut(usize::from(bit >> 6)) {
         *word |= 1 << (bit & 63);
-    }
-}
-
-/// Counts distinct paths: exact to 256 of them, then by linear counting over 8,192 bits (within a hundredth to some thousands).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Paths {
-    /// All of them, in order.
-    Listed(Vec<u32>),
-    /// A bit for each.
-    Sketched(Box<[u64; 128]>),
-}
-
-impl Default for Paths {
-    fn default() -> Self {
-        Paths::Listed(Vec::new())
-    }
-}
-
-impl Paths {
-    const LISTED: usize = 256;
-    const BITS: f64 = 8192.0;
-
-    pub(crate) fn insert(&mut self, hash: u64) {
-        self.add((hash >> 32) as u32);
-    }
-
-    fn add(&mut self, hash: u32) {
-        match self {
-            Paths::Sketched(words) => Self::set(words, hash),
-            Paths::Listed(all) => {
-                let Err(at) = all.binary_search(&hash) else { return };
-                if all.len() < Self::LISTED {
-                    all.insert(at, hash);
-                    return;
-                }
-                let mut words = Box::new([0; 128]);
-                all.iter().chain([&hash]).for_each(|h| Self::set(&mut words, *h));
-                *self = Paths::Sketched(words);
-            }
-        }
-    }
-
-    fn set(words: &mut [u64; 128], hash: u32) {
-        let bit = hash >> 19;
-        if let Some(word) = words.get_mut((bit >> 6) as usize) {
-            *word |= 1 << (bit & 63);
-        }
-    }
-
-    pub(crate) fn merge(&mut self, other: &Paths) {
-        match (&mut *self, other) {
-            (_, Paths::Listed(theirs)) => theirs.iter().for_each(|h| self.add(*h)),
-            (Paths::Sketched(mine), Paths::Sketched(theirs)) => {
-                mine.iter_mut().zip(theirs.iter()).for_each(|(to, from)| *to |= from);
-            }
-            (Paths::Listed(mine), Paths::Sketched(theirs)) => {
-                let mut words = theirs.clone();
-                mine.iter().for_each(|h| Self::set(&mut words, *h));
-                *self = Paths::Sketched(words);
-            }
-        }
-    }
-
-    /// How many.
-    pub(crate) fn count(&self) -> u64 {
-        match self {
-            Paths::Listed(all) => all.len() as u64,
-            Paths::Sketched(words) => {
-                let set: u32 = words.iter().map(|w| w.count_ones()).sum();
-                let zero = (Self::BITS - f64::from(set)).max(1.0);
-                (-Self::BITS * (zero / Self::BITS).ln()).round() as u64
-            }
-        }
     }
 }
 
@@ -481,28 +396,6 @@ pub(crate) type Set<K> = hashbrown::HashSet<K, Ready>;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_are_counted_exactly_and_then_nearly() {
-        let of = |from: u64, to: u64| {
-            let mut paths = Paths::default();
-            (from..to).chain(from..to).for_each(|n| paths.insert(crate::hash::of(&n.to_le_bytes())));
-            paths
-        };
-        assert_eq!((of(0, 0).count(), of(0, 25).count(), of(0, 256).count()), (0, 25, 256));
-        for n in [300, 902, 4000] {
-            assert!(of(0, n).count().abs_diff(n) <= n / 50, "{n}: {}", of(0, n).count());
-        }
-        let joined = |a: &Paths, b: &Paths| {
-            let mut all = a.clone();
-            all.merge(b);
-            all.count()
-        };
-        let (few, many) = (of(0, 100), of(50, 1000));
-        assert_eq!(joined(&few, &of(50, 150)), 150);
-        assert_eq!(joined(&few, &many), joined(&many, &few));
-        assert!(joined(&many, &of(0, 900)).abs_diff(1000) <= 20);
-    }
 
     #[test]
     fn distinct_values_are_counted_about() {

@@ -6,13 +6,14 @@ use sidetap_model::Ts;
 
 use super::Engine;
 use super::campaign::{Campaign, Conviction};
-use super::sketch::{Distinct, Paths};
+use super::sketch::Set;
+use super::tally::Tally;
 use super::unit::{Call, Unit};
 use super::units::Session;
 use crate::role::Roles;
 
-/// Different things up to which a sketch of 256 bits tells them apart well.
-const SKETCHED: f64 = 300.0;
+/// Different things that a campaign's callers asked for together are told apart up to so many.
+const TOLD_APART: usize = 16_384;
 
 /// Requests of a campaign to its endpoints; what its members sent besides is not among them.
 const TO_TARGET: &str = "requests-to-target";
@@ -65,37 +66,48 @@ fn is_of_same((tried, got): (&str, &str)) -> bool {
 /// Calls to endpoints of one purpose.
 #[derive(Default)]
 struct Reach {
-    requests: u64,
+    /// Calls, those that came together in one request each by itself.
+    calls: u64,
     succeeded: u64,
-    /// Different things asked for by all together, and by each one summed up.
-    together: Distinct,
+    /// Different things asked for by all together, unless there are too many to tell.
+    all: Set<u32>,
+    untold: bool,
+    /// About how many, of all together and of each one summed up.
+    together: Tally,
     summed: f64,
 }
 
 impl Reach {
     fn add(&mut self, call: &Call) {
-        self.requests += u64::from(call.n);
+        self.calls += u64::from(call.all());
         self.succeeded += u64::from(call.ok);
-        self.together.merge(&call.targets);
-        self.summed += call.targets.count();
+        self.see(&call.targets);
     }
 
-    /// How many different things: beyond what the sketch tells apart, callers are taken to share none.
+    fn see(&mut self, targets: &Tally) {
+        self.together.merge(targets);
+        self.summed += targets.count();
+        match targets.all() {
+            Some(few) if self.all.len() + few.len() <= TOLD_APART => self.all.extend(few),
+            _ => self.untold = true,
+        }
+    }
+
+    /// How many different things: where they are too many to be told apart, about so many, and where they are too many for that
+    /// too, callers are taken to share none.
     fn tried(&self) -> u64 {
+        if !self.untold {
+            return self.all.len() as u64;
+        }
         let together = self.together.count();
-        let tried = if together <= SKETCHED { together } else { self.summed.max(together) };
-        (tried.round() as u64).min(self.requests)
+        let tried = if together <= Tally::NEAR { together } else { self.summed.max(together) };
+        (tried.round() as u64).min(self.calls)
     }
 
-    /// How many were tried and how many of them were got: never more than were tried. Where the two differ by no more than the
-    /// sketch may be wrong, every one that was got is taken for another.
+    /// How many were tried and how many of them were got: never more than were tried.
     fn both(&self) -> (u64, u64) {
         let tried = self.tried();
-        if self.succeeded <= tried + tried / 8 {
-            (tried.max(self.succeeded), self.succeeded)
-        } else {
-            (tried, tried)
-        }
+        (tried, self.succeeded.min(tried))
     }
 }
 
@@ -119,16 +131,17 @@ impl Cast<'_> {
 
     /// Paths that scanners asked for.
     fn paths(&self) -> u64 {
-        let mut all = Paths::default();
+        let mut all = Tally::default();
         self.units.iter().for_each(|(u, _)| all.merge(&u.rare().paths));
         let requests = self.units.iter().map(|(u, _)| u64::from(u.n)).sum();
-        all.count().min(requests)
+        (all.count() as u64).min(requests)
     }
 }
 
 impl Engine {
     /// How far a campaign got: requests and what became of them, bytes that were handed out, and by what its endpoints are for:
-    /// accounts tried and taken, codes tried and found, orders placed. Numbers of different things are estimates.
+    /// accounts tried and taken, codes tried and found, orders placed. Numbers of different things are exact up to some
+    /// thousands.
     pub(super) fn outcome(&self, campaign: &Campaign, cast: Cast<'_>) -> BTreeMap<String, u64> {
         let class = self.pack.rules().get(campaign.rule).map_or("", |r| r.id.as_str());
         let mut out: BTreeMap<String, u64> = BTreeMap::new();
@@ -243,39 +256,41 @@ fn lasting(from: Ts, to: Ts) -> String {
 mod tests {
     use super::*;
 
+    fn of(values: std::ops::Range<u64>, key: u64) -> Tally {
+        let mut all = Tally::default();
+        values.for_each(|n| all.insert(crate::hash::words(&[key, n])));
+        all
+    }
+
     #[test]
-    fn things_tried_by_many_are_told_apart_or_summed() {
-        let mut reach = Reach::default();
-        let shared: Vec<u64> = (0..20).map(|n: u64| crate::hash::of(&n.to_le_bytes())).collect();
-        for _ in 0..50 {
-            reach.requests += 20;
-            let mut targets = Distinct::default();
-            shared.iter().for_each(|h| targets.insert(*h));
-            reach.together.merge(&targets);
-            reach.summed += targets.count();
+    fn what_was_tried_is_counted_exactly_whatever_the_key_is() {
+        for key in 0..8 {
+            let (mut shared, mut alone, mut crowd) = (Reach::default(), Reach::default(), Reach::default());
+            (0..50).for_each(|_| shared.see(&of(0..20, key)));
+            alone.see(&of(0..381, key));
+            (0..5000).for_each(|n| crowd.see(&of(n * 2..n * 2 + 3, key)));
+            assert_eq!((shared.tried(), alone.tried(), crowd.tried()), (20, 381, 10_001), "{key}");
         }
-        assert!((18..=22).contains(&reach.tried()), "{}", reach.tried());
-        let mut rotating = Reach { requests: 1500, ..Reach::default() };
-        for n in 0..1500u64 {
-            let mut targets = Distinct::default();
-            targets.insert(crate::hash::of(&n.to_le_bytes()));
-            rotating.together.merge(&targets);
-            rotating.summed += targets.count();
+    }
+
+    #[test]
+    fn what_many_tried_is_counted_nearly() {
+        for (callers, each, all) in [(10, 3000, 30_000), (40_000, 3, 120_000)] {
+            let mut reach = Reach { calls: 1_000_000, ..Reach::default() };
+            (0..callers).for_each(|n| reach.see(&of(n * each..(n + 1) * each, 1)));
+            assert!(reach.tried().abs_diff(all) <= all / 20, "{} {all}", reach.tried());
+            assert!(reach.all.len() <= TOLD_APART);
         }
-        assert_eq!(rotating.tried(), 1500);
     }
 
     #[test]
     fn no_more_is_got_than_was_tried() {
         let reach = |different: u64, succeeded| {
-            let mut reach = Reach { requests: 200, succeeded, ..Reach::default() };
-            (0..different).for_each(|n| reach.together.insert(crate::hash::of(&n.to_le_bytes())));
+            let mut reach = Reach { succeeded, ..Reach::default() };
+            reach.see(&of(0..different, 1));
             reach.both()
         };
-        let (tried, made) = reach(65, 65);
-        assert!(tried >= 65 && made == 65, "{tried} {made}");
-        assert_eq!(reach(3, 40), (3, 3));
-        assert_eq!(reach(8, 2), (8, 2));
+        assert_eq!([reach(65, 65), reach(3, 40), reach(8, 2)], [(65, 65), (3, 3), (8, 2)]);
     }
 
     #[test]

@@ -9,8 +9,9 @@ use smallvec::SmallVec;
 pub(crate) use super::call::Call;
 use super::call::add_call;
 use super::habits::Habits;
-use super::sketch::{Distinct, Gaps, Paths};
+use super::sketch::{Distinct, Gaps};
 use super::standing::Standing;
+use super::tally::Tally;
 use super::units::via;
 use crate::agent::{Agent, AgentKind};
 use crate::hash;
@@ -59,7 +60,7 @@ pub(crate) struct Unit {
     pub(crate) cookies: u32,
     pub(crate) answers: u32,
     pub(crate) keyed: u32,
-    pub(crate) accounts: Distinct,
+    pub(crate) accounts: Tally,
     rare: Option<Box<Rare>>,
     pub(crate) robots_read: bool,
     pub(crate) bytes: u64,
@@ -95,7 +96,7 @@ pub(crate) struct Rare {
     pub(crate) missing_n: u32,
     pub(crate) missing: Distinct,
     /// Paths asked for from then on.
-    pub(crate) paths: Paths,
+    pub(crate) paths: Tally,
     pub(crate) attempts: u32,
     pub(crate) sqli: u32,
     pub(crate) sensitive_files: u32,
@@ -168,7 +169,7 @@ impl Unit {
             cookies: 0,
             answers: 0,
             keyed: 0,
-            accounts: Distinct::default(),
+            accounts: Tally::default(),
             rare: None,
             robots_read: false,
             bytes: 0,
@@ -343,6 +344,17 @@ impl Unit {
     /// Endpoints called, assets aside.
     pub(crate) fn breadth(&self) -> u32 {
         u32::try_from(self.calls.len()).unwrap_or(u32::MAX).saturating_add(self.rare().calls_over)
+    }
+
+    /// What it takes of the room for calls: all of them, and the lists of what they asked for.
+    pub(crate) fn weight(&self) -> usize {
+        self.accounts.weight(size_of::<Call>()) + self.calls.iter().map(Call::weight).sum::<usize>()
+    }
+
+    /// The same of the call of one endpoint alone.
+    pub(crate) fn weight_at(&self, slot: Option<u32>) -> usize {
+        let call = self.calls.iter().find(|c| Some(c.slot) == slot);
+        self.accounts.weight(size_of::<Call>()) + call.map_or(0, Call::weight)
     }
 
     /// Sessions presented: three and more mean that several people are behind the address and the agent.

@@ -42,7 +42,7 @@ pub(crate) struct Units {
     shards: Vec<Shard>,
     salt: u64,
     cap: usize,
-    /// Endpoints that all clients called, each by itself.
+    /// Endpoints that all clients called, each by itself, and what of their room long lists take.
     pub(crate) calls: usize,
     pub(crate) evicted_clients: u64,
     pub(crate) evicted_sessions: u64,
@@ -249,7 +249,7 @@ impl Shard {
         let gone = ages.len().saturating_sub(cap - (cap / 4).max(1));
         let mut calls = 0;
         for (_, key) in ages.iter().take(gone) {
-            calls += self.units.remove(key).map_or(0, |unit| unit.calls.len());
+            calls += self.units.remove(key).map_or(0, |unit| unit.weight());
         }
         let units = &self.units;
         self.addresses.retain(|_, a| {

@@ -46,6 +46,7 @@ pub struct Call {
 pub struct World {
     pub observations: Vec<Observation>,
     extractor: Extractor,
+    key: HashKey,
     walk: WalkScratch,
     flows: u64,
 }
@@ -185,11 +186,17 @@ impl Call {
 
 impl World {
     pub fn new() -> Self {
-        let key = HashKey::from_bytes([5; 16]);
+        World::keyed([5; 16])
+    }
+
+    /// A site with this key to hash by.
+    pub fn keyed(key: [u8; 16]) -> Self {
+        let key = HashKey::from_bytes(key);
         let agents = Arc::new(Agents::builtin().unwrap());
         World {
             observations: Vec::new(),
-            extractor: Extractor::new(key, agents),
+            extractor: Extractor::new(key.clone(), agents),
+            key,
             walk: WalkScratch::default(),
             flows: 0,
         }
@@ -365,7 +372,7 @@ impl World {
     /// The same, and `each` is shown the engine after each epoch.
     pub fn judge_each(mut self, config: Config, mut each: impl FnMut(&mut Engine)) -> Engine {
         self.observations.sort_by_key(|o| (o.ts, o.flow_id, o.seq));
-        let mut engine = Engine::new(config, HashKey::from_bytes([5; 16]));
+        let mut engine = Engine::new(config, self.key);
         let mut epoch: Vec<Observation> = Vec::new();
         let mut second = None;
         for o in self.observations {
