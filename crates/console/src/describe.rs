@@ -6,14 +6,15 @@ use serde_json::{Map, Value, json};
 use sidetap_store::{ColumnKind, List};
 use utoipa::openapi::{RefOr, Schema};
 
-use crate::table::{Answer, Kind, Params, Route, TypeOf};
+use crate::list::{MAX_WORDS, NUMBERS};
+use crate::table::{Answer, By, Kind, Params, Route, TypeOf};
 
 /// OpenAPI 3.1 of these routes.
 pub(crate) fn describe(routes: &[Route]) -> Value {
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     let mut schemas: Vec<(String, RefOr<Schema>)> = Vec::new();
     for route in routes {
-        let types = route.body.iter().chain(answer_type(&route.answer));
+        let types = route.body.iter().chain(answer_types(&route.answer));
         types.for_each(|t| (t.add)(&mut schemas));
         paths.entry(route.path).or_default().insert(route.method.to_lowercase(), operation(route));
     }
@@ -37,16 +38,24 @@ pub(crate) fn describe(routes: &[Route]) -> Value {
             "schemas": components,
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer"},
-                "session": {"type": "apiKey", "in": "cookie", "name": "sidetap_session"},
+                "session": {
+                    "type": "apiKey", "in": "cookie", "name": "sidetap_session",
+                    "description": "Over TLS its name is `__Host-sidetap_session`.",
+                },
+                "csrf": {
+                    "type": "apiKey", "in": "header", "name": "X-Sidetap-CSRF",
+                    "description": "What log-in and `GET /session` give as `csrf`; with a session, every change carries it.",
+                },
             },
         },
     })
 }
 
-fn answer_type(answer: &Answer) -> Option<&TypeOf> {
+fn answer_types(answer: &Answer) -> Vec<&TypeOf> {
     match answer {
-        Answer::One(t) | Answer::Created(t) | Answer::Page(t) => Some(t),
-        Answer::Empty | Answer::Object | Answer::Objects | Answer::Elsewhere | Answer::Raw(_) => None,
+        Answer::One(t) | Answer::Created(t) | Answer::Page(t) => vec![t],
+        Answer::Events(events) => events.iter().map(|(_, t)| t).collect(),
+        Answer::Empty | Answer::Object | Answer::Objects | Answer::Elsewhere | Answer::Raw(_) => Vec::new(),
     }
 }
 
@@ -58,11 +67,17 @@ fn operation(route: &Route) -> Value {
         "responses": responses(route),
     });
     let Some(fields) = out.as_object_mut() else { return out };
-    let (name, value) = match route.role {
-        Some(role) => ("description", json!(format!("Takes the role {}.", role.name()))),
-        None => ("security", json!([])),
+    if let Some(role) = route.role {
+        fields.insert("description".to_owned(), json!(format!("Takes the role {}.", role.name())));
+    }
+    let (token, session) = (json!({"token": []}), json!({"session": [], "csrf": []}));
+    let security = match (route.role, route.by) {
+        (None, _) => Some(json!([])),
+        (Some(_), By::Session) => Some(json!([session])),
+        (Some(_), By::Either) if route.method != "GET" => Some(json!([token, session])),
+        (Some(_), By::Either) => None,
     };
-    fields.insert(name.to_owned(), value);
+    fields.extend(security.map(|s| ("security".to_owned(), s)));
     if let Some(body) = &route.body {
         let content = json!({"application/json": {"schema": reference(&body.name)}});
         fields.insert("requestBody".to_owned(), json!({"required": true, "content": content}));
@@ -92,7 +107,7 @@ fn parameters(route: &Route) -> Vec<Value> {
             ));
             all.push(query("cursor", json!({"type": "string"})));
             all.push(query("format", json!({"type": "string", "enum": ["json", "csv", "ndjson"]})));
-            all.push(query("q", json!({"type": "string", "maxLength": 250})));
+            all.push(query("q", json!({"type": "string", "maxLength": MAX_WORDS})));
             all.extend(list_parameters(list));
             all.extend(extra.iter().map(|name| query(name, json!({"type": "string"}))));
         }
@@ -113,7 +128,7 @@ fn list_parameters(list: &'static List) -> Vec<Value> {
         match column.kind {
             ColumnKind::Integer | ColumnKind::Real => {
                 let kind = if column.kind == ColumnKind::Integer { "integer" } else { "number" };
-                let schema = json!({"type": kind, "minimum": -1_000_000_000, "maximum": 1_000_000_000});
+                let schema = json!({"type": kind, "minimum": NUMBERS.start(), "maximum": NUMBERS.end()});
                 all.push(query(&format!("min_{name}"), schema.clone()));
                 all.push(query(&format!("max_{name}"), schema));
             }
@@ -171,7 +186,10 @@ fn responses(route: &Route) -> Value {
         Answer::Object => ("200", "The thing", Some(json_of(json!({"type": "object"})))),
         Answer::Objects => ("200", "A part of the list", Some(page(json!({"type": "object"})))),
         Answer::Elsewhere => ("303", "A browser goes on elsewhere", None),
-        Answer::Raw(kind) => ("200", "The thing", Some(json!({*kind: {"schema": {"type": "string"}}}))),
+        Answer::Raw(kind) => ("200", "The thing", Some(json!({*kind: {}}))),
+        Answer::Events(events) => {
+            ("200", "Events as they happen", Some(json!({"text/event-stream": {"schema": stream(events)}})))
+        }
     };
     let mut good = json!({"description": description});
     if let (Some(content), Some(fields)) = (content, good.as_object_mut()) {
@@ -182,6 +200,22 @@ fn responses(route: &Route) -> Value {
         "content": {"application/problem+json": {"schema": reference("Problem")}},
     });
     json!({ status: good, "default": bad })
+}
+
+/// What each event of a stream is.
+fn stream(events: &[(&str, TypeOf)]) -> Value {
+    let one = |(name, data): &(&str, TypeOf)| {
+        let data = json!({
+            "type": "string", "contentMediaType": "application/json", "contentSchema": reference(&data.name),
+        });
+        json!({
+            "type": "object",
+            "required": ["event", "data"],
+            "properties": {"event": {"const": name}, "data": data, "id": {"type": "string"}},
+        })
+    };
+    let all: Vec<Value> = events.iter().map(one).collect();
+    json!({"description": "Of each event.", "oneOf": all})
 }
 
 fn reference(name: &str) -> Value {

@@ -27,6 +27,10 @@ const DEFAULT_LIMIT: usize = 100;
 const MAX_DOWNLOAD: usize = 100_000;
 /// Words, and values of one filter, at most.
 const MAX_VALUES: usize = 50;
+/// Characters of a `q`.
+pub(crate) const MAX_WORDS: usize = 1_000;
+/// Numbers to filter by: those that every reader of JSON can tell apart.
+pub(crate) const NUMBERS: std::ops::RangeInclusive<i64> = -9_007_199_254_740_991..=9_007_199_254_740_991;
 
 /// Names and values of a query string, as sent.
 pub(crate) type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
@@ -245,8 +249,8 @@ pub(crate) fn words(value: &str) -> Result<Vec<String>, Problem> {
     // SQLite's search would take a NUL for the end of the word, and an empty word is in every row.
     let apart = |c: char| c.is_whitespace() || c == '\0';
     let words: Vec<String> = value.split(apart).filter(|w| !w.is_empty()).map(str::to_owned).collect();
-    if words.len() > MAX_VALUES || value.len() > 1_000 {
-        return Err(Problem::bad_query(format!("q: at most {MAX_VALUES} words and 1000 bytes")));
+    if words.len() > MAX_VALUES || value.chars().count() > MAX_WORDS {
+        return Err(Problem::bad_query(format!("q: at most {MAX_VALUES} words and {MAX_WORDS} characters")));
     }
     Ok(words)
 }
@@ -342,11 +346,17 @@ fn time(name: &str, value: &str) -> Result<Value, Problem> {
 
 fn number(column: &Column, name: &str, value: &str) -> Result<Value, Problem> {
     let number = match column.kind {
-        ColumnKind::Integer => value.parse().ok().map(Value::Integer),
-        ColumnKind::Real => value.parse().ok().filter(|n: &f64| n.is_finite()).map(Value::Real),
+        ColumnKind::Integer => value.parse().ok().filter(|n| NUMBERS.contains(n)).map(Value::Integer),
+        ColumnKind::Real => value.parse().ok().filter(|n| is_near(*n)).map(Value::Real),
         _ => return Err(Problem::bad_query(format!("{name}: this list has no such parameter"))),
     };
-    number.ok_or_else(|| Problem::bad_query(format!("{name}: a number")))
+    let (least, most) = (NUMBERS.start(), NUMBERS.end());
+    number.ok_or_else(|| Problem::bad_query(format!("{name}: a number from {least} to {most}")))
+}
+
+/// A number that is one, and not too far away.
+fn is_near(number: f64) -> bool {
+    (*NUMBERS.start() as f64..=*NUMBERS.end() as f64).contains(&number)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -550,6 +560,18 @@ mod tests {
     #[test]
     fn a_nul_is_no_word() {
         assert_eq!(words("\0abc d").unwrap(), ["abc", "d"]);
+    }
+
+    #[test]
+    fn what_the_description_rules_out_is_refused() {
+        let list = &sidetap_store::ENDPOINTS;
+        let number = |name, value| filter(list, name, value).is_ok();
+        assert!(number("min_calls", "9007199254740991") && number("max_risk", "-9007199254740991"));
+        for value in ["9007199254740992", "-9007199254740992", "1e300", "NaN", "inf", "x", ""] {
+            assert!(!number("min_calls", value) && !number("max_risk", value), "{value}");
+        }
+        assert!(words(&"ä".repeat(MAX_WORDS)).is_ok());
+        assert!(words(&"a".repeat(MAX_WORDS + 1)).is_err());
     }
 
     #[test]

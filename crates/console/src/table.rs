@@ -25,6 +25,7 @@ pub(crate) struct Route {
     pub(crate) path: &'static str,
     /// What it takes; nothing for what anybody may.
     pub(crate) role: Option<Role>,
+    pub(crate) by: By,
     pub(crate) summary: &'static str,
     pub(crate) query: Params,
     pub(crate) body: Option<TypeOf>,
@@ -50,6 +51,15 @@ pub(crate) enum Kind {
     Time,
 }
 
+/// What somebody who may comes by.
+#[derive(Clone, Copy)]
+pub(crate) enum By {
+    /// A session or a token.
+    Either,
+    /// A session: no token will do.
+    Session,
+}
+
 /// What is answered.
 pub(crate) enum Answer {
     /// 204.
@@ -66,8 +76,10 @@ pub(crate) enum Answer {
     Objects,
     /// 303 to another place.
     Elsewhere,
-    /// 200 with something that is not JSON.
+    /// 200 with something that is neither JSON nor text.
     Raw(&'static str),
+    /// 200 with server-sent events, by their names.
+    Events(Vec<(&'static str, TypeOf)>),
 }
 
 /// A type and how it is described.
@@ -96,6 +108,7 @@ impl Route {
             method,
             path,
             role: Some(role),
+            by: By::Either,
             summary: "",
             query: Params::None,
             body: None,
@@ -124,6 +137,10 @@ impl Route {
 
     pub(crate) fn gives(self, answer: Answer) -> Self {
         Route { answer, ..self }
+    }
+
+    pub(crate) fn by_session(self) -> Self {
+        Route { by: By::Session, ..self }
     }
 
     pub(crate) fn large(self) -> Self {

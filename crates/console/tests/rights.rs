@@ -163,3 +163,58 @@ async fn every_route_has_its_line_in_the_table_of_roles() {
     let known: Vec<&str> = routes.iter().filter_map(|r| r.rsplit_once(' ')).map(|(r, _)| r).collect();
     assert_eq!(described, known, "what is described is what there is");
 }
+
+#[test]
+fn what_a_change_takes_is_described() {
+    let description = sidetap_console::openapi();
+    let security = |method: &str, path: &str| description["paths"][path][method]["security"].clone();
+    let session = json!({"session": [], "csrf": []});
+    assert_eq!(security("post", "/api/v1/allow"), json!([{"token": []}, session]));
+    assert_eq!(security("post", "/api/v1/tokens"), json!([session]));
+    assert_eq!(security("put", "/api/v1/session/password"), json!([session]));
+    assert_eq!(security("get", "/api/v1/setup"), json!([]));
+    assert_eq!(security("get", "/api/v1/verdicts"), Value::Null, "as the description's beginning says");
+}
+
+#[tokio::test]
+async fn what_a_stream_says_is_described() {
+    let description = sidetap_console::openapi();
+    let content = &description["paths"]["/api/v1/events"]["get"]["responses"]["200"]["content"];
+    let events = content["text/event-stream"]["schema"]["oneOf"].as_array().unwrap();
+    let required = |name: &str| -> Vec<String> {
+        let known = events.iter().find(|e| e["properties"]["event"]["const"] == name).unwrap();
+        let data = known["properties"]["data"]["contentSchema"]["$ref"].as_str().unwrap();
+        let schema = description.pointer(data.strip_prefix('#').unwrap()).unwrap();
+        serde_json::from_value(schema["required"].clone()).unwrap()
+    };
+    let live = sidetap_console::LiveStats::default();
+    live.put(sidetap_console::Live { packets: 7, ..Default::default() });
+    let served = common::serve_with(|options| options.live = live).await.with_admin().await;
+    let mut stream = served.log_in("admin", PASSWORD).await.open("/api/v1/events").await;
+    let text = stream.until("\"now\":null}").await;
+    for name in ["hello", "stats"] {
+        let (_, rest) = text.split_once(&format!("event: {name}\ndata: ")).unwrap();
+        let data: Value = serde_json::from_str(rest.lines().next().unwrap()).unwrap();
+        for field in required(name) {
+            assert!(data.get(&field).is_some(), "{name} without {field}: {data}");
+        }
+    }
+    for name in ["verdicts", "campaigns", "actions"] {
+        assert_eq!(required(name), ["rows"]);
+    }
+    assert_eq!(required("changed"), ["tables"]);
+}
+
+#[tokio::test]
+async fn a_body_that_the_description_rules_out_changes_nothing() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let path = "/api/v1/settings/retention";
+    let before = admin.get("/api/v1/settings").await.json()["retention"].clone();
+    let list = json!([3600, 86400, 1000, 3600, 0, 67_108_864]);
+    for body in [list, json!("x"), json!({"limit_bytes": 1_u64 << 63}), json!({"evidence_bytes": u64::MAX})] {
+        assert_eq!(admin.send("PATCH", path, &body).await.status, 400, "{body}");
+    }
+    assert_eq!(admin.get("/api/v1/settings").await.json()["retention"], before);
+    assert_eq!(admin.send("PATCH", path, &json!({"limit_bytes": i64::MAX})).await.status, 200);
+}

@@ -10,13 +10,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures_util::stream::{self, Stream, StreamExt};
 use serde::Serialize;
-use serde_json::json;
-use sidetap_store::{Marks, News, Store};
+use sidetap_store::{ActionItem, CampaignItem, Marks, News, Store, VerdictItem};
 
 use crate::access::{Caller, Role};
 use crate::app::App;
+use crate::live::Live;
 use crate::problem::Problem;
-use crate::table::{Answer, Route};
+use crate::table::{Answer, Route, of};
 
 /// Streams at once.
 const STREAMS: usize = 64;
@@ -29,8 +29,48 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::new("GET", "/api/v1/events", Role::Viewer, get(events))
             .says("What happens, as it happens (server-sent events)")
-            .gives(Answer::Raw("text/event-stream")),
+            .gives(Answer::Events(vec![
+                ("hello", of::<Hello>()),
+                ("stats", of::<Live>()),
+                ("verdicts", of::<NewVerdicts>()),
+                ("campaigns", of::<NewCampaigns>()),
+                ("actions", of::<NewActions>()),
+                ("changed", of::<ChangedLists>()),
+            ])),
     ]
+}
+
+/// The first event of a stream.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Hello {
+    version: String,
+    /// Whether a watch fills the store: there will be `stats`.
+    live: bool,
+}
+
+/// Malicious and suspicious verdicts that are new or changed.
+#[derive(Serialize, utoipa::ToSchema)]
+struct NewVerdicts {
+    rows: Vec<VerdictItem>,
+}
+
+/// Campaigns that are new or changed.
+#[derive(Serialize, utoipa::ToSchema)]
+struct NewCampaigns {
+    rows: Vec<CampaignItem>,
+}
+
+/// Actions that were taken.
+#[derive(Serialize, utoipa::ToSchema)]
+struct NewActions {
+    rows: Vec<ActionItem>,
+}
+
+/// Lists that are worth asking again.
+#[derive(Serialize, utoipa::ToSchema)]
+struct ChangedLists {
+    #[schema(value_type = Vec<String>)]
+    tables: Vec<&'static str>,
 }
 
 async fn events(State(app): State<App>, caller: Caller, headers: HeaderMap) -> Response {
@@ -97,7 +137,7 @@ fn follow(
                     state.marks = state.app.read(|store| Ok(store.marks()?)).await.ok();
                 }
                 let live = state.app.live.get().is_some();
-                vec![event("hello", &json!({ "version": state.app.about.version, "live": live }))]
+                vec![event("hello", &Hello { version: state.app.about.version.clone(), live })]
             }
             true => {
                 tokio::time::sleep(PERIOD).await;
@@ -131,16 +171,16 @@ async fn look(state: &mut State_) -> Option<Vec<Event>> {
         marks.verdicts, marks.campaigns, marks.actions, marks.endpoints, marks.findings, marks.sensitive
     );
     if !verdicts.is_empty() {
-        batch.push(event("verdicts", &json!({ "rows": verdicts })).id(&id));
+        batch.push(event("verdicts", &NewVerdicts { rows: verdicts }).id(&id));
     }
     if !campaigns.is_empty() {
-        batch.push(event("campaigns", &json!({ "rows": campaigns })).id(&id));
+        batch.push(event("campaigns", &NewCampaigns { rows: campaigns }).id(&id));
     }
     if !actions.is_empty() {
-        batch.push(event("actions", &json!({ "rows": actions })).id(&id));
+        batch.push(event("actions", &NewActions { rows: actions }).id(&id));
     }
     if !changed.is_empty() {
-        batch.push(event("changed", &json!({ "tables": changed })).id(&id));
+        batch.push(event("changed", &ChangedLists { tables: changed }).id(&id));
     }
     Some(batch)
 }

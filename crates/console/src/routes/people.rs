@@ -44,6 +44,7 @@ pub(crate) fn routes() -> Vec<Route> {
             .gives(Answer::Page(of::<TokenRow>())),
         Route::new("POST", "/api/v1/tokens", Role::Viewer, post(add_token))
             .says("Make an API token")
+            .by_session()
             .body(of::<NewToken>())
             .gives(Answer::Created(of::<MadeToken>())),
         Route::new("DELETE", token, Role::Viewer, delete(remove_token))
@@ -56,8 +57,10 @@ pub(crate) fn routes() -> Vec<Route> {
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewUser {
+    #[schema(pattern = "^[A-Za-z0-9._@-]{1,64}$")]
     name: String,
     role: Role,
+    #[schema(min_length = 12, max_length = 1_024)]
     password: String,
 }
 
@@ -67,6 +70,7 @@ struct NewUser {
 struct UserChange {
     role: Option<Role>,
     disabled: Option<bool>,
+    #[schema(min_length = 12, max_length = 1_024)]
     password: Option<String>,
     /// Whether the user's API tokens go.
     #[serde(default)]
@@ -78,6 +82,7 @@ struct UserChange {
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewToken {
+    #[schema(min_length = 1, max_length = 100)]
     name: String,
     /// At most one's own.
     role: Role,
@@ -197,8 +202,8 @@ async fn add_token(
         let detail = "a token may at most what its maker may";
         return Err(Problem::new(StatusCode::FORBIDDEN, "role", "not allowed", detail));
     }
-    if body.name.is_empty() || body.name.len() > 100 {
-        return Err(Problem::bad_body("name: 1 to 100 bytes"));
+    if !(1..=100).contains(&body.name.chars().count()) {
+        return Err(Problem::bad_body("name: 1 to 100 characters"));
     }
     if body.expires_in_s.is_some_and(|s| s == 0 || s > MAX_LIFE) {
         return Err(Problem::bad_body(format!("expires_in_s: 1 to {MAX_LIFE}")));

@@ -34,6 +34,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("DELETE", path, Role::Viewer, delete(log_out)).says("Log out").gives(Answer::Empty),
         Route::new("PUT", "/api/v1/session/password", Role::Viewer, put(change_password))
             .says("Change one's own password")
+            .by_session()
             .body(of::<NewPassword>())
             .gives(Answer::Empty),
     ]
@@ -45,7 +46,9 @@ pub(crate) fn routes() -> Vec<Route> {
 struct SetUp {
     /// The one-time token that the first start printed.
     token: String,
+    #[schema(pattern = "^[A-Za-z0-9._@-]{1,64}$")]
     name: String,
+    #[schema(min_length = 12, max_length = 1_024)]
     password: String,
 }
 
@@ -62,6 +65,7 @@ struct LogIn {
 #[serde(deny_unknown_fields)]
 struct NewPassword {
     old: String,
+    #[schema(min_length = 12, max_length = 1_024)]
     new: String,
     /// Whether the user's API tokens go too; they hold on otherwise.
     #[serde(default)]

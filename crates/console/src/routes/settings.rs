@@ -146,11 +146,16 @@ async fn retention(
         ("journal_age_s", change.journal_age_s, 86_400),
         ("rows", change.rows, 1_000),
         ("evidence_age_s", change.evidence_age_s, 3_600),
+        ("evidence_bytes", change.evidence_bytes, 0),
         ("limit_bytes", change.limit_bytes, 64 << 20),
     ];
     for (name, value, least) in least {
         if value.is_some_and(|v| v < least) {
             return Err(Problem::bad_body(format!("{name}: at least {least}")));
+        }
+        // The store's numbers, and the format that the description says, end there.
+        if value.is_some_and(|v| v > i64::MAX.unsigned_abs()) {
+            return Err(Problem::bad_body(format!("{name}: at most {}", i64::MAX)));
         }
     }
     let now = app.now();
