@@ -180,7 +180,11 @@ fn render(entries: &[Entry], list: &str, table: &str) -> String {
         let mut all = vec![format!("std.ip(req.http.X-Sidetap-Client, client.ip) ~ {list}_at_{n}")];
         all.extend(place.method().map(|m| format!("req.method == \"{m}\"")));
         all.extend(place.host_field().map(|h| format!("req.http.Host ~ \"{h}\"")));
-        all.extend(place.path_pattern().map(|p| format!("req.http.X-Sidetap-Path ~ \"{p}\"")));
+        // Whoever steps up further than is followed, or above the root, may be anywhere.
+        all.extend(place.path_pattern().map(|p| {
+            let path = "req.http.X-Sidetap-Path";
+            format!("({path} ~ \"{p}\" || {path} ~ \"/\\.\\.(/|$)\")")
+        }));
         sub.push_str(&format!("    if ({}) {{\n        return (synth(403));\n    }}\n", all.join(" && ")));
     }
     if !sub.is_empty() {

@@ -204,6 +204,14 @@ pub(crate) fn holds_at_places<R: Rig>(rig: R) {
     }
     let escaped = at("203.0.113.9", "POST", "www.shop.example", "/x/..%2flogin");
     assert!([403, 404].contains(&escaped), "an escaped slash (Apache answers it with 404): {escaped}");
+    for path in [
+        "/../login",
+        "/../../login",
+        &format!("{}/login", "/a/..".repeat(12)),
+        &format!("{}/login", "/a".repeat(12) + &"/..".repeat(12)),
+    ] {
+        assert_ne!(at("203.0.113.9", "POST", "www.shop.example", path), 200, "{path}");
+    }
     for part in ["/;", "/;abcdefg"] {
         let endless = format!("{}/login", part.repeat(7_000 / part.len()));
         assert_ne!(at("203.0.113.9", "POST", "www.shop.example", &endless), 200, "{part} however often");
