@@ -95,7 +95,7 @@ class Run:
             command = [
                 self.options.schemathesis, "run", f"{console.url()}/api/v1/openapi.json", "--url", console.url(),
                 "--checks", "all", "--exclude-checks", UNCHECKED, "--max-examples", str(examples), "--phases", "examples,coverage,fuzzing",
-                "--generation-database", "none", "--continue-on-failure", "--warnings", "off", *which,
+                "--generation-database", "none", "--request-timeout", "60", "--continue-on-failure", "--warnings", "off", *which,
             ]  # fmt: skip
             env = dict(os.environ, SCHEMATHESIS_HOOKS="hooks", SIDETAP_API=console.directory, SIDETAP_API_PASS=name)
             env["PYTHONPATH"] = HERE
