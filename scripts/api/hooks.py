@@ -202,12 +202,7 @@ def before_call(context, case, kwargs):
     if not good:
         return
     n //= 3
-    # It was perhaps to be refused, and is not any more.
     case.headers.pop("x-schemathesis-unknown-property", None)
-    if case.meta is not None:
-        case.meta.generation.mode = GenerationMode.POSITIVE
-        for component in case.meta.components.values():
-            component.mode = GenerationMode.POSITIVE
     for path, thing in THINGS.items():
         if path in case.operation.path:
             name = path[path.index("{") + 1 : path.index("}")]
@@ -224,6 +219,12 @@ def before_call(context, case, kwargs):
         case.media_type = "application/json"
     elif short(case) == "GET /session/sso/callback" and n % 2:
         case.query = {"state": "s", "code": "c"}
+    # It was perhaps to be refused, and is not any more; schemathesis would look anew, and take an id of digits for a number.
+    case._sync_validated_hashes()
+    if case.meta is not None:
+        case.meta.generation.mode = GenerationMode.POSITIVE
+        for component in case.meta.components.values():
+            component.mode = GenerationMode.POSITIVE
 
 
 @schemathesis.hook
