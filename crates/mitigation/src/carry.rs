@@ -1,11 +1,12 @@
 //! Carrying a plan out, and saying what came of it.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use sidetap_model::{ActionRow, Ts};
+use sidetap_policy::Response;
 
 use crate::canary::CANARY;
 use crate::connector::{Connector, ConnectorError};
@@ -15,6 +16,7 @@ use crate::key::Key;
 use crate::plan::Plan;
 use crate::report::{ConnectorPlan, ConnectorResult, Mode, Proof};
 use crate::settle::Intended;
+use crate::way::Way;
 
 /// A plan for one device, or why there is none.
 pub(crate) struct Planned {
@@ -181,12 +183,16 @@ fn apply_and_verify(
     *seen = first;
     let observed = c.observe(now)?;
     let have: BTreeSet<&Key> = observed.entries.iter().map(|e| &e.key).collect();
-    let missing = plan.target.iter().filter(|e| e.expires_at > now + 2 && !have.contains(&e.key)).count();
+    // That somebody is known there does not say that he is treated as he is to be.
+    let as_told: BTreeMap<(&Key, Response), &Option<Way>> =
+        observed.entries.iter().map(|e| ((&e.key, e.response), &e.way)).collect();
+    let is_missing = |e: &&Entry| as_told.get(&(&e.key, e.response)) != Some(&&e.way);
+    let missing = plan.target.iter().filter(|e| e.expires_at > now + 2).filter(is_missing).count();
     let wanted: BTreeSet<&Key> = plan.target.iter().map(|e| &e.key).collect();
     let left = plan.remove.iter().filter(|e| have.contains(&e.key) && !wanted.contains(&e.key)).count();
     if missing + left > 0 {
         return Err(ConnectorError::Answer(format!(
-            "{missing} entries are missing and {left} left after it said yes"
+            "{missing} entries are missing, or not as they were told, and {left} left after it said yes"
         )));
     }
     let (text, risk) = (answer.text, answer.risk);

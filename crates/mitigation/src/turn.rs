@@ -26,11 +26,19 @@ pub(crate) struct Taken {
     waited: Duration,
     /// Number and name of the process, where the machine says so.
     by: Option<(u32, String)>,
+    /// Whether the lock is another user's, so that nobody can tell.
+    is_denied: bool,
 }
 
 impl fmt::Display for Taken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lock = self.lock.display();
+        if self.is_denied {
+            return write!(
+                f,
+                "{lock} is another user's, who alone may change what it is for: run both as one user"
+            );
+        }
         match &self.by {
             Some((pid, name)) => write!(f, "{lock} is held by process {pid} ({name})")?,
             None => write!(f, "{lock} is held by another process (`fuser {lock}` names it)")?,
@@ -43,7 +51,13 @@ impl fmt::Display for Taken {
 /// on there too.
 pub(crate) fn take(path: &Path, patience: Duration) -> Result<Option<File>, Taken> {
     let lock = beside(path, ".lock");
-    let Ok(file) = open(&lock) else { return Ok(None) };
+    let file = match open(&lock) {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::PermissionDenied && lock.exists() => {
+            return Err(Taken { lock, waited: Duration::ZERO, by: None, is_denied: true });
+        }
+        Err(_) => return Ok(None),
+    };
     let end = Instant::now() + patience;
     let mut pause = Duration::from_millis(1);
     loop {
@@ -52,7 +66,7 @@ pub(crate) fn take(path: &Path, patience: Duration) -> Result<Option<File>, Take
             Err(TryLockError::Error(_)) => return Ok(None),
             Err(TryLockError::WouldBlock) if Instant::now() >= end => {
                 let by = holder(&file);
-                return Err(Taken { lock, waited: patience, by });
+                return Err(Taken { lock, waited: patience, by, is_denied: false });
             }
             Err(TryLockError::WouldBlock) => std::thread::sleep(pause),
         }

@@ -284,7 +284,8 @@ fn what_a_minute_has_no_room_for_waits_and_the_most_urgent_goes_first() {
     enforcer.cap(Caps { adds_per_minute: 10, ..Caps::default() }, None);
     let scored = |n: u8| VerdictRow { score: n, ..block(&format!("v{n}"), &format!("203.0.113.{n}")) };
     let rows: Vec<VerdictRow> = (1..=25).map(scored).collect();
-    let at = |s: i64| Ts::from_parts(wall_ts().secs() + s, 0);
+    let start = wall_ts().secs();
+    let at = |s: i64| Ts::from_parts(start + s, 0);
     let want = desired(&rows, &[]);
     let first = enforcer.push(&want, at(0), &options());
     let told = &first.connectors[0];

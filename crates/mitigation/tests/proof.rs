@@ -136,3 +136,31 @@ fn a_program_proves_nothing_that_was_not_answered_before_its_entry_stood() {
     by(&works).push(&stopped, wall_ts(), &options());
     assert!(!stands(), "the kill switch takes it off too");
 }
+
+#[test]
+fn what_a_device_holds_otherwise_than_it_was_told_is_no_success() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let devices = format!(
+        "[[exec]]\ncommand = [\"sh\", \"{}\"]\nobserve = true\nresponses = [\"block\", \"rate-limit\"]\nmemory = \"{}\"\n",
+        at("device"),
+        at("memory.json")
+    );
+    let holds = |response: &str| {
+        let end = support::wall() + 600;
+        let entry = format!(
+            r#"{{"key": "203.0.113.1", "response": "{response}", "expires_at": {end}, "verdict": "v1"}}"#
+        );
+        let script = format!(
+            "case $1 in apply) cat > /dev/null; echo '{{\"entries\": [{entry}]}}' > {0};; *) cat {0} 2>/dev/null || echo '{{\"entries\": []}}';; esac\n",
+            at("held")
+        );
+        std::fs::write(at("device"), script).unwrap();
+        let _ = std::fs::remove_file(at("held"));
+        let want = support::verdict("v1", sidetap_model::SubjectKind::Ip, "203.0.113.1", "block", 600);
+        enforcer(&devices).push(&desired(&[want], &[]), wall_ts(), &options()).connectors.remove(0)
+    };
+    assert_eq!(holds("block").outcome, "done");
+    let result = holds("rate-limit");
+    assert!(result.outcome == "failed" && result.answer.contains("not as they were told"), "{result:?}");
+}

@@ -6,7 +6,7 @@ use anyhow::Result;
 use sidetap_store::{AuditRow, Store, Which};
 
 use super::inventory::print_rows;
-use super::mitigation::actor;
+use super::mitigation::{actor, there};
 use super::source::Source;
 use crate::cli::{RowFormat, SourceArgs, WhichArgs};
 use crate::clock;
@@ -109,7 +109,7 @@ fn particulars(row: &AuditRow) -> String {
 /// Appends to the audit, where there is a store.
 pub(super) fn note(config: &Config, source: &SourceArgs, action: &str, detail: serde_json::Value) {
     let Ok(file) = store_of(config, source) else { return };
-    let noted = Store::open(&file).and_then(|mut s| s.note(&actor(), action, detail, clock::now()));
+    let noted = there(&file).and_then(|mut s| Ok(s.note(&actor(), action, detail, clock::now())?));
     if let Err(e) = noted {
         warn(&format!("the audit in {} could not be written: {e}", file.display()));
     }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use sidetap_mitigation::{Enforcer, Mode, PushReport};
 use sidetap_model::ActionRow;
 use sidetap_store::Store;
@@ -19,13 +19,19 @@ use crate::output::warn;
 pub(super) fn intend(source: &Source, rows: &[ActionRow]) {
     let kept = match source {
         Source::Directory(dir) => append(dir, rows),
-        Source::Store(file) => {
-            Store::open(file).and_then(|mut store| store.record_intents(rows)).map_err(anyhow::Error::from)
-        }
+        Source::Store(file) => there(file).and_then(|mut store| Ok(store.record_intents(rows)?)),
     };
     if let Err(e) = kept {
         warn(&format!("the audit could not be written: {e:#}"));
     }
+}
+
+/// A store that is there: none is made for an audit that nobody would look for under a misspelt name.
+pub(crate) fn there(file: &Path) -> Result<Store> {
+    if !file.exists() {
+        bail!("{}: there is no such store", file.display());
+    }
+    Ok(Store::open(file)?)
 }
 
 /// Closes what a process left open that was ended while it changed devices: the audit then says what they hold.
@@ -49,7 +55,7 @@ pub(crate) fn settle(enforcer: &mut Enforcer, store: &mut Store, actor: &str) {
 /// The same for a command, where it has a store.
 pub(super) fn settle_of(enforcer: &mut Enforcer, config: &Config, source: &SourceArgs) {
     let store = Source::of(source, config).ok().and_then(|s| s.store().map(Path::to_owned));
-    if let Some(Ok(mut store)) = store.map(|file| Store::open(&file)) {
+    if let Some(Ok(mut store)) = store.map(|file| there(&file)) {
         settle(enforcer, &mut store, &actor());
     }
 }
@@ -73,9 +79,7 @@ pub(crate) fn record(config: &Config, source: &SourceArgs, report: &PushReport) 
     }
     let kept = match &source {
         Source::Directory(dir) => append(dir, &report.actions),
-        Source::Store(file) => Store::open(file)
-            .and_then(|mut store| store.record_actions(&report.actions))
-            .map_err(anyhow::Error::from),
+        Source::Store(file) => there(file).and_then(|mut store| Ok(store.record_actions(&report.actions)?)),
     };
     if let Err(e) = kept {
         warn(&format!("the audit could not be written: {e:#}"));

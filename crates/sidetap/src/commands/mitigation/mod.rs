@@ -27,7 +27,7 @@ use crate::exit::{Lost, Status, Usage};
 use crate::output::{Terminal, load_run, plain, print, warn};
 
 use audit::{intend, settle_of};
-pub(crate) use audit::{record, settle};
+pub(crate) use audit::{record, settle, there};
 use show::{show_plan, show_push, show_status};
 pub(crate) use wanted::{Found, desired_of, selected, wanted_in};
 
@@ -154,14 +154,18 @@ fn enforcer_to_take_back(config: &Config, source: &SourceArgs) -> Result<(Enforc
     match bare_enforcer(config, source) {
         Ok(enforcer) => Ok((enforcer, None)),
         Err(e) => {
-            let settings = sidetap_mitigation::Config { state: None, ..config.mitigation.clone() };
-            let enforcer = enforcer_of(settings, config, source)?;
+            let enforcer = enforcer_without_ledger(config, source)?;
             warn(&format!(
                 "the ledger cannot be read, and is left as it is: {e:#}; what comes off the devices now is not remembered as taken back"
             ));
             Ok((enforcer, Some(format!("{e:#}"))))
         }
     }
+}
+
+fn enforcer_without_ledger(config: &Config, source: &SourceArgs) -> Result<Enforcer> {
+    let settings = sidetap_mitigation::Config { state: None, ..config.mitigation.clone() };
+    enforcer_of(settings, config, source)
 }
 
 /// What an undo takes back where the ledger cannot be read: what the marks on the devices say.
@@ -326,7 +330,10 @@ fn stop(config: &mut Config, source: &SourceArgs, reason: &str, terminal: &Termi
     let nothing = Desired { allow, stopped: true, ..Desired::default() };
     let options = PushOptions { force: true, actor: actor(), ..PushOptions::new(Mode::Enforce) };
     // What devices hold says what has to go: no ledger is needed for that.
-    let (mut enforcer, _) = enforcer_to_take_back(config, source)?;
+    let mut enforcer = match nowhere {
+        None => enforcer_to_take_back(config, source)?.0,
+        Some(_) => enforcer_without_ledger(config, source)?,
+    };
     let report = enforcer.push(&nothing, clock::now(), &options);
     record(config, source, &report);
     let status = show_push(&report, &[], terminal)?;
@@ -557,6 +564,7 @@ mod tests {
         assert!(elsewhere(&["undo", "--last=1h", "--enforce"]).contains("typo.db: there is no such store"));
         assert!(!Path::new(&typo).exists() && !Path::new(&format!("{typo}.mitigation.json")).exists());
         assert!(elsewhere(&["stop"]).contains("does not see this switch"));
+        assert!(elsewhere(&["stop"]).contains("does not see this switch"), "nor at the second time");
 
         // Nor does it mind a configuration that nothing else takes.
         at(dir.path(), &["resume"]).unwrap();
