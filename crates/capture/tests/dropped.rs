@@ -142,7 +142,8 @@ fn behind_what_its_server_dropped_a_request_is_seen_however_it_is_written() {
     let filler = vec![b'x'; 900];
     let nul = [&[0; 700][..], &get("/secret0")].concat();
     let old = b"POST /secret0\r\n\r\n".to_vec();
-    let shapes: [Shape<'_>; 14] = [
+    let connect: &[u8] = b"CONNECT /shape HTTP/1.1\r\nHost: h\r\n\r\n";
+    let shapes: [Shape<'_>; 15] = [
         ("two behind", two.clone(), vec![get("/secret0")]),
         ("filler first", two, vec![filler.clone(), get("/secret0")]),
         ("filler behind it", after(DUMMY), vec![filler, get("/secret0")]),
@@ -166,6 +167,11 @@ fn behind_what_its_server_dropped_a_request_is_seen_however_it_is_written() {
         (
             "half a long head",
             after(format!("GET /d HTTP/1.1\r\nX: {}", "y".repeat(70_000)).as_bytes()),
+            vec![get("/secret0")],
+        ),
+        (
+            "half a head behind CONNECT",
+            [connect, b"GET /d HTTP/1.1\r\nHost: a\r\n"].concat(),
             vec![get("/secret0")],
         ),
         ("no version", after(DUMMY), vec![old]),

@@ -68,6 +68,9 @@ impl Http {
     /// Whether a request for another protocol still waits for its answer when this begins: the client had heard nothing since, or all that the
     /// server said was seen. Where answers were lost, or one side alone is seen, nobody knows whether there was none.
     fn behind_change(&self, mark: Mark, out: &Out<'_>) -> Behind {
+        if mark.off < self.unheard_until {
+            return Behind::Upgrade;
+        }
         let answered = self.answer.as_ref().map(|a| a.target);
         let waits = |a: &Asked| a.upgrades && a.answer.is_none() && answered != Some(Target::Request(a.seq));
         let asked = self.queue.iter().find_map(|e| match e {

@@ -82,6 +82,8 @@ pub(crate) struct Http {
     contested: bool,
     /// Nor the one whose head or content is being read, or not as such.
     behind: Behind,
+    /// What begins before here was sent behind a CONNECT request before its answer.
+    unheard_until: u64,
     /// Where content begins as a request.
     within: Option<Box<Within>>,
     /// Requests in a row that one answer each fits, in a flow that is loose.
@@ -147,6 +149,7 @@ impl Http {
             burst: false,
             contested: false,
             behind: Behind::Nothing,
+            unheard_until: 0,
             within: None,
             fits: 0,
             lost_answers: false,
@@ -507,7 +510,10 @@ impl Http {
         let end = held.mark.off + held.bytes.len() as u64;
         // Some servers drop what came with it.
         self.contest_last();
-        self.up(&held.bytes, held.mark, out);
+        self.unheard_until = end;
+        for (mark, piece) in held.pieces() {
+            self.up(piece, mark, out);
+        }
         if held.dropped > 0 {
             self.up_gap(held.dropped, end + held.dropped, out);
         }

@@ -8,6 +8,8 @@ use crate::flow::Mark;
 const CLAIMED_ROOM: u64 = 32 << 10;
 /// Empty lines before a message that are kept with it, in bytes.
 const MOST_BLANK: usize = 64;
+/// Segments whose beginning is remembered in them.
+const MOST_CUTS: usize = 64;
 /// Bytes kept behind a CONNECT request while its answer is due.
 const MOST_HELD: usize = 64 << 10;
 
@@ -28,6 +30,8 @@ pub(super) struct Reader {
     gap_at: Option<u32>,
     /// Bytes left out behind those held.
     dropped: u64,
+    /// Where segments began in those, the first ones.
+    cuts: Vec<usize>,
 }
 
 enum State {
@@ -87,6 +91,17 @@ pub(crate) struct Held {
     pub(crate) bytes: Vec<u8>,
     /// Bytes behind it that were not kept.
     pub(crate) dropped: u64,
+    /// Where segments began in it, the first ones.
+    pub(super) cuts: Vec<usize>,
+}
+
+impl Held {
+    /// What is held, as it came.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = (Mark, &[u8])> {
+        let ends = self.cuts.iter().skip(1).copied().chain([self.bytes.len()]);
+        let all = self.cuts.iter().copied().zip(ends);
+        all.filter_map(|(from, end)| Some((self.mark.plus(from), self.bytes.get(from..end)?)))
+    }
 }
 
 impl Reader {
@@ -102,6 +117,7 @@ impl Reader {
             len: 0,
             gap_at: None,
             dropped: 0,
+            cuts: Vec::new(),
         }
     }
 
@@ -318,6 +334,9 @@ impl Reader {
 
     pub(super) fn keep_held(&mut self, bytes: &[u8], mark: Mark) {
         self.at.get_or_insert(mark);
+        if self.cuts.len() < MOST_CUTS {
+            self.cuts.push(self.head.len());
+        }
         let room = MOST_HELD.saturating_sub(self.head.len()).min(bytes.len());
         // Behind what was left out nothing is kept: it would stand in a wrong place.
         let room = if self.dropped > 0 { 0 } else { room };
@@ -343,8 +362,8 @@ impl Reader {
         self.state = State::Head;
         self.scanned = 0;
         let dropped = std::mem::take(&mut self.dropped);
-        let at = self.at.take();
-        at.map(|mark| Held { mark, bytes: std::mem::take(&mut self.head), dropped })
+        let (at, cuts) = (self.at.take(), std::mem::take(&mut self.cuts));
+        at.map(|mark| Held { mark, bytes: std::mem::take(&mut self.head), dropped, cuts })
     }
 
     /// What was read of a body so far is as far as it is known to go.
