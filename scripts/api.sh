@@ -19,7 +19,7 @@ store=${SIDETAP_STORE:-}
 schemathesis=${SCHEMATHESIS:-}
 if [ -z "$schemathesis" ]; then
     python3 -m venv "$work/venv"
-    "$work/venv/bin/pip" -q install schemathesis
+    "$work/venv/bin/pip" -q install schemathesis==4.32.5
     schemathesis=$work/venv/bin/schemathesis
 fi
 PYTHONDONTWRITEBYTECODE=1 "$(dirname "$schemathesis")/python" scripts/api/run.py --sidetap "$sidetap" --schemathesis "$schemathesis" --work "$work" \
