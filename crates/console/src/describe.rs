@@ -172,10 +172,7 @@ fn responses(route: &Route) -> Value {
                 "more": {"type": "boolean", "description": "Whether there are more than were counted"},
             },
         }));
-        if let Some(kinds) = content.as_object_mut() {
-            kinds.insert("text/csv".to_owned(), json!({"schema": {"type": "string"}}));
-            kinds.insert("application/x-ndjson".to_owned(), json!({"schema": {"type": "string"}}));
-        }
+        add_files(&mut content);
         content
     };
     let (status, description, content) = match &route.answer {
@@ -192,7 +189,12 @@ fn responses(route: &Route) -> Value {
         }
     };
     let mut good = json!({"description": description});
-    if let (Some(content), Some(fields)) = (content, good.as_object_mut()) {
+    let may_be_a_file =
+        matches!(route.query, Params::Named(named) if named.iter().any(|(name, _)| *name == "format"));
+    if let (Some(mut content), Some(fields)) = (content, good.as_object_mut()) {
+        if may_be_a_file {
+            add_files(&mut content);
+        }
         fields.insert("content".to_owned(), content);
     }
     let bad = json!({
@@ -200,6 +202,14 @@ fn responses(route: &Route) -> Value {
         "content": {"application/problem+json": {"schema": reference("Problem")}},
     });
     json!({ status: good, "default": bad })
+}
+
+/// A list may be asked for as a file.
+fn add_files(content: &mut Value) {
+    if let Some(kinds) = content.as_object_mut() {
+        kinds.insert("text/csv".to_owned(), json!({"schema": {"type": "string"}}));
+        kinds.insert("application/x-ndjson".to_owned(), json!({"schema": {"type": "string"}}));
+    }
 }
 
 /// What each event of a stream is.

@@ -26,6 +26,29 @@ async fn a_search_can_be_downloaded() {
 }
 
 #[tokio::test]
+async fn evidence_can_be_downloaded() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let mut most = 0;
+    for (list, name) in [("campaigns", "campaign"), ("verdicts", "verdict"), ("findings", "finding")] {
+        let rows = admin.get(&format!("/api/v1/{list}?limit=20")).await.json();
+        for row in rows["rows"].as_array().unwrap() {
+            let path = format!("/api/v1/{list}/{}/exchanges", row["id"].as_str().unwrap());
+            let shown = admin.get(&path).await.json()["rows"].as_array().unwrap().len();
+            let lines = admin.get(&format!("{path}?format=ndjson")).await;
+            assert!(lines.has(&format!("filename=\"{name}-exchanges.ndjson\"")), "{path}");
+            assert_eq!(lines.body.lines().count(), shown, "{path}");
+            let csv = admin.get(&format!("{path}?format=csv")).await;
+            assert_eq!((csv.status, csv.body.lines().count().saturating_sub(1)), (200, shown), "{path}");
+            assert_eq!(admin.get(&format!("{path}?format=xml")).await.status, 400);
+            most = most.max(shown);
+        }
+    }
+    assert!(most > 0);
+    assert_eq!(admin.get("/api/v1/exchanges?format=csv").await.status, 200);
+}
+
+#[tokio::test]
 async fn what_is_asked_leaves_no_more_than_it_is_in_the_audit() {
     let served = serve().await.with_admin().await;
     let admin = served.log_in("admin", PASSWORD).await;

@@ -90,6 +90,7 @@ fn everything(served: &Serving) -> Vec<(String, String)> {
         for id in ids(&get(list(name)), "id").into_iter().take(most) {
             get(format!("/{name}/{id}"));
             get(format!("/{name}/{id}/exchanges"));
+            get(format!("/{name}/{id}/exchanges?format=csv"));
             if name == "campaigns" {
                 get(format!("/campaigns/{id}/members?format=csv"));
             }

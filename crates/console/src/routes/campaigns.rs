@@ -14,14 +14,14 @@ use sidetap_store::{
 };
 
 use super::endpoints::{NotesChange, keep_notes, where_};
-use super::evidence::{Exchanges, exchanges};
+use super::evidence::{Exchanges, exchanges_of};
 use super::verdicts::{ActionRows, actions_of};
 use crate::access::{Caller, Role};
 use crate::app::App;
 use crate::input::{Input, Segment};
 use crate::list::{Asked, Pairs};
 use crate::problem::Problem;
-use crate::table::{Answer, Params, Route, of};
+use crate::table::{Answer, Kind, Params, Route, of};
 
 /// Members on a campaign's page.
 const MEMBERS_SHOWN: usize = 200;
@@ -63,6 +63,7 @@ pub(crate) fn routes() -> Vec<Route> {
             .gives(Answer::Page(of::<MemberItem>())),
         Route::new("GET", "/api/v1/campaigns/{id}/exchanges", Role::Analyst, get(evidence))
             .says("Exchanges that show it; audited")
+            .query(Params::Named(&[("format", Kind::Text)]))
             .gives(Answer::One(of::<Exchanges>())),
         Route::new("GET", "/api/v1/campaigns/{id}/suggestion", Role::Analyst, get(suggestion))
             .says("The smallest policy that separates it from honest traffic"),
@@ -240,10 +241,11 @@ async fn evidence(
     State(app): State<App>,
     caller: Caller,
     Segment(id): Segment,
-) -> Result<Json<Exchanges>, Problem> {
+    pairs: Pairs,
+) -> Result<Response, Problem> {
     let what = id.clone();
     let ids = app.read(move |store| Ok(store.exchanges_of(&known(store, &id)?)?)).await?;
-    exchanges(&app, &caller, Some(("campaign", what)), ids).await.map(Json)
+    exchanges_of(&app, &caller, pairs, ("campaign", what), ids).await
 }
 
 async fn suggestion(State(app): State<App>, Segment(id): Segment) -> Result<Json<Value>, Problem> {

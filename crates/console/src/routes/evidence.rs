@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use sidetap_store::Sample;
 use crate::access::{Caller, Role};
 use crate::app::App;
 use crate::input::Segment;
-use crate::list::Pairs;
+use crate::list::{Format, Pairs, file, format, only_format};
 use crate::problem::Problem;
 use crate::table::{Answer, Kind, Params, Route, of};
 
@@ -21,7 +22,7 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::new("GET", "/api/v1/exchanges", Role::Analyst, get(several))
             .says("Exchanges by id; audited")
-            .query(Params::Named(&[("ids", Kind::Text)]))
+            .query(Params::Named(&[("ids", Kind::Text), ("format", Kind::Text)]))
             .gives(Answer::One(of::<Exchanges>())),
         Route::new("GET", "/api/v1/exchanges/{id}", Role::Analyst, get(one)).says("An exchange; audited"),
     ]
@@ -39,19 +40,40 @@ pub(crate) struct Exchanges {
     sample: Option<Sample>,
 }
 
-async fn several(State(app): State<App>, caller: Caller, pairs: Pairs) -> Result<Json<Exchanges>, Problem> {
+impl Exchanges {
+    /// As they are asked for: all of them, or a file of the rows.
+    fn answer(self, form: Format, name: &str) -> Response {
+        if form == Format::Page { Json(self).into_response() } else { file(&self.rows, form, name) }
+    }
+}
+
+async fn several(State(app): State<App>, caller: Caller, pairs: Pairs) -> Result<Response, Problem> {
     let axum::extract::Query(pairs) = pairs.map_err(|e| Problem::bad_query(e.body_text()))?;
-    let mut ids = Vec::new();
+    let (mut ids, mut form) = (Vec::new(), Format::Page);
     for (name, value) in pairs {
         match name.as_str() {
             "ids" => ids.extend(value.split(',').filter(|i| !i.is_empty()).map(str::to_owned)),
+            "format" => form = format(&value)?,
             _ => return Err(Problem::bad_query(format!("{name}: no such parameter"))),
         }
     }
     if ids.len() > MAX_IDS {
         return Err(Problem::bad_query(format!("ids: at most {MAX_IDS}")));
     }
-    exchanges(&app, &caller, None, ids).await.map(Json)
+    exchanges(&app, &caller, None, ids).await.map(|all| all.answer(form, "exchanges"))
+}
+
+/// Those that show a thing, in the form that is asked for.
+pub(crate) async fn exchanges_of(
+    app: &App,
+    caller: &Caller,
+    pairs: Pairs,
+    of: (&'static str, String),
+    named: Vec<String>,
+) -> Result<Response, Problem> {
+    let form = only_format(pairs)?;
+    let name = format!("{}-exchanges", of.0);
+    exchanges(app, caller, Some(of), named).await.map(|all| all.answer(form, &name))
 }
 
 async fn one(State(app): State<App>, caller: Caller, Segment(id): Segment) -> Result<Json<Value>, Problem> {
@@ -61,7 +83,7 @@ async fn one(State(app): State<App>, caller: Caller, Segment(id): Segment) -> Re
 
 /// The sample of a thing, where one is named, and exchanges of these ids; that somebody looked is written down before they see
 /// anything.
-pub(crate) async fn exchanges(
+async fn exchanges(
     app: &App,
     caller: &Caller,
     of: Option<(&'static str, String)>,

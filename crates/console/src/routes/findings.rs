@@ -8,13 +8,13 @@ use sidetap_model::Ts;
 use sidetap_model::rows::EndpointRow;
 use sidetap_store::{FINDINGS, Filter, FindingCounts, FindingItem, Scope, Store, Test, WorkChange, WorkLine};
 
-use super::evidence::{Exchanges, exchanges};
+use super::evidence::{Exchanges, exchanges_of};
 use crate::access::{Caller, Role};
 use crate::app::App;
 use crate::input::{Input, Segment, given};
 use crate::list::{Asked, Pairs};
 use crate::problem::Problem;
-use crate::table::{Answer, Params, Route, of};
+use crate::table::{Answer, Kind, Params, Route, of};
 
 /// Findings that are changed at once.
 const MAX_IDS: usize = 1_000;
@@ -42,6 +42,7 @@ pub(crate) fn routes() -> Vec<Route> {
             .gives(Answer::One(of::<FindingItem>())),
         Route::new("GET", "/api/v1/findings/{id}/exchanges", Role::Analyst, get(evidence))
             .says("Exchanges that show it; audited")
+            .query(Params::Named(&[("format", Kind::Text)]))
             .gives(Answer::One(of::<Exchanges>())),
     ]
 }
@@ -259,10 +260,11 @@ async fn evidence(
     State(app): State<App>,
     caller: Caller,
     Segment(id): Segment,
-) -> Result<Json<Exchanges>, Problem> {
+    pairs: Pairs,
+) -> Result<Response, Problem> {
     let what = id.clone();
     let finding = app.read(move |store| known(store, &id)).await?;
-    exchanges(&app, &caller, Some(("finding", what)), finding.row.evidence).await.map(Json)
+    exchanges_of(&app, &caller, pairs, ("finding", what), finding.row.evidence).await
 }
 
 fn known(store: &Store, id: &str) -> Result<FindingItem, Problem> {

@@ -4,13 +4,13 @@ use axum::response::Response;
 use axum::routing::get;
 use sidetap_store::{SENSITIVE, SensitiveCounts, SensitiveItem, Store};
 
-use super::evidence::{Exchanges, exchanges};
+use super::evidence::{Exchanges, exchanges_of};
 use crate::access::{Caller, Role};
 use crate::app::App;
 use crate::input::Segment;
 use crate::list::{Asked, Pairs};
 use crate::problem::Problem;
-use crate::table::{Answer, Params, Route, of};
+use crate::table::{Answer, Kind, Params, Route, of};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
@@ -23,6 +23,7 @@ pub(crate) fn routes() -> Vec<Route> {
             .gives(Answer::One(of::<SensitiveCounts>())),
         Route::new("GET", "/api/v1/sensitive/{id}/exchanges", Role::Analyst, get(evidence))
             .says("Exchanges that show it; audited")
+            .query(Params::Named(&[("format", Kind::Text)]))
             .gives(Answer::One(of::<Exchanges>())),
     ]
 }
@@ -39,9 +40,10 @@ async fn evidence(
     State(app): State<App>,
     caller: Caller,
     Segment(id): Segment,
-) -> Result<Json<Exchanges>, Problem> {
+    pairs: Pairs,
+) -> Result<Response, Problem> {
     let what = id.clone();
     let item = app.read(move |store| Ok(store.sensitive_item(&id)?)).await?;
     let Some(item) = item else { return Err(Problem::not_found("place of sensitive data")) };
-    exchanges(&app, &caller, Some(("sensitive", what)), vec![item.row.evidence]).await.map(Json)
+    exchanges_of(&app, &caller, pairs, ("sensitive", what), vec![item.row.evidence]).await
 }

@@ -16,9 +16,9 @@ use crate::access::{Caller, Role};
 use crate::app::App;
 use crate::control::{Refused, SpecSave};
 use crate::input::{Input, Segment};
-use crate::list::{Pairs, PartOf};
+use crate::list::{Format, Pairs, PartOf, file, only_format};
 use crate::problem::Problem;
-use crate::table::{Answer, Params, Route, of};
+use crate::table::{Answer, Kind, Params, Route, of};
 
 /// Characters of a template.
 const TEMPLATE: usize = 2_000;
@@ -42,7 +42,8 @@ pub(crate) fn routes() -> Vec<Route> {
             .says("Take a description back")
             .gives(Answer::Empty),
         Route::new("GET", "/api/v1/specs/{name}/conformance", Role::Viewer, get(conformance))
-            .says("What was seen against what a description says"),
+            .says("What was seen against what a description says")
+            .query(Params::Named(&[("format", Kind::Text)])),
         Route::new("GET", "/api/v1/templates", Role::Viewer, get(templates))
             .says("Endpoints merged or told apart")
             .query(Params::Named(PAGED))
@@ -112,8 +113,34 @@ async fn remove_spec(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn conformance(State(app): State<App>, Segment(name): Segment) -> Result<Json<Value>, Problem> {
-    ask(&app, move |c, store| c.conformance(store, &name)).await
+async fn conformance(
+    State(app): State<App>,
+    Segment(name): Segment,
+    pairs: Pairs,
+) -> Result<Response, Problem> {
+    let form = only_format(pairs)?;
+    let Json(all) = ask(&app, move |c, store| c.conformance(store, &name)).await?;
+    Ok(if form == Format::Page {
+        Json(all).into_response()
+    } else {
+        file(&differences(&all), form, "conformance")
+    })
+}
+
+/// The rows of all lists in it, each with the list that it stands in.
+fn differences(all: &Value) -> Vec<Value> {
+    let lists =
+        all.as_object().into_iter().flatten().filter_map(|(name, list)| Some((name, list.as_array()?)));
+    let rows = lists.flat_map(|(name, list)| list.iter().map(move |row| (name, row)));
+    rows.map(|(name, row)| match row.as_object() {
+        Some(fields) => {
+            let mut all = serde_json::Map::from_iter([("difference".to_owned(), json!(name))]);
+            all.extend(fields.clone());
+            Value::Object(all)
+        }
+        None => json!({ "difference": name, "value": row }),
+    })
+    .collect()
 }
 
 async fn templates(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
@@ -188,4 +215,17 @@ async fn remove_template(
     })
     .await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_are_rows_that_say_which_they_are() {
+        let all = json!({ "operations": 2, "undocumented_statuses": [{"method": "GET", "at": "/a"}], "unseen": ["/b"] });
+        let rows = differences(&all);
+        assert_eq!(rows[0], json!({"difference": "undocumented_statuses", "method": "GET", "at": "/a"}));
+        assert_eq!(rows[1..], [json!({"difference": "unseen", "value": "/b"})]);
+    }
 }

@@ -8,7 +8,7 @@ use sidetap_model::ActionRow;
 use sidetap_model::rows::VerdictRow;
 use sidetap_store::{ACTIONS, CampaignItem, Filter, Store, Test, VERDICTS, VerdictItem, Wanted};
 
-use super::evidence::{Exchanges, exchanges};
+use super::evidence::{Exchanges, exchanges_of};
 use crate::access::{Caller, Role};
 use crate::app::App;
 use crate::input::Segment;
@@ -36,6 +36,7 @@ pub(crate) fn routes() -> Vec<Route> {
             .query(Params::Named(&[("without", Kind::Text)])),
         Route::new("GET", "/api/v1/verdicts/{id}/exchanges", Role::Analyst, get(evidence))
             .says("Exchanges that show it; audited")
+            .query(Params::Named(&[("format", Kind::Text)]))
             .gives(Answer::One(of::<Exchanges>())),
     ]
 }
@@ -98,11 +99,12 @@ async fn evidence(
     State(app): State<App>,
     caller: Caller,
     Segment(id): Segment,
-) -> Result<Json<Exchanges>, Problem> {
+    pairs: Pairs,
+) -> Result<Response, Problem> {
     let what = id.clone();
     let row = app.read(move |store| known(store, &id)).await?;
     let ids = row.reasons.into_iter().flat_map(|r| r.evidence.to_vec()).collect();
-    exchanges(&app, &caller, Some(("verdict", what)), ids).await.map(Json)
+    exchanges_of(&app, &caller, pairs, ("verdict", what), ids).await
 }
 
 fn known(store: &Store, id: &str) -> Result<VerdictRow, Problem> {

@@ -7,7 +7,7 @@ import { useApi } from "../lib/use";
 import { A, to, useUrl } from "../lib/url";
 import { Act, Confirm, Dialog, Field, useAct } from "../ui/act";
 import type { Column } from "../ui/list";
-import { List } from "../ui/list";
+import { Exports, List } from "../ui/list";
 import { Card, Empty, Shown } from "../ui/state";
 import { Badge, Facts, T, Time } from "../ui/text";
 
@@ -111,7 +111,12 @@ function Held({ name }: { name: string }) {
           What was seen against <T>{name}</T>
         </>
       }
-      more={<Confirm needs="analyst" label="Remove" question="Remove this description?" detail={<p className="muted">{NEXT_RUN}</p>} yes="Remove" act={() => remove.mutate(undefined)} />}
+      more={
+        <>
+          <Exports path={`/specs/${encodeURIComponent(name)}/conformance`} />
+          <Confirm needs="analyst" label="Remove" question="Remove this description?" detail={<p className="muted">{NEXT_RUN}</p>} yes="Remove" act={() => remove.mutate(undefined)} />
+        </>
+      }
     >
       <Shown query={query}>
         {(held) => (

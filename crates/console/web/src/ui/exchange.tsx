@@ -7,6 +7,7 @@ import { bytes, n } from "../lib/format";
 import { words } from "../lib/text";
 import { A, pathTo } from "../lib/url";
 import { Dialog, useMay } from "./act";
+import { Exports } from "./list";
 import { Empty, Shown } from "./state";
 import { Badge, Facts, T, Time } from "./text";
 
@@ -197,6 +198,11 @@ export function Exchanges({ path }: { path: string }) {
       {(data) => (
         <div className="stack">
           <p className="muted">Secrets are masked; this look is written to the audit.</p>
+          {data.rows.length > 0 ? (
+            <div className="row">
+              <Exports path={path} />
+            </div>
+          ) : null}
           <KeptExchanges data={data} />
         </div>
       )}
