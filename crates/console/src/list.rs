@@ -88,6 +88,10 @@ impl Asked {
                     asked.sort = value;
                 }
                 other if extra.contains(&other) => asked.extra.push((name, value)),
+                // Each is a part of one expression, which has a depth that it can have.
+                _ if asked.wanted.filters.len() >= MAX_VALUES => {
+                    return Err(Problem::bad_query(format!("at most {MAX_VALUES} filters")));
+                }
                 _ => asked.wanted.filters.push(filter(list, &name, &value)?),
             }
         }
@@ -497,7 +501,8 @@ impl Rows {
             let columns = self.columns.get_or_insert_with(|| {
                 let more = self.known.iter().filter(|name| !fields.contains_key(*name));
                 let columns: Vec<String> = fields.keys().chain(more).cloned().collect();
-                out.push_str(&line(columns.iter().map(|c| cell(&serde_json::Value::String(c.clone())))));
+                // Their names are of our own making.
+                out.push_str(&line(columns.iter().cloned()));
                 columns
             });
             out.push_str(&line(columns.iter().map(|c| fields.get(c).map_or_else(String::new, cell))));
@@ -510,7 +515,8 @@ fn line(cells: impl Iterator<Item = String>) -> String {
     cells.collect::<Vec<_>>().join(",") + "\r\n"
 }
 
-/// A cell of CSV (RFC 4180). Text that a spreadsheet would take for a formula gets an apostrophe before it: it may be an attacker's.
+/// A cell of CSV (RFC 4180). Text that a spreadsheet would take for a formula gets an apostrophe before it: it may be an attacker's. So does what
+/// stands behind a semicolon or a tab, where spreadsheets of other countries begin a cell.
 fn cell(value: &serde_json::Value) -> String {
     let text = match value {
         serde_json::Value::Null => return String::new(),
@@ -518,8 +524,18 @@ fn cell(value: &serde_json::Value) -> String {
         serde_json::Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let text = if formula { format!("'{text}") } else { text };
+    let mut marked = String::with_capacity(text.len());
+    let mut begins = true;
+    for c in text.chars() {
+        if begins && matches!(c, '=' | '+' | '-' | '@' | '\r' | '＝' | '＋' | '－' | '＠')
+            || marked.is_empty() && c == '\t'
+        {
+            marked.push('\'');
+        }
+        begins = matches!(c, ';' | '\t') || begins && c == ' ' && !marked.is_empty();
+        marked.push(c);
+    }
+    let text = marked;
     match text.contains([',', '"', '\n', '\r']) {
         true => format!("\"{}\"", text.replace('"', "\"\"")),
         false => text,
@@ -536,6 +552,8 @@ mod tests {
         assert_eq!(cell("=cmd|' /C calc'!A0"), "'=cmd|' /C calc'!A0");
         assert_eq!(cell("a,\"b\""), "\"a,\"\"b\"\"\"");
         assert_eq!(cell("plain"), "plain");
+        assert_eq!(cell("x;=cmd;y; -1;a=b\t@c"), "x;'=cmd;y; '-1;a=b\t'@c");
+        assert_eq!((cell("\t=1"), cell("＝1")), ("'\t'=1".to_owned(), "'＝1".to_owned()));
     }
 
     #[test]

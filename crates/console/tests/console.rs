@@ -49,6 +49,50 @@ async fn evidence_can_be_downloaded() {
 }
 
 #[tokio::test]
+async fn no_number_of_filters_is_too_much_for_the_store() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    for list in ["verdicts", "campaigns", "findings", "endpoints"] {
+        let times = |n: usize| format!("/api/v1/{list}?limit=1{}", "&zone=default".repeat(n));
+        let status = async |n: usize| admin.get(&times(n)).await.status;
+        assert_eq!((status(999).await, status(51).await), (400, 400), "{list}");
+        let few = status(50).await;
+        assert!(few == 200 || few == 400, "{list}: {few}");
+    }
+    let many = "&min_score=1".repeat(50);
+    assert_eq!(admin.get(&format!("/api/v1/verdicts?limit=1{many}")).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_was_looked_at_stands_in_the_audit_whatever_was_asked_besides() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let mut real = String::new();
+    for list in ["findings", "campaigns", "verdicts"] {
+        let rows = admin.get(&format!("/api/v1/{list}?limit=20")).await.json();
+        for row in rows["rows"].as_array().unwrap() {
+            let path = format!("/api/v1/{list}/{}", row["id"].as_str().unwrap());
+            let text = admin.get(&path).await.body;
+            let ids = text.split('"').filter(|t| t.len() < 40 && t.contains('-') && !t.contains(' '));
+            for id in ids.map(str::to_owned).collect::<std::collections::BTreeSet<_>>() {
+                if admin.get(&format!("/api/v1/exchanges/{id}")).await.status == 200 {
+                    real = id;
+                }
+            }
+        }
+        if !real.is_empty() {
+            break;
+        }
+    }
+    assert!(!real.is_empty());
+    let junk: Vec<String> = (0..150).map(|n| format!("junk{n}")).collect();
+    admin.get(&format!("/api/v1/exchanges?ids={},{real}", junk.join(","))).await;
+    let audit = admin.get("/api/v1/audit?limit=1").await.json();
+    let detail = &audit["rows"][0]["detail"];
+    assert_eq!((&detail["exchanges"], &detail["asked"]), (&json!([real]), &json!(151)), "{audit}");
+}
+
+#[tokio::test]
 async fn what_is_asked_leaves_no_more_than_it_is_in_the_audit() {
     let served = serve().await.with_admin().await;
     let admin = served.log_in("admin", PASSWORD).await;

@@ -88,8 +88,13 @@ impl Reach {
         self.together.merge(targets);
         self.summed += targets.count();
         match targets.all() {
-            Some(few) if self.all.len() + few.len() <= TOLD_APART => self.all.extend(few),
+            Some(few) if !self.untold => self.all.extend(few),
             _ => self.untold = true,
+        }
+        // What several tried is one: only all of it together can be too much.
+        if self.all.len() > TOLD_APART {
+            self.untold = true;
+            self.all = Default::default();
         }
     }
 

@@ -97,7 +97,12 @@ async fn exchanges(
     let mut known: BTreeSet<String> = ids.iter().cloned().collect();
     ids.extend(named.into_iter().filter(|id| known.insert(id.clone())));
     ids.truncate(MAX_IDS);
-    let some: Vec<&String> = ids.iter().filter(|id| id.len() <= 64).take(100).collect();
+    // Those that there are, all of them: what is made up would fill the row.
+    let looked = ids.clone();
+    let kept = move |store: &sidetap_store::Store| {
+        Ok(store.exchanges(&looked)?.into_iter().map(|(id, _)| id).collect::<Vec<String>>())
+    };
+    let some = app.read(kept).await?;
     let mut detail = json!({ "exchanges": some, "asked": ids.len() });
     if let (Some(fields), Some((kind, id))) = (detail.as_object_mut(), of) {
         fields.insert(kind.to_owned(), id.into());
