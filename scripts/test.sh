@@ -54,8 +54,9 @@ else
   cargo test --workspace --locked --no-fail-fast "$@"
 fi
 
+# The program is there already: the tests of its crate have it built, with the features of the whole workspace. Built by
+# itself it would have others, and most of the workspace would be compiled, and stored, a second time.
 if [ -n "$pages" ] && [ $# -eq 0 ]; then
-  cargo build --locked --bin sidetap
   scripts/console.sh e2e
 fi
 
