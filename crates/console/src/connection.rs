@@ -24,6 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::access::{Authorized, Peer};
 use crate::patient::Patient;
 use crate::seats::{Seat, Seats, Watched};
+use crate::unread::{AtWork, Unread};
 
 /// Connections at once, where there are descriptors for so many; for one more the one goes that asks for nothing the longest.
 pub(crate) const CONNECTIONS: usize = 2_048;
@@ -163,8 +164,12 @@ async fn http<S>(stream: S, peer: SocketAddr, app: Router, mut ended: watch::Rec
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let at_work = AtWork::default();
+    let stream = Unread::new(stream, at_work.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
+        at_work.begin();
         request.extensions_mut().insert(Peer(peer));
+        let at_work = at_work.clone();
         let (app, work) = (app.clone(), seat.work());
         async move {
             let request = request.map(|body| Body::new(Watched::request(body, Arc::clone(&work))));
@@ -177,7 +182,7 @@ where
                 Some(_) => response.map(|body| Body::new(Watched::answer(body, work))),
                 None => response,
             };
-            Ok::<_, Infallible>(response)
+            Ok::<_, Infallible>(response.map(|body| at_work.answer(body)))
         }
     });
     let served = http1::Builder::new()

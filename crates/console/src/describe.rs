@@ -106,7 +106,7 @@ fn parameters(route: &Route) -> Vec<Value> {
                 json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}),
             ));
             all.push(query("cursor", json!({"type": "string"})));
-            all.push(query("format", json!({"type": "string", "enum": ["json", "csv", "ndjson"]})));
+            all.push(query("format", schema_of(Kind::Format)));
             all.push(query("q", json!({"type": "string", "maxLength": MAX_WORDS})));
             all.extend(list_parameters(list));
             all.extend(extra.iter().map(|name| query(name, json!({"type": "string"}))));
@@ -155,6 +155,7 @@ fn schema_of(kind: Kind) -> Value {
     match kind {
         Kind::Text => json!({"type": "string"}),
         Kind::Integer => json!({"type": "integer", "minimum": 1}),
+        Kind::Format => json!({"type": "string", "enum": ["json", "csv", "ndjson"]}),
         Kind::Time => json!({"type": "string", "format": "date-time"}),
     }
 }

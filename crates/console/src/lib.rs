@@ -11,6 +11,7 @@ mod control;
 mod describe;
 mod devices;
 mod doctor;
+mod download;
 mod error;
 mod guard;
 mod input;
@@ -24,6 +25,7 @@ mod seats;
 mod serve;
 mod table;
 mod tls;
+mod unread;
 
 pub use access::{Fetch, Form, Oidc};
 pub use app::Clock;

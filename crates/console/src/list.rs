@@ -1,10 +1,8 @@
-//! Lists over HTTP: what is asked for out of a query string, cursors, pages, downloads.
+//! Lists over HTTP: what is asked for out of a query string, cursors, pages.
 
 use axum::Json;
-use axum::body::{Body, Bytes};
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
-use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,17 +12,15 @@ use sidetap_store::{
     Column, ColumnKind, Filter, List, Part, Place, Sort, Store, StoreError, Test, Value, Wanted,
 };
 use utoipa::ToSchema;
-use utoipa::openapi::{RefOr, Schema};
 
 use crate::app::App;
+use crate::download::{Format, Known, download, file};
 use crate::problem::Problem;
 
 /// Most rows of one answer.
-const MAX_LIMIT: usize = 1_000;
+pub(crate) const MAX_LIMIT: usize = 1_000;
 /// Rows of an answer that does not say how many.
 const DEFAULT_LIMIT: usize = 100;
-/// Rows of a download at most.
-const MAX_DOWNLOAD: usize = 100_000;
 /// Words, and values of one filter, at most.
 const MAX_VALUES: usize = 50;
 /// Characters of a `q`.
@@ -56,14 +52,6 @@ pub(crate) struct Asked {
     /// Values of parameters that the list itself does not know.
     pub(crate) extra: Vec<(String, String)>,
     sort: String,
-}
-
-/// How rows are to be given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
-    Page,
-    Csv,
-    Ndjson,
 }
 
 impl Asked {
@@ -190,7 +178,7 @@ impl PartOf {
     }
 
     /// Answers with the part, or with all rows as a download called `name`.
-    pub(crate) fn answer<T: Serialize>(&self, rows: &[T], name: &'static str) -> Response {
+    pub(crate) fn answer<T: Serialize>(&self, rows: &[T], known: Known, name: &'static str) -> Response {
         let mut rows: Vec<serde_json::Value> =
             rows.iter().filter_map(|r| serde_json::to_value(r).ok()).collect();
         rows.retain(|row| {
@@ -209,23 +197,8 @@ impl PartOf {
         if self.format == Format::Page {
             return Json(page_of(rows, self.limit, self.offset)).into_response();
         }
-        file(&rows, self.format, name)
+        file(&rows, known, self.format, name)
     }
-}
-
-/// Rows that are all at hand as a download called `name`.
-pub(crate) fn file<T: Serialize>(rows: &[T], form: Format, name: &str) -> Response {
-    let values: Vec<serde_json::Value> = rows.iter().filter_map(|r| serde_json::to_value(r).ok()).collect();
-    let mut known: Vec<String> = Vec::new();
-    for name in values.iter().filter_map(serde_json::Value::as_object).flat_map(serde_json::Map::keys) {
-        if !known.contains(name) {
-            known.push(name.clone());
-        }
-    }
-    let mut text = Rows { csv: form == Format::Csv, known, columns: None };
-    let mut response = Body::from(text.write(&values)).into_response();
-    name_file(&mut response, form, name);
-    response
 }
 
 /// Numbers by size, texts by letters, what is not there first.
@@ -257,6 +230,15 @@ pub(crate) fn words(value: &str) -> Result<Vec<String>, Problem> {
         return Err(Problem::bad_query(format!("q: at most {MAX_VALUES} words and {MAX_WORDS} characters")));
     }
     Ok(words)
+}
+
+/// Where nothing may be asked.
+pub(crate) fn nothing(pairs: Pairs) -> Result<(), Problem> {
+    let Query(pairs) = pairs.map_err(|e| Problem::bad_query(e.body_text()))?;
+    match pairs.first() {
+        Some((name, _)) => Err(Problem::bad_query(format!("{name}: no such parameter"))),
+        None => Ok(()),
+    }
 }
 
 /// The form that is asked for where nothing else may be asked.
@@ -405,175 +387,9 @@ fn place(cursor: &str, sort: &str) -> Result<Place, Problem> {
     Ok(Place { value: value.value(), id: id.value() })
 }
 
-fn download<T, F>(app: &App, asked: Asked, name: &'static str, read: F) -> Response
-where
-    T: Serialize + ToSchema + Send + 'static,
-    F: Fn(&Store, &Wanted) -> Result<Part<T>, StoreError> + Send + 'static,
-{
-    let form = asked.format;
-    let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(4);
-    let app = App::clone(app);
-    let work = async move {
-        let mut rows = Rows { csv: asked.format == Format::Csv, known: fields_of::<T>(), columns: None };
-        let read = std::sync::Arc::new(std::sync::Mutex::new(read));
-        let mut wanted = Wanted { limit: MAX_LIMIT, uncounted: true, ..asked.wanted };
-        let mut given = 0;
-        while given < MAX_DOWNLOAD {
-            let (read, now) = (std::sync::Arc::clone(&read), wanted.clone());
-            let part = app.read(move |store| {
-                let read = read.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                Ok(read(store, &now)?)
-            });
-            let Ok(part) = part.await else {
-                let _ = sender.send(Err(std::io::Error::other("the store could not be read"))).await;
-                return;
-            };
-            given += part.rows.len();
-            if sender.send(Ok(rows.write(&part.rows))).await.is_err() {
-                return;
-            }
-            match part.next {
-                Some(place) => wanted.after = Some(place),
-                None => return,
-            }
-        }
-    };
-    tokio::spawn(work);
-    let stream =
-        futures_util::stream::unfold(receiver, |mut r| async move { r.recv().await.map(|chunk| (chunk, r)) });
-    let mut response = Body::from_stream(stream).into_response();
-    name_file(&mut response, form, name);
-    response
-}
-
-/// Says what a download is and what it is called.
-fn name_file(response: &mut Response, format: Format, name: &str) {
-    let (kind, ending) = match format {
-        Format::Csv => ("text/csv; charset=utf-8", "csv"),
-        _ => ("application/x-ndjson", "ndjson"),
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}.{ending}\"")) {
-        headers.insert(header::CONTENT_DISPOSITION, value);
-    }
-}
-
-/// All fields that a row of this kind may have, those too that most rows leave out.
-fn fields_of<T: ToSchema>() -> Vec<String> {
-    let mut all = Vec::new();
-    T::schemas(&mut all);
-    let mut names = Vec::new();
-    let mut open = vec![T::schema()];
-    while let Some(schema) = open.pop() {
-        match schema {
-            RefOr::Ref(to) => {
-                let name = to.ref_location.rsplit('/').next().unwrap_or_default();
-                let found = all.iter().position(|(n, _)| n == name);
-                open.extend(found.map(|at| all.swap_remove(at).1));
-            }
-            RefOr::T(Schema::Object(object)) => names.extend(object.properties.into_keys()),
-            RefOr::T(Schema::AllOf(parts)) => open.extend(parts.items),
-            RefOr::T(_) => {}
-        }
-    }
-    names
-}
-
-/// Rows as text; the columns of CSV are those of the first row, then those that later ones may have besides.
-struct Rows {
-    csv: bool,
-    known: Vec<String>,
-    columns: Option<Vec<String>>,
-}
-
-impl Rows {
-    fn write<T: Serialize>(&mut self, rows: &[T]) -> Bytes {
-        let mut out = String::new();
-        for row in rows {
-            let Ok(value) = serde_json::to_value(row) else { continue };
-            if !self.csv {
-                out.push_str(&value.to_string());
-                out.push('\n');
-                continue;
-            }
-            let Some(fields) = value.as_object() else { continue };
-            let columns = self.columns.get_or_insert_with(|| {
-                let more = self.known.iter().filter(|name| !fields.contains_key(*name));
-                let columns: Vec<String> = fields.keys().chain(more).cloned().collect();
-                // Their names are of our own making.
-                out.push_str(&line(columns.iter().cloned()));
-                columns
-            });
-            out.push_str(&line(columns.iter().map(|c| fields.get(c).map_or_else(String::new, cell))));
-        }
-        Bytes::from(out)
-    }
-}
-
-fn line(cells: impl Iterator<Item = String>) -> String {
-    cells.collect::<Vec<_>>().join(",") + "\r\n"
-}
-
-/// A cell of CSV (RFC 4180). Text that a spreadsheet would take for a formula gets an apostrophe before it: it may be an attacker's. So does what
-/// stands behind a semicolon or a tab, where spreadsheets of other countries begin a cell.
-fn cell(value: &serde_json::Value) -> String {
-    let text = match value {
-        serde_json::Value::Null => return String::new(),
-        serde_json::Value::Bool(_) | serde_json::Value::Number(_) => return value.to_string(),
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    let mut marked = String::with_capacity(text.len());
-    let mut begins = true;
-    for c in text.chars() {
-        if begins && matches!(c, '=' | '+' | '-' | '@' | '\r' | '＝' | '＋' | '－' | '＠')
-            || marked.is_empty() && c == '\t'
-        {
-            marked.push('\'');
-        }
-        begins = matches!(c, ';' | '\t') || begins && c == ' ' && !marked.is_empty();
-        marked.push(c);
-    }
-    let text = marked;
-    match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn formulas_and_separators_are_text() {
-        let cell = |t: &str| cell(&serde_json::Value::String(t.to_owned()));
-        assert_eq!(cell("=cmd|' /C calc'!A0"), "'=cmd|' /C calc'!A0");
-        assert_eq!(cell("a,\"b\""), "\"a,\"\"b\"\"\"");
-        assert_eq!(cell("plain"), "plain");
-        assert_eq!(cell("x;=cmd;y; -1;a=b\t@c"), "x;'=cmd;y; '-1;a=b\t'@c");
-        assert_eq!((cell("\t=1"), cell("＝1")), ("'\t'=1".to_owned(), "'＝1".to_owned()));
-    }
-
-    #[test]
-    fn a_download_has_columns_for_what_the_first_row_leaves_out() {
-        #[derive(Serialize, ToSchema)]
-        struct Inner {
-            #[serde(skip_serializing_if = "Option::is_none")]
-            rare: Option<u8>,
-        }
-        #[derive(Serialize, ToSchema)]
-        struct Outer {
-            id: u8,
-            #[serde(flatten)]
-            inner: Inner,
-        }
-        let all =
-            [Outer { id: 1, inner: Inner { rare: None } }, Outer { id: 2, inner: Inner { rare: Some(7) } }];
-        let mut rows = Rows { csv: true, known: fields_of::<Outer>(), columns: None };
-        assert_eq!(rows.write(&all), "id,rare\r\n1,\r\n2,7\r\n");
-    }
 
     #[test]
     fn a_nul_is_no_word() {

@@ -60,6 +60,20 @@ impl Problem {
         let detail = "the store could not be read; the log says why";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "store", "store failed", detail)
     }
+
+    /// What is said.
+    pub(crate) fn body(&self) -> Value {
+        let mut body = json!({
+            "type": format!("urn:sidetap:problem:{}", self.kind),
+            "title": self.title,
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        if let (Some(errors), Some(fields)) = (&self.errors, body.as_object_mut()) {
+            fields.insert("errors".to_owned(), Value::clone(errors));
+        }
+        body
+    }
 }
 
 impl From<StoreError> for Problem {
@@ -91,16 +105,7 @@ impl From<Refused> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut body = json!({
-            "type": format!("urn:sidetap:problem:{}", self.kind),
-            "title": self.title,
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        if let (Some(errors), Some(fields)) = (self.errors, body.as_object_mut()) {
-            fields.insert("errors".to_owned(), *errors);
-        }
-        let mut response = (self.status, Json(body)).into_response();
+        let mut response = (self.status, Json(self.body())).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         if self.status == StatusCode::UNAUTHORIZED {

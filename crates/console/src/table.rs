@@ -48,6 +48,8 @@ pub(crate) enum Params {
 pub(crate) enum Kind {
     Text,
     Integer,
+    /// A page, or a file.
+    Format,
     Time,
 }
 

@@ -50,9 +50,67 @@ async fn heads_without_end_are_cut_off() {
     let many: String = (0..100).map(|n| format!("X-{n}: y\r\n")).collect();
     let answer = served.raw(&format!("GET / HTTP/1.1\r\nHost: {}\r\n{many}\r\n", served.to)).await;
     assert_eq!(answer.status, 431);
+    is_problem(&answer, 431, "head-too-large");
     let long = "a".repeat(64 << 10);
     let answer = served.raw(&format!("GET /{long} HTTP/1.1\r\nHost: {}\r\n\r\n", served.to)).await;
-    assert!([414, 431].contains(&answer.status), "{}", answer.status);
+    is_problem(&answer, 431, "head-too-large");
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_answered_with_a_problem_too() {
+    let served = serve().await;
+    for odd in [
+        "SSH-2.0-x\r\n\r\n",
+        "GET / HTTP/9.9\r\n\r\n",
+        "GET /\x01 HTTP/1.1\r\nHost: x\r\n\r\n",
+        "\x16\x03\x01\x02\x00\x01",
+    ] {
+        is_problem(&served.raw(odd).await, 400, "bad-request");
+    }
+    // Behind one that can be read, whose own answer stays what it is.
+    let both = format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\nwhat?\r\n\r\n", served.to);
+    let mut stream = TcpStream::connect(served.to).await.unwrap();
+    stream.write_all(both.as_bytes()).await.unwrap();
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.unwrap();
+    assert!(said.starts_with("HTTP/1.1 200 OK\r\n"), "{said}");
+    let second = said.find("HTTP/1.1 400 Bad Request\r\n").unwrap();
+    assert!(said[second..].contains("urn:sidetap:problem:bad-request"), "{said}");
+    // An answer of our own that says what is wrong is not replaced.
+    let own = served.raw("GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n").await;
+    is_problem(&own, 400, "host");
+}
+
+#[tokio::test]
+async fn who_still_sends_a_long_head_reads_the_answer() {
+    let served = serve().await;
+    let head = format!("GET / HTTP/1.1\r\nHost: {}\r\n", served.to);
+    let stream = TcpStream::connect(served.to).await.unwrap();
+    let (mut from, mut to) = stream.into_split();
+    let sending = tokio::spawn(async move {
+        to.write_all(head.as_bytes()).await.unwrap();
+        let line = format!("X: {}\r\n", "y".repeat(4_000));
+        for _ in 0..200 {
+            if to.write_all(line.as_bytes()).await.is_err() {
+                break;
+            }
+        }
+    });
+    let mut said = String::new();
+    from.read_to_string(&mut said).await.unwrap();
+    sending.await.unwrap();
+    assert!(
+        said.starts_with("HTTP/1.1 431 ") && said.contains("urn:sidetap:problem:head-too-large"),
+        "{said}"
+    );
+}
+
+fn is_problem(answer: &common::Answer, status: u16, kind: &str) {
+    assert_eq!(answer.status, status, "{}", answer.head);
+    assert!(answer.has("content-type: application/problem+json"), "{}", answer.head);
+    assert!(answer.has("x-content-type-options: nosniff"), "{}", answer.head);
+    assert_eq!(answer.json()["type"], format!("urn:sidetap:problem:{kind}"));
+    assert_eq!(answer.json()["status"], status);
 }
 
 #[tokio::test]

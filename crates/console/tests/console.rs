@@ -40,13 +40,45 @@ async fn evidence_can_be_downloaded() {
             assert_eq!(lines.body.lines().count(), shown, "{path}");
             let csv = admin.get(&format!("{path}?format=csv")).await;
             assert_eq!((csv.status, csv.body.lines().count().saturating_sub(1)), (200, shown), "{path}");
+            assert!(csv.body.starts_with(HEAD) && !csv.body.contains("{\"\"ip"), "{path}: {}", csv.body);
             assert_eq!(admin.get(&format!("{path}?format=xml")).await.status, 400);
             most = most.max(shown);
         }
     }
     assert!(most > 0);
-    assert_eq!(admin.get("/api/v1/exchanges?format=csv").await.status, 200);
+    let none = admin.get("/api/v1/exchanges?format=csv").await;
+    assert!(
+        none.status == 200 && none.body.starts_with(HEAD) && none.body.lines().count() == 1,
+        "{}",
+        none.body
+    );
+    assert_eq!(admin.get("/api/v1/exchanges/x?format=csv").await.status, 400, "one of them is no list");
 }
+
+#[tokio::test]
+async fn the_file_of_an_empty_list_has_its_columns() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    for list in
+        ["campaigns", "verdicts", "findings", "endpoints", "sensitive", "audit", "hosts", "users", "allow"]
+    {
+        let some = admin.get(&format!("/api/v1/{list}?format=csv")).await;
+        let none = admin.get(&format!("/api/v1/{list}?format=csv&q=nobody-has-this-word")).await;
+        let columns = |csv: &str| {
+            let mut all: Vec<String> =
+                csv.lines().next().unwrap_or_default().split(',').map(str::to_owned).collect();
+            all.sort();
+            all
+        };
+        assert_eq!(none.body.lines().count(), 1, "{list}: {}", none.body);
+        assert!(columns(&none.body).len() > 2, "{list}: {}", none.body);
+        assert_eq!(columns(&none.body), columns(&some.body), "{list}");
+    }
+}
+
+/// What a file of exchanges begins with.
+const HEAD: &str =
+    "@timestamp,sidetap.id,client.ip,http.request.method,url.domain,url.original,http.response.status_code,";
 
 #[tokio::test]
 async fn no_number_of_filters_is_too_much_for_the_store() {

@@ -63,7 +63,7 @@ pub(crate) fn routes() -> Vec<Route> {
             .gives(Answer::Page(of::<MemberItem>())),
         Route::new("GET", "/api/v1/campaigns/{id}/exchanges", Role::Analyst, get(evidence))
             .says("Exchanges that show it; audited")
-            .query(Params::Named(&[("format", Kind::Text)]))
+            .query(Params::Named(&[("format", Kind::Format)]))
             .gives(Answer::One(of::<Exchanges>())),
         Route::new("GET", "/api/v1/campaigns/{id}/suggestion", Role::Analyst, get(suggestion))
             .says("The smallest policy that separates it from honest traffic"),

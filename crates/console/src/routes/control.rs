@@ -14,8 +14,9 @@ use crate::access::{Caller, Role};
 use crate::app::App;
 use crate::control::{Control, Decision, Done, Order, PolicySave, Refused, Undo};
 use crate::devices::Devices;
+use crate::download::{Format, Known, fields_of, file};
 use crate::input::{Input, Segment};
-use crate::list::{self, Asked, Format, Pairs, PartOf};
+use crate::list::{self, Asked, Pairs, PartOf};
 use crate::problem::Problem;
 use crate::table::{Answer, Kind, Params, Route, of};
 
@@ -25,7 +26,7 @@ pub(super) const PAGED: &[(&str, Kind)] = &[
     ("cursor", Kind::Text),
     ("q", Kind::Text),
     ("sort", Kind::Text),
-    ("format", Kind::Text),
+    ("format", Kind::Format),
 ];
 
 pub(crate) fn routes() -> Vec<Route> {
@@ -33,7 +34,7 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::new("GET", policies, Role::Viewer, get(rules))
             .says("The rules in force")
-            .query(Params::Named(&[("format", Kind::Text)])),
+            .query(Params::Named(&[("format", Kind::Format)])),
         Route::new("PUT", policies, Role::Operator, put(save)).says("Save a pack").body(of::<Save>()).large(),
         Route::new("POST", "/api/v1/policies/check", Role::Viewer, post(check))
             .says("Whether a pack can be read")
@@ -55,7 +56,7 @@ pub(crate) fn routes() -> Vec<Route> {
                 ("cursor", Kind::Text),
                 ("q", Kind::Text),
                 ("sort", Kind::Text),
-                ("format", Kind::Text),
+                ("format", Kind::Format),
             ]))
             .gives(Answer::Objects),
         Route::new("POST", "/api/v1/approvals/{id}/approve", Role::Operator, post(approve))
@@ -74,7 +75,7 @@ pub(crate) fn routes() -> Vec<Route> {
                 ("cursor", Kind::Text),
                 ("q", Kind::Text),
                 ("sort", Kind::Text),
-                ("format", Kind::Text),
+                ("format", Kind::Format),
             ]))
             .gives(Answer::Objects),
         Route::new("POST", "/api/v1/mitigation/plan", Role::Analyst, post(plan))
@@ -295,7 +296,9 @@ async fn rules(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem
     let rules = all.get("rules").and_then(Value::as_array);
     Ok(match (form, rules) {
         (Format::Page, _) | (_, None) => Json(all).into_response(),
-        (_, Some(rules)) => list::file(rules, form, "rules"),
+        (_, Some(rules)) => {
+            file(rules, Known::First(&["id", "description", "priority", "when", "response"]), form, "rules")
+        }
     })
 }
 
@@ -315,8 +318,8 @@ async fn save(
     Input(body): Input<Save>,
 ) -> Result<Json<Value>, Problem> {
     let Save { text, comment, version } = body;
-    if comment.len() > 1_000 {
-        return Err(Problem::bad_body("comment: at most 1000 bytes"));
+    if comment.chars().count() > 1_000 {
+        return Err(Problem::bad_body("comment: at most 1000 characters"));
     }
     // It is read before it gets to the writer, for whom everybody waits.
     let (control, asked) = (Arc::clone(&app.control), text.clone());
@@ -330,16 +333,37 @@ async fn save(
     order(&app, &caller, "policy.save", detail, move |c, store| c.save_policy(store, &save)).await
 }
 
+/// Columns of a file of approvals.
+const APPROVAL: &[&str] = &[
+    "id",
+    "at",
+    "expires_at",
+    "status",
+    "title",
+    "policy",
+    "verdict",
+    "campaign",
+    "subject",
+    "response",
+    "why",
+    "decided_at",
+    "decided_by",
+];
+
+/// Columns of a file of what is on devices.
+const ENTRY: &[&str] =
+    &["device", "subject", "response", "verdict", "policy", "since", "expires_at", "state"];
+
 async fn versions(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
     let part = PartOf::of(pairs, &[], &["version", "at"])?;
     let Json(all) = ask(&app, |c, store| c.policy_versions(store)).await?;
-    Ok(part.answer(&rows_of(all), "policies"))
+    Ok(part.answer(&rows_of(all), Known::First(&["version", "at", "by", "comment", "text"]), "policies"))
 }
 
 async fn approvals(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
     let part = PartOf::of(pairs, &["status"], &["at", "expires_at", "id"])?;
     let Json(all) = ask(&app, |c, store| c.approvals(store, None)).await?;
-    Ok(part.answer(&rows_of(all), "approvals"))
+    Ok(part.answer(&rows_of(all), Known::First(APPROVAL), "approvals"))
 }
 
 async fn approve(
@@ -388,7 +412,7 @@ async fn devices(State(app): State<App>) -> Result<Json<Value>, Problem> {
 async fn entries(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
     let part = PartOf::of(pairs, &["device", "response"], &["since", "expires_at", "subject"])?;
     let Json(all) = ask(&app, |c, store| c.entries(store)).await?;
-    Ok(part.answer(&rows_of(all), "entries"))
+    Ok(part.answer(&rows_of(all), Known::First(ENTRY), "entries"))
 }
 
 async fn plan(State(app): State<App>, Input(body): Input<Push>) -> Result<Json<Value>, Problem> {
@@ -471,7 +495,7 @@ async fn allowed(State(app): State<App>, pairs: Pairs) -> Result<Response, Probl
             Ok(rows)
         })
         .await?;
-    Ok(part.answer(&rows, "allow"))
+    Ok(part.answer(&rows, Known::Also(fields_of::<Allowed>()), "allow"))
 }
 
 pub(super) fn rows_of(all: Value) -> Vec<Value> {
@@ -516,8 +540,8 @@ async fn allow(
     if matches!(kind, AllowKind::Fingerprint) && !is_fingerprint(&value) {
         return Err(Problem::bad_body("value: no fingerprint as outputs spell it, like s2-0123456789abcdef"));
     }
-    if reason.is_empty() || reason.len() > 1_000 {
-        return Err(Problem::bad_body("reason: 1 to 1000 bytes"));
+    if reason.is_empty() || reason.chars().count() > 1_000 {
+        return Err(Problem::bad_body("reason: 1 to 1000 characters"));
     }
     let now = app.now();
     if expires_at.is_some_and(|t| t <= now) {

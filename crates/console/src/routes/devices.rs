@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::control::{PAGED, ask, order, rows_of};
 use crate::access::{Caller, Role};
 use crate::app::App;
+use crate::download::Known;
 use crate::input::{Input, Segment};
 use crate::list::{Pairs, PartOf};
 use crate::problem::Problem;
@@ -87,7 +88,11 @@ async fn sources(State(app): State<App>, pairs: Pairs) -> Result<axum::response:
     let Json(all) = ask(&app, |c, _| c.intel()).await?;
     let mut rows = rows_of(all);
     rows.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
-    Ok(part.answer(&rows, "intel"))
+    Ok(part.answer(
+        &rows,
+        Known::First(&["name", "what", "configured", "from", "entries", "fetched"]),
+        "intel",
+    ))
 }
 
 /// Fetching takes its time: it is done beside the store's writer, not in it.

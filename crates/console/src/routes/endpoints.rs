@@ -15,6 +15,7 @@ use sidetap_store::{
 
 use crate::access::{Caller, Role};
 use crate::app::App;
+use crate::download::{Known, fields_of};
 use crate::input::{Input, Segment, given};
 use crate::list::{Asked, Pairs, PartOf};
 use crate::problem::Problem;
@@ -36,7 +37,7 @@ pub(crate) fn routes() -> Vec<Route> {
                 ("q", Kind::Text),
                 ("host", Kind::Text),
                 ("sort", Kind::Text),
-                ("format", Kind::Text),
+                ("format", Kind::Format),
             ]))
             .gives(Answer::Page(of::<HostItem>())),
         Route::new("GET", "/api/v1/hosts/{host}/openapi", Role::Viewer, get(openapi))
@@ -101,7 +102,7 @@ async fn hosts(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem
     let part = PartOf::of(pairs, &["host"], &["risk", "calls", "endpoints", "host", "last_seen"])?;
     let mut rows = app.read(|store| Ok(store.hosts(&documents(store)?.keys().cloned().collect())?)).await?;
     rows.sort_by(|a, b| b.risk.cmp(&a.risk).then(b.calls.cmp(&a.calls)));
-    Ok(part.answer(&rows, "hosts"))
+    Ok(part.answer(&rows, Known::Also(fields_of::<HostItem>()), "hosts"))
 }
 
 async fn openapi(State(app): State<App>, Segment(host): Segment) -> Result<Response, Problem> {
@@ -181,13 +182,15 @@ pub(crate) async fn keep_notes(
     exists: impl Fn(&Store, &str) -> Result<Option<String>, Problem> + Send + 'static,
 ) -> Result<StatusCode, Problem> {
     let labels = change.labels.as_deref().unwrap_or_default();
-    let long = |t: &Option<Option<String>>, n| t.iter().flatten().any(|t| t.len() > n);
+    let long = |t: &Option<Option<String>>, n| t.iter().flatten().any(|t| t.chars().count() > n);
     if labels.len() > 20
-        || labels.iter().any(|l| l.is_empty() || l.len() > 64)
+        || labels.iter().any(|l| l.is_empty() || l.chars().count() > 64)
         || long(&change.owner, 200)
         || long(&change.note, 4_000)
     {
-        return Err(Problem::bad_body("at most 20 labels of 1 to 64 bytes, an owner of 200, a note of 4000"));
+        return Err(Problem::bad_body(
+            "at most 20 labels of 1 to 64 characters, an owner of 200, a note of 4000",
+        ));
     }
     let now = app.now();
     app.write(move |store| {

@@ -10,8 +10,9 @@ use sidetap_store::Sample;
 
 use crate::access::{Caller, Role};
 use crate::app::App;
+use crate::download::{Format, Known, file, flat};
 use crate::input::Segment;
-use crate::list::{Format, Pairs, file, format, only_format};
+use crate::list::{Pairs, format, nothing, only_format};
 use crate::problem::Problem;
 use crate::table::{Answer, Kind, Params, Route, of};
 
@@ -22,11 +23,24 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::new("GET", "/api/v1/exchanges", Role::Analyst, get(several))
             .says("Exchanges by id; audited")
-            .query(Params::Named(&[("ids", Kind::Text), ("format", Kind::Text)]))
+            .query(Params::Named(&[("ids", Kind::Text), ("format", Kind::Format)]))
             .gives(Answer::One(of::<Exchanges>())),
         Route::new("GET", "/api/v1/exchanges/{id}", Role::Analyst, get(one)).says("An exchange; audited"),
     ]
 }
+
+/// The columns of a file that are read first.
+const COLUMNS: &[&str] = &[
+    "@timestamp",
+    "sidetap.id",
+    "client.ip",
+    "http.request.method",
+    "url.domain",
+    "url.original",
+    "http.response.status_code",
+    "user_agent.original",
+    "why",
+];
 
 /// Exchanges that were kept.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -43,7 +57,11 @@ pub(crate) struct Exchanges {
 impl Exchanges {
     /// As they are asked for: all of them, or a file of the rows.
     fn answer(self, form: Format, name: &str) -> Response {
-        if form == Format::Page { Json(self).into_response() } else { file(&self.rows, form, name) }
+        match form {
+            Format::Page => Json(self).into_response(),
+            Format::Csv => file(&flat(&self.rows), Known::First(COLUMNS), form, name),
+            Format::Ndjson => file(&self.rows, Known::First(COLUMNS), form, name),
+        }
     }
 }
 
@@ -76,7 +94,13 @@ pub(crate) async fn exchanges_of(
     exchanges(app, caller, Some(of), named).await.map(|all| all.answer(form, &name))
 }
 
-async fn one(State(app): State<App>, caller: Caller, Segment(id): Segment) -> Result<Json<Value>, Problem> {
+async fn one(
+    State(app): State<App>,
+    caller: Caller,
+    Segment(id): Segment,
+    pairs: Pairs,
+) -> Result<Json<Value>, Problem> {
+    nothing(pairs)?;
     let found = exchanges(&app, &caller, None, vec![id]).await?;
     found.rows.into_iter().next().map(Json).ok_or_else(|| Problem::not_found("exchange"))
 }

@@ -42,7 +42,7 @@ pub(crate) fn routes() -> Vec<Route> {
             .gives(Answer::One(of::<FindingItem>())),
         Route::new("GET", "/api/v1/findings/{id}/exchanges", Role::Analyst, get(evidence))
             .says("Exchanges that show it; audited")
-            .query(Params::Named(&[("format", Kind::Text)]))
+            .query(Params::Named(&[("format", Kind::Format)]))
             .gives(Answer::One(of::<Exchanges>())),
     ]
 }
@@ -214,9 +214,9 @@ fn checked(change: FindingChange, now: Ts) -> Result<WorkChange, Problem> {
     if matches!(change.status, Some(Status::Accepted)) && until.is_none() {
         return Err(Problem::bad_body("accepted: until when? say expires_at"));
     }
-    let long = |t: Option<&String>, n| t.is_some_and(|t| t.len() > n);
+    let long = |t: Option<&String>, n| t.is_some_and(|t| t.chars().count() > n);
     if long(change.note.as_ref(), 4_000) || long(change.assignee.as_ref().and_then(Option::as_ref), 200) {
-        return Err(Problem::bad_body("a note has at most 4000 bytes, an assignee 200"));
+        return Err(Problem::bad_body("a note has at most 4000 characters, an assignee 200"));
     }
     Ok(WorkChange {
         status: change.status.map(|s| s.name().to_owned()),

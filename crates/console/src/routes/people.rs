@@ -11,6 +11,7 @@ use super::control::PAGED;
 use super::session::valid_name;
 use crate::access::{Caller, Credential, Role, Secret};
 use crate::app::App;
+use crate::download::{Known, fields_of};
 use crate::input::{Input, Segment};
 use crate::list::{Pairs, PartOf};
 use crate::problem::Problem;
@@ -105,7 +106,7 @@ async fn users(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem
     let part = PartOf::of(pairs, &["role"], &["name", "role", "created_at", "last_login"])?;
     let now = app.now();
     let rows = app.read(move |store| Ok(store.users(now)?)).await?;
-    Ok(part.answer(&rows, "users"))
+    Ok(part.answer(&rows, Known::Also(fields_of::<UserRow>()), "users"))
 }
 
 async fn add_user(
@@ -186,7 +187,7 @@ fn exists(store: &Store, name: &str, now: sidetap_model::Ts) -> Result<(), Probl
 async fn tokens(State(app): State<App>, caller: Caller, pairs: Pairs) -> Result<Response, Problem> {
     let part = PartOf::of(pairs, &["user", "role"], &["name", "user", "created_at", "last_used"])?;
     let rows = app.read(move |store| Ok(store.tokens(own(&caller))?)).await?;
-    Ok(part.answer(&rows, "tokens"))
+    Ok(part.answer(&rows, Known::Also(fields_of::<TokenRow>()), "tokens"))
 }
 
 async fn add_token(

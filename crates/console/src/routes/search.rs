@@ -6,6 +6,7 @@ use sidetap_store::Hit;
 
 use crate::access::Role;
 use crate::app::App;
+use crate::download::{Format, Known, fields_of, file};
 use crate::list::{self, Pairs};
 use crate::problem::Problem;
 use crate::table::{Answer, Kind, Params, Route, of};
@@ -18,14 +19,14 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::new("GET", "/api/v1/search", Role::Viewer, get(search))
             .says("Look through everything")
-            .query(Params::Named(&[("q", Kind::Text), ("limit", Kind::Integer), ("format", Kind::Text)]))
+            .query(Params::Named(&[("q", Kind::Text), ("limit", Kind::Integer), ("format", Kind::Format)]))
             .gives(Answer::Page(of::<Hit>())),
     ]
 }
 
 async fn search(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
     let axum::extract::Query(pairs) = pairs.map_err(|e| Problem::bad_query(e.body_text()))?;
-    let (mut words, mut limit, mut form) = (Vec::new(), None, list::Format::Page);
+    let (mut words, mut limit, mut form) = (Vec::new(), None, Format::Page);
     for (name, value) in pairs {
         match name.as_str() {
             "q" => words = list::words(&value)?,
@@ -37,11 +38,11 @@ async fn search(State(app): State<App>, pairs: Pairs) -> Result<Response, Proble
     if words.iter().all(|w| w.chars().count() < 3) {
         return Err(Problem::bad_query("q: a word of three characters or more"));
     }
-    let page = form == list::Format::Page;
+    let page = form == Format::Page;
     let most = if page { limit.unwrap_or(MAX_HITS) } else { MAX_DOWNLOAD };
     let hits = app.read(move |store| Ok(store.search(&words, most)?)).await?;
     Ok(match page {
         true => Json(list::page_of(hits, most, 0)).into_response(),
-        false => list::file(&hits, form, "search"),
+        false => file(&hits, Known::Also(fields_of::<Hit>()), form, "search"),
     })
 }

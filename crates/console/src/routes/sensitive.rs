@@ -23,7 +23,7 @@ pub(crate) fn routes() -> Vec<Route> {
             .gives(Answer::One(of::<SensitiveCounts>())),
         Route::new("GET", "/api/v1/sensitive/{id}/exchanges", Role::Analyst, get(evidence))
             .says("Exchanges that show it; audited")
-            .query(Params::Named(&[("format", Kind::Text)]))
+            .query(Params::Named(&[("format", Kind::Format)]))
             .gives(Answer::One(of::<Exchanges>())),
     ]
 }

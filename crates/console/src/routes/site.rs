@@ -15,8 +15,9 @@ use super::control::{PAGED, ask, order, rows_of};
 use crate::access::{Caller, Role};
 use crate::app::App;
 use crate::control::{Refused, SpecSave};
+use crate::download::{Format, Known, fields_of, file};
 use crate::input::{Input, Segment};
-use crate::list::{Format, Pairs, PartOf, file, only_format};
+use crate::list::{Pairs, PartOf, only_format};
 use crate::problem::Problem;
 use crate::table::{Answer, Kind, Params, Route, of};
 
@@ -43,7 +44,7 @@ pub(crate) fn routes() -> Vec<Route> {
             .gives(Answer::Empty),
         Route::new("GET", "/api/v1/specs/{name}/conformance", Role::Viewer, get(conformance))
             .says("What was seen against what a description says")
-            .query(Params::Named(&[("format", Kind::Text)])),
+            .query(Params::Named(&[("format", Kind::Format)])),
         Route::new("GET", "/api/v1/templates", Role::Viewer, get(templates))
             .says("Endpoints merged or told apart")
             .query(Params::Named(PAGED))
@@ -82,7 +83,11 @@ struct TemplateBody {
 async fn specs(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
     let part = PartOf::of(pairs, &[], &["name", "at"])?;
     let Json(all) = ask(&app, |c, store| c.specs(store)).await?;
-    Ok(part.answer(&rows_of(all), "specs"))
+    Ok(part.answer(
+        &rows_of(all),
+        Known::First(&["name", "at", "by", "bytes", "operations", "error"]),
+        "specs",
+    ))
 }
 
 async fn put_spec(
@@ -123,9 +128,12 @@ async fn conformance(
     Ok(if form == Format::Page {
         Json(all).into_response()
     } else {
-        file(&differences(&all), form, "conformance")
+        file(&differences(&all), Known::First(DIFFERENCE), form, "conformance")
     })
 }
+
+/// Columns of a file of differences.
+const DIFFERENCE: &[&str] = &["difference", "host", "method", "template", "what", "calls"];
 
 /// The rows of all lists in it, each with the list that it stands in.
 fn differences(all: &Value) -> Vec<Value> {
@@ -147,7 +155,7 @@ async fn templates(State(app): State<App>, pairs: Pairs) -> Result<Response, Pro
     let part = PartOf::of(pairs, &[], &["at", "host", "template", "id"])?;
     let mut rows = app.read(|store| Ok(store.shapes()?)).await?;
     rows.reverse();
-    Ok(part.answer(&rows, "templates"))
+    Ok(part.answer(&rows, Known::Also(fields_of::<ShapeRow>()), "templates"))
 }
 
 async fn add_template(
@@ -157,8 +165,8 @@ async fn add_template(
 ) -> Result<Response, Problem> {
     let TemplateBody { host, method, template, reason } = body;
     check(&host, &method, &template)?;
-    if reason.len() > 1_000 {
-        return Err(Problem::bad_body("reason: at most 1000 bytes"));
+    if reason.chars().count() > 1_000 {
+        return Err(Problem::bad_body("reason: at most 1000 characters"));
     }
     let now = app.now();
     let by = caller.name.clone();

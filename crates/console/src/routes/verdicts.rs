@@ -36,7 +36,7 @@ pub(crate) fn routes() -> Vec<Route> {
             .query(Params::Named(&[("without", Kind::Text)])),
         Route::new("GET", "/api/v1/verdicts/{id}/exchanges", Role::Analyst, get(evidence))
             .says("Exchanges that show it; audited")
-            .query(Params::Named(&[("format", Kind::Text)]))
+            .query(Params::Named(&[("format", Kind::Format)]))
             .gives(Answer::One(of::<Exchanges>())),
     ]
 }

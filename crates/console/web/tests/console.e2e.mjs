@@ -190,6 +190,10 @@ test("a campaign is read: story, members, fingerprints, reasons with evidence, e
   const dialog = page.getByRole("dialog");
   await dialog.getByRole("heading", { name: "Request", exact: true }).waitFor();
   await looks("evidence");
+  // What a reason rests on can be taken away as a file.
+  const file = await page.request.get(new URL(await dialog.getByRole("link", { name: "CSV" }).getAttribute("href"), page.url()).href);
+  assert.equal(file.headers()["content-type"], "text/csv; charset=utf-8");
+  assert.match(await file.text(), /^@timestamp,sidetap\.id,client\.ip,http\.request\.method,.*\r\n\d{4}-/);
   await page.keyboard.press("Escape");
   for (const tab of ["Members", "Fingerprints", "Exchanges"]) {
     await page.getByRole("navigation", { name: "Parts of the campaign" }).getByRole("link", { name: new RegExp(`^${tab}`) }).click();

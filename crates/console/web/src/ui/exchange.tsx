@@ -228,7 +228,16 @@ export function Evidence({ ids, title }: { ids: string[]; title: string }) {
       </button>
       <Dialog wide title={title} open={open} close={() => setOpen(false)}>
         <Shown query={query}>
-          {(data) => <KeptExchanges data={data} />}
+          {(data) => (
+            <div className="stack">
+              {data.rows.length > 0 ? (
+                <div className="row">
+                  <Exports path="/exchanges" params={{ ids: asked }} />
+                </div>
+              ) : null}
+              <KeptExchanges data={data} />
+            </div>
+          )}
         </Shown>
       </Dialog>
     </>
