@@ -2,6 +2,7 @@
 
 use sidetap_model::Ts;
 
+use super::pool::{Held, Leave, of_box};
 use super::tally::Tally;
 use super::unit::ExchangeId;
 use crate::observation::{Observation, Outcome, Part, Surface, Traits};
@@ -98,7 +99,7 @@ impl Call {
     }
 
     /// Takes a request or an answer in; gives how many calls there were before.
-    fn add(&mut self, o: &Observation) -> u32 {
+    fn add(&mut self, o: &Observation, leave: &mut Leave) -> u32 {
         let before = self.all();
         if o.part != Part::Answer {
             self.n += 1;
@@ -106,7 +107,7 @@ impl Call {
             self.shape = o.prints.shape;
             self.door = o.prints.door;
             if let Some(target) = o.target {
-                self.targets.insert(target.hash);
+                self.targets.insert(target.hash, leave);
                 if let Some(number) = target.number {
                     let walk = self.walk.get_or_insert_default();
                     walk.step(number);
@@ -117,7 +118,7 @@ impl Call {
                 self.walk.get_or_insert_default().further += o.further();
             }
             for target in &o.more_targets {
-                self.targets.insert(target.hash);
+                self.targets.insert(target.hash, leave);
                 let walk = self.walk.get_or_insert_default();
                 if let Some(number) = target.number {
                     walk.step(number);
@@ -134,9 +135,9 @@ impl Call {
         before
     }
 
-    /// What it takes of the room for calls: itself, and the list of what it asked for.
-    pub(crate) fn weight(&self) -> usize {
-        1 + self.targets.weight(size_of::<Call>())
+    /// What it holds beside its own record.
+    pub(crate) fn held(&self) -> Held {
+        Held::of(of_box(self.walk.as_deref())) + Held::of_lists(self.targets.heap())
     }
 
     /// The steps between the numbers that were asked for.
@@ -164,15 +165,15 @@ impl Call {
 }
 
 /// Adds to the call record of a slot; gives the count before, nothing where the list is full.
-pub(super) fn add_call(calls: &mut Vec<Call>, slot: u32, o: &Observation) -> Option<u32> {
+pub(super) fn add_call(calls: &mut Vec<Call>, slot: u32, o: &Observation, leave: &mut Leave) -> Option<u32> {
     if let Some(call) = calls.iter_mut().find(|c| c.slot == slot) {
-        return Some(call.add(o));
+        return Some(call.add(o, leave));
     }
     if calls.len() >= CALLS {
         return None;
     }
     let mut call = Call::new(slot, o);
-    let before = call.add(o);
+    let before = call.add(o, leave);
     if calls.len() < TIGHT {
         calls.reserve_exact(1);
     }

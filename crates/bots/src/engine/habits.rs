@@ -2,6 +2,7 @@
 
 use sidetap_model::Ts;
 
+use super::pool::of_box;
 use super::sketch::{Distinct, Few, Least};
 use crate::hash;
 use crate::observation::{Observation, Outcome, Surface, Traits};
@@ -211,6 +212,13 @@ impl Habits {
         if o.outcome == Outcome::Success && o.roles.any(Roles::LOGIN) {
             self.acts.get_or_insert_default().logged_in += 1;
         }
+    }
+
+    /// Bytes that they hold beside their own record.
+    pub(crate) fn heap(&self) -> usize {
+        let boxes =
+            of_box(self.caches.as_deref()) + of_box(self.acts.as_deref()) + of_box(self.seldom.as_deref());
+        boxes + self.paths.heap()
     }
 
     pub(crate) fn caches(&self) -> Caches {

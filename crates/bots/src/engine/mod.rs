@@ -28,6 +28,7 @@ mod origins;
 mod owners;
 mod part;
 mod past;
+mod pool;
 mod population;
 mod rhythm;
 mod rows;
@@ -115,7 +116,7 @@ impl Config {
 
     /// Makes the tables fit into so many bytes, about.
     pub fn set_memory(&mut self, bytes: u64) {
-        let clients = usize::try_from(bytes / 1536).unwrap_or(usize::MAX);
+        let clients = usize::try_from(bytes / pool::OF_CLIENT as u64).unwrap_or(usize::MAX);
         self.max_clients = clients.clamp(4096, 1 << 21);
         self.max_endpoints = (clients / 16).clamp(1024, 16_384);
     }
@@ -283,6 +284,7 @@ impl Engine {
             ("bots-parts".to_owned(), self.room.refused),
             ("bots-sessions".to_owned(), self.units.evicted_sessions),
             ("bots-unheard".to_owned(), self.evicted_unheard),
+            ("bots-values".to_owned(), self.units.pool.refused),
         ])
     }
 
@@ -405,24 +407,24 @@ impl Engine {
             self.name_proxy(o);
         }
         let Config { table, known, keys, agents, .. } = &self.config;
-        let Some(unit) = self.units.of(o) else { return };
+        let Some((unit, mut leave)) = self.units.of(o) else { return };
         if !self.config.without.intelligence {
             unit.standing.learn(o, &Knowledge { table, known, keys, agents });
         }
-        let weight = unit.weight_at(slot);
-        let before = unit.add(o, slot, place);
-        let heavier = unit.weight_at(slot).saturating_sub(weight);
+        let held = unit.held_at(slot);
+        let before = unit.add(o, slot, place, &mut leave);
         let good = !o.attempts.is_empty() && (unit.trusted || unit.established) && !unit.tool;
         if violation {
             unit.rare_mut().robots_violations += 1;
         }
-        let key = unit.key;
+        let (key, now_held) = (unit.key, unit.held_at(slot));
         let delay_ms = u32::try_from(o.ts.since(unit.first) / 1_000_000).unwrap_or(0);
         if is_due(unit, o) {
             unit.queued = true;
             self.due_units.push(key);
         }
-        self.units.calls += heavier;
+        self.units.pool.clients.change(held, now_held);
+        self.units.pool.refused += leave.refused;
         let Some(at) = slot else { return };
         let further = o.further();
         if let Some(token) = o.sessions.iter().find(|t| t.login)
@@ -434,11 +436,8 @@ impl Engine {
             }
         }
         for token in o.sessions.iter().filter(|t| t.login) {
-            let Some(session) = self.units.session(token, o, key) else { continue };
-            let n = session.add(o, at);
-            let due = session.n >= 12 && session.n >= session.judged + session.judged / 8 + 4;
+            let (n, due) = self.units.add_session(token, o, key, at);
             if due {
-                session.judged = session.n;
                 self.due_sessions.push(token.hash);
             }
             if let (Some(n), true) = (n, o.part != Part::Answer)

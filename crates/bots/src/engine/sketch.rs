@@ -2,6 +2,8 @@
 
 use std::hash::{BuildHasher, Hasher};
 
+use super::pool::of_box;
+
 /// Counts distinct values by linear counting over 256 bits: exact enough to some 600, saturating there.
 ///
 /// The first bits that are set stand in a list, the bit map comes with the fifteenth: most clients never need it.
@@ -79,6 +81,14 @@ impl Distinct {
         }
         for bit in other.listed() {
             self.set(*bit);
+        }
+    }
+
+    /// Bytes that it holds beside its own record.
+    pub(crate) fn heap(&self) -> usize {
+        match self {
+            Distinct::Few(..) => 0,
+            Distinct::Many(words) => of_box(Some(&**words)),
         }
     }
 
@@ -183,6 +193,11 @@ impl Gaps {
                 known.bins.iter_mut().for_each(|b| *b /= 2);
             }
         }
+    }
+
+    /// Bytes that it holds beside its own record.
+    pub(crate) fn heap(&self) -> usize {
+        of_box(self.0.as_deref())
     }
 
     fn bins(&self) -> &[u8] {

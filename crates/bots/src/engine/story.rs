@@ -75,6 +75,9 @@ struct Reach {
     /// About how many, of all together and of each one summed up.
     together: Tally,
     summed: f64,
+    /// The same of those that were counted in few bits for want of room: they would make the others' count as rough.
+    coarse: Tally,
+    coarse_summed: f64,
 }
 
 impl Reach {
@@ -85,8 +88,12 @@ impl Reach {
     }
 
     fn see(&mut self, targets: &Tally) {
-        self.together.merge(targets);
-        self.summed += targets.count();
+        let (together, summed) = match targets.is_coarse() {
+            true => (&mut self.coarse, &mut self.coarse_summed),
+            false => (&mut self.together, &mut self.summed),
+        };
+        together.merge(targets);
+        *summed += targets.count();
         match targets.all() {
             Some(few) if !self.untold => self.all.extend(few),
             _ => self.untold = true,
@@ -104,8 +111,11 @@ impl Reach {
         if !self.untold {
             return self.all.len() as u64;
         }
-        let together = self.together.count();
-        let tried = if together <= Tally::NEAR { together } else { self.summed.max(together) };
+        let near = |together: &Tally, summed: f64| {
+            let n = together.count();
+            if together.is_near() { n } else { summed.max(n) }
+        };
+        let tried = near(&self.together, self.summed) + near(&self.coarse, self.coarse_summed);
         (tried.round() as u64).min(self.calls)
     }
 
@@ -136,10 +146,10 @@ impl Cast<'_> {
 
     /// Paths that scanners asked for.
     fn paths(&self) -> u64 {
-        let mut all = Tally::default();
-        self.units.iter().for_each(|(u, _)| all.merge(&u.rare().paths));
-        let requests = self.units.iter().map(|(u, _)| u64::from(u.n)).sum();
-        (all.count() as u64).min(requests)
+        let calls = self.units.iter().map(|(u, _)| u64::from(u.n)).sum();
+        let mut all = Reach { calls, ..Reach::default() };
+        self.units.iter().for_each(|(u, _)| all.see(&u.rare().paths));
+        all.tried().min(calls)
     }
 }
 
@@ -259,12 +269,25 @@ fn lasting(from: Ts, to: Ts) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pool::Leave;
     use super::*;
 
     fn of(values: std::ops::Range<u64>, key: u64) -> Tally {
-        let mut all = Tally::default();
-        values.for_each(|n| all.insert(crate::hash::words(&[key, n])));
+        let (mut all, mut leave) = (Tally::default(), Leave::ANY);
+        values.for_each(|n| all.insert(crate::hash::words(&[key, n]), &mut leave));
         all
+    }
+
+    #[test]
+    fn what_some_counted_roughly_spoils_no_others_count() {
+        let mut reach = Reach { calls: 100_000, ..Reach::default() };
+        (0..10).for_each(|n| reach.see(&of(n * 3000..(n + 1) * 3000, 1)));
+        for n in 0..5 {
+            let (mut rough, mut leave) = (Tally::default(), Leave::NONE);
+            (0..20).for_each(|v| rough.insert(crate::hash::words(&[90_000 + n * 20 + v]), &mut leave));
+            reach.see(&rough);
+        }
+        assert!(reach.tried().abs_diff(30_100) <= 1500, "{}", reach.tried());
     }
 
     #[test]

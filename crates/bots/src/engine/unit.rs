@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 pub(crate) use super::call::Call;
 use super::call::add_call;
 use super::habits::Habits;
+use super::pool::{ENTRY, Held, Leave, allocated, of_box, of_list, of_small};
 use super::sketch::{Distinct, Gaps};
 use super::standing::Standing;
 use super::tally::Tally;
@@ -113,6 +114,16 @@ pub(crate) struct Rare {
     pub(crate) sessions_over: u32,
 }
 
+impl Rare {
+    /// What it holds beside its own record.
+    fn held(&self) -> Held {
+        Held::of(self.missing.heap() + self.probed.heap()) + Held::of_lists(self.paths.heap())
+    }
+}
+
+/// Bytes of a client's address: its place in a table that is half empty at times, one's key among several, and its agents' bits.
+const OF_ADDRESS: usize = 144;
+
 /// Of who did nothing of the kind.
 static NOTHING: std::sync::LazyLock<Rare> = std::sync::LazyLock::new(Rare::default);
 
@@ -195,23 +206,31 @@ impl Unit {
     }
 
     /// Takes an observation in. `slot` is the endpoint's, nothing for assets; `place` says what is known of it.
-    pub(crate) fn add(&mut self, o: &Observation, slot: Option<u32>, place: Place) -> Option<u32> {
+    ///
+    /// Lists of what it tried grow as far as `leave` lets them.
+    pub(crate) fn add(
+        &mut self,
+        o: &Observation,
+        slot: Option<u32>,
+        place: Place,
+        leave: &mut Leave,
+    ) -> Option<u32> {
         if o.part != Part::Answer {
-            self.request(o, place.at);
+            self.request(o, place.at, leave);
             if !place.noisy {
-                self.attempts(o);
+                self.attempts(o, leave);
             }
         }
-        self.answer(o, place.unknown);
+        self.answer(o, place.unknown, leave);
         let slot = slot?;
-        let before = add_call(&mut self.calls, slot, o);
+        let before = add_call(&mut self.calls, slot, o, leave);
         if before.is_none() {
             self.rare_mut().calls_over += 1;
         }
         before
     }
 
-    fn request(&mut self, o: &Observation, at: Option<(u64, u64)>) {
+    fn request(&mut self, o: &Observation, at: Option<(u64, u64)>, leave: &mut Leave) {
         let gap = o.ts.since(self.last);
         if self.n > 0 && o.surface != Surface::Asset {
             self.gaps.add(gap);
@@ -243,7 +262,7 @@ impl Unit {
         self.cookies += u32::from(o.traits.has(Traits::COOKIE));
         self.keyed += u32::from(o.traits.has(Traits::KEYED));
         if let Some(account) = o.account {
-            self.accounts.insert(account);
+            self.accounts.insert(account, leave);
         }
         for token in &o.sessions {
             if !self.sessions.iter().any(|t| t.hash == token.hash) {
@@ -255,7 +274,7 @@ impl Unit {
             }
         }
         if let Some(rare) = self.rare.as_deref_mut().filter(|_| o.surface != Surface::Asset) {
-            rare.paths.insert(hash::words(&[o.path]));
+            rare.paths.insert(hash::words(&[o.path]), leave);
         }
         self.rate(o.ts);
         if self.evidence.len() < 3 {
@@ -284,7 +303,7 @@ impl Unit {
         }
     }
 
-    fn attempts(&mut self, o: &Observation) {
+    fn attempts(&mut self, o: &Observation, leave: &mut Leave) {
         if o.attempts.is_empty() {
             return;
         }
@@ -300,7 +319,7 @@ impl Unit {
             real |= *attempt != Attempt::SensitiveFile;
         }
         rare.attempts += u32::from(real);
-        rare.paths.insert(hash::words(&[o.path]));
+        rare.paths.insert(hash::words(&[o.path]), leave);
         if self.evidence.len() == 3
             && rare.attempts <= 3
             && let Some(last) = self.evidence.last_mut()
@@ -318,7 +337,7 @@ impl Unit {
         self.rare.get_or_insert_default()
     }
 
-    fn answer(&mut self, o: &Observation, probe: bool) {
+    fn answer(&mut self, o: &Observation, probe: bool, leave: &mut Leave) {
         self.any.set(Traits::SERVICE, o.traits.has(Traits::SERVICE));
         if o.status == 0 {
             return;
@@ -332,7 +351,7 @@ impl Unit {
                 let rare = self.rare_mut();
                 rare.missing_n += 1;
                 rare.missing.insert(hash::words(&[o.path]));
-                rare.paths.insert(hash::words(&[o.path]));
+                rare.paths.insert(hash::words(&[o.path]), leave);
             }
             Outcome::Error => self.rare_mut().errors += 1,
             Outcome::Limited => self.rare_mut().limited += 1,
@@ -346,15 +365,29 @@ impl Unit {
         u32::try_from(self.calls.len()).unwrap_or(u32::MAX).saturating_add(self.rare().calls_over)
     }
 
-    /// What it takes of the room for calls: all of them, and the lists of what they asked for.
-    pub(crate) fn weight(&self) -> usize {
-        self.accounts.weight(size_of::<Call>()) + self.calls.iter().map(Call::weight).sum::<usize>()
+    /// What its record takes with its places in the tables of clients and of addresses.
+    pub(crate) const RECORD: Held = Held::of(allocated(size_of::<Unit>()) + ENTRY + OF_ADDRESS);
+
+    /// What it holds of the room for clients.
+    pub(crate) fn held(&self) -> Held {
+        Self::RECORD + self.beside_calls() + self.calls.iter().map(Call::held).sum()
     }
 
-    /// The same of the call of one endpoint alone.
-    pub(crate) fn weight_at(&self, slot: Option<u32>) -> usize {
+    /// What of that grows with an observation of one endpoint.
+    pub(crate) fn held_at(&self, slot: Option<u32>) -> Held {
         let call = self.calls.iter().find(|c| Some(c.slot) == slot);
-        self.accounts.weight(size_of::<Call>()) + call.map_or(0, Call::weight)
+        self.beside_calls() + call.map_or(Held::default(), Call::held)
+    }
+
+    /// What it holds beside its record and what its calls hold.
+    fn beside_calls(&self) -> Held {
+        let lists = of_list(&self.calls)
+            + of_small(&self.sessions)
+            + of_small(&self.timeline)
+            + of_small(&self.evidence);
+        let rare = self.rare.as_deref().map_or(Held::default(), Rare::held);
+        let boxes = self.gaps.heap() + self.habits.heap() + of_box(self.rare.as_deref());
+        Held::of(lists + boxes) + rare + Held::of_lists(self.accounts.heap())
     }
 
     /// Sessions presented: three and more mean that several people are behind the address and the agent.
@@ -388,6 +421,7 @@ impl Unit {
                 None => joined.push(call),
             }
         }
+        joined.shrink_to_fit();
         self.calls = joined;
     }
 }
