@@ -6,6 +6,7 @@ use sidetap_model::Ts;
 use smallvec::SmallVec;
 
 use super::unit::ExchangeId;
+use super::units::Units;
 use crate::facts::{Fact, Facts};
 use crate::indicators::Pack;
 
@@ -62,6 +63,24 @@ pub(crate) struct Conviction {
 pub(crate) struct Convictions {
     pub(crate) units: BTreeMap<u64, Conviction>,
     pub(crate) sessions: BTreeMap<u64, Conviction>,
+    /// Those that were forgotten with whom they were on.
+    pub(crate) evicted: u64,
+}
+
+impl Convictions {
+    /// Forgets clients and sessions that are not known any more, where more than `most` of either are convicted and a quarter: they are
+    /// kept as long as they may come again.
+    pub(super) fn forget(&mut self, units: &Units, most: usize) {
+        let most = most.saturating_add(most / 4);
+        let before = self.units.len() + self.sessions.len();
+        if self.units.len() > most {
+            self.units.retain(|key, _| units.get(*key).is_some());
+        }
+        if self.sessions.len() > most {
+            self.sessions.retain(|hash, _| units.get_session(*hash).is_some());
+        }
+        self.evicted += (before - self.units.len() - self.sessions.len()) as u64;
+    }
 }
 
 /// Keeps what fired, newest numbers over older ones.
@@ -81,5 +100,36 @@ pub(crate) fn show(pack: &Pack, fired: &[usize], facts: &Facts, into: &mut Vec<S
             Some(known) => *known = shown,
             None => into.push(shown),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sidetap_model::HashKey;
+
+    use super::*;
+
+    #[test]
+    fn convictions_of_the_forgotten_are_forgotten_where_they_are_too_many() {
+        let conviction = Conviction {
+            campaign: 0,
+            rule: 0,
+            detected: Ts(0),
+            retrospective: false,
+            suspicious: false,
+            shape: 0,
+            evidence: None,
+            weak: false,
+            by_tool: false,
+        };
+        let units = Units::new(&HashKey::from_bytes([1; 16]), 16);
+        let mut all = Convictions::default();
+        for (n, left) in [(20, 20), (25, 25), (26, 0)] {
+            all.units = (0..n).map(|key| (key, conviction)).collect();
+            all.sessions = all.units.clone();
+            all.forget(&units, 20);
+            assert_eq!((all.units.len(), all.sessions.len()), (left, left));
+        }
+        assert_eq!(all.evicted, 52);
     }
 }

@@ -47,12 +47,23 @@ impl Engine {
             let words = [intent(c), class, subject.value.as_str()];
             hash::words(&words.map(|w| hash::of(w.as_bytes())))
         };
-        let mut fresh = Vec::new();
+        let (mut fresh, mut now) = (Vec::new(), BTreeSet::new());
+        let most = self.config.max_clients.saturating_add(self.config.max_clients / 4);
+        let full = self.told.len() > most;
         for ((zone, subject), c) in said {
             let (id, mark) = (verdict_id(zone, &subject), mark(&subject, c));
+            if full {
+                now.insert(id.clone());
+            }
             if self.told.get(&id) != Some(&mark) {
                 fresh.push((id, mark, (zone, subject)));
             }
+        }
+        if full {
+            // What is not said any more is told anew where it comes again.
+            let before = self.told.len();
+            self.told.retain(|id, _| now.contains(id));
+            self.convictions.evicted += (before - self.told.len()) as u64;
         }
         let mut only = BTreeSet::new();
         for (id, mark, on) in fresh {

@@ -22,7 +22,7 @@ use crate::role::Roles;
 const HOPS: f64 = 3.0;
 /// Hopping clients from which on they are judged together.
 const HOPPERS: usize = 8;
-/// Accounts whose failed sign-ins are kept; of more those with few go first.
+/// Accounts whose failed sign-ins are kept, for each two clients one at most; of more those with few go first.
 const ACCOUNTS: usize = 32_768;
 /// Failed sign-ins with which an account is kept on.
 const KEPT: u32 = 4;
@@ -51,10 +51,18 @@ pub(crate) struct Tries {
 pub(super) struct Doors {
     tries: Map<u64, Tries>,
     due: Vec<u64>,
+    /// Clients of all accounts, and how many there is room for.
+    triers: usize,
+    most: usize,
     pub(super) evicted: u64,
 }
 
 impl Doors {
+    /// Room for so many clients that fail.
+    pub(super) fn new(most: usize) -> Self {
+        Doors { most, ..Doors::default() }
+    }
+
     /// Takes the answer to a sign-in at `slot` in; `function` is what the endpoint is a channel of.
     pub(super) fn take(&mut self, o: &Observation, slot: u32, function: u64, unit: u64) {
         let Some(account) = o.account.filter(|_| o.roles.any(Roles::LOGIN) && o.part != Part::RequestOnly)
@@ -66,17 +74,23 @@ impl Doors {
         if !failed && !self.tries.contains_key(&key) {
             return;
         }
-        if self.tries.len() >= ACCOUNTS && !self.tries.contains_key(&key) {
+        let most = ACCOUNTS.min(self.most / 2);
+        if self.tries.len() >= most && !self.tries.contains_key(&key) {
             let before = self.tries.len();
             self.tries.retain(|_, t| t.fails >= KEPT);
+            self.triers = self.tries.values().map(|t| t.units.len()).sum();
             self.evicted += (before - self.tries.len()) as u64;
-            if self.tries.len() >= ACCOUNTS {
+            if self.tries.len() >= most {
                 self.evicted += 1;
                 return;
             }
         }
         let tries = self.tries.entry(key).or_default();
-        tries.add(o, slot, unit, failed);
+        let before = tries.units.len();
+        // Two stand in the record itself.
+        let room = self.triers < self.most || before < 2;
+        self.evicted += u64::from(!tries.add(o, slot, unit, failed, room));
+        self.triers += tries.units.len() - before;
         if tries.is_due() {
             tries.next = tries.fails + (tries.fails / 4).max(3);
             self.due.push(key);
@@ -95,27 +109,30 @@ impl Doors {
 }
 
 impl Tries {
-    fn add(&mut self, o: &Observation, slot: u32, unit: u64, failed: bool) {
+    /// False where the client is none of those that are kept, for want of room.
+    fn add(&mut self, o: &Observation, slot: u32, unit: u64, failed: bool, room: bool) -> bool {
         if self.n == 0 {
             self.first = o.ts;
         }
         self.last = self.last.max(o.ts);
         self.n += 1;
         if !failed {
-            return;
+            return true;
         }
         self.fails += 1;
         if let Some(secret) = o.secret {
             self.secrets.insert(secret);
             o.more_secrets.iter().for_each(|secret| self.secrets.insert(*secret));
         }
-        if !self.units.contains(&unit) && self.units.len() < MOST {
+        let new = !self.units.contains(&unit) && self.units.len() < MOST;
+        if new && room {
             self.units.push(unit);
         }
         if !self.slots.contains(&slot) && self.slots.len() < 8 {
             self.slots.push(slot);
         }
         self.evidence.get_or_insert(ExchangeId::of(o));
+        room || !new
     }
 
     fn is_many(&self) -> bool {

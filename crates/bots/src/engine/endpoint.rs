@@ -165,8 +165,8 @@ impl Slot {
             self.answered += 1;
             self.wait_ms += u64::from(o.wait_ms);
         }
-        self.receiver(o, unit, delay_ms);
-        self.forms.add(o, unit, delay_ms);
+        self.receiver(o, unit, delay_ms, room);
+        self.forms.add(o, unit, delay_ms, room);
         if (self.parameters && o.surface != Surface::Asset || o.roles.any(Roles::ID_LOOKUP))
             && self.owners.add(o, unit, room.has_objects())
         {
@@ -188,14 +188,14 @@ impl Slot {
         part.add(o, unit, delay_ms, room)
     }
 
-    fn receiver(&mut self, o: &Observation, unit: u64, delay_ms: u32) {
+    fn receiver(&mut self, o: &Observation, unit: u64, delay_ms: u32, room: &mut Room) {
         let acts = o.part != Whole::Answer && o.roles.any(Roles::TRANSFER) && o.traits.has(Traits::BODY);
         let Some(target) = o.target.filter(|_| acts) else { return };
         if self.receivers.len() >= VALUES && !self.receivers.contains_key(&target.hash) {
             return;
         }
         let members = self.receivers.entry(target.hash).or_default();
-        if members.len() < 256 && !members.iter().any(|m| m.unit == unit) {
+        if members.len() < 256 && !members.iter().any(|m| m.unit == unit) && room.take() {
             let (first, last, evidence) = (o.ts, o.ts, ExchangeId::of(o));
             members.push(Member { unit, n: 1, ok: 0, fails: 0, first, last, delay_ms, evidence });
         }
@@ -206,9 +206,16 @@ impl Slot {
         self.owners.len()
     }
 
-    /// Members of all its parts.
+    /// Members of all its parts, and of those who send to one receiver or make accounts of one form.
     pub(crate) fn members(&self) -> usize {
-        self.parts.values().map(|part| part.members.len()).sum()
+        let beside = self.receivers.values().map(Vec::len).sum::<usize>() + self.forms.members();
+        self.parts.values().map(|part| part.members.len()).sum::<usize>() + beside
+    }
+
+    /// Values in the sets of all its parts.
+    pub(crate) fn values(&self) -> usize {
+        let sets = |p: &Part| [&p.targets, &p.numbers, &p.accounts, &p.secrets, &p.agents].map(Set::len);
+        self.parts.values().flat_map(sets).sum()
     }
 
     fn give_up_smallest(&mut self) {
@@ -382,7 +389,7 @@ impl Part {
             self.keyed += u32::from(o.traits.has(Traits::KEYED));
             self.sessions += u32::from(o.traits.has(Traits::SESSION));
             o.sessions.iter().filter(|t| t.login).for_each(|t| self.tokens.insert(t.hash));
-            self.values(o);
+            self.values(o, room);
         }
         match o.outcome.basic() {
             Outcome::Success => self.ok += 1,
@@ -410,27 +417,16 @@ impl Part {
         queue
     }
 
-    fn values(&mut self, o: &Observation) {
-        let keep = |set: &mut Set<u64>, value: Option<u64>| {
-            if let Some(value) = value
-                && set.len() < VALUES
-            {
-                set.insert(value);
-            }
-        };
-        keep(&mut self.targets, o.target.map(|t| t.hash));
-        keep(&mut self.numbers, o.target.and_then(|t| t.number));
-        for target in &o.more_targets {
-            keep(&mut self.targets, Some(target.hash));
-            keep(&mut self.numbers, target.number);
+    fn values(&mut self, o: &Observation, room: &mut Room) {
+        for target in o.target.iter().chain(&o.more_targets) {
+            room.keep(&mut self.targets, Some(target.hash));
+            room.keep(&mut self.numbers, target.number);
         }
-        keep(&mut self.secrets, o.secret);
-        o.more_secrets.iter().for_each(|secret| keep(&mut self.secrets, Some(*secret)));
-        keep(&mut self.agents, Some(o.agent.hash));
-        if let Some(account) = o.account
-            && self.accounts.len() < VALUES
-            && self.accounts.insert(account)
-        {
+        for secret in o.secret.iter().chain(&o.more_secrets) {
+            room.keep(&mut self.secrets, Some(*secret));
+        }
+        room.keep(&mut self.agents, Some(o.agent.hash));
+        if room.keep(&mut self.accounts, o.account) {
             self.mail_digits += u32::from(o.traits.has(Traits::MAIL_DIGITS));
             self.disposable += u32::from(o.traits.has(Traits::DISPOSABLE_MAIL));
         }

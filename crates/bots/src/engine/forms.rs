@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::Engine;
 use super::join::Sign;
-use super::member::Member;
+use super::member::{Member, Room};
 use super::part::Found;
 use super::slice::Slice;
 use super::unit::{ExchangeId, Unit};
@@ -29,7 +29,7 @@ pub(super) struct Forms {
 
 impl Forms {
     /// Takes a sign-up in.
-    pub(super) fn add(&mut self, o: &Observation, unit: u64, delay_ms: u32) {
+    pub(super) fn add(&mut self, o: &Observation, unit: u64, delay_ms: u32, room: &mut Room) {
         if o.form == 0 || o.part == Part::Answer || !o.roles.any(Roles::SIGN_UP) {
             return;
         }
@@ -38,10 +38,15 @@ impl Forms {
             return;
         }
         let members = self.by_form.entry(o.form).or_default();
-        if members.len() < CLIENTS && !members.iter().any(|m| m.unit == unit) {
+        if members.len() < CLIENTS && !members.iter().any(|m| m.unit == unit) && room.take() {
             let (first, last, evidence) = (o.ts, o.ts, ExchangeId::of(o));
             members.push(Member { unit, n: 1, ok: 0, fails: 0, first, last, delay_ms, evidence });
         }
+    }
+
+    /// Clients of all forms.
+    pub(super) fn members(&self) -> usize {
+        self.by_form.values().map(Vec::len).sum()
     }
 
     pub(super) fn merge(&mut self, other: Forms) {

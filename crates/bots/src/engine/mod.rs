@@ -195,6 +195,7 @@ impl Engine {
             agents: Arc::clone(&config.agents),
             units: Units::new(&key, config.max_clients),
             room: member::Room::new(config.max_clients.saturating_mul(MEMBERSHIPS)),
+            doors: Doors::new(config.max_clients),
             config,
             slots: Vec::new(),
             index: Map::default(),
@@ -204,7 +205,6 @@ impl Engine {
             anomaly: Anomaly::default(),
             campaigns: Vec::new(),
             convictions: Convictions::default(),
-            doors: Doors::default(),
             gates: gates::Gates::default(),
             due_units: Vec::new(),
             due_parts: Vec::new(),
@@ -239,10 +239,8 @@ impl Engine {
             self.gate(observation);
             self.take(observation);
         }
-        if self.room.is_tight() {
-            self.room.members = self.slots.iter().map(Slot::members).sum();
-            self.room.objects = self.slots.iter().map(Slot::objects).sum();
-        }
+        self.room.count(&self.slots);
+        self.convictions.forget(&self.units, self.config.max_clients);
         self.quiet = self.population.quiet();
         self.sort_functions(false);
         self.judge();
@@ -279,9 +277,11 @@ impl Engine {
         BTreeMap::from([
             ("bots-accounts".to_owned(), self.doors.evicted),
             ("bots-clients".to_owned(), self.units.evicted_clients),
+            ("bots-convictions".to_owned(), self.convictions.evicted),
             ("bots-endpoints".to_owned(), self.evicted_endpoints),
             ("bots-gifts".to_owned(), self.gates.evicted),
             ("bots-parts".to_owned(), self.room.refused),
+            ("bots-part-values".to_owned(), self.room.values_refused),
             ("bots-sessions".to_owned(), self.units.evicted_sessions),
             ("bots-unheard".to_owned(), self.evicted_unheard),
             ("bots-values".to_owned(), self.units.pool.refused),

@@ -550,4 +550,18 @@ mod tests {
         assert!(engine.units.evicted_clients > 1000 && engine.units.evicted_sessions > 1000);
         assert_counted(&engine, 4096);
     }
+
+    #[test]
+    fn those_who_try_one_account_have_room_in_all() {
+        let key = HashKey::from_bytes([5; 16]);
+        let mut doors = super::super::doors::Doors::new(100);
+        for account in 0..3 {
+            for unit in 0..60 {
+                let mut o = request(&key, unit, 1, 1, 1, 1);
+                (o.account, o.roles) = (Some(account), Roles::LOGIN);
+                doors.take(&o, 0, 1, unit);
+            }
+        }
+        assert_eq!(doors.evicted, 20 + 58, "two of each account need no room");
+    }
 }
