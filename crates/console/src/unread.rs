@@ -136,7 +136,7 @@ fn status(said: &[u8]) -> Option<StatusCode> {
 fn answer(status: StatusCode) -> Vec<u8> {
     let (kind, title, detail) = match status {
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
-            ("head-too-large", "head too large", "the head of a request has at most 64 fields and 32 KiB")
+            ("head-too-large", "head too large", "heads of up to 64 fields and 32 KiB are read")
         }
         StatusCode::URI_TOO_LONG => {
             ("head-too-large", "head too large", "the target of the request is too long")
