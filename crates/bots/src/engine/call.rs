@@ -156,6 +156,7 @@ impl Call {
         self.missing += other.missing;
         self.refused += other.refused;
         self.targets.merge(&other.targets);
+        self.targets.tighten();
         if let Some(theirs) = &other.walk {
             self.walk.get_or_insert_default().merge(theirs);
         }

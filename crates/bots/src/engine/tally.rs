@@ -160,6 +160,13 @@ impl Tally {
         *self = Tally::of_words(words);
     }
 
+    /// Lets go of room that is not used.
+    pub(crate) fn tighten(&mut self) {
+        if let Tally::Listed(list) = self {
+            list.0.shrink_to_fit();
+        }
+    }
+
     /// False where there is a value that `other` does not have for certain, or where too little is known to say so.
     pub(crate) fn is_within(&self, other: &Tally) -> bool {
         match (self.all(), other.all()) {
@@ -283,6 +290,12 @@ mod tests {
         assert_eq!([held(3), held(4), held(8)], [0, list(8), list(8)]);
         assert_eq!([held(9), held(100), held(1024)], [list(16), list(128), list(1024)]);
         assert_eq!(held(5000), list(256), "the list is let go");
+        let (mut joined, mut leave) = (of(0..20, 1), Leave::ANY);
+        joined.merge(&of(15..40, 1));
+        joined.tighten();
+        assert_eq!((joined.heap(), joined.count()), (list(40), 40.0), "no more than both had");
+        joined.insert(crate::hash::words(&[1, 40]), &mut leave);
+        assert_eq!((joined.heap(), joined.count()), (list(80), 41.0));
     }
 
     #[test]
