@@ -414,6 +414,29 @@ function greater(a, b) {
     return at >= 0 && a[at] > b[at];
 }
 
+// A path as Tomcat reads it: parameters taken off before escapes are undone, then empty and dot parts gone.
+function without_parameters(target) {
+    const path = target.split('?')[0].replace(/;[^\/]*/g, '');
+    const decoded = path.replace(/%([0-9a-fA-F]{2})/g, (all, digits) => String.fromCharCode(parseInt(digits, 16)));
+    const parts = [];
+    decoded.split('/').forEach((part) => {
+        if (part === '..') {
+            parts.pop();
+        } else if (part !== '' && part !== '.') {
+            parts.push(part);
+        }
+    });
+    return '/' + parts.join('/');
+}
+
+// Whether a request is at the place of a pattern. nginx undoes escapes first, others take parameters off first: where an escaped slash in a
+// parameter (`/login;a%2fb`) makes that another path, either may be meant.
+function is_at(r, pattern) {
+    const before = r.method + ',' + r.variables.host, target = r.variables.request_uri;
+    const odd = target.indexOf(';') >= 0 && /%2f/i.test(target);
+    return pattern.test(before + r.variables.uri) || odd && pattern.test(before + without_parameters(target));
+}
+
 // What a line says of a request, where that is stronger than `best`, or else that. It is `RESPONSE END PLACE …`, RESPONSE with `=HOW` where
 // the rule says how: END in seconds since 1970 or 0, PLACE a pattern of method, host and path or `-`.
 function stronger(r, line, now, best) {
@@ -425,8 +448,7 @@ function stronger(r, line, now, best) {
     if (best.what !== '' && !greater(mine, best.strength)) {
         return best;
     }
-    const here = place === '-' || new RegExp(place).test(r.method + ',' + r.variables.host + r.variables.uri);
-    return here ? { what: words[0], strength: mine } : best;
+    return place === '-' || is_at(r, new RegExp(place)) ? { what: words[0], strength: mine } : best;
 }
 
 // The strongest response that stands for a request, or nothing.

@@ -308,13 +308,20 @@ local function address(ip)
     return ip and (ip:match("^::ffff:(%d+%.%d+%.%d+%.%d+)$") or ip)
 end
 
-local function place(txn, fields)
+-- The cells of places that a request is in.
+local function cells(txn, fields)
     local path = txn.sf:path()
-    if not places or not path then return nil end
+    if not places or not path then return {} end
     -- No longer ones are listed, and each is compared with every place. A port, also one without digits, and a dot behind a name are the same
     -- host. None has a slash, with which the path begins.
     local host = last(fields, "host"):sub(1, 300):lower():gsub(":%d*$", ""):gsub("%.$", ""):gsub("/", "_")
-    return places:lookup(txn.sf:method():sub(1, 40) .. "," .. host .. normal(path))
+    local before = txn.sf:method():sub(1, 40) .. "," .. host
+    local all = { (places:lookup(before .. normal(path))) }
+    -- An escaped slash in a parameter (`/login;a%2fb`): Tomcat takes that off before it undoes escapes, others after it. Either may be meant.
+    if path:find(";", 1, true) and path:find("%%2[fF]") then
+        all[#all + 1] = places:lookup(before .. normal((path:gsub(";[^/]*", ""))))
+    end
+    return all
 end
 
 core.register_action("sidetap", { "http-req" }, function(txn)
@@ -334,15 +341,15 @@ core.register_action("sidetap", { "http-req" }, function(txn)
             local harder = hardness(response, word)
             if mine > rank or harder > hard then best, how, whom, rank, hard = response, word, who, mine, harder end
         end
-        local cell = place(txn, fields)
+        local here = cells(txn, fields)
         local all, too_many = whos(fields, txn.sf:req_hdr_names(","), txn.sf:query())
         -- At a place before everywhere.
-        if cell and ip then
-            try(ip .. "@" .. cell)
-            local net = nets and nets:lookup(ip)
-            if net then try(net .. "@" .. cell) end
-        end
-        if cell then
+        for _, cell in ipairs(here) do
+            if ip then
+                try(ip .. "@" .. cell)
+                local net = nets and nets:lookup(ip)
+                if net then try(net .. "@" .. cell) end
+            end
             for _, who in ipairs(all) do
                 if ip then try(ip .. "|" .. who .. "@" .. cell, who) end
                 try(who .. "@" .. cell, who)

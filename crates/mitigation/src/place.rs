@@ -145,12 +145,12 @@ impl Place {
 
     /// The same for a path without its query; none for any.
     pub(crate) fn path_pattern(&self) -> Option<String> {
-        (self.path.first().is_none_or(|p| p != "**")).then(|| format!("^{}$", self.path_body()))
+        (self.path.first().is_none_or(|p| p != "**")).then(|| format!("^{}$", self.path_body(escaped)))
     }
 
-    /// The same for a path with its query.
+    /// The same for a path with its query, in which what may stand in a path as it is may be escaped all the same.
     pub(crate) fn target_pattern(&self) -> Option<String> {
-        let body = self.path_body().replace("[^/", "[^/?");
+        let body = self.path_body(either).replace("[^/", "[^/?");
         (self.path.first().is_none_or(|p| p != "**")).then(|| format!(r"^{body}(/|%2[Ff])*(\?.*)?$"))
     }
 
@@ -158,7 +158,7 @@ impl Place {
     pub(crate) fn pattern(&self) -> String {
         // No method has a comma; hosts, as clients write them, may have.
         let method = self.method.as_deref().unwrap_or("[^,]+");
-        format!("^{method},{}{}$", self.host_body(), self.path_body())
+        format!("^{method},{}{}$", self.host_body(), self.path_body(escaped))
     }
 
     /// A dot behind the name is the same host (RFC 1034 §3.1).
@@ -174,7 +174,7 @@ impl Place {
     /// same path. A rest may hold any byte, a line feed too. A `;` is written by its number: some devices end a line of theirs with one.
     ///
     /// The next byte always says how it goes on, so that nothing is tried twice in a path of many such parts.
-    fn path_body(&self) -> String {
+    fn path_body(&self, escaped: impl Fn(&str) -> String) -> String {
         let part = |p: &String| match p.as_str() {
             "**" => r"(/[\s\S]*)?".to_owned(),
             "*" => format!(r"/{EMPTY}[^/\x3b][^/]*"),
@@ -259,6 +259,25 @@ fn and_path(a: &[String], b: &[String]) -> Option<Vec<String>> {
 fn escaped(text: &str) -> String {
     let special = |c: char| !(c.is_ascii_alphanumeric() || "-_~:=!,".contains(c));
     text.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
+}
+
+/// The same as one escapes it or not: Envoy undoes escapes of what never needs one only.
+fn either(text: &str) -> String {
+    let one = |c: char| match ":+=$!,".contains(c) {
+        true => format!("({}|%{})", escaped(c.encode_utf8(&mut [0; 4])), hex_of(c)),
+        false => escaped(c.encode_utf8(&mut [0; 4])),
+    };
+    text.chars().map(one).collect()
+}
+
+/// A byte by its hexadecimal digits in any letter case, as a regular expression.
+fn hex_of(c: char) -> String {
+    let digits = format!("{:02x}", u32::from(c));
+    let digit = |d: char| match d.is_ascii_alphabetic() {
+        true => format!("[{d}{}]", d.to_ascii_uppercase()),
+        false => d.to_string(),
+    };
+    digits.chars().map(digit).collect()
 }
 
 impl fmt::Display for Place {
@@ -402,6 +421,21 @@ mod tests {
         }
         for text in ["", "POST", "POST,host", "PO ST,a/b", "*,a b/", "*,a/b;c", "*,a/b@c"] {
             assert_eq!(text.parse::<Place>(), Err(NoKey), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_may_stand_in_a_path_is_the_same_escaped() {
+        let at = place("/v1/a:b+c=d$e!f,g/{id}");
+        let target = regex::Regex::new(&at.target_pattern().unwrap()).unwrap();
+        let all = [(':', "%3a"), ('+', "%2b"), ('=', "%3d"), ('$', "%24"), ('!', "%21"), (',', "%2c")];
+        let plain = "/v1/a:b+c=d$e!f,g/7?q";
+        assert!(target.is_match(plain));
+        for (c, code) in all {
+            for code in [code.to_owned(), code.to_uppercase()] {
+                assert!(target.is_match(&plain.replace(c, &code)), "{code}");
+            }
+            assert!(!target.is_match(&plain.replace(c, "%20")), "{c}");
         }
     }
 

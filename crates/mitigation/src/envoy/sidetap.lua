@@ -226,6 +226,13 @@ end
 local PARTS = 0
 for _, place in ipairs(PLACES) do PARTS = math.max(PARTS, #place.path + 2) end
 
+-- What may stand in a path as it is: Envoy undoes escapes of few of these, applications of all.
+local RAW = {}
+for byte in (":+=$!,-._~"):gmatch(".") do
+  local code = string.format("%02x", byte:byte())
+  RAW[code], RAW[code:upper()] = byte, byte
+end
+
 local function is_at(place, method, host, path)
   if place.method and place.method ~= method then return false end
   if place.below then
@@ -306,7 +313,7 @@ function envoy_on_request(handle)
         break
       end
     end
-    target = target:sub(1, size)
+    target = target:sub(1, size):gsub("%%(%x%x)", RAW)
     for part in (target .. "/"):gmatch("([^/]*)/") do
       -- One that is parameters and nothing else is none.
       if part:byte() ~= 59 then path[#path + 1] = part end

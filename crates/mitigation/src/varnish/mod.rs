@@ -208,9 +208,13 @@ fn path_as_read() -> String {
     // Parameters of parts that are nothing else, or dots (`/;x/`, `/..;y/`).
     let parameters =
         format!("        {}", set(&format!("regsuball({path}, \"(/\\.?\\.?)\\x3b[^/]*\", \"\\1\")")));
+    // An escaped slash in a parameter (`/login;a%2fb`): some take parameters off before they undo escapes, others after it. Whoever sends one
+    // may be anywhere, as who steps up too far.
+    let odd =
+        format!("    if ({path} ~ \"(?i)\\x3b[^/\\x3b]*%(25)*2f\") {{\n        {}    }}\n", set("\"/..\""));
     let up = format!("        {}", set(&format!("regsub({path}, \"/[^/]+/\\.\\.(/|$)\", \"/\")")));
     format!(
-        "    {}    if ({path} ~ \"%\") {{\n{escapes}    }}\n    if ({path} ~ \"/\\.?\\.?\\x3b\") {{\n{parameters}    }}\n{}{}    if ({path} ~ \"/\\.\\.(/|$)\") {{\n{}    }}\n",
+        "    {}{odd}    if ({path} ~ \"%\") {{\n{escapes}    }}\n    if ({path} ~ \"/\\.?\\.?\\x3b\") {{\n{parameters}    }}\n{}{}    if ({path} ~ \"/\\.\\.(/|$)\") {{\n{}    }}\n",
         set("regsub(regsub(req.url, \"[?#].*$\", \"\"), \"^[a-zA-Z]+://[^/]+\", \"\")"),
         step("//+", "/"),
         step("(/\\.)+(/|$)", "/"),

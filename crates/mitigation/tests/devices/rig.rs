@@ -150,14 +150,30 @@ pub(crate) fn entry(key: &str, response: Response) -> Entry {
     Entry { key, response, expires_at: wall() + 600, verdict: "v1".into(), priority: (90, 0), way: None }
 }
 
+/// Paths that somebody reads as `/login`.
+pub(crate) const SLASHED: [&str; 8] = [
+    "/login;a%2fb",
+    "/login;a;b=%2F?x",
+    "/;a%2fb/login",
+    "/x/..;a%2fb/login",
+    "/login;a%252fb",
+    "/x;%2Fa/../login",
+    "/x;a%2f../login",
+    "/lo%67in;%2f/;%2f",
+];
+
 /// Entries for hosts and endpoints have an effect there, and nowhere else.
 pub(crate) fn holds_at_places<R: Rig>(rig: R) {
     let mut connector = rig.connector();
     let networks = connector.sees().networks;
-    // To these a dot part with parameters is another path (docs/connectors).
-    let other = ["envoy", "caddy", "modsecurity"].contains(&connector.kind());
+    // To this one a dot part with parameters is another path (docs/connectors).
+    let is_envoy = connector.kind() == "envoy";
     let forwarded = connector.sees().address == AddressSeen::Forwarded;
-    let mut keys = vec!["203.0.113.9@POST,*.shop.example/login", "203.0.113.9@*,/api/*/items"];
+    let mut keys = vec![
+        "203.0.113.9@POST,*.shop.example/login",
+        "203.0.113.9@*,/api/*/items",
+        "203.0.113.9@*,/v1/a:b+c=d$e!f,g",
+    ];
     if networks {
         keys.push("198.51.100.0/24@*,shop.example/**");
     }
@@ -208,7 +224,7 @@ pub(crate) fn holds_at_places<R: Rig>(rig: R) {
     assert!([403, 404].contains(&escaped), "an escaped slash (Apache answers it with 404): {escaped}");
     for path in ["/x/..;y/login", "/x/%2e%2e;/login", "/.;y/login"] {
         assert!(
-            other || at("203.0.113.9", "POST", "www.shop.example", path) != 200,
+            is_envoy || at("203.0.113.9", "POST", "www.shop.example", path) != 200,
             "{path}, as Tomcat reads it"
         );
     }
@@ -223,6 +239,29 @@ pub(crate) fn holds_at_places<R: Rig>(rig: R) {
     for part in ["/;", "/;abcdefg"] {
         let endless = format!("{}/login", part.repeat(7_000 / part.len()));
         assert_ne!(at("203.0.113.9", "POST", "www.shop.example", &endless), 200, "{part} however often");
+    }
+    // What may stand in a path as it is may be escaped all the same.
+    let odd = "/v1/a:b+c=d$e!f,g";
+    assert_eq!(at("203.0.113.9", "GET", "any.example", odd), 403);
+    for (c, code) in [(':', "%3A"), ('+', "%2b"), ('=', "%3D"), ('$', "%24"), ('!', "%21"), (',', "%2c")] {
+        let path = odd.replace(c, code);
+        assert_eq!(at("203.0.113.9", "GET", "any.example", &path), 403, "{path}");
+        assert_eq!(at("203.0.113.9", "GET", "any.example", &odd.replace(c, "%20")), 200, "not {c}");
+    }
+    // Tomcat takes parameters off before it undoes escapes, others after it: an escaped slash in a parameter is read either way. Envoy hands
+    // the application the path as it compared it.
+    for path in SLASHED.into_iter().filter(|_| !is_envoy) {
+        assert_ne!(at("203.0.113.9", "POST", "www.shop.example", path), 200, "{path}");
+    }
+    for path in
+        ["/list;colour=red;size=a%2Cb/7", "/cart;jsessionid=0A1B", "/home?next=/x;a%2fb", "/a;v=1/b;w=2%20x"]
+    {
+        assert_eq!(
+            at("203.0.113.10", "POST", "www.shop.example", path),
+            200,
+            "{path}, as honest ones send it"
+        );
+        assert_eq!(at("203.0.113.9", "POST", "www.shop.example", path), 200, "{path} is another path");
     }
     assert_eq!(at("203.0.113.9", "GET", "www.shop.example", "/login"), 200, "another method");
     assert_eq!(at("203.0.113.9", "POST", "www.shop.example", "/login/x"), 200, "another path");
