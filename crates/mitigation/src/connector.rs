@@ -45,6 +45,12 @@ pub trait Connector: Send {
     /// time to live.
     fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError>;
 
+    /// The same for who takes away whatever happens (an undo, the kill switch): what can be read without the device counts where that does
+    /// not answer.
+    fn observe_anyway(&mut self, now: i64) -> Result<Observed, ConnectorError> {
+        self.observe(now)
+    }
+
     /// Brings the device to the plan's target: all of it or nothing where the device can, and never an entry of others.
     /// `now` as above.
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError>;
@@ -111,6 +117,9 @@ pub enum ConnectorError {
         /// What it said.
         answer: String,
     },
+    /// What lets go is done in its files, and it was not told.
+    #[error("taken out of the files, which hold from its next start or reload, but it was not told: {0}")]
+    Untold(String),
     /// It answered what is not understood.
     #[error("answered what is not understood: {0}")]
     Answer(String),

@@ -1,4 +1,5 @@
-//! Files that a server on this machine reads: written whole, tested, and taken back where the server does not like them.
+//! Files that a server on this machine reads: written whole, tested, and taken back where the server does not like them, but for what lets
+//! go, which stays: a server that is down would have it in force again when it is started.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -11,6 +12,7 @@ use crate::connector::{ConnectorError, Observed};
 use crate::entry::Entry;
 use crate::ledger::{is_full, write_over, write_whole};
 use crate::place::Spread;
+use crate::plan::Plan;
 use crate::way::{read_spelled, spelled};
 
 /// What the comment of every line of ours begins with.
@@ -43,19 +45,24 @@ pub(crate) fn is_untold(path: &Path) -> bool {
     marker(path).exists()
 }
 
-/// Writes files and has the server read them. What the server does not take is put back as it was.
+/// Writes files and has the server read them. What the server does not take is put back as it was, unless the plan only lets go.
 ///
 /// A mark beside the first file stands while the server may not know yet, so that a crash in between is repaired.
-pub(crate) fn put(files: &[(PathBuf, String)], server: &Server<'_>) -> Result<(), ConnectorError> {
+pub(crate) fn put(
+    files: &[(PathBuf, String)],
+    plan: &Plan,
+    server: &Server<'_>,
+) -> Result<(), ConnectorError> {
     if server.reload.is_empty() {
         return write_all(files);
     }
-    put_and(files, || tell(server))
+    put_and(files, plan, || tell(server))
 }
 
 /// The same where telling the server takes more than a command.
 pub(crate) fn put_and(
     files: &[(PathBuf, String)],
+    plan: &Plan,
     tell: impl FnOnce() -> Result<(), ConnectorError>,
 ) -> Result<(), ConnectorError> {
     let Some((first, _)) = files.first() else { return Ok(()) };
@@ -68,8 +75,12 @@ pub(crate) fn put_and(
         }
         _ => {}
     }
-    let told = write_all(files).and_then(|()| tell());
-    if let Err(e) = told {
+    let written = write_all(files);
+    let is_written = written.is_ok();
+    if let Err(e) = written.and_then(|()| tell()) {
+        if is_written && plan.lets_go() {
+            return Err(ConnectorError::Untold(e.to_string()));
+        }
         for (path, text) in before {
             write(path, &text)?;
         }
@@ -256,19 +267,38 @@ mod tests {
     fn what_a_server_does_not_take_is_put_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("list");
+        let plan = Plan::default();
         let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         let (yes, no) = (words("true"), words("false"));
         let server = |test, reload| Server { test, reload, timeout_s: 5 };
-        put(&[(path.clone(), "a".into())], &server(&yes, &yes)).unwrap();
-        assert!(put(&[(path.clone(), "b".into())], &server(&no, &yes)).is_err());
+        put(&[(path.clone(), "a".into())], &plan, &server(&yes, &yes)).unwrap();
+        assert!(put(&[(path.clone(), "b".into())], &plan, &server(&no, &yes)).is_err());
         assert_eq!(
             (read(&path).unwrap().as_str(), is_untold(&path)),
             ("a", true),
             "told again at the next reconcile"
         );
-        assert!(put(&[(path.clone(), "b".into())], &server(&yes, &no)).is_err());
+        assert!(put(&[(path.clone(), "b".into())], &plan, &server(&yes, &no)).is_err());
         assert_eq!(read(&path).unwrap(), "a");
-        put(&[(path.clone(), "b".into())], &server(&yes, &yes)).unwrap();
+        put(&[(path.clone(), "b".into())], &plan, &server(&yes, &yes)).unwrap();
         assert_eq!((read(&path).unwrap().as_str(), is_untold(&path)), ("b", false));
+    }
+
+    #[test]
+    fn what_lets_go_stays_out_whether_or_not_the_server_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("list");
+        let no = vec!["false".to_owned()];
+        let server = Server { test: &no, reload: &no, timeout_s: 5 };
+        let gone = Plan { remove: vec![at("192.0.2.1 block # sidetap:17:v")], ..Plan::default() };
+        for plan in [Plan { insists: true, ..Plan::default() }, gone.clone()] {
+            std::fs::write(&path, "a").unwrap();
+            let told = put(&[(path.clone(), String::new())], &plan, &server);
+            assert!(matches!(told, Err(ConnectorError::Untold(_))), "{told:?}");
+            assert_eq!((read(&path).unwrap().as_str(), is_untold(&path)), ("", true));
+        }
+        let both = Plan { add: gone.remove.clone(), ..gone };
+        assert!(put(&[(path.clone(), "b".into())], &both, &server).is_err());
+        assert_eq!(read(&path).unwrap(), "");
     }
 }

@@ -67,6 +67,11 @@ impl Plan {
         }
     }
 
+    /// Whether it only takes away, or has to go through whatever happens: then a server that is not told is no reason to put anything back.
+    pub(crate) fn lets_go(&self) -> bool {
+        self.insists || !self.remove.is_empty() && self.add.is_empty() && self.refresh.is_empty()
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.add.is_empty()

@@ -83,7 +83,7 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
             && !push.ledger.is_undone(&name, &e.verdict)
     };
     let (mut before, mut found, mut kept) = (Vec::new(), Vec::new(), 0);
-    let (mut planned, error) = plan_against(c, push.now, |observed, sees| {
+    let (mut planned, error) = plan_against(c, push.now, push.stopped, |observed, sees| {
         found = strangers(&observed.entries, push.ledger, push.keep, push.now);
         let unknown: BTreeSet<&str> = found.iter().map(|e| e.verdict.as_str()).collect();
         let own = wanted.len();
@@ -170,9 +170,11 @@ fn capped(planned: &ConnectorPlan, push: &Push<'_>) -> Option<String> {
 fn plan_against(
     c: &mut dyn Connector,
     now: i64,
+    insists: bool,
     make: impl FnOnce(&Observed, &Sees) -> Plan,
 ) -> (ConnectorPlan, Option<ConnectorError>) {
-    let (plan, error) = match c.observe(now) {
+    let observed = if insists { c.observe_anyway(now) } else { c.observe(now) };
+    let (plan, error) = match observed {
         Ok(observed) => (make(&observed, c.sees()), None),
         Err(e) => (Plan::default(), Some(e)),
     };
@@ -367,5 +369,5 @@ pub(crate) fn undo_plan(
             ..Plan::default()
         }
     };
-    plan_against(c, now, make)
+    plan_against(c, now, true, make)
 }

@@ -136,16 +136,22 @@ impl Connector for ApacheConnector {
         plan.check_unseen(&hosted::lines(&old).0, &self.config.map.display().to_string())?;
         let live: Vec<Entry> = plan.target.iter().filter(|e| e.expires_at > now).cloned().collect();
         let spread = spread(&live)?;
+        let mut told = Ok(());
         if let Some(path) = &self.config.places {
             let text = conditions(&spread.cells);
             if hosted::read(path)? != text || hosted::is_untold(path) {
                 let c = &self.config;
                 let server = Server { test: &c.test, reload: &c.reload, timeout_s: c.timeout_s };
-                hosted::put(&[(path.clone(), text)], &server)?;
+                told = hosted::put(&[(path.clone(), text)], plan, &server);
+                if !plan.lets_go() {
+                    told.clone()?;
+                }
             }
         }
         let text = format!("{}{}", hosted::foreign_text(&old), hosted::key_lines(&spread, ""));
-        hosted::put(&[(self.config.map.clone(), text)], &Server { test: &[], reload: &[], timeout_s: 1 })?;
+        let server = Server { test: &[], reload: &[], timeout_s: 1 };
+        hosted::put(&[(self.config.map.clone(), text)], plan, &server)?;
+        told?;
         Ok(turn.answer(format!("{} lines", spread.lines.len())))
     }
 }

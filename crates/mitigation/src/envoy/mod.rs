@@ -312,7 +312,11 @@ impl Connector for EnvoyConnector {
         let text = self.render(&live, &plan.allow)?;
         self.next.write_all(&live, &plan.allow)?;
         let before = number(&self.config.routes);
-        hosted::put(&[(self.config.routes.clone(), text)], &Server { test: &[], reload: &[], timeout_s: 1 })?;
+        hosted::put(
+            &[(self.config.routes.clone(), text)],
+            plan,
+            &Server { test: &[], reload: &[], timeout_s: 1 },
+        )?;
         if before.is_some() && before == number(&self.config.routes) {
             show(&self.config.routes)?;
         }

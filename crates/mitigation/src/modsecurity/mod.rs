@@ -188,7 +188,7 @@ impl Connector for ModsecurityConnector {
         files.extend(self.conditions().map(|c| c.file(&live)));
         let server =
             Server { test: &self.config.test, reload: &self.config.reload, timeout_s: self.config.timeout_s };
-        hosted::put(&files, &server)?;
+        hosted::put(&files, plan, &server)?;
         Ok(turn.answer(format!("{} addresses, reloaded", live.len())))
     }
 }

@@ -186,7 +186,7 @@ impl Connector for NginxConnector {
             let own = plan.allow.iter().map(|n| format!("{n} 1; {OWN_ALLOW}\n"));
             files.push((path.clone(), others.chain(own).collect()));
         }
-        hosted::put(&files, &self.server())?;
+        hosted::put(&files, plan, &self.server())?;
         Ok(turn.answer(format!("{} entries, reloaded", plan.target.len())))
     }
 }

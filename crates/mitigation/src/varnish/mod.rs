@@ -91,8 +91,11 @@ impl VarnishConnector {
         has
     }
 
+    /// `varnishadm` itself waits five seconds where it is not told otherwise, and then ends as if all were well.
     fn adm(&self, args: &[&str]) -> Result<String, ConnectorError> {
-        command::run(&self.config.command, args, b"", self.config.timeout_s)
+        let limit = self.config.timeout_s.to_string();
+        let all: Vec<&str> = ["-t", limit.as_str()].iter().chain(args).copied().collect();
+        command::run(&self.config.command, &all, b"", self.config.timeout_s)
     }
 
     /// Names of configurations of ours with whether each is in use.
@@ -106,6 +109,27 @@ impl VarnishConnector {
         Ok(loaded)
     }
 
+    /// Whether what is in force is what the files hold, as far as Varnish was told. After a restart it has the configuration that it was
+    /// started with, which may be of any age.
+    fn is_told(&self) -> Result<bool, ConnectorError> {
+        Ok(!hosted::is_untold(&self.config.acl) && self.loaded()?.iter().any(|(_, active)| *active))
+    }
+
+    /// What the files hold.
+    fn held(&mut self, is_told: bool) -> Result<Observed, ConnectorError> {
+        let text = hosted::read(&self.config.acl)?;
+        let (entries, others) = read(&text);
+        let mut observed =
+            Observed { entries, foreign: hosted::count_foreign(&others), ..Observed::default() };
+        if let Some(conditions) = self.conditions() {
+            conditions.observe(&mut observed)?;
+        }
+        if !is_told {
+            observed.drift.push(UNTOLD.to_owned());
+        }
+        Ok(observed)
+    }
+
     /// Has Varnish compile the configuration under a new name, put it in use, and throw the old ones of ours away.
     ///
     /// Another Sidetap of this Varnish waits meanwhile: what it compiled before our change must not be put in use after it.
@@ -115,11 +139,32 @@ impl VarnishConnector {
         let name =
             (0..).map(|n| format!("{PREFIX}{now}_{n}")).find(|n| before.iter().all(|(old, _)| old != n));
         let name = name.unwrap_or_default();
-        self.adm(&["vcl.load", &name, &self.config.vcl.display().to_string()])?;
-        self.adm(&["vcl.use", &name])?;
+        if let Err(e) = self.put_in_use(&name) {
+            let _ = self.adm(&["vcl.discard", &name]);
+            return Err(e);
+        }
         // One that still serves a request cannot be discarded; the next change tries again.
         before.iter().for_each(|(old, _)| drop(self.adm(&["vcl.discard", old])));
         Ok(())
+    }
+
+    /// No word of `varnishadm` counts for a yes, since it has none where it waited in vain: what Varnish lists does.
+    fn put_in_use(&self, name: &str) -> Result<(), ConnectorError> {
+        let find =
+            || self.loaded().map(|all| all.into_iter().find(|(n, _)| n == name).map(|(_, active)| active));
+        let late = match self.adm(&["vcl.load", name, &self.config.vcl.display().to_string()]) {
+            Err(e @ ConnectorError::Refused { .. }) => return Err(e),
+            Err(e) => e,
+            Ok(_) => ConnectorError::Timeout(self.config.timeout_s),
+        };
+        if find()?.is_none() {
+            return Err(late);
+        }
+        self.adm(&["vcl.use", name])?;
+        match find()? {
+            Some(true) => Ok(()),
+            _ => Err(ConnectorError::Timeout(self.config.timeout_s)),
+        }
     }
 }
 
@@ -233,18 +278,13 @@ impl Connector for VarnishConnector {
     }
 
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
-        let text = hosted::read(&self.config.acl)?;
-        let (entries, others) = read(&text);
-        let mut observed =
-            Observed { entries, foreign: hosted::count_foreign(&others), ..Observed::default() };
-        if let Some(conditions) = self.conditions() {
-            conditions.observe(&mut observed)?;
-        }
-        // After a restart Varnish has the configuration that it was started with, which may be of any age.
-        if hosted::is_untold(&self.config.acl) || !self.loaded()?.iter().any(|(_, active)| *active) {
-            observed.drift.push(UNTOLD.to_owned());
-        }
-        Ok(observed)
+        let is_told = self.is_told()?;
+        self.held(is_told)
+    }
+
+    fn observe_anyway(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
+        let is_told = self.is_told().unwrap_or(false);
+        self.held(is_told)
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
@@ -259,7 +299,7 @@ impl Connector for VarnishConnector {
         let mut files =
             vec![(self.config.acl.clone(), format!("acl {} {table}{{\n{inner}}}\n", self.config.list))];
         files.extend(self.conditions().map(|c| c.file(&live)));
-        hosted::put_and(&files, || self.load(plan, now))?;
+        hosted::put_and(&files, plan, || self.load(plan, now))?;
         Ok(turn.answer(format!("{} addresses, compiled", live.len())))
     }
 }

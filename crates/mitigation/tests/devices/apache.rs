@@ -10,7 +10,8 @@ use sidetap_policy::Response;
 
 use crate::rig::{Rig, acts, contract, entry, holds_at_places, many, measure};
 use crate::support::{
-    Breaks, Process, application, ask_at, free_port, get, loopback, out_of_reach, tool, until, wall,
+    Breaks, Process, application, ask_at, fickle, free_port, get, gone, loopback, out_of_reach, tool, until,
+    wall,
 };
 
 pub(crate) struct Apache {
@@ -63,7 +64,9 @@ impl Apache {
     fn command(&self, args: &[&str]) -> Vec<String> {
         let conf = self.file("httpd.conf").display().to_string();
         let program = tool("apache2").unwrap().display().to_string();
-        [program.as_str(), "-f", conf.as_str()].iter().chain(args).map(|s| (*s).to_owned()).collect()
+        let all = [program.as_str(), "-f", conf.as_str()];
+        let all: Vec<String> = all.iter().chain(args).map(|s| (*s).to_owned()).collect();
+        fickle(&all, "-", &self.file("fail"), &self.file("gone"))
     }
 
     fn connector_of(&self, map: &str) -> ApacheConnector {
@@ -140,6 +143,29 @@ impl Rig for Apache {
 fn keeps_the_contract() {
     let Some(apache) = Apache::start() else { return };
     contract(apache);
+}
+
+/// Of an entry at a place Apache has to be told; the map is emptied all the same.
+#[test]
+fn lets_go_while_nobody_hears() {
+    let Some(apache) = Apache::start() else { return };
+    let mut connector = apache.connector();
+    let wanted = [entry("203.0.113.9@POST,/login", Response::Block), entry("203.0.113.7", Response::Block)];
+    let mut push = |wanted: &[sidetap_mitigation::Entry]| {
+        let plan =
+            sidetap_mitigation::plan(wanted, &connector.observe(wall()).unwrap(), &[], connector.sees());
+        connector.apply(&plan, wall())
+    };
+    push(&wanted).unwrap();
+    gone(&apache.file("gone"), true);
+    let said = push(&[]).unwrap_err().to_string();
+    assert!(said.contains("taken out of the files"), "{said}");
+    for file in ["map.txt", "places.conf"] {
+        assert_eq!(std::fs::read_to_string(apache.file(file)).unwrap(), "", "{file}");
+    }
+    gone(&apache.file("gone"), false);
+    push(&[]).unwrap();
+    until("he is let in", || apache.request_at("203.0.113.9", "POST", "shop.example", "/login") == 200);
 }
 
 #[test]

@@ -2,8 +2,8 @@ use sidetap_mitigation::Connector;
 use sidetap_mitigation::modsecurity::ModsecurityConnector;
 
 use crate::nginx::Nginx;
-use crate::rig::{Rig, acts, contract, holds_at_places, many, measure};
-use crate::support::{ask_at, get, out_of_reach, skip};
+use crate::rig::{Rig, acts, contract, holds_at_places, lets_go_unheard, many, measure};
+use crate::support::{ask_at, get, gone, out_of_reach, skip};
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_http_modsecurity_module.so";
 
@@ -84,6 +84,13 @@ impl Rig for Modsecurity {
     fn second(&mut self) -> Option<Box<dyn Connector>> {
         Some(Box::new(self.connector_of("other.data")))
     }
+}
+
+#[test]
+fn lets_go_while_nobody_hears() {
+    let Some(device) = Modsecurity::start() else { return };
+    let files = ["blocked.data", "places.conf"].map(|f| device.0.file(f));
+    lets_go_unheard(device, |d: &Modsecurity, silent| gone(&d.0.file("gone"), silent), &files);
 }
 
 #[test]

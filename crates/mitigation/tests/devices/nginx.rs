@@ -6,9 +6,9 @@ use sidetap_mitigation::Connector;
 use sidetap_mitigation::nginx::NginxConnector;
 use sidetap_policy::Response;
 
-use crate::rig::{ATTACKER, Rig, acts, contract, entry, holds_at_places, many, measure};
+use crate::rig::{ATTACKER, Rig, acts, contract, entry, holds_at_places, lets_go_unheard, many, measure};
 use crate::support::{
-    Process, application, ask_at, desired, fickle, free_port, get, loopback, out_of_reach, tool, until,
+    Process, application, ask_at, desired, fickle, free_port, get, gone, loopback, out_of_reach, tool, until,
     verdict, wall,
 };
 
@@ -174,6 +174,13 @@ impl Rig for Nginx {
     fn second(&mut self) -> Option<Box<dyn Connector>> {
         Some(Box::new(self.connector_of("other.conf")))
     }
+}
+
+#[test]
+fn lets_go_while_nobody_hears() {
+    let Some(device) = Nginx::start() else { return };
+    let files = ["addresses.conf", "keys.conf"].map(|f| device.file(f));
+    lets_go_unheard(device, |d: &Nginx, silent| gone(&d.file("gone"), silent), &files);
 }
 
 #[test]

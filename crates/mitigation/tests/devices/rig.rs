@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use sidetap_mitigation::suite::{self, Device};
-use sidetap_mitigation::{AddressSeen, Connector, Enforcer, Entry, Mode, PushOptions, Selector};
+use sidetap_mitigation::{AddressSeen, Connector, Desired, Enforcer, Entry, Mode, PushOptions, Selector};
 use sidetap_model::{SubjectKind, Ts};
 use sidetap_policy::Response;
 
@@ -282,6 +282,38 @@ pub(crate) fn holds_at_places<R: Rig>(rig: R) {
     until("it holds everywhere", || at("203.0.113.9", "GET", "www.shop.example", "/login") == 403);
     push(&[]);
     until("it is let go", || at("203.0.113.9", "POST", "www.shop.example", "/login") == 200);
+}
+
+/// An undo and the kill switch take away what is in the files of a server that is down, or would not take its configuration: it does not
+/// block again when it is started.
+pub(crate) fn lets_go_unheard<R: Rig>(
+    rig: R,
+    mut silent: impl FnMut(&R, bool),
+    files: &[std::path::PathBuf],
+) {
+    let options = PushOptions { force: true, ..PushOptions::new(Mode::Enforce) };
+    let now = || Ts::from_parts(wall(), 0);
+    let held = || -> String { files.iter().map(|f| std::fs::read_to_string(f).unwrap()).collect() };
+    let want = desired(&[verdict("v1", SubjectKind::Ip, ATTACKER, "block", 600)], &[]);
+    for stops in [true, false] {
+        let mut enforcer = Enforcer::with_connectors(vec![rig.connector()]);
+        let report = enforcer.push(&want, now(), &options);
+        assert!(report.is_ok() && held().contains(ATTACKER), "{report:?}");
+        silent(&rig, true);
+        let report = match stops {
+            true => enforcer.push(&Desired { stopped: true, ..Desired::default() }, now(), &options),
+            false => enforcer.undo(&Selector::All, now(), &options),
+        };
+        let said = &report.connectors[0];
+        assert!(!report.is_ok() && said.outcome == "failed", "it was not told: {said:?}");
+        assert!(said.answer.contains("taken out of the files"), "{said:?}");
+        assert!(!held().contains(ATTACKER), "{}", held());
+        silent(&rig, false);
+        let mut after = Enforcer::with_connectors(vec![rig.connector()]);
+        let report = after.push(&desired(&[], &[]), now(), &options);
+        assert!(report.is_ok(), "the next push tells it: {report:?}");
+        until("he is let in", || rig.request(ATTACKER) == 200);
+    }
 }
 
 /// Runs the contract, of which no more may be left out than docs/connectors says.

@@ -7,8 +7,10 @@ use sidetap_mitigation::varnish::VarnishConnector;
 
 use sidetap_policy::Response;
 
-use crate::rig::{Rig, acts, contract, entry, holds_at_places, many, measure};
-use crate::support::{Process, application, ask_at, fickle, free_port, get, loopback, tool, until, wall};
+use crate::rig::{Rig, acts, contract, entry, holds_at_places, lets_go_unheard, many, measure};
+use crate::support::{
+    Process, application, ask_at, fickle, free_port, get, gone, loopback, tool, until, wall,
+};
 
 struct Varnish {
     dir: tempfile::TempDir,
@@ -145,6 +147,13 @@ impl Rig for Varnish {
 }
 
 #[test]
+fn lets_go_while_nobody_hears() {
+    let Some(device) = Varnish::start() else { return };
+    let files = ["acl.vcl", "places.vcl"].map(|f| device.file(f));
+    lets_go_unheard(device, |d: &Varnish, silent| gone(&d.file("gone"), silent), &files);
+}
+
+#[test]
 fn keeps_the_contract() {
     let Some(varnish) = Varnish::start() else { return };
     contract(varnish);
@@ -249,6 +258,48 @@ fn a_header_lets_nobody_by() {
     let plan = sidetap_mitigation::plan(&wanted[1..], &observed, &[], connector.sees());
     connector.apply(&plan, wall()).unwrap();
     until("it is let in", || get(device.to, "203.0.113.9", &[]).0 == 200);
+}
+
+/// A compiler that takes longer than varnishadm waits by itself: what is pushed comes into force, and nothing is left lying.
+#[test]
+fn a_compiler_that_takes_long_is_waited_for() {
+    let Some(device) = Varnish::start() else { return };
+    let adm = |args: &[&str]| {
+        let mut command = Command::new(tool("varnishadm").unwrap());
+        command.args(["-t", "60", "-n"]).arg(device.file("work")).args(args);
+        let out = command.output().unwrap();
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    };
+    adm(&["param.set", "cc_command", "\"sleep 11; %D\""]);
+    let mut connector = device.connector();
+    let mut push = |wanted: &[sidetap_mitigation::Entry]| {
+        let plan =
+            sidetap_mitigation::plan(wanted, &connector.observe(wall()).unwrap(), &[], connector.sees());
+        connector.apply(&plan, wall())
+    };
+    push(&[entry("203.0.113.9", Response::Block)]).unwrap();
+    assert_eq!(get(device.to, "203.0.113.9", &[]).0, 403);
+    assert!(adm(&["param.show", "cc_command"]).contains("sleep 11"), "it took that long");
+    // One that is told to take longer than the connector waits is not taken for done.
+    let text = format!(
+        "acl = \"{}\"\nvcl = \"{}\"\ncommand = {:?}\naddress = \"forwarded\"\nmin_interval_s = 0\ntimeout_s = 1\n",
+        device.file("acl.vcl").display(),
+        device.file("main.vcl").display(),
+        device.command(),
+    );
+    let mut hasty = VarnishConnector::new(toml::from_str(&text).unwrap()).unwrap();
+    let observed = hasty.observe(wall()).unwrap();
+    let both = [entry("203.0.113.9", Response::Block), entry("203.0.113.8", Response::Block)];
+    let plan = sidetap_mitigation::plan(&both, &observed, &[], hasty.sees());
+    assert!(hasty.apply(&plan, wall()).is_err());
+    assert_eq!((get(device.to, "203.0.113.8", &[]).0, get(device.to, "203.0.113.9", &[]).0), (200, 403));
+    adm(&["param.reset", "cc_command"]);
+    push(&[]).unwrap();
+    assert_eq!(get(device.to, "203.0.113.9", &[]).0, 200);
+    let listed = adm(&["vcl.list"]);
+    let ours: Vec<&str> =
+        listed.lines().filter(|l| l.contains("sidetap_") && !l.contains("discarded")).collect();
+    assert!(ours.len() == 1 && ours[0].starts_with("active"), "{listed}");
 }
 
 #[test]

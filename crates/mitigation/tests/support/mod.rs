@@ -90,6 +90,15 @@ pub(crate) fn fickle(command: &[String], word: &str, fail: &Path, gone: &Path) -
     all
 }
 
+/// Has every command of a device fail (`fickle`), or none any more.
+pub(crate) fn gone(file: &Path, gone: bool) {
+    if gone {
+        std::fs::write(file, "").unwrap();
+    } else {
+        std::fs::remove_file(file).unwrap();
+    }
+}
+
 /// What comes as answer to these bytes on a connection of their own: as much as its length says, whenever the server closes
 /// (Envoy holds a refused connection for a second); all until the end where it says none.
 pub(crate) fn exchange(to: SocketAddr, request: &[u8]) -> Vec<u8> {
