@@ -1,7 +1,8 @@
 //! Turns of several Sidetaps of this machine that change one file: one at a time, and none for ever.
 //!
-//! A turn is a lock on a file of our own beside the one that is changed (`FILE.lock`), which nobody else may open. A lock that anybody may
-//! take (on a directory, on a file that all may read) would let any user of the machine keep devices from being emptied.
+//! A turn is a lock on a file of our own beside the one that is changed (`FILE.lock`), which nobody may open but who may change that: its
+//! owner, and the group that the directory is shared with. A lock that anybody may take (on a directory, on a file that all may read) would
+//! let any user of the machine keep devices from being emptied.
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -9,6 +10,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use rustix::fs::OFlags;
 
 use crate::connector::{Answer, ConnectorError};
 use crate::ledger::beside;
@@ -36,7 +39,7 @@ impl fmt::Display for Taken {
         if self.is_denied {
             return write!(
                 f,
-                "{lock} is another user's, who alone may change what it is for: run both as one user"
+                "{lock} is another user's: run both as one user, or as users of the group that may write to its directory; what an earlier run left may be removed while none runs"
             );
         }
         match &self.by {
@@ -51,7 +54,7 @@ impl fmt::Display for Taken {
 /// on there too.
 pub(crate) fn take(path: &Path, patience: Duration) -> Result<Option<File>, Taken> {
     let lock = beside(path, ".lock");
-    let file = match open(&lock) {
+    let file = match open(&lock, path) {
         Ok(file) => file,
         Err(e) if e.kind() == ErrorKind::PermissionDenied && lock.exists() => {
             return Err(Taken { lock, waited: Duration::ZERO, by: None, is_denied: true });
@@ -74,29 +77,48 @@ pub(crate) fn take(path: &Path, patience: Duration) -> Result<Option<File>, Take
     }
 }
 
-/// Opens a lock that only its owner may open: who made it, or whose the directory is.
-fn open(lock: &Path) -> std::io::Result<File> {
+/// Opens the lock of a file, which nobody may open but who may change the file.
+fn open(lock: &Path, path: &Path) -> std::io::Result<File> {
     let mut new = OpenOptions::new();
     new.read(true).write(true).create_new(true).mode(0o600);
-    match new.open(lock) {
-        Ok(file) => {
-            // A service under its own user shares the directory with commands of the administrator's.
-            if let Ok(about) = std::fs::metadata(lock.parent().unwrap_or(Path::new("."))) {
-                let _ = std::os::unix::fs::fchown(&file, Some(about.uid()), Some(about.gid()));
-            }
-            Ok(file)
-        }
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-            let file = OpenOptions::new().read(true).write(true).open(lock)?;
-            let mode = file.metadata()?.permissions().mode();
-            // An earlier Sidetap let everybody read it.
-            if mode & 0o077 != 0 {
-                let _ = file.set_permissions(PermissionsExt::from_mode(0o600));
-            }
-            Ok(file)
-        }
-        Err(e) => Err(e),
+    let file = match new.open(lock) {
+        // A link would have us change the rights of what it leads to.
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+            .open(lock)?,
+        made => made?,
+    };
+    // As far as we may; what does not come about keeps others away, which they are told.
+    let _ = share(&file, path);
+    Ok(file)
+}
+
+/// A service under its own user shares files with commands of the administrator's: the lock is for the owner of the file (or of the directory
+/// where it is not there yet) and, where the directory's group may write there, for that group.
+fn share(lock: &File, path: &Path) -> std::io::Result<()> {
+    let about = lock.metadata()?;
+    if !about.is_file() || about.nlink() != 1 {
+        return Ok(());
     }
+    let directory =
+        std::fs::metadata(path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new(".")))?;
+    let of_file = std::fs::metadata(path).ok();
+    let owner = of_file.as_ref().unwrap_or(&directory).uid();
+    let is_shared = directory.mode() & 0o020 != 0;
+    let group = if is_shared { directory.gid() } else { of_file.as_ref().unwrap_or(&directory).gid() };
+    if about.uid() != owner {
+        let _ = std::os::unix::fs::fchown(lock, Some(owner), None);
+    }
+    if about.gid() != group {
+        let _ = std::os::unix::fs::fchown(lock, None, Some(group));
+    }
+    let mode = if is_shared && lock.metadata()?.gid() == group { 0o660 } else { 0o600 };
+    if about.mode() & 0o777 != mode {
+        lock.set_permissions(PermissionsExt::from_mode(mode))?;
+    }
+    Ok(())
 }
 
 /// Who holds a lock, as the kernel lists it.

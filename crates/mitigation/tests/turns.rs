@@ -76,6 +76,51 @@ fn a_lock_that_is_never_let_go_fails_a_push_and_stops_no_undo_and_no_kill_switch
     assert!(enforcer.ledger().undone["*"].contains("v2"), "it is remembered all the same");
 }
 
+/// A service under a user of its own and the administrator, who pushes by hand: of a directory that they share by its group neither locks
+/// the other out.
+#[test]
+fn a_push_by_root_leaves_the_service_its_turn() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
+
+    const SERVICE: u32 = 12_345;
+    let dir = tempfile::tempdir().unwrap();
+    if dir.path().metadata().unwrap().uid() != 0 {
+        return support::skip("only root can act as another user");
+    }
+    let shared = dir.path().join("shared");
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    mode(dir.path(), 0o755);
+    std::fs::create_dir(&shared).unwrap();
+    chown(&shared, Some(0), Some(SERVICE)).unwrap();
+    mode(&shared, 0o2775);
+    let opens = |who: u32| {
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", "exec 3<>\"$1\"", "sh"]).arg(shared.join("list.lock"));
+        shell.uid(who).gid(who).stderr(std::process::Stdio::null()).status().unwrap().success()
+    };
+    let push = || {
+        let report = enforcer(&shared, FEED).push(&wanted(), wall_ts(), &options());
+        assert!(report.is_ok(), "{report:?}");
+    };
+    push();
+    assert!(opens(SERVICE), "a member of the directory's group");
+    assert!(!opens(SERVICE + 1), "nobody else");
+    // One that an earlier Sidetap left to root alone.
+    chown(shared.join("list.lock"), Some(0), Some(0)).unwrap();
+    mode(&shared.join("list.lock"), 0o600);
+    std::fs::remove_file(shared.join("list")).unwrap();
+    push();
+    assert!(opens(SERVICE) && !opens(SERVICE + 1));
+    // Where the group may not write, the lock is its owner's whose the file is.
+    mode(&shared, 0o755);
+    chown(shared.join("list"), Some(SERVICE), None).unwrap();
+    std::fs::remove_file(shared.join("list.lock")).unwrap();
+    let _ = enforcer(&shared, FEED).undo(&Selector::All, wall_ts(), &options());
+    assert!(opens(SERVICE) && !opens(SERVICE + 1));
+    assert_eq!(shared.join("list.lock").metadata().unwrap().mode() & 0o777, 0o600);
+}
+
 #[test]
 fn the_kill_switch_does_not_wait_for_a_lock_for_ever() {
     let dir = tempfile::tempdir().unwrap();
