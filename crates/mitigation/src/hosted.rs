@@ -225,6 +225,23 @@ pub(crate) fn foreign_text(text: &str) -> String {
     lines(text).1.iter().map(|l| format!("{l}\n")).collect()
 }
 
+/// Whether a line of ours has one of others before it for the same key.
+pub(crate) fn is_hidden(text: &str) -> bool {
+    let mut foreign = BTreeSet::new();
+    for line in text.lines() {
+        let key = line.split_whitespace().next().unwrap_or_default();
+        if key.starts_with('#') {
+            continue;
+        }
+        if cut(line).is_none() {
+            foreign.insert(key);
+        } else if foreign.contains(key) {
+            return true;
+        }
+    }
+    false
+}
+
 /// How many lines of others say something.
 pub(crate) fn count_foreign(others: &[&str]) -> usize {
     others.iter().filter(|l| !l.trim().is_empty() && !l.trim_start().starts_with('#')).count()

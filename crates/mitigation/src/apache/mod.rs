@@ -119,9 +119,12 @@ impl Connector for ApacheConnector {
         let (entries, others) = hosted::lines(&text);
         let entries = hosted::once(entries);
         let mut drift = Vec::new();
+        if hosted::is_hidden(&text) {
+            drift.push(format!("lines that others hide in {}", self.config.map.display()));
+        }
         if let Some(path) = &self.config.places {
             let spread = spread(&entries)?;
-            let right = text.ends_with(&hosted::key_lines(&spread, ""))
+            let right = text.contains(&hosted::key_lines(&spread, ""))
                 && hosted::read(path)? == conditions(&spread.cells);
             if !right || hosted::is_untold(path) {
                 drift.push(path.display().to_string());
@@ -148,7 +151,8 @@ impl Connector for ApacheConnector {
                 }
             }
         }
-        let text = format!("{}{}", hosted::foreign_text(&old), hosted::key_lines(&spread, ""));
+        // Apache takes the first line of a key: one that was put there by hand would hide ours.
+        let text = format!("{}{}", hosted::key_lines(&spread, ""), hosted::foreign_text(&old));
         let server = Server { test: &[], reload: &[], timeout_s: 1 };
         hosted::put(&[(self.config.map.clone(), text)], plan, &server)?;
         told?;

@@ -59,8 +59,10 @@ impl Held {
         let mut all: Vec<(&Entry, &str)> = own.iter().map(|e| (e, self.owner.as_str())).collect();
         all.extend(self.others.iter().map(|(e, mark)| (e, mark.as_str())));
         let spread = Spread::of(&all)?;
-        let mut keys = self.lines.clone();
-        keys.extend(spread.lines.into_iter().map(|(key, entry, mark)| line(key, entry, mark)));
+        // HAProxy takes the first line of a key: what was put there by hand comes last.
+        let mut keys: Vec<MapLine> =
+            spread.lines.into_iter().map(|(key, entry, mark)| line(key, entry, mark)).collect();
+        keys.extend(self.lines.iter().cloned());
         Ok(Lines {
             keys,
             places: spread
@@ -81,6 +83,11 @@ fn line(key: String, entry: &Entry, mark: &str) -> MapLine {
     let place = if entry.key.who_and_place().1.is_some() { format!(":{}", entry.key) } else { String::new() };
     let value = format!("{}:{}:{mark}:{}{place}", entry.expires_at, entry.response, told(entry));
     MapLine { key, value }
+}
+
+/// Whether a line is a Sidetap's.
+pub(super) fn is_marked(line: &MapLine) -> bool {
+    read(line).is_some()
 }
 
 /// The entry of a line, with its owner's mark.

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use ipnet::IpNet;
 use sidetap_policy::Response;
 
@@ -79,6 +81,20 @@ const SLACK_S: i64 = 10;
 /// Whether what ends then is over, whoever's clock said so.
 pub(super) fn is_over(end: i64, now: i64) -> bool {
     end < now.saturating_sub(SLACK_S)
+}
+
+/// Whether a line of a Sidetap's has one that is none before it for the same key: HAProxy takes the first.
+pub(super) fn is_hidden(lines: &[MapLine], is_marked: impl Fn(&MapLine) -> bool) -> bool {
+    let key = |l: &MapLine| l.net().map_or_else(|| l.key.clone(), |net| Key::Net(net).to_string());
+    let mut foreign = BTreeSet::new();
+    for line in lines {
+        if !is_marked(line) {
+            foreign.insert(key(line));
+        } else if !foreign.is_empty() && foreign.contains(&key(line)) {
+            return true;
+        }
+    }
+    false
 }
 
 /// The lines of a map.

@@ -207,7 +207,7 @@ impl HaproxyConnector {
                 |l: &[MapLine]| l.iter().map(|l| (l.key.clone(), l.value.clone())).collect::<BTreeSet<_>>();
             a.len() == b.len() && sorted(a) == sorted(b)
         };
-        let mut right = same(&lines, &should.keys);
+        let mut right = same(&lines, &should.keys) && !map::is_hidden(&lines, keys::is_marked);
         if let Some((places, nets)) = self.own_maps() {
             // Of places the order counts: the first that fits is taken.
             right &= map::show(&self.socket(), places)? == should.places;
@@ -249,6 +249,11 @@ impl HaproxyConnector {
 /// What is said where a map has lines of another Sidetap's that are over.
 fn over_in(map: &str) -> String {
     format!("lines that are over in {map}")
+}
+
+/// What is said where a line by hand stands before ours for the same.
+fn hidden_in(map: &str) -> String {
+    format!("lines that others hide in {map}")
 }
 
 fn check_maps(config: &HaproxyConfig, maps: &[(Response, String)]) -> Result<(), ConfigError> {
@@ -299,7 +304,10 @@ impl Connector for HaproxyConnector {
         let mut observed = Observed::default();
         for (response, name) in self.address_maps() {
             let mut over = false;
-            for line in map::show(&self.socket(), name)? {
+            let lines = map::show(&self.socket(), name)?;
+            let hidden = map::is_hidden(&lines, |l| l.end().is_some());
+            observed.drift.extend(hidden.then(|| hidden_in(name)));
+            for line in lines {
                 match line.entry(response, &self.config.owner) {
                     Some(entry) => observed.entries.push(entry),
                     None => {
@@ -334,7 +342,8 @@ impl Connector for HaproxyConnector {
         for (response, name) in self.address_maps() {
             let changed = |e: &&Entry| e.response == response && e.key.net().is_some();
             let mut changes = plan.add.iter().chain(&plan.refresh).chain(&plan.remove);
-            if changes.find(changed).is_none() && !plan.repair.contains(&over_in(name)) {
+            let repairs = [over_in(name), hidden_in(name)];
+            if changes.find(changed).is_none() && !plan.repair.iter().any(|r| repairs.contains(r)) {
                 continue;
             }
             let before = map::show(&self.socket(), name)?;
@@ -345,8 +354,9 @@ impl Connector for HaproxyConnector {
             lines.retain(|l| l.entry(response, &self.config.owner).is_none() && !l.is_over(now));
             let live = plan.target.iter().filter(changed).filter(|e| e.expires_at > now);
             lines.extend(live.map(|e| MapLine::of(e, &self.config.owner)));
-            // HAProxy takes the first line of an address, whoever's: the one that lasts longest.
-            lines.sort_by_key(|l| Reverse(l.end().unwrap_or(i64::MAX)));
+            // HAProxy takes the first line of an address, whoever's: the one that lasts longest, and before any that was put there by hand,
+            // in which it would find no end.
+            lines.sort_by_key(|l| Reverse(l.end()));
             self.replace(name, &before, &lines)?;
             text.push(format!("{name}: {} lines", lines.len()));
         }

@@ -180,6 +180,38 @@ fn acts_on_requests() {
     acts(apache);
 }
 
+/// A text map gives the first line of a key.
+#[test]
+fn a_line_by_hand_hides_nothing() {
+    let Some(apache) = Apache::start() else { return };
+    let mut connector = apache.connector();
+    let mut push = || {
+        let observed = connector.observe(wall()).unwrap();
+        let plan = sidetap_mitigation::plan(
+            &[entry("203.0.113.9", Response::Block)],
+            &observed,
+            &[],
+            connector.sees(),
+        );
+        connector.apply(&plan, wall()).unwrap();
+        observed.drift
+    };
+    let text = || std::fs::read_to_string(apache.file("map.txt")).unwrap();
+    std::fs::write(apache.file("map.txt"), "203.0.113.9 tag\n192.0.2.200 block\n").unwrap();
+    push();
+    until("it is refused", || get(apache.to, "203.0.113.9", &[]).0 == 403);
+    assert!(text().contains("203.0.113.9 tag\n192.0.2.200 block\n"), "lines of others stay: {}", text());
+    // As an earlier Sidetap left it; Apache looks at the second of a change.
+    let own = text().lines().next().unwrap().to_owned();
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    std::fs::write(apache.file("map.txt"), format!("203.0.113.9 tag\n{own}\n")).unwrap();
+    until("it is let in", || get(apache.to, "203.0.113.9", &[]).0 == 200);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let drift = push();
+    assert!(drift.iter().any(|d| d.contains("others hide in")), "it is told: {drift:?}");
+    until("it is refused again", || get(apache.to, "203.0.113.9", &[]).0 == 403);
+}
+
 #[test]
 fn deceives_and_tags() {
     let Some(apache) = Apache::start() else { return };

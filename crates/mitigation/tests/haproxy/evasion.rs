@@ -157,6 +157,38 @@ fn what_is_over_of_another_sidetap_hides_nothing() {
     assert_eq!(ask("198.51.100.14", "x"), 403);
 }
 
+/// HAProxy takes the first line of an address: one that was put there by hand has no end, and would let the blocked one through.
+#[test]
+fn a_line_by_hand_hides_nothing() {
+    let Some(haproxy) = Haproxy::start() else { return };
+    let map = |name: &str| haproxy.file(&format!("{name}.map")).display().to_string();
+    let add = |name: &str, line: &str| haproxy.runtime(&format!("add map {} {line}", map(name)));
+    add("block", "203.0.113.9 by-hand");
+    add("keys", "header:user-agent=evil by-hand");
+    let mut connector = haproxy.connector(AddressSeen::Forwarded);
+    let ask = |from: &str, agent: &str| support::get(haproxy.forwarded, from, &[("User-Agent", agent)]).0;
+    let keys = ["203.0.113.9", "header:user-agent=evil"];
+    hold(&mut connector, &keys);
+    let all = || (ask("203.0.113.9", "x"), ask("192.0.2.5", "evil"), ask("192.0.2.5", "x"));
+    assert_eq!(all(), (403, 403, 200));
+    // As an earlier Sidetap left it.
+    for name in ["block", "keys"] {
+        let shown = haproxy.runtime(&format!("show map {}", map(name)));
+        let own =
+            shown.lines().find(|l| l.contains(":sidetap:")).unwrap().split_once(' ').unwrap().1.to_owned();
+        let foreign = own.split_once(' ').unwrap().0;
+        assert!(shown.contains(&format!("{foreign} by-hand")), "it stays: {shown}");
+        haproxy.runtime(&format!("clear map {}", map(name)));
+        add(name, &format!("{foreign} by-hand"));
+        add(name, &own);
+    }
+    assert_eq!(all(), (200, 200, 200));
+    let drift = connector.observe(wall()).unwrap().drift;
+    assert!(drift.iter().any(|d| d.contains("others hide in")), "it is told: {drift:?}");
+    hold(&mut connector, &keys);
+    assert_eq!(all(), (403, 403, 200));
+}
+
 #[test]
 fn a_canary_proves_the_effect_by_address_and_by_agent() {
     let Some(haproxy) = Haproxy::start() else { return };
