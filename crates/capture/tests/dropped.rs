@@ -119,17 +119,43 @@ fn an_interim_answer_that_its_server_takes_for_final_shifts_no_pair_without_a_ma
     }
 }
 
+fn expecting(version: &str) -> Vec<u8> {
+    let more = "X-Id: 0\r\nConnection: keep-alive\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+    format!("POST /0 HTTP/{version}\r\nHost: h\r\n{more}").into_bytes()
+}
+
 #[test]
 fn who_goes_on_behind_the_continue_that_he_asked_for_has_his_pairs() {
-    let post =
-        b"POST /0 HTTP/1.1\r\nHost: h\r\nX-Id: 0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nok";
     let mut wire = Wire::open([1000, 2000], 1448);
-    turn(&mut wire, &[post], b"HTTP/1.1 100 Continue\r\n\r\n");
-    turn(&mut wire, &[&asked(1)], &[answer(0), answer(1)].concat());
+    turn(&mut wire, &[&expecting("1.1")], b"HTTP/1.1 100 Continue\r\n\r\n");
+    turn(&mut wire, &[b"ok", &asked(1)], &[answer(0), answer(1)].concat());
     wire.close(true);
     let seen = run(&wire.segs).0;
     assert!(seen.len() == 2 && seen.iter().all(|e| e.completeness.is_whole()), "{:?}", targets(&seen));
     assert_unmarked_pairs_are_right(&seen, "continue");
+}
+
+#[test]
+fn a_continue_that_was_not_due_may_be_the_answer() {
+    // Servers say none to HTTP/1.0, and none that says to go on comes behind all of the content.
+    for version in ["1.0", "1.1"] {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        turn(&mut wire, &[&[&expecting(version)[..], b"ok"].concat()], b"HTTP/1.1 100 x\r\n\r\n");
+        for n in 1..6 {
+            turn(&mut wire, &[&asked(n)], &answer(n));
+        }
+        wire.close(true);
+        assert_unmarked_pairs_are_right(&run(&wire.segs).0, version);
+        // The same where the head came first, and was answered alone.
+        let mut wire = Wire::open([1000, 2000], 1448);
+        turn(&mut wire, &[&expecting("1.0"), b"o"], b"HTTP/1.1 100 x\r\n\r\n");
+        turn(&mut wire, &[&[b"k", &asked(1)[..]].concat()], &answer(1));
+        for n in 2..6 {
+            turn(&mut wire, &[&asked(n)], &answer(n));
+        }
+        wire.close(true);
+        assert_unmarked_pairs_are_right(&run(&wire.segs).0, "early");
+    }
 }
 
 /// A name, what is sent in one segment, of which its server reads the beginning, and what comes behind.

@@ -168,4 +168,6 @@ pub(super) struct Interim {
     pub(super) count: u8,
     /// Those that are 100 (Continue).
     pub(super) continues: u8,
+    /// How far the server had received the client's bytes when it began the first one.
+    pub(super) seen_up: Option<u64>,
 }

@@ -18,7 +18,7 @@
 
 use std::collections::VecDeque;
 
-use sidetap_model::{Anomaly, Completeness};
+use sidetap_model::{Anomaly, Completeness, Version};
 
 use super::Http;
 use super::behind::Behind;
@@ -86,18 +86,18 @@ impl Http {
         self.interim = None;
     }
 
-    pub(super) fn on_interim(&mut self, status: u16, start: u64, end: u64) {
+    pub(super) fn on_interim(&mut self, status: u16, at: Mark, end: u64) {
         if !self.loose && self.is_all_answered() {
             // It belongs to no request, and to none that comes.
             return;
         }
-        let new = Interim { start, end, count: 0, continues: 0 };
-        let before = self.interim.filter(|i| i.end == start).unwrap_or(new);
+        let new = Interim { start: at.off, end, count: 0, continues: 0, seen_up: at.ack };
+        let before = self.interim.filter(|i| i.end == at.off).unwrap_or(new);
         self.interim = Some(Interim {
-            start: before.start,
             end,
             count: before.count.saturating_add(1),
             continues: before.continues.saturating_add(u8::from(status == 100)),
+            ..before
         });
     }
 
@@ -137,10 +137,15 @@ impl Http {
     }
 
     /// The client waited for its final answer, had an interim one alone, and goes on: some servers send what their application says, and take it
-    /// for final. The one that `Expect` asks for is none of these.
+    /// for final. The one that `Expect` asks for is none of these, where there is one: a server has to leave it out for HTTP/1.0, and whoever has all
+    /// of the content says no more to go on (RFC 9110 §10.1.1).
     fn is_answered_for_good(&self) -> bool {
         let Some(interim) = self.interim.filter(|i| i.end == self.down_at) else { return false };
-        let due = |a: &Asked| a.expects_continue && interim.count == 1 && interim.continues == 1;
+        let due = |a: &Asked| {
+            let asks = a.expects_continue && a.request.version >= Version(1, 1);
+            let goes_on = interim.seen_up.is_none_or(|seen| seen < a.end);
+            asks && goes_on && interim.count == 1 && interim.continues == 1
+        };
         self.first_open().is_some_and(|a| a.done && !a.hidden && !due(a))
     }
 

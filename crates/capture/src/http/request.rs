@@ -214,7 +214,8 @@ impl Http {
         }
         let expects_continue = head.hints.expect_continue;
         let upgrades = head.hints.upgrade;
-        let traits = self.certainty.request(&head.headers, expects_continue);
+        let goes_on = expects_continue && head.version >= Version(1, 1);
+        let traits = self.certainty.request(&head.headers, goes_on);
         let RequestHead { method, target, version, headers, .. } = head;
         let request = Request { method, target, version, headers, body: Body::default() };
         self.before_request(at, out);

@@ -137,7 +137,7 @@ impl Http {
                 // Some servers send the number that their application says, and take it for final.
                 self.contest();
             }
-            self.on_interim(head.status, at.off, end.off);
+            self.on_interim(head.status, at, end.off);
             return;
         }
         self.answered_within(at, out);
