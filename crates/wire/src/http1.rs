@@ -2,6 +2,7 @@
 //!
 //! A well-formed head is read by `httparse`; what that refuses is read line by line and noted as an anomaly, never lost.
 
+mod amid;
 mod chunked;
 mod fields;
 mod framing;
@@ -9,6 +10,7 @@ mod head;
 mod probe;
 mod tolerant;
 
+pub use amid::request_amid;
 pub use chunked::{ChunkEnd, Chunked};
 pub use fields::note_authority;
 pub use framing::{Framing, Hints, request_framing, response_framing};

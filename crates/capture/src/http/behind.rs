@@ -1,9 +1,11 @@
 //! Requests that their server may never have read, and what stands in their content: servers drop what is sent behind a request for another
 //! protocol (RFC 9110 §7.8), take no content of it, or end a message elsewhere. What is announced as content is their next request then.
 
-use memchr::memchr_iter;
+use memchr::memchr2;
 use sidetap_model::Completeness;
-use sidetap_wire::http1::{Probe, begins_method, likely_request, probe_request_of_http, trim_start};
+use sidetap_wire::http1::{
+    Probe, begins_method, likely_request, probe_request_of_http, request_amid, trim_start,
+};
 
 use super::Http;
 use super::entry::{Asked, Entry, Target};
@@ -21,6 +23,44 @@ pub(super) enum Behind {
     Contested,
     /// It was sent behind a request for another protocol, before the answer to that.
     Upgrade,
+    /// It was sent behind one that was answered before all of its content was there: a server that was busy may drop it with the end of that.
+    Early,
+}
+
+/// A request for another protocol, of which it is not known that its server reads on behind it. It is a place in what the client sends, whatever
+/// becomes of the request: it may be forgotten, answered early or stand alone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Doubt {
+    /// Where it ends.
+    end: u64,
+    /// How far the client had received the server's bytes when it ended its head.
+    ack: Option<u64>,
+    /// Final answers that are due up to its own.
+    due: u32,
+    /// Where the first one begins behind them that was begun when the server had all of it.
+    heard: Option<u64>,
+}
+
+/// Where in a segment that is being read a request begins amid other bytes: what was looked through is not looked through again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Amid {
+    at: Option<u64>,
+    is_clear: bool,
+}
+
+impl Amid {
+    fn find(&mut self, bytes: &[u8], mark: Mark, from: usize) -> Option<usize> {
+        let first = mark.off + from as u64;
+        if self.at.is_none_or(|at| at < first) && !self.is_clear {
+            self.at = request_amid(bytes, from).map(|n| mark.off + n as u64);
+            self.is_clear = self.at.is_none();
+        }
+        self.at.filter(|at| *at >= first).map(|at| (at - mark.off) as usize)
+    }
+
+    pub(super) fn is_at(&self, mark: Mark) -> bool {
+        self.at == Some(mark.off)
+    }
 }
 
 /// Where content begins as a request.
@@ -65,42 +105,95 @@ impl Http {
         self.contested |= self.behind == Behind::Upgrade;
     }
 
+    /// The request that is over asks for another protocol, or for a tunnel: what comes behind it may be dropped with what its server read at once, in this segment
+    /// if it is its end.
+    pub(super) fn begin_doubt(&mut self, is_end: bool) {
+        let changes = |a: &Asked| a.upgrades || a.request.method == b"CONNECT";
+        let Some(Entry::Asked(asked)) =
+            self.queue.back().filter(|e| matches!(e, Entry::Asked(a) if changes(a)))
+        else {
+            return;
+        };
+        let answered = self.answer.as_ref().map(|a| a.target);
+        let due = self.queue.iter().map(|e| match e {
+            Entry::Asked(a) => u32::from(a.answer.is_none() && answered != Some(Target::Request(a.seq))),
+            Entry::Forgotten { count, .. } => *count,
+            Entry::Gap(_) => 0,
+        });
+        let due = due.fold(0, u32::saturating_add);
+        self.doubt = Some(Doubt { end: asked.end, ack: asked.seen_down_head, due, heard: None });
+        if is_end {
+            self.unheard_until = self.unheard_until.max(self.up_at);
+        }
+    }
+
+    /// A final answer begins that is to something.
+    pub(super) fn heed_answer(&mut self, at: Mark) {
+        if let Some(doubt) = &mut self.doubt {
+            doubt.due = doubt.due.saturating_sub(1);
+            if doubt.due == 0 && doubt.heard.is_none() && at.ack.is_none_or(|seen| seen >= doubt.end) {
+                doubt.heard = Some(at.off);
+            }
+        }
+    }
+
     /// Whether a request for another protocol still waits for its answer when this begins: the client had heard nothing since, or all that the
-    /// server said was seen. Where answers were lost, or one side alone is seen, nobody knows whether there was none.
-    fn behind_change(&self, mark: Mark, out: &Out<'_>) -> Behind {
+    /// server said was seen and was none to it. Where answers were lost, or one side alone is seen, nobody knows whether there was none.
+    fn behind_change(&mut self, mark: Mark, out: &Out<'_>) -> Behind {
         if mark.off < self.unheard_until {
             return Behind::Upgrade;
         }
-        let answered = self.answer.as_ref().map(|a| a.target);
-        let waits = |a: &Asked| a.upgrades && a.answer.is_none() && answered != Some(Target::Request(a.seq));
-        let asked = self.queue.iter().find_map(|e| match e {
-            Entry::Asked(a) if waits(a) => Some(a),
-            _ => None,
-        });
-        let Some(asked) = asked else { return Behind::Nothing };
-        let unheard = mark.ack.is_some() && mark.ack == asked.seen_down;
-        let all_seen =
-            !self.loose && out.facts.both_sides && mark.ack.is_some_and(|seen| seen <= self.down_at);
-        match (unheard || all_seen, self.loose) {
-            (true, _) => Behind::Upgrade,
-            (false, true) => Behind::Contested,
-            (false, false) => Behind::Nothing,
+        if mark.ack.is_some() && self.doubt.is_some_and(|doubt| doubt.ack == mark.ack) {
+            return Behind::Upgrade;
+        }
+        if self.loose {
+            // What was heard since may be the answer: it is not known which are due.
+            self.doubt = None;
+            let answered = self.answer.as_ref().map(|a| a.target);
+            let waits =
+                |a: &Asked| a.upgrades && a.answer.is_none() && answered != Some(Target::Request(a.seq));
+            if self.queue.iter().any(|e| matches!(e, Entry::Asked(a) if waits(a))) {
+                return Behind::Contested;
+            }
+            return Behind::Nothing;
+        }
+        let Some(doubt) = self.doubt else { return Behind::Nothing };
+        match doubt.heard {
+            Some(start) if mark.ack.is_none_or(|seen| seen > start) => {
+                self.doubt = None;
+                Behind::Nothing
+            }
+            None if doubt.due == 0 => Behind::Early,
+            _ if out.facts.both_sides && mark.ack.is_some_and(|seen| seen <= self.down_at) => Behind::Upgrade,
+            _ => Behind::Nothing,
         }
     }
 
     /// Where content is to be read as a request, if it is. Nobody but an attacker sends something behind a request for another protocol without
     /// waiting for the answer: whatever reads like a request is one then, wherever the server went on behind what it dropped. Else it is
     /// remembered, where a piece begins as one, until answers tell.
-    pub(super) fn request_within(&mut self, bytes: &[u8], mark: Mark) -> Option<usize> {
+    pub(super) fn request_within(&mut self, bytes: &[u8], mark: Mark, amid: &mut Amid) -> Option<usize> {
         if self.behind == Behind::Upgrade {
-            return find_request(bytes);
+            let begins = amid.is_at(mark) || begins_request(bytes);
+            return if begins { Some(0) } else { amid.find(bytes, mark, 0) };
         }
-        let likely = likely_request(trim_start(bytes));
-        let may = likely || self.behind != Behind::Nothing && may_begin(bytes);
-        if may && self.within.as_ref().is_none_or(|within| likely && !within.likely) {
-            self.within = Some(Within::new(mark, likely));
-        }
-        if let Some(within) = &mut self.within {
+        let doubted = !matches!(self.behind, Behind::Nothing | Behind::Early);
+        let may = likely_request(trim_start(bytes)) || doubted && may_begin(bytes);
+        let from = match may {
+            true => Some(0),
+            // Where it ends nobody knows.
+            false if self.up.ends_oddly() => amid.find(bytes, mark, 0),
+            false => None,
+        };
+        if let Some(from) = from
+            && let Some(first) = bytes.get(from..)
+            && let likely = likely_request(trim_start(first))
+            && self.within.as_ref().is_none_or(|within| likely && !within.likely)
+        {
+            let mut within = Within::new(mark.plus(from), likely);
+            within.keep(first, mark.plus(from));
+            self.within = Some(within);
+        } else if let Some(within) = &mut self.within {
             within.keep(bytes, mark);
         }
         None
@@ -113,7 +206,9 @@ impl Http {
         if self.up.wants() != Wants::Body || at.ack.is_none_or(|seen| seen <= mark.off) {
             return;
         }
-        if matches!(self.behind, Behind::Nothing | Behind::Change) && !self.is_answered_early() {
+        if matches!(self.behind, Behind::Nothing | Behind::Change | Behind::Early)
+            && !self.is_answered_early()
+        {
             return;
         }
         let Some(kept) = self.within.take().map(|within| within.bytes) else { return };
@@ -134,16 +229,42 @@ impl Http {
     }
 
     /// A request begins here, though the head of one that its server may have dropped is not at its end: it was dropped with the rest.
-    pub(super) fn begins_behind(&self, bytes: &[u8]) -> bool {
-        matches!(self.behind, Behind::Upgrade)
+    pub(super) fn begins_behind(&self, bytes: &[u8], mark: Mark, amid: &Amid) -> bool {
+        matches!(self.behind, Behind::Upgrade | Behind::Early)
             && !self.up.is_between()
-            && (likely_request(bytes)
+            && (amid.is_at(mark)
+                || likely_request(bytes)
                 || (self.up.wants() == Wants::LongHead || self.holds_request_line())
                     && (begins_method(bytes) || may_be_old(bytes)))
     }
 
+    /// Of a head that its server may have dropped what comes before a request begins amid it.
+    pub(super) fn piece_of_head<'a>(&self, bytes: &'a [u8], mark: Mark, amid: &mut Amid) -> &'a [u8] {
+        if !matches!(self.behind, Behind::Upgrade | Behind::Early) {
+            return bytes;
+        }
+        let from = if self.up.is_between() {
+            let blank = bytes.len() - trim_start(bytes).len();
+            let method = bytes.get(blank..).and_then(|line| memchr2(b' ', b'\n', line));
+            method.map_or(bytes.len(), |len| blank + len + 1)
+        } else {
+            0
+        };
+        amid.find(bytes, mark, from).and_then(|at| bytes.get(..at)).unwrap_or(bytes)
+    }
+
+    /// The same of bytes in which the beginning of a message is looked for: how many they are.
+    pub(super) fn piece_skipped(&self, bytes: &[u8], mark: Mark, amid: &mut Amid) -> usize {
+        let at = if self.behind == Behind::Upgrade { amid.find(bytes, mark, 0) } else { None };
+        at.unwrap_or(bytes.len())
+    }
+
     /// Gives up the head that is being read, as far as it came.
     pub(super) fn leave_head(&mut self, mark: Mark, out: &mut Out<'_>) {
+        self.behind = Behind::Upgrade;
+        if let Some(asked) = self.reading_request() {
+            (asked.behind, asked.hidden) = (true, true);
+        }
         if self.up.wants() == Wants::LongHead {
             self.finish_request(Completeness::REQUEST_TRUNCATED, mark.off, mark.ts, out);
         } else {
@@ -159,7 +280,13 @@ impl Http {
     /// Requests behind one for another protocol whose server goes on behind all of them.
     fn give_up_dropped(&mut self, out: &mut Out<'_>) {
         let answered = self.answer.as_ref().map(|a| a.target);
-        let unread = |e: &mut Entry| matches!(e, Entry::Asked(a) if a.behind && a.done && a.answer.is_none() && answered != Some(Target::Request(a.seq)));
+        let unread = |e: &mut Entry| match e {
+            Entry::Asked(a) => {
+                a.behind && a.done && a.answer.is_none() && answered != Some(Target::Request(a.seq))
+            }
+            Entry::Forgotten { behind, .. } => *behind,
+            Entry::Gap(_) => false,
+        };
         let mut dropped = Vec::new();
         while let Some(entry) = self.queue.pop_back_if(unread) {
             dropped.push(entry);
@@ -190,7 +317,7 @@ impl Http {
                 }
             }
             // It was read all the same.
-            Behind::Change | Behind::Nothing => {}
+            Behind::Change | Behind::Nothing | Behind::Early => {}
         }
     }
 }
@@ -211,21 +338,11 @@ fn may_be_old(bytes: &[u8]) -> bool {
     is_word && (target.starts_with(b"/") || target.get(..4).is_some_and(|t| t.eq_ignore_ascii_case(b"http")))
 }
 
-/// Where a request begins in bytes that an attacker sent for content: at their beginning, or behind anything but a letter.
-fn find_request(bytes: &[u8]) -> Option<usize> {
-    let start = bytes.len() - trim_start(bytes).len();
-    let first = bytes.get(start..).unwrap_or_default();
-    if probe_request_of_http(first) == Probe::Certain
+/// Whether a request begins with bytes that an attacker sent for content.
+fn begins_request(bytes: &[u8]) -> bool {
+    let first = trim_start(bytes);
+    probe_request_of_http(first) == Probe::Certain
         || likely_request(first)
         || begins_method(first)
         || may_be_old(first)
-    {
-        return Some(0);
-    }
-    memchr_iter(b' ', bytes).find_map(|blank| {
-        let word =
-            bytes.get(..blank)?.rsplit(|b| !b.is_ascii_alphabetic() && !matches!(b, b'-' | b'_')).next()?;
-        let from = blank - word.len();
-        likely_request(bytes.get(from..)?).then_some(from)
-    })
 }

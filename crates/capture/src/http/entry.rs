@@ -19,6 +19,8 @@ pub(super) struct Asked {
     pub(super) last: Ts,
     /// How far the client had received the server's bytes when it began the request.
     pub(super) seen_down: Option<u64>,
+    /// The same when it ended its head.
+    pub(super) seen_down_head: Option<u64>,
     pub(super) request: Request,
     pub(super) expects_continue: bool,
     /// It asks for another protocol.
@@ -58,6 +60,7 @@ impl Asked {
             ts: at.ts,
             last: end.ts,
             seen_down: at.ack,
+            seen_down_head: end.ack,
             request,
             expects_continue: false,
             upgrades: false,
@@ -156,8 +159,14 @@ pub(super) enum Entry {
     Asked(Box<Asked>),
     /// Requests may have been lost here; at least one surely was where the loss began between two messages.
     Gap(Lost),
-    /// So many requests that were given up for the cap, one behind the other; their responses are still due. True of HEAD.
-    Forgotten(bool, u32),
+    /// So many requests that were given up for the cap, one behind the other; their responses are still due.
+    Forgotten {
+        /// They are HEAD.
+        head: bool,
+        /// Their server may have dropped them.
+        behind: bool,
+        count: u32,
+    },
 }
 
 /// Interim responses that directly precede the next response.

@@ -22,7 +22,7 @@ use sidetap_model::{Completeness, Ts};
 use sidetap_wire::http1::{Probe, begins_method, likely_request, likely_response, probe_request};
 
 use crate::flow::{BASE, Handover, Kind, Mark, Out};
-use behind::{Behind, Within};
+use behind::{Amid, Behind, Doubt, Within};
 use certain::Certainty;
 use checks::Said;
 pub(crate) use checks::begins_with_text;
@@ -30,6 +30,9 @@ use entry::{Answer, Entry, Interim, Lost};
 use reader::{Gap, Reader, Wants};
 pub(crate) use reader::{Held, extend};
 use trail::{Tally, Trail};
+
+/// CONNECT requests without an answer, one behind the other, behind which what is held is read at the end.
+const MOST_UNHEARD: usize = 32;
 
 /// What the flow knows that exchanges must say.
 #[derive(Clone, Copy, Debug, Default)]
@@ -82,8 +85,10 @@ pub(crate) struct Http {
     contested: bool,
     /// Nor the one whose head or content is being read, or not as such.
     behind: Behind,
-    /// What begins before here was sent behind a CONNECT request before its answer.
+    /// What begins before here was sent with the end of a request for another protocol, or behind a CONNECT request before its answer.
     unheard_until: u64,
+    /// Behind a request for another protocol: what begins may never be read.
+    doubt: Option<Doubt>,
     /// Where content begins as a request.
     within: Option<Box<Within>>,
     /// Requests in a row that one answer each fits, in a flow that is loose.
@@ -114,6 +119,8 @@ pub(crate) struct Http {
     certainty: Certainty,
     /// What the last message of each side said of its connection: the client's, the server's.
     said: [Said; 2],
+    /// Where the segment begins that was read last.
+    up_from: u64,
     /// How far the client's bytes were read or are known to be lost.
     up_at: u64,
     /// The same of the server's.
@@ -150,6 +157,7 @@ impl Http {
             contested: false,
             behind: Behind::Nothing,
             unheard_until: 0,
+            doubt: None,
             within: None,
             fits: 0,
             lost_answers: false,
@@ -167,6 +175,7 @@ impl Http {
             answered: false,
             certainty: Certainty::new(beginning == Beginning::Seen),
             said: Default::default(),
+            up_from: BASE,
             up_at: BASE,
             down_at: BASE,
             eof_up: None,
@@ -191,6 +200,7 @@ impl Http {
         (next.said, next.contested, next.lost_answers) = (self.said, true, true);
         (next.up_at, next.down_at) = (self.up_at, self.down_at);
         (next.eof_up, next.eof_down) = (self.eof_up, self.eof_down);
+        (next.unheard_until, next.doubt) = (self.unheard_until, self.doubt);
         next
     }
 
@@ -212,26 +222,14 @@ impl Http {
 
     /// The client's bytes, in order.
     pub(crate) fn up(&mut self, mut bytes: &[u8], mut mark: Mark, out: &mut Out<'_>) {
-        self.up_at = mark.off + bytes.len() as u64;
+        (self.up_from, self.up_at) = (mark.off, mark.off + bytes.len() as u64);
         self.certainty.up(mark.ts);
         let fresh = std::mem::take(&mut self.answered).then_some(mark.off);
+        let mut amid = Amid::default();
         while !bytes.is_empty() && self.handover.is_none() {
             let used = match self.up.wants() {
-                Wants::Head | Wants::LongHead if self.begins_behind(bytes) => {
-                    self.leave_head(mark, out);
-                    0
-                }
-                // What was held was no beginning: here is one.
-                Wants::Head if self.guessed && likely_request(bytes) && !self.holds_request_line() => {
-                    self.up.forget_head();
-                    self.guessed = false;
-                    0
-                }
-                Wants::Head => {
-                    self.note_behind(mark, out);
-                    self.read_request(bytes, mark, out)
-                }
-                Wants::Body => match self.request_within(bytes, mark) {
+                Wants::Head | Wants::LongHead => self.read_up_head(bytes, mark, &mut amid, out),
+                Wants::Body => match self.request_within(bytes, mark, &mut amid) {
                     Some(0) => {
                         self.leave_content(bytes, mark, out);
                         0
@@ -241,10 +239,10 @@ impl Http {
                         self.read_request_body(content, mark, out)
                     }
                 },
-                Wants::LongHead => self.read_long_request(bytes, mark, out),
                 Wants::Skip
                     if likely_request(bytes)
                         || begins_method(bytes)
+                        || amid.is_at(mark)
                         || (fresh == Some(mark.off) && self.begins_anew(bytes, mark)) =>
                 {
                     self.guessed = !likely_request(bytes);
@@ -253,10 +251,16 @@ impl Http {
                 }
                 Wants::Skip => {
                     self.doubt_last();
-                    bytes.len()
+                    self.piece_skipped(bytes, mark, &mut amid)
                 }
                 // More than fits is sent by nobody who waits for his tunnel.
-                Wants::Hold if self.up.is_full_with(bytes) || self.is_past_connect(bytes, mark, out) => {
+                Wants::Hold if self.up.is_full_with(bytes) => {
+                    self.contest_last();
+                    self.unheard_until = self.unheard_until.max(self.up_at);
+                    self.go_on_behind_connect(out);
+                    0
+                }
+                Wants::Hold if self.is_past_connect(bytes, mark, out) => {
                     self.go_on_behind_connect(out);
                     0
                 }
@@ -268,6 +272,24 @@ impl Http {
             mark = mark.plus(used);
             bytes = bytes.get(used..).unwrap_or_default();
         }
+    }
+
+    /// Reads a head, or more of one.
+    fn read_up_head(&mut self, bytes: &[u8], mark: Mark, amid: &mut Amid, out: &mut Out<'_>) -> usize {
+        self.note_behind(mark, out);
+        if self.begins_behind(bytes, mark, amid) {
+            self.leave_head(mark, out);
+            return 0;
+        }
+        let is_long = self.up.wants() == Wants::LongHead;
+        // What was held was no beginning: here is one.
+        if self.guessed && !is_long && likely_request(bytes) && !self.holds_request_line() {
+            self.up.forget_head();
+            self.guessed = false;
+            return 0;
+        }
+        let bytes = self.piece_of_head(bytes, mark, amid);
+        if is_long { self.read_long_request(bytes, mark, out) } else { self.read_request(bytes, mark, out) }
     }
 
     /// What is held of the client's bytes is the beginning of a request.
@@ -498,9 +520,12 @@ impl Http {
 
     /// No answer to a CONNECT request will be known: what came behind it is read where it begins as requests, which it may be.
     fn go_on_unheard(&mut self, out: &mut Out<'_>) {
-        if self.up.wants() == Wants::Hold && self.up.held_bytes().is_some_and(likely_request) {
-            self.within_another();
-            self.go_on_behind_connect(out);
+        // One may stand behind the other.
+        for _ in 0..MOST_UNHEARD {
+            if self.up.wants() == Wants::Hold && self.up.held_bytes().is_some_and(likely_request) {
+                self.within_another();
+                self.go_on_behind_connect(out);
+            }
         }
     }
 
@@ -510,13 +535,15 @@ impl Http {
         let end = held.mark.off + held.bytes.len() as u64;
         // Some servers drop what came with it.
         self.contest_last();
-        self.unheard_until = end;
+        self.unheard_until = self.unheard_until.max(end);
+        let last = self.up_at;
         for (mark, piece) in held.pieces() {
             self.up(piece, mark, out);
         }
         if held.dropped > 0 {
             self.up_gap(held.dropped, end + held.dropped, out);
         }
+        self.up_at = self.up_at.max(last);
     }
 }
 

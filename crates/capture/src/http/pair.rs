@@ -200,7 +200,7 @@ impl Http {
 
     /// How many entries at the front of the queue are of requests that were given up: nothing else stands before the last of them.
     pub(super) fn forgotten(&self) -> usize {
-        self.queue.partition_point(|e| matches!(e, Entry::Forgotten(..)))
+        self.queue.partition_point(|e| matches!(e, Entry::Forgotten { .. }))
     }
 
     /// Gives up the request that has waited longest, but remembers that a response to it is due.
@@ -210,12 +210,13 @@ impl Http {
             .find(|at| matches!(self.queue.get(*at), Some(Entry::Asked(a)) if a.done && a.answer.is_none()));
         if let Some(at) = oldest
             && let Some(entry) = self.queue.get_mut(at)
-            && let Entry::Asked(mut asked) = std::mem::replace(entry, Entry::Forgotten(false, 1))
+            && let Entry::Asked(mut asked) =
+                std::mem::replace(entry, Entry::Forgotten { head: false, behind: false, count: 1 })
         {
-            let head = asked.request.method == b"HEAD";
-            *entry = Entry::Forgotten(head, 1);
+            let (head, behind) = (asked.request.method == b"HEAD", asked.behind);
+            *entry = Entry::Forgotten { head, behind, count: 1 };
             match at.checked_sub(1).and_then(|before| self.queue.get_mut(before)) {
-                Some(Entry::Forgotten(same, count)) if *same == head => {
+                Some(Entry::Forgotten { head: h, behind: b, count }) if (*h, *b) == (head, behind) => {
                     *count = count.saturating_add(1);
                     self.queue.remove(at);
                 }
@@ -234,6 +235,14 @@ impl Http {
 
     /// What a response that begins at `at` answers, and the method that decides on its framing.
     pub(super) fn target_of(&mut self, start: u64, at: Mark, out: &Out<'_>) -> (Target, Option<Vec<u8>>) {
+        let found = self.find_target(start, at, out);
+        if found.0 != Target::Nobody {
+            self.heed_answer(at);
+        }
+        found
+    }
+
+    fn find_target(&mut self, start: u64, at: Mark, out: &Out<'_>) -> (Target, Option<Vec<u8>>) {
         if !self.loose {
             let open = self.queue.iter().find(|e| !matches!(e, Entry::Asked(a) if a.answer.is_some()));
             match open {
@@ -243,7 +252,7 @@ impl Http {
                     self.loosen();
                 }
                 None => return (Target::Nobody, None),
-                Some(Entry::Forgotten(head, _)) => {
+                Some(Entry::Forgotten { head, .. }) => {
                     return (Target::Forgotten, head.then(|| b"HEAD".to_vec()));
                 }
                 Some(Entry::Asked(a)) => {
@@ -304,9 +313,9 @@ impl Http {
                 self.emit_ready(out);
             }
             Target::Forgotten => {
-                if let Some(at) = self.queue.iter().position(|e| matches!(e, Entry::Forgotten(..))) {
+                if let Some(at) = self.queue.iter().position(|e| matches!(e, Entry::Forgotten { .. })) {
                     match self.queue.get_mut(at) {
-                        Some(Entry::Forgotten(_, count)) if *count > 1 => *count -= 1,
+                        Some(Entry::Forgotten { count, .. }) if *count > 1 => *count -= 1,
                         _ => drop(self.queue.remove(at)),
                     }
                 }
@@ -381,7 +390,7 @@ impl Http {
                     owed += usize::from(lost == Lost::Requests);
                     continue;
                 }
-                Entry::Forgotten(..) => continue,
+                Entry::Forgotten { .. } => continue,
             };
             self.settle_owed(&mut owed, asked.seen_down, out);
             if self.answer.as_ref().is_some_and(|a| a.target == Target::Request(asked.seq)) {

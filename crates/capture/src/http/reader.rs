@@ -290,6 +290,7 @@ impl Reader {
             }
             State::Chunked(chunked) => match chunked.feed(bytes, odd, |data| body.add(data)) {
                 ChunkEnd::More => BodyStep::More(bytes.len()),
+                ChunkEnd::Odd(n) => BodyStep::More(n),
                 ChunkEnd::Done(n) => BodyStep::Done(n),
                 ChunkEnd::Broken(n) => BodyStep::Broken(n),
             },
@@ -351,7 +352,7 @@ impl Reader {
 
     /// So much more cannot be held.
     pub(super) fn is_full_with(&self, bytes: &[u8]) -> bool {
-        !self.head.is_empty() && self.head.len() + bytes.len() > MOST_HELD
+        self.head.len() + bytes.len() > MOST_HELD
     }
 
     /// What was kept; heads are read again.

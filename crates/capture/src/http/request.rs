@@ -138,7 +138,7 @@ impl Http {
                 // Servers that end a line elsewhere may have had all of it, and read on.
                 self.behind = Behind::Change;
             }
-            if step != BodyStep::More(bytes.len()) {
+            if !matches!(step, BodyStep::More(_)) {
                 self.contest_last();
             }
         }
@@ -267,6 +267,7 @@ impl Http {
         }
         asked.last = asked.last.max(mark.ts);
         asked.end = mark.off + used as u64;
+        asked.seen_down_head = mark.ack;
         asked.content = Some(asked.end).filter(|_| framing != Some(Framing::Chunked));
         asked.anomalies.extend(&odd);
         let (end, connects) = (asked.end, asked.request.method == b"CONNECT");
@@ -318,6 +319,7 @@ impl Http {
     pub(super) fn finish_request(&mut self, flag: Completeness, end: u64, last: Ts, out: &mut Out<'_>) {
         let (body, trailer) = self.up.take_body();
         let limits = HeadLimits { fields: out.limits.fields };
+        let from = self.up_from;
         let Some(asked) = self.reading_request() else { return };
         asked.request.body = body;
         if !trailer.is_empty() {
@@ -329,8 +331,15 @@ impl Http {
         asked.done = true;
         let grown = asked.request.body.bytes.capacity();
         asked.size += grown;
+        // Its server may have dropped the segments before, and read this one as a request of its own.
+        let doubted = asked.behind && asked.start < from;
+        asked.hidden |= doubted;
         let (ts, seq, open) = (asked.ts, asked.seq, asked.answer.is_none());
         self.held += grown;
+        if doubted {
+            self.certainty.lose();
+        }
+        self.begin_doubt(!flag.contains(Completeness::REQUEST_TRUNCATED));
         if open && !flag.contains(Completeness::REQUEST_TRUNCATED) {
             out.unanswered.push((ts, seq));
         }

@@ -50,6 +50,8 @@ enum State {
 pub enum ChunkEnd {
     /// More is to come.
     More,
+    /// The first line ended at which servers differ in what follows; this many bytes of the piece were read.
+    Odd(usize),
     /// The message ended; this many bytes of the piece belong to it.
     Done(usize),
     /// What came is no chunk; this many bytes of the piece were read before.
@@ -81,11 +83,13 @@ impl Chunked {
                 continue;
             }
             let Some(byte) = rest.first() else { break };
+            let was_odd = self.odd_lines;
             let used = self.control(*byte, anomalies);
             at += usize::from(used);
             match self.state {
                 State::Done => return ChunkEnd::Done(at),
                 State::Broken => return ChunkEnd::Broken(at),
+                _ if self.odd_lines != was_odd => return ChunkEnd::Odd(at),
                 _ => {}
             }
         }

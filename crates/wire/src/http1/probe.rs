@@ -13,7 +13,7 @@ pub enum Probe {
     No,
 }
 
-const METHODS: [&[u8]; 41] = [
+pub(super) const METHODS: [&[u8]; 41] = [
     b"GET",
     b"POST",
     b"PUT",
@@ -62,7 +62,7 @@ const LONGEST_LINE: usize = 256 << 10;
 /// A method may be this long before it is given up as something else: some servers take any that their line has room for.
 const LONGEST_METHOD: usize = 16 << 10;
 /// No method that is in use is longer.
-const LONGEST_KNOWN: usize = 32;
+pub(super) const LONGEST_KNOWN: usize = 32;
 
 /// Whether `bytes` begin a request: a line with a version of HTTP at its end, or one of HTTP/0.9 with a plain GET.
 pub fn probe_request(bytes: &[u8]) -> Probe {
@@ -176,7 +176,7 @@ fn probe_method_prefix(bytes: &[u8]) -> Probe {
     if plausible { Probe::Unsure } else { Probe::No }
 }
 
-fn is_version(word: &[u8]) -> bool {
+pub(super) fn is_version(word: &[u8]) -> bool {
     match word.split_at_checked(5) {
         Some((name, number)) => {
             name.eq_ignore_ascii_case(b"HTTP/")
