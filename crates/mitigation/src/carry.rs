@@ -41,6 +41,7 @@ pub(crate) fn carry_out(
         removed: plan.remove.len(),
         refused: plan.refused.len(),
         waiting: planned.waiting,
+        weaker: planned.partly.clone(),
         ..ConnectorResult::of(c, "unchanged", String::new())
     };
     if let Some(e) = &planned.error {

@@ -74,17 +74,23 @@ impl Place {
         Some(Place { method, host, path: parts })
     }
 
-    /// The places of a scope; none where there are too many, or one cannot be compared.
-    pub fn of_scope(scope: &Scope) -> Option<Vec<Place>> {
-        let endpoints: Option<Vec<Place>> = scope.endpoints.iter().map(|e| Place::of_endpoint(e)).collect();
-        let hosts: Option<Vec<Place>> = scope.hosts.iter().map(|h| Place::of("*", h, "/**")).collect();
-        let (endpoints, hosts) = (endpoints?, hosts?);
+    /// The places of a scope, and how many of its hosts and endpoints cannot be compared; none where none can be, or there are too many.
+    ///
+    /// An endpoint is what somebody's request made one: one that is spelled oddly takes none of the others with it.
+    pub fn of_scope(scope: &Scope) -> Option<(Vec<Place>, usize)> {
+        let endpoints: Vec<Place> = scope.endpoints.iter().filter_map(|e| Place::of_endpoint(e)).collect();
+        let hosts: Vec<Place> = scope.hosts.iter().filter_map(|h| Place::of("*", h, "/**")).collect();
+        // Without any of them it would hold everywhere.
+        if endpoints.is_empty() != scope.endpoints.is_empty() || hosts.is_empty() != scope.hosts.is_empty() {
+            return None;
+        }
+        let odd = scope.endpoints.len() + scope.hosts.len() - endpoints.len() - hosts.len();
         let all: BTreeSet<Place> = match (endpoints.is_empty(), hosts.is_empty()) {
             (false, false) => both(&endpoints, &hosts),
             (true, _) => hosts.into_iter().collect(),
             (_, true) => endpoints.into_iter().collect(),
         };
-        (all.len() <= MOST_PLACES).then(|| all.into_iter().collect())
+        (all.len() <= MOST_PLACES).then(|| (all.into_iter().collect(), odd))
     }
 
     /// The places that are in both lists.
@@ -522,9 +528,9 @@ mod tests {
         let scope = Scope {
             hosts: vec!["*.shop.example".into(), "shop.example".into()],
             endpoints: vec!["POST /login".into(), "GET other.example/x".into()],
-            widen: false,
+            ..Scope::default()
         };
-        let places: Vec<String> = Place::of_scope(&scope).unwrap().iter().map(Place::to_string).collect();
+        let places: Vec<String> = Place::of_scope(&scope).unwrap().0.iter().map(Place::to_string).collect();
         assert_eq!(places, ["POST,*.shop.example/login", "POST,shop.example/login"]);
         let odd = Scope { endpoints: vec!["GET a/b c".into()], ..Scope::default() };
         assert_eq!(Place::of_scope(&odd), None);

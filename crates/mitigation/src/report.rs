@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -98,6 +99,9 @@ pub struct ConnectorPlan {
     /// Verdicts that are sent in another form than was preferred, with what the device cannot do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub weaker: Vec<Refusal>,
+    /// How many of these there are, by what the device cannot do.
+    #[serde(skip)]
+    pub(crate) partly: BTreeMap<String, usize>,
     /// Entries under our mark of verdicts that are not ours.
     #[serde(skip)]
     pub(crate) strangers: Vec<Entry>,
@@ -199,6 +203,9 @@ pub struct ConnectorResult {
     /// Of these, new ones that wait for the next minute.
     #[serde(skip_serializing_if = "is_zero")]
     pub waiting: usize,
+    /// Verdicts that are sent in part or in another form than was preferred, by what the device cannot do.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub weaker: BTreeMap<String, usize>,
     /// Own entries on the device afterwards, as read back; none where nothing was changed.
     pub verified: Option<usize>,
     /// At what risk it was changed, where it was at one.
@@ -229,6 +236,7 @@ impl ConnectorResult {
             refreshed: 0,
             removed: 0,
             refused: 0,
+            weaker: BTreeMap::new(),
             waiting: 0,
             verified: None,
             risk: None,

@@ -48,6 +48,7 @@ pub(crate) struct Push<'a> {
 /// The plan for one device: what of the desired state it can be told, against what it holds.
 pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan, Option<ConnectorError>) {
     let (mut wanted, mut refused, mut weaker) = (Vec::new(), Vec::new(), Vec::new());
+    let mut partly: BTreeMap<String, usize> = BTreeMap::new();
     for want in push.wants {
         let Some(term) = push.terms.get(&want.verdict) else { continue };
         let undone = push.ledger.is_undone(c.name(), &tag_of(&want.verdict));
@@ -60,10 +61,10 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
         let told = |why| Refusal { verdict: want.verdict.clone(), subject: want.subject.value.clone(), why };
         match expressed {
             Ok((entries, cannot)) => {
-                let first = cannot.zip(entries.first());
-                weaker.extend(
-                    first.map(|(why, e)| told(format!("sent as {} of {}: {why}", e.response, e.key))),
-                );
+                if let Some((why, e)) = cannot.zip(entries.first()) {
+                    weaker.push(told(format!("sent as {} of {}: {why}", e.response, e.key)));
+                    *partly.entry(why).or_default() += 1;
+                }
                 wanted.extend(entries);
             }
             Err(why) => refused.push(told(why)),
@@ -105,7 +106,8 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
     planned.plan.refused.splice(0..0, refused);
     planned.plan.insists = push.stopped;
     planned.proof = proof;
-    (planned.weaker, planned.strangers, planned.unknown) = (weaker, found, kept);
+    (planned.weaker, planned.partly) = (weaker, partly);
+    (planned.strangers, planned.unknown) = (found, kept);
     if let Some(caps) = push.caps.filter(|_| !push.force) {
         let lately = push.ledger.added_lately(c.name(), push.now);
         planned.waiting = trim(&mut planned.plan, caps.room(lately));
@@ -190,6 +192,7 @@ fn plan_against(
             waiting: 0,
             stale: 0,
             weaker: Vec::new(),
+            partly: BTreeMap::new(),
             strangers: Vec::new(),
             unknown: 0,
             proof: Proof::Usual,
@@ -271,7 +274,10 @@ fn keys_of(want: &Want, sees: &Sees, known: &Known<'_>, cannot: &mut Vec<String>
     let own = std::slice::from_ref(&want.subject);
     let subjects = if want.measures.subjects.is_empty() { own } else { &want.measures.subjects };
     subjects.iter().find_map(|subject| match keys_of_subject(subject, want, sees, known) {
-        Ok(keys) => Some(keys),
+        Ok((keys, left_out)) => {
+            cannot.extend(left_out);
+            Some(keys)
+        }
         Err(why) => {
             if !cannot.contains(&why) {
                 cannot.push(why);
@@ -281,12 +287,13 @@ fn keys_of(want: &Want, sees: &Sees, known: &Known<'_>, cannot: &mut Vec<String>
     })
 }
 
+/// With it, what of the places it is not sent to.
 fn keys_of_subject(
     subject: &Subject,
     want: &Want,
     sees: &Sees,
     (allow, geography): &Known<'_>,
-) -> Result<Vec<Key>, String> {
+) -> Result<(Vec<Key>, Option<String>), String> {
     let unmatched = || format!("a subject of kind {} cannot be matched here: {}", subject.kind, sees.cannot);
     let (who, at) = who_and_where(subject);
     let keys = match who.as_ref().filter(|w| is_area(w)) {
@@ -304,19 +311,22 @@ fn keys_of_subject(
     };
     let scope = &want.measures.scope;
     if scope.is_everywhere() && at.is_everywhere() {
-        return Ok(keys);
+        return Ok((keys, None));
     }
     if sees.places == Places::No {
         // What the subject itself says cannot be left out, what the rule adds may be.
         return match scope.widen && at.is_everywhere() {
-            true => Ok(keys),
+            true => Ok((keys, None)),
             false => Err("it cannot hold a response to hosts and endpoints".to_owned()),
         };
     }
     let many = || "its hosts and endpoints are too many, or cannot be compared".to_owned();
     let of = |scope: &Scope| Place::of_scope(scope).ok_or_else(many);
-    let places = match (scope.is_everywhere(), at.is_everywhere()) {
-        (false, false) => Place::of_both(&of(scope)?, &of(&at)?),
+    let (places, odd) = match (scope.is_everywhere(), at.is_everywhere()) {
+        (false, false) => {
+            let (places, odd) = of(scope)?;
+            (Place::of_both(&places, &of(&at)?.0), odd)
+        }
         (false, true) => of(scope)?,
         _ => of(&at)?,
     };
@@ -324,7 +334,10 @@ fn keys_of_subject(
         return Err("nothing is at the hosts and endpoints of its scope".to_owned());
     }
     let placed = |key: &Key| places.iter().map(|p| key.clone().within_place(p.clone())).collect::<Vec<_>>();
-    Ok(keys.iter().flat_map(placed).collect())
+    let odd = (odd > 0).then(|| format!("{odd} of its hosts and endpoints cannot be compared: left out"));
+    let left_out: Vec<String> = scope.left_out().into_iter().chain(odd).collect();
+    let left_out = (!left_out.is_empty()).then(|| left_out.join("; "));
+    Ok((keys.iter().flat_map(placed).collect(), left_out))
 }
 
 /// Refuses addresses that no device may be told of, or that this one could not match.

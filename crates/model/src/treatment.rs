@@ -183,12 +183,24 @@ pub struct Scope {
     /// A device that cannot match these is told of the subject everywhere rather than not at all.
     #[serde(skip_serializing_if = "is_false")]
     pub widen: bool,
+    /// Endpoints of the rule's roles and channels that there was no room for.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cut: u32,
 }
 
 impl Scope {
     /// Whether it restricts nothing.
     pub fn is_everywhere(&self) -> bool {
         self.hosts.is_empty() && self.endpoints.is_empty()
+    }
+
+    /// What of the rule's scope it is not, in words.
+    pub fn left_out(&self) -> Option<String> {
+        let more = if self.cut == 1 { "endpoint" } else { "endpoints" };
+        let is = if self.cut == 1 { "is" } else { "are" };
+        (self.cut > 0).then(|| {
+            format!("{} {more} of its roles and channels {is} left out: no room for so many", self.cut)
+        })
     }
 }
 

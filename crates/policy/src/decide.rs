@@ -333,7 +333,7 @@ impl PolicySet {
         let in_force = |r: &&Rule| {
             r.enabled
                 && r.schedule.as_ref().is_none_or(|s| s.until(v.last_seen).is_some())
-                && r.scope.holds(v, around.campaign, places)
+                && r.scope.holds(v, around.campaign, places, around.traffic)
         };
         let rule = self.rules.iter().filter(in_force).find(|r| match r.when.holds(&context) {
             Ok(holds) => holds,
@@ -374,7 +374,7 @@ impl PolicySet {
         decision.measures = Measures {
             instead: responses.into_iter().skip(1).filter(|r| r.acts()).collect(),
             subjects: if own_only { Vec::new() } else { subjects.passed },
-            scope: rule.scope.resolve(places),
+            scope: rule.scope.resolve(around.campaign, places, around.traffic),
             rate: how.rate,
             delay_ms: how.delay_ms,
             decoy: how.decoy.clone(),
@@ -384,6 +384,7 @@ impl PolicySet {
             again,
             good_ppm: subjects.good_ppm,
         };
+        decision.notes.extend(decision.measures.scope.left_out());
         decision
     }
 }

@@ -22,6 +22,7 @@ mod pack;
 mod parts;
 mod places;
 mod reach;
+mod rule_scope;
 mod schedule;
 mod seen;
 mod sieve;

@@ -1,19 +1,33 @@
 //! Where a response holds: hosts, endpoints, roles and channels.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use sidetap_model::rows::{CampaignRow, EndpointRow, VerdictRow};
+use sidetap_model::Ts;
+use sidetap_model::rows::{CampaignRow, EndpointRow};
 
-/// Most endpoints that a role or channel stands for in a scope.
-const MOST: usize = 64;
+use crate::rule_scope::{RuleScope, Stands};
 
 /// Which endpoints have which role and channel.
 #[derive(Clone, Debug, Default)]
 pub struct Places {
-    roles: BTreeMap<String, BTreeSet<String>>,
-    channels: BTreeMap<String, BTreeSet<String>>,
     /// By `METHOD host/template`.
-    of: BTreeMap<String, (Vec<String>, Vec<String>)>,
+    of: BTreeMap<String, Known>,
+    /// What scopes stand for, worked out once.
+    stands: Arc<Mutex<HashMap<RuleScope, Arc<Stands>>>>,
+}
+
+/// An endpoint of the inventory, in all zones.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) method: String,
+    pub(crate) host: String,
+    pub(crate) template: String,
+    pub(crate) roles: Vec<String>,
+    pub(crate) channels: Vec<String>,
+    pub(crate) calls: u64,
+    pub(crate) callers: u64,
+    pub(crate) first_seen: Ts,
 }
 
 impl Places {
@@ -26,88 +40,67 @@ impl Places {
 
     /// Adds an endpoint.
     pub fn add(&mut self, e: &EndpointRow) {
+        self.stands = Arc::default();
         let name = format!("{} {}{}", e.method, e.host, e.template);
-        for role in &e.roles {
-            self.roles.entry(role.clone()).or_default().insert(name.clone());
+        let known = self.of.entry(name).or_insert_with(|| Known {
+            method: e.method.clone(),
+            host: e.host.clone(),
+            template: e.template.clone(),
+            roles: Vec::new(),
+            channels: Vec::new(),
+            calls: 0,
+            callers: 0,
+            first_seen: e.first_seen,
+        });
+        known.calls = known.calls.saturating_add(e.calls);
+        known.callers = known.callers.max(e.callers.count);
+        known.first_seen = known.first_seen.min(e.first_seen);
+        for (all, more) in [(&mut known.roles, &e.roles), (&mut known.channels, &e.channels)] {
+            let fresh: Vec<String> = more.iter().filter(|name| !all.contains(name)).cloned().collect();
+            all.extend(fresh);
         }
-        for channel in &e.channels {
-            self.channels.entry(channel.clone()).or_default().insert(name.clone());
-        }
-        self.of.insert(name, (e.roles.clone(), e.channels.clone()));
     }
 
     /// Roles of the endpoints that a campaign went to, each once.
     pub(crate) fn roles_of(&self, campaign: Option<&CampaignRow>) -> Vec<String> {
-        self.collect(campaign, |(roles, _)| roles)
+        self.collect(campaign, |known| &known.roles)
     }
 
     /// Channels likewise.
     pub(crate) fn channels_of(&self, campaign: Option<&CampaignRow>) -> Vec<String> {
-        self.collect(campaign, |(_, channels)| channels)
+        self.collect(campaign, |known| &known.channels)
     }
 
-    fn collect(
-        &self,
-        campaign: Option<&CampaignRow>,
-        which: impl Fn(&(Vec<String>, Vec<String>)) -> &Vec<String>,
-    ) -> Vec<String> {
+    /// An endpoint by its name.
+    pub(crate) fn named(&self, name: &str) -> Option<&Known> {
+        self.of.get(name)
+    }
+
+    /// All endpoints, by their names.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (&String, &Known)> {
+        self.of.iter()
+    }
+
+    /// What a scope stands for, worked out by the first who asks.
+    pub(crate) fn stands(&self, scope: &RuleScope, work_out: impl FnOnce() -> Stands) -> Arc<Stands> {
+        let known = || self.stands.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stands) = known().get(scope) {
+            return stands.clone();
+        }
+        let fresh = Arc::new(work_out());
+        known().entry(scope.clone()).or_insert(fresh).clone()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with(all: impl IntoIterator<Item = Known>) -> Self {
+        let named = |k: Known| (format!("{} {}{}", k.method, k.host, k.template), k);
+        Places { of: all.into_iter().map(named).collect(), ..Places::default() }
+    }
+
+    fn collect(&self, campaign: Option<&CampaignRow>, which: impl Fn(&Known) -> &Vec<String>) -> Vec<String> {
         let endpoints = campaign.map(|c| c.endpoints.as_slice()).unwrap_or_default();
         let all = endpoints.iter().filter_map(|e| self.of.get(e)).flat_map(which);
         all.cloned().collect::<BTreeSet<_>>().into_iter().collect()
-    }
-}
-
-/// A rule's scope as it is written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct RuleScope {
-    pub(crate) hosts: Vec<String>,
-    pub(crate) endpoints: Vec<String>,
-    pub(crate) roles: Vec<String>,
-    pub(crate) channels: Vec<String>,
-    pub(crate) widen: bool,
-}
-
-impl RuleScope {
-    /// Whether it restricts nothing.
-    pub(crate) fn is_everywhere(&self) -> bool {
-        self.hosts.is_empty()
-            && self.endpoints.is_empty()
-            && self.roles.is_empty()
-            && self.channels.is_empty()
-    }
-
-    /// The scope in a device's terms, roles and channels as their endpoints.
-    pub(crate) fn resolve(&self, places: &Places) -> sidetap_model::Scope {
-        let named = |all: &BTreeMap<String, BTreeSet<String>>, names: &[String]| {
-            let sets = names.iter().filter_map(|n| all.get(n));
-            sets.flatten().cloned().collect::<BTreeSet<String>>()
-        };
-        let mut endpoints: BTreeSet<String> = self.endpoints.iter().cloned().collect();
-        endpoints.extend(named(&places.roles, &self.roles).into_iter().take(MOST));
-        endpoints.extend(named(&places.channels, &self.channels).into_iter().take(MOST));
-        sidetap_model::Scope {
-            hosts: self.hosts.clone(),
-            endpoints: endpoints.into_iter().collect(),
-            widen: self.widen,
-        }
-    }
-
-    /// Whether a verdict was seen where the scope is; where roles or channels are named, some endpoint of them has to be known.
-    pub(crate) fn holds(&self, v: &VerdictRow, campaign: Option<&CampaignRow>, places: &Places) -> bool {
-        if self.is_everywhere() {
-            return true;
-        }
-        let scope = self.resolve(places);
-        if scope.is_everywhere() {
-            return false;
-        }
-        let endpoints = campaign.map(|c| c.endpoints.as_slice()).unwrap_or_default();
-        let seen = v.hosts.iter().map(|h| (None, h.as_str()));
-        let seen =
-            seen.chain(endpoints.iter().filter_map(|e| e.split_once(' ')).map(|(m, at)| (Some(m), at)));
-        let mut seen =
-            seen.map(|(method, at)| (method, at.split_once('/').map_or((at, ""), |(h, p)| (h, p))));
-        seen.any(|(method, (host, path))| covers(&scope, method, host, &format!("/{path}")))
     }
 }
 
@@ -193,7 +186,7 @@ mod tests {
         let scope = Scope {
             hosts: vec!["*.shop.example".into()],
             endpoints: vec!["POST api.shop.example/v1/orders/{order_id}".into(), "* /login/**".into()],
-            widen: false,
+            ..Scope::default()
         };
         assert!(covers(&scope, Some("POST"), "api.shop.example", "/v1/orders/77?x=1"));
         assert!(!covers(&scope, Some("GET"), "api.shop.example", "/v1/orders/77"));

@@ -101,7 +101,10 @@ impl Reach {
             None => true,
         });
         let scope = match measures.scope.is_everywhere() || self.scopes {
-            true => Some(measures.scope.clone()),
+            true => {
+                cannot.extend(measures.scope.left_out());
+                Some(measures.scope.clone())
+            }
             false => {
                 cannot.push("it cannot hold a response to hosts and endpoints".to_owned());
                 measures.scope.widen.then(Scope::default)

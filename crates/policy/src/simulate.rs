@@ -51,6 +51,9 @@ pub struct DeviceReport {
     pub entries: usize,
     /// Verdicts that it cannot be told, by reason.
     pub cannot: BTreeMap<String, u64>,
+    /// Verdicts that it is told of in part or in another form, by reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub weaker: BTreeMap<String, u64>,
     /// Requests of who was convicted.
     pub malicious: Tally,
     /// Requests of who was not convicted, only suspected.
@@ -219,6 +222,9 @@ impl Held {
                 return;
             }
         };
+        if !chosen.cannot.is_empty() {
+            *self.report.weaker.entry(chosen.cannot.join("; ")).or_default() += 1;
+        }
         let mut hasher = DefaultHasher::new();
         chosen.subject.hash(&mut hasher);
         self.subjects.insert(hasher.finish());

@@ -155,7 +155,11 @@ fn a_response_holds_at_its_hosts_and_endpoints_only() {
     let mut enforcer = Enforcer::with_connectors(vec![Box::new(haproxy.connector(AddressSeen::Forwarded))]);
     let scoped = |id: &str, kind, value: &str, hosts: &[&str], endpoints: &[&str]| {
         let own = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect();
-        let scope = sidetap_model::Scope { hosts: own(hosts), endpoints: own(endpoints), widen: false };
+        let scope = sidetap_model::Scope {
+            hosts: own(hosts),
+            endpoints: own(endpoints),
+            ..sidetap_model::Scope::default()
+        };
         let measures = sidetap_model::Measures { scope, ..sidetap_model::Measures::default() };
         let mut v = verdict(id, kind, value, "block", 600);
         v.measures = Some(Box::new(measures));

@@ -6,7 +6,7 @@ use super::Reader;
 use super::raw::{OneOrMore, RawDecoy, RawEscalation, RawPrefix, RawRule};
 use crate::condition::Condition;
 use crate::duration::{format_ttl, parse_ttl};
-use crate::places::RuleScope;
+use crate::rule_scope::RuleScope;
 use crate::schedule::{RawSchedule, Schedule};
 use crate::{Response, nearest};
 

@@ -3,7 +3,8 @@
 use super::Reader;
 use super::raw::RawScope;
 use crate::nearest;
-use crate::places::{RuleScope, host_matches, is_in_pieces};
+use crate::places::{host_matches, is_in_pieces};
+use crate::rule_scope::RuleScope;
 
 /// What endpoints can be for, as verdicts and inventories name it.
 pub const ROLES: [&str; 19] = [

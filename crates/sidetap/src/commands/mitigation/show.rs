@@ -155,6 +155,15 @@ pub(super) fn show_push(report: &PushReport, held: &[Held], terminal: &Terminal)
     for (c, risk) in report.connectors.iter().filter_map(|c| Some((c, c.risk.as_ref()?))) {
         text.push_str(&format!("  {}: {}\n", plain(&c.name), plain(risk)));
     }
+    for c in &report.connectors {
+        let mut reasons: Vec<(&String, &usize)> = c.weaker.iter().collect();
+        reasons.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+        for (why, n) in reasons.into_iter().take(3) {
+            let verdicts = plural(*n as u64, "verdict");
+            let name = plain(&c.name);
+            text.push_str(&format!("  {name}: {verdicts} sent in part or in another form: {}\n", plain(why)));
+        }
+    }
     text.push_str(&contended(report.connectors.iter().map(|c| (c.name.as_str(), c.contended.as_ref()))));
     text.push_str(&reasons(report.held.iter().chain(held)));
     report.notes.iter().for_each(|note| warn(note));

@@ -60,7 +60,6 @@ pub(super) fn run(
         if asked.is_rough() {
             text.push_str("  requests of a store are counted by the hour: when each came is reckoned\n");
         }
-        text.push_str(&cannot_text(&first));
         if let Some(other) = &other {
             text.push_str("  The present policy, beside:\n");
             text.push_str(&devices_table(other, terminal));
@@ -68,6 +67,7 @@ pub(super) fn run(
     } else {
         text.push_str("  no requests are stored here (replay with --exchanges): how much good traffic would be hit is not known\n");
     }
+    text.push_str(&cannot_text(&first));
     let lines = outermost(nets).len() as u64;
     text.push_str(&format!("  {} addresses and networks would be blocked\n", count(lines)));
     print(&text)?;
@@ -318,10 +318,12 @@ fn classes_table(devices: &[DeviceReport], terminal: &Terminal) -> String {
 fn cannot_text(devices: &[DeviceReport]) -> String {
     let mut text = String::new();
     for d in devices {
-        let mut reasons: Vec<(&String, &u64)> = d.cannot.iter().collect();
-        reasons.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
-        for (why, n) in reasons.into_iter().take(3) {
-            text.push_str(&format!("  {}: {} not expressed: {why}\n", d.name, plural(*n, "verdict")));
+        for (reasons, what) in [(&d.cannot, "not expressed"), (&d.weaker, "expressed in part")] {
+            let mut reasons: Vec<(&String, &u64)> = reasons.iter().collect();
+            reasons.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+            for (why, n) in reasons.into_iter().take(3) {
+                text.push_str(&format!("  {}: {} {what}: {why}\n", d.name, plural(*n, "verdict")));
+            }
         }
     }
     text
