@@ -90,6 +90,9 @@ pub(crate) fn carry_out(
         }
     }
     let mut rows = rows_of(&result, plan, now, options, why);
+    if result.outcome == "done" && rows.is_empty() {
+        rows.push(row_without_entries(&result, plan, now, options, why));
+    }
     if let Some(guard) = planned.guard.as_ref().filter(|_| result.outcome != "failed") {
         let rest = if plan.is_empty() { "" } else { "; what lets go is not held" };
         (result.outcome, result.answer) = ("held".to_owned(), format!("{guard}{rest}"));
@@ -252,6 +255,19 @@ fn rows_of(
     let rest =
         plan.refresh.iter().map(|e| row("refresh", e)).chain(plan.remove.iter().map(|e| row(removal, e)));
     adds.chain(rest).collect()
+}
+
+/// The row of a push that changed no entry: without it the audit has what was intended, and nothing that came of it.
+fn row_without_entries(
+    result: &ConnectorResult,
+    plan: &Plan,
+    now: Ts,
+    options: &PushOptions,
+    why: &str,
+) -> ActionRow {
+    let allow = plan.allow_changes.then(|| "the allow list".to_owned());
+    let what: Vec<String> = allow.into_iter().chain(plan.repair.iter().cloned()).collect();
+    ActionRow { subject: what.join(", "), ..row_of_failure(result, why, 0, now, options, "done") }
 }
 
 /// One row for a push that changed nothing, however many entries it had: a device that is away must not flood the audit.

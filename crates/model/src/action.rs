@@ -14,7 +14,7 @@ pub struct ActionRow {
     pub actor: String,
     /// The connector's name.
     pub connector: String,
-    /// `add`, `refresh`, `remove` or `undo`; `push` for a whole push that did not come about.
+    /// `add`, `refresh`, `remove` or `undo`; `push` for a whole push that did not come about, or changed no entry but the allow list or what is around it.
     pub kind: String,
     /// `dry-run` or `enforce`.
     pub mode: String,

@@ -1,0 +1,71 @@
+//! What `sidetap mitigation` leaves behind, and says where a store is none: the real binary over a store without verdicts and with some.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, clippy::disallowed_methods)]
+
+mod common;
+
+use common::Place;
+use serde_json::{Value, json};
+use sidetap_model::Ts;
+use sidetap_model::rows::{RunData, VerdictRow};
+use sidetap_store::Store;
+
+fn now() -> Ts {
+    let age = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    Ts(age.as_nanos() as i64)
+}
+
+fn verdict(n: u8) -> VerdictRow {
+    let address = format!("203.0.113.{n}");
+    serde_json::from_value(json!({
+        "id": format!("v-{n}"), "zone": "default", "subject": {"kind": "ip", "value": address}, "client_ip": address,
+        "client_ips": [address], "intent": "malicious", "class": "credential-stuffing", "oat": [], "score": 95,
+        "automation": 90, "coverage": {}, "campaign": null, "phase": "online", "first_seen": now(), "detected_at": now(),
+        "last_seen": now(), "requests": 900, "reasons": [{"indicator": "login-failures", "weight": 3.0, "observed": "40 of 40", "baseline": "3 %", "evidence": ["a-1"]}], "response": "block", "ttl_s": 3600, "hosts": ["shop.example"],
+    }))
+    .unwrap()
+}
+
+const RULE: &str =
+    "rules:\n  - id: all\n    when: intent == \"malicious\"\n    response: block\n    ttl: 1h\n";
+const CONFIG: &str = "[store]\npath = \"s.db\"\n[policy]\npath = \"p.yaml\"\n[[mitigation.feed]]\npath = \"feed.json\"\n[[mitigation.nginx]]\naddresses = \"nginx.conf\"\nallow = \"allow.conf\"\ntest = [\"true\"]\nreload = [\"true\"]\nmin_interval_s = 0\n";
+
+/// A site with so many verdicts, a list and a server that tells which addresses it never refuses.
+fn site(verdicts: u8) -> Place {
+    let place = Place::new();
+    let mut run = RunData { verdicts: (1..=verdicts).map(verdict).collect(), ..RunData::default() };
+    run.summary.version = "test".into();
+    Store::open(&place.path("s.db")).unwrap().save_run(&run, now()).unwrap();
+    place.write("sidetap.toml", CONFIG.as_bytes());
+    allow(&place, &["198.51.100.1"]);
+    place
+}
+
+fn allow(place: &Place, addresses: &[&str]) {
+    let lines = addresses.iter().map(|a| format!("  - {{cidr: {a}, reason: ours}}\n"));
+    place.write("p.yaml", format!("version: 1\nallow:\n{}{RULE}", lines.collect::<String>()).as_bytes());
+}
+
+fn mitigation(place: &Place, args: &[&str]) -> common::Ended {
+    place.run(&[&["--config", "sidetap.toml", "mitigation"], args].concat())
+}
+
+/// Entries of the list.
+fn listed(place: &Place) -> usize {
+    let list = std::fs::read(place.path("feed.json")).unwrap_or_else(|_| b"{\"entries\":[]}".to_vec());
+    serde_json::from_slice::<Value>(&list).unwrap()["entries"].as_array().unwrap().len()
+}
+
+#[test]
+fn a_push_without_entries_leaves_no_intent_open() {
+    let place = site(0);
+    let push = ["push", "--enforce"];
+    assert!(mitigation(&place, &push).is(0).stdout.contains("done"), "the allow list is new there");
+    let open = || Store::open_read_only(&place.path("s.db")).unwrap().open_intents().unwrap();
+    assert_eq!(open(), []);
+    assert_eq!(mitigation(&place, &push).is(0).stderr.matches("was settled").count(), 0);
+    allow(&place, &["198.51.100.1", "198.51.100.2"]);
+    mitigation(&place, &push).is(0);
+    assert_eq!(open(), []);
+    let audit = mitigation(&place, &["audit", "--format", "ndjson"]).is(0).stdout;
+    assert_eq!((audit.matches("the allow list").count(), listed(&place)), (2, 0), "{audit}");
+}
