@@ -69,3 +69,39 @@ fn a_push_without_entries_leaves_no_intent_open() {
     let audit = mitigation(&place, &["audit", "--format", "ndjson"]).is(0).stdout;
     assert_eq!((audit.matches("the allow list").count(), listed(&place)), (2, 0), "{audit}");
 }
+
+#[test]
+fn a_misspelt_store_is_no_success_and_nothing_is_remembered_beside_it() {
+    let place = site(3);
+    mitigation(&place, &["push", "--enforce"]).is(0);
+    assert_eq!(listed(&place), 3);
+    let beside = || {
+        let files = std::fs::read_dir(place.path("")).unwrap().flatten().map(|f| f.file_name());
+        files.filter(|name| name.to_string_lossy().starts_with("typo")).count()
+    };
+    for args in [&["redo", "--all"][..], &["undo", "--all", "--enforce"], &["undo", "--all"], &["resume"]] {
+        let said = mitigation(&place, &[args, &["--store", "typo.db"]].concat()).is(1).stderr;
+        assert!(said.contains("typo.db: there is no such store"), "{args:?}: {said}");
+        assert_eq!((beside(), listed(&place)), (0, 3), "{args:?}");
+    }
+    // What an older version left there of a command like these is no ledger of pushes.
+    let empty = "{\"entries\":{},\"undone\":{},\"added\":{},\"left\":{}}";
+    place.write("typo.db.mitigation.json", empty.as_bytes());
+    let said = mitigation(&place, &["undo", "--all", "--enforce", "--store", "typo.db"]).is(1).stderr;
+    assert!(said.contains("typo.db: there is no such store"), "{said}");
+    assert_eq!(listed(&place), 3);
+
+    mitigation(&place, &["stop"]).is(0);
+    let said = mitigation(&place, &["resume", "--store", "typo.db"]).is(1).stderr;
+    assert!(said.contains("stays as it is"), "{said}");
+    assert!(mitigation(&place, &["push", "--enforce"]).is(0).stdout.contains("the kill switch is on"));
+    assert!(mitigation(&place, &["resume"]).is(0).stdout.contains("the kill switch is off"));
+
+    // A ledger beside a store that is gone says what was pushed.
+    mitigation(&place, &["push", "--enforce"]).is(0);
+    for name in ["s.db", "s.db-wal", "s.db-shm"] {
+        let _ = std::fs::remove_file(place.path(name));
+    }
+    mitigation(&place, &["undo", "--all", "--enforce"]).is(0);
+    assert_eq!(listed(&place), 0);
+}

@@ -2,6 +2,7 @@
 
 mod audit;
 mod show;
+mod switch;
 mod wanted;
 
 use std::path::{Path, PathBuf};
@@ -15,7 +16,6 @@ use sidetap_policy::Traffic;
 use sidetap_store::Store;
 
 use super::approvals;
-use super::console::KILLED;
 use super::gate;
 use super::intel;
 use super::policy::{Policies, operator_is_unknown, policies, said};
@@ -23,12 +23,13 @@ use super::source::Source;
 use crate::cli::{GlobalArgs, MitigationArgs, MitigationCommand, PushArgs, SourceArgs, UndoArgs};
 use crate::clock;
 use crate::config::{self, Config};
-use crate::exit::{Lost, Status, Usage};
+use crate::exit::{Lost, Status};
 use crate::output::{Terminal, load_run, plain, print, warn};
 
 use audit::{intend, settle_of};
 pub(crate) use audit::{record, settle, there};
 use show::{show_plan, show_push, show_status};
+use switch::{nothing_there, resume, stop};
 pub(crate) use wanted::{Found, desired_of, selected, wanted_in};
 
 /// Reads or changes devices.
@@ -62,7 +63,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &MitigationArgs) -> Result<Status> 
         MitigationCommand::Undo { which, enforce } => {
             if let Some(file) = nothing_there(&config, &args.source) {
                 bail!(
-                    "{}: there is no such store, and no ledger beside it, so that nothing would be remembered as taken back; name the store that pushes use, or turn on the kill switch (`sidetap mitigation stop`)",
+                    "{}: there is no such store, and no ledger of pushes beside it, so that nothing would be remembered as taken back; name the store that pushes use, or turn on the kill switch (`sidetap mitigation stop`)",
                     file.display()
                 );
             }
@@ -88,6 +89,12 @@ pub(crate) fn run(global: &GlobalArgs, args: &MitigationArgs) -> Result<Status> 
             }
         }
         MitigationCommand::Redo { which } => {
+            if let Some(file) = nothing_there(&config, &args.source) {
+                bail!(
+                    "{}: there is no such store, and no ledger of pushes beside it: nothing was taken back there; name the store that pushes use",
+                    file.display()
+                );
+            }
             let mut enforcer = enforcer(&mut config, &args.source)?;
             let selector = selector(which, &enforcer, &config, &args.source)?;
             enforcer.redo(&selector)?;
@@ -107,19 +114,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &MitigationArgs) -> Result<Status> 
         MitigationCommand::Reject(which) => approvals::decide(&config, &args.source, which, false),
         // Carried out above, whatever of the configuration works.
         MitigationCommand::Stop { .. } => Ok(Status::Done),
-        MitigationCommand::Resume => {
-            let switch = switch(&config, &args.source)?;
-            let was_on = released_in_console(&config, &args.source)? | gate::resume(&switch)?;
-            if was_on {
-                approvals::note(&config, &args.source, "mitigation.resume", json!({}));
-            }
-            print(if was_on {
-                "  the kill switch is off; the next push carries out what verdicts ask for\n"
-            } else {
-                "  the kill switch was not on\n"
-            })?;
-            Ok(Status::Done)
-        }
+        MitigationCommand::Resume => resume(&config, &args.source),
         MitigationCommand::Audit { limit, format } => {
             approvals::audit(&config, &args.source, *limit, *format, &terminal)
         }
@@ -273,79 +268,9 @@ pub(crate) fn actor() -> String {
     name.map_or_else(|| "cli".to_owned(), |n| format!("cli:{n}"))
 }
 
-/// The store that is named, or run directory, where neither it nor a ledger beside it is there: the name is likely misspelt.
-fn nothing_there(config: &Config, source: &SourceArgs) -> Option<PathBuf> {
-    let named = match Source::of(source, config).ok()? {
-        Source::Directory(path) | Source::Store(path) => path,
-    };
-    let ledger = ledger_of(config, source);
-    (!named.exists() && !ledger.is_some_and(|l| l.exists())).then_some(named)
-}
-
-fn switch(config: &Config, source: &SourceArgs) -> Result<PathBuf> {
-    gate::switch_of(config, ledger_of(config, source).as_deref()).ok_or_else(|| {
-        Usage("name a store with --store, or the file of the kill switch in [policy]".to_owned()).into()
-    })
-}
-
 /// The ledger of what was pushed: the configured one, or the one beside what is read.
 pub(crate) fn ledger_of(config: &Config, source: &SourceArgs) -> Option<PathBuf> {
     config.mitigation.state.clone().or_else(|| ledger_file(config, source))
-}
-
-/// Turns the console's switch off, which is the same one; says whether it was on.
-fn released_in_console(config: &Config, source: &SourceArgs) -> Result<bool> {
-    let Some(file) = Source::of(source, config)?.store().filter(|f| f.is_file()).map(Path::to_owned) else {
-        return Ok(false);
-    };
-    let mut store = Store::open(&file)?;
-    let was_on = store.state(KILLED)?.is_some();
-    if was_on {
-        store.remove_state(KILLED)?;
-    }
-    Ok(was_on)
-}
-
-/// Turns the kill switch on and takes everything off the devices at once.
-fn stop(config: &mut Config, source: &SourceArgs, reason: &str, terminal: &Terminal) -> Result<Status> {
-    let switch = switch(config, source)?;
-    let nowhere = nothing_there(config, source).filter(|_| config.policy.kill_switch.is_none());
-    // Whatever else fails, what is on the devices comes off.
-    let kept = gate::stop(&switch, reason);
-    approvals::note(config, source, "mitigation.stop", json!({ "reason": reason }));
-    match &kept {
-        Ok(()) => print(&format!(
-            "  the kill switch is on ({}); `sidetap mitigation resume` turns it off\n",
-            switch.display()
-        ))?,
-        Err(e) => {
-            warn(&format!("the kill switch cannot be kept on, so the next push puts things back: {e:#}"));
-        }
-    }
-    // A policy that cannot be read may be why somebody pulls the switch.
-    let allow = policies(config).map(|p| p.set().allow().nets()).unwrap_or_else(|e| {
-        warn(&format!("devices get the configured allow list only: {e:#}"));
-        Vec::new()
-    });
-    let nothing = Desired { allow, stopped: true, ..Desired::default() };
-    let options = PushOptions { force: true, actor: actor(), ..PushOptions::new(Mode::Enforce) };
-    // What devices hold says what has to go: no ledger is needed for that.
-    let mut enforcer = match nowhere {
-        None => enforcer_to_take_back(config, source)?.0,
-        Some(_) => enforcer_without_ledger(config, source)?,
-    };
-    let report = enforcer.push(&nothing, clock::now(), &options);
-    record(config, source, &report);
-    let status = show_push(&report, &[], terminal)?;
-    kept?;
-    match nowhere {
-        None => Ok(status),
-        Some(file) => Err(Lost(format!(
-            "{}: there is no such store: a watch or a console of another store does not see this switch, and puts back what came off; name the store that they use",
-            file.display()
-        ))
-        .into()),
-    }
 }
 
 /// The pushes that are named; all where none is.
@@ -442,6 +367,7 @@ mod tests {
 
     use super::*;
     use crate::cli::{Cli, Command};
+    use crate::commands::console::KILLED;
 
     fn at(dir: &Path, words: &[&str]) -> Result<Status> {
         let config = dir.join("c.toml").display().to_string();
