@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use ipnet::IpNet;
 use serde::Serialize;
@@ -137,13 +137,31 @@ pub(crate) fn shortened(text: &str) -> String {
     line.chars().take(200).collect()
 }
 
-/// Files as targets, however they are spelled.
+/// Files as targets, however they are spelled, and whether they are there yet or not.
 pub(crate) fn files<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Vec<String> {
     let spelled = |path: &PathBuf| {
-        let path = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path)).unwrap_or(path.clone());
-        path.display().to_string()
+        let whole = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        spelled(&whole).display().to_string()
     };
     paths.into_iter().map(spelled).collect()
+}
+
+/// An absolute path as the file system has it, as far as it is there, and the rest of it without `..`.
+fn spelled(path: &Path) -> PathBuf {
+    if let Ok(there) = std::fs::canonicalize(path) {
+        return there;
+    }
+    let mut parts = path.components();
+    match parts.next_back() {
+        Some(Component::Normal(name)) => spelled(parts.as_path()).join(name),
+        Some(Component::ParentDir) => {
+            let mut above = spelled(parts.as_path());
+            above.pop();
+            above
+        }
+        Some(Component::CurDir) => spelled(parts.as_path()),
+        _ => path.to_owned(),
+    }
 }
 
 /// The methods that connectors with a `config` and a `sees` have alike; those with a `canary`, and with an interval in their

@@ -36,6 +36,10 @@ fn two_connectors_of_one_target_are_refused_by_name() {
     let said = refused(&format!("{}{}", feed("one", &at("list")), feed("two", &at("link"))));
     assert!(said.contains("`one` and `two`") && said.contains("list"), "by whatever name: {said}");
     assert_eq!(refused(&format!("{}{}", feed("one", &at("list")), feed("two", &at("else")))), "");
+    for spelled in ["new/../new/list", "./new//list", "new/./other/../list"] {
+        let said = refused(&format!("{}{}", feed("one", &at("new/list")), feed("two", &at(spelled))));
+        assert!(said.contains("`one` and `two`"), "{spelled}, which is not there yet: {said}");
+    }
     let memory = format!("[[exec]]\nname = \"three\"\ncommand = [\"x\"]\nmemory = \"{}\"\n", at("list"));
     assert!(refused(&format!("{}{memory}", feed("one", &at("list")))).contains("`one` and `three`"));
     let wall = |name: &str, table: &str| format!("[[nftables]]\nname = \"{name}\"\ntable = \"{table}\"\n");
