@@ -42,6 +42,7 @@ pub(crate) fn carry_out(
         refused: plan.refused.len(),
         waiting: planned.waiting,
         weaker: planned.partly.clone(),
+        until: plan.target.iter().filter(|e| e.verdict != CANARY).map(|e| e.expires_at).max(),
         ..ConnectorResult::of(c, "unchanged", String::new())
     };
     if let Some(e) = &planned.error {

@@ -309,6 +309,8 @@ impl Enforcer {
             let mark = |ledger: &mut Ledger| {
                 mark_undone(ledger, selector, now.secs());
                 removed.iter().for_each(|(scope, id)| ledger.undo(scope, id));
+                let done = report.connectors.iter().filter(|c| c.outcome == "done");
+                done.for_each(|c| ledger.leave(&c.name, now.secs(), 0, c.until));
             };
             match self.change_anyway(mark) {
                 Ok(_) => lost = None,
@@ -386,12 +388,12 @@ impl Enforcer {
         })
     }
 
-    /// Counts what devices were told of, for the next minute.
+    /// Counts what devices were told of, for the next minute, and keeps until when they hold it.
     fn count_added(&mut self, report: &mut PushReport, now: i64) {
-        let told = report.connectors.iter().filter(|c| c.outcome == "done" && c.added > 0);
-        let told: Vec<(String, usize)> = told.map(|c| (c.name.clone(), c.added)).collect();
+        let told = report.connectors.iter().filter(|c| c.outcome == "done");
+        let told: Vec<_> = told.map(|c| (c.name.clone(), c.added, c.until)).collect();
         let count = |ledger: &mut Ledger| {
-            told.iter().for_each(|(name, added)| ledger.count_added(name, now, *added));
+            told.iter().for_each(|(name, added, until)| ledger.leave(name, now, *added, *until));
         };
         if !told.is_empty()
             && let Err(e) = self.change(count)
@@ -585,6 +587,9 @@ fn status_of(c: &mut dyn Connector, ledger: &Ledger, now: i64) -> ConnectorStatu
     ConnectorStatus {
         name: c.name().to_owned(),
         kind: c.kind(),
+        emptied: error.is_none()
+            && ledger.left_some(c.name(), now)
+            && observed.entries.iter().all(|e| e.verdict == CANARY),
         error,
         entries: observed.entries.len(),
         foreign: observed.foreign,

@@ -37,6 +37,9 @@ pub struct Ledger {
     /// Verdicts that are not ours of entries under our mark, as the last push left them on each device.
     #[serde(default)]
     pub(crate) left: BTreeMap<String, BTreeSet<String>>,
+    /// Until when the last change of each device left entries of verdicts there; none where it left none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) until: BTreeMap<String, i64>,
     /// Canaries that were seen let through before their entry stood, by connector.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) let_through: BTreeMap<String, IpAddr>,
@@ -100,11 +103,22 @@ impl Ledger {
         counts.into_iter().flat_map(|c| c.iter()).filter(|(at, _)| minute.contains(*at)).map(|(_, n)| n).sum()
     }
 
-    /// Counts entries that a device was told of.
-    pub(crate) fn count_added(&mut self, connector: &str, now: i64, entries: usize) {
-        let counts = self.added.entry(connector.to_owned()).or_default();
-        counts.retain(|at, _| (now.saturating_sub(MINUTE_S)..=now).contains(at));
-        *counts.entry(now).or_default() += entries;
+    /// Takes in how a change left a device: with so many new entries, and with some until then.
+    pub(crate) fn leave(&mut self, connector: &str, now: i64, added: usize, until: Option<i64>) {
+        match until {
+            Some(until) => drop(self.until.insert(connector.to_owned(), until)),
+            None => drop(self.until.remove(connector)),
+        }
+        if added > 0 {
+            let counts = self.added.entry(connector.to_owned()).or_default();
+            counts.retain(|at, _| (now.saturating_sub(MINUTE_S)..=now).contains(at));
+            *counts.entry(now).or_default() += added;
+        }
+    }
+
+    /// Whether a device was left with entries that are not over.
+    pub(crate) fn left_some(&self, connector: &str, now: i64) -> bool {
+        self.until.get(connector).is_some_and(|until| *until > now)
     }
 
     /// Forgets pushes that are long over, and of too many that were taken back those.
@@ -128,6 +142,7 @@ impl Ledger {
         self.undone = newer.undone;
         self.added = newer.added;
         self.left = newer.left;
+        self.until = newer.until;
         self.contended = newer.contended;
         self.let_through = newer.let_through;
         for (id, entry) in newer.entries {

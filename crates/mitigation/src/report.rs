@@ -57,6 +57,8 @@ pub struct ConnectorStatus {
     pub foreign: usize,
     /// What is missing on the device, and where its entries have no effect.
     pub drift: Vec<String>,
+    /// Whether entries of verdicts were left there that are not over, and none is there.
+    pub emptied: bool,
     /// That somebody else writes under the same mark, and when that was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contended: Option<Contended>,
@@ -216,6 +218,9 @@ pub struct ConnectorResult {
     /// That somebody else writes under the same mark, and when that was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contended: Option<Contended>,
+    /// Until when it was left with entries of verdicts, where it was changed and left with some.
+    #[serde(skip)]
+    pub(crate) until: Option<i64>,
     /// The canary's address that was seen let through before its entry stood.
     #[serde(skip)]
     pub(crate) seen: Option<IpAddr>,
@@ -242,6 +247,7 @@ impl ConnectorResult {
             risk: None,
             effect_ms: None,
             contended: None,
+            until: None,
             seen: None,
             again_s: None,
         }

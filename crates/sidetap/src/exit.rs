@@ -13,6 +13,8 @@ pub(crate) enum Status {
     Usage,
     /// Done, but something was lost that should not be.
     Lost,
+    /// What was looked at is not as it should be, and can be repaired.
+    Amiss,
 }
 
 impl From<Status> for ExitCode {
@@ -22,6 +24,7 @@ impl From<Status> for ExitCode {
             Status::Refused => 1,
             Status::Usage => 2,
             Status::Lost => 3,
+            Status::Amiss => 4,
         })
     }
 }

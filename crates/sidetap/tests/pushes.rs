@@ -105,3 +105,30 @@ fn a_misspelt_store_is_no_success_and_nothing_is_remembered_beside_it() {
     mitigation(&place, &["undo", "--all", "--enforce"]).is(0);
     assert_eq!(listed(&place), 0);
 }
+
+#[test]
+fn a_status_tells_what_is_amiss_from_what_was_taken_back() {
+    let place = site(3);
+    let status = |code: i32| mitigation(&place, &["status"]).is(code).stdout;
+    // Before the first push the files are not there.
+    assert!(status(4).contains("to be repaired"));
+    mitigation(&place, &["push", "--enforce"]).is(0);
+    assert_eq!(status(0).matches("as it should be").count(), 2);
+    std::fs::remove_file(place.path("feed.json")).unwrap();
+    place.write("nginx.conf", b"");
+    let said = status(4);
+    for name in ["feed", "nginx"] {
+        assert!(said.contains(&format!("  {name}: empty, though entries were left there")), "{said}");
+    }
+    mitigation(&place, &["push", "--enforce"]).is(0);
+    mitigation(&place, &["undo", "--verdict", "v-1", "--enforce"]).is(0);
+    assert_eq!(status(0).matches("as it should be").count(), 2);
+    mitigation(&place, &["undo", "--connector", "feed", "--enforce"]).is(0);
+    assert_eq!(status(0).matches("as it should be").count(), 2, "it is empty, as it was wanted");
+    mitigation(&place, &["undo", "--all", "--enforce"]).is(0);
+    assert_eq!(status(0).matches("as it should be").count(), 2);
+    mitigation(&place, &["redo", "--all"]).is(0);
+    mitigation(&place, &["push", "--enforce"]).is(0);
+    mitigation(&place, &["stop"]).is(0);
+    assert_eq!(status(0).matches("as it should be").count(), 2, "the kill switch empties devices");
+}

@@ -164,7 +164,7 @@ pub(crate) struct MitigationArgs {
 /// What can be done on devices.
 #[derive(Debug, Subcommand)]
 pub(crate) enum MitigationCommand {
-    /// Show what the devices hold and whether it is what it should be
+    /// Show what the devices hold and whether it is what it should be; exit status 4 where it is not
     Status,
     /// Show what a push would change, and change nothing
     Plan(PushArgs),

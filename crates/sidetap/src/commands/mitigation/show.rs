@@ -28,12 +28,13 @@ pub(super) fn show_status(status: &StatusReport, terminal: &Terminal) -> Result<
         Column::flexible("CAN"),
         Column::flexible("STATE"),
     ]);
-    let mut whole = String::new();
+    let (mut whole, mut well) = (String::new(), true);
     for c in connectors {
         let can: Vec<&str> = c.sees.responses.iter().map(|r| r.name()).collect();
-        let state = state_of(c, status.active as u64);
+        let (state, is_well) = state_of(c);
+        well &= is_well;
         // The table has no room for the whole reason.
-        if c.error.is_some() || !c.drift.is_empty() {
+        if !is_well {
             whole.push_str(&format!("  {}: {}\n", plain(&c.name), plain(&state)));
         }
         table.row([
@@ -54,7 +55,11 @@ pub(super) fn show_status(status: &StatusReport, terminal: &Terminal) -> Result<
         text.push_str(&format!("  {} compares {}{cannot}\n", plain(&c.name), plain(&c.sees.compares())));
     }
     print(&text)?;
-    Ok(if connectors.iter().any(|c| c.error.is_some()) { Status::Lost } else { Status::Done })
+    Ok(match connectors.iter().any(|c| c.error.is_some()) {
+        true => Status::Lost,
+        false if well => Status::Done,
+        false => Status::Amiss,
+    })
 }
 
 pub(super) fn show_plan(report: &PlanReport, held: &[Held], terminal: &Terminal) -> Result<Status> {
@@ -189,18 +194,20 @@ fn contended<'a>(all: impl Iterator<Item = (&'a str, Option<&'a Contended>)>) ->
     all.filter_map(|(name, c)| c.map(|c| (name, c))).map(line).collect()
 }
 
-/// What is wrong with a device, of whose pushed verdicts so many are in force.
-fn state_of(c: &ConnectorStatus, active: u64) -> String {
+/// What is wrong with a device, and whether nothing is.
+fn state_of(c: &ConnectorStatus) -> (String, bool) {
     if let Some(error) = &c.error {
-        return error.clone();
+        return (error.clone(), false);
     }
-    let empty = (c.entries == 0 && active > 0).then(|| {
-        format!("empty, though {} went to devices: a push tells what belongs here", plural(active, "verdict"))
-    });
+    let empty =
+        c.emptied.then(|| "empty, though entries were left there: a push tells what belongs here".to_owned());
     let drift = (!c.drift.is_empty()).then(|| format!("to be repaired: {}", c.drift.join(", ")));
     let contended = c.contended.is_some().then(|| "somebody else writes under the same mark".to_owned());
     let wrong: Vec<String> = empty.into_iter().chain(drift).chain(contended).collect();
-    if wrong.is_empty() { "as it should be".to_owned() } else { wrong.join("; ") }
+    match wrong.is_empty() {
+        true => ("as it should be".to_owned(), true),
+        false => (wrong.join("; "), false),
+    }
 }
 
 /// Verdicts that go nowhere, counted by reason.
