@@ -28,6 +28,7 @@ use crate::nftables::{NftablesConfig, NftablesConnector};
 use crate::nginx::{NginxConfig, NginxConnector};
 use crate::nginx_njs::{NginxNjsConfig, NginxNjsConnector};
 use crate::nginx_plus::{NginxPlusConfig, NginxPlusConnector};
+use crate::secret::SecretRef;
 use crate::varnish::{VarnishConfig, VarnishConnector};
 use crate::webhook::{WebhookConfig, WebhookConnector};
 
@@ -196,6 +197,31 @@ impl Config {
             check_canaries(&all, &self.allow)?;
         }
         Ok(all)
+    }
+
+    /// The credentials that it names, with whose they are.
+    pub fn credentials(&self) -> Vec<(String, &SecretRef)> {
+        let mut all: Vec<(&str, &SecretRef)> = Vec::new();
+        for c in &self.akamai {
+            all.extend([&c.client_token, &c.client_secret, &c.access_token].map(|s| (c.name.as_str(), s)));
+        }
+        for c in &self.aws_waf {
+            let fixed = [&c.access_key_id, &c.secret_access_key].into_iter();
+            all.extend(fixed.chain(&c.session_token).map(|s| (c.name.as_str(), s)));
+        }
+        all.extend(self.cloudflare.iter().map(|c| (c.name.as_str(), &c.token)));
+        all.extend(self.crowdsec.iter().map(|c| (c.name.as_str(), &c.password)));
+        all.extend(self.f5.iter().map(|c| (c.name.as_str(), &c.password)));
+        all.extend(self.fastly.iter().map(|c| (c.name.as_str(), &c.token)));
+        all.extend(self.feed.iter().filter_map(|c| Some((c.name.as_str(), c.token.as_ref()?))));
+        all.extend(self.webhook.iter().map(|c| (c.name.as_str(), &c.secret)));
+        let mut all: Vec<(String, &SecretRef)> =
+            all.into_iter().map(|(name, secret)| (format!("mitigation: {name}"), secret)).collect();
+        for sink in &self.alerts.sink {
+            let secrets = sink.url_secret.iter().chain(&sink.secret);
+            all.extend(secrets.map(|s| (format!("mitigation: alerts to {}", sink.name), s)));
+        }
+        all
     }
 
     /// Refuses a canary whose address is on this never-block list: it would be blocked to prove something.

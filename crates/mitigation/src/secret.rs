@@ -1,4 +1,5 @@
 use std::fmt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -54,6 +55,15 @@ impl SecretRef {
             _ => return Err(SecretError::Form),
         };
         Secret::new(text.lines().next().unwrap_or_default().trim())
+    }
+
+    /// What is wrong with where it is kept, though it can be read.
+    pub fn risk(&self) -> Option<String> {
+        let path = self.file.as_ref()?;
+        let mode = std::fs::metadata(path).ok()?.permissions().mode();
+        (mode & 0o004 != 0).then(|| {
+            format!("everybody on this machine may read {} (mode {:o})", path.display(), mode & 0o7777)
+        })
     }
 }
 

@@ -132,3 +132,33 @@ fn a_status_tells_what_is_amiss_from_what_was_taken_back() {
     mitigation(&place, &["stop"]).is(0);
     assert_eq!(status(0).matches("as it should be").count(), 2, "the kill switch empties devices");
 }
+
+#[test]
+fn a_check_of_the_configuration_reads_the_credentials_of_sinks_and_connectors() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let sink = "[[mitigation.alerts.sink]]\nname = \"desk\"\nkind = \"webhook\"\nurl = \"https://desk.example/\"\nsecret = { file = \"desk.key\" }\n";
+    let list = "[[mitigation.cloudflare]]\naccount = \"0123456789abcdef0123456789abcdef\"\nlist = \"0123456789abcdef0123456789abcdef\"\ntoken = { file = \"list.key\" }\n";
+    place.write("sidetap.toml", format!("{sink}{list}").as_bytes());
+    let check = |code: i32| place.run(&["config", "check", "sidetap.toml"]).is(code).stderr;
+    let keep = |name: &str, text: &str, mode: u32| {
+        let path = place.write(name, text.as_bytes());
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let said = check(1);
+    for why in [
+        "alerts to desk: credential file desk.key: No such file",
+        "cloudflare: credential file list.key: No such file",
+    ] {
+        assert!(said.contains(why), "{why}: {said}");
+    }
+    keep("list.key", "a-token-of-the-list", 0o600);
+    keep("desk.key", "\n", 0o600);
+    assert!(check(1).contains("alerts to desk: desk.key: the credential is shorter than 16 characters"));
+    keep("desk.key", "a-secret-of-the-desk", 0o644);
+    assert!(check(0).contains("alerts to desk: everybody on this machine may read desk.key (mode 644)"));
+    keep("desk.key", "a-secret-of-the-desk", 0o640);
+    assert_eq!(check(0), "");
+    place.write("sidetap.toml", sink.replace("file = \"desk.key\"", "env = \"NO_SUCH_DESK\"").as_bytes());
+    assert!(check(0).contains("alerts to desk: credential variable NO_SUCH_DESK is not set here"));
+}
