@@ -24,7 +24,10 @@ impl Modsecurity {
              server {{\n        listen 80;\n        location / {{ proxy_pass http://127.0.0.1:9000; }}\n    }}\n}}\n"
         );
         let rules = include_str!("../../../../docs/connectors/modsecurity.conf");
-        let nginx = Nginx::with(&text, &[("blocked.data", ""), ("places.conf", ""), ("rules.conf", rules)])?;
+        let nginx = Nginx::with(
+            &text,
+            &[("blocked.data", ""), ("modsecurity-places.conf", ""), ("rules.conf", rules)],
+        )?;
         Some(Modsecurity(nginx))
     }
 
@@ -33,7 +36,9 @@ impl Modsecurity {
             "data = \"{}\"\nplaces = \"{}\"\naddress = \"forwarded\"\ncapacity = 100\nmin_interval_s = 0\ntest = {:?}\nreload = {:?}\n\
              canary = {{ url = \"http://{}/\" }}\n",
             self.0.file(data).display(),
-            self.0.file(if data == "blocked.data" { "places.conf" } else { "other.conf" }).display(),
+            self.0
+                .file(if data == "blocked.data" { "modsecurity-places.conf" } else { "other.conf" })
+                .display(),
             self.0.command(&["-t", "-q"]),
             self.0.command(&["-s", "reload"]),
             self.0.to,
@@ -57,7 +62,7 @@ impl Rig for Modsecurity {
 
     fn flush(&mut self) {
         std::fs::write(self.0.file("blocked.data"), "").unwrap();
-        std::fs::write(self.0.file("places.conf"), "").unwrap();
+        std::fs::write(self.0.file("modsecurity-places.conf"), "").unwrap();
     }
 
     fn add_foreign(&mut self) -> bool {
@@ -89,7 +94,7 @@ impl Rig for Modsecurity {
 #[test]
 fn lets_go_while_nobody_hears() {
     let Some(device) = Modsecurity::start() else { return };
-    let files = ["blocked.data", "places.conf"].map(|f| device.0.file(f));
+    let files = ["blocked.data", "modsecurity-places.conf"].map(|f| device.0.file(f));
     lets_go_unheard(device, |d: &Modsecurity, silent| gone(&d.0.file("gone"), silent), &files);
 }
 
