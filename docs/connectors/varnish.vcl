@@ -13,6 +13,10 @@ include "/etc/varnish/sidetap/acl.vcl";
 include "/etc/varnish/sidetap/places.vcl";
 
 sub vcl_recv {
+    # Name the site's hosts here. Conditions that name a host do not hold for any other, and most applications answer it all the same.
+    if (req.http.Host !~ "(?i)^(www\.)?shop\.example\.?(:[0-9]*)?$") {
+        return (synth(421));
+    }
     # Clients connect themselves:
     set req.http.X-Sidetap-Client = client.ip;
     # Behind a balancer that adds the client's address at the end of X-Forwarded-For, and that nobody can go around, in place of that line

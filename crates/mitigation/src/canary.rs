@@ -49,6 +49,9 @@ pub struct CanaryConfig {
     /// An address behind the device that anybody may ask for: `http://edge.example/healthz`.
     #[serde(default)]
     pub url: String,
+    /// What its `Host` says, where `url` names the device by another name than the site's.
+    #[serde(default)]
+    pub host: Option<String>,
     /// Instead of `url` a program that asks for something behind the device from the address that stands for `{}`, and ends with status 0
     /// where it is answered.
     #[serde(default)]
@@ -108,6 +111,9 @@ impl Canary {
         let refuse = |why: &str| Err(ConfigError::Value(format!("{name}: {why}")));
         if !(1..=60).contains(&config.within_s) {
             return refuse("canary.within_s is 1 to 60");
+        }
+        if config.host.as_ref().is_some_and(|h| h.is_empty() || !h.bytes().all(|b| b.is_ascii_graphic())) {
+            return refuse("canary.host is the name of a host");
         }
         if config.command.is_empty() {
             if config.url.is_empty() {
@@ -321,6 +327,7 @@ impl Canary {
         let address = address.to_string();
         let mut headers = vec![(self.config.header.as_str(), address.as_str()), ("Connection", "close")];
         headers.extend(agent.map(|a| ("User-Agent", a)));
+        headers.extend(self.config.host.as_deref().map(|h| ("Host", h)));
         let ask = Ask { method: "GET", url: &self.config.url, headers: &headers, body: None };
         self.http.ask(&ask).map(|reply| reply.status)
     }
@@ -377,6 +384,7 @@ mod tests {
     fn its_entry_stays_as_it_is_at_every_hour_until_half_of_it_is_over() {
         let config = CanaryConfig {
             url: "http://edge.example/".to_owned(),
+            host: None,
             command: Vec::new(),
             within_s: 5,
             header: default_header(),

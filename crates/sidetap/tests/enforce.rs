@@ -96,6 +96,7 @@ impl Scene {
         let mut command = self.net.at(space, &find("curl").unwrap());
         let out = command
             .args(["-s", "-m", "2", "-o", "/dev/null", "-w", "%{http_code}", "-A", "app/1", &url])
+            .args(["-H", "Host: shop.example"])
             .output();
         String::from_utf8(out.unwrap().stdout).unwrap()
     }
@@ -405,7 +406,7 @@ fn behind_nginx_with_njs() {
     s.place.write("sidetap.js", page("sidetap.js").as_bytes());
     std::fs::create_dir(s.place.path("entries")).unwrap();
     let text = page("nginx-njs.conf").replace("/etc/nginx/sidetap/", &s.path(""));
-    let text = text.replace("listen 80;", &format!("listen {SERVER}:80;"));
+    let text = text.replace("listen 80", &format!("listen {SERVER}:80"));
     let text = text.replacen("http {\n", "http {\n    TEMPORARY access_log off;\n", 1);
     let _device = nginx(&s.net, &s.place, "edge", &text, &format!("{SERVER}:80"));
     let config = format!("[[mitigation.nginx_njs]]\nentries = \"{}\"\n", s.path("entries"));

@@ -8,10 +8,10 @@ use sidetap_mitigation::Connector;
 use sidetap_mitigation::apache::ApacheConnector;
 use sidetap_policy::Response;
 
-use crate::rig::{Rig, acts, contract, entry, holds_at_places, many, measure};
+use crate::rig::{Rig, acts, contract, entry, holds_at_places, holds_for_the_hosts_there_are, many, measure};
 use crate::support::{
     Breaks, Process, application, ask_at, fickle, free_port, get, gone, loopback, out_of_reach, tool, until,
-    wall,
+    wall, with_hosts,
 };
 
 pub(crate) struct Apache {
@@ -27,7 +27,7 @@ impl Apache {
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path().display();
         let to = loopback(free_port());
-        let text = include_str!("../../../../docs/connectors/apache.conf");
+        let text = with_hosts(include_str!("../../../../docs/connectors/apache.conf"));
         let text = text.replace("/etc/apache2/sidetap/", &format!("{at}/"));
         let text = text.replace("#RemoteIPHeader", "RemoteIPHeader");
         let text = text.replace("#RemoteIPInternalProxy 10.0.0.0/8", "RemoteIPInternalProxy 127.0.0.1");
@@ -72,7 +72,7 @@ impl Apache {
     fn connector_of(&self, map: &str) -> ApacheConnector {
         let text = format!(
             "map = \"{}\"\nplaces = \"{}\"\ntest = {:?}\nreload = {:?}\nresponses = [\"block\", \"deceive\", \"tag\"]\ndecoys = [\"sold_out\"]\ntag_header = \"x-sidetap-tag\"\naddress = \"forwarded\"\ncapacity = 100\n\
-             canary = {{ url = \"http://{}/\" }}\n",
+             canary = {{ url = \"http://{}/\", host = \"shop.example\" }}\n",
             self.file(map).display(),
             self.file(if map == "map.txt" { "places.conf" } else { "other.conf" }).display(),
             self.command(&["-t"]),
@@ -166,6 +166,12 @@ fn lets_go_while_nobody_hears() {
     gone(&apache.file("gone"), false);
     push(&[]).unwrap();
     until("he is let in", || apache.request_at("203.0.113.9", "POST", "shop.example", "/login") == 200);
+}
+
+#[test]
+fn answers_for_the_hosts_of_the_site_only() {
+    let Some(device) = Apache::start() else { return };
+    holds_for_the_hosts_there_are(device);
 }
 
 #[test]

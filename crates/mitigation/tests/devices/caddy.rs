@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 use sidetap_mitigation::Connector;
 use sidetap_mitigation::caddy::CaddyConnector;
 
-use crate::rig::{Rig, acts, contract, holds_at_places, many, measure};
-use crate::support::{Process, TcpRelay, application, ask_at, free_port, get, loopback, tool, until};
+use crate::rig::{Rig, acts, contract, holds_at_places, holds_for_the_hosts_there_are, many, measure};
+use crate::support::{
+    Process, TcpRelay, application, ask_at, free_port, get, loopback, tool, until, with_hosts,
+};
 
 pub(crate) struct Caddy {
     pub(crate) dir: tempfile::TempDir,
@@ -26,7 +28,7 @@ impl Caddy {
         let (_, _) = (tool("caddy")?, tool("curl")?);
         let dir = tempfile::tempdir().unwrap();
         let (to, admin) = (loopback(free_port()), free_port());
-        let text = include_str!("../../../../docs/connectors/caddy.json");
+        let text = with_hosts(include_str!("../../../../docs/connectors/caddy.json"));
         let text = text.replace("127.0.0.1:2019", &format!("127.0.0.1:{admin}"));
         let text = text.replace("\":80\"", &format!("\"{to}\""));
         let text = text.replace("127.0.0.1:9000", &format!("127.0.0.1:{}", application()));
@@ -55,7 +57,7 @@ impl Caddy {
     pub(crate) fn connector_of(&self, memory: &str) -> CaddyConnector {
         let text = format!(
             "url = \"http://127.0.0.1:{}\"\nplaces = \"/id/sidetap_block/match\"\nmemory = \"{}\"\naddress = \"forwarded\"\ncapacity = 100\nmin_interval_s = 0\n\
-             canary = {{ url = \"http://{}/\" }}\n",
+             canary = {{ url = \"http://{}/\", host = \"shop.example\" }}\n",
             self.relay.port,
             self.dir.path().join(memory).display(),
             self.to
@@ -125,6 +127,12 @@ impl Rig for Caddy {
 fn keeps_the_contract() {
     let Some(caddy) = Caddy::start() else { return };
     contract(caddy);
+}
+
+#[test]
+fn answers_for_the_hosts_of_the_site_only() {
+    let Some(device) = Caddy::start() else { return };
+    holds_for_the_hosts_there_are(device);
 }
 
 #[test]

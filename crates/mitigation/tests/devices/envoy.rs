@@ -9,8 +9,10 @@ use sidetap_mitigation::envoy::EnvoyConnector;
 use sidetap_policy::Response;
 
 use crate::nginx_njs::{AGENT, DOOR, head_of, site};
-use crate::rig::{Rig, acts, contract, entry, holds_at_places, many, measure};
-use crate::support::{Breaks, Process, application, ask_at, free_port, get, loopback, tool, until, wall};
+use crate::rig::{Rig, acts, contract, entry, holds_at_places, holds_for_the_hosts_there_are, many, measure};
+use crate::support::{
+    Breaks, Process, application, ask_at, free_port, get, loopback, tool, until, wall, with_hosts,
+};
 
 pub(crate) struct Envoy {
     pub(crate) dir: tempfile::TempDir,
@@ -38,7 +40,7 @@ impl Envoy {
             &format!("address: 127.0.0.1, port_value: {}}}", to.port()),
         );
         let text = text.replace("port_value: 9000", &format!("port_value: {}", application()));
-        let routes = include_str!("../../../../docs/connectors/envoy-routes.json");
+        let routes = &with_hosts(include_str!("../../../../docs/connectors/envoy-routes.json"));
         std::fs::create_dir(dir.path().join("watched")).unwrap();
         prepare(&dir.path().join("watched"));
         for (name, text) in
@@ -71,7 +73,7 @@ impl Envoy {
         let text = format!(
             "routes = \"{}\"\ntemplate = \"{}\"\nmemory = \"{}\"\naddress = \"forwarded\"\ncapacity = 100\nscript = \"sidetap-script\"\n\
              hash_key = \"{}\"\nheaders = [\"user-agent\", \"x-app\"]\n\
-             canary = {{ url = \"http://{}/\" }}\n",
+             canary = {{ url = \"http://{}/\", host = \"shop.example\" }}\n",
             self.file("watched/routes.json").display(),
             self.file("template.json").display(),
             self.file(memory).display(),
@@ -131,6 +133,12 @@ impl Rig for Envoy {
 fn keeps_the_contract() {
     let Some(envoy) = Envoy::start() else { return };
     contract(envoy);
+}
+
+#[test]
+fn answers_for_the_hosts_of_the_site_only() {
+    let Some(device) = Envoy::start() else { return };
+    holds_for_the_hosts_there_are(device);
 }
 
 #[test]
@@ -227,11 +235,11 @@ fn fingerprints_sessions_keys_and_headers_are_compared() {
         assert_eq!(head("198.51.100.1", "X-More: 1\r\n"), more, "another head of the same agent");
     }
     push(&[
-        (format!("{DOOR}@GET,127.0.0.1/a"), Response::Block),
+        (format!("{DOOR}@GET,shop.example/a"), Response::Block),
         (format!("{AGENT}@GET,/b"), Response::Block),
     ]);
     assert_eq!(head("198.51.100.1", ""), 403, "at its place");
-    push(&[(format!("{DOOR}@GET,127.0.0.1/b"), Response::Block)]);
+    push(&[(format!("{DOOR}@GET,shop.example/b"), Response::Block)]);
     assert_eq!(head("198.51.100.1", ""), 200, "and nowhere else");
 
     let secret = |domain: &str, value: &str| {
@@ -292,7 +300,7 @@ fn fingerprints_sessions_keys_and_headers_are_compared() {
     let more = format!("{cookies}{}", cookies.replace('c', "d"));
     assert_eq!(ask(&[("Cookie", &format!("{more}session=s3ss10n-of-the-bot"))]), 431, "no browser's");
     assert_eq!(with("203.0.113.77", "Cookie", &more), 200, "the allow list wins");
-    let at = |path: &str| ask_at(device.to, "198.51.100.1", ("GET", "a.example", path), "x");
+    let at = |path: &str| ask_at(device.to, "198.51.100.1", ("GET", "shop.example", path), "x");
     let junk = "a=junkjunkjunk&".repeat(500);
     assert_eq!(at(&format!("/?{junk}api_key=sk_live_0123456789")), 403, "a key in the query");
     assert_eq!(at(&format!("/?{junk}api_key=sk_live_0123456780")), 200);

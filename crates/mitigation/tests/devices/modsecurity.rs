@@ -2,8 +2,10 @@ use sidetap_mitigation::Connector;
 use sidetap_mitigation::modsecurity::ModsecurityConnector;
 
 use crate::nginx::Nginx;
-use crate::rig::{Rig, acts, contract, holds_at_places, lets_go_unheard, many, measure};
-use crate::support::{ask_at, get, gone, out_of_reach, skip};
+use crate::rig::{
+    Rig, acts, contract, holds_at_places, holds_for_the_hosts_there_are, lets_go_unheard, many, measure,
+};
+use crate::support::{ask_at, get, gone, out_of_reach, skip, with_hosts};
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_http_modsecurity_module.so";
 
@@ -23,10 +25,10 @@ impl Modsecurity {
              modsecurity on;\n    modsecurity_rules_file /etc/nginx/sidetap/rules.conf;\n\
              server {{\n        listen 80;\n        location / {{ proxy_pass http://127.0.0.1:9000; }}\n    }}\n}}\n"
         );
-        let rules = include_str!("../../../../docs/connectors/modsecurity.conf");
+        let rules = with_hosts(include_str!("../../../../docs/connectors/modsecurity.conf"));
         let nginx = Nginx::with(
             &text,
-            &[("blocked.data", ""), ("modsecurity-places.conf", ""), ("rules.conf", rules)],
+            &[("blocked.data", ""), ("modsecurity-places.conf", ""), ("rules.conf", &rules)],
         )?;
         Some(Modsecurity(nginx))
     }
@@ -34,7 +36,7 @@ impl Modsecurity {
     fn connector_of(&self, data: &str) -> ModsecurityConnector {
         let text = format!(
             "data = \"{}\"\nplaces = \"{}\"\naddress = \"forwarded\"\ncapacity = 100\nmin_interval_s = 0\ntest = {:?}\nreload = {:?}\n\
-             canary = {{ url = \"http://{}/\" }}\n",
+             canary = {{ url = \"http://{}/\", host = \"shop.example\" }}\n",
             self.0.file(data).display(),
             self.0
                 .file(if data == "blocked.data" { "modsecurity-places.conf" } else { "other.conf" })
@@ -102,6 +104,12 @@ fn lets_go_while_nobody_hears() {
 fn keeps_the_contract() {
     let Some(device) = Modsecurity::start() else { return };
     contract(device);
+}
+
+#[test]
+fn answers_for_the_hosts_of_the_site_only() {
+    let Some(device) = Modsecurity::start() else { return };
+    holds_for_the_hosts_there_are(device);
 }
 
 #[test]

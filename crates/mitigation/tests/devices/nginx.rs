@@ -6,10 +6,13 @@ use sidetap_mitigation::Connector;
 use sidetap_mitigation::nginx::NginxConnector;
 use sidetap_policy::Response;
 
-use crate::rig::{ATTACKER, Rig, acts, contract, entry, holds_at_places, lets_go_unheard, many, measure};
+use crate::rig::{
+    ATTACKER, Rig, acts, contract, entry, holds_at_places, holds_for_the_hosts_there_are, lets_go_unheard,
+    many, measure,
+};
 use crate::support::{
     Process, application, ask_at, desired, fickle, free_port, get, gone, loopback, out_of_reach, tool, until,
-    verdict, wall,
+    verdict, wall, with_hosts,
 };
 
 pub(crate) struct Nginx {
@@ -25,7 +28,7 @@ impl Nginx {
 
     /// One whose configuration was changed before it was started.
     pub(crate) fn start_with(change: impl Fn(&str) -> String) -> Option<Self> {
-        let text = include_str!("../../../../docs/connectors/nginx.conf");
+        let text = with_hosts(include_str!("../../../../docs/connectors/nginx.conf"));
         let text = text.replace("#set_real_ip_from 10.0.0.0/8", "set_real_ip_from 127.0.0.1");
         let text = text.replace("#real_ip_header", "real_ip_header");
         let files =
@@ -40,7 +43,7 @@ impl Nginx {
         let at = dir.path().display();
         let to = loopback(free_port());
         let text = text.replace("/etc/nginx/sidetap/", &format!("{at}/"));
-        let text = text.replace("listen 80;", &format!("listen {to};"));
+        let text = text.replace("listen 80", &format!("listen {to}"));
         let text = text.replace("127.0.0.1:9000", &format!("127.0.0.1:{}", application()));
         let own: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|p| format!("    {p}_temp_path {at}/{p};\n"))
@@ -91,7 +94,7 @@ impl Nginx {
              responses = [\"block\", \"rate-limit\", \"tarpit\", \"deceive\", \"tag\"]\n\
              rates = [\"5/60\"]\ndecoys = [\"sold_out\"]\ntag_header = \"x-sidetap-tag\"\n\
              address = \"forwarded\"\ncapacity = 100\nmin_interval_s = 0\ntest = {:?}\nreload = {:?}\n\
-             canary = {{ url = \"http://{}/\" }}\n",
+             canary = {{ url = \"http://{}/\", host = \"shop.example\" }}\n",
             self.file(addresses).display(),
             self.file("allow.conf").display(),
             self.file(&format!("{prefix}keys.conf")).display(),
@@ -219,6 +222,12 @@ fn slows_deceives_and_tags_and_keeps_the_allow_list() {
     assert!(many[0] == 200 && many.contains(&429), "{many:?}");
     let calm: Vec<u16> = (0..20).map(|_| nginx.request("198.51.100.9")).collect();
     assert!(calm.iter().all(|s| *s == 200), "others are not slowed: {calm:?}");
+}
+
+#[test]
+fn answers_for_the_hosts_of_the_site_only() {
+    let Some(device) = Nginx::start() else { return };
+    holds_for_the_hosts_there_are(device);
 }
 
 #[test]

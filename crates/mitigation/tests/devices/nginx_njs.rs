@@ -11,8 +11,10 @@ use sidetap_model::HashKey;
 use sidetap_policy::Response;
 
 use crate::nginx::Nginx;
-use crate::rig::{ATTACKER, Rig, acts, contract, entry, holds_at_places, many, measure, room};
-use crate::support::{Breaks, ask_at, get, until, wall};
+use crate::rig::{
+    ATTACKER, Rig, acts, contract, entry, holds_at_places, holds_for_the_hosts_there_are, many, measure, room,
+};
+use crate::support::{Breaks, ask_at, get, until, wall, with_hosts};
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_http_js_module.so";
 
@@ -31,7 +33,7 @@ impl Njs {
             crate::support::skip(&format!("{MODULE} is not installed"));
             return None;
         }
-        let text = include_str!("../../../../docs/connectors/nginx-njs.conf");
+        let text = with_hosts(include_str!("../../../../docs/connectors/nginx-njs.conf"));
         let text = text.replace("#set_real_ip_from 10.0.0.0/8", "set_real_ip_from 127.0.0.1");
         let text = text.replace("#real_ip_header", "real_ip_header");
         let text = text.replace(
@@ -56,7 +58,7 @@ impl Njs {
             "entries = \"{}\"\nheader = \"user-agent\"\ntokens = true\naddress = \"forwarded\"\ncapacity = 100\n\
              responses = [\"block\", \"rate-limit\", \"tarpit\", \"deceive\", \"tag\", \"challenge\"]\n\
              rates = [\"5/60\"]\ndecoys = [\"sold_out\"]\ntag_header = \"x-sidetap-tag\"\n\
-             canary = {{ url = \"http://{}/\" }}\n",
+             canary = {{ url = \"http://{}/\", host = \"shop.example\" }}\n",
             self.nginx.file(folder).display(),
             self.nginx.to,
         );
@@ -120,6 +122,12 @@ fn keeps_the_contract() {
 fn acts_on_requests() {
     let Some(device) = Njs::start() else { return };
     acts(device);
+}
+
+#[test]
+fn answers_for_the_hosts_of_the_site_only() {
+    let Some(device) = Njs::start() else { return };
+    holds_for_the_hosts_there_are(device);
 }
 
 #[test]
@@ -313,7 +321,7 @@ pub(crate) fn head_of(to: SocketAddr, from: &str, more: &str) -> u16 {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(to).unwrap();
     let request = format!(
-        "GET /a HTTP/1.1\r\nHost: 127.0.0.1:18999\r\nUser-Agent: python-requests/2.32\r\nAccept: */*\r\nAccept-Language: de\r\n\
+        "GET /a HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: python-requests/2.32\r\nAccept: */*\r\nAccept-Language: de\r\n\
          X-Odd: 1\r\n{more}X-Forwarded-For: {from}\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).unwrap();
@@ -370,9 +378,9 @@ fn fingerprints_are_computed_at_the_door() {
         until("the head is refused wherever it comes from", || head_of(nginx.to, "198.51.100.1", "") == 403);
         assert_eq!(head_of(nginx.to, "198.51.100.1", "X-More: 1\r\n"), 200, "another head");
     }
-    push(&[entry(&format!("{HEAD}@GET,127.0.0.1/a"), Response::Block)]);
+    push(&[entry(&format!("{HEAD}@GET,shop.example/a"), Response::Block)]);
     until("the head is refused there", || head_of(nginx.to, "198.51.100.1", "") == 403);
-    push(&[entry(&format!("{HEAD}@GET,127.0.0.1/b"), Response::Block)]);
+    push(&[entry(&format!("{HEAD}@GET,shop.example/b"), Response::Block)]);
     until("the head is let go there", || head_of(nginx.to, "198.51.100.1", "") == 200);
 
     push(&[entry(

@@ -162,6 +162,40 @@ pub(crate) const SLASHED: [&str; 8] = [
     "/lo%67in;%2f/;%2f",
 ];
 
+/// An entry that names a host holds for the site's hosts only: any other is refused by the configuration, whoever asks for it.
+pub(crate) fn holds_for_the_hosts_there_are<R: Rig>(rig: R) {
+    let mut connector = rig.connector();
+    let wanted = [entry("203.0.113.9@*,shop.example/login", Response::Block)];
+    let plan = sidetap_mitigation::plan(&wanted, &connector.observe(wall()).unwrap(), &[], connector.sees());
+    connector.apply(&plan, wall()).unwrap();
+    until("it has an effect", || rig.request_at("203.0.113.9", "POST", "shop.example", "/login") == 403);
+    std::thread::sleep(Duration::from_millis(300));
+    only_these_hosts(|from, host| rig.request_at(from, "POST", host, "/login"));
+}
+
+/// Asks for hosts that the site has, and for others.
+pub(crate) fn only_these_hosts(ask: impl Fn(&str, &str) -> u16) {
+    for host in ["shop.example", "SHOP.example", "shop.example:8080", "www.shop.example"] {
+        assert_eq!(ask("203.0.113.10", host), 200, "{host} is one of the site's");
+    }
+    assert_eq!(ask("203.0.113.9", "shop.example"), 403);
+    for host in [
+        "nope.test",
+        "203.0.113.200",
+        "localhost",
+        "127.0.0.1:80",
+        "[::1]",
+        "shop.example.nope.test",
+        "xshop.example",
+        "shop.example@nope.test",
+        "",
+    ] {
+        for from in ["203.0.113.9", "203.0.113.10"] {
+            assert_ne!(ask(from, host), 200, "`{host}` is none of the site's");
+        }
+    }
+}
+
 /// Entries for hosts and endpoints have an effect there, and nowhere else.
 pub(crate) fn holds_at_places<R: Rig>(rig: R) {
     let mut connector = rig.connector();
@@ -192,14 +226,9 @@ pub(crate) fn holds_at_places<R: Rig>(rig: R) {
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(at("203.0.113.9", "POST", "www.shop.example", "/login?next=/x"), 403);
     assert_eq!(at("203.0.113.9", "POST", "WWW.shop.example", "/login"), 403, "hosts have no case");
-    assert_eq!(
-        at("203.0.113.9", "POST", "www.shop.example.", "/login"),
-        403,
-        "a dot behind it is the same host"
-    );
-    assert_eq!(at("203.0.113.9", "POST", "www.shop.example.:8080", "/login"), 403);
-    for host in ["www.shop.example:", "www.shop.example.:"] {
-        assert_ne!(at("203.0.113.9", "POST", host, "/login"), 200, "{host}: no port is the usual one");
+    // A dot behind it is the same host, and no port the usual one; Caddy and Envoy have no route for the former.
+    for host in ["www.shop.example.", "www.shop.example.:8080", "www.shop.example:", "www.shop.example.:"] {
+        assert_ne!(at("203.0.113.9", "POST", host, "/login"), 200, "{host}");
     }
     for host in ["a,b", "POST,x", "a,b:"] {
         assert_ne!(at("203.0.113.9", "GET", host, "/api/v2/items"), 200, "whatever the host is: {host}");

@@ -7,9 +7,12 @@ use sidetap_mitigation::varnish::VarnishConnector;
 
 use sidetap_policy::Response;
 
-use crate::rig::{Rig, acts, contract, entry, holds_at_places, lets_go_unheard, many, measure};
+use crate::rig::{
+    Rig, acts, contract, entry, holds_at_places, holds_for_the_hosts_there_are, lets_go_unheard, many,
+    measure,
+};
 use crate::support::{
-    Process, application, ask_at, fickle, free_port, get, gone, loopback, tool, until, wall,
+    Process, application, ask_at, fickle, free_port, get, gone, loopback, tool, until, wall, with_hosts,
 };
 
 struct Varnish {
@@ -32,7 +35,7 @@ impl Varnish {
         let (program, _, _) = (tool("varnishd")?, tool("varnishadm")?, tool("gcc")?);
         let dir = tempfile::tempdir().unwrap();
         let to = loopback(free_port());
-        let text = include_str!("../../../../docs/connectors/varnish.vcl");
+        let text = with_hosts(include_str!("../../../../docs/connectors/varnish.vcl"));
         let text = text.replace("/etc/varnish/sidetap/", &format!("{}/", dir.path().display()));
         let text = text.replace("\"9000\"", &format!("\"{}\"", application()));
         std::fs::write(dir.path().join("main.vcl"), change(&text)).unwrap();
@@ -75,7 +78,7 @@ impl Varnish {
     fn connector_of(&self, acl: &str) -> VarnishConnector {
         let text = format!(
             "acl = \"{}\"\nplaces = \"{}\"\nvcl = \"{}\"\ncommand = {:?}\naddress = \"forwarded\"\ncapacity = 100\nmin_interval_s = 0\n\
-             canary = {{ url = \"http://{}/\" }}\n",
+             canary = {{ url = \"http://{}/\", host = \"shop.example\" }}\n",
             self.file(acl).display(),
             self.file(if acl == "acl.vcl" { "places.vcl" } else { "other-places.vcl" }).display(),
             self.file("main.vcl").display(),
@@ -157,6 +160,12 @@ fn lets_go_while_nobody_hears() {
 fn keeps_the_contract() {
     let Some(varnish) = Varnish::start() else { return };
     contract(varnish);
+}
+
+#[test]
+fn answers_for_the_hosts_of_the_site_only() {
+    let Some(device) = Varnish::start() else { return };
+    holds_for_the_hosts_there_are(device);
 }
 
 #[test]

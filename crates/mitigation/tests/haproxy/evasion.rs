@@ -31,10 +31,10 @@ fn hold(connector: &mut HaproxyConnector, keys: &[&str]) {
 #[test]
 fn an_address_is_the_same_in_every_spelling() {
     let both = |text: &str| {
-        text.replace("bind 127.0.0.1:", "bind :::").replace(
-            "\n    http-request set-var(txn.st_ip) src",
-            " v4v6\n    http-request set-var(txn.st_ip) src",
-        )
+        let text = text.replace("bind 127.0.0.1:", "bind :::");
+        let next = "\n    # Name the site's hosts here.";
+        assert!(text.contains(next));
+        text.replacen(next, &format!(" v4v6{next}"), 1)
     };
     if TcpStream::connect("[::1]:1").is_err_and(|e| e.kind() == std::io::ErrorKind::AddrNotAvailable) {
         return support::skip("this machine has no IPv6");
@@ -119,6 +119,33 @@ fn a_place_is_the_same_in_every_spelling() {
     }
 }
 
+/// An entry that names a host does not hold for another; most applications answer any.
+#[test]
+fn answers_for_the_hosts_of_the_site_only() {
+    let Some(haproxy) = Haproxy::start() else { return };
+    hold(&mut haproxy.connector(AddressSeen::Forwarded), &["203.0.113.9@*,shop.example/login"]);
+    let ask =
+        |from: &str, host: &str| support::ask_at(haproxy.forwarded, from, ("POST", host, "/login"), "x");
+    for host in ["shop.example", "SHOP.example.", "shop.example:8080", "www.shop.example", "shop.example:"] {
+        assert_eq!(ask("203.0.113.10", host), 200, "{host} is one of the site's");
+    }
+    assert_eq!(ask("203.0.113.9", "shop.example"), 403);
+    for host in [
+        "nope.test",
+        "203.0.113.200",
+        "localhost",
+        "127.0.0.1:80",
+        "shop.example.nope.test",
+        "xshop.example",
+        "",
+    ] {
+        for from in ["203.0.113.9", "203.0.113.10"] {
+            assert_ne!(ask(from, host), 200, "`{host}` is none of the site's");
+        }
+    }
+    assert_ne!(support::ask_at(haproxy.peer, "203.0.113.9", ("POST", "nope.test", "/login"), "x"), 200);
+}
+
 /// Of lines of two Sidetaps HAProxy takes the first of an address and the narrowest of networks, whoever's and whether it is over.
 #[test]
 fn what_is_over_of_another_sidetap_hides_nothing() {
@@ -194,7 +221,8 @@ fn a_canary_proves_the_effect_by_address_and_by_agent() {
     let Some(haproxy) = Haproxy::start() else { return };
     let connector = |seen: AddressSeen, to: SocketAddr| {
         let mut config = haproxy.config(seen);
-        config.canary = Some(toml::from_str(&format!("url = \"http://{to}/\"")).unwrap());
+        let canary = format!("url = \"http://{to}/\"\nhost = \"shop.example\"");
+        config.canary = Some(toml::from_str(&canary).unwrap());
         Enforcer::with_connectors(vec![Box::new(HaproxyConnector::new(config).unwrap())])
     };
     let want = desired(&[verdict("v1", SubjectKind::Ip, "203.0.113.9", "block", 600)], &[]);
@@ -217,7 +245,8 @@ fn a_canary_proves_the_effect_by_address_and_by_agent() {
         return;
     };
     let mut config = lax.config(AddressSeen::Peer);
-    config.canary = Some(toml::from_str(&format!("url = \"http://{}/\"", lax.peer)).unwrap());
+    let canary = format!("url = \"http://{}/\"\nhost = \"shop.example\"", lax.peer);
+    config.canary = Some(toml::from_str(&canary).unwrap());
     let mut enforcer = Enforcer::with_connectors(vec![Box::new(HaproxyConnector::new(config).unwrap())]);
     let report = enforcer.push(&want, wall_ts(), &PushOptions::new(Mode::Enforce));
     assert_eq!(report.connectors[0].outcome, "failed", "{report:?}");

@@ -83,7 +83,7 @@ impl Haproxy {
     }
 
     fn configuration(&self) -> String {
-        let text = include_str!("../../../../docs/connectors/haproxy.cfg");
+        let text = support::with_hosts(include_str!("../../../../docs/connectors/haproxy.cfg"));
         let text = text.replace("/run/haproxy/sidetap.sock", &self.file("sock").display().to_string());
         let text = text.replace("/etc/haproxy/sidetap/", &format!("{}/", self.dir.path().display()));
         let text = text.replace("SIDETAP_DELAY_MS 3000", "SIDETAP_DELAY_MS 700");

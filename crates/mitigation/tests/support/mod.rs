@@ -90,6 +90,23 @@ pub(crate) fn fickle(command: &[String], word: &str, fail: &Path, gone: &Path) -
     all
 }
 
+/// A documented configuration with more hosts where the user names those of the site.
+pub(crate) fn with_hosts(text: &str) -> String {
+    let mut out = text.to_owned();
+    for (named, more) in [
+        (
+            "shop.example www.shop.example",
+            "shop.example www.shop.example a.shop.example any.example all.example shop.example.test",
+        ),
+        (r#""shop.example", "www.shop.example""#, r#""shop.example", "www.shop.example", "any.example""#),
+        (r"www\.)?shop\.example", r"www\.)?(?:shop|any)\.example"),
+    ] {
+        out = out.replace(named, more);
+    }
+    assert_ne!(out, text, "it names the site's hosts");
+    out
+}
+
 /// Has every command of a device fail (`fickle`), or none any more.
 pub(crate) fn gone(file: &Path, gone: bool) {
     if gone {
