@@ -113,6 +113,32 @@ fn a_request_amid_a_segment_is_seen_in_heads_and_content_that_were_dropped() {
 }
 
 #[test]
+fn a_request_whose_method_is_cut_by_a_segments_end_is_seen_amid_others() {
+    let value = [UPGRADE, b"GET /d HTTP/1.1\r\nHost: h\r\nX: ", &[b'y'; 900]].concat();
+    let content = [UPGRADE, DUMMY, &[b'x'; 900]].concat();
+    let zeros = [UPGRADE, DUMMY, &[0; 900]].concat();
+    for dropped in [value, content, zeros, [UPGRADE, HALF].concat()] {
+        for cuts in [&[1][..], &[2], &[3], &[4], &[5], &[1, 2], &[1, 3]] {
+            let mut wire = Wire::open([1000, 2000], 1448);
+            let then = get("/secret0");
+            let first = [&dropped[..], &then[..cuts[0]]].concat();
+            turn(&mut wire, &first, &[]);
+            let ends = cuts.iter().copied().skip(1).chain([then.len()]);
+            for (from, end) in cuts.iter().copied().zip(ends) {
+                turn(&mut wire, &then[from..end], &[]);
+            }
+            turn(&mut wire, b"", &[&answer("up"), &answer("secret0")]);
+            turn(&mut wire, &get("/after"), &[&answer("after")]);
+            wire.close(true);
+            assert_served(&wire, &["/secret0", "/after"], &format!("{cuts:?}"));
+            let seen = run(&wire.segs).0;
+            let told = seen.iter().find(|e| is_to(e, "/secret0")).and_then(|e| e.request.as_ref()).unwrap();
+            assert_eq!(told.method, b"GET", "{cuts:?}");
+        }
+    }
+}
+
+#[test]
 fn a_request_amid_a_segment_is_told_behind_what_cannot_be_read() {
     let mut wire = Wire::open([1000, 2000], 1448);
     let garbage = [UPGRADE, &b"\x01\x02".repeat(900)].concat();

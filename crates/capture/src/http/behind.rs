@@ -73,6 +73,37 @@ pub(super) struct Within {
     likely: bool,
 }
 
+/// The end of the segment before, of which a method may be the beginning.
+#[derive(Debug, Default)]
+pub(super) struct Cut {
+    bytes: Vec<u8>,
+    end: u64,
+}
+
+/// Bytes of it: more than any method that is in use has.
+const MOST_CUT: usize = 32;
+
+impl Cut {
+    fn keep(&mut self, bytes: &[u8], mark: Mark) {
+        if self.end != mark.off {
+            self.bytes.clear();
+        }
+        let last = bytes.get(bytes.len().saturating_sub(MOST_CUT)..).unwrap_or_default();
+        let over = (self.bytes.len() + last.len()).saturating_sub(MOST_CUT);
+        self.bytes.drain(..over);
+        self.bytes.extend_from_slice(last);
+        self.end = mark.off + bytes.len() as u64;
+    }
+
+    /// The bytes of a method whose rest and target follow.
+    fn method(&self, next: &[u8]) -> Option<&[u8]> {
+        let rest = next.get(..next.len().min(2 * MOST_CUT)).unwrap_or_default();
+        let from = self.bytes.iter().rposition(|b| *b == b' ').map_or(0, |blank| blank + 1);
+        let at = request_amid(&[&self.bytes, rest].concat(), from)?;
+        self.bytes.get(at..).filter(|method| !method.is_empty())
+    }
+}
+
 /// Bytes kept from where content begins as a request.
 const MOST_WITHIN: usize = 64 << 10;
 
@@ -95,6 +126,34 @@ impl Within {
 }
 
 impl Http {
+    /// A segment was read: the next one may go on with a method that it cut.
+    pub(super) fn keep_cut(&mut self, bytes: &[u8], mark: Mark) {
+        if self.behind == Behind::Upgrade {
+            self.cut.keep(bytes, mark);
+        }
+    }
+
+    /// A segment begins that goes on with a method amid what its server may have dropped: a request begins there.
+    pub(super) fn resume_cut(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) {
+        let is_amid = self.behind == Behind::Upgrade && self.cut.end == mark.off && !self.up.is_between();
+        let Some(method) = Some(&self.cut).filter(|_| is_amid).and_then(|cut| cut.method(bytes)) else {
+            return;
+        };
+        let method = method.to_vec();
+        let mark = Mark { off: mark.off - method.len() as u64, ..mark };
+        if self.up.unfinished_head().is_some_and(|(_, at)| at.off >= mark.off) {
+            return;
+        }
+        match self.up.wants() {
+            Wants::Hold => return,
+            Wants::Head | Wants::LongHead => self.leave_head(mark, out),
+            Wants::Body => self.leave_content(&[&method, bytes].concat(), mark, out),
+            Wants::Skip => self.up.resume(),
+        }
+        self.note_behind(mark, out);
+        self.read_request(&method, mark, out);
+    }
+
     /// A head begins.
     pub(super) fn note_behind(&mut self, mark: Mark, out: &Out<'_>) {
         if !self.up.is_between() {
@@ -243,7 +302,10 @@ impl Http {
         if !matches!(self.behind, Behind::Upgrade | Behind::Early) {
             return bytes;
         }
-        let from = if self.up.is_between() {
+        // What is there of it has no method yet, which is none of another.
+        let held = self.up.unfinished_head().map_or(&b""[..], |(held, _)| trim_start(held));
+        let begins = self.up.wants() == Wants::Head && !held.contains(&b' ');
+        let from = if begins {
             let blank = bytes.len() - trim_start(bytes).len();
             let method = bytes.get(blank..).and_then(|line| memchr2(b' ', b'\n', line));
             method.map_or(bytes.len(), |len| blank + len + 1)

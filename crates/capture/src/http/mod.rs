@@ -22,7 +22,7 @@ use sidetap_model::{Completeness, Ts};
 use sidetap_wire::http1::{Probe, begins_method, likely_request, likely_response, probe_request};
 
 use crate::flow::{BASE, Handover, Kind, Mark, Out};
-use behind::{Amid, Behind, Doubt, Within};
+use behind::{Amid, Behind, Cut, Doubt, Within};
 use certain::Certainty;
 use checks::Said;
 pub(crate) use checks::begins_with_text;
@@ -97,6 +97,8 @@ pub(crate) struct Http {
     lost_answers: bool,
     /// Where the client's messages begin was found by looking for it, and no answer has proven it yet.
     found: bool,
+    /// The end of the last segment that its server may have dropped.
+    cut: Cut,
     /// A body broke off: what comes may still be of it.
     in_content: bool,
     /// The connection began with a request.
@@ -162,6 +164,7 @@ impl Http {
             fits: 0,
             lost_answers: false,
             found: beginning != Beginning::Seen,
+            cut: Cut::default(),
             in_content: false,
             begun: beginning == Beginning::Seen,
             heard: false,
@@ -226,6 +229,10 @@ impl Http {
         self.certainty.up(mark.ts);
         let fresh = std::mem::take(&mut self.answered).then_some(mark.off);
         let mut amid = Amid::default();
+        let (whole, first) = (bytes, mark);
+        if self.behind == Behind::Upgrade {
+            self.resume_cut(bytes, mark, out);
+        }
         while !bytes.is_empty() && self.handover.is_none() {
             let used = match self.up.wants() {
                 Wants::Head | Wants::LongHead => self.read_up_head(bytes, mark, &mut amid, out),
@@ -272,6 +279,7 @@ impl Http {
             mark = mark.plus(used);
             bytes = bytes.get(used..).unwrap_or_default();
         }
+        self.keep_cut(whole, first);
     }
 
     /// Reads a head, or more of one.
