@@ -335,3 +335,17 @@ fn a_head_that_may_have_been_dropped_has_no_unmarked_pair_whatever_it_holds() {
         assert!(told.is_some_and(|e| e.completeness.contains(Completeness::PAIRING_UNCERTAIN)));
     }
 }
+
+#[test]
+fn content_behind_a_gap_is_looked_at_as_any_other_whoever_pipelined_before() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    turn(&mut wire, &[UPGRADE, &get("/next")].concat(), &[&answer("up"), &answer("next")]);
+    let record = [b"\0\x01\x02: ", &get("/logged")[..]].concat();
+    wire.send(true, b"POST /bulk HTTP/1.1\r\nHost: h\r\nContent-Length: 9000\r\n\r\n");
+    let lost = wire.segs.len() - 1;
+    for _ in 0..5 {
+        turn(&mut wire, &record, &[]);
+    }
+    wire.segs.remove(lost);
+    assert_eq!(targets(&run(&wire.segs).0), ["/up", "/next"]);
+}

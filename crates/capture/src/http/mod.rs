@@ -362,6 +362,8 @@ impl Http {
             Gap::Bridged => {}
             Gap::BodyEnded => self.finish_request(Completeness::WHOLE, at, last, out),
             Gap::Lost => {
+                // Of what comes now nobody knows what it is behind.
+                self.behind = Behind::Nothing;
                 self.lost_up = true;
                 let between = self.up.is_between();
                 self.salvage_request(flag, Some(len), out);
