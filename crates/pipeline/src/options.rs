@@ -131,7 +131,12 @@ pub trait Hooks {
     /// Called now and then while a live run goes on that keeps its state: what was learned so far.
     fn state(&mut self, _bytes: Vec<u8>) {}
 
-    /// Called now and then while a live run goes on that keeps evidence: what was found so far.
+    /// Asked each second of a live run that keeps evidence: whether to be handed what was found so far, which takes its time.
+    fn wants_found(&mut self) -> bool {
+        true
+    }
+
+    /// Called where [`Hooks::wants_found`] said so: what was found so far.
     fn found(&mut self, _now: Ts, _found: Found) {}
 
     /// Called with what became known of an input: an interface that went away or came back.

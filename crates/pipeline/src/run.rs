@@ -243,6 +243,7 @@ fn coordinate(
             }
             coordinator.broken().iter().for_each(|line| hooks.news(line));
             if found.is_due(now)
+                && hooks.wants_found()
                 && let Some(so_far) = coordinator.found()
             {
                 hooks.found(now, so_far);

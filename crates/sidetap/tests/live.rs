@@ -14,6 +14,7 @@ use std::time::Duration;
 use common::{HELLO, Place, capture, json, lines, tree};
 use net::{CLIENT, Net, OTHER, PORT, Running, SERVER, find, until};
 use serde_json::Value;
+use sidetap_store::{Store, StoreError};
 use sidetap_testkit::{Dialogue, Encapsulation, Framing, LinkKind, PcapForm, fault, pcap_bytes};
 
 const CONNECTIONS: u64 = 8;
@@ -410,6 +411,41 @@ fn an_attacker_is_dropped_by_nftables_and_nobody_else() {
     assert!(!verdicts.iter().any(|v| v["client_ip"] == CLIENT && v["intent"] == "malicious"), "{verdicts:?}");
     let listed = place.run(&["inventory", "list", "--store", "db/store.db", "--format", "ndjson"]).is(0);
     assert!(listed.stdout.contains("/api/orders"), "{}", listed.stdout);
+}
+
+#[test]
+fn a_killed_watch_loses_no_more_than_the_last_moment() {
+    let Some(net) = Net::make("a watch that is killed", &["nginx", "wrk", "ss"]) else { return };
+    let place = Place::new();
+    let _nginx = net.nginx(&place);
+    std::fs::create_dir(place.path("db")).unwrap();
+    let watch = net.watch(&place, &["-i", PORT, "--store", "db/store.db", "--listen", "127.0.0.1:18643"]);
+    wrk(&net, &place, 2, 0, 10);
+    let answered: u64 = net.answered(&place).values().sum();
+    let stored = || {
+        let store = Store::open_read_only(&place.path("db/store.db")).unwrap();
+        let calls: u64 = store.endpoints().unwrap_or_default().iter().map(|e| e.calls).sum();
+        let mut requests = 0;
+        let _ = store.each_cell::<StoreError>(3_600, |_, cell| {
+            requests += cell.requests;
+            Ok(())
+        });
+        (calls, requests)
+    };
+    // It takes seconds, not half a minute; a busy machine gets some more.
+    let begun = std::time::Instant::now();
+    while stored().0 + CONNECTIONS < answered || stored().1 + CONNECTIONS < answered {
+        assert!(begun.elapsed() < Duration::from_secs(15), "{:?} of {answered}", stored());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    watch.signal("-KILL");
+    watch.wait();
+    let (calls, requests) = stored();
+    assert!(
+        calls + CONNECTIONS >= answered && requests + CONNECTIONS >= answered,
+        "{calls} {requests} {answered}"
+    );
+    place.run(&["store", "check", "--store", "db/store.db"]).is(0);
 }
 
 #[test]

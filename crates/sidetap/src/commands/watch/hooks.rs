@@ -38,6 +38,8 @@ pub(super) struct LiveHooks {
     shed: u64,
     state: Option<StateWriter>,
     keeper: Option<Keeper>,
+    /// When what was found was asked for.
+    asked: Option<Instant>,
     hangups: u64,
     cells: Option<CellWriter>,
 }
@@ -53,10 +55,14 @@ impl CellWriter {
     fn start(cells: Cells, store: PathBuf, run: String) -> Result<Self> {
         let (sender, receiver) = sync_channel::<()>(0);
         let write = move || {
-            for () in receiver {
+            while receiver.recv().is_ok() {
+                let begun = Instant::now();
                 if let Err(e) = cells.store(&store, &run, false) {
                     warn(&format!("requests could not be kept in {}: {e:#}", store.display()));
                 }
+                // A tenth of the time at most.
+                let rest = Instant::now() + (begun.elapsed() * 9).min(Duration::from_secs(60));
+                while let Ok(()) = receiver.recv_timeout(rest.saturating_duration_since(Instant::now())) {}
             }
         };
         let thread = std::thread::Builder::new().name("sidetap-cells".into()).spawn(write);
@@ -70,8 +76,8 @@ impl CellWriter {
     }
 }
 
-/// Between two times that requests are stored.
-const STORE_CELLS: Duration = Duration::from_secs(60);
+/// Between two times that requests are stored, where storing them does not take long.
+const STORE_CELLS: Duration = Duration::from_secs(1);
 
 /// Writes what was learned, on a thread of its own; what comes while it still writes is left out.
 struct StateWriter {
@@ -127,6 +133,7 @@ impl LiveHooks {
             shed: 0,
             state: None,
             keeper: None,
+            asked: None,
             hangups: 0,
             cells: None,
         }
@@ -277,10 +284,17 @@ impl Hooks for LiveHooks {
         }
     }
 
+    fn wants_found(&mut self) -> bool {
+        let wants = self.keeper.as_ref().is_some_and(Keeper::is_ready);
+        self.asked = wants.then(Instant::now);
+        wants
+    }
+
     fn found(&mut self, _now: Ts, found: Found) {
         self.view.take(&found.run);
+        let took = self.asked.take().map(|t| t.elapsed()).unwrap_or_default();
         if let Some(keeper) = &self.keeper {
-            keeper.offer(found, self.before);
+            keeper.offer(found, self.before, took);
         }
     }
 

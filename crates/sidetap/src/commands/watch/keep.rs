@@ -2,7 +2,9 @@
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use sidetap_model::Ts;
@@ -15,10 +17,31 @@ use crate::commands::finish::keep_evidence;
 use crate::commands::inventory::keep_documents;
 use crate::output::warn;
 
-/// A thread that saves; what comes while it still saves is left out, for the next one says more.
+/// A thread that saves one after the other, as soon as it may again: what a killed process has not saved is lost.
 pub(super) struct Keeper {
     sender: SyncSender<(Found, Progress)>,
     thread: JoinHandle<()>,
+    pace: Arc<Mutex<Pace>>,
+}
+
+/// When to save again: saving takes a tenth of the time at most, building what is saved, for which traffic waits, a twentieth.
+struct Pace {
+    /// Something is being saved.
+    busy: bool,
+    next: Instant,
+}
+
+impl Pace {
+    /// How many times as long as a save took to rest behind it.
+    const SAVE: u32 = 9;
+    /// The same for building it.
+    const BUILD: u32 = 19;
+    /// The longest rest.
+    const MOST: Duration = Duration::from_secs(30);
+
+    fn rest(&mut self, took: Duration, times: u32) {
+        self.next = self.next.max(Instant::now() + took.saturating_mul(times).min(Self::MOST));
+    }
 }
 
 /// A store that is open before rights are given up, and under which name the run is kept.
@@ -38,21 +61,27 @@ impl Keeping {
 
     /// Starts the thread.
     pub(super) fn start(self) -> Result<Keeper> {
-        let (sender, receiver) = sync_channel(0);
-        let thread =
-            std::thread::Builder::new().name("sidetap-store".into()).spawn(move || self.run(&receiver));
-        Ok(Keeper { sender, thread: thread.context("cannot start a thread")? })
+        let (sender, receiver) = sync_channel(1);
+        let pace = Arc::new(Mutex::new(Pace { busy: false, next: Instant::now() }));
+        let of_thread = Arc::clone(&pace);
+        let thread = std::thread::Builder::new().name("sidetap-store".into());
+        let thread = thread.spawn(move || self.run(&receiver, &of_thread));
+        Ok(Keeper { sender, thread: thread.context("cannot start a thread")?, pace })
     }
 
-    fn run(mut self, receiver: &Receiver<(Found, Progress)>) {
+    fn run(mut self, receiver: &Receiver<(Found, Progress)>, pace: &Mutex<Pace>) {
         let mut told = false;
         for (found, progress) in receiver {
+            let begun = Instant::now();
             if let Err(e) = self.keep(found, progress)
                 && !told
             {
                 warn(&format!("cannot keep what was found in {}: {e:#}", self.store.path().display()));
                 told = true;
             }
+            let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
+            pace.rest(begun.elapsed(), Pace::SAVE);
+            pace.busy = false;
         }
     }
 
@@ -79,9 +108,17 @@ impl Keeping {
 }
 
 impl Keeper {
-    /// Hands on what was found, where nothing is being saved.
-    pub(super) fn offer(&self, found: Found, progress: Progress) {
-        let _ = self.sender.try_send((found, progress));
+    /// Whether something may be saved now.
+    pub(super) fn is_ready(&self) -> bool {
+        let pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        !pace.busy && Instant::now() >= pace.next
+    }
+
+    /// Hands on what was found, which took so long.
+    pub(super) fn offer(&self, found: Found, progress: Progress, took: Duration) {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        pace.rest(took, Pace::BUILD);
+        pace.busy = self.sender.try_send((found, progress)).is_ok();
     }
 
     /// Waits until the last one is saved.
