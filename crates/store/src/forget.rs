@@ -81,12 +81,22 @@ impl Store {
         let members = "DELETE FROM members WHERE (kind = ?2 AND value = ?1)
             OR (kind = 'compound' AND (instr(value, ?1 || ' + ') > 0 OR instr(value, ' + ' || ?1) > 0))";
         note("members", transaction.execute(members, params![value, kind.name()])?);
-        let allowed = "DELETE FROM allowed WHERE kind = ?1 AND value = ?2";
+        let allowed = "DELETE FROM allowed WHERE (kind = ?1 AND value = ?2)
+            OR (?1 = 'ip' AND kind = 'cidr' AND value IN (?2 || '/32', ?2 || '/128'))";
         note("allowed", transaction.execute(allowed, params![kind.name(), value])?);
         for (table, text) in
             [("evidence", "row"), ("actions", "row"), ("approvals", "row"), ("cells", "cell")]
         {
             note(table, forget_where_named(&transaction, table, text, who)?);
+        }
+        for (table, text) in [
+            ("notes", "note"),
+            ("work", "note"),
+            ("work_log", "note"),
+            ("taught", "note"),
+            ("allowed", "reason"),
+        ] {
+            note(table, forget_in_texts(&transaction, table, text, who)?);
         }
         transaction.execute("DELETE FROM sampled WHERE exchange NOT IN (SELECT id FROM evidence)", [])?;
         if who.is_plain() {
@@ -244,7 +254,7 @@ fn mentions(part: &Value, who: Who<'_>) -> bool {
 fn strip(part: &mut Value, field: &str, who: Who<'_>) -> bool {
     match part {
         Value::String(text) if who.is_in(field, text) => {
-            *text = text.replace(who.value, "(forgotten)");
+            *text = without_word(text, who.value);
             true
         }
         Value::Array(items) => {
@@ -275,11 +285,27 @@ fn strip(part: &mut Value, field: &str, who: Who<'_>) -> bool {
 
 /// Whether the name is in a text by itself, not as a part of a longer one: `10.0.0.1` is not in `10.0.0.11`.
 fn has_word(text: &str, value: &str) -> bool {
+    words(text, value).next().is_some()
+}
+
+/// A text with something else where the value stands as a word.
+fn without_word(text: &str, value: &str) -> String {
+    let (mut out, mut done) = (String::with_capacity(text.len()), 0);
+    for at in words(text, value) {
+        out.push_str(text.get(done..at).unwrap_or_default());
+        out.push_str("(forgotten)");
+        done = at + value.len();
+    }
+    out + text.get(done..).unwrap_or_default()
+}
+
+/// Where the value stands as a word.
+fn words(text: &str, value: &str) -> impl Iterator<Item = usize> {
     let joins = |c: char| c.is_alphanumeric() || c == '.' || c == ':' || c == '#';
-    text.match_indices(value).any(|(at, found)| {
-        let before = text.get(..at).and_then(|t| t.chars().next_back());
+    text.match_indices(value).map(|(at, _)| at).filter(move |at| {
+        let before = text.get(..*at).and_then(|t| t.chars().next_back());
         let after = text
-            .get(at + found.len()..)
+            .get(at + value.len()..)
             .map(|t| t.trim_end_matches(['.', ':']))
             .and_then(|t| t.chars().next());
         !before.is_some_and(joins) && !after.is_some_and(joins)
@@ -312,6 +338,29 @@ fn forget_where_named(
         gone += transaction.prepare_cached(&sql)?.execute([text])?;
     }
     Ok(gone)
+}
+
+/// Takes a name out of what people wrote; gives how many texts it was in.
+fn forget_in_texts(
+    transaction: &Connection,
+    table: &str,
+    text: &str,
+    who: Who<'_>,
+) -> Result<usize, StoreError> {
+    // A name that is a common word would be taken out of what is about others.
+    if !who.is_plain() && !who.value.contains('@') {
+        return Ok(0);
+    }
+    let sql = format!("SELECT DISTINCT {text} FROM {table} WHERE instr({text}, ?1) > 0");
+    let mut statement = transaction.prepare(&sql)?;
+    let found = statement.query_map([who.value], |r| r.get(0))?.collect::<Result<Vec<String>, _>>()?;
+    let sql = format!("UPDATE {table} SET {text} = ?2 WHERE {text} = ?1");
+    let mut change = transaction.prepare(&sql)?;
+    let mut changed = 0;
+    for text in found.iter().filter(|t| has_word(t, who.value)) {
+        changed += change.execute([text, &without_word(text, who.value)])?;
+    }
+    Ok(changed)
 }
 
 fn names(text: &str, who: Who<'_>) -> bool {

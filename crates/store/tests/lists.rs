@@ -253,8 +253,25 @@ fn somebody_is_forgotten_everywhere_and_nobody_else_is() {
     };
     let rows = [evidence("x-1", "203.0.113.1"), evidence("x-2", "203.0.113.11")];
     store.record_evidence(&rows, &Default::default()).unwrap();
+    let said = |text: &str| Notes { note: Some(text.to_owned()), ..Default::default() };
+    store.put_notes("campaign", "c1", &said("Rang 203.0.113.1, and 203.0.113.11")).unwrap();
+    for value in ["203.0.113.1/32", "203.0.113.11/32"] {
+        let entry = sidetap_store::AllowedRow {
+            id: 0,
+            kind: "cidr".into(),
+            value: value.into(),
+            reason: String::new(),
+            by: "anna".into(),
+            at: at(1),
+            expires_at: None,
+        };
+        store.allow(&entry).unwrap();
+    }
     let removed = store.forget(SubjectKind::Ip, "203.0.113.1", "anna", at(600)).unwrap();
     assert_eq!((removed.0["verdicts"], removed.0["evidence"], removed.0["members"]), (1, 1, 1));
+    assert_eq!((removed.0["notes"], removed.0["allowed"]), (1, 1));
+    let note = store.notes("campaign", "c1").unwrap().note.unwrap();
+    assert_eq!(note, "Rang (forgotten), and 203.0.113.11");
     assert!(store.verdict("v1").unwrap().is_none() && store.verdict("v11").unwrap().is_some());
     assert_eq!(store.campaign("c1").unwrap().unwrap().members.len(), 8);
     assert_eq!(store.campaign_item("c1").unwrap().unwrap().members, 8);

@@ -50,7 +50,10 @@ pub(crate) fn run(global: &GlobalArgs, args: &StoreArgs) -> Result<Status> {
                 [] => print("forgotten: nothing: no row of this store has that name\n")?,
                 rows => print(&format!("forgotten: {}\n", rows.join(", ")))?,
             }
-            warn("copies and run directories that were made before still hold what was forgotten here");
+            warn(
+                "copies and run directories that were made before still hold what was forgotten here; a watch that runs on this store, \
+                 and entries on devices, write it anew: stop the watch and take entries back (`mitigation undo`) before",
+            );
             Ok(Status::Done)
         }
         StoreCommand::ResetUsers => {

@@ -356,7 +356,10 @@ function Findings({ data }: { data: EndpointDetail }) {
 function Abuse({ data }: { data: EndpointDetail }) {
   if (data.campaigns.length === 0 && data.abusers.length === 0) return null;
   return (
-    <Card title="Who abused it">
+    <Card
+      title="Who abused this path, by any method"
+      more={data.abusers.length > 0 ? <A href={to("/actors", { host: data.endpoint.host + data.endpoint.template })}>All</A> : null}
+    >
       <div className="stack loose">
         {data.campaigns.length > 0 ? (
           <ul className="stack">
