@@ -10,7 +10,7 @@ mod head;
 mod probe;
 mod tolerant;
 
-pub use amid::request_amid;
+pub use amid::{AmidLine, request_amid};
 pub use chunked::{ChunkEnd, Chunked};
 pub use fields::note_authority;
 pub use framing::{Framing, Hints, request_framing, response_framing};

@@ -4,7 +4,7 @@
 use memchr::memchr2;
 use sidetap_model::Completeness;
 use sidetap_wire::http1::{
-    Probe, begins_method, likely_request, probe_request_of_http, request_amid, trim_start,
+    AmidLine, Probe, begins_method, likely_request, probe_request_of_http, request_amid, trim_start,
 };
 
 use super::Http;
@@ -35,6 +35,7 @@ pub(super) struct Doubt {
     end: u64,
     /// How far the client had received the server's bytes when it ended its head.
     ack: Option<u64>,
+    seq: u32,
     /// Final answers that are due up to its own.
     due: u32,
     /// Where the first one begins behind them that was begun when the server had all of it.
@@ -46,13 +47,14 @@ pub(super) struct Doubt {
 pub(super) struct Amid {
     at: Option<u64>,
     is_clear: bool,
+    line: AmidLine,
 }
 
 impl Amid {
     fn find(&mut self, bytes: &[u8], mark: Mark, from: usize) -> Option<usize> {
         let first = mark.off + from as u64;
         if self.at.is_none_or(|at| at < first) && !self.is_clear {
-            self.at = request_amid(bytes, from).map(|n| mark.off + n as u64);
+            self.at = request_amid(bytes, from, &mut self.line).map(|n| mark.off + n as u64);
             self.is_clear = self.at.is_none();
         }
         self.at.filter(|at| *at >= first).map(|at| (at - mark.off) as usize)
@@ -99,7 +101,7 @@ impl Cut {
     fn method(&self, next: &[u8]) -> Option<&[u8]> {
         let rest = next.get(..next.len().min(2 * MOST_CUT)).unwrap_or_default();
         let from = self.bytes.iter().rposition(|b| *b == b' ').map_or(0, |blank| blank + 1);
-        let at = request_amid(&[&self.bytes, rest].concat(), from)?;
+        let at = request_amid(&[&self.bytes, rest].concat(), from, &mut AmidLine::default())?;
         self.bytes.get(at..).filter(|method| !method.is_empty())
     }
 }
@@ -174,13 +176,25 @@ impl Http {
             return;
         };
         let answered = self.answer.as_ref().map(|a| a.target);
-        let due = self.queue.iter().map(|e| match e {
+        let open = |e: &Entry| match e {
             Entry::Asked(a) => u32::from(a.answer.is_none() && answered != Some(Target::Request(a.seq))),
             Entry::Forgotten { count, .. } => *count,
             Entry::Gap(_) => 0,
-        });
-        let due = due.fold(0, u32::saturating_add);
-        self.doubt = Some(Doubt { end: asked.end, ack: asked.seen_down_head, due, heard: None });
+        };
+        // What is due up to the one before is known: nothing is counted again and again.
+        let before = self.doubt.map(|doubt| (doubt.seq, doubt.due));
+        let mut due = 0_u32;
+        for entry in self.queue.iter().rev() {
+            if let (Entry::Asked(a), Some((seq, known))) = (entry, before)
+                && a.seq == seq
+            {
+                due = due.saturating_add(known);
+                break;
+            }
+            due = due.saturating_add(open(entry));
+        }
+        self.doubt =
+            Some(Doubt { end: asked.end, ack: asked.seen_down_head, seq: asked.seq, due, heard: None });
         if is_end {
             self.unheard_until = self.unheard_until.max(self.up_at);
         }

@@ -8,13 +8,12 @@ use super::probe::{BORROWED, LONGEST_KNOWN, METHODS, is_version};
 /// far as it is there, has a version; or a method and a path, as servers read them without one.
 ///
 /// Each line is looked through once, however many places of it may be one.
-pub fn request_amid(bytes: &[u8], from: usize) -> Option<usize> {
-    find(bytes, from, &mut 0)
+pub fn request_amid(bytes: &[u8], from: usize, line: &mut AmidLine) -> Option<usize> {
+    find(bytes, from, line, &mut 0)
 }
 
 /// `work` counts bytes that are looked at.
-fn find(bytes: &[u8], from: usize, work: &mut usize) -> Option<usize> {
-    let mut line = Line { end: 0, may_be_request: false };
+fn find(bytes: &[u8], from: usize, line: &mut AmidLine, work: &mut usize) -> Option<usize> {
     for blank in memchr_iter(b' ', bytes.get(from..)?) {
         let blank = from + blank;
         let word = bytes.get(from.max(blank.saturating_sub(LONGEST_KNOWN))..blank).unwrap_or_default();
@@ -49,16 +48,18 @@ fn method_at_end(word: &[u8], work: &mut usize) -> Option<(usize, bool)> {
     Some(known.map_or((all, false), |len| (len, true)))
 }
 
-/// The line that was looked at last.
-struct Line {
-    end: usize,
+/// The line that was looked at last: one for all searches in what ends where these bytes end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AmidLine {
+    /// How many bytes are behind its end.
+    left: Option<usize>,
     may_be_request: bool,
 }
 
-impl Line {
+impl AmidLine {
     /// Whether the line that `at` stands in may be one of a request: its end is not there, or has a version.
     fn at(&mut self, bytes: &[u8], at: usize, work: &mut usize) -> bool {
-        if at < self.end {
+        if self.left.is_some_and(|left| bytes.len() - at > left) {
             return self.may_be_request;
         }
         let rest = bytes.get(at..).unwrap_or_default();
@@ -69,7 +70,7 @@ impl Line {
         let borrowed = || BORROWED.iter().any(|name| word.starts_with(name));
         let versioned = || is_version(word) || borrowed() || memmem::find(line, b" HTTP/1.").is_some();
         self.may_be_request = end.is_none() || versioned();
-        self.end = at + end.unwrap_or(rest.len());
+        self.left = Some(rest.len() - end.unwrap_or(rest.len()));
         self.may_be_request
     }
 }
@@ -99,9 +100,14 @@ mod tests {
             (b"get / HTTP/1.1\r\n", None),
         ];
         for (bytes, expected) in cases {
-            assert_eq!(request_amid(bytes, 0), expected, "{:?}", String::from_utf8_lossy(bytes));
+            assert_eq!(
+                request_amid(bytes, 0, &mut AmidLine::default()),
+                expected,
+                "{:?}",
+                String::from_utf8_lossy(bytes)
+            );
         }
-        assert_eq!(request_amid(b"POST /api/SEARCH HTTP/1.1\r\n", 5), None);
+        assert_eq!(request_amid(b"POST /api/SEARCH HTTP/1.1\r\n", 5, &mut AmidLine::default()), None);
     }
 
     /// By bytes that are looked at, for times differ.
@@ -114,11 +120,26 @@ mod tests {
             for len in [1_000, 60_000, 480_000] {
                 let mut bytes = unit.repeat(len / unit.len());
                 bytes.push(b'\n');
-                let mut work = 0;
-                assert_eq!(find(&bytes, 0, &mut work), None, "{:?}", String::from_utf8_lossy(unit));
+                let (mut work, mut line) = (0, AmidLine::default());
+                assert_eq!(
+                    find(&bytes, 0, &mut line, &mut work),
+                    None,
+                    "{:?}",
+                    String::from_utf8_lossy(unit)
+                );
                 most = most.max(work / bytes.len());
             }
             assert!(most <= 24, "{:?}: {most} looks at a byte", String::from_utf8_lossy(unit));
         }
+    }
+
+    #[test]
+    fn who_goes_on_behind_each_place_of_a_line_looks_through_it_once() {
+        let bytes = b"GET a ".repeat(10_000);
+        let (mut work, mut line, mut from, mut found) = (0, AmidLine::default(), 0, 0);
+        while let Some(at) = bytes.get(from..).and_then(|rest| find(rest, 0, &mut line, &mut work)) {
+            (from, found) = (from + at + 4, found + 1);
+        }
+        assert!(found == 10_000 && work <= 24 * bytes.len(), "{found} {work}");
     }
 }
