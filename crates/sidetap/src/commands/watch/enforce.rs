@@ -301,7 +301,7 @@ impl Acting {
         let verdicts = self.verdicts.values().chain(changed).cloned().collect();
         let own = RunData { verdicts, ..RunData::default() };
         let before = self.looked.is_none().then(|| self.before.clone());
-        let look = move || look_at(&path, &run, &own, span, before);
+        let look = move || look_at(&path, &run, own, span, before);
         self.awaited = std::mem::take(&mut self.news);
         // What a conviction shows is looked at before it is decided: later, others with the same tool would have come in, not convicted yet,
         // and count as honest.

@@ -34,17 +34,20 @@ pub(super) struct Looked {
 pub(super) fn look_at(
     path: &Path,
     run: &str,
-    own: &RunData,
+    mut own: RunData,
     span_s: u64,
     before: Option<BTreeSet<String>>,
 ) -> Look {
     let begun = Instant::now();
-    let mut known = known_of(own, run, Some(path), span_s);
     let mut earlier = Vec::new();
+    let mut places = Places::default();
     let read = Store::open_read_only(path).and_then(|store| {
-        known.places = Places::of(&store.load_endpoints()?);
+        places = Places::of(&store.load_endpoints()?);
         if let Some(before) = before {
             earlier = earlier_in(&store, run, &before)?;
+            // Whoever is started anew in the midst of a run has heard of none of them: who was convicted before counted as good.
+            let heard: BTreeSet<String> = own.verdicts.iter().map(|v| v.id.clone()).collect();
+            own.verdicts.extend(store.verdicts_of(run)?.into_iter().filter(|v| !heard.contains(&v.id)));
         }
         Ok(())
     });
@@ -54,6 +57,7 @@ pub(super) fn look_at(
             "what was pushed before cannot be decided anew, and stays until it is over: {path}: {e}"
         ));
     }
+    let known = Known { places, ..known_of(&own, run, Some(path), span_s) };
     Look { traffic: known.traffic.clone().map(Arc::new), known, earlier, took: begun.elapsed() }
 }
 
