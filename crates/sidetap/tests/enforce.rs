@@ -368,7 +368,7 @@ fn behind_modsecurity() {
     let rules = page("modsecurity.conf").replace("/etc/nginx/sidetap/", &s.path(""));
     s.place.write("rules.conf", rules.as_bytes());
     s.place.write("blocked.data", b"");
-    s.place.write("places.conf", b"");
+    s.place.write("modsecurity-places.conf", b"");
     let text = format!(
         "load_module {so};\nevents {{}}\nhttp {{ TEMPORARY access_log off; modsecurity on; modsecurity_rules_file {};\n\
          server {{ listen {SERVER}:80; location / {{ proxy_pass http://127.0.0.1:9000; }} }} }}\n",
