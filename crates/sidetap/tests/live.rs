@@ -432,10 +432,10 @@ fn a_killed_watch_loses_no_more_than_the_last_moment() {
         });
         (calls, requests)
     };
-    // It takes seconds, not half a minute; a busy machine gets some more.
+    // It takes a second or two, not half a minute; a machine on which saving takes long gets more, for it rests in between.
     let begun = std::time::Instant::now();
     while stored().0 + CONNECTIONS < answered || stored().1 + CONNECTIONS < answered {
-        assert!(begun.elapsed() < Duration::from_secs(15), "{:?} of {answered}", stored());
+        assert!(begun.elapsed() < Duration::from_secs(25), "{:?} of {answered}", stored());
         std::thread::sleep(Duration::from_millis(200));
     }
     watch.signal("-KILL");
