@@ -17,7 +17,7 @@ mod traits;
 mod without;
 
 pub use agent::{Agent, AgentKind, Agents, Platform};
-pub use engine::{Config, Engine, StateError};
+pub use engine::{Config, Engine, Name, StateError};
 pub use extract::Extractor;
 pub use facts::{Fact, Facts};
 pub use indicators::{

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use sidetap_bots::Name;
 use sidetap_model::rows::{RunData, VerdictRow};
 use sidetap_model::{EndpointId, EndpointRef, FlowId, Ts};
 
@@ -10,7 +11,7 @@ use crate::flagged::Flagged;
 use crate::hops::Hops;
 use crate::item::{Item, Whole};
 use crate::judge::{Actors, Judge, Renames};
-use crate::options::{Found, Listener, Options, PipelineError};
+use crate::options::{Forget, Found, Listener, Options, PipelineError};
 use crate::proxies::ProxyLearner;
 use crate::snapshot::World;
 use crate::spool::{LookupKey, Spool};
@@ -152,6 +153,29 @@ impl Coordinator {
             None => Default::default(),
         };
         Some(Found { run, openapi: self.discovery.openapi(), evidence, samples })
+    }
+
+    /// Forgets these wherever a run remembers who did something.
+    pub(crate) fn forget(&mut self, all: &[Forget]) {
+        let names: Vec<Name> = all.iter().filter_map(|f| Name::of(f.kind, &f.value)).collect();
+        // What is held was done before: it is counted for endpoints, not for them.
+        for item in &mut self.held {
+            let of_them = item.bots.as_deref().is_some_and(|o| names.iter().any(|name| name.is_in(o)));
+            if of_them {
+                item.bots = None;
+            }
+            if let Some(whole) = &mut item.whole
+                && whole.line.as_ref().is_some_and(|(line, _)| all.iter().any(|f| f.is_in(line)))
+            {
+                (whole.line, whole.seen) = (None, None);
+            }
+        }
+        if let Some(ring) = &mut self.evidence {
+            ring.forget(all);
+        }
+        if let Some(judge) = &self.judge {
+            judge.forget(names);
+        }
     }
 
     /// Outputs that cannot be written any more, each once.

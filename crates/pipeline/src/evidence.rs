@@ -7,7 +7,8 @@ use sidetap_model::{EndpointId, EndpointRef, FlowId, HashKey, Ts};
 use sidetap_wire::body::hash_str;
 
 use crate::item::Seen;
-use crate::masked::{Masker, Part, Shown};
+use crate::masked::{Masker, Part, Raw, Shown};
+use crate::options::Forget;
 use crate::sample::{Chosen, Id, Sampled, Samples};
 use crate::spool::LookupKey;
 
@@ -186,6 +187,20 @@ impl EvidenceRing {
         self.samples.rename(renames);
     }
 
+    /// Forgets exchanges that name one of these.
+    pub(crate) fn forget(&mut self, all: &[Forget]) {
+        let names = |text: &[u8]| all.iter().any(|f| f.is_in(text));
+        let sent = |raw: &Raw| all.iter().any(|f| raw.has(|text| f.is_in(text)));
+        let recent = self.recent.extract_if(|_, line| {
+            names(&line.of.head) || line.of.seen.as_ref().is_some_and(|seen| sent(&seen.raw))
+        });
+        let gone: usize = recent.map(|(_, line)| line.of.bytes()).sum();
+        self.recent_bytes = self.recent_bytes.saturating_sub(gone);
+        self.order.retain(|id| self.recent.contains_key(id));
+        self.kept.retain(|_, kept| !names(&kept.head) && !all.iter().any(|f| kept.parts.has(|t| f.is_in(t))));
+        self.kept_bytes = self.kept.values().map(|kept| kept.bytes).sum();
+    }
+
     /// Which exchanges stand for which campaign and finding.
     pub(crate) fn samples(&self, run: &RunData) -> Vec<Sampled> {
         self.samples.of(&run.findings)
@@ -320,7 +335,6 @@ fn parse(name: &str) -> Option<Id> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::masked::Raw;
     use crate::sample::names_of;
 
     fn id(n: u32) -> Id {

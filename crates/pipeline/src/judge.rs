@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use sidetap_bots::{Engine, Observation};
+use sidetap_bots::{Engine, Name, Observation};
 use sidetap_model::rows::{Callers, CampaignRow, TrafficPoint, VerdictRow};
 use sidetap_model::{EndpointId, EndpointRef, Ts};
 
@@ -37,6 +37,7 @@ enum Job {
     Changes(Sender<Vec<VerdictRow>>),
     State(Sender<Vec<u8>>),
     Actors(Sender<Actors>),
+    Forget(Vec<Name>),
     Finish(Renames),
 }
 
@@ -81,6 +82,11 @@ impl Judge {
         actors.recv().ok()
     }
 
+    /// Forgets these: nothing that it is asked from now on tells of them.
+    pub(crate) fn forget(&self, names: Vec<Name>) {
+        let _ = self.jobs.send(Job::Forget(names));
+    }
+
     /// The second judgement; gives the engine back.
     pub(crate) fn finish(self, renames: Renames) -> Result<Engine, PipelineError> {
         let _ = self.jobs.send(Job::Finish(renames));
@@ -107,6 +113,7 @@ fn judge(mut engine: Engine, jobs: &Receiver<Job>) -> Engine {
                     callers: engine.callers(),
                 });
             }
+            Job::Forget(names) => names.iter().for_each(|name| engine.forget(name)),
             Job::Finish(renames) => engine.finish(&renames),
         }
     }

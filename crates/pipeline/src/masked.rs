@@ -58,6 +58,14 @@ impl Raw {
     }
 }
 
+impl Raw {
+    /// Whether this is so of a value in the heads, or of a body's beginning.
+    pub(crate) fn has(&self, is: impl Fn(&[u8]) -> bool) -> bool {
+        let mut messages = self.request.iter().chain(&self.response);
+        messages.any(|m| is(&m.body) || m.headers.iter().any(|(_, value)| is(value)))
+    }
+}
+
 impl Message {
     fn of(headers: &Headers, body: &Body) -> Self {
         let mut kept = Headers::with_capacity(headers.len().min(64), HEAD);
@@ -81,6 +89,14 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
+    /// Whether this is so of a value in the heads, or of a body.
+    pub(crate) fn has(&self, is: impl Fn(&[u8]) -> bool) -> bool {
+        let mut parts = self.request.iter().chain(&self.response);
+        parts.any(|p| {
+            p.content.iter().any(|c| is(c.as_bytes())) || p.headers.iter().any(|(_, v)| is(v.as_bytes()))
+        })
+    }
+
     /// Bytes it takes.
     pub(crate) fn heap_bytes(&self) -> usize {
         let of = |p: &Part| {

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use sidetap_model::rows::{RunData, VerdictRow};
-use sidetap_model::{HashKey, Ts};
+use sidetap_model::{HashKey, SubjectKind, Ts};
 
 /// How a run is to go.
 #[derive(Debug)]
@@ -101,6 +101,31 @@ pub struct Found {
     pub samples: Vec<crate::Sampled>,
 }
 
+/// Somebody to forget, named as outputs spell it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forget {
+    /// What the name is of.
+    pub kind: SubjectKind,
+    /// The name.
+    pub value: String,
+}
+
+impl Forget {
+    /// Whether the name stands in a text by itself.
+    pub(crate) fn is_in(&self, text: &[u8]) -> bool {
+        let name = self.value.as_bytes();
+        // Behind an IPv4 address a port may stand.
+        let colons = name.contains(&b':');
+        let joins = |b: Option<&u8>| {
+            b.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'.' || *b == b':' && colons)
+        };
+        memchr::memmem::find_iter(text, name).any(|at| {
+            let before = at.checked_sub(1).and_then(|at| text.get(at));
+            !joins(before) && !joins(text.get(at + name.len()))
+        })
+    }
+}
+
 /// How far a run is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Progress {
@@ -138,6 +163,14 @@ pub trait Hooks {
 
     /// Called where [`Hooks::wants_found`] said so: what was found so far.
     fn found(&mut self, _now: Ts, _found: Found) {}
+
+    /// Asked between epochs of a live run: whom it has to forget from now on.
+    fn to_forget(&mut self) -> Vec<Forget> {
+        Vec::new()
+    }
+
+    /// Called once they are forgotten: nothing that is handed on from now on tells of what they did before.
+    fn forgot(&mut self) {}
 
     /// Called with what became known of an input: an interface that went away or came back.
     fn news(&mut self, _line: &str) {}

@@ -204,6 +204,13 @@ fn coordinate(
         if hooks.stop() {
             view.stop.store(true, Relaxed);
         }
+        if options.live {
+            let who = hooks.to_forget();
+            if !who.is_empty() {
+                coordinator.forget(&who);
+                hooks.forgot();
+            }
+        }
         let Some(part) = part else { continue };
         if let Some(until) = coordinator.learned_until.take() {
             refused = State::stale(until, part.now, options);

@@ -120,6 +120,14 @@ impl History {
         Time::of(v).add_to(self.subjects.entry(key).or_default());
     }
 
+    /// Forgets all that was done to somebody, by themselves or with more that tells them from others.
+    pub fn forget(&mut self, kind: SubjectKind, value: &str) {
+        let part = |of: &str| of.split(" + ").any(|p| p == value);
+        self.subjects.retain(|(_, of, whom), _| {
+            !(*of == kind && whom == value || *of == SubjectKind::Compound && part(whom))
+        });
+    }
+
     /// How often the subject was acted against in the `within_s` seconds before it was at it last, without the response that
     /// still held then.
     pub fn times_before(&self, v: &VerdictRow, within_s: u64) -> u32 {
@@ -182,6 +190,11 @@ mod tests {
         assert_eq!(history.times_before(&seen(1800), 3600), 1, "the second one holds");
         assert_eq!(history.times_before(&seen(2400), 3600), 2);
         assert_eq!(history.times_before(&seen(2400), 800), 1, "the first one was too long ago");
+        let mut forgotten = history.clone();
+        forgotten.forget(SubjectKind::Session, &sample().subject.value);
+        assert_eq!(forgotten.times_before(&seen(2400), 3600), 2, "a name of another kind");
+        forgotten.forget(sample().subject.kind, &sample().subject.value);
+        assert_eq!(forgotten.times_before(&seen(2400), 3600), 0);
         let mut alert = seen(5000);
         alert.response = "alert".into();
         history.record(&alert);

@@ -7,14 +7,17 @@ use std::time::Duration;
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, params};
+use serde::Deserialize;
 use serde_json::Value;
 use sidetap_model::rows::{CampaignRow, EndpointRow, FindingRow, SensitiveRow, VerdictRow};
 use sidetap_model::{SubjectKind, Ts};
 
 use crate::error::StoreError;
+use crate::journal::{FORGOTTEN, rewrite_audit};
 use crate::now::{self, Kept};
 use crate::open::Store;
 use crate::retain::Removed;
+use crate::watched::ToForget;
 
 /// How often a copy is tried while somebody holds the store locked.
 const TRIES: usize = 200;
@@ -65,45 +68,12 @@ impl Store {
         by: &str,
         now: Ts,
     ) -> Result<Removed, StoreError> {
-        let who = Who { kind, value };
         let transaction = self.begin_vital()?;
-        let mut removed = Removed::default();
-        forget_rows::<VerdictRow>(&transaction, &mut removed, who, Naming::Rewrite)?;
-        forget_rows::<CampaignRow>(&transaction, &mut removed, who, Naming::Rewrite)?;
-        forget_rows::<FindingRow>(&transaction, &mut removed, who, Naming::Remove)?;
-        forget_rows::<SensitiveRow>(&transaction, &mut removed, who, Naming::Remove)?;
-        forget_rows::<EndpointRow>(&transaction, &mut removed, who, Naming::Rewrite)?;
-        let mut note = |table: &str, n: usize| {
-            if n > 0 {
-                removed.0.insert(table.to_owned(), n as u64);
-            }
-        };
-        let members = "DELETE FROM members WHERE (kind = ?2 AND value = ?1)
-            OR (kind = 'compound' AND (instr(value, ?1 || ' + ') > 0 OR instr(value, ' + ' || ?1) > 0))";
-        note("members", transaction.execute(members, params![value, kind.name()])?);
-        let allowed = "DELETE FROM allowed WHERE (kind = ?1 AND value = ?2)
-            OR (?1 = 'ip' AND kind = 'cidr' AND value IN (?2 || '/32', ?2 || '/128'))";
-        note("allowed", transaction.execute(allowed, params![kind.name(), value])?);
-        for (table, text) in
-            [("evidence", "row"), ("actions", "row"), ("approvals", "row"), ("cells", "cell")]
-        {
-            note(table, forget_where_named(&transaction, table, text, who)?);
+        let removed = forget_in(&transaction, Who { kind, value, again: None }, now)?;
+        for run in self.watchers(now)? {
+            let sql = "INSERT INTO forgets (at, run, kind, value) VALUES (?1, ?2, ?3, ?4)";
+            transaction.execute(sql, params![now.0, run, kind.name(), value])?;
         }
-        for (table, text) in [
-            ("notes", "note"),
-            ("work", "note"),
-            ("work_log", "note"),
-            ("taught", "note"),
-            ("allowed", "reason"),
-        ] {
-            note(table, forget_in_texts(&transaction, table, text, who)?);
-        }
-        transaction.execute("DELETE FROM sampled WHERE exchange NOT IN (SELECT id FROM evidence)", [])?;
-        if who.is_plain() {
-            let titles = "DELETE FROM history WHERE instr(title, ?1) > 0";
-            note("history", transaction.execute(titles, [value])?);
-        }
-        note("audit", forget_in_audit(&transaction, who)?);
         let detail = serde_json::json!({ "kind": kind.name(), "removed": removed.0 }).to_string();
         transaction.execute(
             "INSERT INTO audit (at, actor, action, detail) VALUES (?1, ?2, 'store.forget', ?3)",
@@ -115,11 +85,76 @@ impl Store {
         Ok(removed)
     }
 
+    /// Forgets somebody once more, whom a run that goes on has forgotten by now: what it wrote meanwhile goes, and the name with it.
+    pub fn forget_again(&mut self, who: &ToForget) -> Result<Removed, StoreError> {
+        let transaction = self.begin_vital()?;
+        let name = Who { kind: who.kind, value: &who.value, again: Some(who.at) };
+        let removed = forget_in(&transaction, name, who.at)?;
+        transaction.execute("DELETE FROM forgets WHERE seq = ?1", [who.seq])?;
+        transaction.commit()?;
+        self.checkpoint()?;
+        Ok(removed)
+    }
+
     /// Moves what is in the log into the file, and the log's bytes off the disk.
     pub fn checkpoint(&self) -> Result<(), StoreError> {
         self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         Ok(())
     }
+}
+
+/// Removes the rows that tell of somebody, and takes the name out of others.
+fn forget_in(transaction: &Connection, who: Who<'_>, now: Ts) -> Result<Removed, StoreError> {
+    let (kind, value) = (who.kind, who.value);
+    let mut removed = Removed::default();
+    mark_forgotten(transaction, who, now)?;
+    forget_rows::<VerdictRow>(transaction, &mut removed, who, Naming::Rewrite)?;
+    forget_rows::<CampaignRow>(transaction, &mut removed, who, Naming::Rewrite)?;
+    forget_rows::<FindingRow>(transaction, &mut removed, who, Naming::Remove)?;
+    forget_rows::<SensitiveRow>(transaction, &mut removed, who, Naming::Remove)?;
+    forget_rows::<EndpointRow>(transaction, &mut removed, who, Naming::Rewrite)?;
+    let mut note = |table: &str, n: usize| {
+        if n > 0 {
+            removed.0.insert(table.to_owned(), n as u64);
+        }
+    };
+    let members = "DELETE FROM members WHERE (kind = ?2 AND value = ?1)
+        OR (kind = 'compound' AND (instr(value, ?1 || ' + ') > 0 OR instr(value, ' + ' || ?1) > 0))";
+    note("members", transaction.execute(members, params![value, kind.name()])?);
+    let allowed = "DELETE FROM allowed WHERE (kind = ?1 AND value = ?2)
+        OR (?1 = 'ip' AND kind = 'cidr' AND value IN (?2 || '/32', ?2 || '/128'))";
+    note("allowed", transaction.execute(allowed, params![kind.name(), value])?);
+    for (table, text) in [("evidence", "row"), ("actions", "row"), ("approvals", "row"), ("cells", "cell")] {
+        note(table, forget_where_named(transaction, table, text, who)?);
+    }
+    for (table, text) in
+        [("notes", "note"), ("work", "note"), ("work_log", "note"), ("taught", "note"), ("allowed", "reason")]
+    {
+        note(table, forget_in_texts(transaction, table, text, who)?);
+    }
+    transaction.execute("DELETE FROM sampled WHERE exchange NOT IN (SELECT id FROM evidence)", [])?;
+    if who.is_plain() {
+        let titles = "DELETE FROM history WHERE instr(title, ?1) > 0";
+        note("history", transaction.execute(titles, [value])?);
+    }
+    note("audit", forget_in_audit(transaction, who)?);
+    Ok(removed)
+}
+
+/// Marks verdicts on somebody: what is taken off devices for want of them is told without the name. A verdict that is said anew is not.
+fn mark_forgotten(transaction: &Connection, who: Who<'_>, now: Ts) -> Result<(), StoreError> {
+    let mut statement =
+        transaction.prepare("SELECT DISTINCT id, row FROM verdicts WHERE instr(row, ?1) > 0")?;
+    let mut rows = statement.query([who.value])?;
+    while let Some(row) = rows.next()? {
+        let text = row.get_ref(1)?.as_str().unwrap_or_default();
+        if matches!(without(text, who), Rewritten::Gone) {
+            let id: String = row.get(0)?;
+            let sql = "INSERT OR REPLACE INTO forgotten (verdict, at) VALUES (?1, ?2)";
+            transaction.prepare_cached(sql)?.execute(params![id, now.0])?;
+        }
+    }
+    Ok(())
 }
 
 /// A new file that only its owner may read.
@@ -144,9 +179,17 @@ fn open_failed(path: &Path, error: &std::io::Error) -> StoreError {
 struct Who<'a> {
     kind: SubjectKind,
     value: &'a str,
+    /// They were forgotten at that time already: who was seen first after it is somebody new, of whom the run will not tell again.
+    again: Option<Ts>,
 }
 
 impl Who<'_> {
+    /// Whether a row is about somebody who was not seen before they were forgotten.
+    fn is_new(&self, row: &Value) -> bool {
+        let first = row.get("first_seen").and_then(|t| Ts::deserialize(t).ok());
+        self.again.zip(first).is_some_and(|(at, first)| first > at)
+    }
+
     /// Whether the value can be nothing else wherever it stands: an address, or a name as it is spelled once it is hashed.
     fn is_plain(&self) -> bool {
         match self.kind {
@@ -234,6 +277,9 @@ enum Rewritten {
 /// is goes whole.
 fn without(text: &str, who: Who<'_>) -> Rewritten {
     let Ok(mut row) = serde_json::from_str::<Value>(text) else { return Rewritten::Same };
+    if who.is_new(&row) {
+        return Rewritten::Same;
+    }
     if row.get("subject").is_some_and(|s| mentions(s, who)) {
         return Rewritten::Gone;
     }
@@ -293,7 +339,7 @@ fn without_word(text: &str, value: &str) -> String {
     let (mut out, mut done) = (String::with_capacity(text.len()), 0);
     for at in words(text, value) {
         out.push_str(text.get(done..at).unwrap_or_default());
-        out.push_str("(forgotten)");
+        out.push_str(FORGOTTEN);
         done = at + value.len();
     }
     out + text.get(done..).unwrap_or_default()
@@ -384,17 +430,12 @@ fn forget_in_audit(transaction: &Connection, who: Who<'_>) -> Result<usize, Stor
     if found.is_empty() {
         return Ok(0);
     }
-    transaction.execute_batch("DROP TRIGGER audit_is_not_changed")?;
-    for (seq, detail) in &found {
-        let rest = detail.replace(who.value, "(forgotten)");
-        transaction
-            .prepare_cached("UPDATE audit SET detail = ?2 WHERE seq = ?1")?
-            .execute(params![seq, rest])?;
-    }
-    transaction.execute_batch(
-        "CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END",
+    let gone = found.len();
+    rewrite_audit(
+        transaction,
+        found.into_iter().map(|(seq, detail)| (seq, detail.replace(who.value, FORGOTTEN))),
     )?;
-    Ok(found.len())
+    Ok(gone)
 }
 
 /// True where a value stands in a text as itself, not as a part of a longer one.
@@ -416,8 +457,8 @@ mod tests {
         let row = r##"{"subject":{"kind":"session","value":"anna"},"intent":"malicious","ips":["203.0.113.1"],
             "members":[{"kind":"account","value":"anna"},{"kind":"session","value":"anna"}],"accounts":["anna","bert"]}"##;
         let (account, session) = (SubjectKind::Account, SubjectKind::Session);
-        assert!(matches!(without(row, Who { kind: session, value: "anna" }), Rewritten::Gone));
-        let Rewritten::Kept(left) = without(row, Who { kind: account, value: "anna" }) else {
+        assert!(matches!(without(row, Who { kind: session, value: "anna", again: None }), Rewritten::Gone));
+        let Rewritten::Kept(left) = without(row, Who { kind: account, value: "anna", again: None }) else {
             panic!("kept")
         };
         let left: Value = serde_json::from_str(&left).unwrap();
@@ -425,7 +466,11 @@ mod tests {
         assert_eq!(left["members"], serde_json::json!([{"kind": "session", "value": "anna"}]));
         assert_eq!(left["accounts"], serde_json::json!(["bert"]));
         for (kind, value) in [(account, "malicious"), (session, "malicious"), (session, "203.0.113.1")] {
-            assert!(matches!(without(row, Who { kind, value }), Rewritten::Same), "{} {value}", kind.name());
+            assert!(
+                matches!(without(row, Who { kind, value, again: None }), Rewritten::Same),
+                "{} {value}",
+                kind.name()
+            );
         }
     }
 

@@ -32,7 +32,8 @@ impl Store {
     /// Appends actions, and for each that was not only planned a row of the audit, in one transaction.
     pub fn record_actions(&mut self, actions: &[ActionRow]) -> Result<(), StoreError> {
         let transaction = self.begin_vital()?;
-        for a in actions {
+        let unnamed = without_the_forgotten(&transaction, actions)?;
+        for a in unnamed.as_deref().unwrap_or(actions) {
             let row = json(a, "actions")?;
             transaction
                 .prepare_cached("INSERT INTO actions (at, connector, verdict, row) VALUES (?1, ?2, ?3, ?4)")?
@@ -157,6 +158,59 @@ impl Store {
         let (actions, audit): (i64, i64) = (count("actions")?, count("audit")?);
         Ok((actions.unsigned_abs(), audit.unsigned_abs()))
     }
+}
+
+/// The actions without the names of who was forgotten, where it was done for want of their verdicts; what was meant to be done to them
+/// is told without the names from now on too.
+fn without_the_forgotten(
+    connection: &Connection,
+    actions: &[ActionRow],
+) -> Result<Option<Vec<ActionRow>>, StoreError> {
+    let mut is_forgotten = connection.prepare_cached("SELECT 1 FROM forgotten WHERE verdict = ?1")?;
+    let mut out = None;
+    for (at, action) in actions.iter().enumerate() {
+        let Some(verdict) = &action.verdict else { continue };
+        if !is_forgotten.exists([verdict])? {
+            continue;
+        }
+        let out: &mut Vec<ActionRow> = out.get_or_insert_with(|| actions.to_vec());
+        if let Some(told) = out.get_mut(at) {
+            told.subject = FORGOTTEN.to_owned();
+            told.answer = told.answer.replace(&action.subject, FORGOTTEN);
+        }
+        forget_intents(connection, verdict, &action.subject)?;
+    }
+    Ok(out)
+}
+
+/// Takes a name out of what was meant to be done for a verdict.
+fn forget_intents(connection: &Connection, verdict: &str, name: &str) -> Result<(), StoreError> {
+    let sql = "SELECT seq, detail FROM audit WHERE action = ?1 AND seq > (SELECT max(seq) FROM audit) - ?2 AND instr(detail, ?3) > 0";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![INTENT, LATEST, verdict], |r| Ok((r.get(0)?, r.get(1)?)))?;
+    let rows: Vec<(i64, String)> = rows.collect::<Result<_, _>>()?;
+    let rows = rows.into_iter().map(|(seq, detail)| (seq, detail.replace(name, FORGOTTEN)));
+    rewrite_audit(connection, rows)
+}
+
+/// What stands in place of a name that was forgotten.
+pub(crate) const FORGOTTEN: &str = "(forgotten)";
+
+/// Writes rows of the audit anew, for the one reason that there is: to take a name out.
+pub(crate) fn rewrite_audit(
+    connection: &Connection,
+    rows: impl IntoIterator<Item = (i64, String)>,
+) -> Result<(), StoreError> {
+    connection.execute_batch("DROP TRIGGER audit_is_not_changed")?;
+    for (seq, detail) in rows {
+        connection
+            .prepare_cached("UPDATE audit SET detail = ?2 WHERE seq = ?1")?
+            .execute(params![seq, detail])?;
+    }
+    connection.execute_batch(
+        "CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END",
+    )?;
+    Ok(())
 }
 
 fn append(connection: &Connection, row: &AuditRow) -> Result<(), StoreError> {

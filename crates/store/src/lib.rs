@@ -30,6 +30,7 @@ mod save;
 mod schema;
 mod site;
 mod sums;
+mod watched;
 mod work;
 
 pub use access::{NewSession, SessionRow, TokenRow, UserRow};
@@ -57,4 +58,5 @@ pub use save::run_id;
 pub use schema::Table;
 pub use site::{ShapeRow, SpecRow};
 pub use sums::{CallPoint, ClassCount, FindingCounts, RiskBands, SensitiveCounts, Totals, TypeCount};
+pub use watched::ToForget;
 pub use work::{Notes, Scope, WorkChange, WorkLine};

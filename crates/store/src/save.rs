@@ -27,6 +27,10 @@ pub fn run_id(summary: &Summary) -> String {
     format!("{hash:016x}")
 }
 
+/// Who was forgotten and is told of again is nobody to be kept silent about.
+const SAID_ANEW: &str =
+    "DELETE FROM forgotten WHERE EXISTS (SELECT 1 FROM verdicts v WHERE v.id = forgotten.verdict)";
+
 impl Store {
     /// Saves all that a run found in place of what the same run said before; gives the run's id. One transaction, but for a run of
     /// many rows: that is saved in parts, so that the log beside the file stays within its share of the bound.
@@ -53,6 +57,7 @@ impl Store {
         if rows <= PART {
             save_found_rows(&transaction, run, data)?;
             save_rows(&transaction, run, &data.verdicts)?;
+            transaction.execute(SAID_ANEW, [])?;
         }
         save_traffic(&transaction, run, &data.traffic)?;
         now::trim_history(&transaction)?;
@@ -115,6 +120,7 @@ impl Store {
         for row in verdicts {
             now::write(&transaction, run, row)?;
         }
+        transaction.execute(SAID_ANEW, [])?;
         transaction.commit()?;
         self.settle()
     }

@@ -16,6 +16,7 @@ mod crowd;
 mod doors;
 mod endpoint;
 mod excuse;
+mod forget;
 mod forms;
 mod gates;
 mod habits;
@@ -68,6 +69,7 @@ use crate::observation::{Observation, Part, Surface, Traits};
 use crate::stated::Stated;
 use crate::without::Without;
 
+pub use self::forget::Name;
 pub(crate) use self::sketch::Map;
 pub use self::state::StateError;
 

@@ -321,7 +321,7 @@ impl Engine {
     }
 
     /// The narrowest thing that is this client and nobody else: its address, or its address with a fingerprint.
-    fn unit_subject(&self, unit: &Unit, shape: u64) -> Subject {
+    pub(super) fn unit_subject(&self, unit: &Unit, shape: u64) -> Subject {
         if self.is_alone(unit) {
             return ip_subject(unit.ip);
         }

@@ -1,5 +1,6 @@
 //! Tables of clients, sessions and addresses.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use sidetap_model::{HashKey, Ts, Zone};
@@ -40,8 +41,10 @@ pub(super) fn via(o: &Observation) -> u32 {
 /// Clients, sessions and addresses in 256 logical shards, each with caps of its own.
 #[derive(Debug)]
 pub(crate) struct Units {
-    shards: Vec<Shard>,
+    pub(super) shards: Vec<Shard>,
     salt: u64,
+    /// Addresses that were forgotten, and how often: whoever comes from one again is somebody new everywhere.
+    pub(super) renamed: BTreeMap<IpAddr, u32>,
     cap: usize,
     /// What they hold.
     pub(crate) pool: Pool,
@@ -50,11 +53,11 @@ pub(crate) struct Units {
 }
 
 #[derive(Debug, Default)]
-struct Shard {
+pub(super) struct Shard {
     /// In boxes: tables of hashes are half empty at times.
-    units: Map<u64, Box<Unit>>,
+    pub(super) units: Map<u64, Box<Unit>>,
     addresses: Map<u64, Address>,
-    sessions: Map<u64, Box<Session>>,
+    pub(super) sessions: Map<u64, Box<Session>>,
 }
 
 /// Clients of one address kept apart by their agent; more share one record.
@@ -70,6 +73,7 @@ impl Units {
         Units {
             shards,
             salt: key.hash64("unit", b""),
+            renamed: BTreeMap::new(),
             cap,
             pool: Pool::new(cap * 256),
             evicted_clients: 0,
@@ -149,6 +153,9 @@ impl Units {
         }
         if via != 0 {
             m.word(u64::from(via));
+        }
+        if let Some(times) = self.renamed.get(&ip) {
+            m.word(u64::from(*times) << 32);
         }
         m.finish()
     }
@@ -316,7 +323,7 @@ impl Session {
     }
 
     /// What it holds of the room for sessions.
-    fn held(&self) -> Held {
+    pub(super) fn held(&self) -> Held {
         let calls: Held = self.calls.iter().map(Call::held).sum();
         Self::RECORD + self.beside_calls() + calls
     }
@@ -353,7 +360,7 @@ impl Shard {
     }
 
     /// Forgets addresses none of whose clients is left.
-    fn forget_addresses(&mut self) {
+    pub(super) fn forget_addresses(&mut self) {
         let units = &self.units;
         self.addresses.retain(|_, a| {
             a.units.retain(|k| units.contains_key(k));

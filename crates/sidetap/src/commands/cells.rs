@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use sidetap_intel::Table as Addresses;
-use sidetap_model::Ts;
+use sidetap_model::{SubjectKind, Ts};
 use sidetap_pipeline::Listener;
 use sidetap_policy::{LineReader, Seen};
 use sidetap_store::{CellRow, Store};
@@ -17,7 +17,11 @@ const HOUR_NS: i64 = 3_600_000_000_000;
 
 /// Collects requests in cells of an hour.
 #[derive(Clone)]
-pub(crate) struct Cells(Arc<Mutex<Collected>>);
+pub(crate) struct Cells {
+    collected: Arc<Mutex<Collected>>,
+    /// Held while what was collected is being stored.
+    storing: Arc<Mutex<()>>,
+}
 
 struct Collected {
     reader: LineReader,
@@ -30,7 +34,8 @@ impl Cells {
     /// An empty collection; countries and networks of clients are those of this table.
     pub(crate) fn new(addresses: Arc<Addresses>) -> Self {
         let reader = LineReader::default();
-        Cells(Arc::new(Mutex::new(Collected { reader, addresses, cells: HashMap::new(), left_out: 0 })))
+        let collected = Collected { reader, addresses, cells: HashMap::new(), left_out: 0 };
+        Cells { collected: Arc::new(Mutex::new(collected)), storing: Arc::default() }
     }
 
     /// What hears exchanges for it.
@@ -40,7 +45,7 @@ impl Cells {
     }
 
     fn hear(&self, head: &[u8], template: Option<&str>) {
-        let mut this = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut this = self.collected.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(line) = this.reader.read_head(head, template).filter(|l| !l.later_hop) else { return };
         let mut seen = line.seen;
         let origin = this.addresses.origin(seen.ip, line.ts);
@@ -57,7 +62,7 @@ impl Cells {
 
     /// What was collected since the last time, in a stated order, and how many requests had no room.
     fn take(&self) -> (Vec<CellRow>, u64) {
-        let mut this = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut this = self.collected.lock().unwrap_or_else(PoisonError::into_inner);
         let cells = std::mem::take(&mut this.cells);
         let left_out = std::mem::take(&mut this.left_out);
         drop(this);
@@ -73,8 +78,16 @@ impl Cells {
         (rows, left_out)
     }
 
+    /// Forgets what somebody of this name did that is not stored yet, and waits for what is being stored.
+    pub(crate) fn forget(&self, kind: SubjectKind, name: &str) {
+        let _storing = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut this = self.collected.lock().unwrap_or_else(PoisonError::into_inner);
+        this.cells.retain(|(_, seen), _| !seen.fits_part(kind, name));
+    }
+
     /// Adds what was collected to the run in a store; `afresh` in place of what it had.
     pub(crate) fn store(&self, file: &Path, run: &str, afresh: bool) -> Result<()> {
+        let _storing = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
         let (rows, left_out) = self.take();
         let mut store = Store::open(file)?;
         if afresh {

@@ -50,9 +50,14 @@ pub(crate) fn run(global: &GlobalArgs, args: &StoreArgs) -> Result<Status> {
                 [] => print("forgotten: nothing: no row of this store has that name\n")?,
                 rows => print(&format!("forgotten: {}\n", rows.join(", ")))?,
             }
+            if store.is_watched(clock::now())? {
+                warn(
+                    "a watch runs on this store: it forgets within some seconds too, and lets go what devices hold",
+                );
+            }
             warn(
-                "copies and run directories that were made before still hold what was forgotten here; a watch that runs on this store, \
-                 and entries on devices, write it anew: stop the watch and take entries back (`mitigation undo`) before",
+                "copies and run directories that were made before still hold what was forgotten here; entries on devices go with the \
+                 next `mitigation push`, where no watch enforces",
             );
             Ok(Status::Done)
         }

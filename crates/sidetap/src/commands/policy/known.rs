@@ -9,11 +9,13 @@ use sidetap_capture::open_files;
 use sidetap_intel::Table as Addresses;
 use sidetap_model::rows::{RunData, VerdictRow};
 use sidetap_policy::{
-    Attribution, Campaigns, ExchangeLine, History, Known, LineReader, Places, Sieve, Traffic, TrafficBuilder,
+    Attribution, Behind, Campaigns, ExchangeLine, History, Known, LineReader, Places, Sieve, Traffic,
+    TrafficBuilder,
 };
 use sidetap_store::{Store, StoreError};
 
 use crate::cli::{SourceArgs, TrafficArgs};
+use crate::clock;
 use crate::commands::intel;
 use crate::commands::prepare::bare_options;
 use crate::commands::progress::{Bar, Stop};
@@ -268,6 +270,10 @@ pub(super) fn stored(
     }
 }
 
+/// Whoever began so many nanoseconds ago and is not convicted may yet be: before, he does not count as good. Else the first requests of
+/// a swarm with one tool would hold the block on those of it who are convicted.
+const UNSETTLED: i64 = 60_000_000_000;
+
 fn read_stored(
     file: &Path,
     span_s: u64,
@@ -279,6 +285,7 @@ fn read_stored(
     let mut reader = LineReader::default();
     // Cells come run by run: of one run at a time it is known who was behind them.
     let mut of: Option<(String, Attribution)> = None;
+    let settled = clock::now().plus(UNSETTLED.saturating_neg());
     store.each_cell(span_s, |run, row| {
         let attribution = match of.take().filter(|(known, _)| known == run) {
             Some((_, attribution)) => attribution,
@@ -286,7 +293,9 @@ fn read_stored(
         };
         if let Some(seen) = reader.cell(&row.cell) {
             let (behind, campaign) = attribution.behind(&seen);
-            builder.add(seen, behind, campaign, row.requests, row.last);
+            if behind != Behind::Good || row.first <= settled {
+                builder.add(seen, behind, campaign, row.requests, row.last);
+            }
         }
         of = Some((run.to_owned(), attribution));
         Ok::<(), StoreError>(())
@@ -306,4 +315,44 @@ fn attribution_of(
     let mut attribution = Attribution::default();
     store.each_verdict_of(run, |v| attribution.add_decided(&v, sieve))?;
     Ok(attribution)
+}
+
+#[cfg(test)]
+mod tests {
+    use sidetap_model::Ts;
+    use sidetap_store::CellRow;
+
+    use super::*;
+
+    #[test]
+    fn who_came_a_moment_ago_is_not_good_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.db");
+        let mut store = Store::open(&path).unwrap();
+        let before = |s: i64| clock::now().plus(s * -1_000_000_000);
+        let cell = |ip: &str, first: i64, requests: u64| {
+            let text = format!(
+                r#"{{"z":"default","i":"{ip}","h":"shop.example","m":"GET","p":"/","a":"x","f":[],"s":[],"u":null,"k":null,"c":null,"n":null}}"#
+            );
+            assert!(LineReader::default().cell(&text).is_some(), "{text}");
+            let (first, last) = (before(first), before(1));
+            CellRow {
+                hour: Ts(first.0 - first.0.rem_euclid(3_600_000_000_000)),
+                cell: text,
+                requests,
+                first,
+                last,
+            }
+        };
+        store.add_cells("live", &[cell("192.0.2.1", 90, 5), cell("192.0.2.2", 30, 7)]).unwrap();
+        let good = |found: &RunData| stored(&path, 3_600, Some(("live", found)), None).unwrap().good();
+        assert_eq!(good(&RunData::default()), 5);
+        let mut v = crate::report::fixture::run().verdicts.remove(0);
+        v.subject.value = "192.0.2.2".to_owned();
+        (v.zone, v.client_ips, v.intent) =
+            ("default".to_owned(), vec!["192.0.2.2".parse().unwrap()], "malicious".to_owned());
+        let found = RunData { verdicts: vec![v], ..RunData::default() };
+        let traffic = stored(&path, 3_600, Some(("live", &found)), None).unwrap();
+        assert_eq!((traffic.good(), traffic.cells().len()), (5, 2), "who is convicted is told at once");
+    }
 }

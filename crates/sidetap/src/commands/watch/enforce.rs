@@ -1,5 +1,7 @@
 //! Acts on verdicts beside the data path: decides, stores, brings devices to what is asked.
 
+mod forget;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,6 +20,7 @@ use sidetap_model::{ActionRow, HashKey, Ts};
 use sidetap_policy::{Known, Response, Traffic};
 use sidetap_store::{Store, run_id};
 
+use self::forget::Forgotten;
 use super::act::Actor;
 use super::deeds::Deeds;
 use super::devices::{Devices, Lost, Order, Told};
@@ -84,6 +87,7 @@ pub(super) struct Acting {
     before: BTreeSet<String>,
     /// The newest row of the audit that was looked at.
     audited: u64,
+    people: Forgotten,
 }
 
 /// Between two looks at what the store remembers: traffic to measure by, who was acted against before.
@@ -179,6 +183,7 @@ impl Acting {
             traffic: None,
             looked: None,
             audited: 0,
+            people: Forgotten::default(),
             looking: None,
             news: BTreeSet::new(),
             awaited: BTreeSet::new(),
@@ -219,6 +224,8 @@ impl Acting {
                         batches += 1;
                     }
                     self.take_look();
+                    self.forget_people();
+                    changed.retain_mut(|v| self.people.leaves(v));
                     self.look(&changed);
                     self.reread(asked);
                     let decided = self.decide(changed);
@@ -231,7 +238,7 @@ impl Acting {
                     taken(batches);
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    let looked = self.take_look();
+                    let looked = self.take_look() | self.forget_people();
                     let waits = self.looking.is_some() || self.news.is_empty();
                     let decided = self.looking.is_none() && self.people_decided();
                     if !looked && !decided && waits && Instant::now() < next {
@@ -336,7 +343,9 @@ impl Acting {
         self.traffic = look.traffic;
         self.looked = Some(Looked { at: Instant::now(), took: look.took });
         if first {
-            let earlier = look.earlier.into_iter().map(|v| (v.id.clone(), v));
+            let earlier =
+                look.earlier.into_iter().filter_map(|mut v| self.people.leaves(&mut v).then_some(v));
+            let earlier = earlier.map(|v| (v.id.clone(), v));
             let later = std::mem::take(&mut self.verdicts);
             let own: Vec<String> = later.keys().cloned().collect();
             self.verdicts = earlier.take(VERDICTS).chain(later).collect();

@@ -11,9 +11,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sidetap_console::{Live, LiveStats};
 use sidetap_model::Ts;
 use sidetap_model::rows::VerdictRow;
-use sidetap_pipeline::{Found, Hooks, Progress};
+use sidetap_pipeline::{Forget, Found, Hooks, Progress};
 
 use super::deeds::Deeds;
+use super::forget::{Forgetter, Forgetting};
 use super::keep::{Keeper, Keeping};
 use super::view::View;
 use crate::commands::cells::Cells;
@@ -42,6 +43,7 @@ pub(super) struct LiveHooks {
     asked: Option<Instant>,
     hangups: u64,
     cells: Option<CellWriter>,
+    forgetter: Option<Forgetter>,
 }
 
 /// Stores requests in cells, on a thread of its own; what comes while it still writes waits for the next time.
@@ -76,9 +78,8 @@ impl CellWriter {
     }
 }
 
-/// Between two times that requests are stored: guards measure honest traffic by them, and whoever began with a tool a moment ago and is not
-/// convicted yet would count as honest. Stored each second they hold blocks of swarms back for some four seconds more.
-const STORE_CELLS: Duration = Duration::from_secs(60);
+/// Between two times that requests are stored: what was not stored is lost where the process is killed.
+const STORE_CELLS: Duration = Duration::from_secs(1);
 
 /// Writes what was learned, on a thread of its own; what comes while it still writes is left out.
 struct StateWriter {
@@ -137,6 +138,7 @@ impl LiveHooks {
             asked: None,
             hangups: 0,
             cells: None,
+            forgetter: None,
         }
     }
 
@@ -164,6 +166,13 @@ impl LiveHooks {
         Ok(self)
     }
 
+    /// The same, and whom the store is asked to forget is forgotten by the run.
+    pub(super) fn forgetting(mut self, ready: Option<Forgetting>, cells: Option<Cells>) -> Result<Self> {
+        let keeper = self.keeper.as_ref().map(Keeper::state);
+        self.forgetter = ready.map(|r| r.start(cells, keeper)).transpose()?;
+        Ok(self)
+    }
+
     /// Takes the line away and hands on what still waits.
     pub(super) fn end(&mut self) {
         self.bar.finish_and_clear();
@@ -176,6 +185,9 @@ impl LiveHooks {
         }
         if let Some(keeper) = self.keeper.take() {
             keeper.end();
+        }
+        if let Some(forgetter) = self.forgetter.take() {
+            forgetter.end();
         }
         for batch in self.waiting.drain(..) {
             let _ = self.sender.send(batch);
@@ -283,6 +295,14 @@ impl Hooks for LiveHooks {
         if let Some(writer) = &self.state {
             let _ = writer.sender.try_send(bytes);
         }
+    }
+
+    fn to_forget(&mut self) -> Vec<Forget> {
+        self.forgetter.as_ref().map(Forgetter::fresh).unwrap_or_default()
+    }
+
+    fn forgot(&mut self) {
+        self.forgetter.iter().for_each(Forgetter::forgot);
     }
 
     fn wants_found(&mut self) -> bool {

@@ -107,6 +107,16 @@ impl Keeping {
     }
 }
 
+/// Tells whether something is being saved.
+pub(super) struct Saving(Arc<Mutex<Pace>>);
+
+impl Saving {
+    /// Whether something that was found is being saved at this moment.
+    pub(super) fn is_on(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).busy
+    }
+}
+
 impl Keeper {
     /// Whether something may be saved now.
     pub(super) fn is_ready(&self) -> bool {
@@ -118,7 +128,12 @@ impl Keeper {
     pub(super) fn offer(&self, found: Found, progress: Progress, took: Duration) {
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
         pace.rest(took, Pace::BUILD);
-        pace.busy = self.sender.try_send((found, progress)).is_ok();
+        pace.busy |= self.sender.try_send((found, progress)).is_ok();
+    }
+
+    /// What tells whether something is being saved.
+    pub(super) fn state(&self) -> Saving {
+        Saving(Arc::clone(&self.pace))
     }
 
     /// Waits until the last one is saved.

@@ -4,6 +4,7 @@ mod act;
 mod deeds;
 mod devices;
 mod enforce;
+mod forget;
 mod hooks;
 mod keep;
 mod look;
@@ -25,6 +26,7 @@ use sidetap_store::run_id;
 pub(crate) use self::act::act;
 use self::deeds::Deeds;
 use self::enforce::{Actors, Enforcement};
+use self::forget::Forgetting;
 use self::hooks::LiveHooks;
 use self::keep::Keeping;
 use super::doctor::live_options;
@@ -68,6 +70,9 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
         _ => None,
     };
     let keeping = plan.store.as_deref().map(|s| Keeping::ready(s, &interfaces, begun)).transpose()?;
+    let inputs = live_inputs(interfaces.iter().cloned(), begun);
+    let run = run_id(&Summary { inputs, ..Summary::default() });
+    let forgetting = plan.store.as_deref().map(|s| Forgetting::ready(s, &run)).transpose()?;
     let acting = ActArgs {
         hash_key: config.analysis.hash_key.clone(),
         store: plan.store.clone(),
@@ -88,10 +93,9 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
         .keeping(plan.state.clone())?
         .saving(keeping)?;
     if let (Some(cells), Some(store)) = (&plan.cells, &plan.store) {
-        let inputs = live_inputs(interfaces.iter().cloned(), begun);
-        let run = run_id(&Summary { inputs, ..Summary::default() });
-        hooks = hooks.storing(cells.clone(), store.clone(), run)?;
+        hooks = hooks.storing(cells.clone(), store.clone(), run.clone())?;
     }
+    hooks = hooks.forgetting(forgetting, plan.cells.clone())?;
     let mut readers: Vec<&mut (dyn Source + Send)> = sources.iter_mut().map(|s| s as _).collect();
     let outcome = sidetap_pipeline::run_readers(&mut readers, &plan.options, &mut hooks);
     hooks.end();
@@ -110,7 +114,14 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
         true => Answer::Json,
         false => Answer::Report(Terminal::of_stdout(global.color)),
     };
-    finish(plan, outcome?, started, answer)
+    let store = plan.store.clone();
+    let status = finish(plan, outcome?, started, answer);
+    if let Some(store) = store
+        && let Err(e) = sidetap_store::Store::open(&store).and_then(|mut s| s.is_over(&run))
+    {
+        warn(&format!("who was to be forgotten may still be in {}: {e}", store.display()));
+    }
+    status
 }
 
 /// Lays the command line over the configuration.

@@ -1,0 +1,96 @@
+//! Runs that go on while the store is read and changed: whom they have to forget too.
+
+use std::collections::BTreeSet;
+
+use rusqlite::params;
+use sidetap_model::{SubjectKind, Ts};
+
+use crate::error::StoreError;
+use crate::open::Store;
+
+/// Nanoseconds after its last word at which a run is taken for ended.
+const SILENT: i64 = 15_000_000_000;
+/// The same for what was left to it, and for marks of forgotten verdicts: seconds.
+const LEFT: i64 = 86_400_000_000_000;
+
+/// Somebody whom a run that goes on has to forget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToForget {
+    /// Its number.
+    pub seq: i64,
+    /// When that was asked for, by the wall clock.
+    pub at: Ts,
+    /// What the name is of.
+    pub kind: SubjectKind,
+    /// The name as outputs spell it.
+    pub value: String,
+    /// Who acts on devices has forgotten it.
+    pub acted: bool,
+}
+
+impl Store {
+    /// Says that a run goes on, every few seconds.
+    pub fn goes_on(&self, run: &str, now: Ts) -> Result<(), StoreError> {
+        let change = self.begin_vital()?;
+        change.execute("INSERT OR REPLACE INTO watchers (run, at) VALUES (?1, ?2)", params![run, now.0])?;
+        change.execute("DELETE FROM watchers WHERE at < ?1", [now.0.saturating_sub(LEFT)])?;
+        change.execute("DELETE FROM forgets WHERE at < ?1", [now.0.saturating_sub(LEFT)])?;
+        change.execute("DELETE FROM forgotten WHERE at < ?1", [now.0.saturating_sub(LEFT * 30)])?;
+        change.commit()
+    }
+
+    /// Says that a run is over; what it had still to forget is forgotten in what it wrote.
+    pub fn is_over(&mut self, run: &str) -> Result<(), StoreError> {
+        for who in self.to_forget(run, 0)? {
+            self.forget_again(&who)?;
+        }
+        let change = self.begin_vital()?;
+        change.execute("DELETE FROM watchers WHERE run = ?1", [run])?;
+        change.commit()
+    }
+
+    /// Whether a run that writes into this store goes on.
+    pub fn is_watched(&self, now: Ts) -> Result<bool, StoreError> {
+        Ok(!self.watchers(now)?.is_empty())
+    }
+
+    /// Whom this run has to forget that was asked for after this number.
+    pub fn to_forget(&self, run: &str, after: i64) -> Result<Vec<ToForget>, StoreError> {
+        let sql = "SELECT seq, at, kind, value, acted FROM forgets WHERE run = ?1 AND seq > ?2 ORDER BY seq LIMIT 1000";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(params![run, after])?;
+        let mut out = Vec::new();
+        while let Some(row) = rows.next()? {
+            let name: String = row.get(2)?;
+            let Some(kind) = SubjectKind::ALL.into_iter().find(|k| k.name() == name) else { continue };
+            out.push(ToForget {
+                seq: row.get(0)?,
+                at: Ts(row.get(1)?),
+                kind,
+                value: row.get(3)?,
+                acted: row.get(4)?,
+            });
+        }
+        Ok(out)
+    }
+
+    /// Who acts on devices has forgotten the one of this number.
+    pub fn acted_on_forget(&self, seq: i64) -> Result<(), StoreError> {
+        let change = self.begin_vital()?;
+        change.execute("UPDATE forgets SET acted = 1 WHERE seq = ?1", [seq])?;
+        change.commit()
+    }
+
+    /// Verdicts that were forgotten and not said anew since.
+    pub fn forgotten_verdicts(&self) -> Result<BTreeSet<String>, StoreError> {
+        let mut statement = self.connection.prepare_cached("SELECT verdict FROM forgotten")?;
+        let rows = statement.query_map([], |r| r.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    pub(crate) fn watchers(&self, now: Ts) -> Result<Vec<String>, StoreError> {
+        let mut statement = self.connection.prepare_cached("SELECT run FROM watchers WHERE at >= ?1")?;
+        let rows = statement.query_map([now.0.saturating_sub(SILENT)], |r| r.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}

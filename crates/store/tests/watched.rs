@@ -1,0 +1,121 @@
+//! Forgetting somebody while a run goes on, and while devices hold what came of verdicts on them.
+
+#![allow(clippy::unwrap_used)]
+
+use serde_json::json;
+use sidetap_model::rows::VerdictRow;
+use sidetap_model::{ActionRow, SubjectKind, Ts};
+use sidetap_store::Store;
+
+const NAME: &str = "203.0.113.7";
+
+fn at(s: i64) -> Ts {
+    Ts::from_parts(1_795_000_000 + s, 0)
+}
+
+fn verdict(first: i64) -> VerdictRow {
+    serde_json::from_value(json!({
+        "id": "v7", "zone": "default", "subject": {"kind": "ip", "value": NAME}, "client_ip": NAME, "client_ips": [NAME],
+        "intent": "malicious", "class": "credential-stuffing", "oat": [], "score": 90, "automation": 80, "coverage": {},
+        "campaign": null, "phase": "online", "first_seen": at(first), "detected_at": at(first + 1), "last_seen": at(first + 9),
+        "requests": 9, "reasons": [], "response": "block", "ttl_s": 60
+    }))
+    .unwrap()
+}
+
+fn action(kind: &str) -> ActionRow {
+    ActionRow {
+        at: at(200),
+        actor: "watch".into(),
+        connector: "edge".into(),
+        kind: kind.into(),
+        mode: "enforce".into(),
+        subject: NAME.into(),
+        response: "block".into(),
+        verdict: Some("v7".into()),
+        expires_at: None,
+        outcome: "done".into(),
+        answer: format!("{NAME} is gone"),
+    }
+}
+
+fn store() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&dir.path().join("s.db")).unwrap();
+    store.save_verdicts("live", &[verdict(0)], at(10)).unwrap();
+    (dir, store)
+}
+
+/// How often the file says the name.
+fn said(dir: &tempfile::TempDir, store: &Store) -> usize {
+    store.checkpoint().unwrap();
+    let bytes = std::fs::read(dir.path().join("s.db")).unwrap();
+    bytes.windows(NAME.len()).filter(|w| *w == NAME.as_bytes()).count()
+}
+
+#[test]
+fn a_run_that_goes_on_is_asked_to_forget_and_swept_after() {
+    let (dir, mut store) = store();
+    store.goes_on("live", at(20)).unwrap();
+    store.goes_on("over", at(1)).unwrap();
+    store.forget(SubjectKind::Ip, NAME, "anna", at(21)).unwrap();
+    assert!(store.to_forget("over", 0).unwrap().is_empty(), "nothing was heard of it for long");
+    let asked = store.to_forget("live", 0).unwrap();
+    assert_eq!((asked.len(), asked[0].value.as_str(), asked[0].acted), (1, NAME, false));
+    store.acted_on_forget(asked[0].seq).unwrap();
+    assert!(store.to_forget("live", 0).unwrap()[0].acted);
+    assert!(store.to_forget("live", asked[0].seq).unwrap().is_empty());
+    // The run wrote what it had in hand, and then forgot.
+    store.save_verdicts("live", &[verdict(0)], at(22)).unwrap();
+    assert!(store.verdict("v7").unwrap().is_some());
+    store.forget_again(&asked[0]).unwrap();
+    assert!(store.verdict("v7").unwrap().is_none() && store.to_forget("live", 0).unwrap().is_empty());
+    assert_eq!(said(&dir, &store), 0);
+}
+
+#[test]
+fn who_comes_after_being_forgotten_is_somebody_new() {
+    let (_dir, mut store) = store();
+    store.goes_on("live", at(20)).unwrap();
+    store.forget(SubjectKind::Ip, NAME, "anna", at(21)).unwrap();
+    let asked = store.to_forget("live", 0).unwrap();
+    store.save_verdicts("live", &[verdict(22)], at(32)).unwrap();
+    store.forget_again(&asked[0]).unwrap();
+    assert!(store.verdict("v7").unwrap().is_some(), "the run will not say it again");
+    assert!(store.forgotten_verdicts().unwrap().is_empty());
+}
+
+#[test]
+fn a_run_that_ends_leaves_nobody_to_be_forgotten() {
+    let (dir, mut store) = store();
+    store.goes_on("live", at(20)).unwrap();
+    store.forget(SubjectKind::Ip, NAME, "anna", at(21)).unwrap();
+    store.save_verdicts("live", &[verdict(0)], at(22)).unwrap();
+    assert!(said(&dir, &store) > 0);
+    store.is_over("live").unwrap();
+    assert_eq!(said(&dir, &store), 0);
+    assert!(!store.is_watched(at(22)).unwrap());
+    // Nobody goes on: no name is written for anybody to forget.
+    store.save_verdicts("live", &[verdict(0)], at(23)).unwrap();
+    store.forget(SubjectKind::Ip, NAME, "anna", at(24)).unwrap();
+    assert_eq!(said(&dir, &store), 0);
+}
+
+#[test]
+fn what_leaves_a_device_for_being_forgotten_is_told_without_the_name() {
+    let (dir, mut store) = store();
+    store.record_intents(&[action("add")]).unwrap();
+    store.record_actions(&[action("add")]).unwrap();
+    store.forget(SubjectKind::Ip, NAME, "anna", at(21)).unwrap();
+    assert_eq!(said(&dir, &store), 0);
+    store.record_intents(&[action("remove")]).unwrap();
+    store.record_actions(&[action("remove")]).unwrap();
+    assert_eq!(said(&dir, &store), 0, "{:?}", store.audit(20, 0).unwrap());
+    let actions = store.actions(10, 0).unwrap();
+    assert_eq!((actions[0].subject.as_str(), actions[0].kind.as_str()), ("(forgotten)", "remove"));
+    assert_eq!(actions[0].answer, "(forgotten) is gone");
+    // Told of again they have a name again.
+    store.save_verdicts("live", &[verdict(30)], at(40)).unwrap();
+    store.record_actions(&[action("add")]).unwrap();
+    assert_eq!(store.actions(10, 0).unwrap()[0].subject, NAME);
+}
