@@ -15,7 +15,7 @@ use crate::open::Store;
 use crate::query::{Column, ColumnKind, List, Part, Wanted, Words};
 use crate::schema::Table;
 
-use ColumnKind::{Addresses, Integer, Real, Time};
+use ColumnKind::{Addresses, Integer, Real, Through, Time};
 
 /// `GET /endpoints`.
 pub static ENDPOINTS: List = List {
@@ -210,6 +210,7 @@ pub static ACTIONS: List = List {
         Column::of("seen", "n.at", Time),
         Column::text("connector", "n.connector"),
         Column::text("verdict", "n.verdict"),
+        Column::of("campaign", "n.verdict IN (SELECT v.id FROM now_verdicts v WHERE v.campaign", Through),
         Column::text("kind", "n.row ->> 'kind'"),
         Column::text("mode", "n.row ->> 'mode'"),
         Column::text("outcome", "n.row ->> 'outcome'"),

@@ -38,6 +38,8 @@ pub enum ColumnKind {
     Time,
     /// Addresses: a filter may be a network.
     Addresses,
+    /// A word of something else that the row names: SQL finds the rows by it, up to the values.
+    Through,
 }
 
 impl Column {
@@ -384,7 +386,8 @@ fn filter(conditions: &mut Conditions, filter: &Filter) {
         }
         Test::Any(values) => {
             let marks = vec!["?"; values.len()].join(", ");
-            conditions.push(format!("{sql} IN ({marks})"), values.iter().cloned().map(Value::Text));
+            let ends = if filter.column.kind == ColumnKind::Through { ")" } else { "" };
+            conditions.push(format!("{sql} IN ({marks}){ends}"), values.iter().cloned().map(Value::Text));
         }
         Test::Prefix(prefix) => {
             let length = prefix.chars().count();

@@ -4,10 +4,10 @@
 
 use serde_json::json;
 use sidetap_model::rows::{InputSummary, RunData, VerdictRow};
-use sidetap_model::{EndpointId, SubjectKind, Ts};
+use sidetap_model::{ActionRow, EndpointId, SubjectKind, Ts};
 use sidetap_store::{
-    CAMPAIGNS, CHANGES, ENDPOINTS, FINDINGS, Filter, List, NewSession, Notes, Scope, Sort, Store, Test,
-    TokenRow, VERDICTS, Value, Wanted, WorkChange,
+    ACTIONS, CAMPAIGNS, CHANGES, ENDPOINTS, FINDINGS, Filter, List, NewSession, Notes, Scope, Sort, Store,
+    Test, TokenRow, VERDICTS, Value, Wanted, WorkChange,
 };
 
 fn at(s: i64) -> Ts {
@@ -460,4 +460,41 @@ fn descriptions_and_templates_are_kept() {
     let kept = store.add_shape(&shape).unwrap().unwrap();
     assert_eq!((kept.kind.as_str(), store.add_shape(&shape).unwrap()), ("merge", None));
     assert_eq!((store.remove_shape(kept.id).unwrap(), store.shapes().unwrap().len()), (Some(kept), 0));
+}
+
+#[test]
+fn actions_are_found_by_the_campaign_behind_them() {
+    let (_dir, mut store) = store();
+    let action = |n: i64, verdict: Option<String>| ActionRow {
+        at: at(n),
+        actor: "cli".into(),
+        connector: "edge".into(),
+        kind: "add".into(),
+        mode: "enforce".into(),
+        subject: "203.0.113.1".into(),
+        response: "block".into(),
+        verdict,
+        expires_at: None,
+        outcome: "done".into(),
+        answer: String::new(),
+    };
+    let mut actions: Vec<ActionRow> = (0..260).map(|n| action(n, Some(format!("v{}", n % 20 + 1)))).collect();
+    actions.push(action(900, Some("of-nobody".into())));
+    actions.push(action(901, None));
+    store.record_actions(&actions).unwrap();
+    let mut wanted = Wanted { limit: 100, ..where_(&ACTIONS, "campaign", any("c1")) };
+    let mut times = Vec::new();
+    loop {
+        let part = store.action_list(&wanted).unwrap();
+        assert_eq!(part.total, 260);
+        times.extend(part.rows.iter().map(|a| a.row.at));
+        let Some(place) = part.next else { break };
+        wanted.after = Some(place);
+    }
+    assert_eq!(times, (0..260).rev().map(at).collect::<Vec<_>>(), "each once, the newest first");
+    let of = |values: &[&str]| {
+        let values = Test::Any(values.iter().map(|v| (*v).to_owned()).collect());
+        store.action_list(&where_(&ACTIONS, "campaign", values)).unwrap().total
+    };
+    assert_eq!((of(&["c2"]), of(&["c2", "c1"])), (0, 260));
 }

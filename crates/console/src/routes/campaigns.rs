@@ -90,7 +90,10 @@ struct CampaignPage {
     /// that is one set, what its members share.
     fingerprints: Vec<BTreeMap<String, String>>,
     findings: Vec<FindingItem>,
+    /// The newest, at most 100; `/actions?campaign=` has all.
     actions: ActionRows,
+    /// Counted to 10,000.
+    actions_total: u64,
 }
 
 /// Names of accounts.
@@ -146,12 +149,14 @@ async fn campaign(State(app): State<App>, Segment(id): Segment) -> Result<Json<C
                 *place == format!("{} {}{}", about("method"), about("host"), about("template"))
             }));
         }
+        let (actions, actions_total) = actions_of(store, "campaign", &id)?;
         Ok(CampaignPage {
             fingerprints: Some(phases(store, &id)?)
                 .filter(|p| p.len() > 1)
                 .unwrap_or_else(|| vec![prints(&row.signature)]),
             verdicts: responses.values().sum(),
-            actions: actions_of(store, &verdict_ids(store, &id)?)?,
+            actions,
+            actions_total,
             members_total,
             responses,
             findings,
@@ -213,11 +218,6 @@ fn phases(store: &Store, id: &str) -> Result<Vec<BTreeMap<String, String>>, Prob
 
 fn known(store: &Store, id: &str) -> Result<CampaignRow, Problem> {
     store.campaign(id)?.ok_or_else(|| Problem::not_found("campaign"))
-}
-
-fn verdict_ids(store: &Store, campaign: &str) -> Result<Vec<String>, Problem> {
-    let verdicts = store.verdict_list(&where_(&sidetap_store::VERDICTS, "campaign", campaign))?;
-    Ok(verdicts.rows.into_iter().map(|v| v.id).collect())
 }
 
 async fn note(

@@ -8,6 +8,7 @@ use sidetap_model::ActionRow;
 use sidetap_model::rows::VerdictRow;
 use sidetap_store::{ACTIONS, CampaignItem, Filter, Store, Test, VERDICTS, VerdictItem, Wanted};
 
+use super::endpoints::where_;
 use super::evidence::{Exchanges, exchanges_of};
 use crate::access::{Caller, Role};
 use crate::app::App;
@@ -15,6 +16,9 @@ use crate::input::Segment;
 use crate::list::{Asked, Pairs};
 use crate::problem::Problem;
 use crate::table::{Answer, Kind, Params, Route, of};
+
+/// Actions on the page of one verdict or campaign; the list of actions has all.
+const ACTIONS_SHOWN: usize = 100;
 
 /// Actions of one verdict or campaign.
 pub(crate) type ActionRows = Vec<ActionRow>;
@@ -49,7 +53,10 @@ struct VerdictPage {
     /// What its indicators are, by id.
     #[schema(value_type = Object)]
     indicators: Value,
+    /// The newest, at most 100; `/actions?verdict=` has all.
     actions: ActionRows,
+    /// Counted to 10,000.
+    actions_total: u64,
     /// Other verdicts that share an address.
     elsewhere: Vec<VerdictItem>,
 }
@@ -71,9 +78,11 @@ async fn verdict(State(app): State<App>, Segment(id): Segment) -> Result<Json<Ve
             false => store.verdict_list(&any("ip", addresses))?.rows,
         };
         elsewhere.retain(|v| v.id != row.id);
+        let (actions, actions_total) = actions_of(store, "verdict", &row.id)?;
         Ok(VerdictPage {
             indicators: control.indicators(&ids),
-            actions: actions_of(store, std::slice::from_ref(&row.id))?,
+            actions,
+            actions_total,
             campaign,
             elsewhere,
             verdict: row,
@@ -111,16 +120,10 @@ fn known(store: &Store, id: &str) -> Result<VerdictRow, Problem> {
     store.verdict(id)?.ok_or_else(|| Problem::not_found("verdict"))
 }
 
-/// Actions about these verdicts, newest first.
-pub(crate) fn actions_of(store: &Store, verdicts: &[String]) -> Result<ActionRows, Problem> {
-    if verdicts.is_empty() {
-        return Ok(Vec::new());
-    }
-    let column = ACTIONS.column("verdict");
-    let filters =
-        column.map(|column| Filter { column, test: Test::Any(verdicts.to_vec()) }).into_iter().collect();
-    let part = store.action_list(&Wanted { filters, limit: 100, ..Wanted::default() })?;
-    Ok(part.rows.into_iter().map(|a| a.row).collect())
+/// The newest actions by what `column` of their list says, and how many there are.
+pub(crate) fn actions_of(store: &Store, column: &str, value: &str) -> Result<(ActionRows, u64), Problem> {
+    let part = store.action_list(&Wanted { limit: ACTIONS_SHOWN, ..where_(&ACTIONS, column, value) })?;
+    Ok((part.rows.into_iter().map(|a| a.row).collect(), part.total))
 }
 
 fn any(column: &str, values: Vec<String>) -> Wanted {

@@ -342,6 +342,8 @@ test("a policy is checked while it is written, simulated and saved", async () =>
 test("what policy asks for is pushed from a campaign, seen on the device, and undone", async () => {
   await go("/campaigns?sort=-members&class=inventory-scraping", "campaigns-of-a-class");
   await page.locator("tbody a").first().click();
+  await page.getByRole("button", { name: "Act now" }).waitFor();
+  const campaign = page.url().match(/campaigns\/([^/?]+)/)[1];
   await page.getByRole("button", { name: "Act now" }).click();
   await page.getByLabel(/^Old verdicts too/).check();
   await page.getByRole("button", { name: "Push", exact: true }).click();
@@ -364,6 +366,16 @@ test("what policy asks for is pushed from a campaign, seen on the device, and un
   await page.getByText(/^Undone/).waitFor();
   assert.equal((await ask("/mitigation/entries?limit=1")).total, 0);
   await go("/mitigation?tab=actions", "actions");
+  // What was done about the campaign is on its page whole: what was pushed and what was undone, part by part, and as a file.
+  await go(`/campaigns/${campaign}?tab=actions`, "campaign-actions");
+  const total = (await ask(`/actions?campaign=${campaign}&limit=1`)).total;
+  assert.ok(total > 200, `${total} actions about the campaign`);
+  const foot = page.locator(".list-foot");
+  assert.match(await foot.innerText(), new RegExp(`^50 of ${total}`));
+  await foot.getByRole("button", { name: "Show more" }).click();
+  await foot.getByText(`100 of ${total}`).waitFor();
+  const csv = await (await page.request.get(base + (await page.getByRole("link", { name: "CSV" }).getAttribute("href")))).text();
+  assert.equal(csv.trim().split("\r\n").length, total + 1);
   await go("/mitigation?tab=audit", "audit");
   for (const action of ["mitigation.undo-order", "mitigation.order", "policy.save", "evidence.read"]) {
     const { rows } = await ask(`/audit?action=${action}&limit=1`);

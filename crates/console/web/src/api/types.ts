@@ -97,6 +97,7 @@ export interface VerdictDetail {
   campaign: CampaignItem | null;
   indicators: Record<string, { description: string; pillar: string; kind: string; references?: string[] }>;
   actions: ActionRow[];
+  actions_total: number;
   elsewhere: VerdictItem[];
 }
 
@@ -165,6 +166,7 @@ export interface CampaignDetail {
   fingerprints: Record<string, string | number | null>[];
   findings: FindingItem[];
   actions: ActionRow[];
+  actions_total: number;
 }
 
 export interface Suggestion {

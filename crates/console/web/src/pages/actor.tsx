@@ -10,12 +10,14 @@ import { Confirm, useAct } from "../ui/act";
 import { Exchanges } from "../ui/exchange";
 import { Page, Tabs } from "../ui/page";
 import { Reasons } from "../ui/reasons";
-import { Card, Shown } from "../ui/state";
+import { Card, Empty, Shown } from "../ui/state";
 import { Badge, ClassName, Facts, Meter, Score, Span, T, Time, Word } from "../ui/text";
+import { Actions } from "./actions";
 
 const TABS = [
   { id: "why", name: "Why this score" },
   { id: "exchanges", name: "Exchanges" },
+  { id: "actions", name: "Actions" },
 ];
 
 export function ActorPage() {
@@ -23,7 +25,7 @@ export function ActorPage() {
   const path = `/verdicts/${encodeURIComponent(id)}`;
   const query = useApi<VerdictDetail>(path);
   const { search } = useUrl();
-  const tab = search["tab"] === "exchanges" ? "exchanges" : "why";
+  const tab = TABS.some((one) => one.id === search["tab"]) ? search["tab"] : "why";
   const row = query.data?.verdict;
   return (
     <Page
@@ -42,13 +44,15 @@ export function ActorPage() {
       }
       actions={row ? <ActorActions row={row} /> : null}
     >
-      <Tabs label="Parts of the actor" tabs={TABS} chosen={tab} href={(one) => to(pathTo.actor(id), { tab: one === "why" ? undefined : one })} />
+      <Tabs label="Parts of the actor" tabs={TABS.map((one) => (one.id === "actions" ? { ...one, count: query.data?.actions_total } : one))} chosen={tab ?? "why"} href={(one) => to(pathTo.actor(id), { tab: one === "why" ? undefined : one })} />
       <Shown query={query} lines={8}>
         {(data) =>
           tab === "exchanges" ? (
             <Card title="Exchanges">
               <Exchanges path={`${path}/exchanges`} />
             </Card>
+          ) : tab === "actions" ? (
+            <Actions fixed={{ verdict: id }} empty={<Empty title="No device was asked to do anything about it" />} />
           ) : (
             <Why id={id} data={data} />
           )
@@ -180,9 +184,9 @@ function Why({ id, data }: { id: string; data: VerdictDetail }) {
           </Card>
         ) : null}
         {data.actions.length > 0 ? (
-          <Card title="Actions on devices">
+          <Card title="Last actions on devices" more={<A href={to(pathTo.actor(id), { tab: "actions" })}>All {n(data.actions_total)}</A>}>
             <ul className="stack">
-              {data.actions.map((action, at) => (
+              {data.actions.slice(0, 5).map((action, at) => (
                 <li key={at}>
                   <Time at={action.at} /> <Word id={action.outcome} /> {words(action.kind)} on <T>{action.connector}</T>
                 </li>

@@ -1,7 +1,7 @@
 import { useMemo, useState } from "react";
 
 import { api } from "../api/client";
-import type { ActionRow, CampaignDetail, Member, VerdictItem } from "../api/types";
+import type { CampaignDetail, Member, VerdictItem } from "../api/types";
 import { between, n, time } from "../lib/format";
 import { className, words } from "../lib/text";
 import { useApi, useId } from "../lib/use";
@@ -14,7 +14,8 @@ import { List } from "../ui/list";
 import { Page, Tabs } from "../ui/page";
 import { Reasons } from "../ui/reasons";
 import { Card, Empty, Shown } from "../ui/state";
-import { Badge, Bars, ClassName, Facts, pairs, Score, Span, T, Time, Word } from "../ui/text";
+import { Badge, Bars, ClassName, Facts, pairs, Score, Span, T, Time } from "../ui/text";
+import { Actions } from "./actions";
 import { CampaignActions, Suggested } from "./campaign-act";
 import { verdictColumns } from "./columns";
 import { Notes } from "./notes";
@@ -55,7 +56,7 @@ export function CampaignPage() {
         label="Parts of the campaign"
         chosen={tab}
         href={(one) => to(pathTo.campaign(id), { tab: one === "story" ? undefined : one })}
-        tabs={TABS.map((one) => (one.id === "members" ? { ...one, count: query.data?.members_total } : one))}
+        tabs={TABS.map((one) => ({ ...one, count: one.id === "members" ? query.data?.members_total : one.id === "actions" ? query.data?.actions_total : undefined }))}
       />
       <Shown query={query} lines={8}>
         {(data) => <Part id={id} tab={tab} data={data} />}
@@ -75,7 +76,18 @@ function Part({ id, tab, data }: { id: string; tab: string; data: CampaignDetail
     );
   }
   if (tab === "policy") return <Suggested id={id} />;
-  if (tab === "actions") return <Actions rows={data.actions} />;
+  if (tab === "actions") {
+    return (
+      <Actions
+        fixed={{ campaign: id }}
+        empty={
+          <Empty title="No device was asked to do anything about it">
+            Where a connector is configured, what it did appears here. <A href="/mitigation">Mitigation</A> shows the devices.
+          </Empty>
+        }
+      />
+    );
+  }
   return <Story id={id} data={data} />;
 }
 
@@ -250,35 +262,6 @@ function Fingerprints({ data }: { data: CampaignDetail }) {
           </tbody>
         </table>
       </div>
-    </Card>
-  );
-}
-
-function Actions({ rows }: { rows: ActionRow[] }) {
-  if (rows.length === 0) {
-    return (
-      <Card>
-        <Empty title="No device was asked to do anything about it">
-          Where a connector is configured, what it did appears here. <A href="/mitigation">Mitigation</A> shows the devices.
-        </Empty>
-      </Card>
-    );
-  }
-  return (
-    <Card title="What devices did">
-      <ul className="timeline">
-        {rows.map((row, at) => (
-          <li key={row.seq ?? at}>
-            <Time at={row.at} />
-            <span>
-              <Word id={row.outcome} /> {words(row.kind)} ({row.mode}) on <T>{row.connector}</T>: {words(row.response)} <T mono>{row.subject}</T>
-              <span className="sub muted">
-                <T>{row.answer}</T>
-              </span>
-            </span>
-          </li>
-        ))}
-      </ul>
     </Card>
   );
 }

@@ -1,7 +1,7 @@
 import { useState } from "react";
 
 import { api } from "../api/client";
-import type { ActionRow, AuditRow, Device, Entry, Mitigation } from "../api/types";
+import type { AuditRow, Device, Entry, Mitigation } from "../api/types";
 import { n } from "../lib/format";
 import { words } from "../lib/text";
 import { useApi } from "../lib/use";
@@ -12,6 +12,7 @@ import { List } from "../ui/list";
 import { Page, Tabs } from "../ui/page";
 import { Card, Empty, Shown } from "../ui/state";
 import { Badge, Facts, T, Time, Word } from "../ui/text";
+import { Actions } from "./actions";
 import { RESPONSES } from "./options";
 import { Push } from "./push";
 
@@ -45,7 +46,9 @@ export function MitigationPage() {
       <Tabs label="Parts of mitigation" tabs={TABS} chosen={tab} href={(id) => to("/mitigation", id === "devices" ? {} : { tab: id })} />
       {tab === "devices" ? <Shown query={query}>{(data) => <Devices data={data} />}</Shown> : null}
       {tab === "entries" ? <Entries /> : null}
-      {tab === "actions" ? <Actions /> : null}
+      {tab === "actions" ? (
+        <Actions linked={["verdict", "campaign", "response", "actor", "seen_after", "seen_before"]} empty={<Empty title="No device was asked for anything yet" />} />
+      ) : null}
       {tab === "audit" ? <Audit /> : null}
     </Page>
   );
@@ -280,39 +283,6 @@ function Entries() {
           { name: "response", label: "Response", options: RESPONSES },
         ]}
         empty={<Empty title="Devices hold nothing of Sidetap's" />}
-      />
-    </Card>
-  );
-}
-
-const actionColumns: Column<ActionRow>[] = [
-  { id: "at", name: "When", sort: "-at", cell: (row) => <Time at={row.at} /> },
-  { id: "outcome", name: "Outcome", cell: (row) => <Word id={row.outcome} /> },
-  { id: "kind", name: "What", cell: (row) => `${words(row.kind)} (${row.mode})` },
-  { id: "connector", name: "Device", cell: (row) => <T>{row.connector}</T> },
-  { id: "subject", name: "Subject", wide: true, cell: (row) => (row.verdict ? <A href={pathTo.actor(row.verdict)}><T mono>{row.subject}</T></A> : <T mono>{row.subject}</T>) },
-  { id: "response", name: "Response", cell: (row) => words(row.response) },
-  { id: "answer", name: "It answered", wide: true, cell: (row) => <T>{row.answer}</T> },
-  { id: "actor", name: "By", cell: (row) => <T>{row.actor}</T> },
-];
-
-function Actions() {
-  return (
-    <Card flush>
-      <List<ActionRow>
-        path="/actions"
-        caption="Actions"
-        columns={actionColumns}
-        rowId={(row) => String(row.seq ?? `${row.at} ${row.connector} ${row.subject}`)}
-        sort="-at"
-        filters={[
-          { name: "outcome", label: "Outcome", options: ["planned", "done", "refused", "failed"] },
-          { name: "kind", label: "What", options: ["add", "refresh", "remove", "undo", "push"] },
-          { name: "connector", label: "Device" },
-          { name: "mode", label: "Mode", options: ["dry-run", "enforce"] },
-        ]}
-        linked={["verdict", "response", "actor", "seen_after", "seen_before"]}
-        empty={<Empty title="No device was asked for anything yet" />}
       />
     </Card>
   );
