@@ -18,8 +18,8 @@ pub trait Control: Send + Sync + 'static {
         Err(Refused::without("policies"))
     }
 
-    /// What a pack, or the present one, would do with the verdicts of the store.
-    fn simulate(&self, _store: &Store, _text: Option<&str>) -> Done {
+    /// What a pack, or the present one, would do with the verdicts of the store; so many of those that it changes are named.
+    fn simulate(&self, _store: &Store, _text: Option<&str>, _named: usize) -> Done {
         Err(Refused::without("policies"))
     }
 

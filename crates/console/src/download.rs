@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::list::{Asked, MAX_LIMIT};
 
 /// Rows of a download at most.
-const MAX_DOWNLOAD: usize = 100_000;
+pub(crate) const MAX_DOWNLOAD: usize = 100_000;
 
 /// How rows are to be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

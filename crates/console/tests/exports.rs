@@ -4,8 +4,9 @@
 
 mod common;
 
-use common::{PASSWORD, Served, serve};
-use serde_json::json;
+use common::{PASSWORD, Served, serve, serve_with};
+use serde_json::{Value, json};
+use sidetap_console::{Control, Done};
 use sidetap_model::rows::{InputSummary, RunData};
 use sidetap_model::{ActionRow, Ts};
 use sidetap_store::Store;
@@ -74,4 +75,55 @@ async fn all_actions_of_a_campaign_are_listed_and_exported() {
     let verdict = admin.get("/api/v1/verdicts/v-7").await.json();
     assert_eq!((verdict["actions"].as_array().unwrap().len(), &verdict["actions_total"]), (2, &json!(2)));
     assert_eq!(admin.get("/api/v1/actions?campaign=c-2").await.json()["total"], 0);
+}
+
+#[tokio::test]
+async fn runs_are_a_list() {
+    let served = serve().await.with_admin().await;
+    act(&served, 1);
+    let admin = served.log_in("admin", PASSWORD).await;
+    let first = admin.get("/api/v1/runs?limit=1").await.json();
+    assert_eq!((&first["total"], &first["rows"][0]["inputs"][0]["path"]), (&json!(2), &json!("b.pcap")));
+    let next = first["next"].as_str().unwrap();
+    let second = admin.get(&format!("/api/v1/runs?limit=1&cursor={next}")).await.json();
+    assert_eq!(second["rows"][0]["inputs"][0]["path"], "a.pcap");
+    let oldest = admin.get("/api/v1/runs?sort=first_ts").await.json();
+    assert_eq!(oldest["rows"][0]["first_ts"], Value::Null, "what saw no packet comes first");
+    assert_eq!(admin.get("/api/v1/runs?q=a.pcap").await.json()["total"], 1);
+    let csv = admin.get("/api/v1/runs?format=csv").await;
+    assert!(csv.has("filename=\"runs.csv\"") && csv.body.lines().count() == 3, "{}", csv.body);
+    assert_eq!(admin.get("/api/v1/runs?format=ndjson").await.body.lines().count(), 2);
+}
+
+/// Rules that change 500 verdicts, of which as many are named as is asked for.
+struct Changes;
+
+impl Control for Changes {
+    fn simulate(&self, _: &Store, text: Option<&str>, named: usize) -> Done {
+        let row = |n| json!({"verdict": format!("v-{n}"), "subject": "=1", "was": "none", "would": text, "rule": "r"});
+        Ok(json!({"changed_total": 500, "changed": (0..named.min(500)).map(row).collect::<Vec<_>>()}))
+    }
+}
+
+#[tokio::test]
+async fn all_verdicts_that_a_simulation_changes_can_be_downloaded() {
+    let served =
+        serve_with(|options| options.control = std::sync::Arc::new(Changes)).await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let ask = async |query: &str| {
+        let path = format!("/api/v1/policies/simulate{query}");
+        admin.send("POST", &path, &json!({"text": "tarpit"})).await
+    };
+    assert_eq!(ask("").await.json()["changed"].as_array().unwrap().len(), 200);
+    let csv = ask("?format=csv").await;
+    assert!(
+        csv.has("content-type: text/csv") && csv.has("filename=\"changed-verdicts.csv\""),
+        "{}",
+        csv.head
+    );
+    let mut lines = csv.body.lines();
+    assert_eq!(lines.next(), Some("verdict,subject,was,would,rule"));
+    assert_eq!((lines.next(), lines.count()), (Some("v-0,'=1,none,tarpit,r"), 499));
+    assert_eq!(ask("?format=ndjson").await.body.lines().count(), 500);
+    assert_eq!((ask("?format=xml").await.status, ask("?x=1").await.status), (400, 400));
 }

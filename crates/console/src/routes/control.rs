@@ -12,11 +12,11 @@ use sidetap_store::{ACTIONS, AUDIT, ActionItem, AllowedRow, AuditItem, LetGo, St
 
 use crate::access::{Caller, Role};
 use crate::app::App;
-use crate::control::{Control, Decision, Done, Order, PolicySave, Refused, Undo};
+use crate::control::{Control, Done, Order, Refused, Undo};
 use crate::devices::Devices;
-use crate::download::{Format, Known, fields_of, file};
+use crate::download::{Known, fields_of};
 use crate::input::{Input, Segment};
-use crate::list::{self, Asked, Pairs, PartOf};
+use crate::list::{Asked, Pairs, PartOf};
 use crate::problem::Problem;
 use crate::table::{Answer, Kind, Params, Route, of};
 
@@ -30,41 +30,7 @@ pub(super) const PAGED: &[(&str, Kind)] = &[
 ];
 
 pub(crate) fn routes() -> Vec<Route> {
-    let policies = "/api/v1/policies";
     vec![
-        Route::new("GET", policies, Role::Viewer, get(rules))
-            .says("The rules in force")
-            .query(Params::Named(&[("format", Kind::Format)])),
-        Route::new("PUT", policies, Role::Operator, put(save)).says("Save a pack").body(of::<Save>()).large(),
-        Route::new("POST", "/api/v1/policies/check", Role::Viewer, post(check))
-            .says("Whether a pack can be read")
-            .body(of::<Check>())
-            .large(),
-        Route::new("POST", "/api/v1/policies/simulate", Role::Analyst, post(simulate))
-            .says("What a pack would do with what is stored")
-            .body(of::<Simulate>())
-            .large(),
-        Route::new("GET", "/api/v1/policies/versions", Role::Viewer, get(versions))
-            .says("Packs that were saved")
-            .query(Params::Named(PAGED))
-            .gives(Answer::Objects),
-        Route::new("GET", "/api/v1/approvals", Role::Viewer, get(approvals))
-            .says("What waits for somebody's word")
-            .query(Params::Named(&[
-                ("status", Kind::Text),
-                ("limit", Kind::Integer),
-                ("cursor", Kind::Text),
-                ("q", Kind::Text),
-                ("sort", Kind::Text),
-                ("format", Kind::Format),
-            ]))
-            .gives(Answer::Objects),
-        Route::new("POST", "/api/v1/approvals/{id}/approve", Role::Operator, post(approve))
-            .says("Approve")
-            .body(of::<Word>()),
-        Route::new("POST", "/api/v1/approvals/{id}/reject", Role::Operator, post(reject))
-            .says("Reject")
-            .body(of::<Word>()),
         Route::new("GET", "/api/v1/mitigation", Role::Viewer, get(devices)).says("Devices and how they are"),
         Route::new("GET", "/api/v1/mitigation/entries", Role::Viewer, get(entries))
             .says("What is on the devices")
@@ -111,38 +77,6 @@ pub(crate) fn routes() -> Vec<Route> {
             .says("Take that back")
             .gives(Answer::Empty),
     ]
-}
-
-/// A pack to save.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Save {
-    text: String,
-    comment: String,
-    /// The version that it was edited from.
-    version: u64,
-}
-
-/// A pack to check.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Check {
-    text: String,
-}
-
-/// A pack to simulate.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Simulate {
-    /// Null: the present policy.
-    text: Option<String>,
-}
-
-/// A yes or no.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-struct Word {
-    note: Option<String>,
 }
 
 /// How to push.
@@ -290,113 +224,9 @@ fn with(mut detail: Value, key: &str, value: Option<String>) -> Value {
     detail
 }
 
-async fn rules(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
-    let form = list::only_format(pairs)?;
-    let Json(all) = ask(&app, |c, store| c.policies(store)).await?;
-    let rules = all.get("rules").and_then(Value::as_array);
-    Ok(match (form, rules) {
-        (Format::Page, _) | (_, None) => Json(all).into_response(),
-        (_, Some(rules)) => {
-            file(rules, Known::First(&["id", "description", "priority", "when", "response"]), form, "rules")
-        }
-    })
-}
-
-async fn check(State(app): State<App>, Input(body): Input<Check>) -> Result<Json<Value>, Problem> {
-    let control = Arc::clone(&app.control);
-    app.heavy.run(move || Ok(control.check_policy(&body.text)?)).await.map(Json)
-}
-
-async fn simulate(State(app): State<App>, Input(body): Input<Simulate>) -> Result<Json<Value>, Problem> {
-    let control = Arc::clone(&app.control);
-    app.read_heavy(move |store| Ok(control.simulate(store, body.text.as_deref())?)).await.map(Json)
-}
-
-async fn save(
-    State(app): State<App>,
-    caller: Caller,
-    Input(body): Input<Save>,
-) -> Result<Json<Value>, Problem> {
-    let Save { text, comment, version } = body;
-    if comment.chars().count() > 1_000 {
-        return Err(Problem::bad_body("comment: at most 1000 characters"));
-    }
-    // It is read before it gets to the writer, for whom everybody waits.
-    let (control, asked) = (Arc::clone(&app.control), text.clone());
-    let said = app.heavy.run(move || Ok(control.check_policy(&asked)?)).await?;
-    if said.get("ok") == Some(&Value::Bool(false)) {
-        let errors = said.get("errors").cloned().unwrap_or_default();
-        return Err(Refused::Bad { detail: "the pack cannot be read".to_owned(), errors }.into());
-    }
-    let detail = json!({ "comment": comment, "from": version });
-    let save = PolicySave { text, comment, version, by: caller.name.clone() };
-    order(&app, &caller, "policy.save", detail, move |c, store| c.save_policy(store, &save)).await
-}
-
-/// Columns of a file of approvals.
-const APPROVAL: &[&str] = &[
-    "id",
-    "at",
-    "expires_at",
-    "status",
-    "title",
-    "policy",
-    "verdict",
-    "campaign",
-    "subject",
-    "response",
-    "why",
-    "decided_at",
-    "decided_by",
-];
-
 /// Columns of a file of what is on devices.
 const ENTRY: &[&str] =
     &["device", "subject", "response", "verdict", "policy", "since", "expires_at", "state"];
-
-async fn versions(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
-    let part = PartOf::of(pairs, &[], &["version", "at"])?;
-    let Json(all) = ask(&app, |c, store| c.policy_versions(store)).await?;
-    Ok(part.answer(&rows_of(all), Known::First(&["version", "at", "by", "comment", "text"]), "policies"))
-}
-
-async fn approvals(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
-    let part = PartOf::of(pairs, &["status"], &["at", "expires_at", "id"])?;
-    let Json(all) = ask(&app, |c, store| c.approvals(store, None)).await?;
-    Ok(part.answer(&rows_of(all), Known::First(APPROVAL), "approvals"))
-}
-
-async fn approve(
-    State(app): State<App>,
-    caller: Caller,
-    Segment(id): Segment,
-    Input(word): Input<Word>,
-) -> Result<Json<Value>, Problem> {
-    decide(&app, &caller, &id, word, true).await
-}
-
-async fn reject(
-    State(app): State<App>,
-    caller: Caller,
-    Segment(id): Segment,
-    Input(word): Input<Word>,
-) -> Result<Json<Value>, Problem> {
-    decide(&app, &caller, &id, word, false).await
-}
-
-async fn decide(
-    app: &App,
-    caller: &Caller,
-    id: &str,
-    word: Word,
-    approve: bool,
-) -> Result<Json<Value>, Problem> {
-    let id = id.parse().map_err(|_| Problem::not_found("approval"))?;
-    let action = if approve { "approval.approve" } else { "approval.reject" };
-    let detail = json!({ "approval": id, "note": word.note });
-    let decision = Decision { id, approve, note: word.note, by: caller.name.clone() };
-    order(app, caller, action, detail, move |c, store| c.decide(store, &decision)).await
-}
 
 async fn devices(State(app): State<App>) -> Result<Json<Value>, Problem> {
     let control = Arc::clone(&app.control);

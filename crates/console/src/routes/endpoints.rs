@@ -69,7 +69,10 @@ struct EndpointPage {
     sensitive: Vec<SensitiveRow>,
     findings: Vec<FindingItem>,
     campaigns: Vec<CampaignItem>,
+    /// At most 100 of those who abused its path, by any method; `/verdicts?host=` has all.
     abusers: Vec<VerdictItem>,
+    /// Counted to 10,000.
+    abusers_total: u64,
     traffic: Calls,
     history: Vec<Change>,
 }
@@ -130,14 +133,16 @@ async fn endpoint(State(app): State<App>, Segment(id): Segment) -> Result<Json<E
         let host = format!("{}{}", row.host, row.template);
         let points = store.calls(&id)?;
         let width = points.windows(2).map(span_s).min().unwrap_or(60);
+        let abusers = store.verdict_list(&where_(&VERDICTS, "host", &host))?;
         Ok(EndpointPage {
+            abusers_total: abusers.total,
+            abusers: abusers.rows,
             operation: documents(store)?
                 .get(&row.host)
                 .and_then(|d| operation(d, &row.template, &row.method)),
             sensitive: store.sensitive_of(&id)?,
             findings: store.finding_list(&where_(&FINDINGS, "endpoint", &id))?.rows,
             campaigns,
-            abusers: store.verdict_list(&where_(&VERDICTS, "host", &host))?.rows,
             traffic: Calls { bucket_s: width, points },
             history: history(store, &id)?,
             labels: notes.labels,

@@ -1,5 +1,6 @@
 //! What can be asked, by what it is about.
 
+mod approvals;
 mod campaigns;
 mod control;
 mod devices;
@@ -10,6 +11,8 @@ mod findings;
 mod health;
 mod overview;
 mod people;
+mod policies;
+mod runs;
 mod search;
 mod sensitive;
 mod session;
@@ -35,6 +38,8 @@ pub(crate) fn all() -> Vec<Route> {
         sensitive::routes(),
         findings::routes(),
         evidence::routes(),
+        policies::routes(),
+        approvals::routes(),
         control::routes(),
         devices::routes(),
         site::routes(),
@@ -43,6 +48,7 @@ pub(crate) fn all() -> Vec<Route> {
         people::routes(),
         events::routes(),
         health::routes(),
+        runs::routes(),
     ]
     .into_iter()
     .flatten()

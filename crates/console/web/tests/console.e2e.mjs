@@ -83,9 +83,11 @@ async function settled() {
   await page.waitForFunction(() => !document.querySelector(".skeleton, [aria-busy=true]"));
 }
 
-/** Accessibility of what is shown now, and a picture of it where one is wanted. */
+/** Accessibility of what is shown now, and a picture of it where one is wanted. Each table can be taken away, here or where all of it is. */
 async function looks(name) {
   await settled();
+  const kept = await page.locator("main table").evaluateAll((all) => all.filter((one) => !/CSV|All [\d,]+/.test(one.closest(".card")?.textContent ?? "")).map((one) => one.parentElement.getAttribute("aria-label")));
+  assert.deepEqual(kept, [], `tables of ${name} that cannot be exported`);
   if (shots) {
     mkdirSync(shots, { recursive: true });
     await page.waitForTimeout(150);
@@ -98,6 +100,12 @@ async function looks(name) {
   );
   const told = found.violations.map((one) => `${one.id}: ${one.nodes.slice(0, 2).map((node) => node.html.slice(0, 160)).join(" | ")}`);
   assert.deepEqual(told, [], `accessibility of ${name}`);
+}
+
+/** What a press of this button downloads. */
+async function taken(button) {
+  const [download] = await Promise.all([page.waitForEvent("download"), button.click()]);
+  return readFileSync(await download.path(), "utf8");
 }
 
 async function go(path, name) {
@@ -143,6 +151,7 @@ test("the overview tells of traffic, campaigns and capture", async () => {
   assert.equal(over, 0, "times lie over their lines");
   assert.ok((await page.locator(".tile").allInnerTexts()).some((text) => /^2\d\s*campaigns/.test(text)));
   await page.getByText("As a table").click();
+  assert.match(await taken(page.getByRole("button", { name: /^CSV of Requests/ })), /^time,Malicious,Suspicious,Automated,Benign\r\n2026-10-13T09:00:00\.000Z,\d/);
   assert.ok((await page.locator("details table tbody tr").count()) > 10);
 });
 
@@ -199,6 +208,7 @@ test("a campaign is read: story, members, fingerprints, reasons with evidence, e
     await page.getByRole("navigation", { name: "Parts of the campaign" }).getByRole("link", { name: new RegExp(`^${tab}`) }).click();
     await settled();
     await looks(`campaign-${tab.toLowerCase()}`);
+    if (tab === "Fingerprints") assert.match(await taken(page.getByRole("button", { name: "CSV of Fingerprints" })), /fingerprint.*\r\n.*s2-/);
   }
   await page.getByText("1 of").first().waitFor();
   // Each exchange has masked heads and bodies, and says of how many it was chosen.
@@ -251,6 +261,8 @@ test("sensitive data is read by law and type", async () => {
   await page.getByRole("link", { name: /Payment cards/ }).click();
   await page.waitForURL(/class=PCI/);
   await settled();
+  assert.match(await taken(page.getByRole("button", { name: "CSV of Sensitive data by type" })), /^type,.*\r\n(.*\r\n)*credit-card/);
+  assert.match(await taken(page.getByRole("button", { name: "NDJSON of Sensitive data by law" })), /"class":"PCI"/);
   assert.match(await page.getByRole("region", { name: "Places of sensitive data" }).innerText(), /credit-card/);
 });
 
@@ -329,6 +341,10 @@ test("a policy is checked while it is written, simulated and saved", async () =>
   await page.getByRole("heading", { name: "What it would have done" }).waitFor();
   await page.getByRole("heading", { name: /\d+ verdicts change against the present policy/ }).scrollIntoViewIfNeeded();
   await looks("simulation");
+  const { changed_total } = await page.evaluate(async (text) => (await fetch("/api/v1/policies/simulate", { method: "POST", headers: { "Content-Type": "application/json", "X-Sidetap-CSRF": (await (await fetch("/api/v1/session")).json()).csrf }, body: JSON.stringify({ text }) })).json(), text("rate-limit"));
+  const changed = await taken(page.getByRole("button", { name: "CSV of Changed verdicts" }));
+  assert.equal(changed.trim().split("\r\n").length, changed_total + 1);
+  assert.match(changed, /^verdict,subject,was,would,rule\r\nv-[0-9a-f]+,[^,]+,[a-z-]+,rate-limit,slow-stuffing\r\n/);
   await page.getByRole("button", { name: "Save…" }).click();
   await page.getByLabel("Why").fill("Logins are slowed first");
   await page.getByRole("button", { name: "Save", exact: true }).click();
@@ -360,8 +376,12 @@ test("what policy asks for is pushed from a campaign, seen on the device, and un
     assert.ok(lines >= least, path);
   }
   await go("/mitigation", "mitigation");
+  assert.match(await taken(page.getByRole("button", { name: "CSV of Devices" })), /^name,.*\r\nedge,/);
   await page.getByRole("button", { name: "Undo…" }).click();
-  await page.getByLabel("What").selectOption("all");
+  await page.getByLabel("What", { exact: true }).selectOption("all");
+  await page.getByRole("button", { name: "Show what would go" }).click();
+  const going = await taken(page.getByRole("button", { name: "CSV of What would be removed" }));
+  assert.ok(/^device,change,/.test(going) && going.trim().split("\r\n").length > 100, going.slice(0, 300));
   await page.getByRole("button", { name: "Undo", exact: true }).click();
   await page.getByText(/^Undone/).waitFor();
   assert.equal((await ask("/mitigation/entries?limit=1")).total, 0);
@@ -425,6 +445,7 @@ test("every other page is whole and accessible, in light colours and on a phone 
     approvals: "/policies?tab=approvals",
     "allow-list": "/policies?tab=allow",
     settings: "/settings",
+    runs: "/settings?q=hostile",
     store: "/settings?tab=store",
     account: "/settings?tab=account",
     users: "/settings?tab=users",

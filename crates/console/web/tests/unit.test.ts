@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { apiUrl } from "../src/api/client";
+import { cell, csv, ndjson, planRows } from "../src/lib/csv";
 import { band, bytes, duration, percent, times } from "../src/lib/format";
 import { className, pieces, plain, sentence, words } from "../src/lib/text";
 import { joined } from "../src/pages/draft";
@@ -63,4 +64,23 @@ test("suggested rules come before those of the present policy, which says the re
   );
   assert.equal(joined("requests:\n- id: own\n", suggested), "requests:\n- id: s-1\n  response: block\n- id: own\n");
   assert.equal(joined("version: 1\nrequests: [] # none\nrevision: x\n", suggested), "version: 1\nrequests:\n  - id: s-1\n    response: block\nrevision: x\n");
+});
+
+test("tables are files as the API writes them: no formulas, a column for each value", () => {
+  assert.equal(cell("=cmd|' /C calc'!A0"), "'=cmd|' /C calc'!A0");
+  assert.equal(cell('a,"b"'), '"a,""b"""');
+  assert.equal(cell("x;=cmd;y; -1;a=b\t@c"), "x;'=cmd;y; '-1;a=b\t'@c");
+  assert.deepEqual([cell("\t=1"), cell("＝1"), cell(-5), cell(null), cell(["a", "b"])], ["'\t'=1", "'＝1", "-5", "", '"[""a"",""b""]"']);
+  assert.equal(csv([{ a: { b: 1, c: {} }, d: "x" }, { a: { b: 2 }, e: true }]), "a.b,a.c,d,e\r\n1,{},x,\r\n2,,,true\r\n");
+  assert.equal(ndjson([{ a: { b: 1 } }, {}]), '{"a":{"b":1}}\n{}\n');
+});
+
+test("a plan is a table of what it changes, device by device", () => {
+  const plan = { connectors: [{ name: "edge", add: [{ key: { net: "192.0.2.1/32" }, response: "block" }], remove: [], repair: ["x"], keep: 3 }], held: [{ why: "old" }] };
+  assert.deepEqual(planRows(plan), [
+    { device: "edge", change: "add", "key.net": "192.0.2.1/32", response: "block" },
+    { device: null, change: "held", why: "old" },
+  ]);
+  assert.deepEqual(planRows({ undone: [{ connectors: [{ name: "edge", removed: 1 }], actions: [{ connector: "edge", kind: "undo", subject: "a" }], held: [] }] }), [{ device: "edge", change: "undo", subject: "a" }]);
+  assert.deepEqual(planRows(null), []);
 });

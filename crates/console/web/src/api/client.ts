@@ -87,14 +87,21 @@ export const api = {
   delete: <T>(path: string) => request<T>("DELETE", path),
 };
 
-/** Has the server make a file and hands it to the browser. */
-export async function download(path: string, name: string): Promise<void> {
-  const response = await fetch(apiUrl(path), { method: "POST", headers: csrf ? { "X-Sidetap-CSRF": csrf } : {}, credentials: "same-origin" });
-  if (!response.ok) throw new ApiError(await problemOf(response));
-  const url = URL.createObjectURL(await response.blob());
+/** Hands a file to the browser. */
+export function handOver(file: Blob, name: string): void {
+  const url = URL.createObjectURL(file);
   const link = document.createElement("a");
   link.href = url;
   link.download = name;
   link.click();
   URL.revokeObjectURL(url);
+}
+
+/** Has the server make a file and hands it to the browser. */
+export async function download(path: string, name: string, body?: unknown): Promise<void> {
+  const headers: Record<string, string> = csrf ? { "X-Sidetap-CSRF": csrf } : {};
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const response = await fetch(apiUrl(path), { method: "POST", headers, body: body === undefined ? undefined : JSON.stringify(body), credentials: "same-origin" });
+  if (!response.ok) throw new ApiError(await problemOf(response));
+  handOver(await response.blob(), name);
 }

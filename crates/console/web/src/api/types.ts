@@ -257,6 +257,7 @@ export interface EndpointDetail {
   findings: FindingItem[];
   campaigns: CampaignItem[];
   abusers: VerdictItem[];
+  abusers_total: number;
   traffic: { bucket_s: number; points: { ts: Time; calls: number }[] };
   history: Change[];
 }
@@ -377,6 +378,17 @@ export interface Live {
   now: Time;
 }
 
+/** What the store was filled from. */
+export interface Run {
+  id: string;
+  saved_at: Time;
+  first_ts: Time | null;
+  last_ts: Time | null;
+  packets: number;
+  bytes: number;
+  inputs: InputSummary[];
+}
+
 export interface Health {
   status: "ok" | "warn" | "bad";
   packets: { total?: number; decoded?: number; dropped?: Counts; kernel_dropped?: number; noted?: Counts };
@@ -386,7 +398,6 @@ export interface Health {
   evictions: Counts;
   clock: Counts;
   doctor: { severity: "info" | "warn" | "bad"; title: string; advice: string }[];
-  runs: { id: string; saved_at: Time; first_ts: Time | null; last_ts: Time | null; inputs: InputSummary[] }[];
   live: Live | null;
   store: { path: string; bytes: number; limit_bytes: number; rows: Counts; evicted: Counts };
 }

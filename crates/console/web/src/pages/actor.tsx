@@ -8,8 +8,9 @@ import { useApi, useId } from "../lib/use";
 import { A, pathTo, to, useUrl } from "../lib/url";
 import { Confirm, useAct } from "../ui/act";
 import { Exchanges } from "../ui/exchange";
+import { RowExports } from "../ui/export";
 import { Page, Tabs } from "../ui/page";
-import { Reasons } from "../ui/reasons";
+import { Reasons, reasonRows } from "../ui/reasons";
 import { Card, Empty, Shown } from "../ui/state";
 import { Badge, ClassName, Facts, Meter, Score, Span, T, Time, Word } from "../ui/text";
 import { Actions } from "./actions";
@@ -107,7 +108,7 @@ function Why({ id, data }: { id: string; data: VerdictDetail }) {
             <ScoreBlock name="Machine" hint="Is it one?" value={verdict.automation} kind="automated" />
           </div>
         </Card>
-        <Card title="Reasons">
+        <Card title="Reasons" more={verdict.reasons.length > 0 ? <RowExports name="Reasons" rows={() => reasonRows(verdict.reasons)} /> : null}>
           <Reasons reasons={verdict.reasons} notes={data.indicators} />
         </Card>
         <WhatIfCard id={id} verdict={verdict} />
@@ -170,7 +171,7 @@ function Why({ id, data }: { id: string; data: VerdictDetail }) {
           <p className="muted small">Indicators that could be answered. What cannot be seen counts neither for nor against.</p>
         </Card>
         {data.elsewhere.length > 0 ? (
-          <Card title="Shares an address with">
+          <Card title="Shares an address with" more={<RowExports name="Actors that share an address" rows={() => data.elsewhere.map((one) => ({ ...one }))} />}>
             <ul className="stack">
               {data.elsewhere.map((other) => (
                 <li key={other.id}>

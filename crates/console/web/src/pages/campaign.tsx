@@ -9,10 +9,11 @@ import { A, pathTo, to, useUrl } from "../lib/url";
 import { Act, Field, useAct } from "../ui/act";
 import { CountChart } from "../ui/chart";
 import { Exchanges } from "../ui/exchange";
+import { RowExports } from "../ui/export";
 import type { Column } from "../ui/list";
 import { List } from "../ui/list";
 import { Page, Tabs } from "../ui/page";
-import { Reasons } from "../ui/reasons";
+import { Reasons, reasonRows } from "../ui/reasons";
 import { Card, Empty, Shown } from "../ui/state";
 import { Badge, Bars, ClassName, Facts, pairs, Score, Span, T, Time } from "../ui/text";
 import { Actions } from "./actions";
@@ -115,7 +116,7 @@ function Story({ id, data }: { id: string; data: CampaignDetail }) {
           </p>
           {points.length > 0 ? <CountChart points={points} name="Requests" tone="--malicious-fill" /> : null}
         </Card>
-        <Card title="Why we believe it">
+        <Card title="Why we believe it" more={campaign.reasons.length > 0 ? <RowExports name="Reasons" rows={() => reasonRows(campaign.reasons)} /> : null}>
           <Reasons reasons={campaign.reasons} />
         </Card>
       </div>
@@ -124,7 +125,7 @@ function Story({ id, data }: { id: string; data: CampaignDetail }) {
           <Facts of={Object.entries(campaign.outcome).map(([name, value]): [string, string] => [words(name), n(value)])} />
           {accounts.length > 0 ? <AccountMatch id={id} /> : null}
         </Card>
-        <Card title="Endpoints">
+        <Card title="Endpoints" more={<RowExports name="Endpoints" rows={() => campaign.endpoints.map((endpoint) => ({ endpoint }))} />}>
           <ul className="stack">
             {campaign.endpoints.map((endpoint) => (
               <li key={endpoint}>
@@ -230,7 +231,16 @@ function Fingerprints({ data }: { data: CampaignDetail }) {
   const phases = data.fingerprints.length > 0 ? data.fingerprints : [{ ...data.campaign.signature, phase_of: data.campaign.first_seen }];
   const parts = [...new Set(phases.flatMap((phase) => Object.keys(phase)))].filter((part) => part !== "phase_of" && !HIDDEN_PARTS.has(part)).sort();
   return (
-    <Card title={phases.length > 1 ? `Fingerprints over ${phases.length} phases` : "Fingerprints"} more={phases.length > 1 ? <span className="muted small">What changed is marked</span> : <span className="muted small">One set of tools throughout</span>} flush>
+    <Card
+      title={phases.length > 1 ? `Fingerprints over ${phases.length} phases` : "Fingerprints"}
+      more={
+        <span className="row">
+          <span className="muted small">{phases.length > 1 ? "What changed is marked" : "One set of tools throughout"}</span>
+          <RowExports name="Fingerprints" rows={() => phases.map((phase) => ({ ...phase }))} />
+        </span>
+      }
+      flush
+    >
       <div className="table-wrap" tabIndex={0} role="region" aria-label="Fingerprints">
         <table className="compare">
           <thead>

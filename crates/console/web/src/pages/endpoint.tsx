@@ -7,6 +7,7 @@ import { words } from "../lib/text";
 import { useApi, useId } from "../lib/use";
 import { A, pathTo, to } from "../lib/url";
 import { CountChart } from "../ui/chart";
+import { Exports, RowExports } from "../ui/export";
 import { Page } from "../ui/page";
 import { Card, Empty, Shown } from "../ui/state";
 import { Badge, Bars, ClassName, EndpointName, Facts, Score, Span, T, Word } from "../ui/text";
@@ -72,6 +73,12 @@ function filled({ bucket_s, points }: EndpointDetail["traffic"]): [string, numbe
   return Array.from({ length: Math.round((to_ - from) / step) + 1 }, (_, at): [string, number] => [new Date(from + at * step).toISOString(), counts.get(from + at * step) ?? 0]);
 }
 
+/** Callers by country and by organization, as rows of a file. */
+function callers(of: EndpointDetail["endpoint"]["callers"]) {
+  const rows = (by: string, counts: Record<string, number>) => Object.entries(counts).map(([name, count]) => ({ by, name, count }));
+  return [...rows("country", of.countries), ...rows("organization", of.organizations)];
+}
+
 function Whole({ data }: { data: EndpointDetail }) {
   const row = data.endpoint;
   const points = useMemo(() => filled(data.traffic), [data.traffic]);
@@ -88,7 +95,14 @@ function Whole({ data }: { data: EndpointDetail }) {
         <Findings data={data} />
         <Abuse data={data} />
         {data.history.length > 0 ? (
-          <Card title="History">
+          <Card
+            title="History"
+            more={
+              <span className="row">
+                <Exports path="/changes" params={{ kind: "endpoint", id: row.id }} />
+              </span>
+            }
+          >
             <ul className="timeline">
               {data.history.map((change) => (
                 <ChangeLine key={change.seq} change={change} />
@@ -98,7 +112,7 @@ function Whole({ data }: { data: EndpointDetail }) {
         ) : null}
       </div>
       <div className="stack loose">
-        <Card title={`Risk ${row.risk}`}>
+        <Card title={`Risk ${row.risk}`} more={row.risk_terms.length > 0 ? <RowExports name="Terms of the risk" rows={() => row.risk_terms.map((term) => ({ term }))} /> : null}>
           {row.risk_terms.length > 0 ? (
             <ul className="stack">
               {row.risk_terms.map((term) => {
@@ -132,7 +146,7 @@ function Whole({ data }: { data: EndpointDetail }) {
           <Bars of={row.status_codes} kind={(code) => (code.startsWith("5") ? "malicious" : code.startsWith("4") ? "suspicious" : "benign")} />
           </div>
         </Card>
-        <Card title="Callers">
+        <Card title="Callers" more={Object.keys(row.callers.countries).length + Object.keys(row.callers.organizations).length > 0 ? <RowExports name="Callers" rows={() => callers(row.callers)} /> : null}>
           {Object.keys(row.callers.countries).length + Object.keys(row.callers.organizations).length > 0 ? (
             <div className="stack">
               <h3>Countries</h3>
@@ -224,7 +238,7 @@ function Shape({ operation, data }: { operation: Operation | null; data: Endpoin
   const parameters = operation?.parameters ?? [];
   const seen = data.endpoint.parameters;
   return (
-    <Card title="Schema as seen">
+    <Card title="Schema as seen" more={parameters.length + seen.length > 0 ? <RowExports name="Parameters" rows={() => (parameters.length > 0 ? parameters : seen).map((one) => ({ ...one }))} /> : null}>
       {operation === null && seen.length === 0 ? (
         <Empty title="No schema was learned">Bodies of this endpoint were not seen, or are of no kind that has a schema.</Empty>
       ) : (
@@ -289,7 +303,16 @@ function Shape({ operation, data }: { operation: Operation | null; data: Endpoin
 function Sensitive({ data }: { data: EndpointDetail }) {
   if (data.sensitive.length === 0) return null;
   return (
-    <Card title="Sensitive data" more={<A href={to("/sensitive", { endpoint: data.endpoint.id })}>In the list</A>} flush>
+    <Card
+      title="Sensitive data"
+      more={
+        <span className="row">
+          <A href={to("/sensitive", { endpoint: data.endpoint.id })}>In the list</A>
+          <Exports path="/sensitive" params={{ endpoint: data.endpoint.id }} />
+        </span>
+      }
+      flush
+    >
       <div className="table-wrap" tabIndex={0} role="region" aria-label="Sensitive data">
         <table>
           <thead>
@@ -331,7 +354,17 @@ function Sensitive({ data }: { data: EndpointDetail }) {
 
 function Findings({ data }: { data: EndpointDetail }) {
   return (
-    <Card title="Findings and conformance" more={data.findings.length > 0 ? <A href={to("/findings", { endpoint: data.endpoint.id, status: "any" })}>In the work list</A> : null}>
+    <Card
+      title="Findings and conformance"
+      more={
+        data.findings.length > 0 ? (
+          <span className="row">
+            <A href={to("/findings", { endpoint: data.endpoint.id, status: "any" })}>In the work list</A>
+            <Exports path="/findings" params={{ endpoint: data.endpoint.id, status: "any" }} />
+          </span>
+        ) : null
+      }
+    >
       {data.findings.length === 0 ? (
         <p className="muted">Nothing was found wrong with it.</p>
       ) : (
@@ -355,12 +388,28 @@ function Findings({ data }: { data: EndpointDetail }) {
 
 function Abuse({ data }: { data: EndpointDetail }) {
   if (data.campaigns.length === 0 && data.abusers.length === 0) return null;
+  const host = data.endpoint.host + data.endpoint.template;
+  const place = `${data.endpoint.method} ${host}`;
   return (
     <Card
       title="Who abused this path, by any method"
-      more={data.abusers.length > 0 ? <A href={to("/actors", { host: data.endpoint.host + data.endpoint.template })}>All</A> : null}
+      more={
+        data.abusers.length > 0 ? (
+          <span className="row">
+            <A href={to("/actors", { host })}>All {n(data.abusers_total)}</A>
+            <Exports path="/verdicts" params={{ host }} />
+          </span>
+        ) : null
+      }
     >
       <div className="stack loose">
+        {data.campaigns.length > 0 ? (
+          <div className="row">
+            <h3>Campaigns</h3>
+            <A href={to("/campaigns", { endpoint: place })}>In the list</A>
+            <RowExports name="Campaigns" rows={() => data.campaigns.map((one) => ({ ...one }))} />
+          </div>
+        ) : null}
         {data.campaigns.length > 0 ? (
           <ul className="stack">
             {data.campaigns.map((campaign) => (

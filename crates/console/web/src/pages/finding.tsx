@@ -7,6 +7,7 @@ import { A, to } from "../lib/url";
 import { useAct } from "../ui/act";
 import { Exchanges } from "../ui/exchange";
 import { Page } from "../ui/page";
+import { RowExports } from "../ui/export";
 import { Card, Shown } from "../ui/state";
 import { Badge, EndpointName, Facts, T, Time, Word } from "../ui/text";
 import type { Work } from "./finding-work";
@@ -73,7 +74,7 @@ export function FindingPage() {
                 <WorkForm key={data.finding.work.updated_at ?? ""} finding={data.finding} save={(work) => save.mutate(work)} busy={save.isPending} />
               </Card>
               {data.history.length > 0 ? (
-                <Card title="What was done">
+                <Card title="What was done" more={<RowExports name="What was done" rows={() => data.history.map((step) => ({ ...step }))} />}>
                   <ul className="stack">
                     {data.history.map((step, at) => (
                       <li key={at}>

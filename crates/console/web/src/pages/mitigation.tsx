@@ -2,11 +2,13 @@ import { useState } from "react";
 
 import { api } from "../api/client";
 import type { AuditRow, Device, Entry, Mitigation } from "../api/types";
+import { planRows } from "../lib/csv";
 import { n } from "../lib/format";
 import { words } from "../lib/text";
 import { useApi } from "../lib/use";
 import { A, pathTo, to, useUrl } from "../lib/url";
 import { Act, Confirm, Dialog, Field, useAct, useMay } from "../ui/act";
+import { RowExports } from "../ui/export";
 import type { Column } from "../ui/list";
 import { List } from "../ui/list";
 import { Page, Tabs } from "../ui/page";
@@ -130,6 +132,7 @@ function Undo({ close }: { close: () => void }) {
         </pre>
       ) : null}
       <div className="row end">
+        {plan ? <RowExports name="What would be removed" rows={() => planRows(plan)} /> : null}
         <Act onClick={() => look.mutate(undefined)} needs="operator" disabled={look.isPending}>
           Show what would go
         </Act>
@@ -155,6 +158,9 @@ function Devices({ data }: { data: Mitigation }) {
   }
   return (
     <div className="stack loose">
+      <div className="row end">
+        <RowExports name="Devices" rows={() => data.devices.map((device) => ({ ...device }))} />
+      </div>
       <div className="grid two">
         {data.devices.map((device) => (
           <DeviceCard key={device.name} device={device} />
@@ -167,6 +173,7 @@ function Devices({ data }: { data: Mitigation }) {
             <Act needs="analyst" onClick={() => look.mutate(undefined)} disabled={look.isPending}>
               Show the plan
             </Act>
+            {plan ? <RowExports name="Plan" rows={() => planRows(plan)} /> : null}
             <Push label="Push now" question="Bring the devices to what policy asks for?" detail={<p className="muted">Mode: {data.mode}. Guards apply.</p>} disabled={data.killed} />
           </span>
         }
@@ -189,7 +196,8 @@ function listed(of: unknown): string {
   if (of === null || typeof of !== "object") return of ? words(String(of)) : "";
   return Object.entries(of)
     .filter(([name, value]) => name !== "responses" && value !== false && value !== null && !(Array.isArray(value) && value.length === 0))
-    .map(([name, value]) => (Array.isArray(value) ? `${words(name)}: ${value.map(String).join(", ")}` : value === true ? words(name) : `${words(name)}: ${String(value)}`))
+    .map(([name, value]) => (Array.isArray(value) ? `${words(name)}: ${value.map(String).join(", ")}` : value === true ? words(name) : typeof value === "object" ? `${words(name)}: ${listed(value)}` : `${words(name)}: ${String(value)}`))
+    .filter((one) => !one.endsWith(": "))
     .join("; ");
 }
 

@@ -7,7 +7,7 @@ import { words } from "../lib/text";
 import { useApi } from "../lib/use";
 import { A, pathTo, to } from "../lib/url";
 import { TrafficChart } from "../ui/chart";
-import { Exports } from "../ui/list";
+import { Exports } from "../ui/export";
 import { Page } from "../ui/page";
 import { Card, Empty, Shown } from "../ui/state";
 import { Badge, ClassName, EndpointName, Facts, Meter, Score, Span, T, Time, Word } from "../ui/text";

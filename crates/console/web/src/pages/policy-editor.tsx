@@ -7,6 +7,7 @@ import { n } from "../lib/format";
 import { words } from "../lib/text";
 import { A, pathTo, useUrl } from "../lib/url";
 import { Act, Dialog, Field, messageOf, useAct, useSay } from "../ui/act";
+import { AskedExports, RowExports } from "../ui/export";
 import { Card, Empty } from "../ui/state";
 import { Badge, T } from "../ui/text";
 import { dropDraft, joined, readDraft } from "./draft";
@@ -142,7 +143,7 @@ export function Editor({ data }: { data: Policies }) {
             </div>
           </div>
         </Card>
-        {tried ? <Effect result={tried.result} stale={!fresh} /> : null}
+        {tried ? <Effect result={tried.result} text={tried.text} stale={!fresh} /> : null}
       </div>
       <FieldsCard data={data} />
       <Dialog title="Save this policy?" open={saving} close={() => setSaving(false)}>
@@ -185,10 +186,20 @@ function subject(of: string | Subject): string {
 }
 
 /** What it would have done to what was stored. */
-function Effect({ result, stale }: { result: Simulation; stale: boolean }) {
+function Effect({ result, text, stale }: { result: Simulation; text: string; stale: boolean }) {
   const rows = useMemo(() => Object.entries(result.responses).sort((a, b) => b[1].requests - a[1].requests), [result.responses]);
   return (
-    <Card title="What it would have done" more={stale ? <Badge kind="warn">the text has changed since</Badge> : <span className="muted">{n(result.verdicts)} stored verdicts</span>} flush id="simulation">
+    <Card
+      title="What it would have done"
+      more={
+        <span className="row">
+          {stale ? <Badge kind="warn">the text has changed since</Badge> : <span className="muted">{n(result.verdicts)} stored verdicts</span>}
+          <RowExports name="Effect by response" rows={() => rows.map(([response, row]) => ({ response, ...row }))} />
+        </span>
+      }
+      flush
+      id="simulation"
+    >
       <div className="table-wrap" tabIndex={0} role="region" aria-label="Effect by response">
         <table>
           <thead>
@@ -224,7 +235,10 @@ function Effect({ result, stale }: { result: Simulation; stale: boolean }) {
       <div className="stack loose" style={{ padding: "var(--s4)" }}>
         {result.held.length > 0 ? (
           <div className="stack">
-            <h3>Held by guards</h3>
+            <div className="row">
+              <h3>Held by guards</h3>
+              <RowExports name="Held by guards" rows={() => result.held.map((one) => ({ ...one }))} />
+            </div>
             <ul>
               {result.held.map((one) => (
                 <li key={one.why}>
@@ -243,6 +257,12 @@ function Effect({ result, stale }: { result: Simulation; stale: boolean }) {
               : `${n(result.changed_total)} verdicts change against the present policy`}
           </h3>
           <RequestsTable result={result} />
+          {result.changed.length > 0 ? (
+            <div className="row">
+              <span className="muted">{result.changed.length < result.changed_total ? `The first ${n(result.changed.length)} of ${n(result.changed_total)}; a file has all.` : "Verdicts that change"}</span>
+              <AskedExports name="Changed verdicts" path="/policies/simulate" body={{ text }} />
+            </div>
+          ) : null}
           {result.changed.length > 0 ? (
             <div className="table-wrap" tabIndex={0} role="region" aria-label="Verdicts that change" style={{ maxHeight: "20rem", overflowY: "auto" }}>
               <table>
@@ -277,6 +297,7 @@ function Effect({ result, stale }: { result: Simulation; stale: boolean }) {
         {result.by_rule.length > 0 ? (
           <details>
             <summary>By rule</summary>
+            <RowExports name="Effect by rule" rows={() => result.by_rule.map((row) => ({ ...row }))} />
             <div className="table-wrap" tabIndex={0} role="region" aria-label="Effect by rule">
               <table>
                 <thead>
@@ -324,7 +345,12 @@ function RequestsTable({ result: { requests } }: { result: Simulation }) {
     { who: "suspicious", name: "Suspicious" },
     { who: "good", name: "Honest" },
   ] as const;
+  const file = () => rows.map(({ who }) => ({ who, requests: requests.would[who].requests, now: requests.was[who].hit, would: requests.would[who].hit }));
   return (
+    <div className="stack">
+    <div className="row">
+      <RowExports name="Stored requests by who sent them" rows={file} />
+    </div>
     <div className="table-wrap" tabIndex={0} role="region" aria-label="Stored requests that are stopped or slowed">
       <table>
         <thead>
@@ -352,6 +378,7 @@ function RequestsTable({ result: { requests } }: { result: Simulation }) {
           ))}
         </tbody>
       </table>
+    </div>
     </div>
   );
 }

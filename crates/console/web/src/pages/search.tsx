@@ -2,7 +2,7 @@ import type { SearchHit } from "../api/types";
 import { words } from "../lib/text";
 import { useApi } from "../lib/use";
 import { A, pathTo, to, useUrl } from "../lib/url";
-import { Exports } from "../ui/list";
+import { Exports } from "../ui/export";
 import { Page } from "../ui/page";
 import { Card, Empty, Shown } from "../ui/state";
 import { Badge, T } from "../ui/text";

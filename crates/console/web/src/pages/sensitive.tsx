@@ -3,6 +3,7 @@ import { n } from "../lib/format";
 import { useApi } from "../lib/use";
 import { A, pathTo, to, useUrl } from "../lib/url";
 import { Evidence } from "../ui/exchange";
+import { RowExports } from "../ui/export";
 import type { Column } from "../ui/list";
 import { List } from "../ui/list";
 import { Page } from "../ui/page";
@@ -104,7 +105,18 @@ function ByLaw({ data }: { data: SensitiveSummary }) {
           </A>
         ))}
       </div>
-      <Card title="By type" flush>
+      <Card
+        title="By type"
+        more={
+          <span className="row">
+            <span className="muted small">By law</span>
+            <RowExports name="Sensitive data by law" rows={() => data.by_class.map((row) => ({ ...row }))} />
+            <span className="muted small">By type</span>
+            <RowExports name="Sensitive data by type" rows={() => data.by_type.map((row) => ({ ...row }))} />
+          </span>
+        }
+        flush
+      >
         <div className="table-wrap" tabIndex={0} role="region" aria-label="Sensitive data by type">
           <table>
             <thead>

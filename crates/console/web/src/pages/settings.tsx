@@ -2,7 +2,7 @@ import type { FormEvent } from "react";
 import { useState } from "react";
 
 import { api, download } from "../api/client";
-import type { Health, Role, Settings, Token, User } from "../api/types";
+import type { Health, Role, Run, Settings, Token, User } from "../api/types";
 import { ROLES } from "../api/types";
 import { bytes, duration, n } from "../lib/format";
 import { words } from "../lib/text";
@@ -87,58 +87,36 @@ function Capture() {
             <Reasons title="What packet times did" of={health.clock} />
           </div>
         </div>
-        <Runs health={health} />
+        <Runs />
         </>
       )}
     </Shown>
   );
 }
 
-function Runs({ health }: { health: Health }) {
+const runColumns: Column<Run>[] = [
+  {
+    id: "inputs",
+    name: "Input",
+    wide: true,
+    cell: (run) =>
+      run.inputs.map((input) => (
+        <div key={input.path}>
+          <T mono>{input.path}</T> {input.error ? <Badge kind="bad">{input.error}</Badge> : null}
+        </div>
+      )),
+  },
+  { id: "packets", name: "Packets", num: true, cell: (run) => n(run.packets) },
+  { id: "bytes", name: "Bytes", num: true, cell: (run) => bytes(run.bytes) },
+  { id: "first", name: "From", sort: "first_ts", cell: (run) => <Time at={run.first_ts} /> },
+  { id: "last", name: "To", sort: "-last_ts", cell: (run) => <Time at={run.last_ts} /> },
+  { id: "saved", name: "Kept", sort: "-saved_at", cell: (run) => <Time at={run.saved_at} /> },
+];
+
+function Runs() {
   return (
     <Card title="Runs" flush>
-      <div className="table-wrap" tabIndex={0} role="region" aria-label="Runs">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">Input</th>
-              <th scope="col" className="num">
-                Packets
-              </th>
-              <th scope="col" className="num">
-                Bytes
-              </th>
-              <th scope="col">From</th>
-              <th scope="col">To</th>
-              <th scope="col">Kept</th>
-            </tr>
-          </thead>
-          <tbody>
-            {health.runs.map((run) => (
-              <tr key={run.id}>
-                <td className="wide">
-                  {run.inputs.map((input) => (
-                    <div key={input.path}>
-                      <T mono>{input.path}</T> {input.error ? <Badge kind="bad">{input.error}</Badge> : null}
-                    </div>
-                  ))}
-                </td>
-                <td className="num">{n(run.inputs.reduce((sum, input) => sum + input.packets, 0))}</td>
-                <td className="num">{bytes(run.inputs.reduce((sum, input) => sum + input.bytes, 0))}</td>
-                <td>
-                  <Time at={run.first_ts} />
-                </td>
-                <td>
-                  <Time at={run.last_ts} />
-                </td>
-                <td>
-                  <Time at={run.saved_at} />
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <List<Run> path="/runs" caption="Runs" columns={runColumns} rowId={(run) => run.id} sort="-saved_at" search="Input contains" linked={["seen_after", "seen_before"]} empty={<Empty title="Nothing was read yet" />} />
     </Card>
   );
 }

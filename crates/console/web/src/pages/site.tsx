@@ -7,7 +7,8 @@ import { useApi } from "../lib/use";
 import { A, to, useUrl } from "../lib/url";
 import { Act, Confirm, Dialog, Field, useAct } from "../ui/act";
 import type { Column } from "../ui/list";
-import { Exports, List } from "../ui/list";
+import { Exports } from "../ui/export";
+import { List } from "../ui/list";
 import { Card, Empty, Shown } from "../ui/state";
 import { Badge, Facts, T, Time } from "../ui/text";
 

@@ -5,6 +5,7 @@ import type { TrafficPoint } from "../api/types";
 import { INTENTS } from "../api/types";
 import { n, seconds, time } from "../lib/format";
 import { words } from "../lib/text";
+import { RowExports } from "./export";
 
 function color(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -132,6 +133,7 @@ function AsTable({ caption, xs, series }: { caption: string; xs: number[]; serie
   return (
     <details>
       <summary className="small muted">As a table</summary>
+      <RowExports name={caption} rows={() => xs.map((x, at) => ({ time: new Date(x * 1000).toISOString(), ...Object.fromEntries(series.map((one) => [one.name, one.values[at]])) }))} />
       <div className="table-wrap" tabIndex={0} role="region" aria-label={caption} style={{ maxHeight: "18rem", overflowY: "auto" }}>
         <table>
           <caption className="sr">{caption}</caption>

@@ -7,7 +7,7 @@ import { bytes, n } from "../lib/format";
 import { words } from "../lib/text";
 import { A, pathTo } from "../lib/url";
 import { Dialog, useMay } from "./act";
-import { Exports } from "./list";
+import { Exports } from "./export";
 import { Empty, Shown } from "./state";
 import { Badge, Facts, T, Time } from "./text";
 

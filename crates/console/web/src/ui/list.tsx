@@ -5,11 +5,12 @@ import type { KeyboardEvent, ReactNode } from "react";
 import { useEffect, useId, useMemo, useState } from "react";
 
 import type { Params } from "../api/client";
-import { api, apiUrl } from "../api/client";
+import { api } from "../api/client";
 import type { Page } from "../api/types";
 import { n } from "../lib/format";
 import { plain } from "../lib/text";
 import { plainClick, useUrl } from "../lib/url";
+import { Exports } from "./export";
 import { Icon } from "./icons";
 import { Empty, Failed, Loading } from "./state";
 
@@ -281,20 +282,6 @@ export function List<T>(props: ListProps<T>) {
         </div>
       ) : null}
     </div>
-  );
-}
-
-/** All rows of a list as files. */
-export function Exports({ path, params = {} }: { path: string; params?: Params }) {
-  return (
-    <>
-      <a className="btn" href={apiUrl(path, { ...params, format: "csv" })} download title="All rows of this list, as CSV">
-        <Icon name="download" /> CSV
-      </a>
-      <a className="btn" href={apiUrl(path, { ...params, format: "ndjson" })} download title="All rows of this list, one JSON object a line">
-        NDJSON
-      </a>
-    </>
   );
 }
 

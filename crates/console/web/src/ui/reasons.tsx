@@ -1,10 +1,16 @@
 import type { Reason } from "../api/types";
+import type { Row } from "../lib/csv";
 import { Evidence } from "./exchange";
 import { Empty } from "./state";
 import { T } from "./text";
 
 function weight(value: number): string {
   return `${value >= 0 ? "+" : "−"}${Math.abs(value).toFixed(1)}`;
+}
+
+/** Reasons as rows of a file. */
+export function reasonRows(reasons: Reason[]): Row[] {
+  return reasons.map(({ indicator, weight, observed, baseline, evidence }) => ({ indicator, weight, observed, baseline, evidence }));
 }
 
 /** Why: each reason with its weight, what was seen, what is usual, and the exchanges that prove it. */

@@ -154,7 +154,7 @@ impl Control for Commands {
         }
     }
 
-    fn simulate(&self, store: &Store, text: Option<&str>) -> Done {
+    fn simulate(&self, store: &Store, text: Option<&str>, named: usize) -> Done {
         let present = self.rules(store)?;
         let asked = match text {
             None => None,
@@ -169,7 +169,7 @@ impl Control for Commands {
             }
         };
         let around = known_in(store, self.config.policy.measured_span).map_err(failed)?;
-        simulated(store, &around, present.set(), asked.as_ref().map(Policies::set))
+        simulated(store, &around, present.set(), asked.as_ref().map(Policies::set), named)
     }
 
     fn save_policy(&self, store: &mut Store, save: &PolicySave) -> Done {

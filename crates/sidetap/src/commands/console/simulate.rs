@@ -12,9 +12,6 @@ use sidetap_store::{Store, StoreError};
 
 use crate::commands::policy::{StoreAround, each_request};
 
-/// Changed verdicts that a simulation names.
-const CHANGED: usize = 200;
-
 /// What rules would do with verdicts, beside what the present ones do: verdicts come in parts, in the order of their ids.
 #[derive(Default)]
 pub(super) struct Decided {
@@ -28,8 +25,8 @@ pub(super) struct Decided {
 }
 
 impl Decided {
-    /// Takes in what is done with a verdict now and what would be.
-    pub(super) fn take(&mut self, was: &VerdictRow, v: &VerdictRow) {
+    /// Takes in what is done with a verdict now and what would be; so many that change are named.
+    pub(super) fn take(&mut self, was: &VerdictRow, v: &VerdictRow, named: usize) {
         self.verdicts += 1;
         let sums = self.responses.entry(v.response.clone()).or_default();
         let honest = v.intent != "malicious";
@@ -47,7 +44,7 @@ impl Decided {
         }
         if was.response != v.response {
             self.changed_total += 1;
-            if self.changed.len() < CHANGED {
+            if self.changed.len() < named {
                 self.changed.push(json!({
                     "verdict": v.id, "subject": v.subject.value, "was": was.response, "would": v.response, "rule": v.policy,
                 }));
@@ -80,12 +77,14 @@ impl Decided {
     }
 }
 
-/// What rules would do with all that is stored, beside what the present ones do: with verdicts, and with requests.
+/// What rules would do with all that is stored, beside what the present ones do: with verdicts, of which so many that
+/// change are named, and with requests.
 pub(super) fn simulated(
     store: &Store,
     around: &StoreAround,
     present: &PolicySet,
     asked: Option<&PolicySet>,
+    named: usize,
 ) -> Result<Value, Refused> {
     let StoreAround { known, campaigns, sieve, span_s } = around;
     let networks = |set: &PolicySet| {
@@ -107,7 +106,7 @@ pub(super) fn simulated(
             asked.apply_part(is, campaigns, known, other);
         }
         for (was, is) in part.iter().zip(is.as_ref().unwrap_or(&part)) {
-            decided.take(was, is);
+            decided.take(was, is, named);
             attribution.add(was, Some(&**sieve));
             was_on.0.add(was);
             would_on.iter_mut().for_each(|on| on.0.add(is));

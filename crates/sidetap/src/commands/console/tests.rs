@@ -139,7 +139,7 @@ fn a_simulation_in_parts_says_what_all_verdicts_at_once_say() {
     let (_dir, commands, mut store) = place(&rule("block", ""));
     fill(&mut store);
     let other = rule("tarpit", "");
-    let said = commands.simulate(&store, Some(&other)).unwrap();
+    let said = commands.simulate(&store, Some(&other), 200).unwrap();
     let mut run = store.load().unwrap();
     let known = crate::commands::policy::known_of(&run, "", Some(store.path()), 86_400);
     let mut was = run.clone();
@@ -147,12 +147,15 @@ fn a_simulation_in_parts_says_what_all_verdicts_at_once_say() {
     let asked = PolicySet::parse(&other, "policy").unwrap();
     policies_of(asked, &commands.config).unwrap().hashed(&commands.key).apply(&mut run, &known);
     let mut at_once = simulate::Decided::default();
-    was.verdicts.iter().zip(&run.verdicts).for_each(|(was, is)| at_once.take(was, is));
+    was.verdicts.iter().zip(&run.verdicts).for_each(|(was, is)| at_once.take(was, is, 200));
     let at_once = at_once.answer();
     for (name, value) in at_once.as_object().unwrap() {
         assert_eq!(&said[name], value, "{name}");
     }
-    assert!(said["changed_total"].as_u64().unwrap() >= 700, "{said}");
+    let total = said["changed_total"].as_u64().unwrap();
+    assert!(total >= 700 && said["changed"].as_array().unwrap().len() == 200, "{said}");
+    let all = commands.simulate(&store, Some(&other), 100_000).unwrap();
+    assert_eq!(all["changed"].as_array().unwrap().len() as u64, total);
 }
 
 #[test]
@@ -195,7 +198,7 @@ fn what_is_allowed_is_kept_as_outputs_spell_it_and_is_let_alone() {
         expires_at: None,
     };
     let blocked = |store: &Store| {
-        commands.simulate(store, None).unwrap()["responses"]["block"]["verdicts"].as_u64().unwrap_or(0)
+        commands.simulate(store, None, 0).unwrap()["responses"]["block"]["verdicts"].as_u64().unwrap_or(0)
     };
     let before = blocked(&store);
     store.allow(&row).unwrap();
