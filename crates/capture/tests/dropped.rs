@@ -119,6 +119,35 @@ fn an_interim_answer_that_its_server_takes_for_final_shifts_no_pair_without_a_ma
     }
 }
 
+#[test]
+fn nor_does_one_with_other_requests_on_the_way() {
+    for status in [100, 102, 103, 104, 150] {
+        for crossing in [false, true] {
+            let mut wire = Wire::open([1000, 2000], 1448);
+            turn(&mut wire, &[&asked(0)], &answer(0));
+            let odd = format!("HTTP/1.1 {status} x\r\nX-Id: 1\r\n\r\n");
+            if crossing {
+                // The client asks for more before the interim one reaches it.
+                let before = wire.next[1];
+                wire.send(true, &asked(1));
+                wire.send(false, odd.as_bytes());
+                wire.send_acking(true, &[asked(2), asked(3)].concat(), before);
+            } else {
+                wire.send(true, &[asked(1), asked(2), asked(3)].concat());
+                wire.send(false, odd.as_bytes());
+            }
+            wire.ack(false);
+            wire.send(false, &[answer(2), answer(3)].concat());
+            wire.ack(true);
+            for n in 4..8 {
+                turn(&mut wire, &[&asked(n)], &answer(n));
+            }
+            wire.close(true);
+            assert_unmarked_pairs_are_right(&run(&wire.segs).0, &format!("{status} {crossing}"));
+        }
+    }
+}
+
 fn expecting(version: &str) -> Vec<u8> {
     let more = "X-Id: 0\r\nConnection: keep-alive\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
     format!("POST /0 HTTP/{version}\r\nHost: h\r\n{more}").into_bytes()

@@ -99,6 +99,19 @@ impl Http {
             continues: before.continues.saturating_add(u8::from(status == 100)),
             ..before
         });
+        if self.is_open_behind_first() && self.may_be_final(end) {
+            self.contest();
+        }
+    }
+
+    /// More than one request that was seen is open.
+    fn is_open_behind_first(&self) -> bool {
+        let open = |e: &&Entry| match e {
+            Entry::Asked(a) => a.answer.is_none(),
+            Entry::Forgotten { .. } => true,
+            Entry::Gap(_) => false,
+        };
+        self.queue.iter().filter(open).nth(1).is_some()
     }
 
     /// A request is about to begin: what it tells on those before it.
@@ -108,7 +121,7 @@ impl Http {
             self.certainty.request_begins(at.ts, idle);
         }
         let quiet = self.down.is_between() && at.ack == Some(self.down_at);
-        if quiet && self.is_answered_for_good() {
+        if self.may_be_final(self.down_at) {
             self.contest();
         }
         if self.burst && self.loose && self.tally.is_even() && quiet {
@@ -136,17 +149,18 @@ impl Http {
         }
     }
 
-    /// The client waited for its final answer, had an interim one alone, and goes on: some servers send what their application says, and take it
-    /// for final. The one that `Expect` asks for is none of these, where there is one: a server has to leave it out for HTTP/1.0, and whoever has all
-    /// of the content says no more to go on (RFC 9110 §10.1.1).
-    fn is_answered_for_good(&self) -> bool {
-        let Some(interim) = self.interim.filter(|i| i.end == self.down_at) else { return false };
+    /// The interim answer that ends at `end` is the last that was said, and the client asks for more before, or behind it: some servers send what their
+    /// application says, and take it for final. The one that `Expect` asks for is none of these, where there is one: a server has to leave it out for
+    /// HTTP/1.0, and whoever has all of the content says no more to go on (RFC 9110 §10.1.1).
+    fn may_be_final(&self, end: u64) -> bool {
+        let Some(interim) = self.interim.filter(|i| i.end == end) else { return false };
         let due = |a: &Asked| {
             let asks = a.expects_continue && a.request.version >= Version(1, 1);
             let goes_on = interim.seen_up.is_none_or(|seen| seen < a.end);
             asks && goes_on && interim.count == 1 && interim.continues == 1
         };
-        self.first_open().is_some_and(|a| a.done && !a.hidden && !due(a))
+        let marked = |a: &Asked| a.hidden && self.certainty.is_hidden();
+        self.first_open().is_some_and(|a| a.done && !marked(a) && !due(a))
     }
 
     /// A request begins in a flow of which it is not certain that the server reads the requests that were seen. Once all of them are answered
