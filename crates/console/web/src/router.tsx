@@ -39,6 +39,7 @@ const tree = root.addChildren([
   route("/inventory/endpoints/$id", lazyRouteComponent(() => import("./pages/endpoint"), "EndpointPage")),
   route("/findings", lazyRouteComponent(() => import("./pages/findings"), "FindingsPage")),
   route("/findings/$id", lazyRouteComponent(() => import("./pages/finding"), "FindingPage")),
+  route("/exchanges/$id", lazyRouteComponent(() => import("./pages/exchange"), "ExchangePage")),
   route("/actors", lazyRouteComponent(() => import("./pages/actors"), "ActorsPage")),
   route("/actors/$id", lazyRouteComponent(() => import("./pages/actor"), "ActorPage")),
   route("/sensitive", lazyRouteComponent(() => import("./pages/sensitive"), "SensitivePage")),

@@ -153,6 +153,20 @@ test("the overview tells of traffic, campaigns and capture", async () => {
   await page.getByText("As a table").click();
   assert.match(await taken(page.getByRole("button", { name: /^CSV of Requests/ })), /^time,Malicious,Suspicious,Automated,Benign\r\n2026-10-13T09:00:00\.000Z,\d/);
   assert.ok((await page.locator("details table tbody tr").count()) > 10);
+  // What was looked closer at is in the address.
+  const { x, y, width, height } = await page.locator(".chart .u-over").boundingBox();
+  await page.mouse.move(x + width * 0.3, y + height / 2);
+  await page.mouse.down();
+  await page.mouse.move(x + width * 0.5, y + height / 2, { steps: 4 });
+  await page.mouse.up();
+  await page.waitForURL(/from=2026-10-13T09%3A0\d.*to=2026-10-13T09%3A0\d/);
+  await page.reload();
+  await looks("overview-zoomed");
+  await page.getByText("As a table").click();
+  const first = await page.locator("details table tbody tr").first().innerText();
+  assert.ok(/2026-10-13 09:0[2-5]/.test(first), first);
+  await page.getByRole("button", { name: "Show all" }).click();
+  await page.waitForURL((url) => url.search === "");
 });
 
 test("an endpoint is found by the keyboard, and its page tells what it gives away", async () => {
@@ -163,6 +177,15 @@ test("an endpoint is found by the keyboard, and its page tells what it gives awa
   await page.getByRole("link", { name: "Site map" }).click();
   await settled();
   await looks("site-map");
+  const leaves = page.locator(".tree .leaf");
+  const [all, word] = [await leaves.count(), /[a-z]{4,}/.exec(await leaves.last().innerText())[0]];
+  await page.getByLabel("Path contains").fill(word);
+  await page.waitForURL(new RegExp(`view=map.*q=${word}`));
+  await page.reload();
+  await settled();
+  assert.equal(await page.getByLabel("Path contains").inputValue(), word);
+  const some = await leaves.count();
+  assert.ok(some > 0 && some < all, `${some} of ${all} have ${word}`);
   await page.getByRole("link", { name: "All endpoints" }).click();
   await page.getByLabel("Contains").fill("internal/env");
   await page.waitForURL(/q=internal/);
@@ -186,6 +209,15 @@ test("a filtered list is a link, and is exported whole", async () => {
 
 test("a campaign is read: story, members, fingerprints, reasons with evidence, exchanges", async () => {
   await go("/campaigns", "campaigns");
+  await page.getByRole("button", { name: "Columns" }).click();
+  await page.getByLabel("Recognised").check();
+  await page.waitForURL(/cols=/);
+  await page.reload();
+  await settled();
+  await page.getByRole("columnheader", { name: "Recognised" }).waitFor();
+  await page.getByRole("button", { name: "Columns" }).click();
+  await page.getByLabel("Recognised").uncheck();
+  await page.waitForURL((url) => url.search === "");
   await page.evaluate("document.activeElement.blur()");
   await page.keyboard.press("j");
   const first = await page.evaluate("document.activeElement.closest('tr')?.rowIndex");
@@ -203,7 +235,18 @@ test("a campaign is read: story, members, fingerprints, reasons with evidence, e
   const file = await page.request.get(new URL(await dialog.getByRole("link", { name: "CSV" }).getAttribute("href"), page.url()).href);
   assert.equal(file.headers()["content-type"], "text/csv; charset=utf-8");
   assert.match(await file.text(), /^@timestamp,sidetap\.id,client\.ip,http\.request\.method,.*\r\n\d{4}-/);
+  // The dialog and the exchange that is open in it are in the address; keys go on though nothing in it has the focus.
+  await page.waitForURL(/evidence=/);
+  await page.keyboard.press("j");
+  await dialog.getByText(/^2 of \d+$/).waitFor();
+  await page.waitForURL(/exchange=/);
+  await page.reload();
+  await dialog.getByText(/^2 of \d+$/).waitFor();
   await page.keyboard.press("Escape");
+  await page.waitForURL((url) => !/evidence|exchange/.test(url.search));
+  await page.goBack();
+  await page.goForward();
+  await dialog.waitFor({ state: "hidden" });
   for (const tab of ["Members", "Fingerprints", "Exchanges"]) {
     await page.getByRole("navigation", { name: "Parts of the campaign" }).getByRole("link", { name: new RegExp(`^${tab}`) }).click();
     await settled();
@@ -211,6 +254,19 @@ test("a campaign is read: story, members, fingerprints, reasons with evidence, e
     if (tab === "Fingerprints") assert.match(await taken(page.getByRole("button", { name: "CSV of Fingerprints" })), /fingerprint.*\r\n.*s2-/);
   }
   await page.getByText("1 of").first().waitFor();
+  await page.evaluate("document.activeElement.blur()");
+  for (const [key, at] of [["j", 2], ["j", 3], ["k", 2]]) {
+    await page.keyboard.press(key);
+    await page.getByText(new RegExp(`^${at} of \\d+$`)).waitFor();
+  }
+  await page.reload();
+  await page.getByText(/^2 of \d+$/).waitFor();
+  const alone = await page.getByTitle("A page of this exchange alone").getAttribute("href");
+  const campaign = page.url();
+  await go(alone, "exchange");
+  await page.getByRole("heading", { name: "Request", exact: true }).waitFor();
+  await page.goto(campaign);
+  await settled();
   // Each exchange has masked heads and bodies, and says of how many it was chosen.
   const { rows, sample } = await ask(`/campaigns/${page.url().match(/campaigns\/([^/?]+)/)[1]}/exchanges`);
   assert.ok(sample.seen >= sample.kept && sample.kept > 5, JSON.stringify(sample));
@@ -224,6 +280,10 @@ test("an actor's score is explained, and asked what if", async () => {
   await page.getByRole("group", { name: "Indicators to leave out" }).getByRole("button").first().click();
   await page.locator("dt", { hasText: "Harm" }).waitFor();
   await looks("actor");
+  await page.waitForURL(/without=/);
+  await page.reload();
+  await page.locator("dt", { hasText: "Harm" }).waitFor();
+  assert.equal(await page.getByRole("group", { name: "Indicators to leave out" }).getByRole("button", { pressed: true }).count(), 1);
 });
 
 test("a finding is accepted for a time and leaves the list", async () => {

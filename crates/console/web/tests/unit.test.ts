@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { apiUrl } from "../src/api/client";
+import { colsOf, visibleOf } from "../src/lib/columns";
 import { cell, csv, ndjson, planRows } from "../src/lib/csv";
 import { band, bytes, duration, percent, times } from "../src/lib/format";
 import { className, pieces, plain, sentence, words } from "../src/lib/text";
@@ -83,4 +84,15 @@ test("a plan is a table of what it changes, device by device", () => {
   ]);
   assert.deepEqual(planRows({ undone: [{ connectors: [{ name: "edge", removed: 1 }], actions: [{ connector: "edge", kind: "undo", subject: "a" }], held: [] }] }), [{ device: "edge", change: "undo", subject: "a" }]);
   assert.deepEqual(planRows(null), []);
+});
+
+test("chosen columns are in the address, a list's own choice is not", () => {
+  const columns = [{ id: "name" }, { id: "calls" }, { id: "owner", extra: true }];
+  assert.deepEqual(visibleOf(columns, ""), { name: true, calls: true, owner: false });
+  assert.equal(colsOf(columns, visibleOf(columns, "")), undefined);
+  const chosen = { name: true, calls: false, owner: true };
+  assert.equal(colsOf(columns, chosen), "name,owner");
+  assert.deepEqual(visibleOf(columns, "name,owner"), chosen);
+  assert.equal(colsOf(columns, { name: true, calls: false, owner: false }), "name");
+  assert.deepEqual(visibleOf(columns, "name"), { name: true, calls: false, owner: false });
 });

@@ -27,6 +27,7 @@ export const pathTo = {
   endpoint: (id: string) => `/inventory/endpoints/${encodeURIComponent(id)}`,
   campaign: (id: string) => `/campaigns/${encodeURIComponent(id)}`,
   actor: (id: string) => `/actors/${encodeURIComponent(id)}`,
+  exchange: (id: string) => `/exchanges/${encodeURIComponent(id)}`,
   finding: (id: string) => `/findings/${encodeURIComponent(id)}`,
   host: (host: string) => to("/inventory", { host }),
 };

@@ -1,5 +1,3 @@
-import { useState } from "react";
-
 import { api } from "../api/client";
 import type { VerdictDetail, VerdictRow, WhatIf } from "../api/types";
 import { between, duration, n } from "../lib/format";
@@ -214,9 +212,11 @@ function ScoreBlock({ name, hint, value, kind }: { name: string; hint: string; v
 
 /** Leaves indicators out and says what the score would be. */
 function WhatIfCard({ id, verdict }: { id: string; verdict: VerdictRow }) {
-  const [without, setWithout] = useState<string[]>([]);
+  const { search, set } = useUrl();
+  const known = new Set(verdict.reasons.map((reason) => reason.indicator));
+  const without = (search["without"] ?? "").split(",").filter((one) => known.has(one));
   const query = useApi<WhatIf>(`/verdicts/${encodeURIComponent(id)}/what-if`, { without: without.join(",") }, { enabled: without.length > 0, keep: true });
-  const toggle = (indicator: string) => setWithout((now) => (now.includes(indicator) ? now.filter((one) => one !== indicator) : [...now, indicator]));
+  const toggle = (indicator: string) => set({ without: (without.includes(indicator) ? without.filter((one) => one !== indicator) : [...without, indicator]).join(",") });
   const answer = without.length > 0 ? query.data : undefined;
   return (
     <Card title="What if an indicator were off?">

@@ -1,4 +1,4 @@
-import { useMemo, useState } from "react";
+import { useMemo } from "react";
 
 import { apiUrl } from "../api/client";
 import type { EndpointRow, HostItem, Page as Rows } from "../api/types";
@@ -7,7 +7,7 @@ import { plain, words } from "../lib/text";
 import { useApi } from "../lib/use";
 import { A, pathTo, to, useUrl } from "../lib/url";
 import type { Column } from "../ui/list";
-import { List } from "../ui/list";
+import { List, TextFilter } from "../ui/list";
 import { Page, Tabs } from "../ui/page";
 import { Card, Empty, Shown } from "../ui/state";
 import { Badge, EndpointName, Score, T, Time, Word } from "../ui/text";
@@ -196,11 +196,11 @@ function Branch({ at, prefix, deep }: { at: Node; prefix: string; deep: number }
 const MOST = 1000;
 
 function SiteMap({ host }: { host: string }) {
-  const { set } = useUrl();
+  const { search, set } = useUrl();
   const hosts = useApi<Rows<HostItem>>("/hosts", { limit: MOST, sort: "-risk" });
   const chosen = host || hosts.data?.rows[0]?.host || "";
   const rows = useApi<Rows<EndpointRow>>("/endpoints", { host: chosen, limit: MOST, sort: "template" }, { enabled: chosen !== "", keep: true });
-  const [words_, setWords] = useState("");
+  const words_ = search["q"] ?? "";
   const kept = useMemo(() => (rows.data?.rows ?? []).filter((row) => row.template.toLowerCase().includes(words_.toLowerCase())), [rows.data, words_]);
   const tree = useMemo(() => grow(kept), [kept]);
   const item = hosts.data?.rows.find((one) => one.host === chosen);
@@ -224,10 +224,7 @@ function SiteMap({ host }: { host: string }) {
                   ))}
                 </select>
               </div>
-              <div className="field grow">
-                <label htmlFor="map-words">Path contains</label>
-                <input id="map-words" type="search" value={words_} onChange={(event) => setWords(event.target.value)} />
-              </div>
+              <TextFilter label="Path contains" type="search" text={words_} set={(text) => set({ view: "map", host: chosen, q: text })} />
               <div className="end">
                 {item?.openapi ? (
                   <a className="btn" href={apiUrl(`/hosts/${encodeURIComponent(chosen)}/openapi`)} download>

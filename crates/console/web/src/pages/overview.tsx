@@ -1,11 +1,9 @@
-import { useState } from "react";
-
 import type { Overview, TrafficPoint } from "../api/types";
 import { INTENTS, SEVERITIES } from "../api/types";
 import { band, bytes, n, percent, short } from "../lib/format";
 import { words } from "../lib/text";
 import { useApi } from "../lib/use";
-import { A, pathTo, to } from "../lib/url";
+import { A, pathTo, to, useUrl } from "../lib/url";
 import { TrafficChart } from "../ui/chart";
 import { Exports } from "../ui/export";
 import { Page } from "../ui/page";
@@ -82,11 +80,20 @@ function Tiles({ data }: { data: Overview }) {
   );
 }
 
+const moment = (seconds: number) => new Date(seconds * 1000).toISOString();
+
+/** The time that the address names, where it names one. */
+function spanOf(from: string | undefined, to: string | undefined): { from: string; to: string } | null {
+  const [begin, end] = [Date.parse(from ?? ""), Date.parse(to ?? "")];
+  return begin < end ? { from: moment(begin / 1000), to: moment(end / 1000) } : null;
+}
+
 function Traffic({ data }: { data: Overview }) {
-  const [span, setSpan] = useState<{ from: number; to: number } | null>(null);
+  const { search, set } = useUrl();
+  const span = spanOf(search["from"], search["to"]);
   const zoomed = useApi<{ bucket_s: number; points: TrafficPoint[] }>(
     "/traffic",
-    span ? { from: new Date(span.from * 1000).toISOString(), to: new Date(span.to * 1000).toISOString() } : {},
+    span ?? {},
     { enabled: span !== null, keep: true },
   );
   const points = span && zoomed.data ? zoomed.data.points : data.traffic.points;
@@ -96,7 +103,7 @@ function Traffic({ data }: { data: Overview }) {
       title="Requests by intent"
       more={
         span ? (
-          <button type="button" className="btn" onClick={() => setSpan(null)}>
+          <button type="button" className="btn" onClick={() => set({ from: undefined, to: undefined }, true)}>
             Show all
           </button>
         ) : (
@@ -104,7 +111,7 @@ function Traffic({ data }: { data: Overview }) {
         )
       }
     >
-      {points.length === 0 ? <Empty title="No traffic is counted for this time" /> : <TrafficChart points={points} zoom={(from, to) => setSpan({ from, to })} />}
+      {points.length === 0 ? <Empty title="No traffic is counted for this time" /> : <TrafficChart points={points} zoom={(from, to) => set({ from: moment(from), to: moment(to) }, true)} />}
       {all > 0 ? (
         <p className="small muted">
           Of all:{" "}

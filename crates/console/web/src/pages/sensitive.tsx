@@ -54,7 +54,7 @@ const columns: Column<SensitiveRow>[] = [
   {
     id: "evidence",
     name: "Evidence",
-    cell: (row) => <Evidence ids={Array.isArray(row.evidence) ? row.evidence : row.evidence ? [row.evidence] : []} title={`${row.type} at ${row.location}`} />,
+    cell: (row) => <Evidence ids={Array.isArray(row.evidence) ? row.evidence : row.evidence ? [row.evidence] : []} name={row.id ?? `${row.type} ${row.location}`} title={`${row.type} at ${row.location}`} />,
   },
 ];
 

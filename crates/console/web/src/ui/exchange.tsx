@@ -1,11 +1,11 @@
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { useEffect, useRef } from "react";
 
 import { api } from "../api/client";
 import type { Exchange } from "../api/types";
 import { bytes, n } from "../lib/format";
 import { words } from "../lib/text";
-import { A, pathTo } from "../lib/url";
+import { A, pathTo, useUrl } from "../lib/url";
 import { Dialog, useMay } from "./act";
 import { Exports } from "./export";
 import { Empty, Shown } from "./state";
@@ -119,27 +119,42 @@ export function ExchangeView({ row }: { row: Exchange }) {
           ["Fingerprints", actor?.fingerprint?.length ? <T mono>{actor.fingerprint.join(", ")}</T> : null],
           ["Anomalies", row.sidetap.anomalies?.length ? <T>{row.sidetap.anomalies.join(", ")}</T> : null],
           ["Endpoint", row.sidetap.endpoint ? <A href={pathTo.endpoint(row.sidetap.endpoint)}>Open it in the inventory</A> : null],
-          ["Id", <T mono>{row.sidetap.id}</T>],
+          ["Id", <A href={pathTo.exchange(row.sidetap.id)} title="A page of this exchange alone"><T mono>{row.sidetap.id}</T></A>],
         ]}
       />
     </div>
   );
 }
 
-/** A list of exchanges on the left, the chosen one on the right; j and k go on. */
+/** Exchanges one by one, the one that is open in the address. j and k go on wherever the focus is, but where text is written; arrows where it is inside. */
 function Reader({ rows }: { rows: Exchange[] }) {
-  const [at, setAt] = useState(0);
-  const row = rows[Math.min(at, rows.length - 1)];
+  const { search, set } = useUrl();
+  const box = useRef<HTMLDivElement>(null);
+  const at = Math.max(0, rows.findIndex((one) => one.sidetap.id === search["exchange"]));
+  const row = rows[at];
+  const step = (by: number) => {
+    const next = Math.max(0, Math.min(rows.length - 1, at + by));
+    set({ exchange: next === 0 ? undefined : rows[next]?.sidetap.id });
+  };
+  const stepped = useRef(step);
+  stepped.current = step;
+  useEffect(() => {
+    const pressed = (event: KeyboardEvent) => {
+      const target = event.target as HTMLElement;
+      const dialog = document.querySelector("dialog[open]");
+      if (event.metaKey || event.ctrlKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName)) return;
+      // What lies under a dialog has no keys.
+      if (dialog && !dialog.contains(box.current)) return;
+      const inside = box.current?.contains(target) ?? false;
+      if (event.key === "j" || (inside && event.key === "ArrowRight")) stepped.current(1);
+      if (event.key === "k" || (inside && event.key === "ArrowLeft")) stepped.current(-1);
+    };
+    window.addEventListener("keydown", pressed);
+    return () => window.removeEventListener("keydown", pressed);
+  }, []);
   if (!row) return null;
-  const step = (by: number) => setAt((now) => Math.max(0, Math.min(rows.length - 1, now + by)));
   return (
-    <div
-      className="stack"
-      onKeyDown={(event) => {
-        if (event.key === "j" || event.key === "ArrowRight") step(1);
-        if (event.key === "k" || event.key === "ArrowLeft") step(-1);
-      }}
-    >
+    <div className="stack" ref={box}>
       <div className="row">
         <button type="button" className="btn" onClick={() => step(-1)} disabled={at === 0}>
           ← Before
@@ -210,10 +225,11 @@ export function Exchanges({ path }: { path: string }) {
   );
 }
 
-/** The exchanges that prove a reason or a finding, in a dialog. */
-export function Evidence({ ids, title }: { ids: string[]; title: string }) {
+/** The exchanges that prove a reason or a finding, in a dialog. `name` is what the address calls it. */
+export function Evidence({ ids, title, name }: { ids: string[]; title: string; name: string }) {
   const may = useMay("analyst");
-  const [open, setOpen] = useState(false);
+  const { search, set } = useUrl();
+  const open = may && search["evidence"] === name;
   const asked = ids.slice(0, 200).join(",");
   const query = useQuery({
     queryKey: ["exchanges", "ids", asked],
@@ -223,10 +239,10 @@ export function Evidence({ ids, title }: { ids: string[]; title: string }) {
   if (ids.length === 0) return null;
   return (
     <>
-      <button type="button" className="btn small" disabled={!may} title={may ? undefined : "Needs the role analyst"} onClick={() => setOpen(true)}>
+      <button type="button" className="btn small" disabled={!may} title={may ? undefined : "Needs the role analyst"} onClick={() => set({ evidence: name, exchange: undefined }, true)}>
         Evidence ({ids.length})
       </button>
-      <Dialog wide title={title} open={open} close={() => setOpen(false)}>
+      <Dialog wide title={title} open={open} close={() => set({ evidence: undefined, exchange: undefined })}>
         <Shown query={query}>
           {(data) => (
             <div className="stack">

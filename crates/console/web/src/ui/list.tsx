@@ -7,6 +7,7 @@ import { useEffect, useId, useMemo, useState } from "react";
 import type { Params } from "../api/client";
 import { api } from "../api/client";
 import type { Page } from "../api/types";
+import { colsOf, visibleOf } from "../lib/columns";
 import { n } from "../lib/format";
 import { plain } from "../lib/text";
 import { plainClick, useUrl } from "../lib/url";
@@ -61,7 +62,7 @@ function value(option: string | { value: string; name: string }) {
 }
 
 /** A field that writes to the address a moment after the last key. */
-function TextFilter({ label, text, type, set }: { label: string; text: string; type: "text" | "number" | "search"; set: (text: string) => void }) {
+export function TextFilter({ label, text, type, set }: { label: string; text: string; type: "text" | "number" | "search"; set: (text: string) => void }) {
   const id = useId();
   const [draft, setDraft] = useState(text);
   useEffect(() => setDraft(text), [text]);
@@ -130,7 +131,9 @@ export function List<T>(props: ListProps<T>) {
   });
   const rows = useMemo(() => query.data?.pages.flatMap((page) => page.rows) ?? [], [query.data]);
   const total = query.data?.pages[0]?.total;
-  const [visible, setVisible] = useState<VisibilityState>(() => Object.fromEntries(columns.filter((column) => column.extra).map((column) => [column.id, false])));
+  const cols = at("cols");
+  const visible = useMemo<VisibilityState>(() => visibleOf(columns, cols), [columns, cols]);
+  const setVisible = (state: VisibilityState) => set({ [`${prefix}cols`]: colsOf(columns, state) });
   const [chosen, setChosen] = useState<RowSelectionState>({});
   const defs = useMemo<ColumnDef<T>[]>(
     () => columns.map((column) => ({ id: column.id, header: column.name, cell: ({ row }) => column.cell(row.original), meta: column })),
@@ -143,7 +146,6 @@ export function List<T>(props: ListProps<T>) {
     getRowId: props.rowId,
     manualSorting: true,
     state: { columnVisibility: visible, rowSelection: chosen },
-    onColumnVisibilityChange: setVisible,
     onRowSelectionChange: setChosen,
   });
   const filtered = names.some((name) => at(name) !== "");

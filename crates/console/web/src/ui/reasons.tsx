@@ -36,7 +36,7 @@ export function Reasons({ reasons, notes }: { reasons: Reason[]; notes?: Record<
                 </p>
               </div>
             </div>
-            <Evidence ids={reason.evidence} title={`Evidence: ${reason.indicator}`} />
+            <Evidence ids={reason.evidence} name={reason.indicator} title={`Evidence: ${reason.indicator}`} />
           </li>
         );
       })}
