@@ -82,6 +82,9 @@ impl Store {
         transaction.commit()?;
         self.connection.execute("INSERT INTO search(search) VALUES ('optimize')", [])?;
         self.checkpoint()?;
+        if (Who { kind, value, again: None }).is_plain() {
+            self.clear_unused(value)?;
+        }
         Ok(removed)
     }
 

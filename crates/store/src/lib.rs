@@ -8,6 +8,7 @@ mod allowed;
 mod approvals;
 mod cells;
 mod change;
+mod compact;
 mod each;
 mod error;
 mod evidence;

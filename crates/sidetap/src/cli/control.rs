@@ -55,6 +55,8 @@ pub(crate) enum StoreCommand {
         #[arg(value_name = "VALUE")]
         value: String,
     },
+    /// Write the file anew without unused bytes, which may still tell of who was forgotten; needs as much room again meanwhile
+    Compact,
     /// Make a new one-time token that makes an administrator, where nobody can log in any more: removes all users
     ResetUsers,
 }

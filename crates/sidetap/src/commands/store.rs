@@ -40,15 +40,24 @@ pub(crate) fn run(global: &GlobalArgs, args: &StoreArgs) -> Result<Status> {
             }
             let mut store = Store::open(&file)?;
             let mut removed: BTreeMap<String, u64> = BTreeMap::new();
+            let mut left = 0;
             for name in names(kind, value, &config, &store)? {
                 for (table, n) in store.forget(kind, &name, "cli", clock::now())?.0 {
                     *removed.entry(table).or_default() += n;
                 }
+                let is_plain = kind == SubjectKind::Ip || name.contains('#');
+                left += if is_plain { store.says(&name)? } else { 0 };
             }
             let rows: Vec<String> = removed.iter().map(|(t, n)| format!("{} {t}", count(*n))).collect();
             match rows.as_slice() {
                 [] => print("forgotten: nothing: no row of this store has that name\n")?,
                 rows => print(&format!("forgotten: {}\n", rows.join(", ")))?,
+            }
+            if left > 0 {
+                warn(&format!(
+                    "the file still says it {left} times: in rows that are kept (policies, the audit of users) or in unused bytes, which \
+                     `sidetap store compact` clears"
+                ));
             }
             if store.is_watched(clock::now())? {
                 warn(
@@ -59,6 +68,14 @@ pub(crate) fn run(global: &GlobalArgs, args: &StoreArgs) -> Result<Status> {
                 "copies and run directories that were made before still hold what was forgotten here; entries on devices go with the \
                  next `mitigation push`, where no watch enforces",
             );
+            Ok(Status::Done)
+        }
+        StoreCommand::Compact => {
+            Store::open_read_only(&file)?;
+            let store = Store::open(&file)?;
+            let before = store.bytes();
+            store.compact()?;
+            print(&format!("{} before, {} now\n", bytes(before), bytes(store.bytes())))?;
             Ok(Status::Done)
         }
         StoreCommand::ResetUsers => {

@@ -1,0 +1,83 @@
+//! Unused bytes of the file: SQLite zeroes what is removed, but leaves copies of what it moved within a page.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::error::StoreError;
+use crate::open::Store;
+
+/// Files up to this size are written anew at once where somebody is forgotten; it takes a few seconds.
+const AT_ONCE: u64 = 512 << 20;
+const CHUNK: usize = 1 << 20;
+
+impl Store {
+    /// Writes the file anew without its unused bytes; needs as much room again beside it meanwhile.
+    pub fn compact(&self) -> Result<(), StoreError> {
+        self.connection.execute_batch("VACUUM")?;
+        self.checkpoint()
+    }
+
+    /// How often the file says this text, as a word, rows and unused bytes alike.
+    pub fn says(&self, text: &str) -> Result<u64, StoreError> {
+        let said = count(self.path(), text.as_bytes());
+        said.map_err(|e| StoreError::Open { path: self.path().display().to_string(), detail: e.to_string() })
+    }
+
+    /// Clears unused bytes that still say a name, where the file is small and there is room.
+    pub(crate) fn clear_unused(&self, name: &str) -> Result<(), StoreError> {
+        let bytes = self.bytes();
+        if bytes > AT_ONCE || bytes.saturating_mul(2) > self.limits()?.limit_bytes || self.says(name)? == 0 {
+            return Ok(());
+        }
+        self.compact()
+    }
+}
+
+fn count(path: &Path, text: &[u8]) -> std::io::Result<u64> {
+    let mut file = File::open(path)?;
+    let (mut said, mut kept, mut from) = (0, Vec::new(), 0);
+    loop {
+        let before = kept.len();
+        kept.resize(before + CHUNK, 0);
+        let read = file.read(kept.get_mut(before..).unwrap_or_default())?;
+        kept.truncate(before + read);
+        // Two bytes more than the text are kept for the next part: a word has an end.
+        let last = if read == 0 { kept.len() } else { kept.len().saturating_sub(text.len() + 1) };
+        while let Some(at) = find(&kept, text, from).filter(|at| *at < last) {
+            let joins = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'.');
+            let begins = !joins(at.checked_sub(1).and_then(|at| kept.get(at)));
+            said += u64::from(begins && !joins(kept.get(at + text.len())));
+            from = at + 1;
+        }
+        if read == 0 {
+            return Ok(said);
+        }
+        // The byte before the next part is kept to see where a word begins.
+        kept.drain(..last.saturating_sub(1));
+        from = last.min(1);
+    }
+}
+
+fn find(all: &[u8], text: &[u8], from: usize) -> Option<usize> {
+    memchr::memmem::find(all.get(from..)?, text).map(|at| at + from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_counted_over_the_ends_of_parts_and_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        for shift in [0, 1, 5, 10, 11, 12, 13, 30] {
+            let mut all = vec![b' '; CHUNK - shift];
+            all.extend_from_slice(b"203.0.113.7 203.0.113.77 9203.0.113.7 \x01203.0.113.7\x02");
+            all.resize(2 * CHUNK + 3, b'x');
+            all.extend_from_slice(b",203.0.113.7");
+            std::fs::write(&path, &all).unwrap();
+            assert_eq!(count(&path, b"203.0.113.7").unwrap(), 3, "{shift}");
+        }
+    }
+}
