@@ -81,6 +81,32 @@ fn what_comes_behind_content_that_was_answered_early_may_be_dropped_with_its_end
 }
 
 #[test]
+fn an_answer_to_another_request_between_it_and_what_is_dropped_behind_it_is_none_to_it_where_pairs_are_proven()
+ {
+    for dummy in [DUMMY, HALF, &[DUMMY, &[b'x'; 50]].concat(), &[HALF, b"X: "].concat()] {
+        for filler in [0, 20] {
+            let mut wire = Wire::open([1000, 2000], 1448);
+            turn(&mut wire, &[UPGRADE, &get("/dropped")].concat(), &[&answer("up")]);
+            turn(&mut wire, &get("/slow"), &[]);
+            turn(&mut wire, UPGRADE, &[&answer("slow")]);
+            turn(&mut wire, dummy, &[&answer("up")]);
+            for n in 0..2 {
+                let then =
+                    [&vec![0; if n == 0 { filler } else { 0 }][..], &get(&format!("/secret{n}"))].concat();
+                turn(&mut wire, &then, &[&answer(&format!("secret{n}"))]);
+            }
+            wire.close(true);
+            let seen = run(&wire.segs).0;
+            for target in ["/secret0", "/secret1"] {
+                let told = seen.iter().find(|e| is_to(e, target));
+                assert!(told.is_some_and(|e| e.acknowledged), "{target} of {:?}", targets(&seen));
+            }
+            assert_served(&wire, &[], "between");
+        }
+    }
+}
+
+#[test]
 fn a_request_amid_a_segment_is_seen_in_heads_and_content_that_were_dropped() {
     let head = |filler: &[u8], len: usize| {
         let head = [UPGRADE, b"GET /d HTTP/1.1\r\nHost: h\r\nX: "].concat();

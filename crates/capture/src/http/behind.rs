@@ -193,6 +193,10 @@ impl Http {
             }
             due = due.saturating_add(open(entry));
         }
+        if self.loose {
+            // Others were told already, but may be open all the same.
+            due = due.max(self.tally.open());
+        }
         self.doubt =
             Some(Doubt { end: asked.end, ack: asked.seen_down_head, seq: asked.seq, due, heard: None });
         if is_end {
@@ -219,7 +223,7 @@ impl Http {
         if mark.ack.is_some() && self.doubt.is_some_and(|doubt| doubt.ack == mark.ack) {
             return Behind::Upgrade;
         }
-        if self.loose {
+        if self.loose && self.lost_answers {
             // What was heard since may be the answer: it is not known which are due.
             self.doubt = None;
             let answered = self.answer.as_ref().map(|a| a.target);

@@ -65,6 +65,10 @@ impl Tally {
         self.0 = self.0.saturating_sub(1);
     }
 
+    pub(super) const fn open(self) -> u32 {
+        self.0
+    }
+
     /// There were as many answers.
     pub(super) const fn is_even(self) -> bool {
         self.0 == 0
