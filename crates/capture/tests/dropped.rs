@@ -407,3 +407,77 @@ fn an_upload_that_asks_for_another_protocol_and_is_refused_early_is_one_request(
     assert_eq!(targets(&seen), ["/bulk"]);
     assert!(!seen[0].completeness.contains(Completeness::RESYNCHRONISED) && seen[0].response.is_some());
 }
+
+/// The same, and the server had it.
+fn is_heard(seen: &[Exchange], target: &str, what: &str) {
+    let is_it = |e: &&Exchange| e.request.as_ref().is_some_and(|r| r.target == target.as_bytes());
+    let told = seen.iter().find(is_it);
+    assert!(told.is_some_and(|e| e.acknowledged), "{what}: {target} of {:?}", targets(seen));
+}
+
+#[test]
+fn decoys_in_a_chunk_hide_nothing_behind_its_odd_end() {
+    let decoys: [(&str, &[u8]); 4] = [
+        ("content", b"POST /decoy HTTP/1.1\r\nHost: h\r\nContent-Length: 900000\r\n\r\n"),
+        ("head", b"GET /decoy HTTP/1.1\r\nHost: h\r\nX: "),
+        ("whole", b"GET /decoy HTTP/1.1\r\nHost: h\r\n\r\n"),
+        (
+            "many",
+            b"GET /a HTTP/1.1\r\n\r\nPOST /b HTTP/1.1\r\nContent-Length: 9000\r\n\r\nGET /c HTTP/1.1\r\nX: y",
+        ),
+    ];
+    for (what, decoy) in decoys {
+        for is_apart in [true, false] {
+            let mut wire = Wire::open([1000, 2000], 1448);
+            let head = b"POST /shape HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let size = format!("{:x}\r\n", decoy.len());
+            let (end, then) = (b"\nf000000\r\n\r\n", get("/secret0"));
+            turn(&mut wire, &[&[&head[..], size.as_bytes()].concat()], b"");
+            if is_apart {
+                turn(
+                    &mut wire,
+                    &[decoy, end],
+                    b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Id: shape\r\n\r\n",
+                );
+                turn(&mut wire, &[&then], b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Id: secret0\r\n\r\n");
+            } else {
+                let answers = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Id: shape\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Id: secret0\r\n\r\n";
+                turn(&mut wire, &[decoy, &[&end[..], &then].concat()], answers);
+            }
+            turn(
+                &mut wire,
+                &[&get("/secret1")],
+                b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Id: secret1\r\n\r\n",
+            );
+            wire.close(true);
+            let seen = run(&wire.segs).0;
+            is_heard(&seen, "/secret0", what);
+            is_heard(&seen, "/secret1", what);
+            assert_unmarked_pairs_are_right(&seen, what);
+        }
+    }
+}
+
+#[test]
+fn content_that_its_server_reads_as_requests_is_told_with_any_white_space() {
+    let lines: [&[u8]; 6] =
+        [b"GET\t/", b"GET\x0b/", b"GET\x85/", b"GET\xa0/", b"\xa0GET /", b"\x0b\x85GET\x1f/"];
+    for line in lines {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        let head = b"POST /shape HTTP/1.1\r\nHost: h\r\nContent-Length: 900000\r\n\r\n".as_slice();
+        turn(&mut wire, &[head], OK);
+        for n in 0..2 {
+            let rest = format!("secret{n} HTTP/1.1\r\nHost: h\r\n\r\n");
+            turn(&mut wire, &[&[line, rest.as_bytes()].concat()], OK);
+        }
+        wire.close(true);
+        let seen = run(&wire.segs).0;
+        let told = |n: usize| {
+            let target = format!("/secret{n}");
+            seen.iter().any(|e| {
+                e.acknowledged && e.request.as_ref().is_some_and(|r| r.target.starts_with(target.as_bytes()))
+            })
+        };
+        assert!(told(0) && told(1), "{:?}: {:?}", String::from_utf8_lossy(line), targets(&seen));
+    }
+}

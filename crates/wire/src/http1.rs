@@ -16,7 +16,7 @@ pub use fields::note_authority;
 pub use framing::{Framing, Hints, request_framing, response_framing};
 pub use head::{HeadLimits, Parsed, RequestHead, ResponseHead, head_end, request_head, response_head};
 pub use probe::{
-    Probe, begins_method, likely_request, likely_response, may_be_line, probe_request, probe_request_of_http,
-    probe_response, trim_start,
+    LONGEST_KNOWN, Probe, begins_method, is_method, likely_request, likely_response, may_be_line,
+    probe_request, probe_request_of_http, probe_response, trim_start,
 };
 pub use tolerant::trailer_fields;

@@ -4,12 +4,14 @@
 use memchr::memchr2;
 use sidetap_model::Completeness;
 use sidetap_wire::http1::{
-    AmidLine, Probe, begins_method, likely_request, probe_request_of_http, request_amid, trim_start,
+    AmidLine, LONGEST_KNOWN, Probe, begins_method, is_method, likely_request, probe_request_of_http,
+    request_amid, trim_start,
 };
 
 use super::Http;
+use super::checks::is_any_space;
 use super::entry::{Asked, Entry, Target};
-use super::reader::{Wants, extend};
+use super::reader::{MOST_CUTS, Wants, extend};
 use super::trail::Trail;
 use crate::flow::{Mark, Out};
 
@@ -71,6 +73,8 @@ pub(super) struct Within {
     mark: Mark,
     /// What came from there on, as far as it is kept: a room of its own, for that of the content may be full.
     bytes: Vec<u8>,
+    /// Where segments begin in it, the first ones.
+    cuts: Vec<usize>,
     /// It has a method that is in use and a target.
     likely: bool,
 }
@@ -111,19 +115,29 @@ const MOST_WITHIN: usize = 64 << 10;
 
 impl Within {
     fn new(mark: Mark, likely: bool) -> Box<Self> {
-        Box::new(Within { mark, bytes: Vec::new(), likely })
+        Box::new(Within { mark, bytes: Vec::new(), cuts: Vec::new(), likely })
     }
 
     pub(super) fn held(&self) -> usize {
-        size_of::<Self>() + self.bytes.capacity()
+        size_of::<Self>() + self.bytes.capacity() + self.cuts.capacity() * size_of::<usize>()
     }
 
     /// Keeps more that comes right behind.
     fn keep(&mut self, bytes: &[u8], mark: Mark) {
         if self.mark.off + self.bytes.len() as u64 == mark.off {
             let room = MOST_WITHIN.saturating_sub(self.bytes.len()).min(bytes.len());
+            if self.cuts.len() < MOST_CUTS {
+                self.cuts.push(self.bytes.len());
+            }
             extend(&mut self.bytes, bytes.get(..room).unwrap_or_default());
         }
+    }
+
+    /// What is kept, as it came.
+    fn pieces(&self) -> impl Iterator<Item = (Mark, &[u8])> {
+        let ends = self.cuts.iter().skip(1).copied().chain([self.bytes.len()]);
+        let all = self.cuts.iter().copied().zip(ends);
+        all.filter_map(|(from, end)| Some((self.mark.plus(from), self.bytes.get(from..end)?)))
     }
 }
 
@@ -163,7 +177,10 @@ impl Http {
         }
         self.within = None;
         self.behind = self.behind_change(mark, out);
-        self.contested |= self.behind == Behind::Upgrade;
+        self.contested |= matches!(self.behind, Behind::Upgrade | Behind::Early);
+        if self.behind == Behind::Early {
+            self.certainty.lose();
+        }
     }
 
     /// The request that is over asks for another protocol, or for a tunnel: what comes behind it may be dropped with what its server read at once, in this segment
@@ -254,8 +271,12 @@ impl Http {
             let begins = amid.is_at(mark) || begins_request(bytes);
             return if begins { Some(0) } else { amid.find(bytes, mark, 0) };
         }
-        let doubted = !matches!(self.behind, Behind::Nothing | Behind::Early);
-        let may = likely_request(trim_start(bytes)) || doubted && may_begin(bytes);
+        let may = match self.behind {
+            Behind::Nothing => begins_within(bytes),
+            // What its server may have dropped ended with a segment.
+            Behind::Early => mark.off == self.up_from && (begins_within(bytes) || begins_method(bytes)),
+            Behind::Change | Behind::Contested | Behind::Upgrade => begins_within(bytes) || may_begin(bytes),
+        };
         let from = match may {
             true => Some(0),
             // Where it ends nobody knows.
@@ -264,7 +285,7 @@ impl Http {
         };
         if let Some(from) = from
             && let Some(first) = bytes.get(from..)
-            && let likely = likely_request(trim_start(first))
+            && let likely = begins_within(first)
             && self.within.as_ref().is_none_or(|within| likely && !within.likely)
         {
             let mut within = Within::new(mark.plus(from), likely);
@@ -283,18 +304,23 @@ impl Http {
         if self.up.wants() != Wants::Body || at.ack.is_none_or(|seen| seen <= mark.off) {
             return;
         }
-        if matches!(self.behind, Behind::Nothing | Behind::Change | Behind::Early)
-            && !self.is_answered_early()
-        {
+        if matches!(self.behind, Behind::Nothing | Behind::Change) && !self.is_answered_early() {
             return;
         }
-        let Some(kept) = self.within.take().map(|within| within.bytes) else { return };
-        let (end, last) = (mark.off + kept.len() as u64, self.up_at);
-        self.leave_content(&kept, mark, out);
-        // It may be content all the same: only answers prove it.
-        (self.found, self.in_content) = (true, true);
+        let Some(kept) = self.within.take() else { return };
+        // An upload that was refused may have two answers, early and late; who ends it oddly, or behind what may be dropped, has himself to blame.
+        let vouched = self.up.ends_oddly() || matches!(self.behind, Behind::Contested | Behind::Early);
+        let (end, last) = (mark.off + kept.bytes.len() as u64, self.up_at);
+        self.leave_content(&kept.bytes, mark, out);
+        // It may be content all the same: only answers prove which of it are requests. The first that reads like one may be content of what its
+        // server ended elsewhere.
+        (self.found, self.in_content, self.vouched) = (true, true, vouched);
+        self.unheard_until = self.unheard_until.max(last);
         self.trail = Trail::anew(self.queue.len());
-        self.up(&kept, mark, out);
+        for (mark, piece) in kept.pieces() {
+            self.up(piece, mark, out);
+        }
+        self.up_at = last;
         if end < last && self.handover.is_none() {
             self.up_gap(last - end, last, out);
         }
@@ -389,7 +415,7 @@ impl Http {
         self.certainty.lose();
         match self.behind {
             Behind::Upgrade => self.give_up_dropped(out),
-            Behind::Contested => {
+            Behind::Contested | Behind::Early => {
                 let answered = self.answer.as_ref().map(|a| a.target);
                 let unread = |e: &mut Entry| matches!(e, Entry::Asked(a) if a.done && a.answer.is_none() && answered != Some(Target::Request(a.seq)));
                 if let Some(Entry::Asked(asked)) = self.queue.pop_back_if(unread) {
@@ -397,9 +423,21 @@ impl Http {
                 }
             }
             // It was read all the same.
-            Behind::Change | Behind::Nothing | Behind::Early => {}
+            Behind::Change | Behind::Nothing => {}
         }
     }
+}
+
+/// A request begins here by all signs: a method that is in use, and a target behind any white space that some server takes.
+fn begins_within(bytes: &[u8]) -> bool {
+    let blank = bytes.iter().take_while(|b| is_any_space(b)).count();
+    let first = bytes.get(blank..).unwrap_or_default();
+    let word = first.iter().take(LONGEST_KNOWN).position(is_any_space);
+    likely_request(first)
+        || word.is_some_and(|len| {
+            let (method, rest) = first.split_at(len);
+            is_method(method) && rest.get(1).is_some_and(|b| *b == b'/' || b.is_ascii_alphanumeric())
+        })
 }
 
 /// Bytes may begin a request that some server reads: of any method, or without a version.

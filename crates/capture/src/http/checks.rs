@@ -60,8 +60,9 @@ pub(super) fn odd_head(held: &[u8], is_all: bool) -> Option<OddHead> {
     let blank = held.len() - trim_start(held).len();
     let line_end = (blank + line.len()).min(held.len());
     let len = head_end(held, line_end).or(is_all.then_some(held.len()))?;
-    let word = line.iter().position(is_any_space).unwrap_or(line.len()).min(WORD);
-    let (method, target) = line.split_at(word);
+    let words = trimmed(line);
+    let word = words.iter().position(is_any_space).unwrap_or(words.len()).min(WORD);
+    let (method, target) = words.split_at(word);
     let lines = held.get(line_end..len)?;
     let (mut headers, mut odd) = (Headers::default(), AnomalySet::default());
     trailer_fields(lines.trim_ascii_start(), &mut headers, &HeadLimits::default(), &mut odd);
@@ -70,7 +71,7 @@ pub(super) fn odd_head(held: &[u8], is_all: bool) -> Option<OddHead> {
 }
 
 /// White space of Latin-1, at which some servers end a word (Python's `str.split`).
-const fn is_any_space(b: &u8) -> bool {
+pub(super) const fn is_any_space(b: &u8) -> bool {
     matches!(b, b'\t'..=b'\r' | 0x1c..=0x1f | b' ' | 0x85 | 0xa0)
 }
 

@@ -30,8 +30,8 @@ impl Http {
         };
         let mut exchange = blank(asked.seq, asked.ts, out);
         let found = asked.found && !self.is_own_word(out);
-        exchange.acknowledged =
-            is_its_word(out) && (answer.is_some() || !found && out.facts.acked_up >= asked.end);
+        let heard = (!found || asked.vouched) && out.facts.acked_up >= asked.end;
+        exchange.acknowledged = is_its_word(out) && (answer.is_some() || heard);
         exchange.end = asked.last;
         let (asked_after_loss, traits) = (asked.hidden, asked.traits);
         exchange.request = Some(asked.request);
@@ -107,7 +107,8 @@ impl Http {
         exchange.completeness = asked.completeness | Completeness::NO_RESPONSE;
         exchange.gap_bytes = asked.gap_bytes;
         let doubted = asked.found && !own || out.facts.reversed;
-        exchange.acknowledged = !doubted && is_its_word(out) && out.facts.acked_up >= asked.end;
+        let heard = (!doubted || asked.vouched) && out.facts.acked_up >= asked.end;
+        exchange.acknowledged = is_its_word(out) && heard;
         if doubted {
             exchange.completeness.insert(Completeness::RESYNCHRONISED);
         }

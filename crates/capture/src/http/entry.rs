@@ -29,6 +29,8 @@ pub(super) struct Asked {
     pub(super) hidden: bool,
     /// It was found by looking for the beginning of a message.
     pub(super) found: bool,
+    /// An answer shows that its server reads requests there.
+    pub(super) vouched: bool,
     /// It is none that can be read: only an answer shows that its server took it for one.
     pub(super) odd: bool,
     /// Its server may have dropped it.
@@ -66,6 +68,7 @@ impl Asked {
             upgrades: false,
             hidden: false,
             found: false,
+            vouched: false,
             odd: false,
             behind: false,
             doubted: false,

@@ -97,6 +97,8 @@ pub(crate) struct Http {
     lost_answers: bool,
     /// Where the client's messages begin was found by looking for it, and no answer has proven it yet.
     found: bool,
+    /// Among what was announced as content, of which an answer more than is due shows that its server reads requests there.
+    vouched: bool,
     /// The end of the last segment that its server may have dropped.
     cut: Cut,
     /// A body broke off: what comes may still be of it.
@@ -164,6 +166,7 @@ impl Http {
             fits: 0,
             lost_answers: false,
             found: beginning != Beginning::Seen,
+            vouched: false,
             cut: Cut::default(),
             in_content: false,
             begun: beginning == Beginning::Seen,
@@ -446,7 +449,7 @@ impl Http {
             self.finish_request(flag, 0, last, out);
         }
         self.up.skip();
-        self.found = true;
+        (self.found, self.vouched) = (true, false);
         self.trail = Trail::anew(self.queue.len());
         self.certainty.lose();
         self.push_gap(Lost::Perhaps);
@@ -486,7 +489,7 @@ impl Http {
 
     /// Where the client's messages begin is proven.
     fn proven(&mut self) {
-        (self.found, self.in_content) = (false, false);
+        (self.found, self.in_content, self.vouched) = (false, false, false);
     }
 
     /// The same of the server's bytes.

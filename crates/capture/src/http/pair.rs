@@ -193,7 +193,7 @@ impl Http {
         if self.found && self.trail.request(asked.start, whole) {
             self.proven();
         }
-        asked.found = self.found;
+        (asked.found, asked.vouched) = (self.found, self.vouched);
         self.queue.push_back(Entry::Asked(Box::new(asked)));
         if self.queue.len() > out.limits.open_requests {
             self.forget_one(out);

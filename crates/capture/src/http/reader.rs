@@ -9,7 +9,7 @@ const CLAIMED_ROOM: u64 = 32 << 10;
 /// Empty lines before a message that are kept with it, in bytes.
 const MOST_BLANK: usize = 64;
 /// Segments whose beginning is remembered in them.
-const MOST_CUTS: usize = 64;
+pub(super) const MOST_CUTS: usize = 64;
 /// Bytes kept behind a CONNECT request while its answer is due.
 const MOST_HELD: usize = 64 << 10;
 

@@ -48,7 +48,7 @@ impl Http {
                 }
                 bytes.len()
             }
-            HeadStep::Invalid if self.is_certain_boundary() => self.read_odd_request(bytes, mark, out),
+            HeadStep::Invalid if self.is_certain_boundary(mark) => self.read_odd_request(bytes, mark, out),
             HeadStep::Invalid => {
                 self.request_odd(Anomaly::Garbage, out);
                 self.lose_up(Completeness::REQUEST_TRUNCATED, mark.ts, out);
@@ -57,10 +57,14 @@ impl Http {
         }
     }
 
-    /// Nothing was lost: what comes is where a message begins.
-    fn is_certain_boundary(&self) -> bool {
+    /// Nothing was lost: what comes is where a message begins, or an answer says so.
+    fn is_certain_boundary(&self, mark: Mark) -> bool {
         let old = matches!(self.queue.back(), Some(Entry::Asked(a)) if a.request.version == Version(0, 9) && !a.odd);
-        !self.loose && !self.found && !self.lost_up && !old && !self.down.reads_until_close()
+        !self.loose
+            && (!self.found || mark.off < self.unheard_until)
+            && !self.lost_up
+            && !old
+            && !self.down.reads_until_close()
     }
 
     /// Reads lines of text that are no request but stand where one begins: the server may refuse them, or read them as one by rules of its own,

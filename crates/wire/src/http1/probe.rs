@@ -62,7 +62,7 @@ const LONGEST_LINE: usize = 256 << 10;
 /// A method may be this long before it is given up as something else: some servers take any that their line has room for.
 const LONGEST_METHOD: usize = 16 << 10;
 /// No method that is in use is longer.
-pub(super) const LONGEST_KNOWN: usize = 32;
+pub const LONGEST_KNOWN: usize = 32;
 
 /// Whether `bytes` begin a request: a line with a version of HTTP at its end, or one of HTTP/0.9 with a plain GET.
 pub fn probe_request(bytes: &[u8]) -> Probe {
@@ -147,6 +147,11 @@ pub(super) const BORROWED: [&[u8]; 2] = [b"RTSP/", b"ICE/"];
 
 fn is_number(version: Option<&[u8]>) -> bool {
     matches!(version, Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit())
+}
+
+/// Whether `word` is a method that is in use.
+pub fn is_method(word: &[u8]) -> bool {
+    METHODS.contains(&word)
 }
 
 /// Whether `bytes` are the beginning of a method that is in use, and nothing else.
