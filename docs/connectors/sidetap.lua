@@ -135,6 +135,12 @@ local function network(ip)
     for _, group in ipairs(behind) do groups[#groups + 1] = group end
     return table.concat(groups, ":", 1, math.min(4, #groups))
 end
+
+-- The host that a field is for: whatever stands behind a colon, and a dot behind a name, is the same host.
+local function host_of(field)
+    local host = field:lower()
+    return ((host:match("^%[[^%]]*%]") or host:match("^[^:]*")):gsub("%.$", ""))
+end
 -- [shared]
 
 -- Reads a file at the start, as the user that starts HAProxy.
@@ -312,9 +318,8 @@ end
 local function cells(txn, fields)
     local path = txn.sf:path()
     if not places or not path then return {} end
-    -- No longer ones are listed, and each is compared with every place. A port, also one without digits, and a dot behind a name are the same
-    -- host. None has a slash, with which the path begins.
-    local host = last(fields, "host"):sub(1, 300):lower():gsub(":%d*$", ""):gsub("%.$", ""):gsub("/", "_")
+    -- No longer ones are listed, and each is compared with every place. None has a slash, with which the path begins.
+    local host = host_of(last(fields, "host"):sub(1, 300)):gsub("/", "_")
     local before = txn.sf:method():sub(1, 40) .. "," .. host
     local all = { (places:lookup(before .. normal(path))) }
     -- An escaped slash in a parameter (`/login;a%2fb`): Tomcat takes that off before it undoes escapes, others after it. Either may be meant.

@@ -144,9 +144,10 @@ impl Place {
         &self.path
     }
 
-    /// A regular expression (of PCRE and RE2 alike) for the `Host` field as it is sent; none for any.
+    /// A regular expression (of PCRE and RE2 alike) for the `Host` field as it is sent; none for any. Devices take a host for the one before a
+    /// colon whatever stands behind that, and some (Caddy) for the one in brackets.
     pub(crate) fn host_field(&self) -> Option<String> {
-        (!self.host.is_empty()).then(|| format!("(?i)^{}(:[0-9]*)?$", self.host_body()))
+        (!self.host.is_empty()).then(|| format!(r"(?i)^\[?{}\]?(:.*)?$", self.host_body()))
     }
 
     /// The same for a path without its query; none for any.

@@ -300,7 +300,7 @@ function envoy_on_request(handle)
   local best
   if #PLACES > 0 then
     local method, path = headers:get(":method"), {}
-    local host = (headers:get(":authority") or ""):lower():gsub(":%d*$", ""):gsub("%.$", "")
+    local host = host_of(headers:get(":authority") or "")
     local target = (headers:get(":path") or "/"):gsub("[?#].*$", ""):gsub("^/", "")
     -- Slashes at the end say nothing, however they are written.
     local size = #target

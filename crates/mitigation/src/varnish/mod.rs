@@ -253,19 +253,29 @@ fn path_as_read() -> String {
     // Parameters of parts that are nothing else, or dots (`/;x/`, `/..;y/`).
     let parameters =
         format!("        {}", set(&format!("regsuball({path}, \"(/\\.?\\.?)\\x3b[^/]*\", \"\\1\")")));
-    // An escaped slash in a parameter (`/login;a%2fb`): some take parameters off before they undo escapes, others after it. Whoever sends one
-    // may be anywhere, as who steps up too far.
-    let odd =
-        format!("    if ({path} ~ \"(?i)\\x3b[^/\\x3b]*%(25)*2f\") {{\n        {}    }}\n", set("\"/..\""));
+    // What is read in more than one way: an escaped slash in a parameter (`/login;a%2fb`: some take parameters off before they undo escapes,
+    // others after it), backslashes, and a step up beside what is a part of a path to some and none to others (`/x/;/../login`,
+    // `/login//..`). Whoever sends one may be anywhere, as who steps up too far.
+    let odd = format!(
+        "    if ({path} ~ \"{ODD}\" || ({path} ~ \"{UP}\" && {path} ~ \"{EITHER}\")) {{\n        {}    }}\n",
+        set("\"/..\"")
+    );
     let up = format!("        {}", set(&format!("regsub({path}, \"/[^/]+/\\.\\.(/|$)\", \"/\")")));
     format!(
         "    {}{odd}    if ({path} ~ \"%\") {{\n{escapes}    }}\n    if ({path} ~ \"/\\.?\\.?\\x3b\") {{\n{parameters}    }}\n{}{}    if ({path} ~ \"/\\.\\.(/|$)\") {{\n{}    }}\n",
-        set("regsub(regsub(req.url, \"[?#].*$\", \"\"), \"^[a-zA-Z]+://[^/]+\", \"\")"),
+        set("regsub(regsub(req.url, \"[?].*$\", \"\"), \"^[a-zA-Z]+://[^/]+\", \"\")"),
         step("//+", "/"),
         step("(/\\.)+(/|$)", "/"),
         up.repeat(UPS),
     )
 }
+
+/// Backslashes, what is no part of a path to some, and an escaped slash in a parameter.
+const ODD: &str = r"(?i)\x5c|%5c|\x23|\x3b[^/\x3b]*%(25)*2f";
+/// A step up.
+const UP: &str = r"(?i)(/|%2f)(\.|%2e)(\.|%2e)(/|\x3b|%2f|%3b|$)";
+/// What is a part of a path to some, or makes one, and to others not.
+const EITHER: &str = r"(?i)\x3b|%3b|%2f|//";
 
 /// Steps up (`..`) in one path that are followed.
 const UPS: usize = 8;

@@ -20,12 +20,14 @@ impl Modsecurity {
                 return None;
             }
         }
+        let documented = include_str!("../../../../docs/connectors/modsecurity.conf");
         let text = format!(
             "load_module {MODULE};\nevents {{}}\nhttp {{\n    set_real_ip_from 127.0.0.1;\n    real_ip_header X-Forwarded-For;\n\
              modsecurity on;\n    modsecurity_rules_file /etc/nginx/sidetap/rules.conf;\n\
-             server {{\n        listen 80;\n        location / {{ proxy_pass http://127.0.0.1:9000; }}\n    }}\n}}\n"
+             server {{\n        listen 80;\n        {}\n        location / {{ proxy_pass http://127.0.0.1:9000; }}\n    }}\n}}\n",
+            documented.lines().find_map(|l| l.strip_prefix("#     ")).unwrap()
         );
-        let rules = with_hosts(include_str!("../../../../docs/connectors/modsecurity.conf"));
+        let rules = with_hosts(documented);
         let nginx = Nginx::with(
             &text,
             &[("blocked.data", ""), ("modsecurity-places.conf", ""), ("rules.conf", &rules)],

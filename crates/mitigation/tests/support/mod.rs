@@ -8,6 +8,8 @@
     clippy::unwrap_used
 )]
 
+pub(crate) mod spellings;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};

@@ -1,0 +1,122 @@
+//! Spellings of a host and of a path by which somebody might get past an entry for `POST …/login`.
+
+/// Paths that everybody reads as `/login`.
+const SAME: [&str; 12] = [
+    "/login/",
+    "/login//",
+    "/login;x=1",
+    "/login;x=1/?y",
+    "/;x/login",
+    "/login/;x",
+    "/;/;y=1/login/;x/",
+    "/lo%67in",
+    "/%6Cogin?x",
+    "/x/../login",
+    "/./login",
+    "//login",
+];
+
+/// Paths that somebody reads as `/login`, and others as another path.
+const EITHER: [&str; 41] = [
+    // Escaped slashes, which are a part of a name to some.
+    "/x/..%2flogin",
+    "/login%2f",
+    "/login/a%2fb/..",
+    "/login/%2f..",
+    // Dots with parameters: Tomcat takes these off first.
+    "/x/..;y/login",
+    "/x/..;/login",
+    "/x/%2e%2e;/login",
+    "/.;y/login",
+    "/.;/login",
+    // An escaped slash in a parameter: Tomcat takes that off before it undoes escapes, others after it.
+    "/login;a%2fb",
+    "/login;a;b=%2F?x",
+    "/login;a;b=%2F",
+    "/;a%2fb/login",
+    "/x/..;a%2fb/login",
+    "/login;a%252fb",
+    "/x;%2Fa/../login",
+    "/x;a%2f../login",
+    "/lo%67in;%2f/;%2f",
+    // A part that is nothing, or parameters and nothing else, is stepped up from by some and is none to others.
+    "/x/;/../login",
+    "/x/;y/../login",
+    "/x/%3b/../login",
+    "/x/;/./../login",
+    "/x;/;/../login",
+    "/a/b/;/../../login",
+    "/login/x/;/..",
+    "/login/;x/..",
+    "/login/;x/%2e%2E/",
+    "/login//..",
+    "/login//.%2e",
+    "/x/;/..;/login",
+    // A backslash is a slash to URLs of browsers (and what applications parse them with) and to IIS.
+    r"/.\login",
+    r"/x\..\login",
+    r"/x/..\login",
+    r"/login\",
+    r"/\login",
+    "/x%5c..%5clogin",
+    "/.%5Clogin",
+    "/login%5c",
+    // What is behind it is no part of a path, or is.
+    "/x#/../login",
+    "/login#x",
+    "/login/#/..",
+];
+
+/// Paths that honest clients send, none of which is `/login`.
+const OTHERS: [&str; 6] = [
+    "/list;colour=red;size=a%2Cb/7",
+    "/cart;jsessionid=0A1B",
+    r"/home?next=/x;a%2fb/;/y\z",
+    "/a;v=1/b;w=2%20x",
+    "/a..b/..c/d../e",
+    "/group%2Fproject//raw",
+];
+
+/// Asks for all of these paths as one who is refused at `/login`. Whether devices may take a path for another is said by `passes`.
+pub(crate) fn paths(ask: impl Fn(&str) -> u16, passes: impl Fn(&str) -> bool) {
+    let same = SAME.iter().filter(|p| ask(p) != 403).collect::<Vec<_>>();
+    assert!(same.is_empty(), "{same:?} are the same path");
+    let either = EITHER.iter().filter(|p| ask(p) == 200 && !passes(p)).collect::<Vec<_>>();
+    assert!(either.is_empty(), "{either:?} are the same path to some");
+}
+
+/// Asks for paths that are other ones to everybody. Apache answers an escaped slash with 404, whoever sends it.
+pub(crate) fn other_paths(ask: impl Fn(&str) -> u16) {
+    let refused = OTHERS.iter().filter(|p| ![200, 404].contains(&ask(p))).collect::<Vec<_>>();
+    assert!(refused.is_empty(), "{refused:?} are other paths");
+}
+
+/// Spellings of a host (`~`) by which an application, or the device, may take it for that one.
+const HOSTS: [&str; 19] = [
+    "~:abc",
+    "~:-1",
+    "~:80.",
+    "~:80,x",
+    "~:x@y",
+    "~:80:x",
+    "~.:x",
+    "~,",
+    "~,:1",
+    "~:80/",
+    "~/x",
+    "nope.test,~",
+    "nope.test, ~",
+    ",~",
+    "[~]",
+    "[~]:80",
+    "www.shop.example:x@~",
+    "x@~",
+    "x:y@~",
+];
+
+/// Asks for a host in all of these spellings as one who is refused there.
+pub(crate) fn hosts(host: &str, ask: impl Fn(&str) -> u16) {
+    let all = HOSTS.iter().map(|text| text.replace('~', host));
+    let passed = all.filter(|h| ask(h) == 200).collect::<Vec<_>>();
+    assert!(passed.is_empty(), "{passed:?} may be {host}");
+}
