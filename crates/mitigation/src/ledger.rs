@@ -13,7 +13,7 @@ use crate::canary::Canary;
 use crate::contended::Contended;
 use crate::desired::Want;
 use crate::entry::tag_of;
-use crate::turn::{PATIENCE, take};
+use crate::turn::{PATIENCE, folder, take};
 
 /// Seconds that a push which is over is remembered, so that an old verdict is not pushed again.
 const REMEMBER_S: i64 = 90 * 86_400;
@@ -266,12 +266,18 @@ pub(crate) fn is_full(e: &std::io::Error) -> bool {
     e.raw_os_error().is_some_and(|n| [28, 122].contains(&n))
 }
 
-/// Writes a file as `like` may be read and written.
+/// Writes a file as `like` may be read and written; where that is not there yet and the directory is another user's than root, as that user's.
 fn write_to(path: &Path, like: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = File::create(path)?;
+    // What an earlier process of this number left, or a link that somebody else did: nothing is written through it.
+    if std::fs::symlink_metadata(path).is_ok() {
+        std::fs::remove_file(path)?;
+    }
+    let mut file = File::create_new(path)?;
     if let Ok(old) = std::fs::metadata(like) {
         let _ = std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()));
         file.set_permissions(old.permissions())?;
+    } else if let Some(whose) = std::fs::metadata(folder(path)).ok().filter(|d| d.uid() != 0) {
+        let _ = std::os::unix::fs::fchown(&file, Some(whose.uid()), Some(whose.gid()));
     }
     file.write_all(bytes)?;
     file.sync_all()

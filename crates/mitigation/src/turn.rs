@@ -95,19 +95,18 @@ fn open(lock: &Path, path: &Path) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// A service under its own user shares files with commands of the administrator's: the lock is for the owner of the file (or of the directory
-/// where it is not there yet) and, where the directory's group may write there, for that group.
+/// A service under its own user shares files with commands of the administrator's: the lock is for the owner of the directory, who may replace
+/// whatever is in it, or where that is root for the owner of the file; and, where the directory's group may write there, for that group.
 fn share(lock: &File, path: &Path) -> std::io::Result<()> {
     let about = lock.metadata()?;
     if !about.is_file() || about.nlink() != 1 {
         return Ok(());
     }
-    let directory =
-        std::fs::metadata(path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new(".")))?;
-    let of_file = std::fs::metadata(path).ok();
-    let owner = of_file.as_ref().unwrap_or(&directory).uid();
+    let directory = std::fs::metadata(folder(path))?;
     let is_shared = directory.mode() & 0o020 != 0;
-    let group = if is_shared { directory.gid() } else { of_file.as_ref().unwrap_or(&directory).gid() };
+    let of_file = std::fs::metadata(path).ok().filter(|_| directory.uid() == 0);
+    let whose = of_file.as_ref().unwrap_or(&directory);
+    let (owner, group) = (whose.uid(), if is_shared { directory.gid() } else { whose.gid() });
     if about.uid() != owner {
         let _ = std::os::unix::fs::fchown(lock, Some(owner), None);
     }
@@ -119,6 +118,11 @@ fn share(lock: &File, path: &Path) -> std::io::Result<()> {
         lock.set_permissions(PermissionsExt::from_mode(mode))?;
     }
     Ok(())
+}
+
+/// The directory that a file is in.
+pub(crate) fn folder(path: &Path) -> &Path {
+    path.parent().filter(|p| *p != Path::new("")).unwrap_or(Path::new("."))
 }
 
 /// Who holds a lock, as the kernel lists it.

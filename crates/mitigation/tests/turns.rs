@@ -119,6 +119,37 @@ fn a_push_by_root_leaves_the_service_its_turn() {
     let _ = enforcer(&shared, FEED).undo(&Selector::All, wall_ts(), &options());
     assert!(opens(SERVICE) && !opens(SERVICE + 1));
     assert_eq!(shared.join("list.lock").metadata().unwrap().mode() & 0o777, 0o600);
+    // In a directory of the service's own all is the service's, however often root pushes before it runs.
+    let own = dir.path().join("own");
+    std::fs::create_dir(&own).unwrap();
+    chown(&own, Some(SERVICE), Some(SERVICE)).unwrap();
+    for id in ["203.0.113.1", "203.0.113.2", "203.0.113.3"] {
+        let wanted = desired(&[verdict(id, SubjectKind::Ip, id, "block", 600)], &[]);
+        let report = enforcer(&own, FEED).push(&wanted, wall_ts(), &options());
+        assert!(report.is_ok(), "{report:?}");
+        for name in ["list", "list.lock", "ledger.json", "ledger.json.lock"] {
+            let about = own.join(name).metadata().unwrap();
+            assert_eq!((about.uid(), about.gid()), (SERVICE, SERVICE), "{name}");
+        }
+    }
+    // What an earlier Sidetap left there to root is no hindrance.
+    chown(own.join("list"), Some(0), Some(0)).unwrap();
+    chown(own.join("list.lock"), Some(0), Some(0)).unwrap();
+    let _ = enforcer(&own, FEED).undo(&Selector::All, wall_ts(), &options());
+    assert_eq!(own.join("list.lock").metadata().unwrap().uid(), SERVICE);
+}
+
+/// Who owns the directory leaves a link where root is about to write: nothing is written through it.
+#[test]
+fn what_is_written_beside_a_file_goes_through_no_link() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("theirs"), "kept").unwrap();
+    let beside = dir.path().join(format!("list.{}.new", std::process::id()));
+    std::os::unix::fs::symlink(dir.path().join("theirs"), &beside).unwrap();
+    let report = enforcer(dir.path(), FEED).push(&wanted(), wall_ts(), &options());
+    assert!(report.is_ok(), "{report:?}");
+    assert_eq!(std::fs::read_to_string(dir.path().join("theirs")).unwrap(), "kept");
+    assert_eq!(lines(dir.path()), 1);
 }
 
 #[test]
