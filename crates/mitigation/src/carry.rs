@@ -13,7 +13,7 @@ use crate::connector::{Connector, ConnectorError};
 use crate::enforcer::PushOptions;
 use crate::entry::Entry;
 use crate::key::Key;
-use crate::plan::Plan;
+use crate::plan::{Plan, Refusal};
 use crate::report::{ConnectorPlan, ConnectorResult, Mode, Proof};
 use crate::settle::Intended;
 use crate::way::Way;
@@ -22,6 +22,15 @@ use crate::way::Way;
 pub(crate) struct Planned {
     pub(crate) plan: ConnectorPlan,
     pub(crate) error: Option<ConnectorError>,
+}
+
+/// How many are not sent for each reason.
+fn reasons_of(refused: &[Refusal]) -> BTreeMap<String, usize> {
+    let mut all = BTreeMap::new();
+    for refusal in refused {
+        *all.entry(refusal.why.clone()).or_default() += 1;
+    }
+    all
 }
 
 /// Applies a plan where the mode says so, once the journal has it; `why` is `undo` where the removals are one.
@@ -40,6 +49,7 @@ pub(crate) fn carry_out(
         refreshed: plan.refresh.len(),
         removed: plan.remove.len(),
         refused: plan.refused.len(),
+        unsent: reasons_of(&plan.refused),
         waiting: planned.waiting,
         weaker: planned.partly.clone(),
         until: plan.target.iter().filter(|e| e.verdict != CANARY).map(|e| e.expires_at).max(),

@@ -202,6 +202,9 @@ pub struct ConnectorResult {
     pub removed: usize,
     /// Entries not sent, with the reason.
     pub refused: usize,
+    /// Why they are not, and how many for each reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub unsent: BTreeMap<String, usize>,
     /// Of these, new ones that wait for the next minute.
     #[serde(skip_serializing_if = "is_zero")]
     pub waiting: usize,
@@ -241,6 +244,7 @@ impl ConnectorResult {
             refreshed: 0,
             removed: 0,
             refused: 0,
+            unsent: BTreeMap::new(),
             weaker: BTreeMap::new(),
             waiting: 0,
             verified: None,

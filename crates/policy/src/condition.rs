@@ -51,11 +51,11 @@ impl Condition {
         &self.text
     }
 
-    /// The texts that `class` is compared with.
-    pub(crate) fn classes(&self) -> Vec<&str> {
+    /// The texts that a field is compared with.
+    pub(crate) fn compared(&self, field: &str) -> Vec<&str> {
         let mut all = Vec::new();
-        for (at, _) in self.text.match_indices("class") {
-            let rest = self.text.get(at + "class".len()..).unwrap_or_default().trim_start();
+        for at in self.places_of(field) {
+            let rest = self.text.get(at + field.len()..).unwrap_or_default().trim_start();
             let Some(rest) = ["==", "!=", "in"].iter().find_map(|op| rest.strip_prefix(op)) else { continue };
             let rest = rest.trim_start();
             let list = rest.strip_prefix('[').and_then(|r| r.split_once(']')).map(|(list, _)| list);
@@ -63,6 +63,25 @@ impl Condition {
             all.extend(literals.take(if list.is_some() { usize::MAX } else { 1 }));
         }
         all
+    }
+
+    /// The texts that are looked for in a list.
+    pub(crate) fn looked_for(&self, list: &str) -> Vec<&str> {
+        let before = self.places_of(list).filter_map(|at| {
+            let text = self.text.get(..at)?.trim_end().strip_suffix("in")?.trim_end().strip_suffix('"')?;
+            text.rsplit_once('"').map(|(_, literal)| literal)
+        });
+        before.collect()
+    }
+
+    /// Where a field is named, by itself and not as the part of something.
+    fn places_of<'t>(&'t self, field: &'t str) -> impl Iterator<Item = usize> + 't {
+        let joins = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '"' | '-');
+        self.text.match_indices(field).map(|(at, _)| at).filter(move |at| {
+            let before = self.text.get(..*at).and_then(|t| t.chars().next_back());
+            let after = self.text.get(at + field.len()..).and_then(|t| t.chars().next());
+            !before.is_some_and(joins) && !after.is_some_and(joins)
+        })
     }
 
     fn try_out(&self) -> Result<(), Refused> {
@@ -186,7 +205,9 @@ mod tests {
         assert!(error("score > 50 && class > 3").message.contains("does not go together"));
         assert!(error("score + 1").message.contains("true or false"));
         let c = Condition::compile(r#"class in ["sqli", "bola"] && (class != "spam" || score > 3)"#).unwrap();
-        assert_eq!(c.classes(), ["sqli", "bola", "spam"]);
+        assert_eq!(c.compared("class"), ["sqli", "bola", "spam"]);
+        let c = Condition::compile(r#""login" in roles && !("x-y" in roles) && intent=="malicous""#).unwrap();
+        assert_eq!((c.looked_for("roles"), c.compared("intent")), (vec!["login", "x-y"], vec!["malicous"]));
         let e = error("score >=");
         assert!(e.message.contains("does not parse") && e.column > 1, "{e:?}");
         assert!(error("shout(class)").message.contains("no `shout`"));

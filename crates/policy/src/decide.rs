@@ -8,10 +8,10 @@ use sidetap_model::{Measures, Mode, SubjectKind, Ts};
 
 use crate::asks::{RuleAsks, of_request, of_rule};
 use crate::error::PolicyError;
-use crate::facts::{self, Around, CLASSES};
+use crate::facts::{self, Around, CLASSES, INTENTS, PHASES};
 use crate::guard::{Guards, Hold};
 use crate::history::History;
-use crate::pack::{self, Choice, Pack, Rule, Standing};
+use crate::pack::{self, Choice, Pack, ROLES, Rule, Standing};
 use crate::parts::{Close, Networks};
 use crate::places::Places;
 use crate::reach::who_and_where;
@@ -139,10 +139,18 @@ impl PolicySet {
         let mut remarks = Vec::new();
         for rule in self.rules.iter().filter(|r| r.enabled) {
             let mut say = |what: String| remarks.push(format!("{}: rule `{}`: {what}", rule.source, rule.id));
-            for class in rule.when.classes().into_iter().filter(|c| !c.is_empty() && !CLASSES.contains(c)) {
-                let hint =
-                    nearest(class, CLASSES).map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
-                say(format!("no built-in class is called `{class}`{hint}"));
+            let asked = [
+                (rule.when.compared("class"), &CLASSES[..], "built-in class"),
+                (rule.when.compared("intent"), &INTENTS[..], "intent"),
+                (rule.when.compared("phase"), &PHASES[..], "phase"),
+                (rule.when.looked_for("roles"), &ROLES[..], "role"),
+            ];
+            for (texts, known, kind) in asked {
+                for text in texts.into_iter().filter(|t| !t.is_empty() && !known.contains(t)) {
+                    let hint = nearest(text, known.iter().copied())
+                        .map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
+                    say(format!("no {kind} is called `{text}`{hint}"));
+                }
             }
             if rule.schedule.as_ref().is_some_and(|s| s.is_over(now)) {
                 say("the last date of its schedule is over: it never holds again".to_owned());

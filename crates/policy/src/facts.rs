@@ -60,6 +60,10 @@ pub const FIELDS: [Field; 28] = [
 /// What `agent` has, all of it always.
 pub(crate) const AGENT_KEYS: [&str; 6] = ["kind", "operator", "function", "party", "verified", "refuted"];
 
+/// What verdicts say that somebody means, and when they were said.
+pub(crate) const INTENTS: [&str; 4] = ["automated", "benign", "malicious", "suspicious"];
+pub(crate) const PHASES: [&str; 2] = ["online", "retrospective"];
+
 /// The classes of abuse that detection names.
 pub const CLASSES: [&str; 29] = [
     "account-takeover",

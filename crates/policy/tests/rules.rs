@@ -24,6 +24,17 @@ fn errors(text: &str) -> Vec<String> {
 
 #[test]
 fn built_in_packs_are_valid_and_go_before_the_default() {
+    let set = parse(
+        "  - id: a\n    when: 'intent == \"malicous\" && phase != \"onlin\" && (\"logn\" in roles || \"login\" in roles)'\n    response: alert\n",
+    );
+    assert_eq!(
+        set.remarks(Ts::from_parts(1_700_000_000, 0)),
+        [
+            "p.yaml: rule `a`: no intent is called `malicous`; did you mean `malicious`?",
+            "p.yaml: rule `a`: no phase is called `onlin`; did you mean `online`?",
+            "p.yaml: rule `a`: no role is called `logn`; did you mean `login`?",
+        ]
+    );
     for name in builtin::NAMES {
         let set = PolicySet::parse(&format!("version: 1\nextends: {name}\n"), "own.yaml").unwrap();
         assert!(set.list().iter().any(|r| r.id == "benign"), "{name} goes on to the default");
@@ -108,6 +119,15 @@ fn what_can_never_hold_is_refused_where_it_stands() {
     assert!(request(r#"{path: "/x\r\ny"}"#).contains("is no path"));
     assert!(request(r#"{header: "a: b\r\nc"}"#).contains("is no header"));
     assert!(request("{country: de}").contains("is no country"));
+    for secret in ["api-key: sk_live_0123456789abcdef", "session: 'abcdef#0123'", "account: anna@example.org"]
+    {
+        let said = request(&format!("{{{secret}}}"));
+        let key = secret.split(':').next().unwrap();
+        assert!(said.contains(&format!("this {key} is not written as outputs spell it")), "{said}");
+        assert!(!said.contains("sk_live") && !said.contains("anna"), "no secret is repeated: {said}");
+    }
+    let spelled = "version: 1\nrequests:\n  - id: a\n    match: {session: 'abcdef…#0123456789abcdef'}\n    response: block\n    ttl: 1h\n";
+    assert!(PolicySet::parse(spelled, "p.yaml").is_ok());
     let guards = errors("version: 1\nguards:\n  min_prefix_v4: 24\n  own_networks: [x]\n");
     assert_eq!(guards, ["p.yaml:4:3: `x` is not an address or network"]);
 }

@@ -131,6 +131,42 @@ fn a_status_tells_what_is_amiss_from_what_was_taken_back() {
     mitigation(&place, &["push", "--enforce"]).is(0);
     mitigation(&place, &["stop"]).is(0);
     assert_eq!(status(0).matches("as it should be").count(), 2, "the kill switch empties devices");
+
+    // The server cannot be told: it is left with nothing, and no push is missing while the switch is on.
+    mitigation(&place, &["resume"]).is(0);
+    mitigation(&place, &["push", "--enforce"]).is(0);
+    let broken = CONFIG.replace("reload = [\"true\"]", "reload = [\"false\"]");
+    place.write("sidetap.toml", broken.as_bytes());
+    mitigation(&place, &["stop"]).is(3);
+    let said = mitigation(&place, &["status"]).stdout;
+    assert!(!said.contains("a push tells"), "{said}");
+}
+
+#[test]
+fn a_push_says_why_something_is_not_sent() {
+    let place = site(2);
+    mitigation(&place, &["push", "--enforce"]).is(0);
+    mitigation(&place, &["undo", "--verdict", "v-1", "--enforce"]).is(0);
+    let said = mitigation(&place, &["push", "--enforce"]).is(0).stdout;
+    for name in ["feed", "nginx"] {
+        assert!(said.contains(&format!("  {name}: 1 not sent: taken back")), "{said}");
+    }
+}
+
+#[test]
+fn an_undo_that_cannot_be_remembered_is_no_success() {
+    let place = site(2);
+    mitigation(&place, &["push", "--enforce"]).is(0);
+    let ledger = place.path("s.db.mitigation.json");
+    std::fs::write(&ledger, b"{broken").unwrap();
+    let said = mitigation(&place, &["undo", "--all", "--enforce"]).is(3);
+    assert!(
+        said.stderr.contains("what came off the devices is not remembered as taken back"),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(listed(&place), 0, "it is taken back all the same");
+    assert_eq!(std::fs::read(&ledger).unwrap(), b"{broken");
 }
 
 #[test]

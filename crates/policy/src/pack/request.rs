@@ -62,6 +62,12 @@ impl Measured {
 /// A field, what it says, whether that can be, and how it is written.
 type Check<'a> = (&'a str, &'a Option<String>, &'a dyn Fn(&String) -> bool, &'a str);
 
+/// Whether a name ends with a keyed hash.
+fn is_spelled(name: &str) -> bool {
+    let hash = name.rsplit_once('#').map_or("", |(_, hash)| hash);
+    hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
@@ -150,6 +156,17 @@ impl Reader<'_> {
             if let Some(value) = value.as_ref().filter(|v| !fits(v)) {
                 let here = self.within_of("requests", index, "match", key);
                 let message = format!("`{}` is no {key}", value.escape_debug());
+                self.tell(here, message, Some(hint.to_owned()));
+                return None;
+            }
+        }
+        // A secret is written as outputs spell it: nobody reads one in a policy, and it is compared with nothing else.
+        for (key, value) in [("session", &raw.session), ("api-key", &raw.api_key), ("account", &raw.account)]
+        {
+            if value.as_ref().is_some_and(|v| !is_spelled(v)) {
+                let here = self.within_of("requests", index, "match", key);
+                let message = format!("this {key} is not written as outputs spell it");
+                let hint = "`abcdef…#0123456789abcdef`, as in verdicts and exchanges: never the value itself";
                 self.tell(here, message, Some(hint.to_owned()));
                 return None;
             }

@@ -48,7 +48,12 @@ pub(crate) fn run(global: &GlobalArgs, args: &MitigationArgs) -> Result<Status> 
     let mut config = config::load(global.config.as_deref())?;
     match &args.command {
         MitigationCommand::Status => {
-            let status = enforcer(&mut config, &args.source)?.status(clock::now());
+            let mut status = enforcer(&mut config, &args.source)?.status(clock::now());
+            let ledger = ledger_of(&config, &args.source);
+            if gate::stopped(gate::switch_of(&config, ledger.as_deref()).as_deref()).is_some() {
+                // The kill switch empties devices: no push is missing.
+                status.connectors.iter_mut().for_each(|c| c.emptied = false);
+            }
             show_status(&status, &terminal)
         }
         MitigationCommand::Plan(push) => {
@@ -76,7 +81,9 @@ pub(crate) fn run(global: &GlobalArgs, args: &MitigationArgs) -> Result<Status> 
             if *enforce {
                 settle_of(&mut enforcer, &config, &args.source);
             }
-            let report = enforcer.undo(&selector, clock::now(), &options);
+            let mut report = enforcer.undo(&selector, clock::now(), &options);
+            // Nothing is done for good: what was taken back comes back with the next push.
+            report.forgotten |= *enforce && lost.is_some();
             record(&config, &args.source, &report);
             let status = show_push(&report, &[], &terminal)?;
             match &selector {

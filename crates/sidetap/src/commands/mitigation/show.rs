@@ -161,10 +161,11 @@ pub(super) fn show_push(report: &PushReport, held: &[Held], terminal: &Terminal)
         text.push_str(&format!("  {}: {}\n", plain(&c.name), plain(risk)));
     }
     for c in &report.connectors {
-        let mut reasons: Vec<(&String, &usize)> = c.weaker.iter().collect();
-        reasons.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
-        for (why, n) in reasons.into_iter().take(3) {
-            let verdicts = plural(*n as u64, "verdict");
+        for (why, n) in most(&c.unsent) {
+            text.push_str(&format!("  {}: {} not sent: {}\n", plain(&c.name), count(n), plain(why)));
+        }
+        for (why, n) in most(&c.weaker) {
+            let verdicts = plural(n, "verdict");
             let name = plain(&c.name);
             text.push_str(&format!("  {name}: {verdicts} sent in part or in another form: {}\n", plain(why)));
         }
@@ -183,6 +184,13 @@ pub(super) fn show_push(report: &PushReport, held: &[Held], terminal: &Terminal)
         }
         false => Err(Lost("not every device is as it should be".to_owned()).into()),
     }
+}
+
+/// The reasons that most have.
+fn most(reasons: &BTreeMap<String, usize>) -> impl Iterator<Item = (&str, u64)> {
+    let mut all: Vec<(&str, u64)> = reasons.iter().map(|(why, n)| (why.as_str(), *n as u64)).collect();
+    all.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    all.into_iter().take(3)
 }
 
 /// Where somebody else writes under the same mark.
