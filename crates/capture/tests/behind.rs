@@ -400,3 +400,11 @@ fn content_behind_a_gap_is_looked_at_as_any_other_whoever_pipelined_before() {
     wire.segs.remove(lost);
     assert_eq!(targets(&run(&wire.segs).0), ["/up", "/next"]);
 }
+
+#[test]
+fn words_that_may_begin_a_request_are_none_of_their_own() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    turn(&mut wire, &[UPGRADE, DUMMY].concat(), &[]);
+    turn(&mut wire, &b"GET a ".repeat(200), &[]);
+    assert!(run(&wire.segs).0.len() <= 4);
+}

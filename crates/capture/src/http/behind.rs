@@ -374,7 +374,10 @@ impl Http {
         if self.up.wants() == Wants::LongHead {
             self.finish_request(Completeness::REQUEST_TRUNCATED, mark.off, mark.ts, out);
         } else {
-            self.salvage_request(Completeness::REQUEST_TRUNCATED, None, out);
+            // Less than its first line is no request that anybody read: any word may look like one.
+            if self.up.unfinished_head().is_some_and(|(held, _)| trim_start(held).contains(&b'\n')) {
+                self.salvage_request(Completeness::REQUEST_TRUNCATED, None, out);
+            }
             self.up.forget_head();
         }
         self.up.resume();
