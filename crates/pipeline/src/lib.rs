@@ -35,6 +35,7 @@ mod shed;
 mod snapshot;
 mod spool;
 mod state;
+mod weight;
 mod worker;
 
 pub use evidence::Evidence;

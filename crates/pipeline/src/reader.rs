@@ -13,6 +13,7 @@ use crate::batch::Batch;
 use crate::clock::Clock;
 use crate::flagged::Frame;
 use crate::shed::Shed;
+use crate::weight::weight;
 
 /// What a worker is given.
 #[derive(Debug)]
@@ -344,38 +345,6 @@ impl Reader<'_> {
     }
 }
 
-/// How many segments one counts for in what an epoch may have: as many as heads that may end in it, and more where it is
-/// long, as off-load makes it. What waits for an epoch's end is made of these.
-///
-/// Most segments are a piece of one body. One in [`PIECES`](Many::PIECES) pieces of a segment is looked at first, and the whole
-/// only where a head ends in that one. Which piece it is hangs on the time of the packet, so no sender can keep to the others.
-fn weight(payload: &[u8], ts: Ts) -> usize {
-    const USUAL: usize = 2 << 10;
-    let heads = if payload.len() <= Many::LEAST || Many::may_be(payload, ts) { heads(payload) } else { 1 };
-    heads.max(1) + payload.len() / USUAL
-}
-
-/// Whether many heads may end in one segment.
-struct Many;
-
-impl Many {
-    const PIECE: usize = 64;
-    const PIECES: usize = 8;
-    /// A shorter segment is looked at as a whole.
-    const LEAST: usize = 128;
-
-    fn may_be(payload: &[u8], ts: Ts) -> bool {
-        let salt = (ts.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61;
-        payload.chunks(Self::PIECE).skip(salt as usize).step_by(Self::PIECES).any(|piece| heads(piece) > 0)
-    }
-}
-
-/// How many heads may end in some bytes: blank lines.
-fn heads(bytes: &[u8]) -> usize {
-    let ends_head = |at: &usize| matches!(bytes.get(at + 1..), Some([b'\n', ..] | [b'\r', b'\n', ..]));
-    memchr::memchr_iter(b'\n', bytes).filter(ends_head).count()
-}
-
 /// A packet as it is, and where it stands in the input.
 fn frame<'a>(packet: &Packet<'a>, number: u64) -> Frame<'a> {
     Frame { number, ts: packet.ts, link: packet.link.0, orig_len: packet.orig_len, data: packet.data }
@@ -406,23 +375,6 @@ mod tests {
     use super::*;
 
     const T: Ts = Ts::from_parts(1_790_000_000, 0);
-
-    #[test]
-    fn a_segment_weighs_what_it_may_bring() {
-        for ts in (0..1_000).map(|n| Ts(n * 7_919)) {
-            assert_eq!((weight(b"", ts), weight(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", ts)), (1, 1));
-            assert_eq!(weight(&b"get / http/1.0\n\n".repeat(90), ts), 90);
-            assert_eq!(weight(&[b'x'; 1460], ts), 1);
-            assert_eq!(weight(&[b'x'; 60_000], ts), 30);
-        }
-    }
-
-    #[test]
-    fn heads_between_what_looks_like_a_body_weigh_nearly_always() {
-        let hidden = [&[b'x'; 64][..], &b"get / http/1.0\n\n".repeat(28)].concat().repeat(2);
-        let found = (0..1_000).filter(|n| weight(&hidden, Ts(n * 7_919)) == 56).count();
-        assert!(found > 800, "{found}");
-    }
 
     /// A port that shows packets of these times, and then no more.
     struct Port {
