@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use sidetap_model::rows::{CampaignRow, VerdictRow};
-use sidetap_store::Store;
+use sidetap_store::{Store, Which};
 
 /// What the console can have done that it does not know how to do: policy, devices, the site's key.
 ///
@@ -40,6 +40,11 @@ pub trait Control: Send + Sync + 'static {
 
     /// Says yes or no.
     fn decide(&self, _store: &mut Store, _decision: &Decision) -> Done {
+        Err(Refused::without("approvals"))
+    }
+
+    /// Says yes or no to several; gives how many were `decided`, and how many are about what was `taken_back`.
+    fn decide_all(&self, _store: &mut Store, _decisions: &Decisions) -> Done {
         Err(Refused::without("approvals"))
     }
 
@@ -210,6 +215,17 @@ pub struct Decision {
     pub approve: bool,
     /// Why.
     pub note: Option<String>,
+    /// Who.
+    pub by: String,
+}
+
+/// A yes or no to several.
+#[derive(Clone, Debug)]
+pub struct Decisions {
+    /// To what of what waits.
+    pub which: Which,
+    /// Yes.
+    pub approve: bool,
     /// Who.
     pub by: String,
 }

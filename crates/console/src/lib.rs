@@ -29,7 +29,9 @@ mod unread;
 
 pub use access::{Fetch, Form, Oidc};
 pub use app::Clock;
-pub use control::{Control, Decision, Done, Named, Order, PolicySave, Refused, SpecSave, StoreOnly, Undo};
+pub use control::{
+    Control, Decision, Decisions, Done, Named, Order, PolicySave, Refused, SpecSave, StoreOnly, Undo,
+};
 pub use error::ConsoleError;
 pub use live::{Live, LiveStats};
 pub use serve::{Console, Options, Page, RouteInfo, openapi, routes};

@@ -218,3 +218,53 @@ async fn a_body_that_the_description_rules_out_changes_nothing() {
     assert_eq!(admin.get("/api/v1/settings").await.json()["retention"], before);
     assert_eq!(admin.send("PATCH", path, &json!({"limit_bytes": i64::MAX})).await.status, 200);
 }
+
+/// Says what it was asked to decide.
+#[derive(Default)]
+struct Hears(std::sync::Mutex<Vec<String>>);
+
+impl sidetap_console::Control for Hears {
+    fn decide_all(&self, _: &mut Store, d: &sidetap_console::Decisions) -> sidetap_console::Done {
+        self.0.lock().unwrap().push(format!("{} {} {:?}", d.by, d.approve, d.which));
+        Ok(json!({"decided": 7, "taken_back": 1}))
+    }
+}
+
+#[tokio::test]
+async fn several_approvals_are_decided_by_operators_and_audited() {
+    let heard = std::sync::Arc::new(Hears::default());
+    let control = std::sync::Arc::clone(&heard);
+    let served = common::serve_with(|options| options.control = control).await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let path = |verb: &str| format!("/api/v1/approvals/{verb}");
+    for bad in [
+        json!({}),
+        json!({"all": false}),
+        json!({"all": true, "campaign": "c"}),
+        json!({"ids": [1], "policy": "p"}),
+        json!({"ids": []}),
+        json!({"ids": vec![1; 10_001]}),
+        json!({"up_to": 3}),
+        json!({"everything": true}),
+    ] {
+        assert_eq!(admin.send("POST", &path("approve"), &bad).await.status, 400, "{bad}");
+    }
+    let some = json!({"campaign": "c-1", "policy": "p-1", "up_to": 9, "note": "seen"});
+    let answer = admin.send("POST", &path("approve"), &some).await;
+    assert_eq!((answer.status, answer.json()), (200, json!({"decided": 7, "taken_back": 1})));
+    assert_eq!(admin.send("POST", &path("reject"), &json!({"ids": [3, 4]})).await.status, 200);
+    assert_eq!(admin.send("POST", &path("reject"), &json!({"all": true})).await.status, 200);
+    let heard = heard.0.lock().unwrap().clone();
+    assert!(heard[0].starts_with("admin true") && heard[0].contains("c-1") && heard[0].contains("Some(9)"));
+    assert!(heard[1].starts_with("admin false") && heard[1].contains("{3, 4}"), "{heard:?}");
+    assert_eq!(heard.len(), 3);
+    let audit = admin.get("/api/v1/audit?action=approval.").await.json();
+    assert_eq!(audit["total"], 3);
+    let first = &audit["rows"][2];
+    assert_eq!((&first["action"], &first["actor"]), (&json!("approval.approve"), &json!("admin")));
+    assert_eq!((&first["detail"]["campaign"], &first["detail"]["note"]), (&json!("c-1"), &json!("seen")));
+    let analyst = json!({"name": "ana", "role": "analyst", "password": PASSWORD});
+    assert_eq!(admin.send("POST", "/api/v1/users", &analyst).await.status, 201);
+    let analyst = served.log_in("ana", PASSWORD).await;
+    assert_eq!(analyst.send("POST", &path("approve"), &json!({"all": true})).await.status, 403);
+}

@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -70,7 +71,7 @@ impl Ledger {
             LedgerEntry { pushed_at: now, expires_at: now.saturating_add(ttl), last_seen: want.last_seen };
         let Some(old) = self.entries.get(&want.verdict) else {
             return if want.stale && !force {
-                Err("said too long ago, and not pushed with --old")
+                Err("said too long ago: only a push of old verdicts too sends it")
             } else {
                 Ok(fresh)
             };
@@ -225,8 +226,55 @@ impl LedgerFile {
     }
 
     fn stamp(&self) -> Option<Stamp> {
-        let there = std::fs::metadata(&self.path).ok()?;
-        Some((there.ino(), there.mtime(), there.mtime_nsec(), there.len()))
+        stamp(&self.path)
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let there = std::fs::metadata(path).ok()?;
+    Some((there.ino(), there.mtime(), there.mtime_nsec(), there.len()))
+}
+
+/// What was taken back by the file of a ledger, for who tells no device: it is read again where it changed.
+#[derive(Debug, Default)]
+pub struct TakenBack {
+    path: Option<PathBuf>,
+    kept: Mutex<(Option<Stamp>, Arc<Undone>)>,
+}
+
+impl TakenBack {
+    /// By this file; nothing where there is none.
+    pub fn by(ledger: Option<&Path>) -> Self {
+        TakenBack { path: ledger.map(Path::to_owned), ..TakenBack::default() }
+    }
+
+    /// What is taken back now; nothing where the file cannot be read, which a push says.
+    pub fn look(&self) -> Arc<Undone> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(path) = &self.path {
+            let there = stamp(path);
+            if there != kept.0 {
+                let read = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+                *kept = (there, Arc::new(read.unwrap_or_default()));
+            }
+        }
+        Arc::clone(&kept.1)
+    }
+}
+
+/// The part of a ledger that says what was taken back.
+#[derive(Debug, Default, Deserialize)]
+pub struct Undone {
+    #[serde(default)]
+    undone: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Undone {
+    /// Whether a verdict was taken back everywhere, or on each of these connectors.
+    pub fn holds(&self, verdict: &str, connectors: &[String]) -> bool {
+        let tag = tag_of(verdict);
+        let on = |connector: &str| self.undone.get(connector).is_some_and(|set| set.contains(&tag));
+        on("*") || !connectors.is_empty() && connectors.iter().all(|c| on(c))
     }
 }
 

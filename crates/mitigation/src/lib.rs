@@ -63,7 +63,7 @@ pub use entry::{AddressSeen, Entry, Places, Sees, tag_of};
 pub use geography::Geography;
 pub use http::{Asks, HttpOptions, asker};
 pub use key::{Key, NoKey};
-pub use ledger::{Ledger, LedgerEntry};
+pub use ledger::{Ledger, LedgerEntry, TakenBack, Undone};
 pub use place::Place;
 pub use plan::{Plan, Refusal, plan};
 pub use report::{

@@ -55,7 +55,7 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
         let waits = push.waiting.get(c.name()).is_some_and(|w| w.contains(&want.verdict));
         let expressed = match (undone, waits) {
             (true, _) => Err("taken back".to_owned()),
-            (_, true) => Err("it waits for approval (`sidetap mitigation approvals`)".to_owned()),
+            (_, true) => Err("it waits for approval".to_owned()),
             _ => express(want, term, c, push.allow, push.geography),
         };
         let told = |why| Refusal { verdict: want.verdict.clone(), subject: want.subject.value.clone(), why };

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
 use sidetap_model::Ts;
@@ -53,17 +55,46 @@ pub enum Which {
     Campaign(String),
     /// Those of a rule.
     Policy(String),
+    /// Those of which all that is named here holds.
+    Chosen(Chosen),
     /// All.
     All,
 }
 
-impl Which {
+/// What is named of approvals.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chosen {
+    /// Their numbers.
+    pub ids: Option<BTreeSet<i64>>,
+    /// Their verdict.
+    pub verdict: Option<String>,
+    /// Their campaign.
+    pub campaign: Option<String>,
+    /// Their rule.
+    pub policy: Option<String>,
+    /// The greatest number: what was asked later has not been seen by who decides.
+    pub up_to: Option<i64>,
+}
+
+impl Chosen {
     fn names(&self, a: &Approval) -> bool {
+        self.ids.as_ref().is_none_or(|ids| ids.contains(&a.id))
+            && self.verdict.as_ref().is_none_or(|v| a.verdict == *v)
+            && self.campaign.as_ref().is_none_or(|c| a.campaign.as_ref() == Some(c))
+            && self.policy.as_ref().is_none_or(|p| a.policy == *p)
+            && self.up_to.is_none_or(|last| a.id <= last)
+    }
+}
+
+impl Which {
+    /// Whether an approval is one of them.
+    pub fn names(&self, a: &Approval) -> bool {
         match self {
             Which::Id(id) => a.id == *id,
             Which::Verdict(v) => a.verdict == *v,
             Which::Campaign(c) => a.campaign.as_deref() == Some(c),
             Which::Policy(p) => a.policy == *p,
+            Which::Chosen(chosen) => chosen.names(a),
             Which::All => true,
         }
     }
@@ -152,6 +183,21 @@ impl Store {
         }
         transaction.commit()?;
         Ok(decided)
+    }
+
+    /// Takes back questions that wait: a yes to them would change nothing.
+    pub fn withdraw(&mut self, ids: &[i64]) -> Result<(), StoreError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let transaction = self.begin_vital()?;
+        for id in ids {
+            transaction
+                .prepare_cached("UPDATE approvals SET state = 'expired' WHERE id = ?1 AND state = 'pending'")?
+                .execute([id])?;
+        }
+        transaction.commit()?;
+        Ok(())
     }
 
     /// Appends a row to the audit about something other than an action.

@@ -37,7 +37,7 @@ mod work;
 
 pub use access::{NewSession, SessionRow, TokenRow, UserRow};
 pub use allowed::{AllowedRow, LetGo};
-pub use approvals::{Approval, Which};
+pub use approvals::{Approval, Chosen, Which};
 pub use cells::CellRow;
 pub use change::Room;
 pub use error::StoreError;

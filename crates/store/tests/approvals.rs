@@ -4,7 +4,7 @@
 
 use sidetap_model::rows::{InputSummary, RunData, Subject, Summary};
 use sidetap_model::{SubjectKind, Ts};
-use sidetap_store::{Approval, CellRow, Retention, Store, StoreError, Which, run_id};
+use sidetap_store::{Approval, CellRow, Chosen, Retention, Store, StoreError, Which, run_id};
 
 fn at(s: i64) -> Ts {
     Ts::from_parts(1_795_000_000 + s, 0)
@@ -49,6 +49,35 @@ fn what_waits_is_asked_once_and_decided_once() {
         store.audit(10, 0).unwrap().into_iter().map(|r| (r.actor, r.action)).collect();
     let row = |who: &str, what: &str| (who.to_owned(), format!("mitigation.{what}"));
     assert_eq!(audit, [row("bob", "reject"), row("ada", "approve"), row("ada", "approve")]);
+}
+
+#[test]
+fn several_are_decided_by_all_that_is_named_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&dir.path().join("s.db")).unwrap();
+    let with = |verdict: &str, campaign: &str, policy: &str| Approval {
+        policy: policy.into(),
+        ..asked(verdict, campaign)
+    };
+    let all =
+        [with("v1", "c1", "p1"), with("v2", "c1", "p2"), with("v3", "c2", "p1"), with("v4", "c1", "p1")];
+    assert_eq!(store.ask(&all).unwrap(), 4);
+    let mut decide = |chosen: Chosen| -> Vec<String> {
+        let decided = store.decide(&Which::Chosen(chosen), true, "ada", at(10)).unwrap();
+        decided.into_iter().map(|a| a.verdict).collect()
+    };
+    let named = |campaign: &str, policy: &str| Chosen {
+        campaign: Some(campaign.into()),
+        policy: Some(policy.into()),
+        ..Chosen::default()
+    };
+    assert_eq!(decide(named("c2", "p2")), [""; 0]);
+    assert_eq!(decide(Chosen { up_to: Some(3), ..named("c1", "p1") }), ["v1"], "v4 was asked later");
+    assert_eq!(decide(Chosen { ids: Some([1, 3].into()), ..Chosen::default() }), ["v3"], "v1 is decided");
+    store.withdraw(&[2]).unwrap();
+    let left = store.decide(&Which::All, true, "ada", at(10)).unwrap();
+    assert_eq!(left.iter().map(|a| &*a.verdict).collect::<Vec<_>>(), ["v4"], "v2 asks no more");
+    assert_eq!(store.ask(&[with("v2", "c1", "p2")]).unwrap(), 1, "and may be asked anew");
 }
 
 fn run(name: &str, last: i64) -> RunData {

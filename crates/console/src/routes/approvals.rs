@@ -4,13 +4,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sidetap_store::{Chosen, Which};
 
 use super::control::{ask, order, rows_of};
 use crate::access::{Caller, Role};
 use crate::app::App;
-use crate::control::Decision;
+use crate::control::{Decision, Decisions};
 use crate::download::Known;
 use crate::input::{Input, Segment};
 use crate::list::{Pairs, PartOf};
@@ -23,6 +24,9 @@ pub(crate) fn routes() -> Vec<Route> {
             .says("What waits for somebody's word")
             .query(Params::Named(&[
                 ("status", Kind::Text),
+                ("campaign", Kind::Text),
+                ("policy", Kind::Text),
+                ("verdict", Kind::Text),
                 ("limit", Kind::Integer),
                 ("cursor", Kind::Text),
                 ("q", Kind::Text),
@@ -30,6 +34,14 @@ pub(crate) fn routes() -> Vec<Route> {
                 ("format", Kind::Format),
             ]))
             .gives(Answer::Objects),
+        Route::new("POST", "/api/v1/approvals/approve", Role::Operator, post(approve_all))
+            .says("Approve several")
+            .body(of::<Choice>())
+            .gives(Answer::One(of::<Decided>())),
+        Route::new("POST", "/api/v1/approvals/reject", Role::Operator, post(reject_all))
+            .says("Reject several")
+            .body(of::<Choice>())
+            .gives(Answer::One(of::<Decided>())),
         Route::new("POST", "/api/v1/approvals/{id}/approve", Role::Operator, post(approve))
             .says("Approve")
             .body(of::<Word>()),
@@ -45,6 +57,56 @@ pub(crate) fn routes() -> Vec<Route> {
 struct Word {
     note: Option<String>,
 }
+
+/// A yes or no to several of what waits: to all, to those of these numbers, or to those of which all that is named holds.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Choice {
+    all: Option<bool>,
+    /// At most 10,000.
+    ids: Option<Vec<u64>>,
+    verdict: Option<String>,
+    campaign: Option<String>,
+    policy: Option<String>,
+    /// The greatest number that was looked at: what is asked meanwhile goes on waiting.
+    up_to: Option<u64>,
+    note: Option<String>,
+}
+
+impl Choice {
+    /// What it names.
+    fn which(&self) -> Result<Which, Problem> {
+        let named = [&self.verdict, &self.campaign, &self.policy].iter().any(|n| n.is_some());
+        if [self.all == Some(true), self.ids.is_some(), named].iter().filter(|is| **is).count() != 1 {
+            return Err(Problem::bad_body(
+                "name ids, or one or more of verdict, campaign and policy, or all (true)",
+            ));
+        }
+        if self.ids.as_ref().is_some_and(|ids| ids.is_empty() || ids.len() > IDS) {
+            return Err(Problem::bad_body(format!("ids: 1 to {IDS}")));
+        }
+        let number = |id: &u64| i64::try_from(*id).unwrap_or(i64::MAX);
+        Ok(Which::Chosen(Chosen {
+            ids: self.ids.as_ref().map(|ids| ids.iter().map(number).collect()),
+            verdict: self.verdict.clone(),
+            campaign: self.campaign.clone(),
+            policy: self.policy.clone(),
+            up_to: self.up_to.as_ref().map(number),
+        }))
+    }
+}
+
+/// What came of it.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Decided {
+    /// How many were.
+    decided: u64,
+    /// Questions that wait no more, since a yes would change nothing: what they are about was taken back from devices.
+    taken_back: u64,
+}
+
+/// Numbers at once.
+const IDS: usize = 10_000;
 
 /// Columns of a file of approvals.
 const APPROVAL: &[&str] = &[
@@ -64,7 +126,7 @@ const APPROVAL: &[&str] = &[
 ];
 
 async fn approvals(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {
-    let part = PartOf::of(pairs, &["status"], &["at", "expires_at", "id"])?;
+    let part = PartOf::of(pairs, &["status", "campaign", "policy", "verdict"], &["at", "expires_at", "id"])?;
     let Json(all) = ask(&app, |c, store| c.approvals(store, None)).await?;
     Ok(part.answer(&rows_of(all), Known::First(APPROVAL), "approvals"))
 }
@@ -99,4 +161,39 @@ async fn decide(
     let detail = json!({ "approval": id, "note": word.note });
     let decision = Decision { id, approve, note: word.note, by: caller.name.clone() };
     order(app, caller, action, detail, move |c, store| c.decide(store, &decision)).await
+}
+
+async fn approve_all(
+    State(app): State<App>,
+    caller: Caller,
+    Input(choice): Input<Choice>,
+) -> Result<Json<Decided>, Problem> {
+    decide_all(&app, &caller, choice, true).await
+}
+
+async fn reject_all(
+    State(app): State<App>,
+    caller: Caller,
+    Input(choice): Input<Choice>,
+) -> Result<Json<Decided>, Problem> {
+    decide_all(&app, &caller, choice, false).await
+}
+
+async fn decide_all(
+    app: &App,
+    caller: &Caller,
+    choice: Choice,
+    approve: bool,
+) -> Result<Json<Decided>, Problem> {
+    let which = choice.which()?;
+    let action = if approve { "approval.approve" } else { "approval.reject" };
+    let detail = json!({
+        "all": choice.all, "ids": choice.ids, "verdict": choice.verdict, "campaign": choice.campaign,
+        "policy": choice.policy, "up_to": choice.up_to, "note": choice.note,
+    });
+    let decisions = Decisions { which, approve, by: caller.name.clone() };
+    let Json(said) =
+        order(app, caller, action, detail, move |c, store| c.decide_all(store, &decisions)).await?;
+    let n = |name: &str| said.get(name).and_then(Value::as_u64).unwrap_or_default();
+    Ok(Json(Decided { decided: n("decided"), taken_back: n("taken_back") }))
 }

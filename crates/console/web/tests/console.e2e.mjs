@@ -500,6 +500,52 @@ test("how a device is told is changed, and it is asked how it is", async () => {
   await page.waitForFunction(async () => (await (await fetch("/api/v1/mitigation")).json()).devices[0].mode === "enforce");
 });
 
+test("what waits for approval is decided together, and nobody is asked about what was taken back", async () => {
+  const waiting = async (more = "") => (await ask(`/approvals?status=pending&limit=1${more}`)).total;
+  const push = async () => {
+    await go("/mitigation", "devices-to-approve");
+    await page.getByRole("button", { name: "Push now" }).click();
+    await page.getByLabel(/^Old verdicts too/).check();
+    const answer = page.waitForResponse((response) => response.url().endsWith("/mitigation/push"));
+    await page.getByRole("button", { name: "Push", exact: true }).click();
+    assert.equal((await answer).status(), 200);
+  };
+  await go("/mitigation", "devices");
+  await page.getByLabel("Mode").selectOption("approve");
+  await page.waitForFunction(async () => (await (await fetch("/api/v1/mitigation")).json()).devices[0].mode === "approve");
+  const campaign = (await ask("/campaigns?class=inventory-scraping&sort=-members&limit=1")).rows[0].id;
+  await push();
+  const rest = await waiting();
+  assert.equal(await waiting(`&campaign=${campaign}`), 0, "all about it was pushed and taken back before");
+  const redo = spawnSync(binary, ["mitigation", "redo", "--all", "--config", join(dir, "sidetap.toml"), "--store", join(dir, "sidetap.db")], { cwd: dir, encoding: "utf8" });
+  assert.equal(redo.status, 0, redo.stderr);
+  await push();
+  const all = await waiting();
+  const some = await waiting(`&campaign=${campaign}`);
+  assert.ok(some > 100 && some <= all - rest, `${some} of ${all}, ${rest} before`);
+  await go(`/campaigns/${campaign}`, "campaign-that-waits");
+  await page.getByRole("link", { name: `${some} wait for approval` }).click();
+  await page.waitForURL(/tab=approvals.*campaign=/);
+  await looks("approvals-of-a-campaign");
+  await page.getByRole("button", { name: "Decide all…" }).click();
+  await page.getByText(`${some} wait of campaign`).waitFor();
+  await looks("approve-all");
+  await page.getByRole("button", { name: `Approve all ${some}` }).click();
+  await page.getByText(`${some} approved`).waitFor();
+  assert.deepEqual([await waiting(), await waiting(`&campaign=${campaign}`)], [all - some, 0]);
+  await go("/policies?tab=approvals&status=pending", "approvals");
+  for (const at of [0, 1]) await page.getByRole("checkbox", { name: "Choose this row" }).nth(at).check();
+  await page.getByRole("button", { name: "Reject them" }).click();
+  await page.getByText("2 rejected").waitFor();
+  assert.equal(await waiting(), all - some - 2);
+  await page.locator("tbody").getByRole("button", { name: "Approve" }).first().click();
+  await page.getByText(/^Approved: /).waitFor();
+  assert.equal(await waiting(), all - some - 3);
+  assert.ok((await ask("/audit?action=approval.&limit=1")).total >= 3);
+  await push();
+  assert.ok((await ask("/mitigation/entries?limit=1")).total > 100, "what was approved is pushed");
+});
+
 test("every other page is whole and accessible, in light colours and on a phone too", async () => {
   for (const [name, path] of Object.entries({
     approvals: "/policies?tab=approvals",

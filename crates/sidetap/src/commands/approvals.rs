@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use sidetap_mitigation::TakenBack;
 use sidetap_store::{AuditRow, Store, Which};
 
+use super::gate;
 use super::inventory::print_rows;
-use super::mitigation::{actor, there};
+use super::mitigation::{actor, ledger_of, there};
 use super::source::Source;
 use crate::cli::{RowFormat, SourceArgs, WhichArgs};
 use crate::clock;
@@ -66,9 +68,14 @@ pub(super) fn decide(config: &Config, source: &SourceArgs, which: &WhichArgs, ye
         WhichArgs { .. } => Which::All,
     };
     let mut store = Store::open(&store_of(config, source)?)?;
-    let decided = store.decide(&which, yes, &actor(), clock::now())?;
+    let taken_back = TakenBack::by(ledger_of(config, source).as_deref());
+    let (decided, back) = gate::decide(&mut store, (&which, yes), &actor(), clock::now(), &taken_back)?;
     let word = if yes { "approved; the next push carries it out" } else { "rejected" };
     print(&format!("  {} {word}\n", plural(decided.len() as u64, "approval")))?;
+    if back > 0 {
+        let questions = plural(back as u64, "question");
+        print(&format!("  {questions} about what was taken back ask no more (`sidetap mitigation redo`)\n"))?;
+    }
     Ok(if decided.is_empty() { Status::Refused } else { Status::Done })
 }
 

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use sidetap_mitigation::{Desired, Held, Want};
+use sidetap_mitigation::{Desired, Held, TakenBack, Undone, Want};
 use sidetap_model::rows::VerdictRow;
 use sidetap_model::{Measures, Mode, Ts};
-use sidetap_store::{Approval, Store};
+use sidetap_store::{Approval, Store, StoreError, Which};
 
 use super::console::KILLED;
 use crate::clock;
@@ -25,6 +25,21 @@ pub(crate) fn switch_of(config: &Config, ledger: Option<&Path>) -> Option<PathBu
         name.push(".stop");
         Some(ledger?.with_file_name(name))
     })
+}
+
+/// What of the files beside a store stands between verdicts and devices.
+pub(crate) struct Gate {
+    /// The kill switch's.
+    pub(crate) switch: Option<PathBuf>,
+    /// The ledger's: what was taken back is asked about no more.
+    pub(crate) taken_back: TakenBack,
+}
+
+impl Gate {
+    /// Beside this ledger.
+    pub(crate) fn of(config: &Config, ledger: Option<&Path>) -> Self {
+        Gate { switch: switch_of(config, ledger), taken_back: TakenBack::by(ledger) }
+    }
 }
 
 /// Why nothing may be pushed, where the kill switch is on.
@@ -98,7 +113,7 @@ pub(crate) fn in_mode(config: &Config, modes: &BTreeMap<String, Mode>, mode: Mod
 pub(crate) fn hold(
     desired: &mut Desired,
     ground: impl Fn(&str) -> Option<Ground>,
-    switch: Option<&Path>,
+    gate: &Gate,
     store: Option<&mut Store>,
     approving: &Approving,
 ) {
@@ -107,7 +122,7 @@ pub(crate) fn hold(
         Ok(said) => said.map(|_| format!("{STOPPED}, in the console")),
         Err(e) => Some(format!("{STOPPED}, as far as can be told ({e})")),
     });
-    if let Some(why) = stopped(switch).or(said) {
+    if let Some(why) = stopped(gate.switch.as_deref()).or(said) {
         desired.stopped = true;
         desired.keep.clear();
         let wants = std::mem::take(&mut desired.wants);
@@ -115,11 +130,13 @@ pub(crate) fn hold(
         return;
     }
     let mut approved = BTreeSet::new();
+    let mut back = None;
     let all = !approving.connectors.is_empty();
     if desired.wants.iter().any(|w| approving.asks(w)) {
+        let undone = back.insert(gate.taken_back.look());
         approved = match store {
             None => BTreeSet::new(),
-            Some(store) => approved_in(store, desired, ground, approving).unwrap_or_else(|e| {
+            Some(store) => approved_in(store, desired, ground, approving, undone).unwrap_or_else(|e| {
                 warn(&format!("approvals cannot be read: {e}"));
                 BTreeSet::new()
             }),
@@ -130,8 +147,10 @@ pub(crate) fn hold(
             mode_of_want(w) == Mode::Enforce
                 || mode_of_want(w) == Mode::Approve && approved.contains(&w.verdict)
         });
+    let is_back = |w: &Want| back.as_ref().is_some_and(|undone| approving.is_back(w, undone));
     desired.held.extend(wait.iter().map(|w| match mode_of_want(w) {
-        Mode::Approve => held(w, "it waits for approval (`sidetap mitigation approvals`)"),
+        Mode::Approve if is_back(w) => held(w, "taken back"),
+        Mode::Approve => held(w, "it waits for approval"),
         _ => held(w, "its rule only tries it out (mode: dry-run)"),
     }));
     let unapproved = pass.iter().map(|w| &w.verdict).filter(|v| !approved.contains(*v)).cloned();
@@ -188,6 +207,13 @@ impl Approving {
         mode == Mode::Approve || !self.connectors.is_empty() && mode == Mode::Enforce
     }
 
+    /// Whether a want was taken back wherever a yes would let it go: nobody is asked about it.
+    fn is_back(&self, w: &Want, undone: &Undone) -> bool {
+        // A rule that asks does so of all devices.
+        let connectors = if mode_of_want(w) == Mode::Approve { &[][..] } else { &self.connectors };
+        undone.holds(&w.verdict, connectors)
+    }
+
     fn expiry_ns(&self) -> i64 {
         i64::try_from(self.expiry_s).unwrap_or(i64::MAX).saturating_mul(1_000_000_000)
     }
@@ -211,7 +237,8 @@ fn approved_in(
     desired: &Desired,
     ground: impl Fn(&str) -> Option<Ground>,
     approving: &Approving,
-) -> Result<BTreeSet<String>, sidetap_store::StoreError> {
+    undone: &Undone,
+) -> Result<BTreeSet<String>, StoreError> {
     let wants: BTreeMap<&str, &Want> = desired.wants.iter().map(|w| (w.verdict.as_str(), w)).collect();
     // A yes is to what was asked, and holds from when it was said: at least for the time that what was asked takes.
     let holds = |a: &Approval| {
@@ -222,10 +249,15 @@ fn approved_in(
         };
         a.state == "approved" && same.is_some_and(|w| until(w) > approving.now)
     };
-    let approved: BTreeSet<String> =
-        store.approvals(approving.now)?.into_iter().filter(holds).map(|a| a.verdict).collect();
+    let known = store.approvals(approving.now)?;
+    let approved: BTreeSet<String> = known.iter().filter(|a| holds(a)).map(|a| a.verdict.clone()).collect();
     if approving.ask {
+        let is_back = |w: &Want| approving.is_back(w, undone);
+        let waits =
+            |a: &&Approval| a.state == "pending" && wants.get(a.verdict.as_str()).is_some_and(|w| is_back(w));
+        store.withdraw(&known.iter().filter(waits).map(|a| a.id).collect::<Vec<_>>())?;
         let missing = desired.wants.iter().filter(|w| approving.asks(w) && !approved.contains(&w.verdict));
+        let missing = missing.filter(|w| !is_back(w));
         let asked: Vec<Approval> =
             missing.filter_map(|w| Some(approval(w, ground(&w.verdict)?, approving))).collect();
         let added = store.ask(&asked)?;
@@ -235,6 +267,25 @@ fn approved_in(
         }
     }
     Ok(approved)
+}
+
+/// Decides what waits; gives what was decided, and how many questions were taken back instead, since a yes to them changes nothing: what they are
+/// about was taken back from devices.
+pub(crate) fn decide(
+    store: &mut Store,
+    (which, yes): (&Which, bool),
+    by: &str,
+    now: Ts,
+    taken_back: &TakenBack,
+) -> Result<(Vec<Approval>, usize), StoreError> {
+    let mut back = Vec::new();
+    if yes {
+        let undone = taken_back.look();
+        let waiting = store.approvals(now)?.into_iter().filter(|a| a.state == "pending" && which.names(a));
+        back.extend(waiting.filter(|a| undone.holds(&a.verdict, &[])).map(|a| a.id));
+        store.withdraw(&back)?;
+    }
+    Ok((store.decide(which, yes, by, now)?, back.len()))
 }
 
 /// What a yes to a want is to: whom, what, where and for how long.
@@ -295,6 +346,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(&dir.path().join("s.db")).unwrap();
         let switch = dir.path().join("stop");
+        let gate = Gate { switch: Some(switch.clone()), taken_back: TakenBack::default() };
         let verdicts = [
             verdict("free", None),
             verdict("asks", Some(Mode::Approve)),
@@ -304,7 +356,7 @@ mod tests {
         let approving = |ask, now| Approving { ask, now, expiry_s: 3600, connectors: Vec::new() };
         let go = |store: &mut Store, ask, now| {
             let mut d = desired_of(&verdicts);
-            hold(&mut d, grounds(&verdicts), Some(&switch), Some(store), &approving(ask, now));
+            hold(&mut d, grounds(&verdicts), &gate, Some(store), &approving(ask, now));
             d
         };
         let d = go(&mut store, false, now);
@@ -317,7 +369,7 @@ mod tests {
         assert_eq!((asked.len(), asked[0].verdict.as_str(), asked[0].state.as_str()), (1, "asks", "pending"));
         let later = now.plus(7_200 * 1_000_000_000);
         assert_eq!(store.approvals(later).unwrap()[0].state, "expired");
-        store.decide(&sidetap_store::Which::Verdict("asks".into()), true, "ada", now).unwrap();
+        store.decide(&Which::Verdict("asks".into()), true, "ada", now).unwrap();
         let mut both = go(&mut store, true, now);
         both.wants.sort_by(|a, b| a.verdict.cmp(&b.verdict));
         assert_eq!(ids(&both), ["asks", "free"]);
@@ -327,7 +379,7 @@ mod tests {
         assert_eq!(ids(&go(&mut store, false, over(1))), ["free"], "a yes does not hold for ever");
         let mut other = desired_of(&verdicts);
         other.wants.iter_mut().for_each(|w| w.ttl_s += 1);
-        hold(&mut other, grounds(&verdicts), Some(&switch), Some(&mut store), &approving(true, now));
+        hold(&mut other, grounds(&verdicts), &gate, Some(&mut store), &approving(true, now));
         assert_eq!(ids(&other), ["free"], "a yes is to what was asked");
         let states: Vec<String> = store.approvals(now).unwrap().into_iter().map(|a| a.state).collect();
         assert_eq!(states, ["pending", "approved"], "what is asked now is asked anew");
@@ -342,11 +394,53 @@ mod tests {
         assert_eq!(go(&mut store, true, now).wants.len(), 2);
         let mut careful = desired_of(&verdicts);
         let edge = Approving { connectors: vec!["edge".into()], ..approving(true, now) };
-        hold(&mut careful, grounds(&verdicts), None, Some(&mut store), &edge);
+        hold(
+            &mut careful,
+            grounds(&verdicts),
+            &Gate { switch: None, taken_back: TakenBack::default() },
+            Some(&mut store),
+            &edge,
+        );
         let waiting: Vec<&String> = careful.waiting["edge"].iter().collect();
         assert_eq!(waiting, ["free"], "what is approved may go, all else waits at this connector");
         assert_eq!(careful.wants.len(), 2, "and goes to others");
         let actions: Vec<String> = store.audit(10, 0).unwrap().into_iter().map(|r| r.action).collect();
         assert!(actions.contains(&"mitigation.approve".to_owned()), "{actions:?}");
+    }
+
+    #[test]
+    fn nobody_is_asked_about_what_was_taken_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&dir.path().join("s.db")).unwrap();
+        let ledger = dir.path().join("l.json");
+        let gate = Gate { switch: None, taken_back: TakenBack::by(Some(&ledger)) };
+        let verdicts = [
+            verdict("free", None),
+            verdict("asks", Some(Mode::Approve)),
+            verdict("other", Some(Mode::Approve)),
+        ];
+        let now = Ts::from_parts(2_000_000_000, 0);
+        let edge = Approving { ask: true, now, expiry_s: 3600, connectors: vec!["edge".into()] };
+        let mut asked = |undone: serde_json::Value| {
+            std::fs::write(&ledger, json!({ "undone": undone }).to_string()).unwrap();
+            let mut d = desired_of(&verdicts);
+            hold(&mut d, grounds(&verdicts), &gate, Some(&mut store), &edge);
+            let pending = store.approvals(now).unwrap().into_iter().filter(|a| a.state == "pending");
+            let mut pending: Vec<String> = pending.map(|a| a.verdict).collect();
+            pending.sort();
+            (pending.join(" "), d.held.into_iter().find(|h| h.verdict == "asks").unwrap().why)
+        };
+        let tag = sidetap_mitigation::tag_of;
+        let all = || "asks free other".to_owned();
+        assert_eq!(asked(json!({})), (all(), "it waits for approval".to_owned()));
+        let back = asked(json!({ "*": [tag("asks")], "edge": [tag("free")] }));
+        assert_eq!(back, ("other".to_owned(), "taken back".to_owned()), "and what waited waits no more");
+        assert_eq!(asked(json!({ "edge": [tag("asks")] })).0, all(), "a rule asks for other devices too");
+        assert_eq!(asked(json!({})).0, all(), "what may be pushed again is asked again");
+        std::fs::write(&ledger, json!({ "undone": { "*": [tag("asks")] }, "x": 1 }).to_string()).unwrap();
+        let (yes, back) = decide(&mut store, (&Which::All, true), "ada", now, &gate.taken_back).unwrap();
+        let mut yes: Vec<String> = yes.into_iter().map(|a| a.verdict).collect();
+        yes.sort();
+        assert_eq!((yes.join(" "), back), ("free other".to_owned(), 1), "a yes that would change nothing");
     }
 }

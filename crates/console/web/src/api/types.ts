@@ -527,7 +527,7 @@ export interface PolicyVersion {
 }
 
 export interface Approval {
-  id: string;
+  id: number;
   at: Time;
   expires_at: Time | null;
   status: "pending" | "approved" | "rejected" | "expired" | "applied";

@@ -73,7 +73,7 @@ function ActorActions({ row }: { row: VerdictRow }) {
         needs="operator"
         label="Undo on devices"
         question="Take this actor off the devices?"
-        detail={<p className="muted">What devices hold because of this verdict is removed. To keep it off, put it on the allow list as well.</p>}
+        detail={<p className="muted">What devices hold because of this verdict is removed, and stays off until somebody lets it be pushed again (<code>sidetap mitigation redo</code>). To let who it is go whatever they do, put them on the allow list.</p>}
         yes="Undo"
         act={() => undo.mutate(undefined)}
       />

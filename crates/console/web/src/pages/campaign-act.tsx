@@ -24,7 +24,7 @@ export function CampaignActions({ id, data }: { id: string; data: CampaignDetail
         needs="operator"
         label="Undo on devices"
         question="Take everything about this campaign off the devices?"
-        detail={<p className="muted">Entries that Sidetap made for its {n(data.verdicts)} verdicts are removed. The verdicts stay, and the next push would bring them back unless a policy or the allow list says otherwise.</p>}
+        detail={<p className="muted">Entries that Sidetap made for its {n(data.verdicts)} verdicts are removed. They stay off until somebody lets them be pushed again (<code>sidetap mitigation redo</code>); new verdicts are acted on as policy says.</p>}
         yes="Undo"
         act={() => undo.mutate(undefined)}
         disabled={undo.isPending}

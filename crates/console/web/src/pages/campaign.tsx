@@ -17,6 +17,7 @@ import { Reasons, reasonRows } from "../ui/reasons";
 import { Card, Empty, Shown } from "../ui/state";
 import { Badge, Bars, ClassName, Facts, pairs, Score, Span, T, Time } from "../ui/text";
 import { Actions } from "./actions";
+import { Waiting } from "./approvals";
 import { CampaignActions, Suggested } from "./campaign-act";
 import { verdictColumns } from "./columns";
 import { Notes } from "./notes";
@@ -139,6 +140,7 @@ function Story({ id, data }: { id: string; data: CampaignDetail }) {
         <Where data={data} />
         <Card title="What is done about it">
           {Object.keys(data.responses).length > 0 ? <Bars of={data.responses} name={(name) => words(name)} /> : <p className="muted">No verdict asks for a response.</p>}
+          <Waiting campaign={id} />
         </Card>
         <Notes path={`/campaigns/${encodeURIComponent(id)}`} touches="campaigns" labels={data.labels} note={data.note} />
       </div>

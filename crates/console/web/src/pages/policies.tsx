@@ -1,19 +1,20 @@
 import type { ReactNode } from "react";
 
 import { api } from "../api/client";
-import type { AllowItem, Approval, Policies, PolicyRule, PolicyVersion } from "../api/types";
+import type { AllowItem, Policies, PolicyRule, PolicyVersion } from "../api/types";
 import { duration, n } from "../lib/format";
 import { words } from "../lib/text";
 import { useApi } from "../lib/use";
-import { A, pathTo, to, useUrl } from "../lib/url";
-import { Act, Confirm, useAct } from "../ui/act";
+import { A, to, useUrl } from "../lib/url";
+import { Confirm, useAct } from "../ui/act";
 import { AllowForm } from "./allow-form";
+import { Approvals } from "./approvals";
 import type { Column } from "../ui/list";
 import { Exports } from "../ui/export";
 import { List } from "../ui/list";
 import { Page, Tabs } from "../ui/page";
 import { Card, Empty, Shown } from "../ui/state";
-import { Badge, Facts, T, Time, Word } from "../ui/text";
+import { Badge, Facts, T, Time } from "../ui/text";
 import { Editor } from "./policy-editor";
 
 const TABS = [
@@ -116,93 +117,6 @@ function Guards({ data }: { data: Policies }) {
           words(name),
           <T key={name}>{Array.isArray(value) ? value.map((one) => (typeof one === "object" ? JSON.stringify(one) : String(one))).join(", ") : typeof value === "object" && value !== null ? JSON.stringify(value) : String(value)}</T>,
         ])}
-      />
-    </Card>
-  );
-}
-
-const approvalColumns = (decide: (row: Approval, yes: boolean) => void, busy: boolean): Column<Approval>[] => [
-  {
-    id: "title",
-    name: "What is asked",
-    wide: true,
-    cell: (row) => (
-      <>
-        <T>{row.title}</T>
-        <span className="sub">
-          <T>{row.why}</T>
-        </span>
-        {row.plan !== null && row.plan !== undefined && JSON.stringify(row.plan) !== "{}" ? (
-          <details>
-            <summary className="small">Plan</summary>
-            <pre className="block">
-              <T lines>{JSON.stringify(row.plan, null, 2)}</T>
-            </pre>
-          </details>
-        ) : null}
-      </>
-    ),
-  },
-  { id: "status", name: "State", cell: (row) => <Word id={row.status} /> },
-  { id: "response", name: "Response", cell: (row) => (row.response ? words(row.response) : "–") },
-  {
-    id: "about",
-    name: "About",
-    cell: (row) => (
-      <>
-        {row.campaign ? <A href={pathTo.campaign(row.campaign)}>Campaign</A> : row.verdict ? <A href={pathTo.actor(row.verdict)}>Actor</A> : null}
-        <span className="sub">
-          <T>{row.subject ?? row.policy}</T>
-        </span>
-      </>
-    ),
-  },
-  { id: "connector", name: "Device", cell: (row) => <T>{row.connector}</T> },
-  { id: "at", name: "Asked", sort: "-at", cell: (row) => <Time at={row.at} /> },
-  { id: "expires", name: "Expires", cell: (row) => <Time at={row.expires_at} /> },
-  {
-    id: "decide",
-    name: "Decision",
-    cell: (row) =>
-      row.status === "pending" ? (
-        <div className="row">
-          <Act needs="operator" className="main" disabled={busy} onClick={() => decide(row, true)}>
-            Approve
-          </Act>
-          <Act needs="operator" disabled={busy} onClick={() => decide(row, false)}>
-            Reject
-          </Act>
-        </div>
-      ) : (
-        <>
-          <T>{row.decided_by}</T>
-          <span className="sub">
-            <Time at={row.decided_at} />
-          </span>
-        </>
-      ),
-  },
-];
-
-function Approvals() {
-  const decide = useAct(({ row, yes }: { row: Approval; yes: boolean }) => api.post<Approval>(`/approvals/${encodeURIComponent(row.id)}/${yes ? "approve" : "reject"}`, {}), {
-    done: (row) => `${words(row.status)}: ${row.title}`,
-    touches: ["approvals", "mitigation", "actions", "policies"],
-  });
-  return (
-    <Card flush>
-      <List<Approval>
-        path="/approvals"
-        caption="Approvals"
-        columns={approvalColumns((row, yes) => decide.mutate({ row, yes }), decide.isPending)}
-        rowId={(row) => row.id}
-        sort="-at"
-        filters={[{ name: "status", label: "State", options: ["pending", "approved", "rejected", "expired", "applied"] }]}
-        empty={
-          <Empty title="Nothing waits for approval">
-            Where a policy or a connector is in the mode <code>approve</code>, what it would do waits here until somebody decides or it expires.
-          </Empty>
-        }
       />
     </Card>
   );

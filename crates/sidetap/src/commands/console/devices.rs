@@ -1,7 +1,6 @@
 //! Devices: how they are, how they are told, what is on them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use sidetap_console::{Done, Refused, Undo};
@@ -21,9 +20,9 @@ use crate::commands::policy::Policies;
 const LATEST: usize = 5_000;
 
 impl Commands {
-    /// The file of the kill switch.
-    pub(super) fn switch(&self) -> Option<PathBuf> {
-        gate::switch_of(&self.config, ledger_of(&self.config, &self.source).as_deref())
+    /// What of the files beside the store stands before devices.
+    pub(super) fn gate(&self) -> gate::Gate {
+        gate::Gate::of(&self.config, ledger_of(&self.config, &self.source).as_deref())
     }
 
     /// What verdicts, by these rules and by what was approved, ask devices for; with `ask`, approvals are asked for.
@@ -33,7 +32,7 @@ impl Commands {
         store: &mut Store,
         ask: bool,
     ) -> Result<(Desired, Option<Traffic>), Refused> {
-        wanted_in(&self.config, rules, store, self.switch().as_deref(), ask).map_err(failed)
+        wanted_in(&self.config, rules, store, &self.gate(), ask).map_err(failed)
     }
 
     /// What is to be taken back, as one order.

@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Result;
 use serde_json::{Value, json};
 use sidetap_bots::{Pack, account_name};
-use sidetap_console::{Control, Decision, Done, Named, Order, PolicySave, Refused, SpecSave, Undo};
+use sidetap_console::{
+    Control, Decision, Decisions, Done, Named, Order, PolicySave, Refused, SpecSave, Undo,
+};
 use sidetap_mitigation::{Mode, PushOptions, PushReport};
 use sidetap_model::HashKey;
 use sidetap_model::rows::{CampaignRow, VerdictRow};
@@ -37,6 +39,9 @@ use simulate::{moved, simulated};
 
 /// The name under which a store keeps that nothing may change devices.
 pub(super) const KILLED: &str = "mitigation.killed";
+
+/// Why a yes is refused.
+const BACK: &str = "what it asks for was taken back from the devices, and a yes would change nothing; `sidetap mitigation redo` lets it be pushed, and asked about, again";
 
 /// Whether the console's process can reach devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,11 +229,19 @@ impl Control for Commands {
         let Some(known) = store.approvals(now)?.into_iter().find(|a| a.id == id) else {
             return Err(Refused::NotFound("there is no such approval".to_owned()));
         };
-        let decided = store.decide(&Which::Id(id), decision.approve, &decision.by, now)?;
+        let which = (&Which::Id(id), decision.approve);
+        let (decided, back) = gate::decide(store, which, &decision.by, now, &self.gate().taken_back)?;
         match decided.first() {
             Some(decided) => Ok(approval(decided)),
+            None if back > 0 => Err(Refused::Conflict(BACK.to_owned())),
             None => Err(Refused::Conflict(format!("it is {} already", known.state))),
         }
+    }
+
+    fn decide_all(&self, store: &mut Store, decisions: &Decisions) -> Done {
+        let (which, taken_back) = ((&decisions.which, decisions.approve), self.gate().taken_back);
+        let (decided, back) = gate::decide(store, which, &decisions.by, clock::now(), &taken_back)?;
+        Ok(json!({ "decided": decided.len(), "taken_back": back }))
     }
 
     fn suggestion(&self, store: &Store, campaign: &str) -> Done {
@@ -316,7 +329,7 @@ impl Control for Commands {
     fn killed(&self, store: &Store) -> Result<Option<String>, Refused> {
         let said = store.state(KILLED)?;
         let by = |b: Vec<u8>| format!("{} (turned on by {})", gate::STOPPED, String::from_utf8_lossy(&b));
-        Ok(said.map(by).or_else(|| gate::stopped(self.switch().as_deref())))
+        Ok(said.map(by).or_else(|| gate::stopped(self.gate().switch.as_deref())))
     }
 
     fn plan(&self, store: &mut Store, force: bool) -> Done {
@@ -360,7 +373,7 @@ impl Control for Commands {
         if on {
             store.put_state(KILLED, by.as_bytes())?;
         } else {
-            if let Some(file) = self.switch() {
+            if let Some(file) = self.gate().switch {
                 gate::resume(&file).map_err(failed)?;
             }
             store.remove_state(KILLED)?;

@@ -64,6 +64,38 @@ fn a_push_goes_by_the_present_rules_and_waits_for_approval() {
     assert_eq!(undone["undone"][0]["connectors"][0]["removed"], 1, "{undone}");
 }
 
+#[test]
+fn nobody_is_asked_about_what_was_taken_back_until_it_may_be_pushed_again() {
+    let (_dir, commands, mut store) = place(&rule("block", ""));
+    let pending = |store: &Store| -> Vec<Approval> {
+        store.approvals(clock::now()).unwrap().into_iter().filter(|a| a.state == "pending").collect()
+    };
+    let redo = || {
+        let mut config = commands.config.clone();
+        enforcer(&mut config, &commands.source).unwrap().redo(&sidetap_mitigation::Selector::All).unwrap();
+    };
+    assert_eq!(added(&commands.push(&mut store, &forced()).unwrap()), 1);
+    commands.undo(&mut store, &forced(), &Undo::All).unwrap();
+    commands.set_mode(&mut store, "feed", Some("approve")).unwrap();
+    let report = commands.push(&mut store, &forced()).unwrap();
+    assert_eq!(pending(&store), [], "it was taken back: {report}");
+    redo();
+    commands.push(&mut store, &forced()).unwrap();
+    let asked = pending(&store);
+    assert_eq!(asked.len(), 1);
+    // What waits when it is taken back waits in vain.
+    commands.undo(&mut store, &forced(), &Undo::Verdict(asked[0].verdict.clone())).unwrap();
+    let yes = Decision { id: asked[0].id as u64, approve: true, note: None, by: "bob".into() };
+    assert!(
+        matches!(commands.decide(&mut store, &yes), Err(Refused::Conflict(why)) if why.contains("taken back"))
+    );
+    redo();
+    commands.push(&mut store, &forced()).unwrap();
+    let all = Decisions { which: Which::All, approve: true, by: "bob".into() };
+    assert_eq!(commands.decide_all(&mut store, &all).unwrap(), json!({ "decided": 1, "taken_back": 0 }));
+    assert_eq!(added(&commands.push(&mut store, &forced()).unwrap()), 1);
+}
+
 /// Two runs with 2,100 verdicts, of which 600 are in both and every third one is malicious.
 fn fill(store: &mut Store) {
     for (name, range) in [("a.pcap", 0..1_300), ("b.pcap", 700..2_100)] {

@@ -247,18 +247,18 @@ fn ledger_file(config: &Config, source: &SourceArgs) -> Option<PathBuf> {
 /// What verdicts, by the present policy, and rules over requests ask for, without what waits, is only tried out, or is held by the kill switch; and the
 /// traffic that it is measured by. With `ask`, approvals are asked for.
 fn wanted(config: &Config, source: &SourceArgs, ask: bool) -> Result<(Desired, Option<Traffic>)> {
-    let switch = gate::switch_of(config, ledger_of(config, source).as_deref());
+    let gate = gate::Gate::of(config, ledger_of(config, source).as_deref());
     let policies = policies(config)?;
     match Source::of(source, config)? {
         Source::Directory(dir) => {
             let policies = policies.hashed_by(config)?;
-            wanted::wanted_of(config, &policies, &load_run(&dir)?, switch.as_deref(), ask)
+            wanted::wanted_of(config, &policies, &load_run(&dir)?, &gate, ask)
         }
         Source::Store(file) => {
             drop(Store::open_read_only(&file)?);
             let mut store = Store::open(&file)?;
             let policies = policies.with_allow(&said(&store.allowed(clock::now())?)).hashed_by(config)?;
-            wanted_in(config, &policies, &mut store, switch.as_deref(), ask)
+            wanted_in(config, &policies, &mut store, &gate, ask)
         }
     }
 }

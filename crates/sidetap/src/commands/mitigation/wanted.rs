@@ -1,7 +1,6 @@
 //! What devices should be doing about what was found: of a run at hand, or of a store, of which a part is in memory at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use anyhow::Result;
 use sidetap_mitigation::{Desired, DesiredOptions, Held, desired};
@@ -10,7 +9,7 @@ use sidetap_policy::{Campaigns, Known, Networks, Traffic, block_line, outermost}
 use sidetap_store::Store;
 
 use crate::clock;
-use crate::commands::gate::{self, Approving, Ground};
+use crate::commands::gate::{self, Approving, Gate, Ground};
 use crate::commands::policy::{Policies, known_in, known_of};
 use crate::config::Config;
 
@@ -103,10 +102,10 @@ impl Asked {
     fn held(
         mut self,
         store: Option<&mut Store>,
-        switch: Option<&Path>,
+        gate: &Gate,
         approving: &Approving,
     ) -> (Desired, Option<Traffic>) {
-        gate::hold(&mut self.desired, |id| self.grounds.get(id).cloned(), switch, store, approving);
+        gate::hold(&mut self.desired, |id| self.grounds.get(id).cloned(), gate, store, approving);
         self.desired.held.extend(self.guarded);
         (self.desired, self.traffic)
     }
@@ -118,12 +117,12 @@ pub(crate) fn wanted_in(
     config: &Config,
     policies: &Policies,
     store: &mut Store,
-    switch: Option<&Path>,
+    gate: &Gate,
     ask: bool,
 ) -> Result<(Desired, Option<Traffic>)> {
     let approving = Approving::of(config, Some(store), ask);
     let asked = Asked::of(Found::Store(store), policies, config, &approving)?;
-    Ok(asked.held(Some(store), switch, &approving))
+    Ok(asked.held(Some(store), gate, &approving))
 }
 
 /// The same of a run that no store keeps.
@@ -131,11 +130,11 @@ pub(super) fn wanted_of(
     config: &Config,
     policies: &Policies,
     run: &RunData,
-    switch: Option<&Path>,
+    gate: &Gate,
     ask: bool,
 ) -> Result<(Desired, Option<Traffic>)> {
     let approving = Approving::of(config, None, ask);
-    Ok(Asked::of(Found::Run(run), policies, config, &approving)?.held(None, switch, &approving))
+    Ok(Asked::of(Found::Run(run), policies, config, &approving)?.held(None, gate, &approving))
 }
 
 /// What a guard holds of a conviction, and which.

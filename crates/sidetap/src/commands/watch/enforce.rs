@@ -28,7 +28,7 @@ use super::live_inputs;
 use super::look::{Look, Looked, look_at};
 use crate::cli::{ActArgs, GlobalArgs, SourceArgs};
 use crate::clock;
-use crate::commands::gate::{self, Approving};
+use crate::commands::gate::{self, Approving, Gate};
 use crate::commands::mitigation::{desired_of, enforcer, ledger_of};
 use crate::commands::policy::{Policies, policies};
 use crate::commands::prepare::Plan;
@@ -80,7 +80,7 @@ pub(super) struct Acting {
     news: BTreeSet<String>,
     /// The same before the look that goes on: they are decided anew once it is done.
     awaited: BTreeSet<String>,
-    switch: Option<PathBuf>,
+    gate: Gate,
     lost: Lost,
     told: Told,
     /// What devices were told before this watch began.
@@ -187,7 +187,7 @@ impl Acting {
             looking: None,
             news: BTreeSet::new(),
             awaited: BTreeSet::new(),
-            switch: gate::switch_of(&config, ledger_of(&config, &source).as_deref()),
+            gate: Gate::of(&config, ledger_of(&config, &source).as_deref()),
             lost: Lost::default(),
             told: Arc::new(|_: &[ActionRow]| ()),
             before: BTreeSet::new(),
@@ -474,7 +474,7 @@ impl Acting {
         let store = self.store.as_mut().map(|(store, ..)| store);
         let approving = Approving::of(&self.config, store.as_deref(), self.mode == Mode::Enforce);
         let modes = store.as_deref().map(gate::modes).unwrap_or_default();
-        gate::hold(&mut wanted, gate::grounds(&verdicts), self.switch.as_deref(), store, &approving);
+        gate::hold(&mut wanted, gate::grounds(&verdicts), &self.gate, store, &approving);
         devices.tell(Order {
             wanted,
             mode: self.mode,
