@@ -481,3 +481,35 @@ fn content_that_its_server_reads_as_requests_is_told_with_any_white_space() {
         assert!(told(0) && told(1), "{:?}: {:?}", String::from_utf8_lossy(line), targets(&seen));
     }
 }
+
+#[test]
+fn what_comes_with_the_end_of_odd_chunks_may_be_dropped_with_it() {
+    let answer =
+        |id: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Id: {id}\r\n\r\n").into_bytes();
+    let behind: [(&str, &[u8]); 4] = [
+        ("content", DUMMY),
+        ("half a head", b"GET /d HTTP/1.1\r\nHost: h\r\n"),
+        ("a value", b"GET /d HTTP/1.1\r\nX: "),
+        ("whole", b"GET /dropped HTTP/1.1\r\nHost: h\r\n\r\n"),
+    ];
+    for (what, dummy) in behind {
+        for chunks in [
+            &b"5 \r\nhello\r\n0\r\n\r\n"[..],
+            b"5\t\r\nhello\r\n0\r\n\r\n",
+            b"5\r\nhello\r\n 0\r\n\r\n",
+            b"5\nhello\r\n0\r\n\r\n",
+        ] {
+            let mut wire = Wire::open([1000, 2000], 1448);
+            let head = b"POST /shape HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+            turn(&mut wire, &[&[&head[..], chunks, dummy].concat()], &answer("shape"));
+            for n in 0..2 {
+                turn(&mut wire, &[&get(&format!("/secret{n}"))], &answer(&format!("secret{n}")));
+            }
+            wire.close(true);
+            let seen = run(&wire.segs).0;
+            is_heard(&seen, "/secret0", what);
+            is_heard(&seen, "/secret1", what);
+            assert_unmarked_pairs_are_right(&seen, what);
+        }
+    }
+}

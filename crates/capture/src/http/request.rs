@@ -144,6 +144,8 @@ impl Http {
             }
             if !matches!(step, BodyStep::More(_)) {
                 self.contest_last();
+                // What came with its end may be dropped with it.
+                self.unheard_until = self.unheard_until.max(self.up_at);
             }
         }
         match step {

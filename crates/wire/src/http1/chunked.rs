@@ -130,7 +130,7 @@ impl Chunked {
         match self.state {
             State::SizeStart => match hex(byte) {
                 Some(digit) => self.state = State::Size { size: digit, digits: u32::from(digit != 0) },
-                None if matches!(byte, b' ' | b'\t') => anomalies.insert(Anomaly::ChunkSizeOdd),
+                None if matches!(byte, b' ' | b'\t') => self.odd(Anomaly::ChunkSizeOdd, anomalies),
                 // Some servers take an extension without a size for the last chunk, others pass over an empty line before a size.
                 None if byte == b';' => {
                     self.odd(Anomaly::ChunkSizeInvalid, anomalies);
@@ -201,8 +201,9 @@ impl Chunked {
                 anomalies.insert(Anomaly::ChunkExtension);
                 self.state = State::Extension { size, cr: false };
             }
+            // Servers that take none there end the message with it, whatever their application goes on with.
             b' ' | b'\t' => {
-                anomalies.insert(Anomaly::ChunkSizeOdd);
+                self.odd(Anomaly::ChunkSizeOdd, anomalies);
                 self.state = State::Extension { size, cr: false };
             }
             _ => {
@@ -219,7 +220,7 @@ impl Chunked {
             if size == 0 { State::Trailer { line: 0, cr: false } } else { State::Data { left: size } };
     }
 
-    /// Servers differ in where this line ends.
+    /// Servers differ in where this line ends, or whether it is one.
     fn odd(&mut self, anomaly: Anomaly, anomalies: &mut AnomalySet) {
         anomalies.insert(anomaly);
         self.odd_lines = true;
