@@ -513,3 +513,51 @@ fn what_comes_with_the_end_of_odd_chunks_may_be_dropped_with_it() {
         }
     }
 }
+
+#[test]
+fn whole_content_that_its_server_reads_as_requests_is_told_by_an_answer_too_many() {
+    let post = |n: usize| {
+        let content = get(&format!("/secret{n}"));
+        let head = format!("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", content.len());
+        [head.as_bytes(), &content].concat()
+    };
+    let answer =
+        |id: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Id: {id}\r\n\r\n").into_bytes();
+    for (is_pipelined, is_early) in [(true, false), (false, false), (true, true)] {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        for n in 0..2 {
+            let answers = [answer("x"), answer(&format!("secret{n}"))].concat();
+            if is_early {
+                let (post, content) = (post(n), get(&format!("/secret{n}")));
+                turn(&mut wire, &[&post[..post.len() - content.len()]], &answer("x"));
+                let answers = [answer(&format!("secret{n}")), answer("a")].concat();
+                turn(&mut wire, &[&[content, get("/a")].concat()], &answers);
+            } else if is_pipelined {
+                turn(&mut wire, &[&[post(n), get("/a")].concat()], &[answers, answer("a")].concat());
+            } else {
+                turn(&mut wire, &[&post(n)], &answers);
+                turn(&mut wire, &[&get("/a")], &answer("a"));
+            }
+        }
+        wire.close(true);
+        let seen = run(&wire.segs).0;
+        is_heard(&seen, "/secret0", "whole");
+        is_heard(&seen, "/secret1", "whole");
+        assert_unmarked_pairs_are_right(&seen, "whole");
+    }
+}
+
+#[test]
+fn an_upload_of_raw_requests_has_its_pair_whatever_a_server_says_before_it_closes() {
+    let content = get("/logged");
+    let head = format!("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", content.len());
+    let mut wire = Wire::open([1000, 2000], 1448);
+    for _ in 0..3 {
+        turn(&mut wire, &[head.as_bytes(), &content], OK);
+    }
+    wire.send(false, b"HTTP/1.1 408 Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    wire.close(false);
+    let seen = run(&wire.segs).0;
+    assert_eq!(targets(&seen), ["/x", "/x", "/x"]);
+    assert_eq!(seen.iter().filter(|e| e.completeness.is_whole()).count(), 3);
+}

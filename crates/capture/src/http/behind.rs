@@ -432,7 +432,7 @@ impl Http {
 }
 
 /// A request begins here by all signs: a method that is in use, and a target behind any white space that some server takes.
-fn begins_within(bytes: &[u8]) -> bool {
+pub(super) fn begins_within(bytes: &[u8]) -> bool {
     let blank = bytes.iter().take_while(|b| is_any_space(b)).count();
     let first = bytes.get(blank..).unwrap_or_default();
     let word = first.iter().take(LONGEST_KNOWN).position(is_any_space);

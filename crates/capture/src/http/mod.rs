@@ -10,6 +10,7 @@ mod checks;
 mod emit;
 mod entry;
 mod long;
+mod nested;
 mod pair;
 mod reader;
 mod request;
@@ -27,6 +28,7 @@ use certain::Certainty;
 use checks::Said;
 pub(crate) use checks::begins_with_text;
 use entry::{Answer, Entry, Interim, Lost};
+use nested::Nested;
 use reader::{Gap, Reader, Wants};
 pub(crate) use reader::{Held, extend};
 use trail::{Tally, Trail};
@@ -99,6 +101,8 @@ pub(crate) struct Http {
     found: bool,
     /// Among what was announced as content, of which an answer more than is due shows that its server reads requests there.
     vouched: bool,
+    /// Contents that read like requests, of which no answer too many was seen yet.
+    nested: Vec<Nested>,
     /// The end of the last segment that its server may have dropped.
     cut: Cut,
     /// A body broke off: what comes may still be of it.
@@ -167,6 +171,7 @@ impl Http {
             lost_answers: false,
             found: beginning != Beginning::Seen,
             vouched: false,
+            nested: Vec::new(),
             cut: Cut::default(),
             in_content: false,
             begun: beginning == Beginning::Seen,
@@ -214,7 +219,7 @@ impl Http {
     pub(crate) fn held(&self) -> usize {
         let entries = self.queue.capacity() * size_of::<Entry>();
         let within = self.within.as_ref().map_or(0, |within| within.held());
-        self.held + entries + within + self.up.held() + self.down.held()
+        self.held + entries + within + self.held_nested() + self.up.held() + self.down.held()
     }
 
     /// True where [`Http::take_handover`] gives something.

@@ -121,7 +121,7 @@ impl Http {
             self.certainty.request_begins(at.ts, idle);
         }
         let quiet = self.down.is_between() && at.ack == Some(self.down_at);
-        if self.may_be_final(self.down_at) {
+        if self.may_be_final(self.down_at) || self.is_behind_nested() {
             self.contest();
         }
         if self.burst && self.loose && self.tally.is_even() && quiet {

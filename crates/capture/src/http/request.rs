@@ -346,6 +346,9 @@ impl Http {
             self.certainty.lose();
         }
         self.begin_doubt(!flag.contains(Completeness::REQUEST_TRUNCATED));
+        if flag == Completeness::WHOLE {
+            self.keep_nested();
+        }
         if open && !flag.contains(Completeness::REQUEST_TRUNCATED) {
             out.unanswered.push((ts, seq));
         }

@@ -141,6 +141,11 @@ impl Http {
             return;
         }
         self.answered_within(at, out);
+        // Servers that close say so of what they cannot read, or waited for too long, though nobody asked.
+        let closes = Said::by_response(&head).closes;
+        if !(closes && matches!(head.status, 400 | 408 | 414 | 431 | 505)) {
+            self.answered_beyond(at, out);
+        }
         let mut behind = (Framing::None, None);
         let may_tunnel = !out.facts.in_last_tunnel;
         let (answer, _) = self.answered_by(head, odd, at, end, out, |head, method, asked| {
