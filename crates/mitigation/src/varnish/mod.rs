@@ -1,5 +1,6 @@
 //! Varnish: an access list in VCL, compiled and put in use by `varnishadm`.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 
 use sidetap_policy::Response;
@@ -47,6 +48,8 @@ fn default_command() -> Vec<String> {
 pub struct VarnishConnector {
     config: VarnishConfig,
     tables: Option<bool>,
+    /// Whether it did not answer since it was last observed: it is not asked again before the next time.
+    away: Cell<bool>,
     canary: Option<Canary>,
     sees: Sees,
 }
@@ -68,7 +71,7 @@ impl VarnishConnector {
             cannot: "its access lists hold addresses",
             ..Sees::addresses(vec![Response::Block], config.capacity)
         };
-        Ok(VarnishConnector { config, tables: None, canary, sees })
+        Ok(VarnishConnector { config, tables: None, away: Cell::new(false), canary, sees })
     }
 
     fn conditions(&mut self) -> Option<Conditions<'_, impl Fn(&[Entry]) -> String>> {
@@ -83,7 +86,7 @@ impl VarnishConnector {
         if let Some(known) = self.tables {
             return known;
         }
-        let Ok(banner) = self.adm(&["banner"]) else { return false };
+        let Ok(banner) = self.ask_shortly(&["banner"]) else { return false };
         let version = banner.split("varnish-").nth(1).unwrap_or_default();
         let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
         let has = digits.parse::<u32>().is_ok_and(|n| n >= 7);
@@ -91,28 +94,55 @@ impl VarnishConnector {
         has
     }
 
-    /// `varnishadm` itself waits five seconds where it is not told otherwise, and then ends as if all were well.
-    fn adm(&self, args: &[&str]) -> Result<String, ConnectorError> {
-        let limit = self.config.timeout_s.to_string();
+    /// `varnishadm` waits for so many seconds, also for a Varnish that is not there; by itself for five. It may then end as if all were well.
+    fn adm(&self, args: &[&str], limit_s: u64) -> Result<String, ConnectorError> {
+        if self.away.get() {
+            return Err(ConnectorError::Unreachable("it did not answer just now".to_owned()));
+        }
+        let limit = limit_s.to_string();
         let all: Vec<&str> = ["-t", limit.as_str()].iter().chain(args).copied().collect();
-        command::run(&self.config.command, &all, b"", self.config.timeout_s)
+        // It says itself why it waited in vain.
+        let said = command::run(&self.config.command, &all, b"", limit_s.saturating_add(2));
+        let is_gone = match &said {
+            Err(ConnectorError::Refused { answer, .. }) => GONE.iter().any(|g| answer.contains(g)),
+            Err(ConnectorError::Unreachable(_)) => true,
+            _ => false,
+        };
+        if is_gone {
+            self.away.set(true);
+        }
+        said
     }
 
-    /// Names of configurations of ours with whether each is in use.
+    fn ask_shortly(&self, args: &[&str]) -> Result<String, ConnectorError> {
+        self.adm(args, self.config.timeout_s.min(SHORT_S))
+    }
+
+    /// Names of configurations of ours with whether each is in use. It knows at once, unless its compiler is at work, which is waited for; one
+    /// that is not there is not.
     fn loaded(&self) -> Result<Vec<(String, bool)>, ConnectorError> {
-        let text = self.adm(&["vcl.list"])?;
+        let said = self.ask_shortly(&["vcl.list"]);
+        let is_late = said.as_ref().map_or(true, |text| text.trim().is_empty());
+        let said = match is_late && !self.away.get() && self.config.timeout_s > SHORT_S {
+            true => self.adm(&["vcl.list"], self.config.timeout_s),
+            false => said,
+        };
+        said.map(|text| Self::listed(&text))
+    }
+
+    fn listed(text: &str) -> Vec<(String, bool)> {
         let mut loaded = Vec::new();
         for line in text.lines() {
             let name = line.split_whitespace().find(|w| w.starts_with(PREFIX));
             loaded.extend(name.map(|n| (n.to_owned(), line.starts_with("active"))));
         }
-        Ok(loaded)
+        loaded
     }
 
     /// Whether what is in force is what the files hold, as far as Varnish was told. After a restart it has the configuration that it was
     /// started with, which may be of any age.
-    fn is_told(&self) -> Result<bool, ConnectorError> {
-        Ok(!hosted::is_untold(&self.config.acl) && self.loaded()?.iter().any(|(_, active)| *active))
+    fn is_told(&self, loaded: &[(String, bool)]) -> bool {
+        !hosted::is_untold(&self.config.acl) && loaded.iter().any(|(_, active)| *active)
     }
 
     /// What the files hold.
@@ -140,11 +170,11 @@ impl VarnishConnector {
             (0..).map(|n| format!("{PREFIX}{now}_{n}")).find(|n| before.iter().all(|(old, _)| old != n));
         let name = name.unwrap_or_default();
         if let Err(e) = self.put_in_use(&name) {
-            let _ = self.adm(&["vcl.discard", &name]);
+            let _ = self.ask_shortly(&["vcl.discard", &name]);
             return Err(e);
         }
         // One that still serves a request cannot be discarded; the next change tries again.
-        before.iter().for_each(|(old, _)| drop(self.adm(&["vcl.discard", old])));
+        before.iter().for_each(|(old, _)| drop(self.ask_shortly(&["vcl.discard", old])));
         Ok(())
     }
 
@@ -152,7 +182,8 @@ impl VarnishConnector {
     fn put_in_use(&self, name: &str) -> Result<(), ConnectorError> {
         let find =
             || self.loaded().map(|all| all.into_iter().find(|(n, _)| n == name).map(|(_, active)| active));
-        let late = match self.adm(&["vcl.load", name, &self.config.vcl.display().to_string()]) {
+        let load = ["vcl.load", name, &self.config.vcl.display().to_string()];
+        let late = match self.adm(&load, self.config.timeout_s) {
             Err(e @ ConnectorError::Refused { .. }) => return Err(e),
             Err(e) => e,
             Ok(_) => ConnectorError::Timeout(self.config.timeout_s),
@@ -160,13 +191,18 @@ impl VarnishConnector {
         if find()?.is_none() {
             return Err(late);
         }
-        self.adm(&["vcl.use", name])?;
+        self.adm(&["vcl.use", name], self.config.timeout_s)?;
         match find()? {
             Some(true) => Ok(()),
             _ => Err(ConnectorError::Timeout(self.config.timeout_s)),
         }
     }
 }
+
+/// For how long a Varnish is asked that need not compile anything for its answer.
+const SHORT_S: u64 = 5;
+/// What `varnishadm` says where there is none.
+const GONE: [&str; 2] = ["is it running?", "Connection failed"];
 
 /// What names of configurations of ours begin with.
 const PREFIX: &str = "sidetap_";
@@ -288,13 +324,15 @@ impl Connector for VarnishConnector {
     }
 
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
-        let is_told = self.is_told()?;
-        self.held(is_told)
+        self.away.set(false);
+        let loaded = self.loaded()?;
+        self.held(self.is_told(&loaded))
     }
 
     fn observe_anyway(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
-        let is_told = self.is_told().unwrap_or(false);
-        self.held(is_told)
+        self.away.set(false);
+        let said = self.ask_shortly(&["vcl.list"]);
+        self.held(said.is_ok_and(|text| self.is_told(&Self::listed(&text))))
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {

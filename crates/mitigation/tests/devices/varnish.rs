@@ -1,18 +1,20 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use sidetap_mitigation::Connector;
 use sidetap_mitigation::varnish::VarnishConnector;
-
+use sidetap_mitigation::{Connector, Desired, Enforcer, Mode, PushOptions};
+use sidetap_model::{SubjectKind, Ts};
 use sidetap_policy::Response;
 
 use crate::rig::{
-    Rig, acts, contract, entry, holds_at_places, holds_for_the_hosts_there_are, lets_go_unheard, many,
-    measure,
+    ATTACKER, Rig, acts, contract, entry, holds_at_places, holds_for_the_hosts_there_are, lets_go_unheard,
+    many, measure,
 };
 use crate::support::{
-    Process, application, ask_at, fickle, free_port, get, gone, loopback, tool, until, wall, with_hosts,
+    Process, application, ask_at, desired, fickle, free_port, get, gone, loopback, tool, until, verdict,
+    wall, with_hosts,
 };
 
 struct Varnish {
@@ -154,6 +156,31 @@ fn lets_go_while_nobody_hears() {
     let Some(device) = Varnish::start() else { return };
     let files = ["acl.vcl", "places.vcl"].map(|f| device.file(f));
     lets_go_unheard(device, |d: &Varnish, silent| gone(&d.file("gone"), silent), &files);
+}
+
+/// `varnishadm` waits for a Varnish that is not there as long as it is told to; who asks several times waits several times.
+#[test]
+fn what_is_down_is_soon_known_to_be() {
+    let Some(mut device) = Varnish::start() else { return };
+    let want = desired(&[verdict("v1", SubjectKind::Ip, ATTACKER, "block", 600)], &[]);
+    let options = PushOptions { force: true, ..PushOptions::new(Mode::Enforce) };
+    let connector = |device: &Varnish| Enforcer::with_connectors(vec![device.connector()]);
+    assert!(connector(&device).push(&want, Ts::from_parts(wall(), 0), &options).is_ok());
+    let _ = Command::new("kill").arg(device.process.0.id().to_string()).status();
+    device.process.0.wait().unwrap();
+    let held = || std::fs::read_to_string(device.file("acl.vcl")).unwrap().contains(ATTACKER);
+    assert!(held());
+    let stopped = Desired { stopped: true, ..Desired::default() };
+    for want in [&want, &stopped] {
+        let start = Instant::now();
+        let report = connector(&device).push(want, Ts::from_parts(wall(), 0), &options);
+        assert!(
+            !report.is_ok() && start.elapsed() < Duration::from_secs(20),
+            "{report:?} {:?}",
+            start.elapsed()
+        );
+    }
+    assert!(!held(), "the kill switch");
 }
 
 #[test]
