@@ -215,13 +215,31 @@ function site_key(r) {
     return found === null ? undefined : [0, 8, 16, 24].map(word);
 }
 
-// What of a value is hashed: without quotes around, and of a JWT its signature; nothing of what is too short or long.
+// A value with its escapes undone once, as applications undo them: a text, or bytes where some are no text.
+function unescaped(value) {
+    if (!/%[89a-f][0-9a-f]/i.test(value)) {
+        return value.replace(/%([0-7][0-9a-fA-F])/g, (all, digits) => String.fromCharCode(parseInt(digits, 16)));
+    }
+    const all = Buffer.from(value), out = [], digit = (i) => parseInt(String.fromCharCode(all[i]), 16);
+    for (let i = 0; i < all.length; i++) {
+        const escaped = all[i] === 37 && i + 2 < all.length ? digit(i + 1) * 16 + digit(i + 2) : NaN;
+        out.push(escaped === escaped ? escaped : all[i]);
+        i += escaped === escaped ? 2 : 0;
+    }
+    return Buffer.from(out);
+}
+
+// What of a value is hashed: without quotes around, its escapes undone, and of a JWT its signature; nothing of what is too short or long.
 function plain(value) {
     value = value.trim();
-    if (value.length < 8 || value.length > 4096) {
+    if (value.length < 8 || value.length > 4 * 4096) {
         return '';
     }
     value = value.replace(/^"(.*)"$/, '$1');
+    value = value.indexOf('%') < 0 ? value : unescaped(value);
+    if (typeof value !== 'string' || value.length > 4096) {
+        return value.length > 4096 ? '' : value;
+    }
     const signed = /^eyJ[^.]*\.[^.]*\.([^.]{16,})$/.exec(value);
     return value.length < 8 ? '' : signed === null ? value : signed[1];
 }
@@ -270,8 +288,10 @@ function hashed(r, domain, all) {
         return [];
     }
     return all.map(plain).filter((value) => value !== '').sort((a, b) => a.length - b.length).map((value) => {
-        const secret = Buffer.from(domain + '\0' + value), fresh = !has(seen, value);
-        seen[value] = true;
+        const is_text = typeof value === 'string', name = is_text ? value : '%' + value.toString('hex');
+        const fresh = !has(seen, name);
+        const secret = is_text ? Buffer.from(domain + '\0' + value) : Buffer.concat([Buffer.from(domain + '\0'), value]);
+        seen[name] = true;
         left -= fresh ? value.length : 0;
         return fresh && left >= 0 && secret.length <= 4096 + 8 ? domain + '-' + siphash(key, secret) : '';
     });

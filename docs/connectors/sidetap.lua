@@ -50,9 +50,20 @@ local function trimmed(value)
     return value:sub(from, #value - value:reverse():find("%S") + 1)
 end
 
--- What of a value is hashed: without white space and quotes around, and of a JWT its signature; nothing of what is too short or long.
+-- The byte of each two hexadecimal digits, in any letter case; and of those of the letters of `key`.
+local BYTES, LETTERS = {}, {}
+for a in ("0123456789abcdefABCDEF"):gmatch(".") do
+    for b in ("0123456789abcdefABCDEF"):gmatch(".") do
+        local byte = string.char(tonumber(a .. b, 16))
+        BYTES[a .. b] = byte
+        LETTERS[a .. b] = byte:match("[kKeEyY]")
+    end
+end
+
+-- What of a value is hashed: without white space and quotes around, its escapes undone once, as applications undo them, and of a JWT its
+-- signature; nothing of what is too short or long.
 local function plain(value)
-    if #value > 2 * MOST_BYTES then return nil end
+    if #value > 4 * MOST_BYTES then return nil end
     if #value < 8 then return nil end
     -- White space and quotes are no more than 34.
     if value:byte() <= 34 or value:byte(-1) <= 34 then
@@ -60,6 +71,7 @@ local function plain(value)
         if value:sub(1, 1) == '"' then value = value:sub(2) end
         if value:sub(-1) == '"' then value = value:sub(1, -2) end
     end
+    if value:find("%", 1, true) then value = value:gsub("%%(%x%x)", BYTES) end
     if #value < 8 or #value > MOST_BYTES then return nil end
     local signature = value:match("^eyJ[^.]*%.[^.]*%.([^.]*)$")
     return signature and #signature >= 16 and signature or value
@@ -93,6 +105,7 @@ local function secrets(fields, query, hash)
         end
     end
     local left = MOST_COOKIES
+    if query:find("%", 1, true) then query = query:gsub("%%(%x%x)", LETTERS) end
     for value in query:gmatch(QUERY_KEY) do
         if left == 0 then break end
         left = left - 1
@@ -281,12 +294,6 @@ local function whos(fields, names, query)
         if value ~= "" and #value <= 512 then all[#all + 1] = "header:" .. name .. "=" .. spelled(value) end
     end
     return all, over
-end
-
--- The byte of each two hexadecimal digits, in any letter case.
-local BYTES = {}
-for a in ("0123456789abcdefABCDEF"):gmatch(".") do
-    for b in ("0123456789abcdefABCDEF"):gmatch(".") do BYTES[a .. b] = string.char(tonumber(a .. b, 16)) end
 end
 
 -- A path as the application will read it: escapes decoded, empty and dot parts gone, whatever parameters these have (`/..;x/` and `/;x/`, as

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sidetap_model::{ClientAddr, EndpointRef, FlowId, HashKey, Ts, Zone};
+use sidetap_model::{ClientAddr, EndpointRef, FlowId, HashKey, Ts, Zone, token_bytes};
 use smallvec::SmallVec;
 
 use crate::agent::Agent;
@@ -256,9 +256,9 @@ pub struct Token {
 }
 
 impl Token {
-    /// The token of `value` in `domain` (`session` or `api-key`); a JWT is known by its signature.
+    /// The token of `value` in `domain` (`session` or `api-key`), however it is escaped; a JWT is known by its signature.
     pub fn of(key: &HashKey, domain: &str, value: &[u8], login: bool) -> Self {
-        let value = jwt_signature(value).unwrap_or(value);
+        let value = &*token_bytes(value);
         let mut head = [0; 6];
         if value.len() >= 16 {
             for (to, from) in head.iter_mut().zip(value) {
@@ -276,16 +276,6 @@ impl Token {
         let head: String = self.head.iter().map(|b| char::from(*b)).collect();
         format!("{head}…#{:016x}", self.hash)
     }
-}
-
-fn jwt_signature(token: &[u8]) -> Option<&[u8]> {
-    if !token.starts_with(b"eyJ") {
-        return None;
-    }
-    let mut dots = memchr::memchr_iter(b'.', token);
-    let (_, second, third) = (dots.next()?, dots.next()?, dots.next());
-    let signature = token.get(second + 1..)?;
-    (third.is_none() && signature.len() >= 16).then_some(signature)
 }
 
 /// What a call was about.
@@ -420,9 +410,12 @@ mod tests {
     #[test]
     fn tokens_are_spelled_as_the_model_says() {
         let key = HashKey::from_bytes([3; 16]);
-        for value in
-            ["short", "0123456789abcdef", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.SflKxwRJSMeKKF2QT4fwpM"]
-        {
+        for value in [
+            "short",
+            "0123456789abcdef",
+            "s%3A0123456789abcdef",
+            "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.SflKxwRJSMeKKF2QT4fwpM",
+        ] {
             let token = Token::of(&key, "session", value.as_bytes(), true);
             assert_eq!(token.spelled(), mask_token(&key, "session", value.as_bytes()));
         }

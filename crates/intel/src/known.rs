@@ -175,7 +175,7 @@ fn key_hash(text: &str, key: &HashKey) -> u64 {
         .filter(|(head, hash)| hash.len() == 16 && (head.is_empty() || head.ends_with('…')));
     match spelled.and_then(|(_, hash)| u64::from_str_radix(hash, 16).ok()) {
         Some(hash) => hash,
-        None => key.hash64("api-key", text.as_bytes()),
+        None => key.hash64("api-key", &sidetap_model::token_bytes(text.as_bytes())),
     }
 }
 

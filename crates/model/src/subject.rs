@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -140,14 +141,44 @@ pub struct ClientAddr {
 /// Spells a secret so that it can be recognised but not used: of 16 characters or more the first six, `…#` and a keyed
 /// hash of 16 hexadecimal digits; of less the hash alone. Of a JWT its signature part is taken.
 pub fn mask_token(key: &HashKey, domain: &str, token: &[u8]) -> String {
-    let signature = jwt_signature(token).unwrap_or(token);
-    let hash = key.hash64(domain, signature);
-    let text = String::from_utf8_lossy(signature);
+    let token = token_bytes(token);
+    let hash = key.hash64(domain, &token);
+    let text = String::from_utf8_lossy(&token);
     if text.chars().count() < 16 {
         return format!("#{hash:016x}");
     }
     let head: String = text.chars().take(6).map(|c| if c.is_control() { '.' } else { c }).collect();
     format!("{head}…#{hash:016x}")
+}
+
+/// What of a session, a device's id or a key is hashed: its percent-escapes undone once, since applications undo those of cookies and queries,
+/// and whoever sends one may write it with others; of a JWT its signature part.
+pub fn token_bytes(token: &[u8]) -> Cow<'_, [u8]> {
+    if !token.contains(&b'%') {
+        return Cow::Borrowed(jwt_signature(token).unwrap_or(token));
+    }
+    let undone = without_escapes(token);
+    match jwt_signature(&undone) {
+        Some(signature) => Cow::Owned(signature.to_vec()),
+        None => Cow::Owned(undone),
+    }
+}
+
+fn without_escapes(token: &[u8]) -> Vec<u8> {
+    let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    let (mut out, mut rest) = (Vec::with_capacity(token.len()), token);
+    while let Some((first, behind)) = rest.split_first() {
+        let escaped = match behind {
+            [a, b, after @ ..] if *first == b'%' => {
+                digit(*a).zip(digit(*b)).map(|(a, b)| (a << 4 | b, after))
+            }
+            _ => None,
+        };
+        let (byte, after) = escaped.unwrap_or((*first, behind));
+        out.push(byte);
+        rest = after;
+    }
+    out
 }
 
 fn jwt_signature(token: &[u8]) -> Option<&[u8]> {
@@ -172,5 +203,13 @@ mod tests {
         assert!(long.starts_with("012345…#") && !long.contains("6789"));
         let jwt = mask_token(&key, "session", b"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.SflKxwRJSMeKKF2QT4fwpM");
         assert!(jwt.starts_with("SflKxw…#"), "{jwt}");
+        for (raw, escaped) in [
+            ("s:0123456789abcdef.+/=", "s%3A0123456789abcdef.%2b%2F%3D"),
+            ("0123456789abcdef%zz%4", "%30123456789abcdef%zz%4"),
+            ("eyJh.eyJz.SflKxwRJSMeKKF2QT4fwpM", "eyJh%2EeyJz%2ESflKxwRJSMeKKF2QT4fwp%4d"),
+        ] {
+            let of = |text: &str| mask_token(&key, "session", text.as_bytes());
+            assert_eq!(of(raw), of(escaped), "{escaped}");
+        }
     }
 }

@@ -105,7 +105,10 @@ impl Extractor {
     /// An API key in the query: partners of old have theirs there.
     pub(super) fn query_key(&self, o: &mut Observation, query: Option<&str>) {
         let key = query.and_then(|q| {
-            q.split('&').take(32).filter_map(|p| p.split_once('=')).find(|(n, v)| is_key(n) && v.len() >= 12)
+            q.split('&')
+                .take(32)
+                .filter_map(|p| p.split_once('='))
+                .find(|(n, v)| is_key(&sidetap_wire::target::percent_decoded(n.as_bytes())) && v.len() >= 12)
         });
         if let Some((_, value)) = key {
             o.traits.insert(Traits::KEYED);

@@ -11,7 +11,7 @@ use sidetap_policy::Response;
 use crate::nginx_njs::{AGENT, DOOR, head_of, site};
 use crate::rig::{Rig, acts, contract, entry, holds_at_places, holds_for_the_hosts_there_are, many, measure};
 use crate::support::{
-    Breaks, Process, application, ask_at, free_port, get, loopback, tool, until, wall, with_hosts,
+    Breaks, Process, application, ask_at, free_port, get, loopback, spellings, tool, until, wall, with_hosts,
 };
 
 pub(crate) struct Envoy {
@@ -250,6 +250,7 @@ fn fingerprints_sessions_keys_and_headers_are_compared() {
     push(&[
         secret("session", "s3ss10n-of-the-bot"),
         secret("session", signature),
+        secret("session", "s:s3ss10n/of+the=bot\u{e9}"),
         secret("api-key", "sk_live_0123456789"),
         (spaced, Response::Block),
         ("203.0.113.9|header:x-app=old/8".to_owned(), Response::Deceive),
@@ -261,6 +262,9 @@ fn fingerprints_sessions_keys_and_headers_are_compared() {
     let anyone = |name: &str, value: &str| with("198.51.100.1", name, value);
     assert_eq!(anyone("Cookie", "lang=de; session=s3ss10n-of-the-bot"), 403);
     assert_eq!(anyone("Cookie", "lang=de; session=s3ss10n-of-another"), 200);
+    for value in spellings::ESCAPED {
+        assert_eq!(anyone("Cookie", &format!("sid={value}")), 403, "{value}");
+    }
     assert_eq!(
         (anyone("X-Api-Key", "sk_live_0123456789"), anyone("X-Api-Key", "sk_live_0123456780")),
         (403, 200)
@@ -303,6 +307,9 @@ fn fingerprints_sessions_keys_and_headers_are_compared() {
     let at = |path: &str| ask_at(device.to, "198.51.100.1", ("GET", "shop.example", path), "x");
     let junk = "a=junkjunkjunk&".repeat(500);
     assert_eq!(at(&format!("/?{junk}api_key=sk_live_0123456789")), 403, "a key in the query");
+    for query in spellings::ESCAPED_KEYS {
+        assert_eq!(at(&format!("/?a=%2525&{query}&b=%6b")), 403, "{query}");
+    }
     assert_eq!(at(&format!("/?{junk}api_key=sk_live_0123456780")), 200);
     let told = std::fs::read_to_string(device.file("watched/routes.json")).unwrap();
     let key = site().to_text();

@@ -401,11 +401,15 @@ fn fingerprints_are_computed_at_the_door() {
     push(&[
         secret("session", "s3ss10n-of-the-bot"),
         secret("session", signature),
+        secret("session", "s:s3ss10n/of+the=bot\u{e9}"),
         secret("api-key", "sk_live_0123456789"),
     ]);
     let with = |name: &str, value: &str| get(nginx.to, "198.51.100.1", &[(name, value)]).0;
     until("the session is refused", || with("Cookie", "lang=de; session=s3ss10n-of-the-bot") == 403);
     assert_eq!(with("Cookie", "lang=de; session=s3ss10n-of-another"), 200);
+    for value in crate::support::spellings::ESCAPED {
+        assert_eq!(with("Cookie", &format!("session={value}")), 403, "{value}");
+    }
     assert_eq!(
         (with("X-Api-Key", "sk_live_0123456789"), with("X-Api-Key", "sk_live_0123456780")),
         (403, 200)

@@ -83,6 +83,7 @@ fn sessions_keys_and_headers_are_compared_without_being_told() {
         verdict("v1", SubjectKind::Session, &hash("session", "s3ss10n-of-the-bot"), "block", 600),
         verdict("v2", SubjectKind::ApiKey, &hash("api-key", "sk_live_0123456789"), "deceive", 600),
         verdict("v3", SubjectKind::Session, &hash("session", signature), "block", 600),
+        verdict("v6", SubjectKind::Session, &hash("session", "s:s3ss10n/of+the=bot\u{e9}"), "block", 600),
         verdict("v4", SubjectKind::Header, "user-agent: evil tool/1.0 (ä)", "tag", 600),
         compound(
             "v5",
@@ -96,13 +97,16 @@ fn sessions_keys_and_headers_are_compared_without_being_told() {
     let report = enforcer.push(&desired(&verdicts, &[]), wall_ts(), &PushOptions::new(Mode::Enforce));
     assert_eq!(
         (report.connectors[0].outcome.as_str(), report.connectors[0].added),
-        ("done", 5),
+        ("done", 6),
         "{report:?}"
     );
     let ask = |from: &str, headers: &[(&str, &str)]| support::get(haproxy.forwarded, from, headers);
     let cookie = |from: &str, value: &str| ask(from, &[("Cookie", value)]).0;
     assert_eq!(cookie("198.51.100.1", "lang=de; JSESSIONID=s3ss10n-of-the-bot"), 403);
     assert_eq!(cookie("198.51.100.1", "lang=de; JSESSIONID=s3ss10n-of-another"), 200);
+    for value in support::spellings::ESCAPED {
+        assert_eq!(cookie("198.51.100.1", &format!("sid={value}")), 403, "{value}");
+    }
     let padded: String = (0..100).map(|n| format!("pad{n}=padding-of-the-head-{n}; ")).collect();
     assert_eq!(
         cookie("198.51.100.1", &format!("{padded}JSESSIONID=s3ss10n-of-the-bot")),
@@ -134,6 +138,9 @@ fn sessions_keys_and_headers_are_compared_without_being_told() {
     assert_eq!(query("/?a=junkjunkjunk&api_key=sk_live_0123456789&b=1"), "{}");
     let junk = "a=junkjunkjunk&".repeat(500);
     assert_eq!(query(&format!("/?{junk}key=sk_live_0123456789")), "{}", "nor do other parameters");
+    for query_of in support::spellings::ESCAPED_KEYS {
+        assert_eq!(query(&format!("/?a=%2525&{query_of}&b=%6b")), "{}", "{query_of}");
+    }
     assert_eq!(query("/?api_key=sk_live_0123456780"), "app");
     assert_eq!(ask("198.51.100.1", &[("X-Installation-Id", "s3ss10n-of-the-bot")]).0, 403, "a device's id");
     let bearer = |token: &str| ask("198.51.100.1", &[("Authorization", &format!("Bearer {token}"))]).0;

@@ -120,3 +120,19 @@ pub(crate) fn hosts(host: &str, ask: impl Fn(&str) -> u16) {
     let passed = all.filter(|h| ask(h) == 200).collect::<Vec<_>>();
     assert!(passed.is_empty(), "{passed:?} may be {host}");
 }
+
+/// Values of cookies that applications which undo escapes read as `s3ss10n-of-the-bot`, `s:s3ss10n/of+the=boté` or a JWT of the signature that
+/// tests name.
+pub(crate) const ESCAPED: [&str; 7] = [
+    "%733ss10n-of-the-bot",
+    "s3ss10n%2dof%2Dthe-bo%74",
+    "\"s3ss10n-of%2Dthe-bot\"",
+    "%73%33%73%73%31%30%6e%2d%6f%66%2d%74%68%65%2d%62%6f%74",
+    "s:s3ss10n/of+the=bot%c3%A9",
+    "s%3As3ss10n%2fof%2Bthe%3dbot%C3%a9",
+    "eyJhbGciOiJIUzI1NiJ9%2EeyJzdWIiOiIxIn0%2ec2lnbmF0dXJlLW9mLWEtand%30",
+];
+
+/// Parameters that every application reads as the key `sk_live_0123456789`.
+pub(crate) const ESCAPED_KEYS: [&str; 3] =
+    ["api_key=sk%5flive_0123456789", "api_ke%79=sk_live_0123456789", "api_%4bE%59=%73k_live_012345678%39"];
