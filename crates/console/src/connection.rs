@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
@@ -171,7 +171,7 @@ where
         request.extensions_mut().insert(Peer(peer));
         let at_work = at_work.clone();
         let (app, work) = (app.clone(), seat.work());
-        async move {
+        Box::pin(async move {
             let request = request.map(|body| Body::new(Watched::request(body, Arc::clone(&work))));
             let response = match tower_service(app, request).await {
                 Ok(response) => response,
@@ -183,26 +183,83 @@ where
                 None => response,
             };
             Ok::<_, Infallible>(response.map(|body| at_work.answer(body)))
-        }
+        })
     });
-    let served = http1::Builder::new()
+    let mut served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(HEAD_BYTES)
         .max_headers(HEADERS)
         .serve_connection(TokioIo::new(stream), service);
-    let mut served = pin!(served);
-    let over = tokio::select! {
-        _ = served.as_mut() => true,
-        _ = ended.changed() => false,
+    let mut over = tokio::select! {
+        result = poll_fn(|cx| served.poll_without_shutdown(cx)) => Some(result),
+        _ = ended.changed() => None,
     };
-    if !over {
-        served.as_mut().graceful_shutdown();
-        let _ = tokio::time::timeout(END, served).await;
+    if over.is_none() {
+        Pin::new(&mut served).graceful_shutdown();
+        let last = poll_fn(|cx| served.poll_without_shutdown(cx));
+        over = tokio::time::timeout(END, last).await.ok();
     }
+    let Some(result) = over else { return };
+    let mut stream = served.into_parts().io.into_inner();
+    if let Err(error) = result {
+        stream.fails(&error);
+    }
+    let _ = stream.shutdown().await;
 }
 
 async fn tower_service(app: Router, request: Request<Body>) -> Result<axum::response::Response, Infallible> {
     use hyper::service::Service as _;
     hyper_util::service::TowerToHyperService::new(app).call(request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    /// What a connection answers to these bytes, sent one after another with a second between, from which no more come.
+    async fn said(parts: &[&str]) -> String {
+        let (mut client, server) = tokio::io::duplex(4_096);
+        let app = Router::new().route("/", get(|| async { "here" }));
+        let (_end, ended) = watch::channel(false);
+        let seats = Seats::new(4);
+        let seat = seats.take();
+        let served = http(server, "127.0.0.1:9".parse().unwrap(), app, ended, &seat);
+        let asks = async {
+            for part in parts {
+                // One that has ended takes no more.
+                let _ = client.write_all(part.as_bytes()).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        tokio::join!(served, asks).1
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_takes_too_long_is_answered_and_one_that_never_began_is_not() {
+        let begun = std::iter::repeat_n("x", 30);
+        let dripped: Vec<&str> = ["GET / HTTP/1.1\r\nHost: a\r\nX-A: "].into_iter().chain(begun).collect();
+        let whole = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        for slow in [&["GET / HT"][..], &dripped] {
+            let answer = said(slow).await;
+            assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("problem+json"), "{answer}");
+            assert!(answer.contains("urn:sidetap:problem:timeout"), "{answer}");
+        }
+        assert_eq!(said(&[]).await, "", "who asks for nothing is told nothing");
+        let idle = said(&[whole]).await;
+        assert!(
+            idle.starts_with("HTTP/1.1 200 ") && idle.ends_with("here"),
+            "nor who has his answer: {idle}"
+        );
+        let second = said(&[whole, "GET /"]).await;
+        assert!(second.starts_with("HTTP/1.1 200 ") && second.contains("HTTP/1.1 408 "), "{second}");
+        let preface = said(&["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]).await;
+        assert!(preface.starts_with("HTTP/1.1 400 ") && preface.contains("bad-request"), "{preface}");
+    }
 }

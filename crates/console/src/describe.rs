@@ -99,7 +99,9 @@ fn parameters(route: &Route) -> Vec<Value> {
         .collect();
     match &route.query {
         Params::None => {}
-        Params::Named(named) => all.extend(named.iter().map(|(name, kind)| query(name, schema_of(*kind)))),
+        Params::Named(named) | Params::Sent(named) => {
+            all.extend(named.iter().map(|(name, kind)| query(name, schema_of(*kind))));
+        }
         Params::List(list, extra) => {
             all.push(query(
                 "limit",
@@ -190,8 +192,7 @@ fn responses(route: &Route) -> Value {
         }
     };
     let mut good = json!({"description": description});
-    let may_be_a_file =
-        matches!(route.query, Params::Named(named) if named.iter().any(|(name, _)| *name == "format"));
+    let may_be_a_file = matches!(route.query, Params::Named(named) | Params::Sent(named) if named.iter().any(|(name, _)| *name == "format"));
     if let (Some(mut content), Some(fields)) = (content, good.as_object_mut()) {
         if may_be_a_file {
             add_files(&mut content);

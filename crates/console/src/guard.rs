@@ -2,7 +2,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -54,7 +54,7 @@ fn split(host: &str) -> (&str, Option<u16>) {
 /// Lets through what is meant for us and adds what keeps a browser from doing more than show the page.
 pub(crate) async fn guard(State(names): State<Arc<Names>>, request: Request, next: Next) -> Response {
     let report = request.uri().path() == "/report";
-    let mut response = match refusal(&names, request.headers()) {
+    let mut response = match refusal(&names, &request) {
         Some(problem) => problem.into_response(),
         None => next.run(request).await,
     };
@@ -68,12 +68,14 @@ pub(crate) async fn guard(State(names): State<Arc<Names>>, request: Request, nex
     response
 }
 
-fn refusal(names: &Names, headers: &HeaderMap) -> Option<Problem> {
-    let mut hosts = headers.get_all(header::HOST).iter();
+fn refusal(names: &Names, request: &Request) -> Option<Problem> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
         return Some(Problem::new(StatusCode::BAD_REQUEST, "host", "no host", "a request names one host"));
     };
-    let known = host.to_str().is_ok_and(|h| names.know(h));
+    // A target that names a host wins over the field (RFC 9112): both have to be ours.
+    let named = request.uri().authority().is_none_or(|a| names.know(a.as_str()));
+    let known = named && host.to_str().is_ok_and(|h| names.know(h));
     let detail = "this name is not one of the console's; name it in the configuration, or use the address";
     (!known).then(|| Problem::new(StatusCode::MISDIRECTED_REQUEST, "host", "unknown host", detail))
 }

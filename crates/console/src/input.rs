@@ -58,7 +58,58 @@ fn refused(rejection: &JsonRejection) -> Problem {
             let detail = "send the body as application/json";
             Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad-body", "bad body", detail)
         }
-        _ => Problem::bad_body(rejection.body_text()),
+        _ => Problem::bad_body(told(&rejection.body_text())),
+    }
+}
+
+/// What is wrong with a body, where, and what goes there, out of the words of the parser.
+fn told(said: &str) -> String {
+    if let Some(why) = said.strip_prefix("Failed to parse the request body as JSON: ") {
+        return format!("the body is no JSON: {}; send one object", why.trim_start_matches(".: "));
+    }
+    let why = said.strip_prefix("Failed to deserialize the JSON body into the target type: ").unwrap_or(said);
+    let why = why.rsplit_once(" at line ").map_or(why, |(why, _)| why);
+    let begins = ["unknown field ", "missing field ", "duplicate field ", "unknown variant ", "invalid "];
+    let starts = begins.iter().filter_map(|b| why.find(b)).min().unwrap_or(0);
+    let (place, why) = why.split_at_checked(starts).unwrap_or(("", why));
+    let place = place.trim_end_matches(": ").trim_matches('.');
+    let quoted = || why.split('`').nth(1).unwrap_or_default();
+    // The place of a field that is not known ends with it.
+    let field = || if place.ends_with(quoted()) { place.to_owned() } else { quoted().to_owned() };
+    let within = if place.is_empty() { String::new() } else { format!("{place}: ") };
+    let at = if place.is_empty() { "the body" } else { place };
+    let others = || -> Vec<&str> { why.split('`').skip(3).step_by(2).collect() };
+    match why {
+        _ if why.starts_with("unknown field ") && others().is_empty() => {
+            format!("{}: no such field; it takes none", field())
+        }
+        _ if why.starts_with("unknown field ") => {
+            format!("{}: no such field; it takes {}", field(), others().join(", "))
+        }
+        _ if why.starts_with("missing field ") => format!("{within}{}: it is missing", quoted()),
+        _ if why.starts_with("duplicate field ") => format!("{}: given twice", field()),
+        _ if why.starts_with("unknown variant ") => {
+            format!("{at}: {} is not one of {}", quoted(), others().join(", "))
+        }
+        _ => match why.split_once(": ").and_then(|(_, what)| what.split_once(", expected ")) {
+            Some((given, wanted)) if why.starts_with("invalid ") => {
+                format!("{at}: {given} is given, and {} goes there", kind_of(wanted))
+            }
+            _ => format!("{at}: {why}"),
+        },
+    }
+}
+
+/// What goes into a field, in words.
+fn kind_of(wanted: &str) -> &str {
+    match wanted {
+        "a string" | "a borrowed string" => "a text",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        "u64" | "u32" | "u16" | "u8" | "usize" => "a whole number from 0",
+        "i64" | "i32" => "a whole number",
+        other => other,
     }
 }
 
@@ -80,7 +131,66 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Path::<String>::from_request_parts(parts, state).await {
             Ok(Path(text)) => Ok(Segment(text)),
-            Err(rejection) => Err(Problem::bad_query(rejection.body_text())),
+            Err(_) => Err(Problem::bad_query("the path: its escaped bytes are no text (UTF-8)")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Body {
+        rows: Option<u64>,
+        inner: Option<Inner>,
+        kind: Option<Kind>,
+        all: bool,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Inner {
+        list: Vec<String>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    enum Kind {
+        ApiKey,
+        Ip,
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_a_body_is_said_in_words() {
+        for (body, says) in [
+            ("{", "the body is no JSON: EOF while parsing an object at line 1 column 1; send one object"),
+            ("[true]", "the body: sequence is given, and an object goes there"),
+            (r#"{"all": true, "x": 1}"#, "x: no such field; it takes rows, inner, kind, all"),
+            (r#"{"rows": 1}"#, "all: it is missing"),
+            (r#"{"all": true, "all": false}"#, "all: given twice"),
+            (r#"{"all": "yes"}"#, "all: string \"yes\" is given, and true or false goes there"),
+            (
+                r#"{"all": true, "rows": -5}"#,
+                "rows: integer `-5` is given, and a whole number from 0 goes there",
+            ),
+            (r#"{"all": true, "kind": "host"}"#, "kind: host is not one of api-key, ip"),
+            (r#"{"all": true, "inner": {}}"#, "inner: list: it is missing"),
+            (
+                r#"{"all": true, "inner": {"list": [1]}}"#,
+                "inner.list[0]: integer `1` is given, and a text goes there",
+            ),
+            (r#"{"all": true, "inner": {"more": 1}}"#, "inner.more: no such field; it takes list"),
+        ] {
+            let request = Request::builder()
+                .header("content-type", "application/json")
+                .body(axum::body::Body::from(body))
+                .unwrap();
+            let problem = Input::<Body>::from_request(request, &()).await.err().unwrap();
+            assert_eq!(problem.body()["detail"], says, "{body}");
         }
     }
 }

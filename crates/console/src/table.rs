@@ -1,9 +1,13 @@
 //! The routes: one table from which both the router and the description are made, so that neither knows a route, role or answer
 //! that the other does not.
 
+use std::sync::Arc;
+
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::extract::{DefaultBodyLimit, Query, Request, State};
+use axum::http::Uri;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use sidetap_store::List;
 use utoipa::openapi::{RefOr, Schema};
@@ -11,6 +15,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::access::{Role, authorize};
 use crate::app::App;
+use crate::problem::Problem;
 
 /// Bytes of a body.
 const BODY: usize = 1 << 20;
@@ -41,6 +46,39 @@ pub(crate) enum Params {
     List(&'static List, &'static [&'static str]),
     /// These, with what they are.
     Named(&'static [(&'static str, Kind)]),
+    /// These, and what else another server sends a browser back with.
+    Sent(&'static [(&'static str, Kind)]),
+}
+
+/// Parameters of which there is one.
+const ONCE: [&str; 5] = ["limit", "cursor", "sort", "format", "q"];
+
+/// Refuses what a route does not know, so that nobody takes an answer for what was not asked; those of lists are told by the lists.
+fn refused(params: &Params, uri: &Uri) -> Option<Problem> {
+    let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
+        return Some(Problem::bad_query("the query cannot be read: name=value, with & between"));
+    };
+    for (at, (name, _)) in pairs.iter().enumerate() {
+        let is_known = match params {
+            Params::None => false,
+            Params::Named(known) => known.iter().any(|(n, _)| n == name),
+            Params::List(..) | Params::Sent(_) => true,
+        };
+        if !is_known {
+            return Some(Problem::bad_query(format!("{name}: no such parameter")));
+        }
+        if ONCE.contains(&name.as_str()) && pairs.iter().skip(at + 1).any(|(n, _)| n == name) {
+            return Some(Problem::bad_query(format!("{name}: given twice")));
+        }
+    }
+    None
+}
+
+async fn check(State(params): State<Arc<Params>>, request: Request, next: Next) -> Response {
+    match refused(&params, request.uri()) {
+        Some(problem) => problem.into_response(),
+        None => next.run(request).await,
+    }
 }
 
 /// What a parameter is.
@@ -158,7 +196,8 @@ pub(crate) fn router(app: &App, routes: Vec<Route>) -> Router<App> {
             (false, Some(_)) => BODY,
             (false, None) => OPEN_BODY,
         });
-        let handler = route.handler.layer(limit);
+        let known = from_fn_with_state(Arc::new(route.query), check);
+        let handler = route.handler.layer(limit).layer(known);
         let handler = match route.role {
             Some(role) => handler.route_layer(from_fn_with_state((App::clone(app), role), authorize)),
             None => handler,

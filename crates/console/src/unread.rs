@@ -93,15 +93,29 @@ pub(crate) struct Unread<S> {
     own: Option<(Vec<u8>, usize)>,
     /// How long it waits for the peer to end.
     linger: Option<Pin<Box<Sleep>>>,
+    /// Whether something came while no request was at work: the beginning of a head.
+    begun: bool,
 }
 
 impl<S> Unread<S> {
     pub(crate) fn new(inner: S, at_work: AtWork) -> Self {
-        Unread { inner, at_work, own: None, linger: None }
+        Unread { inner, at_work, own: None, linger: None, begun: false }
     }
 }
 
 impl<S: AsyncWrite + Unpin> Unread<S> {
+    /// The library ended the connection without a word: what a peer that has begun a head is told before it closes.
+    pub(crate) fn fails(&mut self, error: &hyper::Error) {
+        let status = match error {
+            _ if error.is_timeout() => StatusCode::REQUEST_TIMEOUT,
+            _ if error.is_parse() => StatusCode::BAD_REQUEST,
+            _ => return,
+        };
+        if self.begun && self.at_work.is_idle() && self.own.is_none() {
+            self.own = Some((answer(status), 0));
+        }
+    }
+
     /// Takes what the library says by itself; true where it is that.
     fn takes(&mut self, said: &[u8]) -> bool {
         if self.own.is_some() {
@@ -138,6 +152,7 @@ fn answer(status: StatusCode) -> Vec<u8> {
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
             ("head-too-large", "head too large", "heads of up to 64 fields and 32 KiB are read")
         }
+        StatusCode::REQUEST_TIMEOUT => ("timeout", "too slow", "the head of the request took too long"),
         StatusCode::URI_TOO_LONG => {
             ("head-too-large", "head too large", "the target of the request is too long")
         }
@@ -172,7 +187,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Unread<S> {
         cx: &mut Context<'_>,
         to: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, to)
+        let before = to.filled().len();
+        let read = Pin::new(&mut self.inner).poll_read(cx, to);
+        self.begun = self.at_work.is_idle() && (self.begun || to.filled().len() > before);
+        read
     }
 }
 

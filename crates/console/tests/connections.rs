@@ -171,3 +171,17 @@ async fn who_sends_slowly_or_nothing_makes_way_for_who_asks() {
     served.save_finding(900);
     stream.until("event: changed").await;
 }
+
+#[tokio::test]
+async fn a_target_that_names_another_host_is_refused_whatever_the_field_says() {
+    let served = serve().await;
+    let ask = async |target: &str| {
+        served
+            .raw(&format!("GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", served.to))
+            .await
+    };
+    let own = format!("http://{}/healthz", served.to);
+    assert_eq!((ask("/healthz").await.status, ask(&own).await.status), (200, 200));
+    let other = ask("http://evil.example/healthz").await;
+    assert_eq!((other.status, other.problem().as_str()), (421, "urn:sidetap:problem:host"));
+}

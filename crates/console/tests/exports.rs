@@ -127,3 +127,29 @@ async fn all_verdicts_that_a_simulation_changes_can_be_downloaded() {
     assert_eq!(ask("?format=ndjson").await.body.lines().count(), 500);
     assert_eq!((ask("?format=xml").await.status, ask("?x=1").await.status), (400, 400));
 }
+
+#[tokio::test]
+async fn what_a_route_does_not_know_is_refused_and_nothing_is_asked_twice() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    for path in ["health?format=csv", "sensitive/summary?format=csv", "mitigation?x=1", "settings?limit=1"] {
+        let answer = admin.get(&format!("/api/v1/{path}")).await;
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (400, "urn:sidetap:problem:bad-query"),
+            "{path}"
+        );
+        let name = path.split_once('?').unwrap().1.split('=').next().unwrap();
+        assert_eq!(answer.json()["detail"], format!("{name}: no such parameter"), "{path}");
+    }
+    for path in ["findings?limit=1&limit=2", "users?q=a&q=b", "policies?format=csv&format=json"] {
+        let answer = admin.get(&format!("/api/v1/{path}")).await;
+        let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+        assert!(answer.status == 400 && detail.ends_with(": given twice"), "{path}: {detail}");
+    }
+    assert_eq!(admin.get("/api/v1/findings?severity=high&severity=high").await.json()["total"], 250);
+    assert_eq!(served.get("/api/v1/health?x=1").await.status, 401, "nobody learns what there is");
+    assert_ne!(served.get("/api/v1/session/sso/callback?hd=example.org").await.status, 400);
+    let change = admin.send("PATCH", "/api/v1/settings/retention?dry=1", &json!({})).await;
+    assert_eq!(change.status, 400);
+}

@@ -28,7 +28,7 @@ pub(crate) fn routes() -> Vec<Route> {
             .gives(Answer::Elsewhere),
         Route::open("GET", "/api/v1/session/sso/callback", get(callback))
             .says("Come back from the provider; a browser is sent to the page (303)")
-            .query(Params::Named(&[
+            .query(Params::Sent(&[
                 ("code", Kind::Text),
                 ("state", Kind::Text),
                 ("iss", Kind::Text),
