@@ -42,6 +42,7 @@ const LONG_REQUEST: Duration = Duration::from_secs(600);
 
 /// Between two looks at all pages of the store.
 const DAY: Duration = Duration::from_secs(86_400);
+const MINUTE: Duration = Duration::from_secs(60);
 /// Bytes that wait in the kernel to be sent to a peer.
 const SEND: u32 = 128 << 10;
 
@@ -192,6 +193,7 @@ impl Console {
             about,
         });
         tokio::spawn(check_daily(App::clone(&app)));
+        tokio::spawn(forget_left(App::clone(&app)));
         let mut router = router(&app).layer(from_fn_with_state(names, guard));
         if app.about.tls {
             router = router.layer(from_fn(only_by_tls));
@@ -242,6 +244,17 @@ async fn check_daily(app: App) {
                 tracing::error!(%error, "the store's pages do not fit together");
             }
             app.whole.store(checked.is_ok(), Relaxed);
+        }
+    }
+}
+
+/// Finishes what runs that were killed had still to forget.
+async fn forget_left(app: App) {
+    loop {
+        tokio::time::sleep(MINUTE).await;
+        let now = app.now();
+        if let Err(problem) = app.write_apart(move |store| Ok(store.end_silent(now)?)).await {
+            tracing::warn!(?problem, "who was to be forgotten by a run that ended waits in the store");
         }
     }
 }

@@ -473,6 +473,13 @@ fn who_is_forgotten_beside_a_watch_leaves_its_memory_and_its_devices() {
     until("the attacker is listed", listed);
     let read = || Store::open_read_only(&place.path(store)).unwrap();
     until("its campaign is stored", || read().load().is_ok_and(|r| !r.campaigns.is_empty()));
+    // Who goes on is somebody new, who is told, stored and listed again.
+    place.run(&["store", "forget", "ip", BAD, "--store", store]).is(0);
+    let told = || read().load().is_ok_and(|r| r.verdicts.iter().any(|v| v.subject.value == BAD));
+    until("who goes on is told of again", || {
+        std::thread::sleep(Duration::from_secs(2));
+        told() && listed()
+    });
     drop(bad);
     std::thread::sleep(Duration::from_secs(3));
 

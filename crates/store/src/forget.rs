@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, params};
-use serde::Deserialize;
 use serde_json::Value;
 use sidetap_model::rows::{CampaignRow, EndpointRow, FindingRow, SensitiveRow, VerdictRow};
 use sidetap_model::{SubjectKind, Ts};
@@ -15,10 +14,12 @@ use sidetap_model::{SubjectKind, Ts};
 use crate::error::StoreError;
 use crate::journal::{FORGOTTEN, rewrite_audit};
 use crate::now::{self, Kept};
-use crate::open::Store;
+use crate::open::{BUSY, Store};
 use crate::retain::Removed;
 use crate::watched::ToForget;
 
+/// How long who forgets somebody waits for others who write.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a copy is tried while somebody holds the store locked.
 const TRIES: usize = 200;
 
@@ -68,9 +69,28 @@ impl Store {
         by: &str,
         now: Ts,
     ) -> Result<Removed, StoreError> {
+        // Others may be at it too, and each takes its time.
+        self.connection.busy_timeout(PATIENCE)?;
+        let removed = self.forget_here(kind, value, by, now);
+        self.connection.busy_timeout(BUSY)?;
+        self.end_silent(now)?;
+        removed
+    }
+
+    fn forget_here(
+        &mut self,
+        kind: SubjectKind,
+        value: &str,
+        by: &str,
+        now: Ts,
+    ) -> Result<Removed, StoreError> {
+        let who = Who { kind, value };
         let transaction = self.begin_vital()?;
-        let removed = forget_in(&transaction, Who { kind, value, again: None }, now)?;
-        for run in self.watchers(now)? {
+        let mut removed = Removed::default();
+        forget_verdicts(&transaction, &mut removed, who, now)?;
+        forget_in(&transaction, &mut removed, who)?;
+        let watchers = self.watchers(now)?;
+        for run in &watchers {
             let sql = "INSERT INTO forgets (at, run, kind, value) VALUES (?1, ?2, ?3, ?4)";
             transaction.execute(sql, params![now.0, run, kind.name(), value])?;
         }
@@ -82,21 +102,53 @@ impl Store {
         transaction.commit()?;
         self.connection.execute("INSERT INTO search(search) VALUES ('optimize')", [])?;
         self.checkpoint()?;
-        if (Who { kind, value, again: None }).is_plain() {
-            self.clear_unused(value)?;
+        // Where a run has to forget them first the name is still there, and the file is cleared when that is done.
+        if watchers.is_empty() && who.is_plain() {
+            self.clear_unused(&[value])?;
         }
         Ok(removed)
     }
 
-    /// Forgets somebody once more, whom a run that goes on has forgotten by now: what it wrote meanwhile goes, and the name with it.
-    pub fn forget_again(&mut self, who: &ToForget) -> Result<Removed, StoreError> {
+    /// Forgets verdicts on somebody once more: those that whoever keeps them wrote before hearing of it. What is said from then on is said
+    /// of somebody new.
+    pub fn forget_verdicts(&mut self, who: &ToForget) -> Result<(), StoreError> {
         let transaction = self.begin_vital()?;
-        let name = Who { kind: who.kind, value: &who.value, again: Some(who.at) };
-        let removed = forget_in(&transaction, name, who.at)?;
-        transaction.execute("DELETE FROM forgets WHERE seq = ?1", [who.seq])?;
+        let name = Who { kind: who.kind, value: &who.value };
+        forget_verdicts(&transaction, &mut Removed::default(), name, who.at)?;
+        transaction.execute("UPDATE forgets SET acted = 1 WHERE seq = ?1", [who.seq])?;
+        transaction.commit()
+    }
+
+    /// Forgets these once more, whom a run that goes on has forgotten by now: all but verdicts that it wrote meanwhile goes, and the
+    /// names with it.
+    pub fn forget_again(&mut self, all: &[ToForget]) -> Result<(), StoreError> {
+        self.sweep(all, false)
+    }
+
+    /// The same with the verdicts, for a run that is over.
+    pub(crate) fn forget_left(&mut self, all: &[ToForget]) -> Result<(), StoreError> {
+        self.sweep(all, true)
+    }
+
+    fn sweep(&mut self, all: &[ToForget], verdicts: bool) -> Result<(), StoreError> {
+        if all.is_empty() {
+            return Ok(());
+        }
+        let transaction = self.begin_vital()?;
+        for who in all {
+            let (name, mut removed) = (Who { kind: who.kind, value: &who.value }, Removed::default());
+            if verdicts {
+                forget_verdicts(&transaction, &mut removed, name, who.at)?;
+            }
+            forget_in(&transaction, &mut removed, name)?;
+            transaction.execute("DELETE FROM forgets WHERE seq = ?1", [who.seq])?;
+        }
         transaction.commit()?;
         self.checkpoint()?;
-        Ok(removed)
+        let waiting: i64 = self.connection.query_row("SELECT count(*) FROM forgets", [], |r| r.get(0))?;
+        let plain = |who: &&ToForget| Who { kind: who.kind, value: &who.value }.is_plain();
+        let names: Vec<&str> = all.iter().filter(plain).map(|who| who.value.as_str()).collect();
+        if waiting == 0 { self.clear_unused(&names) } else { Ok(()) }
     }
 
     /// Moves what is in the log into the file, and the log's bytes off the disk.
@@ -107,15 +159,12 @@ impl Store {
 }
 
 /// Removes the rows that tell of somebody, and takes the name out of others.
-fn forget_in(transaction: &Connection, who: Who<'_>, now: Ts) -> Result<Removed, StoreError> {
+fn forget_in(transaction: &Connection, removed: &mut Removed, who: Who<'_>) -> Result<(), StoreError> {
     let (kind, value) = (who.kind, who.value);
-    let mut removed = Removed::default();
-    mark_forgotten(transaction, who, now)?;
-    forget_rows::<VerdictRow>(transaction, &mut removed, who, Naming::Rewrite)?;
-    forget_rows::<CampaignRow>(transaction, &mut removed, who, Naming::Rewrite)?;
-    forget_rows::<FindingRow>(transaction, &mut removed, who, Naming::Remove)?;
-    forget_rows::<SensitiveRow>(transaction, &mut removed, who, Naming::Remove)?;
-    forget_rows::<EndpointRow>(transaction, &mut removed, who, Naming::Rewrite)?;
+    forget_rows::<CampaignRow>(transaction, removed, who, Naming::Rewrite)?;
+    forget_rows::<FindingRow>(transaction, removed, who, Naming::Remove)?;
+    forget_rows::<SensitiveRow>(transaction, removed, who, Naming::Remove)?;
+    forget_rows::<EndpointRow>(transaction, removed, who, Naming::Rewrite)?;
     let mut note = |table: &str, n: usize| {
         if n > 0 {
             removed.0.insert(table.to_owned(), n as u64);
@@ -141,7 +190,18 @@ fn forget_in(transaction: &Connection, who: Who<'_>, now: Ts) -> Result<Removed,
         note("history", transaction.execute(titles, [value])?);
     }
     note("audit", forget_in_audit(transaction, who)?);
-    Ok(removed)
+    Ok(())
+}
+
+/// Removes verdicts on somebody, and marks them as forgotten.
+fn forget_verdicts(
+    transaction: &Connection,
+    removed: &mut Removed,
+    who: Who<'_>,
+    now: Ts,
+) -> Result<(), StoreError> {
+    mark_forgotten(transaction, who, now)?;
+    forget_rows::<VerdictRow>(transaction, removed, who, Naming::Rewrite)
 }
 
 /// Marks verdicts on somebody: what is taken off devices for want of them is told without the name. A verdict that is said anew is not.
@@ -182,17 +242,9 @@ fn open_failed(path: &Path, error: &std::io::Error) -> StoreError {
 struct Who<'a> {
     kind: SubjectKind,
     value: &'a str,
-    /// They were forgotten at that time already: who was seen first after it is somebody new, of whom the run will not tell again.
-    again: Option<Ts>,
 }
 
 impl Who<'_> {
-    /// Whether a row is about somebody who was not seen before they were forgotten.
-    fn is_new(&self, row: &Value) -> bool {
-        let first = row.get("first_seen").and_then(|t| Ts::deserialize(t).ok());
-        self.again.zip(first).is_some_and(|(at, first)| first > at)
-    }
-
     /// Whether the value can be nothing else wherever it stands: an address, or a name as it is spelled once it is hashed.
     fn is_plain(&self) -> bool {
         match self.kind {
@@ -280,9 +332,6 @@ enum Rewritten {
 /// is goes whole.
 fn without(text: &str, who: Who<'_>) -> Rewritten {
     let Ok(mut row) = serde_json::from_str::<Value>(text) else { return Rewritten::Same };
-    if who.is_new(&row) {
-        return Rewritten::Same;
-    }
     if row.get("subject").is_some_and(|s| mentions(s, who)) {
         return Rewritten::Gone;
     }
@@ -460,8 +509,8 @@ mod tests {
         let row = r##"{"subject":{"kind":"session","value":"anna"},"intent":"malicious","ips":["203.0.113.1"],
             "members":[{"kind":"account","value":"anna"},{"kind":"session","value":"anna"}],"accounts":["anna","bert"]}"##;
         let (account, session) = (SubjectKind::Account, SubjectKind::Session);
-        assert!(matches!(without(row, Who { kind: session, value: "anna", again: None }), Rewritten::Gone));
-        let Rewritten::Kept(left) = without(row, Who { kind: account, value: "anna", again: None }) else {
+        assert!(matches!(without(row, Who { kind: session, value: "anna" }), Rewritten::Gone));
+        let Rewritten::Kept(left) = without(row, Who { kind: account, value: "anna" }) else {
             panic!("kept")
         };
         let left: Value = serde_json::from_str(&left).unwrap();
@@ -469,11 +518,7 @@ mod tests {
         assert_eq!(left["members"], serde_json::json!([{"kind": "session", "value": "anna"}]));
         assert_eq!(left["accounts"], serde_json::json!(["bert"]));
         for (kind, value) in [(account, "malicious"), (session, "malicious"), (session, "203.0.113.1")] {
-            assert!(
-                matches!(without(row, Who { kind, value, again: None }), Rewritten::Same),
-                "{} {value}",
-                kind.name()
-            );
+            assert!(matches!(without(row, Who { kind, value }), Rewritten::Same), "{} {value}", kind.name());
         }
     }
 

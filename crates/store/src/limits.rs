@@ -111,6 +111,7 @@ impl Store {
     pub fn keep_limits(&mut self, now: Ts) -> Result<Removed, StoreError> {
         // Somebody else may have changed them since this connection was opened.
         self.bind()?;
+        self.end_silent(now)?;
         let limits = self.limits()?;
         let mut removed = self.retain(now, &limits.retention())?;
         let evidence = self.record_evidence(&[], &limits.evidence())?;

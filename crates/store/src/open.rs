@@ -15,7 +15,7 @@ use crate::schema::{self, APPLICATION_ID, SCHEMA};
 /// Bytes that the log beside the file keeps once it was written back.
 const LOG: i64 = 16 << 20;
 /// How long a writer waits for another one.
-const BUSY: Duration = Duration::from_secs(10);
+pub(crate) const BUSY: Duration = Duration::from_secs(10);
 
 /// Until the limits are read: as many pages as SQLite takes.
 const UNBOUND: (i64, i64) = (0xffff_fffe, 0xffff_fffe);

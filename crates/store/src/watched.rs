@@ -8,10 +8,10 @@ use sidetap_model::{SubjectKind, Ts};
 use crate::error::StoreError;
 use crate::open::Store;
 
-/// Nanoseconds after its last word at which a run is taken for ended.
-const SILENT: i64 = 15_000_000_000;
-/// The same for what was left to it, and for marks of forgotten verdicts: seconds.
-const LEFT: i64 = 86_400_000_000_000;
+/// Nanoseconds after its last word at which a run is taken for ended: one that waits for the store says nothing for a while.
+const SILENT: i64 = 120_000_000_000;
+/// How long verdicts are remembered as forgotten, for devices that cannot be told.
+const MARKED: i64 = 30 * 86_400_000_000_000;
 
 /// Somebody whom a run that goes on has to forget.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,23 +30,32 @@ pub struct ToForget {
 
 impl Store {
     /// Says that a run goes on, every few seconds.
-    pub fn goes_on(&self, run: &str, now: Ts) -> Result<(), StoreError> {
+    pub fn goes_on(&mut self, run: &str, now: Ts) -> Result<(), StoreError> {
         let change = self.begin_vital()?;
         change.execute("INSERT OR REPLACE INTO watchers (run, at) VALUES (?1, ?2)", params![run, now.0])?;
-        change.execute("DELETE FROM watchers WHERE at < ?1", [now.0.saturating_sub(LEFT)])?;
-        change.execute("DELETE FROM forgets WHERE at < ?1", [now.0.saturating_sub(LEFT)])?;
-        change.execute("DELETE FROM forgotten WHERE at < ?1", [now.0.saturating_sub(LEFT * 30)])?;
-        change.commit()
+        change.execute("DELETE FROM forgotten WHERE at < ?1", [now.0.saturating_sub(MARKED)])?;
+        change.commit()?;
+        self.end_silent(now)
     }
 
     /// Says that a run is over; what it had still to forget is forgotten in what it wrote.
     pub fn is_over(&mut self, run: &str) -> Result<(), StoreError> {
-        for who in self.to_forget(run, 0)? {
-            self.forget_again(&who)?;
-        }
+        let left = self.to_forget(run, 0)?;
+        self.forget_left(&left)?;
         let change = self.begin_vital()?;
         change.execute("DELETE FROM watchers WHERE run = ?1", [run])?;
         change.commit()
+    }
+
+    /// The same of runs that were killed: nobody has heard of them for a while.
+    pub fn end_silent(&mut self, now: Ts) -> Result<(), StoreError> {
+        let silent: Vec<String> = {
+            let sql = "SELECT run FROM watchers WHERE at < ?1 UNION SELECT run FROM forgets WHERE run NOT IN (SELECT run FROM watchers)";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let rows = statement.query_map([now.0.saturating_sub(SILENT)], |r| r.get(0))?;
+            rows.collect::<Result<_, _>>()?
+        };
+        silent.iter().try_for_each(|run| self.is_over(run))
     }
 
     /// Whether a run that writes into this store goes on.
@@ -72,13 +81,6 @@ impl Store {
             });
         }
         Ok(out)
-    }
-
-    /// Who acts on devices has forgotten the one of this number.
-    pub fn acted_on_forget(&self, seq: i64) -> Result<(), StoreError> {
-        let change = self.begin_vital()?;
-        change.execute("UPDATE forgets SET acted = 1 WHERE seq = ?1", [seq])?;
-        change.commit()
     }
 
     /// Verdicts that were forgotten and not said anew since.

@@ -56,33 +56,55 @@ fn said(dir: &tempfile::TempDir, store: &Store) -> usize {
 #[test]
 fn a_run_that_goes_on_is_asked_to_forget_and_swept_after() {
     let (dir, mut store) = store();
-    store.goes_on("live", at(20)).unwrap();
+    store.goes_on("live", at(200)).unwrap();
     store.goes_on("over", at(1)).unwrap();
-    store.forget(SubjectKind::Ip, NAME, "anna", at(21)).unwrap();
+    store.forget(SubjectKind::Ip, NAME, "anna", at(201)).unwrap();
     assert!(store.to_forget("over", 0).unwrap().is_empty(), "nothing was heard of it for long");
     let asked = store.to_forget("live", 0).unwrap();
     assert_eq!((asked.len(), asked[0].value.as_str(), asked[0].acted), (1, NAME, false));
-    store.acted_on_forget(asked[0].seq).unwrap();
-    assert!(store.to_forget("live", 0).unwrap()[0].acted);
     assert!(store.to_forget("live", asked[0].seq).unwrap().is_empty());
-    // The run wrote what it had in hand, and then forgot.
-    store.save_verdicts("live", &[verdict(0)], at(22)).unwrap();
-    assert!(store.verdict("v7").unwrap().is_some());
-    store.forget_again(&asked[0]).unwrap();
-    assert!(store.verdict("v7").unwrap().is_none() && store.to_forget("live", 0).unwrap().is_empty());
+    // Whoever keeps verdicts wrote what was in hand, and then heard of it.
+    store.save_verdicts("live", &[verdict(0)], at(202)).unwrap();
+    store.forget_verdicts(&asked[0]).unwrap();
+    assert!(store.to_forget("live", 0).unwrap()[0].acted);
+    assert!(store.verdict("v7").unwrap().is_none());
+    store.forget_again(&asked).unwrap();
+    assert!(store.to_forget("live", 0).unwrap().is_empty());
     assert_eq!(said(&dir, &store), 0);
 }
 
 #[test]
-fn who_comes_after_being_forgotten_is_somebody_new() {
+fn what_is_said_after_a_run_forgot_is_said_of_somebody_new() {
     let (_dir, mut store) = store();
     store.goes_on("live", at(20)).unwrap();
     store.forget(SubjectKind::Ip, NAME, "anna", at(21)).unwrap();
     let asked = store.to_forget("live", 0).unwrap();
-    store.save_verdicts("live", &[verdict(22)], at(32)).unwrap();
-    store.forget_again(&asked[0]).unwrap();
+    store.forget_verdicts(&asked[0]).unwrap();
+    // Its first request was on its way when it was forgotten.
+    store.save_verdicts("live", &[verdict(20)], at(32)).unwrap();
+    store.forget_again(&asked).unwrap();
     assert!(store.verdict("v7").unwrap().is_some(), "the run will not say it again");
     assert!(store.forgotten_verdicts().unwrap().is_empty());
+}
+
+#[test]
+fn what_a_killed_run_had_to_forget_is_forgotten_by_who_comes_next() {
+    for next in 0..3 {
+        let (dir, mut store) = store();
+        store.goes_on("live", at(20)).unwrap();
+        store.forget(SubjectKind::Ip, NAME, "anna", at(21)).unwrap();
+        store.save_verdicts("live", &[verdict(0)], at(22)).unwrap();
+        // It is killed here.
+        store.goes_on("other", at(30)).unwrap();
+        assert!(said(&dir, &store) > 0, "it may still be there");
+        match next {
+            0 => store.goes_on("other", at(200)).unwrap(),
+            1 => drop(store.keep_limits(at(200)).unwrap()),
+            _ => drop(store.forget(SubjectKind::Ip, "192.0.2.1", "anna", at(200)).unwrap()),
+        }
+        assert_eq!(said(&dir, &store), 0, "{next}");
+        assert!(store.to_forget("live", 0).unwrap().is_empty());
+    }
 }
 
 #[test]

@@ -83,7 +83,8 @@ pub(crate) fn run(global: &GlobalArgs, args: &MitigationArgs) -> Result<Status> 
             }
             let mut report = enforcer.undo(&selector, clock::now(), &options);
             // Nothing is done for good: what was taken back comes back with the next push.
-            report.forgotten |= *enforce && lost.is_some();
+            let any = report.connectors.iter().any(|c| c.removed > 0);
+            report.forgotten |= *enforce && lost.is_some() && any;
             record(&config, &args.source, &report);
             let status = show_push(&report, &[], &terminal)?;
             match &selector {

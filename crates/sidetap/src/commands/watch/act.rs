@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use sidetap_model::Ts;
-use sidetap_model::rows::VerdictRow;
 
+use super::batch::Batch;
 use super::deeds::{self, Deeds};
 use super::enforce::{Acting, QUEUE};
 use super::tend;
@@ -79,11 +79,11 @@ impl Actor {
     }
 
     /// Hands verdicts on.
-    pub(super) fn send(&mut self, verdicts: &[VerdictRow], stop: &Stop) {
+    pub(super) fn send(&mut self, batch: &Batch, stop: &Stop) {
         if self.gone {
             return;
         }
-        let sent = serde_json::to_vec(verdicts).map_err(std::io::Error::from).and_then(|mut line| {
+        let sent = serde_json::to_vec(batch).map_err(std::io::Error::from).and_then(|mut line| {
             line.push(b'\n');
             self.input.write_all(&line)
         });
@@ -196,11 +196,11 @@ pub(crate) fn act(global: &GlobalArgs, args: &ActArgs) -> Result<Status> {
     let (sender, receiver) = sync_channel(QUEUE);
     let read = move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
-            let verdicts = serde_json::from_str::<Vec<VerdictRow>>(&line).unwrap_or_else(|e| {
+            let batch = serde_json::from_str::<Batch>(&line).unwrap_or_else(|e| {
                 warn(&format!("not verdicts: {e}"));
-                Vec::new()
+                Batch::Verdicts(Vec::new())
             });
-            if sender.send(verdicts).is_err() {
+            if sender.send(batch).is_err() {
                 return;
             }
         }

@@ -22,6 +22,7 @@ use sidetap_store::{Store, run_id};
 
 use self::forget::Forgotten;
 use super::act::Actor;
+use super::batch::Batch;
 use super::deeds::Deeds;
 use super::devices::{Devices, Lost, Order, Told};
 use super::live_inputs;
@@ -48,7 +49,7 @@ const LOOK_AFTER: Duration = Duration::from_secs(1);
 
 /// A thread that acts, itself or by way of another process.
 pub(super) struct Enforcement {
-    sender: SyncSender<Vec<VerdictRow>>,
+    sender: SyncSender<Batch>,
     thread: JoinHandle<Vec<String>>,
 }
 
@@ -128,7 +129,7 @@ impl Enforcement {
             Actors::Here(acting) => acting.run(&receiver, |_| ()),
             Actors::Beside(mut actor) => loop {
                 match receiver.recv_timeout(LOOK_AFTER) {
-                    Ok(verdicts) => actor.send(&verdicts, &stop),
+                    Ok(batch) => actor.send(&batch, &stop),
                     Err(RecvTimeoutError::Timeout) => actor.look_after(&stop),
                     Err(RecvTimeoutError::Disconnected) => return actor.end(),
                 }
@@ -142,7 +143,7 @@ impl Enforcement {
     }
 
     /// Where changed verdicts go.
-    pub(super) fn sender(&self) -> SyncSender<Vec<VerdictRow>> {
+    pub(super) fn sender(&self) -> SyncSender<Batch> {
         self.sender.clone()
     }
 
@@ -202,7 +203,7 @@ impl Acting {
     }
 
     /// Acts until there are no more verdicts; gives what went wrong. `taken` is told of each batch once it is kept and devices are told.
-    pub(super) fn run(mut self, receiver: &Receiver<Vec<VerdictRow>>, taken: impl Fn(usize)) -> Vec<String> {
+    pub(super) fn run(mut self, receiver: &Receiver<Batch>, taken: impl Fn(usize)) -> Vec<String> {
         self.begin();
         let mut next = Instant::now() + self.reconcile;
         loop {
@@ -216,16 +217,14 @@ impl Acting {
             };
             match receiver.recv_timeout(patience) {
                 Ok(batch) => {
-                    let (mut asked, mut batches) = (batch.is_empty(), 1);
-                    let mut changed = batch;
-                    for more in receiver.try_iter() {
-                        asked |= more.is_empty();
-                        changed.extend(more);
-                        batches += 1;
-                    }
+                    let (mut asked, mut batches) = (false, 0);
+                    let mut changed = Vec::new();
                     self.take_look();
                     self.forget_people();
-                    changed.retain_mut(|v| self.people.leaves(v));
+                    for batch in std::iter::once(batch).chain(receiver.try_iter()) {
+                        asked |= self.take_in(batch, &mut changed);
+                        batches += 1;
+                    }
                     self.look(&changed);
                     self.reread(asked);
                     let decided = self.decide(changed);

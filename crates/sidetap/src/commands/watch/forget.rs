@@ -1,6 +1,7 @@
 //! Forgetting beside a run that goes on: whom the store is asked to forget is forgotten in the run's memory too, and then once more in
 //! what the run wrote meanwhile.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,65 +27,72 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A store that is open before rights are given up.
 pub(super) struct Forgetting {
     store: Store,
+    /// The same for who says that the run goes on.
+    beat: Store,
     run: String,
 }
 
-/// A thread that asks the store whom to forget.
+/// Threads that ask the store whom to forget.
 pub(super) struct Forgetter {
     shared: Arc<Mutex<Shared>>,
-    stop: Sender<()>,
-    thread: JoinHandle<()>,
+    stop: [Sender<()>; 2],
+    threads: Vec<JoinHandle<()>>,
 }
 
 #[derive(Default)]
 struct Shared {
-    /// Those whom the run has not heard of.
-    fresh: Vec<Forget>,
-    /// How many it was told of, and how many it has forgotten.
-    told: usize,
-    forgot: usize,
+    /// Those whom the run has not heard of, with their numbers in the store.
+    fresh: Vec<(i64, Forget)>,
+    /// The number of the last one that it was told of, and of the last one that it has forgotten.
+    told: i64,
+    forgot: i64,
 }
 
 /// Somebody who is being forgotten.
 struct Open {
     who: ToForget,
-    /// The run has forgotten them when it has forgotten so many.
-    after: usize,
     since: Instant,
 }
 
 impl Forgetting {
     /// Opens the store and says that the run goes on.
     pub(super) fn ready(store: &Path, run: &str) -> Result<Self> {
-        let store = Store::open(store)?;
-        store.goes_on(run, clock::now())?;
-        Ok(Forgetting { store, run: run.to_owned() })
+        let mut beat = Store::open(store)?;
+        beat.goes_on(run, clock::now())?;
+        Ok(Forgetting { store: Store::open(store)?, beat, run: run.to_owned() })
     }
 
-    /// Starts the thread.
+    /// Starts the threads: one says that the run goes on, the other asks whom to forget and sweeps, which takes its time.
     pub(super) fn start(self, cells: Option<Cells>, saving: Option<Saving>) -> Result<Forgetter> {
         let shared = Arc::new(Mutex::new(Shared::default()));
-        let (stop, stopped) = channel::<()>();
-        let of_thread = Arc::clone(&shared);
-        let mut work =
-            Work { store: self.store, run: self.run, shared: of_thread, cells, saving, open: Vec::new() };
-        let ask = move || {
-            let (mut last, mut told, mut failed) = (0, Instant::now(), false);
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(ASK) {
-                let beat = told.elapsed() >= GOES_ON;
-                if beat {
-                    told = Instant::now();
-                }
-                if let Err(e) = work.step(&mut last, beat)
-                    && !std::mem::replace(&mut failed, true)
-                {
-                    let path = work.store.path().display();
-                    warn(&format!("nobody can be forgotten by this run: {path}: {e}"));
+        let Forgetting { store, mut beat, run } = self;
+        let (stop_beat, stopped) = channel::<()>();
+        let name = run.clone();
+        let tell = move || {
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(GOES_ON) {
+                if let Err(e) = beat.goes_on(&name, clock::now()) {
+                    tracing::info!(error = %e, "the store was not told that this run goes on");
                 }
             }
         };
-        let thread = std::thread::Builder::new().name("sidetap-forget".into()).spawn(ask);
-        Ok(Forgetter { shared, stop, thread: thread.context("cannot start a thread")? })
+        let beating = std::thread::Builder::new().name("sidetap-goes-on".into()).spawn(tell);
+        let (stop, stopped) = channel::<()>();
+        let mut work =
+            Work { store, run, shared: Arc::clone(&shared), cells, saving, open: Vec::new(), last: 0 };
+        let ask = move || {
+            let mut failed = false;
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(ASK) {
+                if let Err(e) = work.step()
+                    && !std::mem::replace(&mut failed, true)
+                {
+                    let path = work.store.path().display();
+                    warn(&format!("who is to be forgotten waits for the store: {path}: {e}"));
+                }
+            }
+        };
+        let asking = std::thread::Builder::new().name("sidetap-forget".into()).spawn(ask);
+        let threads = [beating, asking].into_iter().collect::<Result<Vec<_>, _>>();
+        Ok(Forgetter { shared, stop: [stop_beat, stop], threads: threads.context("cannot start a thread")? })
     }
 }
 
@@ -93,20 +101,23 @@ impl Forgetter {
     pub(super) fn fresh(&self) -> Vec<Forget> {
         let mut shared = locked(&self.shared);
         let fresh = std::mem::take(&mut shared.fresh);
-        shared.told += fresh.len();
-        fresh
+        shared.told = fresh.last().map_or(shared.told, |(seq, _)| *seq);
+        fresh.into_iter().map(|(_, who)| who).collect()
     }
 
-    /// The run has forgotten all that it was told of.
-    pub(super) fn forgot(&self) {
+    /// The run has forgotten all that it was told of; gives the number of the last one.
+    pub(super) fn forgot(&self) -> i64 {
         let mut shared = locked(&self.shared);
         shared.forgot = shared.told;
+        shared.forgot
     }
 
     /// Ends; what is not done is left in the store.
     pub(super) fn end(self) {
         drop(self.stop);
-        let _ = self.thread.join();
+        for thread in self.threads {
+            let _ = thread.join();
+        }
     }
 }
 
@@ -117,44 +128,37 @@ struct Work {
     cells: Option<Cells>,
     saving: Option<Saving>,
     open: Vec<Open>,
+    /// The number of the last one that was asked for.
+    last: i64,
 }
 
 impl Work {
-    fn step(&mut self, last: &mut i64, beat: bool) -> Result<(), StoreError> {
-        if beat {
-            self.store.goes_on(&self.run, clock::now())?;
-        }
-        let asked = self.store.to_forget(&self.run, *last)?;
-        if let Some(newest) = asked.last() {
-            *last = newest.seq;
-            let mut shared = locked(&self.shared);
-            for who in asked {
-                shared.fresh.push(Forget { kind: who.kind, value: who.value.clone() });
-                let after = shared.told + shared.fresh.len();
-                self.open.push(Open { who, after, since: Instant::now() });
-            }
+    fn step(&mut self) -> Result<(), StoreError> {
+        for who in self.store.to_forget(&self.run, self.last)? {
+            self.last = who.seq;
+            let forget = Forget { kind: who.kind, value: who.value.clone() };
+            locked(&self.shared).fresh.push((who.seq, forget));
+            self.open.push(Open { who, since: Instant::now() });
         }
         if self.open.is_empty() {
             return Ok(());
         }
         let forgot = locked(&self.shared).forgot;
-        let acted = self.store.to_forget(&self.run, 0)?;
-        let mut left = Vec::new();
-        for open in std::mem::take(&mut self.open) {
-            let has_acted = acted.iter().all(|a| a.seq != open.who.seq || a.acted);
-            // What was found before is saved before it is swept.
-            let saved = !self.saving.as_ref().is_some_and(Saving::is_on);
+        // What was found before is saved before it is swept.
+        let saved = !self.saving.as_ref().is_some_and(Saving::is_on);
+        let acted: BTreeSet<i64> =
+            self.store.to_forget(&self.run, 0)?.iter().filter(|who| who.acted).map(|who| who.seq).collect();
+        let is_ready = |open: &Open| {
             let late = open.since.elapsed() > PATIENCE;
-            if open.after > forgot || !(late || has_acted && saved) {
-                left.push(open);
-                continue;
-            }
-            if let Some(cells) = &self.cells {
-                cells.forget(open.who.kind, &open.who.value);
-            }
-            self.store.forget_again(&open.who)?;
+            open.who.seq <= forgot && (late || saved && acted.contains(&open.who.seq))
+        };
+        let ready: Vec<ToForget> =
+            self.open.iter().filter(|open| is_ready(open)).map(|open| open.who.clone()).collect();
+        if let Some(cells) = &self.cells {
+            ready.iter().for_each(|who| cells.forget(who.kind, &who.value));
         }
-        self.open = left;
+        self.store.forget_again(&ready)?;
+        self.open.retain(|open| ready.iter().all(|who| who.seq != open.who.seq));
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use sidetap_model::Ts;
 use sidetap_model::rows::VerdictRow;
 use sidetap_pipeline::{Forget, Found, Hooks, Progress};
 
+use super::batch::Batch;
 use super::deeds::Deeds;
 use super::forget::{Forgetter, Forgetting};
 use super::keep::{Keeper, Keeping};
@@ -32,10 +33,10 @@ pub(super) struct LiveHooks {
     before: Progress,
     stop: Stop,
     until: Option<Instant>,
-    sender: SyncSender<Vec<VerdictRow>>,
+    sender: SyncSender<Batch>,
     live: LiveStats,
     view: View,
-    waiting: VecDeque<Vec<VerdictRow>>,
+    waiting: VecDeque<Batch>,
     shed: u64,
     state: Option<StateWriter>,
     keeper: Option<Keeper>,
@@ -113,7 +114,7 @@ impl LiveHooks {
     pub(super) fn new(
         stop: Stop,
         until: Option<Instant>,
-        sender: SyncSender<Vec<VerdictRow>>,
+        sender: SyncSender<Batch>,
         live: LiveStats,
     ) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(2));
@@ -251,7 +252,7 @@ impl Hooks for LiveHooks {
         let hangups = self.stop.hangups();
         if hangups != std::mem::replace(&mut self.hangups, hangups) {
             // An empty batch asks who acts to look at the policy again.
-            self.waiting.push_back(Vec::new());
+            self.waiting.push_back(Batch::Verdicts(Vec::new()));
         }
         if let Some(cells) = &mut self.cells
             && cells.every.is_due()
@@ -302,7 +303,10 @@ impl Hooks for LiveHooks {
     }
 
     fn forgot(&mut self) {
-        self.forgetter.iter().for_each(Forgetter::forgot);
+        if let Some(forgot) = self.forgetter.as_ref().map(Forgetter::forgot) {
+            self.waiting.push_back(Batch::Forgot { forgot });
+            self.hand_on();
+        }
     }
 
     fn wants_found(&mut self) -> bool {
@@ -322,10 +326,13 @@ impl Hooks for LiveHooks {
     fn verdicts(&mut self, _now: Ts, changed: &[VerdictRow]) {
         self.view.hear(changed);
         if self.waiting.len() >= WAITING {
-            self.waiting.pop_front();
+            // That somebody was forgotten is told whatever is shed.
+            if let Some(at) = self.waiting.iter().position(|b| matches!(b, Batch::Verdicts(_))) {
+                self.waiting.remove(at);
+            }
             self.shed += 1;
         }
-        self.waiting.push_back(changed.to_vec());
+        self.waiting.push_back(Batch::Verdicts(changed.to_vec()));
         self.hand_on();
     }
 

@@ -1,6 +1,7 @@
 //! `sidetap watch`: a mirror port, live, with verdicts to store and devices as they come.
 
 mod act;
+mod batch;
 mod deeds;
 mod devices;
 mod enforce;

@@ -1,34 +1,32 @@
 //! People who are to be forgotten by who acts on verdicts: no verdict on them is left, and what came of it leaves devices.
 
+use sidetap_model::SubjectKind;
 use sidetap_model::rows::VerdictRow;
-use sidetap_model::{SubjectKind, Ts};
 use sidetap_store::ToForget;
 
+use super::super::batch::Batch;
 use super::Acting;
-
-/// Those that were forgotten last: verdicts of before may still be on their way.
-const LATELY: usize = 1_000;
 
 /// Who was forgotten.
 #[derive(Default)]
 pub(super) struct Forgotten {
     /// The number of the last one.
     last: i64,
-    lately: Vec<ToForget>,
+    /// Those whom the run has not said that it forgot: verdicts of before are still on their way.
+    open: Vec<ToForget>,
+    /// Those whose verdicts the store did not let go yet.
+    late: Vec<ToForget>,
 }
 
 impl Forgotten {
-    /// Whether a verdict is left: on others than those who were forgotten since it was made. Their names are taken out of it.
+    /// Whether a verdict that was made before is left: on others. The names of those who were forgotten are taken out of it.
     pub(super) fn leaves(&self, v: &mut VerdictRow) -> bool {
-        self.lately.iter().all(|who| leaves(v, who.kind, &who.value, who.at))
+        self.open.iter().all(|who| leaves(v, who.kind, &who.value))
     }
 }
 
 /// The same of one.
-fn leaves(v: &mut VerdictRow, kind: SubjectKind, name: &str, at: Ts) -> bool {
-    if v.first_seen > at {
-        return true;
-    }
+fn leaves(v: &mut VerdictRow, kind: SubjectKind, name: &str) -> bool {
     let subject = &v.subject;
     if subject.kind == kind && subject.value == name
         || subject.parts.iter().any(|p| p.kind == kind && p.value == name)
@@ -44,36 +42,79 @@ fn leaves(v: &mut VerdictRow, kind: SubjectKind, name: &str, at: Ts) -> bool {
 }
 
 impl Acting {
+    /// Takes a batch in, in its turn; says whether it asks for a look at the policy.
+    pub(super) fn take_in(&mut self, batch: Batch, changed: &mut Vec<VerdictRow>) -> bool {
+        match batch {
+            Batch::Verdicts(mut verdicts) => {
+                let asks = verdicts.is_empty();
+                verdicts.retain_mut(|v| self.people.leaves(v));
+                changed.append(&mut verdicts);
+                asks
+            }
+            Batch::Forgot { forgot } => {
+                // Whoever has not been heard of is: all that was said of them came before this.
+                self.forget_people();
+                changed.retain_mut(|v| self.people.leaves(v));
+                self.people.open.retain(|who| who.seq > forgot);
+                false
+            }
+        }
+    }
+
     /// Forgets whom the store was asked to forget; says whether there was anybody.
     pub(super) fn forget_people(&mut self) -> bool {
-        let Some((store, _, run)) = &self.store else { return false };
+        let Some((store, _, run)) = &mut self.store else { return false };
         let asked = match store.to_forget(run, self.people.last) {
             Ok(asked) if !asked.is_empty() => asked,
-            Ok(_) => return false,
+            Ok(_) => {
+                self.forget_stored();
+                return false;
+            }
             Err(e) => {
-                self.lost.say(format!("whom to forget cannot be read from {}: {e}", store.path().display()));
+                let path = store.path().display();
+                self.lost.say(format!("whom to forget cannot be read from {path}: {e}"));
                 return false;
             }
         };
+        for who in asked {
+            self.verdicts.retain(|_, v| leaves(v, who.kind, &who.value));
+            self.known.history.forget(who.kind, &who.value);
+            self.people.last = who.seq;
+            self.people.late.push(who.clone());
+            self.people.open.push(who);
+        }
+        self.forget_stored();
+        let Some((store, ..)) = &self.store else { return false };
         // Of entries that a watch found on devices nothing but the verdict may be known.
         if let Ok(gone) = store.forgotten_verdicts() {
             self.before.retain(|id| !gone.contains(id));
         }
-        for who in asked {
-            self.verdicts.retain(|_, v| leaves(v, who.kind, &who.value, who.at));
-            self.known.history.forget(who.kind, &who.value);
-            self.people.last = who.seq;
-            if let Err(e) = store.acted_on_forget(who.seq) {
-                self.lost.say(format!("the store cannot be written: {}: {e}", store.path().display()));
-            }
-            self.people.lately.push(who);
-        }
-        let over = self.people.lately.len().saturating_sub(LATELY);
-        self.people.lately.drain(..over);
         let verdicts = &self.verdicts;
         self.news.retain(|id| verdicts.contains_key(id));
         self.awaited.retain(|id| verdicts.contains_key(id));
         true
+    }
+
+    /// Has the store forget verdicts on them: at once, or as soon as it can be written. What was said of them since stays.
+    fn forget_stored(&mut self) {
+        let Some((store, ..)) = &mut self.store else { return };
+        let (mut done, mut late) = (Vec::new(), Vec::new());
+        for who in std::mem::take(&mut self.people.late) {
+            match store.forget_verdicts(&who) {
+                Ok(()) => done.push(who),
+                Err(e) => {
+                    tracing::info!(error = %e, "verdicts on somebody who is to be forgotten wait for the store");
+                    late.push(who);
+                }
+            }
+        }
+        self.people.late = late;
+        let names = |v: &VerdictRow| {
+            let mut v = v.clone();
+            done.iter().any(|who| !leaves(&mut v, who.kind, &who.value))
+        };
+        let since: Vec<VerdictRow> = self.verdicts.values().filter(|v| names(v)).cloned().collect();
+        self.keep(&since);
     }
 }
 
@@ -89,12 +130,11 @@ mod tests {
         v.subject = Subject { kind: SubjectKind::Ip, value: "203.0.113.7".to_owned(), parts: Vec::new() };
         v.client_ips = vec!["203.0.113.7".parse().unwrap(), "203.0.113.8".parse().unwrap()];
         v.client_ip = None;
-        let (at, ip) = (v.first_seen, SubjectKind::Ip);
-        assert!(!leaves(&mut v.clone(), ip, "203.0.113.7", at));
-        assert!(leaves(&mut v.clone(), ip, "203.0.113.7", at.plus(-1)), "somebody new since");
-        assert!(leaves(&mut v.clone(), SubjectKind::Session, "203.0.113.7", at));
+        let ip = SubjectKind::Ip;
+        assert!(!leaves(&mut v.clone(), ip, "203.0.113.7"));
+        assert!(leaves(&mut v.clone(), SubjectKind::Session, "203.0.113.7"));
         let mut other = v.clone();
-        assert!(leaves(&mut other, ip, "203.0.113.8", at));
+        assert!(leaves(&mut other, ip, "203.0.113.8"));
         assert_eq!(other.client_ips, v.client_ips[..1]);
     }
 }
