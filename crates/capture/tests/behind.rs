@@ -408,3 +408,19 @@ fn words_that_may_begin_a_request_are_none_of_their_own() {
     turn(&mut wire, &b"GET a ".repeat(200), &[]);
     assert!(run(&wire.segs).0.len() <= 4);
 }
+
+#[test]
+fn many_requests_in_content_that_is_read_as_such_are_told_within_bounds() {
+    let post = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 9000000\r\n\r\n".as_slice();
+    let long = format!("GET /a HTTP/1.1\r\nX: {}\r\n\r\n", "y".repeat(4_000)).repeat(25);
+    let mut wire = Wire::open([1000, 2000], 1448);
+    turn(&mut wire, &[post, long.as_bytes(), &get("/secret0")].concat(), &[&answer("x"), &answer("a")]);
+    wire.close(true);
+    let seen = run(&wire.segs).0;
+    assert!(targets(&seen).contains(&"/secret0".to_owned()), "{:?}", targets(&seen).len());
+    let mut wire = Wire::open([1000, 2000], 1448);
+    turn(&mut wire, &[post, &b"GET /\n".repeat(60_000)].concat(), &[&answer("x"), &answer("a")]);
+    wire.close(true);
+    let seen = run(&wire.segs).0;
+    assert!((1_000..5_000).contains(&seen.len()), "{}", seen.len());
+}

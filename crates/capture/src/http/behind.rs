@@ -110,8 +110,10 @@ impl Cut {
     }
 }
 
-/// Bytes kept from where content begins as a request.
-const MOST_WITHIN: usize = 64 << 10;
+/// Bytes kept from where content begins as a request, as far as a body may be kept but at least these.
+const LEAST_WITHIN: usize = 64 << 10;
+/// Requests after which no more of it is read again, and bytes that are read at once.
+const MOST_AGAIN: (u32, usize) = (1024, 16 << 10);
 
 impl Within {
     fn new(mark: Mark, likely: bool) -> Box<Self> {
@@ -123,9 +125,9 @@ impl Within {
     }
 
     /// Keeps more that comes right behind.
-    fn keep(&mut self, bytes: &[u8], mark: Mark) {
+    fn keep(&mut self, bytes: &[u8], mark: Mark, most: usize) {
         if self.mark.off + self.bytes.len() as u64 == mark.off {
-            let room = MOST_WITHIN.saturating_sub(self.bytes.len()).min(bytes.len());
+            let room = most.max(LEAST_WITHIN).saturating_sub(self.bytes.len()).min(bytes.len());
             if self.cuts.len() < MOST_CUTS {
                 self.cuts.push(self.bytes.len());
             }
@@ -137,7 +139,13 @@ impl Within {
     fn pieces(&self) -> impl Iterator<Item = (Mark, &[u8])> {
         let ends = self.cuts.iter().skip(1).copied().chain([self.bytes.len()]);
         let all = self.cuts.iter().copied().zip(ends);
-        all.filter_map(|(from, end)| Some((self.mark.plus(from), self.bytes.get(from..end)?)))
+        let parts = move |(from, end): (usize, usize)| {
+            let starts = (from..end).step_by(MOST_AGAIN.1);
+            starts.filter_map(move |at| {
+                Some((self.mark.plus(at), self.bytes.get(at..end.min(at + MOST_AGAIN.1))?))
+            })
+        };
+        all.flat_map(parts)
     }
 }
 
@@ -266,7 +274,13 @@ impl Http {
     /// Where content is to be read as a request, if it is. Nobody but an attacker sends something behind a request for another protocol without
     /// waiting for the answer: whatever reads like a request is one then, wherever the server went on behind what it dropped. Else it is
     /// remembered, where a piece begins as one, until answers tell.
-    pub(super) fn request_within(&mut self, bytes: &[u8], mark: Mark, amid: &mut Amid) -> Option<usize> {
+    pub(super) fn request_within(
+        &mut self,
+        bytes: &[u8],
+        mark: Mark,
+        most: usize,
+        amid: &mut Amid,
+    ) -> Option<usize> {
         if self.behind == Behind::Upgrade {
             let begins = amid.is_at(mark) || begins_request(bytes);
             return if begins { Some(0) } else { amid.find(bytes, mark, 0) };
@@ -289,10 +303,10 @@ impl Http {
             && self.within.as_ref().is_none_or(|within| likely && !within.likely)
         {
             let mut within = Within::new(mark.plus(from), likely);
-            within.keep(first, mark.plus(from));
+            within.keep(first, mark.plus(from), most);
             self.within = Some(within);
         } else if let Some(within) = &mut self.within {
-            within.keep(bytes, mark);
+            within.keep(bytes, mark, most);
         }
         None
     }
@@ -310,15 +324,20 @@ impl Http {
         let Some(kept) = self.within.take() else { return };
         // An upload that was refused may have two answers, early and late; who ends it oddly, or behind what may be dropped, has himself to blame.
         let vouched = self.up.ends_oddly() || matches!(self.behind, Behind::Contested | Behind::Early);
-        let (end, last) = (mark.off + kept.bytes.len() as u64, self.up_at);
+        let (mut end, last) = (mark.off, self.up_at);
         self.leave_content(&kept.bytes, mark, out);
         // It may be content all the same: only answers prove which of it are requests. The first that reads like one may be content of what its
         // server ended elsewhere.
         (self.found, self.in_content, self.vouched) = (true, true, vouched);
         self.unheard_until = self.unheard_until.max(last);
         self.trail = Trail::anew(self.queue.len());
-        for (mark, piece) in kept.pieces() {
-            self.up(piece, mark, out);
+        let first = *out.seq;
+        for (at, part) in kept.pieces() {
+            if out.seq.wrapping_sub(first) > MOST_AGAIN.0 {
+                break;
+            }
+            self.up(part, at, out);
+            end = at.off + part.len() as u64;
         }
         self.up_at = last;
         if end < last && self.handover.is_none() {

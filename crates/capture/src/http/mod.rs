@@ -244,7 +244,7 @@ impl Http {
         while !bytes.is_empty() && self.handover.is_none() {
             let used = match self.up.wants() {
                 Wants::Head | Wants::LongHead => self.read_up_head(bytes, mark, &mut amid, out),
-                Wants::Body => match self.request_within(bytes, mark, &mut amid) {
+                Wants::Body => match self.request_within(bytes, mark, out.limits.body, &mut amid) {
                     Some(0) => {
                         self.leave_content(bytes, mark, out);
                         0
