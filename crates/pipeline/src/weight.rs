@@ -23,6 +23,8 @@ struct Many;
 impl Many {
     const PIECE: usize = 64;
     const PIECES: usize = 8;
+    /// Lines of a piece that are too many for usual content.
+    const DENSE: usize = 3;
     /// A shorter segment is looked at as a whole.
     const LEAST: usize = 128;
 
@@ -31,20 +33,38 @@ impl Many {
         let from = salt as usize * Self::PIECE;
         (from..payload.len()).step_by(Self::PIECE * Self::PIECES).any(|from| {
             let piece = payload.get(from..(from + Self::PIECE).min(payload.len())).unwrap_or_default();
-            memchr::memchr_iter(b'\n', piece)
-                .any(|at| ends_head(piece, at) || ends_request_line(payload, from + at))
+            let (mut ends, mut last) = (0, 0);
+            memchr::memchr_iter(b'\n', piece).any(|at| {
+                (ends, last) = (ends + 1, from + at);
+                ends_head(piece, at) || is_plain_request(piece, at)
+            }) || ends >= Self::DENSE && ends_request_line(payload, last)
         })
     }
 }
 
 /// How many messages may stand in some bytes. One has a blank line; requests that need none have a line that names them.
 fn messages(bytes: &[u8]) -> usize {
-    let (mut heads, mut lines) = (0, 0);
+    /// Lines of usual heads, and of something before them.
+    const USUAL: (usize, usize) = (12, 8);
+    let begins = matches!(bytes, [b'G', b'E', b'T', b' ' | b'\t', ..]);
+    let (mut heads, mut plain, mut ends) = (0, usize::from(begins), 0);
     for at in memchr::memchr_iter(b'\n', bytes) {
+        ends += 1;
         heads += usize::from(ends_head(bytes, at));
-        lines += usize::from(ends_request_line(bytes, at));
+        plain += usize::from(is_plain_request(bytes, at));
     }
-    heads.max(lines)
+    // Behind other bytes of their lines there are requests in odd places alone.
+    let most = heads.max(plain);
+    if ends <= most * USUAL.0 + USUAL.1 {
+        return most;
+    }
+    let lines = memchr::memchr_iter(b'\n', bytes).filter(|at| ends_request_line(bytes, *at)).count();
+    most.max(lines)
+}
+
+/// Whether a line begins behind this end of one that may be a whole request.
+fn is_plain_request(bytes: &[u8], at: usize) -> bool {
+    matches!(bytes.get(at + 1..), Some([b'G', b'E', b'T', b' ' | b'\t', ..]))
 }
 
 /// Whether what ends with this end of a line is followed by a blank one.
@@ -114,14 +134,15 @@ mod tests {
         let path = "x".repeat(90);
         let lines = [
             "GET /\n".to_owned(),
-            format!("xGET /{path}\n"),
+            format!("GET /{path}\n"),
+            "xGET /x\n".into(),
             "GET http://h/\n".into(),
             "GET\t/ \n".into(),
             "POST a HTTP/1.1\r\n".into(),
             "PUT a http/01.1\n".into(),
             "PUT a ICE/1.1\n".into(),
             "GET a HTTP/1.1 x\n".into(),
-            format!("x: y GET /{path}\n"),
+            "x: y GET /x\n".into(),
         ];
         for line in lines {
             let count = 1_448 / line.len();

@@ -452,6 +452,10 @@ impl Http {
 
 /// A request begins here by all signs: a method that is in use, and a target behind any white space that some server takes.
 pub(super) fn begins_within(bytes: &[u8]) -> bool {
+    // Most content begins otherwise.
+    if !bytes.first().is_some_and(|b| b.is_ascii_uppercase() || is_any_space(b)) {
+        return false;
+    }
     let blank = bytes.iter().take_while(|b| is_any_space(b)).count();
     let first = bytes.get(blank..).unwrap_or_default();
     let word = first.iter().take(LONGEST_KNOWN).position(is_any_space);
