@@ -17,6 +17,7 @@ pub mod rows;
 mod subject;
 mod time;
 mod treatment;
+mod words;
 mod zone;
 
 pub use action::ActionRow;
@@ -31,4 +32,5 @@ pub use position::of_item;
 pub use subject::{Actor, ClientAddr, IpSource, SubjectKind, mask_token, token_bytes};
 pub use time::Ts;
 pub use treatment::{Decoy, Measures, Mode, Rate, Scope, Tag, Treatment};
+pub use words::words;
 pub use zone::Zone;

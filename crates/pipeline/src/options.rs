@@ -113,16 +113,9 @@ pub struct Forget {
 impl Forget {
     /// Whether the name stands in a text by itself.
     pub(crate) fn is_in(&self, text: &[u8]) -> bool {
-        let name = self.value.as_bytes();
-        // Behind an IPv4 address a port may stand.
-        let colons = name.contains(&b':');
-        let joins = |b: Option<&u8>| {
-            b.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'.' || *b == b':' && colons)
-        };
-        memchr::memmem::find_iter(text, name).any(|at| {
-            let before = at.checked_sub(1).and_then(|at| text.get(at));
-            !joins(before) && !joins(text.get(at + name.len()))
-        })
+        // Most texts do not have it at all.
+        memchr::memmem::find(text, self.value.as_bytes()).is_some()
+            && sidetap_model::words(text, self.value.as_bytes()).next().is_some()
     }
 }
 

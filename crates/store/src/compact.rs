@@ -14,8 +14,17 @@ const FEW: usize = 8;
 const CHUNK: usize = 1 << 20;
 
 impl Store {
-    /// Writes the file anew without its unused bytes; needs as much room again beside it meanwhile.
+    /// Writes the file anew without its unused bytes; needs as much room again beside it and in the directory for temporary files
+    /// meanwhile.
     pub fn compact(&self) -> Result<(), StoreError> {
+        self.connection.pragma_update(None, "temp_store", "FILE")?;
+        let written = self.write_anew();
+        self.connection.pragma_update(None, "temp_store", "MEMORY")?;
+        written
+    }
+
+    /// The same in memory: a confined process can make no files elsewhere.
+    fn write_anew(&self) -> Result<(), StoreError> {
         self.connection.execute_batch("VACUUM")?;
         self.checkpoint()
     }
@@ -35,7 +44,7 @@ impl Store {
         // Of many it is not asked who is still there: writing the file anew takes no longer.
         for name in names.iter().take(FEW) {
             if names.len() > FEW || self.says(name)? > 0 {
-                return self.compact();
+                return self.write_anew();
             }
         }
         Ok(())

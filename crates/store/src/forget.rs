@@ -9,7 +9,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, params};
 use serde_json::Value;
 use sidetap_model::rows::{CampaignRow, EndpointRow, FindingRow, SensitiveRow, VerdictRow};
-use sidetap_model::{SubjectKind, Ts};
+use sidetap_model::{SubjectKind, Ts, words};
 
 use crate::error::StoreError;
 use crate::journal::{FORGOTTEN, rewrite_audit};
@@ -84,7 +84,7 @@ impl Store {
         by: &str,
         now: Ts,
     ) -> Result<Removed, StoreError> {
-        let who = Who { kind, value };
+        let who = Who { kind, value, again: None };
         let transaction = self.begin_vital()?;
         let mut removed = Removed::default();
         forget_verdicts(&transaction, &mut removed, who, now)?;
@@ -111,11 +111,11 @@ impl Store {
 
     /// Forgets verdicts on somebody once more: those that whoever keeps them wrote before hearing of it. What is said from then on is said
     /// of somebody new.
-    pub fn forget_verdicts(&mut self, who: &ToForget) -> Result<(), StoreError> {
+    pub fn forget_verdicts(&mut self, who: &ToForget, now: Ts) -> Result<(), StoreError> {
         let transaction = self.begin_vital()?;
-        let name = Who { kind: who.kind, value: &who.value };
+        let name = Who { kind: who.kind, value: &who.value, again: None };
         forget_verdicts(&transaction, &mut Removed::default(), name, who.at)?;
-        transaction.execute("UPDATE forgets SET acted = 1 WHERE seq = ?1", [who.seq])?;
+        transaction.execute("UPDATE forgets SET acted = ?2 WHERE seq = ?1", params![who.seq, now.0])?;
         transaction.commit()
     }
 
@@ -136,7 +136,8 @@ impl Store {
         }
         let transaction = self.begin_vital()?;
         for who in all {
-            let (name, mut removed) = (Who { kind: who.kind, value: &who.value }, Removed::default());
+            let again = Some(who.acted.unwrap_or(who.at));
+            let (name, mut removed) = (Who { kind: who.kind, value: &who.value, again }, Removed::default());
             if verdicts {
                 forget_verdicts(&transaction, &mut removed, name, who.at)?;
             }
@@ -146,7 +147,7 @@ impl Store {
         transaction.commit()?;
         self.checkpoint()?;
         let waiting: i64 = self.connection.query_row("SELECT count(*) FROM forgets", [], |r| r.get(0))?;
-        let plain = |who: &&ToForget| Who { kind: who.kind, value: &who.value }.is_plain();
+        let plain = |who: &&ToForget| Who { kind: who.kind, value: &who.value, again: None }.is_plain();
         let names: Vec<&str> = all.iter().filter(plain).map(|who| who.value.as_str()).collect();
         if waiting == 0 { self.clear_unused(&names) } else { Ok(()) }
     }
@@ -173,23 +174,27 @@ fn forget_in(transaction: &Connection, removed: &mut Removed, who: Who<'_>) -> R
     let members = "DELETE FROM members WHERE (kind = ?2 AND value = ?1)
         OR (kind = 'compound' AND (instr(value, ?1 || ' + ') > 0 OR instr(value, ' + ' || ?1) > 0))";
     note("members", transaction.execute(members, params![value, kind.name()])?);
+    for (table, text) in [("evidence", "row"), ("actions", "row"), ("cells", "cell")] {
+        note(table, forget_where_named(transaction, table, text, who)?);
+    }
+    if who.is_plain() {
+        let titles = "DELETE FROM history WHERE instr(title, ?1) > 0";
+        note("history", transaction.execute(titles, [value])?);
+    }
+    transaction.execute("DELETE FROM sampled WHERE exchange NOT IN (SELECT id FROM evidence)", [])?;
+    note("audit", forget_in_audit(transaction, who)?);
+    if who.again.is_some() {
+        return Ok(());
+    }
     let allowed = "DELETE FROM allowed WHERE (kind = ?1 AND value = ?2)
         OR (?1 = 'ip' AND kind = 'cidr' AND value IN (?2 || '/32', ?2 || '/128'))";
     note("allowed", transaction.execute(allowed, params![kind.name(), value])?);
-    for (table, text) in [("evidence", "row"), ("actions", "row"), ("approvals", "row"), ("cells", "cell")] {
-        note(table, forget_where_named(transaction, table, text, who)?);
-    }
+    note("approvals", forget_where_named(transaction, "approvals", "row", who)?);
     for (table, text) in
         [("notes", "note"), ("work", "note"), ("work_log", "note"), ("taught", "note"), ("allowed", "reason")]
     {
         note(table, forget_in_texts(transaction, table, text, who)?);
     }
-    transaction.execute("DELETE FROM sampled WHERE exchange NOT IN (SELECT id FROM evidence)", [])?;
-    if who.is_plain() {
-        let titles = "DELETE FROM history WHERE instr(title, ?1) > 0";
-        note("history", transaction.execute(titles, [value])?);
-    }
-    note("audit", forget_in_audit(transaction, who)?);
     Ok(())
 }
 
@@ -242,6 +247,8 @@ fn open_failed(path: &Path, error: &std::io::Error) -> StoreError {
 struct Who<'a> {
     kind: SubjectKind,
     value: &'a str,
+    /// They were forgotten before, and what the run wrote up to then is swept: what people and devices said since stays.
+    again: Option<Ts>,
 }
 
 impl Who<'_> {
@@ -383,31 +390,18 @@ fn strip(part: &mut Value, field: &str, who: Who<'_>) -> bool {
 
 /// Whether the name is in a text by itself, not as a part of a longer one: `10.0.0.1` is not in `10.0.0.11`.
 fn has_word(text: &str, value: &str) -> bool {
-    words(text, value).next().is_some()
+    words(text.as_bytes(), value.as_bytes()).next().is_some()
 }
 
 /// A text with something else where the value stands as a word.
-fn without_word(text: &str, value: &str) -> String {
+pub(crate) fn without_word(text: &str, value: &str) -> String {
     let (mut out, mut done) = (String::with_capacity(text.len()), 0);
-    for at in words(text, value) {
+    for at in words(text.as_bytes(), value.as_bytes()) {
         out.push_str(text.get(done..at).unwrap_or_default());
         out.push_str(FORGOTTEN);
         done = at + value.len();
     }
     out + text.get(done..).unwrap_or_default()
-}
-
-/// Where the value stands as a word.
-fn words(text: &str, value: &str) -> impl Iterator<Item = usize> {
-    let joins = |c: char| c.is_alphanumeric() || c == '.' || c == ':' || c == '#';
-    text.match_indices(value).map(|(at, _)| at).filter(move |at| {
-        let before = text.get(..*at).and_then(|t| t.chars().next_back());
-        let after = text
-            .get(at + value.len()..)
-            .map(|t| t.trim_end_matches(['.', ':']))
-            .and_then(|t| t.chars().next());
-        !before.is_some_and(joins) && !after.is_some_and(joins)
-    })
 }
 
 /// Removes rows of which the text, a JSON value, names somebody anywhere in it.
@@ -418,10 +412,15 @@ fn forget_where_named(
     who: Who<'_>,
 ) -> Result<usize, StoreError> {
     let mut gone = 0;
+    // What is done to devices since is done to somebody new.
+    let (before, until) = match (table, who.again) {
+        ("actions", Some(until)) => ("at <= ?2", until),
+        _ => ("?2 = ?2", Ts(0)),
+    };
     let found: Vec<String> = {
-        let sql = format!("SELECT DISTINCT {text} FROM {table} WHERE instr({text}, ?1) > 0");
+        let sql = format!("SELECT DISTINCT {text} FROM {table} WHERE instr({text}, ?1) > 0 AND {before}");
         let mut statement = transaction.prepare(&sql)?;
-        let mut rows = statement.query([who.value])?;
+        let mut rows = statement.query(params![who.value, until.0])?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             let text = row.get_ref(0)?.as_str().unwrap_or_default();
@@ -463,7 +462,7 @@ fn forget_in_texts(
 
 fn names(text: &str, who: Who<'_>) -> bool {
     match who.is_plain() {
-        true => stands_in(text, who.value),
+        true => has_word(text, who.value),
         false => !matches!(without(text, who), Rewritten::Same),
     }
 }
@@ -473,9 +472,10 @@ fn names(text: &str, who: Who<'_>) -> bool {
 fn forget_in_audit(transaction: &Connection, who: Who<'_>) -> Result<usize, StoreError> {
     let found: Vec<(i64, String)> = {
         let sql = "SELECT seq, detail FROM audit WHERE instr(detail, ?1) > 0 AND substr(action, 1, instr(action, '.'))
-            NOT IN ('user.', 'token.', 'session.', 'settings.', 'policy.', 'store.')";
+            NOT IN ('user.', 'token.', 'session.', 'settings.', 'policy.', 'store.') AND at <= ?2";
+        let until = who.again.map_or(i64::MAX, |t| t.0);
         let mut statement = transaction.prepare(sql)?;
-        let rows = statement.query_map([who.value], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        let rows = statement.query_map(params![who.value, until], |r| Ok((r.get(0)?, r.get(1)?)))?;
         rows.collect::<Result<_, _>>()?
     };
     let found: Vec<_> = found.into_iter().filter(|(_, detail)| names(detail, who)).collect();
@@ -485,19 +485,9 @@ fn forget_in_audit(transaction: &Connection, who: Who<'_>) -> Result<usize, Stor
     let gone = found.len();
     rewrite_audit(
         transaction,
-        found.into_iter().map(|(seq, detail)| (seq, detail.replace(who.value, FORGOTTEN))),
+        found.into_iter().map(|(seq, detail)| (seq, without_word(&detail, who.value))),
     )?;
     Ok(gone)
-}
-
-/// True where a value stands in a text as itself, not as a part of a longer one.
-fn stands_in(text: &str, value: &str) -> bool {
-    let goes_on = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_');
-    text.match_indices(value).any(|(at, found)| {
-        let before = text.get(..at).and_then(|t| t.chars().next_back());
-        let after = text.get(at + found.len()..).and_then(|t| t.chars().next());
-        !before.is_some_and(goes_on) && !after.is_some_and(goes_on)
-    })
 }
 
 #[cfg(test)]
@@ -509,8 +499,8 @@ mod tests {
         let row = r##"{"subject":{"kind":"session","value":"anna"},"intent":"malicious","ips":["203.0.113.1"],
             "members":[{"kind":"account","value":"anna"},{"kind":"session","value":"anna"}],"accounts":["anna","bert"]}"##;
         let (account, session) = (SubjectKind::Account, SubjectKind::Session);
-        assert!(matches!(without(row, Who { kind: session, value: "anna" }), Rewritten::Gone));
-        let Rewritten::Kept(left) = without(row, Who { kind: account, value: "anna" }) else {
+        assert!(matches!(without(row, Who { kind: session, value: "anna", again: None }), Rewritten::Gone));
+        let Rewritten::Kept(left) = without(row, Who { kind: account, value: "anna", again: None }) else {
             panic!("kept")
         };
         let left: Value = serde_json::from_str(&left).unwrap();
@@ -518,7 +508,11 @@ mod tests {
         assert_eq!(left["members"], serde_json::json!([{"kind": "session", "value": "anna"}]));
         assert_eq!(left["accounts"], serde_json::json!(["bert"]));
         for (kind, value) in [(account, "malicious"), (session, "malicious"), (session, "203.0.113.1")] {
-            assert!(matches!(without(row, Who { kind, value }), Rewritten::Same), "{} {value}", kind.name());
+            assert!(
+                matches!(without(row, Who { kind, value, again: None }), Rewritten::Same),
+                "{} {value}",
+                kind.name()
+            );
         }
     }
 
@@ -527,7 +521,7 @@ mod tests {
         for text in ["203.0.113.1", "203.0.113.1 + s-1", "at 203.0.113.1, 3 times", "203.0.113.1."] {
             assert!(has_word(text, "203.0.113.1"), "{text}");
         }
-        for text in ["203.0.113.11", "1203.0.113.1", "203.0.113.1.example", "::203.0.113.1"] {
+        for text in ["203.0.113.11", "1203.0.113.1", "203.0.113.1.example"] {
             assert!(!has_word(text, "203.0.113.1"), "{text}");
         }
     }

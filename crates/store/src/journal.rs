@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 use sidetap_model::{ActionRow, Ts};
 
 use crate::error::StoreError;
+use crate::forget::without_word;
 use crate::load::parse;
 use crate::open::Store;
 use crate::save::json;
@@ -45,7 +46,8 @@ impl Store {
             }
         }
         transaction.commit()?;
-        Ok(())
+        // The log has the intents with the names.
+        if unnamed.is_some() { self.checkpoint() } else { Ok(()) }
     }
 
     /// Appends what is about to be done to devices to the audit, in one transaction and uncut: what came of it may have to be found out.
@@ -176,7 +178,7 @@ fn without_the_forgotten(
         let out: &mut Vec<ActionRow> = out.get_or_insert_with(|| actions.to_vec());
         if let Some(told) = out.get_mut(at) {
             told.subject = FORGOTTEN.to_owned();
-            told.answer = told.answer.replace(&action.subject, FORGOTTEN);
+            told.answer = without_word(&told.answer, &action.subject);
         }
         forget_intents(connection, verdict, &action.subject)?;
     }
@@ -189,7 +191,7 @@ fn forget_intents(connection: &Connection, verdict: &str, name: &str) -> Result<
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(params![INTENT, LATEST, verdict], |r| Ok((r.get(0)?, r.get(1)?)))?;
     let rows: Vec<(i64, String)> = rows.collect::<Result<_, _>>()?;
-    let rows = rows.into_iter().map(|(seq, detail)| (seq, detail.replace(name, FORGOTTEN)));
+    let rows = rows.into_iter().map(|(seq, detail)| (seq, without_word(&detail, name)));
     rewrite_audit(connection, rows)
 }
 

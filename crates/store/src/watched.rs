@@ -24,8 +24,8 @@ pub struct ToForget {
     pub kind: SubjectKind,
     /// The name as outputs spell it.
     pub value: String,
-    /// Who acts on devices has forgotten it.
-    pub acted: bool,
+    /// When whoever acts on devices forgot them, where that is done.
+    pub acted: Option<Ts>,
 }
 
 impl Store {
@@ -77,7 +77,7 @@ impl Store {
                 at: Ts(row.get(1)?),
                 kind,
                 value: row.get(3)?,
-                acted: row.get(4)?,
+                acted: Some(row.get(4)?).filter(|at| *at > 0).map(Ts),
             });
         }
         Ok(out)

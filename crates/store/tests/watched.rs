@@ -61,12 +61,12 @@ fn a_run_that_goes_on_is_asked_to_forget_and_swept_after() {
     store.forget(SubjectKind::Ip, NAME, "anna", at(201)).unwrap();
     assert!(store.to_forget("over", 0).unwrap().is_empty(), "nothing was heard of it for long");
     let asked = store.to_forget("live", 0).unwrap();
-    assert_eq!((asked.len(), asked[0].value.as_str(), asked[0].acted), (1, NAME, false));
+    assert_eq!((asked.len(), asked[0].value.as_str(), asked[0].acted), (1, NAME, None));
     assert!(store.to_forget("live", asked[0].seq).unwrap().is_empty());
     // Whoever keeps verdicts wrote what was in hand, and then heard of it.
     store.save_verdicts("live", &[verdict(0)], at(202)).unwrap();
-    store.forget_verdicts(&asked[0]).unwrap();
-    assert!(store.to_forget("live", 0).unwrap()[0].acted);
+    store.forget_verdicts(&asked[0], at(203)).unwrap();
+    assert!(store.to_forget("live", 0).unwrap()[0].acted == Some(at(203)));
     assert!(store.verdict("v7").unwrap().is_none());
     store.forget_again(&asked).unwrap();
     assert!(store.to_forget("live", 0).unwrap().is_empty());
@@ -79,11 +79,24 @@ fn what_is_said_after_a_run_forgot_is_said_of_somebody_new() {
     store.goes_on("live", at(20)).unwrap();
     store.forget(SubjectKind::Ip, NAME, "anna", at(21)).unwrap();
     let asked = store.to_forget("live", 0).unwrap();
-    store.forget_verdicts(&asked[0]).unwrap();
+    store.forget_verdicts(&asked[0], at(22)).unwrap();
     // Its first request was on its way when it was forgotten.
     store.save_verdicts("live", &[verdict(20)], at(32)).unwrap();
-    store.forget_again(&asked).unwrap();
+    store.record_actions(&[action("add")]).unwrap();
+    let entry = sidetap_store::AllowedRow {
+        id: 0,
+        kind: "ip".into(),
+        value: NAME.into(),
+        reason: String::new(),
+        by: "anna".into(),
+        at: at(33),
+        expires_at: None,
+    };
+    store.allow(&entry).unwrap();
+    store.forget_again(&store.to_forget("live", 0).unwrap()).unwrap();
     assert!(store.verdict("v7").unwrap().is_some(), "the run will not say it again");
+    assert_eq!(store.actions(10, 0).unwrap()[0].subject, NAME, "it was done to somebody new");
+    assert_eq!(store.allowed(at(40)).unwrap().len(), 1, "people say what they say since");
     assert!(store.forgotten_verdicts().unwrap().is_empty());
 }
 

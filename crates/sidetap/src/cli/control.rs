@@ -55,7 +55,7 @@ pub(crate) enum StoreCommand {
         #[arg(value_name = "VALUE")]
         value: String,
     },
-    /// Write the file anew without unused bytes, which may still tell of who was forgotten; needs as much room again meanwhile
+    /// Write the file anew without unused bytes, which may still tell of who was forgotten; needs as much room again meanwhile, there and for temporary files
     Compact,
     /// Make a new one-time token that makes an administrator, where nobody can log in any more: removes all users
     ResetUsers,

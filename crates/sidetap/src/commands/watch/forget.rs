@@ -1,7 +1,7 @@
 //! Forgetting beside a run that goes on: whom the store is asked to forget is forgotten in the run's memory too, and then once more in
 //! what the run wrote meanwhile.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use sidetap_model::Ts;
 use sidetap_pipeline::Forget;
 use sidetap_store::{Store, StoreError, ToForget};
 
@@ -146,14 +147,19 @@ impl Work {
         let forgot = locked(&self.shared).forgot;
         // What was found before is saved before it is swept.
         let saved = !self.saving.as_ref().is_some_and(Saving::is_on);
-        let acted: BTreeSet<i64> =
-            self.store.to_forget(&self.run, 0)?.iter().filter(|who| who.acted).map(|who| who.seq).collect();
+        let acted: BTreeMap<i64, Ts> = self
+            .store
+            .to_forget(&self.run, 0)?
+            .iter()
+            .filter_map(|who| Some((who.seq, who.acted?)))
+            .collect();
         let is_ready = |open: &Open| {
             let late = open.since.elapsed() > PATIENCE;
-            open.who.seq <= forgot && (late || saved && acted.contains(&open.who.seq))
+            open.who.seq <= forgot && (late || saved && acted.contains_key(&open.who.seq))
         };
-        let ready: Vec<ToForget> =
-            self.open.iter().filter(|open| is_ready(open)).map(|open| open.who.clone()).collect();
+        let with_time =
+            |open: &Open| ToForget { acted: acted.get(&open.who.seq).copied(), ..open.who.clone() };
+        let ready: Vec<ToForget> = self.open.iter().filter(|open| is_ready(open)).map(with_time).collect();
         if let Some(cells) = &self.cells {
             ready.iter().for_each(|who| cells.forget(who.kind, &who.value));
         }

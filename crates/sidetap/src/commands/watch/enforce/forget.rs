@@ -6,6 +6,7 @@ use sidetap_store::ToForget;
 
 use super::super::batch::Batch;
 use super::Acting;
+use crate::clock;
 
 /// Who was forgotten.
 #[derive(Default)]
@@ -100,7 +101,7 @@ impl Acting {
         let Some((store, ..)) = &mut self.store else { return };
         let (mut done, mut late) = (Vec::new(), Vec::new());
         for who in std::mem::take(&mut self.people.late) {
-            match store.forget_verdicts(&who) {
+            match store.forget_verdicts(&who, clock::now()) {
                 Ok(()) => done.push(who),
                 Err(e) => {
                     tracing::info!(error = %e, "verdicts on somebody who is to be forgotten wait for the store");
