@@ -136,7 +136,7 @@ impl Store {
         }
         let transaction = self.begin_vital()?;
         for who in all {
-            let again = Some(who.acted.unwrap_or(who.at));
+            let again = Some((who.at, who.acted.unwrap_or(who.at)));
             let (name, mut removed) = (Who { kind: who.kind, value: &who.value, again }, Removed::default());
             if verdicts {
                 forget_verdicts(&transaction, &mut removed, name, who.at)?;
@@ -247,8 +247,9 @@ fn open_failed(path: &Path, error: &std::io::Error) -> StoreError {
 struct Who<'a> {
     kind: SubjectKind,
     value: &'a str,
-    /// They were forgotten before, and what the run wrote up to then is swept: what people and devices said since stays.
-    again: Option<Ts>,
+    /// They were asked to be forgotten at the one time and forgotten by the run at the other, and what it wrote up to then is swept: what
+    /// people said since the first and devices since the second stays.
+    again: Option<(Ts, Ts)>,
 }
 
 impl Who<'_> {
@@ -414,7 +415,7 @@ fn forget_where_named(
     let mut gone = 0;
     // What is done to devices since is done to somebody new.
     let (before, until) = match (table, who.again) {
-        ("actions", Some(until)) => ("at <= ?2", until),
+        ("actions", Some((_, until))) => ("at <= ?2", until),
         _ => ("?2 = ?2", Ts(0)),
     };
     let found: Vec<String> = {
@@ -472,10 +473,11 @@ fn names(text: &str, who: Who<'_>) -> bool {
 fn forget_in_audit(transaction: &Connection, who: Who<'_>) -> Result<usize, StoreError> {
     let found: Vec<(i64, String)> = {
         let sql = "SELECT seq, detail FROM audit WHERE instr(detail, ?1) > 0 AND substr(action, 1, instr(action, '.'))
-            NOT IN ('user.', 'token.', 'session.', 'settings.', 'policy.', 'store.') AND at <= ?2";
-        let until = who.again.map_or(i64::MAX, |t| t.0);
+            NOT IN ('user.', 'token.', 'session.', 'settings.', 'policy.', 'store.')
+            AND (at <= ?2 OR actor = 'watch' AND at <= ?3)";
+        let (asked, acted) = who.again.map_or((i64::MAX, i64::MAX), |(asked, acted)| (asked.0, acted.0));
         let mut statement = transaction.prepare(sql)?;
-        let rows = statement.query_map(params![who.value, until], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        let rows = statement.query_map(params![who.value, asked, acted], |r| Ok((r.get(0)?, r.get(1)?)))?;
         rows.collect::<Result<_, _>>()?
     };
     let found: Vec<_> = found.into_iter().filter(|(_, detail)| names(detail, who)).collect();

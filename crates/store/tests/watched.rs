@@ -93,10 +93,26 @@ fn what_is_said_after_a_run_forgot_is_said_of_somebody_new() {
         expires_at: None,
     };
     store.allow(&entry).unwrap();
+    let said = |at, actor: &str| sidetap_store::AuditRow {
+        at,
+        actor: actor.to_owned(),
+        action: "allow.add".to_owned(),
+        detail: json!({ "value": NAME }),
+    };
+    // People decide while the run has not heard of it yet; what it writes itself then is of before.
+    store.forget_verdicts(&asked[0], at(30)).unwrap();
+    store.save_verdicts("live", &[verdict(20)], at(32)).unwrap();
+    for (at, actor) in [(at(25), "anna"), (at(25), "watch"), (at(33), "watch")] {
+        store.record_audit(&said(at, actor)).unwrap();
+    }
     store.forget_again(&store.to_forget("live", 0).unwrap()).unwrap();
     assert!(store.verdict("v7").unwrap().is_some(), "the run will not say it again");
     assert_eq!(store.actions(10, 0).unwrap()[0].subject, NAME, "it was done to somebody new");
     assert_eq!(store.allowed(at(40)).unwrap().len(), 1, "people say what they say since");
+    let rows = store.audit(4, 0).unwrap();
+    let named: Vec<bool> =
+        rows.iter().filter(|r| r.action == "allow.add").map(|r| r.detail["value"] == NAME).collect();
+    assert_eq!(named, [true, false, true], "{rows:?}");
     assert!(store.forgotten_verdicts().unwrap().is_empty());
 }
 
