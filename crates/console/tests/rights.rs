@@ -238,6 +238,8 @@ async fn several_approvals_are_decided_by_operators_and_audited() {
     let admin = served.log_in("admin", PASSWORD).await;
     let path = |verb: &str| format!("/api/v1/approvals/{verb}");
     for bad in [
+        json!({"ids": [9_223_372_036_854_775_808_u64]}),
+        json!({"all": true, "up_to": 9_223_372_036_854_775_808_u64}),
         json!({}),
         json!({"all": false}),
         json!({"all": true, "campaign": "c"}),

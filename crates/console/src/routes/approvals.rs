@@ -85,6 +85,9 @@ impl Choice {
         if self.ids.as_ref().is_some_and(|ids| ids.is_empty() || ids.len() > IDS) {
             return Err(Problem::bad_body(format!("ids: 1 to {IDS}")));
         }
+        if self.ids.iter().flatten().chain(&self.up_to).any(|n| i64::try_from(*n).is_err()) {
+            return Err(Problem::bad_body("ids and up_to are numbers as approvals have them, below 2^63"));
+        }
         let number = |id: &u64| i64::try_from(*id).unwrap_or(i64::MAX);
         Ok(Which::Chosen(Chosen {
             ids: self.ids.as_ref().map(|ids| ids.iter().map(number).collect()),
