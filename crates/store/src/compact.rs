@@ -12,6 +12,8 @@ const AT_ONCE: u64 = 128 << 20;
 /// Names that a file is searched for.
 const FEW: usize = 8;
 const CHUNK: usize = 1 << 20;
+/// Bytes beside a name by which it is seen whether it goes on.
+const ASIDE: usize = 2;
 
 impl Store {
     /// Writes the file anew without its unused bytes; needs as much room again beside it and in the directory for temporary files
@@ -29,7 +31,8 @@ impl Store {
         self.checkpoint()
     }
 
-    /// How often the file says this text, as a word, rows and unused bytes alike.
+    /// How often the file says this name, rows and unused bytes alike. Columns stand in it with nothing between them, so that only what makes
+    /// another address of it is told apart.
     pub fn says(&self, text: &str) -> Result<u64, StoreError> {
         let said = count(self.path(), text.as_bytes());
         said.map_err(|e| StoreError::Open { path: self.path().display().to_string(), detail: e.to_string() })
@@ -51,7 +54,7 @@ impl Store {
     }
 }
 
-fn count(path: &Path, text: &[u8]) -> std::io::Result<u64> {
+fn count(path: &Path, name: &[u8]) -> std::io::Result<u64> {
     let mut file = File::open(path)?;
     let (mut said, mut kept, mut from) = (0, Vec::new(), 0);
     loop {
@@ -59,21 +62,30 @@ fn count(path: &Path, text: &[u8]) -> std::io::Result<u64> {
         kept.resize(before + CHUNK, 0);
         let read = file.read(kept.get_mut(before..).unwrap_or_default())?;
         kept.truncate(before + read);
-        // Two bytes more than the text are kept for the next part: a word has an end.
-        let last = if read == 0 { kept.len() } else { kept.len().saturating_sub(text.len() + 1) };
-        while let Some(at) = find(&kept, text, from).filter(|at| *at < last) {
-            let joins = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'.');
-            let begins = !joins(at.checked_sub(1).and_then(|at| kept.get(at)));
-            said += u64::from(begins && !joins(kept.get(at + text.len())));
+        // A name whose end cannot be judged yet is kept for the next part.
+        let last = if read == 0 { kept.len() } else { kept.len().saturating_sub(name.len() + ASIDE) };
+        while let Some(at) = find(&kept, name, from).filter(|at| *at < last) {
+            said += u64::from(is_apart(&kept, at, at + name.len()));
             from = at + 1;
         }
         if read == 0 {
             return Ok(said);
         }
-        // The byte before the next part is kept to see where a word begins.
-        kept.drain(..last.saturating_sub(1));
-        from = last.min(1);
+        // What stands before the next part tells where a word begins.
+        from = from.max(last);
+        let gone = from.saturating_sub(ASIDE);
+        kept.drain(..gone);
+        from -= gone;
     }
+}
+
+/// Whether what stands from here to there is not part of a longer number.
+fn is_apart(text: &[u8], at: usize, end: usize) -> bool {
+    let digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_digit);
+    let dot = |at: usize| text.get(at) == Some(&b'.');
+    let back = |n: usize| at.checked_sub(n);
+    let before = back(1).is_some_and(digit) || back(1).is_some_and(dot) && back(2).is_some_and(digit);
+    !(before || digit(end) || dot(end) && digit(end + 1))
 }
 
 fn find(all: &[u8], text: &[u8], from: usize) -> Option<usize> {
@@ -88,10 +100,12 @@ mod tests {
     fn words_are_counted_over_the_ends_of_parts_and_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
-        for shift in [0, 1, 5, 10, 11, 12, 13, 30] {
+        for shift in 0..60 {
             let mut all = vec![b' '; CHUNK - shift];
-            all.extend_from_slice(b"203.0.113.7 203.0.113.77 9203.0.113.7 \x01203.0.113.7\x02");
-            all.resize(2 * CHUNK + 3, b'x');
+            all.extend_from_slice(
+                b"203.0.113.7 203.0.113.77 9203.0.113.7 9.203.0.113.7 203.0.113.7.1 ip203.0.113.7because.",
+            );
+            all.resize(2 * CHUNK + 3, b' ');
             all.extend_from_slice(b",203.0.113.7");
             std::fs::write(&path, &all).unwrap();
             assert_eq!(count(&path, b"203.0.113.7").unwrap(), 3, "{shift}");

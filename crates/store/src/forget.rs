@@ -1,11 +1,7 @@
-//! Copies of a store, and forgetting somebody in it.
+//! Forgetting somebody in a store.
 
-use std::fs::File;
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, params};
 use serde_json::Value;
 use sidetap_model::rows::{CampaignRow, EndpointRow, FindingRow, SensitiveRow, VerdictRow};
@@ -20,45 +16,8 @@ use crate::watched::ToForget;
 
 /// How long who forgets somebody waits for others who write.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often a copy is tried while somebody holds the store locked.
-const TRIES: usize = 200;
 
 impl Store {
-    /// Writes a consistent copy of the store into a new file that only its owner may read: all of it as it is at one moment, whatever
-    /// others write meanwhile.
-    pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        drop(private(to)?);
-        let copied = self.copy(to);
-        if copied.is_err() {
-            let _ = std::fs::remove_file(to);
-        }
-        copied
-    }
-
-    /// The same as a file without a name, which is gone when it is closed.
-    pub fn backup_file(&self) -> Result<File, StoreError> {
-        static COPIES: AtomicU64 = AtomicU64::new(0);
-        let number = COPIES.fetch_add(1, Relaxed);
-        let copy = self.path().with_extension(format!("copy-{}-{number}", std::process::id()));
-        let _ = std::fs::remove_file(&copy);
-        let file = self.backup(&copy).and_then(|()| File::open(&copy).map_err(|e| open_failed(&copy, &e)));
-        let _ = std::fs::remove_file(&copy);
-        file
-    }
-
-    fn copy(&self, to: &Path) -> Result<(), StoreError> {
-        let mut copy = Connection::open(to)?;
-        let backup = Backup::new(&self.connection, &mut copy)?;
-        // All pages in one step: between two steps another connection's change would begin it anew.
-        for _ in 0..TRIES {
-            match backup.step(-1)? {
-                StepResult::Done => return Ok(()),
-                _ => std::thread::sleep(Duration::from_millis(50)),
-            }
-        }
-        Err(StoreError::Open { path: to.display().to_string(), detail: "the store is locked".to_owned() })
-    }
-
     /// Removes all that tells of one account, address, session or key, spelled as outputs spell it: its verdicts, memberships and
     /// allow-list entries, and exchanges, findings and sensitive data whose rows name it. A name of one kind is not taken for one of
     /// another. The audit keeps that, not whom, it forgot; where older rows of it name somebody the name is taken out.
@@ -72,8 +31,9 @@ impl Store {
         // Others may be at it too, and each takes its time.
         self.connection.busy_timeout(PATIENCE)?;
         let removed = self.forget_here(kind, value, by, now);
+        // This one is forgotten; where those whom runs that ended left cannot be, whoever writes next tries it again.
+        let _ = self.end_silent(now);
         self.connection.busy_timeout(BUSY)?;
-        self.end_silent(now)?;
         removed
     }
 
@@ -113,7 +73,7 @@ impl Store {
     /// of somebody new.
     pub fn forget_verdicts(&mut self, who: &ToForget, now: Ts) -> Result<(), StoreError> {
         let transaction = self.begin_vital()?;
-        let name = Who { kind: who.kind, value: &who.value, again: None };
+        let name = Who { kind: who.kind, value: &who.value, again: Some(Again::of(who)) };
         forget_verdicts(&transaction, &mut Removed::default(), name, who.at)?;
         transaction.execute("UPDATE forgets SET acted = ?2 WHERE seq = ?1", params![who.seq, now.0])?;
         transaction.commit()
@@ -136,7 +96,7 @@ impl Store {
         }
         let transaction = self.begin_vital()?;
         for who in all {
-            let again = Some((who.at, who.acted.unwrap_or(who.at)));
+            let again = Some(Again::of(who));
             let (name, mut removed) = (Who { kind: who.kind, value: &who.value, again }, Removed::default());
             if verdicts {
                 forget_verdicts(&transaction, &mut removed, name, who.at)?;
@@ -171,9 +131,9 @@ fn forget_in(transaction: &Connection, removed: &mut Removed, who: Who<'_>) -> R
             removed.0.insert(table.to_owned(), n as u64);
         }
     };
-    let members = "DELETE FROM members WHERE (kind = ?2 AND value = ?1)
-        OR (kind = 'compound' AND (instr(value, ?1 || ' + ') > 0 OR instr(value, ' + ' || ?1) > 0))";
-    note("members", transaction.execute(members, params![value, kind.name()])?);
+    let members = "DELETE FROM members WHERE coalesce(run = ?3, 1) AND (kind = ?2 AND value = ?1
+        OR (kind = 'compound' AND (instr(value, ?1 || ' + ') > 0 OR instr(value, ' + ' || ?1) > 0)))";
+    note("members", transaction.execute(members, params![value, kind.name(), who.run()])?);
     for (table, text) in [("evidence", "row"), ("actions", "row"), ("cells", "cell")] {
         note(table, forget_where_named(transaction, table, text, who)?);
     }
@@ -211,9 +171,10 @@ fn forget_verdicts(
 
 /// Marks verdicts on somebody: what is taken off devices for want of them is told without the name. A verdict that is said anew is not.
 fn mark_forgotten(transaction: &Connection, who: Who<'_>, now: Ts) -> Result<(), StoreError> {
-    let mut statement =
-        transaction.prepare("SELECT DISTINCT id, row FROM verdicts WHERE instr(row, ?1) > 0")?;
-    let mut rows = statement.query([who.value])?;
+    let mut statement = transaction.prepare(
+        "SELECT DISTINCT id, row FROM verdicts WHERE instr(row, ?1) > 0 AND coalesce(run = ?2, 1)",
+    )?;
+    let mut rows = statement.query(params![who.value, who.run()])?;
     while let Some(row) = rows.next()? {
         let text = row.get_ref(1)?.as_str().unwrap_or_default();
         if matches!(without(text, who), Rewritten::Gone) {
@@ -225,34 +186,41 @@ fn mark_forgotten(transaction: &Connection, who: Who<'_>, now: Ts) -> Result<(),
     Ok(())
 }
 
-/// A new file that only its owner may read.
-fn private(path: &Path) -> Result<File, StoreError> {
-    let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(|e| open_failed(path, &e))
-}
-
-fn open_failed(path: &Path, error: &std::io::Error) -> StoreError {
-    let detail = match error.kind() {
-        std::io::ErrorKind::AlreadyExists => "there is a file already".to_owned(),
-        _ => error.to_string(),
-    };
-    StoreError::Open { path: path.display().to_string(), detail }
-}
-
 /// Who is forgotten.
 #[derive(Clone, Copy)]
 struct Who<'a> {
     kind: SubjectKind,
     value: &'a str,
-    /// They were asked to be forgotten at the one time and forgotten by the run at the other, and what it wrote up to then is swept: what
-    /// people said since the first and devices since the second stays.
-    again: Option<(Ts, Ts)>,
+    /// What a run wrote meanwhile is swept.
+    again: Option<Again<'a>>,
+}
+
+/// A run that was asked to forget somebody at one time and forgot them at another, and what it wrote until then is swept: what other runs
+/// say stays, what people said since the first, and what was done to devices since the second.
+#[derive(Clone, Copy)]
+struct Again<'a> {
+    run: &'a str,
+    asked: Ts,
+    until: Ts,
+}
+
+impl<'a> Again<'a> {
+    fn of(who: &'a ToForget) -> Self {
+        Again { run: &who.run, asked: who.at, until: who.acted.unwrap_or(who.at) }
+    }
 }
 
 impl Who<'_> {
+    /// The run whose rows are meant, where it is one run's.
+    fn run(&self) -> Option<&str> {
+        self.again.map(|again| again.run)
+    }
+
+    /// Up to when what says its time is theirs.
+    fn until(&self) -> i64 {
+        self.again.map_or(i64::MAX, |again| again.until.0)
+    }
+
     /// Whether the value can be nothing else wherever it stands: an address, or a name as it is spelled once it is hashed.
     fn is_plain(&self) -> bool {
         match self.kind {
@@ -304,9 +272,11 @@ fn forget_rows<T: Kept>(
 ) -> Result<(), StoreError> {
     let name = T::TABLE.name();
     let named: Vec<(String, String, String)> = {
-        let sql = format!("SELECT id, run, row FROM {name} WHERE instr(row, ?1) > 0");
+        let sql =
+            format!("SELECT id, run, row FROM {name} WHERE instr(row, ?1) > 0 AND coalesce(run = ?2, 1)");
         let mut statement = transaction.prepare(&sql)?;
-        let rows = statement.query_map([who.value], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
+        let found = params![who.value, who.run()];
+        let rows = statement.query_map(found, |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
         rows.collect::<Result<_, _>>()?
     };
     let mut ids = Vec::new();
@@ -413,15 +383,16 @@ fn forget_where_named(
     who: Who<'_>,
 ) -> Result<usize, StoreError> {
     let mut gone = 0;
-    // What is done to devices since is done to somebody new.
-    let (before, until) = match (table, who.again) {
-        ("actions", Some((_, until))) => ("at <= ?2", until),
-        _ => ("?2 = ?2", Ts(0)),
+    // What is done to devices since is done to somebody new. Times of exchanges are those of packets: theirs all go.
+    let theirs = match table {
+        "cells" => "coalesce(run = ?2, 1) AND ?3 = ?3",
+        "actions" => "?2 IS ?2 AND at <= ?3",
+        _ => "?2 IS ?2 AND ?3 = ?3",
     };
     let found: Vec<String> = {
-        let sql = format!("SELECT DISTINCT {text} FROM {table} WHERE instr({text}, ?1) > 0 AND {before}");
+        let sql = format!("SELECT DISTINCT {text} FROM {table} WHERE instr({text}, ?1) > 0 AND {theirs}");
         let mut statement = transaction.prepare(&sql)?;
-        let mut rows = statement.query(params![who.value, until.0])?;
+        let mut rows = statement.query(params![who.value, who.run(), who.until()])?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             let text = row.get_ref(0)?.as_str().unwrap_or_default();
@@ -431,9 +402,9 @@ fn forget_where_named(
         }
         found
     };
-    let sql = format!("DELETE FROM {table} WHERE {text} = ?1");
+    let sql = format!("DELETE FROM {table} WHERE {text} = ?1 AND {theirs}");
     for text in found {
-        gone += transaction.prepare_cached(&sql)?.execute([text])?;
+        gone += transaction.prepare_cached(&sql)?.execute(params![text, who.run(), who.until()])?;
     }
     Ok(gone)
 }
@@ -475,9 +446,10 @@ fn forget_in_audit(transaction: &Connection, who: Who<'_>) -> Result<usize, Stor
         let sql = "SELECT seq, detail FROM audit WHERE instr(detail, ?1) > 0 AND substr(action, 1, instr(action, '.'))
             NOT IN ('user.', 'token.', 'session.', 'settings.', 'policy.', 'store.')
             AND (at <= ?2 OR actor = 'watch' AND at <= ?3)";
-        let (asked, acted) = who.again.map_or((i64::MAX, i64::MAX), |(asked, acted)| (asked.0, acted.0));
+        let asked = who.again.map_or(i64::MAX, |again| again.asked.0);
         let mut statement = transaction.prepare(sql)?;
-        let rows = statement.query_map(params![who.value, asked, acted], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        let rows =
+            statement.query_map(params![who.value, asked, who.until()], |r| Ok((r.get(0)?, r.get(1)?)))?;
         rows.collect::<Result<_, _>>()?
     };
     let found: Vec<_> = found.into_iter().filter(|(_, detail)| names(detail, who)).collect();
@@ -526,48 +498,5 @@ mod tests {
         for text in ["203.0.113.11", "1203.0.113.1", "203.0.113.1.example"] {
             assert!(!has_word(text, "203.0.113.1"), "{text}");
         }
-    }
-    #[test]
-    fn a_copy_ends_while_others_write_and_is_private() {
-        use std::sync::atomic::AtomicBool;
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("s.db");
-        let mut store = Store::open(&path).unwrap();
-        for n in 0..40 {
-            store.put_state(&format!("big{n}"), &vec![7; 1 << 20]).unwrap();
-        }
-        let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                for n in 0_u32.. {
-                    store.put_state("n", &n.to_le_bytes()).unwrap();
-                    std::thread::sleep(Duration::from_millis(1));
-                    if done.load(Relaxed) {
-                        break;
-                    }
-                }
-            });
-            let reader = Store::open_read_only(&path).unwrap();
-            let copies: Vec<u64> =
-                (0..3).map(|_| reader.backup_file().unwrap().metadata().unwrap().len()).collect();
-            let to = dir.path().join("copy.db");
-            reader.backup(&to).unwrap();
-            assert!(reader.backup(&to).is_err(), "what is there is not overwritten");
-            done.store(true, Relaxed);
-            assert!(copies.iter().all(|len| *len > 40 << 20), "{copies:?}");
-            assert!(Store::open_read_only(&to).unwrap().state("big39").unwrap().is_some());
-            #[cfg(unix)]
-            {
-                use std::os::unix::fs::PermissionsExt;
-                assert_eq!(std::fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600);
-            }
-        });
-        assert!(
-            !std::fs::read_dir(dir.path()).unwrap().any(|f| f
-                .unwrap()
-                .file_name()
-                .to_string_lossy()
-                .contains("copy-"))
-        );
     }
 }

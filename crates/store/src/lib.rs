@@ -9,6 +9,7 @@ mod approvals;
 mod cells;
 mod change;
 mod compact;
+mod copies;
 mod each;
 mod error;
 mod evidence;

@@ -10,6 +10,8 @@ use crate::open::Store;
 
 /// Nanoseconds after its last word at which a run is taken for ended: one that waits for the store says nothing for a while.
 const SILENT: i64 = 120_000_000_000;
+/// Nanoseconds after its last word within which a run that was killed may have written.
+const BEAT: i64 = 5_000_000_000;
 /// How long verdicts are remembered as forgotten, for devices that cannot be told.
 const MARKED: i64 = 30 * 86_400_000_000_000;
 
@@ -20,6 +22,8 @@ pub struct ToForget {
     pub seq: i64,
     /// When that was asked for, by the wall clock.
     pub at: Ts,
+    /// The run that has to.
+    pub run: String,
     /// What the name is of.
     pub kind: SubjectKind,
     /// The name as outputs spell it.
@@ -38,9 +42,12 @@ impl Store {
         self.end_silent(now)
     }
 
-    /// Says that a run is over; what it had still to forget is forgotten in what it wrote.
-    pub fn is_over(&mut self, run: &str) -> Result<(), StoreError> {
-        let left = self.to_forget(run, 0)?;
+    /// Says that a run is over since `end`; whom it had still to forget is forgotten in what it wrote until then.
+    pub fn is_over(&mut self, run: &str, end: Ts) -> Result<(), StoreError> {
+        let mut left = self.to_forget(run, 0)?;
+        for who in &mut left {
+            who.acted = who.acted.or(Some(end));
+        }
         self.forget_left(&left)?;
         let change = self.begin_vital()?;
         change.execute("DELETE FROM watchers WHERE run = ?1", [run])?;
@@ -49,13 +56,14 @@ impl Store {
 
     /// The same of runs that were killed: nobody has heard of them for a while.
     pub fn end_silent(&mut self, now: Ts) -> Result<(), StoreError> {
-        let silent: Vec<String> = {
-            let sql = "SELECT run FROM watchers WHERE at < ?1 UNION SELECT run FROM forgets WHERE run NOT IN (SELECT run FROM watchers)";
+        let silent: Vec<(String, i64)> = {
+            let sql = "SELECT run, at FROM watchers WHERE at < ?1
+                UNION SELECT run, max(at) FROM forgets WHERE run NOT IN (SELECT run FROM watchers) GROUP BY run";
             let mut statement = self.connection.prepare_cached(sql)?;
-            let rows = statement.query_map([now.0.saturating_sub(SILENT)], |r| r.get(0))?;
+            let rows = statement.query_map([now.0.saturating_sub(SILENT)], |r| Ok((r.get(0)?, r.get(1)?)))?;
             rows.collect::<Result<_, _>>()?
         };
-        silent.iter().try_for_each(|run| self.is_over(run))
+        silent.iter().try_for_each(|(run, last)| self.is_over(run, Ts(last.saturating_add(BEAT))))
     }
 
     /// Whether a run that writes into this store goes on.
@@ -75,6 +83,7 @@ impl Store {
             out.push(ToForget {
                 seq: row.get(0)?,
                 at: Ts(row.get(1)?),
+                run: run.to_owned(),
                 kind,
                 value: row.get(3)?,
                 acted: Some(row.get(4)?).filter(|at| *at > 0).map(Ts),

@@ -143,7 +143,7 @@ fn a_run_that_ends_leaves_nobody_to_be_forgotten() {
     store.forget(SubjectKind::Ip, NAME, "anna", at(21)).unwrap();
     store.save_verdicts("live", &[verdict(0)], at(22)).unwrap();
     assert!(said(&dir, &store) > 0);
-    store.is_over("live").unwrap();
+    store.is_over("live", at(23)).unwrap();
     assert_eq!(said(&dir, &store), 0);
     assert!(!store.is_watched(at(22)).unwrap());
     // Nobody goes on: no name is written for anybody to forget.
@@ -169,4 +169,30 @@ fn what_leaves_a_device_for_being_forgotten_is_told_without_the_name() {
     store.save_verdicts("live", &[verdict(30)], at(40)).unwrap();
     store.record_actions(&[action("add")]).unwrap();
     assert_eq!(store.actions(10, 0).unwrap()[0].subject, NAME);
+}
+
+#[test]
+fn what_a_killed_run_left_is_swept_and_what_its_successor_says_stays() {
+    let (dir, mut store) = store();
+    store.goes_on("live", at(200)).unwrap();
+    store.forget(SubjectKind::Ip, NAME, "anna", at(201)).unwrap();
+    // It has not heard of it yet, acts and is killed.
+    store.save_verdicts("live", &[verdict(0)], at(202)).unwrap();
+    let done = |s| ActionRow { at: at(s), ..action("add") };
+    store.record_actions(&[done(202)]).unwrap();
+    // Another one is started; the same attacker goes on.
+    let mut again = verdict(230);
+    again.id = "v8".to_owned();
+    store.goes_on("next", at(230)).unwrap();
+    store.save_verdicts("next", &[again], at(240)).unwrap();
+    store.record_actions(&[ActionRow { verdict: Some("v8".into()), ..done(240) }]).unwrap();
+    store.goes_on("next", at(330)).unwrap();
+    assert!(store.to_forget("live", 0).unwrap().is_empty());
+    assert!(store.verdict("v7").unwrap().is_none());
+    assert!(store.verdict("v8").unwrap().is_some());
+    let named: Vec<Ts> =
+        store.actions(10, 0).unwrap().iter().filter(|a| a.subject == NAME).map(|a| a.at).collect();
+    assert_eq!(named, [at(240)]);
+    assert!(!store.forgotten_verdicts().unwrap().contains("v8"));
+    drop(dir);
 }

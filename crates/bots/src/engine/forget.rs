@@ -107,10 +107,13 @@ impl Units {
 
     /// Whoever comes from this address from now on has other keys: nothing that was kept by the old ones is theirs.
     fn rename(&mut self, ip: IpAddr) {
-        if self.renamed.len() >= RENAMED && !self.renamed.contains_key(&ip) {
-            self.renamed.pop_first();
+        // Of the one that is longest ago nothing is kept by its old keys any more.
+        let longest = self.renamed.iter().min_by_key(|(_, number)| **number).map(|(ip, _)| *ip);
+        if let Some(longest) = longest.filter(|_| self.renamed.len() >= RENAMED) {
+            self.renamed.remove(&longest);
         }
-        *self.renamed.entry(ip).or_default() += 1;
+        self.renames = self.renames.wrapping_add(1);
+        self.renamed.insert(ip, self.renames);
     }
 
     fn forget(&mut self, keys: &[u64]) {
@@ -167,6 +170,19 @@ impl Units {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_too_many_addresses_the_one_that_is_longest_ago_is_remembered_no_more() {
+        let mut units = Units::new(&sidetap_model::HashKey::from_bytes([1; 16]), 16);
+        let at = |n: u32| IpAddr::from((0x0a00_0000 - n).to_be_bytes());
+        (0..=RENAMED as u32).for_each(|n| units.rename(at(n)));
+        assert_eq!(units.renamed.len(), RENAMED);
+        assert!(!units.renamed.contains_key(&at(0)) && units.renamed.contains_key(&at(RENAMED as u32)));
+        // Once more it is another than before.
+        let before = units.renamed.get(&at(9)).copied();
+        units.rename(at(9));
+        assert_ne!(units.renamed.get(&at(9)).copied(), before);
+    }
 
     #[test]
     fn names_are_read_as_outputs_spell_them() {

@@ -43,8 +43,10 @@ pub(super) fn via(o: &Observation) -> u32 {
 pub(crate) struct Units {
     pub(super) shards: Vec<Shard>,
     salt: u64,
-    /// Addresses that were forgotten, and how often: whoever comes from one again is somebody new everywhere.
+    /// Addresses that were forgotten, and as the how manieth: whoever comes from one again is somebody new everywhere.
     pub(super) renamed: BTreeMap<IpAddr, u32>,
+    /// How many were.
+    pub(super) renames: u32,
     cap: usize,
     /// What they hold.
     pub(crate) pool: Pool,
@@ -74,6 +76,7 @@ impl Units {
             shards,
             salt: key.hash64("unit", b""),
             renamed: BTreeMap::new(),
+            renames: 0,
             cap,
             pool: Pool::new(cap * 256),
             evicted_clients: 0,
@@ -154,8 +157,8 @@ impl Units {
         if via != 0 {
             m.word(u64::from(via));
         }
-        if let Some(times) = self.renamed.get(&ip) {
-            m.word(u64::from(*times) << 32);
+        if let Some(number) = self.renamed.get(&ip) {
+            m.word(u64::from(*number) << 32);
         }
         m.finish()
     }

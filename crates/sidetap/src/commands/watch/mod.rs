@@ -118,7 +118,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
     let store = plan.store.clone();
     let status = finish(plan, outcome?, started, answer);
     if let Some(store) = store
-        && let Err(e) = sidetap_store::Store::open(&store).and_then(|mut s| s.is_over(&run))
+        && let Err(e) = sidetap_store::Store::open(&store).and_then(|mut s| s.is_over(&run, clock::now()))
     {
         warn(&format!("who was to be forgotten may still be in {}: {e}", store.display()));
     }
