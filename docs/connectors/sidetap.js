@@ -434,9 +434,8 @@ function greater(a, b) {
     return at >= 0 && a[at] > b[at];
 }
 
-// A path as Tomcat reads it: parameters taken off before escapes are undone, then empty and dot parts gone.
-function without_parameters(target) {
-    const path = target.split('?')[0].replace(/;[^\/]*/g, '');
+// A path as applications read it: escapes undone, then empty and dot parts gone.
+function normal(path) {
     const decoded = path.replace(/%([0-9a-fA-F]{2})/g, (all, digits) => String.fromCharCode(parseInt(digits, 16)));
     const parts = [];
     decoded.split('/').forEach((part) => {
@@ -449,12 +448,27 @@ function without_parameters(target) {
     return '/' + parts.join('/');
 }
 
-// Whether a request is at the place of a pattern. nginx undoes escapes first, others take parameters off first: where an escaped slash in a
-// parameter (`/login;a%2fb`) makes that another path, either may be meant.
+// The path of a request in all ways in which it may be meant, which its target says: nginx undoes escapes first, others take parameters off
+// first, so that an escaped slash in one (`/login;a%2fb`) makes that another path; and what is behind two slashes (`//x/login`) is a host to
+// who reads the target as a part of a URL (RFC 3986 §4.2).
+function readings(uri, target) {
+    const path = target.split('?')[0], all = [uri];
+    const raw = path.slice(0, 2) === '//' ? [path, path.replace(/^\/+[^\/]*/, '')] : [path];
+    raw.forEach((read, i) => {
+        if (i > 0) {
+            all.push(normal(read));
+        }
+        if (read.indexOf(';') >= 0 && /%2f/i.test(read)) {
+            all.push(normal(read.replace(/;[^\/]*/g, '')));
+        }
+    });
+    return all;
+}
+
+// Whether a request is at the place of a pattern.
 function is_at(r, pattern) {
-    const before = r.method + ',' + r.variables.host, target = r.variables.request_uri;
-    const odd = target.indexOf(';') >= 0 && /%2f/i.test(target);
-    return pattern.test(before + r.variables.uri) || odd && pattern.test(before + without_parameters(target));
+    const before = r.method + ',' + r.variables.host;
+    return readings(r.variables.uri, r.variables.request_uri).some((path) => pattern.test(before + path));
 }
 
 // What a line says of a request, where that is stronger than `best`, or else that. It is `RESPONSE END PLACE …`, RESPONSE with `=HOW` where

@@ -328,10 +328,16 @@ local function cells(txn, fields)
     -- No longer ones are listed, and each is compared with every place. None has a slash, with which the path begins.
     local host = host_of(last(fields, "host"):sub(1, 300)):gsub("/", "_")
     local before = txn.sf:method():sub(1, 40) .. "," .. host
-    local all = { (places:lookup(before .. normal(path))) }
-    -- An escaped slash in a parameter (`/login;a%2fb`): Tomcat takes that off before it undoes escapes, others after it. Either may be meant.
-    if path:find(";", 1, true) and path:find("%%2[fF]") then
-        all[#all + 1] = places:lookup(before .. normal((path:gsub(";[^/]*", ""))))
+    local readings = { path }
+    -- What is behind two slashes (`//x/login`) is a host to who reads the target as a part of a URL (RFC 3986 §4.2).
+    if path:sub(1, 2) == "//" then readings[2] = path:gsub("^/+[^/]*/?", "/", 1) end
+    local all = {}
+    for _, read in ipairs(readings) do
+        all[#all + 1] = places:lookup(before .. normal(read))
+        -- An escaped slash in a parameter (`/login;a%2fb`): Tomcat takes that off before it undoes escapes, others after it. Either may be meant.
+        if read:find(";", 1, true) and read:find("%%2[fF]") then
+            all[#all + 1] = places:lookup(before .. normal((read:gsub(";[^/]*", ""))))
+        end
     end
     return all
 end

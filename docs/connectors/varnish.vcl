@@ -17,6 +17,10 @@ sub vcl_recv {
     if (req.http.Host !~ "(?i)^(www\.)?shop\.example\.?(:[0-9]*)?$") {
         return (synth(421));
     }
+    # A target with a host of its own (`POST https://shop.example/login`), which Varnish hands on as it is: what is behind it goes by that host.
+    if (req.url !~ "^(/|\*$)") {
+        return (synth(400));
+    }
     # Clients connect themselves:
     set req.http.X-Sidetap-Client = client.ip;
     # Behind a balancer that adds the client's address at the end of X-Forwarded-For, and that nobody can go around, in place of that line

@@ -23,6 +23,9 @@ const MOST_CELLS: usize = 1_024;
 const EMPTY: &str = r"(\x3b[^/]*/)*";
 /// A slash at the end, or such a part.
 const END: &str = r"/(\x3b[^/]*)?";
+/// The same of a path that nobody has cleaned: parts that are nothing, or a dot, are none.
+const RAW_EMPTY: &str = r"((\x3b[^/]*|\.)?/)*";
+const RAW_END: &str = r"/(\x3b[^/]*|\.)?";
 
 /// Requests of one method (or any) to one host (or those below one, or any) with paths of one shape.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,14 +65,16 @@ impl Place {
                     parts.push(part.to_owned());
                     break;
                 }
+                // As devices compare paths, with slashes merged and steps done.
+                "" | "." => {}
+                ".." => drop(parts.pop()),
                 p if p == "*" || is_any(p) => parts.push("*".to_owned()),
                 p if p.bytes().all(is_plain) => parts.push(p.to_owned()),
                 _ => return None,
             }
         }
-        // A slash at the end says nothing, as in policy.
-        if parts.len() > 1 && parts.last().is_some_and(String::is_empty) {
-            parts.pop();
+        if parts.is_empty() {
+            parts.push(String::new());
         }
         Some(Place { method, host, path: parts })
     }
@@ -153,6 +158,15 @@ impl Place {
     /// The same for a path without its query; none for any.
     pub(crate) fn path_pattern(&self) -> Option<String> {
         (self.path.first().is_none_or(|p| p != "**")).then(|| format!("^{}$", self.path_body(escaped)))
+    }
+
+    /// The same (of RE2) for the decoded path of a target that begins with two slashes, and has no step up: what is behind these is a host to who
+    /// reads it as a part of a URL (RFC 3986 §4.2).
+    pub(crate) fn host_path_pattern(&self) -> Option<String> {
+        let body = self.path_body(escaped).replace(EMPTY, RAW_EMPTY).replace(END, RAW_END);
+        let is_root = self.path.first().is_some_and(String::is_empty);
+        let end = if is_root { "?" } else { "" };
+        (self.path.first().is_none_or(|p| p != "**")).then(|| format!("^//+[^/]*({body}){end}$"))
     }
 
     /// The same for a path with its query, in which what may stand in a path as it is may be escaped all the same.
@@ -447,6 +461,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_behind_two_slashes_is_a_path_too() {
+        let fits = |at: &str, path: &str| {
+            regex::Regex::new(&place(at).host_path_pattern().unwrap()).unwrap().is_match(path)
+        };
+        let same = ["//x/login", "///x@y:1/login/", "//x//./login;y=1/./", "//./login", "//;x/;y/login/;z"];
+        for path in same {
+            assert!(fits("/login", path), "{path}");
+        }
+        for path in ["/login", "/x/login", "//login", "//x/y/login", "//x/login/y", "//x/logins"] {
+            assert!(!fits("/login", path), "{path}");
+        }
+        assert!(fits("/", "//x") && fits("/", "//x/./;y/") && !fits("/", "/") && !fits("/", "//x/y"));
+        assert!(fits("/a/{b}/**", "//x/a//b/c\n"));
+        assert_eq!(place("/**").host_path_pattern(), None);
+    }
+
+    #[test]
     fn what_is_in_both_is_found() {
         let and = |a: &str, b: &str| place(a).and(&place(b)).map(|p| p.to_string());
         assert_eq!(
@@ -458,6 +489,9 @@ mod tests {
         assert_eq!(and("/a/**", "/a").as_deref(), Some("*,/a"), "the rest may be nothing");
         assert_eq!(and("/a/{id}", "/a/"), None, "an empty part is no part");
         assert_eq!(and("/a", "/a/").as_deref(), Some("*,/a"), "a slash at the end says nothing");
+        for (odd, text) in [("//x/login", "*,/x/login"), ("/a/./b/../c//", "*,/a/c"), ("//", "*,/")] {
+            assert_eq!(place(odd).to_string(), text);
+        }
         assert_eq!(place("/").to_string(), "*,/");
         assert_eq!(and("GET /a", "POST /a"), None);
         assert_eq!(and("shop.example/a", "*.shop.example/a"), None, "the host itself is not below it");

@@ -129,35 +129,49 @@ pub fn host_matches(name: &str, host: &str) -> bool {
 /// Whether a path is one of a pattern: a part in braces is any one part, `**` at the end any rest. A pattern may stand for another
 /// that is as wide.
 ///
-/// A slash at the end, parameters of parts and parts that are nothing else (`/login/`, `/login;x=1`, `/;x/login`; RFC 3986 §3.3) are the
-/// same path, since most applications take them for it. Letter case counts.
+/// Slashes at the end or beside each other, parameters of parts, parts that are nothing else and steps (`/login/`, `//login`, `/login;x=1`,
+/// `/;x/login`, `/x/../login`; RFC 3986 §3.3) are the same path, since most applications take them for it. What is behind two slashes
+/// (`//x/login`) is a host to who reads the target as a part of a URL (RFC 3986 §4.2): either may be meant. Letter case counts.
 pub fn path_matches(pattern: &str, path: &str) -> bool {
     let path = path.split('?').next().unwrap_or(path);
-    let mut wanted = unslashed(pattern).split('/');
-    let mut given = unslashed(path).split('/').filter(|p| !p.starts_with(';'));
+    is_of(pattern, path) || behind_host(path).is_some_and(|rest| is_of(pattern, rest))
+}
+
+fn is_of(pattern: &str, path: &str) -> bool {
+    let stepped = path.contains("/..").then(|| stepped(path));
+    let mut wanted = pattern.split('/').filter(|p| !p.is_empty());
+    let mut given = parts(stepped.as_deref().unwrap_or(path));
     loop {
         match (wanted.next(), given.next()) {
             (None, None) => return true,
             (Some("**"), _) => return true,
-            (Some(w), Some(g)) if w == g || w == plain(g) || is_any(w) && !g.is_empty() => {}
-            // That of a host has a slash, which may stand before a part that is nothing.
-            (Some(""), None) => {}
+            (Some(w), Some(g)) if w == g || w == plain(g) || is_any(w) => {}
             _ => return false,
         }
     }
 }
 
-/// A path without the slash at its end, and parts behind it that are parameters and nothing else; the one of a host is nothing else.
-fn unslashed(path: &str) -> &str {
-    let slash = |path| str::strip_suffix(path, '/').filter(|p| !p.is_empty()).unwrap_or(path);
-    let mut path = slash(path);
-    while let Some((before, part)) = path.rsplit_once('/') {
-        if before.is_empty() || !part.starts_with(';') {
-            break;
+/// The parts of a path, without those that are nothing, a dot, or parameters and nothing else.
+fn parts(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|p| !p.is_empty() && *p != "." && !p.starts_with(';'))
+}
+
+/// A path whose steps up are done.
+fn stepped(path: &str) -> String {
+    let mut all: Vec<&str> = Vec::new();
+    for part in parts(path) {
+        match part {
+            ".." => drop(all.pop()),
+            _ => all.push(part),
         }
-        path = slash(before);
     }
-    path
+    all.join("/")
+}
+
+/// What of a path is behind a host, to who takes what is behind two slashes for one.
+fn behind_host(path: &str) -> Option<&str> {
+    let at = path.strip_prefix("//")?.trim_start_matches('/');
+    Some(at.find('/').and_then(|i| at.get(i..)).unwrap_or_default())
 }
 
 /// A part of a path without its parameters.
@@ -203,5 +217,14 @@ mod tests {
         assert!(path_matches("/", "/") && path_matches("/a/", "/a") && !path_matches("/", "/a"));
         assert!(path_matches("/", "/;x") && path_matches("/", "/;x/;y/") && !path_matches("/{a}", "/;x"));
         assert!(covers(&Scope::default(), None, "x", "/"));
+        let same = ["//v1//orders/77", "/./v1/x/../orders/77", "/../v1/orders/77/."];
+        let behind = ["//x/v1/orders/77", "///x@y:1/v1/./orders/77/?y", "//;x/v1/orders/77"];
+        for path in same.into_iter().chain(behind) {
+            assert!(covers(&scope, Some("POST"), "api.shop.example", path), "{path}");
+        }
+        for path in ["//x/y/v1/orders/77", "/x/v1/orders/77", "//v1/orders/x/77", "//v1"] {
+            assert!(!covers(&scope, Some("POST"), "api.shop.example", path), "{path}");
+        }
+        assert!(path_matches("/", "//x") && path_matches("/x", "//x") && !path_matches("/", "/x"));
     }
 }

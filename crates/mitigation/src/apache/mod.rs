@@ -85,17 +85,21 @@ impl ApacheConnector {
     }
 }
 
-/// The conditions that say in which cell a request is: the first that fits.
+/// The conditions that say in which cell a request is, as most read its path and as some do: of either the first that fits.
 fn conditions(cells: &[Cell]) -> String {
-    let rule = |c: &Cell| {
+    let rule = |name: &str, path: &str, c: &Cell| {
         format!(
-            "RewriteCond %{{ENV:ST_CELL}} ^$\nRewriteCond \"%{{REQUEST_METHOD}},%{{SERVER_NAME}}%{{REQUEST_URI}}\" \"{}\"\n\
-             RewriteRule ^ - [E=ST_CELL:{}]\n",
+            "RewriteCond %{{ENV:{name}}} ^$\nRewriteCond \"%{{REQUEST_METHOD}},%{{SERVER_NAME}}{path}\" \"{}\"\n\
+             RewriteRule ^ - [E={name}:{}]\n",
             c.place.pattern(),
             c.name
         )
     };
-    cells.iter().map(rule).collect()
+    let here = cells.iter().map(|c| rule("ST_CELL", "%{REQUEST_URI}", c));
+    let there = cells.iter().map(|c| rule("ST_OTHER_CELL", "%{ENV:ST_OTHER}", c));
+    // Few targets can be read otherwise: those rules are left out for all others.
+    let skip = format!("RewriteCond %{{ENV:ST_OTHER}} ^$\nRewriteRule ^ - [S={}]\n", cells.len());
+    here.chain((!cells.is_empty()).then_some(skip)).chain(there).collect()
 }
 
 fn spread(entries: &[Entry]) -> Result<Spread<'_, ()>, ConnectorError> {

@@ -146,15 +146,16 @@ impl CaddyConnector {
         let (first, sets) = self.sets(path)?;
         let known: Vec<Entry> = self.memory.read()?.into_iter().filter(|e| e.key.net().is_none()).collect();
         let ours = self.placed(&first, &known);
-        let there: BTreeSet<&Place> =
-            ours.iter().filter(|(_, s)| sets.contains(s)).map(|(p, _)| *p).collect();
+        let lost: BTreeSet<&Place> =
+            ours.iter().filter(|(_, s)| !sets.contains(s)).map(|(p, _)| *p).collect();
         observed.foreign += sets.iter().filter(|s| !ours.iter().any(|(_, o)| is_ours(s, o))).count();
-        let is_there = |e: &&Entry| e.key.who_and_place().1.is_some_and(|p| there.contains(p));
+        let is_there = |e: &&Entry| e.key.who_and_place().1.is_some_and(|p| !lost.contains(p));
         observed.entries.extend(known.iter().filter(is_there).cloned());
         Ok(())
     }
 
-    /// A set of matchers for each place, which looks at addresses as the first one does.
+    /// Sets of matchers for each place, which look at addresses as the first one does: one for the path as most read it, and one as those do who
+    /// take what is behind two slashes for a host.
     fn placed<'a>(&self, first: &Value, entries: &'a [Entry]) -> Vec<(&'a Place, Value)> {
         let matcher = MATCHERS.into_iter().find(|m| first.get(m).is_some()).unwrap_or("remote_ip");
         let set = |(place, whos): (&'a Place, Vec<&Key>)| {
@@ -169,9 +170,16 @@ impl CaddyConnector {
             place.method().map(|m| add("method", json!([m])));
             place.host_field().map(|h| add("header_regexp", json!({"Host": {"pattern": h}})));
             place.path_pattern().map(|p| add("path_regexp", json!({"pattern": p})));
-            (place, set)
+            let other = place.host_path_pattern().and_then(|p| {
+                let mut other = set.clone();
+                let all = other.as_object_mut()?;
+                all.remove("path_regexp");
+                all.insert("vars_regexp".to_owned(), json!({RAW_PATH: {"pattern": p}}));
+                Some((place, other))
+            });
+            [Some((place, set)), other].into_iter().flatten()
         };
-        by_place(entries).into_iter().map(set).collect()
+        by_place(entries).into_iter().flat_map(set).collect()
     }
 
     fn apply_places(&self, path: &str, before: &[Entry], live: &[&Entry]) -> Result<(), ConnectorError> {
@@ -189,6 +197,9 @@ impl CaddyConnector {
     }
 }
 
+/// The path of a request with its escapes undone, and its slashes as they came.
+const RAW_PATH: &str = "{http.request.uri.path}";
+
 /// Matchers of addresses: of the connection's (and in 2.6 of the first that is forwarded), and from 2.7 on of the one that trusted proxies tell.
 const MATCHERS: [&str; 2] = ["remote_ip", "client_ip"];
 
@@ -200,7 +211,8 @@ fn is_ours(set: &Value, ours: &Value) -> bool {
         let texts = ranges.into_iter().flatten().filter_map(Value::as_str);
         texts.filter(|r| !r.starts_with("::ffff:")).map(str::to_owned).collect::<BTreeSet<_>>()
     };
-    let places = |set: &Value| set.get("header_regexp").is_some() || set.get("path_regexp").is_some();
+    let places =
+        |set: &Value| ["header_regexp", "path_regexp", "vars_regexp"].iter().any(|m| set.get(m).is_some());
     set == ours || places(set) && whom(set) == whom(ours) && set.get("method") == ours.get("method")
 }
 

@@ -71,15 +71,28 @@ impl ModsecurityConnector {
 /// The number of the first rule for a place: of the range for local use.
 const FIRST_RULE: usize = 99_100;
 
+/// The whole path where an escaped `?` is in it, at which ModSecurity before 3.0.12 cuts it off (CVE-2024-1019); and the path to those who take
+/// what is behind two slashes (`//x/login`) for a host, as a part of a URL has it (RFC 3986 §4.2).
+const READINGS: &str = r#"SecRule REQUEST_URI_RAW "@rx (?i)^([^?]*%3f[^?]*)" "t:none,id:99097,phase:1,pass,nolog,capture,setvar:'tx.st_raw=%{tx.1}'"
+SecRule TX:st_raw "@rx ^([\s\S]*)" "t:none,t:urlDecode,id:99098,phase:1,pass,nolog,capture,setvar:'tx.st_path=%{tx.1}'"
+SecRule REQUEST_FILENAME|TX:st_path "@rx ^//+[^/]*([\s\S]*)" "t:none,id:99099,phase:1,pass,nolog,capture,setvar:'tx.st_other=/%{tx.1}'"
+"#;
+
 /// A chain of rules for each place: the address, and where it is.
 fn render(entries: &[Entry]) -> String {
     let mut text: String = entries.iter().map(hosted::record).collect();
-    for (n, (place, whos)) in by_place(entries).into_iter().enumerate() {
+    let placed = by_place(entries);
+    if placed.keys().any(|p| p.path_pattern().is_some()) {
+        text.push_str(READINGS);
+    }
+    for (n, (place, whos)) in placed.into_iter().enumerate() {
         let nets: Vec<String> = whos.into_iter().flat_map(spelled).collect();
         let mut rules = vec![format!("REMOTE_ADDR \"@ipMatch {}\"", nets.join(","))];
         rules.extend(place.method().map(|m| format!("REQUEST_METHOD \"@streq {m}\"")));
         rules.extend(place.host_field().map(|h| format!("REQUEST_HEADERS:Host \"@rx {h}\"")));
-        rules.extend(place.path_pattern().map(|p| format!("REQUEST_FILENAME \"@rx {p}\"")));
+        rules.extend(
+            place.path_pattern().map(|p| format!("REQUEST_FILENAME|TX:st_path|TX:st_other \"@rx {p}\"")),
+        );
         let last = rules.len() - 1;
         for (i, rule) in rules.into_iter().enumerate() {
             let path = rule.starts_with("REQUEST_FILENAME");

@@ -260,54 +260,67 @@ fn render(entries: &[Entry], list: &str, table: &str) -> String {
         text.push_str(&format!("acl {list}_at_{n} {table}{{\n{lines}}}\n"));
         let mut all = vec![format!("std.ip(req.http.X-Sidetap-Client, client.ip) ~ {list}_at_{n}")];
         all.extend(place.method().map(|m| format!("req.method == \"{m}\"")));
-        all.extend(place.host_field().map(|h| format!("req.http.Host ~ \"{h}\"")));
+        // Of a target that names a host Varnish takes `http` for one, and hands on any other as it came: who sends it may be at any host.
+        all.extend(
+            place.host_field().map(|h| format!("(req.http.Host ~ \"{h}\" || req.url !~ \"{TARGET}\")")),
+        );
         // Whoever steps up further than is followed, or above the root, may be anywhere.
         all.extend(place.path_pattern().map(|p| {
-            let path = "req.http.X-Sidetap-Path";
-            format!("({path} ~ \"{p}\" || {path} ~ \"/\\.\\.(/|$)\")")
+            let any = [PATH, OTHER].map(|path| format!("{path} ~ \"{p}\"")).join(" || ");
+            format!("({any} || {PATH} ~ \"/\\.\\.(/|$)\")")
         }));
         sub.push_str(&format!("    if ({}) {{\n        return (synth(403));\n    }}\n", all.join(" && ")));
     }
     if !sub.is_empty() {
-        sub = format!("{}{sub}    unset req.http.X-Sidetap-Path;\n", path_as_read());
+        sub = format!("{}{sub}    unset {PATH};\n    unset {OTHER};\n", path_as_read());
     }
     format!("{text}sub {list}_here {{\n{sub}}}\n")
 }
 
-/// Statements that take the path as applications read it: without its query and host, escapes of what needs none undone, slashes and dots
-/// as they are meant.
+/// The path as most read it, and as those read it who take what is behind two slashes for a host.
+const PATH: &str = "req.http.X-Sidetap-Path";
+const OTHER: &str = "req.http.X-Sidetap-Other";
+
+/// Statements that take the path as applications read it: without its query, escapes of what needs none undone, slashes and dots as they are
+/// meant.
 fn path_as_read() -> String {
-    let set = |of: &str| format!("set req.http.X-Sidetap-Path = {of};\n");
-    let path = "req.http.X-Sidetap-Path";
+    let set = |of: &str| format!("set {PATH} = {of};\n");
     let undo = |b: u8| {
         let (byte, c) = (format!("%{b:02x}"), char::from(b));
-        format!("        {}", set(&format!("regsuball({path}, \"(?i){byte}\", \"{c}\")")))
+        format!("        {}", set(&format!("regsuball({PATH}, \"(?i){byte}\", \"{c}\")")))
     };
     let escapes: String = (b'!'..=b'~').filter(|b| is_plain(*b) || b"/;".contains(b)).map(undo).collect();
     let step =
-        |from: &str, to: &str| format!("    {}", set(&format!("regsuball({path}, \"{from}\", \"{to}\")")));
+        |from: &str, to: &str| format!("    {}", set(&format!("regsuball({PATH}, \"{from}\", \"{to}\")")));
     // Parameters of parts that are nothing else, or dots (`/;x/`, `/..;y/`).
     let parameters =
-        format!("        {}", set(&format!("regsuball({path}, \"(/\\.?\\.?)\\x3b[^/]*\", \"\\1\")")));
+        format!("        {}", set(&format!("regsuball({PATH}, \"(/\\.?\\.?)\\x3b[^/]*\", \"\\1\")")));
     // What is read in more than one way: an escaped slash in a parameter (`/login;a%2fb`: some take parameters off before they undo escapes,
     // others after it), backslashes, and a step up beside what is a part of a path to some and none to others (`/x/;/../login`,
-    // `/login//..`). Whoever sends one may be anywhere, as who steps up too far.
+    // `/login//..`), and targets that are no path. Whoever sends one may be anywhere, as who steps up too far.
     let odd = format!(
-        "    if ({path} ~ \"{ODD}\" || ({path} ~ \"{UP}\" && {path} ~ \"{EITHER}\")) {{\n        {}    }}\n",
+        "    if ({PATH} !~ \"{TARGET}\" || {PATH} ~ \"{ODD}\" || ({PATH} ~ \"{UP}\" && {PATH} ~ \"{EITHER}\")) {{\n        {}    }}\n",
         set("\"/..\"")
     );
-    let up = format!("        {}", set(&format!("regsub({path}, \"/[^/]+/\\.\\.(/|$)\", \"/\")")));
+    let host =
+        format!("    unset {OTHER};\n    if ({PATH} ~ \"^//\") {{\n        set {OTHER} = \"//\";\n    }}\n");
+    // No step up is in one that begins with two slashes.
+    let behind =
+        format!("    if ({OTHER}) {{\n        set {OTHER} = regsub({PATH}, \"^/[^/]*/?\", \"/\");\n    }}\n");
+    let up = format!("        {}", set(&format!("regsub({PATH}, \"/[^/]+/\\.\\.(/|$)\", \"/\")")));
     format!(
-        "    {}{odd}    if ({path} ~ \"%\") {{\n{escapes}    }}\n    if ({path} ~ \"/\\.?\\.?\\x3b\") {{\n{parameters}    }}\n{}{}    if ({path} ~ \"/\\.\\.(/|$)\") {{\n{}    }}\n",
-        set("regsub(regsub(req.url, \"[?].*$\", \"\"), \"^[a-zA-Z]+://[^/]+\", \"\")"),
+        "    {}{host}{odd}    if ({PATH} ~ \"%\") {{\n{escapes}    }}\n    if ({PATH} ~ \"/\\.?\\.?\\x3b\") {{\n{parameters}    }}\n{}{}    if ({PATH} ~ \"/\\.\\.(/|$)\") {{\n{}    }}\n{behind}",
+        set("regsub(req.url, \"[?].*$\", \"\")"),
         step("//+", "/"),
         step("(/\\.)+(/|$)", "/"),
         up.repeat(UPS),
     )
 }
 
-/// Backslashes, what is no part of a path to some, and an escaped slash in a parameter.
-const ODD: &str = r"(?i)\x5c|%5c|\x23|\x3b[^/\x3b]*%(25)*2f";
+/// What targets of requests for a site look like.
+const TARGET: &str = r"^(/|\*$)";
+/// Backslashes, what is no part of a path to some, and an escaped slash in a parameter or in what is a host to some.
+const ODD: &str = r"(?i)\x5c|%5c|\x23|\x3b[^/\x3b]*%(25)*2f|^//+[^/]*%2f";
 /// A step up.
 const UP: &str = r"(?i)(/|%2f)(\.|%2e)(\.|%2e)(/|\x3b|%2f|%3b|$)";
 /// What is a part of a path to some, or makes one, and to others not.

@@ -165,6 +165,20 @@ pub(crate) fn holds_for_the_hosts_there_are<R: Rig>(rig: R) {
     if ["nginx", "nginx-njs", "modsecurity"].contains(&connector.kind()) {
         assert_ne!(both("http://www.shop.example/login", "shop.example"), 200);
     }
+    for target in [
+        "https://shop.example/login",
+        "a1://shop.example/login",
+        "h2c+x://shop.example/login",
+        "https:/login",
+        "https:///login",
+        "login",
+    ] {
+        assert_ne!(both(target, "shop.example"), 200, "{target} may be /login");
+        // These hand on the path alone, and the host that they go by.
+        if !["apache", "caddy"].contains(&connector.kind()) {
+            assert_ne!(both(target, "www.shop.example"), 200, "{target} may be /login of shop.example");
+        }
+    }
 }
 
 /// Asks for hosts that the site has, and for others.
@@ -233,8 +247,10 @@ pub(crate) fn holds_at_places<R: Rig>(rig: R) {
     spellings::hosts("www.shop.example", |host| at("203.0.113.9", "POST", host, "/login"));
     let blocked = |path: &str| at("203.0.113.9", "POST", "www.shop.example", path);
     // Envoy hands the application the path as it compared it; Caddy hands it an escaped `#`.
-    let normalised =
-        |path: &str| ["/;", ";/", "a%2f", ";a", "%2F", ";%2f", "%3b"].iter().any(|p| path.contains(p));
+    let normalised = |path: &str| {
+        let parts = ["/;", ";/", "a%2f", ";a", "%2F", ";%2f", "%3b"];
+        path.starts_with("//") || parts.iter().any(|p| path.contains(p))
+    };
     spellings::paths(blocked, |path| match kind {
         "envoy" => normalised(path) && !["/x/..;/login", "/.;/login", "/x/%2e%2e;/login"].contains(&path),
         "caddy" => path == "/login#x",

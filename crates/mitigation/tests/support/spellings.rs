@@ -1,7 +1,7 @@
 //! Spellings of a host and of a path by which somebody might get past an entry for `POST …/login`.
 
 /// Paths that everybody reads as `/login`.
-const SAME: [&str; 12] = [
+const SAME: [&str; 14] = [
     "/login/",
     "/login//",
     "/login;x=1",
@@ -12,12 +12,14 @@ const SAME: [&str; 12] = [
     "/lo%67in",
     "/%6Cogin?x",
     "/x/../login",
+    "/x%3f/../login",
+    "/x%3F/%23/../../login",
     "/./login",
     "//login",
 ];
 
 /// Paths that somebody reads as `/login`, and others as another path.
-const EITHER: [&str; 41] = [
+const EITHER: [&str; 54] = [
     // Escaped slashes, which are a part of a name to some.
     "/x/..%2flogin",
     "/login%2f",
@@ -65,16 +67,32 @@ const EITHER: [&str; 41] = [
     "/x#/../login",
     "/login#x",
     "/login/#/..",
+    // What is behind two slashes is a host to who reads the target as a part of a URL (RFC 3986 §4.2).
+    "//x/login",
+    "///x/login",
+    "//x/login/?y",
+    "//x@y:80/lo%67in;z",
+    "//shop.example/login",
+    "//x//./login/.",
+    "//x/./;y//login//;z/",
+    "//;x/;y/login",
+    "//x;y/login",
+    "//./login",
+    "//%2e/login",
+    "//x%2fy/login",
+    "//x%3f/login",
 ];
 
 /// Paths that honest clients send, none of which is `/login`.
-const OTHERS: [&str; 6] = [
+const OTHERS: [&str; 8] = [
     "/list;colour=red;size=a%2Cb/7",
     "/cart;jsessionid=0A1B",
     r"/home?next=/x;a%2fb/;/y\z",
     "/a;v=1/b;w=2%20x",
     "/a..b/..c/d../e",
     "/group%2Fproject//raw",
+    "//api/list/a%20b?c",
+    "//x/y/login",
 ];
 
 /// Asks for all of these paths as one who is refused at `/login`. Whether devices may take a path for another is said by `passes`.
