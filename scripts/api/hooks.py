@@ -140,6 +140,7 @@ BODIES = {
     "PUT /mitigation/devices/{name}/mode": lambda _: {"mode": "approve"},
     "POST /mitigation/plan": lambda _: with_device(),
     "POST /mitigation/push": lambda _: with_device(),
+    "POST /mitigation/redo": lambda _: {"all": True},
     "POST /mitigation/undo": lambda _: {"all": with_device()["force"]},
     "POST /policies/simulate": lambda _: {"text": None},
     "PUT /policies": lambda _: policies(),

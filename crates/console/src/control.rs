@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sidetap_model::rows::{CampaignRow, VerdictRow};
 use sidetap_store::{Store, Which};
@@ -59,7 +60,7 @@ pub trait Control: Send + Sync + 'static {
     }
 
     /// Asks one device how it is.
-    fn test_device(&self, _name: &str) -> Done {
+    fn test_device(&self, _store: &mut Store, _name: &str) -> Done {
         Err(Refused::without("devices"))
     }
 
@@ -123,8 +124,18 @@ pub trait Control: Send + Sync + 'static {
         Err(Refused::without("devices"))
     }
 
-    /// Stops, or lets go on, every change of devices.
+    /// Lets what was taken back be pushed again.
+    fn redo(&self, _store: &mut Store, _what: &Undo, _by: &str) -> Done {
+        Err(Refused::without("devices"))
+    }
+
+    /// Stops, or lets go on, every push; no device is asked.
     fn kill_switch(&self, _store: &mut Store, _on: bool, _by: &str) -> Done {
+        Err(Refused::without("devices"))
+    }
+
+    /// Takes everything off the devices, for the kill switch.
+    fn empty(&self, _store: &mut Store, _by: &str) -> Done {
         Err(Refused::without("devices"))
     }
 
@@ -183,7 +194,7 @@ impl Control for StoreOnly {}
 pub type Done = Result<Value, Refused>;
 
 /// A pack to save.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicySave {
     /// The pack.
     pub text: String,
@@ -240,7 +251,7 @@ pub struct Named {
 }
 
 /// How devices are to be changed.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// Verdicts that are too old too.
     pub force: bool,
@@ -251,7 +262,8 @@ pub struct Order {
 }
 
 /// What is to be undone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Undo {
     /// Everything.
     All,
@@ -266,7 +278,8 @@ pub enum Undo {
 }
 
 /// Why something is not done.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Refused {
     /// This server does not have what it takes.
     #[error("this server has no {0}")]

@@ -131,21 +131,20 @@ fn forget_in(transaction: &Connection, removed: &mut Removed, who: Who<'_>) -> R
             removed.0.insert(table.to_owned(), n as u64);
         }
     };
-    let members = "DELETE FROM members WHERE coalesce(run = ?3, 1) AND (kind = ?2 AND value = ?1
-        OR (kind = 'compound' AND (instr(value, ?1 || ' + ') > 0 OR instr(value, ' + ' || ?1) > 0)))";
-    note("members", transaction.execute(members, params![value, kind.name(), who.run()])?);
+    note("members", forget_members(transaction, who)?);
     for (table, text) in [("evidence", "row"), ("actions", "row"), ("cells", "cell")] {
         note(table, forget_where_named(transaction, table, text, who)?);
     }
     if who.is_plain() {
-        let titles = "DELETE FROM history WHERE instr(title, ?1) > 0";
-        note("history", transaction.execute(titles, [value])?);
+        note("history", forget_history(transaction, value)?);
     }
     transaction.execute("DELETE FROM sampled WHERE exchange NOT IN (SELECT id FROM evidence)", [])?;
     note("audit", forget_in_audit(transaction, who)?);
     if who.again.is_some() {
         return Ok(());
     }
+    // Answers of devices name whom they were told of; who asked has had time to read them.
+    transaction.execute("DELETE FROM orders WHERE answer IS NOT NULL", [])?;
     let allowed = "DELETE FROM allowed WHERE (kind = ?1 AND value = ?2)
         OR (?1 = 'ip' AND kind = 'cidr' AND value IN (?2 || '/32', ?2 || '/128'))";
     note("allowed", transaction.execute(allowed, params![kind.name(), value])?);
@@ -375,6 +374,57 @@ pub(crate) fn without_word(text: &str, value: &str) -> String {
     out + text.get(done..).unwrap_or_default()
 }
 
+/// Removes memberships of somebody, by themselves or together with something else.
+fn forget_members(transaction: &Connection, who: Who<'_>) -> Result<usize, StoreError> {
+    let sql = "SELECT campaign, run, kind, value FROM members WHERE coalesce(run = ?3, 1)
+        AND (kind = ?2 AND value = ?1 OR kind = 'compound' AND instr(value, ?1) > 0)";
+    let mut statement = transaction.prepare(sql)?;
+    let found = params![who.value, who.kind.name(), who.run()];
+    let rows = statement.query_map(found, |r| Ok([r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?]))?;
+    let found: Vec<[String; 4]> = rows.collect::<Result<_, _>>()?;
+    let sql = "DELETE FROM members WHERE campaign = ?1 AND run = ?2 AND kind = ?3 AND value = ?4";
+    let mut delete = transaction.prepare(sql)?;
+    let mut gone = 0;
+    for row in found.iter().filter(|[.., members]| members.split(" + ").any(|one| one == who.value)) {
+        gone += delete.execute(rusqlite::params_from_iter(row))?;
+    }
+    Ok(gone)
+}
+
+/// Removes what became different of things in whose titles an address, or the hash of a name, stands.
+fn forget_history(transaction: &Connection, value: &str) -> Result<usize, StoreError> {
+    let mut statement =
+        transaction.prepare("SELECT DISTINCT title FROM history WHERE instr(title, ?1) > 0")?;
+    let found = statement.query_map([value], |r| r.get(0))?.collect::<Result<Vec<String>, _>>()?;
+    let mut delete = transaction.prepare("DELETE FROM history WHERE title = ?1")?;
+    let mut gone = 0;
+    for title in found.iter().filter(|title| has_word(title, value)) {
+        gone += delete.execute([title])?;
+    }
+    Ok(gone)
+}
+
+/// Whether an exchange names somebody otherwise than as the server: what an address served to others is theirs.
+fn is_named_in_exchange(text: &str, who: Who<'_>) -> bool {
+    if who.kind != SubjectKind::Ip || !has_word(text, who.value) {
+        return names(text, who);
+    }
+    let Ok(mut row) = serde_json::from_str::<Value>(text) else { return true };
+    if row.pointer("/server/ip").and_then(Value::as_str) != Some(who.value) {
+        return true;
+    }
+    for part in ["/server/ip", "/url/domain"] {
+        row.pointer_mut(part).into_iter().for_each(|part| *part = Value::Null);
+    }
+    if let Some(Value::Array(fields)) = row.pointer_mut("/http/request/headers") {
+        let is_host = |field: &Value| {
+            field.get(0).and_then(Value::as_str).is_some_and(|name| name.eq_ignore_ascii_case("host"))
+        };
+        fields.retain(|field| !is_host(field));
+    }
+    has_word(&row.to_string(), who.value)
+}
+
 /// Removes rows of which the text, a JSON value, names somebody anywhere in it.
 fn forget_where_named(
     transaction: &Connection,
@@ -396,7 +446,11 @@ fn forget_where_named(
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             let text = row.get_ref(0)?.as_str().unwrap_or_default();
-            if names(text, who) {
+            let named = match table {
+                "evidence" => is_named_in_exchange(text, who),
+                _ => names(text, who),
+            };
+            if named {
                 found.push(text.to_owned());
             }
         }
@@ -488,6 +542,27 @@ mod tests {
                 kind.name()
             );
         }
+    }
+
+    #[test]
+    fn what_a_server_told_others_is_theirs() {
+        let who = Who { kind: SubjectKind::Ip, value: "10.0.0.1", again: None };
+        let row = |client: &str, server: &str, body: &str| {
+            format!(
+                r#"{{"client":{{"ip":"{client}"}},"server":{{"ip":"{server}"}},"url":{{"domain":"10.0.0.1"}},
+                "http":{{"request":{{"headers":[["Host","10.0.0.1:80"]],"body":{{"content":"{body}"}}}}}}}}"#
+            )
+        };
+        for (client, server, body, is) in [
+            ("10.0.0.2", "10.0.0.1", "", false),
+            ("10.0.0.2", "10.0.0.1", "from 10.0.0.1", true),
+            ("10.0.0.1", "10.0.0.1", "", true),
+            ("10.0.0.1", "10.0.0.9", "", true),
+            ("10.0.0.2", "10.0.0.9", "", true),
+        ] {
+            assert_eq!(is_named_in_exchange(&row(client, server, body), who), is, "{client} {server} {body}");
+        }
+        assert!(!is_named_in_exchange(r#"{"client":{"ip":"10.0.0.11"}}"#, who));
     }
 
     #[test]

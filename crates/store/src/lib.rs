@@ -25,6 +25,7 @@ mod net;
 mod news;
 mod now;
 mod open;
+mod orders;
 mod packs;
 mod query;
 mod retain;
@@ -53,6 +54,7 @@ pub use lists::{ACTIONS, AUDIT, CAMPAIGNS, CHANGES, ENDPOINTS, FINDINGS, MEMBERS
 pub use load::RunInfo;
 pub use news::{Marks, News};
 pub use open::Store;
+pub use orders::Ordered;
 pub use packs::PackRow;
 pub use query::{Column, ColumnKind, Filter, List, Part, Place, Sort, Test, Wanted};
 pub use retain::{Removed, Retention};

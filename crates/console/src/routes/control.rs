@@ -53,8 +53,11 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("POST", "/api/v1/mitigation/undo", Role::Operator, post(undo))
             .says("Undo")
             .body(of::<UndoBody>()),
+        Route::new("POST", "/api/v1/mitigation/redo", Role::Operator, post(redo))
+            .says("Let what was taken back be pushed again")
+            .body(of::<RedoBody>()),
         Route::new("PUT", "/api/v1/mitigation/kill-switch", Role::Operator, put(kill))
-            .says("Stop every change of devices")
+            .says("Stop every push, and take everything off the devices")
             .body(of::<Switch>())
             .gives(Answer::Empty),
         Route::new("GET", "/api/v1/actions", Role::Viewer, get(actions))
@@ -103,6 +106,36 @@ struct UndoBody {
     #[serde(default)]
     #[schema(required = false)]
     dry_run: bool,
+}
+
+/// What may be pushed again: one of these.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RedoBody {
+    all: Option<bool>,
+    verdict: Option<String>,
+    policy: Option<String>,
+    campaign: Option<String>,
+    since: Option<Ts>,
+}
+
+impl RedoBody {
+    /// The one that is named.
+    fn what(self) -> Result<Undo, Problem> {
+        let RedoBody { all, verdict, policy, campaign, since } = self;
+        let named = [
+            (all == Some(true)).then_some(Undo::All),
+            verdict.map(Undo::Verdict),
+            policy.map(Undo::Policy),
+            campaign.map(Undo::Campaign),
+            since.map(Undo::Since),
+        ];
+        let mut named = named.into_iter().flatten();
+        match (named.next(), named.next()) {
+            (Some(what), None) => Ok(what),
+            _ => Err(Problem::bad_body("name one of all (true), verdict, policy, campaign and since")),
+        }
+    }
 }
 
 /// On or off.
@@ -189,6 +222,24 @@ pub(super) async fn order(
     Ok(Json(result?))
 }
 
+/// The same where another process may have to be asked: it is waited for beside the store's writer, not in it.
+pub(super) async fn order_apart(
+    app: &App,
+    caller: &Caller,
+    action: &'static str,
+    detail: Value,
+    f: impl FnOnce(&dyn Control, &mut Store) -> Done + Send + 'static,
+) -> Result<Json<Value>, Problem> {
+    let (control, now, caller) = (Arc::clone(&app.control), app.now(), caller.clone());
+    app.act(move |store| {
+        let result = f(&*control, store);
+        store.record_audit(&caller.audit(now, action, with(detail, "refused", why_not(&result))))?;
+        Ok(result?)
+    })
+    .await
+    .map(Json)
+}
+
 /// Has devices changed, which may take long, and writes down who did: before the first device is told, and what came of it.
 async fn order_devices(
     app: &App,
@@ -266,17 +317,7 @@ async fn undo(
     Input(body): Input<UndoBody>,
 ) -> Result<Json<Value>, Problem> {
     let UndoBody { all, verdict, policy, campaign, since, dry_run } = body;
-    let named = [
-        (all == Some(true)).then_some(Undo::All),
-        verdict.map(Undo::Verdict),
-        policy.map(Undo::Policy),
-        campaign.map(Undo::Campaign),
-        since.map(Undo::Since),
-    ];
-    let mut named = named.into_iter().flatten();
-    let (Some(what), None) = (named.next(), named.next()) else {
-        return Err(Problem::bad_body("name one of all (true), verdict, policy, campaign and since"));
-    };
+    let what = RedoBody { all, verdict, policy, campaign, since }.what()?;
     let detail = json!({ "what": format!("{what:?}"), "dry_run": dry_run });
     let order_ = Order { force: false, dry_run, by: caller.name.clone() };
     order_devices(&app, &caller, "mitigation.undo-order", detail, move |c, store| {
@@ -285,6 +326,18 @@ async fn undo(
     .await
 }
 
+async fn redo(
+    State(app): State<App>,
+    caller: Caller,
+    Input(body): Input<RedoBody>,
+) -> Result<Json<Value>, Problem> {
+    let what = body.what()?;
+    let by = caller.name.clone();
+    let detail = json!({ "what": format!("{what:?}") });
+    order_devices(&app, &caller, "mitigation.redo", detail, move |c, store| c.redo(store, &what, &by)).await
+}
+
+/// The switch is turned at once, whatever devices answer; they are emptied after it.
 async fn kill(
     State(app): State<App>,
     caller: Caller,
@@ -295,6 +348,17 @@ async fn kill(
     let Json(_) =
         order(&app, &caller, "mitigation.kill-switch", detail, move |c, store| c.kill_switch(store, on, &by))
             .await?;
+    if on {
+        let by = caller.name.clone();
+        tokio::spawn(async move {
+            let done = order_devices(&app, &caller, "mitigation.empty", json!({}), move |c, store| {
+                c.empty(store, &by)
+            });
+            if let Err(problem) = done.await {
+                tracing::warn!(?problem, "devices were not emptied by the kill switch");
+            }
+        });
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -9,7 +9,7 @@ use axum::routing::{get, post, put};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::control::{PAGED, ask, order, rows_of};
+use super::control::{PAGED, ask, order_apart, rows_of};
 use crate::access::{Caller, Role};
 use crate::app::App;
 use crate::control::{PolicySave, Refused};
@@ -125,7 +125,7 @@ async fn save(
     }
     let detail = json!({ "comment": comment, "from": version });
     let save = PolicySave { text, comment, version, by: caller.name.clone() };
-    order(&app, &caller, "policy.save", detail, move |c, store| c.save_policy(store, &save)).await
+    order_apart(&app, &caller, "policy.save", detail, move |c, store| c.save_policy(store, &save)).await
 }
 
 async fn versions(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {

@@ -223,11 +223,16 @@ async fn forget(
     {
         return Err(Problem::bad_body("value: an address, or a name as outputs spell it"));
     }
-    let names = match app.control.spellings(kind.name(), &body.value) {
+    let mut names = match app.control.spellings(kind.name(), &body.value) {
         Ok(spelled) => spelled,
-        Err(Refused::NotAvailable(_)) => vec![body.value],
+        // Without the site's key nobody is known by a name; as outputs spell it, it is the same with any.
+        Err(Refused::NotAvailable(_)) if kind == SubjectKind::Ip || body.value.contains('#') => Vec::new(),
         Err(other) => return Err(other.into()),
     };
+    // In what people wrote stands the name itself.
+    if !names.contains(&body.value) {
+        names.push(body.value);
+    }
     let now = app.now();
     app.write_apart(move |store| {
         let mut removed = Removed::default();

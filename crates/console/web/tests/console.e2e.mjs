@@ -298,6 +298,17 @@ test("a finding is accepted for a time and leaves the list", async () => {
   await page.getByText("Saved").waitFor();
   assert.equal((await ask("/findings?limit=1")).total, total - 1);
   assert.equal((await ask("/findings?limit=1&status=accepted")).total, 1);
+  // Opened again, and a note to what is open already.
+  const { id } = (await ask("/findings?limit=1&status=accepted")).rows[0];
+  for (const note of ["Not so far behind it", "Asked again"]) {
+    await go(`/findings/${id}`, `finding-open-${note.length}`);
+    await page.getByLabel("State").selectOption("open");
+    await page.getByLabel("Note").fill(note);
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("Saved").waitFor();
+    const { work } = (await ask(`/findings?limit=100&q=`)).rows.find((row) => row.id === id);
+    assert.deepEqual([work.status, work.note], ["open", note]);
+  }
 });
 
 test("a rule that was taught to be no finding is taken back where it was taught", async () => {
@@ -445,6 +456,28 @@ test("what policy asks for is pushed from a campaign, seen on the device, and un
   await page.getByRole("button", { name: "Undo", exact: true }).click();
   await page.getByText(/^Undone/).waitFor();
   assert.equal((await ask("/mitigation/entries?limit=1")).total, 0);
+  // Pushed once more it stays off, until that is let go.
+  const order = (what, body) => page.evaluate(async ([what, body]) => (await fetch(`/api/v1/mitigation/${what}`, { method: "POST", headers: { "Content-Type": "application/json", "X-Sidetap-CSRF": (await (await fetch("/api/v1/session")).json()).csrf }, body })).status, [what, JSON.stringify(body)]);
+  const entries = async () => (await ask("/mitigation/entries?limit=1")).total;
+  assert.equal(await order("push", { force: true }), 200);
+  assert.equal(await entries(), 0);
+  await page.getByRole("button", { name: "Let push again…" }).click();
+  await page.getByLabel("What", { exact: true }).selectOption("all");
+  await looks("mitigation-redo");
+  await page.getByRole("button", { name: "Let push again", exact: true }).click();
+  await page.getByText("The next push may bring it back").waitFor();
+  assert.equal(await order("push", { force: true }), 200);
+  assert.ok((await entries()) > 100);
+  // The kill switch takes it off too, at once.
+  await page.getByRole("button", { name: "Kill switch" }).click();
+  await page.getByRole("button", { name: "Stop all pushes" }).click();
+  await page.getByText(/kill switch is on/).waitFor();
+  for (let n = 0; (await entries()) > 0 && n < 50; n += 1) await page.waitForTimeout(200);
+  assert.equal(await entries(), 0);
+  await page.getByRole("button", { name: "Release the kill switch" }).click();
+  await page.getByRole("button", { name: "Release", exact: true }).click();
+  await page.getByText(/kill switch is on/).waitFor({ state: "detached" });
+  assert.equal(await order("undo", { all: true }), 200);
   await go("/mitigation?tab=actions", "actions");
   // What was done about the campaign is on its page whole: what was pushed and what was undone, part by part, and as a file.
   await go(`/campaigns/${campaign}?tab=actions`, "campaign-actions");

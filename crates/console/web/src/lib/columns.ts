@@ -7,9 +7,10 @@ interface Choice {
 
 type Shown = Record<string, boolean>;
 
-/** Which columns are shown: those that the address names, or those of the list's own choice. */
+/** Which columns are shown: those that the address names, or, where it names none that there is, those of the list's own choice. */
 export function visibleOf(columns: Choice[], cols: string): Shown {
-  const named = cols === "" ? null : new Set(cols.split(","));
+  const known = cols.split(",").filter((id) => columns.some((column) => column.id === id));
+  const named = known.length === 0 ? null : new Set(known);
   return Object.fromEntries(columns.map((column, at) => [column.id, at === 0 || (named ? named.has(column.id) : !column.extra)]));
 }
 

@@ -39,7 +39,7 @@ export function WorkForm({ finding, save, busy, scope = true }: { finding?: Find
     if (text("note") !== noted) work.note = text("note");
     if (status === "assigned") work.assignee = text("assignee") || null;
     if (status === "accepted") work.expires_at = `${text("until")}T00:00:00Z`;
-    if (scope && (status === "false-positive" || status === "open")) work.scope = text("scope") as Work["scope"];
+    if (form.has("scope")) work.scope = text("scope") as Work["scope"];
     save(work);
   };
   return (

@@ -58,23 +58,30 @@ export function MitigationPage() {
 
 function Switches({ data }: { data: Mitigation }) {
   const [undoing, setUndoing] = useState(false);
-  const kill = useAct((on: boolean) => api.put<void>("/mitigation/kill-switch", { on }), { done: data.killed ? "Pushes go out again" : "Nothing is pushed any more", touches: TOUCHES });
+  const [redoing, setRedoing] = useState(false);
+  const kill = useAct((on: boolean) => api.put<void>("/mitigation/kill-switch", { on }), { done: data.killed ? "Pushes go out again" : "Nothing is pushed any more; devices are being emptied", touches: TOUCHES });
   return (
     <>
       <Act needs="operator" onClick={() => setUndoing(true)}>
         Undo…
+      </Act>
+      <Act needs="operator" onClick={() => setRedoing(true)}>
+        Let push again…
       </Act>
       <Confirm
         needs="operator"
         className={data.killed ? "main" : "danger"}
         label={data.killed ? "Release the kill switch" : "Kill switch"}
         question={data.killed ? "Let pushes go out again?" : "Stop all pushes?"}
-        detail={<p className="muted">{data.killed ? "Devices are brought to what policy asks for at the next push." : "Nothing more is sent to any device until it is released. What devices hold already stays until it expires or is undone."}</p>}
+        detail={<p className="muted">{data.killed ? "Devices are brought to what policy asks for at the next push." : "Everything of Sidetap's comes off the devices at once, and nothing is sent to any of them until it is released. The actions tell what each device answered."}</p>}
         yes={data.killed ? "Release" : "Stop all pushes"}
         act={() => kill.mutate(!data.killed)}
       />
       <Dialog title="Undo" open={undoing} close={() => setUndoing(false)}>
         <Undo close={() => setUndoing(false)} />
+      </Dialog>
+      <Dialog title="Let push again" open={redoing} close={() => setRedoing(false)}>
+        <Redo close={() => setRedoing(false)} />
       </Dialog>
     </>
   );
@@ -82,18 +89,79 @@ function Switches({ data }: { data: Mitigation }) {
 
 type UndoKind = "since" | "policy" | "campaign" | "verdict" | "all";
 
+interface Which {
+  kind: UndoKind;
+  value: string;
+}
+
+const WHICH: Record<UndoKind, string> = { since: "Everything of the last minutes", policy: "Everything of one policy", campaign: "Everything about one campaign", verdict: "One verdict", all: "Everything" };
+
+/** The same as the API is asked. */
+function asked({ kind, value }: Which): Record<string, unknown> {
+  if (kind === "all") return { all: true };
+  if (kind === "since") return { since: new Date(Date.now() - Number(value || "0") * 60_000).toISOString() };
+  return { [kind]: value.trim() };
+}
+
+/** Fields that say what an undo, or its taking back, is about. */
+function WhichFields({ of, change }: { of: Which; change: (to: Which) => void }) {
+  return (
+    <>
+      <Field label="What">
+        {(id) => (
+          <select
+            id={id}
+            value={of.kind}
+            onChange={(event) => {
+              const kind = event.target.value as UndoKind;
+              change({ kind, value: kind === "since" ? "60" : "" });
+            }}
+          >
+            {(Object.keys(WHICH) as UndoKind[]).map((one) => (
+              <option key={one} value={one}>
+                {WHICH[one]}
+              </option>
+            ))}
+          </select>
+        )}
+      </Field>
+      {of.kind === "all" ? null : (
+        <Field label={of.kind === "since" ? "Minutes" : `Id of the ${of.kind}`}>
+          {(id) => <input id={id} value={of.value} type={of.kind === "since" ? "number" : "text"} min={1} required onChange={(event) => change({ kind: of.kind, value: event.target.value })} />}
+        </Field>
+      )}
+    </>
+  );
+}
+
+/** Lets what was taken back be pushed, and asked about, again. */
+function Redo({ close }: { close: () => void }) {
+  const [which, setWhich] = useState<Which>({ kind: "since", value: "60" });
+  const redo = useAct(() => api.post<unknown>("/mitigation/redo", asked(which)), { done: "The next push may bring it back", touches: TOUCHES, then: close });
+  return (
+    <form
+      className="stack"
+      onSubmit={(event) => {
+        event.preventDefault();
+        redo.mutate(undefined);
+      }}
+    >
+      <p className="muted">What an undo took back stays off the devices until it is let go here. Nothing is pushed by this; the next push, or a running watch, brings back what policy still asks for.</p>
+      <WhichFields of={which} change={setWhich} />
+      <div className="row end">
+        <Act type="submit" className="main" needs="operator" disabled={redo.isPending}>
+          Let push again
+        </Act>
+      </div>
+    </form>
+  );
+}
+
 function Undo({ close }: { close: () => void }) {
-  const [kind, setKind] = useState<UndoKind>("since");
-  const [value, setValue] = useState("60");
-  const body = (): Record<string, unknown> => {
-    if (kind === "all") return { all: true };
-    if (kind === "since") return { since: new Date(Date.now() - Number(value || "0") * 60_000).toISOString() };
-    return { [kind]: value.trim() };
-  };
+  const [which, setWhich] = useState<Which>({ kind: "since", value: "60" });
   const [plan, setPlan] = useState<unknown>(null);
-  const look = useAct(() => api.post<unknown>("/mitigation/undo", { ...body(), dry_run: true }), { then: setPlan });
-  const undo = useAct(() => api.post<unknown>("/mitigation/undo", body()), { done: "Undone; the actions tell what each device answered", touches: TOUCHES, then: close });
-  const names: Record<UndoKind, string> = { since: "Everything of the last minutes", policy: "Everything of one policy", campaign: "Everything about one campaign", verdict: "One verdict", all: "Everything" };
+  const look = useAct(() => api.post<unknown>("/mitigation/undo", { ...asked(which), dry_run: true }), { then: setPlan });
+  const undo = useAct(() => api.post<unknown>("/mitigation/undo", asked(which)), { done: "Undone; the actions tell what each device answered", touches: TOUCHES, then: close });
   return (
     <form
       className="stack"
@@ -102,30 +170,13 @@ function Undo({ close }: { close: () => void }) {
         undo.mutate(undefined);
       }}
     >
-      <Field label="What">
-        {(id) => (
-          <select
-            id={id}
-            value={kind}
-            onChange={(event) => {
-              setKind(event.target.value as UndoKind);
-              setValue(event.target.value === "since" ? "60" : "");
-              setPlan(null);
-            }}
-          >
-            {(Object.keys(names) as UndoKind[]).map((one) => (
-              <option key={one} value={one}>
-                {names[one]}
-              </option>
-            ))}
-          </select>
-        )}
-      </Field>
-      {kind === "all" ? null : (
-        <Field label={kind === "since" ? "Minutes" : `Id of the ${kind}`}>
-          {(id) => <input id={id} value={value} type={kind === "since" ? "number" : "text"} min={1} required onChange={(event) => setValue(event.target.value)} />}
-        </Field>
-      )}
+      <WhichFields
+        of={which}
+        change={(to) => {
+          setWhich(to);
+          setPlan(null);
+        }}
+      />
       {plan ? (
         <pre className="block" tabIndex={0} aria-label="What would be removed">
           <T lines>{JSON.stringify(plan, null, 2)}</T>

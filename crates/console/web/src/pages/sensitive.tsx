@@ -2,7 +2,7 @@ import type { SensitiveRow, SensitiveSummary } from "../api/types";
 import { n } from "../lib/format";
 import { useApi } from "../lib/use";
 import { A, pathTo, to, useUrl } from "../lib/url";
-import { Evidence } from "../ui/exchange";
+import { EvidenceButton, EvidenceOf } from "../ui/exchange";
 import { RowExports } from "../ui/export";
 import type { Column } from "../ui/list";
 import { List } from "../ui/list";
@@ -54,7 +54,7 @@ const columns: Column<SensitiveRow>[] = [
   {
     id: "evidence",
     name: "Evidence",
-    cell: (row) => <Evidence ids={Array.isArray(row.evidence) ? row.evidence : row.evidence ? [row.evidence] : []} name={row.id ?? `${row.type} ${row.location}`} title={`${row.type} at ${row.location}`} />,
+    cell: (row) => (row.id ? <EvidenceButton id={row.id} count={Array.isArray(row.evidence) ? row.evidence.length : row.evidence ? 1 : 0} /> : null),
   },
 ];
 
@@ -84,6 +84,7 @@ export function SensitivePage() {
           empty={<Empty title="No sensitive data was seen" />}
         />
       </Card>
+      <EvidenceOf path={(id) => `/sensitive/${encodeURIComponent(id)}/exchanges`} title="Exchanges with this data" />
     </Page>
   );
 }

@@ -130,11 +130,13 @@ export function ExchangeView({ row }: { row: Exchange }) {
 function Reader({ rows }: { rows: Exchange[] }) {
   const { search, set } = useUrl();
   const box = useRef<HTMLDivElement>(null);
-  const at = Math.max(0, rows.findIndex((one) => one.sidetap.id === search["exchange"]));
+  const asked = search["exchange"];
+  const found = asked === undefined ? 0 : rows.findIndex((one) => one.sidetap.id === asked);
+  const at = Math.max(0, found);
   const row = rows[at];
   const step = (by: number) => {
     const next = Math.max(0, Math.min(rows.length - 1, at + by));
-    set({ exchange: next === 0 ? undefined : rows[next]?.sidetap.id });
+    set({ exchange: rows[next]?.sidetap.id });
   };
   const stepped = useRef(step);
   stepped.current = step;
@@ -155,6 +157,11 @@ function Reader({ rows }: { rows: Exchange[] }) {
   if (!row) return null;
   return (
     <div className="stack" ref={box}>
+      {asked !== undefined && found < 0 ? (
+        <p className="notice warn">
+          The exchange of this link is not among these any more: others were chosen since, or it was not kept. <A href={pathTo.exchange(asked)}>Look for it by itself</A>; below is the first of these.
+        </p>
+      ) : null}
       <div className="row">
         <button type="button" className="btn" onClick={() => step(-1)} disabled={at === 0}>
           ← Before
@@ -222,6 +229,29 @@ export function Exchanges({ path }: { path: string }) {
         </div>
       )}
     </Shown>
+  );
+}
+
+/** The exchanges of what the address names, in a dialog, whether or not a list has loaded it. */
+export function EvidenceOf({ path, title }: { path: (id: string) => string; title: string }) {
+  const { search, set } = useUrl();
+  const id = search["evidence"];
+  return (
+    <Dialog wide title={title} open={id !== undefined} close={() => set({ evidence: undefined, exchange: undefined })}>
+      {id === undefined ? null : <Exchanges path={path(id)} />}
+    </Dialog>
+  );
+}
+
+/** What opens it. */
+export function EvidenceButton({ id, count }: { id: string; count: number }) {
+  const may = useMay("analyst");
+  const { set } = useUrl();
+  if (count === 0) return null;
+  return (
+    <button type="button" className="btn small" disabled={!may} title={may ? undefined : "Needs the role analyst"} onClick={() => set({ evidence: id, exchange: undefined }, true)}>
+      Evidence ({count})
+    </button>
   );
 }
 

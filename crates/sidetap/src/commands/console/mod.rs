@@ -1,5 +1,6 @@
 //! What the console has done that its crate does not know how to do: policy, devices, indicators, the site's key.
 
+mod beside;
 mod devices;
 mod named;
 mod simulate;
@@ -27,7 +28,7 @@ use sidetap_store::{Approval, PackRow, Store, Which};
 
 use super::gate;
 use super::indicators;
-use super::mitigation::{cap, enforcer};
+use super::mitigation::{cap, emptied, enforcer};
 use super::policy::{Policies, known_in, policies, policies_of, said, traffic_in};
 use super::spelled::{spelled, spellings};
 use crate::cli::SourceArgs;
@@ -35,13 +36,15 @@ use crate::clock;
 use crate::config::Config;
 use crate::hash_key;
 use crate::output::{warn, write_atomically};
+use beside::Call;
+pub(super) use beside::Orders;
 use simulate::{moved, simulated};
 
 /// The name under which a store keeps that nothing may change devices.
 pub(super) const KILLED: &str = "mitigation.killed";
 
 /// Why a yes is refused.
-const BACK: &str = "what it asks for was taken back from the devices, and a yes would change nothing; `sidetap mitigation redo` lets it be pushed, and asked about, again";
+const BACK: &str = "what it asks for was taken back from the devices, and a yes would change nothing; `Let push again` on the page of mitigation, or `sidetap mitigation redo`, lets it be pushed, and asked about, again";
 
 /// Whether the console's process can reach devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,12 +73,18 @@ impl Commands {
     /// Reads what it needs; nothing is asked of a device.
     pub(crate) fn new(config: &Config, store: &Path, devices: Devices) -> Result<Self> {
         let key = hash_key::load_or_make(config.analysis.hash_key.as_deref())?;
-        let foreign = store.is_file() && hash_key::differs(&Store::open_read_only(store)?, &key)?;
-        if foreign {
+        let commands = Commands::with_key(config, store, devices, key)?;
+        if commands.foreign {
             warn(
                 "the hash key is not the one that this store was written with: name that one with --hash-key, or nobody can be matched, allowed or forgotten by the name of an account, session or key",
             );
         }
+        Ok(commands)
+    }
+
+    /// The same with the site's key.
+    fn with_key(config: &Config, store: &Path, devices: Devices, key: HashKey) -> Result<Self> {
+        let foreign = store.is_file() && hash_key::differs(&Store::open_read_only(store)?, &key)?;
         Ok(Commands {
             key,
             foreign,
@@ -98,21 +107,11 @@ impl Commands {
         self.config.policy.path.as_ref().filter(|p| p.is_file())
     }
 
-    fn reach(&self) -> Result<(), Refused> {
-        match self.devices {
-            Devices::Reached => Ok(()),
-            Devices::Beside => Err(Refused::NotAvailable(
-                "way to devices: it stands beside a watch, whose other process acts; `sidetap serve` on the same store has one".to_owned(),
-            )),
-        }
-    }
-
     fn order(
         &self,
         store: &mut Store,
         act: impl FnOnce(&mut sidetap_mitigation::Enforcer, &Store) -> Result<PushReport, Refused>,
     ) -> Done {
-        self.reach()?;
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut config = self.config.clone();
         let mut enforcer = enforcer(&mut config, &self.source).map_err(failed)?;
@@ -122,6 +121,38 @@ impl Commands {
         }
         value(&report)
     }
+}
+
+/// Puts a pack in place of the one that is in this file.
+fn write_policy(store: &mut Store, path: &Path, save: &PolicySave) -> Done {
+    let last = store.last_pack()?;
+    let before = std::fs::read_to_string(path).unwrap_or_default();
+    let present = version(last.as_ref(), Some(&before));
+    if present != save.version {
+        return Err(Refused::Conflict(format!(
+            "it was changed by somebody else meanwhile: this is version {present}"
+        )));
+    }
+    if last.as_ref().and_then(|p| p.text.as_deref()) != Some(before.as_str()) {
+        let found = if last.is_none() { "as it was found" } else { "changed outside of the console" };
+        store.put_pack(&PackRow {
+            version: present,
+            at: clock::now(),
+            by: String::new(),
+            comment: found.to_owned(),
+            text: Some(before),
+        })?;
+    }
+    let now = present + 1;
+    store.put_pack(&PackRow {
+        version: now,
+        at: clock::now(),
+        by: save.by.clone(),
+        comment: save.comment.clone(),
+        text: Some(save.text.clone()),
+    })?;
+    write_atomically(path, |w| w.write_all(save.text.as_bytes())).map_err(failed)?;
+    Ok(json!({ "version": now }))
 }
 
 impl Control for Commands {
@@ -145,7 +176,7 @@ impl Control for Commands {
                 "shared_networks": guards.shared_networks,
             },
             "fields": value(&FIELDS)?,
-            "editable": text.is_some() && self.devices == Devices::Reached,
+            "editable": text.is_some(),
             "path": self.file().map(|p| p.display().to_string()),
             "version": version(store.last_pack()?.as_ref(), text.as_deref()),
             "text": text,
@@ -178,40 +209,13 @@ impl Control for Commands {
     }
 
     fn save_policy(&self, store: &mut Store, save: &PolicySave) -> Done {
-        let Some(path) = self.file().filter(|_| self.devices == Devices::Reached) else {
-            return Err(Refused::NotAvailable(
-                "policy file that it may write (policy.path of the configuration; not beside a watch)"
-                    .to_owned(),
-            ));
+        let Some(path) = self.file() else {
+            return Err(Refused::NotAvailable("policy file (policy.path of the configuration)".to_owned()));
         };
-        let last = store.last_pack()?;
-        let before = std::fs::read_to_string(path).unwrap_or_default();
-        let present = version(last.as_ref(), Some(&before));
-        if present != save.version {
-            return Err(Refused::Conflict(format!(
-                "it was changed by somebody else meanwhile: this is version {present}"
-            )));
+        if self.devices == Devices::Beside {
+            return beside::ask(store, &Call::SavePolicy { save: save.clone() });
         }
-        if last.as_ref().and_then(|p| p.text.as_deref()) != Some(before.as_str()) {
-            let found = if last.is_none() { "as it was found" } else { "changed outside of the console" };
-            store.put_pack(&PackRow {
-                version: present,
-                at: clock::now(),
-                by: String::new(),
-                comment: found.to_owned(),
-                text: Some(before),
-            })?;
-        }
-        let now = present + 1;
-        store.put_pack(&PackRow {
-            version: now,
-            at: clock::now(),
-            by: save.by.clone(),
-            comment: save.comment.clone(),
-            text: Some(save.text.clone()),
-        })?;
-        write_atomically(path, |w| w.write_all(save.text.as_bytes())).map_err(failed)?;
-        Ok(json!({ "version": now }))
+        store.atomically(|store| write_policy(store, path, save))
     }
 
     fn policy_versions(&self, store: &Store) -> Done {
@@ -282,7 +286,10 @@ impl Control for Commands {
         self.device_cards(store)
     }
 
-    fn test_device(&self, name: &str) -> Done {
+    fn test_device(&self, store: &mut Store, name: &str) -> Done {
+        if self.devices == Devices::Beside {
+            return beside::ask(store, &Call::Test { device: name.to_owned() });
+        }
         self.tested(name)
     }
 
@@ -333,7 +340,9 @@ impl Control for Commands {
     }
 
     fn plan(&self, store: &mut Store, force: bool) -> Done {
-        self.reach()?;
+        if self.devices == Devices::Beside {
+            return beside::ask(store, &Call::Plan { force });
+        }
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut config = self.config.clone();
         let mut enforcer = enforcer(&mut config, &self.source).map_err(failed)?;
@@ -349,8 +358,10 @@ impl Control for Commands {
         if let Some(why) = self.killed(store)?.filter(|_| !order.dry_run) {
             return Err(Refused::Conflict(format!("{why}: nothing is pushed")));
         }
+        if self.devices == Devices::Beside {
+            return beside::ask(store, &Call::Push { order: order.clone() });
+        }
         let options = PushOptions { force: order.force, ..options(order) };
-        self.reach()?;
         let rules = self.rules(store)?;
         let (wanted, traffic) = self.wanted(&rules, store, !order.dry_run)?;
         self.order(store, |enforcer, _| {
@@ -362,11 +373,39 @@ impl Control for Commands {
     }
 
     fn undo(&self, store: &mut Store, order: &Order, what: &Undo) -> Done {
-        self.reach()?;
+        if self.devices == Devices::Beside {
+            return beside::ask(store, &Call::Undo { order: order.clone(), what: what.clone() });
+        }
         let selector = self.selector(store, what)?;
         let options = options(order);
         let answer = self.order(store, |enforcer, _| Ok(enforcer.undo(&selector, clock::now(), &options)))?;
         Ok(json!({ "undone": [answer] }))
+    }
+
+    fn redo(&self, store: &mut Store, what: &Undo, by: &str) -> Done {
+        if self.devices == Devices::Beside {
+            return beside::ask(store, &Call::Redo { what: what.clone(), by: by.to_owned() });
+        }
+        let selector = self.selector(store, what)?;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut config = self.config.clone();
+        let mut enforcer = enforcer(&mut config, &self.source).map_err(failed)?;
+        enforcer.redo(&selector).map_err(failed)?;
+        Ok(json!({ "redone": what }))
+    }
+
+    fn empty(&self, store: &mut Store, by: &str) -> Done {
+        if self.devices == Devices::Beside {
+            return beside::ask(store, &Call::Empty { by: by.to_owned() });
+        }
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever released the switch meanwhile wants nothing taken off.
+        if self.killed(store)?.is_none() {
+            return Ok(json!({ "emptied": [] }));
+        }
+        let report = emptied(&self.config, &self.source, by).map_err(failed)?;
+        store.record_actions(&report.actions)?;
+        Ok(json!({ "emptied": [value(&report)?] }))
     }
 
     fn kill_switch(&self, store: &mut Store, on: bool, by: &str) -> Done {

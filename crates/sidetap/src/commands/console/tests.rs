@@ -236,3 +236,48 @@ fn what_is_allowed_is_kept_as_outputs_spell_it_and_is_let_alone() {
     store.allow(&row).unwrap();
     assert_eq!(blocked(&store), before - 1);
 }
+
+#[test]
+fn a_console_beside_a_watch_has_done_by_another_process_what_it_may_not_do() {
+    let (dir, commands, mut store) = place(&rule("block", ""));
+    let at = |name: &str| dir.path().join(name);
+    let listed = || std::fs::read_to_string(at("feed.json")).is_ok_and(|text| text.contains("203.0.113.7"));
+    let beside = Commands::new(&commands.config, &at("s.db"), Devices::Beside).unwrap();
+    let key = || commands.key.clone();
+    let tries = Orders::start(&commands.config, &at("s.db"), &key(), Mode::DryRun).unwrap();
+    let refused = beside.push(&mut store, &forced());
+    assert!(matches!(&refused, Err(Refused::NotAvailable(why)) if why.contains("--enforce")), "{refused:?}");
+    let plan = beside.plan(&mut store, true).unwrap();
+    assert_eq!(plan["connectors"][0]["add"].as_array().unwrap().len(), 1, "{plan}");
+    tries.end();
+    let acts = Orders::start(&commands.config, &at("s.db"), &key(), Mode::Enforce).unwrap();
+    assert_eq!(added(&beside.push(&mut store, &forced()).unwrap()), 1);
+    assert!(listed());
+    assert_eq!(beside.test_device(&mut store, "feed").unwrap()["entries"], 1);
+    assert!(matches!(beside.test_device(&mut store, "nosuch"), Err(Refused::NotFound(_))));
+    let dry = Order { dry_run: true, ..forced() };
+    assert_eq!(
+        beside.undo(&mut store, &dry, &Undo::All).unwrap()["undone"][0]["connectors"][0]["removed"],
+        1
+    );
+    assert!(listed(), "it was only asked what would go");
+    beside.undo(&mut store, &forced(), &Undo::All).unwrap();
+    assert!(!listed());
+    assert_eq!(added(&beside.push(&mut store, &forced()).unwrap()), 0, "it was taken back");
+    beside.redo(&mut store, &Undo::All, "ada").unwrap();
+    assert_eq!(added(&beside.push(&mut store, &forced()).unwrap()), 1);
+    // The kill switch takes off what is there, and nothing more once it is released.
+    beside.kill_switch(&mut store, true, "ada").unwrap();
+    beside.empty(&mut store, "ada").unwrap();
+    assert!(!listed());
+    beside.kill_switch(&mut store, false, "ada").unwrap();
+    assert_eq!(added(&beside.push(&mut store, &forced()).unwrap()), 1);
+    beside.empty(&mut store, "ada").unwrap();
+    assert!(listed(), "it was released meanwhile");
+    let version = beside.policies(&store).unwrap()["version"].as_u64().unwrap();
+    let save = PolicySave { text: rule("alert", ""), comment: "less".into(), version, by: "ada".into() };
+    beside.save_policy(&mut store, &save).unwrap();
+    assert_eq!(std::fs::read_to_string(at("p.yaml")).unwrap(), save.text);
+    assert!(matches!(beside.save_policy(&mut store, &save), Err(Refused::Conflict(_))), "of an old version");
+    acts.end();
+}

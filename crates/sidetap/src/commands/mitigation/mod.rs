@@ -29,6 +29,7 @@ use crate::output::{Terminal, load_run, plain, print, warn};
 use audit::{intend, settle_of};
 pub(crate) use audit::{record, settle, there};
 use show::{show_plan, show_push, show_status};
+pub(super) use switch::emptied;
 use switch::{nothing_there, resume, stop};
 pub(crate) use wanted::{Found, desired_of, selected, wanted_in};
 

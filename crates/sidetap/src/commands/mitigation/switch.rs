@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use serde_json::json;
-use sidetap_mitigation::{Desired, Ledger, Mode, PushOptions};
+use sidetap_mitigation::{Desired, Enforcer, Ledger, Mode, PushOptions, PushReport};
 use sidetap_store::Store;
 
 use super::audit::record;
@@ -79,6 +79,22 @@ pub(super) fn resume(config: &Config, source: &SourceArgs) -> Result<Status> {
     Ok(Status::Done)
 }
 
+/// Takes everything off the devices.
+pub(crate) fn emptied(config: &Config, source: &SourceArgs, by: &str) -> Result<PushReport> {
+    Ok(empty(&mut enforcer_to_take_back(config, source)?.0, config, by))
+}
+
+fn empty(enforcer: &mut Enforcer, config: &Config, by: &str) -> PushReport {
+    // A policy that cannot be read may be why somebody pulls the switch.
+    let allow = policies(config).map(|p| p.set().allow().nets()).unwrap_or_else(|e| {
+        warn(&format!("devices get the configured allow list only: {e:#}"));
+        Vec::new()
+    });
+    let nothing = Desired { allow, stopped: true, ..Desired::default() };
+    let options = PushOptions { force: true, actor: by.to_owned(), ..PushOptions::new(Mode::Enforce) };
+    enforcer.push(&nothing, clock::now(), &options)
+}
+
 /// Turns the kill switch on and takes everything off the devices at once.
 pub(super) fn stop(
     config: &mut Config,
@@ -100,19 +116,11 @@ pub(super) fn stop(
             warn(&format!("the kill switch cannot be kept on, so the next push puts things back: {e:#}"));
         }
     }
-    // A policy that cannot be read may be why somebody pulls the switch.
-    let allow = policies(config).map(|p| p.set().allow().nets()).unwrap_or_else(|e| {
-        warn(&format!("devices get the configured allow list only: {e:#}"));
-        Vec::new()
-    });
-    let nothing = Desired { allow, stopped: true, ..Desired::default() };
-    let options = PushOptions { force: true, actor: actor(), ..PushOptions::new(Mode::Enforce) };
     // What devices hold says what has to go: no ledger is needed for that.
-    let mut enforcer = match nowhere {
-        None => enforcer_to_take_back(config, source)?.0,
-        Some(_) => enforcer_without_ledger(config, source)?,
+    let report = match nowhere {
+        None => emptied(config, source, &actor())?,
+        Some(_) => empty(&mut enforcer_without_ledger(config, source)?, config, &actor()),
     };
-    let report = enforcer.push(&nothing, clock::now(), &options);
     record(config, source, &report);
     let status = show_push(&report, &[], terminal)?;
     kept?;

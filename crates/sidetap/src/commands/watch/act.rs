@@ -186,12 +186,15 @@ pub(crate) fn act(global: &GlobalArgs, args: &ActArgs) -> Result<Status> {
     if args.store.is_some() {
         config.store.clone_from(&args.store);
     }
-    let named = args.hash_key.as_deref().or(config.analysis.hash_key.as_deref());
-    let key = hash_key::load_or_make(named)?;
+    if args.hash_key.is_some() {
+        config.analysis.hash_key.clone_from(&args.hash_key);
+    }
+    let key = hash_key::load_or_make(config.analysis.hash_key.as_deref())?;
     let store = config.store.clone();
     let acting =
         Acting::new(&config, store.as_deref(), &key, Ts(args.begun), &args.interfaces, args.enforce)?
-            .telling(deeds::tell);
+            .telling(deeds::tell)
+            .serving(key);
     print(&format!("{READY}\n"))?;
     let (sender, receiver) = sync_channel(QUEUE);
     let read = move || {

@@ -29,6 +29,7 @@ use super::live_inputs;
 use super::look::{Look, Looked, look_at};
 use crate::cli::{ActArgs, GlobalArgs, SourceArgs};
 use crate::clock;
+use crate::commands::console::Orders;
 use crate::commands::gate::{self, Approving, Gate};
 use crate::commands::mitigation::{desired_of, enforcer, ledger_of};
 use crate::commands::policy::{Policies, policies};
@@ -89,6 +90,9 @@ pub(super) struct Acting {
     /// The newest row of the audit that was looked at.
     audited: u64,
     people: Forgotten,
+    /// The key by which orders of the console are carried out, where they are.
+    serves: Option<HashKey>,
+    orders: Option<Orders>,
 }
 
 /// Between two looks at what the store remembers: traffic to measure by, who was acted against before.
@@ -104,8 +108,16 @@ const DECIDED: Duration = Duration::from_secs(1);
 
 impl Actors {
     /// Makes ready, without a thread: rights can be given up after it.
-    pub(super) fn ready(global: &GlobalArgs, config: &Config, plan: &Plan, args: &ActArgs) -> Result<Self> {
-        if config.mitigation.is_empty() && config.mitigation.alerts.sink.is_empty() {
+    ///
+    /// With `console`, somebody may ask for what a process without rights cannot do.
+    pub(super) fn ready(
+        global: &GlobalArgs,
+        config: &Config,
+        plan: &Plan,
+        args: &ActArgs,
+        console: bool,
+    ) -> Result<Self> {
+        if config.mitigation.is_empty() && config.mitigation.alerts.sink.is_empty() && !console {
             let key = &plan.options.hash_key;
             let (store, begun) = (plan.store.as_deref(), Ts(args.begun));
             let acting = Acting::new(config, store, key, begun, &args.interfaces, args.enforce)?;
@@ -185,6 +197,8 @@ impl Acting {
             looked: None,
             audited: 0,
             people: Forgotten::default(),
+            serves: None,
+            orders: None,
             looking: None,
             news: BTreeSet::new(),
             awaited: BTreeSet::new(),
@@ -199,6 +213,12 @@ impl Acting {
     /// The same, and who is told of what is done.
     pub(super) fn telling(mut self, told: impl Fn(&[ActionRow]) + Send + Sync + 'static) -> Self {
         self.told = Arc::new(told);
+        self
+    }
+
+    /// The same, and orders of a console beside it are carried out.
+    pub(super) fn serving(mut self, key: HashKey) -> Self {
+        self.serves = Some(key);
         self
     }
 
@@ -262,11 +282,18 @@ impl Acting {
     /// Takes up what devices were told before this watch began, so that it lets nobody go: it stays until it is over; verdicts that the
     /// store still has, with those that were asked about, are decided anew once the store has been looked at.
     fn begin(&mut self) {
+        if let (Some(key), Some((_, path, _))) = (&self.serves, &self.store) {
+            match Orders::start(&self.config, path, key, self.mode) {
+                Ok(orders) => self.orders = Some(orders),
+                Err(e) => self.lost.say(format!("the console's orders are not carried out: {e:#}")),
+            }
+        }
         let Some(enforcer) = self.enforcer.take() else { return };
         let now = clock::now();
         let live = enforcer.ledger().entries.iter().filter(|(_, e)| e.expires_at > now.secs());
         // Rules over requests are told by their rules, which are read anew.
         self.before = live.map(|(id, _)| id.clone()).filter(|id| !id.starts_with("p-")).collect();
+        self.let_forgotten_go();
         let store = self.store.as_ref().map(|(_, path, _)| path.as_path());
         match Devices::start(enforcer, store, self.mode, &self.lost, &self.told) {
             Ok(devices) => self.devices = Some(devices),
@@ -279,6 +306,9 @@ impl Acting {
     fn end(mut self) -> Vec<String> {
         if self.looking.take().is_some_and(|look| look.join().is_ok_and(|look| self.take_up(look))) {
             self.push();
+        }
+        if let Some(orders) = self.orders.take() {
+            orders.end();
         }
         if let Some(devices) = self.devices.take() {
             devices.end();

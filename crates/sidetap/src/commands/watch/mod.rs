@@ -82,7 +82,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
         enforce: args.enforce,
         worker: false,
     };
-    let actors = Actors::ready(global, &config, &plan, &acting)?;
+    let actors = Actors::ready(global, &config, &plan, &acting, console.is_some())?;
     rights::give_up(&config, &plan)?;
     let stop = Stop::on_signals_and_hangups()?;
     let console = console.map(|bound| bound.start(stop.clone())).transpose()?;

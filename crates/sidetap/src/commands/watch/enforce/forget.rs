@@ -69,7 +69,7 @@ impl Acting {
             Ok(asked) if !asked.is_empty() => asked,
             Ok(_) => {
                 self.forget_stored();
-                return false;
+                return self.let_forgotten_go();
             }
             Err(e) => {
                 let path = store.path().display();
@@ -85,15 +85,22 @@ impl Acting {
             self.people.open.push(who);
         }
         self.forget_stored();
-        let Some((store, ..)) = &self.store else { return false };
-        // Of entries that a watch found on devices nothing but the verdict may be known.
-        if let Ok(gone) = store.forgotten_verdicts() {
-            self.before.retain(|id| !gone.contains(id));
-        }
+        self.let_forgotten_go();
         let verdicts = &self.verdicts;
         self.news.retain(|id| verdicts.contains_key(id));
         self.awaited.retain(|id| verdicts.contains_key(id));
         true
+    }
+
+    /// Of entries that a watch found on devices nothing but the verdict may be known: those of verdicts that were forgotten, before it began
+    /// too, are let go. Says whether there were any.
+    pub(super) fn let_forgotten_go(&mut self) -> bool {
+        let Some((store, ..)) = self.store.as_ref().filter(|_| !self.before.is_empty()) else { return false };
+        let known = self.before.len();
+        if let Ok(gone) = store.forgotten_verdicts() {
+            self.before.retain(|id| !gone.contains(id));
+        }
+        self.before.len() < known
     }
 
     /// Has the store forget verdicts on them: at once, or as soon as it can be written. What was said of them since stays.

@@ -1,0 +1,140 @@
+//! A console beside a watch reaches no device and writes no policy file: it asks the process that kept its rights, by way of the store.
+
+use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use sidetap_console::{Control, Done, Order, PolicySave, Refused, Undo};
+use sidetap_mitigation::Mode;
+use sidetap_model::HashKey;
+use sidetap_store::{Ordered, Store, StoreError};
+
+use super::{Commands, Devices, failed};
+use crate::clock;
+use crate::config::Config;
+use crate::output::warn;
+
+/// How long whoever acts may take to take an order up, and to carry it out.
+const TAKEN: Duration = Duration::from_secs(10);
+const DONE: Duration = Duration::from_secs(120);
+/// How often both look.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What a console can have done for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "call", rename_all = "kebab-case")]
+pub(super) enum Call {
+    Plan { force: bool },
+    Push { order: Order },
+    Undo { order: Order, what: Undo },
+    Redo { what: Undo, by: String },
+    Empty { by: String },
+    Test { device: String },
+    SavePolicy { save: PolicySave },
+}
+
+impl Call {
+    /// Whether devices may be told something else after it.
+    fn changes(&self) -> bool {
+        match self {
+            Call::Plan { .. } | Call::Test { .. } | Call::SavePolicy { .. } => false,
+            Call::Push { order } | Call::Undo { order, .. } => !order.dry_run,
+            Call::Redo { .. } | Call::Empty { .. } => true,
+        }
+    }
+}
+
+/// Asks, and waits for what came of it.
+pub(super) fn ask(store: &mut Store, call: &Call) -> Done {
+    let call = serde_json::to_string(call).map_err(failed)?;
+    let Some(seq) = store.give_order(&call, clock::now())? else {
+        return Err(Refused::Failed(
+            "too many orders wait for the process that acts beside this watch".to_owned(),
+        ));
+    };
+    let asked = Instant::now();
+    loop {
+        match store.order(seq)? {
+            Ordered::Done(answer) => {
+                store.withdraw_order(seq)?;
+                return serde_json::from_str::<Done>(&answer).map_err(failed)?;
+            }
+            Ordered::Gone => return Err(Refused::Failed("the order was lost".to_owned())),
+            Ordered::Waits if asked.elapsed() > TAKEN && store.withdraw_order(seq)? => {
+                return Err(Refused::Failed(
+                    "the process that acts beside this watch does not answer; nothing was done".to_owned(),
+                ));
+            }
+            Ordered::Taken if asked.elapsed() > DONE => {
+                return Err(Refused::Failed(
+                    "it is still being carried out; the audit tells what comes of it".to_owned(),
+                ));
+            }
+            Ordered::Waits | Ordered::Taken => std::thread::sleep(LOOK),
+        }
+    }
+}
+
+/// A thread that carries out what a console asks for.
+pub(crate) struct Orders {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Orders {
+    /// Starts it. In a dry run nothing is changed on devices by it either.
+    pub(crate) fn start(config: &Config, store: &Path, key: &HashKey, mode: Mode) -> Result<Self> {
+        let commands = Commands::with_key(config, store, Devices::Reached, key.clone())?;
+        let mut store = Store::open(store)?;
+        let (stop, stopped) = channel::<()>();
+        let work = move || {
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LOOK) {
+                if let Err(e) = serve(&commands, &mut store, mode) {
+                    tracing::info!(error = %e, "orders of the console wait for the store");
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("sidetap-orders".into()).spawn(work);
+        Ok(Orders { stop, thread: thread.context("cannot start a thread")? })
+    }
+
+    /// Ends it, once what it does is done.
+    pub(crate) fn end(self) {
+        drop(self.stop);
+        if self.thread.join().is_err() {
+            warn("the thread that carries out orders of the console ended early");
+        }
+    }
+}
+
+/// Carries out what waits.
+fn serve(commands: &Commands, store: &mut Store, mode: Mode) -> Result<(), StoreError> {
+    while let Some((seq, call)) = store.take_order(clock::now())? {
+        store.set_now(clock::now());
+        let done = match serde_json::from_str::<Call>(&call) {
+            Ok(call) if call.changes() && mode != Mode::Enforce => Err(Refused::NotAvailable(
+                "way to change devices: its watch was started without --enforce".to_owned(),
+            )),
+            Ok(call) => carry_out(commands, store, &call),
+            Err(e) => Err(failed(e)),
+        };
+        let answer = serde_json::to_string(&done).unwrap_or_default();
+        store.answer_order(seq, &answer)?;
+    }
+    Ok(())
+}
+
+fn carry_out(commands: &Commands, store: &mut Store, call: &Call) -> Done {
+    match call {
+        Call::Plan { force } => commands.plan(store, *force),
+        Call::Push { order } => commands.push(store, order),
+        Call::Undo { order, what } => commands.undo(store, order, what),
+        Call::Redo { what, by } => commands.redo(store, what, by),
+        Call::Empty { by } => commands.empty(store, by),
+        Call::Test { device } => commands.test_device(store, device),
+        Call::SavePolicy { save } => commands.save_policy(store, save),
+    }
+}

@@ -1,0 +1,118 @@
+//! Orders of one process that another carries out: a console that can reach no device asks the process beside it that can.
+
+use rusqlite::{OptionalExtension, params};
+use sidetap_model::Ts;
+
+use crate::error::StoreError;
+use crate::open::Store;
+
+/// Nanoseconds after which nobody waits for an order any more.
+const OVER: i64 = 600_000_000_000;
+/// Orders that wait, or whose answers do, at most.
+const MOST: i64 = 64;
+
+/// How far an order is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ordered {
+    /// Nobody has taken it up.
+    Waits,
+    /// Somebody carries it out.
+    Taken,
+    /// What came of it.
+    Done(String),
+    /// There is none of this number.
+    Gone,
+}
+
+impl Store {
+    /// Writes down what is to be done and gives its number; none where too many wait.
+    pub fn give_order(&mut self, call: &str, now: Ts) -> Result<Option<i64>, StoreError> {
+        let change = self.begin_vital()?;
+        change.execute("DELETE FROM orders WHERE at < ?1", [now.0.saturating_sub(OVER)])?;
+        let waiting: i64 = change.query_row("SELECT count(*) FROM orders", [], |r| r.get(0))?;
+        if waiting >= MOST {
+            return Ok(None);
+        }
+        change.execute("INSERT INTO orders (at, call) VALUES (?1, ?2)", params![now.0, call])?;
+        let seq = change.last_insert_rowid();
+        change.commit()?;
+        Ok(Some(seq))
+    }
+
+    /// Takes up the oldest order that waits.
+    pub fn take_order(&mut self, now: Ts) -> Result<Option<(i64, String)>, StoreError> {
+        let waits = "SELECT seq, call FROM orders WHERE taken = 0 AND at >= ?1 ORDER BY seq LIMIT 1";
+        let over = now.0.saturating_sub(OVER);
+        let look = |store: &Store| {
+            let mut statement = store.connection.prepare_cached(waits)?;
+            statement.query_row([over], |r| Ok((r.get(0)?, r.get(1)?))).optional()
+        };
+        // Most often there is none, and nothing is written.
+        let Some((seq, call)) = look(self)? else { return Ok(None) };
+        let change = self.begin_vital()?;
+        let taken = change.execute("UPDATE orders SET taken = 1 WHERE seq = ?1 AND taken = 0", [seq])?;
+        change.commit()?;
+        Ok((taken == 1).then_some((seq, call)))
+    }
+
+    /// Says what came of an order.
+    pub fn answer_order(&mut self, seq: i64, answer: &str) -> Result<(), StoreError> {
+        let change = self.begin_vital()?;
+        change.execute("UPDATE orders SET answer = ?2 WHERE seq = ?1", params![seq, answer])?;
+        change.commit()
+    }
+
+    /// How far an order is.
+    pub fn order(&self, seq: i64) -> Result<Ordered, StoreError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT taken, answer FROM orders WHERE seq = ?1")?;
+        let found: Option<(bool, Option<String>)> =
+            statement.query_row([seq], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
+        Ok(match found {
+            None => Ordered::Gone,
+            Some((_, Some(answer))) => Ordered::Done(answer),
+            Some((true, None)) => Ordered::Taken,
+            Some((false, None)) => Ordered::Waits,
+        })
+    }
+
+    /// Takes an order back; says whether nobody had taken it up. One that is done is told and goes too.
+    pub fn withdraw_order(&mut self, seq: i64) -> Result<bool, StoreError> {
+        let change = self.begin_vital()?;
+        let sql = "DELETE FROM orders WHERE seq = ?1 AND (taken = 0 OR answer IS NOT NULL)";
+        let gone = change.execute(sql, [seq])?;
+        change.commit()?;
+        Ok(gone > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_taken_up_once_and_told_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut asks = Store::open(&dir.path().join("s.db")).unwrap();
+        let mut acts = Store::open(&dir.path().join("s.db")).unwrap();
+        let at = |s: i64| Ts::from_parts(1_795_000_000 + s, 0);
+        assert_eq!(acts.take_order(at(0)).unwrap(), None);
+        let first = asks.give_order("a", at(0)).unwrap().unwrap();
+        let second = asks.give_order("b", at(1)).unwrap().unwrap();
+        assert_eq!(asks.order(first).unwrap(), Ordered::Waits);
+        assert_eq!(acts.take_order(at(2)).unwrap(), Some((first, "a".to_owned())));
+        assert_eq!(asks.order(first).unwrap(), Ordered::Taken);
+        assert!(!asks.withdraw_order(first).unwrap(), "it is being carried out");
+        assert!(asks.withdraw_order(second).unwrap());
+        assert_eq!(acts.take_order(at(2)).unwrap(), None);
+        acts.answer_order(first, "done").unwrap();
+        assert_eq!(asks.order(first).unwrap(), Ordered::Done("done".to_owned()));
+        assert!(asks.withdraw_order(first).unwrap());
+        assert_eq!(asks.order(first).unwrap(), Ordered::Gone);
+        // Nobody waits for what was asked long ago.
+        asks.give_order("c", at(3)).unwrap();
+        assert_eq!(acts.take_order(at(700)).unwrap(), None);
+        let given = (0..MOST + 3).filter(|_| asks.give_order("d", at(701)).unwrap().is_some()).count();
+        assert_eq!(given as i64, MOST);
+    }
+}
