@@ -525,3 +525,51 @@ fn what_was_lost_in_bulk_is_claimed_in_full() {
         assert!(!whole.completeness.is_whole());
     }
 }
+
+/// Runs segments of which these have an urgent pointer to their last byte.
+fn run_urgent(segs: &[Seg], urgent: std::ops::Range<usize>) -> Vec<Exchange> {
+    let mut table = FlowTable::new(0, &FlowLimits::default(), Arc::from([Zone::default()]));
+    let mut seen = Vec::new();
+    for (n, seg) in segs.iter().enumerate() {
+        let mut segment = seg.segment(addr(1, 40000), addr(2, 80));
+        if urgent.contains(&n) && seg.up && !seg.data.is_empty() {
+            segment.flags = TcpFlags(seg.flags | URG);
+            segment.urgent = seg.data.len() as u16;
+        }
+        table.segment(&segment, &mut |e| seen.push(e));
+    }
+    table.finish(&mut |e| seen.push(e));
+    seen
+}
+
+#[test]
+fn urgent_bytes_that_stand_in_the_stream_again_are_read_with_it() {
+    let words = b"/item?id=1%27%20UNION%20SELECT%20name";
+    for (before, behind) in [(0, 0), (1, 0), (1, 3), (0, 3)] {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        for _ in 0..before {
+            wire.send(true, GET);
+            wire.send(false, OK);
+        }
+        wire.send(true, b"GET ");
+        let from = wire.segs.len();
+        words.chunks(3).for_each(|word| wire.send(true, word));
+        wire.send(true, b"Z");
+        let end = wire.segs.len();
+        wire.send(true, b" HTTP/1.1\r\nHost: h\r\n\r\n");
+        for _ in 0..behind {
+            wire.send(true, GET);
+        }
+        (0..=behind).for_each(|_| wire.send(false, OK));
+        wire.close(true);
+        let seen = run_urgent(&wire.segs, from..end);
+        let told: Vec<_> =
+            seen.iter().filter(|e| e.request.as_ref().is_some_and(|r| r.target == words)).collect();
+        assert_eq!(told.len(), 1, "{:?}", common::targets(&seen));
+        assert!(told[0].acknowledged && told[0].anomalies.contains(Anomaly::TcpUrgent));
+        assert!(told[0].completeness.contains(Completeness::PAIRING_UNCERTAIN));
+        let own = seen.iter().filter(|e| e.request.as_ref().is_some_and(|r| r.target == b"/a")).count();
+        assert_eq!(own, before + behind, "{:?}", common::targets(&seen));
+        assert!(seen.iter().filter(|e| e.completeness.is_whole()).count() <= before);
+    }
+}

@@ -13,6 +13,9 @@ pub(super) use opening::{LONGEST_OPENING, Opening, Verdict};
 /// Tunnels one inside the other that are looked into.
 const MOST_TUNNELS: u8 = 4;
 
+/// Urgent bytes of a side that are kept before it is known what it speaks.
+const MOST_URGENT: usize = 4096;
+
 /// Exchanges for which room is kept: those of one segment are seldom more.
 const MOST_DONE: usize = 64;
 
@@ -70,6 +73,8 @@ pub(super) struct App {
     contested: bool,
     /// Who the client is was taken from one request, and nothing else speaks for it yet.
     pub(super) doubt: Option<Box<Doubt>>,
+    /// Urgent bytes of a side before it is known what it speaks, and where they are.
+    urgent: [Vec<(u64, u8)>; 2],
 }
 
 pub(super) enum State {
@@ -106,6 +111,7 @@ impl App {
             claim: None,
             contested: false,
             doubt: None,
+            urgent: Default::default(),
         }
     }
 
@@ -135,7 +141,10 @@ impl App {
 
     pub(super) fn held(&self) -> usize {
         match &self.state {
-            State::Opening(sides, _) => sides.iter().map(|s| s.bytes.capacity()).sum(),
+            State::Opening(sides, _) => {
+                let urgent: usize = self.urgent.iter().map(|u| u.capacity() * size_of::<(u64, u8)>()).sum();
+                urgent + sides.iter().map(|s| s.bytes.capacity()).sum::<usize>()
+            }
             State::Http(http) => http.held() + self.doubt.as_ref().map_or(0, |d| d.held()),
             State::Other | State::Finished => 0,
         }
@@ -224,6 +233,21 @@ impl App {
         }
     }
 
+    /// An urgent byte, which is left out of a direction.
+    pub(super) fn urgent(&mut self, side: Side, byte: u8, mark: Mark, cx: &mut Cx<'_>) {
+        match &mut self.state {
+            State::Http(_) => self.http(side, cx, |http, up, out| {
+                if up {
+                    http.urgent(byte, mark, out);
+                }
+            }),
+            State::Opening(..) if self.urgent[side & 1].len() < MOST_URGENT => {
+                self.urgent[side & 1].push((mark.off, byte));
+            }
+            State::Opening(..) | State::Other | State::Finished => {}
+        }
+    }
+
     /// Bytes of a direction that never came; it goes on at `at`.
     pub(super) fn gap(&mut self, side: Side, len: u64, at: u64, cx: &mut Cx<'_>) {
         match &mut self.state {
@@ -272,7 +296,8 @@ impl App {
     pub(super) fn shed(&mut self, cx: &mut Cx<'_>) {
         self.facts.cut = Completeness::EVICTED;
         self.http(0, cx, |http, _, out| {
-            let next = http.anew();
+            let mut next = http.anew();
+            next.take_suspects(http);
             http.finish(out);
             *http = next;
         });

@@ -349,8 +349,9 @@ impl Flow {
                 cx.counters.delivered += before.len() as u64;
                 self.app.data(side, before, mark, cx);
             }
-            let Some((_, after)) = rest.split_first() else { return };
+            let Some((byte, after)) = rest.split_first() else { return };
             cx.counters.discard(Discard::Urgent, 1);
+            self.app.urgent(side, *byte, mark.plus(before.len()), cx);
             mark = mark.plus(before.len() + 1);
             data = after;
         }

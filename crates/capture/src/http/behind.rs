@@ -113,7 +113,7 @@ impl Cut {
 /// Bytes kept from where content begins as a request, as far as a body may be kept but at least these.
 const LEAST_WITHIN: usize = 64 << 10;
 /// Requests after which no more of it is read again, and bytes that are read at once.
-const MOST_AGAIN: (u32, usize) = (1024, 16 << 10);
+pub(super) const MOST_AGAIN: (u32, usize) = (1024, 16 << 10);
 
 impl Within {
     fn new(mark: Mark, likely: bool) -> Box<Self> {
@@ -131,7 +131,9 @@ impl Within {
             if self.cuts.len() < MOST_CUTS {
                 self.cuts.push(self.bytes.len());
             }
+            let is_cut = !self.likely && self.bytes.len() <= 2 * MOST_CUT;
             extend(&mut self.bytes, bytes.get(..room).unwrap_or_default());
+            self.likely |= is_cut && begins_within(&self.bytes);
         }
     }
 
@@ -285,16 +287,19 @@ impl Http {
             let begins = amid.is_at(mark) || begins_request(bytes);
             return if begins { Some(0) } else { amid.find(bytes, mark, 0) };
         }
+        // What its server may have dropped ended with a segment, or amid a later one than that of its head.
+        let is_early = self.behind == Behind::Early && mark.off == self.up_from;
         let may = match self.behind {
-            Behind::Nothing => begins_within(bytes),
-            // What its server may have dropped ended with a segment.
-            Behind::Early => mark.off == self.up_from && (begins_within(bytes) || begins_method(bytes)),
-            Behind::Change | Behind::Contested | Behind::Upgrade => begins_within(bytes) || may_begin(bytes),
+            Behind::Nothing => begins_within(bytes) || may_be_cut(bytes),
+            Behind::Early if !is_early => false,
+            Behind::Early | Behind::Change | Behind::Contested | Behind::Upgrade => {
+                begins_within(bytes) || may_be_cut(bytes) || may_begin(bytes)
+            }
         };
         let from = match may {
             true => Some(0),
             // Where it ends nobody knows.
-            false if self.up.ends_oddly() => amid.find(bytes, mark, 0),
+            false if self.up.ends_oddly() || is_early => amid.find(bytes, mark, 0),
             false => None,
         };
         if let Some(from) = from
@@ -462,8 +467,20 @@ pub(super) fn begins_within(bytes: &[u8]) -> bool {
     likely_request(first)
         || word.is_some_and(|len| {
             let (method, rest) = first.split_at(len);
-            is_method(method) && rest.get(1).is_some_and(|b| *b == b'/' || b.is_ascii_alphanumeric())
+            let target = rest.iter().find(|b| !is_any_space(b));
+            is_method(method) && target.is_some_and(|b| *b > b' ' && *b != 0x7f)
         })
+}
+
+/// All of it is white space and the beginning of a method, or a method: a request may begin here, and a segment's end cut it.
+fn may_be_cut(bytes: &[u8]) -> bool {
+    bytes.len() <= MOST_CUT && {
+        let blank = bytes.iter().take_while(|b| is_any_space(b)).count();
+        let word = bytes.get(blank..).unwrap_or_default();
+        let end = word.iter().rposition(|b| !is_any_space(b)).map_or(0, |last| last + 1);
+        let (method, rest) = word.split_at(end);
+        method.is_empty() || if rest.is_empty() { begins_method(method) } else { is_method(method) }
+    }
 }
 
 /// Bytes may begin a request that some server reads: of any method, or without a version.
@@ -473,7 +490,7 @@ fn may_begin(bytes: &[u8]) -> bool {
 }
 
 /// A word and a path, as servers read them without a version.
-fn may_be_old(bytes: &[u8]) -> bool {
+pub(super) fn may_be_old(bytes: &[u8]) -> bool {
     let word = bytes.iter().take(32).position(|b| *b == b' ');
     let Some((method, rest)) = word.and_then(|len| bytes.split_at_checked(len)) else { return false };
     let is_word =

@@ -25,6 +25,8 @@ pub(super) struct Certainty {
     last_up: Option<Ts>,
     last_down: Option<Ts>,
     traits: Traits,
+    /// How often requests may have been lost.
+    losses: u32,
 }
 
 /// What a request may be answered with that others may not.
@@ -54,12 +56,27 @@ impl Certainty {
             last_up: None,
             last_down: None,
             traits: Traits { known: false, range: false, conditional: false, expects: false },
+            losses: 0,
         }
     }
 
     /// Requests may have been lost.
     pub(super) const fn lose(&mut self) {
-        *self = Certainty { last_up: self.last_up, last_down: self.last_down, ..Certainty::new(false) };
+        let losses = self.losses.wrapping_add(1);
+        *self =
+            Certainty { last_up: self.last_up, last_down: self.last_down, losses, ..Certainty::new(false) };
+    }
+
+    /// The next loss is the only one, if it is not followed by another.
+    pub(super) fn before_loss(&self) -> Option<u32> {
+        (!self.hidden).then_some(self.losses.wrapping_add(1))
+    }
+
+    /// Nothing was lost with that one.
+    pub(super) const fn regain(&mut self, loss: u32) {
+        if self.losses == loss {
+            self.hidden = false;
+        }
     }
 
     /// A request that was not seen may be open.

@@ -1,5 +1,5 @@
 use sidetap_model::{Anomaly, Completeness, Exchange, Protocol, Ts};
-use sidetap_wire::http1::begins_method;
+use sidetap_wire::http1::{begins_method, is_method};
 
 use super::Http;
 use super::entry::{Answer, Asked, Entry};
@@ -16,7 +16,8 @@ impl Http {
     ) {
         self.held = self.held.saturating_sub(asked.size);
         let answer = match answer {
-            None if asked.odd => return,
+            // Where its server reads requests, known methods are some.
+            None if asked.odd && !(asked.vouched && is_method(&asked.request.method)) => return,
             // The server took it for no request either.
             Some(answer) if asked.odd && !is_old_request(&asked) && refuses_message(&answer) => {
                 return self.emit_lone(*answer, Completeness::WHOLE, out);

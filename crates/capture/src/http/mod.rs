@@ -16,6 +16,7 @@ mod reader;
 mod request;
 mod response;
 mod trail;
+mod urgent;
 
 use std::collections::VecDeque;
 
@@ -28,10 +29,11 @@ use certain::Certainty;
 use checks::Said;
 pub(crate) use checks::begins_with_text;
 use entry::{Answer, Entry, Interim, Lost};
-use nested::Nested;
+use nested::Suspects;
 use reader::{Gap, Reader, Wants};
 pub(crate) use reader::{Held, extend};
 use trail::{Tally, Trail};
+use urgent::Urgent;
 
 /// CONNECT requests without an answer, one behind the other, behind which what is held is read at the end.
 const MOST_UNHEARD: usize = 32;
@@ -102,7 +104,9 @@ pub(crate) struct Http {
     /// Among what was announced as content, of which an answer more than is due shows that its server reads requests there.
     vouched: bool,
     /// Contents that read like requests, of which no answer too many was seen yet.
-    nested: Vec<Nested>,
+    suspects: Suspects,
+    /// What the client sent with urgent bytes in it.
+    urgent: Option<Box<Urgent>>,
     /// The end of the last segment that its server may have dropped.
     cut: Cut,
     /// A body broke off: what comes may still be of it.
@@ -171,7 +175,8 @@ impl Http {
             lost_answers: false,
             found: beginning != Beginning::Seen,
             vouched: false,
-            nested: Vec::new(),
+            suspects: Suspects::default(),
+            urgent: None,
             cut: Cut::default(),
             in_content: false,
             begun: beginning == Beginning::Seen,
@@ -219,7 +224,8 @@ impl Http {
     pub(crate) fn held(&self) -> usize {
         let entries = self.queue.capacity() * size_of::<Entry>();
         let within = self.within.as_ref().map_or(0, |within| within.held());
-        self.held + entries + within + self.held_nested() + self.up.held() + self.down.held()
+        let urgent = self.urgent.as_ref().map_or(0, |urgent| urgent.held());
+        self.held + entries + within + urgent + self.suspects.held() + self.up.held() + self.down.held()
     }
 
     /// True where [`Http::take_handover`] gives something.
@@ -235,6 +241,9 @@ impl Http {
     pub(crate) fn up(&mut self, mut bytes: &[u8], mut mark: Mark, out: &mut Out<'_>) {
         (self.up_from, self.up_at) = (mark.off, mark.off + bytes.len() as u64);
         self.certainty.up(mark.ts);
+        if self.urgent.is_some() {
+            self.keep_urgent(bytes, mark, out);
+        }
         let fresh = std::mem::take(&mut self.answered).then_some(mark.off);
         let mut amid = Amid::default();
         let (whole, first) = (bytes, mark);
@@ -351,6 +360,7 @@ impl Http {
     /// Client bytes that the capture lacks; it goes on at `at`.
     pub(crate) fn up_gap(&mut self, len: u64, at: u64, out: &mut Out<'_>) {
         self.up_at = at;
+        self.suspects.lose();
         // What is kept of content on both sides of it is no one piece.
         self.within = None;
         let flag = gap_flag(Completeness::REQUEST_GAP, out);
@@ -386,6 +396,7 @@ impl Http {
     /// Server bytes that the capture lacks; it goes on at `at`.
     pub(crate) fn down_gap(&mut self, len: u64, at: u64, out: &mut Out<'_>) {
         self.down_at = at;
+        self.suspects.lose();
         let flag = gap_flag(Completeness::RESPONSE_GAP, out);
         let inside = self.down.gap(len);
         let last = match &mut self.answer {
@@ -441,6 +452,8 @@ impl Http {
             let (at, last) = self.answer.as_ref().map_or((0, Ts::default()), |a| (a.end, a.last));
             self.finish_response(Completeness::RESPONSE_TRUNCATED | evicted, at, last, out);
         }
+        self.tell_urgent(out);
+        self.tell_piped(out);
         self.pair_last(out);
         self.flush(evicted, out);
     }
@@ -449,6 +462,7 @@ impl Http {
     fn lose_up(&mut self, flag: Completeness, last: Ts, out: &mut Out<'_>) {
         // What follows may be content, and content may be anybody's words.
         self.odd_held = false;
+        self.suspects.lose();
         self.in_content |= self.up.reads_body() || self.down.reads_until_close();
         if self.up.reads_body() {
             self.finish_request(flag, 0, last, out);
@@ -503,12 +517,15 @@ impl Http {
             self.finish_response(flag, 0, last, out);
         }
         self.down.skip();
+        self.suspects.lose();
         self.loosen();
         self.lost_answers = true;
     }
 
     fn hand_over(&mut self, kind: Kind, out: &mut Out<'_>) {
         let up = self.up.take_held();
+        self.tell_urgent(out);
+        self.tell_piped(out);
         self.flush(Completeness::WHOLE, out);
         self.handover = Some(Handover { kind, up, down: None });
     }

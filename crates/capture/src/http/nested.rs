@@ -1,81 +1,278 @@
-//! Content that is whole and reads like requests. A server that takes no content of a request reads them next: nobody sees that but by an
-//! answer too many.
+//! Content that is whole and reads like requests. A server that takes no content of a request reads them next: nobody sees that but by an answer
+//! too many, or by what the client does that nobody does who sends content.
+//!
+//! Which of several contents its server read nobody knows, so all of them are told, but those answers pair with none of them. A content behind
+//! which the client waited, asked again and was answered once is likely to be what it seems: it is told as well, but counts against nobody
+//! while there is another.
 
-use sidetap_model::{AnomalySet, Body, Request};
-use sidetap_wire::http1::{HeadLimits, Parsed, RequestHead, request_head};
+use std::collections::VecDeque;
 
-use super::Http;
-use super::behind::begins_within;
-use super::entry::{Asked, Entry};
+use sidetap_model::{Completeness, Exchange};
+use sidetap_wire::http1::{Probe, probe_request_of_http};
+
+use super::behind::{MOST_AGAIN, begins_within, may_be_old};
+use super::entry::Entry;
+use super::reader::Wants;
+use super::{Beginning, Http};
 use crate::flow::{Mark, Out};
 
-/// Contents that are remembered of a flow, and bytes of them.
-const MOST: (usize, usize) = (16, 64 << 10);
-/// Requests that are told of one.
-const MOST_TOLD: usize = 16;
+/// Bytes of contents that are remembered of a flow, with what each takes besides; more while its server has not acknowledged them, up to a quarter
+/// of what a flow may hold.
+const MOST: usize = 64 << 10;
 
 /// The content of a request that was read to its end.
-pub(super) struct Nested {
+struct Nested {
     mark: Mark,
     bytes: Vec<u8>,
+    /// Bytes behind those that were not kept.
+    rest: u64,
     seq: u32,
     /// Its request was answered before it was there.
     is_early: bool,
+    /// More was asked behind it before its request was answered: nobody does who sends content of this kind.
+    is_piped: bool,
+    /// Turns before it.
+    turns: u32,
+}
+
+impl Nested {
+    fn room(&self) -> usize {
+        size_of::<Self>() + self.bytes.capacity()
+    }
+
+    /// Where its request ends.
+    fn end(&self) -> u64 {
+        self.mark.off + self.bytes.len() as u64 + self.rest
+    }
+}
+
+/// Contents that read like requests, of which no answer too many was seen yet.
+#[derive(Default)]
+pub(super) struct Suspects {
+    list: VecDeque<Nested>,
+    room: usize,
+    /// Requests that began when the client had heard all, and nothing was open.
+    turns: u32,
+    /// Requests that are open since the last one that began when the client had heard all, where nothing was lost since. What is open from
+    /// before that is so of clients alone that ask for more before they hear.
+    open: Option<u32>,
+    /// Pairs are doubted since this loss for what was asked behind content that came behind its answer.
+    doubted: Option<u32>,
+}
+
+impl Suspects {
+    pub(super) fn held(&self) -> usize {
+        self.room + (self.list.capacity() - self.list.len()) * size_of::<Nested>()
+    }
+
+    /// A final answer is over.
+    pub(super) fn answered(&mut self) {
+        self.open = self.open.map(|open| open.saturating_sub(1));
+    }
+
+    /// Bytes of the connection are lost, or cannot be read.
+    pub(super) const fn lose(&mut self) {
+        self.open = None;
+    }
+}
+
+/// What content is read as.
+pub(super) struct Told {
+    /// Of which something was read as nobody does who begins at its beginning.
+    done: Vec<Exchange>,
+    /// Has the others.
+    pub(super) reader: Http,
+}
+
+impl Told {
+    /// Sends on what it is, without answers.
+    pub(super) fn send(mut self, out: &mut Out<'_>) {
+        let from = out.done.len();
+        out.done.extend(self.done);
+        self.reader.flush(Completeness::WHOLE, out);
+        for exchange in out.done.iter_mut().skip(from) {
+            exchange.completeness.insert(Completeness::PAIRING_UNCERTAIN);
+        }
+    }
 }
 
 impl Http {
     /// The request that is over has content that reads like a request.
-    pub(super) fn keep_nested(&mut self) {
+    pub(super) fn keep_nested(&mut self, out: &mut Out<'_>) {
         let Some(Entry::Asked(asked)) = self.queue.back() else { return };
-        let bytes = &asked.request.body.bytes;
-        let Some(off) = asked.content.filter(|_| begins_within(bytes)) else { return };
-        let held = self.nested.iter().map(|n| n.bytes.len()).sum::<usize>();
-        let room = MOST.1.saturating_sub(held).min(bytes.len());
-        if self.nested.len() < MOST.0 && room > 0 {
-            let bytes = bytes.get(..room).unwrap_or_default().to_vec();
-            let mark = Mark { off, ts: asked.last, ack: asked.seen_down_head };
-            let (seq, is_early) = (asked.seq, asked.answer.is_some() || asked.finals > 0);
-            self.nested.push(Nested { mark, bytes, seq, is_early });
+        let body = &asked.request.body;
+        let Some(off) = asked.content.filter(|_| begins_as_request(&body.bytes)) else { return };
+        let most = MOST.min(out.limits.flow_bytes / 4).saturating_sub(size_of::<Nested>());
+        let bytes = body.bytes.get(..body.bytes.len().min(most)).unwrap_or_default().to_vec();
+        let rest = body.len.saturating_sub(bytes.len() as u64);
+        let mark = Mark { off, ts: asked.last, ack: asked.seen_down_head };
+        let (seq, is_early) = (asked.seq, asked.answer.is_some() || asked.finals > 0);
+        let turns = self.suspects.turns;
+        let nested = Nested { mark, bytes, rest, seq, is_early, is_piped: false, turns };
+        self.suspects.room += nested.room();
+        self.suspects.list.push_back(nested);
+        let most = MOST.min(out.limits.flow_bytes / 4);
+        while self.suspects.room > most && self.let_go(out) {}
+    }
+
+    /// What is remembered of contents goes on with who reads on.
+    pub(crate) fn take_suspects(&mut self, before: &mut Http) {
+        let open = |e: &&Entry| matches!(e, Entry::Asked(a) if a.answer.is_none());
+        let waits = u32::try_from(before.queue.iter().filter(open).count()).ok();
+        self.suspects = std::mem::take(&mut before.suspects);
+        self.suspects.open = if before.loose { self.suspects.open } else { waits };
+    }
+
+    /// Lets one content go: of those that are likely what they seem the oldest, or else the oldest, which is told if it is none.
+    fn let_go(&mut self, out: &mut Out<'_>) -> bool {
+        let turns = self.suspects.turns;
+        let Suspects { list, room, .. } = &mut self.suspects;
+        let likely = list.iter().position(|n| !n.is_piped && n.turns < turns);
+        let is_acked = |n: &Nested| n.end() <= out.facts.acked_up || *room > out.limits.flow_bytes / 4;
+        let oldest = || list.front().filter(|n| list.len() > 1 && is_acked(n)).map(|_| 0);
+        let Some(nested) = likely.or_else(oldest).and_then(|at| list.remove(at)) else { return false };
+        self.suspects.room -= nested.room();
+        if nested.is_piped {
+            self.tell_unpaired(&nested, true, out);
         }
+        true
     }
 
-    pub(super) fn held_nested(&self) -> usize {
-        self.nested.iter().map(|n| size_of::<Nested>() + n.bytes.capacity()).sum()
-    }
-
-    /// A request begins: answers to what stands in the content of one before it may be taken for its own.
-    pub(super) fn is_behind_nested(&self) -> bool {
-        let open = |n: &Nested| {
-            self.queue.iter().any(|e| matches!(e, Entry::Asked(a) if a.seq == n.seq && a.answer.is_none()))
+    /// A request begins: true where answers to what stands in content before it may be taken for its own. `quiet`: the client has had all that
+    /// was said.
+    pub(super) fn begin_behind_nested(&mut self, quiet: bool, out: &Out<'_>) -> bool {
+        let is_even = if self.loose { self.suspects.open.unwrap_or(0) == 0 } else { self.is_all_answered() };
+        let is_open = |queue: &VecDeque<Entry>, seq: u32| {
+            let own = |e: &&Entry| matches!(e, Entry::Asked(a) if a.seq == seq);
+            queue.iter().rev().find(own).is_some_and(|e| matches!(e, Entry::Asked(a) if a.answer.is_none()))
         };
-        self.nested.iter().any(|n| n.is_early || open(n))
+        let mut is_behind = false;
+        // Those before the last one were behind it already.
+        if let Some(last) = self.suspects.list.back_mut()
+            && last.turns == self.suspects.turns
+            && !last.is_piped
+        {
+            let waits = if self.loose { !is_even } else { is_open(&self.queue, last.seq) };
+            last.is_piped =
+                out.facts.both_sides && (waits || last.is_early && !quiet && out.facts.acked_up < last.end());
+            is_behind = waits || last.is_early;
+            self.suspects.doubted = self.certainty.before_loss().filter(|_| is_behind && !last.is_piped);
+        } else if let Some(loss) = self.suspects.doubted.take_if(|_| quiet && is_even) {
+            // One was asked since, and one answered.
+            self.certainty.regain(loss);
+        }
+        if quiet && is_even {
+            self.suspects.turns = self.suspects.turns.wrapping_add(1);
+        }
+        self.suspects.open =
+            if quiet { Some(1) } else { self.suspects.open.map(|open| open.saturating_add(1)) };
+        is_behind
     }
 
-    /// A final answer begins that is due to nobody: what stands in the first such content was read as requests.
+    /// A final answer begins that is due to nobody: what stands in such content was read as requests.
     pub(super) fn answered_beyond(&mut self, at: Mark, out: &mut Out<'_>) {
-        let is_due = self.loose || !self.is_all_answered();
-        if is_due || self.nested.first().is_none_or(|n| at.ack.is_none_or(|seen| seen <= n.mark.off)) {
+        let is_due = if self.loose { self.suspects.open != Some(0) } else { !self.is_all_answered() };
+        let had = |n: &Nested| at.ack.is_some_and(|seen| seen > n.mark.off);
+        if is_due || !self.suspects.list.iter().any(had) {
             return;
         }
-        let nested = self.nested.remove(0);
-        let limits = HeadLimits { fields: out.limits.fields };
-        let mut from = 0;
-        for _ in 0..MOST_TOLD {
-            let mut odd = AnomalySet::default();
-            let rest = nested.bytes.get(from..).unwrap_or_default();
-            let Parsed::Complete(head, used) = request_head(rest, &limits, &mut odd) else { break };
-            let (begin, end) = (nested.mark.plus(from), nested.mark.plus(from + used));
-            from += used;
-            let RequestHead { method, target, version, headers, .. } = head;
-            let request = Request { method, target, version, headers, body: Body::default() };
-            let seq = std::mem::replace(out.seq, out.seq.wrapping_add(1));
-            let mut asked = Asked::new(seq, begin, end, request, odd);
-            (asked.content, asked.done) = (None, true);
-            (asked.found, asked.vouched) = (true, true);
-            self.held += asked.size;
-            self.tally.request();
-            self.queue.push_back(Entry::Asked(Box::new(asked)));
+        let mut all = std::mem::take(&mut self.suspects.list);
+        self.suspects.list =
+            all.iter().position(|n| !had(n)).map_or_else(VecDeque::new, |n| all.split_off(n));
+        self.suspects.room = self.suspects.list.iter().map(Nested::room).sum();
+        // Where nothing was asked since, or least.
+        let last = all.iter().map(|n| n.turns).max().unwrap_or_default();
+        let is_likely = |n: &Nested| n.is_piped || n.turns == last;
+        let is_one = all.iter().filter(|n| is_likely(n)).count() == 1;
+        for nested in &all {
+            let vouched = is_likely(nested) && !self.lost_up;
+            if is_one && vouched && !self.loose {
+                self.tell_paired(nested, out);
+            } else {
+                self.tell_unpaired(nested, vouched, out);
+            }
         }
         self.contest();
     }
+
+    /// Nothing more is read here: what stands in content behind which more was asked before its answer may have been answered in the place of that.
+    pub(super) fn tell_piped(&mut self, out: &mut Out<'_>) {
+        self.suspects.room = 0;
+        for nested in std::mem::take(&mut self.suspects.list).iter().filter(|n| n.is_piped) {
+            self.tell_unpaired(nested, !self.lost_up, out);
+        }
+    }
+
+    /// Answers that come are to these requests.
+    fn tell_paired(&mut self, nested: &Nested, out: &mut Out<'_>) {
+        let told = self.read_as_requests(nested.mark, &nested.bytes, nested.rest, true, out);
+        let open = &told.reader.queue;
+        if !told.done.is_empty() || open.iter().any(|e| !matches!(e, Entry::Asked(_))) {
+            return told.send(out);
+        }
+        for entry in told.reader.queue {
+            if let Entry::Asked(asked) = &entry {
+                self.held += asked.size;
+            }
+            self.tally.request();
+            self.queue.push_back(entry);
+        }
+    }
+
+    fn tell_unpaired(&mut self, nested: &Nested, vouched: bool, out: &mut Out<'_>) {
+        self.read_as_requests(nested.mark, &nested.bytes, nested.rest, vouched, out).send(out);
+    }
+
+    /// Reads bytes as a server may that takes them for requests: whatever reads like one is one, for it may stop and go on anywhere. `rest` are behind
+    /// them that were not kept.
+    pub(super) fn read_as_requests(
+        &self,
+        mark: Mark,
+        bytes: &[u8],
+        rest: u64,
+        vouched: bool,
+        out: &mut Out<'_>,
+    ) -> Told {
+        let mut done = Vec::new();
+        let mut odd = Default::default();
+        let mut out = Out {
+            done: &mut done,
+            odd: &mut odd,
+            unanswered: &mut *out.unanswered,
+            seq: &mut *out.seq,
+            forgotten: &mut *out.forgotten,
+            ..*out
+        };
+        let out = &mut out;
+        let mut reader = Http::new(Beginning::Seen);
+        (reader.found, reader.vouched, reader.lost_up) = (true, vouched, self.lost_up);
+        reader.in_content = self.in_content || !vouched;
+        let end = mark.off + bytes.len() as u64;
+        reader.unheard_until = end;
+        let (first, mut at) = (*out.seq, mark);
+        for piece in bytes.chunks(MOST_AGAIN.1) {
+            if out.seq.wrapping_sub(first) > MOST_AGAIN.0 {
+                break;
+            }
+            reader.up(piece, at, out);
+            at = at.plus(piece.len());
+        }
+        reader.go_on_unheard(out);
+        reader.salvage_request(Completeness::REQUEST_TRUNCATED, None, out);
+        if reader.up.reads_body() {
+            reader.finish_request(Completeness::REQUEST_TRUNCATED, at.off, at.ts, out);
+        }
+        debug_assert!(reader.up.wants() != Wants::Body);
+        let lost = end - at.off + rest;
+        if let Some(Entry::Asked(last)) = reader.queue.back_mut().filter(|_| lost > 0) {
+            last.completeness.insert(Completeness::REQUEST_GAP);
+            last.gap_bytes += lost;
+        }
+        Told { done, reader }
+    }
+}
+
+/// By all signs, or as some server reads it.
+fn begins_as_request(bytes: &[u8]) -> bool {
+    begins_within(bytes) || may_be_old(bytes) || probe_request_of_http(bytes) == Probe::Certain
 }

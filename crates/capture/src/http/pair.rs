@@ -80,7 +80,8 @@ impl Http {
     pub(super) fn loosen(&mut self) {
         if !self.loose {
             let open = |e: &&Entry| !matches!(e, Entry::Asked(a) if a.answer.is_some());
-            self.tally = Tally::of(self.queue.iter().filter(open).count());
+            let count = |e: &Entry| if let Entry::Forgotten { count, .. } = e { *count as usize } else { 1 };
+            self.tally = Tally::of(self.queue.iter().filter(open).map(count).sum());
         }
         self.loose = true;
         self.interim = None;
@@ -121,7 +122,8 @@ impl Http {
             self.certainty.request_begins(at.ts, idle);
         }
         let quiet = self.down.is_between() && at.ack == Some(self.down_at);
-        if self.may_be_final(self.down_at) || self.is_behind_nested() {
+        let heard = quiet || self.down.wants() == Wants::Skip && at.ack == Some(self.down_at);
+        if self.begin_behind_nested(heard, out) | self.may_be_final(self.down_at) {
             self.contest();
         }
         if self.burst && self.loose && self.tally.is_even() && quiet {
@@ -241,9 +243,9 @@ impl Http {
             self.emit(*asked, None, Completeness::EVICTED, out);
         }
         if self.queue.len() > MOST_ENTRIES {
-            self.queue.retain(|e| matches!(e, Entry::Asked(_)));
             self.pipelined = true;
             self.loosen();
+            self.queue.retain(|e| matches!(e, Entry::Asked(_)));
         }
     }
 
@@ -293,6 +295,7 @@ impl Http {
     /// A response is over: it goes where it belongs.
     pub(super) fn place(&mut self, mut answer: Box<Answer>, out: &mut Out<'_>) {
         self.tally.answer();
+        self.suspects.answered();
         self.answered = true;
         self.heard = true;
         if self.found {

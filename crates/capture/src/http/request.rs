@@ -347,7 +347,7 @@ impl Http {
         }
         self.begin_doubt(!flag.contains(Completeness::REQUEST_TRUNCATED));
         if flag == Completeness::WHOLE {
-            self.keep_nested();
+            self.keep_nested(out);
         }
         if open && !flag.contains(Completeness::REQUEST_TRUNCATED) {
             out.unanswered.push((ts, seq));

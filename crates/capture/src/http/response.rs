@@ -140,10 +140,11 @@ impl Http {
             self.on_interim(head.status, at, end.off);
             return;
         }
+        self.answered_urgent(at, out);
         self.answered_within(at, out);
-        // Servers that close say so of what they cannot read, or waited for too long, though nobody asked.
+        // Servers that close say so of what they waited for too long, though nobody asked.
         let closes = Said::by_response(&head).closes;
-        if !(closes && matches!(head.status, 400 | 408 | 414 | 431 | 505)) {
+        if !(closes && head.status == 408) {
             self.answered_beyond(at, out);
         }
         let mut behind = (Framing::None, None);

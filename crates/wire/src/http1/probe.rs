@@ -13,7 +13,7 @@ pub enum Probe {
     No,
 }
 
-pub(super) const METHODS: [&[u8]; 41] = [
+pub(super) const METHODS: [&[u8]; 42] = [
     b"GET",
     b"POST",
     b"PUT",
@@ -46,6 +46,7 @@ pub(super) const METHODS: [&[u8]; 41] = [
     b"ACL",
     b"PURGE",
     b"LINK",
+    b"SOURCE",
     b"UNLINK",
     b"SUBSCRIBE",
     b"UNSUBSCRIBE",

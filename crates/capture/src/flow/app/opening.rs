@@ -257,6 +257,15 @@ impl App {
             self.data(side ^ 1, &other.bytes, at, cx);
         }
         self.data(side, bytes.get(skip..).unwrap_or_default(), mark.plus(skip), cx);
+        let [first, second] = std::mem::take(&mut self.urgent);
+        let urgent = if side == 0 { first } else { second };
+        if !urgent.is_empty() {
+            self.http(side, cx, |http, up, out| {
+                if up {
+                    http.begin_urgent(bytes, mark, &urgent, out);
+                }
+            });
+        }
     }
 
     /// At the end of what was never certain: a request cut short is still a request. True where there is one.

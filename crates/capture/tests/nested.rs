@@ -1,0 +1,297 @@
+//! Requests in content that is whole, or announced longer than it is, which its server reads as requests; and honest traffic that looks like it.
+//! docs/capture.md.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use common::{OK, Wire, response_id, run_usual as run, targets};
+use sidetap_model::{Completeness, Exchange};
+
+fn get(target: &str) -> Vec<u8> {
+    format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").into_bytes()
+}
+
+/// An upload with this content.
+fn post(target: &str, content: &[u8]) -> Vec<u8> {
+    let head = format!("POST {target} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", content.len());
+    [head.as_bytes(), content].concat()
+}
+
+fn answer(id: &str) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Id: {id}\r\n\r\n").into_bytes()
+}
+
+/// What the client says, each piece in a segment, and what is answered.
+fn turn(wire: &mut Wire, said: &[&[u8]], answers: &[&str]) {
+    for piece in said {
+        wire.send(true, piece);
+        wire.ack(false);
+    }
+    for id in answers {
+        wire.send(false, &answer(id));
+    }
+    wire.ack(true);
+}
+
+fn find<'a>(seen: &'a [Exchange], target: &str, what: &str) -> &'a Exchange {
+    let is_it = |e: &&Exchange| e.request.as_ref().is_some_and(|r| r.target == target.as_bytes());
+    seen.iter().find(is_it).unwrap_or_else(|| panic!("{what}: no {target} in {:?}", targets(seen)))
+}
+
+/// It is told, counts against its sender, and has no answer that is another's without a mark.
+fn assert_told(seen: &[Exchange], target: &str, what: &str) {
+    let told = find(seen, target, what);
+    assert!(told.acknowledged, "{what}: {:?}", told.completeness);
+    let own = response_id(told).is_some_and(|id| target.ends_with(&id));
+    assert!(
+        own || told.completeness.contains(Completeness::PAIRING_UNCERTAIN),
+        "{what}: {:?}",
+        told.completeness
+    );
+}
+
+/// Nothing that was not asked is told with an answer.
+fn assert_unpaired(seen: &[Exchange], target: &str, what: &str) {
+    assert!(find(seen, target, what).response.is_none(), "{what}: {target}");
+}
+
+#[test]
+fn content_that_was_read_hides_none_that_was_not() {
+    for count in [1, 16, 40] {
+        for is_apart in [true, false] {
+            let mut wire = Wire::open([1000, 2000], 1448);
+            let decoys = post("/read", &get("/decoy")).repeat(count);
+            turn(&mut wire, &[&decoys], &vec!["read"; count]);
+            let own = [post("/x", &get("/secret0")), post("/x", &get("/secret1"))];
+            if is_apart {
+                turn(&mut wire, &[&own[0]], &["x", "secret0"]);
+                turn(&mut wire, &[&own[1]], &["x", "secret1"]);
+            } else {
+                turn(&mut wire, &[&own.concat()], &["x", "secret0", "x", "secret1"]);
+            }
+            turn(&mut wire, &[&get("/after")], &["after"]);
+            wire.close(true);
+            let seen = run(&wire.segs).0;
+            let what = format!("{count} {is_apart}");
+            assert_told(&seen, "/secret0", &what);
+            assert_told(&seen, "/secret1", &what);
+            assert_unpaired(&seen, "/decoy", &what);
+        }
+    }
+}
+
+#[test]
+fn more_such_contents_at_once_than_are_remembered_are_told_all_the_same() {
+    let mut wire = Wire::open([1000, 2000], 60_000);
+    let long = [&b"GET /decoy HTTP/1.1\r\nX: "[..], &b"y".repeat(20_000), b"\r\n\r\n"].concat();
+    let all = [post("/x", &get("/secret0")), post("/read", &long).repeat(5)].concat();
+    turn(&mut wire, &[&all], &["x", "secret0", "read", "read", "read", "read", "read"]);
+    wire.close(true);
+    let seen = run(&wire.segs).0;
+    assert_told(&seen, "/secret0", "room");
+}
+
+#[test]
+fn all_requests_of_such_content_are_told() {
+    for count in [17, 200, 900] {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        let content = [get("/a").repeat(count), get("/secret0")].concat();
+        turn(&mut wire, &[&post("/x", &content)], &["x"]);
+        turn(&mut wire, &[], &vec!["a"; count]);
+        turn(&mut wire, &[], &["secret0"]);
+        wire.close(true);
+        assert_told(&run(&wire.segs).0, "/secret0", &count.to_string());
+    }
+    // What is not told is a gap.
+    let mut wire = Wire::open([1000, 2000], 1448);
+    turn(&mut wire, &[&post("/x", &b"GET / HTTP/1.0\n\n".repeat(5_000))], &["x", ""]);
+    wire.close(true);
+    let seen = run(&wire.segs).0;
+    assert!((1_000..4_000).contains(&seen.len()), "{}", seen.len());
+    assert!(seen.iter().any(|e| e.completeness.contains(Completeness::REQUEST_GAP) && e.gap_bytes > 40_000));
+}
+
+#[test]
+fn more_content_than_a_flow_may_hold_is_remembered_as_far_as_there_is_room() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    let long = [get("/secret0"), b"GET / HTTP/1.0\n\n".repeat(20_000)].concat();
+    turn(&mut wire, &[&post("/x", &long)], &["x", "secret0"]);
+    wire.close(true);
+    assert_told(&run(&wire.segs).0, "/secret0", "much");
+}
+
+#[test]
+fn such_content_has_the_blanks_and_contents_of_its_own_that_servers_take() {
+    let line =
+        |blank: &[u8], target: &[u8]| [b"GET", blank, target, b" HTTP/1.1\r\nHost: h\r\n\r\n"].concat();
+    let inner = [post("/read", &get("/decoy")), get("/secret0")].concat();
+    let shapes = [
+        ("two tabs", line(b"\t\t", b"/secret0")),
+        ("vertical tab", line(b"\x0b", b"/secret0")),
+        ("next line", line(b"\x85", b"/secret0")),
+        ("no-break space before it", [b"\xa0", &get("/secret0")[..]].concat()),
+        ("a dot", line(b" ", b"./secret0")),
+        ("an escape", line(b" ", b"%2fsecret0")),
+        ("content of its own", inner),
+        ("a head without end", b"GET /secret0 HTTP/1.1\r\nHost: h\r\n".to_vec()),
+    ];
+    for (what, content) in shapes {
+        for is_decoyed in [false, true] {
+            let mut wire = Wire::open([1000, 2000], 1448);
+            if is_decoyed {
+                turn(
+                    &mut wire,
+                    &[&[post("/read", &get("/decoy")), post("/x", &content)].concat()],
+                    &["read", "x"],
+                );
+            } else {
+                turn(&mut wire, &[&post("/x", &content)], &["x"]);
+            }
+            turn(&mut wire, &[], &["secret0"]);
+            wire.close(true);
+            let seen = run(&wire.segs).0;
+            let is_it = |e: &&Exchange| {
+                e.request.as_ref().is_some_and(|r| r.target.windows(7).any(|w| w == b"secret0"))
+            };
+            let told = seen.iter().find(is_it).unwrap_or_else(|| panic!("{what}: {:?}", targets(&seen)));
+            assert!(told.acknowledged, "{what} {is_decoyed}: {:?}", told.completeness);
+        }
+    }
+}
+
+#[test]
+fn what_was_asked_behind_such_content_before_its_answer_tells_of_it_at_the_end() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    let closes = b"GET /secret0 HTTP/1.1\r\nConnection: close\r\n\r\n";
+    turn(&mut wire, &[&[post("/x", closes), get("/a")].concat()], &["x", "secret0"]);
+    wire.close(false);
+    let seen = run(&wire.segs).0;
+    assert_told(&seen, "/secret0", "closed");
+    assert!(find(&seen, "/a", "closed").completeness.contains(Completeness::PAIRING_UNCERTAIN));
+}
+
+#[test]
+fn an_answer_too_many_is_one_where_pairs_have_to_be_proven_too() {
+    let mut wire = Wire::open([1000, 2000], 60_000);
+    let flood = [&b"GET /h HTTP/1.1\r\n\r\n"[..], b"HEAD /h HTTP/1.1\r\n\r\n"].concat().repeat(700);
+    turn(&mut wire, &[&flood], &["h"; 1_400]);
+    for n in 0..2 {
+        turn(&mut wire, &[&post("/x", &get(&format!("/secret{n}")))], &["x", &format!("secret{n}")]);
+        turn(&mut wire, &[&get("/a")], &["a"]);
+    }
+    wire.close(true);
+    let seen = run(&wire.segs).0;
+    assert_told(&seen, "/secret0", "loose");
+    assert_told(&seen, "/secret1", "loose");
+}
+
+#[test]
+fn a_server_that_refuses_what_it_read_in_content_read_it() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    turn(&mut wire, &[&post("/x", &get("/secret0"))], &["x"]);
+    wire.send(false, b"HTTP/1.1 400 Bad\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    wire.close(false);
+    assert_told(&run(&wire.segs).0, "/secret0", "refused");
+}
+
+#[test]
+fn content_that_is_still_to_come_is_read_wherever_its_first_request_is_cut() {
+    let head = b"POST /shape HTTP/1.1\r\nHost: h\r\nContent-Length: 9000000\r\n\r\n".as_slice();
+    let own = get("/secret0");
+    for cut in [1, 2, 3, 4] {
+        for (is_same, more) in [(false, &b""[..]), (true, b""), (false, &get("/secret1"))] {
+            let mut wire = Wire::open([1000, 2000], 1448);
+            let (first, rest) = own.split_at(cut);
+            let rest = [rest, more].concat();
+            match is_same {
+                true => turn(&mut wire, &[&[head, first].concat(), &rest], &["shape", "secret0"]),
+                false => turn(&mut wire, &[head, first, &rest], &["shape", "secret0"]),
+            }
+            turn(&mut wire, &[&get("/after")], &["after"]);
+            wire.close(true);
+            assert_told(&run(&wire.segs).0, "/secret0", &format!("{cut} {is_same}"));
+        }
+    }
+    for blank in [&b"\t\t"[..], b"\x0b\x0b", b"\x85\x85", b" \x0b"] {
+        for target in ["/secret0", "./secret0", ";/secret0", "%2fsecret0"] {
+            let line = [b"GET", blank, target.as_bytes(), b" HTTP/1.1\r\nHost: h\r\n\r\n"].concat();
+            let mut wire = Wire::open([1000, 2000], 1448);
+            turn(&mut wire, &[head, &line], &["shape", "secret0"]);
+            wire.close(true);
+            let seen = run(&wire.segs).0;
+            let told = targets(&seen).iter().any(|told| told.starts_with(target));
+            assert!(told, "{blank:?} {:?}", targets(&seen));
+        }
+    }
+}
+
+#[test]
+fn honest_uploads_of_raw_requests_stay_one_exchange_each() {
+    // Answered behind their content, or before it, slowly or not, and behind another's answer too many nothing is told of them.
+    for is_early in [false, true] {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        for n in 0..30 {
+            let content = get(&format!("/logged{n}")).repeat(20);
+            let whole = post("/read", &content);
+            let (first, rest) = whole.split_at(whole.len() - content.len() + 9);
+            turn(&mut wire, &[first], if is_early { &["read"] } else { &[] });
+            turn(&mut wire, &[rest], if is_early { &[] } else { &["read"] });
+            turn(&mut wire, &[&get("/other")], &["other"]);
+        }
+        wire.send(false, b"HTTP/1.1 408 Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        wire.close(false);
+        let seen = run(&wire.segs).0;
+        assert!(targets(&seen).iter().all(|t| t == "/read" || t == "/other"), "{:?}", targets(&seen));
+        assert_eq!(targets(&seen).len(), 60);
+        let doubted =
+            seen.iter().filter(|e| e.completeness.contains(Completeness::PAIRING_UNCERTAIN)).count();
+        assert!(doubted == 0 || is_early, "{doubted}");
+    }
+}
+
+#[test]
+fn one_upload_that_was_answered_early_makes_no_later_pair_uncertain() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    let whole = post("/read", &get("/logged").repeat(20));
+    turn(&mut wire, &[&whole[..90]], &["read"]);
+    turn(&mut wire, &[&whole[90..]], &[]);
+    for _ in 0..20 {
+        wire.ts += 3_000_000_000;
+        turn(&mut wire, &[&get("/other")], &["other"]);
+    }
+    wire.close(true);
+    let seen = run(&wire.segs).0;
+    let doubted = seen.iter().filter(|e| e.completeness.contains(Completeness::PAIRING_UNCERTAIN)).count();
+    assert!(doubted <= 1, "{doubted}");
+}
+
+#[test]
+fn content_of_others_that_is_likely_what_it_seems_counts_against_nobody() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    turn(&mut wire, &[&post("/read", &get("/uploaded"))], &["read"]);
+    turn(&mut wire, &[&post("/x", &get("/secret0"))], &["x", "secret0"]);
+    wire.close(true);
+    let seen = run(&wire.segs).0;
+    assert_told(&seen, "/secret0", "other");
+    assert!(
+        seen.iter().all(|e| !e.acknowledged || e.request.as_ref().is_none_or(|r| r.target != b"/uploaded"))
+    );
+}
+
+#[test]
+fn an_upload_of_text_that_servers_answer_once_is_read_as_what_it_is() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    for text in [&b"GET"[..], b" ", b"G", b"OPTIONS are good", b"GET well soon"] {
+        let whole = post("/read", &text.repeat(300));
+        let (head, rest) = whole.split_at(whole.len() - text.len() * 300 + text.len());
+        wire.send(true, head);
+        wire.send(true, rest);
+        wire.ack(false);
+        wire.send(false, OK);
+    }
+    wire.close(true);
+    let seen = run(&wire.segs).0;
+    assert_eq!(targets(&seen), vec!["/read"; 5]);
+    assert!(seen.iter().all(|e| e.completeness.is_whole()));
+}
