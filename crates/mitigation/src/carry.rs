@@ -16,6 +16,7 @@ use crate::key::Key;
 use crate::plan::{Plan, Refusal};
 use crate::report::{ConnectorPlan, ConnectorResult, Mode, Proof};
 use crate::settle::Intended;
+use crate::status::Ends;
 use crate::way::Way;
 
 /// A plan for one device, or why there is none.
@@ -52,7 +53,7 @@ pub(crate) fn carry_out(
         unsent: reasons_of(&plan.refused),
         waiting: planned.waiting,
         weaker: planned.partly.clone(),
-        until: plan.target.iter().filter(|e| e.verdict != CANARY).map(|e| e.expires_at).max(),
+        left: planned.there.clone(),
         ..ConnectorResult::of(c, "unchanged", String::new())
     };
     if let Some(e) = &planned.error {
@@ -69,7 +70,7 @@ pub(crate) fn carry_out(
                 result.outcome = "done".to_owned();
                 (result.answer, result.verified, result.effect_ms) =
                     (done.answer, Some(done.entries), done.effect_ms);
-                result.risk = done.risk;
+                (result.risk, result.left) = (done.risk, done.left);
             }
             Err(e) => {
                 tracing::warn!(connector = %planned.name, error = %e, "device not changed, or not known to be");
@@ -157,6 +158,7 @@ struct Done {
     answer: String,
     risk: Option<String>,
     entries: usize,
+    left: Ends,
     effect_ms: Option<u64>,
 }
 
@@ -192,7 +194,14 @@ fn apply_and_verify(
     };
     if plan.is_empty() {
         prove(c)?;
-        return Ok(Done { answer: String::new(), risk: None, entries: plan.target.len(), effect_ms: None });
+        let left = Ends::of(&plan.target);
+        return Ok(Done {
+            answer: String::new(),
+            risk: None,
+            entries: plan.target.len(),
+            left,
+            effect_ms: None,
+        });
     }
     let answer = c.apply(&plan, now)?;
     *seen = first;
@@ -211,7 +220,8 @@ fn apply_and_verify(
         )));
     }
     let (text, risk) = (answer.text, answer.risk);
-    let done = Done { answer: text, risk, entries: observed.entries.len(), effect_ms: None };
+    let left = Ends::of(&observed.entries);
+    let done = Done { answer: text, risk, entries: observed.entries.len(), left, effect_ms: None };
     let lets_go = plan.add.is_empty() && plan.refresh.is_empty();
     match prove(c) {
         Ok(effect) => {

@@ -51,6 +51,11 @@ pub trait Connector: Send {
         self.observe(now)
     }
 
+    /// What a device that does not answer holds, where that can be read without it.
+    fn observe_unheard(&mut self) -> Option<Observed> {
+        None
+    }
+
     /// Brings the device to the plan's target: all of it or nothing where the device can, and never an entry of others.
     /// `now` as above.
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError>;

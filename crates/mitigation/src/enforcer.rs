@@ -6,19 +6,19 @@ use ipnet::IpNet;
 use sidetap_model::{ActionRow, Ts};
 use sidetap_policy::{Caps, Traffic};
 
-use crate::canary::CANARY;
 use crate::carry::{Journal, Planned, carry_out, failed};
 use crate::config::{Config, ConfigError};
-use crate::connector::{Connector, ConnectorError, Observed};
+use crate::connector::{Connector, ConnectorError};
 use crate::contended::{Contended, Strangers, noticed};
 use crate::desired::{Desired, Held, Want};
 use crate::entry::tag_of;
 use crate::geography::Geography;
 use crate::ledger::{Ledger, LedgerEntry, LedgerFile};
 use crate::pace::Pace;
-use crate::report::{ConnectorResult, ConnectorStatus, Mode, PlanReport, PushReport, StatusReport};
-use crate::resolve::{Push, UNSEEN, express, plan_one, undo_plan};
+use crate::report::{ConnectorResult, Mode, PlanReport, PushReport, StatusReport};
+use crate::resolve::{Push, express, plan_one, undo_plan};
 use crate::settle::{by_connector, settle};
+use crate::status::status_of;
 
 /// Brings devices to the desired state, and back.
 pub struct Enforcer {
@@ -310,7 +310,7 @@ impl Enforcer {
                 mark_undone(ledger, selector, now.secs());
                 removed.iter().for_each(|(scope, id)| ledger.undo(scope, id));
                 let done = report.connectors.iter().filter(|c| c.outcome == "done");
-                done.for_each(|c| ledger.leave(&c.name, now.secs(), 0, c.until));
+                done.for_each(|c| ledger.leave(&c.name, now.secs(), 0, &c.left));
             };
             match self.change_anyway(mark) {
                 Ok(_) => lost = None,
@@ -390,10 +390,16 @@ impl Enforcer {
 
     /// Counts what devices were told of, for the next minute, and keeps until when they hold it.
     fn count_added(&mut self, report: &mut PushReport, now: i64) {
-        let told = report.connectors.iter().filter(|c| c.outcome == "done");
-        let told: Vec<_> = told.map(|c| (c.name.clone(), c.added, c.until)).collect();
+        let enforce = report.mode == Mode::Enforce;
+        let told = report.connectors.iter().filter(|c| match c.outcome.as_str() {
+            "done" => true,
+            // What a push that was not written down to its end left there is as it should be.
+            "unchanged" => enforce && self.ledger.missing(&c.name, &c.left, now) > 0,
+            _ => false,
+        });
+        let told: Vec<_> = told.map(|c| (c.name.clone(), c.added, c.left.clone())).collect();
         let count = |ledger: &mut Ledger| {
-            told.iter().for_each(|(name, added, until)| ledger.leave(name, now, *added, *until));
+            told.iter().for_each(|(name, added, left)| ledger.leave(name, now, *added, left));
         };
         if !told.is_empty()
             && let Err(e) = self.change(count)
@@ -566,35 +572,4 @@ fn unwritten(e: &std::io::Error) -> String {
 
 fn held_of(want: &Want, why: &str) -> Held {
     Held { verdict: want.verdict.clone(), subject: want.subject.value.clone(), why: why.to_owned() }
-}
-
-fn status_of(c: &mut dyn Connector, ledger: &Ledger, now: i64) -> ConnectorStatus {
-    let (observed, error) = match c.observe(now) {
-        Ok(observed) => (observed, None),
-        Err(e) => (Observed::default(), Some(e.to_string())),
-    };
-    let mut drift = observed.drift;
-    // That its entry is there says nothing of whether requests feel it.
-    let stands = observed.entries.iter().any(|e| e.verdict == CANARY);
-    if let Some(canary) = c.canary().filter(|_| !observed.entries.is_empty()) {
-        let proved = match (stands, ledger.knows(c.name(), canary)) {
-            (false, _) => Err(ConnectorError::Unproved("its entry does not stand".to_owned())),
-            (true, false) => Err(ConnectorError::Unproved(UNSEEN.to_owned())),
-            (true, true) => canary.send(&observed.allow).map(|_| ()),
-        };
-        drift.extend(proved.err().map(|e| e.to_string()));
-    }
-    ConnectorStatus {
-        name: c.name().to_owned(),
-        kind: c.kind(),
-        emptied: error.is_none()
-            && ledger.left_some(c.name(), now)
-            && observed.entries.iter().all(|e| e.verdict == CANARY),
-        error,
-        entries: observed.entries.len(),
-        foreign: observed.foreign,
-        drift,
-        contended: None,
-        sees: c.sees().clone(),
-    }
 }

@@ -14,6 +14,7 @@ use crate::canary::Canary;
 use crate::contended::Contended;
 use crate::desired::Want;
 use crate::entry::tag_of;
+use crate::status::Ends;
 use crate::turn::{PATIENCE, folder, take};
 
 /// Seconds that a push which is over is remembered, so that an old verdict is not pushed again.
@@ -41,6 +42,9 @@ pub struct Ledger {
     /// Until when the last change of each device left entries of verdicts there; none where it left none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) until: BTreeMap<String, i64>,
+    /// How many entries of verdicts the last change of each device left there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) ends: BTreeMap<String, Ends>,
     /// Canaries that were seen let through before their entry stood, by connector.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) let_through: BTreeMap<String, IpAddr>,
@@ -104,9 +108,10 @@ impl Ledger {
         counts.into_iter().flat_map(|c| c.iter()).filter(|(at, _)| minute.contains(*at)).map(|(_, n)| n).sum()
     }
 
-    /// Takes in how a change left a device: with so many new entries, and with some until then.
-    pub(crate) fn leave(&mut self, connector: &str, now: i64, added: usize, until: Option<i64>) {
-        match until {
+    /// Takes in how a change left a device: with so many new entries, and with these in all.
+    pub(crate) fn leave(&mut self, connector: &str, now: i64, added: usize, left: &Ends) {
+        self.ends.insert(connector.to_owned(), left.clone());
+        match left.last() {
             Some(until) => drop(self.until.insert(connector.to_owned(), until)),
             None => drop(self.until.remove(connector)),
         }
@@ -120,6 +125,11 @@ impl Ledger {
     /// Whether a device was left with entries that are not over.
     pub(crate) fn left_some(&self, connector: &str, now: i64) -> bool {
         self.until.get(connector).is_some_and(|until| *until > now)
+    }
+
+    /// How many entries that a device was left with, and that are not over, are not among those there.
+    pub(crate) fn missing(&self, connector: &str, there: &Ends, now: i64) -> usize {
+        self.ends.get(connector).map_or(0, |left| left.missing(there, now))
     }
 
     /// Forgets pushes that are long over, and of too many that were taken back those.
@@ -144,6 +154,7 @@ impl Ledger {
         self.added = newer.added;
         self.left = newer.left;
         self.until = newer.until;
+        self.ends = newer.ends;
         self.contended = newer.contended;
         self.let_through = newer.let_through;
         for (id, entry) in newer.entries {

@@ -47,6 +47,7 @@ mod report;
 mod resolve;
 mod secret;
 mod settle;
+mod status;
 pub mod suite;
 mod turn;
 pub mod varnish;

@@ -9,6 +9,7 @@ use crate::contended::Contended;
 use crate::desired::Held;
 use crate::entry::{Entry, Sees};
 use crate::plan::{Plan, Refusal};
+use crate::status::Ends;
 
 /// Whether devices are changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +111,12 @@ pub struct ConnectorPlan {
     /// What the canary's proof needs.
     #[serde(skip)]
     pub(crate) proof: Proof,
+    /// The entries of verdicts that are there.
+    #[serde(skip)]
+    pub(crate) there: Ends,
+    /// Whether that was read without the device, which does not answer: what lets go is taken out all the same.
+    #[serde(skip)]
+    pub(crate) unheard: bool,
     /// The plan.
     #[serde(flatten)]
     pub plan: Plan,
@@ -221,9 +228,9 @@ pub struct ConnectorResult {
     /// That somebody else writes under the same mark, and when that was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contended: Option<Contended>,
-    /// Until when it was left with entries of verdicts, where it was changed and left with some.
+    /// The entries of verdicts that it was left with.
     #[serde(skip)]
-    pub(crate) until: Option<i64>,
+    pub(crate) left: Ends,
     /// The canary's address that was seen let through before its entry stood.
     #[serde(skip)]
     pub(crate) seen: Option<IpAddr>,
@@ -251,7 +258,7 @@ impl ConnectorResult {
             risk: None,
             effect_ms: None,
             contended: None,
-            until: None,
+            left: Ends::default(),
             seen: None,
             again_s: None,
         }

@@ -19,6 +19,7 @@ use crate::ledger::{Ledger, LedgerEntry};
 use crate::place::Place;
 use crate::plan::{Plan, Refusal, plan};
 use crate::report::{ConnectorPlan, Proof};
+use crate::status::Ends;
 
 /// Shortest prefixes that are ever sent to a device, whatever policy says.
 const MIN_PREFIX: (u8, u8) = (16, 32);
@@ -120,6 +121,12 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
     if !push.force {
         planned.guard = too_many(&planned.plan, push.max_adds).or_else(|| capped(&planned, push));
     }
+    if planned.unheard {
+        hold_back(&mut planned.plan, &before, "it does not answer");
+        let canary: Vec<Entry> = std::mem::take(&mut planned.plan.add);
+        planned.plan.target.retain(|e| !canary.iter().any(|c| c.key == e.key));
+        planned.plan.insists = true;
+    }
     if let Some(guard) = &planned.guard {
         planned.held = hold_back(&mut planned.plan, &before, guard);
     }
@@ -176,9 +183,17 @@ fn plan_against(
     make: impl FnOnce(&Observed, &Sees) -> Plan,
 ) -> (ConnectorPlan, Option<ConnectorError>) {
     let observed = if insists { c.observe_anyway(now) } else { c.observe(now) };
-    let (plan, error) = match observed {
-        Ok(observed) => (make(&observed, c.sees()), None),
-        Err(e) => (Plan::default(), Some(e)),
+    let (held, away) = match observed {
+        Ok(observed) => (Some(observed), None),
+        Err(e) => (c.observe_unheard(), Some(e)),
+    };
+    let there = held.as_ref().map_or_else(Ends::default, |h| Ends::of(&h.entries));
+    let plan = held.map(|h| make(&h, c.sees())).unwrap_or_default();
+    // What lets go does not wait until it answers: it would act on them again when it is started.
+    let unheard = away.is_some() && !plan.remove.is_empty();
+    let (plan, error) = match away.filter(|_| !unheard) {
+        Some(e) => (Plan::default(), Some(e)),
+        None => (plan, None),
     };
     let keep = plan.target.len().saturating_sub(plan.add.len() + plan.refresh.len());
     let told = error.as_ref().map(ConnectorError::to_string);
@@ -196,6 +211,8 @@ fn plan_against(
             strangers: Vec::new(),
             unknown: 0,
             proof: Proof::Usual,
+            there,
+            unheard,
             plan,
             keep,
         },

@@ -438,3 +438,44 @@ fn what_a_device_cannot_say_is_said() {
     assert_eq!(status.connectors[0].sees.compares(), "the connection's address, networks");
     assert!(status.connectors[0].sees.cannot_do().contains(&sidetap_policy::Response::Tarpit));
 }
+
+/// What status says of the only device at this time.
+fn drift(enforcer: &mut Enforcer, at: Ts) -> String {
+    let status = enforcer.status(at);
+    assert!(!status.connectors[0].emptied && status.connectors[0].error.is_none(), "{status:?}");
+    status.connectors[0].drift.join(", ")
+}
+
+#[test]
+fn status_tells_what_is_gone_and_what_acts_though_it_is_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let map = dir.path().join("map.txt");
+    let text = format!("map = \"{}\"\ntest = []\nreload = []\n", map.display());
+    let device = || -> Vec<Box<dyn Connector>> {
+        vec![Box::new(
+            sidetap_mitigation::apache::ApacheConnector::new(toml::from_str(&text).unwrap()).unwrap(),
+        )]
+    };
+    let at = |s: i64| Ts::from_parts(wall() + s, 0);
+    let mut enforcer = Enforcer::with_connectors(device());
+    let rows = ["203.0.113.1", "203.0.113.2", "203.0.113.3"].map(|ip| block(ip, ip));
+    let want = desired(&rows, &[]);
+    assert!(enforcer.push(&want, at(0), &options()).is_ok());
+    assert_eq!(drift(&mut enforcer, at(0)), "");
+    let full = std::fs::read_to_string(&map).unwrap();
+    let others = full.lines().filter(|l| !l.contains("203.0.113.2"));
+    std::fs::write(&map, others.map(|l| format!("{l}\n")).collect::<String>()).unwrap();
+    let gone = drift(&mut enforcer, at(0));
+    assert!(gone.contains("1 entries that were left there are gone"), "{gone}");
+    assert!(enforcer.push(&want, at(5), &options()).is_ok());
+    assert_eq!(drift(&mut enforcer, at(5)), "");
+    // What was taken back is not missing.
+    assert!(enforcer.undo(&Selector::Verdict("203.0.113.3".into()), at(6), &options()).is_ok());
+    assert_eq!(drift(&mut enforcer, at(6)), "");
+    // Half a minute is what a watch may take.
+    assert_eq!(drift(&mut enforcer, at(630)), "");
+    let over = drift(&mut enforcer, at(700));
+    assert!(over.contains("2 entries act whose time is over"), "{over}");
+    assert!(enforcer.push(&want, at(701), &options()).is_ok());
+    assert_eq!(drift(&mut enforcer, at(702)), "");
+}

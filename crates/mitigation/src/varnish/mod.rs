@@ -86,7 +86,9 @@ impl VarnishConnector {
         if let Some(known) = self.tables {
             return known;
         }
-        let Ok(banner) = self.ask_shortly(&["banner"]) else { return false };
+        let Ok(banner) = self.ask_shortly(&["banner"]) else {
+            return hosted::read(&self.config.acl).is_ok_and(|text| text.contains(TABLE));
+        };
         let version = banner.split("varnish-").nth(1).unwrap_or_default();
         let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
         let has = digits.parse::<u32>().is_ok_and(|n| n >= 7);
@@ -346,6 +348,10 @@ impl Connector for VarnishConnector {
         self.away.set(false);
         let said = self.ask_shortly(&["vcl.list"]);
         self.held(said.is_ok_and(|text| self.is_told(&Self::listed(&text))))
+    }
+
+    fn observe_unheard(&mut self) -> Option<Observed> {
+        self.held(false).ok()
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {

@@ -183,6 +183,33 @@ fn what_is_down_is_soon_known_to_be() {
     assert!(!held(), "the kill switch");
 }
 
+/// Nobody whose time is over, or who is wanted no more, is blocked again when it is started.
+#[test]
+fn what_lets_go_while_it_is_down_comes_out_of_the_files() {
+    let Some(device) = Varnish::start() else { return };
+    let options = PushOptions::new(Mode::Enforce);
+    let at = |s: i64| Ts::from_parts(wall() + s, 0);
+    let held = || std::fs::read_to_string(device.file("acl.vcl")).unwrap();
+    let row = |ip: &str, ttl_s| verdict(ip, SubjectKind::Ip, ip, "block", ttl_s);
+    let rows = [row("203.0.113.1", 60), row("203.0.113.2", 3_600), row("203.0.113.3", 3_600)];
+    let mut enforcer = Enforcer::with_connectors(vec![device.connector()]);
+    assert!(enforcer.push(&desired(&rows, &[]), at(0), &options).is_ok());
+    gone(&device.file("gone"), true);
+    let new = [row("203.0.113.2", 3_600), row("203.0.113.4", 3_600)];
+    let times = [(100, &rows[..], [false, true, true, false]), (400, &new, [false, true, false, false])];
+    for (s, rows, left) in times {
+        let report = enforcer.push(&desired(rows, &[]), at(s), &options);
+        let said = &report.connectors[0];
+        assert!(!report.is_ok() && said.answer.contains("taken out of the files"), "{said:?}");
+        let there = [1, 2, 3, 4].map(|n| held().contains(&format!("\"203.0.113.{n}\"")));
+        assert_eq!(there, left, "{}", held());
+    }
+    gone(&device.file("gone"), false);
+    let report = enforcer.push(&desired(&new, &[]), at(800), &options);
+    assert!(report.is_ok(), "the next push tells it: {report:?}");
+    until("all is in force", || device.request("203.0.113.4") == 403 && device.request("203.0.113.3") == 200);
+}
+
 #[test]
 fn keeps_the_contract() {
     let Some(varnish) = Varnish::start() else { return };

@@ -1,0 +1,91 @@
+//! What a device holds against what it was left with.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::canary::CANARY;
+use crate::connector::{Connector, ConnectorError, Observed};
+use crate::entry::Entry;
+use crate::ledger::Ledger;
+use crate::report::ConnectorStatus;
+use crate::resolve::UNSEEN;
+
+/// Seconds that an entry which is over may still be there: a watch looks at its devices every half a minute.
+const GRACE_S: i64 = 60;
+/// Seconds of these by which a device's clock may be another one.
+const CLOCK_S: i64 = 5;
+
+/// How many entries of verdicts there are, by the second in which they end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ends(BTreeMap<i64, usize>);
+
+impl Ends {
+    pub(crate) fn of(entries: &[Entry]) -> Self {
+        let mut ends = BTreeMap::new();
+        for entry in entries.iter().filter(|e| e.verdict != CANARY) {
+            *ends.entry(entry.expires_at).or_default() += 1;
+        }
+        Ends(ends)
+    }
+
+    /// The last end.
+    pub(crate) fn last(&self) -> Option<i64> {
+        self.0.last_key_value().map(|(end, _)| *end)
+    }
+
+    /// How many that were left there are missing: of those that are not over for a while yet.
+    pub(crate) fn missing(&self, there: &Ends, now: i64) -> usize {
+        self.after(now + GRACE_S + CLOCK_S).saturating_sub(there.after(now + GRACE_S))
+    }
+
+    fn after(&self, at: i64) -> usize {
+        self.0.range(at..).map(|(_, n)| n).sum()
+    }
+
+    /// How many are over for a while.
+    fn over(&self, now: i64) -> usize {
+        self.0.range(..=now - GRACE_S).map(|(_, n)| n).sum()
+    }
+}
+
+pub(crate) fn status_of(c: &mut dyn Connector, ledger: &Ledger, now: i64) -> ConnectorStatus {
+    let (observed, error) = match c.observe(now) {
+        Ok(observed) => (observed, None),
+        Err(e) => (Observed::default(), Some(e.to_string())),
+    };
+    let mut drift = observed.drift;
+    // That its entry is there says nothing of whether requests feel it.
+    let stands = observed.entries.iter().any(|e| e.verdict == CANARY);
+    if let Some(canary) = c.canary().filter(|_| !observed.entries.is_empty()) {
+        let proved = match (stands, ledger.knows(c.name(), canary)) {
+            (false, _) => Err(ConnectorError::Unproved("its entry does not stand".to_owned())),
+            (true, false) => Err(ConnectorError::Unproved(UNSEEN.to_owned())),
+            (true, true) => canary.send(&observed.allow).map(|_| ()),
+        };
+        drift.extend(proved.err().map(|e| e.to_string()));
+    }
+    let emptied = error.is_none()
+        && ledger.left_some(c.name(), now)
+        && observed.entries.iter().all(|e| e.verdict == CANARY);
+    let there = Ends::of(&observed.entries);
+    let missing = ledger.missing(c.name(), &there, now);
+    if missing > 0 && error.is_none() && !emptied {
+        drift.push(format!("{missing} entries that were left there are gone: a push puts them back"));
+    }
+    let over = there.over(now);
+    if over > 0 && !c.sees().native_ttl {
+        drift.push(format!("{over} entries act whose time is over: nobody reconciles, a push lets them go"));
+    }
+    ConnectorStatus {
+        name: c.name().to_owned(),
+        kind: c.kind(),
+        emptied,
+        error,
+        entries: observed.entries.len(),
+        foreign: observed.foreign,
+        drift,
+        contended: None,
+        sees: c.sees().clone(),
+    }
+}
