@@ -449,12 +449,14 @@ function normal(path) {
 }
 
 // The path of a request in all ways in which it may be meant, which its target says: nginx undoes escapes first, others take parameters off
-// first, so that an escaped slash in one (`/login;a%2fb`) makes that another path; and what is behind two slashes (`//x/login`) is a host to
-// who reads the target as a part of a URL (RFC 3986 §4.2).
+// first, so that an escaped slash in one (`/login;a%2fb`) makes that another path; an escaped backslash is a slash to some
+// (IIS), and a letter to others (`/users/CORP%5Cjdoe`); and what is behind two slashes (`//x/login`) is a host to who reads the target as a part
+// of a URL (RFC 3986 §4.2).
 function readings(uri, target) {
-    const path = target.split('?')[0], all = [uri];
-    const raw = path.slice(0, 2) === '//' ? [path, path.replace(/^\/+[^\/]*/, '')] : [path];
-    raw.forEach((read, i) => {
+    const path = target.split('?')[0], all = [uri], slashed = path.replace(/%5c/gi, '/');
+    const raw = slashed === path ? [path] : [path, slashed];
+    const behind = raw.filter((read) => read.slice(0, 2) === '//').map((read) => read.replace(/^\/+[^\/]*/, ''));
+    raw.concat(behind).forEach((read, i) => {
         if (i > 0) {
             all.push(normal(read));
         }

@@ -5,7 +5,7 @@
 -- it wants it done, where it says so: a rate (`5/60`: requests, seconds), milliseconds, a decoy's name, a tag's value. `lua.sidetap_delay` has it
 -- wait, and `lua.sidetap_rate` says in txn.st_limited whether it is one too many: both by txn.st_slow_how and txn.st_rate_how (what stands in the
 -- maps of addresses), or by txn.st_how; `lua.sidetap_pass` sets txn.st_passed where the client has solved a challenge, and txn.st_token to what solves it. txn.st_over says
--- that a request has more cookies than are compared.
+-- that a request has more cookies, or keys in its query, than are compared.
 -- Whatever goes wrong here leaves the variables unset, and the request goes on. Nothing is written or logged.
 
 local KEYS = os.getenv("SIDETAP_KEYS")
@@ -28,10 +28,9 @@ local RANK = { tag = 1, ["rate-limit"] = 2, tarpit = 3, challenge = 4, ["geo-fen
 local MOST_BYTES = 4096
 -- Cookies and keys of one request that are hashed. Browsers keep 180 of a site at most: with more, somebody hides one.
 local MOST_COOKIES = 192
--- A value of twelve bytes or more after a `=`, in a Cookie field and in a query. Clients choose how long all is: nothing here may cost more
--- than in proportion to that, as patterns with two repetitions do.
+-- A value of twelve bytes or more after a `=`, in a Cookie field. Clients choose how long all is: nothing here may cost more than in proportion
+-- to that, as patterns with two repetitions do.
 local COOKIE = "=(" .. ("[^;]"):rep(12) .. "[^;]*)"
-local QUERY_KEY = "[kK][eE][yY]=(" .. ("[^&]"):rep(12) .. "[^&]*)"
 
 -- Fields that come and go by request, that hops add, or that are between two hops.
 local LEFT_OUT = {}
@@ -84,8 +83,52 @@ local function is_holder(name)
     return false
 end
 
+-- A value of a query without what stands for white space around it, which applications take off.
+local function bare(value)
+    local first, last = 1, #value
+    while true do
+        local sign = value:sub(first, first + 2)
+        if sign:byte() == 43 then
+            first = first + 1
+        elseif sign:find("^%%20") or sign:find("^%%0[09a-dA-D]") then
+            first = first + 3
+        else
+            break
+        end
+    end
+    while last >= first do
+        local sign = value:sub(last - 2, last)
+        if sign:byte(-1) == 43 then
+            last = last - 1
+        elseif sign == "%20" or sign:find("^%%0[09a-dA-D]$") then
+            last = last - 3
+        else
+            break
+        end
+    end
+    return value:sub(first, last)
+end
+
+-- The values of twelve bytes or more of a query whose names have `key` in them, whatever else (`api_key[]`, `api_key%00x`, which PHP takes for
+-- `api_key`), and whether there are more than are looked at; some take `;` for a `&`.
+local function query_keys(query)
+    local all = {}
+    for _, between in ipairs(query:find(";", 1, true) and { "[^&]+", "[^&;]+" } or { "[^&]+" }) do
+        for pair in query:gmatch(between) do
+            local at = #pair > 15 and pair:find("[kK][eE][yY]")
+            local sign = at and pair:find("=", at, true)
+            local value = sign and pair:sub(sign + 1) or ""
+            if #value >= 12 then
+                if #all == MOST_COOKIES then return all, true end
+                all[#all + 1] = value
+            end
+        end
+    end
+    return all, false
+end
+
 -- Tells `hash` of all that may be a secret, by kind and value: credentials, keys and device ids in headers (an application may take any of
--- several), keys in the query, cookies. `fields` are the lists of values by name. Gives whether there were more cookies than are looked at.
+-- several), keys in the query, cookies. `fields` are the lists of values by name. Gives whether there were more of these than are looked at.
 local function secrets(fields, query, hash)
     local function tell(session, key)
         session, key = session and plain(session), key and plain(key)
@@ -104,14 +147,15 @@ local function secrets(fields, query, hash)
             for _, value in ipairs(list) do tell(value, value) end
         end
     end
-    local left = MOST_COOKIES
     if query:find("%", 1, true) then query = query:gsub("%%(%x%x)", LETTERS) end
-    for value in query:gmatch(QUERY_KEY) do
-        if left == 0 then break end
-        left = left - 1
+    local in_query, over = query_keys(query)
+    if over then return true end
+    for _, value in ipairs(in_query) do
+        local inner = bare(value)
         tell(nil, value)
+        if inner ~= value then tell(nil, inner) end
     end
-    left = MOST_COOKIES
+    local left = MOST_COOKIES
     for _, field in ipairs(fields["cookie"] or {}) do
         for value in field:gmatch(COOKIE) do
             if left == 0 then return true end
@@ -329,8 +373,13 @@ local function cells(txn, fields)
     local host = host_of(last(fields, "host"):sub(1, 300)):gsub("/", "_")
     local before = txn.sf:method():sub(1, 40) .. "," .. host
     local readings = { path }
+    -- An escaped backslash is a slash to some (IIS), and a letter to others (`/users/CORP%5Cjdoe`).
+    if path:find("%%5[cC]") then readings[2] = path:gsub("%%5[cC]", "/") end
     -- What is behind two slashes (`//x/login`) is a host to who reads the target as a part of a URL (RFC 3986 §4.2).
-    if path:sub(1, 2) == "//" then readings[2] = path:gsub("^/+[^/]*/?", "/", 1) end
+    for i = 1, #readings do
+        local read = readings[i]
+        if read:sub(1, 2) == "//" then readings[#readings + 1] = read:gsub("^/+[^/]*/?", "/", 1) end
+    end
     local all = {}
     for _, read in ipairs(readings) do
         all[#all + 1] = places:lookup(before .. normal(read))

@@ -160,13 +160,14 @@ impl Place {
         (self.path.first().is_none_or(|p| p != "**")).then(|| format!("^{}$", self.path_body(escaped)))
     }
 
-    /// The same (of RE2) for the decoded path of a target that begins with two slashes, and has no step up: what is behind these is a host to who
-    /// reads it as a part of a URL (RFC 3986 §4.2).
-    pub(crate) fn host_path_pattern(&self) -> Option<String> {
+    /// The same (of RE2) for a decoded path that nobody has cleaned and that has no step up, as some read it: what is behind two slashes is a host
+    /// to who takes the target for a part of a URL (RFC 3986 §4.2), and a backslash is a slash to others.
+    pub(crate) fn other_pattern(&self) -> Option<String> {
         let body = self.path_body(escaped).replace(EMPTY, RAW_EMPTY).replace(END, RAW_END);
+        let body = body.replace("[^/", "[^\0").replace('/', r"[/\x5c]").replace('\0', r"/\x5c");
         let is_root = self.path.first().is_some_and(String::is_empty);
         let end = if is_root { "?" } else { "" };
-        (self.path.first().is_none_or(|p| p != "**")).then(|| format!("^//+[^/]*({body}){end}$"))
+        (self.path.first().is_none_or(|p| p != "**")).then(|| format!("^(//+[^/]*)?({body}){end}$"))
     }
 
     /// The same for a path with its query, in which what may stand in a path as it is may be escaped all the same.
@@ -461,20 +462,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_behind_two_slashes_is_a_path_too() {
+    fn a_path_is_compared_as_others_read_it() {
         let fits = |at: &str, path: &str| {
-            regex::Regex::new(&place(at).host_path_pattern().unwrap()).unwrap().is_match(path)
+            regex::Regex::new(&place(at).other_pattern().unwrap()).unwrap().is_match(path)
         };
         let same = ["//x/login", "///x@y:1/login/", "//x//./login;y=1/./", "//./login", "//;x/;y/login/;z"];
         for path in same {
             assert!(fits("/login", path), "{path}");
         }
-        for path in ["/login", "/x/login", "//login", "//x/y/login", "//x/login/y", "//x/logins"] {
+        for path in ["/x/login", "//x/y/login", "//x/login/y", "//x/logins", r"/x\login", r"/login\x"] {
             assert!(!fits("/login", path), "{path}");
         }
-        assert!(fits("/", "//x") && fits("/", "//x/./;y/") && !fits("/", "/") && !fits("/", "//x/y"));
+        for path in [r"/a\b", r"/a/./x\c/", r"//h/a\b", r"/a\;x\b"] {
+            assert!(fits("/a/{b}/**", path), "{path}");
+        }
+        assert!(fits("/", "//x") && fits("/", "//x/./;y/") && !fits("/", "/x") && !fits("/", "//x/y"));
         assert!(fits("/a/{b}/**", "//x/a//b/c\n"));
-        assert_eq!(place("/**").host_path_pattern(), None);
+        assert_eq!(place("/**").other_pattern(), None);
     }
 
     #[test]

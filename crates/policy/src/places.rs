@@ -131,10 +131,19 @@ pub fn host_matches(name: &str, host: &str) -> bool {
 ///
 /// Slashes at the end or beside each other, parameters of parts, parts that are nothing else and steps (`/login/`, `//login`, `/login;x=1`,
 /// `/;x/login`, `/x/../login`; RFC 3986 §3.3) are the same path, since most applications take them for it. What is behind two slashes
-/// (`//x/login`) is a host to who reads the target as a part of a URL (RFC 3986 §4.2): either may be meant. Letter case counts.
+/// (`//x/login`) is a host to who reads the target as a part of a URL (RFC 3986 §4.2), and a backslash is a slash to some: either may be meant.
+/// Letter case counts.
 pub fn path_matches(pattern: &str, path: &str) -> bool {
     let path = path.split('?').next().unwrap_or(path);
-    is_of(pattern, path) || behind_host(path).is_some_and(|rest| is_of(pattern, rest))
+    let reads =
+        |path: &str| is_of(pattern, path) || behind_host(path).is_some_and(|rest| is_of(pattern, rest));
+    reads(path) || slashed(path).is_some_and(|path| reads(&path))
+}
+
+/// A path with backslashes as slashes, where it has some.
+fn slashed(path: &str) -> Option<String> {
+    let has = path.contains('\\') || path.contains("%5c") || path.contains("%5C");
+    has.then(|| path.replace("%5c", "/").replace("%5C", "/").replace('\\', "/"))
 }
 
 fn is_of(pattern: &str, path: &str) -> bool {
@@ -218,13 +227,19 @@ mod tests {
         assert!(path_matches("/", "/;x") && path_matches("/", "/;x/;y/") && !path_matches("/{a}", "/;x"));
         assert!(covers(&Scope::default(), None, "x", "/"));
         let same = ["//v1//orders/77", "/./v1/x/../orders/77", "/../v1/orders/77/."];
-        let behind = ["//x/v1/orders/77", "///x@y:1/v1/./orders/77/?y", "//;x/v1/orders/77"];
+        let behind =
+            ["//x/v1/orders/77", "///x@y:1/v1/./orders/77/?y", "//;x/v1/orders/77", r"/v1\orders%5C77"];
         for path in same.into_iter().chain(behind) {
             assert!(covers(&scope, Some("POST"), "api.shop.example", path), "{path}");
         }
         for path in ["//x/y/v1/orders/77", "/x/v1/orders/77", "//v1/orders/x/77", "//v1"] {
             assert!(!covers(&scope, Some("POST"), "api.shop.example", path), "{path}");
         }
-        assert!(path_matches("/", "//x") && path_matches("/x", "//x") && !path_matches("/", "/x"));
+        assert!(
+            path_matches("/", "//x")
+                && path_matches("/x", "//x")
+                && path_matches("/u/{n}", r"/u/CORP\jdoe")
+                && !path_matches("/", "/x")
+        );
     }
 }

@@ -154,8 +154,8 @@ impl CaddyConnector {
         Ok(())
     }
 
-    /// Sets of matchers for each place, which look at addresses as the first one does: one for the path as most read it, and one as those do who
-    /// take what is behind two slashes for a host.
+    /// Sets of matchers for each place, which look at addresses as the first one does: one for the path as most read it, and one as
+    /// others do.
     fn placed<'a>(&self, first: &Value, entries: &'a [Entry]) -> Vec<(&'a Place, Value)> {
         let matcher = MATCHERS.into_iter().find(|m| first.get(m).is_some()).unwrap_or("remote_ip");
         let set = |(place, whos): (&'a Place, Vec<&Key>)| {
@@ -170,7 +170,7 @@ impl CaddyConnector {
             place.method().map(|m| add("method", json!([m])));
             place.host_field().map(|h| add("header_regexp", json!({"Host": {"pattern": h}})));
             place.path_pattern().map(|p| add("path_regexp", json!({"pattern": p})));
-            let other = place.host_path_pattern().and_then(|p| {
+            let other = place.other_pattern().and_then(|p| {
                 let mut other = set.clone();
                 let all = other.as_object_mut()?;
                 all.remove("path_regexp");

@@ -72,10 +72,11 @@ impl ModsecurityConnector {
 const FIRST_RULE: usize = 99_100;
 
 /// The whole path where an escaped `?` is in it, at which ModSecurity before 3.0.12 cuts it off (CVE-2024-1019); and the path to those who take
-/// what is behind two slashes (`//x/login`) for a host, as a part of a URL has it (RFC 3986 §4.2).
+/// what is behind two slashes (`//x/login`) for a host, as a part of a URL has it (RFC 3986 §4.2), or an escaped backslash for a slash.
 const READINGS: &str = r#"SecRule REQUEST_URI_RAW "@rx (?i)^([^?]*%3f[^?]*)" "t:none,id:99097,phase:1,pass,nolog,capture,setvar:'tx.st_raw=%{tx.1}'"
 SecRule TX:st_raw "@rx ^([\s\S]*)" "t:none,t:urlDecode,id:99098,phase:1,pass,nolog,capture,setvar:'tx.st_path=%{tx.1}'"
 SecRule REQUEST_FILENAME|TX:st_path "@rx ^//+[^/]*([\s\S]*)" "t:none,id:99099,phase:1,pass,nolog,capture,setvar:'tx.st_other=/%{tx.1}'"
+SecRule REQUEST_FILENAME|TX:st_path "@rx ^([^\x5c]*)\x5c([\s\S]*)" "t:none,id:99096,phase:1,pass,nolog,capture,setvar:'tx.st_other=%{tx.1}/%{tx.2}'"
 "#;
 
 /// A chain of rules for each place: the address, and where it is.

@@ -14,7 +14,7 @@ struct Disk(PathBuf);
 
 impl Disk {
     fn mount(at: &Path) -> Option<Self> {
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "none"]).arg(at).status();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=96k", "none"]).arg(at).status();
         if !mounted.is_ok_and(|s| s.success()) {
             skip("mount is not allowed here");
             return None;

@@ -311,6 +311,8 @@ fn fingerprints_sessions_keys_and_headers_are_compared() {
         assert_eq!(at(&format!("/?a=%2525&{query}&b=%6b")), 403, "{query}");
     }
     assert_eq!(at(&format!("/?{junk}api_key=sk_live_0123456780")), 200);
+    let many = "xkey=junkjunkjunk&".repeat(200);
+    assert_eq!(at(&format!("/?{many}api_key=sk_live_0123456789")), 431, "nobody sends so many keys");
     let told = std::fs::read_to_string(device.file("watched/routes.json")).unwrap();
     let key = site().to_text();
     assert!(![key.trim(), "s3ss10n", "sk_live"].iter().any(|s| told.contains(s)), "no secret on the device");

@@ -66,7 +66,12 @@ fn a_place_is_the_same_in_every_spelling() {
     let Some(haproxy) = Haproxy::start() else { return };
     hold(
         &mut haproxy.connector(AddressSeen::Forwarded),
-        &["203.0.113.9@POST,shop.example/login", "203.0.113.9@*,all.example/**", "203.0.113.9@*,/a/*/b"],
+        &[
+            "203.0.113.9@POST,shop.example/login",
+            "203.0.113.9@*,all.example/**",
+            "203.0.113.9@*,/a/*/b",
+            "203.0.113.9@*,/api/*/items",
+        ],
     );
     let at =
         |host: &str, path: &str| support::ask_at(haproxy.forwarded, "203.0.113.9", ("POST", host, path), "x");

@@ -142,6 +142,8 @@ fn sessions_keys_and_headers_are_compared_without_being_told() {
         assert_eq!(query(&format!("/?a=%2525&{query_of}&b=%6b")), "{}", "{query_of}");
     }
     assert_eq!(query("/?api_key=sk_live_0123456780"), "app");
+    let many = "xkey=junkjunkjunk&".repeat(200);
+    assert_ne!(query(&format!("/?{many}api_key=sk_live_0123456789")), "app", "nobody sends so many keys");
     assert_eq!(ask("198.51.100.1", &[("X-Installation-Id", "s3ss10n-of-the-bot")]).0, 403, "a device's id");
     let bearer = |token: &str| ask("198.51.100.1", &[("Authorization", &format!("Bearer {token}"))]).0;
     assert_eq!(bearer(&format!("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{signature}")), 403);

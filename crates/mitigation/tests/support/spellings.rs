@@ -18,8 +18,8 @@ const SAME: [&str; 14] = [
     "//login",
 ];
 
-/// Paths that somebody reads as `/login`, and others as another path.
-const EITHER: [&str; 54] = [
+/// Paths that somebody reads as `/login` or `/api/*/items`, and others as another path.
+const EITHER: [&str; 63] = [
     // Escaped slashes, which are a part of a name to some.
     "/x/..%2flogin",
     "/login%2f",
@@ -63,6 +63,15 @@ const EITHER: [&str; 54] = [
     "/x%5c..%5clogin",
     "/.%5Clogin",
     "/login%5c",
+    "/%5clogin",
+    "/%5Cx/login",
+    "/%2e%5clogin",
+    "/%2f%5clogin",
+    "//x%5cy/login",
+    "/x%5cy/../login",
+    "/api%5cv2/items",
+    "/api/v2%5Citems;x",
+    "/api/CORP%5Cjdoe/items",
     // What is behind it is no part of a path, or is.
     "/x#/../login",
     "/login#x",
@@ -84,7 +93,7 @@ const EITHER: [&str; 54] = [
 ];
 
 /// Paths that honest clients send, none of which is `/login`.
-const OTHERS: [&str; 8] = [
+const OTHERS: [&str; 9] = [
     "/list;colour=red;size=a%2Cb/7",
     "/cart;jsessionid=0A1B",
     r"/home?next=/x;a%2fb/;/y\z",
@@ -93,9 +102,10 @@ const OTHERS: [&str; 8] = [
     "/group%2Fproject//raw",
     "//api/list/a%20b?c",
     "//x/y/login",
+    "/users/CORP%5Cjdoe?a=%5C",
 ];
 
-/// Asks for all of these paths as one who is refused at `/login`. Whether devices may take a path for another is said by `passes`.
+/// Asks for all of these paths as one who is refused at `/login` and `/api/*/items`. Whether devices may take a path for another is said by `passes`.
 pub(crate) fn paths(ask: impl Fn(&str) -> u16, passes: impl Fn(&str) -> bool) {
     let same = SAME.iter().filter(|p| ask(p) != 403).collect::<Vec<_>>();
     assert!(same.is_empty(), "{same:?} are the same path");
@@ -151,6 +161,20 @@ pub(crate) const ESCAPED: [&str; 7] = [
     "eyJhbGciOiJIUzI1NiJ9%2EeyJzdWIiOiIxIn0%2ec2lnbmF0dXJlLW9mLWEtand%30",
 ];
 
-/// Parameters that every application reads as the key `sk_live_0123456789`.
-pub(crate) const ESCAPED_KEYS: [&str; 3] =
-    ["api_key=sk%5flive_0123456789", "api_ke%79=sk_live_0123456789", "api_%4bE%59=%73k_live_012345678%39"];
+/// Parameters that applications read as the key `sk_live_0123456789`.
+pub(crate) const ESCAPED_KEYS: [&str; 12] = [
+    "api_key=sk%5flive_0123456789",
+    "api_ke%79=sk_live_0123456789",
+    "api_%4bE%59=%73k_live_012345678%39",
+    // PHP ends names at a zero, and many make lists of values whose names have brackets.
+    "api_key%00x=sk_live_0123456789",
+    "api_key[]=sk_live_0123456789",
+    "api_key%5b0%5d=sk_live_0123456789",
+    "api_key[=sk_live_0123456789",
+    "a=1&amp;api_key%20=sk_live_0123456789",
+    "keys=1;api_key=sk_live_0123456789;b=2",
+    // White space is taken off.
+    "api_key=+sk_live_0123456789",
+    "api_key=%20%09sk_live_0123456789%0a+",
+    "api_key=++++++++%00sk_live_0123456789",
+];
