@@ -424,3 +424,16 @@ fn many_requests_in_content_that_is_read_as_such_are_told_within_bounds() {
     let seen = run(&wire.segs).0;
     assert!((1_000..5_000).contains(&seen.len()), "{}", seen.len());
 }
+
+#[test]
+fn the_end_of_a_target_that_reads_like_a_method_begins_no_request() {
+    for end in [&b"COPY"[..], b"GET"] {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        turn(&mut wire, &[UPGRADE, b"GET /item"].concat(), &[]);
+        let rest = [end, b" HTTP/1.1\r\nHost: h\r\n\r\n"].concat();
+        let target = [b"/item", end].concat();
+        turn(&mut wire, &rest, &[&answer("up"), &answer(&String::from_utf8_lossy(&target[1..]))]);
+        wire.close(true);
+        assert_served(&wire, &[&String::from_utf8_lossy(&target)], "end");
+    }
+}

@@ -43,7 +43,7 @@ fn find<'a>(seen: &'a [Exchange], target: &str, what: &str) -> &'a Exchange {
 fn assert_told(seen: &[Exchange], target: &str, what: &str) {
     let told = find(seen, target, what);
     assert!(told.acknowledged, "{what}: {:?}", told.completeness);
-    let own = response_id(told).is_some_and(|id| target.ends_with(&id));
+    let own = response_id(told).is_none_or(|id| target.ends_with(&id));
     assert!(
         own || told.completeness.contains(Completeness::PAIRING_UNCERTAIN),
         "{what}: {:?}",
@@ -294,4 +294,39 @@ fn an_upload_of_text_that_servers_answer_once_is_read_as_what_it_is() {
     let seen = run(&wire.segs).0;
     assert_eq!(targets(&seen), vec!["/read"; 5]);
     assert!(seen.iter().all(|e| e.completeness.is_whole()));
+}
+
+#[test]
+fn what_is_lost_of_such_content_is_no_part_of_a_request() {
+    let mut wire = Wire::open([1000, 2000], 40);
+    let content = [&b"GET /aaaa"[..], &b"b".repeat(60), b"?id=secret HTTP/1.1\r\nHost: h\r\n\r\n"].concat();
+    turn(&mut wire, &[&post("/x", &content)], &["x", "secret0"]);
+    wire.close(true);
+    // The piece amid the target.
+    let lost = wire.segs.iter().position(|seg| seg.data.starts_with(b"bbbb")).unwrap();
+    wire.segs.remove(lost);
+    let seen = run(&wire.segs).0;
+    assert!(targets(&seen).iter().all(|t| !t.contains("?id=")), "{:?}", targets(&seen));
+}
+
+#[test]
+fn behind_a_coding_that_breaks_off_what_reads_like_a_request_is_told() {
+    let chunked = b"POST /shape HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let dummies = [
+        &b"POST /dummy HTTP/1.1\r\nHost: h\r\nContent-Length: 900000\r\n\r\n"[..],
+        b"GET /d HTTP/1.1\r\nX: ",
+    ];
+    for dummy in dummies {
+        for start in [&b"5\r\nhello\r\n"[..], b"5\r\nhello", b""] {
+            let mut wire = Wire::open([1000, 2000], 1448);
+            turn(&mut wire, &[&[&chunked[..], start, dummy].concat()], &["shape"]);
+            turn(&mut wire, &[&get("/secret0")], &["secret0"]);
+            turn(&mut wire, &[&get("/secret1")], &["secret1"]);
+            wire.close(true);
+            let seen = run(&wire.segs).0;
+            let what = format!("{:?} {:?} {:?}", String::from_utf8_lossy(start), dummy.len(), targets(&seen));
+            assert_told(&seen, "/secret0", &what);
+            assert_told(&seen, "/secret1", "broken");
+        }
+    }
 }

@@ -86,6 +86,8 @@ pub(super) struct Cut {
     end: u64,
 }
 
+/// Bytes of what content begins with in which a request that begins behind blanks is looked for again with what follows.
+const MOST_BLANK: usize = 1 << 10;
 /// Bytes of it: more than any method that is in use has.
 const MOST_CUT: usize = 32;
 
@@ -131,7 +133,7 @@ impl Within {
             if self.cuts.len() < MOST_CUTS {
                 self.cuts.push(self.bytes.len());
             }
-            let is_cut = !self.likely && self.bytes.len() <= 2 * MOST_CUT;
+            let is_cut = !self.likely && self.bytes.len() <= MOST_BLANK;
             extend(&mut self.bytes, bytes.get(..room).unwrap_or_default());
             self.likely |= is_cut && begins_within(&self.bytes);
         }
@@ -474,9 +476,13 @@ pub(super) fn begins_within(bytes: &[u8]) -> bool {
 
 /// All of it is white space and the beginning of a method, or a method: a request may begin here, and a segment's end cut it.
 fn may_be_cut(bytes: &[u8]) -> bool {
-    bytes.len() <= MOST_CUT && {
+    let is_short = bytes.len() <= MOST_CUT || bytes.first().is_some_and(is_any_space);
+    is_short && {
         let blank = bytes.iter().take_while(|b| is_any_space(b)).count();
         let word = bytes.get(blank..).unwrap_or_default();
+        if word.len() > MOST_CUT {
+            return false;
+        }
         let end = word.iter().rposition(|b| !is_any_space(b)).map_or(0, |last| last + 1);
         let (method, rest) = word.split_at(end);
         method.is_empty() || if rest.is_empty() { begins_method(method) } else { is_method(method) }
@@ -496,7 +502,9 @@ pub(super) fn may_be_old(bytes: &[u8]) -> bool {
     let is_word =
         !method.is_empty() && method.iter().all(|b| b.is_ascii_uppercase() || matches!(b, b'-' | b'_'));
     let target = rest.get(1..).unwrap_or_default();
-    is_word && (target.starts_with(b"/") || target.get(..4).is_some_and(|t| t.eq_ignore_ascii_case(b"http")))
+    // A version may stand behind any word.
+    let is_absolute = target.get(..4).is_some_and(|t| t.eq_ignore_ascii_case(b"http"));
+    is_word && (target.starts_with(b"/") || is_absolute && target.get(4) != Some(&b'/'))
 }
 
 /// Whether a request begins with bytes that an attacker sent for content.

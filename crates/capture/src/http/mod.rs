@@ -111,6 +111,8 @@ pub(crate) struct Http {
     cut: Cut,
     /// A body broke off: what comes may still be of it.
     in_content: bool,
+    /// The coding of content broke off, as its client sent it: final answers since.
+    broken: Option<u8>,
     /// The connection began with a request.
     begun: bool,
     /// The server gave a final answer.
@@ -179,6 +181,7 @@ impl Http {
             urgent: None,
             cut: Cut::default(),
             in_content: false,
+            broken: None,
             begun: beginning == Beginning::Seen,
             heard: false,
             odd_held: false,

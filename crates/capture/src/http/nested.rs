@@ -103,7 +103,9 @@ impl Http {
         let body = &asked.request.body;
         let Some(off) = asked.content.filter(|_| begins_as_request(&body.bytes)) else { return };
         let most = MOST.min(out.limits.flow_bytes / 4).saturating_sub(size_of::<Nested>());
-        let bytes = body.bytes.get(..body.bytes.len().min(most)).unwrap_or_default().to_vec();
+        // What is kept behind a gap stands elsewhere.
+        let known = body.gap_at.map_or(usize::MAX, |at| at as usize).min(body.bytes.len());
+        let bytes = body.bytes.get(..known.min(most)).unwrap_or_default().to_vec();
         let rest = body.len.saturating_sub(bytes.len() as u64);
         let mark = Mark { off, ts: asked.last, ack: asked.seen_down_head };
         let (seq, is_early) = (asked.seq, asked.answer.is_some() || asked.finals > 0);

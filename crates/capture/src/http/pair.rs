@@ -109,8 +109,8 @@ impl Http {
     fn is_open_behind_first(&self) -> bool {
         let open = |e: &&Entry| match e {
             Entry::Asked(a) => a.answer.is_none(),
-            Entry::Forgotten { .. } => true,
-            Entry::Gap(_) => false,
+            // Requests that were lost may be.
+            Entry::Forgotten { .. } | Entry::Gap(_) => true,
         };
         self.queue.iter().filter(open).nth(1).is_some()
     }
@@ -298,6 +298,7 @@ impl Http {
         self.suspects.answered();
         self.answered = true;
         self.heard = true;
+        self.vouch_behind_broken();
         if self.found {
             self.trail.answer(answer.seen_up);
         }
@@ -349,6 +350,20 @@ impl Http {
                     && let Some(oldest) = self.lone.pop_front()
                 {
                     self.emit_lone(*oldest, Completeness::WHOLE, out);
+                }
+            }
+        }
+    }
+
+    /// Content whose coding broke off has one answer: from the second one on its server reads requests behind it.
+    fn vouch_behind_broken(&mut self) {
+        let Some(answers) = &mut self.broken else { return };
+        *answers = answers.saturating_add(1);
+        if *answers > 1 {
+            self.vouched = true;
+            for entry in &mut self.queue {
+                if let Entry::Asked(asked) = entry {
+                    asked.vouched |= asked.found;
                 }
             }
         }

@@ -168,6 +168,10 @@ pub fn likely_request(bytes: &[u8]) -> bool {
     let target = bytes.get(method_len + 1);
     let plausible =
         target.is_none_or(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'*' | b'[' | b' '));
+    // The end of a target may read like a method: its version is none.
+    let is_end =
+        bytes.get(method_len + 1..method_len + 6).is_some_and(|word| word.eq_ignore_ascii_case(b"HTTP/"));
+    let plausible = plausible && !is_end;
     METHODS.contains(&method) && plausible && probe_request(bytes) != Probe::No
 }
 
