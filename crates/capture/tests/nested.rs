@@ -6,7 +6,7 @@
 mod common;
 
 use common::{OK, Wire, response_id, run_usual as run, targets};
-use sidetap_model::{Completeness, Exchange};
+use sidetap_model::{Anomaly, Completeness, Exchange};
 
 fn get(target: &str) -> Vec<u8> {
     format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").into_bytes()
@@ -328,5 +328,25 @@ fn behind_a_coding_that_breaks_off_what_reads_like_a_request_is_told() {
             assert_told(&seen, "/secret0", &what);
             assert_told(&seen, "/secret1", "broken");
         }
+    }
+}
+
+#[test]
+fn what_is_told_of_content_says_so() {
+    let len = 2 * get("/secret1").len();
+    let long = format!("POST /shape HTTP/1.1\r\nHost: h\r\nContent-Length: {len}\r\n\r\n").into_bytes();
+    let mut wire = Wire::open([1000, 2000], 1448);
+    turn(&mut wire, &[&post("/x", &get("/secret0"))], &["x", "secret0"]);
+    turn(&mut wire, &[&get("/own0")], &["own0"]);
+    turn(&mut wire, &[&[long, get("/secret1")].concat()], &["shape", "secret1"]);
+    turn(&mut wire, &[&get("/secret2")], &["secret2"]);
+    turn(&mut wire, &[&get("/own1")], &["own1"]);
+    wire.close(true);
+    let seen = run(&wire.segs).0;
+    for (target, is_in) in
+        [("/secret0", true), ("/own0", false), ("/secret1", true), ("/secret2", true), ("/own1", false)]
+    {
+        let told = find(&seen, target, "content");
+        assert_eq!(told.anomalies.contains(Anomaly::RequestInContent), is_in, "{target}");
     }
 }

@@ -100,6 +100,8 @@ anomalies! {
     UnsolicitedResponse = "http-unsolicited-response",
     /// The response began before the request's body ended.
     EarlyResponse = "http-early-response",
+    /// A request in what another announced as its content: its fields are the word of whoever sent that.
+    RequestInContent = "http-request-in-content",
     /// A content coding that is not known.
     ContentCodingUnknown = "http-content-coding-unknown",
     /// A body that its content coding does not fit.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 use ipnet::IpNet;
-use sidetap_model::{Addr, ClientAddr, Exchange, Headers, IpSource};
+use sidetap_model::{Addr, Anomaly, ClientAddr, Exchange, Headers, IpSource};
 use sidetap_wire::forward::{self, Node};
 
 type Fixed = foldhash::fast::FixedState;
@@ -58,6 +58,9 @@ impl ProxyRules {
             return client;
         }
         let named = ex.request.as_ref().and_then(|r| self.named_by(&r.headers, &is_proxy));
+        // What stands in content was written by whoever sent that, whatever proxy handed it on.
+        let claimed = ex.anomalies.contains(Anomaly::RequestInContent);
+        let named = named.map(|client| ClientAddr { claimed, ..client });
         named.or(proxied).unwrap_or_else(|| direct(true))
     }
 
@@ -286,6 +289,15 @@ mod tests {
         assert_eq!(named("198.51.100.2", &[]), of("198.51.100.2", false), "nobody takes it for a proxy");
         assert_eq!(named("198.51.100.1", &["198.51.100.0/24"]), of("203.0.113.7", false));
         assert_eq!(named("10.0.0.9", &[]), of("203.0.113.7", false));
+    }
+
+    #[test]
+    fn what_stands_in_content_only_claims_who_sent_it() {
+        let rules = ProxyRules { trusted: vec!["10.0.0.0/8".parse().unwrap()], headers: vec![] };
+        let mut ex = exchange("10.0.0.9", None);
+        assert!(!rules.client_of(&ex, &LearnedProxies::default()).claimed);
+        ex.anomalies.insert(Anomaly::RequestInContent);
+        assert!(rules.client_of(&ex, &LearnedProxies::default()).claimed);
     }
 
     #[test]

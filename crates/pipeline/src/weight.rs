@@ -23,21 +23,25 @@ struct Many;
 impl Many {
     const PIECE: usize = 64;
     const PIECES: usize = 8;
-    /// Lines of a piece that are too many for usual content.
-    const DENSE: usize = 3;
+    /// Lines of a piece that are too many for usual content, and pieces with a line's end in each.
+    const DENSE: (usize, usize) = (3, 2);
     /// A shorter segment is looked at as a whole.
     const LEAST: usize = 128;
 
     fn may_be(payload: &[u8], ts: Ts) -> bool {
         let salt = (ts.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61;
         let from = salt as usize * Self::PIECE;
+        let mut with_lines = 0;
         (from..payload.len()).step_by(Self::PIECE * Self::PIECES).any(|from| {
             let piece = payload.get(from..(from + Self::PIECE).min(payload.len())).unwrap_or_default();
             let (mut ends, mut last) = (0, 0);
-            memchr::memchr_iter(b'\n', piece).any(|at| {
+            let is_head = memchr::memchr_iter(b'\n', piece).any(|at| {
                 (ends, last) = (ends + 1, from + at);
                 ends_head(piece, at) || is_plain_request(piece, at)
-            }) || ends >= Self::DENSE && ends_request_line(payload, last)
+            });
+            with_lines += usize::from(ends > 0);
+            let is_dense = ends >= Self::DENSE.0 || ends > 0 && with_lines >= Self::DENSE.1;
+            is_head || is_dense && ends_request_line(payload, last)
         })
     }
 }
@@ -136,6 +140,8 @@ mod tests {
             "GET /\n".to_owned(),
             format!("GET /{path}\n"),
             "xGET /x\n".into(),
+            format!("xGET /{}\n", "a".repeat(26)),
+            format!("xGET /{}\n", "a".repeat(40)),
             "GET http://h/\n".into(),
             "GET\t/ \n".into(),
             "POST a HTTP/1.1\r\n".into(),

@@ -436,6 +436,10 @@ impl Http {
     /// What a request that its server may never have read has for its content begins as a request: it is read as one. Behind others that its
     /// server dropped it is answered in their place.
     pub(super) fn leave_content(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) {
+        let announced = self.up.announced();
+        let from = self.reading_request().and_then(|asked| asked.content);
+        let end = from.zip(announced).map_or(u64::MAX, |(from, len)| from.saturating_add(len));
+        self.content_until = self.content_until.max(end);
         self.up.end_known_body();
         self.finish_request(Completeness::REQUEST_TRUNCATED, mark.off, mark.ts, out);
         self.guessed = !likely_request(trim_start(bytes));

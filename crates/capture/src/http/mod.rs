@@ -111,6 +111,8 @@ pub(crate) struct Http {
     cut: Cut,
     /// A body broke off: what comes may still be of it.
     in_content: bool,
+    /// What begins before here stands in what was announced as content.
+    content_until: u64,
     /// The coding of content broke off, as its client sent it: final answers since.
     broken: Option<u8>,
     /// The connection began with a request.
@@ -181,6 +183,7 @@ impl Http {
             urgent: None,
             cut: Cut::default(),
             in_content: false,
+            content_until: 0,
             broken: None,
             begun: beginning == Beginning::Seen,
             heard: false,
@@ -220,6 +223,7 @@ impl Http {
         (next.up_at, next.down_at) = (self.up_at, self.down_at);
         (next.eof_up, next.eof_down) = (self.eof_up, self.eof_down);
         (next.unheard_until, next.doubt) = (self.unheard_until, self.doubt);
+        next.content_until = self.content_until;
         next
     }
 

@@ -207,7 +207,7 @@ impl Http {
 
     /// Answers that come are to these requests.
     fn tell_paired(&mut self, nested: &Nested, out: &mut Out<'_>) {
-        let told = self.read_as_requests(nested.mark, &nested.bytes, nested.rest, true, out);
+        let told = self.read_as_requests(nested.mark, &nested.bytes, Some(nested.rest), true, out);
         let open = &told.reader.queue;
         if !told.done.is_empty() || open.iter().any(|e| !matches!(e, Entry::Asked(_))) {
             return told.send(out);
@@ -222,16 +222,17 @@ impl Http {
     }
 
     fn tell_unpaired(&mut self, nested: &Nested, vouched: bool, out: &mut Out<'_>) {
-        self.read_as_requests(nested.mark, &nested.bytes, nested.rest, vouched, out).send(out);
+        self.read_as_requests(nested.mark, &nested.bytes, Some(nested.rest), vouched, out).send(out);
     }
 
-    /// Reads bytes as a server may that takes them for requests: whatever reads like one is one, for it may stop and go on anywhere. `rest` are behind
-    /// them that were not kept.
+    /// Reads bytes as a server may that takes them for requests: whatever reads like one is one, for it may stop and go on
+    /// anywhere. `rest` are behind
+    /// them in content that were not kept.
     pub(super) fn read_as_requests(
         &self,
         mark: Mark,
         bytes: &[u8],
-        rest: u64,
+        rest: Option<u64>,
         vouched: bool,
         out: &mut Out<'_>,
     ) -> Told {
@@ -251,6 +252,7 @@ impl Http {
         reader.in_content = self.in_content || !vouched;
         let end = mark.off + bytes.len() as u64;
         reader.unheard_until = end;
+        reader.content_until = if rest.is_some() { end } else { 0 };
         let (first, mut at) = (*out.seq, mark);
         for piece in bytes.chunks(MOST_AGAIN.1) {
             if out.seq.wrapping_sub(first) > MOST_AGAIN.0 {
@@ -265,7 +267,7 @@ impl Http {
             reader.finish_request(Completeness::REQUEST_TRUNCATED, at.off, at.ts, out);
         }
         debug_assert!(reader.up.wants() != Wants::Body);
-        let lost = end - at.off + rest;
+        let lost = end - at.off + rest.unwrap_or(0);
         if let Some(Entry::Asked(last)) = reader.queue.back_mut().filter(|_| lost > 0) {
             last.completeness.insert(Completeness::REQUEST_GAP);
             last.gap_bytes += lost;

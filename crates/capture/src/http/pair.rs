@@ -186,6 +186,9 @@ impl Http {
     pub(super) fn push_request(&mut self, mut asked: Asked, out: &mut Out<'_>) {
         self.held += asked.size;
         self.tally.request();
+        if asked.start < self.content_until {
+            asked.anomalies.insert(Anomaly::RequestInContent);
+        }
         asked.hidden = self.certainty.is_hidden();
         if self.down.reads_until_close() {
             // The server reads no more requests: it is a stream of something else.

@@ -307,6 +307,14 @@ impl Reader {
         matches!(&self.state, State::Chunked(chunked) if chunked.has_odd_lines())
     }
 
+    /// How long the body is as it was announced, where that is known.
+    pub(super) fn announced(&self) -> Option<u64> {
+        match self.state {
+            State::Length(left) => Some(self.len + left),
+            _ => None,
+        }
+    }
+
     /// Ends the body: it, and the trailer section behind it. The next message's head is due.
     pub(super) fn take_body(&mut self) -> (Body, Vec<u8>) {
         let trailer = match std::mem::replace(&mut self.state, State::Head) {

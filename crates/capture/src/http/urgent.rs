@@ -101,7 +101,7 @@ impl Http {
         }
         let last = urgent.mark.off + urgent.last as u64;
         urgent.bytes.remove(urgent.last);
-        let mut told = self.read_as_requests(urgent.mark, &urgent.bytes, 0, !self.lost_up, out);
+        let mut told = self.read_as_requests(urgent.mark, &urgent.bytes, None, !self.lost_up, out);
         // What stands behind is read as it is.
         told.reader.queue.retain(|e| matches!(e, Entry::Asked(a) if a.start <= last));
         let from = out.done.len();
