@@ -350,3 +350,18 @@ fn what_is_told_of_content_says_so() {
         assert_eq!(told.anomalies.contains(Anomaly::RequestInContent), is_in, "{target}");
     }
 }
+
+#[test]
+fn bytes_too_many_behind_content_are_no_request_behind_it() {
+    for rest in [&b"T /b HTTP/1.1 404\n"[..], b"word of it\r\n"] {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        let content = b"GET /logged HTTP/1.1 200\nPOST /logged HTTP/1.1 404\n".repeat(20);
+        wire.send(true, &[&post("/read", &content), rest].concat());
+        wire.ack(false);
+        wire.send(false, &answer("read"));
+        wire.send(false, b"HTTP/1.1 400 Bad\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        wire.close(false);
+        let seen = run(&wire.segs).0;
+        assert!(!targets(&seen).contains(&"/logged".to_owned()), "{:?}", targets(&seen));
+    }
+}

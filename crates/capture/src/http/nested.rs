@@ -58,6 +58,8 @@ pub(super) struct Suspects {
     open: Option<u32>,
     /// Pairs are doubted since this loss for what was asked behind content that came behind its answer.
     doubted: Option<u32>,
+    /// What comes next begins with no method that is in use.
+    pub(super) next_is_none: bool,
 }
 
 impl Suspects {
@@ -155,8 +157,9 @@ impl Http {
             && !last.is_piped
         {
             let waits = if self.loose { !is_even } else { is_open(&self.queue, last.seq) };
-            last.is_piped =
-                out.facts.both_sides && (waits || last.is_early && !quiet && out.facts.acked_up < last.end());
+            last.is_piped = !std::mem::take(&mut self.suspects.next_is_none)
+                && out.facts.both_sides
+                && (waits || last.is_early && !quiet && out.facts.acked_up < last.end());
             is_behind = waits || last.is_early;
             self.suspects.doubted = self.certainty.before_loss().filter(|_| is_behind && !last.is_piped);
         } else if let Some(loss) = self.suspects.doubted.take_if(|_| quiet && is_even) {

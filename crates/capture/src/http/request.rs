@@ -2,7 +2,7 @@
 
 use sidetap_model::{Anomaly, AnomalySet, Body, Completeness, Request, Ts, Version};
 use sidetap_wire::http1::{
-    Framing, HeadLimits, Parsed, RequestHead, request_framing, request_head, trailer_fields,
+    Framing, HeadLimits, Parsed, RequestHead, is_method, request_framing, request_head, trailer_fields,
 };
 
 use super::Http;
@@ -224,6 +224,8 @@ impl Http {
         }
         let expects_continue = head.hints.expect_continue;
         let upgrades = head.hints.upgrade;
+        // What nobody reads as a request is asked by nobody.
+        self.suspects.next_is_none = is_odd && !is_method(&head.method);
         let goes_on = expects_continue && head.version >= Version(1, 1);
         let traits = self.certainty.request(&head.headers, goes_on);
         let RequestHead { method, target, version, headers, .. } = head;
