@@ -41,8 +41,10 @@ impl ProxyRules {
         };
         let seems = |ip: IpAddr| learned.contains(&(ex.flow.zone, ip));
         let is_proxy = |ip: IpAddr| self.trusts(ip) || (is_internal(ip) && seems(ip));
+        // What stands in content was written by whoever sent that, whatever proxy handed it on: he would name whom he wants blamed.
+        let request = ex.request.as_ref().filter(|_| !ex.anomalies.contains(Anomaly::RequestInContent));
         if !is_proxy(source.ip) {
-            let said = ex.request.as_ref().filter(|_| seems(source.ip));
+            let said = request.filter(|_| seems(source.ip));
             let said = said.and_then(|r| self.named_by(&r.headers, &|ip| self.trusts(ip) || seems(ip)));
             return said.map_or(direct(false), |client| ClientAddr { claimed: true, ..client });
         }
@@ -57,10 +59,7 @@ impl ProxyRules {
         if let Some(client) = proxied.filter(|p| !is_proxy(p.ip)) {
             return client;
         }
-        let named = ex.request.as_ref().and_then(|r| self.named_by(&r.headers, &is_proxy));
-        // What stands in content was written by whoever sent that, whatever proxy handed it on.
-        let claimed = ex.anomalies.contains(Anomaly::RequestInContent);
-        let named = named.map(|client| ClientAddr { claimed, ..client });
+        let named = request.and_then(|r| self.named_by(&r.headers, &is_proxy));
         named.or(proxied).unwrap_or_else(|| direct(true))
     }
 
@@ -292,12 +291,13 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_content_only_claims_who_sent_it() {
+    fn what_stands_in_content_names_nobody() {
         let rules = ProxyRules { trusted: vec!["10.0.0.0/8".parse().unwrap()], headers: vec![] };
         let mut ex = exchange("10.0.0.9", None);
-        assert!(!rules.client_of(&ex, &LearnedProxies::default()).claimed);
+        assert_eq!(rules.client_of(&ex, &LearnedProxies::default()).ip.to_string(), "203.0.113.7");
         ex.anomalies.insert(Anomaly::RequestInContent);
-        assert!(rules.client_of(&ex, &LearnedProxies::default()).claimed);
+        let client = rules.client_of(&ex, &LearnedProxies::default());
+        assert_eq!((client.ip.to_string(), client.shared), ("10.0.0.9".to_owned(), true));
     }
 
     #[test]
