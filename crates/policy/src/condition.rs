@@ -2,6 +2,7 @@ use cel::common::ast::{EntryExpr, Expr, IdedExpr};
 use cel::{Context, ExecutionError, Program, Value};
 
 use crate::facts::{self, FIELDS};
+use crate::literals::compared;
 use crate::walk::first_wrong;
 use sidetap_model::nearest;
 
@@ -51,37 +52,9 @@ impl Condition {
         &self.text
     }
 
-    /// The texts that a field is compared with.
+    /// The texts that a field, or its elements, are compared with.
     pub(crate) fn compared(&self, field: &str) -> Vec<&str> {
-        let mut all = Vec::new();
-        for at in self.places_of(field) {
-            let rest = self.text.get(at + field.len()..).unwrap_or_default().trim_start();
-            let Some(rest) = ["==", "!=", "in"].iter().find_map(|op| rest.strip_prefix(op)) else { continue };
-            let rest = rest.trim_start();
-            let list = rest.strip_prefix('[').and_then(|r| r.split_once(']')).map(|(list, _)| list);
-            let literals = list.unwrap_or(rest).split('"').skip(1).step_by(2);
-            all.extend(literals.take(if list.is_some() { usize::MAX } else { 1 }));
-        }
-        all
-    }
-
-    /// The texts that are looked for in a list.
-    pub(crate) fn looked_for(&self, list: &str) -> Vec<&str> {
-        let before = self.places_of(list).filter_map(|at| {
-            let text = self.text.get(..at)?.trim_end().strip_suffix("in")?.trim_end().strip_suffix('"')?;
-            text.rsplit_once('"').map(|(_, literal)| literal)
-        });
-        before.collect()
-    }
-
-    /// Where a field is named, by itself and not as the part of something.
-    fn places_of<'t>(&'t self, field: &'t str) -> impl Iterator<Item = usize> + 't {
-        let joins = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '"' | '-');
-        self.text.match_indices(field).map(|(at, _)| at).filter(move |at| {
-            let before = self.text.get(..*at).and_then(|t| t.chars().next_back());
-            let after = self.text.get(at + field.len()..).and_then(|t| t.chars().next());
-            !before.is_some_and(joins) && !after.is_some_and(joins)
-        })
+        compared(self.program.expression(), field)
     }
 
     fn try_out(&self) -> Result<(), Refused> {
@@ -207,7 +180,23 @@ mod tests {
         let c = Condition::compile(r#"class in ["sqli", "bola"] && (class != "spam" || score > 3)"#).unwrap();
         assert_eq!(c.compared("class"), ["sqli", "bola", "spam"]);
         let c = Condition::compile(r#""login" in roles && !("x-y" in roles) && intent=="malicous""#).unwrap();
-        assert_eq!((c.looked_for("roles"), c.compared("intent")), (vec!["login", "x-y"], vec!["malicous"]));
+        assert_eq!((c.compared("roles"), c.compared("intent")), (vec!["login", "x-y"], vec!["malicous"]));
+        for text in [
+            "intent == 'malicous'",
+            r#""malicous" == intent || score > 3"#,
+            r#"!(intent in ['malicous'])"#,
+            r#"score > 3 ? intent != "malicous" : false"#,
+        ] {
+            assert_eq!(Condition::compile(text).unwrap().compared("intent"), ["malicous"], "{text}");
+        }
+        for text in [
+            r#"roles.exists(r, r == "logn")"#,
+            r#"hosts.exists(h, h == "x" && roles.exists(h, "logn" == h))"#,
+            r#"roles.size() > 0 && roles[0] in ["logn"]"#,
+            r#"roles.all(r, r in ['logn'])"#,
+        ] {
+            assert_eq!(Condition::compile(text).unwrap().compared("roles"), ["logn"], "{text}");
+        }
         let e = error("score >=");
         assert!(e.message.contains("does not parse") && e.column > 1, "{e:?}");
         assert!(error("shout(class)").message.contains("no `shout`"));

@@ -11,7 +11,7 @@ use crate::error::PolicyError;
 use crate::facts::{self, Around, CLASSES, INTENTS, PHASES};
 use crate::guard::{Guards, Hold};
 use crate::history::History;
-use crate::pack::{self, Choice, Pack, ROLES, Rule, Standing};
+use crate::pack::{self, CHANNELS, Choice, Pack, ROLES, Rule, Standing};
 use crate::parts::{Close, Networks};
 use crate::places::Places;
 use crate::reach::who_and_where;
@@ -134,16 +134,25 @@ impl PolicySet {
         Ok(PolicySet::with_default(vec![pack]))
     }
 
+    /// The endpoints that rules are limited to as they are written, behind the file and the id of the rule.
+    pub fn endpoints(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        let enabled = self.rules.iter().filter(|r| r.enabled);
+        enabled.flat_map(|r| r.scope.endpoints.iter().map(|e| (r.source.as_str(), r.id.as_str(), e.as_str())))
+    }
+
     /// What a rule says that can be meant and is likely not: a class that nobody finds, a schedule that is over.
     pub fn remarks(&self, now: Ts) -> Vec<String> {
         let mut remarks = Vec::new();
+        let kinds = SubjectKind::ALL.map(SubjectKind::name);
         for rule in self.rules.iter().filter(|r| r.enabled) {
             let mut say = |what: String| remarks.push(format!("{}: rule `{}`: {what}", rule.source, rule.id));
             let asked = [
                 (rule.when.compared("class"), &CLASSES[..], "built-in class"),
                 (rule.when.compared("intent"), &INTENTS[..], "intent"),
                 (rule.when.compared("phase"), &PHASES[..], "phase"),
-                (rule.when.looked_for("roles"), &ROLES[..], "role"),
+                (rule.when.compared("roles"), &ROLES[..], "role"),
+                (rule.when.compared("channels"), &CHANNELS[..], "channel"),
+                (rule.when.compared("subject_kind"), &kinds[..], "subject_kind"),
             ];
             for (texts, known, kind) in asked {
                 for text in texts.into_iter().filter(|t| !t.is_empty() && !known.contains(t)) {

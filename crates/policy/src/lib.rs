@@ -17,6 +17,7 @@ mod error;
 mod facts;
 mod guard;
 mod history;
+mod literals;
 mod net;
 mod pack;
 mod parts;

@@ -174,6 +174,17 @@ fn what_is_likely_not_meant_is_remarked() {
             "p.yaml: rule `a`: the last date of its schedule is over: it never holds again",
         ]
     );
+    let when = "intent == 'malicous' || 'chekout' in roles || channels.exists(c, c == 'mobil') || subject_kind in ['cdir']";
+    let set = parse(&format!("  - id: a\n    when: \"{when}\"\n    response: alert\n"));
+    assert_eq!(
+        set.remarks(Ts::from_parts(1_700_000_000, 0)),
+        [
+            "p.yaml: rule `a`: no intent is called `malicous`; did you mean `malicious`?",
+            "p.yaml: rule `a`: no role is called `chekout`; did you mean `checkout`?",
+            "p.yaml: rule `a`: no channel is called `mobil`; did you mean `mobile`?",
+            "p.yaml: rule `a`: no subject_kind is called `cdir`; did you mean `cidr`?",
+        ]
+    );
     for name in builtin::NAMES {
         let set = PolicySet::parse(&format!("version: 1\nextends: {name}\n"), "own.yaml").unwrap();
         assert_eq!(set.remarks(Ts::from_parts(1_700_000_000, 0)), [""; 0]);

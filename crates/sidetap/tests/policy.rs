@@ -189,3 +189,13 @@ fn pushes_wait_for_approval_stop_at_the_switch_and_are_taken_back() {
     place.write("sidetap.toml", config.replace("[policy]\n", "[policy]\napprove = [\"fed\"]\n").as_bytes());
     assert!(place.run(&push).is(1).stderr.contains("did you mean `feed`?"));
 }
+
+#[test]
+fn endpoints_that_no_device_compares_are_told() {
+    let place = Place::new();
+    let rule = "version: 1\nrules:\n  - id: a\n    when: 'true'\n    response: block\n    ttl: 1h\n    scope: {endpoints: [\"POST /user@x/login\", \"/a b\", \"POST //x/{id}\"]}\n";
+    place.write("p.yaml", rule.as_bytes());
+    let told = place.run(&["policy", "check", "p.yaml"]).is(0).stderr;
+    assert!(told.contains("no device compares `POST /user@x/login`"), "{told}");
+    assert!(told.contains("no device compares `/a b`") && !told.contains("{id}"), "{told}");
+}

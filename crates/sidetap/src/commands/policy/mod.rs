@@ -13,6 +13,7 @@ use std::time::SystemTime;
 
 use anyhow::{Result, anyhow};
 use ipnet::IpNet;
+use sidetap_mitigation::Place;
 use sidetap_model::HashKey;
 use sidetap_model::rows::RunData;
 use sidetap_policy::{
@@ -274,7 +275,7 @@ fn check(files: &[PathBuf], config: &Config) -> Result<Status> {
     if files.is_empty() {
         let policies = policies(config)?;
         print(&format!("policy: ok, {}\n", counted(policies.set())))?;
-        policies.set().remarks(clock::now()).iter().for_each(|r| warn(r));
+        remarks(policies.set()).iter().for_each(|r| warn(r));
         print(&otherwise(policies.set(), config)?)?;
         return Ok(Status::Done);
     }
@@ -283,7 +284,7 @@ fn check(files: &[PathBuf], config: &Config) -> Result<Status> {
         match PolicySet::load(file) {
             Ok(set) => {
                 print(&format!("{}: ok, {}\n", file.display(), counted(&set)))?;
-                set.remarks(clock::now()).iter().for_each(|r| warn(r));
+                remarks(&set).iter().for_each(|r| warn(r));
                 print(&otherwise(&set, config)?)?;
             }
             Err(errors) => {
@@ -293,6 +294,17 @@ fn check(files: &[PathBuf], config: &Config) -> Result<Status> {
         }
     }
     Ok(status)
+}
+
+/// What is likely not meant, and endpoints that no device can compare, so that the response holds nowhere.
+fn remarks(set: &PolicySet) -> Vec<String> {
+    let told = set.endpoints().filter(|(.., endpoint)| Place::of_endpoint(endpoint).is_none());
+    let told = told.map(|(source, id, endpoint)| {
+        format!(
+            "{source}: rule `{id}`: no device compares `{endpoint}`: parts of paths are letters, digits and `-._~:+=$!,`, or one name in braces"
+        )
+    });
+    set.remarks(clock::now()).into_iter().chain(told).collect()
 }
 
 /// How many rules there are, over verdicts and over requests.
