@@ -252,9 +252,16 @@ function listed(of: unknown): string {
     .join("; ");
 }
 
+/** Whether a device answers and holds what it should. */
+function Standing({ device }: { device: Device }) {
+  if (device.ok === null) return <Badge>not asked yet</Badge>;
+  if (device.ok) return <Badge kind="ok">answers</Badge>;
+  return device.error ? <Badge kind="bad">fails</Badge> : <Badge kind="warn">not as wanted</Badge>;
+}
+
 function DeviceCard({ device }: { device: Device }) {
   return (
-    <Card title={<T>{device.name}</T>} more={<Badge kind={device.ok === null ? "" : device.ok ? "ok" : "bad"}>{device.ok === null ? "not asked yet" : device.ok ? "answers" : "fails"}</Badge>}>
+    <Card title={<T>{device.name}</T>} more={<Standing device={device} />}>
       <div className="stack">
         {device.error ? (
           <p className="notice bad">

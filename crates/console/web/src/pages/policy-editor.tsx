@@ -122,7 +122,7 @@ export function Editor({ data }: { data: Policies }) {
                 </ul>
               ) : ready ? (
                 <p>
-                  <Badge kind="ok">valid</Badge> {n(check.data?.rules)} rules
+                  <Badge kind="ok">valid</Badge> {n(check.data?.rules)} {check.data?.rules === 1 ? "rule" : "rules"}
                 </p>
               ) : (
                 <p className="muted">Checking…</p>
