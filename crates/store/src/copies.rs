@@ -32,9 +32,28 @@ impl Store {
         let number = COPIES.fetch_add(1, Relaxed);
         let copy = self.path().with_extension(format!("copy-{}-{number}", std::process::id()));
         let _ = std::fs::remove_file(&copy);
-        let file = self.backup(&copy).and_then(|()| File::open(&copy).map_err(|e| open_failed(&copy, &e)));
+        // Held as long as it is made: one that nobody holds was left by a process that was killed.
+        let held = private(&copy)?;
+        let _ = held.lock();
+        let file = self.copy(&copy).and_then(|()| File::open(&copy).map_err(|e| open_failed(&copy, &e)));
         let _ = std::fs::remove_file(&copy);
         file
+    }
+
+    /// Removes copies that processes which were killed left beside the store.
+    pub(crate) fn clear_copies(&self) {
+        let (Some(dir), Some(name)) = (self.path().parent(), self.path().file_stem()) else { return };
+        let begin = format!("{}.copy-", name.to_string_lossy());
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let is_copy = entry.file_name().to_string_lossy().strip_prefix(&begin).is_some_and(|rest| {
+                let mut parts = rest.split('-').map(|part| part.parse::<u64>().is_ok());
+                parts.by_ref().take(2).all(|number| number) && parts.next().is_none()
+            });
+            if is_copy && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
     }
 
     fn copy(&self, to: &Path) -> Result<(), StoreError> {
@@ -93,6 +112,12 @@ mod tests {
                 }
             });
             let reader = Store::open_read_only(&path).unwrap();
+            // One that was left by a killed process, and names that are not of copies.
+            let (left, other) = (dir.path().join("s.copy-1-2"), dir.path().join("s.copy-of-mine"));
+            [&left, &other].into_iter().for_each(|f| std::fs::write(f, "x").unwrap());
+            drop(Store::open_checked(&path).unwrap());
+            assert!(!left.exists() && other.exists());
+            std::fs::remove_file(other).unwrap();
             let copies: Vec<u64> =
                 (0..3).map(|_| reader.backup_file().unwrap().metadata().unwrap().len()).collect();
             let to = dir.path().join("copy.db");

@@ -1,4 +1,5 @@
 use std::cell::Cell;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
@@ -28,6 +29,8 @@ pub struct Store {
     clock: Arc<AtomicI64>,
     /// Most pages of the file: for what was seen, and for what is vital.
     pub(crate) pages: Cell<(i64, i64)>,
+    /// The run that goes on by this handle, and what says so as long as its process lives.
+    pub(crate) watching: Option<(String, File)>,
 }
 
 impl Store {
@@ -37,7 +40,9 @@ impl Store {
         if path.exists() {
             Store::open_read_only(path)?.check_pages()?;
         }
-        Store::open(path)
+        let store = Store::open(path)?;
+        store.clear_copies();
+        Ok(store)
     }
 
     /// Opens a store to read and write; makes it where there is no file, and brings an older one to this schema.
@@ -58,7 +63,8 @@ impl Store {
         })?;
         restrict(path);
         let clock = functions(&connection)?;
-        let store = Store { connection, path: path.to_owned(), clock, pages: Cell::new(UNBOUND) };
+        let store =
+            Store { connection, path: path.to_owned(), clock, pages: Cell::new(UNBOUND), watching: None };
         store.bind()?;
         Ok(store)
     }
@@ -86,7 +92,7 @@ impl Store {
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         check(&connection, path)?;
         let clock = functions(&connection)?;
-        Ok(Store { connection, path: path.to_owned(), clock, pages: Cell::new(UNBOUND) })
+        Ok(Store { connection, path: path.to_owned(), clock, pages: Cell::new(UNBOUND), watching: None })
     }
 
     /// A number that changes when another process or connection changed the file, so that what was read can be kept.

@@ -53,13 +53,20 @@ fn said(dir: &tempfile::TempDir, store: &Store) -> usize {
     bytes.windows(NAME.len()).filter(|w| *w == NAME.as_bytes()).count()
 }
 
+/// A run that goes on until this is dropped.
+fn run(dir: &tempfile::TempDir, name: &str, since: i64) -> Store {
+    let mut store = Store::open(&dir.path().join("s.db")).unwrap();
+    store.goes_on(name, at(since)).unwrap();
+    store
+}
+
 #[test]
 fn a_run_that_goes_on_is_asked_to_forget_and_swept_after() {
     let (dir, mut store) = store();
-    store.goes_on("live", at(200)).unwrap();
-    store.goes_on("over", at(1)).unwrap();
+    let live = run(&dir, "live", 200);
+    drop(run(&dir, "over", 190));
     store.forget(SubjectKind::Ip, NAME, "anna", at(201)).unwrap();
-    assert!(store.to_forget("over", 0).unwrap().is_empty(), "nothing was heard of it for long");
+    assert!(store.to_forget("over", 0).unwrap().is_empty(), "it was killed");
     let asked = store.to_forget("live", 0).unwrap();
     assert_eq!((asked.len(), asked[0].value.as_str(), asked[0].acted), (1, NAME, None));
     assert!(store.to_forget("live", asked[0].seq).unwrap().is_empty());
@@ -71,6 +78,17 @@ fn a_run_that_goes_on_is_asked_to_forget_and_swept_after() {
     store.forget_again(&asked).unwrap();
     assert!(store.to_forget("live", 0).unwrap().is_empty());
     assert_eq!(said(&dir, &store), 0);
+    // It stands still for a day, with all that it knows.
+    store.end_silent(at(86_400)).unwrap();
+    store.forget(SubjectKind::Ip, NAME, "anna", at(86_400)).unwrap();
+    assert_eq!(store.to_forget("live", 0).unwrap().len(), 1);
+    drop(live);
+    store.end_silent(at(86_401)).unwrap();
+    assert!(!store.is_watched(at(86_401)).unwrap() && store.to_forget("live", 0).unwrap().is_empty());
+    let left = std::fs::read_dir(dir.path())
+        .unwrap()
+        .filter(|f| f.as_ref().unwrap().file_name().to_string_lossy().contains("-watch-"));
+    assert_eq!(left.count(), 0);
 }
 
 #[test]
@@ -120,16 +138,16 @@ fn what_is_said_after_a_run_forgot_is_said_of_somebody_new() {
 fn what_a_killed_run_had_to_forget_is_forgotten_by_who_comes_next() {
     for next in 0..3 {
         let (dir, mut store) = store();
-        store.goes_on("live", at(20)).unwrap();
+        let live = run(&dir, "live", 20);
         store.forget(SubjectKind::Ip, NAME, "anna", at(21)).unwrap();
         store.save_verdicts("live", &[verdict(0)], at(22)).unwrap();
-        // It is killed here.
         store.goes_on("other", at(30)).unwrap();
-        assert!(said(&dir, &store) > 0, "it may still be there");
+        assert!(said(&dir, &store) > 0, "it is still there");
+        drop(live);
         match next {
-            0 => store.goes_on("other", at(200)).unwrap(),
-            1 => drop(store.keep_limits(at(200)).unwrap()),
-            _ => drop(store.forget(SubjectKind::Ip, "192.0.2.1", "anna", at(200)).unwrap()),
+            0 => store.goes_on("other", at(31)).unwrap(),
+            1 => drop(store.keep_limits(at(31)).unwrap()),
+            _ => drop(store.forget(SubjectKind::Ip, "192.0.2.1", "anna", at(31)).unwrap()),
         }
         assert_eq!(said(&dir, &store), 0, "{next}");
         assert!(store.to_forget("live", 0).unwrap().is_empty());
@@ -174,12 +192,13 @@ fn what_leaves_a_device_for_being_forgotten_is_told_without_the_name() {
 #[test]
 fn what_a_killed_run_left_is_swept_and_what_its_successor_says_stays() {
     let (dir, mut store) = store();
-    store.goes_on("live", at(200)).unwrap();
+    let live = run(&dir, "live", 200);
     store.forget(SubjectKind::Ip, NAME, "anna", at(201)).unwrap();
     // It has not heard of it yet, acts and is killed.
     store.save_verdicts("live", &[verdict(0)], at(202)).unwrap();
     let done = |s| ActionRow { at: at(s), ..action("add") };
     store.record_actions(&[done(202)]).unwrap();
+    drop(live);
     // Another one is started; the same attacker goes on.
     let mut again = verdict(230);
     again.id = "v8".to_owned();

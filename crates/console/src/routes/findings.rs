@@ -238,6 +238,10 @@ fn apply(
     change: &WorkChange,
     now: Ts,
 ) -> Result<u64, Problem> {
+    // Nobody did anything where nothing is said.
+    if *change == (WorkChange { scope: change.scope, ..WorkChange::default() }) {
+        return Ok(0);
+    }
     let changed = store.work_on(ids, change, &caller.name, now)?;
     if changed == 0 {
         return Ok(0);

@@ -63,6 +63,11 @@ impl Forgetting {
         Ok(Forgetting { store: Store::open(store)?, beat, run: run.to_owned() })
     }
 
+    /// What says that the run goes on, until the last is saved.
+    pub(super) fn sign_of_life(&self) -> Option<std::fs::File> {
+        self.beat.sign_of_life()
+    }
+
     /// Starts the threads: one says that the run goes on, the other asks whom to forget and sweeps, which takes its time.
     pub(super) fn start(self, cells: Option<Cells>, saving: Option<Saving>) -> Result<Forgetter> {
         let shared = Arc::new(Mutex::new(Shared::default()));

@@ -74,6 +74,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
     let inputs = live_inputs(interfaces.iter().cloned(), begun);
     let run = run_id(&Summary { inputs, ..Summary::default() });
     let forgetting = plan.store.as_deref().map(|s| Forgetting::ready(s, &run)).transpose()?;
+    let alive = forgetting.as_ref().and_then(Forgetting::sign_of_life);
     let acting = ActArgs {
         hash_key: config.analysis.hash_key.clone(),
         store: plan.store.clone(),
@@ -122,6 +123,8 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
     {
         warn(&format!("who was to be forgotten may still be in {}: {e}", store.display()));
     }
+    // Until here nobody else may take the run for ended.
+    drop(alive);
     status
 }
 
