@@ -236,8 +236,12 @@ impl Coordinator {
         }
         if let Some(endpoint) = &item.endpoint {
             let id: (FlowId, u32) = (item.order.flow, item.order.seq);
-            if let (Some(calls), Some(_)) = (&mut self.calls, &whole.discovery) {
+            if let (Some(calls), Some(seen)) = (&mut self.calls, &whole.discovery) {
                 calls.add(endpoint.id, item.order.ts);
+                if let Some(operation) = &seen.operation {
+                    let named = self.operations.of(item.zone.as_str(), endpoint, operation);
+                    calls.add(named.id, item.order.ts);
+                }
             }
             if !whole.sightings.is_empty() {
                 self.sensitive.add(endpoint, item.order.ts, id, &whole.sightings);

@@ -33,6 +33,21 @@ fn a_store_outlives_kills() {
 }
 
 #[test]
+fn calls_over_time_are_all_calls_of_every_endpoint() {
+    let place = Place::new();
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../../pcaps/sample.pcap.zst");
+    place.run(&["replay", sample, "--store", "s.db", "--hash-key", "key"]).is(0);
+    let store = Store::open_read_only(&place.path("s.db")).unwrap();
+    let endpoints = store.load().unwrap().endpoints;
+    assert!(endpoints.iter().any(|e| e.template.contains('#')), "operations that share a path");
+    for row in endpoints {
+        let points = store.calls(&row.id.to_string()).unwrap();
+        let calls: u64 = points.iter().map(|p| p.calls).sum();
+        assert_eq!(calls, row.calls, "{} {}{}", row.method, row.host, row.template);
+    }
+}
+
+#[test]
 fn a_store_says_nothing_of_who_was_forgotten_in_its_unused_bytes_either() {
     let place = Place::new();
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../../pcaps/sample.pcap.zst");

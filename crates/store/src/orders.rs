@@ -6,7 +6,9 @@ use sidetap_model::Ts;
 use crate::error::StoreError;
 use crate::open::Store;
 
-/// Nanoseconds after which nobody waits for an order any more.
+/// Nanoseconds within which an order is taken up or never: who gave it waits no longer.
+const FRESH: i64 = 10_000_000_000;
+/// The same after which nobody waits for what came of it.
 const OVER: i64 = 600_000_000_000;
 /// Orders that wait, or whose answers do, at most.
 const MOST: i64 = 64;
@@ -25,27 +27,29 @@ pub enum Ordered {
 }
 
 impl Store {
-    /// Writes down what is to be done and gives its number; none where too many wait.
-    pub fn give_order(&mut self, call: &str, now: Ts) -> Result<Option<i64>, StoreError> {
+    /// Writes down what the process of a run is to do and gives its number; none where too many wait.
+    pub fn give_order(&mut self, run: &str, call: &str, now: Ts) -> Result<Option<i64>, StoreError> {
         let change = self.begin_vital()?;
         change.execute("DELETE FROM orders WHERE at < ?1", [now.0.saturating_sub(OVER)])?;
         let waiting: i64 = change.query_row("SELECT count(*) FROM orders", [], |r| r.get(0))?;
         if waiting >= MOST {
             return Ok(None);
         }
-        change.execute("INSERT INTO orders (at, call) VALUES (?1, ?2)", params![now.0, call])?;
+        change
+            .execute("INSERT INTO orders (at, run, call) VALUES (?1, ?2, ?3)", params![now.0, run, call])?;
         let seq = change.last_insert_rowid();
         change.commit()?;
         Ok(Some(seq))
     }
 
-    /// Takes up the oldest order that waits.
-    pub fn take_order(&mut self, now: Ts) -> Result<Option<(i64, String)>, StoreError> {
-        let waits = "SELECT seq, call FROM orders WHERE taken = 0 AND at >= ?1 ORDER BY seq LIMIT 1";
-        let over = now.0.saturating_sub(OVER);
+    /// Takes up the oldest order to a run that somebody waits for.
+    pub fn take_order(&mut self, run: &str, now: Ts) -> Result<Option<(i64, String)>, StoreError> {
+        let waits =
+            "SELECT seq, call FROM orders WHERE taken = 0 AND at >= ?1 AND run = ?2 ORDER BY seq LIMIT 1";
+        let over = now.0.saturating_sub(FRESH);
         let look = |store: &Store| {
             let mut statement = store.connection.prepare_cached(waits)?;
-            statement.query_row([over], |r| Ok((r.get(0)?, r.get(1)?))).optional()
+            statement.query_row(params![over, run], |r| Ok((r.get(0)?, r.get(1)?))).optional()
         };
         // Most often there is none, and nothing is written.
         let Some((seq, call)) = look(self)? else { return Ok(None) };
@@ -96,23 +100,24 @@ mod tests {
         let mut asks = Store::open(&dir.path().join("s.db")).unwrap();
         let mut acts = Store::open(&dir.path().join("s.db")).unwrap();
         let at = |s: i64| Ts::from_parts(1_795_000_000 + s, 0);
-        assert_eq!(acts.take_order(at(0)).unwrap(), None);
-        let first = asks.give_order("a", at(0)).unwrap().unwrap();
-        let second = asks.give_order("b", at(1)).unwrap().unwrap();
+        assert_eq!(acts.take_order("r", at(0)).unwrap(), None);
+        let first = asks.give_order("r", "a", at(0)).unwrap().unwrap();
+        let second = asks.give_order("r", "b", at(1)).unwrap().unwrap();
         assert_eq!(asks.order(first).unwrap(), Ordered::Waits);
-        assert_eq!(acts.take_order(at(2)).unwrap(), Some((first, "a".to_owned())));
+        assert_eq!(acts.take_order("other", at(2)).unwrap(), None, "it is no order to this one");
+        assert_eq!(acts.take_order("r", at(2)).unwrap(), Some((first, "a".to_owned())));
         assert_eq!(asks.order(first).unwrap(), Ordered::Taken);
         assert!(!asks.withdraw_order(first).unwrap(), "it is being carried out");
         assert!(asks.withdraw_order(second).unwrap());
-        assert_eq!(acts.take_order(at(2)).unwrap(), None);
+        assert_eq!(acts.take_order("r", at(2)).unwrap(), None);
         acts.answer_order(first, "done").unwrap();
         assert_eq!(asks.order(first).unwrap(), Ordered::Done("done".to_owned()));
         assert!(asks.withdraw_order(first).unwrap());
         assert_eq!(asks.order(first).unwrap(), Ordered::Gone);
-        // Nobody waits for what was asked long ago.
-        asks.give_order("c", at(3)).unwrap();
-        assert_eq!(acts.take_order(at(700)).unwrap(), None);
-        let given = (0..MOST + 3).filter(|_| asks.give_order("d", at(701)).unwrap().is_some()).count();
+        // Nobody waits for what was asked a while ago.
+        asks.give_order("r", "c", at(3)).unwrap();
+        assert_eq!(acts.take_order("r", at(14)).unwrap(), None);
+        let given = (0..MOST + 3).filter(|_| asks.give_order("r", "d", at(701)).unwrap().is_some()).count();
         assert_eq!(given as i64, MOST);
     }
 }

@@ -138,7 +138,12 @@ pub(crate) async fn authorize(
     }
 }
 
-async fn identify(app: &App, headers: &HeaderMap, method: &Method, wanted: Role) -> Result<Caller, Problem> {
+pub(crate) async fn identify(
+    app: &App,
+    headers: &HeaderMap,
+    method: &Method,
+    wanted: Role,
+) -> Result<Caller, Problem> {
     let reads = matches!(*method, Method::GET | Method::HEAD);
     let caller = match bearer(headers)? {
         Some(secret) => by_token(app, &Secret::of(secret)).await?,

@@ -10,7 +10,7 @@ mod secret;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use caller::{
-    Authorized, Caller, Credential, Peer, Role, authorize, clear_cookie, cookie, cookie_named,
+    Authorized, Caller, Credential, Peer, Role, authorize, clear_cookie, cookie, cookie_named, identify,
 };
 pub(crate) use known::{Browsers, KNOWN};
 pub(crate) use lockout::{Key, Lockout};

@@ -1,5 +1,5 @@
 use axum::extract::{Extension, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use axum::{Json, http::HeaderMap};
@@ -10,6 +10,7 @@ use sidetap_store::{AuditRow, NewSession, Store};
 
 use crate::access::{
     Caller, Credential, KNOWN, Key, Peer, Role, SESSION_S, Secret, clear_cookie, cookie, cookie_named,
+    identify,
 };
 use crate::app::App;
 use crate::input::Input;
@@ -92,9 +93,11 @@ struct User {
     role: Role,
 }
 
-async fn setup(State(app): State<App>) -> Json<Value> {
+/// A page that is opened learns so whether anybody is logged in without being refused.
+async fn setup(State(app): State<App>, headers: HeaderMap) -> Json<Value> {
     let sso = app.access.sso.as_ref().map(|s| s.oidc.name.clone());
-    Json(json!({ "required": app.access.awaits_setup(), "sso": sso }))
+    let session = identify(&app, &headers, &Method::GET, Role::Viewer).await.is_ok();
+    Json(json!({ "required": app.access.awaits_setup(), "sso": sso, "session": session }))
 }
 
 async fn set_up(

@@ -49,7 +49,7 @@ function useEnter() {
     try {
       const session = await api.post<Session>(path, body);
       setCsrf(session.csrf);
-      client.setQueryData(["setup"], (known: object | undefined) => ({ sso: null, ...known, required: false }));
+      client.setQueryData(["setup"], (known: object | undefined) => ({ sso: null, ...known, required: false, session: true }));
       client.setQueryData(["session"], session);
     } catch (problem) {
       setError(problem);
@@ -151,8 +151,10 @@ function Setup() {
 
 /** Lets in who is logged in; asks the others. */
 export function Gate({ children }: { children: ReactNode }) {
-  const setup = useQuery({ queryKey: ["setup"], queryFn: () => api.get<{ required: boolean; sso: string | null }>("/setup"), staleTime: Infinity });
-  const session = useQuery({ queryKey: ["session"], queryFn: whoIs, enabled: setup.data?.required === false, staleTime: Infinity });
+  const setup = useQuery({ queryKey: ["setup"], queryFn: () => api.get<{ required: boolean; sso: string | null; session: boolean }>("/setup"), staleTime: Infinity });
+  const known = setup.data;
+  // Where nobody is logged in who it is need not be asked, and the browser has no refusal to tell of.
+  const session = useQuery({ queryKey: ["session"], queryFn: () => (known?.session ? whoIs() : null), enabled: known?.required === false, staleTime: Infinity });
   const failed = setup.error ?? session.error;
   if (failed) {
     return (

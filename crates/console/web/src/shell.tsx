@@ -127,6 +127,7 @@ export function Shell() {
   const client = useQueryClient();
   const [open, setOpen] = useState(false);
   const [keys, setKeys] = useState(false);
+  const [leaving, setLeaving] = useState(false);
   const main = useRef<HTMLElement>(null);
   const first = useRef(true);
   const approvals = useQuery({
@@ -161,10 +162,14 @@ export function Shell() {
     if (q) go(to("/search", { q }));
   };
   const leave = async () => {
+    // Nothing is asked any more for a session that ends.
+    setLeaving(true);
+    await client.cancelQueries();
     await api.delete("/session").catch(() => undefined);
     setCsrf(null);
     client.setQueryData(["session"], null);
-    client.removeQueries({ predicate: (query) => query.queryKey[0] !== "session" && query.queryKey[0] !== "setup" });
+    // Once the pages that asked are gone.
+    window.setTimeout(() => client.removeQueries({ predicate: (query) => query.queryKey[0] !== "session" && query.queryKey[0] !== "setup" }), 100);
   };
   const pending = approvals.data?.total ?? 0;
   return (
@@ -216,7 +221,7 @@ export function Shell() {
               <input key={search["q"] ?? ""} id="search" name="q" type="search" aria-label="Search everything" placeholder="Search paths, hosts, addresses, agents, rules" minLength={3} defaultValue={path === "/search" ? search["q"] : ""} />
             </form>
             <div className="right">
-              <CaptureHealth />
+              {leaving ? null : <CaptureHealth />}
               <A href="/settings?tab=account" className="wide muted nowrap">
                 {session.user.name} <span className="small">({session.user.role})</span>
               </A>

@@ -64,7 +64,7 @@ before(async () => {
   page.setDefaultTimeout(30_000);
   page.on("console", (message) => {
     // A refused log-in is an answer that Chromium writes down by itself.
-    if (["error", "warning"].includes(message.type()) && !/status of 401/.test(message.text())) said.push(`${page.url()}: ${message.text()}`);
+    if (["error", "warning"].includes(message.type())) said.push(`${page.url()}: ${message.text()}`);
   });
   page.on("pageerror", (error) => said.push(`${page.url()}: ${error}`));
   page.on("request", (request) => asked.add(new URL(request.url()).origin));

@@ -1,13 +1,14 @@
 //! `sidetap intel`: sources, the table made of them, lookups.
 
-use std::io::{BufRead, IsTerminal};
+use std::io::{BufRead, ErrorKind, IsTerminal};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
 use serde_json::json;
 use sidetap_intel::{
-    Directory, Fetcher, KeyDirectories, Known, Library, ListKind, Source, Table as Addresses, Update, catalog,
+    Directory, Fetcher, IntelError, KeyDirectories, Known, Library, ListKind, Source, Table as Addresses,
+    Update, catalog,
 };
 use sidetap_model::{HashKey, Ts};
 
@@ -45,12 +46,22 @@ fn default_directory() -> Option<PathBuf> {
 }
 
 /// What detection asks of addresses: the installed table, or what every Sidetap knows.
+///
+/// A process that gave up the right to read it again has the one that it read before.
 pub(crate) fn table(config: &Config) -> Result<Arc<Addresses>> {
-    let installed = match library(&config.intel) {
-        Ok(library) => library.table()?,
+    static BEFORE: Mutex<Option<Arc<Addresses>>> = Mutex::new(None);
+    let mut before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
+    let installed = match library(&config.intel).map(|library| library.table()) {
+        Ok(Ok(installed)) => installed,
+        Ok(Err(IntelError::Io(_, e))) if e.kind() == ErrorKind::PermissionDenied && before.is_some() => {
+            return before.clone().context("nothing was read before");
+        }
+        Ok(Err(e)) => return Err(e.into()),
         Err(_) => None,
     };
-    Ok(Arc::new(installed.unwrap_or_else(|| Addresses::builtin().clone())))
+    let table = Arc::new(installed.unwrap_or_else(|| Addresses::builtin().clone()));
+    *before = Some(Arc::clone(&table));
+    Ok(table)
 }
 
 /// The parties that the site knows.

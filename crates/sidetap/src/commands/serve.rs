@@ -87,9 +87,14 @@ impl Bound {
 
     /// Takes the addresses for a server beside a live watch, which says in `live` how it is doing: no thread is started, so rights
     /// can be given up after it.
-    pub(crate) fn beside(store: &Path, listen: SocketAddr, config: &Config, live: LiveStats) -> Result<Self> {
+    pub(crate) fn beside(
+        (store, run): (&Path, &str),
+        listen: SocketAddr,
+        config: &Config,
+        live: LiveStats,
+    ) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Bound::take(runtime, store, listen, config, (Devices::Beside, live))
+        Bound::take(runtime, store, listen, config, (Devices::Beside(run.to_owned()), live))
     }
 
     /// Serves until `stop`.

@@ -55,7 +55,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &StoreArgs) -> Result<Status> {
             }
             if left > 0 {
                 warn(&format!(
-                    "the file still says it {left} times: in rows that are kept (policies, the audit of users) or in unused bytes, which \
+                    "the file still says it {left} times: in rows that are kept (policies, the audit of users, what it served to others) or in unused bytes, which \
                      `sidetap store compact` clears"
                 ));
             }

@@ -63,7 +63,7 @@ function Tiles({ data }: { data: Overview }) {
     { name: "malicious actors", value: totals.malicious, href: to("/actors", { intent: "malicious" }), tone: totals.malicious > 0 ? "malicious" : "" },
     { name: "open findings", value: totals.findings_open, href: "/findings", tone: totals.findings_open > 0 ? "suspicious" : "" },
     { name: "shadow endpoints", value: totals.shadow, href: to("/inventory", { view: "table", standing: "shadow" }), tone: totals.shadow > 0 ? "suspicious" : "" },
-    { name: "endpoints", value: totals.endpoints, href: "/inventory" },
+    { name: "endpoints", value: totals.endpoints, href: to("/inventory", { view: "table" }) },
     { name: "hosts", value: totals.hosts, href: "/inventory" },
     { name: "places with sensitive data", value: totals.sensitive, href: "/sensitive" },
     { name: "exchanges", value: totals.exchanges, href: "/settings?tab=capture" },
@@ -118,9 +118,13 @@ function Traffic({ data }: { data: Overview }) {
           {INTENTS.map((intent, at) => (
             <span key={intent}>
               {at > 0 ? ", " : ""}
-              <A href={to("/actors", { intent })}>
-                {percent(data.intents[intent] / all)} {intent}
-              </A>
+              {intent === "benign" ? (
+                `${percent(data.intents[intent] / all)} ${intent}`
+              ) : (
+                <A href={to("/actors", { intent })}>
+                  {percent(data.intents[intent] / all)} {intent}
+                </A>
+              )}
             </span>
           ))}
           .

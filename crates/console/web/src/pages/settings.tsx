@@ -159,17 +159,22 @@ function Store() {
   );
 }
 
-const RETENTION: Record<string, { name: string; unit: "days" | "mebibytes" | "number" }> = {
-  age_s: { name: "Rows are kept, days", unit: "days" },
-  journal_age_s: { name: "Actions and audit are kept, days", unit: "days" },
-  rows: { name: "Rows of a kind, at most", unit: "number" },
-  evidence_age_s: { name: "Exchanges are kept, days", unit: "days" },
-  evidence_bytes: { name: "Exchanges, at most, MiB", unit: "mebibytes" },
-  limit_bytes: { name: "Whole file, at most, MiB", unit: "mebibytes" },
+/** What is kept and for how long, each with the least that the store takes, in its unit. */
+const RETENTION: Record<string, { name: string; unit: "days" | "mebibytes" | "number"; least: number }> = {
+  age_s: { name: "Rows are kept, days", unit: "days", least: 0.05 },
+  journal_age_s: { name: "Actions and audit are kept, days", unit: "days", least: 1 },
+  rows: { name: "Rows of a kind, at most", unit: "number", least: 1_000 },
+  evidence_age_s: { name: "Exchanges are kept, days", unit: "days", least: 0.05 },
+  evidence_bytes: { name: "Exchanges, at most, MiB", unit: "mebibytes", least: 0 },
+  limit_bytes: { name: "Whole file, at most, MiB", unit: "mebibytes", least: 64 },
 };
 
 function scale(unit: string): number {
   return unit === "days" ? 86_400 : unit === "mebibytes" ? 1_048_576 : 1;
+}
+
+function shownAs(value: unknown, unit: string): number {
+  return Math.round((Number(value) / scale(unit)) * 100) / 100;
 }
 
 function Retention({ data }: { data: Settings }) {
@@ -182,7 +187,8 @@ function Retention({ data }: { data: Settings }) {
     const body: Record<string, number> = {};
     for (const [key, field] of fields) {
       const value = Math.round(Number(form.get(key)) * scale(field.unit));
-      if (value !== data.retention[key]) body[key] = value;
+      // A rounded number that nobody changed is not a change.
+      if (Number(form.get(key)) !== shownAs(data.retention[key], field.unit)) body[key] = value;
     }
     save.mutate(body);
   };
@@ -191,7 +197,7 @@ function Retention({ data }: { data: Settings }) {
       <form className="stack" onSubmit={submit}>
         {fields.map(([key, field]) => (
           <Field key={key} label={field.name}>
-            {(id) => <input id={id} name={key} type="number" min={0} step="any" required disabled={!may} defaultValue={Math.round((Number(data.retention[key]) / scale(field.unit)) * 100) / 100} />}
+            {(id) => <input id={id} name={key} type="number" min={field.least} step="any" required disabled={!may} defaultValue={shownAs(data.retention[key], field.unit)} />}
           </Field>
         ))}
         <div className="row end">
@@ -208,14 +214,17 @@ function Forget() {
   const [kind, setKind] = useState("account");
   const [value, setValue] = useState("");
   const forget = useAct(() => api.post<{ removed: Record<string, number> }>("/settings/forget", { kind, value: value.trim() }), {
-    done: (out) => `Forgotten: ${Object.values(out.removed).reduce((sum, one) => sum + one, 0)} rows`,
+    done: (out) => {
+      const rows = Object.values(out.removed).reduce((sum, one) => sum + one, 0);
+      return rows > 0 ? `Forgotten: ${n(rows)} rows` : `Nothing that is stored tells of this ${words(kind).toLowerCase()}`;
+    },
     touches: ["verdicts", "campaigns", "findings", "overview", "exchanges", "settings"],
     then: () => setValue(""),
   });
   return (
     <Card title="Forget somebody everywhere">
       <div className="stack">
-        <p className="muted">Removes an account, an address, a session or a key from all that is stored. It cannot be undone.</p>
+        <p className="muted">Removes an account, an address, a session or a key from all that is stored; a watch on this store forgets it too, and entries on devices go with their verdicts. Copies that were made before still have it. It cannot be undone.</p>
         <Field label="Kind">
           {(id) => (
             <select id={id} value={kind} onChange={(event) => setKind(event.target.value)}>
@@ -229,7 +238,7 @@ function Forget() {
         </Field>
         <Field label="Value" hint="As people write it, or as outputs spell it.">{(id) => <input id={id} className="mono" value={value} onChange={(event) => setValue(event.target.value)} />}</Field>
         <div className="row end">
-          <Confirm needs="admin" className="danger" label="Forget…" question="Forget it everywhere?" detail={<T mono>{value}</T>} yes="Forget" act={() => forget.mutate(undefined)} disabled={value.trim() === "" || forget.isPending} />
+          <Confirm needs="admin" className="danger" label="Forget…" question={`Forget this ${words(kind).toLowerCase()} everywhere?`} detail={<T mono>{value}</T>} yes="Forget" act={() => forget.mutate(undefined)} disabled={value.trim() === "" || forget.isPending} />
         </div>
       </div>
     </Card>
@@ -355,9 +364,13 @@ const userColumns = (act: { disable: (user: User) => void; remove: (user: User) 
     name: "Change",
     cell: (row) => (
       <div className="row">
-        <Act needs="admin" onClick={() => act.disable(row)}>
-          {row.disabled ? "Enable" : "Disable"}
-        </Act>
+        {row.disabled ? (
+          <Act needs="admin" onClick={() => act.disable(row)}>
+            Enable
+          </Act>
+        ) : (
+          <Confirm needs="admin" label="Disable" question={`Disable ${row.name}?`} detail={<p className="muted">Every session and token of {row.name} ends at once.</p>} yes="Disable" act={() => act.disable(row)} />
+        )}
         <Confirm needs="admin" label="Remove" question={`Remove ${row.name}?`} yes="Remove" act={() => act.remove(row)} />
       </div>
     ),

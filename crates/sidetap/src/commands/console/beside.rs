@@ -17,8 +17,8 @@ use crate::clock;
 use crate::config::Config;
 use crate::output::warn;
 
-/// How long whoever acts may take to take an order up, and to carry it out.
-const TAKEN: Duration = Duration::from_secs(10);
+/// How long whoever acts may take to take an order up, a little longer than it is there to be taken, and to carry it out.
+const TAKEN: Duration = Duration::from_secs(11);
 const DONE: Duration = Duration::from_secs(120);
 /// How often both look.
 const LOOK: Duration = Duration::from_millis(200);
@@ -48,9 +48,9 @@ impl Call {
 }
 
 /// Asks, and waits for what came of it.
-pub(super) fn ask(store: &mut Store, call: &Call) -> Done {
+pub(super) fn ask(store: &mut Store, run: &str, call: &Call) -> Done {
     let call = serde_json::to_string(call).map_err(failed)?;
-    let Some(seq) = store.give_order(&call, clock::now())? else {
+    let Some(seq) = store.give_order(run, &call, clock::now())? else {
         return Err(Refused::Failed(
             "too many orders wait for the process that acts beside this watch".to_owned(),
         ));
@@ -86,13 +86,18 @@ pub(crate) struct Orders {
 
 impl Orders {
     /// Starts it. In a dry run nothing is changed on devices by it either.
-    pub(crate) fn start(config: &Config, store: &Path, key: &HashKey, mode: Mode) -> Result<Self> {
+    pub(crate) fn start(
+        config: &Config,
+        (store, run): (&Path, &str),
+        key: &HashKey,
+        mode: Mode,
+    ) -> Result<Self> {
         let commands = Commands::with_key(config, store, Devices::Reached, key.clone())?;
-        let mut store = Store::open(store)?;
+        let (mut store, run) = (Store::open(store)?, run.to_owned());
         let (stop, stopped) = channel::<()>();
         let work = move || {
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LOOK) {
-                if let Err(e) = serve(&commands, &mut store, mode) {
+                if let Err(e) = serve(&commands, (&mut store, &run), mode) {
                     tracing::info!(error = %e, "orders of the console wait for the store");
                 }
             }
@@ -111,8 +116,8 @@ impl Orders {
 }
 
 /// Carries out what waits.
-fn serve(commands: &Commands, store: &mut Store, mode: Mode) -> Result<(), StoreError> {
-    while let Some((seq, call)) = store.take_order(clock::now())? {
+fn serve(commands: &Commands, (store, run): (&mut Store, &str), mode: Mode) -> Result<(), StoreError> {
+    while let Some((seq, call)) = store.take_order(run, clock::now())? {
         store.set_now(clock::now());
         let done = match serde_json::from_str::<Call>(&call) {
             Ok(call) if call.changes() && mode != Mode::Enforce => Err(Refused::NotAvailable(

@@ -83,7 +83,7 @@ impl Commands {
             }
             card
         };
-        if self.devices == Devices::Beside {
+        if let Devices::Beside(_) = &self.devices {
             // The process that reads packets may not reach devices: what is known of them is what was done.
             let cards: Vec<Value> =
                 enforcer.connectors().iter().map(|(name, kind)| card(name, kind, None)).collect();

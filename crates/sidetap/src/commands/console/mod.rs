@@ -47,12 +47,12 @@ pub(super) const KILLED: &str = "mitigation.killed";
 const BACK: &str = "what it asks for was taken back from the devices, and a yes would change nothing; `Let push again` on the page of mitigation, or `sidetap mitigation redo`, lets it be pushed, and asked about, again";
 
 /// Whether the console's process can reach devices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Devices {
     /// It can.
     Reached,
-    /// It stands beside a watch and gave up every right: another process acts.
-    Beside,
+    /// It stands beside the watch of this run and gave up every right: another process acts.
+    Beside(String),
 }
 
 /// Commands of the console.
@@ -66,6 +66,8 @@ pub(crate) struct Commands {
     devices: Devices,
     /// One order at a time.
     turn: Mutex<()>,
+    /// The sources of intelligence as they were at the start, where the right to look at them is given up.
+    intel: Option<Value>,
     on_devices: Mutex<devices::OnDevices>,
 }
 
@@ -85,7 +87,9 @@ impl Commands {
     /// The same with the site's key.
     fn with_key(config: &Config, store: &Path, devices: Devices, key: HashKey) -> Result<Self> {
         let foreign = store.is_file() && hash_key::differs(&Store::open_read_only(store)?, &key)?;
+        let look = || super::intel::sources(&config.intel).ok().map(Value::Array);
         Ok(Commands {
+            intel: matches!(devices, Devices::Beside(_)).then(look).flatten(),
             key,
             foreign,
             pack: Arc::new(indicators::pack(config)?),
@@ -212,8 +216,8 @@ impl Control for Commands {
         let Some(path) = self.file() else {
             return Err(Refused::NotAvailable("policy file (policy.path of the configuration)".to_owned()));
         };
-        if self.devices == Devices::Beside {
-            return beside::ask(store, &Call::SavePolicy { save: save.clone() });
+        if let Devices::Beside(run) = &self.devices {
+            return beside::ask(store, run, &Call::SavePolicy { save: save.clone() });
         }
         store.atomically(|store| write_policy(store, path, save))
     }
@@ -287,8 +291,8 @@ impl Control for Commands {
     }
 
     fn test_device(&self, store: &mut Store, name: &str) -> Done {
-        if self.devices == Devices::Beside {
-            return beside::ask(store, &Call::Test { device: name.to_owned() });
+        if let Devices::Beside(run) = &self.devices {
+            return beside::ask(store, run, &Call::Test { device: name.to_owned() });
         }
         self.tested(name)
     }
@@ -318,6 +322,9 @@ impl Control for Commands {
     }
 
     fn intel(&self) -> Done {
+        if let Some(known) = &self.intel {
+            return Ok(known.clone());
+        }
         super::intel::sources(&self.config.intel).map(Value::Array).map_err(failed)
     }
 
@@ -340,8 +347,8 @@ impl Control for Commands {
     }
 
     fn plan(&self, store: &mut Store, force: bool) -> Done {
-        if self.devices == Devices::Beside {
-            return beside::ask(store, &Call::Plan { force });
+        if let Devices::Beside(run) = &self.devices {
+            return beside::ask(store, run, &Call::Plan { force });
         }
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut config = self.config.clone();
@@ -358,8 +365,8 @@ impl Control for Commands {
         if let Some(why) = self.killed(store)?.filter(|_| !order.dry_run) {
             return Err(Refused::Conflict(format!("{why}: nothing is pushed")));
         }
-        if self.devices == Devices::Beside {
-            return beside::ask(store, &Call::Push { order: order.clone() });
+        if let Devices::Beside(run) = &self.devices {
+            return beside::ask(store, run, &Call::Push { order: order.clone() });
         }
         let options = PushOptions { force: order.force, ..options(order) };
         let rules = self.rules(store)?;
@@ -373,8 +380,8 @@ impl Control for Commands {
     }
 
     fn undo(&self, store: &mut Store, order: &Order, what: &Undo) -> Done {
-        if self.devices == Devices::Beside {
-            return beside::ask(store, &Call::Undo { order: order.clone(), what: what.clone() });
+        if let Devices::Beside(run) = &self.devices {
+            return beside::ask(store, run, &Call::Undo { order: order.clone(), what: what.clone() });
         }
         let selector = self.selector(store, what)?;
         let options = options(order);
@@ -383,8 +390,8 @@ impl Control for Commands {
     }
 
     fn redo(&self, store: &mut Store, what: &Undo, by: &str) -> Done {
-        if self.devices == Devices::Beside {
-            return beside::ask(store, &Call::Redo { what: what.clone(), by: by.to_owned() });
+        if let Devices::Beside(run) = &self.devices {
+            return beside::ask(store, run, &Call::Redo { what: what.clone(), by: by.to_owned() });
         }
         let selector = self.selector(store, what)?;
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -395,8 +402,8 @@ impl Control for Commands {
     }
 
     fn empty(&self, store: &mut Store, by: &str) -> Done {
-        if self.devices == Devices::Beside {
-            return beside::ask(store, &Call::Empty { by: by.to_owned() });
+        if let Devices::Beside(run) = &self.devices {
+            return beside::ask(store, run, &Call::Empty { by: by.to_owned() });
         }
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever released the switch meanwhile wants nothing taken off.

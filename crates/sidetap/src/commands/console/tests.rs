@@ -242,15 +242,15 @@ fn a_console_beside_a_watch_has_done_by_another_process_what_it_may_not_do() {
     let (dir, commands, mut store) = place(&rule("block", ""));
     let at = |name: &str| dir.path().join(name);
     let listed = || std::fs::read_to_string(at("feed.json")).is_ok_and(|text| text.contains("203.0.113.7"));
-    let beside = Commands::new(&commands.config, &at("s.db"), Devices::Beside).unwrap();
+    let beside = Commands::new(&commands.config, &at("s.db"), Devices::Beside("r1".into())).unwrap();
     let key = || commands.key.clone();
-    let tries = Orders::start(&commands.config, &at("s.db"), &key(), Mode::DryRun).unwrap();
+    let tries = Orders::start(&commands.config, (&at("s.db"), "r1"), &key(), Mode::DryRun).unwrap();
     let refused = beside.push(&mut store, &forced());
     assert!(matches!(&refused, Err(Refused::NotAvailable(why)) if why.contains("--enforce")), "{refused:?}");
     let plan = beside.plan(&mut store, true).unwrap();
     assert_eq!(plan["connectors"][0]["add"].as_array().unwrap().len(), 1, "{plan}");
     tries.end();
-    let acts = Orders::start(&commands.config, &at("s.db"), &key(), Mode::Enforce).unwrap();
+    let acts = Orders::start(&commands.config, (&at("s.db"), "r1"), &key(), Mode::Enforce).unwrap();
     assert_eq!(added(&beside.push(&mut store, &forced()).unwrap()), 1);
     assert!(listed());
     assert_eq!(beside.test_device(&mut store, "feed").unwrap()["entries"], 1);

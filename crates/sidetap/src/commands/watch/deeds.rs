@@ -43,10 +43,12 @@ fn what(row: &ActionRow) -> &'static str {
     match (row.outcome.as_str(), row.kind.as_str()) {
         ("planned", "add") => "to add",
         ("planned", "refresh") => "to renew",
-        ("planned", _) => "to take back",
+        ("planned", "remove" | "undo") => "to take back",
+        ("planned", _) => "to mend",
         ("done", "add") => "added",
         ("done", "refresh") => "renewed",
-        ("done", _) => "taken back",
+        ("done", "remove" | "undo") => "taken back",
+        ("done", _) => "mended",
         ("refused", _) => "refused",
         _ => "failed",
     }

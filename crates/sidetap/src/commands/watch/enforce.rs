@@ -282,8 +282,8 @@ impl Acting {
     /// Takes up what devices were told before this watch began, so that it lets nobody go: it stays until it is over; verdicts that the
     /// store still has, with those that were asked about, are decided anew once the store has been looked at.
     fn begin(&mut self) {
-        if let (Some(key), Some((_, path, _))) = (&self.serves, &self.store) {
-            match Orders::start(&self.config, path, key, self.mode) {
+        if let (Some(key), Some((_, path, run))) = (&self.serves, &self.store) {
+            match Orders::start(&self.config, (path, run), key, self.mode) {
                 Ok(orders) => self.orders = Some(orders),
                 Err(e) => self.lost.say(format!("the console's orders are not carried out: {e:#}")),
             }

@@ -63,16 +63,16 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
     plan.begun = Some(begun);
     // Everything that needs rights or makes files for others is opened here; threads start only once rights are gone.
     let live = LiveStats::default();
+    let inputs = live_inputs(interfaces.iter().cloned(), begun);
+    let run = run_id(&Summary { inputs, ..Summary::default() });
     let console = match (&plan.store, listen) {
         (Some(store), Some(listen)) => {
             sidetap_store::Store::open(store)?;
-            Some(Bound::beside(store, listen, &config, live.clone())?)
+            Some(Bound::beside((store, &run), listen, &config, live.clone())?)
         }
         _ => None,
     };
     let keeping = plan.store.as_deref().map(|s| Keeping::ready(s, &interfaces, begun)).transpose()?;
-    let inputs = live_inputs(interfaces.iter().cloned(), begun);
-    let run = run_id(&Summary { inputs, ..Summary::default() });
     let forgetting = plan.store.as_deref().map(|s| Forgetting::ready(s, &run)).transpose()?;
     let alive = forgetting.as_ref().and_then(Forgetting::sign_of_life);
     let acting = ActArgs {
