@@ -115,7 +115,7 @@ impl Shared {
         &self,
         work: impl FnOnce(&mut Store) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.orders.run(self.now(), work).await
+        self.orders.run_if_wanted(self.now(), work).await
     }
 }
 
@@ -236,6 +236,30 @@ impl Writer {
             store.set_now(now);
             let _ = sender.send(work(store));
         });
+        self.hand_on(job, receiver).await
+    }
+
+    /// The same where it has not begun as long as somebody waits for it: what took too long to get its turn was told to have failed.
+    async fn run_if_wanted<T: Send + 'static>(
+        &self,
+        now: Ts,
+        work: impl FnOnce(&mut Store) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (sender, receiver) = oneshot::channel::<Result<T, Problem>>();
+        let job: Job = Box::new(move |store| {
+            if !sender.is_closed() {
+                store.set_now(now);
+                let _ = sender.send(work(store));
+            }
+        });
+        self.hand_on(job, receiver).await
+    }
+
+    async fn hand_on<T>(
+        &self,
+        job: Job,
+        receiver: oneshot::Receiver<Result<T, Problem>>,
+    ) -> Result<T, Problem> {
         match self.jobs.try_send(job) {
             Ok(()) => receiver.await.unwrap_or_else(|_| Err(stopped())),
             Err(TrySendError::Full(_)) => {

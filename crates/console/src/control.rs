@@ -134,6 +134,11 @@ pub trait Control: Send + Sync + 'static {
         Err(Refused::without("devices"))
     }
 
+    /// Whether another process has to be asked for what changes devices or files: that takes its time.
+    fn is_beside(&self) -> bool {
+        false
+    }
+
     /// Takes everything off the devices, for the kill switch.
     fn empty(&self, _store: &mut Store, _by: &str) -> Done {
         Err(Refused::without("devices"))
@@ -163,9 +168,9 @@ pub trait Control: Send + Sync + 'static {
         }
     }
 
-    /// All ways in which outputs may spell somebody's name.
+    /// All ways in which outputs may spell somebody's name, besides the name itself.
     fn spellings(&self, _kind: &str, _value: &str) -> Result<Vec<String>, Refused> {
-        Err(Refused::without("site's key"))
+        Ok(Vec::new())
     }
 
     /// Accounts that the stored requests of a campaign's members name.

@@ -9,7 +9,7 @@ use crate::control::Refused;
 /// An error as RFC 9457 has it (`application/problem+json`).
 #[derive(Clone, Debug)]
 pub(crate) struct Problem {
-    status: StatusCode,
+    pub(crate) status: StatusCode,
     kind: &'static str,
     title: &'static str,
     detail: String,

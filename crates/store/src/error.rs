@@ -62,6 +62,11 @@ impl StoreError {
         !matches!(self, StoreError::Full { .. }) && self.is_full()
     }
 
+    /// Whether it failed since others held the store for too long.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, StoreError::Sql(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy))
+    }
+
     /// Whether it failed for want of space, of the disk or of the store's bound.
     pub fn is_full(&self) -> bool {
         match self {

@@ -61,6 +61,8 @@ impl Store {
         )?;
         transaction.commit()?;
         self.connection.execute("INSERT INTO search(search) VALUES ('optimize')", [])?;
+        // Answers of devices name whom they were told of; they are gone once nobody waits for them.
+        self.clear_orders(now)?;
         self.checkpoint()?;
         // Where a run has to forget them first the name is still there, and the file is cleared when that is done.
         if watchers.is_empty() && who.is_plain() {
@@ -143,8 +145,6 @@ fn forget_in(transaction: &Connection, removed: &mut Removed, who: Who<'_>) -> R
     if who.again.is_some() {
         return Ok(());
     }
-    // Answers of devices name whom they were told of; who asked has had time to read them.
-    transaction.execute("DELETE FROM orders WHERE answer IS NOT NULL", [])?;
     let allowed = "DELETE FROM allowed WHERE (kind = ?1 AND value = ?2)
         OR (?1 = 'ip' AND kind = 'cidr' AND value IN (?2 || '/32', ?2 || '/128'))";
     note("allowed", transaction.execute(allowed, params![kind.name(), value])?);
@@ -416,11 +416,16 @@ fn is_named_in_exchange(text: &str, who: Who<'_>) -> bool {
     for part in ["/server/ip", "/url/domain"] {
         row.pointer_mut(part).into_iter().for_each(|part| *part = Value::Null);
     }
-    if let Some(Value::Array(fields)) = row.pointer_mut("/http/request/headers") {
-        let is_host = |field: &Value| {
-            field.get(0).and_then(Value::as_str).is_some_and(|name| name.eq_ignore_ascii_case("host"))
-        };
-        fields.retain(|field| !is_host(field));
+    // Fields that say whom the request was to, from what page of theirs, and where their answer leads.
+    const OF_THE_SERVER: [&str; 6] =
+        [":authority", "host", "referer", "origin", "location", "content-location"];
+    for head in ["/http/request/headers", "/http/response/headers"] {
+        if let Some(Value::Array(fields)) = row.pointer_mut(head) {
+            fields.retain(|field| {
+                let name = field.get(0).and_then(Value::as_str).unwrap_or_default();
+                !OF_THE_SERVER.iter().any(|of| name.eq_ignore_ascii_case(of))
+            });
+        }
     }
     has_word(&row.to_string(), who.value)
 }
@@ -550,7 +555,7 @@ mod tests {
         let row = |client: &str, server: &str, body: &str| {
             format!(
                 r#"{{"client":{{"ip":"{client}"}},"server":{{"ip":"{server}"}},"url":{{"domain":"10.0.0.1"}},
-                "http":{{"request":{{"headers":[["Host","10.0.0.1:80"]],"body":{{"content":"{body}"}}}}}}}}"#
+                "http":{{"request":{{"headers":[["Host","10.0.0.1:80"],["Referer","http://10.0.0.1/"]],"body":{{"content":"{body}"}}}}}}}}"#
             )
         };
         for (client, server, body, is) in [

@@ -9,7 +9,7 @@ use crate::open::Store;
 /// Nanoseconds within which an order is taken up or never: who gave it waits no longer.
 const FRESH: i64 = 10_000_000_000;
 /// The same after which nobody waits for what came of it.
-const OVER: i64 = 600_000_000_000;
+const OVER: i64 = 60_000_000_000;
 /// Orders that wait, or whose answers do, at most.
 const MOST: i64 = 64;
 
@@ -29,8 +29,8 @@ pub enum Ordered {
 impl Store {
     /// Writes down what the process of a run is to do and gives its number; none where too many wait.
     pub fn give_order(&mut self, run: &str, call: &str, now: Ts) -> Result<Option<i64>, StoreError> {
+        self.clear_orders(now)?;
         let change = self.begin_vital()?;
-        change.execute("DELETE FROM orders WHERE at < ?1", [now.0.saturating_sub(OVER)])?;
         let waiting: i64 = change.query_row("SELECT count(*) FROM orders", [], |r| r.get(0))?;
         if waiting >= MOST {
             return Ok(None);
@@ -64,6 +64,21 @@ impl Store {
         let change = self.begin_vital()?;
         change.execute("UPDATE orders SET answer = ?2 WHERE seq = ?1", params![seq, answer])?;
         change.commit()
+    }
+
+    /// Says this of all orders to a run that were taken up and not answered: who took them up is gone.
+    pub fn answer_left(&mut self, run: &str, answer: &str) -> Result<(), StoreError> {
+        let change = self.begin_vital()?;
+        let sql = "UPDATE orders SET answer = ?2 WHERE run = ?1 AND taken = 1 AND answer IS NULL";
+        change.execute(sql, params![run, answer])?;
+        change.commit()
+    }
+
+    /// Removes orders that nobody waits for any more.
+    pub(crate) fn clear_orders(&self, now: Ts) -> Result<(), StoreError> {
+        let sql = "DELETE FROM orders WHERE at < ?1";
+        self.connection.prepare_cached(sql)?.execute([now.0.saturating_sub(OVER)])?;
+        Ok(())
     }
 
     /// How far an order is.
@@ -114,6 +129,14 @@ mod tests {
         assert_eq!(asks.order(first).unwrap(), Ordered::Done("done".to_owned()));
         assert!(asks.withdraw_order(first).unwrap());
         assert_eq!(asks.order(first).unwrap(), Ordered::Gone);
+        // Whoever took it up was killed.
+        let third = asks.give_order("r", "e", at(3)).unwrap().unwrap();
+        assert!(acts.take_order("r", at(3)).unwrap().is_some());
+        acts.answer_left("other", "lost").unwrap();
+        assert_eq!(asks.order(third).unwrap(), Ordered::Taken);
+        acts.answer_left("r", "lost").unwrap();
+        assert_eq!(asks.order(third).unwrap(), Ordered::Done("lost".to_owned()));
+        asks.withdraw_order(third).unwrap();
         // Nobody waits for what was asked a while ago.
         asks.give_order("r", "c", at(3)).unwrap();
         assert_eq!(acts.take_order("r", at(14)).unwrap(), None);

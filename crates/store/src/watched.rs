@@ -47,6 +47,7 @@ impl Store {
         change.execute("INSERT OR REPLACE INTO watchers (run, at) VALUES (?1, ?2)", params![run, now.0])?;
         change.execute("DELETE FROM forgotten WHERE at < ?1", [now.0.saturating_sub(MARKED)])?;
         change.commit()?;
+        self.clear_orders(now)?;
         self.end_silent(now)
     }
 

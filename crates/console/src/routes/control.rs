@@ -222,26 +222,8 @@ pub(super) async fn order(
     Ok(Json(result?))
 }
 
-/// The same where another process may have to be asked: it is waited for beside the store's writer, not in it.
-pub(super) async fn order_apart(
-    app: &App,
-    caller: &Caller,
-    action: &'static str,
-    detail: Value,
-    f: impl FnOnce(&dyn Control, &mut Store) -> Done + Send + 'static,
-) -> Result<Json<Value>, Problem> {
-    let (control, now, caller) = (Arc::clone(&app.control), app.now(), caller.clone());
-    app.act(move |store| {
-        let result = f(&*control, store);
-        store.record_audit(&caller.audit(now, action, with(detail, "refused", why_not(&result))))?;
-        Ok(result?)
-    })
-    .await
-    .map(Json)
-}
-
 /// Has devices changed, which may take long, and writes down who did: before the first device is told, and what came of it.
-async fn order_devices(
+pub(super) async fn order_devices(
     app: &App,
     caller: &Caller,
     action: &'static str,
@@ -274,6 +256,9 @@ fn with(mut detail: Value, key: &str, value: Option<String>) -> Value {
     }
     detail
 }
+
+/// How often, a second apart, devices are tried to be emptied while too many orders wait.
+const EMPTY_TRIES: u32 = 120;
 
 /// Columns of a file of what is on devices.
 const ENTRY: &[&str] =
@@ -345,21 +330,35 @@ async fn kill(
 ) -> Result<StatusCode, Problem> {
     let (by, on) = (caller.name.clone(), body.on);
     let detail = json!({ "on": on });
-    let Json(_) =
-        order(&app, &caller, "mitigation.kill-switch", detail, move |c, store| c.kill_switch(store, on, &by))
-            .await?;
+    let switch = move |c: &dyn Control, store: &mut Store| c.kill_switch(store, on, &by);
+    // What another process has to release is waited for; nothing is waited for to stop.
+    let Json(_) = match on || !app.control.is_beside() {
+        true => order(&app, &caller, "mitigation.kill-switch", detail, switch).await?,
+        false => order_devices(&app, &caller, "mitigation.kill-switch", detail, switch).await?,
+    };
     if on {
-        let by = caller.name.clone();
-        tokio::spawn(async move {
-            let done = order_devices(&app, &caller, "mitigation.empty", json!({}), move |c, store| {
-                c.empty(store, &by)
-            });
-            if let Err(problem) = done.await {
-                tracing::warn!(?problem, "devices were not emptied by the kill switch");
-            }
-        });
+        tokio::spawn(empty(app, caller));
     }
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Empties the devices, as soon as orders that wait leave it a place.
+async fn empty(app: App, caller: Caller) {
+    for _ in 0..EMPTY_TRIES {
+        let by = caller.name.clone();
+        let empty = move |c: &dyn Control, store: &mut Store| c.empty(store, &by);
+        match order_devices(&app, &caller, "mitigation.empty", json!({}), empty).await {
+            Err(problem) if problem.status == StatusCode::SERVICE_UNAVAILABLE => {
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            }
+            Err(problem) => {
+                tracing::warn!(?problem, "devices were not emptied by the kill switch");
+                return;
+            }
+            Ok(_) => return,
+        }
+    }
+    tracing::warn!("devices were not emptied by the kill switch: too many orders wait");
 }
 
 async fn actions(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {

@@ -9,10 +9,10 @@ use axum::routing::{get, post, put};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::control::{PAGED, ask, order_apart, rows_of};
+use super::control::{PAGED, ask, order, order_devices, rows_of};
 use crate::access::{Caller, Role};
 use crate::app::App;
-use crate::control::{PolicySave, Refused};
+use crate::control::{Control, PolicySave, Refused};
 use crate::download::{Format, Known, MAX_DOWNLOAD, file};
 use crate::input::Input;
 use crate::list::{self, Pairs, PartOf};
@@ -125,7 +125,11 @@ async fn save(
     }
     let detail = json!({ "comment": comment, "from": version });
     let save = PolicySave { text, comment, version, by: caller.name.clone() };
-    order_apart(&app, &caller, "policy.save", detail, move |c, store| c.save_policy(store, &save)).await
+    let save = move |c: &dyn Control, store: &mut sidetap_store::Store| c.save_policy(store, &save);
+    match app.control.is_beside() {
+        true => order_devices(&app, &caller, "policy.save", detail, save).await,
+        false => order(&app, &caller, "policy.save", detail, save).await,
+    }
 }
 
 async fn versions(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {

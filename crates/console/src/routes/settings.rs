@@ -17,7 +17,6 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::access::{Caller, Role};
 use crate::app::App;
-use crate::control::Refused;
 use crate::input::Input;
 use crate::problem::Problem;
 use crate::table::{Answer, Route, of};
@@ -223,12 +222,7 @@ async fn forget(
     {
         return Err(Problem::bad_body("value: an address, or a name as outputs spell it"));
     }
-    let mut names = match app.control.spellings(kind.name(), &body.value) {
-        Ok(spelled) => spelled,
-        // Without the site's key nobody is known by a name; as outputs spell it, it is the same with any.
-        Err(Refused::NotAvailable(_)) if kind == SubjectKind::Ip || body.value.contains('#') => Vec::new(),
-        Err(other) => return Err(other.into()),
-    };
+    let mut names = app.control.spellings(kind.name(), &body.value)?;
     // In what people wrote stands the name itself.
     if !names.contains(&body.value) {
         names.push(body.value);

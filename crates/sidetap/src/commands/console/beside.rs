@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sidetap_console::{Control, Done, Order, PolicySave, Refused, Undo};
 use sidetap_mitigation::Mode;
 use sidetap_model::HashKey;
@@ -19,7 +20,7 @@ use crate::output::warn;
 
 /// How long whoever acts may take to take an order up, a little longer than it is there to be taken, and to carry it out.
 const TAKEN: Duration = Duration::from_secs(11);
-const DONE: Duration = Duration::from_secs(120);
+const DONE: Duration = Duration::from_secs(45);
 /// How often both look.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -32,6 +33,7 @@ pub(super) enum Call {
     Undo { order: Order, what: Undo },
     Redo { what: Undo, by: String },
     Empty { by: String },
+    Release { by: String },
     Test { device: String },
     SavePolicy { save: PolicySave },
 }
@@ -40,7 +42,7 @@ impl Call {
     /// Whether devices may be told something else after it.
     fn changes(&self) -> bool {
         match self {
-            Call::Plan { .. } | Call::Test { .. } | Call::SavePolicy { .. } => false,
+            Call::Plan { .. } | Call::Test { .. } | Call::SavePolicy { .. } | Call::Release { .. } => false,
             Call::Push { order } | Call::Undo { order, .. } => !order.dry_run,
             Call::Redo { .. } | Call::Empty { .. } => true,
         }
@@ -95,6 +97,10 @@ impl Orders {
         let commands = Commands::with_key(config, store, Devices::Reached, key.clone())?;
         let (mut store, run) = (Store::open(store)?, run.to_owned());
         let (stop, stopped) = channel::<()>();
+        let lost: Done = Err(Refused::Failed(
+            "the process that carried it out ended early; the audit tells how far it came".to_owned(),
+        ));
+        store.answer_left(&run, &serde_json::to_string(&lost)?)?;
         let work = move || {
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LOOK) {
                 if let Err(e) = serve(&commands, (&mut store, &run), mode) {
@@ -127,7 +133,13 @@ fn serve(commands: &Commands, (store, run): (&mut Store, &str), mode: Mode) -> R
             Err(e) => Err(failed(e)),
         };
         let answer = serde_json::to_string(&done).unwrap_or_default();
-        store.answer_order(seq, &answer)?;
+        let mut said = store.answer_order(seq, &answer);
+        for _ in 0..3 {
+            if said.as_ref().is_err_and(StoreError::is_busy) {
+                said = store.answer_order(seq, &answer);
+            }
+        }
+        said?;
     }
     Ok(())
 }
@@ -140,6 +152,15 @@ fn carry_out(commands: &Commands, store: &mut Store, call: &Call) -> Done {
         Call::Redo { what, by } => commands.redo(store, what, by),
         Call::Empty { by } => commands.empty(store, by),
         Call::Test { device } => commands.test_device(store, device),
-        Call::SavePolicy { save } => commands.save_policy(store, save),
+        Call::Release { by } => commands.kill_switch(store, false, by),
+        Call::SavePolicy { save } => {
+            // Whoever asks may have been taken over: what rules are is not taken on trust.
+            let said = commands.check_policy(&save.text)?;
+            if said.get("ok") == Some(&Value::Bool(false)) {
+                let errors = said.get("errors").cloned().unwrap_or_default();
+                return Err(Refused::Bad { detail: "the pack cannot be read".to_owned(), errors });
+            }
+            commands.save_policy(store, save)
+        }
     }
 }

@@ -43,6 +43,9 @@ use simulate::{moved, simulated};
 /// The name under which a store keeps that nothing may change devices.
 pub(super) const KILLED: &str = "mitigation.killed";
 
+/// How often what was done to devices is tried to be kept, each time as long as the store lets a writer wait.
+const KEEP_TRIES: u32 = 3;
+
 /// Why a yes is refused.
 const BACK: &str = "what it asks for was taken back from the devices, and a yes would change nothing; `Let push again` on the page of mitigation, or `sidetap mitigation redo`, lets it be pushed, and asked about, again";
 
@@ -121,10 +124,30 @@ impl Commands {
         let mut enforcer = enforcer(&mut config, &self.source).map_err(failed)?;
         let report = act(&mut enforcer, store)?;
         if report.mode != Mode::DryRun {
-            store.record_actions(&report.actions)?;
+            return kept(store, &report);
         }
         value(&report)
     }
+}
+
+/// A report of what was done to devices, with its actions kept. What was done is done, and said, whether or not it can be kept; a store that
+/// others hold is waited for.
+fn kept(store: &mut Store, report: &PushReport) -> Done {
+    let mut said = value(report)?;
+    for _ in 0..KEEP_TRIES {
+        match store.record_actions(&report.actions) {
+            Ok(()) => return Ok(said),
+            Err(e) if e.is_busy() => {}
+            Err(e) => {
+                warn(&format!("what was done to devices cannot be kept in {}: {e}", store.path().display()));
+                break;
+            }
+        }
+    }
+    if let Some(fields) = said.as_object_mut() {
+        fields.insert("not_kept".to_owned(), json!(report.actions.len()));
+    }
+    Ok(said)
 }
 
 /// Puts a pack in place of the one that is in this file.
@@ -411,11 +434,17 @@ impl Control for Commands {
             return Ok(json!({ "emptied": [] }));
         }
         let report = emptied(&self.config, &self.source, by).map_err(failed)?;
-        store.record_actions(&report.actions)?;
-        Ok(json!({ "emptied": [value(&report)?] }))
+        Ok(json!({ "emptied": [kept(store, &report)?] }))
+    }
+
+    fn is_beside(&self) -> bool {
+        matches!(self.devices, Devices::Beside(_))
     }
 
     fn kill_switch(&self, store: &mut Store, on: bool, by: &str) -> Done {
+        if let (Devices::Beside(run), false) = (&self.devices, on) {
+            return beside::ask(store, run, &Call::Release { by: by.to_owned() });
+        }
         if on {
             store.put_state(KILLED, by.as_bytes())?;
         } else {
