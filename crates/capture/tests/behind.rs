@@ -437,3 +437,46 @@ fn the_end_of_a_target_that_reads_like_a_method_begins_no_request() {
         assert_served(&wire, &[&String::from_utf8_lossy(&target)], "end");
     }
 }
+
+/// Servers that know no other protocol read on.
+#[test]
+fn a_head_in_which_another_seems_to_begin_is_told_whole() {
+    let head = b"GET /secret0 HTTP/1.1\r\nHost: h\r\nUser-Agent: a\r\n\r\n".as_slice();
+    let amid = b"GET /secret0 HTTP/1.1\r\nX: GET /a HTTP/1.1\r\nUser-Agent: a\r\n\r\n".as_slice();
+    let version = 19;
+    let shapes: [(&str, &[u8], &[usize]); 4] = [
+        ("a letter of its version", head, &[version - 3, version - 2]),
+        ("a letter of a name", head, &[32, 33]),
+        ("another amid it", amid, &[]),
+        ("another amid it, in pieces", amid, &[30, 34]),
+    ];
+    for (what, head, cuts) in shapes {
+        for behind in [&b""[..], b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"] {
+            let mut wire = Wire::open([1000, 2000], 1448);
+            let all = [UPGRADE, head, behind].concat();
+            let mut from = 0;
+            for cut in cuts.iter().map(|cut| UPGRADE.len() + cut).chain([all.len()]) {
+                wire.send(true, &all[from..cut]);
+                from = cut;
+            }
+            turn(&mut wire, b"", &[&answer("up"), &answer("secret0")]);
+            wire.close(true);
+            let seen = run(&wire.segs).0;
+            let told: Vec<_> = seen.iter().filter(|e| is_to(e, "/secret0")).collect();
+            assert_eq!(told.len(), 1, "{what} {:?}", targets(&seen));
+            let request = told[0].request.as_ref().unwrap();
+            assert!(told[0].acknowledged && request.headers.get("user-agent").is_some(), "{what}");
+            assert_served(&wire, &[], what);
+        }
+    }
+}
+
+#[test]
+fn what_is_given_up_before_its_server_had_it_counts_once_it_has() {
+    let mut wire = Wire::open([1000, 2000], 1448);
+    let said = [UPGRADE, &get("/secret0"), b"GET /d HTTP/1.1\r\nX: GET /e HTTP/1.1\r\n\r\n"].concat();
+    turn(&mut wire, &said, &[&answer("up"), &answer("secret0")]);
+    wire.close(true);
+    let seen = run(&wire.segs).0;
+    assert!(seen.iter().any(|e| is_to(e, "/secret0") && e.acknowledged), "{:?}", targets(&seen));
+}

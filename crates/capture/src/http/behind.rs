@@ -401,7 +401,9 @@ impl Http {
             self.finish_request(Completeness::REQUEST_TRUNCATED, mark.off, mark.ts, out);
         } else {
             // Less than its first line is no request that anybody read: any word may look like one.
-            if self.up.unfinished_head().is_some_and(|(held, _)| trim_start(held).contains(&b'\n')) {
+            let has_line =
+                self.up.unfinished_head().is_some_and(|(held, _)| trim_start(held).contains(&b'\n'));
+            if !self.keep_given_up(out) && has_line {
                 self.salvage_request(Completeness::REQUEST_TRUNCATED, None, out);
             }
             self.up.forget_head();
@@ -428,7 +430,7 @@ impl Http {
         }
         for entry in dropped.into_iter().rev() {
             if let Entry::Asked(asked) = entry {
-                self.emit(*asked, None, Completeness::WHOLE, out);
+                self.emit_heard(asked, out);
             }
         }
     }

@@ -7,8 +7,10 @@
 mod behind;
 mod certain;
 mod checks;
+mod connect;
 mod emit;
 mod entry;
+mod given_up;
 mod long;
 mod nested;
 mod pair;
@@ -29,14 +31,12 @@ use certain::Certainty;
 use checks::Said;
 pub(crate) use checks::begins_with_text;
 use entry::{Answer, Entry, Interim, Lost};
+use given_up::GivenUp;
 use nested::Suspects;
 use reader::{Gap, Reader, Wants};
 pub(crate) use reader::{Held, extend};
 use trail::{Tally, Trail};
 use urgent::Urgent;
-
-/// CONNECT requests without an answer, one behind the other, behind which what is held is read at the end.
-const MOST_UNHEARD: usize = 32;
 
 /// What the flow knows that exchanges must say.
 #[derive(Clone, Copy, Debug, Default)]
@@ -105,6 +105,7 @@ pub(crate) struct Http {
     vouched: bool,
     /// Contents that read like requests, of which no answer too many was seen yet.
     suspects: Suspects,
+    given_up: GivenUp,
     /// What the client sent with urgent bytes in it.
     urgent: Option<Box<Urgent>>,
     /// The end of the last segment that its server may have dropped.
@@ -180,6 +181,7 @@ impl Http {
             found: beginning != Beginning::Seen,
             vouched: false,
             suspects: Suspects::default(),
+            given_up: GivenUp::default(),
             urgent: None,
             cut: Cut::default(),
             in_content: false,
@@ -232,7 +234,14 @@ impl Http {
         let entries = self.queue.capacity() * size_of::<Entry>();
         let within = self.within.as_ref().map_or(0, |within| within.held());
         let urgent = self.urgent.as_ref().map_or(0, |urgent| urgent.held());
-        self.held + entries + within + urgent + self.suspects.held() + self.up.held() + self.down.held()
+        self.held
+            + entries
+            + within
+            + urgent
+            + self.given_up.held()
+            + self.suspects.held()
+            + self.up.held()
+            + self.down.held()
     }
 
     /// True where [`Http::take_handover`] gives something.
@@ -304,6 +313,10 @@ impl Http {
             bytes = bytes.get(used..).unwrap_or_default();
         }
         self.keep_cut(whole, first);
+        if !self.given_up.is_empty() {
+            self.read_given_up(whole, first, out);
+            self.tell_given_up(false, out);
+        }
     }
 
     /// Reads a head, or more of one.
@@ -459,8 +472,7 @@ impl Http {
             let (at, last) = self.answer.as_ref().map_or((0, Ts::default()), |a| (a.end, a.last));
             self.finish_response(Completeness::RESPONSE_TRUNCATED | evicted, at, last, out);
         }
-        self.tell_urgent(out);
-        self.tell_piped(out);
+        self.tell_apart(out);
         self.pair_last(out);
         self.flush(evicted, out);
     }
@@ -531,61 +543,9 @@ impl Http {
 
     fn hand_over(&mut self, kind: Kind, out: &mut Out<'_>) {
         let up = self.up.take_held();
-        self.tell_urgent(out);
-        self.tell_piped(out);
+        self.tell_apart(out);
         self.flush(Completeness::WHOLE, out);
         self.handover = Some(Handover { kind, up, down: None });
-    }
-
-    /// A refused CONNECT leaves the connection what it was; what came behind the request is read now.
-    fn go_on_after_connect(&mut self, out: &mut Out<'_>) {
-        if self.up.wants() != Wants::Hold || self.first_open().is_some() && !self.is_connect_answered() {
-            return;
-        }
-        self.go_on_behind_connect(out);
-    }
-
-    /// Where it is not known what answers belong to, the one that came when the server had the CONNECT request is taken for that to it.
-    fn is_connect_answered(&self) -> bool {
-        let heard = matches!(self.queue.back(), Some(Entry::Asked(a)) if a.finals > 0);
-        heard && (self.loose || self.contested)
-    }
-
-    /// The server's side is not seen: a request that begins here, when the client has had something, is behind an answer.
-    fn is_past_connect(&self, bytes: &[u8], mark: Mark, out: &Out<'_>) -> bool {
-        let heard =
-            |a: &entry::Asked| mark.ack.is_none_or(|seen| a.seen_down.is_none_or(|before| seen > before));
-        !out.facts.both_sides
-            && likely_request(bytes)
-            && matches!(self.queue.back(), Some(Entry::Asked(a)) if heard(a))
-    }
-
-    /// No answer to a CONNECT request will be known: what came behind it is read where it begins as requests, which it may be.
-    fn go_on_unheard(&mut self, out: &mut Out<'_>) {
-        // One may stand behind the other.
-        for _ in 0..MOST_UNHEARD {
-            if self.up.wants() == Wants::Hold && self.up.held_bytes().is_some_and(likely_request) {
-                self.within_another();
-                self.go_on_behind_connect(out);
-            }
-        }
-    }
-
-    /// Reads what came behind a CONNECT request.
-    fn go_on_behind_connect(&mut self, out: &mut Out<'_>) {
-        let Some(held) = self.up.take_held() else { return };
-        let end = held.mark.off + held.bytes.len() as u64;
-        // Some servers drop what came with it.
-        self.contest_last();
-        self.unheard_until = self.unheard_until.max(end);
-        let last = self.up_at;
-        for (mark, piece) in held.pieces() {
-            self.up(piece, mark, out);
-        }
-        if held.dropped > 0 {
-            self.up_gap(held.dropped, end + held.dropped, out);
-        }
-        self.up_at = self.up_at.max(last);
     }
 }
 

@@ -228,6 +228,33 @@ impl Http {
         self.read_as_requests(nested.mark, &nested.bytes, Some(nested.rest), vouched, out).send(out);
     }
 
+    /// Reads a head by itself.
+    pub(super) fn read_head_alone(&self, mark: Mark, head: &[u8], out: &mut Out<'_>) -> VecDeque<Entry> {
+        let mut odd = Default::default();
+        let mut out = Out {
+            odd: &mut odd,
+            done: &mut Vec::new(),
+            unanswered: &mut Vec::new(),
+            seq: &mut *out.seq,
+            forgotten: &mut *out.forgotten,
+            ..*out
+        };
+        let out = &mut out;
+        let mut reader = Http::new(Beginning::Seen);
+        (reader.found, reader.vouched) = (true, !self.lost_up);
+        reader.up(head, mark, out);
+        reader.salvage_request(Completeness::REQUEST_TRUNCATED, None, out);
+        if reader.up.reads_body() {
+            reader.finish_request(
+                Completeness::REQUEST_TRUNCATED,
+                mark.off + head.len() as u64,
+                mark.ts,
+                out,
+            );
+        }
+        reader.queue
+    }
+
     /// Reads bytes as a server may that takes them for requests: whatever reads like one is one, for it may stop and go on
     /// anywhere. `rest` are behind
     /// them in content that were not kept.

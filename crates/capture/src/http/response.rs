@@ -140,6 +140,7 @@ impl Http {
             self.on_interim(head.status, at, end.off);
             return;
         }
+        self.tell_given_up(false, out);
         self.answered_urgent(at, out);
         self.answered_within(at, out);
         // Servers that close say so of what they waited for too long, though nobody asked.

@@ -77,6 +77,13 @@ impl Http {
         }
     }
 
+    /// Nothing more is read here: tells what its server may have read besides.
+    pub(super) fn tell_apart(&mut self, out: &mut Out<'_>) {
+        self.tell_urgent(out);
+        self.tell_given_up(true, out);
+        self.tell_piped(out);
+    }
+
     /// More of the client's bytes that are none.
     pub(super) fn keep_urgent(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) {
         let Some(urgent) = &mut self.urgent else { return };
