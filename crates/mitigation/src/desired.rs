@@ -108,7 +108,7 @@ impl Desired {
 /// Why nothing is done about a verdict that a rule would act on, where one of policy's guards holds it.
 fn guarded(v: &VerdictRow) -> Option<String> {
     let guard = v.policy.as_ref()?.strip_prefix("guard:")?;
-    Some(format!("policy guards it: {}", guard.trim()))
+    Some(format!("held by guard {} (docs/policy.md)", guard.trim()))
 }
 
 fn refusal(v: &VerdictRow, options: &DesiredOptions) -> Option<String> {

@@ -129,7 +129,8 @@ fn whom_guards_hold_no_device_is_told_of_and_a_push_says_why() {
         "allow:\n  - {{cidr: {a}, reason: the office}}\nguards:\n  own_networks: [{b}]\n  shared_networks: [{c}]\n"
     ));
     for guard in ["allow-list", "own-network", "shared-address"] {
-        assert!(said.contains(&format!("not sent: held by guard {guard}")), "{said}");
+        let told = said.matches(guard).count();
+        assert!(told == 1 && said.contains(&format!("not sent: held by guard {guard}")), "{said}");
     }
     let left = std::fs::read_to_string(place.path("feed.json")).unwrap();
     assert!([a, b, c].iter().all(|k| !left.contains(&format!("\"{k}\""))), "{left}");

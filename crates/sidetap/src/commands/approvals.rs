@@ -70,7 +70,11 @@ pub(super) fn decide(config: &Config, source: &SourceArgs, which: &WhichArgs, ye
     let mut store = Store::open(&store_of(config, source)?)?;
     let taken_back = TakenBack::by(ledger_of(config, source).as_deref());
     let (decided, back) = gate::decide(&mut store, (&which, yes), &actor(), clock::now(), &taken_back)?;
-    let word = if yes { "approved; the next push carries it out" } else { "rejected" };
+    let word = match (yes, decided.is_empty()) {
+        (true, true) => "approved: none of these waits, what was decided stays so",
+        (true, false) => "approved; the next push carries it out",
+        (false, _) => "rejected",
+    };
     print(&format!("  {} {word}\n", plural(decided.len() as u64, "approval")))?;
     if back > 0 {
         let questions = plural(back as u64, "question");

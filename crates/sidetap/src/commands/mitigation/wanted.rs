@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use sidetap_mitigation::{Desired, DesiredOptions, Held, desired};
+use sidetap_mitigation::{Desired, DesiredOptions, desired};
 use sidetap_model::rows::{RunData, VerdictRow};
 use sidetap_policy::{Campaigns, Known, Networks, Traffic, block_line, outermost};
 use sidetap_store::Store;
@@ -71,7 +71,6 @@ impl Found<'_> {
 /// What is asked of devices before anything holds it.
 struct Asked {
     desired: Desired,
-    guarded: Vec<Held>,
     grounds: BTreeMap<String, Ground>,
     traffic: Option<Traffic>,
 }
@@ -81,7 +80,7 @@ impl Asked {
         let around = found.around(config)?;
         let options = options_of(policies, config)?;
         let mut desired = Desired { allow: options.allow.nets(), ..Desired::default() };
-        let (mut guarded, mut grounds) = (Vec::new(), BTreeMap::new());
+        let mut grounds = BTreeMap::new();
         let mut take = |part: &[VerdictRow]| {
             let from = desired.wants.len();
             desired.add(part, &options);
@@ -89,13 +88,12 @@ impl Asked {
             let asking: BTreeSet<&str> = asking.map(|w| w.verdict.as_str()).collect();
             let asking = part.iter().filter(|v| asking.contains(v.id.as_str()));
             grounds.extend(asking.map(|v| (v.id.clone(), Ground::of(v))));
-            guarded.extend(part.iter().filter_map(held_by_guard));
         };
         found.each_decided(policies, &around, |_, part| take(part))?;
         let traffic = around.0.traffic;
         take(&policies.set().standing(options.now, traffic.as_ref()));
         desired.rank();
-        Ok(Asked { desired, guarded, grounds, traffic })
+        Ok(Asked { desired, grounds, traffic })
     }
 
     /// Without what waits, is only tried out, or is held by the kill switch.
@@ -106,7 +104,6 @@ impl Asked {
         approving: &Approving,
     ) -> (Desired, Option<Traffic>) {
         gate::hold(&mut self.desired, |id| self.grounds.get(id).cloned(), gate, store, approving);
-        self.desired.held.extend(self.guarded);
         (self.desired, self.traffic)
     }
 }
@@ -135,13 +132,6 @@ pub(super) fn wanted_of(
 ) -> Result<(Desired, Option<Traffic>)> {
     let approving = Approving::of(config, None, ask);
     Ok(Asked::of(Found::Run(run), policies, config, &approving)?.held(None, gate, &approving))
-}
-
-/// What a guard holds of a conviction, and which.
-fn held_by_guard(v: &VerdictRow) -> Option<Held> {
-    let guard = v.policy.as_deref()?.strip_prefix("guard:").filter(|_| v.intent == "malicious")?;
-    let why = format!("held by guard {guard} (docs/policy.md)");
-    Some(Held { verdict: v.id.clone(), subject: v.subject.value.clone(), why })
 }
 
 /// What a campaign's verdicts, or else a rule, asked for. A rule is named as it was when verdicts were stored, or as it is now.
