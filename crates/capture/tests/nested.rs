@@ -365,3 +365,28 @@ fn bytes_too_many_behind_content_are_no_request_behind_it() {
         assert!(!targets(&seen).contains(&"/logged".to_owned()), "{:?}", targets(&seen));
     }
 }
+
+#[test]
+fn behind_content_that_ends_amid_a_head_the_next_pair_is_uncertain() {
+    let cut = b"GET /secret0 HTTP/1.1\r\nHost: h\r\nX: ".to_vec();
+    let line = b"GET /secret0 HTTP/1.1\r\nHost: h\r\n".to_vec();
+    for content in [cut, [get("/a"), line].concat()] {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        turn(&mut wire, &[&post("/x", &content)], &["x"]);
+        turn(&mut wire, &[&get("/own")], &["secret0"]);
+        for _ in 0..3 {
+            turn(&mut wire, &[&get("/other")], &["other"]);
+        }
+        wire.close(true);
+        let seen = run(&wire.segs).0;
+        assert!(find(&seen, "/own", "cut").completeness.contains(Completeness::PAIRING_UNCERTAIN));
+        assert!(find(&seen, "/other", "cut").completeness.is_whole());
+    }
+    // Lines of a log.
+    let mut wire = Wire::open([1000, 2000], 1448);
+    let lines = b"GET /a HTTP/1.1 200\nPOST /b HTTP/1.1 404\n".repeat(20);
+    turn(&mut wire, &[&post("/read", &lines)], &["read"]);
+    turn(&mut wire, &[&get("/own")], &["own"]);
+    wire.close(true);
+    assert!(run(&wire.segs).0.iter().all(|e| e.completeness.is_whole()));
+}

@@ -7,8 +7,8 @@
 
 use std::collections::VecDeque;
 
-use sidetap_model::{Completeness, Exchange};
-use sidetap_wire::http1::{Probe, probe_request_of_http};
+use sidetap_model::{Anomaly, AnomalySet, Completeness, Exchange};
+use sidetap_wire::http1::{HeadLimits, Parsed, Probe, probe_request_of_http, request_head};
 
 use super::behind::{MOST_AGAIN, begins_within, may_be_old};
 use super::entry::Entry;
@@ -31,6 +31,8 @@ struct Nested {
     is_early: bool,
     /// More was asked behind it before its request was answered: nobody does who sends content of this kind.
     is_piped: bool,
+    /// It ends amid a head: what comes next is the rest of that for a server that reads it as requests, and has the answer to it.
+    is_cut: bool,
     /// Turns before it.
     turns: u32,
 }
@@ -112,7 +114,8 @@ impl Http {
         let mark = Mark { off, ts: asked.last, ack: asked.seen_down_head };
         let (seq, is_early) = (asked.seq, asked.answer.is_some() || asked.finals > 0);
         let turns = self.suspects.turns;
-        let nested = Nested { mark, bytes, rest, seq, is_early, is_piped: false, turns };
+        let is_cut = rest == 0 && ends_amid_head(&bytes);
+        let nested = Nested { mark, bytes, rest, seq, is_early, is_piped: false, is_cut, turns };
         self.suspects.room += nested.room();
         self.suspects.list.push_back(nested);
         let most = MOST.min(out.limits.flow_bytes / 4);
@@ -160,7 +163,7 @@ impl Http {
             last.is_piped = !std::mem::take(&mut self.suspects.next_is_none)
                 && out.facts.both_sides
                 && (waits || last.is_early && !quiet && out.facts.acked_up < last.end());
-            is_behind = waits || last.is_early;
+            is_behind = waits || last.is_early || last.is_cut;
             self.suspects.doubted = self.certainty.before_loss().filter(|_| is_behind && !last.is_piped);
         } else if let Some(loss) = self.suspects.doubted.take_if(|_| quiet && is_even) {
             // One was asked since, and one answered.
@@ -304,6 +307,26 @@ impl Http {
         }
         Told { done, reader }
     }
+}
+
+/// Whole requests and then one whose head has no end, as whoever writes requests by hand leaves it: lines of a log are none.
+fn ends_amid_head(bytes: &[u8]) -> bool {
+    let limits = HeadLimits::default();
+    let mut rest = bytes;
+    for _ in 0..MOST_AGAIN.0 {
+        match request_head(rest, &limits, &mut AnomalySet::default()) {
+            Parsed::Complete(_, used) if used < rest.len() => rest = rest.get(used..).unwrap_or_default(),
+            Parsed::Partial => {
+                let mut odd = AnomalySet::default();
+                let whole = [rest, b"\r\n\r\n"].concat();
+                let is_one = matches!(request_head(&whole, &limits, &mut odd), Parsed::Complete(..));
+                odd.remove(Anomaly::HostMissing);
+                return is_one && odd.is_empty();
+            }
+            Parsed::Complete(..) | Parsed::Invalid => return false,
+        }
+    }
+    false
 }
 
 /// By all signs, or as some server reads it.
