@@ -157,7 +157,6 @@ impl Http {
             BodyStep::Broken(used) => {
                 // Servers give up here or read on, and drop what came with it or do not.
                 self.broken = (out.facts.from_start && !self.lost_up).then_some(0);
-                self.contest_last();
                 self.unheard_until = self.unheard_until.max(self.up_at);
                 self.lose_up(Completeness::REQUEST_TRUNCATED, mark.ts, out);
                 used
