@@ -78,7 +78,7 @@ class Browser {
 async function drive(console_, token) {
   const json = { "Content-Type": "application/json" };
   const admin = new Browser();
-  assert.deepEqual(await (await admin.ask(`${console_}/api/v1/setup`)).json(), { required: true, sso: "Test" });
+  assert.deepEqual(await (await admin.ask(`${console_}/api/v1/setup`)).json(), { required: true, session: false, sso: "Test" });
   const made = await admin.ask(`${console_}/api/v1/setup`, { method: "POST", headers: json, body: JSON.stringify({ token, name: "admin", password: "correct horse battery" }) });
   assert.equal(made.status, 201);
   const { csrf } = await made.json();

@@ -1,0 +1,94 @@
+use sidetap_mitigation::{Desired, PushOptions, Want};
+use sidetap_model::rows::Subject;
+use sidetap_model::{Measures, SubjectKind};
+
+use super::*;
+
+fn want(id: &str, ip: &str) -> Want {
+    Want {
+        verdict: id.to_owned(),
+        zone: String::new(),
+        subject: Subject { kind: SubjectKind::Ip, value: ip.to_owned(), parts: Default::default() },
+        response: Response::Block,
+        ttl_s: 600,
+        score: 90,
+        detected_at: clock::now(),
+        last_seen: clock::now(),
+        stale: false,
+        measures: Measures::default(),
+    }
+}
+
+#[test]
+fn a_watch_that_begins_again_lets_nobody_go_and_the_switch_everybody() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let (ledger, feed) = (at("ledger"), at("feed"));
+    let text = format!("[mitigation]\nstate = \"{ledger}\"\n[[mitigation.feed]]\npath = \"{feed}\"\n");
+    std::fs::write(at("c.toml"), text).unwrap();
+    let mut config = crate::config::load(Some(Path::new(&at("c.toml")))).unwrap();
+    config.store = Some(at("s.db").into());
+    let store = config.store.clone();
+    let key = HashKey::from_bytes([7; 16]);
+    let begin = |config: &Config| {
+        let interfaces = ["x0".to_owned()];
+        Acting::new(config, store.as_deref(), &key, clock::now(), &interfaces, true).unwrap()
+    };
+    let source = SourceArgs { run: None, store: config.store.clone() };
+    let wants = vec![want("v-1", "203.0.113.1"), want("v-2", "203.0.113.2")];
+    let told = Desired { wants, ..Desired::default() };
+    let options = PushOptions::new(Mode::Enforce);
+    enforcer(&mut config, &source).unwrap().push(&told, clock::now(), &options);
+    let listed = || std::fs::read_to_string(at("feed")).unwrap().matches("203.0.113.").count();
+    assert_eq!(listed(), 2);
+    let mut acting = begin(&config);
+    acting.begin();
+    let push = |acting: &mut Acting| {
+        acting.push();
+        acting.devices.as_ref().unwrap().wait();
+    };
+    push(&mut acting);
+    assert_eq!(listed(), 2, "before the store has been looked at: {:?}", acting.lost);
+    let look = acting.looking.take().unwrap().join().unwrap();
+    acting.take_up(look);
+    push(&mut acting);
+    assert_eq!(listed(), 2, "{:?}", acting.lost);
+    std::fs::write(at("ledger.stop"), "wrong").unwrap();
+    push(&mut acting);
+    assert_eq!(listed(), 0, "{:?}", acting.lost);
+}
+
+#[test]
+fn who_was_convicted_since_the_store_was_looked_at_is_decided_again_and_nobody_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!("[[mitigation.feed]]\npath = \"{}\"\n", dir.path().join("feed").display());
+    std::fs::write(dir.path().join("c.toml"), text).unwrap();
+    let config = crate::config::load(Some(&dir.path().join("c.toml"))).unwrap();
+    let key = HashKey::from_bytes([7; 16]);
+    let mut acting = Acting::new(&config, None, &key, clock::now(), &[], true).unwrap();
+    let mut v = crate::report::fixture::run().verdicts.remove(0);
+    v.response = "unset".to_owned();
+    for id in ["old", "new"] {
+        acting.verdicts.insert(id.to_owned(), VerdictRow { id: id.to_owned(), ..v.clone() });
+    }
+    acting.awaited.insert("new".to_owned());
+    acting.judge_again();
+    assert_eq!(acting.verdicts["old"].response, "unset");
+    assert_ne!(acting.verdicts["new"].response, "unset");
+    let strong = |n: u64| VerdictRow {
+        id: format!("s{n}"),
+        score: 99,
+        last_seen: clock::now(),
+        response: "block".to_owned(),
+        ttl_s: 3_600,
+        ..v.clone()
+    };
+    acting.verdicts.extend((0..3).map(strong).map(|v| (v.id.clone(), v)));
+    acting.forget(2, clock::now());
+    assert_eq!(
+        (acting.verdicts.len(), acting.forgotten),
+        (2, 1),
+        "what no longer asks for anything goes first"
+    );
+    assert!(acting.verdicts.keys().all(|id| id.starts_with('s')));
+}
