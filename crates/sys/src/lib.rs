@@ -8,7 +8,9 @@
 mod confine;
 mod filter;
 pub mod packet;
+mod time;
 mod user;
 
 pub use confine::{ConfineError, Confined, Confinement, confine, hand_over, may_use};
+pub use time::thread_time;
 pub use user::User;

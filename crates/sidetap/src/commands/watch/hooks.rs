@@ -18,6 +18,7 @@ use super::deeds::Deeds;
 use super::forget::{Forgetter, Forgetting};
 use super::keep::{Keeper, Keeping};
 use super::view::View;
+use crate::clock::Stopwatch;
 use crate::commands::cells::Cells;
 use crate::commands::progress::{Every, Stop};
 use crate::output::{above, nothing_above, warn, write_atomically};
@@ -41,7 +42,7 @@ pub(super) struct LiveHooks {
     state: Option<StateWriter>,
     keeper: Option<Keeper>,
     /// When what was found was asked for.
-    asked: Option<Instant>,
+    asked: Option<Stopwatch>,
     hangups: u64,
     cells: Option<CellWriter>,
     forgetter: Option<Forgetter>,
@@ -59,12 +60,12 @@ impl CellWriter {
         let (sender, receiver) = sync_channel::<()>(0);
         let write = move || {
             while receiver.recv().is_ok() {
-                let begun = Instant::now();
+                let begun = Stopwatch::start();
                 if let Err(e) = cells.store(&store, &run, false) {
                     warn(&format!("requests could not be kept in {}: {e:#}", store.display()));
                 }
-                // A tenth of the time at most.
-                let rest = Instant::now() + (begun.elapsed() * 9).min(Duration::from_secs(60));
+                // A tenth of a processor and half of the time at most.
+                let rest = Instant::now() + begun.took().times((9, 1)).min(Duration::from_secs(60));
                 while let Ok(()) = receiver.recv_timeout(rest.saturating_duration_since(Instant::now())) {}
             }
         };
@@ -311,13 +312,13 @@ impl Hooks for LiveHooks {
 
     fn wants_found(&mut self) -> bool {
         let wants = self.keeper.as_ref().is_some_and(Keeper::is_ready);
-        self.asked = wants.then(Instant::now);
+        self.asked = wants.then(Stopwatch::start);
         wants
     }
 
     fn found(&mut self, _now: Ts, found: Found) {
         self.view.take(&found.run);
-        let took = self.asked.take().map(|t| t.elapsed()).unwrap_or_default();
+        let took = self.asked.take().map(|t| t.took()).unwrap_or_default();
         if let Some(keeper) = &self.keeper {
             keeper.offer(found, self.before, took);
         }

@@ -12,7 +12,7 @@ use sidetap_pipeline::{Found, Progress};
 use sidetap_store::Store;
 
 use super::live_inputs;
-use crate::clock;
+use crate::clock::{self, Stopwatch, Took};
 use crate::commands::finish::keep_evidence;
 use crate::commands::inventory::keep_documents;
 use crate::output::warn;
@@ -24,7 +24,8 @@ pub(super) struct Keeper {
     pace: Arc<Mutex<Pace>>,
 }
 
-/// When to save again: saving takes a tenth of the time at most, building what is saved, for which traffic waits, a twentieth.
+/// When to save again: saving takes a tenth of a processor and half of the time at most, building what is saved, for which traffic waits,
+/// a twentieth and a fifth. Where others are busy both take longer, without taking more: what a killed process loses is no more then.
 struct Pace {
     /// Something is being saved.
     busy: bool,
@@ -32,15 +33,15 @@ struct Pace {
 }
 
 impl Pace {
-    /// How many times as long as a save took to rest behind it.
-    const SAVE: u32 = 9;
+    /// How many times as long as a save took to rest behind it: of the processor, and of the clock.
+    const SAVE: (u32, u32) = (9, 1);
     /// The same for building it.
-    const BUILD: u32 = 19;
+    const BUILD: (u32, u32) = (19, 4);
     /// The longest rest.
     const MOST: Duration = Duration::from_secs(30);
 
-    fn rest(&mut self, took: Duration, times: u32) {
-        self.next = self.next.max(Instant::now() + took.saturating_mul(times).min(Self::MOST));
+    fn rest(&mut self, took: Took, times: (u32, u32)) {
+        self.next = self.next.max(Instant::now() + took.times(times).min(Self::MOST));
     }
 }
 
@@ -72,7 +73,7 @@ impl Keeping {
     fn run(mut self, receiver: &Receiver<(Found, Progress)>, pace: &Mutex<Pace>) {
         let mut told = false;
         for (found, progress) in receiver {
-            let begun = Instant::now();
+            let begun = Stopwatch::start();
             if let Err(e) = self.keep(found, progress)
                 && !told
             {
@@ -80,7 +81,7 @@ impl Keeping {
                 told = true;
             }
             let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
-            pace.rest(begun.elapsed(), Pace::SAVE);
+            pace.rest(begun.took(), Pace::SAVE);
             pace.busy = false;
         }
     }
@@ -125,7 +126,7 @@ impl Keeper {
     }
 
     /// Hands on what was found, which took so long.
-    pub(super) fn offer(&self, found: Found, progress: Progress, took: Duration) {
+    pub(super) fn offer(&self, found: Found, progress: Progress, took: Took) {
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
         pace.rest(took, Pace::BUILD);
         pace.busy |= self.sender.try_send((found, progress)).is_ok();
