@@ -134,6 +134,11 @@ pub trait Control: Send + Sync + 'static {
         Err(Refused::without("devices"))
     }
 
+    /// Has the file of the kill switch removed that says this and could not be by [`Control::kill_switch`], which says so as `left`.
+    fn release(&self, _store: &mut Store, _said: &str) -> Done {
+        Err(Refused::without("devices"))
+    }
+
     /// Whether another process has to be asked for what changes devices or files: that takes its time.
     fn is_beside(&self) -> bool {
         false

@@ -331,11 +331,12 @@ async fn kill(
     let (by, on) = (caller.name.clone(), body.on);
     let detail = json!({ "on": on });
     let switch = move |c: &dyn Control, store: &mut Store| c.kill_switch(store, on, &by);
-    // What another process has to release is waited for; nothing is waited for to stop.
-    let Json(_) = match on || !app.control.is_beside() {
-        true => order(&app, &caller, "mitigation.kill-switch", detail, switch).await?,
-        false => order_devices(&app, &caller, "mitigation.kill-switch", detail, switch).await?,
-    };
+    // It is turned in its turn among changes of the store, whatever devices are waited for: who turns it last has the last word.
+    let Json(said) = order(&app, &caller, "mitigation.kill-switch", detail.clone(), switch).await?;
+    if let Some(said) = said.get("left").and_then(Value::as_str).map(str::to_owned) {
+        let release = move |c: &dyn Control, store: &mut Store| c.release(store, &said);
+        let Json(_) = order_devices(&app, &caller, "mitigation.kill-switch", detail, release).await?;
+    }
     if on {
         tokio::spawn(empty(app, caller));
     }

@@ -33,7 +33,7 @@ pub(super) enum Call {
     Undo { order: Order, what: Undo },
     Redo { what: Undo, by: String },
     Empty { by: String },
-    Release { by: String },
+    Release { said: String },
     Test { device: String },
     SavePolicy { save: PolicySave },
 }
@@ -152,7 +152,7 @@ fn carry_out(commands: &Commands, store: &mut Store, call: &Call) -> Done {
         Call::Redo { what, by } => commands.redo(store, what, by),
         Call::Empty { by } => commands.empty(store, by),
         Call::Test { device } => commands.test_device(store, device),
-        Call::Release { by } => commands.kill_switch(store, false, by),
+        Call::Release { said } => commands.release(store, said),
         Call::SavePolicy { save } => {
             // Whoever asks may have been taken over: what rules are is not taken on trust.
             let said = commands.check_policy(&save.text)?;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use sidetap_console::{Done, Refused, Undo};
-use sidetap_mitigation::{ConnectorStatus, Contended, Desired, DesiredOptions, Selector, desired};
+use sidetap_mitigation::{
+    ConnectorStatus, Contended, Desired, DesiredOptions, PushReport, Selector, desired,
+};
 use sidetap_model::rows::{CampaignRow, Subject, VerdictRow};
 use sidetap_model::{ActionRow, Mode, Ts};
 use sidetap_policy::Traffic;
@@ -15,9 +17,33 @@ use crate::clock;
 use crate::commands::gate;
 use crate::commands::mitigation::{Found, enforcer, ledger_of, selected, suggested_by, wanted_in};
 use crate::commands::policy::Policies;
+use crate::output::warn;
 
 /// Actions that are looked through for what a device was told last.
 const LATEST: usize = 5_000;
+
+/// How often what was done to devices is tried to be kept, each time as long as the store lets a writer wait.
+const KEEP_TRIES: u32 = 3;
+
+/// A report of what was done to devices, with its actions kept. What was done is done, and said, whether or not it can be kept; a store that
+/// others hold is waited for.
+pub(super) fn kept(store: &mut Store, report: &PushReport) -> Done {
+    let mut said = value(report)?;
+    for _ in 0..KEEP_TRIES {
+        match store.record_actions(&report.actions) {
+            Ok(()) => return Ok(said),
+            Err(e) if e.is_busy() => {}
+            Err(e) => {
+                warn(&format!("what was done to devices cannot be kept in {}: {e}", store.path().display()));
+                break;
+            }
+        }
+    }
+    if let Some(fields) = said.as_object_mut() {
+        fields.insert("not_kept".to_owned(), json!(report.actions.len()));
+    }
+    Ok(said)
+}
 
 impl Commands {
     /// What of the files beside the store stands before devices.

@@ -43,9 +43,6 @@ use simulate::{moved, simulated};
 /// The name under which a store keeps that nothing may change devices.
 pub(super) const KILLED: &str = "mitigation.killed";
 
-/// How often what was done to devices is tried to be kept, each time as long as the store lets a writer wait.
-const KEEP_TRIES: u32 = 3;
-
 /// Why a yes is refused.
 const BACK: &str = "what it asks for was taken back from the devices, and a yes would change nothing; `Let push again` on the page of mitigation, or `sidetap mitigation redo`, lets it be pushed, and asked about, again";
 
@@ -124,30 +121,10 @@ impl Commands {
         let mut enforcer = enforcer(&mut config, &self.source).map_err(failed)?;
         let report = act(&mut enforcer, store)?;
         if report.mode != Mode::DryRun {
-            return kept(store, &report);
+            return devices::kept(store, &report);
         }
         value(&report)
     }
-}
-
-/// A report of what was done to devices, with its actions kept. What was done is done, and said, whether or not it can be kept; a store that
-/// others hold is waited for.
-fn kept(store: &mut Store, report: &PushReport) -> Done {
-    let mut said = value(report)?;
-    for _ in 0..KEEP_TRIES {
-        match store.record_actions(&report.actions) {
-            Ok(()) => return Ok(said),
-            Err(e) if e.is_busy() => {}
-            Err(e) => {
-                warn(&format!("what was done to devices cannot be kept in {}: {e}", store.path().display()));
-                break;
-            }
-        }
-    }
-    if let Some(fields) = said.as_object_mut() {
-        fields.insert("not_kept".to_owned(), json!(report.actions.len()));
-    }
-    Ok(said)
 }
 
 /// Puts a pack in place of the one that is in this file.
@@ -434,7 +411,7 @@ impl Control for Commands {
             return Ok(json!({ "emptied": [] }));
         }
         let report = emptied(&self.config, &self.source, by).map_err(failed)?;
-        Ok(json!({ "emptied": [kept(store, &report)?] }))
+        Ok(json!({ "emptied": [devices::kept(store, &report)?] }))
     }
 
     fn is_beside(&self) -> bool {
@@ -442,18 +419,36 @@ impl Control for Commands {
     }
 
     fn kill_switch(&self, store: &mut Store, on: bool, by: &str) -> Done {
-        if let (Devices::Beside(run), false) = (&self.devices, on) {
-            return beside::ask(store, run, &Call::Release { by: by.to_owned() });
-        }
         if on {
             store.put_state(KILLED, by.as_bytes())?;
-        } else {
-            if let Some(file) = self.gate().switch {
+            return Ok(json!({ "on": true }));
+        }
+        let mut left = None;
+        if let Some(file) = self.gate().switch
+            && let Err(e) = gate::resume(&file)
+        {
+            // Beside a watch the file may be out of reach; whoever turns the switch on meanwhile does so in the store.
+            match self.is_beside() {
+                true => left = Some(std::fs::read_to_string(&file).unwrap_or_default()),
+                false => return Err(failed(e)),
+            }
+        }
+        store.remove_state(KILLED)?;
+        Ok(json!({ "on": false, "left": left }))
+    }
+
+    fn release(&self, store: &mut Store, said: &str) -> Done {
+        if let Devices::Beside(run) = &self.devices {
+            return beside::ask(store, run, &Call::Release { said: said.to_owned() });
+        }
+        if let Some(file) = self.gate().switch {
+            // One that says something else was put there since.
+            let says = std::fs::read_to_string(&file).unwrap_or_default();
+            if says == said || said.is_empty() {
                 gate::resume(&file).map_err(failed)?;
             }
-            store.remove_state(KILLED)?;
         }
-        Ok(json!({ "on": on }))
+        Ok(json!({ "on": false }))
     }
 
     fn what_if(&self, verdict: &VerdictRow, without: &[String]) -> Done {

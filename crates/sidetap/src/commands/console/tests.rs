@@ -274,6 +274,12 @@ fn a_console_beside_a_watch_has_done_by_another_process_what_it_may_not_do() {
     assert_eq!(added(&beside.push(&mut store, &forced()).unwrap()), 1);
     beside.empty(&mut store, "ada").unwrap();
     assert!(listed(), "it was released meanwhile");
+    // A file of the switch that is out of reach is removed by the other process, but for one that says something else.
+    std::fs::write(at("s.db.mitigation.json.stop"), "by hand\n").unwrap();
+    beside.release(&mut store, "of before\n").unwrap();
+    assert!(beside.killed(&store).unwrap().unwrap().contains("by hand"));
+    beside.release(&mut store, "by hand\n").unwrap();
+    assert_eq!(beside.killed(&store).unwrap(), None);
     let version = beside.policies(&store).unwrap()["version"].as_u64().unwrap();
     let save = PolicySave { text: rule("alert", ""), comment: "less".into(), version, by: "ada".into() };
     beside.save_policy(&mut store, &save).unwrap();
