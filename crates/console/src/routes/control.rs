@@ -230,9 +230,25 @@ pub(super) async fn order_devices(
     detail: Value,
     f: impl FnOnce(&dyn Control, &mut Store) -> Done + Send + 'static,
 ) -> Result<Json<Value>, Problem> {
+    note_order(app, caller, action, detail.clone()).await?;
+    carry_out(app, caller, action, detail, f).await
+}
+
+/// Writes down that somebody orders devices to be changed.
+async fn note_order(app: &App, caller: &Caller, action: &'static str, detail: Value) -> Result<(), Problem> {
+    let asked = caller.audit(app.now(), action, with(detail, "stage", Some("ordered".to_owned())));
+    app.write(move |store| Ok(store.record_audit(&asked)?)).await
+}
+
+/// Has it done, and writes down what came of it.
+async fn carry_out(
+    app: &App,
+    caller: &Caller,
+    action: &'static str,
+    detail: Value,
+    f: impl FnOnce(&dyn Control, &mut Store) -> Done + Send + 'static,
+) -> Result<Json<Value>, Problem> {
     let (control, clock, caller) = (Arc::clone(&app.control), Arc::clone(&app.clock), caller.clone());
-    let asked = caller.audit(app.now(), action, with(detail.clone(), "stage", Some("ordered".to_owned())));
-    app.write(move |store| Ok(store.record_audit(&asked)?)).await?;
     let (shared, end) = (App::clone(app), Arc::clone(&clock));
     app.act(move |store| {
         store.set_now(clock());
@@ -345,10 +361,14 @@ async fn kill(
 
 /// Empties the devices, as soon as orders that wait leave it a place.
 async fn empty(app: App, caller: Caller) {
+    const ACTION: &str = "mitigation.empty";
+    if let Err(problem) = note_order(&app, &caller, ACTION, json!({})).await {
+        tracing::warn!(?problem, "that devices are emptied is not in the audit");
+    }
     for _ in 0..EMPTY_TRIES {
         let by = caller.name.clone();
         let empty = move |c: &dyn Control, store: &mut Store| c.empty(store, &by);
-        match order_devices(&app, &caller, "mitigation.empty", json!({}), empty).await {
+        match carry_out(&app, &caller, ACTION, json!({}), empty).await {
             Err(problem) if problem.status == StatusCode::SERVICE_UNAVAILABLE => {
                 tokio::time::sleep(std::time::Duration::from_secs(1)).await;
             }
