@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use sidetap_model::Ts;
@@ -27,6 +28,8 @@ const HEAVY: usize = 1;
 const HEAVY_WAITING: usize = 8;
 /// Orders to devices that wait at most.
 const ORDERS: usize = 16;
+/// How long one waits for its turn: one that comes later is not carried out.
+const TURN: Duration = Duration::from_secs(30);
 
 /// What every request can reach.
 pub(crate) type App = Arc<Shared>;
@@ -115,7 +118,16 @@ impl Shared {
         &self,
         work: impl FnOnce(&mut Store) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.orders.run_if_wanted(self.now(), work).await
+        self.act_or(work, |_, _| {}).await
+    }
+
+    /// The same; where its turn comes too late or nobody waits for it any more, `undone` is told why in its stead.
+    pub(crate) async fn act_or<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Store) -> Result<T, Problem> + Send + 'static,
+        undone: impl FnOnce(&mut Store, &str) + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.orders.run_in_turn((self.now(), TURN), work, undone).await
     }
 }
 
@@ -239,18 +251,28 @@ impl Writer {
         self.hand_on(job, receiver).await
     }
 
-    /// The same where it has not begun as long as somebody waits for it: what took too long to get its turn was told to have failed.
-    async fn run_if_wanted<T: Send + 'static>(
+    /// The same where its turn comes in time and somebody waits for it then: what got its turn too late is told to have failed.
+    async fn run_in_turn<T: Send + 'static>(
         &self,
-        now: Ts,
+        (now, turn): (Ts, Duration),
         work: impl FnOnce(&mut Store) -> Result<T, Problem> + Send + 'static,
+        undone: impl FnOnce(&mut Store, &str) + Send + 'static,
     ) -> Result<T, Problem> {
         let (sender, receiver) = oneshot::channel::<Result<T, Problem>>();
+        let asked = Instant::now();
         let job: Job = Box::new(move |store| {
-            if !sender.is_closed() {
-                store.set_now(now);
-                let _ = sender.send(work(store));
-            }
+            store.set_now(now);
+            let why = match (sender.is_closed(), asked.elapsed() > turn) {
+                (false, false) => {
+                    let _ = sender.send(work(store));
+                    return;
+                }
+                (true, _) => "nobody waited for it any more when its turn came: nothing was done",
+                (false, true) => "orders before it took too long: nothing was done; try again",
+            };
+            undone(store, why);
+            let _ =
+                sender.send(Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-available", "busy", why)));
         });
         self.hand_on(job, receiver).await
     }
@@ -278,4 +300,41 @@ fn stopped() -> Problem {
         "store failed",
         "reading or writing stopped; the log says why",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_gets_its_turn_too_late_is_not_done_and_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let writer = Arc::new(Writer::start_orders(Store::open(&dir.path().join("s.db")).unwrap()).unwrap());
+        let (told, tells) = std::sync::mpsc::channel::<String>();
+        let ask = |slow: u64, turn: u64| {
+            let (writer, told) = (Arc::clone(&writer), told.clone());
+            tokio::spawn(async move {
+                let work = move |_: &mut Store| {
+                    std::thread::sleep(Duration::from_millis(slow));
+                    Ok("done")
+                };
+                let undone = move |_: &mut Store, why: &str| told.send(why.to_owned()).unwrap();
+                writer.run_in_turn((Ts::default(), Duration::from_millis(turn)), work, undone).await
+            })
+        };
+        let first = ask(300, 60_000);
+        tokio::task::yield_now().await;
+        let (late, gone) = (ask(0, 20), ask(0, 60_000));
+        tokio::task::yield_now().await;
+        gone.abort();
+        assert_eq!(first.await.unwrap().unwrap(), "done");
+        let late = late.await.unwrap().unwrap_err();
+        assert_eq!(
+            (late.status, late.detail.as_str()),
+            (StatusCode::SERVICE_UNAVAILABLE, "orders before it took too long: nothing was done; try again")
+        );
+        assert_eq!(tells.recv().unwrap(), late.detail);
+        let why = tells.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert!(why.starts_with("nobody waited"), "{why}");
+    }
 }

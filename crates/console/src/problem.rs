@@ -12,7 +12,7 @@ pub(crate) struct Problem {
     pub(crate) status: StatusCode,
     kind: &'static str,
     title: &'static str,
-    detail: String,
+    pub(crate) detail: String,
     errors: Option<Box<Value>>,
     retry_after_s: Option<u64>,
 }

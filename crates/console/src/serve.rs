@@ -290,7 +290,9 @@ fn router(app: &App) -> Router {
 /// What takes too long ends: a body that trickles in, a statement that never does.
 async fn in_time(request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let long = path.ends_with("/policies/simulate") || path.ends_with("/suggestion");
+    // Who orders devices is told what came of it, however long they take.
+    let long = ["/api/v1/policies", "/api/v1/mitigation/"].iter().any(|p| path.starts_with(p))
+        || path.ends_with("/suggestion");
     match tokio::time::timeout(if long { LONG_REQUEST } else { REQUEST }, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {

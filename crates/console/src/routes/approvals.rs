@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sidetap_store::{Chosen, Which};
 
-use super::control::{ask, order, rows_of};
+use super::control::{ask, rows_of};
+use super::orders::order;
 use crate::access::{Caller, Role};
 use crate::app::App;
 use crate::control::{Decision, Decisions};

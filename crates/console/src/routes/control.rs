@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use sidetap_model::Ts;
 use sidetap_store::{ACTIONS, AUDIT, ActionItem, AllowedRow, AuditItem, LetGo, Store};
 
+use super::orders::{NotDone, carry_out, note_order, note_undone, order, order_devices};
 use crate::access::{Caller, Role};
 use crate::app::App;
 use crate::control::{Control, Done, Order, Refused, Undo};
@@ -203,76 +204,6 @@ pub(super) async fn ask(
     app.read(move |store| Ok(f(&*control, store)?)).await.map(Json)
 }
 
-/// Has policy changed, and writes down who did and what came of it.
-pub(super) async fn order(
-    app: &App,
-    caller: &Caller,
-    action: &'static str,
-    detail: Value,
-    f: impl FnOnce(&dyn Control, &mut Store) -> Done + Send + 'static,
-) -> Result<Json<Value>, Problem> {
-    let (control, now, caller) = (Arc::clone(&app.control), app.now(), caller.clone());
-    let result = app
-        .write(move |store| {
-            let result = store.atomically(|store| f(&*control, store));
-            store.record_audit(&caller.audit(now, action, with(detail, "refused", why_not(&result))))?;
-            Ok(result)
-        })
-        .await?;
-    Ok(Json(result?))
-}
-
-/// Has devices changed, which may take long, and writes down who did: before the first device is told, and what came of it.
-pub(super) async fn order_devices(
-    app: &App,
-    caller: &Caller,
-    action: &'static str,
-    detail: Value,
-    f: impl FnOnce(&dyn Control, &mut Store) -> Done + Send + 'static,
-) -> Result<Json<Value>, Problem> {
-    note_order(app, caller, action, detail.clone()).await?;
-    carry_out(app, caller, action, detail, f).await
-}
-
-/// Writes down that somebody orders devices to be changed.
-async fn note_order(app: &App, caller: &Caller, action: &'static str, detail: Value) -> Result<(), Problem> {
-    let asked = caller.audit(app.now(), action, with(detail, "stage", Some("ordered".to_owned())));
-    app.write(move |store| Ok(store.record_audit(&asked)?)).await
-}
-
-/// Has it done, and writes down what came of it.
-async fn carry_out(
-    app: &App,
-    caller: &Caller,
-    action: &'static str,
-    detail: Value,
-    f: impl FnOnce(&dyn Control, &mut Store) -> Done + Send + 'static,
-) -> Result<Json<Value>, Problem> {
-    let (control, clock, caller) = (Arc::clone(&app.control), Arc::clone(&app.clock), caller.clone());
-    let (shared, end) = (App::clone(app), Arc::clone(&clock));
-    app.act(move |store| {
-        store.set_now(clock());
-        let result = f(&*control, store);
-        shared.devices.changed();
-        let detail = with(detail, "stage", Some("ended".to_owned()));
-        store.record_audit(&caller.audit(end(), action, with(detail, "refused", why_not(&result))))?;
-        Ok(result?)
-    })
-    .await
-    .map(Json)
-}
-
-fn why_not(result: &Done) -> Option<String> {
-    result.as_ref().err().map(ToString::to_string)
-}
-
-fn with(mut detail: Value, key: &str, value: Option<String>) -> Value {
-    if let (Some(fields), Some(value)) = (detail.as_object_mut(), value) {
-        fields.insert(key.to_owned(), json!(value));
-    }
-    detail
-}
-
 /// How often, a second apart, devices are tried to be emptied while too many orders wait.
 const EMPTY_TRIES: u32 = 120;
 
@@ -369,17 +300,20 @@ async fn empty(app: App, caller: Caller) {
         let by = caller.name.clone();
         let empty = move |c: &dyn Control, store: &mut Store| c.empty(store, &by);
         match carry_out(&app, &caller, ACTION, json!({}), empty).await {
-            Err(problem) if problem.status == StatusCode::SERVICE_UNAVAILABLE => {
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-            }
-            Err(problem) => {
+            Err(NotDone::NoPlace(_)) => tokio::time::sleep(std::time::Duration::from_secs(1)).await,
+            Err(NotDone::Else(problem)) if problem.status == StatusCode::SERVICE_UNAVAILABLE => {}
+            Err(NotDone::Else(problem)) => {
                 tracing::warn!(?problem, "devices were not emptied by the kill switch");
                 return;
             }
             Ok(_) => return,
         }
     }
-    tracing::warn!("devices were not emptied by the kill switch: too many orders wait");
+    let why = "too many orders wait";
+    tracing::warn!("devices were not emptied by the kill switch: {why}");
+    if let Err(problem) = note_undone(&app, &caller, ACTION, json!({}), why).await {
+        tracing::warn!(?problem, "that devices were not emptied is not in the audit");
+    }
 }
 
 async fn actions(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {

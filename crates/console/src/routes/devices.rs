@@ -6,7 +6,8 @@ use axum::routing::{get, post, put};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::control::{PAGED, ask, order, rows_of};
+use super::control::{PAGED, ask, rows_of};
+use super::orders::order;
 use crate::access::{Caller, Role};
 use crate::app::App;
 use crate::download::Known;

@@ -9,6 +9,7 @@ mod events;
 mod evidence;
 mod findings;
 mod health;
+mod orders;
 mod overview;
 mod people;
 mod policies;

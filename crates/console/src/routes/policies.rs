@@ -9,7 +9,8 @@ use axum::routing::{get, post, put};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::control::{PAGED, ask, order, order_devices, rows_of};
+use super::control::{PAGED, ask, rows_of};
+use super::orders::{order, order_devices};
 use crate::access::{Caller, Role};
 use crate::app::App;
 use crate::control::{Control, PolicySave, Refused};

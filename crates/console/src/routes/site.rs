@@ -11,7 +11,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sidetap_store::ShapeRow;
 
-use super::control::{PAGED, ask, order, rows_of};
+use super::control::{PAGED, ask, rows_of};
+use super::orders::order;
 use crate::access::{Caller, Role};
 use crate::app::App;
 use crate::control::{Refused, SpecSave};
