@@ -113,6 +113,8 @@ pub(super) async fn carry_out(
                 store.set_now(clock());
                 let result = f(&*control, store);
                 shared.devices.changed();
+                let lost = result.as_ref().ok().and_then(|said| said.get("not_kept")).map(Value::to_string);
+                let detail = with(detail, "not_kept", lost);
                 store.record_audit(&ended(&by, end(), action, detail, why_not(&result)))?;
                 Ok(result?)
             },

@@ -5,6 +5,7 @@ import { createContext, useCallback, useContext, useEffect, useId, useMemo, useR
 import { ApiError } from "../api/client";
 import type { Role, Session } from "../api/types";
 import { ROLES } from "../api/types";
+import { n } from "../lib/format";
 import { sentence } from "../lib/text";
 
 export const SessionContext = createContext<Session | null>(null);
@@ -75,10 +76,18 @@ export function useAct<In, Out>(act: (input: In) => Promise<Out>, options: { don
     onSuccess: async (out: Out) => {
       if (options.done) say("ok", typeof options.done === "function" ? options.done(out) : options.done);
       options.then?.(out);
+      const lost = notKept(out);
+      if (lost > 0) say("bad", `${n(lost)} of what was done could not be written down: the store was held by somebody else. The list of actions misses them; the audit has how many.`);
       await Promise.all((options.touches ?? []).map((key) => client.invalidateQueries({ queryKey: [key] })));
     },
     onError: (error) => say("bad", messageOf(error)),
   });
+}
+
+/** How much of what was done to devices the store could not take. */
+function notKept(out: unknown): number {
+  const lost = typeof out === "object" && out !== null && "not_kept" in out ? out.not_kept : 0;
+  return typeof lost === "number" ? lost : 0;
 }
 
 /** A button that says why it cannot be pressed. */
