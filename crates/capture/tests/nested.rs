@@ -14,7 +14,10 @@ fn get(target: &str) -> Vec<u8> {
 
 /// An upload with this content.
 fn post(target: &str, content: &[u8]) -> Vec<u8> {
-    let head = format!("POST {target} HTTP/1.1\r\nHost: h\r\nContent-Length: {}\r\n\r\n", content.len());
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 203.0.113.7\r\nContent-Length: {}\r\n\r\n",
+        content.len()
+    );
     [head.as_bytes(), content].concat()
 }
 
@@ -334,7 +337,10 @@ fn behind_a_coding_that_breaks_off_what_reads_like_a_request_is_told() {
 #[test]
 fn what_is_told_of_content_says_so() {
     let len = 2 * get("/secret1").len();
-    let long = format!("POST /shape HTTP/1.1\r\nHost: h\r\nContent-Length: {len}\r\n\r\n").into_bytes();
+    let long = format!(
+        "POST /shape HTTP/1.1\r\nX-Forwarded-For: 203.0.113.7\r\nHost: h\r\nContent-Length: {len}\r\n\r\n"
+    )
+    .into_bytes();
     let mut wire = Wire::open([1000, 2000], 1448);
     turn(&mut wire, &[&post("/x", &get("/secret0"))], &["x", "secret0"]);
     turn(&mut wire, &[&get("/own0")], &["own0"]);
@@ -348,6 +354,8 @@ fn what_is_told_of_content_says_so() {
     {
         let told = find(&seen, target, "content");
         assert_eq!(told.anomalies.contains(Anomaly::RequestInContent), is_in, "{target}");
+        let by = told.sent_in.as_ref().map(|heads| heads.get("x-forwarded-for").unwrap_or_default().to_vec());
+        assert_eq!(by, is_in.then(|| b"203.0.113.7".to_vec()), "{target}: whoever sent the content wrote it");
     }
 }
 

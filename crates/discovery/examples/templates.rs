@@ -125,5 +125,6 @@ fn exchange(line: &Line, n: u32) -> Exchange {
         anomalies: AnomalySet::default(),
         acknowledged: true,
         proxied_for: None,
+        sent_in: None,
     }
 }

@@ -34,6 +34,7 @@ fn body(side: sidetap_discovery::Side, text: &str) -> sidetap_discovery::BodyFac
         anomalies: AnomalySet::default(),
         acknowledged: true,
         proxied_for: None,
+        sent_in: None,
     };
     let endpoint = EndpointRef::new(EndpointId(1), "h", "GET", "/");
     let o = x.take(&sidetap_discovery::Context {

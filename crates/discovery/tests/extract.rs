@@ -59,6 +59,7 @@ fn see(t: &Talk<'_>) -> Observation {
         anomalies: AnomalySet::default(),
         acknowledged: true,
         proxied_for: None,
+        sent_in: None,
     };
     let mut x = Extractor::new();
     for (side, fields, text) in [(Side::Request, t.request, t.sent), (Side::Response, t.response, t.got)] {

@@ -1,4 +1,5 @@
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::{Addr, AnomalySet, Completeness, FlowId, FlowKey, Ts, Zone};
 
@@ -39,6 +40,8 @@ pub struct Exchange {
     pub acknowledged: bool,
     /// The client that a PROXY protocol header in front of the connection named.
     pub proxied_for: Option<Addr>,
+    /// Of the request in whose content this one stands the fields that may name who sent it: he wrote this too.
+    pub sent_in: Option<Arc<Headers>>,
 }
 
 /// The application protocol of an exchange.

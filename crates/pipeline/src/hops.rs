@@ -436,6 +436,7 @@ mod tests {
                 anomalies: Default::default(),
                 acknowledged: true,
                 proxied_for: None,
+                sent_in: None,
             };
             let client = ClientAddr {
                 ip: self.believed.unwrap_or(self.from).parse().unwrap(),

@@ -41,11 +41,13 @@ impl ProxyRules {
         };
         let seems = |ip: IpAddr| learned.contains(&(ex.flow.zone, ip));
         let is_proxy = |ip: IpAddr| self.trusts(ip) || (is_internal(ip) && seems(ip));
-        // What stands in content was written by whoever sent that, whatever proxy handed it on: he would name whom he wants blamed.
-        let request = ex.request.as_ref().filter(|_| !ex.anomalies.contains(Anomaly::RequestInContent));
+        // What stands in content was written by whoever sent that, whatever proxy handed it on: he would name whom he wants blamed. Who he
+        // is stands in the request that has the content.
+        let own = ex.request.as_ref().filter(|_| !ex.anomalies.contains(Anomaly::RequestInContent));
+        let heads = ex.sent_in.as_deref().or_else(|| own.map(|r| &r.headers));
         if !is_proxy(source.ip) {
-            let said = request.filter(|_| seems(source.ip));
-            let said = said.and_then(|r| self.named_by(&r.headers, &|ip| self.trusts(ip) || seems(ip)));
+            let said = heads.filter(|_| seems(source.ip));
+            let said = said.and_then(|h| self.named_by(h, &|ip| self.trusts(ip) || seems(ip)));
             return said.map_or(direct(false), |client| ClientAddr { claimed: true, ..client });
         }
         let proxied = ex.proxied_for.map(|Addr { ip, port }| ClientAddr {
@@ -59,7 +61,7 @@ impl ProxyRules {
         if let Some(client) = proxied.filter(|p| !is_proxy(p.ip)) {
             return client;
         }
-        let named = request.and_then(|r| self.named_by(&r.headers, &is_proxy));
+        let named = heads.and_then(|h| self.named_by(h, &is_proxy));
         named.or(proxied).unwrap_or_else(|| direct(true))
     }
 
@@ -258,6 +260,7 @@ mod tests {
             anomalies: Default::default(),
             acknowledged: true,
             proxied_for: proxied.map(addr),
+            sent_in: None,
         }
     }
 
@@ -298,6 +301,12 @@ mod tests {
         ex.anomalies.insert(Anomaly::RequestInContent);
         let client = rules.client_of(&ex, &LearnedProxies::default());
         assert_eq!((client.ip.to_string(), client.shared), ("10.0.0.9".to_owned(), true));
+        // The request that has the content does: its fields are the proxy's word.
+        let mut heads = Headers::default();
+        heads.push(b"X-Forwarded-For", b"198.51.100.66");
+        ex.sent_in = Some(Arc::new(heads));
+        let client = rules.client_of(&ex, &LearnedProxies::default());
+        assert_eq!((client.ip.to_string(), client.shared), ("198.51.100.66".to_owned(), false));
     }
 
     #[test]

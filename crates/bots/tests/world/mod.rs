@@ -248,6 +248,7 @@ impl World {
             anomalies,
             acknowledged: true,
             proxied_for: None,
+            sent_in: None,
         };
         self.look(&exchange, c);
     }

@@ -12,6 +12,7 @@ use super::Http;
 use super::checks::is_any_space;
 use super::entry::{Asked, Entry, Target};
 use super::reader::{MOST_CUTS, Wants, extend};
+use super::sender::sender_fields;
 use super::trail::Trail;
 use crate::flow::{Mark, Out};
 
@@ -439,7 +440,10 @@ impl Http {
     /// server dropped it is answered in their place.
     pub(super) fn leave_content(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) {
         let announced = self.up.announced();
-        let from = self.reading_request().and_then(|asked| asked.content);
+        let (from, heads) = self
+            .reading_request()
+            .map_or((None, None), |asked| (asked.content, Some(sender_fields(&asked.request.headers))));
+        self.sent_in = heads;
         let end = from.zip(announced).map_or(u64::MAX, |(from, len)| from.saturating_add(len));
         self.content_until = self.content_until.max(end);
         self.up.end_known_body();

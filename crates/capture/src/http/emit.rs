@@ -36,6 +36,7 @@ impl Http {
         exchange.end = asked.last;
         let (asked_after_loss, traits) = (asked.hidden, asked.traits);
         exchange.request = Some(asked.request);
+        exchange.sent_in = asked.sent_in;
         exchange.completeness = asked.completeness | flag;
         exchange.gap_bytes = asked.gap_bytes;
         exchange.anomalies = asked.anomalies;
@@ -104,6 +105,7 @@ impl Http {
         let mut exchange = blank(asked.seq, asked.ts, out);
         exchange.end = asked.last;
         exchange.request = Some(asked.request.clone());
+        exchange.sent_in = asked.sent_in.clone();
         exchange.anomalies = asked.anomalies.clone();
         exchange.completeness = asked.completeness | Completeness::NO_RESPONSE;
         exchange.gap_bytes = asked.gap_bytes;
@@ -169,5 +171,6 @@ fn blank(seq: u32, ts: Ts, out: &Out<'_>) -> Exchange {
         anomalies: Default::default(),
         acknowledged: false,
         proxied_for: out.address.proxied_for,
+        sent_in: None,
     }
 }

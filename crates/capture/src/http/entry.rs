@@ -1,6 +1,8 @@
 //! What waits in a connection: requests for their answers, answers for what they are to.
 
-use sidetap_model::{AnomalySet, Completeness, Request, Response, Ts};
+use std::sync::Arc;
+
+use sidetap_model::{AnomalySet, Completeness, Headers, Request, Response, Ts};
 
 use super::certain::Traits;
 use crate::flow::Mark;
@@ -42,6 +44,8 @@ pub(super) struct Asked {
     pub(super) completeness: Completeness,
     pub(super) gap_bytes: u64,
     pub(super) anomalies: AnomalySet,
+    /// The fields of the request in whose content it stands.
+    pub(super) sent_in: Option<Arc<Headers>>,
     /// Final answers since it began, while its content is coming.
     pub(super) finals: u8,
     pub(super) done: bool,
@@ -76,6 +80,7 @@ impl Asked {
             completeness: Completeness::WHOLE,
             gap_bytes: 0,
             anomalies,
+            sent_in: None,
             finals: 0,
             done: false,
             shown: false,

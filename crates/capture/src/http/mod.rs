@@ -17,12 +17,14 @@ mod pair;
 mod reader;
 mod request;
 mod response;
+mod sender;
 mod trail;
 mod urgent;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use sidetap_model::{Completeness, Ts};
+use sidetap_model::{Completeness, Headers, Ts};
 use sidetap_wire::http1::{Probe, begins_method, likely_request, likely_response, probe_request};
 
 use crate::flow::{BASE, Handover, Kind, Mark, Out};
@@ -114,6 +116,8 @@ pub(crate) struct Http {
     in_content: bool,
     /// What begins before here stands in what was announced as content.
     content_until: u64,
+    /// The fields of the request that has that content.
+    sent_in: Option<Arc<Headers>>,
     /// The coding of content broke off, as its client sent it: final answers since.
     broken: Option<u8>,
     /// The connection began with a request.
@@ -186,6 +190,7 @@ impl Http {
             cut: Cut::default(),
             in_content: false,
             content_until: 0,
+            sent_in: None,
             broken: None,
             begun: beginning == Beginning::Seen,
             heard: false,
@@ -226,6 +231,7 @@ impl Http {
         (next.eof_up, next.eof_down) = (self.eof_up, self.eof_down);
         (next.unheard_until, next.doubt) = (self.unheard_until, self.doubt);
         next.content_until = self.content_until;
+        next.sent_in = self.sent_in.clone();
         next
     }
 
@@ -237,6 +243,7 @@ impl Http {
         self.held
             + entries
             + within
+            + self.sent_in.as_ref().map_or(0, |heads| heads.room())
             + urgent
             + self.given_up.held()
             + self.suspects.held()

@@ -6,13 +6,15 @@
 //! while there is another.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use sidetap_model::{Anomaly, AnomalySet, Completeness, Exchange};
+use sidetap_model::{Anomaly, AnomalySet, Completeness, Exchange, Headers};
 use sidetap_wire::http1::{HeadLimits, Parsed, Probe, probe_request_of_http, request_head};
 
 use super::behind::{MOST_AGAIN, begins_within, may_be_old};
 use super::entry::Entry;
 use super::reader::Wants;
+use super::sender::sender_fields;
 use super::{Beginning, Http};
 use crate::flow::{Mark, Out};
 
@@ -35,17 +37,27 @@ struct Nested {
     is_cut: bool,
     /// Turns before it.
     turns: u32,
+    /// The fields of its request: they say who sent it.
+    heads: Arc<Headers>,
 }
 
 impl Nested {
     fn room(&self) -> usize {
-        size_of::<Self>() + self.bytes.capacity()
+        size_of::<Self>() + self.bytes.capacity() + self.heads.room()
     }
 
     /// Where its request ends.
     fn end(&self) -> u64 {
         self.mark.off + self.bytes.len() as u64 + self.rest
     }
+}
+
+/// Content that is read as requests.
+pub(super) struct Content {
+    /// Bytes behind what was kept of it.
+    rest: u64,
+    /// The fields of its request.
+    heads: Option<Arc<Headers>>,
 }
 
 /// Contents that read like requests, of which no answer too many was seen yet.
@@ -115,7 +127,8 @@ impl Http {
         let (seq, is_early) = (asked.seq, asked.answer.is_some() || asked.finals > 0);
         let turns = self.suspects.turns;
         let is_cut = rest == 0 && ends_amid_head(&bytes);
-        let nested = Nested { mark, bytes, rest, seq, is_early, is_piped: false, is_cut, turns };
+        let heads = sender_fields(&asked.request.headers);
+        let nested = Nested { mark, bytes, rest, seq, is_early, is_piped: false, is_cut, turns, heads };
         self.suspects.room += nested.room();
         self.suspects.list.push_back(nested);
         let most = MOST.min(out.limits.flow_bytes / 4);
@@ -213,7 +226,7 @@ impl Http {
 
     /// Answers that come are to these requests.
     fn tell_paired(&mut self, nested: &Nested, out: &mut Out<'_>) {
-        let told = self.read_as_requests(nested.mark, &nested.bytes, Some(nested.rest), true, out);
+        let told = self.read_content(nested, true, out);
         let open = &told.reader.queue;
         if !told.done.is_empty() || open.iter().any(|e| !matches!(e, Entry::Asked(_))) {
             return told.send(out);
@@ -228,7 +241,12 @@ impl Http {
     }
 
     fn tell_unpaired(&mut self, nested: &Nested, vouched: bool, out: &mut Out<'_>) {
-        self.read_as_requests(nested.mark, &nested.bytes, Some(nested.rest), vouched, out).send(out);
+        self.read_content(nested, vouched, out).send(out);
+    }
+
+    fn read_content(&self, nested: &Nested, vouched: bool, out: &mut Out<'_>) -> Told {
+        let content = Content { rest: nested.rest, heads: Some(Arc::clone(&nested.heads)) };
+        self.read_as_requests(nested.mark, &nested.bytes, Some(content), vouched, out)
     }
 
     /// Reads a head by itself.
@@ -259,13 +277,12 @@ impl Http {
     }
 
     /// Reads bytes as a server may that takes them for requests: whatever reads like one is one, for it may stop and go on
-    /// anywhere. `rest` are behind
-    /// them in content that were not kept.
+    /// anywhere, in `content` or not.
     pub(super) fn read_as_requests(
         &self,
         mark: Mark,
         bytes: &[u8],
-        rest: Option<u64>,
+        content: Option<Content>,
         vouched: bool,
         out: &mut Out<'_>,
     ) -> Told {
@@ -285,7 +302,9 @@ impl Http {
         reader.in_content = self.in_content || !vouched;
         let end = mark.off + bytes.len() as u64;
         reader.unheard_until = end;
-        reader.content_until = if rest.is_some() { end } else { 0 };
+        reader.content_until = if content.is_some() { end } else { 0 };
+        let rest = content.as_ref().map_or(0, |c| c.rest);
+        reader.sent_in = content.and_then(|c| c.heads);
         let (first, mut at) = (*out.seq, mark);
         for piece in bytes.chunks(MOST_AGAIN.1) {
             if out.seq.wrapping_sub(first) > MOST_AGAIN.0 {
@@ -300,7 +319,7 @@ impl Http {
             reader.finish_request(Completeness::REQUEST_TRUNCATED, at.off, at.ts, out);
         }
         debug_assert!(reader.up.wants() != Wants::Body);
-        let lost = end - at.off + rest.unwrap_or(0);
+        let lost = end - at.off + rest;
         if let Some(Entry::Asked(last)) = reader.queue.back_mut().filter(|_| lost > 0) {
             last.completeness.insert(Completeness::REQUEST_GAP);
             last.gap_bytes += lost;

@@ -188,6 +188,7 @@ impl Http {
         self.tally.request();
         if asked.start < self.content_until {
             asked.anomalies.insert(Anomaly::RequestInContent);
+            asked.sent_in = self.sent_in.clone();
         }
         asked.hidden = self.certainty.is_hidden();
         if self.down.reads_until_close() {
