@@ -142,6 +142,12 @@ impl Reply {
         serde_json::from_slice(&self.body).map_err(|e| ConnectorError::Answer(format!("no JSON: {e}")))
     }
 
+    /// The words of a server's own at this place of its answer.
+    pub(crate) fn said(&self, pointer: &str) -> Option<String> {
+        let said: Value = serde_json::from_slice(&self.body).ok()?;
+        said.pointer(pointer)?.as_str().map(shortened)
+    }
+
     /// What a status that is none of success means.
     pub(crate) fn refusal(&self, ask: &Ask<'_>) -> ConnectorError {
         let said = shortened(&String::from_utf8_lossy(&self.body));

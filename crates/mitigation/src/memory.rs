@@ -23,6 +23,9 @@ struct File {
     /// Of a device that holds the allow list too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     allow: Vec<IpNet>,
+    /// The version that a list has by its last change, where a change has to be put in force by another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
 }
 
 impl Memory {
@@ -47,16 +50,25 @@ impl Memory {
 
     /// The same, with the allow list that the device was told. Of a file that broke in the middle what is whole counts.
     pub(crate) fn read_all(&self) -> Result<(Vec<Entry>, Vec<IpNet>), ConnectorError> {
+        self.load().map(|file| (file.entries, file.allow))
+    }
+
+    /// What it holds, and the version of the list that it was told with.
+    pub(crate) fn read_version(&self) -> Result<(Vec<Entry>, Option<u64>), ConnectorError> {
+        self.load().map(|file| (file.entries, file.version))
+    }
+
+    fn load(&self) -> Result<File, ConnectorError> {
         let at = |e: &dyn std::fmt::Display| format!("{}: {e}", self.path.display());
         match std::fs::read(&self.path) {
             Ok(bytes) => match serde_json::from_slice::<File>(&bytes) {
-                Ok(file) => Ok((file.entries, file.allow)),
+                Ok(file) => Ok(file),
                 Err(e) => match salvaged(&String::from_utf8_lossy(&bytes)) {
                     entries if entries.is_empty() => Err(ConnectorError::Missing(format!(
                         "{}; move it away, and what the device holds of Sidetap's has to be taken off by hand where it can only be told by this file",
                         at(&e)
                     ))),
-                    entries => Ok((entries, Vec::new())),
+                    entries => Ok(File { entries, ..File::default() }),
                 },
             },
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Default::default()),
@@ -71,10 +83,18 @@ impl Memory {
 
     /// Keeps these, and this allow list.
     pub(crate) fn write_all(&self, entries: &[Entry], allow: &[IpNet]) -> Result<(), ConnectorError> {
+        self.save(&File { entries: entries.to_vec(), allow: allow.to_vec(), version: None })
+    }
+
+    /// Keeps these, and the version of the list that has them.
+    pub(crate) fn write_version(&self, entries: &[Entry], version: u64) -> Result<(), ConnectorError> {
+        self.save(&File { entries: entries.to_vec(), allow: Vec::new(), version: Some(version) })
+    }
+
+    fn save(&self, file: &File) -> Result<(), ConnectorError> {
         let at =
             |e: &dyn std::fmt::Display| ConnectorError::Unreachable(format!("{}: {e}", self.path.display()));
-        let bytes = serde_json::to_vec(&File { entries: entries.to_vec(), allow: allow.to_vec() })
-            .map_err(|e| at(&e))?;
+        let bytes = serde_json::to_vec(file).map_err(|e| at(&e))?;
         // What lets go is no longer than what it takes the place of, and has to be kept on a full disk too.
         let over = |e: std::io::Error| match std::str::from_utf8(&bytes) {
             Ok(text) if is_full(&e) => write_over(&self.path, text).map_err(|_| e),
@@ -86,9 +106,10 @@ impl Memory {
     /// Keeps these besides what it holds: before a device is told of them, so that none is taken for somebody else's
     /// after a crash.
     pub(crate) fn intend(&self, entries: &[Entry]) -> Result<(), ConnectorError> {
-        let mut all: BTreeMap<Key, Entry> = self.read()?.into_iter().map(|e| (e.key.clone(), e)).collect();
+        let file = self.load()?;
+        let mut all: BTreeMap<Key, Entry> = file.entries.into_iter().map(|e| (e.key.clone(), e)).collect();
         all.extend(entries.iter().map(|e| (e.key.clone(), e.clone())));
-        self.write(&all.into_values().collect::<Vec<_>>())
+        self.save(&File { entries: all.into_values().collect(), allow: Vec::new(), version: file.version })
     }
 
     /// Which of a device's keys are ours, and how many are not.

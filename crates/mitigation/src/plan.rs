@@ -67,6 +67,23 @@ impl Plan {
         }
     }
 
+    /// Those that go, of which the first go before what comes and the others after it, on a list that takes no more than `free` entries
+    /// besides: a full one takes nothing until something went. Who stays under an entry of another width waits for that, as long as
+    /// there is room.
+    pub(crate) fn in_turn(&self, free: usize) -> (Vec<&Entry>, Vec<&Entry>) {
+        let come: BTreeSet<IpNet> = self.add.iter().filter_map(|e| e.key.net()).collect();
+        let stays = |e: &&Entry| {
+            let Some(net) = e.key.net() else { return false };
+            let mut around = std::iter::successors(Some(net), IpNet::supernet);
+            around.any(|wider| come.contains(&wider))
+                || come.range(net..).next().is_some_and(|n| net.contains(n))
+        };
+        let (mut last, mut first): (Vec<&Entry>, Vec<&Entry>) = self.remove.iter().partition(stays);
+        let lacking = self.add.len().saturating_sub(free.saturating_add(first.len()));
+        first.extend(last.drain(..lacking.min(last.len())));
+        (first, last)
+    }
+
     /// Whether it only takes away, or has to go through whatever happens: then a server that is not told is no reason to put anything back.
     pub(crate) fn lets_go(&self) -> bool {
         self.insists || !self.remove.is_empty() && self.add.is_empty() && self.refresh.is_empty()
@@ -278,6 +295,29 @@ mod tests {
         assert!(
             plan(&wanted, &reached, &[], &sees(10)).is_empty(),
             "a plan that was applied leaves nothing to do"
+        );
+    }
+
+    #[test]
+    fn a_full_list_lets_go_first_and_never_of_who_stays_without_need() {
+        let one = |net: &str| entry(net, Response::Block, 1000, 90);
+        let p = Plan {
+            add: vec![one("192.0.2.0/24"), one("198.51.100.0/25"), one("203.0.113.9/32")],
+            remove: ["192.0.2.7/32", "192.0.3.7/32", "198.51.100.0/24", "2001:db8::/64"].map(one).to_vec(),
+            ..Plan::default()
+        };
+        let turns = |free: usize| {
+            let (first, last) = p.in_turn(free);
+            let nets = |es: Vec<&Entry>| es.iter().map(|e| e.key.to_string()).collect::<Vec<_>>();
+            (nets(first), nets(last))
+        };
+        let (first, last) = turns(1);
+        assert_eq!(first, ["192.0.3.7", "2001:db8::/64"], "whom nothing new stands for");
+        assert_eq!(last, ["192.0.2.7", "198.51.100.0/24"], "these stay blocked, one way or the other");
+        assert_eq!(
+            turns(0).0,
+            ["192.0.3.7", "2001:db8::/64", "192.0.2.7"],
+            "no more than room is needed for"
         );
     }
 

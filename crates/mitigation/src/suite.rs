@@ -72,7 +72,7 @@ enum Done {
 type Check = fn(&mut dyn Device) -> Result<Done, String>;
 
 /// Every check with its name, in the order in which they are made.
-const CHECKS: [(&str, Check); 16] = [
+const CHECKS: [(&str, Check); 17] = [
     ("adding twice", adds_and_is_idempotent),
     ("refreshing", refreshes),
     ("overlapping networks", changes_widths),
@@ -88,6 +88,7 @@ const CHECKS: [(&str, Check); 16] = [
     ("two Sidetaps under one mark", notices_a_twin),
     ("two Sidetaps at one time", loses_nothing_of_a_twin),
     ("over capacity", obeys_its_capacity),
+    ("other entries on a full list", changes_a_full_list),
     ("undo", takes_everything_back),
 ];
 
@@ -223,6 +224,23 @@ fn obeys_its_capacity(device: &mut dyn Device) -> Result<Done, String> {
     expect(observed.entries.iter().any(|e| Some(&e.key) == highest), || {
         "the most urgent entry was evicted".to_owned()
     })?;
+    Ok(Done::Yes)
+}
+
+/// A list that takes no more is changed all the same: into one of other entries, and into one of networks in place of their addresses.
+fn changes_a_full_list(device: &mut dyn Device) -> Result<Done, String> {
+    let end = device.now() + 600;
+    let room = device.connector().sees().capacity - observe(device)?.foreign;
+    let full = |second: u8| -> Vec<Entry> {
+        let net = |n: usize| format!("10.{second}.{}.{}/32", n >> 8, n & 255);
+        (0..room).map(|n| entry(&net(n), end, 90)).collect()
+    };
+    reach(device, &full(201), "a full list")?;
+    reach(device, &full(202), "other entries on a full list")?;
+    let wide: Vec<Entry> =
+        (0..room).map(|n| entry(&format!("10.202.{}.{}/31", n >> 8, n & 254), end, 90)).step_by(2).collect();
+    let others = full(203).into_iter().take(room - wide.len());
+    reach(device, &wide.into_iter().chain(others).collect::<Vec<_>>(), "networks on a full list")?;
     Ok(Done::Yes)
 }
 

@@ -184,14 +184,37 @@ impl AkamaiConnector {
 
     fn activate(&self, now: i64) -> Result<(), ConnectorError> {
         let path = format!("/environments/{}/activate", self.config.network);
-        self.call("POST", &path, Some(&json!({"comments": "Sidetap"})), now).map(drop)
+        let said = self.call("POST", &path, Some(&json!({"comments": "Sidetap"})), now);
+        said.map(drop).map_err(|e| match e {
+            ConnectorError::Refused { command, answer } => ConnectorError::Refused {
+                command,
+                answer: format!(
+                    "{answer}; the list is changed, and not in force before a later push has it activated"
+                ),
+            },
+            e => e,
+        })
     }
 
-    /// Whether what was changed last is on its way to the network, or there.
-    fn is_active(&self, now: i64) -> Result<bool, ConnectorError> {
+    /// Whether what Sidetap changed last is neither in force nor on its way there.
+    ///
+    /// That is asked of a list that it emptied too: who is off the list and not off the network stays blocked. Where nothing on the list
+    /// is ours, what somebody else changed after that is theirs to activate.
+    fn is_due(&self, list: &List, now: i64) -> Result<bool, ConnectorError> {
+        let (entries, version) = self.memory.read_version()?;
+        if entries.is_empty() && version.is_none() {
+            return Ok(false);
+        }
         let said = self.call("GET", &format!("/environments/{}/status", self.config.network), None, now)?;
-        let status = said.get("activationStatus").and_then(Value::as_str).unwrap_or_default();
-        Ok(status.starts_with("ACTIVE") || status.starts_with("PENDING"))
+        let at = said.get("syncPoint").and_then(Value::as_u64);
+        let ours = version.filter(|_| entries.is_empty()).unwrap_or(list.sync_point).min(list.sync_point);
+        let reaches = at.is_some_and(|at| at >= ours);
+        Ok(!match said.get("activationStatus").and_then(Value::as_str) {
+            Some("ACTIVE") => at.is_none() || reaches,
+            Some("PENDING_ACTIVATION") => reaches,
+            Some("MODIFIED") => reaches && ours < list.sync_point,
+            _ => false,
+        })
     }
 }
 
@@ -209,8 +232,9 @@ impl Connector for AkamaiConnector {
     }
 
     fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
-        let mut observed = self.memory.observed(&self.list(now)?.elements)?;
-        if !observed.entries.is_empty() && !self.is_active(now)? {
+        let list = self.list(now)?;
+        let mut observed = self.memory.observed(&list.elements)?;
+        if self.is_due(&list, now)? {
             observed.drift.push("activation".to_owned());
         }
         Ok(observed)
@@ -227,14 +251,16 @@ impl Connector for AkamaiConnector {
         let others = held.elements.iter().filter(|k| !ours.contains(k)).filter_map(Key::net);
         let nets: BTreeSet<IpNet> = others.chain(live.iter().filter_map(|e| e.key.net())).collect();
         let before: BTreeSet<IpNet> = held.elements.iter().filter_map(Key::net).collect();
+        let mut version = held.sync_point;
         if nets != before {
             let elements: Vec<String> = nets.iter().map(|n| Key::Net(*n).to_string()).collect();
             let body =
                 json!({"name": held.name, "type": "IP", "syncPoint": held.sync_point, "list": elements});
-            self.call("PUT", "", Some(&body), now)?;
+            let said = self.call("PUT", "", Some(&body), now)?;
+            version = said.get("syncPoint").and_then(Value::as_u64).unwrap_or(version + 1);
         }
         self.activate(now)?;
-        self.memory.write(&plan.target)?;
+        self.memory.write_version(&plan.target, version)?;
         Ok(turn.answer(format!("{} addresses, being activated", live.len())))
     }
 }

@@ -1,5 +1,6 @@
 //! Cloudflare: a list of an account, whose items carry Sidetap's mark as comment.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -10,7 +11,8 @@ use crate::config::{ConfigError, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{Entry, Sees};
 use crate::hosted;
-use crate::http::{Ask, Http, HttpOptions, check_url};
+use crate::http::{Ask, Http, HttpOptions, Reply, check_url};
+use crate::key::Key;
 use crate::plan::Plan;
 use crate::secret::SecretRef;
 
@@ -127,12 +129,20 @@ impl CloudflareConnector {
         let url = format!("{}/accounts/{}/rules/lists/{path}", self.config.url, self.config.account);
         let body = body.map(Value::to_string);
         let ask = Ask { method, url: &url, headers: &headers, body: body.as_deref().map(str::as_bytes) };
-        let said = self.http.ok(&ask)?.json()?;
-        if said.get("success").and_then(Value::as_bool) == Some(true) {
-            return Ok(said);
+        let reply = self.http.ask(&ask)?;
+        let is_ok = (200..300).contains(&reply.status);
+        let why = reply.said("/errors/0/message");
+        // A 403 is not about the credential alone: a list that takes no more is told with it too.
+        if !is_ok && (why.is_none() || reply.status != 403 || is_about_the_token(&reply)) {
+            return Err(reply.refusal(&ask));
         }
-        let why = said.pointer("/errors/0/message").and_then(Value::as_str).unwrap_or("no reason given");
-        Err(ConnectorError::Refused { command: format!("{method} {path}"), answer: why.to_owned() })
+        match reply.json()? {
+            said if is_ok && said.get("success").and_then(Value::as_bool) == Some(true) => Ok(said),
+            _ => Err(ConnectorError::Refused {
+                command: format!("{method} {path}"),
+                answer: why.unwrap_or_else(|| "no reason given".to_owned()),
+            }),
+        }
     }
 
     fn items(&self) -> Result<Vec<Item>, ConnectorError> {
@@ -152,12 +162,20 @@ impl CloudflareConnector {
         Err(ConnectorError::Answer("a list without end".to_owned()))
     }
 
+    /// Deletes those of the items that are these entries.
+    fn delete(&self, items: &[Item], gone: &[&Entry]) -> Result<(), ConnectorError> {
+        let gone: BTreeSet<&Key> = gone.iter().map(|e| &e.key).collect();
+        let goes = |i: &&Item| i.entry().is_some_and(|e| gone.contains(&e.key));
+        let ids: Vec<Value> = items.iter().filter(goes).map(|i| json!({"id": i.id})).collect();
+        ids.chunks(PAGE).try_for_each(|batch| self.change("DELETE", &json!({"items": batch})))
+    }
+
     /// Changes items and waits until Cloudflare has done it: while one change is on its way it takes no other.
     fn change(&self, method: &str, body: &Value) -> Result<(), ConnectorError> {
         let said = self.call(method, &format!("{}/items", self.config.list), Some(body))?;
         let id = said.pointer("/result/operation_id").and_then(Value::as_str);
         let Some(id) = id else { return Err(ConnectorError::Answer("no operation_id".to_owned())) };
-        let start = Instant::now();
+        let (start, mut pause_ms) = (Instant::now(), 50);
         while start.elapsed() < Duration::from_secs(OPERATION_S) {
             let said = self.call("GET", &format!("bulk_operations/{id}"), None)?;
             match said.pointer("/result/status").and_then(Value::as_str) {
@@ -169,11 +187,20 @@ impl CloudflareConnector {
                         answer: why.to_owned(),
                     });
                 }
-                _ => std::thread::sleep(Duration::from_millis(500)),
+                _ => {
+                    std::thread::sleep(Duration::from_millis(pause_ms));
+                    pause_ms = (pause_ms * 2).min(1_000);
+                }
             }
         }
         Err(ConnectorError::Timeout(OPERATION_S))
     }
+}
+
+/// Whether an error is one of Cloudflare's for a token that is wrong or has too few rights.
+fn is_about_the_token(reply: &Reply) -> bool {
+    let code = reply.json().ok().and_then(|said| said.pointer("/errors/0/code")?.as_u64());
+    code.is_none_or(|code| matches!(code, 1_000 | 6_003 | 6_111 | 9_100..=9_199 | 10_000))
 }
 
 fn item(entry: &Entry) -> Value {
@@ -208,15 +235,13 @@ impl Connector for CloudflareConnector {
         let items = self.items()?;
         plan.check_unseen(&items.iter().filter_map(Item::entry).collect::<Vec<_>>(), "the list")?;
         if plan.refresh.is_empty() {
+            let (first, last) = plan.in_turn(self.config.capacity.saturating_sub(items.len()));
+            self.delete(&items, &first)?;
             let new: Vec<Value> = plan.add.iter().filter(|e| e.expires_at > now).map(item).collect();
             for batch in new.chunks(PAGE) {
                 self.change("POST", &json!(batch))?;
             }
-            let goes = |i: &&Item| i.entry().is_some_and(|e| plan.remove.iter().any(|r| r.key == e.key));
-            let gone: Vec<Value> = items.iter().filter(goes).map(|i| json!({"id": i.id})).collect();
-            for batch in gone.chunks(PAGE) {
-                self.change("DELETE", &json!({"items": batch}))?;
-            }
+            self.delete(&items, &last)?;
         } else {
             let others = items.iter().filter(|i| i.entry().is_none());
             let others =

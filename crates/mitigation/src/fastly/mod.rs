@@ -55,10 +55,12 @@ fn default_capacity() -> usize {
     1_000
 }
 
-/// Entries of one page and of one change.
+/// Entries of one change.
 const BATCH: usize = 1_000;
+/// Entries of one page; a page of fewer is not the last, since Fastly has a mind of its own about how many that are.
+const PAGE: usize = 100;
 /// Pages that are read at most.
-const PAGES: usize = 1_000;
+const PAGES: usize = 10_000;
 
 /// The connector to an access control list.
 #[derive(Debug)]
@@ -136,14 +138,13 @@ impl FastlyConnector {
     fn held(&self) -> Result<Vec<Held>, ConnectorError> {
         let mut all = Vec::new();
         for page in 1..=PAGES {
-            let said = self.call("GET", &format!("?per_page={BATCH}&page={page}"), None)?;
+            let said = self.call("GET", &format!("?per_page={PAGE}&page={page}"), None)?;
             let entries: Vec<Held> =
                 serde_json::from_value(said).map_err(|e| ConnectorError::Answer(format!("entries: {e}")))?;
-            let last = entries.len() < BATCH;
-            all.extend(entries);
-            if last {
+            if entries.is_empty() {
                 return Ok(all);
             }
+            all.extend(entries);
         }
         Err(ConnectorError::Answer("a list without end".to_owned()))
     }
@@ -182,15 +183,15 @@ impl Connector for FastlyConnector {
         let held = self.held()?;
         let id_of =
             |key: &Key| held.iter().find(|h| h.entry().is_some_and(|e| e.key == *key)).map(|h| h.id.clone());
-        let mut changes: Vec<Value> =
-            plan.add.iter().filter(|e| e.expires_at > now).filter_map(create).collect();
+        let delete = |e: &&Entry| id_of(&e.key).map(|id| json!({"op": "delete", "id": id}));
+        let (first, last) = plan.in_turn(self.config.capacity.saturating_sub(held.len()));
+        let mut changes: Vec<Value> = first.iter().filter_map(delete).collect();
+        changes.extend(plan.add.iter().filter(|e| e.expires_at > now).filter_map(create));
         for e in &plan.refresh {
             let id = id_of(&e.key);
             changes.extend(id.map(|id| json!({"op": "update", "id": id, "comment": hosted::mark_of(e)})));
         }
-        for e in &plan.remove {
-            changes.extend(id_of(&e.key).map(|id| json!({"op": "delete", "id": id})));
-        }
+        changes.extend(last.iter().filter_map(delete));
         for batch in changes.chunks(BATCH) {
             self.call("PATCH", "", Some(&json!({"entries": batch})))?;
         }

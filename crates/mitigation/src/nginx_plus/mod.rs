@@ -1,5 +1,7 @@
 //! NGINX Plus: a key-value zone through its API; keys time out by themselves.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sidetap_policy::Response;
@@ -22,7 +24,7 @@ pub struct NginxPlusConfig {
     pub name: String,
     /// The API with its version, `http://127.0.0.1:8080/api/9`.
     pub url: String,
-    /// The zone (`keyval_zone zone=sidetap:1m type=prefix timeout=1d`).
+    /// The zone (`keyval_zone zone=sidetap:1m type=ip timeout=1d`).
     #[serde(default = "default_zone")]
     pub zone: String,
     /// What the configuration knows how to do.
@@ -67,8 +69,8 @@ fn default_capacity() -> usize {
     10_000
 }
 
-/// Keys that one request carries.
-const BATCH: usize = 500;
+/// Keys that the first request to an empty zone carries: what nginx takes as a body unless it is told otherwise (1 MB) holds them.
+const FIRST: usize = 5_000;
 
 /// The connector to a key-value zone.
 #[derive(Debug)]
@@ -94,7 +96,7 @@ impl NginxPlusConnector {
             native_ttl: true,
             open_connections: "the next request on it is treated so",
             delay: "at once",
-            cannot: "a zone of type prefix holds addresses",
+            cannot: "a zone of type ip holds addresses",
             ..Sees::addresses(config.responses.clone(), config.capacity)
         };
         Ok(NginxPlusConnector { http: Http::new(&config.http)?, sees, config })
@@ -105,7 +107,16 @@ impl NginxPlusConnector {
         let body = body.map(Value::to_string);
         let headers = [("Content-Type", "application/json")];
         let ask = Ask { method, url: &url, headers: &headers, body: body.as_deref().map(str::as_bytes) };
-        self.http.ok(&ask).map(|reply| reply.body)
+        let reply = self.http.ask(&ask)?;
+        match (reply.status, reply.said("/error/text")) {
+            (200..=299, _) => Ok(reply.body),
+            // What the API says of itself, a zone that is full for one, is no server that cannot be reached.
+            (500, Some(why)) => Err(ConnectorError::Refused {
+                command: format!("{method} {}", self.config.zone),
+                answer: why,
+            }),
+            _ => Err(reply.refusal(&ask)),
+        }
     }
 
     fn held(&self) -> Result<Map<String, Value>, ConnectorError> {
@@ -145,23 +156,30 @@ impl Connector for NginxPlusConnector {
         Ok(observed)
     }
 
-    /// Keys are added many at a time; each that is changed or removed takes a request of its own.
+    /// Keys are added many at a time to an empty zone; each that is added later, changed or removed takes a request of its own.
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
         let held = self.held()?;
         let new: Vec<&Entry> = plan.add.iter().chain(&plan.refresh).filter(|e| e.expires_at > now).collect();
         let (there, absent): (Vec<&Entry>, Vec<&Entry>) =
             new.iter().partition(|e| held.contains_key(&e.key.to_string()));
-        for batch in absent.chunks(BATCH) {
+        let wanted: BTreeSet<&Key> = plan.target.iter().map(|e| &e.key).collect();
+        let goes = |e: &&Entry| !wanted.contains(&e.key) && held.contains_key(&e.key.to_string());
+        let remove = |gone: Vec<&Entry>| {
+            let mut gone = gone.into_iter().filter(goes);
+            gone.try_for_each(|e| self.call("PATCH", Some(&json!({e.key.to_string(): null}))).map(drop))
+        };
+        let (first, last) = plan.in_turn(self.config.capacity.saturating_sub(held.len()));
+        remove(first)?;
+        let at_once = if held.is_empty() { FIRST.min(absent.len()) } else { 0 };
+        let (many, single) = absent.split_at(at_once);
+        for batch in many.chunks(FIRST).chain(single.chunks(1)) {
             let body: Map<String, Value> = batch.iter().map(|e| (e.key.to_string(), value(e, now))).collect();
             self.call("POST", Some(&Value::Object(body)))?;
         }
         for e in there {
             self.call("PATCH", Some(&json!({e.key.to_string(): value(e, now)})))?;
         }
-        let wanted = |e: &Entry| plan.target.iter().any(|t| t.key == e.key);
-        for e in plan.remove.iter().filter(|e| !wanted(e) && held.contains_key(&e.key.to_string())) {
-            self.call("PATCH", Some(&json!({e.key.to_string(): null})))?;
-        }
+        remove(last)?;
         Ok(Answer::of(format!("{} keys set", new.len())))
     }
 }
