@@ -480,3 +480,25 @@ fn what_is_given_up_before_its_server_had_it_counts_once_it_has() {
     let seen = run(&wire.segs).0;
     assert!(seen.iter().any(|e| is_to(e, "/secret0") && e.acknowledged), "{:?}", targets(&seen));
 }
+
+/// Places at which a request may begin, two in one head, or one in each of two heads of one segment: all heads are told whole.
+#[test]
+fn several_places_in_one_segment_cut_no_head() {
+    let secret = |places: &str| {
+        format!("GET /secret0 HTTP/1.1\r\nHost: h\r\n{places}Cookie: told\r\n\r\n").into_bytes()
+    };
+    let two = secret("X: GET /a HTTP/1.1\r\nY: GET /b HTTP/1.1\r\n");
+    let one = secret("X: GET /a HTTP/1.1\r\n");
+    let more = b"GET /h HTTP/1.1\r\nHost: h\r\nX: GET /a HTTP/1.1\r\n\r\n";
+    let many = secret(&"X: GET /a HTTP/1.1\r\n".repeat(100));
+    for said in [two, [one.clone(), more.to_vec()].concat(), [one, more.repeat(300)].concat(), many] {
+        let mut wire = Wire::open([1000, 2000], 60_000);
+        turn(&mut wire, &[UPGRADE, &said].concat(), &[&answer("up"), &answer("secret0")]);
+        wire.close(true);
+        let seen = run(&wire.segs).0;
+        let whole = |e: &&Exchange| {
+            is_to(e, "/secret0") && e.request.as_ref().is_some_and(|r| r.headers.get("cookie").is_some())
+        };
+        assert_eq!(seen.iter().filter(whole).count(), 1, "{}: {:?}", said.len(), targets(&seen));
+    }
+}

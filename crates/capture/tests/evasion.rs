@@ -402,7 +402,13 @@ fn a_head_longer_than_any_that_is_kept_ends_where_it_ends() {
             let [told, whole] = [Completeness::REQUEST_TRUNCATED, Completeness::WHOLE];
             for (n, e) in seen.iter().enumerate() {
                 let flags = if n == 0 && mss < 1 << 20 { told } else { whole };
-                assert!(e.response.is_some() && e.completeness == flags && e.acknowledged, "{n} {mss}");
+                // Behind content that may be the beginning of a request.
+                let flags = if body == "GET /" && n > 0 { Completeness::PAIRING_UNCERTAIN } else { flags };
+                assert!(
+                    e.response.is_some() && e.completeness == flags && e.acknowledged,
+                    "{n} {mss} {:?}",
+                    e.completeness
+                );
             }
             assert_eq!(seen[0].anomalies.contains(Anomaly::HeadTooLong), mss < 1 << 20);
         }

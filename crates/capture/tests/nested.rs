@@ -398,3 +398,48 @@ fn behind_content_that_ends_amid_a_head_the_next_pair_is_uncertain() {
     wire.close(true);
     assert!(run(&wire.segs).0.iter().all(|e| e.completeness.is_whole()));
 }
+
+/// A head that a log line would not be: two blanks, a blank before the colon, no end of its first line.
+#[test]
+fn behind_content_that_ends_amid_an_odd_head_the_next_pair_is_uncertain() {
+    let filler = format!("F: {}\r\n", "f".repeat(6000));
+    for content in [
+        b"GET  /secret0 HTTP/1.1\r\nHost: h\r\nX: ".to_vec(),
+        b"GET /secret0 HTTP/1.1\r\nA : b\r\nX: ".to_vec(),
+        b"GET /secret0 HTTP/1.1".to_vec(),
+        b"GET /secret0".to_vec(),
+        format!("GET /secret0 HTTP/1.1\r\n{}X: ", filler.repeat(12)).into_bytes(),
+    ] {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        turn(&mut wire, &[&post("/x", &content)], &["x"]);
+        turn(&mut wire, &[&get("/own")], &["secret0"]);
+        wire.close(true);
+        let seen = run(&wire.segs).0;
+        let what = String::from_utf8_lossy(&content[..24.min(content.len())]).into_owned();
+        let own = find(&seen, "/own", &what);
+        assert!(own.completeness.contains(Completeness::PAIRING_UNCERTAIN), "{what}");
+    }
+}
+
+#[test]
+fn an_answer_to_garbage_behind_such_content_may_be_that_to_the_content() {
+    for rest in [&b"xx yy\r\n\r\n"[..], b"xx yy zz\r\n\r\n"] {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        wire.send(true, &[&post("/x", &get("/secret0")), rest].concat());
+        wire.ack(false);
+        wire.send(false, &answer("x"));
+        wire.send(false, &answer("secret0"));
+        wire.ack(true);
+        wire.close(false);
+        assert_unpaired(&run(&wire.segs).0, "/secret0", "garbage");
+    }
+}
+
+#[test]
+fn a_place_amid_what_stands_in_content_hides_none_of_it() {
+    let cut = b"GET /secret0 HTTP/1.1\r\nHost: h\r\nX: GET /z HTTP/1.1\r\nY: ";
+    let mut wire = Wire::open([1000, 2000], 1448);
+    turn(&mut wire, &[&[post("/x", cut), get("/own")].concat()], &["x", "secret0"]);
+    wire.close(true);
+    assert_unpaired(&run(&wire.segs).0, "/secret0", "place");
+}

@@ -14,7 +14,7 @@ use super::entry::{Asked, Entry, Target};
 use super::reader::{MOST_CUTS, Wants, extend};
 use super::sender::sender_fields;
 use super::trail::Trail;
-use crate::flow::{Mark, Out};
+use crate::flow::{FlowLimits, Mark, Out};
 
 /// Why what is being read may not be read by its server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,8 +113,14 @@ impl Cut {
     }
 }
 
-/// Bytes kept from where content begins as a request, as far as a body may be kept but at least these.
+/// Bytes kept from where content begins as a request, as far as a body may be kept but at least these; a third of what a flow may hold at
+/// most, for the content itself and what is remembered of others stand beside it.
 const LEAST_WITHIN: usize = 64 << 10;
+
+pub(super) fn most_within(limits: &FlowLimits) -> usize {
+    limits.body.max(LEAST_WITHIN).min(limits.flow_bytes / 3)
+}
+
 /// Requests after which no more of it is read again, and bytes that are read at once.
 pub(super) const MOST_AGAIN: (u32, usize) = (1024, 16 << 10);
 
@@ -130,7 +136,7 @@ impl Within {
     /// Keeps more that comes right behind.
     fn keep(&mut self, bytes: &[u8], mark: Mark, most: usize) {
         if self.mark.off + self.bytes.len() as u64 == mark.off {
-            let room = most.max(LEAST_WITHIN).saturating_sub(self.bytes.len()).min(bytes.len());
+            let room = most.saturating_sub(self.bytes.len()).min(bytes.len());
             if self.cuts.len() < MOST_CUTS {
                 self.cuts.push(self.bytes.len());
             }

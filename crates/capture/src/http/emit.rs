@@ -25,6 +25,9 @@ impl Http {
             Some(answer) if asked.odd => {
                 // It reads such lines: they ended where they seemed to.
                 self.proven();
+                if !refuses_message(&answer) {
+                    self.suspects.odd_answered();
+                }
                 Some(answer)
             }
             answer => answer,

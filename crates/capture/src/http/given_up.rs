@@ -12,10 +12,12 @@ use super::entry::{Asked, Entry};
 use super::reader::extend;
 use crate::flow::{Mark, Out};
 
-/// Bytes that are kept of such heads, places in them at which one begins, and requests that wait for their acknowledgement.
-const MOST: (usize, usize, usize) = (64 << 10, 64, 256);
+/// Bytes that are kept of such heads, places in one of them at which one begins, heads, and requests that wait for their acknowledgement.
+const MOST: (usize, usize, usize, usize) = (64 << 10, 64, 64, 256);
+/// Bytes of a segment that are taken for a head at once: its end may be near.
+const STEP: usize = 2 << 10;
 
-/// Heads of which no end was seen yet, from the first one on.
+/// Heads within one another of which no end was seen yet, from the first one on.
 #[derive(Debug)]
 struct Heads {
     mark: Mark,
@@ -27,23 +29,50 @@ impl Heads {
     fn end(&self) -> u64 {
         self.mark.off + self.bytes.len() as u64
     }
+
+    /// Goes on with a segment up to the end of the last of them; true where nothing more is to come of them.
+    fn read(&mut self, bytes: &[u8], mark: Mark) -> bool {
+        let known = self.end().checked_sub(mark.off);
+        let Some(mut more) = known.and_then(|known| bytes.get(known as usize..)) else { return true };
+        let last = self.starts.last().copied().unwrap_or_default();
+        loop {
+            if head_end(&self.bytes, last).is_some() || self.bytes.len() > MOST.0 {
+                return true;
+            }
+            if more.is_empty() {
+                return false;
+            }
+            let (next, rest) = more.split_at(STEP.min(more.len()));
+            extend(&mut self.bytes, next);
+            more = rest;
+        }
+    }
 }
 
 /// What was given up, and may have been read all the same.
 #[derive(Default)]
 pub(super) struct GivenUp {
-    heads: Option<Box<Heads>>,
+    heads: VecDeque<Heads>,
     /// Requests that their server has not acknowledged.
     later: VecDeque<Box<Asked>>,
 }
 
 impl GivenUp {
     pub(super) fn held(&self) -> usize {
-        self.heads.as_ref().map_or(0, |heads| size_of::<Heads>() + heads.bytes.capacity())
+        self.heads.capacity() * size_of::<Heads>() + self.bytes()
+    }
+
+    fn bytes(&self) -> usize {
+        self.heads.iter().map(|heads| heads.bytes.capacity()).sum()
+    }
+
+    /// No more of them has room: those of which the segment has the end are to be told.
+    pub(super) fn is_full(&self) -> bool {
+        self.heads.len() >= MOST.2
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.heads.is_none() && self.later.is_empty()
+        self.heads.is_empty() && self.later.is_empty()
     }
 }
 
@@ -54,36 +83,49 @@ impl Http {
         else {
             return false;
         };
-        let (held, end) = (held.to_vec(), at.off + held.len() as u64);
-        if self.given_up.heads.as_ref().is_some_and(|heads| heads.end() < end || heads.starts.len() >= MOST.1)
+        let is_within = |heads: &&mut Heads| (heads.mark.off..=heads.end()).contains(&at.off);
+        match self.given_up.heads.back_mut().filter(is_within) {
+            // It began amid the one before: what the segment said since belongs to both.
+            Some(heads) => {
+                let known = (heads.end() - at.off) as usize;
+                extend(&mut heads.bytes, held.get(known..).unwrap_or_default());
+                if heads.starts.len() < MOST.1 {
+                    heads.starts.push((at.off - heads.mark.off) as usize);
+                }
+            }
+            None => {
+                let heads = Heads { mark: at, bytes: held.to_vec(), starts: vec![0] };
+                self.given_up.heads.push_back(heads);
+            }
+        }
+        while self.given_up.heads.len() > MOST.2
+            || self.given_up.heads.len() > 1 && self.given_up.bytes() > MOST.0
         {
             self.tell_heads(out);
-        }
-        match &mut self.given_up.heads {
-            Some(heads) => heads.starts.push(at.off.saturating_sub(heads.mark.off) as usize),
-            None => {
-                self.given_up.heads = Some(Box::new(Heads { mark: at, bytes: held, starts: vec![0] }));
-            }
         }
         true
     }
 
     /// A segment was read: it may go on with such heads.
     pub(super) fn read_given_up(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) {
-        let Some(heads) = &mut self.given_up.heads else { return };
-        let more = heads.end().checked_sub(mark.off).and_then(|known| bytes.get(known as usize..));
-        let Some(more) = more else { return self.tell_heads(out) };
-        extend(&mut heads.bytes, more);
-        let last = heads.starts.last().copied().unwrap_or_default();
-        let is_whole = head_end(&heads.bytes, last).is_some();
-        if is_whole || heads.bytes.len() > MOST.0 {
-            self.tell_heads(out);
+        let mut at = 0;
+        while let Some(heads) = self.given_up.heads.get_mut(at) {
+            if !heads.read(bytes, mark) {
+                at += 1;
+            } else if let Some(heads) = self.given_up.heads.remove(at) {
+                self.tell(heads, out);
+            }
         }
     }
 
-    /// Tells them as far as they came.
+    /// Tells the first of them as far as they came.
     fn tell_heads(&mut self, out: &mut Out<'_>) {
-        let Some(heads) = self.given_up.heads.take() else { return };
+        if let Some(heads) = self.given_up.heads.pop_front() {
+            self.tell(heads, out);
+        }
+    }
+
+    fn tell(&mut self, heads: Heads, out: &mut Out<'_>) {
         for start in heads.starts {
             let from = heads.bytes.get(start..).unwrap_or_default();
             let len = head_end(from, 0).unwrap_or(from.len());
@@ -109,7 +151,7 @@ impl Http {
             return self.emit(*asked, None, Completeness::WHOLE, out);
         }
         self.given_up.later.push_back(asked);
-        if self.given_up.later.len() > MOST.2
+        if self.given_up.later.len() > MOST.3
             && let Some(first) = self.given_up.later.pop_front()
         {
             self.emit(*first, None, Completeness::WHOLE, out);
@@ -118,7 +160,7 @@ impl Http {
 
     /// Sends on what was acknowledged since, or all that is left.
     pub(super) fn tell_given_up(&mut self, all: bool, out: &mut Out<'_>) {
-        if all {
+        while all && !self.given_up.heads.is_empty() {
             self.tell_heads(out);
         }
         let acked = out.facts.acked_up;

@@ -28,7 +28,7 @@ use sidetap_model::{Completeness, Headers, Ts};
 use sidetap_wire::http1::{Probe, begins_method, likely_request, likely_response, probe_request};
 
 use crate::flow::{BASE, Handover, Kind, Mark, Out};
-use behind::{Amid, Behind, Cut, Doubt, Within};
+use behind::{Amid, Behind, Cut, Doubt, Within, most_within};
 use certain::Certainty;
 use checks::Said;
 pub(crate) use checks::begins_with_text;
@@ -276,7 +276,7 @@ impl Http {
         while !bytes.is_empty() && self.handover.is_none() {
             let used = match self.up.wants() {
                 Wants::Head | Wants::LongHead => self.read_up_head(bytes, mark, &mut amid, out),
-                Wants::Body => match self.request_within(bytes, mark, out.limits.body, &mut amid) {
+                Wants::Body => match self.request_within(bytes, mark, most_within(out.limits), &mut amid) {
                     Some(0) => {
                         self.leave_content(bytes, mark, out);
                         0
@@ -318,6 +318,9 @@ impl Http {
             };
             mark = mark.plus(used);
             bytes = bytes.get(used..).unwrap_or_default();
+            if self.given_up.is_full() {
+                self.read_given_up(whole, first, out);
+            }
         }
         self.keep_cut(whole, first);
         if !self.given_up.is_empty() {

@@ -8,10 +8,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use sidetap_model::{Anomaly, AnomalySet, Completeness, Exchange, Headers};
-use sidetap_wire::http1::{HeadLimits, Parsed, Probe, probe_request_of_http, request_head};
+use sidetap_model::{AnomalySet, Completeness, Exchange, Headers};
+use sidetap_wire::http1::{
+    HeadLimits, Parsed, Probe, begins_method, probe_request_of_http, request_head, trim_start,
+};
 
 use super::behind::{MOST_AGAIN, begins_within, may_be_old};
+use super::checks::{is_any_space, odd_head};
 use super::entry::Entry;
 use super::reader::Wants;
 use super::sender::sender_fields;
@@ -33,7 +36,9 @@ struct Nested {
     is_early: bool,
     /// More was asked behind it before its request was answered: nobody does who sends content of this kind.
     is_piped: bool,
-    /// It ends amid a head: what comes next is the rest of that for a server that reads it as requests, and has the answer to it.
+    /// The same of what begins with no method that is in use: bytes too many, if they have no answer.
+    none_behind: bool,
+    /// It ends amid a head, as far as is known: what comes next is the rest of that for a server that reads it as requests, and has the answer to it.
     is_cut: bool,
     /// Turns before it.
     turns: u32,
@@ -81,6 +86,13 @@ impl Suspects {
         self.room + (self.list.capacity() - self.list.len()) * size_of::<Nested>()
     }
 
+    /// What begins with no method that is in use has an answer: it may be that to what stands in the content before it.
+    pub(super) fn odd_answered(&mut self) {
+        if let Some(last) = self.list.back_mut() {
+            last.is_piped |= std::mem::take(&mut last.none_behind);
+        }
+    }
+
     /// A final answer is over.
     pub(super) fn answered(&mut self) {
         self.open = self.open.map(|open| open.saturating_sub(1));
@@ -115,6 +127,8 @@ impl Told {
 impl Http {
     /// The request that is over has content that reads like a request.
     pub(super) fn keep_nested(&mut self, out: &mut Out<'_>) {
+        // What was kept of it while it came is no more of use.
+        self.within = None;
         let Some(Entry::Asked(asked)) = self.queue.back() else { return };
         let body = &asked.request.body;
         let Some(off) = asked.content.filter(|_| begins_as_request(&body.bytes)) else { return };
@@ -126,9 +140,10 @@ impl Http {
         let mark = Mark { off, ts: asked.last, ack: asked.seen_down_head };
         let (seq, is_early) = (asked.seq, asked.answer.is_some() || asked.finals > 0);
         let turns = self.suspects.turns;
-        let is_cut = rest == 0 && ends_amid_head(&bytes);
+        let is_cut = rest > 0 || ends_amid_head(&bytes);
         let heads = sender_fields(&asked.request.headers);
-        let nested = Nested { mark, bytes, rest, seq, is_early, is_piped: false, is_cut, turns, heads };
+        let (is_piped, none_behind) = (false, false);
+        let nested = Nested { mark, bytes, rest, seq, is_early, is_piped, none_behind, is_cut, turns, heads };
         self.suspects.room += nested.room();
         self.suspects.list.push_back(nested);
         let most = MOST.min(out.limits.flow_bytes / 4);
@@ -173,9 +188,10 @@ impl Http {
             && !last.is_piped
         {
             let waits = if self.loose { !is_even } else { is_open(&self.queue, last.seq) };
-            last.is_piped = !std::mem::take(&mut self.suspects.next_is_none)
-                && out.facts.both_sides
-                && (waits || last.is_early && !quiet && out.facts.acked_up < last.end());
+            let is_piped =
+                out.facts.both_sides && (waits || last.is_early && !quiet && out.facts.acked_up < last.end());
+            last.none_behind = is_piped && std::mem::take(&mut self.suspects.next_is_none);
+            last.is_piped = is_piped && !last.none_behind;
             is_behind = waits || last.is_early || last.is_cut;
             self.suspects.doubted = self.certainty.before_loss().filter(|_| is_behind && !last.is_piped);
         } else if let Some(loss) = self.suspects.doubted.take_if(|_| quiet && is_even) {
@@ -314,6 +330,7 @@ impl Http {
             at = at.plus(piece.len());
         }
         reader.go_on_unheard(out);
+        reader.tell_given_up(true, out);
         reader.salvage_request(Completeness::REQUEST_TRUNCATED, None, out);
         if reader.up.reads_body() {
             reader.finish_request(Completeness::REQUEST_TRUNCATED, at.off, at.ts, out);
@@ -328,24 +345,38 @@ impl Http {
     }
 }
 
-/// Whole requests and then one whose head has no end, as whoever writes requests by hand leaves it: lines of a log are none.
+/// Whole requests, however odd, and then one whose head has no end: lines of a log are none.
 fn ends_amid_head(bytes: &[u8]) -> bool {
     let limits = HeadLimits::default();
     let mut rest = bytes;
     for _ in 0..MOST_AGAIN.0 {
-        match request_head(rest, &limits, &mut AnomalySet::default()) {
-            Parsed::Complete(_, used) if used < rest.len() => rest = rest.get(used..).unwrap_or_default(),
-            Parsed::Partial => {
-                let mut odd = AnomalySet::default();
-                let whole = [rest, b"\r\n\r\n"].concat();
-                let is_one = matches!(request_head(&whole, &limits, &mut odd), Parsed::Complete(..));
-                odd.remove(Anomaly::HostMissing);
-                return is_one && odd.is_empty();
-            }
-            Parsed::Complete(..) | Parsed::Invalid => return false,
+        let used = match request_head(rest, &limits, &mut AnomalySet::default()) {
+            Parsed::Complete(_, used) => used,
+            Parsed::Partial | Parsed::Invalid if !begins_line(rest) => return false,
+            Parsed::Partial => return true,
+            Parsed::Invalid => match odd_head(rest, false) {
+                Some(head) => head.len,
+                None => return true,
+            },
+        };
+        rest = rest.get(used.max(1)..).unwrap_or_default();
+        if rest.is_empty() {
+            return false;
         }
     }
-    false
+    true
+}
+
+/// The first line is that of a request, as far as it goes, with whatever some server takes for blanks.
+fn begins_line(bytes: &[u8]) -> bool {
+    const VERSION: &[u8] = b"HTTP/";
+    let bytes = trim_start(bytes);
+    let line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
+    let mut words = line.split(is_any_space).filter(|word| !word.is_empty());
+    let method = words.next().unwrap_or_default();
+    let (_, version, more) = (words.next(), words.next(), words.next());
+    let is_version = |word: &[u8]| word.starts_with(VERSION) || VERSION.starts_with(word);
+    begins_method(method) && version.is_none_or(is_version) && more.is_none()
 }
 
 /// By all signs, or as some server reads it.
