@@ -330,8 +330,9 @@ fn uploads_behind_one_that_asked_for_another_protocol_and_was_refused_early_are_
         wire.close(true);
         let seen = run(&wire.segs).0;
         assert_eq!(targets(&seen), ["/bulk0", "/bulk1", "/bulk2", "/after"], "{is_early}");
-        // Had its server dropped the second one, with the end of the first, nothing else would have been seen.
-        let mark = if is_early { Completeness::PAIRING_UNCERTAIN } else { Completeness::WHOLE };
+        // Had its server dropped the second one, with the end of the first, or read what stands in the contents, nothing else would have been
+        // seen.
+        let mark = Completeness::PAIRING_UNCERTAIN;
         assert!(seen.iter().all(|e| (e.completeness | mark) == mark), "{is_early}");
         assert_served(&wire, &["/bulk0", "/bulk1", "/bulk2", "/after"], "uploads");
     }
@@ -356,7 +357,11 @@ fn who_waits_for_the_answer_to_his_request_for_another_protocol_has_his_pairs() 
     wire.close(true);
     let seen = run(&wire.segs).0;
     assert_eq!(targets(&seen), ["/slow", "/up", "/bulk", "/a", "/b"]);
-    assert!(seen.iter().all(|e| e.completeness.is_whole()));
+    // What is asked behind content that is a request as well may have its answer.
+    let mark = Completeness::PAIRING_UNCERTAIN;
+    assert!(
+        seen.iter().enumerate().all(|(n, e)| e.completeness.is_whole() || n > 2 && e.completeness == mark)
+    );
     // A web socket: one exchange, and what follows is none of HTTP's.
     let mut wire = Wire::open([1000, 2000], 1448);
     turn(&mut wire, &get("/first"), &[OK]);

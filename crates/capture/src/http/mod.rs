@@ -148,6 +148,8 @@ pub(crate) struct Http {
     down_at: u64,
     eof_up: Option<u64>,
     eof_down: Option<u64>,
+    /// The server said that it says no more before its client did.
+    is_ended_by_server: bool,
     handover: Option<Handover>,
     /// Bytes in `queue`, `answer` and `lone`.
     held: usize,
@@ -209,6 +211,7 @@ impl Http {
             down_at: BASE,
             eof_up: None,
             eof_down: None,
+            is_ended_by_server: false,
             handover: None,
             held: 0,
         }
@@ -457,6 +460,7 @@ impl Http {
             return;
         }
         self.eof_down = Some(at);
+        self.is_ended_by_server = self.eof_up.is_none();
         if self.down.reads_until_close() {
             let last = self.answer.as_ref().map_or(Ts::default(), |a| a.last);
             self.finish_response(Completeness::WHOLE, at, last, out);

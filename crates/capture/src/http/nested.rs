@@ -40,6 +40,8 @@ struct Nested {
     none_behind: bool,
     /// It ends amid a head, as far as is known: what comes next is the rest of that for a server that reads it as requests, and has the answer to it.
     is_cut: bool,
+    /// It begins with the line of a request: one that takes long has the next one's answer.
+    is_request: bool,
     /// Turns before it.
     turns: u32,
     /// The fields of its request: they say who sent it.
@@ -139,11 +141,19 @@ impl Http {
         let rest = body.len.saturating_sub(bytes.len() as u64);
         let mark = Mark { off, ts: asked.last, ack: asked.seen_down_head };
         let (seq, is_early) = (asked.seq, asked.answer.is_some() || asked.finals > 0);
-        let turns = self.suspects.turns;
-        let is_cut = rest > 0 || ends_amid_head(&bytes);
-        let heads = sender_fields(&asked.request.headers);
-        let (is_piped, none_behind) = (false, false);
-        let nested = Nested { mark, bytes, rest, seq, is_early, is_piped, none_behind, is_cut, turns, heads };
+        let nested = Nested {
+            mark,
+            rest,
+            seq,
+            is_early,
+            is_piped: false,
+            none_behind: false,
+            is_cut: rest > 0 || ends_amid_head(&bytes),
+            is_request: begins_line(&bytes),
+            turns: self.suspects.turns,
+            heads: sender_fields(&asked.request.headers),
+            bytes,
+        };
         self.suspects.room += nested.room();
         self.suspects.list.push_back(nested);
         let most = MOST.min(out.limits.flow_bytes / 4);
@@ -168,7 +178,7 @@ impl Http {
         let Some(nested) = likely.or_else(oldest).and_then(|at| list.remove(at)) else { return false };
         self.suspects.room -= nested.room();
         if nested.is_piped {
-            self.tell_unpaired(&nested, true, out);
+            self.tell_unpaired(&nested, false, out);
         }
         true
     }
@@ -192,7 +202,7 @@ impl Http {
                 out.facts.both_sides && (waits || last.is_early && !quiet && out.facts.acked_up < last.end());
             last.none_behind = is_piped && std::mem::take(&mut self.suspects.next_is_none);
             last.is_piped = is_piped && !last.none_behind;
-            is_behind = waits || last.is_early || last.is_cut;
+            is_behind = waits || last.is_early || last.is_cut || last.is_request;
             self.suspects.doubted = self.certainty.before_loss().filter(|_| is_behind && !last.is_piped);
         } else if let Some(loss) = self.suspects.doubted.take_if(|_| quiet && is_even) {
             // One was asked since, and one answered.
@@ -210,7 +220,9 @@ impl Http {
     pub(super) fn answered_beyond(&mut self, at: Mark, out: &mut Out<'_>) {
         let is_due = if self.loose { self.suspects.open != Some(0) } else { !self.is_all_answered() };
         let had = |n: &Nested| at.ack.is_some_and(|seen| seen > n.mark.off);
-        if is_due || !self.suspects.list.iter().any(had) {
+        // It may be to what the capture lost: the server had it.
+        let is_to_lost = at.ack.is_some_and(|seen| seen > self.up_at);
+        if is_due || is_to_lost || !self.suspects.list.iter().any(had) {
             return;
         }
         let mut all = std::mem::take(&mut self.suspects.list);
@@ -232,11 +244,15 @@ impl Http {
         self.contest();
     }
 
-    /// Nothing more is read here: what stands in content behind which more was asked before its answer may have been answered in the place of that.
+    /// Nothing more is read here: what stands in content behind which more was asked before its answer may have been answered in the place of
+    /// that, where its server was the one to end the connection, as it was asked to, or where it ends amid a head. Clients that do not wait for answers do the same with
+    /// content that is what it seems, so it counts against nobody.
     pub(super) fn tell_piped(&mut self, out: &mut Out<'_>) {
         self.suspects.room = 0;
-        for nested in std::mem::take(&mut self.suspects.list).iter().filter(|n| n.is_piped) {
-            self.tell_unpaired(nested, !self.lost_up, out);
+        let list = std::mem::take(&mut self.suspects.list);
+        let is_ended = self.is_ended_by_server;
+        for nested in list.iter().filter(|n| n.is_piped && (is_ended || n.is_cut)) {
+            self.tell_unpaired(nested, false, out);
         }
     }
 
