@@ -137,28 +137,36 @@ enum End {
     Invalid,
 }
 
+/// What most bodies fit in when they are decoded.
+const FIRST_ROOM: usize = 16 << 10;
+
 struct Output<'a> {
     bytes: &'a mut Vec<u8>,
     limit: usize,
 }
 
 impl Output<'_> {
+    /// Room is made a piece at a time: what is set to zero in vain stays below what comes out, and nothing comes out beyond the
+    /// limit.
     fn inflate(&mut self, input: &[u8], state: &mut Decompress) -> (End, usize) {
         loop {
-            if self.bytes.len() >= self.limit {
+            let (read, written) = (state.total_in(), self.bytes.len());
+            if written >= self.limit {
                 return (End::Full, 0);
             }
-            let room = (self.limit - self.bytes.len()).min(16 << 10);
-            self.bytes.reserve_exact(room.max(self.bytes.len().min(self.limit - self.bytes.len())));
-            let (read, written) = (state.total_in(), self.bytes.len());
+            let room = (self.limit - written).min(written.max(FIRST_ROOM));
+            self.bytes.resize(written + room, 0);
             let rest = input.get(usize::try_from(read).unwrap_or(usize::MAX)..).unwrap_or_default();
-            let status = state.decompress_vec(rest, self.bytes, FlushDecompress::None);
-            self.bytes.truncate(self.limit);
+            let free = self.bytes.get_mut(written..).unwrap_or_default();
+            let before = state.total_out();
+            let status = state.decompress(rest, free, FlushDecompress::None);
+            let out = usize::try_from(state.total_out() - before).unwrap_or(room).min(room);
+            self.bytes.truncate(written + out);
             match status {
                 Ok(Status::StreamEnd) => {
                     return (End::Done, usize::try_from(state.total_in()).unwrap_or(usize::MAX));
                 }
-                Ok(_) if state.total_in() == read && self.bytes.len() == written => return (End::Cut, 0),
+                Ok(_) if state.total_in() == read && out == 0 => return (End::Cut, 0),
                 Ok(_) => {}
                 Err(_) => return (End::Invalid, 0),
             }
@@ -454,6 +462,27 @@ mod tests {
         let mut broken = second;
         broken[6] |= 6;
         assert!(run("zstd", &broken).1.contains(Anomaly::ContentCodingInvalid));
+    }
+
+    #[test]
+    fn what_was_decoded_before_does_not_tell_what_comes_out() {
+        let mut headers = Headers::default();
+        headers.push(b"Content-Encoding", b"gzip");
+        let text: Vec<u8> = (0..900_000_u32).map(|n| (n.wrapping_mul(n) >> 9) as u8).collect();
+        let (large, more) = (gz(&text), gz(&vec![b'y'; 80_000]));
+        for before in [&b""[..], &large] {
+            let (mut scratch, mut anomalies) = (CodingScratch::default(), AnomalySet::default());
+            decode(&headers, before, &CodingLimits::default(), &mut scratch, &mut anomalies);
+            assert!(anomalies.is_empty());
+            // More than 64 KiB of a body that may have no more.
+            assert!(
+                decode(&headers, &more, &CodingLimits::default(), &mut scratch, &mut anomalies).len()
+                    == 64 << 10
+            );
+            assert!(anomalies.contains(Anomaly::ContentCodingBomb));
+            let small = CodingLimits { size: 4096, ..CodingLimits::default() };
+            assert!(decode(&headers, &large, &small, &mut scratch, &mut anomalies) == &text[..4096]);
+        }
     }
 
     #[test]
