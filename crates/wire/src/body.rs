@@ -212,18 +212,39 @@ visitors!(A 0, B 1, C 2, D 3);
 #[derive(Clone, Copy)]
 struct Source<'a> {
     bytes: &'a [u8],
+    /// The longest prefix that is, of what was looked at.
     valid: &'a str,
+    /// How much was looked at; all where it ends in what is no UTF-8.
+    seen: usize,
 }
 
 impl<'a> Source<'a> {
     fn new(bytes: &'a [u8]) -> Self {
-        let valid = match std::str::from_utf8(bytes) {
+        let mut source = Source { bytes, valid: "", seen: 0 };
+        source.look(bytes.len());
+        source
+    }
+
+    /// A source that is looked at as far as a walk of so many tokens is likely to come, and further when it does.
+    fn beginning(bytes: &'a [u8], tokens: u32) -> Self {
+        let mut source = Source { bytes, valid: "", seen: 0 };
+        source.look(bytes.len().min((tokens as usize).saturating_mul(32)));
+        source
+    }
+
+    fn look(&mut self, end: usize) {
+        let part = self.bytes.get(..end).unwrap_or(self.bytes);
+        self.seen = part.len();
+        self.valid = match std::str::from_utf8(part) {
             Ok(text) => text,
             Err(e) => {
-                bytes.get(..e.valid_up_to()).and_then(|b| std::str::from_utf8(b).ok()).unwrap_or_default()
+                // A character that the end of the part cuts may go on behind it.
+                if e.error_len().is_some() {
+                    self.seen = self.bytes.len();
+                }
+                part.get(..e.valid_up_to()).and_then(|b| std::str::from_utf8(b).ok()).unwrap_or_default()
             }
         };
-        Source { bytes, valid }
     }
 
     /// The text of a range; what is not UTF-8 is replaced, in `scratch`.
@@ -236,6 +257,30 @@ impl<'a> Source<'a> {
             return text;
         }
         self.replaced(range, scratch)
+    }
+
+    /// As [`Source::text`], of a source that was not looked at to its end.
+    #[inline(always)]
+    fn text_further<'s>(&mut self, range: Range<usize>, scratch: &'s mut String) -> &'s str
+    where
+        'a: 's,
+    {
+        if let Some(text) = self.valid.get(range.clone()) {
+            return text;
+        }
+        self.looked_further(range, scratch)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn looked_further<'s>(&mut self, range: Range<usize>, scratch: &'s mut String) -> &'s str
+    where
+        'a: 's,
+    {
+        if self.seen < self.bytes.len() {
+            self.look(range.end.max(self.seen).saturating_mul(2).min(self.bytes.len()));
+        }
+        self.text(range, scratch)
     }
 
     #[cold]

@@ -92,7 +92,7 @@ struct Walker<'a, 'b, V: ?Sized> {
 impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
     fn new(body: &'a [u8], limits: &'b WalkLimits, scratch: &'b mut WalkScratch, visitor: &'b mut V) -> Self {
         let WalkScratch { path, frames, text, name } = scratch;
-        let source = Source::new(body);
+        let source = Source::beginning(body, limits.tokens);
         Walker { body, source, at: 0, tokens: 0, limits, path, frames, text, name, visitor }
     }
 
@@ -209,8 +209,12 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
     #[inline(never)]
     fn new_key(&mut self, body: &'a [u8], before: u32) -> Result<(), End> {
         let (span, escaped) = self.string_span(body).ok_or(End::Cut)?;
-        let verbatim = !escaped && self.source.valid.get(span.clone()).is_some();
-        let name = if escaped { unescape(body, span, self.name) } else { self.source.text(span, self.name) };
+        let name = if escaped {
+            unescape(body, span.clone(), self.name)
+        } else {
+            self.source.text_further(span.clone(), self.name)
+        };
+        let verbatim = !escaped && self.source.valid.get(span).is_some();
         self.path.member_next(before, name, verbatim);
         if self.next_byte(body)? == b':' { Ok(()) } else { Err(End::Malformed) }
     }
@@ -226,7 +230,7 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
         let text = if escaped {
             unescape(body, span.clone(), self.text)
         } else {
-            self.source.text(span.clone(), self.text)
+            self.source.text_further(span.clone(), self.text)
         };
         self.visitor.scalar(&self.path.at(), Scalar::Str(text), span);
         end
@@ -257,7 +261,7 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
         if plain.is_none() && !is_number(rest.get(..len).unwrap_or_default()) {
             return Err(if self.at == body.len() { End::Cut } else { End::Malformed });
         }
-        let text = self.source.text(start..start + len, self.text);
+        let text = self.source.text_further(start..start + len, self.text);
         self.visitor.scalar(&self.path.at(), Scalar::Num(text), start..start + len);
         Ok(())
     }
@@ -373,10 +377,31 @@ fn is_number(bytes: &[u8]) -> bool {
     matches!(digits(power), (1.., []))
 }
 
+/// The number of digits that `bytes` begins with, counted eight bytes at a time, and what follows them.
 #[inline]
 fn digits(bytes: &[u8]) -> (usize, &[u8]) {
-    let count = bytes.iter().take_while(|b| b.is_ascii_digit()).count();
+    let mut count = 0;
+    while let Some(word) = bytes.get(count..).and_then(<[u8]>::first_chunk::<8>) {
+        let others = not_digits(u64::from_le_bytes(*word));
+        if others != 0 {
+            count += (others.trailing_zeros() / 8) as usize;
+            return (count, bytes.get(count..).unwrap_or_default());
+        }
+        count += 8;
+    }
+    let rest = bytes.get(count..).unwrap_or_default();
+    count += rest.iter().take_while(|b| b.is_ascii_digit()).count();
     (count, bytes.get(count..).unwrap_or_default())
+}
+
+/// The high bit of each byte of `word` that is no digit.
+#[inline]
+const fn not_digits(word: u64) -> u64 {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = LOW << 7;
+    // Digits are 0 to 9 once 0x30 is taken off: nothing else stays below 10, and no sum carries into the next byte.
+    let low = word ^ (LOW * 0x30);
+    (((low & !HIGH) + LOW * 0x76) | low) & HIGH
 }
 
 /// Takes escapes off (RFC 8259 §7); a bad or cut escape stays as it is, a lone surrogate becomes U+FFFD.

@@ -63,6 +63,9 @@ pub fn kind_of(content_type: Option<&[u8]>, body: &[u8]) -> Kind {
 
 fn declared(content_type: Option<&[u8]>) -> Option<Kind> {
     let value = content_type?;
+    if value == b"application/json" {
+        return Some(Kind::Json);
+    }
     let media = value.split(|b| matches!(b, b';' | b',')).next()?.trim_ascii();
     let mut buffer = [0; 64];
     let media = media.get(..media.len().min(64))?;
@@ -109,8 +112,9 @@ impl Look {
     fn at(body: &[u8]) -> Look {
         let head = body.get(..body.len().min(512)).unwrap_or_default();
         let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
-        // Without a way out, so that it is done many bytes at a time.
-        if head.iter().fold(false, |any, b| any | matches!(b, 0..=8 | 11 | 14..=26 | 28..=31)) {
+        // Most have no control character at all, which is told many bytes at a time.
+        let lowest = head.iter().fold(u8::MAX, |low, b| low.min(*b));
+        if lowest < b' ' && head.iter().any(|b| matches!(b, 0..=8 | 11 | 14..=26 | 28..=31)) {
             return Look::Unreadable;
         }
         let head = head.trim_ascii_start();

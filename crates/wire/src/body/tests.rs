@@ -328,3 +328,49 @@ fn hold(kind: usize, body: &[u8]) -> Result<(), TestCaseError> {
     walk_query(body, &mut scratch, &mut other);
     Ok(())
 }
+
+#[test]
+fn a_walk_that_is_cut_short_tells_the_same_texts() {
+    // Whatever the characters that stand where the text was looked at to.
+    for lead in 0..4 {
+        let value = format!("{}{}", "x".repeat(lead), "ä€😀".repeat(40));
+        let members: Vec<String> = (0..40).map(|n| format!("\"k{n}é\":\"{value}\"")).collect();
+        let body = format!("{{{}}}", members.join(","));
+        for broken in [false, true] {
+            let mut body = body.clone().into_bytes();
+            if broken && let Some(at) = body.iter().rposition(|b| *b == 0xf0) {
+                body[at + 1] = b'!';
+            }
+            let whole = seen(Kind::Json, &body).0;
+            for tokens in [2, 9, 48] {
+                let (mut short, mut scratch) = (Seen::default(), WalkScratch::default());
+                let limits = WalkLimits { tokens, ..WalkLimits::default() };
+                walk(Kind::Json, None, &body, &limits, &mut scratch, &mut short);
+                assert_eq!(short.0, whole.0[..short.0.len()], "{lead} {broken} {tokens}");
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_end_where_their_digits_do() {
+    for number in [
+        "0",
+        "-0.5",
+        "1234567",
+        "12345678",
+        "123456789",
+        "-12345678901234567.12345678901",
+        "1e5",
+        "12345678.5E-12",
+    ] {
+        for end in ["", " ", ",1"] {
+            let body = format!("[{number}{end}]");
+            let told = scalars(Kind::Json, &body);
+            assert_eq!(told[0], format!("$[*]  Num({number:?})"), "{body}");
+        }
+    }
+    for number in ["01", "1.", "12345678.", "1234567a", "12345678e", "-"] {
+        assert!(seen(Kind::Json, format!("[{number}]").as_bytes()).1.malformed, "{number}");
+    }
+}
