@@ -414,6 +414,15 @@ const fn zero_bytes(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word
 }
 
+/// A number below zero or with a fraction: digits that follow a minus are the rest of something, and without a name nothing is
+/// written as two groups with a dot between them, unless a type says so ([`Pack::has_fractions`]).
+#[inline]
+pub(crate) fn is_measure(number: &[u8]) -> bool {
+    let rest = number.strip_prefix(b"-").unwrap_or(number);
+    let plain = rest.iter().all(|b| b.is_ascii_digit() || *b == b'.');
+    plain && (rest.len() < number.len() || memchr::memchr(b'.', rest).is_some())
+}
+
 /// A checksum: hexadecimal digits of which some are letters.
 fn is_hex(bytes: &[u8]) -> bool {
     bytes.iter().all(u8::is_ascii_hexdigit) && bytes.iter().any(u8::is_ascii_alphabetic)
@@ -432,6 +441,19 @@ mod tests {
     use super::*;
 
     proptest! {
+        #[test]
+        fn nothing_is_found_in_numbers_that_are_passed_over(number in "-?[0-9]{1,20}([.][0-9]{1,20})?") {
+            static PACK: std::sync::LazyLock<Pack> = std::sync::LazyLock::new(|| Pack::builtin().unwrap());
+            prop_assert!(!PACK.has_fractions());
+            if is_measure(number.as_bytes()) {
+                let mut hits = Hits::new();
+                Finder::new(&PACK, &number, &Naming::default(), 1, &mut hits).search();
+                prop_assert!(hits.is_empty(), "{hits:?}");
+            } else {
+                prop_assert!(number.bytes().all(|b| b.is_ascii_digit()));
+            }
+        }
+
         #[test]
         fn marks_are_those_that_stand_there(bytes in prop::collection::vec(any::<u8>(), 0..40), text in "[0-9 @/:a]{0,30}") {
             for bytes in [bytes.as_slice(), text.as_bytes()] {

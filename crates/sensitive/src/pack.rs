@@ -232,6 +232,11 @@ impl Pack {
             .fold(0, |bits, (n, _)| bits | 1 << n)
     }
 
+    /// True where a type is written as two groups of digits with a dot between them, as fractions are.
+    pub(crate) fn has_fractions(&self) -> bool {
+        self.types.iter().any(|t| t.shapes.iter().any(|s| s.fits_fraction()))
+    }
+
     /// The type with this place.
     pub fn get(&self, id: TypeId) -> Option<&Type> {
         self.types.get(usize::from(id.0))

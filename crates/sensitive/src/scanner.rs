@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use crate::clean::Clean;
 use crate::context::Naming;
-use crate::find::Finder;
+use crate::find::{Finder, is_measure};
 use crate::headers::is_expected;
 use crate::pack::{Find, Pack, TypeId};
 
@@ -90,6 +90,7 @@ pub struct Scanner {
     key: HashKey,
     floor: u8,
     bare: u32,
+    fractions: bool,
     names: Names,
     clean_fields: Clean,
     clean_segments: Clean,
@@ -101,7 +102,7 @@ pub struct Scanner {
     /// Place, type and direction of each sighting.
     marks: Vec<(u64, TypeId, Dir)>,
     dropped: u64,
-    walk: WalkScratch,
+    walk: Option<Box<WalkScratch>>,
 }
 
 impl Scanner {
@@ -112,6 +113,7 @@ impl Scanner {
             key,
             floor: 50,
             bare: pack.bare_lengths(50),
+            fractions: pack.has_fractions(),
             names: Names::new(),
             clean_fields: Clean::default(),
             clean_segments: Clean::default(),
@@ -122,7 +124,7 @@ impl Scanner {
             count_as: 1,
             marks: Vec::new(),
             dropped: 0,
-            walk: WalkScratch::default(),
+            walk: None,
         }
     }
 
@@ -187,21 +189,24 @@ impl Scanner {
 
     /// Looks at the parameters of a query.
     pub fn query(&mut self, query: &[u8]) {
-        let mut walk = std::mem::take(&mut self.walk);
+        let mut walk = self.walk.take().unwrap_or_default();
         walk_query(query, &mut walk, &mut Parameters(self));
-        self.walk = walk;
+        self.walk = Some(walk);
     }
 
     /// Looks at the segments of a path, as sent; each stands at `path:N`, from 1.
     pub fn path(&mut self, path: &str) {
         let mut before = "";
+        let has_parameters = memchr::memchr(b';', path.as_bytes()).is_some();
         let Some(mut start) = memchr::memchr(b'/', path.as_bytes()).map(|at| at + 1) else { return };
         for at in 1..=32 {
             let Some(rest) = path.get(start..) else { return };
             let len = memchr::memchr(b'/', rest.as_bytes()).unwrap_or(rest.len());
             let segment = rest.get(..len).unwrap_or_default();
-            let cut = memchr::memchr(b';', segment.as_bytes()).and_then(|at| segment.get(..at));
-            let segment = cut.unwrap_or(segment);
+            let segment = match has_parameters.then(|| segment.split_once(';')).flatten() {
+                Some((named, _)) => named,
+                None => segment,
+            };
             start += len + 1;
             if segment.len() > 4 && !self.clean_segments.knows(before.as_bytes(), segment.as_bytes()) {
                 self.segment(before, segment, at);
@@ -315,7 +320,11 @@ impl Visitor for Scanner {
         let Some(naming) = naming else { return };
         let number = matches!(value, Scalar::Num(_));
         if naming.types.is_empty() {
-            let known = number && (naming.other || text.len() > 31 || self.bare >> text.len() & 1 == 0);
+            let known = number
+                && (naming.other
+                    || text.len() > 31
+                    || self.bare >> text.len() & 1 == 0
+                    || !self.fractions && is_measure(text.as_bytes()));
             if known || !Finder::may_hold_unnamed(pack, text) {
                 return;
             }
@@ -483,6 +492,34 @@ mod tests {
         scanner.query(b"email=ada%40example.org");
         counts.extend(scanner.take().iter().map(|s| s.count));
         assert_eq!(counts, [2, 2, 16, 1]);
+    }
+
+    /// What stood at a place before says nothing of what comes.
+    #[test]
+    fn a_card_is_found_where_other_values_stood() {
+        let mut scanner = scanner();
+        let mut scratch = WalkScratch::default();
+        let mut scan = |value: &str| {
+            let body = format!(r#"{{"points":[{value}]}}"#);
+            let limits = Default::default();
+            sidetap_wire::body::walk(
+                sidetap_wire::body::Kind::Json,
+                None,
+                body.as_bytes(),
+                &limits,
+                &mut scratch,
+                &mut scanner,
+            );
+            scanner.take().len()
+        };
+        for value in ["-4111111111111111", "4111111111111.111", "\"some words\"", "4111", "\"4111-aa-17\""] {
+            assert_eq!(scan(value), 0, "{value}");
+        }
+        for value in
+            ["4111111111111111", "\"4111111111111111\"", "\"4111-1111-1111-1111\"", "\"to 4111111111111111\""]
+        {
+            assert_eq!(scan(value), 1, "{value}");
+        }
     }
 
     #[test]

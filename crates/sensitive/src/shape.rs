@@ -32,6 +32,11 @@ impl Shape {
         !self.separators.is_empty()
     }
 
+    /// True where it is two groups with a dot between them.
+    pub(crate) fn fits_fraction(&self) -> bool {
+        self.separators == b"."
+    }
+
     pub(crate) fn fits(&self, groups: &[u8], separators: &[u8]) -> bool {
         self.groups == groups
             && self.separators.iter().zip(separators).all(|(want, got)| match want {
