@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use memchr::memmem;
 use regex_automata::meta::Regex;
 use serde::Deserialize;
 
@@ -108,6 +109,8 @@ impl Rule {
 #[derive(Debug)]
 pub struct Pack {
     rules: Vec<Rule>,
+    /// The few needles that can stand in an id ([`is_id`]).
+    id_needles: Vec<memmem::Finder<'static>>,
     pub(crate) needles: AhoCorasick,
     pub(crate) needle_rules: Vec<RuleId>,
     pub(crate) answers: AhoCorasick,
@@ -164,6 +167,11 @@ impl Pack {
         self.rules.iter().enumerate().map(|(i, r)| (RuleId(i as u16), r))
     }
 
+    /// True of an id in which no needle stands; of other values nothing is said.
+    pub(crate) fn is_clean_id(&self, value: &[u8]) -> bool {
+        is_id(value) && self.id_needles.iter().all(|n| n.find(value).is_none())
+    }
+
     fn compile(raws: Vec<(String, Raw)>) -> Result<Pack, ThreatError> {
         let (mut rules, mut needles, mut answers) = (Vec::new(), Needles::default(), Needles::default());
         for (at, (file, raw)) in raws.into_iter().enumerate() {
@@ -202,12 +210,18 @@ impl Pack {
         }
         Ok(Pack {
             rules,
+            id_needles: needles.within_ids(),
             needles: needles.automaton()?,
             needle_rules: needles.rules,
             answers: answers.automaton()?,
             answer_rules: answers.rules,
         })
     }
+}
+
+/// True of lower-case hexadecimal digits and dashes: ids of requests and traces.
+fn is_id(value: &[u8]) -> bool {
+    value.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-'))
 }
 
 fn builtin() -> Result<Vec<(String, Raw)>, ThreatError> {
@@ -242,6 +256,11 @@ struct Needles {
 }
 
 impl Needles {
+    fn within_ids(&self) -> Vec<memmem::Finder<'static>> {
+        let ids = self.texts.iter().filter(|n| is_id(n.as_bytes()));
+        ids.map(|n| memmem::Finder::new(n).into_owned()).collect()
+    }
+
     fn add(&mut self, rule: RuleId, needles: &[String]) {
         self.rules.extend(needles.iter().map(|_| rule));
         self.texts.extend(needles.iter().map(|n| n.to_ascii_lowercase()));

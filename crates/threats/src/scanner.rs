@@ -32,7 +32,7 @@ pub struct Scanner {
     answer_left: usize,
     page: bool,
     dropped: u64,
-    walk: WalkScratch,
+    walk: Option<Box<WalkScratch>>,
     clean: Clean,
     /// Room for the form of a path.
     form: Vec<u8>,
@@ -59,7 +59,7 @@ impl Scanner {
             answer_left: 0,
             page: false,
             dropped: 0,
-            walk: WalkScratch::default(),
+            walk: None,
             clean: Clean::default(),
             form: Vec::new(),
         }
@@ -80,11 +80,11 @@ impl Scanner {
             self.path(path);
         }
         if let Some(query) = split.query {
-            let mut walk = std::mem::take(&mut self.walk);
+            let mut walk = self.walk.take().unwrap_or_default();
             self.in_query = true;
             walk_query(query, &mut walk, self);
             self.in_query = false;
-            self.walk = walk;
+            self.walk = Some(walk);
         }
         self.headers(request);
         self.raw(&request.body.bytes);
@@ -171,6 +171,9 @@ impl Scanner {
 
     /// Looks at a value of a head, unless it is remembered to hold nothing.
     fn look_anew(&mut self, place: Place, value: &[u8], location: impl Fn() -> String) {
+        if self.pack.is_clean_id(value) {
+            return;
+        }
         if !self.clean.knows(place, value) && !self.look(place, &String::from_utf8_lossy(value), location) {
             self.clean.learn(place, value);
         }
@@ -486,6 +489,20 @@ mod tests {
             let traversal = attempts.iter().find(|a| a.class() == "path-traversal").unwrap();
             assert_eq!((traversal.is_observed(), traversal.location()), (observed, "query:file"));
         }
+    }
+
+    #[test]
+    fn an_id_is_clean_but_for_the_needles_that_can_stand_in_it() {
+        let mut scanner = scanner();
+        for value in ["8c1f0a52-77aa-4f0e-9d11-aced00057372", "aced0005", "2852039166"] {
+            assert!(!scanner.pack.is_clean_id(value.as_bytes()), "{value}");
+        }
+        assert!(scanner.pack.is_clean_id(b"8c1f0a52-77aa-4f0e-9d11-aced00047372"));
+        scanner.begin();
+        let mut request = get("/");
+        request.headers.push(b"X-Request-Id", b"aced00057372001164617665");
+        scanner.request(&request);
+        assert_eq!(scanner.take().iter().map(|a| a.class()).collect::<Vec<_>>(), ["deserialization"]);
     }
 
     #[test]
