@@ -5,12 +5,12 @@ use std::ops::Range;
 
 use sidetap_model::{EndpointRef, Exchange, Zone};
 use sidetap_wire::body::{Kind, Location, Places, Scalar, Visitor, WalkScratch, hash_str, walk_query};
-use sidetap_wire::names::NameSet;
 use smallvec::SmallVec;
 
 use crate::head;
 use crate::names;
 use crate::observe::{BodyFacts, Field, Kinds, Observation, Protocol, QueryParam, Signs, shape_bit};
+use crate::place::{Listed, Meaning, Shown};
 use crate::segment::{self, Shape};
 use crate::spoken;
 
@@ -19,22 +19,6 @@ pub(crate) const MAX_FIELDS: usize = 192;
 const MAX_IDS: usize = 64;
 const MAX_QUERY: usize = 32;
 const MAX_PATHS: usize = 16 << 10;
-/// Innermost names of the fields that say what is spoken.
-static SPEECH: NameSet = NameSet::new(&[
-    b"jsonrpc",
-    b"method",
-    b"methodname",
-    b"name",
-    b"operationname",
-    b"sha256hash",
-    b"documentid",
-    b"query",
-    b"model",
-    b"role",
-    b"prompt",
-    b"input",
-]);
-
 /// Which body is visited.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Side {
@@ -84,7 +68,7 @@ pub struct Extractor {
     request: BodyFacts,
     response: BodyFacts,
     /// The field of each place, of the body that `generation` counts.
-    fields: Places<(u32, u16)>,
+    fields: Places<Listed>,
     generation: u32,
     meanings: Places<Meaning>,
     /// Bits of the names of the body.
@@ -218,10 +202,13 @@ impl Extractor {
     }
 
     fn full_field(&mut self, at: &Location<'_>, kinds: u8, shapes: impl FnOnce() -> u32) {
-        let generation = self.generation;
-        let known = self.fields.get_or_insert_with(at, || (0, 0)).copied();
-        if let Some((_, index)) = known.filter(|(seen, _)| *seen == generation) {
-            if let Some(f) = self.facts().fields.get_mut(usize::from(index)) {
+        let facts = match self.side {
+            Side::Request => &mut self.request,
+            Side::Response => &mut self.response,
+        };
+        let Some(listed) = self.fields.get_or_insert_with(at, Listed::default) else { return };
+        if listed.generation == self.generation {
+            if let Some(f) = facts.fields.get_mut(usize::from(listed.index)) {
                 f.count = f.count.saturating_add(1);
                 f.kinds |= kinds;
                 if f.count <= 4 {
@@ -230,33 +217,32 @@ impl Extractor {
             }
             return;
         }
-        let facts = self.facts();
         if facts.fields.len() >= MAX_FIELDS {
             return;
         }
-        let start = facts.paths.len();
-        at.write_path(&mut facts.paths);
-        if facts.paths.len() > MAX_PATHS {
-            facts.paths.truncate(start);
+        let made;
+        let shown = match &mut listed.shown {
+            Some(shown) => &**shown,
+            none => {
+                made = Shown::of(at);
+                if made.written > Shown::LONGEST { &made } else { &**none.insert(Box::new(made)) }
+            }
+        };
+        if facts.paths.len() + shown.written > MAX_PATHS {
             return;
         }
-        let mut hash = at.hash;
-        if let Some(public) = facts.paths.get(start..).and_then(names::public_path) {
-            facts.paths.truncate(start);
-            hash = hash_str(&public);
-            if let Some(f) = facts.fields.iter_mut().find(|f| f.path == hash) {
-                f.count = f.count.saturating_add(1);
-                f.kinds |= kinds;
-                return;
-            }
-            facts.paths.push_str(&public);
+        if shown.public
+            && let Some(f) = facts.fields.iter_mut().find(|f| f.path == shown.hash)
+        {
+            f.count = f.count.saturating_add(1);
+            f.kinds |= kinds;
+            return;
         }
+        facts.paths.push_str(&shown.path);
         let index = facts.fields.len() as u16;
-        let len = (facts.paths.len() - start) as u16;
-        facts.fields.push(Field { path: hash, len, kinds, shapes: shapes(), count: 1 });
-        if let Some(field) = self.fields.get_or_insert_with(at, || (0, 0)) {
-            *field = (generation, index);
-        }
+        let len = shown.path.len() as u16;
+        facts.fields.push(Field { path: shown.hash, len, kinds, shapes: shapes(), count: 1 });
+        (listed.generation, listed.index) = (self.generation, index);
     }
 
     #[inline]
@@ -504,75 +490,11 @@ pub(crate) fn identifier(text: &str) -> Option<Box<str>> {
     fits.then(|| text.into())
 }
 
-/// What the name of a place says.
-#[derive(Clone, Copy, Debug, Default)]
-struct Meaning {
-    /// Resources are named here.
-    names: bool,
-    /// It is in no array.
-    single: bool,
-    /// What is spoken may be said here.
-    speech: bool,
-}
-
-impl Meaning {
-    fn of(at: &Location<'_>) -> Self {
-        let names = is_id_key(at.key);
-        Meaning { names, single: names && !at.path().contains('['), speech: SPEECH.has(at.key.as_bytes()) }
-    }
-}
-
-/// True of field names under which resources are named.
-fn is_id_key(key: &str) -> bool {
-    static NAMES: NameSet = NameSet::new(&[
-        b"id",
-        b"_id",
-        b"uuid",
-        b"guid",
-        b"key",
-        b"name",
-        b"slug",
-        b"login",
-        b"username",
-        b"user",
-        b"code",
-        b"sid",
-        b"number",
-        b"handle",
-        b"ref",
-        b"reference",
-        b"gid",
-        b"uid",
-        b"sku",
-        b"email",
-        b"path",
-        b"self",
-    ]);
-    let key = key.as_bytes();
-    let ends = || {
-        matches!(
-            key,
-            [.., b'_', b'i', b'd']
-                | [.., b'I', b'd' | b'D']
-                | [.., b'_', b'u', b'u', b'i', b'd']
-                | [.., b'N', b'a', b'm', b'e']
-                | [.., b'_', b'n', b'a', b'm', b'e']
-                | [.., b'_', b'k', b'e', b'y']
-                | [.., b'_', b's', b'l', b'u', b'g']
-                | [.., b'S', b'i', b'd']
-                | [.., b'_', b's', b'i', b'd']
-                | [.., b'_', b'c', b'o', b'd', b'e']
-        )
-    };
-    let may_end = matches!(key, [_, .., b'd' | b'D' | b'e' | b'g' | b'y']);
-    may_end && ends() || NAMES.has(key)
-}
-
 fn hash_bytes(bytes: &[u8]) -> u64 {
-    bytes.chunks(8).fold(0x9e37_79b9_7f4a_7c15, |h: u64, c| {
-        let word = c.iter().fold(0_u64, |w, b| w << 8 | u64::from(*b));
-        (h ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd).rotate_left(29)
-    })
+    let fold = |h: u64, word: u64| (h ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd).rotate_left(29);
+    let (words, rest) = bytes.as_chunks::<8>();
+    let hash = words.iter().fold(0x9e37_79b9_7f4a_7c15, |h, word| fold(h, u64::from_be_bytes(*word)));
+    if rest.is_empty() { hash } else { fold(hash, rest.iter().fold(0, |w, b| w << 8 | u64::from(*b))) }
 }
 
 /// The bit of a shape, where the mask has but that one.

@@ -189,7 +189,9 @@ fn response_facts(
             32 if name.eq_ignore_ascii_case(b"access-control-allow-credentials") => {
                 with_credentials = value.eq_ignore_ascii_case(b"true");
             }
-            _ if starts(name, b"ratelimit") || starts(name, b"x-ratelimit") => {
+            _ if name.first().is_some_and(|b| matches!(b | 0x20, b'r' | b'x'))
+                && (starts(name, b"ratelimit") || starts(name, b"x-ratelimit")) =>
+            {
                 signs.insert(Signs::RATE_LIMITED);
             }
             _ => {}
@@ -357,6 +359,9 @@ pub(crate) fn media_type(value: &[u8]) -> Option<Cow<'static, str>> {
         "application/problem+json",
         "application/xml",
     ];
+    if value == b"application/json" {
+        return Some(Cow::Borrowed("application/json"));
+    }
     let cut = value.split(|b| *b == b';').next()?.trim_ascii();
     if let Some(usual) = USUAL.into_iter().find(|u| u.as_bytes().eq_ignore_ascii_case(cut)) {
         return Some(Cow::Borrowed(usual));

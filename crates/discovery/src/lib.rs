@@ -16,6 +16,7 @@ mod learn;
 mod names;
 mod observe;
 mod openapi;
+mod place;
 mod render;
 mod risk;
 mod rules;

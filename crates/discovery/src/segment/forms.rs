@@ -10,21 +10,19 @@ const TLDS: [&str; 11] = ["com", "org", "net", "io", "dev", "co", "edu", "gov", 
 ///
 /// Counts changes between lower case, upper case and digits; camelCase changes once a word, random text at every second character.
 pub(super) fn randomness(s: &str) -> u8 {
-    let class = |c: u8| match c {
-        b'0'..=b'9' => 1,
-        b'a'..=b'z' => 2,
-        b'A'..=b'Z' => 3,
-        _ => 4,
-    };
     let b = s.as_bytes();
-    let changes = b
-        .iter()
-        .zip(b.iter().skip(1))
-        .filter(|(x, y)| class(**x) != class(**y) && !(x.is_ascii_uppercase() && y.is_ascii_lowercase()))
-        .count();
-    let digits = b.iter().filter(|c| c.is_ascii_digit()).count();
-    let upper = b.iter().filter(|c| c.is_ascii_uppercase()).count();
-    let lower = b.iter().filter(|c| c.is_ascii_lowercase()).count();
+    let mut counts = [0_usize; 4];
+    let mut changes = 0;
+    let mut before = b.first().map_or(OTHER, |c| class(*c));
+    for c in b {
+        let class = class(*c);
+        changes += usize::from(class != before && !(before == UPPER && class == LOWER));
+        if let Some(count) = counts.get_mut(usize::from(class)) {
+            *count += 1;
+        }
+        before = class;
+    }
+    let [_, digits, lower, upper] = counts;
     let ratio = changes * 100 / b.len().max(1);
     let mixed = usize::from(digits > 0) + usize::from(upper > 0) + usize::from(lower > 0);
     let score = match mixed {
@@ -39,7 +37,21 @@ pub(super) fn randomness(s: &str) -> u8 {
     score.min(95)
 }
 
-/// A slug's best piece: `red-canyon-eb821a275-vaqyl`.
+const OTHER: u8 = 0;
+const DIGIT: u8 = 1;
+const LOWER: u8 = 2;
+const UPPER: u8 = 3;
+
+const fn class(byte: u8) -> u8 {
+    match byte {
+        b'0'..=b'9' => DIGIT,
+        b'a'..=b'z' => LOWER,
+        b'A'..=b'Z' => UPPER,
+        _ => OTHER,
+    }
+}
+
+/// A slug's best piece, `red-canyon-eb821a275-vaqyl`; 0 where there are no digits.
 pub(super) fn pieces(s: &str) -> u8 {
     let mut best = 0;
     for p in s.split(['-', '_']) {

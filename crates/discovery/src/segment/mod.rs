@@ -383,7 +383,8 @@ fn read_token(s: &str, look: Look) -> Reading {
         return Reading::of(Shape::IssueKey, 75);
     }
     if look.only(DIGIT | LOWER | UPPER | JOINT) {
-        let r = if seen & JOINT != 0 && (b.contains(&b'-') || b.contains(&b'_')) { pieces(s) } else { 0 };
+        let joined = digits > 0 && seen & JOINT != 0 && (b.contains(&b'-') || b.contains(&b'_'));
+        let r = if joined { pieces(s) } else { 0 };
         let mixed = (seen & (DIGIT | LOWER | UPPER)).count_ones() > 1;
         let whole = if b.len() >= 10 && mixed { randomness(s) } else { 0 };
         let best = r.max(whole).max(tail_digits(b, digits));
