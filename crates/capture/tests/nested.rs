@@ -453,9 +453,13 @@ fn who_does_not_wait_for_answers_may_send_content_that_reads_like_requests() {
         let all: Vec<u8> = (0..6).flat_map(|n| post("/read", &get(&format!("/stored{round}{n}")))).collect();
         turn(&mut wire, &[&all], &["read"; 6]);
     }
+    // The next ones go out with the first answer.
+    let all: Vec<u8> = (0..3).flat_map(|n| post("/read", &get(&format!("/stored{n}")))).collect();
+    turn(&mut wire, &[&all], &["read"]);
+    turn(&mut wire, &[&all], &["read"; 5]);
     wire.close(true);
     let seen = run(&wire.segs).0;
-    assert_eq!(targets(&seen), ["/read"; 18]);
+    assert_eq!(targets(&seen), ["/read"; 24]);
     assert!(seen.iter().all(|e| e.response.is_some()));
 }
 

@@ -511,6 +511,11 @@ impl Http {
     /// of them.
     pub(crate) fn contest(&mut self) {
         self.contested = true;
+        self.doubt_pairs();
+    }
+
+    /// Answers that come may be to others than those that they seem to be to: all requests that were seen are read by their server, though.
+    fn doubt_pairs(&mut self) {
         for entry in &mut self.queue {
             if let Entry::Asked(asked) = entry {
                 asked.hidden = true;

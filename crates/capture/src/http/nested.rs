@@ -74,7 +74,7 @@ pub(super) struct Suspects {
     room: usize,
     /// Requests that began when the client had heard all, and nothing was open.
     turns: u32,
-    /// Requests that are open since the last one that began when the client had heard all, where nothing was lost since. What is open from
+    /// Requests that are open since the first one that began when the client had heard all, where nothing was lost since. What is open from
     /// before that is so of clients alone that ask for more before they hear.
     open: Option<u32>,
     /// Pairs are doubted since this loss for what was asked behind content that came behind its answer.
@@ -211,8 +211,11 @@ impl Http {
         if quiet && is_even {
             self.suspects.turns = self.suspects.turns.wrapping_add(1);
         }
-        self.suspects.open =
-            if quiet { Some(1) } else { self.suspects.open.map(|open| open.saturating_add(1)) };
+        // Who has heard all that was said may still wait for more.
+        self.suspects.open = match self.suspects.open {
+            None => quiet.then_some(1),
+            Some(open) => Some(open.saturating_add(1)),
+        };
         is_behind
     }
 

@@ -123,7 +123,10 @@ impl Http {
         }
         let quiet = self.down.is_between() && at.ack == Some(self.down_at);
         let heard = quiet || self.down.wants() == Wants::Skip && at.ack == Some(self.down_at);
-        if self.begin_behind_nested(heard, out) | self.may_be_final(self.down_at) {
+        if self.begin_behind_nested(heard, out) {
+            self.doubt_pairs();
+        }
+        if self.may_be_final(self.down_at) {
             self.contest();
         }
         if self.burst && self.loose && self.tally.is_even() && quiet {
