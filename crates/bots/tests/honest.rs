@@ -471,3 +471,45 @@ fn who_takes_along_what_is_listed_for_him_scrapes_nothing() {
     let scraped = list_taken_along(false);
     assert!(scraped.iter().any(|(who, class)| *who == bad(1) && class.ends_with("scraping")), "{scraped:?}");
 }
+
+/// Who acts on verdicts hears that somebody goes on, now and then, and nothing of those who stopped.
+#[test]
+fn who_goes_on_is_told_again_where_that_is_asked_for() {
+    let attacked = || {
+        let mut w = World::new();
+        w.honest();
+        for n in 0..1200u32 {
+            let body = format!("{{\"username\": \"victim{n}\", \"password\": \"leaked{n}\"}}");
+            w.at(
+                100_000 + i64::from(n) * 100,
+                &call(bad(if n < 400 { n % 2 } else { 1 }), "POST", "/api/login")
+                    .script()
+                    .body(body)
+                    .status(401),
+            );
+        }
+        w
+    };
+    for asked in [false, true] {
+        let mut lasts = std::collections::BTreeMap::<String, Vec<sidetap_model::Ts>>::new();
+        attacked().judge_each(Config::builtin().unwrap(), |engine| {
+            if asked {
+                engine.tell_again();
+            }
+            for v in engine.take_changes().iter().filter(|v| v.intent == "malicious") {
+                lasts.entry(v.subject.value.clone()).or_default().push(v.last_seen);
+            }
+        });
+        let gap = |all: &[sidetap_model::Ts]| all.windows(2).map(|two| two[1].since(two[0])).min();
+        let most = lasts.values().map(Vec::len).max().unwrap();
+        if asked {
+            assert!(most >= 8, "{lasts:?}");
+            assert!(lasts.values().any(|all| all.len() < 7), "one stopped after 40 s: {lasts:?}");
+            assert!(
+                lasts.values().filter(|all| all.len() > 4).all(|all| gap(&all[2..]) >= Some(10_000_000_000))
+            );
+        } else {
+            assert!(most <= 3, "{lasts:?}");
+        }
+    }
+}

@@ -136,6 +136,9 @@ fn prepare(options: &Options) -> Result<Coordinator, PipelineError> {
         discovery.import_state(&state.discovery).map_err(|e| PipelineError::State(e.to_string()))?;
         bots.import_state(&state.bots).map_err(|e| PipelineError::State(e.to_string()))?;
     }
+    if options.live {
+        bots.tell_again();
+    }
     let mut coordinator = Coordinator::new(options, discovery, Judge::start(bots)?);
     coordinator.learned_until = learned_until;
     Ok(coordinator)

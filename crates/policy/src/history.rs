@@ -128,6 +128,12 @@ impl History {
         });
     }
 
+    /// Whether the response to who is at it still held then.
+    pub fn holds(&self, v: &VerdictRow) -> bool {
+        let times = self.subjects.get(&key(&v.zone, &v.subject));
+        times.and_then(|times| times.last()).is_some_and(|held| v.last_seen <= held.until)
+    }
+
     /// How often the subject was acted against in the `within_s` seconds before it was at it last, without the response that
     /// still held then.
     pub fn times_before(&self, v: &VerdictRow, within_s: u64) -> u32 {

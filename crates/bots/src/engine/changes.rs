@@ -2,14 +2,37 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sidetap_model::Zone;
 use sidetap_model::rows::{Subject, VerdictRow};
+use sidetap_model::{Ts, Zone};
 
 use super::Engine;
 use super::campaign::Conviction;
 use crate::hash;
 
+/// Nanoseconds of packet time after which it is told again that somebody goes on: so long for each thousand of them, and at most.
+const AGAIN: (i64, i64) = (10_000_000_000, 60_000_000_000);
+
+/// What was said of a subject last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Told {
+    mark: u64,
+    last_seen: Ts,
+}
+
+/// What was said of verdicts.
+#[derive(Debug, Default)]
+pub(super) struct Telling {
+    pub(super) last: BTreeMap<String, Told>,
+    /// They are told again while those whom they are on go on.
+    again: bool,
+}
+
 impl Engine {
+    /// From now on verdicts count as changed, too, where those whom they are on go on: who acts on them lets go of who does not.
+    pub fn tell_again(&mut self) {
+        self.told.again = true;
+    }
+
     /// Keys of clients that are convicted, or at an address with one that is or whose session is, in order.
     fn accused(&self) -> BTreeSet<u64> {
         let sessions = self.convictions.sessions.keys().filter_map(|hash| self.units.get_session(*hash));
@@ -22,26 +45,29 @@ impl Engine {
         accused
     }
 
-    /// Verdicts that are new or that changed since the last call.
+    /// Verdicts that are new or that changed since the last call, and where that is asked for those on who goes on, now and then.
     ///
     /// Whom a verdict is on and what it is comes first, as rows of one subject are joined: a whole row takes long, and is made only of what is
     /// said for the first time or otherwise than before.
     pub fn take_changes(&mut self) -> Vec<VerdictRow> {
-        let mut said: BTreeMap<(Zone, Subject), &Conviction> = BTreeMap::new();
+        let mut said: BTreeMap<(Zone, Subject), (&Conviction, Ts)> = BTreeMap::new();
         let units = self.convictions.units.iter().filter_map(|(key, c)| {
             let unit = self.units.get(*key)?;
-            Some(((unit.zone, self.subject(unit, c)), c))
+            Some(((unit.zone, self.subject(unit, c)), c, unit.last))
         });
         let sessions = self.convictions.sessions.iter().filter_map(|(hash, c)| {
-            let (unit, subject) = self.session_subject(self.units.get_session(*hash)?)?;
-            Some(((unit.zone, subject), c))
+            let session = self.units.get_session(*hash)?;
+            let (unit, subject) = self.session_subject(session)?;
+            Some(((unit.zone, subject), c, session.last))
         });
-        for (on, c) in units.chain(sessions) {
-            let known = said.entry(on).or_insert(c);
+        for (on, c, last) in units.chain(sessions) {
+            let (known, seen) = said.entry(on).or_insert((c, last));
             if (c.suspicious, c.detected) < (known.suspicious, known.detected) {
                 *known = c;
             }
+            *seen = last.max(*seen);
         }
+        let again = AGAIN.0.saturating_mul(1 + said.len() as i64 / 1000).min(AGAIN.1);
         let mark = |subject: &Subject, c: &Conviction| {
             let class = self.pack.rules().get(c.rule).map_or("", |r| r.id.as_str());
             let words = [intent(c), class, subject.value.as_str()];
@@ -49,25 +75,28 @@ impl Engine {
         };
         let (mut fresh, mut now) = (Vec::new(), BTreeSet::new());
         let most = self.config.max_clients.saturating_add(self.config.max_clients / 4);
-        let full = self.told.len() > most;
-        for ((zone, subject), c) in said {
-            let (id, mark) = (verdict_id(zone, &subject), mark(&subject, c));
+        let full = self.told.last.len() > most;
+        for ((zone, subject), (c, last_seen)) in said {
+            let (id, told) = (verdict_id(zone, &subject), Told { mark: mark(&subject, c), last_seen });
             if full {
                 now.insert(id.clone());
             }
-            if self.told.get(&id) != Some(&mark) {
-                fresh.push((id, mark, (zone, subject)));
+            let is_known = self.told.last.get(&id).is_some_and(|old| {
+                old.mark == told.mark && !(self.told.again && last_seen.since(old.last_seen) >= again)
+            });
+            if !is_known {
+                fresh.push((id, told, (zone, subject)));
             }
         }
         if full {
             // What is not said any more is told anew where it comes again.
-            let before = self.told.len();
-            self.told.retain(|id, _| now.contains(id));
-            self.convictions.evicted += (before - self.told.len()) as u64;
+            let before = self.told.last.len();
+            self.told.last.retain(|id, _| now.contains(id));
+            self.convictions.evicted += (before - self.told.last.len()) as u64;
         }
         let mut only = BTreeSet::new();
-        for (id, mark, on) in fresh {
-            self.told.insert(id, mark);
+        for (id, told, on) in fresh {
+            self.told.last.insert(id, told);
             only.insert(on);
         }
         if only.is_empty() {

@@ -80,7 +80,7 @@ impl Engine {
             let shape = self.convictions.units.get(&unit.key).map_or(0, |c| c.shape);
             ids.extend([shape, 0].map(|shape| verdict_id(unit.zone, &self.unit_subject(unit, shape))));
         }
-        ids.iter().for_each(|id| _ = self.told.remove(id));
+        ids.iter().for_each(|id| _ = self.told.last.remove(id));
         sessions.into_iter().for_each(|hash| self.forget_session(hash));
         keys.iter().for_each(|key| _ = self.convictions.units.remove(key));
         self.units.forget(keys);
@@ -89,7 +89,7 @@ impl Engine {
     fn forget_session(&mut self, hash: u64) {
         let said = self.units.get_session(hash).and_then(|s| self.session_subject(s));
         if let Some(id) = said.map(|(unit, subject)| verdict_id(unit.zone, &subject)) {
-            self.told.remove(&id);
+            self.told.last.remove(&id);
         }
         self.convictions.sessions.remove(&hash);
         self.units.forget_session(hash);

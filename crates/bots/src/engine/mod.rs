@@ -178,7 +178,7 @@ pub struct Engine {
     evicted_unheard: u64,
     now: Ts,
     retrospective: bool,
-    told: BTreeMap<String, u64>,
+    told: changes::Telling,
 }
 
 impl Engine {
@@ -221,7 +221,7 @@ impl Engine {
             evicted_unheard: 0,
             now: Ts::default(),
             retrospective: false,
-            told: BTreeMap::new(),
+            told: changes::Telling::default(),
         }
     }
 

@@ -444,8 +444,17 @@ impl Acting {
     }
 
     /// Decides these verdicts; gives them with what was decided.
-    fn decide(&mut self, mut changed: Vec<VerdictRow>) -> Vec<VerdictRow> {
+    fn decide(&mut self, changed: Vec<VerdictRow>) -> Vec<VerdictRow> {
+        let (mut on, mut changed): (Vec<_>, Vec<_>) = changed.into_iter().partition(|v| self.goes_on(v));
+        for v in &mut on {
+            if let Some(old) = self.verdicts.get(&v.id) {
+                v.response.clone_from(&old.response);
+                v.policy.clone_from(&old.policy);
+                v.ttl_s = old.ttl_s;
+            }
+        }
         self.judge(&mut changed);
+        changed.append(&mut on);
         for verdict in &changed {
             self.known.history.record(verdict);
             if self.is_news(verdict) {
@@ -457,6 +466,13 @@ impl Acting {
             self.forget(VERDICTS - GO, clock::now());
         }
         changed
+    }
+
+    /// Whether it says no more than that somebody goes on while what was decided still holds. That is not decided again: once a device refuses
+    /// a tool, nobody with that tool can be told from the honest any more.
+    fn goes_on(&self, v: &VerdictRow) -> bool {
+        let is_same = |old: &VerdictRow| old.intent == v.intent && old.class == v.class;
+        self.verdicts.get(&v.id).is_some_and(is_same) && self.known.history.holds(v)
     }
 
     fn keep(&mut self, verdicts: &[VerdictRow]) {
