@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { apiUrl } from "../src/api/client";
+import { stepped } from "../src/lib/buckets";
 import { colsOf, visibleOf } from "../src/lib/columns";
 import { cell, csv, ndjson, planRows } from "../src/lib/csv";
 import { band, bytes, duration, percent, times } from "../src/lib/format";
@@ -95,4 +96,14 @@ test("chosen columns are in the address, a list's own choice is not", () => {
   assert.deepEqual(visibleOf(columns, "name,owner"), chosen);
   assert.equal(colsOf(columns, { name: true, calls: false, owner: false }), "name");
   assert.deepEqual(visibleOf(columns, "name"), { name: true, calls: false, owner: false });
+});
+
+test("a pause is drawn as one: a bucket is as wide as it is", () => {
+  const one = (at: number, count: number) => ({ at, counts: [count] });
+  // What steps that go from point to point cover, as counts by second.
+  const area = (steps: { at: number; counts: number[] }[]) => steps.reduce((sum, step, i) => sum + (step.counts[0] ?? 0) * ((steps[i + 1]?.at ?? step.at) - step.at), 0);
+  const seen = [one(100, 32), one(110, 5), one(860, 106), one(880, 1)];
+  assert.equal(area(stepped(seen, 10)), 10 * (32 + 5 + 106 + 1));
+  assert.deepEqual(stepped(seen, 10).map((step) => [step.at, step.counts[0]]), [[90, 0], [100, 32], [110, 5], [120, 0], [850, 0], [860, 106], [870, 0], [880, 1], [890, 0]]);
+  assert.deepEqual(stepped([], 10), []);
 });

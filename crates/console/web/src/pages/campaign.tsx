@@ -93,6 +93,9 @@ function Part({ id, tab, data }: { id: string; tab: string; data: CampaignDetail
   return <Story id={id} data={data} />;
 }
 
+/** Seconds of a bucket of a campaign's timeline. */
+const TIMELINE_S = 10;
+
 /** Endpoints of a campaign's place, `GET shop.example/basket`; what was not found has a host and no path. */
 function placeHref(place: string): string {
   const parts = /^\S+ ([^/(]*)(\/.*)?/.exec(place);
@@ -115,7 +118,7 @@ function Story({ id, data }: { id: string; data: CampaignDetail }) {
           <p className="story">
             <T>{readable(campaign.signature["story"] ?? "")}</T>
           </p>
-          {points.length > 0 ? <CountChart points={points} name="Requests" tone="--malicious-fill" /> : null}
+          {points.length > 0 ? <CountChart points={points} bucket_s={TIMELINE_S} name="Requests" tone="--malicious-fill" /> : null}
         </Card>
         <Card title="Why we believe it" more={campaign.reasons.length > 0 ? <RowExports name="Reasons" rows={() => reasonRows(campaign.reasons)} /> : null}>
           <Reasons reasons={campaign.reasons} />

@@ -58,21 +58,6 @@ export function EndpointPage() {
   );
 }
 
-const MOST_BUCKETS = 2_000;
-
-/** Calls by bucket, with those in which there were none, and one at either end. */
-function filled({ bucket_s, points }: EndpointDetail["traffic"]): [string, number][] {
-  const known = points.map((point): [string, number] => [point.ts, point.calls]);
-  const first = points[0];
-  const last = points[points.length - 1];
-  if (!first || !last || bucket_s <= 0) return known;
-  const step = bucket_s * 1000;
-  const [from, to_] = [Date.parse(first.ts) - step, Date.parse(last.ts) + step];
-  if ((to_ - from) / step > MOST_BUCKETS) return known;
-  const counts = new Map(points.map((point) => [Date.parse(point.ts), point.calls]));
-  return Array.from({ length: Math.round((to_ - from) / step) + 1 }, (_, at): [string, number] => [new Date(from + at * step).toISOString(), counts.get(from + at * step) ?? 0]);
-}
-
 /** Callers by country and by organization, as rows of a file. */
 function callers(of: EndpointDetail["endpoint"]["callers"]) {
   const rows = (by: string, counts: Record<string, number>) => Object.entries(counts).map(([name, count]) => ({ by, name, count }));
@@ -81,13 +66,13 @@ function callers(of: EndpointDetail["endpoint"]["callers"]) {
 
 function Whole({ data }: { data: EndpointDetail }) {
   const row = data.endpoint;
-  const points = useMemo(() => filled(data.traffic), [data.traffic]);
+  const points = useMemo(() => data.traffic.points.map((point): [string, number] => [point.ts, point.calls]), [data.traffic]);
   return (
     <div className="grid side">
       <div className="stack loose">
         {points.length > 0 ? (
           <Card title="Calls over time">
-            <CountChart points={points} name="Calls" />
+            <CountChart points={points} bucket_s={data.traffic.bucket_s} name="Calls" />
           </Card>
         ) : null}
         <Shape operation={data.operation} data={data} />

@@ -96,7 +96,7 @@ function Traffic({ data }: { data: Overview }) {
     span ?? {},
     { enabled: span !== null, keep: true },
   );
-  const points = span && zoomed.data ? zoomed.data.points : data.traffic.points;
+  const traffic = span && zoomed.data ? zoomed.data : data.traffic;
   const all = INTENTS.reduce((sum, intent) => sum + data.intents[intent], 0);
   return (
     <Card
@@ -111,7 +111,7 @@ function Traffic({ data }: { data: Overview }) {
         )
       }
     >
-      {points.length === 0 ? <Empty title="No traffic is counted for this time" /> : <TrafficChart points={points} zoom={(from, to) => set({ from: moment(from), to: moment(to) }, true)} />}
+      {traffic.points.length === 0 ? <Empty title="No traffic is counted for this time" /> : <TrafficChart traffic={traffic} zoom={(from, to) => set({ from: moment(from), to: moment(to) }, true)} />}
       {all > 0 ? (
         <p className="small muted">
           Of all:{" "}

@@ -3,6 +3,7 @@ import type uPlot from "uplot";
 
 import type { TrafficPoint } from "../api/types";
 import { INTENTS } from "../api/types";
+import { stepped } from "../lib/buckets";
 import { n, seconds, time } from "../lib/format";
 import { words } from "../lib/text";
 import { RowExports } from "./export";
@@ -77,7 +78,7 @@ function Stack({ xs, series, height, zoom }: { xs: number[]; series: Series[]; h
       if (gone) return;
       const step = UPlot.paths.stepped?.({ align: 1 });
       const sums = stacked(series).reverse();
-      const drawn = [...series].reverse();
+      const top = [...series].reverse();
       plot = new UPlot(
         {
           width: element.clientWidth,
@@ -87,7 +88,7 @@ function Stack({ xs, series, height, zoom }: { xs: number[]; series: Series[]; h
           cursor: { y: false, points: { show: false }, drag: { x: true, y: false, setScale: false } },
           scales: { y: { range: (_, __, max) => [0, Math.max(1, max * 1.05)] } },
           axes: axes(),
-          series: [{}, ...drawn.map((one) => ({ label: one.name, stroke: color(one.color), fill: color(one.color), width: 0, paths: step, points: { show: false } }))],
+          series: [{}, ...top.map((one) => ({ label: one.name, stroke: color(one.color), fill: color(one.color), width: 0, paths: step, points: { show: false } }))],
           hooks: {
             setCursor: [(self) => setAt(self.cursor.idx ?? null)],
             setSelect: [
@@ -171,12 +172,17 @@ function useMemoed<T>(key: unknown, make: () => T): T {
   return kept.current.value;
 }
 
+/** Counts by bucket of so many seconds, as series over the same moments; pauses are empty. */
+function drawn(buckets: { at: number; counts: number[] }[], width: number, series: Omit<Series, "values">[]): { xs: number[]; series: Series[] } {
+  const steps = stepped(buckets, width);
+  return { xs: steps.map((step) => step.at), series: series.map((one, index) => ({ ...one, values: steps.map((step) => step.counts[index] ?? 0) })) };
+}
+
+const OF_INTENT = INTENTS.map((intent) => ({ name: words(intent), color: `--${intent}-fill` }));
+
 /** Requests over time by the intent of who sent them. */
-export function TrafficChart({ points, zoom }: { points: TrafficPoint[]; zoom?: (from: number, to: number) => void }) {
-  const data = useMemoed(points, () => ({
-    xs: points.map((point) => seconds(point.ts)),
-    series: INTENTS.map((intent) => ({ name: words(intent), color: `--${intent}-fill`, values: points.map((point) => point[intent]) })),
-  }));
+export function TrafficChart({ traffic, zoom }: { traffic: { bucket_s: number; points: TrafficPoint[] }; zoom?: (from: number, to: number) => void }) {
+  const data = useMemoed(traffic, () => drawn(traffic.points.map((point) => ({ at: seconds(point.ts), counts: INTENTS.map((intent) => point[intent]) })), traffic.bucket_s, OF_INTENT));
   return (
     <figure className="stack" aria-label="Requests over time by intent">
       <Stack xs={data.xs} series={data.series} height={220} zoom={zoom} />
@@ -185,12 +191,9 @@ export function TrafficChart({ points, zoom }: { points: TrafficPoint[]; zoom?: 
   );
 }
 
-/** One count over time. */
-export function CountChart({ points, name, tone = "--automated-fill", height = 150 }: { points: [string, number][]; name: string; tone?: string; height?: number }) {
-  const data = useMemoed(points, () => ({
-    xs: points.map((point) => seconds(point[0])),
-    series: [{ name, color: tone, values: points.map((point) => point[1]) }],
-  }));
+/** One count over time, by bucket of so many seconds. */
+export function CountChart({ points, bucket_s, name, tone = "--automated-fill", height = 150 }: { points: [string, number][]; bucket_s: number; name: string; tone?: string; height?: number }) {
+  const data = useMemoed(points, () => drawn(points.map(([ts, count]) => ({ at: seconds(ts), counts: [count] })), bucket_s, [{ name, color: tone }]));
   return (
     <figure className="stack" aria-label={`${name} over time`}>
       <Stack xs={data.xs} series={data.series} height={height} />
