@@ -154,7 +154,7 @@ pub fn mask_token(key: &HashKey, domain: &str, token: &[u8]) -> String {
 /// What of a session, a device's id or a key is hashed: its percent-escapes undone once, since applications undo those of cookies and queries,
 /// and whoever sends one may write it with others; of a JWT its signature part.
 pub fn token_bytes(token: &[u8]) -> Cow<'_, [u8]> {
-    if !token.contains(&b'%') {
+    if memchr::memchr(b'%', token).is_none() {
         return Cow::Borrowed(jwt_signature(token).unwrap_or(token));
     }
     let undone = without_escapes(token);
@@ -185,9 +185,9 @@ fn jwt_signature(token: &[u8]) -> Option<&[u8]> {
     if !token.starts_with(b"eyJ") {
         return None;
     }
-    let mut parts = token.split(|b| *b == b'.');
-    let (_, _, signature, end) = (parts.next()?, parts.next()?, parts.next()?, parts.next());
-    (end.is_none() && signature.len() >= 16).then_some(signature)
+    let behind = |token| memchr::memchr(b'.', token).and_then(|at| token.get(at + 1..));
+    let signature = behind(behind(token)?)?;
+    (behind(signature).is_none() && signature.len() >= 16).then_some(signature)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use sidetap_model::{Headers, Request};
 use sidetap_wire::auth::{self, Credential};
 use smallvec::SmallVec;
 
-use super::finder::Finder;
+use super::layout::{Known, Layouts, What};
 use crate::hash::{self, Mix};
 use crate::observation::{Prints, Traits};
 
@@ -40,21 +40,21 @@ pub(crate) struct Head<'a> {
     pub(super) by_script: bool,
     /// Fields that name a client's address.
     pub(super) forwards: u8,
-    /// Fields that may stand once and were seen, a bit each.
-    singles: u8,
+    /// What its values that negotiate come to, languages apart.
+    pub(super) asked: Mix,
     pub(super) names: Names,
 }
 
 /// The first names of a head, as codes, for the order checks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Names {
-    list: [Name; 8],
-    len: usize,
-    all: u32,
-    lower: u32,
-    title: u32,
-    sorted: bool,
-    last: u64,
+    pub(super) list: [Name; 8],
+    pub(super) len: usize,
+    pub(super) all: u32,
+    pub(super) lower: u32,
+    pub(super) title: u32,
+    pub(super) sorted: bool,
+    pub(super) last: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -70,253 +70,76 @@ pub(super) enum Name {
 }
 
 /// Reads the head of a request.
-pub(crate) fn read(request: &Request) -> Head<'_> {
-    let mut head = Head::default();
-    let mut orders = Orders { own: Mix::new(), folded: Mix::new() };
-    head.names.sorted = true;
-    for (name, value) in request.headers.iter() {
-        field(&mut head, &mut orders, name, value);
+pub(crate) fn read<'a>(request: &'a Request, layouts: &mut Layouts) -> Head<'a> {
+    let layout = layouts.of(&request.headers);
+    let mut head = Head { traits: layout.traits, names: layout.names, ..Head::default() };
+    for ((name, value), known) in request.headers.iter().zip(&layout.fields) {
+        field(&mut head, known, name, value);
     }
     let state_changing = !matches!(request.method.as_slice(), b"GET" | b"HEAD" | b"OPTIONS");
     let json = head.content_type.is_some_and(|t| t.starts_with(b"application/json"));
-    finish(&mut head, orders, request, state_changing && json);
+    layout.prints(&mut head);
+    finish(&mut head, request, state_changing && json);
     head
 }
 
-/// The names of a head in their order: as written, and in lower case without those that are between two hops.
-struct Orders {
-    own: Mix,
-    folded: Mix,
-}
-
-fn field<'a>(head: &mut Head<'a>, orders: &mut Orders, name: &'a [u8], value: &'a [u8]) {
-    let mut low = [0u8; 32];
-    let Some(slot) = low.get_mut(..name.len().min(32)) else { return };
-    for (to, from) in slot.iter_mut().zip(name) {
-        *to = from.to_ascii_lowercase();
-    }
-    head.names.note(name, slot);
+/// Takes in what the value of a field says beyond its name.
+fn field<'a>(head: &mut Head<'a>, known: &Known, name: &'a [u8], value: &'a [u8]) {
     head.traits.set(Traits::FIELD_EMPTY, value.is_empty());
-    let mut code = Name::Other;
-    let mut hop = false;
-    let mut volatile = false;
-    let mut single = 0;
-    match &*slot {
-        b"host" => {
-            head.host = value;
-            code = Name::Host;
-            single = 1;
+    match known.what {
+        What::Nothing => {}
+        What::Host => head.host = value,
+        What::Agent => head.agent = Some(value),
+        What::Accept => head.accept = Some(value),
+        What::Language => head.language = Some(value),
+        What::Encoding => head.encoding = Some(value),
+        What::Connection => head.connection = Some(value),
+        What::ContentType => head.content_type = Some(value),
+        What::Brands => head.brands = Some(value),
+        What::Mobile => head.mobile = Some(value),
+        What::Platform => head.hint_platform = Some(value),
+        What::FetchSite => head.fetch_site = Some(value),
+        What::FetchMode => head.fetch_mode = Some(value),
+        What::FetchDest => head.fetch_dest = Some(value),
+        What::FetchUser => head.fetch_user = true,
+        What::Origin => head.origin = Some(value),
+        What::Upgrade => head.upgrade = true,
+        What::Script => head.by_script = value == b"XMLHttpRequest",
+        What::Referer => head.referer = Some(value),
+        What::Cookie => head.cookies.push(value),
+        What::Caching => head.traits.set(Traits::NO_CACHE, value.eq_ignore_ascii_case(b"no-cache")),
+        What::Authorization if head.credentials.len() < auth::MOST => {
+            head.credentials.extend(auth::authorization(name, value));
         }
-        b"user-agent" => {
-            head.agent = Some(value);
-            code = Name::Agent;
-            single = 2;
+        What::Authorization => {}
+        What::Address => {
+            head.forwards = head.forwards.saturating_add(1);
+            head.traits.set(Traits::FORWARDED_LOCAL, names_itself(value));
         }
-        b"accept" => {
-            head.accept = Some(value);
-            code = Name::Accept;
-        }
-        b"accept-language" => {
-            head.language = Some(value);
-            code = Name::Language;
-        }
-        b"accept-encoding" => {
-            head.encoding = Some(value);
-            code = Name::Encoding;
-        }
-        b"connection" => {
-            head.connection = Some(value);
-            code = Name::Connection;
-        }
-        b"content-type" => {
-            head.content_type = Some(value);
-            single = 4;
-        }
-        b"sec-ch-ua" => head.brands = Some(value),
-        b"sec-ch-ua-mobile" => head.mobile = Some(value),
-        b"sec-ch-ua-platform" => head.hint_platform = Some(value),
-        b"sec-fetch-site" => head.fetch_site = Some(value),
-        b"sec-fetch-mode" => head.fetch_mode = Some(value),
-        b"sec-fetch-dest" => head.fetch_dest = Some(value),
-        b"sec-fetch-user" => {
-            head.fetch_user = true;
-            volatile = true;
-        }
-        b"origin" => head.origin = Some(value),
-        b"upgrade-insecure-requests" => head.upgrade = true,
-        b"x-requested-with" => head.by_script = value == b"XMLHttpRequest",
-        b"accept-charset" => head.traits.insert(Traits::ACCEPT_CHARSET),
-        b"keep-alive" => head.traits.insert(Traits::KEEP_ALIVE_FIELD),
-        b"x-http-method-override" | b"x-method-override" | b"x-http-method" => {
-            head.traits.insert(Traits::METHOD_OVERRIDE);
-            own_field(head, slot, name, value);
-        }
-        b"from" => head.traits.insert(Traits::FROM),
-        b"referer" => {
-            head.traits.insert(Traits::REFERER);
-            head.referer = Some(value);
-            volatile = true;
-        }
-        b"cookie" => {
-            head.traits.set(Traits::COOKIE_TWICE, head.traits.has(Traits::COOKIE));
-            head.traits.insert(Traits::COOKIE);
-            head.cookies.push(value);
-            volatile = true;
-        }
-        b"if-none-match" | b"if-modified-since" | b"if-match" | b"if-range" => {
-            head.traits.insert(Traits::CONDITIONAL);
-            volatile = true;
-        }
-        b"cache-control" | b"pragma" => {
-            head.traits.set(Traits::NO_CACHE, value.eq_ignore_ascii_case(b"no-cache"));
-        }
-        b"content-length" => {
-            volatile = true;
-            single = 8;
-        }
-        b"transfer-encoding" => {
-            volatile = true;
-            single = 16;
-        }
-        b"authorization" => {
-            volatile = true;
-            if head.credentials.len() < auth::MOST {
-                head.credentials.extend(auth::authorization(name, value));
-            }
-        }
-        b"expect" => {
-            head.traits.insert(Traits::EXPECT);
-            volatile = true;
-        }
-        b"range" | b"date" | b"traceparent" | b"tracestate" | b"x-request-id" | b"x-correlation-id"
-        | b"x-amzn-trace-id" | b"x-b3-traceid" | b"x-b3-spanid" => {
-            volatile = true;
-        }
-        b"x-forwarded-for" | b"forwarded" | b"x-real-ip" | b"true-client-ip" | b"cf-connecting-ip"
-        | b"x-forwarded-proto" | b"x-forwarded-host" | b"x-forwarded-port" => {
-            head.traits.set(Traits::FORWARDED_CLAIM, &*slot == b"x-forwarded-for" || &*slot == b"forwarded");
-            head.forwards(slot, value);
-            volatile = true;
-            hop = true;
-        }
-        b"via" | b"proxy-connection" | b"x-proxy-id" | b"proxy-authorization" => {
-            head.traits.insert(Traits::PROXY_LEAK);
-            volatile = &*slot == b"via";
-        }
-        b"x-client-ip"
-        | b"x-originating-ip"
-        | b"x-remote-ip"
-        | b"x-remote-addr"
-        | b"x-cluster-client-ip"
-        | b"x-original-forwarded-for"
-        | b"client-ip" => {
-            head.forwards(slot, value);
-            own_field(head, slot, name, value);
-        }
-        other => own_field(head, other, name, value),
     }
-    head.traits.set(Traits::DUPLICATE, head.singles & single != 0);
-    head.singles |= single;
-    if !hop {
-        head.names.push(code);
-    }
-    if !volatile {
-        orders.own.text(name);
-        if !matches!(
-            &*slot,
-            b"connection" | b"keep-alive" | b"proxy-connection" | b"te" | b"upgrade" | b"trailer"
-        ) {
-            orders.folded.text(slot);
-        }
+    if known.own != 0 {
+        own_field(head, known.own, name, value);
     }
 }
 
-/// Parts of names that automation tools, scanners and apps with a device id use, in this order.
-static PARTS: Finder = Finder::new(&[
-    "selenium",
-    "puppeteer",
-    "crawlera",
-    "scrapy",
-    "devtools",
-    "playwright",
-    "acunetix",
-    "x-scanner",
-    "x-scan",
-    "burp",
-    "interact",
-    "x-wipp",
-    "device-id",
-    "deviceid",
-    "install-id",
-    "installation-id",
-    "client-id",
-    "device-uuid",
-    "udid",
-    "visitor-id",
-    "postman-token",
-    "insomnia",
-    "x-k6",
-    "jmeter",
-    "x-loadtest",
-    "gatling",
-]);
-
-fn own_field<'a>(head: &mut Head<'a>, low: &[u8], name: &'a [u8], value: &'a [u8]) {
-    PARTS.each(low, |part| match part {
-        0..=5 => head.traits.insert(Traits::AUTOMATION_LEAK),
-        6..=11 => head.traits.insert(Traits::SCANNER_LEAK),
-        20.. => head.traits.insert(Traits::TOOL_FIELD),
-        _ if value.len() >= 8 => head.device = Some(value),
-        _ => {}
-    });
-    head.traits.set(Traits::UNDERSCORE_NAME, low.contains(&b'_'));
-    if low.starts_with(b"x-") {
-        head.traits.insert(Traits::APP_HEADERS);
+fn own_field<'a>(head: &mut Head<'a>, own: u8, name: &'a [u8], value: &'a [u8]) {
+    if own & Known::DEVICE != 0 && value.len() >= 8 {
+        head.device = Some(value);
     }
-    if head.credentials.len() < auth::MOST {
+    if own & Known::KEY != 0 && head.credentials.len() < auth::MOST {
         head.credentials.extend(auth::key_field(name, value));
     }
-    if head.own_key.is_none() && is_own_key(name, value) {
+    if own & Known::OWN_KEY != 0 && head.own_key.is_none() && is_key(value) {
         head.own_key = Some(value);
     }
 }
 
-/// A key in a header of the site's own naming (`X-Partner-Key`), which says who calls.
-fn is_own_key(name: &[u8], value: &[u8]) -> bool {
-    const OTHERS: [&[u8]; 5] = [b"idempotency", b"websocket", b"cache", b"surrogate", b"request"];
-    let tail = name.len().checked_sub(4).and_then(|at| name.get(at..)).unwrap_or_default();
-    tail.eq_ignore_ascii_case(b"-key")
-        && (16..=256).contains(&value.len())
-        && value.iter().all(u8::is_ascii_graphic)
-        && !OTHERS.iter().any(|w| name.windows(w.len()).any(|x| x.eq_ignore_ascii_case(w)))
+/// True where a value may be a key.
+fn is_key(value: &[u8]) -> bool {
+    (16..=256).contains(&value.len()) && value.iter().all(u8::is_ascii_graphic)
 }
 
 impl Names {
-    fn note(&mut self, name: &[u8], low: &[u8]) {
-        self.all += 1;
-        if name.first().is_some_and(u8::is_ascii_lowercase) {
-            self.lower += u32::from(!low.starts_with(b"sec-ch-") && !low.starts_with(b"dnt"));
-        } else {
-            self.title += 1;
-        }
-        let word = match name.first_chunk::<8>() {
-            Some(first) => first.iter().fold(0, |word, b| word << 8 | u64::from(b.to_ascii_lowercase())),
-            None => {
-                let word = low.iter().take(8).fold(0, |word, b| word << 8 | u64::from(*b));
-                word << (8 * (8 - low.len().min(8)) as u32).min(63)
-            }
-        };
-        self.sorted &= word >= self.last;
-        self.last = word;
-    }
-
-    fn push(&mut self, code: Name) {
-        if let Some(slot) = self.list.get_mut(self.len) {
-            *slot = code;
-            self.len += 1;
-        }
-    }
-
     pub(super) fn at(&self, i: usize) -> Name {
         self.list.get(i).copied().unwrap_or_default()
     }
@@ -330,57 +153,7 @@ impl Names {
     }
 }
 
-/// The fingerprints of a head whose names in order come to `orders`.
-fn prints(head: &mut Head<'_>, orders: Orders) {
-    let order = orders.own.finish();
-    let media = head.content_type.unwrap_or(b"-").split(|b| *b == b';').next().unwrap_or_default();
-    let mut door = orders.folded;
-    for value in [head.accept.unwrap_or(b"-"), head.encoding.unwrap_or(b"-"), media] {
-        door.text(value);
-    }
-    head.prints.door = door.finish();
-    let mut asked = Mix::new();
-    for value in [head.accept, head.encoding, head.connection] {
-        asked.text(value.unwrap_or(b"-"));
-    }
-    let mut shape = asked;
-    shape.word(order);
-    shape.text(media);
-    head.prints.shape = shape.finish();
-    head.prints.order = order;
-    let there = [
-        head.language.is_some(),
-        head.brands.is_some(),
-        head.mobile.is_some(),
-        head.hint_platform.is_some(),
-        head.fetch_site.is_some(),
-        head.fetch_mode.is_some(),
-        head.fetch_dest.is_some(),
-        head.upgrade,
-    ];
-    let there = there.iter().fold(0, |bits, there| bits << 1 | u64::from(*there));
-    asked.word(there << 32 | language_shape(head.language.unwrap_or_default()));
-    head.prints.negotiation = asked.finish();
-}
-
-/// How languages are written: what stands between them, the weights and whether countries stand beside them, not which
-/// languages they are.
-fn language_shape(value: &[u8]) -> u64 {
-    let mut shape = 0u32;
-    let mut letters = false;
-    for b in value.iter().take(64) {
-        let class = if b.is_ascii_alphabetic() { b'a' } else { *b };
-        if class == b'a' && letters {
-            continue;
-        }
-        letters = class == b'a';
-        shape = shape.rotate_left(5) ^ u32::from(class).wrapping_mul(0x9e37_79b1);
-    }
-    u64::from(shape)
-}
-
-fn finish(head: &mut Head<'_>, orders: Orders, request: &Request, json_call: bool) {
-    prints(head, orders);
+fn finish(head: &mut Head<'_>, request: &Request, json_call: bool) {
     let t = &mut head.traits;
     t.set(Traits::AGENT_MISSING, head.agent.is_none());
     t.set(Traits::ACCEPT_MISSING, head.accept.is_none());
@@ -438,11 +211,22 @@ fn names_itself(value: &[u8]) -> bool {
 }
 
 impl Head<'_> {
-    /// A field that says on whose behalf the request is made.
-    fn forwards(&mut self, low: &[u8], value: &[u8]) {
-        let address = !low.starts_with(b"x-forwarded-") || low.ends_with(b"-for");
-        self.forwards = self.forwards.saturating_add(u8::from(address));
-        self.traits.set(Traits::FORWARDED_LOCAL, address && names_itself(value));
+    /// Adds what its languages are like (see [`language_shape`]) to what the head negotiates.
+    pub(super) fn negotiate(&mut self, languages: u64) {
+        let there = [
+            self.language.is_some(),
+            self.brands.is_some(),
+            self.mobile.is_some(),
+            self.hint_platform.is_some(),
+            self.fetch_site.is_some(),
+            self.fetch_mode.is_some(),
+            self.fetch_dest.is_some(),
+            self.upgrade,
+        ];
+        let there = there.iter().fold(0, |bits, there| bits << 1 | u64::from(*there));
+        let mut asked = self.asked;
+        asked.word(there << 32 | languages);
+        self.prints.negotiation = asked.finish();
     }
 }
 
@@ -453,6 +237,22 @@ fn is_address(host: &[u8]) -> bool {
     let host = std::str::from_utf8(host).unwrap_or_default();
     let bare = host.rsplit_once(':').map_or(host, |(h, _)| h);
     host.starts_with('[') || bare.parse::<std::net::Ipv4Addr>().is_ok()
+}
+
+/// How languages are written: what stands between them, the weights and whether countries stand beside them, not which
+/// languages they are.
+pub(super) fn language_shape(value: &[u8]) -> u64 {
+    let mut shape = 0u32;
+    let mut letters = false;
+    for b in value.iter().take(64) {
+        let class = if b.is_ascii_alphabetic() { b'a' } else { *b };
+        if class == b'a' && letters {
+            continue;
+        }
+        letters = class == b'a';
+        shape = shape.rotate_left(5) ^ u32::from(class).wrapping_mul(0x9e37_79b1);
+    }
+    u64::from(shape)
 }
 
 /// True where no browser writes such an Accept-Language.

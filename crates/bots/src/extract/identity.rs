@@ -1,6 +1,6 @@
 //! Who asks: sessions, keys and accounts that a request shows.
 
-use sidetap_model::Response;
+use sidetap_model::{HashKey, Response};
 use smallvec::SmallVec;
 
 use sidetap_wire::auth::Credential;
@@ -43,17 +43,7 @@ impl Extractor {
             o.traits.insert(Traits::KEYED);
             o.api_key = Some(Token::of(&self.key, "api-key", value, true));
         }
-        let mut names = hash::Mix::new();
-        for (name, value) in head.cookies.iter().flat_map(|v| cookies::in_field(v)).take(32) {
-            names.text(plain_name(name));
-            if cookies::is_session(name, value) {
-                o.traits.insert(Traits::SESSION);
-                push(&mut o.sessions, Token::of(&self.key, "session", value, true));
-            }
-        }
-        if !head.cookies.is_empty() {
-            o.prints.cookies = names.finish();
-        }
+        self.cookies(o, &head.cookies);
         if o.operation.is_some()
             && let Some(session) = self.request.arguments.session.take()
         {
@@ -68,6 +58,19 @@ impl Extractor {
             self.text.extend(account.trim().chars().flat_map(char::to_lowercase));
             o.account = Some(self.key.hash64("account", self.text.as_bytes()));
         }
+    }
+
+    /// The sessions among the cookies of a request, and a print of their names.
+    fn cookies(&mut self, o: &mut Observation, fields: &[&[u8]]) {
+        if fields.is_empty() {
+            return;
+        }
+        let jar = self.jars.of(fields, &self.key);
+        for token in &jar.sessions {
+            o.traits.insert(Traits::SESSION);
+            push(&mut o.sessions, *token);
+        }
+        o.prints.cookies = jar.print;
     }
 
     /// What may be credentials, where nothing says what a call is for, and what was given for them.
@@ -117,6 +120,59 @@ impl Extractor {
     }
 }
 
+/// What the cookies of a request come to.
+#[derive(Clone, Debug, Default)]
+struct Jar {
+    sessions: SmallVec<[Token; 2]>,
+    /// Their names in order.
+    print: u64,
+}
+
+impl Jar {
+    fn of(fields: &[&[u8]], key: &HashKey) -> Jar {
+        let mut jar = Jar::default();
+        let mut names = hash::Mix::new();
+        for (name, value) in fields.iter().flat_map(|v| cookies::in_field(v)).take(32) {
+            names.text(plain_name(name));
+            if cookies::is_session(name, value) {
+                push(&mut jar.sessions, Token::of(key, "session", value, true));
+            }
+        }
+        jar.print = names.finish();
+        jar
+    }
+}
+
+/// Cookie fields that were read, one for each of so many hashes: a client sends the same again and again.
+#[derive(Debug, Default)]
+pub(super) struct Jars {
+    slots: Vec<(Vec<u8>, Jar)>,
+    /// One that is too long to be kept, or of several fields.
+    other: Jar,
+}
+
+impl Jars {
+    const SLOTS: usize = 2048;
+    const LONGEST: usize = 1024;
+
+    fn of(&mut self, fields: &[&[u8]], key: &HashKey) -> &Jar {
+        self.slots.resize_with(Self::SLOTS, Default::default);
+        if let [field] = *fields
+            && field.len() <= Self::LONGEST
+            && let Some((known, jar)) = self.slots.get_mut(hash::quick(field) as usize % Self::SLOTS)
+        {
+            if *known != field || field.is_empty() {
+                *jar = Jar::of(fields, key);
+                known.clear();
+                known.extend_from_slice(field);
+            }
+            return jar;
+        }
+        self.other = Jar::of(fields, key);
+        &self.other
+    }
+}
+
 /// True of what a client sends that has no token: nothing, or the word for it in its language.
 fn is_placeholder(token: &[u8]) -> bool {
     const WORDS: [&[u8]; 9] =
@@ -158,6 +214,22 @@ pub(super) fn is_key(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cookies_read_alike_whatever_was_read_before() {
+        let key = HashKey::from_bytes([7; 16]);
+        let long = format!("sid=abcdef0123456789; a={}", "b".repeat(1100));
+        let mut fields: Vec<String> =
+            (0..5000).map(|n| format!("sid=abcdef0123456789{n}; lang=de")).collect();
+        fields.extend(
+            ["", "lang=de", &long, "a=1; sid=abcdef0123456789; sid=abcdef0123456789"].map(str::to_owned),
+        );
+        let mut jars = Jars::default();
+        for field in fields.iter().chain(fields.iter().rev()) {
+            let (known, fresh) = (jars.of(&[field.as_bytes()], &key), Jar::of(&[field.as_bytes()], &key));
+            assert_eq!((known.print, &known.sessions), (fresh.print, &fresh.sessions), "{field}");
+        }
+    }
 
     #[test]
     fn a_word_for_nothing_is_no_token() {

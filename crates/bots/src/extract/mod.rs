@@ -9,6 +9,7 @@ mod form;
 mod graphql;
 mod headers;
 mod identity;
+mod layout;
 mod names;
 mod outcome;
 pub(crate) mod path;
@@ -32,6 +33,8 @@ use smallvec::SmallVec;
 use self::answer::AnswerFields;
 use self::fields::RequestFields;
 use self::headers::Head;
+use self::identity::Jars;
+use self::layout::Layouts;
 use self::query::{asked, names_place};
 use self::surface::{anomalies, surface};
 use self::words::Said;
@@ -54,6 +57,8 @@ pub struct Extractor {
     agents: Arc<Agents>,
     cache: Map<u64, Arc<Agent>>,
     claims: Map<u64, Claim>,
+    layouts: Layouts,
+    jars: Jars,
     profiles: Arc<Profiles>,
     fits: Map<u64, Fit>,
     roles: Map<u64, (Roles, Option<stated::Said>)>,
@@ -78,6 +83,7 @@ struct Claim {
     agent: Arc<Agent>,
     print: u64,
     odd_language: bool,
+    language_shape: u64,
     /// The agent string and the languages.
     of: (Box<[u8]>, Option<Box<[u8]>>),
 }
@@ -101,6 +107,8 @@ impl Extractor {
             agents,
             cache: Map::default(),
             claims: Map::default(),
+            layouts: Layouts::default(),
+            jars: Jars::default(),
             profiles: Arc::new(Profiles::builtin().unwrap_or_default()),
             fits: Map::default(),
             roles: Map::default(),
@@ -189,7 +197,7 @@ impl Extractor {
         part: Part,
     ) -> Option<Observation> {
         let request = exchange.request.as_ref()?;
-        let mut head = headers::read(request);
+        let mut head = headers::read(request, &mut self.layouts);
         let agent = self.claimed(&mut head);
         let place = path::place(&request.target, &endpoint.template);
         self.query = place.query.map_or(0, |q| hash::quick(q.as_bytes()));
@@ -395,6 +403,7 @@ impl Extractor {
         if let Some(claim) = self.claims.get(&id).filter(same) {
             head.prints.agent = claim.print;
             head.traits.set(Traits::LANGUAGE_MALFORMED, claim.odd_language);
+            head.negotiate(claim.language_shape);
             return Arc::clone(&claim.agent);
         }
         let mut print = hash::Mix::new();
@@ -404,10 +413,12 @@ impl Extractor {
             agent: self.agent(text),
             print: print.finish(),
             odd_language: head.language.is_some_and(headers::odd_language),
+            language_shape: headers::language_shape(head.language.unwrap_or_default()),
             of: (text.into(), head.language.map(Into::into)),
         };
         head.prints.agent = claim.print;
         head.traits.set(Traits::LANGUAGE_MALFORMED, claim.odd_language);
+        head.negotiate(claim.language_shape);
         let agent = Arc::clone(&claim.agent);
         if self.claims.len() >= AGENT_CACHE {
             self.claims.clear();
