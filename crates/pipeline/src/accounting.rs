@@ -4,7 +4,7 @@ use sidetap_model::rows::{ExchangeCounts, StreamCounts};
 use sidetap_model::{Anomaly, Exchange};
 
 /// Sums that each worker keeps and that add up to the run's, in any order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) exchanges: ExchangeCounts,
     pub(crate) streams: StreamCounts,

@@ -1,9 +1,11 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sidetap_bots::Name;
-use sidetap_model::rows::{RunData, VerdictRow};
+use sidetap_model::rows::{ExchangeCounts, RunData, VerdictRow};
 use sidetap_model::{EndpointId, EndpointRef, FlowId, Ts};
 
+use crate::accounting::Tally;
 use crate::alias::{Aliases, Operations};
 use crate::calls::Calls;
 use crate::evidence::{EvidenceRing, Recent, what};
@@ -46,6 +48,8 @@ pub(crate) struct Coordinator {
     most_held: usize,
     watermark: Ts,
     renames: Renames,
+    /// What each worker of a live run counted, as it said last.
+    pub(crate) tallies: BTreeMap<usize, Box<Tally>>,
 }
 
 impl Coordinator {
@@ -79,6 +83,7 @@ impl Coordinator {
             most_held: (options.memory_limit / 5 / Item::USUAL as u64).clamp(2_048, Self::HELD) as usize,
             watermark: Ts(i64::MIN),
             renames: Vec::new(),
+            tallies: BTreeMap::new(),
         }
     }
 
@@ -143,7 +148,13 @@ impl Coordinator {
         let mut findings = self.threats.rows();
         findings.extend(self.discovery.risks(&sensitive));
         sidetap_discovery::add_exploits(&mut endpoints, &findings);
-        let run = RunData { endpoints, sensitive, findings, campaigns, traffic, ..RunData::default() };
+        let mut run = RunData { endpoints, sensitive, findings, campaigns, traffic, ..RunData::default() };
+        let mut counted = Tally::default();
+        self.tallies.values().for_each(|tally| counted.merge(Tally::clone(tally)));
+        run.summary.exchanges = ExchangeCounts { later_hops: self.hops.joined, ..counted.exchange_counts() };
+        run.summary.anomalies = counted.anomaly_codes();
+        run.summary.evictions = counted.evictions;
+        run.summary.streams = counted.streams;
         let names = self.discovery.snapshot();
         let (evidence, samples) = match self.evidence.as_mut() {
             Some(ring) => {

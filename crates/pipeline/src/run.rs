@@ -74,6 +74,7 @@ pub fn run_readers(
                 snapshots: snapshots.clone(),
                 exchanges: exchanges.clone(),
                 ring: options.flagged.as_ref().map(Flagged::ring_of),
+                counts: options.live,
             };
             let name = format!("sidetap-worker-{index}");
             handles.push(std::thread::Builder::new().name(name).spawn_scoped(scope, move || worker.run())?);
@@ -218,6 +219,9 @@ fn coordinate(
         if let Some(until) = coordinator.learned_until.take() {
             refused = State::stale(until, part.now, options);
             view.stop.fetch_or(refused.is_some(), Relaxed);
+        }
+        if let Some(tally) = part.tally {
+            coordinator.tallies.insert(part.worker, tally);
         }
         if part.last {
             ended.push(part.epoch);

@@ -17,6 +17,7 @@ use crate::snapshot::Snapshots;
 /// What a worker hands in when an epoch ends.
 #[derive(Debug)]
 pub(crate) struct Part {
+    pub(crate) worker: usize,
     pub(crate) epoch: u64,
     pub(crate) now: Ts,
     pub(crate) items: Vec<Item>,
@@ -24,6 +25,8 @@ pub(crate) struct Part {
     pub(crate) saved: Vec<Saved>,
     /// With the last one: recent packets, of which verdicts may still flag some.
     pub(crate) rings: Vec<Ring>,
+    /// What was counted so far, now and then of a live run.
+    pub(crate) tally: Option<Box<Tally>>,
     /// The worker's last one: the input is at its end, and nothing is left of it.
     pub(crate) last: bool,
 }
@@ -42,6 +45,8 @@ pub(crate) struct Worker {
     pub(crate) exchanges: Arc<AtomicU64>,
     /// Bytes of recent packets that each logical shard holds, where packets of flagged flows are saved.
     pub(crate) ring: Option<usize>,
+    /// Says now and then what was counted so far.
+    pub(crate) counts: bool,
 }
 
 struct Output {
@@ -63,6 +68,9 @@ struct Output {
 impl Worker {
     /// A request whose answer takes longer than this is judged before the answer comes.
     pub(crate) const HOLD: i64 = 2_000_000_000;
+
+    /// Epochs after which what was counted so far is said again.
+    const COUNTED: u64 = 5;
 
     /// Works until the reader hangs up; gives what was counted. `None` where the coordinator was gone.
     pub(crate) fn run(self) -> Option<Tally> {
@@ -114,7 +122,12 @@ impl Worker {
                     let items = std::mem::take(&mut out.items);
                     let saved = out.saved();
                     let rings = Vec::new();
-                    self.parts.send(Part { epoch: ended, now, items, saved, rings, last: false }).ok()?;
+                    let counts = self.counts && ended % Self::COUNTED == 1;
+                    let tally = counts.then(|| Box::new(out.tally_of(&tables)));
+                    let (worker, last) = (self.index, false);
+                    self.parts
+                        .send(Part { worker, epoch: ended, now, items, saved, rings, tally, last })
+                        .ok()?;
                     epoch = ended + 1;
                     let world = self.snapshots.for_epoch(epoch)?;
                     out.rings.iter_mut().for_each(|ring| ring.convict(&world.convicted, &self.zones));
@@ -133,7 +146,8 @@ impl Worker {
             self.exchanges.fetch_add(std::mem::take(&mut out.fresh), Relaxed);
             let (items, saved) = (std::mem::take(&mut out.items), out.saved());
             let rings = if last { std::mem::take(&mut out.rings) } else { Vec::new() };
-            self.parts.send(Part { epoch, now, items, saved, rings, last }).ok()?;
+            let (worker, tally) = (self.index, None);
+            self.parts.send(Part { worker, epoch, now, items, saved, rings, tally, last }).ok()?;
             if last {
                 break;
             }
@@ -199,16 +213,22 @@ impl Output {
         }
     }
 
-    fn close(mut self, tables: &[FlowTable]) -> Tally {
+    fn close(self, tables: &[FlowTable]) -> Tally {
+        self.tally_of(tables)
+    }
+
+    /// What was counted so far, with what these tables counted.
+    fn tally_of(&self, tables: &[FlowTable]) -> Tally {
+        let mut tally = self.tally.clone();
         for (what, n) in self.analyzer.left_out() {
-            *self.tally.evictions.entry(what.to_owned()).or_default() += n;
+            *tally.evictions.entry(what.to_owned()).or_default() += n;
         }
         for table in tables {
             let counters = table.counters();
-            self.tally.add_streams(counters.streams());
-            self.tally.anomalies(counters.anomalies());
-            crate::accounting::add(&mut self.tally.evictions, counters.evictions());
+            tally.add_streams(counters.streams());
+            tally.anomalies(counters.anomalies());
+            crate::accounting::add(&mut tally.evictions, counters.evictions());
         }
-        self.tally
+        tally
     }
 }

@@ -243,7 +243,10 @@ impl Scene {
         until("the policy is read again", || log().contains("policy read again: policy.yaml ttl-2s"));
         until("what is over lets him in", || self.status("a") == "200");
         assert_eq!(self.status("c"), "200");
-        drop(honest);
+        let again = self.traffic("a", true);
+        until("who is at it again is refused again", || self.status("a") != "200");
+        assert_eq!(self.status("c"), "200");
+        drop((again, honest));
         assert_eq!(watch.stop(), 0, "{}", log());
         let verdicts = lines(&self.place.path("run/verdicts.ndjson"));
         let said = verdicts.iter().find(|v| v["client_ip"] == self.attacker && v["intent"] == "malicious");

@@ -443,6 +443,16 @@ fn a_killed_watch_loses_no_more_than_the_last_moment() {
         assert!(begun.elapsed() < Duration::from_secs(25), "{}, {} of {answered}", stored(), requests());
         std::thread::sleep(Duration::from_millis(200));
     }
+    // What the mirror showed, and how much of it was whole, is told while it goes on.
+    let seen = || -> (u64, u64) {
+        let store = Store::open_read_only(&place.path("db/store.db")).unwrap();
+        let summary = store.summary_of_all().unwrap();
+        (summary.exchanges.complete, summary.streams.bytes)
+    };
+    until("what the mirror showed is told", || {
+        let (complete, bytes) = seen();
+        complete + CONNECTIONS >= answered && bytes > 100 * answered
+    });
     watch.signal("-KILL");
     watch.wait();
     let (calls, requests) = (stored(), requests());

@@ -152,7 +152,7 @@ function HealthCard({ data }: { data: Overview }) {
             ["Dropped", n(dropped + (health.packets.kernel_dropped ?? 0))],
             ["Gaps", bytes(health.streams.gap_bytes)],
             ["Exchanges", n(health.exchanges.total)],
-            ["Seen whole", health.exchanges.total ? percent((health.exchanges.complete ?? 0) / health.exchanges.total) : "–"],
+            ["Seen whole", health.exchanges.total && (health.exchanges.complete ?? 0) + (health.exchanges.incomplete ?? 0) > 0 ? percent((health.exchanges.complete ?? 0) / health.exchanges.total) : "–"],
             ["Store", `${bytes(health.store.bytes)} of ${bytes(health.store.limit_bytes)}`],
           ]}
         />

@@ -94,7 +94,9 @@ impl Keeping {
         summary.packets.total = progress.packets;
         summary.packets.decoded = progress.packets;
         summary.packets.kernel_dropped = progress.kernel_dropped;
-        summary.exchanges.total = progress.exchanges;
+        if summary.exchanges.total == 0 {
+            summary.exchanges.total = progress.exchanges;
+        }
         for input in &mut summary.inputs {
             input.last_ts = progress.now;
         }
