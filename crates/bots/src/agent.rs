@@ -61,6 +61,23 @@ pub enum AgentKind {
 }
 
 impl AgentKind {
+    /// All kinds.
+    pub const ALL: [AgentKind; 13] = [
+        AgentKind::Missing,
+        AgentKind::Browser,
+        AgentKind::AppLibrary,
+        AgentKind::Library,
+        AgentKind::ApiClient,
+        AgentKind::Scanner,
+        AgentKind::Headless,
+        AgentKind::Crawler,
+        AgentKind::AiCrawler,
+        AgentKind::AiAgent,
+        AgentKind::Monitor,
+        AgentKind::Preview,
+        AgentKind::Other,
+    ];
+
     /// Its name.
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,9 +1,12 @@
+use std::collections::BTreeMap;
+
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use sidetap_model::rows::{Subject, VerdictRow};
 use sidetap_model::{HashKey, SubjectKind, mask_token};
 
-use crate::net::{canonical, overlaps, parse_net, subject_net};
+use crate::blocklist::outermost;
+use crate::net::{canonical, parse_net, subject_net};
 
 /// What an entry of an allow list names.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -40,7 +43,8 @@ pub struct AllowEntry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowList {
     entries: Vec<AllowEntry>,
-    nets: Vec<(IpNet, usize)>,
+    /// Where in the entries each network is named first.
+    nets: BTreeMap<IpNet, usize>,
 }
 
 impl AllowList {
@@ -64,7 +68,7 @@ impl AllowList {
     pub fn add_nets(&mut self, nets: &[IpNet], reason: Option<&str>) {
         for net in nets {
             let net = canonical(*net).trunc();
-            self.nets.push((net, self.entries.len()));
+            self.nets.entry(net).or_insert(self.entries.len());
             let reason = reason.map(str::to_owned);
             self.entries.push(AllowEntry { kind: AllowKind::Cidr, value: net.to_string(), reason });
         }
@@ -78,7 +82,7 @@ impl AllowList {
                 let net =
                     net.filter(|n| entry.kind == AllowKind::Cidr || n.prefix_len() == n.max_prefix_len());
                 let Some(net) = net else { return Err(entry) };
-                self.nets.push((net, self.entries.len()));
+                self.nets.entry(net).or_insert(self.entries.len());
             }
             _ => {}
         }
@@ -90,7 +94,9 @@ impl AllowList {
     pub fn extend(&mut self, other: &AllowList) {
         let offset = self.entries.len();
         self.entries.extend(other.entries.iter().cloned());
-        self.nets.extend(other.nets.iter().map(|(n, i)| (*n, i + offset)));
+        for (net, at) in &other.nets {
+            self.nets.entry(*net).or_insert(at + offset);
+        }
     }
 
     /// The same list with raw sessions, accounts and API keys spelled as outputs spell them, so that they match verdicts and
@@ -126,12 +132,7 @@ impl AllowList {
 
     /// Its addresses and networks, sorted, each once, without those inside another.
     pub fn nets(&self) -> Vec<IpNet> {
-        let mut nets: Vec<IpNet> = self.nets.iter().map(|(n, _)| *n).collect();
-        nets.sort_unstable();
-        nets.dedup();
-        let all = nets.clone();
-        nets.retain(|n| !all.iter().any(|o| o != n && o.contains(n)));
-        nets
+        outermost(self.nets.keys().copied().collect())
     }
 
     /// The entry that covers this verdict: its subject, a part of it, or every address it was seen at.
@@ -139,10 +140,12 @@ impl AllowList {
         self.covers_subject(&v.subject).or_else(|| self.covers_addresses(v))
     }
 
-    /// The first entry that shares an address with `net`.
+    /// An entry that shares an address with `net`: the first of those around it, or else one inside it. There may be a million of them.
     pub fn touches(&self, net: &IpNet) -> Option<&AllowEntry> {
-        let hit = self.nets.iter().find(|(n, _)| overlaps(n, net))?;
-        self.entries.get(hit.1)
+        let around = std::iter::successors(Some(net.trunc()), IpNet::supernet);
+        let around = around.filter_map(|wider| self.nets.get(&wider)).min();
+        let inside = || self.nets.range(net.trunc()..).next().filter(|(n, _)| net.contains(*n));
+        self.entries.get(*around.or_else(|| inside().map(|(_, at)| at))?)
     }
 
     /// The entry that covers this subject: itself, a part of it, or an address in it.
@@ -193,6 +196,22 @@ mod tests {
 
     fn entry(kind: AllowKind, value: &str) -> AllowEntry {
         AllowEntry { kind, value: value.into(), reason: None }
+    }
+
+    /// Ranges of all clouds and crawlers there are: what took a time that grew with their square never came to an end.
+    #[test]
+    fn a_long_list_is_looked_through_at_once() {
+        let net = |n: u32, len| IpNet::new(std::net::Ipv4Addr::from(n << 8).into(), len).unwrap();
+        let nets: Vec<IpNet> = (0x1_0000..0x5_0000).flat_map(|n| [net(n, 24), net(n, 32)]).collect();
+        let list = AllowList::of_nets(&nets);
+        let start = std::time::Instant::now();
+        assert_eq!(list.nets().len(), nets.len() / 2);
+        for n in 0x1_0000..0x1_4000 {
+            assert_eq!(list.touches(&net(n, 25)).map(|e| e.kind), Some(AllowKind::Cidr));
+        }
+        assert!(list.touches(&net(0x1_0000, 8)).is_some(), "one inside it");
+        assert!(list.touches(&net(0x6_0000, 24)).is_none());
+        assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
     }
 
     #[test]

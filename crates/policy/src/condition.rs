@@ -52,9 +52,14 @@ impl Condition {
         &self.text
     }
 
-    /// The texts that a field, or its elements, are compared with.
-    pub(crate) fn compared(&self, field: &str) -> Vec<&str> {
-        compared(self.program.expression(), field)
+    /// The texts that a field, or its elements, are compared with, and where in the condition (line and column from 1).
+    pub(crate) fn compared(&self, field: &str) -> Vec<(&str, (usize, usize))> {
+        let place = |id| {
+            let at = self.program.source_info().offset_for(id).map_or(0, |(at, _)| at as usize);
+            place(&self.text, at)
+        };
+        let found = compared(self.program.expression(), field);
+        found.into_iter().map(|(text, id)| (text, place(id))).collect()
     }
 
     fn try_out(&self) -> Result<(), Refused> {
@@ -146,15 +151,24 @@ fn collect_bound<'e>(e: &'e IdedExpr, out: &mut Vec<&'e str>) {
 }
 
 fn refused(text: &str, at: Option<usize>, message: String, hint: Option<String>) -> Refused {
-    let before = at.and_then(|i| text.get(..i)).unwrap_or_default();
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let (line, column) = place(text, at.unwrap_or_default());
     Refused { line, column, message, hint }
+}
+
+/// Line and column, both from 1, of a byte of a text.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    (line, before.rsplit('\n').next().unwrap_or_default().chars().count() + 1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn texts<'c>(condition: &'c Condition, field: &str) -> Vec<&'c str> {
+        condition.compared(field).into_iter().map(|(text, _)| text).collect()
+    }
 
     fn error(text: &str) -> Refused {
         Condition::compile(text).unwrap_err()
@@ -178,24 +192,30 @@ mod tests {
         assert!(error("score > 50 && class > 3").message.contains("does not go together"));
         assert!(error("score + 1").message.contains("true or false"));
         let c = Condition::compile(r#"class in ["sqli", "bola"] && (class != "spam" || score > 3)"#).unwrap();
-        assert_eq!(c.compared("class"), ["sqli", "bola", "spam"]);
+        assert_eq!(texts(&c, "class"), ["sqli", "bola", "spam"]);
+        assert_eq!(c.compared("class").iter().map(|(_, at)| at.1).collect::<Vec<_>>(), [11, 19, 40]);
         let c = Condition::compile(r#""login" in roles && !("x-y" in roles) && intent=="malicous""#).unwrap();
-        assert_eq!((c.compared("roles"), c.compared("intent")), (vec!["login", "x-y"], vec!["malicous"]));
+        assert_eq!((texts(&c, "roles"), texts(&c, "intent")), (vec!["login", "x-y"], vec!["malicous"]));
         for text in [
             "intent == 'malicous'",
             r#""malicous" == intent || score > 3"#,
             r#"!(intent in ['malicous'])"#,
             r#"score > 3 ? intent != "malicous" : false"#,
         ] {
-            assert_eq!(Condition::compile(text).unwrap().compared("intent"), ["malicous"], "{text}");
+            assert_eq!(texts(&Condition::compile(text).unwrap(), "intent"), ["malicous"], "{text}");
         }
         for text in [
             r#"roles.exists(r, r == "logn")"#,
             r#"hosts.exists(h, h == "x" && roles.exists(h, "logn" == h))"#,
             r#"roles.size() > 0 && roles[0] in ["logn"]"#,
             r#"roles.all(r, r in ['logn'])"#,
+            r#"["logn"].exists(x, x in roles)"#,
+            r#"["logn"].exists(x, roles.exists(r, r == x))"#,
         ] {
-            assert_eq!(Condition::compile(text).unwrap().compared("roles"), ["logn"], "{text}");
+            assert_eq!(texts(&Condition::compile(text).unwrap(), "roles"), ["logn"], "{text}");
+        }
+        for text in [r#"agent.kind == "browsr""#, r#"agent["kind"] in ['browsr'] && agent.operator == "x""#] {
+            assert_eq!(texts(&Condition::compile(text).unwrap(), "agent.kind"), ["browsr"], "{text}");
         }
         let e = error("score >=");
         assert!(e.message.contains("does not parse") && e.column > 1, "{e:?}");

@@ -8,21 +8,21 @@ use sidetap_model::{Measures, Mode, SubjectKind, Ts};
 
 use crate::asks::{RuleAsks, of_request, of_rule};
 use crate::error::PolicyError;
-use crate::facts::{self, Around, CLASSES, INTENTS, PHASES};
+use crate::facts::{self, Around};
 use crate::guard::{Guards, Hold};
 use crate::history::History;
-use crate::pack::{self, CHANNELS, Choice, Pack, ROLES, Rule, Standing};
+use crate::pack::{self, Choice, Pack, Rule, Standing};
 use crate::parts::{Close, Networks};
 use crate::places::Places;
 use crate::reach::who_and_where;
 use crate::subjects::{Bounds, Subjects, subjects_of};
 use crate::traffic::Traffic;
-use crate::{AllowList, Response, builtin, nearest};
+use crate::{AllowList, Response, builtin};
 
 /// Rules in the order in which they are tried, with the allow list and the guards around them.
 #[derive(Debug)]
 pub struct PolicySet {
-    rules: Vec<Rule>,
+    pub(crate) rules: Vec<Rule>,
     requests: Vec<Standing>,
     allow: AllowList,
     guards: Guards,
@@ -138,34 +138,6 @@ impl PolicySet {
     pub fn endpoints(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         let enabled = self.rules.iter().filter(|r| r.enabled);
         enabled.flat_map(|r| r.scope.endpoints.iter().map(|e| (r.source.as_str(), r.id.as_str(), e.as_str())))
-    }
-
-    /// What a rule says that can be meant and is likely not: a class that nobody finds, a schedule that is over.
-    pub fn remarks(&self, now: Ts) -> Vec<String> {
-        let mut remarks = Vec::new();
-        let kinds = SubjectKind::ALL.map(SubjectKind::name);
-        for rule in self.rules.iter().filter(|r| r.enabled) {
-            let mut say = |what: String| remarks.push(format!("{}: rule `{}`: {what}", rule.source, rule.id));
-            let asked = [
-                (rule.when.compared("class"), &CLASSES[..], "built-in class"),
-                (rule.when.compared("intent"), &INTENTS[..], "intent"),
-                (rule.when.compared("phase"), &PHASES[..], "phase"),
-                (rule.when.compared("roles"), &ROLES[..], "role"),
-                (rule.when.compared("channels"), &CHANNELS[..], "channel"),
-                (rule.when.compared("subject_kind"), &kinds[..], "subject_kind"),
-            ];
-            for (texts, known, kind) in asked {
-                for text in texts.into_iter().filter(|t| !t.is_empty() && !known.contains(t)) {
-                    let hint = nearest(text, known.iter().copied())
-                        .map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
-                    say(format!("no {kind} is called `{text}`{hint}"));
-                }
-            }
-            if rule.schedule.as_ref().is_some_and(|s| s.is_over(now)) {
-                say("the last date of its schedule is over: it never holds again".to_owned());
-            }
-        }
-        remarks
     }
 
     /// Reads a pack, or all packs (`*.yaml`, `*.yml`) of a directory in the order of their names.

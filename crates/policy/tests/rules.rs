@@ -11,11 +11,20 @@ use sidetap_model::rows::{CampaignRow, Member, Subject, VerdictRow};
 use sidetap_model::{Decoy, Mode, Rate, SubjectKind, Ts};
 use sidetap_policy::{
     Around, Attribution, Behind, Campaigns, Device, ExchangeLine, History, Known, PolicySet, Reach, Response,
-    Sieve, Simulation, SuggestOptions, TrafficBuilder, builtin, suggested_pack,
+    Sieve, Simulation, SuggestOptions, TrafficBuilder, Vocabulary, builtin, suggested_pack,
 };
 
 fn parse(rule: &str) -> PolicySet {
     PolicySet::parse(&format!("version: 1\nrules:\n{rule}"), "p.yaml").unwrap()
+}
+
+fn remarks(set: &PolicySet) -> Vec<String> {
+    let vocabulary = Vocabulary {
+        indicators: vec!["login-failures".into(), "rate-client-outlier".into()],
+        classes: vec!["own-class".into()],
+        agent_kinds: vec!["browser".into(), "crawler".into()],
+    };
+    set.remarks(Ts::from_parts(1_700_000_000, 0), &vocabulary)
 }
 
 fn errors(text: &str) -> Vec<String> {
@@ -28,11 +37,11 @@ fn built_in_packs_are_valid_and_go_before_the_default() {
         "  - id: a\n    when: 'intent == \"malicous\" && phase != \"onlin\" && (\"logn\" in roles || \"login\" in roles)'\n    response: alert\n",
     );
     assert_eq!(
-        set.remarks(Ts::from_parts(1_700_000_000, 0)),
+        remarks(&set),
         [
-            "p.yaml: rule `a`: no intent is called `malicous`; did you mean `malicious`?",
-            "p.yaml: rule `a`: no phase is called `onlin`; did you mean `online`?",
-            "p.yaml: rule `a`: no role is called `logn`; did you mean `login`?",
+            "p.yaml:4:22: rule `a`: no intent is called `malicous`; did you mean `malicious`?",
+            "p.yaml:4:45: rule `a`: no phase is called `onlin`; did you mean `online`?",
+            "p.yaml:4:57: rule `a`: no role is called `logn`; did you mean `login`?",
         ]
     );
     for name in builtin::NAMES {
@@ -165,29 +174,40 @@ fn what_is_likely_not_meant_is_remarked() {
     let set = parse(
         "  - id: a\n    when: 'class == \"credential-stufing\" || class in [\"bola\", \"sqly\"]'\n    response: alert\n    schedule: {dates: [2020-01-01]}\n",
     );
-    let remarks = set.remarks(Ts::from_parts(1_700_000_000, 0));
+    let told = remarks(&set);
     assert_eq!(
-        remarks,
+        told,
         [
-            "p.yaml: rule `a`: no built-in class is called `credential-stufing`; did you mean `credential-stuffing`?",
-            "p.yaml: rule `a`: no built-in class is called `sqly`; did you mean `sqli`?",
+            "p.yaml:4:21: rule `a`: no class is called `credential-stufing`; did you mean `credential-stuffing`?",
+            "p.yaml:4:63: rule `a`: no class is called `sqly`; did you mean `sqli`?",
             "p.yaml: rule `a`: the last date of its schedule is over: it never holds again",
         ]
     );
     let when = "intent == 'malicous' || 'chekout' in roles || channels.exists(c, c == 'mobil') || subject_kind in ['cdir']";
     let set = parse(&format!("  - id: a\n    when: \"{when}\"\n    response: alert\n"));
     assert_eq!(
-        set.remarks(Ts::from_parts(1_700_000_000, 0)),
+        remarks(&set),
         [
-            "p.yaml: rule `a`: no intent is called `malicous`; did you mean `malicious`?",
-            "p.yaml: rule `a`: no role is called `chekout`; did you mean `checkout`?",
-            "p.yaml: rule `a`: no channel is called `mobil`; did you mean `mobile`?",
-            "p.yaml: rule `a`: no subject_kind is called `cdir`; did you mean `cidr`?",
+            "p.yaml:4:22: rule `a`: no intent is called `malicous`; did you mean `malicious`?",
+            "p.yaml:4:36: rule `a`: no role is called `chekout`; did you mean `checkout`?",
+            "p.yaml:4:82: rule `a`: no channel is called `mobil`; did you mean `mobile`?",
+            "p.yaml:4:111: rule `a`: no subject_kind is called `cdir`; did you mean `cidr`?",
+        ]
+    );
+    let when = r#"indicators.exists(i, i == "login-failurs") || agent.kind == "crawlerr" || "OAT-99" in oat || class == "own-class" || ["logn"].exists(x, x in roles)"#;
+    let set = parse(&format!("  - id: a\n    when: '{when}'\n    response: alert\n"));
+    assert_eq!(
+        remarks(&set),
+        [
+            "p.yaml:4:130: rule `a`: no role is called `logn`; did you mean `login`?",
+            "p.yaml:4:38: rule `a`: no indicator is called `login-failurs`; did you mean `login-failures`?",
+            "p.yaml:4:72: rule `a`: no kind of agents is called `crawlerr`; did you mean `crawler`?",
+            "p.yaml:4:86: rule `a`: no automated threat is called `OAT-99`; did you mean `OAT-009`?",
         ]
     );
     for name in builtin::NAMES {
         let set = PolicySet::parse(&format!("version: 1\nextends: {name}\n"), "own.yaml").unwrap();
-        assert_eq!(set.remarks(Ts::from_parts(1_700_000_000, 0)), [""; 0]);
+        assert_eq!(remarks(&set), [""; 0]);
     }
 }
 

@@ -162,6 +162,11 @@ impl Pack {
         &self.classes
     }
 
+    /// The ids of the classes, in the order in which they are tried.
+    pub fn classes(&self) -> impl Iterator<Item = &str> {
+        self.classes.iter().map(|r| r.id.as_str())
+    }
+
     /// Ids of the classes that an indicator takes part in, in order.
     pub fn classes_with(&self, id: &str) -> Vec<&str> {
         let Some(at) = self.indicators.iter().position(|i| i.id == id) else { return Vec::new() };

@@ -17,6 +17,8 @@ pub(crate) struct Rule {
     pub(crate) description: String,
     pub(crate) references: Vec<String>,
     pub(crate) when: Condition,
+    /// Where the condition stands in the file, and whether its own places on its first line are places of that line.
+    pub(crate) when_at: Scalar,
     /// The wanted one first, then weaker ones in its place.
     pub(crate) responses: Vec<Response>,
     pub(crate) ttl_s: u64,
@@ -51,6 +53,25 @@ pub(crate) enum Choice {
     Prefix,
     /// All of these at once.
     Parts(Vec<SubjectKind>),
+}
+
+/// Where a scalar stands in a file, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Scalar {
+    line: usize,
+    column: usize,
+    /// Characters before the value, where its first line stands there as it is.
+    inside: Option<usize>,
+}
+
+impl Scalar {
+    /// The place in the file of a place in the value: exact where that is on its first line.
+    pub(crate) fn place(&self, (line, column): (usize, usize)) -> (usize, usize) {
+        match self.inside {
+            Some(quoted) if line == 1 => (self.line, self.column + quoted + column - 1),
+            _ => (self.line, self.column),
+        }
+    }
 }
 
 /// When addresses become a network.
@@ -137,6 +158,7 @@ impl Reader<'_> {
             description: raw.description,
             references: raw.references,
             when: when?,
+            when_at: self.scalar(of_item(self.text, "rules", index, "when"), &raw.when),
             responses: responses?,
             ttl_s: ttl_s?,
             priority: raw.priority,
@@ -192,30 +214,20 @@ impl Reader<'_> {
     fn condition(&mut self, index: usize, text: &str) -> Option<Condition> {
         Condition::compile(text)
             .map_err(|e| {
-                let (line, column) = of_item(self.text, "rules", index, "when");
-                let here = self.inside(line, column, text, e.line, e.column);
-                self.tell(here, e.message, e.hint);
+                let scalar = self.scalar(of_item(self.text, "rules", index, "when"), text);
+                self.tell(scalar.place((e.line, e.column)), e.message, e.hint);
             })
             .ok()
     }
 
-    /// The place in the file of a place in a scalar: exact where the scalar stands on the line as it is.
-    fn inside(
-        &self,
-        line: usize,
-        column: usize,
-        value: &str,
-        at_line: usize,
-        at_column: usize,
-    ) -> (usize, usize) {
+    /// Where a scalar stands in the file.
+    fn scalar(&self, (line, column): (usize, usize), value: &str) -> Scalar {
         let rest = self.text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
         let start: String = rest.chars().skip(column.saturating_sub(1)).collect();
         let quoted = usize::from(start.starts_with(['\'', '"']));
         let first = value.lines().next().unwrap_or_default();
-        match start.get(quoted..).is_some_and(|s| s.starts_with(first)) {
-            true if at_line == 1 => (line, column + quoted + at_column - 1),
-            _ => (line, column),
-        }
+        let as_it_is = start.get(quoted..).is_some_and(|s| s.starts_with(first));
+        Scalar { line, column, inside: as_it_is.then_some(quoted) }
     }
 
     pub(super) fn ttl(

@@ -13,12 +13,13 @@ use std::time::SystemTime;
 
 use anyhow::{Result, anyhow};
 use ipnet::IpNet;
+use sidetap_bots::AgentKind;
 use sidetap_mitigation::Place;
 use sidetap_model::HashKey;
 use sidetap_model::rows::RunData;
 use sidetap_policy::{
-    AllowList, Campaigns, Known, Places, PolicyError, PolicySet, Sieve, Traffic, blocklist, builtin,
-    format_ttl,
+    AllowList, Campaigns, Known, Places, PolicyError, PolicySet, Sieve, Traffic, Vocabulary, blocklist,
+    builtin, format_ttl,
 };
 use sidetap_store::Store;
 
@@ -275,7 +276,7 @@ fn check(files: &[PathBuf], config: &Config) -> Result<Status> {
     if files.is_empty() {
         let policies = policies(config)?;
         print(&format!("policy: ok, {}\n", counted(policies.set())))?;
-        remarks(policies.set()).iter().for_each(|r| warn(r));
+        remarks(policies.set(), config)?.iter().for_each(|r| warn(r));
         print(&otherwise(policies.set(), config)?)?;
         return Ok(Status::Done);
     }
@@ -284,7 +285,7 @@ fn check(files: &[PathBuf], config: &Config) -> Result<Status> {
         match PolicySet::load(file) {
             Ok(set) => {
                 print(&format!("{}: ok, {}\n", file.display(), counted(&set)))?;
-                remarks(&set).iter().for_each(|r| warn(r));
+                remarks(&set, config)?.iter().for_each(|r| warn(r));
                 print(&otherwise(&set, config)?)?;
             }
             Err(errors) => {
@@ -297,14 +298,20 @@ fn check(files: &[PathBuf], config: &Config) -> Result<Status> {
 }
 
 /// What is likely not meant, and endpoints that no device can compare, so that the response holds nowhere.
-fn remarks(set: &PolicySet) -> Vec<String> {
+fn remarks(set: &PolicySet, config: &Config) -> Result<Vec<String>> {
     let told = set.endpoints().filter(|(.., endpoint)| Place::of_endpoint(endpoint).is_none());
     let told = told.map(|(source, id, endpoint)| {
         format!(
             "{source}: rule `{id}`: no device compares `{endpoint}`: parts of paths are letters, digits and `-._~:+=$!,`, or one name in braces"
         )
     });
-    set.remarks(clock::now()).into_iter().chain(told).collect()
+    let pack = super::indicators::pack(config)?;
+    let vocabulary = Vocabulary {
+        indicators: pack.indicators().iter().map(|i| i.id.clone()).collect(),
+        classes: pack.classes().map(str::to_owned).collect(),
+        agent_kinds: AgentKind::ALL.map(|k| k.name().to_owned()).to_vec(),
+    };
+    Ok(set.remarks(clock::now(), &vocabulary).into_iter().chain(told).collect())
 }
 
 /// How many rules there are, over verdicts and over requests.

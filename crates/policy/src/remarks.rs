@@ -1,0 +1,62 @@
+//! What rules say that can be meant and is likely not.
+
+use sidetap_model::{SubjectKind, Ts, nearest};
+
+use crate::decide::PolicySet;
+use crate::facts::{CLASSES, INTENTS, PHASES};
+use crate::pack::{CHANNELS, ROLES};
+
+/// What detection names, as far as policies cannot know it by themselves.
+#[derive(Clone, Debug, Default)]
+pub struct Vocabulary {
+    /// Ids of the indicators in force.
+    pub indicators: Vec<String>,
+    /// Classes besides the built-in ones.
+    pub classes: Vec<String>,
+    /// What agents are told to be.
+    pub agent_kinds: Vec<String>,
+}
+
+/// Automated threats that OWASP numbers.
+const THREATS: u8 = 21;
+
+impl PolicySet {
+    /// What a rule says that can be meant and is likely not, with its place: a class that nobody finds, a schedule that is over.
+    pub fn remarks(&self, now: Ts, vocabulary: &Vocabulary) -> Vec<String> {
+        let named = |names: &[&'static str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        let kinds = SubjectKind::ALL.map(SubjectKind::name);
+        let classes = [named(&CLASSES), vocabulary.classes.clone()].concat();
+        let threats = (1..=THREATS).map(|n| format!("OAT-{n:03}")).collect();
+        let known = [
+            ("class", "class", classes),
+            ("intent", "intent", named(&INTENTS)),
+            ("phase", "phase", named(&PHASES)),
+            ("roles", "role", named(&ROLES)),
+            ("channels", "channel", named(&CHANNELS)),
+            ("subject_kind", "subject_kind", named(&kinds)),
+            ("indicators", "indicator", vocabulary.indicators.clone()),
+            ("agent.kind", "kind of agents", vocabulary.agent_kinds.clone()),
+            ("oat", "automated threat", threats),
+        ];
+        let mut remarks = Vec::new();
+        for rule in self.rules.iter().filter(|r| r.enabled) {
+            for (field, kind, known) in &known {
+                let is_known = |text: &str| text.is_empty() || known.iter().any(|k| k == text);
+                for (text, at) in rule.when.compared(field).into_iter().filter(|(t, _)| !is_known(t)) {
+                    let (line, column) = rule.when_at.place(at);
+                    let hint = nearest(text, known.iter().map(String::as_str))
+                        .map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
+                    remarks.push(format!(
+                        "{}:{line}:{column}: rule `{}`: no {kind} is called `{text}`{hint}",
+                        rule.source, rule.id
+                    ));
+                }
+            }
+            if rule.schedule.as_ref().is_some_and(|s| s.is_over(now)) {
+                let over = "the last date of its schedule is over: it never holds again";
+                remarks.push(format!("{}: rule `{}`: {over}", rule.source, rule.id));
+            }
+        }
+        remarks
+    }
+}
