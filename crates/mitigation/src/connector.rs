@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use ipnet::IpNet;
@@ -5,6 +6,7 @@ use serde::Serialize;
 
 use crate::canary::Canary;
 use crate::entry::{Entry, Sees};
+use crate::key::Key;
 use crate::plan::Plan;
 
 /// What stands between Sidetap and one device. All methods block, each with a time limit of its own.
@@ -68,6 +70,8 @@ pub struct Observed {
     pub entries: Vec<Entry>,
     /// Entries of others in the places where ours are: never touched.
     pub foreign: usize,
+    /// Of these the keys, on a list that has each but once: ours for one of them would take its place.
+    pub by_others: BTreeSet<Key>,
     /// Sidetap's part of the allow list on the device, where it holds one.
     pub allow: Vec<IpNet>,
     /// What others put there, where the device takes no network that overlaps another: never touched.

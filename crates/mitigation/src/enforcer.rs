@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use sidetap_model::{ActionRow, Ts};
 use sidetap_policy::{Caps, Traffic};
 
+use crate::canary::CANARY;
 use crate::carry::{Journal, Planned, carry_out, failed};
 use crate::config::{Config, ConfigError};
 use crate::connector::{Connector, ConnectorError};
@@ -469,13 +470,8 @@ impl Enforcer {
     }
 
     fn allow_of(&self, desired: &Desired) -> Vec<IpNet> {
-        let mut allow: Vec<IpNet> =
-            self.allow.iter().chain(&desired.allow).map(|n| sidetap_policy::canonical(*n).trunc()).collect();
-        allow.sort_unstable();
-        allow.dedup();
-        let all = allow.clone();
-        allow.retain(|n| !all.iter().any(|o| o != n && o.contains(n)));
-        allow
+        let allow = self.allow.iter().chain(&desired.allow);
+        sidetap_policy::outermost(allow.map(|n| sidetap_policy::canonical(*n).trunc()).collect())
     }
 }
 
@@ -548,7 +544,7 @@ fn undo_one(
     let Slot { connector: c, pace } = slot;
     let (plan, error) = undo_plan(c.as_mut(), selector, now.secs());
     let planned = Planned { plan, error };
-    let gone = planned.plan.plan.remove.iter().map(|e| e.verdict.clone()).collect();
+    let gone = planned.plan.plan.remove.iter().map(|e| e.verdict.clone()).filter(|v| v != CANARY).collect();
     let (result, error, rows) = carry_out(c.as_mut(), &planned, now, options, ("undo", journal));
     note(pace, now.secs(), &result, error.as_ref());
     (result, rows, gone)

@@ -8,6 +8,7 @@ use sidetap_model::rows::Subject;
 use sidetap_policy::never_blockable;
 
 use crate::entry::Sees;
+use crate::resolve::is_touched;
 
 /// What is known of where addresses are: by the tables that the user installed.
 pub trait Geography: Send + Sync {
@@ -57,8 +58,7 @@ pub(crate) fn networks(
             return Err(format!("{kind} {} has more than {MOST} networks", subject.value));
         }
     }
-    let is_allowed = |net: &IpNet| allow.iter().any(|a| a.contains(net) || net.contains(a));
-    out.retain(|net| never_blockable(net).is_none() && !is_allowed(net));
+    out.retain(|net| never_blockable(net).is_none() && !is_touched(allow, net));
     match out.is_empty() {
         true => Err(format!("all networks of {kind} {} are on the allow list", subject.value)),
         false => Ok(out),

@@ -80,7 +80,9 @@ impl Ledger {
                 Ok(fresh)
             };
         };
-        let again = want.last_seen > old.last_seen && !want.stale;
+        // One that was told by a clock that was ahead of this one says nothing of who was seen since.
+        let was_ahead = old.last_seen.secs() > now && want.last_seen != old.last_seen;
+        let again = (want.last_seen > old.last_seen || was_ahead) && !want.stale;
         if now >= old.expires_at {
             return if again || force { Ok(fresh) } else { Err("its time to live is over") };
         }

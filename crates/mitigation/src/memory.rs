@@ -1,6 +1,7 @@
 //! What a device was told, for devices that cannot say so themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::connector::{ConnectorError, Observed};
 use crate::entry::Entry;
 use crate::key::Key;
-use crate::ledger::{is_full, write_over, write_whole};
+use crate::ledger::{beside, is_full, write_over, write_whole};
 
 /// A file of entries.
 #[derive(Clone, Debug)]
@@ -17,15 +18,22 @@ pub(crate) struct Memory {
     path: PathBuf,
 }
 
-#[derive(Default, Serialize, Deserialize)]
-struct File {
-    entries: Vec<Entry>,
+/// What it holds.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct File {
+    pub(crate) entries: Vec<Entry>,
     /// Of a device that holds the allow list too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    allow: Vec<IpNet>,
+    pub(crate) allow: Vec<IpNet>,
     /// The version that a list has by its last change, where a change has to be put in force by another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    version: Option<u64>,
+    pub(crate) version: Option<u64>,
+    /// Where what it announced leads to, where that is a part of each announcement.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) destinations: BTreeSet<IpNet>,
+    /// Why the file cannot be read, where this is of its copy or what could be saved of it: it is written anew with the next change.
+    #[serde(skip)]
+    pub(crate) broken: Option<String>,
 }
 
 impl Memory {
@@ -41,8 +49,11 @@ impl Memory {
     /// What a device that cannot say so was told. Where the memory is broken that is nothing, and has to be made anew: who is told all of a
     /// list then lets go of the rest.
     pub(crate) fn told(&self) -> Result<Observed, ConnectorError> {
-        match self.read() {
-            Ok(entries) => Ok(Observed { entries, ..Observed::default() }),
+        match self.load() {
+            Ok(file) => {
+                let drift = file.broken.into_iter().collect();
+                Ok(Observed { entries: file.entries, drift, ..Observed::default() })
+            }
             Err(ConnectorError::Missing(why)) => Ok(Observed { drift: vec![why], ..Observed::default() }),
             Err(e) => Err(e),
         }
@@ -58,22 +69,35 @@ impl Memory {
         self.load().map(|file| (file.entries, file.version))
     }
 
-    fn load(&self) -> Result<File, ConnectorError> {
+    /// All of it.
+    pub(crate) fn load(&self) -> Result<File, ConnectorError> {
         let at = |e: &dyn std::fmt::Display| format!("{}: {e}", self.path.display());
-        match std::fs::read(&self.path) {
-            Ok(bytes) => match serde_json::from_slice::<File>(&bytes) {
-                Ok(file) => Ok(file),
-                Err(e) => match salvaged(&String::from_utf8_lossy(&bytes)) {
-                    entries if entries.is_empty() => Err(ConnectorError::Missing(format!(
-                        "{}; move it away, and what the device holds of Sidetap's has to be taken off by hand where it can only be told by this file",
-                        at(&e)
-                    ))),
-                    entries => Ok(File { entries, ..File::default() }),
-                },
-            },
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Default::default()),
-            Err(e) => Err(ConnectorError::Unreachable(at(&e))),
+        let bytes = match std::fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(File::default()),
+            Err(e) => return Err(ConnectorError::Unreachable(at(&e))),
+        };
+        let why = match serde_json::from_slice::<File>(&bytes) {
+            Ok(file) => return Ok(file),
+            Err(e) => at(&e),
+        };
+        let copy =
+            std::fs::read(self.copy()).ok().and_then(|bytes| serde_json::from_slice::<File>(&bytes).ok());
+        let rest = copy.unwrap_or_else(|| File {
+            entries: salvaged(&String::from_utf8_lossy(&bytes)),
+            ..File::default()
+        });
+        if rest.entries.is_empty() && rest.allow.is_empty() {
+            return Err(ConnectorError::Missing(format!(
+                "{why}: this file tells which entries of the device are Sidetap's, and nothing is changed or let go without it: put a copy of it back, or move it away and take off by hand what is Sidetap's on the device"
+            )));
         }
+        Ok(File { broken: Some(why), ..rest })
+    }
+
+    /// What is read where the file itself is broken.
+    fn copy(&self) -> PathBuf {
+        beside(&self.path, ".copy")
     }
 
     /// Keeps these and no others.
@@ -83,15 +107,16 @@ impl Memory {
 
     /// Keeps these, and this allow list.
     pub(crate) fn write_all(&self, entries: &[Entry], allow: &[IpNet]) -> Result<(), ConnectorError> {
-        self.save(&File { entries: entries.to_vec(), allow: allow.to_vec(), version: None })
+        self.save(&File { entries: entries.to_vec(), allow: allow.to_vec(), ..File::default() })
     }
 
     /// Keeps these, and the version of the list that has them.
     pub(crate) fn write_version(&self, entries: &[Entry], version: u64) -> Result<(), ConnectorError> {
-        self.save(&File { entries: entries.to_vec(), allow: Vec::new(), version: Some(version) })
+        self.save(&File { entries: entries.to_vec(), version: Some(version), ..File::default() })
     }
 
-    fn save(&self, file: &File) -> Result<(), ConnectorError> {
+    /// Keeps this.
+    pub(crate) fn save(&self, file: &File) -> Result<(), ConnectorError> {
         let at =
             |e: &dyn std::fmt::Display| ConnectorError::Unreachable(format!("{}: {e}", self.path.display()));
         let bytes = serde_json::to_vec(file).map_err(|e| at(&e))?;
@@ -100,24 +125,35 @@ impl Memory {
             Ok(text) if is_full(&e) => write_over(&self.path, text).map_err(|_| e),
             _ => Err(e),
         };
-        write_whole(&self.path, &bytes).or_else(over).map_err(|e| at(&e))
+        write_whole(&self.path, &bytes).or_else(over).map_err(|e| at(&e))?;
+        // For a day on which the file is broken: it is no reason to leave a device alone that there is none.
+        let _ = write_whole(&self.copy(), &bytes);
+        Ok(())
     }
 
     /// Keeps these besides what it holds: before a device is told of them, so that none is taken for somebody else's
     /// after a crash.
     pub(crate) fn intend(&self, entries: &[Entry]) -> Result<(), ConnectorError> {
         let file = self.load()?;
-        let mut all: BTreeMap<Key, Entry> = file.entries.into_iter().map(|e| (e.key.clone(), e)).collect();
+        let mut all: BTreeMap<Key, Entry> = file.entries.iter().map(|e| (e.key.clone(), e.clone())).collect();
         all.extend(entries.iter().map(|e| (e.key.clone(), e.clone())));
-        self.save(&File { entries: all.into_values().collect(), allow: Vec::new(), version: file.version })
+        self.save(&File { entries: all.into_values().collect(), allow: Vec::new(), ..file })
+    }
+
+    /// The same of a list that has each key but once, with the keys of others.
+    pub(crate) fn observed_once(&self, there: &BTreeSet<Key>) -> Result<Observed, ConnectorError> {
+        let mut observed = self.observed(there)?;
+        let ours: BTreeSet<&Key> = observed.entries.iter().map(|e| &e.key).collect();
+        observed.by_others = there.iter().filter(|k| !ours.contains(k)).cloned().collect();
+        Ok(observed)
     }
 
     /// Which of a device's keys are ours, and how many are not.
     pub(crate) fn observed(&self, there: &BTreeSet<Key>) -> Result<Observed, ConnectorError> {
-        let mut entries = self.read()?;
+        let File { mut entries, broken, .. } = self.load()?;
         entries.retain(|e| there.contains(&e.key));
         let foreign = there.len().saturating_sub(entries.len());
-        Ok(Observed { entries, foreign, ..Observed::default() })
+        Ok(Observed { entries, foreign, drift: broken.into_iter().collect(), ..Observed::default() })
     }
 }
 
@@ -156,13 +192,40 @@ mod tests {
         memory.write(&all).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, &text[..text.len() * 2 / 3]).unwrap();
+        std::fs::remove_file(path.with_extension("json.copy")).unwrap();
         assert_eq!(memory.read().unwrap(), all[..2]);
         for broken in ["", "{\"half"] {
             std::fs::write(&path, broken).unwrap();
+            std::fs::write(path.with_extension("json.copy"), broken).unwrap();
             let said = memory.read().unwrap_err().to_string();
             assert!(said.contains("memory.json") && said.contains("move it away"), "{said}");
             let told = memory.told().unwrap();
             assert!(told.entries.is_empty() && told.drift.len() == 1, "{told:?}");
         }
+    }
+
+    #[test]
+    fn of_a_broken_file_the_copy_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("memory.json");
+        let memory = Memory::new(&path);
+        let entry = Entry {
+            key: "203.0.113.9".parse().unwrap(),
+            response: Response::Block,
+            expires_at: 1_790_000_000,
+            verdict: "v".into(),
+            priority: (0, 0),
+            way: None,
+        };
+        memory.write(std::slice::from_ref(&entry)).unwrap();
+        std::fs::write(&path, "\0\0\0").unwrap();
+        let there = std::iter::once(entry.key.clone()).collect();
+        let observed = memory.observed(&there).unwrap();
+        assert_eq!((observed.entries.len(), observed.foreign), (1, 0));
+        assert!(observed.drift.len() == 1 && observed.drift[0].contains("memory.json"), "{observed:?}");
+        memory.intend(&[]).unwrap();
+        assert!(memory.observed(&there).unwrap().drift.is_empty(), "it is mended with the next change");
+        std::fs::remove_file(&path).unwrap();
+        assert!(memory.read().unwrap().is_empty(), "who moves it away means it");
     }
 }

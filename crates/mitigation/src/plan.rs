@@ -106,7 +106,11 @@ impl Plan {
 pub fn plan(wanted: &[Entry], observed: &Observed, allow: &[IpNet], sees: &Sees) -> Plan {
     let mut out = Plan::default();
     let room = sees.capacity.saturating_sub(observed.foreign);
-    let target = choose(wanted, room, sees.native_ttl, &mut out.refused);
+    let (theirs, wanted): (Vec<&Entry>, Vec<&Entry>) =
+        wanted.iter().partition(|e| observed.by_others.contains(&e.key));
+    let there = "somebody else's entry for it is there, and stays";
+    out.refused.extend(theirs.into_iter().map(|e| refusal(e, there.to_owned())));
+    let target = choose(&wanted, room, sees.native_ttl, &mut out.refused);
     let mut have: BTreeMap<(&Key, Response), &Entry> = BTreeMap::new();
     for old in &observed.entries {
         let first = *have.entry((&old.key, old.response)).or_insert(old);
@@ -152,13 +156,13 @@ fn without(net: IpNet, others: &[IpNet]) -> Vec<IpNet> {
 }
 
 fn choose(
-    wanted: &[Entry],
+    wanted: &[&Entry],
     room: usize,
     native_ttl: bool,
     refused: &mut Vec<Refusal>,
 ) -> BTreeMap<Key, Entry> {
     let mut best: BTreeMap<Key, Entry> = BTreeMap::new();
-    for entry in wanted {
+    for &entry in wanted {
         match best.get_mut(&entry.key) {
             Some(old) => {
                 let priority = old.priority.max(entry.priority);

@@ -77,7 +77,7 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
     let mut proof = forbidden.map_or(Proof::Usual, Proof::Withheld);
     let name = c.name().to_owned();
     let stays = |e: &&Entry, unknown: &BTreeSet<&str>| {
-        let free = e.key.within().is_none_or(|n| !push.allow.iter().any(|a| a.contains(&n) || n.contains(a)));
+        let free = e.key.within().is_none_or(|n| !is_touched(push.allow, &n));
         // What this ledger never had is of a ledger that was lost, or of another Sidetap: neither is a reason to let everybody in.
         (push.keep.contains(&e.verdict) || !push.force && unknown.contains(e.verdict.as_str()))
             && e.expires_at > push.now
@@ -357,12 +357,26 @@ fn keys_of_subject(
     Ok((keys.iter().flat_map(placed).collect(), left_out))
 }
 
+/// Networks of an allow list that are looked at one by one, in whatever order they stand.
+const FEW: usize = 64;
+
+/// Whether a network of the allow list shares an address with this one. A long list, of a million ranges of clouds and crawlers, is sorted
+/// and has none inside another, as policy gives it.
+pub(crate) fn is_touched(allow: &[IpNet], net: &IpNet) -> bool {
+    let meets = |a: &IpNet| a.contains(net) || net.contains(a);
+    let at = allow.partition_point(|a| a < net);
+    match allow.get(at.saturating_sub(1)..allow.len().min(at + 1)) {
+        Some(near) if allow.len() > FEW => near.iter().any(meets),
+        _ => allow.iter().any(meets),
+    }
+}
+
 /// Refuses addresses that no device may be told of, or that this one could not match.
 fn check_net(net: &IpNet, sees: &Sees, allow: &[IpNet]) -> Result<(), String> {
     if let Some(why) = never_blockable(net) {
         return Err(format!("{why} address"));
     }
-    if allow.iter().any(|a| a.contains(net) || net.contains(a)) {
+    if is_touched(allow, net) {
         return Err("on the allow list".to_owned());
     }
     let (v6, single) = (matches!(net, IpNet::V6(_)), net.prefix_len() == net.max_prefix_len());
@@ -388,7 +402,7 @@ pub(crate) fn undo_plan(
         Selector::Connector(_) | Selector::All => None,
     };
     let make = |observed: &Observed, _: &Sees| {
-        let goes = |e: &&Entry| tags.as_ref().map_or(e.verdict != CANARY, |t| t.contains(&e.verdict));
+        let goes = |e: &&Entry| tags.as_ref().is_none_or(|t| t.contains(&e.verdict));
         let (remove, mut target): (Vec<&Entry>, Vec<&Entry>) = observed.entries.iter().partition(goes);
         target.sort_by(|a, b| a.key.cmp(&b.key));
         Plan {
@@ -400,4 +414,36 @@ pub(crate) fn undo_plan(
         }
     };
     plan_against(c, now, true, make)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_allow_list_is_searched_as_a_short_one_is_read() {
+        let net = |t: &str| t.parse::<IpNet>().unwrap();
+        let ranges =
+            (0..200_u32).map(|n| IpNet::from(ipnet::Ipv4Net::new_assert((n * 0x0100_0200).into(), 24)));
+        let allow =
+            sidetap_policy::outermost(ranges.chain([net("2001:db8::/32"), net("9.9.0.0/16")]).collect());
+        assert!(allow.len() > FEW);
+        for text in [
+            "1.0.2.7/32",
+            "1.0.2.0/24",
+            "1.0.0.0/16",
+            "1.0.3.0/24",
+            "9.9.9.0/24",
+            "0.0.0.0/32",
+            "199.0.0.0/8",
+            "2001:db8:1::/48",
+            "2001::/16",
+            "2001:db9::/32",
+            "255.0.0.0/8",
+        ] {
+            let net = net(text);
+            let read = allow.iter().any(|a| a.contains(&net) || net.contains(a));
+            assert_eq!(is_touched(&allow, &net), read, "{net}");
+        }
+    }
 }

@@ -68,6 +68,23 @@ fn old_verdicts_are_held_unless_forced_and_expire_on_time() {
     assert!(lines(dir.path(), "a").is_empty());
 }
 
+/// A clock that was ahead for a while keeps nobody out of later pushes until that time is reached.
+#[test]
+fn what_was_pushed_by_a_clock_that_was_ahead_is_pushed_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut enforcer = Enforcer::with_connectors(vec![feed(dir.path(), "a")]);
+    let mut push = |at: i64| {
+        let now = Ts::from_parts(at, 0);
+        let seen = VerdictRow { detected_at: now, last_seen: now, ..block("v1", "203.0.113.1") };
+        let mut want = desired(&[seen], &[]);
+        want.wants.iter_mut().for_each(|w| w.stale = false);
+        let report = enforcer.push(&want, now, &options());
+        assert_eq!(lines(dir.path(), "a"), ["203.0.113.1"], "{report:?}");
+    };
+    let start = wall();
+    [7_200, -10_800, 0].into_iter().for_each(|jump| push(start + jump));
+}
+
 #[test]
 fn who_is_at_it_again_is_pushed_again() {
     let dir = tempfile::tempdir().unwrap();

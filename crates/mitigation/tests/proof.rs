@@ -135,7 +135,14 @@ fn a_program_proves_nothing_that_was_not_answered_before_its_entry_stood() {
     let report = by(&works).push(&attacker(), wall_ts(), &options());
     assert!(report.is_ok() && report.connectors[0].effect_ms.is_some() && stands(), "{report:?}");
     let report = by(&works).undo(&Selector::All, wall_ts(), &options());
-    assert!(report.is_ok() && stands(), "an undo leaves it, so that what comes next is proved: {report:?}");
+    assert!(report.is_ok() && !stands(), "an undo of everything takes it off too: {report:?}");
+    let another =
+        desired(&[support::verdict("v2", sidetap_model::SubjectKind::Ip, "203.0.113.2", "block", 600)], &[]);
+    let report = by(&works).push(&another, wall_ts(), &options());
+    assert!(
+        report.is_ok() && report.connectors[0].effect_ms.is_some() && stands(),
+        "and is back: {report:?}"
+    );
     let stopped = Desired { stopped: true, ..Desired::default() };
     by(&works).push(&stopped, wall_ts(), &options());
     assert!(!stands(), "the kill switch takes it off too");

@@ -233,7 +233,7 @@ impl Connector for AkamaiConnector {
 
     fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
         let list = self.list(now)?;
-        let mut observed = self.memory.observed(&list.elements)?;
+        let mut observed = self.memory.observed_once(&list.elements)?;
         if self.is_due(&list, now)? {
             observed.drift.push("activation".to_owned());
         }

@@ -261,7 +261,7 @@ impl Connector for AwsWafConnector {
         for set in [false, true].into_iter().filter_map(|v6| self.set_of(v6)) {
             there.extend(self.read(set, now)?.addresses);
         }
-        self.memory.observed(&there)
+        self.memory.observed_once(&there)
     }
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {

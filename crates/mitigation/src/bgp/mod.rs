@@ -1,6 +1,6 @@
 //! BGP: flow specifications (RFC 8955) or routes to a black hole, announced by a GoBGP that runs beside.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -13,8 +13,7 @@ use crate::command;
 use crate::config::{ConfigError, canary_of, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, files, shortened};
 use crate::entry::{AddressSeen, Entry, Sees};
-use crate::key::Key;
-use crate::memory::Memory;
+use crate::memory::{File, Memory};
 use crate::plan::Plan;
 use crate::turn::turn;
 
@@ -151,73 +150,88 @@ impl BgpConnector {
         }
     }
 
-    /// The sources that are announced, of everybody.
-    fn announced(&self) -> Result<Vec<IpNet>, ConnectorError> {
-        let mut all = Vec::new();
+    /// What is announced, by everybody.
+    fn announced(&self) -> Result<Announced, ConnectorError> {
+        let mut all = Announced::default();
         for v6 in [false, true] {
             let text = self.gobgp(&["-j", "global", "rib", "-a", self.family(v6)])?;
             for (prefix, paths) in &routes(&text)? {
-                let source = match self.config.mode {
-                    BgpMode::Flowspec => source_of(paths),
-                    BgpMode::Rtbh => Some(prefix.as_str()),
-                };
-                all.extend(source.and_then(|s| s.parse::<IpNet>().ok()));
+                all.count += 1;
+                all.routes.extend(match self.config.mode {
+                    BgpMode::Flowspec => flow_of(paths),
+                    BgpMode::Rtbh => prefix.parse().ok().map(|source| ((source, None), None)),
+                });
             }
         }
         Ok(all)
     }
 
-    /// The words that announce or withdraw an entry, one list for each destination.
-    fn words(&self, verb: &str, entry: &Entry) -> Vec<Vec<String>> {
-        let Some(net) = entry.key.net() else { return Vec::new() };
-        let v6 = matches!(net, IpNet::V6(_));
-        let begin = ["global", "rib", verb];
+    /// The routes that stand for an entry, with the rate of each.
+    fn routes_of(&self, entry: &Entry) -> Vec<(Route, Option<u64>)> {
+        let Some(source) = entry.key.net() else { return Vec::new() };
+        let v6 = matches!(source, IpNet::V6(_));
+        let rate = if entry.response == Response::RateLimit { self.config.rate_bytes_per_s } else { 0 };
         let flows = self.config.destinations.iter().filter(|d| matches!(d, IpNet::V6(_)) == v6);
-        let own = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
         match self.config.mode {
-            BgpMode::Rtbh => {
-                let [four, six] = self.config.next_hops.map(|h| h.to_string());
-                let hop = if v6 { six } else { four };
-                let net = net.to_string();
-                let mut words = own(&begin);
-                words.extend(own(&[&net, "-a", self.family(v6)]));
-                if verb == "add" {
-                    words.extend(own(&["nexthop", &hop, "community", &self.config.community]));
-                }
-                vec![words]
-            }
-            BgpMode::Flowspec => flows
-                .map(|destination| {
-                    let mut words = own(&begin);
-                    let (source, destination) = (net.to_string(), destination.to_string());
-                    words.extend(own(&[
-                        "-a",
-                        self.family(v6),
-                        "match",
-                        "source",
-                        &source,
-                        "destination",
-                        &destination,
-                    ]));
-                    let rate = self.config.rate_bytes_per_s.to_string();
-                    if verb == "add" {
-                        words.extend(match entry.response {
-                            Response::RateLimit => own(&["then", "rate-limit", &rate]),
-                            _ => own(&["then", "discard"]),
-                        });
-                    }
-                    words
-                })
-                .collect(),
+            BgpMode::Rtbh => vec![((source, None), None)],
+            BgpMode::Flowspec => flows.map(|d| ((source, Some(d.trunc())), Some(rate))).collect(),
         }
     }
 
-    fn tell(&self, verb: &str, entry: &Entry) -> Result<(), ConnectorError> {
-        for words in self.words(verb, entry) {
-            self.gobgp(&words.iter().map(String::as_str).collect::<Vec<_>>())?;
-        }
-        Ok(())
+    /// Those that are ours: of a source that was told, and to a destination that is or was configured.
+    fn ours<'a>(&self, there: &'a Announced, known: &File) -> BTreeMap<&'a Route, Option<u64>> {
+        let sources: BTreeSet<IpNet> = known.entries.iter().filter_map(|e| e.key.net()).collect();
+        let leads = |d: &IpNet| self.destinations().contains(d) || known.destinations.contains(d);
+        let is_ours = |(source, destination): &Route| {
+            sources.contains(source) && destination.as_ref().is_none_or(leads)
+        };
+        there.routes.iter().filter(|(route, _)| is_ours(route)).map(|(route, rate)| (route, *rate)).collect()
     }
+
+    fn destinations(&self) -> BTreeSet<IpNet> {
+        self.config.destinations.iter().map(IpNet::trunc).collect()
+    }
+
+    /// Announces or withdraws a route.
+    fn tell(
+        &self,
+        verb: &str,
+        (source, destination): &Route,
+        rate: Option<u64>,
+    ) -> Result<(), ConnectorError> {
+        let v6 = matches!(source, IpNet::V6(_));
+        let (net, rate_text) = (source.to_string(), rate.unwrap_or_default().to_string());
+        let hop = self.config.next_hops.map(|h| h.to_string());
+        let [four, six] = &hop;
+        let destination = destination.map(|d| d.to_string());
+        let mut words = vec!["global", "rib", verb];
+        match &destination {
+            None => words.extend([net.as_str(), "-a", self.family(v6)]),
+            Some(to) => {
+                words.extend(["-a", self.family(v6), "match", "source", &net, "destination", to]);
+            }
+        }
+        match (verb, &destination, rate) {
+            ("add", None, _) => {
+                let hop = if v6 { six } else { four };
+                words.extend(["nexthop", hop, "community", &self.config.community]);
+            }
+            ("add", Some(_), Some(1..)) => words.extend(["then", "rate-limit", &rate_text]),
+            ("add", Some(_), _) => words.extend(["then", "discard"]),
+            _ => {}
+        }
+        self.gobgp(&words).map(drop)
+    }
+}
+
+/// A source, and where its packets are matched, where that is a part of it.
+type Route = (IpNet, Option<IpNet>);
+
+/// What a speaker announces: of flow specifications those of a source and a destination alone, with the bytes a second that they let through.
+#[derive(Debug, Default)]
+struct Announced {
+    routes: BTreeMap<Route, Option<u64>>,
+    count: usize,
 }
 
 /// How the speaker says that it has no routes.
@@ -237,11 +251,24 @@ fn routes(text: &str) -> Result<serde_json::Map<String, Value>, ConnectorError> 
     }
 }
 
-/// The source prefix of a flow specification (component type 2, RFC 8955 §4.2.2.2).
-fn source_of(paths: &Value) -> Option<&str> {
+/// A flow specification of a destination and a source prefix and nothing else (component types 1 and 2, RFC 8955 §4.2.2), and its rate
+/// (traffic-rate-bytes, §7.1).
+fn flow_of(paths: &Value) -> Option<(Route, Option<u64>)> {
     let components = paths.pointer("/0/nlri/value")?.as_array()?;
-    let source = components.iter().find(|c| c.get("type").and_then(Value::as_u64) == Some(2))?;
-    source.pointer("/value/prefix")?.as_str()
+    let prefix = |kind: u64| -> Option<IpNet> {
+        let of = |c: &&Value| c.get("type").and_then(Value::as_u64) == Some(kind);
+        components.iter().find(of)?.pointer("/value/prefix")?.as_str()?.parse().ok()
+    };
+    let (Some(destination), Some(source), 2) = (prefix(1), prefix(2), components.len()) else { return None };
+    let communities = paths.pointer("/0/attrs")?.as_array()?.iter();
+    let mut communities = communities.filter_map(|a| a.get("value")?.as_array()).flatten();
+    let rate = communities.find_map(|c| c.get("rate")?.as_f64());
+    Some(((source, Some(destination)), rate.map(|r| r as u64)))
+}
+
+/// Whether a rate is that of a route, as the four bytes of a float have it.
+fn is_rate(there: Option<u64>, wanted: Option<u64>) -> bool {
+    there.map(|r| r as f32) == wanted.map(|r| r as f32)
 }
 
 impl Connector for BgpConnector {
@@ -251,28 +278,54 @@ impl Connector for BgpConnector {
         files([&self.config.memory])
     }
 
+    /// An entry is there where any of its routes is; where one is not, or is another than was announced, there is something to repair.
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
-        let there: BTreeSet<Key> = self.announced()?.into_iter().map(Key::Net).collect();
-        self.memory.observed(&there)
+        let (known, there) = (self.memory.load()?, self.announced()?);
+        let ours = self.ours(&there, &known);
+        let mut observed = Observed { foreign: there.count - ours.len(), ..Observed::default() };
+        let held: BTreeSet<IpNet> = ours.keys().map(|(source, _)| *source).collect();
+        observed.drift.extend(known.broken);
+        observed.entries = known.entries;
+        observed.entries.retain(|e| e.key.net().is_some_and(|net| held.contains(&net)));
+        let wanted: BTreeMap<Route, Option<u64>> =
+            observed.entries.iter().flat_map(|e| self.routes_of(e)).collect();
+        let as_told = |route: &Route, rate: Option<u64>| ours.get(route).is_some_and(|r| is_rate(*r, rate));
+        if wanted.len() != ours.len() || !wanted.iter().all(|(route, rate)| as_told(route, *rate)) {
+            observed.drift.push("announcements".to_owned());
+        }
+        Ok(observed)
     }
 
     /// Who is announced anew comes first; an announcement of the same source takes the place of the old one.
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
         let turn = turn(&self.config.memory, plan)?;
-        let there: BTreeSet<Key> = self.announced()?.into_iter().map(Key::Net).collect();
-        plan.check_unseen(&self.memory.observed(&there)?.entries, "announcements")?;
+        let there = self.announced()?;
+        let mut known = self.memory.load()?;
+        let ours = self.ours(&there, &known);
+        let is_there =
+            |e: &&Entry| e.key.net().is_some_and(|net| ours.keys().any(|(source, _)| *source == net));
+        plan.check_unseen(known.entries.iter().filter(is_there), "announcements")?;
+        let live = plan.target.iter().filter(|e| e.expires_at > now);
+        let wanted: BTreeMap<Route, Option<u64>> = live.flat_map(|e| self.routes_of(e)).collect();
+        known.destinations.extend(self.destinations());
+        self.memory.save(&known)?;
         self.memory.intend(&plan.target)?;
         let mut told = 0;
-        for entry in plan.add.iter().filter(|e| e.expires_at > now) {
-            self.tell("add", entry)?;
+        for (route, rate) in &wanted {
+            if !there.routes.get(route).is_some_and(|r| is_rate(*r, *rate)) {
+                self.tell("add", route, *rate)?;
+                told += 1;
+            }
+        }
+        for (route, rate) in ours.iter().filter(|(route, _)| !wanted.contains_key(**route)) {
+            self.tell("del", route, *rate)?;
             told += 1;
         }
-        let wanted: BTreeSet<&Key> = plan.target.iter().map(|e| &e.key).collect();
-        for entry in plan.remove.iter().filter(|e| !wanted.contains(&e.key) && there.contains(&e.key)) {
-            self.tell("del", entry)?;
-            told += 1;
-        }
-        self.memory.write(&plan.target)?;
+        self.memory.save(&File {
+            entries: plan.target.clone(),
+            destinations: self.destinations(),
+            ..File::default()
+        })?;
         Ok(turn.answer(format!("{told} announcements changed")))
     }
 }

@@ -223,7 +223,10 @@ impl Connector for CloudflareConnector {
         for item in self.items()? {
             match item.entry() {
                 Some(entry) => observed.entries.push(entry),
-                None => observed.foreign += 1,
+                None => {
+                    observed.foreign += 1;
+                    observed.by_others.extend(item.ip.parse::<Key>());
+                }
             }
         }
         Ok(observed)

@@ -10,6 +10,7 @@ use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{AddressSeen, Entry, Sees};
 use crate::hosted;
 use crate::http::{Ask, Http, HttpOptions, check_url};
+use crate::key::Key;
 use crate::plan::Plan;
 use crate::secret::SecretRef;
 
@@ -125,7 +126,11 @@ impl Connector for F5Connector {
         for record in self.records()? {
             match entry(&record) {
                 Some(entry) => observed.entries.push(entry),
-                None => observed.foreign += 1,
+                None => {
+                    observed.foreign += 1;
+                    let name = record.get("name").and_then(Value::as_str).unwrap_or_default();
+                    observed.by_others.extend(name.parse::<Key>());
+                }
             }
         }
         Ok(observed)

@@ -84,6 +84,10 @@ struct Held {
 }
 
 impl Held {
+    fn key(&self) -> Option<Key> {
+        self.subnet.map_or(self.ip.clone(), |s| format!("{}/{s}", self.ip)).parse().ok()
+    }
+
     fn entry(&self) -> Option<Entry> {
         let (_, expires_at, verdict) =
             hosted::cut(self.comment.as_deref()?).filter(|(b, ..)| b.is_empty())?;
@@ -91,8 +95,7 @@ impl Held {
             .negated
             .as_ref()
             .is_some_and(|n| !matches!(n.to_string().trim_matches('"'), "0" | "false" | "null"));
-        let text = self.subnet.map_or(self.ip.clone(), |s| format!("{}/{s}", self.ip));
-        let key: Key = text.parse().ok().filter(|_| !negated)?;
+        let key = self.key().filter(|_| !negated)?;
         Some(Entry { key, response: Response::Block, expires_at, verdict, priority: (0, 0), way: None })
     }
 }
@@ -173,7 +176,10 @@ impl Connector for FastlyConnector {
         for held in self.held()? {
             match held.entry() {
                 Some(entry) => observed.entries.push(entry),
-                None => observed.foreign += 1,
+                None => {
+                    observed.foreign += 1;
+                    observed.by_others.extend(held.key());
+                }
             }
         }
         Ok(observed)

@@ -150,7 +150,10 @@ impl Connector for NginxPlusConnector {
         for (key, value) in &self.held()? {
             match entry(key, value) {
                 Some(entry) => observed.entries.push(entry),
-                None => observed.foreign += 1,
+                None => {
+                    observed.foreign += 1;
+                    observed.by_others.extend(key.parse::<Key>());
+                }
             }
         }
         Ok(observed)
@@ -162,8 +165,12 @@ impl Connector for NginxPlusConnector {
         let new: Vec<&Entry> = plan.add.iter().chain(&plan.refresh).filter(|e| e.expires_at > now).collect();
         let (there, absent): (Vec<&Entry>, Vec<&Entry>) =
             new.iter().partition(|e| held.contains_key(&e.key.to_string()));
+        let is_ours = |e: &&Entry| {
+            let key = e.key.to_string();
+            held.get(&key).is_some_and(|value| entry(&key, value).is_some())
+        };
         let wanted: BTreeSet<&Key> = plan.target.iter().map(|e| &e.key).collect();
-        let goes = |e: &&Entry| !wanted.contains(&e.key) && held.contains_key(&e.key.to_string());
+        let goes = |e: &&Entry| !wanted.contains(&e.key) && is_ours(e);
         let remove = |gone: Vec<&Entry>| {
             let mut gone = gone.into_iter().filter(goes);
             gone.try_for_each(|e| self.call("PATCH", Some(&json!({e.key.to_string(): null}))).map(drop))
@@ -176,7 +183,7 @@ impl Connector for NginxPlusConnector {
             let body: Map<String, Value> = batch.iter().map(|e| (e.key.to_string(), value(e, now))).collect();
             self.call("POST", Some(&Value::Object(body)))?;
         }
-        for e in there {
+        for e in there.into_iter().filter(is_ours) {
             self.call("PATCH", Some(&json!({e.key.to_string(): value(e, now)})))?;
         }
         remove(last)?;

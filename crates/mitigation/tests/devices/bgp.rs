@@ -1,10 +1,11 @@
 use std::process::{Command, Stdio};
 
-use sidetap_mitigation::Connector;
 use sidetap_mitigation::bgp::BgpConnector;
+use sidetap_mitigation::{Connector, Entry, plan};
+use sidetap_policy::Response;
 
-use crate::rig::{Rig, acts, capacity, contract, many_up_to};
-use crate::support::{Process, fickle, free_port, tool, until};
+use crate::rig::{Rig, acts, capacity, contract, entry, many_up_to};
+use crate::support::{Process, fickle, free_port, tool, until, wall};
 
 /// A speaker without neighbours: what it would announce is read from it.
 struct Gobgp {
@@ -47,10 +48,14 @@ impl Gobgp {
     }
 
     fn connector_of(&self, memory: &str) -> BgpConnector {
+        self.connector_to(memory, &["10.77.0.0/24", "2001:db8:1::/48"])
+    }
+
+    fn connector_to(&self, memory: &str, destinations: &[&str]) -> BgpConnector {
         let command = ["gobgp", "-p", &self.port.to_string()].map(str::to_owned);
         let (fail, gone) = (self.dir.path().join("fail"), self.dir.path().join("gone"));
         let text = format!(
-            "command = {:?}\nmode = \"{}\"\ndestinations = [\"10.77.0.0/24\", \"2001:db8:1::/48\"]\nmemory = \"{}\"\ncapacity = {}\n",
+            "command = {:?}\nmode = \"{}\"\ndestinations = {destinations:?}\nmemory = \"{}\"\ncapacity = {}\n",
             fickle(&command, "add", &fail, &gone),
             self.mode,
             self.dir.path().join(memory).display(),
@@ -122,6 +127,63 @@ fn routes_come_and_go() {
     for mode in ["flowspec", "rtbh"] {
         let Some(device) = Gobgp::start(mode) else { return };
         acts(device);
+    }
+}
+
+/// Pushes these addresses by the connector alone; gives whether there was anything to do.
+fn push(connector: &mut dyn Connector, addresses: &[&str]) -> bool {
+    let wanted: Vec<Entry> = addresses.iter().map(|a| entry(a, Response::Block)).collect();
+    let plan = plan(&wanted, &connector.observe(wall()).unwrap(), &[], connector.sees());
+    if !plan.is_empty() {
+        connector.apply(&plan, wall()).unwrap();
+    }
+    !plan.is_empty()
+}
+
+#[test]
+fn each_flow_of_a_source_is_held_against_what_was_announced() {
+    let Some(device) = Gobgp::start("flowspec") else { return };
+    let mut connector = device.connector_to("memory.json", &["10.77.0.0/24", "10.78.0.0/24"]);
+    let rib = || device.gobgp("global rib -a ipv4-flowspec");
+    let has = |flow: &str| rib().lines().any(|l| l.contains(&format!("{flow} ")) && l.contains("discard"));
+    push(&mut connector, &["203.0.113.9"]);
+    let ours =
+        ["10.77.0.0/24", "10.78.0.0/24"].map(|d| format!("[destination: {d}][source: 203.0.113.9/32]"));
+    // Another flow of the same source is somebody else's, by its destination or by what else it matches.
+    for own in ["destination 192.0.2.0/24", "destination 10.77.0.0/24 protocol tcp"] {
+        device.gobgp(&format!(
+            "global rib add -a ipv4-flowspec match source 203.0.113.9/32 {own} then discard"
+        ));
+    }
+    assert!(!push(&mut connector, &["203.0.113.9"]), "there is nothing to do");
+    let change = |verb: &str, then: &str| {
+        let flow = "source 203.0.113.9/32 destination 10.77.0.0/24";
+        device.gobgp(&format!("global rib {verb} -a ipv4-flowspec match {flow}{then}"));
+    };
+    for (verb, then) in [("del", ""), ("add", " then rate-limit 5000")] {
+        change(verb, then);
+        assert!(!has(&ours[0]) && has(&ours[1]));
+        assert!(push(&mut connector, &["203.0.113.9"]), "{verb} by hand is not seen");
+        assert!(has(&ours[0]) && has(&ours[1]), "{}", rib());
+    }
+    change("del", "");
+    assert!(push(&mut connector, &[]));
+    assert!(!has(&ours[1]), "who is let go is let go whatever is there: {}", rib());
+    assert_eq!(rib().matches("203.0.113.9/32").count(), 2, "flows of others stay: {}", rib());
+}
+
+#[test]
+fn what_was_announced_for_a_destination_of_before_is_withdrawn() {
+    for undoes in [false, true] {
+        let Some(device) = Gobgp::start("flowspec") else { return };
+        push(&mut device.connector_to("memory.json", &["10.77.0.0/24", "10.78.0.0/24"]), &["203.0.113.9"]);
+        let mut connector = device.connector_to("memory.json", &["10.77.0.0/24"]);
+        let wanted: &[&str] = if undoes { &[] } else { &["203.0.113.9"] };
+        assert!(push(&mut connector, wanted), "it is not seen");
+        let rib = device.gobgp("global rib -a ipv4-flowspec");
+        assert!(!rib.contains("10.78.0.0/24"), "{rib}");
+        assert_eq!(rib.contains("10.77.0.0/24"), !undoes, "{rib}");
+        assert!(!push(&mut connector, wanted));
     }
 }
 

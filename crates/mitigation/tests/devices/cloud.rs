@@ -218,6 +218,25 @@ fn all_act() {
     }
 }
 
+/// Who is on the list by another hand stays there as he is, and the rest goes on.
+#[test]
+fn an_entry_of_others_for_the_same_address_is_left_to_them() {
+    for start in [cloudflare::start, fastly::start, f5::start, akamai::start, nginx_plus::start] {
+        let mut fake = start();
+        fake.add_foreign();
+        let before = fake.state().items.clone();
+        let mut connector = fake.connector();
+        let wanted = ["192.0.2.200", "203.0.113.9"].map(|key| entry(key, Response::Block));
+        let kind = connector.kind();
+        let plan = push(connector.as_mut(), &wanted).unwrap_or_else(|e| panic!("{kind}: {e}"));
+        assert!(plan.refused[0].why.contains("somebody else's"), "{kind}: {:?}", plan.refused);
+        assert!(push(connector.as_mut(), &wanted).unwrap().is_empty(), "{kind}: there is more to do");
+        assert_eq!(fake.request("203.0.113.9"), 403, "{kind}");
+        push(connector.as_mut(), &[]).unwrap();
+        assert_eq!(fake.state().items, before, "{kind}");
+    }
+}
+
 #[test]
 fn what_a_service_asks_for_is_heeded() {
     let at = serve(|_| (429, "slow down".into()));

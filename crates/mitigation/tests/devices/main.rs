@@ -21,3 +21,9 @@ mod nginx_njs;
 mod rig;
 mod varnish;
 mod ways;
+
+#[test]
+fn a_port_is_given_to_one_server_and_to_no_client() {
+    let ports: std::collections::BTreeSet<u16> = (0..200).map(|_| support::free_port()).collect();
+    assert!(ports.len() == 200 && ports.iter().all(|p| *p < 32_768), "{ports:?}");
+}

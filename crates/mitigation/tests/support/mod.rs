@@ -12,11 +12,12 @@ pub(crate) mod spellings;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use sidetap_mitigation::{Answer, Canary, Connector, ConnectorError, Observed, Plan, Sees};
@@ -43,9 +44,28 @@ pub(crate) fn skip(why: &str) {
     );
 }
 
+/// A port that no other test is given while this program runs, and that the kernel gives nobody who asks for any: between the choice and the
+/// moment at which a server has bound it, or while that is down, it could be another test's otherwise. Servers that bind it beside (`SO_REUSEPORT`)
+/// would then answer by turns.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static TAKEN: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
+    let mut taken = TAKEN.lock().unwrap();
+    let first = std::process::id() as u16 % PORTS;
+    let port = (0..PORTS).map(|n| LOWEST + (first + n) % PORTS).find(|port| {
+        // A name for all programs in this network, free when its owner ends.
+        let name =
+            std::os::unix::net::SocketAddr::from_abstract_name(format!("sidetap-test-port-{port}")).unwrap();
+        let Ok(ours) = UnixListener::bind_addr(&name) else { return false };
+        let is_free = TcpListener::bind(("0.0.0.0", *port)).is_ok();
+        taken.push(ours);
+        is_free
+    });
+    port.unwrap()
 }
+
+/// Ports that are given to servers: below those that the kernel gives to clients (32768, ip(7)).
+const LOWEST: u16 = 12_000;
+const PORTS: u16 = 20_000;
 
 pub(crate) fn wall() -> i64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64
