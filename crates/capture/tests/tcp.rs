@@ -573,3 +573,28 @@ fn urgent_bytes_that_stand_in_the_stream_again_are_read_with_it() {
         assert!(seen.iter().filter(|e| e.completeness.is_whole()).count() <= before);
     }
 }
+
+/// A letter that is urgent, another that is none of the path right behind it, and a pause: the letter stands in the stream again.
+#[test]
+fn of_urgent_bytes_that_come_at_once_all_but_the_last_are_read() {
+    let words = b"/item?id=1%27%20UNION%20SELECT%20name";
+    let mut wire = Wire::open([1000, 2000], 1448);
+    wire.send(true, b"GET ");
+    let from = wire.segs.len();
+    for word in words.chunks(8) {
+        wire.send(true, word);
+        wire.send(true, b"Z");
+    }
+    let end = wire.segs.len();
+    wire.send(true, b" HTTP/1.1\r\nHost: h\r\n\r\n");
+    wire.send(false, OK);
+    wire.close(true);
+    for (n, seg) in wire.segs.iter_mut().enumerate() {
+        let pauses = n.clamp(from, end) - from;
+        seg.ts += (pauses / 2) as i64 * 12_000_000;
+    }
+    let seen = run_urgent(&wire.segs, from..end);
+    let told = seen.iter().find(|e| e.request.as_ref().is_some_and(|r| r.target == words));
+    let told = told.unwrap_or_else(|| panic!("{:?}", common::targets(&seen)));
+    assert!(told.acknowledged && told.completeness.contains(Completeness::PAIRING_UNCERTAIN));
+}

@@ -74,7 +74,7 @@ pub(super) struct App {
     /// Who the client is was taken from one request, and nothing else speaks for it yet.
     pub(super) doubt: Option<Box<Doubt>>,
     /// Urgent bytes of a side before it is known what it speaks, and where they are.
-    urgent: [Vec<(u64, u8)>; 2],
+    urgent: [Vec<(Mark, u8)>; 2],
 }
 
 pub(super) enum State {
@@ -142,7 +142,7 @@ impl App {
     pub(super) fn held(&self) -> usize {
         match &self.state {
             State::Opening(sides, _) => {
-                let urgent: usize = self.urgent.iter().map(|u| u.capacity() * size_of::<(u64, u8)>()).sum();
+                let urgent: usize = self.urgent.iter().map(|u| u.capacity() * size_of::<(Mark, u8)>()).sum();
                 urgent + sides.iter().map(|s| s.bytes.capacity()).sum::<usize>()
             }
             State::Http(http) => http.held() + self.doubt.as_ref().map_or(0, |d| d.held()),
@@ -242,7 +242,7 @@ impl App {
                 }
             }),
             State::Opening(..) if self.urgent[side & 1].len() < MOST_URGENT => {
-                self.urgent[side & 1].push((mark.off, byte));
+                self.urgent[side & 1].push((mark, byte));
             }
             State::Opening(..) | State::Other | State::Finished => {}
         }

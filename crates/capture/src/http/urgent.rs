@@ -1,8 +1,8 @@
 //! Urgent bytes of a client. Linux leaves the one of the last pointer out of the stream; one that was urgent before it stands in the stream again,
-//! unless the process had read up to it when the next pointer came. Nobody sees when it reads, so from the second one on a request is read both
-//! ways: with none of these bytes, and with all but the last.
+//! unless the process had read up to it when the next pointer came. Nobody sees when it reads, so from the second one on a request is read several
+//! ways: with none of these bytes, with all but the last, and with all but the last of each that came at once.
 
-use sidetap_model::Anomaly;
+use sidetap_model::{Anomaly, Ts};
 
 use super::Http;
 use super::entry::Entry;
@@ -11,15 +11,18 @@ use crate::flow::{Mark, Out};
 
 /// Bytes that are kept to be read again: the longest head that is, at least.
 const MOST: usize = 64 << 10;
+/// Urgent bytes whose places are kept.
+const PLACES: usize = 4096;
+/// Nanoseconds within which a process is not likely to read between two of them.
+const AT_ONCE: i64 = 5_000_000;
 
 /// What the client sent from the head on in which its first urgent byte stands, with all of these.
 #[derive(Debug)]
 pub(super) struct Urgent {
     mark: Mark,
     bytes: Vec<u8>,
-    /// Urgent bytes, and where the last one is.
-    count: u32,
-    last: usize,
+    /// Where urgent bytes are, and when they came.
+    places: Vec<(usize, Ts)>,
 }
 
 impl Urgent {
@@ -33,27 +36,58 @@ impl Urgent {
         }
     }
 
+    /// The next byte is an urgent one; of more than have room the newest counts.
+    fn place(&mut self, ts: Ts) {
+        if self.places.len() == PLACES {
+            self.places.pop();
+        }
+        self.places.push((self.bytes.len(), ts));
+    }
+
+    /// Without the last of all, and without the last of each that came at once.
+    fn readings(&self) -> Vec<Vec<u8>> {
+        let Some((last, _)) = self.places.last() else { return Vec::new() };
+        let nexts = self.places.iter().skip(1).map(Some).chain([None]);
+        let ends = self
+            .places
+            .iter()
+            .zip(nexts)
+            .filter(|((_, ts), next)| next.is_none_or(|(_, then)| then.since(*ts) >= AT_ONCE));
+        let ends: Vec<usize> = ends.map(|((at, _), _)| *at).collect();
+        let without = |gone: &[usize]| {
+            let mut gone = gone.iter().peekable();
+            let kept = self.bytes.iter().enumerate().filter(|(n, _)| gone.next_if(|at| *at == n).is_none());
+            kept.map(|(_, byte)| *byte).collect()
+        };
+        match ends.len() {
+            // The one, and what is read anyway.
+            1 => vec![without(&[*last])],
+            n if n == self.places.len() => vec![without(&[*last])],
+            _ => vec![without(&[*last]), without(&ends)],
+        }
+    }
+
     pub(super) fn held(&self) -> usize {
-        size_of::<Self>() + self.bytes.capacity()
+        size_of::<Self>() + self.bytes.capacity() + self.places.capacity() * size_of::<(usize, Ts)>()
     }
 }
 
 impl Http {
     /// The client's first bytes were read, of which these were left out.
-    pub(crate) fn begin_urgent(&mut self, bytes: &[u8], mark: Mark, left: &[(u64, u8)], out: &mut Out<'_>) {
-        let mut urgent =
-            Urgent { mark, bytes: Vec::with_capacity(bytes.len() + left.len()), count: 0, last: 0 };
+    pub(crate) fn begin_urgent(&mut self, bytes: &[u8], mark: Mark, left: &[(Mark, u8)], out: &mut Out<'_>) {
+        let places = Vec::new();
+        let mut urgent = Urgent { mark, bytes: Vec::with_capacity(bytes.len() + left.len()), places };
         let mut rest = bytes;
-        for (off, byte) in left {
-            let Some(before) = off.checked_sub(urgent.end()) else { continue };
+        for (at, byte) in left {
+            let Some(before) = at.off.checked_sub(urgent.end()) else { continue };
             let Some((some, more)) = rest.split_at_checked(before as usize) else { break };
             urgent.bytes.extend_from_slice(some);
-            (urgent.count, urgent.last) = (urgent.count + 1, urgent.bytes.len());
+            urgent.place(at.ts);
             urgent.bytes.push(*byte);
             rest = more;
         }
         urgent.bytes.extend_from_slice(rest);
-        if urgent.count > 1 {
+        if urgent.places.len() > 1 {
             self.contest();
         }
         self.tell_urgent(out);
@@ -67,12 +101,12 @@ impl Http {
             self.tell_urgent(out);
             let head = self.up.unfinished_head().filter(|(held, at)| at.off + held.len() as u64 == mark.off);
             let (bytes, mark) = head.map_or((Vec::new(), mark), |(held, at)| (held.to_vec(), at));
-            self.urgent = Some(Box::new(Urgent { mark, bytes, count: 0, last: 0 }));
+            self.urgent = Some(Box::new(Urgent { mark, bytes, places: Vec::new() }));
         }
         let Some(urgent) = &mut self.urgent else { return };
-        (urgent.count, urgent.last) = (urgent.count.saturating_add(1), urgent.bytes.len());
+        urgent.place(mark.ts);
         urgent.keep(&[byte], mark);
-        if urgent.count > 1 {
+        if urgent.places.len() > 1 {
             self.contest();
         }
     }
@@ -102,17 +136,16 @@ impl Http {
 
     /// Tells what its server may have read instead.
     pub(super) fn tell_urgent(&mut self, out: &mut Out<'_>) {
-        let Some(mut urgent) = self.urgent.take() else { return };
-        if urgent.count < 2 {
-            return;
-        }
-        let last = urgent.mark.off + urgent.last as u64;
-        urgent.bytes.remove(urgent.last);
-        let mut told = self.read_as_requests(urgent.mark, &urgent.bytes, None, !self.lost_up, out);
-        // What stands behind is read as it is.
-        told.reader.queue.retain(|e| matches!(e, Entry::Asked(a) if a.start <= last));
+        let Some(urgent) = self.urgent.take() else { return };
+        let [_, .., (last, _)] = *urgent.places else { return };
+        let last = urgent.mark.off + last as u64;
         let from = out.done.len();
-        told.send(out);
+        for bytes in urgent.readings() {
+            let mut told = self.read_as_requests(urgent.mark, &bytes, None, !self.lost_up, out);
+            // What stands behind is read as it is.
+            told.reader.queue.retain(|e| matches!(e, Entry::Asked(a) if a.start <= last));
+            told.send(out);
+        }
         for exchange in out.done.iter_mut().skip(from) {
             exchange.anomalies.insert(Anomaly::TcpUrgent);
         }
