@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -16,10 +17,10 @@ use crate::entry::tag_of;
 use crate::geography::Geography;
 use crate::ledger::{Ledger, LedgerEntry, LedgerFile};
 use crate::pace::Pace;
-use crate::report::{ConnectorResult, Mode, PlanReport, PushReport, StatusReport};
+use crate::report::{ConnectorResult, ConnectorStatus, Mode, PlanReport, PushReport, StatusReport};
 use crate::resolve::{Push, express, plan_one, undo_plan};
 use crate::settle::{by_connector, settle};
-use crate::status::status_of;
+use crate::status::{LOOK_PAUSE, LOOKS, status_of};
 
 /// Brings devices to the desired state, and back.
 pub struct Enforcer {
@@ -185,16 +186,37 @@ impl Enforcer {
         self.all().map(|c| (c.name().to_owned(), c.kind())).collect()
     }
 
-    /// Reads every device.
+    /// Reads every device. What does not go with what was left there is told once nobody changes it: a push, of another process too, has
+    /// changed a device before it writes down how it left it.
     pub fn status(&mut self, now: Ts) -> StatusReport {
+        let mut report = self.status_once(now);
+        for _ in 0..LOOKS {
+            if !report.under_way {
+                break;
+            }
+            std::thread::sleep(LOOK_PAUSE);
+            report = self.status_once(now);
+        }
+        report
+    }
+
+    fn status_once(&mut self, now: Ts) -> StatusReport {
         // A ledger that cannot be read now was read at the start.
         let _ = self.look();
-        let ledger = &self.ledger;
-        let mut connectors = each(&mut self.slots, |s| status_of(s.connector.as_mut(), ledger, now.secs()));
+        let is_busy = |file: &Option<LedgerFile>| file.as_ref().is_some_and(LedgerFile::is_busy);
+        let (before, ledger) = (is_busy(&self.file), &self.ledger);
+        let read = each(&mut self.slots, |s| status_of(s.connector.as_mut(), ledger, now.secs()));
+        let under_way = before || is_busy(&self.file);
+        let settled = |(mut status, doubts): (ConnectorStatus, Vec<String>)| {
+            status.drift.extend(doubts.into_iter().filter(|_| !under_way));
+            status.emptied &= !under_way;
+            status
+        };
+        let mut connectors: Vec<ConnectorStatus> = read.into_iter().map(settled).collect();
         connectors.iter_mut().for_each(|c| c.contended = self.contended(&c.name, now.secs()));
         let active = self.ledger.entries.values().filter(|e| e.expires_at > now.secs()).count();
         let undone = self.ledger.undone.values().map(|set| set.len()).sum();
-        StatusReport { connectors, active, undone }
+        StatusReport { connectors, active, undone, under_way }
     }
 
     /// What a push would do.
@@ -228,6 +250,7 @@ impl Enforcer {
     /// nothing, except that what others removed is put back and what is over is let go.
     pub fn push(&mut self, desired: &Desired, now: Ts, options: &PushOptions) -> PushReport {
         let options = &PushOptions { force: options.force || desired.stopped, ..options.clone() };
+        let _busy = self.say_busy(options);
         let looked = self.look();
         let (terms, held) = self.terms(desired, now.secs(), options.force);
         let allow = self.allow_of(desired);
@@ -285,6 +308,7 @@ impl Enforcer {
             report.held.push(Held { verdict: String::new(), subject: name.clone(), why });
             return report;
         }
+        let _busy = self.say_busy(options);
         let mut lost = None;
         if options.mode == Mode::Enforce {
             // What the devices hold besides is added and saved below; a crash in between must not push this again.
@@ -440,6 +464,10 @@ impl Enforcer {
     /// That somebody else writes under the mark of a connector, where that is so still.
     pub fn contended(&self, name: &str, now: i64) -> Option<Contended> {
         self.ledger.contended.get(name).filter(|c| c.is_now(now)).cloned()
+    }
+
+    fn say_busy(&self, options: &PushOptions) -> Option<File> {
+        self.file.as_ref().filter(|_| options.mode == Mode::Enforce)?.say_busy()
     }
 
     /// Takes in what another process took back or pushed since the last look.

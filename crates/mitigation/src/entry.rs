@@ -5,6 +5,7 @@ use sidetap_policy::Response;
 
 use crate::key::Key;
 use crate::way::{Way, Ways};
+use sidetap_model::SubjectKind;
 
 /// One entry on a device: what it should hold, or holds of ours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +61,8 @@ pub struct Sees {
     pub prints: &'static [&'static str],
     /// Whether it computes the keyed hashes of sessions and API keys.
     pub tokens: bool,
+    /// Whether it is told of the keyed hashes of accounts, which stand in bodies: who only sees heads computes none.
+    pub accounts: bool,
     /// Headers whose values it compares, in lower case; `*` stands for all.
     pub headers: Vec<String>,
     /// Whether it can hold a response to hosts and endpoints, and for whom.
@@ -93,6 +96,7 @@ impl Sees {
             ipv6: true,
             prints: &[],
             tokens: false,
+            accounts: false,
             headers: Vec::new(),
             places: Places::No,
             min_prefix: (16, 32),
@@ -119,6 +123,7 @@ impl Sees {
             all.push(format!("fingerprints ({})", self.prints.join(", ")));
         }
         all.extend(self.tokens.then(|| "sessions, API keys".to_owned()));
+        all.extend(self.accounts.then(|| "accounts".to_owned()));
         match self.headers.iter().any(|h| h == "*") {
             true => all.push("headers".to_owned()),
             false => all.extend(self.headers.iter().map(|h| format!("header {h}"))),
@@ -156,6 +161,7 @@ impl Sees {
             Key::Net(_) => true,
             Key::At(_, other) => self.matches(other),
             Key::Print(print) => print.split_once('-').is_some_and(|(kind, _)| self.prints.contains(&kind)),
+            Key::Token(SubjectKind::Account, _) => self.accounts,
             Key::Token(..) => self.tokens,
             Key::Header(name, _) => self.headers.iter().any(|h| h == "*" || h == name),
             Key::Within(who, _) => self.places != Places::No && self.matches(who),

@@ -40,7 +40,9 @@ impl Key {
         }
         match subject.kind {
             SubjectKind::Fingerprint => print(&subject.value).map(Key::Print),
-            SubjectKind::Session | SubjectKind::ApiKey => token(subject.kind, &subject.value),
+            SubjectKind::Session | SubjectKind::ApiKey | SubjectKind::Account => {
+                token(subject.kind, &subject.value)
+            }
             SubjectKind::Header => {
                 let (name, value) = subject.value.split_once(": ")?;
                 header(name, value.to_owned())
@@ -221,6 +223,7 @@ impl FromStr for Key {
             }
             Some(("session", hash)) => hashed(SubjectKind::Session, hash),
             Some(("api-key", hash)) => hashed(SubjectKind::ApiKey, hash),
+            Some(("account", hash)) => hashed(SubjectKind::Account, hash),
             _ => print(text).map(Key::Print),
         }
         .ok_or(NoKey)
@@ -256,6 +259,7 @@ mod tests {
             "s2-0123456789abcdef",
             "session:00000000000000ff",
             "api-key:0123456789abcdef",
+            "account:0123456789abcdef",
             "192.0.2.1|session:00000000000000ff",
             "header:user-agent=curl/8.5%20%28x%3B%20%C3%A4%29",
             "192.0.2.0/24@POST,shop.example/api/*/items",
@@ -269,7 +273,7 @@ mod tests {
             "192.0.2",
             "192.0.2.1|deny",
             "s2-012345678",
-            "account:0123456789abcdef",
+            "account:012345",
             "session:1",
             "192.0.2.1|192.0.2.2",
             "header:a b=c",
@@ -293,7 +297,8 @@ mod tests {
         assert_eq!(text(&both).unwrap(), "192.0.2.1|a1-0123456789abcdef");
         let session = subject(SubjectKind::Session, "eyJhbG…#0123456789abcdef", Vec::new());
         assert_eq!(text(&session).unwrap(), "session:0123456789abcdef");
-        assert_eq!(text(&subject(SubjectKind::Account, "#0123456789abcdef", Vec::new())), None);
+        let account = text(&subject(SubjectKind::Account, "#0123456789abcdef", Vec::new()));
+        assert_eq!(account.as_deref(), Some("account:0123456789abcdef"));
         let both = vec![part(SubjectKind::Ip, "192.0.2.1"), part(SubjectKind::Session, "#0123456789abcdef")];
         let both = text(&subject(SubjectKind::Compound, "x", both));
         assert_eq!(both.as_deref(), Some("192.0.2.1|session:0123456789abcdef"));

@@ -15,7 +15,7 @@ use crate::contended::Contended;
 use crate::desired::Want;
 use crate::entry::tag_of;
 use crate::status::Ends;
-use crate::turn::{PATIENCE, folder, take};
+use crate::turn::{PATIENCE, folder, is_busy, say_busy, take};
 
 /// Seconds that a push which is over is remembered, so that an old verdict is not pushed again.
 const REMEMBER_S: i64 = 90 * 86_400;
@@ -236,6 +236,16 @@ impl LedgerFile {
         self.seen = self.stamp();
         drop(turn);
         Ok(risk)
+    }
+
+    /// Says to who looks at the devices that they are being changed by it.
+    pub(crate) fn say_busy(&self) -> Option<File> {
+        say_busy(&self.path)
+    }
+
+    /// Whether devices are being changed, or were since the last look.
+    pub(crate) fn is_busy(&self) -> bool {
+        is_busy(&self.path) || self.stamp().is_some_and(|there| Some(there) != self.seen)
     }
 
     fn stamp(&self) -> Option<Stamp> {

@@ -243,6 +243,7 @@ mod tests {
             ipv6: true,
             prints: &[],
             tokens: false,
+            accounts: false,
             headers: Vec::new(),
             places: crate::entry::Places::No,
             min_prefix: (16, 32),

@@ -41,6 +41,8 @@ pub struct StatusReport {
     pub active: usize,
     /// Verdicts that were taken back.
     pub undone: usize,
+    /// Whether devices were being changed all the while, so that what is told may be over by now.
+    pub under_way: bool,
 }
 
 /// One connector's state.

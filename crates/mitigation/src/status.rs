@@ -1,6 +1,7 @@
 //! What a device holds against what it was left with.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,10 @@ use crate::resolve::UNSEEN;
 const GRACE_S: i64 = 60;
 /// Seconds of these by which a device's clock may be another one.
 const CLOCK_S: i64 = 5;
+
+/// How often a status is read again while devices are being changed, and how long is waited in between.
+pub(crate) const LOOKS: usize = 5;
+pub(crate) const LOOK_PAUSE: Duration = Duration::from_millis(500);
 
 /// How many entries of verdicts there are, by the second in which they end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,12 +54,13 @@ impl Ends {
     }
 }
 
-pub(crate) fn status_of(c: &mut dyn Connector, ledger: &Ledger, now: i64) -> ConnectorStatus {
+/// What a device holds, and apart what does not go with the ledger, which may be so only while somebody changes it.
+pub(crate) fn status_of(c: &mut dyn Connector, ledger: &Ledger, now: i64) -> (ConnectorStatus, Vec<String>) {
     let (observed, error) = match c.observe(now) {
         Ok(observed) => (observed, None),
         Err(e) => (Observed::default(), Some(e.to_string())),
     };
-    let mut drift = observed.drift;
+    let (mut drift, mut doubts) = (observed.drift, Vec::new());
     // That its entry is there says nothing of whether requests feel it.
     let stands = observed.entries.iter().any(|e| e.verdict == CANARY);
     if let Some(canary) = c.canary().filter(|_| !observed.entries.is_empty()) {
@@ -63,7 +69,8 @@ pub(crate) fn status_of(c: &mut dyn Connector, ledger: &Ledger, now: i64) -> Con
             (true, false) => Err(ConnectorError::Unproved(UNSEEN.to_owned())),
             (true, true) => canary.send(&observed.allow).map(|_| ()),
         };
-        drift.extend(proved.err().map(|e| e.to_string()));
+        let told = if stands { &mut drift } else { &mut doubts };
+        told.extend(proved.err().map(|e| e.to_string()));
     }
     let emptied = error.is_none()
         && ledger.left_some(c.name(), now)
@@ -71,13 +78,13 @@ pub(crate) fn status_of(c: &mut dyn Connector, ledger: &Ledger, now: i64) -> Con
     let there = Ends::of(&observed.entries);
     let missing = ledger.missing(c.name(), &there, now);
     if missing > 0 && error.is_none() && !emptied {
-        drift.push(format!("{missing} entries that were left there are gone: a push puts them back"));
+        doubts.push(format!("{missing} entries that were left there are gone: a push puts them back"));
     }
     let over = there.over(now);
     if over > 0 && !c.sees().native_ttl {
-        drift.push(format!("{over} entries act whose time is over: nobody reconciles, a push lets them go"));
+        doubts.push(format!("{over} entries act whose time is over: nobody reconciles, a push lets them go"));
     }
-    ConnectorStatus {
+    let status = ConnectorStatus {
         name: c.name().to_owned(),
         kind: c.kind(),
         emptied,
@@ -87,5 +94,6 @@ pub(crate) fn status_of(c: &mut dyn Connector, ledger: &Ledger, now: i64) -> Con
         drift,
         contended: None,
         sees: c.sees().clone(),
-    }
+    };
+    (status, doubts)
 }

@@ -77,6 +77,30 @@ pub(crate) fn take(path: &Path, patience: Duration) -> Result<Option<File>, Take
     }
 }
 
+/// Says to who looks at devices that they are being changed, until it is dropped; several may at once. Nothing where it cannot be said, which
+/// keeps nobody from changing them.
+pub(crate) fn say_busy(path: &Path) -> Option<File> {
+    let file = open(&beside(path, BUSY), path).ok()?;
+    // Who asks has it for a moment.
+    (0..10)
+        .find_map(|_| match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => {
+                std::thread::sleep(Duration::from_millis(1));
+                None
+            }
+            done => Some(done.is_ok()),
+        })?
+        .then_some(file)
+}
+
+/// Whether anybody says so.
+pub(crate) fn is_busy(path: &Path) -> bool {
+    File::open(beside(path, BUSY)).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
+/// What the file that is locked for it is called behind the name of the other.
+const BUSY: &str = ".busy";
+
 /// Opens the lock of a file, which nobody may open but who may change the file.
 fn open(lock: &Path, path: &Path) -> std::io::Result<File> {
     let mut new = OpenOptions::new();

@@ -496,3 +496,43 @@ fn status_tells_what_is_gone_and_what_acts_though_it_is_over() {
     assert!(enforcer.push(&want, at(701), &options()).is_ok());
     assert_eq!(drift(&mut enforcer, at(702)), "");
 }
+
+/// A push has changed a device before it writes down how it left it: who looks in between is told of nothing that is missing.
+#[test]
+fn a_status_beside_a_push_tells_nothing_that_is_over_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let text = format!(
+        "state = \"{}\"\n[[nginx]]\naddresses = \"{}\"\ntest = []\nreload = [\"sh\", \"{}\"]\nmin_interval_s = 0\ntimeout_s = 60\n",
+        at("ledger.json"),
+        at("map.txt"),
+        at("reload")
+    );
+    let enforcer = || Enforcer::new(&toml::from_str::<Config>(&text).unwrap()).unwrap();
+    std::fs::write(at("reload"), "true\n").unwrap();
+    let rows = ["203.0.113.1", "203.0.113.2", "203.0.113.3"].map(|ip| block(ip, ip));
+    assert!(enforcer().push(&desired(&rows, &[]), wall_ts(), &options()).is_ok());
+    for (gone, pause, under_way) in [("203.0.113.1", 1, false), ("203.0.113.2", 30, true)] {
+        std::fs::write(
+            at("reload"),
+            format!("for n in $(seq {pause}0); do test -e {} || sleep 0.1; done\n", at("on")),
+        )
+        .unwrap();
+        let status = std::thread::scope(|scope| {
+            let taken =
+                scope.spawn(|| enforcer().undo(&Selector::Verdict(gone.into()), wall_ts(), &options()));
+            support::until("it is off the list", || {
+                !std::fs::read_to_string(at("map.txt")).unwrap().contains(gone)
+            });
+            let status = enforcer().status(wall_ts());
+            std::fs::write(at("on"), "").unwrap();
+            assert!(taken.join().unwrap().is_ok());
+            std::fs::remove_file(at("on")).unwrap();
+            status
+        });
+        let told = status.connectors[0].drift.join(", ");
+        assert!(!told.contains("are gone"), "{told}");
+        assert_eq!(status.under_way, under_way, "{status:?}");
+    }
+    assert!(!enforcer().status(wall_ts()).under_way);
+}

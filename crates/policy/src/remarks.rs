@@ -2,9 +2,10 @@
 
 use sidetap_model::{SubjectKind, Ts, nearest};
 
+use crate::Response;
 use crate::decide::PolicySet;
 use crate::facts::{CLASSES, INTENTS, PHASES};
-use crate::pack::{CHANNELS, ROLES};
+use crate::pack::{CHANNELS, ROLES, Rule};
 
 /// What detection names, as far as policies cannot know it by themselves.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,22 @@ pub struct Vocabulary {
 
 /// Automated threats that OWASP numbers.
 const THREATS: u8 = 21;
+
+impl Rule {
+    /// Responses of an escalation that are no stronger than the one that stands by then, with that one.
+    fn idle_steps(&self) -> Vec<(Response, Response)> {
+        let mut stands = self.responses.first().copied().unwrap_or_default();
+        let mut idle = Vec::new();
+        for response in self.escalation.iter().flat_map(|e| &e.steps).filter_map(|step| step.response) {
+            if response > stands {
+                stands = response;
+            } else {
+                idle.push((response, stands));
+            }
+        }
+        idle
+    }
+}
 
 impl PolicySet {
     /// What a rule says that can be meant and is likely not, with its place: a class that nobody finds, a schedule that is over.
@@ -51,6 +68,16 @@ impl PolicySet {
                         rule.source, rule.id
                     ));
                 }
+            }
+            for (response, stands) in rule.idle_steps() {
+                let idle = "and is never used: of the step its `ttl` alone counts";
+                remarks.push(format!(
+                    "{}: rule `{}`: an escalation to `{}` is no stronger than `{}`, {idle}",
+                    rule.source,
+                    rule.id,
+                    response.name(),
+                    stands.name()
+                ));
             }
             if rule.schedule.as_ref().is_some_and(|s| s.is_over(now)) {
                 let over = "the last date of its schedule is over: it never holds again";

@@ -110,10 +110,13 @@ impl RuleScope {
         seen.any(|(method, (host, path))| covers(&scope, method, host, &format!("/{path}")))
     }
 
-    /// Whether an endpoint has a role or channel of the scope, at a host of it.
+    /// Whether an endpoint has a role and a channel of the scope, of what it names, at a host of it.
     fn names(&self, known: &Known) -> bool {
-        let one_of = |all: &[String], of: &[String]| all.iter().any(|name| of.contains(name));
-        (one_of(&self.roles, &known.roles) || one_of(&self.channels, &known.channels))
+        let one_of =
+            |all: &[String], of: &[String]| all.is_empty() || all.iter().any(|name| of.contains(name));
+        !(self.roles.is_empty() && self.channels.is_empty())
+            && one_of(&self.roles, &known.roles)
+            && one_of(&self.channels, &known.channels)
             && (self.hosts.is_empty() || self.hosts.iter().any(|h| host_matches(h, &known.host)))
     }
 
@@ -272,6 +275,25 @@ mod tests {
             "last_seen": Ts(0), "requests": 1, "endpoints": endpoints, "members": [], "signature": {}, "outcome": {}, "reasons": [],
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn a_role_and_a_channel_are_fewer_than_either() {
+        let of = |path: &str, role: &str, channel: &str| Known {
+            roles: vec![role.into()],
+            channels: vec![channel.into()],
+            ..known("a.example", path, 9, 9)
+        };
+        let all =
+            [of("/api/login", "login", "api"), of("/login", "login", "web"), of("/items", "item", "api")];
+        let places = Places::with(all);
+        let found = |roles: &[&str], channels: &[&str]| {
+            let own = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+            let scope = RuleScope { roles: own(roles), channels: own(channels), ..RuleScope::default() };
+            scope.resolve(None, &places, None).endpoints.len()
+        };
+        assert_eq!((found(&["login"], &[]), found(&[], &["api"])), (2, 2));
+        assert_eq!(found(&["login"], &["api"]), 1);
     }
 
     #[test]

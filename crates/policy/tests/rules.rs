@@ -22,7 +22,7 @@ fn remarks(set: &PolicySet) -> Vec<String> {
     let vocabulary = Vocabulary {
         indicators: vec!["login-failures".into(), "rate-client-outlier".into()],
         classes: vec!["own-class".into()],
-        agent_kinds: vec!["browser".into(), "crawler".into()],
+        agent_kinds: ["browser", "crawler", "ai-crawler", "ai-agent"].map(str::to_owned).to_vec(),
     };
     set.remarks(Ts::from_parts(1_700_000_000, 0), &vocabulary)
 }
@@ -203,6 +203,15 @@ fn what_is_likely_not_meant_is_remarked() {
             "p.yaml:4:38: rule `a`: no indicator is called `login-failurs`; did you mean `login-failures`?",
             "p.yaml:4:72: rule `a`: no kind of agents is called `crawlerr`; did you mean `crawler`?",
             "p.yaml:4:86: rule `a`: no automated threat is called `OAT-99`; did you mean `OAT-009`?",
+        ]
+    );
+    let set = parse(
+        "  - id: a\n    when: 'score > 3'\n    response: rate-limit\n    ttl: 1h\n    escalate: {within: 1d, steps: [{response: block}, {response: tarpit}, {ttl: 1d}]}\n",
+    );
+    assert_eq!(
+        remarks(&set),
+        [
+            "p.yaml: rule `a`: an escalation to `tarpit` is no stronger than `block`, and is never used: of the step its `ttl` alone counts"
         ]
     );
     for name in builtin::NAMES {

@@ -94,6 +94,7 @@ impl FeedConnector {
             ipv6: true,
             prints: &[],
             tokens: false,
+            accounts: false,
             headers: Vec::new(),
             places: crate::entry::Places::No,
             min_prefix: (16, 32),

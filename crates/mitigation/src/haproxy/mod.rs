@@ -169,6 +169,7 @@ impl HaproxyConnector {
             ipv6: true,
             prints,
             tokens: keys && config.tokens,
+            accounts: false,
             headers: if keys { config.headers.clone() } else { Vec::new() },
             places: if places { Places::Yes } else { Places::No },
             min_prefix: (16, 32),

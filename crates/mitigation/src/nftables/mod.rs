@@ -112,6 +112,7 @@ impl NftablesConnector {
             ipv6: true,
             prints: &[],
             tokens: false,
+            accounts: false,
             headers: Vec::new(),
             places: crate::entry::Places::No,
             min_prefix: (16, 32),

@@ -116,6 +116,7 @@ pub(crate) fn sees_all(address: AddressSeen, keys: bool, responses: Vec<Response
         address,
         prints: if keys { &["a1", "d1", "h1", "n1", "s2"] } else { &[] },
         tokens: keys,
+        accounts: keys,
         headers: if keys { vec!["*".to_owned()] } else { Vec::new() },
         places: if keys { Places::Yes } else { Places::No },
         ways: Ways { all: true, ..Ways::default() },

@@ -47,6 +47,9 @@ pub(super) fn show_status(status: &StatusReport, terminal: &Terminal) -> Result<
         ]);
     }
     let mut text = table.render(terminal) + &whole;
+    if status.under_way {
+        text.push_str("  a push is under way: what is said here may be over by now\n");
+    }
     text.push_str(&contended(connectors.iter().map(|c| (c.name.as_str(), c.contended.as_ref()))));
     for c in connectors {
         let cannot: Vec<&str> = c.sees.cannot_do().iter().map(|r| r.name()).collect();

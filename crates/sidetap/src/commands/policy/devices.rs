@@ -69,6 +69,9 @@ pub(crate) fn reach_of(sees: &Sees) -> Reach {
     if sees.tokens {
         reach.kinds.extend([SubjectKind::Session, SubjectKind::ApiKey, SubjectKind::Compound]);
     }
+    if sees.accounts {
+        reach.kinds.push(SubjectKind::Account);
+    }
     if !sees.headers.is_empty() {
         reach.kinds.extend([SubjectKind::Header, SubjectKind::Compound]);
     }
