@@ -112,6 +112,11 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
             self.value(body)?;
             // After a value: close what ends here, and go on to the next member or element.
             loop {
+                let passed = self.path.next_member(body.get(self.at..).unwrap_or_default());
+                if passed > 0 {
+                    self.at += passed;
+                    break;
+                }
                 let Some(frame) = self.frames.last() else { return Ok(()) };
                 let array = frame.array;
                 let before = self.path.back(frame);
@@ -192,8 +197,21 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
     }
 
     /// Reads a name that comes after the one that `before` stands for, and steps to it.
-    #[inline]
+    #[inline(always)]
     fn key(&mut self, body: &'a [u8], before: u32) -> Result<(), End> {
+        // Nearly always no space comes first, and the name is the one that came here the last time.
+        if let Some([b'"', name @ ..]) = body.get(self.at..) {
+            let passed = self.path.guess(before, name);
+            if passed > 0 {
+                self.at += 1 + passed;
+                return Ok(());
+            }
+        }
+        self.other_key(body, before)
+    }
+
+    #[inline(never)]
+    fn other_key(&mut self, body: &'a [u8], before: u32) -> Result<(), End> {
         if self.next_byte(body)? != b'"' {
             return Err(End::Malformed);
         }
@@ -206,7 +224,6 @@ impl<'a, 'b, V: Visitor + ?Sized> Walker<'a, 'b, V> {
         }
     }
 
-    #[inline(never)]
     fn new_key(&mut self, body: &'a [u8], before: u32) -> Result<(), End> {
         let (span, escaped) = self.string_span(body).ok_or(End::Cut)?;
         let name = if escaped {

@@ -56,6 +56,8 @@ struct Node {
     step: Step,
     /// How its name stands in bodies, up to the colon; where it is short and has no escapes.
     written: Written,
+    /// The same with the comma and the quote before it: how it goes on after another.
+    continued: Written,
 }
 
 /// A name as bodies write it, its quote and colon behind it: up to 16 bytes, with the bits that count.
@@ -67,13 +69,14 @@ struct Written {
 }
 
 impl Written {
-    fn of(name: &str) -> Written {
+    fn of(lead: &str, name: &str) -> Written {
         let mut bytes = [0_u8; 16];
         let mut mask = [0_u8; 16];
-        for ((byte, bits), b) in bytes.iter_mut().zip(&mut mask).zip(name.bytes().chain(*b"\":")) {
+        let all = lead.bytes().chain(name.bytes()).chain(*b"\":");
+        for ((byte, bits), b) in bytes.iter_mut().zip(&mut mask).zip(all) {
             (*byte, *bits) = (b, 0xff);
         }
-        let len = u8::try_from(name.len() + 2).ok().and_then(NonZeroU8::new);
+        let len = u8::try_from(lead.len() + name.len() + 2).ok().and_then(NonZeroU8::new);
         Written { bytes: words(&bytes), mask: words(&mask), len }
     }
 
@@ -81,14 +84,21 @@ impl Written {
     #[inline]
     fn passed(&self, name: &str, bytes: &[u8]) -> usize {
         let Some(len) = self.len.map(|len| usize::from(len.get())) else { return 0 };
-        let begins = match bytes.first_chunk::<16>() {
-            Some(first) => {
-                let [low, high] = words(first);
-                (low ^ self.bytes[0]) & self.mask[0] | (high ^ self.bytes[1]) & self.mask[1] == 0
-            }
-            None => true,
-        };
+        let begins = bytes.first_chunk::<16>().is_none_or(|first| self.begins(first));
         if begins && (len <= 16 && bytes.len() >= 16 || is_long_name(name, bytes)) { len } else { 0 }
+    }
+
+    /// As [`Written::passed`], of what is at most 16 bytes and not at the end of a body.
+    #[inline]
+    fn passed_short(&self, bytes: &[u8]) -> usize {
+        let (Some(len), Some(first)) = (self.len, bytes.first_chunk::<16>()) else { return 0 };
+        if self.begins(first) && len.get() <= 16 { usize::from(len.get()) } else { 0 }
+    }
+
+    #[inline]
+    fn begins(&self, first: &[u8; 16]) -> bool {
+        let [low, high] = words(first);
+        (low ^ self.bytes[0]) & self.mask[0] | (high ^ self.bytes[1]) & self.mask[1] == 0
     }
 }
 
@@ -181,6 +191,7 @@ impl Tree {
             key,
             step,
             written: Written::default(),
+            continued: Written::default(),
         });
         let nodes = &self.nodes;
         self.steps.insert_unique(hash, at, |at| nodes.get(*at as usize).map_or(0, |n| n.hash));
@@ -307,6 +318,18 @@ impl Path {
         self.tree.follow(from, from, self.node);
     }
 
+    /// Steps from a member to the one that came after it the last time, where `bytes` go on with that: `,"name":`. Gives the
+    /// length of what it passed over, 0 where it did not step. Elements and roots have none that comes after.
+    #[inline(always)]
+    pub(super) fn next_member(&mut self, bytes: &[u8]) -> usize {
+        let next = self.tree.node(self.node).map_or(NOWHERE, |n| n.next);
+        let passed = self.tree.node(next).map_or(0, |n| n.continued.passed_short(bytes));
+        if passed > 0 {
+            self.node = next;
+        }
+        passed
+    }
+
     /// Steps to the member whose name, closing quote and colon `bytes` begin with, where it is the one that came after
     /// `before` (or first) the last time. Gives the length of what it passed over, 0 where it did not step.
     #[inline]
@@ -330,7 +353,8 @@ impl Path {
             && node.written.len.is_none()
             && name.len() <= NAME_LIMIT
         {
-            node.written = Written::of(name);
+            node.written = Written::of("", name);
+            node.continued = Written::of(",\"", name);
         }
         self.tree.follow(parent, before, self.node);
     }
