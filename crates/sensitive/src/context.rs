@@ -369,9 +369,30 @@ const OTHER: &[&str] = &[
     "case",
 ];
 
+/// The name of what is around the innermost name of a path.
+pub(crate) fn parent_of<'p>(path: &'p str, key: &str) -> &'p str {
+    let path = path.trim_end_matches("[*]").trim_end_matches("']");
+    let Some(outer) = path.strip_suffix(key) else { return "" };
+    let outer = outer
+        .trim_end_matches(['.', '@', '\''])
+        .trim_end_matches('[')
+        .trim_end_matches("[*]")
+        .trim_end_matches("']");
+    outer.rsplit(['.', '\'']).next().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_around_a_name_counts_where_that_says_nothing() {
+        assert_eq!(parent_of("$.card.number", "number"), "card");
+        assert_eq!(parent_of("$.cards[*].number", "number"), "cards");
+        assert_eq!(parent_of("$.a.b[*]", "b"), "a");
+        assert_eq!(parent_of("$['x y'].n", "n"), "x y");
+        assert_eq!(parent_of("$.n", "n"), "$");
+    }
 
     #[test]
     fn names_are_split_into_words() {

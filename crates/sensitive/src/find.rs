@@ -101,7 +101,7 @@ impl<'a> Finder<'a> {
     /// The gate where the name says nothing.
     #[inline]
     pub(crate) fn may_hold_unnamed(pack: &Pack, text: &str) -> bool {
-        if text.len() < SHORTEST {
+        if text.len() < SHORTEST || is_plain(text.as_bytes()) {
             return false;
         }
         let marks = Marks::of(text.as_bytes());
@@ -115,8 +115,6 @@ impl<'a> Finder<'a> {
     pub(crate) fn search(&mut self) {
         if !self.name.types.is_empty() {
             self.whole();
-        } else if self.is_plain() {
-            return;
         }
         self.candidates();
         if self.marks & AT != 0 {
@@ -132,23 +130,6 @@ impl<'a> Finder<'a> {
         }
         if self.hits.len() > self.first + 1 {
             self.settle();
-        }
-    }
-
-    /// UUIDs, times and checksums, which most values with digits are: nothing to find where no name says otherwise.
-    fn is_plain(&self) -> bool {
-        let b = self.bytes;
-        let at = |i: usize| b.get(i).copied().unwrap_or(0);
-        match b.len() {
-            36 => at(8) == b'-' && at(13) == b'-' && at(18) == b'-' && at(23) == b'-' && !b.contains(&b'@'),
-            19..=35 => {
-                [at(4), at(7), at(13), at(16)] == *b"--::"
-                    && matches!(at(10), b'T' | b' ')
-                    && at(0).is_ascii_digit()
-                    || b.len() == 32 && is_hex(b)
-            }
-            40 | 64 | 128 => is_hex(b),
-            _ => false,
         }
     }
 
@@ -351,6 +332,9 @@ impl<'a> Finder<'a> {
     }
 }
 
+/// Bytes that are looked at together in a text.
+const LANES: usize = 16;
+
 /// What stands in a value, counted eight bytes at a time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Marks {
@@ -362,6 +346,39 @@ struct Marks {
 impl Marks {
     #[inline]
     fn of(bytes: &[u8]) -> Marks {
+        if bytes.len() >= 48 {
+            return Marks::of_many(bytes);
+        }
+        Marks::of_few(bytes)
+    }
+
+    /// The marks of a text, in lanes that the compiler makes vectors of.
+    #[inline(never)]
+    fn of_many(bytes: &[u8]) -> Marks {
+        let (blocks, rest) = bytes.as_chunks::<LANES>();
+        let mut marks = Marks::of_few(rest);
+        // A lane counts up to 255.
+        for blocks in blocks.chunks(255) {
+            let mut lanes = [[0_u8; LANES]; 3];
+            let [digits, at, space] = &mut lanes;
+            for block in blocks {
+                for (b, ((digit, at), space)) in
+                    block.iter().zip(digits.iter_mut().zip(at.iter_mut()).zip(space.iter_mut()))
+                {
+                    *digit += u8::from(b.is_ascii_digit());
+                    *at |= u8::from(*b == b'@');
+                    *space |= u8::from(*b == b' ');
+                }
+            }
+            marks.digits += digits.iter().map(|n| u32::from(*n)).sum::<u32>();
+            marks.at |= at.iter().any(|n| *n > 0);
+            marks.space |= space.iter().any(|n| *n > 0);
+        }
+        marks
+    }
+
+    #[inline]
+    fn of_few(bytes: &[u8]) -> Marks {
         let (words, rest) = bytes.as_chunks::<8>();
         let mut sums = Sums::default();
         let mut digits = 0;
@@ -414,13 +431,36 @@ const fn zero_bytes(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word
 }
 
-/// A number below zero or with a fraction: digits that follow a minus are the rest of something, and without a name nothing is
-/// written as two groups with a dot between them, unless a type says so ([`Pack::has_fractions`]).
+/// Whether a number (RFC 8259) is below zero or has a fraction, and no exponent: digits that follow a minus are the rest of
+/// something, and without a name nothing is written as two groups with a dot between them, unless a type says so
+/// ([`Pack::has_fractions`]).
 #[inline]
 pub(crate) fn is_measure(number: &[u8]) -> bool {
-    let rest = number.strip_prefix(b"-").unwrap_or(number);
-    let plain = rest.iter().all(|b| b.is_ascii_digit() || *b == b'.');
-    plain && (rest.len() < number.len() || memchr::memchr(b'.', rest).is_some())
+    let (words, rest) = number.as_chunks::<8>();
+    let of = |(letters, dots): (u64, u64), word: u64| {
+        (letters | word & (ONES * 0x40), dots | zero_bytes(word ^ (ONES * b'.' as u64)))
+    };
+    let seen = words.iter().fold((0, 0), |seen, word| of(seen, u64::from_le_bytes(*word)));
+    // Of what stands in a number only the letter before an exponent has this bit.
+    let (letters, dots) = of(seen, last_word(rest));
+    letters == 0 && (number.first() == Some(&b'-') || dots & HIGH != 0)
+}
+
+/// UUIDs, times and checksums, which most values with digits are: nothing to find where no name says otherwise.
+#[inline]
+fn is_plain(b: &[u8]) -> bool {
+    let at = |i: usize| b.get(i).copied().unwrap_or(0);
+    match b.len() {
+        36 => at(8) == b'-' && at(13) == b'-' && at(18) == b'-' && at(23) == b'-' && !b.contains(&b'@'),
+        19..=35 => {
+            [at(4), at(7), at(13), at(16)] == *b"--::"
+                && matches!(at(10), b'T' | b' ')
+                && at(0).is_ascii_digit()
+                || b.len() == 32 && is_hex(b)
+        }
+        40 | 64 | 128 => is_hex(b),
+        _ => false,
+    }
 }
 
 /// A checksum: hexadecimal digits of which some are letters.
@@ -455,7 +495,7 @@ mod tests {
         }
 
         #[test]
-        fn marks_are_those_that_stand_there(bytes in prop::collection::vec(any::<u8>(), 0..40), text in "[0-9 @/:a]{0,30}") {
+        fn marks_are_those_that_stand_there(bytes in prop::collection::vec(any::<u8>(), 0..140), text in "[0-9 @/:a]{0,90}") {
             for bytes in [bytes.as_slice(), text.as_bytes()] {
                 let expected = Marks {
                     digits: bytes.iter().filter(|b| b.is_ascii_digit()).count() as u32,

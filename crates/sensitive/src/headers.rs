@@ -54,5 +54,5 @@ pub(crate) fn is_expected(name: &[u8]) -> bool {
         b"sec-ch-ua",
         b"permissions-policy",
     ]);
-    sidetap_wire::auth::is_key_header(name) || EXPECTED.has(name)
+    EXPECTED.has(name) || sidetap_wire::auth::is_key_header(name)
 }

@@ -68,19 +68,20 @@ pub(crate) fn country_code_len(digits: &str) -> Option<usize> {
 
 /// True where a text reads as the domain of an e-mail address: labels, and a last one that is no file's extension.
 pub(crate) fn is_domain(text: &str) -> bool {
+    let of_label = |c: char| c.is_alphanumeric() || c == '-';
     let label = |l: &str| {
         !l.is_empty()
             && l.len() < 64
             && !l.starts_with('-')
             && !l.ends_with('-')
-            && l.chars().all(|c| c.is_alphanumeric() || c == '-')
+            && (l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') || l.chars().all(of_label))
     };
     let Some((rest, last)) = text.rsplit_once('.') else { return false };
-    let last_lower = last.to_ascii_lowercase();
+    let coded = || last.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("xn--"));
     rest.split('.').all(label)
         && (last.len() >= 2 && last.len() <= 24)
-        && (last.chars().all(char::is_alphabetic) || last_lower.starts_with("xn--"))
-        && !EXTENSIONS.contains(&last_lower.as_str())
+        && (last.bytes().all(|b| b.is_ascii_alphabetic()) || last.chars().all(char::is_alphabetic) || coded())
+        && !EXTENSIONS.iter().any(|e| e.eq_ignore_ascii_case(last))
 }
 
 const EXTENSIONS: &[&str] = &[
