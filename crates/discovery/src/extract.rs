@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use crate::head;
 use crate::names;
 use crate::observe::{BodyFacts, Field, Kinds, Observation, Protocol, QueryParam, Signs, shape_bit};
-use crate::place::{Listed, Meaning, Shown};
+use crate::place::{Listed, Meaning, Shapes, Shown};
 use crate::segment::{self, Shape};
 use crate::spoken;
 
@@ -70,6 +70,7 @@ pub struct Extractor {
     /// The field of each place, of the body that `generation` counts.
     fields: Places<Listed>,
     generation: u32,
+    shapes: Shapes,
     meanings: Places<Meaning>,
     /// Bits of the names of the body.
     keys: [u64; 2],
@@ -142,6 +143,7 @@ impl Extractor {
             response: BodyFacts::default(),
             fields: Places::default(),
             generation: 0,
+            shapes: Shapes::default(),
             meanings: Places::default(),
             keys: [0; 2],
             ids: SmallVec::new(),
@@ -195,13 +197,13 @@ impl Extractor {
     }
 
     #[inline]
-    fn field(&mut self, at: &Location<'_>, kinds: u8, shapes: impl FnOnce() -> u32) {
+    fn field(&mut self, at: &Location<'_>, kinds: u8, text: Option<&str>) {
         if self.visit == Visit::Full {
-            self.full_field(at, kinds, shapes);
+            self.full_field(at, kinds, text);
         }
     }
 
-    fn full_field(&mut self, at: &Location<'_>, kinds: u8, shapes: impl FnOnce() -> u32) {
+    fn full_field(&mut self, at: &Location<'_>, kinds: u8, text: Option<&str>) {
         let facts = match self.side {
             Side::Request => &mut self.request,
             Side::Response => &mut self.response,
@@ -212,7 +214,7 @@ impl Extractor {
                 f.count = f.count.saturating_add(1);
                 f.kinds |= kinds;
                 if f.count <= 4 {
-                    f.shapes |= shapes();
+                    f.shapes |= text.map_or(0, |text| self.shapes.bit(text));
                 }
             }
             return;
@@ -241,7 +243,8 @@ impl Extractor {
         facts.paths.push_str(&shown.path);
         let index = facts.fields.len() as u16;
         let len = shown.path.len() as u16;
-        facts.fields.push(Field { path: shown.hash, len, kinds, shapes: shapes(), count: 1 });
+        let shapes = text.map_or(0, |text| self.shapes.bit(text));
+        facts.fields.push(Field { path: shown.hash, len, kinds, shapes, count: 1 });
         (listed.generation, listed.index) = (self.generation, index);
     }
 
@@ -387,7 +390,7 @@ impl Visitor for Extractor {
         let meaning = meaning.copied().unwrap_or_default();
         match value {
             Scalar::Str(s) => {
-                self.field(at, Kinds::STRING, || shape_bit(s));
+                self.field(at, Kinds::STRING, Some(s));
                 match self.side {
                     Side::Request if meaning.speech && at.depth <= 3 => self.speech(at, s),
                     Side::Request => {}
@@ -397,14 +400,14 @@ impl Visitor for Extractor {
             Scalar::Num(n) => {
                 if self.visit == Visit::Full {
                     let whole = n.bytes().all(|b| b.is_ascii_digit() || b == b'-');
-                    self.field(at, if whole { Kinds::INTEGER } else { Kinds::NUMBER }, || 0);
+                    self.field(at, if whole { Kinds::INTEGER } else { Kinds::NUMBER }, None);
                 }
                 if self.side == Side::Response {
                     self.identity(at, meaning, n);
                 }
             }
-            Scalar::Bool(_) => self.field(at, Kinds::BOOLEAN, || 0),
-            Scalar::Null => self.field(at, Kinds::NULL, || 0),
+            Scalar::Bool(_) => self.field(at, Kinds::BOOLEAN, None),
+            Scalar::Null => self.field(at, Kinds::NULL, None),
         }
         if at.depth <= 3
             && !at.key.is_empty()
@@ -415,10 +418,13 @@ impl Visitor for Extractor {
     }
 
     fn begin_object(&mut self, at: &Location<'_>) {
-        self.field(at, Kinds::OBJECT, || 0);
+        self.field(at, Kinds::OBJECT, None);
         match self.side {
             Side::Request => {
-                if at.depth == 2 && self.grown.soap.is_none() && at.path().contains("Body.") {
+                if at.depth == 2
+                    && self.grown.soap.is_none()
+                    && self.meanings.get_or_insert_with(at, || Meaning::of(at)).is_some_and(|m| m.enveloped)
+                {
                     self.grown.soap = identifier(at.key.rsplit(':').next().unwrap_or(at.key));
                 }
             }
@@ -427,7 +433,7 @@ impl Visitor for Extractor {
     }
 
     fn begin_array(&mut self, at: &Location<'_>) {
-        self.field(at, Kinds::ARRAY, || 0);
+        self.field(at, Kinds::ARRAY, None);
     }
 }
 

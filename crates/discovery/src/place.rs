@@ -1,9 +1,10 @@
 //! What is remembered of the places of bodies, from one body to the next.
 
-use sidetap_wire::body::{Location, hash_str};
+use sidetap_wire::body::{Location, hash_str, last_word};
 use sidetap_wire::names::NameSet;
 
 use crate::names;
+use crate::observe::shape_bit;
 
 /// Innermost names of the fields that say what is spoken.
 static SPEECH: NameSet = NameSet::new(&[
@@ -54,6 +55,51 @@ impl Shown {
     }
 }
 
+/// The shapes of short values: words, states and units come again and again.
+///
+/// Values are kept whole, so that none is taken for another; what stands here changes the speed alone.
+#[derive(Debug)]
+pub(crate) struct Shapes(Vec<Known>);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Known {
+    /// The first and the last eight bytes, which of at most sixteen are all.
+    ends: [u64; 2],
+    len: usize,
+    bit: u32,
+}
+
+impl Default for Shapes {
+    fn default() -> Self {
+        Shapes(vec![Known::default(); Shapes::SLOTS])
+    }
+}
+
+impl Shapes {
+    const SLOTS: usize = 512;
+
+    /// As [`shape_bit`].
+    pub(crate) fn bit(&mut self, value: &str) -> u32 {
+        let bytes = value.as_bytes();
+        let ends = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+            (Some(first), Some(last)) => [u64::from_le_bytes(*first), u64::from_le_bytes(*last)],
+            _ => [last_word(bytes), 0],
+        };
+        let slot = (ends[0] ^ ends[1].rotate_left(29) ^ value.len() as u64)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            >> 32;
+        let Some(known) =
+            self.0.get_mut(slot as usize % Self::SLOTS).filter(|_| (1..=16).contains(&bytes.len()))
+        else {
+            return shape_bit(value);
+        };
+        if (known.ends, known.len) != (ends, value.len()) {
+            *known = Known { ends, len: value.len(), bit: shape_bit(value) };
+        }
+        known.bit
+    }
+}
+
 /// What the name of a place says.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Meaning {
@@ -63,12 +109,20 @@ pub(crate) struct Meaning {
     pub(crate) single: bool,
     /// What is spoken may be said here.
     pub(crate) speech: bool,
+    /// It stands in the body of an envelope (SOAP).
+    pub(crate) enveloped: bool,
 }
 
 impl Meaning {
     pub(crate) fn of(at: &Location<'_>) -> Self {
         let names = is_id_key(at.key);
-        Meaning { names, single: names && !at.path().contains('['), speech: SPEECH.has(at.key.as_bytes()) }
+        let path = at.path();
+        Meaning {
+            names,
+            single: names && !path.contains('['),
+            speech: SPEECH.has(at.key.as_bytes()),
+            enveloped: path.contains("Body."),
+        }
     }
 }
 
@@ -116,4 +170,34 @@ fn is_id_key(key: &str) -> bool {
     };
     let may_end = matches!(key, [_, .., b'd' | b'D' | b'e' | b'g' | b'y']);
     may_end && ends() || NAMES.has(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_are_those_of_the_values_whatever_came_before() {
+        let mut shapes = Shapes::default();
+        let values = [
+            "",
+            "a",
+            "17",
+            "1.5",
+            "EUR",
+            "a b",
+            "20260921",
+            "2026-09-21",
+            "true",
+            "deadbeef",
+            "12345678901234567",
+        ];
+        for n in 0..5_000_u32 {
+            for value in values {
+                for value in [value.to_owned(), format!("{value}{n}"), format!("{n:x}-{value}")] {
+                    assert_eq!(shapes.bit(&value), shape_bit(&value), "{value}");
+                }
+            }
+        }
+    }
 }
