@@ -156,9 +156,9 @@ impl AnswerFields {
     fn inner(&mut self, at: &Location<'_>, text: &str, scratch: &mut String) {
         // `{"data":{"signIn":{"token":…}}}`
         self.grants |= at.depth <= 4 && is_token(at.key) && text.len() >= 8;
-        let is_error = ["Error", "Failure", "Exception", "Problem"].iter().any(|end| text.ends_with(end));
+        let is_error = || ["Error", "Failure", "Exception", "Problem"].iter().any(|end| text.ends_with(end));
         let told = match at.key {
-            "__typename" if is_error => {
+            "__typename" if is_error() => {
                 self.refuses = true;
                 Some(text)
             }
