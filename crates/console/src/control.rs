@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sidetap_model::Ts;
 use sidetap_model::rows::{CampaignRow, VerdictRow};
 use sidetap_store::{Store, Which};
 
@@ -284,7 +285,7 @@ pub enum Undo {
     /// What a campaign's verdicts asked for.
     Campaign(String),
     /// What was done since then.
-    Since(sidetap_model::Ts),
+    Since(Ts),
 }
 
 /// Why something is not done.
@@ -311,6 +312,9 @@ pub enum Refused {
     /// It was tried and did not work.
     #[error("{0}")]
     Failed(String),
+    /// Another process still carries it out, as the store's order of this number.
+    #[error("it is still being carried out; the audit tells what comes of it")]
+    GoingOn(i64),
 }
 
 impl Refused {

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
@@ -12,6 +13,9 @@ use serde::{Deserialize, Deserializer};
 
 use crate::problem::Problem;
 
+/// How long a body may take, whatever time its request has: who only says what is to be done is done soon.
+const BODY: Duration = Duration::from_secs(60);
+
 /// A body of JSON; what is wrong with it is a problem.
 pub(crate) struct Input<T>(pub(crate) T);
 
@@ -19,9 +23,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Input<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match Json::<Object<T>>::from_request(request, state).await {
-            Ok(Json(Object(value))) => Ok(Input(value)),
-            Err(rejection) => Err(refused(&rejection)),
+        let read = tokio::time::timeout(BODY, Json::<Object<T>>::from_request(request, state));
+        match read.await {
+            Ok(Ok(Json(Object(value)))) => Ok(Input(value)),
+            Ok(Err(rejection)) => Err(refused(&rejection)),
+            Err(_) => Err(Problem::too_slow("the body took too long")),
         }
     }
 }

@@ -40,6 +40,10 @@ impl Problem {
         Problem::new(StatusCode::NOT_FOUND, "not-found", "not found", format!("there is no such {what}"))
     }
 
+    pub(crate) fn too_slow(detail: &str) -> Self {
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "too slow", detail)
+    }
+
     pub(crate) fn conflict(detail: impl Into<String>) -> Self {
         Problem::new(StatusCode::CONFLICT, "conflict", "conflict", detail)
     }
@@ -95,6 +99,9 @@ impl From<Refused> for Problem {
                 errors: Some(errors).filter(|e| !e.is_null()).map(Box::new),
                 ..Problem::bad_body(detail)
             },
+            Refused::GoingOn(_) => {
+                Problem::new(StatusCode::GATEWAY_TIMEOUT, "going-on", "still being carried out", detail)
+            }
             Refused::Failed(_) => {
                 tracing::warn!(error = %detail, "a command failed");
                 Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", "failed", detail)

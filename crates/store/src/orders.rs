@@ -8,8 +8,10 @@ use crate::open::Store;
 
 /// Nanoseconds within which an order is taken up or never: who gave it waits no longer.
 const FRESH: i64 = 10_000_000_000;
-/// The same after which nobody waits for what came of it.
+/// The same after which nobody waits for what was not taken up, or for what was answered.
 const OVER: i64 = 60_000_000_000;
+/// The same after which what was taken up is not carried out any more.
+const LOST: i64 = 3_600_000_000_000;
 /// Orders that wait, or whose answers do, at most.
 const MOST: i64 = 64;
 
@@ -59,10 +61,11 @@ impl Store {
         Ok((taken == 1).then_some((seq, call)))
     }
 
-    /// Says what came of an order.
+    /// Says what came of an order, which whoever gave it may hear for a while from now.
     pub fn answer_order(&mut self, seq: i64, answer: &str) -> Result<(), StoreError> {
         let change = self.begin_vital()?;
-        change.execute("UPDATE orders SET answer = ?2 WHERE seq = ?1", params![seq, answer])?;
+        let sql = "UPDATE orders SET answer = ?2, at = max(at, now()) WHERE seq = ?1";
+        change.execute(sql, params![seq, answer])?;
         change.commit()
     }
 
@@ -76,8 +79,9 @@ impl Store {
 
     /// Removes orders that nobody waits for any more.
     pub(crate) fn clear_orders(&self, now: Ts) -> Result<(), StoreError> {
-        let sql = "DELETE FROM orders WHERE at < ?1";
-        self.connection.prepare_cached(sql)?.execute([now.0.saturating_sub(OVER)])?;
+        let sql = "DELETE FROM orders WHERE at < ?1 AND (taken = 0 OR answer IS NOT NULL) OR at < ?2";
+        let over = params![now.0.saturating_sub(OVER), now.0.saturating_sub(LOST)];
+        self.connection.prepare_cached(sql)?.execute(over)?;
         Ok(())
     }
 
@@ -140,6 +144,15 @@ mod tests {
         // Nobody waits for what was asked a while ago.
         asks.give_order("r", "c", at(3)).unwrap();
         assert_eq!(acts.take_order("r", at(14)).unwrap(), None);
+        // What takes long is told all the same.
+        let slow = asks.give_order("r", "f", at(14)).unwrap().unwrap();
+        acts.take_order("r", at(14)).unwrap().unwrap();
+        asks.give_order("r", "g", at(600)).unwrap();
+        acts.set_now(at(601));
+        acts.answer_order(slow, "late").unwrap();
+        asks.give_order("r", "g", at(602)).unwrap();
+        assert_eq!(asks.order(slow).unwrap(), Ordered::Done("late".to_owned()));
+        asks.withdraw_order(slow).unwrap();
         let given = (0..MOST + 3).filter(|_| asks.give_order("r", "d", at(701)).unwrap().is_some()).count();
         assert_eq!(given as i64, MOST);
     }

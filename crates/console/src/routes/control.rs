@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sidetap_model::Ts;
 use sidetap_store::{ACTIONS, AUDIT, ActionItem, AllowedRow, AuditItem, LetGo, Store};
 
-use super::orders::{NotDone, carry_out, note_order, note_undone, order, order_devices};
+use super::orders::{Late, NotDone, carry_out, note_order, note_undone, order, order_devices};
 use crate::access::{Caller, Role};
 use crate::app::App;
 use crate::control::{Control, Done, Order, Refused, Undo};
@@ -299,7 +299,7 @@ async fn empty(app: App, caller: Caller) {
     for _ in 0..EMPTY_TRIES {
         let by = caller.name.clone();
         let empty = move |c: &dyn Control, store: &mut Store| c.empty(store, &by);
-        match carry_out(&app, &caller, ACTION, json!({}), empty).await {
+        match carry_out(&app, &caller, (ACTION, json!({})), Late::Again, empty).await {
             Err(NotDone::NoPlace(_)) => tokio::time::sleep(std::time::Duration::from_secs(1)).await,
             Err(NotDone::Else(problem)) if problem.status == StatusCode::SERVICE_UNAVAILABLE => {}
             Err(NotDone::Else(problem)) => {

@@ -6,7 +6,7 @@ import { ApiError } from "../api/client";
 import type { Role, Session } from "../api/types";
 import { ROLES } from "../api/types";
 import { n } from "../lib/format";
-import { sentence } from "../lib/text";
+import { plain, sentence } from "../lib/text";
 
 export const SessionContext = createContext<Session | null>(null);
 
@@ -74,7 +74,9 @@ export function useAct<In, Out>(act: (input: In) => Promise<Out>, options: { don
   return useMutation({
     mutationFn: act,
     onSuccess: async (out: Out) => {
-      if (options.done) say("ok", typeof options.done === "function" ? options.done(out) : options.done);
+      const failed = failedOf(out);
+      if (failed.length > 0 && options.done) say("bad", `Not done on every device: ${failed.map(plain).join("; ")}`);
+      else if (options.done) say("ok", typeof options.done === "function" ? options.done(out) : options.done);
       options.then?.(out);
       const lost = notKept(out);
       if (lost > 0) say("bad", `${n(lost)} of what was done could not be written down: the store was held by somebody else. The list of actions misses them; the audit has how many.`);
@@ -82,6 +84,12 @@ export function useAct<In, Out>(act: (input: In) => Promise<Out>, options: { don
     },
     onError: (error) => say("bad", messageOf(error)),
   });
+}
+
+/** What devices say that did not do what they were told. */
+export function failedOf(out: unknown): string[] {
+  const failed = typeof out === "object" && out !== null && "failed" in out ? out.failed : [];
+  return Array.isArray(failed) ? failed.map(String) : [];
 }
 
 /** How much of what was done to devices the store could not take. */

@@ -71,11 +71,7 @@ pub(super) fn ask(store: &mut Store, run: &str, call: &Call) -> Done {
                     "the process that acts beside this watch does not answer; nothing was done".to_owned(),
                 ));
             }
-            Ordered::Taken if asked.elapsed() > DONE => {
-                return Err(Refused::Failed(
-                    "it is still being carried out; the audit tells what comes of it".to_owned(),
-                ));
-            }
+            Ordered::Taken if asked.elapsed() > DONE => return Err(Refused::GoingOn(seq)),
             Ordered::Waits | Ordered::Taken => std::thread::sleep(LOOK),
         }
     }
@@ -134,6 +130,7 @@ fn serve(commands: &Commands, (store, run): (&mut Store, &str), mode: Mode) -> R
             Err(e) => Err(failed(e)),
         };
         let answer = serde_json::to_string(&done).unwrap_or_default();
+        store.set_now(clock::now());
         let mut said = store.answer_order(seq, &answer);
         for _ in 0..3 {
             if said.as_ref().is_err_and(StoreError::is_busy) {
