@@ -113,6 +113,16 @@ impl Shared {
         self.writer.run(self.now(), work).await
     }
 
+    /// Keeps the store to its limits, by a connection of its own: that may take long.
+    pub(crate) async fn keep_limits(&self) {
+        let (path, now) = (self.about.store.clone(), self.now());
+        let keep = move || Store::open(&path).and_then(|mut store| store.keep_limits(now));
+        match tokio::task::spawn_blocking(keep).await {
+            Ok(Err(error)) => tracing::warn!(%error, "the store is not kept to its limits"),
+            Ok(Ok(_)) | Err(_) => {}
+        }
+    }
+
     /// Has devices asked or changed: one at a time, by a thread and a connection to the store of its own.
     pub(crate) async fn act<T: Send + 'static>(
         &self,

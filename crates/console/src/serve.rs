@@ -42,6 +42,7 @@ const LONG_REQUEST: Duration = Duration::from_secs(600);
 
 /// Between two looks at all pages of the store.
 const DAY: Duration = Duration::from_secs(86_400);
+const HOUR: Duration = Duration::from_secs(3_600);
 const MINUTE: Duration = Duration::from_secs(60);
 /// Bytes that wait in the kernel to be sent to a peer.
 const SEND: u32 = 128 << 10;
@@ -194,6 +195,7 @@ impl Console {
         });
         tokio::spawn(check_daily(App::clone(&app)));
         tokio::spawn(forget_left(App::clone(&app)));
+        tokio::spawn(keep_hourly(App::clone(&app)));
         let mut router = router(&app).layer(from_fn_with_state(names, guard));
         if app.about.tls {
             router = router.layer(from_fn(only_by_tls));
@@ -259,6 +261,14 @@ async fn forget_left(app: App) {
     }
 }
 
+/// Removes what is too old or too much, where no watch does.
+async fn keep_hourly(app: App) {
+    loop {
+        tokio::time::sleep(HOUR).await;
+        app.keep_limits().await;
+    }
+}
+
 /// Takes the address. What waits to be sent to a peer is bounded, so that one who takes it at a few KB/s is seen to take some of it.
 fn listen_on(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
@@ -295,10 +305,7 @@ async fn in_time(request: Request, next: Next) -> Response {
         || path.ends_with("/suggestion");
     match tokio::time::timeout(if long { LONG_REQUEST } else { REQUEST }, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => {
-            Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "too slow", "the request took too long")
-                .into_response()
-        }
+        Err(_) => Problem::too_slow("the request took too long").into_response(),
     }
 }
 

@@ -189,6 +189,35 @@ fn number(weight: f64) -> serde_json::Value {
     if rounded.fract() == 0.0 { serde_json::Value::from(rounded as u64) } else { rounded.into() }
 }
 
+/// Removes what is too old by now: as long before the newest, and as long since a run was saved last, as the limit allows together.
+pub(crate) fn evict_old(store: &mut Store, age_s: u64, now: Ts) -> Result<u64, StoreError> {
+    let age = i64::try_from(age_s).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
+    let ends = "SELECT (SELECT min(at) FROM evidence), (SELECT max(at) FROM evidence), (SELECT max(saved_at) FROM runs)";
+    let (oldest, newest, saved): (Option<i64>, Option<i64>, Option<i64>) =
+        store.connection.query_row(ends, [], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
+    let (Some(oldest), Some(newest)) = (oldest, newest) else { return Ok(0) };
+    let since = now.0.saturating_sub(saved.unwrap_or(now.0)).max(0);
+    let before = newest.saturating_add(since).saturating_sub(age);
+    if oldest >= before {
+        return Ok(0);
+    }
+    let transaction = store.begin_vital()?;
+    let gone = transaction.execute("DELETE FROM evidence WHERE at < ?1", [before])? as u64;
+    if gone > 0 {
+        forget_samples(&transaction)?;
+    }
+    count(&transaction, "evidence.evicted", gone)?;
+    transaction.commit()?;
+    Ok(gone)
+}
+
+/// Samples are of exchanges that are kept.
+fn forget_samples(transaction: &Connection) -> Result<(), StoreError> {
+    transaction.execute("DELETE FROM sampled WHERE exchange NOT IN (SELECT id FROM evidence)", [])?;
+    transaction.execute("DELETE FROM samples WHERE thing NOT IN (SELECT thing FROM sampled)", [])?;
+    Ok(())
+}
+
 fn evict(transaction: &Connection, limits: &EvidenceLimits) -> Result<u64, StoreError> {
     let limit = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let age = limit(limits.age_s).saturating_mul(1_000_000_000);
@@ -201,8 +230,7 @@ fn evict(transaction: &Connection, limits: &EvidenceLimits) -> Result<u64, Store
         gone += evict_oldest(transaction, limits)?;
     }
     if gone > 0 {
-        transaction.execute("DELETE FROM sampled WHERE exchange NOT IN (SELECT id FROM evidence)", [])?;
-        transaction.execute("DELETE FROM samples WHERE thing NOT IN (SELECT thing FROM sampled)", [])?;
+        forget_samples(transaction)?;
     }
     Ok(gone as u64)
 }

@@ -5,7 +5,7 @@ use sidetap_model::Ts;
 
 use crate::change::Weight;
 use crate::error::StoreError;
-use crate::evidence::{EvidenceLimits, count};
+use crate::evidence::{EvidenceLimits, count, evict_old};
 use crate::open::Store;
 use crate::retain::{Removed, Retention};
 
@@ -114,7 +114,8 @@ impl Store {
         self.end_silent(now)?;
         let limits = self.limits()?;
         let mut removed = self.retain(now, &limits.retention())?;
-        let evidence = self.record_evidence(&[], &limits.evidence())?;
+        let old = evict_old(self, limits.evidence_age_s, now)?;
+        let evidence = old + self.record_evidence(&[], &limits.evidence())?;
         let mut add = |table: &str, n: u64| {
             if n > 0 {
                 *removed.0.entry(table.to_owned()).or_default() += n;

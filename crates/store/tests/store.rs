@@ -425,6 +425,24 @@ fn at_the_bound_only_as_much_evidence_goes_as_newer_needs() {
 }
 
 #[test]
+fn evidence_grows_old_though_nothing_newer_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path());
+    store.save_run(&run("a.pcap", 1), at(100)).unwrap();
+    let limits = Limits { evidence_age_s: 3_600, ..Limits::default() };
+    store.set_limits(&limits).unwrap();
+    let row = |n| EvidenceRow { id: format!("e-{n}"), at: at(n), exchange: json!({}) };
+    store.record_evidence(&[row(0), row(90)], &limits.evidence()).unwrap();
+    let mut kept = |now: i64| {
+        store.keep_limits(at(now)).unwrap();
+        ["e-0", "e-90"].map(|id| store.evidence(&[id.to_owned()]).unwrap().len())
+    };
+    assert_eq!(kept(3_600), [1, 1]);
+    assert_eq!(kept(3_650), [0, 1], "each by its own age");
+    assert_eq!(kept(3_800), [0, 0]);
+}
+
+#[test]
 fn what_is_old_or_too_much_goes_and_is_counted() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open(dir.path());

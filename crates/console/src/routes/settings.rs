@@ -158,7 +158,7 @@ async fn retention(
         }
     }
     let now = app.now();
-    app.write(move |store| {
+    let changed = app.write(move |store| {
         let old = store.limits()?;
         let limits = Limits {
             age_s: change.age_s.unwrap_or(old.age_s),
@@ -171,8 +171,10 @@ async fn retention(
         store.set_limits(&limits)?;
         store.record_audit(&caller.audit(now, "settings.retention", json!({ "was": old, "is": limits })))?;
         Ok(Json(limits))
-    })
-    .await
+    });
+    let limits = changed.await?;
+    tokio::spawn(async move { app.keep_limits().await });
+    Ok(limits)
 }
 
 async fn backup(State(app): State<App>, caller: Caller) -> Result<Response, Problem> {
