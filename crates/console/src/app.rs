@@ -117,9 +117,8 @@ impl Shared {
     pub(crate) async fn keep_limits(&self) {
         let (path, now) = (self.about.store.clone(), self.now());
         let keep = move || Store::open(&path).and_then(|mut store| store.keep_limits(now));
-        match tokio::task::spawn_blocking(keep).await {
-            Ok(Err(error)) => tracing::warn!(%error, "the store is not kept to its limits"),
-            Ok(Ok(_)) | Err(_) => {}
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(keep).await {
+            tracing::warn!(%error, "the store is not kept to its limits");
         }
     }
 
