@@ -1,6 +1,6 @@
 //! Orders on devices: what the audit and the answer say of what came of them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
