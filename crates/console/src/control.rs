@@ -51,7 +51,7 @@ pub trait Control: Send + Sync + 'static {
     }
 
     /// Devices, how they are and how they are told.
-    fn devices(&self, _store: &Store) -> Done {
+    fn devices(&self, _store: &mut Store) -> Done {
         Err(Refused::without("devices"))
     }
 
@@ -135,8 +135,9 @@ pub trait Control: Send + Sync + 'static {
         Err(Refused::without("devices"))
     }
 
-    /// Has the file of the kill switch removed that says this and could not be by [`Control::kill_switch`], which says so as `left`.
-    fn release(&self, _store: &mut Store, _said: &str) -> Done {
+    /// Has the file of the kill switch removed that is of before this time and could not be by [`Control::kill_switch`], which says
+    /// the time as `left`.
+    fn release(&self, _store: &mut Store, _asked: Ts) -> Done {
         Err(Refused::without("devices"))
     }
 

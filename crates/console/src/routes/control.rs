@@ -212,9 +212,10 @@ const ENTRY: &[&str] =
     &["device", "subject", "response", "verdict", "policy", "since", "expires_at", "state"];
 
 async fn devices(State(app): State<App>) -> Result<Json<Value>, Problem> {
+    let mut said = Devices::say(&app).await?;
+    // Who may not look at the kill switch's file has heard of it with the devices.
     let control = Arc::clone(&app.control);
     let killed = app.read(move |store| Ok(control.killed(store)?)).await?;
-    let mut said = Devices::say(&app).await?;
     if let Some(fields) = said.as_object_mut() {
         fields.insert("killed".to_owned(), json!(killed.is_some()));
         fields.insert("killed_why".to_owned(), json!(killed));
@@ -280,8 +281,8 @@ async fn kill(
     let switch = move |c: &dyn Control, store: &mut Store| c.kill_switch(store, on, &by);
     // It is turned in its turn among changes of the store, whatever devices are waited for: who turns it last has the last word.
     let Json(said) = order(&app, &caller, "mitigation.kill-switch", detail.clone(), switch).await?;
-    if let Some(said) = said.get("left").and_then(Value::as_str).map(str::to_owned) {
-        let release = move |c: &dyn Control, store: &mut Store| c.release(store, &said);
+    if let Some(asked) = said.get("left").and_then(|left| Ts::deserialize(left).ok()) {
+        let release = move |c: &dyn Control, store: &mut Store| c.release(store, asked);
         let Json(_) = order_devices(&app, &caller, "mitigation.kill-switch", detail, release).await?;
     }
     if on {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sidetap_console::{Control, Done, Order, PolicySave, Refused, Undo};
 use sidetap_mitigation::Mode;
-use sidetap_model::HashKey;
+use sidetap_model::{HashKey, Ts};
 use sidetap_store::{Ordered, Store, StoreError};
 
 use super::{Commands, Devices, failed};
@@ -21,6 +21,8 @@ use crate::output::warn;
 /// How long whoever acts may take to take an order up, a little longer than it is there to be taken, and to carry it out.
 const TAKEN: Duration = Duration::from_secs(11);
 const DONE: Duration = Duration::from_secs(45);
+/// How long a store that others hold is tried to be told what was done.
+const ANSWER: Duration = Duration::from_secs(1_800);
 /// How often both look.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -33,7 +35,8 @@ pub(super) enum Call {
     Undo { order: Order, what: Undo },
     Redo { what: Undo, by: String },
     Empty { by: String },
-    Release { said: String },
+    Release { asked: Ts },
+    Status,
     Test { device: String },
     SavePolicy { save: PolicySave },
 }
@@ -42,7 +45,8 @@ impl Call {
     /// Whether devices may be told something else after it.
     fn changes(&self) -> bool {
         match self {
-            Call::Plan { .. } | Call::Test { .. } | Call::SavePolicy { .. } | Call::Release { .. } => false,
+            Call::Plan { .. } | Call::Test { .. } | Call::SavePolicy { .. } => false,
+            Call::Release { .. } | Call::Status => false,
             Call::Push { order } | Call::Undo { order, .. } => !order.dry_run,
             Call::Redo { .. } | Call::Empty { .. } => true,
         }
@@ -130,14 +134,14 @@ fn serve(commands: &Commands, (store, run): (&mut Store, &str), mode: Mode) -> R
             Err(e) => Err(failed(e)),
         };
         let answer = serde_json::to_string(&done).unwrap_or_default();
-        store.set_now(clock::now());
-        let mut said = store.answer_order(seq, &answer);
-        for _ in 0..3 {
-            if said.as_ref().is_err_and(StoreError::is_busy) {
-                said = store.answer_order(seq, &answer);
+        let begun = Instant::now();
+        loop {
+            store.set_now(clock::now());
+            match store.answer_order(seq, &answer) {
+                Err(e) if e.is_busy() && begun.elapsed() < ANSWER => {}
+                said => break said?,
             }
         }
-        said?;
     }
     Ok(())
 }
@@ -150,7 +154,8 @@ fn carry_out(commands: &Commands, store: &mut Store, call: &Call) -> Done {
         Call::Redo { what, by } => commands.redo(store, what, by),
         Call::Empty { by } => commands.empty(store, by),
         Call::Test { device } => commands.test_device(store, device),
-        Call::Release { said } => commands.release(store, said),
+        Call::Release { asked } => commands.release(store, *asked),
+        Call::Status => commands.status(store),
         Call::SavePolicy { save } => {
             // Whoever asks may have been taken over: what rules are is not taken on trust.
             let said = commands.check_policy(&save.text)?;

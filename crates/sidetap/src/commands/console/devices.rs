@@ -1,6 +1,8 @@
 //! Devices: how they are, how they are told, what is on them.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sidetap_console::{Done, Refused, Undo};
@@ -12,6 +14,7 @@ use sidetap_model::{ActionRow, Mode, Ts};
 use sidetap_policy::Traffic;
 use sidetap_store::Store;
 
+use super::beside::{self, Call};
 use super::{Commands, Devices, failed, value};
 use crate::clock;
 use crate::commands::gate;
@@ -22,17 +25,18 @@ use crate::output::warn;
 /// Actions that are looked through for what a device was told last.
 const LATEST: usize = 5_000;
 
-/// How often what was done to devices is tried to be kept, each time as long as the store lets a writer wait.
-const KEEP_TRIES: u32 = 3;
+/// How long what was done to devices is tried to be kept in a store that others hold, as one does that compacts it.
+const KEEP_FOR: Duration = Duration::from_secs(300);
 
 /// A report of what was done to devices, with its actions kept. What was done is done, and said, whether or not it can be kept; a store that
 /// others hold is waited for.
 pub(super) fn kept(store: &mut Store, report: &PushReport) -> Done {
     let mut said = value(report)?;
-    for _ in 0..KEEP_TRIES {
+    let begun = Instant::now();
+    loop {
         match store.record_actions(&report.actions) {
             Ok(()) => return Ok(said),
-            Err(e) if e.is_busy() => {}
+            Err(e) if e.is_busy() && begun.elapsed() < KEEP_FOR => {}
             Err(e) => {
                 warn(&format!("what was done to devices cannot be kept in {}: {e}", store.path().display()));
                 break;
@@ -85,7 +89,7 @@ impl Commands {
     }
 
     /// A card for each device.
-    pub(super) fn device_cards(&self, store: &Store) -> Done {
+    pub(super) fn device_cards(&self, store: &mut Store) -> Done {
         let mut config = self.config.clone();
         let mut enforcer = enforcer(&mut config, &self.source).map_err(failed)?;
         let modes = gate::modes(store);
@@ -109,17 +113,51 @@ impl Commands {
             }
             card
         };
-        if let Devices::Beside(_) = &self.devices {
-            // The process that reads packets may not reach devices: what is known of them is what was done.
+        if let Devices::Beside(run) = &self.devices {
+            // The process that reads packets may not reach devices: where the other one does not say, what is known is what was done.
             let cards: Vec<Value> =
                 enforcer.connectors().iter().map(|(name, kind)| card(name, kind, None)).collect();
-            return Ok(json!({ "mode": "watch", "devices": cards }));
+            if cards.is_empty() {
+                return Ok(json!({ "mode": "watch", "devices": cards }));
+            }
+            let mut said = beside::ask(store, run, &Call::Status)
+                .unwrap_or_else(|why| json!({ "devices": cards, "unasked": why.to_string() }));
+            if let Some(fields) = said.as_object_mut() {
+                fields.insert("mode".to_owned(), json!("watch"));
+                let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+                *heard = fields.remove("stopped").map(|why| why.as_str().map(str::to_owned));
+            }
+            return Ok(said);
         }
         let status = enforcer.status(clock::now());
         let cards: Vec<Value> = status.connectors.iter().map(|c| card(&c.name, c.kind, Some(c))).collect();
         Ok(json!({
             "mode": "enforce", "devices": cards, "active": status.active, "undone": status.undone,
         }))
+    }
+
+    /// How devices are, and whether the kill switch's file is there, for a console that may look at neither.
+    pub(super) fn status(&self, store: &mut Store) -> Done {
+        let mut said = self.device_cards(store)?;
+        if let Some(fields) = said.as_object_mut() {
+            fields.insert("stopped".to_owned(), json!(gate::stopped(self.gate().switch.as_deref())));
+        }
+        Ok(said)
+    }
+
+    /// Why nothing is pushed by the kill switch's file: as the other process said last, where this one may not look at it.
+    pub(super) fn stopped_by_file(&self) -> Option<String> {
+        let switch = self.gate().switch?;
+        let looked = std::fs::metadata(&switch).and_then(|_| std::fs::File::open(&switch));
+        let hidden = looked.is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied);
+        if !hidden || !matches!(self.devices, Devices::Beside(_)) {
+            return gate::stopped(Some(&switch));
+        }
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        heard.unwrap_or_else(|| {
+            let file = switch.display();
+            Some(format!("not known yet whether the kill switch is on: {file} is out of reach here"))
+        })
     }
 
     /// Asks one device how it is; nothing is changed on it.

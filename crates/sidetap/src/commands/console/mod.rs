@@ -19,8 +19,8 @@ use sidetap_console::{
     Control, Decision, Decisions, Done, Named, Order, PolicySave, Refused, SpecSave, Undo,
 };
 use sidetap_mitigation::{Mode, PushOptions, PushReport};
-use sidetap_model::HashKey;
 use sidetap_model::rows::{CampaignRow, VerdictRow};
+use sidetap_model::{HashKey, Ts};
 use sidetap_policy::{
     AllowEntry, AllowKind, AllowList, FIELDS, PolicyError, PolicySet, SuggestOptions, suggested_pack,
 };
@@ -69,6 +69,8 @@ pub(crate) struct Commands {
     /// The sources of intelligence as they were at the start, where the right to look at them is given up.
     intel: Option<Value>,
     on_devices: Mutex<devices::OnDevices>,
+    /// Why nothing is pushed by the file of the kill switch, as the process said that may look at it.
+    heard: Mutex<Option<Option<String>>>,
 }
 
 impl Commands {
@@ -98,6 +100,7 @@ impl Commands {
             devices,
             turn: Mutex::new(()),
             on_devices: Mutex::default(),
+            heard: Mutex::default(),
         })
     }
 
@@ -286,7 +289,7 @@ impl Control for Commands {
         }))
     }
 
-    fn devices(&self, store: &Store) -> Done {
+    fn devices(&self, store: &mut Store) -> Done {
         self.device_cards(store)
     }
 
@@ -343,7 +346,7 @@ impl Control for Commands {
     fn killed(&self, store: &Store) -> Result<Option<String>, Refused> {
         let said = store.state(KILLED)?;
         let by = |b: Vec<u8>| format!("{} (turned on by {})", gate::STOPPED, String::from_utf8_lossy(&b));
-        Ok(said.map(by).or_else(|| gate::stopped(self.gate().switch.as_deref())))
+        Ok(said.map(by).or_else(|| self.stopped_by_file()))
     }
 
     fn plan(&self, store: &mut Store, force: bool) -> Done {
@@ -423,13 +426,13 @@ impl Control for Commands {
             store.put_state(KILLED, by.as_bytes())?;
             return Ok(json!({ "on": true }));
         }
-        let mut left = None;
+        let (mut left, asked) = (None, clock::now());
         if let Some(file) = self.gate().switch
             && let Err(e) = gate::resume(&file)
         {
             // Beside a watch the file may be out of reach; whoever turns the switch on meanwhile does so in the store.
             match self.is_beside() {
-                true => left = Some(std::fs::read_to_string(&file).unwrap_or_default()),
+                true => left = Some(asked),
                 false => return Err(failed(e)),
             }
         }
@@ -437,15 +440,14 @@ impl Control for Commands {
         Ok(json!({ "on": false, "left": left }))
     }
 
-    fn release(&self, store: &mut Store, said: &str) -> Done {
+    fn release(&self, store: &mut Store, asked: Ts) -> Done {
         if let Devices::Beside(run) = &self.devices {
-            return beside::ask(store, run, &Call::Release { said: said.to_owned() });
+            return beside::ask(store, run, &Call::Release { asked });
         }
         if let Some(file) = self.gate().switch {
-            // One that says something else was put there since.
-            let says = std::fs::read_to_string(&file).unwrap_or_default();
-            if says == said || said.is_empty() {
-                gate::resume(&file).map_err(failed)?;
+            // One that was put there since stays, whatever it says: who turns it last has the last word.
+            if !gate::resume_of(&file, asked).map_err(failed)? {
+                return Err(Refused::Conflict("it was turned on again by hand, and stays on".to_owned()));
             }
         }
         Ok(json!({ "on": false }))

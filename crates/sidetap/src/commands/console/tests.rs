@@ -255,6 +255,9 @@ fn a_console_beside_a_watch_has_done_by_another_process_what_it_may_not_do() {
     assert!(listed());
     assert_eq!(beside.test_device(&mut store, "feed").unwrap()["entries"], 1);
     assert!(matches!(beside.test_device(&mut store, "nosuch"), Err(Refused::NotFound(_))));
+    let card = beside.devices(&mut store).unwrap();
+    let of = |name: &str| card["devices"][0][name].clone();
+    assert_eq!((of("ok"), of("entries"), &card["mode"]), (json!(true), json!(1), &json!("watch")), "{card}");
     let dry = Order { dry_run: true, ..forced() };
     assert_eq!(
         beside.undo(&mut store, &dry, &Undo::All).unwrap()["undone"][0]["connectors"][0]["removed"],
@@ -274,11 +277,12 @@ fn a_console_beside_a_watch_has_done_by_another_process_what_it_may_not_do() {
     assert_eq!(added(&beside.push(&mut store, &forced()).unwrap()), 1);
     beside.empty(&mut store, "ada").unwrap();
     assert!(listed(), "it was released meanwhile");
-    // A file of the switch that is out of reach is removed by the other process, but for one that says something else.
+    // A file of the switch that is out of reach is removed by the other process, but for one that was put there since.
+    let before = clock::now();
     std::fs::write(at("s.db.mitigation.json.stop"), "by hand\n").unwrap();
-    beside.release(&mut store, "of before\n").unwrap();
+    assert!(matches!(beside.release(&mut store, before), Err(Refused::Conflict(_))));
     assert!(beside.killed(&store).unwrap().unwrap().contains("by hand"));
-    beside.release(&mut store, "by hand\n").unwrap();
+    beside.release(&mut store, clock::now().plus(1_000_000_000)).unwrap();
     assert_eq!(beside.killed(&store).unwrap(), None);
     let version = beside.policies(&store).unwrap()["version"].as_u64().unwrap();
     let save = PolicySave { text: rule("alert", ""), comment: "less".into(), version, by: "ada".into() };

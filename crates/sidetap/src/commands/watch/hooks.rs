@@ -317,7 +317,7 @@ impl Hooks for LiveHooks {
     }
 
     fn found(&mut self, _now: Ts, found: Found) {
-        self.view.take(&found.run);
+        self.view.take(&found.run, Instant::now());
         let took = self.asked.take().map(|t| t.took()).unwrap_or_default();
         if let Some(keeper) = &self.keeper {
             keeper.offer(found, self.before, took);

@@ -1,7 +1,8 @@
 //! What a terminal shows while a watch goes on: endpoints, campaigns, verdicts and actions, below the line of rates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 use sidetap_model::rows::{RunData, VerdictRow};
 
@@ -24,9 +25,15 @@ pub(super) struct View {
     latest: Vec<String>,
     known: BTreeMap<String, String>,
     responses: BTreeMap<String, u64>,
-    calls: BTreeMap<String, u64>,
+    /// Calls of each endpoint as they were half a minute ago, and since.
+    calls: VecDeque<(Instant, BTreeMap<String, u64>)>,
     deeds: Deeds,
 }
+
+/// Of how long ago the busiest endpoints are told.
+const LATELY: Duration = Duration::from_secs(30);
+/// How far apart calls are remembered.
+const APART: Duration = Duration::from_secs(5);
 
 /// Verdicts whose last response is remembered.
 const KNOWN: usize = 100_000;
@@ -38,16 +45,29 @@ impl View {
         self
     }
 
-    /// Takes in what was found so far: endpoints called most since the last time, and the worst campaigns.
-    pub(super) fn take(&mut self, run: &RunData) {
+    /// Takes in what was found so far: endpoints called most in the last half minute, and the worst campaigns.
+    pub(super) fn take(&mut self, run: &RunData, now: Instant) {
         let name = |e: &sidetap_model::rows::EndpointRow| format!("{} {}{}", e.method, e.host, e.template);
         let calls: BTreeMap<String, u64> = run.endpoints.iter().map(|e| (name(e), e.calls)).collect();
-        let since = |n: &String, calls: u64| calls.saturating_sub(self.calls.get(n).copied().unwrap_or(0));
+        let ago = |at: &Instant| now.saturating_duration_since(*at);
+        while self.calls.get(1).is_some_and(|(at, _)| ago(at) >= LATELY) {
+            self.calls.pop_front();
+        }
+        let before = self.calls.front().map(|(_, calls)| calls);
+        let since = |n: &String, calls: u64| {
+            calls.saturating_sub(before.and_then(|b| b.get(n)).copied().unwrap_or(0))
+        };
         let mut busy: Vec<(u64, String)> = calls.iter().map(|(n, c)| (since(n, *c), n.clone())).collect();
         busy.retain(|(n, _)| *n > 0);
         busy.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
         busy.truncate(ROWS);
-        (self.endpoints, self.calls) = (busy, calls);
+        self.endpoints = busy;
+        if self.calls.is_empty() {
+            self.calls.push_back((now, BTreeMap::new()));
+        }
+        if self.calls.back().is_none_or(|(at, _)| ago(at) >= APART) {
+            self.calls.push_back((now, calls));
+        }
         let target = |c: &sidetap_model::rows::CampaignRow| c.endpoints.first().cloned().unwrap_or_default();
         let mut worst: Vec<_> = run.campaigns.iter().collect();
         worst.sort_by(|a, b| b.last_seen.cmp(&a.last_seen).then(b.score.cmp(&a.score)).then(a.id.cmp(&b.id)));
@@ -118,5 +138,28 @@ fn cut(text: &str) -> String {
     match plain.char_indices().nth(WIDTH) {
         Some((at, _)) => format!("{}…", plain.get(..at).unwrap_or_default()),
         None => plain.into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_busiest_endpoints_are_those_of_half_a_minute_however_often_it_is_saved() {
+        let begun = Instant::now();
+        let mut view = View::default();
+        let mut run = RunData::default();
+        let mut row = crate::report::fixture::run().endpoints.remove(0);
+        row.calls = 0;
+        run.endpoints.push(row);
+        let mut calls = |second: u64| {
+            run.endpoints[0].calls = 10 * second.min(16);
+            view.take(&run, begun + Duration::from_secs(second));
+            view.endpoints.first().map_or(0, |(n, _)| *n)
+        };
+        let said: Vec<u64> = (0..60).map(&mut calls).collect();
+        assert_eq!((said[16], said[28]), (160, 160), "all of it is of the last half minute: {said:?}");
+        assert_eq!(said[59], 0, "it is over: {said:?}");
     }
 }
