@@ -243,6 +243,10 @@ impl Scene {
         until("the policy is read again", || log().contains("policy read again: policy.yaml ttl-2s"));
         until("what is over lets him in", || self.status("a") == "200");
         assert_eq!(self.status("c"), "200");
+        // For longer than a bouncer takes to look.
+        self.place.write("policy.yaml", policy("1h").as_bytes());
+        watch.signal("-HUP");
+        until("the policy is read once more", || log().contains("policy read again: policy.yaml ttl-1h"));
         let again = self.traffic("a", true);
         until("who is at it again is refused again", || self.status("a") != "200");
         assert_eq!(self.status("c"), "200");
