@@ -480,3 +480,34 @@ fn an_answer_to_what_was_lost_is_none_to_what_stands_in_content() {
     let seen = run(&wire.segs).0;
     assert!(!targets(&seen).contains(&"/stored".to_owned()), "{:?}", targets(&seen));
 }
+
+/// A request in the content of one that stands in content itself was written by whoever sent the outermost.
+#[test]
+fn whoever_sent_the_outermost_content_sent_all_that_stands_in_it() {
+    let forged = |n: usize| {
+        let inner = get(&format!("/secret{n}"));
+        let head = format!(
+            "POST /a HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 198.51.100.9\r\nContent-Length: {}\r\n\r\n",
+            inner.len()
+        );
+        [head.as_bytes(), &inner].concat()
+    };
+    let amid =
+        b"GET /secret0 HTTP/1.1\r\nX-Forwarded-For: 198.51.100.9\r\nX: GET /b HTTP/1.1\r\n\r\n".to_vec();
+    for content in [forged(0), amid] {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        turn(&mut wire, &[&post("/x", &content)], &["x", "a", "secret0"]);
+        turn(&mut wire, &[&get("/own")], &["own"]);
+        wire.close(true);
+        let seen = run(&wire.segs).0;
+        let told: Vec<_> =
+            seen.iter().filter(|e| e.request.as_ref().is_some_and(|r| r.target == b"/secret0")).collect();
+        assert!(!told.is_empty(), "{:?}", targets(&seen));
+        for e in told {
+            let by = e.sent_in.as_ref().and_then(|heads| heads.get("x-forwarded-for"));
+            assert!(e.anomalies.contains(Anomaly::RequestInContent));
+            assert_eq!(by, Some(&b"203.0.113.7"[..]));
+        }
+        assert!(find(&seen, "/own", "own").sent_in.is_none());
+    }
+}

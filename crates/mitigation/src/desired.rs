@@ -125,7 +125,7 @@ fn refusal(v: &VerdictRow, options: &DesiredOptions) -> Option<String> {
 }
 
 fn want(v: &VerdictRow, response: Response, options: &DesiredOptions) -> Want {
-    let age_s = options.now.since(v.detected_at) / 1_000_000_000;
+    let age_s = options.now.since(v.last_seen.max(v.detected_at)) / 1_000_000_000;
     Want {
         verdict: v.id.clone(),
         zone: v.zone.clone(),

@@ -258,5 +258,9 @@ fn the_kill_switch_works_where_the_memory_of_a_device_is_broken() {
     let stopped = Desired { stopped: true, ..Desired::default() };
     let report = enforcer.push(&stopped, wall_ts(), &PushOptions { force: true, ..options() });
     assert!(report.is_ok(), "{report:?}");
-    assert!(!holds("routes.json") && !holds("told"));
+    let told: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(at("told")).unwrap()).unwrap();
+    // The copy of what is remembered says who is taken off.
+    assert_eq!(told["entries"], serde_json::json!([]), "{told}");
+    assert!(!holds("routes.json"));
 }

@@ -169,7 +169,12 @@ impl Pack {
 
     /// True of an id in which no needle stands; of other values nothing is said.
     pub(crate) fn is_clean_id(&self, value: &[u8]) -> bool {
-        is_id(value) && self.id_needles.iter().all(|n| n.find(value).is_none())
+        is_id(value) && self.is_clean_of_ids(value)
+    }
+
+    /// True where no needle that an id may hold stands in it.
+    pub(crate) fn is_clean_of_ids(&self, value: &[u8]) -> bool {
+        self.id_needles.iter().all(|n| n.find(value).is_none())
     }
 
     fn compile(raws: Vec<(String, Raw)>) -> Result<Pack, ThreatError> {

@@ -159,6 +159,7 @@ impl Scanner {
             form.push(b'/');
             let id =
                 segment.len() >= 4 && segment.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-'));
+            let id = id && self.pack.is_clean_of_ids(segment);
             form.extend_from_slice(if id { b"0000" } else { segment });
         }
         if !self.clean.knows(Place::Path, &form)

@@ -146,15 +146,16 @@ struct Output<'a> {
 }
 
 impl Output<'_> {
-    /// Room is made a piece at a time: what is set to zero in vain stays below what comes out, and nothing comes out beyond the
-    /// limit.
+    /// Room is made a piece at a time, by what came of this stream: what is set to zero in vain stays below what comes out, and nothing
+    /// comes out beyond the limit.
     fn inflate(&mut self, input: &[u8], state: &mut Decompress) -> (End, usize) {
         loop {
             let (read, written) = (state.total_in(), self.bytes.len());
             if written >= self.limit {
                 return (End::Full, 0);
             }
-            let room = (self.limit - written).min(written.max(FIRST_ROOM));
+            let came = usize::try_from(state.total_out()).unwrap_or(usize::MAX);
+            let room = (self.limit - written).min(came.max(FIRST_ROOM));
             self.bytes.resize(written + room, 0);
             let rest = input.get(usize::try_from(read).unwrap_or(usize::MAX)..).unwrap_or_default();
             let free = self.bytes.get_mut(written..).unwrap_or_default();

@@ -7,6 +7,7 @@ use sidetap_model::{Ts, Zone};
 
 use super::Engine;
 use super::campaign::Conviction;
+use super::unit::Unit;
 use crate::hash;
 
 /// Nanoseconds of packet time after which it is told again that somebody goes on: so long for each thousand of them, and at most.
@@ -33,6 +34,13 @@ impl Engine {
         self.told.again = true;
     }
 
+    /// When a client last did what it was convicted for: called what its campaign is against. What else it does convicts nobody.
+    fn at_it_last(&self, unit: &Unit, c: &Conviction) -> Ts {
+        let slots = self.campaigns.get(c.campaign as usize).map_or(&[][..], |c| &c.slots);
+        let calls = unit.calls.iter().filter(|call| slots.contains(&self.resolve(call.slot)));
+        calls.map(|call| call.last).max().unwrap_or(c.detected)
+    }
+
     /// Keys of clients that are convicted, or at an address with one that is or whose session is, in order.
     fn accused(&self) -> BTreeSet<u64> {
         let sessions = self.convictions.sessions.keys().filter_map(|hash| self.units.get_session(*hash));
@@ -53,12 +61,14 @@ impl Engine {
         let mut said: BTreeMap<(Zone, Subject), (&Conviction, Ts)> = BTreeMap::new();
         let units = self.convictions.units.iter().filter_map(|(key, c)| {
             let unit = self.units.get(*key)?;
-            Some(((unit.zone, self.subject(unit, c)), c, unit.last))
+            Some(((unit.zone, self.subject(unit, c)), c, self.at_it_last(unit, c)))
         });
         let sessions = self.convictions.sessions.iter().filter_map(|(hash, c)| {
             let session = self.units.get_session(*hash)?;
             let (unit, subject) = self.session_subject(session)?;
-            Some(((unit.zone, subject), c, session.last))
+            let lasts = session.units.iter().filter_map(|key| self.units.get(*key));
+            let last = lasts.map(|unit| self.at_it_last(unit, c)).max().unwrap_or(session.last);
+            Some(((unit.zone, subject), c, last))
         });
         for (on, c, last) in units.chain(sessions) {
             let (known, seen) = said.entry(on).or_insert((c, last));

@@ -114,7 +114,9 @@ impl Layouts {
 impl Layout {
     fn is_of(&self, headers: &Headers) -> bool {
         let mut from = 0;
-        self.fields.len() == headers.len()
+        // One that was not read yet has no fields either.
+        !self.fields.is_empty()
+            && self.fields.len() == headers.len()
             && headers.iter().zip(&self.fields).all(|((name, _), known)| {
                 let to = known.end as usize;
                 let own = self.text.get(from..to);

@@ -12,7 +12,7 @@ use super::Http;
 use super::checks::is_any_space;
 use super::entry::{Asked, Entry, Target};
 use super::reader::{MOST_CUTS, Wants, extend};
-use super::sender::sender_fields;
+use super::sender::sender_of;
 use super::trail::Trail;
 use crate::flow::{FlowLimits, Mark, Out};
 
@@ -446,12 +446,14 @@ impl Http {
     /// server dropped it is answered in their place.
     pub(super) fn leave_content(&mut self, bytes: &[u8], mark: Mark, out: &mut Out<'_>) {
         let announced = self.up.announced();
-        let (from, heads) = self
-            .reading_request()
-            .map_or((None, None), |asked| (asked.content, Some(sender_fields(&asked.request.headers))));
-        self.sent_in = heads;
-        let end = from.zip(announced).map_or(u64::MAX, |(from, len)| from.saturating_add(len));
-        self.content_until = self.content_until.max(end);
+        let until = self.content_until;
+        let reading = self.reading_request().map(|asked| (asked.start, asked.content, sender_of(asked)));
+        let (start, from, heads) = reading.unwrap_or_default();
+        // What stands in content says nothing of where that ends, nor who sent it.
+        if start >= until {
+            let end = from.zip(announced).map_or(u64::MAX, |(from, len)| from.saturating_add(len));
+            (self.content_until, self.sent_in) = (until.max(end), heads);
+        }
         self.up.end_known_body();
         self.finish_request(Completeness::REQUEST_TRUNCATED, mark.off, mark.ts, out);
         self.guessed = !likely_request(trim_start(bytes));

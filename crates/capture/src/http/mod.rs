@@ -547,6 +547,10 @@ impl Http {
     /// Where the client's messages begin is proven.
     fn proven(&mut self) {
         (self.found, self.in_content, self.vouched) = (false, false, false);
+        // Of content of unknown length nobody knows more than what came.
+        if self.content_until == u64::MAX {
+            self.content_until = self.up_at;
+        }
     }
 
     /// The same of the server's bytes.

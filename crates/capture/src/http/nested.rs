@@ -17,7 +17,7 @@ use super::behind::{MOST_AGAIN, begins_within, may_be_old};
 use super::checks::{is_any_space, odd_head};
 use super::entry::Entry;
 use super::reader::Wants;
-use super::sender::sender_fields;
+use super::sender::sender_of;
 use super::{Beginning, Http};
 use crate::flow::{Mark, Out};
 
@@ -45,12 +45,12 @@ struct Nested {
     /// Turns before it.
     turns: u32,
     /// The fields of its request: they say who sent it.
-    heads: Arc<Headers>,
+    heads: Option<Arc<Headers>>,
 }
 
 impl Nested {
     fn room(&self) -> usize {
-        size_of::<Self>() + self.bytes.capacity() + self.heads.room()
+        size_of::<Self>() + self.bytes.capacity() + self.heads.as_ref().map_or(0, |heads| heads.room())
     }
 
     /// Where its request ends.
@@ -151,7 +151,7 @@ impl Http {
             is_cut: rest > 0 || ends_amid_head(&bytes),
             is_request: begins_line(&bytes),
             turns: self.suspects.turns,
-            heads: sender_fields(&asked.request.headers),
+            heads: sender_of(asked),
             bytes,
         };
         self.suspects.room += nested.room();
@@ -280,7 +280,7 @@ impl Http {
     }
 
     fn read_content(&self, nested: &Nested, vouched: bool, out: &mut Out<'_>) -> Told {
-        let content = Content { rest: nested.rest, heads: Some(Arc::clone(&nested.heads)) };
+        let content = Content { rest: nested.rest, heads: nested.heads.clone() };
         self.read_as_requests(nested.mark, &nested.bytes, Some(content), vouched, out)
     }
 
@@ -298,6 +298,7 @@ impl Http {
         let out = &mut out;
         let mut reader = Http::new(Beginning::Seen);
         (reader.found, reader.vouched) = (true, !self.lost_up);
+        (reader.content_until, reader.sent_in) = (self.content_until, self.sent_in.clone());
         reader.up(head, mark, out);
         reader.salvage_request(Completeness::REQUEST_TRUNCATED, None, out);
         if reader.up.reads_body() {

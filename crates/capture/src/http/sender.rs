@@ -1,13 +1,23 @@
 use std::sync::Arc;
 
-use sidetap_model::Headers;
+use sidetap_model::{Anomaly, Headers};
 use sidetap_wire::forward::{self, Node};
+
+use super::entry::Asked;
 
 /// Bytes of such fields that are kept at most; the last ones, for a proxy adds its own behind those that it was sent.
 const MOST: usize = 8 << 10;
 
+/// Who sent a request, for what stands in its content. One that stands in content itself was written by whoever sent that, fields and all.
+pub(super) fn sender_of(asked: &Asked) -> Option<Arc<Headers>> {
+    match asked.anomalies.contains(Anomaly::RequestInContent) {
+        true => asked.sent_in.clone(),
+        false => Some(sender_fields(&asked.request.headers)),
+    }
+}
+
 /// The fields of a request that may name who sent it.
-pub(super) fn sender_fields(headers: &Headers) -> Arc<Headers> {
+fn sender_fields(headers: &Headers) -> Arc<Headers> {
     let names = |name: &[u8], value: &[u8]| {
         ["forwarded", "x-forwarded-for"].iter().any(|of| name.eq_ignore_ascii_case(of.as_bytes()))
             || matches!(forward::node(value), Node::Ip(..))

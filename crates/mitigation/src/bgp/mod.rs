@@ -312,7 +312,8 @@ impl Connector for BgpConnector {
         self.memory.intend(&plan.target)?;
         let mut told = 0;
         for (route, rate) in &wanted {
-            if !there.routes.get(route).is_some_and(|r| is_rate(*r, *rate)) {
+            // One that somebody else announces is not ours.
+            if !ours.get(route).is_some_and(|r| is_rate(*r, *rate)) {
                 self.tell("add", route, *rate)?;
                 told += 1;
             }

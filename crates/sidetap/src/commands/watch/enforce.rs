@@ -247,10 +247,17 @@ impl Acting {
                     }
                     self.look(&changed);
                     self.reread(asked);
-                    let decided = self.decide(changed);
-                    // Devices first: a store that is busy keeps nobody waiting.
-                    self.push();
+                    let going: BTreeSet<String> =
+                        changed.iter().filter(|v| self.goes_on(v)).map(|v| v.id.clone()).collect();
+                    let is_news = changed.is_empty() || going.len() < changed.len();
+                    let mut decided = self.decide(changed);
+                    // Devices first: a store that is busy keeps nobody waiting. For how long who goes on is acted against is seen to when
+                    // devices are looked at anyway.
+                    if is_news {
+                        self.push();
+                    }
                     self.keep(&decided);
+                    decided.retain(|v| !going.contains(&v.id));
                     if let Some(alerter) = &mut self.alerter {
                         alerter.hear(&decided);
                     }
@@ -450,6 +457,7 @@ impl Acting {
             if let Some(old) = self.verdicts.get(&v.id) {
                 v.response.clone_from(&old.response);
                 v.policy.clone_from(&old.policy);
+                v.measures.clone_from(&old.measures);
                 v.ttl_s = old.ttl_s;
             }
         }

@@ -92,3 +92,33 @@ fn who_was_convicted_since_the_store_was_looked_at_is_decided_again_and_nobody_e
     );
     assert!(acting.verdicts.keys().all(|id| id.starts_with('s')));
 }
+
+/// What was decided holds whole as long as the response does: a dry run stays one, a narrow subject narrow.
+#[test]
+fn who_goes_on_is_decided_as_before_until_his_response_is_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let rule = "version: 1\nrules:\n  - id: it\n    when: intent == \"malicious\"\n    response: [block, challenge]\n    mode: dry-run\n    subjects: [address]\n    ttl: 1h\n";
+    std::fs::write(dir.path().join("policy.yaml"), rule).unwrap();
+    let text = format!(
+        "[policy]\npath = \"{0}/policy.yaml\"\n[[mitigation.feed]]\npath = \"{0}/feed\"\n",
+        dir.path().display()
+    );
+    std::fs::write(dir.path().join("c.toml"), text).unwrap();
+    let config = crate::config::load(Some(&dir.path().join("c.toml"))).unwrap();
+    let key = HashKey::from_bytes([7; 16]);
+    let mut acting = Acting::new(&config, None, &key, clock::now(), &[], true).unwrap();
+    let mut v = crate::report::fixture::run().verdicts.remove(0);
+    (v.intent, v.score) = ("malicious".to_owned(), 99);
+    (v.measures, v.last_seen) = (None, v.detected_at);
+    let first = acting.decide(vec![v.clone()]).remove(0);
+    assert!(first.measures.is_some(), "{first:?}");
+    let later =
+        VerdictRow { last_seen: v.detected_at.plus(20_000_000_000), requests: v.requests + 9, ..v.clone() };
+    assert!(acting.goes_on(&later));
+    let second = acting.decide(vec![later.clone()]).remove(0);
+    let of = |v: &VerdictRow| (v.response.clone(), v.policy.clone(), v.ttl_s, v.measures.clone());
+    assert_eq!(of(&second), of(&first));
+    assert_eq!((second.last_seen, second.requests), (later.last_seen, later.requests));
+    let over = VerdictRow { last_seen: v.detected_at.plus(3_700_000_000_000), ..v };
+    assert!(!acting.goes_on(&over));
+}
