@@ -4,7 +4,7 @@ export interface Bucket {
   counts: number[];
 }
 
-/** Buckets with a zero where a pause begins, one where it ends, and one at either end: a line of steps goes from point to point, so that
+/** Buckets with a zero where a pause begins, one where it ends, and one at the end: a line of steps goes from point to point, so that
  * a bucket without them would be drawn on to the next one that has any. */
 export function stepped(buckets: Bucket[], width: number): Bucket[] {
   if (width <= 0) return buckets;
@@ -14,8 +14,7 @@ export function stepped(buckets: Bucket[], width: number): Bucket[] {
   buckets.forEach((bucket, index) => {
     const none = bucket.counts.map(() => 0);
     const before = buckets[index - 1];
-    const gap = before === undefined ? Infinity : bucket.at - before.at;
-    if (gap > 2 * width + slack || before === undefined) steps.push({ at: bucket.at - width, counts: none });
+    if (before !== undefined && bucket.at - before.at > 2 * width + slack) steps.push({ at: bucket.at - width, counts: none });
     steps.push(bucket);
     const after = buckets[index + 1];
     if (after === undefined || after.at - bucket.at > width + slack) steps.push({ at: bucket.at + width, counts: none });
