@@ -35,7 +35,11 @@ impl Engine {
     }
 
     /// When a client last did what it was convicted for: called what its campaign is against. What else it does convicts nobody.
+    /// Nothing where nobody asks.
     fn at_it_last(&self, unit: &Unit, c: &Conviction) -> Ts {
+        if !self.told.again {
+            return c.detected;
+        }
         let slots = self.campaigns.get(c.campaign as usize).map_or(&[][..], |c| &c.slots);
         let calls = unit.calls.iter().filter(|call| slots.contains(&self.resolve(call.slot)));
         calls.map(|call| call.last).max().unwrap_or(c.detected)

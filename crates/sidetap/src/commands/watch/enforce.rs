@@ -249,6 +249,10 @@ impl Acting {
                     self.reread(asked);
                     let going: BTreeSet<String> =
                         changed.iter().filter(|v| self.goes_on(v)).map(|v| v.id.clone()).collect();
+                    let known = changed.iter().filter(|v| self.is_known(v));
+                    let before: BTreeMap<String, String> = known
+                        .filter_map(|v| Some((v.id.clone(), self.verdicts.get(&v.id)?.response.clone())))
+                        .collect();
                     let is_news = changed.is_empty() || going.len() < changed.len();
                     let mut decided = self.decide(changed);
                     // Devices first: a store that is busy keeps nobody waiting. For how long who goes on is acted against is seen to when
@@ -257,7 +261,8 @@ impl Acting {
                         self.push();
                     }
                     self.keep(&decided);
-                    decided.retain(|v| !going.contains(&v.id));
+                    // Nobody is alerted again to what he was told of.
+                    decided.retain(|v| before.get(&v.id) != Some(&v.response));
                     if let Some(alerter) = &mut self.alerter {
                         alerter.hear(&decided);
                     }
@@ -479,8 +484,13 @@ impl Acting {
     /// Whether it says no more than that somebody goes on while what was decided still holds. That is not decided again: once a device refuses
     /// a tool, nobody with that tool can be told from the honest any more.
     fn goes_on(&self, v: &VerdictRow) -> bool {
+        self.is_known(v) && self.known.history.holds(v)
+    }
+
+    /// Whether the same was said before.
+    fn is_known(&self, v: &VerdictRow) -> bool {
         let is_same = |old: &VerdictRow| old.intent == v.intent && old.class == v.class;
-        self.verdicts.get(&v.id).is_some_and(is_same) && self.known.history.holds(v)
+        self.verdicts.get(&v.id).is_some_and(is_same)
     }
 
     fn keep(&mut self, verdicts: &[VerdictRow]) {
