@@ -13,6 +13,7 @@ use crate::command;
 use crate::config::{ConfigError, canary_of, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, files, shortened};
 use crate::entry::{AddressSeen, Entry, Sees};
+use crate::key::Key;
 use crate::memory::{File, Memory};
 use crate::plan::Plan;
 use crate::turn::turn;
@@ -114,7 +115,7 @@ impl BgpConnector {
         if config.command.is_empty() || config.timeout_s == 0 {
             return refuse("command and timeout_s are not empty");
         }
-        if !config.community.bytes().all(|b| b.is_ascii_digit() || b == b':') {
+        if community_of(&config.community).is_none() {
             return refuse("community is two numbers, 65535:666");
         }
         let flows = config.mode == BgpMode::Flowspec;
@@ -150,20 +151,38 @@ impl BgpConnector {
         }
     }
 
-    /// What is announced, by everybody.
+    /// What is announced from here. Routes that neighbours sent are none of ours, whatever they look like, and take no room of ours.
     fn announced(&self) -> Result<Announced, ConnectorError> {
         let mut all = Announced::default();
         for v6 in [false, true] {
             let text = self.gobgp(&["-j", "global", "rib", "-a", self.family(v6)])?;
             for (prefix, paths) in &routes(&text)? {
-                all.count += 1;
-                all.routes.extend(match self.config.mode {
-                    BgpMode::Flowspec => flow_of(paths),
-                    BgpMode::Rtbh => prefix.parse().ok().map(|source| ((source, None), None)),
-                });
+                let Some(path) = own_path(paths) else { continue };
+                match self.config.mode {
+                    BgpMode::Flowspec => match flow_of(path) {
+                        Some((route, rate)) => drop(all.routes.insert(route, rate)),
+                        None => all.others += 1,
+                    },
+                    BgpMode::Rtbh => {
+                        let Ok(source) = prefix.parse() else { continue };
+                        let signs = self.signs(path);
+                        all.routes.insert((source, None), (signs < SIGNS).then_some(0));
+                        all.plain.extend((signs == 0).then_some(source));
+                    }
+                }
             }
         }
         Ok(all)
+    }
+
+    /// How many of the signs of a black hole a route has: our next hop, and our community.
+    fn signs(&self, path: &Value) -> usize {
+        let attributes = || path.get("attrs").and_then(Value::as_array).into_iter().flatten();
+        let is_ours = |hop: &str| hop.parse().is_ok_and(|hop| self.config.next_hops.contains(&hop));
+        let hop = attributes().filter_map(|a| a.get("nexthop")?.as_str()).any(is_ours);
+        let mut communities = attributes().filter_map(|a| a.get("communities")?.as_array()).flatten();
+        let ours = community_of(&self.config.community);
+        usize::from(hop) + usize::from(ours.is_some() && communities.any(|c| c.as_u64() == ours))
     }
 
     /// The routes that stand for an entry, with the rate of each.
@@ -227,11 +246,30 @@ impl BgpConnector {
 /// A source, and where its packets are matched, where that is a part of it.
 type Route = (IpNet, Option<IpNet>);
 
-/// What a speaker announces: of flow specifications those of a source and a destination alone, with the bytes a second that they let through.
+/// What a speaker announces by itself: of flow specifications those of a source and a destination alone, with the bytes a second that they
+/// let through; of routes those to a black hole as it is configured have none.
 #[derive(Debug, Default)]
 struct Announced {
     routes: BTreeMap<Route, Option<u64>>,
-    count: usize,
+    /// Flow specifications that no entry could stand for.
+    others: usize,
+    /// Routes that lead to no black hole: they take no room of one.
+    plain: BTreeSet<IpNet>,
+}
+
+/// How many signs a route to a black hole has.
+const SIGNS: usize = 2;
+
+/// A community as routes carry it.
+fn community_of(text: &str) -> Option<u64> {
+    let (high, low) = text.split_once(':')?;
+    Some(u64::from(high.parse::<u16>().ok()?) << 16 | u64::from(low.parse::<u16>().ok()?))
+}
+
+/// Of the paths of a route the one that no neighbour sent.
+fn own_path(paths: &Value) -> Option<&Value> {
+    let sent = |p: &Value| p.get("neighbor-ip").and_then(Value::as_str).map(str::parse::<std::net::IpAddr>);
+    paths.as_array()?.iter().find(|p| !matches!(sent(p), Some(Ok(_))))
 }
 
 /// How the speaker says that it has no routes.
@@ -253,14 +291,14 @@ fn routes(text: &str) -> Result<serde_json::Map<String, Value>, ConnectorError> 
 
 /// A flow specification of a destination and a source prefix and nothing else (component types 1 and 2, RFC 8955 §4.2.2), and its rate
 /// (traffic-rate-bytes, §7.1).
-fn flow_of(paths: &Value) -> Option<(Route, Option<u64>)> {
-    let components = paths.pointer("/0/nlri/value")?.as_array()?;
+fn flow_of(path: &Value) -> Option<(Route, Option<u64>)> {
+    let components = path.pointer("/nlri/value")?.as_array()?;
     let prefix = |kind: u64| -> Option<IpNet> {
         let of = |c: &&Value| c.get("type").and_then(Value::as_u64) == Some(kind);
         components.iter().find(of)?.pointer("/value/prefix")?.as_str()?.parse().ok()
     };
     let (Some(destination), Some(source), 2) = (prefix(1), prefix(2), components.len()) else { return None };
-    let communities = paths.pointer("/0/attrs")?.as_array()?.iter();
+    let communities = path.get("attrs")?.as_array()?.iter();
     let mut communities = communities.filter_map(|a| a.get("value")?.as_array()).flatten();
     let rate = communities.find_map(|c| c.get("rate")?.as_f64());
     Some(((source, Some(destination)), rate.map(|r| r as u64)))
@@ -282,7 +320,12 @@ impl Connector for BgpConnector {
     fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
         let (known, there) = (self.memory.load()?, self.announced()?);
         let ours = self.ours(&there, &known);
-        let mut observed = Observed { foreign: there.count - ours.len(), ..Observed::default() };
+        let mut observed = Observed { foreign: there.others, ..Observed::default() };
+        for route @ (source, _) in there.routes.keys().filter(|r| !ours.contains_key(r)) {
+            observed.foreign += usize::from(!there.plain.contains(source));
+            // Of a route there is but one from here: ours would take the place of somebody else's.
+            observed.by_others.extend(route.1.is_none().then_some(Key::Net(*source)));
+        }
         let held: BTreeSet<IpNet> = ours.keys().map(|(source, _)| *source).collect();
         observed.drift.extend(known.broken);
         observed.entries = known.entries;

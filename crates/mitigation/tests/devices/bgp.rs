@@ -18,8 +18,12 @@ struct Gobgp {
 impl Gobgp {
     fn start(mode: &'static str) -> Option<Self> {
         let (_, _) = (tool("gobgpd")?, tool("gobgp")?);
+        Gobgp::configured(mode, "[global.config]\n  as = 64512\n  router-id = \"192.0.2.9\"\n  port = -1\n")
+    }
+
+    fn configured(mode: &'static str, conf: &str) -> Option<Self> {
+        let (_, _) = (tool("gobgpd")?, tool("gobgp")?);
         let dir = tempfile::tempdir().unwrap();
-        let conf = "[global.config]\n  as = 64512\n  router-id = \"192.0.2.9\"\n  port = -1\n";
         std::fs::write(dir.path().join("bgp.toml"), conf).unwrap();
         let mut device = Gobgp { dir, port: free_port(), mode, process: None };
         device.run();
@@ -34,7 +38,7 @@ impl Gobgp {
             .arg("--api-hosts")
             .arg(format!("127.0.0.1:{}", self.port));
         self.process = Some(Process::start(command.stdout(Stdio::null()).stderr(Stdio::null())));
-        until("gobgpd answers", || self.gobgp("global").contains("64512"));
+        until("gobgpd answers", || self.gobgp("global").contains("Router-ID"));
     }
 
     fn gobgp(&self, args: &str) -> String {
@@ -185,6 +189,74 @@ fn what_was_announced_for_a_destination_of_before_is_withdrawn() {
         assert_eq!(rib.contains("10.77.0.0/24"), !undoes, "{rib}");
         assert!(!push(&mut connector, wanted));
     }
+}
+
+/// Two speakers, the second of which is a neighbour of the first.
+fn neighbours(mode: &'static str) -> Option<(Gobgp, Gobgp)> {
+    let port = free_port();
+    let families: String = ["ipv4-unicast", "ipv6-unicast", "ipv4-flowspec"]
+        .map(|f| format!("[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = \"{f}\"\n"))
+        .concat();
+    let conf = |own: u32, other: u32, listens: &str, way: &str| {
+        format!(
+            "[global.config]\nas = {own}\nrouter-id = \"192.0.2.{}\"\n{listens}\n[[neighbors]]\n[neighbors.config]\nneighbor-address = \"127.0.0.1\"\npeer-as = {other}\n{way}\n{families}",
+            own - 64_510
+        )
+    };
+    let listens = format!("port = {port}\nlocal-address-list = [\"127.0.0.1\"]");
+    let passive = "[neighbors.transport.config]\npassive-mode = true";
+    let calls = format!(
+        "[neighbors.transport.config]\nremote-port = {port}\n[neighbors.timers.config]\nconnect-retry = 1"
+    );
+    let first = Gobgp::configured(mode, &conf(64_512, 64_513, &listens, passive))?;
+    let second = Gobgp::configured(mode, &conf(64_513, 64_512, "port = -1", &calls))?;
+    until("they are neighbours", || first.gobgp("neighbor").contains("Establ"));
+    Some((first, second))
+}
+
+#[test]
+fn what_neighbours_send_is_none_of_ours_and_takes_no_room() {
+    for mode in ["rtbh", "flowspec"] {
+        let Some((device, other)) = neighbours(mode) else { return };
+        let sent = |net: &str| match mode {
+            "rtbh" => format!("global rib add {net} nexthop 192.0.2.77 community 65535:666"),
+            _ => format!(
+                "global rib add -a ipv4-flowspec match source {net} destination 10.77.0.0/24 then discard"
+            ),
+        };
+        (0..25).for_each(|n| _ = other.gobgp(&sent(&format!("198.51.100.{n}/32"))));
+        other.gobgp(&sent("203.0.113.9/32"));
+        let rib = || device.gobgp(&format!("global rib -a {}", device.family()));
+        until("they are heard", || rib().lines().filter(|l| l.contains("64513")).count() == 26);
+        let mut connector = device.connector_of("memory.json");
+        push(&mut connector, &["203.0.113.9", "203.0.113.10"]);
+        assert_eq!(connector.observe(wall()).unwrap().foreign, 0, "{mode}");
+        for address in ["203.0.113.9/32", "203.0.113.10/32"] {
+            let ours = rib().lines().any(|l| l.contains(address) && !l.contains("64513"));
+            assert!(ours, "{mode}: {address} is not announced from here: {}", rib());
+        }
+        assert!(!push(&mut connector, &["203.0.113.9", "203.0.113.10"]), "{mode}");
+        push(&mut connector, &[]);
+        assert!(!rib().contains("203.0.113.10"), "{mode}: {}", rib());
+        assert_eq!(rib().matches("64513").count(), 26, "{mode}: theirs stay: {}", rib());
+    }
+}
+
+#[test]
+fn a_route_of_ones_own_is_no_black_hole_and_is_left_alone() {
+    let Some(device) = Gobgp::start("rtbh") else { return };
+    (0..25).for_each(|n| _ = device.gobgp(&format!("global rib add 198.51.{n}.0/24 nexthop 192.0.2.77")));
+    device.gobgp("global rib add 203.0.113.9/32 nexthop 192.0.2.77");
+    let mut connector = device.connector_of("memory.json");
+    push(&mut connector, &["203.0.113.9", "203.0.113.10"]);
+    let rib = || device.gobgp("global rib -a ipv4");
+    let leads = |to: &str, hop: &str| rib().lines().any(|l| l.contains(to) && l.contains(hop));
+    assert!(leads("203.0.113.9/32", "192.0.2.77"), "ours took its place: {}", rib());
+    assert!(leads("203.0.113.10/32", "192.0.2.1 "), "{}", rib());
+    assert!(!push(&mut connector, &["203.0.113.9", "203.0.113.10"]));
+    device.gobgp("global rib add 203.0.113.10/32 nexthop 192.0.2.77");
+    assert!(push(&mut connector, &["203.0.113.9", "203.0.113.10"]), "what was changed by hand is not seen");
+    assert!(leads("203.0.113.10/32", "192.0.2.1 "), "{}", rib());
 }
 
 #[test]
