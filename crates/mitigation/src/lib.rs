@@ -27,6 +27,7 @@ pub mod exec;
 pub mod f5;
 pub mod fastly;
 pub mod feed;
+mod full;
 mod geography;
 pub mod haproxy;
 mod hosted;

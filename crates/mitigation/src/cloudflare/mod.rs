@@ -10,6 +10,7 @@ use sidetap_policy::Response;
 use crate::config::{ConfigError, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{Entry, Sees};
+use crate::full::{gives_way, left_out, ranked, stays, unless_refused};
 use crate::hosted;
 use crate::http::{Ask, Http, HttpOptions, Reply, check_url};
 use crate::key::Key;
@@ -170,6 +171,55 @@ impl CloudflareConnector {
         ids.chunks(PAGE).try_for_each(|batch| self.change("DELETE", &json!({"items": batch})))
     }
 
+    /// Adds items, or writes them anew where they are there.
+    fn add(&self, new: &[&Entry]) -> Result<(), ConnectorError> {
+        let mut batches = new.chunks(PAGE);
+        batches.try_for_each(|batch| {
+            self.change("POST", &json!(batch.iter().map(|e| item(e)).collect::<Vec<_>>()))
+        })
+    }
+
+    /// Adds as many as the list takes, the first first; gives those that it did not take.
+    fn add_what_fits<'a>(&self, new: &'a [&'a Entry]) -> Result<&'a [&'a Entry], ConnectorError> {
+        let (mut rest, mut size) = (new, PAGE);
+        while let Some((batch, after)) = rest.split_at_checked(size.min(rest.len()))
+            && !batch.is_empty()
+        {
+            match unless_refused(self.add(batch))? {
+                None => rest = after,
+                Some(_) if batch.len() == 1 => break,
+                Some(_) => size = batch.len() / 2,
+            }
+        }
+        Ok(rest)
+    }
+
+    /// The same change step by step, after it was refused as a whole: all lists of an account share its limit, so that this one may take
+    /// fewer than its capacity.
+    fn change_what_fits(&self, plan: &Plan, now: i64, refused: ConnectorError) -> Result<(), ConnectorError> {
+        let items = self.items()?;
+        let target: BTreeSet<&Key> = plan.target.iter().map(|e| &e.key).collect();
+        let gone: Vec<&Entry> = plan.remove.iter().filter(|e| !target.contains(&e.key)).collect();
+        self.delete(&items, &gone)?;
+        let as_told: BTreeSet<(Key, i64)> =
+            items.iter().filter_map(Item::entry).map(|e| (e.key, e.expires_at)).collect();
+        let is_new = |e: &&Entry| !as_told.contains(&(e.key.clone(), e.expires_at)) && e.expires_at > now;
+        let renewed = ranked(plan.refresh.iter().filter(is_new));
+        let unrenewed = self.add_what_fits(&renewed)?.len();
+        let new = ranked(plan.add.iter().filter(is_new));
+        let left = self.add_what_fits(&new)?;
+        // What is left matters less than what was taken; some of it may matter more than what was there before.
+        let mut stays = stays(plan);
+        let out: Vec<&Entry> = left.iter().map_while(|e| gives_way(&mut stays, e)).collect();
+        let mut lost = 0;
+        if let Some(come) = left.get(..out.len()).filter(|come| !come.is_empty()) {
+            // What was renewed has another id by now.
+            self.delete(&self.items()?, &out)?;
+            lost = self.add_what_fits(come)?.len();
+        }
+        left_out(refused, unrenewed + left.len() + lost)
+    }
+
     /// Changes items and waits until Cloudflare has done it: while one change is on its way it takes no other.
     fn change(&self, method: &str, body: &Value) -> Result<(), ConnectorError> {
         let said = self.call(method, &format!("{}/items", self.config.list), Some(body))?;
@@ -232,25 +282,29 @@ impl Connector for CloudflareConnector {
         Ok(observed)
     }
 
-    /// Items are added and deleted; where a comment changes the list is replaced, items of others as they are.
+    /// Items are added and deleted; where a comment changes the list is replaced, items of others as they are. Where the account has no room
+    /// for all, what goes is deleted all the same, and the most harmful of what comes are added.
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
         let live: Vec<&Entry> = plan.target.iter().filter(|e| e.expires_at > now).collect();
         let items = self.items()?;
         plan.check_unseen(&items.iter().filter_map(Item::entry).collect::<Vec<_>>(), "the list")?;
-        if plan.refresh.is_empty() {
+        let refused = if plan.refresh.is_empty() {
             let (first, last) = plan.in_turn(self.config.capacity.saturating_sub(items.len()));
             self.delete(&items, &first)?;
-            let new: Vec<Value> = plan.add.iter().filter(|e| e.expires_at > now).map(item).collect();
-            for batch in new.chunks(PAGE) {
-                self.change("POST", &json!(batch))?;
+            let new: Vec<&Entry> = plan.add.iter().filter(|e| e.expires_at > now).collect();
+            match unless_refused(self.add(&new))? {
+                None => self.delete(&items, &last).map(|()| None)?,
+                refused => refused,
             }
-            self.delete(&items, &last)?;
         } else {
             let others = items.iter().filter(|i| i.entry().is_none());
             let others =
                 others.map(|i| json!({"ip": i.ip, "comment": i.comment.clone().unwrap_or_default()}));
             let all: Vec<Value> = others.chain(live.iter().map(|e| item(e))).collect();
-            self.change("PUT", &json!(all))?;
+            unless_refused(self.change("PUT", &json!(all)))?
+        };
+        if let Some(refused) = refused {
+            self.change_what_fits(plan, now, refused)?;
         }
         Ok(Answer::of(format!("{} items", live.len())))
     }

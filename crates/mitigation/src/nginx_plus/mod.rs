@@ -9,6 +9,7 @@ use sidetap_policy::Response;
 use crate::config::{ConfigError, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics};
 use crate::entry::{AddressSeen, Entry, Sees};
+use crate::full::{gives_way, left_out, ranked, stays, unless_refused};
 use crate::hosted;
 use crate::http::{Ask, Http, HttpOptions, check_url};
 use crate::key::Key;
@@ -65,8 +66,9 @@ fn default_responses() -> Vec<Response> {
     vec![Response::Block]
 }
 
+/// What a zone of 1 MB holds by a careful reckoning: a key, its value and its place in the index of addresses.
 fn default_capacity() -> usize {
-    10_000
+    1_000
 }
 
 /// Keys that the first request to an empty zone carries: what nginx takes as a body unless it is told otherwise (1 MB) holds them.
@@ -159,34 +161,91 @@ impl Connector for NginxPlusConnector {
         Ok(observed)
     }
 
-    /// Keys are added many at a time to an empty zone; each that is added later, changed or removed takes a request of its own.
+    /// Keys are added many at a time to an empty zone; each that is added later, changed or removed takes a request of its own. What is there
+    /// is renewed first, which takes no room.
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
         let held = self.held()?;
-        let new: Vec<&Entry> = plan.add.iter().chain(&plan.refresh).filter(|e| e.expires_at > now).collect();
+        let new = plan.add.iter().chain(&plan.refresh).filter(|e| e.expires_at > now);
         let (there, absent): (Vec<&Entry>, Vec<&Entry>) =
-            new.iter().partition(|e| held.contains_key(&e.key.to_string()));
+            new.partition(|e| held.contains_key(&e.key.to_string()));
         let is_ours = |e: &&Entry| {
             let key = e.key.to_string();
             held.get(&key).is_some_and(|value| entry(&key, value).is_some())
         };
+        let mut zone = Zone { connector: self, now, refused: None, left: 0 };
+        let mut unchanged = Vec::new();
+        for e in there.iter().filter(|e| is_ours(e)) {
+            if !zone.put("PATCH", &[e])? {
+                unchanged.push(*e);
+            }
+        }
         let wanted: BTreeSet<&Key> = plan.target.iter().map(|e| &e.key).collect();
         let goes = |e: &&Entry| !wanted.contains(&e.key) && is_ours(e);
-        let remove = |gone: Vec<&Entry>| {
-            let mut gone = gone.into_iter().filter(goes);
-            gone.try_for_each(|e| self.call("PATCH", Some(&json!({e.key.to_string(): null}))).map(drop))
-        };
         let (first, last) = plan.in_turn(self.config.capacity.saturating_sub(held.len()));
-        remove(first)?;
+        zone.remove(first.into_iter().filter(goes))?;
+        let absent = ranked(absent);
         let at_once = if held.is_empty() { FIRST.min(absent.len()) } else { 0 };
         let (many, single) = absent.split_at(at_once);
-        for batch in many.chunks(FIRST).chain(single.chunks(1)) {
-            let body: Map<String, Value> = batch.iter().map(|e| (e.key.to_string(), value(e, now))).collect();
-            self.call("POST", Some(&Value::Object(body)))?;
+        let mut single = single.to_vec();
+        if !many.is_empty() && !zone.put("POST", many)? {
+            let held = self.held()?;
+            single = absent.iter().filter(|e| !held.contains_key(&e.key.to_string())).copied().collect();
         }
-        for e in there.into_iter().filter(is_ours) {
-            self.call("PATCH", Some(&json!({e.key.to_string(): value(e, now)})))?;
+        let (mut last, mut stays) = (Some(last), stays(plan));
+        let one_by_one =
+            unchanged.into_iter().map(|e| ("PATCH", e)).chain(single.into_iter().map(|e| ("POST", e)));
+        for (verb, e) in one_by_one {
+            let mut is_put = zone.put(verb, &[e])?;
+            // A zone is full by its bytes, before it has as many keys as it is configured for.
+            while !is_put {
+                match last.take() {
+                    Some(last) => zone.remove(last.into_iter().filter(goes))?,
+                    None => match gives_way(&mut stays, e) {
+                        Some(out) => zone.give_up(out)?,
+                        None => break,
+                    },
+                }
+                is_put = zone.put(verb, &[e])?;
+            }
+            zone.left += usize::from(!is_put);
         }
-        remove(last)?;
-        Ok(Answer::of(format!("{} keys set", new.len())))
+        zone.remove(last.unwrap_or_default().into_iter().filter(goes))?;
+        if let Some(refused) = zone.refused {
+            left_out(refused, zone.left)?;
+        }
+        Ok(Answer::of(format!("{} keys set", there.len() + absent.len())))
+    }
+}
+
+/// A zone that is being changed.
+struct Zone<'a> {
+    connector: &'a NginxPlusConnector,
+    now: i64,
+    /// What it said to a key that it did not take.
+    refused: Option<ConnectorError>,
+    left: usize,
+}
+
+impl Zone<'_> {
+    /// Whether it took these.
+    fn put(&mut self, verb: &str, entries: &[&Entry]) -> Result<bool, ConnectorError> {
+        let body: Map<String, Value> =
+            entries.iter().map(|e| (e.key.to_string(), value(e, self.now))).collect();
+        let said = self.connector.call(verb, Some(&Value::Object(body))).map(drop);
+        let refused = unless_refused(said)?;
+        let is_put = refused.is_none();
+        self.refused = refused.or(self.refused.take());
+        Ok(is_put)
+    }
+
+    fn remove<'e>(&self, gone: impl Iterator<Item = &'e Entry>) -> Result<(), ConnectorError> {
+        let mut gone = gone;
+        gone.try_for_each(|e| self.connector.call("PATCH", Some(&json!({e.key.to_string(): null}))).map(drop))
+    }
+
+    /// Takes out one that should stay, for one that matters more.
+    fn give_up(&mut self, out: &Entry) -> Result<(), ConnectorError> {
+        self.left += 1;
+        self.remove(std::iter::once(out))
     }
 }

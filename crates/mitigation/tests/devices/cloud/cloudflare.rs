@@ -151,6 +151,47 @@ fn a_list_of_many_pages_is_read_whole() {
     assert_eq!(fake.state().items.len(), 0);
 }
 
+/// Addresses of the list, sorted.
+fn listed(fake: &Fake) -> Vec<String> {
+    let mut all: Vec<String> =
+        fake.state().items.values().map(|i| i["ip"].as_str().unwrap().to_owned()).collect();
+    all.sort();
+    all
+}
+
+/// All lists of an account share its limit: what goes is deleted whether or not there is room for what comes, and of that the most harmful
+/// are taken.
+#[test]
+fn an_account_without_room_for_all_has_the_most_harmful() {
+    for renews in [false, true] {
+        let fake = start();
+        let mut connector = fake.connector();
+        let ranked = |n: u32, priority: u8, until: i64| {
+            let mut all = blocks(n..n + 1);
+            (all[0].priority, all[0].expires_at) = ((priority, 0), wall() + until);
+            all.remove(0)
+        };
+        let before: Vec<_> = [(1, 10), (2, 50), (3, 60)].map(|(n, p)| ranked(n, p, 600)).to_vec();
+        push(connector.as_mut(), &before).unwrap();
+        fake.state().limit = Some(3);
+        let until = if renews { 900 } else { 600 };
+        // One goes, three come of which one fits in its place, and one matters more than one that is there.
+        let mut wanted = vec![ranked(1, 10, until), ranked(2, 50, until)];
+        wanted.extend([ranked(4, 90, 600), ranked(5, 80, 600), ranked(6, 5, 600)]);
+        let error = push(connector.as_mut(), &wanted).unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains("exceeded the maximum") && said.contains("2 of the least harmful"), "{said}");
+        assert_eq!(listed(&fake), ["10.0.0.2", "10.0.0.4", "10.0.0.5"], "renews: {renews}");
+        let held = connector.observe(wall()).unwrap().entries;
+        let second = held.iter().find(|e| e.key.to_string() == "10.0.0.2").unwrap();
+        assert_eq!(second.expires_at, wanted[1].expires_at, "it is renewed, room or not");
+        push(connector.as_mut(), &wanted).unwrap_err();
+        assert_eq!(listed(&fake), ["10.0.0.2", "10.0.0.4", "10.0.0.5"], "and it stays so");
+        push(connector.as_mut(), &wanted[2..4]).unwrap();
+        assert_eq!(listed(&fake), ["10.0.0.4", "10.0.0.5"]);
+    }
+}
+
 /// What is refused for another reason than the credential says so in Cloudflare's words.
 #[test]
 fn a_list_that_takes_no_more_says_so() {

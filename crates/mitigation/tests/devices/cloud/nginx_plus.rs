@@ -120,6 +120,37 @@ fn a_zone_without_memory_says_so() {
     assert!(error.to_string().contains("no memory in zone"), "{error}");
 }
 
+/// A zone is full by its bytes, long before it has as many keys as the connector is told: who is there is renewed first, and those that
+/// matter most are on it.
+#[test]
+fn a_zone_without_memory_holds_the_most_harmful() {
+    let fake = start();
+    let mut connector = fake.connector();
+    let ranked = |n: u32, priority: u8, until: i64| {
+        let mut all = blocks(n..n + 1);
+        (all[0].priority, all[0].expires_at) = ((priority, 0), wall() + until);
+        all.remove(0)
+    };
+    let before: Vec<_> = [(1, 10), (2, 50), (3, 60)].map(|(n, p)| ranked(n, p, 600)).to_vec();
+    push(connector.as_mut(), &before).unwrap();
+    fake.state().limit = Some(3);
+    let wanted = [(1, 10), (2, 50), (4, 90), (5, 80), (6, 5)].map(|(n, p)| ranked(n, p, 900));
+    let error = push(connector.as_mut(), &wanted).unwrap_err().to_string();
+    assert!(error.contains("no memory in zone") && error.contains("2 of the least harmful"), "{error}");
+    let keys = |fake: &Fake| fake.state().items.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&fake), ["10.0.0.2", "10.0.0.4", "10.0.0.5"]);
+    let until = fake.state().items["10.0.0.2"]["until"].as_i64().unwrap();
+    assert!(until > wall() + 800, "it is renewed, room or not");
+    push(connector.as_mut(), &wanted).unwrap_err();
+    assert_eq!(keys(&fake), ["10.0.0.2", "10.0.0.4", "10.0.0.5"], "and it stays so");
+    // Networks whose addresses go make room for each other too.
+    fake.state().items.clear();
+    let one = |key: &str| entry(key, Response::Block);
+    push(connector.as_mut(), &["10.1.0.1", "10.1.0.2", "10.1.0.3"].map(one)).unwrap();
+    push(connector.as_mut(), &["10.1.0.0/29", "10.2.0.1"].map(one)).unwrap();
+    assert_eq!(keys(&fake), ["10.1.0.0/29", "10.2.0.1"]);
+}
+
 /// Its API has no credential of its own.
 pub(super) struct Open(pub(super) Fake);
 
