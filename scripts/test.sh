@@ -11,7 +11,7 @@ if ! install_packages build-essential libpcap-dev; then
   echo "test.sh: the build fails if a C compiler or libpcap is not there" >&2
 fi
 for package in age tshark haproxy nftables ipset iptables iputils-ping iproute2 nginx-light libnginx-mod-http-js libnginx-mod-http-modsecurity \
-  modsecurity-crs apache2 varnish gcc libc6-dev caddy gobgpd rsyslog curl wrk tcpreplay zstd python3-venv; do
+  modsecurity-crs apache2 varnish gcc libc6-dev caddy gobgpd rsyslog strace curl wrk tcpreplay zstd python3-venv; do
   install_packages "$package" || left_out="$left_out $package"
 done
 

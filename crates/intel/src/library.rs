@@ -214,7 +214,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), IntelError> {
         let mut file = std::fs::File::create(&beside)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        std::fs::rename(&beside, path)
+        sidetap_sys::put_in_place(&beside, path)
     };
     write().map_err(|e| {
         let _ = std::fs::remove_file(&beside);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sidetap_model::Ts;
+use sidetap_sys::put_in_place;
 
 use crate::canary::Canary;
 use crate::contended::Contended;
@@ -307,13 +308,13 @@ pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Writes a file beside its place and moves it there, so that a reader or a crash sees the old one or the new one.
+/// Writes a file beside its place and moves it there, so that a reader, a crash or a power failure sees the old one or the new one.
 ///
 /// What is there keeps its mode and, as far as the process may, its owner; of a link the file that it leads to is written.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let beside = beside(path, &format!(".{}.new", std::process::id()));
-    let written = write_to(&beside, path, bytes).and_then(|()| std::fs::rename(&beside, path));
+    let written = write_to(&beside, path, bytes).and_then(|()| put_in_place(&beside, path));
     if written.is_err() {
         let _ = std::fs::remove_file(&beside);
     }

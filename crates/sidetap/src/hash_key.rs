@@ -77,7 +77,8 @@ fn make(path: &Path) -> Result<HashKey> {
     let linked = file
         .write_all(key.to_text().as_bytes())
         .and_then(|()| file.sync_all())
-        .and_then(|()| fs::hard_link(&temporary, path));
+        .and_then(|()| fs::hard_link(&temporary, path))
+        .and_then(|()| sidetap_sys::keep_name(path));
     let _ = fs::remove_file(&temporary);
     match linked {
         Ok(()) => Ok(key),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use sidetap_sys::put_in_place;
 
 use crate::connector::ConnectorError;
 use crate::entry::Entry;
@@ -56,7 +57,7 @@ impl FeedList {
         // The same bytes under two names; where the file system knows no links, twice.
         let (copy, beside) = (copy_of(path), copy_of(&copy_of(path)));
         let _ = std::fs::remove_file(&beside);
-        let linked = std::fs::hard_link(path, &beside).and_then(|()| std::fs::rename(&beside, &copy));
+        let linked = std::fs::hard_link(path, &beside).and_then(|()| put_in_place(&beside, &copy));
         linked.or_else(|_| write_whole(&copy, &bytes)).map_err(at)?;
         Ok(())
     }

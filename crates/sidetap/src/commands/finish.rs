@@ -16,7 +16,7 @@ use super::watch::live_inputs;
 use crate::clock;
 use crate::exit::Status;
 use crate::hash_key;
-use crate::output::{RunDir, Terminal, print, summary_text, warn, write_atomically};
+use crate::output::{RunDir, Terminal, print, summary_text, warn, write_lasting};
 use crate::report::{Report, page, terminal_report};
 
 /// What stdout gets.
@@ -69,7 +69,7 @@ pub(crate) fn finish(plan: Plan, mut outcome: Outcome, started: Instant, answer:
         ));
     }
     if let (Some(file), Some(bytes)) = (&state, &outcome.state)
-        && let Err(e) = write_atomically(file, |w| w.write_all(bytes))
+        && let Err(e) = write_lasting(file, |w| w.write_all(bytes))
     {
         failed.push(NotWritten::new(file.display(), e));
     }

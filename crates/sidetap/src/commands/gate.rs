@@ -13,7 +13,7 @@ use sidetap_store::{Approval, Store, StoreError, Which};
 use super::console::KILLED;
 use crate::clock;
 use crate::config::Config;
-use crate::output::{warn, write_atomically};
+use crate::output::{warn, write_lasting};
 
 /// What the kill switch holds is held with these words.
 pub(crate) const STOPPED: &str = "the kill switch is on";
@@ -58,7 +58,7 @@ pub(crate) fn stopped(switch: Option<&Path>) -> Option<String> {
 /// Turns the kill switch on: where there is no room for the reason, without it.
 pub(crate) fn stop(switch: &Path, reason: &str) -> Result<()> {
     let line = reason.replace(['\n', '\r'], " ") + "\n";
-    write_atomically(switch, |w| w.write_all(line.as_bytes()))
+    write_lasting(switch, |w| w.write_all(line.as_bytes()))
         .or_else(|e| std::fs::File::create(switch).map(drop).map_err(|_| e))
         .with_context(|| format!("cannot write {}", switch.display()))
 }

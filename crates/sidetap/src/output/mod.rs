@@ -5,7 +5,7 @@ mod run_dir;
 mod safe;
 mod terminal;
 
-pub(crate) use atomic::write_atomically;
+pub(crate) use atomic::{write_atomically, write_lasting};
 pub(crate) use run_dir::{RunDir, is_summary_room, load_run, openapi_name, summary_text};
 pub(crate) use safe::{html, plain};
 pub(crate) use terminal::{

@@ -35,7 +35,7 @@ use crate::cli::SourceArgs;
 use crate::clock;
 use crate::config::Config;
 use crate::hash_key;
-use crate::output::{warn, write_atomically};
+use crate::output::{warn, write_lasting};
 use beside::Call;
 pub(super) use beside::Orders;
 use simulate::{moved, simulated};
@@ -158,7 +158,7 @@ fn write_policy(store: &mut Store, path: &Path, save: &PolicySave) -> Done {
         comment: save.comment.clone(),
         text: Some(save.text.clone()),
     })?;
-    write_atomically(path, |w| w.write_all(save.text.as_bytes())).map_err(failed)?;
+    write_lasting(path, |w| w.write_all(save.text.as_bytes())).map_err(failed)?;
     Ok(json!({ "version": now }))
 }
 

@@ -9,7 +9,7 @@ use super::policies;
 use crate::cli::{SourceArgs, SuggestArgs};
 use crate::config::Config;
 use crate::exit::{Lost, Status, Usage};
-use crate::output::{Terminal, print, write_atomically};
+use crate::output::{Terminal, print, write_lasting};
 use crate::report::{Column, Table, count};
 
 /// Suggests.
@@ -52,7 +52,7 @@ pub(super) fn run(
             let why = errors.first().map(ToString::to_string).unwrap_or_default();
             return Err(Lost(format!("the pack is not written: {why}")).into());
         }
-        write_atomically(file, |w| w.write_all(text.as_bytes()))?;
+        write_lasting(file, |w| w.write_all(text.as_bytes()))?;
     }
     Ok(Status::Done)
 }

@@ -21,7 +21,7 @@ use super::view::View;
 use crate::clock::Stopwatch;
 use crate::commands::cells::Cells;
 use crate::commands::progress::{Every, Stop};
-use crate::output::{above, nothing_above, warn, write_atomically};
+use crate::output::{above, nothing_above, warn, write_lasting};
 use crate::report::{bytes, count};
 
 /// Batches of verdicts that wait at most for who acts on them.
@@ -94,7 +94,7 @@ impl StateWriter {
         let (sender, receiver) = sync_channel::<Vec<u8>>(0);
         let write = move || {
             for bytes in receiver {
-                if let Err(e) = write_atomically(&file, |w| w.write_all(&bytes)) {
+                if let Err(e) = write_lasting(&file, |w| w.write_all(&bytes)) {
                     warn(&format!("cannot write {}: {e}", file.display()));
                 }
             }
