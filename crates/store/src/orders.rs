@@ -12,7 +12,7 @@ const FRESH: i64 = 10_000_000_000;
 const OVER: i64 = 60_000_000_000;
 /// The same after which what was taken up is not carried out any more.
 const LOST: i64 = 3_600_000_000_000;
-/// Orders that wait, or whose answers do, at most.
+/// Orders to a run that wait, or whose answers do, at most.
 const MOST: i64 = 64;
 
 /// How far an order is.
@@ -33,7 +33,8 @@ impl Store {
     pub fn give_order(&mut self, run: &str, call: &str, now: Ts) -> Result<Option<i64>, StoreError> {
         self.clear_orders(now)?;
         let change = self.begin_vital()?;
-        let waiting: i64 = change.query_row("SELECT count(*) FROM orders", [], |r| r.get(0))?;
+        let waiting: i64 =
+            change.query_row("SELECT count(*) FROM orders WHERE run = ?1", [run], |r| r.get(0))?;
         if waiting >= MOST {
             return Ok(None);
         }
@@ -59,6 +60,19 @@ impl Store {
         let taken = change.execute("UPDATE orders SET taken = 1 WHERE seq = ?1 AND taken = 0", [seq])?;
         change.commit()?;
         Ok((taken == 1).then_some((seq, call)))
+    }
+
+    /// Takes up all orders to a run that are the same as this one and that somebody waits for: one answer is for all of them.
+    pub fn take_same_orders(&mut self, run: &str, call: &str, now: Ts) -> Result<Vec<i64>, StoreError> {
+        let change = self.begin_vital()?;
+        let sql = "UPDATE orders SET taken = 1 WHERE taken = 0 AND at >= ?1 AND run = ?2 AND call = ?3 RETURNING seq";
+        let over = now.0.saturating_sub(FRESH);
+        let same = change
+            .prepare(sql)?
+            .query_map(params![over, run, call], |r| r.get(0))?
+            .collect::<Result<Vec<i64>, _>>()?;
+        change.commit()?;
+        Ok(same)
     }
 
     /// Says what came of an order, which whoever gave it may hear for a while from now.
@@ -153,7 +167,17 @@ mod tests {
         asks.give_order("r", "g", at(602)).unwrap();
         assert_eq!(asks.order(slow).unwrap(), Ordered::Done("late".to_owned()));
         asks.withdraw_order(slow).unwrap();
+        // What is asked twice is carried out once.
+        let (one, other) = (asks.give_order("q", "look", at(700)), asks.give_order("q", "else", at(700)));
+        let two = asks.give_order("q", "look", at(700)).unwrap();
+        assert_eq!(acts.take_order("q", at(700)).unwrap().map(|(seq, _)| Some(seq)), Some(one.unwrap()));
+        assert_eq!(acts.take_same_orders("q", "look", at(700)).unwrap(), Vec::from_iter(two));
+        assert_eq!(asks.order(other.unwrap().unwrap()).unwrap(), Ordered::Waits);
         let given = (0..MOST + 3).filter(|_| asks.give_order("r", "d", at(701)).unwrap().is_some()).count();
         assert_eq!(given as i64, MOST);
+        assert!(
+            asks.give_order("another", "d", at(701)).unwrap().is_some(),
+            "those to one run are no other's"
+        );
     }
 }

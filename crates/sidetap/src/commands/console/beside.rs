@@ -42,6 +42,11 @@ pub(super) enum Call {
 }
 
 impl Call {
+    /// Whether it only asks devices: it may have to wait for one that hangs, and what changes something waits for none of that.
+    fn looks(&self) -> bool {
+        matches!(self, Call::Plan { .. } | Call::Status | Call::Test { .. })
+    }
+
     /// Whether devices may be told something else after it.
     fn changes(&self) -> bool {
         match self {
@@ -55,8 +60,9 @@ impl Call {
 
 /// Asks, and waits for what came of it.
 pub(super) fn ask(store: &mut Store, run: &str, call: &Call) -> Done {
+    let desk = if call.looks() { looks_of(run) } else { run.to_owned() };
     let call = serde_json::to_string(call).map_err(failed)?;
-    let Some(seq) = store.give_order(run, &call, clock::now())? else {
+    let Some(seq) = store.give_order(&desk, &call, clock::now())? else {
         return Err(Refused::Failed(
             "too many orders wait for the process that acts beside this watch".to_owned(),
         ));
@@ -81,65 +87,88 @@ pub(super) fn ask(store: &mut Store, run: &str, call: &Call) -> Done {
     }
 }
 
-/// A thread that carries out what a console asks for.
-pub(crate) struct Orders {
-    stop: Sender<()>,
-    thread: JoinHandle<()>,
+/// The name under which a run is asked for looks at devices.
+fn looks_of(run: &str) -> String {
+    format!("{run}/looks")
 }
 
+/// Threads that carry out what a console asks for: one changes things, the other looks at devices, which may take as long as they do.
+pub(crate) struct Orders(Vec<(Sender<()>, JoinHandle<()>)>);
+
 impl Orders {
-    /// Starts it. In a dry run nothing is changed on devices by it either.
+    /// Starts them. In a dry run nothing is changed on devices by them either.
     pub(crate) fn start(
         config: &Config,
         (store, run): (&Path, &str),
         key: &HashKey,
         mode: Mode,
     ) -> Result<Self> {
-        let commands = Commands::with_key(config, store, Devices::Reached, key.clone())?;
-        let (mut store, run) = (Store::open(store)?, run.to_owned());
-        let (stop, stopped) = channel::<()>();
-        let lost: Done = Err(Refused::Failed(
-            "the process that carried it out ended early; the audit tells how far it came".to_owned(),
-        ));
-        store.answer_left(&run, &serde_json::to_string(&lost)?)?;
-        let work = move || {
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LOOK) {
-                if let Err(e) = serve(&commands, (&mut store, &run), mode) {
-                    tracing::info!(error = %e, "orders of the console wait for the store");
-                }
-            }
+        let desk = |name: String| {
+            let commands = Commands::with_key(config, store, Devices::Reached, key.clone())?;
+            start(commands, (Store::open(store)?, name), mode)
         };
-        let thread = std::thread::Builder::new().name("sidetap-orders".into()).spawn(work);
-        Ok(Orders { stop, thread: thread.context("cannot start a thread")? })
+        Ok(Orders(vec![desk(run.to_owned())?, desk(looks_of(run))?]))
     }
 
-    /// Ends it, once what it does is done.
+    /// Ends them, once what they do is done.
     pub(crate) fn end(self) {
-        drop(self.stop);
-        if self.thread.join().is_err() {
-            warn("the thread that carries out orders of the console ended early");
+        let threads: Vec<JoinHandle<()>> = self.0.into_iter().map(|(_, thread)| thread).collect();
+        for thread in threads {
+            if thread.join().is_err() {
+                warn("a thread that carries out orders of the console ended early");
+            }
         }
     }
 }
 
-/// Carries out what waits.
-fn serve(commands: &Commands, (store, run): (&mut Store, &str), mode: Mode) -> Result<(), StoreError> {
-    while let Some((seq, call)) = store.take_order(run, clock::now())? {
+/// Starts the thread of one desk.
+fn start(
+    commands: Commands,
+    (mut store, desk): (Store, String),
+    mode: Mode,
+) -> Result<(Sender<()>, JoinHandle<()>)> {
+    let (stop, stopped) = channel::<()>();
+    let lost: Done = Err(Refused::Failed(
+        "the process that carried it out ended early; the audit tells how far it came".to_owned(),
+    ));
+    store.answer_left(&desk, &serde_json::to_string(&lost)?)?;
+    let work = move || {
+        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LOOK) {
+            if let Err(e) = serve(&commands, (&mut store, &desk), mode) {
+                tracing::info!(error = %e, "orders of the console wait for the store");
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("sidetap-orders".into()).spawn(work);
+    Ok((stop, thread.context("cannot start a thread")?))
+}
+
+/// Carries out what waits. Looks that wait for the same are one.
+fn serve(commands: &Commands, (store, desk): (&mut Store, &str), mode: Mode) -> Result<(), StoreError> {
+    while let Some((seq, text)) = store.take_order(desk, clock::now())? {
         store.set_now(clock::now());
-        let done = match serde_json::from_str::<Call>(&call) {
+        let mut waiting = vec![seq];
+        let done = match serde_json::from_str::<Call>(&text) {
             Ok(call) if call.changes() && mode != Mode::Enforce => Err(Refused::NotAvailable(
                 "way to change devices: its watch was started without --enforce".to_owned(),
             )),
-            Ok(call) => carry_out(commands, store, &call),
+            Ok(call) => {
+                if call.looks() {
+                    waiting.extend(store.take_same_orders(desk, &text, clock::now()).unwrap_or_default());
+                }
+                carry_out(commands, store, &call)
+            }
             Err(e) => Err(failed(e)),
         };
         let answer = serde_json::to_string(&done).unwrap_or_default();
         let begun = Instant::now();
-        loop {
-            store.set_now(clock::now());
-            match store.answer_order(seq, &answer) {
-                Err(e) if e.is_busy() && begun.elapsed() < ANSWER => {}
-                said => break said?,
+        for seq in waiting {
+            loop {
+                store.set_now(clock::now());
+                match store.answer_order(seq, &answer) {
+                    Err(e) if e.is_busy() && begun.elapsed() < ANSWER => {}
+                    said => break said?,
+                }
             }
         }
     }
@@ -166,4 +195,64 @@ fn carry_out(commands: &Commands, store: &mut Store, call: &Call) -> Done {
             commands.save_policy(store, save)
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// A device that takes connections and never answers; counts them.
+    fn hangs() -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (at, asked) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            let mut held = Vec::new();
+            for connection in listener.incoming() {
+                count.fetch_add(1, Ordering::SeqCst);
+                held.push(connection);
+            }
+        });
+        (format!("http://{at}"), asked)
+    }
+
+    #[test]
+    fn what_changes_something_waits_for_no_look_at_a_device_that_hangs() {
+        let dir = tempfile::tempdir().unwrap();
+        let (url, asked) = hangs();
+        let text = format!(
+            "[analysis]\nhash_key = {:?}\n[[mitigation.nginx_plus]]\nurl = \"{url}/api/9\"\nhttp = {{ timeout_s = 4 }}\n",
+            dir.path().join("key")
+        );
+        let config = crate::config::parse(Path::new("x"), &text).unwrap();
+        let file = dir.path().join("s.db");
+        let mut store = Store::open(&file).unwrap();
+        let key = HashKey::from_bytes([7; 16]);
+        let orders = Orders::start(&config, (&file, "r"), &key, Mode::Enforce).unwrap();
+        let looks: Vec<JoinHandle<Done>> = (0..LOOKS)
+            .map(|n| {
+                let mut store = Store::open(&file).unwrap();
+                std::thread::sleep(Duration::from_millis(if n == 1 { 700 } else { 0 }));
+                std::thread::spawn(move || ask(&mut store, "r", &Call::Status))
+            })
+            .collect();
+        let before = Instant::now();
+        let redo = Call::Redo { what: Undo::All, by: "ada".to_owned() };
+        ask(&mut store, "r", &redo).unwrap();
+        assert!(before.elapsed() < Duration::from_secs(3), "it waited {:?}", before.elapsed());
+        assert!(looks.iter().all(|l| !l.is_finished()), "they wait for the device");
+        for look in looks {
+            let said = look.join().unwrap().unwrap();
+            assert!(said["devices"][0]["error"].as_str().unwrap().contains("no answer"), "{said}");
+        }
+        // One look is for all that were asked for while another one went on.
+        assert!(asked.load(Ordering::SeqCst) < LOOKS, "{asked:?}");
+        orders.end();
+    }
+
+    const LOOKS: usize = 5;
 }
