@@ -120,6 +120,27 @@ impl History {
         Time::of(v).add_to(self.subjects.entry(key).or_default());
     }
 
+    /// From when to when the subject of a verdict was acted against, as far as that is remembered.
+    pub fn times(&self, v: &VerdictRow) -> Vec<(Ts, Ts)> {
+        let held = self.subjects.get(&key(&v.zone, &v.subject));
+        held.into_iter().flatten().map(|h| (h.from, h.until)).collect()
+    }
+
+    /// Remembers times that were kept apart: they count before what a verdict says of itself, which knows its first time and its last time
+    /// to live alone.
+    pub fn restore(&mut self, zone: &str, subject: &Subject, times: &[(Ts, Ts)]) {
+        let key = key(zone, subject);
+        if !self.subjects.contains_key(&key) && self.subjects.len() >= SUBJECTS {
+            self.forgotten += 1;
+            return;
+        }
+        let all = self.subjects.entry(key).or_default();
+        all.retain(|h| !times.iter().any(|(from, until)| *from <= h.until && h.from <= *until));
+        all.extend(times.iter().map(|(from, until)| Held { from: *from, until: *until }));
+        all.sort_by_key(|h| (h.from, h.until));
+        all.drain(..all.len().saturating_sub(TIMES));
+    }
+
     /// Forgets all that was done to somebody, by themselves or with more that tells them from others.
     pub fn forget(&mut self, kind: SubjectKind, value: &str) {
         let part = |of: &str| of.split(" + ").any(|p| p == value);
@@ -183,6 +204,25 @@ mod tests {
         });
         assert_eq!(parts.unwrap().subjects, whole.subjects);
         assert_eq!(whole.subjects.values().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
+    }
+
+    #[test]
+    fn times_that_were_kept_are_as_they_were_in_a_row() {
+        let mut live = History::default();
+        let last =
+            [1000, 1700, 4000].map(|at| VerdictRow { detected_at: Ts::from_parts(1000, 0), ..seen(at) });
+        last.iter().for_each(|v| live.record(v));
+        let [.., last] = last;
+        let long = VerdictRow { ttl_s: 2_000, ..last };
+        let mut again = History::of([&long]);
+        assert_eq!(again.times(&long).len(), 1, "its row alone says no more");
+        again.restore(&long.zone, &long.subject, &live.times(&long));
+        assert_eq!(again.times(&long), live.times(&long));
+        assert!(again.holds(&long) && live.holds(&long));
+        assert_eq!(again.times_before(&seen(9000), 90_000), 3);
+        let many: Vec<(Ts, Ts)> = (0..40).map(|n| (Ts(n * 10), Ts(n * 10 + 5))).collect();
+        again.restore("other", &long.subject, &many);
+        assert_eq!(again.times(&VerdictRow { zone: "other".into(), ..long }), many[40 - TIMES..]);
     }
 
     #[test]

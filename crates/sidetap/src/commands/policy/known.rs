@@ -14,6 +14,7 @@ use sidetap_policy::{
 };
 use sidetap_store::{Store, StoreError};
 
+use super::times::Times;
 use crate::cli::{SourceArgs, TrafficArgs};
 use crate::clock;
 use crate::commands::intel;
@@ -233,12 +234,19 @@ pub(super) fn campaigns_in(store: &Store) -> Result<Campaigns> {
 
 /// Who was acted against in other runs than this one.
 pub(super) fn history_in(store: &Store, run: &str) -> Result<History, StoreError> {
-    History::of_parts(|take| {
+    let times = Times::of(store)?;
+    let mut kept = Vec::new();
+    let mut history = History::of_parts(|take| {
         store.each_verdicts_of_others(run, |part| {
-            part.iter().for_each(&mut *take);
-            Ok(())
+            for v in &part {
+                take(v);
+                kept.extend(times.get(&v.id).map(|times| (v.zone.clone(), v.subject.clone(), times)));
+            }
+            Ok::<(), StoreError>(())
         })
-    })
+    })?;
+    kept.iter().for_each(|(zone, subject, times)| history.restore(zone, subject, times));
+    Ok(history)
 }
 
 /// The addresses and tokens that the stored requests of that time had.

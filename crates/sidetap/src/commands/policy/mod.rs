@@ -5,6 +5,7 @@ mod known;
 mod never;
 mod simulate;
 mod suggest;
+mod times;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ use crate::output::{Terminal, print, warn};
 use crate::report::{Column, Table};
 pub(crate) use known::each_request;
 pub(crate) use never::{operator_is_unknown, said};
+pub(crate) use times::Times;
 
 /// The rules in force, and what stands around them whatever they say.
 #[derive(Debug)]
@@ -110,9 +112,19 @@ fn stamp_of(path: &Path) -> Stamp {
 
 /// What is known around the verdicts of the run of this id: its own places, and what the store remembers of others.
 pub(crate) fn known_of(run: &RunData, id: &str, store: Option<&Path>, span_s: u64) -> Known {
+    known_beside(run, (id, id), store, span_s)
+}
+
+/// The same where of the runs that the store remembers another one is left out, or none.
+pub(crate) fn known_beside(
+    run: &RunData,
+    (id, without): (&str, &str),
+    store: Option<&Path>,
+    span_s: u64,
+) -> Known {
     let mut known = Known { places: Places::of(&run.endpoints), ..Known::default() };
     let Some(file) = store.filter(|f| f.is_file()) else { return known };
-    match Store::open_read_only(file).and_then(|s| known::history_in(&s, id)) {
+    match Store::open_read_only(file).and_then(|s| known::history_in(&s, without)) {
         Ok(earlier) => known.history = earlier,
         Err(e) => warn(&format!("what the store remembers cannot be read: {e}")),
     }

@@ -1,6 +1,7 @@
 //! Acts on verdicts beside the data path: decides, stores, brings devices to what is asked.
 
 mod forget;
+mod times;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use sidetap_policy::{Known, Response, Traffic};
 use sidetap_store::{Store, run_id};
 
 use self::forget::Forgotten;
+use self::times::KeptTimes;
 use super::act::Actor;
 use super::batch::Batch;
 use super::deeds::Deeds;
@@ -90,6 +92,7 @@ pub(super) struct Acting {
     /// The newest row of the audit that was looked at.
     audited: u64,
     people: Forgotten,
+    kept_times: KeptTimes,
     /// The key by which orders of the console are carried out, where they are.
     serves: Option<HashKey>,
     orders: Option<Orders>,
@@ -182,8 +185,10 @@ impl Acting {
         let inputs = live_inputs(interfaces.iter().cloned(), begun);
         let run = run_id(&Summary { inputs, ..Summary::default() });
         let store = store.map(|path| Store::open(path).map(|s| (s, path.to_owned(), run))).transpose()?;
+        let policies = policies(&config)?.hashed(key);
         Ok(Acting {
-            policies: policies(&config)?.hashed(key),
+            kept_times: KeptTimes::of(store.as_ref().map(|(store, ..)| store), key),
+            policies,
             store,
             enforcer: (!enforcer.connectors().is_empty()).then_some(enforcer),
             devices: None,
@@ -261,6 +266,7 @@ impl Acting {
                         self.push();
                     }
                     self.keep(&decided);
+                    self.note_times(&decided);
                     // Nobody is alerted again to what he was told of.
                     decided.retain(|v| before.get(&v.id) != Some(&v.response));
                     if let Some(alerter) = &mut self.alerter {
@@ -319,6 +325,7 @@ impl Acting {
         if self.looking.take().is_some_and(|look| look.join().is_ok_and(|look| self.take_up(look))) {
             self.push();
         }
+        self.keep_times(true);
         if let Some(orders) = self.orders.take() {
             orders.end();
         }
@@ -390,7 +397,7 @@ impl Acting {
             let later = std::mem::take(&mut self.verdicts);
             let own: Vec<String> = later.keys().cloned().collect();
             self.verdicts = earlier.take(VERDICTS).chain(later).collect();
-            self.judge_all();
+            self.judge_found(&own);
             let own: Vec<VerdictRow> = own.iter().filter_map(|id| self.verdicts.get(id).cloned()).collect();
             self.keep(&own);
         } else {
@@ -442,6 +449,9 @@ impl Acting {
             self.lost.say(format!("cannot write the audit to {}: {e}", path.display()));
         }
         self.judge_all();
+        if self.looked.is_some() {
+            self.kept_times.go_by(&self.policies);
+        }
     }
 
     fn judge_all(&mut self) {

@@ -10,7 +10,7 @@ use sidetap_policy::{Known, Places, Traffic};
 use sidetap_store::{Store, StoreError};
 
 use crate::clock;
-use crate::commands::policy::known_of;
+use crate::commands::policy::known_beside;
 use crate::output::warn;
 
 /// What a look at the store found.
@@ -40,6 +40,8 @@ pub(super) fn look_at(
 ) -> Look {
     let begun = Instant::now();
     let mut earlier = Vec::new();
+    // Whoever acted before for this run is gone with what he remembered of it.
+    let without = if before.is_some() { "" } else { run };
     let mut places = Places::default();
     let read = Store::open_read_only(path).and_then(|store| {
         places = Places::of(&store.load_endpoints()?);
@@ -57,7 +59,7 @@ pub(super) fn look_at(
             "what was pushed before cannot be decided anew, and stays until it is over: {path}: {e}"
         ));
     }
-    let known = Known { places, ..known_of(&own, run, Some(path), span_s) };
+    let known = Known { places, ..known_beside(&own, (run, without), Some(path), span_s) };
     Look { traffic: known.traffic.clone().map(Arc::new), known, earlier, took: begun.elapsed() }
 }
 

@@ -77,6 +77,7 @@ impl Acting {
                 return false;
             }
         };
+        let known: Vec<String> = self.verdicts.keys().cloned().collect();
         for who in asked {
             self.verdicts.retain(|_, v| leaves(v, who.kind, &who.value));
             self.known.history.forget(who.kind, &who.value);
@@ -87,8 +88,10 @@ impl Acting {
         self.forget_stored();
         self.let_forgotten_go();
         let verdicts = &self.verdicts;
+        let gone: Vec<String> = known.into_iter().filter(|id| !verdicts.contains_key(id)).collect();
         self.news.retain(|id| verdicts.contains_key(id));
         self.awaited.retain(|id| verdicts.contains_key(id));
+        self.forget_times(|id| gone.iter().any(|g| g == id));
         true
     }
 

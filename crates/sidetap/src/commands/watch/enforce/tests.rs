@@ -122,3 +122,59 @@ fn who_goes_on_is_decided_as_before_until_his_response_is_over() {
     let over = VerdictRow { last_seen: v.detected_at.plus(3_700_000_000_000), ..v };
     assert!(!acting.goes_on(&over));
 }
+
+/// How often somebody was acted against, and what was decided of him, is known to whoever acts after a restart: in the same run, whose
+/// process was killed, and in the next one.
+#[test]
+fn a_restart_goes_on_with_the_next_step_and_with_what_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let rule = "version: 1\nrules:\n  - id: it\n    when: intent == \"malicious\"\n    response: rate-limit\n    subjects: [address]\n    ttl: 10m\n    escalate:\n      within: 1d\n      steps: [{response: challenge, ttl: 20m}, {response: block, ttl: 1h}]\n";
+    std::fs::write(at("policy.yaml"), rule).unwrap();
+    let text = format!(
+        "[policy]\npath = \"{}\"\n[[mitigation.feed]]\npath = \"{}\"\n",
+        at("policy.yaml"),
+        at("feed")
+    );
+    std::fs::write(at("c.toml"), text).unwrap();
+    let mut config = crate::config::load(Some(Path::new(&at("c.toml")))).unwrap();
+    config.store = Some(at("s.db").into());
+    let (store, key) = (config.store.clone(), HashKey::from_bytes([7; 16]));
+    let start = clock::now().plus(-7_200_000_000_000);
+    let begin = |begun: Ts| {
+        let mut acting =
+            Acting::new(&config, store.as_deref(), &key, begun, &["x0".to_owned()], false).unwrap();
+        acting.before.insert("v-1".to_owned());
+        acting.look(&[]);
+        if let Some(look) = acting.looking.take() {
+            acting.take_up(look.join().unwrap());
+        }
+        acting
+    };
+    let mut v = crate::report::fixture::run().verdicts.remove(0);
+    (v.id, v.intent, v.score) = ("v-1".to_owned(), "malicious".to_owned(), 99);
+    (v.detected_at, v.first_seen, v.measures) = (start, start, None);
+    let seen = |acting: &mut Acting, minutes: i64| {
+        let last_seen = start.plus(minutes * 60_000_000_000);
+        let decided = acting.decide(vec![VerdictRow { last_seen, ..v.clone() }]);
+        acting.keep(&decided);
+        acting.note_times(&decided);
+        acting.keep_times(true);
+        decided[0].response.clone()
+    };
+    let mut first = begin(start);
+    assert_eq!([0, 11].map(|m| seen(&mut first, m)), ["rate-limit", "challenge"]);
+    for begun in [start, start.plus(1_000_000_000)] {
+        drop(std::mem::replace(&mut first, begin(begun)));
+        let known = first.verdicts.get("v-1").expect("it is not found again");
+        assert_eq!(known.response, "challenge", "what holds is not decided anew");
+        let later = VerdictRow { last_seen: start.plus(25 * 60_000_000_000), ..v.clone() };
+        assert!(first.goes_on(&later), "it holds until its end");
+        assert!(!first.goes_on(&VerdictRow { last_seen: start.plus(32 * 60_000_000_000), ..v.clone() }));
+    }
+    assert_eq!(seen(&mut first, 32), "block", "the third time, two of which were before the restarts");
+    std::fs::write(at("policy.yaml"), rule.replace("rate-limit", "alert").replace("block", "tarpit"))
+        .unwrap();
+    let last = begin(start.plus(2_000_000_000));
+    assert_ne!(last.verdicts["v-1"].response, "block", "by other rules it is decided anew");
+}
