@@ -11,21 +11,29 @@ use crate::canary::CANARY;
 use crate::entry::Entry;
 use crate::key::Key;
 use crate::plan::{Plan, Refusal};
+use crate::resolve::is_touched;
 
 /// Takes out of a plan what is beyond `room` new entries, the least urgent; gives how many those are.
 ///
 /// What a new entry that has to wait would have taken the place of stays until then, so that nobody is let go in between.
-pub(crate) fn trim(plan: &mut Plan, room: usize) -> usize {
+///
+/// `goes` says of entries that may not stay whatever waits: their time is over, they were taken back, or somebody is allowed by now.
+pub(crate) fn trim(plan: &mut Plan, room: usize, goes: impl Fn(&Entry) -> bool) -> usize {
     if plan.add.len() <= room {
         return 0;
     }
     let why = format!("it waits for the next minute: max_adds_per_minute leaves room for {room} now");
-    leave_out(plan, room, &why)
+    leave_out(plan, room, &why, Around::Both, goes)
 }
 
 /// Takes out of a plan that a guard holds what would act against more: new entries, and later ends of those that the device has
 /// (`before`). What lets go stays in it. Gives how many those are.
-pub(crate) fn hold_back(plan: &mut Plan, before: &[Entry], guard: &str) -> usize {
+pub(crate) fn hold_back(
+    plan: &mut Plan,
+    before: &[Entry],
+    guard: &str,
+    goes: impl Fn(&Entry) -> bool,
+) -> usize {
     let old: BTreeMap<(&Key, Response), &Entry> = before.iter().map(|e| ((&e.key, e.response), e)).collect();
     let of = |e: &Entry| old.get(&(&e.key, e.response)).filter(|o| o.expires_at < e.expires_at).copied();
     let (longer, shorter): (Vec<Entry>, Vec<Entry>) =
@@ -36,25 +44,43 @@ pub(crate) fn hold_back(plan: &mut Plan, before: &[Entry], guard: &str) -> usize
             *entry = old.clone();
         }
     }
-    longer.len() + leave_out(plan, 0, guard)
+    longer.len() + leave_out(plan, 0, guard, Around::Inside, goes)
+}
+
+/// Which old entries stay for a new one that is left out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Around {
+    /// Those within its network.
+    Inside,
+    /// And the network around it: who is in it would be let go for a minute. For longer, as a guard holds, others in it would be kept out.
+    Both,
 }
 
 /// Takes the least urgent new entries beyond `room` out of a plan.
-fn leave_out(plan: &mut Plan, room: usize, why: &str) -> usize {
+fn leave_out(
+    plan: &mut Plan,
+    room: usize,
+    why: &str,
+    around: Around,
+    goes: impl Fn(&Entry) -> bool,
+) -> usize {
     let mut adds = std::mem::take(&mut plan.add);
     adds.sort_by(|a, b| {
         let rank = |e: &Entry| Reverse((e.verdict == CANARY, e.priority));
         rank(a).cmp(&rank(b)).then_with(|| a.key.cmp(&b.key))
     });
-    let goes = room.max(adds.iter().take_while(|e| e.verdict == CANARY).count());
-    let waits = adds.split_off(goes.min(adds.len()));
+    let sent = room.max(adds.iter().take_while(|e| e.verdict == CANARY).count());
+    let waits = adds.split_off(sent.min(adds.len()));
     adds.sort_by(|a, b| a.key.cmp(&b.key));
     plan.add = adds;
     let waiting: BTreeSet<_> = waits.iter().map(|e| &e.key).collect();
     plan.target.retain(|e| !waiting.contains(&e.key));
     let wide: BTreeSet<IpNet> =
         waits.iter().filter(|w| w.key.is_wide()).filter_map(|w| w.key.net()).collect();
-    let stays = |old: &Entry| waiting.contains(&old.key) || old.key.net().is_some_and(|n| is_in(n, &wide));
+    let nets: BTreeSet<IpNet> = waits.iter().filter_map(|w| w.key.net()).collect();
+    let is_around = |old: IpNet| nets.range(old..).next().is_some_and(|n| old.contains(n));
+    let of = |net: IpNet| is_in(net, &wide) || around == Around::Both && is_around(net);
+    let stays = |old: &Entry| !goes(old) && (waiting.contains(&old.key) || old.key.net().is_some_and(of));
     let (kept, removed): (Vec<Entry>, Vec<Entry>) =
         std::mem::take(&mut plan.remove).into_iter().partition(stays);
     plan.remove = removed;
@@ -84,8 +110,7 @@ pub(crate) fn keep_from_collapse(
     undone: impl Fn(&Entry) -> bool,
 ) -> usize {
     let target: BTreeSet<&Key> = plan.target.iter().map(|e| &e.key).collect();
-    let is_allowed =
-        |e: &Entry| e.key.within().is_some_and(|n| allow.iter().any(|a| a.contains(&n) || n.contains(a)));
+    let is_allowed = |e: &Entry| e.key.within().is_some_and(|n| is_touched(allow, &n));
     let is_lost =
         |e: &Entry| e.expires_at > now && !target.contains(&e.key) && e.verdict != CANARY && !undone(e);
     let lost = plan.remove.iter().filter(|e| is_lost(e)).count();
@@ -110,4 +135,64 @@ const FEW: usize = 20;
 fn is_in(net: IpNet, wide: &BTreeSet<IpNet>) -> bool {
     let above = std::iter::successors(Some(net), IpNet::supernet);
     !wide.is_empty() && above.into_iter().any(|n| wide.contains(&n.trunc()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn entry(net: &str) -> Entry {
+        Entry {
+            key: net.parse().unwrap(),
+            response: Response::Block,
+            expires_at: 1_000,
+            verdict: format!("v-{net}"),
+            priority: (90, 0),
+            way: None,
+        }
+    }
+
+    fn nets(entries: &[Entry]) -> Vec<String> {
+        entries.iter().map(|e| e.key.to_string()).collect()
+    }
+
+    /// A network gives way to addresses in it, and addresses to a network around them.
+    fn both_ways() -> Plan {
+        let add = ["192.0.2.7/32", "198.51.100.0/24"].map(entry).to_vec();
+        let remove = ["192.0.2.0/24", "198.51.100.9/32", "203.0.113.0/24"].map(entry).to_vec();
+        Plan { target: add.clone(), add, remove, ..Plan::default() }
+    }
+
+    #[test]
+    fn nobody_is_let_go_while_what_comes_in_its_place_waits() {
+        let mut plan = both_ways();
+        assert_eq!(trim(&mut plan, 0, |_| false), 2);
+        assert_eq!(nets(&plan.remove), ["203.0.113.0/24"]);
+        assert_eq!(nets(&plan.target), ["192.0.2.0/24", "198.51.100.9"]);
+        // What may not stay goes, whatever waits.
+        let mut plan = both_ways();
+        trim(&mut plan, 0, |e| e.verdict != "v-198.51.100.9/32");
+        assert_eq!(nets(&plan.remove), ["192.0.2.0/24", "203.0.113.0/24"]);
+        assert_eq!(nets(&plan.target), ["198.51.100.9"]);
+        // A guard may hold for hours: the network would keep out others for as long.
+        let mut plan = both_ways();
+        hold_back(&mut plan, &[], "held", |_| false);
+        assert_eq!(nets(&plan.remove), ["192.0.2.0/24", "203.0.113.0/24"]);
+        assert_eq!(nets(&plan.target), ["198.51.100.9"]);
+    }
+
+    #[test]
+    fn a_long_list_is_kept_from_collapse_at_once() {
+        let net = |n: u32, length: u8| IpNet::from(ipnet::Ipv4Net::new_assert(n.into(), length));
+        let allow: Vec<IpNet> = (0..100_000).map(|n| net(0x1000_0000 + n * 512, 24)).collect();
+        let old = |n: u32| Entry { key: Key::Net(net(0x0b00_0000 + n, 32)), ..entry("192.0.2.1") };
+        let mut plan = Plan { remove: (0..50_000).map(old).collect(), ..Plan::default() };
+        plan.remove.push(Entry { key: Key::Net(net(0x1000_0007, 32)), ..entry("192.0.2.1") });
+        let begun = Instant::now();
+        assert_eq!(keep_from_collapse(&mut plan, &allow, 50, 0, |_| false), 50_000);
+        assert_eq!(nets(&plan.remove), ["16.0.0.7"], "who is allowed by now");
+        assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+    }
 }

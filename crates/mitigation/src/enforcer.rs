@@ -17,16 +17,15 @@ use crate::entry::tag_of;
 use crate::geography::Geography;
 use crate::ledger::{Ledger, LedgerEntry, LedgerFile};
 use crate::pace::Pace;
-use crate::report::{ConnectorResult, ConnectorStatus, Mode, PlanReport, PushReport, StatusReport};
+use crate::report::{ConnectorResult, Mode, PlanReport, PushReport};
 use crate::resolve::{Push, express, plan_one, undo_plan};
 use crate::settle::{by_connector, settle};
-use crate::status::{LOOK_PAUSE, LOOKS, status_of};
 
 /// Brings devices to the desired state, and back.
 pub struct Enforcer {
-    slots: Vec<Slot>,
-    ledger: Ledger,
-    file: Option<LedgerFile>,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) ledger: Ledger,
+    pub(crate) file: Option<LedgerFile>,
     allow: Vec<IpNet>,
     max_adds: usize,
     caps: Option<Caps>,
@@ -37,8 +36,8 @@ pub struct Enforcer {
 }
 
 /// A connector and how often its device is asked.
-struct Slot {
-    connector: Box<dyn Connector>,
+pub(crate) struct Slot {
+    pub(crate) connector: Box<dyn Connector>,
     pace: Pace,
 }
 
@@ -184,39 +183,6 @@ impl Enforcer {
     /// The connectors' names with their kinds.
     pub fn connectors(&self) -> Vec<(String, &'static str)> {
         self.all().map(|c| (c.name().to_owned(), c.kind())).collect()
-    }
-
-    /// Reads every device. What does not go with what was left there is told once nobody changes it: a push, of another process too, has
-    /// changed a device before it writes down how it left it.
-    pub fn status(&mut self, now: Ts) -> StatusReport {
-        let mut report = self.status_once(now);
-        for _ in 0..LOOKS {
-            if !report.under_way {
-                break;
-            }
-            std::thread::sleep(LOOK_PAUSE);
-            report = self.status_once(now);
-        }
-        report
-    }
-
-    fn status_once(&mut self, now: Ts) -> StatusReport {
-        // A ledger that cannot be read now was read at the start.
-        let _ = self.look();
-        let is_busy = |file: &Option<LedgerFile>| file.as_ref().is_some_and(LedgerFile::is_busy);
-        let (before, ledger) = (is_busy(&self.file), &self.ledger);
-        let read = each(&mut self.slots, |s| status_of(s.connector.as_mut(), ledger, now.secs()));
-        let under_way = before || is_busy(&self.file);
-        let settled = |(mut status, doubts): (ConnectorStatus, Vec<String>)| {
-            status.drift.extend(doubts.into_iter().filter(|_| !under_way));
-            status.emptied &= !under_way;
-            status
-        };
-        let mut connectors: Vec<ConnectorStatus> = read.into_iter().map(settled).collect();
-        connectors.iter_mut().for_each(|c| c.contended = self.contended(&c.name, now.secs()));
-        let active = self.ledger.entries.values().filter(|e| e.expires_at > now.secs()).count();
-        let undone = self.ledger.undone.values().map(|set| set.len()).sum();
-        StatusReport { connectors, active, undone, under_way }
     }
 
     /// What a push would do.
@@ -466,12 +432,14 @@ impl Enforcer {
         self.ledger.contended.get(name).filter(|c| c.is_now(now)).cloned()
     }
 
-    fn say_busy(&self, options: &PushOptions) -> Option<File> {
-        self.file.as_ref().filter(|_| options.mode == Mode::Enforce)?.say_busy()
+    /// Says of each device that it is being changed, until what this gives is dropped.
+    fn say_busy(&self, options: &PushOptions) -> Vec<File> {
+        let file = self.file.as_ref().filter(|_| options.mode == Mode::Enforce);
+        file.into_iter().flat_map(|f| self.all().filter_map(|c| f.say_busy(c.name()))).collect()
     }
 
     /// Takes in what another process took back or pushed since the last look.
-    fn look(&mut self) -> std::io::Result<()> {
+    pub(crate) fn look(&mut self) -> std::io::Result<()> {
         self.file.as_mut().map_or(Ok(()), |file| file.look(&mut self.ledger))
     }
 
@@ -517,7 +485,7 @@ fn mark_undone(ledger: &mut Ledger, selector: &Selector, now: i64) {
 }
 
 /// Does the same with every connector at once; the results stand in their order.
-fn each<T: Send>(slots: &mut [Slot], work: impl Fn(&mut Slot) -> T + Sync) -> Vec<T> {
+pub(crate) fn each<T: Send>(slots: &mut [Slot], work: impl Fn(&mut Slot) -> T + Sync) -> Vec<T> {
     let work = &work;
     std::thread::scope(|scope| {
         let threads: Vec<_> = slots.iter_mut().map(|s| scope.spawn(move || work(s))).collect();

@@ -193,6 +193,8 @@ impl Ledger {
 pub(crate) struct LedgerFile {
     path: PathBuf,
     seen: Option<Stamp>,
+    /// The one that was looked at last, whether or not it could be read.
+    looked: Option<Stamp>,
     /// Whether the last wait for a turn was in vain: the next is a short one.
     is_taken: bool,
 }
@@ -203,12 +205,13 @@ type Stamp = (u64, i64, i64, u64);
 impl LedgerFile {
     /// The ledger of this file.
     pub(crate) fn new(path: &Path) -> Self {
-        LedgerFile { path: path.to_owned(), seen: None, is_taken: false }
+        LedgerFile { path: path.to_owned(), seen: None, looked: None, is_taken: false }
     }
 
     /// Takes in what another process wrote since the last look.
     pub(crate) fn look(&mut self, ledger: &mut Ledger) -> std::io::Result<()> {
         let there = self.stamp();
+        self.looked = there;
         if there.is_some() && there != self.seen {
             ledger.take_in(Ledger::read(&self.path)?);
             self.seen = there;
@@ -235,18 +238,24 @@ impl LedgerFile {
         change(ledger);
         ledger.write(&self.path)?;
         self.seen = self.stamp();
+        self.looked = self.seen;
         drop(turn);
         Ok(risk)
     }
 
-    /// Says to who looks at the devices that they are being changed by it.
-    pub(crate) fn say_busy(&self) -> Option<File> {
-        say_busy(&self.path)
+    /// Says to who looks at this device that it is being changed.
+    pub(crate) fn say_busy(&self, connector: &str) -> Option<File> {
+        say_busy(&self.path, connector)
     }
 
-    /// Whether devices are being changed, or were since the last look.
-    pub(crate) fn is_busy(&self) -> bool {
-        is_busy(&self.path) || self.stamp().is_some_and(|there| Some(there) != self.seen)
+    /// Whether this device is being changed.
+    pub(crate) fn is_busy(&self, connector: &str) -> bool {
+        is_busy(&self.path, connector)
+    }
+
+    /// Whether it was written since the last look.
+    pub(crate) fn is_news(&self) -> bool {
+        self.stamp().is_some_and(|there| Some(there) != self.looked)
     }
 
     fn stamp(&self) -> Option<Stamp> {

@@ -41,8 +41,11 @@ pub struct StatusReport {
     pub active: usize,
     /// Verdicts that were taken back.
     pub undone: usize,
-    /// Whether devices were being changed all the while, so that what is told may be over by now.
+    /// Whether devices were being changed all the while, so that what is told of them may be over by now.
     pub under_way: bool,
+    /// What else has to be said.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// One connector's state.
@@ -62,6 +65,8 @@ pub struct ConnectorStatus {
     pub drift: Vec<String>,
     /// Whether entries of verdicts were left there that are not over, and none is there.
     pub emptied: bool,
+    /// Whether it was being changed all the while.
+    pub under_way: bool,
     /// That somebody else writes under the same mark, and when that was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contended: Option<Contended>,

@@ -109,26 +109,31 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
     planned.proof = proof;
     (planned.weaker, planned.partly) = (weaker, partly);
     (planned.strangers, planned.unknown) = (found, kept);
+    let goes = |e: &Entry| {
+        e.expires_at <= push.now
+            || push.ledger.is_undone(c.name(), &e.verdict)
+            || e.key.within().is_some_and(|n| is_touched(push.allow, &n))
+    };
     if let Some(caps) = push.caps.filter(|_| !push.force) {
         let lately = push.ledger.added_lately(c.name(), push.now);
-        planned.waiting = trim(&mut planned.plan, caps.room(lately));
+        planned.waiting = trim(&mut planned.plan, caps.room(lately), goes);
     }
     let share = c.max_shrink();
     if share < 100 && !push.force {
-        let goes = |e: &Entry| push.ledger.is_undone(c.name(), &e.verdict);
-        planned.stale = keep_from_collapse(&mut planned.plan, push.allow, share, push.now, goes);
+        let undone = |e: &Entry| push.ledger.is_undone(c.name(), &e.verdict);
+        planned.stale = keep_from_collapse(&mut planned.plan, push.allow, share, push.now, undone);
     }
     if !push.force {
         planned.guard = too_many(&planned.plan, push.max_adds).or_else(|| capped(&planned, push));
     }
     if planned.unheard {
-        hold_back(&mut planned.plan, &before, "it does not answer");
+        hold_back(&mut planned.plan, &before, "it does not answer", goes);
         let canary: Vec<Entry> = std::mem::take(&mut planned.plan.add);
         planned.plan.target.retain(|e| !canary.iter().any(|c| c.key == e.key));
         planned.plan.insists = true;
     }
     if let Some(guard) = &planned.guard {
-        planned.held = hold_back(&mut planned.plan, &before, guard);
+        planned.held = hold_back(&mut planned.plan, &before, guard, goes);
     }
     (planned, error)
 }

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sidetap_model::Ts;
 
 use crate::canary::CANARY;
 use crate::connector::{Connector, ConnectorError, Observed};
+use crate::enforcer::{Enforcer, each};
 use crate::entry::Entry;
-use crate::ledger::Ledger;
-use crate::report::ConnectorStatus;
+use crate::ledger::{Ledger, LedgerFile};
+use crate::report::{ConnectorStatus, StatusReport};
 use crate::resolve::UNSEEN;
 
 /// Seconds that an entry which is over may still be there: a watch looks at its devices every half a minute.
@@ -18,8 +20,8 @@ const GRACE_S: i64 = 60;
 const CLOCK_S: i64 = 5;
 
 /// How often a status is read again while devices are being changed, and how long is waited in between.
-pub(crate) const LOOKS: usize = 5;
-pub(crate) const LOOK_PAUSE: Duration = Duration::from_millis(500);
+const LOOKS: usize = 5;
+const LOOK_PAUSE: Duration = Duration::from_millis(500);
 
 /// How many entries of verdicts there are, by the second in which they end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,8 +56,47 @@ impl Ends {
     }
 }
 
+impl Enforcer {
+    /// Reads every device. What does not go with what was left there is told once nobody changes it: a push, of another process too, has
+    /// changed a device before it writes down how it left it.
+    pub fn status(&mut self, now: Ts) -> StatusReport {
+        let mut report = self.status_once(now);
+        for _ in 0..LOOKS {
+            if !report.under_way {
+                break;
+            }
+            std::thread::sleep(LOOK_PAUSE);
+            report = self.status_once(now);
+        }
+        report
+    }
+
+    fn status_once(&mut self, now: Ts) -> StatusReport {
+        let unread = self.look().err().map(|e| {
+            format!("the ledger cannot be read: {e}; devices are held against what was read of it before")
+        });
+        let is_busy = |file: &Option<LedgerFile>, name: &str| file.as_ref().is_some_and(|f| f.is_busy(name));
+        let before: Vec<bool> = self.slots.iter().map(|s| is_busy(&self.file, s.connector.name())).collect();
+        let ledger = &self.ledger;
+        let read = each(&mut self.slots, |s| status_of(s.connector.as_mut(), ledger, now.secs()));
+        let is_news = self.file.as_ref().is_some_and(LedgerFile::is_news);
+        let mut connectors = Vec::new();
+        for ((mut status, doubts), before) in read.into_iter().zip(before) {
+            status.under_way = before || is_news || is_busy(&self.file, &status.name);
+            status.drift.extend(doubts.into_iter().filter(|_| !status.under_way));
+            status.emptied &= !status.under_way;
+            status.contended = self.contended(&status.name, now.secs());
+            connectors.push(status);
+        }
+        let active = self.ledger.entries.values().filter(|e| e.expires_at > now.secs()).count();
+        let undone = self.ledger.undone.values().map(|set| set.len()).sum();
+        let under_way = connectors.iter().any(|c| c.under_way);
+        StatusReport { connectors, active, undone, under_way, notes: unread.into_iter().collect() }
+    }
+}
+
 /// What a device holds, and apart what does not go with the ledger, which may be so only while somebody changes it.
-pub(crate) fn status_of(c: &mut dyn Connector, ledger: &Ledger, now: i64) -> (ConnectorStatus, Vec<String>) {
+fn status_of(c: &mut dyn Connector, ledger: &Ledger, now: i64) -> (ConnectorStatus, Vec<String>) {
     let (observed, error) = match c.observe(now) {
         Ok(observed) => (observed, None),
         Err(e) => (Observed::default(), Some(e.to_string())),
@@ -88,6 +129,7 @@ pub(crate) fn status_of(c: &mut dyn Connector, ledger: &Ledger, now: i64) -> (Co
         name: c.name().to_owned(),
         kind: c.kind(),
         emptied,
+        under_way: false,
         error,
         entries: observed.entries.len(),
         foreign: observed.foreign,

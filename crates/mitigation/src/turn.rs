@@ -77,10 +77,10 @@ pub(crate) fn take(path: &Path, patience: Duration) -> Result<Option<File>, Take
     }
 }
 
-/// Says to who looks at devices that they are being changed, until it is dropped; several may at once. Nothing where it cannot be said, which
-/// keeps nobody from changing them.
-pub(crate) fn say_busy(path: &Path) -> Option<File> {
-    let file = open(&beside(path, BUSY), path).ok()?;
+/// Says to who looks at a device that it is being changed, until it is dropped; several may at once. Nothing where it cannot be said, which
+/// keeps nobody from changing it.
+pub(crate) fn say_busy(path: &Path, device: &str) -> Option<File> {
+    let file = open(&busy(path, device), path).ok()?;
     // Who asks has it for a moment.
     (0..10)
         .find_map(|_| match file.try_lock_shared() {
@@ -94,12 +94,15 @@ pub(crate) fn say_busy(path: &Path) -> Option<File> {
 }
 
 /// Whether anybody says so.
-pub(crate) fn is_busy(path: &Path) -> bool {
-    File::open(beside(path, BUSY)).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+pub(crate) fn is_busy(path: &Path, device: &str) -> bool {
+    let file = File::open(busy(path, device));
+    file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
-/// What the file that is locked for it is called behind the name of the other.
-const BUSY: &str = ".busy";
+/// The file that is locked for it: one for each device, so that one that takes long is no reason to doubt the others.
+fn busy(path: &Path, device: &str) -> PathBuf {
+    beside(path, &format!(".{device}.busy"))
+}
 
 /// Opens the lock of a file, which nobody may open but who may change the file.
 fn open(lock: &Path, path: &Path) -> std::io::Result<File> {

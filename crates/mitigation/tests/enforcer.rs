@@ -536,3 +536,49 @@ fn a_status_beside_a_push_tells_nothing_that_is_over_with_it() {
     }
     assert!(!enforcer().status(wall_ts()).under_way);
 }
+
+/// A device that takes long is no reason to doubt another; nor is a ledger that cannot be read a push that never ends.
+#[test]
+fn a_push_to_one_device_leaves_the_others_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let device = |name: &str| {
+        format!(
+            "[[nginx]]\nname = \"{name}\"\naddresses = \"{}\"\ntest = []\nreload = [\"sh\", \"{}\"]\nmin_interval_s = 0\ntimeout_s = 60\n",
+            at(&format!("{name}.txt")),
+            at(&format!("{name}.sh"))
+        )
+    };
+    let text = format!("state = \"{}\"\n{}{}", at("ledger.json"), device("slow"), device("quick"));
+    let enforcer = || Enforcer::new(&toml::from_str::<Config>(&text).unwrap()).unwrap();
+    ["slow.sh", "quick.sh"].iter().for_each(|f| std::fs::write(at(f), "true\n").unwrap());
+    let rows = ["203.0.113.1", "203.0.113.2"].map(|ip| block(ip, ip));
+    assert!(enforcer().push(&desired(&rows, &[]), wall_ts(), &options()).is_ok());
+    std::fs::write(
+        at("slow.sh"),
+        format!("for n in $(seq 300); do test -e {} || sleep 0.1; done\n", at("on")),
+    )
+    .unwrap();
+    std::fs::write(at("quick.txt"), "").unwrap();
+    let status = std::thread::scope(|scope| {
+        let pushed = scope.spawn(|| {
+            let mut slow = enforcer().apart().remove(1);
+            slow.push(&desired(&rows[..1], &[]), wall_ts(), &options())
+        });
+        support::until("it is off the list", || {
+            !std::fs::read_to_string(at("slow.txt")).unwrap().contains("203.0.113.2")
+        });
+        let status = enforcer().status(wall_ts());
+        std::fs::write(at("on"), "").unwrap();
+        assert!(pushed.join().unwrap().is_ok());
+        status
+    });
+    let [quick, slow] = &status.connectors[..] else { panic!("{status:?}") };
+    assert!(slow.under_way && !quick.under_way && status.under_way, "{status:?}");
+    assert!(quick.emptied, "what is gone there is told: {quick:?}");
+    let mut looking = enforcer();
+    std::fs::write(at("ledger.json"), "{ half a led").unwrap();
+    let status = looking.status(wall_ts());
+    assert!(!status.under_way, "nobody changes anything: {status:?}");
+    assert!(status.notes[0].contains("the ledger cannot be read"), "{:?}", status.notes);
+}

@@ -49,7 +49,9 @@ pub(crate) fn run(global: &GlobalArgs, args: &MitigationArgs) -> Result<Status> 
     let mut config = config::load(global.config.as_deref())?;
     match &args.command {
         MitigationCommand::Status => {
-            let mut status = enforcer(&mut config, &args.source)?.status(clock::now());
+            let (mut enforcer, lost) = enforcer_to_look(&mut config, &args.source)?;
+            let mut status = enforcer.status(clock::now());
+            status.notes.extend(lost);
             let ledger = ledger_of(&config, &args.source);
             if gate::stopped(gate::switch_of(&config, ledger.as_deref()).as_deref()).is_some() {
                 // The kill switch empties devices: no push is missing.
@@ -163,6 +165,20 @@ fn enforcer_to_take_back(config: &Config, source: &SourceArgs) -> Result<(Enforc
                 "the ledger cannot be read, and is left as it is: {e:#}; what comes off the devices now is not remembered as taken back"
             ));
             Ok((enforcer, Some(format!("{e:#}"))))
+        }
+    }
+}
+
+/// The same for who only looks.
+fn enforcer_to_look(config: &mut Config, source: &SourceArgs) -> Result<(Enforcer, Option<String>)> {
+    match bare_enforcer(config, source) {
+        Ok(enforcer) => Ok((enforcer, None)),
+        Err(e) => {
+            let why = "what devices hold is held against nothing";
+            Ok((
+                enforcer_without_ledger(config, source)?,
+                Some(format!("the ledger cannot be read: {e:#}; {why}")),
+            ))
         }
     }
 }
@@ -436,6 +452,8 @@ mod tests {
             let said = at(dir.path(), &which).unwrap_err().to_string();
             assert_eq!(said, why);
         }
+        // What it shows is told, with why it says no more.
+        assert_eq!(at(dir.path(), &["status"]).unwrap(), Status::Amiss);
         // It comes off, and is no success: the next push puts it back.
         let not_remembered = "what came off the devices is not remembered as taken back";
         let said = at(dir.path(), &["undo", "--verdict", "v-2", "--enforce"]).unwrap_err().to_string();

@@ -47,9 +47,14 @@ pub(super) fn show_status(status: &StatusReport, terminal: &Terminal) -> Result<
         ]);
     }
     let mut text = table.render(terminal) + &whole;
-    if status.under_way {
-        text.push_str("  a push is under way: what is said here may be over by now\n");
+    let changing: Vec<&str> = connectors.iter().filter(|c| c.under_way).map(|c| &*c.name).collect();
+    if !changing.is_empty() {
+        let names = plain(&changing.join(", ")).into_owned();
+        text.push_str(&format!(
+            "  a push to {names} is under way: what is said here of it may be over by now\n"
+        ));
     }
+    status.notes.iter().for_each(|note| warn(note));
     text.push_str(&contended(connectors.iter().map(|c| (c.name.as_str(), c.contended.as_ref()))));
     for c in connectors {
         let cannot: Vec<&str> = c.sees.cannot_do().iter().map(|r| r.name()).collect();
@@ -60,7 +65,7 @@ pub(super) fn show_status(status: &StatusReport, terminal: &Terminal) -> Result<
     print(&text)?;
     Ok(match connectors.iter().any(|c| c.error.is_some()) {
         true => Status::Lost,
-        false if well => Status::Done,
+        false if well && status.notes.is_empty() => Status::Done,
         false => Status::Amiss,
     })
 }
