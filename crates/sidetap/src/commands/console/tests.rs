@@ -291,3 +291,53 @@ fn a_console_beside_a_watch_has_done_by_another_process_what_it_may_not_do() {
     assert!(matches!(beside.save_policy(&mut store, &save), Err(Refused::Conflict(_))), "of an old version");
     acts.end();
 }
+
+/// Each entry hits few of the good requests that are stored, all together more than they may: the push is held, and says why; what lets go
+/// is not held.
+#[test]
+fn entries_that_together_hit_too_many_good_requests_are_held() {
+    let pack = |n: u8| {
+        let rule = |n: u8| {
+            format!(
+                "  - id: a{n}\n    match: {{address: 198.51.100.{n}}}\n    response: block\n    ttl: 1h\n"
+            )
+        };
+        format!("version: 1\nrequests:\n{}", (1..=n).map(rule).collect::<String>())
+    };
+    let (dir, commands, mut store) = place(&pack(5));
+    let before = |s: i64| clock::now().plus(s * -1_000_000_000);
+    let cell = |n: u8, requests: u64| {
+        let cell = format!(
+            r#"{{"z":"default","i":"198.51.100.{n}","h":"shop.example","m":"GET","p":"/","a":"x","f":[],"s":[],"u":null,"k":null,"c":null,"n":null}}"#
+        );
+        let (first, last) = (before(300), before(200));
+        let hour = Ts(first.0 - first.0.rem_euclid(3_600_000_000_000));
+        sidetap_store::CellRow { hour, cell, requests, first, last }
+    };
+    // Of 100,000 good requests each of the six has 18: 0.018 %, of which 0.02 % may be hit by one entry and 0.1 % by all.
+    let cells: Vec<_> = (1..=6).map(|n| cell(n, 18)).chain([cell(200, 100_000 - 6 * 18)]).collect();
+    store.add_cells("live", &cells).unwrap();
+    let order = || Order { force: false, ..forced() };
+    let report = commands.push(&mut store, &order()).unwrap();
+    assert_eq!((&report["connectors"][0]["outcome"], added(&report)), (&json!("done"), 5), "{report}");
+    std::fs::write(dir.path().join("p.yaml"), pack(6)).unwrap();
+    let report = commands.push(&mut store, &order()).unwrap();
+    let told = &report["connectors"][0];
+    assert_eq!(told["outcome"], "held", "{report}");
+    let why = "108 of 100000 recent good requests would be hit (0.11 %), more than max_good_share_total";
+    assert!(told["answer"].as_str().unwrap().contains(why), "{told}");
+    let listed = |n: u8| {
+        let feed = std::fs::read_to_string(dir.path().join("feed.json")).unwrap();
+        feed.contains(&format!("\"198.51.100.{n}\"")) || feed.contains(&format!("\"198.51.100.{n}/32\""))
+    };
+    assert!(listed(5) && !listed(6), "who was there stays, and nobody comes");
+    let audit = store.actions(20, 0).unwrap();
+    let refused = audit.iter().find(|a| a.outcome == "refused").expect("the audit says so");
+    assert!(refused.answer.contains(why), "{refused:?}");
+    // With a rule less it goes on; and by force it does whatever it hits.
+    std::fs::write(dir.path().join("p.yaml"), pack(6).replace("198.51.100.5}", "192.0.2.5}")).unwrap();
+    assert_eq!(commands.push(&mut store, &order()).unwrap()["connectors"][0]["outcome"], "done");
+    assert!(listed(6) && !listed(5));
+    std::fs::write(dir.path().join("p.yaml"), pack(6)).unwrap();
+    assert_eq!(commands.push(&mut store, &forced()).unwrap()["connectors"][0]["outcome"], "done");
+}
