@@ -140,6 +140,13 @@ impl PolicySet {
         enabled.flat_map(|r| r.scope.endpoints.iter().map(|e| (r.source.as_str(), r.id.as_str(), e.as_str())))
     }
 
+    /// The paths of rules over requests as they are written, behind the file, the id of the rule, and line and column.
+    pub fn request_paths(&self) -> Vec<(&str, &str, (usize, usize), String)> {
+        let enabled = self.requests.iter().filter(|r| r.enabled);
+        let of = |r: &Standing| r.subject.each_part().into_iter().find(|p| p.kind == SubjectKind::Path);
+        enabled.filter_map(|r| Some((r.source.as_str(), r.id.as_str(), r.path_at, of(r)?.value))).collect()
+    }
+
     /// Reads a pack, or all packs (`*.yaml`, `*.yml`) of a directory in the order of their names.
     pub fn load(path: &Path) -> Result<Self, Vec<PolicyError>> {
         let files = files_of(path).map_err(|e| vec![e])?;

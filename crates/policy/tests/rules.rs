@@ -126,6 +126,25 @@ fn what_can_never_hold_is_refused_where_it_stands() {
     };
     assert!(request("{network: 0.0.0.0/1}").contains("`0.0.0.0/1` is no network"));
     assert!(request(r#"{path: "/x\r\ny"}"#).contains("is no path"));
+    for (path, why) in [
+        ("/item-{id}", "`item-{id}` is in no path"),
+        ("/api*", "`api*` is in no path"),
+        ("/api/v*/x", "`v*` is in no path"),
+        ("/api/**/x", "what is behind `**` in `/api/**/x` is not compared"),
+        ("/login?next=/", "`?next=/` is in no path"),
+    ] {
+        let said = request(&format!("{{method: POST, path: \"{path}\"}}"));
+        assert!(
+            said.starts_with("p.yaml:4:12: ") && said.contains(why) && said.contains(" ("),
+            "{path}: {said}"
+        );
+    }
+    for path in ["/", "/api/**", "/*/items/{id}", "/a b"] {
+        let rule = format!(
+            "version: 1\nrequests:\n  - id: a\n    match: {{path: \"{path}\"}}\n    response: block\n    ttl: 1h\n"
+        );
+        assert!(PolicySet::parse(&rule, "p.yaml").is_ok(), "{path}");
+    }
     assert!(request(r#"{header: "a: b\r\nc"}"#).contains("is no header"));
     assert!(request("{country: de}").contains("is no country"));
     for secret in ["api-key: sk_live_0123456789abcdef", "session: 'abcdef#0123'", "account: anna@example.org"]

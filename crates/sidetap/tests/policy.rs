@@ -199,4 +199,24 @@ fn endpoints_that_no_device_compares_are_told() {
     let told = place.run(&["policy", "check", "p.yaml"]).is(0).stderr;
     assert!(told.contains("no device compares `POST /user@x/login`"), "{told}");
     assert!(told.contains("no device compares `/a b`") && !told.contains("{id}"), "{told}");
+    // Those of rules over requests with their place.
+    let rule = "version: 1\nrequests:\n  - id: a\n    match: {method: POST, path: \"/user@x/login\"}\n    response: block\n    ttl: 1h\n  - id: b\n    match:\n      path: /a b\n    response: block\n    ttl: 1h\n  - id: c\n    match: {path: \"/items/{id}/**\"}\n    response: block\n    ttl: 1h\n";
+    place.write("p.yaml", rule.as_bytes());
+    let told = place.run(&["policy", "check", "p.yaml"]).is(0).stderr;
+    assert!(
+        told.contains("p.yaml:4:12: rule `a`: no device compares `/user@x/login`: parts of paths"),
+        "{told}"
+    );
+    assert!(
+        told.contains("p.yaml:9:13: rule `b`: no device compares `/a b`") && !told.contains("rule `c`"),
+        "{told}"
+    );
+    let bad = rule.replace("/a b", "/api*");
+    place.write("p.yaml", bad.as_bytes());
+    let ended = place.run(&["policy", "check", "p.yaml"]);
+    assert!(
+        ended.code != 0 && ended.stderr.contains("p.yaml:9:13: `api*` is in no path ("),
+        "{}",
+        ended.stderr
+    );
 }

@@ -10,6 +10,7 @@ use super::rule::How;
 use super::scope::is_host;
 use crate::Response;
 use crate::net::parse_net;
+use crate::places::is_in_pieces;
 
 /// A rule over requests as it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub(crate) struct Standing {
     pub(crate) how: How,
     pub(crate) measured: Option<Measured>,
     pub(crate) source: String,
+    /// Line and column of its path, or of what it matches.
+    pub(crate) path_at: (usize, usize),
 }
 
 /// How well a condition separated a campaign from the honest traffic that was stored.
@@ -68,6 +71,28 @@ fn is_spelled(name: &str) -> bool {
     hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
+/// Why a path matches no request, or others than it says, with a hint.
+fn odd_path(path: &str) -> Option<(String, &'static str)> {
+    let shown = |text: &str| text.escape_debug().to_string();
+    if let Some(at) = path.find(['?', '#']) {
+        let rest = path.get(at..).unwrap_or_default();
+        return Some((
+            format!("`{}` is in no path", shown(rest)),
+            "a path ends before its query: name the path alone",
+        ));
+    }
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    let (last, others) = parts.split_last()?;
+    if others.contains(&"**") {
+        let hint = "`**` is any rest, and stands at the end alone: /api/**; `*` is any one part";
+        return Some((format!("what is behind `**` in `{}` is not compared", shown(path)), hint));
+    }
+    let piece = |p: &&&str| is_in_pieces(p) || p.contains('*') && !matches!(**p, "*" | "**");
+    let piece = others.iter().chain([last]).find(piece)?;
+    let hint = "`*` and braces stand for a part as a whole: /items/{id}, not /item-{id}; `**` at the end is any rest";
+    Some((format!("`{}` is in no path", shown(piece)), hint))
+}
+
 fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
@@ -92,6 +117,7 @@ impl Reader<'_> {
         let how =
             self.how(list, raw.rate.as_deref(), raw.delay.as_deref(), raw.decoy, raw.tag, raw.countries);
         let mode = self.mode(list, raw.mode.as_deref());
+        let path_at = self.within_of("requests", index, "match", "path");
         let subject = self.subject(index, raw.matches);
         Some(Standing {
             id: raw.id,
@@ -105,6 +131,7 @@ impl Reader<'_> {
             how,
             measured: raw.measured,
             source: self.file.to_owned(),
+            path_at,
         })
     }
 
@@ -159,6 +186,11 @@ impl Reader<'_> {
                 self.tell(here, message, Some(hint.to_owned()));
                 return None;
             }
+        }
+        if let Some((message, hint)) = raw.path.as_deref().and_then(odd_path) {
+            let here = self.within_of("requests", index, "match", "path");
+            self.tell(here, message, Some(hint.to_owned()));
+            return None;
         }
         // A secret is written as outputs spell it: nobody reads one in a policy, and it is compared with nothing else.
         for (key, value) in [("session", &raw.session), ("api-key", &raw.api_key), ("account", &raw.account)]

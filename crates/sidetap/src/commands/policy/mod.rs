@@ -29,7 +29,7 @@ use crate::clock;
 use crate::config::{self, Config};
 use crate::exit::{Status, Usage};
 use crate::hash_key;
-use crate::output::{Terminal, print, warn};
+use crate::output::{Terminal, plain, print, warn};
 use crate::report::{Column, Table};
 pub(crate) use known::each_request;
 pub(crate) use never::{operator_is_unknown, said};
@@ -309,14 +309,21 @@ fn check(files: &[PathBuf], config: &Config) -> Result<Status> {
     Ok(status)
 }
 
+/// What a path has to be for a device to compare it.
+const COMPARED: &str = "parts of paths are letters, digits and `-._~:+=$!,`, or one name in braces";
+
 /// What is likely not meant, and endpoints that no device can compare, so that the response holds nowhere.
 fn remarks(set: &PolicySet, config: &Config) -> Result<Vec<String>> {
     let told = set.endpoints().filter(|(.., endpoint)| Place::of_endpoint(endpoint).is_none());
     let told = told.map(|(source, id, endpoint)| {
-        format!(
-            "{source}: rule `{id}`: no device compares `{endpoint}`: parts of paths are letters, digits and `-._~:+=$!,`, or one name in braces"
-        )
+        format!("{source}: rule `{id}`: no device compares `{endpoint}`: {COMPARED}")
     });
+    let odd = set.request_paths().into_iter().filter(|(.., path)| Place::of_endpoint(path).is_none());
+    let odd = odd.map(|(source, id, (line, column), path)| {
+        let path = plain(&path).into_owned();
+        format!("{source}:{line}:{column}: rule `{id}`: no device compares `{path}`: {COMPARED}")
+    });
+    let told = told.chain(odd);
     let pack = super::indicators::pack(config)?;
     let vocabulary = Vocabulary {
         indicators: pack.indicators().iter().map(|i| i.id.clone()).collect(),
