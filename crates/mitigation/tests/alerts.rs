@@ -256,3 +256,127 @@ fn what_was_not_taken_is_sent_again() {
     let lost = alerter.end();
     assert!(lost.len() == 1 && lost[0].contains("400") && lost[0].ends_with("(1 not told)"), "{lost:?}");
 }
+
+/// A service that answers each request with the next of these lines and heads, or not at all; tells when it was asked, and for what.
+fn answers(lines: &'static [&'static str]) -> (std::net::SocketAddr, Arc<Mutex<Vec<String>>>) {
+    use std::io::{BufRead, BufReader, Read, Write};
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (at, asked) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
+    let told = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        let mut silent = Vec::new();
+        for (n, stream) in listener.incoming().flatten().enumerate() {
+            let mut reader = BufReader::new(stream);
+            let mut length = 0;
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line).unwrap_or_default() <= 2 {
+                    break;
+                }
+                let value = line.to_ascii_lowercase().strip_prefix("content-length:").map(str::to_owned);
+                length = value.map_or(length, |v| v.trim().parse().unwrap());
+            }
+            let mut body = vec![0; length];
+            let _ = reader.read_exact(&mut body);
+            let group = serde_json::from_slice::<Value>(&body).unwrap_or_default()["group"].clone();
+            told.lock().unwrap().push(group.as_str().unwrap_or_default().to_owned());
+            let mut stream = reader.into_inner();
+            match lines.get(n).unwrap_or(&"200 OK") {
+                &"" => silent.push(stream),
+                head => {
+                    let said = format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                    let _ = stream.write_all(said.as_bytes());
+                }
+            }
+        }
+    });
+    (at, asked)
+}
+
+/// An alerter to this webhook and a chat that always listens, whose clock goes on by the hand of the test.
+struct Watched {
+    alerter: Alerter,
+    time: Arc<std::sync::atomic::AtomicI64>,
+    chat: Arc<Mutex<usize>>,
+    _dir: tempfile::TempDir,
+}
+
+impl Watched {
+    fn start(at: std::net::SocketAddr, more: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("secret"), SECRET).unwrap();
+        let chat: Arc<Mutex<usize>> = Arc::default();
+        let heard = Arc::clone(&chat);
+        let chat_at = serve(move |_| {
+            *heard.lock().unwrap() += 1;
+            (200, "{}".into())
+        });
+        let text = format!(
+            "{more}[[sink]]\nname = \"soc\"\nkind = \"webhook\"\nurl = \"http://{at}/\"\nsecret = {{ file = \"{}\" }}\nhttp = {{ timeout_s = 1 }}\n[[sink]]\nname = \"chat\"\nkind = \"slack\"\nurl = \"http://{chat_at}/\"\n",
+            dir.path().join("secret").display()
+        );
+        let time = Arc::new(std::sync::atomic::AtomicI64::new(NOON));
+        let clock = Arc::clone(&time);
+        let clock = Arc::new(move || clock.load(std::sync::atomic::Ordering::SeqCst));
+        let config: AlertConfig = toml::from_str(&text).unwrap();
+        Watched { alerter: Alerter::start(&config, clock).unwrap().unwrap(), time, chat, _dir: dir }
+    }
+
+    fn hear(&mut self, n: u8) {
+        let (id, ip, campaign) = (format!("v{n}"), format!("203.0.113.{n}"), format!("c{n}"));
+        self.alerter.hear(&[of(&id, &ip, Some(&campaign), 90)]);
+    }
+
+    /// So many seconds after noon, each batch that is heard is a look at what waits.
+    fn at(&mut self, seconds: i64) {
+        self.time.store(NOON + seconds, std::sync::atomic::Ordering::SeqCst);
+        (0..3).for_each(|_| {
+            self.alerter.hear(&[]);
+            std::thread::sleep(std::time::Duration::from_millis(30));
+        });
+    }
+}
+
+#[test]
+fn a_sink_that_fails_is_asked_ever_later_and_told_once() {
+    let (at, asked) = answers(&["500 Oops", "", "503 Busy", "500 Oops"]);
+    let mut watched = Watched::start(at, "budget_per_day = 2\n");
+    (1..4).for_each(|n| watched.hear(n));
+    let count = || asked.lock().unwrap().len();
+    until("it is asked", || count() == 1);
+    // Ten seconds, then twice as long each time; what takes too long to answer is no other failure.
+    for (early, due, times) in [(8, 11, 2), (28, 35, 3), (70, 80, 4), (150, 165, 6)] {
+        watched.at(early);
+        assert_eq!(
+            count(),
+            if times == 6 { 4 } else { times - 1 },
+            "it is not asked before its time ({early} s)"
+        );
+        watched.at(due);
+        until(&format!("it is asked at {due} s"), || count() == times);
+    }
+    until("others hear meanwhile", || *watched.chat.lock().unwrap() == 2);
+    assert_eq!(*asked.lock().unwrap(), ["c1", "c1", "c1", "c1", "c1", "c2"], "in order, each told once");
+    // A try is no alert of its own: the third is over the budget and comes with the digest.
+    watched.at(3_700);
+    until("the digest is told", || count() == 7);
+    assert_eq!(asked.lock().unwrap().iter().filter(|g| *g == "c3").count(), 0);
+    assert_eq!(watched.alerter.end(), Vec::<String>::new(), "all are told");
+}
+
+#[test]
+fn a_sink_that_says_when_is_not_asked_before() {
+    let (at, asked) = answers(&["429 Slow\r\nRetry-After: 3600"]);
+    let mut watched = Watched::start(at, "");
+    watched.hear(1);
+    let count = || asked.lock().unwrap().len();
+    until("it is asked", || count() == 1);
+    for seconds in [11, 601, 1_300, 3_590] {
+        watched.at(seconds);
+        assert_eq!(count(), 1, "it said when, and it is {seconds} s");
+    }
+    watched.at(3_601);
+    until("it is told", || count() == 2);
+    assert_eq!(watched.alerter.end(), Vec::<String>::new());
+}

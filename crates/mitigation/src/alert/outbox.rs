@@ -12,6 +12,8 @@ const MOST: usize = 200;
 const TRIES: u32 = 3;
 /// Seconds until the next try: the first time, and at most.
 const PAUSE_S: (i64, i64) = (10, 600);
+/// The same at most where the sink says when.
+const ASKED_S: i64 = 86_400;
 
 /// The alerts for one sink.
 pub(super) struct Outbox {
@@ -76,7 +78,7 @@ impl Outbox {
     fn wait(&mut self, e: &ConnectorError, now: i64) {
         let asked = if let ConnectorError::Later(s) = e { i64::try_from(*s).unwrap_or(i64::MAX) } else { 0 };
         let (_, most) = PAUSE_S;
-        self.again_at = now.saturating_add(asked.max(self.pause_s).min(most));
+        self.again_at = now.saturating_add(asked.min(ASKED_S).max(self.pause_s));
         self.pause_s = (self.pause_s * 2).min(most);
     }
 

@@ -88,6 +88,8 @@ fn default_interval() -> u64 {
 
 /// Addresses of one IP set at most (a quota that AWS does not raise).
 const MOST: usize = 10_000;
+/// How often a set is read and changed, where somebody else changes it in between.
+const TRIES: u32 = 3;
 
 /// The connector to IP sets.
 #[derive(Debug)]
@@ -272,14 +274,24 @@ impl Connector for AwsWafConnector {
         let live: Vec<&Entry> = plan.target.iter().filter(|e| e.expires_at > now).collect();
         for v6 in [false, true] {
             let Some(set) = self.set_of(v6) else { continue };
-            let held = self.read(set, now)?;
-            plan.check_unseen(remembered.iter().filter(|e| held.addresses.contains(&e.key)), "the IP set")?;
-            let others = held.addresses.iter().filter(|k| !ours.contains(k)).filter_map(Key::net);
-            let wanted = live.iter().filter_map(|e| e.key.net()).filter(|n| matches!(n, IpNet::V6(_)) == v6);
-            let nets: BTreeSet<IpNet> = others.chain(wanted).collect();
-            let before: BTreeSet<IpNet> = held.addresses.iter().filter_map(Key::net).collect();
-            if nets != before {
-                self.replace(set, v6, &nets, &held.lock, now)?;
+            let mut tries = TRIES;
+            loop {
+                let held = self.read(set, now)?;
+                let known = remembered.iter().filter(|e| held.addresses.contains(&e.key));
+                plan.check_unseen(known, "the IP set")?;
+                let others = held.addresses.iter().filter(|k| !ours.contains(k)).filter_map(Key::net);
+                let wanted =
+                    live.iter().filter_map(|e| e.key.net()).filter(|n| matches!(n, IpNet::V6(_)) == v6);
+                let nets: BTreeSet<IpNet> = others.chain(wanted).collect();
+                let before: BTreeSet<IpNet> = held.addresses.iter().filter_map(Key::net).collect();
+                if nets == before {
+                    break;
+                }
+                match self.replace(set, v6, &nets, &held.lock, now) {
+                    // Somebody changed it since it was read: what he put there is taken over.
+                    Err(ConnectorError::Conflict(_)) if tries > 1 => tries -= 1,
+                    done => break done?,
+                }
             }
         }
         self.memory.write(&plan.target)?;

@@ -2,13 +2,16 @@
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
-use sidetap_mitigation::Connector;
 use sidetap_mitigation::aws::AwsWafConnector;
+use sidetap_mitigation::{Connector, ConnectorError};
+use sidetap_policy::Response;
 
-use crate::rig::{Rig, acts, contract, many_up_to, room};
-use crate::support::{Process, TcpRelay, free_port, loopback, serve, tool, until};
+use crate::rig::{Rig, acts, contract, entry, many_up_to, room};
+use crate::support::{Process, TcpRelay, free_port, loopback, serve, tool, until, wall};
 
 /// AWS WAF as moto plays it.
 struct Moto {
@@ -44,25 +47,7 @@ impl Moto {
     }
 
     fn ask(&self, action: &str, body: &Value) -> Value {
-        let url = format!("http://127.0.0.1:{}/", self.port);
-        let credential = "Authorization: AWS4-HMAC-SHA256 Credential=AKID/20260101/us-east-1/wafv2/aws4_request, SignedHeaders=host, Signature=00";
-        let target = format!("X-Amz-Target: AWSWAF_20190729.{action}");
-        let out = Command::new("curl")
-            .args([
-                "-s",
-                "-H",
-                credential,
-                "-H",
-                &target,
-                "-H",
-                "Content-Type: application/x-amz-json-1.1",
-                "-d",
-                &body.to_string(),
-                &url,
-            ])
-            .output()
-            .unwrap();
-        serde_json::from_slice(&out.stdout).unwrap_or_default()
+        ask(self.port, action, body)
     }
 
     fn make(&self, name: &str, version: &str) -> String {
@@ -86,6 +71,19 @@ impl Moto {
             &json!({"Name": name, "Id": id, "Scope": "REGIONAL", "Addresses": addresses, "LockToken": lock}),
         );
     }
+}
+
+/// Asks moto by itself.
+fn ask(port: u16, action: &str, body: &Value) -> Value {
+    let url = format!("http://127.0.0.1:{port}/");
+    let credential = "Authorization: AWS4-HMAC-SHA256 Credential=AKID/20260101/us-east-1/wafv2/aws4_request, SignedHeaders=host, Signature=00";
+    let target = format!("X-Amz-Target: AWSWAF_20190729.{action}");
+    let kind = "Content-Type: application/x-amz-json-1.1";
+    let out = Command::new("curl")
+        .args(["-s", "-H", credential, "-H", &target, "-H", kind, "-d", &body.to_string(), &url])
+        .output()
+        .unwrap();
+    serde_json::from_slice(&out.stdout).unwrap_or_default()
 }
 
 impl Moto {
@@ -165,6 +163,66 @@ fn keeps_the_contract_and_acts() {
     let (Some(moto), Some(_)) = (Moto::start(), tool("curl")) else { return };
     contract(moto);
     acts(Moto::start().unwrap());
+}
+
+/// Somebody changes the set each time between the reading and the change of it, as often as `times` says: AWS refuses the lock token then.
+fn contested(moto: &Moto, times: usize) -> (SocketAddr, Arc<AtomicUsize>) {
+    let (port, set) = (moto.port, moto.sets[0].clone());
+    let refused = Arc::new(AtomicUsize::new(0));
+    let (count, mut left) = (Arc::clone(&refused), times);
+    let at = serve(move |r| {
+        let target = r.header("x-amz-target");
+        if target.ends_with("UpdateIPSet") && left > 0 {
+            left -= 1;
+            let (name, id) = set.split_once('/').unwrap();
+            let named = json!({"Name": name, "Id": id, "Scope": "REGIONAL"});
+            let there = ask(port, "GetIPSet", &named);
+            let mut changed = named;
+            let mut addresses = there["IPSet"]["Addresses"].as_array().unwrap().clone();
+            addresses.push(json!(format!("192.0.2.{left}/32")));
+            changed["Addresses"] = json!(addresses);
+            changed["LockToken"] = there["LockToken"].clone();
+            ask(port, "UpdateIPSet", &changed);
+        }
+        let said = ask(port, target.rsplit('.').next().unwrap(), &r.json());
+        let is_error = said.get("__type").is_some();
+        count.fetch_add(
+            usize::from(said.to_string().contains("WAFOptimisticLockException")),
+            Ordering::SeqCst,
+        );
+        (if is_error { 400 } else { 200 }, said.to_string())
+    });
+    (at, refused)
+}
+
+#[test]
+fn a_set_that_somebody_changes_meanwhile_is_read_again_and_keeps_what_is_his() {
+    let (Some(moto), Some(_)) = (Moto::start(), tool("curl")) else { return };
+    for (times, address, is_done) in [(2, "203.0.113.9", true), (9, "203.0.113.10", false)] {
+        let (at, refused) = contested(&moto, times);
+        let mut connector = moto.connector_at("memory.json", at);
+        let wanted = [entry("203.0.113.9", Response::Block), entry(address, Response::Block)];
+        let observed = connector.observe(wall()).unwrap();
+        let plan = sidetap_mitigation::plan(&wanted, &observed, &[], connector.sees());
+        let done = connector.apply(&plan, wall());
+        let held = moto.get()["IPSet"]["Addresses"].to_string();
+        assert_eq!(held.contains(&format!("{address}/32")), is_done, "{held}");
+        assert_eq!(refused.load(Ordering::SeqCst), times.min(3), "{done:?}");
+        for n in 0..2 {
+            assert!(held.contains(&format!("192.0.2.{n}/32")), "what somebody else put there stays: {held}");
+        }
+        match is_done {
+            true => assert!(done.is_ok(), "{done:?}"),
+            false => assert!(matches!(done, Err(ConnectorError::Conflict(_))), "{done:?}"),
+        }
+    }
+    // The next push makes good what failed.
+    let mut connector = moto.connector_of("memory.json");
+    let wanted = [entry("203.0.113.10", Response::Block)];
+    let plan = sidetap_mitigation::plan(&wanted, &connector.observe(wall()).unwrap(), &[], connector.sees());
+    connector.apply(&plan, wall()).unwrap();
+    let held = moto.get()["IPSet"]["Addresses"].to_string();
+    assert!(held.contains("203.0.113.10/32") && !held.contains("203.0.113.9/32"), "{held}");
 }
 
 #[test]
