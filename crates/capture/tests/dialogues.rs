@@ -267,7 +267,11 @@ fn odd_heads_are_read_and_said_to_be_odd() {
         let exchanges = talk(&[('>', request), ('<', OK), ('>', GET), ('<', OK)]);
         assert_eq!(codes(&exchanges[0]), expected, "{request:?}");
         assert_eq!(exchanges.len(), 2, "{request:?}");
-        assert!(exchanges.iter().all(|e| e.completeness.is_whole()), "{request:?}");
+        assert!(exchanges[0].completeness.is_whole(), "{request:?}");
+        // Servers differ in where these end: what follows may be read otherwise.
+        let ends_elsewhere =
+            expected.iter().any(|c| ["http-cl-te", "http-cl-conflict", "http-te-invalid"].contains(c));
+        assert_eq!(exchanges[1].completeness.is_whole(), !ends_elsewhere, "{request:?}");
     }
 }
 

@@ -5,7 +5,7 @@ mod opening;
 use super::doubt::Doubt;
 use super::kind::Kind;
 use super::track::Side;
-use super::{BASE, Cx, FlowLimits, Mark};
+use super::{Aside, BASE, Cx, FlowLimits, Mark};
 use crate::http::{Facts, Held, Http};
 use opening::PATIENCE;
 pub(super) use opening::{LONGEST_OPENING, Opening, Verdict};
@@ -332,6 +332,8 @@ impl App {
             odd: &mut self.odd,
             seq: &mut self.seq,
             forgotten: &mut 0,
+            aside: &mut Aside { unproven: 0, proven: 0 },
+            not_told: &mut 0,
         };
         let shown = http.show_open(seq, &out);
         if let Some(exchange) = shown {
@@ -360,6 +362,8 @@ impl App {
             odd: &mut self.odd,
             seq: &mut self.seq,
             forgotten: &mut cx.counters.requests_forgotten,
+            aside: cx.aside,
+            not_told: &mut cx.counters.requests_not_told,
         };
         work(http, side == client, &mut out);
         let handover = if http.hands_over() { http.take_handover() } else { None };
@@ -419,6 +423,9 @@ pub(crate) struct Out<'a> {
     pub(crate) odd: &'a mut AnomalySet,
     pub(crate) seq: &'a mut u32,
     pub(crate) forgotten: &'a mut u64,
+    pub(crate) aside: &'a mut Aside,
+    /// Those for which there was no room.
+    pub(crate) not_told: &'a mut u64,
 }
 
 /// The connection stops being HTTP/1: what it becomes, and bytes of it that were read already.

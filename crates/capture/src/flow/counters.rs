@@ -66,6 +66,7 @@ pub struct FlowCounters {
     pub(crate) windows_refused: u64,
     pub(crate) requests_forgotten: u64,
     pub(crate) requests_not_shown: u64,
+    pub(crate) requests_not_told: u64,
     discarded: [u64; DISCARDS.len()],
     flows: [u64; Kind::COUNT],
     flow_bytes: [u64; Kind::COUNT],
@@ -109,6 +110,7 @@ impl FlowCounters {
             ("overlap-windows", self.windows_refused),
             ("open-requests", self.requests_forgotten),
             ("early-requests", self.requests_not_shown),
+            ("nested-requests", self.requests_not_told),
         ];
         all.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)).collect()
     }

@@ -37,10 +37,27 @@ pub(crate) struct Cx<'a> {
     pub(crate) room: &'a mut usize,
     pub(crate) counters: &'a mut FlowCounters,
     pub(crate) sink: &'a mut dyn FnMut(Exchange),
+    pub(crate) aside: &'a mut Aside,
     /// Requests that became complete without an answer, for [`FlowTable::open_requests`].
     pub(crate) unanswered: &'a mut Vec<(Ts, u32)>,
     /// Room for exchanges on their way to the sink; empty but while one flow works.
     pub(crate) done: &'a mut Vec<Exchange>,
+}
+
+/// Requests that may still be told, before the next tick, of what its server may read otherwise: a few bytes of content may hold one, and
+/// all of many connections may be told at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Aside {
+    /// Where nothing shows that it does.
+    pub(crate) unproven: usize,
+    /// Where an answer shows it.
+    pub(crate) proven: usize,
+}
+
+impl Aside {
+    fn new(limits: &FlowLimits) -> Self {
+        Aside { unproven: limits.at_once, proven: limits.at_once.max(1024) }
+    }
 }
 
 /// Where a piece of a stream stands.

@@ -13,7 +13,7 @@ use super::list::{Links, List, NIL};
 use super::open::Fit;
 use super::track::{Flow, Side};
 use super::twin::Twins;
-use super::{Cx, FlowLimits};
+use super::{Aside, Cx, FlowLimits};
 use crate::decode::Segment;
 
 /// The connections of one logical shard, from their first packet to their exchanges.
@@ -30,6 +30,7 @@ pub struct FlowTable {
     held: usize,
     /// Bytes by which windows of delivered bytes may grow.
     room: usize,
+    aside: Aside,
     /// The last tick's time; none was told yet where it is `None`.
     now: Option<Ts>,
     /// Flows in which something is waited for, with the time of the tick before.
@@ -79,6 +80,7 @@ impl FlowTable {
             lists: [List::default(); LISTS],
             held: 0,
             room: limits.windows,
+            aside: Aside::new(limits),
             now: None,
             stalled: Vec::new(),
             unanswered: std::collections::VecDeque::new(),
@@ -154,6 +156,7 @@ impl FlowTable {
             given.set(given.get() + 1);
             sink(ex);
         };
+        self.aside = Aside::new(&self.limits);
         let before = self.now;
         self.now = Some(before.map_or(now, |before| now.max(before)));
         if before.is_none() {
@@ -214,6 +217,7 @@ impl FlowTable {
 
     /// A step of [`FlowTable::finish`], which ends when [`FlowLimits::at_once`] exchanges came of it; true after the last one.
     pub fn finish_some(&mut self, sink: &mut dyn FnMut(Exchange)) -> bool {
+        self.aside = Aside::new(&self.limits);
         let given = Cell::new(0);
         let mut sink = |ex| {
             given.set(given.get() + 1);
@@ -259,6 +263,7 @@ impl FlowTable {
             room: &mut self.room,
             counters: &mut self.counters,
             sink,
+            aside: &mut self.aside,
             unanswered: &mut self.fresh,
             done: &mut self.done,
         };

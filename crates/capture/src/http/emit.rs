@@ -3,6 +3,7 @@ use sidetap_wire::http1::{begins_method, is_method};
 
 use super::Http;
 use super::entry::{Answer, Asked, Entry};
+use super::request::ends_elsewhere;
 use crate::flow::Out;
 
 impl Http {
@@ -37,6 +38,7 @@ impl Http {
         let heard = (!found || asked.vouched) && out.facts.acked_up >= asked.end;
         exchange.acknowledged = is_its_word(out) && (answer.is_some() || heard);
         exchange.end = asked.last;
+        let end = asked.end;
         let (asked_after_loss, traits) = (asked.hidden, asked.traits);
         exchange.request = Some(asked.request);
         exchange.sent_in = asked.sent_in;
@@ -50,6 +52,11 @@ impl Http {
                     if self.certainty.is_hidden() {
                         exchange.completeness.insert(Completeness::PAIRING_UNCERTAIN);
                     }
+                }
+                // What is broken itself is what is refused.
+                let sound = exchange.completeness.is_whole() && !ends_elsewhere(&exchange.anomalies);
+                if sound && refuses_message(&answer) && self.may_refuse_behind(end, answer.seen_up) {
+                    exchange.completeness.insert(Completeness::PAIRING_UNCERTAIN);
                 }
                 if out.facts.reversed {
                     exchange.completeness.insert(Completeness::RESYNCHRONISED);
@@ -66,6 +73,20 @@ impl Http {
         }
         note_tunnel(&mut exchange, out);
         out.done.push(exchange);
+    }
+
+    /// Behind a request that ends at `end` its server had more when it began the answer, up to `seen`, that is no request which all servers
+    /// read. Some drop the answer that is due when they refuse that.
+    fn may_refuse_behind(&self, end: u64, seen: Option<u64>) -> bool {
+        let seen = seen.unwrap_or(self.up_at);
+        let is_plain = |a: &Asked| a.anomalies.iter().all(|code| code == Anomaly::VersionChanged);
+        let reads = |end: u64, e: &Entry| match e {
+            Entry::Asked(a) if a.done && !a.odd && a.start == end && is_plain(a) => Some(a.end),
+            _ => None,
+        };
+        let read = self.queue.iter().try_fold(end, |end, e| reads(end, e).ok_or(end));
+        let (Ok(read) | Err(read)) = read;
+        read < seen
     }
 
     /// Sends on a response of which the request is not known.

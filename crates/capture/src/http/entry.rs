@@ -17,6 +17,8 @@ pub(super) struct Asked {
     pub(super) end: u64,
     /// Where its content begins, if it has one; behind chunks nothing is known by its place.
     pub(super) content: Option<u64>,
+    /// Where content begins that its server may read as requests.
+    pub(super) nested: Option<u64>,
     pub(super) ts: Ts,
     pub(super) last: Ts,
     /// How far the client had received the server's bytes when it began the request.
@@ -63,6 +65,7 @@ impl Asked {
             start: at.off,
             end: end.off,
             content: Some(end.off),
+            nested: Some(end.off),
             ts: at.ts,
             last: end.ts,
             seen_down: at.ack,

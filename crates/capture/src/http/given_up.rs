@@ -14,6 +14,8 @@ use crate::flow::{Mark, Out};
 
 /// Bytes that are kept of such heads, places in one of them at which one begins, heads, and requests that wait for their acknowledgement.
 const MOST: (usize, usize, usize, usize) = (64 << 10, 64, 64, 256);
+/// Bytes that are read of heads within one another, each for itself.
+const READ: usize = 256 << 10;
 /// Bytes of a segment that are taken for a head at once: its end may be near.
 const STEP: usize = 2 << 10;
 
@@ -23,6 +25,7 @@ struct Heads {
     mark: Mark,
     bytes: Vec<u8>,
     starts: Vec<usize>,
+    scanned: usize,
 }
 
 impl Heads {
@@ -36,9 +39,11 @@ impl Heads {
         let Some(mut more) = known.and_then(|known| bytes.get(known as usize..)) else { return true };
         let last = self.starts.last().copied().unwrap_or_default();
         loop {
-            if head_end(&self.bytes, last).is_some() || self.bytes.len() > MOST.0 {
+            // What was looked through holds no end but one that goes on.
+            if head_end(&self.bytes, last.max(self.scanned)).is_some() || self.bytes.len() > MOST.0 {
                 return true;
             }
+            self.scanned = self.bytes.len().saturating_sub(4);
             if more.is_empty() {
                 return false;
             }
@@ -94,7 +99,7 @@ impl Http {
                 }
             }
             None => {
-                let heads = Heads { mark: at, bytes: held.to_vec(), starts: vec![0] };
+                let heads = Heads { mark: at, bytes: held.to_vec(), starts: vec![0], scanned: 0 };
                 self.given_up.heads.push_back(heads);
             }
         }
@@ -126,14 +131,22 @@ impl Http {
     }
 
     fn tell(&mut self, heads: Heads, out: &mut Out<'_>) {
+        // Of many that stand within one another none is read far.
+        let most = (READ / heads.starts.len().max(1)).max(STEP);
         for start in heads.starts {
-            let from = heads.bytes.get(start..).unwrap_or_default();
+            let end = heads.bytes.len().min(start.saturating_add(most));
+            let from = heads.bytes.get(start..end).unwrap_or_default();
             let len = head_end(from, 0).unwrap_or(from.len());
             let head = from.get(..len).unwrap_or_default();
             // Less than a line is no request that anybody read: any word may look like one.
             if !trim_start(head).contains(&b'\n') {
                 break;
             }
+            let Some(room) = out.aside.unproven.checked_sub(1) else {
+                *out.not_told += 1;
+                continue;
+            };
+            out.aside.unproven = room;
             let told = self.read_head_alone(heads.mark.plus(start), head, out);
             for entry in told {
                 if let Entry::Asked(mut asked) = entry {

@@ -378,7 +378,13 @@ impl Http {
                     self.down.resume();
                     0
                 }
-                Wants::Skip | Wants::Hold => bytes.len(),
+                Wants::Skip | Wants::Hold => {
+                    if !self.loose && !self.is_all_answered() {
+                        // Behind bytes that answer nothing: one that is due may begin amid them.
+                        self.lose_down(Completeness::RESPONSE_TRUNCATED, mark.ts, out);
+                    }
+                    bytes.len()
+                }
             };
             mark = mark.plus(used);
             bytes = bytes.get(used..).unwrap_or_default();
@@ -521,6 +527,12 @@ impl Http {
                 asked.hidden = true;
             }
         }
+        self.certainty.lose();
+    }
+
+    /// Servers differ in where the last request ends: its own answer is the first behind it, but what follows may be read otherwise.
+    fn contest_behind(&mut self) {
+        self.contested = true;
         self.certainty.lose();
     }
 

@@ -8,9 +8,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use memchr::{memmem, memrchr};
 use sidetap_model::{AnomalySet, Completeness, Exchange, Headers};
 use sidetap_wire::http1::{
-    HeadLimits, Parsed, Probe, begins_method, probe_request_of_http, request_head, trim_start,
+    HeadLimits, Parsed, Probe, begins_method, head_end, probe_request_of_http, request_head, trim_start,
 };
 
 use super::behind::{MOST_AGAIN, begins_within, may_be_old};
@@ -42,6 +43,8 @@ struct Nested {
     is_cut: bool,
     /// It begins with the line of a request: one that takes long has the next one's answer.
     is_request: bool,
+    /// It stands amid content: read by a server alone that takes a part of that.
+    is_amid: bool,
     /// Turns before it.
     turns: u32,
     /// The fields of its request: they say who sent it.
@@ -115,11 +118,21 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// Sends on what it is, without answers.
-    pub(super) fn send(mut self, out: &mut Out<'_>) {
+    /// Sends on what it is, without answers; as much as there is room for where nothing shows that its server reads it so, or where it is `proven`.
+    pub(super) fn send(mut self, proven: bool, out: &mut Out<'_>) {
         let from = out.done.len();
         out.done.extend(self.done);
         self.reader.flush(Completeness::WHOLE, out);
+        let told = out.done.len() - from;
+        let room = if proven { &mut out.aside.proven } else { &mut out.aside.unproven };
+        *out.not_told += told.saturating_sub(*room) as u64;
+        let lost = out.done.last().map_or(0, |last| last.gap_bytes);
+        out.done.truncate(from + told.min(*room));
+        if let Some(last) = out.done.get_mut(from..).and_then(<[_]>::last_mut).filter(|_| told > *room) {
+            last.completeness.insert(Completeness::REQUEST_GAP);
+            last.gap_bytes += lost;
+        }
+        *room = room.saturating_sub(told);
         for exchange in out.done.iter_mut().skip(from) {
             exchange.completeness.insert(Completeness::PAIRING_UNCERTAIN);
         }
@@ -133,12 +146,14 @@ impl Http {
         self.within = None;
         let Some(Entry::Asked(asked)) = self.queue.back() else { return };
         let body = &asked.request.body;
-        let Some(off) = asked.content.filter(|_| begins_as_request(&body.bytes)) else { return };
+        let begins = begins_as_request(&body.bytes).then_some(0);
+        let Some(from) = asked.nested.and_then(|_| begins.or_else(|| last_head(&body.bytes))) else { return };
+        let Some(off) = asked.nested.map(|off| off + from as u64) else { return };
         let most = MOST.min(out.limits.flow_bytes / 4).saturating_sub(size_of::<Nested>());
         // What is kept behind a gap stands elsewhere.
         let known = body.gap_at.map_or(usize::MAX, |at| at as usize).min(body.bytes.len());
-        let bytes = body.bytes.get(..known.min(most)).unwrap_or_default().to_vec();
-        let rest = body.len.saturating_sub(bytes.len() as u64);
+        let bytes = body.bytes.get(from..known.min(from.saturating_add(most))).unwrap_or_default().to_vec();
+        let rest = body.len.saturating_sub((from + bytes.len()) as u64);
         let mark = Mark { off, ts: asked.last, ack: asked.seen_down_head };
         let (seq, is_early) = (asked.seq, asked.answer.is_some() || asked.finals > 0);
         let nested = Nested {
@@ -149,7 +164,8 @@ impl Http {
             is_piped: false,
             none_behind: false,
             is_cut: rest > 0 || ends_amid_head(&bytes),
-            is_request: begins_line(&bytes),
+            is_request: from == 0 && begins_line(&bytes),
+            is_amid: from > 0,
             turns: self.suspects.turns,
             heads: sender_of(asked),
             bytes,
@@ -177,8 +193,8 @@ impl Http {
         let oldest = || list.front().filter(|n| list.len() > 1 && is_acked(n)).map(|_| 0);
         let Some(nested) = likely.or_else(oldest).and_then(|at| list.remove(at)) else { return false };
         self.suspects.room -= nested.room();
-        if nested.is_piped {
-            self.tell_unpaired(&nested, false, out);
+        if nested.is_piped && !nested.is_amid {
+            self.tell_unpaired(&nested, false, false, out);
         }
         true
     }
@@ -241,7 +257,7 @@ impl Http {
             if is_one && vouched && !self.loose {
                 self.tell_paired(nested, out);
             } else {
-                self.tell_unpaired(nested, vouched, out);
+                self.tell_unpaired(nested, vouched, true, out);
             }
         }
         self.contest();
@@ -253,9 +269,10 @@ impl Http {
     pub(super) fn tell_piped(&mut self, out: &mut Out<'_>) {
         self.suspects.room = 0;
         let list = std::mem::take(&mut self.suspects.list);
-        let is_ended = self.is_ended_by_server;
-        for nested in list.iter().filter(|n| n.is_piped && (is_ended || n.is_cut)) {
-            self.tell_unpaired(nested, false, out);
+        // Who says no more waits for what he asked for, so a server that leaves that unanswered ended by itself, too.
+        let is_ended = self.is_ended_by_server || self.eof_down.is_some() && !self.is_all_answered();
+        for nested in list.iter().filter(|n| n.is_piped && !n.is_amid && (is_ended || n.is_cut)) {
+            self.tell_unpaired(nested, false, false, out);
         }
     }
 
@@ -264,7 +281,7 @@ impl Http {
         let told = self.read_content(nested, true, out);
         let open = &told.reader.queue;
         if !told.done.is_empty() || open.iter().any(|e| !matches!(e, Entry::Asked(_))) {
-            return told.send(out);
+            return told.send(true, out);
         }
         for entry in told.reader.queue {
             if let Entry::Asked(asked) = &entry {
@@ -275,8 +292,8 @@ impl Http {
         }
     }
 
-    fn tell_unpaired(&mut self, nested: &Nested, vouched: bool, out: &mut Out<'_>) {
-        self.read_content(nested, vouched, out).send(out);
+    fn tell_unpaired(&mut self, nested: &Nested, vouched: bool, proven: bool, out: &mut Out<'_>) {
+        self.read_content(nested, vouched, out).send(proven, out);
     }
 
     fn read_content(&self, nested: &Nested, vouched: bool, out: &mut Out<'_>) -> Told {
@@ -293,6 +310,8 @@ impl Http {
             unanswered: &mut Vec::new(),
             seq: &mut *out.seq,
             forgotten: &mut *out.forgotten,
+            aside: &mut *out.aside,
+            not_told: &mut *out.not_told,
             ..*out
         };
         let out = &mut out;
@@ -330,6 +349,8 @@ impl Http {
             unanswered: &mut *out.unanswered,
             seq: &mut *out.seq,
             forgotten: &mut *out.forgotten,
+            aside: &mut *out.aside,
+            not_told: &mut *out.not_told,
             ..*out
         };
         let out = &mut out;
@@ -397,6 +418,13 @@ fn begins_line(bytes: &[u8]) -> bool {
     let (_, version, more) = (words.next(), words.next(), words.next());
     let is_version = |word: &[u8]| word.starts_with(VERSION) || VERSION.starts_with(word);
     begins_method(method) && version.is_none_or(is_version) && more.is_none()
+}
+
+/// Where the last line stands that names HTTP/1, where what follows of its head has no end.
+fn last_head(bytes: &[u8]) -> Option<usize> {
+    let named = memmem::rfind(bytes, b" HTTP/1.")?;
+    let at = memrchr(b'\n', bytes.get(..named)?).map_or(0, |end| end + 1);
+    head_end(bytes, named).is_none().then_some(at)
 }
 
 /// By all signs, or as some server reads it.

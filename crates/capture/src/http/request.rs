@@ -175,11 +175,16 @@ impl Http {
         let framing = request_framing(&head.hints);
         let connects = head.method == b"CONNECT";
         let mut asked = self.asked_by(head, odd, at, end, out);
+        let is_odd = ends_elsewhere(&asked.anomalies);
         asked.content = asked.content.filter(|_| framing != Framing::Chunked);
+        asked.nested = asked.nested.filter(|_| framing != Framing::Chunked || is_odd);
         let expects_nothing = asked.anomalies.contains(Anomaly::ExpectWithoutBody);
         let changes = connects || asked.upgrades;
         self.push_request(asked, out);
         self.contest_by_kind(connects, framing, expects_nothing);
+        if is_odd {
+            self.contest_behind();
+        }
         // Some servers take no content of a request for another protocol or a tunnel, but read it as the next request.
         if changes && framing != Framing::None && self.behind == Behind::Nothing {
             self.behind = Behind::Change;
@@ -281,9 +286,14 @@ impl Http {
         asked.seen_down_head = mark.ack;
         asked.content = Some(asked.end).filter(|_| framing != Some(Framing::Chunked));
         asked.anomalies.extend(&odd);
+        let is_odd = ends_elsewhere(&asked.anomalies);
+        asked.nested = asked.content.or_else(|| Some(asked.end).filter(|_| is_odd));
         let (end, connects) = (asked.end, asked.request.method == b"CONNECT");
         if let Some(framing) = framing {
             self.contest_by_kind(connects, framing, unsure || odd.contains(Anomaly::ExpectWithoutBody));
+            if is_odd {
+                self.contest_behind();
+            }
         }
         match framing {
             None => {}
@@ -367,4 +377,16 @@ impl Http {
             _ => out.odd.insert(anomaly),
         }
     }
+}
+
+/// Servers differ in where the message with this head ends: some take the length, some the coding, the first length or the last, or refuse it.
+pub(super) fn ends_elsewhere(anomalies: &AnomalySet) -> bool {
+    const CODES: [Anomaly; 5] = [
+        Anomaly::ContentLengthAndTransferEncoding,
+        Anomaly::ContentLengthConflict,
+        Anomaly::ContentLengthInvalid,
+        Anomaly::TransferEncodingOdd,
+        Anomaly::TransferEncodingInvalid,
+    ];
+    CODES.iter().any(|code| anomalies.contains(*code))
 }

@@ -141,10 +141,12 @@ impl Http {
         let last = urgent.mark.off + last as u64;
         let from = out.done.len();
         for bytes in urgent.readings() {
+            // Of what is left out all stands before what follows the last of them.
+            let last = last.saturating_sub((urgent.bytes.len() - bytes.len()) as u64);
             let mut told = self.read_as_requests(urgent.mark, &bytes, None, !self.lost_up, out);
             // What stands behind is read as it is.
             told.reader.queue.retain(|e| matches!(e, Entry::Asked(a) if a.start <= last));
-            told.send(out);
+            told.send(true, out);
         }
         for exchange in out.done.iter_mut().skip(from) {
             exchange.anomalies.insert(Anomaly::TcpUrgent);

@@ -1,0 +1,187 @@
+//! Messages that servers end elsewhere than they say, or read in part: docs/capture.md. Each request and its answer have a number.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use common::{Wire, request_id, response_id, run, run_with, targets};
+use sidetap_capture::FlowLimits;
+use sidetap_model::{Completeness, Exchange};
+
+fn asked(n: usize) -> Vec<u8> {
+    format!("GET /{n} HTTP/1.1\r\nHost: h\r\nX-Id: {n}\r\n\r\n").into_bytes()
+}
+
+fn answer(n: usize) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Id: {n}\r\n\r\nok").into_bytes()
+}
+
+fn say(wire: &mut Wire, bytes: &[u8]) {
+    wire.send(true, bytes);
+    wire.ack(false);
+}
+
+fn reply(wire: &mut Wire, bytes: &[u8]) {
+    wire.send(false, bytes);
+    wire.ack(true);
+}
+
+/// Requests one after the other; each is answered with the number that `with` gives for its own.
+fn ask(wire: &mut Wire, numbers: std::ops::Range<usize>, with: impl Fn(usize) -> usize) {
+    for n in numbers {
+        say(wire, &asked(n));
+        reply(wire, &answer(with(n)));
+    }
+}
+
+fn assert_unmarked_pairs_are_right(seen: &[Exchange], what: &str) {
+    for e in seen.iter().filter(|e| e.completeness.is_whole() && e.response.is_some()) {
+        let own = request_id(e).map(|id| id.trim_start_matches('/').to_owned());
+        assert_eq!(own, response_id(e), "{what}: {:?}", targets(seen));
+    }
+}
+
+fn has_all(seen: &[Exchange], numbers: std::ops::Range<usize>, what: &str) {
+    let all = targets(seen);
+    for n in numbers {
+        assert!(all.contains(&format!("/{n}")), "{what}: {all:?}");
+    }
+}
+
+/// Bytes behind a whole answer, and one that is due begins amid a segment with them.
+#[test]
+fn an_answer_amid_bytes_that_nobody_asked_for_shifts_no_pair_without_a_mark() {
+    let heads = [
+        ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 4000\r\nX-Id: 1\r\n\r\n"),
+        ("GET", "HTTP/1.1 204 No Content\r\nX-Id: 1\r\n\r\n"),
+        ("GET", "HTTP/1.1 304 Not Modified\r\nX-Id: 1\r\n\r\n"),
+        ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Id: 1\r\n\r\nok"),
+    ];
+    for (method, head) in heads {
+        for split in [0, 4, 40] {
+            let mut wire = Wire::open([1000, 2000], 8000);
+            ask(&mut wire, 0..1, |n| n);
+            say(&mut wire, format!("{method} /1 HTTP/1.1\r\nHost: h\r\nX-Id: 1\r\n\r\n").as_bytes());
+            reply(&mut wire, &[head.as_bytes(), &b"x".repeat(1000)].concat());
+            say(&mut wire, &asked(2));
+            let next = answer(2);
+            let (first, second) = next.split_at(split);
+            reply(&mut wire, &[&b"x".repeat(3000)[..], first].concat());
+            reply(&mut wire, second);
+            ask(&mut wire, 3..9, |n| n);
+            wire.close(true);
+            let seen = run(&wire.segs);
+            assert_unmarked_pairs_are_right(&seen, head);
+            has_all(&seen, 0..9, head);
+        }
+    }
+}
+
+/// A server that takes the length, or the last of two, or no length where that is no number; another takes the coding.
+#[test]
+fn where_servers_differ_on_the_end_of_a_message_no_pair_behind_it_is_certain() {
+    let evil = b"GET /evil HTTP/1.1\r\nHost: h\r\nX-Id: evil\r\nX: ";
+    let chunked_end = [&b"0\r\n\r\n"[..], evil].concat();
+    let with_length = |fields: &str, content: &[u8]| {
+        let len = content.len();
+        let head = format!(
+            "POST /1 HTTP/1.1\r\nHost: h\r\nX-Id: 1\r\n{}\r\n\r\n",
+            fields.replace("LEN", &len.to_string())
+        );
+        [head.as_bytes(), content].concat()
+    };
+    let content = [
+        with_length("Content-Length: LEN\r\nTransfer-Encoding: chunked", &chunked_end),
+        with_length("Content-Length: LEN\r\nTransfer-Encoding: \x0bchunked", &chunked_end),
+        with_length("Content-Length: 0\r\nContent-Length: LEN", evil),
+        with_length("Content-Length: 1_0", evil),
+    ];
+    for upload in &content {
+        let what = String::from_utf8_lossy(upload);
+        // Its server takes all for content.
+        let mut wire = Wire::open([1000, 2000], 1448);
+        ask(&mut wire, 0..1, |n| n);
+        say(&mut wire, upload);
+        reply(&mut wire, &answer(1));
+        ask(&mut wire, 2..9, |n| n);
+        wire.close(true);
+        let seen = run(&wire.segs);
+        assert_unmarked_pairs_are_right(&seen, &what);
+        // Or it reads the last head, to which what follows belongs.
+        let mut wire = Wire::open([1000, 2000], 1448);
+        ask(&mut wire, 0..1, |n| n);
+        say(&mut wire, upload);
+        reply(&mut wire, &answer(1));
+        say(&mut wire, &asked(2));
+        reply(&mut wire, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Id: evil\r\n\r\nok");
+        ask(&mut wire, 3..9, |n| n);
+        wire.close(true);
+        assert_unmarked_pairs_are_right(&run(&wire.segs), &what);
+    }
+}
+
+#[test]
+fn content_whose_end_a_server_may_read_as_a_head_leaves_the_next_pair_uncertain() {
+    let content = b"0123456789\r\nGET /evil HTTP/1.1\r\nHost: h\r\nX: ";
+    let head = format!("POST /1 HTTP/1.1\r\nHost: h\r\nX-Id: 1\r\nContent-Length: {}\r\n\r\n", content.len());
+    let mut wire = Wire::open([1000, 2000], 1448);
+    ask(&mut wire, 0..1, |n| n);
+    say(&mut wire, &[head.as_bytes(), content].concat());
+    reply(&mut wire, &answer(1));
+    say(&mut wire, &asked(2));
+    reply(&mut wire, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Id: evil\r\n\r\nok");
+    ask(&mut wire, 3..9, |n| n);
+    wire.close(true);
+    let seen = run(&wire.segs);
+    assert_unmarked_pairs_are_right(&seen, "partial");
+    has_all(&seen, 0..9, "partial");
+    let marked = seen.iter().filter(|e| !e.completeness.is_whole()).count();
+    assert_eq!(marked, 1, "one was asked and one answered since: {seen:?}");
+}
+
+/// Some servers drop the answer that is due when they cannot read what comes behind its request.
+#[test]
+fn a_refusal_of_what_stands_behind_a_request_may_not_be_its_answer() {
+    for behind in ["BAD\r\n\r\n", "GET / HTTP/9.9\r\nHost: h\r\n\r\n", "\x01\x02\x03\r\n\r\n"] {
+        for apart in [true, false] {
+            let mut wire = Wire::open([1000, 2000], 1448);
+            ask(&mut wire, 0..1, |n| n);
+            if apart {
+                say(&mut wire, &asked(1));
+                say(&mut wire, behind.as_bytes());
+            } else {
+                say(&mut wire, &[&asked(1)[..], behind.as_bytes()].concat());
+            }
+            reply(&mut wire, b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+            wire.close(false);
+            let seen = run(&wire.segs);
+            let refused = seen.iter().find(|e| targets(std::slice::from_ref(e)) == ["/1"]).unwrap();
+            assert!(
+                refused.response.is_none() || refused.completeness.contains(Completeness::PAIRING_UNCERTAIN),
+                "{behind:?} {apart}: {refused:?}"
+            );
+        }
+    }
+    // It is where nothing stands there.
+    let mut wire = Wire::open([1000, 2000], 1448);
+    say(&mut wire, &asked(1));
+    reply(&mut wire, b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    wire.close(false);
+    assert!(run(&wire.segs)[0].completeness.is_whole());
+}
+
+/// Little content holds many requests, and many connections end at once.
+#[test]
+fn what_content_may_hold_is_told_of_many_connections_as_far_as_there_is_room() {
+    let limits = FlowLimits { at_once: 64, ..FlowLimits::default() };
+    let content = b"GET / HTTP/1.0\n\n".repeat(900);
+    let head = format!("POST /1 HTTP/1.1\r\nHost: h\r\nX-Id: 1\r\nContent-Length: {}\r\n\r\n", content.len());
+    let mut wire = Wire::open([1000, 2000], 1448);
+    // More is asked before the answer, and the server ends the connection.
+    say(&mut wire, &[head.as_bytes(), &content, &asked(2)].concat());
+    wire.close(false);
+    let (seen, table) = run_with(&wire.segs, &limits);
+    has_all(&seen, 1..3, "many");
+    assert!(seen.len() <= 64 + 2, "{}", seen.len());
+    assert!(table.counters().evictions()["nested-requests"] >= 800, "{:?}", table.counters().evictions());
+}
