@@ -4,6 +4,7 @@
 mod world;
 
 use sidetap_bots::Config;
+use sidetap_model::Ts;
 use world::{World, bad, call, convicted, ip};
 
 #[test]
@@ -512,4 +513,40 @@ fn who_goes_on_is_told_again_where_that_is_asked_for() {
             assert!(most <= 3, "{lasts:?}");
         }
     }
+}
+
+/// Who was convicted and does what it is not for is not told to go on.
+#[test]
+fn who_does_something_else_by_now_does_not_go_on() {
+    const LATE: Ts = Ts(1_700_000_000_000_000_000 + 145_000_000_000);
+    let login = |n: u32, status| {
+        let body = format!("{{\"username\": \"victim{n}\", \"password\": \"leaked{n}\"}}");
+        call(bad(1), "POST", "/api/login").script().body(body).status(status)
+    };
+    let told_late = |later: &dyn Fn(&mut World)| {
+        let mut w = World::new();
+        w.honest();
+        for n in 0..200u32 {
+            w.at(100_000 + i64::from(n) * 100, &login(n, 401));
+        }
+        later(&mut w);
+        let (mut all, mut late) = (0, 0);
+        w.judge_each(Config::builtin().unwrap(), |engine| {
+            engine.tell_again();
+            for v in engine.take_changes().iter().filter(|v| v.intent == "malicious") {
+                all += 1;
+                late += usize::from(v.last_seen >= LATE);
+            }
+        });
+        assert!(all > 0);
+        late
+    };
+    let every = |what: &dyn Fn(u32) -> world::Call, apart: i64| {
+        told_late(&|w: &mut World| (0..20u32).for_each(|n| w.at(145_000 + i64::from(n) * apart, &what(n))))
+    };
+    assert!(every(&|n| login(1000 + n, 401), 14_000) > 2, "goes on, slowly");
+    assert_eq!(every(&|_| login(7, 200), 14_000), 0, "knows a password");
+    assert_eq!(every(&|_| call(bad(1), "GET", "/api/orders").script(), 1_000), 0, "looks at orders");
+    let once = |w: &mut World| w.at(150_000, &login(7, 401));
+    assert_eq!(told_late(&once), 0, "one slip, long after");
 }

@@ -13,11 +13,77 @@ use crate::hash;
 /// Nanoseconds of packet time after which it is told again that somebody goes on: so long for each thousand of them, and at most.
 const AGAIN: (i64, i64) = (10_000_000_000, 60_000_000_000);
 
+/// Calls after which somebody goes on with what he was convicted for: one may be a slip.
+const GOES_ON: u32 = 3;
+/// Calls that lie further apart than this, in nanoseconds, are not counted together.
+const PAUSE: i64 = 600_000_000_000;
+
+/// Calls of what a campaign is against, and those of them that failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Acts {
+    calls: u32,
+    fails: u32,
+    last: Option<Ts>,
+}
+
+impl Acts {
+    fn add(&mut self, other: Acts) {
+        self.calls = self.calls.saturating_add(other.calls);
+        self.fails = self.fails.saturating_add(other.fails);
+        self.last = self.last.max(other.last);
+    }
+
+    /// Those since then; all of them where some were forgotten meanwhile.
+    fn since(self, before: Acts) -> Acts {
+        let calls = self.calls.checked_sub(before.calls).unwrap_or(self.calls);
+        Acts { calls, fails: self.fails.saturating_sub(before.fails), ..self }
+    }
+
+    /// They fail at least half as often as those: whoever was convicted for what mostly fails does not go on with what succeeds.
+    fn is_like(self, those: Acts) -> bool {
+        2 * u64::from(self.fails) * u64::from(those.calls) >= u64::from(those.fails) * u64::from(self.calls)
+    }
+}
+
 /// What was said of a subject last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Told {
     mark: u64,
     last_seen: Ts,
+    /// What he had done when it was said first.
+    usual: Acts,
+    /// When it was said last, or before he did more after a pause.
+    base: Acts,
+    /// When it was looked at last.
+    seen: Acts,
+    /// He did nothing of it for a while since it was said last.
+    rested: bool,
+}
+
+impl Told {
+    fn new(mark: u64, last_seen: Ts, acts: Acts) -> Self {
+        Told { mark, last_seen, usual: acts, base: acts, seen: acts, rested: false }
+    }
+
+    /// Looks at what he has done by now: true where he goes on, and nothing was said of that for so long.
+    fn goes_on(&mut self, acts: Acts, last_seen: Ts, again: i64) -> bool {
+        let before = std::mem::replace(&mut self.seen, acts);
+        if acts == before {
+            return false;
+        }
+        // What he did before he first rested since it was said is what was said of him.
+        let rest = acts.last.zip(before.last).map_or(0, |(now, then)| now.since(then));
+        if rest >= PAUSE || rest >= again && !self.rested {
+            (self.base, self.rested) = (before, true);
+        }
+        let more = acts.since(self.base).calls;
+        let is_like = acts.since(before).is_like(self.usual);
+        if more < GOES_ON || !is_like || last_seen.since(self.last_seen) < again {
+            return false;
+        }
+        (self.base, self.last_seen, self.rested) = (acts, last_seen, false);
+        true
+    }
 }
 
 /// What was said of verdicts.
@@ -34,15 +100,17 @@ impl Engine {
         self.told.again = true;
     }
 
-    /// When a client last did what it was convicted for: called what its campaign is against. What else it does convicts nobody.
+    /// What a client did of what it was convicted for: calls of what its campaign is against. What else it does convicts nobody.
     /// Nothing where nobody asks.
-    fn at_it_last(&self, unit: &Unit, c: &Conviction) -> Ts {
-        if !self.told.again {
-            return c.detected;
+    fn acts(&self, unit: &Unit, c: &Conviction) -> Acts {
+        let mut acts = Acts::default();
+        if self.told.again {
+            let slots = self.campaigns.get(c.campaign as usize).map_or(&[][..], |c| &c.slots);
+            for call in unit.calls.iter().filter(|call| slots.contains(&self.resolve(call.slot))) {
+                acts.add(Acts { calls: call.n, fails: call.fails(), last: Some(call.last) });
+            }
         }
-        let slots = self.campaigns.get(c.campaign as usize).map_or(&[][..], |c| &c.slots);
-        let calls = unit.calls.iter().filter(|call| slots.contains(&self.resolve(call.slot)));
-        calls.map(|call| call.last).max().unwrap_or(c.detected)
+        acts
     }
 
     /// Keys of clients that are convicted, or at an address with one that is or whose session is, in order.
@@ -62,24 +130,28 @@ impl Engine {
     /// Whom a verdict is on and what it is comes first, as rows of one subject are joined: a whole row takes long, and is made only of what is
     /// said for the first time or otherwise than before.
     pub fn take_changes(&mut self) -> Vec<VerdictRow> {
-        let mut said: BTreeMap<(Zone, Subject), (&Conviction, Ts)> = BTreeMap::new();
+        let mut said: BTreeMap<(Zone, Subject), (&Conviction, Acts)> = BTreeMap::new();
         let units = self.convictions.units.iter().filter_map(|(key, c)| {
             let unit = self.units.get(*key)?;
-            Some(((unit.zone, self.subject(unit, c)), c, self.at_it_last(unit, c)))
+            Some(((unit.zone, self.subject(unit, c)), c, self.acts(unit, c)))
         });
         let sessions = self.convictions.sessions.iter().filter_map(|(hash, c)| {
             let session = self.units.get_session(*hash)?;
             let (unit, subject) = self.session_subject(session)?;
-            let lasts = session.units.iter().filter_map(|key| self.units.get(*key));
-            let last = lasts.map(|unit| self.at_it_last(unit, c)).max().unwrap_or(session.last);
-            Some(((unit.zone, subject), c, last))
+            let mut acts = Acts::default();
+            session
+                .units
+                .iter()
+                .filter_map(|key| self.units.get(*key))
+                .for_each(|unit| acts.add(self.acts(unit, c)));
+            Some(((unit.zone, subject), c, acts))
         });
-        for (on, c, last) in units.chain(sessions) {
-            let (known, seen) = said.entry(on).or_insert((c, last));
+        for (on, c, acts) in units.chain(sessions) {
+            let (known, all) = said.entry(on).or_insert((c, Acts::default()));
             if (c.suspicious, c.detected) < (known.suspicious, known.detected) {
                 *known = c;
             }
-            *seen = last.max(*seen);
+            all.add(acts);
         }
         let again = AGAIN.0.saturating_mul(1 + said.len() as i64 / 1000).min(AGAIN.1);
         let mark = |subject: &Subject, c: &Conviction| {
@@ -90,18 +162,24 @@ impl Engine {
         let (mut fresh, mut now) = (Vec::new(), BTreeSet::new());
         let most = self.config.max_clients.saturating_add(self.config.max_clients / 4);
         let full = self.told.last.len() > most;
-        for ((zone, subject), (c, last_seen)) in said {
-            let (id, told) = (verdict_id(zone, &subject), Told { mark: mark(&subject, c), last_seen });
+        let mut telling = std::mem::take(&mut self.told.last);
+        for ((zone, subject), (c, acts)) in said {
+            let last_seen = acts.last.unwrap_or(c.detected);
+            let (id, told) = (verdict_id(zone, &subject), Told::new(mark(&subject, c), last_seen, acts));
             if full {
                 now.insert(id.clone());
             }
-            let is_known = self.told.last.get(&id).is_some_and(|old| {
-                old.mark == told.mark && !(self.told.again && last_seen.since(old.last_seen) >= again)
-            });
-            if !is_known {
+            let goes_on = |old: &mut Told| self.told.again && old.goes_on(acts, last_seen, again);
+            let is_same = telling.get_mut(&id).filter(|old| old.mark == told.mark);
+            if let Some(old) = is_same {
+                if goes_on(old) {
+                    fresh.push((id, *old, (zone, subject)));
+                }
+            } else {
                 fresh.push((id, told, (zone, subject)));
             }
         }
+        self.told.last = telling;
         if full {
             // What is not said any more is told anew where it comes again.
             let before = self.told.last.len();

@@ -129,9 +129,11 @@ impl Engine {
     fn judge_client(&mut self, key: u64, facts: &Facts, asked: &Asked) {
         let Some(rule) = self.matching(Scope::Client, &asked.fired) else { return };
         // Whether AI crawlers keep to what the site allows them is asked of verified ones too.
-        let welcome =
-            |u: &Unit| if self.class(rule) == "ai-crawler" { u.standing.is_party() } else { self.is_good(u) };
+        let by_site = self.class(rule) == "ai-crawler";
+        let welcome = |u: &Unit| if by_site { u.standing.is_party() } else { self.is_good(u) };
         let Some(unit) = self.units.get(key).filter(|u| !welcome(u)) else { return };
+        // What a convicted client does besides is none of its campaign's.
+        let is_known = self.convictions.units.contains_key(&key);
         let main = unit.calls.iter().max_by_key(|c| c.n);
         if main.is_some_and(|call| self.exports_its_own(&[key], call, rule)) {
             return;
@@ -146,7 +148,7 @@ impl Engine {
             zone: &zone,
             host: host.as_deref().unwrap_or_default(),
             shape,
-            slot: main,
+            slot: main.filter(|_| !is_known),
             agent: &agent,
             by_part: false,
         };
