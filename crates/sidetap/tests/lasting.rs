@@ -79,14 +79,16 @@ fn what_devices_were_told_and_the_kill_switch_outlast_a_power_failure() {
     let place = Place::new();
     place.write(
         "sidetap.toml",
-        b"[store]\npath = \"s.db\"\n[mitigation]\nstate = \"ledger.json\"\n[[mitigation.feed]]\npath = \"feed.json\"\n",
+        b"[store]\npath = \"s.db\"\n[mitigation]\nstate = \"led/ledger.json\"\n[[mitigation.feed]]\npath = \"feed/list.json\"\n",
     );
+    // Not beside the store, which waits for names of its own.
+    ["led", "feed"].iter().for_each(|dir| std::fs::create_dir(place.path(dir)).unwrap());
     sidetap_store::Store::open(&place.path("s.db")).unwrap();
     let args = ["--config", "sidetap.toml", "mitigation", "stop", "--reason", "a test"];
     let Some(stop) = calls(&place, &args) else { return };
-    assert_eq!(lasts(&stop, &place.path("ledger.json.stop")), Ok(()), "{stop:#?}");
+    assert_eq!(lasts(&stop, &place.path("led/ledger.json.stop")), Ok(()), "{stop:#?}");
     place.run(&["--config", "sidetap.toml", "mitigation", "resume"]).is(0);
     let args = ["--config", "sidetap.toml", "mitigation", "undo", "--all", "--enforce"];
     let Some(undo) = calls(&place, &args) else { return };
-    assert_eq!(lasts(&undo, &place.path("ledger.json")), Ok(()), "{undo:#?}");
+    assert_eq!(lasts(&undo, &place.path("led/ledger.json")), Ok(()), "{undo:#?}");
 }
