@@ -492,7 +492,7 @@ fn who_goes_on_is_told_again_where_that_is_asked_for() {
         w
     };
     for asked in [false, true] {
-        let mut lasts = std::collections::BTreeMap::<String, Vec<sidetap_model::Ts>>::new();
+        let mut lasts = std::collections::BTreeMap::<String, Vec<Ts>>::new();
         attacked().judge_each(Config::builtin().unwrap(), |engine| {
             if asked {
                 engine.tell_again();
@@ -501,7 +501,7 @@ fn who_goes_on_is_told_again_where_that_is_asked_for() {
                 lasts.entry(v.subject.value.clone()).or_default().push(v.last_seen);
             }
         });
-        let gap = |all: &[sidetap_model::Ts]| all.windows(2).map(|two| two[1].since(two[0])).min();
+        let gap = |all: &[Ts]| all.windows(2).map(|two| two[1].since(two[0])).min();
         let most = lasts.values().map(Vec::len).max().unwrap();
         if asked {
             assert!(most >= 8, "{lasts:?}");

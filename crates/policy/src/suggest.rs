@@ -61,21 +61,24 @@ const GAIN: u64 = 2;
 
 impl PolicySet {
     /// Conditions that tell a campaign from the honest requests of `traffic`, the one that finds most first; none where no
-    /// condition does. What the guards or the allow list hold is not among them.
+    /// condition does. What the guards or the allow list hold is not among them, and may not be hit either: a campaign whose clients
+    /// are all on the allow list has none.
     pub fn suggest(
         &self,
         traffic: &Traffic,
         campaign: &CampaignRow,
         options: &SuggestOptions,
     ) -> Vec<Suggestion> {
-        let mut left: Vec<&Cell> = traffic.of_campaign(&campaign.id).collect();
+        let bounds = self.bounds(Some(traffic));
+        let is_allowed = |c: &Cell| bounds.allow.touches(&canonical(IpNet::from(c.seen.ip))).is_some();
+        let mut left: Vec<&Cell> = traffic.of_campaign(&campaign.id).filter(|c| !is_allowed(c)).collect();
         if left.is_empty() {
             return Vec::new();
         }
         let total: u64 = left.iter().map(|c| c.requests).sum();
-        let honest: Vec<&Cell> = traffic.cells().iter().filter(|c| c.behind == Behind::Good).collect();
+        let is_spared = |c: &&Cell| c.behind == Behind::Good || is_allowed(c);
+        let honest: Vec<&Cell> = traffic.cells().iter().filter(is_spared).collect();
         let allowed = traffic.good().saturating_mul(u64::from(options.honest_ppm)) / 1_000_000;
-        let bounds = self.bounds(Some(traffic));
         let mut out: Vec<Suggestion> = Vec::new();
         while out.len() < options.rules && !left.is_empty() {
             let search = Search::new(&left, &honest, &options.reach, allowed, &bounds);
@@ -311,7 +314,19 @@ pub fn suggested_id(campaign: &str) -> String {
     format!("suggested-{campaign}-")
 }
 
-/// Suggestions as a pack for review.
+/// All that it says of who sends the request is the name of a browser, which others have too, today or tomorrow.
+fn is_a_browsers_name(subject: &Subject) -> bool {
+    let is_place = |kind| matches!(kind, SubjectKind::Host | SubjectKind::Method | SubjectKind::Path);
+    let name = |p: &str| p.strip_prefix("user-agent: ").is_some_and(|agent| agent.starts_with("Mozilla/"));
+    let names = |p: &SubjectPart| match p.kind {
+        SubjectKind::Header => name(&p.value),
+        SubjectKind::Fingerprint => p.value.starts_with("a1-"),
+        kind => is_place(kind),
+    };
+    subject.each_part().iter().all(names)
+}
+
+/// Suggestions as a pack for review, whose rules have this mode; those that go by the name of a browser alone wait for approval.
 pub fn suggested_pack(suggestions: &[Suggestion], mode: sidetap_model::Mode) -> String {
     let mut out = String::from(
         "# Conditions that told campaigns from the honest traffic of the stored hours, and how well. Read them before you use them:\n\
@@ -323,6 +338,7 @@ pub fn suggested_pack(suggestions: &[Suggestion], mode: sidetap_model::Mode) -> 
     }
     for s in suggestions {
         let m = &s.measured;
+        let mode = if is_a_browsers_name(&s.subject) { mode.min(sidetap_model::Mode::Approve) } else { mode };
         let quoted = |t: &str| serde_json::to_string(t).unwrap_or_default();
         let description = format!(
             "{}: {} of {} requests of the campaign fit, {} of {} honest ones ({} of these to the same endpoints)",

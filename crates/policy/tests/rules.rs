@@ -451,3 +451,51 @@ fn the_smallest_condition_that_tells_a_campaign_from_the_honest_is_suggested() {
     let none = Subject { kind: SubjectKind::Host, value: "shop.example".into(), parts: Vec::new() };
     assert!(found.iter().all(|s| s.subject != none));
 }
+
+/// A pack that allows these.
+fn allowing(net: &str) -> PolicySet {
+    let pack = format!("version: 1\nextends: default\nallow:\n  - cidr: {net}\n    reason: ours\n");
+    PolicySet::parse(&pack, "own.yaml").unwrap()
+}
+
+#[test]
+fn nothing_is_suggested_against_who_is_on_the_allow_list() {
+    let mut builder = TrafficBuilder::default();
+    let id: Arc<str> = "c".into();
+    for n in 0..60 {
+        let own = request(&format!("203.0.{n}.9"), "Tool", "/login", &["s2-7", "a1-1"]);
+        builder.add(own, Behind::Malicious, Some(id.clone()), 5, Ts(0));
+        let honest = request(&format!("10.0.0.{n}"), "Browser", "/login", &["s2-8", "a1-2"]);
+        builder.add(honest, Behind::Good, None, 5, Ts(0));
+    }
+    let stored = builder.build();
+    let suggest = |set: &PolicySet| set.suggest(&stored, &campaign("c", "s2-7"), &SuggestOptions::default());
+    assert_eq!(suggest(&PolicySet::builtin()).len(), 1);
+    assert_eq!(suggest(&allowing("203.0.0.0/16")), [], "all of it");
+    // One of them is enough: what fits him is not cut off from.
+    let others = suggest(&allowing("203.0.7.9/32"));
+    assert!(
+        others.iter().all(|s| s.subject.each_part().iter().all(|p| p.kind != SubjectKind::Fingerprint)),
+        "{others:?}"
+    );
+}
+
+#[test]
+fn what_goes_by_the_name_of_a_browser_alone_is_not_adopted() {
+    let mode_of = |agent: &str| {
+        let mut builder = TrafficBuilder::default();
+        for n in 0..60 {
+            let bad = request(&format!("203.0.{n}.9"), agent, "/login", &[]);
+            builder.add(bad, Behind::Malicious, Some("c".into()), 5, Ts(0));
+            let honest = request(&format!("10.0.0.{n}"), "Mozilla/5.0 (of others)", "/login", &[]);
+            builder.add(honest, Behind::Good, None, 5, Ts(0));
+        }
+        let found =
+            PolicySet::builtin().suggest(&builder.build(), &campaign("c", ""), &SuggestOptions::default());
+        assert_eq!(found.len(), 1, "{agent}: {found:?}");
+        let pack = suggested_pack(&found, Mode::Enforce);
+        pack.lines().find_map(|l| l.trim().strip_prefix("mode: ")).map(str::to_owned)
+    };
+    assert_eq!(mode_of("Mozilla/5.0 (X11; Linux x86_64) Chrome/140.0.0.0").as_deref(), Some("approve"));
+    assert_eq!(mode_of("hydra/9").as_deref(), Some("enforce"));
+}

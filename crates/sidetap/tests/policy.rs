@@ -163,6 +163,8 @@ fn pushes_wait_for_approval_stop_at_the_switch_and_are_taken_back() {
     assert!(all > 0);
     place.run(&["mitigation", "stop", "--reason", "wrong campaign"]).is(0);
     assert_eq!(listed(place), 0, "everything comes off at once");
+    let status = place.run(&["mitigation", "status"]).is(1);
+    assert!(status.stderr.contains("the kill switch is on: wrong campaign"), "{}", status.stderr);
     assert!(place.run(&push).is(0).stdout.contains("the kill switch is on: wrong campaign"));
     assert_eq!(listed(place), 0);
     place.run(&["mitigation", "resume"]).is(0);

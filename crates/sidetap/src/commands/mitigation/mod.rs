@@ -53,7 +53,8 @@ pub(crate) fn run(global: &GlobalArgs, args: &MitigationArgs) -> Result<Status> 
             let mut status = enforcer.status(clock::now());
             status.notes.extend(lost);
             let ledger = ledger_of(&config, &args.source);
-            if gate::stopped(gate::switch_of(&config, ledger.as_deref()).as_deref()).is_some() {
+            if let Some(why) = gate::stopped(gate::switch_of(&config, ledger.as_deref()).as_deref()) {
+                status.notes.push(why);
                 // The kill switch empties devices: no push is missing.
                 status.connectors.iter_mut().for_each(|c| c.emptied = false);
             }
