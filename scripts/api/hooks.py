@@ -148,6 +148,7 @@ BODIES = {
     "PATCH /settings/retention": lambda _: {"rows": 1_000_000},
     "PUT /specs/{name}": lambda _: {"text": SPEC},
     "POST /templates": lambda n: {**TEMPLATE, "template": f"/m{uuid.uuid4().hex}/{{x}}"},
+    "POST /templates/check": lambda n: {**TEMPLATE, "template": f"/m{uuid.uuid4().hex}/{{x}}"},
     "POST /tokens": lambda n: {"name": "t", "role": "viewer", "read_only": n % 2 == 0},
     "POST /users": lambda _: {"name": f"user-{uuid.uuid4().hex[:12]}", "role": "viewer", "password": PASSWORD},
     "PATCH /users/{name}": lambda n: [{"disabled": True}, {"role": "analyst"}, {"password": PASSWORD, "remove_tokens": True}][n % 3],

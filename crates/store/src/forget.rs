@@ -140,6 +140,7 @@ fn forget_in(transaction: &Connection, removed: &mut Removed, who: Who<'_>) -> R
     if who.is_plain() {
         note("history", forget_history(transaction, value)?);
     }
+    note("former", forget_in_texts(transaction, "former", "template", who)?);
     transaction.execute("DELETE FROM sampled WHERE exchange NOT IN (SELECT id FROM evidence)", [])?;
     note("audit", forget_in_audit(transaction, who)?);
     if who.again.is_some() {

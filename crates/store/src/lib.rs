@@ -14,6 +14,7 @@ mod each;
 mod error;
 mod evidence;
 mod forget;
+mod former;
 mod items;
 mod journal;
 mod kept;
@@ -28,12 +29,14 @@ mod open;
 mod orders;
 mod packs;
 mod query;
+mod reshape;
 mod retain;
 mod run_list;
 mod save;
 mod schema;
 mod site;
 mod sums;
+mod template;
 mod watched;
 mod work;
 
@@ -44,6 +47,7 @@ pub use cells::CellRow;
 pub use change::Room;
 pub use error::StoreError;
 pub use evidence::{EvidenceLimits, EvidenceRow, Sample, SampleRow};
+pub use former::MergedNotes;
 pub use items::{
     ActionItem, AuditItem, CampaignItem, Change, EndpointItem, FindingItem, Hit, HostItem, MemberItem,
     SensitiveItem, VerdictItem, Work,
@@ -57,6 +61,7 @@ pub use open::Store;
 pub use orders::Ordered;
 pub use packs::PackRow;
 pub use query::{Column, ColumnKind, Filter, List, Part, Place, Sort, Test, Wanted};
+pub use reshape::Reshaped;
 pub use retain::{Removed, Retention};
 pub use run_list::{RUNS, RunItem};
 pub use rusqlite::types::Value;

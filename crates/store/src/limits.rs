@@ -204,9 +204,10 @@ impl Store {
 }
 
 /// What goes where the file is nearly full, in this order.
-const VICTIMS: [(&str, &str); 6] = [
+const VICTIMS: [(&str, &str); 7] = [
     ("evidence", "DELETE FROM evidence WHERE id IN (SELECT id FROM evidence ORDER BY at, id LIMIT ?1) RETURNING id"),
     ("history", "DELETE FROM history WHERE seq IN (SELECT seq FROM history ORDER BY seq LIMIT ?1) RETURNING seq"),
+    ("former", "DELETE FROM former WHERE seq IN (SELECT seq FROM former ORDER BY seq LIMIT ?1) RETURNING seq"),
     ("calls", "DELETE FROM calls WHERE (endpoint, ts, run) IN (SELECT endpoint, ts, run FROM calls ORDER BY ts LIMIT ?1) RETURNING ts"),
     ("traffic", "DELETE FROM traffic WHERE (run, ts) IN (SELECT run, ts FROM traffic ORDER BY ts LIMIT ?1) RETURNING ts"),
     ("cells", "DELETE FROM cells WHERE (run, hour, cell) IN (SELECT run, hour, cell FROM cells ORDER BY hour LIMIT ?1) RETURNING hour"),

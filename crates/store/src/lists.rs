@@ -369,11 +369,7 @@ impl Store {
         if let Some(item) = one(self.part(&ENDPOINTS, &first(), &own(id), endpoint_item)?)? {
             return Ok(Some(item));
         }
-        let sql = "SELECT id FROM now_endpoints WHERE aliases <> '|' AND instr(aliases, '|' || ?1 || '|') > 0 ORDER BY id LIMIT 1";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let Some(id) = statement.query_map([id], |r| r.get::<_, String>(0))?.next().transpose()? else {
-            return Ok(None);
-        };
+        let Some(id) = self.goes_on_as(id)? else { return Ok(None) };
         one(self.part(&ENDPOINTS, &first(), &own(&id), endpoint_item)?)
     }
 

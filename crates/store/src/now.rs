@@ -9,6 +9,7 @@ use sidetap_model::Ts;
 use sidetap_model::rows::{CampaignRow, EndpointRow, FindingRow, Member, SensitiveRow, VerdictRow};
 
 use crate::error::StoreError;
+use crate::former;
 use crate::load::parse;
 use crate::net;
 use crate::save::json;
@@ -71,6 +72,9 @@ pub(crate) fn write<T: Kept>(transaction: &Connection, run: &str, row: &T) -> Re
     let same = format!("SELECT 1 FROM {name} WHERE id = ?1 AND run = ?2 AND row = ?3");
     if transaction.prepare_cached(&same)?.exists(params![id, run, text])? {
         return Ok(false);
+    }
+    if T::TABLE == Table::Endpoints {
+        former::is_back(transaction, &id)?;
     }
     let before: Option<T> = known(transaction, &id)?;
     let insert = format!("INSERT OR REPLACE INTO {name} (id, run, last_seen, row) VALUES (?1, ?2, ?3, ?4)");

@@ -6,6 +6,7 @@ use sidetap_model::rows::{Member, RunData, SensitiveRow, Summary, TrafficPoint, 
 use sidetap_model::{EndpointId, Ts};
 
 use crate::error::StoreError;
+use crate::former;
 use crate::now::{self, Kept};
 use crate::open::Store;
 use crate::schema::Table;
@@ -66,6 +67,7 @@ impl Store {
             self.save_in_parts(run, data)?;
             self.save_rows_in_parts(run, &data.verdicts)?;
         }
+        self.carry_notes(&data.endpoints, now)?;
         self.settle()
     }
 
@@ -85,6 +87,7 @@ impl Store {
         save_calls(&transaction, &run, data, now)?;
         now::trim_history(&transaction)?;
         transaction.commit()?;
+        self.carry_notes(&data.endpoints, now)?;
         self.settle()?;
         Ok(run)
     }
@@ -215,6 +218,9 @@ fn remove_gone<T: Kept>(transaction: &Connection, run: &str, rows: &[T]) -> Resu
         let old = ids.query_map([run], |r| r.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
         old.into_iter().filter(|id| !kept.contains(id)).collect()
     };
+    if T::TABLE == Table::Endpoints {
+        former::remember(transaction, &gone)?;
+    }
     let mut delete = transaction.prepare_cached(&format!("DELETE FROM {name} WHERE id = ?1 AND run = ?2"))?;
     for id in &gone {
         delete.execute(params![id, run])?;

@@ -101,24 +101,37 @@ impl Store {
 
     /// What people say of a thing.
     pub fn notes(&self, kind: &str, id: &str) -> Result<Notes, StoreError> {
-        let sql = "SELECT labels, owner, note FROM notes WHERE kind = ?1 AND id = ?2";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let found = statement.query_row(params![kind, id], |r| {
-            Ok(Notes { labels: labels(r.get(0)?), owner: r.get(1)?, note: r.get(2)? })
-        });
-        Ok(found.optional()?.unwrap_or_default())
+        notes_of(&self.connection, kind, id)
     }
 
     /// Keeps what people say of a thing.
     pub fn put_notes(&mut self, kind: &str, id: &str, notes: &Notes) -> Result<(), StoreError> {
-        let all: String = notes.labels.iter().map(|l| format!("|{}", l.replace('|', " "))).collect();
-        let column = if all.is_empty() { all } else { all + "|" };
-        self.connection.execute(
-            "INSERT OR REPLACE INTO notes (kind, id, labels, owner, note) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![kind, id, column, notes.owner, notes.note],
-        )?;
-        Ok(())
+        write_notes(&self.connection, kind, id, notes)
     }
+}
+
+pub(crate) fn notes_of(connection: &Connection, kind: &str, id: &str) -> Result<Notes, StoreError> {
+    let sql = "SELECT labels, owner, note FROM notes WHERE kind = ?1 AND id = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let found = statement.query_row(params![kind, id], |r| {
+        Ok(Notes { labels: labels(r.get(0)?), owner: r.get(1)?, note: r.get(2)? })
+    });
+    Ok(found.optional()?.unwrap_or_default())
+}
+
+pub(crate) fn write_notes(
+    connection: &Connection,
+    kind: &str,
+    id: &str,
+    notes: &Notes,
+) -> Result<(), StoreError> {
+    let all: String = notes.labels.iter().map(|l| format!("|{}", l.replace('|', " "))).collect();
+    let column = if all.is_empty() { all } else { all + "|" };
+    connection.execute(
+        "INSERT OR REPLACE INTO notes (kind, id, labels, owner, note) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![kind, id, column, notes.owner, notes.note],
+    )?;
+    Ok(())
 }
 
 fn work(

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use sidetap_model::rows::{EndpointRow, SensitiveRow};
 use sidetap_store::{
     CAMPAIGNS, CHANGES, CallPoint, CampaignItem, Change, ENDPOINTS, EndpointItem, FINDINGS, Filter,
-    FindingItem, HostItem, List, Notes, Store, Test, VERDICTS, VerdictItem, Wanted,
+    FindingItem, HostItem, List, MergedNotes, Notes, Store, Test, VERDICTS, VerdictItem, Wanted,
 };
 
 use crate::access::{Caller, Role};
@@ -60,14 +60,20 @@ pub(crate) fn routes() -> Vec<Route> {
 #[derive(Serialize, utoipa::ToSchema)]
 struct EndpointPage {
     endpoint: EndpointRow,
+    /// The id of the endpoint that goes on in place of the one that was asked for.
+    merged_into: Option<String>,
     labels: Vec<String>,
     owner: Option<String>,
     note: Option<String>,
+    /// What people said of endpoints that were merged into it.
+    merged: Vec<MergedNotes>,
     /// Its operation of the OpenAPI document, references resolved.
     #[schema(value_type = Option<Object>)]
     operation: Option<Value>,
     sensitive: Vec<SensitiveRow>,
     findings: Vec<FindingItem>,
+    /// Findings of its host that are about no single endpoint, at most 20.
+    host_findings: Vec<FindingItem>,
     campaigns: Vec<CampaignItem>,
     /// At most 100 of those who abused its path, by any method; `/verdicts?host=` has all.
     abusers: Vec<VerdictItem>,
@@ -122,12 +128,20 @@ async fn openapi(State(app): State<App>, Segment(host): Segment) -> Result<Respo
     Ok(response)
 }
 
-async fn endpoint(State(app): State<App>, Segment(id): Segment) -> Result<Json<EndpointPage>, Problem> {
+async fn endpoint(State(app): State<App>, Segment(mut id): Segment) -> Result<Json<EndpointPage>, Problem> {
     let read = move |store: &Store| {
         let Some(item) = store.endpoint(&id)? else { return Err(Problem::not_found("endpoint")) };
         let row = item.row;
-        let id = row.id.to_string();
+        let asked = std::mem::replace(&mut id, row.id.to_string());
+        let merged_into = if asked == id { store.merged_into(&row)? } else { Some(id.clone()) };
         let notes = store.notes("endpoint", &id)?;
+        let merged = store.merged_notes(&id)?;
+        let before = row.aliases.iter().map(ToString::to_string).chain(merged.iter().map(|m| m.id.clone()));
+        let known_as: BTreeSet<String> = [id.clone(), asked].into_iter().chain(before).collect();
+        let about = any_of(&FINDINGS, "endpoint", &known_as);
+        let mut of_host = where_(&FINDINGS, "host", &row.host);
+        of_host.filters.extend(where_(&FINDINGS, "endpoint", "").filters);
+        of_host.limit = 20;
         let place = format!("{} {}{}", row.method, row.host, row.template);
         let campaigns = store.campaign_list(&where_(&CAMPAIGNS, "endpoint", &place))?.rows;
         let host = format!("{}{}", row.host, row.template);
@@ -141,10 +155,13 @@ async fn endpoint(State(app): State<App>, Segment(id): Segment) -> Result<Json<E
                 .get(&row.host)
                 .and_then(|d| operation(d, &row.template, &row.method)),
             sensitive: store.sensitive_of(&id)?,
-            findings: store.finding_list(&where_(&FINDINGS, "endpoint", &id))?.rows,
+            findings: store.finding_list(&about)?.rows,
+            host_findings: store.finding_list(&of_host)?.rows,
             campaigns,
             traffic: Calls { bucket_s: width, points },
-            history: history(store, &id)?,
+            history: history(store, &known_as)?,
+            merged_into,
+            merged,
             labels: notes.labels,
             owner: notes.owner,
             note: notes.note,
@@ -161,8 +178,9 @@ fn span_s(points: &[CallPoint]) -> u64 {
     }
 }
 
-fn history(store: &Store, id: &str) -> Result<Vec<Change>, Problem> {
-    let mut wanted = where_(&CHANGES, "id", id);
+/// What changed of an endpoint, and of those that it was.
+fn history(store: &Store, ids: &BTreeSet<String>) -> Result<Vec<Change>, Problem> {
+    let mut wanted = any_of(&CHANGES, "id", ids);
     wanted.filters.extend(where_(&CHANGES, "kind", "endpoint").filters);
     Ok(store.change_list(&wanted)?.rows)
 }
@@ -187,6 +205,12 @@ pub(crate) async fn keep_notes(
     exists: impl Fn(&Store, &str) -> Result<Option<String>, Problem> + Send + 'static,
 ) -> Result<StatusCode, Problem> {
     let labels = change.labels.as_deref().unwrap_or_default();
+    // Filters take commas for alternatives, and the store parts labels by the other.
+    if let Some(odd) = labels.iter().find(|l| l.contains(['|', ',']) || l.chars().any(char::is_control)) {
+        return Err(Problem::bad_body(format!(
+            "labels: {odd:?} has a comma, a | or a control character, which no label can have"
+        )));
+    }
     let long = |t: &Option<Option<String>>, n| t.iter().flatten().any(|t| t.chars().count() > n);
     if labels.len() > 20
         || labels.iter().any(|l| l.is_empty() || l.chars().count() > 64)
@@ -212,6 +236,13 @@ pub(crate) async fn keep_notes(
     })
     .await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The first 100 rows of which a column is one of these.
+fn any_of(list: &'static List, column: &str, values: &BTreeSet<String>) -> Wanted {
+    let mut wanted = where_(list, column, "");
+    wanted.filters.iter_mut().for_each(|f| f.test = Test::Any(values.iter().cloned().collect()));
+    wanted
 }
 
 /// The first 100 rows of which a column is, or has, this.

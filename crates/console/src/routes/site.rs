@@ -7,9 +7,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sidetap_store::ShapeRow;
+use sidetap_store::{Reshaped, ShapeRow};
 
 use super::control::{PAGED, ask, rows_of};
 use super::orders::order;
@@ -54,6 +54,10 @@ pub(crate) fn routes() -> Vec<Route> {
             .says("Merge endpoints into a template, or tell one from the others; the next run goes by it")
             .body(of::<TemplateBody>())
             .gives(Answer::Created(of::<ShapeRow>())),
+        Route::new("POST", "/api/v1/templates/check", Role::Viewer, post(check_template))
+            .says("What a template would merge or tell apart, of what is known")
+            .body(of::<TemplateBody>())
+            .gives(Answer::One(of::<TemplateCheck>())),
         Route::new("DELETE", "/api/v1/templates/{id}", Role::Analyst, delete(remove_template))
             .says("Take that back")
             .gives(Answer::Empty),
@@ -79,6 +83,29 @@ struct TemplateBody {
     #[serde(default)]
     #[schema(required = false)]
     reason: String,
+}
+
+/// What a template would do.
+#[derive(Serialize, utoipa::ToSchema)]
+struct TemplateCheck {
+    /// Endpoints that it would call otherwise, of all methods and below it, at most 500.
+    rows: Vec<Reshaped>,
+    /// How many there are.
+    total: usize,
+}
+
+/// Endpoints that a check names.
+const CHECKED: usize = 500;
+
+async fn check_template(
+    State(app): State<App>,
+    Input(body): Input<TemplateBody>,
+) -> Result<Json<TemplateCheck>, Problem> {
+    check(&body.host, &body.method, &body.template)?;
+    let mut rows = app.read(move |store| Ok(store.reshaped(&body.host, &body.template)?)).await?;
+    let total = rows.len();
+    rows.truncate(CHECKED);
+    Ok(Json(TemplateCheck { rows, total }))
 }
 
 async fn specs(State(app): State<App>, pairs: Pairs) -> Result<Response, Problem> {

@@ -247,14 +247,27 @@ export interface Operation {
   security?: Record<string, string[]>[];
 }
 
-export interface EndpointDetail {
-  endpoint: EndpointRow;
+/** What people said of an endpoint before it was merged into another. */
+export interface MergedNotes {
+  id: string;
+  method: string | null;
+  template: string | null;
   labels: string[];
   owner: string | null;
   note: string | null;
+}
+
+export interface EndpointDetail {
+  endpoint: EndpointRow;
+  merged_into: string | null;
+  labels: string[];
+  owner: string | null;
+  note: string | null;
+  merged: MergedNotes[];
   operation: Operation | null;
   sensitive: SensitiveRow[];
   findings: FindingItem[];
+  host_findings: FindingItem[];
   campaigns: CampaignItem[];
   abusers: VerdictItem[];
   abusers_total: number;
@@ -588,6 +601,16 @@ export interface Template {
   at: Time;
 }
 
+/** What a template would do to one endpoint. */
+export interface Reshaped {
+  id: string;
+  method: string;
+  template: string;
+  calls: number;
+  what: "merge" | "split";
+  becomes: string;
+}
+
 export interface IntelSource {
   name: string;
   what: string;
@@ -617,6 +640,8 @@ export interface Device {
   foreign: number | null;
   wanted: number | null;
   missing: number | null;
+  /** What on it is not as it should be, entries aside: a file, a table, a rule. */
+  drift?: string[];
   /** Words, or which kinds of subjects it sees. */
   sees: unknown;
   can: string[];

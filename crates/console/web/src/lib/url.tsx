@@ -38,6 +38,7 @@ export function useUrl(): {
   search: Search;
   set: (patch: Record<string, string | undefined>, push?: boolean) => void;
   go: (href: string) => void;
+  replace: (href: string) => void;
 } {
   const router = useRouter();
   const path = useRouterState({ select: (state) => state.location.pathname });
@@ -52,7 +53,8 @@ export function useUrl(): {
     [router],
   );
   const go = useCallback((href: string) => router.history.push(href), [router]);
-  return { path, search, set, go };
+  const replace = useCallback((href: string) => router.history.replace(href), [router]);
+  return { path, search, set, go, replace };
 }
 
 export function plainClick(event: MouseEvent): boolean {

@@ -1,11 +1,11 @@
-import { useMemo } from "react";
+import { useEffect, useMemo } from "react";
 
 import { apiUrl } from "../api/client";
-import type { EndpointDetail, Operation, Schema } from "../api/types";
+import type { EndpointDetail, FindingItem, Operation, Schema } from "../api/types";
 import { band, n, times } from "../lib/format";
 import { words } from "../lib/text";
 import { useApi, useId } from "../lib/use";
-import { A, pathTo, to } from "../lib/url";
+import { A, pathTo, to, useUrl } from "../lib/url";
 import { CountChart } from "../ui/chart";
 import { Exports, RowExports } from "../ui/export";
 import { Page } from "../ui/page";
@@ -19,6 +19,12 @@ export function EndpointPage() {
   const id = useId();
   const query = useApi<EndpointDetail>(`/endpoints/${encodeURIComponent(id)}`);
   const row = query.data?.endpoint;
+  const gone = row && row.id !== id ? row.id : null;
+  const { search, replace } = useUrl();
+  // An id that the endpoint had before leads to its page, and the address says so.
+  useEffect(() => {
+    if (gone) replace(to(pathTo.endpoint(gone), { was: id }));
+  }, [gone, id, replace]);
   return (
     <Page
       title={row ? `${row.method} ${row.host}${row.template}` : "Endpoint"}
@@ -51,6 +57,16 @@ export function EndpointPage() {
         ) : null
       }
     >
+      {search["was"] ? (
+        <p className="notice">
+          The endpoint <T mono>{search["was"]}</T> was merged into this one. What was noted of it, and its history, are here.
+        </p>
+      ) : null}
+      {query.data?.merged_into && query.data.merged_into !== row?.id ? (
+        <p className="notice">
+          By a template that was set since, it goes on <A href={pathTo.endpoint(query.data.merged_into)}>as part of another endpoint</A>. What is here is of runs before that.
+        </p>
+      ) : null}
       <Shown query={query} lines={10}>
         {(data) => <Whole data={data} />}
       </Shown>
@@ -145,7 +161,7 @@ function Whole({ data }: { data: EndpointDetail }) {
             </p>
           )}
         </Card>
-        <Notes path={`/endpoints/${encodeURIComponent(row.id)}`} touches="endpoints" labels={data.labels} note={data.note} owner={data.owner} />
+        <Notes path={`/endpoints/${encodeURIComponent(row.id)}`} touches="endpoints" labels={data.labels} note={data.note} owner={data.owner} merged={data.merged} />
       </div>
     </div>
   );
@@ -337,6 +353,24 @@ function Sensitive({ data }: { data: EndpointDetail }) {
   );
 }
 
+function FindingLines({ findings }: { findings: FindingItem[] }) {
+  return (
+    <ul className="stack">
+      {findings.map((finding) => (
+        <li key={finding.id}>
+          <Word id={finding.severity} />{" "}
+          <A href={pathTo.finding(finding.id)}>
+            <T>{finding.title}</T>
+          </A>{" "}
+          <span className="muted small">
+            {words(finding.kind)}, {finding.certainty}, seen {times(finding.count)}, {words(finding.work.status).toLowerCase()}
+          </span>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
 function Findings({ data }: { data: EndpointDetail }) {
   return (
     <Card
@@ -353,20 +387,16 @@ function Findings({ data }: { data: EndpointDetail }) {
       {data.findings.length === 0 ? (
         <p className="muted">Nothing was found wrong with it.</p>
       ) : (
-        <ul className="stack">
-          {data.findings.map((finding) => (
-            <li key={finding.id}>
-              <Word id={finding.severity} />{" "}
-              <A href={pathTo.finding(finding.id)}>
-                <T>{finding.title}</T>
-              </A>{" "}
-              <span className="muted small">
-                {words(finding.kind)}, {finding.certainty}, seen {times(finding.count)}, {words(finding.work.status).toLowerCase()}
-              </span>
-            </li>
-          ))}
-        </ul>
+        <FindingLines findings={data.findings} />
       )}
+      {data.host_findings.length > 0 ? (
+        <div className="stack">
+          <h3>
+            Of its host, at no single endpoint <A href={to("/findings", { host: data.endpoint.host, status: "any" })}>All of the host</A>
+          </h3>
+          <FindingLines findings={data.host_findings} />
+        </div>
+      ) : null}
     </Card>
   );
 }

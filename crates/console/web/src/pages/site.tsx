@@ -1,13 +1,14 @@
-import { useState } from "react";
+import { useQuery } from "@tanstack/react-query";
+import { useEffect, useState } from "react";
 
 import { api } from "../api/client";
-import type { Conformance, Difference, Spec, Template } from "../api/types";
+import type { Conformance, Difference, Reshaped, Spec, Template } from "../api/types";
 import { bytes, n } from "../lib/format";
 import { useApi } from "../lib/use";
 import { A, to, useUrl } from "../lib/url";
-import { Act, Confirm, Dialog, Field, useAct } from "../ui/act";
+import { Act, Confirm, Dialog, Field, messageOf, useAct } from "../ui/act";
 import type { Column } from "../ui/list";
-import { Exports } from "../ui/export";
+import { Exports, RowExports } from "../ui/export";
 import { List } from "../ui/list";
 import { Card, Empty, Shown } from "../ui/state";
 import { Badge, Facts, T, Time } from "../ui/text";
@@ -223,7 +224,7 @@ export function Reshape({ host, method, template }: { host: string; method: stri
       <Act needs="analyst" onClick={() => setOpen(true)}>
         Merge or tell apart…
       </Act>
-      <Dialog title="Merge or tell apart" open={open} close={() => setOpen(false)}>
+      <Dialog wide title="Merge or tell apart" open={open} close={() => setOpen(false)}>
         <form
           className="stack"
           onSubmit={(event) => {
@@ -234,9 +235,10 @@ export function Reshape({ host, method, template }: { host: string; method: stri
           <p className="muted">
             Put <code>{"{name}"}</code> where the path varies, to merge its endpoints into one; write a path out to tell it from the others. {NEXT_RUN}
           </p>
-          <Field label={`Path of ${method} ${host}`} hint={merges ? "All paths that fit become one endpoint." : "This one path becomes an endpoint of its own."}>
+          <Field label={`Path of ${method} ${host}`} hint={merges ? "All paths that fit become one endpoint: of every method, and so do those below it." : "This one path becomes an endpoint of its own: for every method, and so does what is below it."}>
             {(id) => <input id={id} className="mono" value={path} required maxLength={2000} onChange={(event) => setPath(event.target.value)} />}
           </Field>
+          {open ? <Touched host={host} method={method} template={path.trim()} /> : null}
           <Field label="Why">{(id) => <input id={id} value={reason} maxLength={1000} onChange={(event) => setReason(event.target.value)} />}</Field>
           <div className="row end">
             <Act type="submit" className="main" needs="analyst" disabled={add.isPending || !path.startsWith("/")}>
@@ -246,5 +248,65 @@ export function Reshape({ host, method, template }: { host: string; method: stri
         </form>
       </Dialog>
     </>
+  );
+}
+
+/** Endpoints that the list of a template shows at once. */
+const TOUCHED = 50;
+
+/** What a template would merge, or tell apart, before it is set. */
+function Touched({ host, method, template }: { host: string; method: string; template: string }) {
+  const [asked, setAsked] = useState(template);
+  useEffect(() => {
+    const timer = window.setTimeout(() => setAsked(template), 250);
+    return () => window.clearTimeout(timer);
+  }, [template]);
+  const query = useQuery({
+    queryKey: ["templates", "check", host, asked],
+    queryFn: () => api.post<{ rows: Reshaped[]; total: number }>("/templates/check", { host, method, template: asked }),
+    enabled: asked.startsWith("/") && asked.split("/").every((part) => part.split("{").length === part.split("}").length),
+    retry: false,
+  });
+  if (query.isError) return <p className="notice bad">{messageOf(query.error)}</p>;
+  if (!query.data) return null;
+  const { rows, total } = query.data;
+  if (total === 0) return <p className="notice">Of the endpoints that are known it changes none.</p>;
+  return (
+    <section className="card stack" aria-live="polite">
+      <div className="row">
+        <h3>
+          What it does to the endpoints that are known <Badge>{n(total)}</Badge>
+        </h3>
+        <RowExports name="What the template does" rows={() => rows.map((row) => ({ ...row }))} />
+      </div>
+      <div className="table-wrap" tabIndex={0} role="region" aria-label="What the template does" style={{ maxHeight: "18rem", overflowY: "auto" }}>
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Endpoint</th>
+              <th scope="col">Becomes</th>
+              <th scope="col" className="num">
+                Calls
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {rows.slice(0, TOUCHED).map((row) => (
+              <tr key={row.id}>
+                <td className="wide">
+                  <T mono>{`${row.method} ${row.template}`}</T>
+                </td>
+                <td className="wide">
+                  {row.what === "split" ? "told from it: " : "part of "}
+                  <T mono>{`${row.method} ${row.becomes}`}</T>
+                </td>
+                <td className="num">{n(row.calls)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      {total > TOUCHED ? <p className="muted small">The first {TOUCHED} of {n(total)}.</p> : null}
+    </section>
   );
 }

@@ -1,0 +1,184 @@
+//! Endpoints that are merged and told apart: where ids lead, and what people said of them.
+
+#![allow(clippy::unwrap_used)]
+
+use serde_json::json;
+use sidetap_model::rows::{EndpointRow, InputSummary, RunData};
+use sidetap_model::{EndpointId, Ts};
+use sidetap_store::{AUDIT, ENDPOINTS, Filter, Notes, ShapeRow, Store, Test, Wanted};
+
+fn at(s: i64) -> Ts {
+    Ts::from_parts(1_795_000_000 + s, 0)
+}
+
+fn id(template: &str) -> String {
+    EndpointId::of("default", "h", "GET", template).to_string()
+}
+
+fn endpoint(template: &str, aliases: &[&str]) -> EndpointRow {
+    serde_json::from_value(json!({
+        "id": id(template), "zone": "default", "host": "h", "method": "GET", "template": template, "protocol": "rest", "calls": 3,
+        "first_seen": at(0), "last_seen": at(1), "status_codes": {"200": 3}, "auth": [], "exposure": "public", "standing": "unknown",
+        "roles": [], "channels": [], "callers": {"count": 1, "countries": {}, "organizations": {}}, "sensitive": [], "risk": 0,
+        "parameters": [], "aliases": aliases.iter().map(|a| id(a)).collect::<Vec<_>>()
+    }))
+    .unwrap()
+}
+
+fn run(path: &str, endpoints: Vec<EndpointRow>) -> RunData {
+    let mut data = RunData { endpoints, ..RunData::default() };
+    data.summary.inputs.push(InputSummary { path: path.into(), ..InputSummary::default() });
+    data
+}
+
+fn save(store: &mut Store, path: &str, endpoints: &[(&str, &[&str])]) {
+    let endpoints = endpoints.iter().map(|(t, aliases)| endpoint(t, aliases)).collect();
+    store.save_found(&run(path, endpoints), at(100)).unwrap();
+}
+
+fn open() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("s.db")).unwrap();
+    (dir, store)
+}
+
+fn say(store: &mut Store, template: &str, labels: &[&str], owner: Option<&str>, note: Option<&str>) {
+    let labels = labels.iter().map(|l| (*l).to_owned()).collect();
+    let notes = Notes { labels, owner: owner.map(str::to_owned), note: note.map(str::to_owned) };
+    store.put_notes("endpoint", &id(template), &notes).unwrap();
+}
+
+fn said(store: &Store, template: &str) -> (Vec<String>, Option<String>, Option<String>) {
+    let Notes { labels, owner, note } = store.notes("endpoint", &id(template)).unwrap();
+    (labels, owner, note)
+}
+
+/// The template of the endpoint that an id leads to.
+fn leads_to(store: &Store, template: &str) -> Option<String> {
+    store.endpoint(&id(template)).unwrap().map(|e| e.row.template)
+}
+
+fn with_label(store: &Store, label: &str) -> Vec<String> {
+    let test = Test::Any(vec![label.to_owned()]);
+    let filters = vec![Filter { column: ENDPOINTS.column("label").unwrap(), test }];
+    let part = store.endpoint_list(&Wanted { filters, limit: 100, ..Wanted::default() }).unwrap();
+    part.rows.into_iter().map(|e| e.row.template).collect()
+}
+
+#[test]
+fn what_was_said_of_merged_endpoints_goes_on_and_comes_back() {
+    let (_dir, mut store) = open();
+    save(&mut store, "a", &[("/u/anna", &[]), ("/u/bob", &[]), ("/u/carl", &[]), ("/x", &[])]);
+    say(&mut store, "/u/anna", &["pii", "vip"], Some("Ann"), None);
+    say(&mut store, "/u/bob", &["pii", "old"], Some("Bob"), Some("asks for carl"));
+    let words = |all: &[&str]| all.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
+
+    // The run learns a template; of one id nobody says that it was an alias.
+    save(&mut store, "a", &[("/u/{name}", &["/u/anna"]), ("/x", &[])]);
+    let (mut labels, owner, note) = said(&store, "/u/{name}");
+    labels.sort();
+    assert_eq!(labels, words(&["old", "pii", "vip"]));
+    assert_eq!((owner.as_deref(), note.as_deref()), (Some("Ann"), Some("asks for carl")));
+    for old in ["/u/anna", "/u/bob", "/u/carl", "/u/{name}"] {
+        assert_eq!(leads_to(&store, old).as_deref(), Some("/u/{name}"), "{old}");
+    }
+    assert_eq!(leads_to(&store, "/u/dora"), None, "nobody knew this one");
+    assert_eq!(with_label(&store, "vip"), ["/u/{name}"]);
+    let merged = store.merged_notes(&id("/u/{name}")).unwrap();
+    let owners: Vec<_> = merged.iter().map(|m| (m.template.as_deref(), m.owner.as_deref())).collect();
+    assert_eq!(owners, [(Some("/u/anna"), Some("Ann")), (Some("/u/bob"), Some("Bob"))]);
+    assert_eq!(store.audit_list(&Wanted { limit: 9, ..Wanted::default() }).unwrap().rows.len(), 2);
+    assert_eq!(AUDIT.default_sort, "at");
+
+    // What is taken off stays off.
+    say(&mut store, "/u/{name}", &["pii"], Some("Ann"), None);
+    save(&mut store, "a", &[("/u/{name}", &["/u/anna"]), ("/x", &[])]);
+    assert_eq!(said(&store, "/u/{name}").0, ["pii"]);
+
+    // Told apart, each has its own again; merged once more, it is carried once more.
+    save(&mut store, "a", &[("/u/anna", &[]), ("/u/bob", &[]), ("/x", &[])]);
+    assert_eq!(said(&store, "/u/bob").1.as_deref(), Some("Bob"));
+    assert_eq!(leads_to(&store, "/u/bob").as_deref(), Some("/u/bob"));
+    assert_eq!(with_label(&store, "vip"), ["/u/anna"]);
+    assert!(store.merged_notes(&id("/u/{name}")).unwrap().is_empty());
+    save(&mut store, "a", &[("/u/{name}", &[]), ("/x", &[])]);
+    assert_eq!(with_label(&store, "vip"), ["/u/{name}"]);
+}
+
+#[test]
+fn a_merge_that_people_set_reaches_back_to_older_runs() {
+    let (_dir, mut store) = open();
+    save(
+        &mut store,
+        "a",
+        &[("/items/1", &[]), ("/items/1/stock", &[]), ("/items/search", &[]), ("/other/1", &[])],
+    );
+    for template in ["/items/1", "/items/1/stock", "/items/search", "/other/1"] {
+        say(&mut store, template, &[template], None, None);
+    }
+    let shape = |template: &str| ShapeRow {
+        id: 0,
+        host: "h".into(),
+        method: "GET".into(),
+        template: template.into(),
+        kind: String::new(),
+        reason: String::new(),
+        by: "anna".into(),
+        at: at(1),
+    };
+    store.add_shape(&shape("/items/{sku}")).unwrap().unwrap();
+    let of = |store: &Store, template: &str| {
+        store.merged_into(&store.endpoint(&id(template)).unwrap().unwrap().row).unwrap()
+    };
+    assert_eq!(of(&store, "/items/1"), None, "no run went by it yet");
+    let next: &[(&str, &[&str])] =
+        &[("/items/{id}", &[]), ("/items/{id}/stock", &[]), ("/items/search", &[]), ("/other/{id}", &[])];
+    save(&mut store, "b", next);
+    assert_eq!(said(&store, "/items/{id}").0, ["/items/1"]);
+    assert_eq!(said(&store, "/items/{id}/stock").0, ["/items/1/stock"]);
+    assert_eq!(said(&store, "/other/{id}").0, Vec::<String>::new(), "nobody merged those");
+    assert_eq!(of(&store, "/items/1"), Some(id("/items/{id}")));
+    assert_eq!(of(&store, "/items/search"), None, "this run tells it apart");
+    assert_eq!(of(&store, "/other/1"), None);
+}
+
+#[test]
+fn a_former_endpoint_forgets_whom_it_names() {
+    let (_dir, mut store) = open();
+    save(&mut store, "a", &[("/u/anna@example.org", &[])]);
+    save(&mut store, "a", &[("/u/{name}", &[])]);
+    assert_eq!(leads_to(&store, "/u/anna@example.org").as_deref(), Some("/u/{name}"));
+    let kind = sidetap_model::SubjectKind::Account;
+    let removed = store.forget(kind, "anna@example.org", "root", at(200)).unwrap();
+    assert_eq!(removed.0.get("former"), Some(&1));
+}
+
+#[test]
+fn what_a_template_would_merge_is_said_before() {
+    let (_dir, mut store) = open();
+    let known =
+        ["/items/1", "/items/2", "/items/2/stock", "/items/special", "/items/special/stock", "/other/1"];
+    save(&mut store, "a", &known.map(|t| (t, &[][..])));
+    let shape = ShapeRow {
+        id: 0,
+        host: "h".into(),
+        method: "GET".into(),
+        template: "/items/special".into(),
+        kind: String::new(),
+        reason: String::new(),
+        by: "anna".into(),
+        at: at(1),
+    };
+    store.add_shape(&shape).unwrap().unwrap();
+    let all = store.reshaped("h", "/items/{sku}").unwrap();
+    let all: Vec<_> = all.iter().map(|r| (&*r.template, &*r.what, &*r.becomes, r.calls)).collect();
+    assert_eq!(
+        all,
+        [
+            ("/items/1", "merge", "/items/{sku}", 3),
+            ("/items/2", "merge", "/items/{sku}", 3),
+            ("/items/2/stock", "merge", "/items/{sku}/stock", 3),
+        ]
+    );
+    assert!(store.reshaped("elsewhere", "/items/{sku}").unwrap().is_empty());
+}
