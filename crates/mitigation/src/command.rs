@@ -12,6 +12,8 @@ use crate::connector::{ConnectorError, shortened};
 
 /// Most bytes of an answer that are read: a table of a million elements.
 const MAX_ANSWER: u64 = 256 << 20;
+/// Characters that are kept of why a program failed.
+const ROOM: usize = 300;
 /// For how long after its end more of its answer is waited for, from what it left running.
 const AFTERWARDS: Duration = Duration::from_secs(1);
 
@@ -59,14 +61,39 @@ pub(crate) fn run_with(
         return Ok(out);
     }
     // Some say on one that it went wrong, and on the other why.
-    let lines = err.lines().chain(out.lines()).map(str::trim).filter(|l| !l.is_empty());
-    let said = match lines.collect::<Vec<_>>().join("; ") {
+    let said = match why(err.lines().chain(out.lines())) {
         said if said.is_empty() => "it ends with an error and says nothing".to_owned(),
-        said => shortened(&said),
+        said => said,
     };
     let name = program.rsplit('/').next().unwrap_or(program);
     let command = std::iter::once(name).chain(args.iter().copied()).collect::<Vec<_>>().join(" ");
     Err(ConnectorError::Refused { command: shortened(&command), answer: said })
+}
+
+/// Why a program failed, from all that it wrote: what it only notes beside is left out, and of more than there is room for, the lines
+/// that speak of an error are kept, with their begin and their end.
+fn why<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    let notes = |l: &str| ["[notice]", "[info]", "[debug]"].iter().any(|level| l.contains(level));
+    let errs = |l: &str| {
+        let l = l.to_ascii_lowercase();
+        ["error", "[emerg]", "[alert]", "[crit]", "fatal", "failed"].iter().any(|word| l.contains(word))
+    };
+    let fits = |lines: &[&str]| lines.iter().map(|l| l.chars().count() + 2).sum::<usize>() <= ROOM + 2;
+    let mut lines: Vec<&str> = lines.map(str::trim).filter(|l| !l.is_empty()).collect();
+    if lines.iter().any(|l| !notes(l)) {
+        lines.retain(|l| !notes(l));
+    }
+    if !fits(&lines) && lines.iter().any(|l| errs(l)) {
+        lines.retain(|l| errs(l));
+    }
+    let said = lines.join("; ");
+    let long = said.chars().count();
+    if long <= ROOM {
+        return said;
+    }
+    let begin: String = said.chars().take(ROOM / 4).collect();
+    let end: String = said.chars().skip(long - ROOM * 3 / 4).collect();
+    format!("{begin} … {end}")
 }
 
 /// What a pipe gives, piece by piece: the sender is gone at its end.
@@ -134,6 +161,24 @@ mod tests {
         assert_eq!(said("echo no >&2; false"), "no");
         assert_eq!(said("echo no; false"), "no");
         assert_eq!(said("false"), "it ends with an error and says nothing");
+    }
+
+    #[test]
+    fn an_error_is_kept_behind_much_that_is_none() {
+        let nginx = |level: &str, what: &str| format!("2026/11/23 03:54:05 [{level}] 4711#4711: {what}");
+        let module = nginx("notice", &format!("ModSecurity-nginx v1.0.3 {}", "(rules loaded) ".repeat(9)));
+        let started = nginx("notice", "signal process started");
+        let error = nginx("error", "invalid PID number \"\" in \"/run/nginx.pid\"");
+        let all = [module.as_str(), started.as_str(), error.as_str()];
+        assert_eq!(why(all.into_iter()), error);
+        // Notices alone are better than nothing.
+        assert_eq!(why([started.as_str()].into_iter()), started);
+        let chatter = "reading one more file of many; ".repeat(20);
+        assert_eq!(why([chatter.as_str(), "Error: no such table"].into_iter()), "Error: no such table");
+        let long = format!("line 1 {chatter}line 7: unknown directive");
+        let said = why([long.as_str()].into_iter());
+        assert!(said.starts_with("line 1 ") && said.ends_with("line 7: unknown directive"), "{said}");
+        assert!(said.chars().count() <= ROOM + 3, "{said}");
     }
 
     #[test]
