@@ -95,6 +95,7 @@ fn where_servers_differ_on_the_end_of_a_message_no_pair_behind_it_is_certain() {
         with_length("Content-Length: LEN\r\nTransfer-Encoding: \x0bchunked", &chunked_end),
         with_length("Content-Length: 0\r\nContent-Length: LEN", evil),
         with_length("Content-Length: 1_0", evil),
+        with_length("X: y\rContent-Length: LEN", evil),
     ];
     for upload in &content {
         let what = String::from_utf8_lossy(upload);

@@ -379,9 +379,11 @@ impl Http {
     }
 }
 
-/// Servers differ in where the message with this head ends: some take the length, some the coding, the first length or the last, or refuse it.
+/// Servers differ in where the message with this head ends: some take the length, some the coding, the first length or the last, or refuse it; and
+/// some end a line with a bare CR, behind which another length may stand.
 pub(super) fn ends_elsewhere(anomalies: &AnomalySet) -> bool {
-    const CODES: [Anomaly; 5] = [
+    const CODES: [Anomaly; 6] = [
+        Anomaly::BareCr,
         Anomaly::ContentLengthAndTransferEncoding,
         Anomaly::ContentLengthConflict,
         Anomaly::ContentLengthInvalid,
