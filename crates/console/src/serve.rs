@@ -261,11 +261,11 @@ async fn forget_left(app: App) {
     }
 }
 
-/// Removes what is too old or too much, where no watch does.
+/// Removes what is too old or too much, where no watch does: at the start, and each hour.
 async fn keep_hourly(app: App) {
     loop {
-        tokio::time::sleep(HOUR).await;
         app.keep_limits().await;
+        tokio::time::sleep(HOUR).await;
     }
 }
 

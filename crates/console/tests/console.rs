@@ -377,3 +377,25 @@ async fn evidence_says_of_how_many_it_was_chosen() {
         (Some(40.0), Some("sample-of-finding"))
     );
 }
+
+#[tokio::test]
+async fn a_server_keeps_the_store_to_its_limits_from_its_start_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sidetap.db");
+    let start = common::still()();
+    common::fill(&path);
+    let mut store = sidetap_store::Store::open(&path).unwrap();
+    let limits = store.limits().unwrap();
+    store.set_limits(&sidetap_store::Limits { rows: 7, ..limits }).unwrap();
+    let options = Options::new(&path, "127.0.0.1:0".parse().unwrap(), std::sync::Arc::new(move || start));
+    let console = Console::bind(options).await.unwrap();
+    tokio::spawn(console.run(std::future::pending()));
+    let rows = || sidetap_store::Store::open_read_only(&path).unwrap().load().unwrap().findings.len();
+    for _ in 0..600 {
+        if rows() == 7 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("{} findings are left", rows());
+}

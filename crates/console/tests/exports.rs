@@ -35,9 +35,9 @@ fn act(served: &Served, verdicts: usize) {
         ..RunData::default()
     };
     data.summary.inputs.push(InputSummary { path: "b.pcap".into(), ..InputSummary::default() });
-    store.save_run(&data, Ts(2)).unwrap();
+    store.save_run(&data, Ts::from_parts(1_795_000_000, 0)).unwrap();
     let action = |n: usize, kind: &str| ActionRow {
-        at: Ts(n as i64),
+        at: Ts::from_parts(1_795_000_000, n as i64),
         actor: "cli".into(),
         connector: "edge".into(),
         kind: kind.into(),

@@ -175,6 +175,16 @@ impl Store {
         Ok(out)
     }
 
+    /// Counts what could not be kept.
+    pub fn count_lost(&mut self, name: &str, lost: u64) -> Result<(), StoreError> {
+        if lost == 0 {
+            return Ok(());
+        }
+        let change = self.begin_vital()?;
+        count(&change, name, lost)?;
+        change.commit()
+    }
+
     /// What was counted under this name since the store was made: `evidence.evicted`, `retained.endpoints`, …
     pub fn counter(&self, name: &str) -> Result<u64, StoreError> {
         let mut statement = self.connection.prepare_cached("SELECT value FROM counters WHERE name = ?1")?;

@@ -10,6 +10,8 @@ use sidetap_model::{ActionRow, Ts};
 
 /// Points of a campaign's timeline in a list.
 const POINTS: usize = 60;
+/// Nanoseconds of a bucket of a campaign's timeline.
+const BUCKET: i64 = 10_000_000_000;
 
 /// An endpoint with what people say of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -347,9 +349,45 @@ fn most(counts: &BTreeMap<String, u64>, n: usize) -> BTreeMap<String, u64> {
     all.into_iter().take(n).map(|(k, v)| (k.clone(), v)).collect()
 }
 
-/// The same requests over fewer points.
+/// The same requests over fewer points: of buckets of the same width, each where it begins, so that pauses stay.
 fn thin(timeline: &[(Ts, u64)]) -> Vec<(Ts, u64)> {
-    let each = timeline.len().div_ceil(POINTS).max(1);
-    let sum = |part: &[(Ts, u64)]| part.first().map(|(ts, _)| (*ts, part.iter().map(|(_, n)| n).sum()));
-    timeline.chunks(each).filter_map(sum).collect()
+    let (Some(first), Some(last)) =
+        (timeline.iter().map(|p| p.0.0).min(), timeline.iter().map(|p| p.0.0).max())
+    else {
+        return Vec::new();
+    };
+    if timeline.len() <= POINTS {
+        return timeline.to_vec();
+    }
+    let width =
+        (last.saturating_sub(first) / POINTS as i64 + 1).div_euclid(BUCKET).saturating_add(1) * BUCKET;
+    let mut buckets: BTreeMap<i64, u64> = BTreeMap::new();
+    for (ts, n) in timeline {
+        let at = ts.0 - (ts.0 - first).rem_euclid(width);
+        let count = buckets.entry(at).or_default();
+        *count = count.saturating_add(*n);
+    }
+    buckets.into_iter().map(|(at, n)| (Ts(at), n)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_stays_where_a_timeline_is_thinned() {
+        let at = |s: i64| Ts::from_parts(1_795_000_000 + s, 0);
+        let mut points: Vec<(Ts, u64)> = (0..100).map(|n| (at(n * 10), 1)).collect();
+        points.extend((0..100).map(|n| (at(3_600 + n * 10), 2)));
+        let thin = thin(&points);
+        assert!(thin.len() <= POINTS && thin.len() > 20, "{}", thin.len());
+        assert_eq!(thin.iter().map(|p| p.1).sum::<u64>(), 300);
+        let in_pause = |p: &&(Ts, u64)| p.0 > at(1_000) && p.0 < at(3_500);
+        assert_eq!(thin.iter().find(in_pause), None, "nothing is told of the pause");
+        assert!(
+            thin.windows(2).any(|w| w[1].0.since(w[0].0) > 2_000_000_000_000),
+            "and it is as long as it was"
+        );
+        assert_eq!(super::thin(&points[..5]), points[..5]);
+    }
 }

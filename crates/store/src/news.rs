@@ -1,5 +1,7 @@
 //! What was written since somebody looked last.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
@@ -29,6 +31,10 @@ pub struct Marks {
     pub findings: i64,
     /// Sensitive data.
     pub sensitive: i64,
+    /// What was asked for approval.
+    pub approvals: i64,
+    /// What people did, by the audit.
+    pub audit: i64,
 }
 
 /// What is new.
@@ -60,6 +66,8 @@ impl Store {
             endpoints: last("now_endpoints")?,
             findings: last("now_findings")?,
             sensitive: last("now_sensitive")?,
+            approvals: last("approvals")?,
+            audit: last("audit")?,
         })
     }
 
@@ -74,8 +82,11 @@ impl Store {
             ("campaigns", since.campaigns, marks.campaigns),
             ("verdicts", since.verdicts, marks.verdicts),
             ("actions", since.actions, marks.actions),
+            ("approvals", since.approvals, marks.approvals),
         ];
-        news.changed = tables.iter().filter(|(_, was, is)| is > was).map(|(name, _, _)| *name).collect();
+        let fresh = tables.iter().filter(|(_, was, is)| is > was).map(|(name, _, _)| *name);
+        let worked_on: BTreeSet<&str> = fresh.chain(self.worked_on(since.audit)?).collect();
+        news.changed = worked_on.into_iter().collect();
         if marks.verdicts > since.verdicts {
             let sql = "SELECT coalesce(n.row, (SELECT b.row FROM verdicts b WHERE b.id = n.id LIMIT 1)) FROM now_verdicts n
                 WHERE n.rowid > ?1 AND n.intent IN ('malicious', 'suspicious') ORDER BY n.rowid DESC LIMIT ?2";
@@ -105,4 +116,37 @@ impl Store {
         }
         Ok(news)
     }
+
+    /// Tables that people changed since, by the rows of the audit about it.
+    fn worked_on(&self, since: i64) -> Result<Vec<&'static str>, StoreError> {
+        let sql = "SELECT DISTINCT substr(action, 1, instr(action, '.') - 1) FROM audit WHERE seq > ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query([since])?;
+        let mut tables = Vec::new();
+        while let Some(row) = rows.next()? {
+            let part = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
+            tables.extend(WORK.iter().filter(|(of, _)| *of == part).flat_map(|(_, tables)| *tables).copied());
+        }
+        Ok(tables)
+    }
 }
+
+/// Which tables rows of the audit are about, by how their actions begin. Looks at evidence and log-ins change none.
+const WORK: [(&str, &[&str]); 13] = [
+    ("finding", &["findings"]),
+    ("endpoint", &["endpoints"]),
+    ("campaign", &["campaigns"]),
+    ("template", &["templates"]),
+    ("spec", &["specs"]),
+    ("approval", &["approvals"]),
+    ("allow", &["allow"]),
+    ("policy", &["policies"]),
+    ("mitigation", &["mitigation"]),
+    ("settings", &["settings"]),
+    ("user", &["users"]),
+    ("token", &["tokens"]),
+    (
+        "store",
+        &["endpoints", "sensitive", "findings", "campaigns", "verdicts", "actions", "allow", "approvals"],
+    ),
+];

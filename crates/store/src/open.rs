@@ -45,6 +45,16 @@ impl Store {
         Ok(store)
     }
 
+    /// How long this connection waits for others who write, until [`Store::wait_as_usual`].
+    pub fn wait_for(&self, patience: Duration) -> Result<(), StoreError> {
+        Ok(self.connection.busy_timeout(patience)?)
+    }
+
+    /// Waits for others who write as long as at first.
+    pub fn wait_as_usual(&self) -> Result<(), StoreError> {
+        self.wait_for(BUSY)
+    }
+
     /// Opens a store to read and write; makes it where there is no file, and brings an older one to this schema.
     ///
     /// A file that is something else, or of a newer Sidetap, is refused and not touched.

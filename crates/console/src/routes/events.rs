@@ -166,10 +166,7 @@ async fn look(state: &mut State_) -> Option<Vec<Event>> {
         Err(_) => return Some(batch),
     };
     state.marks = Some(marks);
-    let id = format!(
-        "{}.{}.{}.{}.{}.{}",
-        marks.verdicts, marks.campaigns, marks.actions, marks.endpoints, marks.findings, marks.sensitive
-    );
+    let id = id_of(&marks);
     if !verdicts.is_empty() {
         batch.push(event("verdicts", &NewVerdicts { rows: verdicts }).id(&id));
     }
@@ -189,17 +186,18 @@ fn event<T: Serialize>(name: &str, data: &T) -> Event {
     Event::default().event(name).data(serde_json::to_string(data).unwrap_or_default())
 }
 
+/// How far a stream has come, as its last event says.
+fn id_of(m: &Marks) -> String {
+    let all =
+        [m.verdicts, m.campaigns, m.actions, m.endpoints, m.findings, m.sensitive, m.approvals, m.audit];
+    all.map(|mark| mark.to_string()).join(".")
+}
+
 fn marks(id: &str) -> Option<Marks> {
-    let mut parts = id.split('.').map(|p| p.parse::<i64>().ok());
-    let mut next = || parts.next().flatten();
-    Some(Marks {
-        verdicts: next()?,
-        campaigns: next()?,
-        actions: next()?,
-        endpoints: next()?,
-        findings: next()?,
-        sensitive: next()?,
-    })
+    let parts: Option<Vec<i64>> = id.split('.').map(|p| p.parse().ok()).collect();
+    let [verdicts, campaigns, actions, endpoints, findings, sensitive, approvals, audit] =
+        parts?.try_into().ok()?;
+    Some(Marks { verdicts, campaigns, actions, endpoints, findings, sensitive, approvals, audit })
 }
 
 #[cfg(test)]

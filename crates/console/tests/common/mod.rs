@@ -31,8 +31,8 @@ fn finding(n: u64) -> FindingRow {
         title: "=HYPERLINK(\"x\")<script>finding".into(),
         detail: String::new(),
         evidence: vec!["x-1".into()],
-        first_seen: Ts(0),
-        last_seen: Ts(0),
+        first_seen: Ts::from_parts(START, 0),
+        last_seen: Ts::from_parts(START, 0),
         count: n,
     }
 }
@@ -45,13 +45,13 @@ pub(crate) fn fill(path: &Path) {
     let (first_ts, last_ts) = (Some(Ts::from_parts(START - 60, 0)), Some(Ts::from_parts(START, 0)));
     let input = InputSummary { path: "a.pcap".into(), first_ts, last_ts, ..InputSummary::default() };
     data.summary.inputs.push(input);
-    store.save_run(&data, Ts(1)).unwrap();
+    store.save_run(&data, Ts::from_parts(START, 0)).unwrap();
     let exchange = json!({"client": {"ip": "203.0.113.1"}});
     store
         .record_evidence(&[EvidenceRow { id: "x-1".into(), at: Ts(1), exchange }], &Default::default())
         .unwrap();
     let action = ActionRow {
-        at: Ts(5),
+        at: Ts::from_parts(START - 1, 0),
         actor: "cli".into(),
         connector: "edge".into(),
         kind: "add".into(),
@@ -145,7 +145,7 @@ impl Served {
         let mut store = Store::open(&self.dir.path().join("sidetap.db")).unwrap();
         let mut data = RunData { findings: vec![finding(n)], ..RunData::default() };
         data.summary.inputs.push(InputSummary { path: "b.pcap".into(), ..InputSummary::default() });
-        store.save_run(&data, Ts(2)).unwrap();
+        store.save_run(&data, Ts::from_parts(START, 0)).unwrap();
     }
 
     /// A session.

@@ -39,6 +39,15 @@ function Box({ title, children }: { title: string; children: ReactNode }) {
   );
 }
 
+let entered = false;
+
+/** Whether somebody logged in on this page since it was asked last: the form that had the focus is gone. */
+export function hasEntered(): boolean {
+  const was = entered;
+  entered = false;
+  return was;
+}
+
 function useEnter() {
   const client = useQueryClient();
   const [error, setError] = useState<unknown>(null);
@@ -49,6 +58,7 @@ function useEnter() {
     try {
       const session = await api.post<Session>(path, body);
       setCsrf(session.csrf);
+      entered = true;
       client.setQueryData(["setup"], (known: object | undefined) => ({ sso: null, ...known, required: false, session: true }));
       client.setQueryData(["session"], session);
     } catch (problem) {

@@ -11,9 +11,7 @@ const TOUCHES: Record<string, string[]> = {
   verdicts: ["verdicts", "overview"],
   sensitive: ["sensitive", "overview"],
   actions: ["actions", "mitigation", "overview"],
-  approvals: ["approvals"],
-  policies: ["policies"],
-  allow: ["allow"],
+  mitigation: ["mitigation", "actions"],
 };
 
 /** How long to wait after a refusal. */

@@ -5,6 +5,7 @@ import { useEffect, useRef, useState } from "react";
 
 import { api, setCsrf } from "./api/client";
 import type { Approval, Health, Page } from "./api/types";
+import { hasEntered } from "./gate";
 import { bytes, short } from "./lib/format";
 import { A, to, useUrl } from "./lib/url";
 import { useLive } from "./live";
@@ -141,6 +142,7 @@ export function Shell() {
     setOpen(false);
     if (first.current) {
       first.current = false;
+      if (hasEntered()) main.current?.focus({ preventScroll: true });
       return;
     }
     main.current?.focus({ preventScroll: true });

@@ -1,121 +1,15 @@
 // The console in Debian's Chromium over a store filled from the sample: log in, find an endpoint, read a campaign, simulate and
 // save a policy, act and undo. On the way: axe finds nothing, the console of the browser says nothing, nobody else is asked for anything.
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
 
-import { capture, hostile } from "./pcap.mjs";
+import { ask, asked, base, binary, dir, go, looks, page, password, said, settled, start, stop, taken, token } from "./browser.mjs";
 
-const web = fileURLToPath(new URL("..", import.meta.url));
-const repository = join(web, "../../..");
-const binary = process.env.SIDETAP_BIN ?? join(process.env.CARGO_TARGET_DIR ?? join(repository, "target"), "debug/sidetap");
-const axe = readFileSync(join(web, "node_modules/axe-core/axe.min.js"), "utf8");
-const shots = process.env.SIDETAP_SHOTS;
-const password = "correct horse battery staple";
-
-let dir, server, base, token, browser, context, page;
-const said = [];
-const asked = new Set();
-
-/** Starts the server and waits until it said where it listens and what the one-time token is. */
-async function serve(store) {
-  server = spawn(binary, ["serve", "--config", join(dir, "sidetap.toml"), "--store", store, "--listen", "127.0.0.1:0"], { cwd: dir, stdio: ["ignore", "pipe", "pipe"] });
-  let text = "";
-  await new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`serve said only: ${text}`)), 20_000);
-    const hear = (chunk) => {
-      text += chunk;
-      const address = /console: (https?:\/\/127\.0\.0\.1:\d+)/.exec(text);
-      const secret = /token[^\n]*?\b([A-Za-z0-9_-]{16,})\b/i.exec(text);
-      if (address && secret) {
-        clearTimeout(timer);
-        base = address[1];
-        token = secret[1];
-        resolve();
-      }
-    };
-    server.stdout.on("data", hear);
-    server.stderr.on("data", hear);
-    server.on("exit", (code) => reject(new Error(`serve ended with ${code}: ${text}`)));
-  });
-}
-
-before(async () => {
-  dir = mkdtempSync(join(tmpdir(), "sidetap-console-"));
-  const store = join(dir, "sidetap.db");
-  const attack = join(dir, "hostile.pcap");
-  writeFileSync(attack, capture(hostile(), Date.UTC(2026, 9, 13, 9, 5) / 1000));
-  for (const [name, file] of [["sample", join(repository, "pcaps/sample.pcap.zst")], ["hostile", attack]]) {
-    const replay = spawnSync(binary, ["replay", file, "--store", store, "--out", join(dir, name), "--hash-key", join(dir, "key")], { cwd: dir, encoding: "utf8" });
-    assert.equal(replay.status, 0, replay.stderr);
-  }
-  writeFileSync(join(dir, "policy.yaml"), "version: 1\nextends: default\n");
-  // A feed is a device that needs no other program.
-  writeFileSync(join(dir, "sidetap.toml"), `[analysis]\nhash_key = "${join(dir, "key")}"\n[policy]\npath = "${join(dir, "policy.yaml")}"\n[[mitigation.feed]]\nname = "edge"\npath = "${join(dir, "feed.json")}"\nlisten = "127.0.0.1:0"\n`);
-  await serve(store);
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
-  context = await browser.newContext({ viewport: { width: 1360, height: 860 }, colorScheme: "dark", reducedMotion: "reduce" });
-  page = await context.newPage();
-  page.setDefaultTimeout(30_000);
-  page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) said.push(`${page.url()}: ${message.text()} ${message.location().url}`);
-  });
-  page.on("pageerror", (error) => said.push(`${page.url()}: ${error}`));
-  page.on("request", (request) => asked.add(new URL(request.url()).origin));
-});
-
-after(async () => {
-  await browser?.close();
-  server?.removeAllListeners("exit");
-  server?.kill();
-  if (dir) rmSync(dir, { recursive: true, force: true });
-});
-
-/** Waits until the page has what it asked for. */
-async function settled() {
-  await page.waitForSelector("h1");
-  await page.waitForFunction(() => !document.querySelector(".skeleton, [aria-busy=true]"));
-}
-
-/** Accessibility of what is shown now, and a picture of it where one is wanted. Each table can be taken away, here or where all of it is. */
-async function looks(name) {
-  await settled();
-  const kept = await page.locator("main table").evaluateAll((all) => all.filter((one) => !/CSV|All [\d,]+/.test(one.closest(".card")?.textContent ?? "")).map((one) => one.parentElement.getAttribute("aria-label")));
-  assert.deepEqual(kept, [], `tables of ${name} that cannot be exported`);
-  if (shots) {
-    mkdirSync(shots, { recursive: true });
-    await page.waitForTimeout(150);
-    await page.screenshot({ path: join(shots, `${name}.png`) });
-  }
-  if (!(await page.evaluate("'axe' in window"))) await page.evaluate(axe);
-  // Rows are alike: the first ones of a table speak for all.
-  const found = await page.evaluate(() =>
-    window.axe.run({ exclude: [["tbody tr:nth-child(n+7)"], [".reasons > li:nth-child(n+4)"]] }, { resultTypes: ["violations"], runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }),
-  );
-  const told = found.violations.map((one) => `${one.id}: ${one.nodes.slice(0, 2).map((node) => node.html.slice(0, 160)).join(" | ")}`);
-  assert.deepEqual(told, [], `accessibility of ${name}`);
-}
-
-/** What a press of this button downloads. */
-async function taken(button) {
-  const [download] = await Promise.all([page.waitForEvent("download"), button.click()]);
-  return readFileSync(await download.path(), "utf8");
-}
-
-async function go(path, name) {
-  await page.goto(base + path);
-  await looks(name);
-}
-
-/** The page's own session asks the API. */
-async function ask(path) {
-  return page.evaluate(async (path) => (await fetch(`/api/v1${path}`)).json(), path);
-}
+before(start);
+after(stop);
 
 test("the first administrator is made with the token, logs out and in", async () => {
   await page.goto(base);
@@ -139,6 +33,8 @@ test("the first administrator is made with the token, logs out and in", async ()
   await page.getByLabel("Password").fill(password);
   await page.getByRole("button", { name: "Log in" }).click();
   await page.getByRole("heading", { name: "Overview" }).waitFor();
+  // The form that had the focus is gone: it is on the page, and the next key is read there.
+  assert.equal(await page.evaluate("document.activeElement.id"), "main");
 });
 
 test("the overview tells of traffic, campaigns and capture", async () => {
@@ -446,10 +342,15 @@ test("what policy asks for is pushed from a campaign, seen on the device, and un
     assert.ok(lines >= least, path);
   }
   await go("/mitigation", "mitigation");
+  await page.getByRole("button", { name: "Show the plan" }).click();
+  await page.getByText(/edge: .*stay|edge: nothing to change/).waitFor();
+  await looks("plan");
   assert.match(await taken(page.getByRole("button", { name: "CSV of Devices" })), /^name,.*\r\nedge,/);
   await page.getByRole("button", { name: "Undo…" }).click();
   await page.getByLabel("What", { exact: true }).selectOption("all");
   await page.getByRole("button", { name: "Show what would go" }).click();
+  await page.getByRole("region", { name: "What would be removed" }).getByText("Take back").first().waitFor();
+  await looks("undo-listed");
   const going = await taken(page.getByRole("button", { name: "CSV of What would be removed" }));
   assert.ok(/^device,change,/.test(going) && going.trim().split("\r\n").length > 100, going.slice(0, 300));
   await page.getByRole("button", { name: "Undo", exact: true }).click();
@@ -512,13 +413,37 @@ test("a description is held against what was seen, and an endpoint is merged by 
   const { rows } = await ask(`/endpoints?limit=1&host=${host}&sort=-risk`);
   await go(`/inventory/endpoints/${rows[0].id}`, "endpoint-to-merge");
   await page.getByRole("button", { name: "Merge or tell apart…" }).click();
+  // What would be merged is listed before, of all methods and what lies below.
+  const [first] = rows[0].template.split("/").filter(Boolean);
+  await page.getByLabel(/^Path of/).fill("/{anything}");
+  const table = page.getByRole("region", { name: "What the template does" });
+  await table.getByText(`${rows[0].method} /{anything}`).first().waitFor();
+  assert.match(await taken(page.getByRole("button", { name: "CSV of What the template does" })), new RegExp(`\r\n[^\r]*/${first}`));
+  await looks("merge-listed");
   await page.getByLabel(/^Path of/).fill("/by-hand/{thing}");
+  await page.getByText("Of the endpoints that are known it changes none").waitFor();
   await page.getByLabel("Why").fill("They are one");
   await looks("merge");
   await page.getByRole("button", { name: "Merge", exact: true }).click();
   await page.getByText(/^Merged/).waitFor();
   await go("/inventory?view=templates", "templates");
   await page.getByText("/by-hand/{thing}").waitFor();
+});
+
+test("another page hears of what people say, and a label that cannot be kept is refused with a word", async () => {
+  const [{ id }] = (await ask("/endpoints?limit=1&sort=-risk")).rows;
+  const other = await page.context().newPage();
+  await other.goto(`${base}/inventory/endpoints/${id}`);
+  await other.getByText("Nothing noted.").waitFor();
+  await go(`/inventory/endpoints/${id}`, "endpoint-to-label");
+  await page.getByRole("button", { name: "Edit" }).click();
+  await page.getByLabel(/^Labels/).fill("a|b");
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await page.getByRole("status").getByText(/no label can have/).waitFor();
+  await page.getByLabel(/^Labels/).fill("crown-jewels");
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await other.getByText("crown-jewels").first().waitFor();
+  await other.close();
 });
 
 test("how a device is told is changed, and it is asked how it is", async () => {
@@ -616,6 +541,7 @@ test("every other page is whole and accessible, in light colours and on a phone 
 
 test("nobody else was asked for anything, and the browser said nothing", () => {
   assert.deepEqual([...asked], [base]);
-  // But for the one log-in that was refused, which Chromium writes down by itself.
-  assert.deepEqual(said.map((line) => line.replace(/^http:\S+ /, "")), [`Failed to load resource: the server responded with a status of 401 (Unauthorized) ${base}/api/v1/session`]);
+  // But for the one log-in and the one label that were refused, which Chromium writes down by itself.
+  const told = said.map((line) => line.replace(/^http:\S+ /, "")).filter((line) => !/400 \(Bad Request\) \S+\/endpoints\//.test(line));
+  assert.deepEqual(told, [`Failed to load resource: the server responded with a status of 401 (Unauthorized) ${base}/api/v1/session`]);
 });

@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { apiUrl } from "../src/api/client";
-import { stepped } from "../src/lib/buckets";
+import { pulse, stepped } from "../src/lib/buckets";
 import { colsOf, visibleOf } from "../src/lib/columns";
 import { cell, csv, ndjson, planRows } from "../src/lib/csv";
-import { band, bytes, duration, percent, times } from "../src/lib/format";
+import { band, bytes, duration, percent, recognised, times } from "../src/lib/format";
+import { planDevices, planLines } from "../src/lib/plan";
 import { className, pieces, plain, sentence, words } from "../src/lib/text";
 import { joined } from "../src/pages/draft";
 import { parseSearch, stringifySearch, to } from "../src/lib/url";
@@ -106,4 +107,46 @@ test("a pause is drawn as one: a bucket is as wide as it is", () => {
   assert.equal(area(stepped(seen, 10)), 10 * (32 + 5 + 106 + 1));
   assert.deepEqual(stepped(seen, 10).map((step) => [step.at, step.counts[0]]), [[100, 32], [110, 5], [120, 0], [850, 0], [860, 106], [870, 0], [880, 1], [890, 0]]);
   assert.deepEqual(stepped([], 10), []);
+});
+
+test("a plan is told to an operator, device by device and entry by entry", () => {
+  const plan = {
+    connectors: [
+      { name: "edge", add: [{ key: { net: "192.0.2.1/32" }, response: "block", expires_at: 1_795_000_000, verdict: "v-1" }], refresh: [], remove: [], refused: [{ verdict: "v-2", subject: "anna", why: "no accounts" }], repair: ["map file"], allow: ["10.0.0.0/8"], allow_changes: true, keep: 3, error: null },
+      { name: "gone", add: [], error: "cannot be reached" },
+    ],
+    held: [{ verdict: "v-3", subject: "203.0.113.9", why: "it is old" }],
+  };
+  assert.deepEqual(planDevices(plan), [
+    { name: "edge", text: "1 to add, 1 not sent, 3 stay", trouble: [] },
+    { name: "gone", text: "nothing to change", trouble: ["cannot be reached"] },
+  ]);
+  const short = planLines(plan).map((line) => [line.device, line.what, line.whom, line.how, line.until, line.why, line.verdict]);
+  assert.deepEqual(short, [
+    ["edge", "Add", "192.0.2.1/32", "block", "2026-11-18T11:06:40.000Z", "", "v-1"],
+    ["edge", "Not sent", "anna", "", null, "no accounts", "v-2"],
+    ["edge", "Make anew", "map file", "", null, "", null],
+    ["edge", "Allow list", "10.0.0.0/8", "", null, "", null],
+    ["", "Held", "203.0.113.9", "", null, "it is old", "v-3"],
+  ]);
+  const undone = { undone: [{ connectors: [{ name: "edge", outcome: "failed", answer: "no answer", removed: 2 }], actions: [{ connector: "edge", kind: "undo", subject: "a", expires_at: null, answer: "planned" }], held: [] }] };
+  assert.deepEqual(planDevices(undone), [{ name: "edge", text: "2 removed", trouble: ["failed: no answer"] }]);
+  assert.deepEqual(planLines(undone).map((line) => [line.device, line.what, line.whom, line.why]), [["edge", "Take back", "a", "planned"]]);
+  assert.equal(planDevices({ undone: [{ connectors: [{ name: "edge", outcome: "planned", removed: 2 }] }] })[0]?.text, "2 to remove", "nothing is done yet");
+  assert.deepEqual([planDevices(null), planLines(null)], [[], []]);
+});
+
+test("a campaign's pulse is drawn by time: a pause is as wide as it was", () => {
+  const bars = pulse([[0, 4], [10, 2], [90, 4]]);
+  assert.deepEqual(bars.map((bar) => [bar.x, bar.high]), [[0, 24], [10, 12], [90, 24]]);
+  assert.equal(bars[0]?.width, 8);
+  assert.deepEqual(pulse([[50, 7]]).map((bar) => [bar.x, bar.width, bar.high]), [[0, 10, 24]]);
+  assert.deepEqual(pulse([]), []);
+});
+
+test("how soon a campaign was recognised is always said", () => {
+  const row = { first_seen: "2026-10-13T09:00:00Z", detected_at: "2026-10-13T09:02:00Z", phase: "online" };
+  assert.equal(recognised(row), "recognised after 2 min");
+  assert.equal(recognised({ ...row, detected_at: "2026-10-13T08:59:00Z" }), "recognised at 2026-10-13 08:59:00 UTC");
+  assert.equal(recognised({ ...row, phase: "retrospective" }), "recognised afterwards");
 });

@@ -21,3 +21,24 @@ export function stepped(buckets: Bucket[], width: number): Bucket[] {
   });
   return steps;
 }
+
+/** A bar in a picture of 100 wide and 24 high. */
+export interface Bar {
+  x: number;
+  width: number;
+  high: number;
+}
+
+/** Counts at moments (seconds) as bars where they were in time, so that a pause is one; as wide as the least distance between two. */
+export function pulse(points: [number, number][]): Bar[] {
+  const sorted = [...points].sort((a, b) => a[0] - b[0]);
+  const [first, last] = [sorted[0], sorted[sorted.length - 1]];
+  if (first === undefined || last === undefined) return [];
+  const gaps = sorted.slice(1).map((point, at) => point[0] - (sorted[at]?.[0] ?? 0)).filter((gap) => gap > 0);
+  const step = gaps.length > 0 ? Math.min(...gaps) : 1;
+  // Few bars are no wider than an eighth.
+  const span = Math.max(last[0] - first[0] + step, 8 * step);
+  const top = Math.max(...sorted.map((point) => point[1]), 1);
+  const width = Math.max((step / span) * 80, 0.6);
+  return sorted.map(([at, count]) => ({ x: ((at - first[0]) / span) * 100, width, high: Math.max(count > 0 ? 1.5 : 0, (count / top) * 24) }));
+}

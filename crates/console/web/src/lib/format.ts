@@ -76,6 +76,14 @@ export function between(from: string, to: string): string {
   return duration(seconds(to) - seconds(from));
 }
 
+/** How soon a campaign was recognised, in words; when, where that was before what is known of it begins. */
+export function recognised(row: { first_seen: string; detected_at: string; phase: string }): string {
+  if (row.phase === "retrospective") return "recognised afterwards";
+  const after = seconds(row.detected_at) - seconds(row.first_seen);
+  if (after >= 0) return `recognised after ${duration(after)}`;
+  return row.detected_at ? `recognised at ${time(row.detected_at)} UTC` : "";
+}
+
 /** The band of a risk from 0 to 100, as the API counts it. */
 export function band(risk: number): "critical" | "high" | "medium" | "low" | "none" {
   if (risk >= 80) return "critical";

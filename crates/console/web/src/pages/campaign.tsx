@@ -2,7 +2,7 @@ import { useMemo, useState } from "react";
 
 import { api } from "../api/client";
 import type { CampaignDetail, Member, VerdictItem } from "../api/types";
-import { between, n, time } from "../lib/format";
+import { n, recognised, time } from "../lib/format";
 import { className, words } from "../lib/text";
 import { useApi, useId } from "../lib/use";
 import { A, pathTo, to, useUrl } from "../lib/url";
@@ -48,7 +48,7 @@ export function CampaignPage() {
             <Score value={row.score} kind="malicious" />
             <Badge>{words(row.phase)}</Badge>
             <Span from={row.first_seen} to={row.last_seen} />
-            <span className="muted">recognised after {between(row.first_seen, row.detected_at)}</span>
+            <span className="muted">{recognised(row)}</span>
           </>
         ) : null
       }

@@ -391,9 +391,10 @@ function Findings({ data }: { data: EndpointDetail }) {
       )}
       {data.host_findings.length > 0 ? (
         <div className="stack">
-          <h3>
-            Of its host, at no single endpoint <A href={to("/findings", { host: data.endpoint.host, status: "any" })}>All of the host</A>
-          </h3>
+          <div className="row">
+            <h3>Of its host, at no single endpoint</h3>
+            <A href={to("/findings", { host: data.endpoint.host, status: "any" })}>All of the host</A>
+          </div>
           <FindingLines findings={data.host_findings} />
         </div>
       ) : null}

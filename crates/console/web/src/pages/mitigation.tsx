@@ -16,6 +16,7 @@ import { Card, Empty, Shown } from "../ui/state";
 import { Badge, Facts, T, Time, Word } from "../ui/text";
 import { Actions } from "./actions";
 import { RESPONSES } from "./options";
+import { PlanTable } from "./plan";
 import { Push } from "./push";
 
 const TABS = [
@@ -77,7 +78,7 @@ function Switches({ data }: { data: Mitigation }) {
         yes={data.killed ? "Release" : "Stop all pushes"}
         act={() => kill.mutate(!data.killed)}
       />
-      <Dialog title="Undo" open={undoing} close={() => setUndoing(false)}>
+      <Dialog wide title="Undo" open={undoing} close={() => setUndoing(false)}>
         <Undo close={() => setUndoing(false)} />
       </Dialog>
       <Dialog title="Let push again" open={redoing} close={() => setRedoing(false)}>
@@ -178,12 +179,14 @@ function Undo({ close }: { close: () => void }) {
         }}
       />
       {plan ? (
-        <pre className="block" tabIndex={0} aria-label="What would be removed">
-          <T lines>{JSON.stringify(plan, null, 2)}</T>
-        </pre>
+        <section className="card stack">
+          <div className="row">
+            <RowExports name="What would be removed" rows={() => planRows(plan)} />
+          </div>
+          <PlanTable plan={plan} name="What would be removed" />
+        </section>
       ) : null}
       <div className="row end">
-        {plan ? <RowExports name="What would be removed" rows={() => planRows(plan)} /> : null}
         <Act onClick={() => look.mutate(undefined)} needs="operator" disabled={look.isPending}>
           Show what would go
         </Act>
@@ -230,9 +233,7 @@ function Devices({ data }: { data: Mitigation }) {
         }
       >
         {plan ? (
-          <pre className="block" tabIndex={0} aria-label="The plan">
-            <T lines>{JSON.stringify(plan, null, 2)}</T>
-          </pre>
+          <PlanTable plan={plan} name="The plan" />
         ) : (
           <p className="muted">The plan says what would be added, refreshed and removed, device by device.</p>
         )}
@@ -267,6 +268,18 @@ function DeviceCard({ device }: { device: Device }) {
           <p className="notice bad">
             <T>{device.error}</T>
           </p>
+        ) : null}
+        {device.ok === false && (device.drift ?? []).length > 0 ? (
+          <div className="notice warn">
+            <p>Not as wanted; the next push makes it so:</p>
+            <ul>
+              {(device.drift ?? []).map((one) => (
+                <li key={one}>
+                  <T>{one}</T>
+                </li>
+              ))}
+            </ul>
+          </div>
         ) : null}
         {device.contended ? (
           <p className="notice warn">

@@ -3,7 +3,7 @@ import type uPlot from "uplot";
 
 import type { TrafficPoint } from "../api/types";
 import { INTENTS } from "../api/types";
-import { stepped } from "../lib/buckets";
+import { pulse, stepped } from "../lib/buckets";
 import { n, seconds, time } from "../lib/format";
 import { words } from "../lib/text";
 import { RowExports } from "./export";
@@ -202,17 +202,11 @@ export function CountChart({ points, bucket_s, name, tone = "--automated-fill", 
   );
 }
 
-/** A campaign's pulse in the width of a word. */
+/** A campaign's pulse over time, in the width of a word. */
 export function Spark({ points }: { points: [string, number][] }) {
   if (points.length === 0) return null;
-  const top = Math.max(...points.map((point) => point[1]), 1);
-  const width = 100 / Math.max(points.length, 8);
-  const path = points
-    .map(([, value], at) => {
-      const high = Math.max(value > 0 ? 1.5 : 0, (value / top) * 24);
-      return `M${(at * width).toFixed(2)} 24h${(width * 0.8).toFixed(2)}v-${high.toFixed(2)}h-${(width * 0.8).toFixed(2)}z`;
-    })
-    .join("");
+  const bars = pulse(points.map(([at, count]) => [seconds(at), count]));
+  const path = bars.map(({ x, width, high }) => `M${x.toFixed(2)} 24h${width.toFixed(2)}v-${high.toFixed(2)}h-${width.toFixed(2)}z`).join("");
   return (
     <svg className="spark" viewBox="0 0 100 24" preserveAspectRatio="none" aria-hidden="true">
       <path d={path} />
