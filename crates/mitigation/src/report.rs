@@ -61,7 +61,9 @@ pub struct ConnectorStatus {
     pub entries: usize,
     /// Entries of others beside them.
     pub foreign: usize,
-    /// What is missing on the device, and where its entries have no effect.
+    /// Entries that were left there and are gone before their time.
+    pub missing: usize,
+    /// What else is not as it should be there, and where its entries have no effect.
     pub drift: Vec<String>,
     /// Whether entries of verdicts were left there that are not over, and none is there.
     pub emptied: bool,

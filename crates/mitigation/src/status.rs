@@ -117,8 +117,8 @@ fn status_of(c: &mut dyn Connector, ledger: &Ledger, now: i64) -> (ConnectorStat
         && ledger.left_some(c.name(), now)
         && observed.entries.iter().all(|e| e.verdict == CANARY);
     let there = Ends::of(&observed.entries);
-    let missing = ledger.missing(c.name(), &there, now);
-    if missing > 0 && error.is_none() && !emptied {
+    let missing = if error.is_none() { ledger.missing(c.name(), &there, now) } else { 0 };
+    if missing > 0 && !emptied {
         doubts.push(format!("{missing} entries that were left there are gone: a push puts them back"));
     }
     let over = there.over(now);
@@ -133,6 +133,7 @@ fn status_of(c: &mut dyn Connector, ledger: &Ledger, now: i64) -> (ConnectorStat
         error,
         entries: observed.entries.len(),
         foreign: observed.foreign,
+        missing,
         drift,
         contended: None,
         sees: c.sees().clone(),

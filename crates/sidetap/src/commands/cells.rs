@@ -26,7 +26,7 @@ pub(crate) struct Cells {
 struct Collected {
     reader: LineReader,
     addresses: Arc<Addresses>,
-    cells: HashMap<(Ts, Seen), (u64, Ts, Ts)>,
+    cells: Requests,
     left_out: u64,
 }
 
@@ -60,22 +60,24 @@ impl Cells {
         }
     }
 
-    /// What was collected since the last time, in a stated order, and how many requests had no room.
-    fn take(&self) -> (Vec<CellRow>, u64) {
+    /// What was collected since the last time, and how many requests had no room.
+    fn take(&self) -> (Requests, u64) {
         let mut this = self.collected.lock().unwrap_or_else(PoisonError::into_inner);
-        let cells = std::mem::take(&mut this.cells);
-        let left_out = std::mem::take(&mut this.left_out);
-        drop(this);
-        let row = |((hour, seen), (requests, first, last)): ((Ts, Seen), (u64, Ts, Ts))| CellRow {
-            hour,
-            cell: seen.to_cell(),
-            requests,
-            first,
-            last,
-        };
-        let mut rows: Vec<CellRow> = cells.into_iter().map(row).collect();
-        rows.sort_unstable_by(|a, b| (a.hour, &a.cell).cmp(&(b.hour, &b.cell)));
-        (rows, left_out)
+        (std::mem::take(&mut this.cells), std::mem::take(&mut this.left_out))
+    }
+
+    /// Takes back what the store did not take, as far as there is room beside what came meanwhile.
+    fn put_back(&self, (cells, left_out): (Requests, u64)) {
+        let mut this = self.collected.lock().unwrap_or_else(PoisonError::into_inner);
+        this.left_out += left_out;
+        for (key, (requests, first, last)) in cells {
+            let room = this.cells.len() < WAITING;
+            match this.cells.get_mut(&key) {
+                Some(cell) => *cell = (cell.0 + requests, cell.1.min(first), cell.2.max(last)),
+                None if room => drop(this.cells.insert(key, (requests, first, last))),
+                None => this.left_out += requests,
+            }
+        }
     }
 
     /// Forgets what somebody of this name did that is not stored yet, and waits for what is being stored.
@@ -88,15 +90,78 @@ impl Cells {
     /// Adds what was collected to the run in a store; `afresh` in place of what it had.
     pub(crate) fn store(&self, file: &Path, run: &str, afresh: bool) -> Result<()> {
         let _storing = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (rows, left_out) = self.take();
-        let mut store = Store::open(file)?;
-        if afresh {
-            store.clear_cells(run)?;
+        let taken = self.take();
+        let stored = write(file, run, afresh, &taken);
+        if stored.is_err() {
+            self.put_back(taken);
         }
-        let more = store.add_cells(run, &rows)?;
-        if left_out + more > 0 {
-            tracing::info!(requests = left_out + more, "requests without room in the store's cells");
-        }
-        Ok(())
+        stored
+    }
+}
+
+/// Requests by their hour and what they have in common: how many, the first, the last.
+type Requests = HashMap<(Ts, Seen), (u64, Ts, Ts)>;
+
+fn write(file: &Path, run: &str, afresh: bool, (cells, left_out): &(Requests, u64)) -> Result<()> {
+    let row = |((hour, seen), (requests, first, last)): (&(Ts, Seen), &(u64, Ts, Ts))| CellRow {
+        hour: *hour,
+        cell: seen.to_cell(),
+        requests: *requests,
+        first: *first,
+        last: *last,
+    };
+    let mut rows: Vec<CellRow> = cells.iter().map(row).collect();
+    rows.sort_unstable_by(|a, b| (a.hour, &a.cell).cmp(&(b.hour, &b.cell)));
+    let mut store = Store::open(file)?;
+    if afresh {
+        store.clear_cells(run)?;
+    }
+    let more = store.add_cells(run, &rows)?;
+    store.count_lost("cells.not-kept", left_out + more)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_that_the_store_did_not_take_are_stored_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let cells = Cells::new(Arc::new(Addresses::default()));
+        let hour = Ts(1_795_000_000_000_000_000 - 1_795_000_000_000_000_000_i64.rem_euclid(HOUR_NS));
+        let none: Arc<str> = "".into();
+        let seen = |ip: &str| Seen {
+            zone: Arc::clone(&none),
+            ip: ip.parse().unwrap(),
+            host: Arc::clone(&none),
+            method: Arc::clone(&none),
+            path: Arc::clone(&none),
+            agent: Arc::clone(&none),
+            prints: Vec::new(),
+            sessions: Vec::new(),
+            account: None,
+            api_key: None,
+            country: None,
+            network: None,
+        };
+        let see = |ip: &str| {
+            let mut this = cells.collected.lock().unwrap();
+            this.cells.entry((hour, seen(ip))).or_insert((0, hour, hour)).0 += 1;
+        };
+        ["203.0.113.1", "203.0.113.1", "203.0.113.2"].into_iter().for_each(see);
+        let file = dir.path().join("s.db");
+        assert!(cells.store(dir.path(), "r", false).is_err(), "no store is there");
+        see("203.0.113.2");
+        cells.store(&file, "r", false).unwrap();
+        let mut all = Vec::new();
+        let store = Store::open(&file).unwrap();
+        store
+            .each_cell_between("r", Ts(0), Ts(i64::MAX), |c| {
+                all.push(c.requests);
+                Ok::<_, sidetap_store::StoreError>(())
+            })
+            .unwrap();
+        assert_eq!(all, [2, 2]);
     }
 }

@@ -183,20 +183,30 @@ fn keep(
         }
     }
     keep_documents(&mut store, openapi)?;
-    keep_evidence(&mut store, told.evidence, told.samples)?;
+    record_evidence(&mut store, &evidence_rows(told.evidence), &sample_rows(told.samples))?;
     store.keep_limits(clock::now())?;
     Ok(())
 }
 
+/// Exchanges as a store has them.
+pub(super) fn evidence_rows(evidence: Vec<Evidence>) -> Vec<EvidenceRow> {
+    evidence.into_iter().map(|e| EvidenceRow { id: e.id, at: e.ts, exchange: e.exchange }).collect()
+}
+
+/// The same of which ones stand for what.
+pub(super) fn sample_rows(samples: Vec<Sampled>) -> Vec<SampleRow> {
+    samples.into_iter().map(|s| SampleRow { thing: s.thing, seen: s.seen, ids: s.ids }).collect()
+}
+
 /// Keeps exchanges, and which of them stand for what.
-pub(super) fn keep_evidence(store: &mut Store, evidence: Vec<Evidence>, samples: Vec<Sampled>) -> Result<()> {
-    let rows: Vec<EvidenceRow> =
-        evidence.into_iter().map(|e| EvidenceRow { id: e.id, at: e.ts, exchange: e.exchange }).collect();
-    let samples: Vec<SampleRow> =
-        samples.into_iter().map(|s| SampleRow { thing: s.thing, seen: s.seen, ids: s.ids }).collect();
-    store.record_samples(&samples, clock::now())?;
+pub(super) fn record_evidence(
+    store: &mut Store,
+    evidence: &[EvidenceRow],
+    samples: &[SampleRow],
+) -> Result<()> {
+    store.record_samples(samples, clock::now())?;
     let limits = store.limits()?.evidence();
-    store.record_evidence(&rows, &limits)?;
+    store.record_evidence(evidence, &limits)?;
     Ok(())
 }
 

@@ -223,7 +223,7 @@ fn contended(c: Option<&Contended>) -> Value {
 fn read(c: &ConnectorStatus) -> serde_json::Map<String, Value> {
     let fields = json!({
         "ok": c.error.is_none() && c.drift.is_empty(), "error": c.error, "entries": c.entries, "foreign": c.foreign,
-        "wanted": c.entries + c.drift.len(), "missing": c.drift.len(), "drift": c.drift, "sees": value(&c.sees).unwrap_or_default(),
+        "wanted": c.entries + c.missing, "missing": c.missing, "drift": c.drift, "sees": value(&c.sees).unwrap_or_default(),
         "contended": contended(c.contended.as_ref()),
         "can": c.sees.responses.iter().map(|r| r.name()).collect::<Vec<_>>(),
     });

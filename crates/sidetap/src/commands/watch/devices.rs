@@ -32,6 +32,11 @@ impl Lost {
         }
     }
 
+    /// What lines that begin so say is mended.
+    pub(super) fn settled(&self, begins: &str) {
+        locked(&self.0).retain(|line| !line.starts_with(begins));
+    }
+
     /// What was in the way is over: the device is as it should be.
     fn mended(&self, device: &str) {
         let own = format!("{device}: ");

@@ -1,6 +1,7 @@
 //! Acts on verdicts beside the data path: decides, stores, brings devices to what is asked.
 
 mod forget;
+mod keep;
 mod times;
 
 use std::cmp::Reverse;
@@ -86,6 +87,9 @@ pub(super) struct Acting {
     awaited: BTreeSet<String>,
     gate: Gate,
     lost: Lost,
+    /// Verdicts that the store did not take, and when it is tried again.
+    unkept: BTreeSet<String>,
+    again: Instant,
     told: Told,
     /// What devices were told before this watch began.
     before: BTreeSet<String>,
@@ -209,6 +213,8 @@ impl Acting {
             awaited: BTreeSet::new(),
             gate: Gate::of(&config, ledger_of(&config, &source).as_deref()),
             lost: Lost::default(),
+            unkept: BTreeSet::new(),
+            again: Instant::now(),
             told: Arc::new(|_: &[ActionRow]| ()),
             before: BTreeSet::new(),
             config,
@@ -260,12 +266,15 @@ impl Acting {
                         .collect();
                     let is_news = changed.is_empty() || going.len() < changed.len();
                     let mut decided = self.decide(changed);
-                    // Devices first: a store that is busy keeps nobody waiting. For how long who goes on is acted against is seen to when
-                    // devices are looked at anyway.
+                    // What is acted on is in the store before, but a store that is busy keeps no device waiting. For how long who goes on is
+                    // acted against is seen to when devices are looked at anyway.
+                    let kept = self.keep_at_once(&decided);
                     if is_news {
                         self.push();
                     }
-                    self.keep(&decided);
+                    if !kept {
+                        self.keep(&decided);
+                    }
                     self.note_times(&decided);
                     // Nobody is alerted again to what he was told of.
                     decided.retain(|v| before.get(&v.id) != Some(&v.response));
@@ -275,6 +284,7 @@ impl Acting {
                     taken(batches);
                 }
                 Err(RecvTimeoutError::Timeout) => {
+                    self.keep_late();
                     let looked = self.take_look() | self.forget_people();
                     let waits = self.looking.is_some() || self.news.is_empty();
                     let decided = self.looking.is_none() && self.people_decided();
@@ -322,6 +332,9 @@ impl Acting {
 
     /// Gives what went wrong, once the last orders are carried out and people have been told what is left.
     fn end(mut self) -> Vec<String> {
+        if !self.unkept.is_empty() {
+            self.keep(&[]);
+        }
         if self.looking.take().is_some_and(|look| look.join().is_ok_and(|look| self.take_up(look))) {
             self.push();
         }
@@ -501,15 +514,6 @@ impl Acting {
     fn is_known(&self, v: &VerdictRow) -> bool {
         let is_same = |old: &VerdictRow| old.intent == v.intent && old.class == v.class;
         self.verdicts.get(&v.id).is_some_and(is_same)
-    }
-
-    fn keep(&mut self, verdicts: &[VerdictRow]) {
-        if let Some((store, path, run)) = &mut self.store
-            && !verdicts.is_empty()
-            && let Err(e) = store.save_verdicts(run, verdicts, clock::now())
-        {
-            self.lost.say(format!("cannot keep verdicts in {}: {e}", path.display()));
-        }
     }
 
     /// Forgets verdicts until so many are left: first those that ask for nothing any more, then those of least harm that are longest ago.

@@ -168,6 +168,9 @@ impl Work {
         if let Some(cells) = &self.cells {
             ready.iter().for_each(|who| cells.forget(who.kind, &who.value));
         }
+        if let Some(saving) = &self.saving {
+            ready.iter().for_each(|who| saving.forget(&who.value));
+        }
         self.store.forget_again(&ready)?;
         self.open.retain(|open| ready.iter().all(|who| who.seq != open.who.seq));
         Ok(())

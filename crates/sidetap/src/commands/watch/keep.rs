@@ -12,16 +12,18 @@ use sidetap_pipeline::{Found, Progress};
 use sidetap_store::Store;
 
 use super::live_inputs;
+use super::pending::Pending;
 use crate::clock::{self, Stopwatch, Took};
-use crate::commands::finish::keep_evidence;
 use crate::commands::inventory::keep_documents;
-use crate::output::warn;
+use crate::output::{note, warn};
+use crate::report::count;
 
 /// A thread that saves one after the other, as soon as it may again: what a killed process has not saved is lost.
 pub(super) struct Keeper {
     sender: SyncSender<(Found, Progress)>,
     thread: JoinHandle<()>,
     pace: Arc<Mutex<Pace>>,
+    pending: Arc<Mutex<Pending>>,
 }
 
 /// When to save again: saving takes a tenth of a processor and half of the time at most, building what is saved, for which traffic waits,
@@ -50,6 +52,8 @@ pub(super) struct Keeping {
     store: Store,
     interfaces: Vec<String>,
     begun: Ts,
+    /// What the store did not take yet.
+    pending: Arc<Mutex<Pending>>,
 }
 
 impl Keeping {
@@ -57,7 +61,7 @@ impl Keeping {
     pub(super) fn ready(store: &Path, interfaces: &[String], begun: Ts) -> Result<Self> {
         let store = Store::open_checked(store)?;
         store.keep_space();
-        Ok(Keeping { store, interfaces: interfaces.to_vec(), begun })
+        Ok(Keeping { store, interfaces: interfaces.to_vec(), begun, pending: Arc::default() })
     }
 
     /// Starts the thread.
@@ -65,29 +69,57 @@ impl Keeping {
         let (sender, receiver) = sync_channel(1);
         let pace = Arc::new(Mutex::new(Pace { busy: false, next: Instant::now() }));
         let of_thread = Arc::clone(&pace);
+        let pending = Arc::clone(&self.pending);
         let thread = std::thread::Builder::new().name("sidetap-store".into());
         let thread = thread.spawn(move || self.run(&receiver, &of_thread));
-        Ok(Keeper { sender, thread: thread.context("cannot start a thread")?, pace })
+        Ok(Keeper { sender, thread: thread.context("cannot start a thread")?, pace, pending })
     }
 
     fn run(mut self, receiver: &Receiver<(Found, Progress)>, pace: &Mutex<Pace>) {
-        let mut told = false;
+        let mut failed = false;
         for (found, progress) in receiver {
             let begun = Stopwatch::start();
-            if let Err(e) = self.keep(found, progress)
-                && !told
-            {
-                warn(&format!("cannot keep what was found in {}: {e:#}", self.store.path().display()));
-                told = true;
-            }
+            let kept = self.keep(found, progress);
+            self.tell(kept, &mut failed);
             let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
             pace.rest(begun.took(), Pace::SAVE);
             pace.busy = false;
         }
+        if failed {
+            let kept = self.settle();
+            self.tell(kept, &mut failed);
+        }
     }
 
-    fn keep(&mut self, found: Found, progress: Progress) -> Result<()> {
+    /// Says once that the store takes nothing, and once that it does again.
+    fn tell(&self, kept: Result<usize>, failed: &mut bool) {
+        let path = self.store.path().display();
+        match kept {
+            Ok(late) if std::mem::replace(failed, false) => {
+                note(&format!("{path} is written again, with {} exchanges that waited", count(late as u64)));
+            }
+            Ok(_) => {}
+            Err(e) if !std::mem::replace(failed, true) => {
+                warn(&format!("cannot keep what was found in {path}: {e:#}; it is tried again"));
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Writes what waits; gives how many exchanges that were.
+    fn settle(&mut self) -> Result<usize> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).write(&mut self.store)
+    }
+
+    /// Saves what was found; gives how many exchanges had waited for it. All but these is said again the next time.
+    fn keep(&mut self, found: Found, progress: Progress) -> Result<usize> {
         let Found { mut run, openapi, evidence, samples } = found;
+        let waited = {
+            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            let waited = pending.waiting();
+            pending.put(evidence, samples);
+            waited
+        };
         let summary = &mut run.summary;
         summary.version = env!("CARGO_PKG_VERSION").to_owned();
         summary.inputs = live_inputs(self.interfaces.iter().cloned(), self.begun);
@@ -104,19 +136,24 @@ impl Keeping {
         self.store.keep_limits(clock::now())?;
         self.store.save_found(&run, clock::now())?;
         keep_documents(&mut self.store, &openapi)?;
-        keep_evidence(&mut self.store, evidence, samples)?;
+        self.settle()?;
         self.store.keep_limits(clock::now())?;
-        Ok(())
+        Ok(waited)
     }
 }
 
-/// Tells whether something is being saved.
-pub(super) struct Saving(Arc<Mutex<Pace>>);
+/// Tells whether something is being saved, and forgets who is in what waits for it.
+pub(super) struct Saving(Arc<Mutex<Pace>>, Arc<Mutex<Pending>>);
 
 impl Saving {
     /// Whether something that was found is being saved at this moment.
     pub(super) fn is_on(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).busy
+    }
+
+    /// Forgets exchanges that wait and name somebody.
+    pub(super) fn forget(&self, name: &str) {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner).forget(name);
     }
 }
 
@@ -136,7 +173,7 @@ impl Keeper {
 
     /// What tells whether something is being saved.
     pub(super) fn state(&self) -> Saving {
-        Saving(Arc::clone(&self.pace))
+        Saving(Arc::clone(&self.pace), Arc::clone(&self.pending))
     }
 
     /// Waits until the last one is saved.

@@ -9,6 +9,7 @@ mod forget;
 mod hooks;
 mod keep;
 mod look;
+mod pending;
 mod rights;
 mod tend;
 mod view;

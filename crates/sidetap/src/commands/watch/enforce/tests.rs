@@ -178,3 +178,52 @@ fn a_restart_goes_on_with_the_next_step_and_with_what_holds() {
     let last = begin(start.plus(2_000_000_000));
     assert_ne!(last.verdicts["v-1"].response, "block", "by other rules it is decided anew");
 }
+
+#[test]
+fn a_verdict_that_the_store_did_not_take_is_kept_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("s.db");
+    std::fs::write(dir.path().join("c.toml"), "").unwrap();
+    let config = crate::config::load(Some(&dir.path().join("c.toml"))).unwrap();
+    let key = HashKey::from_bytes([7; 16]);
+    let mut acting = Acting::new(&config, Some(&file), &key, clock::now(), &["x0".to_owned()], true).unwrap();
+    let verdict = |id: &str| {
+        let v = crate::report::fixture::run().verdicts.remove(0);
+        VerdictRow { id: id.to_owned(), ..v }
+    };
+    let kept = |id: &str| Store::open_read_only(&file).unwrap().verdict(id).unwrap().is_some();
+    let (writer, path, run) = acting.store.take().unwrap();
+    acting.store = Some((Store::open_read_only(&path).unwrap(), path.clone(), run.clone()));
+    for id in ["one", "forgotten"] {
+        let decided = acting.decide(vec![verdict(id)]);
+        acting.keep(&decided);
+    }
+    assert!(!kept("one"), "a store that takes nothing");
+    acting.verdicts.remove("forgotten");
+    acting.store = Some((writer, path, run));
+    acting.keep_late();
+    assert!(!kept("one"), "it is not tried all the time");
+    acting.again = Instant::now();
+    acting.keep_late();
+    assert!(kept("one") && !kept("forgotten"));
+    // Somebody else writes: devices do not wait for long, and it is kept once that is over.
+    let (locked, is_locked) = std::sync::mpsc::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let mut other = Store::open(&file).unwrap();
+    let writer = std::thread::spawn(move || {
+        other.atomically(|_| {
+            locked.send(()).unwrap();
+            let _ = released.recv();
+            Ok::<_, sidetap_store::StoreError>(())
+        })
+    });
+    is_locked.recv().unwrap();
+    let begun = Instant::now();
+    let decided = acting.decide(vec![verdict("two")]);
+    assert!(!acting.keep_at_once(&decided) && begun.elapsed() < Duration::from_secs(5));
+    drop(release);
+    acting.keep(&decided);
+    writer.join().unwrap().unwrap();
+    assert!(kept("two"));
+    assert_eq!(acting.lost.take(), Vec::<String>::new(), "nothing is lost any more");
+}
