@@ -43,6 +43,7 @@ const LONG_REQUEST: Duration = Duration::from_secs(600);
 /// Between two looks at all pages of the store.
 const DAY: Duration = Duration::from_secs(86_400);
 const HOUR: Duration = Duration::from_secs(3_600);
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 /// Bytes that wait in the kernel to be sent to a peer.
 const SEND: u32 = 128 << 10;
@@ -261,8 +262,9 @@ async fn forget_left(app: App) {
     }
 }
 
-/// Removes what is too old or too much, where no watch does: at the start, and each hour.
+/// Removes what is too old or too much, where no watch does: once the first who come were answered, and each hour.
 async fn keep_hourly(app: App) {
+    tokio::time::sleep(5 * SECOND).await;
     loop {
         app.keep_limits().await;
         tokio::time::sleep(HOUR).await;
