@@ -511,3 +511,17 @@ fn whoever_sent_the_outermost_content_sent_all_that_stands_in_it() {
         assert!(find(&seen, "/own", "own").sent_in.is_none());
     }
 }
+
+/// Of a connection that was joined late nobody knows how many answers are due.
+#[test]
+fn an_answer_too_many_convicts_nobody_where_the_connection_was_joined_late() {
+    for skipped in [0, 3] {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        turn(&mut wire, &[&get("/a")], &["a"]);
+        turn(&mut wire, &[&post("/x", &get("/secret0"))], &["x", "secret0"]);
+        turn(&mut wire, &[&get("/b")], &["b"]);
+        wire.close(true);
+        let seen = run(wire.segs.get(skipped..).unwrap()).0;
+        assert_eq!(find(&seen, "/secret0", "late").acknowledged, skipped == 0, "{skipped}");
+    }
+}
