@@ -48,6 +48,7 @@ fn act(served: &Served, verdicts: usize) {
         expires_at: None,
         outcome: "done".into(),
         answer: "ok".into(),
+        why: String::new(),
     };
     for kind in ["add", "undo"] {
         store.record_actions(&(0..verdicts).map(|n| action(n, kind)).collect::<Vec<_>>()).unwrap();

@@ -101,7 +101,7 @@ pub(crate) fn carry_out(
             result.outcome = "waiting".to_owned();
         }
     }
-    let mut rows = rows_of(&result, plan, now, options, why);
+    let mut rows = rows_of(&result, planned, now, options, why);
     if result.outcome == "done" && rows.is_empty() {
         rows.push(row_without_entries(&result, plan, now, options, why));
     }
@@ -244,11 +244,19 @@ pub(crate) fn failed(c: &dyn Connector, why: &str) -> ConnectorResult {
 
 fn rows_of(
     result: &ConnectorResult,
-    plan: &Plan,
+    planned: &ConnectorPlan,
     now: Ts,
     options: &PushOptions,
     why: &str,
 ) -> Vec<ActionRow> {
+    let plan = &planned.plan;
+    let reason = |kind: &str, e: &Entry| {
+        let told = match kind {
+            "add" | "refresh" => planned.why.get(&e.verdict),
+            _ => planned.why_not.get(&e.key.to_string()),
+        };
+        told.unwrap_or(&options.why).clone()
+    };
     let outcome = match result.outcome.as_str() {
         "done" => "done",
         "planned" | "unchanged" => "planned",
@@ -266,6 +274,7 @@ fn rows_of(
         expires_at: Some(Ts::from_parts(e.expires_at, 0)),
         outcome: outcome.to_owned(),
         answer: result.answer.clone(),
+        why: reason(kind, e),
     };
     let removal = if why == "undo" { "undo" } else { "remove" };
     if outcome == "failed" {
@@ -312,5 +321,6 @@ fn row_of_failure(
         expires_at: None,
         outcome: outcome.to_owned(),
         answer: result.answer.clone(),
+        why: options.why.clone(),
     }
 }

@@ -169,6 +169,7 @@ impl Noticed {
             expires_at: None,
             outcome: "noticed".to_owned(),
             answer: contended.text(),
+            why: String::new(),
         })
     }
 }

@@ -50,6 +50,8 @@ pub struct Want {
     /// How it is done: weaker responses, other ways of saying whom, where.
     #[serde(skip_serializing_if = "Measures::is_plain")]
     pub measures: Measures,
+    /// Why, in short, for the audit.
+    pub why: String,
 }
 
 /// A verdict, or an entry of a device, that is not pushed.
@@ -72,6 +74,8 @@ pub struct DesiredOptions {
     pub max_age_s: u64,
     /// Who is never touched.
     pub allow: AllowList,
+    /// The pack and its revision of each rule, for the audit.
+    pub origins: BTreeMap<String, String>,
 }
 
 /// The desired state that verdicts, as policy decided them, ask for.
@@ -136,6 +140,23 @@ fn want(v: &VerdictRow, response: Response, options: &DesiredOptions) -> Want {
         detected_at: v.detected_at,
         last_seen: v.last_seen.max(v.detected_at),
         measures: v.measures.as_deref().cloned().unwrap_or_default(),
+        why: why(v, &options.origins),
         stale: age_s > i64::try_from(options.max_age_s).unwrap_or(i64::MAX),
     }
+}
+
+/// Why a verdict is acted on: by which rule of which revision, for what, at which step. No name of anybody: of reasons the indicator's alone.
+fn why(v: &VerdictRow, origins: &BTreeMap<String, String>) -> String {
+    let mut parts = Vec::new();
+    if let Some(rule) = &v.policy {
+        let origin = origins.get(rule).map(|o| format!(" of {o}")).unwrap_or_default();
+        parts.push(format!("rule {rule}{origin}"));
+    }
+    let class = v.class.as_deref().unwrap_or(&v.intent);
+    parts.push(format!("{class}, harm {}", v.score));
+    parts.extend(v.reasons.first().map(|r| format!("for {}", r.indicator)));
+    if let Some(again) = v.measures.as_ref().map(|m| m.again).filter(|n| *n > 0) {
+        parts.push(format!("escalated, acted against {again} times before"));
+    }
+    parts.join("; ")
 }

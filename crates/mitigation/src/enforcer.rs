@@ -50,12 +50,14 @@ pub struct PushOptions {
     pub force: bool,
     /// Who asks, for the audit.
     pub actor: String,
+    /// What an undo was asked for by, for the audit: `policy fast`, `last 1h`.
+    pub why: String,
 }
 
 impl PushOptions {
     /// A push in this mode by the command line, not forced.
     pub fn new(mode: Mode) -> Self {
-        PushOptions { mode, force: false, actor: "cli".to_owned() }
+        PushOptions { mode, force: false, actor: "cli".to_owned(), why: String::new() }
     }
 }
 

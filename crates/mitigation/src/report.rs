@@ -126,6 +126,12 @@ pub struct ConnectorPlan {
     /// Whether that was read without the device, which does not answer: what lets go is taken out all the same.
     #[serde(skip)]
     pub(crate) unheard: bool,
+    /// Why, by the verdict, what is new or longer.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub why: BTreeMap<String, String>,
+    /// Why, by the key, what lets go.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub why_not: BTreeMap<String, String>,
     /// The plan.
     #[serde(flatten)]
     pub plan: Plan,

@@ -135,7 +135,45 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
     if let Some(guard) = &planned.guard {
         planned.held = hold_back(&mut planned.plan, &before, guard, goes);
     }
+    (planned.why, planned.why_not) = (whys(&planned.plan, push), whys_not(&planned.plan, c.name(), push));
     (planned, error)
+}
+
+/// Why entries are new or longer, by the verdict.
+fn whys(plan: &Plan, push: &Push<'_>) -> BTreeMap<String, String> {
+    let told: BTreeSet<&str> =
+        plan.add.iter().chain(&plan.refresh).map(|e| e.verdict.as_str()).filter(|v| *v != CANARY).collect();
+    if told.is_empty() {
+        return BTreeMap::new();
+    }
+    let all = push.wants.iter().map(|w| (tag_of(&w.verdict), &w.why));
+    all.filter(|(tag, _)| told.contains(tag.as_str())).map(|(tag, why)| (tag, why.clone())).collect()
+}
+
+/// Why entries go, by the key.
+fn whys_not(plan: &Plan, connector: &str, push: &Push<'_>) -> BTreeMap<String, String> {
+    if plan.remove.is_empty() {
+        return BTreeMap::new();
+    }
+    let refused: BTreeMap<String, &str> =
+        plan.refused.iter().map(|r| (tag_of(&r.verdict), r.why.as_str())).collect();
+    let anew: BTreeSet<&Key> = plan.add.iter().map(|e| &e.key).collect();
+    let why = |e: &Entry| {
+        if push.stopped {
+            "the kill switch is on"
+        } else if push.ledger.is_undone(connector, &e.verdict) {
+            "taken back"
+        } else if e.expires_at <= push.now {
+            "its time is over"
+        } else if e.key.within().is_some_and(|n| is_touched(push.allow, &n)) {
+            "on the allow list"
+        } else if anew.contains(&e.key) {
+            "something else is done there"
+        } else {
+            refused.get(&e.verdict).copied().unwrap_or("nobody asks for it any more")
+        }
+    };
+    plan.remove.iter().map(|e| (e.key.to_string(), why(e).to_owned())).collect()
 }
 
 /// The entries of a device whose end a plan changes.
@@ -218,6 +256,8 @@ fn plan_against(
             proof: Proof::Usual,
             there,
             unheard,
+            why: BTreeMap::new(),
+            why_not: BTreeMap::new(),
             plan,
             keep,
         },

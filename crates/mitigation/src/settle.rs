@@ -89,6 +89,7 @@ pub(crate) fn settle(
         expires_at: None,
         outcome: "done".to_owned(),
         answer: answer.to_owned(),
+        why: String::new(),
     };
     let mut rows: Vec<ActionRow> = done
         .iter()

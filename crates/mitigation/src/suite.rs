@@ -418,6 +418,7 @@ fn want(verdict: &str, ip: &str, now: i64) -> Desired {
         last_seen: at,
         stale: false,
         measures: Measures::default(),
+        why: String::new(),
     };
     Desired { wants: vec![want], ..Desired::default() }
 }

@@ -37,6 +37,39 @@ fn blocks(numbers: std::ops::Range<u8>) -> Vec<VerdictRow> {
 }
 
 #[test]
+fn each_row_of_the_audit_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut enforcer = enforcer(dir.path(), 100);
+    let mut again = blocks(2..3).remove(0);
+    again.measures = Some(Box::new(sidetap_model::Measures { again: 2, ..Default::default() }));
+    let both = desired(&[blocks(1..2).remove(0), again], &[]);
+    let planned = enforcer.plan(&both, Ts::from_parts(wall(), 0), false);
+    assert!(planned.connectors[0].why["v1"].starts_with("rule credential-stuffing of shop.yaml 7; "));
+    let whys = |report: sidetap_mitigation::PushReport| -> Vec<String> {
+        report.actions.into_iter().map(|a| format!("{} {}: {}", a.kind, a.subject, a.why)).collect()
+    };
+    let added = whys(enforcer.push(&both, Ts::from_parts(wall(), 0), &options()));
+    let rule = "rule credential-stuffing of shop.yaml 7; credential-stuffing, harm 90; for ";
+    assert!(added[0].starts_with(&format!("add 203.0.113.1: {rule}")), "{added:?}");
+    assert!(added[1].ends_with("; escalated, acted against 2 times before"), "{added:?}");
+    let one = desired(&blocks(1..2), &[]);
+    let gone = whys(enforcer.push(&one, Ts::from_parts(wall(), 0), &options()));
+    assert_eq!(gone, ["remove 203.0.113.2: nobody asks for it any more"]);
+    let asked = PushOptions { why: "asked for: last 1h".into(), ..options() };
+    let undone = whys(enforcer.undo(&Selector::All, Ts::from_parts(wall(), 0), &asked));
+    assert_eq!(undone, ["undo 203.0.113.1: asked for: last 1h"]);
+    // Of what is over, and of the kill switch, too.
+    enforcer.redo(&Selector::All).unwrap();
+    enforcer.push(&one, Ts::from_parts(wall(), 0), &options());
+    let later = Ts::from_parts(wall() + 601, 0);
+    assert_eq!(whys(enforcer.push(&one, later, &options())), ["remove 203.0.113.1: its time is over"]);
+    enforcer.push(&both, later, &PushOptions { force: true, ..options() });
+    let stopped = Desired { stopped: true, ..Default::default() };
+    let off = whys(enforcer.push(&stopped, later, &options()));
+    assert!(off.iter().all(|row| row.ends_with(": the kill switch is on")) && !off.is_empty(), "{off:?}");
+}
+
+#[test]
 fn what_nobody_knows_any_more_stays_until_it_is_over() {
     let dir = tempfile::tempdir().unwrap();
     let start = wall();

@@ -30,4 +30,7 @@ pub struct ActionRow {
     pub outcome: String,
     /// What the device answered, or why it was not asked.
     pub answer: String,
+    /// Why: rule, pack and its revision, class, harm, escalation; or why it lets go; or what an undo named. Empty in rows of before.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
 }

@@ -27,6 +27,7 @@ pub struct PolicySet {
     allow: AllowList,
     guards: Guards,
     revisions: Vec<String>,
+    origins: BTreeMap<String, String>,
 }
 
 /// What is known around the verdicts of a run, see [`Around`].
@@ -203,10 +204,16 @@ impl PolicySet {
             allow: AllowList::default(),
             guards: Guards::default(),
             revisions: Vec::new(),
+            origins: BTreeMap::new(),
         };
         for pack in packs {
             let revision = pack.revision.map_or_else(|| format!("{:016x}", pack.digest), |r| r.clone());
-            set.revisions.push(format!("{} {revision}", pack.file));
+            let revision = format!("{} {revision}", pack.file);
+            let ids = pack.rules.iter().map(|r| &r.id).chain(pack.requests.iter().map(|r| &r.id));
+            for id in ids {
+                set.origins.entry(id.clone()).or_insert_with(|| revision.clone());
+            }
+            set.revisions.push(revision);
             set.allow.extend(&pack.allow);
             set.guards.tighten(pack.guards);
             for rule in pack.rules {
@@ -227,6 +234,11 @@ impl PolicySet {
     /// The packs in force, each with the revision that it names or else a digest of its text.
     pub fn revisions(&self) -> &[String] {
         &self.revisions
+    }
+
+    /// The pack, with its revision as [`PolicySet::revisions`] spells it, of each rule.
+    pub fn origins(&self) -> &BTreeMap<String, String> {
+        &self.origins
     }
 
     /// The rules over requests as verdicts that say so at `now`, for devices and simulations. One that a guard holds, or whose reach

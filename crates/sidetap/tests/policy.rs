@@ -163,7 +163,7 @@ fn pushes_wait_for_approval_stop_at_the_switch_and_are_taken_back() {
     assert!(all > 0);
     place.run(&["mitigation", "stop", "--reason", "wrong campaign"]).is(0);
     assert_eq!(listed(place), 0, "everything comes off at once");
-    let status = place.run(&["mitigation", "status"]).is(1);
+    let status = place.run(&["mitigation", "status"]).is(4);
     assert!(status.stderr.contains("the kill switch is on: wrong campaign"), "{}", status.stderr);
     assert!(place.run(&push).is(0).stdout.contains("the kill switch is on: wrong campaign"));
     assert_eq!(listed(place), 0);
@@ -183,6 +183,19 @@ fn pushes_wait_for_approval_stop_at_the_switch_and_are_taken_back() {
     for what in ["ask", "approve", "stop", "resume", "undo", "redo", "add"] {
         assert!(audit.contains(&format!("\"action\":\"mitigation.{what}\"")), "{what}");
     }
+    let of = |kind: &str| -> Vec<Value> {
+        let rows = audit.lines().map(json).map(|row| row["detail"].clone());
+        rows.filter(|d| d["kind"] == kind && d["outcome"] == "done").collect()
+    };
+    let all_say = |kind: &str, why: &str| {
+        let rows = of(kind);
+        assert!(!rows.is_empty(), "{kind}");
+        rows.iter().for_each(|d| assert!(d["why"].as_str().is_some_and(|w| w.contains(why)), "{d}"));
+    };
+    all_say("undo", "asked for: policy ask");
+    all_say("add", "rule ask of ask.yaml ");
+    all_say("remove", "the kill switch is on");
+    assert!(place.run(&["mitigation", "audit"]).is(0).stdout.contains("rule ask of"));
 
     place.write("sidetap.toml", config.replace("[policy]\n", "[policy]\ndry_run = [\"feed\"]\n").as_bytes());
     place.run(&["mitigation", "undo", "--enforce"]).is(0);

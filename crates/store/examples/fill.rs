@@ -188,6 +188,7 @@ fn action(v: &VerdictRow, at: Ts) -> ActionRow {
         expires_at: Some(at.plus(3_600_000_000_000)),
         outcome: "done".into(),
         answer: "ok".into(),
+        why: String::new(),
     }
 }
 

@@ -477,6 +477,7 @@ fn actions_are_found_by_the_campaign_behind_them() {
         expires_at: None,
         outcome: "done".into(),
         answer: String::new(),
+        why: String::new(),
     };
     let mut actions: Vec<ActionRow> = (0..260).map(|n| action(n, Some(format!("v{}", n % 20 + 1)))).collect();
     actions.push(action(900, Some("of-nobody".into())));

@@ -356,6 +356,7 @@ fn actions_are_listed_and_the_audit_only_grows() {
         expires_at: Some(at(n + 600)),
         outcome: outcome.into(),
         answer: "ok".into(),
+        why: String::new(),
     };
     store.record_actions(&[action(1, "planned"), action(2, "done"), action(3, "failed")]).unwrap();
     let row = AuditRow {

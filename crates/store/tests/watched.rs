@@ -36,6 +36,7 @@ fn action(kind: &str) -> ActionRow {
         expires_at: None,
         outcome: "done".into(),
         answer: format!("{NAME} is gone"),
+        why: String::new(),
     }
 }
 

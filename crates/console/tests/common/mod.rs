@@ -62,6 +62,7 @@ pub(crate) fn fill(path: &Path) {
         expires_at: None,
         outcome: "done".into(),
         answer: "ok".into(),
+        why: String::new(),
     };
     store.record_actions(&[action]).unwrap();
 }

@@ -369,7 +369,8 @@ pub(crate) fn verdict(id: &str, kind: SubjectKind, value: &str, response: &str, 
 pub(crate) fn desired(verdicts: &[VerdictRow], allow: &[&str]) -> sidetap_mitigation::Desired {
     let nets: Vec<ipnet::IpNet> = allow.iter().map(|n| n.parse().unwrap()).collect();
     let allow = AllowList::of_nets(&nets);
-    let options = sidetap_mitigation::DesiredOptions { now: wall_ts(), max_age_s: 3600, allow };
+    let origins = [("credential-stuffing".to_owned(), "shop.yaml 7".to_owned())].into();
+    let options = sidetap_mitigation::DesiredOptions { now: wall_ts(), max_age_s: 3600, allow, origins };
     sidetap_mitigation::desired(verdicts, &options)
 }
 

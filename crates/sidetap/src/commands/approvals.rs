@@ -112,7 +112,8 @@ pub(super) fn audit(
 /// What matters of an audit's row, in one line.
 fn particulars(row: &AuditRow) -> String {
     let text = |key: &str| row.detail.get(key).and_then(|v| v.as_str()).filter(|t| !t.is_empty());
-    let keys = ["connector", "subject", "response", "outcome", "answer", "verdict", "policy", "reason"];
+    let keys =
+        ["connector", "subject", "response", "outcome", "why", "answer", "verdict", "policy", "reason"];
     let parts: Vec<&str> = keys.into_iter().filter_map(text).collect();
     if parts.is_empty() { row.detail.to_string() } else { parts.join(" · ") }
 }

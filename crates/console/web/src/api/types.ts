@@ -361,6 +361,7 @@ export interface ActionRow {
   expires_at: Time | null;
   outcome: string;
   answer: string;
+  why?: string;
 }
 
 export interface AuditRow {

@@ -16,6 +16,7 @@ const columns: Column<ActionRow>[] = [
   { id: "connector", name: "Device", cell: (row) => <T>{row.connector}</T> },
   { id: "subject", name: "Subject", wide: true, cell: (row) => (row.verdict ? <A href={pathTo.actor(row.verdict)}><T mono>{row.subject}</T></A> : <T mono>{row.subject}</T>) },
   { id: "response", name: "Response", cell: (row) => words(row.response) },
+  { id: "why", name: "Why", wide: true, cell: (row) => <T>{row.why ?? ""}</T> },
   { id: "answer", name: "It answered", wide: true, cell: (row) => <T>{row.answer}</T> },
   { id: "actor", name: "By", cell: (row) => <T>{row.actor}</T> },
 ];

@@ -328,6 +328,7 @@ mod tests {
             expires_at: Some(Ts(at + 2_500)),
             outcome: "done".into(),
             answer: "ok".into(),
+            why: String::new(),
         }
     }
 

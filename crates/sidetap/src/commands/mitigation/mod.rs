@@ -76,7 +76,8 @@ pub(crate) fn run(global: &GlobalArgs, args: &MitigationArgs) -> Result<Status> 
                     file.display()
                 );
             }
-            let options = PushOptions { actor: actor(), ..PushOptions::new(mode(*enforce)) };
+            let options =
+                PushOptions { actor: actor(), why: asked(which), ..PushOptions::new(mode(*enforce)) };
             let (mut enforcer, lost) = enforcer_to_take_back(&config, &args.source)?;
             let selector = match &lost {
                 None => selector(which, &enforcer, &config, &args.source)?,
@@ -114,7 +115,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &MitigationArgs) -> Result<Status> 
                 &config,
                 &args.source,
                 "mitigation.redo",
-                json!({ "which": format!("{selector:?}") }),
+                json!({ "why": asked(which), "which": format!("{selector:?}") }),
             );
             print("  later pushes may push it again\n")?;
             Ok(Status::Done)
@@ -299,6 +300,21 @@ pub(crate) fn ledger_of(config: &Config, source: &SourceArgs) -> Option<PathBuf>
     config.mitigation.state.clone().or_else(|| ledger_file(config, source))
 }
 
+/// What is named, in words for the audit.
+fn asked(which: &UndoArgs) -> String {
+    let UndoArgs { verdict, connector, last, campaign, policy, .. } = which;
+    let last = last.as_ref().map(|l| sidetap_policy::format_ttl(l.0.as_secs()));
+    let named = [
+        ("verdict", verdict.as_ref()),
+        ("connector", connector.as_ref()),
+        ("last", last.as_ref()),
+        ("campaign", campaign.as_ref()),
+        ("policy", policy.as_ref()),
+    ];
+    let named = named.into_iter().find_map(|(kind, name)| Some(format!("{kind} {}", plain(name?))));
+    format!("asked for: {}", named.as_deref().unwrap_or("all"))
+}
+
 /// The pushes that are named; all where none is.
 fn selector(which: &UndoArgs, enforcer: &Enforcer, config: &Config, source: &SourceArgs) -> Result<Selector> {
     if let Some(id) = &which.verdict {
@@ -416,6 +432,7 @@ mod tests {
             last_seen: clock::now(),
             stale: false,
             measures: Measures::default(),
+            why: String::new(),
         }
     }
 

@@ -178,5 +178,6 @@ fn options_of(policies: &Policies, config: &Config) -> Result<DesiredOptions> {
         now: clock::now(),
         max_age_s: config.mitigation.max_age_s()?,
         allow: policies.set().allow().clone(),
+        origins: policies.set().origins().clone(),
     })
 }

@@ -130,6 +130,7 @@ mod tests {
             expires_at: None,
             outcome: outcome.into(),
             answer: "no\u{1b}[2Jroute".into(),
+            why: String::new(),
         }
     }
 

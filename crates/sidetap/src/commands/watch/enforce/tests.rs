@@ -16,6 +16,7 @@ fn want(id: &str, ip: &str) -> Want {
         last_seen: clock::now(),
         stale: false,
         measures: Measures::default(),
+        why: String::new(),
     }
 }
 
