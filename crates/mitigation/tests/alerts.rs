@@ -50,15 +50,63 @@ fn what_is_over_the_budget_or_of_little_harm_comes_with_the_digest() {
     let mut g = gather("budget_per_day = 2\ndigest = \"1h\"\n");
     let many: Vec<VerdictRow> =
         (0..5).map(|n| of(&format!("v{n}"), &format!("203.0.113.{n}"), None, 80)).collect();
-    assert_eq!(g.hear(&many, NOON).len(), 2);
+    let told = g.hear(&many, NOON);
+    assert_eq!((told.len(), told[2].group.as_str(), told[2].score), (3, "budget", 80));
+    assert_eq!(told[2].title, "Sidetap: the day's budget of 2 alerts is spent");
+    assert!(g.hear(&[of("v5", "203.0.113.5", None, 99)], NOON + 60).is_empty(), "that is said once a day");
     assert!(g.hear(&[of("w", "203.0.113.99", None, 50)], NOON).is_empty());
     assert_eq!(g.digest(NOON + 1_800, false), None);
     let digest = g.digest(NOON + 3_600, false).unwrap();
-    assert_eq!((digest.text.lines().count(), digest.score), (4, 80), "{digest:?}");
+    assert_eq!((digest.text.lines().count(), digest.score), (5, 99), "{digest:?}");
+    assert_eq!(
+        digest.title,
+        "Sidetap: 4 more, over the day's budget, the worst: credential-stuffing, harm 99; 1 not worth an alert each"
+    );
+    assert_eq!(digest.class.as_deref(), Some("credential-stuffing"));
     assert_eq!(g.digest(NOON + 7_200, false), None, "nothing is said where there is nothing");
     assert_eq!(g.hear(&[of("x", "198.51.100.1", None, 80)], NOON + 86_400).len(), 1, "a new day");
     assert!(g.hear(&[of("y", "198.51.100.2", None, 50)], NOON + 86_400).is_empty());
-    assert!(g.digest(NOON + 86_401, true).is_some(), "at the end all is told");
+    let last = g.digest(NOON + 86_401, true).expect("at the end all is told");
+    assert_eq!(last.title, "Sidetap: 1 more that were not worth an alert each");
+}
+
+#[test]
+fn a_digest_is_an_incident_of_its_day() {
+    let dir = tempfile::tempdir().unwrap();
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+    let shared = Arc::clone(&seen);
+    let at = serve(move |r| {
+        shared.lock().unwrap().push(r.json()["dedup_key"].as_str().unwrap().to_owned());
+        (202, "{}".into())
+    });
+    let sink =
+        sink(&dir, &format!("name = \"a\"\nurl = \"http://{at}\"\nkind = \"pagerduty\"\nsecret = SECRET\n"));
+    let mut g = gather("");
+    for now in [NOON, NOON + 86_400] {
+        g.hear(&[of(&format!("v{now}"), "203.0.113.1", None, 50)], now);
+        sink.send(&g.digest(now, true).unwrap(), now).unwrap();
+    }
+    sink.send(&sample(), NOON).unwrap();
+    let seen = seen.lock().unwrap();
+    assert_eq!(*seen, ["sidetap-digest-2026-11-21", "sidetap-digest-2026-11-22", "sidetap-c \"1\"]"]);
+}
+
+#[test]
+fn what_waits_for_a_yes_says_so_and_until_when() {
+    let config = AlertConfig { approval_s: 3_600, ..AlertConfig::default() };
+    let mut g = Gather::new(&config).unwrap();
+    let in_mode = |id: &str, mode| VerdictRow {
+        measures: Some(Box::new(sidetap_model::Measures { mode: Some(mode), ..Default::default() })),
+        ..of(id, "203.0.113.1", None, 80)
+    };
+    let asked = g.hear(&[in_mode("v1", sidetap_model::Mode::Approve)], NOON).remove(0);
+    assert!(asked.title.ends_with("block waits for a yes (v1)"), "{asked:?}");
+    assert_eq!((asked.waits_until, asked.response.as_str()), (Some(NOON + 3_600), "block"));
+    assert!(asked.text.contains("without a yes, which is waited for until 2026-11-21T13:00:00"), "{asked:?}");
+    let tried = g.hear(&[in_mode("v2", sidetap_model::Mode::DryRun)], NOON).remove(0);
+    assert!(tried.title.ends_with("block is only tried (v2)") && tried.waits_until.is_none(), "{tried:?}");
+    let done = g.hear(&[of("v3", "203.0.113.3", None, 80)], NOON).remove(0);
+    assert!(done.title.ends_with(", block (v3)") && !done.text.contains("yes"), "{done:?}");
 }
 
 #[test]
@@ -193,6 +241,43 @@ fn the_thread_tells_and_says_whom_it_could_not() {
     assert_eq!((heard.lock().unwrap().len(), lost.len()), (2, 1), "an alert and a digest; {lost:?}");
     assert!(lost[0].starts_with("alerts to gone: cannot be reached"), "{lost:?}");
     assert!(Alerter::start(&AlertConfig::default(), Arc::new(wall)).unwrap().is_none());
+}
+
+#[test]
+fn a_restart_tells_nobody_twice_and_spends_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+    let shared = Arc::clone(&heard);
+    let at = serve(move |r| {
+        shared.lock().unwrap().push(r.json()["text"].as_str().unwrap().to_owned());
+        (200, "{}".into())
+    });
+    let text =
+        format!("budget_per_day = 2\n[[sink]]\nname = \"chat\"\nkind = \"slack\"\nurl = \"http://{at}/\"\n");
+    let config: AlertConfig = toml::from_str(&text).unwrap();
+    let ledger = dir.path().join("ledger.json");
+    let told = |verdicts: &[VerdictRow]| {
+        let mut alerter = Alerter::start_with(&config, Arc::new(|| NOON), Some(&ledger)).unwrap().unwrap();
+        alerter.hear(verdicts);
+        assert!(alerter.end().is_empty());
+        std::mem::take(&mut *heard.lock().unwrap())
+    };
+    let first = of("v1", "203.0.113.1", Some("c1"), 80);
+    assert_eq!(told(std::slice::from_ref(&first)).len(), 1);
+    assert_eq!(told(std::slice::from_ref(&first)), [""; 0], "told before the restart");
+    assert_eq!(told(&[first.clone(), of("v2", "203.0.113.2", Some("c2"), 80)]).len(), 1);
+    let over = told(&[of("v3", "203.0.113.3", Some("c3"), 80)]);
+    assert!(
+        over[0].contains("budget of 2 alerts is spent") && over[1].contains("over the day's budget"),
+        "{over:?}"
+    );
+    let worse = told(&[of("v1", "203.0.113.1", Some("c1"), 95)]);
+    assert!(worse.len() == 1 && worse[0].contains("over the day's budget"), "the budget is spent: {worse:?}");
+    let file = std::fs::read_to_string(dir.path().join("ledger.json.alerts")).unwrap();
+    assert!(file.contains("c1") && !file.contains("203.0.113"), "{file}");
+    // A file that cannot be read stops nobody.
+    std::fs::write(dir.path().join("ledger.json.alerts"), "{").unwrap();
+    assert_eq!(told(&[first]).len(), 1);
 }
 
 #[test]
@@ -346,21 +431,25 @@ fn a_sink_that_fails_is_asked_ever_later_and_told_once() {
     let count = || asked.lock().unwrap().len();
     until("it is asked", || count() == 1);
     // Ten seconds, then twice as long each time; what takes too long to answer is no other failure.
-    for (early, due, times) in [(8, 11, 2), (28, 35, 3), (70, 80, 4), (150, 165, 6)] {
+    for (early, due, times) in [(8, 11, 2), (28, 35, 3), (70, 80, 4), (150, 165, 7)] {
         watched.at(early);
         assert_eq!(
             count(),
-            if times == 6 { 4 } else { times - 1 },
+            if times == 7 { 4 } else { times - 1 },
             "it is not asked before its time ({early} s)"
         );
         watched.at(due);
         until(&format!("it is asked at {due} s"), || count() == times);
     }
-    until("others hear meanwhile", || *watched.chat.lock().unwrap() == 2);
-    assert_eq!(*asked.lock().unwrap(), ["c1", "c1", "c1", "c1", "c1", "c2"], "in order, each told once");
+    until("others hear meanwhile", || *watched.chat.lock().unwrap() == 3);
+    assert_eq!(
+        *asked.lock().unwrap(),
+        ["c1", "c1", "c1", "c1", "c1", "c2", "budget"],
+        "in order, each told once"
+    );
     // A try is no alert of its own: the third is over the budget and comes with the digest.
     watched.at(3_700);
-    until("the digest is told", || count() == 7);
+    until("the digest is told", || count() == 8);
     assert_eq!(asked.lock().unwrap().iter().filter(|g| *g == "c3").count(), 0);
     assert_eq!(watched.alerter.end(), Vec::<String>::new(), "all are told");
 }

@@ -27,6 +27,16 @@ pub(super) fn slack(alert: &Alert) -> Value {
     })
 }
 
+/// What services put alerts together by. A digest is none with that of another day, which nobody may have closed.
+fn key(alert: &Alert) -> String {
+    let group = &alert.group;
+    if !matches!(group.as_str(), "digest" | "budget") {
+        return format!("sidetap-{group}");
+    }
+    let at = sidetap_model::Ts::from_parts(alert.at, 0).to_string();
+    format!("sidetap-{group}-{}", at.get(..10).unwrap_or_default())
+}
+
 /// An event of PagerDuty's Events API v2; what goes on is one incident.
 pub(super) fn pagerduty(alert: &Alert, routing_key: &str) -> Value {
     let severity =
@@ -34,7 +44,7 @@ pub(super) fn pagerduty(alert: &Alert, routing_key: &str) -> Value {
     json!({
         "routing_key": routing_key,
         "event_action": "trigger",
-        "dedup_key": format!("sidetap-{}", alert.group),
+        "dedup_key": key(alert),
         "payload": {
             "summary": alert.title.chars().take(1_024).collect::<String>(),
             "source": "sidetap",
@@ -68,7 +78,7 @@ pub(super) fn servicenow(alert: &Alert) -> Value {
         "urgency": urgency,
         "impact": "2",
         "category": "security",
-        "correlation_id": format!("sidetap-{}", alert.group),
+        "correlation_id": key(alert),
         "correlation_display": "Sidetap",
     })
 }

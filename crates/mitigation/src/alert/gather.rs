@@ -1,17 +1,22 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use sidetap_model::rows::VerdictRow;
+use sidetap_model::{Mode, Ts};
 
 use super::AlertConfig;
 use crate::config::ConfigError;
 
 /// Groups that are remembered; the one that was heard of longest ago is forgotten first.
 const GROUPS: usize = 10_000;
+/// Groups that outlast a restart; those that were heard of last.
+const KEPT: usize = 2_000;
 /// Seconds after which a group that goes on is told anew.
 const AGAIN_S: i64 = 86_400;
 /// Harm by which a group has to rise to be told anew.
 const RISE: u8 = 10;
+/// What a group without a class is called.
+const UNCLASSED: &str = "suspicious behaviour";
 /// Subjects that an alert names.
 const NAMED: usize = 10;
 
@@ -61,6 +66,9 @@ pub struct Alert {
     pub members: usize,
     /// What is done about it.
     pub response: String,
+    /// Until when somebody's yes is waited for, where nothing is done without one: seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_until: Option<i64>,
     /// Seconds since 1970.
     pub at: i64,
 }
@@ -73,10 +81,41 @@ struct Group {
     members: BTreeMap<String, ()>,
     requests: u64,
     response: String,
+    mode: Option<Mode>,
     why: String,
     heard_at: i64,
     told: Option<(i64, u8)>,
     in_digest: bool,
+    /// Whether that is for want of budget alone.
+    over: bool,
+    /// How many members were known before a restart, which are not named any more.
+    earlier: usize,
+}
+
+/// What outlasts a restart: that somebody was told, and what was spent. It names no client.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Kept {
+    day: i64,
+    spent: u32,
+    said_spent: bool,
+    digest_at: Option<i64>,
+    groups: BTreeMap<String, KeptGroup>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct KeptGroup {
+    score: u8,
+    class: Option<String>,
+    members: usize,
+    requests: u64,
+    response: String,
+    mode: Option<Mode>,
+    heard_at: i64,
+    told: Option<(i64, u8)>,
+    in_digest: bool,
+    over: bool,
 }
 
 /// Puts verdicts together to alerts. Pure: time is an argument.
@@ -87,9 +126,14 @@ pub struct Gather {
     budget: u32,
     at_once_from: u8,
     digest_s: i64,
+    approval_s: i64,
     day: i64,
     spent: u32,
+    /// Whether it was said that the day's budget is spent.
+    said_spent: bool,
     digest_at: Option<i64>,
+    /// Whether what outlasts a restart is another than when it was asked for last.
+    changed: bool,
 }
 
 impl Gather {
@@ -103,10 +147,56 @@ impl Gather {
             budget: config.budget_per_day,
             at_once_from: config.at_once_from,
             digest_s: i64::try_from(digest_s).unwrap_or(i64::MAX),
+            approval_s: i64::try_from(config.approval_s).unwrap_or(i64::MAX),
             day: i64::MIN,
             spent: 0,
+            said_spent: false,
             digest_at: None,
+            changed: false,
         })
+    }
+
+    /// Goes on where another left off.
+    pub fn take_up(&mut self, kept: Kept) {
+        (self.day, self.spent, self.said_spent) = (kept.day, kept.spent, kept.said_spent);
+        self.digest_at = kept.digest_at;
+        let group = |g: KeptGroup| Group {
+            score: g.score,
+            class: g.class,
+            requests: g.requests,
+            response: g.response,
+            mode: g.mode,
+            told: g.told,
+            in_digest: g.in_digest,
+            over: g.over,
+            earlier: g.members,
+            ..Group::heard(g.heard_at)
+        };
+        self.groups.extend(kept.groups.into_iter().take(KEPT).map(|(name, g)| (name, group(g))));
+    }
+
+    /// What another is to go on with, where that changed since it was asked for last; `waiting` are alerts that nobody was told yet.
+    pub fn keep(&mut self, waiting: &BTreeSet<&str>) -> Option<Kept> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        let mut latest: Vec<(&String, &Group)> = self.groups.iter().collect();
+        latest.sort_by_key(|(name, g)| (std::cmp::Reverse(g.heard_at), *name));
+        let group = |name: &str, g: &Group| KeptGroup {
+            score: g.score,
+            class: g.class.clone(),
+            members: g.count(),
+            requests: g.requests,
+            response: g.response.clone(),
+            mode: g.mode,
+            heard_at: g.heard_at,
+            told: g.told.filter(|_| !waiting.contains(name)),
+            in_digest: g.in_digest,
+            over: g.over,
+        };
+        let groups = latest.into_iter().take(KEPT).map(|(n, g)| (n.clone(), group(n, g))).collect();
+        let Gather { day, spent, said_spent, digest_at, .. } = *self;
+        Some(Kept { day, spent, said_spent, digest_at, groups })
     }
 
     /// Alerts that changed verdicts are worth; those that are not, or that the budget does not cover, wait for the digest.
@@ -124,22 +214,49 @@ impl Gather {
         }
         self.silence = silence;
         if now.div_euclid(86_400) != self.day {
-            (self.day, self.spent) = (now.div_euclid(86_400), 0);
+            (self.day, self.spent, self.said_spent) = (now.div_euclid(86_400), 0, false);
         }
-        self.digest_at.get_or_insert(now.saturating_add(self.digest_s));
+        // One that is further away is of a clock that was ahead.
+        let next = now.saturating_add(self.digest_s);
+        self.digest_at = Some(self.digest_at.map_or(next, |at| at.min(next)));
         let mut alerts = Vec::new();
+        let approval_s = self.approval_s;
+        let mut spent = None;
         for name in touched {
             let Some(group) = self.groups.get_mut(&name).filter(|g| g.is_news(now)) else { continue };
+            self.changed = true;
             if group.score < self.at_once_from || self.spent >= self.budget {
                 group.in_digest = true;
+                group.over = group.score >= self.at_once_from;
+                spent = spent.max(group.over.then_some(group.score));
                 continue;
             }
             self.spent += 1;
             group.told = Some((now, group.score));
             group.in_digest = false;
-            alerts.push(group.alert(&name, now));
+            alerts.push(group.alert(&name, now, approval_s));
+        }
+        if let Some(score) = spent.filter(|_| !self.said_spent && self.budget > 0) {
+            self.said_spent = true;
+            alerts.push(self.spent(score, now));
         }
         alerts
+    }
+
+    /// That the rest of the day's alerts come with digests.
+    fn spent(&self, score: u8, now: i64) -> Alert {
+        Alert {
+            group: "budget".to_owned(),
+            title: format!("Sidetap: the day's budget of {} alerts is spent", self.budget),
+            text: "What else is found until midnight (UTC) comes with the digest.\n".to_owned(),
+            score,
+            class: None,
+            subjects: Vec::new(),
+            members: 0,
+            response: String::new(),
+            waits_until: None,
+            at: now,
+        }
     }
 
     /// The digest of what was not told, where its hour has come or nothing comes after it.
@@ -149,25 +266,41 @@ impl Gather {
             return None;
         }
         self.digest_at = Some(now.saturating_add(self.digest_s));
-        let mut lines = Vec::new();
+        let (mut lines, mut over) = (Vec::new(), Vec::new());
         let (mut score, mut members) = (0, 0);
         for (name, group) in self.groups.iter_mut().filter(|(_, g)| g.in_digest) {
             group.in_digest = false;
             group.told = Some((now, group.score));
+            self.changed = true;
             lines.push((group.score, group.title(name)));
+            if std::mem::take(&mut group.over) {
+                over.push((group.score, group.class.clone()));
+            }
             score = score.max(group.score);
-            members += group.members.len();
+            members += group.count();
         }
         lines.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+        let small = lines.len() - over.len();
+        let worst = over.iter().max().cloned();
+        let title = match &worst {
+            None => format!("{small} more that were not worth an alert each"),
+            Some((harm, class)) => {
+                let class = class.as_deref().unwrap_or(UNCLASSED);
+                let rest =
+                    if small > 0 { format!("; {small} not worth an alert each") } else { String::new() };
+                format!("{} more, over the day's budget, the worst: {class}, harm {harm}{rest}", over.len())
+            }
+        };
         (!lines.is_empty()).then(|| Alert {
             group: "digest".to_owned(),
-            title: format!("Sidetap: {} more that were not worth an alert each", lines.len()),
+            title: format!("Sidetap: {title}"),
             text: lines.iter().take(100).map(|(_, line)| format!("{line}\n")).collect(),
             score,
-            class: None,
+            class: worst.and_then(|(_, class)| class),
             subjects: Vec::new(),
             members,
             response: String::new(),
+            waits_until: None,
             at: now,
         })
     }
@@ -180,27 +313,20 @@ impl Gather {
         {
             self.groups.remove(&oldest);
         }
-        let group = self.groups.entry(name).or_insert_with(|| Group {
-            score: 0,
-            class: None,
-            subjects: Vec::new(),
-            members: BTreeMap::new(),
-            requests: 0,
-            response: String::new(),
-            why: String::new(),
-            heard_at: now,
-            told: None,
-            in_digest: false,
-        });
+        let group = self.groups.entry(name).or_insert_with(|| Group::heard(now));
         if v.score > group.score {
             group.score = v.score;
             group.response.clone_from(&v.response);
+            group.mode = v.measures.as_ref().and_then(|m| m.mode);
             group.class.clone_from(&v.class);
             group.why =
                 v.reasons.first().map(|r| format!("{}: {}", r.indicator, r.observed)).unwrap_or_default();
         }
         if group.members.len() < GROUPS && group.members.insert(v.id.clone(), ()).is_none() {
-            group.requests = group.requests.saturating_add(v.requests);
+            // What was counted before a restart comes again with its verdicts.
+            if group.members.len() > group.earlier {
+                group.requests = group.requests.saturating_add(v.requests);
+            }
             if group.subjects.len() < NAMED {
                 group.subjects.push(v.subject.value.clone());
             }
@@ -210,30 +336,69 @@ impl Gather {
 }
 
 impl Group {
+    fn heard(now: i64) -> Self {
+        Group {
+            score: 0,
+            class: None,
+            subjects: Vec::new(),
+            members: BTreeMap::new(),
+            requests: 0,
+            response: String::new(),
+            mode: None,
+            why: String::new(),
+            heard_at: now,
+            told: None,
+            in_digest: false,
+            over: false,
+            earlier: 0,
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.members.len().max(self.earlier)
+    }
+
     /// Whether it was never told, was told long ago, or has become much worse.
     fn is_news(&self, now: i64) -> bool {
         self.told.is_none_or(|(at, score)| now - at >= AGAIN_S || self.score >= score.saturating_add(RISE))
     }
 
     fn title(&self, name: &str) -> String {
-        let class = self.class.as_deref().unwrap_or("suspicious behaviour");
-        let clients = if self.members.len() == 1 { "client" } else { "clients" };
-        format!("{class}: {} {clients}, harm {}, {} ({name})", self.members.len(), self.score, self.response)
+        let class = self.class.as_deref().unwrap_or(UNCLASSED);
+        let clients = if self.count() == 1 { "client" } else { "clients" };
+        let how = match self.mode {
+            _ if !self.acts() => "",
+            Some(Mode::Approve) => " waits for a yes",
+            Some(Mode::DryRun) => " is only tried",
+            _ => "",
+        };
+        format!("{class}: {} {clients}, harm {}, {}{how} ({name})", self.count(), self.score, self.response)
     }
 
-    fn alert(&self, name: &str, now: i64) -> Alert {
+    fn acts(&self) -> bool {
+        self.response.parse::<sidetap_policy::Response>().is_ok_and(|r| r.acts())
+    }
+
+    fn alert(&self, name: &str, now: i64, approval_s: i64) -> Alert {
+        let waits = self.mode == Some(Mode::Approve) && self.acts();
+        let waits_until = waits.then(|| now.saturating_add(approval_s));
+        let waits = waits_until.map_or_else(String::new, |until| {
+            let until = Ts::from_parts(until, 0);
+            format!("{} is not done without a yes, which is waited for until {until} (`sidetap mitigation approvals`)\n", self.response)
+        });
         let subjects = self.subjects.join(", ");
-        let more = self.members.len().saturating_sub(self.subjects.len());
+        let more = self.count().saturating_sub(self.subjects.len());
         let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
         Alert {
             group: name.to_owned(),
             title: format!("Sidetap: {}", self.title(name)),
-            text: format!("{}\n{} requests\n{subjects}{rest}\n", self.why, self.requests),
+            text: format!("{}\n{} requests\n{subjects}{rest}\n{waits}", self.why, self.requests),
             score: self.score,
             class: self.class.clone(),
             subjects: self.subjects.clone(),
-            members: self.members.len(),
+            members: self.count(),
             response: self.response.clone(),
+            waits_until,
             at: now,
         }
     }

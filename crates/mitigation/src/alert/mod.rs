@@ -2,10 +2,12 @@
 
 mod form;
 mod gather;
+mod kept;
 mod outbox;
 mod sink;
 mod syslog;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -17,9 +19,10 @@ use sidetap_model::rows::VerdictRow;
 use crate::config::ConfigError;
 use crate::feed::WallClock;
 
+use kept::KeptFile;
 use outbox::Outbox;
 
-pub use gather::{Alert, Gather, Silence};
+pub use gather::{Alert, Gather, Kept, Silence};
 pub use sink::{Sink, SinkConfig, SinkKind};
 
 /// Batches of verdicts on their way to people.
@@ -40,6 +43,9 @@ pub struct AlertConfig {
     pub silence: Vec<Silence>,
     /// Who is told.
     pub sink: Vec<SinkConfig>,
+    /// For how many seconds somebody's yes is waited for: `approval_expiry` of policy.
+    #[serde(skip)]
+    pub approval_s: u64,
 }
 
 impl AlertConfig {
@@ -62,6 +68,7 @@ impl Default for AlertConfig {
             digest: "1h".to_owned(),
             silence: Vec::new(),
             sink: Vec::new(),
+            approval_s: 86_400,
         }
     }
 }
@@ -76,14 +83,25 @@ pub struct Alerter {
 impl Alerter {
     /// Starts it; nothing where nobody is to be told.
     pub fn start(config: &AlertConfig, clock: WallClock) -> Result<Option<Self>, ConfigError> {
+        Self::start_with(config, clock, None)
+    }
+
+    /// The same, where what outlasts a restart is kept beside this ledger.
+    pub fn start_with(
+        config: &AlertConfig,
+        clock: WallClock,
+        ledger: Option<&Path>,
+    ) -> Result<Option<Self>, ConfigError> {
         if config.sink.is_empty() {
             return Ok(None);
         }
-        let (sinks, gather) = config.made()?;
+        let (sinks, mut gather) = config.made()?;
+        let mut file = KeptFile::beside(ledger);
+        gather.take_up(file.read());
         let (sender, receiver) = sync_channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("sidetap-alerts".into())
-            .spawn(move || run(&receiver, gather, sinks, &clock))
+            .spawn(move || run(&receiver, gather, sinks, (&clock, file)))
             .map_err(|e| ConfigError::Value(format!("alerts: {e}")))?;
         Ok(Some(Alerter { sender, thread, shed: 0 }))
     }
@@ -110,7 +128,7 @@ fn run(
     receiver: &Receiver<Vec<VerdictRow>>,
     mut gather: Gather,
     sinks: Vec<Sink>,
-    clock: &Arc<dyn Fn() -> i64 + Send + Sync>,
+    (clock, mut file): (&Arc<dyn Fn() -> i64 + Send + Sync>, KeptFile),
 ) -> Vec<String> {
     let mut outboxes: Vec<Outbox> = sinks.into_iter().map(Outbox::new).collect();
     loop {
@@ -126,6 +144,7 @@ fn run(
             outbox.take(&alerts);
             outbox.send(now, last);
         }
+        file.write(&mut gather, &outboxes, last || !alerts.is_empty());
         if last {
             return outboxes.iter().filter_map(Outbox::lost).collect();
         }

@@ -82,6 +82,11 @@ impl Outbox {
         self.pause_s = (self.pause_s * 2).min(most);
     }
 
+    /// What still waits, by its group.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &str> {
+        self.waiting.iter().map(|a| a.group.as_str())
+    }
+
     /// What was never told, at the end, and why.
     pub(super) fn lost(&self) -> Option<String> {
         let n = self.lost + self.waiting.len();

@@ -114,6 +114,7 @@ mod tests {
             subjects,
             members: 10,
             response: "block".into(),
+            waits_until: None,
             at: 0,
         };
         let told = message(&alert, "sensor", most("udp://x:1"));

@@ -37,6 +37,9 @@ pub(super) fn show(
 ) -> Result<Status> {
     let store = Store::open(&store_of(config, source)?)?;
     let mut rows = store.approvals(clock::now())?;
+    let refused = rows.iter().filter(|a| a.state == "rejected" && a.expires_at > clock::now());
+    let refused =
+        refused.map(|a| a.expires_at).fold((0_u64, None), |(n, end), at| (n + 1, end.max(Some(at))));
     rows.retain(|a| all || a.state == "pending");
     if format == RowFormat::Ndjson {
         return print_rows(&rows);
@@ -55,6 +58,9 @@ pub(super) fn show(
         table.row([&a.id.to_string(), &a.state, &a.response, &a.subject.value, &a.policy, &until, &a.reason]);
     }
     print(&format!("{}  {}\n", table.render(terminal), plural(rows.len() as u64, "approval")))?;
+    if let ((n, Some(end)), false) = (refused, all) {
+        print(&format!("  {n} rejected, the last until {end}: then it is asked anew (--all)\n"))?;
+    }
     Ok(Status::Done)
 }
 

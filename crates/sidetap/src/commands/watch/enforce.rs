@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use sidetap_mitigation::alert::Alerter;
+use sidetap_mitigation::alert::{AlertConfig, Alerter};
 use sidetap_mitigation::feed::system_clock;
 use sidetap_mitigation::{Enforcer, Mode};
 use sidetap_model::rows::{RunData, Summary, VerdictRow};
@@ -190,13 +190,15 @@ impl Acting {
         let run = run_id(&Summary { inputs, ..Summary::default() });
         let store = store.map(|path| Store::open(path).map(|s| (s, path.to_owned(), run))).transpose()?;
         let policies = policies(&config)?.hashed(key);
+        let alerts =
+            AlertConfig { approval_s: config.policy.approval_expiry, ..config.mitigation.alerts.clone() };
         Ok(Acting {
             kept_times: KeptTimes::of(store.as_ref().map(|(store, ..)| store), key),
             policies,
             store,
             enforcer: (!enforcer.connectors().is_empty()).then_some(enforcer),
             devices: None,
-            alerter: Alerter::start(&config.mitigation.alerts, system_clock())?,
+            alerter: Alerter::start_with(&alerts, system_clock(), ledger_of(&config, &source).as_deref())?,
             mode: if enforce { Mode::Enforce } else { Mode::DryRun },
             reconcile: config.mitigation.reconcile()?,
             verdicts: BTreeMap::new(),
