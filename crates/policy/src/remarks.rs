@@ -6,6 +6,8 @@ use crate::Response;
 use crate::decide::PolicySet;
 use crate::facts::{CLASSES, INTENTS, PHASES};
 use crate::pack::{CHANNELS, ROLES, Rule};
+use crate::rule_scope::RuleScope;
+use crate::schedule::Schedule;
 
 /// What detection names, as far as policies cannot know it by themselves.
 #[derive(Clone, Debug, Default)]
@@ -16,8 +18,38 @@ pub struct Vocabulary {
     pub classes: Vec<String>,
     /// What agents are told to be.
     pub agent_kinds: Vec<String>,
+    /// What networks are used for.
+    pub network_kinds: Vec<String>,
 }
 
+/// Methods that requests have: of HTTP, of WebDAV, and of caches.
+const METHODS: [&str; 25] = [
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "PATCH",
+    "DELETE",
+    "OPTIONS",
+    "TRACE",
+    "CONNECT",
+    "QUERY",
+    "PROPFIND",
+    "PROPPATCH",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "LOCK",
+    "UNLOCK",
+    "SEARCH",
+    "REPORT",
+    "MERGE",
+    "LINK",
+    "UNLINK",
+    "PURGE",
+    "BAN",
+    "MKCALENDAR",
+];
 /// Automated threats that OWASP numbers.
 const THREATS: u8 = 21;
 
@@ -54,6 +86,7 @@ impl PolicySet {
             ("indicators", "indicator", vocabulary.indicators.clone()),
             ("agent.kind", "kind of agents", vocabulary.agent_kinds.clone()),
             ("oat", "automated threat", threats),
+            ("network_kinds", "kind of networks", vocabulary.network_kinds.clone()),
         ];
         let mut remarks = Vec::new();
         for rule in self.rules.iter().filter(|r| r.enabled) {
@@ -79,11 +112,42 @@ impl PolicySet {
                     stands.name()
                 ));
             }
+            for (what, hint) in idle_places(&rule.scope) {
+                remarks.push(format!("{}: rule `{}`: {what}; {hint}", rule.source, rule.id));
+            }
+            if let Some(hour) = rule.schedule.as_ref().and_then(Schedule::is_whole_day) {
+                let day = format!("its schedule is from {hour} to {hour}: a whole day");
+                remarks.push(format!("{}: rule `{}`: {day}", rule.source, rule.id));
+            }
             if rule.schedule.as_ref().is_some_and(|s| s.is_over(now)) {
                 let over = "the last date of its schedule is over: it never holds again";
                 remarks.push(format!("{}: rule `{}`: {over}", rule.source, rule.id));
             }
         }
+        if self.guards().caps.adds_per_minute == 0 {
+            remarks.push("guards: max_adds_per_minute is 0: no device is ever told of anybody".to_owned());
+        }
         remarks
     }
+}
+
+/// Hosts and endpoints that likely are not meant so, with a hint.
+fn idle_places(scope: &RuleScope) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for host in &scope.hosts {
+        if host.strip_prefix("*.").unwrap_or(host).contains('*') {
+            let what = format!("no host is called `{host}`");
+            found.push((what, "`*` stands in front alone: *.shop.example".to_owned()));
+        }
+    }
+    for endpoint in &scope.endpoints {
+        let Some((method, _)) = endpoint.split_once(' ').filter(|(m, _)| *m != "*") else { continue };
+        let upper = method.to_uppercase();
+        if !METHODS.contains(&upper.as_str()) {
+            let near = nearest(&upper, METHODS.iter().copied()).map(|n| format!("did you mean `{n}`?"));
+            let hint = near.unwrap_or_else(|| "GET, POST, …, or * for any".to_owned());
+            found.push((format!("no method is called `{method}` (`{endpoint}`)"), hint));
+        }
+    }
+    found
 }

@@ -65,6 +65,11 @@ impl Schedule {
         }
     }
 
+    /// The hour at which it both begins and ends, where that is not midnight.
+    pub(crate) fn is_whole_day(&self) -> Option<Time> {
+        (self.from == self.to && self.from != Time::midnight()).then_some(self.from)
+    }
+
     /// Whether its last date is over: it never holds again.
     pub(crate) fn is_over(&self, now: Ts) -> bool {
         let Ok(stamp) = Timestamp::from_second(now.secs()) else { return false };

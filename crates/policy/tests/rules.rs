@@ -23,6 +23,7 @@ fn remarks(set: &PolicySet) -> Vec<String> {
         indicators: vec!["login-failures".into(), "rate-client-outlier".into()],
         classes: vec!["own-class".into()],
         agent_kinds: ["browser", "crawler", "ai-crawler", "ai-agent"].map(str::to_owned).to_vec(),
+        network_kinds: ["hosting", "vpn", "tor"].map(str::to_owned).to_vec(),
     };
     set.remarks(Ts::from_parts(1_700_000_000, 0), &vocabulary)
 }
@@ -186,6 +187,25 @@ fn what_goes_to_devices_holds_no_control_characters() {
         let said = errors(&rule("tag", &format!("tag: {{{tag}}}")));
         assert!(said.len() == 1 && said[0].starts_with("p.yaml:7:10: not a header ("), "{tag}: {said:?}");
     }
+}
+
+#[test]
+fn slips_in_places_hours_and_guards_are_remarked() {
+    let set = parse(
+        "  - id: a\n    when: '\"hostng\" in network_kinds'\n    response: alert\n    scope: {hosts: [shop.*.com, \"*.shop.example\"], endpoints: [PSOT /x, POST /y, \"* /z\", /w, get /v]}\n    schedule: {from: \"09:00\", to: \"09:00\"}\nguards: {max_adds_per_minute: 0}\n",
+    );
+    assert_eq!(
+        remarks(&set),
+        [
+            "p.yaml:4:12: rule `a`: no kind of networks is called `hostng`; did you mean `hosting`?",
+            "p.yaml: rule `a`: no host is called `shop.*.com`; `*` stands in front alone: *.shop.example",
+            "p.yaml: rule `a`: no method is called `PSOT` (`PSOT /x`); did you mean `POST`?",
+            "p.yaml: rule `a`: its schedule is from 09:00:00 to 09:00:00: a whole day",
+            "guards: max_adds_per_minute is 0: no device is ever told of anybody",
+        ]
+    );
+    let set = parse("  - id: a\n    when: 'true'\n    response: alert\n    schedule: {days: [mon]}\n");
+    assert_eq!(remarks(&set), [""; 0]);
 }
 
 #[test]

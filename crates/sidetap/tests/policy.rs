@@ -195,7 +195,6 @@ fn pushes_wait_for_approval_stop_at_the_switch_and_are_taken_back() {
     all_say("undo", "asked for: policy ask");
     all_say("add", "rule ask of ask.yaml ");
     all_say("remove", "the kill switch is on");
-    assert!(place.run(&["mitigation", "audit"]).is(0).stdout.contains("rule ask of"));
 
     place.write("sidetap.toml", config.replace("[policy]\n", "[policy]\ndry_run = [\"feed\"]\n").as_bytes());
     place.run(&["mitigation", "undo", "--enforce"]).is(0);

@@ -329,6 +329,7 @@ fn remarks(set: &PolicySet, config: &Config) -> Result<Vec<String>> {
         indicators: pack.indicators().iter().map(|i| i.id.clone()).collect(),
         classes: pack.classes().map(str::to_owned).collect(),
         agent_kinds: AgentKind::ALL.map(|k| k.name().to_owned()).to_vec(),
+        network_kinds: sidetap_intel::Kind::ALL.iter().map(|(_, name, _)| (*name).to_owned()).collect(),
     };
     Ok(set.remarks(clock::now(), &vocabulary).into_iter().chain(told).collect())
 }
