@@ -38,8 +38,10 @@ pub(crate) type App = Arc<Shared>;
 pub(crate) struct Shared {
     pub(crate) readers: Readers,
     pub(crate) writer: Writer,
-    /// Talks to devices, which may take long: nothing else waits for it.
+    /// Changes devices, which may take long: nothing else waits for it.
     pub(crate) orders: Writer,
+    /// Looks at devices, which may hang: what changes them waits for none of it.
+    pub(crate) looks: Writer,
     pub(crate) devices: Devices,
     pub(crate) control: Arc<dyn Control>,
     pub(crate) access: Access,
@@ -122,21 +124,43 @@ impl Shared {
         }
     }
 
-    /// Has devices asked or changed: one at a time, by a thread and a connection to the store of its own.
-    pub(crate) async fn act<T: Send + 'static>(
+    /// Has devices asked how they are: one look at a time, by a thread and a connection to the store of its own.
+    pub(crate) async fn look<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Store) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.act_or(work, |_, _| {}).await
+        self.act_or(Reach::Looks, work, |_, _| {}).await
     }
 
-    /// The same; where its turn comes too late or nobody waits for it any more, `undone` is told why in its stead.
+    /// Has devices asked or changed, each by a thread of its own; where its turn comes too late or nobody waits for it any more,
+    /// `undone` is told why in its stead.
     pub(crate) async fn act_or<T: Send + 'static>(
         &self,
+        reach: Reach,
         work: impl FnOnce(&mut Store) -> Result<T, Problem> + Send + 'static,
         undone: impl FnOnce(&mut Store, &str) + Send + 'static,
     ) -> Result<T, Problem> {
-        self.orders.run_in_turn((self.now(), TURN), work, undone).await
+        let thread = match reach {
+            Reach::Looks => &self.looks,
+            Reach::Changes => &self.orders,
+        };
+        thread.run_in_turn((self.now(), TURN), work, undone).await
+    }
+}
+
+/// What devices are reached for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Nothing is changed on them.
+    Looks,
+    /// Something may be.
+    Changes,
+}
+
+impl Reach {
+    /// What an order reaches them for.
+    pub(crate) const fn of(dry_run: bool) -> Self {
+        if dry_run { Reach::Looks } else { Reach::Changes }
     }
 }
 
@@ -230,9 +254,14 @@ impl Writer {
         Writer::of(store, "sidetap-writer", WAITING)
     }
 
-    /// Starts the thread that talks to devices.
+    /// Starts the thread that changes devices.
     pub(crate) fn start_orders(store: Store) -> std::io::Result<Self> {
         Writer::of(store, "sidetap-orders", ORDERS)
+    }
+
+    /// Starts the thread that looks at devices.
+    pub(crate) fn start_looks(store: Store) -> std::io::Result<Self> {
+        Writer::of(store, "sidetap-looks", ORDERS)
     }
 
     fn of(mut store: Store, name: &str, waiting: usize) -> std::io::Result<Self> {

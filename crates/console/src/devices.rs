@@ -68,7 +68,7 @@ impl Devices {
 
 async fn ask(app: App) {
     let control = Arc::clone(&app.control);
-    let said = app.act(move |store| Ok(control.devices(store))).await;
+    let said = app.look(move |store| Ok(control.devices(store))).await;
     if let Ok(said) = said {
         app.devices.kept.send_replace(Some(Kept { at: Some(Instant::now()), said }));
     }

@@ -110,6 +110,7 @@ pub struct Console {
     readers: Readers,
     store: Store,
     orders: Store,
+    looks: Store,
     access: Access,
     setup: Option<Secret>,
     options: Options,
@@ -130,6 +131,7 @@ impl Console {
         let mut store = Store::open_checked(&options.store)?;
         store.keep_space();
         let orders = Store::open(&options.store)?;
+        let looks = Store::open(&options.store)?;
         let readers = Readers::open(&options.store)?;
         let tls = options.tls.as_ref().map(|(certificate, key)| tls::config(certificate, key)).transpose()?;
         let refused = |source| ConsoleError::Listen { listen: options.listen, source };
@@ -144,7 +146,7 @@ impl Console {
             }
             false => None,
         };
-        Ok(Console { listener, listen, tls, readers, store, orders, access, setup, options })
+        Ok(Console { listener, listen, tls, readers, store, orders, looks, access, setup, options })
     }
 
     /// Where it listens.
@@ -169,7 +171,8 @@ impl Console {
 
     /// Serves until `shutdown` is done.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), ConsoleError> {
-        let Console { listener, listen, tls, readers, store, orders, access, setup: _, options } = self;
+        let Console { listener, listen, tls, readers, store, orders, looks, access, setup: _, options } =
+            self;
         let names = Arc::new(Names::new(listen, options.hosts.clone()));
         let about = About {
             version: options.version,
@@ -182,6 +185,7 @@ impl Console {
             readers,
             writer: Writer::start(store)?,
             orders: Writer::start_orders(orders)?,
+            looks: Writer::start_looks(looks)?,
             devices: Devices::new(),
             control: options.control,
             access,

@@ -80,3 +80,73 @@ async fn an_order_that_goes_on_is_not_told_as_refused_and_ends_in_the_audit() {
     }
     assert_eq!(stages().await, ["ordered", "going-on", "ended"]);
 }
+
+/// Devices that hang when they are looked at.
+struct Hangs;
+
+impl Hangs {
+    fn look() -> Done {
+        std::thread::sleep(Duration::from_secs(2));
+        Ok(json!({ "devices": [] }))
+    }
+}
+
+impl Control for Hangs {
+    fn killed(&self, _: &Store) -> Result<Option<String>, Refused> {
+        Ok(None)
+    }
+
+    fn devices(&self, _: &mut Store) -> Done {
+        Hangs::look()
+    }
+
+    fn plan(&self, _: &mut Store, _: bool) -> Done {
+        Hangs::look()
+    }
+
+    fn test_device(&self, _: &mut Store, _: &str) -> Done {
+        Hangs::look()
+    }
+
+    fn push(&self, _: &mut Store, order: &Order) -> Done {
+        if order.dry_run { Hangs::look() } else { Ok(json!({})) }
+    }
+
+    fn undo(&self, _: &mut Store, order: &Order, _: &Undo) -> Done {
+        if order.dry_run { Hangs::look() } else { Ok(json!({})) }
+    }
+
+    fn redo(&self, _: &mut Store, _: &Undo, _: &str) -> Done {
+        Ok(json!({}))
+    }
+}
+
+#[tokio::test]
+async fn what_changes_devices_waits_for_no_look_at_one_that_hangs() {
+    let served = serve_with(|options| options.control = Arc::new(Hangs)).await.with_admin().await;
+    let admin = Arc::new(served.log_in("admin", PASSWORD).await);
+    let looks = [
+        ("GET", "", json!({})),
+        ("POST", "/plan", json!({})),
+        ("POST", "/devices/edge/test", json!({})),
+        ("POST", "/push", json!({"dry_run": true})),
+        ("POST", "/undo", json!({"all": true, "dry_run": true})),
+    ];
+    let asked = looks.map(|(method, path, body)| {
+        let admin = Arc::clone(&admin);
+        tokio::spawn(
+            async move { admin.send(method, &format!("/api/v1/mitigation{path}"), &body).await.status },
+        )
+    });
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let begun = std::time::Instant::now();
+    for (path, body) in [("push", json!({})), ("undo", json!({"all": true})), ("redo", json!({"all": true}))]
+    {
+        let said = admin.send("POST", &format!("/api/v1/mitigation/{path}"), &body).await;
+        assert_eq!(said.status, 200, "{path}");
+    }
+    assert!(begun.elapsed() < Duration::from_millis(1_500), "they waited {:?}", begun.elapsed());
+    for look in asked {
+        assert_eq!(look.await.unwrap(), 200);
+    }
+}

@@ -12,7 +12,7 @@ use sidetap_store::{ACTIONS, AUDIT, ActionItem, AllowedRow, AuditItem, LetGo, St
 
 use super::orders::{Late, NotDone, carry_out, note_order, note_undone, order, order_devices};
 use crate::access::{Caller, Role};
-use crate::app::App;
+use crate::app::{App, Reach};
 use crate::control::{Control, Done, Order, Refused, Undo};
 use crate::devices::Devices;
 use crate::download::{Known, fields_of};
@@ -231,7 +231,7 @@ async fn entries(State(app): State<App>, pairs: Pairs) -> Result<Response, Probl
 
 async fn plan(State(app): State<App>, Input(body): Input<Push>) -> Result<Json<Value>, Problem> {
     let control = Arc::clone(&app.control);
-    app.act(move |store| Ok(control.plan(store, body.force)?)).await.map(Json)
+    app.look(move |store| Ok(control.plan(store, body.force)?)).await.map(Json)
 }
 
 async fn push(
@@ -241,7 +241,8 @@ async fn push(
 ) -> Result<Json<Value>, Problem> {
     let order_ = Order { force: body.force, dry_run: body.dry_run, by: caller.name.clone() };
     let detail = json!({ "force": body.force, "dry_run": body.dry_run });
-    order_devices(&app, &caller, "mitigation.order", detail, move |c, store| c.push(store, &order_)).await
+    let named = (Reach::of(body.dry_run), "mitigation.order");
+    order_devices(&app, &caller, named, detail, move |c, store| c.push(store, &order_)).await
 }
 
 async fn undo(
@@ -253,10 +254,8 @@ async fn undo(
     let what = RedoBody { all, verdict, policy, campaign, since }.what()?;
     let detail = json!({ "what": format!("{what:?}"), "dry_run": dry_run });
     let order_ = Order { force: false, dry_run, by: caller.name.clone() };
-    order_devices(&app, &caller, "mitigation.undo-order", detail, move |c, store| {
-        c.undo(store, &order_, &what)
-    })
-    .await
+    let named = (Reach::of(dry_run), "mitigation.undo-order");
+    order_devices(&app, &caller, named, detail, move |c, store| c.undo(store, &order_, &what)).await
 }
 
 async fn redo(
@@ -267,7 +266,8 @@ async fn redo(
     let what = body.what()?;
     let by = caller.name.clone();
     let detail = json!({ "what": format!("{what:?}") });
-    order_devices(&app, &caller, "mitigation.redo", detail, move |c, store| c.redo(store, &what, &by)).await
+    let named = (Reach::Changes, "mitigation.redo");
+    order_devices(&app, &caller, named, detail, move |c, store| c.redo(store, &what, &by)).await
 }
 
 /// The switch is turned at once, whatever devices answer; they are emptied after it.
@@ -283,7 +283,8 @@ async fn kill(
     let Json(said) = order(&app, &caller, "mitigation.kill-switch", detail.clone(), switch).await?;
     if let Some(asked) = said.get("left").and_then(|left| Ts::deserialize(left).ok()) {
         let release = move |c: &dyn Control, store: &mut Store| c.release(store, asked);
-        let Json(_) = order_devices(&app, &caller, "mitigation.kill-switch", detail, release).await?;
+        let named = (Reach::Changes, "mitigation.kill-switch");
+        let Json(_) = order_devices(&app, &caller, named, detail, release).await?;
     }
     if on {
         tokio::spawn(empty(app, caller));
@@ -300,7 +301,7 @@ async fn empty(app: App, caller: Caller) {
     for _ in 0..EMPTY_TRIES {
         let by = caller.name.clone();
         let empty = move |c: &dyn Control, store: &mut Store| c.empty(store, &by);
-        match carry_out(&app, &caller, (ACTION, json!({})), Late::Again, empty).await {
+        match carry_out(&app, &caller, (Reach::Changes, ACTION, json!({})), Late::Again, empty).await {
             Err(NotDone::NoPlace(_)) => tokio::time::sleep(std::time::Duration::from_secs(1)).await,
             Err(NotDone::Else(problem)) if problem.status == StatusCode::SERVICE_UNAVAILABLE => {}
             Err(NotDone::Else(problem)) => {

@@ -66,7 +66,7 @@ async fn test(
 ) -> Result<Json<Value>, Problem> {
     let detail = json!({ "device": name });
     let control = std::sync::Arc::clone(&app.control);
-    let answer = app.act(move |store| Ok(control.test_device(store, &name)?)).await.map(Json)?;
+    let answer = app.look(move |store| Ok(control.test_device(store, &name)?)).await.map(Json)?;
     note(&app, &caller, "mitigation.test", detail).await?;
     Ok(answer)
 }

@@ -11,7 +11,7 @@ use sidetap_model::Ts;
 use sidetap_store::{AuditRow, Ordered, Store};
 
 use crate::access::Caller;
-use crate::app::App;
+use crate::app::{App, Reach};
 use crate::control::{Control, Done, Refused};
 use crate::problem::Problem;
 
@@ -34,17 +34,17 @@ pub(super) async fn order(
     Ok(Json(result?))
 }
 
-/// Has devices changed, which may take long, and writes down who did: before the first device is told, and what came of it.
+/// Has devices changed, or told what that would change, which may take long, and writes down who did: before the first device is told, and what came of it.
 pub(super) async fn order_devices(
     app: &App,
     caller: &Caller,
-    action: &'static str,
+    (reach, action): (Reach, &'static str),
     detail: Value,
     f: impl FnOnce(&dyn Control, &mut Store) -> Done + Send + 'static,
 ) -> Result<Json<Value>, Problem> {
     note_order(app, caller, action, detail.clone()).await?;
     let refused = detail.clone();
-    let result = carry_out(app, caller, (action, detail), Late::Ends, f).await;
+    let result = carry_out(app, caller, (reach, action, detail), Late::Ends, f).await;
     if let Err(NotDone::NoPlace(problem)) = &result {
         note_undone(app, caller, action, refused, &problem.detail).await?;
     }
@@ -108,7 +108,7 @@ fn ended(caller: &Caller, at: Ts, action: &'static str, detail: Value, refused: 
 pub(super) async fn carry_out(
     app: &App,
     caller: &Caller,
-    (action, detail): (&'static str, Value),
+    (reach, action, detail): (Reach, &'static str, Value),
     late: Late,
     f: impl FnOnce(&dyn Control, &mut Store) -> Done + Send + 'static,
 ) -> Result<Json<Value>, NotDone> {
@@ -119,6 +119,7 @@ pub(super) async fn carry_out(
     let (begun, undone, of_it) = (Arc::clone(&heard), Arc::clone(&heard), detail.clone());
     let result = app
         .act_or(
+            reach,
             move |store| {
                 begun.store(true, Relaxed);
                 store.set_now(clock());

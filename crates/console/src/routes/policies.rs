@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::control::{PAGED, ask, rows_of};
 use super::orders::{order, order_devices};
 use crate::access::{Caller, Role};
-use crate::app::App;
+use crate::app::{App, Reach};
 use crate::control::{Control, PolicySave, Refused};
 use crate::download::{Format, Known, MAX_DOWNLOAD, file};
 use crate::input::Input;
@@ -128,7 +128,7 @@ async fn save(
     let save = PolicySave { text, comment, version, by: caller.name.clone() };
     let save = move |c: &dyn Control, store: &mut sidetap_store::Store| c.save_policy(store, &save);
     match app.control.is_beside() {
-        true => order_devices(&app, &caller, "policy.save", detail, save).await,
+        true => order_devices(&app, &caller, (Reach::Changes, "policy.save"), detail, save).await,
         false => order(&app, &caller, "policy.save", detail, save).await,
     }
 }
