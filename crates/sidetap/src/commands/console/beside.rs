@@ -44,7 +44,11 @@ pub(super) enum Call {
 impl Call {
     /// Whether it only asks devices: it may have to wait for one that hangs, and what changes something waits for none of that.
     fn looks(&self) -> bool {
-        matches!(self, Call::Plan { .. } | Call::Status | Call::Test { .. })
+        match self {
+            Call::Plan { .. } | Call::Status | Call::Test { .. } => true,
+            Call::Push { order } | Call::Undo { order, .. } => order.dry_run,
+            Call::Redo { .. } | Call::Empty { .. } | Call::Release { .. } | Call::SavePolicy { .. } => false,
+        }
     }
 
     /// Whether devices may be told something else after it.
@@ -242,17 +246,55 @@ mod tests {
             .collect();
         let before = Instant::now();
         let redo = Call::Redo { what: Undo::All, by: "ada".to_owned() };
+        let mut dry = Vec::new();
         ask(&mut store, "r", &redo).unwrap();
         assert!(before.elapsed() < Duration::from_secs(3), "it waited {:?}", before.elapsed());
         assert!(looks.iter().all(|l| !l.is_finished()), "they wait for the device");
+        // What only shows what would go does not keep anything waiting either.
+        let dry_run = Order { force: false, dry_run: true, by: "ada".to_owned() };
+        let undo = Call::Undo { order: dry_run.clone(), what: Undo::All };
+        for look in [undo, Call::Push { order: dry_run }] {
+            let mut store = Store::open(&file).unwrap();
+            dry.push(std::thread::spawn(move || ask(&mut store, "r", &look)));
+        }
+        std::thread::sleep(Duration::from_millis(700));
+        let before = Instant::now();
+        ask(&mut store, "r", &redo).unwrap();
+        assert!(before.elapsed() < Duration::from_secs(3), "it waited {:?}", before.elapsed());
         for look in looks {
             let said = look.join().unwrap().unwrap();
             assert!(said["devices"][0]["error"].as_str().unwrap().contains("no answer"), "{said}");
         }
+        for look in dry {
+            drop(look.join().unwrap());
+        }
         // One look is for all that were asked for while another one went on.
-        assert!(asked.load(Ordering::SeqCst) < LOOKS, "{asked:?}");
+        assert!(asked.load(Ordering::SeqCst) < LOOKS + 2, "{asked:?}");
         orders.end();
     }
 
     const LOOKS: usize = 5;
+
+    #[test]
+    fn without_a_watch_an_order_waits_for_no_plan_either() {
+        let dir = tempfile::tempdir().unwrap();
+        let (url, _) = hangs();
+        let text = format!(
+            "[analysis]\nhash_key = {:?}\n[[mitigation.nginx_plus]]\nurl = \"{url}/api/9\"\nhttp = {{ timeout_s = 4 }}\n",
+            dir.path().join("key")
+        );
+        let config = crate::config::parse(Path::new("x"), &text).unwrap();
+        let file = dir.path().join("s.db");
+        let mut store = Store::open(&file).unwrap();
+        let commands = Commands::new(&config, &file, Devices::Reached).unwrap();
+        std::thread::scope(|scope| {
+            let plan = scope.spawn(|| commands.plan(&mut Store::open(&file).unwrap(), false));
+            std::thread::sleep(Duration::from_millis(700));
+            let before = Instant::now();
+            commands.redo(&mut store, &Undo::All, "ada").unwrap();
+            assert!(before.elapsed() < Duration::from_secs(2), "it waited {:?}", before.elapsed());
+            assert!(!plan.is_finished(), "it waits for the device");
+            plan.join().unwrap().unwrap();
+        });
+    }
 }

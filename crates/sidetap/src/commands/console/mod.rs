@@ -64,8 +64,9 @@ pub(crate) struct Commands {
     pack: Arc<Pack>,
     source: SourceArgs,
     devices: Devices,
-    /// One order at a time.
+    /// One order at a time, and one look at what an order would change, for which no order waits.
     turn: Mutex<()>,
+    looking: Mutex<()>,
     /// The sources of intelligence as they were at the start, where the right to look at them is given up.
     intel: Option<Value>,
     on_devices: Mutex<devices::OnDevices>,
@@ -99,6 +100,7 @@ impl Commands {
             config: config.clone(),
             devices,
             turn: Mutex::new(()),
+            looking: Mutex::new(()),
             on_devices: Mutex::default(),
             heard: Mutex::default(),
         })
@@ -117,9 +119,11 @@ impl Commands {
     fn order(
         &self,
         store: &mut Store,
+        dry_run: bool,
         act: impl FnOnce(&mut sidetap_mitigation::Enforcer, &Store) -> Result<PushReport, Refused>,
     ) -> Done {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = if dry_run { &self.looking } else { &self.turn };
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut config = self.config.clone();
         let mut enforcer = enforcer(&mut config, &self.source).map_err(failed)?;
         let report = act(&mut enforcer, store)?;
@@ -353,7 +357,7 @@ impl Control for Commands {
         if let Devices::Beside(run) = &self.devices {
             return beside::ask(store, run, &Call::Plan { force });
         }
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
         let mut config = self.config.clone();
         let mut enforcer = enforcer(&mut config, &self.source).map_err(failed)?;
         let rules = self.rules(store)?;
@@ -374,7 +378,7 @@ impl Control for Commands {
         let options = PushOptions { force: order.force, ..options(order) };
         let rules = self.rules(store)?;
         let (wanted, traffic) = self.wanted(&rules, store, !order.dry_run)?;
-        self.order(store, |enforcer, _| {
+        self.order(store, order.dry_run, |enforcer, _| {
             cap(enforcer, &rules, traffic);
             let mut report = enforcer.push(&wanted, clock::now(), &options);
             report.held.extend(wanted.held);
@@ -388,7 +392,9 @@ impl Control for Commands {
         }
         let selector = self.selector(store, what)?;
         let options = PushOptions { why: asked(what), ..options(order) };
-        let answer = self.order(store, |enforcer, _| Ok(enforcer.undo(&selector, clock::now(), &options)))?;
+        let answer = self.order(store, order.dry_run, |enforcer, _| {
+            Ok(enforcer.undo(&selector, clock::now(), &options))
+        })?;
         Ok(json!({ "undone": [answer] }))
     }
 
