@@ -1,6 +1,7 @@
 //! Requests on their way into a store, put together: what guards measure good traffic by.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -89,20 +90,40 @@ impl Cells {
 
     /// Adds what was collected to the run in a store; `afresh` in place of what it had.
     pub(crate) fn store(&self, file: &Path, run: &str, afresh: bool) -> Result<()> {
+        self.store_by(file, (run, afresh), |store, lost| store.count_lost("cells.not-kept", lost))
+    }
+
+    /// The same where `count` notes how many requests had no room. Where it cannot, that is carried to the next time: what is stored is
+    /// not stored again.
+    fn store_by<E: Display>(
+        &self,
+        file: &Path,
+        (run, afresh): (&str, bool),
+        count: impl FnOnce(&mut Store, u64) -> Result<(), E>,
+    ) -> Result<()> {
         let _storing = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = self.take();
-        let stored = write(file, run, afresh, &taken);
-        if stored.is_err() {
-            self.put_back(taken);
+        let (mut store, more) = match write(file, run, afresh, &taken.0) {
+            Ok(written) => written,
+            Err(e) => {
+                self.put_back(taken);
+                return Err(e);
+            }
+        };
+        let lost = taken.1 + more;
+        if let Err(error) = count(&mut store, lost) {
+            tracing::info!(%error, lost, "requests that had no room are counted later");
+            self.put_back((Requests::new(), lost));
         }
-        stored
+        Ok(())
     }
 }
 
 /// Requests by their hour and what they have in common: how many, the first, the last.
 type Requests = HashMap<(Ts, Seen), (u64, Ts, Ts)>;
 
-fn write(file: &Path, run: &str, afresh: bool, (cells, left_out): &(Requests, u64)) -> Result<()> {
+/// Adds them to a store; gives it, and how many requests it had no room for.
+fn write(file: &Path, run: &str, afresh: bool, cells: &Requests) -> Result<(Store, u64)> {
     let row = |((hour, seen), (requests, first, last)): (&(Ts, Seen), &(u64, Ts, Ts))| CellRow {
         hour: *hour,
         cell: seen.to_cell(),
@@ -117,21 +138,18 @@ fn write(file: &Path, run: &str, afresh: bool, (cells, left_out): &(Requests, u6
         store.clear_cells(run)?;
     }
     let more = store.add_cells(run, &rows)?;
-    store.count_lost("cells.not-kept", left_out + more)?;
-    Ok(())
+    Ok((store, more))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn requests_that_the_store_did_not_take_are_stored_later() {
-        let dir = tempfile::tempdir().unwrap();
-        let cells = Cells::new(Arc::new(Addresses::default()));
-        let hour = Ts(1_795_000_000_000_000_000 - 1_795_000_000_000_000_000_i64.rem_euclid(HOUR_NS));
+    const HOUR: Ts = Ts(1_795_000_000_000_000_000 - 1_795_000_000_000_000_000_i64.rem_euclid(HOUR_NS));
+
+    fn seen(ip: &str) -> Seen {
         let none: Arc<str> = "".into();
-        let seen = |ip: &str| Seen {
+        Seen {
             zone: Arc::clone(&none),
             ip: ip.parse().unwrap(),
             host: Arc::clone(&none),
@@ -144,24 +162,52 @@ mod tests {
             api_key: None,
             country: None,
             network: None,
+        }
+    }
+
+    /// How many requests each cell in a store has.
+    fn stored(file: &Path) -> Vec<u64> {
+        let (store, mut all) = (Store::open(file).unwrap(), Vec::new());
+        let take = |c: CellRow| {
+            all.push(c.requests);
+            Ok::<_, sidetap_store::StoreError>(())
         };
+        store.each_cell_between("r", Ts(0), Ts(i64::MAX), take).unwrap();
+        all
+    }
+
+    #[test]
+    fn requests_that_the_store_did_not_take_are_stored_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let cells = Cells::new(Arc::new(Addresses::default()));
         let see = |ip: &str| {
             let mut this = cells.collected.lock().unwrap();
-            this.cells.entry((hour, seen(ip))).or_insert((0, hour, hour)).0 += 1;
+            this.cells.entry((HOUR, seen(ip))).or_insert((0, HOUR, HOUR)).0 += 1;
         };
         ["203.0.113.1", "203.0.113.1", "203.0.113.2"].into_iter().for_each(see);
         let file = dir.path().join("s.db");
         assert!(cells.store(dir.path(), "r", false).is_err(), "no store is there");
         see("203.0.113.2");
         cells.store(&file, "r", false).unwrap();
-        let mut all = Vec::new();
-        let store = Store::open(&file).unwrap();
-        store
-            .each_cell_between("r", Ts(0), Ts(i64::MAX), |c| {
-                all.push(c.requests);
-                Ok::<_, sidetap_store::StoreError>(())
-            })
-            .unwrap();
-        assert_eq!(all, [2, 2]);
+        assert_eq!(stored(&file), [2, 2]);
+    }
+
+    #[test]
+    fn requests_that_are_stored_are_not_stored_again_where_what_was_left_out_cannot_be_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("s.db");
+        let cells = Cells::new(Arc::new(Addresses::default()));
+        {
+            let mut this = cells.collected.lock().unwrap();
+            this.cells.insert((HOUR, seen("203.0.113.1")), (2, HOUR, HOUR));
+            this.left_out = 5;
+        }
+        for _ in 0..2 {
+            cells.store_by(&file, ("r", false), |_, _| Err("full")).unwrap();
+        }
+        assert_eq!(stored(&file), [2]);
+        cells.store(&file, "r", false).unwrap();
+        assert_eq!(Store::open(&file).unwrap().counter("cells.not-kept").unwrap(), 5);
+        assert_eq!(stored(&file), [2]);
     }
 }
