@@ -71,9 +71,12 @@ async fn an_old_id_leads_to_the_endpoint_that_goes_on_with_what_was_said() {
     assert!(titles.iter().any(|t| t.ends_with("/u/bob")), "its history goes on: {titles:?}");
     assert_eq!(page["host_findings"][0]["id"], "of-host", "what was found at its host is told");
 
-    // What is said under the old id is said of the one that goes on.
-    assert_eq!(say("/u/bob", json!({"note": "one of many"})).await, 204);
-    assert_eq!(admin.get(&path("/u/{name}")).await.json()["note"], "one of many");
+    // What would be said under the old id alone could be meant for what is there no more.
+    assert_eq!(say("/u/bob", json!({"labels": [], "note": "one of many"})).await, 404);
+    let said = admin.get(&path("/u/{name}")).await.json();
+    assert_eq!((&said["labels"], &said["note"]), (&page["labels"], &Value::Null));
+    assert_eq!(say("/u/{name}", json!({"note": "one of many"})).await, 204);
+    assert_eq!(admin.get(&path("/u/bob")).await.json()["note"], "one of many");
     assert_eq!(admin.get(&path("/u/nobody")).await.status, 404);
 }
 

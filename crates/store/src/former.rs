@@ -1,6 +1,6 @@
 //! Endpoints that were merged into others: where their ids lead, and what people said of them.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
@@ -51,7 +51,7 @@ struct Name {
 struct Orphan {
     id: String,
     name: Name,
-    /// The run that had it says it no more.
+    /// The run that had it says another in its place.
     gone: bool,
     notes: Notes,
 }
@@ -75,7 +75,8 @@ impl Store {
             orphans(&transaction)?.into_iter().filter(|o| !has(&here, &o.id)).collect();
         if !orphans.is_empty() {
             let hosts: BTreeSet<&str> = orphans.iter().map(|o| o.name.host.as_str()).collect();
-            let near: Vec<&EndpointRow> = endpoints.iter().filter(|e| hosts.contains(&*e.host)).collect();
+            let is_near = |e: &&EndpointRow| hosts.contains(&*e.host) || !e.aliases.is_empty();
+            let near: Vec<&EndpointRow> = endpoints.iter().filter(is_near).collect();
             let shapes = self.shapes()?;
             for orphan in &orphans {
                 if let Some(next) = next_of(orphan, &near, &shapes) {
@@ -107,9 +108,7 @@ impl Store {
 
     /// The endpoint that goes on in place of one that is there no more.
     pub(crate) fn goes_on_as(&self, id: &str) -> Result<Option<String>, StoreError> {
-        let sql = "SELECT id FROM now_endpoints WHERE aliases <> '|' AND instr(aliases, '|' || ?1 || '|') > 0 ORDER BY id LIMIT 1";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        if let Some(next) = statement.query_row([id], |r| r.get(0)).optional()? {
+        if let Some(next) = self.of_alias(id)? {
             return Ok(Some(next));
         }
         match former(&self.connection, id)? {
@@ -118,6 +117,21 @@ impl Store {
             }
             None => Ok(None),
         }
+    }
+
+    /// The id that the endpoint has that is known by this one now: its own, or one that it says it had before.
+    pub fn endpoint_id(&self, id: &str) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT 1 FROM now_endpoints WHERE id = ?1";
+        match self.connection.prepare_cached(sql)?.exists([id])? {
+            true => Ok(Some(id.to_owned())),
+            false => self.of_alias(id),
+        }
+    }
+
+    /// The endpoint that says that it had this id before.
+    fn of_alias(&self, id: &str) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT id FROM now_endpoints WHERE aliases <> '|' AND instr(aliases, '|' || ?1 || '|') > 0 ORDER BY id LIMIT 1";
+        Ok(self.connection.prepare_cached(sql)?.query_row([id], |r| r.get(0)).optional()?)
     }
 
     /// The endpoint that this one is merged into by a template that people set since: rows of older runs may still have it.
@@ -150,18 +164,35 @@ impl Store {
     }
 }
 
-/// Remembers endpoints that the run that had them says no more.
-pub(crate) fn remember(transaction: &Connection, ids: &[String]) -> Result<(), StoreError> {
-    let sql = "INSERT OR REPLACE INTO former (id, zone, host, method, template)
-        SELECT id, zone, host, method, template FROM now_endpoints WHERE id = ?1";
+/// Remembers endpoints that the run that had them says no more, and no other one has, where another goes on in their place: by a template
+/// that the run did not have before, or that people set. Others were merely not called.
+pub(crate) fn remember(
+    transaction: &Connection,
+    (run, before): (&str, &BTreeSet<String>),
+    gone: &[String],
+    now: &[&EndpointRow],
+) -> Result<(), StoreError> {
+    let shapes = crate::site::shapes(transaction)?;
+    let mut takers: HashMap<_, Vec<(&str, bool)>> = HashMap::new();
+    for e in now.iter().filter(|e| e.template.contains('{')) {
+        let is_new = !before.contains(&e.id.to_string());
+        takers.entry((&*e.zone, &*e.host, &*e.method)).or_default().push((&e.template, is_new));
+    }
+    let sql = "SELECT zone, host, method, template FROM now_endpoints WHERE id = ?1
+        AND NOT EXISTS (SELECT 1 FROM endpoints e WHERE e.id = ?1 AND e.run <> ?2)";
+    let mut known = transaction.prepare_cached(sql)?;
+    let sql = "INSERT OR REPLACE INTO former (id, zone, host, method, template) VALUES (?1, ?2, ?3, ?4, ?5)";
     let mut insert = transaction.prepare_cached(sql)?;
-    for id in ids {
-        insert.execute([id])?;
+    for id in gone {
+        let Some(name) = known.query_row([id, run], Name::read).optional()? else { continue };
+        let near = takers.get(&(&*name.zone, &*name.host, &*name.method)).into_iter().flatten();
+        let mut near = near.filter(|(template, _)| takes(template, &name.template));
+        if near.any(|(template, is_new)| *is_new || is_set(&shapes, &name, template)) {
+            insert.execute(params![id, name.zone, name.host, name.method, name.template])?;
+        }
     }
-    if !ids.is_empty() {
-        let sql = "DELETE FROM former WHERE seq <= (SELECT max(seq) FROM former) - ?1";
-        transaction.prepare_cached(sql)?.execute([FORMER])?;
-    }
+    let sql = "DELETE FROM former WHERE seq <= (SELECT max(seq) FROM former) - ?1";
+    transaction.prepare_cached(sql)?.execute([FORMER])?;
     Ok(())
 }
 
@@ -199,18 +230,15 @@ fn orphans(transaction: &Connection) -> Result<Vec<Orphan>, StoreError> {
 
 fn former(connection: &Connection, id: &str) -> Result<Option<Name>, StoreError> {
     let sql = "SELECT zone, host, method, template FROM former WHERE id = ?1";
-    let found = connection.prepare_cached(sql)?.query_row([id], |r| {
-        Ok(Name { zone: r.get(0)?, host: r.get(1)?, method: r.get(2)?, template: r.get(3)? })
-    });
-    Ok(found.optional()?)
+    Ok(connection.prepare_cached(sql)?.query_row([id], Name::read).optional()?)
 }
 
 fn has(here: &HashSet<EndpointId>, id: &str) -> bool {
     u64::from_str_radix(id, 16).is_ok_and(|id| here.contains(&EndpointId(id)))
 }
 
-/// The endpoint of this run that goes on in place of another: it says so itself, or its template takes the other, which its own run says
-/// no more or which people merged.
+/// The endpoint of this run that goes on in place of another: it says so itself, or its template takes the other, in whose place
+/// its own run says it or which people merged.
 fn next_of<'e>(orphan: &Orphan, near: &[&'e EndpointRow], shapes: &[ShapeRow]) -> Option<&'e EndpointRow> {
     let name = &orphan.name;
     let said = u64::from_str_radix(&orphan.id, 16).ok().map(EndpointId);
@@ -245,6 +273,10 @@ fn carry(transaction: &Connection, orphan: &Orphan, next: &EndpointRow, now: Ts)
 }
 
 impl Name {
+    fn read(r: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Name { zone: r.get(0)?, host: r.get(1)?, method: r.get(2)?, template: r.get(3)? })
+    }
+
     fn of(row: &EndpointRow) -> Self {
         let (zone, host) = (row.zone.clone(), row.host.clone());
         Name { zone, host, method: row.method.clone(), template: row.template.clone() }

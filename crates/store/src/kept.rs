@@ -19,6 +19,11 @@ const MAX_INDICATORS: usize = 24;
 
 impl Kept for EndpointRow {
     const TABLE: Table = Table::Endpoints;
+
+    fn endpoint(&self) -> Option<&EndpointRow> {
+        Some(self)
+    }
+
     const COLUMNS: &'static [&'static str] = &[
         "zone",
         "host",

@@ -37,6 +37,10 @@ pub(crate) trait Kept: Serialize + DeserializeOwned + Clone {
     fn places(&self) -> Vec<String> {
         Vec::new()
     }
+    /// It as an endpoint, where it is one.
+    fn endpoint(&self) -> Option<&EndpointRow> {
+        None
+    }
     /// Who takes part, where it is something that somebody takes part in.
     fn members(&self) -> Option<&[Member]> {
         None

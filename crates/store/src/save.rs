@@ -213,13 +213,14 @@ fn write_rows<T: Kept>(transaction: &Connection, run: &str, rows: &[T]) -> Resul
 fn remove_gone<T: Kept>(transaction: &Connection, run: &str, rows: &[T]) -> Result<(), StoreError> {
     let kept: BTreeSet<String> = rows.iter().map(|r| r.key().0).collect();
     let name = T::TABLE.name();
-    let gone: Vec<String> = {
+    let old: BTreeSet<String> = {
         let mut ids = transaction.prepare_cached(&format!("SELECT id FROM {name} WHERE run = ?1"))?;
-        let old = ids.query_map([run], |r| r.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
-        old.into_iter().filter(|id| !kept.contains(id)).collect()
+        ids.query_map([run], |r| r.get::<_, String>(0))?.collect::<Result<_, _>>()?
     };
-    if T::TABLE == Table::Endpoints {
-        former::remember(transaction, &gone)?;
+    let gone: Vec<String> = old.difference(&kept).cloned().collect();
+    if T::TABLE == Table::Endpoints && !gone.is_empty() {
+        let all: Vec<_> = rows.iter().filter_map(T::endpoint).collect();
+        former::remember(transaction, (run, &old), &gone, &all)?;
     }
     let mut delete = transaction.prepare_cached(&format!("DELETE FROM {name} WHERE id = ?1 AND run = ?2"))?;
     for id in &gone {

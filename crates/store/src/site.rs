@@ -1,6 +1,6 @@
 //! What the site says of its APIs: descriptions, and templates by which endpoints are merged or told apart.
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 use sidetap_model::Ts;
 use sidetap_model::rows::EndpointRow;
@@ -68,23 +68,7 @@ impl Store {
 
     /// Templates that hold whatever is learned, in the order they were set.
     pub fn shapes(&self) -> Result<Vec<ShapeRow>, StoreError> {
-        let sql = "SELECT id, host, method, template, reason, by, at FROM shapes ORDER BY id";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let rows = statement.query_map([], |r| {
-            let template: String = r.get(3)?;
-            let kind = if template.contains('{') { "merge" } else { "split" }.to_owned();
-            Ok(ShapeRow {
-                id: r.get(0)?,
-                host: r.get(1)?,
-                method: r.get(2)?,
-                template,
-                kind,
-                reason: r.get(4)?,
-                by: r.get(5)?,
-                at: Ts(r.get(6)?),
-            })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        shapes(&self.connection)
     }
 
     /// Sets a template; gives its row, or nothing where it is set already.
@@ -117,4 +101,25 @@ impl Store {
         }
         Ok(out)
     }
+}
+
+/// Templates that hold whatever is learned, in the order they were set.
+pub(crate) fn shapes(connection: &Connection) -> Result<Vec<ShapeRow>, StoreError> {
+    let sql = "SELECT id, host, method, template, reason, by, at FROM shapes ORDER BY id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([], |r| {
+        let template: String = r.get(3)?;
+        let kind = if template.contains('{') { "merge" } else { "split" }.to_owned();
+        Ok(ShapeRow {
+            id: r.get(0)?,
+            host: r.get(1)?,
+            method: r.get(2)?,
+            template,
+            kind,
+            reason: r.get(4)?,
+            by: r.get(5)?,
+            at: Ts(r.get(6)?),
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -143,6 +143,51 @@ fn a_merge_that_people_set_reaches_back_to_older_runs() {
 }
 
 #[test]
+fn an_endpoint_that_is_merely_gone_goes_on_as_nothing() {
+    let (_dir, mut store) = open();
+    save(&mut store, "a", &[("/items/{id}", &[]), ("/items/search", &[])]);
+    say(&mut store, "/items/search", &["find"], Some("Ann"), None);
+
+    // Nobody searched this time.
+    save(&mut store, "a", &[("/items/{id}", &[])]);
+    assert_eq!(said(&store, "/items/{id}"), (Vec::new(), None, None));
+    assert_eq!(leads_to(&store, "/items/search"), None);
+    assert!(store.merged_notes(&id("/items/{id}")).unwrap().is_empty());
+    save(&mut store, "a", &[("/items/{id}", &[]), ("/items/search", &[])]);
+    assert_eq!(said(&store, "/items/search").1.as_deref(), Some("Ann"));
+
+    // Gone, and later said to be one with the other.
+    save(&mut store, "a", &[("/items/{id}", &[])]);
+    save(&mut store, "a", &[("/items/{id}", &["/items/search"])]);
+    assert_eq!(said(&store, "/items/{id}").0, ["find"]);
+    assert_eq!(leads_to(&store, "/items/search").as_deref(), Some("/items/{id}"));
+}
+
+#[test]
+fn an_endpoint_that_another_run_has_is_no_former_one() {
+    let (_dir, mut store) = open();
+    let kind = sidetap_model::SubjectKind::Account;
+    for run in ["a", "b"] {
+        save(&mut store, run, &[("/u/anna@example.org", &[])]);
+    }
+    save(&mut store, "a", &[("/u/{name}", &[])]);
+    assert_eq!(leads_to(&store, "/u/anna@example.org").as_deref(), Some("/u/anna@example.org"));
+    let removed = store.forget(kind, "anna@example.org", "root", at(200)).unwrap();
+    assert_eq!(removed.0.get("former").copied().unwrap_or(0), 0);
+}
+
+#[test]
+fn what_is_said_is_said_under_ids_that_are_known_now() {
+    let (_dir, mut store) = open();
+    save(&mut store, "a", &[("/u/anna", &[]), ("/u/bob", &[])]);
+    save(&mut store, "a", &[("/u/{name}", &["/u/anna"])]);
+    let of = |template: &str| store.endpoint_id(&id(template)).unwrap();
+    assert_eq!(of("/u/{name}"), Some(id("/u/{name}")));
+    assert_eq!(of("/u/anna"), Some(id("/u/{name}")));
+    assert_eq!(of("/u/bob"), None, "no run says so");
+}
+
+#[test]
 fn a_former_endpoint_forgets_whom_it_names() {
     let (_dir, mut store) = open();
     save(&mut store, "a", &[("/u/anna@example.org", &[])]);

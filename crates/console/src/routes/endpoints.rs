@@ -191,7 +191,7 @@ async fn note(
     Segment(id): Segment,
     Input(change): Input<NotesChange>,
 ) -> Result<StatusCode, Problem> {
-    let exists = |store: &Store, id: &str| Ok(store.endpoint(id)?.map(|e| e.row.id.to_string()));
+    let exists = |store: &Store, id: &str| Ok(store.endpoint_id(id)?);
     keep_notes(&app, caller, "endpoint", id, change, exists).await
 }
 
