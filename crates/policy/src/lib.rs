@@ -45,7 +45,7 @@ pub use facts::{Around, CLASSES, FIELDS, Field};
 pub use guard::{Guards, Hold};
 pub use history::History;
 pub use net::{canonical, never_blockable, subject_net};
-pub use pack::{CHANNELS, Measured, ROLES};
+pub use pack::{CHANNELS, Measured, ROLES, odd_path};
 pub use parts::{Campaigns, Networks};
 pub use places::{Places, covers, host_matches, path_matches};
 pub use reach::{Chosen, Reach, who_and_where};

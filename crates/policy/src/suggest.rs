@@ -272,11 +272,11 @@ fn sum(bits: &Bits, weights: &[u64]) -> u64 {
 /// What a device could compare of a request.
 fn literals_of(c: &Cell, reach: &Reach) -> Vec<(SubjectKind, Arc<str>)> {
     let seen = &c.seen;
-    let mut out = vec![
-        (SubjectKind::Host, seen.host.clone()),
-        (SubjectKind::Method, seen.method.clone()),
-        (SubjectKind::Path, seen.path.clone()),
-    ];
+    let mut out = vec![(SubjectKind::Host, seen.host.clone()), (SubjectKind::Method, seen.method.clone())];
+    // What no rule can say of a path is none.
+    if crate::odd_path(&seen.path).is_none() {
+        out.push((SubjectKind::Path, seen.path.clone()));
+    }
     if !seen.agent.is_empty() {
         out.push((SubjectKind::Header, Arc::from(format!("user-agent: {}", seen.agent))));
     }

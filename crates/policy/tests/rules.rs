@@ -11,7 +11,7 @@ use sidetap_model::rows::{CampaignRow, Member, Subject, VerdictRow};
 use sidetap_model::{Decoy, Mode, Rate, SubjectKind, Ts};
 use sidetap_policy::{
     Around, Attribution, Behind, Campaigns, Device, ExchangeLine, History, Known, PolicySet, Reach, Response,
-    Sieve, Simulation, SuggestOptions, TrafficBuilder, Vocabulary, builtin, suggested_pack,
+    Sieve, Simulation, SuggestOptions, TrafficBuilder, Vocabulary, builtin, odd_path, suggested_pack,
 };
 
 fn parse(rule: &str) -> PolicySet {
@@ -134,13 +134,12 @@ fn what_can_never_hold_is_refused_where_it_stands() {
         ("/api/**/x", "what is behind `**` in `/api/**/x` is not compared"),
         ("/login?next=/", "`?next=/` is in no path"),
     ] {
-        let said = request(&format!("{{method: POST, path: \"{path}\"}}"));
-        assert!(
-            said.starts_with("p.yaml:4:12: ") && said.contains(why) && said.contains(" ("),
-            "{path}: {said}"
-        );
+        assert!(odd_path(path).is_some_and(|(said, _)| said == why), "{path}");
     }
-    for path in ["/", "/api/**", "/*/items/{id}", "/a b"] {
+    // Packs that name odd ones are read as well: others of their rules hold.
+    for path in
+        ["/", "/api/**", "/*/items/{id}", "/a b", "/report-{id}.pdf", "/graphql#query.Login", "/login?next="]
+    {
         let rule = format!(
             "version: 1\nrequests:\n  - id: a\n    match: {{path: \"{path}\"}}\n    response: block\n    ttl: 1h\n"
         );

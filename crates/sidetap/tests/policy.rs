@@ -229,7 +229,7 @@ fn endpoints_that_no_device_compares_are_told() {
     place.write("p.yaml", bad.as_bytes());
     let ended = place.run(&["policy", "check", "p.yaml"]);
     assert!(
-        ended.code != 0 && ended.stderr.contains("p.yaml:9:13: `api*` is in no path ("),
+        ended.code == 0 && ended.stderr.contains("p.yaml:9:13: rule `b`: `api*` is in no path ("),
         "{}",
         ended.stderr
     );

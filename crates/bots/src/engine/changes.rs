@@ -15,6 +15,8 @@ const AGAIN: (i64, i64) = (10_000_000_000, 60_000_000_000);
 
 /// Calls after which somebody goes on with what he was convicted for: one may be a slip.
 const GOES_ON: u32 = 3;
+/// Calls by which it shows whether what he does mostly fails.
+const SETTLED: u32 = 20;
 /// Calls that lie further apart than this, in nanoseconds, are not counted together.
 const PAUSE: i64 = 600_000_000_000;
 
@@ -71,14 +73,28 @@ impl Told {
         if acts == before {
             return false;
         }
+        if acts.calls < before.calls {
+            // Some were forgotten.
+            self.base = acts;
+            return false;
+        }
+        if self.usual.calls < GOES_ON || self.usual.fails == 0 && self.usual.calls < SETTLED {
+            // Answers may have been to come when it was said.
+            self.usual = acts;
+        }
         // What he did before he first rested since it was said is what was said of him.
         let rest = acts.last.zip(before.last).map_or(0, |(now, then)| now.since(then));
         if rest >= PAUSE || rest >= again && !self.rested {
             (self.base, self.rested) = (before, true);
         }
-        let more = acts.since(self.base).calls;
-        let is_like = acts.since(before).is_like(self.usual);
-        if more < GOES_ON || !is_like || last_seen.since(self.last_seen) < again {
+        let now = acts.since(before);
+        if !now.is_like(self.usual) {
+            // Counts for nothing.
+            self.base.calls = self.base.calls.saturating_add(now.calls);
+            self.base.fails = self.base.fails.saturating_add(now.fails);
+            return false;
+        }
+        if acts.since(self.base).calls < GOES_ON || last_seen.since(self.last_seen) < again {
             return false;
         }
         (self.base, self.last_seen, self.rested) = (acts, last_seen, false);

@@ -132,7 +132,6 @@ impl Engine {
         let by_site = self.class(rule) == "ai-crawler";
         let welcome = |u: &Unit| if by_site { u.standing.is_party() } else { self.is_good(u) };
         let Some(unit) = self.units.get(key).filter(|u| !welcome(u)) else { return };
-        // What a convicted client does besides is none of its campaign's.
         let is_known = self.convictions.units.contains_key(&key);
         let main = unit.calls.iter().max_by_key(|c| c.n);
         if main.is_some_and(|call| self.exports_its_own(&[key], call, rule)) {
@@ -148,7 +147,8 @@ impl Engine {
             zone: &zone,
             host: host.as_deref().unwrap_or_default(),
             shape,
-            slot: main.filter(|_| !is_known),
+            slot: main,
+            is_known,
             agent: &agent,
             by_part: false,
         };
@@ -192,6 +192,7 @@ impl Engine {
             shape: call.shape,
             slot: Some(at),
             agent: &agent,
+            is_known: false,
             by_part: false,
         };
         let Some(campaign) = self.campaign(&sign, suspicious) else { return };
@@ -265,6 +266,7 @@ impl Engine {
             shape: call.shape,
             slot: Some(at),
             agent: &agent,
+            is_known: false,
             by_part: false,
         };
         let Some(campaign) = self.campaign(&sign, suspicious) else { return };
@@ -361,8 +363,16 @@ impl Engine {
         let evidence = part.evidence.clone();
         let (zone, host) = (slot.zone.clone(), slot.endpoint.host.to_string());
         let agent = self.main_agent(&part.members);
-        let sign =
-            Sign { rule, zone: &zone, host: &host, shape, slot: Some(at), agent: &agent, by_part: true };
+        let sign = Sign {
+            rule,
+            zone: &zone,
+            host: &host,
+            shape,
+            slot: Some(at),
+            agent: &agent,
+            is_known: false,
+            by_part: true,
+        };
         let known = part.campaign;
         let mut numbers: Vec<u64> = part.numbers.iter().copied().collect();
         numbers.sort_unstable();

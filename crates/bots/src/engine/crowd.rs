@@ -189,8 +189,16 @@ impl Engine {
             return false;
         }
         let (zone, host) = (slot.zone.clone(), slot.endpoint.host.to_string());
-        let sign =
-            Sign { rule, zone: &zone, host: &host, shape: 0, slot: Some(at), agent: "", by_part: true };
+        let sign = Sign {
+            rule,
+            zone: &zone,
+            host: &host,
+            shape: 0,
+            slot: Some(at),
+            agent: "",
+            is_known: false,
+            by_part: true,
+        };
         let Some(campaign) = campaign.or_else(|| self.campaign(&sign, false)) else { return false };
         let evidence: SmallVec<[ExchangeId; 5]> = free.iter().take(5).map(|m| m.member.evidence).collect();
         self.note(campaign, &fired, &facts, &evidence);
@@ -232,8 +240,16 @@ impl Engine {
             return;
         }
         let (zone, host) = (slot.zone.clone(), slot.endpoint.host.to_string());
-        let sign =
-            Sign { rule, zone: &zone, host: &host, shape: 2, slot: Some(at), agent: "", by_part: true };
+        let sign = Sign {
+            rule,
+            zone: &zone,
+            host: &host,
+            shape: 2,
+            slot: Some(at),
+            agent: "",
+            is_known: false,
+            by_part: true,
+        };
         let Some(campaign) = self.campaign(&sign, false) else { return };
         let evidence: SmallVec<[ExchangeId; 5]> = members.iter().take(5).map(|m| m.evidence).collect();
         self.note(campaign, &fired, &facts, &evidence);
@@ -325,8 +341,16 @@ impl Engine {
             return;
         }
         let (zone, host) = (slot.zone.clone(), slot.endpoint.host.to_string());
-        let sign =
-            Sign { rule, zone: &zone, host: &host, shape: 1, slot: Some(at), agent: "", by_part: true };
+        let sign = Sign {
+            rule,
+            zone: &zone,
+            host: &host,
+            shape: 1,
+            slot: Some(at),
+            agent: "",
+            is_known: false,
+            by_part: true,
+        };
         let Some(campaign) = self.campaign(&sign, false) else { return };
         let evidence: SmallVec<[ExchangeId; 5]> = members.iter().take(5).map(|m| m.evidence).collect();
         self.note(campaign, &fired, &facts, &evidence);

@@ -279,8 +279,16 @@ impl Engine {
     fn campaign_at(&mut self, at: u32, rule: usize) -> Option<u32> {
         let slot = self.slots.get(at as usize)?;
         let (zone, host) = (slot.zone.clone(), slot.endpoint.host.to_string());
-        let sign =
-            Sign { rule, zone: &zone, host: &host, shape: 0, slot: Some(at), agent: "", by_part: true };
+        let sign = Sign {
+            rule,
+            zone: &zone,
+            host: &host,
+            shape: 0,
+            slot: Some(at),
+            agent: "",
+            is_known: false,
+            by_part: true,
+        };
         self.campaign(&sign, false)
     }
 }

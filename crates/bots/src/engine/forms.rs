@@ -108,8 +108,16 @@ impl Engine {
             return;
         }
         let (zone, host) = (slot.zone.clone(), slot.endpoint.host.to_string());
-        let sign =
-            Sign { rule, zone: &zone, host: &host, shape: 3, slot: Some(at), agent: "", by_part: true };
+        let sign = Sign {
+            rule,
+            zone: &zone,
+            host: &host,
+            shape: 3,
+            slot: Some(at),
+            agent: "",
+            is_known: false,
+            by_part: true,
+        };
         let Some(campaign) = self.campaign(&sign, false) else { return };
         let evidence: SmallVec<[ExchangeId; 5]> = members.iter().take(5).map(|m| m.evidence).collect();
         self.note(campaign, &fired, &facts, &evidence);

@@ -22,6 +22,8 @@ pub(super) struct Sign<'a> {
     pub(super) host: &'a str,
     pub(super) shape: u64,
     pub(super) slot: Option<u32>,
+    /// The client is convicted already: what it does besides is none of its campaign's.
+    pub(super) is_known: bool,
     pub(super) agent: &'a str,
     pub(super) by_part: bool,
 }
@@ -40,6 +42,7 @@ impl Engine {
         };
         if let Some(at) = self.campaigns.iter().position(agrees) {
             if let (Some(slot), Some(c)) = (sign.slot, self.campaigns.get_mut(at))
+                && !sign.is_known
                 && !c.slots.contains(&slot)
                 && c.slots.len() < 32
             {

@@ -55,7 +55,8 @@ impl Http {
                 }
                 // What is broken itself is what is refused.
                 let sound = exchange.completeness.is_whole() && !ends_elsewhere(&exchange.anomalies);
-                if sound && refuses_message(&answer) && self.may_refuse_behind(end, answer.seen_up) {
+                let refuses = refuses_message(&answer) || answer.closes && answer.response.status == 413;
+                if sound && refuses && self.may_refuse_behind(end, answer.seen_up) {
                     exchange.completeness.insert(Completeness::PAIRING_UNCERTAIN);
                 }
                 if out.facts.reversed {
@@ -79,7 +80,9 @@ impl Http {
     /// read. Some drop the answer that is due when they refuse that.
     fn may_refuse_behind(&self, end: u64, seen: Option<u64>) -> bool {
         let seen = seen.unwrap_or(self.up_at);
-        let is_plain = |a: &Asked| a.anomalies.iter().all(|code| code == Anomaly::VersionChanged);
+        let is_plain = |a: &Asked| {
+            is_method(&a.request.method) && a.anomalies.iter().all(|code| code == Anomaly::VersionChanged)
+        };
         let reads = |end: u64, e: &Entry| match e {
             Entry::Asked(a) if a.done && !a.odd && a.start == end && is_plain(a) => Some(a.end),
             _ => None,

@@ -26,6 +26,9 @@ use crate::flow::{Mark, Out};
 /// of what a flow may hold.
 const MOST: usize = 64 << 10;
 
+/// Lines behind that of a request that are looked at.
+const MOST_FIELDS: usize = 64;
+
 /// The content of a request that was read to its end.
 struct Nested {
     mark: Mark,
@@ -147,6 +150,7 @@ impl Http {
         let Some(Entry::Asked(asked)) = self.queue.back() else { return };
         let body = &asked.request.body;
         let begins = begins_as_request(&body.bytes).then_some(0);
+        let is_amid = begins.is_none();
         let Some(from) = asked.nested.and_then(|_| begins.or_else(|| last_head(&body.bytes))) else { return };
         let Some(off) = asked.nested.map(|off| off + from as u64) else { return };
         let most = MOST.min(out.limits.flow_bytes / 4).saturating_sub(size_of::<Nested>());
@@ -163,9 +167,9 @@ impl Http {
             is_early,
             is_piped: false,
             none_behind: false,
-            is_cut: rest > 0 || ends_amid_head(&bytes),
-            is_request: from == 0 && begins_line(&bytes),
-            is_amid: from > 0,
+            is_cut: is_amid || rest > 0 || ends_amid_head(&bytes),
+            is_request: !is_amid && begins_line(&bytes),
+            is_amid,
             turns: self.suspects.turns,
             heads: sender_of(asked),
             bytes,
@@ -270,8 +274,7 @@ impl Http {
     pub(super) fn tell_piped(&mut self, out: &mut Out<'_>) {
         self.suspects.room = 0;
         let list = std::mem::take(&mut self.suspects.list);
-        // Who says no more waits for what he asked for, so a server that leaves that unanswered ended by itself, too.
-        let is_ended = self.is_ended_by_server || self.eof_down.is_some() && !self.is_all_answered();
+        let is_ended = self.is_ended_by_server;
         for nested in list.iter().filter(|n| n.is_piped && !n.is_amid && (is_ended || n.is_cut)) {
             self.tell_unpaired(nested, false, false, out);
         }
@@ -421,11 +424,27 @@ fn begins_line(bytes: &[u8]) -> bool {
     begins_method(method) && version.is_none_or(is_version) && more.is_none()
 }
 
-/// Where the last line stands that names HTTP/1, where what follows of its head has no end.
+/// Where the last line stands that is that of a request of HTTP/1, where fields and no end of its head follow: lines of a log have more behind
+/// the version, and none are fields.
 fn last_head(bytes: &[u8]) -> Option<usize> {
     let named = memmem::rfind(bytes, b" HTTP/1.")?;
     let at = memrchr(b'\n', bytes.get(..named)?).map_or(0, |end| end + 1);
-    head_end(bytes, named).is_none().then_some(at)
+    let rest = bytes.get(named + b" HTTP/1.".len() + 1..)?;
+    let fields = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n"))?;
+    let are_fields = memchr::memchr_iter(b'\n', fields).map(|end| end + 1);
+    let from = std::iter::once(0).chain(are_fields);
+    let is_field = |from: usize| {
+        fields.get(from..).is_none_or(|line| {
+            let line = line.split(|b| *b == b'\n').next().unwrap_or_default();
+            line.is_empty()
+                || line
+                    .iter()
+                    .position(|b| *b == b':')
+                    .is_some_and(|colon| colon > 0 && !line.iter().take(colon).any(u8::is_ascii_whitespace))
+        })
+    };
+    let is_head = begins_line(bytes.get(at..)?) && head_end(bytes, named).is_none();
+    (is_head && from.take(MOST_FIELDS).all(is_field)).then_some(at)
 }
 
 /// By all signs, or as some server reads it.

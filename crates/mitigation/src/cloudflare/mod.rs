@@ -65,6 +65,8 @@ fn default_interval() -> u64 {
 
 /// Items of one page and of one request.
 const PAGE: usize = 500;
+/// Single items refused in a row, after which the list is taken for full.
+const IN_A_ROW: usize = 3;
 /// Pages that are read at most.
 const PAGES: usize = 2_000;
 /// Seconds that an operation of Cloudflare's own queue may take.
@@ -179,19 +181,25 @@ impl CloudflareConnector {
         })
     }
 
-    /// Adds as many as the list takes, the first first; gives those that it did not take.
-    fn add_what_fits<'a>(&self, new: &'a [&'a Entry]) -> Result<&'a [&'a Entry], ConnectorError> {
-        let (mut rest, mut size) = (new, PAGE);
+    /// Adds as many as the list takes, the first first; gives those that it did not take. Single ones are stepped over, as it may be for
+    /// their own sake that they are refused.
+    fn add_what_fits<'a>(&self, new: &[&'a Entry]) -> Result<Vec<&'a Entry>, ConnectorError> {
+        let (mut rest, mut size, mut left, mut in_a_row) = (new, PAGE, Vec::new(), 0);
         while let Some((batch, after)) = rest.split_at_checked(size.min(rest.len()))
             && !batch.is_empty()
+            && in_a_row < IN_A_ROW
         {
             match unless_refused(self.add(batch))? {
-                None => rest = after,
-                Some(_) if batch.len() == 1 => break,
+                None => (rest, size, in_a_row) = (after, (size * 2).min(PAGE), 0),
+                Some(_) if batch.len() == 1 => {
+                    left.extend_from_slice(batch);
+                    (rest, in_a_row) = (after, in_a_row + 1);
+                }
                 Some(_) => size = batch.len() / 2,
             }
         }
-        Ok(rest)
+        left.extend_from_slice(rest);
+        Ok(left)
     }
 
     /// The same change step by step, after it was refused as a whole: all lists of an account share its limit, so that this one may take
@@ -211,13 +219,17 @@ impl CloudflareConnector {
         // What is left matters less than what was taken; some of it may matter more than what was there before.
         let mut stays = stays(plan);
         let out: Vec<&Entry> = left.iter().map_while(|e| gives_way(&mut stays, e)).collect();
-        let mut lost = 0;
+        let (mut came, mut gone) = (0, 0);
         if let Some(come) = left.get(..out.len()).filter(|come| !come.is_empty()) {
             // What was renewed has another id by now.
             self.delete(&self.items()?, &out)?;
-            lost = self.add_what_fits(come)?.len();
+            let in_vain = self.add_what_fits(come)?.len();
+            // Those that gave way in vain come back, the most harmful first.
+            let back: Vec<&Entry> = out.iter().rev().take(in_vain).copied().collect();
+            came = out.len() - back.len();
+            gone = came + self.add_what_fits(&back)?.len();
         }
-        left_out(refused, unrenewed + left.len() + lost)
+        left_out(refused, unrenewed + left.len() - came + gone)
     }
 
     /// Changes items and waits until Cloudflare has done it: while one change is on its way it takes no other.

@@ -73,6 +73,11 @@ fn default_capacity() -> usize {
 
 /// Keys that the first request to an empty zone carries: what nginx takes as a body unless it is told otherwise (1 MB) holds them.
 const FIRST: usize = 5_000;
+/// Keys that are taken out for one that comes, at most: they are of one size.
+const GIVE_WAY: usize = 2;
+/// Keys that were refused though others gave way to them, after which none does any more; and keys refused in a row, after which no more are
+/// tried.
+const IN_VAIN: usize = 3;
 
 /// The connector to a key-value zone.
 #[derive(Debug)]
@@ -194,20 +199,40 @@ impl Connector for NginxPlusConnector {
         let (mut last, mut stays) = (Some(last), stays(plan));
         let one_by_one =
             unchanged.into_iter().map(|e| ("PATCH", e)).chain(single.into_iter().map(|e| ("POST", e)));
-        for (verb, e) in one_by_one {
+        let mut one_by_one = one_by_one;
+        let (mut in_vain, mut in_a_row) = (0, 0);
+        while let Some((verb, e)) = one_by_one.next() {
             let mut is_put = zone.put(verb, &[e])?;
-            // A zone is full by its bytes, before it has as many keys as it is configured for.
-            while !is_put {
-                match last.take() {
-                    Some(last) => zone.remove(last.into_iter().filter(goes))?,
-                    None => match gives_way(&mut stays, e) {
-                        Some(out) => zone.give_up(out)?,
-                        None => break,
-                    },
-                }
+            if !is_put && let Some(last) = last.take() {
+                zone.remove(last.into_iter().filter(goes))?;
                 is_put = zone.put(verb, &[e])?;
             }
-            zone.left += usize::from(!is_put);
+            // A zone is full by its bytes, before it has as many keys as it is configured for.
+            let mut out = Vec::new();
+            while !is_put
+                && out.len() < GIVE_WAY
+                && in_vain < IN_VAIN
+                && let Some(one) = gives_way(&mut stays, e)
+            {
+                zone.remove(std::iter::once(one))?;
+                out.push(one);
+                is_put = zone.put(verb, &[e])?;
+            }
+            if is_put {
+                (zone.left, in_a_row) = (zone.left + out.len(), 0);
+                continue;
+            }
+            (zone.left, in_a_row) = (zone.left + 1, in_a_row + 1);
+            // Not for want of room: it is the key itself that the zone refuses.
+            in_vain += usize::from(!out.is_empty());
+            for back in out.iter().rev() {
+                zone.left += usize::from(!zone.put("POST", &[back])?);
+            }
+            if out.is_empty() && in_a_row >= IN_VAIN {
+                // Nothing gives way any more, and what comes now matters less.
+                zone.left += one_by_one.by_ref().count();
+            }
+            stays.extend(out.into_iter().rev());
         }
         zone.remove(last.unwrap_or_default().into_iter().filter(goes))?;
         if let Some(refused) = zone.refused {
@@ -241,11 +266,5 @@ impl Zone<'_> {
     fn remove<'e>(&self, gone: impl Iterator<Item = &'e Entry>) -> Result<(), ConnectorError> {
         let mut gone = gone;
         gone.try_for_each(|e| self.connector.call("PATCH", Some(&json!({e.key.to_string(): null}))).map(drop))
-    }
-
-    /// Takes out one that should stay, for one that matters more.
-    fn give_up(&mut self, out: &Entry) -> Result<(), ConnectorError> {
-        self.left += 1;
-        self.remove(std::iter::once(out))
     }
 }

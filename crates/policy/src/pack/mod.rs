@@ -10,8 +10,8 @@ use ipnet::IpNet;
 use sidetap_model::of_item;
 
 use self::raw::{RawAllow, RawGuards, RawPack};
-pub use self::request::Measured;
 pub(crate) use self::request::Standing;
+pub use self::request::{Measured, odd_path};
 pub(crate) use self::rule::{Choice, How, Prefix, Rule};
 pub use self::scope::{CHANNELS, ROLES};
 use crate::caps::{Caps, percent};

@@ -71,8 +71,9 @@ fn is_spelled(name: &str) -> bool {
     hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// Why a path matches no request, or others than it says, with a hint.
-fn odd_path(path: &str) -> Option<(String, &'static str)> {
+/// Why a path matches no request, or others than it says, with a hint. A pack with one is read all the same: a template that was learned may
+/// have a name in a piece of a part (`/report-{id}.pdf`), and what else a pack says holds.
+pub fn odd_path(path: &str) -> Option<(String, &'static str)> {
     let shown = |text: &str| text.escape_debug().to_string();
     if let Some(at) = path.find(['?', '#']) {
         let rest = path.get(at..).unwrap_or_default();
@@ -186,11 +187,6 @@ impl Reader<'_> {
                 self.tell(here, message, Some(hint.to_owned()));
                 return None;
             }
-        }
-        if let Some((message, hint)) = raw.path.as_deref().and_then(odd_path) {
-            let here = self.within_of("requests", index, "match", "path");
-            self.tell(here, message, Some(hint.to_owned()));
-            return None;
         }
         // A secret is written as outputs spell it: nobody reads one in a policy, and it is compared with nothing else.
         for (key, value) in [("session", &raw.session), ("api-key", &raw.api_key), ("account", &raw.account)]

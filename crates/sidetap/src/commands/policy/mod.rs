@@ -20,7 +20,7 @@ use sidetap_model::HashKey;
 use sidetap_model::rows::RunData;
 use sidetap_policy::{
     AllowList, Campaigns, Known, Places, PolicyError, PolicySet, Sieve, Traffic, Vocabulary, blocklist,
-    builtin, format_ttl,
+    builtin, format_ttl, odd_path,
 };
 use sidetap_store::Store;
 
@@ -318,10 +318,15 @@ fn remarks(set: &PolicySet, config: &Config) -> Result<Vec<String>> {
     let told = told.map(|(source, id, endpoint)| {
         format!("{source}: rule `{id}`: no device compares `{endpoint}`: {COMPARED}")
     });
-    let odd = set.request_paths().into_iter().filter(|(.., path)| Place::of_endpoint(path).is_none());
+    let odd = set.request_paths().into_iter();
+    let odd = odd.filter(|(.., path)| odd_path(path).is_some() || Place::of_endpoint(path).is_none());
     let odd = odd.map(|(source, id, (line, column), path)| {
-        let path = plain(&path).into_owned();
-        format!("{source}:{line}:{column}: rule `{id}`: no device compares `{path}`: {COMPARED}")
+        let shown = plain(&path).into_owned();
+        let why = match odd_path(&path) {
+            Some((why, hint)) => format!("{why} ({hint})"),
+            None => format!("no device compares `{shown}`: {COMPARED}"),
+        };
+        format!("{source}:{line}:{column}: rule `{id}`: {why}")
     });
     let told = told.chain(odd);
     let pack = super::indicators::pack(config)?;
