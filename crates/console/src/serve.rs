@@ -43,7 +43,6 @@ const LONG_REQUEST: Duration = Duration::from_secs(600);
 /// Between two looks at all pages of the store.
 const DAY: Duration = Duration::from_secs(86_400);
 const HOUR: Duration = Duration::from_secs(3_600);
-const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 /// Bytes that wait in the kernel to be sent to a peer.
 const SEND: u32 = 128 << 10;
@@ -72,6 +71,8 @@ pub struct Options {
     pub version: String,
     /// Connections at once, where the process may have so many.
     pub connections: usize,
+    /// After how long what is too old or too much is first removed, where no watch does: who comes first does not wait for that.
+    pub tidy_after: Duration,
 }
 
 impl Options {
@@ -89,6 +90,7 @@ impl Options {
             clock,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             connections: connection::CONNECTIONS,
+            tidy_after: MINUTE,
         }
     }
 }
@@ -200,7 +202,7 @@ impl Console {
         });
         tokio::spawn(check_daily(App::clone(&app)));
         tokio::spawn(forget_left(App::clone(&app)));
-        tokio::spawn(keep_hourly(App::clone(&app)));
+        tokio::spawn(keep_hourly(App::clone(&app), options.tidy_after));
         let mut router = router(&app).layer(from_fn_with_state(names, guard));
         if app.about.tls {
             router = router.layer(from_fn(only_by_tls));
@@ -267,8 +269,8 @@ async fn forget_left(app: App) {
 }
 
 /// Removes what is too old or too much, where no watch does: once the first who come were answered, and each hour.
-async fn keep_hourly(app: App) {
-    tokio::time::sleep(5 * SECOND).await;
+async fn keep_hourly(app: App, after: Duration) {
+    tokio::time::sleep(after).await;
     loop {
         app.keep_limits().await;
         tokio::time::sleep(HOUR).await;

@@ -387,7 +387,10 @@ async fn a_server_keeps_the_store_to_its_limits_from_its_start_on() {
     let mut store = sidetap_store::Store::open(&path).unwrap();
     let limits = store.limits().unwrap();
     store.set_limits(&sidetap_store::Limits { rows: 7, ..limits }).unwrap();
-    let options = Options::new(&path, "127.0.0.1:0".parse().unwrap(), std::sync::Arc::new(move || start));
+    let options = Options {
+        tidy_after: std::time::Duration::ZERO,
+        ..Options::new(&path, "127.0.0.1:0".parse().unwrap(), std::sync::Arc::new(move || start))
+    };
     let console = Console::bind(options).await.unwrap();
     tokio::spawn(console.run(std::future::pending()));
     let rows = || sidetap_store::Store::open_read_only(&path).unwrap().load().unwrap().findings.len();
