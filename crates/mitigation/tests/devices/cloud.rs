@@ -36,6 +36,8 @@ struct State {
     refused: Vec<String>,
     /// Most items that the list takes, where that is not what the connector is told.
     limit: Option<usize>,
+    /// An address that it takes from nobody.
+    odd: Option<&'static str>,
     /// What an operation of the service's own queue makes of the list when it is done.
     operation: Option<cloudflare::Operation>,
     /// What is in force where that is another matter than what is on the list.

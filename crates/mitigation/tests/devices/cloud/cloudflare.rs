@@ -82,6 +82,9 @@ fn append(
                 .is_some_and(|t| t.parse::<sidetap_mitigation::Key>().is_ok_and(|k| k.net().is_some()))
     };
     let new = body.as_array().filter(|new| new.iter().all(fits)).ok_or((400, 10_026, "items"))?;
+    if s.odd.is_some_and(|odd| new.iter().any(|i| i["ip"].as_str() == Some(odd))) {
+        return Err((400, 10_026, "invalid item"));
+    }
     let addresses: BTreeSet<&str> = new.iter().filter_map(|i| i["ip"].as_str()).collect();
     if addresses.len() < new.len() {
         return Err((400, 10_013, "duplicate items"));
@@ -212,5 +215,27 @@ fn a_list_that_takes_no_more_says_so() {
         let away = Fake { at, ..start() };
         let error = away.connector().observe(wall()).unwrap_err();
         assert!(matches!(error, ConnectorError::Denied(_)), "{status} {body}: {error}");
+    }
+}
+
+/// An address that it refuses whatever room there is costs nobody else his place.
+#[test]
+fn an_address_that_a_list_refuses_for_its_own_sake_empties_it_not() {
+    let fake = start();
+    let mut connector = fake.connector();
+    fake.state().odd = Some("10.0.0.9");
+    let ranked = |n: u32, priority: u8| {
+        let mut all = blocks(n..n + 1);
+        all[0].priority = (priority, 0);
+        all.remove(0)
+    };
+    let wanted: Vec<_> = [(1, 10), (2, 50), (3, 60), (9, 99)].map(|(n, p)| ranked(n, p)).to_vec();
+    for _ in 0..3 {
+        let error = push(connector.as_mut(), &wanted).unwrap_err().to_string();
+        assert!(error.contains("1 of the least harmful"), "{error}");
+        let state = fake.state();
+        let mut held: Vec<&str> = state.items.values().filter_map(|i| i["ip"].as_str()).collect();
+        held.sort_unstable();
+        assert_eq!(held, ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
     }
 }

@@ -54,6 +54,7 @@ fn nginx_plus(r: &Request, s: &mut State) -> (u16, String) {
             let all: BTreeMap<&String, &Value> = s.items.iter().map(|(k, v)| (k, &v["value"])).collect();
             return (200, json!(all).to_string());
         }
+        "POST" if s.odd.is_some_and(|odd| pairs.contains_key(odd)) => return format("invalid key"),
         "POST" if r.body.len() > 1 << 20 => return (413, String::new()),
         "POST" if pairs.keys().any(|k| s.items.contains_key(k)) => {
             return no(409, "KeyvalKeyExists", "key already exists");
@@ -149,6 +150,26 @@ fn a_zone_without_memory_holds_the_most_harmful() {
     push(connector.as_mut(), &["10.1.0.1", "10.1.0.2", "10.1.0.3"].map(one)).unwrap();
     push(connector.as_mut(), &["10.1.0.0/29", "10.2.0.1"].map(one)).unwrap();
     assert_eq!(keys(&fake), ["10.1.0.0/29", "10.2.0.1"]);
+}
+
+/// A key that it refuses whatever room there is costs nobody else his place, and is refused alone.
+#[test]
+fn a_key_that_a_zone_refuses_for_its_own_sake_empties_it_not() {
+    let fake = start();
+    let mut connector = fake.connector();
+    fake.state().odd = Some("10.0.0.9");
+    let ranked = |n: u32, priority: u8| {
+        let mut all = blocks(n..n + 1);
+        all[0].priority = (priority, 0);
+        all.remove(0)
+    };
+    let wanted: Vec<_> = [(1, 10), (2, 50), (3, 60), (9, 99)].map(|(n, p)| ranked(n, p)).to_vec();
+    let keys = |fake: &Fake| fake.state().items.keys().cloned().collect::<Vec<_>>();
+    for _ in 0..3 {
+        let error = push(connector.as_mut(), &wanted).unwrap_err().to_string();
+        assert!(error.contains("invalid key") && error.contains("1 of the least harmful"), "{error}");
+        assert_eq!(keys(&fake), ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+    }
 }
 
 /// Its API has no credential of its own.
