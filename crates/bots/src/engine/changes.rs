@@ -88,6 +88,8 @@ impl Told {
             (self.base, self.rested) = (before, true);
         }
         let now = acts.since(before);
+        // Answers that come late are to calls that counted for nothing while they were not there.
+        self.base.calls = self.base.calls.saturating_sub(now.fails.saturating_sub(now.calls));
         if !now.is_like(self.usual) {
             // Counts for nothing.
             self.base.calls = self.base.calls.saturating_add(now.calls);
@@ -223,4 +225,41 @@ pub(super) fn intent(conviction: &Conviction) -> &'static str {
 pub(super) fn verdict_id(zone: Zone, subject: &Subject) -> String {
     let id = hash::words(&[hash::of(zone.as_str().as_bytes()), hash::of(subject.value.as_bytes())]);
     format!("v-{id:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: i64 = 1_000_000_000;
+
+    fn acts(calls: u32, fails: u32, at: i64) -> Acts {
+        Acts { calls, fails, last: Some(Ts(at * S)) }
+    }
+
+    fn told() -> Told {
+        Told::new(1, Ts(0), acts(10, 10, 0))
+    }
+
+    #[test]
+    fn calls_whose_answers_come_late_count_as_well() {
+        let mut told = told();
+        let mut goes_on = Vec::new();
+        for n in 1..4 {
+            let at = i64::from(n) * 14;
+            assert!(!told.goes_on(acts(10 + n, 9 + n, at), Ts(at * S), 10 * S), "its answer is to come");
+            goes_on.push(told.goes_on(acts(10 + n, 10 + n, at), Ts(at * S), 10 * S));
+        }
+        assert_eq!(goes_on, [false, false, true]);
+    }
+
+    #[test]
+    fn right_ones_between_count_for_nothing() {
+        let mut told = told();
+        for n in 1..6 {
+            let at = i64::from(n) * 14;
+            assert!(!told.goes_on(acts(10 + n, 10, at), Ts(at * S), 10 * S));
+        }
+        assert!(!told.goes_on(acts(16, 11, 90), Ts(90 * S), 10 * S), "one slip");
+    }
 }
