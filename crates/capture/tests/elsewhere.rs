@@ -121,23 +121,86 @@ fn where_servers_differ_on_the_end_of_a_message_no_pair_behind_it_is_certain() {
     }
 }
 
+fn upload(content: &str) -> Vec<u8> {
+    let head = format!("POST /1 HTTP/1.1\r\nHost: h\r\nX-Id: 1\r\nContent-Length: {}\r\n\r\n", content.len());
+    [head.as_bytes(), content.as_bytes()].concat()
+}
+
+const TO_EVIL: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Id: evil\r\n\r\nok";
+
 #[test]
 fn content_whose_end_a_server_may_read_as_a_head_leaves_the_next_pair_uncertain() {
-    let content = b"0123456789\r\nGET /evil HTTP/1.1\r\nHost: h\r\nX: ";
-    let head = format!("POST /1 HTTP/1.1\r\nHost: h\r\nX-Id: 1\r\nContent-Length: {}\r\n\r\n", content.len());
-    let mut wire = Wire::open([1000, 2000], 1448);
-    ask(&mut wire, 0..1, |n| n);
-    say(&mut wire, &[head.as_bytes(), content].concat());
-    reply(&mut wire, &answer(1));
-    say(&mut wire, &asked(2));
-    reply(&mut wire, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Id: evil\r\n\r\nok");
-    ask(&mut wire, 3..9, |n| n);
-    wire.close(true);
-    let seen = run(&wire.segs);
-    assert_unmarked_pairs_are_right(&seen, "partial");
-    has_all(&seen, 0..9, "partial");
-    let marked = seen.iter().filter(|e| !e.completeness.is_whole()).count();
-    assert_eq!(marked, 1, "one was asked and one answered since: {seen:?}");
+    for first in ["0123456789\r\n", "0123456789", "{\"a\":\"abc\n", "--b\r\nA: b\r\n\r\n"] {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        ask(&mut wire, 0..1, |n| n);
+        say(&mut wire, &upload(&format!("{first}GET /evil HTTP/1.1\r\nHost: h\r\nX: ")));
+        reply(&mut wire, &answer(1));
+        say(&mut wire, &asked(2));
+        reply(&mut wire, TO_EVIL);
+        ask(&mut wire, 3..9, |n| n);
+        wire.close(true);
+        let seen = run(&wire.segs);
+        assert_unmarked_pairs_are_right(&seen, first);
+        has_all(&seen, 0..9, first);
+        let marked = seen.iter().filter(|e| !e.completeness.is_whole()).count();
+        assert_eq!(marked, 1, "one was asked and one answered since: {seen:?}");
+    }
+}
+
+/// A server that takes a part of content reads a request that stands whole in the rest.
+#[test]
+fn a_request_amid_content_is_told_where_it_was_answered_and_shifts_no_pair() {
+    let evil = "GET /evil HTTP/1.1\r\nHost: h\r\nX-Id: evil\r\n\r\n";
+    for first in ["0123456789\r\n", "0123456789", "{\"a\":\"abc\n", "--b\r\nA: b\r\n\r\n"] {
+        for piped in [true, false] {
+            let mut wire = Wire::open([1000, 2000], 1448);
+            ask(&mut wire, 0..1, |n| n);
+            let more = if piped { asked(2) } else { Vec::new() };
+            say(&mut wire, &[upload(&format!("{first}{evil}")), more].concat());
+            reply(&mut wire, &answer(1));
+            reply(&mut wire, TO_EVIL);
+            if !piped {
+                say(&mut wire, &asked(2));
+            }
+            reply(&mut wire, &answer(2));
+            ask(&mut wire, 3..9, |n| n);
+            wire.close(true);
+            let seen = run(&wire.segs);
+            assert_unmarked_pairs_are_right(&seen, first);
+            has_all(&seen, 0..9, first);
+            assert!(targets(&seen).contains(&"/evil".into()), "{first:?} {piped}: {:?}", targets(&seen));
+        }
+        // Where nobody answers it, it is content, and all are what they seem.
+        let mut wire = Wire::open([1000, 2000], 1448);
+        ask(&mut wire, 0..1, |n| n);
+        say(&mut wire, &upload(&format!("{first}{evil}")));
+        reply(&mut wire, &answer(1));
+        ask(&mut wire, 2..9, |n| n);
+        wire.close(true);
+        let seen = run(&wire.segs);
+        assert_eq!(seen.len(), 9, "{:?}", targets(&seen));
+        assert!(seen.iter().all(|e| e.completeness.is_whole()), "{seen:?}");
+    }
+}
+
+/// A log has the lines of requests, and so have notes of them, but no heads.
+#[test]
+fn lines_of_a_log_are_no_requests() {
+    let line = "10.0.0.1 - - [01/Jan/2026] \"GET /a HTTP/1.1\" 200 17\r\n";
+    let note = "Notes:\r\nwe saw GET /a HTTP/1.1\r\nand then nothing: it hung\r\n";
+    for content in [line.repeat(40), note.repeat(20)] {
+        let mut wire = Wire::open([1000, 2000], 1448);
+        ask(&mut wire, 0..1, |n| n);
+        say(&mut wire, &[upload(&content), asked(2)].concat());
+        reply(&mut wire, &answer(1));
+        reply(&mut wire, &answer(2));
+        ask(&mut wire, 3..9, |n| n);
+        wire.close(true);
+        let seen = run(&wire.segs);
+        assert_eq!(seen.len(), 9, "{:?}", targets(&seen));
+        let marks: Vec<_> = seen.iter().map(|e| e.completeness).collect();
+        assert!(marks.iter().all(|m| m.is_whole()), "{content}: {marks:?}");
+    }
 }
 
 /// Some servers drop the answer that is due when they cannot read what comes behind its request.

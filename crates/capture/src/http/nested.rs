@@ -11,7 +11,8 @@ use std::sync::Arc;
 use memchr::{memmem, memrchr};
 use sidetap_model::{AnomalySet, Completeness, Exchange, Headers};
 use sidetap_wire::http1::{
-    HeadLimits, Parsed, Probe, begins_method, head_end, probe_request_of_http, request_head, trim_start,
+    HeadLimits, LONGEST_KNOWN, Parsed, Probe, begins_method, head_end, is_method, probe_request_of_http,
+    request_head, trim_start,
 };
 
 use super::behind::{MOST_AGAIN, begins_within, may_be_old};
@@ -28,6 +29,12 @@ const MOST: usize = 64 << 10;
 
 /// Lines behind that of a request that are looked at.
 const MOST_FIELDS: usize = 64;
+
+/// Places amid content where a version stands that are looked at.
+const MOST_LINES: usize = 64;
+
+/// What stands between the target of a request and its minor version.
+const VERSION: &[u8] = b" HTTP/1.";
 
 /// The content of a request that was read to its end.
 struct Nested {
@@ -149,10 +156,11 @@ impl Http {
         self.within = None;
         let Some(Entry::Asked(asked)) = self.queue.back() else { return };
         let body = &asked.request.body;
+        let Some(off) = asked.nested else { return };
         let begins = begins_as_request(&body.bytes).then_some(0);
         let is_amid = begins.is_none();
-        let Some(from) = asked.nested.and_then(|_| begins.or_else(|| last_head(&body.bytes))) else { return };
-        let Some(off) = asked.nested.map(|off| off + from as u64) else { return };
+        let Some(from) = begins.or_else(|| first_line(&body.bytes)) else { return };
+        let off = off + from as u64;
         let most = MOST.min(out.limits.flow_bytes / 4).saturating_sub(size_of::<Nested>());
         // What is kept behind a gap stands elsewhere.
         let known = body.gap_at.map_or(usize::MAX, |at| at as usize).min(body.bytes.len());
@@ -167,7 +175,7 @@ impl Http {
             is_early,
             is_piped: false,
             none_behind: false,
-            is_cut: is_amid || rest > 0 || ends_amid_head(&bytes),
+            is_cut: rest > 0 || ends_amid_head(&bytes) || last_head(&bytes).is_some(),
             is_request: !is_amid && begins_line(&bytes),
             is_amid,
             turns: self.suspects.turns,
@@ -414,37 +422,49 @@ fn ends_amid_head(bytes: &[u8]) -> bool {
 
 /// The first line is that of a request, as far as it goes, with whatever some server takes for blanks.
 fn begins_line(bytes: &[u8]) -> bool {
-    const VERSION: &[u8] = b"HTTP/";
+    const NAME: &[u8] = b"HTTP/";
     let bytes = trim_start(bytes);
     let line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
     let mut words = line.split(is_any_space).filter(|word| !word.is_empty());
     let method = words.next().unwrap_or_default();
     let (_, version, more) = (words.next(), words.next(), words.next());
-    let is_version = |word: &[u8]| word.starts_with(VERSION) || VERSION.starts_with(word);
+    let is_version = |word: &[u8]| word.starts_with(NAME) || NAME.starts_with(word);
     begins_method(method) && version.is_none_or(is_version) && more.is_none()
 }
 
-/// Where the last line stands that is that of a request of HTTP/1, where fields and no end of its head follow: lines of a log have more behind
-/// the version, and none are fields.
-fn last_head(bytes: &[u8]) -> Option<usize> {
-    let named = memmem::rfind(bytes, b" HTTP/1.")?;
-    let at = memrchr(b'\n', bytes.get(..named)?).map_or(0, |end| end + 1);
-    let rest = bytes.get(named + b" HTTP/1.".len() + 1..)?;
+/// Where the line of a request of HTTP/1 begins whose version is `named`, where fields or nothing follow: lines of a log have more behind the
+/// version, and none are fields. A server that takes a part of content may go on amid a word.
+fn line_of_request(bytes: &[u8], named: usize) -> Option<usize> {
+    let from = memrchr(b'\n', bytes.get(..named)?).map_or(0, |end| end + 1);
+    let rest = bytes.get(named + VERSION.len() + 1..)?;
     let fields = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n"))?;
-    let are_fields = memchr::memchr_iter(b'\n', fields).map(|end| end + 1);
-    let from = std::iter::once(0).chain(are_fields);
-    let is_field = |from: usize| {
-        fields.get(from..).is_none_or(|line| {
-            let line = line.split(|b| *b == b'\n').next().unwrap_or_default();
-            line.is_empty()
-                || line
-                    .iter()
-                    .position(|b| *b == b':')
-                    .is_some_and(|colon| colon > 0 && !line.iter().take(colon).any(u8::is_ascii_whitespace))
-        })
+    let lines = fields.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let is_field = |line: &[u8]| {
+        let colon = line.iter().position(|b| *b == b':');
+        colon.is_some_and(|at| at > 0 && !line.iter().take(at).any(u8::is_ascii_whitespace))
     };
-    let is_head = begins_line(bytes.get(at..)?) && head_end(bytes, named).is_none();
-    (is_head && from.take(MOST_FIELDS).all(is_field)).then_some(at)
+    // The last one may be cut, or content.
+    let mut head = lines.take(MOST_FIELDS).take_while(|line| !line.is_empty());
+    if !head.all(is_field) {
+        return None;
+    }
+    if begins_line(bytes.get(from..)?) {
+        return Some(from);
+    }
+    let word = memrchr(b' ', bytes.get(from..named)?)? + from;
+    let first = from.max(word.saturating_sub(LONGEST_KNOWN));
+    (first..word).find(|at| bytes.get(*at..word).is_some_and(is_method))
+}
+
+/// The first such line amid content.
+fn first_line(bytes: &[u8]) -> Option<usize> {
+    memmem::find_iter(bytes, VERSION).take(MOST_LINES).find_map(|named| line_of_request(bytes, named))
+}
+
+/// The last one, where its head has no end.
+fn last_head(bytes: &[u8]) -> Option<usize> {
+    let named = memmem::rfind(bytes, VERSION).filter(|named| head_end(bytes, *named).is_none())?;
+    line_of_request(bytes, named)
 }
 
 /// By all signs, or as some server reads it.
