@@ -9,7 +9,9 @@ use sidetap_wire::auth::is_credential_parameter;
 use sidetap_wire::body::{self, Kind, Location, Scalar, Visitor, WalkLimits, WalkScratch};
 use sidetap_wire::coding::{self, CodingLimits, CodingScratch};
 
+use crate::persons::{self, Persons, words};
 use crate::redact;
+use crate::runs::runs_hidden;
 
 /// Bytes of heads that are kept of a message.
 const HEAD: usize = 2 << 10;
@@ -111,7 +113,7 @@ impl Shown {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Part {
     pub(crate) headers: Vec<(String, String)>,
-    /// A line a value, by its place: `$.user.name: A***`.
+    /// A line a value, by its place: `$.user.name: ***`.
     pub(crate) content: Option<String>,
 }
 
@@ -173,7 +175,10 @@ impl Masker {
             lower if DESCRIBING.contains(&lower) => {
                 cut(redact::text(&mut self.scanner, "", &text).unwrap_or(text))
             }
-            _ => self.value(name, &text),
+            _ => match self.value(name, &text) {
+                shown if shown == text && persons::is_personal(self.scanner.pack(), name) => "***".to_owned(),
+                shown => shown,
+            },
         }
     }
 
@@ -192,14 +197,21 @@ impl Masker {
         let sensitive: Vec<String> =
             self.scanner.take().into_iter().filter(|s| !self.may_show(s.kind)).map(|s| s.location).collect();
         let whole = message.whole && walked.complete && !walked.malformed;
-        if !whole {
-            // A value that was cut could be a secret that nobody can tell any more.
-            seen.0.pop();
-        }
+        // A value that was cut could be a secret that nobody can tell any more.
+        let cut_at = if whole { None } else { seen.0.pop().map(|v| v.path) };
+        let pack = std::sync::Arc::clone(self.scanner.pack());
+        let places = seen.0.iter().map(|v| (&*v.path, &*v.key));
+        let persons = Persons::of(&pack, places, cut_at.as_deref());
         let mut out = String::new();
         for value in &seen.0 {
             let shown = match self.value(&value.key, &value.text) {
-                shown if shown == value.text && sensitive.contains(&value.path) => "***".to_owned(),
+                shown
+                    if shown == value.text
+                        && (sensitive.contains(&value.path)
+                            || value.is_text && persons.names(&value.path, &value.key, &shown)) =>
+                {
+                    "***".to_owned()
+                }
                 shown => shown,
             };
             let place = self.value("", &value.path);
@@ -228,7 +240,11 @@ impl Masker {
     /// A text with values that stand behind a name of their own in it (`dni: …`, `token=…`) masked as of that name.
     fn named_in(&mut self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
-        for part in text.split_inclusive([',', ';', '\n', '&']) {
+        let parts = || text.split_inclusive([',', ';', '\n', '&']);
+        let before = |part: &str| part.split([':', '=']).next().map(str::len).filter(|at| *at < part.len());
+        let mut words_before = parts().filter_map(|p| p.get(..before(p)?));
+        let about = words_before.any(|word| persons::is_about_one(self.scanner.pack(), word));
+        for part in parts() {
             let Some((at, sign)) = part.match_indices([':', '=']).next() else {
                 out.push_str(part);
                 continue;
@@ -241,6 +257,7 @@ impl Masker {
             let hidden = match bare.is_empty() || word.is_empty() {
                 true => None,
                 false if is_private(word) => Some("***".to_owned()),
+                false if about && persons::is_name(self.scanner.pack(), word) => Some("***".to_owned()),
                 false => redact::text(&mut self.scanner, word, bare),
             };
             out.push_str(name);
@@ -342,26 +359,6 @@ fn is_private(name: &str) -> bool {
         || words(name).any(|w| PRIVATE_WORDS.iter().any(|p| w.eq_ignore_ascii_case(p)))
 }
 
-/// The words of a name: `userName`, `user_name`, `X-User-Name`.
-fn words(name: &str) -> impl Iterator<Item = &str> {
-    let parts = name.split(|c: char| !c.is_alphanumeric());
-    parts.flat_map(|part| {
-        let bytes = part.as_bytes();
-        let starts = (1..bytes.len()).filter(|at| {
-            let (before, here) = (bytes.get(at - 1), bytes.get(*at));
-            before.is_some_and(u8::is_ascii_lowercase) && here.is_some_and(u8::is_ascii_uppercase)
-        });
-        let mut ends: Vec<usize> = starts.collect();
-        ends.push(part.len());
-        let mut from = 0;
-        ends.into_iter().filter_map(move |end| {
-            let word = part.get(from..end);
-            from = end;
-            word
-        })
-    })
-}
-
 /// Cookies by name; of the first `values` of them the values are struck out, what follows are attributes.
 fn cookies(text: &str, values: usize) -> String {
     let shown = text.split(';').enumerate().map(|(n, cookie)| {
@@ -374,68 +371,6 @@ fn cookies(text: &str, values: usize) -> String {
         }
     });
     cut(shown.collect::<Vec<_>>().join("; "))
-}
-
-/// Runs of letters and digits that nobody would remember, and long numbers: all but their beginning is struck out.
-fn runs_hidden(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut from = 0;
-    let mut at = text.char_indices().peekable();
-    while let Some((start, c)) = at.next() {
-        if !c.is_alphanumeric() {
-            continue;
-        }
-        let rest = text.get(start..).unwrap_or_default();
-        let whole =
-            rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-'))).unwrap_or(rest.len());
-        if is_drawn(rest.get(..whole).unwrap_or_default()) {
-            out.push_str(text.get(from..start).unwrap_or_default());
-            out.extend(rest.chars().take(4));
-            out.push_str("***");
-            from = start + whole;
-            while at.next_if(|(next, _)| *next < from).is_some() {}
-            continue;
-        }
-        let (mut end, mut digits, mut letters) = (start + c.len_utf8(), u32::from(c.is_ascii_digit()), 0_u32);
-        letters += 1 - digits;
-        while let Some((next, c)) = at.next_if(|(_, c)| c.is_alphanumeric()) {
-            end = next + c.len_utf8();
-            digits += u32::from(c.is_ascii_digit());
-            letters += u32::from(!c.is_ascii_digit());
-        }
-        let show = match (digits, letters) {
-            (9.., 0) => 2,
-            (1.., 1..) if digits + letters >= 16 => 4,
-            (0, 32..) => 4,
-            _ => continue,
-        };
-        out.push_str(text.get(from..start).unwrap_or_default());
-        out.extend(text.get(start..end).unwrap_or_default().chars().take(show));
-        out.push_str("***");
-        from = end;
-    }
-    out.push_str(text.get(from..).unwrap_or_default());
-    out
-}
-
-/// Whether letters of both cases and digits follow each other as nobody writes them: base64url, of which `-` and `_` are a part.
-fn is_drawn(run: &str) -> bool {
-    if run.len() < 20 {
-        return false;
-    }
-    let bytes = run.as_bytes();
-    let has = |is: fn(&u8) -> bool| bytes.iter().any(is);
-    let turns = bytes.windows(2).filter(|pair| match pair {
-        [a, b] if a.is_ascii_alphabetic() => {
-            b.is_ascii_digit() || a.is_ascii_lowercase() && b.is_ascii_uppercase()
-        }
-        [a, b] => a.is_ascii_digit() && b.is_ascii_alphabetic(),
-        _ => false,
-    });
-    has(u8::is_ascii_uppercase)
-        && has(u8::is_ascii_lowercase)
-        && has(u8::is_ascii_digit)
-        && turns.count() >= 5
 }
 
 fn cut(mut text: String) -> String {
@@ -458,16 +393,18 @@ struct Value {
     path: String,
     key: String,
     text: String,
+    is_text: bool,
 }
 
 impl Visitor for Values {
     fn scalar(&mut self, at: &Location<'_>, value: Scalar<'_>, _: Range<usize>) {
+        let is_text = matches!(value, Scalar::Str(_));
         let text = match value {
             Scalar::Str(text) | Scalar::Num(text) => text.to_owned(),
             Scalar::Bool(value) => value.to_string(),
             Scalar::Null => "null".to_owned(),
         };
-        self.0.push(Value { path: at.path(), key: at.key.to_owned(), text });
+        self.0.push(Value { path: at.path(), key: at.key.to_owned(), text, is_text });
     }
 }
 
@@ -476,23 +413,6 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-
-    #[test]
-    fn what_was_drawn_at_random_is_struck_out_under_any_name() {
-        for drawn in ["DYOBzzdJhwwLgKCD_D7urxDn7Sq1U2u_nWuPDCfuQbUgdEpv", "aB3-x9Qz_T4mK-7wLp2R"] {
-            let hidden = runs_hidden(&format!("go: {drawn}; on"));
-            assert_eq!(hidden, format!("go: {}***; on", &drawn[..4]));
-        }
-        for written in [
-            "Summer-Sale-2024-Shoes-Red",
-            "getUserAccountListByNameOrId",
-            "550e8400-e29b-41d4-a716-4466554400ab",
-            "two-days-2026-10-13",
-        ] {
-            assert_eq!(runs_hidden(written), written);
-        }
-        assert!(is_private("refresh") && is_private("phrase"));
-    }
 
     fn masker() -> Masker {
         Masker::new(&Arc::new(Pack::builtin().unwrap()), HashKey::from_bytes([1; 16]))
@@ -541,6 +461,7 @@ mod tests {
 
     #[test]
     fn credentials_sessions_and_accounts_are_struck_out() {
+        assert!(is_private("refresh") && is_private("phrase"));
         let secrets = [
             shown(
                 &[("Authorization", "Bearer hunter2hunter"), ("Cookie", "sid=hunter2hunter; theme=hunter2b")],
@@ -566,6 +487,51 @@ mod tests {
         }
         assert!(secrets[0].contains("Bearer ***") && secrets[0].contains("theme=***"), "{}", secrets[0]);
         assert!(secrets[1].contains("HttpOnly"), "{}", secrets[1]);
+    }
+
+    #[test]
+    fn persons_are_not_named_and_things_are() {
+        let json = |body: &str| shown(&[("Content-Type", "application/json")], body);
+        let form = |body: &str| shown(&[("Content-Type", "application/x-www-form-urlencoded")], body);
+        for (named, out) in [
+            ("Doe", json(r#"{"email":"a@b.example","name":"Jo Doe","newsletter":true}"#)),
+            ("doe", json(r#"{"customers":[{"no":0,"name":"jo doe"}]}"#)),
+            ("doe", json(r#"{"patients":[{"attributes":{"name":"jo doe"}}]}"#)),
+            ("doe", json(r#"{"user":{"id":3,"data":{"name":"jo doe"}}}"#)),
+            ("Doe", json(r#"{"displayName":"Jo Doe","tier":"blue"}"#)),
+            ("Doe", json(r#"{"name":"Jo Doe","ship":{"phone":"+44 20 7946 0958","city":"Dunmere"}}"#)),
+            ("Dunmere", json(r#"{"ship":{"phone":"+44 20 7946 0958","city":"Dunmere"}}"#)),
+            ("Santos", json(r#"{"card":{"pan":"4111111111111111","holder":"Vera Santos"}}"#)),
+            ("Quist", json(r#"[{"name":"M. Quist","iban":"DE89370400440532013000"}]"#)),
+            ("Weiss", json(r#"{"host":{"name":"Oskar Weiss","mail":"o@b.example"}}"#)),
+            ("李雷", json(r#"{"fullName":"李雷"}"#)),
+            ("doe", form("name=jo+doe&email=a%40b.example")),
+            (
+                "doe",
+                shown(&[("Content-Type", "text/xml")], "<a><Customer><Name>jo doe</Name></Customer></a>"),
+            ),
+            (
+                "Doe",
+                json(r#"{"query":"mutation { join(name: \"Jo Doe\", email: \"a@b.example\") { id } }"}"#),
+            ),
+            ("doe", shown(&[("X-Customer-Name", "jo doe")], "")),
+            ("doe", shown(&[("Referer", "https://h.example/?name=jo+doe&email=a%40b.example")], "")),
+            ("Doe", json(&format!("{{\"name\":\"Jo Doe\",\"bio\":\"{}\"}}", "x".repeat(BODY)))),
+        ] {
+            assert!(!out.contains(named) && out.contains("***"), "{named}: {out}");
+        }
+        for (thing, out) in [
+            ("Blue shoe", json(r#"{"name":"Blue shoe","price":3}"#)),
+            ("Blue shoe", json(r#"{"customer":{"orders":[{"items":[{"name":"Blue shoe"}]}]}}"#)),
+            ("Gullhaven", json(r#"{"stores":[{"name":"Gullhaven","phone":"+44 20 7946 0958"}]}"#)),
+            ("Gold", json(r#"{"user":{"email":"a@b.example","plan":{"name":"Gold"}}}"#)),
+            ("cat.png", json(r#"{"email":"a@b.example","file_name":"cat.png"}"#)),
+            ("iPhone", json(r#"{"name":"iPhone","mic":false}"#)),
+            ("screen", json(r#"{"events":[{"name":"screen","at":3}],"email":"a@b.example"}"#)),
+            ("name=shoe", shown(&[("Referer", "https://h.example/?name=shoe&sort=name")], "")),
+        ] {
+            assert!(out.contains(thing), "{thing}: {out}");
+        }
     }
 
     #[test]

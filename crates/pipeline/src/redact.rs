@@ -6,6 +6,8 @@ use sidetap_wire::auth::is_credential_parameter;
 use sidetap_wire::cookies::is_session;
 use sidetap_wire::target::{self, Target};
 
+use crate::persons;
+
 /// Names of parameters whose value names an account or is a secret, besides those that `wire::auth` knows.
 const PRIVATE: [&str; 38] = [
     "user",
@@ -187,6 +189,7 @@ impl Eye<'_> {
     /// The `name=value` items of a query, of path parameters or of a fragment; one without a name is a value.
     fn items(&mut self, items: &[u8], at: usize) {
         let mut start = at;
+        let about = self.are_about_one(items);
         for (n, item) in items.split(|b| matches!(b, b'&' | b';')).enumerate() {
             if n == PARTS {
                 self.cuts.push(Cut { range: start..at + items.len(), with: "***".into() });
@@ -199,12 +202,30 @@ impl Eye<'_> {
                     self.part("", name, start..start + eq, Names::Neighbours);
                     let value = value.get(1..).unwrap_or_default();
                     let from = start + eq + 1;
-                    self.part(&name_text, value, from..from + value.len(), Names::Fields);
+                    let range = from..from + value.len();
+                    if about && !value.is_empty() && persons::is_name(self.scanner.pack(), &name_text) {
+                        self.cuts.push(Cut { range, with: "***".into() });
+                    } else {
+                        self.part(&name_text, value, range, Names::Fields);
+                    }
                 }
                 None => self.part("", item, start..start + item.len(), Names::Neighbours),
             }
             start += item.len() + 1;
         }
+    }
+
+    /// Whether items hold a name, and another one says that it is a person's.
+    fn are_about_one(&self, items: &[u8]) -> bool {
+        let ends = |name: &[u8]| {
+            name.get(name.len().saturating_sub(4)..).is_some_and(|e| e.eq_ignore_ascii_case(b"name"))
+        };
+        let names = || {
+            let all = items.split(|b| matches!(b, b'&' | b';')).take(PARTS);
+            all.filter_map(|item| item.split(|b| *b == b'=').next())
+        };
+        let pack = self.scanner.pack();
+        names().any(ends) && names().any(|name| persons::is_about_one(pack, &target::percent_decoded(name)))
     }
 
     fn part(&mut self, name: &str, raw: &[u8], range: Range<usize>, names: Names) {

@@ -247,6 +247,13 @@ impl Pack {
         self.types.iter().enumerate().map(|(i, t)| (TypeId(i as u16), t))
     }
 
+    /// The types that a field of this name says it holds.
+    pub fn named(&self, name: &str) -> impl Iterator<Item = &Type> {
+        let types =
+            if self.phrases.may_name(name) { self.phrases.of_name("", name).types } else { SmallVec::new() };
+        types.into_iter().filter_map(|id| self.get(id))
+    }
+
     /// The type of this name.
     pub fn id_of(&self, name: &str) -> Option<TypeId> {
         self.types().find(|(_, t)| t.id == name).map(|(id, _)| id)
