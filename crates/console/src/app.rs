@@ -118,9 +118,18 @@ impl Shared {
     /// Keeps the store to its limits, by a connection of its own: that may take long.
     pub(crate) async fn keep_limits(&self) {
         let (path, now) = (self.about.store.clone(), self.now());
-        let keep = move || Store::open(&path).and_then(|mut store| store.keep_limits(now));
+        let keep = move || Store::open(&path)?.keep_limits(now);
         if let Ok(Err(error)) = tokio::task::spawn_blocking(keep).await {
             tracing::warn!(%error, "the store is not kept to its limits");
+        }
+    }
+
+    /// Keeps space of the disk back, where there is enough again.
+    pub(crate) async fn keep_space(&self) {
+        let path = self.about.store.clone();
+        let keep = move || Store::open_read_only(&path).map(|store| store.keep_space());
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(keep).await {
+            tracing::warn!(%error, "no space of the disk is kept back");
         }
     }
 
@@ -322,10 +331,9 @@ impl Writer {
     ) -> Result<T, Problem> {
         match self.jobs.try_send(job) {
             Ok(()) => receiver.await.unwrap_or_else(|_| Err(stopped())),
-            Err(TrySendError::Full(_)) => {
-                let detail = "too many changes wait for the store; try again";
-                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store", "store busy", detail))
-            }
+            Err(TrySendError::Full(_)) => Err(Problem::store_busy(
+                "too many changes wait for the store; nothing was changed: try again",
+            )),
             Err(TrySendError::Disconnected(_)) => Err(stopped()),
         }
     }

@@ -6,6 +6,9 @@ use sidetap_store::StoreError;
 
 use crate::control::Refused;
 
+/// After how long a request may come again that a busy store could not take.
+const AGAIN_S: u64 = 2;
+
 /// An error as RFC 9457 has it (`application/problem+json`).
 #[derive(Clone, Debug)]
 pub(crate) struct Problem {
@@ -54,8 +57,20 @@ impl Problem {
         Problem { retry_after_s: Some(seconds), ..problem }
     }
 
+    /// Others hold the store: nothing was done, and the same may be asked again.
+    pub(crate) fn store_busy(detail: &str) -> Self {
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store-busy", "store busy", detail);
+        Problem { retry_after_s: Some(AGAIN_S), ..problem }
+    }
+
     /// What the store said goes to the log; whoever asks learns only that it failed.
     pub(crate) fn of_store(error: &StoreError) -> Self {
+        if error.is_busy() {
+            tracing::warn!(error = %error, "others held the store for too long");
+            let detail =
+                "others write into the store for longer than this waited; nothing was changed: try again";
+            return Problem::store_busy(detail);
+        }
         tracing::warn!(error = %error, "store not read");
         if error.is_full() {
             let detail = "there is no room in the store or on its disk; GET /api/v1/health says which";

@@ -257,7 +257,7 @@ async fn check_daily(app: App) {
     }
 }
 
-/// Finishes what runs that were killed had still to forget.
+/// Finishes what runs that were killed had still to forget, and keeps space of the disk back again where it was used.
 async fn forget_left(app: App) {
     loop {
         tokio::time::sleep(MINUTE).await;
@@ -265,6 +265,7 @@ async fn forget_left(app: App) {
         if let Err(problem) = app.write_apart(move |store| Ok(store.end_silent(now)?)).await {
             tracing::warn!(?problem, "who was to be forgotten by a run that ended waits in the store");
         }
+        app.keep_space().await;
     }
 }
 

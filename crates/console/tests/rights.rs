@@ -270,3 +270,35 @@ async fn several_approvals_are_decided_by_operators_and_audited() {
     let analyst = served.log_in("ana", PASSWORD).await;
     assert_eq!(analyst.send("POST", &path("approve"), &json!({"all": true})).await.status, 403);
 }
+
+/// What others do at length is no failure of the store: who asks is told to come again.
+#[tokio::test]
+async fn a_store_that_others_hold_is_busy_and_says_when_to_come_again() {
+    let served = serve().await.with_admin().await;
+    let admin = served.log_in("admin", PASSWORD).await;
+    let mut other = Store::open(&served.dir.path().join("sidetap.db")).unwrap();
+    let (holds, held) = std::sync::mpsc::channel();
+    let (over, is_over) = std::sync::mpsc::channel::<()>();
+    let others = std::thread::spawn(move || {
+        other.atomically(|store| {
+            store.put_state("test", b"held")?;
+            holds.send(()).unwrap();
+            let _ = is_over.recv();
+            Ok::<_, sidetap_store::StoreError>(())
+        })
+    });
+    held.recv().unwrap();
+    let open = json!({"status": "open", "note": "late"});
+    let answer = admin.send("PATCH", "/api/v1/findings/f001", &open).await;
+    assert_eq!(
+        (answer.status, &*answer.problem()),
+        (503, "urn:sidetap:problem:store-busy"),
+        "{}",
+        answer.body
+    );
+    assert!(answer.has("retry-after: 2"), "{}", answer.head);
+    assert!(answer.body.contains("nothing was changed"), "{}", answer.body);
+    drop(over);
+    others.join().unwrap().unwrap();
+    assert_eq!(admin.send("PATCH", "/api/v1/findings/f001", &open).await.status, 200);
+}

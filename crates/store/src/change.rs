@@ -123,8 +123,10 @@ impl Store {
         Ok(inner)
     }
 
-    /// Keeps space of the disk back for when it is full. A server that lives long does; a file beside the store has it.
+    /// Keeps space of the disk back for when it is full, from now on with each [`Store::keep_limits`]. A server that lives long does; a
+    /// file beside the store has it.
     pub fn keep_space(&self) {
+        self.keeps_space.set(true);
         let ballast = self.ballast();
         if ballast.exists() || self.free().is_none_or(|free| free <= 4 * BALLAST) {
             return;

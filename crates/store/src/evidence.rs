@@ -1,4 +1,6 @@
-use rusqlite::{Connection, params};
+use std::collections::BTreeSet;
+
+use rusqlite::{Connection, Row, params};
 use serde::{Deserialize, Serialize};
 use sidetap_model::Ts;
 
@@ -74,12 +76,7 @@ impl Store {
             }
             self.settle()?;
         }
-        let transaction = self.begin()?;
-        let evicted = evict(&transaction, limits)?;
-        count(&transaction, "evidence.evicted", evicted)?;
-        transaction.commit()?;
-        self.settle()?;
-        Ok(evicted)
+        self.evict_evidence(limits)
     }
 
     fn write_evidence(&mut self, part: &[EvidenceRow]) -> Result<(), StoreError> {
@@ -199,61 +196,99 @@ fn number(weight: f64) -> serde_json::Value {
     if rounded.fract() == 0.0 { serde_json::Value::from(rounded as u64) } else { rounded.into() }
 }
 
-/// Removes what is too old by now: as long before the newest, and as long since a run was saved last, as the limit allows together.
-pub(crate) fn evict_old(store: &mut Store, age_s: u64, now: Ts) -> Result<u64, StoreError> {
-    let age = i64::try_from(age_s).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
-    let ends = "SELECT (SELECT min(at) FROM evidence), (SELECT max(at) FROM evidence), (SELECT max(saved_at) FROM runs)";
-    let (oldest, newest, saved): (Option<i64>, Option<i64>, Option<i64>) =
-        store.connection.query_row(ends, [], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
-    let (Some(oldest), Some(newest)) = (oldest, newest) else { return Ok(0) };
-    let since = now.0.saturating_sub(saved.unwrap_or(now.0)).max(0);
-    let before = newest.saturating_add(since).saturating_sub(age);
-    if oldest >= before {
-        return Ok(0);
+impl Store {
+    /// Removes what is too old by now: as long before the newest, and as long since a run was saved last, as the limit allows together.
+    pub(crate) fn evict_old(&mut self, age_s: u64, now: Ts) -> Result<u64, StoreError> {
+        let ends = "SELECT (SELECT max(at) FROM evidence), (SELECT max(saved_at) FROM runs)";
+        let (newest, saved): (Option<i64>, Option<i64>) =
+            self.connection.query_row(ends, [], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        let since = now.0.saturating_sub(saved.unwrap_or(now.0)).max(0);
+        match newest {
+            Some(newest) => self.evict_before(newest.saturating_add(since).saturating_sub(nanos(age_s))),
+            None => Ok(0),
+        }
     }
-    let transaction = store.begin_vital()?;
-    let gone = transaction.execute("DELETE FROM evidence WHERE at < ?1", [before])? as u64;
-    if gone > 0 {
-        forget_samples(&transaction)?;
+
+    fn evict_before(&self, before: i64) -> Result<u64, StoreError> {
+        let is_old = "SELECT 1 FROM evidence WHERE at < ?1";
+        if !self.connection.prepare_cached(is_old)?.exists([before])? {
+            return Ok(0);
+        }
+        self.in_steps(PART as u64, |change| {
+            let sql = "SELECT id FROM evidence WHERE at < ?1 ORDER BY at, id LIMIT ?2";
+            let mut old = change.prepare_cached(sql)?;
+            let ids = old.query_map(params![before, PART as i64], |r| r.get(0))?;
+            remove(change, &ids.collect::<Result<Vec<_>, _>>()?)
+        })
     }
-    count(&transaction, "evidence.evicted", gone)?;
-    transaction.commit()?;
-    Ok(gone)
+
+    /// Removes what is too old beside the newest, and the oldest of what is too much.
+    fn evict_evidence(&self, limits: &EvidenceLimits) -> Result<u64, StoreError> {
+        let sizes = "SELECT max(at), count(*), coalesce(sum(bytes), 0) FROM evidence";
+        let mut sizes = self.connection.prepare_cached(sizes)?;
+        let (newest, ..) = sizes.query_row([], read_sizes)?;
+        let mut gone = self.evict_before(newest.saturating_sub(nanos(limits.age_s)))?;
+        let (_, rows, bytes) = sizes.query_row([], read_sizes)?;
+        let mut over = (rows.saturating_sub(limits.rows), bytes.saturating_sub(limits.bytes));
+        if over != (0, 0) {
+            gone += self.in_steps(PART as u64, |change| {
+                let mut oldest =
+                    change.prepare_cached("SELECT id, bytes FROM evidence ORDER BY at, id LIMIT ?1")?;
+                let oldest = oldest.query_map([PART as i64], |r| Ok((r.get(0)?, r.get::<_, i64>(1)?)))?;
+                let mut ids = Vec::new();
+                for row in oldest {
+                    let (id, bytes): (String, i64) = row?;
+                    if over == (0, 0) {
+                        break;
+                    }
+                    over = (over.0.saturating_sub(1), over.1.saturating_sub(bytes.unsigned_abs()));
+                    ids.push(id);
+                }
+                remove(change, &ids)
+            })?;
+        }
+        Ok(gone)
+    }
 }
 
-/// Samples are of exchanges that are kept.
-fn forget_samples(transaction: &Connection) -> Result<(), StoreError> {
-    transaction.execute("DELETE FROM sampled WHERE exchange NOT IN (SELECT id FROM evidence)", [])?;
-    transaction.execute("DELETE FROM samples WHERE thing NOT IN (SELECT thing FROM sampled)", [])?;
+fn nanos(seconds: u64) -> i64 {
+    i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000_000)
+}
+
+/// The newest, how many there are, and their bytes.
+fn read_sizes(r: &Row<'_>) -> rusqlite::Result<(i64, u64, u64)> {
+    let newest = r.get::<_, Option<i64>>(0)?.unwrap_or_default();
+    Ok((newest, r.get::<_, i64>(1)?.unsigned_abs(), r.get::<_, i64>(2)?.unsigned_abs()))
+}
+
+fn remove(transaction: &Connection, ids: &[String]) -> Result<u64, StoreError> {
+    let mut delete = transaction.prepare_cached("DELETE FROM evidence WHERE id = ?1")?;
+    let mut gone = 0;
+    for id in ids {
+        gone += delete.execute([id])? as u64;
+    }
+    unsample(transaction, ids)?;
+    count(transaction, "evidence.evicted", gone)?;
+    Ok(ids.len() as u64)
+}
+
+/// Samples are of exchanges that are kept: these are no more.
+pub(crate) fn unsample(transaction: &Connection, ids: &[String]) -> Result<(), StoreError> {
+    let mut delete = transaction.prepare_cached("DELETE FROM sampled WHERE exchange = ?1 RETURNING thing")?;
+    let mut of = BTreeSet::new();
+    for id in ids {
+        let mut things = delete.query([id])?;
+        while let Some(row) = things.next()? {
+            of.insert(row.get::<_, String>(0)?);
+        }
+    }
+    let sql =
+        "DELETE FROM samples WHERE thing = ?1 AND thing NOT IN (SELECT thing FROM sampled WHERE thing = ?1)";
+    let mut delete = transaction.prepare_cached(sql)?;
+    for thing in of {
+        delete.execute([thing])?;
+    }
     Ok(())
-}
-
-fn evict(transaction: &Connection, limits: &EvidenceLimits) -> Result<u64, StoreError> {
-    let limit = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    let age = limit(limits.age_s).saturating_mul(1_000_000_000);
-    let mut gone =
-        transaction.execute("DELETE FROM evidence WHERE at < (SELECT max(at) FROM evidence) - ?1", [age])?;
-    let sizes = "SELECT count(*), coalesce(sum(bytes), 0) FROM evidence";
-    let (rows, bytes): (i64, i64) =
-        transaction.prepare_cached(sizes)?.query_row([], |r| Ok((r.get(0)?, r.get(1)?)))?;
-    if rows > limit(limits.rows) || bytes > limit(limits.bytes) {
-        gone += evict_oldest(transaction, limits)?;
-    }
-    if gone > 0 {
-        forget_samples(transaction)?;
-    }
-    Ok(gone as u64)
-}
-
-fn evict_oldest(transaction: &Connection, limits: &EvidenceLimits) -> Result<usize, StoreError> {
-    let limit = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    Ok(transaction.execute(
-        "DELETE FROM evidence WHERE id IN (SELECT id FROM (
-             SELECT id, row_number() OVER newest AS n, sum(bytes) OVER newest AS total FROM evidence
-             WINDOW newest AS (ORDER BY at DESC, id DESC ROWS UNBOUNDED PRECEDING)
-         ) WHERE n > ?1 OR total > ?2)",
-        params![limit(limits.rows), limit(limits.bytes)],
-    )?)
 }
 
 pub(crate) fn count(transaction: &Connection, name: &str, n: u64) -> Result<(), StoreError> {

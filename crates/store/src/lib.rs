@@ -35,6 +35,7 @@ mod run_list;
 mod save;
 mod schema;
 mod site;
+mod steps;
 mod sums;
 mod template;
 mod watched;

@@ -1,11 +1,13 @@
 //! How large a store may grow, and what goes first.
 
+use std::time::Instant;
+
 use serde::{Deserialize, Serialize};
 use sidetap_model::Ts;
 
 use crate::change::Weight;
 use crate::error::StoreError;
-use crate::evidence::{EvidenceLimits, count, evict_old};
+use crate::evidence::{EvidenceLimits, count, unsample};
 use crate::open::Store;
 use crate::retain::{Removed, Retention};
 
@@ -114,7 +116,7 @@ impl Store {
         self.end_silent(now)?;
         let limits = self.limits()?;
         let mut removed = self.retain(now, &limits.retention())?;
-        let old = evict_old(self, limits.evidence_age_s, now)?;
+        let old = self.evict_old(limits.evidence_age_s, now)?;
         let evidence = old + self.record_evidence(&[], &limits.evidence())?;
         let mut add = |table: &str, n: u64| {
             if n > 0 {
@@ -125,13 +127,18 @@ impl Store {
         let most = limits.filled_bytes();
         for (table, sql) in VICTIMS {
             while self.filled()? > most {
+                let begun = Instant::now();
                 let n = self.evict(table, sql)?;
                 self.settle()?;
                 add(table, n);
                 if n == 0 {
                     break;
                 }
+                self.let_others(begun.elapsed());
             }
+        }
+        if self.keeps_space.get() {
+            self.keep_space();
         }
         Ok(removed)
     }
@@ -196,6 +203,9 @@ impl Store {
         };
         if table == "verdicts" {
             crate::now::refresh::<sidetap_model::rows::VerdictRow>(&transaction, &ids)?;
+        }
+        if table == "evidence" {
+            unsample(&transaction, &ids)?;
         }
         count(&transaction, &format!("bound.{table}"), ids.len() as u64)?;
         transaction.commit()?;

@@ -31,6 +31,8 @@ pub struct Store {
     pub(crate) pages: Cell<(i64, i64)>,
     /// The run that goes on by this handle, and what says so as long as its process lives.
     pub(crate) watching: Option<(String, File)>,
+    /// Whether space of the disk is kept back.
+    pub(crate) keeps_space: Cell<bool>,
 }
 
 impl Store {
@@ -73,8 +75,7 @@ impl Store {
         })?;
         restrict(path);
         let clock = functions(&connection)?;
-        let store =
-            Store { connection, path: path.to_owned(), clock, pages: Cell::new(UNBOUND), watching: None };
+        let store = Store::of(connection, path, clock);
         store.bind()?;
         Ok(store)
     }
@@ -102,7 +103,12 @@ impl Store {
         connection.pragma_update(None, "temp_store", "MEMORY")?;
         check(&connection, path)?;
         let clock = functions(&connection)?;
-        Ok(Store { connection, path: path.to_owned(), clock, pages: Cell::new(UNBOUND), watching: None })
+        Ok(Store::of(connection, path, clock))
+    }
+
+    fn of(connection: Connection, path: &Path, clock: Arc<AtomicI64>) -> Self {
+        let (pages, keeps_space) = (Cell::new(UNBOUND), Cell::new(false));
+        Store { connection, path: path.to_owned(), clock, pages, watching: None, keeps_space }
     }
 
     /// A number that changes when another process or connection changed the file, so that what was read can be kept.

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use rusqlite::{Connection, params};
 use serde::Serialize;
@@ -43,6 +44,24 @@ pub struct Removed(pub BTreeMap<String, u64>);
 impl Store {
     /// Removes what is older than the retention allows and the oldest of what is too much; counts both.
     pub fn retain(&mut self, now: Ts, retention: &Retention) -> Result<Removed, StoreError> {
+        let mut all = Removed::default();
+        loop {
+            let begun = Instant::now();
+            let removed = self.retain_some(now, retention)?;
+            self.settle()?;
+            let more = removed.0.values().any(|n| *n >= STEP.unsigned_abs());
+            for (table, n) in removed.0 {
+                *all.0.entry(table).or_default() += n;
+            }
+            if !more {
+                return Ok(all);
+            }
+            self.let_others(begun.elapsed());
+        }
+    }
+
+    /// The same for so many rows of each table.
+    fn retain_some(&mut self, now: Ts, retention: &Retention) -> Result<Removed, StoreError> {
         let nanos = |s: u64| i64::try_from(s).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
         let journal = now.0.saturating_sub(nanos(retention.journal_age_s));
         let transaction = self.begin_vital()?;
@@ -54,19 +73,18 @@ impl Store {
         trim_rows::<FindingRow>(&transaction, &mut removed, trim)?;
         trim_rows::<CampaignRow>(&transaction, &mut removed, trim)?;
         trim_rows::<VerdictRow>(&transaction, &mut removed, trim)?;
-        let traffic = remove_old(&transaction, "traffic", "ts", now, age)?;
+        let traffic = remove_old(&transaction, ("traffic", "run, ts"), "ts", now, age)?;
         note(&transaction, &mut removed, "traffic", traffic)?;
-        let calls = remove_old(&transaction, "calls", "ts", now, age)?;
+        let calls = remove_old(&transaction, ("calls", "endpoint, ts, run"), "ts", now, age)?;
         note(&transaction, &mut removed, "calls", calls)?;
         // Their hour is over before its last request is too old.
         let cells_age = nanos(retention.cells_age_s.saturating_add(3_600));
-        let cells = remove_old(&transaction, "cells", "hour", now, cells_age)?;
-        note(&transaction, &mut removed, "cells", cells)?;
-        let orphans = transaction.execute(CELLS_OF_NONE, [])?;
-        note(&transaction, &mut removed, "cells", orphans)?;
-        let approvals = transaction.execute("DELETE FROM approvals WHERE expires_at < ?1", [journal])?;
+        let cells = remove_old(&transaction, ("cells", "run, hour, cell"), "hour", now, cells_age)?;
+        let orphans = transaction.execute(CELLS_OF_NONE, [STEP])?;
+        note(&transaction, &mut removed, "cells", cells + orphans)?;
+        let approvals = transaction.execute(OLD_APPROVALS, params![journal, STEP])?;
         note(&transaction, &mut removed, "approvals", approvals)?;
-        let actions = transaction.execute("DELETE FROM actions WHERE at < ?1", [journal])?;
+        let actions = transaction.execute(OLD_ACTIONS, params![journal, STEP])?;
         note(&transaction, &mut removed, "actions", actions)?;
         let audit = prune_audit(&transaction, journal, now)?;
         note(&transaction, &mut removed, "audit", audit)?;
@@ -77,6 +95,15 @@ impl Store {
     }
 }
 
+/// Rows of one table that go in one step.
+const STEP: i64 = 2_000;
+
+const OLD_APPROVALS: &str =
+    "DELETE FROM approvals WHERE id IN (SELECT id FROM approvals WHERE expires_at < ?1 LIMIT ?2)";
+
+const OLD_ACTIONS: &str =
+    "DELETE FROM actions WHERE seq IN (SELECT seq FROM actions WHERE at < ?1 ORDER BY at LIMIT ?2)";
+
 const EMPTY_RUNS: &str = "DELETE FROM runs WHERE saved_at < ?1
     AND NOT EXISTS (SELECT 1 FROM endpoints t WHERE t.run = runs.id) AND NOT EXISTS (SELECT 1 FROM sensitive t WHERE t.run = runs.id)
     AND NOT EXISTS (SELECT 1 FROM findings t WHERE t.run = runs.id) AND NOT EXISTS (SELECT 1 FROM campaigns t WHERE t.run = runs.id)
@@ -85,22 +112,24 @@ const EMPTY_RUNS: &str = "DELETE FROM runs WHERE saved_at < ?1
 /// Runs are gone through from one to the next, not cell by cell.
 const CELLS_OF_NONE: &str = "WITH RECURSIVE of(run) AS (
         SELECT min(run) FROM cells UNION ALL SELECT (SELECT min(c.run) FROM cells c WHERE c.run > of.run) FROM of WHERE of.run IS NOT NULL
-    ) DELETE FROM cells WHERE run IN (SELECT run FROM of WHERE run NOT IN (SELECT id FROM runs))";
+    ) DELETE FROM cells WHERE (run, hour, cell) IN (
+        SELECT run, hour, cell FROM cells WHERE run IN (SELECT run FROM of WHERE run NOT IN (SELECT id FROM runs)) LIMIT ?1)";
 
 /// Removes rows of which the time since their run was saved and the time from them to its last packet are together too long: of each
 /// run the oldest, so that what stays is not looked at.
 fn remove_old(
     transaction: &Connection,
-    table: &str,
+    (table, key): (&str, &str),
     time: &str,
     now: Ts,
     age: i64,
 ) -> Result<usize, StoreError> {
-    let mut delete =
-        transaction.prepare_cached(&format!("DELETE FROM {table} WHERE run = ?1 AND {time} < ?2"))?;
+    let mut delete = transaction.prepare_cached(&format!(
+        "DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} WHERE run = ?1 AND {time} < ?2 LIMIT ?3)"
+    ))?;
     let mut gone = 0;
     for (run, before) in bounds(transaction, now, age)? {
-        gone += delete.execute(params![run, before])?;
+        gone += delete.execute(params![run, before, STEP - gone as i64])?;
     }
     Ok(gone)
 }
@@ -119,19 +148,22 @@ fn trim_rows<T: Kept>(
     (now, age, rows): (Ts, i64, u64),
 ) -> Result<(), StoreError> {
     let table = T::TABLE.name();
-    let old = format!("DELETE FROM {table} WHERE run = ?1 AND last_seen < ?2 RETURNING id");
+    let old = format!(
+        "DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} WHERE run = ?1 AND last_seen < ?2 LIMIT ?3) RETURNING id"
+    );
     let mut gone = Vec::new();
     for (run, before) in bounds(transaction, now, age)? {
-        gone.extend(ids_of(transaction, &old, params![run, before])?);
+        let left = STEP - gone.len() as i64;
+        gone.extend(ids_of(transaction, &old, params![run, before, left])?);
     }
     let have: i64 =
         transaction.prepare_cached(&format!("SELECT count(*) FROM {table}"))?.query_row([], |r| r.get(0))?;
-    if have > crate::save::count(rows) {
+    let over = have.saturating_sub(crate::save::count(rows)).min(STEP - gone.len() as i64);
+    if over > 0 {
         let many = format!(
-            "DELETE FROM {table} WHERE (id, run) IN
-             (SELECT id, run FROM {table} ORDER BY last_seen DESC, id, run LIMIT -1 OFFSET ?1) RETURNING id"
+            "DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} ORDER BY last_seen, id DESC, run DESC LIMIT ?1) RETURNING id"
         );
-        gone.extend(ids_of(transaction, &many, params![crate::save::count(rows)])?);
+        gone.extend(ids_of(transaction, &many, params![over])?);
     }
     note(transaction, removed, table, gone.len())?;
     gone.sort_unstable();
@@ -139,7 +171,26 @@ fn trim_rows<T: Kept>(
     if T::TABLE == Table::Campaigns {
         crate::save::remove_members(transaction, &gone)?;
     }
-    now::refresh::<T>(transaction, &gone)
+    now::refresh::<T>(transaction, &gone)?;
+    if matches!(T::TABLE, Table::Campaigns | Table::Findings) {
+        forget_samples::<T>(transaction, &gone)?;
+    }
+    Ok(())
+}
+
+/// Samples are of what is known.
+fn forget_samples<T: Kept>(transaction: &Connection, gone: &[String]) -> Result<(), StoreError> {
+    let (table, kind) = (T::TABLE.name(), T::TABLE.thing());
+    let is_known = format!("SELECT 1 FROM now_{table} WHERE id = ?1");
+    let mut is_known = transaction.prepare_cached(&is_known)?;
+    for id in gone {
+        if !is_known.exists([id])? {
+            let thing = format!("{kind}:{id}");
+            transaction.prepare_cached("DELETE FROM sampled WHERE thing = ?1")?.execute([&thing])?;
+            transaction.prepare_cached("DELETE FROM samples WHERE thing = ?1")?.execute([&thing])?;
+        }
+    }
+    Ok(())
 }
 
 fn ids_of(
@@ -154,7 +205,8 @@ fn ids_of(
 
 /// Removes rows of the audit by age, and says so in a row of it.
 fn prune_audit(transaction: &Connection, before: i64, now: Ts) -> Result<usize, StoreError> {
-    let removed = prune_where(transaction, "at < ?1", params![before])?;
+    let old = "seq IN (SELECT seq FROM audit WHERE at < ?1 ORDER BY at LIMIT ?2)";
+    let removed = prune_where(transaction, old, params![before, STEP])?;
     if removed > 0 {
         let detail = serde_json::json!({ "removed": removed, "before": Ts(before).to_string() }).to_string();
         transaction.execute(
