@@ -83,6 +83,7 @@ impl Store {
             ("verdicts", since.verdicts, marks.verdicts),
             ("actions", since.actions, marks.actions),
             ("approvals", since.approvals, marks.approvals),
+            ("audit", since.audit, marks.audit),
         ];
         let fresh = tables.iter().filter(|(_, was, is)| is > was).map(|(name, _, _)| *name);
         let worked_on: BTreeSet<&str> = fresh.chain(self.worked_on(since.audit)?).collect();

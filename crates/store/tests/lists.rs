@@ -6,8 +6,8 @@ use serde_json::json;
 use sidetap_model::rows::{InputSummary, RunData, VerdictRow};
 use sidetap_model::{ActionRow, EndpointId, SubjectKind, Ts};
 use sidetap_store::{
-    ACTIONS, CAMPAIGNS, CHANGES, ENDPOINTS, FINDINGS, Filter, List, NewSession, Notes, Scope, Sort, Store,
-    Test, TokenRow, VERDICTS, Value, Wanted, WorkChange,
+    ACTIONS, AuditRow, CAMPAIGNS, CHANGES, ENDPOINTS, FINDINGS, Filter, List, NewSession, Notes, Scope, Sort,
+    Store, Test, TokenRow, VERDICTS, Value, Wanted, WorkChange,
 };
 
 fn at(s: i64) -> Ts {
@@ -498,4 +498,16 @@ fn actions_are_found_by_the_campaign_behind_them() {
         store.action_list(&where_(&ACTIONS, "campaign", values)).unwrap().total
     };
     assert_eq!((of(&["c2"]), of(&["c2", "c1"])), (0, 260));
+}
+
+#[test]
+fn who_follows_hears_of_the_audit_too() {
+    let (_dir, mut store) = store();
+    let before = store.marks().unwrap();
+    let row = AuditRow { at: at(1), actor: "anna".into(), action: "evidence.read".into(), detail: json!({}) };
+    store.record_audit(&row).unwrap();
+    assert_eq!(store.news(&before).unwrap().changed, ["audit"], "a look changes nothing else");
+    let before = store.marks().unwrap();
+    store.record_audit(&AuditRow { action: "finding.work".into(), ..row }).unwrap();
+    assert_eq!(store.news(&before).unwrap().changed, ["audit", "findings"]);
 }

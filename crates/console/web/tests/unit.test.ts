@@ -6,7 +6,7 @@ import { pulse, stepped } from "../src/lib/buckets";
 import { colsOf, visibleOf } from "../src/lib/columns";
 import { cell, csv, ndjson, planRows } from "../src/lib/csv";
 import { band, bytes, duration, percent, recognised, times } from "../src/lib/format";
-import { planDevices, planLines } from "../src/lib/plan";
+import { isOld, planDevices, planLines } from "../src/lib/plan";
 import { className, pieces, plain, sentence, words } from "../src/lib/text";
 import { joined } from "../src/pages/draft";
 import { parseSearch, stringifySearch, to } from "../src/lib/url";
@@ -118,9 +118,12 @@ test("a plan is told to an operator, device by device and entry by entry", () =>
     held: [{ verdict: "v-3", subject: "203.0.113.9", why: "it is old" }],
   };
   assert.deepEqual(planDevices(plan), [
-    { name: "edge", text: "1 to add, 1 not sent, 3 stay", trouble: [] },
-    { name: "gone", text: "nothing to change", trouble: ["cannot be reached"] },
+    { name: "edge", text: "1 to add, 1 to make anew, 1 not sent, 3 stay, the allow list to change", trouble: [] },
+    { name: "gone", text: "not known", trouble: ["cannot be reached"] },
   ]);
+  const anew = { connectors: [{ name: "edge", add: [], repair: ["map file"] }] };
+  assert.deepEqual([planDevices(anew)[0]?.text, planLines(anew)[0]?.what], ["1 to make anew", "Make anew"], "no change is none where something is made anew");
+  assert.equal(planDevices({ connectors: [{ name: "edge", add: [], repair: [], allow_changes: false }] })[0]?.text, "nothing to change");
   const short = planLines(plan).map((line) => [line.device, line.what, line.whom, line.how, line.until, line.why, line.verdict]);
   assert.deepEqual(short, [
     ["edge", "Add", "192.0.2.1/32", "block", "2026-11-18T11:06:40.000Z", "", "v-1"],
@@ -134,6 +137,18 @@ test("a plan is told to an operator, device by device and entry by entry", () =>
   assert.deepEqual(planLines(undone).map((line) => [line.device, line.what, line.whom, line.why]), [["edge", "Take back", "a", "planned"]]);
   assert.equal(planDevices({ undone: [{ connectors: [{ name: "edge", outcome: "planned", removed: 2 }] }] })[0]?.text, "2 to remove", "nothing is done yet");
   assert.deepEqual([planDevices(null), planLines(null)], [[], []]);
+});
+
+test("a plan is old once something was done to a device", () => {
+  const device = { name: "edge", mode: "enforce", last_push: "2026-10-13T09:00:00Z", entries: 3, wanted: 3 };
+  const now = (change: object, killed = false) => ({ killed, devices: [{ ...device, ...change }] });
+  assert.equal(isOld(now({}), now({ drift: [] })), false);
+  assert.equal(isOld(now({ entries: null }), now({})), false, "the device was asked for the first time, for the plan");
+  for (const then of [{ last_push: "2026-10-13T09:00:02Z" }, { entries: 2 }, { mode: "dry-run" }, { name: "other" }]) {
+    assert.equal(isOld(now({}), now(then)), true, JSON.stringify(then));
+  }
+  assert.equal(isOld(now({ drift: [] }), now({ drift: ["map file"] })), true);
+  assert.equal(isOld(now({}), now({}, true)), true);
 });
 
 test("a campaign's pulse is drawn by time: a pause is as wide as it was", () => {

@@ -97,6 +97,7 @@ const COUNTS: [string, string, string][] = [
   ["add", "added", "to add"],
   ["refresh", "refreshed", "to refresh"],
   ["remove", "removed", "to remove"],
+  ["repair", "", "to make anew"],
   ["refused", "", "not sent"],
   ["keep", "", "stay"],
   ["held", "", "held"],
@@ -114,9 +115,28 @@ export function planDevices(plan: unknown): PlanDevice[] {
       const told = COUNTS.map(([planned, done, words]) => {
         const many = count(of[planned]) || (done ? count(of[done]) : 0);
         return many > 0 ? `${n(many)} ${done && outcome !== "planned" && count(of[done]) > 0 ? done : words}` : "";
-      }).filter(Boolean);
+      });
+      // What a plan would change of the allow list; what came of one does not say.
+      if (of["allow_changes"] === true) told.push("the allow list to change");
       const trouble = [text(of["error"]), text(of["guard"])];
       if (outcome === "failed" || outcome === "held") trouble.push(`${outcome}: ${text(of["answer"])}`);
-      return { name: text(of["name"]), text: told.join(", ") || "nothing to change", trouble: trouble.filter(Boolean) };
+      return { name: text(of["name"]), text: told.filter(Boolean).join(", ") || (text(of["error"]) ? "not known" : "nothing to change"), trouble: trouble.filter(Boolean) };
     });
+}
+
+/** What a plan depends on, as far as the page sees it. */
+export interface PlanOf {
+  killed?: boolean;
+  devices: { name: string; mode: string; last_push: string | null; entries: number | null; wanted: number | null; drift?: string[] }[];
+}
+
+/** Whether a plan that was made by one is old by the other. What was not known of a device before makes none old. */
+export function isOld(was: PlanOf, now: PlanOf): boolean {
+  const differs = (a: unknown, b: unknown) => a !== null && a !== undefined && b !== null && b !== undefined && JSON.stringify(a) !== JSON.stringify(b);
+  if (was.killed !== now.killed || was.devices.length !== now.devices.length) return true;
+  return was.devices.some((before) => {
+    const device = now.devices.find((one) => one.name === before.name);
+    if (!device || device.mode !== before.mode || device.last_push !== before.last_push) return true;
+    return differs(before.entries, device.entries) || differs(before.wanted, device.wanted) || differs(before.drift, device.drift);
+  });
 }

@@ -4,6 +4,7 @@ import { api } from "../api/client";
 import type { AuditRow, Device, Entry, Mitigation } from "../api/types";
 import { planRows } from "../lib/csv";
 import { n } from "../lib/format";
+import { isOld } from "../lib/plan";
 import { words } from "../lib/text";
 import { useApi } from "../lib/use";
 import { A, pathTo, to, useUrl } from "../lib/url";
@@ -199,8 +200,9 @@ function Undo({ close }: { close: () => void }) {
 }
 
 function Devices({ data }: { data: Mitigation }) {
-  const [plan, setPlan] = useState<unknown>(null);
-  const look = useAct(() => api.post<unknown>("/mitigation/plan", {}), { then: setPlan });
+  const [made, setMade] = useState<{ plan: unknown; of: Mitigation } | null>(null);
+  const look = useAct((of: Mitigation) => api.post<unknown>("/mitigation/plan", {}).then((plan) => ({ plan, of })), { then: setMade });
+  const plan = made && !isOld(made.of, data) ? made.plan : null;
   if (data.devices.length === 0) {
     return (
       <Card>
@@ -224,7 +226,7 @@ function Devices({ data }: { data: Mitigation }) {
         title="Next push"
         more={
           <span className="row">
-            <Act needs="analyst" onClick={() => look.mutate(undefined)} disabled={look.isPending}>
+            <Act needs="analyst" onClick={() => look.mutate(data)} disabled={look.isPending}>
               Show the plan
             </Act>
             {plan ? <RowExports name="Plan" rows={() => planRows(plan)} /> : null}
@@ -234,6 +236,10 @@ function Devices({ data }: { data: Mitigation }) {
       >
         {plan ? (
           <PlanTable plan={plan} name="The plan" />
+        ) : made ? (
+          <p className="notice info" role="status">
+            Something was done to the devices, or found on them, since the plan was shown: ask for it again.
+          </p>
         ) : (
           <p className="muted">The plan says what would be added, refreshed and removed, device by device.</p>
         )}
