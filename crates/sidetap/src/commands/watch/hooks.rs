@@ -15,6 +15,7 @@ use sidetap_pipeline::{Forget, Found, Hooks, Progress};
 
 use super::batch::Batch;
 use super::deeds::Deeds;
+use super::failing::Failing;
 use super::forget::{Forgetter, Forgetting};
 use super::keep::{Keeper, Keeping};
 use super::view::View;
@@ -59,11 +60,11 @@ impl CellWriter {
     fn start(cells: Cells, store: PathBuf, run: String) -> Result<Self> {
         let (sender, receiver) = sync_channel::<()>(0);
         let write = move || {
+            let what = format!("requests could not be kept in {}", store.display());
+            let mut failing = Failing::default();
             while receiver.recv().is_ok() {
                 let begun = Stopwatch::start();
-                if let Err(e) = cells.store(&store, &run, false) {
-                    warn(&format!("requests could not be kept in {}: {e:#}", store.display()));
-                }
+                failing.tell(&what, cells.store(&store, &run, false));
                 // A tenth of a processor and half of the time at most.
                 let rest = Instant::now() + begun.took().times((9, 1)).min(Duration::from_secs(60));
                 while let Ok(()) = receiver.recv_timeout(rest.saturating_duration_since(Instant::now())) {}
@@ -93,10 +94,10 @@ impl StateWriter {
     fn start(file: PathBuf) -> Result<Self> {
         let (sender, receiver) = sync_channel::<Vec<u8>>(0);
         let write = move || {
+            let what = format!("cannot write {}", file.display());
+            let mut failing = Failing::default();
             for bytes in receiver {
-                if let Err(e) = write_lasting(&file, |w| w.write_all(&bytes)) {
-                    warn(&format!("cannot write {}: {e}", file.display()));
-                }
+                failing.tell(&what, write_lasting(&file, |w| w.write_all(&bytes)));
             }
         };
         let thread = std::thread::Builder::new().name("sidetap-state".into()).spawn(write);

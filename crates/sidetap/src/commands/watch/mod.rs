@@ -5,6 +5,7 @@ mod batch;
 mod deeds;
 mod devices;
 mod enforce;
+mod failing;
 mod forget;
 mod hooks;
 mod keep;

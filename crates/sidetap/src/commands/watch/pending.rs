@@ -10,8 +10,8 @@ use crate::commands::finish::{evidence_rows, record_evidence, sample_rows};
 
 /// Bytes of text that wait at most; the oldest goes first.
 const BYTES: usize = 16 << 20;
-/// Things whose samples wait at most.
-const SAMPLES: usize = 10_000;
+/// Things whose samples wait at most: more than a run chooses for.
+const SAMPLES: usize = 16_384;
 
 /// What waits.
 #[derive(Default)]
@@ -20,6 +20,8 @@ pub(super) struct Pending {
     samples: BTreeMap<String, SampleRow>,
     /// Exchanges that had no room, and are not in the store's count yet.
     left_out: u64,
+    /// The same of samples.
+    samples_left_out: u64,
 }
 
 impl Pending {
@@ -38,6 +40,8 @@ impl Pending {
         for row in sample_rows(samples) {
             if self.samples.len() < SAMPLES || self.samples.contains_key(&row.thing) {
                 self.samples.insert(row.thing.clone(), row);
+            } else {
+                self.samples_left_out += 1;
             }
         }
     }
@@ -59,6 +63,7 @@ impl Pending {
         let samples: Vec<SampleRow> = self.samples.values().cloned().collect();
         record_evidence(store, self.rows.make_contiguous(), &samples)?;
         store.count_lost("evidence.not-kept", self.left_out)?;
+        store.count_lost("samples.not-kept", self.samples_left_out)?;
         let written = self.rows.len();
         *self = Pending::default();
         Ok(written)
@@ -107,5 +112,17 @@ mod tests {
         assert_eq!((kept, written), (vec![3, 4, 5, 7], 4));
         assert_eq!(store.counter("evidence.not-kept").unwrap(), 3);
         assert_eq!(store.sample("campaign:c").unwrap().0.seen, 9);
+    }
+
+    #[test]
+    fn samples_that_have_no_room_are_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = store(&dir);
+        let mut pending = Pending::default();
+        let sample = |n: usize| Sampled { thing: format!("finding:{n}"), seen: 1, ids: Vec::new() };
+        pending.put(Vec::new(), (0..SAMPLES + 3).map(sample).collect());
+        pending.put(Vec::new(), vec![sample(0)]);
+        pending.write(&mut store).unwrap();
+        assert_eq!(store.counter("samples.not-kept").unwrap(), 3);
     }
 }
