@@ -128,4 +128,9 @@ async fn a_label_that_cannot_be_kept_as_it_is_is_refused_with_a_word() {
         assert!(refused.json()["detail"].as_str().unwrap().contains("label"), "{}", refused.body);
     }
     assert_eq!(admin.get(&path).await.json()["labels"], json!([]));
+    let blanks = json!({"labels": [" pii", "pii ", "vip"], "owner": "  ", "note": ""});
+    assert_eq!(admin.send("PATCH", &path, &blanks).await.status, 204);
+    let said = admin.get(&path).await.json();
+    assert_eq!(json!([said["labels"], said["owner"], said["note"]]), json!([["pii", "vip"], null, null]));
+    assert_eq!(admin.send("PATCH", &path, &json!({"labels": ["  "]})).await.status, 400);
 }

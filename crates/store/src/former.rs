@@ -40,7 +40,7 @@ pub struct MergedNotes {
 }
 
 /// What an endpoint is called.
-struct Name {
+pub(crate) struct Name {
     zone: String,
     host: String,
     method: String,
@@ -48,8 +48,8 @@ struct Name {
 }
 
 /// What was said of an endpoint that neither this run nor another one that goes on has.
-struct Orphan {
-    id: String,
+pub(crate) struct Orphan {
+    pub(crate) id: String,
     name: Name,
     /// The run that had it says another in its place.
     gone: bool,
@@ -72,17 +72,9 @@ impl Store {
             transaction.prepare_cached(sql)?.execute([id])?;
         }
         let orphans: Vec<Orphan> =
-            orphans(&transaction)?.into_iter().filter(|o| !has(&here, &o.id)).collect();
-        if !orphans.is_empty() {
-            let hosts: BTreeSet<&str> = orphans.iter().map(|o| o.name.host.as_str()).collect();
-            let is_near = |e: &&EndpointRow| hosts.contains(&*e.host) || !e.aliases.is_empty();
-            let near: Vec<&EndpointRow> = endpoints.iter().filter(is_near).collect();
-            let shapes = self.shapes()?;
-            for orphan in &orphans {
-                if let Some(next) = next_of(orphan, &near, &shapes) {
-                    carry(&transaction, orphan, next, now)?;
-                }
-            }
+            orphans(&transaction, NOTED)?.into_iter().filter(|o| !has(&here, &o.id)).collect();
+        for (orphan, next) in pairs(&transaction, &orphans, endpoints)? {
+            carry(&transaction, orphan, next, now)?;
         }
         transaction.commit()
     }
@@ -208,14 +200,19 @@ fn carried(transaction: &Connection) -> Result<Vec<String>, StoreError> {
     Ok(statement.query_map([], |r| r.get(0))?.collect::<Result<_, _>>()?)
 }
 
-fn orphans(transaction: &Connection) -> Result<Vec<Orphan>, StoreError> {
-    let sql = "SELECT o.id, coalesce(n.zone, f.zone), coalesce(n.host, f.host), coalesce(n.method, f.method),
+/// Endpoints of which somebody said something that is not carried yet.
+const NOTED: &str = "SELECT id, labels, owner, note FROM notes WHERE kind = 'endpoint' AND carried IS NULL";
+
+/// Of endpoints that something is said of (`said`, with columns as those of notes) those that no run that goes on has.
+pub(crate) fn orphans(transaction: &Connection, said: &str) -> Result<Vec<Orphan>, StoreError> {
+    let sql = format!(
+        "SELECT o.id, coalesce(n.zone, f.zone), coalesce(n.host, f.host), coalesce(n.method, f.method),
             coalesce(n.template, f.template), f.id IS NOT NULL, o.labels, o.owner, o.note
-        FROM notes o LEFT JOIN now_endpoints n ON n.id = o.id LEFT JOIN former f ON f.id = o.id
-        WHERE o.kind = 'endpoint' AND o.carried IS NULL
-            AND NOT EXISTS (SELECT 1 FROM endpoints e JOIN watchers w ON w.run = e.run WHERE e.id = o.id)
-        ORDER BY coalesce(n.template, f.template), o.id";
-    let mut statement = transaction.prepare_cached(sql)?;
+        FROM ({said}) o LEFT JOIN now_endpoints n ON n.id = o.id LEFT JOIN former f ON f.id = o.id
+        WHERE NOT EXISTS (SELECT 1 FROM endpoints e JOIN watchers w ON w.run = e.run WHERE e.id = o.id)
+        ORDER BY coalesce(n.template, f.template), o.id"
+    );
+    let mut statement = transaction.prepare_cached(&sql)?;
     let rows = statement.query_map([], |r| {
         let text = |n: usize| Ok::<_, rusqlite::Error>(r.get::<_, Option<String>>(n)?.unwrap_or_default());
         Ok(Orphan {
@@ -228,12 +225,28 @@ fn orphans(transaction: &Connection) -> Result<Vec<Orphan>, StoreError> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Orphans with the endpoints of a run that go on in their place.
+pub(crate) fn pairs<'o, 'e>(
+    transaction: &Connection,
+    orphans: &'o [Orphan],
+    endpoints: &'e [EndpointRow],
+) -> Result<Vec<(&'o Orphan, &'e EndpointRow)>, StoreError> {
+    if orphans.is_empty() {
+        return Ok(Vec::new());
+    }
+    let hosts: BTreeSet<&str> = orphans.iter().map(|o| o.name.host.as_str()).collect();
+    let is_near = |e: &&EndpointRow| hosts.contains(&*e.host) || !e.aliases.is_empty();
+    let near: Vec<&EndpointRow> = endpoints.iter().filter(is_near).collect();
+    let shapes = crate::site::shapes(transaction)?;
+    Ok(orphans.iter().filter_map(|orphan| Some((orphan, next_of(orphan, &near, &shapes)?))).collect())
+}
+
 fn former(connection: &Connection, id: &str) -> Result<Option<Name>, StoreError> {
     let sql = "SELECT zone, host, method, template FROM former WHERE id = ?1";
     Ok(connection.prepare_cached(sql)?.query_row([id], Name::read).optional()?)
 }
 
-fn has(here: &HashSet<EndpointId>, id: &str) -> bool {
+pub(crate) fn has(here: &HashSet<EndpointId>, id: &str) -> bool {
     u64::from_str_radix(id, 16).is_ok_and(|id| here.contains(&EndpointId(id)))
 }
 

@@ -6,6 +6,7 @@
 mod access;
 mod allowed;
 mod approvals;
+mod carried;
 mod cells;
 mod change;
 mod compact;

@@ -68,6 +68,7 @@ impl Store {
             self.save_rows_in_parts(run, &data.verdicts)?;
         }
         self.carry_notes(&data.endpoints, now)?;
+        self.carry_work(&data.endpoints, now)?;
         self.settle()
     }
 
@@ -88,6 +89,7 @@ impl Store {
         now::trim_history(&transaction)?;
         transaction.commit()?;
         self.carry_notes(&data.endpoints, now)?;
+        self.carry_work(&data.endpoints, now)?;
         self.settle()?;
         Ok(run)
     }

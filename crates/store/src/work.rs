@@ -64,6 +64,21 @@ pub struct Notes {
     pub note: Option<String>,
 }
 
+impl Notes {
+    /// Without what is said twice, and with nothing where nothing is said.
+    #[must_use]
+    pub fn tidied(self) -> Self {
+        let mut labels: Vec<String> = Vec::new();
+        for label in self.labels.iter().map(|l| l.trim()).filter(|l| !l.is_empty()) {
+            if !labels.iter().any(|l| l == label) {
+                labels.push(label.to_owned());
+            }
+        }
+        let said = |text: Option<String>| text.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
+        Notes { labels, owner: said(self.owner), note: said(self.note) }
+    }
+}
+
 impl Store {
     /// Says what is done about findings; gives how many of them there are.
     pub fn work_on(
@@ -125,6 +140,7 @@ pub(crate) fn write_notes(
     id: &str,
     notes: &Notes,
 ) -> Result<(), StoreError> {
+    let notes = &notes.clone().tidied();
     let all: String = notes.labels.iter().map(|l| format!("|{}", l.replace('|', " "))).collect();
     let column = if all.is_empty() { all } else { all + "|" };
     connection.execute(
@@ -164,9 +180,9 @@ fn work(
     };
     let expires = (status == "accepted").then_some(expires).flatten();
     transaction.prepare_cached(
-        "INSERT OR REPLACE INTO work (finding, status, assignee, expires_at, note, seen, updated_at, updated_by)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    )?.execute(params![id, status, assignee, expires, note, seen, now.0, by])?;
+        "INSERT OR REPLACE INTO work (finding, status, assignee, expires_at, note, seen, updated_at, updated_by, rule, endpoint)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?.execute(params![id, status, assignee, expires, note, seen, now.0, by, rule, endpoint])?;
     transaction.prepare_cached(
         "INSERT INTO work_log (finding, at, by, status, assignee, expires_at, note) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?.execute(params![id, now.0, by, status, assignee, expires, note])?;

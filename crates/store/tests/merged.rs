@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::json;
-use sidetap_model::rows::{EndpointRow, InputSummary, RunData};
+use sidetap_model::rows::{EndpointRow, FindingRow, InputSummary, RunData};
 use sidetap_model::{EndpointId, Ts};
-use sidetap_store::{AUDIT, ENDPOINTS, Filter, Notes, ShapeRow, Store, Test, Wanted};
+use sidetap_store::{AUDIT, ENDPOINTS, Filter, Notes, Scope, ShapeRow, Store, Test, Wanted, WorkChange};
 
 fn at(s: i64) -> Ts {
     Ts::from_parts(1_795_000_000 + s, 0)
@@ -226,4 +226,80 @@ fn what_a_template_would_merge_is_said_before() {
         ]
     );
     assert!(store.reshaped("elsewhere", "/items/{sku}").unwrap().is_empty());
+}
+
+fn finding(rule: &str, template: &str) -> FindingRow {
+    serde_json::from_value(json!({
+        "id": format!("{rule}-{template}"), "kind": "risk", "rule": rule, "severity": "high", "certainty": "observed", "owasp": [],
+        "subject": {"endpoint": id(template), "host": "h"}, "title": rule, "detail": "", "evidence": [], "first_seen": at(0),
+        "last_seen": at(1), "count": 1
+    }))
+    .unwrap()
+}
+
+#[test]
+fn work_on_findings_of_merged_endpoints_goes_on_and_comes_back() {
+    let (_dir, mut store) = open();
+    let save = |store: &mut Store, templates: &[&str]| {
+        let mut data = run("a", templates.iter().map(|t| endpoint(t, &[])).collect());
+        let rules = ["pii", "auth", "old"];
+        data.findings = templates.iter().flat_map(|t| rules.map(|rule| finding(rule, t))).collect();
+        store.save_found(&data, at(100)).unwrap();
+    };
+    let work = |store: &mut Store, id: &str, status: &str, assignee: Option<&str>, scope: Scope| {
+        let change = WorkChange {
+            status: Some(status.to_owned()),
+            assignee: assignee.map(|a| Some(a.to_owned())),
+            expires_at: (status == "accepted").then_some(Some(at(9_000))),
+            note: Some(format!("as of {id}")),
+            scope,
+        };
+        assert_eq!(store.work_on(&[id.to_owned()], &change, "anna", at(150)).unwrap(), 1, "{id}");
+    };
+    let done = |store: &Store, id: &str| {
+        let work = store.finding(id).unwrap().unwrap().work;
+        (work.status, work.assignee, work.by_rule)
+    };
+    let is = |status: &str, assignee: Option<&str>, by_rule| {
+        (status.to_owned(), assignee.map(str::to_owned), by_rule)
+    };
+    store.set_now(at(200));
+    save(&mut store, &["/u/anna", "/u/bob", "/x"]);
+    work(&mut store, "pii-/u/anna", "accepted", None, Scope::Finding);
+    work(&mut store, "pii-/u/bob", "assigned", Some("bert"), Scope::Finding);
+    work(&mut store, "auth-/u/anna", "accepted", None, Scope::Finding);
+    work(&mut store, "old-/u/bob", "false-positive", None, Scope::Endpoint);
+    work(&mut store, "pii-/x", "fixed", None, Scope::Finding);
+
+    save(&mut store, &["/u/{name}", "/x"]);
+    assert_eq!(done(&store, "pii-/u/{name}"), is("assigned", Some("bert"), false), "what leaves most to do");
+    assert_eq!(done(&store, "auth-/u/{name}"), is("accepted", None, false));
+    assert_eq!(done(&store, "old-/u/{name}").0, "false-positive");
+    assert_eq!(done(&store, "pii-/x").0, "fixed");
+    let log = store.work_log("auth-/u/{name}").unwrap();
+    assert_eq!((log[0].by.as_str(), log[0].note.as_deref()), ("discovery", Some("as of auth-/u/anna")));
+
+    // What is said there since stays, and is carried no second time.
+    work(&mut store, "auth-/u/{name}", "open", None, Scope::Finding);
+    work(&mut store, "old-/u/{name}", "open", None, Scope::Endpoint);
+    save(&mut store, &["/u/{name}", "/x"]);
+    assert_eq!(
+        (done(&store, "auth-/u/{name}").0, done(&store, "old-/u/{name}").0),
+        ("open".into(), "open".into())
+    );
+
+    // Told apart, each has its own again.
+    save(&mut store, &["/u/anna", "/u/bob", "/x"]);
+    assert_eq!(done(&store, "pii-/u/anna").0, "accepted");
+    assert_eq!(done(&store, "auth-/u/bob").0, "open");
+    assert_eq!(done(&store, "old-/u/bob").0, "false-positive");
+}
+
+#[test]
+fn labels_are_said_once_and_nothing_is_nothing() {
+    let (_dir, mut store) = open();
+    save(&mut store, "a", &[("/x", &[])]);
+    say(&mut store, "/x", &[" pii", "pii ", "", "vip"], Some("  "), Some(""));
+    assert_eq!(said(&store, "/x"), (vec!["pii".to_owned(), "vip".to_owned()], None, None));
+    assert_eq!(with_label(&store, "pii"), ["/x"]);
 }

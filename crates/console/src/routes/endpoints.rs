@@ -204,7 +204,9 @@ pub(crate) async fn keep_notes(
     change: NotesChange,
     exists: impl Fn(&Store, &str) -> Result<Option<String>, Problem> + Send + 'static,
 ) -> Result<StatusCode, Problem> {
-    let labels = change.labels.as_deref().unwrap_or_default();
+    let mut labels: Vec<&str> = change.labels.iter().flatten().map(|label| label.trim()).collect();
+    labels.sort_unstable();
+    labels.dedup();
     // Filters take commas for alternatives, and the store parts labels by the other.
     if let Some(odd) = labels.iter().find(|l| l.contains(['|', ',']) || l.chars().any(char::is_control)) {
         return Err(Problem::bad_body(format!(
@@ -229,7 +231,8 @@ pub(crate) async fn keep_notes(
             labels: change.labels.unwrap_or(old.labels),
             owner: change.owner.unwrap_or(old.owner),
             note: change.note.unwrap_or(old.note),
-        };
+        }
+        .tidied();
         store.put_notes(kind, &id, &notes)?;
         let detail = json!({"id": id, "labels": notes.labels, "owner": notes.owner, "note": notes.note});
         Ok(store.record_audit(&caller.audit(now, &format!("{kind}.note"), detail))?)

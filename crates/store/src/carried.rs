@@ -1,0 +1,105 @@
+//! What people did about findings of endpoints that were merged into others goes on with these.
+
+use std::collections::HashSet;
+
+use rusqlite::{Connection, params};
+use sidetap_model::rows::EndpointRow;
+use sidetap_model::{EndpointId, Ts};
+
+use crate::error::StoreError;
+use crate::former::{has, orphans, pairs};
+use crate::open::Store;
+
+/// Endpoints of whose findings somebody said something that is not carried yet.
+const WORKED_ON: &str = "SELECT endpoint AS id, '' AS labels, NULL AS owner, NULL AS note FROM work WHERE endpoint <> '' AND carried IS NULL
+    UNION SELECT endpoint, '', NULL, NULL FROM taught WHERE endpoint <> '' AND carried IS NULL";
+
+/// Work on findings of an endpoint, and how little it leaves to do.
+const WORK: &str = "SELECT CASE status WHEN 'open' THEN 0 WHEN 'assigned' THEN 1 WHEN 'accepted' THEN 2 WHEN 'fixed' THEN 3 ELSE 4 END,
+    finding, rule FROM work WHERE endpoint = ?1 AND carried IS NULL";
+
+impl Store {
+    /// Carries work on findings, and what was taught, of endpoints that were merged to those that go on. What somebody said of a finding
+    /// there stays; told apart again, each has its own.
+    pub(crate) fn carry_work(&mut self, endpoints: &[EndpointRow], now: Ts) -> Result<(), StoreError> {
+        let is_any =
+            "SELECT 1 FROM work WHERE endpoint <> '' UNION ALL SELECT 1 FROM taught WHERE endpoint <> ''";
+        if !self.connection.prepare_cached(is_any)?.exists([])? {
+            return Ok(());
+        }
+        let here: HashSet<EndpointId> = endpoints.iter().map(|e| e.id).collect();
+        let transaction = self.begin_vital()?;
+        for table in ["work", "taught"] {
+            let sql =
+                format!("SELECT DISTINCT endpoint FROM {table} WHERE endpoint <> '' AND carried IS NOT NULL");
+            let back = ids(&transaction, &sql, params![])?;
+            let sql = format!("UPDATE {table} SET carried = NULL WHERE endpoint = ?1");
+            for id in back.iter().filter(|id| has(&here, id)) {
+                transaction.prepare_cached(&sql)?.execute([id])?;
+            }
+        }
+        let mut orphans = orphans(&transaction, WORKED_ON)?;
+        orphans.retain(|o| !has(&here, &o.id));
+        let pairs = pairs(&transaction, &orphans, endpoints)?;
+        for (orphan, next) in &pairs {
+            teach(&transaction, &orphan.id, &next.id.to_string())?;
+        }
+        let mut all: Vec<(i64, String, String, String)> = Vec::new();
+        for (orphan, next) in pairs {
+            let mut statement = transaction.prepare_cached(WORK)?;
+            let mut rows = statement.query([&orphan.id])?;
+            while let Some(row) = rows.next()? {
+                all.push((row.get(0)?, row.get(1)?, row.get(2)?, next.id.to_string()));
+            }
+        }
+        // Where several come together, what leaves most to do counts.
+        all.sort();
+        for (_, finding, rule, next) in &all {
+            carry(&transaction, (finding, rule), next, now)?;
+        }
+        transaction.commit()
+    }
+}
+
+fn ids(
+    transaction: &Connection,
+    sql: &str,
+    values: impl rusqlite::Params,
+) -> Result<Vec<String>, StoreError> {
+    let mut statement = transaction.prepare_cached(sql)?;
+    Ok(statement.query_map(values, |r| r.get(0))?.collect::<Result<_, _>>()?)
+}
+
+fn teach(transaction: &Connection, from: &str, to: &str) -> Result<(), StoreError> {
+    let sql = "INSERT OR IGNORE INTO taught (rule, endpoint, at, by, note)
+        SELECT rule, ?2, at, by, note FROM taught WHERE endpoint = ?1 AND carried IS NULL";
+    transaction.prepare_cached(sql)?.execute([from, to])?;
+    let sql = "UPDATE taught SET carried = ?2 WHERE endpoint = ?1 AND carried IS NULL";
+    transaction.prepare_cached(sql)?.execute([from, to])?;
+    Ok(())
+}
+
+/// Says of the one finding of this rule at the endpoint what was said of another; where there is none yet, or several, it waits.
+fn carry(
+    transaction: &Connection,
+    (finding, rule): (&str, &str),
+    endpoint: &str,
+    now: Ts,
+) -> Result<(), StoreError> {
+    let sql = "SELECT id FROM now_findings WHERE endpoint = ?1 AND rule = ?2 LIMIT 2";
+    let [next] = &*ids(transaction, sql, params![endpoint, rule])? else { return Ok(()) };
+    let sql = "INSERT OR IGNORE INTO work (finding, status, assignee, expires_at, note, seen, updated_at, updated_by, rule, endpoint)
+        SELECT ?2, status, assignee, expires_at, note, seen, updated_at, updated_by, rule, ?3 FROM work WHERE finding = ?1";
+    if transaction.prepare_cached(sql)?.execute([finding, next.as_str(), endpoint])? > 0 {
+        let sql = "INSERT INTO work_log (finding, at, by, status, assignee, expires_at, note)
+            SELECT ?1, ?2, 'discovery', status, assignee, expires_at, note FROM work WHERE finding = ?1";
+        transaction.prepare_cached(sql)?.execute(params![next, now.0])?;
+        let detail = serde_json::json!({ "id": finding, "into": next, "rule": rule, "endpoint": endpoint });
+        let sql =
+            "INSERT INTO audit (at, actor, action, detail) VALUES (?1, 'discovery', 'finding.merge', ?2)";
+        transaction.prepare_cached(sql)?.execute(params![now.0, detail.to_string()])?;
+    }
+    let sql = "UPDATE work SET carried = ?2 WHERE finding = ?1";
+    transaction.prepare_cached(sql)?.execute([finding, next.as_str()])?;
+    Ok(())
+}

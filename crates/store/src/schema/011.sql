@@ -1,0 +1,8 @@
+-- What work on findings, and what was taught, is about: it goes on where the endpoint is merged into another one; `carried` is to what.
+ALTER TABLE work ADD COLUMN rule TEXT NOT NULL DEFAULT '';
+ALTER TABLE work ADD COLUMN endpoint TEXT NOT NULL DEFAULT '';
+ALTER TABLE work ADD COLUMN carried TEXT;
+ALTER TABLE taught ADD COLUMN carried TEXT;
+UPDATE work SET rule = n.rule, endpoint = n.endpoint FROM now_findings n WHERE n.id = work.finding;
+CREATE INDEX work_endpoint ON work (endpoint) WHERE endpoint <> '';
+CREATE INDEX taught_endpoint ON taught (endpoint) WHERE endpoint <> '';
