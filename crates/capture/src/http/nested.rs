@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use memchr::{memmem, memrchr};
+use memchr::{memchr, memmem, memrchr};
 use sidetap_model::{AnomalySet, Completeness, Exchange, Headers};
 use sidetap_wire::http1::{
     HeadLimits, LONGEST_KNOWN, Parsed, Probe, begins_method, head_end, is_method, probe_request_of_http,
@@ -29,6 +29,9 @@ const MOST: usize = 64 << 10;
 
 /// Lines behind that of a request that are looked at.
 const MOST_FIELDS: usize = 64;
+
+/// Bytes of a field's name that are looked at.
+const LONGEST_NAME: usize = 256;
 
 /// Places amid content where a version stands that are looked at.
 const MOST_LINES: usize = 64;
@@ -175,7 +178,7 @@ impl Http {
             is_early,
             is_piped: false,
             none_behind: false,
-            is_cut: rest > 0 || ends_amid_head(&bytes) || last_head(&bytes).is_some(),
+            is_cut: rest > 0 || ends_amid_head(&bytes) || ends_in_head(&bytes),
             is_request: !is_amid && begins_line(&bytes),
             is_amid,
             turns: self.suspects.turns,
@@ -432,22 +435,9 @@ fn begins_line(bytes: &[u8]) -> bool {
     begins_method(method) && version.is_none_or(is_version) && more.is_none()
 }
 
-/// Where the line of a request of HTTP/1 begins whose version is `named`, where fields or nothing follow: lines of a log have more behind the
-/// version, and none are fields. A server that takes a part of content may go on amid a word.
+/// Where the line of a request of HTTP/1 begins whose version is `named`. A server that takes a part of content may go on amid a word.
 fn line_of_request(bytes: &[u8], named: usize) -> Option<usize> {
     let from = memrchr(b'\n', bytes.get(..named)?).map_or(0, |end| end + 1);
-    let rest = bytes.get(named + VERSION.len() + 1..)?;
-    let fields = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n"))?;
-    let lines = fields.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let is_field = |line: &[u8]| {
-        let colon = line.iter().position(|b| *b == b':');
-        colon.is_some_and(|at| at > 0 && !line.iter().take(at).any(u8::is_ascii_whitespace))
-    };
-    // The last one may be cut, or content.
-    let mut head = lines.take(MOST_FIELDS).take_while(|line| !line.is_empty());
-    if !head.all(is_field) {
-        return None;
-    }
     if begins_line(bytes.get(from..)?) {
         return Some(from);
     }
@@ -456,15 +446,58 @@ fn line_of_request(bytes: &[u8], named: usize) -> Option<usize> {
     (first..word).find(|at| bytes.get(*at..word).is_some_and(is_method))
 }
 
-/// The first such line amid content.
-fn first_line(bytes: &[u8]) -> Option<usize> {
-    memmem::find_iter(bytes, VERSION).take(MOST_LINES).find_map(|named| line_of_request(bytes, named))
+/// Where a line stands behind that which is no field before the head is at its end, if one does: lines of a log have more behind the version.
+fn no_field_behind(bytes: &[u8], named: usize) -> Option<usize> {
+    let mut at = named + VERSION.len();
+    let mut rest = bytes.get(at + 1..).unwrap_or_default();
+    // Behind the version the line is over.
+    let Some(fields) = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n")) else {
+        return Some(at);
+    };
+    rest = fields;
+    for _ in 0..MOST_FIELDS {
+        at = bytes.len() - rest.len();
+        let end = memchr(b'\n', rest);
+        let line = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+        if matches!(line, b"" | b"\r") {
+            break;
+        }
+        let name = line.iter().take(LONGEST_NAME).take_while(|b| **b != b':').count();
+        let is_named = name > 0 && line.get(name) == Some(&b':');
+        // The last line may be cut, or content.
+        let is_cut = end.is_none() && line.len() == name;
+        let is_word = !line.iter().take(name).any(u8::is_ascii_whitespace);
+        if !(is_word && (is_named || is_cut)) {
+            return Some(at);
+        }
+        rest = end.and_then(|end| rest.get(end + 1..)).unwrap_or_default();
+    }
+    None
 }
 
-/// The last one, where its head has no end.
-fn last_head(bytes: &[u8]) -> Option<usize> {
-    let named = memmem::rfind(bytes, VERSION).filter(|named| head_end(bytes, *named).is_none())?;
-    line_of_request(bytes, named)
+/// The first place amid content where the line of a request stands with fields or nothing behind it.
+fn first_line(bytes: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    for _ in 0..MOST_LINES {
+        let named = from + memmem::find(bytes.get(from..)?, VERSION)?;
+        from = named + VERSION.len();
+        let Some(at) = line_of_request(bytes, named) else { continue };
+        // Whatever begins before that line has it among its fields as well.
+        match no_field_behind(bytes, named) {
+            Some(broken) => from = from.max(broken),
+            None => return Some(at),
+        }
+    }
+    None
+}
+
+/// Whether the last one has no end.
+fn ends_in_head(bytes: &[u8]) -> bool {
+    memmem::rfind(bytes, VERSION).is_some_and(|named| {
+        head_end(bytes, named).is_none()
+            && line_of_request(bytes, named).is_some()
+            && no_field_behind(bytes, named).is_none()
+    })
 }
 
 /// By all signs, or as some server reads it.
