@@ -20,7 +20,7 @@ trap 'rm -f "$out"' EXIT
 cargo test --locked -p sidetap --test enforce --no-run
 SIDETAP_LATENCY_ROUNDS=$rounds
 export SIDETAP_LATENCY_ROUNDS
-cargo test --quiet --locked -p sidetap --test enforce -- --nocapture --test-threads 1 ${2:+"$2"} >"$out" 2>&1 || grep -v '^LATENCY' "$out" >&2
+cargo test --quiet --locked -p sidetap --test enforce -- --nocapture --test-threads 1 "${2:-behind_}" >"$out" 2>&1 || grep -v '^LATENCY' "$out" >&2
 python3 - "$out" <<'PY'
 import collections, sys
 rows = collections.defaultdict(list)

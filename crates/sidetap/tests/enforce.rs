@@ -8,148 +8,20 @@
 mod common;
 #[path = "common/net.rs"]
 mod net;
+#[path = "enforce/responses.rs"]
+mod responses;
+#[path = "enforce/scene.rs"]
+mod scene;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::{Place, ended, lines};
-use net::{CLIENT, Net, PORT, Running, SERVER, find, until};
-
-const ATTACKER: &str = "10.91.0.66";
-/// A proxy in front, as the site sees it.
-const PROXY: &str = "10.91.0.9";
-
-/// A network with an attacker, and the application behind the device's place.
-struct Scene {
-    net: Net,
-    place: Place,
-    /// Where clients find the application, and which address of the attacker is seen there.
-    site: &'static str,
-    attacker: &'static str,
-    client: &'static str,
-    _app: Running,
-}
+use common::lines;
+use net::{PORT, Running, SERVER, find, until};
+use scene::{PROXY, Scene, front, nginx, page, rounds};
 
 impl Scene {
-    fn make(what: &str, programs: &[&str]) -> Option<Self> {
-        let needed: Vec<&str> = ["nginx", "wrk", "ss", "curl"].iter().chain(programs).copied().collect();
-        let net = Net::make(what, &needed)?;
-        let place = Place::new();
-        let attacker = net.space("a");
-        net.must(&format!("netns add {attacker}"));
-        net.plug("a", "eth0");
-        net.must(&format!("-n {attacker} addr add {ATTACKER}/24 dev eth0"));
-        std::fs::create_dir(place.path("db")).unwrap();
-        let app = nginx(
-            &net,
-            &place,
-            "app",
-            "events {}\nhttp { TEMPORARY log_format p '$http_x_who $status'; access_log DIR/access.log p; server { listen 127.0.0.1:9000;\n\
-             location /api/login { default_type application/json; return 401 '{\"error\":\"wrong\"}'; }\n\
-             location / { default_type application/json; return 200 '{\"id\":1}'; } } }\n",
-            "127.0.0.1:9000",
-        );
-        Some(Scene { net, place, site: SERVER, attacker: ATTACKER, client: CLIENT, _app: app })
-    }
-
-    /// A proxy that clients connect to, by a network of theirs that is not mirrored; it adds their addresses.
-    fn behind_proxy(&mut self) -> Running {
-        let (hub, proxy) = (self.net.space("h"), self.net.space("p"));
-        self.net.must(&format!("-n {hub} link add br1 type bridge"));
-        self.net.must(&format!("-n {hub} link set br1 up"));
-        self.net.must(&format!("netns add {proxy}"));
-        self.net.plug("p", "eth0");
-        self.net.must(&format!("-n {proxy} addr add {PROXY}/24 dev eth0"));
-        (self.site, self.attacker, self.client) = ("10.93.0.9", "10.93.0.66", "10.93.0.1");
-        for (space, address) in [("p", self.site), ("a", self.attacker), ("c", self.client)] {
-            self.net.plug_to("br1", space, "eth1");
-            self.net.must(&format!("-n {} addr add {address}/24 dev eth1", self.net.space(space)));
-        }
-        let text = format!(
-            "events {{}}\nhttp {{ TEMPORARY access_log off; server {{ listen {}:80; location / {{ proxy_pass http://{SERVER}:8080; \
-             proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_set_header Host $host; \
-             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }} }} }}\n",
-            self.site
-        );
-        nginx_in(&self.net, "p", &self.place, "proxy", &text, &format!("{}:80", self.site))
-    }
-
-    fn device(&self, program: &str, args: &[&str]) -> Running {
-        let mut command = self.net.at("s", &find(program).unwrap());
-        command
-            .args(args)
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(self.place.path("device.log")).unwrap());
-        let running = Running(Some(command.spawn().unwrap()));
-        until("the device listens", || self.net.output("s", &["ss", "-ltn"]).contains(":80 "));
-        running
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.place.path(name).display().to_string()
-    }
-
-    /// What a request of somebody is answered with.
-    fn status(&self, space: &str) -> String {
-        let url = format!("http://{}/api/orders", self.site);
-        let mut command = self.net.at(space, &find("curl").unwrap());
-        let out = command
-            .args(["-s", "-m", "2", "-o", "/dev/null", "-w", "%{http_code}", "-A", "app/1", &url])
-            .args(["-H", "Host: shop.example"])
-            .output();
-        String::from_utf8(out.unwrap().stdout).unwrap()
-    }
-
-    /// Connections that go on for a while: of one who tries passwords, or of one who works.
-    fn traffic(&self, space: &str, attack: bool) -> Running {
-        let body = match attack {
-            true => {
-                "wrk.method = 'POST'\nwrk.headers['Content-Type'] = 'application/json'\nlocal n = 0\nfunction request() n = n + 1; return wrk.format(nil, '/api/login', nil, '{\"username\":\"user' .. n .. '@example.org\",\"password\":\"Spring' .. n .. '!\"}') end\n"
-            }
-            false => "function request() return wrk.format(nil, '/api/orders') end\n",
-        };
-        let script = format!(
-            "{body}function delay() return {} end\nwrk.headers['Host'] = 'shop.example'\nwrk.headers['X-Who'] = '{space}'\nwrk.headers['User-Agent'] = 'app/1'\nwrk.headers['Accept'] = '*/*'\n",
-            if attack { 5 } else { 50 }
-        );
-        let file = self.place.write(&format!("{space}.lua"), script.as_bytes());
-        // The honest client works on for as long as attacks are measured.
-        let duration = format!("-d{}", 90 + 30 * u64::from(rounds().unwrap_or(0)));
-        let mut command = self.net.at(space, &find("wrk").unwrap());
-        command
-            .args(["-t1", "-c4", duration.as_str(), "--timeout", "1", "-s"])
-            .arg(&file)
-            .arg(format!("http://{}/", self.site));
-        Running(Some(command.stdout(Stdio::null()).spawn().unwrap()))
-    }
-
-    /// How many of somebody's requests the application answered.
-    fn answered(&self, space: &str) -> usize {
-        let log = std::fs::read_to_string(self.place.path("app/access.log")).unwrap_or_default();
-        log.lines().filter(|l| l.starts_with(&format!("{space} "))).count()
-    }
-
-    /// A command of the operator's, where the watch runs.
-    fn operate(&self, args: &[&str]) {
-        let mut command = self.net.at("m", Path::new(env!("CARGO_BIN_EXE_sidetap")));
-        command.args(args).args(["--store", "db/store.db"]);
-        command.current_dir(self.place.path(".")).env("HOME", self.place.path("."));
-        ended(command.output().unwrap()).is(0);
-    }
-
-    /// Kills the process that drives devices; says whether there was one.
-    fn kill_worker(&self) -> bool {
-        let pids = Command::new(find("ip").unwrap()).args(["netns", "pids", &self.net.space("m")]).output();
-        let pids = String::from_utf8(pids.unwrap().stdout).unwrap();
-        let is_worker = |pid: &&str| {
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            line.split(|b| *b == 0).any(|word| word == b"--worker")
-        };
-        let found = pids.split_whitespace().find(is_worker);
-        found.is_some_and(|pid| Command::new("kill").args(["-9", pid]).status().unwrap().success())
-    }
-
     /// Attack after attack, each from another address, with how long the verdict and its effect took.
     fn measure(self, device: &str, rounds: u8, watch: Running) {
         let (end, net) = if self.site == SERVER { ("eth0", "10.91.0") } else { ("eth1", "10.93.0") };
@@ -251,6 +123,7 @@ impl Scene {
         until("who is at it again is refused again", || self.status("a") != "200");
         assert_eq!(self.status("c"), "200");
         drop((again, honest));
+        self.assert_worked("c");
         assert_eq!(watch.stop(), 0, "{}", log());
         let verdicts = lines(&self.place.path("run/verdicts.ndjson"));
         let said = verdicts.iter().find(|v| v["client_ip"] == self.attacker && v["intent"] == "malicious");
@@ -262,11 +135,6 @@ impl Scene {
         print_latency(device.name, said, effect, &format!(" answered {before} then {after}"));
         assert!(after * 20 <= before, "{after} attempts got through after {before}");
     }
-}
-
-/// How many attacks `scripts/latency.sh` asks for, where it asks.
-fn rounds() -> Option<u8> {
-    std::env::var("SIDETAP_LATENCY_ROUNDS").ok()?.parse().ok().map(|n: u8| n.clamp(1, 100))
 }
 
 /// What `scripts/latency.sh` reads.
@@ -284,34 +152,6 @@ struct Device<'a> {
     args: &'a [&'a str],
     /// Takes everything of Sidetap's from it.
     empty: Box<dyn FnMut(&Scene) + 'a>,
-}
-
-/// nginx in the server's namespace with this configuration, in a directory of its own.
-fn nginx(net: &Net, place: &Place, name: &str, text: &str, listens: &str) -> Running {
-    nginx_in(net, "s", place, name, text, listens)
-}
-
-fn nginx_in(net: &Net, space: &str, place: &Place, name: &str, text: &str, listens: &str) -> Running {
-    let dir = place.path(name);
-    std::fs::create_dir_all(&dir).unwrap();
-    let at = dir.display().to_string();
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .iter()
-        .map(|t| format!("{t}_temp_path {at}/{t};"))
-        .collect();
-    let text = text.replace("TEMPORARY", &temporary).replace("DIR", &at);
-    let text = format!("user root; pid {at}/pid; error_log {at}/error.log;\n{text}");
-    std::fs::write(dir.join("nginx.conf"), text).unwrap();
-    let mut command = net.at(space, &find("nginx").unwrap());
-    command.arg("-c").arg(dir.join("nginx.conf")).args(["-g", "daemon off;"]);
-    let running = Running(Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()));
-    until("nginx listens", || net.output(space, &["ss", "-ltn"]).contains(listens));
-    running
-}
-
-fn page(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/connectors").join(name);
-    std::fs::read_to_string(path).unwrap()
 }
 
 fn module(path: &str) -> bool {
@@ -339,24 +179,9 @@ fn behind_haproxy_behind_a_proxy_that_tells_addresses() {
 }
 
 fn haproxy(s: Scene, name: &str, address: &str, more: &[&str]) {
-    let text = page("haproxy.cfg").replace("/run/haproxy/sidetap.sock", &s.path("sock"));
-    let text = text.replace("/etc/haproxy/sidetap/", &s.path(""));
-    s.place.write("haproxy.cfg", text.as_bytes());
-    s.place.write("sidetap.lua", page("sidetap.lua").as_bytes());
-    s.place.write("challenge.html", page("challenge.html").as_bytes());
-    for map in ["block", "keys", "places", "nets", "rate", "tarpit", "challenge", "decoy", "tag", "allow"] {
-        s.place.write(&format!("{map}.map"), b"");
-    }
-    let args = [String::from("-db"), "-f".into(), s.path("haproxy.cfg")];
-    let start = |s: &Scene| s.device("haproxy", &args.iter().map(String::as_str).collect::<Vec<_>>());
+    let (args, config) = s.haproxy(address);
+    let start = |s: &Scene| s.device("haproxy", &args.each_ref().map(String::as_str));
     let mut device = Some(start(&s));
-    let config = format!(
-        "[[mitigation.haproxy]]\nsocket = \"{}\"\nblock_map = \"{}\"\nkeys_map = \"{}\"\nallow_map = \"{}\"\naddress = \"{address}\"\n",
-        s.path("sock"),
-        s.path("block.map"),
-        s.path("keys.map"),
-        s.path("allow.map")
-    );
     // Maps that were changed at run time are lost by a restart.
     let empty = Box::new(|s: &Scene| {
         drop(device.take());
@@ -479,14 +304,6 @@ fn behind_apache() {
     let config = format!("[[mitigation.apache]]\nmap = \"{}\"\n", s.path("map.txt"));
     let empty = Box::new(|s: &Scene| _ = s.place.write("map.txt", b""));
     s.play(&config, Device { name: "apache", args: &[], empty });
-}
-
-/// The application's own front, for devices that stand before it on the network.
-fn front(s: &Scene) -> Running {
-    let text = format!(
-        "events {{}}\nhttp {{ TEMPORARY access_log off; server {{ listen {SERVER}:80; location / {{ proxy_pass http://127.0.0.1:9000; }} }} }}\n"
-    );
-    nginx(&s.net, &s.place, "front", &text, &format!("{SERVER}:80"))
 }
 
 #[test]
