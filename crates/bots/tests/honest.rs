@@ -550,3 +550,29 @@ fn who_does_something_else_by_now_does_not_go_on() {
     let once = |w: &mut World| w.at(150_000, &login(7, 401));
     assert_eq!(told_late(&once), 0, "one slip, long after");
 }
+
+/// Who is convicted together with his session did each thing once.
+#[test]
+fn calls_of_a_client_and_its_session_count_once() {
+    let late = |more: i64| {
+        let mut w = World::new();
+        w.honest();
+        let order = |n: i64| {
+            let c = call(bad(1), "GET", "/api/orders/{order}").path(format!("/api/orders/{}", 72_000 + n));
+            c.chrome().header("Authorization", "Bearer insider00000000000000000000")
+        };
+        (0..60).for_each(|n| w.at(100_000 + n * 700, &order(n)));
+        (0..more).for_each(|n| w.at(190_000 + n * 14_000, &order(100 + n)));
+        let mut late = 0;
+        w.judge_each(Config::builtin().unwrap(), |engine| {
+            engine.tell_again();
+            let told = engine.take_changes();
+            late += told
+                .iter()
+                .filter(|v| v.intent == "malicious" && v.last_seen.0 > 1_700_000_185_000_000_000)
+                .count();
+        });
+        late
+    };
+    assert_eq!([2, 6].map(|more| late(more) > 0), [false, true], "two calls are none that go on");
+}

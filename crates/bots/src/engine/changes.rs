@@ -47,6 +47,9 @@ impl Acts {
     }
 }
 
+/// Clients, and the campaigns whose calls of theirs were counted.
+type Counted = Vec<(u64, u32)>;
+
 /// What was said of a subject last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Told {
@@ -120,14 +123,24 @@ impl Engine {
 
     /// What a client did of what it was convicted for: calls of what its campaign is against. What else it does convicts nobody.
     /// Nothing where nobody asks.
-    fn acts(&self, unit: &Unit, c: &Conviction) -> Acts {
+    ///
+    /// Where a client and its session are convicted by one name, or two of a session for two campaigns, each call counts once: `counted` says
+    /// of whom and for what calls were before.
+    fn acts(&self, unit: &Unit, c: &Conviction, counted: &mut Counted) -> Acts {
         let mut acts = Acts::default();
-        if self.told.again {
-            let slots = self.campaigns.get(c.campaign as usize).map_or(&[][..], |c| &c.slots);
-            for call in unit.calls.iter().filter(|call| slots.contains(&self.resolve(call.slot))) {
+        if !self.told.again || counted.contains(&(unit.key, c.campaign)) {
+            return acts;
+        }
+        let slots_of = |campaign: u32| self.campaigns.get(campaign as usize).map_or(&[][..], |c| &c.slots);
+        let before: Vec<u32> = counted.iter().filter(|(key, _)| *key == unit.key).map(|(_, c)| *c).collect();
+        for call in &unit.calls {
+            let slot = self.resolve(call.slot);
+            let is_new = !before.iter().any(|c| slots_of(*c).contains(&slot));
+            if is_new && slots_of(c.campaign).contains(&slot) {
                 acts.add(Acts { calls: call.n, fails: call.fails(), last: Some(call.last) });
             }
         }
+        counted.push((unit.key, c.campaign));
         acts
     }
 
@@ -148,28 +161,24 @@ impl Engine {
     /// Whom a verdict is on and what it is comes first, as rows of one subject are joined: a whole row takes long, and is made only of what is
     /// said for the first time or otherwise than before.
     pub fn take_changes(&mut self) -> Vec<VerdictRow> {
-        let mut said: BTreeMap<(Zone, Subject), (&Conviction, Acts)> = BTreeMap::new();
+        let mut said: BTreeMap<(Zone, Subject), (&Conviction, Acts, Counted)> = BTreeMap::new();
         let units = self.convictions.units.iter().filter_map(|(key, c)| {
             let unit = self.units.get(*key)?;
-            Some(((unit.zone, self.subject(unit, c)), c, self.acts(unit, c)))
+            Some(((unit.zone, self.subject(unit, c)), c, std::slice::from_ref(key)))
         });
         let sessions = self.convictions.sessions.iter().filter_map(|(hash, c)| {
             let session = self.units.get_session(*hash)?;
             let (unit, subject) = self.session_subject(session)?;
-            let mut acts = Acts::default();
-            session
-                .units
-                .iter()
-                .filter_map(|key| self.units.get(*key))
-                .for_each(|unit| acts.add(self.acts(unit, c)));
-            Some(((unit.zone, subject), c, acts))
+            Some(((unit.zone, subject), c, session.units.as_slice()))
         });
-        for (on, c, acts) in units.chain(sessions) {
-            let (known, all) = said.entry(on).or_insert((c, Acts::default()));
+        for (on, c, keys) in units.chain(sessions) {
+            let (known, all, counted) = said.entry(on).or_insert((c, Acts::default(), Counted::new()));
             if (c.suspicious, c.detected) < (known.suspicious, known.detected) {
                 *known = c;
             }
-            all.add(acts);
+            keys.iter()
+                .filter_map(|key| self.units.get(*key))
+                .for_each(|u| all.add(self.acts(u, c, counted)));
         }
         let again = AGAIN.0.saturating_mul(1 + said.len() as i64 / 1000).min(AGAIN.1);
         let mark = |subject: &Subject, c: &Conviction| {
@@ -181,7 +190,7 @@ impl Engine {
         let most = self.config.max_clients.saturating_add(self.config.max_clients / 4);
         let full = self.told.last.len() > most;
         let mut telling = std::mem::take(&mut self.told.last);
-        for ((zone, subject), (c, acts)) in said {
+        for ((zone, subject), (c, acts, _)) in said {
             let last_seen = acts.last.unwrap_or(c.detected);
             let (id, told) = (verdict_id(zone, &subject), Told::new(mark(&subject, c), last_seen, acts));
             if full {
