@@ -2,6 +2,7 @@ use cel::common::ast::{EntryExpr, Expr, IdedExpr};
 use cel::{Context, ExecutionError, Program, Value};
 
 use crate::facts::{self, FIELDS};
+use crate::idle::idle;
 use crate::literals::compared;
 use crate::walk::first_wrong;
 use sidetap_model::nearest;
@@ -54,12 +55,18 @@ impl Condition {
 
     /// The texts that a field, or its elements, are compared with, and where in the condition (line and column from 1).
     pub(crate) fn compared(&self, field: &str) -> Vec<(&str, (usize, usize))> {
-        let place = |id| {
-            let at = self.program.source_info().offset_for(id).map_or(0, |(at, _)| at as usize);
-            place(&self.text, at)
-        };
         let found = compared(self.program.expression(), field);
-        found.into_iter().map(|(text, id)| (text, place(id))).collect()
+        found.into_iter().map(|(text, id)| (text, self.place(id))).collect()
+    }
+
+    /// Comparisons that come out the same whatever a verdict says, and where they are.
+    pub(crate) fn idle(&self) -> Vec<(String, (usize, usize))> {
+        idle(self.program.expression()).into_iter().map(|(what, id)| (what, self.place(id))).collect()
+    }
+
+    fn place(&self, id: u64) -> (usize, usize) {
+        let at = self.program.source_info().offset_for(id).map_or(0, |(at, _)| at as usize);
+        place(&self.text, at)
     }
 
     fn try_out(&self) -> Result<(), Refused> {

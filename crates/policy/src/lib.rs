@@ -17,6 +17,7 @@ mod error;
 mod facts;
 mod guard;
 mod history;
+mod idle;
 mod literals;
 mod net;
 mod pack;

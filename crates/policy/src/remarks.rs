@@ -2,12 +2,12 @@
 
 use sidetap_model::{SubjectKind, Ts, nearest};
 
-use crate::Response;
 use crate::decide::PolicySet;
 use crate::facts::{CLASSES, INTENTS, PHASES};
 use crate::pack::{CHANNELS, ROLES, Rule};
 use crate::rule_scope::RuleScope;
 use crate::schedule::Schedule;
+use crate::{Response, format_ttl};
 
 /// What detection names, as far as policies cannot know it by themselves.
 #[derive(Clone, Debug, Default)]
@@ -54,18 +54,80 @@ const METHODS: [&str; 25] = [
 const THREATS: u8 = 21;
 
 impl Rule {
-    /// Responses of an escalation that are no stronger than the one that stands by then, with that one.
-    fn idle_steps(&self) -> Vec<(Response, Response)> {
+    /// A remark on one of its parts, with its place.
+    fn remark(&self, part: &str, what: &str) -> String {
+        let place = self.at.get(part).map_or_else(String::new, |(line, column)| format!(":{line}:{column}"));
+        format!("{}{place}: rule `{}`: {what}", self.source, self.id)
+    }
+
+    /// What its steps do not do: a response that is no stronger than the one that stands by then, a shorter time.
+    fn idle_steps(&self) -> Vec<String> {
         let mut stands = self.responses.first().copied().unwrap_or_default();
-        let mut idle = Vec::new();
-        for response in self.escalation.iter().flat_map(|e| &e.steps).filter_map(|step| step.response) {
-            if response > stands {
-                stands = response;
-            } else {
-                idle.push((response, stands));
+        let (mut idle, mut ttl_s) = (Vec::new(), self.ttl_s);
+        for step in self.escalation.iter().flat_map(|e| &e.steps) {
+            match step.response {
+                Some(response) if response > stands => stands = response,
+                Some(response) => idle.push(format!(
+                    "an escalation to `{}` is no stronger than `{}`, and is never used: of the step its `ttl` alone counts",
+                    response.name(),
+                    stands.name()
+                )),
+                None => {}
             }
+            match step.ttl_s {
+                Some(shorter) if shorter < ttl_s => idle.push(format!(
+                    "a step of {} is shorter than the {} before it: who is at it again is let go sooner",
+                    format_ttl(shorter),
+                    format_ttl(ttl_s)
+                )),
+                _ => {}
+            }
+            ttl_s = step.ttl_s.unwrap_or(ttl_s);
         }
         idle
+    }
+
+    /// How it wants responses done that it does not ask for.
+    fn idle_ways(&self) -> Vec<(&'static str, &'static str)> {
+        let of_steps = self.escalation.iter().flat_map(|e| &e.steps).filter_map(|s| s.response);
+        let all: Vec<Response> = self.responses.iter().copied().chain(of_steps).collect();
+        let ways = [
+            ("rate", Response::RateLimit),
+            ("delay", Response::Tarpit),
+            ("decoy", Response::Deceive),
+            ("tag", Response::Tag),
+            ("countries", Response::GeoFence),
+        ];
+        let is_idle =
+            |(key, response): &(&str, Response)| self.at.contains_key(key) && !all.contains(response);
+        ways.into_iter().filter(is_idle).map(|(key, response)| (key, response.name())).collect()
+    }
+
+    /// What it says of itself that is likely not meant.
+    fn own_remarks(&self, now: Ts) -> Vec<String> {
+        let mut told: Vec<String> = self.idle_steps().iter().map(|what| self.remark("steps", what)).collect();
+        for (key, response) in self.idle_ways() {
+            told.push(
+                self.remark(
+                    key,
+                    &format!("`{key}` says how to `{response}`, which is none of its responses"),
+                ),
+            );
+        }
+        if self.subjects.is_empty() && self.at.contains_key("subjects") {
+            told.push(self.remark("subjects", "no subject is named: it acts on whom the verdict names"));
+        }
+        for (part, what, hint) in idle_places(&self.scope) {
+            told.push(self.remark(part, &format!("{what}; {hint}")));
+        }
+        if let Some(hour) = self.schedule.as_ref().and_then(Schedule::is_whole_day) {
+            let day = format!("its schedule is from {hour} to {hour}: a whole day");
+            told.push(self.remark("schedule", &day));
+        }
+        if self.schedule.as_ref().is_some_and(|s| s.is_over(now)) {
+            told.push(self.remark("schedule", "the last date of its schedule is over: it never holds again"));
+        }
+        told
     }
 }
 
@@ -102,27 +164,11 @@ impl PolicySet {
                     ));
                 }
             }
-            for (response, stands) in rule.idle_steps() {
-                let idle = "and is never used: of the step its `ttl` alone counts";
-                remarks.push(format!(
-                    "{}: rule `{}`: an escalation to `{}` is no stronger than `{}`, {idle}",
-                    rule.source,
-                    rule.id,
-                    response.name(),
-                    stands.name()
-                ));
+            for (what, at) in rule.when.idle() {
+                let (line, column) = rule.when_at.place(at);
+                remarks.push(format!("{}:{line}:{column}: rule `{}`: {what}", rule.source, rule.id));
             }
-            for (what, hint) in idle_places(&rule.scope) {
-                remarks.push(format!("{}: rule `{}`: {what}; {hint}", rule.source, rule.id));
-            }
-            if let Some(hour) = rule.schedule.as_ref().and_then(Schedule::is_whole_day) {
-                let day = format!("its schedule is from {hour} to {hour}: a whole day");
-                remarks.push(format!("{}: rule `{}`: {day}", rule.source, rule.id));
-            }
-            if rule.schedule.as_ref().is_some_and(|s| s.is_over(now)) {
-                let over = "the last date of its schedule is over: it never holds again";
-                remarks.push(format!("{}: rule `{}`: {over}", rule.source, rule.id));
-            }
+            remarks.extend(rule.own_remarks(now));
         }
         if self.guards().caps.adds_per_minute == 0 {
             remarks.push("guards: max_adds_per_minute is 0: no device is ever told of anybody".to_owned());
@@ -131,13 +177,13 @@ impl PolicySet {
     }
 }
 
-/// Hosts and endpoints that likely are not meant so, with a hint.
-fn idle_places(scope: &RuleScope) -> Vec<(String, String)> {
+/// Hosts and endpoints that likely are not meant so, with the part of the rule that they stand in and a hint.
+fn idle_places(scope: &RuleScope) -> Vec<(&'static str, String, String)> {
     let mut found = Vec::new();
     for host in &scope.hosts {
         if host.strip_prefix("*.").unwrap_or(host).contains('*') {
             let what = format!("no host is called `{host}`");
-            found.push((what, "`*` stands in front alone: *.shop.example".to_owned()));
+            found.push(("hosts", what, "`*` stands in front alone: *.shop.example".to_owned()));
         }
     }
     for endpoint in &scope.endpoints {
@@ -146,7 +192,7 @@ fn idle_places(scope: &RuleScope) -> Vec<(String, String)> {
         if !METHODS.contains(&upper.as_str()) {
             let near = nearest(&upper, METHODS.iter().copied()).map(|n| format!("did you mean `{n}`?"));
             let hint = near.unwrap_or_else(|| "GET, POST, …, or * for any".to_owned());
-            found.push((format!("no method is called `{method}` (`{endpoint}`)"), hint));
+            found.push(("endpoints", format!("no method is called `{method}` (`{endpoint}`)"), hint));
         }
     }
     found

@@ -167,7 +167,7 @@ impl<'a> Search<'a> {
             own: bits(own, kind, &value),
             honest: bits(honest, kind, &value),
             cost: cost(kind, &value),
-            who: !matches!(kind, SubjectKind::Host | SubjectKind::Method | SubjectKind::Path),
+            who: !is_place(kind),
             part: SubjectPart { kind, value: value.to_string() },
         };
         Search {
@@ -216,8 +216,19 @@ impl<'a> Search<'a> {
     fn passes(&self, found: &Found) -> bool {
         let subject = Subject::of_parts(self.parts(found));
         let covered = self.bounds.allow.covers_subject(&subject).is_some();
-        let net = crate::subject_net(&subject);
-        !covered && net.is_none_or(|n| self.bounds.guards.hold_net(&n).is_none())
+        !covered && self.is_nobody_elses(&subject)
+    }
+
+    /// Whether no guard holds an address that a condition names: it is no office's, and what is said of who sends the request there fits no more
+    /// than one good client elsewhere on the site. Where a request goes says nothing of that.
+    fn is_nobody_elses(&self, subject: &Subject) -> bool {
+        let who: Vec<SubjectPart> = subject.each_part().into_iter().filter(|p| !is_place(p.kind)).collect();
+        if !who.iter().any(|p| matches!(p.kind, SubjectKind::Ip | SubjectKind::Cidr)) {
+            return true;
+        }
+        let who = Subject::of_parts(who);
+        let held = crate::subject_net(&who).and_then(|n| self.bounds.guards.hold_net(&n));
+        held.is_none() && self.bounds.traffic.is_none_or(|t| t.good_clients(&who) <= 1)
     }
 
     /// The conditions of one more field, each once.
@@ -314,10 +325,36 @@ pub fn suggested_id(campaign: &str) -> String {
     format!("suggested-{campaign}-")
 }
 
+/// Says where a request goes, and nothing of who sends it.
+fn is_place(kind: SubjectKind) -> bool {
+    matches!(kind, SubjectKind::Host | SubjectKind::Method | SubjectKind::Path)
+}
+
+/// How agents of browsers begin, and of systems under apps of which each has the same: a whole word.
+const BROWSERS: [&str; 13] = [
+    "mozilla",
+    "opera",
+    "ucweb",
+    "ucbrowser",
+    "dalvik",
+    "blackberry",
+    "nokia",
+    "lynx",
+    "links",
+    "elinks",
+    "w3m",
+    "netsurf",
+    "dillo",
+];
+
 /// All that it says of who sends the request is the name of a browser, which others have too, today or tomorrow.
 fn is_a_browsers_name(subject: &Subject) -> bool {
-    let is_place = |kind| matches!(kind, SubjectKind::Host | SubjectKind::Method | SubjectKind::Path);
-    let name = |p: &str| p.strip_prefix("user-agent: ").is_some_and(|agent| agent.starts_with("Mozilla/"));
+    let name = |value: &str| {
+        let agent = value.strip_prefix("user-agent: ").unwrap_or_default().to_ascii_lowercase();
+        let rest = BROWSERS.iter().find_map(|b| agent.strip_prefix(b));
+        // `Opera/9.80 (…)`, `w3m/0.5`, `NokiaN70-1/5.0`; an app tells its system's last: `Shop/3 CFNetwork/1410 Darwin/22`.
+        rest.is_some_and(|r| !r.starts_with(['-', '_'])) || agent.contains(" cfnetwork/")
+    };
     let names = |p: &SubjectPart| match p.kind {
         SubjectKind::Header => name(&p.value),
         SubjectKind::Fingerprint => p.value.starts_with("a1-"),
@@ -368,5 +405,34 @@ fn key_of(kind: SubjectKind) -> &'static str {
     match kind {
         SubjectKind::Ip | SubjectKind::Cidr => "address",
         other => other.name(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_browsers_are_known() {
+        let of = |value: &str| {
+            let header = SubjectPart { kind: SubjectKind::Header, value: format!("user-agent: {value}") };
+            let path = SubjectPart { kind: SubjectKind::Path, value: "/login".into() };
+            is_a_browsers_name(&Subject::of_parts(vec![header, path]))
+        };
+        for agent in [
+            "Mozilla/5.0 (X11; Linux x86_64)",
+            "Opera/9.80 (Windows NT 6.1) Presto/2.12",
+            "Dalvik/2.1.0 (Linux; U; Android 14)",
+            "UCWEB/2.0 (Java; U)",
+            "NokiaN70-1/5.0609",
+            "Links (2.28; Linux)",
+            "w3m/0.5.3",
+            "Shop/3.1 CFNetwork/1410.0.3 Darwin/22.6.0",
+        ] {
+            assert!(of(agent), "{agent}");
+        }
+        for agent in ["python-requests/2.32", "sqlmap/1.8", "okhttp/4.12", "opera-scraper/1"] {
+            assert!(!of(agent), "{agent}");
+        }
     }
 }

@@ -197,9 +197,9 @@ fn slips_in_places_hours_and_guards_are_remarked() {
         remarks(&set),
         [
             "p.yaml:4:12: rule `a`: no kind of networks is called `hostng`; did you mean `hosting`?",
-            "p.yaml: rule `a`: no host is called `shop.*.com`; `*` stands in front alone: *.shop.example",
-            "p.yaml: rule `a`: no method is called `PSOT` (`PSOT /x`); did you mean `POST`?",
-            "p.yaml: rule `a`: its schedule is from 09:00:00 to 09:00:00: a whole day",
+            "p.yaml:6:12: rule `a`: no host is called `shop.*.com`; `*` stands in front alone: *.shop.example",
+            "p.yaml:6:12: rule `a`: no method is called `PSOT` (`PSOT /x`); did you mean `POST`?",
+            "p.yaml:7:15: rule `a`: its schedule is from 09:00:00 to 09:00:00: a whole day",
             "guards: max_adds_per_minute is 0: no device is ever told of anybody",
         ]
     );
@@ -218,7 +218,7 @@ fn what_is_likely_not_meant_is_remarked() {
         [
             "p.yaml:4:21: rule `a`: no class is called `credential-stufing`; did you mean `credential-stuffing`?",
             "p.yaml:4:63: rule `a`: no class is called `sqly`; did you mean `sqli`?",
-            "p.yaml: rule `a`: the last date of its schedule is over: it never holds again",
+            "p.yaml:6:15: rule `a`: the last date of its schedule is over: it never holds again",
         ]
     );
     let when = "intent == 'malicous' || 'chekout' in roles || channels.exists(c, c == 'mobil') || subject_kind in ['cdir']";
@@ -249,13 +249,92 @@ fn what_is_likely_not_meant_is_remarked() {
     assert_eq!(
         remarks(&set),
         [
-            "p.yaml: rule `a`: an escalation to `tarpit` is no stronger than `block`, and is never used: of the step its `ttl` alone counts"
+            "p.yaml:7:15: rule `a`: an escalation to `tarpit` is no stronger than `block`, and is never used: of the step its `ttl` alone counts"
         ]
     );
     for name in builtin::NAMES {
         let set = PolicySet::parse(&format!("version: 1\nextends: {name}\n"), "own.yaml").unwrap();
         assert_eq!(remarks(&set), [""; 0]);
     }
+}
+
+#[test]
+fn what_never_or_always_holds_is_remarked() {
+    for (when, said) in [
+        ("score > 100", "p.yaml:4:20: rule `a`: `score` is from 1 to 99: this never holds"),
+        (
+            "intent == \"malicious\" && 0 <= automation",
+            "p.yaml:4:37: rule `a`: `automation` is from 1 to 99: this always holds",
+        ),
+        (
+            "campaign_score == 100",
+            "p.yaml:4:30: rule `a`: `campaign_score` is from 0 to 99: this never holds",
+        ),
+        ("requests < 0", "p.yaml:4:23: rule `a`: `requests` is 0 or more: this never holds"),
+        (
+            "network == \"AS64496\"",
+            "p.yaml:4:23: rule `a`: `network` is a number, which is never equal to a text: 64496, not \"AS64496\"",
+        ),
+        (
+            "network in [64496, \"AS64497\"]",
+            "p.yaml:4:31: rule `a`: `network` is a number, which is never equal to a text: 64496, not \"AS64496\"",
+        ),
+        (
+            "country == \"Germany\"",
+            "p.yaml:4:23: rule `a`: no country is called `Germany`; two capital letters: DE",
+        ),
+        (
+            "country in [\"DE\", \"at\"]",
+            "p.yaml:4:30: rule `a`: no country is called `at`; two capital letters: DE",
+        ),
+        (
+            "client_ip == \"10.0.0.0/8\"",
+            "p.yaml:4:25: rule `a`: no `client_ip` is `10.0.0.0/8`: it is one address",
+        ),
+        (
+            "\"2001:DB8::1\" == client_ip",
+            "p.yaml:4:12: rule `a`: no `client_ip` is spelled `2001:DB8::1`; write `2001:db8::1`",
+        ),
+        (
+            "agent.verified == \"yes\"",
+            "p.yaml:4:30: rule `a`: `agent.verified` is true or false, which is never equal to a text",
+        ),
+        (
+            "agent[\"verified\"] == 1",
+            "p.yaml:4:33: rule `a`: `agent.verified` is true or false, which is never equal to a number",
+        ),
+        ("class == 3", "p.yaml:4:21: rule `a`: `class` is a text, which is never equal to a number"),
+        (
+            "hosts == \"shop.example\"",
+            "p.yaml:4:21: rule `a`: `hosts` is a list, which is never equal to a text",
+        ),
+    ] {
+        let set = parse(&format!("  - id: a\n    when: '{when}'\n    response: alert\n"));
+        assert_eq!(remarks(&set), [said], "{when}");
+    }
+    let good = "score >= 99 && automation != 5 && network == 64496 && country != \"\" && client_ip == \"2001:db8::1\" && agent.verified == true && hosts.exists(score, score == \"x\")";
+    let set = parse(&format!("  - id: a\n    when: '{good}'\n    response: alert\n"));
+    assert_eq!(remarks(&set), [""; 0]);
+}
+
+#[test]
+fn what_a_rule_says_for_nothing_is_remarked() {
+    let set = parse(
+        "  - id: a\n    when: 'true'\n    response: [block, rate-limit]\n    rate: 5/1m\n    delay: 3s\n    decoy: {backend: b}\n    ttl: 1h\n    subjects: []\n    escalate:\n      within: 1d\n      steps: [{response: deceive, ttl: 2h}, {ttl: 30m}]\n",
+    );
+    assert_eq!(
+        remarks(&set),
+        [
+            "p.yaml:13:14: rule `a`: an escalation to `deceive` is no stronger than `block`, and is never used: of the step its `ttl` alone counts",
+            "p.yaml:13:14: rule `a`: a step of 30m is shorter than the 2h before it: who is at it again is let go sooner",
+            "p.yaml:7:12: rule `a`: `delay` says how to `tarpit`, which is none of its responses",
+            "p.yaml:10:15: rule `a`: no subject is named: it acts on whom the verdict names",
+        ]
+    );
+    let set = parse(
+        "  - id: a\n    when: 'true'\n    response: rate-limit\n    rate: 5/1m\n    delay: 3s\n    ttl: 1h\n    escalate: {within: 1d, steps: [{response: tarpit}]}\n",
+    );
+    assert_eq!(remarks(&set), [""; 0], "a step does it");
 }
 
 #[test]

@@ -4,12 +4,12 @@
 
 mod common;
 
-use common::{ip, request, traffic, verdict};
-use sidetap_model::SubjectKind;
+use common::{campaign, ip, request, traffic, verdict};
 use sidetap_model::rows::{IdentityRow, Subject, SubjectPart};
+use sidetap_model::{SubjectKind, Ts};
 use sidetap_policy::{
     AllowEntry, AllowKind, AllowList, Around, Attribution, Behind, CapHit, Caps, Change, Hold, PolicySet,
-    Reach, Response, Seen,
+    Reach, Response, Seen, SuggestOptions, TrafficBuilder,
 };
 
 fn everyone(subjects: &str) -> PolicySet {
@@ -79,7 +79,7 @@ fn what_reaches_beyond_the_verdict_is_measured_or_not_done() {
     let fingerprint = "[fingerprint+path]";
     let mut v = verdict("malicious", ip("203.0.113.1"));
     v.campaign = Some("c".into());
-    let campaign = common::campaign("c", "s2-7");
+    let campaign = campaign("c", "s2-7");
     let around = Around { campaign: Some(&campaign), ..Around::default() };
     let held = everyone(fingerprint).decide_in(&mut v, &around);
     assert_eq!((held.response, held.held), (Response::Alert, Some(Hold::Unmeasured)));
@@ -216,4 +216,26 @@ fn a_rule_over_requests_is_held_as_verdicts_are() {
     assert_eq!(of(Some(&clean)), ("block".into(), "r".into()));
     let hit = traffic(&[request("10.0.0.1", "Browser", "/login", &["s2-7"])]);
     assert_eq!(of(Some(&hit)), ("alert".into(), "guard:good-traffic".into()));
+}
+
+#[test]
+fn nothing_is_suggested_against_the_address_of_an_office_as_a_whole() {
+    for people in [1, 6] {
+        let mut builder = TrafficBuilder::default();
+        for n in 0..60 {
+            // With a browser's head, at a page where none of his colleagues was in these hours.
+            let own = request("198.51.100.7", "Browser", "/login", &["s2-8"]);
+            builder.add(own, Behind::Malicious, Some("c".into()), 5, Ts(0));
+            let colleague = Seen {
+                sessions: vec![format!("abcdef…#{:02}", n % people).into()],
+                ..request("198.51.100.7", "Browser", "/", &["s2-8"])
+            };
+            builder.add(colleague, Behind::Good, None, 5, Ts(0));
+            let honest = request(&format!("10.0.0.{n}"), "Browser", "/login", &["s2-8"]);
+            builder.add(honest, Behind::Good, None, 5, Ts(0));
+        }
+        let stored = builder.build();
+        let found = PolicySet::builtin().suggest(&stored, &campaign("c", "s2-8"), &SuggestOptions::default());
+        assert_eq!(found.is_empty(), people > 1, "{people}: {found:?}");
+    }
 }

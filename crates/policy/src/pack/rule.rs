@@ -1,5 +1,7 @@
 //! Rules over verdicts: reading them.
 
+use std::collections::BTreeMap;
+
 use sidetap_model::{Decoy, Mode, Rate, SubjectKind, Tag, of_item};
 
 use super::Reader;
@@ -32,6 +34,8 @@ pub(crate) struct Rule {
     pub(crate) escalation: Option<Escalation>,
     pub(crate) mode: Option<Mode>,
     pub(crate) how: How,
+    /// Where its parts stand in the file, those that are there.
+    pub(crate) at: BTreeMap<&'static str, (usize, usize)>,
 }
 
 /// The particulars of a response.
@@ -171,7 +175,22 @@ impl Reader<'_> {
             escalation: steps.flatten(),
             mode,
             how,
+            at: self.parts_of(index),
         })
+    }
+
+    /// Where the parts of a rule stand that remarks are made of.
+    fn parts_of(&self, index: usize) -> BTreeMap<&'static str, (usize, usize)> {
+        let of = |key: &str| of_item(self.text, "rules", index, key);
+        let nowhere = of("\u{0}");
+        let within = [("hosts", "scope"), ("endpoints", "scope"), ("steps", "escalate")];
+        let own =
+            ["subjects", "schedule", "rate", "delay", "decoy", "tag", "countries", "ttl"].map(|k| (k, k));
+        let places = within.into_iter().chain(own).map(|(key, part)| {
+            let here = of(key);
+            (key, if here == nowhere { of(part) } else { here })
+        });
+        places.filter(|(_, here)| *here != nowhere).collect()
     }
 
     /// The responses of a rule, the first the one that is wanted.
