@@ -70,7 +70,7 @@ fn leave_out(
         rank(a).cmp(&rank(b)).then_with(|| a.key.cmp(&b.key))
     });
     let sent = room.max(adds.iter().take_while(|e| e.verdict == CANARY).count());
-    let waits = adds.split_off(sent.min(adds.len()));
+    let mut waits = adds.split_off(sent.min(adds.len()));
     adds.sort_by(|a, b| a.key.cmp(&b.key));
     plan.add = adds;
     let waiting: BTreeSet<_> = waits.iter().map(|e| &e.key).collect();
@@ -84,6 +84,8 @@ fn leave_out(
     let (kept, removed): (Vec<Entry>, Vec<Entry>) =
         std::mem::take(&mut plan.remove).into_iter().partition(stays);
     plan.remove = removed;
+    let (kept, parts) = untangle(plan, kept, &waits, room);
+    waits.extend(parts);
     // A device may hold one thing twice: it stays once.
     let mut there: BTreeSet<Key> = plan.target.iter().map(|e| e.key.clone()).collect();
     for old in kept {
@@ -97,6 +99,38 @@ fn leave_out(
         |e: &Entry| Refusal { verdict: e.verdict.clone(), subject: e.key.to_string(), why: why.to_owned() };
     plan.refused.extend(waits.iter().map(refusal));
     waits.len()
+}
+
+/// Sees to it that no network that stays comes beside a part of it, which packet filters do not take: its new parts wait with those that do
+/// anyway, or where `room` would never do for all of them it goes. Gives what stays, and what waits besides.
+fn untangle(plan: &mut Plan, kept: Vec<Entry>, waits: &[Entry], room: usize) -> (Vec<Entry>, Vec<Entry>) {
+    let wide = kept.iter().filter(|k| k.key.is_wide());
+    let mut parts: BTreeMap<(Response, IpNet), (usize, usize)> =
+        wide.filter_map(|k| Some(((k.response, k.key.net()?.trunc()), (0, 0)))).collect();
+    let around = |e: &Entry, parts: &BTreeMap<_, _>| {
+        let above = std::iter::successors(e.key.net().filter(|_| e.key.is_wide()), IpNet::supernet);
+        above.skip(1).map(|n| (e.response, n.trunc())).find(|k| parts.contains_key(k))
+    };
+    for (entries, is_new) in [(plan.add.as_slice(), true), (waits, false)] {
+        for e in entries {
+            if let Some(n) = around(e, &parts).and_then(|k| parts.get_mut(&k)) {
+                (n.0, n.1) = (n.0 + usize::from(is_new), n.1 + 1);
+            }
+        }
+    }
+    let goes = |e: &Entry| {
+        let parts = e.key.net().and_then(|n| parts.get(&(e.response, n.trunc())));
+        parts.is_some_and(|(new, all)| *new > 0 && *all > room)
+    };
+    let (gone, stays): (Vec<Entry>, Vec<Entry>) = kept.into_iter().partition(goes);
+    plan.remove.extend(gone);
+    parts.retain(|_, (new, all)| *new > 0 && *all <= room);
+    let (late, add): (Vec<Entry>, Vec<Entry>) =
+        std::mem::take(&mut plan.add).into_iter().partition(|e| around(e, &parts).is_some());
+    plan.add = add;
+    let late_keys: BTreeSet<&Key> = late.iter().map(|e| &e.key).collect();
+    plan.target.retain(|e| !late_keys.contains(&e.key));
+    (stays, late)
 }
 
 /// Puts back into a plan's target what it would take out of a device before its time, where that is more than `share` in a hundred
@@ -122,6 +156,8 @@ pub(crate) fn keep_from_collapse(
     let (kept, removed): (Vec<Entry>, Vec<Entry>) = plan.remove.iter().cloned().partition(stays);
     plan.remove = removed;
     let n = kept.len();
+    // What lies in a network that stays needs no entry of its own.
+    let (kept, _) = untangle(plan, kept, &[], usize::MAX);
     plan.target.extend(kept);
     plan.target.sort_by(|a, b| a.key.cmp(&b.key));
     plan.target.dedup_by(|a, b| a.key == b.key);
@@ -181,6 +217,41 @@ mod tests {
         hold_back(&mut plan, &[], "held", |_| false);
         assert_eq!(nets(&plan.remove), ["192.0.2.0/24", "203.0.113.0/24"]);
         assert_eq!(nets(&plan.target), ["198.51.100.9"]);
+    }
+
+    #[test]
+    fn a_network_that_stays_comes_beside_no_part_of_it() {
+        let plan = || {
+            let mut add = ["198.51.100.0/28", "198.51.100.16/28", "203.0.113.9/32"].map(entry).to_vec();
+            add[2].priority = (99, 0);
+            Plan { target: add.clone(), add, remove: vec![entry("198.51.100.0/24")], ..Plan::default() }
+        };
+        let mut one = plan();
+        assert_eq!(trim(&mut one, 2, |_| false), 2);
+        assert_eq!((nets(&one.add), nets(&one.remove)), (vec!["203.0.113.9".into()], vec![]));
+        assert_eq!(nets(&one.target), ["198.51.100.0/24", "203.0.113.9"]);
+        assert_eq!(one.refused.len(), 2);
+        // There is never room for both: it gives way part by part.
+        let mut one = plan();
+        one.add.pop();
+        one.target.pop();
+        assert_eq!(trim(&mut one, 1, |_| false), 1);
+        assert_eq!(
+            (nets(&one.add), nets(&one.remove)),
+            (vec!["198.51.100.0/28".into()], vec!["198.51.100.0/24".into()])
+        );
+        // A single address beside its network is another set's.
+        let mut one = plan();
+        one.add = ["198.51.100.7/32", "198.51.100.8/32"].map(entry).to_vec();
+        one.target = one.add.clone();
+        assert_eq!(trim(&mut one, 1, |_| false), 1);
+        assert_eq!(nets(&one.target), ["198.51.100.0/24", "198.51.100.7"]);
+        // The same of what is kept from collapse.
+        let mut one = plan();
+        one.remove.extend((0..30).map(|n| entry(&format!("192.0.2.{n}/32"))));
+        assert_eq!(keep_from_collapse(&mut one, &[], 50, 0, |_| false), 31);
+        assert!(nets(&one.target).iter().all(|n| !n.ends_with("/28")), "{:?}", one.target);
+        assert_eq!(nets(&one.add), ["203.0.113.9"]);
     }
 
     #[test]

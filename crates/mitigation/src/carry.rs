@@ -13,7 +13,7 @@ use crate::connector::{Connector, ConnectorError};
 use crate::enforcer::PushOptions;
 use crate::entry::Entry;
 use crate::key::Key;
-use crate::plan::{Plan, Refusal};
+use crate::plan::{Plan, Refusal, SLACK_S};
 use crate::report::{ConnectorPlan, ConnectorResult, Mode, Proof};
 use crate::settle::Intended;
 use crate::status::Ends;
@@ -56,6 +56,7 @@ pub(crate) fn carry_out(
         left: planned.there.clone(),
         ..ConnectorResult::of(c, "unchanged", String::new())
     };
+    let mut in_part = None;
     if let Some(e) = &planned.error {
         (result.outcome, result.answer) = ("failed".to_owned(), e.clone());
     } else if !plan.is_empty() && options.mode == Mode::DryRun {
@@ -73,8 +74,13 @@ pub(crate) fn carry_out(
                 (result.risk, result.left) = (done.risk, done.left);
             }
             Err(e) => {
-                tracing::warn!(connector = %planned.name, error = %e, "device not changed, or not known to be");
+                // Who asked for the push says it.
+                tracing::info!(connector = %planned.name, error = %e, "device not changed, or not known to be");
                 (result.outcome, result.answer) = ("failed".to_owned(), e.to_string());
+                // One that takes no more may have taken some, and let others go for them.
+                if matches!(e, ConnectorError::Refused { .. }) {
+                    in_part = c.observe(now.secs()).ok();
+                }
                 error = Some(e);
             }
         }
@@ -102,6 +108,9 @@ pub(crate) fn carry_out(
         }
     }
     let mut rows = rows_of(&result, planned, now, options, why);
+    if let Some(there) = in_part {
+        rows.extend(rows_in_part(&result, planned, &there.entries, now, options, why));
+    }
     if result.outcome == "done" && rows.is_empty() {
         rows.push(row_without_entries(&result, plan, now, options, why));
     }
@@ -250,31 +259,14 @@ fn rows_of(
     why: &str,
 ) -> Vec<ActionRow> {
     let plan = &planned.plan;
-    let reason = |kind: &str, e: &Entry| {
-        let told = match kind {
-            "add" | "refresh" => planned.why.get(&e.verdict),
-            _ => planned.why_not.get(&e.key.to_string()),
-        };
-        told.unwrap_or(&options.why).clone()
-    };
     let outcome = match result.outcome.as_str() {
         "done" => "done",
         "planned" | "unchanged" => "planned",
         _ => "failed",
     };
     let row = |kind: &str, e: &Entry| ActionRow {
-        at: now,
-        actor: options.actor.clone(),
-        connector: result.name.clone(),
-        kind: kind.to_owned(),
-        mode: options.mode.name().to_owned(),
-        subject: e.key.to_string(),
-        response: e.response.name().to_owned(),
-        verdict: Some(e.verdict.clone()).filter(|v| !v.is_empty()),
-        expires_at: Some(Ts::from_parts(e.expires_at, 0)),
         outcome: outcome.to_owned(),
-        answer: result.answer.clone(),
-        why: reason(kind, e),
+        ..row_of_entry(result, planned, now, options, kind, e)
     };
     let removal = if why == "undo" { "undo" } else { "remove" };
     if outcome == "failed" {
@@ -285,6 +277,67 @@ fn rows_of(
     let rest =
         plan.refresh.iter().map(|e| row("refresh", e)).chain(plan.remove.iter().map(|e| row(removal, e)));
     adds.chain(rest).collect()
+}
+
+/// What of a plan that the device refused was done to it all the same: entries that are there or gone as they were to be, and those that
+/// gave way to others.
+fn rows_in_part(
+    result: &ConnectorResult,
+    planned: &ConnectorPlan,
+    there: &[Entry],
+    now: Ts,
+    options: &PushOptions,
+    why: &str,
+) -> Vec<ActionRow> {
+    let plan = &planned.plan;
+    let held: BTreeMap<(&Key, Response), &Entry> = there.iter().map(|e| ((&e.key, e.response), e)).collect();
+    let keys: BTreeSet<&Key> = there.iter().map(|e| &e.key).collect();
+    let as_told = |e: &&Entry| {
+        let there = held.get(&(&e.key, e.response));
+        there.is_some_and(|t| t.way == e.way && t.expires_at.abs_diff(e.expires_at) <= SLACK_S.unsigned_abs())
+    };
+    let changed: BTreeSet<&Key> = plan.add.iter().chain(&plan.refresh).map(|e| &e.key).collect();
+    let stayed = |e: &&Entry| !changed.contains(&e.key) && e.expires_at > now.secs() + SLACK_S;
+    let removal = if why == "undo" { "undo" } else { "remove" };
+    let row = |kind: &'static str| move |e: &Entry| row_of_entry(result, planned, now, options, kind, e);
+    let came = plan.add.iter().filter(as_told).map(row("add"));
+    let longer = plan.refresh.iter().filter(as_told).map(row("refresh"));
+    let gone = plan.remove.iter().filter(|e| !keys.contains(&e.key)).map(row(removal));
+    let out = plan.target.iter().filter(stayed).filter(|e| !keys.contains(&e.key)).map(row("remove"));
+    let out = out.map(|row| ActionRow { why: GAVE_WAY.to_owned(), ..row });
+    came.chain(longer).chain(gone).chain(out).collect()
+}
+
+/// Why somebody was let go whom policy does not let go.
+const GAVE_WAY: &str = "the device takes no more, and it gave way to what matters more";
+
+/// The row of an entry that was changed.
+fn row_of_entry(
+    result: &ConnectorResult,
+    planned: &ConnectorPlan,
+    now: Ts,
+    options: &PushOptions,
+    kind: &str,
+    e: &Entry,
+) -> ActionRow {
+    let told = match kind {
+        "add" | "refresh" => planned.why.get(&e.verdict),
+        _ => planned.why_not.get(&e.key.to_string()),
+    };
+    ActionRow {
+        at: now,
+        actor: options.actor.clone(),
+        connector: result.name.clone(),
+        kind: kind.to_owned(),
+        mode: options.mode.name().to_owned(),
+        subject: e.key.to_string(),
+        response: e.response.name().to_owned(),
+        verdict: Some(e.verdict.clone()).filter(|v| !v.is_empty()),
+        expires_at: Some(Ts::from_parts(e.expires_at, 0)),
+        outcome: "done".to_owned(),
+        answer: result.answer.clone(),
+        why: told.unwrap_or(&options.why).clone(),
+    }
 }
 
 /// The row of a push that changed no entry: without it the audit has what was intended, and nothing that came of it.

@@ -140,6 +140,18 @@ impl Memory {
         self.save(&File { entries: all.into_values().collect(), allow: Vec::new(), ..file })
     }
 
+    /// Keeps what it held and these, but for those that are somebody else's by now.
+    pub(crate) fn intend_but(
+        &self,
+        held: &[Entry],
+        entries: &[Entry],
+        theirs: &BTreeSet<Key>,
+    ) -> Result<(), ConnectorError> {
+        let ours = entries.iter().filter(|e| !theirs.contains(&e.key));
+        let all: BTreeMap<&Key, &Entry> = held.iter().chain(ours).map(|e| (&e.key, e)).collect();
+        self.write(&all.into_values().cloned().collect::<Vec<_>>())
+    }
+
     /// The same of a list that has each key but once, with the keys of others.
     pub(crate) fn observed_once(&self, there: &BTreeSet<Key>) -> Result<Observed, ConnectorError> {
         let mut observed = self.observed(there)?;

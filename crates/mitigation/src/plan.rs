@@ -11,7 +11,7 @@ use crate::key::Key;
 use crate::way::Way;
 
 /// Seconds by which a device's idea of an expiry may differ before it is refreshed.
-const SLACK_S: i64 = 5;
+pub(crate) const SLACK_S: i64 = 5;
 
 /// What has to be done to one device.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -242,12 +242,17 @@ impl Connector for AkamaiConnector {
 
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
         let turn = turn(&self.config.memory, plan)?;
-        let remembered = self.memory.read()?;
-        let ours: BTreeSet<Key> = remembered.iter().map(|e| e.key.clone()).collect();
-        self.memory.intend(&plan.target)?;
+        let known = self.memory.load()?;
+        let ours: BTreeSet<&Key> = known.entries.iter().map(|e| &e.key).collect();
         let live: Vec<&Entry> = plan.target.iter().filter(|e| e.expires_at > now).collect();
         let held = self.list(now)?;
-        plan.check_unseen(remembered.iter().filter(|e| held.elements.contains(&e.key)), "the list")?;
+        plan.check_unseen(known.entries.iter().filter(|e| held.elements.contains(&e.key)), "the list")?;
+        // What somebody else put there since the plan was made is his.
+        let is_theirs = |e: &&&Entry| held.elements.contains(&e.key) && !ours.contains(&e.key);
+        if let Some(e) = live.iter().find(is_theirs) {
+            return Err(ConnectorError::Conflict(format!("the list: {} came in between", e.key)));
+        }
+        self.memory.intend(&plan.target)?;
         let others = held.elements.iter().filter(|k| !ours.contains(k)).filter_map(Key::net);
         let nets: BTreeSet<IpNet> = others.chain(live.iter().filter_map(|e| e.key.net())).collect();
         let before: BTreeSet<IpNet> = held.elements.iter().filter_map(Key::net).collect();
@@ -256,7 +261,12 @@ impl Connector for AkamaiConnector {
             let elements: Vec<String> = nets.iter().map(|n| Key::Net(*n).to_string()).collect();
             let body =
                 json!({"name": held.name, "type": "IP", "syncPoint": held.sync_point, "list": elements});
-            let said = self.call("PUT", "", Some(&body), now)?;
+            let said = self.call("PUT", "", Some(&body), now);
+            if let Err(ConnectorError::Conflict(_)) = said {
+                // Nothing was written, and what was is somebody else's.
+                self.memory.save(&known)?;
+            }
+            let said = said?;
             version = said.get("syncPoint").and_then(Value::as_u64).unwrap_or(version + 1);
         }
         self.activate(now)?;

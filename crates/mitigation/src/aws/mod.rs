@@ -270,8 +270,8 @@ impl Connector for AwsWafConnector {
         let turn = turn(&self.config.memory, plan)?;
         let remembered = self.memory.read()?;
         let ours: BTreeSet<Key> = remembered.iter().map(|e| e.key.clone()).collect();
-        self.memory.intend(&plan.target)?;
         let live: Vec<&Entry> = plan.target.iter().filter(|e| e.expires_at > now).collect();
+        let mut theirs = BTreeSet::new();
         for v6 in [false, true] {
             let Some(set) = self.set_of(v6) else { continue };
             let mut tries = TRIES;
@@ -284,6 +284,12 @@ impl Connector for AwsWafConnector {
                     live.iter().filter_map(|e| e.key.net()).filter(|n| matches!(n, IpNet::V6(_)) == v6);
                 let nets: BTreeSet<IpNet> = others.chain(wanted).collect();
                 let before: BTreeSet<IpNet> = held.addresses.iter().filter_map(Key::net).collect();
+                // What somebody else put there since the plan was made is his: only what is written here is ours.
+                theirs.extend(held.addresses.iter().filter(|k| !ours.contains(k)).cloned());
+                self.memory.intend_but(&remembered, &plan.target, &theirs)?;
+                if let Some(e) = live.iter().find(|e| theirs.contains(&e.key)) {
+                    return Err(ConnectorError::Conflict(format!("the IP set: {} came in between", e.key)));
+                }
                 if nets == before {
                     break;
                 }
@@ -294,7 +300,8 @@ impl Connector for AwsWafConnector {
                 }
             }
         }
-        self.memory.write(&plan.target)?;
+        let written: Vec<Entry> = plan.target.iter().filter(|e| !theirs.contains(&e.key)).cloned().collect();
+        self.memory.write(&written)?;
         Ok(turn.answer(format!("{} addresses", live.len())))
     }
 }

@@ -116,7 +116,7 @@ impl BgpConnector {
             return refuse("command and timeout_s are not empty");
         }
         if community_of(&config.community).is_none() {
-            return refuse("community is two numbers, 65535:666");
+            return refuse("community is two numbers, 65535:666, or one of 32 bits");
         }
         let flows = config.mode == BgpMode::Flowspec;
         if flows && config.destinations.is_empty() {
@@ -197,10 +197,12 @@ impl BgpConnector {
         }
     }
 
-    /// Those that are ours: of a source that was told, and to a destination that is or was configured.
+    /// Those that are ours: of a source that was told, and to a destination that was configured then.
     fn ours<'a>(&self, there: &'a Announced, known: &File) -> BTreeMap<&'a Route, Option<u64>> {
         let sources: BTreeSet<IpNet> = known.entries.iter().filter_map(|e| e.key.net()).collect();
-        let leads = |d: &IpNet| self.destinations().contains(d) || known.destinations.contains(d);
+        // A memory that was saved from a broken file has none.
+        let own = if known.destinations.is_empty() { self.destinations() } else { BTreeSet::new() };
+        let leads = |d: &IpNet| known.destinations.contains(d) || own.contains(d);
         let is_ours = |(source, destination): &Route| {
             sources.contains(source) && destination.as_ref().is_none_or(leads)
         };
@@ -260,16 +262,18 @@ struct Announced {
 /// How many signs a route to a black hole has.
 const SIGNS: usize = 2;
 
-/// A community as routes carry it.
+/// A community as routes carry it: two numbers of 16 bits, or one of 32.
 fn community_of(text: &str) -> Option<u64> {
-    let (high, low) = text.split_once(':')?;
+    let Some((high, low)) = text.split_once(':') else { return text.parse::<u32>().ok().map(u64::from) };
     Some(u64::from(high.parse::<u16>().ok()?) << 16 | u64::from(low.parse::<u16>().ok()?))
 }
 
 /// Of the paths of a route the one that no neighbour sent.
 fn own_path(paths: &Value) -> Option<&Value> {
-    let sent = |p: &Value| p.get("neighbor-ip").and_then(Value::as_str).map(str::parse::<std::net::IpAddr>);
-    paths.as_array()?.iter().find(|p| !matches!(sent(p), Some(Ok(_))))
+    // A neighbour without a number of its own is an address of the link, `fe80::1%eth0`.
+    let address = |text: &str| text.split('%').next().and_then(|ip| ip.parse::<std::net::IpAddr>().ok());
+    let sent = |p: &&Value| p.get("neighbor-ip").and_then(Value::as_str).and_then(address);
+    paths.as_array()?.iter().find(|p| sent(p).is_none())
 }
 
 /// How the speaker says that it has no routes.
@@ -324,7 +328,8 @@ impl Connector for BgpConnector {
         for route @ (source, _) in there.routes.keys().filter(|r| !ours.contains_key(r)) {
             observed.foreign += usize::from(!there.plain.contains(source));
             // Of a route there is but one from here: ours would take the place of somebody else's.
-            observed.by_others.extend(route.1.is_none().then_some(Key::Net(*source)));
+            let is_in_the_way = route.1.is_none_or(|to| self.destinations().contains(&to));
+            observed.by_others.extend(is_in_the_way.then_some(Key::Net(*source)));
         }
         let held: BTreeSet<IpNet> = ours.keys().map(|(source, _)| *source).collect();
         observed.drift.extend(known.broken);
@@ -350,12 +355,16 @@ impl Connector for BgpConnector {
         plan.check_unseen(known.entries.iter().filter(is_there), "announcements")?;
         let live = plan.target.iter().filter(|e| e.expires_at > now);
         let wanted: BTreeMap<Route, Option<u64>> = live.flat_map(|e| self.routes_of(e)).collect();
+        if let Some((source, _)) =
+            wanted.keys().find(|r| there.routes.contains_key(r) && !ours.contains_key(r))
+        {
+            return Err(ConnectorError::Conflict(format!("announcements: {source} came in between")));
+        }
         known.destinations.extend(self.destinations());
         self.memory.save(&known)?;
         self.memory.intend(&plan.target)?;
         let mut told = 0;
         for (route, rate) in &wanted {
-            // One that somebody else announces is not ours.
             if !ours.get(route).is_some_and(|r| is_rate(*r, *rate)) {
                 self.tell("add", route, *rate)?;
                 told += 1;
@@ -377,6 +386,27 @@ impl Connector for BgpConnector {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn communities_are_read_as_gobgp_does() {
+        for (text, number) in [("65535:666", Some(0xffff_029a)), ("4294902426", Some(0xffff_029a))] {
+            assert_eq!(community_of(text), number, "{text}");
+        }
+        for wrong in ["", "65536:1", "4294967296", "1:2:3", "blackhole"] {
+            assert_eq!(community_of(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_a_neighbour_without_a_number_sent_is_none_of_ours() {
+        let of = |from: &str| serde_json::json!([{ "neighbor-ip": from }]);
+        for from in ["192.0.2.7", "fe80::1%eth0", "fe80::1"] {
+            assert!(own_path(&of(from)).is_none(), "{from}");
+        }
+        for own in ["<nil>", "invalid IP", ""] {
+            assert!(own_path(&of(own)).is_some(), "{own}");
+        }
+    }
 
     #[test]
     fn an_answer_that_is_no_list_is_not_an_empty_one() {

@@ -166,7 +166,7 @@ fn keeps_the_contract_and_acts() {
 }
 
 /// Somebody changes the set each time between the reading and the change of it, as often as `times` says: AWS refuses the lock token then.
-fn contested(moto: &Moto, times: usize) -> (SocketAddr, Arc<AtomicUsize>) {
+fn contested(moto: &Moto, times: usize, net: &'static str) -> (SocketAddr, Arc<AtomicUsize>) {
     let (port, set) = (moto.port, moto.sets[0].clone());
     let refused = Arc::new(AtomicUsize::new(0));
     let (count, mut left) = (Arc::clone(&refused), times);
@@ -179,7 +179,7 @@ fn contested(moto: &Moto, times: usize) -> (SocketAddr, Arc<AtomicUsize>) {
             let there = ask(port, "GetIPSet", &named);
             let mut changed = named;
             let mut addresses = there["IPSet"]["Addresses"].as_array().unwrap().clone();
-            addresses.push(json!(format!("192.0.2.{left}/32")));
+            addresses.push(json!(format!("{net}.{left}/32")));
             changed["Addresses"] = json!(addresses);
             changed["LockToken"] = there["LockToken"].clone();
             ask(port, "UpdateIPSet", &changed);
@@ -199,7 +199,7 @@ fn contested(moto: &Moto, times: usize) -> (SocketAddr, Arc<AtomicUsize>) {
 fn a_set_that_somebody_changes_meanwhile_is_read_again_and_keeps_what_is_his() {
     let (Some(moto), Some(_)) = (Moto::start(), tool("curl")) else { return };
     for (times, address, is_done) in [(2, "203.0.113.9", true), (9, "203.0.113.10", false)] {
-        let (at, refused) = contested(&moto, times);
+        let (at, refused) = contested(&moto, times, "192.0.2");
         let mut connector = moto.connector_at("memory.json", at);
         let wanted = [entry("203.0.113.9", Response::Block), entry(address, Response::Block)];
         let observed = connector.observe(wall()).unwrap();
@@ -223,6 +223,25 @@ fn a_set_that_somebody_changes_meanwhile_is_read_again_and_keeps_what_is_his() {
     connector.apply(&plan, wall()).unwrap();
     let held = moto.get()["IPSet"]["Addresses"].to_string();
     assert!(held.contains("203.0.113.10/32") && !held.contains("203.0.113.9/32"), "{held}");
+}
+
+#[test]
+fn an_address_that_somebody_puts_there_at_the_same_moment_is_his() {
+    let (Some(moto), Some(_)) = (Moto::start(), tool("curl")) else { return };
+    let wanted = [entry("203.0.113.0", Response::Block), entry("203.0.113.9", Response::Block)];
+    let push = |connector: &mut AwsWafConnector, wanted: &[sidetap_mitigation::Entry]| {
+        let observed = connector.observe(wall()).unwrap();
+        let plan = sidetap_mitigation::plan(wanted, &observed, &[], connector.sees());
+        connector.apply(&plan, wall())
+    };
+    let (at, _) = contested(&moto, 1, "203.0.113");
+    let done = push(&mut moto.connector_at("memory.json", at), &wanted);
+    assert!(matches!(done, Err(ConnectorError::Conflict(_))), "{done:?}");
+    let mut connector = moto.connector_of("memory.json");
+    push(&mut connector, &wanted).unwrap();
+    assert_eq!((moto.request("203.0.113.0"), moto.request("203.0.113.9")), (403, 403));
+    push(&mut connector, &[]).unwrap();
+    assert_eq!((moto.request("203.0.113.0"), moto.request("203.0.113.9")), (403, 200), "his stays");
 }
 
 #[test]

@@ -191,6 +191,48 @@ fn what_was_announced_for_a_destination_of_before_is_withdrawn() {
     }
 }
 
+#[test]
+fn a_flow_of_ones_own_is_left_alone() {
+    let Some(device) = Gobgp::start("flowspec") else { return };
+    let own = |verb: &str, to: &str, then: &str| {
+        device.gobgp(&format!(
+            "global rib {verb} -a ipv4-flowspec match source 203.0.113.9/32 destination {to}{then}"
+        ));
+    };
+    let rib = || device.gobgp("global rib -a ipv4-flowspec");
+    let rated = |to: &str| {
+        rib()
+            .lines()
+            .any(|l| l.contains(&format!("{to}][source: 203.0.113.9/32]")) && l.contains("rate: 5000"))
+    };
+    own("add", "10.77.0.0/24", " then rate-limit 5000");
+    let both = ["203.0.113.9", "203.0.113.10"];
+    let mut connector = device.connector_to("memory.json", &["10.77.0.0/24"]);
+    push(&mut connector, &both);
+    assert!(rated("10.77.0.0/24"), "ours took its place: {}", rib());
+    assert!(rib().contains("203.0.113.10/32"), "{}", rib());
+    assert!(!push(&mut connector, &both), "there is nothing to do");
+    push(&mut connector, &[]);
+    assert!(rated("10.77.0.0/24"), "it was withdrawn with ours: {}", rib());
+    // One to a destination that is configured only later, of a source that was told before.
+    own("del", "10.77.0.0/24", "");
+    push(&mut connector, &both);
+    own("add", "10.78.0.0/24", " then rate-limit 5000");
+    let mut connector = device.connector_to("memory.json", &["10.77.0.0/24", "10.78.0.0/24"]);
+    push(&mut connector, &both);
+    assert!(rated("10.78.0.0/24"), "{}", rib());
+    push(&mut connector, &[]);
+    assert!(rated("10.78.0.0/24"), "{}", rib());
+    // One that comes between the look and the change.
+    let wanted = [entry("203.0.113.11", Response::Block)];
+    let planned = plan(&wanted, &connector.observe(wall()).unwrap(), &[], connector.sees());
+    device.gobgp("global rib add -a ipv4-flowspec match source 203.0.113.11/32 destination 10.77.0.0/24 then rate-limit 5000");
+    let done = connector.apply(&planned, wall());
+    assert!(matches!(done, Err(sidetap_mitigation::ConnectorError::Conflict(_))), "{done:?}");
+    push(&mut connector, &[]);
+    assert!(rib().contains("203.0.113.11/32"), "{}", rib());
+}
+
 /// Two speakers, the second of which is a neighbour of the first.
 fn neighbours(mode: &'static str) -> Option<(Gobgp, Gobgp)> {
     let port = free_port();

@@ -13,11 +13,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use ipnet::IpNet;
 use serde_json::Value;
-use sidetap_mitigation::{Connector, ConnectorError, Entry, Plan};
+use sidetap_mitigation::{Connector, ConnectorError, Enforcer, Entry, Mode, Plan, PushOptions};
+use sidetap_model::SubjectKind;
+use sidetap_model::rows::VerdictRow;
 use sidetap_policy::Response;
 
 use crate::rig::{Rig, acts, capacity, contract, entry, many_up_to, room};
-use crate::support::{Request, serve, wall};
+use crate::support::{Request, desired, serve, verdict, wall, wall_ts};
 
 const SECRET: &str = "a-secret-of-the-api";
 const WRONG: &str = "not-the-secret-of-it";
@@ -265,4 +267,26 @@ measured! {
     f5_measure_a_hundred_thousand: f5::start(), 5_000;
     fastly_measure_a_hundred_thousand: fastly::start(), 1_000;
     nginx_plus_measure_a_hundred_thousand: nginx_plus::Open(nginx_plus::start()), 8_000;
+}
+
+/// Who gives way on a full list to somebody who matters more stands in the audit, and so does who came.
+fn tells_who_gave_way(fake: &Fake) {
+    let mut enforcer = Enforcer::with_connectors(vec![fake.connector()]);
+    let ranked = |n: u8, score: u8| {
+        let row = verdict(&format!("v-{n}"), SubjectKind::Ip, &format!("10.0.0.{n}"), "block", 600);
+        VerdictRow { score, ..row }
+    };
+    let options = PushOptions::new(Mode::Enforce);
+    let before = [ranked(1, 10), ranked(2, 50)];
+    assert!(enforcer.push(&desired(&before, &[]), wall_ts(), &options).is_ok());
+    fake.state().limit = Some(2);
+    let wanted = [ranked(1, 10), ranked(2, 50), ranked(3, 90)];
+    let report = enforcer.push(&desired(&wanted, &[]), wall_ts(), &options);
+    let told: Vec<_> =
+        report.actions.iter().map(|a| (a.kind.as_str(), a.subject.as_str(), a.outcome.as_str())).collect();
+    assert_eq!(
+        told,
+        [("push", "1 entries", "failed"), ("add", "10.0.0.3", "done"), ("remove", "10.0.0.1", "done")]
+    );
+    assert!(report.actions[2].why.contains("gave way"), "{:?}", report.actions[2]);
 }

@@ -239,3 +239,8 @@ fn an_address_that_a_list_refuses_for_its_own_sake_empties_it_not() {
         assert_eq!(held, ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
     }
 }
+
+#[test]
+fn who_gives_way_on_it_stands_in_the_audit() {
+    super::tells_who_gave_way(&start());
+}

@@ -245,3 +245,8 @@ fn nginx_plus_keeps_the_contract_and_acts() {
     contract(Open(start()));
     acts(Open(start()));
 }
+
+#[test]
+fn who_gives_way_on_it_stands_in_the_audit() {
+    super::tells_who_gave_way(&start());
+}
