@@ -46,6 +46,31 @@ fn a_campaign_is_one_alert_until_it_becomes_worse() {
 }
 
 #[test]
+fn one_client_who_changes_his_agents_is_one_alert() {
+    let mut g = gather("");
+    let mut told = Vec::new();
+    for n in 0..26 {
+        // Each agent is a verdict of its own, at first in a campaign of its own or in none.
+        let campaign = (n % 3 > 0).then(|| format!("c{}", n % 5));
+        let v = VerdictRow {
+            client_ip: Some("203.0.113.1".parse().unwrap()),
+            ..of(&format!("v{n}"), &format!("203.0.113.1 + a1-{n:016x}"), campaign.as_deref(), 90)
+        };
+        told.extend(g.hear(&[v], NOON + n));
+    }
+    assert_eq!(told.len(), 1, "{told:?}");
+    let other = VerdictRow {
+        client_ip: Some("203.0.113.1".parse().unwrap()),
+        class: Some("sqli".into()),
+        ..of("w", "203.0.113.1", None, 90)
+    };
+    assert_eq!(g.hear(&[other], NOON + 30).len(), 1, "for something else");
+    let later =
+        VerdictRow { client_ip: Some("203.0.113.1".parse().unwrap()), ..of("x", "203.0.113.1", None, 90) };
+    assert_eq!(g.hear(&[later], NOON + 2 * 86_400).len(), 1, "a day later he is news");
+}
+
+#[test]
 fn what_is_over_the_budget_or_of_little_harm_comes_with_the_digest() {
     let mut g = gather("budget_per_day = 2\ndigest = \"1h\"\n");
     let many: Vec<VerdictRow> =
@@ -71,7 +96,7 @@ fn what_is_over_the_budget_or_of_little_harm_comes_with_the_digest() {
 }
 
 #[test]
-fn a_digest_is_an_incident_of_its_day() {
+fn a_digest_is_an_incident_of_its_own() {
     let dir = tempfile::tempdir().unwrap();
     let seen: Arc<Mutex<Vec<String>>> = Arc::default();
     let shared = Arc::clone(&seen);
@@ -82,13 +107,16 @@ fn a_digest_is_an_incident_of_its_day() {
     let sink =
         sink(&dir, &format!("name = \"a\"\nurl = \"http://{at}\"\nkind = \"pagerduty\"\nsecret = SECRET\n"));
     let mut g = gather("");
-    for now in [NOON, NOON + 86_400] {
+    for now in [NOON, NOON + 3_600] {
         g.hear(&[of(&format!("v{now}"), "203.0.113.1", None, 50)], now);
         sink.send(&g.digest(now, true).unwrap(), now).unwrap();
     }
     sink.send(&sample(), NOON).unwrap();
     let seen = seen.lock().unwrap();
-    assert_eq!(*seen, ["sidetap-digest-2026-11-21", "sidetap-digest-2026-11-22", "sidetap-c \"1\"]"]);
+    assert_eq!(
+        *seen,
+        ["sidetap-digest-2026-11-21T12:00:00", "sidetap-digest-2026-11-21T13:00:00", "sidetap-c \"1\"]"]
+    );
 }
 
 #[test]

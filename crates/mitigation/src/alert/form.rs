@@ -27,14 +27,17 @@ pub(super) fn slack(alert: &Alert) -> Value {
     })
 }
 
-/// What services put alerts together by. A digest is none with that of another day, which nobody may have closed.
+/// What services put alerts together by. A digest joins no earlier one, which nobody may have closed and where nobody would hear of it; that the
+/// budget is spent is said of a day.
 fn key(alert: &Alert) -> String {
     let group = &alert.group;
-    if !matches!(group.as_str(), "digest" | "budget") {
-        return format!("sidetap-{group}");
-    }
+    let length = match group.as_str() {
+        "digest" => "2026-11-27T12:00:00".len(),
+        "budget" => "2026-11-27".len(),
+        _ => return format!("sidetap-{group}"),
+    };
     let at = sidetap_model::Ts::from_parts(alert.at, 0).to_string();
-    format!("sidetap-{group}-{}", at.get(..10).unwrap_or_default())
+    format!("sidetap-{group}-{}", at.get(..length).unwrap_or_default())
 }
 
 /// An event of PagerDuty's Events API v2; what goes on is one incident.

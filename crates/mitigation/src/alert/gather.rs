@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use sidetap_model::rows::VerdictRow;
@@ -122,6 +123,9 @@ struct KeptGroup {
 #[derive(Debug)]
 pub struct Gather {
     groups: BTreeMap<String, Group>,
+    /// Of each client's address and class the group that it was heard of with: one who changes his agents, or is found in a campaign later, is no
+    /// one else.
+    clients: BTreeMap<(IpAddr, Option<String>), String>,
     silence: Vec<Silence>,
     budget: u32,
     at_once_from: u8,
@@ -143,6 +147,7 @@ impl Gather {
             .map_err(|e| ConfigError::Value(format!("alerts: digest: {e}")))?;
         Ok(Gather {
             groups: BTreeMap::new(),
+            clients: BTreeMap::new(),
             silence: config.silence.clone(),
             budget: config.budget_per_day,
             at_once_from: config.at_once_from,
@@ -206,7 +211,7 @@ impl Gather {
         for v in verdicts.iter().filter(|v| {
             !matches!(v.response.as_str(), "none" | "log") && !silence.iter().any(|s| s.covers(v, now))
         }) {
-            let name = v.campaign.clone().unwrap_or_else(|| v.id.clone());
+            let name = self.name_of(v, now);
             if !touched.contains(&name) {
                 touched.push(name.clone());
             }
@@ -303,6 +308,27 @@ impl Gather {
             waits_until: None,
             at: now,
         })
+    }
+
+    /// The group of a verdict: its campaign's, or its own; where that is new, the one in which its client was heard of for the same within a day.
+    fn name_of(&mut self, v: &VerdictRow, now: i64) -> String {
+        let name = v.campaign.clone().unwrap_or_else(|| v.id.clone());
+        let Some(ip) = v.client_ip else { return name };
+        let client = (ip, v.class.clone());
+        let is_recent = |name: &&String| self.groups.get(*name).is_some_and(|g| now - g.heard_at < AGAIN_S);
+        match self.clients.get(&client).filter(is_recent) {
+            Some(known) if !self.groups.contains_key(&name) => known.clone(),
+            _ => {
+                if self.clients.len() >= GROUPS {
+                    let groups = &self.groups;
+                    self.clients.retain(|_, name| groups.contains_key(name));
+                }
+                if self.clients.len() < GROUPS {
+                    self.clients.insert(client, name.clone());
+                }
+                name
+            }
+        }
     }
 
     fn note(&mut self, name: String, v: &VerdictRow, now: i64) {
