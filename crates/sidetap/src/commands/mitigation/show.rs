@@ -107,13 +107,17 @@ pub(super) fn show_plan(report: &PlanReport, held: &[Held], terminal: &Terminal)
     let mut text = table.render(terminal);
     for c in &report.connectors {
         for e in c.plan.add.iter().take(20) {
+            let why = c.why.get(&e.verdict).map_or_else(String::new, |why| format!(": {}", plain(why)));
             text.push_str(&format!(
-                "  {} + {} {} ({})\n",
+                "  {} + {} {} ({}){why}\n",
                 plain(&c.name),
                 e.key,
                 e.response,
                 plain(&e.verdict)
             ));
+        }
+        for (key, why) in c.why_not.iter().take(20) {
+            text.push_str(&format!("  {} - {}: {}\n", plain(&c.name), plain(key), plain(why)));
         }
         for r in c.weaker.iter().take(10) {
             text.push_str(&format!("  {} ~ {}: {}\n", plain(&c.name), plain(&r.subject), plain(&r.why)));

@@ -277,6 +277,7 @@ impl Acting {
                     if !kept {
                         self.keep(&decided);
                     }
+                    self.keep_late();
                     self.note_times(&decided);
                     // Nobody is alerted again to what he was told of.
                     decided.retain(|v| before.get(&v.id) != Some(&v.response));

@@ -19,12 +19,14 @@ const UNKEPT: &str = "cannot keep verdicts";
 impl Acting {
     /// Keeps verdicts unless the store is held by somebody else for longer than devices may wait; says whether they are kept.
     pub(super) fn keep_at_once(&mut self, verdicts: &[VerdictRow]) -> bool {
-        let Some((store, ..)) = &mut self.store else { return true };
+        let Some((store, _, run)) = &mut self.store else { return true };
+        // Those that could not be kept before may be many, and wait until devices are told.
         let waited = store.wait_for(PATIENCE);
-        let kept = waited.and_then(|()| self.write(verdicts));
-        if let Some((store, ..)) = &mut self.store {
-            let _ = store.wait_as_usual();
-        }
+        let kept = waited.and_then(|()| match verdicts {
+            [] => Ok(()),
+            new => store.save_verdicts(run, new, clock::now()),
+        });
+        let _ = store.wait_as_usual();
         kept.is_ok()
     }
 

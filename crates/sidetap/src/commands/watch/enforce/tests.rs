@@ -207,6 +207,14 @@ fn a_verdict_that_the_store_did_not_take_is_kept_later() {
     acting.again = Instant::now();
     acting.keep_late();
     assert!(kept("one") && !kept("forgotten"));
+    // What comes late keeps no device waiting: it is written after they are told.
+    acting.unkept.insert("late".to_owned());
+    acting.verdicts.insert("late".to_owned(), verdict("late"));
+    let decided = acting.decide(vec![verdict("new")]);
+    assert!(acting.keep_at_once(&decided) && kept("new") && !kept("late"));
+    acting.again = Instant::now();
+    acting.keep_late();
+    assert!(kept("late"));
     // Somebody else writes: devices do not wait for long, and it is kept once that is over.
     let (locked, is_locked) = std::sync::mpsc::channel();
     let (release, released) = std::sync::mpsc::channel::<()>();
@@ -227,4 +235,54 @@ fn a_verdict_that_the_store_did_not_take_is_kept_later() {
     writer.join().unwrap().unwrap();
     assert!(kept("two"));
     assert_eq!(acting.lost.take(), Vec::<String>::new(), "nothing is lost any more");
+}
+
+/// Policy is read again between batches, however often its file changes meanwhile: the verdicts of one epoch come from one policy.
+#[test]
+fn one_epoch_is_decided_by_one_policy() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let write = |revision: usize| {
+        let rule = format!(
+            "version: 1\nrevision: r{revision}\nrules:\n  - id: r{revision}\n    when: intent == \"malicious\"\n    response: block\n    ttl: 1h\n"
+        );
+        std::fs::write(at("new"), rule).unwrap();
+        std::fs::rename(at("new"), at("policy.yaml")).unwrap();
+    };
+    write(0);
+    std::fs::write(at("c.toml"), format!("[policy]\npath = \"{}\"\n", at("policy.yaml"))).unwrap();
+    let config = crate::config::load(Some(Path::new(&at("c.toml")))).unwrap();
+    let (file, key) = (dir.path().join("s.db"), HashKey::from_bytes([7; 16]));
+    let acting = Acting::new(&config, Some(&file), &key, clock::now(), &["x0".to_owned()], true).unwrap();
+    let (sender, receiver) = sync_channel(1);
+    let model = crate::report::fixture::run().verdicts.remove(0);
+    let one = |batch: usize, n: usize| VerdictRow {
+        id: format!("v-{batch}-{n}"),
+        intent: "malicious".into(),
+        score: 99,
+        subject: Subject { kind: SubjectKind::Ip, value: format!("203.0.{batch}.{n}"), parts: Vec::new() },
+        ..model.clone()
+    };
+    let (told, taken) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || acting.run(&receiver, move |n| told.send(n).unwrap()));
+        for batch in 0..12 {
+            sender.send(Batch::Verdicts((0..100).map(|n| one(batch, n)).collect())).unwrap();
+            // Also in the middle of it.
+            write(2 * batch + 1);
+            sender.send(Batch::Verdicts(Vec::new())).unwrap();
+            write(2 * batch + 2);
+        }
+        drop(sender);
+    });
+    assert!(taken.iter().sum::<usize>() >= 24);
+    let store = Store::open_read_only(&file).unwrap();
+    let mut policies = BTreeSet::new();
+    for batch in 0..12 {
+        let by = |n: usize| store.verdict(&format!("v-{batch}-{n}")).unwrap().unwrap().policy;
+        let all: BTreeSet<Option<String>> = (0..100).map(by).collect();
+        assert_eq!(all.len(), 1, "batch {batch}: {all:?}");
+        policies.extend(all);
+    }
+    assert!(policies.len() > 2, "the policy was read again in between: {policies:?}");
 }
