@@ -53,6 +53,10 @@ differential *ARGS:
 outcome *ARGS:
     scripts/outcome.sh {{ARGS}}
 
+# What policies would have stopped of a labelled capture, by kind of connector and by the labels, and the rules suggested: CAPTURE REQUESTS
+stopped *ARGS:
+    scripts/stopped.py {{ARGS}}
+
 # From the first packet of an attack to the verdict, and on to its effect, by device (root): ROUNDS
 latency *ARGS:
     scripts/latency.sh {{ARGS}}
