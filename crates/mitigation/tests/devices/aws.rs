@@ -10,7 +10,7 @@ use sidetap_mitigation::aws::AwsWafConnector;
 use sidetap_mitigation::{Connector, ConnectorError};
 use sidetap_policy::Response;
 
-use crate::rig::{Rig, acts, contract, entry, many_up_to, room};
+use crate::rig::{Rig, acts, contract, entry, many_up_to, measure, room};
 use crate::support::{Process, TcpRelay, free_port, loopback, serve, tool, until, wall};
 
 /// AWS WAF as moto plays it.
@@ -249,4 +249,11 @@ fn an_address_that_somebody_puts_there_at_the_same_moment_is_his() {
 fn measure_a_hundred_thousand() {
     let (Some(moto), Some(_)) = (Moto::start(), tool("curl")) else { return };
     many_up_to(moto, 10_000);
+}
+
+#[test]
+#[ignore = "measures"]
+fn measure_latency() {
+    let (Some(moto), Some(_)) = (Moto::start(), tool("curl")) else { return };
+    measure(moto, 30);
 }

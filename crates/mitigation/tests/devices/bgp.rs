@@ -4,7 +4,7 @@ use sidetap_mitigation::bgp::BgpConnector;
 use sidetap_mitigation::{Connector, Entry, plan};
 use sidetap_policy::Response;
 
-use crate::rig::{Rig, acts, capacity, contract, entry, many_up_to};
+use crate::rig::{Rig, acts, capacity, contract, entry, many_up_to, measure};
 use crate::support::{Process, fickle, free_port, tool, until, wall};
 
 /// A speaker without neighbours: what it would announce is read from it.
@@ -306,4 +306,13 @@ fn a_route_of_ones_own_is_no_black_hole_and_is_left_alone() {
 fn measure_a_hundred_thousand() {
     let Some(device) = Gobgp::start("flowspec") else { return };
     many_up_to(device, 500);
+}
+
+#[test]
+#[ignore = "measures"]
+fn measure_latency() {
+    for mode in ["flowspec", "rtbh"] {
+        let Some(device) = Gobgp::start(mode) else { return };
+        measure(device, 30);
+    }
 }

@@ -18,7 +18,7 @@ use sidetap_model::SubjectKind;
 use sidetap_model::rows::VerdictRow;
 use sidetap_policy::Response;
 
-use crate::rig::{Rig, acts, capacity, contract, entry, many_up_to, room};
+use crate::rig::{Rig, acts, capacity, contract, entry, many_up_to, measure, room};
 use crate::support::{Request, desired, serve, verdict, wall, wall_ts};
 
 const SECRET: &str = "a-secret-of-the-api";
@@ -267,6 +267,17 @@ measured! {
     f5_measure_a_hundred_thousand: f5::start(), 5_000;
     fastly_measure_a_hundred_thousand: fastly::start(), 1_000;
     nginx_plus_measure_a_hundred_thousand: nginx_plus::Open(nginx_plus::start()), 8_000;
+}
+
+/// Sidetap's own part of the way, to a stand-in that takes no time of its own.
+#[test]
+#[ignore = "measures"]
+fn measure_latency() {
+    measure(akamai::start(), 30);
+    measure(cloudflare::start(), 30);
+    measure(f5::start(), 30);
+    measure(fastly::start(), 30);
+    measure(nginx_plus::start(), 30);
 }
 
 /// Who gives way on a full list to somebody who matters more stands in the audit, and so does who came.

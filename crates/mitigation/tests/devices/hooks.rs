@@ -7,7 +7,7 @@ use sidetap_mitigation::Connector;
 use sidetap_mitigation::exec::ExecConnector;
 use sidetap_mitigation::webhook::WebhookConnector;
 
-use crate::rig::{ATTACKER, Rig, acts, contract, many, room};
+use crate::rig::{ATTACKER, Rig, acts, contract, many, measure, room};
 use crate::support::{Request, serve};
 
 const SECRET: &str = "correct-horse-battery";
@@ -273,4 +273,11 @@ fn webhook_measure_a_hundred_thousand() {
 #[ignore = "measures"]
 fn exec_measure_a_hundred_thousand() {
     many(Program::start(true));
+}
+
+#[test]
+#[ignore = "measures"]
+fn measure_latency() {
+    measure(Receiver::start(), 30);
+    measure(Program::start(true), 30);
 }
