@@ -95,6 +95,11 @@ pub trait Control: Send + Sync + 'static {
         Err(Refused::without("descriptions"))
     }
 
+    /// A template with parameters named as the inventory names them, by those that it takes.
+    fn template_named(&self, template: &str, _of: &[&str]) -> String {
+        template.to_owned()
+    }
+
     /// Sources of network intelligence: which are installed, and how old they are.
     fn intel(&self) -> Done {
         Err(Refused::without("network intelligence"))

@@ -35,6 +35,7 @@ pub use engine::{Config, Engine};
 pub use extract::{Context, Extractor, Side, Visit};
 pub use inventory::operation_endpoint;
 pub use observe::{AUTH_KINDS, BodyFacts, Channel, Field, Kinds, Observation, Protocol, QueryParam, Signs};
+pub use render::named;
 pub use risk::add_exploits;
 pub use segment::Shape;
 pub use snapshot::{Found, Snapshot};

@@ -104,6 +104,52 @@ pub(crate) fn stateless(path: &[u8]) -> String {
     out.finish(segments.trailing_slash)
 }
 
+/// A template with its parameters named as the inventory names them: by what stands before them, and by what paths and templates that it
+/// takes (`of`) have in their place.
+pub fn named(template: &str, of: &[&str]) -> String {
+    let (path, operation) = template.split_once('#').map_or((template, None), |(p, o)| (p, Some(o)));
+    let all: Vec<_> =
+        of.iter().map(|t| segment::split(t.split('#').next().unwrap_or_default().as_bytes())).collect();
+    let segments = segment::split(path.as_bytes());
+    let mut out = Template::default();
+    for (depth, text) in segments.parts.iter().enumerate() {
+        let Some((prefix, suffix)) = around_parameter(text) else {
+            out.literal(text);
+            continue;
+        };
+        let shapes = all.iter().filter_map(|s| {
+            let theirs = s.parts.get(depth)?;
+            let before = depth.checked_sub(1).and_then(|at| s.parts.get(at));
+            Some(shape_of(theirs, (prefix, suffix), before.map(|b| &**b), depth))
+        });
+        out.param(prefix, suffix, shapes.fold(0, |all, shape| all | shape.bit()));
+    }
+    let path = out.finish(segments.trailing_slash);
+    operation.map_or(path.clone(), |of| format!("{path}#{of}"))
+}
+
+/// What is literal before and after the parameter of a segment.
+fn around_parameter(text: &str) -> Option<(&str, &str)> {
+    let (prefix, rest) = text.split_once('{')?;
+    Some((prefix, rest.rsplit_once('}')?.1))
+}
+
+/// What stands in place of a parameter looks like; of another parameter its name says it.
+fn shape_of(theirs: &str, (prefix, suffix): (&str, &str), before: Option<&str>, depth: usize) -> Shape {
+    if let (Some(from), Some(end)) = (theirs.find('{'), theirs.rfind('}')) {
+        let name = theirs.get(from + 1..end).unwrap_or_default();
+        let name = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('_');
+        return match name {
+            "date" => Shape::Date,
+            name if name == "id" || name.ends_with("_id") => Shape::Int,
+            _ => Shape::Word,
+        };
+    }
+    let value = theirs.strip_prefix(prefix).unwrap_or(theirs);
+    let value = value.strip_suffix(suffix).unwrap_or(value);
+    segment::read(value, before, depth).shape
+}
+
 fn push(out: &mut Template, text: &str, reading: &Reading) {
     if reading.score < segment::STRONG {
         return out.literal(text);
@@ -164,6 +210,22 @@ mod tests {
     fn versions_name_nothing() {
         assert_eq!(stateless(b"/users/v1/42"), "/users/v1/{user_id}");
         assert_eq!(stateless(b"/v2/42"), "/v2/{id}");
+    }
+
+    #[test]
+    fn a_template_that_people_write_is_named_as_the_inventory_does() {
+        for (template, of, is) in [
+            ("/items/{sku}", &["/items/red", "/items/blue"][..], "/items/{item}"),
+            ("/items/{sku}", &["/items/17", "/items/42"], "/items/{item_id}"),
+            ("/items/{sku}", &["/items/17", "/items/red"], "/items/{item}"),
+            ("/items/{x}/stock/{y}", &["/items/17/stock/{stock_id}"], "/items/{item_id}/stock/{stock_id}"),
+            ("/items/{x}/{y}", &["/items/{item}/{name}"], "/items/{item}/{name}"),
+            ("/v{n}/items/", &["/v1/items", "/v2/items"], "/v{id}/items/"),
+            ("/graphql/{x}#query.A", &["/graphql/4217#query.A"], "/graphql/{graphql_id}#query.A"),
+            ("/items/special", &["/items/{item}"], "/items/special"),
+        ] {
+            assert_eq!(named(template, of), is, "{template} {of:?}");
+        }
     }
 
     #[test]

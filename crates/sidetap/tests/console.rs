@@ -155,7 +155,14 @@ fn a_template_set_in_the_console_holds_in_the_next_replay() {
         let (status, said) = served.send("POST", "/templates", &body);
         assert_eq!(status, 201, "{said}");
     };
-    shape("/things/{thing}");
+    // What parameters are called is not for people to say; what would come of it is said as it comes.
+    let fruit = json!({"host": "shop.example", "method": "GET", "template": "/things/{fruit}"});
+    let (status, said) = served.send("POST", "/templates/check", &fruit);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let becomes: BTreeSet<&str> =
+        said["rows"].as_array().unwrap().iter().map(|r| r["becomes"].as_str().unwrap()).collect();
+    assert_eq!((status, becomes), (200, BTreeSet::from(["/things/{thing}"])), "{said}");
+    shape("/things/{fruit}");
     assert_eq!(templates("merged"), of(&["/things/{thing}"]));
     let listed: Value = serde_json::from_str(&served.get("/endpoints?host=shop.example")).unwrap();
     assert_eq!(

@@ -1,5 +1,6 @@
 //! What the site says of its APIs: descriptions, and endpoints merged or told apart. The next run goes by it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -96,6 +97,8 @@ struct TemplateCheck {
 
 /// Endpoints that a check names.
 const CHECKED: usize = 500;
+/// Endpoints by which a parameter of what they become is named.
+const NAMED_BY: usize = 50;
 
 async fn check_template(
     State(app): State<App>,
@@ -103,8 +106,18 @@ async fn check_template(
 ) -> Result<Json<TemplateCheck>, Problem> {
     check(&body.host, &body.method, &body.template)?;
     let mut rows = app.read(move |store| Ok(store.reshaped(&body.host, &body.template)?)).await?;
+    let mut of: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    for row in &rows {
+        of.entry((row.method.clone(), row.becomes.clone())).or_default().push(row.template.clone());
+    }
     let total = rows.len();
     rows.truncate(CHECKED);
+    for row in &mut rows {
+        if let Some(of) = of.get(&(row.method.clone(), row.becomes.clone())) {
+            let of: Vec<&str> = of.iter().take(NAMED_BY).map(String::as_str).collect();
+            row.becomes = app.control.template_named(&row.becomes, &of);
+        }
+    }
     Ok(Json(TemplateCheck { rows, total }))
 }
 

@@ -103,6 +103,9 @@ impl Cells {
     ) -> Result<()> {
         let _storing = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = self.take();
+        if !afresh && taken.0.is_empty() && taken.1 == 0 {
+            return Ok(());
+        }
         let (mut store, more) = match write(file, run, afresh, &taken.0) {
             Ok(written) => written,
             Err(e) => {

@@ -311,6 +311,18 @@ impl OnDevices {
 /// Actions that are looked back at for what is on devices; of more the newest.
 const ACTIONS: usize = 100_000;
 
+/// What an undo names, in words for the audit.
+pub(super) fn asked(what: &Undo) -> String {
+    let named = match what {
+        Undo::All => "all".to_owned(),
+        Undo::Verdict(id) => format!("verdict {id}"),
+        Undo::Policy(rule) => format!("policy {rule}"),
+        Undo::Campaign(id) => format!("campaign {id}"),
+        Undo::Since(at) => format!("since {at}"),
+    };
+    format!("asked for: {named}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

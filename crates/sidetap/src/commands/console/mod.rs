@@ -316,6 +316,10 @@ impl Control for Commands {
         site::conformance(store, name)
     }
 
+    fn template_named(&self, template: &str, of: &[&str]) -> String {
+        sidetap_discovery::named(template, of)
+    }
+
     fn read_spec(&self, spec: &SpecSave) -> Done {
         site::read_spec(spec)
     }
@@ -391,7 +395,7 @@ impl Control for Commands {
             return beside::ask(store, run, &Call::Undo { order: order.clone(), what: what.clone() });
         }
         let selector = self.selector(store, what)?;
-        let options = PushOptions { why: asked(what), ..options(order) };
+        let options = PushOptions { why: devices::asked(what), ..options(order) };
         let answer = self.order(store, order.dry_run, |enforcer, _| {
             Ok(enforcer.undo(&selector, clock::now(), &options))
         })?;
@@ -561,18 +565,6 @@ fn kind_name(kind: AllowKind) -> String {
 fn version(last: Option<&PackRow>, text: Option<&str>) -> u64 {
     let Some(last) = last else { return 0 };
     if last.text.as_deref() == text { last.version } else { last.version + 1 }
-}
-
-/// What an undo names, in words for the audit.
-fn asked(what: &Undo) -> String {
-    let named = match what {
-        Undo::All => "all".to_owned(),
-        Undo::Verdict(id) => format!("verdict {id}"),
-        Undo::Policy(rule) => format!("policy {rule}"),
-        Undo::Campaign(id) => format!("campaign {id}"),
-        Undo::Since(at) => format!("since {at}"),
-    };
-    format!("asked for: {named}")
 }
 
 fn options(order: &Order) -> PushOptions {

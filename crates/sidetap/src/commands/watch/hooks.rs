@@ -81,8 +81,9 @@ impl CellWriter {
     }
 }
 
-/// Between two times that requests are stored: what was not stored is lost where the process is killed.
-const STORE_CELLS: Duration = Duration::from_secs(1);
+/// Between two looks whether there are requests to store, which are judged once a second: what was not stored is lost where the process
+/// is killed.
+const STORE_CELLS: Duration = Duration::from_millis(250);
 
 /// Writes what was learned, on a thread of its own; what comes while it still writes is left out.
 struct StateWriter {
