@@ -109,6 +109,10 @@ api *ARGS:
 sso *ARGS:
     scripts/sso.sh {{ARGS}}
 
+# Kill a live watch at any moment: how old the newest request in its store is then (root): BINARY, ROUNDS, REQUESTS_PER_SECOND
+kill-live *ARGS:
+    scripts/kill-live.py {{ARGS}}
+
 # Kill a replay with enforcement again and again; is the store whole, do actions and audit agree with the device: TIMES
 kill-loop *ARGS:
     scripts/kill-loop.sh {{ARGS}}
