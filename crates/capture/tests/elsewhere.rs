@@ -183,6 +183,38 @@ fn a_request_amid_content_is_told_where_it_was_answered_and_shifts_no_pair() {
     }
 }
 
+/// What hides a request amid content from who looks for one, but from no server that reads on there.
+#[test]
+fn decoys_and_odd_heads_hide_no_request_amid_content() {
+    let decoys = "x HTTP/1.1\n".repeat(300);
+    let long = format!("{}: b", "A".repeat(300));
+    let lines = ["GET /evil HTTP/1.1", "GET\t/evil\tHTTP/1.1", "GET  /evil HTTP/1.1 "];
+    let fields = ["Host: h", "Host : h", "X: a\r\n b", &long];
+    let cases = lines.iter().map(|line| (*line, "X: a")).chain(fields.iter().map(|f| (lines[0], *f)));
+    for (line, field) in cases {
+        for (first, end) in
+            [("0123456789", "\r\n\r\n"), (&*decoys, "\r\n\r\n"), (&*decoys, "\r\nX: "), ("01", "\r\nX: ")]
+        {
+            let mut wire = Wire::open([1000, 2000], 1448);
+            ask(&mut wire, 0..1, |n| n);
+            let is_whole = end.len() == 4;
+            let more = if is_whole { asked(2) } else { Vec::new() };
+            say(&mut wire, &[upload(&format!("{first}{line}\r\nX-Id: evil\r\n{field}{end}")), more].concat());
+            reply(&mut wire, &answer(1));
+            if !is_whole {
+                say(&mut wire, &asked(2));
+            }
+            reply(&mut wire, TO_EVIL);
+            ask(&mut wire, 3..9, |n| n);
+            wire.close(true);
+            let seen = run(&wire.segs);
+            let what = format!("{line:?} {field:?} {end:?} {}", first.len());
+            assert_unmarked_pairs_are_right(&seen, &what);
+            has_all(&seen, 0..9, &what);
+        }
+    }
+}
+
 /// A log has the lines of requests, and so have notes of them, but no heads.
 #[test]
 fn lines_of_a_log_are_no_requests() {

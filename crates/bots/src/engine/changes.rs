@@ -47,8 +47,8 @@ impl Acts {
     }
 }
 
-/// Clients, and the campaigns whose calls of theirs were counted.
-type Counted = Vec<(u64, u32)>;
+/// Clients, and the campaigns whose calls of theirs were counted. One name may stand for all of a campaign's.
+type Counted = BTreeSet<(u64, u32)>;
 
 /// What was said of a subject last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -132,7 +132,7 @@ impl Engine {
             return acts;
         }
         let slots_of = |campaign: u32| self.campaigns.get(campaign as usize).map_or(&[][..], |c| &c.slots);
-        let before: Vec<u32> = counted.iter().filter(|(key, _)| *key == unit.key).map(|(_, c)| *c).collect();
+        let before: Vec<u32> = counted.range((unit.key, 0)..=(unit.key, u32::MAX)).map(|(_, c)| *c).collect();
         for call in &unit.calls {
             let slot = self.resolve(call.slot);
             let is_new = !before.iter().any(|c| slots_of(*c).contains(&slot));
@@ -140,7 +140,7 @@ impl Engine {
                 acts.add(Acts { calls: call.n, fails: call.fails(), last: Some(call.last) });
             }
         }
-        counted.push((unit.key, c.campaign));
+        counted.insert((unit.key, c.campaign));
         acts
     }
 

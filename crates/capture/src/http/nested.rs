@@ -30,14 +30,8 @@ const MOST: usize = 64 << 10;
 /// Lines behind that of a request that are looked at.
 const MOST_FIELDS: usize = 64;
 
-/// Bytes of a field's name that are looked at.
-const LONGEST_NAME: usize = 256;
-
-/// Places amid content where a version stands that are looked at.
-const MOST_LINES: usize = 64;
-
-/// What stands between the target of a request and its minor version.
-const VERSION: &[u8] = b" HTTP/1.";
+/// What stands before the minor version.
+const VERSION: &[u8] = b"HTTP/1.";
 
 /// The content of a request that was read to its end.
 struct Nested {
@@ -435,42 +429,50 @@ fn begins_line(bytes: &[u8]) -> bool {
     begins_method(method) && version.is_none_or(is_version) && more.is_none()
 }
 
-/// Where the line of a request of HTTP/1 begins whose version is `named`. A server that takes a part of content may go on amid a word.
-fn line_of_request(bytes: &[u8], named: usize) -> Option<usize> {
-    let from = memrchr(b'\n', bytes.get(..named)?).map_or(0, |end| end + 1);
-    if begins_line(bytes.get(from..)?) {
-        return Some(from);
+/// Where the line of a request of HTTP/1 begins whose version is `named` and ends it, and where the next line does. A server that takes a part of
+/// content may go on amid a word.
+fn line_of_request(bytes: &[u8], named: usize) -> Option<(usize, usize)> {
+    let (before, behind) = (bytes.get(..named)?, bytes.get(named + VERSION.len() + 1..)?);
+    let blank = behind.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+    let rest = behind.get(blank..)?;
+    let end = if rest.starts_with(b"\r\n") { 2 } else { 1 };
+    if !before.last().is_some_and(is_any_space) || rest.get(end - 1) != Some(&b'\n') {
+        return None;
     }
-    let word = memrchr(b' ', bytes.get(from..named)?)? + from;
+    let next = bytes.len() - rest.len() + end;
+    let from = memrchr(b'\n', before).map_or(0, |end| end + 1);
+    if begins_line(bytes.get(from..next)?) {
+        return Some((from, next));
+    }
+    // What stands before the target.
+    let line = bytes.get(from..named)?;
+    let target = line.iter().rposition(|b| !is_any_space(b))?;
+    let blank = line.get(..target)?.iter().rposition(is_any_space)?;
+    let word = from + line.get(..blank)?.iter().rposition(|b| !is_any_space(b))? + 1;
     let first = from.max(word.saturating_sub(LONGEST_KNOWN));
-    (first..word).find(|at| bytes.get(*at..word).is_some_and(is_method))
+    (first..word).find(|at| bytes.get(*at..word).is_some_and(is_method)).map(|at| (at, next))
 }
 
-/// Where a line stands behind that which is no field before the head is at its end, if one does: lines of a log have more behind the version.
-fn no_field_behind(bytes: &[u8], named: usize) -> Option<usize> {
-    let mut at = named + VERSION.len();
-    let mut rest = bytes.get(at + 1..).unwrap_or_default();
-    // Behind the version the line is over.
-    let Some(fields) = rest.strip_prefix(b"\r\n").or_else(|| rest.strip_prefix(b"\n")) else {
-        return Some(at);
-    };
-    rest = fields;
+/// Where a line stands from there on that is no field, as far as some server takes them, before the head is at its end, if one does: lines of a
+/// log have more behind the version.
+fn no_field_from(bytes: &[u8], first: usize) -> Option<usize> {
+    let mut at = first;
     for _ in 0..MOST_FIELDS {
-        at = bytes.len() - rest.len();
+        let rest = bytes.get(at..).unwrap_or_default();
         let end = memchr(b'\n', rest);
         let line = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
         if matches!(line, b"" | b"\r") {
-            break;
+            return None;
         }
-        let name = line.iter().take(LONGEST_NAME).take_while(|b| **b != b':').count();
-        let is_named = name > 0 && line.get(name) == Some(&b':');
-        // The last line may be cut, or content.
-        let is_cut = end.is_none() && line.len() == name;
-        let is_word = !line.iter().take(name).any(u8::is_ascii_whitespace);
-        if !(is_word && (is_named || is_cut)) {
+        let is_folded = at > first && line.first().is_some_and(|b| matches!(b, b' ' | b'\t'));
+        let colon = memchr(b':', line);
+        let name = line.get(..colon.unwrap_or(line.len())).unwrap_or_default().trim_ascii_end();
+        // The last line may be cut.
+        let is_whole = colon.is_some() || end.is_none();
+        if !is_folded && (!is_whole || name.is_empty() || name.iter().any(u8::is_ascii_whitespace)) {
             return Some(at);
         }
-        rest = end.and_then(|end| rest.get(end + 1..)).unwrap_or_default();
+        at += line.len() + 1;
     }
     None
 }
@@ -478,26 +480,22 @@ fn no_field_behind(bytes: &[u8], named: usize) -> Option<usize> {
 /// The first place amid content where the line of a request stands with fields or nothing behind it.
 fn first_line(bytes: &[u8]) -> Option<usize> {
     let mut from = 0;
-    for _ in 0..MOST_LINES {
+    loop {
         let named = from + memmem::find(bytes.get(from..)?, VERSION)?;
         from = named + VERSION.len();
-        let Some(at) = line_of_request(bytes, named) else { continue };
+        let Some((at, next)) = line_of_request(bytes, named) else { continue };
         // Whatever begins before that line has it among its fields as well.
-        match no_field_behind(bytes, named) {
+        match no_field_from(bytes, next) {
             Some(broken) => from = from.max(broken),
             None => return Some(at),
         }
     }
-    None
 }
 
 /// Whether the last one has no end.
 fn ends_in_head(bytes: &[u8]) -> bool {
-    memmem::rfind(bytes, VERSION).is_some_and(|named| {
-        head_end(bytes, named).is_none()
-            && line_of_request(bytes, named).is_some()
-            && no_field_behind(bytes, named).is_none()
-    })
+    let last = memmem::rfind_iter(bytes, VERSION).find_map(|named| line_of_request(bytes, named));
+    last.is_some_and(|(at, next)| head_end(bytes, at).is_none() && no_field_from(bytes, next).is_none())
 }
 
 /// By all signs, or as some server reads it.
