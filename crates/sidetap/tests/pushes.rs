@@ -138,7 +138,9 @@ fn a_status_tells_what_is_amiss_from_what_was_taken_back() {
     mitigation(&place, &["push", "--enforce"]).is(0);
     let broken = CONFIG.replace("reload = [\"true\"]", "reload = [\"false\"]");
     place.write("sidetap.toml", broken.as_bytes());
-    mitigation(&place, &["stop"]).is(3);
+    let stopped = mitigation(&place, &["stop"]).is(3);
+    let told = format!("{}{}", stopped.stdout, stopped.stderr);
+    assert_eq!(told.matches("`false`").count(), 1, "what failed is said once: {told}");
     let said = mitigation(&place, &["status"]).stdout;
     assert!(!said.contains("a push tells"), "{said}");
 }
