@@ -10,6 +10,7 @@ import select
 import socket
 import sqlite3
 import subprocess
+import threading
 import time
 
 import jsonschema_rs
@@ -248,7 +249,15 @@ def stream(console, options):
         wrong.append(said)
     fill = [options.sidetap, "replay", "--hash-key", "hash.key", "--store", "store.db", options.capture]
     filled = subprocess.Popen(fill, cwd=console.directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wanted, last, pushed = set(schemas) - {"stats"}, None, False
+
+    def push():
+        filled.wait()
+        console.ask("PUT", "/mitigation/devices/web/mode", {"mode": "enforce"}, root)
+        console.ask("POST", "/mitigation/push", {"force": True}, root)
+
+    pushing = threading.Thread(target=push)
+    pushing.start()
+    wanted, last = set(schemas) - {"stats"}, None
     for name, data, number in opened.events(120):
         seen[name] = seen.get(name, 0) + 1
         last = number or last
@@ -256,13 +265,9 @@ def stream(console, options):
             wrong.append(f"an event {name} that is not described")
         elif said := fits(description, schemas[name], json.loads(data)):
             wrong.append(f"{name}: {said}")
-        if not pushed and filled.poll() is not None:
-            pushed = True
-            console.ask("PUT", "/mitigation/devices/web/mode", {"mode": "enforce"}, root)
-            console.ask("POST", "/mitigation/push", {"force": True}, root)
         if wanted <= set(seen):
             break
-    filled.wait()
+    pushing.join()
     opened.close()
     wrong += [f"no event {name} within two minutes" for name in sorted(wanted - set(seen))]
     for number in (last, "not.a.number", "9" * 400):
