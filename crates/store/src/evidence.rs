@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 use sidetap_model::Ts;
 
@@ -224,41 +224,45 @@ impl Store {
 
     /// Removes what is too old beside the newest, and the oldest of what is too much.
     fn evict_evidence(&self, limits: &EvidenceLimits) -> Result<u64, StoreError> {
-        let sizes = "SELECT max(at), count(*), coalesce(sum(bytes), 0) FROM evidence";
-        let mut sizes = self.connection.prepare_cached(sizes)?;
-        let (newest, ..) = sizes.query_row([], read_sizes)?;
+        let mut newest = self.connection.prepare_cached("SELECT coalesce(max(at), 0) FROM evidence")?;
+        let newest: i64 = newest.query_row([], |r| r.get(0))?;
         let mut gone = self.evict_before(newest.saturating_sub(nanos(limits.age_s)))?;
-        let (_, rows, bytes) = sizes.query_row([], read_sizes)?;
-        let mut over = (rows.saturating_sub(limits.rows), bytes.saturating_sub(limits.bytes));
-        if over != (0, 0) {
+        if let Some(last) = self.last_too_much(limits)? {
             gone += self.in_steps(PART as u64, |change| {
-                let mut oldest =
-                    change.prepare_cached("SELECT id, bytes FROM evidence ORDER BY at, id LIMIT ?1")?;
-                let oldest = oldest.query_map([PART as i64], |r| Ok((r.get(0)?, r.get::<_, i64>(1)?)))?;
-                let mut ids = Vec::new();
-                for row in oldest {
-                    let (id, bytes): (String, i64) = row?;
-                    if over == (0, 0) {
-                        break;
-                    }
-                    over = (over.0.saturating_sub(1), over.1.saturating_sub(bytes.unsigned_abs()));
-                    ids.push(id);
-                }
-                remove(change, &ids)
+                let sql = "SELECT id FROM evidence WHERE (at, id) <= (?1, ?2) ORDER BY at, id LIMIT ?3";
+                let mut oldest = change.prepare_cached(sql)?;
+                let ids = oldest.query_map(params![last.0, last.1, PART as i64], |r| r.get(0))?;
+                remove(change, &ids.collect::<Result<Vec<_>, _>>()?)
             })?;
         }
         Ok(gone)
     }
 }
 
-fn nanos(seconds: u64) -> i64 {
-    i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000_000)
+impl Store {
+    /// The newest exchange that is too much. It and what is older goes, however many are at it at once.
+    fn last_too_much(&self, limits: &EvidenceLimits) -> Result<Option<(i64, String)>, StoreError> {
+        let sizes = "SELECT count(*), coalesce(sum(bytes), 0) FROM evidence";
+        let mut sizes = self.connection.prepare_cached(sizes)?;
+        let (rows, bytes): (i64, i64) = sizes.query_row([], |r| Ok((r.get(0)?, r.get(1)?)))?;
+        if rows.unsigned_abs() <= limits.rows && bytes.unsigned_abs() <= limits.bytes {
+            return Ok(None);
+        }
+        let sql = "SELECT at, id, bytes FROM evidence ORDER BY at DESC, id DESC";
+        let mut newest = self.connection.prepare_cached(sql)?;
+        let (mut newest, mut kept, mut bytes) = (newest.query([])?, 0_u64, 0_u64);
+        while let Some(row) = newest.next()? {
+            (kept, bytes) = (kept + 1, bytes.saturating_add(row.get::<_, i64>(2)?.unsigned_abs()));
+            if kept > limits.rows || bytes > limits.bytes {
+                return Ok(Some((row.get(0)?, row.get(1)?)));
+            }
+        }
+        Ok(None)
+    }
 }
 
-/// The newest, how many there are, and their bytes.
-fn read_sizes(r: &Row<'_>) -> rusqlite::Result<(i64, u64, u64)> {
-    let newest = r.get::<_, Option<i64>>(0)?.unwrap_or_default();
-    Ok((newest, r.get::<_, i64>(1)?.unsigned_abs(), r.get::<_, i64>(2)?.unsigned_abs()))
+fn nanos(seconds: u64) -> i64 {
+    i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000_000)
 }
 
 fn remove(transaction: &Connection, ids: &[String]) -> Result<u64, StoreError> {

@@ -1,6 +1,6 @@
 //! How large a store may grow, and what goes first.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use sidetap_model::Ts;
@@ -17,6 +17,8 @@ const STATE: &str = "limits";
 const ROOM: u64 = 512 << 10;
 /// Bytes of the file that are kept back at most.
 const RESERVE: u64 = 16 << 20;
+/// How long a log that was written back waits to be cut off.
+const MOMENT: Duration = Duration::from_millis(20);
 /// Rows that go in one step; of evidence, whose rows are large, fewer.
 const STEP: i64 = 5_000;
 const STEP_OF_EVIDENCE: i64 = 100;
@@ -167,12 +169,24 @@ impl Store {
         Ok(())
     }
 
-    /// Writes the log beside the file back and cuts it off where it has used up half of its share; readers that are at it are waited
-    /// for a moment, not longer.
+    /// Writes the log beside the file back where it has used up half of its share, and cuts it off once all of it is: who still reads
+    /// what was before is not waited for, as nobody could write meanwhile.
     pub(crate) fn settle(&self) -> Result<(), StoreError> {
         let log = self.log_len();
-        if log > (16 << 20) || log > self.limits()?.log_bytes() / 2 {
-            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        if !self.connection.is_autocommit() || log <= (16 << 20) && log <= self.limits()?.log_bytes() / 2 {
+            return Ok(());
+        }
+        let write_back = |how: &str| {
+            let sql = format!("PRAGMA wal_checkpoint({how})");
+            self.connection.query_row(&sql, [], |r| Ok((r.get::<_, i64>(1)?, r.get::<_, i64>(2)?)))
+        };
+        let (pages, written) = write_back("PASSIVE")?;
+        if written >= pages {
+            let patience: u32 = self.connection.pragma_query_value(None, "busy_timeout", |r| r.get(0))?;
+            self.wait_for(MOMENT)?;
+            let cut = write_back("TRUNCATE");
+            self.wait_for(Duration::from_millis(patience.into()))?;
+            cut?;
         }
         Ok(())
     }

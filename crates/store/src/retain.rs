@@ -76,7 +76,8 @@ impl Store {
         let traffic = remove_old(&transaction, ("traffic", "run, ts"), "ts", now, age)?;
         note(&transaction, &mut removed, "traffic", traffic)?;
         let calls = remove_old(&transaction, ("calls", "endpoint, ts, run"), "ts", now, age)?;
-        note(&transaction, &mut removed, "calls", calls)?;
+        let orphans = transaction.execute(CALLS_OF_NONE, [STEP - calls as i64])?;
+        note(&transaction, &mut removed, "calls", calls + orphans)?;
         // Their hour is over before its last request is too old.
         let cells_age = nanos(retention.cells_age_s.saturating_add(3_600));
         let cells = remove_old(&transaction, ("cells", "run, hour, cell"), "hour", now, cells_age)?;
@@ -107,13 +108,19 @@ const OLD_ACTIONS: &str =
 const EMPTY_RUNS: &str = "DELETE FROM runs WHERE saved_at < ?1
     AND NOT EXISTS (SELECT 1 FROM endpoints t WHERE t.run = runs.id) AND NOT EXISTS (SELECT 1 FROM sensitive t WHERE t.run = runs.id)
     AND NOT EXISTS (SELECT 1 FROM findings t WHERE t.run = runs.id) AND NOT EXISTS (SELECT 1 FROM campaigns t WHERE t.run = runs.id)
-    AND NOT EXISTS (SELECT 1 FROM verdicts t WHERE t.run = runs.id) AND NOT EXISTS (SELECT 1 FROM traffic t WHERE t.run = runs.id)";
+    AND NOT EXISTS (SELECT 1 FROM verdicts t WHERE t.run = runs.id) AND NOT EXISTS (SELECT 1 FROM traffic t WHERE t.run = runs.id)
+    AND NOT EXISTS (SELECT 1 FROM calls t WHERE t.run = runs.id)";
 
 /// Runs are gone through from one to the next, not cell by cell.
 const CELLS_OF_NONE: &str = "WITH RECURSIVE of(run) AS (
         SELECT min(run) FROM cells UNION ALL SELECT (SELECT min(c.run) FROM cells c WHERE c.run > of.run) FROM of WHERE of.run IS NOT NULL
     ) DELETE FROM cells WHERE (run, hour, cell) IN (
         SELECT run, hour, cell FROM cells WHERE run IN (SELECT run FROM of WHERE run NOT IN (SELECT id FROM runs)) LIMIT ?1)";
+
+const CALLS_OF_NONE: &str = "WITH RECURSIVE of(run) AS (
+        SELECT min(run) FROM calls UNION ALL SELECT (SELECT min(c.run) FROM calls c WHERE c.run > of.run) FROM of WHERE of.run IS NOT NULL
+    ) DELETE FROM calls WHERE (endpoint, ts, run) IN (
+        SELECT endpoint, ts, run FROM calls WHERE run IN (SELECT run FROM of WHERE run NOT IN (SELECT id FROM runs)) LIMIT ?1)";
 
 /// Removes rows of which the time since their run was saved and the time from them to its last packet are together too long: of each
 /// run the oldest, so that what stays is not looked at.

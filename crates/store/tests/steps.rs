@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use serde_json::json;
-use sidetap_model::Ts;
 use sidetap_model::rows::{InputSummary, RunData, Summary, TrafficPoint};
+use sidetap_model::{EndpointId, Ts};
 use sidetap_store::{AuditRow, EvidenceLimits, EvidenceRow, Limits, SampleRow, Store};
 
 fn at(second: i64) -> Ts {
@@ -110,6 +110,75 @@ fn others_write_while_what_is_too_old_goes() {
     let between = written_meanwhile(&path, |store| drop(store.keep_limits(at(30_000)).unwrap()), left);
     assert!(between > 0, "nobody wrote until all of it was gone");
     assert_eq!((left(&store), store.counter("retained.traffic").unwrap()), (0, 20_000));
+}
+
+#[test]
+fn two_who_make_room_for_evidence_at_once_remove_no_more_than_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.db");
+    evidence(&path, 3_000);
+    let few = EvidenceLimits { rows: 1_500, ..EvidenceLimits::default() };
+    let begin = std::sync::Barrier::new(2);
+    let evict = || {
+        let mut store = Store::open(&path).unwrap();
+        begin.wait();
+        store.record_evidence(&[], &few).unwrap()
+    };
+    let gone = std::thread::scope(|scope| {
+        let (one, other) = (scope.spawn(evict), scope.spawn(evict));
+        one.join().unwrap() + other.join().unwrap()
+    });
+    let store = Store::open(&path).unwrap();
+    assert_eq!((exchanges(&store), gone), (1_500, 1_500));
+    let id = |n: u32| store.evidence(&[format!("e-{n:05}")]).unwrap().len();
+    assert_eq!((id(1_499), id(1_500)), (0, 1), "the oldest go");
+    let bytes: u64 = 100 * json!({"pad": "x".repeat(400)}).to_string().len() as u64 + 1;
+    let mut store = Store::open(&path).unwrap();
+    store.record_evidence(&[], &EvidenceLimits { bytes, ..EvidenceLimits::default() }).unwrap();
+    assert_eq!(exchanges(&store), 100);
+}
+
+#[test]
+fn of_a_run_that_is_too_old_no_calls_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.db");
+    let mut store = Store::open(&path).unwrap();
+    let run = store.save_found(&RunData::default(), at(20_000)).unwrap();
+    let endpoint = EndpointId(7);
+    let calls: Vec<_> = (0..5_000).map(|n| (endpoint, at(n), 1)).collect();
+    store.save_calls(&run, &calls).unwrap();
+    let left = || {
+        let file = rusqlite::Connection::open(&path).unwrap();
+        let count = |table: &str| {
+            file.query_row(&format!("SELECT count(*) FROM {table}"), [], |r| r.get::<_, i64>(0)).unwrap()
+        };
+        (count("calls"), count("runs"))
+    };
+    assert_eq!(left(), (5_000, 1));
+    store.set_limits(&Limits { age_s: 100, ..Limits::default() }).unwrap();
+    store.keep_limits(at(30_000)).unwrap();
+    assert_eq!(left(), (0, 0));
+    // Of one that is gone by itself likewise.
+    store.save_calls("gone", &calls).unwrap();
+    store.keep_limits(at(30_000)).unwrap();
+    assert_eq!(left(), (0, 0));
+}
+
+#[test]
+fn a_reader_that_stays_holds_up_nobody_who_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.db");
+    Store::open(&path).unwrap().set_limits(&Limits { limit_bytes: 8 << 20, ..Limits::default() }).unwrap();
+    let reader = rusqlite::Connection::open(&path).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM runs;").unwrap();
+    let begun = std::time::Instant::now();
+    evidence(&path, 4_000);
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    let log = || std::fs::metadata(dir.path().join("s.db-wal")).unwrap().len();
+    assert!(log() > 1 << 20);
+    reader.execute_batch("COMMIT").unwrap();
+    evidence(&path, 100);
+    assert!(log() < 1 << 20, "the log is cut off once nobody reads what was before: {}", log());
 }
 
 /// A file system of its own in memory; nothing where nobody may mount one.
