@@ -242,8 +242,8 @@ impl Masker {
         let mut out = String::with_capacity(text.len());
         let parts = || text.split_inclusive([',', ';', '\n', '&']);
         let before = |part: &str| part.split([':', '=']).next().map(str::len).filter(|at| *at < part.len());
-        let mut words_before = parts().filter_map(|p| p.get(..before(p)?));
-        let about = words_before.any(|word| persons::is_about_one(self.scanner.pack(), word));
+        let words_before = parts().filter_map(|p| p.get(..before(p)?));
+        let about = words_before.filter_map(|word| persons::sign_of(self.scanner.pack(), word)).max();
         for part in parts() {
             let Some((at, sign)) = part.match_indices([':', '=']).next() else {
                 out.push_str(part);
@@ -257,7 +257,9 @@ impl Masker {
             let hidden = match bare.is_empty() || word.is_empty() {
                 true => None,
                 false if is_private(word) => Some("***".to_owned()),
-                false if about && persons::is_name(self.scanner.pack(), word) => Some("***".to_owned()),
+                false if about.is_some() && persons::names(self.scanner.pack(), about, word, bare) => {
+                    Some("***".to_owned())
+                }
                 false => redact::text(&mut self.scanner, word, bare),
             };
             out.push_str(name);
@@ -516,6 +518,20 @@ mod tests {
             ),
             ("doe", shown(&[("X-Customer-Name", "jo doe")], "")),
             ("doe", shown(&[("Referer", "https://h.example/?name=jo+doe&email=a%40b.example")], "")),
+            ("Jo", json(r#"{"items":[{"name":"Jo Doe","email":"a@b.example"}]}"#)),
+            ("doe", json(r#"{"services":[{"name":"jo doe","date_of_birth":"1964-05-14"}]}"#)),
+            ("doe", json(r#"{"group":[{"name":"jo doe","iban":"DE89370400440532013000"}]}"#)),
+            ("Doe", json(r#"{"name":"Jo Doe","phone":"+44 20 7946 0958"}"#)),
+            ("Jo", json(r#"{"name":{"first":"Jo","last":"Doe"},"email":"a@b.example"}"#)),
+            ("Doe", json(r#"{"name":[{"family":"Doe","given":["Jo","Ann"]}]}"#)),
+            ("Ann", json(r#"{"name":[{"family":"Doe","given":["Jo","Ann"]}]}"#)),
+            ("Jo", json(r#"{"forename":"Jo"}"#)),
+            ("Jo", json(r#"{"fname":"Jo"}"#)),
+            ("山田", json(r#"{"displayName":"山田 太郎"}"#)),
+            ("Silva", json(r#"{"displayName":"Ana dos Santos Silva"}"#)),
+            ("Berlin", json(r#"{"user":{"email":"a@b.example","address":{"city":"Berlin"}}}"#)),
+            ("Dunmere", shown(&[("Referer", "https://h.example/?email=a%40b.example&city=Dunmere")], "")),
+            ("Doe", shown(&[("Referer", "https://h.example/?displayName=Jo+Doe")], "")),
             ("Doe", json(&format!("{{\"name\":\"Jo Doe\",\"bio\":\"{}\"}}", "x".repeat(BODY)))),
         ] {
             assert!(!out.contains(named) && out.contains("***"), "{named}: {out}");
@@ -528,6 +544,27 @@ mod tests {
             ("cat.png", json(r#"{"email":"a@b.example","file_name":"cat.png"}"#)),
             ("iPhone", json(r#"{"name":"iPhone","mic":false}"#)),
             ("screen", json(r#"{"events":[{"name":"screen","at":3}],"email":"a@b.example"}"#)),
+            (
+                "Pizza Roma",
+                json(r#"{"results":[{"name":"Pizza Roma","address":"Via 1","phone":"+39 06 1234 5678"}]}"#),
+            ),
+            ("iPhone 14", json(r#"{"name":"iPhone 14","mobile":true}"#)),
+            ("prod-cluster", json(r#"{"name":"prod-cluster","account":"1234"}"#)),
+            ("editor", json(r#"{"userRole":{"name":"editor"}}"#)),
+            ("north", json(r#"{"userGroup":{"name":"north"}}"#)),
+            ("silver", json(r#"{"customerPlan":{"name":"silver"}}"#)),
+            ("Chrome", json(r#"{"userAgent":{"name":"Chrome"}}"#)),
+            ("newsletter", json(r#"{"contact_form_name":"newsletter"}"#)),
+            ("nvme", json(r#"{"driver_name":"nvme"}"#)),
+            ("cat.png", json(r#"{"fname":"cat.png"}"#)),
+            ("true", json(r#"{"dry_run":"true"}"#)),
+            ("ready", json(r#"{"sim_state":"ready"}"#)),
+            ("5.9", json(r#"{"swift_version":"5.9"}"#)),
+            ("orders.new", json(r#"{"routing":"orders.new"}"#)),
+            ("north", json(r#"{"name":"north","run":"17"}"#)),
+            ("GB", shown(&[("CF-IPCountry", "GB")], "")),
+            ("8f2a", shown(&[("CF-Ray", "8f2a-LHR")], "")),
+            ("r-17", shown(&[("X-Run-Id", "r-17")], "")),
             ("name=shoe", shown(&[("Referer", "https://h.example/?name=shoe&sort=name")], "")),
         ] {
             assert!(out.contains(thing), "{thing}: {out}");

@@ -1,10 +1,8 @@
 //! Which fields of a message name a person: by what they are called, or since what stands around or beside them is about one.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use sidetap_sensitive::Pack;
-
-use crate::redact;
 
 /// Words of names of objects that are about a person, and of fields that hold somebody's name.
 const PERSONS: [&str; 46] = [
@@ -57,6 +55,7 @@ const PERSONS: [&str; 46] = [
 ];
 /// The same of what is no person, whatever is said of it.
 const THINGS: [&str; 62] = [
+    "agent",
     "app",
     "application",
     "article",
@@ -81,14 +80,13 @@ const THINGS: [&str; 62] = [
     "field",
     "file",
     "folder",
+    "form",
     "gateway",
     "goods",
-    "group",
     "header",
     "hotel",
     "hub",
     "image",
-    "item",
     "key",
     "language",
     "library",
@@ -141,11 +139,49 @@ const WRAPPERS: [&str; 18] = [
     "entry",
     "response",
 ];
-/// Words of fields that say of an object that it is about somebody, besides those that name a type of personal data.
-const ABOUT: [&str; 14] = [
-    "account", "birth", "birthday", "email", "iban", "mail", "mobile", "msisdn", "passport", "phone", "ssn",
-    "surname", "username", "userid",
+/// Words for what is in a list, whatever it is; behind another word they are things.
+const LISTED: [&str; 2] = ["group", "item"];
+/// Words of fields that only somebody has, whatever the object around them is called.
+const SURE: [&str; 10] =
+    ["birth", "birthday", "email", "forename", "iban", "lastname", "mail", "passport", "ssn", "surname"];
+/// Types of which the same holds.
+const SURE_TYPES: [&str; 19] = [
+    "email",
+    "iban",
+    "dob",
+    "person-name",
+    "passport",
+    "driver-licence",
+    "us-ssn",
+    "us-itin",
+    "us-mbi",
+    "uk-nino",
+    "uk-nhs",
+    "es-dni",
+    "in-aadhaar",
+    "br-cpf",
+    "pl-pesel",
+    "mx-curp",
+    "nl-bsn",
+    "fi-hetu",
+    "medical-record-number",
 ];
+/// Words of fields, and types, that say so where the object is called nothing else.
+const ABOUT: [&str; 2] = ["userid", "username"];
+const ABOUT_TYPES: [&str; 2] = ["credit-card", "gender"];
+/// Words of fields that shops and machines have as well.
+const SLIGHT: [&str; 5] = ["account", "address", "mobile", "msisdn", "phone"];
+/// Words of names of shops and places.
+const TRADES: [&str; 16] = [
+    "bakery", "bar", "bistro", "cafe", "center", "centre", "clinic", "gmbh", "grill", "inc", "inn", "market",
+    "pharmacy", "pizza", "pizzeria", "salon",
+];
+/// Objects that say where the one around them is.
+const HOMES: [&str; 2] = ["addr", "address"];
+/// Fields of an object that is called `name`.
+const NAME_PARTS: [&str; 6] = ["family", "first", "given", "last", "middle", "patronymic"];
+/// Short for parts of a name, and for much else.
+const SHORT: [&str; 2] = ["fname", "lname"];
 /// Words of fields that say where somebody is and more of the kind, where the object is about one.
 const PLACES: [&str; 13] = [
     "addr",
@@ -169,17 +205,32 @@ const HUMAN: [&str; 9] =
     ["alias", "birth", "display", "full", "legal", "nick", "preferred", "real", "screen"];
 /// The same written as one.
 const JOINED: [&str; 6] = ["displayname", "nickname", "screenname", "realname", "legalname", "nick"];
-/// Types whose names are words for much else: `cap`, `cell`, `race`.
-const WEAK: [&str; 3] = ["postal-code", "phone", "special-category"];
+/// Types that are known by the name of a field alone; the others' names are words for much else (`cf`, `run`, `sim`), and their
+/// values are looked at.
+const BY_NAME: [&str; 7] =
+    ["person-name", "postal-address", "dob", "gender", "passport", "driver-licence", "medical-record-number"];
 /// Words of a name of several that begin with no capital letter.
-const SMALL: [&str; 14] =
-    ["al", "bin", "da", "de", "del", "den", "der", "di", "du", "la", "le", "van", "von", "y"];
+const SMALL: [&str; 22] = [
+    "al", "bin", "bint", "da", "das", "de", "del", "den", "der", "di", "do", "dos", "du", "e", "ibn", "la",
+    "le", "ten", "ter", "van", "von", "y",
+];
+
+/// How surely a field says of what stands beside it that it is about a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Sign {
+    /// Shops and machines have it as well.
+    Slight,
+    /// Unless the object around is called after a thing.
+    Plain,
+    /// Whatever the object around is called.
+    Sure,
+}
 
 /// Fields of one message that name persons.
 pub(crate) struct Persons<'p> {
     pack: &'p Pack,
     /// Objects that hold what is about a person, by place.
-    about: HashSet<&'p str>,
+    about: HashMap<&'p str, Sign>,
     /// The place at which the message was cut: what follows there nobody knows.
     cut_at: Option<&'p str>,
 }
@@ -191,13 +242,18 @@ impl<'p> Persons<'p> {
         places: impl Iterator<Item = (&'p str, &'p str)>,
         cut_at: Option<&'p str>,
     ) -> Self {
-        let mut about = HashSet::new();
-        for (path, key) in places.filter(|(_, key)| is_about_one(pack, key)) {
+        let mut about = HashMap::new();
+        let mut add = |object: &'p str, sign: Sign| {
+            let known = about.entry(object).or_insert(sign);
+            *known = sign.max(*known);
+        };
+        for (path, key) in places {
+            let Some(sign) = sign_of(pack, key) else { continue };
             let object = around(path, key);
-            about.insert(object);
+            add(object, sign);
             let name = name_of(object);
-            if [&PLACES[..], &ABOUT, &PARTS].iter().any(|list| has_of(name, list)) {
-                about.insert(around(object, name));
+            if [&PLACES[..], &ABOUT, &SURE, &SLIGHT, &PARTS].iter().any(|list| has_of(name, list)) {
+                add(around(object, name), sign);
             }
         }
         Persons { pack, about, cut_at }
@@ -206,25 +262,25 @@ impl<'p> Persons<'p> {
     /// Whether the text at this place is, or may be, a person's name or says as much.
     pub(crate) fn names(&self, path: &str, key: &str, text: &str) -> bool {
         let object = around(path, key);
-        match Field::of(self.pack, key) {
-            Field::Personal => true,
-            Field::Named => self.is_about_one(object) || reads_as_name(text),
-            Field::Name => self.is_about_one(object) || self.may_be_about_one(object) && reads_as_name(text),
-            Field::Person => {
-                reads_as_name(text)
-                    || self.is_about_one(object) && !text.contains(|c: char| c.is_ascii_digit())
-            }
-            Field::Place => self.is_about_one(object),
-            Field::Other => false,
+        if is_of(name_of(object), &["name"]) && is_of(key, &NAME_PARTS) {
+            return true;
         }
+        let field = Field::of(self.pack, key);
+        field.names(self.is_about_one(object), text)
+            || field == Field::Name && self.may_be_about_one(object) && reads_as_name(text)
     }
 
-    /// By what an object is called, else by what stands in it.
-    fn is_about_one(&self, object: &str) -> bool {
+    /// By what stands in an object, or by what it is called.
+    fn is_about_one(&self, object: &str) -> Option<Sign> {
+        let sign = self.about.get(object).copied();
         match Subject::of(object) {
-            Subject::Person => true,
-            Subject::Thing => false,
-            Subject::Unsaid => self.about.contains(object),
+            Subject::Person => Some(Sign::Sure),
+            Subject::Thing => sign.filter(|s| *s == Sign::Sure),
+            Subject::Unsaid => {
+                let name = name_of(object);
+                let outer = has_of(name, &HOMES).then(|| self.is_about_one(around(object, name)));
+                sign.max(outer.flatten())
+            }
         }
     }
 
@@ -247,17 +303,25 @@ impl Subject {
     fn of(mut object: &str) -> Self {
         loop {
             let name = name_of(object);
-            if has_of(name, &PERSONS) {
-                return Subject::Person;
-            }
-            if has_of(name, &THINGS) {
-                return Subject::Thing;
-            }
-            if name.is_empty() || !has_of(name, &WRAPPERS) {
-                return Subject::Unsaid;
+            let said = Subject::of_name(name);
+            if said != Subject::Unsaid || name.is_empty() || !has_of(name, &WRAPPERS) {
+                return said;
             }
             object = around(object, name);
         }
+    }
+
+    /// The last word that says anything: a user's role is none.
+    fn of_name(name: &str) -> Self {
+        let mut said = Subject::Unsaid;
+        for (n, word) in words(name).enumerate() {
+            if is_of(word, &PERSONS) {
+                said = Subject::Person;
+            } else if is_of(word, &THINGS) || n > 0 && is_of(word, &LISTED) {
+                said = Subject::Thing;
+            }
+        }
+        said
     }
 }
 
@@ -266,6 +330,8 @@ impl Subject {
 enum Field {
     /// It is personal whatever it holds.
     Personal,
+    /// It is part of a name, or the name of a file.
+    Short,
     /// It is a name, as persons have it.
     Named,
     /// It is a name.
@@ -282,41 +348,63 @@ impl Field {
         if is_personal(pack, key) {
             return Field::Personal;
         }
-        let (mut last, mut human, mut person, mut thing) = ("", false, false, false);
+        let (mut before, mut last, mut human) = ("", "", false);
+        let mut end = 0;
         for word in words(key) {
             human |= is_of(last, &HUMAN);
-            person |= is_of(last, &PERSONS);
-            thing |= is_of(last, &THINGS);
-            last = word;
+            (before, last) = (last, word);
+            end = (word.as_ptr() as usize).saturating_sub(key.as_ptr() as usize);
         }
         let is_name = is_of(last, &["name"]);
+        let of = Subject::of_name(key.get(..end).unwrap_or_default());
         match () {
-            () if is_name && person => Field::Personal,
+            () if is_of(last, &["forename"]) => Field::Personal,
+            () if is_of(last, &SHORT) => Field::Short,
+            // Of a device, or of who drives.
+            () if is_name && is_of(before, &["driver"]) => Field::Named,
+            () if is_name && of == Subject::Person => Field::Personal,
             () if is_of(last, &JOINED) || is_name && human => Field::Named,
-            () if is_name && !thing => Field::Name,
+            () if is_name && of == Subject::Unsaid => Field::Name,
             () if is_of(last, &PERSONS) => Field::Person,
             () if is_of(last, &PLACES) => Field::Place,
             () => Field::Other,
         }
     }
+
+    /// Whether a text in it is a person's name or says as much, by how surely what stands beside it is about one.
+    fn names(self, about: Option<Sign>, text: &str) -> bool {
+        let is_sure = about >= Some(Sign::Plain);
+        match self {
+            Field::Personal => true,
+            Field::Short => text.chars().all(|c| c.is_alphabetic() || matches!(c, ' ' | '-' | '\'' | '’')),
+            Field::Named => is_sure || reads_as_name(text),
+            Field::Name => is_sure || about.is_some() && reads_as_name(text) && !is_trade(text),
+            Field::Person => reads_as_name(text) || is_sure && !text.contains(|c: char| c.is_ascii_digit()),
+            Field::Place => about.is_some(),
+            Field::Other => false,
+        }
+    }
 }
 
-/// Whether a field of this name says that what stands beside it is about a person.
-pub(crate) fn is_about_one(pack: &Pack, key: &str) -> bool {
-    is_personal(pack, key) || has_of(key, &ABOUT)
+/// How surely a field of this name says that what stands beside it is about a person.
+pub(crate) fn sign_of(pack: &Pack, key: &str) -> Option<Sign> {
+    let is_named = |types: &[&str]| pack.named(key).any(|kind| types.contains(&&*kind.id));
+    match () {
+        () if has_of(key, &SURE) || is_named(&SURE_TYPES) => Some(Sign::Sure),
+        () if has_of(key, &ABOUT) || is_named(&ABOUT_TYPES) => Some(Sign::Plain),
+        () if has_of(key, &SLIGHT) || is_named(&["postal-address"]) => Some(Sign::Slight),
+        () => None,
+    }
 }
 
-/// Whether a field of this name holds a name that may be a person's.
-pub(crate) fn is_name(pack: &Pack, key: &str) -> bool {
-    matches!(Field::of(pack, key), Field::Personal | Field::Named | Field::Name)
+/// Whether a text in a field of this name is a person's name or says as much, by what stands beside it.
+pub(crate) fn names(pack: &Pack, about: Option<Sign>, key: &str, text: &str) -> bool {
+    Field::of(pack, key).names(about, text)
 }
 
-/// Whether a name is that of a type of personal data.
+/// Whether a name is that of a type of personal data that nothing else is called after.
 pub(crate) fn is_personal(pack: &Pack, key: &str) -> bool {
-    pack.named(key).any(|kind| {
-        let weak = WEAK.contains(&&*kind.id) || redact::is_shown(&kind.id);
-        !weak && kind.class.iter().any(|class| class == "PII")
-    })
+    pack.named(key).any(|kind| BY_NAME.contains(&&*kind.id))
 }
 
 /// The place of the object that a value or object of this name stands in; arrays are passed over.
@@ -349,9 +437,8 @@ fn reads_as_name(text: &str) -> bool {
     {
         return false;
     }
-    if text.chars().count() >= 2
-        && text.chars().all(|c| c.is_alphabetic() && !c.is_lowercase() && !c.is_uppercase())
-    {
+    let has_no_case = |c: char| c.is_alphabetic() && !c.is_lowercase() && !c.is_uppercase();
+    if text.chars().filter(|c| *c != ' ').count() >= 2 && text.chars().all(|c| c == ' ' || has_no_case(c)) {
         return true;
     }
     let mut capital = 0;
@@ -362,6 +449,11 @@ fn reads_as_name(text: &str) -> bool {
         starts || SMALL.contains(&word)
     });
     fit && (2..=5).contains(&all.count()) && capital >= 2
+}
+
+/// Whether a name has a word in it that no person's has.
+fn is_trade(text: &str) -> bool {
+    has_of(text, &TRADES) || has_of(text, &THINGS)
 }
 
 fn has_of(name: &str, list: &[&str]) -> bool {

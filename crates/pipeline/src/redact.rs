@@ -6,7 +6,7 @@ use sidetap_wire::auth::is_credential_parameter;
 use sidetap_wire::cookies::is_session;
 use sidetap_wire::target::{self, Target};
 
-use crate::persons;
+use crate::persons::{self, Sign};
 
 /// Names of parameters whose value names an account or is a secret, besides those that `wire::auth` knows.
 const PRIVATE: [&str; 38] = [
@@ -189,7 +189,7 @@ impl Eye<'_> {
     /// The `name=value` items of a query, of path parameters or of a fragment; one without a name is a value.
     fn items(&mut self, items: &[u8], at: usize) {
         let mut start = at;
-        let about = self.are_about_one(items);
+        let mut about = None;
         for (n, item) in items.split(|b| matches!(b, b'&' | b';')).enumerate() {
             if n == PARTS {
                 self.cuts.push(Cut { range: start..at + items.len(), with: "***".into() });
@@ -203,7 +203,9 @@ impl Eye<'_> {
                     let value = value.get(1..).unwrap_or_default();
                     let from = start + eq + 1;
                     let range = from..from + value.len();
-                    if about && !value.is_empty() && persons::is_name(self.scanner.pack(), &name_text) {
+                    let text = target::percent_decoded(value).replace('+', " ");
+                    let about = *about.get_or_insert_with(|| self.sign_in(items));
+                    if !text.is_empty() && persons::names(self.scanner.pack(), about, &name_text, &text) {
                         self.cuts.push(Cut { range, with: "***".into() });
                     } else {
                         self.part(&name_text, value, range, Names::Fields);
@@ -215,17 +217,12 @@ impl Eye<'_> {
         }
     }
 
-    /// Whether items hold a name, and another one says that it is a person's.
-    fn are_about_one(&self, items: &[u8]) -> bool {
-        let ends = |name: &[u8]| {
-            name.get(name.len().saturating_sub(4)..).is_some_and(|e| e.eq_ignore_ascii_case(b"name"))
-        };
-        let names = || {
-            let all = items.split(|b| matches!(b, b'&' | b';')).take(PARTS);
-            all.filter_map(|item| item.split(|b| *b == b'=').next())
-        };
+    /// How surely one of the items says that they are about a person.
+    fn sign_in(&self, items: &[u8]) -> Option<Sign> {
+        let all = items.split(|b| matches!(b, b'&' | b';')).take(PARTS);
+        let names = all.filter_map(|item| item.split(|b| *b == b'=').next());
         let pack = self.scanner.pack();
-        names().any(ends) && names().any(|name| persons::is_about_one(pack, &target::percent_decoded(name)))
+        names.filter_map(|name| persons::sign_of(pack, &target::percent_decoded(name))).max()
     }
 
     fn part(&mut self, name: &str, raw: &[u8], range: Range<usize>, names: Names) {
