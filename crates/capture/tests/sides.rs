@@ -93,3 +93,24 @@ fn whoever_accepted_a_connection_is_convicted_of_nothing_on_it() {
         }
     }
 }
+
+/// A mirror of two ports may show all of one side some milliseconds after the other, from the first packet on.
+#[test]
+fn a_side_that_comes_late_from_the_beginning_is_waited_for() {
+    for late in [500_000, 1_000_000, 5_000_000, 50_000_000] {
+        for requests in [2, 6, 30] {
+            let mut wire = Wire::open([1000, 2000], 1448);
+            for n in 0..requests {
+                asks(&mut wire, &format!("GET /{n} HTTP/1.1"));
+                answers(&mut wire, OK);
+            }
+            wire.close(true);
+            wire.segs.iter_mut().filter(|s| !s.up).for_each(|s| s.ts += late);
+            wire.segs.sort_by_key(|s| s.ts);
+            let seen = run(&wire.segs).0;
+            let marks: Vec<_> = seen.iter().map(|e| e.completeness).collect();
+            assert_eq!(seen.len(), requests, "{late} {requests}: {marks:?}");
+            assert!(marks.iter().all(|m| m.is_whole()), "{late} {requests}: {marks:?}");
+        }
+    }
+}

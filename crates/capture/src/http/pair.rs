@@ -18,7 +18,7 @@
 
 use std::collections::VecDeque;
 
-use sidetap_model::{Anomaly, Completeness, Version};
+use sidetap_model::{Anomaly, Completeness, Ts, Version};
 
 use super::Http;
 use super::behind::Behind;
@@ -147,11 +147,18 @@ impl Http {
         }
         if self.loose {
             self.resolve(at, out);
-        } else if !out.facts.both_sides && !self.queue.is_empty() {
+        } else if !out.facts.both_sides && self.is_unheard(at.ts, out) {
             // Answers are not to be expected; should they come all the same, nothing waits for them any longer.
             self.loosen();
             self.flush(Completeness::WHOLE, out);
         }
+    }
+
+    /// Nobody has answered for so long that the mirror does not merely show one side later than the other.
+    fn is_unheard(&self, now: Ts, out: &Out<'_>) -> bool {
+        let first = self.queue.iter().find_map(|e| if let Entry::Asked(a) = e { Some(a.ts) } else { None });
+        let is_late = first.is_none_or(|first| now.since(first) >= out.limits.reorder_time);
+        !self.queue.is_empty() && (is_late || self.queue.len() >= out.limits.reorder_packets as usize)
     }
 
     /// The interim answer that ends at `end` is the last that was said, and the client asks for more before, or behind it: some servers send what their
