@@ -1,14 +1,15 @@
 //! Packets of interfaces, as they come.
 
+mod order;
 mod port;
 mod status;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use sidetap_model::Ts;
 use sidetap_model::rows::InputSummary;
 
+use self::order::Order;
 use self::port::{Port, Shared};
 use super::{Packet, Source};
 use crate::SourceError;
@@ -39,33 +40,18 @@ impl Default for LiveOptions {
 
 /// Packets of one or several interfaces, as they come; or, of several readers, the share that fan-out gives to one.
 ///
-/// What the kernel holds is taken in batches, each put in order of time over all interfaces. An interface that goes down is
+/// What the kernel holds is taken in batches. Of several interfaces packets are put in order of time: each waits until every interface has gone
+/// past it, at most 60 ms. An interface that goes down is
 /// waited for; one that is removed is opened again when it is back: by opening it anew, or, where the right to do so was given up, by
 /// binding the socket that is still there. [`Source::news`] says so once, [`InputSummary::reopened`] counts.
 pub struct Live {
     ports: Vec<Port>,
-    batch: Batch,
+    order: Order,
     timeout: Duration,
     idle: bool,
     bytes: u64,
     counted: Instant,
     news: VecDeque<String>,
-}
-
-#[derive(Default)]
-struct Batch {
-    bytes: Vec<u8>,
-    packets: Vec<Held>,
-    next: usize,
-}
-
-#[derive(Clone, Copy)]
-struct Held {
-    ts: Ts,
-    port: usize,
-    start: usize,
-    len: usize,
-    orig_len: u32,
 }
 
 /// Between two looks at empty interfaces.
@@ -97,9 +83,10 @@ pub fn open_live_readers(
     let readers = readers.max(1);
     let mut sources: Vec<Live> = (0..readers).map(|_| Live::new(options)).collect();
     for (number, name) in interfaces.iter().enumerate() {
-        let shared = Shared::new(name, number as u32, filter, options, readers);
+        let shared = Shared::new(name, number as u32, filter, options, readers, interfaces.len() > 1);
         for (index, source) in sources.iter_mut().enumerate() {
             source.ports.push(Port::open(shared.clone(), index == 0)?);
+            source.order.add_port();
         }
     }
     Ok(sources)
@@ -109,7 +96,7 @@ impl Live {
     fn new(options: &LiveOptions) -> Self {
         Live {
             ports: Vec::new(),
-            batch: Batch::default(),
+            order: Order::new(),
             timeout: options.timeout,
             idle: false,
             bytes: 0,
@@ -119,37 +106,38 @@ impl Live {
     }
 
     fn refill(&mut self) -> bool {
-        self.batch.bytes.clear();
-        self.batch.packets.clear();
-        self.batch.next = 0;
         if self.counted.elapsed() >= LOOK {
             self.counted = Instant::now();
             for port in &mut self.ports {
                 self.news.extend(port.look());
             }
         }
+        self.order.begin();
         for (index, port) in self.ports.iter_mut().enumerate() {
-            port.drain_into(index, &mut self.batch);
+            port.drain_into(index, &mut self.order);
         }
-        self.batch.packets.sort_by_key(|p| p.ts);
-        !self.batch.packets.is_empty()
+        self.order.end()
     }
 }
 
 impl Source for Live {
     fn next_packet(&mut self) -> Option<Packet<'_>> {
         let mut waited = Duration::ZERO;
-        while self.batch.next >= self.batch.packets.len() && !self.refill() {
+        let held = loop {
+            if let Some(held) = self.order.next() {
+                break held;
+            }
+            if self.refill() {
+                continue;
+            }
             self.idle = true;
             if waited >= self.timeout {
                 return None;
             }
             std::thread::sleep(PAUSE);
             waited += PAUSE;
-        }
+        };
         self.idle = false;
-        let held = *self.batch.packets.get(self.batch.next)?;
-        self.batch.next += 1;
         self.bytes += held.len as u64;
         self.ports.get_mut(held.port)?.count(&held);
         let port = self.ports.get(held.port)?;
@@ -158,7 +146,7 @@ impl Source for Live {
             link: port.link(),
             interface: port.number(),
             port: port.name(),
-            data: self.batch.bytes.get(held.start..held.start + held.len)?,
+            data: self.order.bytes_of(&held)?,
             orig_len: held.orig_len,
             block: None,
         })

@@ -6,8 +6,9 @@ use sidetap_model::Ts;
 use sidetap_model::rows::InputSummary;
 use sidetap_sys::packet::{self, Group};
 
+use super::LiveOptions;
+use super::order::{BLOCK, Held, Order};
 use super::status::{BackOff, Status, status};
-use super::{Batch, Held, LiveOptions};
 use crate::SourceError;
 use crate::source::LinkType;
 
@@ -19,6 +20,8 @@ pub(super) struct Shared {
     filter: Option<String>,
     options: LiveOptions,
     readers: usize,
+    /// There are others, whose packets stand among these by time.
+    ordered: bool,
     /// The group, with the index that the interface had when it was made.
     group: Arc<Mutex<Option<(u32, Group)>>>,
 }
@@ -55,6 +58,7 @@ impl Shared {
         filter: Option<&str>,
         options: &LiveOptions,
         readers: usize,
+        ordered: bool,
     ) -> Self {
         Shared {
             name: name.to_owned(),
@@ -62,6 +66,7 @@ impl Shared {
             filter: filter.map(str::to_owned),
             options: options.clone(),
             readers,
+            ordered,
             group: Arc::default(),
         }
     }
@@ -70,7 +75,8 @@ impl Shared {
     fn capture(&self, filter: Option<&str>) -> Result<Capture<Active>, SourceError> {
         let failed = |e: pcap::Error| explain(&self.name, &e);
         let options = &self.options;
-        let timeout = i32::try_from(options.timeout.as_millis()).unwrap_or(i32::MAX).max(1);
+        let block = if self.ordered { BLOCK.min(options.timeout) } else { options.timeout };
+        let timeout = i32::try_from(block.as_millis()).unwrap_or(i32::MAX).max(1);
         let readers = i32::try_from(self.readers).unwrap_or(i32::MAX).max(1);
         let capture = Capture::from_device(self.name.as_str())
             .map_err(failed)?
@@ -148,18 +154,16 @@ impl Port {
         InputSummary { error, ..self.summary.clone() }
     }
 
-    pub(super) fn drain_into(&mut self, index: usize, batch: &mut Batch) {
-        let (packets, bytes) = (batch.packets.len(), batch.bytes.len());
+    pub(super) fn drain_into(&mut self, index: usize, order: &mut Order) {
+        let (packets, bytes) = order.size();
         loop {
-            let before = batch.packets.len();
+            let (before, _) = order.size();
             let result = self.capture.dispatch(Some(STEP), |p| {
                 let ts = Ts::from_parts(p.header.ts.tv_sec, p.header.ts.tv_usec * 1000);
-                let (start, len, orig_len) = (batch.bytes.len(), p.data.len(), p.header.len);
-                batch.bytes.extend_from_slice(p.data);
-                batch.packets.push(Held { ts, port: index, start, len, orig_len });
+                order.take(index, ts, p.data, p.header.len);
             });
-            let all = batch.packets.len();
-            let full = all - packets >= BATCH.0 || batch.bytes.len() - bytes >= BATCH.1;
+            let (all, taken) = order.size();
+            let full = all - packets >= BATCH.0 || taken - bytes >= BATCH.1;
             // An error is the interface's end or pause, and the next look finds out which.
             if full || all - before < STEP || result.is_err() {
                 return;
