@@ -263,3 +263,17 @@ fn a_live_look_ends_by_itself() {
     let end = Place::new().run(&["doctor", "-i", "lo", "--duration", "1s"]);
     assert!(end.code == 0 || end.stderr.contains("lo"), "{}", end.stderr);
 }
+
+#[test]
+fn of_a_mirror_without_tcp_no_share_is_said_to_be_well() {
+    let end = |n: u8, port| Addr { ip: IpAddr::from([10, 0, 0, n]), port };
+    let mut packets = Vec::new();
+    for n in 0..200 {
+        let mut data = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+        sidetap_testkit::tcpip::push_udp(&mut data, end(1, 40_000), end(2, 443), &[0xc3; 1200]);
+        let (ts, orig_len) = (Ts(1_700_000_000_000_000_000 + n * 1_000_000), data.len() as u32);
+        packets.push(Packet { ts, interface: 0, data, orig_len });
+    }
+    finds(&packets, "no TCP is among 200 packets", "mirror behind what ends them", &[]);
+    assert!(!doctor(&packets).contains("  ok "), "nothing was looked at");
+}

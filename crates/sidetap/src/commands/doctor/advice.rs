@@ -72,6 +72,10 @@ fn advice(f: &Figures) -> Vec<Advice> {
             change: "is the mirror session on, is the cable at the right port, does the filter exclude everything?",
         }];
     }
+    if f.tcp_segments == 0 {
+        // Of nothing no share says anything.
+        return std::iter::once(no_tcp(f)).chain(cut_all(f)).chain(clock(f)).chain(undecoded(f)).collect();
+    }
     let mut list = vec![http(f), encrypted(f), one_way(f), losses(f), cut(f), duplicated(f)];
     list.extend(misplaced(f));
     list.extend(super_frames(f));
@@ -80,6 +84,20 @@ fn advice(f: &Figures) -> Vec<Advice> {
     list.extend(clock(f));
     list.extend(undecoded(f));
     list
+}
+
+fn no_tcp(f: &Figures) -> Advice {
+    Advice {
+        grade: Grade::Mend,
+        seen: format!("no TCP is among {}", plural(f.packets, "packet")),
+        change: "HTTP/3 and VPNs go over UDP or ESP and cannot be looked into: mirror behind what ends them; of a mirror that comes in a tunnel on a port of \
+its own name that (vxlan_ports, geneve_ports); where only broadcasts come the mirror session is off or has another source",
+    }
+}
+
+/// Of cut packets, where it may be why nothing can be read.
+fn cut_all(f: &Figures) -> Option<Advice> {
+    (f.cut_packets >= 0.01).then(|| cut(f))
 }
 
 fn http(f: &Figures) -> Advice {

@@ -143,7 +143,7 @@ impl<S: Source> Look<S> {
             clock: summary.clock.clone(),
             lost_bytes: share(streams.gap_bytes, streams.bytes + streams.gap_bytes),
             flows_by_protocol: streams.flows.clone(),
-            encrypted_bytes: share(bytes_of(&["tls", "ssh", "quic"]), streams.bytes),
+            encrypted_bytes: share(bytes_of(&["tls", "ssh"]), streams.bytes),
             unknown_bytes: share(bytes_of(&["unknown"]), streams.bytes),
             exchanges: summary.exchanges.total,
             whole_exchanges: share(summary.exchanges.complete, summary.exchanges.total),
