@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 use sidetap_mitigation::alert::{Alert, AlertConfig, Alerter, Gather, Sink};
-use sidetap_model::SubjectKind;
-use sidetap_model::rows::VerdictRow;
+use sidetap_model::rows::{Subject, SubjectPart, VerdictRow};
+use sidetap_model::{Mode, SubjectKind};
 use support::{Process, free_port, serve, tool, until, verdict, wall};
 
 const SECRET: &str = "a-secret-of-the-service";
@@ -45,6 +45,15 @@ fn a_campaign_is_one_alert_until_it_becomes_worse() {
     assert_eq!(g.hear(&[of("v9", "203.0.113.9", None, 80)], NOON).len(), 1, "somebody alone is a group too");
 }
 
+/// One verdict of who is at this address: of the address alone, or with an agent.
+fn at(id: &str, ip: &str, agent: Option<u8>, campaign: Option<&str>) -> VerdictRow {
+    let part = |kind, value: String| SubjectPart { kind, value };
+    let agent = agent.map(|n| part(SubjectKind::Fingerprint, format!("a1-{n:016x}")));
+    let parts = std::iter::once(part(SubjectKind::Ip, ip.to_owned())).chain(agent).collect();
+    let client_ip = Some(ip.parse().unwrap());
+    VerdictRow { subject: Subject::of_parts(parts), client_ip, ..of(id, ip, campaign, 90) }
+}
+
 #[test]
 fn one_client_who_changes_his_agents_is_one_alert() {
     let mut g = gather("");
@@ -52,22 +61,86 @@ fn one_client_who_changes_his_agents_is_one_alert() {
     for n in 0..26 {
         // Each agent is a verdict of its own, at first in a campaign of its own or in none.
         let campaign = (n % 3 > 0).then(|| format!("c{}", n % 5));
-        let v = VerdictRow {
-            client_ip: Some("203.0.113.1".parse().unwrap()),
-            ..of(&format!("v{n}"), &format!("203.0.113.1 + a1-{n:016x}"), campaign.as_deref(), 90)
-        };
-        told.extend(g.hear(&[v], NOON + n));
+        let agent = (n > 0).then_some(n);
+        let v = at(&format!("v{n}"), "203.0.113.1", agent, campaign.as_deref());
+        told.extend(g.hear(&[v], NOON + i64::from(n)));
     }
     assert_eq!(told.len(), 1, "{told:?}");
-    let other = VerdictRow {
-        client_ip: Some("203.0.113.1".parse().unwrap()),
-        class: Some("sqli".into()),
-        ..of("w", "203.0.113.1", None, 90)
-    };
+    let other = VerdictRow { class: Some("sqli".into()), ..at("w", "203.0.113.1", None, None) };
     assert_eq!(g.hear(&[other], NOON + 30).len(), 1, "for something else");
-    let later =
-        VerdictRow { client_ip: Some("203.0.113.1".parse().unwrap()), ..of("x", "203.0.113.1", None, 90) };
+    let later = at("x", "203.0.113.1", None, None);
     assert_eq!(g.hear(&[later], NOON + 2 * 86_400).len(), 1, "a day later he is news");
+}
+
+#[test]
+fn who_is_somebody_else_is_an_alert_of_his_own() {
+    let mut g = gather("");
+    assert_eq!(g.hear(&[at("v1", "10.0.0.5", None, None)], NOON).len(), 1);
+    let elsewhere = VerdictRow { zone: "branch".into(), ..at("v2", "10.0.0.5", None, None) };
+    assert_eq!(g.hear(&[elsewhere], NOON).len(), 1, "the same address of another zone");
+    // An address that never stands alone is a proxy's, or a header's word.
+    for n in 0..3 {
+        assert_eq!(g.hear(&[at(&format!("s{n}"), "203.0.113.7", Some(n), None)], NOON).len(), 1, "{n}");
+    }
+    // One of several agents, and then the address itself: the others are at it too.
+    assert!(g.hear(&[at("s", "203.0.113.7", None, None)], NOON).is_empty());
+    assert!(g.hear(&[at("s9", "203.0.113.7", Some(9), None)], NOON).is_empty());
+    // A campaign is of several, and is nobody's own.
+    assert_eq!(g.hear(&[at("m1", "203.0.113.8", None, Some("c1"))], NOON).len(), 1);
+    assert_eq!(g.hear(&[at("m2", "203.0.113.8", None, Some("c2"))], NOON).len(), 1, "another campaign");
+    assert_eq!(g.hear(&[at("m3", "203.0.113.8", None, None)], NOON).len(), 1);
+    assert!(g.hear(&[at("m4", "203.0.113.8", Some(1), Some("c3"))], NOON).is_empty(), "found in one later");
+    assert_eq!(g.hear(&[at("m5", "203.0.113.9", None, Some("c3"))], NOON).len(), 1, "the others in it");
+    // Nor is a group that somebody of several addresses is in.
+    g.hear(&[at("t1", "203.0.113.10", None, None)], NOON);
+    g.hear(&[VerdictRow { client_ip: None, ..at("t1", "203.0.113.10", None, None) }], NOON);
+    assert_eq!(g.hear(&[at("t2", "203.0.113.10", Some(1), None)], NOON).len(), 1);
+}
+
+#[test]
+fn a_stronger_response_and_one_that_waits_are_told() {
+    let in_mode = |response: &str, mode| VerdictRow {
+        response: response.into(),
+        measures: Some(Box::new(sidetap_model::Measures { mode, ..Default::default() })),
+        ..at("v", "203.0.113.1", None, None)
+    };
+    let mut g = gather("");
+    let mut told = |response, mode| {
+        let told = g.hear(&[in_mode(response, mode)], NOON);
+        told.first().map(|a| a.title.rsplit(", ").next().unwrap().to_owned()).unwrap_or_default()
+    };
+    assert_eq!(told("rate-limit", None), "rate-limit (v)");
+    assert_eq!(told("block", Some(Mode::DryRun)), "", "that is only tried");
+    assert_eq!(told("block", Some(Mode::Approve)), "block waits for a yes (v)");
+    for again in [("rate-limit", None), ("block", Some(Mode::Approve)), ("block", None)] {
+        assert_eq!(told(again.0, again.1), "", "{again:?}");
+    }
+    // A weaker one that is asked for is told too, once.
+    let mut g = gather("");
+    assert_eq!(g.hear(&[in_mode("block", None)], NOON).len(), 1);
+    let asked = g.hear(&[in_mode("rate-limit", Some(Mode::Approve))], NOON);
+    assert!(asked[0].title.ends_with("rate-limit waits for a yes (v)"), "{asked:?}");
+    assert!(g.hear(&[in_mode("block", None), in_mode("rate-limit", Some(Mode::Approve))], NOON).is_empty());
+}
+
+#[test]
+fn a_full_table_forgets_who_is_long_gone_and_takes_no_time() {
+    let mut g = gather("budget_per_day = 0\n");
+    let ip = |n: u32| std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string();
+    let many: Vec<VerdictRow> = (0..20_000).map(|n| at(&format!("v{n}"), &ip(n), None, None)).collect();
+    let begun = std::time::Instant::now();
+    g.hear(&many, NOON);
+    assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+    let group = |g: &mut Gather, v: VerdictRow, now| {
+        g.hear(&[v], now);
+        g.digest(now, true).map(|d| d.text).unwrap_or_default()
+    };
+    // A day later there is room for others.
+    let later = NOON + 2 * 86_400;
+    group(&mut g, at("w1", "192.0.2.1", None, None), later);
+    let again = VerdictRow { score: 99, ..at("w2", "192.0.2.1", Some(1), None) };
+    let told = group(&mut g, again, later + 1);
+    assert_eq!(told, "", "he is known: harm 99 is no more than 90 and ten");
 }
 
 #[test]
@@ -127,11 +200,11 @@ fn what_waits_for_a_yes_says_so_and_until_when() {
         measures: Some(Box::new(sidetap_model::Measures { mode: Some(mode), ..Default::default() })),
         ..of(id, "203.0.113.1", None, 80)
     };
-    let asked = g.hear(&[in_mode("v1", sidetap_model::Mode::Approve)], NOON).remove(0);
+    let asked = g.hear(&[in_mode("v1", Mode::Approve)], NOON).remove(0);
     assert!(asked.title.ends_with("block waits for a yes (v1)"), "{asked:?}");
     assert_eq!((asked.waits_until, asked.response.as_str()), (Some(NOON + 3_600), "block"));
     assert!(asked.text.contains("without a yes, which is waited for until 2026-11-21T13:00:00"), "{asked:?}");
-    let tried = g.hear(&[in_mode("v2", sidetap_model::Mode::DryRun)], NOON).remove(0);
+    let tried = g.hear(&[in_mode("v2", Mode::DryRun)], NOON).remove(0);
     assert!(tried.title.ends_with("block is only tried (v2)") && tried.waits_until.is_none(), "{tried:?}");
     let done = g.hear(&[of("v3", "203.0.113.3", None, 80)], NOON).remove(0);
     assert!(done.title.ends_with(", block (v3)") && !done.text.contains("yes"), "{done:?}");

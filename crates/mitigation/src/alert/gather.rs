@@ -3,13 +3,16 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use sidetap_model::rows::VerdictRow;
-use sidetap_model::{Mode, Ts};
+use sidetap_model::{Mode, SubjectKind, Ts};
+use sidetap_policy::Response;
 
 use super::AlertConfig;
 use crate::config::ConfigError;
 
-/// Groups that are remembered; the one that was heard of longest ago is forgotten first.
+/// Groups that are remembered; those that were heard of longest ago are forgotten first.
 const GROUPS: usize = 10_000;
+/// How many of them at once: to look for them takes as long as there are groups.
+const FORGOTTEN: usize = GROUPS / 100;
 /// Groups that outlast a restart; those that were heard of last.
 const KEPT: usize = 2_000;
 /// Seconds after which a group that goes on is told anew.
@@ -83,6 +86,12 @@ struct Group {
     requests: u64,
     response: String,
     mode: Option<Mode>,
+    /// The strongest that was done, or waited for a yes.
+    strongest: Option<Response>,
+    /// Whether anything of it waited for a yes.
+    asked: bool,
+    /// Whether either is new since it was told.
+    harder: bool,
     why: String,
     heard_at: i64,
     told: Option<(i64, u8)>,
@@ -91,6 +100,20 @@ struct Group {
     over: bool,
     /// How many members were known before a restart, which are not named any more.
     earlier: usize,
+    /// The one address of its first member, and whether any other had another.
+    client_ip: Option<IpAddr>,
+    is_mixed: bool,
+}
+
+/// Who is heard of: an address of a zone, for one class.
+type Client = (String, IpAddr, Option<String>);
+
+/// The group of a single client.
+#[derive(Debug)]
+struct Own {
+    group: String,
+    /// When a verdict named the address alone: that of a proxy, or one that a header claims, is never named alone, and stands for several.
+    alone_at: Option<i64>,
 }
 
 /// What outlasts a restart: that somebody was told, and what was spent. It names no client.
@@ -123,9 +146,8 @@ struct KeptGroup {
 #[derive(Debug)]
 pub struct Gather {
     groups: BTreeMap<String, Group>,
-    /// Of each client's address and class the group that it was heard of with: one who changes his agents, or is found in a campaign later, is no
-    /// one else.
-    clients: BTreeMap<(IpAddr, Option<String>), String>,
+    /// Of each client the group of his own that he was heard of with: one who changes his agents, or is found in a campaign later, is no one else.
+    clients: BTreeMap<Client, Own>,
     silence: Vec<Silence>,
     budget: u32,
     at_once_from: u8,
@@ -169,6 +191,8 @@ impl Gather {
             score: g.score,
             class: g.class,
             requests: g.requests,
+            strongest: strength(&g.response, g.mode),
+            asked: g.mode == Some(Mode::Approve),
             response: g.response,
             mode: g.mode,
             told: g.told,
@@ -206,13 +230,13 @@ impl Gather {
 
     /// Alerts that changed verdicts are worth; those that are not, or that the budget does not cover, wait for the digest.
     pub fn hear(&mut self, verdicts: &[VerdictRow], now: i64) -> Vec<Alert> {
-        let mut touched = Vec::new();
+        let (mut touched, mut seen, mut may_sweep) = (Vec::new(), BTreeSet::new(), true);
         let silence = std::mem::take(&mut self.silence);
         for v in verdicts.iter().filter(|v| {
             !matches!(v.response.as_str(), "none" | "log") && !silence.iter().any(|s| s.covers(v, now))
         }) {
-            let name = self.name_of(v, now);
-            if !touched.contains(&name) {
+            let name = self.name_of(v, now, &mut may_sweep);
+            if seen.insert(name.clone()) {
                 touched.push(name.clone());
             }
             self.note(name, v, now);
@@ -230,6 +254,7 @@ impl Gather {
         for name in touched {
             let Some(group) = self.groups.get_mut(&name).filter(|g| g.is_news(now)) else { continue };
             self.changed = true;
+            group.harder = false;
             if group.score < self.at_once_from || self.spent >= self.budget {
                 group.in_digest = true;
                 group.over = group.score >= self.at_once_from;
@@ -310,44 +335,72 @@ impl Gather {
         })
     }
 
-    /// The group of a verdict: its campaign's, or its own; where that is new, the one in which its client was heard of for the same within a day.
-    fn name_of(&mut self, v: &VerdictRow, now: i64) -> String {
+    /// The group of a verdict: its campaign's, or its own; where that is new, its client's own in which he was heard of for the same within a
+    /// day.
+    fn name_of(&mut self, v: &VerdictRow, now: i64, may_sweep: &mut bool) -> String {
         let name = v.campaign.clone().unwrap_or_else(|| v.id.clone());
         let Some(ip) = v.client_ip else { return name };
-        let client = (ip, v.class.clone());
-        let is_recent = |name: &&String| self.groups.get(*name).is_some_and(|g| now - g.heard_at < AGAIN_S);
-        match self.clients.get(&client).filter(is_recent) {
-            Some(known) if !self.groups.contains_key(&name) => known.clone(),
-            _ => {
-                if self.clients.len() >= GROUPS {
-                    let groups = &self.groups;
-                    self.clients.retain(|_, name| groups.contains_key(name));
-                }
-                if self.clients.len() < GROUPS {
-                    self.clients.insert(client, name.clone());
-                }
-                name
+        let is_alone = v.subject.kind == SubjectKind::Ip && v.subject.value.parse() == Ok(ip);
+        let client = (v.zone.clone(), ip, v.class.clone());
+        let is_recent = |at: i64| now - at < AGAIN_S;
+        if let Some(own) = self.clients.get_mut(&client) {
+            let is_his = |g: &&Group| is_recent(g.heard_at) && !g.is_mixed && g.client_ip == Some(ip);
+            let known = self.groups.get(&own.group).filter(is_his);
+            let joins = own.group == name
+                || known.is_some()
+                    && !self.groups.contains_key(&name)
+                    && (is_alone || own.alone_at.is_some_and(is_recent));
+            if joins {
+                own.alone_at = if is_alone { Some(now) } else { own.alone_at };
+                return own.group.clone();
             }
         }
+        // A campaign is of several: nobody else's is ever taken for it.
+        if v.campaign.is_none() {
+            if self.clients.len() >= GROUPS && !self.clients.contains_key(&client) && *may_sweep {
+                *may_sweep = false;
+                let groups = &self.groups;
+                self.clients.retain(|_, own| groups.get(&own.group).is_some_and(|g| is_recent(g.heard_at)));
+            }
+            if self.clients.len() < GROUPS || self.clients.contains_key(&client) {
+                let own = Own { group: name.clone(), alone_at: is_alone.then_some(now) };
+                self.clients.insert(client, own);
+            }
+        }
+        name
     }
 
     fn note(&mut self, name: String, v: &VerdictRow, now: i64) {
-        if self.groups.len() >= GROUPS
-            && !self.groups.contains_key(&name)
-            && let Some(oldest) =
-                self.groups.iter().min_by_key(|(n, g)| (g.heard_at, (*n).clone())).map(|(n, _)| n.clone())
-        {
-            self.groups.remove(&oldest);
+        if self.groups.len() >= GROUPS && !self.groups.contains_key(&name) {
+            let mut oldest: Vec<(i64, String)> =
+                self.groups.iter().map(|(n, g)| (g.heard_at, n.clone())).collect();
+            oldest.sort_unstable();
+            for (_, name) in oldest.into_iter().take(FORGOTTEN) {
+                self.groups.remove(&name);
+            }
         }
         let group = self.groups.entry(name).or_insert_with(|| Group::heard(now));
+        let mode = v.measures.as_ref().and_then(|m| m.mode);
+        let done = strength(&v.response, mode);
+        let asks = mode == Some(Mode::Approve) && done.is_some();
+        let harder = done > group.strongest || asks && !group.asked;
+        group.harder |= harder;
+        group.strongest = group.strongest.max(done);
+        group.asked |= asks;
+        if harder || v.score > group.score {
+            group.response.clone_from(&v.response);
+            group.mode = mode;
+        }
         if v.score > group.score {
             group.score = v.score;
-            group.response.clone_from(&v.response);
-            group.mode = v.measures.as_ref().and_then(|m| m.mode);
             group.class.clone_from(&v.class);
             group.why =
                 v.reasons.first().map(|r| format!("{}: {}", r.indicator, r.observed)).unwrap_or_default();
         }
+        if group.members.is_empty() && group.earlier == 0 {
+            group.client_ip = v.client_ip;
+        }
+        group.is_mixed |= group.client_ip != v.client_ip;
         if group.members.len() < GROUPS && group.members.insert(v.id.clone(), ()).is_none() {
             // What was counted before a restart comes again with its verdicts.
             if group.members.len() > group.earlier {
@@ -371,12 +424,17 @@ impl Group {
             requests: 0,
             response: String::new(),
             mode: None,
+            strongest: None,
+            asked: false,
+            harder: false,
             why: String::new(),
             heard_at: now,
             told: None,
             in_digest: false,
             over: false,
             earlier: 0,
+            client_ip: None,
+            is_mixed: false,
         }
     }
 
@@ -384,9 +442,11 @@ impl Group {
         self.members.len().max(self.earlier)
     }
 
-    /// Whether it was never told, was told long ago, or has become much worse.
+    /// Whether it was never told, was told long ago, has become much worse, or something is done or asked for that was not.
     fn is_news(&self, now: i64) -> bool {
-        self.told.is_none_or(|(at, score)| now - at >= AGAIN_S || self.score >= score.saturating_add(RISE))
+        self.told.is_none_or(|(at, score)| {
+            now - at >= AGAIN_S || self.harder || self.score >= score.saturating_add(RISE)
+        })
     }
 
     fn title(&self, name: &str) -> String {
@@ -402,7 +462,7 @@ impl Group {
     }
 
     fn acts(&self) -> bool {
-        self.response.parse::<sidetap_policy::Response>().is_ok_and(|r| r.acts())
+        self.response.parse::<Response>().is_ok_and(|r| r.acts())
     }
 
     fn alert(&self, name: &str, now: i64, approval_s: i64) -> Alert {
@@ -428,4 +488,9 @@ impl Group {
             at: now,
         }
     }
+}
+
+/// What is done, or would be after a yes; nothing of what is only tried.
+fn strength(response: &str, mode: Option<Mode>) -> Option<Response> {
+    response.parse::<Response>().ok().filter(|r| r.acts() && mode != Some(Mode::DryRun))
 }
