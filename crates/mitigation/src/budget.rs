@@ -13,17 +13,32 @@ use crate::key::Key;
 use crate::plan::{Plan, Refusal};
 use crate::resolve::is_touched;
 
+/// New entries that a device is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Adds {
+    /// At most now: what is left of this minute.
+    pub(crate) room: usize,
+    /// At most in a minute.
+    pub(crate) a_minute: usize,
+}
+
 /// Takes out of a plan what is beyond `room` new entries, the least urgent; gives how many those are.
 ///
 /// What a new entry that has to wait would have taken the place of stays until then, so that nobody is let go in between.
 ///
-/// `goes` says of entries that may not stay whatever waits: their time is over, they were taken back, or somebody is allowed by now.
-pub(crate) fn trim(plan: &mut Plan, room: usize, goes: impl Fn(&Entry) -> bool) -> usize {
+/// `disjoint` says that the device takes no network beside one around it, `goes` of entries that they may not stay whatever waits: their time
+/// is over, they were taken back, or somebody is allowed by now.
+pub(crate) fn trim(
+    plan: &mut Plan,
+    Adds { room, a_minute }: Adds,
+    disjoint: bool,
+    goes: impl Fn(&Entry) -> bool,
+) -> usize {
     if plan.add.len() <= room {
         return 0;
     }
     let why = format!("it waits for the next minute: max_adds_per_minute leaves room for {room} now");
-    leave_out(plan, room, &why, Around::Both, goes)
+    leave_out(plan, room, &why, Around::Both { a_minute, disjoint }, goes)
 }
 
 /// Takes out of a plan that a guard holds what would act against more: new entries, and later ends of those that the device has
@@ -52,8 +67,9 @@ pub(crate) fn hold_back(
 enum Around {
     /// Those within its network.
     Inside,
-    /// And the network around it: who is in it would be let go for a minute. For longer, as a guard holds, others in it would be kept out.
-    Both,
+    /// And the network around it that is told to do the same: who is in it would be let go for a minute. For longer, as a guard holds, others
+    /// in it would be kept out.
+    Both { a_minute: usize, disjoint: bool },
 }
 
 /// Takes the least urgent new entries beyond `room` out of a plan.
@@ -77,15 +93,30 @@ fn leave_out(
     plan.target.retain(|e| !waiting.contains(&e.key));
     let wide: BTreeSet<IpNet> =
         waits.iter().filter(|w| w.key.is_wide()).filter_map(|w| w.key.net()).collect();
-    let nets: BTreeSet<IpNet> = waits.iter().filter_map(|w| w.key.net()).collect();
-    let is_around = |old: IpNet| nets.range(old..).next().is_some_and(|n| old.contains(n));
-    let of = |net: IpNet| is_in(net, &wide) || around == Around::Both && is_around(net);
-    let stays = |old: &Entry| !goes(old) && (waiting.contains(&old.key) || old.key.net().is_some_and(of));
+    let mut nets: BTreeMap<Response, BTreeSet<IpNet>> = BTreeMap::new();
+    for (response, net) in waits.iter().filter_map(|w| Some((w.response, w.key.net()?))) {
+        nets.entry(response).or_default().insert(net);
+    }
+    let is_around = |old: &Entry, net: IpNet| {
+        let of_it = nets.get(&old.response);
+        of_it.is_some_and(|nets| nets.range(net..).next().is_some_and(|n| net.contains(n)))
+    };
+    let of = |old: &Entry| {
+        let both = around != Around::Inside;
+        old.key.net().is_some_and(|net| is_in(net, &wide) || both && is_around(old, net))
+    };
+    let stays = |old: &Entry| !goes(old) && (waiting.contains(&old.key) || of(old));
     let (kept, removed): (Vec<Entry>, Vec<Entry>) =
         std::mem::take(&mut plan.remove).into_iter().partition(stays);
     plan.remove = removed;
-    let (kept, parts) = untangle(plan, kept, &waits, room);
-    waits.extend(parts);
+    let kept = match around {
+        Around::Both { a_minute, disjoint: true } => {
+            let (kept, parts) = untangle(plan, kept, &waits, a_minute);
+            waits.extend(parts);
+            kept
+        }
+        _ => kept,
+    };
     // A device may hold one thing twice: it stays once.
     let mut there: BTreeSet<Key> = plan.target.iter().map(|e| e.key.clone()).collect();
     for old in kept {
@@ -102,8 +133,19 @@ fn leave_out(
 }
 
 /// Sees to it that no network that stays comes beside a part of it, which packet filters do not take: its new parts wait with those that do
-/// anyway, or where `room` would never do for all of them it goes. Gives what stays, and what waits besides.
-fn untangle(plan: &mut Plan, kept: Vec<Entry>, waits: &[Entry], room: usize) -> (Vec<Entry>, Vec<Entry>) {
+/// anyway, or where a whole minute would not do for all of them it goes; and so does what lies in a network that comes. Gives what stays, and
+/// what waits besides.
+fn untangle(plan: &mut Plan, kept: Vec<Entry>, waits: &[Entry], a_minute: usize) -> (Vec<Entry>, Vec<Entry>) {
+    let mut come: BTreeMap<Response, BTreeSet<IpNet>> = BTreeMap::new();
+    for (response, net) in
+        plan.add.iter().filter(|e| e.key.is_wide()).filter_map(|e| Some((e.response, e.key.net()?)))
+    {
+        come.entry(response).or_default().insert(net.trunc());
+    }
+    let is_covered =
+        |e: &Entry| e.key.net().zip(come.get(&e.response)).is_some_and(|(net, come)| is_in(net, come));
+    let (covered, kept): (Vec<Entry>, Vec<Entry>) = kept.into_iter().partition(is_covered);
+    plan.remove.extend(covered);
     let wide = kept.iter().filter(|k| k.key.is_wide());
     let mut parts: BTreeMap<(Response, IpNet), (usize, usize)> =
         wide.filter_map(|k| Some(((k.response, k.key.net()?.trunc()), (0, 0)))).collect();
@@ -120,11 +162,11 @@ fn untangle(plan: &mut Plan, kept: Vec<Entry>, waits: &[Entry], room: usize) -> 
     }
     let goes = |e: &Entry| {
         let parts = e.key.net().and_then(|n| parts.get(&(e.response, n.trunc())));
-        parts.is_some_and(|(new, all)| *new > 0 && *all > room)
+        parts.is_some_and(|(new, all)| *new > 0 && *all > a_minute)
     };
     let (gone, stays): (Vec<Entry>, Vec<Entry>) = kept.into_iter().partition(goes);
     plan.remove.extend(gone);
-    parts.retain(|_, (new, all)| *new > 0 && *all <= room);
+    parts.retain(|_, (new, all)| *new > 0 && *all <= a_minute);
     let (late, add): (Vec<Entry>, Vec<Entry>) =
         std::mem::take(&mut plan.add).into_iter().partition(|e| around(e, &parts).is_some());
     plan.add = add;
@@ -155,9 +197,9 @@ pub(crate) fn keep_from_collapse(
     let stays = |e: &Entry| is_lost(e) && !is_allowed(e);
     let (kept, removed): (Vec<Entry>, Vec<Entry>) = plan.remove.iter().cloned().partition(stays);
     plan.remove = removed;
-    let n = kept.len();
-    // What lies in a network that stays needs no entry of its own.
+    // What lies in a network that stays, or one that comes, needs no entry of its own.
     let (kept, _) = untangle(plan, kept, &[], usize::MAX);
+    let n = kept.len();
     plan.target.extend(kept);
     plan.target.sort_by(|a, b| a.key.cmp(&b.key));
     plan.target.dedup_by(|a, b| a.key == b.key);
@@ -190,6 +232,10 @@ mod tests {
         }
     }
 
+    fn adds(room: usize, a_minute: usize) -> Adds {
+        Adds { room, a_minute }
+    }
+
     fn nets(entries: &[Entry]) -> Vec<String> {
         entries.iter().map(|e| e.key.to_string()).collect()
     }
@@ -204,12 +250,12 @@ mod tests {
     #[test]
     fn nobody_is_let_go_while_what_comes_in_its_place_waits() {
         let mut plan = both_ways();
-        assert_eq!(trim(&mut plan, 0, |_| false), 2);
+        assert_eq!(trim(&mut plan, adds(0, 9), true, |_| false), 2);
         assert_eq!(nets(&plan.remove), ["203.0.113.0/24"]);
         assert_eq!(nets(&plan.target), ["192.0.2.0/24", "198.51.100.9"]);
         // What may not stay goes, whatever waits.
         let mut plan = both_ways();
-        trim(&mut plan, 0, |e| e.verdict != "v-198.51.100.9/32");
+        trim(&mut plan, adds(0, 9), true, |e| e.verdict != "v-198.51.100.9/32");
         assert_eq!(nets(&plan.remove), ["192.0.2.0/24", "203.0.113.0/24"]);
         assert_eq!(nets(&plan.target), ["198.51.100.9"]);
         // A guard may hold for hours: the network would keep out others for as long.
@@ -227,7 +273,7 @@ mod tests {
             Plan { target: add.clone(), add, remove: vec![entry("198.51.100.0/24")], ..Plan::default() }
         };
         let mut one = plan();
-        assert_eq!(trim(&mut one, 2, |_| false), 2);
+        assert_eq!(trim(&mut one, adds(2, 2), true, |_| false), 2);
         assert_eq!((nets(&one.add), nets(&one.remove)), (vec!["203.0.113.9".into()], vec![]));
         assert_eq!(nets(&one.target), ["198.51.100.0/24", "203.0.113.9"]);
         assert_eq!(one.refused.len(), 2);
@@ -235,7 +281,7 @@ mod tests {
         let mut one = plan();
         one.add.pop();
         one.target.pop();
-        assert_eq!(trim(&mut one, 1, |_| false), 1);
+        assert_eq!(trim(&mut one, adds(1, 1), true, |_| false), 1);
         assert_eq!(
             (nets(&one.add), nets(&one.remove)),
             (vec!["198.51.100.0/28".into()], vec!["198.51.100.0/24".into()])
@@ -244,7 +290,7 @@ mod tests {
         let mut one = plan();
         one.add = ["198.51.100.7/32", "198.51.100.8/32"].map(entry).to_vec();
         one.target = one.add.clone();
-        assert_eq!(trim(&mut one, 1, |_| false), 1);
+        assert_eq!(trim(&mut one, adds(1, 1), true, |_| false), 1);
         assert_eq!(nets(&one.target), ["198.51.100.0/24", "198.51.100.7"]);
         // The same of what is kept from collapse.
         let mut one = plan();
@@ -252,6 +298,48 @@ mod tests {
         assert_eq!(keep_from_collapse(&mut one, &[], 50, 0, |_| false), 31);
         assert!(nets(&one.target).iter().all(|n| !n.ends_with("/28")), "{:?}", one.target);
         assert_eq!(nets(&one.add), ["203.0.113.9"]);
+    }
+
+    /// Two parts in place of the network around them, and room for one of them in this minute.
+    fn in_parts() -> Plan {
+        let add = ["198.51.100.0/28", "198.51.100.16/28"].map(entry).to_vec();
+        Plan { target: add.clone(), add, remove: vec![entry("198.51.100.0/24")], ..Plan::default() }
+    }
+
+    #[test]
+    fn a_network_stays_until_a_minute_has_room_for_its_parts() {
+        let mut one = in_parts();
+        assert_eq!(trim(&mut one, adds(1, 10), true, |_| false), 2);
+        assert_eq!((nets(&one.add), nets(&one.remove)), (vec![], vec![]));
+        assert_eq!(nets(&one.target), ["198.51.100.0/24"]);
+        // Where both may stand, it stays beside the part that comes.
+        for a_minute in [1, 10] {
+            let mut one = in_parts();
+            assert_eq!(trim(&mut one, adds(1, a_minute), false, |_| false), 1);
+            assert_eq!((nets(&one.add), nets(&one.remove)), (vec!["198.51.100.0/28".into()], vec![]));
+            assert_eq!(nets(&one.target), ["198.51.100.0/24", "198.51.100.0/28"]);
+        }
+    }
+
+    #[test]
+    fn a_network_stays_for_what_is_done_in_it_alone_and_in_no_network_that_comes() {
+        let limited = |net: &str| Entry { response: Response::RateLimit, ..entry(net) };
+        let plan = |old: Entry, wide: Entry| {
+            let mut add = vec![entry("198.51.100.16/28"), wide];
+            add[1].priority = (99, 0);
+            Plan { target: add.clone(), add, remove: vec![old], ..Plan::default() }
+        };
+        let old = "198.51.100.0/24";
+        for (old, disjoint) in [(limited(old), true), (limited(old), false), (entry(old), true)] {
+            let wide = Entry { response: old.response, ..entry("198.51.0.0/16") };
+            let mut one = plan(old, wide);
+            assert_eq!(trim(&mut one, adds(1, 10), disjoint, |_| false), 1);
+            assert_eq!(
+                (nets(&one.add), nets(&one.remove)),
+                (vec!["198.51.0.0/16".into()], vec!["198.51.100.0/24".into()])
+            );
+            assert_eq!(nets(&one.target), ["198.51.0.0/16"]);
+        }
     }
 
     #[test]

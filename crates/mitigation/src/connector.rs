@@ -38,6 +38,11 @@ pub trait Connector: Send {
         100
     }
 
+    /// Whether it takes no network beside one around it, for the same response.
+    fn refuses_overlaps(&self) -> bool {
+        false
+    }
+
     /// What proves that its entries have an effect, where that is set up.
     fn canary(&self) -> Option<&Canary> {
         None

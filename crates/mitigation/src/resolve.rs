@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use sidetap_model::{Scope, rows::Subject};
 use sidetap_policy::{Caps, Change, Response, Traffic, never_blockable, who_and_where};
 
-use crate::budget::{hold_back, keep_from_collapse, trim};
+use crate::budget::{Adds, hold_back, keep_from_collapse, trim};
 use crate::canary::CANARY;
 use crate::connector::{Connector, ConnectorError, Observed};
 use crate::contended::strangers;
@@ -116,7 +116,8 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
     };
     if let Some(caps) = push.caps.filter(|_| !push.force) {
         let lately = push.ledger.added_lately(c.name(), push.now);
-        planned.waiting = trim(&mut planned.plan, caps.room(lately), goes);
+        let adds = Adds { room: caps.room(lately), a_minute: caps.adds_per_minute as usize };
+        planned.waiting = trim(&mut planned.plan, adds, c.refuses_overlaps(), goes);
     }
     let share = c.max_shrink();
     if share < 100 && !push.force {
@@ -219,7 +220,8 @@ fn capped(planned: &ConnectorPlan, push: &Push<'_>) -> Option<String> {
     caps.check(&change, push.traffic).err().map(|hit| format!("{hit}; push with force"))
 }
 
-fn plan_against(
+/// The plan that is made of what a device holds, where that can be read.
+pub(crate) fn plan_against(
     c: &mut dyn Connector,
     now: i64,
     insists: bool,

@@ -132,6 +132,10 @@ impl NftablesConnector {
 impl Connector for NftablesConnector {
     basics!("nftables", canary);
 
+    fn refuses_overlaps(&self) -> bool {
+        true
+    }
+
     fn targets(&self) -> Vec<String> {
         vec![format!("table {} of `{}`", self.config.table, self.config.command.join(" "))]
     }
