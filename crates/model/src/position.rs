@@ -6,9 +6,9 @@ pub fn of_item(text: &str, section: &str, index: usize, key: &str) -> (usize, us
     else {
         return (0, 0);
     };
-    let items = item_lines(&lines, start);
+    let (items, list_end) = item_lines(&lines, start);
     let Some(first) = items.get(index).copied() else { return (start + 1, 1) };
-    let end = items.get(index + 1).copied().unwrap_or(lines.len());
+    let end = items.get(index + 1).copied().unwrap_or(list_end);
     for (n, line) in lines.iter().enumerate().take(end).skip(first) {
         let body = line.trim_start().trim_start_matches("- ").trim_start();
         let Some(value) = body.strip_prefix(key).and_then(|r| r.strip_prefix(':')) else { continue };
@@ -18,8 +18,8 @@ pub fn of_item(text: &str, section: &str, index: usize, key: &str) -> (usize, us
     (first + 1, indent(lines.get(first).copied().unwrap_or_default()) + 1)
 }
 
-/// Lines on which items of the list below line `start` begin.
-fn item_lines(lines: &[&str], start: usize) -> Vec<usize> {
+/// Lines on which items of the list below line `start` begin, and the line after the list.
+fn item_lines(lines: &[&str], start: usize) -> (Vec<usize>, usize) {
     let mut items = Vec::new();
     let mut depth = None;
     for (n, line) in lines.iter().enumerate().skip(start + 1) {
@@ -29,13 +29,13 @@ fn item_lines(lines: &[&str], start: usize) -> Vec<usize> {
         }
         let is_item = trimmed == "-" || trimmed.starts_with("- ");
         if !is_item && indent(line) == 0 {
-            break;
+            return (items, n);
         }
         if is_item && *depth.get_or_insert(indent(line)) == indent(line) {
             items.push(n);
         }
     }
-    items
+    (items, lines.len())
 }
 
 fn indent(line: &str) -> usize {
@@ -53,6 +53,7 @@ mod tests {
         assert_eq!(of_item(text, "rules", 1, "ttl"), (9, 10));
         assert_eq!(of_item(text, "rules", 1, "id"), (6, 9));
         assert_eq!(of_item(text, "rules", 1, "nothing"), (6, 3));
+        assert_eq!(of_item(text, "rules", 1, "ip"), (6, 3), "the list is over there");
         assert_eq!(of_item(text, "allow", 0, "ip"), (11, 7));
         assert_eq!(of_item(text, "guards", 0, "ip"), (0, 0));
     }

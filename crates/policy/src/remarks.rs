@@ -91,16 +91,16 @@ impl Rule {
     fn idle_ways(&self) -> Vec<(&'static str, &'static str)> {
         let of_steps = self.escalation.iter().flat_map(|e| &e.steps).filter_map(|s| s.response);
         let all: Vec<Response> = self.responses.iter().copied().chain(of_steps).collect();
+        let how = &self.how;
         let ways = [
-            ("rate", Response::RateLimit),
-            ("delay", Response::Tarpit),
-            ("decoy", Response::Deceive),
-            ("tag", Response::Tag),
-            ("countries", Response::GeoFence),
+            ("rate", how.rate.is_some(), Response::RateLimit),
+            ("delay", how.delay_ms.is_some(), Response::Tarpit),
+            ("decoy", how.decoy.is_some(), Response::Deceive),
+            ("tag", how.tag.is_some(), Response::Tag),
+            ("countries", !how.countries.is_empty(), Response::GeoFence),
         ];
-        let is_idle =
-            |(key, response): &(&str, Response)| self.at.contains_key(key) && !all.contains(response);
-        ways.into_iter().filter(is_idle).map(|(key, response)| (key, response.name())).collect()
+        let is_idle = |(_, is_there, response): &(_, bool, Response)| *is_there && !all.contains(response);
+        ways.into_iter().filter(is_idle).map(|(key, _, response)| (key, response.name())).collect()
     }
 
     /// What it says of itself that is likely not meant.
@@ -114,7 +114,7 @@ impl Rule {
                 ),
             );
         }
-        if self.subjects.is_empty() && self.at.contains_key("subjects") {
+        if self.names_nobody {
             told.push(self.remark("subjects", "no subject is named: it acts on whom the verdict names"));
         }
         for (part, what, hint) in idle_places(&self.scope) {
@@ -196,4 +196,23 @@ fn idle_places(scope: &RuleScope) -> Vec<(&'static str, String, String)> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remarks(rules: &str) -> Vec<String> {
+        let set = PolicySet::parse(&format!("version: 1\nrules:\n{rules}"), "p.yaml").unwrap();
+        set.remarks(Ts::from_parts(1_700_000_000, 0), &Vocabulary::default())
+    }
+
+    #[test]
+    fn only_what_a_rule_says_is_remarked_on() {
+        let rule = "  - id: slow\n    when: 'true'\n    response: tarpit\n    ttl: 1h\n    description: |\n      tag: none\n      subjects: all\n";
+        let request = "requests:\n  - id: login\n    match: {path: /login}\n    response: rate-limit\n    rate: 5/1m\n    ttl: 1h\n";
+        assert_eq!(remarks(&format!("{rule}{request}")), [""; 0]);
+        let told = remarks("  - {id: a, when: 'true', response: block, rate: 5/1m, ttl: 1h, subjects: []}\n");
+        assert_eq!(told.len(), 2, "in one line as well: {told:?}");
+    }
 }

@@ -1,6 +1,6 @@
 //! The form of a pack as it is written.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::schedule::RawSchedule;
 
@@ -22,6 +22,11 @@ pub(super) struct RawPack {
     pub(super) rules: Vec<RawRule>,
     #[serde(default)]
     pub(super) requests: Vec<RawRequest>,
+}
+
+/// What is there, which may not be empty (`null`).
+fn there<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 /// A text, or a list of them.
@@ -91,8 +96,8 @@ pub(super) struct RawRule {
     pub(super) priority: i32,
     #[serde(default = "enabled")]
     pub(super) enabled: bool,
-    #[serde(default)]
-    pub(super) subjects: Vec<String>,
+    #[serde(default, deserialize_with = "there")]
+    pub(super) subjects: Option<Vec<String>>,
     pub(super) prefix: Option<RawPrefix>,
     #[serde(default)]
     pub(super) scope: RawScope,

@@ -28,6 +28,8 @@ pub(crate) struct Rule {
     pub(crate) enabled: bool,
     pub(crate) source: String,
     pub(crate) subjects: Vec<Choice>,
+    /// Whether it names its subjects, and none.
+    pub(crate) names_nobody: bool,
     pub(crate) prefix: Prefix,
     pub(crate) scope: RuleScope,
     pub(crate) schedule: Option<Schedule>,
@@ -153,7 +155,10 @@ impl Reader<'_> {
             let hint = "those that are let through: `countries: [DE, AT]`";
             self.tell(here, "`geo-fence` needs `countries`".into(), Some(hint.into()));
         }
-        let subjects = self.choices(index, &raw.subjects);
+        let is_said = raw.subjects.is_some();
+        let named = raw.subjects.unwrap_or_default();
+        let names_nobody = is_said && named.is_empty();
+        let subjects = self.choices(index, &named);
         let prefix = self.prefix(index, raw.prefix);
         let schedule = raw.schedule.and_then(|s| self.schedule(index, &s));
         let mode = self.mode(list, raw.mode.as_deref());
@@ -169,6 +174,7 @@ impl Reader<'_> {
             enabled: raw.enabled,
             source: self.file.to_owned(),
             subjects,
+            names_nobody,
             prefix,
             scope: self.scope(index, raw.scope),
             schedule,
