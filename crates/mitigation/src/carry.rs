@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use sidetap_model::{ActionRow, Ts};
 use sidetap_policy::Response;
@@ -12,6 +13,7 @@ use crate::canary::CANARY;
 use crate::connector::{Connector, ConnectorError};
 use crate::enforcer::PushOptions;
 use crate::entry::Entry;
+use crate::full::is_full;
 use crate::key::Key;
 use crate::plan::{Plan, Refusal, SLACK_S};
 use crate::report::{ConnectorPlan, ConnectorResult, Mode, Proof};
@@ -56,7 +58,7 @@ pub(crate) fn carry_out(
         left: planned.there.clone(),
         ..ConnectorResult::of(c, "unchanged", String::new())
     };
-    let mut in_part = None;
+    let (mut in_part, begun) = (None, Instant::now());
     if let Some(e) = &planned.error {
         (result.outcome, result.answer) = ("failed".to_owned(), e.clone());
     } else if !plan.is_empty() && options.mode == Mode::DryRun {
@@ -79,7 +81,8 @@ pub(crate) fn carry_out(
                 (result.outcome, result.answer) = ("failed".to_owned(), e.to_string());
                 // One that takes no more may have taken some, and let others go for them.
                 if matches!(e, ConnectorError::Refused { .. }) {
-                    in_part = c.observe(now.secs()).ok();
+                    let at = now.secs().saturating_add_unsigned(begun.elapsed().as_secs());
+                    in_part = c.observe(at).ok().map(|there| (there, at, is_full(&e)));
                 }
                 error = Some(e);
             }
@@ -108,8 +111,9 @@ pub(crate) fn carry_out(
         }
     }
     let mut rows = rows_of(&result, planned, now, options, why);
-    if let Some(there) = in_part {
-        rows.extend(rows_in_part(&result, planned, &there.entries, now, options, why));
+    if let Some((there, at, full)) = in_part {
+        let gave_way = rows_in_part(&result, planned, (&there.entries, at, full), now, options, why);
+        rows.extend(gave_way);
     }
     if result.outcome == "done" && rows.is_empty() {
         rows.push(row_without_entries(&result, plan, now, options, why));
@@ -280,11 +284,11 @@ fn rows_of(
 }
 
 /// What of a plan that the device refused was done to it all the same: entries that are there or gone as they were to be, and those that
-/// gave way to others.
+/// gave way to others. `there` is what it held when it was read back, when that was, and whether it said that it takes no more.
 fn rows_in_part(
     result: &ConnectorResult,
     planned: &ConnectorPlan,
-    there: &[Entry],
+    (there, at, full): (&[Entry], i64, bool),
     now: Ts,
     options: &PushOptions,
     why: &str,
@@ -297,19 +301,28 @@ fn rows_in_part(
         there.is_some_and(|t| t.way == e.way && t.expires_at.abs_diff(e.expires_at) <= SLACK_S.unsigned_abs())
     };
     let changed: BTreeSet<&Key> = plan.add.iter().chain(&plan.refresh).map(|e| &e.key).collect();
-    let stayed = |e: &&Entry| !changed.contains(&e.key) && e.expires_at > now.secs() + SLACK_S;
+    let stayed = |e: &&Entry| !changed.contains(&e.key) && e.expires_at > at + SLACK_S;
     let removal = if why == "undo" { "undo" } else { "remove" };
     let row = |kind: &'static str| move |e: &Entry| row_of_entry(result, planned, now, options, kind, e);
+    let removed = row("remove");
     let came = plan.add.iter().filter(as_told).map(row("add"));
     let longer = plan.refresh.iter().filter(as_told).map(row("refresh"));
     let gone = plan.remove.iter().filter(|e| !keys.contains(&e.key)).map(row(removal));
-    let out = plan.target.iter().filter(stayed).filter(|e| !keys.contains(&e.key)).map(row("remove"));
-    let out = out.map(|row| ActionRow { why: GAVE_WAY.to_owned(), ..row });
+    let out = plan.target.iter().filter(stayed).filter(|e| !keys.contains(&e.key)).map(|e| (e, removed(e)));
+    let worst = plan.add.iter().filter(as_told).map(|e| e.priority).max().filter(|_| full);
+    let gave_way = |e: &Entry| worst.is_some_and(|worst| e.priority < worst);
+    let out = out.map(|(e, row)| {
+        let why = if gave_way(e) { GAVE_WAY } else { WENT };
+        ActionRow { why: why.to_owned(), ..row }
+    });
     came.chain(longer).chain(gone).chain(out).collect()
 }
 
 /// Why somebody was let go whom policy does not let go.
 const GAVE_WAY: &str = "the device takes no more, and it gave way to what matters more";
+
+/// The same where nothing says so: it ended there, or was taken off by somebody else.
+const WENT: &str = "the device does not hold it any more";
 
 /// The row of an entry that was changed.
 fn row_of_entry(
@@ -375,5 +388,84 @@ fn row_of_failure(
         outcome: outcome.to_owned(),
         answer: result.answer.clone(),
         why: options.why.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connector::{Answer, Observed};
+    use crate::entry::Sees;
+    use crate::resolve::plan_against;
+
+    /// A device that refuses what it is told, and holds these then.
+    struct Refuses(&'static str, Vec<Entry>, Sees);
+
+    impl Connector for Refuses {
+        fn name(&self) -> &str {
+            "device"
+        }
+
+        fn kind(&self) -> &'static str {
+            "device"
+        }
+
+        fn sees(&self) -> &Sees {
+            &self.2
+        }
+
+        fn zones(&self) -> &[String] {
+            &[]
+        }
+
+        fn targets(&self) -> Vec<String> {
+            Vec::new()
+        }
+
+        fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
+            Ok(Observed { entries: self.1.clone(), ..Observed::default() })
+        }
+
+        fn apply(&mut self, _plan: &Plan, _now: i64) -> Result<Answer, ConnectorError> {
+            // Long enough for some to end meanwhile.
+            std::thread::sleep(std::time::Duration::from_millis(2_100));
+            Err(ConnectorError::Refused { command: "PUT".to_owned(), answer: self.0.to_owned() })
+        }
+    }
+
+    #[test]
+    fn only_who_gave_way_is_said_to() {
+        let entry = |n: u8, score: u8, ends: i64| Entry {
+            key: format!("203.0.113.{n}").parse().unwrap(),
+            response: Response::Block,
+            expires_at: 1_000 + ends,
+            verdict: format!("v{n}"),
+            priority: (score, 0),
+            way: None,
+        };
+        let (least, most, ended, new) =
+            (entry(1, 10, 600), entry(2, 99, 600), entry(3, 10, SLACK_S + 1), entry(9, 90, 600));
+        let target = vec![least, most, ended, new.clone()];
+        let planned = Plan { add: vec![new.clone()], target, ..Plan::default() };
+        let told = |answer, there: &[Entry]| {
+            let sees = Sees::addresses(vec![Response::Block], 10);
+            let mut device = Refuses(answer, there.to_vec(), sees);
+            let (plan, error) = plan_against(&mut device, 1_000, false, |_, _| planned.clone());
+            let planned = Planned { plan, error };
+            let options = PushOptions::new(Mode::Enforce);
+            let (_, _, rows) =
+                carry_out(&mut device, &planned, Ts::from_parts(1_000, 0), &options, ("push", None));
+            let out = rows.into_iter().filter(|r| r.kind == "remove");
+            out.map(|r| (r.subject, r.why)).collect::<Vec<_>>()
+        };
+        let said = |n: u8, why: &str| (format!("203.0.113.{n}"), why.to_owned());
+        let full = "no room; 1 of the least harmful are left out";
+        assert_eq!(told(full, std::slice::from_ref(&new)), [said(1, GAVE_WAY), said(2, WENT)]);
+        assert_eq!(told(full, &[]), [said(1, WENT), said(2, WENT)], "nothing came");
+        assert_eq!(
+            told("a bad request", std::slice::from_ref(&new)),
+            [said(1, WENT), said(2, WENT)],
+            "it is not full"
+        );
     }
 }

@@ -22,12 +22,19 @@ pub(crate) fn gives_way<'a>(stays: &mut Vec<&'a Entry>, comes: &Entry) -> Option
     stays.pop_if(|e| e.priority < comes.priority)
 }
 
+const LEFT_OUT: &str = "of the least harmful are left out";
+
+/// Whether a device says so.
+pub(crate) fn is_full(refused: &ConnectorError) -> bool {
+    matches!(refused, ConnectorError::Refused { answer, .. } if answer.ends_with(LEFT_OUT))
+}
+
 /// That so many were left out of a list that took no more, in the device's words; nothing where none was.
 pub(crate) fn left_out(refused: ConnectorError, left: usize) -> Result<(), ConnectorError> {
     match refused {
         _ if left == 0 => Ok(()),
         ConnectorError::Refused { command, answer } => {
-            let answer = format!("{answer}; {left} of the least harmful are left out");
+            let answer = format!("{answer}; {left} {LEFT_OUT}");
             Err(ConnectorError::Refused { command, answer })
         }
         e => Err(e),

@@ -240,6 +240,51 @@ impl AwsWafConnector {
         }
         self.call("UpdateIPSet", &body, now).map(drop)
     }
+
+    /// Brings the sets to the plan's target; gives what of it somebody else put there meanwhile. `changed` says whether a set was changed.
+    fn bring(
+        &self,
+        plan: &Plan,
+        remembered: &[Entry],
+        changed: &mut bool,
+        now: i64,
+    ) -> Result<BTreeSet<Key>, ConnectorError> {
+        let ours: BTreeSet<&Key> = remembered.iter().map(|e| &e.key).collect();
+        let live: Vec<&Entry> = plan.target.iter().filter(|e| e.expires_at > now).collect();
+        let mut theirs = BTreeSet::new();
+        for v6 in [false, true] {
+            let Some(set) = self.set_of(v6) else { continue };
+            let mut tries = TRIES;
+            loop {
+                let held = self.read(set, now)?;
+                let known = remembered.iter().filter(|e| held.addresses.contains(&e.key));
+                plan.check_unseen(known, "the IP set")?;
+                let others = held.addresses.iter().filter(|k| !ours.contains(k)).filter_map(Key::net);
+                let wanted =
+                    live.iter().filter_map(|e| e.key.net()).filter(|n| matches!(n, IpNet::V6(_)) == v6);
+                let nets: BTreeSet<IpNet> = others.chain(wanted).collect();
+                let before: BTreeSet<IpNet> = held.addresses.iter().filter_map(Key::net).collect();
+                // What somebody else put there since the plan was made is his: only what is written here is ours.
+                theirs.extend(held.addresses.iter().filter(|k| !ours.contains(k)).cloned());
+                self.memory.intend_but(remembered, &plan.target, &theirs)?;
+                if let Some(e) = live.iter().find(|e| theirs.contains(&e.key)) {
+                    return Err(ConnectorError::Conflict(format!("the IP set: {} came in between", e.key)));
+                }
+                if nets == before {
+                    break;
+                }
+                match self.replace(set, v6, &nets, &held.lock, now) {
+                    // Somebody changed it since it was read: what he put there is taken over.
+                    Err(ConnectorError::Conflict(_)) if tries > 1 => tries -= 1,
+                    done => {
+                        *changed |= done.is_ok();
+                        break done?;
+                    }
+                }
+            }
+        }
+        Ok(theirs)
+    }
 }
 
 impl Connector for AwsWafConnector {
@@ -269,39 +314,18 @@ impl Connector for AwsWafConnector {
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
         let turn = turn(&self.config.memory, plan)?;
         let remembered = self.memory.read()?;
-        let ours: BTreeSet<Key> = remembered.iter().map(|e| e.key.clone()).collect();
-        let live: Vec<&Entry> = plan.target.iter().filter(|e| e.expires_at > now).collect();
-        let mut theirs = BTreeSet::new();
-        for v6 in [false, true] {
-            let Some(set) = self.set_of(v6) else { continue };
-            let mut tries = TRIES;
-            loop {
-                let held = self.read(set, now)?;
-                let known = remembered.iter().filter(|e| held.addresses.contains(&e.key));
-                plan.check_unseen(known, "the IP set")?;
-                let others = held.addresses.iter().filter(|k| !ours.contains(k)).filter_map(Key::net);
-                let wanted =
-                    live.iter().filter_map(|e| e.key.net()).filter(|n| matches!(n, IpNet::V6(_)) == v6);
-                let nets: BTreeSet<IpNet> = others.chain(wanted).collect();
-                let before: BTreeSet<IpNet> = held.addresses.iter().filter_map(Key::net).collect();
-                // What somebody else put there since the plan was made is his: only what is written here is ours.
-                theirs.extend(held.addresses.iter().filter(|k| !ours.contains(k)).cloned());
-                self.memory.intend_but(&remembered, &plan.target, &theirs)?;
-                if let Some(e) = live.iter().find(|e| theirs.contains(&e.key)) {
-                    return Err(ConnectorError::Conflict(format!("the IP set: {} came in between", e.key)));
-                }
-                if nets == before {
-                    break;
-                }
-                match self.replace(set, v6, &nets, &held.lock, now) {
-                    // Somebody changed it since it was read: what he put there is taken over.
-                    Err(ConnectorError::Conflict(_)) if tries > 1 => tries -= 1,
-                    done => break done?,
-                }
-            }
+        let live = plan.target.iter().filter(|e| e.expires_at > now).count();
+        let mut changed = false;
+        let brought = self.bring(plan, &remembered, &mut changed, now);
+        if let Err(ConnectorError::Conflict(_)) = brought
+            && !changed
+        {
+            // Nothing was written, and what was is somebody else's.
+            self.memory.write(&remembered)?;
         }
+        let theirs = brought?;
         let written: Vec<Entry> = plan.target.iter().filter(|e| !theirs.contains(&e.key)).cloned().collect();
         self.memory.write(&written)?;
-        Ok(turn.answer(format!("{} addresses", live.len())))
+        Ok(turn.answer(format!("{live} addresses")))
     }
 }

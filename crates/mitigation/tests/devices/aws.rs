@@ -216,6 +216,8 @@ fn a_set_that_somebody_changes_meanwhile_is_read_again_and_keeps_what_is_his() {
             false => assert!(matches!(done, Err(ConnectorError::Conflict(_))), "{done:?}"),
         }
     }
+    let memory = std::fs::read_to_string(moto.dir.path().join("memory.json")).unwrap();
+    assert!(memory.contains("203.0.113.9") && !memory.contains("203.0.113.10"), "never written: {memory}");
     // The next push makes good what failed.
     let mut connector = moto.connector_of("memory.json");
     let wanted = [entry("203.0.113.10", Response::Block)];
