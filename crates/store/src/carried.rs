@@ -11,39 +11,34 @@ use crate::former::{has, orphans, pairs};
 use crate::open::Store;
 
 /// Endpoints of whose findings somebody said something that is not carried yet.
-const WORKED_ON: &str = "SELECT endpoint AS id, '' AS labels, NULL AS owner, NULL AS note FROM work WHERE endpoint <> '' AND carried IS NULL
-    UNION SELECT endpoint, '', NULL, NULL FROM taught WHERE endpoint <> '' AND carried IS NULL";
+const WORKED_ON: &str = "SELECT DISTINCT endpoint AS id, '' AS labels, NULL AS owner, NULL AS note FROM work WHERE endpoint <> '' AND carried IS NULL";
+
+/// What ends the work on one finding says nothing of those of the others that are one with it now: it is open again, with the note.
+const GOES_ON: &str = "CASE WHEN status IN ('open', 'assigned') THEN status ELSE 'open' END";
 
 /// Work on findings of an endpoint, and how little it leaves to do.
 const WORK: &str = "SELECT CASE status WHEN 'open' THEN 0 WHEN 'assigned' THEN 1 WHEN 'accepted' THEN 2 WHEN 'fixed' THEN 3 ELSE 4 END,
     finding, rule FROM work WHERE endpoint = ?1 AND carried IS NULL";
 
 impl Store {
-    /// Carries work on findings, and what was taught, of endpoints that were merged to those that go on. What somebody said of a finding
-    /// there stays; told apart again, each has its own.
+    /// Carries work on findings of endpoints that were merged to those that go on. What somebody said of a finding there stays; told apart
+    /// again, each has its own.
     pub(crate) fn carry_work(&mut self, endpoints: &[EndpointRow], now: Ts) -> Result<(), StoreError> {
-        let is_any =
-            "SELECT 1 FROM work WHERE endpoint <> '' UNION ALL SELECT 1 FROM taught WHERE endpoint <> ''";
+        let is_any = "SELECT 1 FROM work WHERE endpoint <> ''";
         if !self.connection.prepare_cached(is_any)?.exists([])? {
             return Ok(());
         }
         let here: HashSet<EndpointId> = endpoints.iter().map(|e| e.id).collect();
         let transaction = self.begin_vital()?;
-        for table in ["work", "taught"] {
-            let sql =
-                format!("SELECT DISTINCT endpoint FROM {table} WHERE endpoint <> '' AND carried IS NOT NULL");
-            let back = ids(&transaction, &sql, params![])?;
-            let sql = format!("UPDATE {table} SET carried = NULL WHERE endpoint = ?1");
-            for id in back.iter().filter(|id| has(&here, id)) {
-                transaction.prepare_cached(&sql)?.execute([id])?;
-            }
+        let sql = "SELECT DISTINCT endpoint FROM work WHERE endpoint <> '' AND carried IS NOT NULL";
+        let back = ids(&transaction, sql, params![])?;
+        let sql = "UPDATE work SET carried = NULL WHERE endpoint = ?1";
+        for id in back.iter().filter(|id| has(&here, id)) {
+            transaction.prepare_cached(sql)?.execute([id])?;
         }
         let mut orphans = orphans(&transaction, WORKED_ON)?;
         orphans.retain(|o| !has(&here, &o.id));
         let pairs = pairs(&transaction, &orphans, endpoints)?;
-        for (orphan, next) in &pairs {
-            teach(&transaction, &orphan.id, &next.id.to_string())?;
-        }
         let mut all: Vec<(i64, String, String, String)> = Vec::new();
         for (orphan, next) in pairs {
             let mut statement = transaction.prepare_cached(WORK)?;
@@ -70,15 +65,6 @@ fn ids(
     Ok(statement.query_map(values, |r| r.get(0))?.collect::<Result<_, _>>()?)
 }
 
-fn teach(transaction: &Connection, from: &str, to: &str) -> Result<(), StoreError> {
-    let sql = "INSERT OR IGNORE INTO taught (rule, endpoint, at, by, note)
-        SELECT rule, ?2, at, by, note FROM taught WHERE endpoint = ?1 AND carried IS NULL";
-    transaction.prepare_cached(sql)?.execute([from, to])?;
-    let sql = "UPDATE taught SET carried = ?2 WHERE endpoint = ?1 AND carried IS NULL";
-    transaction.prepare_cached(sql)?.execute([from, to])?;
-    Ok(())
-}
-
 /// Says of the one finding of this rule at the endpoint what was said of another; where there is none yet, or several, it waits.
 fn carry(
     transaction: &Connection,
@@ -88,9 +74,11 @@ fn carry(
 ) -> Result<(), StoreError> {
     let sql = "SELECT id FROM now_findings WHERE endpoint = ?1 AND rule = ?2 LIMIT 2";
     let [next] = &*ids(transaction, sql, params![endpoint, rule])? else { return Ok(()) };
-    let sql = "INSERT OR IGNORE INTO work (finding, status, assignee, expires_at, note, seen, updated_at, updated_by, rule, endpoint)
-        SELECT ?2, status, assignee, expires_at, note, seen, updated_at, updated_by, rule, ?3 FROM work WHERE finding = ?1";
-    if transaction.prepare_cached(sql)?.execute([finding, next.as_str(), endpoint])? > 0 {
+    let sql = format!(
+        "INSERT OR IGNORE INTO work (finding, status, assignee, expires_at, note, seen, updated_at, updated_by, rule, endpoint)
+        SELECT ?2, {GOES_ON}, assignee, NULL, note, seen, updated_at, updated_by, rule, ?3 FROM work WHERE finding = ?1"
+    );
+    if transaction.prepare_cached(&sql)?.execute([finding, next.as_str(), endpoint])? > 0 {
         let sql = "INSERT INTO work_log (finding, at, by, status, assignee, expires_at, note)
             SELECT ?1, ?2, 'discovery', status, assignee, expires_at, note FROM work WHERE finding = ?1";
         transaction.prepare_cached(sql)?.execute(params![next, now.0])?;

@@ -273,19 +273,20 @@ fn work_on_findings_of_merged_endpoints_goes_on_and_comes_back() {
 
     save(&mut store, &["/u/{name}", "/x"]);
     assert_eq!(done(&store, "pii-/u/{name}"), is("assigned", Some("bert"), false), "what leaves most to do");
-    assert_eq!(done(&store, "auth-/u/{name}"), is("accepted", None, false));
-    assert_eq!(done(&store, "old-/u/{name}").0, "false-positive");
+    // Of the other one, and of those to come, nobody said that it may be so.
+    assert_eq!(done(&store, "auth-/u/{name}"), is("open", None, false));
+    assert_eq!(done(&store, "old-/u/{name}"), is("open", None, false));
     assert_eq!(done(&store, "pii-/x").0, "fixed");
     let log = store.work_log("auth-/u/{name}").unwrap();
     assert_eq!((log[0].by.as_str(), log[0].note.as_deref()), ("discovery", Some("as of auth-/u/anna")));
 
     // What is said there since stays, and is carried no second time.
-    work(&mut store, "auth-/u/{name}", "open", None, Scope::Finding);
-    work(&mut store, "old-/u/{name}", "open", None, Scope::Endpoint);
+    work(&mut store, "auth-/u/{name}", "accepted", None, Scope::Finding);
+    work(&mut store, "old-/u/{name}", "assigned", Some("cleo"), Scope::Finding);
     save(&mut store, &["/u/{name}", "/x"]);
     assert_eq!(
         (done(&store, "auth-/u/{name}").0, done(&store, "old-/u/{name}").0),
-        ("open".into(), "open".into())
+        ("accepted".into(), "assigned".into())
     );
 
     // Told apart, each has its own again.

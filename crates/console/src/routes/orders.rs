@@ -26,8 +26,9 @@ pub(super) async fn order(
     let (control, now, caller) = (Arc::clone(&app.control), app.now(), caller.clone());
     let result = app
         .write(move |store| {
-            let result = store.atomically(|store| f(&*control, store));
-            store.record_audit(&caller.audit(now, action, with(detail, "refused", why_not(&result))))?;
+            let mut result = store.atomically(|store| f(&*control, store));
+            let row = caller.audit(now, action, with(detail, "refused", why_not(&result)));
+            write_down(store, &row, &mut result);
             Ok(result)
         })
         .await?;
@@ -127,12 +128,13 @@ pub(super) async fn carry_out(
                 shared.devices.changed();
                 if let Err(Refused::GoingOn(order)) = result {
                     let stage = with(detail.clone(), "stage", Some("going-on".to_owned()));
-                    store.record_audit(&by.audit(end(), action, stage))?;
+                    write_down(store, &by.audit(end(), action, stage), &mut result);
                     // Whoever asked may be gone before it ends.
                     runtime.spawn(follow(shared, by, action, detail, order));
                     return Ok(result?);
                 }
-                store.record_audit(&came(&by, end(), action, detail, &mut result))?;
+                let row = came(&by, end(), action, detail, &mut result);
+                write_down(store, &row, &mut result);
                 Ok(result?)
             },
             move |store, why| {
@@ -229,6 +231,15 @@ fn not_done(device: &Value) -> Option<String> {
     matches!(outcome, "failed" | "held").then(|| format!("{}: {outcome}: {}", text("name"), text("answer")))
 }
 
+/// Writes down what came of an order. It was carried out by now: where that cannot be, the answer is still what came of it.
+fn write_down(store: &mut Store, row: &AuditRow, result: &mut Done) {
+    let Err(e) = store.record_audit(row) else { return };
+    tracing::warn!(error = %e, action = row.action, "what came of an order is not in the audit");
+    if let Ok(Value::Object(said)) = result {
+        said.insert("audit".to_owned(), json!("what came of it could not be written into the audit"));
+    }
+}
+
 fn why_not(result: &Done) -> Option<String> {
     result.as_ref().err().map(ToString::to_string)
 }
@@ -238,4 +249,33 @@ fn with(mut detail: Value, key: &str, value: Option<String>) -> Value {
         fields.insert(key.to_owned(), json!(value));
     }
     detail
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_whose_row_cannot_be_written_is_answered_as_it_went() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.db");
+        let (mut store, mut other) = (Store::open(&path).unwrap(), Store::open(&path).unwrap());
+        store.wait_for(Duration::from_millis(1)).unwrap();
+        let row = AuditRow {
+            at: Ts(1),
+            actor: "anna".to_owned(),
+            action: "mitigation.undo".to_owned(),
+            detail: json!({}),
+        };
+        let held: Result<Done, sidetap_store::StoreError> = other.atomically(|_| {
+            let mut result = Ok(json!({"undone": []}));
+            write_down(&mut store, &row, &mut result);
+            Ok(result)
+        });
+        let said = held.unwrap().unwrap();
+        assert!(said["undone"].is_array() && said["audit"].is_string(), "{said}");
+        let mut result = Ok(json!({"undone": []}));
+        write_down(&mut store, &row, &mut result);
+        assert_eq!(result.unwrap(), json!({"undone": []}));
+    }
 }

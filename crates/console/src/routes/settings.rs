@@ -233,7 +233,15 @@ async fn forget(
     app.write_apart(move |store| {
         let mut removed = Removed::default();
         for name in &names {
-            for (table, n) in store.forget(kind, name, &caller.name, now)?.0 {
+            let some = !removed.0.is_empty();
+            let gone = store.forget(kind, name, &caller.name, now).map_err(|e| {
+                let mut problem = Problem::from(e);
+                if some {
+                    problem.detail = "some of it is forgotten, the rest is not: ask again".to_owned();
+                }
+                problem
+            })?;
+            for (table, n) in gone.0 {
                 *removed.0.entry(table).or_default() += n;
             }
         }
