@@ -26,9 +26,9 @@ pub(super) async fn order(
     let (control, now, caller) = (Arc::clone(&app.control), app.now(), caller.clone());
     let result = app
         .write(move |store| {
-            let mut result = store.atomically(|store| f(&*control, store));
-            let row = caller.audit(now, action, with(detail, "refused", why_not(&result)));
-            write_down(store, &row, &mut result);
+            let result = store.atomically(|store| f(&*control, store));
+            // Part of the same change: where it cannot be written, nothing is.
+            store.record_audit(&caller.audit(now, action, with(detail, "refused", why_not(&result))))?;
             Ok(result)
         })
         .await?;

@@ -112,11 +112,11 @@ impl Live {
                 self.news.extend(port.look());
             }
         }
-        self.order.begin();
+        self.order.begin(Instant::now());
         for (index, port) in self.ports.iter_mut().enumerate() {
             port.drain_into(index, &mut self.order);
         }
-        self.order.end()
+        self.order.end(Instant::now())
     }
 }
 
@@ -131,11 +131,14 @@ impl Source for Live {
                 continue;
             }
             self.idle = true;
-            if waited >= self.timeout {
+            if waited >= self.timeout && self.order.is_empty() {
                 return None;
             }
-            std::thread::sleep(PAUSE);
-            waited += PAUSE;
+            // A ring that had something may have more.
+            if self.order.size() == (0, 0) {
+                std::thread::sleep(PAUSE);
+                waited += PAUSE;
+            }
         };
         self.idle = false;
         self.bytes += held.len as u64;

@@ -10,6 +10,8 @@ use sidetap_model::Ts;
 pub(super) const BLOCK: Duration = Duration::from_millis(20);
 /// How long a packet waits for earlier ones of another port: a block's time, and what its reader may be late.
 const HOLD: Duration = Duration::from_millis(60);
+/// Nanoseconds behind the latest packet of a port that are no disorder of it.
+const STEP_BACK: i64 = 1_000_000_000;
 /// Bytes that wait for earlier packets: a second of a gigabit has eight times as many.
 const MOST: usize = 16 << 20;
 
@@ -70,8 +72,8 @@ impl Order {
     }
 
     /// Begins to take what ports have.
-    pub(super) fn begin(&mut self) {
-        self.taken = Instant::now();
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.taken = now;
         let mut bytes = std::mem::take(&mut self.spare);
         bytes.clear();
         self.buffers.push_back(Buffer { bytes, left: 0 });
@@ -91,15 +93,17 @@ impl Order {
         self.bytes += len;
         self.packets.push_back(Held { ts, port, start, len, orig_len, buffer, taken: self.taken });
         if let Some(seen) = self.seen.get_mut(port) {
-            *seen = (*seen).max(Some(ts));
+            // One that is far behind says that the clock went back.
+            let is_back = seen.is_some_and(|seen| seen.since(ts) > STEP_BACK);
+            *seen = if is_back { Some(ts) } else { (*seen).max(Some(ts)) };
         }
     }
 
     /// All that ports have was taken: whether anything may go.
-    pub(super) fn end(&mut self) -> bool {
+    pub(super) fn end(&mut self, now: Instant) -> bool {
         self.packets.make_contiguous().sort_by_key(|p| p.ts);
         self.ready = match self.waits {
-            true => self.count_ready(),
+            true => self.count_ready(now),
             false => self.packets.len(),
         };
         self.let_go();
@@ -107,17 +111,22 @@ impl Order {
     }
 
     /// How many packets may go: those that every port has gone past, those that waited long enough, and the first of too many.
-    fn count_ready(&self) -> usize {
+    fn count_ready(&self, now: Instant) -> usize {
         let past = self.seen.iter().copied().min().flatten();
-        let (now, mut over) = (Instant::now(), self.bytes.saturating_sub(MOST));
-        self.packets
-            .iter()
-            .take_while(|p| {
-                let is_over = over > 0;
-                over = over.saturating_sub(p.len);
-                is_over || past.is_some_and(|past| p.ts <= past) || now.duration_since(p.taken) >= HOLD
-            })
-            .count()
+        let mut over = self.bytes.saturating_sub(MOST);
+        // A clock that went back sorts what waits behind what came since: all of it goes with the last one that waited long enough.
+        let overdue = self.packets.iter().rposition(|p| now.duration_since(p.taken) >= HOLD);
+        let ready = self.packets.iter().take_while(|p| {
+            let is_over = over > 0;
+            over = over.saturating_sub(p.len);
+            is_over || past.is_some_and(|past| p.ts <= past)
+        });
+        ready.count().max(overdue.map_or(0, |at| at + 1))
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.packets.is_empty()
     }
 
     /// The next packet that may go.
@@ -168,45 +177,67 @@ mod tests {
 
     #[test]
     fn one_port_waits_for_nobody() {
-        let mut order = Order::new();
+        let (mut order, now) = (Order::new(), Instant::now());
         order.add_port();
-        order.begin();
+        order.begin(now);
         order.take(0, at(5_000), b"b", 1);
         order.take(0, at(0), b"a", 1);
-        assert!(order.end());
+        assert!(order.end(now));
         assert_eq!(given(&mut order), b"ab");
     }
 
     #[test]
     fn what_another_port_may_still_have_comes_first() {
-        let mut order = Order::new();
+        let (mut order, mut now) = (Order::new(), Instant::now());
         order.add_port();
         order.add_port();
-        order.begin();
+        order.begin(now);
         order.take(0, at(60_001), b"b", 1);
         order.take(0, at(60_003), b"d", 1);
-        assert!(!order.end());
-        order.begin();
+        assert!(!order.end(now));
+        order.begin(now);
         order.take(1, at(60_000), b"a", 1);
         order.take(1, at(60_002), b"c", 1);
-        assert!(order.end());
+        assert!(order.end(now));
         assert_eq!(given(&mut order), b"abc");
         // Of a port that says nothing more nobody waits for ever.
-        std::thread::sleep(HOLD);
-        order.begin();
-        assert!(order.end());
+        now += HOLD;
+        order.begin(now);
+        assert!(order.end(now));
         assert_eq!(given(&mut order), b"d");
         assert!(order.buffers.len() <= 1 && order.bytes == 0);
     }
 
     #[test]
+    fn a_clock_that_goes_back_holds_nothing_up() {
+        let (mut order, mut now) = (Order::new(), Instant::now());
+        order.add_port();
+        order.add_port();
+        order.begin(now);
+        order.take(0, at(60_000), b"a", 1);
+        assert!(!order.end(now));
+        now += HOLD;
+        order.begin(now);
+        order.take(0, at(0), b"b", 1);
+        assert!(order.end(now));
+        assert_eq!(given(&mut order), b"ba");
+        // From there on both are put in order again.
+        order.begin(now);
+        order.take(0, at(3), b"d", 1);
+        order.take(1, at(2), b"c", 1);
+        assert!(order.end(now));
+        assert_eq!(given(&mut order), b"c");
+        assert!(!order.is_empty());
+    }
+
+    #[test]
     fn no_more_wait_than_there_is_room_for() {
-        let mut order = Order::new();
+        let (mut order, now) = (Order::new(), Instant::now());
         order.add_port();
         order.add_port();
-        order.begin();
+        order.begin(now);
         (0..40).for_each(|n| order.take(0, at(n), &vec![b'c'; 1 << 20], 1));
-        assert!(order.end());
+        assert!(order.end(now));
         let given = given(&mut order).len();
         assert!((24..40).contains(&given), "{given}");
         assert!(order.bytes <= MOST);
