@@ -1,8 +1,9 @@
 //! Comparisons of a condition that come out the same whatever a verdict says: a score that there is not, a number held against a text.
 
-use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue};
+use cel::common::ast::{Expr, IdedExpr, LiteralValue};
 
 use crate::facts::FIELDS;
+use crate::literals::made_of;
 
 /// What such comparisons are, each with the id of the expression that can never be met.
 pub(crate) fn idle(e: &IdedExpr) -> Vec<(String, u64)> {
@@ -27,21 +28,18 @@ impl<'e> Walk<'e> {
                 if let [a, b] = call.args.as_slice() {
                     self.compare(call.func_name.as_str(), a, b);
                 }
-                call.target.iter().map(AsRef::as_ref).chain(&call.args).for_each(|a| self.look(a));
+                made_of(&e.expr).into_iter().for_each(|a| self.look(a));
             }
-            Expr::Select(select) => self.look(&select.operand),
-            Expr::List(list) => list.elements.iter().for_each(|e| self.look(e)),
-            Expr::Map(map) => map.entries.iter().for_each(|entry| match &entry.expr {
-                EntryExpr::MapEntry(m) => [&m.key, &m.value].into_iter().for_each(|e| self.look(e)),
-                EntryExpr::StructField(f) => self.look(&f.value),
-            }),
             Expr::Comprehension(c) => {
                 self.look(&c.iter_range);
-                self.bound.push(&c.iter_var);
+                let before = self.bound.len();
+                self.bound.extend(
+                    [Some(&c.iter_var), c.iter_var2.as_ref()].into_iter().flatten().map(String::as_str),
+                );
                 self.look(&c.loop_step);
-                self.bound.pop();
+                self.bound.truncate(before);
             }
-            _ => {}
+            other => made_of(other).into_iter().for_each(|e| self.look(e)),
         }
     }
 

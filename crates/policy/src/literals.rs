@@ -2,6 +2,24 @@
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue};
 
+/// The expressions that one is made of, where it binds no names.
+pub(crate) fn made_of(e: &Expr) -> Vec<&IdedExpr> {
+    match e {
+        Expr::Call(call) => call.target.iter().map(AsRef::as_ref).chain(&call.args).collect(),
+        Expr::Select(select) => vec![&select.operand],
+        Expr::List(list) => list.elements.iter().collect(),
+        Expr::Map(map) => map
+            .entries
+            .iter()
+            .flat_map(|entry| match &entry.expr {
+                EntryExpr::MapEntry(m) => vec![&m.key, &m.value],
+                EntryExpr::StructField(f) => vec![&f.value],
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// The texts that a field, or an element of it where it is a list, is compared with in an expression, in the order in which they stand,
 /// each with the id of its expression. A field of a map is named with it: `agent.kind`.
 pub(crate) fn compared<'e>(e: &'e IdedExpr, field: &str) -> Vec<(&'e str, u64)> {
@@ -26,21 +44,15 @@ impl<'e> Walk<'e, '_> {
                     let with = [(left, b), (right, a)].into_iter().filter(|(is, _)| *is);
                     with.for_each(|(_, other)| self.found.extend(self.texts(other)));
                 }
-                call.target.iter().map(AsRef::as_ref).chain(&call.args).for_each(|a| self.look(a));
+                made_of(&e.expr).into_iter().for_each(|a| self.look(a));
             }
-            Expr::Select(select) => self.look(&select.operand),
-            Expr::List(list) => list.elements.iter().for_each(|e| self.look(e)),
-            Expr::Map(map) => map.entries.iter().for_each(|entry| match &entry.expr {
-                EntryExpr::MapEntry(m) => [&m.key, &m.value].into_iter().for_each(|e| self.look(e)),
-                EntryExpr::StructField(f) => self.look(&f.value),
-            }),
             Expr::Comprehension(c) => {
                 self.look(&c.iter_range);
                 self.elements.push((c.iter_var.as_str(), &c.iter_range, self.is_it(&c.iter_range)));
                 self.look(&c.loop_step);
                 self.elements.pop();
             }
-            _ => {}
+            other => made_of(other).into_iter().for_each(|e| self.look(e)),
         }
     }
 
