@@ -188,18 +188,7 @@ impl Engine {
         if self.too_weak(&self.view_at(slot), rule, &fired) || !steps && !beside() && !strays() {
             return false;
         }
-        let (zone, host) = (slot.zone.clone(), slot.endpoint.host.to_string());
-        let sign = Sign {
-            rule,
-            zone: &zone,
-            host: &host,
-            shape: 0,
-            slot: Some(at),
-            agent: "",
-            is_known: false,
-            by_part: true,
-        };
-        let Some(campaign) = campaign.or_else(|| self.campaign(&sign, false)) else { return false };
+        let Some(campaign) = campaign.or_else(|| self.campaign_at(at, rule)) else { return false };
         let evidence: SmallVec<[ExchangeId; 5]> = free.iter().take(5).map(|m| m.member.evidence).collect();
         self.note(campaign, &fired, &facts, &evidence);
         let free: Vec<Member> = free.iter().map(|m| m.member).collect();

@@ -276,7 +276,7 @@ impl Engine {
     }
 
     /// The campaign of a class at an endpoint that no fingerprint names.
-    fn campaign_at(&mut self, at: u32, rule: usize) -> Option<u32> {
+    pub(super) fn campaign_at(&mut self, at: u32, rule: usize) -> Option<u32> {
         let slot = self.slots.get(at as usize)?;
         let (zone, host) = (slot.zone.clone(), slot.endpoint.host.to_string());
         let sign = Sign {
