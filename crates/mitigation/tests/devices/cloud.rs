@@ -280,18 +280,25 @@ fn measure_latency() {
     measure(nginx_plus::start(), 30);
 }
 
+/// A block of 10.0.0.n that matters so much, for so many seconds.
+fn ranked(n: u32, priority: u8, until: i64) -> Entry {
+    let mut all = blocks(n..n + 1);
+    (all[0].priority, all[0].expires_at) = ((priority, 0), wall() + until);
+    all.remove(0)
+}
+
 /// Who gives way on a full list to somebody who matters more stands in the audit, and so does who came.
 fn tells_who_gave_way(fake: &Fake) {
     let mut enforcer = Enforcer::with_connectors(vec![fake.connector()]);
-    let ranked = |n: u8, score: u8| {
+    let scored = |n: u8, score: u8| {
         let row = verdict(&format!("v-{n}"), SubjectKind::Ip, &format!("10.0.0.{n}"), "block", 600);
         VerdictRow { score, ..row }
     };
     let options = PushOptions::new(Mode::Enforce);
-    let before = [ranked(1, 10), ranked(2, 50)];
+    let before = [scored(1, 10), scored(2, 50)];
     assert!(enforcer.push(&desired(&before, &[]), wall_ts(), &options).is_ok());
     fake.state().limit = Some(2);
-    let wanted = [ranked(1, 10), ranked(2, 50), ranked(3, 90)];
+    let wanted = [scored(1, 10), scored(2, 50), scored(3, 90)];
     let report = enforcer.push(&desired(&wanted, &[]), wall_ts(), &options);
     let told: Vec<_> =
         report.actions.iter().map(|a| (a.kind.as_str(), a.subject.as_str(), a.outcome.as_str())).collect();

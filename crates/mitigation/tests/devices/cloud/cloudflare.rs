@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sidetap_mitigation::ConnectorError;
 use sidetap_mitigation::cloudflare::CloudflareConnector;
 
-use super::{Fake, Make, SECRET, State, blocks, net, push, words};
+use super::{Fake, Make, SECRET, State, blocks, net, push, ranked, words};
 use crate::rig::Rig;
 use crate::support::{Request, serve, wall};
 
@@ -169,11 +169,6 @@ fn an_account_without_room_for_all_has_the_most_harmful() {
     for renews in [false, true] {
         let fake = start();
         let mut connector = fake.connector();
-        let ranked = |n: u32, priority: u8, until: i64| {
-            let mut all = blocks(n..n + 1);
-            (all[0].priority, all[0].expires_at) = ((priority, 0), wall() + until);
-            all.remove(0)
-        };
         let before: Vec<_> = [(1, 10), (2, 50), (3, 60)].map(|(n, p)| ranked(n, p, 600)).to_vec();
         push(connector.as_mut(), &before).unwrap();
         fake.state().limit = Some(3);
@@ -224,12 +219,7 @@ fn an_address_that_a_list_refuses_for_its_own_sake_empties_it_not() {
     let fake = start();
     let mut connector = fake.connector();
     fake.state().odd = Some("10.0.0.9");
-    let ranked = |n: u32, priority: u8| {
-        let mut all = blocks(n..n + 1);
-        all[0].priority = (priority, 0);
-        all.remove(0)
-    };
-    let wanted: Vec<_> = [(1, 10), (2, 50), (3, 60), (9, 99)].map(|(n, p)| ranked(n, p)).to_vec();
+    let wanted: Vec<_> = [(1, 10), (2, 50), (3, 60), (9, 99)].map(|(n, p)| ranked(n, p, 600)).to_vec();
     for _ in 0..3 {
         let error = push(connector.as_mut(), &wanted).unwrap_err().to_string();
         assert!(error.contains("1 of the least harmful"), "{error}");

@@ -6,7 +6,7 @@ use sidetap_mitigation::nginx_plus::NginxPlusConnector;
 use sidetap_mitigation::{Connector, ConnectorError};
 use sidetap_policy::Response;
 
-use super::{Fake, Make, State, blocks, net, push, words};
+use super::{Fake, Make, State, blocks, net, push, ranked, words};
 use crate::rig::{ATTACKER, Rig, acts, contract, entry};
 use crate::support::{Request, wall};
 
@@ -127,11 +127,6 @@ fn a_zone_without_memory_says_so() {
 fn a_zone_without_memory_holds_the_most_harmful() {
     let fake = start();
     let mut connector = fake.connector();
-    let ranked = |n: u32, priority: u8, until: i64| {
-        let mut all = blocks(n..n + 1);
-        (all[0].priority, all[0].expires_at) = ((priority, 0), wall() + until);
-        all.remove(0)
-    };
     let before: Vec<_> = [(1, 10), (2, 50), (3, 60)].map(|(n, p)| ranked(n, p, 600)).to_vec();
     push(connector.as_mut(), &before).unwrap();
     fake.state().limit = Some(3);
@@ -158,12 +153,7 @@ fn a_key_that_a_zone_refuses_for_its_own_sake_empties_it_not() {
     let fake = start();
     let mut connector = fake.connector();
     fake.state().odd = Some("10.0.0.9");
-    let ranked = |n: u32, priority: u8| {
-        let mut all = blocks(n..n + 1);
-        all[0].priority = (priority, 0);
-        all.remove(0)
-    };
-    let wanted: Vec<_> = [(1, 10), (2, 50), (3, 60), (9, 99)].map(|(n, p)| ranked(n, p)).to_vec();
+    let wanted: Vec<_> = [(1, 10), (2, 50), (3, 60), (9, 99)].map(|(n, p)| ranked(n, p, 600)).to_vec();
     let keys = |fake: &Fake| fake.state().items.keys().cloned().collect::<Vec<_>>();
     for _ in 0..3 {
         let error = push(connector.as_mut(), &wanted).unwrap_err().to_string();

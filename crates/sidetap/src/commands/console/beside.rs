@@ -224,15 +224,20 @@ mod tests {
         (format!("http://{at}"), asked)
     }
 
+    /// A site with that device.
+    fn with_device(url: &str, dir: &Path) -> Config {
+        let text = format!(
+            "[analysis]\nhash_key = {:?}\n[[mitigation.nginx_plus]]\nurl = \"{url}/api/9\"\nhttp = {{ timeout_s = 4 }}\n",
+            dir.join("key")
+        );
+        crate::config::parse(Path::new("x"), &text).unwrap()
+    }
+
     #[test]
     fn what_changes_something_waits_for_no_look_at_a_device_that_hangs() {
         let dir = tempfile::tempdir().unwrap();
         let (url, asked) = hangs();
-        let text = format!(
-            "[analysis]\nhash_key = {:?}\n[[mitigation.nginx_plus]]\nurl = \"{url}/api/9\"\nhttp = {{ timeout_s = 4 }}\n",
-            dir.path().join("key")
-        );
-        let config = crate::config::parse(Path::new("x"), &text).unwrap();
+        let config = with_device(&url, dir.path());
         let file = dir.path().join("s.db");
         let mut store = Store::open(&file).unwrap();
         let key = HashKey::from_bytes([7; 16]);
@@ -279,11 +284,7 @@ mod tests {
     fn without_a_watch_an_order_waits_for_no_plan_either() {
         let dir = tempfile::tempdir().unwrap();
         let (url, _) = hangs();
-        let text = format!(
-            "[analysis]\nhash_key = {:?}\n[[mitigation.nginx_plus]]\nurl = \"{url}/api/9\"\nhttp = {{ timeout_s = 4 }}\n",
-            dir.path().join("key")
-        );
-        let config = crate::config::parse(Path::new("x"), &text).unwrap();
+        let config = with_device(&url, dir.path());
         let file = dir.path().join("s.db");
         let mut store = Store::open(&file).unwrap();
         let commands = Commands::new(&config, &file, Devices::Reached).unwrap();
