@@ -106,12 +106,14 @@ impl Mark {
                 (Some(_), None) => false,
             };
         let named = self.believed && self.client == outer.source;
+        // On to a process of the same machine, where the mirror is one machine's own view.
+        let local = self.source.is_loopback() && self.server.is_loopback();
         // Whoever the site itself asks, as for a hook, is no server of its own that goes on with a request.
         let leaves = is_internal(outer.source) && !is_internal(outer.server);
         if leaves || self.server == outer.source {
             return false;
         }
-        if self.key != outer.key || !within || !(named || self.source == outer.server) {
+        if self.key != outer.key || !within || !(named || local || self.source == outer.server) {
             return false;
         }
         // Another content is another request: else who sends a harmless one beside it hides it behind that, or what he attempts in a field.
@@ -126,7 +128,9 @@ impl Mark {
         if self.shares_id(outer) && (same_path || self.path[1] == outer.path[1]) {
             return true;
         }
-        same_path && (named || self.forwarded == Some(outer.source))
+        // Whoever hands it on may be the first to give it an id.
+        let gave_id = self.ids[0] != 0 && outer.ids[0] == 0;
+        same_path && (named || gave_id || self.forwarded == Some(outer.source))
     }
 
     fn shares_id(&self, outer: &Mark) -> bool {
@@ -294,7 +298,8 @@ impl Hops {
     /// Remembers a request; gives the exchange that it is a later hop of.
     fn place(&mut self, id: Id, mark: Mark) -> Option<Id> {
         self.forget(mark.ts);
-        let comes_from_server = || mark.believed || self.servers.contains_key(&mark.source);
+        let comes_from_server =
+            || mark.believed || mark.source.is_loopback() || self.servers.contains_key(&mark.source);
         let root = if mark.may_be_inner() && comes_from_server() { self.find(&mark) } else { None };
         if let Some(root) = root.filter(|_| mark.end.is_none()) {
             if self.open.len() >= Self::CAP {
