@@ -126,6 +126,12 @@ fn copies_and_vlan_twins() {
         let framing = Framing { vlans: vec![vlan], ..Framing::default() };
         fault::reframe(&clean, LinkKind::Ethernet, &framing, |_| true)
     };
+    // The second place is further away: as late as its queue makes it.
+    let late: Vec<Packet> =
+        clean.iter().map(|p| Packet { ts: Ts(p.ts.0 + 40_000_000), ..p.clone() }).collect();
+    let mut far = [clean.clone(), late].concat();
+    far.sort_by_key(|p| p.ts);
+    finds(&far, "come twice", "mirror one of them", &[]);
     let both: Vec<Packet> = on(10).into_iter().zip(on(20)).flat_map(|(a, b)| [a, b]).collect();
     finds(&both, "come twice, on two VLANs", "mirror one of the VLANs", &["carry VLAN tags"]);
 }
@@ -134,22 +140,54 @@ fn copies_and_vlan_twins() {
 fn packets_cut_short() {
     let also = [NOT_WHOLE, "is a sample"];
     finds(&fault::snap(&traffic(0.0), 128), "cut short, at 128 bytes", "capture whole packets", &also);
+    // Cut amid the headers, nothing can be read.
+    let told = doctor(&fault::snap(&traffic(0.0), 50));
+    assert!(told.contains("capture whole packets") && !told.contains("unknown link types"), "{told}");
 }
 
 #[test]
 fn a_sample_and_a_little_loss_are_told_apart() {
     let clean = traffic(0.0);
-    for n in [4, 10] {
+    let also = [NOT_WHOLE, "one direction only", "no HTTP"];
+    for n in [2, 4, 10] {
         let sampled = fault::lose(&clean, 1000 - 1000 / n, &mut Rng::new(2));
-        finds(
-            &sampled,
-            "this is a sample",
-            "switch sampling off",
-            &[NOT_WHOLE, "one direction only", "no HTTP"],
-        );
+        finds(&sampled, "is seen, all the time: this is a sample", "switch sampling off", &also);
+        let told = doctor(&sampled);
+        let rate = told.split("about 1 byte in ").nth(1).and_then(|t| t.split(' ').next()).unwrap();
+        assert!((n * 3 / 4..=n * 5 / 4).contains(&rate.parse().unwrap()), "{n}: {rate}");
     }
+    // Of connections with a packet or two each way their openings tell.
+    let small = connections(3_000, |n| IpAddr::from([10, 0, (n >> 8) as u8, n as u8]));
+    for n in [2, 5] {
+        let sampled = fault::lose(&small, 1000 - 1000 / n, &mut Rng::new(4));
+        let text = doctor(&sampled);
+        assert!(text.contains(&format!("about 1 byte in {n} is seen, all the time")), "{text}");
+    }
+    // Half of one second is a pause of the mirror.
+    let (first, last) = (clean[0].ts.0, clean[clean.len() - 1].ts.0);
+    let pause = first + (last - first) / 2..first + (last - first) * 5 / 8;
+    let kept: Vec<_> = clean.iter().filter(|p| !pause.contains(&p.ts.0)).cloned().collect();
+    finds(&kept, "never came", "overbooked", &[NOT_WHOLE]);
     let lossy = fault::lose(&clean, 30, &mut Rng::new(3));
     finds(&lossy, "never came", "overbooked", &[NOT_WHOLE]);
+}
+
+/// Connections of one short request each, two in a millisecond.
+fn connections(count: u16, from: impl Fn(u16) -> IpAddr) -> Vec<Packet> {
+    let mut packets = Vec::new();
+    for n in 0..count {
+        let client = Addr { ip: from(n), port: 20_000 + n };
+        let server = Addr { ip: IpAddr::from([192, 0, 2, 1]), port: 80 };
+        let mut talk = Conversation::new(client, server, Framing::default(), u64::from(n));
+        let begin = Ts::from_parts(1_790_000_000, 0).0 + i64::from(n) * 500_000;
+        let mut ts = talk.open(Ts(begin), 0, &mut packets);
+        ts = talk.send(ts, Direction::Up, b"GET /a HTTP/1.1\r\nHost: h.example\r\n\r\n", 1000, &mut packets);
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        ts = talk.send(ts, Direction::Down, answer, 1000, &mut packets);
+        talk.close(ts, Direction::Up, 0, &mut packets);
+    }
+    packets.sort_by_key(|p| p.ts);
+    packets
 }
 
 #[test]
@@ -195,7 +233,28 @@ fn one_client_for_all() {
         );
         talk.close(ts, Direction::Up, 0, &mut packets);
     }
-    finds(&packets, "come from 10.0.0.5", "list its address in `trusted_proxies`", &[]);
+    finds(&packets, "come from 10.0.0.5", "list these addresses in `trusted_proxies`", &[]);
+}
+
+#[test]
+fn a_few_addresses_for_all() {
+    let few = connections(400, |n| IpAddr::from([10, 0, 0, 5 + (n % 2) as u8]));
+    finds(
+        &few,
+        "come from 10.0.0.5, 10.0.0.6: the mirror may stand behind balancers",
+        "if these are balancers",
+        &[],
+    );
+    let many = connections(400, |n| IpAddr::from([10, 0, 0, 5 + (n % 20) as u8]));
+    assert!(complaints(&doctor(&many)).is_empty());
+}
+
+#[test]
+fn fragments_of_which_the_first_come_alone() {
+    let all = fault::fragments(&traffic(0.0), LinkKind::Ethernet, 600);
+    let first = |p: &Packet| u16::from_be_bytes([p.data[20], p.data[21]]) & 0x1fff == 0;
+    let kept: Vec<_> = all.into_iter().filter(first).collect();
+    finds(&kept, "some fragments never came", "passes first fragments alone", &[NOT_WHOLE]);
 }
 
 #[test]
@@ -216,7 +275,7 @@ fn checksums_of_the_card_and_of_damage() {
         &[],
     );
     // Damaged packets are left out, so that what they carried is missing.
-    let also = [NOT_WHOLE, "never came", "bad-checksum"];
+    let also = [NOT_WHOLE, "bad-checksum"];
     finds(&with(&|n, _| n % 10 == 0), "checksums are wrong", "damaged or rewritten", &also);
 }
 

@@ -1,10 +1,14 @@
 //! What the figures mean, in words.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 
 use super::look::Figures;
 use crate::output::{Style, Terminal, plain};
 use crate::report::{count, plural};
+
+/// Addresses that balancers have, at most.
+const FEW: usize = 4;
 
 /// How grave it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +85,7 @@ fn advice(f: &Figures) -> Vec<Advice> {
     list.extend(super_frames(f));
     list.extend(checksums(f));
     list.extend(encapsulated(f));
+    list.extend(parted(f));
     list.extend(clock(f));
     list.extend(undecoded(f));
     list
@@ -102,6 +107,11 @@ fn cut_all(f: &Figures) -> Option<Advice> {
 
 fn http(f: &Figures) -> Advice {
     match f.exchanges {
+        0 if f.flows_by_protocol.get("http2").is_some_and(|n| *n > 0) => Advice {
+            grade: Grade::Mend,
+            seen: "no HTTP/1 was seen, but HTTP/2 in the clear".to_owned(),
+            change: "HTTP/2 is not read yet: mirror a point behind the proxy that speaks HTTP/1 to the application, or have it do so",
+        },
         0 => Advice {
             grade: Grade::Mend,
             seen: "no HTTP was seen".to_owned(),
@@ -171,25 +181,42 @@ fn one_way(f: &Figures) -> Advice {
     )
 }
 
-/// Everybody has one address: somebody stands in between.
+/// Everybody has one address, or one of a few: somebody stands in between.
 fn misplaced(f: &Figures) -> Option<Advice> {
-    let client = f.busiest_client.filter(|_| f.flows >= 50 && f.busiest_client_flows >= 0.95)?;
+    let few = fewest(f)?;
     let named = f.forwarded_requests >= 0.5;
-    let (grade, change) = match named {
-        true => (
+    let (grade, change) = match (named, few.len()) {
+        (true, _) => (
             Grade::Watch,
-            "it names them in a forwarding header: list its address in `trusted_proxies`, or mirror before it",
+            "requests name them in a forwarding header: list these addresses in `trusted_proxies`, or mirror before them",
         ),
-        false => (
+        (false, 1) => (
             Grade::Mend,
             "mirror before the NAT or balancer, or let it add X-Forwarded-For and list it in `trusted_proxies`",
         ),
+        (false, _) => (
+            Grade::Watch,
+            "if these are balancers: mirror before them, or let them add X-Forwarded-For and list them in `trusted_proxies`; if they are all the clients there are: nothing",
+        ),
     };
-    let seen = format!(
-        "{} of connections come from {client}: the mirror stands behind a NAT, proxy or balancer, and clients cannot be told apart",
-        percent(f.busiest_client_flows)
-    );
+    let share: f64 = few.iter().map(|(_, share)| share).sum();
+    let names: Vec<String> = few.iter().map(|(ip, _)| ip.to_string()).collect();
+    let so = match few.len() {
+        1 => "the mirror stands behind a NAT, proxy or balancer, and clients cannot be told apart",
+        _ => "the mirror may stand behind balancers, and clients could not be told apart",
+    };
+    let seen = format!("{} of connections come from {}: {so}", percent(share), names.join(", "));
     Some(Advice { grade, seen, change })
+}
+
+/// The few addresses that nearly all connections come from, each a good part of them.
+fn fewest(f: &Figures) -> Option<&[(IpAddr, f64)]> {
+    (1..=FEW).filter_map(|n| f.busiest_clients.get(..n)).find(|few| {
+        let share: f64 = few.iter().map(|(_, share)| share).sum();
+        let part = 0.4 / few.len() as f64;
+        let enough = f.flows >= 50 * few.len() as u64 * if few.len() > 1 { 2 } else { 1 };
+        share >= 0.95 && enough && few.iter().all(|(_, share)| *share >= part)
+    })
 }
 
 fn super_frames(f: &Figures) -> Option<Advice> {
@@ -232,7 +259,8 @@ fn clock(f: &Figures) -> Option<Advice> {
 }
 
 fn losses(f: &Figures) -> Advice {
-    if let Some(share) = f.sampled {
+    let is_parted = f.parted_datagrams * 1_000 > f.packets;
+    if let Some(share) = f.sampled.filter(|_| !is_parted) {
         return Advice {
             grade: Grade::Mend,
             seen: format!(
@@ -254,11 +282,17 @@ fn losses(f: &Figures) -> Advice {
             change: "raise `buffer` in [capture], filter what is not wanted, or give the machine more cores",
         };
     }
-    if f.cut_packets >= 0.05 {
-        // What was cut off counts as a gap too, and has a line and a cure of its own.
+    // What was cut off or damaged counts as a gap too, and has a line and a cure of its own.
+    let other = match () {
+        () if f.cut_packets >= 0.01 => Some("cut off"),
+        () if f.damaged_checksums > 0.001 && f.lost_bytes < f.damaged_checksums * 3.0 => Some("damaged"),
+        () if is_parted => Some("in fragments that never came"),
+        () => None,
+    };
+    if let Some(other) = other {
         return Advice {
             grade: Grade::Good,
-            seen: "bytes that never came cannot be told from those that were cut off".to_owned(),
+            seen: format!("bytes that never came cannot be told from those that were {other}"),
             change: "",
         };
     }
@@ -322,12 +356,35 @@ fn encapsulated(f: &Figures) -> Vec<Advice> {
     list
 }
 
+fn parted(f: &Figures) -> Option<Advice> {
+    (f.parted_datagrams * 1_000 > f.packets).then(|| Advice {
+        grade: if f.parted_datagrams * 50 > f.packets { Grade::Mend } else { Grade::Watch },
+        seen: format!("of {} some fragments never came", plural(f.parted_datagrams, "datagram")),
+        change: "a filter that names ports passes first fragments alone, for the others have none: let it pass them too (`or ip[6:2] & 0x1fff != 0`); a mirror that cuts or samples loses some of them",
+    })
+}
+
 fn undecoded(f: &Figures) -> Option<Advice> {
     let all: u64 = f.not_decoded.values().sum();
-    let reasons: Vec<String> = f.not_decoded.iter().map(|(k, n)| format!("{k} {}", count(*n))).collect();
+    let mut reasons: Vec<(&String, &u64)> = f.not_decoded.iter().collect();
+    reasons.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+    let (first, _) = reasons.first()?;
+    let change = match first.as_str() {
+        "truncated" => {
+            "they are cut before their data begin: capture whole packets (tcpdump -s 0), and switch off truncation in the mirror session"
+        }
+        "bad-checksum" => {
+            "what was damaged on the way is left out, as its receiver leaves it out: see the line on checksums"
+        }
+        "malformed-fragment" | "fragment-overlap" | "fragments-full" => {
+            "fragments that do not go together: somebody may be trying to hide what he sends"
+        }
+        _ => "unknown link types and layers: mirror at a place without them",
+    };
+    let names: Vec<String> = reasons.iter().map(|(k, n)| format!("{k} {}", count(**n))).collect();
     (all > 0).then(|| Advice {
         grade: if all * 20 > f.packets { Grade::Mend } else { Grade::Watch },
-        seen: format!("{} could not be decoded: {}", plural(all, "packet"), reasons.join(", ")),
-        change: "unknown link types and layers: mirror at a place without them",
+        seen: format!("{} could not be decoded: {}", plural(all, "packet"), names.join(", ")),
+        change,
     })
 }

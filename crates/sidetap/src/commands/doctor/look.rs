@@ -14,9 +14,11 @@ use super::outer::{Outer, outer};
 use super::sums::Sums;
 
 /// Segments that are remembered to find copies of them.
-const RECENT: usize = 2_048;
+const RECENT: usize = 65_536;
 /// A copy that comes this soon after its original is the mirror's, not the sender's.
 const COPY_NANOS: i64 = 3_000_000;
+/// So is one with the same identification of the outermost IPv4, which a sender does not use twice so soon.
+const SAME_NANOS: i64 = 100_000_000;
 
 /// A source with somebody who looks over its shoulder.
 pub(super) struct Look<S> {
@@ -44,7 +46,7 @@ struct Seen {
     sums: Sums,
     flows: Flows,
     recent: VecDeque<(Ts, u64)>,
-    index: HashMap<u64, (Ts, u16)>,
+    index: HashMap<u64, (Ts, u16, u16)>,
 }
 
 /// What was seen; shares are of 1.
@@ -56,6 +58,8 @@ pub(crate) struct Figures {
     pub(super) tcp_segments: u64,
     pub(super) not_decoded: BTreeMap<String, u64>,
     pub(super) kernel_dropped: u64,
+    /// Datagrams of which fragments never came.
+    pub(super) parted_datagrams: u64,
     pub(super) cut_packets: f64,
     /// Bytes kept of the longest packet that was cut.
     pub(super) cut_at: usize,
@@ -79,6 +83,8 @@ pub(crate) struct Figures {
     /// The address that opens most connections, and the share that it opens.
     pub(super) busiest_client: Option<IpAddr>,
     pub(super) busiest_client_flows: f64,
+    /// The addresses that open most, each with its share.
+    pub(super) busiest_clients: Vec<(IpAddr, f64)>,
     /// Requests that name a client in a forwarding header.
     pub(super) forwarded_requests: f64,
     /// Share of bytes that came, where it is much the same all the time.
@@ -119,6 +125,10 @@ impl<S: Source> Look<S> {
             tcp_segments: seen.segments,
             not_decoded: summary.packets.dropped.clone(),
             kernel_dropped: summary.packets.kernel_dropped,
+            parted_datagrams: ["fragments-expired", "fragments-evicted", "fragments-unfinished"]
+                .iter()
+                .filter_map(|name| summary.evictions.get(*name))
+                .sum(),
             cut_packets: share(seen.cut, seen.packets),
             cut_at: seen.kept_of_cut,
             duplicated_segments: share(seen.copies, seen.with_payload),
@@ -136,8 +146,9 @@ impl<S: Source> Look<S> {
             one_way_flows: only_requests + only_responses,
             only_client_side: only_requests,
             only_server_side: only_responses,
-            busiest_client: most.map(|(ip, _)| ip),
-            busiest_client_flows: most.map_or(0.0, |(_, share)| share),
+            busiest_client: most.first().map(|(ip, _)| *ip),
+            busiest_client_flows: most.first().map_or(0.0, |(_, share)| *share),
+            busiest_clients: most,
             forwarded_requests: share(seen.forwarded, seen.requests),
             sampled: seen.flows.even_share().filter(|share| *share < SAMPLE),
             clock: summary.clock.clone(),
@@ -235,7 +246,7 @@ impl Seen {
             return;
         }
         self.with_payload += 1;
-        if let Some(vlan) = self.copy_of(s, around.vlan) {
+        if let Some(vlan) = self.copy_of(s, around) {
             self.copies += 1;
             self.twins += u64::from(vlan != around.vlan);
             return;
@@ -248,20 +259,22 @@ impl Seen {
     }
 
     /// The VLAN on which the very same bytes passed a moment ago.
-    fn copy_of(&mut self, s: &Segment<'_>, vlan: u16) -> Option<u16> {
+    fn copy_of(&mut self, s: &Segment<'_>, around: &Outer) -> Option<u16> {
         let mut hasher = DefaultHasher::new();
         (s.zone, s.src, s.dst, s.seq, s.ack, s.payload.len()).hash(&mut hasher);
         s.payload.get(..s.payload.len().min(64)).hash(&mut hasher);
         let hash = hasher.finish();
-        let before = self.index.insert(hash, (s.ts, vlan));
+        let before = self.index.insert(hash, (s.ts, around.vlan, around.id));
         self.recent.push_back((s.ts, hash));
         if self.recent.len() > RECENT
             && let Some((ts, old)) = self.recent.pop_front()
-            && self.index.get(&old).is_some_and(|(last, _)| *last == ts)
+            && self.index.get(&old).is_some_and(|(last, ..)| *last == ts)
         {
             self.index.remove(&old);
         }
-        before.filter(|(ts, _)| s.ts.since(*ts) <= COPY_NANOS).map(|(_, vlan)| vlan)
+        let (ts, vlan, id) = before?;
+        let within = if id == around.id && id != 0 { SAME_NANOS } else { COPY_NANOS };
+        (s.ts.since(ts) <= within).then_some(vlan)
     }
 }
 

@@ -9,6 +9,8 @@ pub(super) struct Outer {
     pub(super) tagged: bool,
     /// The innermost VLAN, 0 where there is none.
     pub(super) vlan: u16,
+    /// The identification of the outermost IPv4 header; 0 where there is none.
+    pub(super) id: u16,
     /// Where the outermost IP header begins, where there is one after the tags.
     pub(super) ip: Option<usize>,
     /// The outermost IP header carries something else than TCP (or there is another header before IP).
@@ -31,7 +33,10 @@ pub(super) fn outer(packet: &Packet<'_>) -> Outer {
         at += 4;
     }
     let protocol = match word(at) {
-        Some(0x0800) => packet.data.get(at + 2 + 9),
+        Some(0x0800) => {
+            out.id = word(at + 2 + 4).unwrap_or(0);
+            packet.data.get(at + 2 + 9)
+        }
         Some(0x86dd) => packet.data.get(at + 2 + 6),
         other => {
             out.tunnelled = other.is_some();
@@ -67,11 +72,11 @@ mod tests {
 
     #[test]
     fn tags_and_tunnels_are_told_apart() {
-        let plain = [8, 0, 0x45, 0, 0, 0, 0, 0, 0, 0, 64, 6];
+        let plain = [8, 0, 0x45, 0, 0, 0, 7, 9, 0, 0, 64, 6];
         let tagged = [0x81, 0, 0, 5, 8, 0, 0x45, 0, 0, 0, 0, 0, 0, 0, 64, 6];
         let vxlan = [8, 0, 0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17];
         let at = |ip| Outer { ip: Some(ip), ..Outer::default() };
-        assert_eq!(look(&plain), at(14));
+        assert_eq!(look(&plain), Outer { id: 0x0709, ..at(14) });
         assert_eq!(look(&tagged), Outer { tagged: true, vlan: 5, ..at(18) });
         assert_eq!(look(&vxlan), Outer { tunnelled: true, ..at(14) });
         assert_eq!(look(&[0x88, 0x47]), Outer { tunnelled: true, ..Outer::default() });
