@@ -24,4 +24,4 @@ pub use error::SourceError;
 pub use flow::{FlowCounters, FlowLimits, FlowTable};
 pub use source::{Block, Files, LinkType, Packet, Source, give_up_stdin, open_files, open_stream};
 #[cfg(feature = "live")]
-pub use source::{Live, LiveOptions, open_live, open_live_readers};
+pub use source::{Live, LiveOptions, MOST_WAITING, open_live, open_live_readers};

@@ -84,6 +84,17 @@ fn an_interface_that_does_not_exist() {
 }
 
 #[test]
+fn rings_that_leave_no_memory() {
+    let end = Place::new().run(&["watch", "-i", "lo", "--ring", "300M", "--memory-limit", "512M"]).is(2);
+    assert_eq!(said(&end.stderr).len(), 1, "{}", end.stderr);
+    assert!(
+        end.stderr.contains("here 170M for each interface: give a smaller ring, or --memory-limit 900M"),
+        "{}",
+        end.stderr
+    );
+}
+
+#[test]
 fn a_misspelt_key() {
     let place = Place::new();
     place.write("sidetap.toml", b"[analysis]\nworkers = 2\nmemory_limt = \"1G\"\n");

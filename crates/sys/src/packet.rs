@@ -9,13 +9,17 @@ use std::os::fd::{AsFd, AsRawFd};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Group(u16);
 
-/// Fan-out by the hash of the outermost flow, the same for both directions; fragments of IPv4 are put together before.
-const MODE: u32 = libc::PACKET_FANOUT_HASH | libc::PACKET_FANOUT_FLAG_DEFRAG;
+/// Fan-out by a program of ours, see `fanout`; fragments of IPv4 are put together before.
+const MODE: u32 = libc::PACKET_FANOUT_CBPF | libc::PACKET_FANOUT_FLAG_DEFRAG;
 
 /// Makes a fan-out group of `socket` alone, under a number that the kernel chooses: no other process has it.
 pub fn new_group(socket: impl AsFd) -> io::Result<Group> {
     let flags = MODE | libc::PACKET_FANOUT_FLAG_UNIQUEID;
     set(&socket, libc::PACKET_FANOUT, &(flags << 16))?;
+    let mut program = crate::fanout::program();
+    let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    // The kernel copies the program, which lives until the end of this function.
+    set(&socket, libc::PACKET_FANOUT_DATA, &filter)?;
     let mut value = 0u32;
     let mut len = size_of::<u32>() as libc::socklen_t;
     // SAFETY: the pointers are to a u32 and to its length, both on the stack and alive for the call.
@@ -74,6 +78,11 @@ pub fn promiscuous(socket: impl AsFd, index: u32) -> io::Result<()> {
 /// The index of the interface of this name, as it is now.
 pub fn index_of(socket: impl AsFd, name: &str) -> io::Result<u32> {
     Ok(rustix::net::netdevice::name_to_index(socket, name)?)
+}
+
+/// The name that the interface of this index has now; nothing where there is none of it any more.
+pub fn name_of(socket: impl AsFd, index: u32) -> Option<String> {
+    rustix::net::netdevice::index_to_name(socket, index).ok()
 }
 
 fn set<T: Copy>(socket: impl AsFd, option: i32, value: &T) -> io::Result<()> {

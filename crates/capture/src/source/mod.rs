@@ -18,7 +18,7 @@ use sidetap_model::rows::InputSummary;
 pub use files::{Files, open_files, open_stream};
 pub use link::LinkType;
 #[cfg(feature = "live")]
-pub use live::{Live, LiveOptions, open_live, open_live_readers};
+pub use live::{Live, LiveOptions, MOST_WAITING, open_live, open_live_readers};
 pub use stdin::give_up_stdin;
 pub use window::Block;
 

@@ -3,6 +3,8 @@
 //! A limit of [`KEPT`] or more is kept as resident memory. A smaller one is for tests and tight corners: tables get half, and the
 //! process takes what it needs.
 
+use sidetap_capture::MOST_WAITING;
+
 /// The least limit that is kept.
 const KEPT: u64 = 256 << 20;
 /// What the process takes besides its tables: code, patterns, buffers, stacks, and pages that threads hold for later.
@@ -26,6 +28,55 @@ pub(super) fn workers(limit: u64) -> usize {
     if limit < KEPT { 256 } else { usize::try_from(limit / WORKER).unwrap_or(256).min(256) }
 }
 
+/// What rings take of a limit, one part in so many, at most.
+const RINGS: u64 = 3;
+/// The kernel's buffer of an interface, where nothing is said of it.
+const RING: u64 = 64 << 20;
+/// The least that captures anything.
+const LEAST: u64 = 1 << 20;
+
+/// The kernel's rings within a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rings {
+    /// Of each interface.
+    pub(super) each: u64,
+    /// What all of them take of the limit, with what waits to be put in order.
+    pub(super) all: u64,
+}
+
+/// Rings of so many interfaces, each read by so many threads, as large as asked; or the largest that the limit carries, where these are
+/// too large. Of a limit that is not kept rings take nothing.
+pub(super) fn rings(limit: u64, asked: Option<u64>, interfaces: u64, readers: u64) -> Result<Rings, u64> {
+    let waiting = waiting(interfaces);
+    if !is_kept(limit) {
+        return Ok(Rings { each: asked.unwrap_or(RING), all: 0 });
+    }
+    let part = (limit / RINGS).saturating_sub(waiting) / interfaces.max(1);
+    let most = if readers > 1 { part / (readers + 1) * readers } else { part };
+    let each = asked.unwrap_or_else(|| most.clamp(LEAST, RING));
+    if each > most && asked.is_some() {
+        Err(most)
+    } else {
+        Ok(Rings { each, all: all(each, interfaces, readers) })
+    }
+}
+
+/// A limit of which rings this large take no more than their part, in whole MiB.
+pub(super) fn enough_for(each: u64, interfaces: u64, readers: u64) -> u64 {
+    all(each, interfaces, readers).saturating_mul(RINGS).div_ceil(1 << 20).saturating_mul(1 << 20)
+}
+
+/// With more than one reader another ring of a reader's part is kept ready for each interface.
+fn all(each: u64, interfaces: u64, readers: u64) -> u64 {
+    let spare = if readers > 1 { each.div_ceil(readers) } else { 0 };
+    interfaces.saturating_mul(each.saturating_add(spare)).saturating_add(waiting(interfaces))
+}
+
+/// What waits to be put in order where there are several interfaces.
+const fn waiting(interfaces: u64) -> u64 {
+    if interfaces > 1 { MOST_WAITING as u64 } else { 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,5 +87,26 @@ mod tests {
         assert_eq!((tables(256 << 20) >> 20, workers(256 << 20)), (86, 1));
         assert_eq!((tables(100 << 20) >> 20, workers(100 << 20)), (50, 256));
         assert_eq!((tables(1), workers(u64::MAX)), (0, 256));
+    }
+
+    #[test]
+    fn rings_have_their_part_of_the_limit() {
+        let of = |limit: u64, asked: Option<u64>, interfaces, readers| {
+            rings(limit << 20, asked.map(|a| a << 20), interfaces, readers)
+                .map(|r| (r.each >> 20, r.all >> 20))
+                .map_err(|most| most >> 20)
+        };
+        assert_eq!(of(512, None, 1, 1), Ok((64, 64)));
+        assert_eq!(of(512, None, 2, 1), Ok((64, 144)));
+        // Four interfaces share what two have.
+        assert_eq!(of(512, None, 4, 1), Ok((38, 170)));
+        assert_eq!(of(256, None, 1, 4), Ok((64, 80)));
+        assert_eq!(of(256, Some(86), 1, 1), Err(85));
+        assert_eq!(of(256, Some(85), 1, 1), Ok((85, 85)));
+        assert_eq!(of(256, Some(85), 1, 2), Err(56));
+        assert_eq!(of(256, Some(34), 2, 1), Ok((34, 84)));
+        // What is not kept anyway is as asked.
+        assert_eq!(of(50, Some(512), 3, 2), Ok((512, 0)));
+        assert_eq!(of(256, None, 1_000, 2), Ok((1, 1_516)));
     }
 }

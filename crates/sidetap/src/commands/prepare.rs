@@ -22,6 +22,7 @@ use crate::exit::Usage;
 use crate::hash_key;
 use crate::output::{RunDir, note};
 use crate::report::Devices;
+use crate::units::Size;
 
 /// How a run is to go, and where its results go.
 pub(crate) struct Plan {
@@ -69,7 +70,7 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
             "--memory-limit {limit}: below 256M tables get half of it, and the process takes what it needs besides (about 80M)"
         ));
     }
-    let (asked, carried) = (config.analysis.workers, limit::workers(limit.0));
+    let (asked, carried) = (config.analysis.workers, limit::workers(within(&config.analysis)));
     if usize::from(asked) > carried {
         note(&format!(
             "--workers {asked}: {carried} are started, as many as --memory-limit {limit} carries (170M each)"
@@ -87,7 +88,7 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
     let cells = config.store.is_some().then(|| intel::table(config).map(Cells::new)).transpose()?;
     let mut options = Options {
         workers: workers(&config.analysis),
-        memory_limit: limit::tables(config.analysis.memory_limit.0),
+        memory_limit: limit::tables(within(&config.analysis)),
         trusted_proxies: config.analysis.trusted_proxies.clone(),
         client_headers: config.analysis.client_headers.clone(),
         analysis: !args.no_analysis,
@@ -172,7 +173,7 @@ pub(crate) fn bare_options(config: &Config, hash_key: HashKey) -> Result<Options
     };
     Ok(Options {
         workers: workers(&config.analysis),
-        memory_limit: limit::tables(config.analysis.memory_limit.0),
+        memory_limit: limit::tables(within(&config.analysis)),
         trusted_proxies: Vec::new(),
         client_headers: Vec::new(),
         hash_key,
@@ -229,14 +230,35 @@ fn overlay(args: &AnalysisArgs, config: &mut Config) {
     config.output.exchanges |= args.exchanges;
 }
 
-/// 0 is one a core.
-/// Threads: as many as asked for, or one a core; no more than the memory limit carries.
+/// What is left of the memory limit beside the kernel's rings.
+fn within(analysis: &config::Analysis) -> u64 {
+    analysis.memory_limit.0.saturating_sub(analysis.rings)
+}
+
+/// Gives the kernel's rings of so many interfaces their part of the memory limit.
+pub(crate) fn rings(config: &mut Config, limit: Option<Size>, interfaces: usize, readers: u16) -> Result<()> {
+    let limit = limit.unwrap_or(config.analysis.memory_limit);
+    let asked = config.capture.buffer.map(|b| b.0);
+    let rings = limit::rings(limit.0, asked, interfaces as u64, u64::from(readers)).map_err(|most| {
+        let asked = Size(asked.unwrap_or_default());
+        let (most, enough) = (Size(most >> 20 << 20), limit::enough_for(asked.0, interfaces as u64, u64::from(readers)));
+        Usage(format!(
+            "--ring {asked} ([capture] buffer): rings may take a third of --memory-limit {limit}, here {most} for each interface: give a smaller ring, or --memory-limit {}",
+            Size(enough)
+        ))
+    })?;
+    config.capture.buffer = Some(Size(rings.each));
+    config.analysis.rings = rings.all;
+    Ok(())
+}
+
+/// Threads: as many as asked for, or one a core (0); no more than the memory limit carries.
 fn workers(analysis: &config::Analysis) -> usize {
     let asked = match analysis.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => usize::from(n),
     };
-    asked.min(limit::workers(analysis.memory_limit.0))
+    asked.min(limit::workers(within(analysis)))
 }
 
 fn specs(files: &[PathBuf]) -> Result<Vec<Spec>> {

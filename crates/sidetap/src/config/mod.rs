@@ -57,7 +57,8 @@ pub(crate) struct Capture {
     pub(crate) interfaces: Vec<String>,
     pub(crate) filter: String,
     pub(crate) snaplen: u32,
-    pub(crate) buffer: Size,
+    /// Without it as much as is usual, and the memory limit has room for.
+    pub(crate) buffer: Option<Size>,
     pub(crate) promiscuous: bool,
     /// Capture threads.
     pub(crate) fanout: u16,
@@ -72,6 +73,8 @@ pub(crate) struct Analysis {
     /// 0 is one a core.
     pub(crate) workers: u16,
     pub(crate) memory_limit: Size,
+    /// What the kernel's rings take of it, where interfaces are read.
+    pub(crate) rings: u64,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) client_headers: Vec<String>,
     /// Without it the user's configuration directory has it.
@@ -236,7 +239,7 @@ fn capture(raw: raw::Capture, bad: Bad<'_>) -> Result<Capture, ConfigError> {
         interfaces: raw.interfaces.unwrap_or_default(),
         filter: raw.filter.unwrap_or_default(),
         snaplen: raw.snaplen.unwrap_or(262_144),
-        buffer: raw.buffer.unwrap_or(Size(64 << 20)),
+        buffer: raw.buffer,
         promiscuous: raw.promiscuous.unwrap_or(true),
         fanout,
         user: raw.user.filter(|u| !u.is_empty()),
@@ -274,6 +277,7 @@ fn analysis(raw: raw::Analysis, bad: Bad<'_>) -> Result<Analysis, ConfigError> {
     Ok(Analysis {
         workers,
         memory_limit,
+        rings: 0,
         trusted_proxies: networks(raw.trusted_proxies),
         client_headers: raw.client_headers.unwrap_or_default(),
         hash_key: raw.hash_key,

@@ -97,8 +97,9 @@ tables! {
         filter: String = "\"\"",
         /// Bytes kept of each packet.
         snaplen: u32 = "262144",
-        /// Kernel buffer of each interface; `--ring` replaces it.
-        buffer: Size = "\"64M\"",
+        /// Kernel buffer of each interface; `--ring` replaces it. All of them take a third of the memory limit at most. Without it
+        /// 64M, or less where that leaves less.
+        buffer: Size = "",
         /// Put interfaces into promiscuous mode.
         promiscuous: bool = "true",
         /// Capture threads: the kernel divides the flows of each interface among them.

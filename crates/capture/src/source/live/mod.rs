@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use sidetap_model::rows::InputSummary;
 
+pub use self::order::MOST_WAITING;
 use self::order::Order;
 use self::port::{Port, Shared};
 use super::{Packet, Source};
@@ -69,8 +70,8 @@ pub fn open_live(
     readers.pop().ok_or(SourceError::NoInput)
 }
 
-/// Opens interfaces for capture by several readers: each interface's packets are divided among them by a hash of the outermost
-/// flow that is the same for both directions (`PACKET_FANOUT_HASH`, fragments of IPv4 put together before). Give each its thread.
+/// Opens interfaces for capture by several readers: each interface's packets are divided among them by the pair of addresses of the first IP header, and
+/// the pair of ports where TCP is right behind it, the same for both directions (`PACKET_FANOUT_CBPF`, fragments of IPv4 put together before). Give each its thread.
 pub fn open_live_readers(
     interfaces: &[String],
     filter: Option<&str>,
@@ -81,7 +82,7 @@ pub fn open_live_readers(
         return Err(SourceError::NoInput);
     }
     let readers = readers.max(1);
-    let mut sources: Vec<Live> = (0..readers).map(|_| Live::new(options)).collect();
+    let mut sources: Vec<Live> = (0..readers).map(|_| Live::new(options, readers)).collect();
     for (number, name) in interfaces.iter().enumerate() {
         let shared = Shared::new(name, number as u32, filter, options, readers, interfaces.len() > 1);
         for (index, source) in sources.iter_mut().enumerate() {
@@ -93,10 +94,10 @@ pub fn open_live_readers(
 }
 
 impl Live {
-    fn new(options: &LiveOptions) -> Self {
+    fn new(options: &LiveOptions, readers: usize) -> Self {
         Live {
             ports: Vec::new(),
-            order: Order::new(),
+            order: Order::new(readers),
             timeout: options.timeout,
             idle: false,
             bytes: 0,

@@ -12,8 +12,8 @@ pub(super) const BLOCK: Duration = Duration::from_millis(20);
 const HOLD: Duration = Duration::from_millis(60);
 /// Nanoseconds behind the latest packet of a port that are no disorder of it.
 const STEP_BACK: i64 = 1_000_000_000;
-/// Bytes that wait for earlier packets: a second of a gigabit has eight times as many.
-const MOST: usize = 16 << 20;
+/// Bytes that wait for earlier packets, of all readers: a second of a gigabit has eight times as many.
+pub const MOST_WAITING: usize = 16 << 20;
 
 /// A packet that was taken from a port.
 #[derive(Clone, Copy)]
@@ -48,11 +48,14 @@ pub(super) struct Order {
     seen: Vec<Option<Ts>>,
     taken: Instant,
     bytes: usize,
+    /// Bytes that may wait.
+    most: usize,
     spare: Vec<u8>,
 }
 
 impl Order {
-    pub(super) fn new() -> Self {
+    /// One reader's of so many.
+    pub(super) fn new(readers: usize) -> Self {
         Order {
             waits: false,
             packets: VecDeque::new(),
@@ -62,6 +65,7 @@ impl Order {
             seen: Vec::new(),
             taken: Instant::now(),
             bytes: 0,
+            most: MOST_WAITING / readers.max(1),
             spare: Vec::new(),
         }
     }
@@ -113,7 +117,7 @@ impl Order {
     /// How many packets may go: those that every port has gone past, those that waited long enough, and the first of too many.
     fn count_ready(&self, now: Instant) -> usize {
         let past = self.seen.iter().copied().min().flatten();
-        let mut over = self.bytes.saturating_sub(MOST);
+        let mut over = self.bytes.saturating_sub(self.most);
         // A clock that went back sorts what waits behind what came since: all of it goes with the last one that waited long enough.
         let overdue = self.packets.iter().rposition(|p| now.duration_since(p.taken) >= HOLD);
         let ready = self.packets.iter().take_while(|p| {
@@ -177,7 +181,7 @@ mod tests {
 
     #[test]
     fn one_port_waits_for_nobody() {
-        let (mut order, now) = (Order::new(), Instant::now());
+        let (mut order, now) = (Order::new(1), Instant::now());
         order.add_port();
         order.begin(now);
         order.take(0, at(5_000), b"b", 1);
@@ -188,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_another_port_may_still_have_comes_first() {
-        let (mut order, mut now) = (Order::new(), Instant::now());
+        let (mut order, mut now) = (Order::new(1), Instant::now());
         order.add_port();
         order.add_port();
         order.begin(now);
@@ -210,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_goes_back_holds_nothing_up() {
-        let (mut order, mut now) = (Order::new(), Instant::now());
+        let (mut order, mut now) = (Order::new(1), Instant::now());
         order.add_port();
         order.add_port();
         order.begin(now);
@@ -232,7 +236,7 @@ mod tests {
 
     #[test]
     fn no_more_wait_than_there_is_room_for() {
-        let (mut order, now) = (Order::new(), Instant::now());
+        let (mut order, now) = (Order::new(1), Instant::now());
         order.add_port();
         order.add_port();
         order.begin(now);
@@ -240,6 +244,6 @@ mod tests {
         assert!(order.end(now));
         let given = given(&mut order).len();
         assert!((24..40).contains(&given), "{given}");
-        assert!(order.bytes <= MOST);
+        assert!(order.bytes <= MOST_WAITING);
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct Port {
     spare: Option<Capture<Active>>,
     link: LinkType,
     index: u32,
+    /// The name that it has now.
+    called: String,
     status: Status,
     retry: Option<(Instant, BackOff)>,
     summary: InputSummary,
@@ -125,7 +127,8 @@ impl Port {
         };
         let summary = InputSummary { path: shared.name.clone(), ..InputSummary::default() };
         let (status, retry, dropped) = (Status::Up, None, (0, 0));
-        Ok(Port { shared, first, capture, spare, link, index, status, retry, summary, dropped })
+        let called = shared.name.clone();
+        Ok(Port { shared, first, capture, spare, link, index, called, status, retry, summary, dropped })
     }
 
     pub(super) fn link(&self) -> LinkType {
@@ -192,9 +195,14 @@ impl Port {
     /// Looks at the counters and at the interface, and opens it again where it is back; gives what is new.
     pub(super) fn look(&mut self) -> Option<String> {
         self.read_counters();
-        let now = packet::index_of(&self.capture, &self.shared.name).ok();
-        let is = status(&self.shared.name, self.index, now);
+        // An interface may be given another name, and all of them together ("any") have no index.
+        let name = match self.index {
+            0 => Some(self.shared.name.clone()),
+            index => packet::name_of(&self.capture, index),
+        };
+        let is = status(name.as_deref());
         let was = std::mem::replace(&mut self.status, is);
+        let renamed = name.filter(|name| *name != self.called);
         let line = match (was, is) {
             (Status::Up | Status::Down, Status::Gone) => {
                 self.retry = Some((Instant::now(), BackOff::default()));
@@ -202,9 +210,20 @@ impl Port {
             }
             (Status::Up, Status::Down) => Some("went down".to_owned()),
             (Status::Down, Status::Up) => Some("is up again".to_owned()),
-            (Status::Gone, Status::Gone) => now.and_then(|index| self.retry(index)),
+            (Status::Gone, Status::Gone) => {
+                packet::index_of(&self.capture, &self.shared.name).ok().and_then(|index| self.retry(index))
+            }
+            (Status::Up, Status::Up) => {
+                renamed.as_ref().map(|name| format!("is called {name} now, and is read on"))
+            }
             _ => None,
         };
+        let line = match (line, &renamed) {
+            (Some(line), Some(name)) => Some(format!("{line}; it is called {name} now")),
+            (None, Some(name)) => Some(format!("is called {name} now, and is read on")),
+            (line, None) => line,
+        };
+        self.called = renamed.unwrap_or_else(|| std::mem::take(&mut self.called));
         line.filter(|_| self.first).map(|line| format!("{} {line}", self.shared.name))
     }
 
@@ -218,7 +237,8 @@ impl Port {
         let Ok(how) = self.reopen(index) else { return None };
         self.retry = None;
         self.index = index;
-        self.status = status(&self.shared.name, index, Some(index));
+        self.status = status(Some(&self.shared.name));
+        self.called.clone_from(&self.shared.name);
         self.summary.reopened += 1;
         Some(format!("is back{how}"))
     }

@@ -14,7 +14,7 @@ use sidetap_model::HashKey;
 use sidetap_pipeline::{Hooks, Options, Progress};
 
 use self::look::{Figures, Look};
-use super::prepare::bare_options;
+use super::prepare::{bare_options, rings};
 use super::progress::{Bar, Stop};
 use crate::cli::{DoctorArgs, GlobalArgs};
 use crate::config::{self, Config};
@@ -23,7 +23,10 @@ use crate::output::{Terminal, print, warn};
 
 /// Looks, and says what to change.
 pub(crate) fn run(global: &GlobalArgs, args: &DoctorArgs) -> Result<Status> {
-    let config = config::load(global.config.as_deref())?;
+    let mut config = config::load(global.config.as_deref())?;
+    if !args.interfaces.is_empty() {
+        rings(&mut config, None, args.interfaces.len(), 1)?;
+    }
     // No hash of this key is kept: the doctor shows shares only.
     let mut options = bare_options(&config, HashKey::from_bytes([0; 16]))?;
     options.live = !args.interfaces.is_empty();
@@ -55,11 +58,15 @@ fn filter<'a>(args: &'a DoctorArgs, config: &'a Config) -> Option<&'a str> {
 
 /// The configured ways of capturing.
 pub(crate) fn live_options(config: &Config) -> LiveOptions {
+    let usual = LiveOptions::default();
     LiveOptions {
         promiscuous: config.capture.promiscuous,
         snaplen: i32::try_from(config.capture.snaplen).unwrap_or(i32::MAX),
-        buffer_bytes: i32::try_from(config.capture.buffer.0).unwrap_or(i32::MAX),
-        ..LiveOptions::default()
+        buffer_bytes: config
+            .capture
+            .buffer
+            .map_or(usual.buffer_bytes, |b| i32::try_from(b.0).unwrap_or(i32::MAX)),
+        ..usual
     }
 }
 

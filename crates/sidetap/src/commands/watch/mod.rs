@@ -35,7 +35,7 @@ use self::keep::Keeping;
 use super::doctor::live_options;
 use super::finish::{Answer, finish};
 use super::mitigation::warn_of_operator;
-use super::prepare::plan;
+use super::prepare::{plan, rings};
 use super::progress::Stop;
 use super::serve::Bound;
 use crate::cli::{ActArgs, GlobalArgs, WatchArgs};
@@ -51,6 +51,8 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
     overlay(args, &mut config);
     let interfaces = interfaces(args, &config)?;
     let listen = listen(args, &config)?;
+    let threads = config.capture.fanout;
+    rings(&mut config, args.analysis.memory_limit, interfaces.len(), threads)?;
     let mut plan = plan(&args.analysis, &mut config)?;
     plan.options.live = true;
     if args.enforce {
@@ -58,8 +60,7 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
         warn_of_operator(&config);
     }
     let filter = Some(config.capture.filter.as_str()).filter(|f| !f.is_empty());
-    let readers = usize::from(config.capture.fanout);
-    let mut sources = open_live_readers(&interfaces, filter, &live_options(&config), readers)?;
+    let mut sources = open_live_readers(&interfaces, filter, &live_options(&config), usize::from(threads))?;
     let started = Instant::now();
     let begun = clock::now();
     plan.begun = Some(begun);
@@ -137,7 +138,7 @@ fn overlay(args: &WatchArgs, config: &mut Config) {
         capture.filter.clone_from(filter);
     }
     capture.fanout = live.fanout.unwrap_or(capture.fanout);
-    capture.buffer = live.ring.unwrap_or(capture.buffer);
+    capture.buffer = live.ring.or(capture.buffer);
     capture.promiscuous &= !live.no_promiscuous;
     capture.confine &= !live.keep_rights;
     if live.user.is_some() {
