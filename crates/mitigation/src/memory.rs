@@ -31,9 +31,28 @@ pub(crate) struct File {
     /// Where what it announced leads to, where that is a part of each announcement.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) destinations: BTreeSet<IpNet>,
+    /// Since when each of what it announced is there; nothing where that was not remembered yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) announced: Option<Vec<Announcement>>,
     /// Why the file cannot be read, where this is of its copy or what could be saved of it: it is written anew with the next change.
     #[serde(skip)]
     pub(crate) broken: Option<String>,
+}
+
+/// One announcement of a device of which there is but one from here: one of another time is somebody else's, who took its place.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Announcement {
+    pub(crate) source: IpNet,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) destination: Option<IpNet>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) since: Option<i64>,
+    /// The bytes a second that it let through then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rate: Option<u64>,
+    /// Whether it was about to be made anew: what is there as it was meant is ours then, whatever its time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) begun: bool,
 }
 
 impl Memory {

@@ -3,7 +3,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use sidetap_model::rows::VerdictRow;
-use sidetap_model::{Mode, SubjectKind, Ts};
+use sidetap_model::{HashKey, Mode, SubjectKind, Ts};
 use sidetap_policy::Response;
 
 use super::AlertConfig;
@@ -21,6 +21,11 @@ const AGAIN_S: i64 = 86_400;
 const RISE: u8 = 10;
 /// What a group without a class is called.
 const UNCLASSED: &str = "suspicious behaviour";
+/// The groups of alerts that are about no group.
+const BUDGET: &str = "budget";
+const DIGEST: &str = "digest";
+/// Hashes clients where none is kept.
+const NO_KEY: HashKey = HashKey::from_bytes([0; 16]);
 /// Subjects that an alert names.
 const NAMED: usize = 10;
 
@@ -100,23 +105,23 @@ struct Group {
     over: bool,
     /// How many members were known before a restart, which are not named any more.
     earlier: usize,
-    /// The one address of its first member, and whether any other had another.
-    client_ip: Option<IpAddr>,
+    /// The one address of its first member, hashed, and whether any other had another.
+    client: Option<u64>,
     is_mixed: bool,
+    /// Whether an alert was spent on it that reached nobody before a restart.
+    is_owed: bool,
 }
 
-/// Who is heard of: an address of a zone, for one class.
-type Client = (String, IpAddr, Option<String>);
-
 /// The group of a single client.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 struct Own {
     group: String,
     /// When a verdict named the address alone: that of a proxy, or one that a header claims, is never named alone, and stands for several.
     alone_at: Option<i64>,
 }
 
-/// What outlasts a restart: that somebody was told, and what was spent. It names no client.
+/// What outlasts a restart: that somebody was told, and what was spent. It names clients by hashes with the site's key alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Kept {
@@ -125,6 +130,7 @@ pub struct Kept {
     said_spent: bool,
     digest_at: Option<i64>,
     groups: BTreeMap<String, KeptGroup>,
+    clients: BTreeMap<u64, Own>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,18 +142,26 @@ struct KeptGroup {
     requests: u64,
     response: String,
     mode: Option<Mode>,
+    strongest: Option<Response>,
+    asked: bool,
     heard_at: i64,
     told: Option<(i64, u8)>,
     in_digest: bool,
     over: bool,
+    client: Option<u64>,
+    is_mixed: bool,
+    is_owed: bool,
 }
 
 /// Puts verdicts together to alerts. Pure: time is an argument.
 #[derive(Debug)]
 pub struct Gather {
     groups: BTreeMap<String, Group>,
-    /// Of each client the group of his own that he was heard of with: one who changes his agents, or is found in a campaign later, is no one else.
-    clients: BTreeMap<Client, Own>,
+    /// Of each client, an address of a zone for one class, the group of his own that he was heard of with: one who changes his agents, or is
+    /// found in a campaign later, is no one else.
+    clients: BTreeMap<u64, Own>,
+    /// Hashes clients; without one none is kept.
+    key: Option<HashKey>,
     silence: Vec<Silence>,
     budget: u32,
     at_once_from: u8,
@@ -158,6 +172,8 @@ pub struct Gather {
     /// Whether it was said that the day's budget is spent.
     said_spent: bool,
     digest_at: Option<i64>,
+    /// Whether some may be owed an alert since a restart.
+    owes: bool,
     /// Whether what outlasts a restart is another than when it was asked for last.
     changed: bool,
 }
@@ -170,6 +186,7 @@ impl Gather {
         Ok(Gather {
             groups: BTreeMap::new(),
             clients: BTreeMap::new(),
+            key: None,
             silence: config.silence.clone(),
             budget: config.budget_per_day,
             at_once_from: config.at_once_from,
@@ -179,8 +196,16 @@ impl Gather {
             spent: 0,
             said_spent: false,
             digest_at: None,
+            owes: false,
             changed: false,
         })
+    }
+
+    /// The same, which keeps who its clients are by hashes with this key.
+    #[must_use]
+    pub fn hashed(mut self, key: &HashKey) -> Self {
+        self.key = Some(key.clone());
+        self
     }
 
     /// Goes on where another left off.
@@ -191,41 +216,63 @@ impl Gather {
             score: g.score,
             class: g.class,
             requests: g.requests,
-            strongest: strength(&g.response, g.mode),
-            asked: g.mode == Some(Mode::Approve),
+            strongest: g.strongest.max(strength(&g.response, g.mode)),
+            asked: g.asked || g.mode == Some(Mode::Approve),
             response: g.response,
             mode: g.mode,
             told: g.told,
             in_digest: g.in_digest,
             over: g.over,
             earlier: g.members,
+            client: g.client,
+            is_mixed: g.is_mixed,
+            is_owed: g.is_owed,
             ..Group::heard(g.heard_at)
         };
         self.groups.extend(kept.groups.into_iter().take(KEPT).map(|(name, g)| (name, group(g))));
+        self.clients.extend(kept.clients.into_iter().take(KEPT));
+        self.owes = true;
     }
 
-    /// What another is to go on with, where that changed since it was asked for last; `waiting` are alerts that nobody was told yet.
-    pub fn keep(&mut self, waiting: &BTreeSet<&str>) -> Option<Kept> {
+    /// What another is to go on with, where that changed since it was asked for last; `waiting` are alerts that nobody was told yet, by
+    /// their group and time.
+    pub fn keep(&mut self, waiting: &BTreeSet<(&str, i64)>) -> Option<Kept> {
         if !std::mem::take(&mut self.changed) {
             return None;
         }
         let mut latest: Vec<(&String, &Group)> = self.groups.iter().collect();
         latest.sort_by_key(|(name, g)| (std::cmp::Reverse(g.heard_at), *name));
-        let group = |name: &str, g: &Group| KeptGroup {
-            score: g.score,
-            class: g.class.clone(),
-            members: g.count(),
-            requests: g.requests,
-            response: g.response.clone(),
-            mode: g.mode,
-            heard_at: g.heard_at,
-            told: g.told.filter(|_| !waiting.contains(name)),
-            in_digest: g.in_digest,
-            over: g.over,
+        let now = latest.first().map_or(0, |(_, g)| g.heard_at);
+        let is_keyed = self.key.is_some();
+        let group = |name: &str, g: &Group| {
+            let waits = |group: &str| g.told.is_some_and(|(at, _)| waiting.contains(&(group, at)));
+            let (is_owed, by_digest) = (waits(name), waits(DIGEST));
+            KeptGroup {
+                score: g.score,
+                class: g.class.clone(),
+                members: g.count(),
+                requests: g.requests,
+                response: g.response.clone(),
+                mode: g.mode,
+                strongest: g.strongest,
+                asked: g.asked,
+                heard_at: g.heard_at,
+                told: g.told.filter(|_| !is_owed && !by_digest),
+                in_digest: g.in_digest || by_digest,
+                over: g.over || by_digest && g.score >= self.at_once_from,
+                client: g.client.filter(|_| is_keyed && now - g.heard_at < AGAIN_S),
+                is_mixed: g.is_mixed,
+                is_owed: is_owed || g.is_owed,
+            }
         };
-        let groups = latest.into_iter().take(KEPT).map(|(n, g)| (n.clone(), group(n, g))).collect();
-        let Gather { day, spent, said_spent, digest_at, .. } = *self;
-        Some(Kept { day, spent, said_spent, digest_at, groups })
+        let groups: BTreeMap<String, KeptGroup> =
+            latest.into_iter().take(KEPT).map(|(n, g)| (n.clone(), group(n, g))).collect();
+        let of_client = |own: &Own| groups.get(&own.group).is_some_and(|g| g.client.is_some());
+        let clients = self.clients.iter().filter(|(_, own)| of_client(own));
+        let clients = clients.take(KEPT).map(|(client, own)| (*client, own.clone())).collect();
+        let said_spent = self.said_spent && !waiting.iter().any(|(group, _)| *group == BUDGET);
+        let Gather { day, spent, digest_at, .. } = *self;
+        Some(Kept { day, spent, said_spent, digest_at, groups, clients })
     }
 
     /// Alerts that changed verdicts are worth; those that are not, or that the budget does not cover, wait for the digest.
@@ -248,8 +295,8 @@ impl Gather {
         // One that is further away is of a clock that was ahead.
         let next = now.saturating_add(self.digest_s);
         self.digest_at = Some(self.digest_at.map_or(next, |at| at.min(next)));
-        let mut alerts = Vec::new();
         let approval_s = self.approval_s;
+        let mut alerts = self.owed(now);
         let mut spent = None;
         for name in touched {
             let Some(group) = self.groups.get_mut(&name).filter(|g| g.is_news(now)) else { continue };
@@ -262,8 +309,7 @@ impl Gather {
                 continue;
             }
             self.spent += 1;
-            group.told = Some((now, group.score));
-            group.in_digest = false;
+            group.tell(now);
             alerts.push(group.alert(&name, now, approval_s));
         }
         if let Some(score) = spent.filter(|_| !self.said_spent && self.budget > 0) {
@@ -273,10 +319,25 @@ impl Gather {
         alerts
     }
 
+    /// What was spent before a restart and reached nobody.
+    fn owed(&mut self, now: i64) -> Vec<Alert> {
+        if !std::mem::take(&mut self.owes) {
+            return Vec::new();
+        }
+        self.changed = true;
+        let tell = |(name, group): (&String, &mut Group)| {
+            std::mem::take(&mut group.is_owed).then(|| {
+                group.tell(now);
+                group.alert(name, now, self.approval_s)
+            })
+        };
+        self.groups.iter_mut().filter_map(tell).collect()
+    }
+
     /// That the rest of the day's alerts come with digests.
     fn spent(&self, score: u8, now: i64) -> Alert {
         Alert {
-            group: "budget".to_owned(),
+            group: BUDGET.to_owned(),
             title: format!("Sidetap: the day's budget of {} alerts is spent", self.budget),
             text: "What else is found until midnight (UTC) comes with the digest.\n".to_owned(),
             score,
@@ -322,7 +383,7 @@ impl Gather {
             }
         };
         (!lines.is_empty()).then(|| Alert {
-            group: "digest".to_owned(),
+            group: DIGEST.to_owned(),
             title: format!("Sidetap: {title}"),
             text: lines.iter().take(100).map(|(_, line)| format!("{line}\n")).collect(),
             score,
@@ -341,10 +402,10 @@ impl Gather {
         let name = v.campaign.clone().unwrap_or_else(|| v.id.clone());
         let Some(ip) = v.client_ip else { return name };
         let is_alone = v.subject.kind == SubjectKind::Ip && v.subject.value.parse() == Ok(ip);
-        let client = (v.zone.clone(), ip, v.class.clone());
+        let (client, whom) = (self.hash(&v.zone, ip, v.class.as_deref()), self.hash(&v.zone, ip, None));
         let is_recent = |at: i64| now - at < AGAIN_S;
         if let Some(own) = self.clients.get_mut(&client) {
-            let is_his = |g: &&Group| is_recent(g.heard_at) && !g.is_mixed && g.client_ip == Some(ip);
+            let is_his = |g: &&Group| is_recent(g.heard_at) && !g.is_mixed && g.client == Some(whom);
             let known = self.groups.get(&own.group).filter(is_his);
             let joins = own.group == name
                 || known.is_some()
@@ -370,6 +431,12 @@ impl Gather {
         name
     }
 
+    /// A client, for one class or whatever it is for.
+    fn hash(&self, zone: &str, ip: IpAddr, class: Option<&str>) -> u64 {
+        let key = self.key.as_ref().unwrap_or(&NO_KEY);
+        key.hash64("alerted", format!("{ip}\0{zone}\0{}", class.unwrap_or_default()).as_bytes())
+    }
+
     fn note(&mut self, name: String, v: &VerdictRow, now: i64) {
         if self.groups.len() >= GROUPS && !self.groups.contains_key(&name) {
             let mut oldest: Vec<(i64, String)> =
@@ -379,6 +446,7 @@ impl Gather {
                 self.groups.remove(&name);
             }
         }
+        let client = v.client_ip.map(|ip| self.hash(&v.zone, ip, None));
         let group = self.groups.entry(name).or_insert_with(|| Group::heard(now));
         let mode = v.measures.as_ref().and_then(|m| m.mode);
         let done = strength(&v.response, mode);
@@ -398,9 +466,9 @@ impl Gather {
                 v.reasons.first().map(|r| format!("{}: {}", r.indicator, r.observed)).unwrap_or_default();
         }
         if group.members.is_empty() && group.earlier == 0 {
-            group.client_ip = v.client_ip;
+            group.client = client;
         }
-        group.is_mixed |= group.client_ip != v.client_ip;
+        group.is_mixed |= group.client != client;
         if group.members.len() < GROUPS && group.members.insert(v.id.clone(), ()).is_none() {
             // What was counted before a restart comes again with its verdicts.
             if group.members.len() > group.earlier {
@@ -433,9 +501,15 @@ impl Group {
             in_digest: false,
             over: false,
             earlier: 0,
-            client_ip: None,
+            client: None,
             is_mixed: false,
+            is_owed: false,
         }
+    }
+
+    fn tell(&mut self, now: i64) {
+        self.told = Some((now, self.score));
+        (self.in_digest, self.harder) = (false, false);
     }
 
     fn count(&self) -> usize {
@@ -473,8 +547,11 @@ impl Group {
             format!("{} is not done without a yes, which is waited for until {until} (`sidetap mitigation approvals`)\n", self.response)
         });
         let subjects = self.subjects.join(", ");
-        let more = self.count().saturating_sub(self.subjects.len());
-        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let rest = match (self.count().saturating_sub(self.subjects.len()), self.subjects.is_empty()) {
+            (0, _) => String::new(),
+            (n, true) => format!("{n} since before a restart"),
+            (n, false) => format!(" and {n} more"),
+        };
         Alert {
             group: name.to_owned(),
             title: format!("Sidetap: {}", self.title(name)),

@@ -45,9 +45,9 @@ impl KeptFile {
         let Some(path) = self.path.as_ref().filter(|_| at_once || self.written.elapsed() >= TICK) else {
             return;
         };
-        let mut waiting: Option<BTreeSet<&str>> = None;
+        let mut waiting: Option<BTreeSet<(&str, i64)>> = None;
         for outbox in outboxes {
-            let these: BTreeSet<&str> = outbox.waiting().collect();
+            let these: BTreeSet<(&str, i64)> = outbox.waiting().collect();
             waiting = Some(waiting.map_or_else(|| these.clone(), |all| &all & &these));
         }
         let Some(kept) = gather.keep(&waiting.unwrap_or_default()) else { return };

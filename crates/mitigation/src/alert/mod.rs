@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde::Deserialize;
+use sidetap_model::HashKey;
 use sidetap_model::rows::VerdictRow;
 
 use crate::config::ConfigError;
@@ -83,19 +84,23 @@ pub struct Alerter {
 impl Alerter {
     /// Starts it; nothing where nobody is to be told.
     pub fn start(config: &AlertConfig, clock: WallClock) -> Result<Option<Self>, ConfigError> {
-        Self::start_with(config, clock, None)
+        Self::start_with(config, clock, None, None)
     }
 
-    /// The same, where what outlasts a restart is kept beside this ledger.
+    /// The same, where what outlasts a restart is kept beside this ledger, with clients hashed by this key.
     pub fn start_with(
         config: &AlertConfig,
         clock: WallClock,
         ledger: Option<&Path>,
+        key: Option<&HashKey>,
     ) -> Result<Option<Self>, ConfigError> {
         if config.sink.is_empty() {
             return Ok(None);
         }
         let (sinks, mut gather) = config.made()?;
+        if let Some(key) = key {
+            gather = gather.hashed(key);
+        }
         let mut file = KeptFile::beside(ledger);
         gather.take_up(file.read());
         let (sender, receiver) = sync_channel(QUEUE);

@@ -82,9 +82,9 @@ impl Outbox {
         self.pause_s = (self.pause_s * 2).min(most);
     }
 
-    /// What still waits, by its group.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = &str> {
-        self.waiting.iter().map(|a| a.group.as_str())
+    /// What still waits, by its group and time.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (&str, i64)> {
+        self.waiting.iter().map(|a| (a.group.as_str(), a.at))
     }
 
     /// What was never told, at the end, and why.

@@ -14,7 +14,7 @@ use crate::config::{ConfigError, canary_of, check_name};
 use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, files, shortened};
 use crate::entry::{AddressSeen, Entry, Sees};
 use crate::key::Key;
-use crate::memory::{File, Memory};
+use crate::memory::{Announcement, File, Memory};
 use crate::plan::Plan;
 use crate::turn::turn;
 
@@ -158,15 +158,17 @@ impl BgpConnector {
             let text = self.gobgp(&["-j", "global", "rib", "-a", self.family(v6)])?;
             for (prefix, paths) in &routes(&text)? {
                 let Some(path) = own_path(paths) else { continue };
+                let since = path.get("age").and_then(Value::as_i64);
                 match self.config.mode {
                     BgpMode::Flowspec => match flow_of(path) {
-                        Some((route, rate)) => drop(all.routes.insert(route, rate)),
+                        Some((route, rate)) => drop(all.routes.insert(route, There { rate, since })),
                         None => all.others += 1,
                     },
                     BgpMode::Rtbh => {
                         let Ok(source) = prefix.parse() else { continue };
                         let signs = self.signs(path);
-                        all.routes.insert((source, None), (signs < SIGNS).then_some(0));
+                        let rate = (signs < SIGNS).then_some(0);
+                        all.routes.insert((source, None), There { rate, since });
                         all.plain.extend((signs == 0).then_some(source));
                     }
                 }
@@ -197,8 +199,19 @@ impl BgpConnector {
         }
     }
 
-    /// Those that are ours: of a source that was told, and to a destination that was configured then.
+    /// Those that are ours: of a source that was told, to a destination that was configured then, and there since then. Of one there is but
+    /// one from here, so that what somebody else announces for the same takes the place of ours.
     fn ours<'a>(&self, there: &'a Announced, known: &File) -> BTreeMap<&'a Route, Option<u64>> {
+        let told: Option<BTreeMap<Route, &Announcement>> =
+            known.announced.as_ref().map(|all| all.iter().map(|a| ((a.source, a.destination), a)).collect());
+        let meant: BTreeMap<Route, Option<u64>> =
+            known.entries.iter().flat_map(|e| self.routes_of(e)).collect();
+        let is_since_then = |route: &Route, t: &There| {
+            let Some(told) = &told else { return true };
+            let as_meant = || meant.get(route).is_some_and(|rate| is_rate(*rate, t.rate));
+            let as_left = |a: &Announcement| a.since == t.since && is_rate(a.rate, t.rate);
+            told.get(route).is_some_and(|a| as_left(a) || a.begun && as_meant())
+        };
         let sources: BTreeSet<IpNet> = known.entries.iter().filter_map(|e| e.key.net()).collect();
         // A memory that was saved from a broken file has none.
         let own = if known.destinations.is_empty() { self.destinations() } else { BTreeSet::new() };
@@ -206,7 +219,8 @@ impl BgpConnector {
         let is_ours = |(source, destination): &Route| {
             sources.contains(source) && destination.as_ref().is_none_or(leads)
         };
-        there.routes.iter().filter(|(route, _)| is_ours(route)).map(|(route, rate)| (route, *rate)).collect()
+        let ours = there.routes.iter().filter(|(route, t)| is_ours(route) && is_since_then(route, t));
+        ours.map(|(route, t)| (route, t.rate)).collect()
     }
 
     fn destinations(&self) -> BTreeSet<IpNet> {
@@ -248,11 +262,18 @@ impl BgpConnector {
 /// A source, and where its packets are matched, where that is a part of it.
 type Route = (IpNet, Option<IpNet>);
 
+/// An announcement: the bytes a second that it lets through, and since when it is there.
+#[derive(Debug)]
+struct There {
+    rate: Option<u64>,
+    since: Option<i64>,
+}
+
 /// What a speaker announces by itself: of flow specifications those of a source and a destination alone, with the bytes a second that they
 /// let through; of routes those to a black hole as it is configured have none.
 #[derive(Debug, Default)]
 struct Announced {
-    routes: BTreeMap<Route, Option<u64>>,
+    routes: BTreeMap<Route, There>,
     /// Flow specifications that no entry could stand for.
     others: usize,
     /// Routes that lead to no black hole: they take no room of one.
@@ -360,23 +381,43 @@ impl Connector for BgpConnector {
         {
             return Err(ConnectorError::Conflict(format!("announcements: {source} came in between")));
         }
+        let anew: BTreeMap<&Route, Option<u64>> = wanted
+            .iter()
+            .filter(|(route, rate)| !ours.get(route).is_some_and(|r| is_rate(*r, **rate)))
+            .map(|(route, rate)| (route, *rate))
+            .collect();
+        let announcement = |route: &Route, there: &Announced, begun| Announcement {
+            source: route.0,
+            destination: route.1,
+            since: there.routes.get(route).and_then(|t| t.since),
+            rate: there.routes.get(route).and_then(|t| t.rate),
+            begun,
+        };
+        let stay = ours.keys().filter(|route| !anew.contains_key(**route));
+        let stay = stay.map(|route| announcement(route, &there, false));
         known.destinations.extend(self.destinations());
+        known.announced =
+            Some(stay.chain(anew.keys().map(|route| announcement(route, &there, true))).collect());
         self.memory.save(&known)?;
         self.memory.intend(&plan.target)?;
         let mut told = 0;
-        for (route, rate) in &wanted {
-            if !ours.get(route).is_some_and(|r| is_rate(*r, *rate)) {
-                self.tell("add", route, *rate)?;
-                told += 1;
-            }
+        for (route, rate) in &anew {
+            self.tell("add", route, *rate)?;
+            told += 1;
         }
         for (route, rate) in ours.iter().filter(|(route, _)| !wanted.contains_key(**route)) {
             self.tell("del", route, *rate)?;
             told += 1;
         }
+        let left = self.announced()?;
+        let is_told = |(route, rate): &(&Route, &Option<u64>)| {
+            left.routes.get(*route).is_some_and(|t| is_rate(t.rate, **rate))
+        };
+        let told_now = wanted.iter().filter(is_told).map(|(route, _)| announcement(route, &left, false));
         self.memory.save(&File {
             entries: plan.target.clone(),
             destinations: self.destinations(),
+            announced: Some(told_now.collect()),
             ..File::default()
         })?;
         Ok(turn.answer(format!("{told} announcements changed")))

@@ -164,12 +164,10 @@ fn each_flow_of_a_source_is_held_against_what_was_announced() {
         let flow = "source 203.0.113.9/32 destination 10.77.0.0/24";
         device.gobgp(&format!("global rib {verb} -a ipv4-flowspec match {flow}{then}"));
     };
-    for (verb, then) in [("del", ""), ("add", " then rate-limit 5000")] {
-        change(verb, then);
-        assert!(!has(&ours[0]) && has(&ours[1]));
-        assert!(push(&mut connector, &["203.0.113.9"]), "{verb} by hand is not seen");
-        assert!(has(&ours[0]) && has(&ours[1]), "{}", rib());
-    }
+    change("del", "");
+    assert!(!has(&ours[0]) && has(&ours[1]));
+    assert!(push(&mut connector, &["203.0.113.9"]), "what was withdrawn by hand is not seen");
+    assert!(has(&ours[0]) && has(&ours[1]), "{}", rib());
     change("del", "");
     assert!(push(&mut connector, &[]));
     assert!(!has(&ours[1]), "who is let go is let go whatever is there: {}", rib());
@@ -223,6 +221,37 @@ fn a_flow_of_ones_own_is_left_alone() {
     assert!(rated("10.78.0.0/24"), "{}", rib());
     push(&mut connector, &[]);
     assert!(rated("10.78.0.0/24"), "{}", rib());
+    // One that comes after ours for the same pair takes its place: as another, and as what ours was.
+    for then in [" then rate-limit 5000", " then discard"] {
+        let mut connector = device.connector_to("memory.json", &["10.77.0.0/24"]);
+        push(&mut connector, &["203.0.113.12"]);
+        // A speaker tells the time of an announcement in seconds.
+        std::thread::sleep(std::time::Duration::from_millis(1_100));
+        let one = |verb: &str, then: &str| {
+            device.gobgp(&format!("global rib {verb} -a ipv4-flowspec match source 203.0.113.12/32 destination 10.77.0.0/24{then}"))
+        };
+        one("add", then);
+        let there = rib();
+        let planned = plan(
+            &[entry("203.0.113.12", Response::Block)],
+            &connector.observe(wall()).unwrap(),
+            &[],
+            connector.sees(),
+        );
+        assert!(planned.refused.iter().any(|r| r.why.contains("somebody else's")), "{planned:?}");
+        push(&mut connector, &["203.0.113.12"]);
+        push(&mut connector, &[]);
+        let left = rib();
+        let of =
+            |rib: &str| rib.lines().find(|l| l.contains("203.0.113.12/32")).map(|l| l.contains("discard"));
+        assert_eq!(of(&left), of(&there), "{then}: {left}");
+        assert!(of(&left).is_some(), "{then}: it was withdrawn as ours: {left}");
+        // Once it goes, ours is announced again.
+        one("del", "");
+        assert!(push(&mut connector, &["203.0.113.12"]), "{then}");
+        assert_eq!(of(&rib()), Some(true), "{then}");
+        push(&mut connector, &[]);
+    }
     // One that comes between the look and the change.
     let wanted = [entry("203.0.113.11", Response::Block)];
     let planned = plan(&wanted, &connector.observe(wall()).unwrap(), &[], connector.sees());
@@ -296,8 +325,13 @@ fn a_route_of_ones_own_is_no_black_hole_and_is_left_alone() {
     assert!(leads("203.0.113.9/32", "192.0.2.77"), "ours took its place: {}", rib());
     assert!(leads("203.0.113.10/32", "192.0.2.1 "), "{}", rib());
     assert!(!push(&mut connector, &["203.0.113.9", "203.0.113.10"]));
+    // One that comes after ours takes its place, and is left as well.
     device.gobgp("global rib add 203.0.113.10/32 nexthop 192.0.2.77");
-    assert!(push(&mut connector, &["203.0.113.9", "203.0.113.10"]), "what was changed by hand is not seen");
+    push(&mut connector, &["203.0.113.9", "203.0.113.10"]);
+    push(&mut connector, &[]);
+    assert!(leads("203.0.113.10/32", "192.0.2.77"), "{}", rib());
+    device.gobgp("global rib del 203.0.113.10/32");
+    assert!(push(&mut connector, &["203.0.113.9", "203.0.113.10"]), "what was withdrawn by hand is not seen");
     assert!(leads("203.0.113.10/32", "192.0.2.1 "), "{}", rib());
 }
 

@@ -198,7 +198,12 @@ impl Acting {
             store,
             enforcer: (!enforcer.connectors().is_empty()).then_some(enforcer),
             devices: None,
-            alerter: Alerter::start_with(&alerts, system_clock(), ledger_of(&config, &source).as_deref())?,
+            alerter: Alerter::start_with(
+                &alerts,
+                system_clock(),
+                ledger_of(&config, &source).as_deref(),
+                Some(key),
+            )?,
             mode: if enforce { Mode::Enforce } else { Mode::DryRun },
             reconcile: config.mitigation.reconcile()?,
             verdicts: BTreeMap::new(),
@@ -262,12 +267,8 @@ impl Acting {
                     self.reread(asked);
                     let going: BTreeSet<String> =
                         changed.iter().filter(|v| self.goes_on(v)).map(|v| v.id.clone()).collect();
-                    let known = changed.iter().filter(|v| self.is_known(v));
-                    let before: BTreeMap<String, String> = known
-                        .filter_map(|v| Some((v.id.clone(), self.verdicts.get(&v.id)?.response.clone())))
-                        .collect();
                     let is_news = changed.is_empty() || going.len() < changed.len();
-                    let mut decided = self.decide(changed);
+                    let decided = self.decide(changed);
                     // What is acted on is in the store before, but a store that is busy keeps no device waiting. For how long who goes on is
                     // acted against is seen to when devices are looked at anyway.
                     let kept = self.keep_at_once(&decided);
@@ -279,8 +280,6 @@ impl Acting {
                     }
                     self.keep_late();
                     self.note_times(&decided);
-                    // Nobody is alerted again to what he was told of.
-                    decided.retain(|v| before.get(&v.id) != Some(&v.response));
                     if let Some(alerter) = &mut self.alerter {
                         alerter.hear(&decided);
                     }
@@ -510,13 +509,8 @@ impl Acting {
     /// Whether it says no more than that somebody goes on while what was decided still holds. That is not decided again: once a device refuses
     /// a tool, nobody with that tool can be told from the honest any more.
     fn goes_on(&self, v: &VerdictRow) -> bool {
-        self.is_known(v) && self.known.history.holds(v)
-    }
-
-    /// Whether the same was said before.
-    fn is_known(&self, v: &VerdictRow) -> bool {
         let is_same = |old: &VerdictRow| old.intent == v.intent && old.class == v.class;
-        self.verdicts.get(&v.id).is_some_and(is_same)
+        self.verdicts.get(&v.id).is_some_and(is_same) && self.known.history.holds(v)
     }
 
     /// Forgets verdicts until so many are left: first those that ask for nothing any more, then those of least harm that are longest ago.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod restart;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::process::{Command, Stdio};
@@ -342,43 +344,6 @@ fn the_thread_tells_and_says_whom_it_could_not() {
     assert_eq!((heard.lock().unwrap().len(), lost.len()), (2, 1), "an alert and a digest; {lost:?}");
     assert!(lost[0].starts_with("alerts to gone: cannot be reached"), "{lost:?}");
     assert!(Alerter::start(&AlertConfig::default(), Arc::new(wall)).unwrap().is_none());
-}
-
-#[test]
-fn a_restart_tells_nobody_twice_and_spends_no_more() {
-    let dir = tempfile::tempdir().unwrap();
-    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
-    let shared = Arc::clone(&heard);
-    let at = serve(move |r| {
-        shared.lock().unwrap().push(r.json()["text"].as_str().unwrap().to_owned());
-        (200, "{}".into())
-    });
-    let text =
-        format!("budget_per_day = 2\n[[sink]]\nname = \"chat\"\nkind = \"slack\"\nurl = \"http://{at}/\"\n");
-    let config: AlertConfig = toml::from_str(&text).unwrap();
-    let ledger = dir.path().join("ledger.json");
-    let told = |verdicts: &[VerdictRow]| {
-        let mut alerter = Alerter::start_with(&config, Arc::new(|| NOON), Some(&ledger)).unwrap().unwrap();
-        alerter.hear(verdicts);
-        assert!(alerter.end().is_empty());
-        std::mem::take(&mut *heard.lock().unwrap())
-    };
-    let first = of("v1", "203.0.113.1", Some("c1"), 80);
-    assert_eq!(told(std::slice::from_ref(&first)).len(), 1);
-    assert_eq!(told(std::slice::from_ref(&first)), [""; 0], "told before the restart");
-    assert_eq!(told(&[first.clone(), of("v2", "203.0.113.2", Some("c2"), 80)]).len(), 1);
-    let over = told(&[of("v3", "203.0.113.3", Some("c3"), 80)]);
-    assert!(
-        over[0].contains("budget of 2 alerts is spent") && over[1].contains("over the day's budget"),
-        "{over:?}"
-    );
-    let worse = told(&[of("v1", "203.0.113.1", Some("c1"), 95)]);
-    assert!(worse.len() == 1 && worse[0].contains("over the day's budget"), "the budget is spent: {worse:?}");
-    let file = std::fs::read_to_string(dir.path().join("ledger.json.alerts")).unwrap();
-    assert!(file.contains("c1") && !file.contains("203.0.113"), "{file}");
-    // A file that cannot be read stops nobody.
-    std::fs::write(dir.path().join("ledger.json.alerts"), "{").unwrap();
-    assert_eq!(told(&[first]).len(), 1);
 }
 
 #[test]
