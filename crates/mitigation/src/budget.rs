@@ -20,6 +20,16 @@ pub(crate) struct Adds {
     pub(crate) room: usize,
     /// At most in a minute.
     pub(crate) a_minute: usize,
+    /// Whether what is less urgent waits with the parts of a network that want more than is left, so that there is room for all of them within
+    /// a minute; not always, or they would wait for ever where what is more urgent never leaves so much.
+    pub(crate) saves: bool,
+}
+
+impl Adds {
+    /// So many, at this time: two minutes of three save.
+    pub(crate) fn at(now: i64, room: usize, a_minute: usize) -> Self {
+        Adds { room, a_minute, saves: now.div_euclid(60).rem_euclid(3) > 0 }
+    }
 }
 
 /// Takes out of a plan what is beyond `room` new entries, the least urgent; gives how many those are.
@@ -28,17 +38,13 @@ pub(crate) struct Adds {
 ///
 /// `disjoint` says that the device takes no network beside one around it, `goes` of entries that they may not stay whatever waits: their time
 /// is over, they were taken back, or somebody is allowed by now.
-pub(crate) fn trim(
-    plan: &mut Plan,
-    Adds { room, a_minute }: Adds,
-    disjoint: bool,
-    goes: impl Fn(&Entry) -> bool,
-) -> usize {
+pub(crate) fn trim(plan: &mut Plan, adds: Adds, disjoint: bool, goes: impl Fn(&Entry) -> bool) -> usize {
+    let room = adds.room;
     if plan.add.len() <= room {
         return 0;
     }
     let why = format!("it waits for the next minute: max_adds_per_minute leaves room for {room} now");
-    leave_out(plan, room, &why, Around::Both { a_minute, disjoint }, goes)
+    leave_out(plan, room, &why, Around::Both { adds, disjoint }, goes)
 }
 
 /// Takes out of a plan that a guard holds what would act against more: new entries, and later ends of those that the device has
@@ -69,7 +75,7 @@ enum Around {
     Inside,
     /// And the network around it that is told to do the same: who is in it would be let go for a minute. For longer, as a guard holds, others
     /// in it would be kept out.
-    Both { a_minute: usize, disjoint: bool },
+    Both { adds: Adds, disjoint: bool },
 }
 
 /// Takes the least urgent new entries beyond `room` out of a plan.
@@ -85,8 +91,14 @@ fn leave_out(
         let rank = |e: &Entry| Reverse((e.verdict == CANARY, e.priority));
         rank(a).cmp(&rank(b)).then_with(|| a.key.cmp(&b.key))
     });
-    let sent = room.max(adds.iter().take_while(|e| e.verdict == CANARY).count());
-    let mut waits = adds.split_off(sent.min(adds.len()));
+    let (mut adds, mut waits, whys) = match around {
+        Around::Both { adds: many, disjoint: true } => in_whole(adds, &plan.remove, many, &goes),
+        _ => {
+            let sent = room.max(adds.iter().take_while(|e| e.verdict == CANARY).count());
+            let waits = adds.split_off(sent.min(adds.len()));
+            (adds, waits, BTreeMap::new())
+        }
+    };
     adds.sort_by(|a, b| a.key.cmp(&b.key));
     plan.add = adds;
     let waiting: BTreeSet<_> = waits.iter().map(|e| &e.key).collect();
@@ -110,8 +122,8 @@ fn leave_out(
         std::mem::take(&mut plan.remove).into_iter().partition(stays);
     plan.remove = removed;
     let kept = match around {
-        Around::Both { a_minute, disjoint: true } => {
-            let (kept, parts) = untangle(plan, kept, &waits, a_minute);
+        Around::Both { adds, disjoint: true } => {
+            let (kept, parts) = untangle(plan, kept, &waits, adds.a_minute);
             waits.extend(parts);
             kept
         }
@@ -126,10 +138,65 @@ fn leave_out(
         }
     }
     plan.target.sort_by(|a, b| a.key.cmp(&b.key));
+    let why_of = |e: &Entry| whys.get(&e.key).map_or(why, String::as_str).to_owned();
     let refusal =
-        |e: &Entry| Refusal { verdict: e.verdict.clone(), subject: e.key.to_string(), why: why.to_owned() };
+        |e: &Entry| Refusal { verdict: e.verdict.clone(), subject: e.key.to_string(), why: why_of(e) };
     plan.refused.extend(waits.iter().map(refusal));
     waits.len()
+}
+
+/// What is sent now of new entries, the most urgent first, and what waits, with why where that is its network: one that stands in the way
+/// of its parts gives way to all of them at once, or to none. Where no minute has room for all of them it does so part by part.
+fn in_whole(
+    urgent: Vec<Entry>,
+    old: &[Entry],
+    adds: Adds,
+    goes: impl Fn(&Entry) -> bool,
+) -> (Vec<Entry>, Vec<Entry>, BTreeMap<Key, String>) {
+    let wide = old.iter().filter(|o| o.key.is_wide() && !goes(o));
+    let mut parts: Parts = wide.filter_map(|o| Some(((o.response, o.key.net()?.trunc()), 0))).collect();
+    for key in urgent.iter().filter_map(|e| around(e, &parts)).collect::<Vec<_>>() {
+        parts.entry(key).and_modify(|n| *n += 1);
+    }
+    let (mut left, mut decided, mut whys) = (adds.room, BTreeMap::new(), BTreeMap::new());
+    let is_sent = |e: &Entry| {
+        let network = around(e, &parts).and_then(|key| Some((key, *parts.get(&key)?)));
+        let Some((key, n)) = network.filter(|(_, n)| *n <= adds.a_minute) else {
+            let fits = left > 0 || e.verdict == CANARY;
+            left = left.saturating_sub(1);
+            return fits;
+        };
+        let fits = *decided.entry(key).or_insert_with(|| {
+            let fits = n <= left;
+            left = if fits {
+                left - n
+            } else if adds.saves {
+                0
+            } else {
+                left
+            };
+            fits
+        });
+        if !fits {
+            let why = format!(
+                "it waits for a minute with room for all {n} parts of {}, which stays until then: max_adds_per_minute leaves room for {} now",
+                key.1, adds.room
+            );
+            whys.insert(e.key.clone(), why);
+        }
+        fits
+    };
+    let (sent, waits) = urgent.into_iter().partition(is_sent);
+    (sent, waits, whys)
+}
+
+/// Networks, by what is done in them, with how many parts of each are new.
+type Parts = BTreeMap<(Response, IpNet), usize>;
+
+/// Of these networks the one that an entry is a part of.
+fn around<T>(e: &Entry, networks: &BTreeMap<(Response, IpNet), T>) -> Option<(Response, IpNet)> {
+    let above = std::iter::successors(e.key.net().filter(|_| e.key.is_wide()), IpNet::supernet);
+    above.skip(1).map(|n| (e.response, n.trunc())).find(|k| networks.contains_key(k))
 }
 
 /// Sees to it that no network that stays comes beside a part of it, which packet filters do not take: its new parts wait with those that do
@@ -149,10 +216,6 @@ fn untangle(plan: &mut Plan, kept: Vec<Entry>, waits: &[Entry], a_minute: usize)
     let wide = kept.iter().filter(|k| k.key.is_wide());
     let mut parts: BTreeMap<(Response, IpNet), (usize, usize)> =
         wide.filter_map(|k| Some(((k.response, k.key.net()?.trunc()), (0, 0)))).collect();
-    let around = |e: &Entry, parts: &BTreeMap<_, _>| {
-        let above = std::iter::successors(e.key.net().filter(|_| e.key.is_wide()), IpNet::supernet);
-        above.skip(1).map(|n| (e.response, n.trunc())).find(|k| parts.contains_key(k))
-    };
     for (entries, is_new) in [(plan.add.as_slice(), true), (waits, false)] {
         for e in entries {
             if let Some(n) = around(e, &parts).and_then(|k| parts.get_mut(&k)) {
@@ -233,7 +296,7 @@ mod tests {
     }
 
     fn adds(room: usize, a_minute: usize) -> Adds {
-        Adds { room, a_minute }
+        Adds { room, a_minute, saves: true }
     }
 
     fn nets(entries: &[Entry]) -> Vec<String> {
@@ -319,6 +382,70 @@ mod tests {
             assert_eq!((nets(&one.add), nets(&one.remove)), (vec!["198.51.100.0/28".into()], vec![]));
             assert_eq!(nets(&one.target), ["198.51.100.0/24", "198.51.100.0/28"]);
         }
+    }
+
+    /// Pushes with so many a minute until nothing waits, or so many times; gives what is held then and how many minutes that took.
+    fn minutes(mut held: Vec<Entry>, wanted: &[Entry], a_minute: usize, most: i64) -> (Vec<String>, i64) {
+        for minute in 1..=most {
+            let missing = |e: &&Entry| !held.iter().any(|h| h.key == e.key);
+            let add: Vec<Entry> = wanted.iter().filter(missing).cloned().collect();
+            let is_wanted = |h: &&Entry| wanted.iter().any(|e| h.key == e.key);
+            let (target, remove): (Vec<_>, Vec<_>) =
+                (wanted.to_vec(), held.iter().filter(|h| !is_wanted(h)).cloned().collect());
+            let mut plan = Plan { add, remove, target, ..Plan::default() };
+            let waits = trim(&mut plan, Adds::at(minute * 60, a_minute, a_minute), true, |_| false);
+            assert_eq!(plan.refused.len(), waits, "each is told");
+            assert!(plan.add.len() <= a_minute);
+            held = plan.target;
+            let overlaps = |h: &Entry| {
+                around(h, &held.iter().map(|o| ((o.response, o.key.net().unwrap()), ())).collect())
+            };
+            assert!(!held.iter().any(|h| overlaps(h).is_some()), "{:?}", nets(&held));
+            if waits == 0 {
+                return (nets(&held), minute);
+            }
+        }
+        (nets(&held), most + 1)
+    }
+
+    #[test]
+    fn networks_give_way_one_after_the_other_and_nobody_waits_for_ever() {
+        // The parts of both are urgent alike, in turn.
+        let part = |third: u8, i: u8| Entry {
+            priority: (90 - i, 0),
+            ..entry(&format!("198.51.{third}.{}/28", i * 16))
+        };
+        let parts = |third: u8, n: u8| (0..n).map(move |i| part(third, i));
+        let old = || ["198.51.1.0/24", "198.51.2.0/24"].map(entry).to_vec();
+        let mut wanted: Vec<Entry> = parts(1, 6).chain(parts(2, 6)).collect();
+        // Less urgent than either, so that they come in the room that is left.
+        wanted.extend((0..15).map(|n| Entry { priority: (50, 0), ..entry(&format!("203.0.113.{n}/32")) }));
+        let (held, took) = minutes(old(), &wanted, 10, 9);
+        assert_eq!((held.len(), took), (27, 4), "{held:?}");
+        // As many as a minute takes.
+        let (held, took) = minutes(old(), &wanted, 6, 9);
+        assert_eq!((held.len(), took), (27, 5), "{held:?}");
+        // More than any minute takes: part by part.
+        let (held, took) = minutes(old(), &wanted, 5, 9);
+        assert_eq!((held.len(), took), (27, 6), "{held:?}");
+    }
+
+    #[test]
+    fn the_room_of_parts_that_are_late_is_for_others_in_one_minute_of_three() {
+        for (saves, sent) in [(true, 1), (false, 4)] {
+            let mut add: Vec<Entry> = (0..4u8).map(|n| entry(&format!("198.51.100.{}/28", n * 16))).collect();
+            add.push(Entry { priority: (99, 0), ..entry("192.0.2.1") });
+            add.extend((0..9).map(|n| Entry { priority: (50, 0), ..entry(&format!("203.0.113.{n}/32")) }));
+            let mut plan =
+                Plan { target: add.clone(), add, remove: vec![entry("198.51.100.0/24")], ..Plan::default() };
+            trim(&mut plan, Adds { room: 4, a_minute: 10, saves }, true, |_| false);
+            assert_eq!(plan.add.len(), sent, "{:?}", plan.add);
+            assert!(plan.target.iter().any(|e| e.key.is_wide()), "the network stays");
+            let late =
+                plan.refused.iter().filter(|r| r.why.contains("all 4 parts of 198.51.100.0/24")).count();
+            assert_eq!(late, 4, "{:?}", plan.refused);
+        }
+        assert!((0..180).map(|s| Adds::at(s, 1, 1).saves).filter(|saves| *saves).count() == 120);
     }
 
     #[test]

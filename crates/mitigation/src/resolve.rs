@@ -116,7 +116,7 @@ pub(crate) fn plan_one(c: &mut dyn Connector, push: &Push<'_>) -> (ConnectorPlan
     };
     if let Some(caps) = push.caps.filter(|_| !push.force) {
         let lately = push.ledger.added_lately(c.name(), push.now);
-        let adds = Adds { room: caps.room(lately), a_minute: caps.adds_per_minute as usize };
+        let adds = Adds::at(push.now, caps.room(lately), caps.adds_per_minute as usize);
         planned.waiting = trim(&mut planned.plan, adds, c.refuses_overlaps(), goes);
     }
     let share = c.max_shrink();

@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -17,7 +18,8 @@ use sidetap_mitigation::nftables::{NftablesConfig, NftablesConnector};
 use sidetap_mitigation::suite::{self, Device};
 use sidetap_mitigation::{Connector, Enforcer, Entry, Mode, PushOptions, Selector};
 use sidetap_model::SubjectKind;
-use sidetap_policy::Response;
+use sidetap_model::rows::VerdictRow;
+use sidetap_policy::{Caps, Response};
 use support::{Process, desired, skip, tool, until, verdict, wall, wall_ts};
 
 const SERVER: &str = "10.123.45.1";
@@ -374,6 +376,47 @@ fn an_element_that_times_out_before_its_removal_does_not_stop_the_rest() {
     let left: Vec<String> =
         connector.observe(wall()).unwrap().entries.iter().map(|e| e.key.to_string()).collect();
     assert_eq!(left, ["192.0.2.3"]);
+}
+
+#[test]
+fn networks_give_way_to_their_parts_one_after_the_other() {
+    let Some(net) = Net::make() else { return };
+    let _server = net.serve();
+    // The parts of both are urgent alike, in turn.
+    let block = |(n, net): (usize, &&str)| VerdictRow {
+        score: 99 - u8::try_from(n).unwrap(),
+        ..verdict(&format!("v{net}"), SubjectKind::Cidr, net, "block", 3_600)
+    };
+    let mut enforcer = Enforcer::with_connectors(vec![Box::new(net.connector())]);
+    enforcer.cap(Caps { adds_per_minute: 4, ..Caps::default() }, None);
+    let start = wall_ts().secs();
+    let push = |enforcer: &mut Enforcer, nets: &[&str], minute: i64| {
+        let want = desired(&nets.iter().enumerate().map(block).collect::<Vec<_>>(), &[]);
+        let at = sidetap_model::Ts::from_parts(start + minute * 60, 0);
+        let report = enforcer.push(&want, at, &PushOptions::new(Mode::Enforce)).connectors.remove(0);
+        assert!(["done", "waiting", "unchanged"].contains(&report.outcome.as_str()), "{report:?}");
+        report
+    };
+    push(&mut enforcer, &["10.123.45.0/26", "10.123.45.128/26"], 0);
+    assert!(!net.reach("10.123.45.5", SERVER) && !net.reach("10.123.45.130", SERVER));
+    // Three parts of each, and four a minute: both cannot give way in one.
+    let parts = [0, 128, 4, 132, 8, 136].map(|n| format!("10.123.45.{n}/30"));
+    let others = ["198.51.100.0/24", "203.0.113.0/24"];
+    let wanted: Vec<&str> = parts.iter().map(String::as_str).chain(others).collect();
+    for minute in 2.. {
+        assert!(minute < 8, "they wait for ever");
+        let report = push(&mut enforcer, &wanted, minute);
+        for attacker in ["10.123.45.5", "10.123.45.130"] {
+            assert!(!net.reach(attacker, SERVER), "{attacker} is let go in between: {report:?}");
+        }
+        if report.waiting == 0 {
+            break;
+        }
+    }
+    let mut connector = net.connector();
+    let held: BTreeSet<String> =
+        connector.observe(wall()).unwrap().entries.iter().map(|e| e.key.to_string()).collect();
+    assert_eq!(held, wanted.iter().map(ToString::to_string).collect());
 }
 
 /// A client asks from two addresses of its own: one that is blocked for good, and one that never is.
