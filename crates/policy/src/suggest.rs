@@ -219,7 +219,7 @@ impl<'a> Search<'a> {
         !covered && self.is_nobody_elses(&subject)
     }
 
-    /// Whether no guard holds an address that a condition names: it is no office's, and what is said of who sends the request there fits no more
+    /// Whether no guard holds an address that a condition names: it is no office's, verdicts name it alone, and what is said of who sends the request there fits no more
     /// than one good client elsewhere on the site. Where a request goes says nothing of that.
     fn is_nobody_elses(&self, subject: &Subject) -> bool {
         let who: Vec<SubjectPart> = subject.each_part().into_iter().filter(|p| !is_place(p.kind)).collect();
@@ -227,8 +227,10 @@ impl<'a> Search<'a> {
             return true;
         }
         let who = Subject::of_parts(who);
-        let held = crate::subject_net(&who).and_then(|n| self.bounds.guards.hold_net(&n));
-        held.is_none() && self.bounds.traffic.is_none_or(|t| t.good_clients(&who) <= 1)
+        let net = crate::subject_net(&who);
+        let held = net.and_then(|n| self.bounds.guards.hold_net(&n)).is_some();
+        let spared = |t: &Traffic| net.is_some_and(|n| t.spares(&n));
+        !held && self.bounds.traffic.is_none_or(|t| !spared(t) && t.good_clients(&who) <= 1)
     }
 
     /// The conditions of one more field, each once.

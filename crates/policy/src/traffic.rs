@@ -54,6 +54,8 @@ pub struct Traffic {
     /// Good requests that carry a fingerprint of each kind, a country, a network.
     carry: BTreeMap<String, u64>,
     left_out: u64,
+    /// Addresses of convicted clients that no verdict names alone, by their zones.
+    spared: HashSet<(Arc<str>, IpAddr)>,
     measured: Arc<Mutex<HashMap<Subject, Measure>>>,
 }
 
@@ -73,11 +75,21 @@ pub struct TrafficBuilder {
     cells: HashMap<Key, (u64, Ts)>,
     left_out: u64,
     good_left_out: u64,
+    spared: HashSet<(Arc<str>, IpAddr)>,
 }
 
 type Key = (Seen, Behind, Option<Arc<str>>);
 
 impl TrafficBuilder {
+    /// Counts requests of whom this attribution says.
+    pub fn add_by(&mut self, seen: Seen, by: &Attribution, requests: u64, last: Ts) {
+        let (behind, campaign, named) = by.whose(&seen);
+        if behind == Behind::Malicious && !named && self.spared.len() < MAX_CELLS {
+            self.spared.insert((seen.zone.clone(), seen.ip));
+        }
+        self.add(seen, behind, campaign, requests, last);
+    }
+
     /// Counts requests.
     pub fn add(&mut self, seen: Seen, behind: Behind, campaign: Option<Arc<str>>, requests: u64, last: Ts) {
         let key = (seen, behind, campaign);
@@ -103,7 +115,12 @@ impl TrafficBuilder {
             requests,
             last,
         });
-        let mut traffic = Traffic { left_out: self.left_out, good: self.good_left_out, ..Traffic::default() };
+        let mut traffic = Traffic {
+            left_out: self.left_out,
+            good: self.good_left_out,
+            spared: self.spared,
+            ..Traffic::default()
+        };
         cells.for_each(|c| traffic.push(c));
         traffic
     }
@@ -146,6 +163,12 @@ impl Traffic {
     }
 
     /// The cells of a campaign.
+    /// Whether somebody at an address of this network is convicted and no verdict names that alone: it stands for several, or is what a
+    /// header claims.
+    pub(crate) fn spares(&self, net: &IpNet) -> bool {
+        self.spared.iter().any(|(_, ip)| net.contains(&canonical(IpNet::from(*ip)).addr()))
+    }
+
     pub(crate) fn of_campaign(&self, id: &str) -> impl Iterator<Item = &Cell> {
         let numbers = self.campaigns.get(id).into_iter().flatten();
         numbers.filter_map(|n| self.cells.get(*n as usize))
@@ -263,7 +286,7 @@ fn family(print: &str) -> &str {
 #[derive(Clone, Debug, Default)]
 pub struct Attribution {
     index: Index,
-    verdicts: Vec<(Behind, Option<Arc<str>>, Arc<str>)>,
+    verdicts: Vec<Whose>,
     /// Campaigns and zones, each kept once.
     names: HashSet<Arc<str>>,
 }
@@ -299,7 +322,8 @@ impl Attribution {
             self.index.add(subject);
             let campaign = v.campaign.as_deref().map(|c| self.name(c));
             let zone = self.name(&v.zone);
-            self.verdicts.push((behind, campaign, zone));
+            let alone = matches!(subject.kind, SubjectKind::Ip | SubjectKind::Cidr);
+            self.verdicts.push(Whose { behind, campaign, zone, alone });
         }
     }
 
@@ -322,11 +346,31 @@ impl Attribution {
 
     /// Who is behind a request, and his campaign.
     pub fn behind(&self, seen: &Seen) -> (Behind, Option<Arc<str>>) {
-        let hits = self.index.matching(seen).into_iter().filter_map(|n| self.verdicts.get(n as usize));
-        let worst =
-            hits.filter(|(_, _, zone)| **zone == *seen.zone).max_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-        worst.map_or((Behind::Good, None), |(b, campaign, _)| (*b, campaign.clone()))
+        let (behind, campaign, _) = self.whose(seen);
+        (behind, campaign)
     }
+
+    /// The same, and whether a verdict names his address alone.
+    fn whose(&self, seen: &Seen) -> (Behind, Option<Arc<str>>, bool) {
+        let hits = self.index.matching(seen).into_iter().filter_map(|n| self.verdicts.get(n as usize));
+        let (mut worst, mut alone): (Option<&Whose>, bool) = (None, false);
+        for hit in hits.filter(|v| *v.zone == *seen.zone) {
+            let is_worse = worst.is_none_or(|w| (hit.behind, &hit.campaign) >= (w.behind, &w.campaign));
+            worst = if is_worse { Some(hit) } else { worst };
+            alone |= hit.alone && hit.behind == Behind::Malicious;
+        }
+        worst.map_or((Behind::Good, None, false), |w| (w.behind, w.campaign.clone(), alone))
+    }
+}
+
+/// What a verdict says of the requests that fit its subject.
+#[derive(Clone, Debug)]
+struct Whose {
+    behind: Behind,
+    campaign: Option<Arc<str>>,
+    zone: Arc<str>,
+    /// Whether it names an address and nothing else.
+    alone: bool,
 }
 
 #[cfg(test)]

@@ -218,6 +218,30 @@ fn a_rule_over_requests_is_held_as_verdicts_are() {
     assert_eq!(of(Some(&hit)), ("alert".into(), "guard:good-traffic".into()));
 }
 
+/// An address that verdicts name with a session or a program only stands for several, or is what a header claims: whoever sends that would
+/// have anybody refused.
+#[test]
+fn no_address_is_suggested_that_no_verdict_names_alone() {
+    for alone in [true, false] {
+        let mut v = verdict("malicious", ip("198.51.100.7"));
+        v.campaign = Some("c".into());
+        if !alone {
+            let part = |kind, value: &str| SubjectPart { kind, value: value.into() };
+            let parts = vec![part(SubjectKind::Ip, "198.51.100.7"), part(SubjectKind::Fingerprint, "s2-8")];
+            v.subject = Subject::of_parts(parts);
+        }
+        let by = Attribution::of(&[v]);
+        let mut builder = TrafficBuilder::default();
+        for n in 0..60 {
+            builder.add_by(request("198.51.100.7", "Browser", "/login", &["s2-8"]), &by, 5, Ts(0));
+            builder.add_by(request(&format!("10.0.0.{n}"), "Browser", "/login", &["s2-8"]), &by, 5, Ts(0));
+        }
+        let stored = builder.build();
+        let found = PolicySet::builtin().suggest(&stored, &campaign("c", "s2-8"), &SuggestOptions::default());
+        assert_eq!(!found.is_empty(), alone, "{found:?}");
+    }
+}
+
 #[test]
 fn nothing_is_suggested_against_the_address_of_an_office_as_a_whole() {
     for people in [1, 6] {

@@ -122,8 +122,7 @@ impl Asked {
         let attribution = Attribution::of(&run.verdicts);
         let mut builder = TrafficBuilder::default();
         self.each(|line, n| {
-            let (behind, campaign) = attribution.behind(&line.seen);
-            builder.add(line.seen, behind, campaign, n, line.ts);
+            builder.add_by(line.seen, &attribution, n, line.ts);
             Ok(())
         })?;
         Ok(builder.build())
@@ -299,11 +298,10 @@ fn read_stored(
             Some((_, attribution)) => attribution,
             None => attribution_of(&store, run, newer, sieve)?,
         };
-        if let Some(seen) = reader.cell(&row.cell) {
-            let (behind, campaign) = attribution.behind(&seen);
-            if behind != Behind::Good || row.first <= settled {
-                builder.add(seen, behind, campaign, row.requests, row.last);
-            }
+        if let Some(seen) = reader.cell(&row.cell)
+            && (row.first <= settled || attribution.behind(&seen).0 != Behind::Good)
+        {
+            builder.add_by(seen, &attribution, row.requests, row.last);
         }
         of = Some((run.to_owned(), attribution));
         Ok::<(), StoreError>(())
