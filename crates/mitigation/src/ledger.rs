@@ -322,12 +322,33 @@ pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
 /// What is there keeps its mode and, as far as the process may, its owner; of a link the file that it leads to is written.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let beside = beside(path, &format!(".{}.new", std::process::id()));
+    let beside = beside(path, &format!(".{}{NEW}", std::process::id()));
     let written = write_to(&beside, path, bytes).and_then(|()| put_in_place(&beside, path));
     if written.is_err() {
         let _ = std::fs::remove_file(&beside);
     }
+    sweep(path);
     written
+}
+
+/// What the name of a file ends with that is to be put in place.
+const NEW: &str = ".new";
+/// For how long one may be somebody's whose process is not seen from here: in another container.
+const AGED: Duration = Duration::from_secs(60);
+
+/// Removes what processes that were killed left beside a file.
+fn sweep(path: &Path) {
+    let Some(prefix) = path.file_name().and_then(|n| n.to_str()).map(|n| format!("{n}.")) else { return };
+    for file in std::fs::read_dir(folder(path)).into_iter().flatten().flatten() {
+        let name = file.file_name();
+        let pid = name.to_str().and_then(|n| n.strip_prefix(&prefix)?.strip_suffix(NEW)?.parse::<u32>().ok());
+        let is_aged = || {
+            file.metadata().is_ok_and(|m| m.modified().is_ok_and(|at| at.elapsed().is_ok_and(|e| e > AGED)))
+        };
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) && is_aged() {
+            let _ = std::fs::remove_file(file.path());
+        }
+    }
 }
 
 /// Writes a text over that of a file that is there and is not shorter, which takes no room.
@@ -369,6 +390,46 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn what_killed_processes_left_is_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("list");
+        let me = std::process::id();
+        let old = dir.path().metadata().unwrap().modified().unwrap() - 2 * AGED;
+        let none = u32::MAX;
+        for (name, aged) in [
+            (format!("list.{none}.new"), true),
+            (format!("list.{}.new", none - 1), false),
+            (format!("list.{me}0.copy"), true),
+            ("list.1.new".to_owned(), true),
+            ("list.new".to_owned(), true),
+            ("list.old.new".to_owned(), true),
+            (format!("other.{none}.new"), true),
+        ] {
+            let file = File::create(dir.path().join(name)).unwrap();
+            if aged {
+                file.set_modified(old).unwrap();
+            }
+        }
+        write_whole(&path, b"new").unwrap();
+        let mut left: Vec<String> = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|f| f.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        let mut kept = [
+            "list".to_owned(),
+            format!("list.{}.new", none - 1),
+            format!("list.{me}0.copy"),
+            "list.1.new".to_owned(),
+            "list.new".to_owned(),
+            "list.old.new".to_owned(),
+            format!("other.{none}.new"),
+        ];
+        kept.sort();
+        assert_eq!(left, kept);
+    }
 
     #[test]
     fn a_file_keeps_its_mode_and_a_link_its_place() {
