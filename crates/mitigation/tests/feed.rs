@@ -1,6 +1,6 @@
 //! The feed as a device fetches it: lines, validators, tokens, families, what is over, and what must never be empty.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod support;
 
@@ -443,6 +443,38 @@ fn keeps_the_contract() {
 fn measure_a_hundred_thousand() {
     let dir = tempfile::tempdir().unwrap();
     support::measure(&mut FeedConnector::new(config(dir.path(), "capacity = 100000\n")).unwrap());
+}
+
+/// Until the list is served that has a verdict, or has it no more; whoever fetches adds the time between two of his looks.
+#[tokio::test]
+#[ignore = "measures"]
+async fn measure_latency() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path(), "");
+    let to = serve(&config, &Arc::new(AtomicI64::new(wall()))).await;
+    let mut enforcer = Enforcer::with_connectors(vec![Box::new(FeedConnector::new(config).unwrap())]);
+    let want = desired(&[verdict("v1", SubjectKind::Ip, "203.0.113.9", "block", 600)], &[]);
+    let options = PushOptions { force: true, ..PushOptions::new(Mode::Enforce) };
+    let (mut effect, mut undone) = (Vec::new(), Vec::new());
+    for _ in 0..30 {
+        for there in [true, false] {
+            let start = std::time::Instant::now();
+            if there {
+                enforcer.redo(&Selector::All).unwrap();
+                assert!(enforcer.push(&want, wall_ts(), &options).is_ok());
+            } else {
+                enforcer.undo(&Selector::All, wall_ts(), &options);
+            }
+            while get(to, "/feed", &[]).await.body.contains("203.0.113.9") != there {
+                assert!(start.elapsed() < Duration::from_secs(20));
+            }
+            if there { &mut effect } else { &mut undone }.push(start.elapsed());
+        }
+    }
+    for (what, mut times) in [("verdict to effect", effect), ("undo to effect", undone)] {
+        times.sort();
+        println!("feed: {what}: p50 {:?}, p99 {:?}, 30 rounds", times[15], times[29]);
+    }
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::rig::{Rig, acts, contract, entry, many_up_to, measure, room};
 use crate::support::{Process, TcpRelay, free_port, loopback, serve, tool, until, wall};
 
 /// AWS WAF as moto plays it.
-struct Moto {
+pub(crate) struct Moto {
     dir: tempfile::TempDir,
     port: u16,
     relay: TcpRelay,
@@ -23,7 +23,7 @@ struct Moto {
 }
 
 impl Moto {
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let program = tool("moto_server")?;
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in

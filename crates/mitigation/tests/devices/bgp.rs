@@ -8,7 +8,7 @@ use crate::rig::{Rig, acts, capacity, contract, entry, many_up_to, measure};
 use crate::support::{Process, fickle, free_port, tool, until, wall};
 
 /// A speaker without neighbours: what it would announce is read from it.
-struct Gobgp {
+pub(crate) struct Gobgp {
     dir: tempfile::TempDir,
     port: u16,
     mode: &'static str,
@@ -16,7 +16,7 @@ struct Gobgp {
 }
 
 impl Gobgp {
-    fn start(mode: &'static str) -> Option<Self> {
+    pub(crate) fn start(mode: &'static str) -> Option<Self> {
         let (_, _) = (tool("gobgpd")?, tool("gobgp")?);
         Gobgp::configured(mode, "[global.config]\n  as = 64512\n  router-id = \"192.0.2.9\"\n  port = -1\n")
     }
@@ -66,7 +66,7 @@ impl Gobgp {
             // Each route is a command.
             capacity(20),
         );
-        BgpConnector::new(toml::from_str(&text).unwrap()).unwrap()
+        BgpConnector::new(toml::from_str(&crate::rig::room(&text)).unwrap()).unwrap()
     }
 }
 

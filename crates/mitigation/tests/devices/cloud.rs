@@ -60,7 +60,7 @@ impl State {
 type Answer = fn(&Request, &mut State) -> (u16, String);
 type Make = fn(&Fake, &str) -> Box<dyn Connector>;
 
-struct Fake {
+pub(crate) struct Fake {
     dir: tempfile::TempDir,
     at: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -206,6 +206,13 @@ fn push(connector: &mut dyn Connector, wanted: &[Entry]) -> Result<Plan, Connect
 fn blocks(addresses: std::ops::Range<u32>) -> Vec<Entry> {
     let address = |n: u32| std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string();
     addresses.map(|n| entry(&address(n), Response::Block)).collect()
+}
+
+/// One of each.
+pub(crate) fn services() -> Vec<Fake> {
+    [cloudflare::start, fastly::start, f5::start, akamai::start, nginx_plus::start]
+        .map(|start| start())
+        .into()
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::rig::{Rig, acts, contract, many, measure};
 use crate::support::{fickle, skip, tool};
 
 /// A gateway in a namespace of its own, with the addresses of the clients on the other end of a cable.
-struct Ipset {
+pub(crate) struct Ipset {
     ip: PathBuf,
     gateway: String,
     client: String,
@@ -17,7 +17,7 @@ struct Ipset {
 }
 
 impl Ipset {
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let (ip, _, _, _) = (tool("ip")?, tool("ipset")?, tool("iptables")?, tool("ping")?);
         let id = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));

@@ -15,6 +15,7 @@ mod disk;
 mod envoy;
 mod hooks;
 mod ipset;
+mod killed;
 mod modsecurity;
 mod nginx;
 mod nginx_njs;

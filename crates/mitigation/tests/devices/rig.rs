@@ -1,5 +1,6 @@
 //! What is tested of every device alike.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -115,9 +116,21 @@ impl<R: Rig> Device for UnderTest<R> {
 /// Room that connectors are given.
 static ROOM: AtomicUsize = AtomicUsize::new(100);
 
+thread_local! {
+    /// The configuration that was made last.
+    static LAST: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
 /// A configuration with the room that the test wants.
 pub(crate) fn room(text: &str) -> String {
-    text.replace("capacity = 100\n", &format!("capacity = {}\n", ROOM.load(Ordering::SeqCst)))
+    let text = text.replace("capacity = 100\n", &format!("capacity = {}\n", ROOM.load(Ordering::SeqCst)));
+    LAST.set(text.clone());
+    text
+}
+
+/// The configuration of the connector that was made last.
+pub(crate) fn configured() -> String {
+    LAST.with_borrow(Clone::clone)
 }
 
 /// The usual room of a device, or what the test wants.

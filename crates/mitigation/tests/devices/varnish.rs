@@ -17,7 +17,7 @@ use crate::support::{
     wall, with_hosts,
 };
 
-struct Varnish {
+pub(crate) struct Varnish {
     dir: tempfile::TempDir,
     to: SocketAddr,
     process: Process,
@@ -25,7 +25,7 @@ struct Varnish {
 
 impl Varnish {
     /// Behind a balancer: with the line that the configuration has for that.
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         Self::start_with(|text| {
             let own = "    set req.http.X-Sidetap-Client = client.ip;\n";
             assert!(text.contains(own) && text.contains("    #set req.http"));

@@ -1,0 +1,199 @@
+//! A change that is killed before one step after the other: each connection, request, program and file of it. Who was to stay is refused all the
+//! time, others' entries stay, and the next change does the rest. Needs strace.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use sidetap_mitigation::akamai::AkamaiConnector;
+use sidetap_mitigation::aws::AwsWafConnector;
+use sidetap_mitigation::bgp::BgpConnector;
+use sidetap_mitigation::caddy::CaddyConnector;
+use sidetap_mitigation::cloudflare::CloudflareConnector;
+use sidetap_mitigation::crowdsec::CrowdsecConnector;
+use sidetap_mitigation::f5::F5Connector;
+use sidetap_mitigation::fastly::FastlyConnector;
+use sidetap_mitigation::ipset::IpsetConnector;
+use sidetap_mitigation::nginx_plus::NginxPlusConnector;
+use sidetap_mitigation::varnish::VarnishConnector;
+use sidetap_mitigation::{Connector, ConnectorError, Entry, plan};
+use sidetap_policy::Response;
+
+use crate::rig::{ATTACKER, HONEST, Rig, configured, entry};
+use crate::support::{skip, tool, until, wall};
+
+/// The calls before which a change is killed, one kind after the other.
+const CALLS: [&str; 12] = [
+    "clone",
+    "clone3",
+    "vfork",
+    "wait4",
+    "waitid",
+    "connect",
+    "sendto",
+    "rename",
+    "renameat2",
+    "unlink",
+    "fsync",
+    "fdatasync",
+];
+/// Of each kind so many at most.
+const MOST: u32 = 10;
+const BEFORE: [&str; 3] = [ATTACKER, "203.0.113.20", "203.0.113.21"];
+const AFTER: [&str; 3] = [ATTACKER, "203.0.113.30", "203.0.113.31"];
+
+fn entries(addresses: &[&str]) -> Vec<Entry> {
+    addresses.iter().map(|a| entry(a, Response::Block)).collect()
+}
+
+/// Has a device hold these, and whatever others put there; one that asks for time gets it, as the enforcer gives it.
+fn reach(connector: &mut dyn Connector, addresses: &[&str]) {
+    let mut once = || {
+        let plan = plan(&entries(addresses), &connector.observe(wall())?, &[], connector.sees());
+        if plan.is_empty() { Ok(()) } else { connector.apply(&plan, wall()).map(drop) }
+    };
+    let mut said = None;
+    until("it takes a change", || {
+        said = once().err();
+        assert!(said.is_none() || matches!(said, Some(ConnectorError::Later(_))), "{said:?}");
+        said.is_none()
+    });
+}
+
+fn held(rig: &dyn Rig) -> BTreeSet<String> {
+    let observed = rig.connector().observe(wall()).unwrap();
+    assert_eq!(observed.drift, [""; 0]);
+    observed.entries.iter().map(|e| e.key.to_string()).collect()
+}
+
+/// The one that is killed.
+#[test]
+#[ignore = "what the others start"]
+fn change() {
+    let [Some(kind), Some(text)] = ["KIND", "TEXT"].map(|n| std::env::var(format!("SIDETAP_TEST_{n}")).ok())
+    else {
+        return;
+    };
+    let mut connector: Box<dyn Connector> = match kind.as_str() {
+        "akamai" => Box::new(AkamaiConnector::new(toml::from_str(&text).unwrap()).unwrap()),
+        "aws-waf" => Box::new(AwsWafConnector::new(toml::from_str(&text).unwrap()).unwrap()),
+        "bgp" => Box::new(BgpConnector::new(toml::from_str(&text).unwrap()).unwrap()),
+        "caddy" => Box::new(CaddyConnector::new(toml::from_str(&text).unwrap()).unwrap()),
+        "cloudflare" => Box::new(CloudflareConnector::new(toml::from_str(&text).unwrap()).unwrap()),
+        "crowdsec" => Box::new(CrowdsecConnector::new(toml::from_str(&text).unwrap()).unwrap()),
+        "f5" => Box::new(F5Connector::new(toml::from_str(&text).unwrap()).unwrap()),
+        "fastly" => Box::new(FastlyConnector::new(toml::from_str(&text).unwrap()).unwrap()),
+        "ipset" => Box::new(IpsetConnector::new(toml::from_str(&text).unwrap()).unwrap()),
+        "nginx-plus" => Box::new(NginxPlusConnector::new(toml::from_str(&text).unwrap()).unwrap()),
+        "varnish" => Box::new(VarnishConnector::new(toml::from_str(&text).unwrap()).unwrap()),
+        other => panic!("{other}"),
+    };
+    reach(connector.as_mut(), &AFTER);
+}
+
+/// How a change ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Done,
+    Killed,
+    /// A program that it had started was killed, and it said so.
+    Failed,
+}
+
+/// Changes the device in a process of its own; of its threads, and of those of the programs that it starts, the first is killed that is about to
+/// make its call of this kind and number. None where no program can be looked at.
+fn killed_change((kind, text): (&str, &str), call: &str, step: u32) -> Option<End> {
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
+    command.args(["-e", &format!("inject={call}:signal=SIGKILL:when={step}")]);
+    command.arg(std::env::current_exe().unwrap());
+    command.args(["--exact", "killed::change", "--ignored", "--nocapture", "--test-threads", "1"]);
+    command.env("SIDETAP_TEST_KIND", kind).env("SIDETAP_TEST_TEXT", text);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    if said.contains("ptrace") {
+        skip("nothing may be looked at here");
+        return None;
+    }
+    match output.status.code() {
+        Some(0) => Some(End::Done),
+        None | Some(137) => Some(End::Killed),
+        Some(101) => Some(End::Failed),
+        code => panic!("{call} {step}: {code:?} {said} {}", String::from_utf8_lossy(&output.stdout)),
+    }
+}
+
+fn is_finished_by_the_next(mut rig: impl Rig) {
+    if tool("strace").is_none() {
+        return;
+    }
+    let kind = rig.connector().kind();
+    let text = configured();
+    let (mut kills, mut failures) = (0, 0);
+    reach(rig.connector().as_mut(), &BEFORE);
+    let foreign = rig.add_foreign();
+    for call in CALLS {
+        for step in 1..=MOST {
+            reach(rig.connector().as_mut(), &BEFORE);
+            let Some(end) = killed_change((kind, &text), call, step) else { return };
+            kills += u32::from(end == End::Killed);
+            failures += u32::from(end == End::Failed);
+            let at = format!("{kind}: {call} {step}");
+            // A program that it started goes on.
+            until(&format!("{at}: it answers"), || rig.connector().observe(wall()).is_ok());
+            assert_ne!(rig.request(ATTACKER), 200, "{at}: who was to stay is let go");
+            assert_eq!(rig.request(HONEST), 200, "{at}");
+            assert!(!foreign || rig.foreign_is_there(), "{at}: an entry of others is gone");
+            reach(rig.connector().as_mut(), &AFTER);
+            assert_eq!(held(&rig), AFTER.map(str::to_owned).into(), "{at}");
+            assert_ne!(rig.request(ATTACKER), 200, "{at}");
+            if end == End::Done {
+                break;
+            }
+        }
+    }
+    reach(rig.connector().as_mut(), &[]);
+    assert_eq!(held(&rig), BTreeSet::new());
+    until("he is let in", || rig.request(ATTACKER) == 200);
+    assert!(!foreign || rig.foreign_is_there());
+    println!("{kind}: killed {kills} times, a program of its own {failures} times");
+    assert!(kills >= 4, "{kind}: it was killed {kills} times only");
+}
+
+#[test]
+fn a_change_of_a_service_that_is_killed_is_finished_by_the_next() {
+    crate::cloud::services().into_iter().for_each(is_finished_by_the_next);
+    let Some(rig) = crate::aws::Moto::start() else { return };
+    is_finished_by_the_next(rig);
+}
+
+#[test]
+fn a_change_of_caddy_that_is_killed_is_finished_by_the_next() {
+    let Some(rig) = crate::caddy::Caddy::start() else { return };
+    is_finished_by_the_next(rig);
+}
+
+#[test]
+fn a_change_of_varnish_that_is_killed_is_finished_by_the_next() {
+    let Some(rig) = crate::varnish::Varnish::start() else { return };
+    is_finished_by_the_next(rig);
+}
+
+#[test]
+fn a_change_of_ipset_that_is_killed_is_finished_by_the_next() {
+    let Some(rig) = crate::ipset::Ipset::start() else { return };
+    is_finished_by_the_next(rig);
+}
+
+#[test]
+fn a_change_of_crowdsec_that_is_killed_is_finished_by_the_next() {
+    let Some(rig) = crate::crowdsec::Crowdsec::start() else { return };
+    is_finished_by_the_next(rig);
+}
+
+#[test]
+fn a_change_of_bgp_that_is_killed_is_finished_by_the_next() {
+    for mode in ["flowspec", "rtbh"] {
+        let Some(rig) = crate::bgp::Gobgp::start(mode) else { return };
+        is_finished_by_the_next(rig);
+    }
+}
