@@ -252,6 +252,16 @@ fn behind_nginx_with_njs() {
 #[test]
 fn behind_envoy() {
     let Some(s) = Scene::make("watch --enforce with Envoy", &["envoy"]) else { return };
+    let (_device, config) = envoy(&s, 15);
+    let empty = Box::new(|s: &Scene| {
+        s.place.write("watched/new", page("envoy-routes.json").as_bytes());
+        std::fs::rename(s.place.path("watched/new"), s.place.path("watched/routes.json")).unwrap();
+    });
+    s.play(&config, Device { name: "envoy", args: &[], empty });
+}
+
+/// Envoy as its page has it, and the connector; `base` tells those of one process apart.
+fn envoy(s: &Scene, base: u32) -> (Running, String) {
     std::fs::create_dir(s.place.path("watched")).unwrap();
     let text = page("envoy.yaml").replace("/etc/envoy/sidetap", &s.path("watched"));
     // Clients connect themselves.
@@ -262,8 +272,8 @@ fn behind_envoy() {
     for name in ["template.json", "watched/routes.json"] {
         s.place.write(name, page("envoy-routes.json").as_bytes());
     }
-    let id = (std::process::id() % 30_000 * 16 + 15).to_string();
-    let _device = s.device(
+    let id = (std::process::id() % 30_000 * 16 + base).to_string();
+    let device = s.device(
         "envoy",
         &["-c", &s.path("envoy.yaml"), "--concurrency", "1", "-l", "error", "--base-id", &id],
     );
@@ -273,11 +283,7 @@ fn behind_envoy() {
         s.path("template.json"),
         s.path("memory.json")
     );
-    let empty = Box::new(|s: &Scene| {
-        s.place.write("watched/new", page("envoy-routes.json").as_bytes());
-        std::fs::rename(s.place.path("watched/new"), s.place.path("watched/routes.json")).unwrap();
-    });
-    s.play(&config, Device { name: "envoy", args: &[], empty });
+    (device, config)
 }
 
 #[test]

@@ -253,9 +253,13 @@ fn read_request(stream: &mut TcpStream) -> Option<Request> {
         let (method, path) = (words.next()?, words.next()?);
         let mut request = Request { method, path, head, body: Vec::new() };
         let length = request.header("content-length").parse().unwrap_or(0);
-        if bytes.len() >= end + 4 + length || n == 0 {
+        if bytes.len() >= end + 4 + length {
             request.body = bytes[end + 4..].to_vec();
             return Some(request);
+        }
+        // Whoever broke off asked for nothing.
+        if n == 0 {
+            return None;
         }
     }
 }

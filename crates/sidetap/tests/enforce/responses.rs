@@ -1,9 +1,10 @@
 //! Every response at a real device, step after step, behind an office's address, over IPv6; and what an operator takes back.
 use std::time::{Duration, Instant};
 
-use super::common::lines;
+use super::common::{ended, lines};
+use super::envoy;
 use super::net::{PORT, Running, find, until};
-use super::scene::{PROXY, Scene};
+use super::scene::{ATTACKER, PROXY, Scene};
 
 /// What stands before the application in these scenes.
 const DEVICE: &[&str] = &["haproxy"];
@@ -21,7 +22,7 @@ impl Scene {
         let begin = Instant::now();
         let mut command = self.net.at(space, &find("curl").unwrap());
         let out = command
-            .args(["-s", "-m", "5", "-w", "\n%{http_code}", "-A", agent, "-H", "Host: shop.example", "-H"])
+            .args(["-s", "-m", "20", "-w", "\n%{http_code}", "-A", agent, "-H", "Host: shop.example", "-H"])
             .args([&format!("X-Who: {space}"), &format!("http://{}/api/orders", self.site)])
             .output();
         let text = String::from_utf8(out.unwrap().stdout).unwrap();
@@ -77,13 +78,15 @@ fn what_he_asks_next_is_deceived_slowed_and_told_to_the_application() {
     drop(bad);
 
     s.reread(&watch, "rare", "    response: rate-limit\n    rate: 3/1m\n    ttl: 1h\n");
-    let mut statuses = Vec::new();
+    let (mut statuses, begin) = (Vec::new(), Instant::now());
     until("he is let through a few times and then told to wait", || {
         statuses.push(s.ask("a", "app/1").status);
         statuses.iter().filter(|s| *s == "429").count() > 4
     });
     let let_through = statuses.iter().filter(|s| *s == "200").count();
-    assert!((1..=3).contains(&let_through), "{statuses:?}");
+    // Three at once, and on a slow machine one more for each third of a minute.
+    let most = 3 + begin.elapsed().as_secs() / 20;
+    assert!((1..=most).contains(&(let_through as u64)), "{statuses:?}");
     assert!(statuses.iter().all(|s| ["409", "200", "429"].contains(&s.as_str())), "{statuses:?}");
 
     s.reread(&watch, "slow", "    response: tarpit\n    delay: 3s\n    ttl: 1h\n");
@@ -109,6 +112,73 @@ fn what_he_asks_next_is_deceived_slowed_and_told_to_the_application() {
         got.status == "403" && got.body.contains("<script")
     });
     drop(honest);
+    assert_eq!(watch.stop(), 0);
+    s.assert_worked("c");
+}
+
+#[test]
+fn he_is_given_the_answer_that_policy_says() {
+    let Some(s) = Scene::make("watch --enforce with an answer of policy's", &["envoy"]) else { return };
+    let (_device, config) = envoy(&s, 14);
+    let config = format!("{config}script = \"sidetap-script\"\n");
+    let nothing = "    response: deceive\n    decoy: {status: 404, content_type: application/json, body: '{\"items\":[]}'}\n    ttl: 1h\n";
+    s.rule("nothing-here", nothing);
+    let watch = s.guarded(&config, &[]);
+    let honest = s.traffic("c", false);
+    let bad = s.traffic("a", true);
+    until("he is deceived", || s.status("a") == "404");
+    std::thread::sleep(Duration::from_millis(300));
+    let reached = s.answered("a");
+    let got = s.ask("a", "app/1");
+    assert_eq!((got.status.as_str(), got.body.as_str()), ("404", "{\"items\":[]}"));
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(s.answered("a"), reached, "and of what he asks nothing reaches the application");
+    // Another answer, once policy says so.
+    s.reread(
+        &watch,
+        "sold-out",
+        "    response: deceive\n    decoy: {status: 409, body: gone}\n    ttl: 1h\n",
+    );
+    until("he is answered so", || s.ask("a", "app/1").body == "gone");
+    assert_eq!(s.status("a"), "409");
+    drop((bad, honest));
+    assert_eq!(watch.stop(), 0);
+    s.assert_worked("c");
+}
+
+#[test]
+fn a_geo_fence_refuses_whose_address_is_elsewhere() {
+    let Some(s) = Scene::make("watch --enforce with a geo-fence", DEVICE) else { return };
+    const INTEL: &str = "[intel]\ndirectory = \"intel\"\nsources = []\n[[intel.source]]\nname = \"own\"\nfile = \"countries.csv\"\nformat = \"countries-csv\"\nlicence = \"own\"\n";
+    let at_home = "10.91.0.50";
+    s.place.write("countries.csv", format!("10.91.0.0,10.91.0.63,DE\n{ATTACKER},{ATTACKER},FR\n").as_bytes());
+    s.place.write("sidetap.toml", INTEL.as_bytes());
+    let mut update = s.net.at("m", std::path::Path::new(env!("CARGO_BIN_EXE_sidetap")));
+    update.args(["intel", "update", "--yes"]).current_dir(s.place.path(".")).env("HOME", s.place.path("."));
+    ended(update.output().unwrap()).is(0);
+    let (args, config) = s.haproxy("peer");
+    let _device = s.device("haproxy", &args.each_ref().map(String::as_str));
+    s.rule("fence", "    response: geo-fence\n    countries: [DE]\n    ttl: 1h\n");
+    let watch = s.guarded(&format!("{config}{INTEL}"), &[]);
+    let honest = s.traffic("c", false);
+    let bad = s.traffic("a", true);
+    until("he is refused", || s.status("a") == "403");
+    drop(bad);
+    // The same from a country that the fence lets through.
+    let space = s.net.space("a");
+    s.net.must(&format!("-n {space} addr flush dev eth0"));
+    s.net.must(&format!("-n {space} addr add {at_home}/24 dev eth0"));
+    let again = s.traffic("a", true);
+    let convicted = || {
+        let page = s.said(&["mitigation", "plan", "--old"]);
+        page.contains(at_home) && page.contains("in a country that the geo-fence lets through")
+    };
+    until("he is convicted", convicted);
+    for _ in 0..15 {
+        assert_eq!(s.status("a"), "200", "of the fence he is let through");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drop((again, honest));
     assert_eq!(watch.stop(), 0);
     s.assert_worked("c");
 }
