@@ -128,9 +128,7 @@ impl Mark {
         if self.shares_id(outer) && (same_path || self.path[1] == outer.path[1]) {
             return true;
         }
-        // Whoever hands it on may be the first to give it an id.
-        let gave_id = self.ids[0] != 0 && outer.ids[0] == 0;
-        same_path && (named || gave_id || self.forwarded == Some(outer.source))
+        same_path && (named || self.forwarded == Some(outer.source))
     }
 
     fn shares_id(&self, outer: &Mark) -> bool {

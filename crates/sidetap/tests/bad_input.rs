@@ -88,7 +88,7 @@ fn rings_that_leave_no_memory() {
     let end = Place::new().run(&["watch", "-i", "lo", "--ring", "300M", "--memory-limit", "512M"]).is(2);
     assert_eq!(said(&end.stderr).len(), 1, "{}", end.stderr);
     assert!(
-        end.stderr.contains("here 170M for each interface: give a smaller ring, or --memory-limit 900M"),
+        end.stderr.contains("leaves 170M for each of 1: give smaller or fewer ones, or --memory-limit 900M"),
         "{}",
         end.stderr
     );

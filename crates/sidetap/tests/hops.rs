@@ -95,24 +95,27 @@ fn a_request_that_is_seen_at_three_hops_counts_once() {
     );
 }
 
-/// nginx names no client unless told to, and gives a request its first id (`$request_id`); a sidecar hands it on within its machine.
+/// A sidecar hands requests on within its machine.
 #[test]
-fn an_id_of_the_proxy_and_a_sidecar_of_the_machine_are_later_hops() {
+fn a_sidecar_of_the_machine_is_a_later_hop() {
     let (edge, pod, here) = ("198.51.100.10", "10.0.0.5", "127.0.0.1");
     let mut packets = Vec::new();
     for n in 0..40 {
         let at = Ts::from_parts(1_790_000_000, 0).plus(i64::from(n) * 300 * MS);
         let (client, port) = (format!("203.0.113.{}", 1 + n % 40), 20_000 + n);
         let line = format!("GET /v1/items/{} HTTP/1.1\r\nHost: shop.example\r\n", 1000 + n);
-        let inner = format!("{line}X-Request-ID: 7f3e{n:08}aa\r\n\r\n");
+        let inner = format!("{line}X-Forwarded-For: {client}\r\nX-Request-ID: 7f3e{n:08}aa\r\n\r\n");
+        let unnamed = format!("{line}X-Request-ID: 9e3e{n:08}aa\r\n\r\n");
         let ends = |from: &str, to, by| (addr(from, port), addr(to, by));
         let plain = format!("{line}\r\n");
         exchange(at, at.plus(90 * MS), ends(&client, edge, 80), &plain, &mut packets);
         exchange(at.plus(10 * MS), at.plus(70 * MS), ends(edge, pod, 80), &inner, &mut packets);
         exchange(at.plus(20 * MS), at.plus(60 * MS), ends(here, here, 8080), &inner, &mut packets);
-        // What a machine asks itself for is no hop of what somebody else asks elsewhere.
+        // What a machine asks itself for is no hop of what somebody else asks elsewhere, nor is the same with an id of its own.
         let own = inner.replace("/v1/items", "/v1/stock");
         exchange(at.plus(20 * MS), at.plus(60 * MS), ends(here, here, 8081), &own, &mut packets);
+        exchange(at.plus(21 * MS), at.plus(61 * MS), ends(here, here, 8082), &unnamed, &mut packets);
+        exchange(at.plus(22 * MS), at.plus(62 * MS), ends(edge, "10.0.0.7", 80), &unnamed, &mut packets);
     }
     packets.sort_by_key(|p| p.ts);
     let place = Place::new();
@@ -121,5 +124,5 @@ fn an_id_of_the_proxy_and_a_sidecar_of_the_machine_are_later_hops() {
     let summary = std::fs::read_to_string(place.path("out/summary.json")).unwrap();
     let summary: Value = serde_json::from_str(&summary).unwrap();
     assert_eq!(summary["exchanges"]["later_hops"], 80, "{summary}");
-    assert_eq!(summary["exchanges"]["total"], 160, "{summary}");
+    assert_eq!(summary["exchanges"]["total"], 240, "{summary}");
 }

@@ -88,11 +88,16 @@ impl Assembler {
         }
     }
 
-    /// Multiplies the sum, so that neighbours part.
+    /// Multiplies the sum and folds it, so that neighbours part.
     fn mix(&mut self, factor: u32) {
         self.plain(libc::BPF_LD | libc::BPF_MEM, SUM);
         self.plain(ALU | libc::BPF_MUL, factor);
         self.plain(libc::BPF_ST, SUM);
+        self.plain(ALU | libc::BPF_RSH, 15);
+        self.plain(libc::BPF_LDX | libc::BPF_MEM, SUM);
+        self.plain(ALU | libc::BPF_XOR | libc::BPF_X, 0);
+        self.plain(libc::BPF_ST, SUM);
+        self.plain(libc::BPF_LDX | libc::BPF_MEM, AT);
     }
 
     fn finish(self) -> Vec<sock_filter> {
@@ -248,6 +253,7 @@ mod tests {
                 c if c == libc::BPF_MISC | libc::BPF_TXA => Some(x),
                 c if c == ALU | libc::BPF_ADD => Some(a.wrapping_add(k)),
                 c if c == ALU | libc::BPF_ADD | libc::BPF_X => Some(a.wrapping_add(x)),
+                c if c == ALU | libc::BPF_XOR | libc::BPF_X => Some(a ^ x),
                 c if c == ALU | libc::BPF_MUL => Some(a.wrapping_mul(k)),
                 c if c == ALU | libc::BPF_RSH => Some(a >> k),
                 c if c == ALU | libc::BPF_LSH => Some(a << k),
@@ -371,9 +377,27 @@ mod tests {
         assert_eq!(of(6, 0x2000, a, b, &ports(1, 2)), vxlan);
     }
 
+    /// Tunnels are told apart by their ends alone.
+    #[test]
+    fn tunnels_of_a_mesh_go_to_all() {
+        let program = program();
+        for sockets in [2, 3, 4] {
+            let mut hits = vec![0; sockets as usize];
+            for pair in 0..256u32 {
+                let (a, b) = (pair as u8 / 16, pair as u8 % 16);
+                let frame = v4(17, [10, 0, 0, a], [10, 0, 1, b], 0, 0, &ports(1, 4_789));
+                hits[(run(&program, 0x0800, &frame) % sockets) as usize] += 1;
+            }
+            let fair = 256 / sockets;
+            assert!(hits.iter().all(|n| (fair / 2..fair * 2).contains(n)), "{hits:?}");
+        }
+    }
+
     #[test]
     fn what_ends_early_goes_to_the_first() {
         let program = program();
+        // A jump that is too long for its field would be cut to this.
+        assert!(program.iter().all(|i| i.jt < u8::MAX && i.jf < u8::MAX));
         for (name, (protocol, there, _)) in connection(9) {
             for cut in 0..there.len() - 4 {
                 assert_eq!(run(&program, protocol, &there[..cut]), 0, "{name} {cut}");

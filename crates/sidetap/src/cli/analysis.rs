@@ -107,7 +107,7 @@ pub(crate) struct LiveArgs {
     /// Capture threads, among which the kernel divides the flows of each interface [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) fanout: Option<u16>,
-    /// Kernel buffer of each interface, like 256M: of all of them a third of the memory limit at most [default: 64M, or what that leaves]
+    /// Kernel buffer of each interface, like 128M: of all of them a third of the memory limit at most [default: 64M, or what that leaves]
     #[arg(long, value_name = "SIZE")]
     pub(crate) ring: Option<Size>,
     /// Leave interfaces out of promiscuous mode

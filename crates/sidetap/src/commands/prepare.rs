@@ -70,10 +70,14 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
             "--memory-limit {limit}: below 256M tables get half of it, and the process takes what it needs besides (about 80M)"
         ));
     }
-    let (asked, carried) = (config.analysis.workers, limit::workers(within(&config.analysis)));
+    let (asked, carried) = (config.analysis.workers, limit::workers(limit.0, config.analysis.rings));
     if usize::from(asked) > carried {
+        let beside = match config.analysis.rings {
+            0 => String::new(),
+            rings => format!(" beside {} of rings", Size(rings)),
+        };
         note(&format!(
-            "--workers {asked}: {carried} are started, as many as --memory-limit {limit} carries (170M each)"
+            "--workers {asked}: {carried} are started, as many as --memory-limit {limit} carries{beside} (170M each)"
         ));
     }
     let key = hash_key::load_or_make(config.analysis.hash_key.as_deref())?;
@@ -88,7 +92,7 @@ pub(crate) fn plan(args: &AnalysisArgs, config: &mut Config) -> Result<Plan> {
     let cells = config.store.is_some().then(|| intel::table(config).map(Cells::new)).transpose()?;
     let mut options = Options {
         workers: workers(&config.analysis),
-        memory_limit: limit::tables(within(&config.analysis)),
+        memory_limit: limit::tables(config.analysis.memory_limit.0, config.analysis.rings),
         trusted_proxies: config.analysis.trusted_proxies.clone(),
         client_headers: config.analysis.client_headers.clone(),
         analysis: !args.no_analysis,
@@ -173,7 +177,7 @@ pub(crate) fn bare_options(config: &Config, hash_key: HashKey) -> Result<Options
     };
     Ok(Options {
         workers: workers(&config.analysis),
-        memory_limit: limit::tables(within(&config.analysis)),
+        memory_limit: limit::tables(config.analysis.memory_limit.0, config.analysis.rings),
         trusted_proxies: Vec::new(),
         client_headers: Vec::new(),
         hash_key,
@@ -230,25 +234,48 @@ fn overlay(args: &AnalysisArgs, config: &mut Config) {
     config.output.exchanges |= args.exchanges;
 }
 
-/// What is left of the memory limit beside the kernel's rings.
-fn within(analysis: &config::Analysis) -> u64 {
-    analysis.memory_limit.0.saturating_sub(analysis.rings)
+/// How rings that the memory limit does not carry are taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// On the command line: refused.
+    Now,
+    /// In a file, which other runs share: made smaller, which is said.
+    InFile,
+    /// By a look that needs no large ones: made smaller.
+    ForALook,
 }
 
-/// Gives the kernel's rings of so many interfaces their part of the memory limit.
-pub(crate) fn rings(config: &mut Config, limit: Option<Size>, interfaces: usize, readers: u16) -> Result<()> {
+/// Gives the kernel's rings of so many interfaces, with so many threads each, their part of the memory limit.
+pub(crate) fn rings(
+    config: &mut Config,
+    limit: Option<Size>,
+    (interfaces, readers): (usize, u16),
+    how: Asked,
+) -> Result<()> {
     let limit = limit.unwrap_or(config.analysis.memory_limit);
     let asked = config.capture.buffer.map(|b| b.0);
-    let rings = limit::rings(limit.0, asked, interfaces as u64, u64::from(readers)).map_err(|most| {
-        let asked = Size(asked.unwrap_or_default());
-        let (most, enough) = (Size(most >> 20 << 20), limit::enough_for(asked.0, interfaces as u64, u64::from(readers)));
-        Usage(format!(
-            "--ring {asked} ([capture] buffer): rings may take a third of --memory-limit {limit}, here {most} for each interface: give a smaller ring, or --memory-limit {}",
-            Size(enough)
-        ))
+    let (interfaces, readers) = (interfaces as u64, u64::from(readers));
+    let fitting = limit::rings(limit.0, asked, interfaces, readers).or_else(|most| {
+        let fewer = most.max(if how == Asked::ForALook { limit::LEAST } else { 0 });
+        let wanted = Size(asked.unwrap_or(limit::LEAST));
+        if how == Asked::Now || fewer < limit::LEAST {
+            return Err(Usage(format!(
+                "--ring {wanted}: rings and capture threads may take a third of --memory-limit {limit}, which leaves {} for each of {interfaces}: \
+give smaller or fewer ones, or --memory-limit {}",
+                Size(most >> 20 << 20),
+                Size(limit::enough_for(wanted.0, interfaces, readers)),
+            )));
+        }
+        if how == Asked::InFile {
+            note(&format!(
+                "buffer = \"{wanted}\": rings of {} are made, for all of them take a third of --memory-limit {limit} at most",
+                Size(fewer >> 20 << 20)
+            ));
+        }
+        Ok(limit::Rings { each: fewer, all: limit::all(fewer, interfaces, readers) })
     })?;
-    config.capture.buffer = Some(Size(rings.each));
-    config.analysis.rings = rings.all;
+    config.capture.buffer = Some(Size(fitting.each));
+    config.analysis.rings = fitting.all;
     Ok(())
 }
 
@@ -258,7 +285,7 @@ fn workers(analysis: &config::Analysis) -> usize {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => usize::from(n),
     };
-    asked.min(limit::workers(within(analysis)))
+    asked.min(limit::workers(analysis.memory_limit.0, analysis.rings))
 }
 
 fn specs(files: &[PathBuf]) -> Result<Vec<Spec>> {

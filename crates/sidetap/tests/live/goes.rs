@@ -51,6 +51,7 @@ fn an_interface_of_another_name_and_all_at_once_are_read_on() {
         wrk(&net, &place, 1, 0, 20);
         assert_eq!(watch.stop(), 0, "{}", log(&place));
         assert!(!log(&place).contains("removed"), "{}", log(&place));
+        assert!(log(&place).matches("called renamed0").count() <= 1, "{}", log(&place));
         assert_eq!(log(&place).contains("called renamed0 now"), interface == PORT, "{}", log(&place));
         let all: u64 = net.answered(&place).values().sum();
         let (answered, complete) =

@@ -119,7 +119,12 @@ impl Port {
     pub(super) fn open(shared: Shared, first: bool) -> Result<Self, SourceError> {
         let capture = shared.capture(shared.filter.as_deref())?;
         let link = link_of(&capture, &shared.name)?;
-        let index = packet::index_of(&capture, &shared.name).unwrap_or(0);
+        // All interfaces together have no index.
+        let index = match shared.name.as_str() {
+            "any" => 0,
+            name => packet::index_of(&capture, name)
+                .map_err(|e| SourceError::Live { name: name.to_owned(), reason: e.to_string() })?,
+        };
         shared.join(&capture, index)?;
         let spare = match first && shared.readers > 1 {
             true => Some(shared.capture(Some(NOTHING))?),
@@ -166,7 +171,7 @@ impl Port {
                 order.take(index, ts, p.data, p.header.len);
             });
             let (all, taken) = order.size();
-            let full = all - packets >= BATCH.0 || taken - bytes >= BATCH.1;
+            let full = all - packets >= BATCH.0 || taken - bytes >= BATCH.1 / self.shared.readers.max(1);
             // An error is the interface's end or pause, and the next look finds out which.
             if full || all - before < STEP || result.is_err() {
                 return;
@@ -212,9 +217,6 @@ impl Port {
             (Status::Down, Status::Up) => Some("is up again".to_owned()),
             (Status::Gone, Status::Gone) => {
                 packet::index_of(&self.capture, &self.shared.name).ok().and_then(|index| self.retry(index))
-            }
-            (Status::Up, Status::Up) => {
-                renamed.as_ref().map(|name| format!("is called {name} now, and is read on"))
             }
             _ => None,
         };

@@ -259,12 +259,11 @@ fn clock(f: &Figures) -> Option<Advice> {
 }
 
 fn losses(f: &Figures) -> Advice {
-    let is_parted = f.parted_datagrams * 1_000 > f.packets;
-    if let Some(share) = f.sampled.filter(|_| !is_parted) {
+    if let Some(share) = f.sampled.filter(|_| parted_share(f) < 0.1) {
         return Advice {
             grade: Grade::Mend,
             seen: format!(
-                "about 1 byte in {:.0} is seen, all the time: this is a sample",
+                "about 1 packet in {:.0} is seen, all the time: this is a sample",
                 1.0 / share.max(1e-6)
             ),
             change: "switch sampling off in the mirror session (sFlow and `rate` or `sampling` settings make a sample): exchanges need every packet; if there is none, the mirror port is overbooked all the time",
@@ -284,9 +283,10 @@ fn losses(f: &Figures) -> Advice {
     }
     // What was cut off or damaged counts as a gap too, and has a line and a cure of its own.
     let other = match () {
-        () if f.cut_packets >= 0.01 => Some("cut off"),
-        () if f.damaged_checksums > 0.001 && f.lost_bytes < f.damaged_checksums * 3.0 => Some("damaged"),
-        () if is_parted => Some("in fragments that never came"),
+        () if f.lost_bytes < 0.001 => None,
+        () if f.lost_bytes < f.cut_packets * 3.0 => Some("cut off"),
+        () if f.lost_bytes < f.damaged_checksums * 3.0 => Some("damaged"),
+        () if f.lost_bytes < parted_share(f) * 3.0 => Some("in fragments that never came"),
         () => None,
     };
     if let Some(other) = other {
@@ -356,8 +356,13 @@ fn encapsulated(f: &Figures) -> Vec<Advice> {
     list
 }
 
+/// Datagrams of which fragments never came, of all packets.
+fn parted_share(f: &Figures) -> f64 {
+    f.parted_datagrams as f64 / f.packets.max(1) as f64
+}
+
 fn parted(f: &Figures) -> Option<Advice> {
-    (f.parted_datagrams * 1_000 > f.packets).then(|| Advice {
+    (f.parted_datagrams >= 5 && parted_share(f) > 0.001).then(|| Advice {
         grade: if f.parted_datagrams * 50 > f.packets { Grade::Mend } else { Grade::Watch },
         seen: format!("of {} some fragments never came", plural(f.parted_datagrams, "datagram")),
         change: "a filter that names ports passes first fragments alone, for the others have none: let it pass them too (`or ip[6:2] & 0x1fff != 0`); a mirror that cuts or samples loses some of them",

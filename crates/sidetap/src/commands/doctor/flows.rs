@@ -11,8 +11,9 @@ const FLOWS: usize = 200_000;
 /// Quarters of a second that are told apart.
 const SLOTS: usize = 16_384;
 const SLOT_NANOS: i64 = 250_000_000;
-/// Bytes, and openings answered, in a slot that say something about loss in it; and how many times that is to be told in all.
-const ENOUGH: Came = Came { bytes: 4_000, openings: 4 };
+/// Bytes, and openings, in a slot that say something about loss in it; and how many times that is to be told in all.
+const BYTES: u64 = 4_000;
+const OPENINGS: u64 = 4;
 const IN_ALL: u64 = 20;
 /// Further ahead than this a segment belongs to another connection.
 const REACH: i64 = 1 << 26;
@@ -24,17 +25,9 @@ const MOST: usize = 8;
 #[derive(Default)]
 pub(super) struct Flows {
     flows: HashMap<(u16, Addr, Addr), Flow>,
-    /// By slot of packet time: what came, and what was sent.
-    slots: BTreeMap<i64, (Came, Came)>,
-}
-
-/// What says how much of the traffic is seen.
-#[derive(Clone, Copy, Default)]
-struct Came {
-    /// Of streams, between what was seen first and last in a direction: so the ends, which were seen for sure, count for nothing.
-    bytes: u64,
-    /// Of connections of which the answer to the opening was seen, those of which the opening was seen as well.
-    openings: u64,
+    /// By slot of packet time: bytes that came, and that were sent, of streams between what was seen first and last in a direction (the ends
+    /// were seen for sure, and count for nothing).
+    slots: BTreeMap<i64, (u64, u64)>,
 }
 
 #[derive(Default)]
@@ -45,8 +38,10 @@ struct Flow {
     opener: Option<usize>,
     /// Its SYN was seen.
     opened: bool,
-    /// As was the SYN-ACK.
-    answered: bool,
+    /// When its SYN-ACK was seen.
+    answered: Option<i64>,
+    /// Something else of who opened it was seen.
+    spoke: bool,
 }
 
 #[derive(Default)]
@@ -79,25 +74,24 @@ impl Flows {
             return;
         }
         let flow = self.flows.entry(key).or_default();
-        let mut opening = Came::default();
-        if s.flags.syn() {
-            flow.opener = Some(if s.flags.ack() { side ^ 1 } else { side });
-            // A mirror may show the answer before the opening.
-            let both = flow.opened && flow.answered;
-            flow.opened |= !s.flags.ack();
-            opening.openings = u64::from(s.flags.ack() && !flow.answered);
-            flow.answered |= s.flags.ack();
-            if !both && flow.opened && flow.answered {
-                count(&mut self.slots, s.ts, Came { bytes: 0, openings: 1 }, Came::default());
+        match (s.flags.syn(), s.flags.ack()) {
+            (true, false) => {
+                flow.opener = Some(side);
+                flow.opened = true;
             }
+            (true, true) => {
+                flow.opener = Some(side ^ 1);
+                flow.answered.get_or_insert(slot_of(s.ts));
+            }
+            (false, _) => flow.spoke |= flow.opener == Some(side),
         }
-        count(&mut self.slots, s.ts, Came::default(), opening);
         let Some(end) = flow.ends.get_mut(side) else { return };
         end.seen = true;
         let len = s.payload.len() as u32 + s.snapped + u32::from(s.flags.syn());
         let after = s.seq.wrapping_add(len);
-        let Some(next) = end.next else {
-            end.next = Some(after);
+        // A connection that takes the ports of one before has numbers of its own.
+        let Some(next) = end.next.filter(|_| !s.flags.syn()) else {
+            (end.next, end.last) = (Some(after), 0);
             return;
         };
         let new = i64::from(after.wrapping_sub(next).cast_signed());
@@ -109,8 +103,11 @@ impl Flows {
             let own = u64::from(len).min(new as u64);
             let (between, missing) = (u64::from(end.last), new as u64 - own);
             (end.next, end.last) = (Some(after), own as u32);
-            let came = Came { bytes: between, openings: 0 };
-            count(&mut self.slots, s.ts, came, Came { bytes: between + missing, openings: 0 });
+            let slot = slot_of(s.ts);
+            if self.slots.len() < SLOTS || self.slots.contains_key(&slot) {
+                let (came, sent) = self.slots.entry(slot).or_default();
+                (*came, *sent) = (*came + between, *sent + between + missing);
+            }
         }
     }
 
@@ -122,23 +119,19 @@ impl Flows {
     /// Share of what was sent that came, where it is about the same nearly all the time; else `None`. Connections too short to tell by their
     /// bytes tell by their openings.
     pub(super) fn even_share(&self) -> Option<f64> {
-        self.even(|c| c.bytes).or_else(|| self.even(|c| c.openings))
+        even(&self.slots, BYTES).or_else(|| even(&self.openings(), OPENINGS))
     }
 
-    fn even(&self, of: impl Fn(Came) -> u64) -> Option<f64> {
-        let enough = of(ENOUGH);
-        let of = &of;
-        let busy = || {
-            let slots = self.slots.values().map(|(came, sent)| (of(*came), of(*sent)));
-            slots.filter(|(_, sent)| *sent >= enough)
-        };
-        let (came, sent) = busy().fold((0, 0), |(a, b), (came, sent)| (a + came, b + sent));
-        let all = came as f64 / sent.max(1) as f64;
-        let even =
-            busy().filter(|(came, sent)| (*came as f64 / *sent as f64) < (all * 2.0).min(0.75)).count();
-        let slots = busy().count();
-        // Of something there must be a part: a direction that is not mirrored at all has none.
-        (came > 0 && slots >= 3 && sent >= IN_ALL * enough && even * 5 >= slots * 4).then_some(all)
+    /// By slot: of connections whose answer to the opening was seen, and more of their client, those of which the opening was seen as well. Answers
+    /// that nobody asked for, and clients who are not mirrored, say nothing.
+    fn openings(&self) -> BTreeMap<i64, (u64, u64)> {
+        let mut slots = BTreeMap::<i64, (u64, u64)>::new();
+        let spoke = self.flows.values().filter(|f| f.spoke);
+        for (slot, opened) in spoke.filter_map(|f| Some((f.answered?, f.opened))).take(FLOWS) {
+            let (came, sent) = slots.entry(slot).or_default();
+            (*came, *sent) = (*came + u64::from(opened), *sent + 1);
+        }
+        slots
     }
 
     /// Who opens connections.
@@ -162,14 +155,17 @@ impl Flows {
     }
 }
 
-fn count(slots: &mut BTreeMap<i64, (Came, Came)>, ts: Ts, came: Came, sent: Came) {
-    let slot = ts.0.div_euclid(SLOT_NANOS);
-    if came.bytes + came.openings + sent.bytes + sent.openings == 0
-        || slots.len() >= SLOTS && !slots.contains_key(&slot)
-    {
-        return;
-    }
-    let (c, s) = slots.entry(slot).or_default();
-    (c.bytes, c.openings) = (c.bytes + came.bytes, c.openings + came.openings);
-    (s.bytes, s.openings) = (s.bytes + sent.bytes, s.openings + sent.openings);
+fn slot_of(ts: Ts) -> i64 {
+    ts.0.div_euclid(SLOT_NANOS)
+}
+
+/// What came of what was sent, where that is about the same in nearly every slot in which `enough` was sent.
+fn even(slots: &BTreeMap<i64, (u64, u64)>, enough: u64) -> Option<f64> {
+    let busy = || slots.values().filter(|(_, sent)| *sent >= enough);
+    let (came, sent) = busy().fold((0, 0), |(a, b), (came, sent)| (a + came, b + sent));
+    let all = came as f64 / sent.max(1) as f64;
+    let even = busy().filter(|(came, sent)| (*came as f64 / *sent as f64) < (all * 2.0).min(0.75)).count();
+    let slots = busy().count();
+    // Of something there must be a part: a direction that is not mirrored at all has none.
+    (came > 0 && slots >= 3 && sent >= IN_ALL * enough && even * 5 >= slots * 4).then_some(all)
 }

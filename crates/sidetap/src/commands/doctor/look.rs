@@ -150,7 +150,10 @@ impl<S: Source> Look<S> {
             busiest_client_flows: most.first().map_or(0.0, |(_, share)| *share),
             busiest_clients: most,
             forwarded_requests: share(seen.forwarded, seen.requests),
-            sampled: seen.flows.even_share().filter(|share| *share < SAMPLE),
+            // Where exchanges are whole nothing is left out.
+            sampled: seen.flows.even_share().filter(|share| {
+                *share < SAMPLE && summary.exchanges.complete * 10 < summary.exchanges.total * 9
+            }),
             clock: summary.clock.clone(),
             lost_bytes: share(streams.gap_bytes, streams.bytes + streams.gap_bytes),
             flows_by_protocol: streams.flows.clone(),

@@ -14,7 +14,7 @@ use sidetap_model::HashKey;
 use sidetap_pipeline::{Hooks, Options, Progress};
 
 use self::look::{Figures, Look};
-use super::prepare::{bare_options, rings};
+use super::prepare::{Asked, bare_options, rings};
 use super::progress::{Bar, Stop};
 use crate::cli::{DoctorArgs, GlobalArgs};
 use crate::config::{self, Config};
@@ -25,7 +25,7 @@ use crate::output::{Terminal, print, warn};
 pub(crate) fn run(global: &GlobalArgs, args: &DoctorArgs) -> Result<Status> {
     let mut config = config::load(global.config.as_deref())?;
     if !args.interfaces.is_empty() {
-        rings(&mut config, None, args.interfaces.len(), 1)?;
+        rings(&mut config, None, (args.interfaces.len(), 1), Asked::ForALook)?;
     }
     // No hash of this key is kept: the doctor shows shares only.
     let mut options = bare_options(&config, HashKey::from_bytes([0; 16]))?;

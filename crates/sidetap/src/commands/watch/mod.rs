@@ -35,7 +35,7 @@ use self::keep::Keeping;
 use super::doctor::live_options;
 use super::finish::{Answer, finish};
 use super::mitigation::warn_of_operator;
-use super::prepare::{plan, rings};
+use super::prepare::{Asked, plan, rings};
 use super::progress::Stop;
 use super::serve::Bound;
 use crate::cli::{ActArgs, GlobalArgs, WatchArgs};
@@ -52,7 +52,8 @@ pub(crate) fn run(global: &GlobalArgs, args: &WatchArgs) -> Result<Status> {
     let interfaces = interfaces(args, &config)?;
     let listen = listen(args, &config)?;
     let threads = config.capture.fanout;
-    rings(&mut config, args.analysis.memory_limit, interfaces.len(), threads)?;
+    let how = if args.live.ring.is_some() { Asked::Now } else { Asked::InFile };
+    rings(&mut config, args.analysis.memory_limit, (interfaces.len(), threads), how)?;
     let mut plan = plan(&args.analysis, &mut config)?;
     plan.options.live = true;
     if args.enforce {
