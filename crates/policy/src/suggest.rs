@@ -219,7 +219,7 @@ impl<'a> Search<'a> {
         !covered && self.is_nobody_elses(&subject)
     }
 
-    /// Whether no guard holds an address that a condition names: it is no office's, verdicts name it alone, and what is said of who sends the request there fits no more
+    /// Whether no guard holds an address that a condition names: it is no office's, verdicts name it alone where the condition does, and what is said of who sends the request there fits no more
     /// than one good client elsewhere on the site. Where a request goes says nothing of that.
     fn is_nobody_elses(&self, subject: &Subject) -> bool {
         let who: Vec<SubjectPart> = subject.each_part().into_iter().filter(|p| !is_place(p.kind)).collect();
@@ -229,7 +229,9 @@ impl<'a> Search<'a> {
         let who = Subject::of_parts(who);
         let net = crate::subject_net(&who);
         let held = net.and_then(|n| self.bounds.guards.hold_net(&n)).is_some();
-        let spared = |t: &Traffic| net.is_some_and(|n| t.spares(&n));
+        let is_address = |p: &SubjectPart| matches!(p.kind, SubjectKind::Ip | SubjectKind::Cidr);
+        let alone = who.each_part().iter().all(is_address);
+        let spared = |t: &Traffic| alone && net.is_some_and(|n| t.spares(&n));
         !held && self.bounds.traffic.is_none_or(|t| !spared(t) && t.good_clients(&who) <= 1)
     }
 
