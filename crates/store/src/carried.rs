@@ -7,14 +7,17 @@ use sidetap_model::rows::EndpointRow;
 use sidetap_model::{EndpointId, Ts};
 
 use crate::error::StoreError;
-use crate::former::{has, orphans, pairs};
+use crate::former::{Orphan, has, is_alone, orphans, pairs};
 use crate::open::Store;
 
 /// Endpoints of whose findings somebody said something that is not carried yet.
 const WORKED_ON: &str = "SELECT DISTINCT endpoint AS id, '' AS labels, NULL AS owner, NULL AS note FROM work WHERE endpoint <> '' AND carried IS NULL";
 
-/// What ends the work on one finding says nothing of those of the others that are one with it now: it is open again, with the note.
-const GOES_ON: &str = "CASE WHEN status IN ('open', 'assigned') THEN status ELSE 'open' END";
+/// What ends the work on one finding says nothing of those of the others that are one with it now: it is open again, with who worked on it
+/// and the note.
+const GOES_ON: &str = "CASE WHEN status IN ('open', 'assigned') THEN status ELSE 'open' END, assignee, NULL";
+/// An endpoint that became one with no other is merely called otherwise: all stays as it was.
+const STAYS: &str = "status, assignee, expires_at";
 
 /// Work on findings of an endpoint, and how little it leaves to do.
 const WORK: &str = "SELECT CASE status WHEN 'open' THEN 0 WHEN 'assigned' THEN 1 WHEN 'accepted' THEN 2 WHEN 'fixed' THEN 3 ELSE 4 END,
@@ -39,18 +42,19 @@ impl Store {
         let mut orphans = orphans(&transaction, WORKED_ON)?;
         orphans.retain(|o| !has(&here, &o.id));
         let pairs = pairs(&transaction, &orphans, endpoints)?;
-        let mut all: Vec<(i64, String, String, String)> = Vec::new();
+        let mut all = Vec::new();
         for (orphan, next) in pairs {
             let mut statement = transaction.prepare_cached(WORK)?;
             let mut rows = statement.query([&orphan.id])?;
             while let Some(row) = rows.next()? {
-                all.push((row.get(0)?, row.get(1)?, row.get(2)?, next.id.to_string()));
+                let of: (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                all.push((of, orphan, next));
             }
         }
         // Where several come together, what leaves most to do counts.
-        all.sort();
-        for (_, finding, rule, next) in &all {
-            carry(&transaction, (finding, rule), next, now)?;
+        all.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+        for ((_, finding, rule), orphan, next) in &all {
+            carry(&transaction, (finding, rule), (orphan, next), now)?;
         }
         transaction.commit()
     }
@@ -69,23 +73,31 @@ fn ids(
 fn carry(
     transaction: &Connection,
     (finding, rule): (&str, &str),
-    endpoint: &str,
+    (orphan, endpoint): (&Orphan, &EndpointRow),
     now: Ts,
 ) -> Result<(), StoreError> {
+    let into = endpoint.id.to_string();
     let sql = "SELECT id FROM now_findings WHERE endpoint = ?1 AND rule = ?2 LIMIT 2";
-    let [next] = &*ids(transaction, sql, params![endpoint, rule])? else { return Ok(()) };
+    let [next] = &*ids(transaction, sql, params![into, rule])? else { return Ok(()) };
+    let alone = is_alone(transaction, orphan, endpoint)?;
+    let said = if alone { STAYS } else { GOES_ON };
     let sql = format!(
         "INSERT OR IGNORE INTO work (finding, status, assignee, expires_at, note, seen, updated_at, updated_by, rule, endpoint)
-        SELECT ?2, {GOES_ON}, assignee, NULL, note, seen, updated_at, updated_by, rule, ?3 FROM work WHERE finding = ?1"
+        SELECT ?2, {said}, note, seen, updated_at, updated_by, rule, ?3 FROM work WHERE finding = ?1"
     );
-    if transaction.prepare_cached(&sql)?.execute([finding, next.as_str(), endpoint])? > 0 {
+    if transaction.prepare_cached(&sql)?.execute([finding, next.as_str(), &into])? > 0 {
         let sql = "INSERT INTO work_log (finding, at, by, status, assignee, expires_at, note)
             SELECT ?1, ?2, 'discovery', status, assignee, expires_at, note FROM work WHERE finding = ?1";
         transaction.prepare_cached(sql)?.execute(params![next, now.0])?;
-        let detail = serde_json::json!({ "id": finding, "into": next, "rule": rule, "endpoint": endpoint });
+        let detail = serde_json::json!({ "id": finding, "into": next, "rule": rule, "endpoint": into });
         let sql =
             "INSERT INTO audit (at, actor, action, detail) VALUES (?1, 'discovery', 'finding.merge', ?2)";
         transaction.prepare_cached(sql)?.execute(params![now.0, detail.to_string()])?;
+        if alone {
+            let sql = "INSERT OR IGNORE INTO taught (rule, endpoint, at, by, note)
+                SELECT rule, ?3, at, by, note FROM taught WHERE rule = ?1 AND endpoint = ?2";
+            transaction.prepare_cached(sql)?.execute([rule, &orphan.id, &into])?;
+        }
     }
     let sql = "UPDATE work SET carried = ?2 WHERE finding = ?1";
     transaction.prepare_cached(sql)?.execute([finding, next.as_str()])?;

@@ -297,6 +297,72 @@ fn work_on_findings_of_merged_endpoints_goes_on_and_comes_back() {
 }
 
 #[test]
+fn work_on_findings_of_an_endpoint_that_is_called_otherwise_stays_as_it_was() {
+    let (_dir, mut store) = open();
+    let save = |store: &mut Store, templates: &[&str], seen: i64| {
+        let mut data = run("a", templates.iter().map(|t| endpoint(t, &[])).collect());
+        let rules = ["pii", "auth", "old"];
+        data.findings = templates.iter().flat_map(|t| rules.map(|rule| finding(rule, t))).collect();
+        data.findings.iter_mut().for_each(|f| f.last_seen = at(seen));
+        store.save_found(&data, at(100)).unwrap();
+    };
+    let work = |store: &mut Store, id: &str, status: &str, assignee: Option<&str>, scope: Scope| {
+        let change = WorkChange {
+            status: Some(status.to_owned()),
+            assignee: assignee.map(|a| Some(a.to_owned())),
+            expires_at: (status == "accepted").then_some(Some(at(9_000))),
+            note: None,
+            scope,
+        };
+        assert_eq!(store.work_on(&[id.to_owned()], &change, "anna", at(150)).unwrap(), 1, "{id}");
+    };
+    let done = |store: &Store, id: &str| {
+        let work = store.finding(id).unwrap().unwrap().work;
+        (work.status, work.assignee, work.by_rule)
+    };
+    let is = |status: &str, assignee: Option<&str>, by_rule| {
+        (status.to_owned(), assignee.map(str::to_owned), by_rule)
+    };
+    store.set_now(at(200));
+    save(&mut store, &["/u/anna", "/x/a", "/x/b"], 1);
+    work(&mut store, "pii-/u/anna", "accepted", Some("bert"), Scope::Finding);
+    work(&mut store, "auth-/u/anna", "fixed", None, Scope::Finding);
+    work(&mut store, "old-/u/anna", "false-positive", None, Scope::Endpoint);
+    work(&mut store, "pii-/x/a", "accepted", Some("cleo"), Scope::Finding);
+    work(&mut store, "old-/x/a", "false-positive", None, Scope::Endpoint);
+
+    save(&mut store, &["/u/{user}", "/x/{name}"], 1);
+    assert_eq!(done(&store, "pii-/u/{user}"), is("accepted", Some("bert"), false));
+    assert_eq!(done(&store, "auth-/u/{user}"), is("fixed", None, false));
+    assert_eq!(done(&store, "old-/u/{user}").0, "false-positive");
+    // This one is about another as well: it is open again, and who knows it still stands there.
+    assert_eq!(done(&store, "pii-/x/{name}"), is("open", Some("cleo"), false));
+    assert_eq!(done(&store, "old-/x/{name}"), is("open", None, false));
+
+    // What was taught holds for others there, and may be taken back; it is not carried again.
+    let mut data = run("b", vec![endpoint("/u/{user}", &[])]);
+    data.findings = vec![FindingRow { id: "old-2".into(), ..finding("old", "/u/{user}") }];
+    store.save_found(&data, at(100)).unwrap();
+    assert_eq!(done(&store, "old-2"), is("false-positive", None, true));
+    work(&mut store, "old-/u/{user}", "open", None, Scope::Endpoint);
+    save(&mut store, &["/u/{user}", "/x/{name}"], 300);
+    assert_eq!(done(&store, "old-2"), is("open", None, false));
+    assert_eq!(done(&store, "auth-/u/{user}").0, "open", "it was seen after it was fixed");
+    // An acceptance that is over leaves a finding to do, and whose it was.
+    store.set_now(at(9_001));
+    assert_eq!(done(&store, "pii-/u/{user}"), is("open", Some("bert"), false));
+    store
+        .work_on(
+            &["pii-/u/{user}".to_owned()],
+            &WorkChange { assignee: Some(None), ..WorkChange::default() },
+            "anna",
+            at(9_002),
+        )
+        .unwrap();
+    assert_eq!(done(&store, "pii-/u/{user}"), is("open", None, false));
+}
+
+#[test]
 fn labels_are_said_once_and_nothing_is_nothing() {
     let (_dir, mut store) = open();
     save(&mut store, "a", &[("/x", &[])]);
