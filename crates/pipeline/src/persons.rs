@@ -166,6 +166,8 @@ const SURE_TYPES: [&str; 19] = [
     "fi-hetu",
     "medical-record-number",
 ];
+/// Words of fields that companies have as well as people.
+const TAX: [&str; 2] = ["tax", "taxpayer"];
 /// Words of fields, and types, that say so where the object is called nothing else.
 const ABOUT: [&str; 2] = ["userid", "username"];
 const ABOUT_TYPES: [&str; 2] = ["credit-card", "gender"];
@@ -390,6 +392,8 @@ impl Field {
 pub(crate) fn sign_of(pack: &Pack, key: &str) -> Option<Sign> {
     let is_named = |types: &[&str]| pack.named(key).any(|kind| types.contains(&&*kind.id));
     match () {
+        // Companies have them too.
+        () if has_of(key, &TAX) && is_named(&SURE_TYPES) => Some(Sign::Plain),
         () if has_of(key, &SURE) || is_named(&SURE_TYPES) => Some(Sign::Sure),
         () if has_of(key, &ABOUT) || is_named(&ABOUT_TYPES) => Some(Sign::Plain),
         () if has_of(key, &SLIGHT) || is_named(&["postal-address"]) => Some(Sign::Slight),
@@ -507,6 +511,19 @@ mod tests {
         ] {
             assert_eq!((around(path, key), name_of(object)), (object, name), "{path}");
         }
+    }
+
+    #[test]
+    fn a_tax_number_beside_a_name_makes_no_person_of_a_company() {
+        let pack = Pack::builtin().unwrap();
+        let named = |object: &str, number: &str| {
+            let paths = [format!("{object}.name"), format!("{object}.{number}")];
+            let places = paths.iter().map(String::as_str).zip(["name", number]);
+            Persons::of(&pack, places, None).names(&paths[0], "name", "Harbour Foods")
+        };
+        assert!(!named("$.company", "tax_id") && !named("$.vendors[*]", "taxId"));
+        assert!(named("$.customer", "tax_id") && named("$", "tax_id"), "who is not said to be a company");
+        assert!(named("$.company", "ssn") && named("$.company", "itin"), "people alone have these");
     }
 
     #[test]
