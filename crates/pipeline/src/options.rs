@@ -143,13 +143,16 @@ pub trait Hooks {
     /// Called a few times a second.
     fn progress(&mut self, _progress: &Progress) {}
 
+    /// Called after each epoch: the listener has heard what was judged in it.
+    fn judged(&mut self) {}
+
     /// Called after each epoch that brought new or changed verdicts; `now` is packet time.
     fn verdicts(&mut self, _now: Ts, _changed: &[VerdictRow]) {}
 
     /// Called now and then while a live run goes on that keeps its state: what was learned so far.
     fn state(&mut self, _bytes: Vec<u8>) {}
 
-    /// Asked each second of a live run that keeps evidence: whether to be handed what was found so far, which takes its time.
+    /// Asked twice a second of a live run that keeps evidence: whether to be handed what was found so far, which takes its time.
     fn wants_found(&mut self) -> bool {
         true
     }

@@ -245,6 +245,7 @@ fn coordinate(
             }
             rest.now = now;
             coordinator.end_epoch(items, now);
+            hooks.judged();
             // Workers wait for whom verdicts convict only where they save his packets.
             let flags = options.flagged.is_some();
             let mut changed = if flags { coordinator.changed_verdicts() } else { Vec::new() };

@@ -20,8 +20,8 @@ const HOUR_NS: i64 = 3_600_000_000_000;
 #[derive(Clone)]
 pub(crate) struct Cells {
     collected: Arc<Mutex<Collected>>,
-    /// Held while what was collected is being stored.
-    storing: Arc<Mutex<()>>,
+    /// Held while what was collected is being stored; the store that it went to last, where it stays open.
+    storing: Arc<Mutex<Option<Store>>>,
 }
 
 struct Collected {
@@ -101,12 +101,13 @@ impl Cells {
         (run, afresh): (&str, bool),
         count: impl FnOnce(&mut Store, u64) -> Result<(), E>,
     ) -> Result<()> {
-        let _storing = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = self.take();
         if !afresh && taken.0.is_empty() && taken.1 == 0 {
             return Ok(());
         }
-        let (mut store, more) = match write(file, run, afresh, &taken.0) {
+        let known = open.take().filter(|store| store.path() == file);
+        let (mut store, more) = match write(known, file, (run, afresh), &taken.0) {
             Ok(written) => written,
             Err(e) => {
                 self.put_back(taken);
@@ -118,6 +119,7 @@ impl Cells {
             tracing::info!(%error, lost, "requests that had no room are counted later");
             self.put_back((Requests::new(), lost));
         }
+        *open = Some(store);
         Ok(())
     }
 }
@@ -125,8 +127,13 @@ impl Cells {
 /// Requests by their hour and what they have in common: how many, the first, the last.
 type Requests = HashMap<(Ts, Seen), (u64, Ts, Ts)>;
 
-/// Adds them to a store; gives it, and how many requests it had no room for.
-fn write(file: &Path, run: &str, afresh: bool, cells: &Requests) -> Result<(Store, u64)> {
+/// Adds them to a store, which is opened where it is not; gives it, and how many requests it had no room for.
+fn write(
+    known: Option<Store>,
+    file: &Path,
+    (run, afresh): (&str, bool),
+    cells: &Requests,
+) -> Result<(Store, u64)> {
     let row = |((hour, seen), (requests, first, last)): (&(Ts, Seen), &(u64, Ts, Ts))| CellRow {
         hour: *hour,
         cell: seen.to_cell(),
@@ -136,7 +143,7 @@ fn write(file: &Path, run: &str, afresh: bool, cells: &Requests) -> Result<(Stor
     };
     let mut rows: Vec<CellRow> = cells.iter().map(row).collect();
     rows.sort_unstable_by(|a, b| (a.hour, &a.cell).cmp(&(b.hour, &b.cell)));
-    let mut store = Store::open(file)?;
+    let mut store = known.map_or_else(|| Store::open(file), Ok)?;
     if afresh {
         store.clear_cells(run)?;
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -53,26 +53,33 @@ pub(super) struct LiveHooks {
 struct CellWriter {
     sender: SyncSender<()>,
     thread: JoinHandle<()>,
-    every: Every,
 }
 
 impl CellWriter {
     fn start(cells: Cells, store: PathBuf, run: String) -> Result<Self> {
-        let (sender, receiver) = sync_channel::<()>(0);
+        let (sender, receiver) = sync_channel::<()>(1);
         let write = move || {
             let what = format!("requests could not be kept in {}", store.display());
             let mut failing = Failing::default();
-            while receiver.recv().is_ok() {
+            let mut asked = receiver.recv().is_ok();
+            while asked {
                 let begun = Stopwatch::start();
                 failing.tell(&what, cells.store(&store, &run, false));
                 // A tenth of a processor and half of the time at most.
                 let rest = Instant::now() + begun.took().times((9, 1)).min(Duration::from_secs(60));
-                while let Ok(()) = receiver.recv_timeout(rest.saturating_duration_since(Instant::now())) {}
+                asked = false;
+                let ended = loop {
+                    match receiver.recv_timeout(rest.saturating_duration_since(Instant::now())) {
+                        Ok(()) => asked = true,
+                        Err(end) => break end == RecvTimeoutError::Disconnected,
+                    }
+                };
+                // What came while it rested is stored now; at the end whoever ends the run does.
+                asked = !ended && (asked || receiver.recv().is_ok());
             }
         };
         let thread = std::thread::Builder::new().name("sidetap-cells".into()).spawn(write);
-        let every = Every::new(STORE_CELLS);
-        Ok(CellWriter { sender, thread: thread.context("cannot start a thread")?, every })
+        Ok(CellWriter { sender, thread: thread.context("cannot start a thread")? })
     }
 
     fn end(self) {
@@ -80,10 +87,6 @@ impl CellWriter {
         let _ = self.thread.join();
     }
 }
-
-/// Between two looks whether there are requests to store, which are judged once a second: what was not stored is lost where the process
-/// is killed.
-const STORE_CELLS: Duration = Duration::from_millis(250);
 
 /// Writes what was learned, on a thread of its own; what comes while it still writes is left out.
 struct StateWriter {
@@ -257,11 +260,6 @@ impl Hooks for LiveHooks {
             // An empty batch asks who acts to look at the policy again.
             self.waiting.push_back(Batch::Verdicts(Vec::new()));
         }
-        if let Some(cells) = &mut self.cells
-            && cells.every.is_due()
-        {
-            let _ = cells.sender.try_send(());
-        }
         self.hand_on();
         if !self.line.is_due() {
             return;
@@ -288,6 +286,13 @@ impl Hooks for LiveHooks {
         } else if kernel + shed > 0 {
             let (kernel, shed) = (count(kernel), count(shed));
             warn(&format!("dropped in the last second: {kernel} packets by the kernel, {shed} for load"));
+        }
+    }
+
+    fn judged(&mut self) {
+        // What is not stored is lost where the process is killed.
+        if let Some(cells) = &self.cells {
+            let _ = cells.sender.try_send(());
         }
     }
 
