@@ -5,6 +5,7 @@
 
 mod callers;
 mod conform;
+mod data;
 mod early;
 mod endpoint;
 mod engine;
@@ -22,6 +23,7 @@ mod risk;
 mod rules;
 mod schema;
 mod segment;
+mod shows;
 mod snapshot;
 mod spec;
 mod spoken;
@@ -31,6 +33,7 @@ mod trie;
 mod words;
 
 pub use conform::{Difference, SpecDiff};
+pub use data::Data;
 pub use engine::{Config, Engine};
 pub use extract::{Context, Extractor, Side, Visit};
 pub use inventory::operation_endpoint;
@@ -38,6 +41,7 @@ pub use observe::{AUTH_KINDS, BodyFacts, Channel, Field, Kinds, Observation, Pro
 pub use render::named;
 pub use risk::add_exploits;
 pub use segment::Shape;
+pub use shows::Shows;
 pub use snapshot::{Found, Snapshot};
 pub use spec::{Spec, SpecError, SpecOperation};
 pub use state::StateError;

@@ -6,11 +6,13 @@ use sidetap_model::rows::{EndpointRow, FindingRow, SensitiveRow};
 use sidetap_model::{EndpointId, EndpointRef, Ts};
 use sidetap_wire::body::hash_str;
 
+use crate::data::Data;
 use crate::endpoint::{Endpoint, ExchangeId};
 use crate::engine::Engine;
 use crate::host::Host;
 use crate::observe::{Protocol, Signs};
 use crate::rules::{self, BY_SIGN, Rule, Scope};
+use crate::shows::is_non_production;
 use crate::standing::Versions;
 
 /// Most findings of one run.
@@ -142,18 +144,13 @@ fn host_rules(host: &Host, out: &mut Vec<FindingRow>) {
 }
 
 fn non_production(host: &Host, out: &mut Vec<FindingRow>) {
-    const NAMES: [&str; 9] = ["dev", "test", "stg", "staging", "uat", "qa", "sandbox", "preprod", "demo"];
-    let bare = host.name.split(':').next().unwrap_or_default();
-    let labels: Vec<&str> = bare.split('.').collect();
-    let own = labels.len().saturating_sub(2);
-    let named = labels.iter().take(own).any(|label| label.split('-').any(|part| NAMES.contains(&part)));
     let public: Vec<_> = live(host).filter(|(e, _)| e.public).collect();
     let (Some(first), Some(last)) =
         (public.iter().map(|p| p.0.first).min(), public.iter().map(|p| p.0.last).max())
     else {
         return;
     };
-    if !named {
+    if !is_non_production(&host.name) {
         return;
     }
     let count = public.iter().map(|p| p.0.calls).sum();
@@ -164,17 +161,14 @@ fn non_production(host: &Host, out: &mut Vec<FindingRow>) {
 }
 
 fn data_rules(at: At<'_>, data: &[&SensitiveRow], out: &mut Vec<FindingRow>) {
-    let secret = |r: &&&SensitiveRow| r.class.iter().any(|c| c == "SECRET");
-    let in_url = |r: &&&SensitiveRow| r.location.starts_with("query:") || r.location.starts_with("path:");
+    let secret = |r: &&&SensitiveRow| Data::of(r).is_secret();
     let answers: Vec<&&SensitiveRow> =
-        data.iter().filter(|r| r.direction == "response" && r.confidence >= 0.6).collect();
+        data.iter().filter(|r| r.direction == "response" && Data::of(r).is_sure()).collect();
     let login = is_login(at.name) || is_enrolment(at.name);
     let open = |r: &&SensitiveRow| at.e.secured_successes == 0 || at.e.answers_openly(&r.location);
-    let meant = |r: &&SensitiveRow| {
-        login && (r.class.iter().any(|c| c == "SECRET") || at.e.protocol() == Protocol::Page)
-    };
+    let meant = |r: &&SensitiveRow| login && (Data::of(r).is_secret() || at.e.protocol() == Protocol::Page);
     let weighty: Vec<&&SensitiveRow> =
-        answers.iter().copied().filter(|r| is_weighty(r) && open(r) && !meant(r)).collect();
+        answers.iter().copied().filter(|r| Data::of(r).is_weighty() && open(r) && !meant(r)).collect();
     if at.e.open_successes > 0 && !weighty.is_empty() {
         let text =
             format!("{} of {} successes came without credentials", at.e.open_successes, at.e.successes());
@@ -193,46 +187,10 @@ fn data_rules(at: At<'_>, data: &[&SensitiveRow], out: &mut Vec<FindingRow>) {
         out.push(at.finding(&rules::SECRET_IN_RESPONSE, at.data(&secrets, "answers hold secrets")));
     }
     let urls: Vec<&&SensitiveRow> =
-        data.iter().filter(in_url).filter(|r| is_weighty(r) && r.confidence >= 0.6).collect();
+        data.iter().filter(|r| Data::of(r).is_in_url() && Data::of(r).hurts()).collect();
     if !urls.is_empty() {
         out.push(at.finding(&rules::SENSITIVE_IN_URL, at.data(&urls, "the URL holds it")));
     }
-}
-
-/// True of data whose loss hurts: not every name or address in an answer is a leak.
-fn is_weighty(r: &SensitiveRow) -> bool {
-    let light =
-        ["ip-v4", "ip-v6", "mac", "email", "phone", "person-name", "postal-code"].contains(&r.kind.as_str());
-    let of_place = r.kind == "postal-address" && is_of_place(&r.location);
-    !light && !of_place && !r.class.is_empty()
-}
-
-/// True where a field tells of a place that people go to, whose address is public: a venue, a shop, a branch.
-fn is_of_place(location: &str) -> bool {
-    const PLACES: [&str; 19] = [
-        "venue",
-        "store",
-        "shop",
-        "branch",
-        "location",
-        "company",
-        "dealer",
-        "restaurant",
-        "hotel",
-        "office",
-        "warehouse",
-        "station",
-        "pickup",
-        "clinic",
-        "school",
-        "theater",
-        "theatre",
-        "cinema",
-        "seller",
-    ];
-    let lower = location.to_ascii_lowercase();
-    let mut names = lower.split(|c: char| !c.is_ascii_alphabetic() && c != '_');
-    names.any(|n| PLACES.contains(&n.strip_suffix('s').unwrap_or(n)))
 }
 
 fn shape_rules(at: At<'_>, neighbours: &BTreeMap<String, (u32, u32)>, out: &mut Vec<FindingRow>) {
@@ -463,7 +421,7 @@ pub(crate) fn score(
     // A browser asks what it may do before it shows who it is (Fetch Standard, CORS-preflight fetch).
     let open = !matches!(e.protocol(), Protocol::Page | Protocol::Asset) && &*name.method != "OPTIONS";
     let page = matches!(e.protocol(), Protocol::Page | Protocol::Asset);
-    let weighty = sensitive.iter().filter(|r| is_weighty(r) && r.confidence >= 0.6);
+    let weighty = sensitive.iter().filter(|r| Data::of(r).hurts());
     let mut kinds: Vec<&str> = weighty.clone().map(|r| r.kind.as_str()).collect();
     kinds.sort_unstable();
     kinds.dedup();
@@ -570,6 +528,7 @@ const DOCS: [&str; 10] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::is_of_place;
 
     #[test]
     fn places_that_people_go_to_have_public_addresses() {

@@ -15,6 +15,7 @@ use crate::item::{Item, Whole};
 use crate::judge::{Actors, Judge, Renames};
 use crate::options::{Forget, Found, Listener, Options, PipelineError};
 use crate::proxies::ProxyLearner;
+use crate::sample::{About, shown};
 use crate::snapshot::World;
 use crate::spool::{LookupKey, Spool};
 use crate::state::State;
@@ -31,6 +32,7 @@ pub(crate) struct Coordinator {
     pub(crate) hops: Hops,
     pub(crate) spool: Option<Spool>,
     pub(crate) evidence: Option<EvidenceRing>,
+    types: Arc<sidetap_sensitive::Pack>,
     /// Of a replay into a store; a live run tells its calls as it goes on.
     pub(crate) calls: Option<Calls>,
     listener: Option<Listener>,
@@ -71,6 +73,7 @@ impl Coordinator {
                 let (sensitive, threats) = (&options.sensitive, &options.threats);
                 EvidenceRing::new(options.memory_limit, sensitive, threats, &options.hash_key)
             }),
+            types: Arc::clone(&options.sensitive),
             calls: (options.evidence && !options.live).then(Calls::default),
             listener: options.listener.clone(),
             flagged: options.flagged.clone().map(Flagged::new),
@@ -156,14 +159,14 @@ impl Coordinator {
         run.summary.evictions = counted.evictions;
         run.summary.streams = counted.streams;
         let names = self.discovery.snapshot();
-        let (evidence, samples) = match self.evidence.as_mut() {
-            Some(ring) => {
-                ring.keep_run(&run);
-                (ring.hand_over(|k| known_id(&names, k)), ring.samples(&run))
-            }
-            None => Default::default(),
-        };
-        Some(Found { run, openapi: self.discovery.openapi(), evidence, samples })
+        let (mut evidence, mut samples, mut missed) = Default::default();
+        if let Some(ring) = self.evidence.as_mut() {
+            ring.keep_run(&run);
+            let all = ring.samples(&run, &self.sensitive.places());
+            evidence = ring.hand_over(&all, |k| known_id(&names, k));
+            (samples, missed) = (ring.untold(all), ring.take_missed());
+        }
+        Some(Found { run, openapi: self.discovery.openapi(), evidence, samples, missed })
     }
 
     /// Forgets these wherever a run remembers who did something.
@@ -245,6 +248,7 @@ impl Coordinator {
         if let Some(s) = whole.source {
             self.proxies.observe(s.zone, s.ip, s.forwarded, s.agent);
         }
+        let mut places = Vec::new();
         if let Some(endpoint) = &item.endpoint {
             let id: (FlowId, u32) = (item.order.flow, item.order.seq);
             if let (Some(calls), Some(seen)) = (&mut self.calls, &whole.discovery) {
@@ -255,7 +259,7 @@ impl Coordinator {
                 }
             }
             if !whole.sightings.is_empty() {
-                self.sensitive.add(endpoint, item.order.ts, id, &whole.sightings);
+                places = self.sensitive.add(endpoint, item.order.ts, id, &whole.sightings);
             }
             if !whole.attempts.is_empty() {
                 self.threats.add(endpoint, &item.zone, item.order.ts, id, &whole.attempts);
@@ -279,7 +283,12 @@ impl Coordinator {
                 ring.keep_first(id, what(endpoint, a.class(), u64::from(a.rule().0)));
             }
             if let Some(endpoint) = &item.endpoint {
-                ring.sample(id, endpoint, &whole.attempts);
+                let rules = ring.rules(&whole.attempts);
+                let risks =
+                    whole.discovery.as_ref().map(|o| shown(&self.types, o, endpoint, &whole.sightings));
+                let risks = risks.into_iter().flatten().map(About::Risk);
+                let data = places.into_iter().map(About::Data);
+                ring.sample(id, endpoint, rules.into_iter().chain(risks).chain(data));
             }
         }
     }

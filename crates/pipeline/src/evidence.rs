@@ -1,15 +1,17 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
+use sidetap_discovery::Shows;
 use sidetap_model::rows::{RunData, VerdictRow};
 use sidetap_model::{EndpointId, EndpointRef, FlowId, HashKey, Ts};
 use sidetap_wire::body::hash_str;
+use smallvec::SmallVec;
 
 use crate::item::Seen;
-use crate::masked::{Masker, Part, Raw, Shown};
+use crate::masked::{Masker, Part, Raw};
 use crate::options::Forget;
-use crate::sample::{Chosen, Id, Sampled, Samples};
+use crate::sample::{About, Chosen, Id, Sampled, Samples};
 use crate::spool::LookupKey;
 
 type Fixed = foldhash::fast::FixedState;
@@ -27,10 +29,11 @@ pub struct Evidence {
 }
 
 /// A ring of recent exchanges, of which those are kept that a verdict or finding names while they are still there, and a fair sample
-/// of each campaign and finding.
+/// of each campaign, of each finding and of each place of sensitive data.
 ///
-/// Both parts are bounded in bytes; what the ring lost before somebody asked for it is counted when they ask. What was sent is in
-/// the ring only: whatever is kept is masked as it is taken out of it.
+/// What a finding may come to be about is sampled before there is one: these spares are handed on once it is there. Where they have no
+/// room those go whose hash is the greatest, so that what stays is as fair. Both parts are bounded in bytes; what the ring lost before
+/// somebody asked for it is counted when they ask. What was sent is in memory only: it is masked as it is handed on.
 #[derive(Debug)]
 pub(crate) struct EvidenceRing {
     masker: Masker,
@@ -43,11 +46,19 @@ pub(crate) struct EvidenceRing {
     recent_bytes: usize,
     kept: BTreeMap<Id, Kept>,
     kept_bytes: usize,
+    /// Those that are kept as spares alone, by their rank: common ones last.
+    spare: BTreeSet<(For, u64, Id)>,
+    spare_bytes: usize,
+    /// From these ranks on there is no room for spares, and for common ones.
+    spare_to: [u64; 2],
     seen: HashSet<u64, Fixed>,
     handed: HashSet<Id, Fixed>,
     samples: Samples,
-    /// Exchanges that were asked for and not there any more, or for which there was no room.
-    pub(crate) missed: u64,
+    /// Of each thing that was sampled, what was told last.
+    told: HashMap<String, Sampled, Fixed>,
+    /// Exchanges that were asked for and not there any more, or for which there was no room, since they were told last; each once.
+    missed: HashSet<Id, Fixed>,
+    untold: u64,
 }
 
 /// An exchange as it comes into the ring.
@@ -61,21 +72,53 @@ pub(crate) struct Recent {
 
 #[derive(Debug)]
 struct Line {
-    of: Recent,
+    of: Arc<Recent>,
     /// Campaigns that it was offered to.
     counted: Vec<u32>,
 }
 
 #[derive(Debug)]
 struct Kept {
-    ts: Ts,
-    head: Vec<u8>,
-    key: Option<LookupKey>,
-    parts: Shown,
+    of: Arc<Recent>,
+    rank: u64,
     bytes: usize,
-    /// It is named, so it stays whatever becomes of samples; else how many samples it is in.
+    spare: For,
+    /// It is named, so it stays whatever becomes of samples; else how many samples it is in of campaigns and exploits, and of others.
     named: bool,
     samples: u32,
+    spares: u32,
+}
+
+impl Kept {
+    fn is_spare(&self) -> bool {
+        !self.named && self.samples == 0
+    }
+
+    /// Where it stands among spares.
+    fn place(&self, id: Id) -> Option<(For, u64, Id)> {
+        self.is_spare().then_some((self.spare, self.rank, id))
+    }
+}
+
+/// For which kind of sample an exchange is kept, the dearest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum For {
+    /// A campaign or an exploit, which is there already.
+    Known,
+    /// What a finding may come to be about.
+    Spare,
+    /// The same, which is so of every endpoint.
+    Common,
+}
+
+impl For {
+    fn of(about: &About) -> Self {
+        match about {
+            About::Rule(_) => For::Known,
+            About::Risk(Shows::Call | Shows::Open) => For::Common,
+            About::Risk(_) | About::Data(_) => For::Spare,
+        }
+    }
 }
 
 impl Recent {
@@ -110,16 +153,21 @@ impl EvidenceRing {
             recent_bytes: 0,
             kept: BTreeMap::new(),
             kept_bytes: 0,
+            spare: BTreeSet::new(),
+            spare_bytes: 0,
+            spare_to: [u64::MAX; 2],
             seen: HashSet::default(),
             handed: HashSet::default(),
-            samples: Samples::default(),
-            missed: 0,
+            samples: Samples::new(memory_limit),
+            told: HashMap::default(),
+            missed: HashSet::default(),
+            untold: 0,
         }
     }
 
     /// Takes an exchange in, and into the samples of its campaigns; the oldest go for it.
     pub(crate) fn push(&mut self, id: Id, recent: Recent) {
-        let line = Line { of: recent, counted: Vec::new() };
+        let line = Line { of: Arc::new(recent), counted: Vec::new() };
         self.recent_bytes += line.of.bytes();
         if self.recent.insert(id, line).is_none() {
             self.order.push_back(id);
@@ -143,67 +191,149 @@ impl EvidenceRing {
         let rank = rank(&self.key, id);
         for campaign in of {
             let chosen = self.samples.offer(campaign, rank, id);
-            self.settle(id, &chosen);
+            self.settle((id, rank), &chosen, For::Known);
         }
     }
 
-    /// Offers an exchange to what rules found in it.
-    pub(crate) fn sample(&mut self, id: Id, endpoint: &EndpointRef, attempts: &[sidetap_threats::Attempt]) {
-        let mut rules: Vec<u16> = attempts.iter().map(|a| a.rule().0).collect();
+    /// Offers an exchange of an endpoint to what it shows: what rules found in it, signs, sensitive data.
+    pub(crate) fn sample(&mut self, id: Id, endpoint: &EndpointRef, shown: impl IntoIterator<Item = About>) {
+        let rank = rank(&self.key, id);
+        for about in shown {
+            let chosen = self.samples.offer_to(endpoint, about, rank, id);
+            self.settle((id, rank), &chosen, For::of(&about));
+        }
+    }
+
+    /// What of it exploit rules found.
+    pub(crate) fn rules(&self, attempts: &[sidetap_threats::Attempt]) -> SmallVec<[About; 4]> {
+        let mut rules: SmallVec<[u16; 4]> = attempts.iter().map(|a| a.rule().0).collect();
         rules.sort_unstable();
         rules.dedup();
-        let pack = Arc::clone(&self.rules);
-        for rule in rules.into_iter().filter_map(|r| pack.get(sidetap_threats::RuleId(r))) {
-            let rank = rank(&self.key, id);
-            let chosen = self.samples.offer_to_rule(endpoint, &rule.id, rank, id);
-            self.settle(id, &chosen);
-        }
+        let known = rules.into_iter().filter_map(|r| self.rules.get(sidetap_threats::RuleId(r)));
+        known.map(|rule| About::rule(&rule.id)).collect()
     }
 
-    fn settle(&mut self, id: Id, chosen: &Chosen) {
+    fn settle(&mut self, (id, rank): (Id, u64), chosen: &Chosen, of: For) {
         let Chosen::For(gone) = chosen else { return };
-        if *gone != Some(id) {
-            self.keep(id);
-            if let Some(kept) = self.kept.get_mut(&id) {
-                kept.samples += 1;
+        if *gone == Some(id) {
+            return;
+        }
+        let [spare, common] = self.spare_to;
+        let to = if of == For::Spare { spare } else { common };
+        if of == For::Known || rank < to {
+            self.keep(id, rank, of);
+        }
+        self.change(id, |kept| match of {
+            For::Known => kept.samples += 1,
+            For::Spare | For::Common => {
+                kept.spares += 1;
+                kept.spare = kept.spare.min(of);
             }
-            if let Some(gone) = gone {
-                self.release(*gone);
-            }
+        });
+        if let Some(gone) = gone {
+            self.release(*gone, of);
+        }
+        self.make_room();
+    }
+
+    fn release(&mut self, id: Id, of: For) {
+        self.change(id, |kept| match of {
+            For::Known => kept.samples = kept.samples.saturating_sub(1),
+            For::Spare | For::Common => kept.spares = kept.spares.saturating_sub(1),
+        });
+        let is_over = |kept: &Kept| !kept.named && kept.samples + kept.spares == 0;
+        if self.kept.get(&id).is_some_and(is_over) {
+            self.drop_kept(id);
         }
     }
 
-    fn release(&mut self, id: Id) {
+    /// Changes why something is kept.
+    fn change(&mut self, id: Id, change: impl FnOnce(&mut Kept)) {
         let Some(kept) = self.kept.get_mut(&id) else { return };
-        kept.samples = kept.samples.saturating_sub(1);
-        if kept.samples == 0 && !kept.named {
-            self.kept_bytes = self.kept_bytes.saturating_sub(kept.bytes);
-            self.kept.remove(&id);
+        let was = kept.place(id);
+        change(kept);
+        let (is, bytes) = (kept.place(id), kept.bytes);
+        if was == is {
+            return;
+        }
+        if was.is_some_and(|place| self.spare.remove(&place)) {
+            self.spare_bytes = self.spare_bytes.saturating_sub(bytes);
+        }
+        if is.is_some_and(|place| self.spare.insert(place)) {
+            self.spare_bytes += bytes;
+        }
+    }
+
+    fn drop_kept(&mut self, id: Id) {
+        let Some(kept) = self.kept.remove(&id) else { return };
+        self.kept_bytes = self.kept_bytes.saturating_sub(kept.bytes);
+        if kept.place(id).is_some_and(|place| self.spare.remove(&place)) {
+            self.spare_bytes = self.spare_bytes.saturating_sub(kept.bytes);
+        }
+    }
+
+    /// Lets spares go until the others fit.
+    fn make_room(&mut self) {
+        while self.kept_bytes > self.most_kept {
+            let Some((of, rank, id)) = self.spare.last().copied() else { return };
+            self.spare_to = if of == For::Common { [self.spare_to[0], rank] } else { [rank, 0] };
+            self.drop_kept(id);
         }
     }
 
     /// Endpoints that got other names or became one.
     pub(crate) fn rename(&mut self, renames: &[(EndpointId, EndpointRef)]) {
-        self.samples.rename(renames);
+        for (about, id) in self.samples.rename(renames) {
+            self.release(id, For::of(&about));
+        }
     }
 
     /// Forgets exchanges that name one of these.
     pub(crate) fn forget(&mut self, all: &[Forget]) {
         let names = |text: &[u8]| all.iter().any(|f| f.is_in(text));
         let sent = |raw: &Raw| all.iter().any(|f| raw.has(|text| f.is_in(text)));
-        let recent = self.recent.extract_if(|_, line| {
-            names(&line.of.head) || line.of.seen.as_ref().is_some_and(|seen| sent(&seen.raw))
-        });
+        let is_of = |of: &Recent| names(&of.head) || of.seen.as_ref().is_some_and(|seen| sent(&seen.raw));
+        let recent = self.recent.extract_if(|_, line| is_of(&line.of));
         let gone: usize = recent.map(|(_, line)| line.of.bytes()).sum();
         self.recent_bytes = self.recent_bytes.saturating_sub(gone);
         self.order.retain(|id| self.recent.contains_key(id));
-        self.kept.retain(|_, kept| !names(&kept.head) && !all.iter().any(|f| kept.parts.has(|t| f.is_in(t))));
-        self.kept_bytes = self.kept.values().map(|kept| kept.bytes).sum();
+        let gone: Vec<Id> = self.kept.iter().filter(|(_, kept)| is_of(&kept.of)).map(|(id, _)| *id).collect();
+        gone.into_iter().for_each(|id| self.drop_kept(id));
     }
 
-    /// Which exchanges stand for which campaign and finding.
-    pub(crate) fn samples(&self, run: &RunData) -> Vec<Sampled> {
-        self.samples.of(&run.findings)
+    /// Which exchanges stand for which campaign, finding and place of sensitive data.
+    pub(crate) fn samples(
+        &self,
+        run: &RunData,
+        data: &BTreeMap<String, sidetap_sensitive::Place>,
+    ) -> Vec<Sampled> {
+        self.samples.of(run, data)
+    }
+
+    /// Of these what was not told yet: others were chosen, or they stand for a sixteenth more.
+    pub(crate) fn untold(&mut self, samples: Vec<Sampled>) -> Vec<Sampled> {
+        const TOLD: usize = 65_536;
+        if self.told.len() > TOLD {
+            self.told.clear();
+        }
+        let is_news = |new: &Sampled| {
+            self.told
+                .get(&new.thing)
+                .is_none_or(|old| old.ids != new.ids || old.seen + old.seen / 16 < new.seen)
+        };
+        let news: Vec<Sampled> = samples.into_iter().filter(is_news).collect();
+        self.told.extend(news.iter().map(|s| (s.thing.clone(), s.clone())));
+        news
+    }
+
+    /// How many exchanges were asked for in vain since the last call.
+    pub(crate) fn take_missed(&mut self) -> u64 {
+        std::mem::take(&mut self.untold)
+    }
+
+    /// Exchanges of places that had no room to be sampled.
+    pub(crate) fn refused(&self) -> u64 {
+        self.samples.refused
     }
 
     /// Keeps an exchange that shows something for the first time; `what` names it.
@@ -241,32 +371,49 @@ impl EvidenceRing {
         self.keep_verdicts(&run.verdicts);
     }
 
-    /// What was kept since the last time, with the names that endpoints have by now; whoever takes it has it: it is not kept again.
-    pub(crate) fn hand_over(&mut self, id_of: impl FnMut(&LookupKey) -> Option<String>) -> Vec<Evidence> {
-        for id in self.kept.keys() {
+    /// What was kept since the last time, with the names that endpoints have by now; whoever takes it has it: it is not kept again. Spares
+    /// that none of these samples has stay.
+    pub(crate) fn hand_over(
+        &mut self,
+        samples: &[Sampled],
+        id_of: impl FnMut(&LookupKey) -> Option<String>,
+    ) -> Vec<Evidence> {
+        let out = self.take(samples, id_of);
+        for id in out.iter().filter_map(|e| parse(&e.id)) {
             if self.handed.len() < Self::SEEN {
-                self.handed.insert(*id);
+                self.handed.insert(id);
             }
         }
-        self.take(id_of)
+        out
     }
 
     /// What was kept, with the final names of endpoints.
-    pub(crate) fn take(&mut self, mut id_of: impl FnMut(&LookupKey) -> Option<String>) -> Vec<Evidence> {
-        let kept = std::mem::take(&mut self.kept);
-        self.kept_bytes = 0;
-        let finished = kept.into_iter().filter_map(|((flow, seq), line)| {
-            let mut text = line.head;
-            match line.key.as_ref().and_then(&mut id_of) {
+    pub(crate) fn take(
+        &mut self,
+        samples: &[Sampled],
+        mut id_of: impl FnMut(&LookupKey) -> Option<String>,
+    ) -> Vec<Evidence> {
+        let wanted: HashSet<Id, Fixed> =
+            samples.iter().flat_map(|s| &s.ids).filter_map(|i| parse(i)).collect();
+        let is_due = |id: &Id, kept: &Kept| !kept.is_spare() || wanted.contains(id);
+        let due: Vec<Id> =
+            self.kept.iter().filter(|(id, kept)| is_due(id, kept)).map(|(id, _)| *id).collect();
+        let mut out = Vec::with_capacity(due.len());
+        for id in due {
+            let Some(of) = self.kept.get(&id).map(|kept| Arc::clone(&kept.of)) else { continue };
+            self.drop_kept(id);
+            let mut text = of.head.clone();
+            match of.key.as_ref().and_then(&mut id_of) {
                 Some(id) => text.extend_from_slice(format!("\"{id}\"}}}}").as_bytes()),
                 None => text.extend_from_slice(b"null}}"),
             }
-            let mut exchange = serde_json::from_slice(&text).ok()?;
-            add(&mut exchange, "/http/request", line.parts.request);
-            add(&mut exchange, "/http/response", line.parts.response);
-            Some(Evidence { id: format!("{flow}-{seq}"), ts: line.ts, exchange })
-        });
-        finished.collect()
+            let Ok(mut exchange) = serde_json::from_slice(&text) else { continue };
+            let parts = of.seen.as_ref().map(|s| self.masker.show(&s.raw)).unwrap_or_default();
+            add(&mut exchange, "/http/request", parts.request);
+            add(&mut exchange, "/http/response", parts.response);
+            out.push(Evidence { id: format!("{}-{}", id.0, id.1), ts: of.ts, exchange });
+        }
+        out
     }
 
     fn keep_named(&mut self, name: &str) {
@@ -276,27 +423,32 @@ impl EvidenceRing {
     }
 
     fn name(&mut self, id: Id) {
-        self.keep(id);
-        if let Some(kept) = self.kept.get_mut(&id) {
-            kept.named = true;
-        }
+        let rank = rank(&self.key, id);
+        self.keep(id, rank, For::Known);
+        self.change(id, |kept| kept.named = true);
+        self.make_room();
     }
 
-    fn keep(&mut self, id: Id) {
+    fn keep(&mut self, id: Id, rank: u64, of: For) {
         if self.kept.contains_key(&id) || self.handed.contains(&id) {
             return;
         }
-        let fits = self.kept_bytes < self.most_kept;
+        // Spares make way for what is wanted.
+        let taken = self.kept_bytes - if of == For::Known { self.spare_bytes } else { 0 };
+        let fits = taken < self.most_kept;
         match self.recent.get(&id).filter(|_| fits) {
             Some(line) => {
-                let parts = line.of.seen.as_ref().map(|s| self.masker.show(&s.raw)).unwrap_or_default();
-                let bytes = line.of.bytes() + parts.heap_bytes();
-                let (head, key) = (line.of.head.clone(), line.of.key.clone());
+                let (bytes, spare) = (line.of.bytes(), of.max(For::Spare));
+                let of = Arc::clone(&line.of);
                 self.kept_bytes += bytes;
-                let kept = Kept { ts: line.of.ts, head, key, parts, bytes, named: false, samples: 0 };
-                self.kept.insert(id, kept);
+                self.spare_bytes += bytes;
+                self.spare.insert((spare, rank, id));
+                self.kept.insert(id, Kept { of, rank, bytes, spare, named: false, samples: 0, spares: 0 });
             }
-            None => self.missed += 1,
+            None if of == For::Known && self.missed.len() < Self::SEEN => {
+                self.untold += u64::from(self.missed.insert(id));
+            }
+            None => {}
         }
     }
 }
@@ -333,89 +485,4 @@ fn parse(name: &str) -> Option<Id> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sample::names_of;
-
-    fn id(n: u32) -> Id {
-        (FlowId(7), n)
-    }
-
-    fn ring() -> EvidenceRing {
-        let sensitive = Arc::new(sidetap_sensitive::Pack::builtin().unwrap());
-        let threats = Arc::new(sidetap_threats::Pack::builtin().unwrap());
-        EvidenceRing::new(1 << 30, &sensitive, &threats, &HashKey::from_bytes([1; 16]))
-    }
-
-    fn recent(n: i64, head: Vec<u8>) -> Recent {
-        Recent { ts: Ts(n), head, key: None, seen: None }
-    }
-
-    #[test]
-    fn what_is_named_in_time_is_kept_and_the_rest_goes() {
-        let mut ring = ring();
-        for n in 0..200 {
-            ring.push(id(n), recent(i64::from(n), vec![b' '; 1 << 18]));
-            if n == 1 {
-                ring.keep_named("0000000000000007-1");
-            }
-        }
-        ring.keep_named("0000000000000007-0");
-        assert_eq!(ring.missed, 1);
-        assert!(ring.recent_bytes <= ring.most_recent && ring.recent.len() == ring.order.len());
-        assert_eq!(ring.kept.keys().copied().collect::<Vec<_>>(), [id(1)]);
-    }
-
-    #[test]
-    fn kept_lines_are_whole_documents() {
-        let mut ring = ring();
-        let head = br#"{"sidetap":{"endpoint":"#.to_vec();
-        ring.push(id(3), Recent { key: Some(LookupKey::default()), ..recent(9, head) });
-        ring.keep_first(id(3), 1);
-        let kept = ring.take(|_| Some("00ff".into()));
-        assert_eq!(kept.len(), 1);
-        assert_eq!(kept[0].exchange["sidetap"]["endpoint"], "00ff");
-        assert_eq!(kept[0].id, "0000000000000007-3");
-    }
-
-    fn verdict(ip: &str, campaign: &str) -> VerdictRow {
-        serde_json::from_value(serde_json::json!({
-            "id": ip, "zone": "default", "subject": {"kind": "ip", "value": ip}, "client_ip": null, "client_ips": [], "intent": "malicious",
-            "class": null, "oat": [], "score": 90, "automation": 90, "coverage": {}, "campaign": campaign, "phase": "online",
-            "first_seen": "2026-01-01T00:00:00Z", "detected_at": "2026-01-01T00:00:00Z", "requests": 1, "reasons": [], "response": "none", "ttl_s": 1
-        }))
-        .unwrap()
-    }
-
-    fn by(ip: &str, n: u32) -> Recent {
-        let names = names_of(&sidetap_bots::Actors { ip: ip.to_owned(), ..Default::default() });
-        let seen = Some(Box::new(Seen { raw: Raw::default(), names }));
-        Recent { seen, ..recent(i64::from(n), br#"{"sidetap":{"endpoint":"#.to_vec()) }
-    }
-
-    #[test]
-    fn a_campaign_is_sampled_backwards_and_from_then_on() {
-        let mut ring = ring();
-        for n in 0..300 {
-            ring.push(id(n), by(if n % 3 == 0 { "192.0.2.1" } else { "198.51.100.7" }, n));
-        }
-        ring.keep_verdicts(&[verdict("192.0.2.1", "c")]);
-        for n in 300..600 {
-            ring.push(id(n), by(if n % 3 == 0 { "192.0.2.1" } else { "198.51.100.7" }, n));
-        }
-        // Said again, nothing counts twice.
-        ring.keep_verdicts(&[verdict("192.0.2.1", "c"), verdict("192.0.2.9", "c")]);
-        let run = RunData::default();
-        let samples = ring.samples(&run);
-        assert_eq!((samples.len(), samples[0].thing.as_str(), samples[0].seen), (1, "campaign:c", 200));
-        let kept: Vec<String> = ring.take(|_| None).into_iter().map(|e| e.id).collect();
-        let mut chosen = samples[0].ids.clone();
-        chosen.sort();
-        let mut sorted = kept.clone();
-        sorted.sort();
-        assert_eq!((chosen.len(), &chosen), (48, &sorted), "what is kept is what was chosen");
-        let late =
-            kept.iter().filter(|i| i.rsplit('-').next().unwrap().parse::<u32>().unwrap() >= 300).count();
-        assert!((12..=36).contains(&late), "{late} of 48 are of the second half");
-    }
-}
+mod tests;

@@ -90,25 +90,6 @@ pub(crate) struct Shown {
     pub(crate) response: Option<Part>,
 }
 
-impl Shown {
-    /// Whether this is so of a value in the heads, or of a body.
-    pub(crate) fn has(&self, is: impl Fn(&[u8]) -> bool) -> bool {
-        let mut parts = self.request.iter().chain(&self.response);
-        parts.any(|p| {
-            p.content.iter().any(|c| is(c.as_bytes())) || p.headers.iter().any(|(_, v)| is(v.as_bytes()))
-        })
-    }
-
-    /// Bytes it takes.
-    pub(crate) fn heap_bytes(&self) -> usize {
-        let of = |p: &Part| {
-            let fields = p.headers.iter().map(|(n, v)| n.len() + v.len() + 48).sum::<usize>();
-            fields + p.content.as_ref().map_or(0, String::len)
-        };
-        self.request.as_ref().map_or(0, of) + self.response.as_ref().map_or(0, of)
-    }
-}
-
 /// One message, masked.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Part {

@@ -78,8 +78,10 @@ pub struct Outcome {
     pub state: Option<Vec<u8>>,
     /// Exchanges that findings and verdicts name, as far as they were still there.
     pub evidence: Vec<crate::Evidence>,
-    /// Of how many exchanges which ones stand for a campaign or finding, where evidence was kept.
+    /// Of how many exchanges which ones stand for a campaign, finding or place of sensitive data, where evidence was kept.
     pub samples: Vec<crate::Sampled>,
+    /// Exchanges that were wanted as evidence and not there any more.
+    pub missed: u64,
     /// Calls of endpoints by time, of a replay that keeps evidence.
     pub calls: Vec<(sidetap_model::EndpointId, Ts, u64)>,
     /// Outputs that could not be written, with the reason.
@@ -97,8 +99,10 @@ pub struct Found {
     pub openapi: Vec<(String, serde_json::Value)>,
     /// Exchanges that were named since the last time.
     pub evidence: Vec<crate::Evidence>,
-    /// Of how many exchanges which ones stand for a campaign or finding, where evidence was kept.
+    /// Of how many exchanges which ones stand for a campaign, finding or place of sensitive data, as far as that changed.
     pub samples: Vec<crate::Sampled>,
+    /// Exchanges that were wanted as evidence since the last time and not there any more.
+    pub missed: u64,
 }
 
 /// Somebody to forget, named as outputs spell it.

@@ -12,6 +12,7 @@ use sidetap_model::rows::{Counts, ExchangeCounts, InputSummary, NotWritten, RunD
 use crate::accounting::{Tally, add};
 use crate::analysis::Analyzer;
 use crate::coordinator::{self, Coordinator, known_id};
+use crate::evidence::EvidenceRing;
 use crate::flagged::{Flagged, Ring, Saved};
 use crate::item::Item;
 use crate::judge::Judge;
@@ -353,11 +354,12 @@ fn outcome(
         run.verdicts = bots.verdicts();
         out.openapi = c.discovery.openapi();
     }
-    if let Some(mut ring) = c.evidence.take() {
+    if let Some(ring) = &mut c.evidence {
         ring.keep_run(&run);
         let names = c.discovery.snapshot();
-        out.evidence = ring.take(|k| known_id(&names, k));
-        out.samples = ring.samples(&run);
+        out.samples = ring.samples(&run, &c.sensitive.places());
+        out.evidence = ring.take(&out.samples, |k| known_id(&names, k));
+        out.missed = ring.take_missed();
     }
     out.calls = c.calls.take().map(|mut calls| calls.take()).unwrap_or_default();
     if options.keep_state {
@@ -397,6 +399,7 @@ fn summary(
         ("endpoint-aliases", c.aliases.refused),
         ("hops", c.hops.evicted),
         ("items-hurried", c.hurried_items),
+        ("evidence-samples", c.evidence.as_ref().map_or(0, EvidenceRing::refused)),
     ];
     let mut clock = BTreeMap::from([("exchanges-late".to_owned(), c.late_items)]);
     read.clock.iter().for_each(|(name, n)| *clock.entry((*name).to_owned()).or_default() += n);

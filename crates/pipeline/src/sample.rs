@@ -1,19 +1,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::{HashMap, HashSet};
-use sidetap_model::rows::{FindingRow, VerdictRow};
+use sidetap_discovery::{Data, Observation, Shows};
+use sidetap_model::rows::{FindingRow, RunData, VerdictRow};
 use sidetap_model::{EndpointId, EndpointRef, FlowId, SubjectKind};
+use sidetap_sensitive::Sighting;
 use sidetap_wire::body::hash_str;
+use smallvec::SmallVec;
 
 use crate::item::Name;
 
 type Fixed = foldhash::fast::FixedState;
 pub(crate) type Id = (FlowId, u32);
 
-/// Which exchanges stand for all of a campaign or finding, and for how many.
+/// Which exchanges stand for all of a campaign, a finding or a place of sensitive data, and for how many.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sampled {
-    /// `campaign:` or `finding:` and the id.
+    /// `campaign:`, `finding:` or `sensitive:` and the id.
     pub thing: String,
     /// Exchanges of it that were looked at.
     pub seen: u64,
@@ -64,23 +67,51 @@ impl Sample {
     }
 }
 
-/// An exploit rule at an endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What the exchanges of an endpoint have in common that a finding is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum About {
+    /// An exploit rule, by the hash of its id.
+    Rule(u64),
+    /// What risks and conformance are about.
+    Risk(Shows),
+    /// Sensitive data at a place.
+    Data(sidetap_sensitive::Place),
+}
+
+impl About {
+    /// Of an exploit rule.
+    pub(crate) fn rule(id: &str) -> Self {
+        About::Rule(hash_str(id))
+    }
+
+    fn of(finding: &FindingRow) -> Option<Self> {
+        match finding.kind.as_str() {
+            "exploit" => Some(About::rule(&finding.rule)),
+            _ => Shows::of_rule(&finding.rule).map(About::Risk),
+        }
+    }
+}
+
+/// The same at an endpoint of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
-    host: String,
-    rule: String,
+    about: About,
+    host: u64,
     endpoint: u64,
 }
 
-/// Samples of campaigns and of findings.
-#[derive(Debug, Default)]
+/// Samples of campaigns, of findings, and of what findings may come to be about.
+#[derive(Debug)]
 pub(crate) struct Samples {
     campaigns: Vec<(String, Sample)>,
     numbers: BTreeMap<String, u32>,
     /// By one of its names: what else somebody is known by, and his campaign.
     members: HashMap<Name, Vec<(Vec<Name>, u32)>, Fixed>,
     known: HashSet<u64, Fixed>,
-    findings: BTreeMap<Place, Sample>,
+    places: BTreeMap<Place, Sample>,
+    most_places: usize,
+    /// Exchanges of places that had no room.
+    pub(crate) refused: u64,
 }
 
 impl Samples {
@@ -90,7 +121,19 @@ impl Samples {
     const OF_FINDING: usize = 8;
     const CAMPAIGNS: usize = 4_096;
     const MEMBERS: usize = 65_536;
-    const FINDINGS: usize = 8_192;
+
+    /// Empty ones within their share of the run's memory.
+    pub(crate) fn new(memory_limit: u64) -> Self {
+        Samples {
+            campaigns: Vec::new(),
+            numbers: BTreeMap::new(),
+            members: HashMap::default(),
+            known: HashSet::default(),
+            places: BTreeMap::new(),
+            most_places: (memory_limit >> 15).clamp(1_024, 16_384) as usize,
+            refused: 0,
+        }
+    }
 
     /// Learns from verdicts who is of which campaign; gives a name of each that was not known of it.
     pub(crate) fn learn(&mut self, verdicts: &[VerdictRow]) -> HashSet<Name, Fixed> {
@@ -154,46 +197,79 @@ impl Samples {
         }
     }
 
-    /// Offers an exchange to what a rule found at an endpoint.
-    pub(crate) fn offer_to_rule(&mut self, endpoint: &EndpointRef, rule: &str, rank: u64, id: Id) -> Chosen {
-        let place = Place { host: endpoint.host.to_string(), rule: rule.to_owned(), endpoint: endpoint.id.0 };
-        if self.findings.len() >= Self::FINDINGS && !self.findings.contains_key(&place) {
+    /// Offers an exchange of an endpoint to what it shows.
+    pub(crate) fn offer_to(&mut self, endpoint: &EndpointRef, about: About, rank: u64, id: Id) -> Chosen {
+        let host = if matches!(about, About::Data(_)) { 0 } else { hash_str(&endpoint.host) };
+        let place = Place { about, host, endpoint: endpoint.id.0 };
+        let full = self.places.len() >= self.most_places;
+        if full && !self.places.contains_key(&place) {
+            self.refused += 1;
             return Chosen::No;
         }
-        self.findings.entry(place).or_default().offer(rank, id, Self::OF_FINDING)
+        self.places.entry(place).or_default().offer(rank, id, Self::OF_FINDING)
     }
 
-    /// Endpoints that got other names or became one.
-    pub(crate) fn rename(&mut self, renames: &[(EndpointId, EndpointRef)]) {
-        let to: BTreeMap<u64, &EndpointRef> = renames.iter().map(|(old, new)| (old.0, new)).collect();
+    /// Endpoints that got other names or became one; gives exchanges that stand for nothing there any more, with what they stood for.
+    pub(crate) fn rename(&mut self, renames: &[(EndpointId, EndpointRef)]) -> Vec<(About, Id)> {
+        let to: BTreeMap<u64, u64> = renames.iter().map(|(old, new)| (old.0, new.id.0)).collect();
         let moved: Vec<Place> =
-            self.findings.keys().filter(|p| to.contains_key(&p.endpoint)).cloned().collect();
+            self.places.keys().filter(|p| to.contains_key(&p.endpoint)).copied().collect();
+        let mut gone = Vec::new();
         for place in moved {
-            let (Some(sample), Some(new)) = (self.findings.remove(&place), to.get(&place.endpoint)) else {
+            let (Some(sample), Some(new)) = (self.places.remove(&place), to.get(&place.endpoint)) else {
                 continue;
             };
-            let place = Place { host: new.host.to_string(), rule: place.rule, endpoint: new.id.0 };
-            self.findings.entry(place).or_default().join(&sample, Self::OF_FINDING);
+            let known = self.places.entry(Place { endpoint: *new, ..place }).or_default();
+            let mut all: BTreeSet<Id> =
+                known.chosen.iter().chain(&sample.chosen).map(|(_, id)| *id).collect();
+            known.join(&sample, Self::OF_FINDING);
+            known.chosen.iter().for_each(|(_, id)| _ = all.remove(id));
+            gone.extend(all.into_iter().map(|id| (place.about, id)));
         }
+        gone
     }
 
-    /// What stands for each campaign and for each of these findings.
-    pub(crate) fn of(&self, findings: &[FindingRow]) -> Vec<Sampled> {
+    /// What stands for each campaign, for each finding of a run, and for each of its places of sensitive data.
+    pub(crate) fn of(
+        &self,
+        run: &RunData,
+        data: &BTreeMap<String, sidetap_sensitive::Place>,
+    ) -> Vec<Sampled> {
         let campaigns = self.campaigns.iter().map(|(id, sample)| sample.of(format!("campaign:{id}")));
-        let findings = findings.iter().filter(|f| f.kind == "exploit").filter_map(|f| {
-            let about = |what| f.subject.get(what).map_or("", String::as_str);
-            let fits = |p: &Place| {
-                about("endpoint").is_empty() || about("endpoint") == EndpointId(p.endpoint).to_string()
-            };
-            let from = Place { host: about("host").to_owned(), rule: f.rule.clone(), endpoint: 0 };
-            let same = |p: &Place| p.host == from.host && p.rule == from.rule;
+        let findings = run.findings.iter().filter_map(|f| {
+            let said = |what| f.subject.get(what).map_or("", String::as_str);
+            let endpoint = u64::from_str_radix(said("endpoint"), 16).ok();
+            let from =
+                Place { about: About::of(f)?, host: hash_str(said("host")), endpoint: endpoint.unwrap_or(0) };
+            let same = |p: &Place| (p.about, p.host) == (from.about, from.host);
+            let all = self.places.range(from..).take_while(|(p, _)| same(p));
             let mut whole = Sample::default();
-            let all = self.findings.range(from.clone()..).take_while(|(p, _)| same(p));
-            all.filter(|(p, _)| fits(p)).for_each(|(_, sample)| whole.join(sample, Self::OF_FINDING));
-            (whole.seen > 0).then(|| whole.of(format!("finding:{}", f.id)))
+            all.take_while(|(p, _)| endpoint.is_none_or(|id| p.endpoint == id))
+                .for_each(|(_, sample)| whole.join(sample, Self::OF_FINDING));
+            Some(whole.of(format!("finding:{}", f.id)))
         });
-        campaigns.chain(findings).filter(|s| s.seen > 0).collect()
+        let sensitive = run.sensitive.iter().filter_map(|row| {
+            let id = row.id();
+            let place = Place { about: About::Data(*data.get(&id)?), host: 0, endpoint: row.endpoint.id.0 };
+            Some(self.places.get(&place)?.of(format!("sensitive:{id}")))
+        });
+        campaigns.chain(findings).chain(sensitive).filter(|s| s.seen > 0).collect()
     }
+}
+
+/// What an exchange shows of its endpoint, with the sensitive data that was found in it.
+pub(crate) fn shown(
+    types: &sidetap_sensitive::Pack,
+    o: &Observation,
+    endpoint: &EndpointRef,
+    found: &[Sighting],
+) -> SmallVec<[Shows; 8]> {
+    let data = found.iter().filter_map(|s| {
+        let kind = types.get(s.kind)?;
+        let (direction, confidence) = (s.direction.name(), f64::from(s.confidence) / 100.0);
+        Some(Data { direction, location: &s.location, kind: &kind.id, class: &kind.class, confidence })
+    });
+    Shows::of(o, endpoint, data)
 }
 
 /// Everything that the client of an exchange is known by.
@@ -251,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_compound_is_known_by_all_its_names() {
-        let mut samples = Samples::default();
+        let mut samples = Samples::new(1 << 30);
         let number = samples.number("c").unwrap();
         let names = |n: &[u64]| n.iter().map(|n| Name(*n)).collect::<Vec<_>>();
         samples.member(names(&[1, 2]), number);

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use sidetap_model::rows::{EndpointKey, SensitiveRow};
 use sidetap_model::{EndpointId, EndpointRef, FlowId, Ts};
+use sidetap_wire::body::hash_str;
 
 use crate::pack::{Pack, TypeId};
 use crate::scanner::{Dir, Sighting};
@@ -30,6 +31,17 @@ pub struct Inventory {
     endpoints: BTreeMap<EndpointId, Endpoint>,
     rows: usize,
     refused: u64,
+}
+
+/// A type at a place of an endpoint's messages, by its hash.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Place(u64);
+
+impl Place {
+    fn of((direction, location, kind): &(Dir, String, TypeId)) -> Self {
+        let about = u64::from(kind.0) << 1 | u64::from(*direction == Dir::Response);
+        Place(hash_str(location) ^ about.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
 }
 
 #[derive(Debug)]
@@ -80,10 +92,18 @@ impl Inventory {
         Inventory { pack: Arc::clone(pack), limits, endpoints: BTreeMap::new(), rows: 0, refused: 0 }
     }
 
-    /// Adds what one exchange showed. Past the limits new places are refused and counted, known ones go on counting.
-    pub fn add(&mut self, endpoint: &EndpointRef, ts: Ts, exchange: (FlowId, u32), sightings: &[Sighting]) {
+    /// Adds what one exchange showed; gives the places, each once. Past the limits new places are refused and counted, known ones go on
+    /// counting.
+    pub fn add(
+        &mut self,
+        endpoint: &EndpointRef,
+        ts: Ts,
+        exchange: (FlowId, u32),
+        sightings: &[Sighting],
+    ) -> Vec<Place> {
+        let mut places = Vec::with_capacity(sightings.len());
         if sightings.is_empty() {
-            return;
+            return places;
         }
         let known = self
             .endpoints
@@ -98,16 +118,30 @@ impl Inventory {
                 first: (ts, exchange.0, exchange.1),
             };
             let key = (sighting.direction, general(&sighting.location), sighting.kind);
+            let place = Place::of(&key);
             let full = self.rows >= self.limits.rows || known.entries.len() >= self.limits.per_endpoint;
             match known.entries.get_mut(&key) {
                 Some(old) => old.merge(entry),
-                None if full => self.refused += 1,
+                None if full => {
+                    self.refused += 1;
+                    continue;
+                }
                 None => {
                     known.entries.insert(key, entry);
                     self.rows += 1;
                 }
             }
+            places.push(place);
         }
+        places.sort_unstable();
+        places.dedup();
+        places
+    }
+
+    /// The places of all rows, by the rows' ids.
+    pub fn places(&self) -> BTreeMap<String, Place> {
+        let all = self.endpoints.values().flat_map(|e| e.entries.iter().map(move |(k, v)| (&e.name, k, v)));
+        all.filter_map(|(name, k, v)| Some((self.row(name, k, v)?.id(), Place::of(k)))).collect()
     }
 
     /// Endpoints that got other names or became one: old id, new endpoint.

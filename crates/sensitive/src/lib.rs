@@ -19,7 +19,7 @@ pub mod validate;
 
 pub use document::{DocumentSpan, scan_document, scan_ndjson};
 pub use error::SensitiveError;
-pub use inventory::{Inventory, InventoryLimits};
+pub use inventory::{Inventory, InventoryLimits, Place};
 pub use mask::mask;
 pub use pack::{Pack, Type, TypeId};
 pub use scanner::{Dir, Hit, Hits, Scanner, Sighting};

@@ -10,8 +10,8 @@ use crate::error::StoreError;
 use crate::items::CampaignItem;
 use crate::merge;
 use crate::net;
-use crate::now::{Changed, Found, Kept, public_id};
-use crate::save::{count, json, sensitive_id};
+use crate::now::{Changed, Found, Kept};
+use crate::save::{count, json};
 use crate::schema::Table;
 
 /// Most indicators of a verdict, strongest first, by which it is found.
@@ -134,7 +134,7 @@ impl Kept for SensitiveRow {
     ];
 
     fn key(&self) -> (String, Ts) {
-        (sensitive_id(self), self.first_seen)
+        (self.key(), self.first_seen)
     }
 
     fn merge(rows: Vec<Self>) -> Vec<Self> {
@@ -143,7 +143,7 @@ impl Kept for SensitiveRow {
 
     fn values(&self) -> Result<Vec<Value>, StoreError> {
         Ok(vec![
-            Value::Text(public_id(&sensitive_id(self))),
+            Value::Text(self.id()),
             text(&self.endpoint.id.to_string()),
             text(&self.endpoint.host),
             text(&self.endpoint.method),
@@ -160,7 +160,7 @@ impl Kept for SensitiveRow {
     fn found_by(&self) -> Found {
         let e = &self.endpoint;
         Found {
-            id: public_id(&sensitive_id(self)),
+            id: self.id(),
             title: format!("{} in {} of {} {}{}", self.kind, self.location, e.method, e.host, e.template),
             detail: format!("{} {}", self.direction, self.class.join(" ")),
             host: e.host.clone(),

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use sidetap_model::rows::{CampaignRow, EndpointRow, FindingRow, SensitiveRow, Summary, VerdictRow};
 
-use crate::save::sensitive_id;
-
 /// Most exchanges that a merged finding names as evidence.
 const MAX_EVIDENCE: usize = 20;
 
@@ -42,7 +40,7 @@ pub(crate) fn endpoints(rows: Vec<EndpointRow>) -> Vec<EndpointRow> {
 }
 
 pub(crate) fn sensitive(rows: Vec<SensitiveRow>) -> Vec<SensitiveRow> {
-    fold(rows, sensitive_id, |old, mut new| {
+    fold(rows, SensitiveRow::key, |old, mut new| {
         new.count = new.count.saturating_add(old.count);
         new.first_seen = new.first_seen.min(old.first_seen);
         new.confidence = new.confidence.max(old.confidence);

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sidetap_model::Ts;
-use sidetap_model::rows::{CampaignRow, EndpointRow, FindingRow, Member, SensitiveRow, VerdictRow};
+use sidetap_model::rows::{CampaignRow, EndpointRow, FindingRow, Member, SensitiveRow, VerdictRow, short_id};
 
 use crate::error::StoreError;
 use crate::former;
@@ -269,18 +269,11 @@ fn take_away<T: Kept>(transaction: &Connection, id: &str) -> Result<(), StoreErr
     }
     transaction.prepare_cached(&format!("DELETE FROM now_{name} WHERE id = ?1"))?.execute([id])?;
     let public = match T::TABLE {
-        Table::Sensitive => public_id(id),
+        Table::Sensitive => short_id(id),
         _ => id.to_owned(),
     };
     transaction
         .prepare_cached("DELETE FROM things WHERE kind = ?1 AND id = ?2")?
         .execute(params![T::TABLE.thing(), public])?;
     Ok(())
-}
-
-/// A short name of a long key, for URLs: 64 bits of FNV-1a, which a store's bounds keep far from a second meaning.
-pub(crate) fn public_id(key: &str) -> String {
-    let hash =
-        key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    format!("{hash:016x}")
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 use rusqlite::{Connection, params};
 use serde::Serialize;
 use sidetap_model::Ts;
-use sidetap_model::rows::{CampaignRow, EndpointRow, FindingRow, SensitiveRow, VerdictRow};
+use sidetap_model::rows::{CampaignRow, EndpointRow, FindingRow, SensitiveRow, VerdictRow, short_id};
 
 use crate::error::StoreError;
 use crate::evidence::count;
@@ -179,7 +179,7 @@ fn trim_rows<T: Kept>(
         crate::save::remove_members(transaction, &gone)?;
     }
     now::refresh::<T>(transaction, &gone)?;
-    if matches!(T::TABLE, Table::Campaigns | Table::Findings) {
+    if matches!(T::TABLE, Table::Campaigns | Table::Findings | Table::Sensitive) {
         forget_samples::<T>(transaction, &gone)?;
     }
     Ok(())
@@ -192,6 +192,7 @@ fn forget_samples<T: Kept>(transaction: &Connection, gone: &[String]) -> Result<
     let mut is_known = transaction.prepare_cached(&is_known)?;
     for id in gone {
         if !is_known.exists([id])? {
+            let id = if T::TABLE == Table::Sensitive { short_id(id) } else { id.clone() };
             let thing = format!("{kind}:{id}");
             transaction.prepare_cached("DELETE FROM sampled WHERE thing = ?1")?.execute([&thing])?;
             transaction.prepare_cached("DELETE FROM samples WHERE thing = ?1")?.execute([&thing])?;

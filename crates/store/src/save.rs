@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, params};
 use serde::Serialize;
-use sidetap_model::rows::{Member, RunData, SensitiveRow, Summary, TrafficPoint, VerdictRow};
+use sidetap_model::rows::{Member, RunData, Summary, TrafficPoint, VerdictRow};
 use sidetap_model::{EndpointId, Ts};
 
 use crate::error::StoreError;
@@ -165,11 +165,6 @@ impl Store {
         let mut rows = statement.query_map([name], |r| r.get(0))?;
         Ok(rows.next().transpose()?)
     }
-}
-
-/// What makes two rows of `sensitive.ndjson` the same.
-pub(crate) fn sensitive_id(r: &SensitiveRow) -> String {
-    format!("{}\u{1f}{}\u{1f}{}\u{1f}{}", r.endpoint.id, r.direction, r.location, r.kind)
 }
 
 fn save_summary(transaction: &Connection, run: &str, summary: &Summary, now: Ts) -> Result<(), StoreError> {

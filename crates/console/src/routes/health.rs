@@ -164,6 +164,11 @@ fn metrics_of(store: &Store, live: Option<Live>) -> Result<String, Problem> {
         "1 where the store or its disk has no room for what is seen.",
         &one(u64::from(store.room()? != Room::Enough)),
     );
+    gauge(
+        "sidetap_store_lost",
+        "What the store let go or could not keep, by kind.",
+        &by("kind", &store.counters()?),
+    );
     let findings = store.finding_counts()?;
     gauge("sidetap_findings_open", "Open findings by severity.", &by("severity", &findings.by_severity));
     gauge("sidetap_verdicts_malicious", "Malicious verdicts.", &one(store.totals()?.malicious));

@@ -144,6 +144,25 @@ pub struct SensitiveRow {
     pub evidence: String,
 }
 
+impl SensitiveRow {
+    /// What makes two rows the same place and type.
+    pub fn key(&self) -> String {
+        format!("{}\u{1f}{}\u{1f}{}\u{1f}{}", self.endpoint.id, self.direction, self.location, self.kind)
+    }
+
+    /// The short id by which a store knows it.
+    pub fn id(&self) -> String {
+        short_id(&self.key())
+    }
+}
+
+/// A short name of a long key, for URLs: 64 bits of FNV-1a, which a store's bounds keep far from a second meaning.
+pub fn short_id(key: &str) -> String {
+    let hash =
+        key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    format!("{hash:016x}")
+}
+
 /// A line of `findings.ndjson`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

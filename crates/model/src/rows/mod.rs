@@ -9,7 +9,7 @@ mod verdicts;
 use serde::{Deserialize, Serialize};
 
 pub use self::inventory::{
-    Callers, EndpointKey, EndpointRow, EndpointSensitive, FindingRow, Parameter, SensitiveRow,
+    Callers, EndpointKey, EndpointRow, EndpointSensitive, FindingRow, Parameter, SensitiveRow, short_id,
 };
 pub use self::summary::{
     Counts, ExchangeCounts, InputSummary, NotWritten, PacketCounts, StreamCounts, Summary,

@@ -59,6 +59,7 @@ pub(crate) fn finish(plan: Plan, mut outcome: Outcome, started: Instant, answer:
         evidence: std::mem::take(&mut outcome.evidence),
         samples: std::mem::take(&mut outcome.samples),
         calls: std::mem::take(&mut outcome.calls),
+        missed: outcome.missed,
     };
     if let Some(file) = &store
         && let Err(e) = keep(file, run, begun, &outcome.openapi, told, &options.hash_key)
@@ -155,7 +156,11 @@ struct Told {
     evidence: Vec<Evidence>,
     samples: Vec<Sampled>,
     calls: Vec<(EndpointId, Ts, u64)>,
+    missed: u64,
 }
+
+/// Under which name a store counts exchanges that were wanted as evidence and not remembered any more.
+pub(super) const MISSED: &str = "evidence.missed";
 
 /// Saves a run in a store; a live one under the id that its verdicts had from the beginning.
 fn keep(
@@ -184,6 +189,7 @@ fn keep(
     }
     keep_documents(&mut store, openapi)?;
     record_evidence(&mut store, &evidence_rows(told.evidence), &sample_rows(told.samples))?;
+    store.count_lost(MISSED, told.missed)?;
     store.keep_limits(clock::now())?;
     Ok(())
 }

@@ -85,6 +85,7 @@ function Capture() {
             <Reasons title="Anomalies" of={health.anomalies} />
             <Reasons title="Tables that were full" of={health.evictions} />
             <Reasons title="What packet times did" of={health.clock} />
+            <Reasons title="What the store let go, or could not keep" of={health.store.evicted} name={counter} />
           </div>
         </div>
         <Runs />
@@ -121,12 +122,28 @@ function Runs() {
   );
 }
 
-function Reasons({ title, of }: { title: string; of: Record<string, number> | undefined }) {
+const COUNTERS: Record<string, string> = {
+  "evidence.missed": "Exchanges wanted as evidence and not remembered any more",
+  "evidence.not-kept": "Exchanges without room while the store was not written",
+  "evidence.evicted": "Exchanges that went for newer ones",
+  "samples.not-kept": "Samples without room while the store was not written",
+  "cells.not-kept": "Requests without room among those that policies measure by",
+};
+
+/** What a counter of the store says: `retained.endpoints` is of what retention removed, `bound.verdicts` of what went for the file's bound. */
+function counter(name: string): string {
+  const [kind, table] = name.split(".");
+  if (kind === "retained" && table) return `${words(table)}, by retention`;
+  if (kind === "bound" && table) return `${words(table)}, for the file’s bound`;
+  return COUNTERS[name] ?? words(name);
+}
+
+function Reasons({ title, of, name = words }: { title: string; of: Record<string, number> | undefined; name?: (id: string) => string }) {
   const some = Object.values(of ?? {}).some((value) => typeof value === "number" && value > 0);
   if (!some) return null;
   return (
     <Card title={title}>
-      <Bars of={of} most={20} name={(name) => words(name)} />
+      <Bars of={of} most={20} name={name} />
     </Card>
   );
 }

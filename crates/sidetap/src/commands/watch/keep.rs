@@ -113,11 +113,11 @@ impl Keeping {
 
     /// Saves what was found; gives how many exchanges had waited for it. All but these is said again the next time.
     fn keep(&mut self, found: Found, progress: Progress) -> Result<usize> {
-        let Found { mut run, openapi, evidence, samples } = found;
+        let Found { mut run, openapi, evidence, samples, missed } = found;
         let waited = {
             let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
             let waited = pending.waiting();
-            pending.put(evidence, samples);
+            pending.put(evidence, samples, missed);
             waited
         };
         let summary = &mut run.summary;

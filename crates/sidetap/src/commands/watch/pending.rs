@@ -6,12 +6,12 @@ use anyhow::Result;
 use sidetap_pipeline::{Evidence, Sampled};
 use sidetap_store::{EvidenceRow, SampleRow, Store};
 
-use crate::commands::finish::{evidence_rows, record_evidence, sample_rows};
+use crate::commands::finish::{MISSED, evidence_rows, record_evidence, sample_rows};
 
 /// Bytes of text that wait at most; the oldest goes first.
 const BYTES: usize = 16 << 20;
 /// Things whose samples wait at most: more than a run chooses for.
-const SAMPLES: usize = 16_384;
+const SAMPLES: usize = 65_536;
 
 /// What waits.
 #[derive(Default)]
@@ -22,6 +22,8 @@ pub(super) struct Pending {
     left_out: u64,
     /// The same of samples.
     samples_left_out: u64,
+    /// Exchanges that were wanted and not remembered any more.
+    missed: u64,
 }
 
 impl Pending {
@@ -30,8 +32,9 @@ impl Pending {
         self.rows.len()
     }
 
-    /// Takes in what the store did not take.
-    pub(super) fn put(&mut self, evidence: Vec<Evidence>, samples: Vec<Sampled>) {
+    /// Takes in what the store is to take, and how many exchanges more it would if they were remembered.
+    pub(super) fn put(&mut self, evidence: Vec<Evidence>, samples: Vec<Sampled>, missed: u64) {
+        self.missed += missed;
         let waited = !self.rows.is_empty();
         self.rows.extend(evidence_rows(evidence));
         if waited {
@@ -64,6 +67,7 @@ impl Pending {
         record_evidence(store, self.rows.make_contiguous(), &samples)?;
         store.count_lost("evidence.not-kept", self.left_out)?;
         store.count_lost("samples.not-kept", self.samples_left_out)?;
+        store.count_lost(MISSED, self.missed)?;
         let written = self.rows.len();
         *self = Pending::default();
         Ok(written)
@@ -100,10 +104,10 @@ mod tests {
         let mut store = store(&dir);
         let mut pending = Pending::default();
         let large = "x".repeat(BYTES / 4);
-        pending.put((0..6).map(|n| exchange(n, &large)).collect(), Vec::new());
+        pending.put((0..6).map(|n| exchange(n, &large)).collect(), Vec::new(), 0);
         let sample = |seen| Sampled { thing: "campaign:c".into(), seen, ids: vec!["x-5".into()] };
-        pending.put(vec![exchange(6, "of 203.0.113.1"), exchange(7, "of 203.0.113.10")], vec![sample(3)]);
-        pending.put(Vec::new(), vec![sample(9)]);
+        pending.put(vec![exchange(6, "of 203.0.113.1"), exchange(7, "of 203.0.113.10")], vec![sample(3)], 2);
+        pending.put(Vec::new(), vec![sample(9)], 1);
         pending.forget("203.0.113.1");
         let written = pending.write(&mut store).unwrap();
         assert_eq!(pending.waiting(), 0);
@@ -111,6 +115,7 @@ mod tests {
             (0..8).filter(|n| !store.evidence(&[format!("x-{n}")]).unwrap().is_empty()).collect();
         assert_eq!((kept, written), (vec![3, 4, 5, 7], 4));
         assert_eq!(store.counter("evidence.not-kept").unwrap(), 3);
+        assert_eq!(store.counter(MISSED).unwrap(), 3);
         assert_eq!(store.sample("campaign:c").unwrap().0.seen, 9);
     }
 
@@ -120,8 +125,8 @@ mod tests {
         let mut store = store(&dir);
         let mut pending = Pending::default();
         let sample = |n: usize| Sampled { thing: format!("finding:{n}"), seen: 1, ids: Vec::new() };
-        pending.put(Vec::new(), (0..SAMPLES + 3).map(sample).collect());
-        pending.put(Vec::new(), vec![sample(0)]);
+        pending.put(Vec::new(), (0..SAMPLES + 3).map(sample).collect(), 0);
+        pending.put(Vec::new(), vec![sample(0)], 0);
         pending.write(&mut store).unwrap();
         assert_eq!(store.counter("samples.not-kept").unwrap(), 3);
     }
