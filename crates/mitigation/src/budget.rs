@@ -158,9 +158,16 @@ fn in_whole(
     for key in urgent.iter().filter_map(|e| around(e, &parts)).collect::<Vec<_>>() {
         parts.entry(key).and_modify(|n| *n += 1);
     }
+    // Where it has parts, whatever else keeps it while it waits goes with them.
+    parts.retain(|_, n| *n > 0);
+    let others = urgent.iter().filter(|e| around(e, &parts).is_none());
+    for key in others.filter_map(|e| keeps(e, &parts)).collect::<Vec<_>>() {
+        parts.entry(key).and_modify(|n| *n += 1);
+    }
     let (mut left, mut decided, mut whys) = (adds.room, BTreeMap::new(), BTreeMap::new());
     let is_sent = |e: &Entry| {
-        let network = around(e, &parts).and_then(|key| Some((key, *parts.get(&key)?)));
+        let network = around(e, &parts).or_else(|| keeps(e, &parts));
+        let network = network.and_then(|key| Some((key, *parts.get(&key)?)));
         let Some((key, n)) = network.filter(|(_, n)| *n <= adds.a_minute) else {
             let fits = left > 0 || e.verdict == CANARY;
             left = left.saturating_sub(1);
@@ -199,6 +206,16 @@ fn around<T>(e: &Entry, networks: &BTreeMap<(Response, IpNet), T>) -> Option<(Re
     above.skip(1).map(|n| (e.response, n.trunc())).find(|k| networks.contains_key(k))
 }
 
+/// Of these networks the one that stays while this waits, though it is no part of it: an address in it, or the network for something else.
+fn keeps<T>(e: &Entry, networks: &BTreeMap<(Response, IpNet), T>) -> Option<(Response, IpNet)> {
+    let net = e.key.net()?.trunc();
+    if e.key.is_wide() {
+        return networks.keys().find(|(_, n)| *n == net).copied();
+    }
+    let above = std::iter::successors(Some(net), IpNet::supernet);
+    above.map(|n| (e.response, n.trunc())).find(|k| networks.contains_key(k))
+}
+
 /// Sees to it that no network that stays comes beside a part of it, which packet filters do not take: its new parts wait with those that do
 /// anyway, or where a whole minute would not do for all of them it goes; and so does what lies in a network that comes. Gives what stays, and
 /// what waits besides.
@@ -222,6 +239,15 @@ fn untangle(plan: &mut Plan, kept: Vec<Entry>, waits: &[Entry], a_minute: usize)
                 (n.0, n.1) = (n.0 + usize::from(is_new), n.1 + 1);
             }
         }
+    }
+    // What else keeps a network counts where it is asked whether a minute has room for all.
+    for key in waits
+        .iter()
+        .filter(|e| around(e, &parts).is_none())
+        .filter_map(|e| keeps(e, &parts))
+        .collect::<Vec<_>>()
+    {
+        parts.entry(key).and_modify(|(_, all)| *all += 1);
     }
     let goes = |e: &Entry| {
         let parts = e.key.net().and_then(|n| parts.get(&(e.response, n.trunc())));
@@ -428,6 +454,14 @@ mod tests {
         // More than any minute takes: part by part.
         let (held, took) = minutes(old(), &wanted, 5, 9);
         assert_eq!((held.len(), took), (27, 6), "{held:?}");
+        // An address in the network that is less urgent than its parts, and the network for something else, keep it too.
+        for a_minute in [6, 7, 8, 10] {
+            let mut wanted = wanted.clone();
+            wanted.push(Entry { priority: (20, 0), ..entry("198.51.1.200/32") });
+            let (held, took) = minutes(old(), &wanted, a_minute, 12);
+            assert_eq!(held.len(), 28, "{a_minute}: {held:?}");
+            assert!(took <= 9, "{a_minute}: {took}");
+        }
     }
 
     #[test]

@@ -336,14 +336,22 @@ const NEW: &str = ".new";
 /// For how long one may be somebody's whose process is not seen from here: in another container.
 const AGED: Duration = Duration::from_secs(60);
 
+/// The largest number of a process (proc_sys_kernel(5), `pid_max`).
+const MOST_PROCESSES: u32 = 1 << 22;
+
 /// Removes what processes that were killed left beside a file.
 fn sweep(path: &Path) {
     let Some(prefix) = path.file_name().and_then(|n| n.to_str()).map(|n| format!("{n}.")) else { return };
     for file in std::fs::read_dir(folder(path)).into_iter().flatten().flatten() {
         let name = file.file_name();
-        let pid = name.to_str().and_then(|n| n.strip_prefix(&prefix)?.strip_suffix(NEW)?.parse::<u32>().ok());
+        let pid = name.to_str().and_then(|n| n.strip_prefix(&prefix)?.strip_suffix(NEW));
+        let pid = pid.filter(|p| p.bytes().all(|b| b.is_ascii_digit())).and_then(|p| p.parse::<u32>().ok());
+        // A date is no number that Linux gives a process.
+        let pid = pid.filter(|pid| *pid <= MOST_PROCESSES);
         let is_aged = || {
-            file.metadata().is_ok_and(|m| m.modified().is_ok_and(|at| at.elapsed().is_ok_and(|e| e > AGED)))
+            file.metadata().is_ok_and(|m| {
+                m.is_file() && m.modified().is_ok_and(|at| at.elapsed().is_ok_and(|e| e > AGED))
+            })
         };
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) && is_aged() {
             let _ = std::fs::remove_file(file.path());
@@ -397,7 +405,7 @@ mod tests {
         let path = dir.path().join("list");
         let me = std::process::id();
         let old = dir.path().metadata().unwrap().modified().unwrap() - 2 * AGED;
-        let none = u32::MAX;
+        let none = MOST_PROCESSES;
         for (name, aged) in [
             (format!("list.{none}.new"), true),
             (format!("list.{}.new", none - 1), false),

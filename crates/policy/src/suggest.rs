@@ -229,7 +229,11 @@ impl<'a> Search<'a> {
         let who = Subject::of_parts(who);
         let net = crate::subject_net(&who);
         let held = net.and_then(|n| self.bounds.guards.hold_net(&n)).is_some();
-        let is_address = |p: &SubjectPart| matches!(p.kind, SubjectKind::Ip | SubjectKind::Cidr);
+        // Where an address is registered follows from it, and says no more of who asks.
+        let is_address = |p: &SubjectPart| {
+            use SubjectKind::{Cidr, Country, Ip, Network};
+            matches!(p.kind, Ip | Cidr | Country | Network)
+        };
         let alone = who.each_part().iter().all(is_address);
         let spared = |t: &Traffic| alone && net.is_some_and(|n| t.spares(&n));
         !held && self.bounds.traffic.is_none_or(|t| !spared(t) && t.good_clients(&who) <= 1)

@@ -44,6 +44,17 @@ pub struct Silence {
 }
 
 impl Silence {
+    /// Whether all of a group is covered, whoever is in it.
+    fn covers_group(&self, name: &str, class: Option<&str>, now: i64) -> bool {
+        let fits =
+            |wanted: &Option<String>, is: Option<&str>| wanted.as_deref().is_none_or(|w| is == Some(w));
+        (self.class.is_some() || self.campaign.is_some())
+            && self.subject.is_none()
+            && self.until.is_none_or(|u| now < u)
+            && fits(&self.class, class)
+            && fits(&self.campaign, Some(name))
+    }
+
     fn covers(&self, v: &VerdictRow, now: i64) -> bool {
         let fits =
             |wanted: &Option<String>, is: Option<&str>| wanted.as_deref().is_none_or(|w| is == Some(w));
@@ -234,10 +245,10 @@ impl Gather {
         self.owes = true;
     }
 
-    /// What another is to go on with, where that changed since it was asked for last; `waiting` are alerts that nobody was told yet, by
+    /// What another is to go on with, where that changed since it was asked for last, or `anew`; `waiting` are alerts that nobody was told yet, by
     /// their group and time.
-    pub fn keep(&mut self, waiting: &BTreeSet<(&str, i64)>) -> Option<Kept> {
-        if !std::mem::take(&mut self.changed) {
+    pub fn keep(&mut self, waiting: &BTreeSet<(&str, i64)>, anew: bool) -> Option<Kept> {
+        if !std::mem::take(&mut self.changed) && !anew {
             return None;
         }
         let mut latest: Vec<(&String, &Group)> = self.groups.iter().collect();
@@ -260,7 +271,7 @@ impl Gather {
                 told: g.told.filter(|_| !is_owed && !by_digest),
                 in_digest: g.in_digest || by_digest,
                 over: g.over || by_digest && g.score >= self.at_once_from,
-                client: g.client.filter(|_| is_keyed && now - g.heard_at < AGAIN_S),
+                client: g.client.filter(|_| is_keyed && now.saturating_sub(g.heard_at) < AGAIN_S),
                 is_mixed: g.is_mixed,
                 is_owed: is_owed || g.is_owed,
             }
@@ -325,8 +336,10 @@ impl Gather {
             return Vec::new();
         }
         self.changed = true;
+        let silence = &self.silence;
         let tell = |(name, group): (&String, &mut Group)| {
-            std::mem::take(&mut group.is_owed).then(|| {
+            let silent = silence.iter().any(|s| s.covers_group(name, group.class.as_deref(), now));
+            (std::mem::take(&mut group.is_owed) && !silent).then(|| {
                 group.tell(now);
                 group.alert(name, now, self.approval_s)
             })
@@ -368,7 +381,7 @@ impl Gather {
                 over.push((group.score, group.class.clone()));
             }
             score = score.max(group.score);
-            members += group.count();
+            members = group.count().saturating_add(members);
         }
         lines.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
         let small = lines.len() - over.len();
@@ -403,7 +416,7 @@ impl Gather {
         let Some(ip) = v.client_ip else { return name };
         let is_alone = v.subject.kind == SubjectKind::Ip && v.subject.value.parse() == Ok(ip);
         let (client, whom) = (self.hash(&v.zone, ip, v.class.as_deref()), self.hash(&v.zone, ip, None));
-        let is_recent = |at: i64| now - at < AGAIN_S;
+        let is_recent = |at: i64| now.saturating_sub(at) < AGAIN_S;
         if let Some(own) = self.clients.get_mut(&client) {
             let is_his = |g: &&Group| is_recent(g.heard_at) && !g.is_mixed && g.client == Some(whom);
             let known = self.groups.get(&own.group).filter(is_his);
@@ -519,7 +532,7 @@ impl Group {
     /// Whether it was never told, was told long ago, has become much worse, or something is done or asked for that was not.
     fn is_news(&self, now: i64) -> bool {
         self.told.is_none_or(|(at, score)| {
-            now - at >= AGAIN_S || self.harder || self.score >= score.saturating_add(RISE)
+            now.saturating_sub(at) >= AGAIN_S || self.harder || self.score >= score.saturating_add(RISE)
         })
     }
 

@@ -17,12 +17,18 @@ const MOST: u64 = 4 << 20;
 pub(super) struct KeptFile {
     path: Option<PathBuf>,
     written: Instant,
+    /// What waited when it was written last.
+    waited: BTreeSet<(String, i64)>,
 }
 
 impl KeptFile {
     /// Beside this ledger.
     pub(super) fn beside(ledger: Option<&Path>) -> Self {
-        KeptFile { path: ledger.map(|l| beside(l, ".alerts")), written: Instant::now() }
+        KeptFile {
+            path: ledger.map(|l| beside(l, ".alerts")),
+            written: Instant::now(),
+            waited: BTreeSet::new(),
+        }
     }
 
     /// What another left; nothing where it cannot be read, which is said.
@@ -50,7 +56,12 @@ impl KeptFile {
             let these: BTreeSet<(&str, i64)> = outbox.waiting().collect();
             waiting = Some(waiting.map_or_else(|| these.clone(), |all| &all & &these));
         }
-        let Some(kept) = gather.keep(&waiting.unwrap_or_default()) else { return };
+        let waiting = waiting.unwrap_or_default();
+        // What was told meanwhile is owed to nobody any more.
+        let waits: BTreeSet<(String, i64)> =
+            waiting.iter().map(|(group, at)| ((*group).to_owned(), *at)).collect();
+        let Some(kept) = gather.keep(&waiting, waits != self.waited) else { return };
+        self.waited = waits;
         let written = serde_json::to_vec(&kept).map_err(std::io::Error::other);
         if let Err(e) = written.and_then(|bytes| write_whole(path, &bytes)) {
             tracing::warn!(file = %path.display(), error = %e, "whom people were told of is not kept");

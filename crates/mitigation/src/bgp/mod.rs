@@ -209,7 +209,9 @@ impl BgpConnector {
         let is_since_then = |route: &Route, t: &There| {
             let Some(told) = &told else { return true };
             let as_meant = || meant.get(route).is_some_and(|rate| is_rate(*rate, t.rate));
-            let as_left = |a: &Announcement| a.since == t.since && is_rate(a.rate, t.rate);
+            // Whether a route leads to a black hole is known of the one that is configured now alone.
+            let is_route = self.config.mode == BgpMode::Rtbh && t.since.is_some();
+            let as_left = |a: &Announcement| a.since == t.since && (is_route || is_rate(a.rate, t.rate));
             told.get(route).is_some_and(|a| as_left(a) || a.begun && as_meant())
         };
         let sources: BTreeSet<IpNet> = known.entries.iter().filter_map(|e| e.key.net()).collect();

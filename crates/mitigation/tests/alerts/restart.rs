@@ -1,12 +1,13 @@
 //! What outlasts a restart of the watch.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use sidetap_mitigation::alert::{AlertConfig, Alerter, Gather};
 use sidetap_model::rows::VerdictRow;
 use sidetap_model::{HashKey, Mode};
 
-use crate::support::serve;
+use crate::support::{serve, until};
 use crate::{NOON, at, gather, of};
 
 const KEY: HashKey = HashKey::from_bytes([7; 16]);
@@ -51,7 +52,7 @@ fn a_restart_tells_nobody_twice_and_spends_no_more() {
 
 /// One with these settings that goes on where another left off, by way of the file; `waiting` reached nobody yet.
 fn restarted(text: &str, g: &mut Gather, waiting: &[(&str, i64)]) -> Gather {
-    let kept = g.keep(&waiting.iter().copied().collect()).unwrap();
+    let kept = g.keep(&waiting.iter().copied().collect(), false).unwrap();
     let file = serde_json::to_string(&kept).unwrap();
     assert!(!file.contains("203.0.113"), "{file}");
     let mut next = gather(text).hashed(&KEY);
@@ -119,4 +120,36 @@ fn what_reached_nobody_before_a_restart_is_told_and_spent_once() {
     assert_eq!(g.digest(NOON + 3_700, true).map(|d| (d.title, d.text)), Some((digest.title, digest.text)));
     let mut g = restarted(one, &mut g, &[]);
     assert_eq!(g.digest(NOON + 3_800, true), None);
+}
+
+#[test]
+fn what_is_told_when_the_sink_is_back_is_owed_to_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let (is_up, heard): (Arc<AtomicBool>, Arc<AtomicUsize>) = (Arc::default(), Arc::default());
+    let (up, count) = (Arc::clone(&is_up), Arc::clone(&heard));
+    let at = serve(move |_| match up.load(Relaxed) {
+        true => {
+            count.fetch_add(1, Relaxed);
+            (200, "{}".into())
+        }
+        false => (500, "{}".into()),
+    });
+    let text = format!("[[sink]]\nname = \"chat\"\nkind = \"slack\"\nurl = \"http://{at}/\"\n");
+    let config: AlertConfig = toml::from_str(&text).unwrap();
+    let ledger = dir.path().join("ledger.json");
+    let start =
+        || Alerter::start_with(&config, Arc::new(|| NOON), Some(&ledger), Some(&KEY)).unwrap().unwrap();
+    let mut alerter = start();
+    alerter.hear(&[of("v1", "203.0.113.1", Some("c1"), 80)]);
+    let file = dir.path().join("ledger.json.alerts");
+    until("it is kept as owed", || {
+        std::fs::read_to_string(&file).is_ok_and(|text| text.contains("\"is_owed\":true"))
+    });
+    is_up.store(true, Relaxed);
+    assert!(alerter.end().is_empty());
+    assert_eq!(heard.load(Relaxed), 1);
+    let mut alerter = start();
+    alerter.hear(&[]);
+    assert!(alerter.end().is_empty());
+    assert_eq!(heard.load(Relaxed), 1, "told twice");
 }

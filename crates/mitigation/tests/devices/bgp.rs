@@ -56,10 +56,14 @@ impl Gobgp {
     }
 
     fn connector_to(&self, memory: &str, destinations: &[&str]) -> BgpConnector {
+        self.connector_with(memory, destinations, "")
+    }
+
+    fn connector_with(&self, memory: &str, destinations: &[&str], more: &str) -> BgpConnector {
         let command = ["gobgp", "-p", &self.port.to_string()].map(str::to_owned);
         let (fail, gone) = (self.dir.path().join("fail"), self.dir.path().join("gone"));
         let text = format!(
-            "command = {:?}\nmode = \"{}\"\ndestinations = {destinations:?}\nmemory = \"{}\"\ncapacity = {}\n",
+            "command = {:?}\nmode = \"{}\"\ndestinations = {destinations:?}\nmemory = \"{}\"\ncapacity = {}\n{more}",
             fickle(&command, "add", &fail, &gone),
             self.mode,
             self.dir.path().join(memory).display(),
@@ -325,7 +329,8 @@ fn a_route_of_ones_own_is_no_black_hole_and_is_left_alone() {
     assert!(leads("203.0.113.9/32", "192.0.2.77"), "ours took its place: {}", rib());
     assert!(leads("203.0.113.10/32", "192.0.2.1 "), "{}", rib());
     assert!(!push(&mut connector, &["203.0.113.9", "203.0.113.10"]));
-    // One that comes after ours takes its place, and is left as well.
+    // One that comes after ours takes its place, and is left as well. Times are in seconds.
+    std::thread::sleep(std::time::Duration::from_millis(1_200));
     device.gobgp("global rib add 203.0.113.10/32 nexthop 192.0.2.77");
     push(&mut connector, &["203.0.113.9", "203.0.113.10"]);
     push(&mut connector, &[]);
@@ -333,6 +338,17 @@ fn a_route_of_ones_own_is_no_black_hole_and_is_left_alone() {
     device.gobgp("global rib del 203.0.113.10/32");
     assert!(push(&mut connector, &["203.0.113.9", "203.0.113.10"]), "what was withdrawn by hand is not seen");
     assert!(leads("203.0.113.10/32", "192.0.2.1 "), "{}", rib());
+}
+
+#[test]
+fn a_black_hole_of_another_community_before_is_withdrawn() {
+    let Some(device) = Gobgp::start("rtbh") else { return };
+    push(&mut device.connector_of("memory.json"), &["203.0.113.10"]);
+    let rib = || device.gobgp("global rib -a ipv4");
+    assert!(rib().contains("203.0.113.10"), "{}", rib());
+    let other = "community = \"64512:1\"\nnext_hops = [\"192.0.2.9\", \"100::9\"]\n";
+    push(&mut device.connector_with("memory.json", &["10.77.0.0/24"], other), &[]);
+    assert!(!rib().contains("203.0.113.10"), "{}", rib());
 }
 
 #[test]
