@@ -1,13 +1,16 @@
 #!/bin/sh
-# latency.sh [ROUNDS [DEVICE]]: from the first packet of an attack to the verdict, and on to its effect, by device.
+# latency.sh [--release] [ROUNDS [DEVICE]]: from the first packet of an attack to the verdict, and on to its effect, by device.
 #
 # In the scenes of crates/sidetap/tests/enforce.rs (network namespaces, a real device, `sidetap watch --enforce` on the mirror port) ROUNDS
 # attacks (10 if nothing is said, 100 at most) go by one after the other, each from an address of its own, one device after the other. Prints
 # the median and the 99th percentile (of fewer than 100 rounds: the worst). Needs root. DEVICE: only tests with this in their name.
-# What is not installed is left out; `just test` installs it. SIDETAP_LATENCY_STORE: a filled store that each watch begins with (a copy of it).
+# --release: with the build that users have, where a debug build is what tests have. What is not installed is left out; `just test` installs
+# it. SIDETAP_LATENCY_STORE: a filled store that each watch begins with (a copy of it).
 set -eu
 cd "$(dirname "$0")/.."
 [ "$(id -u)" -eq 0 ] || { echo "latency.sh: needs root" >&2; exit 1; }
+release=
+[ "${1:-}" != --release ] || { release=yes; shift; }
 rounds=${1:-10}
 target=${CARGO_TARGET_DIR:-target}
 PATH="$PATH:/usr/sbin:/sbin"
@@ -17,10 +20,10 @@ done
 export PATH
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
-cargo test --locked -p sidetap --test enforce --no-run
+cargo test ${release:+--release} --locked -p sidetap --test enforce --no-run
 SIDETAP_LATENCY_ROUNDS=$rounds
 export SIDETAP_LATENCY_ROUNDS
-cargo test --quiet --locked -p sidetap --test enforce -- --nocapture --test-threads 1 "${2:-behind_}" >"$out" 2>&1 || grep -v '^LATENCY' "$out" >&2
+cargo test ${release:+--release} --quiet --locked -p sidetap --test enforce -- --nocapture --test-threads 1 "${2:-behind_}" >"$out" 2>&1 || grep -v '^LATENCY' "$out" >&2
 python3 - "$out" <<'PY'
 import collections, sys
 rows = collections.defaultdict(list)
