@@ -330,7 +330,7 @@ impl PolicySet {
     }
 
     pub(crate) fn bounds<'a>(&'a self, traffic: Option<&'a Traffic>) -> Bounds<'a> {
-        Bounds { guards: &self.guards, allow: &self.allow, traffic }
+        Bounds { guards: &self.guards, allow: &self.allow, traffic, endpoints: &[] }
     }
 
     fn judge(&self, v: &VerdictRow, around: &Around<'_>) -> (Decision, Option<&Rule>) {
@@ -363,7 +363,9 @@ impl PolicySet {
         let mut subjects = Subjects::default();
         let mut hold = self.guards.hold(v, asked, &self.allow);
         if hold.is_none() && asked.acts() {
-            subjects = subjects_of(&rule.subjects, v, around.campaign, &self.bounds(around.traffic));
+            let endpoints = around.campaign.map_or(&[][..], |c| &c.endpoints);
+            let bounds = Bounds { endpoints, ..self.bounds(around.traffic) };
+            subjects = subjects_of(&rule.subjects, v, around.campaign, &bounds);
             if subjects.passed.is_empty() {
                 hold = Some((Response::Alert, subjects.hold.take().unwrap_or(Hold::Unmeasured)));
             }

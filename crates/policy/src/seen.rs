@@ -50,6 +50,13 @@ impl Seen {
         }
     }
 
+    /// Whether it went to an endpoint, as campaigns spell it: `POST shop.example/login`.
+    pub(crate) fn is_at(&self, endpoint: &str) -> bool {
+        let place =
+            endpoint.split_once(' ').filter(|(method, _)| *method == &*self.method).map(|(_, place)| place);
+        place.and_then(|p| p.strip_prefix(&*self.host)).is_some_and(|path| path == &*self.path)
+    }
+
     /// Its text, short and always the same, for [`LineReader::cell`].
     pub fn to_cell(&self) -> String {
         let own = |t: &Arc<str>| t.to_string();

@@ -9,8 +9,11 @@ use crate::net::subject_net;
 use crate::pack::Choice;
 use crate::traffic::Traffic;
 
-/// Of the requests that a verdict is about, the share that another subject in its place has to fit, in a hundred.
+/// Of the requests that a verdict is about, those to the endpoints of its campaign, the share that another subject in its place has to fit,
+/// in a hundred.
 const ENOUGH: u64 = 90;
+/// The share that it has to fit of all requests of whom the verdict names: a tool may ask for a page before with another head.
+const MOST: u64 = 50;
 
 /// The subjects of a rule for a verdict that passed, and why others did not.
 #[derive(Debug, Default)]
@@ -26,6 +29,8 @@ pub(crate) struct Bounds<'a> {
     pub(crate) guards: &'a Guards,
     pub(crate) allow: &'a AllowList,
     pub(crate) traffic: Option<&'a Traffic>,
+    /// The endpoints of the verdict's campaign.
+    pub(crate) endpoints: &'a [String],
 }
 
 impl Bounds<'_> {
@@ -57,8 +62,11 @@ impl Bounds<'_> {
         if !narrow && !traffic.tells(subject) {
             return Some(Hold::Unmeasured);
         }
-        if !narrow && traffic.share_within(own, subject) < ENOUGH {
-            return Some(Hold::Misses);
+        if !narrow {
+            let (all, of_campaign) = traffic.share_within(own, subject, self.endpoints);
+            if all < MOST || of_campaign < ENOUGH {
+                return Some(Hold::Misses);
+            }
         }
         let ppm = traffic.good_ppm(subject);
         let most = if narrow { self.guards.caps.good_share_ppm } else { 0 };

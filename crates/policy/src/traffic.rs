@@ -238,16 +238,22 @@ impl Traffic {
         measure
     }
 
-    /// Of the requests that fit `own`, the share in a hundred that fits `subject` too; all where none is stored.
-    pub fn share_within(&self, own: &Subject, subject: &Subject) -> u64 {
-        let (mut all, mut both) = (0, 0);
+    /// Of the requests that fit `own`, the shares in a hundred that fit `subject` too: of all of them, and of those to these endpoints
+    /// (`POST shop.example/login`), or of all where none went there. All where none is stored.
+    pub fn share_within(&self, own: &Subject, subject: &Subject, endpoints: &[String]) -> (u64, u64) {
+        let (mut all, mut there) = ((0, 0), (0, 0));
         for cell in self.candidates(own).into_iter().filter_map(|n| self.cells.get(n as usize)) {
             if cell.seen.fits(own) {
-                all += cell.requests;
-                both += if cell.seen.fits(subject) { cell.requests } else { 0 };
+                let both = if cell.seen.fits(subject) { cell.requests } else { 0 };
+                all = (all.0 + cell.requests, all.1 + both);
+                if endpoints.iter().any(|e| cell.seen.is_at(e)) {
+                    there = (there.0 + cell.requests, there.1 + both);
+                }
             }
         }
-        (both * 100).checked_div(all).unwrap_or(100)
+        let share = |(of, both): (u64, u64)| (both * 100).checked_div(of);
+        let whole = share(all).unwrap_or(100);
+        (whole, share(there).unwrap_or(whole))
     }
 
     fn good_cells<'a>(&'a self, subject: &'a Subject) -> impl Iterator<Item = (u32, &'a Cell)> {

@@ -129,6 +129,32 @@ fn each_device_gets_the_fingerprint_that_it_computes_where_that_hits_nobody() {
 }
 
 #[test]
+fn a_tool_whose_first_page_has_another_head_is_known_by_that_of_its_attack() {
+    let by_tool = |own: &[Seen]| {
+        let mut v = verdict("malicious", ip("203.0.113.1"));
+        v.campaign = Some("c".into());
+        v.prints = vec!["s2-7".into()];
+        let campaign = campaign("c", "s2-7");
+        let good = (0..1000)
+            .map(|n| request(&format!("10.1.{}.{}", n / 250, n % 250), "Browser", "/login", &["s2-8"]));
+        let mut builder = TrafficBuilder::default();
+        good.for_each(|r| builder.add(r, Behind::Good, None, 1, Ts(0)));
+        own.iter().for_each(|r| builder.add(r.clone(), Behind::Malicious, None, 1, Ts(0)));
+        let stored = builder.build();
+        let around = Around { campaign: Some(&campaign), traffic: Some(&stored), ..Around::default() };
+        everyone("[fingerprint, verdict]").decide_in(&mut v, &around);
+        v.measures.unwrap_or_default().subjects.first().is_some_and(|s| s.kind == SubjectKind::Fingerprint)
+    };
+    let asked = |path: &str, print: &str| request("203.0.113.1", "Browser", path, &[print]);
+    let page = Seen { method: "GET".into(), ..asked("/login", "s2-9") };
+    assert!(by_tool(&[page.clone(), asked("/login", "s2-7")]), "a page, then the log-in");
+    let other = asked("/login", "s2-9");
+    assert!(!by_tool(&[page.clone(), asked("/login", "s2-7"), other]), "half of its log-ins have another head");
+    let rest = [page.clone(), page.clone(), page];
+    assert!(!by_tool(&[&rest[..], &[asked("/login", "s2-7")]].concat()), "most that it does has another head");
+}
+
+#[test]
 fn what_is_acted_against_is_no_measure_of_itself() {
     let mut v = verdict("malicious", ip("203.0.113.1"));
     v.prints = vec!["s2-7".into()];
