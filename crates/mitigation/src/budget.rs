@@ -20,8 +20,9 @@ pub(crate) struct Adds {
     pub(crate) room: usize,
     /// At most in a minute.
     pub(crate) a_minute: usize,
-    /// Whether what is less urgent waits with the parts of a network that want more than is left, so that there is room for all of them within
-    /// a minute; not always, or they would wait for ever where what is more urgent never leaves so much.
+    /// Whether nothing less urgent is sent while all parts of a network together want more than is left: what was sent in the last minute counts,
+    /// so that there would never be room for them otherwise. Not always: where what is more urgent never leaves so much, all that is less urgent
+    /// would wait for ever with them.
     pub(crate) saves: bool,
 }
 

@@ -15,6 +15,8 @@ use crate::sieve::Sieve;
 
 /// Most cells that are kept; of more, requests are counted without them.
 pub const MAX_CELLS: usize = 400_000;
+/// Most addresses of convicted clients that are remembered since no verdict names them alone.
+const MAX_SPARED: usize = 400_000;
 
 /// Who was behind a request, as far as verdicts say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +58,7 @@ pub struct Traffic {
     left_out: u64,
     /// Addresses of convicted clients that no verdict names alone, by their zones.
     spared: HashSet<(Arc<str>, IpAddr)>,
+    spared_left_out: u64,
     measured: Arc<Mutex<HashMap<Subject, Measure>>>,
 }
 
@@ -76,6 +79,8 @@ pub struct TrafficBuilder {
     left_out: u64,
     good_left_out: u64,
     spared: HashSet<(Arc<str>, IpAddr)>,
+    /// Requests from such addresses beyond those that are remembered.
+    spared_left_out: u64,
 }
 
 type Key = (Seen, Behind, Option<Arc<str>>);
@@ -84,10 +89,18 @@ impl TrafficBuilder {
     /// Counts requests of whom this attribution says.
     pub fn add_by(&mut self, seen: Seen, by: &Attribution, requests: u64, last: Ts) {
         let (behind, campaign, named) = by.whose(&seen);
-        if behind == Behind::Malicious && !named && self.spared.len() < MAX_CELLS {
-            self.spared.insert((seen.zone.clone(), seen.ip));
+        if behind == Behind::Malicious && !named {
+            self.spare((seen.zone.clone(), seen.ip), requests);
         }
         self.add(seen, behind, campaign, requests, last);
+    }
+
+    fn spare(&mut self, at: (Arc<str>, IpAddr), requests: u64) {
+        if self.spared.len() < MAX_SPARED {
+            self.spared.insert(at);
+        } else if !self.spared.contains(&at) {
+            self.spared_left_out += requests;
+        }
     }
 
     /// Counts requests.
@@ -119,6 +132,7 @@ impl TrafficBuilder {
             left_out: self.left_out,
             good: self.good_left_out,
             spared: self.spared,
+            spared_left_out: self.spared_left_out,
             ..Traffic::default()
         };
         cells.for_each(|c| traffic.push(c));
@@ -162,13 +176,14 @@ impl Traffic {
         &self.cells
     }
 
-    /// The cells of a campaign.
     /// Whether somebody at an address of this network is convicted and no verdict names that alone: it stands for several, or is what a
-    /// header claims.
+    /// header claims. Where more are so than are remembered, any may be.
     pub(crate) fn spares(&self, net: &IpNet) -> bool {
-        self.spared.iter().any(|(_, ip)| net.contains(&canonical(IpNet::from(*ip)).addr()))
+        self.spared_left_out > 0
+            || self.spared.iter().any(|(_, ip)| net.contains(&canonical(IpNet::from(*ip)).addr()))
     }
 
+    /// The cells of a campaign.
     pub(crate) fn of_campaign(&self, id: &str) -> impl Iterator<Item = &Cell> {
         let numbers = self.campaigns.get(id).into_iter().flatten();
         numbers.filter_map(|n| self.cells.get(*n as usize))
@@ -182,6 +197,20 @@ impl Traffic {
     /// Requests that had no room in cells.
     pub fn left_out(&self) -> u64 {
         self.left_out
+    }
+
+    /// What is not known of this traffic for want of room, and what follows from that; nothing where all is.
+    pub fn gaps(&self) -> Vec<String> {
+        let cells = format!(
+            "{} requests had no room among {MAX_CELLS} different ones: conditions are not measured on them",
+            self.left_out
+        );
+        let spared = format!(
+            "{} requests of convicted clients are from addresses beyond the {MAX_SPARED} that are remembered because no verdict names them alone: no address is suggested without more of who asks",
+            self.spared_left_out
+        );
+        let all = [(self.left_out, cells), (self.spared_left_out, spared)];
+        all.into_iter().filter(|(n, _)| *n > 0).map(|(_, text)| text).collect()
     }
 
     /// Whether what this subject names was taken of nearly all good requests that are stored, so that they say whom it would hit: an
@@ -387,6 +416,27 @@ mod tests {
     fn ip(value: &str) -> Subject {
         let kind = if value.contains('/') { SubjectKind::Cidr } else { SubjectKind::Ip };
         Subject { kind, value: value.into(), parts: Vec::new() }
+    }
+
+    #[test]
+    fn beyond_the_addresses_that_are_remembered_every_one_is_spared() {
+        let mut builder = TrafficBuilder::default();
+        let by = Attribution::default();
+        let at = |n: u32| (Arc::from("default"), IpAddr::from(n.to_be_bytes()));
+        for n in 0..MAX_SPARED as u32 {
+            builder.spare(at(0x0b00_0000 + n), 1);
+        }
+        builder.add_by(seen("192.0.2.1", "shop.example", "GET", "/", &[]), &by, 1, Ts(0));
+        let traffic = builder.build();
+        let net = parse_net("203.0.113.9").unwrap();
+        assert!(!traffic.spares(&net) && traffic.gaps().is_empty());
+        let mut builder = TrafficBuilder { spared: traffic.spared, ..TrafficBuilder::default() };
+        builder.spare(at(0x0b00_0000), 1);
+        assert_eq!(builder.spared_left_out, 0, "it is remembered");
+        builder.spare(at(0x0c00_0000), 3);
+        let traffic = builder.build();
+        assert!(traffic.spares(&net), "it may be one that had no room");
+        assert!(traffic.gaps()[0].starts_with("3 requests "), "{:?}", traffic.gaps());
     }
 
     #[test]

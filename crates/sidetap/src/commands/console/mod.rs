@@ -276,11 +276,9 @@ impl Control for Commands {
         let m = &best.measured;
         let parts: Vec<String> =
             best.subject.each_part().iter().map(|p| format!("{} {}", p.kind, p.value)).collect();
-        let more: Vec<String> = found
-            .iter()
-            .skip(1)
-            .map(|s| format!("a further rule finds {} more of its requests", s.measured.campaign_requests))
-            .collect();
+        let more = found.iter().skip(1).map(|s| s.measured.campaign_requests);
+        let more = more.map(|n| format!("a further rule finds {n} more of its requests"));
+        let notes: Vec<String> = more.chain(traffic.gaps()).collect();
         Ok(json!({
             "policy": suggested_pack(&found, sidetap_model::Mode::Approve),
             "condition": parts.join(" + "),
@@ -289,7 +287,7 @@ impl Control for Commands {
             "malicious": { "hit": m.campaign_requests, "all": m.campaign_total },
             "honest": { "hit": m.honest_requests, "all": m.honest_total },
             "devices": self.able(&row, &best.subject)?,
-            "notes": more,
+            "notes": notes,
         }))
     }
 

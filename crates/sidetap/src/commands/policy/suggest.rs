@@ -9,7 +9,7 @@ use super::policies;
 use crate::cli::{SourceArgs, SuggestArgs};
 use crate::config::Config;
 use crate::exit::{Lost, Status, Usage};
-use crate::output::{Terminal, print, write_lasting};
+use crate::output::{Terminal, print, warn, write_lasting};
 use crate::report::{Column, Table, count};
 
 /// Suggests.
@@ -37,6 +37,8 @@ pub(super) fn run(
     }
     let found: Vec<(&str, Vec<Suggestion>)> =
         campaigns.iter().map(|c| (c.class.as_str(), policies.set().suggest(&traffic, c, &options))).collect();
+    let gaps = traffic.gaps();
+    gaps.iter().for_each(|gap| warn(gap));
     let all: Vec<Suggestion> = found.iter().flat_map(|(_, s)| s.iter().cloned()).collect();
     if args.json {
         print(&(serde_json::to_string_pretty(&all)? + "\n"))?;
@@ -45,7 +47,8 @@ pub(super) fn run(
         print(&table(&all, nothing.collect(), terminal))?;
     }
     if let Some(file) = &args.out {
-        let mode = if args.adopt { Mode::Enforce } else { Mode::Approve };
+        // What was measured on a part of the traffic alone acts after somebody's yes.
+        let mode = if args.adopt && gaps.is_empty() { Mode::Enforce } else { Mode::Approve };
         let text = suggested_pack(&all, mode);
         let check = PolicySet::parse(&text, "suggested");
         if let Err(errors) = check {
