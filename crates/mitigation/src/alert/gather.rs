@@ -7,9 +7,11 @@ use sidetap_model::{HashKey, Mode, SubjectKind, Ts};
 use sidetap_policy::Response;
 
 use super::AlertConfig;
+use super::kept::Forgotten;
+use super::silence::Silence;
 use crate::config::ConfigError;
 
-/// Groups that are remembered; those that were heard of longest ago are forgotten first.
+/// Groups that are remembered; those that were heard of longest ago are forgotten first, and told anew where they go on.
 const GROUPS: usize = 10_000;
 /// How many of them at once: to look for them takes as long as there are groups.
 const FORGOTTEN: usize = GROUPS / 100;
@@ -17,6 +19,8 @@ const FORGOTTEN: usize = GROUPS / 100;
 const KEPT: usize = 2_000;
 /// Seconds after which a group that goes on is told anew.
 const AGAIN_S: i64 = 86_400;
+/// Seconds between two times at which hashes that are too old are taken out of what outlasts a restart.
+const AGED_S: i64 = 3_600;
 /// Harm by which a group has to rise to be told anew.
 const RISE: u8 = 10;
 /// What a group without a class is called.
@@ -28,44 +32,6 @@ const DIGEST: &str = "digest";
 const NO_KEY: HashKey = HashKey::from_bytes([0; 16]);
 /// Subjects that an alert names.
 const NAMED: usize = 10;
-
-/// What nobody wants to hear of: all that is given has to fit.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Silence {
-    /// A class, `api-scraping`.
-    pub class: Option<String>,
-    /// A subject, as outputs spell it.
-    pub subject: Option<String>,
-    /// A campaign.
-    pub campaign: Option<String>,
-    /// Until when: seconds since 1970; for ever without it.
-    pub until: Option<i64>,
-}
-
-impl Silence {
-    /// Whether all of a group is covered, whoever is in it.
-    fn covers_group(&self, name: &str, class: Option<&str>, now: i64) -> bool {
-        let fits =
-            |wanted: &Option<String>, is: Option<&str>| wanted.as_deref().is_none_or(|w| is == Some(w));
-        (self.class.is_some() || self.campaign.is_some())
-            && self.subject.is_none()
-            && self.until.is_none_or(|u| now < u)
-            && fits(&self.class, class)
-            && fits(&self.campaign, Some(name))
-    }
-
-    fn covers(&self, v: &VerdictRow, now: i64) -> bool {
-        let fits =
-            |wanted: &Option<String>, is: Option<&str>| wanted.as_deref().is_none_or(|w| is == Some(w));
-        let named = self.class.is_some() || self.subject.is_some() || self.campaign.is_some();
-        named
-            && self.until.is_none_or(|u| now < u)
-            && fits(&self.class, v.class.as_deref())
-            && fits(&self.subject, Some(&v.subject.value))
-            && fits(&self.campaign, v.campaign.as_deref())
-    }
-}
 
 /// What people are told: a campaign, a lone client, or a digest of several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -142,6 +108,22 @@ pub struct Kept {
     digest_at: Option<i64>,
     groups: BTreeMap<String, KeptGroup>,
     clients: BTreeMap<u64, Own>,
+    /// Groups and clients that had no room.
+    left_out: usize,
+}
+
+impl Kept {
+    /// Of how many groups and clients it is not known any more that somebody was told.
+    pub fn left_out(&self) -> usize {
+        self.left_out
+    }
+
+    /// When the first hash in it is too old, by the full hour.
+    fn ages_at(&self) -> Option<i64> {
+        let of_client = self.groups.values().filter(|g| g.client.is_some());
+        let first = of_client.map(|g| g.heard_at).min()?.saturating_add(AGAIN_S);
+        Some(first.div_euclid(AGED_S).saturating_add(1).saturating_mul(AGED_S))
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,6 +169,9 @@ pub struct Gather {
     owes: bool,
     /// Whether what outlasts a restart is another than when it was asked for last.
     changed: bool,
+    /// When a hash is too old for what outlasts a restart.
+    ages_at: Option<i64>,
+    forgotten: Forgotten,
 }
 
 impl Gather {
@@ -209,6 +194,8 @@ impl Gather {
             digest_at: None,
             owes: false,
             changed: false,
+            ages_at: None,
+            forgotten: Forgotten::default(),
         })
     }
 
@@ -222,7 +209,7 @@ impl Gather {
     /// Goes on where another left off.
     pub fn take_up(&mut self, kept: Kept) {
         (self.day, self.spent, self.said_spent) = (kept.day, kept.spent, kept.said_spent);
-        self.digest_at = kept.digest_at;
+        (self.digest_at, self.ages_at) = (kept.digest_at, kept.ages_at());
         let group = |g: KeptGroup| Group {
             score: g.score,
             class: g.class,
@@ -245,15 +232,23 @@ impl Gather {
         self.owes = true;
     }
 
-    /// What another is to go on with, where that changed since it was asked for last, or `anew`; `waiting` are alerts that nobody was told yet, by
-    /// their group and time.
-    pub fn keep(&mut self, waiting: &BTreeSet<(&str, i64)>, anew: bool) -> Option<Kept> {
-        if !std::mem::take(&mut self.changed) && !anew {
+    /// What another is to go on with, where that changed since it was asked for last, a hash in it is too old by now, or `anew`; `waiting` are alerts
+    /// that nobody was told yet, by their group and time.
+    pub fn keep(&mut self, waiting: &BTreeSet<(&str, i64)>, now: i64, anew: bool) -> Option<Kept> {
+        let ages = self.ages_at.is_some_and(|at| now >= at);
+        if !std::mem::take(&mut self.changed) && !anew && !ages {
             return None;
         }
+        // Those of which nobody was told come first.
+        let untold = |name: &str, g: &Group| {
+            let waits = |at: i64| [name, DIGEST].iter().any(|group| waiting.contains(&(*group, at)));
+            g.in_digest || g.is_owed || g.told.is_some_and(|(at, _)| waits(at))
+        };
         let mut latest: Vec<(&String, &Group)> = self.groups.iter().collect();
-        latest.sort_by_key(|(name, g)| (std::cmp::Reverse(g.heard_at), *name));
-        let now = latest.first().map_or(0, |(_, g)| g.heard_at);
+        latest.sort_by_key(|(name, g)| (!untold(name, g), std::cmp::Reverse(g.heard_at), *name));
+        // Who was silent for a day is told anew anyway.
+        let is_lost = |g: &Group| g.told.is_none_or(|(at, _)| now.saturating_sub(at) < AGAIN_S);
+        let lost = latest.iter().skip(KEPT).filter(|(_, g)| is_lost(g)).count();
         let is_keyed = self.key.is_some();
         let group = |name: &str, g: &Group| {
             let waits = |group: &str| g.told.is_some_and(|(at, _)| waiting.contains(&(group, at)));
@@ -279,11 +274,20 @@ impl Gather {
         let groups: BTreeMap<String, KeptGroup> =
             latest.into_iter().take(KEPT).map(|(n, g)| (n.clone(), group(n, g))).collect();
         let of_client = |own: &Own| groups.get(&own.group).is_some_and(|g| g.client.is_some());
-        let clients = self.clients.iter().filter(|(_, own)| of_client(own));
-        let clients = clients.take(KEPT).map(|(client, own)| (*client, own.clone())).collect();
+        let mut clients: Vec<(&u64, &Own)> = self.clients.iter().filter(|(_, own)| of_client(own)).collect();
+        let left_out = lost + clients.len().saturating_sub(KEPT);
+        clients.sort_by_key(|(_, own)| std::cmp::Reverse(groups.get(&own.group).map(|g| g.heard_at)));
+        let clients = clients.into_iter().take(KEPT).map(|(client, own)| (*client, own.clone())).collect();
         let said_spent = self.said_spent && !waiting.iter().any(|(group, _)| *group == BUDGET);
         let Gather { day, spent, digest_at, .. } = *self;
-        Some(Kept { day, spent, said_spent, digest_at, groups, clients })
+        let kept = Kept { day, spent, said_spent, digest_at, groups, clients, left_out };
+        self.ages_at = kept.ages_at();
+        Some(kept)
+    }
+
+    /// What there was no room for so far.
+    pub fn forgotten(&self) -> Forgotten {
+        self.forgotten
     }
 
     /// Alerts that changed verdicts are worth; those that are not, or that the budget does not cover, wait for the digest.
@@ -439,6 +443,8 @@ impl Gather {
             if self.clients.len() < GROUPS || self.clients.contains_key(&client) {
                 let own = Own { group: name.clone(), alone_at: is_alone.then_some(now) };
                 self.clients.insert(client, own);
+            } else {
+                self.forgotten.verdicts += 1;
             }
         }
         name
@@ -452,13 +458,18 @@ impl Gather {
 
     fn note(&mut self, name: String, v: &VerdictRow, now: i64) {
         if self.groups.len() >= GROUPS && !self.groups.contains_key(&name) {
-            let mut oldest: Vec<(i64, String)> =
-                self.groups.iter().map(|(n, g)| (g.heard_at, n.clone())).collect();
+            // Those of which nobody was told come last.
+            let key = |(n, g): (&String, &Group)| (g.in_digest || g.is_owed, g.heard_at, n.clone());
+            let mut oldest: Vec<(bool, i64, String)> = self.groups.iter().map(key).collect();
             oldest.sort_unstable();
-            for (_, name) in oldest.into_iter().take(FORGOTTEN) {
+            for (is_untold, _, name) in oldest.into_iter().take(FORGOTTEN) {
                 self.groups.remove(&name);
+                self.forgotten.groups += 1;
+                self.forgotten.untold += u64::from(is_untold);
             }
+            self.changed = true;
         }
+        let is_first = name == v.id;
         let client = v.client_ip.map(|ip| self.hash(&v.zone, ip, None));
         let group = self.groups.entry(name).or_insert_with(|| Group::heard(now));
         let mode = v.measures.as_ref().and_then(|m| m.mode);
@@ -478,7 +489,9 @@ impl Gather {
             group.why =
                 v.reasons.first().map(|r| format!("{}: {}", r.indicator, r.observed)).unwrap_or_default();
         }
-        if group.members.is_empty() && group.earlier == 0 {
+        // The hash of who was silent for a day is not kept; the verdict that a group is named by is the same client's still.
+        let is_known = group.earlier > 0 && !(is_first && group.client.is_none() && !group.is_mixed);
+        if group.members.is_empty() && !is_known {
             group.client = client;
         }
         group.is_mixed |= group.client != client;

@@ -4,6 +4,7 @@ mod form;
 mod gather;
 mod kept;
 mod outbox;
+mod silence;
 mod sink;
 mod syslog;
 
@@ -23,7 +24,9 @@ use crate::feed::WallClock;
 use kept::KeptFile;
 use outbox::Outbox;
 
-pub use gather::{Alert, Gather, Kept, Silence};
+pub use gather::{Alert, Gather, Kept};
+pub use kept::Forgotten;
+pub use silence::Silence;
 pub use sink::{Sink, SinkConfig, SinkKind};
 
 /// Batches of verdicts on their way to people.
@@ -149,9 +152,9 @@ fn run(
             outbox.take(&alerts);
             outbox.send(now, last);
         }
-        file.write(&mut gather, &outboxes, last || !alerts.is_empty());
+        file.write(&mut gather, &outboxes, now, last || !alerts.is_empty());
         if last {
-            return outboxes.iter().filter_map(Outbox::lost).collect();
+            return outboxes.iter().filter_map(Outbox::lost).chain(gather.forgotten().said()).collect();
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use sidetap_mitigation::alert::{AlertConfig, Alerter, Gather};
+use sidetap_mitigation::alert::{AlertConfig, Alerter, Forgotten, Gather, Kept};
 use sidetap_model::rows::VerdictRow;
 use sidetap_model::{HashKey, Mode};
 
@@ -52,7 +52,7 @@ fn a_restart_tells_nobody_twice_and_spends_no_more() {
 
 /// One with these settings that goes on where another left off, by way of the file; `waiting` reached nobody yet.
 fn restarted(text: &str, g: &mut Gather, waiting: &[(&str, i64)]) -> Gather {
-    let kept = g.keep(&waiting.iter().copied().collect(), false).unwrap();
+    let kept = g.keep(&waiting.iter().copied().collect(), NOON + 60, false).unwrap();
     let file = serde_json::to_string(&kept).unwrap();
     assert!(!file.contains("203.0.113"), "{file}");
     let mut next = gather(text).hashed(&KEY);
@@ -152,4 +152,63 @@ fn what_is_told_when_the_sink_is_back_is_owed_to_nobody() {
     alerter.hear(&[]);
     assert!(alerter.end().is_empty());
     assert_eq!(heard.load(Relaxed), 1, "told twice");
+}
+
+#[test]
+fn who_was_silent_for_a_day_is_one_client_still_and_his_hash_is_kept_no_longer() {
+    let day = 86_400;
+    let mut g = gather("").hashed(&KEY);
+    assert_eq!(g.hear(&[at("v1", "203.0.113.1", None, None)], NOON).len(), 1);
+    let none = std::collections::BTreeSet::new();
+    let hashes = |kept: &Kept| {
+        let file = serde_json::to_value(kept).unwrap();
+        file["groups"]["v1"]["client"].is_u64() || file["clients"].as_object().is_some_and(|c| !c.is_empty())
+    };
+    assert!(hashes(&g.keep(&none, NOON + 60, false).unwrap()));
+    assert_eq!(g.keep(&none, NOON + day - 60, false), None, "nothing is another");
+    let kept = g.keep(&none, NOON + day + 3_600, false).expect("it is too old");
+    assert!(!hashes(&kept), "{kept:?}");
+    assert_eq!(g.keep(&none, NOON + day + 9_000, false), None);
+    // After a restart on the next day he comes again, as who he was and with another agent.
+    let mut next = gather("").hashed(&KEY);
+    next.take_up(kept);
+    let later = NOON + day + 9_000;
+    assert_eq!(next.hear(&[at("v1", "203.0.113.1", None, None)], later).len(), 1, "it goes on a day later");
+    assert_eq!(next.hear(&[at("v2", "203.0.113.1", Some(1), None)], later + 1), [], "he is nobody else");
+    assert_eq!(next.hear(&[at("v3", "203.0.113.2", Some(1), None)], later + 2).len(), 1, "somebody else is");
+    // Of a file of long ago as well, with nobody heard of since.
+    let kept = {
+        let mut g = gather("").hashed(&KEY);
+        g.hear(&[at("v1", "203.0.113.1", None, None)], NOON);
+        g.keep(&none, NOON, false).unwrap()
+    };
+    let mut next = gather("").hashed(&KEY);
+    next.take_up(kept);
+    assert!(!hashes(&next.keep(&none, NOON + 30 * day, false).expect("it is too old")));
+}
+
+#[test]
+fn what_there_is_no_room_for_is_told_again_and_counted() {
+    let text = "budget_per_day = 1000000\n";
+    let mut g = gather(text).hashed(&KEY);
+    let one = |n: u32, score| {
+        let [_, a, b, c] = n.to_be_bytes();
+        of(&format!("v{n}"), &format!("10.{a}.{b}.{c}"), Some(&format!("c{n}")), score)
+    };
+    // The first waits for the digest, which nobody was told of yet.
+    g.hear(&[one(0, 20)], NOON);
+    for n in 1..10_000 {
+        g.hear(&[one(n, 90)], NOON + 1);
+    }
+    assert_eq!(g.forgotten(), Forgotten::default());
+    let kept = g.keep(&Default::default(), NOON + 2, false).unwrap();
+    assert_eq!(kept.left_out(), 8_000);
+    assert_eq!(g.hear(&[one(10_000, 90)], NOON + 2).len(), 1);
+    assert_eq!(g.forgotten(), Forgotten { groups: 100, ..Forgotten::default() });
+    assert_eq!(g.hear(&[one(1, 90)], NOON + 3).len(), 1, "it is told anew");
+    assert_eq!(g.hear(&[one(5_000, 90)], NOON + 3), [], "known still");
+    assert!(
+        g.digest(NOON + 3_700, true).unwrap().text.contains("(c0)"),
+        "what was not told is not forgotten"
+    );
 }
