@@ -39,6 +39,13 @@ pub(crate) struct File {
     pub(crate) broken: Option<String>,
 }
 
+impl File {
+    /// How many announcements a change that did not come to its end had begun.
+    pub(crate) fn begun(&self) -> usize {
+        self.announced.iter().flatten().filter(|a| a.begun_at.is_some()).count()
+    }
+}
+
 /// One announcement of a device of which there is but one from here: one of another time is somebody else's, who took its place.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Announcement {
@@ -50,9 +57,9 @@ pub(crate) struct Announcement {
     /// The bytes a second that it let through then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) rate: Option<u64>,
-    /// Whether it was about to be made anew: what is there as it was meant is ours then, whatever its time.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) begun: bool,
+    /// When it was about to be made anew: what is there as it was meant is ours then, whatever its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) begun_at: Option<i64>,
 }
 
 impl Memory {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -16,7 +17,7 @@ use crate::entry::{AddressSeen, Entry, Sees};
 use crate::key::Key;
 use crate::memory::{Announcement, File, Memory};
 use crate::plan::Plan;
-use crate::turn::turn;
+use crate::turn::{take, turn};
 
 /// What is announced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -212,7 +213,7 @@ impl BgpConnector {
             // Whether a route leads to a black hole is known of the one that is configured now alone.
             let is_route = self.config.mode == BgpMode::Rtbh && t.since.is_some();
             let as_left = |a: &Announcement| a.since == t.since && (is_route || is_rate(a.rate, t.rate));
-            told.get(route).is_some_and(|a| as_left(a) || a.begun && as_meant())
+            told.get(route).is_some_and(|a| as_left(a) || a.begun_at.is_some() && as_meant())
         };
         let sources: BTreeSet<IpNet> = known.entries.iter().filter_map(|e| e.key.net()).collect();
         // A memory that was saved from a broken file has none.
@@ -223,6 +224,41 @@ impl BgpConnector {
         };
         let ours = there.routes.iter().filter(|(route, t)| is_ours(route) && is_since_then(route, t));
         ours.map(|(route, t)| (route, t.rate)).collect()
+    }
+
+    /// The same after what a change that broke off had begun is known for what it is: an announcement that is there as it was meant goes by its
+    /// time from now on, and one that does not come any more is none. What comes later for the same is somebody else's. Whose turn it is settles
+    /// that himself.
+    fn settled(&self, known: File, there: Announced, now: i64) -> Result<(File, Announced), ConnectorError> {
+        let Ok(_turn) = take(&self.config.memory, Duration::ZERO) else { return Ok((known, there)) };
+        let (mut known, there) = (self.memory.load()?, self.announced()?);
+        let before = known.begun();
+        let ours = self.ours(&there, &known);
+        let ours: BTreeMap<Route, Option<u64>> =
+            ours.into_iter().map(|(route, rate)| (*route, rate)).collect();
+        let meant: BTreeMap<Route, Option<u64>> =
+            known.entries.iter().flat_map(|e| self.routes_of(e)).collect();
+        let is_late = |at: i64| !(0..self.grace()).contains(&now.saturating_sub(at));
+        known.announced.iter_mut().flatten().for_each(|a| {
+            let Some(at) = a.begun_at else { return };
+            let route = (a.source, a.destination);
+            let there = there.routes.get(&route).filter(|_| ours.contains_key(&route));
+            match there.filter(|t| meant.get(&route).is_some_and(|rate| is_rate(*rate, t.rate))) {
+                Some(t) => (a.since, a.rate, a.begun_at) = (t.since, t.rate, None),
+                None if is_late(at) => a.begun_at = None,
+                None => {}
+            }
+        });
+        if known.begun() < before && known.broken.is_none() {
+            // Who may not write it looks on as before.
+            let _ = self.memory.save(&known);
+        }
+        Ok((known, there))
+    }
+
+    /// Seconds within which a command that was begun comes to its end, though who began it is gone.
+    fn grace(&self) -> i64 {
+        i64::try_from(self.config.timeout_s).unwrap_or(i64::MAX).saturating_add(60)
     }
 
     fn destinations(&self) -> BTreeSet<IpNet> {
@@ -344,8 +380,11 @@ impl Connector for BgpConnector {
     }
 
     /// An entry is there where any of its routes is; where one is not, or is another than was announced, there is something to repair.
-    fn observe(&mut self, _now: i64) -> Result<Observed, ConnectorError> {
-        let (known, there) = (self.memory.load()?, self.announced()?);
+    fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
+        let (mut known, mut there) = (self.memory.load()?, self.announced()?);
+        if known.begun() > 0 {
+            (known, there) = self.settled(known, there, now)?;
+        }
         let ours = self.ours(&there, &known);
         let mut observed = Observed { foreign: there.others, ..Observed::default() };
         for route @ (source, _) in there.routes.keys().filter(|r| !ours.contains_key(r)) {
@@ -388,18 +427,18 @@ impl Connector for BgpConnector {
             .filter(|(route, rate)| !ours.get(route).is_some_and(|r| is_rate(*r, **rate)))
             .map(|(route, rate)| (route, *rate))
             .collect();
-        let announcement = |route: &Route, there: &Announced, begun| Announcement {
+        let announcement = |route: &Route, there: &Announced, begun_at| Announcement {
             source: route.0,
             destination: route.1,
             since: there.routes.get(route).and_then(|t| t.since),
             rate: there.routes.get(route).and_then(|t| t.rate),
-            begun,
+            begun_at,
         };
         let stay = ours.keys().filter(|route| !anew.contains_key(**route));
-        let stay = stay.map(|route| announcement(route, &there, false));
+        let stay = stay.map(|route| announcement(route, &there, None));
         known.destinations.extend(self.destinations());
         known.announced =
-            Some(stay.chain(anew.keys().map(|route| announcement(route, &there, true))).collect());
+            Some(stay.chain(anew.keys().map(|route| announcement(route, &there, Some(now)))).collect());
         self.memory.save(&known)?;
         self.memory.intend(&plan.target)?;
         let mut told = 0;
@@ -415,7 +454,7 @@ impl Connector for BgpConnector {
         let is_told = |(route, rate): &(&Route, &Option<u64>)| {
             left.routes.get(*route).is_some_and(|t| is_rate(t.rate, **rate))
         };
-        let told_now = wanted.iter().filter(is_told).map(|(route, _)| announcement(route, &left, false));
+        let told_now = wanted.iter().filter(is_told).map(|(route, _)| announcement(route, &left, None));
         self.memory.save(&File {
             entries: plan.target.clone(),
             destinations: self.destinations(),

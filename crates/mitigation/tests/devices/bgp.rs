@@ -351,6 +351,108 @@ fn a_black_hole_of_another_community_before_is_withdrawn() {
     assert!(!rib().contains("203.0.113.10"), "{}", rib());
 }
 
+/// A look at the device at this time.
+fn look(connector: &mut dyn Connector, now: i64) -> Vec<String> {
+    let observed = connector.observe(now).unwrap();
+    observed.entries.iter().map(|e| e.key.to_string()).collect()
+}
+
+#[test]
+fn what_a_change_that_broke_off_had_begun_is_ours_by_its_time_from_the_next_look_on() {
+    for mode in ["flowspec", "rtbh"] {
+        let Some(mut device) = Gobgp::start(mode) else { return };
+        let memory = device.dir.path().join("memory.json");
+        let begun = || std::fs::read_to_string(&memory).unwrap().contains("begun_at");
+        let by_hand = |device: &Gobgp, verb: &str, address: &str| {
+            device.gobgp(&match mode {
+                "flowspec" => format!(
+                    "global rib {verb} -a ipv4-flowspec match source {address}/32 destination 10.77.0.0/24{}",
+                    if verb == "add" { " then discard" } else { "" }
+                ),
+                _ => format!("global rib {verb} {address}/32 -a ipv4 nexthop 192.0.2.1 community 65535:666"),
+            })
+        };
+        let mut connector = device.connector_to("memory.json", &["10.77.0.0/24"]);
+        // It breaks off before it tells anything: the first time the announcement comes all the same, the second it does not.
+        let broken = |device: &mut Gobgp, connector: &mut BgpConnector| {
+            let wanted = [entry("203.0.113.9", Response::Block)];
+            let planned = plan(&wanted, &connector.observe(wall()).unwrap(), &[], connector.sees());
+            device.break_next();
+            assert!(connector.apply(&planned, wall()).is_err());
+            assert!(begun(), "{mode}");
+        };
+        broken(&mut device, &mut connector);
+        assert_eq!(look(&mut connector, wall()), [""; 0], "{mode}: it may come yet");
+        assert!(begun(), "{mode}");
+        by_hand(&device, "add", "203.0.113.9");
+        assert_eq!(look(&mut connector, wall()), ["203.0.113.9"], "{mode}: it is what was begun");
+        assert!(!begun(), "{mode}: that is known from now on");
+        assert!(!push(&mut connector, &["203.0.113.9"]), "{mode}");
+        // Another in its place is somebody else's. Times are in seconds.
+        std::thread::sleep(std::time::Duration::from_millis(1_200));
+        by_hand(&device, "add", "203.0.113.9");
+        push(&mut connector, &[]);
+        assert_eq!(device.request("203.0.113.9"), 0, "{mode}: it was withdrawn as ours");
+        by_hand(&device, "del", "203.0.113.9");
+        push(&mut connector, &[]);
+        broken(&mut device, &mut connector);
+        // What does not come while a command may take is not waited for any longer.
+        assert_eq!(look(&mut connector, wall() + 3_600), [""; 0], "{mode}");
+        assert!(!begun(), "{mode}: it is waited for without end");
+        by_hand(&device, "add", "203.0.113.9");
+        push(&mut connector, &[]);
+        assert_eq!(device.request("203.0.113.9"), 0, "{mode}: it was withdrawn as ours");
+    }
+}
+
+#[test]
+fn two_connectors_to_one_speaker_leave_each_others_routes_alone() {
+    for mode in ["flowspec", "rtbh"] {
+        let Some(device) = Gobgp::start(mode) else { return };
+        // With flowspec they tell the same destination, and one of its own each.
+        let mut one =
+            device.connector_with("one.json", &["10.77.0.0/24", "10.78.0.0/24"], "name = \"one\"\n");
+        let more = "name = \"two\"\ncommunity = \"64512:1\"\n";
+        let mut two = device.connector_with("two.json", &["10.77.0.0/24", "10.79.0.0/24"], more);
+        push(&mut one, &["203.0.113.9", "203.0.113.10"]);
+        let wanted: Vec<Entry> = ["203.0.113.9", "203.0.113.11"].map(|a| entry(a, Response::Block)).to_vec();
+        let planned = plan(&wanted, &two.observe(wall()).unwrap(), &[], two.sees());
+        assert!(
+            planned.refused.iter().any(|r| r.subject == "203.0.113.9" && r.why.contains("somebody else's")),
+            "{mode}: {:?}",
+            planned.refused
+        );
+        two.apply(&planned, wall()).unwrap();
+        for _ in 0..2 {
+            assert!(!push(&mut one, &["203.0.113.9", "203.0.113.10"]), "{mode}: it is as one left it");
+            assert!(!push(&mut two, &["203.0.113.9", "203.0.113.11"]), "{mode}: it is as two left it");
+        }
+        assert_eq!(look(&mut one, wall()), ["203.0.113.9", "203.0.113.10"], "{mode}");
+        assert_eq!(look(&mut two, wall()), ["203.0.113.11"], "{mode}");
+        // What one lets go of, two announces; each takes off its own alone.
+        push(&mut one, &["203.0.113.10"]);
+        assert_eq!(device.request("203.0.113.9"), 200, "{mode}");
+        assert!(push(&mut two, &["203.0.113.9", "203.0.113.11"]), "{mode}");
+        assert!(!push(&mut one, &["203.0.113.10"]), "{mode}");
+        push(&mut two, &[]);
+        let there = ["203.0.113.9", "203.0.113.10", "203.0.113.11"].map(|a| device.request(a));
+        assert_eq!(there, [200, 0, 200], "{mode}");
+        push(&mut one, &[]);
+        assert_eq!(device.request("203.0.113.10"), 200, "{mode}");
+    }
+}
+
+#[test]
+fn two_connectors_to_two_speakers_know_their_own_alone() {
+    let (Some(first), Some(second)) = (Gobgp::start("rtbh"), Gobgp::start("rtbh")) else { return };
+    let (mut one, mut two) = (first.connector_of("memory.json"), second.connector_of("memory.json"));
+    push(&mut one, &["203.0.113.9"]);
+    push(&mut two, &["203.0.113.9", "203.0.113.10"]);
+    push(&mut one, &[]);
+    assert_eq!([first.request("203.0.113.9"), second.request("203.0.113.9")], [200, 0]);
+    assert!(!push(&mut two, &["203.0.113.9", "203.0.113.10"]));
+}
+
 #[test]
 #[ignore = "measures"]
 fn measure_a_hundred_thousand() {
