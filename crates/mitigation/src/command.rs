@@ -1,11 +1,13 @@
 //! Running other programs, with a time limit.
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{Read, Seek, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::connector::{ConnectorError, shortened};
@@ -36,13 +38,14 @@ pub(crate) fn run_with(
     variables: &[(&str, &str)],
 ) -> Result<String, ConnectorError> {
     let (program, before) = command.split_first().ok_or(ConnectorError::Missing("command".to_owned()))?;
+    let whole = held(input).ok();
     let mut child = Command::new(program)
         .args(before)
         .args(args)
         .envs(variables.iter().copied())
         // A group of its own, so that all that it starts can be ended with it.
         .process_group(0)
-        .stdin(Stdio::piped())
+        .stdin(whole.map_or_else(Stdio::piped, Stdio::from))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -68,6 +71,15 @@ pub(crate) fn run_with(
     let name = program.rsplit('/').next().unwrap_or(program);
     let command = std::iter::once(name).chain(args.iter().copied()).collect::<Vec<_>>().join(" ");
     Err(ConnectorError::Refused { command: shortened(&command), answer: said })
+}
+
+/// Input that is there as a whole before a program is started: one that was started by somebody who is killed then would take what came of it for
+/// all there is.
+fn held(input: &[u8]) -> std::io::Result<File> {
+    let mut file = File::from(memfd_create("input", MemfdFlags::CLOEXEC)?);
+    file.write_all(input)?;
+    file.rewind()?;
+    Ok(file)
 }
 
 /// Why a program failed, from all that it wrote: what it only notes beside is left out, and of more than there is room for, the lines

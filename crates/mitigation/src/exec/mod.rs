@@ -12,7 +12,7 @@ use crate::entry::{AddressSeen, Sees};
 use crate::memory::Memory;
 use crate::plan::Plan;
 use crate::turn::turn;
-use crate::webhook::{default_responses, message, read, sees_all, with_ways};
+use crate::webhook::{default_responses, read, sees_all, tell, with_ways};
 
 /// A program: `[[mitigation.exec]]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -112,8 +112,9 @@ impl Connector for ExecConnector {
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
         let turn = turn(&self.config.memory, plan)?;
         plan.check_unseen(&self.observe(now)?.entries, "what the program holds")?;
-        let said = self.run("apply", &message(&self.config.name, plan, now).to_string())?;
-        self.memory.write(&plan.target)?;
+        let said = tell(&self.memory, &self.config.name, plan, now, |message, _| {
+            self.run("apply", &message.to_string())
+        })?;
         Ok(turn.answer(shortened(&said)))
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use sidetap_policy::Response;
 
 use crate::config::{ConfigError, check_name};
@@ -14,7 +14,7 @@ use crate::connector::{Answer, Connector, ConnectorError, Observed, basics, file
 use crate::entry::{AddressSeen, Entry, Places, Sees};
 use crate::http::{Ask, Http, HttpOptions, check_url};
 use crate::key::Key;
-use crate::memory::Memory;
+use crate::memory::{File, Memory};
 use crate::plan::Plan;
 use crate::secret::{Secret, SecretRef};
 use crate::turn::turn;
@@ -92,7 +92,13 @@ impl WebhookConnector {
         Ok(WebhookConnector { http, memory: Memory::new(&config.memory), sees, config })
     }
 
-    fn send(&self, method: &str, url: &str, body: &[u8], now: i64) -> Result<Value, ConnectorError> {
+    fn send(
+        &self,
+        method: &str,
+        url: &str,
+        (body, id): (&[u8], Option<&str>),
+        now: i64,
+    ) -> Result<Value, ConnectorError> {
         let secret = self.config.secret.resolve().map_err(|e| ConnectorError::Missing(e.to_string()))?;
         let stamp = now.to_string();
         let signature = format!("v1={}", sign(&secret, &stamp, body));
@@ -102,7 +108,7 @@ impl WebhookConnector {
             ("Sidetap-Timestamp", stamp.as_str()),
             ("Sidetap-Signature", signature.as_str()),
             ("Sidetap-Key-Id", key_id),
-            ("Idempotency-Key", signature.as_str()),
+            ("Idempotency-Key", id.unwrap_or(&signature)),
         ];
         let ask = Ask { method, url, headers: &headers, body: (method != "GET").then_some(body) };
         let reply = self.http.ok(&ask)?;
@@ -142,8 +148,46 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
+/// Has a change told, and remembers it. It has one id until it is taken: where nobody knows whether it was (there is no answer, or who asked was
+/// killed), and the same is wanted still, it is told again by that id.
+pub(crate) fn tell<T>(
+    memory: &Memory,
+    name: &str,
+    plan: &Plan,
+    now: i64,
+    say: impl FnOnce(&Value, &str) -> Result<T, ConnectorError>,
+) -> Result<T, ConnectorError> {
+    // Where the memory cannot be read it is written once all is told, and says so until then.
+    let known = match memory.load() {
+        Ok(file) => Some(file).filter(|f| f.broken.is_none()),
+        Err(ConnectorError::Missing(_)) => None,
+        Err(e) => return Err(e),
+    };
+    // The number of the change. A memory that is begun anew knows none that were used, and goes on from the time.
+    let number = known.as_ref().and_then(|f| f.version).unwrap_or(now.unsigned_abs());
+    if let Some(file) = known.filter(|f| f.version.is_none()) {
+        memory.save(&File { version: Some(number), ..file })?;
+    }
+    let mut said = message(name, plan, now);
+    let id = id(number, &said);
+    if let Some(said) = said.as_object_mut() {
+        said.insert("id".to_owned(), json!(id));
+    }
+    let taken = say(&said, &id)?;
+    memory.write_version(&plan.target, number.saturating_add(1))?;
+    Ok(taken)
+}
+
+/// The id of a change: by its number and what is told, whenever.
+fn id(number: u64, said: &Value) -> String {
+    let part = |name: &str| said.get(name).map(Value::to_string).unwrap_or_default();
+    let text = ["connector", "entries", "changes"].map(part).join("\n");
+    let digest = Sha256::digest(format!("{number}\n{text}").as_bytes());
+    hex(digest.get(..16).unwrap_or_default())
+}
+
 /// What a receiver is told: all that should be there, and how that differs from before.
-pub(crate) fn message(name: &str, plan: &Plan, now: i64) -> Value {
+fn message(name: &str, plan: &Plan, now: i64) -> Value {
     let list = |entries: &[Entry]| -> Vec<Value> { entries.iter().map(form).collect() };
     let live: Vec<Value> = plan.target.iter().filter(|e| e.expires_at > now).map(form).collect();
     json!({
@@ -202,7 +246,7 @@ impl Connector for WebhookConnector {
     fn observe(&mut self, now: i64) -> Result<Observed, ConnectorError> {
         match &self.config.observe_url {
             Some(url) => {
-                Ok(with_ways(read(&self.send("GET", url, b"", now)?)?, &self.memory.told()?.entries))
+                Ok(with_ways(read(&self.send("GET", url, (b"", None), now)?)?, &self.memory.told()?.entries))
             }
             None => self.memory.told(),
         }
@@ -211,9 +255,9 @@ impl Connector for WebhookConnector {
     fn apply(&mut self, plan: &Plan, now: i64) -> Result<Answer, ConnectorError> {
         let turn = turn(&self.config.memory, plan)?;
         plan.check_unseen(&self.observe(now)?.entries, "what the receiver holds")?;
-        let body = message(&self.config.name, plan, now).to_string();
-        self.send("POST", &self.config.url, body.as_bytes(), now)?;
-        self.memory.write(&plan.target)?;
+        tell(&self.memory, &self.config.name, plan, now, |message, id| {
+            self.send("POST", &self.config.url, (message.to_string().as_bytes(), Some(id)), now)
+        })?;
         Ok(turn.answer(format!("{} entries taken", plan.target.len())))
     }
 }

@@ -22,29 +22,37 @@ struct State {
     fail: bool,
     forgets: bool,
     seen: Vec<String>,
+    told: Vec<Value>,
 }
 
 /// A receiver as a user would write it.
-struct Receiver {
+pub(crate) struct Receiver {
     dir: tempfile::TempDir,
     at: SocketAddr,
+    observes: bool,
     state: Arc<Mutex<State>>,
 }
 
 impl Receiver {
     fn start() -> Self {
+        Receiver::start_with(true)
+    }
+
+    pub(crate) fn start_with(observes: bool) -> Self {
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
         let at = serve(move |request| answer(request, &shared));
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("secret"), SECRET).unwrap();
-        Receiver { dir, at, state }
+        Receiver { dir, at, observes, state }
     }
 
     fn connector_with(&self, secret: &str, path: &str) -> WebhookConnector {
         let at = self.dir.path().display();
+        let observe = format!("observe_url = \"http://{}/{path}\"\n", self.at);
+        let observe = if self.observes { observe.as_str() } else { "" };
         let text = format!(
-            "url = \"http://{0}/{path}\"\nobserve_url = \"http://{0}/{path}\"\nsecret = {{ file = \"{at}/{secret}\" }}\n\
+            "url = \"http://{0}/{path}\"\n{observe}secret = {{ file = \"{at}/{secret}\" }}\n\
              key_id = \"k1\"\nmemory = \"{at}/{path}.json\"\ncapacity = 100\nresponses = {RESPONSES}\n",
             self.at
         );
@@ -86,6 +94,8 @@ fn answer_first(request: &Request, state: &mut State) -> (u16, String) {
     }
     state.seen.push(request.header("idempotency-key"));
     let said: Value = request.json();
+    assert_eq!(request.header("idempotency-key"), said["id"]);
+    state.told.push(said.clone());
     let foreign: Vec<Value> = state.entries.iter().filter(|e| e["verdict"].is_null()).cloned().collect();
     state.entries = said["entries"].as_array().unwrap().iter().cloned().chain(foreign).collect();
     if state.forgets {
@@ -106,6 +116,10 @@ impl Rig for Receiver {
 
     fn flush(&mut self) {
         self.state.lock().unwrap().entries.clear();
+    }
+
+    fn told(&self) -> Vec<Value> {
+        self.state.lock().unwrap().told.clone()
     }
 
     fn add_foreign(&mut self) -> bool {
@@ -188,18 +202,18 @@ fn receivers_and_programs_are_told_how_rules_want_it_done() {
 }
 
 /// A program that keeps what it is told in a file.
-struct Program {
+pub(crate) struct Program {
     dir: tempfile::TempDir,
     observes: bool,
 }
 
 impl Program {
-    fn start(observes: bool) -> Self {
+    pub(crate) fn start(observes: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path().display();
         let script = format!(
             "cd {at}\nif [ -e gone ]; then echo 'no route to it' >&2; exit 1; fi\n\
-             case $1 in\napply) if rm fail 2>/dev/null; then exit 1; fi; cat > state.new && mv state.new state; echo \"told $SIDETAP_CONNECTOR\";;\n\
+             case $1 in\napply) if rm fail 2>/dev/null; then exit 1; fi; cat > state.$$ && (cat state.$$; echo) >> told && mv state.$$ state || exit; echo \"told $SIDETAP_CONNECTOR\";;\n\
              observe) cat state 2>/dev/null || echo '{{\"entries\": []}}';;\nesac\n"
         );
         std::fs::write(dir.path().join("hook.sh"), script).unwrap();
@@ -233,6 +247,11 @@ impl Rig for Program {
         if !self.observes {
             std::fs::remove_file(self.dir.path().join("memory.json")).unwrap();
         }
+    }
+
+    fn told(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.dir.path().join("told")).unwrap_or_default();
+        text.lines().map(|l| serde_json::from_str(l).unwrap_or_default()).collect()
     }
 
     fn away(&mut self, away: bool) -> bool {

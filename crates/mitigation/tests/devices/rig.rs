@@ -31,6 +31,11 @@ pub(crate) trait Rig {
 
     fn flush(&mut self);
 
+    /// The messages that it was told, where that is how.
+    fn told(&self) -> Vec<serde_json::Value> {
+        Vec::new()
+    }
+
     fn add_foreign(&mut self) -> bool {
         false
     }
