@@ -1,5 +1,5 @@
 //! A push that is killed while it changes HAProxy, nftables and a feed: between a device and the record of it, before one, and in the middle of
-//! one. The next push finds what is there, does the rest, adds nothing twice, and the audit has everything once. Needs root, haproxy, nft.
+//! one; and before one call after the other. The next push finds what is there, does the rest, adds nothing twice, and the audit has everything once. Needs root, haproxy, nft, strace.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, clippy::disallowed_methods)]
 
 mod common;
@@ -15,12 +15,26 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use common::Place;
+use common::{Fate, Place};
 use net::{Net, Running, find, until};
 use serde_json::json;
 use sidetap_model::Ts;
 use sidetap_model::rows::{RunData, VerdictRow};
 
+/// The calls before which a push is killed, one kind after the other: connections, programs and files.
+const CALLS: [&str; 9] = [
+    "connect",
+    "clone3",
+    "clone,vfork",
+    "wait4,waitid",
+    "sendto",
+    "write",
+    "rename",
+    "unlink",
+    "fsync,fdatasync",
+];
+/// How many of a kind are let pass.
+const STEPS: [u32; 5] = [1, 2, 4, 7, 12];
 /// A line and an element that are not Sidetap's.
 const FOREIGN: &str = "192.0.2.200";
 
@@ -75,6 +89,16 @@ impl Devices {
         );
         place.write("sidetap.toml", config.as_bytes());
         Some(Devices { net, place, victim, _haproxy: haproxy })
+    }
+
+    /// Whether this is one of those whom every policy asks for.
+    fn is_among_the_worst(address: &str) -> bool {
+        (0..60).step_by(2).any(|n| verdict(n).subject.value == address.trim_end_matches("/128"))
+    }
+
+    /// Whether this is somebody whom a policy asks for, or nobody of Sidetap's.
+    fn is_known(address: &str) -> bool {
+        address == FOREIGN || (0..60).any(|n| verdict(n).subject.value == address.trim_end_matches("/128"))
     }
 
     /// What policy asks for: everything, or only what is worst.
@@ -137,6 +161,22 @@ impl Devices {
         let feed =
             list["entries"].as_array().unwrap().iter().map(|e| bare(e["key"].as_str().unwrap())).collect();
         [("haproxy", map), ("nftables", nft), ("feed", feed)].map(|(name, all)| (name, counted(all))).into()
+    }
+
+    /// Every device has so many entries, the same, each once, beside what is not Sidetap's, and the audit says so.
+    fn is_whole(&self, entries: usize, at: &str) {
+        let held = self.held();
+        let wanted = held["feed"].clone();
+        assert_eq!(wanted.len(), entries, "{at}");
+        for (name, mut on) in held {
+            if name == "haproxy" {
+                assert_eq!(on.remove(FOREIGN), Some(1), "{at}: what is not Sidetap's stays");
+            }
+            assert!(on.values().all(|n| *n == 1), "{at}: {name} has nothing twice");
+            assert_eq!(on, wanted, "{at}: {name} has what is wanted");
+            let said = self.audited(name);
+            assert!(said.values().all(|n| *n == 1) && said.keys().eq(on.keys()), "{at}: {name}: {said:?}");
+        }
     }
 
     /// Entries that the audit says were added to a device less those that it says were removed.
@@ -244,22 +284,42 @@ fn a_push_that_is_killed_is_finished_by_the_next_one_and_recorded_once() {
 
         let next = common::ended(d.push().output().unwrap()).is(0);
         assert!(next.stderr.contains("was settled"), "round {round}: {}", next.stderr);
-        let held = d.held();
-        let wanted = held["feed"].clone();
-        assert_eq!(wanted.len(), if round.is_multiple_of(2) { 60 } else { 30 }, "round {round}");
-        for (name, mut on) in held {
-            if name == "haproxy" {
-                assert_eq!(on.remove(FOREIGN), Some(1), "round {round}: what is not Sidetap's stays");
-            }
-            assert!(on.values().all(|n| *n == 1), "round {round}: {name} has nothing twice");
-            assert_eq!(on, wanted, "round {round}: {name} has what is wanted");
-            let said = d.audited(name);
-            assert!(
-                said.values().all(|n| *n == 1) && said.keys().eq(on.keys()),
-                "round {round}: {name}: {said:?}"
-            );
-        }
+        d.is_whole(if round.is_multiple_of(2) { 60 } else { 30 }, &format!("round {round}"));
         let again = common::ended(d.push().output().unwrap()).is(0);
         assert_eq!(again.stdout.matches("unchanged").count(), 3, "round {round}: {}", again.stdout);
     }
+}
+
+#[test]
+fn a_push_that_is_killed_before_one_step_after_the_other_lets_go_of_nobody() {
+    if !common::may_trace() {
+        return;
+    }
+    let Some(d) = Devices::make() else { return };
+    d.policy(90);
+    d.place.run(&["mitigation", "push", "--force"]).is(0);
+    let map = d.place.path("block.map").display().to_string();
+    haproxy(&d.place.path("real.sock"), &format!("add map {map} {FOREIGN} ours"));
+    let (mut kills, mut failures, mut is_more) = (0, 0, false);
+    for (call, step) in CALLS.into_iter().flat_map(|call| STEPS.map(|step| (call, step))) {
+        is_more = !is_more;
+        let before = d.held();
+        d.policy(if is_more { 1 } else { 90 });
+        let fate = common::killed_before(&d.push(), call, step);
+        kills += u32::from(fate == Fate::Killed);
+        failures += u32::from(fate == Fate::Failed);
+        let at = format!("{call} {step}");
+        // Whom both lists have stays all the time, and nobody comes whom neither has.
+        for (name, on) in d.held() {
+            let worst = |all: &BTreeMap<String, usize>| -> Vec<String> {
+                all.keys().filter(|a| Devices::is_among_the_worst(a)).cloned().collect()
+            };
+            assert_eq!(worst(&on), worst(&before[name]), "{at}: {name} lets go of who stays");
+            assert!(on.keys().all(|a| Devices::is_known(a)), "{at}: {name} has {on:?}");
+        }
+        common::ended(d.push().output().unwrap()).is(0);
+        d.is_whole(if is_more { 60 } else { 30 }, &at);
+    }
+    println!("killed {kills} times, a program of its own {failures} times");
+    assert!(kills >= 20, "it was killed {kills} times only");
 }

@@ -63,6 +63,60 @@ pub(crate) fn ended(output: Output) -> Ended {
     ended
 }
 
+/// Whether programs may be looked at, and killed, by strace; says so where they may not. To be asked before anything is: what goes wrong later
+/// is no reason to leave a test out.
+pub(crate) fn may_trace() -> bool {
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync"]);
+    let why = match command.args(["-e", "inject=fsync:signal=SIGKILL:when=1", "true"]).output() {
+        Ok(output) if output.status.success() => return true,
+        Ok(output) => {
+            format!("strace may look at nothing here: {}", String::from_utf8_lossy(&output.stderr).trim())
+        }
+        Err(e) => format!("strace: {e}"),
+    };
+    assert!(std::env::var_os("SIDETAP_REQUIRE_TOOLS").is_none(), "{why}");
+    eprintln!("skipped: {why}");
+    false
+}
+
+/// How a command ended that was killed before a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Done,
+    Killed,
+    /// A program that it had started was killed, and it said so.
+    Failed,
+}
+
+/// Runs a command; of its threads, and of those of the programs that it starts, the first is killed that is about to make one of these calls
+/// for the `step`th time.
+pub(crate) fn killed_before(command: &Command, calls: &str, step: u32) -> Fate {
+    let mut traced = Command::new("strace");
+    traced.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={calls}")]);
+    traced.args(["-e", &format!("inject={calls}:signal=SIGKILL:when={step}")]);
+    traced.arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => traced.env(name, value),
+            None => traced.env_remove(name),
+        };
+    }
+    let output = traced.current_dir(command.get_current_dir().unwrap()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!said.contains("panicked"), "{said}");
+    // As a shell does, strace says by 128 that it was killed.
+    match output.status.code() {
+        Some(0) => Fate::Done,
+        None | Some(137) => Fate::Killed,
+        Some(code) if said.contains("sidetap") => {
+            assert!(code < 128, "{calls} {step}: {code} {said}");
+            Fate::Failed
+        }
+        code => panic!("{calls} {step}: {code:?} {said}"),
+    }
+}
+
 impl Ended {
     pub(crate) fn is(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
