@@ -57,6 +57,12 @@ impl Site {
         store.save_run(&run, now()).unwrap();
         drop(store);
         std::fs::create_dir(place.path("device")).unwrap();
+        let connector = if connector.contains("RECEIVER") {
+            let at = receiver(place.path("device/state.json"));
+            connector.replace("RECEIVER", &at.to_string())
+        } else {
+            connector.to_owned()
+        };
         let config = format!(
             "[store]\npath = \"s.db\"\n[policy]\npath = \"p.yaml\"\n[mitigation]\nmax_age = \"90d\"\nstate = \"ledger.json\"\n{connector}"
         );
@@ -65,12 +71,6 @@ impl Site {
         std::fs::copy(routes, place.path("template.json")).unwrap();
         place.write("hook.sh", b"all=$(cat)\nprintf '%s' \"$all\" > device/state.json\n");
         place.write("secret", b"correct-horse-battery");
-        let connector = if connector.contains("RECEIVER") {
-            let at = receiver(place.path("device/state.json"));
-            connector.replace("RECEIVER", &at.to_string())
-        } else {
-            connector.to_owned()
-        };
         place.write("sidetap.toml", config.as_bytes());
         Site { place, files }
     }
@@ -87,10 +87,8 @@ impl Site {
     fn held(&self) -> BTreeSet<u8> {
         let files = tree(&self.place.path("device")).into_iter();
         let of = |name: &str| self.files.is_empty() || name == self.files;
-        let text: String = files
-            .filter(|(n, _)| of(n))
-            .map(|(n, b)| format!("{n} {}\n", String::from_utf8_lossy(&b)))
-            .collect();
+        let text: String =
+            files.filter(|(n, _)| of(n)).map(|(n, b)| format!("{n} {}\n", entries_of(&b))).collect();
         (0..30).filter(|n| text.contains(&format!("198.51.100.{}", 100 + n))).collect()
     }
 
@@ -126,6 +124,12 @@ impl Site {
     }
 }
 
+/// Of a message to a program what is there: what else it says is what changes.
+fn entries_of(bytes: &[u8]) -> String {
+    let said = serde_json::from_slice::<serde_json::Value>(bytes).ok().filter(|m| m.get("changes").is_some());
+    said.map_or_else(|| String::from_utf8_lossy(bytes).into_owned(), |m| m["entries"].to_string())
+}
+
 /// A receiver that keeps what it is told in a file, as a user would write it.
 fn receiver(at: PathBuf) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -147,8 +151,9 @@ fn receiver(at: PathBuf) -> SocketAddr {
             if length == 0 || reader.read_exact(&mut body).is_err() {
                 continue;
             }
+            let said: serde_json::Value = serde_json::from_slice(&body).unwrap();
             let new = at.with_extension("new");
-            std::fs::write(&new, &body).unwrap();
+            std::fs::write(&new, said["entries"].to_string()).unwrap();
             std::fs::rename(&new, &at).unwrap();
             let _ = reader
                 .into_inner()

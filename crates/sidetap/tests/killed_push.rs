@@ -8,6 +8,7 @@ mod net;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -34,7 +35,7 @@ const CALLS: [&str; 9] = [
     "fsync,fdatasync",
 ];
 /// How many of a kind are let pass.
-const STEPS: [u32; 5] = [1, 2, 4, 7, 12];
+const STEPS: [u32; 3] = [1, 2, 6];
 /// A line and an element that are not Sidetap's.
 const FOREIGN: &str = "192.0.2.200";
 
@@ -91,14 +92,10 @@ impl Devices {
         Some(Devices { net, place, victim, _haproxy: haproxy })
     }
 
-    /// Whether this is one of those whom every policy asks for.
-    fn is_among_the_worst(address: &str) -> bool {
-        (0..60).step_by(2).any(|n| verdict(n).subject.value == address.trim_end_matches("/128"))
-    }
-
-    /// Whether this is somebody whom a policy asks for, or nobody of Sidetap's.
-    fn is_known(address: &str) -> bool {
-        address == FOREIGN || (0..60).any(|n| verdict(n).subject.value == address.trim_end_matches("/128"))
+    /// Whether this is one of so many: of all, every second one is wanted by each policy.
+    fn is_one_of(address: &str, mut all: impl Iterator<Item = u8>) -> bool {
+        let ip: Option<IpAddr> = address.trim_end_matches("/128").parse().ok();
+        all.any(|n| verdict(n).client_ip == ip)
     }
 
     /// What policy asks for: everything, or only what is worst.
@@ -301,25 +298,36 @@ fn a_push_that_is_killed_before_one_step_after_the_other_lets_go_of_nobody() {
     let map = d.place.path("block.map").display().to_string();
     haproxy(&d.place.path("real.sock"), &format!("add map {map} {FOREIGN} ours"));
     let (mut kills, mut failures, mut is_more) = (0, 0, false);
-    for (call, step) in CALLS.into_iter().flat_map(|call| STEPS.map(|step| (call, step))) {
-        is_more = !is_more;
-        let before = d.held();
-        d.policy(if is_more { 1 } else { 90 });
-        let fate = common::killed_before(&d.push(), call, step);
-        kills += u32::from(fate == Fate::Killed);
-        failures += u32::from(fate == Fate::Failed);
-        let at = format!("{call} {step}");
-        // Whom both lists have stays all the time, and nobody comes whom neither has.
-        for (name, on) in d.held() {
-            let worst = |all: &BTreeMap<String, usize>| -> Vec<String> {
-                all.keys().filter(|a| Devices::is_among_the_worst(a)).cloned().collect()
-            };
-            assert_eq!(worst(&on), worst(&before[name]), "{at}: {name} lets go of who stays");
-            assert!(on.keys().all(|a| Devices::is_known(a)), "{at}: {name} has {on:?}");
+    for call in CALLS {
+        for step in STEPS {
+            is_more = !is_more;
+            let before = d.held();
+            d.policy(if is_more { 1 } else { 90 });
+            let fate = common::killed_before(&d.push(), call, step);
+            kills += u32::from(fate == Fate::Killed);
+            failures += u32::from(fate == Fate::Failed);
+            let at = format!("{call} {step}");
+            // Whom both lists have stays all the time, and nobody comes whom neither has.
+            for (name, on) in d.held() {
+                let stays = |all: &BTreeMap<String, usize>| -> Vec<String> {
+                    all.keys().filter(|a| Devices::is_one_of(a, (0..60).step_by(2))).cloned().collect()
+                };
+                assert_eq!(stays(&on), stays(&before[name]), "{at}: {name} lets go of who stays");
+                assert!(
+                    on.keys().all(|a| a == FOREIGN || Devices::is_one_of(a, 0..60)),
+                    "{at}: {name}: {on:?}"
+                );
+            }
+            // What the killed one had started goes on, and a list of nft that is read while it is changed may be empty.
+            until(&format!("{at}: the next does the rest"), || {
+                common::ended(d.push().output().unwrap()).code == 0
+            });
+            d.is_whole(if is_more { 60 } else { 30 }, &at);
+            if fate == Fate::Done {
+                break;
+            }
         }
-        common::ended(d.push().output().unwrap()).is(0);
-        d.is_whole(if is_more { 60 } else { 30 }, &at);
     }
     println!("killed {kills} times, a program of its own {failures} times");
-    assert!(kills >= 20, "it was killed {kills} times only");
+    assert!(kills >= 12, "it was killed {kills} times only");
 }

@@ -1,5 +1,5 @@
-//! A change that is killed before one step after the other: each connection, request, program and file of it. Who was to stay is refused all the
-//! time, others' entries stay, and the next change does the rest. Needs strace.
+//! A change that is killed before one step after the other: each connection, request, program and file of it, of each kind the first ten of a thread.
+//! Who was to stay is refused all the time, entries of others stay, and the next change does the rest. Needs strace.
 
 use std::collections::BTreeSet;
 use std::process::Command;
