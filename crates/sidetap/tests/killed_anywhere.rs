@@ -1,6 +1,13 @@
 //! A push that is killed at one step after the other: before each file that it puts in place, takes away or waits for, whether it is a list, a memory,
-//! the ledger or the store, of some of the first fourteen such calls of a thread. What was to stay is there all the time, the next push does the rest, and an undo takes everything off. Needs strace.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, clippy::disallowed_methods)]
+//! the ledger or the store, of some of the first fourteen such calls of a thread. What was to stay is there all the time, the next push does the
+//! rest, and an undo takes everything off. Needs strace.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods
+)]
 
 mod common;
 

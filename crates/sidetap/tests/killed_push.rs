@@ -1,6 +1,12 @@
 //! A push that is killed while it changes HAProxy, nftables and a feed: between a device and the record of it, before one, and in the middle of
 //! one; and before one call after the other. The next push finds what is there, does the rest, adds nothing twice, and the audit has everything once. Needs root, haproxy, nft, strace.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, clippy::disallowed_methods)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods
+)]
 
 mod common;
 #[path = "common/net.rs"]

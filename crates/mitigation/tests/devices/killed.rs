@@ -22,7 +22,7 @@ use sidetap_mitigation::{Connector, ConnectorError, Entry, plan};
 use sidetap_policy::Response;
 
 use crate::rig::{ATTACKER, HONEST, Rig, configured, entry};
-use crate::support::{may_trace, until, wall};
+use crate::support::{skip, tool, until, wall};
 
 /// The calls before which a change is killed, one kind after the other.
 const CALLS: [&str; 12] = [
@@ -66,6 +66,19 @@ fn held(rig: &dyn Rig) -> BTreeSet<String> {
     let observed = rig.connector().observe(wall()).unwrap();
     assert_eq!(observed.drift, [""; 0]);
     observed.entries.iter().map(|e| e.key.to_string()).collect()
+}
+
+/// Whether programs may be looked at, and killed, by strace; says so where they may not. To be asked before anything is: what goes wrong later
+/// is no reason to leave a test out.
+fn may_trace() -> bool {
+    let Some(strace) = tool("strace") else { return false };
+    let mut command = Command::new(strace);
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync"]);
+    let output = command.args(["-e", "inject=fsync:signal=SIGKILL:when=1", "true"]).output().unwrap();
+    if !output.status.success() {
+        skip(&format!("strace may look at nothing here: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    output.status.success()
 }
 
 /// The one that is killed.

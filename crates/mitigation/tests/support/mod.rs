@@ -44,19 +44,6 @@ pub(crate) fn skip(why: &str) {
     );
 }
 
-/// Whether programs may be looked at, and killed, by strace; says so where they may not. To be asked before anything is: what goes wrong later
-/// is no reason to leave a test out.
-pub(crate) fn may_trace() -> bool {
-    let Some(strace) = tool("strace") else { return false };
-    let mut command = Command::new(strace);
-    command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync"]);
-    let output = command.args(["-e", "inject=fsync:signal=SIGKILL:when=1", "true"]).output().unwrap();
-    if !output.status.success() {
-        skip(&format!("strace may look at nothing here: {}", String::from_utf8_lossy(&output.stderr)));
-    }
-    output.status.success()
-}
-
 /// A port that no other test is given while this program runs, and that the kernel gives nobody who asks for any: between the choice and the
 /// moment at which a server has bound it, or while that is down, it could be another test's otherwise. Servers that bind it beside (`SO_REUSEPORT`)
 /// would then answer by turns.
