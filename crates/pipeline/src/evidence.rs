@@ -32,8 +32,9 @@ pub struct Evidence {
 /// of each campaign, of each finding and of each place of sensitive data.
 ///
 /// What a finding may come to be about is sampled before there is one: these spares are handed on once it is there. Where they have no
-/// room those go whose hash is the greatest, so that what stays is as fair. Both parts are bounded in bytes; what the ring lost before
-/// somebody asked for it is counted when they ask. What was sent is in memory only: it is masked as it is handed on.
+/// room those go whose hash is the greatest, from every sample, so that what stays is as fair; they are counted. Both parts are
+/// bounded in bytes; what the ring lost before somebody asked for it is counted when they ask. What was sent is in memory only: it
+/// is masked as it is handed on.
 #[derive(Debug)]
 pub(crate) struct EvidenceRing {
     masker: Masker,
@@ -49,8 +50,10 @@ pub(crate) struct EvidenceRing {
     /// Those that are kept as spares alone, by their rank: common ones last.
     spare: BTreeSet<(For, u64, Id)>,
     spare_bytes: usize,
-    /// From these ranks on there is no room for spares, and for common ones.
+    /// From these ranks on there is no room for spares, and for common ones, until there is again.
     spare_to: [u64; 2],
+    /// Spares that had no room.
+    left_out: u64,
     seen: HashSet<u64, Fixed>,
     handed: HashSet<Id, Fixed>,
     samples: Samples,
@@ -156,6 +159,7 @@ impl EvidenceRing {
             spare: BTreeSet::new(),
             spare_bytes: 0,
             spare_to: [u64::MAX; 2],
+            left_out: 0,
             seen: HashSet::default(),
             handed: HashSet::default(),
             samples: Samples::new(memory_limit),
@@ -191,7 +195,9 @@ impl EvidenceRing {
         let rank = rank(&self.key, id);
         for campaign in of {
             let chosen = self.samples.offer(campaign, rank, id);
-            self.settle((id, rank), &chosen, For::Known);
+            if !self.settle((id, rank), &chosen, For::Known) {
+                self.samples.take_back(campaign, rank, id);
+            }
         }
     }
 
@@ -199,8 +205,27 @@ impl EvidenceRing {
     pub(crate) fn sample(&mut self, id: Id, endpoint: &EndpointRef, shown: impl IntoIterator<Item = About>) {
         let rank = rank(&self.key, id);
         for about in shown {
+            let of = For::of(&about);
             let chosen = self.samples.offer_to(endpoint, about, rank, id);
-            self.settle((id, rank), &chosen, For::of(&about));
+            if !self.settle((id, rank), &chosen, of) {
+                self.samples.take_back_of(endpoint, about, rank, id);
+            }
+            // Those that went meanwhile may be kept for something else, and would stand for more than their part.
+            let to = self.to(of);
+            if to < u64::MAX {
+                for gone in self.samples.bound(endpoint, about, to) {
+                    self.release(gone, of);
+                }
+            }
+        }
+    }
+
+    /// From which rank on there is no room.
+    fn to(&self, of: For) -> u64 {
+        match of {
+            For::Known => u64::MAX,
+            For::Spare => self.spare_to[0],
+            For::Common => self.spare_to[1],
         }
     }
 
@@ -213,15 +238,23 @@ impl EvidenceRing {
         known.map(|rule| About::rule(&rule.id)).collect()
     }
 
-    fn settle(&mut self, (id, rank): (Id, u64), chosen: &Chosen, of: For) {
-        let Chosen::For(gone) = chosen else { return };
+    /// Keeps what was chosen, in place of what went for it; gives whether it is where it can stand for others.
+    fn settle(&mut self, (id, rank): (Id, u64), chosen: &Chosen, of: For) -> bool {
+        let Chosen::For(gone) = chosen else { return true };
         if *gone == Some(id) {
-            return;
+            return true;
         }
-        let [spare, common] = self.spare_to;
-        let to = if of == For::Spare { spare } else { common };
-        if of == For::Known || rank < to {
-            self.keep(id, rank, of);
+        if let Some(gone) = gone {
+            self.release(*gone, of);
+        }
+        if rank >= self.to(of) {
+            self.left_out += 1;
+            return false;
+        }
+        self.keep(id, rank, of);
+        let stands = self.kept.contains_key(&id) || self.handed.contains(&id);
+        if !stands && of != For::Known {
+            self.leave_out((of, rank));
         }
         self.change(id, |kept| match of {
             For::Known => kept.samples += 1,
@@ -230,12 +263,11 @@ impl EvidenceRing {
                 kept.spare = kept.spare.min(of);
             }
         });
-        if let Some(gone) = gone {
-            self.release(*gone, of);
-        }
         self.make_room();
+        stands
     }
 
+    /// Takes an exchange out of a sample; it goes with the last one that it is in, unless it is named.
     fn release(&mut self, id: Id, of: For) {
         self.change(id, |kept| match of {
             For::Known => kept.samples = kept.samples.saturating_sub(1),
@@ -276,9 +308,33 @@ impl EvidenceRing {
     fn make_room(&mut self) {
         while self.kept_bytes > self.most_kept {
             let Some((of, rank, id)) = self.spare.last().copied() else { return };
-            self.spare_to = if of == For::Common { [self.spare_to[0], rank] } else { [rank, 0] };
+            self.leave_out((of, rank));
             self.drop_kept(id);
         }
+    }
+
+    /// There is no room for a spare, so for none from its rank on.
+    fn leave_out(&mut self, (of, rank): (For, u64)) {
+        let [spare, common] = self.spare_to;
+        self.spare_to = if of == For::Common { [spare, common.min(rank)] } else { [spare.min(rank), 0] };
+        self.left_out += 1;
+    }
+
+    /// Takes in spares of every rank again where half of the room is free. What was left out meanwhile is in no sample that goes on.
+    fn lift(&mut self) {
+        let [spare, common] = self.spare_to;
+        if (spare, common) == (u64::MAX, u64::MAX) || self.kept_bytes > self.most_kept / 2 {
+            return;
+        }
+        let to = |about: &About| match For::of(about) {
+            For::Known => u64::MAX,
+            For::Spare => spare,
+            For::Common => common,
+        };
+        for (about, id) in self.samples.bound_all(to) {
+            self.release(id, For::of(&about));
+        }
+        self.spare_to = [u64::MAX; 2];
     }
 
     /// Endpoints that got other names or became one.
@@ -307,7 +363,7 @@ impl EvidenceRing {
         run: &RunData,
         data: &BTreeMap<String, sidetap_sensitive::Place>,
     ) -> Vec<Sampled> {
-        self.samples.of(run, data)
+        self.samples.of(run, data, |about| self.to(For::of(about)))
     }
 
     /// Of these what was not told yet: others were chosen, or they stand for a sixteenth more.
@@ -334,6 +390,11 @@ impl EvidenceRing {
     /// Exchanges of places that had no room to be sampled.
     pub(crate) fn refused(&self) -> u64 {
         self.samples.refused
+    }
+
+    /// Exchanges that had no room to wait for a finding.
+    pub(crate) fn left_out(&self) -> u64 {
+        self.left_out
     }
 
     /// Keeps an exchange that shows something for the first time; `what` names it.
@@ -384,6 +445,7 @@ impl EvidenceRing {
                 self.handed.insert(id);
             }
         }
+        self.lift();
         out
     }
 

@@ -156,7 +156,8 @@ pub trait Hooks {
     /// Called now and then while a live run goes on that keeps its state: what was learned so far.
     fn state(&mut self, _bytes: Vec<u8>) {}
 
-    /// Asked twice a second of a live run that keeps evidence: whether to be handed what was found so far, which takes its time.
+    /// Asked with each second of traffic judged, at most twice a second, of a live run that keeps evidence: whether to be handed what
+    /// was found so far, which takes its time.
     fn wants_found(&mut self) -> bool {
         true
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sidetap_sensitive::Pack;
 
 /// Words of names of objects that are about a person, and of fields that hold somebody's name.
-const PERSONS: [&str; 46] = [
+const PERSONS: [&str; 48] = [
     "applicant",
     "assignee",
     "attendee",
@@ -32,6 +32,7 @@ const PERSONS: [&str; 46] = [
     "member",
     "mother",
     "organizer",
+    "owner",
     "participant",
     "passenger",
     "patient",
@@ -39,6 +40,7 @@ const PERSONS: [&str; 46] = [
     "payer",
     "people",
     "person",
+    "proprietor",
     "receiver",
     "recipient",
     "sender",
@@ -166,8 +168,9 @@ const SURE_TYPES: [&str; 19] = [
     "fi-hetu",
     "medical-record-number",
 ];
-/// Words of fields that companies have as well as people.
+/// Words of fields that companies have as well as people, and of objects that are about a company.
 const TAX: [&str; 2] = ["tax", "taxpayer"];
+const COMPANIES: [&str; 3] = ["company", "organisation", "organization"];
 /// Words of fields, and types, that say so where the object is called nothing else.
 const ABOUT: [&str; 2] = ["userid", "username"];
 const ABOUT_TYPES: [&str; 2] = ["credit-card", "gender"];
@@ -185,7 +188,7 @@ const NAME_PARTS: [&str; 6] = ["family", "first", "given", "last", "middle", "pa
 /// Short for parts of a name, and for much else.
 const SHORT: [&str; 2] = ["fname", "lname"];
 /// Words of fields that say where somebody is and more of the kind, where the object is about one.
-const PLACES: [&str; 13] = [
+const PLACES: [&str; 14] = [
     "addr",
     "address",
     "age",
@@ -196,6 +199,7 @@ const PLACES: [&str; 13] = [
     "line",
     "nationality",
     "owner",
+    "proprietor",
     "suburb",
     "town",
     "village",
@@ -224,6 +228,8 @@ pub(crate) enum Sign {
     Slight,
     /// Unless the object around is called after a thing.
     Plain,
+    /// Unless the object around is called a company.
+    Taxed,
     /// Whatever the object around is called.
     Sure,
 }
@@ -277,7 +283,8 @@ impl<'p> Persons<'p> {
         let sign = self.about.get(object).copied();
         match Subject::of(object) {
             Subject::Person => Some(Sign::Sure),
-            Subject::Thing => sign.filter(|s| *s == Sign::Sure),
+            Subject::Company => sign.filter(|s| *s == Sign::Sure),
+            Subject::Thing => sign.filter(|s| *s >= Sign::Taxed),
             Subject::Unsaid => {
                 let name = name_of(object);
                 let outer = has_of(name, &HOMES).then(|| self.is_about_one(around(object, name)));
@@ -296,6 +303,7 @@ impl<'p> Persons<'p> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Subject {
     Person,
+    Company,
     Thing,
     Unsaid,
 }
@@ -319,6 +327,8 @@ impl Subject {
         for (n, word) in words(name).enumerate() {
             if is_of(word, &PERSONS) {
                 said = Subject::Person;
+            } else if is_of(word, &COMPANIES) {
+                said = Subject::Company;
             } else if is_of(word, &THINGS) || n > 0 && is_of(word, &LISTED) {
                 said = Subject::Thing;
             }
@@ -340,6 +350,8 @@ enum Field {
     Name,
     /// It is somebody.
     Person,
+    /// It is whose the rest is.
+    Owner,
     /// It says where somebody is, if it is about one.
     Place,
     Other,
@@ -367,6 +379,7 @@ impl Field {
             () if is_name && of == Subject::Person => Field::Personal,
             () if is_of(last, &JOINED) || is_name && human => Field::Named,
             () if is_name && of == Subject::Unsaid => Field::Name,
+            () if is_of(last, &PERSONS) && is_of(last, &PLACES) => Field::Owner,
             () if is_of(last, &PERSONS) => Field::Person,
             () if is_of(last, &PLACES) => Field::Place,
             () => Field::Other,
@@ -382,6 +395,7 @@ impl Field {
             Field::Named => is_sure || reads_as_name(text),
             Field::Name => is_sure || about.is_some() && reads_as_name(text) && !is_trade(text),
             Field::Person => reads_as_name(text) || is_sure && !text.contains(|c: char| c.is_ascii_digit()),
+            Field::Owner => about.is_some() || reads_as_name(text),
             Field::Place => about.is_some(),
             Field::Other => false,
         }
@@ -393,7 +407,7 @@ pub(crate) fn sign_of(pack: &Pack, key: &str) -> Option<Sign> {
     let is_named = |types: &[&str]| pack.named(key).any(|kind| types.contains(&&*kind.id));
     match () {
         // Companies have them too.
-        () if has_of(key, &TAX) && is_named(&SURE_TYPES) => Some(Sign::Plain),
+        () if has_of(key, &TAX) && !has_of(key, &SURE) && is_named(&SURE_TYPES) => Some(Sign::Taxed),
         () if has_of(key, &SURE) || is_named(&SURE_TYPES) => Some(Sign::Sure),
         () if has_of(key, &ABOUT) || is_named(&ABOUT_TYPES) => Some(Sign::Plain),
         () if has_of(key, &SLIGHT) || is_named(&["postal-address"]) => Some(Sign::Slight),
@@ -521,9 +535,32 @@ mod tests {
             let places = paths.iter().map(String::as_str).zip(["name", number]);
             Persons::of(&pack, places, None).names(&paths[0], "name", "Harbour Foods")
         };
-        assert!(!named("$.company", "tax_id") && !named("$.vendors[*]", "taxId"));
-        assert!(named("$.customer", "tax_id") && named("$", "tax_id"), "who is not said to be a company");
-        assert!(named("$.company", "ssn") && named("$.company", "itin"), "people alone have these");
+        assert!(!named("$.company", "tax_id") && !named("$.organizations[*]", "taxId"));
+        for object in
+            ["$.customer", "$", "$.vendors[*]", "$.merchant", "$.company.owner", "$.company_proprietor"]
+        {
+            assert!(named(object, "tax_id"), "{object}: who is not said to be a company");
+        }
+        for number in ["ssn", "itin", "taxpayer_ssn", "tax_passport"] {
+            assert!(named("$.company", number), "{number}: people alone have these");
+        }
+    }
+
+    #[test]
+    fn a_company_with_what_only_people_have_is_somebodys() {
+        let pack = Pack::builtin().unwrap();
+        let keys = ["name", "owner", "tax_id"];
+        let named = |more: Option<&str>, key: &str, text: &str| {
+            let keys = keys.into_iter().chain(more);
+            let places: Vec<(String, &str)> = keys.map(|k| (format!("$.company.{k}"), k)).collect();
+            let persons = Persons::of(&pack, places.iter().map(|(p, k)| (p.as_str(), *k)), None);
+            persons.names(&format!("$.company.{key}"), key, text)
+        };
+        assert!(!named(None, "name", "Harbour Foods") && named(None, "owner", "Ada Lovelace"));
+        for more in ["email", "date_of_birth", "passport"] {
+            assert!(named(Some(more), "name", "Ada Lovelace"), "{more}");
+            assert!(named(Some(more), "owner", "ada"), "{more}");
+        }
     }
 
     #[test]

@@ -400,6 +400,7 @@ fn summary(
         ("hops", c.hops.evicted),
         ("items-hurried", c.hurried_items),
         ("evidence-samples", c.evidence.as_ref().map_or(0, EvidenceRing::refused)),
+        ("evidence-spares", c.evidence.as_ref().map_or(0, EvidenceRing::left_out)),
     ];
     let mut clock = BTreeMap::from([("exchanges-late".to_owned(), c.late_items)]);
     read.clock.iter().for_each(|(name, n)| *clock.entry((*name).to_owned()).or_default() += n);

@@ -25,10 +25,18 @@ pub struct Sampled {
 }
 
 /// Those of all that were seen whose keyed hashes are the smallest: a fair choice that is the same in every run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Sample {
     pub(crate) seen: u64,
     chosen: BTreeSet<(u64, Id)>,
+    /// From this rank on some had no room. None of these is in it, whatever else keeps it: what is left is as fair.
+    to: u64,
+}
+
+impl Default for Sample {
+    fn default() -> Self {
+        Sample { seen: 0, chosen: BTreeSet::new(), to: u64::MAX }
+    }
 }
 
 /// What became of an exchange that was offered to a sample.
@@ -44,6 +52,9 @@ impl Sample {
     /// Takes one more into account.
     fn offer(&mut self, rank: u64, id: Id, most: usize) -> Chosen {
         self.seen += 1;
+        if rank >= self.to {
+            return Chosen::No;
+        }
         if self.chosen.len() >= most && self.chosen.last().is_some_and(|last| *last <= (rank, id)) {
             return Chosen::No;
         }
@@ -52,17 +63,29 @@ impl Sample {
         Chosen::For(if over { self.chosen.pop_last().map(|(_, id)| id) } else { None })
     }
 
+    /// Takes none from this rank on; gives those that it had.
+    fn bound(&mut self, to: u64) -> Vec<Id> {
+        self.to = self.to.min(to);
+        if self.chosen.last().is_none_or(|(rank, _)| *rank < self.to) {
+            return Vec::new();
+        }
+        self.chosen.split_off(&(self.to, (FlowId(0), 0))).into_iter().map(|(_, id)| id).collect()
+    }
+
     /// Two samples as one, as if all had been offered to it.
     fn join(&mut self, other: &Sample, most: usize) {
         self.seen += other.seen;
         self.chosen.extend(&other.chosen);
+        self.bound(other.to);
         while self.chosen.len() > most {
             self.chosen.pop_last();
         }
     }
 
-    fn of(&self, thing: String) -> Sampled {
-        let ids = self.chosen.iter().map(|(_, (flow, seq))| format!("{flow}-{seq}")).collect();
+    /// As it is told, of what had room.
+    fn of(&self, thing: String, to: u64) -> Sampled {
+        let fit = self.chosen.iter().take_while(|(rank, _)| *rank < to);
+        let ids = fit.map(|(_, (flow, seq))| format!("{flow}-{seq}")).collect();
         Sampled { thing, seen: self.seen, ids }
     }
 }
@@ -98,6 +121,13 @@ struct Place {
     about: About,
     host: u64,
     endpoint: u64,
+}
+
+impl Place {
+    fn of(endpoint: &EndpointRef, about: About) -> Self {
+        let host = if matches!(about, About::Data(_)) { 0 } else { hash_str(&endpoint.host) };
+        Place { about, host, endpoint: endpoint.id.0 }
+    }
 }
 
 /// Samples of campaigns, of findings, and of what findings may come to be about.
@@ -197,16 +227,47 @@ impl Samples {
         }
     }
 
+    /// What a campaign chose could not be kept.
+    pub(crate) fn take_back(&mut self, campaign: u32, rank: u64, id: Id) {
+        if let Some((_, sample)) = self.campaigns.get_mut(campaign as usize) {
+            sample.chosen.remove(&(rank, id));
+        }
+    }
+
     /// Offers an exchange of an endpoint to what it shows.
     pub(crate) fn offer_to(&mut self, endpoint: &EndpointRef, about: About, rank: u64, id: Id) -> Chosen {
-        let host = if matches!(about, About::Data(_)) { 0 } else { hash_str(&endpoint.host) };
-        let place = Place { about, host, endpoint: endpoint.id.0 };
+        let place = Place::of(endpoint, about);
         let full = self.places.len() >= self.most_places;
         if full && !self.places.contains_key(&place) {
             self.refused += 1;
             return Chosen::No;
         }
         self.places.entry(place).or_default().offer(rank, id, Self::OF_FINDING)
+    }
+
+    /// What an endpoint's place chose could not be kept.
+    pub(crate) fn take_back_of(&mut self, endpoint: &EndpointRef, about: About, rank: u64, id: Id) {
+        if let Some(sample) = self.places.get_mut(&Place::of(endpoint, about)) {
+            sample.chosen.remove(&(rank, id));
+        }
+    }
+
+    /// Lets a place have none from this rank on; gives those that it had.
+    pub(crate) fn bound(&mut self, endpoint: &EndpointRef, about: About, to: u64) -> Vec<Id> {
+        self.places.get_mut(&Place::of(endpoint, about)).map_or_else(Vec::new, |sample| sample.bound(to))
+    }
+
+    /// Lets all places have none from these ranks on, for what follows has room again; gives those that they had. A place that has none
+    /// left begins anew: it is about what comes from now on.
+    pub(crate) fn bound_all(&mut self, to: impl Fn(&About) -> u64) -> Vec<(About, Id)> {
+        let mut gone = Vec::new();
+        for (place, sample) in &mut self.places {
+            gone.extend(sample.bound(to(&place.about)).into_iter().map(|id| (place.about, id)));
+            if sample.to < u64::MAX && sample.chosen.is_empty() {
+                *sample = Sample::default();
+            }
+        }
+        gone
     }
 
     /// Endpoints that got other names or became one; gives exchanges that stand for nothing there any more, with what they stood for.
@@ -229,13 +290,16 @@ impl Samples {
         gone
     }
 
-    /// What stands for each campaign, for each finding of a run, and for each of its places of sensitive data.
+    /// What stands for each campaign, for each finding of a run, and for each of its places of sensitive data, below the rank from which
+    /// on there was no room for those about this.
     pub(crate) fn of(
         &self,
         run: &RunData,
         data: &BTreeMap<String, sidetap_sensitive::Place>,
+        to: impl Fn(&About) -> u64,
     ) -> Vec<Sampled> {
-        let campaigns = self.campaigns.iter().map(|(id, sample)| sample.of(format!("campaign:{id}")));
+        let campaigns =
+            self.campaigns.iter().map(|(id, sample)| sample.of(format!("campaign:{id}"), u64::MAX));
         let findings = run.findings.iter().filter_map(|f| {
             let said = |what| f.subject.get(what).map_or("", String::as_str);
             let endpoint = u64::from_str_radix(said("endpoint"), 16).ok();
@@ -246,12 +310,12 @@ impl Samples {
             let mut whole = Sample::default();
             all.take_while(|(p, _)| endpoint.is_none_or(|id| p.endpoint == id))
                 .for_each(|(_, sample)| whole.join(sample, Self::OF_FINDING));
-            Some(whole.of(format!("finding:{}", f.id)))
+            Some(whole.of(format!("finding:{}", f.id), to(&from.about)))
         });
         let sensitive = run.sensitive.iter().filter_map(|row| {
             let id = row.id();
             let place = Place { about: About::Data(*data.get(&id)?), host: 0, endpoint: row.endpoint.id.0 };
-            Some(self.places.get(&place)?.of(format!("sensitive:{id}")))
+            Some(self.places.get(&place)?.of(format!("sensitive:{id}"), to(&place.about)))
         });
         campaigns.chain(findings).chain(sensitive).filter(|s| s.seen > 0).collect()
     }

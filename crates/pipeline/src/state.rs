@@ -84,7 +84,7 @@ impl Clock {
         Clock { next: None, runs: options.live && options.keep_state, every: 300_000_000_000 }
     }
 
-    /// For what was found: twice a second, where the run is live and has a store to put it in.
+    /// For what was found: with each second of traffic judged, at most twice a second, where the run is live and has a store to put it in.
     pub(crate) fn of_found(options: &Options) -> Self {
         Clock { next: None, runs: options.live && options.evidence, every: 500_000_000 }
     }

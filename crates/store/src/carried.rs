@@ -7,7 +7,7 @@ use sidetap_model::rows::EndpointRow;
 use sidetap_model::{EndpointId, Ts};
 
 use crate::error::StoreError;
-use crate::former::{Orphan, has, is_alone, orphans, pairs};
+use crate::former::{Orphan, has, is_same, orphans, pairs};
 use crate::open::Store;
 
 /// Endpoints of whose findings somebody said something that is not carried yet.
@@ -16,12 +16,17 @@ const WORKED_ON: &str = "SELECT DISTINCT endpoint AS id, '' AS labels, NULL AS o
 /// What ends the work on one finding says nothing of those of the others that are one with it now: it is open again, with who worked on it
 /// and the note.
 const GOES_ON: &str = "CASE WHEN status IN ('open', 'assigned') THEN status ELSE 'open' END, assignee, NULL";
-/// An endpoint that became one with no other is merely called otherwise: all stays as it was.
+/// Where names of parameters alone are others the finding is about what it was about: all stays as it was. Where a literal became a
+/// parameter it is not, however few it took in by now: those to come were judged by nobody.
 const STAYS: &str = "status, assignee, expires_at";
 
 /// Work on findings of an endpoint, and how little it leaves to do.
 const WORK: &str = "SELECT CASE status WHEN 'open' THEN 0 WHEN 'assigned' THEN 1 WHEN 'accepted' THEN 2 WHEN 'fixed' THEN 3 ELSE 4 END,
     finding, rule FROM work WHERE endpoint = ?1 AND carried IS NULL";
+
+/// What of these still is somebody's, and more than any of them.
+const ASSIGNED: i64 = 1;
+const OVER: i64 = 10;
 
 impl Store {
     /// Carries work on findings of endpoints that were merged to those that go on. What somebody said of a finding there stays; told apart
@@ -47,8 +52,10 @@ impl Store {
             let mut statement = transaction.prepare_cached(WORK)?;
             let mut rows = statement.query([&orphan.id])?;
             while let Some(row) = rows.next()? {
-                let of: (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                all.push((of, orphan, next));
+                let (left, finding, rule): (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                // What is over stays so where nothing beside it is to do.
+                let left = if left > ASSIGNED && is_same(orphan, next) { left + OVER } else { left };
+                all.push(((left, finding, rule), orphan, next));
             }
         }
         // Where several come together, what leaves most to do counts.
@@ -79,8 +86,8 @@ fn carry(
     let into = endpoint.id.to_string();
     let sql = "SELECT id FROM now_findings WHERE endpoint = ?1 AND rule = ?2 LIMIT 2";
     let [next] = &*ids(transaction, sql, params![into, rule])? else { return Ok(()) };
-    let alone = is_alone(transaction, orphan, endpoint)?;
-    let said = if alone { STAYS } else { GOES_ON };
+    let same = is_same(orphan, endpoint);
+    let said = if same { STAYS } else { GOES_ON };
     let sql = format!(
         "INSERT OR IGNORE INTO work (finding, status, assignee, expires_at, note, seen, updated_at, updated_by, rule, endpoint)
         SELECT ?2, {said}, note, seen, updated_at, updated_by, rule, ?3 FROM work WHERE finding = ?1"
@@ -93,7 +100,7 @@ fn carry(
         let sql =
             "INSERT INTO audit (at, actor, action, detail) VALUES (?1, 'discovery', 'finding.merge', ?2)";
         transaction.prepare_cached(sql)?.execute(params![now.0, detail.to_string()])?;
-        if alone {
+        if same {
             let sql = "INSERT OR IGNORE INTO taught (rule, endpoint, at, by, note)
                 SELECT rule, ?3, at, by, note FROM taught WHERE rule = ?1 AND endpoint = ?2";
             transaction.prepare_cached(sql)?.execute([rule, &orphan.id, &into])?;

@@ -1,11 +1,12 @@
 //! Unused bytes of the file: SQLite zeroes what is removed, but leaves copies of what it moved within a page.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::StoreError;
-use crate::open::Store;
+use crate::open::{FileId, Store};
 
 /// Files up to this size are written anew at once where somebody is forgotten; it takes a second or two.
 const AT_ONCE: u64 = 128 << 20;
@@ -54,8 +55,45 @@ impl Store {
     }
 }
 
+/// Files that were read, which are never closed as long as they have a name.
+///
+/// To close any descriptor of a file takes from the process all its locks on it, also those by which the connections of SQLite say to other
+/// processes that they are there (<https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_>):
+/// one of these might take itself for the last and remove the log beside it.
+static READ: Mutex<Vec<(FileId, File)>> = Mutex::new(Vec::new());
+
+/// How often a file says a name.
 fn count(path: &Path, name: &[u8]) -> std::io::Result<u64> {
-    let mut file = File::open(path)?;
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    // What has no name any more nobody opens again.
+    read.retain(|(_, file)| has_name(file));
+    let wanted = FileId::of(path);
+    let at = match read.iter().position(|(id, _)| Some(*id) == wanted) {
+        Some(at) => at,
+        None => {
+            let file = File::open(path)?;
+            read.push((FileId::from_meta(&file.metadata()?), file));
+            read.len() - 1
+        }
+    };
+    let Some((_, file)) = read.get_mut(at) else { return Ok(0) };
+    file.seek(SeekFrom::Start(0))?;
+    count_in(file, name)
+}
+
+#[cfg(unix)]
+fn has_name(file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    file.metadata().is_ok_and(|meta| meta.nlink() > 0)
+}
+
+/// Elsewhere locks belong to a descriptor, and what is open cannot be removed.
+#[cfg(not(unix))]
+fn has_name(_: &File) -> bool {
+    false
+}
+
+fn count_in(file: &mut impl Read, name: &[u8]) -> std::io::Result<u64> {
     let (mut said, mut kept, mut from) = (0, Vec::new(), 0);
     loop {
         let before = kept.len();
@@ -110,5 +148,40 @@ mod tests {
             std::fs::write(&path, &all).unwrap();
             assert_eq!(count(&path, b"203.0.113.7").unwrap(), 3, "{shift}");
         }
+        // Another file by the same name is read, not the one that had it.
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, b"203.0.113.7").unwrap();
+        assert_eq!(count(&path, b"203.0.113.7").unwrap(), 1);
+    }
+
+    /// Locks of this process on a file, as the system tells them.
+    #[cfg(target_os = "linux")]
+    fn locks(path: &Path) -> usize {
+        use std::os::unix::fs::MetadataExt;
+        let (process, inode) = (std::process::id().to_string(), std::fs::metadata(path).unwrap().ino());
+        let all = std::fs::read_to_string("/proc/locks").unwrap();
+        let is_ours = |line: &&str| {
+            line.split_whitespace().any(|word| word == process) && line.contains(&format!(":{inode} "))
+        };
+        all.lines().filter(is_ours).count()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn to_look_for_a_name_takes_no_lock_from_those_who_use_the_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.db");
+        let mut user = Store::open(&path).unwrap();
+        user.put_state("a", b"203.0.113.7").unwrap();
+        let held = locks(&path);
+        assert!(held > 0, "a connection says that it is there");
+        for _ in 0..2 {
+            user.says("203.0.113.7").unwrap();
+            assert_eq!(locks(&path), held);
+        }
+        let other = Store::open(&path).unwrap();
+        other.says("203.0.113.7").unwrap();
+        drop(other);
+        assert_eq!(locks(&path), held);
     }
 }

@@ -20,10 +20,10 @@ pub struct EvidenceRow {
     pub exchange: serde_json::Value,
 }
 
-/// Which exchanges stand for all of a campaign or finding.
+/// Which exchanges stand for all of a campaign, a finding or a place of sensitive data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SampleRow {
-    /// `campaign:` or `finding:` and the id.
+    /// `campaign:`, `finding:` or `sensitive:` and the id.
     pub thing: String,
     /// Exchanges that they were chosen from.
     pub seen: u64,
@@ -126,7 +126,7 @@ impl Store {
         Ok(())
     }
 
-    /// The sample of a campaign (`campaign:ID`) or finding: how large it is, and ids of what is kept of it, the earliest first.
+    /// The sample of a campaign (`campaign:ID`), a finding or a place of sensitive data: how large it is, and ids of what is kept of it, the earliest first.
     pub fn sample(&self, thing: &str) -> Result<(Sample, Vec<String>), StoreError> {
         let seen = "SELECT seen FROM samples WHERE thing = ?1";
         let mut seen = self.connection.prepare_cached(seen)?;
@@ -137,34 +137,43 @@ impl Store {
         Ok((Sample { seen: seen.map_or(0, i64::unsigned_abs), kept: ids.len() as u64 }, ids))
     }
 
-    /// The same exchanges as the API gives them: with `weight`, of how many like it each was kept, and `why`. One that is in no
-    /// sample was named by a reason or finding, and stands for itself.
-    pub fn exchanges(&self, ids: &[String]) -> Result<Vec<(String, serde_json::Value)>, StoreError> {
+    /// The same exchanges as the API gives them, with `why` and `weight`: of how many like it each was kept. Where they are looked at
+    /// as those of a thing (`finding:ID`) that is what the sample of this says: of a campaign an exchange may stand for thousands, of a
+    /// finding for itself. One that is in no sample was named by a reason or finding, and stands for itself. Where nobody says as those of
+    /// what one is looked at that is in a sample its weight is null.
+    pub fn exchanges(
+        &self,
+        ids: &[String],
+        thing: Option<&str>,
+    ) -> Result<Vec<(String, serde_json::Value)>, StoreError> {
         let mut statement = self.connection.prepare_cached("SELECT row FROM evidence WHERE id = ?1")?;
         let mut samples = self.connection.prepare_cached(
-            "SELECT s.thing, t.seen, (SELECT count(*) FROM sampled o JOIN evidence e ON e.id = o.exchange WHERE o.thing = s.thing)
-             FROM sampled s JOIN samples t ON t.thing = s.thing WHERE s.exchange = ?1 ORDER BY s.thing LIMIT 8",
+            "SELECT thing FROM sampled WHERE exchange = ?1 AND thing = coalesce(?2, thing) ORDER BY thing LIMIT 8",
         )?;
+        let of_thing = thing.map(|thing| self.sample(thing)).transpose()?.map(|(size, _)| size);
+        let each = of_thing.map(|size| (size.seen as f64 / size.kept.max(1) as f64).max(1.0));
         let mut out = Vec::new();
         for id in ids {
             let mut rows = statement.query([id])?;
             let Some(row) = rows.next()? else { continue };
             let mut exchange: serde_json::Value = parse(&row.get::<_, String>(0)?, "evidence")?;
-            let mut weight = 1.0_f64;
             let mut why = Vec::new();
-            let mut of = samples.query([id])?;
+            let mut of = samples.query(params![id, thing])?;
             while let Some(row) = of.next()? {
                 let thing: String = row.get(0)?;
-                let (seen, kept): (i64, i64) = (row.get(1)?, row.get(2)?);
-                weight = weight.max(seen as f64 / kept.max(1) as f64);
                 why.push(format!("sample-of-{}", thing.split(':').next().unwrap_or_default()));
             }
+            let weight = match (why.is_empty(), each) {
+                (true, _) => number(1.0),
+                (false, Some(each)) => number(each),
+                (false, None) => serde_json::Value::Null,
+            };
             if why.is_empty() {
                 why.push("named-as-proof".to_owned());
             }
             why.dedup();
             if let Some(fields) = exchange.as_object_mut() {
-                fields.insert("weight".to_owned(), number(weight));
+                fields.insert("weight".to_owned(), weight);
                 fields.insert("why".to_owned(), why.into());
             }
             out.push((id.clone(), exchange));

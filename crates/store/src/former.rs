@@ -11,7 +11,7 @@ use crate::error::StoreError;
 use crate::lists::labels;
 use crate::open::Store;
 use crate::site::ShapeRow;
-use crate::template::{bare, literal, takes};
+use crate::template::{bare, is_renamed, literal, takes};
 use crate::work::{Notes, write_notes};
 
 /// Former endpoints that are remembered; the oldest go first.
@@ -241,26 +241,11 @@ pub(crate) fn pairs<'o, 'e>(
     Ok(orphans.iter().filter_map(|orphan| Some((orphan, next_of(orphan, &near, &shapes)?))).collect())
 }
 
-/// Whether the endpoint that goes on in place of another took in no other one, as far as is known.
-pub(crate) fn is_alone(
-    connection: &Connection,
-    orphan: &Orphan,
-    next: &EndpointRow,
-) -> Result<bool, StoreError> {
-    let (name, id) = (&orphan.name, next.id.to_string());
-    if next.aliases.iter().any(|a| a.to_string() != orphan.id) {
-        return Ok(false);
-    }
-    let of = "WHERE host = ?1 AND method = ?2 AND zone = ?3 AND id NOT IN (?4, ?5)";
-    let sql = format!("SELECT template FROM former {of} UNION ALL SELECT template FROM now_endpoints {of}");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut others = statement.query(params![name.host, name.method, name.zone, orphan.id, id])?;
-    while let Some(other) = others.next()? {
-        if takes(&next.template, other.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+/// Whether the endpoint that goes on in place of another is the same by other names of parameters.
+pub(crate) fn is_same(orphan: &Orphan, next: &EndpointRow) -> bool {
+    let name = &orphan.name;
+    let is_there = name.zone == next.zone && name.host == next.host && name.method == next.method;
+    is_there && is_renamed(&next.template, &name.template)
 }
 
 fn former(connection: &Connection, id: &str) -> Result<Option<Name>, StoreError> {

@@ -21,11 +21,35 @@ pub(crate) const BUSY: Duration = Duration::from_secs(10);
 /// Until the limits are read: as many pages as SQLite takes.
 const UNBOUND: (i64, i64) = (0xffff_fffe, 0xffff_fffe);
 
+/// Which file it is, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileId(u64, u64);
+
+impl FileId {
+    /// The file that a path leads to, without opening it.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        std::fs::metadata(path).ok().map(|meta| FileId::from_meta(&meta))
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn from_meta(meta: &std::fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        FileId(meta.dev(), meta.ino())
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn from_meta(_: &std::fs::Metadata) -> Self {
+        FileId(0, 0)
+    }
+}
+
 /// An open store.
 #[derive(Debug)]
 pub struct Store {
     pub(crate) connection: Connection,
     path: PathBuf,
+    /// The file as it was when it was opened.
+    file: Option<FileId>,
     clock: Arc<AtomicI64>,
     /// Most pages of the file: for what was seen, and for what is vital.
     pub(crate) pages: Cell<(i64, i64)>,
@@ -108,7 +132,14 @@ impl Store {
 
     fn of(connection: Connection, path: &Path, clock: Arc<AtomicI64>) -> Self {
         let (pages, keeps_space) = (Cell::new(UNBOUND), Cell::new(false));
-        Store { connection, path: path.to_owned(), clock, pages, watching: None, keeps_space }
+        let file = FileId::of(path);
+        Store { connection, path: path.to_owned(), file, clock, pages, watching: None, keeps_space }
+    }
+
+    /// Whether its path still leads to the file that was opened: somebody may have removed it, or put a copy back in its place, and what
+    /// is written by this handle is then in no file that anybody reads.
+    pub fn is_in_place(&self) -> bool {
+        self.file.is_some() && FileId::of(&self.path) == self.file
     }
 
     /// A number that changes when another process or connection changed the file, so that what was read can be kept.

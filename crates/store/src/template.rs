@@ -25,6 +25,22 @@ pub(crate) fn takes(template: &str, other: &str) -> bool {
     }
 }
 
+/// Whether two templates differ in names of parameters alone: neither takes anything that the other does not.
+pub(crate) fn is_renamed(template: &str, other: &str) -> bool {
+    template.contains('{') && unnamed(template) == unnamed(other)
+}
+
+/// A template whose parameters have no names.
+fn unnamed(template: &str) -> String {
+    let mut parts = template.split('{');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out.push('{');
+        out.push_str(part.find('}').and_then(|end| part.get(end..)).unwrap_or(part));
+    }
+    out
+}
+
 /// Whether a segment takes all that another one does.
 pub(crate) fn takes_segment(mine: &str, theirs: &str) -> bool {
     match (bare(mine), bare(theirs)) {
@@ -76,5 +92,23 @@ mod tests {
             assert_eq!(takes(template, other), fits, "{template} {other}");
         }
         assert!(literal("/u/{name}/a") > literal("/u/{name}/{x}"));
+    }
+
+    #[test]
+    fn a_template_is_renamed_where_it_takes_no_more_and_no_less() {
+        for (template, other, renamed) in [
+            ("/u/{id}", "/u/{user}", true),
+            ("/u/{id}/x/{a}.json", "/u/{user}/x/{b}.json", true),
+            ("/g/{x}#query.A", "/g/{y}#query.A", true),
+            ("/u/anna", "/u/{user}", false),
+            ("/u/{id}", "/u/{id}.json", false),
+            ("/u/{a}-{b}", "/u/{id}", false),
+            ("/u/{id}", "/u/{id}/", false),
+            ("/g/{x}#query.A", "/g/{y}#query.B", false),
+            ("/u/anna", "/u/anna", false),
+        ] {
+            assert_eq!(is_renamed(template, other), renamed, "{template} {other}");
+            assert_eq!(is_renamed(other, template), renamed, "{other} {template}");
+        }
     }
 }

@@ -421,13 +421,32 @@ fn samples_say_of_how_many_they_were_chosen() {
         .unwrap();
     let (size, ids) = store.sample("campaign:c").unwrap();
     assert_eq!((size.seen, size.kept, ids), (30, 2, vec!["e-1".to_owned(), "e-2".to_owned()]));
-    let rows = store.exchanges(&["e-1".into(), "e-2".into(), "e-3".into()]).unwrap();
-    let weights: Vec<f64> = rows.iter().map(|(_, e)| e["weight"].as_f64().unwrap()).collect();
-    assert_eq!(weights, [15.0, 15.0, 1.0], "those that are gone are stood for by those that are there");
+    let all = ["e-1", "e-2", "e-3"].map(str::to_owned);
+    let told = |thing: Option<&str>, field: &str| -> Vec<serde_json::Value> {
+        store.exchanges(&all, thing).unwrap().into_iter().map(|(_, e)| e[field].clone()).collect()
+    };
     assert_eq!(
-        (rows[1].1["why"].clone(), rows[2].1["why"].clone()),
-        (json!(["sample-of-campaign", "sample-of-finding"]), json!(["named-as-proof"]))
+        told(Some("campaign:c"), "weight"),
+        [json!(15), json!(15), json!(1)],
+        "those that are gone are stood for by those that are there"
     );
+    assert_eq!(
+        told(Some("finding:f"), "weight"),
+        [json!(1), json!(5), json!(1)],
+        "not what another stands for"
+    );
+    assert_eq!(told(Some("verdict:v"), "weight"), [json!(1), json!(1), json!(1)], "all are named");
+    assert_eq!(told(None, "weight"), [json!(null), json!(null), json!(1)], "of what, nobody says");
+    let (of_finding, of_campaign) = ("sample-of-finding", "sample-of-campaign");
+    let proof = json!(["named-as-proof"]);
+    assert_eq!(told(Some("finding:f"), "why"), [proof.clone(), json!([of_finding]), proof.clone()]);
+    assert_eq!(told(None, "why"), [json!([of_campaign]), json!([of_campaign, of_finding]), proof]);
+    // All of a sample together stand for what was seen.
+    for (thing, seen) in [("campaign:c", 30.0), ("finding:f", 5.0)] {
+        let rows = store.exchanges(&store.sample(thing).unwrap().1, Some(thing)).unwrap();
+        let sum: f64 = rows.iter().map(|(_, e)| e["weight"].as_f64().unwrap()).sum();
+        assert!((sum - seen).abs() < 0.01, "{thing}: {sum}");
+    }
     store.record_samples(&[sample("campaign:c", 31, &["e-3"])], at(10)).unwrap();
     assert_eq!(store.sample("campaign:c").unwrap().1, ["e-3"]);
     store.record_evidence(&[], &sidetap_store::EvidenceLimits { rows: 1, ..Default::default() }).unwrap();

@@ -114,7 +114,7 @@ async fn exchanges(
     named: Vec<String>,
 ) -> Result<Exchanges, Problem> {
     let thing = of.as_ref().map(|(kind, id)| format!("{kind}:{id}"));
-    let (sample, mut ids) = match thing {
+    let (sample, mut ids) = match thing.clone() {
         Some(thing) => app.read(move |store| Ok(store.sample(&thing)?)).await?,
         None => Default::default(),
     };
@@ -124,7 +124,7 @@ async fn exchanges(
     // Those that there are, all of them: what is made up would fill the row.
     let looked = ids.clone();
     let kept = move |store: &sidetap_store::Store| {
-        Ok(store.exchanges(&looked)?.into_iter().map(|(id, _)| id).collect::<Vec<String>>())
+        Ok(store.exchanges(&looked, None)?.into_iter().map(|(id, _)| id).collect::<Vec<String>>())
     };
     let some = app.read(kept).await?;
     let mut detail = json!({ "exchanges": some, "asked": ids.len() });
@@ -134,7 +134,7 @@ async fn exchanges(
     let audit = caller.audit(app.now(), "evidence.read", detail);
     app.write_apart(move |store| Ok(store.record_look(&audit)?)).await?;
     app.read(move |store| {
-        let rows = store.exchanges(&ids)?;
+        let rows = store.exchanges(&ids, thing.as_deref())?;
         let kept: BTreeSet<&str> = rows.iter().map(|(id, _)| id.as_str()).collect();
         let missing = ids.iter().filter(|id| !kept.contains(id.as_str())).cloned().collect();
         let rows = rows.into_iter().map(|(_, exchange)| exchange).collect();

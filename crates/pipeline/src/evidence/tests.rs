@@ -154,3 +154,133 @@ fn where_spares_have_no_room_a_fair_sample_stays_and_what_is_named_goes_before_t
     assert!(ring.spare.is_empty() && ring.kept_bytes <= ring.most_kept + (1 << 17));
     assert!(ring.take_missed() > 0, "what had no room is counted");
 }
+
+/// A call of an endpoint that shows nothing else.
+fn calls(ring: &mut EvidenceRing, numbers: std::ops::Range<u32>, of: impl Fn(u32) -> u64, size: usize) {
+    for n in numbers {
+        ring.push(id(n), recent(i64::from(n), vec![b' '; size]));
+        let endpoint = EndpointRef::new(EndpointId(of(n)), "shop.example", "GET", "/a");
+        ring.sample(id(n), &endpoint, [About::Risk(Shows::Call)]);
+    }
+}
+
+#[test]
+fn what_is_kept_for_something_else_stands_for_nothing_that_had_no_room() {
+    let mut ring = ring();
+    // Each call is named as proof, so it stays; those of others take the room of spares.
+    for n in 0..8 {
+        called(&mut ring, n, 10);
+        ring.keep_named(&format!("{}-{n}", FlowId(7)));
+    }
+    calls(&mut ring, 1_000..3_000, u64::from, 1 << 16);
+    let to = ring.to(For::Common);
+    assert!(to < u64::MAX / 2, "there was no room");
+    let fit: BTreeSet<Id> = (0..8).map(id).filter(|id| rank(&ring.key, *id) < to).collect();
+    let told = |ring: &EvidenceRing| {
+        let samples = ring.samples(&run(1), &BTreeMap::new());
+        let ids: BTreeSet<Id> = samples[0].ids.iter().filter_map(|i| parse(i)).collect();
+        (samples[0].seen, ids)
+    };
+    assert!((0..8).all(|n| ring.kept.contains_key(&id(n))) && fit.len() < 8, "{fit:?}");
+    assert_eq!(
+        told(&ring),
+        (8, fit.clone()),
+        "those that are named and had no room would count for more than their part"
+    );
+    // The same where the endpoint got another name, and where more calls come.
+    called(&mut ring, 9, 10);
+    ring.rename(&[(shop().id, EndpointRef::new(EndpointId(10), "shop.example", "GET", "/items/{sku}"))]);
+    ring.rename(&[(EndpointId(10), shop())]);
+    let fit = fit.into_iter().chain([id(9)].into_iter().filter(|id| rank(&ring.key, *id) < to)).collect();
+    assert_eq!(told(&ring), (9, fit));
+}
+
+#[test]
+fn what_is_in_several_samples_goes_with_the_last_of_them() {
+    let mut ring = ring();
+    // Ranks fall, so that each call pushes out one before it.
+    let mut ids: Vec<u32> = (0..64).collect();
+    ids.sort_unstable_by_key(|n| std::cmp::Reverse(rank(&ring.key, id(*n))));
+    let offer = |ring: &mut EvidenceRing, n: u32, shown: &[Shows]| {
+        ring.push(id(n), recent(i64::from(n), vec![b' '; 100]));
+        ring.sample(id(n), &shop(), shown.iter().map(|s| About::Risk(*s)));
+    };
+    let (first, rest) = ids.split_first().unwrap();
+    offer(&mut ring, *first, &[Shows::Call, Shows::Open, Shows::Secret]);
+    let has = |ring: &EvidenceRing| ring.kept.contains_key(&id(*first));
+    for (at, shown) in [Shows::Call, Shows::Open, Shows::Secret].into_iter().enumerate() {
+        assert!(has(&ring), "{at}");
+        rest[at * 8..at * 8 + 8].iter().for_each(|n| offer(&mut ring, *n, &[shown]));
+    }
+    assert!(!has(&ring), "nothing has it any more");
+    // One that had no room in one sample is in the other alone.
+    ring.spare_to[1] = 0;
+    let next = rest[24];
+    offer(&mut ring, next, &[Shows::Call, Shows::Secret]);
+    rest[25..40].iter().for_each(|n| offer(&mut ring, *n, &[Shows::Call]));
+    assert!(ring.kept.contains_key(&id(next)), "what another sample has stays");
+    assert_eq!(ring.kept[&id(next)].spares, 1);
+}
+
+#[test]
+fn spares_of_every_rank_are_taken_in_again_once_there_is_room_and_what_was_left_out_is_counted() {
+    let mut ring = ring();
+    (0..100).for_each(|n| called(&mut ring, n, 10));
+    calls(&mut ring, 1_000..3_000, u64::from, 1 << 16);
+    let (to, left_out) = (ring.to(For::Common), ring.left_out());
+    assert!(to < u64::MAX && left_out > 100, "{left_out}");
+    ring.hand_over(&[], |_| None);
+    assert_eq!(ring.to(For::Common), to, "there is no room yet");
+    // All of them come to be about something, and go to the store.
+    ring.hand_over(&[Sampled { thing: String::new(), seen: 1, ids: ring_ids(&ring) }], |_| None);
+    assert_eq!((ring.to(For::Common), ring.kept_bytes), (u64::MAX, 0));
+    // An endpoint that is new from now on is sampled whole; one that was there before has none of the ranks that it lacked.
+    calls(&mut ring, 4_000..4_100, |_| 4_000, 10);
+    (4_100..4_300).for_each(|n| called(&mut ring, n, 10));
+    assert_eq!(ring.left_out(), left_out);
+    let news = ring.samples.of(&run_of(4_000), &BTreeMap::new(), |_| u64::MAX);
+    assert_eq!((news[0].seen, news[0].ids.len()), (100, 8));
+    let known = ring.samples(&run(1), &BTreeMap::new());
+    let all = (0..100).chain(4_100..4_300);
+    let mut fit: Vec<(u64, Id)> =
+        all.map(|n| (rank(&ring.key, id(n)), id(n))).filter(|(r, _)| *r < to).collect();
+    fit.sort_unstable();
+    fit.truncate(8);
+    let ids: Vec<Id> = known[0].ids.iter().filter_map(|i| parse(i)).collect();
+    assert_eq!((known[0].seen, ids), (300, fit.into_iter().map(|(_, id)| id).collect::<Vec<_>>()));
+}
+
+/// Ids of all that is kept.
+fn ring_ids(ring: &EvidenceRing) -> Vec<String> {
+    ring.kept.keys().map(|(flow, n)| format!("{flow}-{n}")).collect()
+}
+
+/// A run with a finding about an endpoint.
+fn run_of(endpoint: u64) -> RunData {
+    let mut data = run(1);
+    let subject = &mut data.findings[0].subject;
+    subject.insert("endpoint".to_owned(), EndpointId(endpoint).to_string());
+    data
+}
+
+#[test]
+fn what_a_campaign_has_stays_though_a_rule_that_had_no_room_for_it_lets_it_go() {
+    let mut ring = ring();
+    let mut ids: Vec<u32> = (0..16).collect();
+    ids.sort_unstable_by_key(|n| std::cmp::Reverse(rank(&ring.key, id(*n))));
+    let (first, rest) = ids.split_first().unwrap();
+    for n in 1_000..1_600 {
+        ring.push(id(n), recent(i64::from(n), vec![b' '; 1 << 16]));
+        ring.keep_named(&format!("{}-{n}", FlowId(7)));
+    }
+    let offer = |ring: &mut EvidenceRing, n: u32, ip: &str| {
+        ring.push(id(n), by(ip, n));
+        ring.sample(id(n), &shop(), [About::rule("sqli")]);
+    };
+    offer(&mut ring, *first, "192.0.2.1");
+    assert!(!ring.kept.contains_key(&id(*first)) && ring.take_missed() > 0, "there is no room");
+    ring.hand_over(&[], |_| None);
+    ring.keep_verdicts(&[verdict("192.0.2.1", "c")]);
+    rest[..8].iter().for_each(|n| offer(&mut ring, *n, "198.51.100.7"));
+    assert!(ring.kept.contains_key(&id(*first)), "the campaign has it");
+}

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use sidetap_intel::Table as Addresses;
@@ -15,13 +16,32 @@ use sidetap_store::{CellRow, Store};
 /// Most cells that wait to be stored.
 const WAITING: usize = 200_000;
 const HOUR_NS: i64 = 3_600_000_000_000;
+/// How long a store stays open: then its schema is looked at again, and the bounds that people set meanwhile.
+const OPEN: Duration = Duration::from_secs(60);
 
 /// Collects requests in cells of an hour.
 #[derive(Clone)]
 pub(crate) struct Cells {
     collected: Arc<Mutex<Collected>>,
     /// Held while what was collected is being stored; the store that it went to last, where it stays open.
-    storing: Arc<Mutex<Option<Store>>>,
+    storing: Arc<Mutex<Option<Open>>>,
+}
+
+/// A store that stays open from one time to the next.
+struct Open {
+    store: Store,
+    since: Instant,
+}
+
+impl Open {
+    fn of(file: &Path) -> Result<Self> {
+        Ok(Open { store: Store::open(file)?, since: Instant::now() })
+    }
+
+    /// Whether it is what would be opened now.
+    fn is_good(&self, file: &Path) -> bool {
+        self.store.path() == file && self.since.elapsed() < OPEN && self.store.is_in_place()
+    }
 }
 
 struct Collected {
@@ -106,8 +126,8 @@ impl Cells {
         if !afresh && taken.0.is_empty() && taken.1 == 0 {
             return Ok(());
         }
-        let known = open.take().filter(|store| store.path() == file);
-        let (mut store, more) = match write(known, file, (run, afresh), &taken.0) {
+        let known = open.take().filter(|known| known.is_good(file));
+        let (mut known, more) = match write(known, file, (run, afresh), &taken.0) {
             Ok(written) => written,
             Err(e) => {
                 self.put_back(taken);
@@ -115,11 +135,11 @@ impl Cells {
             }
         };
         let lost = taken.1 + more;
-        if let Err(error) = count(&mut store, lost) {
+        if let Err(error) = count(&mut known.store, lost) {
             tracing::info!(%error, lost, "requests that had no room are counted later");
             self.put_back((Requests::new(), lost));
         }
-        *open = Some(store);
+        *open = Some(known);
         Ok(())
     }
 }
@@ -129,11 +149,11 @@ type Requests = HashMap<(Ts, Seen), (u64, Ts, Ts)>;
 
 /// Adds them to a store, which is opened where it is not; gives it, and how many requests it had no room for.
 fn write(
-    known: Option<Store>,
+    known: Option<Open>,
     file: &Path,
     (run, afresh): (&str, bool),
     cells: &Requests,
-) -> Result<(Store, u64)> {
+) -> Result<(Open, u64)> {
     let row = |((hour, seen), (requests, first, last)): (&(Ts, Seen), &(u64, Ts, Ts))| CellRow {
         hour: *hour,
         cell: seen.to_cell(),
@@ -143,12 +163,12 @@ fn write(
     };
     let mut rows: Vec<CellRow> = cells.iter().map(row).collect();
     rows.sort_unstable_by(|a, b| (a.hour, &a.cell).cmp(&(b.hour, &b.cell)));
-    let mut store = known.map_or_else(|| Store::open(file), Ok)?;
+    let mut known = known.map_or_else(|| Open::of(file), Ok)?;
     if afresh {
-        store.clear_cells(run)?;
+        known.store.clear_cells(run)?;
     }
-    let more = store.add_cells(run, &rows)?;
-    Ok((store, more))
+    let more = known.store.add_cells(run, &rows)?;
+    Ok((known, more))
 }
 
 #[cfg(test)]
@@ -200,6 +220,43 @@ mod tests {
         see("203.0.113.2");
         cells.store(&file, "r", false).unwrap();
         assert_eq!(stored(&file), [2, 2]);
+    }
+
+    #[test]
+    fn requests_go_to_the_store_that_is_there_now_and_its_bounds_are_looked_at_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let cells = Cells::new(Arc::new(Addresses::default()));
+        let see = |ip: &str| {
+            let mut this = cells.collected.lock().unwrap();
+            this.cells.entry((HOUR, seen(ip))).or_insert((0, HOUR, HOUR)).0 += 1;
+        };
+        let (file, other) = (dir.path().join("s.db"), dir.path().join("other.db"));
+        let opened = || cells.storing.lock().unwrap().as_ref().map(|open| open.since);
+        see("203.0.113.1");
+        cells.store(&file, "r", false).unwrap();
+        let first = opened();
+        see("203.0.113.1");
+        cells.store(&file, "r", false).unwrap();
+        assert_eq!((stored(&file), opened()), (vec![2], first), "it stays open");
+        // A minute later it is opened anew.
+        cells.storing.lock().unwrap().as_mut().unwrap().since = first.unwrap().checked_sub(OPEN).unwrap();
+        see("203.0.113.1");
+        cells.store(&file, "r", false).unwrap();
+        assert!(opened() >= first && stored(&file) == [3]);
+        // Somebody puts a copy in its place.
+        drop(Store::open(&other).unwrap());
+        for log in ["s.db-wal", "s.db-shm"] {
+            let _ = std::fs::remove_file(dir.path().join(log));
+        }
+        std::fs::rename(&other, &file).unwrap();
+        see("203.0.113.2");
+        cells.store(&file, "r", false).unwrap();
+        assert_eq!(stored(&file), [1]);
+        // Or removes it: there is a new one.
+        std::fs::remove_file(&file).unwrap();
+        see("203.0.113.3");
+        cells.store(&file, "r", false).unwrap();
+        assert_eq!(stored(&file), [1]);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 -- What work on findings is about: it goes on where the endpoint is merged into another one; `carried` is to what. What was taught stays with
--- the endpoint that it was taught of (`taught.carried` is not used), and goes on where that is merely called otherwise, alone.
+-- the endpoint that it was taught of (`taught.carried` is not used), and goes on where names of parameters alone are others there.
 ALTER TABLE work ADD COLUMN rule TEXT NOT NULL DEFAULT '';
 ALTER TABLE work ADD COLUMN endpoint TEXT NOT NULL DEFAULT '';
 ALTER TABLE work ADD COLUMN carried TEXT;
