@@ -47,11 +47,11 @@ pub(crate) struct EvidenceRing {
     recent_bytes: usize,
     kept: BTreeMap<Id, Kept>,
     kept_bytes: usize,
-    /// Those that are kept as spares alone, by their rank: common ones last.
-    spare: BTreeSet<(For, u64, Id)>,
+    /// Those that are kept as spares alone, the last to go first.
+    spare: BTreeSet<(u128, Id)>,
     spare_bytes: usize,
-    /// From these ranks on there is no room for spares, and for common ones, until there is again.
-    spare_to: [u64; 2],
+    /// From there on there is no room for spares, until there is again.
+    spare_to: u128,
     /// Spares that had no room.
     left_out: u64,
     seen: HashSet<u64, Fixed>,
@@ -98,8 +98,8 @@ impl Kept {
     }
 
     /// Where it stands among spares.
-    fn place(&self, id: Id) -> Option<(For, u64, Id)> {
-        self.is_spare().then_some((self.spare, self.rank, id))
+    fn place(&self, id: Id) -> Option<(u128, Id)> {
+        self.is_spare().then_some((self.spare.place(self.rank), id))
     }
 }
 
@@ -121,6 +121,14 @@ impl For {
             About::Risk(Shows::Call | Shows::Open) => For::Common,
             About::Risk(_) | About::Data(_) => For::Spare,
         }
+    }
+
+    /// Of common ones as many stay as one in this many of the others: those of endpoints that are called often, of which there are enough.
+    const COMMON: u128 = 16;
+
+    /// Where one of this rank stands among spares.
+    fn place(self, rank: u64) -> u128 {
+        u128::from(rank) * if self == For::Common { Self::COMMON } else { 1 }
     }
 }
 
@@ -158,7 +166,7 @@ impl EvidenceRing {
             kept_bytes: 0,
             spare: BTreeSet::new(),
             spare_bytes: 0,
-            spare_to: [u64::MAX; 2],
+            spare_to: u128::MAX,
             left_out: 0,
             seen: HashSet::default(),
             handed: HashSet::default(),
@@ -222,11 +230,12 @@ impl EvidenceRing {
 
     /// From which rank on there is no room.
     fn to(&self, of: For) -> u64 {
-        match of {
-            For::Known => u64::MAX,
-            For::Spare => self.spare_to[0],
-            For::Common => self.spare_to[1],
-        }
+        let to = match of {
+            For::Known => u128::MAX,
+            For::Spare => self.spare_to,
+            For::Common => self.spare_to.div_ceil(For::COMMON),
+        };
+        u64::try_from(to).unwrap_or(u64::MAX)
     }
 
     /// What of it exploit rules found.
@@ -254,7 +263,7 @@ impl EvidenceRing {
         self.keep(id, rank, of);
         let stands = self.kept.contains_key(&id) || self.handed.contains(&id);
         if !stands && of != For::Known {
-            self.leave_out((of, rank));
+            self.leave_out(of.place(rank));
         }
         self.change(id, |kept| match of {
             For::Known => kept.samples += 1,
@@ -307,25 +316,24 @@ impl EvidenceRing {
     /// Lets spares go until the others fit.
     fn make_room(&mut self) {
         while self.kept_bytes > self.most_kept {
-            let Some((of, rank, id)) = self.spare.last().copied() else { return };
-            self.leave_out((of, rank));
+            let Some((place, id)) = self.spare.last().copied() else { return };
+            self.leave_out(place);
             self.drop_kept(id);
         }
     }
 
-    /// There is no room for a spare, so for none from its rank on.
-    fn leave_out(&mut self, (of, rank): (For, u64)) {
-        let [spare, common] = self.spare_to;
-        self.spare_to = if of == For::Common { [spare, common.min(rank)] } else { [spare.min(rank), 0] };
+    /// There is no room for a spare, so for none behind it.
+    fn leave_out(&mut self, place: u128) {
+        self.spare_to = self.spare_to.min(place);
         self.left_out += 1;
     }
 
     /// Takes in spares of every rank again where half of the room is free. What was left out meanwhile is in no sample that goes on.
     fn lift(&mut self) {
-        let [spare, common] = self.spare_to;
-        if (spare, common) == (u64::MAX, u64::MAX) || self.kept_bytes > self.most_kept / 2 {
+        if self.spare_to == u128::MAX || self.kept_bytes > self.most_kept / 2 {
             return;
         }
+        let [spare, common] = [For::Spare, For::Common].map(|of| self.to(of));
         let to = |about: &About| match For::of(about) {
             For::Known => u64::MAX,
             For::Spare => spare,
@@ -334,7 +342,7 @@ impl EvidenceRing {
         for (about, id) in self.samples.bound_all(to) {
             self.release(id, For::of(&about));
         }
-        self.spare_to = [u64::MAX; 2];
+        self.spare_to = u128::MAX;
     }
 
     /// Endpoints that got other names or became one.
@@ -504,7 +512,7 @@ impl EvidenceRing {
                 let of = Arc::clone(&line.of);
                 self.kept_bytes += bytes;
                 self.spare_bytes += bytes;
-                self.spare.insert((spare, rank, id));
+                self.spare.insert((spare.place(rank), id));
                 self.kept.insert(id, Kept { of, rank, bytes, spare, named: false, samples: 0, spares: 0 });
             }
             None if of == For::Known && self.missed.len() < Self::SEEN => {

@@ -138,15 +138,21 @@ fn where_spares_have_no_room_a_fair_sample_stays_and_what_is_named_goes_before_t
     }
     assert!(ring.kept_bytes <= ring.most_kept && ring.kept_bytes == ring.spare_bytes);
     ids.sort_unstable();
-    let kept: Vec<_> = ring.spare.iter().map(|(_, rank, id)| (*rank, *id)).collect();
+    let kept: Vec<_> = ring.spare.iter().map(|(_, id)| (rank(&ring.key, *id), *id)).collect();
     assert!(kept.len() > 100, "{}", kept.len());
     assert_eq!(kept, ids[..kept.len()], "those with the smallest hashes, whenever they came");
-    // What is so of every endpoint makes way for what is not.
+    // What is so of every endpoint makes way for what is not, but for few of it.
     for n in 4_000..4_800 {
         ring.push(id(n), head(n));
         ring.sample(id(n), &endpoint(n), [About::Risk(Shows::Open), About::Risk(Shows::Secret)]);
     }
-    assert!(ring.spare.iter().all(|(of, _, id)| *of == For::Spare && id.1 >= 4_000));
+    let [to, common] = [For::Spare, For::Common].map(|of| ring.to(of));
+    assert_eq!(common, to.div_ceil(16));
+    let mut fit: BTreeSet<Id> = (4_000..4_800).map(id).filter(|id| rank(&ring.key, *id) < to).collect();
+    let few: Vec<Id> = (0..3_000).map(id).filter(|id| rank(&ring.key, *id) < common).collect();
+    assert!((1..200).contains(&few.len()) && fit.len() > 300, "{} {}", few.len(), fit.len());
+    fit.extend(few);
+    assert_eq!(ring.spare.iter().map(|(_, id)| *id).collect::<BTreeSet<_>>(), fit);
     for n in 3_000..3_600 {
         ring.push(id(n), head(n));
         ring.keep_named(&format!("{}-{n}", FlowId(7)));
@@ -214,8 +220,8 @@ fn what_is_in_several_samples_goes_with_the_last_of_them() {
     }
     assert!(!has(&ring), "nothing has it any more");
     // One that had no room in one sample is in the other alone.
-    ring.spare_to[1] = 0;
     let next = rest[24];
+    ring.spare_to = For::Common.place(rank(&ring.key, id(next)));
     offer(&mut ring, next, &[Shows::Call, Shows::Secret]);
     rest[25..40].iter().for_each(|n| offer(&mut ring, *n, &[Shows::Call]));
     assert!(ring.kept.contains_key(&id(next)), "what another sample has stays");
