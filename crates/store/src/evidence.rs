@@ -126,7 +126,8 @@ impl Store {
         Ok(())
     }
 
-    /// The sample of a campaign (`campaign:ID`), a finding or a place of sensitive data: how large it is, and ids of what is kept of it, the earliest first.
+    /// The sample of a campaign (`campaign:ID`), a finding or a place of sensitive data: how large it is, and ids of what is kept of
+    /// it, the earliest first.
     pub fn sample(&self, thing: &str) -> Result<(Sample, Vec<String>), StoreError> {
         let seen = "SELECT seen FROM samples WHERE thing = ?1";
         let mut seen = self.connection.prepare_cached(seen)?;
@@ -139,8 +140,8 @@ impl Store {
 
     /// The same exchanges as the API gives them, with `why` and `weight`: of how many like it each was kept. Where they are looked at
     /// as those of a thing (`finding:ID`) that is what the sample of this says: of a campaign an exchange may stand for thousands, of a
-    /// finding for itself. One that is in no sample was named by a reason or finding, and stands for itself. Where nobody says as those of
-    /// what one is looked at that is in a sample its weight is null.
+    /// finding for itself. One that is in no sample was named by a reason or finding, and stands for itself. The weight of one that is in a
+    /// sample is null where no thing is said.
     pub fn exchanges(
         &self,
         ids: &[String],
