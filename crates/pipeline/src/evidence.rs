@@ -124,7 +124,7 @@ impl For {
     }
 
     /// Of common ones as many stay as one in this many of the others: those of endpoints that are called often, of which there are enough.
-    const COMMON: u128 = 16;
+    const COMMON: u128 = 64;
 
     /// Where one of this rank stands among spares.
     fn place(self, rank: u64) -> u128 {
@@ -217,15 +217,17 @@ impl EvidenceRing {
             let chosen = self.samples.offer_to(endpoint, about, rank, id);
             if !self.settle((id, rank), &chosen, of) {
                 self.samples.take_back_of(endpoint, about, rank, id);
-            }
-            // Those that went meanwhile may be kept for something else, and would stand for more than their part.
-            let to = self.to(of);
-            if to < u64::MAX {
-                for gone in self.samples.bound(endpoint, about, to) {
+                // Those beside it that are kept for something else would stand for more than their part.
+                for gone in self.samples.bound(endpoint, about, self.to(of)) {
                     self.release(gone, of);
                 }
             }
         }
+    }
+
+    /// Whether an exchange is kept, or was and is handed on.
+    fn has(&self, id: Id) -> bool {
+        self.kept.contains_key(&id) || self.handed.contains(&id)
     }
 
     /// From which rank on there is no room.
@@ -256,12 +258,12 @@ impl EvidenceRing {
         if let Some(gone) = gone {
             self.release(*gone, of);
         }
-        if rank >= self.to(of) {
+        if rank >= self.to(of) && !self.has(id) {
             self.left_out += 1;
             return false;
         }
         self.keep(id, rank, of);
-        let stands = self.kept.contains_key(&id) || self.handed.contains(&id);
+        let stands = self.has(id);
         if !stands && of != For::Known {
             self.leave_out(of.place(rank));
         }
@@ -339,7 +341,8 @@ impl EvidenceRing {
             For::Spare => spare,
             For::Common => common,
         };
-        for (about, id) in self.samples.bound_all(to) {
+        let (kept, handed) = (&self.kept, &self.handed);
+        for (about, id) in self.samples.bound_all(to, |id| kept.contains_key(&id) || handed.contains(&id)) {
             self.release(id, For::of(&about));
         }
         self.spare_to = u128::MAX;
@@ -371,7 +374,7 @@ impl EvidenceRing {
         run: &RunData,
         data: &BTreeMap<String, sidetap_sensitive::Place>,
     ) -> Vec<Sampled> {
-        self.samples.of(run, data, |about| self.to(For::of(about)))
+        self.samples.of(run, data, |about| self.to(For::of(about)), |id| self.has(id))
     }
 
     /// Of these what was not told yet: others were chosen, or they stand for a sixteenth more.

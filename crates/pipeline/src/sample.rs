@@ -82,8 +82,14 @@ impl Sample {
         }
     }
 
-    /// As it is told, of what had room.
-    fn of(&self, thing: String, to: u64) -> Sampled {
+    /// Whether nothing that it chose is missing.
+    fn is_whole(&self, has: impl Fn(Id) -> bool) -> bool {
+        self.to == u64::MAX && self.chosen.iter().all(|(_, id)| has(*id))
+    }
+
+    /// As it is told: where something that it chose had no room only what stands before all that had none.
+    fn of(&self, thing: String, to: u64, has: impl Fn(Id) -> bool) -> Sampled {
+        let to = if to == u64::MAX || self.is_whole(has) { self.to } else { to };
         let fit = self.chosen.iter().take_while(|(rank, _)| *rank < to);
         let ids = fit.map(|(_, (flow, seq))| format!("{flow}-{seq}")).collect();
         Sampled { thing, seen: self.seen, ids }
@@ -257,11 +263,15 @@ impl Samples {
         self.places.get_mut(&Place::of(endpoint, about)).map_or_else(Vec::new, |sample| sample.bound(to))
     }
 
-    /// Lets all places have none from these ranks on, for what follows has room again; gives those that they had. A place that has none
+    /// Lets all places that lack something have none from these ranks on, for what follows has room again; gives those that they had. A place that has none
     /// left begins anew: it is about what comes from now on.
-    pub(crate) fn bound_all(&mut self, to: impl Fn(&About) -> u64) -> Vec<(About, Id)> {
+    pub(crate) fn bound_all(
+        &mut self,
+        to: impl Fn(&About) -> u64,
+        has: impl Fn(Id) -> bool,
+    ) -> Vec<(About, Id)> {
         let mut gone = Vec::new();
-        for (place, sample) in &mut self.places {
+        for (place, sample) in self.places.iter_mut().filter(|(_, sample)| !sample.is_whole(&has)) {
             gone.extend(sample.bound(to(&place.about)).into_iter().map(|id| (place.about, id)));
             if sample.to < u64::MAX && sample.chosen.is_empty() {
                 *sample = Sample::default();
@@ -291,15 +301,16 @@ impl Samples {
     }
 
     /// What stands for each campaign, for each finding of a run, and for each of its places of sensitive data, below the rank from which
-    /// on there was no room for those about this.
+    /// on there was no room for those about this; `has` says what is there.
     pub(crate) fn of(
         &self,
         run: &RunData,
         data: &BTreeMap<String, sidetap_sensitive::Place>,
         to: impl Fn(&About) -> u64,
+        has: impl Fn(Id) -> bool,
     ) -> Vec<Sampled> {
         let campaigns =
-            self.campaigns.iter().map(|(id, sample)| sample.of(format!("campaign:{id}"), u64::MAX));
+            self.campaigns.iter().map(|(id, sample)| sample.of(format!("campaign:{id}"), u64::MAX, &has));
         let findings = run.findings.iter().filter_map(|f| {
             let said = |what| f.subject.get(what).map_or("", String::as_str);
             let endpoint = u64::from_str_radix(said("endpoint"), 16).ok();
@@ -310,12 +321,12 @@ impl Samples {
             let mut whole = Sample::default();
             all.take_while(|(p, _)| endpoint.is_none_or(|id| p.endpoint == id))
                 .for_each(|(_, sample)| whole.join(sample, Self::OF_FINDING));
-            Some(whole.of(format!("finding:{}", f.id), to(&from.about)))
+            Some(whole.of(format!("finding:{}", f.id), to(&from.about), &has))
         });
         let sensitive = run.sensitive.iter().filter_map(|row| {
             let id = row.id();
             let place = Place { about: About::Data(*data.get(&id)?), host: 0, endpoint: row.endpoint.id.0 };
-            Some(self.places.get(&place)?.of(format!("sensitive:{id}"), to(&place.about)))
+            Some(self.places.get(&place)?.of(format!("sensitive:{id}"), to(&place.about), &has))
         });
         campaigns.chain(findings).chain(sensitive).filter(|s| s.seen > 0).collect()
     }
