@@ -149,9 +149,15 @@ fn a_tool_whose_first_page_has_another_head_is_known_by_that_of_its_attack() {
     let page = Seen { method: "GET".into(), ..asked("/login", "s2-9") };
     assert!(by_tool(&[page.clone(), asked("/login", "s2-7")]), "a page, then the log-in");
     let other = asked("/login", "s2-9");
-    assert!(!by_tool(&[page.clone(), asked("/login", "s2-7"), other]), "half of its log-ins have another head");
+    assert!(
+        !by_tool(&[page.clone(), asked("/login", "s2-7"), other]),
+        "half of its log-ins have another head"
+    );
     let rest = [page.clone(), page.clone(), page];
-    assert!(!by_tool(&[&rest[..], &[asked("/login", "s2-7")]].concat()), "most that it does has another head");
+    assert!(
+        !by_tool(&[&rest[..], &[asked("/login", "s2-7")]].concat()),
+        "most that it does has another head"
+    );
 }
 
 #[test]
