@@ -32,8 +32,8 @@ pub struct Evidence {
 /// of each campaign, of each finding and of each place of sensitive data.
 ///
 /// What a finding may come to be about is sampled before there is one: these spares are handed on once it is there. Where they have no
-/// room those go whose hash is the greatest, from every sample, so that what stays is as fair; they are counted. Both parts are
-/// bounded in bytes; what the ring lost before somebody asked for it is counted when they ask. What was sent is in memory only: it
+/// room fewer stand for each thing, down to one; then those go whose hash is the greatest, from every sample. What stays is as fair,
+/// what goes is counted. Both parts are bounded in bytes; what the ring lost before somebody asked for it is counted when they ask. What was sent is in memory only: it
 /// is masked as it is handed on.
 #[derive(Debug)]
 pub(crate) struct EvidenceRing {
@@ -50,6 +50,9 @@ pub(crate) struct EvidenceRing {
     /// Those that are kept as spares alone, the last to go first.
     spare: BTreeSet<(u128, Id)>,
     spare_bytes: usize,
+    /// How many spares stand for a thing, and how many common ones.
+    most_spare: usize,
+    most_common: usize,
     /// From there on there is no room for spares, until there is again.
     spare_to: u128,
     /// Spares that had no room.
@@ -166,6 +169,8 @@ impl EvidenceRing {
             kept_bytes: 0,
             spare: BTreeSet::new(),
             spare_bytes: 0,
+            most_spare: Samples::OF_FINDING,
+            most_common: Samples::OF_FINDING,
             spare_to: u128::MAX,
             left_out: 0,
             seen: HashSet::default(),
@@ -214,7 +219,7 @@ impl EvidenceRing {
         let rank = rank(&self.key, id);
         for about in shown {
             let of = For::of(&about);
-            let chosen = self.samples.offer_to(endpoint, about, rank, id);
+            let chosen = self.samples.offer_to(endpoint, about, (rank, id), self.most(of));
             if !self.settle((id, rank), &chosen, of) {
                 self.samples.take_back_of(endpoint, about, rank, id);
                 // Those beside it that are kept for something else would stand for more than their part.
@@ -228,6 +233,15 @@ impl EvidenceRing {
     /// Whether an exchange is kept, or was and is handed on.
     fn has(&self, id: Id) -> bool {
         self.kept.contains_key(&id) || self.handed.contains(&id)
+    }
+
+    /// How many stand for a thing.
+    fn most(&self, of: For) -> usize {
+        match of {
+            For::Known => Samples::OF_FINDING,
+            For::Spare => self.most_spare,
+            For::Common => self.most_common,
+        }
     }
 
     /// From which rank on there is no room.
@@ -252,11 +266,10 @@ impl EvidenceRing {
     /// Keeps what was chosen, in place of what went for it; gives whether it is where it can stand for others.
     fn settle(&mut self, (id, rank): (Id, u64), chosen: &Chosen, of: For) -> bool {
         let Chosen::For(gone) = chosen else { return true };
-        if *gone == Some(id) {
-            return true;
-        }
-        if let Some(gone) = gone {
-            self.release(*gone, of);
+        match gone {
+            Some(gone) if *gone == id => return true,
+            Some(gone) => self.release(*gone, of),
+            None => {}
         }
         if rank >= self.to(of) && !self.has(id) {
             self.left_out += 1;
@@ -318,10 +331,31 @@ impl EvidenceRing {
     /// Lets spares go until the others fit.
     fn make_room(&mut self) {
         while self.kept_bytes > self.most_kept {
+            if self.thin() {
+                continue;
+            }
             let Some((place, id)) = self.spare.last().copied() else { return };
             self.leave_out(place);
             self.drop_kept(id);
         }
+    }
+
+    /// Lets one less stand for each thing, first for what is so of every endpoint; gives whether there was more than one.
+    fn thin(&mut self) -> bool {
+        let of = match (self.most_common, self.most_spare) {
+            _ if self.spare.is_empty() => return false,
+            (2.., _) => For::Common,
+            (_, 2..) => For::Spare,
+            _ => return false,
+        };
+        let most = if of == For::Common { &mut self.most_common } else { &mut self.most_spare };
+        *most -= 1;
+        let (most, kept) = (*most, &self.kept);
+        for (_, id) in self.samples.thin(most, |about| For::of(about) == of, |id| kept.contains_key(&id)) {
+            self.release(id, of);
+            self.left_out += u64::from(!self.has(id));
+        }
+        true
     }
 
     /// There is no room for a spare, so for none behind it.
@@ -330,9 +364,14 @@ impl EvidenceRing {
         self.left_out += 1;
     }
 
-    /// Takes in spares of every rank again where half of the room is free. What was left out meanwhile is in no sample that goes on.
+    /// Takes in spares of every rank again, and as many for each thing, where half of the room is free. What was left out meanwhile is in
+    /// no sample that goes on.
     fn lift(&mut self) {
-        if self.spare_to == u128::MAX || self.kept_bytes > self.most_kept / 2 {
+        if self.kept_bytes > self.most_kept / 2 {
+            return;
+        }
+        (self.most_spare, self.most_common) = (Samples::OF_FINDING, Samples::OF_FINDING);
+        if self.spare_to == u128::MAX {
             return;
         }
         let [spare, common] = [For::Spare, For::Common].map(|of| self.to(of));
@@ -547,7 +586,7 @@ fn rank(key: &HashKey, (flow, seq): Id) -> u64 {
     key.hash64("evidence", &bytes)
 }
 
-/// Names a place and type, so that the first exchange that shows it is kept.
+/// Names a place and type: its first exchange is kept.
 pub(crate) fn what(endpoint: u64, location: &str, kind: u64) -> u64 {
     endpoint ^ hash_str(location).rotate_left(17) ^ kind.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

@@ -154,7 +154,7 @@ impl Samples {
     /// Exchanges that stand for a campaign.
     const OF_CAMPAIGN: usize = 48;
     /// Exchanges that stand for a finding.
-    const OF_FINDING: usize = 8;
+    pub(crate) const OF_FINDING: usize = 8;
     const CAMPAIGNS: usize = 4_096;
     const MEMBERS: usize = 65_536;
 
@@ -240,15 +240,47 @@ impl Samples {
         }
     }
 
-    /// Offers an exchange of an endpoint to what it shows.
-    pub(crate) fn offer_to(&mut self, endpoint: &EndpointRef, about: About, rank: u64, id: Id) -> Chosen {
+    /// Offers an exchange of an endpoint to what it shows, for which this many may stand.
+    pub(crate) fn offer_to(
+        &mut self,
+        endpoint: &EndpointRef,
+        about: About,
+        (rank, id): (u64, Id),
+        most: usize,
+    ) -> Chosen {
         let place = Place::of(endpoint, about);
         let full = self.places.len() >= self.most_places;
         if full && !self.places.contains_key(&place) {
             self.refused += 1;
             return Chosen::No;
         }
-        self.places.entry(place).or_default().offer(rank, id, Self::OF_FINDING)
+        let sample = self.places.entry(place).or_default();
+        let chosen = sample.offer(rank, id, most);
+        // Where more may stand for it one day, none comes in from the ranks of those that go now.
+        if most < Self::OF_FINDING && chosen != Chosen::For(None) {
+            sample.to =
+                sample.chosen.last().map_or(sample.to, |(last, _)| sample.to.min(last.saturating_add(1)));
+        }
+        chosen
+    }
+
+    /// Lets this many at most stand for each of these, where that lets go of something that is kept; gives those that go.
+    pub(crate) fn thin(
+        &mut self,
+        most: usize,
+        of: impl Fn(&About) -> bool,
+        is_kept: impl Fn(Id) -> bool,
+    ) -> Vec<(About, Id)> {
+        let mut gone = Vec::new();
+        for (place, sample) in self.places.iter_mut().filter(|(place, _)| of(&place.about)) {
+            let mut over = sample.chosen.iter().skip(most);
+            let Some((to, _)) = over.clone().next().copied().filter(|_| over.any(|(_, id)| is_kept(*id)))
+            else {
+                continue;
+            };
+            gone.extend(sample.bound(to).into_iter().map(|id| (place.about, id)));
+        }
+        gone
     }
 
     /// What an endpoint's place chose could not be kept.
