@@ -9,10 +9,9 @@ use crate::net::subject_net;
 use crate::pack::Choice;
 use crate::traffic::Traffic;
 
-/// Of the requests that a verdict is about, those to the endpoints of its campaign, the share that another subject in its place has to fit,
-/// in a hundred.
+/// Of the requests of whom a verdict names, the share that another subject in its place has to fit, in a hundred.
 const ENOUGH: u64 = 90;
-/// The share that it has to fit of all requests of whom the verdict names: a tool may ask for a page before with another head.
+/// The share of all of them that does where of those that count it is enough: a tool may ask for a page before, with another head.
 const MOST: u64 = 50;
 
 /// The subjects of a rule for a verdict that passed, and why others did not.
@@ -63,8 +62,8 @@ impl Bounds<'_> {
             return Some(Hold::Unmeasured);
         }
         if !narrow {
-            let (all, of_campaign) = traffic.share_within(own, subject, self.endpoints);
-            if all < MOST || of_campaign < ENOUGH {
+            let (all, that_count) = traffic.share_within(own, subject, self.endpoints);
+            if all < ENOUGH && (all < MOST || that_count < ENOUGH) {
                 return Some(Hold::Misses);
             }
         }

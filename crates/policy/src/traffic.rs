@@ -18,6 +18,9 @@ pub const MAX_CELLS: usize = 400_000;
 /// Most addresses of convicted clients that are remembered since no verdict names them alone.
 const MAX_SPARED: usize = 400_000;
 
+/// Methods that change nothing (RFC 9110, section 9.2.1).
+const SAFE: [&str; 4] = ["GET", "HEAD", "OPTIONS", "TRACE"];
+
 /// Who was behind a request, as far as verdicts say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Behind {
@@ -267,22 +270,27 @@ impl Traffic {
         measure
     }
 
-    /// Of the requests that fit `own`, the shares in a hundred that fit `subject` too: of all of them, and of those to these endpoints
-    /// (`POST shop.example/login`), or of all where none went there. All where none is stored.
+    /// Of the requests that fit `own`, the shares in a hundred that fit `subject` too: of all of them, and of those that count. These are
+    /// the ones to these endpoints (`POST shop.example/login`), or, where none went there or none is named, those that change
+    /// something, by their method; or all. All where none is stored.
     pub fn share_within(&self, own: &Subject, subject: &Subject, endpoints: &[String]) -> (u64, u64) {
-        let (mut all, mut there) = ((0, 0), (0, 0));
+        let (mut all, mut changes, mut there) = ((0, 0), (0, 0), (0, 0));
         for cell in self.candidates(own).into_iter().filter_map(|n| self.cells.get(n as usize)) {
             if cell.seen.fits(own) {
                 let both = if cell.seen.fits(subject) { cell.requests } else { 0 };
-                all = (all.0 + cell.requests, all.1 + both);
+                let add = |to: &mut (u64, u64)| *to = (to.0 + cell.requests, to.1 + both);
+                add(&mut all);
+                if !SAFE.contains(&&*cell.seen.method) {
+                    add(&mut changes);
+                }
                 if endpoints.iter().any(|e| cell.seen.is_at(e)) {
-                    there = (there.0 + cell.requests, there.1 + both);
+                    add(&mut there);
                 }
             }
         }
         let share = |(of, both): (u64, u64)| (both * 100).checked_div(of);
         let whole = share(all).unwrap_or(100);
-        (whole, share(there).unwrap_or(whole))
+        (whole, share(there).or_else(|| share(changes)).unwrap_or(whole))
     }
 
     fn good_cells<'a>(&'a self, subject: &'a Subject) -> impl Iterator<Item = (u32, &'a Cell)> {

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{campaign, ip, request, traffic, verdict};
-use sidetap_model::rows::{IdentityRow, Subject, SubjectPart};
+use sidetap_model::rows::{CampaignRow, IdentityRow, Subject, SubjectPart};
 use sidetap_model::{SubjectKind, Ts};
 use sidetap_policy::{
     AllowEntry, AllowKind, AllowList, Around, Attribution, Behind, CapHit, Caps, Change, Hold, PolicySet,
@@ -130,34 +130,34 @@ fn each_device_gets_the_fingerprint_that_it_computes_where_that_hits_nobody() {
 
 #[test]
 fn a_tool_whose_first_page_has_another_head_is_known_by_that_of_its_attack() {
-    let by_tool = |own: &[Seen]| {
+    let campaign = campaign("c", "s2-7");
+    let by_tool = |own: &[&Seen], campaign: Option<&CampaignRow>| {
         let mut v = verdict("malicious", ip("203.0.113.1"));
         v.campaign = Some("c".into());
         v.prints = vec!["s2-7".into()];
-        let campaign = campaign("c", "s2-7");
         let good = (0..1000)
             .map(|n| request(&format!("10.1.{}.{}", n / 250, n % 250), "Browser", "/login", &["s2-8"]));
         let mut builder = TrafficBuilder::default();
         good.for_each(|r| builder.add(r, Behind::Good, None, 1, Ts(0)));
-        own.iter().for_each(|r| builder.add(r.clone(), Behind::Malicious, None, 1, Ts(0)));
+        own.iter().for_each(|r| builder.add((*r).clone(), Behind::Malicious, None, 1, Ts(0)));
         let stored = builder.build();
-        let around = Around { campaign: Some(&campaign), traffic: Some(&stored), ..Around::default() };
+        let around = Around { campaign, traffic: Some(&stored), ..Around::default() };
         everyone("[fingerprint, verdict]").decide_in(&mut v, &around);
         v.measures.unwrap_or_default().subjects.first().is_some_and(|s| s.kind == SubjectKind::Fingerprint)
     };
     let asked = |path: &str, print: &str| request("203.0.113.1", "Browser", path, &[print]);
-    let page = Seen { method: "GET".into(), ..asked("/login", "s2-9") };
-    assert!(by_tool(&[page.clone(), asked("/login", "s2-7")]), "a page, then the log-in");
-    let other = asked("/login", "s2-9");
-    assert!(
-        !by_tool(&[page.clone(), asked("/login", "s2-7"), other]),
-        "half of its log-ins have another head"
-    );
-    let rest = [page.clone(), page.clone(), page];
-    assert!(
-        !by_tool(&[&rest[..], &[asked("/login", "s2-7")]].concat()),
-        "most that it does has another head"
-    );
+    let [login, cart, other] = [asked("/login", "s2-7"), asked("/cart", "s2-9"), asked("/login", "s2-9")];
+    let page = Seen { method: "GET".into(), ..other.clone() };
+    let (known, unknown) = (Some(&campaign), None);
+    for campaign in [known, unknown] {
+        assert!(by_tool(&[&page, &login], campaign), "a page, then the log-in");
+        assert!(!by_tool(&[&page, &login, &other], campaign), "half of its log-ins have another head");
+        assert!(!by_tool(&[&page, &page, &page, &login], campaign), "most that it does has another head");
+    }
+    assert!(by_tool(&[&cart, &login], known), "the campaign is about log-ins");
+    assert!(!by_tool(&[&cart, &login], unknown), "nobody knows what it is about");
+    let pages = [&login; 9].into_iter().chain([&other]).collect::<Vec<_>>();
+    assert!(by_tool(&pages, unknown), "nine of ten in all are enough");
 }
 
 #[test]
