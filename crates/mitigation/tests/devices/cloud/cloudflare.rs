@@ -184,7 +184,12 @@ fn an_account_without_room_for_all_has_the_most_harmful() {
         assert_eq!(listed(&fake), ["10.0.0.2", "10.0.0.4", "10.0.0.5"], "renews: {renews}");
         let held = connector.observe(wall()).unwrap().entries;
         let second = held.iter().find(|e| e.key.to_string() == "10.0.0.2").unwrap();
-        assert_eq!(second.expires_at, wanted[1].expires_at, "it is renewed, room or not");
+        // An end that is but some seconds later is no reason to renew it.
+        let short_of = wanted[1].expires_at - second.expires_at;
+        assert!(
+            (0..if renews { 1 } else { 60 }).contains(&short_of),
+            "it is renewed, room or not: {short_of}"
+        );
         push(connector.as_mut(), &wanted).unwrap_err();
         assert_eq!(listed(&fake), ["10.0.0.2", "10.0.0.4", "10.0.0.5"], "and it stays so");
         push(connector.as_mut(), &wanted[2..4]).unwrap();
